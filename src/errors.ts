@@ -1,0 +1,66 @@
+/**
+ * Every error that is understood, by code. Codes are stored in Postgres and graphed: never renamed.
+ * `permanent` says whose fault it is: the photo's (never retried) or a neighbour's (retried).
+ */
+export const ERROR_CODES = {
+  EMPTY: "the object has no bytes",
+  UNSUPPORTED_FORMAT: "the bytes are not an image format that is judged",
+  CORRUPT: "the image cannot be decoded",
+  TOO_LARGE: "the object has more bytes than MAITRED_MAX_BYTES",
+  TOO_MANY_PIXELS: "the image has more pixels than MAITRED_MAX_PIXELS allows",
+  GONE: "the object is not in the store",
+  ACCESS_DENIED: "the store refuses to give the object",
+  STORE_UNAVAILABLE: "the store did not answer, or answered with an error of its own",
+  DECODE_UNAVAILABLE: "the decoding thread crashed",
+  INFERENCE_UNAVAILABLE: "the inference thread crashed",
+  DATABASE_UNAVAILABLE: "Postgres did not answer",
+  QUEUE_UNAVAILABLE: "the queue's server did not answer",
+  WORKER_CRASHED: "the photo was in hand each time several workers died",
+  CLOSED: "the process is shutting down",
+  CONFIG_INVALID: "a setting is missing or out of its range",
+  POLICY_INVALID: "the policy file cannot be used",
+  MODEL_INVALID: "the model folder cannot be used",
+  SCHEMA_MISMATCH: "the database schema is not the one this version knows",
+  QUEUE_MISCONFIGURED: "the queue's server is not set up to keep jobs",
+  INTERNAL: "a bug: see the log",
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** Anything understood well enough to name. An error that is not one of these is a bug. */
+export abstract class ModerationError extends Error {
+  /** Whether the same work may succeed later without anyone changing it. */
+  abstract readonly retry: boolean;
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** The photo is at fault. Trying again cannot help; a person might. */
+export class PhotoError extends ModerationError {
+  readonly retry = false;
+}
+
+/** A neighbour is unwell: store, queue, Postgres, a thread. Trying again may help. */
+export class UpstreamError extends ModerationError {
+  readonly retry = true;
+}
+
+/** The operator is at fault. The process must not start. */
+export class ConfigError extends ModerationError {
+  readonly retry = false;
+}
+
+/** A thrown value as an Error, so that it always has a message and a stack. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+/** The code to store for whatever was thrown: its own, or INTERNAL for a bug. */
+export function codeOf(thrown: unknown): ErrorCode {
+  return thrown instanceof ModerationError ? thrown.code : "INTERNAL";
+}

@@ -1,0 +1,71 @@
+/** Something with an end. Closing twice must be safe. */
+export interface Closable {
+  close(): Promise<void>;
+}
+
+/** What a process holds open. Closes newest first; one failure never skips the rest. */
+export class Scope {
+  readonly #held: { name: string; resource: Closable }[] = [];
+  #closing: Promise<void> | undefined;
+
+  hold<T extends Closable>(name: string, resource: T): T {
+    this.#held.push({ name, resource });
+    return resource;
+  }
+
+  /** For what ends by a call that is not named `close`. */
+  onClose(name: string, close: () => unknown): void {
+    this.hold(name, { close: async () => void (await close()) });
+  }
+
+  /** Safe to call twice: the second caller waits for the first. */
+  close(): Promise<void> {
+    this.#closing ??= this.#closeAll();
+    return this.#closing;
+  }
+
+  async #closeAll(): Promise<void> {
+    const failures: Error[] = [];
+    for (const { name, resource } of this.#held.reverse()) {
+      try {
+        await resource.close();
+      } catch (cause) {
+        failures.push(new Error(`closing ${name}`, { cause }));
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, "shutdown was not clean");
+  }
+}
+
+/** The part of `process` that a graceful end needs; tests pass their own. */
+export interface ProcessLike {
+  on(signal: "SIGTERM" | "SIGINT", listener: () => void): unknown;
+  exit(code: number): void;
+}
+
+/** First signal drains for at most `graceMs` and exits 0; a second one, or the deadline, exits 1. */
+export function exitOnSignal(
+  proc: ProcessLike,
+  scope: Closable,
+  graceMs: number,
+  report: (error: unknown) => void,
+): void {
+  let stopping = false;
+  const onSignal = (): void => {
+    if (stopping) return proc.exit(1);
+    stopping = true;
+    setTimeout(() => {
+      report(new Error(`not drained within ${graceMs} ms: what was in hand is judged by the next worker`));
+      proc.exit(1);
+    }, graceMs).unref();
+    scope.close().then(
+      () => proc.exit(0),
+      (error: unknown) => {
+        report(error);
+        proc.exit(1);
+      },
+    );
+  };
+  proc.on("SIGTERM", onSignal);
+  proc.on("SIGINT", onSignal);
+}

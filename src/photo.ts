@@ -1,0 +1,59 @@
+/** The words of the product as types: what every other module speaks of. */
+
+/** Which bucket protocol holds the object: `s3`, or `folder`, whose bucket is an absolute folder. */
+export type Store = "s3" | "folder";
+
+/** Live photos go first into every batch; backfill photos fill what is left. */
+export type Lane = "live" | "backfill";
+export const LANES: readonly Lane[] = ["live", "backfill"];
+
+/** One version of one object. `version` is a version id, an etag, or "" for whatever is there now. */
+export interface PhotoRef {
+  store: Store;
+  bucket: string;
+  key: string;
+  version: string;
+}
+
+export type Uploader = "moderator" | "user";
+
+/** What the platform knows of a photo, from its event, its object's metadata, or its key. */
+export interface Known {
+  listing?: string;
+  uploader?: Uploader;
+  /** The category its uploader marked; never trusted, kept to learn from. */
+  claimed?: string;
+}
+
+/** A photo that waits in a queue. `id` is its row in Postgres. */
+export interface PhotoJob extends PhotoRef {
+  id: string;
+  known: Known;
+}
+
+/** What the model says of one photo: probabilities 0..1. */
+export interface Scores {
+  /** By category name; they sum to 1. */
+  categories: Record<string, number>;
+  /** That any human is visible. */
+  human: number;
+}
+
+/** A category that passed its threshold. */
+export interface Tag {
+  category: string;
+  score: number;
+  threshold: number;
+}
+
+export type Verdict = "shown" | "hidden" | "review";
+
+/** A verdict as the policy gives it. `rule` is stable and counted; `reason` is for a person to read. */
+export interface Decision {
+  verdict: Verdict;
+  rule: string;
+  reason: string;
+  /** The most probable category, whether or not it passed. */
+  category: string;
+  tags: Tag[];
+}
