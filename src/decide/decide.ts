@@ -1,0 +1,64 @@
+import type { Decision, Scores, Tag, Verdict } from "../photo.ts";
+import type { Policy } from "./policy.ts";
+
+/**
+ * Scores → tags and a verdict. Pure: the same scores and policy give the same decision.
+ *
+ * A score that is not a number decides nothing: it sends the photo to review, never to the public.
+ */
+export function decide(scores: Scores, policy: Policy): Decision {
+  const ranked = Object.entries(scores.categories).sort(([, a], [, b]) => b - a);
+  const [category, best] = ranked[0] ?? ["", Number.NaN];
+  const tags: Tag[] = ranked
+    .map(([name, score]) => ({ category: name, score, threshold: policy.categories[name] ?? 1 }))
+    .filter((tag) => tag.score >= tag.threshold);
+  const verdict = (verdict: Verdict, rule: string, reason: string): Decision => ({
+    verdict,
+    rule,
+    reason,
+    category,
+    tags,
+  });
+
+  const { hide, review } = policy.human;
+  const numbers = [scores.human, ...ranked.map(([, score]) => score)];
+  if (!numbers.every((score) => score >= 0 && score <= 1)) {
+    return verdict("review", "scores-invalid", "the model gave a score that is no probability");
+  }
+  if (scores.human >= hide) {
+    return verdict("hidden", "human", `human ${percent(scores.human)} >= ${percent(hide)}`);
+  }
+  if (scores.human >= review) {
+    return verdict(
+      "review",
+      "human-uncertain",
+      `human ${percent(scores.human)} is between ${percent(review)} and ${percent(hide)}`,
+    );
+  }
+  const toVerify = tags.find((tag) => policy.verify.includes(tag.category));
+  if (toVerify) {
+    return verdict(
+      "review",
+      "verify",
+      `${toVerify.category} ${percent(toVerify.score)}: every ${toVerify.category} is verified`,
+    );
+  }
+  if (tags.length === 0) {
+    const threshold = policy.categories[category] ?? 1;
+    return verdict(
+      "review",
+      "category-uncertain",
+      `${category} ${percent(best)} is best, and below ${percent(threshold)}`,
+    );
+  }
+  return verdict(
+    "shown",
+    "clear",
+    `${category} ${percent(best)}, human ${percent(scores.human)} < ${percent(review)}`,
+  );
+}
+
+/** Rounded down to two digits, so that a score just below its threshold never reads as having reached it. */
+function percent(score: number): string {
+  return (Math.floor(score * 100 + 1e-9) / 100).toFixed(2);
+}

@@ -1,0 +1,50 @@
+import { parse } from "yaml";
+import { z } from "zod";
+import { ConfigError } from "../errors.ts";
+
+const probability = z.number().min(0).max(1);
+
+const schema = z
+  .strictObject({
+    version: z.literal(1),
+    human: z.strictObject({ hide: probability, review: probability }),
+    categories: z.record(z.string().min(1), probability),
+    verify: z.array(z.string()).default([]),
+  })
+  .refine((policy) => policy.human.review <= policy.human.hide, {
+    path: ["human", "review"],
+    message: "expected review <= hide: the uncertain band lies below the threshold that hides",
+  });
+
+/** Thresholds 0..1; `verify` names categories that a person checks before they are shown. */
+export type Policy = Readonly<z.infer<typeof schema>>;
+
+/**
+ * Reads a policy from YAML and checks it against the categories of the model it will judge.
+ *
+ * @throws {ConfigError} POLICY_INVALID, one line a mistake.
+ */
+export function parsePolicy(yaml: string, categories: readonly string[], name: string): Policy {
+  let raw: unknown;
+  try {
+    raw = parse(yaml);
+  } catch (cause) {
+    throw new ConfigError("POLICY_INVALID", `${name}: expected YAML: ${(cause as Error).message}`, { cause });
+  }
+  const result = schema.safeParse(raw);
+  if (!result.success) {
+    const lines = result.error.issues.map((issue) => `${name}: ${issue.path.join(".")}: ${issue.message}`);
+    throw new ConfigError("POLICY_INVALID", lines.join("\n"));
+  }
+  const policy = result.data;
+  const problems = [
+    ...categories
+      .filter((category) => policy.categories[category] === undefined)
+      .map((category) => `${name}: categories: expected a threshold for ${category}, which the model gives`),
+    ...[...Object.keys(policy.categories), ...policy.verify]
+      .filter((category) => !categories.includes(category))
+      .map((category) => `${name}: ${category}: the model knows only ${categories.join(", ")}`),
+  ];
+  if (problems.length > 0) throw new ConfigError("POLICY_INVALID", problems.join("\n"));
+  return Object.freeze(policy);
+}

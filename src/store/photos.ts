@@ -1,0 +1,85 @@
+import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
+import { type Pool, query } from "./pool.ts";
+
+export type PhotoState = "pending" | "shown" | "hidden" | "review" | "failed";
+
+export interface Registered extends PhotoJob {
+  state: PhotoState;
+  /** Whether this call made it known. */
+  fresh: boolean;
+}
+
+/**
+ * Makes photos known, in the order given; see register_photos in migrations/0002_functions.sql. Calling it
+ * again changes nothing but to fill in what was not known.
+ */
+export async function registerPhotos(
+  db: Pool,
+  photos: readonly (PhotoRef & { known: Known })[],
+  lane: Lane,
+): Promise<Registered[]> {
+  const rows = await query<{ id: string; state: PhotoState; fresh: boolean }>(db, {
+    name: "register_photos",
+    text: "select id, state, fresh from register_photos($1, $2, $3, $4, $5, $6, $7, $8)",
+    values: [
+      photos.map((photo) => photo.store),
+      photos.map((photo) => photo.bucket),
+      photos.map((photo) => photo.key),
+      photos.map((photo) => photo.version),
+      photos.map((photo) => photo.known.listing ?? null),
+      photos.map((photo) => photo.known.uploader ?? null),
+      photos.map((photo) => photo.known.claimed ?? null),
+      lane,
+    ],
+  });
+  return photos.map((photo, index) => ({ ...photo, ...rows[index]! }));
+}
+
+/** Which photos to queue once more. `code` narrows failed ones; `olderThanS` spares those just registered. */
+export interface Replay {
+  state: "failed" | "pending";
+  code?: string;
+  olderThanS: number;
+}
+
+/** Current photos that match, oldest first, in pages of at most `pageSize`. Flat memory however many match. */
+export async function* photosToReplay(db: Pool, replay: Replay, pageSize = 1_000): AsyncGenerator<PhotoJob[]> {
+  let after = "0";
+  for (;;) {
+    const rows = await query<PhotoRef & { id: string }>(db, {
+      name: "photos_to_replay",
+      text: `select id, store, bucket, key, version from photos
+        where state = $1 and ($2::text is null or failure = $2) and superseded_at is null
+          and registered_at <= now() - make_interval(secs => $3) and id > $4
+        order by id limit $5`,
+      values: [replay.state, replay.code ?? null, replay.olderThanS, after, pageSize],
+    });
+    if (rows.length === 0) return;
+    yield rows.map((row) => ({ ...row, known: {} }));
+    after = rows.at(-1)!.id;
+  }
+}
+
+export interface PhotoRow extends PhotoRef {
+  id: string;
+  state: PhotoState;
+  listing: string | null;
+  category: string | null;
+  categoryScore: number | null;
+  human: number | null;
+  reason: string | null;
+  failure: string | null;
+}
+
+/** The photos with these ids and the score of their best category, in the order of their keys. */
+export async function readPhotos(db: Pool, ids: readonly string[]): Promise<PhotoRow[]> {
+  return query<PhotoRow>(db, {
+    name: "read_photos",
+    text: `select p.id, p.store, p.bucket, p.key, p.version, p.state, p.listing, p.category, p.human, p.reason,
+          p.failure, (v.scores ->> p.category)::real as "categoryScore"
+        from photos p
+        left join lateral (select scores from verdicts where photo_id = p.id order by id desc limit 1) v on true
+        where p.id = any ($1::bigint[]) order by p.key`,
+    values: [ids],
+  });
+}

@@ -1,0 +1,44 @@
+import pg from "pg";
+import { UpstreamError } from "../errors.ts";
+
+export type Pool = pg.Pool;
+
+/** Connections to Postgres. A connection that breaks while idle is replaced, and told to `onError`. */
+export function connect(url: string, onError: (error: Error) => void, max = 8): Pool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max,
+    connectionTimeoutMillis: 10_000,
+    // a statement that hangs must not hold a group of photos for ever
+    statement_timeout: 60_000,
+    application_name: "maitred",
+    keepAlive: true,
+  });
+  pool.on("error", onError);
+  return pool;
+}
+
+/**
+ * Runs one statement on behalf of the line.
+ *
+ * @throws {UpstreamError} DATABASE_UNAVAILABLE when Postgres could not be reached or is going away.
+ */
+export async function query<Row extends pg.QueryResultRow>(
+  db: Pool,
+  statement: pg.QueryConfig,
+): Promise<Row[]> {
+  try {
+    return (await db.query<Row>(statement)).rows;
+  } catch (cause) {
+    if (!isOutage(cause)) throw cause;
+    throw new UpstreamError("DATABASE_UNAVAILABLE", `Postgres: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** What goes away by itself: no connection, a server that stops or is full, a lost race between transactions. */
+function isOutage(thrown: unknown): boolean {
+  const code = (thrown as { code?: unknown }).code;
+  // node-postgres gives a lost connection no code
+  if (typeof code !== "string") return /connection|timeout/i.test(String((thrown as Error).message));
+  return /^(08|53|57|40|25006|ECONN|ETIMEDOUT|EPIPE|ENOTFOUND|EAI_AGAIN)/.test(code);
+}

@@ -1,0 +1,58 @@
+import type { ErrorCode } from "../errors.ts";
+import type { Decision, Known, Scores } from "../photo.ts";
+import { type Pool, query } from "./pool.ts";
+
+/** What became of one photo: a verdict by a model and a policy, or a failure with its code. */
+export interface Outcome {
+  photoId: string;
+  known: Known;
+  /** Names the batch in logs and history; "" where none was formed. */
+  batch: string;
+  /** `model:NAME`. */
+  by: string;
+  /** Identifies the policy file's contents. */
+  policy: string;
+  result:
+    | { decision: Decision; scores: Scores }
+    | { failure: ErrorCode; message: string; transient: boolean };
+}
+
+/**
+ * Commits a group of outcomes, in one transaction; see record_verdicts in migrations/0002_functions.sql.
+ * Recording the same group again changes nothing.
+ *
+ * @returns by photo id, whether the row changed. A photo that no longer exists is missing from it.
+ * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing of the group was committed, or nobody knows.
+ */
+export async function recordOutcomes(db: Pool, outcomes: readonly Outcome[]): Promise<Map<string, boolean>> {
+  const rows = await query<{ photo_id: string; changed: boolean }>(db, {
+    name: "record_verdicts",
+    text: "select photo_id, changed from record_verdicts($1)",
+    values: [JSON.stringify(outcomes.map(asItem))],
+  });
+  return new Map(rows.map((row) => [row.photo_id, row.changed]));
+}
+
+function asItem({ photoId, known, batch, by, policy, result }: Outcome): object {
+  const common = { id: photoId, known, batch, by, policy };
+  if ("failure" in result) {
+    const { failure, message, transient } = result;
+    return { ...common, verdict: "failed", rule: "failed", reason: clean(message), failure, transient };
+  }
+  const { decision, scores } = result;
+  return {
+    ...common,
+    verdict: decision.verdict,
+    rule: decision.rule,
+    reason: decision.reason,
+    category: decision.category,
+    human: scores.human,
+    scores: scores.categories,
+    tags: decision.tags,
+  };
+}
+
+/** Postgres refuses the zero character in text, and a library's message may quote the file's own bytes. */
+function clean(message: string): string {
+  return message.replaceAll("\0", "").slice(0, 500);
+}
