@@ -1,0 +1,103 @@
+import sharp, { type Metadata, type Sharp, type SharpOptions } from "sharp";
+import { asError, PhotoError } from "../errors.ts";
+import { type Format, sniff } from "./sniff.ts";
+
+export interface DecodeLimits {
+  /** Pixels, both edges of the model's input. */
+  side: number;
+  /** Width x height of the file, checked on its header before any decoding. */
+  maxPixels: number;
+}
+
+/** Decodes HEIC elsewhere: it takes most of a second of CPU time, and must not hold this thread. */
+export type DecodeHeic = (bytes: Uint8Array) => Promise<Uint8Array>;
+
+/**
+ * Decodes one photo to the pixels a model reads: side * side * 3 bytes, RGB, row by row, the frame squashed to
+ * a square.
+ *
+ * Orientation is applied, transparency is laid on white, only the first frame of an animation is read, and every
+ * colour space becomes sRGB. A JPEG that lost its end is read if at least half of its rows are there.
+ *
+ * @throws {PhotoError} EMPTY, UNSUPPORTED_FORMAT, TOO_MANY_PIXELS or CORRUPT; trying again cannot help.
+ * @throws {UpstreamError} DECODE_UNAVAILABLE from the HEIC thread.
+ */
+export async function decode(bytes: Uint8Array, limits: DecodeLimits, heic: DecodeHeic): Promise<Uint8Array> {
+  const format = sniff(bytes);
+  await checkHeader(bytes, format, limits.maxPixels);
+  if (format === "heic") return heic(bytes);
+  try {
+    return await pixelsOf(sharp(bytes, options("truncated")).autoOrient(), limits.side);
+  } catch (thrown) {
+    if (format === "jpeg" && (await decodedShare(bytes)) >= 0.5) {
+      return pixelsOf(sharp(bytes, options("none")).autoOrient(), limits.side).catch((cause) => {
+        throw corrupt(cause);
+      });
+    }
+    throw corrupt(thrown);
+  }
+}
+
+/** The last steps, which the HEIC thread shares. */
+export function pixelsOf(photo: Sharp, side: number): Promise<Buffer> {
+  return photo
+    .resize(side, side, { fit: "fill" })
+    .flatten({ background: "white" })
+    .toColourspace("srgb")
+    .raw()
+    .toBuffer();
+}
+
+/** Process-wide: one decode uses one thread, nothing is cached, and only the loaders of judged formats exist. */
+export function restrictSharp(): void {
+  sharp.cache(false);
+  sharp.concurrency(1);
+  sharp.block({ operation: ["VipsForeignLoad"] });
+  sharp.unblock({
+    operation: ["Jpeg", "Png", "Webp", "Nsgif", "Heif"].map((name) => `VipsForeignLoad${name}Buffer`),
+  });
+}
+
+async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: number): Promise<void> {
+  let header: Metadata;
+  try {
+    header = await sharp(bytes, options("none")).metadata();
+  } catch (thrown) {
+    throw corrupt(thrown);
+  }
+  const { width, height, isProgressive } = header;
+  // decoded row by row, a large photo costs time but no memory; anything else is held whole
+  const streamed = (format === "jpeg" || format === "png") && !isProgressive;
+  const limit = streamed ? maxPixels * 4 : maxPixels;
+  if (width * height <= limit) return;
+  throw new PhotoError("TOO_MANY_PIXELS", `expected at most ${limit} pixels, got ${width} x ${height} (MAITRED_MAX_PIXELS)`);
+}
+
+/**
+ * How much of a broken JPEG is there, 0 to 1: libjpeg fills the rows that it could not read with the last colour
+ * that it could, so they are the flat rows at the bottom of the stored (not the oriented) frame.
+ */
+async function decodedShare(bytes: Uint8Array): Promise<number> {
+  const rows = 128;
+  const photo = sharp(bytes, options("none")).resize(rows, rows, { fit: "fill", kernel: "nearest" });
+  const pixels = await pixelsOf(photo, rows).catch(() => undefined);
+  if (!pixels) return 0;
+  const last = pixels.subarray(-3);
+  let flat = 0;
+  while (flat < rows && isFlat(pixels.subarray((rows - 1 - flat) * rows * 3, (rows - flat) * rows * 3), last)) flat++;
+  return 1 - flat / rows;
+}
+
+function isFlat(row: Uint8Array, colour: Uint8Array): boolean {
+  return row.every((value, index) => Math.abs(value - colour[index % 3]!) <= 1);
+}
+
+function options(failOn: "truncated" | "none"): SharpOptions {
+  // the limit is checked on the header, where the message can name the setting
+  return { failOn, limitInputPixels: false, sequentialRead: true };
+}
+
+function corrupt(thrown: unknown): PhotoError {
+  if (thrown instanceof PhotoError) return thrown;
+  return new PhotoError("CORRUPT", asError(thrown).message.split("\n")[0]!, { cause: thrown });
+}

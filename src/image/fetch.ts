@@ -1,0 +1,42 @@
+import { PhotoError, UpstreamError } from "../errors.ts";
+import type { Known, PhotoRef, Store } from "../photo.ts";
+
+/** A photo's bytes, and what its object's metadata says of it. */
+export interface Fetched {
+  bytes: Uint8Array;
+  known: Known;
+}
+
+export interface FetchLimits {
+  maxBytes: number;
+  /** Milliseconds for the whole fetch, first byte to last. */
+  timeoutMs: number;
+}
+
+/**
+ * Reads one object of one store.
+ *
+ * @throws {PhotoError} GONE, ACCESS_DENIED or TOO_LARGE (told while streaming, not after).
+ * @throws {UpstreamError} STORE_UNAVAILABLE: no answer in time, a broken connection, or the store's own error.
+ */
+export type FetchPhoto = (photo: PhotoRef, limits: FetchLimits) => Promise<Fetched>;
+
+/** Sends each photo to the fetcher of its store. A store without one is a setting that is missing. */
+export function createFetch(stores: Partial<Record<Store, FetchPhoto>>): FetchPhoto {
+  return async (photo, limits) => {
+    const fetch = stores[photo.store];
+    if (fetch) return fetch(photo, limits);
+    throw new PhotoError(
+      "ACCESS_DENIED",
+      `no ${photo.store} store is configured${photo.store === "folder" ? ": set MAITRED_FOLDERS" : ""}`,
+    );
+  };
+}
+
+export function tooLarge(size: number, maxBytes: number): PhotoError {
+  return new PhotoError("TOO_LARGE", `expected at most ${maxBytes} bytes, got ${size} or more (MAITRED_MAX_BYTES)`);
+}
+
+export function unavailable(photo: PhotoRef, why: string, cause?: unknown): UpstreamError {
+  return new UpstreamError("STORE_UNAVAILABLE", `${photo.bucket}/${photo.key}: ${why}`, { cause });
+}

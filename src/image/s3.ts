@@ -1,0 +1,130 @@
+import type { Readable } from "node:stream";
+import { GetObjectCommand, ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
+import { NodeHttpHandler } from "@smithy/node-http-handler";
+import { asError, PhotoError } from "../errors.ts";
+import type { Known, PhotoRef } from "../photo.ts";
+import { type FetchLimits, type FetchPhoto, tooLarge, unavailable } from "./fetch.ts";
+
+export interface S3Settings {
+  /** "" is AWS itself. */
+  endpoint: string;
+  region: string;
+  pathStyle: boolean;
+  /** Connections that may be open at once. */
+  connections: number;
+}
+
+/** Credentials come from where the AWS SDK looks: environment, profile, container or instance role. */
+export function connectS3(settings: S3Settings): S3Client {
+  return new S3Client({
+    region: settings.region,
+    forcePathStyle: settings.pathStyle,
+    ...(settings.endpoint && { endpoint: settings.endpoint }),
+    // the queue retries, in one place, with backoff; a second layer would only hide that from the counters
+    maxAttempts: 1,
+    requestHandler: new NodeHttpHandler({
+      connectionTimeout: 5_000,
+      httpsAgent: { maxSockets: settings.connections, keepAlive: true },
+      httpAgent: { maxSockets: settings.connections, keepAlive: true },
+    }),
+  });
+}
+
+/**
+ * Reads objects from S3. A version `etag:X` must still be the object's etag, any other non-empty version is a
+ * version id. Metadata `listing`, `uploader` and `claimed` is what the object says of its photo.
+ */
+export function createS3Fetch(s3: S3Client): FetchPhoto {
+  return async (photo, limits) => {
+    const abort = AbortSignal.timeout(limits.timeoutMs);
+    try {
+      const answer = await s3.send(new GetObjectCommand({ ...address(photo) }), { abortSignal: abort });
+      const bytes = await collect(answer.Body as Readable, answer.ContentLength, photo, limits, abort);
+      return { bytes, known: knownFrom(answer.Metadata ?? {}) };
+    } catch (thrown) {
+      throw abort.aborted ? unavailable(photo, `no complete answer within ${limits.timeoutMs} ms`, thrown) : named(photo, thrown);
+    }
+  };
+}
+
+/** The objects under a prefix, a page of at most 1,000 at a time, in the order of their keys. */
+export async function* listObjects(s3: S3Client, bucket: string, prefix: string): AsyncGenerator<PhotoRef[]> {
+  let token: string | undefined;
+  do {
+    const page = await s3.send(
+      new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, ...(token && { ContinuationToken: token }) }),
+    );
+    const objects = (page.Contents ?? []).filter((object) => object.Key && !object.Key.endsWith("/"));
+    yield objects.map((object) => ({
+      store: "s3",
+      bucket,
+      key: object.Key!,
+      version: object.ETag ? `etag:${object.ETag.replaceAll('"', "")}` : "",
+    }));
+    token = page.NextContinuationToken;
+  } while (token);
+}
+
+function address({ bucket, key, version }: PhotoRef): { Bucket: string; Key: string; IfMatch?: string; VersionId?: string } {
+  if (version === "") return { Bucket: bucket, Key: key };
+  if (version.startsWith("etag:")) return { Bucket: bucket, Key: key, IfMatch: `"${version.slice(5)}"` };
+  return { Bucket: bucket, Key: key, VersionId: version };
+}
+
+async function collect(
+  body: Readable,
+  length: number | undefined,
+  photo: PhotoRef,
+  { maxBytes }: FetchLimits,
+  abort: AbortSignal,
+): Promise<Uint8Array> {
+  const onAbort = (): void => void body.destroy(new Error("timed out"));
+  abort.addEventListener("abort", onAbort, { once: true });
+  try {
+    if (length !== undefined && length > maxBytes) throw tooLarge(length, maxBytes);
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+      size += chunk.length;
+      if (size > maxBytes) throw tooLarge(size, maxBytes);
+      chunks.push(chunk);
+    }
+    if (length !== undefined && size !== length) throw unavailable(photo, `${size} of ${length} bytes came`);
+    return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size);
+  } finally {
+    abort.removeEventListener("abort", onAbort);
+    body.destroy();
+  }
+}
+
+function knownFrom(metadata: Record<string, string>): Known {
+  const { listing, uploader, claimed } = metadata;
+  return {
+    ...(listing && { listing }),
+    ...((uploader === "moderator" || uploader === "user") && { uploader }),
+    ...(claimed && { claimed }),
+  };
+}
+
+/** S3's many names for few cases. What the operator may mend soon (credentials) is retried; the rest is final. */
+function named(photo: PhotoRef, thrown: unknown): Error {
+  const error = asError(thrown);
+  if (error instanceof PhotoError || error.name === "UpstreamError") return error;
+  const status = (thrown as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
+  const where = `${photo.bucket}/${photo.key}`;
+  if (CREDENTIALS.has(error.name)) return unavailable(photo, `${error.name}: check the credentials`, error);
+  if (status === 404) return new PhotoError("GONE", `${where}: ${error.name}`, { cause: error });
+  if (status === 412) return new PhotoError("GONE", `${where}: it was replaced`, { cause: error });
+  if (status === 403) return new PhotoError("ACCESS_DENIED", `${where}: ${error.name}`, { cause: error });
+  return unavailable(photo, `${error.name}: ${error.message}`, error);
+}
+
+const CREDENTIALS = new Set([
+  "CredentialsProviderError",
+  "ExpiredToken",
+  "ExpiredTokenException",
+  "InvalidAccessKeyId",
+  "InvalidToken",
+  "RequestTimeTooSkewed",
+  "SignatureDoesNotMatch",
+]);

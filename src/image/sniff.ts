@@ -1,0 +1,40 @@
+import { PhotoError } from "../errors.ts";
+
+/** The formats that are judged. `heic` is HEVC in a HEIF container; AVIF has a decoder of its own. */
+export type Format = "jpeg" | "png" | "webp" | "gif" | "avif" | "heic";
+
+/**
+ * Tells a photo's format from its first bytes; its name does not count.
+ *
+ * @throws {PhotoError} EMPTY, or UNSUPPORTED_FORMAT saying what it looks like.
+ */
+export function sniff(bytes: Uint8Array): Format {
+  if (bytes.length === 0) throw new PhotoError("EMPTY", "the object has no bytes");
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 64)).toString("latin1");
+  if (head.startsWith("\xff\xd8\xff")) return "jpeg";
+  if (head.startsWith("\x89PNG\r\n\x1a\n")) return "png";
+  if (head.startsWith("GIF87a") || head.startsWith("GIF89a")) return "gif";
+  if (head.startsWith("RIFF") && head.startsWith("WEBP", 8)) return "webp";
+  if (head.startsWith("ftyp", 4)) {
+    const brands = head.slice(8, Math.min(Buffer.from(head, "latin1").readUInt32BE(0), 64));
+    if (/avi[fs]/.test(brands)) return "avif";
+    if (/hei[cxms]|hev[cxms]|mif1|msf1/.test(brands)) return "heic";
+  }
+  throw new PhotoError("UNSUPPORTED_FORMAT", `expected jpeg, png, webp, gif, avif or heic, got ${looksLike(head)}`);
+}
+
+function looksLike(head: string): string {
+  const text = head.replace(/^\xef\xbb\xbf/, "").trimStart().toLowerCase();
+  if (text.startsWith("%pdf")) return "a PDF";
+  if (text.startsWith("<svg") || (text.startsWith("<?xml") && text.includes("svg"))) return "SVG";
+  if (text.startsWith("<!doctype html") || text.startsWith("<html")) return "HTML";
+  if (text.startsWith("<")) return "markup";
+  if (head.startsWith("ftyp", 4)) return head.startsWith("crx", 8) ? "camera raw" : "a video";
+  if (head.startsWith("\x1a\x45\xdf\xa3") || (head.startsWith("RIFF") && head.startsWith("AVI", 8))) return "a video";
+  if (/^(II\*\0|MM\0\*|IIRO|FUJIFILM|IIU\0)/.test(head)) return "TIFF or camera raw";
+  if (head.startsWith("BM")) return "BMP";
+  if (head.startsWith("\xff\x0a") || head.startsWith("JXL", 4)) return "JPEG XL";
+  if (head.startsWith("PK\x03\x04")) return "a zip archive";
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what tells binary from text
+  return /[\x00-\x08\x0e-\x1a]/.test(head) ? "unknown bytes" : "text";
+}

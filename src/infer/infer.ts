@@ -1,0 +1,130 @@
+import type { Closable } from "../lifecycle.ts";
+import type { Scores } from "../photo.ts";
+import { createThread } from "../thread.ts";
+import type { Model } from "./model.ts";
+
+export type Provider = "cpu" | "cuda";
+
+/** What the thread is started with. */
+export interface InferData {
+  file: string;
+  side: number;
+  categories: number;
+  /** In order of preference. */
+  providers: Provider[];
+  /** Batch sizes by provider: a batch is padded to the next of them, and each is run once at start. */
+  sizes: Record<Provider, number[]>;
+  /** Threads of one run on the CPU; 0: one per core. */
+  threads: number;
+}
+
+/** What the thread says once it is warm. */
+export interface InferReady {
+  /** The one that runs, whatever was asked for. */
+  provider: Provider;
+  /** Why the preferred provider does not run; "" if it does. */
+  instead: string;
+  warmUpMs: number;
+}
+
+/** `pixels`: uint8 [size, side, side, 3], of which the first `count` photos matter; it comes back with the result. */
+export interface InferCall {
+  pixels: ArrayBuffer;
+  count: number;
+  size: number;
+}
+
+export interface InferResult {
+  pixels: ArrayBuffer;
+  /** float32 [count, K]. */
+  category: Float32Array;
+  /** float32 [count]. */
+  human: Float32Array;
+}
+
+export interface Inference extends Closable {
+  ready(): Promise<InferReady>;
+  /** The batch that pays best on the provider that runs. */
+  maxBatch: number;
+  /**
+   * @param photos each side * side * 3 bytes of RGB; at most `maxBatch` of them.
+   * @throws {UpstreamError} INFERENCE_UNAVAILABLE when the thread died; the next call starts it again.
+   */
+  run(photos: readonly Uint8Array[]): Promise<Scores[]>;
+}
+
+export interface InferSettings {
+  provider: "auto" | Provider;
+  /** 0: 8 on the CPU, 64 on CUDA. */
+  maxBatch: number;
+  threads: number;
+}
+
+/**
+ * The model in a thread of its own, because a run blocks the thread that it is called from.
+ *
+ * The photos of a batch are laid into one buffer, which moves to the thread, comes back with the result, and is
+ * used again: two runs at once need two buffers, whatever the number of photos.
+ *
+ * @param url the entry point workers/infer.ts.
+ */
+export function createInference(url: URL, model: Model, settings: InferSettings): Inference {
+  const providers: Provider[] = settings.provider === "auto" ? ["cuda", "cpu"] : [settings.provider];
+  const limit = { cpu: settings.maxBatch || 8, cuda: settings.maxBatch || 64 };
+  const workerData: InferData = {
+    file: model.file,
+    side: model.side,
+    categories: model.categories.length,
+    providers,
+    sizes: { cpu: upTo([1, 2, 3, 4, 6, 8, 16, 32], limit.cpu), cuda: upTo([1, 8, 16, 32, 64, 128, 256], limit.cuda) },
+    threads: settings.threads,
+  };
+  const thread = createThread<InferCall, InferResult, InferReady>({
+    url,
+    workerData,
+    crashCode: "INFERENCE_UNAVAILABLE",
+    timeoutMs: 0,
+  });
+  const photoBytes = model.side * model.side * 3;
+  const free: ArrayBuffer[] = [];
+  let provider: Provider = providers.at(-1)!;
+
+  async function run(photos: readonly Uint8Array[]): Promise<Scores[]> {
+    if (photos.length === 0) return [];
+    const size = workerData.sizes[provider].find((size) => size >= photos.length) ?? photos.length;
+    const pixels = free.pop() ?? new ArrayBuffer(limit[provider] * photoBytes);
+    const target = new Uint8Array(pixels);
+    for (const [index, photo] of photos.entries()) {
+      if (photo.length !== photoBytes) throw new Error(`expected ${photoBytes} bytes of pixels, got ${photo.length}`);
+      target.set(photo, index * photoBytes);
+    }
+    const result = await thread.call({ pixels, count: photos.length, size }, [pixels]);
+    free.push(result.pixels);
+    return photos.map((_, index) => scoresAt(index, result, model.categories));
+  }
+
+  return {
+    async ready() {
+      const ready = await thread.ready();
+      provider = ready.provider;
+      return ready;
+    },
+    get maxBatch() {
+      return limit[provider];
+    },
+    run,
+    close: thread.close,
+  };
+}
+
+function scoresAt(index: number, { category, human }: InferResult, names: readonly string[]): Scores {
+  const row = category.subarray(index * names.length, (index + 1) * names.length);
+  return {
+    categories: Object.fromEntries(names.map((name, k) => [name, row[k]!])),
+    human: human[index]!,
+  };
+}
+
+function upTo(sizes: number[], limit: number): number[] {
+  return sizes.filter((size) => size < limit).concat(limit);
+}

@@ -1,0 +1,96 @@
+import { DelayedError, type Job, UnrecoverableError, Worker } from "bullmq";
+import { asError, ModerationError, PhotoError } from "../errors.ts";
+import type { Closable } from "../lifecycle.ts";
+import type { Lane, PhotoJob } from "../photo.ts";
+import { parsePayload } from "./queues.ts";
+import type { QueueServer } from "./server.ts";
+
+export interface Attempt {
+  lane: Lane;
+  /** No further try follows: what is thrown now is final. */
+  last: boolean;
+  /** Milliseconds since the photo was queued. */
+  ageMs: number;
+}
+
+export interface ConsumerSettings {
+  /** Photos in hand at once. */
+  concurrency: number;
+  /** Milliseconds after which a photo of a dead worker goes to another. */
+  lockMs: number;
+}
+
+export interface ConsumerHandlers {
+  /**
+   * Returning means that what became of the photo is committed. Throwing means that it is not: an UpstreamError
+   * is tried again after a while, anything else is a bug and tried again too.
+   */
+  photo(photo: PhotoJob, attempt: Attempt): Promise<void>;
+  /** A photo was in hand each time that several workers died; it will not be handed out again. */
+  abandoned(photo: PhotoJob, reason: string): Promise<void>;
+  error(error: Error): void;
+}
+
+/**
+ * Hands out the photos of one lane, each with a lock, retry and outcome of its own. The lock is renewed while
+ * this thread runs, so nothing on it may take longer than half of `lockMs`. `close` takes no more photos and
+ * waits for those in hand.
+ */
+export function consume(
+  server: QueueServer,
+  lane: Lane,
+  settings: ConsumerSettings,
+  handlers: ConsumerHandlers,
+): Closable {
+  const worker = new Worker(lane, (job, token) => handle(job, token), {
+    connection: server.connection,
+    prefix: server.prefix,
+    concurrency: settings.concurrency,
+    lockDuration: settings.lockMs,
+    stalledInterval: settings.lockMs,
+    maxStalledCount: 3,
+    runRetryDelay: 1_000,
+    removeOnComplete: { count: 0 },
+    removeOnFail: { count: 0 },
+  }, server.backend);
+  worker.on("error", handlers.error);
+  worker.on("failed", (job, error) => {
+    // every other failure was recorded before it was thrown; this one nobody has seen
+    const photo = job && parsePayload(job.data);
+    if (photo && /stalled/.test(error.message)) {
+      handlers.abandoned(photo, error.message).catch((cause: unknown) => handlers.error(asError(cause)));
+    }
+  });
+
+  async function handle(job: Job, token: string | undefined): Promise<void> {
+    const photo = parsePayload(job.data);
+    if (!photo) {
+      handlers.error(new Error(`job ${job.id} of queue ${lane} is not a photo: it was dropped`));
+      throw new UnrecoverableError("expected a photo");
+    }
+    const last = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
+    try {
+      await handlers.photo(photo, { lane, last, ageMs: Date.now() - job.timestamp });
+    } catch (thrown) {
+      if (!isOutage(thrown)) throw forQueue(thrown);
+      // our own outage says nothing of the photo, so it costs none of its tries
+      await job.moveToDelayed(Date.now() + OUTAGE_DELAY_MS * (1 + Math.random()), token);
+      throw new DelayedError();
+    }
+  }
+
+  return { close: () => worker.close() };
+}
+
+/** The one place that knows how the queue spells "do not retry". */
+export function forQueue(thrown: unknown): Error {
+  const error = asError(thrown);
+  if (!(error instanceof PhotoError)) return error;
+  return Object.assign(new UnrecoverableError(`${error.code}: ${error.message}`), { cause: error });
+}
+
+function isOutage(thrown: unknown): boolean {
+  return thrown instanceof ModerationError && (thrown.code === "DATABASE_UNAVAILABLE" || thrown.code === "CLOSED");
+}
+
+const OUTAGE_DELAY_MS = 2_000;

@@ -1,0 +1,100 @@
+import { type IQueueBackend, Queue } from "bullmq";
+import { z } from "zod";
+import type { Closable } from "../lifecycle.ts";
+import { LANES, type Lane, type PhotoJob } from "../photo.ts";
+import type { QueueServer } from "./server.ts";
+
+export interface RetrySettings {
+  /** Tries of one photo in all. */
+  attempts: number;
+  /** Milliseconds before the second try; doubles each time, give or take half. */
+  backoffMs: number;
+}
+
+export interface LaneDepth {
+  waiting: number;
+  active: number;
+  delayed: number;
+  paused: boolean;
+  /** Milliseconds that the oldest waiting photo has waited; 0 when none does. */
+  oldestMs: number;
+}
+
+/** The two queues, from the side that adds to them, pauses them and looks at them. */
+export interface Queues extends Closable {
+  /** Adding a photo that already waits or is in hand changes nothing. */
+  add(lane: Lane, photos: readonly PhotoJob[]): Promise<void>;
+  pause(lane: Lane): Promise<void>;
+  resume(lane: Lane): Promise<void>;
+  depth(lane: Lane): Promise<LaneDepth>;
+}
+
+export function openQueues(server: QueueServer, retry: RetrySettings, onError: (error: Error) => void): Queues {
+  const queues = Object.fromEntries(LANES.map((lane) => [lane, openQueue(server, lane, onError)])) as Record<Lane, PhotoQueue>;
+  return {
+    async add(lane, photos) {
+      for (let start = 0; start < photos.length; start += PAGE) {
+        const page = photos.slice(start, start + PAGE);
+        await queues[lane].addBulk(page.map((photo) => ({ name: "photo", data: photo, opts: optionsOf(photo, retry) })));
+      }
+    },
+    pause: (lane) => queues[lane].pause(),
+    resume: (lane) => queues[lane].resume(),
+    async depth(lane) {
+      const queue = queues[lane];
+      const [counts, paused, oldest] = await Promise.all([
+        queue.getJobCounts("waiting", "active", "delayed"),
+        queue.isPaused(),
+        queue.getJobs(["waiting"], 0, 0, true),
+      ]);
+      const { waiting = 0, active = 0, delayed = 0 } = counts;
+      const oldestMs = oldest[0] ? Date.now() - oldest[0].timestamp : 0;
+      return { waiting, active, delayed, paused, oldestMs };
+    },
+    async close() {
+      await Promise.all(Object.values(queues).map((queue) => queue.close()));
+    },
+  };
+}
+
+type PhotoQueue = Queue<unknown, unknown, string, unknown, unknown, string, IQueueBackend>;
+
+function openQueue(server: QueueServer, lane: Lane, onError: (error: Error) => void): PhotoQueue {
+  const options = { connection: server.connection, prefix: server.prefix };
+  const queue: PhotoQueue = new Queue(lane, options, server.backend);
+  queue.on("error", onError);
+  return queue;
+}
+
+function optionsOf(photo: PhotoJob, { attempts, backoffMs }: RetrySettings): object {
+  return {
+    // one job a photo: BullMQ ignores an id that it still holds
+    jobId: `photo-${photo.id}`,
+    attempts,
+    backoff: { type: "exponential", delay: backoffMs, jitter: 0.5 },
+    // Postgres is the record of what became of a photo; a finished job would only stand in the way of its replay
+    removeOnComplete: true,
+    removeOnFail: true,
+  };
+}
+
+const payload = z.object({
+  id: z.string().regex(/^\d+$/),
+  store: z.enum(["s3", "folder"]),
+  bucket: z.string().min(1),
+  key: z.string().min(1),
+  version: z.string(),
+  known: z.object({
+    listing: z.string().optional(),
+    uploader: z.enum(["moderator", "user"]).optional(),
+    claimed: z.string().optional(),
+  }),
+});
+
+/** The photo of a job, or undefined for a job that is not one of ours. */
+export function parsePayload(data: unknown): PhotoJob | undefined {
+  const result = payload.safeParse(data);
+  return result.success ? (result.data as PhotoJob) : undefined;
+}
+
+const PAGE = 500;

@@ -1,0 +1,149 @@
+import {
+  type BackendFactory,
+  createPostgresBackend,
+  createRedisBackend,
+  type IQueueBackend,
+  PostgresConnection,
+} from "bullmq";
+import { Cluster, type ClusterNode, type ClusterOptions, Redis, type RedisOptions } from "ioredis";
+import { asError, ConfigError, UpstreamError } from "../errors.ts";
+import type { Closable } from "../lifecycle.ts";
+
+export interface QueueSettings {
+  /** redis://, rediss:// or postgres://. */
+  url: string;
+  /** JSON for Sentinel `{sentinels, name, ...}` or Cluster `{cluster: [{host, port}], ...}`; "" for neither. */
+  options: string;
+  /** Redis key prefix, or Postgres schema. */
+  prefix: string;
+}
+
+/** Where the queues live; what every BullMQ class of this process is made with. */
+export interface QueueServer extends Closable {
+  kind: "redis" | "postgres";
+  /** Passed to BullMQ as `connection`, `prefix` and the backend. */
+  connection: object;
+  prefix: string;
+  backend: BackendFactory<IQueueBackend>;
+  /**
+   * Checks that the server keeps what it is given.
+   *
+   * @throws {ConfigError} QUEUE_MISCONFIGURED, saying what to set.
+   * @throws {UpstreamError} QUEUE_UNAVAILABLE when it does not answer.
+   * @returns its name and version, to show.
+   */
+  check(): Promise<string>;
+  /** Makes the tables of the Postgres backend; on Redis there is nothing to make. */
+  migrate(): Promise<void>;
+}
+
+/** @param onError told of every lost connection; they are made again without end. */
+export function openQueueServer(settings: QueueSettings, onError: (error: Error) => void): QueueServer {
+  if (/^postgres(ql)?:/.test(settings.url)) return postgresServer(settings);
+  if (/^rediss?:/.test(settings.url) || settings.options) return redisServer(settings, onError);
+  throw new ConfigError("CONFIG_INVALID", "MAITRED_QUEUE_URL: expected a redis://, rediss:// or postgres:// URL");
+}
+
+function postgresServer({ url, prefix }: QueueSettings): QueueServer {
+  // one pool for each BullMQ class of the process; a worker asks from one place at a time
+  const connection = { connectionString: url, schema: prefix, max: 6, application_name: "maitred queue", keepAlive: true };
+  const open = async (options: object): Promise<string> => {
+    const probe = new PostgresConnection({ ...connection, max: 1, ...options });
+    try {
+      await probe.waitUntilReady();
+      const { rows } = await probe.pool.query("show server_version");
+      return `Postgres ${(rows[0] as { server_version: string }).server_version}`;
+    } catch (cause) {
+      const error = asError(cause);
+      if (error.name === "SchemaMigrationRequiredError" || /has not been initialized|migrat/i.test(error.message)) {
+        throw new ConfigError("QUEUE_MISCONFIGURED", "the queue has no tables in Postgres: run maitred migrate first", {
+          cause,
+        });
+      }
+      throw new UpstreamError("QUEUE_UNAVAILABLE", `Postgres: ${error.message}`, { cause });
+    } finally {
+      await probe.close();
+    }
+  };
+  return {
+    kind: "postgres",
+    connection,
+    prefix,
+    backend: createPostgresBackend as unknown as BackendFactory<IQueueBackend>,
+    check: () => open({}),
+    migrate: async () => void (await open({ migrate: true })),
+    close: async () => {},
+  };
+}
+
+function redisServer(settings: QueueSettings, onError: (error: Error) => void): QueueServer {
+  const redis = connectRedis(settings);
+  redis.on("error", onError);
+  return {
+    kind: "redis",
+    connection: redis,
+    // in a cluster all keys of a queue must lie on one node, which the braces ask for
+    prefix: redis instanceof Cluster ? `{${settings.prefix}}` : settings.prefix,
+    backend: createRedisBackend as unknown as BackendFactory<IQueueBackend>,
+    check: () => checkRedis(redis),
+    migrate: async () => {},
+    close: async () => {
+      redis.disconnect();
+    },
+  };
+}
+
+function connectRedis({ url, options }: QueueSettings): Redis | Cluster {
+  // BullMQ's workers wait for ever rather than fail while the server is away
+  const common = { maxRetriesPerRequest: null, enableReadyCheck: true };
+  if (!options) return new Redis(url, common);
+  let parsed: { cluster?: ClusterNode[] };
+  try {
+    parsed = JSON.parse(options);
+  } catch (cause) {
+    throw new ConfigError("CONFIG_INVALID", `MAITRED_QUEUE_OPTIONS: expected JSON: ${(cause as Error).message}`, { cause });
+  }
+  const { cluster, ...rest } = parsed;
+  if (cluster) return new Cluster(cluster, { redisOptions: common, ...rest } as ClusterOptions);
+  const own = { ...common, ...rest } as RedisOptions;
+  return url ? new Redis(url, own) : new Redis(own);
+}
+
+async function checkRedis(redis: Redis | Cluster): Promise<string> {
+  const nodes = redis instanceof Cluster ? await masters(redis) : [redis];
+  let version = "";
+  for (const node of nodes) {
+    const info = parseInfo(await withDeadline(node.info(), 10_000));
+    version = info["redis_version"] ?? "";
+    const [major = 0, minor = 0] = version.split(".").map(Number);
+    if (major < 6 || (major === 6 && minor < 2)) {
+      throw new ConfigError("QUEUE_MISCONFIGURED", `Redis: expected version 6.2 or newer, got ${version}`);
+    }
+    const policy = info["maxmemory_policy"];
+    if (policy !== "noeviction") {
+      throw new ConfigError(
+        "QUEUE_MISCONFIGURED",
+        `Redis: expected maxmemory-policy noeviction, got ${policy}: any other drops jobs when memory runs out; run CONFIG SET maxmemory-policy noeviction, and put it into redis.conf`,
+      );
+    }
+  }
+  return `Redis ${version}`;
+}
+
+async function masters(cluster: Cluster): Promise<Redis[]> {
+  await withDeadline(cluster.ping(), 10_000);
+  return cluster.nodes("master");
+}
+
+function parseInfo(info: string): Record<string, string> {
+  return Object.fromEntries(info.split(/\r?\n/).map((line) => line.split(/:(.*)/s).slice(0, 2) as [string, string]));
+}
+
+/** ioredis waits for ever for a server that is away; a check at start must not. */
+async function withDeadline<T>(answer: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new UpstreamError("QUEUE_UNAVAILABLE", `Redis: no answer within ${ms} ms`)), ms);
+  });
+  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,58 @@
+/** Thread: batches of pixels → probabilities, one run at a time, on the first provider that works. */
+import { performance } from "node:perf_hooks";
+import { workerData } from "node:worker_threads";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { asError, UpstreamError } from "../src/errors.ts";
+import type { InferCall, InferData, InferReady, InferResult, Provider } from "../src/infer/infer.ts";
+import { serveThread } from "../src/thread.ts";
+
+const data = workerData as InferData;
+
+await serveThread<InferCall, InferResult, InferReady>(async () => {
+  const begun = performance.now();
+  const { session, provider, instead } = await openSession();
+  for (const size of data.sizes[provider]) {
+    const pixels = new ArrayBuffer(size * data.side * data.side * 3);
+    await run(session, { pixels, count: size, size });
+  }
+  return {
+    ready: { provider, instead, warmUpMs: performance.now() - begun },
+    async handle(call) {
+      const result = await run(session, call);
+      return { result, transfer: [result.pixels, result.category.buffer as ArrayBuffer, result.human.buffer as ArrayBuffer] };
+    },
+  };
+});
+
+async function openSession(): Promise<{ session: InferenceSession; provider: Provider; instead: string }> {
+  const problems: string[] = [];
+  for (const provider of data.providers) {
+    try {
+      return { session: await InferenceSession.create(data.file, optionsFor(provider)), provider, instead: problems.join("; ") };
+    } catch (error) {
+      problems.push(`${provider}: ${asError(error).message.split("\n")[0]}`);
+    }
+  }
+  throw new UpstreamError("INFERENCE_UNAVAILABLE", `no execution provider works: ${problems.join("; ")}`);
+}
+
+function optionsFor(provider: Provider): InferenceSession.SessionOptions {
+  return {
+    executionProviders: [provider],
+    graphOptimizationLevel: "all",
+    intraOpNumThreads: data.threads,
+    // idle threads that spin take the cores from decoding
+    extra: { session: { intra_op: { allow_spinning: "0" } } },
+    logSeverityLevel: 3,
+  };
+}
+
+async function run(session: InferenceSession, { pixels, count, size }: InferCall): Promise<InferResult> {
+  const shape = [size, data.side, data.side, 3];
+  const photos = new Tensor("uint8", new Uint8Array(pixels, 0, shape.reduce((a, b) => a * b)), shape);
+  const output = await session.run({ photos }, ["category", "human"]);
+  const category = (output["category"]!.data as Float32Array).slice(0, count * data.categories);
+  const human = (output["human"]!.data as Float32Array).slice(0, count);
+  for (const tensor of Object.values(output)) tensor.dispose();
+  return { pixels, category, human };
+}
