@@ -1,8 +1,8 @@
-import { type FileHandle, open, opendir, realpath, stat } from "node:fs/promises";
+import { opendir, readFile, realpath, stat } from "node:fs/promises";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
-import { PhotoError } from "../errors.ts";
+import { PhotoError, UpstreamError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
-import { type FetchLimits, type FetchPhoto, tooLarge, unavailable } from "./fetch.ts";
+import { type FetchPhoto, tooLarge } from "./fetch.ts";
 
 /**
  * Reads photos from folders: the bucket is an absolute folder, the key a path below it with forward slashes.
@@ -12,27 +12,35 @@ import { type FetchLimits, type FetchPhoto, tooLarge, unavailable } from "./fetc
  */
 export function createFolderFetch(allowed: readonly string[]): FetchPhoto {
   return async (photo, limits) => {
-    let file: FileHandle | undefined;
     try {
       const path = await realpath(join(photo.bucket, ...photo.key.split("/")));
       const roots = await Promise.all(allowed.map((folder) => realpath(folder).catch(() => resolve(folder))));
       if (!roots.some((root) => isInside(root, path))) {
         throw new PhotoError("ACCESS_DENIED", `${path} is outside of the folders that MAITRED_FOLDERS allows`);
       }
-      file = await open(path);
-      return { bytes: await read(file, photo, limits), known: {} };
+      return { bytes: await read(path, photo.version, limits.maxBytes), known: {} };
     } catch (thrown) {
-      throw named(photo, thrown);
-    } finally {
-      await file?.close();
+      throw named(photo.key, thrown);
     }
   };
 }
 
-/** Every regular file below a folder as a photo, in pages of at most 1,000. Hidden files and folders are left out. */
+/**
+ * Reads one file, wherever it lies.
+ *
+ * @throws as `FetchPhoto` does.
+ */
+export async function readPhoto(path: string, maxBytes: number): Promise<Uint8Array> {
+  return read(path, "", maxBytes).catch((thrown: unknown) => {
+    throw named(path, thrown);
+  });
+}
+
+/** Every regular file below a folder as a photo, in pages of at most 1,000; those whose names begin with a dot are not photos. */
 export async function* listFolder(folder: string): AsyncGenerator<PhotoRef[]> {
   let page: PhotoRef[] = [];
   for await (const path of walk(folder)) {
+    if (relative(folder, path).split(sep).some((part) => part.startsWith("."))) continue;
     page.push(await folderPhoto(folder, path));
     if (page.length < 1_000) continue;
     yield page;
@@ -47,7 +55,6 @@ export async function* walk(folder: string): AsyncGenerator<string> {
   for await (const entry of await opendir(folder)) entries.push(entry);
   entries.sort((a, b) => (a.name < b.name ? -1 : 1));
   for (const entry of entries) {
-    if (entry.name.startsWith(".")) continue;
     const path = join(folder, entry.name);
     if (entry.isDirectory()) yield* walk(path);
     else if (entry.isFile() || (entry.isSymbolicLink() && (await isFile(path)))) yield path;
@@ -65,13 +72,24 @@ function versionOf(mtimeMs: number, size: number): string {
   return `${Math.round(mtimeMs)}-${size}`;
 }
 
-async function read(file: FileHandle, photo: PhotoRef, { maxBytes }: FetchLimits): Promise<Uint8Array> {
-  const { mtimeMs, size } = await file.stat();
-  if (photo.version !== "" && photo.version !== versionOf(mtimeMs, size)) {
-    throw new PhotoError("GONE", `${photo.key}: it was replaced`);
-  }
+async function read(path: string, version: string, maxBytes: number): Promise<Uint8Array> {
+  const { mtimeMs, size, isFile } = await facts(path);
+  if (!isFile) throw new PhotoError("UNSUPPORTED_FORMAT", `${path}: expected a regular file`);
+  if (version !== "" && version !== versionOf(mtimeMs, size)) throw new PhotoError("GONE", `${path}: it was replaced`);
   if (size > maxBytes) throw tooLarge(size, maxBytes);
-  return file.readFile();
+  return readFile(path);
+}
+
+async function facts(path: string): Promise<{ mtimeMs: number; size: number; isFile: boolean }> {
+  const found = await stat(path);
+  return { mtimeMs: found.mtimeMs, size: found.size, isFile: found.isFile() };
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return facts(path).then(
+    (found) => found.isFile,
+    () => false,
+  );
 }
 
 function isInside(root: string, path: string): boolean {
@@ -79,19 +97,11 @@ function isInside(root: string, path: string): boolean {
   return below !== "" && !below.startsWith("..") && !isAbsolute(below);
 }
 
-async function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
-}
-
-function named(photo: PhotoRef, thrown: unknown): unknown {
-  const { code, message } = thrown as NodeJS.ErrnoException;
+function named(name: string, thrown: unknown): unknown {
   if (thrown instanceof PhotoError) return thrown;
+  const { code, message } = thrown as NodeJS.ErrnoException;
   const options = { cause: thrown };
-  if (code === "ENOENT" || code === "ENOTDIR") return new PhotoError("GONE", `${photo.key}: no such file`, options);
-  if (code === "EACCES" || code === "EPERM") return new PhotoError("ACCESS_DENIED", `${photo.key}: ${code}`, options);
-  if (code === "EISDIR") return new PhotoError("UNSUPPORTED_FORMAT", `${photo.key}: a folder`, options);
-  return unavailable(photo, message, thrown);
+  if (code === "ENOENT" || code === "ENOTDIR") return new PhotoError("GONE", `${name}: no such file`, options);
+  if (code === "EACCES" || code === "EPERM") return new PhotoError("ACCESS_DENIED", `${name}: ${code}`, options);
+  return new UpstreamError("STORE_UNAVAILABLE", `${name}: ${message}`, options);
 }

@@ -7,25 +7,28 @@ import { type FetchLimits, type FetchPhoto, tooLarge, unavailable } from "./fetc
 
 export interface S3Settings {
   /** "" is AWS itself. */
-  endpoint: string;
-  region: string;
-  pathStyle: boolean;
-  /** Connections that may be open at once. */
-  connections: number;
+  s3Endpoint: string;
+  s3Region: string;
+  /** Whether the bucket stands in the path; auto: it does where there is an endpoint. */
+  s3PathStyle: "auto" | "on" | "off";
 }
 
-/** Credentials come from where the AWS SDK looks: environment, profile, container or instance role. */
-export function connectS3(settings: S3Settings): S3Client {
+/**
+ * Credentials come from where the AWS SDK looks: environment, profile, container or instance role.
+ *
+ * @param connections how many may be open at once.
+ */
+export function connectS3({ s3Endpoint, s3Region, s3PathStyle }: S3Settings, connections: number): S3Client {
   return new S3Client({
-    region: settings.region,
-    forcePathStyle: settings.pathStyle,
-    ...(settings.endpoint && { endpoint: settings.endpoint }),
+    region: s3Region,
+    forcePathStyle: s3PathStyle === "on" || (s3PathStyle === "auto" && s3Endpoint !== ""),
+    ...(s3Endpoint && { endpoint: s3Endpoint }),
     // the queue retries, in one place, with backoff; a second layer would only hide that from the counters
     maxAttempts: 1,
     requestHandler: new NodeHttpHandler({
       connectionTimeout: 5_000,
-      httpsAgent: { maxSockets: settings.connections, keepAlive: true },
-      httpAgent: { maxSockets: settings.connections, keepAlive: true },
+      httpsAgent: { maxSockets: connections, keepAlive: true },
+      httpAgent: { maxSockets: connections, keepAlive: true },
     }),
   });
 }

@@ -5,17 +5,17 @@ import {
   type IQueueBackend,
   PostgresConnection,
 } from "bullmq";
-import { Cluster, type ClusterNode, type ClusterOptions, Redis, type RedisOptions } from "ioredis";
+import { Cluster, type ClusterNode, Redis } from "ioredis";
 import { asError, ConfigError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 
 export interface QueueSettings {
   /** redis://, rediss:// or postgres://. */
-  url: string;
+  queueUrl: string;
   /** JSON for Sentinel `{sentinels, name, ...}` or Cluster `{cluster: [{host, port}], ...}`; "" for neither. */
-  options: string;
+  queueOptions: string;
   /** Redis key prefix, or Postgres schema. */
-  prefix: string;
+  queuePrefix: string;
 }
 
 /** Where the queues live; what every BullMQ class of this process is made with. */
@@ -39,14 +39,14 @@ export interface QueueServer extends Closable {
 
 /** @param onError told of every lost connection; they are made again without end. */
 export function openQueueServer(settings: QueueSettings, onError: (error: Error) => void): QueueServer {
-  if (/^postgres(ql)?:/.test(settings.url)) return postgresServer(settings);
-  if (/^rediss?:/.test(settings.url) || settings.options) return redisServer(settings, onError);
+  if (/^postgres(ql)?:/.test(settings.queueUrl)) return postgresServer(settings);
+  if (/^rediss?:/.test(settings.queueUrl) || settings.queueOptions) return redisServer(settings, onError);
   throw new ConfigError("CONFIG_INVALID", "MAITRED_QUEUE_URL: expected a redis://, rediss:// or postgres:// URL");
 }
 
-function postgresServer({ url, prefix }: QueueSettings): QueueServer {
+function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): QueueServer {
   // one pool for each BullMQ class of the process; a worker asks from one place at a time
-  const connection = { connectionString: url, schema: prefix, max: 6, application_name: "maitred queue", keepAlive: true };
+  const connection = { connectionString: queueUrl, schema: prefix, max: 6, application_name: "maitred queue", keepAlive: true };
   const open = async (options: object): Promise<string> => {
     const probe = new PostgresConnection({ ...connection, max: 1, ...options });
     try {
@@ -83,7 +83,7 @@ function redisServer(settings: QueueSettings, onError: (error: Error) => void): 
     kind: "redis",
     connection: redis,
     // in a cluster all keys of a queue must lie on one node, which the braces ask for
-    prefix: redis instanceof Cluster ? `{${settings.prefix}}` : settings.prefix,
+    prefix: redis instanceof Cluster ? `{${settings.queuePrefix}}` : settings.queuePrefix,
     backend: createRedisBackend as unknown as BackendFactory<IQueueBackend>,
     check: () => checkRedis(redis),
     migrate: async () => {},
@@ -93,20 +93,20 @@ function redisServer(settings: QueueSettings, onError: (error: Error) => void): 
   };
 }
 
-function connectRedis({ url, options }: QueueSettings): Redis | Cluster {
+function connectRedis({ queueUrl, queueOptions }: QueueSettings): Redis | Cluster {
   // BullMQ's workers wait for ever rather than fail while the server is away
   const common = { maxRetriesPerRequest: null, enableReadyCheck: true };
-  if (!options) return new Redis(url, common);
+  if (!queueOptions) return new Redis(queueUrl, common);
   let parsed: { cluster?: ClusterNode[] };
   try {
-    parsed = JSON.parse(options);
+    parsed = JSON.parse(queueOptions);
   } catch (cause) {
     throw new ConfigError("CONFIG_INVALID", `MAITRED_QUEUE_OPTIONS: expected JSON: ${(cause as Error).message}`, { cause });
   }
   const { cluster, ...rest } = parsed;
-  if (cluster) return new Cluster(cluster, { redisOptions: common, ...rest } as ClusterOptions);
-  const own = { ...common, ...rest } as RedisOptions;
-  return url ? new Redis(url, own) : new Redis(own);
+  if (cluster) return new Cluster(cluster, { redisOptions: common, ...rest } as object);
+  const own: object = { ...common, ...rest };
+  return queueUrl ? new Redis(queueUrl, own) : new Redis(own);
 }
 
 async function checkRedis(redis: Redis | Cluster): Promise<string> {

@@ -73,6 +73,14 @@ export async function compare(db: pg.Pool | pg.Client, folder: string): Promise<
   };
 }
 
+/** Such as "Postgres 18.4"; one older than 14 is refused. */
+export async function serverVersion(db: pg.Pool): Promise<string> {
+  const { rows } = await db.query<{ server_version: string }>("show server_version");
+  const version = rows[0]!.server_version;
+  if (Number.parseInt(version, 10) >= 14) return `Postgres ${version}`;
+  throw new ConfigError("SCHEMA_MISMATCH", `expected Postgres 14 or newer, got ${version}`);
+}
+
 function refuseNewer({ unknown }: SchemaState): void {
   if (unknown.length === 0) return;
   throw new ConfigError(

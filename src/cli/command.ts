@@ -1,0 +1,60 @@
+import type { ParseArgsConfig } from "node:util";
+import { type Config, readConfig } from "../config.ts";
+import { findPostgres } from "../embedded/postgres.ts";
+import { ConfigError } from "../errors.ts";
+
+/** What a command may touch of the process; tests pass their own. */
+export interface Terminal {
+  env: Readonly<Record<string, string | undefined>>;
+  /** Data: lines on stdout. */
+  print(line: string): void;
+  /** For a person: text on stderr. */
+  say(text: string): void;
+  /** Width of stderr if it is a terminal, which can be drawn upon; 0 otherwise. */
+  columns: number;
+  stdin: AsyncIterable<Buffer | string>;
+}
+
+export interface Arguments {
+  values: Readonly<Record<string, string | boolean | undefined>>;
+  positionals: readonly string[];
+}
+
+/** One command: data, not a framework. The number that `run` returns is the exit code. */
+export interface Command {
+  summary: string;
+  /** Printed by --help: usage, an example, and what the exit codes mean where they are its own. */
+  help: string;
+  options: NonNullable<ParseArgsConfig["options"]>;
+  run(args: Arguments, terminal: Terminal): Promise<number>;
+}
+
+/** Exit codes, the same for every command. */
+export const EXIT = {
+  done: 0,
+  /** The command ran, and what it looked at is not all well. */
+  notAll: 1,
+  /** Wrong usage, or a setting that cannot be. */
+  usage: 2,
+  /** Postgres, the queue, or the store does not answer. */
+  unavailable: 3,
+  bug: 70,
+} as const;
+
+export class UsageError extends Error {}
+
+/** The settings, with the embedded Postgres of a running `maitred up` where no other is named. */
+export function connectedConfig(terminal: Terminal): Config {
+  const config = readConfig(terminal.env);
+  const databaseUrl = config.databaseUrl || findPostgres(config.home);
+  if (!databaseUrl) {
+    throw new ConfigError("CONFIG_INVALID", "DATABASE_URL: expected a postgres:// URL, or a running maitred up");
+  }
+  return { ...config, databaseUrl, queueUrl: config.queueUrl || databaseUrl };
+}
+
+/** Lines of columns, each as wide as its widest cell; the last is not padded. */
+export function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd());
+}

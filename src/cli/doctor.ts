@@ -1,0 +1,137 @@
+import { existsSync } from "node:fs";
+import { totalmem } from "node:os";
+import { delimiter, join } from "node:path";
+import { openJudge } from "../../workers/moderate.ts";
+import { type Config, readConfig } from "../config.ts";
+import { findPostgres } from "../embedded/postgres.ts";
+import { asError, ConfigError } from "../errors.ts";
+import { connectS3, listObjects } from "../image/s3.ts";
+import { packageRoot } from "../package-root.ts";
+import { openQueueServer } from "../queue/server.ts";
+import { requireSchema, serverVersion } from "../store/migrate.ts";
+import { connect } from "../store/pool.ts";
+import { type Command, EXIT, table, UsageError } from "./command.ts";
+
+interface Finding {
+  check: string;
+  ok: boolean;
+  /** What was found, or what is wrong and what to do. */
+  detail: string;
+}
+
+export const doctor: Command = {
+  summary: "check everything that a worker needs, and say what to do about what is missing",
+  help: `
+usage: maitred doctor [--bucket NAME]... [--json]
+
+Checks Node, memory, Postgres (version and schema), the queue's server (Redis: version and eviction policy), the
+folders of MAITRED_FOLDERS, the buckets named, the policy, the model's hashes, and runs the model once to see which
+execution provider really runs. Changes nothing.
+
+  maitred doctor --bucket photos
+
+Exit codes: 0 all is well, 1 something is not.
+`,
+  options: { bucket: { type: "string", multiple: true }, json: { type: "boolean" } },
+
+  async run({ values }, terminal) {
+    const config = withEmbedded(readConfig(terminal.env));
+    const buckets = (values["bucket"] ?? []) as unknown as string[];
+    if (buckets.some((bucket) => bucket.includes("/"))) throw new UsageError("--bucket: expected a bucket's name");
+    const checks: [string, () => Promise<string>][] = [
+      ["node", checkNode],
+      ["memory", checkMemory],
+      ["postgres", () => checkPostgres(config)],
+      ["queue", () => checkQueue(config)],
+      ["model", () => checkModel(config)],
+      ...config.folders.split(delimiter).filter(Boolean).map((folder): [string, () => Promise<string>] => [`folder ${folder}`, () => checkFolder(folder)]),
+      ...buckets.map((bucket): [string, () => Promise<string>] => [`bucket ${bucket}`, () => checkBucket(config, bucket)]),
+    ];
+    const findings: Finding[] = [];
+    for (const [check, look] of checks) {
+      const finding = await look().then(
+        (detail) => ({ check, ok: true, detail }),
+        (thrown: unknown) => ({ check, ok: false, detail: explain(asError(thrown)) }),
+      );
+      findings.push(finding);
+    }
+    if (values["json"]) terminal.print(JSON.stringify(findings));
+    else for (const line of table(findings.map(({ check, ok, detail }) => [ok ? "ok" : "FAIL", check, detail]))) terminal.print(line);
+    return findings.every(({ ok }) => ok) ? EXIT.done : EXIT.notAll;
+  },
+};
+
+function withEmbedded(config: Config): Config {
+  const databaseUrl = config.databaseUrl || (findPostgres(config.home) ?? "");
+  return { ...config, databaseUrl, queueUrl: config.queueUrl || (config.queueOptions ? "" : databaseUrl) };
+}
+
+async function checkNode(): Promise<string> {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  if (major > 20 || (major === 20 && minor >= 19)) return process.versions.node;
+  throw new Error(`expected Node 20.19 or newer, got ${process.versions.node}: install a newer one`);
+}
+
+async function checkMemory(): Promise<string> {
+  const limit = process.constrainedMemory();
+  const bytes = limit > 0 && limit < totalmem() ? limit : totalmem();
+  const gib = (bytes / 2 ** 30).toFixed(1);
+  if (bytes >= 2 ** 30) return `${gib} GiB${bytes === limit ? " (limit of this container)" : ""}`;
+  throw new Error(`expected at least 1 GiB, got ${gib}: raise the container's limit`);
+}
+
+async function checkPostgres(config: Config): Promise<string> {
+  if (!config.databaseUrl) throw new Error("set DATABASE_URL, or start maitred up, which brings one");
+  const db = connect(config.databaseUrl, () => {}, 1);
+  try {
+    const version = await serverVersion(db);
+    await requireSchema(db, join(packageRoot(), "migrations"));
+    return `${version}, schema is current`;
+  } finally {
+    await db.end();
+  }
+}
+
+async function checkQueue(config: Config): Promise<string> {
+  if (!config.queueUrl && !config.queueOptions) throw new Error("set MAITRED_QUEUE_URL, or DATABASE_URL to keep it in Postgres");
+  const server = openQueueServer(config, () => {});
+  try {
+    return `${await server.check()}${server.kind === "redis" ? ", noeviction" : ""}`;
+  } finally {
+    await server.close();
+  }
+}
+
+async function checkModel(config: Config): Promise<string> {
+  const judge = await openJudge(config);
+  try {
+    const { provider, instead, warmUpMs } = await judge.inference.ready();
+    if (config.provider === "cuda" && provider !== "cuda") throw new Error(`CUDA does not run: ${instead}`);
+    const why = instead && existsSync("/dev/nvidiactl") ? `; there is a GPU, but ${instead}: npm run install:cuda` : "";
+    return `${judge.model.id}, hashes match, warm after ${Math.round(warmUpMs)} ms, runs on ${provider}${why}`;
+  } finally {
+    await judge.close();
+  }
+}
+
+async function checkFolder(folder: string): Promise<string> {
+  if (existsSync(folder)) return "can be read";
+  throw new Error("there is no such folder: mend MAITRED_FOLDERS");
+}
+
+async function checkBucket(config: Config, bucket: string): Promise<string> {
+  const s3 = connectS3(config, 1);
+  try {
+    for await (const page of listObjects(s3, bucket, "")) return `can be listed, ${page.length} or more photos`;
+    return "can be listed, and is empty";
+  } finally {
+    s3.destroy();
+  }
+}
+
+function explain(error: Error): string {
+  if (error instanceof ConfigError) return error.message;
+  const code = (error as { code?: unknown }).code;
+  const name = error.name === "Error" || error.name === "AggregateError" ? "" : `${error.name}: `;
+  return `${name}${error.message || String(code)}`;
+}

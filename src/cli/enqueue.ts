@@ -1,0 +1,159 @@
+import { stat } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
+import type { S3Client } from "@aws-sdk/client-s3";
+import { folderPhoto, listFolder } from "../image/folder.ts";
+import { connectS3, listObjects } from "../image/s3.ts";
+import { Scope } from "../lifecycle.ts";
+import { type Known, LANES, type Lane, type PhotoJob, type PhotoRef } from "../photo.ts";
+import { openQueues } from "../queue/queues.ts";
+import { openQueueServer } from "../queue/server.ts";
+import { photosToReplay, registerPhotos } from "../store/photos.ts";
+import { connect } from "../store/pool.ts";
+import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
+
+export const enqueue: Command = {
+  summary: "queue photos: objects, prefixes, files, folders, or a list on stdin",
+  help: `
+usage: maitred enqueue [options] WHAT...
+       maitred enqueue --failed [--code CODE] | --pending
+
+WHAT is s3://bucket/key, s3://bucket/prefix/ (with its slash: everything below), a file, a folder, or - for one of
+these a line on stdin. What is decided already is left alone unless --again is given.
+
+  --lane live|backfill   which queue (default live)
+  --listing ID           the restaurant that the photos belong to
+  --uploader WHO         moderator or user
+  --claimed CATEGORY     what the uploader marked
+  --again                also what is decided already
+  --failed               what failed; with --code CORRUPT only what failed for that
+  --pending              what waits for longer than ten minutes, in case the queue was lost
+  --json                 counts as JSON
+
+  maitred enqueue --listing 42 s3://photos/uploads/dinner.jpg
+  maitred enqueue --lane backfill s3://photos/2019/
+`,
+  options: {
+    lane: { type: "string", default: "live" },
+    listing: { type: "string" },
+    uploader: { type: "string" },
+    claimed: { type: "string" },
+    again: { type: "boolean" },
+    failed: { type: "boolean" },
+    code: { type: "string" },
+    pending: { type: "boolean" },
+    json: { type: "boolean" },
+  },
+
+  async run(args, terminal) {
+    const lane = laneOf(args);
+    const known = knownOf(args);
+    const replay = replayOf(args);
+    if (!replay && args.positionals.length === 0) throw new UsageError("expected what to queue");
+    const config = connectedConfig(terminal);
+    const scope = new Scope();
+    const db = connect(config.databaseUrl, () => {});
+    scope.onClose("Postgres", () => db.end());
+    const server = scope.hold("queue server", openQueueServer(config, () => {}));
+    const queues = scope.hold("queues", openQueues(server, config, () => {}));
+    const s3 = connectS3(config, 8);
+    scope.onClose("S3", () => s3.destroy());
+    const counts = { queued: 0, decided: 0 };
+    const add = async (photos: PhotoJob[]): Promise<void> => {
+      await queues.add(lane, photos);
+      counts.queued += photos.length;
+      if (terminal.columns > 0) terminal.say(`\r${counts.queued} queued\x1b[K\r`);
+    };
+    try {
+      await server.check();
+      if (replay) {
+        for await (const page of photosToReplay(db, replay)) await add(page);
+      } else {
+        for await (const page of pages(sources(args.positionals, terminal), s3)) {
+          const registered = await registerPhotos(db, page.map((photo) => ({ ...photo, known })), lane);
+          const wanted = registered.filter(({ state }) => args.values["again"] || state === "pending" || state === "failed");
+          counts.decided += registered.length - wanted.length;
+          await add(wanted.map(({ state, fresh, ...photo }) => photo));
+        }
+      }
+    } finally {
+      await scope.close();
+    }
+    if (args.values["json"]) terminal.print(JSON.stringify(counts));
+    else terminal.print(`${counts.queued} queued${counts.decided > 0 ? `, ${counts.decided} decided already (--again judges them once more)` : ""}`);
+    return EXIT.done;
+  },
+};
+
+function laneOf({ values }: Arguments): Lane {
+  const lane = LANES.find((lane) => lane === values["lane"]);
+  if (lane) return lane;
+  throw new UsageError(`--lane: expected ${LANES.join(" or ")}, got ${JSON.stringify(values["lane"])}`);
+}
+
+function knownOf({ values }: Arguments): Known {
+  const { listing, uploader, claimed } = values as { listing?: string; uploader?: string; claimed?: string };
+  if (uploader !== undefined && uploader !== "moderator" && uploader !== "user") {
+    throw new UsageError(`--uploader: expected moderator or user, got ${JSON.stringify(uploader)}`);
+  }
+  return { ...(listing && { listing }), ...(uploader && { uploader }), ...(claimed && { claimed }) };
+}
+
+function replayOf({ values }: Arguments): { state: "failed" | "pending"; code?: string; olderThanS: number } | undefined {
+  if (values["failed"]) {
+    return { state: "failed", ...(typeof values["code"] === "string" && { code: values["code"] }), olderThanS: 0 };
+  }
+  if (values["pending"]) return { state: "pending", olderThanS: 600 };
+  return undefined;
+}
+
+async function* sources(positionals: readonly string[], { stdin }: Terminal): AsyncGenerator<string> {
+  for (const what of positionals) {
+    if (what !== "-") yield what;
+    else for await (const line of createInterface({ input: Readable.from(stdin) })) if (line.trim()) yield line.trim();
+  }
+}
+
+/** The photos behind each source, in pages; single ones are gathered, so that a long list is not a call each. */
+async function* pages(sources: AsyncIterable<string>, s3: S3Client): AsyncGenerator<PhotoRef[]> {
+  let single: PhotoRef[] = [];
+  for await (const source of sources) {
+    const url = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(source);
+    if (url?.[2] === "" || url?.[2]?.endsWith("/")) yield* listObjects(s3, url[1]!, url[2]);
+    else if (url) single.push(await s3Photo(s3, url[1]!, url[2]!));
+    else if (/^\w+:\/\//.test(source)) throw new UsageError(`expected s3:// or a path, got ${source}`);
+    else if (await isFolder(source)) yield* listFolder(resolve(source));
+    else single.push(await filePhoto(resolve(source)));
+    if (single.length < 500) continue;
+    yield single;
+    single = [];
+  }
+  if (single.length > 0) yield single;
+}
+
+/** The object as it is now. One that is not there is queued all the same: it ends as a failure with its code. */
+async function s3Photo(s3: S3Client, bucket: string, key: string): Promise<PhotoRef> {
+  for await (const page of listObjects(s3, bucket, key)) {
+    const found = page.find((photo) => photo.key === key);
+    if (found) return found;
+    break;
+  }
+  return { store: "s3", bucket, key, version: "" };
+}
+
+async function filePhoto(path: string): Promise<PhotoRef> {
+  return folderPhoto(dirname(path), path).catch(() => ({
+    store: "folder",
+    bucket: dirname(path),
+    key: basename(path),
+    version: "",
+  }));
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}

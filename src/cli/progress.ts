@@ -1,0 +1,111 @@
+import type { LineOutcome } from "../moderate/line.ts";
+import type { WorkerEvents } from "../moderate/worker.ts";
+import type { PhotoJob } from "../photo.ts";
+import type { PhotoRow } from "../store/photos.ts";
+import { type Terminal, table } from "./command.ts";
+
+export interface Progress {
+  events: Partial<WorkerEvents>;
+  /** Ids that `done` waits for. */
+  expect(ids: readonly string[]): void;
+  done(): Promise<void>;
+  stop(): void;
+  summary(model: string, provider: string): string;
+}
+
+/** Counts what the worker tells, and draws it: a live line on a terminal, a line every few seconds elsewhere. */
+export function createProgress(terminal: Terminal, json: boolean, everyPhoto: boolean): Progress {
+  const stages = new Map<string, { seconds: number; photos: number }>();
+  const verdicts = new Map<string, number>();
+  const waiting = new Set<string>();
+  const early = new Set<string>();
+  let [photos, batches, batched, inferring] = [0, 0, 0, 0];
+  let [first, last] = [0, 0];
+  let wake: (() => void) | undefined;
+
+  const rate = (): number => (last > first ? (photos / (last - first)) * 1000 : 0);
+  const line = (): string => {
+    const counts = [...verdicts].map(([verdict, count]) => `${verdict} ${count}`).join("  ");
+    return `${photos}/${photos + waiting.size} photos  ${rate().toFixed(1)}/s  ${counts}`;
+  };
+  const draw = (): void => {
+    if (photos === 0 && waiting.size === 0) return;
+    if (terminal.columns > 0) terminal.say(`\r${line().slice(0, terminal.columns - 1)}\x1b[K`);
+    else if (!everyPhoto) terminal.say(`${line()}\n`);
+  };
+  const timer = setInterval(draw, terminal.columns > 0 ? 100 : 2_000);
+
+  function left(photo: PhotoJob, outcome: LineOutcome): void {
+    photos++;
+    last = performance.now();
+    const { result } = outcome;
+    const state = "failure" in result ? "failed" : result.decision.verdict;
+    verdicts.set(state, (verdicts.get(state) ?? 0) + 1);
+    if (json) terminal.print(JSON.stringify(asJson(photo, result)));
+    else if (everyPhoto) terminal.say(`${terminal.columns > 0 ? "\r\x1b[K" : ""}${asLine(photo, result)}\n`);
+    if (!waiting.delete(photo.id)) early.add(photo.id);
+    if (waiting.size === 0) wake?.();
+  }
+
+  return {
+    events: {
+      stage(stage, _lane, seconds) {
+        first ||= performance.now() - seconds * 1000;
+        const sum = stages.get(stage) ?? { seconds: 0, photos: 0 };
+        stages.set(stage, { seconds: sum.seconds + seconds, photos: sum.photos + 1 });
+      },
+      batch(_id, count, seconds) {
+        batches++;
+        batched += count;
+        inferring += seconds;
+      },
+      left: (photo, _lane, outcome) => left(photo, outcome),
+    },
+    expect(ids) {
+      // a photo may be judged before the call that queued it returns
+      for (const id of ids) if (!early.delete(id)) waiting.add(id);
+    },
+    async done() {
+      if (waiting.size > 0) await new Promise<void>((resolve) => (wake = resolve));
+    },
+    stop() {
+      clearInterval(timer);
+      if (terminal.columns > 0) draw();
+    },
+    summary(model, provider) {
+      const times = [...stages].map(([stage, { seconds, photos }]) => `${stage} ${((seconds / photos) * 1000).toFixed(1)}`);
+      const inference = batched > 0 ? ((inferring / batched) * 1000).toFixed(1) : "-";
+      return [
+        `${photos} photos judged now, ${rate().toFixed(1)} photos/s with ${model} on ${provider}`,
+        `${batches} batches, ${batches > 0 ? (batched / batches).toFixed(1) : "-"} photos each on average`,
+        `milliseconds a photo: ${times.join(", ")} (of batch, inference alone ${inference})`,
+      ].join("\n");
+    },
+  };
+}
+
+/** A photo a line: photo, category, score, human, verdict, reason. */
+export function photoTable(photos: readonly PhotoRow[]): string[] {
+  const rows = photos.map((photo) => [
+    photo.key,
+    photo.category ?? "-",
+    photo.categoryScore?.toFixed(2) ?? "-",
+    photo.human?.toFixed(2) ?? "-",
+    photo.state,
+    photo.failure ? `${photo.failure}: ${photo.reason}` : (photo.reason ?? ""),
+  ]);
+  return table([["photo", "category", "score", "human", "verdict", "reason"], ...rows]);
+}
+
+function asJson(photo: PhotoJob, result: LineOutcome["result"]): object {
+  const about = { id: photo.id, bucket: photo.bucket, key: photo.key };
+  if ("failure" in result) return { ...about, error: { code: result.failure, message: result.message } };
+  const { category, verdict, reason } = result.decision;
+  return { ...about, category, scores: result.scores.categories, human: result.scores.human, verdict, reason };
+}
+
+function asLine(photo: PhotoJob, result: LineOutcome["result"]): string {
+  if ("failure" in result) return `failed  ${photo.key}  ${result.failure}: ${result.message}`;
+  const { verdict, reason } = result.decision;
+  return `${verdict.padEnd(6)}  ${photo.key}  ${reason}`;
+}

@@ -1,0 +1,147 @@
+import { mkdirSync } from "node:fs";
+import { delimiter, resolve } from "node:path";
+import { watch } from "chokidar";
+import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
+import { type Config, readConfig } from "../config.ts";
+import { startPostgres } from "../embedded/postgres.ts";
+import { asError } from "../errors.ts";
+import { folderPhoto, listFolder } from "../image/folder.ts";
+import { exitOnSignal, Scope } from "../lifecycle.ts";
+import { createLog, type Logger } from "../log.ts";
+import type { PhotoRef } from "../photo.ts";
+import { openQueues } from "../queue/queues.ts";
+import { openQueueServer } from "../queue/server.ts";
+import { readPhotos, registerPhotos } from "../store/photos.ts";
+import { connect } from "../store/pool.ts";
+import { type Command, EXIT, type Terminal, UsageError } from "./command.ts";
+import { migrateAll } from "./migrate.ts";
+import { createProgress, photoTable } from "./progress.ts";
+
+export const up: Command = {
+  summary: "everything in one process, on folders of yours: what is in them, and what is dropped in",
+  help: `
+usage: maitred up [--once] [--json] [--verbose] FOLDER...
+
+Starts Postgres (embedded, below MAITRED_HOME, unless DATABASE_URL names one), keeps the queue in it (unless
+MAITRED_QUEUE_URL names Redis), migrates, judges the photos in the folders, and stays to judge what is dropped into
+them. What is decided already is left alone. Ctrl-C drains and ends.
+
+  --once      end when everything is judged, with a table of the photos
+  --json      one JSON object a photo on stdout
+  --verbose   the worker's log on stderr
+
+  maitred up ./my-photos
+
+Exit codes: with --once, 0 every photo was judged, 1 some were not.
+`,
+  options: { once: { type: "boolean" }, json: { type: "boolean" }, verbose: { type: "boolean" } },
+
+  async run({ values, positionals }, terminal) {
+    if (positionals.length === 0) throw new UsageError("expected at least one folder with photos");
+    const folders = positionals.map((folder) => resolve(folder));
+    const scope = new Scope();
+    const settings = readConfig(terminal.env);
+    const log = createLog(values["verbose"] ? settings.logLevel : "error");
+    exitOnSignal(process, scope, settings.graceMs, (err) => log.error({ err }, "not a clean end"));
+    try {
+      const config = await startServers(settings, folders, scope);
+      const progress = createProgress(terminal, Boolean(values["json"]), !values["once"]);
+      scope.onClose("progress", progress.stop);
+      const worker = scope.hold("worker", await startWorker(config, log, progress.events));
+      const intake = openIntake(config, scope, log);
+      if (!values["once"]) return await stay(folders, intake, worker, scope, terminal, log);
+
+      const ids: string[] = [];
+      for (const folder of folders) {
+        for await (const page of listFolder(folder)) {
+          const { all, queued } = await intake.add(page);
+          ids.push(...all);
+          progress.expect(queued);
+        }
+      }
+      await progress.done();
+      progress.stop();
+      const photos = await readPhotos(intake.db, ids);
+      if (!values["json"]) for (const line of photoTable(photos)) terminal.print(line);
+      terminal.say(`\n${progress.summary(worker.judge.model.id, worker.provider)}\n`);
+      return photos.every((photo) => photo.state !== "failed") ? EXIT.done : EXIT.notAll;
+    } finally {
+      await scope.close();
+    }
+  },
+};
+
+async function startServers(settings: Config, folders: readonly string[], scope: Scope): Promise<Config> {
+  mkdirSync(settings.home, { recursive: true });
+  let { databaseUrl } = settings;
+  if (!databaseUrl) databaseUrl = scope.hold("embedded Postgres", await startPostgres(settings.home)).url;
+  const allowed = settings.folders.split(delimiter).filter(Boolean).concat(folders);
+  const config = {
+    ...settings,
+    databaseUrl,
+    queueUrl: settings.queueUrl || (settings.queueOptions ? "" : databaseUrl),
+    folders: allowed.join(delimiter),
+  };
+  await migrateAll(config);
+  return config;
+}
+
+interface Intake {
+  db: ReturnType<typeof connect>;
+  /** Registers photos and queues those that wait for a verdict; `queued` are the ids of these. */
+  add(photos: readonly PhotoRef[]): Promise<{ all: string[]; queued: string[] }>;
+}
+
+function openIntake(config: Config, scope: Scope, log: Logger): Intake {
+  const broken = (err: Error): void => log.warn({ err }, "a server is unwell");
+  const db = connect(config.databaseUrl, broken, 2);
+  scope.onClose("intake's Postgres", () => db.end());
+  const server = scope.hold("intake's queue server", openQueueServer(config, broken));
+  const queues = scope.hold("intake's queues", openQueues(server, config, broken));
+  return {
+    db,
+    async add(photos) {
+      const registered = await registerPhotos(db, photos.map((photo) => ({ ...photo, known: {} })), "live");
+      const waiting = registered.filter(({ state }) => state === "pending");
+      await queues.add("live", waiting.map(({ state, fresh, ...photo }) => photo));
+      return { all: registered.map(({ id }) => id), queued: waiting.map(({ id }) => id) };
+    },
+  };
+}
+
+/** Watches until the process is told to stop. A file counts once it has stopped growing. */
+async function stay(
+  folders: readonly string[],
+  intake: Intake,
+  worker: RunningWorker,
+  scope: Scope,
+  terminal: Terminal,
+  log: Logger,
+): Promise<number> {
+  for (const folder of folders) {
+    const hidden = (path: string): boolean => path.slice(folder.length).split(/[\\/]/).some((part) => part.startsWith("."));
+    const watcher = watch(folder, {
+      ignored: hidden,
+      awaitWriteFinish: { stabilityThreshold: 300, pollInterval: 100 },
+    });
+    scope.hold(`watcher of ${folder}`, watcher);
+    let page: string[] = [];
+    const flush = async (): Promise<void> => {
+      const paths = page;
+      page = [];
+      const found = await Promise.allSettled(paths.map((path) => folderPhoto(folder, path)));
+      // a file that is gone again has nothing to judge
+      await intake.add(found.flatMap((each) => (each.status === "fulfilled" ? [each.value] : [])));
+    };
+    const seen = (path: string): void => {
+      if (page.push(path) === 1) {
+        setTimeout(() => void flush().catch((err) => log.error({ err: asError(err) }, "could not be queued")), 50);
+      }
+    };
+    watcher.on("add", seen).on("change", seen);
+    watcher.on("error", (err) => log.error({ err }, "watching failed"));
+  }
+  terminal.say(`${worker.judge.model.id} on ${worker.provider} watches ${folders.join(", ")}; ${worker.url}/metrics; Ctrl-C ends\n`);
+  return new Promise(() => {});
+}
+

@@ -1,0 +1,109 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { ErrorCode } from "../errors.ts";
+import type { Lane, Verdict } from "../photo.ts";
+
+export interface Depths {
+  lane: Lane;
+  waiting: number;
+  oldestMs: number;
+}
+
+/** Everything that is counted, under names that dashboards may rely on. */
+export interface Metrics {
+  verdict(lane: Lane, verdict: Verdict, category: string): void;
+  failure(lane: Lane, code: ErrorCode): void;
+  retry(lane: Lane, code: ErrorCode): void;
+  stage(stage: string, lane: Lane, seconds: number): void;
+  /** One model run of `photos`. */
+  batch(photos: number, seconds: number, provider: string): void;
+  /** Milliseconds from queued to committed. */
+  age(lane: Lane, ms: number): void;
+  /** The exposition text; asks `depths` for the queues as they are now. */
+  text(): Promise<string>;
+  contentType: string;
+}
+
+/** @param depths a lane that cannot be asked is left out; its absence is what an alert should look for. */
+export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
+  const registers = [new Registry()];
+  const registry = registers[0]!;
+  const photos = new Counter({
+    name: "maitred_photos_total",
+    help: "photos that left the line with a verdict",
+    labelNames: ["lane", "verdict", "category"],
+    registers,
+  });
+  const failures = new Counter({
+    name: "maitred_failures_total",
+    help: "photos that could not be judged, by code",
+    labelNames: ["lane", "code"],
+    registers,
+  });
+  const retries = new Counter({
+    name: "maitred_retries_total",
+    help: "tries that failed and are made again, by code",
+    labelNames: ["lane", "code"],
+    registers,
+  });
+  const stages = new Histogram({
+    name: "maitred_stage_seconds",
+    help: "time of one photo in one stage; batch is waiting and inference together",
+    labelNames: ["stage", "lane"],
+    buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30],
+    registers,
+  });
+  const sizes = new Histogram({
+    name: "maitred_batch_size",
+    help: "photos in one model run",
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
+    registers,
+  });
+  const runs = new Histogram({
+    name: "maitred_inference_seconds",
+    help: "time of one model run",
+    labelNames: ["provider"],
+    buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3],
+    registers,
+  });
+  const ages = new Histogram({
+    name: "maitred_age_seconds",
+    help: "from queued to committed",
+    labelNames: ["lane"],
+    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800],
+    registers,
+  });
+  const waiting = new Gauge({
+    name: "maitred_queue_waiting",
+    help: "photos that wait",
+    labelNames: ["lane"],
+    registers,
+    async collect() {
+      this.reset();
+      oldest.reset();
+      for (const depth of await depths().catch(() => [])) {
+        this.set({ lane: depth.lane }, depth.waiting);
+        oldest.set({ lane: depth.lane }, depth.oldestMs / 1000);
+      }
+    },
+  });
+  const oldest = new Gauge({
+    name: "maitred_queue_oldest_seconds",
+    help: "how long the oldest waiting photo has waited",
+    labelNames: ["lane"],
+    registers,
+  });
+  void waiting;
+  return {
+    verdict: (lane, verdict, category) => photos.inc({ lane, verdict, category }),
+    failure: (lane, code) => failures.inc({ lane, code }),
+    retry: (lane, code) => retries.inc({ lane, code }),
+    stage: (stage, lane, seconds) => stages.observe({ stage, lane }, seconds),
+    batch(count, seconds, provider) {
+      sizes.observe(count);
+      runs.observe({ provider }, seconds);
+    },
+    age: (lane, ms) => ages.observe({ lane }, ms / 1000),
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}
