@@ -27,9 +27,21 @@ const settings = {
   provider: choice("MAITRED_PROVIDER", "auto", ["auto", "cpu", "cuda"], "where inference runs"),
   maxBatch: int("MAITRED_MAX_BATCH", 0, 0, 512, "photos in one model run; 0: 8 on the CPU, 64 on CUDA"),
   maxWaitMs: int("MAITRED_MAX_WAIT_MS", 20, 0, 1_000, "longest the oldest photo of a batch waits"),
-  concurrency: int("MAITRED_CONCURRENCY", 0, 0, 2_048, "photos in hand per lane; 0: three batches, at least 24"),
+  concurrency: int(
+    "MAITRED_CONCURRENCY",
+    0,
+    0,
+    2_048,
+    "photos in hand per lane; 0: three batches, at least 24",
+  ),
   threads: int("MAITRED_THREADS", 0, 0, 256, "threads of one CPU model run; 0: one per core"),
-  maxBytes: int("MAITRED_MAX_BYTES", 60_000_000, 1_000, 2_000_000_000, "largest object that is judged, in bytes"),
+  maxBytes: int(
+    "MAITRED_MAX_BYTES",
+    60_000_000,
+    1_000,
+    2_000_000_000,
+    "largest object that is judged, in bytes",
+  ),
   maxPixels: int(
     "MAITRED_MAX_PIXELS",
     50_000_000,
@@ -48,8 +60,18 @@ const settings = {
   keyTemplate: text("MAITRED_KEY_TEMPLATE", "", "what a key tells, such as {listing}/{name}"),
   s3Endpoint: text("MAITRED_S3_ENDPOINT", "", "S3-compatible server; empty: AWS"),
   s3Region: text("MAITRED_S3_REGION", "us-east-1", "region of the buckets"),
-  s3PathStyle: choice("MAITRED_S3_PATH_STYLE", "auto", ["auto", "on", "off"], "bucket in the path; auto: with an endpoint"),
-  logLevel: choice("MAITRED_LOG_LEVEL", "info", ["debug", "info", "warn", "error", "silent"], "least level that is logged"),
+  s3PathStyle: choice(
+    "MAITRED_S3_PATH_STYLE",
+    "auto",
+    ["auto", "on", "off"],
+    "bucket in the path; auto: with an endpoint",
+  ),
+  logLevel: choice(
+    "MAITRED_LOG_LEVEL",
+    "info",
+    ["debug", "info", "warn", "error", "silent"],
+    "least level that is logged",
+  ),
 } as const;
 
 export type Config = Readonly<{ [K in keyof typeof settings]: (typeof settings)[K]["fallback"] }>;
@@ -78,10 +100,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
 }
 
 /** Every setting as it is in effect, without secrets: what `maitred config` and the README table print. */
-export function describeConfig(config: Config): { env: string; value: string; fallback: string; help: string }[] {
+export function describeConfig(
+  config: Config,
+): { env: string; value: string; fallback: string; help: string }[] {
   return Object.entries(settings).map(([key, setting]) => ({
     env: setting.env,
-    value: setting.secret ? withoutSecret(String(config[key as keyof Config])) : String(config[key as keyof Config]),
+    value: setting.secret
+      ? withoutSecret(String(config[key as keyof Config]))
+      : String(config[key as keyof Config]),
     fallback: setting.env === "MAITRED_HOME" ? ".maitred" : String(setting.fallback),
     help: setting.help,
   }));

@@ -52,7 +52,10 @@ export function exitOnSignal(
 ): void {
   let stopping = false;
   const onSignal = (): void => {
-    if (stopping) return proc.exit(1);
+    if (stopping) {
+      proc.exit(1);
+      return;
+    }
     stopping = true;
     setTimeout(() => {
       report(new Error(`not drained within ${graceMs} ms: what was in hand is judged by the next worker`));

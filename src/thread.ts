@@ -23,7 +23,19 @@ export interface ThreadOptions {
   timeoutMs: number;
 }
 
-type Reply<Out> = { id: number } & ({ result: Out } | { error: { code: ErrorCode; message: string; permanent: boolean } });
+type Reply<Out> = { id: number } & (
+  | { result: Out }
+  | { error: { code: ErrorCode; message: string; permanent: boolean } }
+);
+
+interface Running<Out, Ready> {
+  worker: Worker;
+  ready: Promise<Ready>;
+  /** By id; 0 is the thread's own start. */
+  calls: Map<number, Call<Out>>;
+  /** Told when no call is left. */
+  settled: (() => void) | undefined;
+}
 
 interface Call<Out> {
   resolve(value: Out): void;
@@ -35,11 +47,11 @@ interface Call<Out> {
  * the process with it.
  */
 export function createThread<In, Out, Ready>(options: ThreadOptions): Thread<In, Out, Ready> {
-  let current: { worker: Worker; ready: Promise<Ready>; calls: Map<number, Call<Out>> } | undefined;
+  let current: Running<Out, Ready> | undefined;
   let closed = false;
   let nextId = 1;
 
-  function start(): NonNullable<typeof current> {
+  function start(): Running<Out, Ready> {
     const worker = new Worker(options.url, { workerData: options.workerData });
     const calls = new Map<number, Call<unknown>>();
     const ready = new Promise<Ready>((resolve, reject) => {
@@ -49,23 +61,36 @@ export function createThread<In, Out, Ready>(options: ThreadOptions): Thread<In,
     worker.on("message", (reply: Reply<unknown>) => {
       const call = calls.get(reply.id);
       calls.delete(reply.id);
-      if (calls.size === 0) worker.unref();
       if ("result" in reply) call?.resolve(reply.result);
       else call?.reject(revive(reply.error));
+      if (calls.size === 0) idle();
     });
+    const idle = (): void => {
+      worker.unref();
+      thread.settled?.();
+    };
     const die = (cause: unknown): void => {
       if (current?.worker === worker) current = undefined;
-      const error = new UpstreamError(options.crashCode, `the thread died: ${asError(cause).message}`, { cause });
+      const error = new UpstreamError(options.crashCode, `the thread died: ${asError(cause).message}`, {
+        cause,
+      });
       for (const call of calls.values()) call.reject(error);
       calls.clear();
+      thread.settled?.();
     };
     worker.on("error", die);
     worker.on("messageerror", die);
     worker.on("exit", (code) => die(new Error(`it ended with ${code}`)));
-    return { worker, ready, calls: calls as Map<number, Call<Out>> };
+    const thread: Running<Out, Ready> = {
+      worker,
+      ready,
+      calls: calls as Map<number, Call<Out>>,
+      settled: undefined,
+    };
+    return thread;
   }
 
-  function running(): NonNullable<typeof current> {
+  function running(): Running<Out, Ready> {
     if (closed) throw new UpstreamError("CLOSED", "the thread is closed");
     current ??= start();
     return current;
@@ -90,15 +115,7 @@ export function createThread<In, Out, Ready>(options: ThreadOptions): Thread<In,
     const thread = current;
     if (!thread) return;
     await thread.ready.catch(() => {});
-    const left = [...thread.calls.values()].map(
-      (entry) =>
-        new Promise<void>((resolve) => {
-          const { resolve: done, reject } = entry;
-          entry.resolve = (value) => (done(value), resolve());
-          entry.reject = (error) => (reject(error), resolve());
-        }),
-    );
-    await Promise.all(left);
+    while (thread.calls.size > 0) await new Promise<void>((resolve) => (thread.settled = resolve));
     await thread.worker.terminate();
   }
 
@@ -112,7 +129,10 @@ export function createThread<In, Out, Ready>(options: ThreadOptions): Thread<In,
  * @returns nothing; an error of the handler goes to the caller with its code, and the thread lives on.
  */
 export async function serveThread<In, Out, Ready>(
-  prepare: () => Promise<{ ready: Ready; handle(message: In): Promise<{ result: Out; transfer: ArrayBuffer[] }> }>,
+  prepare: () => Promise<{
+    ready: Ready;
+    handle(message: In): Promise<{ result: Out; transfer: ArrayBuffer[] }>;
+  }>,
 ): Promise<void> {
   const port = parentPort;
   if (!port) throw new Error("expected to run in a worker thread");
@@ -140,6 +160,14 @@ export async function serveThread<In, Out, Ready>(
   port.postMessage({ id: 0, result: prepared.ready });
 }
 
-function revive({ code, message, permanent }: { code: ErrorCode; message: string; permanent: boolean }): Error {
+function revive({
+  code,
+  message,
+  permanent,
+}: {
+  code: ErrorCode;
+  message: string;
+  permanent: boolean;
+}): Error {
   return permanent ? new PhotoError(code, message) : new UpstreamError(code, message);
 }

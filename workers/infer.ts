@@ -19,7 +19,10 @@ await serveThread<InferCall, InferResult, InferReady>(async () => {
     ready: { provider, instead, warmUpMs: performance.now() - begun },
     async handle(call) {
       const result = await run(session, call);
-      return { result, transfer: [result.pixels, result.category.buffer as ArrayBuffer, result.human.buffer as ArrayBuffer] };
+      return {
+        result,
+        transfer: [result.pixels, result.category.buffer as ArrayBuffer, result.human.buffer as ArrayBuffer],
+      };
     },
   };
 });
@@ -28,7 +31,11 @@ async function openSession(): Promise<{ session: InferenceSession; provider: Pro
   const problems: string[] = [];
   for (const provider of data.providers) {
     try {
-      return { session: await InferenceSession.create(data.file, optionsFor(provider)), provider, instead: problems.join("; ") };
+      return {
+        session: await InferenceSession.create(data.file, optionsFor(provider)),
+        provider,
+        instead: problems.join("; "),
+      };
     } catch (error) {
       problems.push(`${provider}: ${asError(error).message.split("\n")[0]}`);
     }
@@ -49,7 +56,15 @@ function optionsFor(provider: Provider): InferenceSession.SessionOptions {
 
 async function run(session: InferenceSession, { pixels, count, size }: InferCall): Promise<InferResult> {
   const shape = [size, data.side, data.side, 3];
-  const photos = new Tensor("uint8", new Uint8Array(pixels, 0, shape.reduce((a, b) => a * b)), shape);
+  const photos = new Tensor(
+    "uint8",
+    new Uint8Array(
+      pixels,
+      0,
+      shape.reduce((a, b) => a * b),
+    ),
+    shape,
+  );
   const output = await session.run({ photos }, ["category", "human"]);
   const category = (output["category"]!.data as Float32Array).slice(0, count * data.categories);
   const human = (output["human"]!.data as Float32Array).slice(0, count);

@@ -76,7 +76,11 @@ function readPolicy(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (cause) {
-    throw new ConfigError("POLICY_INVALID", `${file}: ${asError(cause).message}; set MAITRED_POLICY to a policy file`, { cause });
+    throw new ConfigError(
+      "POLICY_INVALID",
+      `${file}: ${asError(cause).message}; set MAITRED_POLICY to a policy file`,
+      { cause },
+    );
   }
 }
 
@@ -120,7 +124,10 @@ export async function startWorker(
     const concurrency = config.concurrency || Math.max(24, 3 * maxBatch);
     const s3 = connectS3(config, concurrency * LANES.length);
     scope.onClose("S3", () => s3.destroy());
-    const folders = config.folders.split(delimiter).filter(Boolean).map((folder) => resolve(folder));
+    const folders = config.folders
+      .split(delimiter)
+      .filter(Boolean)
+      .map((folder) => resolve(folder));
     const fetch = createFetch({
       s3: createS3Fetch(s3),
       ...(folders.length > 0 && { folder: createFolderFetch(folders) }),
@@ -165,22 +172,35 @@ export async function startWorker(
         retried(photo, lane, code, error) {
           metrics.retry(lane, code);
           // a bug has no code of its own, so its stack is what helps
-          log.warn({ photo: photo.id, lane, code, ...(code === "INTERNAL" ? { err: error } : { message: error.message }) }, "will be tried again");
+          log.warn(
+            {
+              photo: photo.id,
+              lane,
+              code,
+              ...(code === "INTERNAL" ? { err: error } : { message: error.message }),
+            },
+            "will be tried again",
+          );
           events.retried?.(photo, lane, code, error);
         },
       },
     );
     scope.hold("line", worker);
     const consumers = LANES.map((lane) =>
-      consume(server, lane, { concurrency, lockMs: config.lockMs }, {
-        async photo(photo, { last, ageMs }) {
-          const since = Date.now();
-          await worker.photo(photo, lane, last);
-          metrics.age(lane, ageMs + Date.now() - since);
+      consume(
+        server,
+        lane,
+        { concurrency, lockMs: config.lockMs },
+        {
+          async photo(photo, { last, ageMs }) {
+            const since = Date.now();
+            await worker.photo(photo, lane, last);
+            metrics.age(lane, ageMs + Date.now() - since);
+          },
+          abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),
+          error: broken(`lane ${lane}`),
         },
-        abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),
-        error: broken(`lane ${lane}`),
-      }),
+      ),
     );
     scope.onClose("lanes", async () => {
       ready = false;

@@ -11,7 +11,15 @@ import { type Command, EXIT, type Terminal, table, UsageError } from "./command.
 
 /** One line of `--json`. */
 type Line =
-  | { path: string; category: string; scores: Record<string, number>; human: number; verdict: string; reason: string; model: string }
+  | {
+      path: string;
+      category: string;
+      scores: Record<string, number>;
+      human: number;
+      verdict: string;
+      reason: string;
+      model: string;
+    }
   | { path: string; error: { code: string; message: string } };
 
 export const classify: Command = {
@@ -50,7 +58,10 @@ Exit codes: 0 every file was judged, 1 some were not.
         const scores = await inference.add(pixels, "live");
         const { category, verdict, reason } = decide(scores, judge.policy);
         const rounded = Object.entries(scores.categories).map(([name, score]) => [name, round(score)]);
-        const known = { scores: Object.fromEntries(rounded) as Record<string, number>, human: round(scores.human) };
+        const known = {
+          scores: Object.fromEntries(rounded) as Record<string, number>,
+          human: round(scores.human),
+        };
         return { path, category, ...known, verdict, reason, model: judge.model.id };
       } catch (thrown) {
         if (!(thrown instanceof ModerationError)) throw thrown;
@@ -92,7 +103,11 @@ async function* files(paths: readonly string[]): AsyncGenerator<string> {
 }
 
 /** Works on at most `width` items at once, and gives the results in the order of the items. */
-async function* inOrder<In, Out>(items: AsyncIterable<In>, work: (item: In) => Promise<Out>, width: number): AsyncGenerator<Out> {
+async function* inOrder<In, Out>(
+  items: AsyncIterable<In>,
+  work: (item: In) => Promise<Out>,
+  width: number,
+): AsyncGenerator<Out> {
   const pending: Promise<Out>[] = [];
   for await (const item of items) {
     const result = work(item);
@@ -109,7 +124,13 @@ function printer({ print }: Terminal): (line: Line) => void {
     const cells =
       "error" in line
         ? ["failed", "", "", line.path, `${line.error.code}: ${line.error.message}`]
-        : [line.verdict, `${line.category} ${line.scores[line.category]!.toFixed(2)}`, `human ${line.human.toFixed(2)}`, line.path, line.reason];
+        : [
+            line.verdict,
+            `${line.category} ${line.scores[line.category]!.toFixed(2)}`,
+            `human ${line.human.toFixed(2)}`,
+            line.path,
+            line.reason,
+          ];
     const widths = [6, 13, 10, 40];
     print(table([cells.map((cell, column) => cell.padEnd(widths[column] ?? 0))])[0]!);
   };

@@ -48,7 +48,10 @@ export function connectedConfig(terminal: Terminal): Config {
   const config = readConfig(terminal.env);
   const databaseUrl = config.databaseUrl || findPostgres(config.home);
   if (!databaseUrl) {
-    throw new ConfigError("CONFIG_INVALID", "DATABASE_URL: expected a postgres:// URL, or a running maitred up");
+    throw new ConfigError(
+      "CONFIG_INVALID",
+      "DATABASE_URL: expected a postgres:// URL, or a running maitred up",
+    );
   }
   return { ...config, databaseUrl, queueUrl: config.queueUrl || databaseUrl };
 }
@@ -56,5 +59,10 @@ export function connectedConfig(terminal: Terminal): Config {
 /** Lines of columns, each as wide as its widest cell; the last is not padded. */
 export function table(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd());
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join("  ")
+      .trimEnd(),
+  );
 }

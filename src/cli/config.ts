@@ -19,7 +19,8 @@ Prints every setting: its environment variable, its value, its default and what 
       print(JSON.stringify(Object.fromEntries(settings.map(({ env, value }) => [env, value]))));
     } else if (values["markdown"]) {
       print("| variable | default | what it is |\n| --- | --- | --- |");
-      for (const { env, fallback, help } of settings) print(`| \`${env}\` | ${fallback && `\`${fallback}\``} | ${help} |`);
+      for (const { env, fallback, help } of settings)
+        print(`| \`${env}\` | ${fallback && `\`${fallback}\``} | ${help} |`);
     } else {
       const rows = settings.map(({ env, value, help }) => [env, value || "-", help]);
       for (const line of table(rows)) print(line);

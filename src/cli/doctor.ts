@@ -37,15 +37,22 @@ Exit codes: 0 all is well, 1 something is not.
   async run({ values }, terminal) {
     const config = withEmbedded(readConfig(terminal.env));
     const buckets = (values["bucket"] ?? []) as unknown as string[];
-    if (buckets.some((bucket) => bucket.includes("/"))) throw new UsageError("--bucket: expected a bucket's name");
+    if (buckets.some((bucket) => bucket.includes("/")))
+      throw new UsageError("--bucket: expected a bucket's name");
     const checks: [string, () => Promise<string>][] = [
       ["node", checkNode],
       ["memory", checkMemory],
       ["postgres", () => checkPostgres(config)],
       ["queue", () => checkQueue(config)],
       ["model", () => checkModel(config)],
-      ...config.folders.split(delimiter).filter(Boolean).map((folder): [string, () => Promise<string>] => [`folder ${folder}`, () => checkFolder(folder)]),
-      ...buckets.map((bucket): [string, () => Promise<string>] => [`bucket ${bucket}`, () => checkBucket(config, bucket)]),
+      ...config.folders
+        .split(delimiter)
+        .filter(Boolean)
+        .map((folder): [string, () => Promise<string>] => [`folder ${folder}`, () => checkFolder(folder)]),
+      ...buckets.map((bucket): [string, () => Promise<string>] => [
+        `bucket ${bucket}`,
+        () => checkBucket(config, bucket),
+      ]),
     ];
     const findings: Finding[] = [];
     for (const [check, look] of checks) {
@@ -56,7 +63,9 @@ Exit codes: 0 all is well, 1 something is not.
       findings.push(finding);
     }
     if (values["json"]) terminal.print(JSON.stringify(findings));
-    else for (const line of table(findings.map(({ check, ok, detail }) => [ok ? "ok" : "FAIL", check, detail]))) terminal.print(line);
+    else
+      for (const line of table(findings.map(({ check, ok, detail }) => [ok ? "ok" : "FAIL", check, detail])))
+        terminal.print(line);
     return findings.every(({ ok }) => ok) ? EXIT.done : EXIT.notAll;
   },
 };
@@ -93,7 +102,8 @@ async function checkPostgres(config: Config): Promise<string> {
 }
 
 async function checkQueue(config: Config): Promise<string> {
-  if (!config.queueUrl && !config.queueOptions) throw new Error("set MAITRED_QUEUE_URL, or DATABASE_URL to keep it in Postgres");
+  if (!config.queueUrl && !config.queueOptions)
+    throw new Error("set MAITRED_QUEUE_URL, or DATABASE_URL to keep it in Postgres");
   const server = openQueueServer(config, () => {});
   try {
     return `${await server.check()}${server.kind === "redis" ? ", noeviction" : ""}`;
@@ -107,7 +117,8 @@ async function checkModel(config: Config): Promise<string> {
   try {
     const { provider, instead, warmUpMs } = await judge.inference.ready();
     if (config.provider === "cuda" && provider !== "cuda") throw new Error(`CUDA does not run: ${instead}`);
-    const why = instead && existsSync("/dev/nvidiactl") ? `; there is a GPU, but ${instead}: npm run install:cuda` : "";
+    const why =
+      instead && existsSync("/dev/nvidiactl") ? `; there is a GPU, but ${instead}: npm run install:cuda` : "";
     return `${judge.model.id}, hashes match, warm after ${Math.round(warmUpMs)} ms, runs on ${provider}${why}`;
   } finally {
     await judge.close();
@@ -122,7 +133,8 @@ async function checkFolder(folder: string): Promise<string> {
 async function checkBucket(config: Config, bucket: string): Promise<string> {
   const s3 = connectS3(config, 1);
   try {
-    for await (const page of listObjects(s3, bucket, "")) return `can be listed, ${page.length} or more photos`;
+    for await (const page of listObjects(s3, bucket, ""))
+      return `can be listed, ${page.length} or more photos`;
     return "can be listed, and is empty";
   } finally {
     s3.destroy();

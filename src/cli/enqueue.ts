@@ -55,8 +55,14 @@ these a line on stdin. What is decided already is left alone unless --again is g
     const scope = new Scope();
     const db = connect(config.databaseUrl, () => {});
     scope.onClose("Postgres", () => db.end());
-    const server = scope.hold("queue server", openQueueServer(config, () => {}));
-    const queues = scope.hold("queues", openQueues(server, config, () => {}));
+    const server = scope.hold(
+      "queue server",
+      openQueueServer(config, () => {}),
+    );
+    const queues = scope.hold(
+      "queues",
+      openQueues(server, config, () => {}),
+    );
     const s3 = connectS3(config, 8);
     scope.onClose("S3", () => s3.destroy());
     const counts = { queued: 0, decided: 0 };
@@ -71,8 +77,14 @@ these a line on stdin. What is decided already is left alone unless --again is g
         for await (const page of photosToReplay(db, replay)) await add(page);
       } else {
         for await (const page of pages(sources(args.positionals, terminal), s3)) {
-          const registered = await registerPhotos(db, page.map((photo) => ({ ...photo, known })), lane);
-          const wanted = registered.filter(({ state }) => args.values["again"] || state === "pending" || state === "failed");
+          const registered = await registerPhotos(
+            db,
+            page.map((photo) => ({ ...photo, known })),
+            lane,
+          );
+          const wanted = registered.filter(
+            ({ state }) => args.values["again"] || state === "pending" || state === "failed",
+          );
           counts.decided += registered.length - wanted.length;
           await add(wanted.map(({ state, fresh, ...photo }) => photo));
         }
@@ -81,7 +93,10 @@ these a line on stdin. What is decided already is left alone unless --again is g
       await scope.close();
     }
     if (args.values["json"]) terminal.print(JSON.stringify(counts));
-    else terminal.print(`${counts.queued} queued${counts.decided > 0 ? `, ${counts.decided} decided already (--again judges them once more)` : ""}`);
+    else
+      terminal.print(
+        `${counts.queued} queued${counts.decided > 0 ? `, ${counts.decided} decided already (--again judges them once more)` : ""}`,
+      );
     return EXIT.done;
   },
 };
@@ -100,9 +115,15 @@ function knownOf({ values }: Arguments): Known {
   return { ...(listing && { listing }), ...(uploader && { uploader }), ...(claimed && { claimed }) };
 }
 
-function replayOf({ values }: Arguments): { state: "failed" | "pending"; code?: string; olderThanS: number } | undefined {
+function replayOf({
+  values,
+}: Arguments): { state: "failed" | "pending"; code?: string; olderThanS: number } | undefined {
   if (values["failed"]) {
-    return { state: "failed", ...(typeof values["code"] === "string" && { code: values["code"] }), olderThanS: 0 };
+    return {
+      state: "failed",
+      ...(typeof values["code"] === "string" && { code: values["code"] }),
+      olderThanS: 0,
+    };
   }
   if (values["pending"]) return { state: "pending", olderThanS: 600 };
   return undefined;
@@ -111,7 +132,9 @@ function replayOf({ values }: Arguments): { state: "failed" | "pending"; code?: 
 async function* sources(positionals: readonly string[], { stdin }: Terminal): AsyncGenerator<string> {
   for (const what of positionals) {
     if (what !== "-") yield what;
-    else for await (const line of createInterface({ input: Readable.from(stdin) })) if (line.trim()) yield line.trim();
+    else
+      for await (const line of createInterface({ input: Readable.from(stdin) }))
+        if (line.trim()) yield line.trim();
   }
 }
 

@@ -57,7 +57,8 @@ function overview(): string {
 }
 
 function explain(name: string, error: Error, terminal: Terminal): number {
-  const usage = error instanceof UsageError || String((error as { code?: unknown }).code).startsWith("ERR_PARSE_ARGS");
+  const usage =
+    error instanceof UsageError || String((error as { code?: unknown }).code).startsWith("ERR_PARSE_ARGS");
   if (usage) {
     terminal.say(`maitred ${name}: ${error.message}\nmaitred ${name} --help shows how to use it\n`);
     return EXIT.usage;
@@ -72,7 +73,9 @@ function explain(name: string, error: Error, terminal: Terminal): number {
   }
   const code = (error as { code?: unknown }).code;
   if (typeof code === "string" && /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|28|3D)/.test(code)) {
-    terminal.say(`maitred ${name}: Postgres cannot be reached: ${error.message || code}; check DATABASE_URL\n`);
+    terminal.say(
+      `maitred ${name}: Postgres cannot be reached: ${error.message || code}; check DATABASE_URL\n`,
+    );
     return EXIT.unavailable;
   }
   terminal.say(`maitred ${name}: ${error.stack ?? error.message}\n`);

@@ -21,7 +21,10 @@ if maitred_migrator, maitred_worker and maitred_dashboard are not there yet.
   async run({ values }, terminal) {
     const applied = await migrateAll(connectedConfig(terminal));
     if (values["json"]) terminal.print(JSON.stringify({ applied }));
-    else terminal.print(applied.length === 0 ? "nothing to do: the schema is current" : `applied ${applied.join(", ")}`);
+    else
+      terminal.print(
+        applied.length === 0 ? "nothing to do: the schema is current" : `applied ${applied.join(", ")}`,
+      );
     return EXIT.done;
   },
 };

@@ -73,7 +73,9 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
       if (terminal.columns > 0) draw();
     },
     summary(model, provider) {
-      const times = [...stages].map(([stage, { seconds, photos }]) => `${stage} ${((seconds / photos) * 1000).toFixed(1)}`);
+      const times = [...stages].map(
+        ([stage, { seconds, photos }]) => `${stage} ${((seconds / photos) * 1000).toFixed(1)}`,
+      );
       const inference = batched > 0 ? ((inferring / batched) * 1000).toFixed(1) : "-";
       return [
         `${photos} photos judged now, ${rate().toFixed(1)} photos/s with ${model} on ${provider}`,
@@ -101,7 +103,14 @@ function asJson(photo: PhotoJob, result: LineOutcome["result"]): object {
   const about = { id: photo.id, bucket: photo.bucket, key: photo.key };
   if ("failure" in result) return { ...about, error: { code: result.failure, message: result.message } };
   const { category, verdict, reason } = result.decision;
-  return { ...about, category, scores: result.scores.categories, human: result.scores.human, verdict, reason };
+  return {
+    ...about,
+    category,
+    scores: result.scores.categories,
+    human: result.scores.human,
+    verdict,
+    reason,
+  };
 }
 
 function asLine(photo: PhotoJob, result: LineOutcome["result"]): string {

@@ -101,9 +101,16 @@ function openIntake(config: Config, scope: Scope, log: Logger): Intake {
   return {
     db,
     async add(photos) {
-      const registered = await registerPhotos(db, photos.map((photo) => ({ ...photo, known: {} })), "live");
+      const registered = await registerPhotos(
+        db,
+        photos.map((photo) => ({ ...photo, known: {} })),
+        "live",
+      );
       const waiting = registered.filter(({ state }) => state === "pending");
-      await queues.add("live", waiting.map(({ state, fresh, ...photo }) => photo));
+      await queues.add(
+        "live",
+        waiting.map(({ state, fresh, ...photo }) => photo),
+      );
       return { all: registered.map(({ id }) => id), queued: waiting.map(({ id }) => id) };
     },
   };
@@ -119,7 +126,11 @@ async function stay(
   log: Logger,
 ): Promise<number> {
   for (const folder of folders) {
-    const hidden = (path: string): boolean => path.slice(folder.length).split(/[\\/]/).some((part) => part.startsWith("."));
+    const hidden = (path: string): boolean =>
+      path
+        .slice(folder.length)
+        .split(/[\\/]/)
+        .some((part) => part.startsWith("."));
     const watcher = watch(folder, {
       ignored: hidden,
       awaitWriteFinish: { stabilityThreshold: 300, pollInterval: 100 },
@@ -135,13 +146,17 @@ async function stay(
     };
     const seen = (path: string): void => {
       if (page.push(path) === 1) {
-        setTimeout(() => void flush().catch((err) => log.error({ err: asError(err) }, "could not be queued")), 50);
+        setTimeout(
+          () => void flush().catch((err) => log.error({ err: asError(err) }, "could not be queued")),
+          50,
+        );
       }
     };
     watcher.on("add", seen).on("change", seen);
     watcher.on("error", (err) => log.error({ err }, "watching failed"));
   }
-  terminal.say(`${worker.judge.model.id} on ${worker.provider} watches ${folders.join(", ")}; ${worker.url}/metrics; Ctrl-C ends\n`);
+  terminal.say(
+    `${worker.judge.model.id} on ${worker.provider} watches ${folders.join(", ")}; ${worker.url}/metrics; Ctrl-C ends\n`,
+  );
   return new Promise(() => {});
 }
-

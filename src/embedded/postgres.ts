@@ -89,7 +89,9 @@ async function launch(place: Places): Promise<void> {
   try {
     await Promise.race([ready(), gone]);
   } catch (cause) {
-    throw new ConfigError("CONFIG_INVALID", `embedded Postgres did not start: ${(cause as Error).message}`, { cause });
+    throw new ConfigError("CONFIG_INVALID", `embedded Postgres did not start: ${(cause as Error).message}`, {
+      cause,
+    });
   }
   child.unref();
 }

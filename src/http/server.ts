@@ -1,4 +1,5 @@
 import fastify from "fastify";
+import { ConfigError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -16,7 +17,11 @@ export interface HttpServer extends Closable {
  * `/metrics` (Prometheus), `/healthz` (the process answers) and `/readyz` (503 until `ready` says yes, which is
  * after the model's warm-up, and again while draining).
  */
-export async function serveHttp(settings: HttpSettings, metrics: Metrics, ready: () => boolean): Promise<HttpServer> {
+export async function serveHttp(
+  settings: HttpSettings,
+  metrics: Metrics,
+  ready: () => boolean,
+): Promise<HttpServer> {
   const app = fastify({ logger: false });
   app.get("/healthz", async () => ({ status: "ok" }));
   app.get("/readyz", async (_request, reply) => {
@@ -27,6 +32,8 @@ export async function serveHttp(settings: HttpSettings, metrics: Metrics, ready:
     reply.type(metrics.contentType);
     return metrics.text();
   });
-  const url = await app.listen(settings);
+  const url = await app.listen({ host: settings.host, port: settings.port }).catch((cause: Error) => {
+    throw new ConfigError("CONFIG_INVALID", `MAITRED_HOST, MAITRED_PORT: ${cause.message}`, { cause });
+  });
   return { url, close: () => app.close() };
 }

@@ -70,7 +70,10 @@ async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: number)
   const streamed = (format === "jpeg" || format === "png") && !isProgressive;
   const limit = streamed ? maxPixels * 4 : maxPixels;
   if (width * height <= limit) return;
-  throw new PhotoError("TOO_MANY_PIXELS", `expected at most ${limit} pixels, got ${width} x ${height} (MAITRED_MAX_PIXELS)`);
+  throw new PhotoError(
+    "TOO_MANY_PIXELS",
+    `expected at most ${limit} pixels, got ${width} x ${height} (MAITRED_MAX_PIXELS)`,
+  );
 }
 
 /**
@@ -84,7 +87,8 @@ async function decodedShare(bytes: Uint8Array): Promise<number> {
   if (!pixels) return 0;
   const last = pixels.subarray(-3);
   let flat = 0;
-  while (flat < rows && isFlat(pixels.subarray((rows - 1 - flat) * rows * 3, (rows - flat) * rows * 3), last)) flat++;
+  while (flat < rows && isFlat(pixels.subarray((rows - 1 - flat) * rows * 3, (rows - flat) * rows * 3), last))
+    flat++;
   return 1 - flat / rows;
 }
 

@@ -34,7 +34,10 @@ export function createFetch(stores: Partial<Record<Store, FetchPhoto>>): FetchPh
 }
 
 export function tooLarge(size: number, maxBytes: number): PhotoError {
-  return new PhotoError("TOO_LARGE", `expected at most ${maxBytes} bytes, got ${size} or more (MAITRED_MAX_BYTES)`);
+  return new PhotoError(
+    "TOO_LARGE",
+    `expected at most ${maxBytes} bytes, got ${size} or more (MAITRED_MAX_BYTES)`,
+  );
 }
 
 export function unavailable(photo: PhotoRef, why: string, cause?: unknown): UpstreamError {

@@ -16,7 +16,10 @@ export function createFolderFetch(allowed: readonly string[]): FetchPhoto {
       const path = await realpath(join(photo.bucket, ...photo.key.split("/")));
       const roots = await Promise.all(allowed.map((folder) => realpath(folder).catch(() => resolve(folder))));
       if (!roots.some((root) => isInside(root, path))) {
-        throw new PhotoError("ACCESS_DENIED", `${path} is outside of the folders that MAITRED_FOLDERS allows`);
+        throw new PhotoError(
+          "ACCESS_DENIED",
+          `${path} is outside of the folders that MAITRED_FOLDERS allows`,
+        );
       }
       return { bytes: await read(path, photo.version, limits.maxBytes), known: {} };
     } catch (thrown) {
@@ -40,7 +43,12 @@ export async function readPhoto(path: string, maxBytes: number): Promise<Uint8Ar
 export async function* listFolder(folder: string): AsyncGenerator<PhotoRef[]> {
   let page: PhotoRef[] = [];
   for await (const path of walk(folder)) {
-    if (relative(folder, path).split(sep).some((part) => part.startsWith("."))) continue;
+    if (
+      relative(folder, path)
+        .split(sep)
+        .some((part) => part.startsWith("."))
+    )
+      continue;
     page.push(await folderPhoto(folder, path));
     if (page.length < 1_000) continue;
     yield page;
@@ -75,7 +83,8 @@ function versionOf(mtimeMs: number, size: number): string {
 async function read(path: string, version: string, maxBytes: number): Promise<Uint8Array> {
   const { mtimeMs, size, isFile } = await facts(path);
   if (!isFile) throw new PhotoError("UNSUPPORTED_FORMAT", `${path}: expected a regular file`);
-  if (version !== "" && version !== versionOf(mtimeMs, size)) throw new PhotoError("GONE", `${path}: it was replaced`);
+  if (version !== "" && version !== versionOf(mtimeMs, size))
+    throw new PhotoError("GONE", `${path}: it was replaced`);
   if (size > maxBytes) throw tooLarge(size, maxBytes);
   return readFile(path);
 }
@@ -101,7 +110,9 @@ function named(name: string, thrown: unknown): unknown {
   if (thrown instanceof PhotoError) return thrown;
   const { code, message } = thrown as NodeJS.ErrnoException;
   const options = { cause: thrown };
-  if (code === "ENOENT" || code === "ENOTDIR") return new PhotoError("GONE", `${name}: no such file`, options);
-  if (code === "EACCES" || code === "EPERM") return new PhotoError("ACCESS_DENIED", `${name}: ${code}`, options);
+  if (code === "ENOENT" || code === "ENOTDIR")
+    return new PhotoError("GONE", `${name}: no such file`, options);
+  if (code === "EACCES" || code === "EPERM")
+    return new PhotoError("ACCESS_DENIED", `${name}: ${code}`, options);
   return new UpstreamError("STORE_UNAVAILABLE", `${name}: ${message}`, options);
 }

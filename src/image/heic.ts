@@ -38,9 +38,7 @@ export function createHeicDecoder(url: URL, side: number, threads: number): Heic
       const member = crew.reduce((best, each) => (each.length < best.length ? each : best));
       member.length++;
       // sent only when the one before is done, so that the time limit counts from when its own work begins
-      const done = member.tail
-        .then(() => member.thread.call(bytes, []))
-        .finally(() => member.length--);
+      const done = member.tail.then(() => member.thread.call(bytes, [])).finally(() => member.length--);
       member.tail = done.catch(() => {});
       return done;
     },

@@ -45,7 +45,9 @@ export function createS3Fetch(s3: S3Client): FetchPhoto {
       const bytes = await collect(answer.Body as Readable, answer.ContentLength, photo, limits, abort);
       return { bytes, known: knownFrom(answer.Metadata ?? {}) };
     } catch (thrown) {
-      throw abort.aborted ? unavailable(photo, `no complete answer within ${limits.timeoutMs} ms`, thrown) : named(photo, thrown);
+      throw abort.aborted
+        ? unavailable(photo, `no complete answer within ${limits.timeoutMs} ms`, thrown)
+        : named(photo, thrown);
     }
   };
 }
@@ -55,7 +57,11 @@ export async function* listObjects(s3: S3Client, bucket: string, prefix: string)
   let token: string | undefined;
   do {
     const page = await s3.send(
-      new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, ...(token && { ContinuationToken: token }) }),
+      new ListObjectsV2Command({
+        Bucket: bucket,
+        Prefix: prefix,
+        ...(token && { ContinuationToken: token }),
+      }),
     );
     const objects = (page.Contents ?? []).filter((object) => object.Key && !object.Key.endsWith("/"));
     yield objects.map((object) => ({
@@ -68,7 +74,12 @@ export async function* listObjects(s3: S3Client, bucket: string, prefix: string)
   } while (token);
 }
 
-function address({ bucket, key, version }: PhotoRef): { Bucket: string; Key: string; IfMatch?: string; VersionId?: string } {
+function address({ bucket, key, version }: PhotoRef): {
+  Bucket: string;
+  Key: string;
+  IfMatch?: string;
+  VersionId?: string;
+} {
   if (version === "") return { Bucket: bucket, Key: key };
   if (version.startsWith("etag:")) return { Bucket: bucket, Key: key, IfMatch: `"${version.slice(5)}"` };
   return { Bucket: bucket, Key: key, VersionId: version };

@@ -20,17 +20,24 @@ export function sniff(bytes: Uint8Array): Format {
     if (/avi[fs]/.test(brands)) return "avif";
     if (/hei[cxms]|hev[cxms]|mif1|msf1/.test(brands)) return "heic";
   }
-  throw new PhotoError("UNSUPPORTED_FORMAT", `expected jpeg, png, webp, gif, avif or heic, got ${looksLike(head)}`);
+  throw new PhotoError(
+    "UNSUPPORTED_FORMAT",
+    `expected jpeg, png, webp, gif, avif or heic, got ${looksLike(head)}`,
+  );
 }
 
 function looksLike(head: string): string {
-  const text = head.replace(/^\xef\xbb\xbf/, "").trimStart().toLowerCase();
+  const text = head
+    .replace(/^\xef\xbb\xbf/, "")
+    .trimStart()
+    .toLowerCase();
   if (text.startsWith("%pdf")) return "a PDF";
   if (text.startsWith("<svg") || (text.startsWith("<?xml") && text.includes("svg"))) return "SVG";
   if (text.startsWith("<!doctype html") || text.startsWith("<html")) return "HTML";
   if (text.startsWith("<")) return "markup";
   if (head.startsWith("ftyp", 4)) return head.startsWith("crx", 8) ? "camera raw" : "a video";
-  if (head.startsWith("\x1a\x45\xdf\xa3") || (head.startsWith("RIFF") && head.startsWith("AVI", 8))) return "a video";
+  if (head.startsWith("\x1a\x45\xdf\xa3") || (head.startsWith("RIFF") && head.startsWith("AVI", 8)))
+    return "a video";
   if (/^(II\*\0|MM\0\*|IIRO|FUJIFILM|IIU\0)/.test(head)) return "TIFF or camera raw";
   if (head.startsWith("BM")) return "BMP";
   if (head.startsWith("\xff\x0a") || head.startsWith("JXL", 4)) return "JPEG XL";

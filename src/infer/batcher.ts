@@ -71,7 +71,10 @@ export function createBatcher<In, Out>(run: RunBatch<In, Out>, limits: BatchLimi
   }
 
   function oldest(): number {
-    return Math.min(lanes.live[0]?.since ?? Number.POSITIVE_INFINITY, lanes.backfill[0]?.since ?? Number.POSITIVE_INFINITY);
+    return Math.min(
+      lanes.live[0]?.since ?? Number.POSITIVE_INFINITY,
+      lanes.backfill[0]?.since ?? Number.POSITIVE_INFINITY,
+    );
   }
 
   return {
@@ -94,7 +97,8 @@ export function createBatcher<In, Out>(run: RunBatch<In, Out>, limits: BatchLimi
 async function settle<In, Out>(batch: Entry<In, Out>[], run: RunBatch<In, Out>): Promise<void> {
   try {
     const results = await run(batch.map((entry) => entry.item));
-    if (results.length !== batch.length) throw new Error(`expected ${batch.length} results, got ${results.length}`);
+    if (results.length !== batch.length)
+      throw new Error(`expected ${batch.length} results, got ${results.length}`);
     for (const [index, entry] of batch.entries()) {
       const result = results[index]!;
       if (result instanceof Error) entry.reject(result);

@@ -76,7 +76,10 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
     side: model.side,
     categories: model.categories.length,
     providers,
-    sizes: { cpu: upTo([1, 2, 3, 4, 6, 8, 16, 32], limit.cpu), cuda: upTo([1, 8, 16, 32, 64, 128, 256], limit.cuda) },
+    sizes: {
+      cpu: upTo([1, 2, 3, 4, 6, 8, 16, 32], limit.cpu),
+      cuda: upTo([1, 8, 16, 32, 64, 128, 256], limit.cuda),
+    },
     threads: settings.threads,
   };
   const thread = createThread<InferCall, InferResult, InferReady>({
@@ -95,7 +98,8 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
     const pixels = free.pop() ?? new ArrayBuffer(limit[provider] * photoBytes);
     const target = new Uint8Array(pixels);
     for (const [index, photo] of photos.entries()) {
-      if (photo.length !== photoBytes) throw new Error(`expected ${photoBytes} bytes of pixels, got ${photo.length}`);
+      if (photo.length !== photoBytes)
+        throw new Error(`expected ${photoBytes} bytes of pixels, got ${photo.length}`);
       target.set(photo, index * photoBytes);
     }
     const result = await thread.call({ pixels, count: photos.length, size }, [pixels]);

@@ -37,9 +37,13 @@ export async function openModel(folder: string): Promise<Model> {
   try {
     raw = JSON.parse(readFileSync(path, "utf8"));
   } catch (cause) {
-    throw new ConfigError("MODEL_INVALID", `${path}: ${(cause as Error).message}; set MAITRED_MODEL to a model folder`, {
-      cause,
-    });
+    throw new ConfigError(
+      "MODEL_INVALID",
+      `${path}: ${(cause as Error).message}; set MAITRED_MODEL to a model folder`,
+      {
+        cause,
+      },
+    );
   }
   const result = schema.safeParse(raw);
   if (!result.success) {
@@ -51,7 +55,10 @@ export async function openModel(folder: string): Promise<Model> {
   for (const [file, { sha256 }] of Object.entries(files)) {
     const found = await hashOf(join(folder, file));
     if (found === sha256) continue;
-    throw new ConfigError("MODEL_INVALID", `${file}: expected sha256 ${sha256}, got ${found}: fetch the model again`);
+    throw new ConfigError(
+      "MODEL_INVALID",
+      `${file}: expected sha256 ${sha256}, got ${found}: fetch the model again`,
+    );
   }
   return { id: `${name}-${version}`, folder, file: join(folder, GRAPH), side: input.side, categories };
 }

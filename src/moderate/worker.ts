@@ -64,7 +64,11 @@ export interface ModerationWorker extends Closable {
  * Decoding is gated by the number of cores, live photos first, so that a backlog of the archive never stands in
  * front of an upload. Decoded photos in flight are at most those that callers hold.
  */
-export function createModerationWorker(deps: WorkerDeps, limits: WorkerLimits, events: WorkerEvents): ModerationWorker {
+export function createModerationWorker(
+  deps: WorkerDeps,
+  limits: WorkerLimits,
+  events: WorkerEvents,
+): ModerationWorker {
   const policy = createHash("sha256").update(deps.policyText).digest("hex").slice(0, 12);
   const gate = createGate(limits.decoders);
   const tag = `${process.pid.toString(36)}${Date.now().toString(36)}`;

@@ -42,17 +42,22 @@ export function consume(
   settings: ConsumerSettings,
   handlers: ConsumerHandlers,
 ): Closable {
-  const worker = new Worker(lane, (job, token) => handle(job, token), {
-    connection: server.connection,
-    prefix: server.prefix,
-    concurrency: settings.concurrency,
-    lockDuration: settings.lockMs,
-    stalledInterval: settings.lockMs,
-    maxStalledCount: 3,
-    runRetryDelay: 1_000,
-    removeOnComplete: { count: 0 },
-    removeOnFail: { count: 0 },
-  }, server.backend);
+  const worker = new Worker(
+    lane,
+    (job, token) => handle(job, token),
+    {
+      connection: server.connection,
+      prefix: server.prefix,
+      concurrency: settings.concurrency,
+      lockDuration: settings.lockMs,
+      stalledInterval: settings.lockMs,
+      maxStalledCount: 3,
+      runRetryDelay: 1_000,
+      removeOnComplete: { count: 0 },
+      removeOnFail: { count: 0 },
+    },
+    server.backend,
+  );
   worker.on("error", handlers.error);
   worker.on("failed", (job, error) => {
     // every other failure was recorded before it was thrown; this one nobody has seen
@@ -90,7 +95,9 @@ export function forQueue(thrown: unknown): Error {
 }
 
 function isOutage(thrown: unknown): boolean {
-  return thrown instanceof ModerationError && (thrown.code === "DATABASE_UNAVAILABLE" || thrown.code === "CLOSED");
+  return (
+    thrown instanceof ModerationError && (thrown.code === "DATABASE_UNAVAILABLE" || thrown.code === "CLOSED")
+  );
 }
 
 const OUTAGE_DELAY_MS = 2_000;

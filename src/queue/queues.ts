@@ -29,13 +29,22 @@ export interface Queues extends Closable {
   depth(lane: Lane): Promise<LaneDepth>;
 }
 
-export function openQueues(server: QueueServer, retry: RetrySettings, onError: (error: Error) => void): Queues {
-  const queues = Object.fromEntries(LANES.map((lane) => [lane, openQueue(server, lane, onError)])) as Record<Lane, PhotoQueue>;
+export function openQueues(
+  server: QueueServer,
+  retry: RetrySettings,
+  onError: (error: Error) => void,
+): Queues {
+  const queues = Object.fromEntries(LANES.map((lane) => [lane, openQueue(server, lane, onError)])) as Record<
+    Lane,
+    PhotoQueue
+  >;
   return {
     async add(lane, photos) {
       for (let start = 0; start < photos.length; start += PAGE) {
         const page = photos.slice(start, start + PAGE);
-        await queues[lane].addBulk(page.map((photo) => ({ name: "photo", data: photo, opts: optionsOf(photo, retry) })));
+        await queues[lane].addBulk(
+          page.map((photo) => ({ name: "photo", data: photo, opts: optionsOf(photo, retry) })),
+        );
       }
     },
     pause: (lane) => queues[lane].pause(),

@@ -41,12 +41,21 @@ export interface QueueServer extends Closable {
 export function openQueueServer(settings: QueueSettings, onError: (error: Error) => void): QueueServer {
   if (/^postgres(ql)?:/.test(settings.queueUrl)) return postgresServer(settings);
   if (/^rediss?:/.test(settings.queueUrl) || settings.queueOptions) return redisServer(settings, onError);
-  throw new ConfigError("CONFIG_INVALID", "MAITRED_QUEUE_URL: expected a redis://, rediss:// or postgres:// URL");
+  throw new ConfigError(
+    "CONFIG_INVALID",
+    "MAITRED_QUEUE_URL: expected a redis://, rediss:// or postgres:// URL",
+  );
 }
 
 function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): QueueServer {
   // one pool for each BullMQ class of the process; a worker asks from one place at a time
-  const connection = { connectionString: queueUrl, schema: prefix, max: 6, application_name: "maitred queue", keepAlive: true };
+  const connection = {
+    connectionString: queueUrl,
+    schema: prefix,
+    max: 6,
+    application_name: "maitred queue",
+    keepAlive: true,
+  };
   const open = async (options: object): Promise<string> => {
     const probe = new PostgresConnection({ ...connection, max: 1, ...options });
     try {
@@ -55,10 +64,17 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
       return `Postgres ${(rows[0] as { server_version: string }).server_version}`;
     } catch (cause) {
       const error = asError(cause);
-      if (error.name === "SchemaMigrationRequiredError" || /has not been initialized|migrat/i.test(error.message)) {
-        throw new ConfigError("QUEUE_MISCONFIGURED", "the queue has no tables in Postgres: run maitred migrate first", {
-          cause,
-        });
+      if (
+        error.name === "SchemaMigrationRequiredError" ||
+        /has not been initialized|migrat/i.test(error.message)
+      ) {
+        throw new ConfigError(
+          "QUEUE_MISCONFIGURED",
+          "the queue has no tables in Postgres: run maitred migrate first",
+          {
+            cause,
+          },
+        );
       }
       throw new UpstreamError("QUEUE_UNAVAILABLE", `Postgres: ${error.message}`, { cause });
     } finally {
@@ -101,7 +117,11 @@ function connectRedis({ queueUrl, queueOptions }: QueueSettings): Redis | Cluste
   try {
     parsed = JSON.parse(queueOptions);
   } catch (cause) {
-    throw new ConfigError("CONFIG_INVALID", `MAITRED_QUEUE_OPTIONS: expected JSON: ${(cause as Error).message}`, { cause });
+    throw new ConfigError(
+      "CONFIG_INVALID",
+      `MAITRED_QUEUE_OPTIONS: expected JSON: ${(cause as Error).message}`,
+      { cause },
+    );
   }
   const { cluster, ...rest } = parsed;
   if (cluster) return new Cluster(cluster, { redisOptions: common, ...rest } as object);
@@ -136,14 +156,19 @@ async function masters(cluster: Cluster): Promise<Redis[]> {
 }
 
 function parseInfo(info: string): Record<string, string> {
-  return Object.fromEntries(info.split(/\r?\n/).map((line) => line.split(/:(.*)/s).slice(0, 2) as [string, string]));
+  return Object.fromEntries(
+    info.split(/\r?\n/).map((line) => line.split(/:(.*)/s).slice(0, 2) as [string, string]),
+  );
 }
 
 /** ioredis waits for ever for a server that is away; a check at start must not. */
 async function withDeadline<T>(answer: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new UpstreamError("QUEUE_UNAVAILABLE", `Redis: no answer within ${ms} ms`)), ms);
+    timer = setTimeout(
+      () => reject(new UpstreamError("QUEUE_UNAVAILABLE", `Redis: no answer within ${ms} ms`)),
+      ms,
+    );
   });
   return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }

@@ -59,10 +59,9 @@ export async function compare(db: pg.Pool | pg.Client, folder: string): Promise<
     .filter((file) => file.endsWith(".sql"))
     .map((file) => file.replace(/\.sql$/, ""))
     .sort();
-  const { rows: found } = await db.query<{ found: boolean }>(
-    "select to_regclass($1) is not null as found",
-    [TABLE],
-  );
+  const { rows: found } = await db.query<{ found: boolean }>("select to_regclass($1) is not null as found", [
+    TABLE,
+  ]);
   const { rows } = found[0]?.found
     ? await db.query<{ name: string }>(`select name from ${TABLE} order by id`)
     : { rows: [] };

@@ -43,7 +43,11 @@ export interface Replay {
 }
 
 /** Current photos that match, oldest first, in pages of at most `pageSize`. Flat memory however many match. */
-export async function* photosToReplay(db: Pool, replay: Replay, pageSize = 1_000): AsyncGenerator<PhotoJob[]> {
+export async function* photosToReplay(
+  db: Pool,
+  replay: Replay,
+  pageSize = 1_000,
+): AsyncGenerator<PhotoJob[]> {
   let after = "0";
   for (;;) {
     const rows = await query<PhotoRef & { id: string }>(db, {

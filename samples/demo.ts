@@ -1,0 +1,22 @@
+/** `npm run demo`: the sample photos through the whole product, with everything embedded, from nothing. */
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { packageRoot } from "../src/package-root.ts";
+import { collectSamples } from "./collect.ts";
+
+const parent = join(packageRoot(), ".maitred");
+mkdirSync(parent, { recursive: true });
+const home = mkdtempSync(join(parent, "demo-"));
+const photos = join(home, "photos");
+await collectSamples(photos);
+process.stderr.write("maitred up --once on the sample photos, everything embedded\n\n");
+const command = [join(packageRoot(), "bin/maitred.js"), "up", "--once", photos];
+const env = { ...process.env, MAITRED_HOME: home, MAITRED_PORT: "0" };
+const child = spawn(process.execPath, command, { stdio: "inherit", env });
+// the terminal sends Ctrl-C to both; this one waits for the other to drain
+process.on("SIGINT", () => {});
+child.on("exit", (code) => {
+  rmSync(home, { recursive: true, force: true });
+  process.exitCode = code ?? 1;
+});

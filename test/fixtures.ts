@@ -1,0 +1,69 @@
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import pg from "pg";
+import { test as base, inject } from "vitest";
+import { type Config, readConfig } from "../src/config.ts";
+
+export interface Database {
+  url: string;
+  pool: pg.Pool;
+}
+
+/** The queue backends that the suites run over; Redis is left out where none can be had, never in CI. */
+export const BACKENDS = inject("redisUrl") ? (["redis", "postgres"] as const) : (["postgres"] as const);
+export type Backend = (typeof BACKENDS)[number];
+
+/** Each test gets a database of its own, cloned from the migrated template, and an empty folder. */
+export const test = base.extend<{
+  db: Database;
+  folder: string;
+  configFor(backend: Backend, env?: Record<string, string>): Config;
+}>({
+  // biome-ignore lint/correctness/noEmptyPattern: vitest reads the names of the fixtures from the pattern
+  db: async ({}, use) => {
+    const server = inject("postgresUrl");
+    const name = `t_${randomBytes(6).toString("hex")}`;
+    await admin(server, `create database ${name} template template`);
+    const url = server.replace(/postgres$/, name);
+    const pool = new pg.Pool({ connectionString: url, max: 8 });
+    pool.on("error", () => {});
+    await use({ url, pool });
+    await pool.end();
+    await admin(server, `drop database ${name} with (force)`);
+  },
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  folder: async ({}, use) => {
+    const folder = mkdtempSync(join(tmpdir(), "maitred-photos-"));
+    await use(folder);
+    rmSync(folder, { recursive: true, force: true });
+  },
+  configFor: async ({ db }, use) => {
+    await use((backend, env = {}) =>
+      readConfig({
+        DATABASE_URL: db.url,
+        MAITRED_QUEUE_URL: queueUrl(backend, db),
+        // databases are apart by their name, and queues in one Redis by their prefix
+        MAITRED_QUEUE_PREFIX: backend === "redis" ? new URL(db.url).pathname.slice(1) : "maitred",
+        MAITRED_PORT: "0",
+        MAITRED_LOG_LEVEL: "silent",
+        ...env,
+      }),
+    );
+  },
+});
+
+export function queueUrl(backend: Backend, db: Database): string {
+  return backend === "redis" ? inject("redisUrl") : db.url;
+}
+
+async function admin(url: string, statement: string): Promise<void> {
+  const client = new pg.Client(url);
+  await client.connect();
+  try {
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,80 @@
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import pg from "pg";
+import type { TestProject } from "vitest/node";
+import { startPostgres } from "../src/embedded/postgres.ts";
+import { packageRoot } from "../src/package-root.ts";
+import { openQueueServer } from "../src/queue/server.ts";
+import { migrate } from "../src/store/migrate.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** Server with the migrated database `template`. */
+    postgresUrl: string;
+    /** "" where no Redis can be had. */
+    redisUrl: string;
+  }
+}
+
+/** A real Postgres, and a real Redis where one is on the PATH or REDIS_URL names one. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const home = mkdtempSync(join(tmpdir(), "maitred-test-"));
+  const postgres = await startPostgres(home);
+  const admin = new pg.Client(postgres.url);
+  await admin.connect();
+  await admin.query("create database template");
+  await admin.end();
+  const templateUrl = postgres.url.replace(/postgres$/, "template");
+  const server = openQueueServer(
+    { queueUrl: templateUrl, queueOptions: "", queuePrefix: "maitred" },
+    () => {},
+  );
+  await server.migrate();
+  await migrate(templateUrl, join(packageRoot(), "migrations"), "maitred");
+  const redis = await startRedis();
+  project.provide("postgresUrl", postgres.url);
+  project.provide("redisUrl", redis.url);
+  return async () => {
+    redis.stop();
+    await postgres.close();
+    rmSync(home, { recursive: true, force: true });
+  };
+}
+
+async function startRedis(): Promise<{ url: string; stop(): void }> {
+  const given = process.env["REDIS_URL"];
+  if (given) return { url: given, stop: () => {} };
+  if (spawnSync("redis-server", ["--version"]).status !== 0) {
+    if (process.env["CI"])
+      throw new Error("expected redis-server on the PATH: in CI no test of it may be skipped");
+    return { url: "", stop: () => {} };
+  }
+  const port = await freePort();
+  const flags = [
+    "--port",
+    String(port),
+    "--save",
+    "",
+    "--appendonly",
+    "no",
+    "--maxmemory-policy",
+    "noeviction",
+  ];
+  const child = spawn("redis-server", flags, { stdio: ["ignore", "pipe", "inherit"] });
+  await new Promise<void>((resolve) => {
+    child.stdout.on("data", (chunk: Buffer) => /Ready to accept/.test(chunk.toString()) && resolve());
+  });
+  return { url: `redis://127.0.0.1:${port}`, stop: () => child.kill() };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}

@@ -1,0 +1,117 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { createBatcher } from "../../src/infer/batcher.ts";
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A batcher whose runs end when told to. */
+function controlled(limits: { maxSize: number; maxWaitMs: number; maxRunning: number }) {
+  const runs: { items: string[]; end(results?: (string | Error)[]): void; fail(error: Error): void }[] = [];
+  const batcher = createBatcher<string, string>(
+    (items) =>
+      new Promise((resolve, reject) => {
+        const end = (results?: (string | Error)[]): void =>
+          resolve(results ?? items.map((item) => item.toUpperCase()));
+        runs.push({ items, end, fail: reject });
+      }),
+    limits,
+  );
+  return { batcher, runs, batches: () => runs.map((run) => run.items.join("")) };
+}
+
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe("createBatcher", () => {
+  test("sends the first item at once when nothing runs", () => {
+    const { batcher, batches } = controlled({ maxSize: 4, maxWaitMs: 20, maxRunning: 2 });
+    void batcher.add("a", "live");
+    expect(batches()).toEqual(["a"]);
+  });
+
+  test("gathers while a batch runs, and sends when it is full", () => {
+    const { batcher, batches } = controlled({ maxSize: 3, maxWaitMs: 20, maxRunning: 2 });
+    for (const item of "abcdefg") void batcher.add(item, "live");
+    expect(batches()).toEqual(["a", "bcd"]);
+  });
+
+  test("sends what has waited long enough although a batch runs", () => {
+    const { batcher, batches } = controlled({ maxSize: 3, maxWaitMs: 20, maxRunning: 2 });
+    void batcher.add("a", "live");
+    void batcher.add("b", "live");
+    vi.advanceTimersByTime(19);
+    expect(batches()).toEqual(["a"]);
+    vi.advanceTimersByTime(1);
+    expect(batches()).toEqual(["a", "b"]);
+  });
+
+  test("never runs more at once than it may, however long items wait", () => {
+    const { batcher, batches } = controlled({ maxSize: 1, maxWaitMs: 0, maxRunning: 2 });
+    for (const item of "abcd") void batcher.add(item, "live");
+    vi.advanceTimersByTime(1_000);
+    expect(batches()).toEqual(["a", "b"]);
+  });
+
+  test("puts live items first into every batch, and lets backfill fill what is left", async () => {
+    const { batcher, runs, batches } = controlled({ maxSize: 4, maxWaitMs: 1_000, maxRunning: 1 });
+    void batcher.add("x", "backfill");
+    for (const item of "abcdef") void batcher.add(item, "backfill");
+    for (const item of "LM") void batcher.add(item, "live");
+    runs[0]!.end();
+    await settled();
+    runs[1]!.end();
+    await settled();
+    expect(batches()).toEqual(["x", "LMab", "cdef"]);
+  });
+
+  test("answers each item with its own result, in whatever order batches end", async () => {
+    const { batcher, runs } = controlled({ maxSize: 2, maxWaitMs: 0, maxRunning: 2 });
+    const answers = ["a", "b", "c"].map((item) => batcher.add(item, "live"));
+    runs[1]!.end();
+    await settled();
+    runs[2]!.end();
+    await settled();
+    runs[0]!.end();
+    expect(await Promise.all(answers)).toEqual(["A", "B", "C"]);
+  });
+
+  test("fails one item alone when its slot holds an error", async () => {
+    const { batcher, runs } = controlled({ maxSize: 2, maxWaitMs: 0, maxRunning: 1 });
+    const first = batcher.add("a", "live");
+    const [second, third] = [batcher.add("b", "live"), batcher.add("c", "live")];
+    runs[0]!.end();
+    await first;
+    await settled();
+    runs[1]!.end([new Error("bad"), "C"]);
+    await expect(second).rejects.toThrow("bad");
+    await expect(third).resolves.toBe("C");
+  });
+
+  test("fails a whole batch whose run throws or answers too few, and goes on with the next", async () => {
+    const { batcher, runs } = controlled({ maxSize: 1, maxWaitMs: 0, maxRunning: 1 });
+    const answers = ["a", "b", "c"].map((item) => batcher.add(item, "live"));
+    const outcome = Promise.allSettled(answers);
+    runs[0]!.fail(new Error("down"));
+    await settled();
+    runs[1]!.end([]);
+    await settled();
+    runs[2]!.end();
+    const [a, b, c] = await outcome;
+    expect(a).toMatchObject({ reason: { message: "down" } });
+    expect(b).toMatchObject({ reason: { message: "expected 1 results, got 0" } });
+    expect(c).toMatchObject({ value: "C" });
+  });
+
+  test("close sends what waits, waits for what runs, and refuses what comes later", async () => {
+    const { batcher, runs, batches } = controlled({ maxSize: 4, maxWaitMs: 1_000, maxRunning: 2 });
+    const answers = ["a", "b"].map((item) => batcher.add(item, "live"));
+    const closing = batcher.close();
+    expect(batches()).toEqual(["a", "b"]);
+    for (const run of runs) run.end();
+    await Promise.all([closing, ...answers]);
+    await expect(batcher.add("c", "live")).rejects.toMatchObject({ code: "CLOSED" });
+  });
+});

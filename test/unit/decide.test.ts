@@ -1,0 +1,87 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { decide } from "../../src/decide/decide.ts";
+import { parsePolicy } from "../../src/decide/policy.ts";
+import { packageRoot } from "../../src/package-root.ts";
+
+const CATEGORIES = ["food", "ambience", "menu", "other"];
+const yaml = `
+version: 1
+human: { hide: 0.6, review: 0.2 }
+categories: { food: 0.6, ambience: 0.6, menu: 0.6, other: 0.6 }
+verify: [menu]
+`;
+const policy = parsePolicy(yaml, CATEGORIES, "test.yaml");
+
+function scores(category: string, best: number, human: number) {
+  const rest = (1 - best) / 3;
+  const categories = Object.fromEntries(CATEGORIES.map((name) => [name, name === category ? best : rest]));
+  return { categories, human };
+}
+
+describe("decide", () => {
+  test.each([
+    ["shows a clear photo without a human", "food", 0.9, 0.1, "shown", "clear"],
+    ["hides a photo at the threshold itself", "food", 0.99, 0.6, "hidden", "human"],
+    ["hides a human whatever the category", "menu", 0.3, 0.95, "hidden", "human"],
+    ["reviews what may show a human", "food", 0.99, 0.2, "review", "human-uncertain"],
+    ["shows just below the uncertain band", "food", 0.99, 0.1999, "shown", "clear"],
+    ["has every menu verified", "menu", 0.99, 0, "review", "verify"],
+    ["reviews what no category is sure of", "ambience", 0.59, 0, "review", "category-uncertain"],
+  ])("%s", (_name, category, best, human, verdict, rule) => {
+    expect(decide(scores(category, best, human), policy)).toMatchObject({ verdict, rule, category });
+  });
+
+  test("gives the tag with its score and threshold, also to a hidden photo", () => {
+    expect(decide(scores("food", 0.9, 0.9), policy).tags).toEqual([
+      { category: "food", score: 0.9, threshold: 0.6 },
+    ]);
+  });
+
+  test("names the score and the threshold in the reason, never rounding a score up to its threshold", () => {
+    expect(decide(scores("food", 0.9, 0.5999), policy).reason).toBe("human 0.59 is between 0.20 and 0.60");
+  });
+
+  test.each([Number.NaN, -0.1, 1.1, Number.POSITIVE_INFINITY])(
+    "never shows a photo whose human score is %s",
+    (human) => {
+      expect(decide(scores("food", 0.9, human), policy)).toMatchObject({
+        verdict: "review",
+        rule: "scores-invalid",
+      });
+    },
+  );
+});
+
+describe("parsePolicy", () => {
+  test("accepts the policy that ships", () => {
+    const shipped = readFileSync(join(packageRoot(), "policy.yaml"), "utf8");
+    expect(parsePolicy(shipped, CATEGORIES, "policy.yaml").verify).toEqual(["menu"]);
+  });
+
+  test.each([
+    ["a category without a threshold", yaml.replace("food: 0.6, ", ""), "expected a threshold for food"],
+    [
+      "a category that the model lacks",
+      yaml.replace("other: 0.6", "other: 0.6, cat: 1"),
+      "cat: the model knows only",
+    ],
+    [
+      "a category to verify that the model lacks",
+      yaml.replace("[menu]", "[wine]"),
+      "wine: the model knows only",
+    ],
+    ["a threshold outside of 0 to 1", yaml.replace("hide: 0.6", "hide: 60"), "human.hide"],
+    [
+      "a review threshold above the one that hides",
+      yaml.replace("review: 0.2", "review: 0.9"),
+      "review <= hide",
+    ],
+    ["a name that is not known", yaml.replace("verify", "verfiy"), "verfiy"],
+    ["a future version", yaml.replace("version: 1", "version: 2"), "version"],
+    ["what is no YAML", "a: [", "expected YAML"],
+  ])("refuses %s", (_name, text, message) => {
+    expect(() => parsePolicy(text, CATEGORIES, "test.yaml")).toThrow(message);
+  });
+});

@@ -1,0 +1,49 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { ConfigError, codeOf, ERROR_CODES, PhotoError, UpstreamError } from "../../src/errors.ts";
+import { packageRoot } from "../../src/package-root.ts";
+
+test("codes are stored and graphed, so none is ever renamed: only add to this list", () => {
+  expect(Object.keys(ERROR_CODES)).toEqual([
+    "EMPTY",
+    "UNSUPPORTED_FORMAT",
+    "CORRUPT",
+    "TOO_LARGE",
+    "TOO_MANY_PIXELS",
+    "GONE",
+    "ACCESS_DENIED",
+    "STORE_UNAVAILABLE",
+    "DECODE_UNAVAILABLE",
+    "INFERENCE_UNAVAILABLE",
+    "DATABASE_UNAVAILABLE",
+    "QUEUE_UNAVAILABLE",
+    "WORKER_CRASHED",
+    "CLOSED",
+    "CONFIG_INVALID",
+    "POLICY_INVALID",
+    "MODEL_INVALID",
+    "SCHEMA_MISMATCH",
+    "QUEUE_MISCONFIGURED",
+    "INTERNAL",
+  ]);
+});
+
+test("every code is thrown or recorded somewhere", () => {
+  const sources = ["src", "workers"].flatMap((top) =>
+    readdirSync(join(packageRoot(), top), { recursive: true, encoding: "utf8" })
+      .filter((file) => file.endsWith(".ts") && file !== "errors.ts")
+      .map((file) => readFileSync(join(packageRoot(), top, file), "utf8")),
+  );
+  const unused = Object.keys(ERROR_CODES).filter(
+    (code) => code !== "INTERNAL" && !sources.some((text) => text.includes(`"${code}"`)),
+  );
+  expect(unused).toEqual([]);
+});
+
+test("an error says what it is and whether to try again; anything else is a bug", () => {
+  expect(new PhotoError("CORRUPT", "x")).toMatchObject({ retry: false, name: "PhotoError" });
+  expect(new UpstreamError("STORE_UNAVAILABLE", "x")).toMatchObject({ retry: true, name: "UpstreamError" });
+  expect(new ConfigError("CONFIG_INVALID", "x")).toMatchObject({ retry: false });
+  expect(codeOf(new TypeError("x"))).toBe("INTERNAL");
+});

@@ -1,0 +1,96 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { expect, test } from "vitest";
+import { packageRoot } from "../../src/package-root.ts";
+
+const root = packageRoot();
+
+/** Who may import whom: folder of src → folders of src. Files directly in src are for everybody. */
+const MAY_IMPORT: Record<string, string[]> = {
+  decide: [],
+  queue: [],
+  image: [],
+  infer: [],
+  store: [],
+  embedded: [],
+  moderate: [],
+  http: [],
+  cli: ["decide", "queue", "image", "infer", "store", "embedded", "moderate", "http", "workers"],
+  workers: ["decide", "queue", "image", "infer", "store", "moderate", "http"],
+};
+
+/** A package belongs to one folder, and is imported nowhere else. */
+const OWNER: Record<string, string[]> = {
+  bullmq: ["queue"],
+  ioredis: ["queue"],
+  pg: ["store"],
+  "node-pg-migrate": ["store"],
+  sharp: ["image", "workers"],
+  "heic-decode": ["workers"],
+  "@aws-sdk/client-s3": ["image", "cli"],
+  "@smithy/node-http-handler": ["image"],
+  "onnxruntime-node": ["workers"],
+  fastify: ["http"],
+  "prom-client": ["http"],
+  chokidar: ["cli"],
+};
+
+interface Import {
+  file: string;
+  folder: string;
+  target: string;
+}
+
+const files = ["src", "workers"].flatMap((top) =>
+  readdirSync(join(root, top), { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => join(top, file)),
+);
+const folderOf = (file: string): string =>
+  file.startsWith("workers") ? "workers" : file.split("/").length > 2 ? file.split("/")[1]! : "";
+const imports: Import[] = files.flatMap((file) =>
+  [...readFileSync(join(root, file), "utf8").matchAll(/^(?:import|export)[^"']*?["']([^"']+)["'];$/gm)].map(
+    ([, target]) => ({
+      file,
+      folder: folderOf(file),
+      target: target!.startsWith(".") ? relative(root, join(root, dirname(file), target!)) : target!,
+    }),
+  ),
+);
+
+test("every import goes where its folder may look", () => {
+  expect(imports.length).toBeGreaterThan(100);
+  const wrong = imports.filter(({ folder, target }) => {
+    if (!/^(src|workers)\//.test(target)) return false;
+    const to = folderOf(target);
+    return to !== "" && to !== folder && !(MAY_IMPORT[folder] ?? []).includes(to);
+  });
+  expect(wrong).toEqual([]);
+});
+
+test("every package is imported by the folder that owns it alone", () => {
+  const wrong = imports.filter(({ folder, target }) => OWNER[target] && !OWNER[target].includes(folder));
+  expect(wrong).toEqual([]);
+});
+
+test("no import goes round in a circle", () => {
+  const graph = new Map(
+    files.map((file) => [file, imports.filter((each) => each.file === file).map(({ target }) => target)]),
+  );
+  const done = new Set<string>();
+  const visit = (file: string, path: string[]): void => {
+    expect(path, "a circle of imports").not.toContain(file);
+    if (done.has(file)) return;
+    for (const next of graph.get(file) ?? []) visit(next, [...path, file]);
+    done.add(file);
+  };
+  for (const file of files) visit(file, []);
+});
+
+test("only entry points read the environment, listen to signals or exit", () => {
+  const entry = (file: string): boolean => file.startsWith("workers/") || file.startsWith("src/cli/");
+  const wrong = files.filter(
+    (file) => !entry(file) && /process\.(env|exit|on)\b/.test(readFileSync(join(root, file), "utf8")),
+  );
+  expect(wrong).toEqual([]);
+});

@@ -1,0 +1,64 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { exitOnSignal, Scope } from "../../src/lifecycle.ts";
+
+describe("Scope", () => {
+  test("closes newest first, once, and goes on after a failure", async () => {
+    const scope = new Scope();
+    const order: string[] = [];
+    scope.onClose("first", () => order.push("first"));
+    scope.onClose("second", () => {
+      order.push("second");
+      throw new Error("stuck");
+    });
+    scope.onClose("third", () => order.push("third"));
+    const both = await Promise.allSettled([scope.close(), scope.close()]);
+    expect(order).toEqual(["third", "second", "first"]);
+    expect(both.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  });
+});
+
+describe("exitOnSignal", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  function listen(close: () => Promise<void>) {
+    const codes: number[] = [];
+    const listeners: (() => void)[] = [];
+    const proc = {
+      on: (_signal: string, listener: () => void) => listeners.push(listener),
+      exit: (code: number) => void codes.push(code),
+    };
+    exitOnSignal(proc, { close }, 1_000, () => {});
+    return { codes, signal: listeners[0]! };
+  }
+
+  test("drains and exits 0", async () => {
+    const { codes, signal } = listen(async () => {});
+    signal();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(codes).toEqual([0]);
+  });
+
+  test("exits 1 at once on a second signal", () => {
+    const { codes, signal } = listen(() => new Promise(() => {}));
+    signal();
+    signal();
+    expect(codes).toEqual([1]);
+  });
+
+  test("exits 1 when draining takes longer than the grace period", async () => {
+    const { codes, signal } = listen(() => new Promise(() => {}));
+    signal();
+    await vi.advanceTimersByTimeAsync(999);
+    expect(codes).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(codes).toEqual([1]);
+  });
+
+  test("exits 1 when something did not close cleanly", async () => {
+    const { codes, signal } = listen(() => Promise.reject(new Error("leak")));
+    signal();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(codes).toEqual([1]);
+  });
+});
