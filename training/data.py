@@ -57,13 +57,13 @@ def _traits(label: dict) -> list[tuple]:
 
 def draw_weights(labels: list[dict]) -> torch.Tensor:
     """How often to draw each photo: scarce kinds more, and each further photo of one source less."""
-    kinds = {(1, 0): 4.0, (1, 1): 7.0, (2, 0): 3.0, (0, 1): 4.0, (3, 1): 1.5, (-1, -1): 0.5}
+    kinds = {(1, 0): 2.0, (1, 1): 3.5, (2, 0): 2.0, (0, 1): 3.0, (3, 1): 1.5, (-1, -1): 0.5}
     sizes = Counter(_group(label["source"]) for label in labels)
     weights = []
     for label in labels:
         weight = kinds.get((label["category_id"], label["human_id"]), 1.0)
         weight *= 2.0 if label.get("small") or label.get("kind") in HARD_KINDS else 1.0
-        weights.append(weight * sizes[_group(label["source"])] ** -0.3)
+        weights.append(weight * sizes[_group(label["source"])] ** -0.15)
     return torch.tensor(weights, dtype=torch.double)
 
 

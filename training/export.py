@@ -75,7 +75,7 @@ def main():
     average.load_state_dict(saved["average"])
     net = average.module.eval()
     labels = read_labels(how["data"])
-    folds = assign_folds(labels, 5)
+    folds = assign_folds(labels, how["folds"])
     held = [label for label, fold in zip(labels, folds) if fold == how["fold"]]
     trained = len(labels) - len(held)
     photos = Photos(how["data"], held, args.side, augment=False)

@@ -1,6 +1,6 @@
 """Labelled folder → checkpoint. Example: python train.py ../photos --out runs/a --draws 48000
 
-Whole sources are held out (one fold of five), never random photos. Stop at any time and run the same
+Whole sources are held out (one part of ten), never random photos. Stop at any time and run the same
 command again: it goes on from the last checkpoint. Same seed and thread count, same draws.
 """
 
@@ -19,7 +19,7 @@ from measure import measure, predict
 from net import MaitredNet
 
 # share of the draws, pixels: small first (cheap), the shipped side last
-SIDES = [(0.40, 192), (0.35, 224), (0.25, 256)]
+SIDES = [(0.35, 192), (0.35, 224), (0.30, 256)]
 
 
 class Draws(Sampler):
@@ -62,7 +62,8 @@ def main():
     parser.add_argument("--draws", type=int, default=48_000, help="photos seen in all")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=1.2e-3)
-    parser.add_argument("--fold", type=int, default=0, help="of five, the one held out")
+    parser.add_argument("--folds", type=int, default=10, help="parts that the sources are dealt into")
+    parser.add_argument("--fold", type=int, default=0, help="the part that is held out; -1: none")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--loaders", type=int, default=1, help="processes that decode and augment")
     args = parser.parse_args()
@@ -71,7 +72,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     labels = read_labels(args.data)
-    folds = assign_folds(labels, 5)
+    folds = assign_folds(labels, args.folds)
     train = [label for label, fold in zip(labels, folds) if fold != args.fold]
     held = [label for label, fold in zip(labels, folds) if fold == args.fold]
     print(f"{len(train)} photos to train on, {len(held)} of other sources held out, on {device}", flush=True)

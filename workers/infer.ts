@@ -1,4 +1,7 @@
 /** Thread: batches of pixels → probabilities, one run at a time, on the first provider that works. */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { workerData } from "node:worker_threads";
 import { InferenceSession, Tensor } from "onnxruntime-node";
@@ -30,6 +33,11 @@ await serveThread<InferCall, InferResult, InferReady>(async () => {
 async function openSession(): Promise<{ session: InferenceSession; provider: Provider; instead: string }> {
   const problems: string[] = [];
   for (const provider of data.providers) {
+    // onnxruntime prints a page of errors when it is asked for a provider whose library is not there
+    if (provider === "cuda" && !existsSync(cudaLibrary())) {
+      problems.push("cuda: its provider is not installed: npm run install:cuda");
+      continue;
+    }
     try {
       return {
         session: await InferenceSession.create(data.file, optionsFor(provider)),
@@ -41,6 +49,11 @@ async function openSession(): Promise<{ session: InferenceSession; provider: Pro
     }
   }
   throw new UpstreamError("INFERENCE_UNAVAILABLE", `no execution provider works: ${problems.join("; ")}`);
+}
+
+function cudaLibrary(): string {
+  const binaries = join(dirname(createRequire(import.meta.url).resolve("onnxruntime-node/package.json")), "bin/napi-v6");
+  return join(binaries, process.platform, process.arch, "libonnxruntime_providers_cuda.so");
 }
 
 function optionsFor(provider: Provider): InferenceSession.SessionOptions {

@@ -82,6 +82,8 @@ function explain(name: string, error: Error, terminal: Terminal): number {
   return EXIT.bug;
 }
 
+// the SDK that is locked supports every Node that we do; its warning is about versions to come
+process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] = "true";
 process.exitCode = await main(process.argv.slice(2), {
   env: process.env,
   print: (line) => void process.stdout.write(`${line}\n`),
