@@ -1,7 +1,15 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import opentype, { type Font } from "opentype.js";
 import sharp from "sharp";
+
+/** What is used of opentype.js, which has no types of its own and two faces: Node sees one, bundlers the other. */
+interface Font {
+  getAdvanceWidth(text: string, size: number): number;
+  getPath(text: string, x: number, y: number, size: number): { commands: PathCommand[] };
+}
+type PathCommand = { type: string } & Partial<Record<"x1" | "y1" | "x2" | "y2" | "x" | "y", number>>;
+const require = createRequire(import.meta.url);
+const opentype = require("opentype.js") as { parse(bytes: ArrayBuffer): Font };
 
 /** A card: its sections, its fonts and the light that it lies in. */
 interface Card {
@@ -88,7 +96,7 @@ function outline(
 }
 
 function loadFont(file: string): Font {
-  const bytes = readFileSync(createRequire(import.meta.url).resolve(`@fontsource/${file}`));
+  const bytes = readFileSync(require.resolve(`@fontsource/${file}`));
   return opentype.parse(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
 }
 

@@ -45,7 +45,7 @@ export const test = base.extend<{
         DATABASE_URL: db.url,
         MAITRED_QUEUE_URL: queueUrl(backend, db),
         // databases are apart by their name, and queues in one Redis by their prefix
-        MAITRED_QUEUE_PREFIX: backend === "redis" ? new URL(db.url).pathname.slice(1) : "maitred",
+        MAITRED_QUEUE_PREFIX: backend === "redis" ? new URL(db.url).pathname.slice(1) : "maitred_queue",
         MAITRED_PORT: "0",
         MAITRED_LOG_LEVEL: "silent",
         ...env,

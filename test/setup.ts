@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import type { TestProject } from "vitest/node";
+import { collectSamples } from "../samples/collect.ts";
 import { startPostgres } from "../src/embedded/postgres.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { openQueueServer } from "../src/queue/server.ts";
@@ -16,6 +17,8 @@ declare module "vitest" {
     postgresUrl: string;
     /** "" where no Redis can be had. */
     redisUrl: string;
+    /** Folder of the sample photos. */
+    samples: string;
   }
 }
 
@@ -29,11 +32,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await admin.end();
   const templateUrl = postgres.url.replace(/postgres$/, "template");
   const server = openQueueServer(
-    { queueUrl: templateUrl, queueOptions: "", queuePrefix: "maitred" },
+    { queueUrl: templateUrl, queueOptions: "", queuePrefix: "maitred_queue" },
     () => {},
   );
   await server.migrate();
-  await migrate(templateUrl, join(packageRoot(), "migrations"), "maitred");
+  await migrate(templateUrl, join(packageRoot(), "migrations"), "maitred_queue");
+  const samples = join(home, "samples");
+  await collectSamples(samples);
+  project.provide("samples", samples);
   const redis = await startRedis();
   project.provide("postgresUrl", postgres.url);
   project.provide("redisUrl", redis.url);

@@ -17,7 +17,7 @@ export interface SchemaState {
  * @throws {ConfigError} SCHEMA_MISMATCH when the database is newer than this version.
  */
 export async function migrate(url: string, folder: string, queueSchema: string): Promise<string[]> {
-  const client = new pg.Client({ connectionString: url, application_name: "maitred migrate" });
+  const client = new pg.Client({ connectionString: url, options: "-c search_path=public" });
   await client.connect();
   try {
     // node-pg-migrate's own lock fails at once; a session's lock waits for the rival to finish

@@ -12,6 +12,8 @@ export function connect(url: string, onError: (error: Error) => void, max = 8): 
     // a statement that hangs must not hold a group of photos for ever
     statement_timeout: 60_000,
     application_name: "maitred",
+    // a role and a schema of the same name would otherwise hide the tables
+    options: "-c search_path=public",
     keepAlive: true,
   });
   pool.on("error", onError);

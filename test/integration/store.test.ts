@@ -1,0 +1,213 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { cpSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect } from "vitest";
+import { packageRoot } from "../../src/package-root.ts";
+import type { PhotoRef } from "../../src/photo.ts";
+import { migrate, requireSchema } from "../../src/store/migrate.ts";
+import { photosToReplay, readPhotos, registerPhotos } from "../../src/store/photos.ts";
+import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Database, test } from "../fixtures.ts";
+
+const photo = (key: string, version = "1"): PhotoRef & { known: object } => ({ store: "s3", bucket: "b", key, version, known: {} });
+const verdict = (photoId: string, over: Partial<Outcome> = {}, human = 0.01): Outcome => ({
+  photoId,
+  known: {},
+  batch: "t-1",
+  by: "model:restaurant-1",
+  policy: "p1",
+  result: {
+    scores: { categories: { food: 0.9, menu: 0.1 }, human },
+    decision: {
+      verdict: human > 0.5 ? "hidden" : "shown",
+      rule: human > 0.5 ? "human" : "clear",
+      reason: "because",
+      category: "food",
+      tags: [{ category: "food", score: 0.9, threshold: 0.6 }],
+    },
+  },
+  ...over,
+});
+const failure = (photoId: string, code: "CORRUPT" | "STORE_UNAVAILABLE", transient: boolean): Outcome => ({
+  ...verdict(photoId),
+  result: { failure: code, message: "no\0pe", transient },
+});
+async function register(db: Database, ...keys: string[]): Promise<string[]> {
+  return (await registerPhotos(db.pool, keys.map((key) => photo(key)), "live")).map(({ id }) => id);
+}
+const stateOf = async (db: Database, id: string) => (await readPhotos(db.pool, [id]))[0]!;
+const count = async (db: Database, from: string): Promise<number> =>
+  Number((await db.pool.query(`select count(*) from ${from}`)).rows[0].count);
+
+describe("registerPhotos", () => {
+  test("makes a photo known once, pending and not public", async ({ db }) => {
+    const first = await registerPhotos(db.pool, [photo("a"), photo("b")], "live");
+    const second = await registerPhotos(db.pool, [photo("b"), photo("a")], "live");
+    expect(first.map(({ state, fresh }) => [state, fresh])).toEqual([["pending", true], ["pending", true]]);
+    expect(second.map(({ id, fresh }) => [id, fresh])).toEqual([[first[1]!.id, false], [first[0]!.id, false]]);
+    expect(await count(db, "public_photos")).toBe(0);
+  });
+
+  test("gives one row however many register it at once", async ({ db }) => {
+    const answers = await Promise.all(Array.from({ length: 8 }, () => registerPhotos(db.pool, [photo("a"), photo("b")], "live")));
+    expect(new Set(answers.map(([a]) => a!.id)).size).toBe(1);
+    expect(answers.filter(([a]) => a!.fresh)).toHaveLength(1);
+  });
+
+  test("fills in what was not known, and leaves what was", async ({ db }) => {
+    await registerPhotos(db.pool, [{ ...photo("a"), known: { listing: "42" } }], "live");
+    await registerPhotos(db.pool, [{ ...photo("a"), known: { listing: "43", claimed: "food" } }], "live");
+    const { rows } = await db.pool.query("select listing, claimed from photos");
+    expect(rows).toEqual([{ listing: "42", claimed: "food" }]);
+  });
+
+  test("a new version of an object takes the old one out of the public", async ({ db }) => {
+    const [old] = await register(db, "a");
+    await recordOutcomes(db.pool, [verdict(old!)]);
+    expect(await count(db, "public_photos")).toBe(1);
+    await registerPhotos(db.pool, [photo("a", "2")], "live");
+    expect(await count(db, "public_photos")).toBe(0);
+  });
+});
+
+describe("recordOutcomes", () => {
+  test("writes verdict, tags and history once, however often and from wherever it is recorded", async ({ db }) => {
+    const [id] = await register(db, "a");
+    const answers = await Promise.all([1, 2, 3, 4].map(() => recordOutcomes(db.pool, [verdict(id!)])));
+    expect(answers.filter((changed) => changed.get(id!))).toHaveLength(1);
+    expect(await count(db, "verdicts")).toBe(1);
+    expect((await db.pool.query("select category, score, threshold, model from tags")).rows).toEqual([
+      { category: "food", score: 0.9, threshold: 0.6, model: "model:restaurant-1" },
+    ]);
+    expect(await stateOf(db, id!)).toMatchObject({ state: "shown", category: "food", reason: "because" });
+  });
+
+  test("groups that share photos in opposite orders do not deadlock", async ({ db }) => {
+    const ids = await register(db, ...Array.from({ length: 40 }, (_, n) => `k${n}`));
+    const groups = Array.from({ length: 12 }, (_, n) => (n % 2 ? ids : ids.toReversed()).map((id) => verdict(id, { policy: `p${n}` })));
+    await expect(Promise.all(groups.map((group) => recordOutcomes(db.pool, group)))).resolves.toHaveLength(12);
+  });
+
+  test("another model or policy gives a new verdict, its tags replace the old, and history keeps both", async ({ db }) => {
+    const [id] = await register(db, "a");
+    await recordOutcomes(db.pool, [verdict(id!)]);
+    const next = verdict(id!, { by: "model:restaurant-2" }, 0.9);
+    if ("decision" in next.result) next.result.decision.tags = [{ category: "menu", score: 0.7, threshold: 0.6 }];
+    expect((await recordOutcomes(db.pool, [next])).get(id!)).toBe(true);
+    expect((await db.pool.query("select category, model from tags")).rows).toEqual([{ category: "menu", model: "model:restaurant-2" }]);
+    expect((await db.pool.query("select verdict from verdicts order by id")).rows.map((row) => row.verdict)).toEqual(["shown", "hidden"]);
+    expect(await count(db, "public_photos")).toBe(0);
+  });
+
+  test("a moderator's verdict is never overwritten by a model", async ({ db }) => {
+    const [id] = await register(db, "a");
+    await recordOutcomes(db.pool, [verdict(id!, { by: "moderator:ann" }, 0.9)]);
+    expect((await recordOutcomes(db.pool, [verdict(id!), failure(id!, "CORRUPT", false)])).get(id!)).toBe(false);
+    expect((await recordOutcomes(db.pool, [failure(id!, "CORRUPT", false)])).get(id!)).toBe(false);
+    expect(await stateOf(db, id!)).toMatchObject({ state: "hidden" });
+  });
+
+  test("a failed photo is listed with its code, and can still be judged", async ({ db }) => {
+    const [id] = await register(db, "a");
+    await recordOutcomes(db.pool, [failure(id!, "CORRUPT", false)]);
+    await recordOutcomes(db.pool, [failure(id!, "CORRUPT", false)]);
+    expect((await db.pool.query("select code, reason from failed_photos")).rows).toEqual([{ code: "CORRUPT", reason: "nope" }]);
+    expect(await count(db, "verdicts")).toBe(1);
+    const replay = [];
+    for await (const page of photosToReplay(db.pool, { state: "failed", code: "CORRUPT", olderThanS: 0 })) replay.push(...page);
+    expect(replay.map((each) => each.id)).toEqual([id]);
+    await recordOutcomes(db.pool, [verdict(id!)]);
+    expect(await count(db, "failed_photos")).toBe(0);
+    expect(await count(db, "public_photos")).toBe(1);
+  });
+
+  test("an outage does not undo a verdict; a photo that is broken for good loses it", async ({ db }) => {
+    const [id] = await register(db, "a");
+    await recordOutcomes(db.pool, [verdict(id!)]);
+    await recordOutcomes(db.pool, [failure(id!, "STORE_UNAVAILABLE", true)]);
+    expect((await stateOf(db, id!)).state).toBe("shown");
+    await recordOutcomes(db.pool, [failure(id!, "CORRUPT", false)]);
+    expect((await stateOf(db, id!)).state).toBe("failed");
+  });
+
+  test("answers nothing for a photo that was deleted while it was in hand", async ({ db }) => {
+    const [id] = await register(db, "a");
+    await db.pool.query("delete from photos");
+    expect(await recordOutcomes(db.pool, [verdict(id!)])).toEqual(new Map());
+  });
+
+  test("refuses to change history", async ({ db }) => {
+    const [id] = await register(db, "a");
+    await recordOutcomes(db.pool, [verdict(id!)]);
+    await expect(db.pool.query("update verdicts set verdict = 'hidden'")).rejects.toMatchObject({ code: "MD409" });
+  });
+
+  test("says that Postgres is away, so that the photo is tried again", async ({ db }) => {
+    const [id] = await register(db, "a");
+    await db.pool.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()");
+    const away = { query: async () => Promise.reject(Object.assign(new Error("terminating connection"), { code: "57P01" })) };
+    await expect(recordOutcomes(away as unknown as Database["pool"], [verdict(id!)])).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE", retry: true });
+  });
+});
+
+describe("views and roles", () => {
+  test("the food photos of listing 42, newest first, come from one index", async ({ db }) => {
+    await db.pool.query(`insert into photos (store, bucket, key, listing, state, category, decided_at)
+      select 's3', 'b', n::text, (n % 20)::text, 'shown', 'food', now() from generate_series(1, 20000) n`);
+    await db.pool.query("analyze photos");
+    const { rows } = await db.pool.query(
+      "explain select * from public_photos where listing = '42' and category = 'food' order by photo_id desc limit 20",
+    );
+    const plan = rows.map((row) => row["QUERY PLAN"]).join("\n");
+    expect(plan).toContain("photos_public");
+    expect(plan).not.toContain("Sort");
+  });
+
+  test("every column of every view is explained", async ({ db }) => {
+    const { rows } = await db.pool.query(`
+      select c.relname, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid
+      where c.relkind = 'v' and c.relnamespace = 'public'::regnamespace and a.attnum > 0
+        and col_description(c.oid, a.attnum) is null`);
+    expect(rows).toEqual([]);
+    expect(await count(db, "pg_views where schemaname = 'public'")).toBe(4);
+  });
+
+  test("a dashboard reads views and nothing else; a worker works", async ({ db }) => {
+    const [id] = await register(db, "a");
+    const client = await db.pool.connect();
+    try {
+      await client.query("set role maitred_dashboard");
+      for (const view of ["public_photos", "photo_tags", "failed_photos", "hourly_counts"]) await client.query(`select * from ${view}`);
+      for (const table of ["photos", "tags", "verdicts"]) {
+        await expect(client.query(`select * from ${table}`)).rejects.toMatchObject({ code: "42501" });
+      }
+      await client.query("set role maitred_worker");
+      const { rows } = await client.query("select * from record_verdicts($1)", [JSON.stringify([{ id, verdict: "failed", rule: "failed", reason: "x", failure: "CORRUPT", by: "model:x" }])]);
+      expect(rows).toEqual([{ photo_id: id, changed: true }]);
+      await expect(client.query("drop table photos")).rejects.toMatchObject({ code: "42501" });
+    } finally {
+      await client.query("reset role");
+      client.release();
+    }
+  });
+});
+
+describe("migrations", () => {
+  const folder = join(packageRoot(), "migrations");
+
+  test("applied twice at once, and again, change nothing", async ({ db }) => {
+    expect(await Promise.all([migrate(db.url, folder, "maitred_queue"), migrate(db.url, folder, "maitred_queue")])).toEqual([[], []]);
+    await expect(requireSchema(db.pool, folder)).resolves.toBeUndefined();
+  });
+
+  test("refuse a database that is newer, and a worker refuses one that is older", async ({ db }) => {
+    const longer = mkdtempSync(join(tmpdir(), "maitred-migrations-"));
+    cpSync(folder, longer, { recursive: true });
+    writeFileSync(join(longer, "9999_future.sql"), "-- Up Migration\ncreate table future ();\n");
+    await expect(requireSchema(db.pool, longer)).rejects.toMatchObject({ code: "SCHEMA_MISMATCH", message: expect.stringContaining("run maitred migrate") });
+    expect(await migrate(db.url, longer, "maitred_queue")).toEqual(["9999_future"]);
+    await expect(migrate(db.url, folder, "maitred_queue")).rejects.toMatchObject({ code: "SCHEMA_MISMATCH", message: expect.stringContaining("9999_future") });
+    await expect(requireSchema(db.pool, folder)).rejects.toMatchObject({ message: expect.stringContaining("use a newer maitred") });
+  });
+});
