@@ -4,6 +4,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: "test/setup.ts",
+    // fauxqs asks for none, and the SDK for some
+    env: { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test" },
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // the tests of one file share two cores with the servers they talk to

@@ -1,4 +1,4 @@
-import { type IQueueBackend, Queue } from "bullmq";
+import { type IQueueBackend, type JobType, Queue } from "bullmq";
 import { z } from "zod";
 import type { Closable } from "../lifecycle.ts";
 import { LANES, type Lane, type PhotoJob } from "../photo.ts";
@@ -52,13 +52,13 @@ export function openQueues(
     async depth(lane) {
       const queue = queues[lane];
       const [counts, paused, oldest] = await Promise.all([
-        queue.getJobCounts("waiting", "active", "delayed"),
+        queue.getJobCounts(...WAITING, "active", "delayed"),
         queue.isPaused(),
-        queue.getJobs(["waiting"], 0, 0, true),
+        queue.getJobs(WAITING, 0, 0, true),
       ]);
-      const { waiting = 0, active = 0, delayed = 0 } = counts;
+      const { waiting = 0, paused: held = 0, active = 0, delayed = 0 } = counts;
       const oldestMs = oldest[0] ? Date.now() - oldest[0].timestamp : 0;
-      return { waiting, active, delayed, paused, oldestMs };
+      return { waiting: waiting + held, active, delayed, paused, oldestMs };
     },
     async close() {
       await Promise.all(Object.values(queues).map((queue) => queue.close()));
@@ -107,3 +107,6 @@ export function parsePayload(data: unknown): PhotoJob | undefined {
 }
 
 const PAGE = 500;
+
+/** While a queue is paused, BullMQ's Postgres backend counts what waits under a name that its types leave out. */
+const WAITING = ["waiting", "paused"] as JobType[];

@@ -154,7 +154,7 @@ describe("recordOutcomes", () => {
 describe("views and roles", () => {
   test("the food photos of listing 42, newest first, come from one index", async ({ db }) => {
     await db.pool.query(`insert into photos (store, bucket, key, listing, state, category, decided_at)
-      select 's3', 'b', n::text, (n % 20)::text, 'shown', 'food', now() from generate_series(1, 20000) n`);
+      select 's3', 'b', n::text, (40 + n % 20)::text, 'shown', 'food', now() from generate_series(1, 20000) n`);
     await db.pool.query("analyze photos");
     const { rows } = await db.pool.query(
       "explain select * from public_photos where listing = '42' and category = 'food' order by photo_id desc limit 20",

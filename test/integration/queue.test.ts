@@ -1,0 +1,208 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { describe, expect } from "vitest";
+import { PhotoError, UpstreamError } from "../../src/errors.ts";
+import { Scope } from "../../src/lifecycle.ts";
+import { LANES, type Lane, type PhotoJob } from "../../src/photo.ts";
+import { type Attempt, type ConsumerHandlers, consume } from "../../src/queue/consumer.ts";
+import { openQueues } from "../../src/queue/queues.ts";
+import { openQueueServer, type QueueServer } from "../../src/queue/server.ts";
+import { BACKENDS, type Backend, test as base } from "../fixtures.ts";
+
+/** Promise.withResolvers, which Node 20 lacks. */
+function withResolvers<T>(): { promise: Promise<T>; resolve(value: T): void } {
+  let resolve!: (value: T) => void;
+  const promise = new Promise<T>((done) => (resolve = done));
+  return { promise, resolve };
+}
+
+const job = (id: number): PhotoJob => ({ id: String(id), store: "s3", bucket: "b", key: `k${id}`, version: "", known: {} });
+
+type Handle = (photo: PhotoJob, attempt: Attempt) => Promise<void>;
+
+/** Queues and consumers of one test; everything is closed at its end. */
+interface Bench {
+  server: QueueServer;
+  queues: ReturnType<typeof openQueues>;
+  errors: Error[];
+  take(lane: Lane, photo: Handle, over?: Partial<{ concurrency: number; lockMs: number } & ConsumerHandlers>): { close(): Promise<void> };
+}
+
+const test = base.extend<{ open(backend: Backend): Bench }>({
+  open: async ({ configFor }, use) => {
+    const scope = new Scope();
+    await use((backend) => {
+      const errors: Error[] = [];
+      const config = configFor(backend, { MAITRED_ATTEMPTS: "3", MAITRED_BACKOFF_MS: "5" });
+      const server = scope.hold("server", openQueueServer(config, (error) => errors.push(error)));
+      const queues = scope.hold("queues", openQueues(server, config, (error) => errors.push(error)));
+      return {
+        server,
+        queues,
+        errors,
+        take(lane, photo, over = {}) {
+          const { concurrency = 4, lockMs = 5_000, ...rest } = over;
+          const handlers = { photo, abandoned: async () => {}, error: (error: Error) => void errors.push(error), ...rest };
+          return scope.hold("consumer", consume(server, lane, { concurrency, lockMs }, handlers));
+        },
+      };
+    });
+    await scope.close();
+  },
+});
+
+/** Collects until `enough`, which `done` waits for. */
+function collector<T>(enough: number): { items: T[]; push(item: T): void; done: Promise<void> } {
+  const items: T[] = [];
+  const { promise, resolve } = withResolvers<void>();
+  return {
+    items,
+    push(item) {
+      items.push(item);
+      if (items.length === enough) resolve();
+    },
+    done: promise,
+  };
+}
+
+describe.each(BACKENDS)("queues on %s", (backend) => {
+  test("hand out every photo once, whole, however often it was added", async ({ open }) => {
+    const { queues, take } = open(backend);
+    const photos = Array.from({ length: 60 }, (_, n) => ({ ...job(n), known: { listing: "42" } }));
+    await queues.add("live", photos);
+    await queues.add("live", photos.slice(0, 20));
+    expect(await queues.depth("live")).toMatchObject({ waiting: 60, paused: false });
+    const got = collector<PhotoJob>(60);
+    const consumer = take("live", async (photo) => got.push(photo));
+    await got.done;
+    await consumer.close();
+    expect(got.items.toSorted((a, b) => Number(a.id) - Number(b.id))).toEqual(photos);
+    expect(await queues.depth("live")).toMatchObject({ waiting: 0, active: 0, delayed: 0 });
+  });
+
+  test("take a photo again once it is done", async ({ open }) => {
+    const { queues, take } = open(backend);
+    for (const _ of [1, 2]) {
+      const got = collector<string>(1);
+      const consumer = take("live", async ({ id }) => got.push(id));
+      await queues.add("live", [job(1)]);
+      await got.done;
+      await consumer.close();
+    }
+  });
+
+  test("try again what may pass, and say which try is the last", async ({ open }) => {
+    const { queues, take } = open(backend);
+    const tries = collector<boolean>(3);
+    take("live", async (_photo, { last }) => {
+      tries.push(last);
+      if (!last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
+    });
+    await queues.add("live", [job(1)]);
+    await tries.done;
+    expect(tries.items).toEqual([false, false, true]);
+  });
+
+  test("never try again what is the photo's own fault", async ({ open }) => {
+    const { queues, take } = open(backend);
+    const tries = collector<string>(2);
+    take("live", async ({ id }) => {
+      tries.push(id);
+      if (id === "1") throw new PhotoError("CORRUPT", "bad");
+    }, { concurrency: 1 });
+    await queues.add("live", [job(1), job(2)]);
+    await tries.done;
+    expect(tries.items).toEqual(["1", "2"]);
+    expect(await queues.depth("live")).toMatchObject({ waiting: 0, delayed: 0 });
+  });
+
+  test("spend none of a photo's tries on an outage of our own", async ({ open }) => {
+    const { queues, take } = open(backend);
+    const lasts = collector<boolean>(2);
+    take("live", async (_photo, { last }) => {
+      lasts.push(last);
+      if (lasts.items.length < 2) throw new UpstreamError("DATABASE_UNAVAILABLE", "restarting");
+    });
+    await queues.add("live", [job(1)]);
+    await lasts.done;
+    expect(lasts.items).toEqual([false, false]);
+  });
+
+  test("pause one lane alone", async ({ open }) => {
+    const { queues, take } = open(backend);
+    await queues.pause("backfill");
+    for (const lane of LANES) await queues.add(lane, [job(1)]);
+    const live = collector<string>(1);
+    const backfill = collector<string>(1);
+    take("live", async ({ id }) => live.push(id));
+    take("backfill", async ({ id }) => backfill.push(id));
+    await live.done;
+    expect(backfill.items).toEqual([]);
+    expect(await queues.depth("backfill")).toMatchObject({ waiting: 1, paused: true });
+    await queues.resume("backfill");
+    await backfill.done;
+  });
+
+  test("wait, on close, for the photos in hand, and hand out no more", async ({ open }) => {
+    const { queues, take } = open(backend);
+    await queues.add("live", [job(1), job(2), job(3)]);
+    const begun = withResolvers<void>();
+    const finish = withResolvers<void>();
+    const done: string[] = [];
+    const consumer = take("live", async ({ id }) => {
+      begun.resolve();
+      await finish.promise;
+      done.push(id);
+    }, { concurrency: 1 });
+    await begun.promise;
+    const closing = consumer.close();
+    finish.resolve();
+    await closing;
+    expect(done).toEqual(["1"]);
+    expect(await queues.depth("live")).toMatchObject({ waiting: 2, active: 0 });
+  });
+
+  test("drop a job that is not a photo, loudly, and go on", async ({ open }) => {
+    const { queues, take, errors } = open(backend);
+    await queues.add("live", [{ nonsense: true } as unknown as PhotoJob, job(2)]);
+    const got = collector<string>(1);
+    take("live", async ({ id }) => got.push(id));
+    await got.done;
+    expect(errors.map(({ message }) => message).join()).toContain("is not a photo");
+  });
+
+  test("tell how long the oldest photo has waited", async ({ open }) => {
+    const { queues } = open(backend);
+    expect((await queues.depth("live")).oldestMs).toBe(0);
+    await queues.add("live", [job(1)]);
+    expect((await queues.depth("live")).oldestMs).toBeGreaterThanOrEqual(0);
+    expect((await queues.depth("live")).oldestMs).toBeLessThan(5_000);
+  });
+
+  test("say what server they are on", async ({ open }) => {
+    expect(await open(backend).server.check()).toMatch(/^(Redis|Postgres) \d+/);
+  });
+});
+
+describe("queue servers", () => {
+  base.runIf(BACKENDS.length > 1)("a Redis that may evict jobs is refused, saying what to set", async () => {
+    const child = spawn("redis-server", ["--port", "0", "--unixsocket", `/tmp/maitred-${process.pid}.sock`, "--save", "", "--maxmemory-policy", "allkeys-lru"]);
+    await once(child.stdout, "data");
+    const server = openQueueServer({ queueUrl: "redis://x", queueOptions: JSON.stringify({ path: `/tmp/maitred-${process.pid}.sock` }), queuePrefix: "x" }, () => {});
+    await expect(server.check()).rejects.toMatchObject({ code: "QUEUE_MISCONFIGURED", message: expect.stringContaining("noeviction") });
+    await server.close();
+    child.kill();
+    await once(child, "exit");
+  });
+
+  base("a queue in Postgres that was not migrated is refused, saying which command helps", async ({ db }) => {
+    const server = openQueueServer({ queueUrl: db.url, queueOptions: "", queuePrefix: "elsewhere" }, () => {});
+    await expect(server.check()).rejects.toMatchObject({ code: "QUEUE_MISCONFIGURED", message: expect.stringContaining("maitred migrate") });
+    await server.migrate();
+    await expect(server.check()).resolves.toContain("Postgres");
+  });
+
+  base.each(["http://x", "", "localhost:6379"])("%j is no queue", (queueUrl) => {
+    expect(() => openQueueServer({ queueUrl, queueOptions: "", queuePrefix: "x" }, () => {})).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }));
+  });
+});
