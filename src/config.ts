@@ -20,7 +20,11 @@ const settings = {
   queueOptions: secret(
     text("MAITRED_QUEUE_OPTIONS", "", "JSON for ioredis: {sentinels, name} or {cluster: [{host, port}]}"),
   ),
-  queuePrefix: text("MAITRED_QUEUE_PREFIX", "maitred_queue", "Redis key prefix, or Postgres schema, of the queues"),
+  queuePrefix: text(
+    "MAITRED_QUEUE_PREFIX",
+    "maitred_queue",
+    "Redis key prefix, or Postgres schema, of the queues",
+  ),
   home: path("MAITRED_HOME", ".maitred", "where embedded state lives"),
   model: path("MAITRED_MODEL", "", "model folder; empty: the one that ships"),
   policy: path("MAITRED_POLICY", "", "policy file; empty: the one that ships"),

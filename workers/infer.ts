@@ -52,7 +52,10 @@ async function openSession(): Promise<{ session: InferenceSession; provider: Pro
 }
 
 function cudaLibrary(): string {
-  const binaries = join(dirname(createRequire(import.meta.url).resolve("onnxruntime-node/package.json")), "bin/napi-v6");
+  const binaries = join(
+    dirname(createRequire(import.meta.url).resolve("onnxruntime-node/package.json")),
+    "bin/napi-v6",
+  );
   return join(binaries, process.platform, process.arch, "libonnxruntime_providers_cuda.so");
 }
 

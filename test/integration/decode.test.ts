@@ -70,9 +70,14 @@ describe("decode", () => {
   });
 
   test.each(["gif", "webp"] as const)("reads the first frame of an animated %s", async (format) => {
-    const frame = (background: string) => sharp({ create: { width: 40, height: 40, channels: 3, background } }).png().toBuffer();
+    const frame = (background: string) =>
+      sharp({ create: { width: 40, height: 40, channels: 3, background } })
+        .png()
+        .toBuffer();
     const frames = [await frame("#ff0000"), await frame("#0000ff")];
-    const bytes = await sharp(frames, { join: { animated: true } }).toFormat(format).toBuffer();
+    const bytes = await sharp(frames, { join: { animated: true } })
+      .toFormat(format)
+      .toBuffer();
     const [red, , blue] = await pixelsOf(bytes);
     expect(red).toBeGreaterThan(200);
     expect(blue).toBeLessThan(50);
@@ -98,9 +103,16 @@ describe("decode", () => {
     for (const file of readdirSync(samples)) {
       if (!/business|portrait/.test(file)) continue;
       // about 15 % of each is spared, because bytes and rows are not in proportion
-      const bytes = await sharp(readFileSync(join(samples, file))).resize(800, 600).jpeg({ progressive: false }).toBuffer();
-      await expect(pixelsOf(bytes.subarray(0, bytes.length * 0.8)), `${file} at 80 %`).resolves.toHaveLength(64 * 64 * 3);
-      await expect(pixelsOf(bytes.subarray(0, bytes.length * 0.2)), `${file} at 20 %`).rejects.toMatchObject({ code: "CORRUPT" });
+      const bytes = await sharp(readFileSync(join(samples, file)))
+        .resize(800, 600)
+        .jpeg({ progressive: false })
+        .toBuffer();
+      await expect(pixelsOf(bytes.subarray(0, bytes.length * 0.8)), `${file} at 80 %`).resolves.toHaveLength(
+        64 * 64 * 3,
+      );
+      await expect(pixelsOf(bytes.subarray(0, bytes.length * 0.2)), `${file} at 20 %`).rejects.toMatchObject({
+        code: "CORRUPT",
+      });
     }
   });
 
@@ -154,7 +166,12 @@ function pngBomb(width: number, height: number): Buffer {
     return Buffer.concat([frame.subarray(0, 4), body, frame.subarray(4)]);
   };
   const signature = Buffer.from("\x89PNG\r\n\x1a\n", "latin1");
-  return Buffer.concat([signature, chunk("IHDR", header), chunk("IDAT", rows), chunk("IEND", Buffer.alloc(0))]);
+  return Buffer.concat([
+    signature,
+    chunk("IHDR", header),
+    chunk("IDAT", rows),
+    chunk("IEND", Buffer.alloc(0)),
+  ]);
 }
 
 function jpegClaiming(width: number, height: number): Buffer {

@@ -16,7 +16,14 @@ function withResolvers<T>(): { promise: Promise<T>; resolve(value: T): void } {
   return { promise, resolve };
 }
 
-const job = (id: number): PhotoJob => ({ id: String(id), store: "s3", bucket: "b", key: `k${id}`, version: "", known: {} });
+const job = (id: number): PhotoJob => ({
+  id: String(id),
+  store: "s3",
+  bucket: "b",
+  key: `k${id}`,
+  version: "",
+  known: {},
+});
 
 type Handle = (photo: PhotoJob, attempt: Attempt) => Promise<void>;
 
@@ -25,7 +32,11 @@ interface Bench {
   server: QueueServer;
   queues: ReturnType<typeof openQueues>;
   errors: Error[];
-  take(lane: Lane, photo: Handle, over?: Partial<{ concurrency: number; lockMs: number } & ConsumerHandlers>): { close(): Promise<void> };
+  take(
+    lane: Lane,
+    photo: Handle,
+    over?: Partial<{ concurrency: number; lockMs: number } & ConsumerHandlers>,
+  ): { close(): Promise<void> };
 }
 
 const test = base.extend<{ open(backend: Backend): Bench }>({
@@ -34,15 +45,26 @@ const test = base.extend<{ open(backend: Backend): Bench }>({
     await use((backend) => {
       const errors: Error[] = [];
       const config = configFor(backend, { MAITRED_ATTEMPTS: "3", MAITRED_BACKOFF_MS: "5" });
-      const server = scope.hold("server", openQueueServer(config, (error) => errors.push(error)));
-      const queues = scope.hold("queues", openQueues(server, config, (error) => errors.push(error)));
+      const server = scope.hold(
+        "server",
+        openQueueServer(config, (error) => errors.push(error)),
+      );
+      const queues = scope.hold(
+        "queues",
+        openQueues(server, config, (error) => errors.push(error)),
+      );
       return {
         server,
         queues,
         errors,
         take(lane, photo, over = {}) {
           const { concurrency = 4, lockMs = 5_000, ...rest } = over;
-          const handlers = { photo, abandoned: async () => {}, error: (error: Error) => void errors.push(error), ...rest };
+          const handlers = {
+            photo,
+            abandoned: async () => {},
+            error: (error: Error) => void errors.push(error),
+            ...rest,
+          };
           return scope.hold("consumer", consume(server, lane, { concurrency, lockMs }, handlers));
         },
       };
@@ -106,10 +128,14 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
   test("never try again what is the photo's own fault", async ({ open }) => {
     const { queues, take } = open(backend);
     const tries = collector<string>(2);
-    take("live", async ({ id }) => {
-      tries.push(id);
-      if (id === "1") throw new PhotoError("CORRUPT", "bad");
-    }, { concurrency: 1 });
+    take(
+      "live",
+      async ({ id }) => {
+        tries.push(id);
+        if (id === "1") throw new PhotoError("CORRUPT", "bad");
+      },
+      { concurrency: 1 },
+    );
     await queues.add("live", [job(1), job(2)]);
     await tries.done;
     expect(tries.items).toEqual(["1", "2"]);
@@ -149,11 +175,15 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     const begun = withResolvers<void>();
     const finish = withResolvers<void>();
     const done: string[] = [];
-    const consumer = take("live", async ({ id }) => {
-      begun.resolve();
-      await finish.promise;
-      done.push(id);
-    }, { concurrency: 1 });
+    const consumer = take(
+      "live",
+      async ({ id }) => {
+        begun.resolve();
+        await finish.promise;
+        done.push(id);
+      },
+      { concurrency: 1 },
+    );
     await begun.promise;
     const closing = consumer.close();
     finish.resolve();
@@ -186,23 +216,50 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
 
 describe("queue servers", () => {
   base.runIf(BACKENDS.length > 1)("a Redis that may evict jobs is refused, saying what to set", async () => {
-    const child = spawn("redis-server", ["--port", "0", "--unixsocket", `/tmp/maitred-${process.pid}.sock`, "--save", "", "--maxmemory-policy", "allkeys-lru"]);
+    const child = spawn("redis-server", [
+      "--port",
+      "0",
+      "--unixsocket",
+      `/tmp/maitred-${process.pid}.sock`,
+      "--save",
+      "",
+      "--maxmemory-policy",
+      "allkeys-lru",
+    ]);
     await once(child.stdout, "data");
-    const server = openQueueServer({ queueUrl: "redis://x", queueOptions: JSON.stringify({ path: `/tmp/maitred-${process.pid}.sock` }), queuePrefix: "x" }, () => {});
-    await expect(server.check()).rejects.toMatchObject({ code: "QUEUE_MISCONFIGURED", message: expect.stringContaining("noeviction") });
+    const server = openQueueServer(
+      {
+        queueUrl: "redis://x",
+        queueOptions: JSON.stringify({ path: `/tmp/maitred-${process.pid}.sock` }),
+        queuePrefix: "x",
+      },
+      () => {},
+    );
+    await expect(server.check()).rejects.toMatchObject({
+      code: "QUEUE_MISCONFIGURED",
+      message: expect.stringContaining("noeviction"),
+    });
     await server.close();
     child.kill();
     await once(child, "exit");
   });
 
   base("a queue in Postgres that was not migrated is refused, saying which command helps", async ({ db }) => {
-    const server = openQueueServer({ queueUrl: db.url, queueOptions: "", queuePrefix: "elsewhere" }, () => {});
-    await expect(server.check()).rejects.toMatchObject({ code: "QUEUE_MISCONFIGURED", message: expect.stringContaining("maitred migrate") });
+    const server = openQueueServer(
+      { queueUrl: db.url, queueOptions: "", queuePrefix: "elsewhere" },
+      () => {},
+    );
+    await expect(server.check()).rejects.toMatchObject({
+      code: "QUEUE_MISCONFIGURED",
+      message: expect.stringContaining("maitred migrate"),
+    });
     await server.migrate();
     await expect(server.check()).resolves.toContain("Postgres");
   });
 
   base.each(["http://x", "", "localhost:6379"])("%j is no queue", (queueUrl) => {
-    expect(() => openQueueServer({ queueUrl, queueOptions: "", queuePrefix: "x" }, () => {})).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }));
+    expect(() => openQueueServer({ queueUrl, queueOptions: "", queuePrefix: "x" }, () => {})).toThrow(
+      expect.objectContaining({ code: "CONFIG_INVALID" }),
+    );
   });
 });

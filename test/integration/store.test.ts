@@ -1,5 +1,4 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { cpSync } from "node:fs";
+import { cpSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
@@ -10,7 +9,13 @@ import { photosToReplay, readPhotos, registerPhotos } from "../../src/store/phot
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 
-const photo = (key: string, version = "1"): PhotoRef & { known: object } => ({ store: "s3", bucket: "b", key, version, known: {} });
+const photo = (key: string, version = "1"): PhotoRef & { known: object } => ({
+  store: "s3",
+  bucket: "b",
+  key,
+  version,
+  known: {},
+});
 const verdict = (photoId: string, over: Partial<Outcome> = {}, human = 0.01): Outcome => ({
   photoId,
   known: {},
@@ -34,7 +39,13 @@ const failure = (photoId: string, code: "CORRUPT" | "STORE_UNAVAILABLE", transie
   result: { failure: code, message: "no\0pe", transient },
 });
 async function register(db: Database, ...keys: string[]): Promise<string[]> {
-  return (await registerPhotos(db.pool, keys.map((key) => photo(key)), "live")).map(({ id }) => id);
+  return (
+    await registerPhotos(
+      db.pool,
+      keys.map((key) => photo(key)),
+      "live",
+    )
+  ).map(({ id }) => id);
 }
 const stateOf = async (db: Database, id: string) => (await readPhotos(db.pool, [id]))[0]!;
 const count = async (db: Database, from: string): Promise<number> =>
@@ -44,13 +55,21 @@ describe("registerPhotos", () => {
   test("makes a photo known once, pending and not public", async ({ db }) => {
     const first = await registerPhotos(db.pool, [photo("a"), photo("b")], "live");
     const second = await registerPhotos(db.pool, [photo("b"), photo("a")], "live");
-    expect(first.map(({ state, fresh }) => [state, fresh])).toEqual([["pending", true], ["pending", true]]);
-    expect(second.map(({ id, fresh }) => [id, fresh])).toEqual([[first[1]!.id, false], [first[0]!.id, false]]);
+    expect(first.map(({ state, fresh }) => [state, fresh])).toEqual([
+      ["pending", true],
+      ["pending", true],
+    ]);
+    expect(second.map(({ id, fresh }) => [id, fresh])).toEqual([
+      [first[1]!.id, false],
+      [first[0]!.id, false],
+    ]);
     expect(await count(db, "public_photos")).toBe(0);
   });
 
   test("gives one row however many register it at once", async ({ db }) => {
-    const answers = await Promise.all(Array.from({ length: 8 }, () => registerPhotos(db.pool, [photo("a"), photo("b")], "live")));
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () => registerPhotos(db.pool, [photo("a"), photo("b")], "live")),
+    );
     expect(new Set(answers.map(([a]) => a!.id)).size).toBe(1);
     expect(answers.filter(([a]) => a!.fresh)).toHaveLength(1);
   });
@@ -72,7 +91,9 @@ describe("registerPhotos", () => {
 });
 
 describe("recordOutcomes", () => {
-  test("writes verdict, tags and history once, however often and from wherever it is recorded", async ({ db }) => {
+  test("writes verdict, tags and history once, however often and from wherever it is recorded", async ({
+    db,
+  }) => {
     const [id] = await register(db, "a");
     const answers = await Promise.all([1, 2, 3, 4].map(() => recordOutcomes(db.pool, [verdict(id!)])));
     expect(answers.filter((changed) => changed.get(id!))).toHaveLength(1);
@@ -85,25 +106,38 @@ describe("recordOutcomes", () => {
 
   test("groups that share photos in opposite orders do not deadlock", async ({ db }) => {
     const ids = await register(db, ...Array.from({ length: 40 }, (_, n) => `k${n}`));
-    const groups = Array.from({ length: 12 }, (_, n) => (n % 2 ? ids : ids.toReversed()).map((id) => verdict(id, { policy: `p${n}` })));
-    await expect(Promise.all(groups.map((group) => recordOutcomes(db.pool, group)))).resolves.toHaveLength(12);
+    const groups = Array.from({ length: 12 }, (_, n) =>
+      (n % 2 ? ids : ids.toReversed()).map((id) => verdict(id, { policy: `p${n}` })),
+    );
+    await expect(Promise.all(groups.map((group) => recordOutcomes(db.pool, group)))).resolves.toHaveLength(
+      12,
+    );
   });
 
-  test("another model or policy gives a new verdict, its tags replace the old, and history keeps both", async ({ db }) => {
+  test("another model or policy gives a new verdict, its tags replace the old, and history keeps both", async ({
+    db,
+  }) => {
     const [id] = await register(db, "a");
     await recordOutcomes(db.pool, [verdict(id!)]);
     const next = verdict(id!, { by: "model:restaurant-2" }, 0.9);
-    if ("decision" in next.result) next.result.decision.tags = [{ category: "menu", score: 0.7, threshold: 0.6 }];
+    if ("decision" in next.result)
+      next.result.decision.tags = [{ category: "menu", score: 0.7, threshold: 0.6 }];
     expect((await recordOutcomes(db.pool, [next])).get(id!)).toBe(true);
-    expect((await db.pool.query("select category, model from tags")).rows).toEqual([{ category: "menu", model: "model:restaurant-2" }]);
-    expect((await db.pool.query("select verdict from verdicts order by id")).rows.map((row) => row.verdict)).toEqual(["shown", "hidden"]);
+    expect((await db.pool.query("select category, model from tags")).rows).toEqual([
+      { category: "menu", model: "model:restaurant-2" },
+    ]);
+    expect(
+      (await db.pool.query("select verdict from verdicts order by id")).rows.map((row) => row.verdict),
+    ).toEqual(["shown", "hidden"]);
     expect(await count(db, "public_photos")).toBe(0);
   });
 
   test("a moderator's verdict is never overwritten by a model", async ({ db }) => {
     const [id] = await register(db, "a");
     await recordOutcomes(db.pool, [verdict(id!, { by: "moderator:ann" }, 0.9)]);
-    expect((await recordOutcomes(db.pool, [verdict(id!), failure(id!, "CORRUPT", false)])).get(id!)).toBe(false);
+    expect((await recordOutcomes(db.pool, [verdict(id!), failure(id!, "CORRUPT", false)])).get(id!)).toBe(
+      false,
+    );
     expect((await recordOutcomes(db.pool, [failure(id!, "CORRUPT", false)])).get(id!)).toBe(false);
     expect(await stateOf(db, id!)).toMatchObject({ state: "hidden" });
   });
@@ -112,10 +146,13 @@ describe("recordOutcomes", () => {
     const [id] = await register(db, "a");
     await recordOutcomes(db.pool, [failure(id!, "CORRUPT", false)]);
     await recordOutcomes(db.pool, [failure(id!, "CORRUPT", false)]);
-    expect((await db.pool.query("select code, reason from failed_photos")).rows).toEqual([{ code: "CORRUPT", reason: "nope" }]);
+    expect((await db.pool.query("select code, reason from failed_photos")).rows).toEqual([
+      { code: "CORRUPT", reason: "nope" },
+    ]);
     expect(await count(db, "verdicts")).toBe(1);
     const replay = [];
-    for await (const page of photosToReplay(db.pool, { state: "failed", code: "CORRUPT", olderThanS: 0 })) replay.push(...page);
+    for await (const page of photosToReplay(db.pool, { state: "failed", code: "CORRUPT", olderThanS: 0 }))
+      replay.push(...page);
     expect(replay.map((each) => each.id)).toEqual([id]);
     await recordOutcomes(db.pool, [verdict(id!)]);
     expect(await count(db, "failed_photos")).toBe(0);
@@ -140,14 +177,24 @@ describe("recordOutcomes", () => {
   test("refuses to change history", async ({ db }) => {
     const [id] = await register(db, "a");
     await recordOutcomes(db.pool, [verdict(id!)]);
-    await expect(db.pool.query("update verdicts set verdict = 'hidden'")).rejects.toMatchObject({ code: "MD409" });
+    await expect(db.pool.query("update verdicts set verdict = 'hidden'")).rejects.toMatchObject({
+      code: "MD409",
+    });
   });
 
   test("says that Postgres is away, so that the photo is tried again", async ({ db }) => {
     const [id] = await register(db, "a");
-    await db.pool.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()");
-    const away = { query: async () => Promise.reject(Object.assign(new Error("terminating connection"), { code: "57P01" })) };
-    await expect(recordOutcomes(away as unknown as Database["pool"], [verdict(id!)])).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE", retry: true });
+    await db.pool.query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+    );
+    const away = {
+      query: async () =>
+        Promise.reject(Object.assign(new Error("terminating connection"), { code: "57P01" })),
+    };
+    await expect(recordOutcomes(away as unknown as Database["pool"], [verdict(id!)])).rejects.toMatchObject({
+      code: "DATABASE_UNAVAILABLE",
+      retry: true,
+    });
   });
 });
 
@@ -178,12 +225,17 @@ describe("views and roles", () => {
     const client = await db.pool.connect();
     try {
       await client.query("set role maitred_dashboard");
-      for (const view of ["public_photos", "photo_tags", "failed_photos", "hourly_counts"]) await client.query(`select * from ${view}`);
+      for (const view of ["public_photos", "photo_tags", "failed_photos", "hourly_counts"])
+        await client.query(`select * from ${view}`);
       for (const table of ["photos", "tags", "verdicts"]) {
         await expect(client.query(`select * from ${table}`)).rejects.toMatchObject({ code: "42501" });
       }
       await client.query("set role maitred_worker");
-      const { rows } = await client.query("select * from record_verdicts($1)", [JSON.stringify([{ id, verdict: "failed", rule: "failed", reason: "x", failure: "CORRUPT", by: "model:x" }])]);
+      const { rows } = await client.query("select * from record_verdicts($1)", [
+        JSON.stringify([
+          { id, verdict: "failed", rule: "failed", reason: "x", failure: "CORRUPT", by: "model:x" },
+        ]),
+      ]);
       expect(rows).toEqual([{ photo_id: id, changed: true }]);
       await expect(client.query("drop table photos")).rejects.toMatchObject({ code: "42501" });
     } finally {
@@ -197,7 +249,9 @@ describe("migrations", () => {
   const folder = join(packageRoot(), "migrations");
 
   test("applied twice at once, and again, change nothing", async ({ db }) => {
-    expect(await Promise.all([migrate(db.url, folder, "maitred_queue"), migrate(db.url, folder, "maitred_queue")])).toEqual([[], []]);
+    expect(
+      await Promise.all([migrate(db.url, folder, "maitred_queue"), migrate(db.url, folder, "maitred_queue")]),
+    ).toEqual([[], []]);
     await expect(requireSchema(db.pool, folder)).resolves.toBeUndefined();
   });
 
@@ -205,9 +259,17 @@ describe("migrations", () => {
     const longer = mkdtempSync(join(tmpdir(), "maitred-migrations-"));
     cpSync(folder, longer, { recursive: true });
     writeFileSync(join(longer, "9999_future.sql"), "-- Up Migration\ncreate table future ();\n");
-    await expect(requireSchema(db.pool, longer)).rejects.toMatchObject({ code: "SCHEMA_MISMATCH", message: expect.stringContaining("run maitred migrate") });
+    await expect(requireSchema(db.pool, longer)).rejects.toMatchObject({
+      code: "SCHEMA_MISMATCH",
+      message: expect.stringContaining("run maitred migrate"),
+    });
     expect(await migrate(db.url, longer, "maitred_queue")).toEqual(["9999_future"]);
-    await expect(migrate(db.url, folder, "maitred_queue")).rejects.toMatchObject({ code: "SCHEMA_MISMATCH", message: expect.stringContaining("9999_future") });
-    await expect(requireSchema(db.pool, folder)).rejects.toMatchObject({ message: expect.stringContaining("use a newer maitred") });
+    await expect(migrate(db.url, folder, "maitred_queue")).rejects.toMatchObject({
+      code: "SCHEMA_MISMATCH",
+      message: expect.stringContaining("9999_future"),
+    });
+    await expect(requireSchema(db.pool, folder)).rejects.toMatchObject({
+      message: expect.stringContaining("use a newer maitred"),
+    });
   });
 });

@@ -1,0 +1,241 @@
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, inject } from "vitest";
+import { BACKENDS, queueUrl, test } from "../fixtures.ts";
+import { maitred } from "../maitred.ts";
+
+const samples = inject("samples");
+const jsonLines = (text: string) =>
+  text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+
+describe("maitred", () => {
+  test("explains itself, and every command does", async () => {
+    const overview = maitred(["--help"]);
+    expect(await overview.exit).toBe(0);
+    for (const name of ["up", "worker", "enqueue", "classify", "migrate", "doctor", "config"]) {
+      expect(overview.stdout()).toContain(`  ${name} `);
+      const command = maitred([name, "--help"]);
+      expect(await command.exit).toBe(0);
+      expect(command.stdout()).toContain(`usage: maitred ${name}`);
+    }
+  });
+
+  test.for([
+    [["frobnicate"], "there is no command"],
+    [["classify"], "expected at least one file or folder"],
+    [["classify", "--jsno", "x"], "--jsno"],
+    [["enqueue", "--lane", "fast", "x"], "expected live or backfill"],
+    [["up"], "expected at least one folder"],
+  ] as const)("%j exits 2 and says what was expected", async ([args, message]) => {
+    const command = maitred([...args]);
+    expect(await command.exit).toBe(2);
+    expect(command.stderr()).toContain(message);
+    expect(command.stdout()).toBe("");
+  });
+
+  test("says that Postgres cannot be reached, with exit code 3", async () => {
+    const command = maitred(["enqueue", "s3://b/k"], { DATABASE_URL: "postgres://x:hunter2@127.0.0.1:1/x" });
+    expect(await command.exit).toBe(3);
+    expect(command.stderr()).not.toContain("hunter2");
+  });
+
+  test("names every wrong setting, with exit code 2", async () => {
+    const command = maitred(["config"], { MAITRED_MAX_BATCH: "x", MAITRED_PROVIDER: "y" });
+    expect(await command.exit).toBe(2);
+    expect(command.stderr()).toContain("MAITRED_MAX_BATCH");
+    expect(command.stderr()).toContain("MAITRED_PROVIDER");
+  });
+});
+
+describe("classify", () => {
+  test("prints one object a line in the order given, goes on after bad files, and exits 1 for them", async ({
+    folder,
+  }) => {
+    const deep = join(folder, "a", "b");
+    mkdirSync(deep, { recursive: true });
+    copyFileSync(join(samples, "business-product-1.jpg"), join(deep, "coffee.txt"));
+    writeFileSync(join(deep, "bad.jpg"), "words");
+    writeFileSync(join(deep, ".hidden"), "");
+    const menu = join(samples, "menu-1.jpg");
+    const command = maitred(["classify", "--json", menu, folder, join(folder, "nowhere.jpg")]);
+    expect(await command.exit).toBe(1);
+    const lines = jsonLines(command.stdout());
+    expect(lines.map(({ path }) => path)).toEqual([
+      menu,
+      ...[".hidden", "bad.jpg", "coffee.txt"].map((name) => join(deep, name)),
+      join(folder, "nowhere.jpg"),
+    ]);
+    expect(lines.map(({ error }) => error?.code)).toEqual([
+      undefined,
+      "EMPTY",
+      "UNSUPPORTED_FORMAT",
+      undefined,
+      "GONE",
+    ]);
+    expect(lines[0]).toMatchObject({ category: "menu", verdict: "review", model: "restaurant-1" });
+    expect(Object.keys(lines[0])).toEqual([
+      "path",
+      "category",
+      "scores",
+      "human",
+      "verdict",
+      "reason",
+      "model",
+    ]);
+    expect(Object.keys(lines[0].scores)).toEqual(["food", "ambience", "menu", "other"]);
+    expect(
+      lines[0].scores.food + lines[0].scores.ambience + lines[0].scores.menu + lines[0].scores.other,
+    ).toBeCloseTo(1, 2);
+  });
+
+  test("exits 0 when every file was judged, and follows another policy", async ({ folder }) => {
+    const policy = join(folder, "policy.yaml");
+    writeFileSync(
+      policy,
+      "version: 1\nhuman: { hide: 1, review: 1 }\ncategories: { food: 0, ambience: 0, menu: 0, other: 0 }\n",
+    );
+    const command = maitred(["classify", "--json", join(samples, "landing-portrait-1.jpg")], {
+      MAITRED_POLICY: policy,
+    });
+    expect(await command.exit).toBe(0);
+    expect(jsonLines(command.stdout())[0]).toMatchObject({ verdict: "shown" });
+  });
+
+  test("refuses a model whose file is not the one that was measured", async ({ folder }) => {
+    writeFileSync(join(folder, "model.onnx"), "x");
+    const model = {
+      name: "m",
+      version: "1",
+      files: { "model.onnx": { sha256: "0".repeat(64) } },
+      input: { side: 224, fit: "squash" },
+      categories: ["a", "b"],
+    };
+    writeFileSync(join(folder, "model.json"), JSON.stringify(model));
+    const command = maitred(["classify", join(samples, "menu-1.jpg")], { MAITRED_MODEL: folder });
+    expect(await command.exit).toBe(2);
+    expect(command.stderr()).toContain("expected sha256");
+  });
+});
+
+describe("up", () => {
+  const home = (): string => mkdtempSync(join(tmpdir(), "maitred-home-"));
+
+  test("--once judges a folder with everything embedded, prints a table, and exits 0", async () => {
+    const MAITRED_HOME = home();
+    const first = maitred(["up", "--once", samples], { MAITRED_HOME });
+    expect(await first.exit).toBe(0);
+    const table = first.stdout().trim().split("\n");
+    expect(table[0]).toMatch(/^photo +category +score +human +verdict +reason$/);
+    expect(table).toHaveLength(readdirSync(samples).length + 1);
+    expect(first.stdout()).toMatch(/landing-portrait-1.jpg +\w+ +0\.\d\d +\d\.\d\d +hidden/);
+    expect(first.stderr()).toMatch(/22 photos judged now, [\d.]+ photos\/s/);
+    expect(first.stderr()).toMatch(/\d+ batches, [\d.]+ photos each on average/);
+    expect(first.stderr()).toMatch(/milliseconds a photo: fetch [\d.]+, decode/);
+
+    const again = maitred(["up", "--once", "--json", samples], { MAITRED_HOME });
+    expect(await again.exit).toBe(0);
+    expect(again.stderr()).toContain("0 photos judged now");
+    rmSync(MAITRED_HOME, { recursive: true });
+  });
+
+  test("stays, judges what is dropped in, lets other commands see its state, and drains on SIGINT", async ({
+    folder,
+  }) => {
+    const MAITRED_HOME = home();
+    const up = maitred(["up", folder], { MAITRED_HOME });
+    await up.says("watches");
+    copyFileSync(join(samples, "landing-portrait-1.jpg"), join(folder, "portrait.jpg"));
+    await up.says("hidden  portrait.jpg");
+    writeFileSync(join(folder, "broken.jpg"), "words");
+    await up.says("failed  broken.jpg  UNSUPPORTED_FORMAT");
+
+    const replay = maitred(["enqueue", "--failed", "--json"], { MAITRED_HOME });
+    expect(await replay.exit).toBe(0);
+    expect(JSON.parse(replay.stdout())).toEqual({ queued: 1, decided: 0 });
+    const known = maitred(["enqueue", "--json", folder], { MAITRED_HOME });
+    expect(await known.exit).toBe(0);
+    expect(JSON.parse(known.stdout())).toEqual({ queued: 1, decided: 1 });
+    const doctor = maitred(["doctor", "--json"], { MAITRED_HOME });
+    expect(await doctor.exit).toBe(0);
+    expect(JSON.parse(doctor.stdout()).map(({ ok }: { ok: boolean }) => ok)).toEqual([
+      true,
+      true,
+      true,
+      true,
+      true,
+    ]);
+    const rival = maitred(["up", folder], { MAITRED_HOME });
+    expect(await rival.exit).toBe(2);
+    expect(rival.stderr()).toContain("is in use");
+
+    up.child.kill("SIGINT");
+    expect(await up.exit).toBe(0);
+    rmSync(MAITRED_HOME, { recursive: true });
+  });
+
+  test("takes over the server that a killed one left running", async ({ folder }) => {
+    const MAITRED_HOME = home();
+    const first = maitred(["up", folder], { MAITRED_HOME });
+    await first.says("watches");
+    first.child.kill("SIGKILL");
+    await first.exit;
+    copyFileSync(join(samples, "menu-1.jpg"), join(folder, "menu.jpg"));
+    const second = maitred(["up", "--once", folder], { MAITRED_HOME });
+    expect(await second.exit).toBe(0);
+    expect(second.stdout()).toMatch(/menu.jpg +menu/);
+    rmSync(MAITRED_HOME, { recursive: true });
+  });
+});
+
+describe("doctor", () => {
+  test("says what is missing and what to do, and exits 1", async ({ folder }) => {
+    const env = {
+      MAITRED_HOME: folder,
+      MAITRED_MODEL: folder,
+      DATABASE_URL: "postgres://x:hunter2@127.0.0.1:1/x",
+      MAITRED_FOLDERS: "/nowhere",
+    };
+    const command = maitred(["doctor"], env);
+    expect(await command.exit).toBe(1);
+    expect(command.stdout()).toMatch(/FAIL +postgres +.*ECONNREFUSED/);
+    expect(command.stdout()).toMatch(/FAIL +model +.*MAITRED_MODEL/);
+    expect(command.stdout()).toMatch(/FAIL +folder \/nowhere/);
+    expect(command.stdout()).not.toContain("hunter2");
+  });
+});
+
+describe("enqueue", () => {
+  test("queues what stdin lists, with what is known of it, once", async ({ db, folder }) => {
+    copyFileSync(join(samples, "menu-1.jpg"), join(folder, "a.jpg"));
+    const env = {
+      DATABASE_URL: db.url,
+      MAITRED_QUEUE_URL: queueUrl(BACKENDS[0]!, db),
+      MAITRED_QUEUE_PREFIX: BACKENDS[0] === "redis" ? db.url.slice(-10) : "maitred_queue",
+    };
+    for (const _ of [1, 2]) {
+      const command = maitred(
+        ["enqueue", "--json", "--listing", "42", "--uploader", "user", "--lane", "backfill", "-"],
+        env,
+        `${folder}/a.jpg\n\n${folder}/missing.jpg\n`,
+      );
+      expect(await command.exit).toBe(0);
+      expect(JSON.parse(command.stdout())).toEqual({ queued: 2, decided: 0 });
+    }
+    const { rows } = await db.pool.query(
+      "select key, listing, uploader, lane, state from photos order by key",
+    );
+    expect(rows).toEqual(
+      ["a.jpg", "missing.jpg"].map((key) => ({
+        key,
+        listing: "42",
+        uploader: "user",
+        lane: "backfill",
+        state: "pending",
+      })),
+    );
+  });
+});

@@ -1,0 +1,298 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { type FauxqsServer, startFauxqs } from "fauxqs";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, inject } from "vitest";
+import { listFolder } from "../../src/image/folder.ts";
+import { Scope } from "../../src/lifecycle.ts";
+import { createLog } from "../../src/log.ts";
+import type { Known, Lane, PhotoRef } from "../../src/photo.ts";
+import { openQueues } from "../../src/queue/queues.ts";
+import { openQueueServer } from "../../src/queue/server.ts";
+import { registerPhotos } from "../../src/store/photos.ts";
+import { openJudge, type RunningWorker, startWorker } from "../../workers/moderate.ts";
+import { BACKENDS, type Backend, test as base } from "../fixtures.ts";
+
+const samples = inject("samples");
+let s3: FauxqsServer;
+let client: S3Client;
+
+beforeAll(async () => {
+  s3 = await startFauxqs({ port: 0, logger: false });
+  s3.createBucket("photos");
+  client = new S3Client({ endpoint: s3.address, region: "us-east-1", forcePathStyle: true });
+});
+afterAll(async () => {
+  client.destroy();
+  await s3.stop();
+});
+
+async function put(
+  key: string,
+  body: Uint8Array | string,
+  metadata: Record<string, string> = {},
+): Promise<PhotoRef> {
+  await client.send(new PutObjectCommand({ Bucket: "photos", Key: key, Body: body, Metadata: metadata }));
+  return { store: "s3", bucket: "photos", key, version: "" };
+}
+
+interface Line {
+  worker: RunningWorker;
+  /** Registers, queues, and waits until every one of the photos has left the line. Rows by key. */
+  judge(photos: PhotoRef[], lane?: Lane, known?: Known): Promise<Map<string, Record<string, unknown>>>;
+  retries: string[];
+}
+
+const test = base.extend<{ start(backend: Backend, env?: Record<string, string>): Promise<Line> }>({
+  start: async ({ configFor, db }, use) => {
+    const scope = new Scope();
+    await use(async (backend, env = {}) => {
+      const config = configFor(backend, {
+        MAITRED_S3_ENDPOINT: s3.address,
+        MAITRED_BACKOFF_MS: "20",
+        MAITRED_ATTEMPTS: "3",
+        ...env,
+      });
+      const left = new Set<string>();
+      const retries: string[] = [];
+      let wake = (): void => {};
+      const worker = scope.hold(
+        "worker",
+        await startWorker(config, createLog("silent"), {
+          left: (photo) => (left.add(photo.id), wake()),
+          retried: (_photo, _lane, code) => void retries.push(code),
+        }),
+      );
+      const server = scope.hold(
+        "server",
+        openQueueServer(config, () => {}),
+      );
+      const queues = scope.hold(
+        "queues",
+        openQueues(server, config, () => {}),
+      );
+      return {
+        worker,
+        retries,
+        async judge(photos, lane = "live", known = {}) {
+          const registered = await registerPhotos(
+            db.pool,
+            photos.map((photo) => ({ ...photo, known })),
+            lane,
+          );
+          left.clear();
+          const all = new Promise<void>(
+            (resolve) => (wake = () => registered.every(({ id }) => left.has(id)) && resolve()),
+          );
+          await queues.add(
+            lane,
+            registered.map(({ state, fresh, ...photo }) => photo),
+          );
+          await all;
+          const { rows } = await db.pool.query("select * from photos");
+          return new Map(rows.map((row) => [row.key, row]));
+        },
+      };
+    });
+    await scope.close();
+  },
+});
+
+describe.each(BACKENDS)("the line on %s", (backend) => {
+  test("an upload becomes a tag, a human is hidden, and what cannot be judged is named, beside its neighbours", async ({
+    start,
+    db,
+  }) => {
+    const { judge, worker } = await start(backend, { MAITRED_MAX_BYTES: "4000000" });
+    const photos = await Promise.all([
+      put("42/coffee.jpg", readFileSync(join(samples, "business-product-1.jpg")), {
+        uploader: "user",
+        claimed: "food",
+      }),
+      put("42/portrait.jpg", readFileSync(join(samples, "landing-portrait-1.jpg"))),
+      put("42/menu.jpg", readFileSync(join(samples, "menu-1.jpg"))),
+      put("42/a+b %20 ü 🍜.jpg", readFileSync(join(samples, "business-product-1.jpg"))),
+      put("42/empty.jpg", ""),
+      put("42/words.jpg", "not a photo"),
+      put("42/cut.jpg", readFileSync(join(samples, "menu-1.jpg")).subarray(0, 300)),
+      put("42/huge.jpg", new Uint8Array(4_000_001)),
+    ]);
+    const gone: PhotoRef = { store: "s3", bucket: "photos", key: "42/gone.jpg", version: "" };
+    const replaced: PhotoRef = { ...photos[0]!, key: "42/portrait.jpg", version: "etag:0123" };
+    const outside: PhotoRef = { store: "folder", bucket: "/etc", key: "hostname", version: "" };
+    const rows = await judge([...photos, gone, replaced, outside], "live", { listing: "42" });
+    expect(rows.get("42/coffee.jpg")).toMatchObject({
+      state: "shown",
+      category: "food",
+      listing: "42",
+      uploader: "user",
+      claimed: "food",
+    });
+    expect(rows.get("42/a+b %20 ü 🍜.jpg")).toMatchObject({ state: "shown", category: "food" });
+    expect(rows.get("42/menu.jpg")).toMatchObject({ state: "review", category: "menu", rule: "verify" });
+    const failures = Object.fromEntries(
+      (await db.pool.query("select key, failure from photos where state = 'failed'")).rows.map((row) => [
+        row.key,
+        row.failure,
+      ]),
+    );
+    expect(failures).toEqual({
+      "42/empty.jpg": "EMPTY",
+      "42/words.jpg": "UNSUPPORTED_FORMAT",
+      "42/cut.jpg": "CORRUPT",
+      "42/huge.jpg": "TOO_LARGE",
+      "42/gone.jpg": "GONE",
+      "42/portrait.jpg": "GONE",
+      hostname: "ACCESS_DENIED",
+    });
+    const { rows: hidden } = await db.pool.query(
+      "select rule, human from photos where key = '42/portrait.jpg' and version = ''",
+    );
+    expect(hidden[0]).toMatchObject({ rule: "human" });
+    const { rows: shown } = await db.pool.query(
+      "select key from public_photos where listing = '42' and category = 'food' order by photo_id desc",
+    );
+    expect(shown.map((row) => row.key).sort()).toEqual(["42/a+b %20 ü 🍜.jpg", "42/coffee.jpg"]);
+
+    const metrics = await (await fetch(`${worker.url}/metrics`)).text();
+    expect(metrics).toMatch(/maitred_photos_total\{lane="live",verdict="hidden",category="\w+"\} 1/);
+    expect(metrics).toContain('maitred_failures_total{lane="live",code="CORRUPT"} 1');
+    expect(metrics).toMatch(/maitred_stage_seconds_count\{stage="decode",lane="live"\} \d+/);
+    expect(metrics).toContain('maitred_queue_waiting{lane="backfill"} 0');
+    expect((await fetch(`${worker.url}/readyz`)).status).toBe(200);
+    expect((await fetch(`${worker.url}/healthz`)).status).toBe(200);
+  });
+
+  test("each of many photos keeps its own result, in whatever batches it travels", async ({
+    start,
+    configFor,
+    folder,
+    db,
+  }) => {
+    const photos: { name: string; bytes: Buffer }[] = [];
+    const names = readdirSync(samples);
+    for (let n = 0; n < 72; n++) {
+      const source = sharp(readFileSync(join(samples, names[n % names.length]!))).resize(320, 320, {
+        fit: "fill",
+      });
+      const name = `${String(n).padStart(3, "0")}.jpg`;
+      photos.push({
+        name,
+        bytes: await source
+          .modulate({ hue: (n * 37) % 360, brightness: 0.7 + (n % 9) / 12 })
+          .jpeg()
+          .toBuffer(),
+      });
+      writeFileSync(join(folder, name), photos[n]!.bytes);
+    }
+    const one = await openJudge(configFor(backend));
+    const expected = new Map<string, { categories: Record<string, number>; human: number }>();
+    for (const { name, bytes } of photos) {
+      const pixels = await one.decode(bytes, (work) => work());
+      expected.set(name, (await one.inference.run([pixels]))[0]!);
+    }
+    await one.close();
+
+    const { judge } = await start(backend, { MAITRED_FOLDERS: folder });
+    const pages = [];
+    for await (const page of listFolder(folder)) pages.push(...page);
+    const shuffled = pages.toSorted(
+      (a, b) => (Number(a.key.slice(1, 3)) % 7) - (Number(b.key.slice(1, 3)) % 7),
+    );
+    await judge(shuffled.slice(0, 40), "backfill");
+    await judge(shuffled.slice(40), "live");
+    const { rows } = await db.pool.query(
+      "select p.key, p.human, v.scores, v.batch from photos p join verdicts v on v.photo_id = p.id",
+    );
+    expect(rows).toHaveLength(72);
+    for (const { key, human, scores } of rows) {
+      expect(human, key).toBeCloseTo(expected.get(key)!.human, 3);
+      for (const [category, score] of Object.entries(expected.get(key)!.categories))
+        expect(scores[category], key).toBeCloseTo(score, 3);
+    }
+    const distinct = new Set(rows.map(({ scores }) => JSON.stringify(scores)));
+    expect(distinct.size).toBeGreaterThan(60);
+    expect(new Set(rows.map(({ batch }) => batch)).size).toBeLessThan(72);
+  });
+
+  test("the same photo twice gives one verdict", async ({ start, db }) => {
+    const { judge } = await start(backend);
+    const photo = await put("twice.jpg", readFileSync(join(samples, "business-product-1.jpg")));
+    await judge([photo], "live");
+    await judge([photo], "backfill");
+    expect((await db.pool.query("select count(*)::int as n from verdicts")).rows).toEqual([{ n: 1 }]);
+  });
+
+  test("what the key tells fills in what neither event nor object said", async ({ start }) => {
+    const { judge } = await start(backend, { MAITRED_KEY_TEMPLATE: "{listing}/{claimed}/{name}" });
+    const photo = await put("77/food/x.jpg", readFileSync(join(samples, "business-product-1.jpg")), {
+      claimed: "menu",
+    });
+    expect((await judge([photo])).get("77/food/x.jpg")).toMatchObject({ listing: "77", claimed: "menu" });
+  });
+});
+
+describe("a store that misbehaves", () => {
+  const backend = BACKENDS[0]!;
+  let server: Server;
+  let sent = 0;
+
+  beforeAll(async () => {
+    server = createServer((request, response) => {
+      const key = request.url!.split("?")[0]!.split("/").at(-1)!;
+      if (key === "silent") return;
+      if (key === "denied")
+        return void response
+          .writeHead(403, { "content-type": "application/xml" })
+          .end("<Error><Code>AccessDenied</Code></Error>");
+      if (key === "keys")
+        return void response
+          .writeHead(403, { "content-type": "application/xml" })
+          .end("<Error><Code>InvalidAccessKeyId</Code></Error>");
+      if (key === "busy") return void response.writeHead(503).end();
+      if (key === "short") {
+        response.writeHead(200, { "content-length": "5000" }).write("half");
+        return void setImmediate(() => response.destroy());
+      }
+      // endless: no length, and bytes for as long as anyone reads
+      response.writeHead(200);
+      const chunk = Buffer.alloc(65_536);
+      const more = (): void => {
+        while (!response.destroyed && response.write(chunk)) sent += chunk.length;
+      };
+      response.on("drain", more);
+      more();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  });
+  afterAll(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  for (const [key, code, retries] of [
+    ["silent", "STORE_UNAVAILABLE", 2],
+    ["busy", "STORE_UNAVAILABLE", 2],
+    ["short", "STORE_UNAVAILABLE", 2],
+    ["keys", "STORE_UNAVAILABLE", 2],
+    ["denied", "ACCESS_DENIED", 0],
+    ["endless", "TOO_LARGE", 0],
+  ] as const) {
+    test(`${key}: ${code} after ${retries} retries`, async ({ start }) => {
+      const { port } = server.address() as AddressInfo;
+      const line = await start(backend, {
+        MAITRED_S3_ENDPOINT: `http://127.0.0.1:${port}`,
+        MAITRED_FETCH_TIMEOUT_MS: "400",
+        MAITRED_MAX_BYTES: "1000000",
+      });
+      const rows = await line.judge([{ store: "s3", bucket: "b", key, version: "" }]);
+      expect(rows.get(key)).toMatchObject({ state: "failed", failure: code });
+      expect(line.retries).toEqual(Array(retries).fill("STORE_UNAVAILABLE"));
+      // what is beyond the limit is at most what sockets hold
+      expect(sent).toBeLessThan(20_000_000);
+    });
+  }
+});

@@ -1,0 +1,125 @@
+import { copyFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, inject } from "vitest";
+import type { Config } from "../../src/config.ts";
+import { listFolder } from "../../src/image/folder.ts";
+import { Scope } from "../../src/lifecycle.ts";
+import type { PhotoRef } from "../../src/photo.ts";
+import { openQueues } from "../../src/queue/queues.ts";
+import { openQueueServer } from "../../src/queue/server.ts";
+import { registerPhotos } from "../../src/store/photos.ts";
+import { BACKENDS, type Database, test } from "../fixtures.ts";
+import { maitred } from "../maitred.ts";
+
+const samples = inject("samples");
+
+/** The settings of a worker's process for the same database and queue as `config`. */
+const envOf = (config: Config, folder: string): Record<string, string> => ({
+  DATABASE_URL: config.databaseUrl,
+  MAITRED_QUEUE_URL: config.queueUrl,
+  MAITRED_QUEUE_PREFIX: config.queuePrefix,
+  MAITRED_FOLDERS: folder,
+  MAITRED_LOCK_MS: "1500",
+  MAITRED_PROVIDER: "cpu",
+});
+
+async function queueCopies(config: Config, db: Database, folder: string, copies: number): Promise<void> {
+  const names = readdirSync(samples);
+  for (let n = 0; n < copies; n++)
+    copyFileSync(join(samples, names[n % names.length]!), join(folder, `${n}.jpg`));
+  const photos: PhotoRef[] = [];
+  for await (const page of listFolder(folder)) photos.push(...page);
+  const scope = new Scope();
+  const server = scope.hold(
+    "server",
+    openQueueServer(config, () => {}),
+  );
+  const queues = scope.hold(
+    "queues",
+    openQueues(server, config, () => {}),
+  );
+  const registered = await registerPhotos(
+    db.pool,
+    photos.map((photo) => ({ ...photo, known: {} })),
+    "live",
+  );
+  await queues.add(
+    "live",
+    registered.map(({ state, fresh, ...photo }) => photo),
+  );
+  await scope.close();
+}
+
+async function until(check: () => Promise<boolean>): Promise<void> {
+  // polling another process's database is the one way to see what it has committed
+  while (!(await check())) await new Promise((resolve) => setImmediate(resolve));
+}
+
+const counts = async (db: Database): Promise<{ pending: number; verdicts: number; photos: number }> => {
+  const { rows } = await db.pool.query(`select
+    (select count(*)::int from photos where state = 'pending') as pending,
+    (select count(*)::int from verdicts) as verdicts,
+    (select count(distinct photo_id)::int from verdicts) as photos`);
+  return rows[0];
+};
+
+describe.each(BACKENDS)("workers on %s", (backend) => {
+  test("kill -9 in the middle of a batch loses nothing: another worker judges the rest, each once", async ({
+    db,
+    folder,
+    configFor,
+  }) => {
+    const config = configFor(backend);
+    await queueCopies(config, db, folder, 90);
+    const victim = maitred(["worker"], envOf(config, folder));
+    await until(async () => (await counts(db)).verdicts > 0);
+    victim.child.kill("SIGKILL");
+    expect(await victim.exit).toBe("SIGKILL");
+    expect((await counts(db)).pending).toBeGreaterThan(0);
+
+    const heir = maitred(["worker"], envOf(config, folder));
+    await until(async () => (await counts(db)).pending === 0);
+    heir.child.kill("SIGTERM");
+    expect(await heir.exit).toBe(0);
+    expect(await counts(db)).toEqual({ pending: 0, verdicts: 90, photos: 90 });
+  });
+
+  test("SIGTERM drains what is in hand and exits 0; the rest stays queued for the next", async ({
+    db,
+    folder,
+    configFor,
+  }) => {
+    const config = configFor(backend);
+    await queueCopies(config, db, folder, 120);
+    const first = maitred(["worker"], envOf(config, folder));
+    await until(async () => (await counts(db)).verdicts > 0);
+    first.child.kill("SIGTERM");
+    expect(await first.exit).toBe(0);
+    const between = await counts(db);
+    expect(between.pending).toBeGreaterThan(0);
+    const second = maitred(["worker"], envOf(config, folder));
+    await until(async () => (await counts(db)).pending === 0);
+    second.child.kill("SIGTERM");
+    expect(await second.exit).toBe(0);
+    expect((await counts(db)).verdicts).toBe(120);
+  });
+});
+
+describe("a worker's end", () => {
+  test("a second signal exits 1 at once", async ({ db, folder, configFor }) => {
+    const config = configFor(BACKENDS[0]!);
+    await queueCopies(config, db, folder, 120);
+    const worker = maitred(["worker"], envOf(config, folder));
+    await until(async () => (await counts(db)).verdicts > 0);
+    worker.child.kill("SIGTERM");
+    worker.child.kill("SIGINT");
+    expect(await worker.exit).toBe(1);
+  });
+
+  test("a worker does not start on a database that was not migrated", async ({ db }) => {
+    await db.pool.query("drop table pgmigrations");
+    const worker = maitred(["worker"], { DATABASE_URL: db.url });
+    expect(await worker.exit).toBe(2);
+    expect(worker.stderr()).toContain("run maitred migrate first");
+  });
+});

@@ -1,0 +1,49 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
+import { packageRoot } from "../src/package-root.ts";
+
+export interface Running {
+  child: ChildProcess;
+  /** What it has written so far. */
+  stdout(): string;
+  stderr(): string;
+  /** Waits until stderr holds the text. */
+  says(text: string): Promise<void>;
+  /** Its exit code, or the signal that ended it. */
+  exit: Promise<number | string>;
+}
+
+/** Runs the real command in a process of its own, with nothing of the tests' own settings. */
+export function maitred(args: string[], env: Record<string, string> = {}, stdin = ""): Running {
+  const command = [join(packageRoot(), "bin/maitred.js"), ...args];
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith("MAITRED_") && name !== "DATABASE_URL",
+  );
+  const child = spawn(process.execPath, command, {
+    env: { ...Object.fromEntries(inherited), MAITRED_PORT: "0", ...env },
+  });
+  child.stdin.end(stdin);
+  let [stdout, stderr] = ["", ""];
+  let waiting: { text: string; resolve(): void }[] = [];
+  child.stdout.on("data", (chunk: Buffer) => void (stdout += chunk));
+  child.stderr.on("data", (chunk: Buffer) => {
+    stderr += chunk;
+    waiting = waiting.filter(({ text, resolve }) => !stderr.includes(text) || resolve());
+  });
+  const exit = new Promise<number | string>((resolve) =>
+    child.on("close", (code, signal) => resolve(code ?? signal!)),
+  );
+  return {
+    child,
+    stdout: () => stdout,
+    stderr: () => stderr,
+    says(text) {
+      if (stderr.includes(text)) return Promise.resolve();
+      const gone = exit.then((code) => {
+        throw new Error(`ended with ${code} before it said ${text}: ${stderr}`);
+      });
+      return Promise.race([new Promise<void>((resolve) => waiting.push({ text, resolve })), gone]);
+    },
+    exit,
+  };
+}
