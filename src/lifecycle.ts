@@ -1,6 +1,10 @@
+import { UpstreamError } from "./errors.ts";
+
 /** Something with an end. Closing twice must be safe. */
 export interface Closable {
   close(): Promise<void>;
+  /** Begins nothing more, and answers as soon as the process may exit without harm; drains nothing. */
+  halt?(): Promise<void>;
 }
 
 /** What a process holds open. Closes newest first; one failure never skips the rest. */
@@ -8,7 +12,12 @@ export class Scope {
   readonly #held: { name: string; resource: Closable }[] = [];
   #closing: Promise<void> | undefined;
 
+  /** @throws {UpstreamError} CLOSED once it is closing; the resource is then closed too. */
   hold<T extends Closable>(name: string, resource: T): T {
+    if (this.#closing) {
+      void resource.close().catch(() => {});
+      throw new UpstreamError("CLOSED", `${name} came too late: the process is shutting down`);
+    }
     this.#held.push({ name, resource });
     return resource;
   }
@@ -18,15 +27,23 @@ export class Scope {
     this.hold(name, { close: async () => void (await close()) });
   }
 
+  get closing(): boolean {
+    return this.#closing !== undefined;
+  }
+
   /** Safe to call twice: the second caller waits for the first. */
   close(): Promise<void> {
     this.#closing ??= this.#closeAll();
     return this.#closing;
   }
 
+  async halt(): Promise<void> {
+    await Promise.allSettled(this.#held.map(({ resource }) => resource.halt?.()));
+  }
+
   async #closeAll(): Promise<void> {
     const failures: Error[] = [];
-    for (const { name, resource } of this.#held.reverse()) {
+    for (const { name, resource } of this.#held.toReversed()) {
       try {
         await resource.close();
       } catch (cause) {
@@ -43,23 +60,30 @@ export interface ProcessLike {
   exit(code: number): void;
 }
 
-/** First signal drains for at most `graceMs` and exits 0; a second one, or the deadline, exits 1. */
+/**
+ * First signal drains for at most `graceMs` and exits 0; a second one, or the deadline, exits 1 at once, which is
+ * after the model run at hand: a process that exits inside of one is aborted.
+ */
 export function exitOnSignal(
   proc: ProcessLike,
-  scope: Closable,
+  scope: Required<Closable>,
   graceMs: number,
   report: (error: unknown) => void,
 ): void {
   let stopping = false;
+  const leave = (): void => {
+    setTimeout(() => proc.exit(1), HALT_MS).unref();
+    void scope.halt().finally(() => proc.exit(1));
+  };
   const onSignal = (): void => {
     if (stopping) {
-      proc.exit(1);
+      leave();
       return;
     }
     stopping = true;
     setTimeout(() => {
       report(new Error(`not drained within ${graceMs} ms: what was in hand is judged by the next worker`));
-      proc.exit(1);
+      leave();
     }, graceMs).unref();
     scope.close().then(
       () => proc.exit(0),
@@ -72,3 +96,5 @@ export function exitOnSignal(
   proc.on("SIGTERM", onSignal);
   proc.on("SIGINT", onSignal);
 }
+
+const HALT_MS = 3_000;

@@ -3,7 +3,7 @@ import { asError, codeOf, type ErrorCode, ModerationError, PhotoError, UpstreamE
 import type { Closable } from "./lifecycle.ts";
 
 /** A worker thread that answers calls one at a time, in order. */
-export interface Thread<In, Out, Ready> extends Closable {
+export interface Thread<In, Out, Ready> extends Required<Closable> {
   /** Starts the thread if it does not run, and answers what it said when it was ready. */
   ready(): Promise<Ready>;
   /**
@@ -112,16 +112,21 @@ export function createThread<In, Out, Ready>(options: ThreadOptions): Thread<In,
     }).finally(() => clearTimeout(timer));
   }
 
-  async function close(): Promise<void> {
+  async function halt(): Promise<void> {
     closed = true;
     const thread = current;
     if (!thread) return;
     await thread.ready.catch(() => {});
     while (thread.calls.size > 0) await new Promise<void>((resolve) => (thread.settled = resolve));
-    await thread.worker.terminate();
   }
 
-  return { ready: async () => running().ready, call, close };
+  async function close(): Promise<void> {
+    const thread = current;
+    await halt();
+    await thread?.worker.terminate();
+  }
+
+  return { ready: async () => running().ready, call, halt, close };
 }
 
 /**

@@ -25,7 +25,9 @@ export function maitred(args: string[], env: Record<string, string> = {}, stdin 
   child.stdin.end(stdin);
   let [stdout, stderr] = ["", ""];
   let waiting: { text: string; resolve(): void }[] = [];
-  child.stdout.on("data", (chunk: Buffer) => void (stdout += chunk));
+  child.stdout.on("data", (chunk: Buffer) => {
+    stdout += chunk;
+  });
   child.stderr.on("data", (chunk: Buffer) => {
     stderr += chunk;
     waiting = waiting.filter(({ text, resolve }) => !stderr.includes(text) || resolve());

@@ -68,6 +68,7 @@ export async function openJudge(config: Config): Promise<Judge> {
       // HEIC waits for threads of its own, and must not take a turn that others could use
       return sniff(bytes) === "heic" ? work() : turn(work);
     },
+    halt: () => scope.halt(),
     close: () => scope.close(),
   };
 }
@@ -84,7 +85,7 @@ function readPolicy(file: string): string {
   }
 }
 
-export interface RunningWorker extends Closable {
+export interface RunningWorker {
   judge: Judge;
   /** Where metrics and health are. */
   url: string;
@@ -94,123 +95,119 @@ export interface RunningWorker extends Closable {
 /**
  * Starts the worker and returns once it is warm and takes photos.
  *
+ * @param scope holds what it opens from the first moment on, so that a signal during the start ends it too.
  * @throws {ConfigError} when a setting, model, policy, schema or queue server is not usable.
  */
 export async function startWorker(
   config: Config,
   log: Logger,
+  scope: Scope,
   events: Partial<WorkerEvents> = {},
 ): Promise<RunningWorker> {
-  const scope = new Scope();
   const broken = (where: string) => (error: Error) => log.warn({ err: error }, `${where} is unwell`);
-  try {
-    const db = connect(config.databaseUrl, broken("Postgres"));
-    scope.onClose("Postgres", () => db.end());
-    await requireSchema(db, join(packageRoot(), "migrations"));
-    const server = scope.hold("queue server", openQueueServer(config, broken("the queue")));
-    await server.check();
-    const queues = scope.hold("queues", openQueues(server, config, broken("the queue")));
-    const metrics = createMetrics(() =>
-      Promise.all(LANES.map(async (lane) => ({ lane, ...(await queues.depth(lane)) }))),
-    );
-    let ready = false;
-    const http = scope.hold("http", await serveHttp(config, metrics, () => ready));
+  const db = connect(config.databaseUrl, broken("Postgres"));
+  scope.onClose("Postgres", () => db.end());
+  await requireSchema(db, join(packageRoot(), "migrations"));
+  const server = scope.hold("queue server", openQueueServer(config, broken("the queue")));
+  await server.check();
+  const queues = scope.hold("queues", openQueues(server, config, broken("the queue")));
+  const metrics = createMetrics(() =>
+    Promise.all(LANES.map(async (lane) => ({ lane, ...(await queues.depth(lane)) }))),
+  );
+  let ready = false;
+  const http = scope.hold("http", await serveHttp(config, metrics, () => ready));
 
-    const judge = scope.hold("judge", await openJudge(config));
-    const { provider, instead, warmUpMs } = await judge.inference.ready();
-    log.info({ model: judge.model.id, provider, warmUpMs: Math.round(warmUpMs) }, "the model is warm");
-    if (instead && config.provider === "cuda") log.warn({ instead }, "CUDA does not run here");
-    const maxBatch = judge.inference.maxBatch;
-    const concurrency = config.concurrency || Math.max(24, 3 * maxBatch);
-    const s3 = connectS3(config, concurrency * LANES.length);
-    scope.onClose("S3", () => s3.destroy());
-    const folders = config.folders
-      .split(delimiter)
-      .filter(Boolean)
-      .map((folder) => resolve(folder));
-    const fetch = createFetch({
-      s3: createS3Fetch(s3),
-      ...(folders.length > 0 && { folder: createFolderFetch(folders) }),
-    });
-    const fetchLimits = { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs };
-    const worker = createModerationWorker(
-      {
-        fetch: (photo) => fetch(photo, fetchLimits),
-        decode: judge.decode,
-        runModel: judge.inference.run,
-        decide: (scores) => decide(scores, judge.policy),
-        record: (outcomes) => recordOutcomes(db, outcomes),
-        knownFromKey: createKeyTemplate(config.keyTemplate),
-        batcher: createBatcher,
-        by: `model:${judge.model.id}`,
-        policyText: judge.policyText,
+  const judge = scope.hold("judge", await openJudge(config));
+  const { provider, instead, warmUpMs } = await judge.inference.ready();
+  log.info({ model: judge.model.id, provider, warmUpMs: Math.round(warmUpMs) }, "the model is warm");
+  if (instead && config.provider === "cuda") log.warn({ instead }, "CUDA does not run here");
+  const maxBatch = judge.inference.maxBatch;
+  const concurrency = config.concurrency || Math.max(24, 3 * maxBatch);
+  const s3 = connectS3(config, concurrency * LANES.length);
+  scope.onClose("S3", () => s3.destroy());
+  const folders = config.folders
+    .split(delimiter)
+    .filter(Boolean)
+    .map((folder) => resolve(folder));
+  const fetch = createFetch({
+    s3: createS3Fetch(s3),
+    ...(folders.length > 0 && { folder: createFolderFetch(folders) }),
+  });
+  const fetchLimits = { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs };
+  const worker = createModerationWorker(
+    {
+      fetch: (photo) => fetch(photo, fetchLimits),
+      decode: judge.decode,
+      runModel: judge.inference.run,
+      decide: (scores) => decide(scores, judge.policy),
+      record: (outcomes) => recordOutcomes(db, outcomes),
+      knownFromKey: createKeyTemplate(config.keyTemplate),
+      batcher: createBatcher,
+      by: `model:${judge.model.id}`,
+      policyText: judge.policyText,
+    },
+    { maxBatch, maxWaitMs: config.maxWaitMs, decoders: judge.decoders },
+    {
+      stage(stage, lane, seconds) {
+        metrics.stage(stage, lane, seconds);
+        events.stage?.(stage, lane, seconds);
       },
-      { maxBatch, maxWaitMs: config.maxWaitMs, decoders: judge.decoders },
-      {
-        stage(stage, lane, seconds) {
-          metrics.stage(stage, lane, seconds);
-          events.stage?.(stage, lane, seconds);
-        },
-        batch(id, photos, seconds) {
-          metrics.batch(photos, seconds, provider);
-          log.debug({ batch: id, photos, ms: Math.round(seconds * 1000) }, "batch");
-          events.batch?.(id, photos, seconds);
-        },
-        left(photo, lane, outcome, changed) {
-          const { result, batch } = outcome;
-          const about = { photo: photo.id, bucket: photo.bucket, key: photo.key, lane, batch, changed };
-          if ("failure" in result) {
-            metrics.failure(lane, result.failure);
-            log.warn({ ...about, code: result.failure, message: result.message }, "failed");
-          } else {
-            const { verdict, category, rule, reason } = result.decision;
-            metrics.verdict(lane, verdict, category);
-            log.info({ ...about, verdict, category, rule, reason }, "judged");
-          }
-          events.left?.(photo, lane, outcome, changed);
-        },
-        retried(photo, lane, code, error) {
-          metrics.retry(lane, code);
-          // a bug has no code of its own, so its stack is what helps
-          log.warn(
-            {
-              photo: photo.id,
-              lane,
-              code,
-              ...(code === "INTERNAL" ? { err: error } : { message: error.message }),
-            },
-            "will be tried again",
-          );
-          events.retried?.(photo, lane, code, error);
-        },
+      batch(id, photos, seconds) {
+        metrics.batch(photos, seconds, provider);
+        log.debug({ batch: id, photos, ms: Math.round(seconds * 1000) }, "batch");
+        events.batch?.(id, photos, seconds);
       },
-    );
-    scope.hold("line", worker);
-    const consumers = LANES.map((lane) =>
-      consume(
-        server,
-        lane,
-        { concurrency, lockMs: config.lockMs },
-        {
-          async photo(photo, { last, ageMs }) {
-            const since = Date.now();
-            await worker.photo(photo, lane, last);
-            metrics.age(lane, ageMs + Date.now() - since);
+      left(photo, lane, outcome, changed) {
+        const { result, batch } = outcome;
+        const about = { photo: photo.id, bucket: photo.bucket, key: photo.key, lane, batch, changed };
+        if ("failure" in result) {
+          metrics.failure(lane, result.failure);
+          log.warn({ ...about, code: result.failure, message: result.message }, "failed");
+        } else {
+          const { verdict, category, rule, reason } = result.decision;
+          metrics.verdict(lane, verdict, category);
+          log.info({ ...about, verdict, category, rule, reason }, "judged");
+        }
+        events.left?.(photo, lane, outcome, changed);
+      },
+      retried(photo, lane, code, error) {
+        metrics.retry(lane, code);
+        // a bug has no code of its own, so its stack is what helps
+        log.warn(
+          {
+            photo: photo.id,
+            lane,
+            code,
+            ...(code === "INTERNAL" ? { err: error } : { message: error.message }),
           },
-          abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),
-          error: broken(`lane ${lane}`),
+          "will be tried again",
+        );
+        events.retried?.(photo, lane, code, error);
+      },
+    },
+  );
+  scope.hold("line", worker);
+  const consumers = LANES.map((lane) =>
+    consume(
+      server,
+      lane,
+      { concurrency, lockMs: config.lockMs },
+      {
+        async photo(photo, { last, ageMs }) {
+          const since = Date.now();
+          await worker.photo(photo, lane, last);
+          metrics.age(lane, ageMs + Date.now() - since);
         },
-      ),
-    );
-    scope.onClose("lanes", async () => {
-      ready = false;
-      await Promise.all(consumers.map((consumer) => consumer.close()));
-    });
-    ready = true;
-    log.info({ concurrency, maxBatch, url: http.url }, "taking photos");
-    return { judge, url: http.url, provider, close: () => scope.close() };
-  } catch (error) {
-    await scope.close().catch(broken("shutdown"));
-    throw error;
-  }
+        abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),
+        error: broken(`lane ${lane}`),
+      },
+    ),
+  );
+  scope.onClose("lanes", async () => {
+    ready = false;
+    await Promise.all(consumers.map((consumer) => consumer.close()));
+  });
+  ready = true;
+  log.info({ concurrency, maxBatch, url: http.url }, "taking photos");
+  return { judge, url: http.url, provider };
 }

@@ -47,7 +47,7 @@ Exit codes: with --once, 0 every photo was judged, 1 some were not.
       const config = await startServers(settings, folders, scope);
       const progress = createProgress(terminal, Boolean(values["json"]), !values["once"]);
       scope.onClose("progress", progress.stop);
-      const worker = scope.hold("worker", await startWorker(config, log, progress.events));
+      const worker = await startWorker(config, log, scope, progress.events);
       const intake = openIntake(config, scope, log);
       if (!values["once"]) return await stay(folders, intake, worker, scope, terminal, log);
 
@@ -65,6 +65,10 @@ Exit codes: with --once, 0 every photo was judged, 1 some were not.
       if (!values["json"]) for (const line of photoTable(photos)) terminal.print(line);
       terminal.say(`\n${progress.summary(worker.judge.model.id, worker.provider)}\n`);
       return photos.every((photo) => photo.state !== "failed") ? EXIT.done : EXIT.notAll;
+    } catch (error) {
+      if (!scope.closing) throw error;
+      // a signal during the start ended it, and the signal's handler exits
+      return new Promise(() => {});
     } finally {
       await scope.close();
     }

@@ -21,7 +21,10 @@ exits with 1 at once; what was in hand then goes to another worker.
     const log = createLog(config.logLevel);
     const scope = new Scope();
     exitOnSignal(process, scope, config.graceMs, (err) => log.error({ err }, "not a clean end"));
-    scope.hold("worker", await startWorker(config, log));
+    await startWorker(config, log, scope).catch((error: unknown) => {
+      // a signal during the start ends it, and the signal's handler exits
+      if (!scope.closing) throw error;
+    });
     return new Promise(() => {});
   },
 };

@@ -117,6 +117,7 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
       return limit[provider];
     },
     run,
+    halt: thread.halt,
     close: thread.close,
   };
 }

@@ -59,13 +59,13 @@ const test = base.extend<{ start(backend: Backend, env?: Record<string, string>)
       const left = new Set<string>();
       const retries: string[] = [];
       let wake = (): void => {};
-      const worker = scope.hold(
-        "worker",
-        await startWorker(config, createLog("silent"), {
-          left: (photo) => (left.add(photo.id), wake()),
-          retried: (_photo, _lane, code) => void retries.push(code),
-        }),
-      );
+      const worker = await startWorker(config, createLog("silent"), scope, {
+        left(photo) {
+          left.add(photo.id);
+          wake();
+        },
+        retried: (_photo, _lane, code) => void retries.push(code),
+      });
       const server = scope.hold(
         "server",
         openQueueServer(config, () => {}),

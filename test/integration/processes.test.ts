@@ -116,6 +116,22 @@ describe("a worker's end", () => {
     expect(await worker.exit).toBe(1);
   });
 
+  test("a signal during the start ends it cleanly", async ({ db, folder, configFor }) => {
+    const config = configFor(BACKENDS[0]!);
+    const worker = maitred(["worker"], { ...envOf(config, folder), MAITRED_LOG_LEVEL: "info" });
+    // connected to the queue, and the model on its way
+    await until(
+      async () =>
+        (
+          await db.pool.query(
+            "select from pg_stat_activity where application_name = 'maitred' and datname = current_database()",
+          )
+        ).rowCount! > 0,
+    );
+    worker.child.kill("SIGTERM");
+    expect(await worker.exit).toBe(0);
+  });
+
   test("a worker does not start on a database that was not migrated", async ({ db }) => {
     await db.pool.query("drop table pgmigrations");
     const worker = maitred(["worker"], { DATABASE_URL: db.url });

@@ -28,7 +28,7 @@ describe("exitOnSignal", () => {
       on: (_signal: string, listener: () => void) => listeners.push(listener),
       exit: (code: number) => void codes.push(code),
     };
-    exitOnSignal(proc, { close }, 1_000, () => {});
+    exitOnSignal(proc, { close, halt: async () => {} }, 1_000, () => {});
     return { codes, signal: listeners[0]! };
   }
 
@@ -39,10 +39,11 @@ describe("exitOnSignal", () => {
     expect(codes).toEqual([0]);
   });
 
-  test("exits 1 at once on a second signal", () => {
+  test("exits 1 at once on a second signal", async () => {
     const { codes, signal } = listen(() => new Promise(() => {}));
     signal();
     signal();
+    await vi.advanceTimersByTimeAsync(0);
     expect(codes).toEqual([1]);
   });
 
