@@ -1,0 +1,76 @@
+import { performance } from "node:perf_hooks";
+import { migrateAll } from "../src/cli/migrate.ts";
+import type { Config } from "../src/config.ts";
+import { listFolder } from "../src/image/folder.ts";
+import { Scope } from "../src/lifecycle.ts";
+import { createLog } from "../src/log.ts";
+import { openQueues } from "../src/queue/queues.ts";
+import { openQueueServer } from "../src/queue/server.ts";
+import { registerPhotos } from "../src/store/photos.ts";
+import { connect } from "../src/store/pool.ts";
+import { startWorker } from "../workers/moderate.ts";
+
+export interface LineRate {
+  photosPerS: number;
+  meanBatch: number;
+}
+
+/** Photos/s of a worker from its first photo to the last commit, with all of them queued before it starts. */
+export async function measureLine(config: Config, folder: string): Promise<LineRate> {
+  await queueFolder(config, folder);
+  const scope = new Scope();
+  let [left, batches, batched, first, last] = [0, 0, 0, 0, 0];
+  let wake = (): void => {};
+  const total = await countPhotos(folder);
+  const done = new Promise<void>((resolve) => {
+    wake = resolve;
+  });
+  await startWorker(config, createLog("silent"), scope, {
+    stage: (stage) => {
+      if (stage === "fetch") first ||= performance.now();
+    },
+    batch(_id, photos) {
+      batches++;
+      batched += photos;
+    },
+    left() {
+      last = performance.now();
+      if (++left === total) wake();
+    },
+  });
+  await done;
+  await scope.close();
+  return { photosPerS: (total / (last - first)) * 1000, meanBatch: batched / batches };
+}
+
+/** Registers and queues every photo of a folder, on a database and queue that are migrated first. */
+export async function queueFolder(config: Config, folder: string): Promise<void> {
+  await migrateAll(config);
+  const scope = new Scope();
+  const db = connect(config.databaseUrl, () => {}, 2);
+  scope.onClose("Postgres", () => db.end());
+  await db.query("truncate photos, tags, verdicts");
+  const server = scope.hold(
+    "server",
+    openQueueServer(config, () => {}),
+  );
+  const queues = scope.hold(
+    "queues",
+    openQueues(server, config, () => {}),
+  );
+  for await (const page of listFolder(folder)) {
+    const known = page.map((photo) => ({ ...photo, known: {} }));
+    const registered = await registerPhotos(db, known, "live");
+    await queues.add(
+      "live",
+      registered.map(({ state, fresh, ...photo }) => photo),
+    );
+  }
+  await scope.close();
+}
+
+async function countPhotos(folder: string): Promise<number> {
+  let total = 0;
+  for await (const page of listFolder(folder)) total += page.length;
+  return total;
+}

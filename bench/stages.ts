@@ -1,0 +1,59 @@
+import { readFile } from "node:fs/promises";
+import { performance } from "node:perf_hooks";
+import type { Config } from "../src/config.ts";
+import { createGate } from "../src/moderate/gate.ts";
+import { openJudge } from "../workers/moderate.ts";
+
+export interface Stages {
+  model: string;
+  provider: string;
+  decodePhotosPerS: number;
+  /** By batch size; the best is what the ideal is made of. */
+  inferPhotosPerS: Record<string, number>;
+}
+
+/** Decoding alone and inference alone, each with the whole machine to itself. */
+export async function measureStages(
+  config: Config,
+  paths: readonly string[],
+  seconds: number,
+): Promise<Stages> {
+  const judge = await openJudge(config);
+  const { provider } = await judge.inference.ready();
+  const gate = createGate(judge.decoders);
+  const one = async (n: number): Promise<Uint8Array> => {
+    const bytes = await readFile(paths[n % paths.length]!);
+    return judge.decode(bytes, (work) => gate("live", work));
+  };
+  const decodePhotosPerS = await rate(seconds, judge.decoders * 2, async (n) => {
+    await one(n);
+    return 1;
+  });
+  const pixels = await Promise.all(paths.slice(0, judge.inference.maxBatch).map((_, n) => one(n)));
+  const inferPhotosPerS: Record<string, number> = {};
+  for (let size = 1; size <= judge.inference.maxBatch; size *= 2) {
+    const batch = pixels.slice(0, size);
+    inferPhotosPerS[size] = await rate(seconds, 2, async () => (await judge.inference.run(batch)).length);
+  }
+  await judge.close();
+  return { model: judge.model.id, provider, decodePhotosPerS, inferPhotosPerS };
+}
+
+/** Runs `work` in `lanes` loops for at least `seconds`, after a warm-up of a tenth; what it returned, per second. */
+async function rate(seconds: number, lanes: number, work: (n: number) => Promise<number>): Promise<number> {
+  for (const part of [seconds / 10, seconds]) {
+    const since = performance.now();
+    const until = since + part * 1000;
+    let [next, done] = [0, 0];
+    const loop = async (): Promise<void> => {
+      while (performance.now() < until) {
+        // not in one expression, which would read `done` before the others have added to it
+        const count = await work(next++);
+        done += count;
+      }
+    };
+    await Promise.all(Array.from({ length: lanes }, loop));
+    if (part === seconds) return (done / (performance.now() - since)) * 1000;
+  }
+  throw new Error("unreachable");
+}
