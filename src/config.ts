@@ -36,7 +36,7 @@ const settings = {
     0,
     0,
     2_048,
-    "photos in hand per lane; 0: three batches, at least 24",
+    "photos taken from each queue at once; 0: three batches, at least 24",
   ),
   threads: int("MAITRED_THREADS", 0, 0, 256, "threads of one CPU model run; 0: one per core"),
   maxBytes: int(

@@ -146,7 +146,7 @@ export async function startWorker(
       by: `model:${judge.model.id}`,
       policyText: judge.policyText,
     },
-    { maxBatch, maxWaitMs: config.maxWaitMs, decoders: judge.decoders },
+    { maxBatch, maxWaitMs: config.maxWaitMs, inHand: concurrency + 2 * maxBatch, decoders: judge.decoders },
     {
       stage(stage, lane, seconds) {
         metrics.stage(stage, lane, seconds);

@@ -82,6 +82,10 @@ function explain(name: string, error: Error, terminal: Terminal): number {
   return EXIT.bug;
 }
 
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  // whoever read has seen enough, as `head` does
+  process.exit(error.code === "EPIPE" ? EXIT.done : EXIT.bug);
+});
 // the SDK that is locked supports every Node that we do; its warning is about versions to come
 process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] = "true";
 process.exitCode = await main(process.argv.slice(2), {

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { delimiter, resolve } from "node:path";
 import { watch } from "chokidar";
 import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
@@ -39,6 +39,8 @@ Exit codes: with --once, 0 every photo was judged, 1 some were not.
   async run({ values, positionals }, terminal) {
     if (positionals.length === 0) throw new UsageError("expected at least one folder with photos");
     const folders = positionals.map((folder) => resolve(folder));
+    const missing = folders.find((folder) => !existsSync(folder));
+    if (missing) throw new UsageError(`${missing}: there is no such folder`);
     const scope = new Scope();
     const settings = readConfig(terminal.env);
     const log = createLog(values["verbose"] ? settings.logLevel : "error");

@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { ErrorCode } from "../errors.ts";
 import type { Lane, Verdict } from "../photo.ts";
 
@@ -27,6 +27,7 @@ export interface Metrics {
 export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
   const registers = [new Registry()];
   const registry = registers[0]!;
+  collectDefaultMetrics({ register: registry });
   const photos = new Counter({
     name: "maitred_photos_total",
     help: "photos that left the line with a verdict",

@@ -40,6 +40,8 @@ export interface RecordedOutcome extends LineOutcome {
 export interface WorkerLimits {
   maxBatch: number;
   maxWaitMs: number;
+  /** Photos in hand, of both lanes together. */
+  inHand: number;
   /** Photos that are decoded at once. */
   decoders: number;
 }
@@ -61,8 +63,8 @@ export interface ModerationWorker extends Closable {
 
 /**
  * The line with its two batchers: one forms the model's batches, one the groups that are committed together.
- * Decoding is gated by the number of cores, live photos first, so that a backlog of the archive never stands in
- * front of an upload. Decoded photos in flight are at most those that callers hold.
+ * Two gates, live photos first, keep a backlog of the archive from standing in front of an upload and bound the
+ * memory: at most `inHand` photos have bytes or pixels here, and at most `decoders` are being decoded.
  */
 export function createModerationWorker(
   deps: WorkerDeps,
@@ -70,7 +72,8 @@ export function createModerationWorker(
   events: WorkerEvents,
 ): ModerationWorker {
   const policy = createHash("sha256").update(deps.policyText).digest("hex").slice(0, 12);
-  const gate = createGate(limits.decoders);
+  const admission = createGate(limits.inHand);
+  const decoding = createGate(limits.decoders);
   const tag = `${process.pid.toString(36)}${Date.now().toString(36)}`;
   let batches = 0;
 
@@ -105,7 +108,7 @@ export function createModerationWorker(
 
   const steps: LineSteps = {
     fetch: deps.fetch,
-    decode: (bytes, lane) => deps.decode(bytes, (work) => gate(lane, work)),
+    decode: (bytes, lane) => deps.decode(bytes, (work) => decoding(lane, work)),
     infer: (pixels, lane) => inference.add(pixels, lane),
     decide: deps.decide,
     record: (outcome, lane) => recorder.add(outcome, lane),
@@ -116,7 +119,7 @@ export function createModerationWorker(
   };
 
   return {
-    photo: (photo, lane, last) => moderate(steps, photo, lane, last),
+    photo: (photo, lane, last) => admission(lane, () => moderate(steps, photo, lane, last)),
     async fail(photo, lane, failure, message) {
       const result = { failure, message, transient: true };
       const outcome = { photoId: photo.id, known: photo.known, batch: "", result };

@@ -1,8 +1,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Redis } from "ioredis";
 import { describe, expect } from "vitest";
 import { PhotoError, UpstreamError } from "../../src/errors.ts";
 import { Scope } from "../../src/lifecycle.ts";
+import { packageRoot } from "../../src/package-root.ts";
 import { LANES, type Lane, type PhotoJob } from "../../src/photo.ts";
 import { type Attempt, type ConsumerHandlers, consume } from "../../src/queue/consumer.ts";
 import { openQueues } from "../../src/queue/queues.ts";
@@ -192,6 +197,29 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     expect(await queues.depth("live")).toMatchObject({ waiting: 2, active: 0 });
   });
 
+  test("give up a photo that kills every worker that takes it, and say so", async ({ open, configFor }) => {
+    const { queues, take } = open(backend);
+    const { queueUrl, queueOptions, queuePrefix } = configFor(backend);
+    await queues.add("live", [job(1)]);
+    const killed = `
+      import { consume } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/consumer.js`)};
+      import { openQueueServer } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/server.js`)};
+      const server = openQueueServer(${JSON.stringify({ queueUrl, queueOptions, queuePrefix })}, () => {});
+      const die = async () => process.exit(9);
+      consume(server, "live", { concurrency: 1, lockMs: 500 }, { photo: die, abandoned: async () => process.exit(0), error() {} });`;
+    const codes: unknown[] = [];
+    while (codes.at(-1) !== 0) {
+      const child = spawn(process.execPath, ["--input-type=module", "-e", killed], { stdio: "inherit" });
+      codes.push((await once(child, "exit"))[0]);
+    }
+    expect(codes).toEqual([9, 9, 9, 9, 0]);
+    const got = collector<string>(1);
+    take("live", async ({ id }) => got.push(id));
+    await queues.add("live", [job(2)]);
+    await got.done;
+    expect(got.items).toEqual(["2"]);
+  });
+
   test("drop a job that is not a photo, loudly, and go on", async ({ open }) => {
     const { queues, take, errors } = open(backend);
     await queues.add("live", [{ nonsense: true } as unknown as PhotoJob, job(2)]);
@@ -242,6 +270,54 @@ describe("queue servers", () => {
     await server.close();
     child.kill();
     await once(child, "exit");
+  });
+
+  base.runIf(BACKENDS.length > 1)("a Redis Cluster is named by MAITRED_QUEUE_OPTIONS", async () => {
+    const port = 21_000 + (process.pid % 10_000);
+    const folder = mkdtempSync(join(tmpdir(), "maitred-cluster-"));
+    const child = spawn("redis-server", [
+      "--port",
+      String(port),
+      "--cluster-announce-ip",
+      "127.0.0.1",
+      "--cluster-enabled",
+      "yes",
+      "--dir",
+      folder,
+      "--save",
+      "",
+    ]);
+    await once(child.stdout, "data");
+    const scope = new Scope();
+    try {
+      const setup = new Redis(port);
+      await setup.call("CLUSTER", "ADDSLOTSRANGE", "0", "16383");
+      while (!(await setup.cluster("INFO")).includes("cluster_state:ok"))
+        await new Promise((resolve) => setImmediate(resolve));
+      setup.disconnect();
+      const queueOptions = JSON.stringify({ cluster: [{ host: "127.0.0.1", port }] });
+      const server = scope.hold(
+        "server",
+        openQueueServer({ queueUrl: "", queueOptions, queuePrefix: "x" }, () => {}),
+      );
+      expect(await server.check()).toContain("Redis");
+      const queues = scope.hold(
+        "queues",
+        openQueues(server, { attempts: 1, backoffMs: 1 }, () => {}),
+      );
+      const got = collector<string>(1);
+      const handlers = {
+        photo: async ({ id }: PhotoJob) => got.push(id),
+        abandoned: async () => {},
+        error: () => {},
+      };
+      scope.hold("consumer", consume(server, "live", { concurrency: 1, lockMs: 5_000 }, handlers));
+      await queues.add("live", [job(1)]);
+      await got.done;
+    } finally {
+      await scope.close();
+      child.kill();
+    }
   });
 
   base("a queue in Postgres that was not migrated is refused, saying which command helps", async ({ db }) => {
