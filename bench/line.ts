@@ -1,13 +1,10 @@
 import { performance } from "node:perf_hooks";
+import { openIntake } from "../src/cli/intake.ts";
 import { migrateAll } from "../src/cli/migrate.ts";
 import type { Config } from "../src/config.ts";
 import { listFolder } from "../src/image/folder.ts";
 import { Scope } from "../src/lifecycle.ts";
 import { createLog } from "../src/log.ts";
-import { openQueues } from "../src/queue/queues.ts";
-import { openQueueServer } from "../src/queue/server.ts";
-import { registerPhotos } from "../src/store/photos.ts";
-import { connect } from "../src/store/pool.ts";
 import { startWorker } from "../workers/moderate.ts";
 
 export interface LineRate {
@@ -47,25 +44,9 @@ export async function measureLine(config: Config, folder: string): Promise<LineR
 export async function queueFolder(config: Config, folder: string): Promise<void> {
   await migrateAll(config);
   const scope = new Scope();
-  const db = connect(config.databaseUrl, () => {}, 2);
-  scope.onClose("Postgres", () => db.end());
-  await db.query("truncate photos, tags, verdicts");
-  const server = scope.hold(
-    "server",
-    openQueueServer(config, () => {}),
-  );
-  const queues = scope.hold(
-    "queues",
-    openQueues(server, config, () => {}),
-  );
-  for await (const page of listFolder(folder)) {
-    const known = page.map((photo) => ({ ...photo, known: {} }));
-    const registered = await registerPhotos(db, known, "live");
-    await queues.add(
-      "live",
-      registered.map(({ state, fresh, ...photo }) => photo),
-    );
-  }
+  const intake = openIntake(config, scope, () => {});
+  await intake.db.query("truncate photos, tags, verdicts");
+  for await (const page of listFolder(folder)) await intake.take(page, "live");
   await scope.close();
 }
 

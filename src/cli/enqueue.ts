@@ -6,12 +6,10 @@ import type { S3Client } from "@aws-sdk/client-s3";
 import { folderPhoto, listFolder } from "../image/folder.ts";
 import { connectS3, listObjects } from "../image/s3.ts";
 import { Scope } from "../lifecycle.ts";
-import { type Known, LANES, type Lane, type PhotoJob, type PhotoRef } from "../photo.ts";
-import { openQueues } from "../queue/queues.ts";
-import { openQueueServer } from "../queue/server.ts";
-import { photosToReplay, registerPhotos } from "../store/photos.ts";
-import { connect } from "../store/pool.ts";
+import { type Known, LANES, type Lane, type PhotoRef } from "../photo.ts";
+import { photosToReplay } from "../store/photos.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
+import { openIntake } from "./intake.ts";
 
 export const enqueue: Command = {
   summary: "queue photos: objects, prefixes, files, folders, or a list on stdin",
@@ -53,40 +51,30 @@ these a line on stdin. What is decided already is left alone unless --again is g
     if (!replay && args.positionals.length === 0) throw new UsageError("expected what to queue");
     const config = connectedConfig(terminal);
     const scope = new Scope();
-    const db = connect(config.databaseUrl, () => {});
-    scope.onClose("Postgres", () => db.end());
-    const server = scope.hold(
-      "queue server",
-      openQueueServer(config, () => {}),
-    );
-    const queues = scope.hold(
-      "queues",
-      openQueues(server, config, () => {}),
-    );
+    const intake = openIntake(config, scope, () => {});
     const s3 = connectS3(config, 8);
     scope.onClose("S3", () => s3.destroy());
     const counts = { queued: 0, decided: 0 };
-    const add = async (photos: PhotoJob[]): Promise<void> => {
-      await queues.add(lane, photos);
-      counts.queued += photos.length;
+    const progress = (): void => {
       if (terminal.columns > 0) terminal.say(`\r${counts.queued} queued\x1b[K\r`);
     };
     try {
-      await server.check();
+      await intake.server.check();
       if (replay) {
-        for await (const page of photosToReplay(db, replay)) await add(page);
+        for await (const page of photosToReplay(intake.db, replay)) {
+          await intake.queues.add(lane, page);
+          counts.queued += page.length;
+          progress();
+        }
       } else {
         for await (const page of pages(sources(args.positionals, terminal), s3)) {
-          const registered = await registerPhotos(
-            db,
-            page.map((photo) => ({ ...photo, known })),
-            lane,
-          );
-          const wanted = registered.filter(
-            ({ state }) => args.values["again"] || state === "pending" || state === "failed",
-          );
-          counts.decided += registered.length - wanted.length;
-          await add(wanted.map(({ state, fresh, ...photo }) => photo));
+          const { ids, queued } = await intake.take(page, lane, {
+            known,
+            again: Boolean(args.values["again"]),
+          });
+          counts.queued += queued.length;
+          counts.decided += ids.length - queued.length;
+          progress();
         }
       }
     } finally {

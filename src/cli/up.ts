@@ -8,12 +8,9 @@ import { asError } from "../errors.ts";
 import { folderPhoto, listFolder } from "../image/folder.ts";
 import { exitOnSignal, Scope } from "../lifecycle.ts";
 import { createLog, type Logger } from "../log.ts";
-import type { PhotoRef } from "../photo.ts";
-import { openQueues } from "../queue/queues.ts";
-import { openQueueServer } from "../queue/server.ts";
-import { readPhotos, registerPhotos } from "../store/photos.ts";
-import { connect } from "../store/pool.ts";
+import { readPhotos } from "../store/photos.ts";
 import { type Command, EXIT, type Terminal, UsageError } from "./command.ts";
+import { type Intake, openIntake } from "./intake.ts";
 import { migrateAll } from "./migrate.ts";
 import { createProgress, photoTable } from "./progress.ts";
 
@@ -50,15 +47,15 @@ Exit codes: with --once, 0 every photo was judged, 1 some were not.
       const progress = createProgress(terminal, Boolean(values["json"]), !values["once"]);
       scope.onClose("progress", progress.stop);
       const worker = await startWorker(config, log, scope, progress.events);
-      const intake = openIntake(config, scope, log);
+      const intake = openIntake(config, scope, (err) => log.warn({ err }, "a server is unwell"));
       if (!values["once"]) return await stay(folders, intake, worker, scope, terminal, log);
 
       const ids: string[] = [];
       for (const folder of folders) {
         for await (const page of listFolder(folder)) {
-          const { all, queued } = await intake.add(page);
-          ids.push(...all);
-          progress.expect(queued);
+          const taken = await intake.take(page, "live");
+          ids.push(...taken.ids);
+          progress.expect(taken.queued);
         }
       }
       await progress.done();
@@ -92,36 +89,6 @@ async function startServers(settings: Config, folders: readonly string[], scope:
   return config;
 }
 
-interface Intake {
-  db: ReturnType<typeof connect>;
-  /** Registers photos and queues those that wait for a verdict; `queued` are the ids of these. */
-  add(photos: readonly PhotoRef[]): Promise<{ all: string[]; queued: string[] }>;
-}
-
-function openIntake(config: Config, scope: Scope, log: Logger): Intake {
-  const broken = (err: Error): void => log.warn({ err }, "a server is unwell");
-  const db = connect(config.databaseUrl, broken, 2);
-  scope.onClose("intake's Postgres", () => db.end());
-  const server = scope.hold("intake's queue server", openQueueServer(config, broken));
-  const queues = scope.hold("intake's queues", openQueues(server, config, broken));
-  return {
-    db,
-    async add(photos) {
-      const registered = await registerPhotos(
-        db,
-        photos.map((photo) => ({ ...photo, known: {} })),
-        "live",
-      );
-      const waiting = registered.filter(({ state }) => state === "pending");
-      await queues.add(
-        "live",
-        waiting.map(({ state, fresh, ...photo }) => photo),
-      );
-      return { all: registered.map(({ id }) => id), queued: waiting.map(({ id }) => id) };
-    },
-  };
-}
-
 /** Watches until the process is told to stop. A file counts once it has stopped growing. */
 async function stay(
   folders: readonly string[],
@@ -148,7 +115,10 @@ async function stay(
       page = [];
       const found = await Promise.allSettled(paths.map((path) => folderPhoto(folder, path)));
       // a file that is gone again has nothing to judge
-      await intake.add(found.flatMap((each) => (each.status === "fulfilled" ? [each.value] : [])));
+      await intake.take(
+        found.flatMap((each) => (each.status === "fulfilled" ? [each.value] : [])),
+        "live",
+      );
     };
     const seen = (path: string): void => {
       if (page.push(path) === 1) {

@@ -6,13 +6,11 @@ import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { type FauxqsServer, startFauxqs } from "fauxqs";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
+import { openIntake } from "../../src/cli/intake.ts";
 import { listFolder } from "../../src/image/folder.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import type { Known, Lane, PhotoRef } from "../../src/photo.ts";
-import { openQueues } from "../../src/queue/queues.ts";
-import { openQueueServer } from "../../src/queue/server.ts";
-import { registerPhotos } from "../../src/store/photos.ts";
 import { openJudge, type RunningWorker, startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, type Backend, test as base } from "../fixtures.ts";
 
@@ -66,31 +64,20 @@ const test = base.extend<{ start(backend: Backend, env?: Record<string, string>)
         },
         retried: (_photo, _lane, code) => void retries.push(code),
       });
-      const server = scope.hold(
-        "server",
-        openQueueServer(config, () => {}),
-      );
-      const queues = scope.hold(
-        "queues",
-        openQueues(server, config, () => {}),
-      );
+      const intake = openIntake(config, scope, () => {});
       return {
         worker,
         retries,
         async judge(photos, lane = "live", known = {}) {
-          const registered = await registerPhotos(
-            db.pool,
-            photos.map((photo) => ({ ...photo, known })),
-            lane,
-          );
           left.clear();
-          const all = new Promise<void>(
-            (resolve) => (wake = () => registered.every(({ id }) => left.has(id)) && resolve()),
-          );
-          await queues.add(
-            lane,
-            registered.map(({ state, fresh, ...photo }) => photo),
-          );
+          let ids: string[] | undefined;
+          const all = new Promise<void>((resolve) => {
+            wake = () => {
+              if (ids?.every((id) => left.has(id))) resolve();
+            };
+          });
+          ids = (await intake.take(photos, lane, { known, again: true })).ids;
+          wake();
           await all;
           const { rows } = await db.pool.query("select * from photos");
           return new Map(rows.map((row) => [row.key, row]));

@@ -1,13 +1,11 @@
 import { copyFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, inject } from "vitest";
+import { openIntake } from "../../src/cli/intake.ts";
 import type { Config } from "../../src/config.ts";
 import { listFolder } from "../../src/image/folder.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import type { PhotoRef } from "../../src/photo.ts";
-import { openQueues } from "../../src/queue/queues.ts";
-import { openQueueServer } from "../../src/queue/server.ts";
-import { registerPhotos } from "../../src/store/photos.ts";
 import { BACKENDS, type Database, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
 
@@ -23,30 +21,14 @@ const envOf = (config: Config, folder: string): Record<string, string> => ({
   MAITRED_PROVIDER: "cpu",
 });
 
-async function queueCopies(config: Config, db: Database, folder: string, copies: number): Promise<void> {
+async function queueCopies(config: Config, folder: string, copies: number): Promise<void> {
   const names = readdirSync(samples);
   for (let n = 0; n < copies; n++)
     copyFileSync(join(samples, names[n % names.length]!), join(folder, `${n}.jpg`));
   const photos: PhotoRef[] = [];
   for await (const page of listFolder(folder)) photos.push(...page);
   const scope = new Scope();
-  const server = scope.hold(
-    "server",
-    openQueueServer(config, () => {}),
-  );
-  const queues = scope.hold(
-    "queues",
-    openQueues(server, config, () => {}),
-  );
-  const registered = await registerPhotos(
-    db.pool,
-    photos.map((photo) => ({ ...photo, known: {} })),
-    "live",
-  );
-  await queues.add(
-    "live",
-    registered.map(({ state, fresh, ...photo }) => photo),
-  );
+  await openIntake(config, scope, () => {}).take(photos, "live");
   await scope.close();
 }
 
@@ -70,7 +52,7 @@ describe.each(BACKENDS)("workers on %s", (backend) => {
     configFor,
   }) => {
     const config = configFor(backend);
-    await queueCopies(config, db, folder, 90);
+    await queueCopies(config, folder, 90);
     const victim = maitred(["worker"], envOf(config, folder));
     await until(async () => (await counts(db)).verdicts > 0);
     victim.child.kill("SIGKILL");
@@ -90,7 +72,7 @@ describe.each(BACKENDS)("workers on %s", (backend) => {
     configFor,
   }) => {
     const config = configFor(backend);
-    await queueCopies(config, db, folder, 120);
+    await queueCopies(config, folder, 120);
     const first = maitred(["worker"], envOf(config, folder));
     await until(async () => (await counts(db)).verdicts > 0);
     first.child.kill("SIGTERM");
@@ -108,7 +90,7 @@ describe.each(BACKENDS)("workers on %s", (backend) => {
 describe("a worker's end", () => {
   test("a second signal exits 1 at once", async ({ db, folder, configFor }) => {
     const config = configFor(BACKENDS[0]!);
-    await queueCopies(config, db, folder, 120);
+    await queueCopies(config, folder, 120);
     const worker = maitred(["worker"], envOf(config, folder));
     await until(async () => (await counts(db)).verdicts > 0);
     worker.child.kill("SIGTERM");

@@ -14,8 +14,9 @@ const MAY_IMPORT: Record<string, string[]> = {
   store: [],
   embedded: [],
   moderate: [],
+  intake: [],
   http: [],
-  cli: ["decide", "queue", "image", "infer", "store", "embedded", "moderate", "http", "workers"],
+  cli: ["intake", "decide", "queue", "image", "infer", "store", "embedded", "moderate", "http", "workers"],
   workers: ["decide", "queue", "image", "infer", "store", "moderate", "http"],
 };
 
