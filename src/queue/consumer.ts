@@ -1,5 +1,5 @@
 import { DelayedError, type Job, UnrecoverableError, Worker } from "bullmq";
-import { asError, ModerationError, PhotoError } from "../errors.ts";
+import { asError, ModerationError, PhotoError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Lane, PhotoJob } from "../photo.ts";
 import { parsePayload } from "./queues.ts";
@@ -35,19 +35,24 @@ export interface ConsumerHandlers {
  * Hands out the photos of one lane, each with a lock, retry and outcome of its own. The lock is renewed while
  * this thread runs, so nothing on it may take longer than half of `lockMs`. `close` takes no more photos and
  * waits for those in hand.
+ *
+ * @throws {UpstreamError} QUEUE_UNAVAILABLE when the queue's server refuses at the start; once it has begun,
+ *   outages are waited out.
  */
-export function consume(
+export async function consume(
   server: QueueServer,
   lane: Lane,
   settings: ConsumerSettings,
   handlers: ConsumerHandlers,
-): Closable {
+): Promise<Closable> {
   const worker = new Worker(
     lane,
     (job, token) => handle(job, token),
     {
       connection: server.connection,
       prefix: server.prefix,
+      // BullMQ's loop would spin without end over a server that refused the first connection
+      autorun: false,
       concurrency: settings.concurrency,
       lockDuration: settings.lockMs,
       stalledInterval: settings.lockMs,
@@ -84,6 +89,13 @@ export function consume(
     }
   }
 
+  try {
+    await worker.waitUntilReady();
+  } catch (cause) {
+    await worker.close(true);
+    throw new UpstreamError("QUEUE_UNAVAILABLE", `the queue's server: ${asError(cause).message}`, { cause });
+  }
+  worker.run().catch((error: unknown) => handlers.error(asError(error)));
   return { close: () => worker.close() };
 }
 
