@@ -187,25 +187,21 @@ export async function startWorker(
     },
   );
   scope.hold("line", worker);
-  const consumers = LANES.map((lane) =>
-    consume(
-      server,
-      lane,
-      { concurrency, lockMs: config.lockMs },
-      {
-        async photo(photo, { last, ageMs }) {
-          const since = Date.now();
-          await worker.photo(photo, lane, last);
-          metrics.age(lane, ageMs + Date.now() - since);
-        },
-        abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),
-        error: broken(`lane ${lane}`),
+  for (const lane of LANES) {
+    const settings = { concurrency, lockMs: config.lockMs };
+    const consumer = await consume(server, lane, settings, {
+      async photo(photo, { last, ageMs }) {
+        const since = Date.now();
+        await worker.photo(photo, lane, last);
+        metrics.age(lane, ageMs + Date.now() - since);
       },
-    ),
-  );
-  scope.onClose("lanes", async () => {
+      abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),
+      error: broken(`lane ${lane}`),
+    });
+    scope.hold(`lane ${lane}`, consumer);
+  }
+  scope.onClose("readiness", () => {
     ready = false;
-    await Promise.all(consumers.map((consumer) => consumer.close()));
   });
   ready = true;
   log.info({ concurrency, maxBatch, url: http.url }, "taking photos");

@@ -51,21 +51,29 @@ interface Places {
   root: string;
   data: string;
   password: string;
+  port: string;
   owner: string;
   log: string;
 }
 
 function placesBelow(home: string): Places {
   const root = join(home, "postgres");
-  const [data, password, owner, log] = ["data", "password", "owner", "log"].map((name) => join(root, name));
-  return { root, data: data!, password: password!, owner: owner!, log: log! };
+  const file = (name: string): string => join(root, name);
+  return {
+    root,
+    data: file("data"),
+    password: file("password"),
+    port: file("port"),
+    owner: file("owner"),
+    log: file("log"),
+  };
 }
 
 async function launch(place: Places): Promise<void> {
   const binaries = findPostgresBinaries();
   if (!existsSync(join(place.data, "PG_VERSION"))) await create(place, binaries);
   rmSync(join(place.data, "postmaster.pid"), { force: true });
-  const port = await freePort();
+  const port = await freePort(place.port);
   const log = openSync(place.log, "a");
   const settings = {
     listen_addresses: "127.0.0.1",
@@ -163,10 +171,18 @@ function tail(file: string): string {
   return readFileSync(file, "utf8").trim().split("\n").slice(-3).join(" | ");
 }
 
-function freePort(): Promise<number> {
+/** The port that it had last time, so that its URL stays, or any other that is free. */
+async function freePort(file: string): Promise<number> {
+  const last = existsSync(file) ? Number(readFileSync(file, "utf8")) : 0;
+  const port = await tryPort(last).catch(() => tryPort(0));
+  writeFileSync(file, String(port));
+  return port;
+}
+
+function tryPort(wanted: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
+    server.listen(wanted, "127.0.0.1", () => {
       const { port } = server.address() as { port: number };
       server.close(() => resolve(port));
     });

@@ -41,7 +41,7 @@ interface Bench {
     lane: Lane,
     photo: Handle,
     over?: Partial<{ concurrency: number; lockMs: number } & ConsumerHandlers>,
-  ): { close(): Promise<void> };
+  ): Promise<{ close(): Promise<void> }>;
 }
 
 const test = base.extend<{ open(backend: Backend): Bench }>({
@@ -70,7 +70,9 @@ const test = base.extend<{ open(backend: Backend): Bench }>({
             error: (error: Error) => void errors.push(error),
             ...rest,
           };
-          return scope.hold("consumer", consume(server, lane, { concurrency, lockMs }, handlers));
+          return consume(server, lane, { concurrency, lockMs }, handlers).then((consumer) =>
+            scope.hold("consumer", consumer),
+          );
         },
       };
     });
@@ -100,7 +102,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     await queues.add("live", photos.slice(0, 20));
     expect(await queues.depth("live")).toMatchObject({ waiting: 60, paused: false });
     const got = collector<PhotoJob>(60);
-    const consumer = take("live", async (photo) => got.push(photo));
+    const consumer = await take("live", async (photo) => got.push(photo));
     await got.done;
     await consumer.close();
     expect(got.items.toSorted((a, b) => Number(a.id) - Number(b.id))).toEqual(photos);
@@ -111,7 +113,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     const { queues, take } = open(backend);
     for (const _ of [1, 2]) {
       const got = collector<string>(1);
-      const consumer = take("live", async ({ id }) => got.push(id));
+      const consumer = await take("live", async ({ id }) => got.push(id));
       await queues.add("live", [job(1)]);
       await got.done;
       await consumer.close();
@@ -121,7 +123,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
   test("try again what may pass, and say which try is the last", async ({ open }) => {
     const { queues, take } = open(backend);
     const tries = collector<boolean>(3);
-    take("live", async (_photo, { last }) => {
+    await take("live", async (_photo, { last }) => {
       tries.push(last);
       if (!last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
     });
@@ -133,7 +135,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
   test("never try again what is the photo's own fault", async ({ open }) => {
     const { queues, take } = open(backend);
     const tries = collector<string>(2);
-    take(
+    await take(
       "live",
       async ({ id }) => {
         tries.push(id);
@@ -150,7 +152,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
   test("spend none of a photo's tries on an outage of our own", async ({ open }) => {
     const { queues, take } = open(backend);
     const lasts = collector<boolean>(2);
-    take("live", async (_photo, { last }) => {
+    await take("live", async (_photo, { last }) => {
       lasts.push(last);
       if (lasts.items.length < 2) throw new UpstreamError("DATABASE_UNAVAILABLE", "restarting");
     });
@@ -165,8 +167,8 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     for (const lane of LANES) await queues.add(lane, [job(1)]);
     const live = collector<string>(1);
     const backfill = collector<string>(1);
-    take("live", async ({ id }) => live.push(id));
-    take("backfill", async ({ id }) => backfill.push(id));
+    await take("live", async ({ id }) => live.push(id));
+    await take("backfill", async ({ id }) => backfill.push(id));
     await live.done;
     expect(backfill.items).toEqual([]);
     expect(await queues.depth("backfill")).toMatchObject({ waiting: 1, paused: true });
@@ -180,7 +182,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     const begun = withResolvers<void>();
     const finish = withResolvers<void>();
     const done: string[] = [];
-    const consumer = take(
+    const consumer = await take(
       "live",
       async ({ id }) => {
         begun.resolve();
@@ -206,7 +208,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
       import { openQueueServer } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/server.js`)};
       const server = openQueueServer(${JSON.stringify({ queueUrl, queueOptions, queuePrefix })}, () => {});
       const die = async () => process.exit(9);
-      consume(server, "live", { concurrency: 1, lockMs: 500 }, { photo: die, abandoned: async () => process.exit(0), error() {} });`;
+      await consume(server, "live", { concurrency: 1, lockMs: 500 }, { photo: die, abandoned: async () => process.exit(0), error() {} });`;
     const codes: unknown[] = [];
     while (codes.at(-1) !== 0) {
       const child = spawn(process.execPath, ["--input-type=module", "-e", killed], { stdio: "inherit" });
@@ -214,7 +216,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     }
     expect(codes).toEqual([9, 9, 9, 9, 0]);
     const got = collector<string>(1);
-    take("live", async ({ id }) => got.push(id));
+    await take("live", async ({ id }) => got.push(id));
     await queues.add("live", [job(2)]);
     await got.done;
     expect(got.items).toEqual(["2"]);
@@ -224,7 +226,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     const { queues, take, errors } = open(backend);
     await queues.add("live", [{ nonsense: true } as unknown as PhotoJob, job(2)]);
     const got = collector<string>(1);
-    take("live", async ({ id }) => got.push(id));
+    await take("live", async ({ id }) => got.push(id));
     await got.done;
     expect(errors.map(({ message }) => message).join()).toContain("is not a photo");
   });
@@ -311,7 +313,7 @@ describe("queue servers", () => {
         abandoned: async () => {},
         error: () => {},
       };
-      scope.hold("consumer", consume(server, "live", { concurrency: 1, lockMs: 5_000 }, handlers));
+      scope.hold("consumer", await consume(server, "live", { concurrency: 1, lockMs: 5_000 }, handlers));
       await queues.add("live", [job(1)]);
       await got.done;
     } finally {
@@ -331,6 +333,15 @@ describe("queue servers", () => {
     });
     await server.migrate();
     await expect(server.check()).resolves.toContain("Postgres");
+  });
+
+  base("a server that refuses the first connection is an error, not a loop", async ({ db }) => {
+    const url = db.url.replace(/\/[^/]*$/, "/nosuchdatabase");
+    const server = openQueueServer({ queueUrl: url, queueOptions: "", queuePrefix: "x" }, () => {});
+    const handlers = { photo: async () => {}, abandoned: async () => {}, error: () => {} };
+    await expect(consume(server, "live", { concurrency: 2, lockMs: 1_000 }, handlers)).rejects.toMatchObject({
+      code: "QUEUE_UNAVAILABLE",
+    });
   });
 
   base.each(["http://x", "", "localhost:6379"])("%j is no queue", (queueUrl) => {
