@@ -1,8 +1,8 @@
 -- Up Migration
 
 -- Makes photos known; one element of each array a photo, in order. A photo already known is left as it is,
--- except that what was not known of it is filled in. A new version of an object supersedes the older ones,
--- which are thereby no longer public.
+-- except that what was not known of it is filled in. The version that is registered is the current one, also when
+-- it is an old one that came back; it supersedes the others of its object, which are thereby no longer public.
 -- Returns, in order: the id, the state, and whether this call made the row. Locks: rows of the same object.
 create function register_photos(
   p_store text[], p_bucket text[], p_key text[], p_version text[],
@@ -21,14 +21,15 @@ begin
     select o.store, o.bucket, o.key, o.version, o.listing, o.uploader, o.claimed, p_lane
     from one_each o order by o.store, o.bucket, o.key, o.version
     on conflict on constraint photos_store_bucket_key_version_key do update
-      set listing = coalesce(p.listing, excluded.listing),
+      set superseded_at = null,
+          listing = coalesce(p.listing, excluded.listing),
           uploader = coalesce(p.uploader, excluded.uploader),
           claimed = coalesce(p.claimed, excluded.claimed)
     returning p.id, p.state, p.store, p.bucket, p.key, p.version, (p.xmax = 0) as fresh
   ), superseded as (
     update photos p set superseded_at = now()
     from written w
-    where w.fresh and p.superseded_at is null
+    where p.superseded_at is null
       and (p.store, p.bucket, p.key) = (w.store, w.bucket, w.key) and p.version <> w.version
       and not exists (select from one_each o where (o.store, o.bucket, o.key, o.version) = (p.store, p.bucket, p.key, p.version))
   )

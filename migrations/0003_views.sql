@@ -60,6 +60,7 @@ comment on column hourly_counts.photos is 'How many';
 -- Gives the three roles what they need, as far as they exist; maitred migrate calls it each time, so roles made
 -- later get theirs. p_queue_schema: where the queue's tables are, if they are in this database.
 create function grant_roles(p_queue_schema text) returns void language plpgsql as $$
+declare thing text;
 begin
   if to_regrole('maitred_worker') is not null then
     grant select, insert, update on photos to maitred_worker;
@@ -76,6 +77,21 @@ begin
     grant select on public_photos, photo_tags, failed_photos, hourly_counts to maitred_dashboard;
   end if;
   if to_regrole('maitred_migrator') is not null then
-    grant all on photos, tags, verdicts to maitred_migrator;
+    begin
+      grant create, usage on schema public to maitred_migrator;
+      for thing in
+        select format('table %I', relname) from pg_class
+        where relnamespace = 'public'::regnamespace and relname in ('photos', 'tags', 'verdicts', 'pgmigrations')
+        union all select format('view %I', viewname) from pg_views where schemaname = 'public'
+          and viewname in ('public_photos', 'photo_tags', 'failed_photos', 'hourly_counts')
+        union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'public'::regnamespace
+          and proname in ('register_photos', 'record_verdicts', 'refuse_change', 'grant_roles')
+      loop
+        execute format('alter %s owner to maitred_migrator', thing);
+      end loop;
+    exception
+      when insufficient_privilege then
+        raise notice 'the tables stay with %: only an administrator may give them to maitred_migrator', current_user;
+    end;
   end if;
 end $$;

@@ -12,7 +12,11 @@ const photos = join(home, "photos");
 await collectSamples(photos);
 process.stderr.write("maitred up --once on the sample photos, everything embedded\n\n");
 const command = [join(packageRoot(), "bin/maitred.js"), "up", "--once", photos];
-const env = { ...process.env, MAITRED_HOME: home, MAITRED_PORT: "0" };
+// whatever else the shell is set up for must not be touched
+const others = Object.entries(process.env).filter(
+  ([name]) => name !== "DATABASE_URL" && !name.startsWith("MAITRED_"),
+);
+const env = { ...Object.fromEntries(others), MAITRED_HOME: home, MAITRED_PORT: "0" };
 const child = spawn(process.execPath, command, { stdio: "inherit", env });
 // the terminal sends Ctrl-C to both; this one waits for the other to drain
 process.on("SIGINT", () => {});

@@ -122,7 +122,7 @@ export function withoutSecret(value: string): string {
   if (value === "") return "";
   try {
     const url = new URL(value);
-    if (url.password) url.password = "***";
+    if (!/^(postgres(ql)?|rediss?):$/.test(url.protocol)) return "***";
     return `${url.protocol}//${url.username ? `${url.username}:***@` : ""}${url.host}${url.pathname}`;
   } catch {
     return "***";

@@ -1,11 +1,26 @@
 import { type Logger, pino } from "pino";
+import { asError } from "./errors.ts";
 
 export type { Logger };
 
-/** JSON lines on stderr, so that stdout stays the command's own. Credentials never reach it: URLs are not logged. */
+/**
+ * JSON lines on stderr, so that stdout stays the command's own. Of an error only what is listed here is written:
+ * clients hang their commands and settings on errors, with passwords in them.
+ */
 export function createLog(level: string): Logger {
-  return pino(
-    { level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime },
-    pino.destination(2),
-  );
+  const serializers = { err: describe };
+  const base = { pid: process.pid };
+  return pino({ level, base, serializers, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
+}
+
+/** What of an error may be written down. */
+export function describe(error: unknown): object {
+  const { name, message, code, stack, cause } = asError(error) as Error & { code?: unknown };
+  return {
+    type: name,
+    message,
+    ...(code !== undefined && { code }),
+    stack,
+    ...(cause !== undefined && { cause: describe(cause) }),
+  };
 }

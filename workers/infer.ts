@@ -21,7 +21,12 @@ await serveThread<InferCall, InferResult, InferReady>(async () => {
   return {
     ready: { provider, instead, warmUpMs: performance.now() - begun },
     async handle(call) {
-      const result = await run(session, call);
+      // a session that has failed once may never work again, and pixels cannot be at fault: the thread ends, and
+      // the next call starts a new one
+      const result = await run(session, call).catch((error: unknown) => {
+        process.stderr.write(`inference: ${asError(error).message}\n`);
+        return process.exit(1);
+      });
       return {
         result,
         transfer: [result.pixels, result.category.buffer as ArrayBuffer, result.human.buffer as ArrayBuffer],

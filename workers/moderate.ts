@@ -39,6 +39,8 @@ export interface Judge extends Closable {
   /** Cores that may decode at once. */
   decoders: number;
   decode(bytes: Uint8Array, turn: Turn): Promise<Uint8Array>;
+  /** Puts off, as CLOSED, what waits for a slow decoder: it would outlast the time to drain. */
+  refuseWaiting(): void;
 }
 
 /** @throws {ConfigError} MODEL_INVALID or POLICY_INVALID. */
@@ -62,12 +64,14 @@ export async function openJudge(config: Config): Promise<Judge> {
     policy,
     policyText,
     inference,
-    decoders: cores,
+    // one more than cores, so that a core is busy while another photo is between two steps
+    decoders: cores + 1,
     decode(bytes, turn) {
       const work = (): Promise<Uint8Array> => decode(bytes, limits, heic.decode);
       // HEIC waits for threads of its own, and must not take a turn that others could use
       return sniff(bytes) === "heic" ? work() : turn(work);
     },
+    refuseWaiting: heic.refuseWaiting,
     halt: () => scope.halt(),
     close: () => scope.close(),
   };
@@ -110,12 +114,15 @@ export async function startWorker(
   await requireSchema(db, join(packageRoot(), "migrations"));
   const server = scope.hold("queue server", openQueueServer(config, broken("the queue")));
   await server.check();
-  const queues = scope.hold("queues", openQueues(server, config, broken("the queue")));
+  const queues = scope.hold("queues", openQueues(server, broken("the queue")));
+  await queues.ready();
   const metrics = createMetrics(() =>
     Promise.all(LANES.map(async (lane) => ({ lane, ...(await queues.depth(lane)) }))),
   );
   let ready = false;
-  const http = scope.hold("http", await serveHttp(config, metrics, () => ready));
+  // tries in a row that inference failed: a worker that cannot judge says so
+  let ill = 0;
+  const http = scope.hold("http", await serveHttp(config, metrics, () => ready && ill < 3));
 
   const judge = scope.hold("judge", await openJudge(config));
   const { provider, instead, warmUpMs } = await judge.inference.ready();
@@ -153,6 +160,7 @@ export async function startWorker(
         events.stage?.(stage, lane, seconds);
       },
       batch(id, photos, seconds) {
+        ill = 0;
         metrics.batch(photos, seconds, provider);
         log.debug({ batch: id, photos, ms: Math.round(seconds * 1000) }, "batch");
         events.batch?.(id, photos, seconds);
@@ -171,6 +179,7 @@ export async function startWorker(
         events.left?.(photo, lane, outcome, changed);
       },
       retried(photo, lane, code, error) {
+        if (code === "INFERENCE_UNAVAILABLE") ill++;
         metrics.retry(lane, code);
         // a bug has no code of its own, so its stack is what helps
         log.warn(
@@ -187,22 +196,30 @@ export async function startWorker(
     },
   );
   scope.hold("line", worker);
-  for (const lane of LANES) {
-    const settings = { concurrency, lockMs: config.lockMs };
-    const consumer = await consume(server, lane, settings, {
-      async photo(photo, { last, ageMs }) {
-        const since = Date.now();
-        await worker.photo(photo, lane, last);
-        metrics.age(lane, ageMs + Date.now() - since);
-      },
-      abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),
-      error: broken(`lane ${lane}`),
-    });
-    scope.hold(`lane ${lane}`, consumer);
-  }
-  scope.onClose("readiness", () => {
+  const consumers: Closable[] = [];
+  scope.onClose("lanes", async () => {
     ready = false;
+    judge.refuseWaiting();
+    // together: a lane that still took photos would stand in front of the other's
+    await Promise.all(consumers.map((consumer) => consumer.close()));
   });
+  for (const lane of LANES) {
+    const consumer = await consume(
+      server,
+      lane,
+      { ...config, concurrency },
+      {
+        async photo(photo, { last, ageMs }) {
+          const since = Date.now();
+          await worker.photo(photo, lane, last);
+          metrics.age(lane, ageMs + Date.now() - since);
+        },
+        abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),
+        error: broken(`lane ${lane}`),
+      },
+    );
+    consumers.push(consumer);
+  }
   ready = true;
   log.info({ concurrency, maxBatch, url: http.url }, "taking photos");
   return { judge, url: http.url, provider };

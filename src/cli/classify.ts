@@ -73,19 +73,23 @@ Exit codes: 0 every file was judged, 1 some were not.
     const since = performance.now();
     let judged = 0;
     let failed = 0;
-    for await (const line of inOrder(files(positionals), judgeFile, 3 * judge.inference.maxBatch)) {
-      print(line);
-      if ("error" in line) failed++;
-      else judged++;
-      if (terminal.columns > 0) terminal.say(`\r${judged + failed} files\x1b[K\r`);
+    try {
+      for await (const line of inOrder(files(positionals), judgeFile, 3 * judge.inference.maxBatch)) {
+        print(line);
+        if ("error" in line) failed++;
+        else judged++;
+        if (terminal.columns > 0) terminal.say(`\r${judged + failed} files\x1b[K\r`);
+      }
+    } finally {
+      // a process that ends inside of a model run is aborted
+      await inference.close();
+      await judge.close();
     }
     const seconds = (performance.now() - since) / 1000;
     if (!values["json"]) {
       const rate = ((judged + failed) / seconds).toFixed(1);
       terminal.say(`${judged} judged, ${failed} not, ${rate} photos/s on ${provider}\n`);
     }
-    await inference.close();
-    await judge.close();
     return failed === 0 ? EXIT.done : EXIT.notAll;
   },
 };

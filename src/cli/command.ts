@@ -53,7 +53,7 @@ export function connectedConfig(terminal: Terminal): Config {
       "DATABASE_URL: expected a postgres:// URL, or a running maitred up",
     );
   }
-  return { ...config, databaseUrl, queueUrl: config.queueUrl || databaseUrl };
+  return { ...config, databaseUrl, queueUrl: config.queueUrl || (config.queueOptions ? "" : databaseUrl) };
 }
 
 /** Lines of columns, each as wide as its widest cell; the last is not padded. */

@@ -5,7 +5,7 @@ import { openJudge } from "../../workers/moderate.ts";
 import { type Config, readConfig } from "../config.ts";
 import { findPostgres } from "../embedded/postgres.ts";
 import { asError, ConfigError } from "../errors.ts";
-import { connectS3, listObjects } from "../image/s3.ts";
+import { connectS3, probeBucket } from "../image/s3.ts";
 import { packageRoot } from "../package-root.ts";
 import { openQueueServer } from "../queue/server.ts";
 import { requireSchema, serverVersion } from "../store/migrate.ts";
@@ -58,7 +58,7 @@ Exit codes: 0 all is well, 1 something is not.
     for (const [check, look] of checks) {
       const finding = await look().then(
         (detail) => ({ check, ok: true, detail }),
-        (thrown: unknown) => ({ check, ok: false, detail: explain(asError(thrown)) }),
+        (thrown: unknown) => ({ check, ok: false, detail: explain(check, asError(thrown)) }),
       );
       findings.push(finding);
     }
@@ -133,17 +133,24 @@ async function checkFolder(folder: string): Promise<string> {
 async function checkBucket(config: Config, bucket: string): Promise<string> {
   const s3 = connectS3(config, 1);
   try {
-    for await (const page of listObjects(s3, bucket, ""))
-      return `can be listed, ${page.length} or more photos`;
-    return "can be listed, and is empty";
+    return await probeBucket(s3, bucket);
   } finally {
     s3.destroy();
   }
 }
 
-function explain(error: Error): string {
+/** What is wrong; and where the error does not say so itself, what to do. */
+function explain(check: string, error: Error): string {
   if (error instanceof ConfigError) return error.message;
   const code = (error as { code?: unknown }).code;
   const name = error.name === "Error" || error.name === "AggregateError" ? "" : `${error.name}: `;
-  return `${name}${error.message || String(code)}`;
+  const hint = Object.entries(HINTS).find(([start]) => check.startsWith(start))?.[1];
+  const known = error.name === "Error" && code === undefined;
+  return `${name}${error.message || String(code)}${hint && !known ? `: ${hint}` : ""}`;
 }
+
+const HINTS: Record<string, string> = {
+  postgres: "check DATABASE_URL, and that Postgres runs and lets this role in",
+  queue: "check MAITRED_QUEUE_URL and MAITRED_QUEUE_OPTIONS, and that the server runs",
+  bucket: "check MAITRED_S3_ENDPOINT and the AWS credentials; a worker needs s3:ListBucket and s3:GetObject",
+};

@@ -20,7 +20,7 @@ usage: maitred enqueue [options] WHAT...
 WHAT is s3://bucket/key, s3://bucket/prefix/ (with its slash: everything below), a file, a folder, or - for one of
 these a line on stdin. What is decided already is left alone unless --again is given.
 
-  --lane live|backfill   which queue (default live)
+  --lane live|backfill   which queue (default live; of a replay, the one that it was in)
   --listing ID           the restaurant that the photos belong to
   --uploader WHO         moderator or user
   --claimed CATEGORY     what the uploader marked
@@ -33,7 +33,7 @@ these a line on stdin. What is decided already is left alone unless --again is g
   maitred enqueue --lane backfill s3://photos/2019/
 `,
   options: {
-    lane: { type: "string", default: "live" },
+    lane: { type: "string" },
     listing: { type: "string" },
     uploader: { type: "string" },
     claimed: { type: "string" },
@@ -62,7 +62,13 @@ these a line on stdin. What is decided already is left alone unless --again is g
       await intake.server.check();
       if (replay) {
         for await (const page of photosToReplay(intake.db, replay)) {
-          await intake.queues.add(lane, page);
+          for (const each of LANES) {
+            const photos = page.filter((photo) => (args.values["lane"] ? lane : photo.lane) === each);
+            await intake.queues.add(
+              each,
+              photos.map(({ lane: _lane, ...photo }) => photo),
+            );
+          }
           counts.queued += page.length;
           progress();
         }
@@ -90,7 +96,7 @@ these a line on stdin. What is decided already is left alone unless --again is g
 };
 
 function laneOf({ values }: Arguments): Lane {
-  const lane = LANES.find((lane) => lane === values["lane"]);
+  const lane = LANES.find((lane) => lane === (values["lane"] ?? "live"));
   if (lane) return lane;
   throw new UsageError(`--lane: expected ${LANES.join(" or ")}, got ${JSON.stringify(values["lane"])}`);
 }

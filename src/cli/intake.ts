@@ -20,7 +20,7 @@ export function openIntake(config: Config, scope: Scope, onError: (error: Error)
   const db = connect(config.databaseUrl, onError, 2);
   scope.onClose("intake's Postgres", () => db.end());
   const server = scope.hold("intake's queue server", openQueueServer(config, onError));
-  const queues = scope.hold("intake's queues", openQueues(server, config, onError));
+  const queues = scope.hold("intake's queues", openQueues(server, onError));
   const deps = {
     register: (photos: Parameters<typeof registerPhotos>[1], lane: Lane) => registerPhotos(db, photos, lane),
     add: queues.add,

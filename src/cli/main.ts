@@ -83,8 +83,9 @@ function explain(name: string, error: Error, terminal: Terminal): number {
 }
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  // whoever read has seen enough, as `head` does
-  process.exit(error.code === "EPIPE" ? EXIT.done : EXIT.bug);
+  // whoever read has seen enough, as `head` does: end as by that signal, drained where there is something to drain
+  if (error.code === "EPIPE") process.kill(process.pid, "SIGTERM");
+  else throw error;
 });
 // the SDK that is locked supports every Node that we do; its warning is about versions to come
 process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] = "true";

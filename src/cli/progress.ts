@@ -43,7 +43,7 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
     verdicts.set(state, (verdicts.get(state) ?? 0) + 1);
     if (json) terminal.print(JSON.stringify(asJson(photo, result)));
     else if (everyPhoto) terminal.say(`${terminal.columns > 0 ? "\r\x1b[K" : ""}${asLine(photo, result)}\n`);
-    if (!waiting.delete(photo.id)) early.add(photo.id);
+    if (!waiting.delete(photo.id) && !everyPhoto) early.add(photo.id);
     if (waiting.size === 0) wake?.();
   }
 

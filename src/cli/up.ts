@@ -4,7 +4,6 @@ import { watch } from "chokidar";
 import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
 import { type Config, readConfig } from "../config.ts";
 import { startPostgres } from "../embedded/postgres.ts";
-import { asError } from "../errors.ts";
 import { folderPhoto, listFolder } from "../image/folder.ts";
 import { exitOnSignal, Scope } from "../lifecycle.ts";
 import { createLog, type Logger } from "../log.ts";
@@ -110,24 +109,27 @@ async function stay(
     });
     scope.hold(`watcher of ${folder}`, watcher);
     let page: string[] = [];
+    let timer: NodeJS.Timeout | undefined;
     const flush = async (): Promise<void> => {
       const paths = page;
       page = [];
-      const found = await Promise.allSettled(paths.map((path) => folderPhoto(folder, path)));
-      // a file that is gone again has nothing to judge
-      await intake.take(
-        found.flatMap((each) => (each.status === "fulfilled" ? [each.value] : [])),
-        "live",
-      );
-    };
-    const seen = (path: string): void => {
-      if (page.push(path) === 1) {
-        setTimeout(
-          () => void flush().catch((err) => log.error({ err: asError(err) }, "could not be queued")),
-          50,
-        );
+      timer = undefined;
+      try {
+        const found = await Promise.allSettled(paths.map((path) => folderPhoto(folder, path)));
+        // a file that is gone again has nothing to judge
+        const photos = found.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+        await intake.take(photos, "live");
+      } catch (err) {
+        log.error({ err }, "could not be queued, and will be tried again");
+        page.push(...paths);
+        timer ??= setTimeout(() => void flush(), 2_000);
       }
     };
+    const seen = (path: string): void => {
+      page.push(path);
+      timer ??= setTimeout(() => void flush(), 50);
+    };
+    scope.onClose("intake", () => clearTimeout(timer));
     watcher.on("add", seen).on("change", seen);
     watcher.on("error", (err) => log.error({ err }, "watching failed"));
   }

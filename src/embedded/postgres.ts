@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chownSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -21,7 +21,7 @@ export interface EmbeddedPostgres extends Closable {
 export async function startPostgres(home: string): Promise<EmbeddedPostgres> {
   const place = placesBelow(home);
   const owner = existsSync(place.owner) ? Number(readFileSync(place.owner, "utf8")) : 0;
-  if (owner !== 0 && owner !== process.pid && isAlive(owner)) {
+  if (owner !== 0 && owner !== process.pid && commandOf(owner).includes("node")) {
     throw new ConfigError(
       "CONFIG_INVALID",
       `${home} is in use by the maitred with process id ${owner}: stop it, or set MAITRED_HOME to another folder`,
@@ -150,7 +150,8 @@ function running(place: Places): { pid: number; port: number; ready: boolean } |
   if (!existsSync(file)) return undefined;
   const lines = readFileSync(file, "utf8").split("\n");
   const pid = Number(lines[0]);
-  if (!Number.isInteger(pid) || !isAlive(pid)) return undefined;
+  // after a crash of the machine the number may be anybody's
+  if (!Number.isInteger(pid) || !commandOf(pid).includes(place.data)) return undefined;
   return { pid, port: Number(lines[3]), ready: lines[7]?.trim() === "ready" };
 }
 
@@ -161,6 +162,14 @@ function isAlive(pid: number): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
+}
+
+/** The command line of a living process; "" for none. */
+function commandOf(pid: number): string {
+  if (!isAlive(pid)) return "";
+  if (existsSync("/proc/self/cmdline"))
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+  return spawnSync("ps", ["-o", "command=", "-p", String(pid)], { encoding: "utf8" }).stdout;
 }
 
 function urlOf(place: Places, port: number): string {

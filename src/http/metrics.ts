@@ -23,8 +23,9 @@ export interface Metrics {
   contentType: string;
 }
 
-/** @param depths a lane that cannot be asked is left out; its absence is what an alert should look for. */
+/** @param depths asked at each scrape; a lane that cannot be asked is left out; its absence is what an alert should look for. */
 export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
+  const depthsWithin = within(depths);
   const registers = [new Registry()];
   const registry = registers[0]!;
   collectDefaultMetrics({ register: registry });
@@ -81,7 +82,7 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
     async collect() {
       this.reset();
       oldest.reset();
-      for (const depth of await depths().catch(() => [])) {
+      for (const depth of await depthsWithin(2_000)) {
         this.set({ lane: depth.lane }, depth.waiting);
         oldest.set({ lane: depth.lane }, depth.oldestMs / 1000);
       }
@@ -106,5 +107,23 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
     age: (lane, ms) => ages.observe({ lane }, ms / 1000),
     text: () => registry.metrics(),
     contentType: registry.contentType,
+  };
+}
+
+/** What a question answers within `ms`; nothing if it fails or takes longer, and nothing while it still hangs. */
+function within<T>(ask: () => Promise<T[]>): (ms: number) => Promise<T[]> {
+  let asked: Promise<T[]> | undefined;
+  return async (ms) => {
+    // one at a time: a server that is away would gather the questions of every scrape
+    asked ??= ask()
+      .catch(() => [])
+      .finally(() => {
+        asked = undefined;
+      });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<T[]>((resolve) => {
+      timer = setTimeout(() => resolve([]), ms);
+    });
+    return Promise.race([asked, late]).finally(() => clearTimeout(timer));
   };
 }

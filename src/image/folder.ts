@@ -49,7 +49,7 @@ export async function* listFolder(folder: string): AsyncGenerator<PhotoRef[]> {
         .some((part) => part.startsWith("."))
     )
       continue;
-    page.push(await folderPhoto(folder, path));
+    if (await isFile(path)) page.push(await folderPhoto(folder, path));
     if (page.length < 1_000) continue;
     yield page;
     page = [];
@@ -57,10 +57,18 @@ export async function* listFolder(folder: string): AsyncGenerator<PhotoRef[]> {
   if (page.length > 0) yield page;
 }
 
-/** Paths of all regular files below a folder, links followed to files but not to folders. */
+/**
+ * Paths of all regular files below a folder, links followed to files but not to folders. A folder that cannot be
+ * read is given as a path itself, so that reading it says why.
+ */
 export async function* walk(folder: string): AsyncGenerator<string> {
   const entries = [];
-  for await (const entry of await opendir(folder)) entries.push(entry);
+  try {
+    for await (const entry of await opendir(folder)) entries.push(entry);
+  } catch {
+    yield folder;
+    return;
+  }
   entries.sort((a, b) => (a.name < b.name ? -1 : 1));
   for (const entry of entries) {
     const path = join(folder, entry.name);
@@ -81,7 +89,8 @@ function versionOf(mtimeMs: number, size: number): string {
 }
 
 async function read(path: string, version: string, maxBytes: number): Promise<Uint8Array> {
-  const { mtimeMs, size, isFile } = await facts(path);
+  const { mtimeMs, size, isFile, isFolder } = await facts(path);
+  if (isFolder) throw new PhotoError("ACCESS_DENIED", `${path}: a folder that cannot be read`);
   if (!isFile) throw new PhotoError("UNSUPPORTED_FORMAT", `${path}: expected a regular file`);
   if (version !== "" && version !== versionOf(mtimeMs, size))
     throw new PhotoError("GONE", `${path}: it was replaced`);
@@ -89,9 +98,11 @@ async function read(path: string, version: string, maxBytes: number): Promise<Ui
   return readFile(path);
 }
 
-async function facts(path: string): Promise<{ mtimeMs: number; size: number; isFile: boolean }> {
+async function facts(
+  path: string,
+): Promise<{ mtimeMs: number; size: number; isFile: boolean; isFolder: boolean }> {
   const found = await stat(path);
-  return { mtimeMs: found.mtimeMs, size: found.size, isFile: found.isFile() };
+  return { mtimeMs: found.mtimeMs, size: found.size, isFile: found.isFile(), isFolder: found.isDirectory() };
 }
 
 async function isFile(path: string): Promise<boolean> {

@@ -1,3 +1,4 @@
+import { UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import { createThread } from "../thread.ts";
 
@@ -12,6 +13,8 @@ export interface HeicDecoder extends Closable {
    * @throws {UpstreamError} DECODE_UNAVAILABLE when a thread died, or took more than a minute.
    */
   decode(bytes: Uint8Array): Promise<Uint8Array>;
+  /** From now on whatever has not begun rejects with CLOSED. */
+  refuseWaiting(): void;
 }
 
 /**
@@ -23,6 +26,7 @@ export interface HeicDecoder extends Closable {
  */
 export function createHeicDecoder(url: URL, side: number, threads: number): HeicDecoder {
   const workerData: HeicData = { side };
+  let refused = false;
   const crew = Array.from({ length: threads }, () => ({
     thread: createThread<Uint8Array, Uint8Array, null>({
       url,
@@ -38,9 +42,16 @@ export function createHeicDecoder(url: URL, side: number, threads: number): Heic
       const member = crew.reduce((best, each) => (each.length < best.length ? each : best));
       member.length++;
       // sent only when the one before is done, so that the time limit counts from when its own work begins
-      const done = member.tail.then(() => member.thread.call(bytes, [])).finally(() => member.length--);
+      const begin = (): Promise<Uint8Array> => {
+        if (refused) throw new UpstreamError("CLOSED", "shutting down before it was decoded");
+        return member.thread.call(bytes, []);
+      };
+      const done = member.tail.then(begin).finally(() => member.length--);
       member.tail = done.catch(() => {});
       return done;
+    },
+    refuseWaiting() {
+      refused = true;
     },
     async close() {
       await Promise.all(crew.map(({ thread }) => thread.close()));

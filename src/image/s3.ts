@@ -56,13 +56,10 @@ export function createS3Fetch(s3: S3Client): FetchPhoto {
 export async function* listObjects(s3: S3Client, bucket: string, prefix: string): AsyncGenerator<PhotoRef[]> {
   let token: string | undefined;
   do {
-    const page = await s3.send(
-      new ListObjectsV2Command({
-        Bucket: bucket,
-        Prefix: prefix,
-        ...(token && { ContinuationToken: token }),
-      }),
-    );
+    const request = { Bucket: bucket, Prefix: prefix, ...(token && { ContinuationToken: token }) };
+    const page = await s3.send(new ListObjectsV2Command(request)).catch((thrown: unknown) => {
+      throw named({ store: "s3", bucket, key: prefix, version: "" }, thrown);
+    });
     const objects = (page.Contents ?? []).filter((object) => object.Key && !object.Key.endsWith("/"));
     yield objects.map((object) => ({
       store: "s3",
@@ -72,6 +69,22 @@ export async function* listObjects(s3: S3Client, bucket: string, prefix: string)
     }));
     token = page.NextContinuationToken;
   } while (token);
+}
+
+/** Does what a worker does, on one photo of a bucket: lists it and reads a byte of it. @throws as FetchPhoto does. */
+export async function probeBucket(s3: S3Client, bucket: string): Promise<string> {
+  for await (const page of listObjects(s3, bucket, "")) {
+    const photo = page[0];
+    if (!photo) continue;
+    const answer = await s3
+      .send(new GetObjectCommand({ ...address(photo), Range: "bytes=0-0" }))
+      .catch((thrown) => {
+        throw named(photo, thrown);
+      });
+    (answer.Body as Readable).destroy();
+    return "can be listed and read";
+  }
+  return "can be listed, and is empty";
 }
 
 function address({ bucket, key, version }: PhotoRef): {

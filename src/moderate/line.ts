@@ -63,7 +63,9 @@ export async function moderate(steps: LineSteps, photo: PhotoJob, lane: Lane, la
   } catch (thrown) {
     const error = asError(thrown);
     const permanent = error instanceof ModerationError && !error.retry;
-    const ours = error instanceof ModerationError && error.code === "CLOSED";
+    // these two are never the photo's fault: pixels cannot make the model fail
+    const ours =
+      error instanceof ModerationError && (error.code === "CLOSED" || error.code === "INFERENCE_UNAVAILABLE");
     if (ours || (!permanent && !last)) {
       steps.retried(photo, lane, error);
       throw error;

@@ -18,6 +18,10 @@ export interface ConsumerSettings {
   concurrency: number;
   /** Milliseconds after which a photo of a dead worker goes to another. */
   lockMs: number;
+  /** Tries of one photo whose store does not answer. */
+  attempts: number;
+  /** Milliseconds before the second try; doubles each time up to a minute, give or take half. */
+  backoffMs: number;
 }
 
 export interface ConsumerHandlers {
@@ -57,18 +61,28 @@ export async function consume(
       lockDuration: settings.lockMs,
       stalledInterval: settings.lockMs,
       maxStalledCount: 3,
+      settings: {
+        backoffStrategy: (tries) =>
+          // whole milliseconds, which Postgres insists on
+          Math.round(Math.min(settings.backoffMs * 2 ** (tries - 1), MAX_BACKOFF_MS) * (0.5 + Math.random())),
+      },
       runRetryDelay: 1_000,
       removeOnComplete: { count: 0 },
       removeOnFail: { count: 0 },
     },
     server.backend,
   );
+  const recording = new Set<Promise<void>>();
   worker.on("error", handlers.error);
   worker.on("failed", (job, error) => {
     // every other failure was recorded before it was thrown; this one nobody has seen
     const photo = job && parsePayload(job.data);
     if (photo && /stalled/.test(error.message)) {
-      handlers.abandoned(photo, error.message).catch((cause: unknown) => handlers.error(asError(cause)));
+      const recorded: Promise<void> = handlers
+        .abandoned(photo, error.message)
+        .catch((cause: unknown) => handlers.error(asError(cause)))
+        .finally(() => recording.delete(recorded));
+      recording.add(recorded);
     }
   });
 
@@ -78,13 +92,15 @@ export async function consume(
       handlers.error(new Error(`job ${job.id} of queue ${lane} is not a photo: it was dropped`));
       throw new UnrecoverableError("expected a photo");
     }
-    const last = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
+    const last = job.attemptsMade + 1 >= settings.attempts;
     try {
       await handlers.photo(photo, { lane, last, ageMs: Date.now() - job.timestamp });
     } catch (thrown) {
-      if (!isOutage(thrown)) throw forQueue(thrown);
-      // our own outage says nothing of the photo, so it costs none of its tries
-      await job.moveToDelayed(Date.now() + OUTAGE_DELAY_MS * (1 + Math.random()), token);
+      if (thrown instanceof PhotoError || !(last || isOutage(thrown))) throw forQueue(thrown);
+      if (!isOutage(thrown)) handlers.error(asError(thrown));
+      // our own outage says nothing of the photo, so it costs none of its tries; and whatever keeps the outcome
+      // of a last try from being committed must not make the job go away
+      await job.moveToDelayed(Date.now() + Math.round(OUTAGE_DELAY_MS * (1 + Math.random())), token);
       throw new DelayedError();
     }
   }
@@ -96,7 +112,12 @@ export async function consume(
     throw new UpstreamError("QUEUE_UNAVAILABLE", `the queue's server: ${asError(cause).message}`, { cause });
   }
   worker.run().catch((error: unknown) => handlers.error(asError(error)));
-  return { close: () => worker.close() };
+  return {
+    async close() {
+      await worker.close();
+      await Promise.all(recording);
+    },
+  };
 }
 
 /** The one place that knows how the queue spells "do not retry". */
@@ -107,9 +128,9 @@ export function forQueue(thrown: unknown): Error {
 }
 
 function isOutage(thrown: unknown): boolean {
-  return (
-    thrown instanceof ModerationError && (thrown.code === "DATABASE_UNAVAILABLE" || thrown.code === "CLOSED")
-  );
+  return thrown instanceof ModerationError && OUTAGES.has(thrown.code);
 }
 
+const OUTAGES = new Set<string>(["DATABASE_UNAVAILABLE", "INFERENCE_UNAVAILABLE", "CLOSED"]);
 const OUTAGE_DELAY_MS = 2_000;
+const MAX_BACKOFF_MS = 60_000;

@@ -4,13 +4,6 @@ import type { Closable } from "../lifecycle.ts";
 import { LANES, type Lane, type PhotoJob } from "../photo.ts";
 import type { QueueServer } from "./server.ts";
 
-export interface RetrySettings {
-  /** Tries of one photo in all. */
-  attempts: number;
-  /** Milliseconds before the second try; doubles each time, give or take half. */
-  backoffMs: number;
-}
-
 export interface LaneDepth {
   waiting: number;
   active: number;
@@ -27,13 +20,11 @@ export interface Queues extends Closable {
   pause(lane: Lane): Promise<void>;
   resume(lane: Lane): Promise<void>;
   depth(lane: Lane): Promise<LaneDepth>;
+  /** Waits for the first connection, which BullMQ tries only once on Postgres. */
+  ready(): Promise<void>;
 }
 
-export function openQueues(
-  server: QueueServer,
-  retry: RetrySettings,
-  onError: (error: Error) => void,
-): Queues {
+export function openQueues(server: QueueServer, onError: (error: Error) => void): Queues {
   const queues = Object.fromEntries(LANES.map((lane) => [lane, openQueue(server, lane, onError)])) as Record<
     Lane,
     PhotoQueue
@@ -43,7 +34,7 @@ export function openQueues(
       for (let start = 0; start < photos.length; start += PAGE) {
         const page = photos.slice(start, start + PAGE);
         await queues[lane].addBulk(
-          page.map((photo) => ({ name: "photo", data: photo, opts: optionsOf(photo, retry) })),
+          page.map((photo) => ({ name: "photo", data: photo, opts: optionsOf(photo) })),
         );
       }
     },
@@ -60,6 +51,9 @@ export function openQueues(
       const oldestMs = oldest[0] ? Date.now() - oldest[0].timestamp : 0;
       return { waiting: waiting + held, active, delayed, paused, oldestMs };
     },
+    async ready() {
+      await Promise.all(Object.values(queues).map((queue) => queue.waitUntilReady()));
+    },
     async close() {
       await Promise.all(Object.values(queues).map((queue) => queue.close()));
     },
@@ -75,12 +69,14 @@ function openQueue(server: QueueServer, lane: Lane, onError: (error: Error) => v
   return queue;
 }
 
-function optionsOf(photo: PhotoJob, { attempts, backoffMs }: RetrySettings): object {
+function optionsOf(photo: PhotoJob): object {
   return {
     // one job a photo: BullMQ ignores an id that it still holds
     jobId: `photo-${photo.id}`,
-    attempts,
-    backoff: { type: "exponential", delay: backoffMs, jitter: 0.5 },
+    // a job leaves by success alone, which is when its photo's verdict or failure is committed: the consumer
+    // counts the tries that a photo has, and how long it waits between them
+    attempts: 1_000_000,
+    backoff: { type: "custom" },
     // Postgres is the record of what became of a photo; a finished job would only stand in the way of its replay
     removeOnComplete: true,
     removeOnFail: true,

@@ -117,11 +117,7 @@ function connectRedis({ queueUrl, queueOptions }: QueueSettings): Redis | Cluste
   try {
     parsed = JSON.parse(queueOptions);
   } catch (cause) {
-    throw new ConfigError(
-      "CONFIG_INVALID",
-      `MAITRED_QUEUE_OPTIONS: expected JSON: ${(cause as Error).message}`,
-      { cause },
-    );
+    throw new ConfigError("CONFIG_INVALID", "MAITRED_QUEUE_OPTIONS: expected JSON", { cause });
   }
   const { cluster, ...rest } = parsed;
   if (cluster) return new Cluster(cluster, { redisOptions: common, ...rest } as object);

@@ -47,12 +47,12 @@ export async function* photosToReplay(
   db: Pool,
   replay: Replay,
   pageSize = 1_000,
-): AsyncGenerator<PhotoJob[]> {
+): AsyncGenerator<(PhotoJob & { lane: Lane })[]> {
   let after = "0";
   for (;;) {
-    const rows = await query<PhotoRef & { id: string }>(db, {
+    const rows = await query<PhotoRef & { id: string; lane: Lane }>(db, {
       name: "photos_to_replay",
-      text: `select id, store, bucket, key, version from photos
+      text: `select id, store, bucket, key, version, lane from photos
         where state = $1 and ($2::text is null or failure = $2) and superseded_at is null
           and registered_at <= now() - make_interval(secs => $3) and id > $4
         order by id limit $5`,

@@ -34,7 +34,8 @@ export async function recordOutcomes(db: Pool, outcomes: readonly Outcome[]): Pr
 }
 
 function asItem({ photoId, known, batch, by, policy, result }: Outcome): object {
-  const common = { id: photoId, known, batch, by, policy };
+  const told = Object.fromEntries(Object.entries(known).map(([name, value]) => [name, clean(value)]));
+  const common = { id: photoId, known: told, batch, by, policy };
   if ("failure" in result) {
     const { failure, message, transient } = result;
     return { ...common, verdict: "failed", rule: "failed", reason: clean(message), failure, transient };
@@ -52,7 +53,7 @@ function asItem({ photoId, known, batch, by, policy, result }: Outcome): object 
   };
 }
 
-/** Postgres refuses the zero character in text, and a library's message may quote the file's own bytes. */
+/** Postgres refuses the zero character and half of a character pair, and a message may quote a file's own bytes. */
 function clean(message: string): string {
-  return message.replaceAll("\0", "").slice(0, 500);
+  return message.replaceAll("\0", "").slice(0, 500).toWellFormed();
 }

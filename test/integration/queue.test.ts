@@ -49,14 +49,14 @@ const test = base.extend<{ open(backend: Backend): Bench }>({
     const scope = new Scope();
     await use((backend) => {
       const errors: Error[] = [];
-      const config = configFor(backend, { MAITRED_ATTEMPTS: "3", MAITRED_BACKOFF_MS: "5" });
+      const config = configFor(backend);
       const server = scope.hold(
         "server",
         openQueueServer(config, (error) => errors.push(error)),
       );
       const queues = scope.hold(
         "queues",
-        openQueues(server, config, (error) => errors.push(error)),
+        openQueues(server, (error) => errors.push(error)),
       );
       return {
         server,
@@ -70,8 +70,8 @@ const test = base.extend<{ open(backend: Backend): Bench }>({
             error: (error: Error) => void errors.push(error),
             ...rest,
           };
-          return consume(server, lane, { concurrency, lockMs }, handlers).then((consumer) =>
-            scope.hold("consumer", consumer),
+          return consume(server, lane, { concurrency, lockMs, attempts: 3, backoffMs: 5 }, handlers).then(
+            (consumer) => scope.hold("consumer", consumer),
           );
         },
       };
@@ -130,6 +130,22 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     await queues.add("live", [job(1)]);
     await tries.done;
     expect(tries.items).toEqual([false, false, true]);
+  });
+
+  test("keep a photo whose last try could not be recorded, for as long as it takes", async ({ open }) => {
+    const { queues, take, errors } = open(backend);
+    const lasts = collector<boolean>(5);
+    await take("live", async (_photo, { last }) => {
+      lasts.push(last);
+      if (lasts.items.length === 5) return;
+      throw last
+        ? new Error("password authentication failed")
+        : new UpstreamError("STORE_UNAVAILABLE", "down");
+    });
+    await queues.add("live", [job(1)]);
+    await lasts.done;
+    expect(lasts.items).toEqual([false, false, true, true, true]);
+    expect(errors.map(({ message }) => message)).toContain("password authentication failed");
   });
 
   test("never try again what is the photo's own fault", async ({ open }) => {
@@ -208,7 +224,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
       import { openQueueServer } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/server.js`)};
       const server = openQueueServer(${JSON.stringify({ queueUrl, queueOptions, queuePrefix })}, () => {});
       const die = async () => process.exit(9);
-      await consume(server, "live", { concurrency: 1, lockMs: 500 }, { photo: die, abandoned: async () => process.exit(0), error() {} });`;
+      await consume(server, "live", { concurrency: 1, lockMs: 500, attempts: 3, backoffMs: 5 }, { photo: die, abandoned: async () => process.exit(0), error() {} });`;
     const codes: unknown[] = [];
     while (codes.at(-1) !== 0) {
       const child = spawn(process.execPath, ["--input-type=module", "-e", killed], { stdio: "inherit" });
@@ -305,7 +321,7 @@ describe("queue servers", () => {
       expect(await server.check()).toContain("Redis");
       const queues = scope.hold(
         "queues",
-        openQueues(server, { attempts: 1, backoffMs: 1 }, () => {}),
+        openQueues(server, () => {}),
       );
       const got = collector<string>(1);
       const handlers = {
@@ -313,7 +329,10 @@ describe("queue servers", () => {
         abandoned: async () => {},
         error: () => {},
       };
-      scope.hold("consumer", await consume(server, "live", { concurrency: 1, lockMs: 5_000 }, handlers));
+      scope.hold(
+        "consumer",
+        await consume(server, "live", { concurrency: 1, lockMs: 5_000, attempts: 3, backoffMs: 5 }, handlers),
+      );
       await queues.add("live", [job(1)]);
       await got.done;
     } finally {
@@ -339,7 +358,9 @@ describe("queue servers", () => {
     const url = db.url.replace(/\/[^/]*$/, "/nosuchdatabase");
     const server = openQueueServer({ queueUrl: url, queueOptions: "", queuePrefix: "x" }, () => {});
     const handlers = { photo: async () => {}, abandoned: async () => {}, error: () => {} };
-    await expect(consume(server, "live", { concurrency: 2, lockMs: 1_000 }, handlers)).rejects.toMatchObject({
+    await expect(
+      consume(server, "live", { concurrency: 2, lockMs: 1_000, attempts: 3, backoffMs: 5 }, handlers),
+    ).rejects.toMatchObject({
       code: "QUEUE_UNAVAILABLE",
     });
   });
