@@ -31,7 +31,11 @@ export async function measureStages(
   const inferPhotosPerS: Record<string, number> = {};
   for (let size = 1; size <= judge.inference.maxBatch; size *= 2) {
     const batch = pixels.slice(0, size);
-    inferPhotosPerS[size] = await rate(seconds, 2, async () => (await judge.inference.run(batch)).length);
+    inferPhotosPerS[size] = await rate(
+      seconds,
+      2 * judge.inference.threads,
+      async () => (await judge.inference.run(batch)).length,
+    );
   }
   await judge.close();
   return { model: judge.model.id, provider, decodePhotosPerS, inferPhotosPerS };

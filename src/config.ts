@@ -38,7 +38,13 @@ const settings = {
     2_048,
     "photos taken from each queue at once; 0: three batches, at least 24",
   ),
-  threads: int("MAITRED_THREADS", 0, 0, 256, "threads of one CPU model run; 0: one per core"),
+  threads: int(
+    "MAITRED_THREADS",
+    0,
+    0,
+    256,
+    "cores of one CPU model run; 0: shared out among up to four runs at once",
+  ),
   maxBytes: int(
     "MAITRED_MAX_BYTES",
     60_000_000,

@@ -153,7 +153,13 @@ export async function startWorker(
       by: `model:${judge.model.id}`,
       policyText: judge.policyText,
     },
-    { maxBatch, maxWaitMs: config.maxWaitMs, inHand: concurrency + 2 * maxBatch, decoders: judge.decoders },
+    {
+      maxBatch,
+      maxWaitMs: config.maxWaitMs,
+      inferThreads: judge.inference.threads,
+      inHand: concurrency + 2 * maxBatch,
+      decoders: judge.decoders,
+    },
     {
       stage(stage, lane, seconds) {
         metrics.stage(stage, lane, seconds);

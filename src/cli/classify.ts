@@ -47,7 +47,8 @@ Exit codes: 0 every file was judged, 1 some were not.
     const inference = createBatcher<Uint8Array, Scores>(judge.inference.run, {
       maxSize: judge.inference.maxBatch,
       maxWaitMs: config.maxWaitMs,
-      maxRunning: 2,
+      workers: judge.inference.threads,
+      maxRunning: Math.max(2, judge.inference.threads),
     });
     const gate = createGate(judge.decoders);
 

@@ -11,10 +11,11 @@ import { type FetchPhoto, tooLarge } from "./fetch.ts";
  * @param allowed absolute folders; whatever lies elsewhere, also through links, is ACCESS_DENIED.
  */
 export function createFolderFetch(allowed: readonly string[]): FetchPhoto {
+  let roots: string[] | undefined;
   return async (photo, limits) => {
     try {
       const path = await realpath(join(photo.bucket, ...photo.key.split("/")));
-      const roots = await Promise.all(allowed.map((folder) => realpath(folder).catch(() => resolve(folder))));
+      roots ??= await Promise.all(allowed.map((folder) => realpath(folder).catch(() => resolve(folder))));
       if (!roots.some((root) => isInside(root, path))) {
         throw new PhotoError(
           "ACCESS_DENIED",

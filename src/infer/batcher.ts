@@ -13,7 +13,9 @@ export interface BatchLimits {
   maxSize: number;
   /** Milliseconds from when the oldest waiting item arrived; its batch then leaves although one is running. */
   maxWaitMs: number;
-  /** Batches that may be running at once: 2 keeps the next one ready at the door of a thread. */
+  /** Batches that are worked on at the same time; while fewer run, the next one leaves at once. */
+  workers: number;
+  /** Batches that may be under way at once: one more than `workers` keeps the next ready at their door. */
   maxRunning: number;
 }
 
@@ -33,8 +35,8 @@ interface Entry<In, Out> {
 /**
  * Turns calls for one item into calls for many.
  *
- * A batch leaves as soon as nothing is running. While something is, the next one leaves when it is full or its
- * oldest item has waited `maxWaitMs`, as long as fewer than `maxRunning` run. Live items go first into every
+ * A batch leaves at once while fewer than `workers` run. While they are busy, the next one leaves when it is full or
+ * its oldest item has waited `maxWaitMs`, as long as fewer than `maxRunning` are under way. Live items go first into every
  * batch; backfill items fill what is left; within a lane the oldest goes first.
  *
  * Its memory is bounded by its callers: each holds one item until it is answered. `close` sends what is waiting
@@ -58,7 +60,7 @@ export function createBatcher<In, Out>(run: RunBatch<In, Out>, limits: BatchLimi
     timer = undefined;
     while (waiting() > 0 && running.size < limits.maxRunning) {
       const waitMs = oldest() + limits.maxWaitMs - performance.now();
-      if (running.size > 0 && waiting() < limits.maxSize && waitMs > 0 && !closed) {
+      if (running.size >= limits.workers && waiting() < limits.maxSize && waitMs > 0 && !closed) {
         timer = setTimeout(send, Math.ceil(waitMs));
         return;
       }

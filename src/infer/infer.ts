@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import type { Closable } from "../lifecycle.ts";
 import type { Scores } from "../photo.ts";
 import { createThread } from "../thread.ts";
@@ -14,7 +15,7 @@ export interface InferData {
   providers: Provider[];
   /** Batch sizes by provider: a batch is padded to the next of them, and each is run once at start. */
   sizes: Record<Provider, number[]>;
-  /** Threads of one run on the CPU; 0: one per core. */
+  /** Cores of one run on the CPU. */
   threads: number;
 }
 
@@ -46,6 +47,8 @@ export interface Inference extends Closable {
   ready(): Promise<InferReady>;
   /** The batch that pays best on the provider that runs. */
   maxBatch: number;
+  /** Runs that are worked on at the same time, each in a thread of its own. */
+  threads: number;
   /**
    * @param photos each side * side * 3 bytes of RGB; at most `maxBatch` of them.
    * @throws {UpstreamError} INFERENCE_UNAVAILABLE when the thread died; the next call starts it again.
@@ -57,11 +60,14 @@ export interface InferSettings {
   provider: "auto" | Provider;
   /** 0: 8 on the CPU, 64 on CUDA. */
   maxBatch: number;
+  /** Cores of one run on the CPU; 0: the cores are shared out among up to four runs at once. */
   threads: number;
 }
 
 /**
- * The model in a thread of its own, because a run blocks the thread that it is called from.
+ * The model in threads of its own, because a run blocks the thread that it is called from: one on CUDA; on the CPU
+ * a few, each on its share of the cores, because two runs on a core each are faster than one after the other on
+ * both, where every layer waits for the slower core.
  *
  * The photos of a batch are laid into one buffer, which moves to the thread, comes back with the result, and is
  * used again: two runs at once need two buffers, whatever the number of photos.
@@ -71,6 +77,8 @@ export interface InferSettings {
 export function createInference(url: URL, model: Model, settings: InferSettings): Inference {
   const providers: Provider[] = settings.provider === "auto" ? ["cuda", "cpu"] : [settings.provider];
   const limit = { cpu: settings.maxBatch || 8, cuda: settings.maxBatch || 64 };
+  const cores = availableParallelism();
+  const runs = settings.threads > 0 ? Math.max(1, Math.floor(cores / settings.threads)) : Math.min(cores, 4);
   const workerData: InferData = {
     file: model.file,
     side: model.side,
@@ -80,14 +88,20 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
       cpu: upTo([1, 2, 3, 4, 6, 8, 16, 32], limit.cpu),
       cuda: upTo([1, 8, 16, 32, 64, 128, 256], limit.cuda),
     },
-    threads: settings.threads,
+    threads: settings.threads || Math.floor(cores / runs),
   };
-  const thread = createThread<InferCall, InferResult, InferReady>({
-    url,
-    workerData,
-    crashCode: "INFERENCE_UNAVAILABLE",
-    timeoutMs: 0,
+  const member = (data: InferData) => ({
+    thread: createThread<InferCall, InferResult, InferReady>({
+      url,
+      workerData: data,
+      crashCode: "INFERENCE_UNAVAILABLE",
+      timeoutMs: 0,
+    }),
+    busy: 0,
   });
+  // the first tells which provider runs; only on the CPU do others join it
+  const crew = [member(workerData)];
+  let starting: Promise<InferReady> | undefined;
   const photoBytes = model.side * model.side * 3;
   const free: ArrayBuffer[] = [];
   let provider: Provider = providers.at(-1)!;
@@ -102,23 +116,39 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
         throw new Error(`expected ${photoBytes} bytes of pixels, got ${photo.length}`);
       target.set(photo, index * photoBytes);
     }
-    const result = await thread.call({ pixels, count: photos.length, size }, [pixels]);
+    const idlest = crew.reduce((best, each) => (each.busy < best.busy ? each : best));
+    idlest.busy++;
+    const result = await idlest.thread
+      .call({ pixels, count: photos.length, size }, [pixels])
+      .finally(() => idlest.busy--);
     free.push(result.pixels);
     return photos.map((_, index) => scoresAt(index, result, model.categories));
   }
 
+  async function start(): Promise<InferReady> {
+    const ready = await crew[0]!.thread.ready();
+    provider = ready.provider;
+    if (provider === "cpu") {
+      while (crew.length < runs) crew.push(member({ ...workerData, providers: ["cpu"] }));
+      await Promise.all(crew.map(({ thread }) => thread.ready()));
+    }
+    return ready;
+  }
+
   return {
-    async ready() {
-      const ready = await thread.ready();
-      provider = ready.provider;
-      return ready;
+    ready() {
+      starting ??= start();
+      return starting;
     },
     get maxBatch() {
       return limit[provider];
     },
+    get threads() {
+      return crew.length;
+    },
     run,
-    halt: thread.halt,
-    close: thread.close,
+    halt: async () => void (await Promise.all(crew.map(({ thread }) => thread.halt()))),
+    close: async () => void (await Promise.all(crew.map(({ thread }) => thread.close()))),
   };
 }
 

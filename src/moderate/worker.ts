@@ -24,7 +24,7 @@ export interface WorkerDeps {
   knownFromKey(key: string): Known;
   batcher<In, Out>(
     run: (items: In[]) => Promise<readonly (Out | Error)[]>,
-    limits: { maxSize: number; maxWaitMs: number; maxRunning: number },
+    limits: { maxSize: number; maxWaitMs: number; workers: number; maxRunning: number },
   ): Batching<In, Out>;
   /** Who judges, as history says it: `model:NAME`. */
   by: string;
@@ -40,6 +40,8 @@ export interface RecordedOutcome extends LineOutcome {
 export interface WorkerLimits {
   maxBatch: number;
   maxWaitMs: number;
+  /** Batches that inference works on at the same time. */
+  inferThreads: number;
   /** Photos in hand, of both lanes together. */
   inHand: number;
   /** Photos that are decoded at once. */
@@ -85,8 +87,13 @@ export function createModerationWorker(
       events.batch(batch, photos.length, (performance.now() - since) / 1000);
       return scores.map((each) => ({ scores: each, batch }));
     },
-    // the second batch waits at the thread's door, so that it is never idle
-    { maxSize: limits.maxBatch, maxWaitMs: limits.maxWaitMs, maxRunning: 2 },
+    {
+      maxSize: limits.maxBatch,
+      maxWaitMs: limits.maxWaitMs,
+      workers: limits.inferThreads,
+      // with a single thread the second batch waits at its door, so that it is never idle
+      maxRunning: Math.max(2, limits.inferThreads),
+    },
   );
   const recorder = deps.batcher<LineOutcome, { changed: boolean }>(
     async (outcomes) => {
@@ -98,7 +105,7 @@ export function createModerationWorker(
         return Promise.all(outcomes.map((outcome) => commit([outcome]).then(([only]) => only!, asError)));
       }
     },
-    { maxSize: 256, maxWaitMs: 0, maxRunning: 1 },
+    { maxSize: 256, maxWaitMs: 0, workers: 1, maxRunning: 1 },
   );
   async function commit(outcomes: readonly LineOutcome[]): Promise<{ changed: boolean }[]> {
     const changed = await deps.record(outcomes.map((outcome) => ({ ...outcome, by: deps.by, policy })));

@@ -9,7 +9,7 @@ afterEach(() => {
 });
 
 /** A batcher whose runs end when told to. */
-function controlled(limits: { maxSize: number; maxWaitMs: number; maxRunning: number }) {
+function controlled(limits: { maxSize: number; maxWaitMs: number; workers: number; maxRunning: number }) {
   const runs: { items: string[]; end(results?: (string | Error)[]): void; fail(error: Error): void }[] = [];
   const batcher = createBatcher<string, string>(
     (items) =>
@@ -27,19 +27,25 @@ const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 
 describe("createBatcher", () => {
   test("sends the first item at once when nothing runs", () => {
-    const { batcher, batches } = controlled({ maxSize: 4, maxWaitMs: 20, maxRunning: 2 });
+    const { batcher, batches } = controlled({ maxSize: 4, maxWaitMs: 20, workers: 1, maxRunning: 2 });
     void batcher.add("a", "live");
     expect(batches()).toEqual(["a"]);
   });
 
+  test("sends at once as long as a worker is idle", () => {
+    const { batcher, batches } = controlled({ maxSize: 4, maxWaitMs: 20, workers: 2, maxRunning: 2 });
+    for (const item of "abc") void batcher.add(item, "live");
+    expect(batches()).toEqual(["a", "b"]);
+  });
+
   test("gathers while a batch runs, and sends when it is full", () => {
-    const { batcher, batches } = controlled({ maxSize: 3, maxWaitMs: 20, maxRunning: 2 });
+    const { batcher, batches } = controlled({ maxSize: 3, maxWaitMs: 20, workers: 1, maxRunning: 2 });
     for (const item of "abcdefg") void batcher.add(item, "live");
     expect(batches()).toEqual(["a", "bcd"]);
   });
 
   test("sends what has waited long enough although a batch runs", () => {
-    const { batcher, batches } = controlled({ maxSize: 3, maxWaitMs: 20, maxRunning: 2 });
+    const { batcher, batches } = controlled({ maxSize: 3, maxWaitMs: 20, workers: 1, maxRunning: 2 });
     void batcher.add("a", "live");
     void batcher.add("b", "live");
     vi.advanceTimersByTime(19);
@@ -49,14 +55,19 @@ describe("createBatcher", () => {
   });
 
   test("never runs more at once than it may, however long items wait", () => {
-    const { batcher, batches } = controlled({ maxSize: 1, maxWaitMs: 0, maxRunning: 2 });
+    const { batcher, batches } = controlled({ maxSize: 1, maxWaitMs: 0, workers: 1, maxRunning: 2 });
     for (const item of "abcd") void batcher.add(item, "live");
     vi.advanceTimersByTime(1_000);
     expect(batches()).toEqual(["a", "b"]);
   });
 
   test("puts live items first into every batch, and lets backfill fill what is left", async () => {
-    const { batcher, runs, batches } = controlled({ maxSize: 4, maxWaitMs: 1_000, maxRunning: 1 });
+    const { batcher, runs, batches } = controlled({
+      maxSize: 4,
+      maxWaitMs: 1_000,
+      workers: 1,
+      maxRunning: 1,
+    });
     void batcher.add("x", "backfill");
     for (const item of "abcdef") void batcher.add(item, "backfill");
     for (const item of "LM") void batcher.add(item, "live");
@@ -68,7 +79,7 @@ describe("createBatcher", () => {
   });
 
   test("answers each item with its own result, in whatever order batches end", async () => {
-    const { batcher, runs } = controlled({ maxSize: 2, maxWaitMs: 0, maxRunning: 2 });
+    const { batcher, runs } = controlled({ maxSize: 2, maxWaitMs: 0, workers: 1, maxRunning: 2 });
     const answers = ["a", "b", "c"].map((item) => batcher.add(item, "live"));
     runs[1]!.end();
     await settled();
@@ -79,7 +90,7 @@ describe("createBatcher", () => {
   });
 
   test("fails one item alone when its slot holds an error", async () => {
-    const { batcher, runs } = controlled({ maxSize: 2, maxWaitMs: 0, maxRunning: 1 });
+    const { batcher, runs } = controlled({ maxSize: 2, maxWaitMs: 0, workers: 1, maxRunning: 1 });
     const first = batcher.add("a", "live");
     const [second, third] = [batcher.add("b", "live"), batcher.add("c", "live")];
     runs[0]!.end();
@@ -91,7 +102,7 @@ describe("createBatcher", () => {
   });
 
   test("fails a whole batch whose run throws or answers too few, and goes on with the next", async () => {
-    const { batcher, runs } = controlled({ maxSize: 1, maxWaitMs: 0, maxRunning: 1 });
+    const { batcher, runs } = controlled({ maxSize: 1, maxWaitMs: 0, workers: 1, maxRunning: 1 });
     const answers = ["a", "b", "c"].map((item) => batcher.add(item, "live"));
     const outcome = Promise.allSettled(answers);
     runs[0]!.fail(new Error("down"));
@@ -106,7 +117,12 @@ describe("createBatcher", () => {
   });
 
   test("close sends what waits, waits for what runs, and refuses what comes later", async () => {
-    const { batcher, runs, batches } = controlled({ maxSize: 4, maxWaitMs: 1_000, maxRunning: 2 });
+    const { batcher, runs, batches } = controlled({
+      maxSize: 4,
+      maxWaitMs: 1_000,
+      workers: 1,
+      maxRunning: 2,
+    });
     const answers = ["a", "b"].map((item) => batcher.add(item, "live"));
     const closing = batcher.close();
     expect(batches()).toEqual(["a", "b"]);
