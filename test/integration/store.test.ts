@@ -214,10 +214,10 @@ describe("recordOutcomes", () => {
 describe("views and roles", () => {
   test("the food photos of listing 42, newest first, come from one index", async ({ db }) => {
     await db.pool.query(`insert into photos (store, bucket, key, listing, state, category, decided_at)
-      select 's3', 'b', n::text, (40 + n % 20)::text, 'shown', 'food', now() from generate_series(1, 20000) n`);
+      select 's3', 'b', n::text, (n % 500)::text, 'shown', 'food', now() from generate_series(1, 20000) n`);
     const client = await db.pool.connect();
     // on a table this small a bitmap is as good; what counts is that the index can give the order
-    await client.query("analyze photos; set enable_bitmapscan = off; set enable_seqscan = off; set enable_sort = off");
+    await client.query("analyze photos; set enable_bitmapscan = off");
     const { rows } = await client.query(
       "explain select * from public_photos where listing = '42' and category = 'food' order by photo_id desc limit 20",
     );
