@@ -1,6 +1,15 @@
-import { chmodSync, existsSync, readFileSync, statSync, symlinkSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
 import { createRequire } from "node:module";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { ConfigError } from "../errors.ts";
 
 export interface PostgresBinaries {
@@ -30,11 +39,38 @@ export function findPostgresBinaries(): PostgresBinaries {
       { cause },
     );
   }
-  const native = join(dirname(entry), "..", "native");
+  const native = reachable(resolve(dirname(entry), "..", "native"));
   const binaries = { initdb: join(native, "bin", "initdb"), postgres: join(native, "bin", "postgres") };
   for (const file of [binaries.initdb, binaries.postgres]) makeExecutable(file);
   linkLibraries(native);
   return binaries;
+}
+
+/**
+ * Root starts the server as another user, which must reach its files on its own: Postgres asks for them by
+ * access(2), where no right that we lend it counts. Out of a private folder, such as root's home, they are copied
+ * once to where only root may write.
+ */
+function reachable(native: string): string {
+  if (process.getuid?.() !== 0) return native;
+  const parents: string[] = [];
+  for (let folder = native; folder !== dirname(folder); folder = dirname(folder)) parents.push(folder);
+  if (parents.every((folder) => (statSync(folder).mode & 0o005) === 0o005)) return native;
+  const { version } = JSON.parse(readFileSync(join(native, "..", "package.json"), "utf8")) as {
+    version: string;
+  };
+  const copy = join("/var/lib/maitred", `postgres-${version}`, "native");
+  if (existsSync(copy)) return copy;
+  const unfinished = `${dirname(copy)}.${process.pid}`;
+  cpSync(native, join(unfinished, "native"), { recursive: true, verbatimSymlinks: true });
+  for (const folder of [dirname(unfinished), unfinished]) chmodSync(folder, 0o755);
+  try {
+    renameSync(unfinished, dirname(copy));
+  } catch {
+    // another process was faster
+    rmSync(unfinished, { recursive: true });
+  }
+  return copy;
 }
 
 function makeExecutable(file: string): void {
