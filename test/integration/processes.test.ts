@@ -28,7 +28,10 @@ async function queueCopies(config: Config, folder: string, copies: number): Prom
   const photos: PhotoRef[] = [];
   for await (const page of listFolder(folder)) photos.push(...page);
   const scope = new Scope();
-  await openIntake(config, scope, () => {}).take(photos, "live");
+  const intake = openIntake(config, scope, () => {});
+  // both lanes have a backlog, so that neither may stand in front of the other's drain
+  await intake.take(photos.slice(copies / 2), "backfill");
+  await intake.take(photos.slice(0, copies / 2), "live");
   await scope.close();
 }
 
