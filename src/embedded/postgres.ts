@@ -146,9 +146,7 @@ function unprivileged(): { uid: number; gid: number } | undefined {
 
 /** What postmaster.pid says of a living server: its process, its port, and whether it takes connections. */
 function running(place: Places): { pid: number; port: number; ready: boolean } | undefined {
-  const file = join(place.data, "postmaster.pid");
-  if (!existsSync(file)) return undefined;
-  const lines = readFileSync(file, "utf8").split("\n");
+  const lines = readIfThere(join(place.data, "postmaster.pid")).split("\n");
   const pid = Number(lines[0]);
   // after a crash of the machine the number may be anybody's
   if (!Number.isInteger(pid) || !commandOf(pid).includes(place.data)) return undefined;
@@ -164,12 +162,23 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** The command line of a living process; "" for none. */
+/** The command line of a living process; "" for none, and for 0, which is what a file just being written says. */
 function commandOf(pid: number): string {
-  if (!isAlive(pid)) return "";
-  if (existsSync("/proc/self/cmdline"))
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
-  return spawnSync("ps", ["-o", "command=", "-p", String(pid)], { encoding: "utf8" }).stdout;
+  if (!(pid > 0) || !isAlive(pid)) return "";
+  if (!existsSync("/proc/self/cmdline")) {
+    return spawnSync("ps", ["-o", "command=", "-p", String(pid)], { encoding: "utf8" }).stdout;
+  }
+  return readIfThere(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
+}
+
+/** A file that another process may remove at any moment; "" when it has. */
+function readIfThere(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if (/^(ENOENT|ESRCH)$/.test(String((error as NodeJS.ErrnoException).code))) return "";
+    throw error;
+  }
 }
 
 function urlOf(place: Places, port: number): string {
