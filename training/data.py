@@ -23,6 +23,8 @@ def read_labels(root: Path) -> list[dict]:
         # hands alone are neither a plain human nor plainly none
         known = label.get("human") is not None and not label.get("hands")
         label["human_id"] = int(label["human"]) if known else UNKNOWN
+        if label.get("persons"):
+            label["size"] = Image.open(root / label["file"]).size
     return labels
 
 
@@ -55,16 +57,21 @@ def _traits(label: dict) -> list[tuple]:
             ("both", label["category_id"], label["human_id"]), ("any",)]
 
 
-def draw_weights(labels: list[dict]) -> torch.Tensor:
-    """How often to draw each photo: scarce kinds more, and each further photo of one source less."""
-    kinds = {(1, 0): 2.0, (1, 1): 3.5, (2, 0): 2.0, (0, 1): 3.0, (3, 1): 1.5, (-1, -1): 0.5}
+def plan_draws(labels: list[dict], draws: int, seed: int) -> list[int]:
+    """Which photo each of `draws` augmented samples is made of: scarce kinds more often, each further photo of one
+    source less often, every photo at least once, in random order."""
+    kinds = {(1, 0): 2.5, (1, 1): 3.5, (2, 0): 2.0, (0, 1): 3.0, (3, 1): 1.5, (-1, -1): 0.4}
     sizes = Counter(_group(label["source"]) for label in labels)
     weights = []
     for label in labels:
         weight = kinds.get((label["category_id"], label["human_id"]), 1.0)
         weight *= 2.0 if label.get("small") or label.get("kind") in HARD_KINDS else 1.0
         weights.append(weight * sizes[_group(label["source"])] ** -0.15)
-    return torch.tensor(weights, dtype=torch.double)
+    rng, total = random.Random(seed), sum(weights)
+    counts = [max(1, int(draws * weight / total + rng.random())) for weight in weights]
+    plan = [index for index, count in enumerate(counts) for _ in range(count)]
+    rng.shuffle(plan)
+    return plan
 
 
 HARD_KINDS = {"statue", "doll", "poster", "lookalike", "menu-photo", "menu-board", "document", "sign",
@@ -74,19 +81,18 @@ HARD_KINDS = {"statue", "doll", "poster", "lookalike", "menu-photo", "menu-board
 class Photos(Dataset):
     """uint8 [3, side, side], category id, human id, map target [side/16, side/16] (-1 where unknown)."""
 
-    def __init__(self, root: Path, labels: list[dict], side: int, augment: bool, seed: int = 0):
-        self.labels, self.side, self.augment, self.seed = labels, side, augment, seed
-        self.files = [(root / label["file"]).read_bytes() for label in labels]
+    def __init__(self, root: Path, labels: list[dict], side: int, plan: list[int] | None = None, seed: int = 0):
+        """With `plan`, sample n is an augmentation of photo plan[n]; without, sample n is photo n as it is."""
+        self.root, self.labels, self.side, self.plan, self.seed = root, labels, side, plan, seed
 
     def __len__(self):
-        return len(self.files)
+        return len(self.labels if self.plan is None else self.plan)
 
-    def __getitem__(self, at):
-        index, draw = at if isinstance(at, tuple) else (at, 0)
-        label = self.labels[index]
-        photo = Image.open(io.BytesIO(self.files[index])).convert("RGB")
+    def __getitem__(self, draw):
+        label = self.labels[draw if self.plan is None else self.plan[draw]]
+        photo = Image.open(self.root / label["file"]).convert("RGB")
         boxes, human = label.get("persons"), label["human_id"]
-        if self.augment:
+        if self.plan is not None:
             rng = random.Random(self.seed * 1_000_003 + draw)
             photo, boxes, human = _augment(photo, label, boxes, human, self.side, rng)
         else:
@@ -99,6 +105,8 @@ class Photos(Dataset):
 def _augment(photo, label, boxes, human, side, rng):
     if rng.random() < 0.15:
         photo, boxes = _pad(photo, boxes, rng)
+    if not boxes and rng.random() < (0.5 if label["category_id"] == 2 else 0.15):
+        photo = _tilt(photo, rng)
     crop = _crop(photo, label, human, rng)
     if boxes and human == 1:
         # a crop that lost every person is not trusted either way: limbs outside the box happen
@@ -121,6 +129,17 @@ def _pad(photo, boxes, rng):
     canvas = Image.new("RGB", outer, tuple(rng.choice([(0,) * 3, (255,) * 3, (rng.randint(0, 255),) * 3])))
     canvas.paste(photo, (left, top))
     return canvas, boxes and [(x0 + left, y0 + top, x1 + left, y1 + top) for x0, y0, x1, y1 in boxes]
+
+
+def _tilt(photo, rng):
+    """Turned a little, or seen from the side; the corners are black, white or grey, so that they tell nothing."""
+    fill = rng.choice([(0, 0, 0), (255, 255, 255), (rng.randint(0, 255),) * 3])
+    if rng.random() < 0.5:
+        return photo.rotate(rng.uniform(-14, 14), Image.Resampling.BILINEAR, fillcolor=fill)
+    w, h = photo.size
+    x, y = [rng.uniform(-0.12, 0.12) * w for _ in range(4)], [rng.uniform(-0.12, 0.12) * h for _ in range(4)]
+    corners = (x[0], y[0], x[1], h + y[1], w + x[2], h + y[2], w + x[3], y[3])
+    return photo.transform((w, h), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR, fillcolor=fill)
 
 
 def _crop(photo, label, human, rng):

@@ -1,24 +1,25 @@
-"""What a set of scores is worth: accuracy, F1, average precision, and what thresholds would show and hold."""
+"""What a set of scores is worth, with intervals that know that photos of one source are alike."""
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from data import CATEGORIES
 
 
 @torch.inference_mode()
-def predict(net, photos, device="cpu", batch=64):
-    """Category logits [N, K] and human logits [N], float32, in the order of `photos`."""
+def predict(net, features, at: np.ndarray, device="cpu", batch=48):
+    """Category logits [N, K], human logits [N] and the map's peak as [N, 2] (x, y in 0..1) of the cached photos `at`."""
     net.eval()
-    categories, humans = [], []
-    for pixels, *_ in DataLoader(photos, batch):
-        pixels = pixels.to(device, memory_format=torch.channels_last).float()
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
-            category, human, _ = net(pixels)
+    categories, humans, peaks = [], [], []
+    for start in range(0, len(at), batch):
+        pixels = features.batch(at[start:start + batch])[0].to(device, memory_format=torch.channels_last)
+        category, human, human_map, _ = net.rest(pixels)
+        side = human_map.shape[-1]
+        best = human_map.flatten(1).argmax(1)
         categories.append(category.float().cpu())
         humans.append(human.float().cpu())
-    return {"category": torch.cat(categories), "human": torch.cat(humans)}
+        peaks.append(torch.stack([best % side + 0.5, best // side + 0.5], 1).cpu() / side)
+    return {"category": torch.cat(categories), "human": torch.cat(humans), "peak": torch.cat(peaks)}
 
 
 def average_precision(truth: np.ndarray, score: np.ndarray) -> float:
@@ -28,33 +29,81 @@ def average_precision(truth: np.ndarray, score: np.ndarray) -> float:
     return float((precision * hits).sum() / max(hits.sum(), 1))
 
 
-def measure(scores: dict, labels: list[dict]) -> dict:
-    category = np.array([label["category_id"] for label in labels])
+def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error over equally filled bins."""
+    parts = np.array_split(np.argsort(confidence, kind="stable"), bins)
+    return float(sum(abs(confidence[p].mean() - right[p].mean()) * len(p) for p in parts if len(p)) / len(confidence))
+
+
+def f1_of(truth: np.ndarray, guess: np.ndarray, category: int) -> tuple[float, float, float]:
+    """Precision, recall and F1 of one category."""
+    right = int(((guess == category) & (truth == category)).sum())
+    precision = right / max(int((guess == category).sum()), 1)
+    recall = right / max(int((truth == category).sum()), 1)
+    return precision, recall, 2 * precision * recall / max(precision + recall, 1e-9)
+
+
+def measure(category_p: np.ndarray, human_p: np.ndarray, peak: np.ndarray, labels: list[dict], rounds: int = 400) -> dict:
+    """Figures of probabilities [N, K] and [N] and map peaks [N, 2]; each `[value, low, high]` with the interval that
+    95 % of `rounds` draws of whole sources, with replacement, fall into."""
+    truth = np.array([label["category_id"] for label in labels])
     human = np.array([label["human_id"] for label in labels])
     small = np.array([bool(label.get("small")) for label in labels])
-    guess = scores["category"].argmax(1).numpy()
-    known = category >= 0
-    report = {"photos": len(labels), "categoryPhotos": int(known.sum()),
-              "categoryAccuracy": round(float((guess[known] == category[known]).mean()), 4), "perCategory": {}}
-    for index, name in enumerate(CATEGORIES):
-        right = int(((guess == index) & (category == index)).sum())
-        said, true = int((known & (guess == index)).sum()), int((category == index).sum())
-        precision, recall = right / max(said, 1), right / max(true, 1)
-        report["perCategory"][name] = {
-            "photos": true, "precision": round(precision, 4), "recall": round(recall, 4),
-            "f1": round(2 * precision * recall / max(precision + recall, 1e-9), 4)}
-    report["macroF1"] = round(float(np.mean([c["f1"] for c in report["perCategory"].values()])), 4)
-    judged = human >= 0
-    score = scores["human"].numpy()
-    report |= {"humanPhotos": int((human == 1).sum()), "humanFreePhotos": int((human == 0).sum()),
-               "humanAveragePrecision": round(average_precision(human[judged], score[judged]), 4)}
+    likeness = np.array([label.get("kind") in ("statue", "doll", "poster", "sculpture", "lookalike") for label in labels])
+    guess = category_p.argmax(1)
+    boxed = np.array([bool(label.get("persons")) and label["human_id"] == 1 for label in labels])
+    inside = np.array([boxed[n] and _in_box(peak[n], label) for n, label in enumerate(labels)])
     # what is held back is counted where it hurts: human-free food and ambience
-    free = (human == 0) & ((category == 0) | (category == 1))
-    report["atThreshold"] = []
-    for held in (0.01, 0.02, 0.038, 0.06, 0.1):
-        threshold = float(np.quantile(score[free], 1 - held))
-        report["atThreshold"].append({
-            "heldBack": held, "logit": round(threshold, 3),
-            "shown": round(float((score[human == 1] < threshold).mean()), 4),
-            "shownSmall": round(float((score[(human == 1) & small] < threshold).mean()), 4) if (small & (human == 1)).any() else None})
+    free = (human == 0) & ((truth == 0) | (truth == 1))
+
+    def figures(at: np.ndarray) -> dict:
+        t, g, h, p = truth[at], guess[at], human[at], human_p[at]
+        known, judged = t >= 0, h >= 0
+        out = {"categoryAccuracy": (g[known] == t[known]).mean(),
+               "macroF1": np.mean([f1_of(t[known], g[known], k)[2] for k in range(len(CATEGORIES))]),
+               "categoryCalibrationError": calibration_error(category_p[at][known].max(1), g[known] == t[known]),
+               "humanAveragePrecision": average_precision(h[judged], p[judged]),
+               "humanCalibrationError": calibration_error(p[judged], h[judged]),
+               "peakInBox": inside[at][boxed[at]].mean() if boxed[at].any() else np.nan}
+        for k, name in enumerate(CATEGORIES):
+            out |= {f"{name}.{what}": value for what, value in zip(("precision", "recall", "f1"), f1_of(t[known], g[known], k))}
+        for held in (0.02, 0.03, 0.04, 0.06):
+            threshold = np.quantile(p[free[at]], 1 - held)
+            out[f"shownAt{held}"] = (p[h == 1] < threshold).mean()
+            out[f"smallShownAt{held}"] = (p[(h == 1) & small[at]] < threshold).mean() if (small[at] & (h == 1)).any() else np.nan
+        return out
+
+    groups: dict[str, list[int]] = {}
+    for n, label in enumerate(labels):
+        groups.setdefault(label["source"], []).append(n)
+    sources, rng = [np.array(each) for each in groups.values()], np.random.default_rng(0)
+    point = figures(np.arange(len(labels)))
+    with np.errstate(all="ignore"):
+        draws = [figures(np.concatenate([sources[k] for k in rng.integers(0, len(sources), len(sources))])) for _ in range(rounds)]
+    report = {"photos": len(labels), "sources": len(sources),
+              "counts": {name: int((truth == k).sum()) for k, name in enumerate(CATEGORIES)} | {
+                  "human": int((human == 1).sum()), "humanFree": int((human == 0).sum()), "freeFoodAndAmbience": int(free.sum()),
+                  "small": int((small & (human == 1)).sum()), "boxed": int(boxed.sum()), "likenesses": int((likeness & (human == 0)).sum())}}
+    for key, value in point.items():
+        spread = np.array([draw[key] for draw in draws], float)
+        spread = spread[~np.isnan(spread)]
+        report[key] = [round(float(v), 4) for v in (value, *np.quantile(spread, [0.025, 0.975]))] if len(spread) else None
+    report["confusion"] = [[int(((truth == t) & (guess == g)).sum()) for g in range(len(CATEGORIES))] for t in range(len(CATEGORIES))]
+    report["thresholds"] = [{
+        "human": threshold, "shown": _share(human_p[human == 1] < threshold),
+        "smallShown": _share(human_p[(human == 1) & small] < threshold),
+        "freeFoodAndAmbienceHeld": _share(human_p[free] >= threshold),
+        "likenessesHeld": _share(human_p[likeness & (human == 0)] >= threshold)} for threshold in THRESHOLDS]
     return report
+
+
+def _share(what: np.ndarray) -> float | None:
+    return round(float(what.mean()), 4) if len(what) else None
+
+
+def _in_box(peak, label) -> bool:
+    width, height = label["size"]
+    return any(x0 <= peak[0] * width <= x1 and y0 <= peak[1] * height <= y1 for x0, y0, x1, y1 in label["persons"])
+
+
+THRESHOLDS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

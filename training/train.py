@@ -1,7 +1,8 @@
-"""Labelled folder → checkpoint. Example: python train.py ../photos --out runs/a --draws 48000
+"""Cached features → one trained network. Example: python train.py cache/photos cache/menus --out runs/fold0 --fold 0
 
-Whole sources are held out (one part of ten), never random photos. Stop at any time and run the same
-command again: it goes on from the last checkpoint. Same seed and thread count, same draws.
+Whole sources are held out (one part of --folds), never random photos; with --fold -1 none is. Stop at any time and
+run the same command again: it goes on from the last checkpoint. Same seed, same cache and same thread count: same
+network. `--teachers` are runs whose held-out scores soften the labels of the photos that they did not see.
 """
 
 import argparse
@@ -10,41 +11,59 @@ import math
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.utils.data import DataLoader, Sampler
 
-from data import CATEGORIES, Photos, assign_folds, draw_weights, read_labels
+from data import CATEGORIES, UNKNOWN, assign_folds
+from features import Features
 from measure import measure, predict
 from net import MaitredNet
 
-# share of the draws, pixels: small first (cheap), the shipped side last
-SIDES = [(0.35, 192), (0.35, 224), (0.30, 256)]
+
+class Samples:
+    """The augmented samples of several caches that may be trained on, and the labels of their photos."""
+
+    def __init__(self, caches: list[Path], folds: int, fold: int):
+        self.parts = [Features(cache, "draws") for cache in caches]
+        labels = [part.labels for part in self.parts]
+        fold_of = np.array(assign_folds(sum(labels, []), folds))
+        starts = np.cumsum([0] + [len(each) for each in labels])
+        # rendered photos have no source that could leak, so they are never held out
+        self.held = [np.flatnonzero(fold_of[start:start + len(each)] == fold) if not _rendered(each) else np.array([], int)
+                     for start, each in zip(starts, labels)]
+        self.index = np.concatenate([
+            np.stack([np.full(len(kept), n), kept], 1)
+            for n, part in enumerate(self.parts)
+            for kept in [np.flatnonzero(~np.isin(part.photo, self.held[n]))]])
+
+    def batch(self, rows: np.ndarray):
+        """Features, category, human and map targets of the rows, and (cache, photo) of each."""
+        batches, whose = [], []
+        for n, part in enumerate(self.parts):
+            at = rows[rows[:, 0] == n, 1]
+            if len(at):
+                batches.append(part.batch(at))
+                whose += [(n, int(photo)) for photo in part.photo[at]]
+        return [torch.cat(parts) for parts in zip(*batches)], whose
 
 
-class Draws(Sampler):
-    """(photo index, draw number) pairs for batches `first`.. of a stage; the same for the same seed."""
-
-    def __init__(self, weights, batches, batch, seed):
-        generator = torch.Generator().manual_seed(seed)
-        self.draws = torch.multinomial(weights, batches * batch, replacement=True, generator=generator).tolist()
-        self.seed = seed
-
-    def __iter__(self):
-        return iter((index, self.seed * 10_000_019 + n) for n, index in enumerate(self.draws))
-
-    def __len__(self):
-        return len(self.draws)
+def _rendered(labels):
+    return all(label["source"].startswith("rendered/") for label in labels)
 
 
 def loss_of(outputs, category, human, target):
-    logits, human_logit, map_logits = outputs
+    """`category`: float [N, K], zero where unknown; `human`: float [N], negative where unknown."""
+    logits, human_logit, map_logits, peak = outputs
+    known = category.sum(1) > 0
     total = logits.sum() * 0
-    if (category >= 0).any():
-        total = total + F.cross_entropy(logits[category >= 0], category[category >= 0], label_smoothing=0.05)
-    known = human >= 0
     if known.any():
-        total = total + 1.5 * F.binary_cross_entropy_with_logits(human_logit[known], human[known].float())
+        total = total + F.cross_entropy(logits[known], category[known], label_smoothing=0.05)
+    judged = human >= 0
+    if judged.any():
+        total = total + 1.5 * F.binary_cross_entropy_with_logits(human_logit[judged], human[judged])
+        # the map must find the human by itself: it is what people are shown as the reason
+        total = total + 0.5 * F.binary_cross_entropy_with_logits(peak[judged], human[judged])
     cells = target >= 0
     if cells.any():
         # the few cells with a person weigh as much as the many without
@@ -53,90 +72,119 @@ def loss_of(outputs, category, human, target):
     return total
 
 
+def soften(category, human, whose, teachers, share):
+    """Hard labels → targets: a teacher that never saw a photo has a say of `share` in its known labels."""
+    targets = F.one_hot(category.clamp(min=0), len(CATEGORIES)).float() * (category != UNKNOWN)[:, None]
+    humans = human.float()
+    for row, photo in enumerate(whose):
+        if photo not in teachers:
+            continue
+        said_category, said_human = teachers[photo]
+        if category[row] != UNKNOWN:
+            targets[row] = (1 - share) * targets[row] + share * said_category
+        if human[row] != UNKNOWN:
+            humans[row] = (1 - share) * humans[row] + share * said_human
+    return targets, humans
+
+
+def read_teachers(runs: list[Path]) -> dict:
+    teachers = {}
+    for run in runs:
+        saved = torch.load(run / "held-out.pt", weights_only=False)
+        for row, photo in enumerate(saved["photos"]):
+            teachers[tuple(photo)] = (F.softmax(saved["scores"]["category"][row], 0), torch.sigmoid(saved["scores"]["human"][row]))
+    return teachers
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path, help="folder with labels.jsonl")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("caches", type=Path, nargs="+", help="folders that features.py wrote; the first holds real photos")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the log")
-    parser.add_argument("--weights", required=True, help="ImageNet weights of the trunk (.pth)")
-    parser.add_argument("--trunk", default="lite0", choices=["lite0", "lite1", "lite2"])
-    parser.add_argument("--draws", type=int, default=48_000, help="photos seen in all")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=1.2e-3)
-    parser.add_argument("--folds", type=int, default=10, help="parts that the sources are dealt into")
+    parser.add_argument("--weights", required=True, help="ImageNet weights of the trunk (.pth); none: random ones, for tests")
+    parser.add_argument("--draws", type=int, default=30_000, help="samples seen in all")
+    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--folds", type=int, default=3, help="parts that the sources are dealt into")
     parser.add_argument("--fold", type=int, default=0, help="the part that is held out; -1: none")
+    parser.add_argument("--teachers", type=Path, nargs="*", default=[], help="runs whose held-out scores soften labels")
+    parser.add_argument("--say", type=float, default=0.3, help="the teachers' share in a label")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--loaders", type=int, default=1, help="processes that decode and augment")
+    parser.add_argument("--threads", type=int, default=1, help="cores; two runs of one core beat one run of two")
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    labels = read_labels(args.data)
-    folds = assign_folds(labels, args.folds)
-    train = [label for label, fold in zip(labels, folds) if fold != args.fold]
-    held = [label for label, fold in zip(labels, folds) if fold == args.fold]
-    print(f"{len(train)} photos to train on, {len(held)} of other sources held out, on {device}", flush=True)
+    samples = Samples(args.caches, args.folds, args.fold)
+    teachers = read_teachers(args.teachers)
+    about = json.loads((args.caches[0] / "about.json").read_text())
+    print(f"{len(samples.index)} samples to train on, {sum(map(len, samples.held))} photos of other sources held out, on {device}", flush=True)
 
-    net = MaitredNet(len(CATEGORIES), args.trunk)
-    net.load_imagenet(args.weights)
+    net = MaitredNet(len(CATEGORIES), about["trunk"])
+    if args.weights != "none":
+        net.load_imagenet(args.weights)
     net = net.to(device, memory_format=torch.channels_last)
-    decay = [p for p in net.parameters() if p.ndim > 1]
-    rest = [p for p in net.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.03}, {"params": rest, "weight_decay": 0.0}], lr=args.lr)
-    average = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.997), use_buffers=True)
-    stages = [(max(1, round(args.draws * share / args.batch)), side) for share, side in SIDES]
-    steps, step = sum(count for count, _ in stages), 0
+    # new layers learn faster than those that know ImageNet; biases and scales do not decay
+    groups = [{"params": [value for name, value in net.trained() if (name[0] != "_", value.ndim > 1) == (fresh, decays)],
+               "base": args.lr * (3.0 if fresh else 1.0), "weight_decay": 0.03 if decays else 0.0}
+              for fresh in (False, True) for decays in (False, True)]
+    optimizer = torch.optim.AdamW(groups, lr=args.lr)
+    average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
+    steps, step = max(1, args.draws // args.batch), 0
     checkpoint = args.out / "last.pt"
     if checkpoint.exists():
-        saved = torch.load(checkpoint, map_location=device)
+        saved = torch.load(checkpoint, map_location=device, weights_only=False)
         net.load_state_dict(saved["net"])
         average.load_state_dict(saved["average"])
         optimizer.load_state_dict(saved["optimizer"])
         step = saved["step"]
-        print(f"going on from step {step} of {steps}", flush=True)
+        torch.set_rng_state(saved["rng"])
 
-    data = Photos(args.data, train, SIDES[0][1], augment=True, seed=args.seed)
-    begun, first, done = time.time(), step, 0
-    for stage, (count, side) in enumerate(stages):
-        skip = min(max(step - done, 0), count)
-        done += count
-        if skip == count:
-            continue
-        data.side = side
-        draws = Draws(draw_weights(train), count, args.batch, args.seed * 100 + stage)
-        draws.draws = draws.draws[skip * args.batch:]
-        loader = DataLoader(data, args.batch, sampler=draws, num_workers=args.loaders, drop_last=True)
-        net.train()
-        for pixels, category, human, target in loader:
-            lr = args.lr * min((step + 1) / (0.06 * steps + 1), 0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-6
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            pixels = pixels.to(device, memory_format=torch.channels_last).float()
-            with torch.autocast(device, dtype=torch.bfloat16):
-                outputs = net(pixels)
-            loss = loss_of(outputs, category.to(device), human.to(device), target.to(device))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-            optimizer.step()
-            average.update_parameters(net)
-            step += 1
-            if step % 10 == 0:
-                rate = (step - first) / (time.time() - begun)
-                entry = {"step": step, "of": steps, "side": side, "loss": round(loss.item(), 4),
-                         "photosPerS": round(rate * args.batch, 1), "etaMin": round((steps - step) / rate / 60, 1)}
-                print(json.dumps(entry), flush=True)
-            if step % 150 == 0 or step == steps:
-                partial = {"net": net.state_dict(), "average": average.state_dict(),
-                           "optimizer": optimizer.state_dict(), "step": step, "args": vars(args)}
-                torch.save(partial, checkpoint.with_suffix(".tmp"))
-                checkpoint.with_suffix(".tmp").replace(checkpoint)
+    begun, first, losses = time.time(), step, []
+    order = np.random.default_rng(args.seed)
+    passes = math.ceil(steps * args.batch / len(samples.index))
+    rows = np.concatenate([order.permutation(samples.index) for _ in range(passes)])
+    net.train()
+    while step < steps:
+        lr = min((step + 1) / (0.06 * steps + 1), 0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-3
+        for group in optimizer.param_groups:
+            group["lr"] = group["base"] * lr
+        (features, category, human, target), whose = samples.batch(rows[step * args.batch:(step + 1) * args.batch])
+        category, human = soften(category, human, whose, teachers, args.say)
+        features = features.to(device, memory_format=torch.channels_last)
+        loss = loss_of(net.rest(features), category.to(device), human.to(device), target.to(device))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([value for _, value in net.trained()], 5.0)
+        optimizer.step()
+        average.update_parameters(net)
+        step += 1
+        losses.append(loss.item())
+        if step % 20 == 0:
+            rate = (step - first) / (time.time() - begun)
+            entry = {"step": step, "of": steps, "loss": round(float(np.mean(losses[-20:])), 4),
+                     "samplesPerS": round(rate * args.batch, 1), "etaMin": round((steps - step) / rate / 60, 1)}
+            print(json.dumps(entry), flush=True)
+        if step % 100 == 0 or step == steps:
+            partial = {"net": net.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
+                       "step": step, "rng": torch.get_rng_state(), "args": vars(args) | {"trunk": about["trunk"], "side": about["side"]}}
+            torch.save(partial, checkpoint.with_suffix(".tmp"))
+            checkpoint.with_suffix(".tmp").replace(checkpoint)
 
-    scores = predict(average.module, Photos(args.data, held, SIDES[-1][1], augment=False), device)
-    report = measure(scores, held)
+    photos, held, scores = [], [], []
+    for n, cache in enumerate(args.caches):
+        if len(samples.held[n]):
+            plain = Features(cache, "plain")
+            photos += [(n, int(photo)) for photo in samples.held[n]]
+            held += [plain.labels[photo] for photo in samples.held[n]]
+            scores.append(predict(average.module, plain, samples.held[n], device))
+    if not held:
+        return
+    scores = {key: torch.cat([part[key] for part in scores]) for key in scores[0]}
+    report = measure(F.softmax(scores["category"], 1).numpy(), torch.sigmoid(scores["human"]).numpy(), scores["peak"].numpy(), held)
     (args.out / "held-out.json").write_text(json.dumps(report, indent=1))
-    torch.save({"scores": scores, "held": held}, args.out / "held-out.pt")
+    torch.save({"scores": scores, "photos": photos}, args.out / "held-out.pt")
     print(json.dumps(report, indent=1), flush=True)
 
 

@@ -1,0 +1,114 @@
+"""Labelled folder → what the frozen blocks make of it, once for all folds and runs.
+
+Example: python features.py ../photos --out cache/photos --weights efficientnet-lite0.pth
+
+`draws` holds augmented samples (plan_draws says of which photos), `plain` every photo as it is. Features are float16
+[samples, S/8, S/8, C], memory-mapped: 104 kB a sample at 288 pixels. Stop it at any time and run it again.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.multiprocessing import spawn
+
+from data import Photos, plan_draws, read_labels
+from net import MaitredNet
+
+CHUNK = 64
+
+
+class Features:
+    """The samples of one cache folder, opened for reading."""
+
+    def __init__(self, folder: Path, part: str):
+        about = json.loads((folder / "about.json").read_text())
+        count = len(about["plan"]) if part == "draws" else about["photos"]
+        cells = about["side"] // 8
+        self.labels = read_labels(Path(about["data"]))
+        self.photo = np.array(about["plan"]) if part == "draws" else np.arange(count)
+        self.features = np.memmap(folder / f"{part}.f16", np.float16, "r", shape=(count, cells, cells, about["channels"]))
+        self.targets = np.load(folder / f"{part}.npz") if (folder / f"{part}.npz").exists() else _gather(folder, part, count)
+
+    def batch(self, at: np.ndarray):
+        """features [N, C, S/8, S/8], category [N], human [N], map target [N, S/16, S/16] (-1 where unknown)."""
+        features = torch.from_numpy(self.features[at]).permute(0, 3, 1, 2).float()
+        category, human, target = (torch.from_numpy(self.targets[key][at]) for key in ("category", "human", "map"))
+        return features, category.long(), human.long(), target.float()
+
+
+def _gather(folder: Path, part: str, count: int):
+    done = [np.load(file) for file in sorted(folder.glob(f"{part}-*.npz"), key=lambda f: int(f.stem.split("-")[1]))]
+    joined = {key: np.concatenate([each[key] for each in done]) for key in ("category", "human", "map")}
+    if len(joined["category"]) != count:
+        raise SystemExit(f"{folder}: {len(joined['category'])} of {count} samples of {part} are there: run features.py again")
+    np.savez(folder / f"{part}.npz", **joined)
+    return joined
+
+
+def _work(job: int, jobs: int, folder: Path, part: str, weights: str, device: str) -> None:
+    torch.set_num_threads(1)
+    about = json.loads((folder / "about.json").read_text())
+    data, side = Path(about["data"]), about["side"]
+    plan = about["plan"] if part == "draws" else None
+    photos = Photos(data, read_labels(data), side, plan, about["seed"])
+    net = MaitredNet(4, about["trunk"]).eval()
+    if weights != "none":
+        net.load_imagenet(weights)
+    net = net.to(device, memory_format=torch.channels_last)
+    cells = side // 8
+    out = np.memmap(folder / f"{part}.f16", np.float16, "r+", shape=(len(photos), cells, cells, about["channels"]))
+    for chunk in range(job, (len(photos) + CHUNK - 1) // CHUNK, jobs):
+        marker = folder / f"{part}-{chunk}.npz"
+        if marker.exists():
+            continue
+        at = range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(photos)))
+        pixels, category, human, target = zip(*(photos[index] for index in at))
+        with torch.inference_mode():
+            for start in range(0, len(at), 16):
+                batch = torch.stack(pixels[start:start + 16]).to(device, memory_format=torch.channels_last).float()
+                out[at[start]:at[start] + len(batch)] = net.stem(batch).permute(0, 2, 3, 1).half().cpu().numpy()
+        partial = marker.with_suffix(".tmp.npz")
+        np.savez(partial, category=np.int8(category), human=np.int8(human), map=torch.stack(target).numpy().astype(np.int8))
+        os.replace(partial, marker)
+        if job == 0 and chunk % (jobs * 10) == 0:
+            print(json.dumps({part: at[-1] + 1, "of": len(photos)}), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with labels.jsonl")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--weights", required=True, help="ImageNet weights of the trunk (.pth); none: random ones, for tests")
+    parser.add_argument("--trunk", default="lite0", choices=["lite0", "lite1", "lite2"])
+    parser.add_argument("--side", type=int, default=288, help="pixels, both edges; a multiple of 32")
+    parser.add_argument("--draws", type=int, default=45_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    args = parser.parse_args()
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    labels = read_labels(args.data)
+    channels = MaitredNet(4, args.trunk)._blocks[5]._expand_conv.in_channels
+    about = {"data": str(args.data.resolve()), "photos": len(labels), "side": args.side, "trunk": args.trunk,
+             "channels": channels, "seed": args.seed, "plan": plan_draws(labels, args.draws, args.seed)}
+    known = args.out / "about.json"
+    if known.exists() and json.loads(known.read_text()) != about:
+        raise SystemExit(f"{args.out}: holds features of other photos or settings: name another folder")
+    known.write_text(json.dumps(about))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    jobs = 1 if device == "cuda" else args.jobs
+    for part, count in (("plain", len(labels)), ("draws", len(about["plan"]))):
+        file = args.out / f"{part}.f16"
+        size = count * (args.side // 8) ** 2 * channels * 2
+        if not file.exists() or file.stat().st_size != size:
+            with open(file, "wb") as empty:
+                empty.truncate(size)
+        spawn(_work, (jobs, args.out, part, args.weights, device), jobs)
+
+
+if __name__ == "__main__":
+    main()
