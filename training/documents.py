@@ -20,7 +20,7 @@ NAMES = ["index", "value", "items", "user", "request", "buffer", "node", "result
 def _paper(rng: Random, wide: bool = False, **style) -> Page:
     long = rng.randint(520, 660)
     size = (long, round(long * rng.uniform(0.65, 0.75)))
-    return Page(rng, size if wide else size[::-1], rng.choice(WHITE), rng.choice(["plain", "plain", "stone", "chalk"]), **style)
+    return Page(rng, size if wide else size[::-1], rng.choice(WHITE), rng.choice(["plain", "paper", "paper", "chalk"]), **style)
 
 
 def _money(rng: Random, most: int = 400) -> str:
@@ -226,7 +226,7 @@ def _slide(rng: Random, photos: Photos) -> Page:
 
 
 def _card(rng: Random, photos: Photos) -> Page:
-    page = Page(rng, (560, rng.randint(310, 360)), rng.choice([*WHITE, *BOLD]), rng.choice(["plain", "gradient", "stone"]))
+    page = Page(rng, (560, rng.randint(310, 360)), rng.choice([*WHITE, *BOLD]), rng.choice(["plain", "gradient", "paper"]))
     x, anchor = rng.choice([(40, "l"), (280, "m"), (520, "r")])
     page.text(x, rng.randint(40, 90), " ".join(page.prose(2)).title(), rng.randint(30, 48), "title", anchor, page.accent, 480)
     y = page.height * 0.5
@@ -280,4 +280,5 @@ def _timetable(rng: Random, photos: Photos) -> Page:
 
 LAYOUTS = {"letter": _letter, "invoice": _invoice, "receipt": _receipt, "code": _code, "newspaper": _newspaper, "form": _form, "book": _book,
            "sign": _sign, "poster": _poster, "slide": _slide, "card": _card, "app": _app, "timetable": _timetable}
-FLAT = {"app": 0.6, "receipt": 0.08, "sign": 0.05, "card": 0.1, "slide": 0.3, "code": 0.3}
+FLAT = {"app": 0.6, "receipt": 0.08, "sign": 0.05, "card": 0.1, "slide": 0.3, "code": 0.3}  # how often no camera saw it
+STIFF = {"app", "code", "sign", "slide", "card"}

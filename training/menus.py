@@ -33,10 +33,11 @@ def render(rng: Random, kind: str, backgrounds: Photos) -> tuple[Image.Image, st
     if kind == "document":
         layout = rng.choice(list(documents.LAYOUTS))
         page = documents.LAYOUTS[layout](rng, backgrounds)
-        return photograph(rng, page.image, backgrounds, flat=documents.FLAT.get(layout, 0.2)), layout
+        return photograph(rng, page.image, backgrounds, flat=documents.FLAT.get(layout, 0.2),
+                          stiff=layout in documents.STIFF), layout
     layout = rng.choices(list(LAYOUTS), [3, 2, 2, 2, 2, 1, 1, 1])[0]
     page = LAYOUTS[layout](rng, backgrounds)
-    return photograph(rng, page.image, backgrounds, gloss=0.25), layout
+    return photograph(rng, page.image, backgrounds, gloss=0.25, stiff=layout == "board"), layout
 
 
 def _pricer(page: Page):
@@ -51,14 +52,21 @@ def _pricer(page: Page):
     return price
 
 
-def _sheet(rng: Random, wide: bool = False, papers: list | None = None, **style) -> Page:
-    """A blank menu with perhaps a border."""
+def _sheet(rng: Random, photos: Photos, wide: bool = False, papers: list | None = None, **style) -> Page:
+    """A blank menu: perhaps with a faint photo or blots of colour behind, and a border."""
     paper = rng.choice(papers or (LIGHT if rng.random() < 0.68 else DARK))
-    surface = rng.choice(["plain", "plain", "plain", "stone", "gradient", "chalk"] if sum(paper) > 330
+    surface = rng.choice(["plain", "plain", "paper", "paper", "gradient", "chalk"] if sum(paper) > 330
                          else ["plain", "chalk", "chalk", "wood", "gradient"])
     long, short = rng.randint(480, 660), rng.randint(300, 460)
     style.setdefault("style", rng.choices(["print", "hand", "mono"], [8, 2, 0.4])[0])
     page = Page(rng, (long, short) if wide else (short, long), paper, surface, **style)
+    if photos and rng.random() < 0.12:
+        page.image.paste(Image.blend(page.image, rng.choice(photos).resize(page.image.size), rng.uniform(0.08, 0.3)))
+    elif rng.random() < 0.2:
+        faint = tuple(round(p + (a - p) * rng.uniform(0.15, 0.5)) for p, a in zip(paper, page.accent))
+        for _ in range(rng.randint(1, 4)):
+            x, y, r = rng.choice([0, page.width, rng.randint(0, page.width)]), rng.randint(0, page.height), rng.randint(20, 130)
+            page.draw.ellipse((x - r, y - r, x + r, y + r), faint)
     if rng.random() < 0.35:
         inset = rng.randint(6, 14)
         for gap in rng.choice([(0,), (0, 4), (0, 3, 6)]):
@@ -73,7 +81,7 @@ def _heading(page: Page, y: float) -> float:
     names = [names.get(page.language) or rng.choice(["Menu", "MENU", "Menù", "La Carte", "Speisekarte", "Bistro 21", "Carta",
              "Chez Anna", "Trattoria Roma", "Hotel Sagar", "The Old Mill", "Café Luna", "Menü", "Golden Dragon", "Today"])]
     name = rng.choice(names if rng.random() < 0.7 or page.language not in ("english",) else page.words["heads"])
-    size = page.width * rng.uniform(0.06, 0.13)
+    size = min(page.width, page.height * 1.2) * rng.uniform(0.06, 0.13)
     page.text(page.width / 2, y, name, size, "title", "m", page.accent, page.width * 0.8)
     y += size * 1.4
     if rng.random() < 0.5:
@@ -143,7 +151,7 @@ def _look(page: Page, **fixed) -> dict:
 
 
 def _columns(rng: Random, photos: Photos, wide: bool | None = None, **fixed) -> Page:
-    page = _sheet(rng, rng.random() < 0.3 if wide is None else wide)
+    page = _sheet(rng, photos, rng.random() < 0.3 if wide is None else wide)
     look, price = _look(page, **fixed), _pricer(page)
     count = rng.choice([2, 3, 2]) if page.width > page.height else rng.choice([1, 1, 2])
     margin = page.width * rng.uniform(0.05, 0.1)
@@ -170,7 +178,7 @@ def _tariff(rng: Random, photos: Photos) -> Page:
 
 def _board(rng: Random, photos: Photos) -> Page:
     """Chalkboards and lit boards over a counter: few, large lines in panels."""
-    page = _sheet(rng, rng.random() < 0.6, DARK[:6] if rng.random() < 0.8 else LIGHT, style=rng.choice(["hand", "hand", "print"]))
+    page = _sheet(rng, photos, rng.random() < 0.6, DARK[:6] if rng.random() < 0.8 else LIGHT, style=rng.choice(["hand", "hand", "print"]))
     look, price = _look(page, described=0, leading=rng.uniform(1.3, 1.7)), _pricer(page)
     count = rng.randint(2, 4) if page.width > page.height else 1
     top = _heading(page, 14)
@@ -179,10 +187,11 @@ def _board(rng: Random, photos: Photos) -> Page:
         x = 14 + panel * page.width / count
         if panel and rng.random() < 0.6:
             page.box(x - 8, top, x - 7, page.height - 14, fill=page.accent)
-        if rng.random() < 0.2:
+        y = top
+        if count > 1 and rng.random() < 0.2:
             page.picture(x, top, room, page.height * 0.3, photos)
-        else:
-            _listing(page, x, top, room, page.height - 14, max(11, room / rng.uniform(10, 16)), look, price)
+            y += page.height * 0.33
+        _listing(page, x, y, room, page.height - 14, max(11, room / rng.uniform(10, 16)), look, price)
     frame = rng.choice([0, 0, 8, 12])
     page.box(0, 0, page.width - 1, page.height - 1, outline=(120, 80, 45), width=frame or 1)
     return page
@@ -190,7 +199,7 @@ def _board(rng: Random, photos: Photos) -> Page:
 
 def _pictures(rng: Random, photos: Photos) -> Page:
     """A grid of dishes with names and prices."""
-    page = _sheet(rng, rng.random() < 0.5)
+    page = _sheet(rng, photos, rng.random() < 0.5)
     price, top = _pricer(page), _heading(page, 10)
     across, down = (rng.randint(3, 5), rng.randint(2, 3)) if page.width > page.height else (rng.randint(2, 3), rng.randint(3, 5))
     width, height = (page.width - 12) / across, (page.height - top - 8) / down
@@ -205,7 +214,7 @@ def _pictures(rng: Random, photos: Photos) -> Page:
 
 def _daily(rng: Random, photos: Photos) -> Page:
     """A few dishes by hand: today's card."""
-    page = _sheet(rng, rng.random() < 0.25, style="hand")
+    page = _sheet(rng, photos, rng.random() < 0.25, style="hand")
     price, y = _pricer(page), _heading(page, page.height * 0.05)
     size = page.width / rng.uniform(13, 22)
     for dish in page.dishes(rng.randint(5, 14)):
@@ -231,7 +240,7 @@ def _booklet(rng: Random, photos: Photos) -> Page:
 
 def _vertical(rng: Random, photos: Photos) -> Page:
     """Dishes top to bottom, columns right to left, as on slips in an izakaya."""
-    page = _sheet(rng, rng.random() < 0.6, language=rng.choice(["chinese", "japanese"]) if fonts.pick(rng, "菜お") else None)
+    page = _sheet(rng, photos, rng.random() < 0.6, language=rng.choice(["chinese", "japanese"]) if fonts.pick(rng, "菜お") else None)
     price, count = _pricer(page), rng.randint(4, 9)
     step = page.width / (count + 0.5)
     for column, dish in enumerate(page.dishes(count)):

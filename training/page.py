@@ -123,8 +123,9 @@ class Page:
         return self.rng.sample(known, min(count, len(known))) + self.rng.choices(known, k=max(0, count - len(known)))
 
     def _role(self, text: str, role: str) -> str:
-        own = getattr(self, role)
-        return role if own and (any(c.isalpha() and c > "\u024f" for c in text) or fonts.covers(own, text)) else "plain"
+        """The role itself where its typeface has the letters; else the body's, else that of plain figures."""
+        able = (each for each in (role, "body", "plain") if getattr(self, each) and fonts.covers(getattr(self, each), text))
+        return next(able, "body")
 
     def _plate(self, size: tuple[int, int]) -> Image.Image:
         shade = tuple(self.rng.randint(60, 220) for _ in range(3))

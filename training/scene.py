@@ -10,7 +10,7 @@ RGB = tuple[int, int, int]
 
 
 def texture(rng: Random, kind: str, size: tuple[int, int], colour: RGB) -> Image.Image:
-    """A surface of about that colour: plain, wood, cloth, stone, chalk or gradient."""
+    """A surface of about that colour: plain, paper, wood, cloth, stone, chalk or gradient."""
     width, height = size
     noise = np.random.default_rng(rng.getrandbits(32))
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -26,6 +26,8 @@ def texture(rng: Random, kind: str, size: tuple[int, int], colour: RGB) -> Image
             shade += 32 * ((x // tile % 2) + (y // tile % 2) - 1)
     elif kind == "stone":
         shade = _clouds(noise, size, (60, 60)) * 14 + _clouds(noise, size, (6, 6)) * 20
+    elif kind == "paper":
+        shade = _clouds(noise, size, (90, 90)) * 3 + _clouds(noise, size, (5, 5)) * rng.uniform(2, 9)
     elif kind == "chalk":
         shade = _clouds(noise, size, (5, 3)) * 16 + _clouds(noise, size, (50, 50)) * 5
     elif kind == "gradient":
@@ -37,27 +39,28 @@ def texture(rng: Random, kind: str, size: tuple[int, int], colour: RGB) -> Image
 
 
 def photograph(rng: Random, page: Image.Image, backgrounds: list[Image.Image] | None, gloss: float = 0.1,
-               flat: float = 0.2) -> Image.Image:
+               flat: float = 0.2, stiff: bool = False) -> Image.Image:
     """A photo of `page`, 320 to 400 pixels on its long side. `gloss` is the chance of a glare spot, `flat` that of
-    no camera at all (a scan, a file, a screenshot): then the page fills the picture and only suffers JPEG."""
+    no camera at all (a scan, a file, a screenshot): then the page fills the picture and only suffers JPEG.
+    What is `stiff` neither curls nor creases."""
     side = rng.randint(320, 400)
     if rng.random() < flat:
         photo = _crop(rng, page) if rng.random() < 0.35 else page.copy()
         photo = photo.resize(_fit(photo.size, side), Image.Resampling.LANCZOS)
         return _jpeg(photo, rng.randint(45, 95))
     upright = page.height > page.width
-    frame = _fit(rng.choice([(3, 4), (3, 4), (9, 16), (1, 1)] if upright or rng.random() < 0.2
+    frame = _fit(rng.choice([(3, 4), (3, 4), (9, 16), (1, 1)] if upright or rng.random() < 0.1
                             else [(4, 3), (4, 3), (16, 9), (1, 1)]), side)
     photo = _background(rng, frame, backgrounds)
-    photo = _lay(rng, _bend(rng, page), photo)
+    photo = _lay(rng, page if stiff else _bend(rng, page), photo)
     return _jpeg(_expose(rng, photo, gloss), rng.randint(35, 92))
 
 
 def _background(rng: Random, size: tuple[int, int], backgrounds: list[Image.Image] | None) -> Image.Image:
     if backgrounds and rng.random() < 0.55:
         # a small part of a photo, out of focus: the table, not what is served on it
-        source = _crop(rng, rng.choice(backgrounds), 0.25, 0.7).resize(size, Image.Resampling.BILINEAR)
-        return source.filter(ImageFilter.GaussianBlur(rng.uniform(0, 4)))
+        source = _crop(rng, rng.choice(backgrounds), 0.15, 0.45).resize(size, Image.Resampling.BILINEAR)
+        return source.filter(ImageFilter.GaussianBlur(rng.uniform(0, 3)))
     kind = rng.choice(["wood", "wood", "cloth", "stone", "gradient", "plain"])
     brown = rng.randint(40, 190)
     colours = [(brown, brown * 7 // 10, brown * 4 // 10), (brown,) * 3, tuple(rng.randint(20, 235) for _ in range(3))]
@@ -74,7 +77,7 @@ def _bend(rng: Random, page: Image.Image) -> Image.Image:
         shift = (np.sin(across) * rng.uniform(0, 0.025) * height).astype(int)
         rows = np.clip(np.arange(height)[:, None] + shift[None], 0, height - 1)
         pixels = pixels[rows, np.arange(width)[None]] * (1 + 0.14 * np.cos(across))[None, :, None]
-    for _ in range(rng.choice([0, 0, 0, 1, 1, 2])):
+    for _ in range(rng.choice([0, 0, 0, 0, 1, 2])):
         axis = rng.randint(0, 1)
         length = pixels.shape[axis]
         distance = np.arange(length) - rng.choice([1 / 3, 1 / 2, 2 / 3]) * length
@@ -85,7 +88,7 @@ def _bend(rng: Random, page: Image.Image) -> Image.Image:
 
 def _lay(rng: Random, page: Image.Image, photo: Image.Image) -> Image.Image:
     """Draws the page in perspective, with its shadow, on 35 to over 100 % of the photo."""
-    share = rng.uniform(0.35, 1.0) ** 0.5 if rng.random() < 0.65 else rng.uniform(1.0, 1.35)
+    share = rng.triangular(0.35, 1.0, 0.95) ** 0.5 if rng.random() < 0.65 else rng.uniform(1.0, 1.3)
     scale = share * min(photo.width / page.width, photo.height / page.height)
     if share > 1:
         scale = share * max(photo.width / page.width, photo.height / page.height) * rng.uniform(0.8, 1)
@@ -137,7 +140,7 @@ def _expose(rng: Random, photo: Image.Image, gloss: float) -> Image.Image:
         cx, cy, stretch = rng.uniform(-0.8, 0.8), rng.uniform(-0.8, 0.8), rng.uniform(0.3, 3)
         spot = np.exp(-(((x - cx) * stretch) ** 2 + (y - cy) ** 2) / rng.uniform(0.01, 0.12))
         pixels += spot[..., None] * rng.uniform(0.4, 1.1)
-    pixels = np.clip(pixels * rng.uniform(0.7, 1.2), 0, 1) ** rng.uniform(0.8, 1.25)
+    pixels = np.clip(pixels * rng.uniform(0.8, 1.2), 0, 1) ** rng.uniform(0.8, 1.25)
     pixels += noise.normal(0, rng.uniform(0.003, 0.035), pixels.shape)
     return Image.fromarray((np.clip(pixels, 0, 1) * 255).astype(np.uint8))
 
