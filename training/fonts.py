@@ -15,7 +15,8 @@ UNREADABLE = re.compile(r"symbol|dingbat|emoji|music|math|keyboard|initial|barco
                         r"|ultralight|extralight|redacted|d050000", re.I)
 STYLES = {
     "hand": re.compile(r"hand|script|dancing|kristi|isabella|ecolier|humor|breip|femke|kalam|caveat|summersby|tomson"
-                       r"|fool|wasn|manners|delphine|sketch|lobster|comic|chalk|brush|pacifico|z003|aoyagi|loco", re.I),
+                       r"|fool|wasn|manners|delphine|sketch|lobster|comic|chalk|brush|pacifico|z003|aoyagi|loco|klee|seto"
+                        r"|leckerli", re.I),
     "mono": re.compile(r"mono|cour|hack|inconsolata|typewriter", re.I),
     "print": re.compile(r""),
 }

@@ -43,7 +43,7 @@ class Page:
         self.language = language or choose_language(rng, style)
         self.words = languages()[self.language]
         letters = _letters(self.language)
-        self.body = fonts.pick(rng, letters, style)
+        self.body = fonts.pick(rng, letters, style) or fonts.found()[0]
         self.title = fonts.pick(rng, letters, rng.choice(["hand", style])) if rng.random() < 0.6 else self.body
         self.plain = fonts.pick(rng, "0Aa") or self.body  # figures and Latin beside other scripts
         self.mirrored = self.language == "arabic"
@@ -124,7 +124,8 @@ class Page:
 
     def _role(self, text: str, role: str) -> str:
         """The role itself where its typeface has the letters; else the body's, else that of plain figures."""
-        able = (each for each in (role, "body", "plain") if getattr(self, each) and fonts.covers(getattr(self, each), text))
+        able = (each for each in (role, "body", "plain") if getattr(self, each) and fonts.covers(getattr(self, each),
+                                                                                                 text))
         return next(able, "body")
 
     def _plate(self, size: tuple[int, int]) -> Image.Image:
@@ -133,13 +134,21 @@ class Page:
         draw, (w, h) = ImageDraw.Draw(plate), size
         draw.ellipse((w * 0.1, h * 0.1, w * 0.9, h * 0.9), (240, 238, 230))
         for _ in range(12):
-            x, y, r = w * self.rng.uniform(0.3, 0.6), h * self.rng.uniform(0.3, 0.6), min(w, h) * self.rng.uniform(0.05, 0.2)
-            draw.ellipse((x, y, x + r, y + r), (self.rng.randint(90, 220), self.rng.randint(40, 160), self.rng.randint(10, 70)))
+            x, y, r = w * self.rng.uniform(0.3, 0.6), h * self.rng.uniform(0.3, 0.6), min(w,
+                                                                                          h) * self.rng.uniform(0.05,
+                                                                                                                0.2)
+            draw.ellipse((x, y, x + r, y + r), (self.rng.randint(90, 220), self.rng.randint(40, 160),
+                                                self.rng.randint(10, 70)))
         return plate
 
 
 def choose_language(rng: Random, style: str) -> str:
     """Mostly one in Latin letters; another script only where a font here can write it."""
     language = rng.choice(OTHER) if rng.random() < 0.28 else rng.choice(LATIN)
+    return language if can_write(language, style) else "english"
+
+
+def can_write(language: str, style: str = "print") -> bool:
+    """Whether some font here has every letter of the language, and Pillow can join them where it must."""
     shaped = language not in ("hindi", "arabic") or fonts.complex_scripts()
-    return language if shaped and fonts.pick(rng, _letters(language), style) else "english"
+    return shaped and bool(fonts.families(_letters(language), style))

@@ -16,7 +16,8 @@ def texture(rng: Random, kind: str, size: tuple[int, int], colour: RGB) -> Image
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     if kind == "wood":
         wave = _clouds(noise, size, (3, 40)) * 6
-        shade = np.sin(x / rng.uniform(5, 14) + wave) * 9 + noise.normal(0, 5, (1, width)) + _clouds(noise, size, (4, 4)) * 14
+        shade = np.sin(x / rng.uniform(5, 14) + wave) * 9 + noise.normal(0, 5, (1, width)) + _clouds(noise, size,
+                                                                                                     (4, 4)) * 14
         shade -= 45 * (x % rng.randint(60, 160) < 2)
     elif kind == "cloth":
         thread = rng.uniform(1.5, 4)
@@ -90,9 +91,10 @@ def _lay(rng: Random, page: Image.Image, photo: Image.Image) -> Image.Image:
     """Draws the page in perspective, with its shadow, on 35 to over 100 % of the photo."""
     share = rng.triangular(0.35, 1.0, 0.95) ** 0.5 if rng.random() < 0.65 else rng.uniform(1.0, 1.3)
     scale = share * min(photo.width / page.width, photo.height / page.height)
-    if share > 1:
-        scale = share * max(photo.width / page.width, photo.height / page.height) * rng.uniform(0.8, 1)
-    page = page.resize((max(8, round(page.width * scale)), max(8, round(page.height * scale))), Image.Resampling.LANCZOS)
+    if share > 1:  # closer than the whole page
+        scale = share * max(photo.width / page.width, photo.height / page.height) * rng.uniform(0.7, 0.95)
+    page = page.resize((max(8, round(page.width * scale)), max(8, round(page.height * scale))),
+                       Image.Resampling.LANCZOS)
     angle = np.radians(rng.gauss(0, 5) if rng.random() < 0.8 else rng.uniform(-35, 35))
     half = np.array([page.width, page.height]) / 2
     corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half
@@ -105,7 +107,8 @@ def _lay(rng: Random, page: Image.Image, photo: Image.Image) -> Image.Image:
     mask = Image.new("L", photo.size)
     ImageDraw.Draw(mask).polygon([tuple(c) for c in corners], fill=255)
     depth = rng.uniform(1, 8)
-    shadow = ImageChops.offset(mask, round(rng.uniform(-depth, depth)), round(depth)).filter(ImageFilter.GaussianBlur(depth))
+    shadow = ImageChops.offset(mask, round(rng.uniform(-depth, depth)),
+                               round(depth)).filter(ImageFilter.GaussianBlur(depth))
     photo = Image.composite(Image.new("RGB", photo.size), photo, shadow.point(lambda v: v * 0.55))
     warped = page.transform(photo.size, Image.Transform.PERSPECTIVE, _coefficients(corners, page.size),
                             Image.Resampling.BICUBIC)
@@ -125,7 +128,8 @@ def _coefficients(corners: np.ndarray, size: tuple[int, int]) -> list[float]:
 def _expose(rng: Random, photo: Image.Image, gloss: float) -> Image.Image:
     """Light and lens: cast, shade, vignette, glare, softness, grain."""
     if rng.random() < 0.75:
-        photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1.0) if rng.random() < 0.85 else rng.uniform(1, 2)))
+        photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1.0) if rng.random() < 0.85 else rng.uniform(1,
+                                                                                                                    2)))
     noise = np.random.default_rng(rng.getrandbits(32))
     pixels = np.asarray(photo).astype(np.float32) / 255
     height, width = pixels.shape[:2]
