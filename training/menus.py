@@ -1,0 +1,78 @@
+"""Renders training photos of menus, and of printed matter that a menu must not be confused with.
+
+python menus.py OUT --menus 700 --documents 700 [--photos LABELLED-FOLDER] writes a labelled folder.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from random import Random
+
+from PIL import Image
+
+import cards
+import documents
+import fonts
+from page import can_write, languages
+from scene import photograph
+
+Photos = list[Image.Image] | None
+
+
+def render(rng: Random, kind: str, backgrounds: Photos) -> tuple[Image.Image, str]:
+    """One photo, 320 to 400 pixels on its long side, and its layout's name. `kind` is menu or document. The same rng
+    state, photos and fonts give the same picture. `backgrounds` serve as tables and as pictures on the page."""
+    if kind == "document":
+        layout = rng.choice(list(documents.LAYOUTS))
+        page = documents.LAYOUTS[layout](rng, backgrounds)
+        return photograph(rng, page.image, backgrounds, flat=documents.FLAT.get(layout, 0.2),
+                          stiff=layout in documents.STIFF), layout
+    layout = rng.choices(list(cards.LAYOUTS), cards.WEIGHTS)[0]
+    page = cards.LAYOUTS[layout](rng, backgrounds)
+    return photograph(rng, page.image, backgrounds, gloss=0.25, stiff=layout == "board"), layout
+
+
+def _backgrounds(rng: Random, folder: Path, count: int = 250) -> list[Image.Image]:
+    """Photos of food and rooms without people, small."""
+    labels = [json.loads(line) for line in (folder / "labels.jsonl").read_text().splitlines() if line]
+    usable = [label["file"] for label in labels if label.get("human") is False and not label.get("hands")
+              and label.get("category") in ("food", "ambience")]
+    photos = []
+    for file in rng.sample(usable, min(count, len(usable))):
+        photo = Image.open(folder / file)
+        photo.draft("RGB", (480, 480))
+        photo = photo.convert("RGB")
+        photo.thumbnail((480, 480))
+        photos.append(photo)
+    return photos
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="folder to write the photos and labels.jsonl to")
+    parser.add_argument("--menus", type=int, default=700, help="how many menus (700)")
+    parser.add_argument("--documents", type=int, default=700, help="how many look-alikes (700)")
+    parser.add_argument("--seed", type=int, default=1, help="another seed, other photos (1)")
+    parser.add_argument("--photos", type=Path, help="labelled folder: its food and rooms without people become tables")
+    args = parser.parse_args()
+    rng = Random(args.seed)
+    backgrounds = _backgrounds(rng, args.photos) if args.photos else None
+    able = ", ".join(language for language in languages() if can_write(language))
+    print(f"{len(fonts.found())} font files, enough for {able or 'boxes'}", flush=True)
+    start, labels = time.monotonic(), []
+    for kind, category, count in (("menu", "menu", args.menus), ("document", "other", args.documents)):
+        folder = args.out / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            photo, layout = render(Random(f"{args.seed} {kind} {index}"), kind, backgrounds)
+            file = f"{kind}/{index:05}.jpg"
+            photo.save(args.out / file, quality=92)
+            labels.append({"file": file, "category": category, "human": False, "kind": f"{kind}-rendered",
+                           "source": f"rendered/{layout}", "licence": "own"})
+    (args.out / "labels.jsonl").write_text("".join(json.dumps(label) + "\n" for label in labels))
+    print(f"{len(labels)} photos in {time.monotonic() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
