@@ -17,7 +17,7 @@ export async function* reviewedPhotos(
   { since, audit }: LabelFilter,
   pageSize = 500,
 ): AsyncGenerator<LabelledPhoto[]> {
-  let before: string | null = null;
+  let before = LAST_ID;
   for (;;) {
     const rows: (LabelledPhoto & { verdictId: string })[] = await query(db, {
       name: "reviewed_photos",
@@ -27,7 +27,7 @@ export async function* reviewedPhotos(
           (select human from reviews where photo_id = p.id and human is not null order by verdict_id desc limit 1),
           ${modelSaid("and id < r.verdict_id")} as model
         from reviews r join verdicts v on v.id = r.verdict_id join photos p on p.id = r.photo_id
-        where ($1::bigint is null or r.verdict_id < $1) and v.decided_at >= $2
+        where r.verdict_id < $1 and v.decided_at >= $2
           and ($3::boolean is null or r.audit = $3)
           and not exists (select from reviews l where l.photo_id = r.photo_id and l.verdict_id > r.verdict_id)
         order by r.verdict_id desc limit $4`,
@@ -50,12 +50,12 @@ export async function* claimedPhotos(
 ): AsyncGenerator<LabelledPhoto[]> {
   // ids are given a moment before registration is committed, so a stretch may hold slightly older ones than the next
   const slackMs = 24 * 3_600_000;
-  let before: string | null = null;
+  let before = LAST_ID;
   for (;;) {
     const [stretch]: { first: string | null; newest: Date }[] = await query(db, {
       name: "stretch_of_photos",
       text: `select min(id) as first, max(registered_at) as newest from (
-          select id, registered_at from photos where $1::bigint is null or id < $1 order by id desc limit $2) s`,
+          select id, registered_at from photos where id < $1 order by id desc limit $2) s`,
       values: [before, pageSize],
     });
     if (!stretch?.first || stretch.newest.valueOf() < since.valueOf() - slackMs) return;
@@ -64,7 +64,7 @@ export async function* claimedPhotos(
       text: `select ${PHOTO}, 'claim' as origin, p.claimed as category, null::boolean as human,
           'uploader:' || coalesce(p.uploader, 'unknown') as by, p.registered_at as at, ${modelSaid("")} as model
         from photos p
-        where p.id >= $1 and ($2::bigint is null or p.id < $2) and p.registered_at >= $3
+        where p.id >= $1 and p.id < $2 and p.registered_at >= $3
           and p.claimed is not null and p.superseded_at is null and p.state <> 'failed'
           and not exists (select from reviews where photo_id = p.id)
         order by p.id desc`,
@@ -73,6 +73,9 @@ export async function* claimedPhotos(
     before = stretch.first;
   }
 }
+
+/** Above every id: a page that begins there is a range of the index, as any other is. */
+const LAST_ID = "9223372036854775807";
 
 const PHOTO = "p.id, p.store, p.bucket, p.key, p.version, p.listing";
 
