@@ -101,7 +101,9 @@ describe("record_review", () => {
     ]);
   });
 
-  test("waits for a model's verdict that is being committed, and then wins", async ({ db }) => {
+  test("waits for a model's verdict that is being committed, comes after it in history, and wins", async ({
+    db,
+  }) => {
     const id = await register(db);
     const client = await db.pool.connect();
     await client.query("begin");
@@ -114,9 +116,17 @@ describe("record_review", () => {
       "update photos set state = 'shown', decided_by = 'model:m', decided_at = now() where id = $1",
       [id],
     );
+    await client.query(
+      "insert into verdicts (photo_id, verdict, rule, reason, decided_by) values ($1, 'shown', 'clear', '', 'model:m')",
+      [id],
+    );
     await client.query("commit");
     client.release();
     await reviewed;
+    expect(await rows(db, "select decided_by from verdicts order by id")).toEqual([
+      { decided_by: "model:m" },
+      { decided_by: "moderator:ann" },
+    ]);
     expect(await photo(db, id)).toMatchObject({ state: "hidden", decided_by: "moderator:ann" });
   });
 
