@@ -11,17 +11,21 @@ import { renderMenus } from "./menus.ts";
  */
 export async function collectSamples(folder: string): Promise<string[]> {
   mkdirSync(folder, { recursive: true });
-  for (const [name, [template, file]] of Object.entries(PHOTOS)) {
-    const root = dirname(createRequire(import.meta.url).resolve(`startbootstrap-${template}/package.json`));
-    copyFileSync(join(root, "dist/assets/img", file), join(folder, `${name}.jpg`));
-  }
+  copyTemplatePhotos(PHOTOS, folder);
   for (const [name, bytes] of await renderMenus()) writeFileSync(join(folder, name), bytes);
   return readdirSync(folder)
     .sort()
     .map((name) => join(folder, name));
 }
 
-/** Our name → template and file. */
+/** Copies photos of the templates to `folder`. `photos`: our name, without its `.jpg` → template and file. */
+export function copyTemplatePhotos(photos: Record<string, [string, string]>, folder: string): void {
+  for (const [name, [template, file]] of Object.entries(photos)) {
+    const root = dirname(createRequire(import.meta.url).resolve(`startbootstrap-${template}/package.json`));
+    copyFileSync(join(root, "dist/assets/img", file), join(folder, `${name}.jpg`));
+  }
+}
+
 const PHOTOS: Record<string, [string, string]> = {
   "business-about": ["business-casual", "about.jpg"],
   "business-background": ["business-casual", "bg.jpg"],

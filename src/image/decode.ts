@@ -58,7 +58,8 @@ export function restrictSharp(): void {
   });
 }
 
-async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: number): Promise<void> {
+/** @throws {PhotoError} TOO_MANY_PIXELS or CORRUPT, before anything is decoded. */
+export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: number): Promise<Metadata> {
   let header: Metadata;
   try {
     header = await sharp(bytes, options("none")).metadata();
@@ -69,7 +70,7 @@ async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: number)
   // decoded row by row, a large photo costs time but no memory; anything else is held whole
   const streamed = (format === "jpeg" || format === "png") && !isProgressive;
   const limit = streamed ? maxPixels * 4 : maxPixels;
-  if (width * height <= limit) return;
+  if (width * height <= limit) return header;
   throw new PhotoError(
     "TOO_MANY_PIXELS",
     `expected at most ${limit} pixels, got ${width} x ${height} (MAITRED_MAX_PIXELS)`,
@@ -101,7 +102,7 @@ function options(failOn: "truncated" | "none"): SharpOptions {
   return { failOn, limitInputPixels: false, sequentialRead: true };
 }
 
-function corrupt(thrown: unknown): PhotoError {
+export function corrupt(thrown: unknown): PhotoError {
   if (thrown instanceof PhotoError) return thrown;
   return new PhotoError("CORRUPT", asError(thrown).message.split("\n")[0]!, { cause: thrown });
 }

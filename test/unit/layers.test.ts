@@ -15,8 +15,21 @@ const MAY_IMPORT: Record<string, string[]> = {
   embedded: [],
   moderate: [],
   intake: [],
+  labels: [],
   http: [],
-  cli: ["intake", "decide", "queue", "image", "infer", "store", "embedded", "moderate", "http", "workers"],
+  cli: [
+    "intake",
+    "labels",
+    "decide",
+    "queue",
+    "image",
+    "infer",
+    "store",
+    "embedded",
+    "moderate",
+    "http",
+    "workers",
+  ],
   workers: ["decide", "queue", "image", "infer", "store", "moderate", "http"],
 };
 

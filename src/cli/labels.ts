@@ -1,0 +1,194 @@
+import { availableParallelism } from "node:os";
+import { delimiter, join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Config } from "../config.ts";
+import { restrictSharp } from "../image/decode.ts";
+import { createFetch } from "../image/fetch.ts";
+import { createFolderFetch } from "../image/folder.ts";
+import { createHeicDecoder } from "../image/heic.ts";
+import { connectS3, createS3Fetch } from "../image/s3.ts";
+import { shrink } from "../image/shrink.ts";
+import { type LabelledPhoto, labelOf } from "../label.ts";
+import { type ExportDeps, type Exported, writeLabels } from "../labels/folder.ts";
+import { Scope } from "../lifecycle.ts";
+import { packageRoot } from "../package-root.ts";
+import { claimedPhotos, reviewedPhotos } from "../store/labels.ts";
+import { requireSchema } from "../store/migrate.ts";
+import { connect, type Pool } from "../store/pool.ts";
+import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
+
+export const labels: Command = {
+  summary: "export: what people said of photos, as the folder that training reads",
+  help: `
+usage: maitred labels export [options] FOLDER
+
+Writes photos, at most 512 pixels on their long side and without EXIF, and labels.jsonl: what moderators said,
+then what uploaders claimed where no moderator has said anything, the newest first. Stop it at any time and run it
+again: photos that are there are not fetched again, and labels of earlier runs stay. docs/labels.md says what to trust.
+
+  --from WHAT    of moderators, claims, audit, with commas between (default all three)
+  --since DATE   only what was said since then, such as 2026-01-01
+  --limit N      at most so many photos
+  --dry-run      only count: fetch and write nothing
+  --json         the result as one JSON object on stdout
+
+  maitred labels export --from moderators,audit --since 2026-01-01 ./labelled
+
+Exit codes: 0 all is written but for photos that are gone, 1 others could not be had, and are listed.
+`,
+  options: {
+    from: { type: "string" },
+    since: { type: "string" },
+    limit: { type: "string" },
+    "dry-run": { type: "boolean" },
+    json: { type: "boolean" },
+  },
+
+  async run(args, terminal) {
+    const folder = folderOf(args);
+    const chosen = choiceOf(args);
+    const config = connectedConfig(terminal);
+    const scope = new Scope();
+    try {
+      const db = connect(config.databaseUrl, () => {}, 2);
+      scope.onClose("Postgres", () => db.end());
+      await requireSchema(db, join(packageRoot(), "migrations"));
+      const photos = labelled(db, chosen);
+      const dryRun = Boolean(args.values["dry-run"]);
+      const done = dryRun ? await count(photos) : await write(photos, folder, config, scope, terminal);
+      for (const { code, photo, bucket, key, message } of done.missing) {
+        terminal.say(`${code} photo ${photo} ${bucket}/${key}: ${message}\n`);
+      }
+      terminal.print(args.values["json"] ? JSON.stringify(done) : summary(done, dryRun, folder));
+      return done.missing.every(({ code }) => code === "GONE") ? EXIT.done : EXIT.notAll;
+    } finally {
+      await scope.close();
+    }
+  },
+};
+
+interface Choice {
+  from: ReadonlySet<string>;
+  since: Date;
+  limit: number;
+}
+
+function folderOf({ positionals }: Arguments): string {
+  const [what, folder, ...rest] = positionals;
+  if (what !== "export")
+    throw new UsageError(`expected export, got ${what === undefined ? "nothing" : JSON.stringify(what)}`);
+  if (folder === undefined || rest.length > 0) throw new UsageError("expected one folder to export to");
+  return resolve(folder);
+}
+
+function choiceOf({ values }: Arguments): Choice {
+  const from = String(values["from"] ?? FROM.join(",")).split(",");
+  const unknown = from.find((each) => !FROM.includes(each));
+  if (unknown !== undefined) {
+    throw new UsageError(`--from: expected some of ${FROM.join(", ")}, got ${JSON.stringify(unknown)}`);
+  }
+  const since = new Date(String(values["since"] ?? "1970-01-01"));
+  if (Number.isNaN(since.valueOf())) {
+    throw new UsageError(
+      `--since: expected a date such as 2026-01-01, got ${JSON.stringify(values["since"])}`,
+    );
+  }
+  const limit = Number(values["limit"] ?? Number.MAX_SAFE_INTEGER);
+  if (!Number.isInteger(limit) || limit < 1) {
+    throw new UsageError(`--limit: expected a whole number above 0, got ${JSON.stringify(values["limit"])}`);
+  }
+  return { from: new Set(from), since, limit };
+}
+
+/** The photos to export, the most trusted first, so that a limit leaves out claims before it leaves out reviews. */
+async function* labelled(db: Pool, { from, since, limit }: Choice): AsyncGenerator<LabelledPhoto> {
+  let left = limit;
+  for await (const page of pages(db, from, since)) {
+    for (const photo of page) {
+      if (left-- === 0) return;
+      yield photo;
+    }
+  }
+}
+
+async function* pages(db: Pool, from: ReadonlySet<string>, since: Date): AsyncGenerator<LabelledPhoto[]> {
+  const [moderators, audit] = [from.has("moderators"), from.has("audit")];
+  if (moderators || audit) yield* reviewedPhotos(db, { since, ...(moderators !== audit && { audit }) });
+  if (from.has("claims")) yield* claimedPhotos(db, { since });
+}
+
+async function count(photos: AsyncIterable<LabelledPhoto>): Promise<Exported> {
+  const done: Exported = { labels: 0, fetched: 0, present: 0, unusable: 0, origins: {}, missing: [] };
+  for await (const photo of photos) {
+    if (!labelOf(photo)) {
+      done.unusable++;
+      continue;
+    }
+    done.labels++;
+    done.origins[photo.origin] = (done.origins[photo.origin] ?? 0) + 1;
+  }
+  return done;
+}
+
+async function write(
+  photos: AsyncIterable<LabelledPhoto>,
+  folder: string,
+  config: Config,
+  scope: Scope,
+  terminal: Terminal,
+): Promise<Exported> {
+  let line = "";
+  const draw = (): void => terminal.say(terminal.columns > 0 ? `\r${line}\x1b[K` : `${line}\n`);
+  const timer = setInterval(() => line && draw(), terminal.columns > 0 ? 100 : 5_000);
+  scope.onClose("progress", () => clearInterval(timer));
+  const deps: ExportDeps = {
+    load: openLoad(config, scope),
+    pause: (tries) => sleep(config.backoffMs * 2 ** (tries - 1)),
+    progress: ({ labels, fetched, missing }) => {
+      line = `${labels} labels, ${fetched} photos fetched, ${missing.length} not to be had`;
+    },
+  };
+  try {
+    return await writeLabels(deps, photos, folder, { width: WIDTH, attempts: config.attempts });
+  } finally {
+    clearInterval(timer);
+    if (terminal.columns > 0) terminal.say("\r\x1b[K");
+  }
+}
+
+/** Fetches as a worker does, and makes the photo small. */
+function openLoad(config: Config, scope: Scope): ExportDeps["load"] {
+  restrictSharp();
+  const s3 = connectS3(config, WIDTH);
+  scope.onClose("S3", () => s3.destroy());
+  const folders = config.folders.split(delimiter).filter(Boolean);
+  const fetch = createFetch({
+    s3: createS3Fetch(s3),
+    ...(folders.length > 0 && { folder: createFolderFetch(folders.map((folder) => resolve(folder))) }),
+  });
+  const entry = new URL(`file://${join(packageRoot(), "dist", "workers", "heic.js")}`);
+  const heic = scope.hold(
+    "heic",
+    createHeicDecoder(entry, LONG_SIDE, Math.max(1, Math.floor(availableParallelism() / 2))),
+  );
+  const limits = { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs };
+  return async (photo) => {
+    const { bytes } = await fetch(photo, limits);
+    return shrink(bytes, { side: LONG_SIDE, maxPixels: config.maxPixels }, heic.decode);
+  };
+}
+
+function summary(done: Exported, dryRun: boolean, folder: string): string {
+  const origins = Object.entries(done.origins).map(([origin, photos]) => `${photos} by ${origin}`);
+  const parts = [`${done.labels} labels${origins.length > 0 ? ` (${origins.join(", ")})` : ""}`];
+  if (!dryRun) parts.push(`${done.fetched} photos fetched, ${done.present} there already`);
+  if (done.unusable > 0) parts.push(`${done.unusable} said nothing that training knows`);
+  if (done.missing.length > 0) parts.push(`${done.missing.length} not to be had`);
+  return `${parts.join("; ")}${dryRun ? "" : `; ${join(folder, "labels.jsonl")}`}`;
+}
+
+const FROM = ["moderators", "claims", "audit"];
+/** Pixels: twice what the largest model reads, so that training can crop. */
+const LONG_SIDE = 512;
+/** Photos in hand at once. */
+const WIDTH = 16;

@@ -1,0 +1,67 @@
+import type { PhotoRef } from "./photo.ts";
+
+/** Who says what a photo shows, the most trusted first: a moderator (audits by random sample apart), or its uploader. */
+export const ORIGINS = ["moderator", "audit", "claim"] as const;
+export type Origin = (typeof ORIGINS)[number];
+
+/** The categories that training/ knows. */
+export const TRAINED_CATEGORIES: readonly string[] = ["food", "ambience", "menu", "other"];
+
+/** What a model said of a photo, the last time before its label was given. */
+export interface ModelSaid {
+  /** `model:NAME`. */
+  by: string;
+  verdict: string;
+  /** By category. */
+  scores: Record<string, number>;
+  human: number;
+}
+
+/** A photo of which somebody said what it shows, as the store knows it. */
+export interface LabelledPhoto extends PhotoRef {
+  id: string;
+  listing: string | null;
+  origin: Origin;
+  /** As that person said it, which may be no category of ours; null where they did not say. */
+  category: string | null;
+  human: boolean | null;
+  /** `moderator:NAME`, or `uploader:KIND`. */
+  by: string;
+  at: Date;
+  model: ModelSaid | null;
+}
+
+/** One line of labels.jsonl, as training/README.md has it, and where it comes from. */
+export interface Label {
+  file: string;
+  category: string | null;
+  human: boolean | null;
+  source: string;
+  origin: Origin;
+  by: string;
+  at: string;
+  photo: string;
+  store: string;
+  bucket: string;
+  key: string;
+  version: string;
+  model: ModelSaid | null;
+}
+
+/**
+ * The label of a photo, or nothing where it would teach nothing: neither a category that training knows nor a word
+ * on humans. `source` is the listing, else the folder that the key lies in: photos that share it are alike, and are
+ * left out of training together.
+ */
+export function labelOf(photo: LabelledPhoto): Label | undefined {
+  const category = TRAINED_CATEGORIES.find((known) => known === photo.category?.toLowerCase()) ?? null;
+  if (category === null && photo.human === null) return undefined;
+  const { id, store, bucket, key, version, origin, human, by, at, model } = photo;
+  const about = { photo: id, store, bucket, key, version, model };
+  const source = photo.listing ? `listing:${photo.listing}` : `prefix:${bucket}/${folderOf(key)}`;
+  return { file: `photos/${id}.jpg`, category, human, source, origin, by, at: at.toISOString(), ...about };
+}
+
+function folderOf(key: string): string {
+  return key.slice(0, key.lastIndexOf("/") + 1);
+}

@@ -1,0 +1,139 @@
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { codeOf, PhotoError, UpstreamError } from "../errors.ts";
+import { type Label, type LabelledPhoto, labelOf } from "../label.ts";
+
+export interface ExportDeps {
+  /** Bytes of the photo as it is written. @throws {PhotoError}, {UpstreamError} */
+  load(photo: LabelledPhoto): Promise<Uint8Array>;
+  /** Waits before another try of a store that did not answer; `tries` is how many there have been. */
+  pause(tries: number): Promise<void>;
+  /** Called after each photo. */
+  progress(done: Exported): void;
+}
+
+export interface Exported {
+  labels: number;
+  /** Photos fetched now, and those that were there from an earlier run. */
+  fetched: number;
+  present: number;
+  /** Said something, but nothing that training knows. */
+  unusable: number;
+  origins: Record<string, number>;
+  /** Photos that could not be had, with the code that says why. */
+  missing: { photo: string; bucket: string; key: string; code: string; message: string }[];
+}
+
+/**
+ * Writes photos and their labels to a folder as training/ reads it: `photos/ID.jpg` and `labels.jsonl`. A photo that
+ * is there is not fetched again, for a photo never changes. Labels of an earlier run stay, unless this one has a newer
+ * label of the same photo, or cannot have the photo. labels.jsonl is replaced as a whole, also when this ends early.
+ *
+ * @param width how many photos are in hand at once.
+ * @param attempts tries of a photo whose store does not answer.
+ * @throws {UpstreamError} when a store does not answer; running it again goes on where it ended.
+ */
+export async function writeLabels(
+  deps: ExportDeps,
+  photos: AsyncIterable<LabelledPhoto>,
+  folder: string,
+  { width, attempts }: { width: number; attempts: number },
+): Promise<Exported> {
+  mkdirSync(join(folder, "photos"), { recursive: true });
+  const labels = readLabels(folder);
+  const done: Exported = { labels: 0, fetched: 0, present: 0, unusable: 0, origins: {}, missing: [] };
+
+  async function one(photo: LabelledPhoto): Promise<void> {
+    const label = labelOf(photo);
+    if (!label) {
+      done.unusable++;
+      return;
+    }
+    const file = join(folder, label.file);
+    try {
+      if (existsSync(file)) done.present++;
+      else {
+        await replace(file, await load(deps, photo, attempts));
+        done.fetched++;
+      }
+      labels.set(label.file, label);
+      done.labels++;
+      done.origins[label.origin] = (done.origins[label.origin] ?? 0) + 1;
+    } catch (thrown) {
+      if (!(thrown instanceof PhotoError)) throw thrown;
+      const { id, bucket, key } = photo;
+      labels.delete(label.file);
+      done.missing.push({ photo: id, bucket, key, code: codeOf(thrown), message: thrown.message });
+    }
+  }
+
+  try {
+    await forEach(photos, width, async (photo) => {
+      await one(photo);
+      deps.progress(done);
+    });
+  } finally {
+    const lines = [...labels.values()].map((label) => `${JSON.stringify(label)}\n`);
+    await replace(join(folder, LABELS), lines.join(""));
+  }
+  return done;
+}
+
+async function load(
+  { load, pause }: ExportDeps,
+  photo: LabelledPhoto,
+  attempts: number,
+): Promise<Uint8Array> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await load(photo);
+    } catch (thrown) {
+      if (!(thrown instanceof UpstreamError) || tries >= attempts) throw thrown;
+      await pause(tries);
+    }
+  }
+}
+
+/** By file, in their order. */
+function readLabels(folder: string): Map<string, Label> {
+  const path = join(folder, LABELS);
+  if (!existsSync(path)) return new Map();
+  const lines = readFileSync(path, "utf8").split("\n").filter(Boolean);
+  return new Map(
+    lines.map((line) => {
+      const label = JSON.parse(line) as Label;
+      return [label.file, label];
+    }),
+  );
+}
+
+/** Works on at most `width` items at once. The first failure is thrown once what is in hand has ended. */
+async function forEach<Item>(
+  items: AsyncIterable<Item>,
+  width: number,
+  work: (item: Item) => Promise<void>,
+): Promise<void> {
+  const source = items[Symbol.asyncIterator]();
+  const failures: unknown[] = [];
+  const lane = async (): Promise<void> => {
+    while (failures.length === 0) {
+      const { done, value } = await source.next();
+      if (done) return;
+      await work(value);
+    }
+  };
+  const lanes = Array.from({ length: width }, () => lane().catch((failure) => void failures.push(failure)));
+  await Promise.all(lanes);
+  await source.return?.();
+  if (failures.length > 0) throw failures[0];
+}
+
+/** Whoever reads meanwhile, or after a crash, sees the old file or the new one, never a part of it. */
+async function replace(path: string, contents: Uint8Array | string): Promise<void> {
+  const part = `${path}.${process.pid}.part`;
+  await writeFile(part, contents);
+  await rename(part, path);
+}
+
+const LABELS = "labels.jsonl";

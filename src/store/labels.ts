@@ -1,0 +1,86 @@
+import type { LabelledPhoto } from "../label.ts";
+import { type Pool, query } from "./pool.ts";
+
+export interface LabelFilter {
+  /** Only what was said since then. */
+  since: Date;
+  /** Moderators' verdicts that are audits, those that are not, or both. */
+  audit?: boolean;
+}
+
+/**
+ * Photos that a moderator has judged, the last judged first, in pages. Where moderators differ the latest counts;
+ * where the latest said nothing on the category, or on humans, the latest who did.
+ */
+export async function* reviewedPhotos(
+  db: Pool,
+  { since, audit }: LabelFilter,
+  pageSize = 500,
+): AsyncGenerator<LabelledPhoto[]> {
+  let before = LAST_ID;
+  for (;;) {
+    const rows: (LabelledPhoto & { verdictId: string })[] = await query(db, {
+      name: "reviewed_photos",
+      text: `select r.verdict_id as "verdictId", ${PHOTO},
+          case when r.audit then 'audit' else 'moderator' end as origin, v.decided_by as by, v.decided_at as at,
+          (select category from reviews where photo_id = p.id and category is not null order by verdict_id desc limit 1),
+          (select human from reviews where photo_id = p.id and human is not null order by verdict_id desc limit 1),
+          ${modelSaid("and id < r.verdict_id")} as model
+        from reviews r join verdicts v on v.id = r.verdict_id join photos p on p.id = r.photo_id
+        where r.verdict_id < $1 and v.decided_at >= $2
+          and ($3::boolean is null or r.audit = $3)
+          and not exists (select from reviews l where l.photo_id = r.photo_id and l.verdict_id > r.verdict_id)
+        order by r.verdict_id desc limit $4`,
+      values: [before, since, audit ?? null, pageSize],
+    });
+    if (rows.length === 0) return;
+    yield rows.map(({ verdictId: _, ...photo }) => photo);
+    before = rows.at(-1)!.verdictId;
+  }
+}
+
+/**
+ * Current photos whose uploader marked a category and that no moderator has judged, the newest first. What an
+ * uploader says is weak, and says nothing on humans. A page reads a bounded stretch of the table, and may be empty.
+ */
+export async function* claimedPhotos(
+  db: Pool,
+  { since }: LabelFilter,
+  pageSize = 2_000,
+): AsyncGenerator<LabelledPhoto[]> {
+  // ids are given a moment before registration is committed, so a stretch may hold slightly older ones than the next
+  const slackMs = 24 * 3_600_000;
+  let before = LAST_ID;
+  for (;;) {
+    const [stretch]: { first: string | null; newest: Date }[] = await query(db, {
+      name: "stretch_of_photos",
+      text: `select min(id) as first, max(registered_at) as newest from (
+          select id, registered_at from photos where id < $1 order by id desc limit $2) s`,
+      values: [before, pageSize],
+    });
+    if (!stretch?.first || stretch.newest.valueOf() < since.valueOf() - slackMs) return;
+    yield await query<LabelledPhoto>(db, {
+      name: "claimed_photos",
+      text: `select ${PHOTO}, 'claim' as origin, p.claimed as category, null::boolean as human,
+          'uploader:' || coalesce(p.uploader, 'unknown') as by, p.registered_at as at, ${modelSaid("")} as model
+        from photos p
+        where p.id >= $1 and p.id < $2 and p.registered_at >= $3
+          and p.claimed is not null and p.superseded_at is null and p.state <> 'failed'
+          and not exists (select from reviews where photo_id = p.id)
+        order by p.id desc`,
+      values: [stretch.first, before, since],
+    });
+    before = stretch.first;
+  }
+}
+
+/** Above every id: a page that begins there is a range of the index, as any other is. */
+const LAST_ID = "9223372036854775807";
+
+const PHOTO = "p.id, p.store, p.bucket, p.key, p.version, p.listing";
+
+/** The last verdict of a model on photo `p`, as JSON; null where none was given, or it failed. */
+function modelSaid(and: string): string {
+  return `(select json_build_object('by', decided_by, 'verdict', verdict, 'scores', scores, 'human', human)
+    from verdicts where photo_id = p.id and scores is not null ${and} order by id desc limit 1)`;
+}

@@ -1,0 +1,126 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect } from "vitest";
+import { PhotoError, UpstreamError } from "../../src/errors.ts";
+import { type LabelledPhoto, labelOf } from "../../src/label.ts";
+import { type ExportDeps, writeLabels } from "../../src/labels/folder.ts";
+import { test } from "../fixtures.ts";
+
+const photo = (id: number, over: Partial<LabelledPhoto> = {}): LabelledPhoto => ({
+  id: String(id),
+  store: "s3",
+  bucket: "b",
+  key: `uploads/2026/${id}.jpg`,
+  version: "",
+  listing: null,
+  origin: "claim",
+  category: "food",
+  human: null,
+  by: "uploader:user",
+  at: new Date("2026-01-02T03:04:05Z"),
+  model: null,
+  ...over,
+});
+async function* many(count: number): AsyncGenerator<LabelledPhoto> {
+  for (let id = 1; id <= count; id++) yield photo(id);
+}
+const deps = (load: ExportDeps["load"], pauses: number[] = []): ExportDeps => ({
+  load,
+  pause: async (tries) => void pauses.push(tries),
+  progress: () => {},
+});
+const bytes = new Uint8Array([1]);
+const labelled = (folder: string): string[] =>
+  readFileSync(join(folder, "labels.jsonl"), "utf8")
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line).photo as string);
+
+describe("labelOf", () => {
+  test("groups photos by listing, and where none is known by the folder of their key", () => {
+    expect(labelOf(photo(1, { listing: "42" }))?.source).toBe("listing:42");
+    expect(labelOf(photo(1))?.source).toBe("prefix:b/uploads/2026/");
+    expect(labelOf(photo(1, { key: "a.jpg" }))?.source).toBe("prefix:b/");
+  });
+
+  test("gives no category that training does not know, and no label that teaches nothing", () => {
+    expect(labelOf(photo(1, { category: "Menu" }))).toMatchObject({ category: "menu", human: null });
+    expect(labelOf(photo(1, { category: "pets", human: true }))).toMatchObject({
+      category: null,
+      human: true,
+    });
+    expect(labelOf(photo(1, { category: "pets" }))).toBeUndefined();
+    expect(labelOf(photo(1, { category: null }))).toBeUndefined();
+  });
+});
+
+describe("writeLabels", () => {
+  test("has at most so many photos in hand, and as many as that", async ({ folder }) => {
+    let [inHand, most] = [0, 0];
+    const load = async (): Promise<Uint8Array> => {
+      most = Math.max(most, ++inHand);
+      await new Promise((resolve) => setImmediate(resolve));
+      inHand--;
+      return bytes;
+    };
+    const done = await writeLabels(deps(load), many(50), folder, { width: 4, attempts: 1 });
+    expect(done).toMatchObject({ labels: 50, fetched: 50 });
+    expect(most).toBe(4);
+    expect(readdirSync(join(folder, "photos"))).toHaveLength(50);
+  });
+
+  test("tries a store that does not answer again, and never a photo that is at fault", async ({ folder }) => {
+    const tries: Record<string, number> = {};
+    const load = async ({ id }: LabelledPhoto): Promise<Uint8Array> => {
+      tries[id] = (tries[id] ?? 0) + 1;
+      if (id === "1" && tries[id] < 3) throw new UpstreamError("STORE_UNAVAILABLE", "away");
+      if (id === "2") throw new PhotoError("GONE", "gone");
+      return bytes;
+    };
+    const pauses: number[] = [];
+    const done = await writeLabels(deps(load, pauses), many(3), folder, { width: 1, attempts: 3 });
+    expect(tries).toEqual({ 1: 3, 2: 1, 3: 1 });
+    expect(pauses).toEqual([1, 2]);
+    expect(done.missing.map(({ photo, code }) => [photo, code])).toEqual([["2", "GONE"]]);
+    expect(labelled(folder)).toEqual(["1", "3"]);
+  });
+
+  test("keeps what it has when it ends early, and goes on from there", async ({ folder }) => {
+    const loaded: string[] = [];
+    let away = true;
+    const load = async ({ id }: LabelledPhoto): Promise<Uint8Array> => {
+      if (away && id === "5") throw new UpstreamError("STORE_UNAVAILABLE", "away");
+      loaded.push(id);
+      return bytes;
+    };
+    const width = { width: 2, attempts: 2 };
+    await expect(writeLabels(deps(load), many(9), folder, width)).rejects.toMatchObject({
+      code: "STORE_UNAVAILABLE",
+    });
+    const first = labelled(folder);
+    expect(first).toEqual(loaded);
+    expect(first.length).toBeLessThan(9);
+    away = false;
+    const done = await writeLabels(deps(load), many(9), folder, width);
+    expect(done).toMatchObject({ present: first.length, fetched: 9 - first.length });
+    expect(loaded.toSorted()).toEqual(["1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+    expect(labelled(folder)).toHaveLength(9);
+    expect(readdirSync(folder).sort()).toEqual(["labels.jsonl", "photos"]);
+  });
+
+  test("keeps lines of others, and replaces its own", async ({ folder }) => {
+    const other = `{"file":"mine.jpg","category":"menu","human":false,"source":"me","photo":"x"}\n`;
+    const stale = `{"file":"photos/1.jpg","category":"menu","photo":"1"}\n`;
+    writeFileSync(join(folder, "labels.jsonl"), other + stale);
+    await writeLabels(
+      deps(async () => bytes),
+      many(1),
+      folder,
+      { width: 1, attempts: 1 },
+    );
+    const text = readFileSync(join(folder, "labels.jsonl"), "utf8");
+    expect(text.startsWith(other)).toBe(true);
+    expect(text).not.toContain(stale);
+    expect(labelled(folder)).toEqual(["x", "1"]);
+  });
+});

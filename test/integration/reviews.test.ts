@@ -1,0 +1,171 @@
+import { describe, expect } from "vitest";
+import type { Scores } from "../../src/photo.ts";
+import { registerPhotos } from "../../src/store/photos.ts";
+import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Database, test } from "../fixtures.ts";
+
+const scores: Scores = { categories: { food: 0.9, menu: 0.1 }, human: 0.01 };
+const shownAsFood = (photoId: string, by = "model:restaurant-1"): Outcome => ({
+  photoId,
+  known: {},
+  batch: "t-1",
+  by,
+  policy: "p1",
+  result: {
+    scores,
+    decision: {
+      verdict: "shown",
+      rule: "clear",
+      reason: "because",
+      category: "food",
+      tags: [{ category: "food", score: 0.9, threshold: 0.6 }],
+    },
+  },
+});
+const failed = (photoId: string, transient: boolean): Outcome => ({
+  ...shownAsFood(photoId),
+  result: { failure: transient ? "STORE_UNAVAILABLE" : "CORRUPT", message: "no", transient },
+});
+const register = async (db: Database): Promise<string> =>
+  (
+    await registerPhotos(db.pool, [{ store: "s3", bucket: "b", key: "a", version: "1", known: {} }], "live")
+  )[0]!.id;
+const review = (db: Database, ...args: unknown[]) =>
+  db.pool.query(
+    `select record_review(${args.map((_, index) => `$${index + 1}`).join(", ")}) as verdict_id`,
+    args,
+  );
+const photo = async (db: Database, id: string) =>
+  (await db.pool.query("select * from photos where id = $1", [id])).rows[0];
+const rows = async (db: Database, sql: string) => (await db.pool.query(sql)).rows;
+
+describe("record_review", () => {
+  test("writes history, state, tags and what the moderator saw, and leaves the model's verdict in history", async ({
+    db,
+  }) => {
+    const id = await register(db);
+    await recordOutcomes(db.pool, [shownAsFood(id)]);
+    const { verdict_id } = (await review(db, id, "ann", "hidden", "menu", true, true, "a waiter")).rows[0];
+    expect(await photo(db, id)).toMatchObject({
+      state: "hidden",
+      category: "menu",
+      rule: "moderator",
+      reason: "a waiter",
+      decided_by: "moderator:ann",
+      policy: null,
+    });
+    expect(await rows(db, "select verdict, decided_by, category from verdicts order by id")).toEqual([
+      { verdict: "shown", decided_by: "model:restaurant-1", category: "food" },
+      { verdict: "hidden", decided_by: "moderator:ann", category: "menu" },
+    ]);
+    expect(await rows(db, "select * from reviews")).toEqual([
+      { verdict_id, photo_id: id, category: "menu", human: true, audit: true },
+    ]);
+    expect(await rows(db, "select category, score, model from tags")).toEqual([
+      { category: "menu", score: 1, model: "moderator:ann" },
+    ]);
+  });
+
+  test("keeps category and tags where the moderator gave none, and puts a failed photo right", async ({
+    db,
+  }) => {
+    const id = await register(db);
+    await recordOutcomes(db.pool, [shownAsFood(id)]);
+    await review(db, id, "ann", "shown");
+    expect(await photo(db, id)).toMatchObject({ category: "food", reason: "decided by ann" });
+    expect(await rows(db, "select category, model from tags")).toEqual([
+      { category: "food", model: "model:restaurant-1" },
+    ]);
+    const other = (
+      await registerPhotos(db.pool, [{ store: "s3", bucket: "b", key: "z", version: "1", known: {} }], "live")
+    )[0]!.id;
+    await recordOutcomes(db.pool, [failed(other, false)]);
+    await review(db, other, "ann", "hidden");
+    expect(await photo(db, other)).toMatchObject({ state: "hidden", failure: null });
+  });
+
+  test("no model and no failure overwrites a moderator's verdict, also one that is in flight", async ({
+    db,
+  }) => {
+    const id = await register(db);
+    await Promise.all([
+      review(db, id, "ann", "hidden", "menu", true),
+      ...[1, 2, 3, 4].map((n) => recordOutcomes(db.pool, [shownAsFood(id, `model:m-${n}`)])),
+    ]);
+    const later = [shownAsFood(id, "model:new"), failed(id, true), failed(id, false)];
+    for (const outcome of later)
+      expect(await recordOutcomes(db.pool, [outcome])).toEqual(new Map([[id, false]]));
+    expect(await photo(db, id)).toMatchObject({ state: "hidden", decided_by: "moderator:ann" });
+    expect(await rows(db, "select category, model from tags")).toEqual([
+      { category: "menu", model: "moderator:ann" },
+    ]);
+  });
+
+  test("waits for a model's verdict that is being committed, comes after it in history, and wins", async ({
+    db,
+  }) => {
+    const id = await register(db);
+    const client = await db.pool.connect();
+    await client.query("begin");
+    await client.query("select 1 from photos where id = $1 for update", [id]);
+    const reviewed = review(db, id, "ann", "hidden");
+    const waits =
+      "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%record_review%'";
+    while ((await rows(db, waits)).length === 0) await new Promise((resolve) => setImmediate(resolve));
+    await client.query(
+      "update photos set state = 'shown', decided_by = 'model:m', decided_at = now() where id = $1",
+      [id],
+    );
+    await client.query(
+      "insert into verdicts (photo_id, verdict, rule, reason, decided_by) values ($1, 'shown', 'clear', '', 'model:m')",
+      [id],
+    );
+    await client.query("commit");
+    client.release();
+    await reviewed;
+    expect(await rows(db, "select decided_by from verdicts order by id")).toEqual([
+      { decided_by: "model:m" },
+      { decided_by: "moderator:ann" },
+    ]);
+    expect(await photo(db, id)).toMatchObject({ state: "hidden", decided_by: "moderator:ann" });
+  });
+
+  test("another moderator decides anew, and history keeps both", async ({ db }) => {
+    const id = await register(db);
+    await review(db, id, "ann", "hidden", "menu", true);
+    await review(db, id, "bob", "shown", "food", false);
+    expect(await photo(db, id)).toMatchObject({ state: "shown", decided_by: "moderator:bob" });
+    expect(await rows(db, "select human from reviews order by verdict_id")).toEqual([
+      { human: true },
+      { human: false },
+    ]);
+  });
+
+  test("refuses a photo that is not there, a verdict that decides nothing, and nobody's", async ({ db }) => {
+    const id = await register(db);
+    await expect(review(db, "999", "ann", "shown")).rejects.toMatchObject({ code: "MD404" });
+    for (const verdict of ["review", "failed", "pending", null])
+      await expect(review(db, id, "ann", verdict)).rejects.toMatchObject({ code: "22023" });
+    for (const nobody of ["", null])
+      await expect(review(db, id, nobody, "shown")).rejects.toMatchObject({ code: "22023" });
+    expect(await rows(db, "select from verdicts")).toEqual([]);
+  });
+
+  test("is history: nothing of it is changed, and a worker's role may add to it", async ({ db }) => {
+    const id = await register(db);
+    const client = await db.pool.connect();
+    try {
+      await client.query("set role maitred_worker");
+      await client.query("select record_review($1, 'ann', 'shown', 'food', false)", [id]);
+      await expect(client.query("update reviews set human = true")).rejects.toMatchObject({ code: "42501" });
+      await client.query("set role maitred_dashboard");
+      await expect(client.query("select * from reviews")).rejects.toMatchObject({ code: "42501" });
+    } finally {
+      await client.query("reset role");
+      client.release();
+    }
+    await expect(db.pool.query("update reviews set human = true")).rejects.toMatchObject({ code: "MD409" });
+    await db.pool.query("delete from photos");
+    expect(await rows(db, "select from reviews")).toEqual([]);
+  });
+});
