@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 CATEGORIES = ["food", "ambience", "menu", "other"]
 UNKNOWN = -1
+FOLDS = 3
 
 
 def read_labels(root: Path) -> list[dict]:
@@ -78,17 +79,36 @@ HARD_KINDS = {"statue", "doll", "poster", "lookalike", "menu-photo", "menu-board
               "nohuman-scene", "screenshot", "human-small"}
 
 
+def plan_mosaics(labels: list[dict], draws: int, seed: int) -> list[list[int]]:
+    """Four photos for each of `draws` mosaics: one with a human or, in two of five, none, and three without. All four
+    come from one of FOLDS folds, so that few mosaics are lost when a fold is held out."""
+    rng, plan = random.Random(seed), []
+    fold_of = assign_folds(labels, FOLDS)
+    weight = [5.0 if label.get("persons") else 2.0 if label["category_id"] in (0, 1) else 1.0 for label in labels]
+    pools = [{human: [n for n, label in enumerate(labels) if fold_of[n] == fold and label["human_id"] == human and not label.get("small")]
+              for human in (0, 1)} for fold in range(FOLDS)]
+    for _ in range(draws):
+        pool = pools[rng.choices(range(FOLDS), [len(pool[0]) for pool in pools])[0]]
+        first = pool[1] if pool[1] and rng.random() < 0.6 else pool[0]
+        chosen = rng.choices(first, [weight[n] for n in first]) + rng.choices(pool[0], [weight[n] for n in pool[0]], k=3)
+        plan.append(chosen)
+    return plan
+
+
 class Photos(Dataset):
     """uint8 [3, side, side], category id, human id, map target [side/16, side/16] (-1 where unknown)."""
 
-    def __init__(self, root: Path, labels: list[dict], side: int, plan: list[int] | None = None, seed: int = 0):
-        """With `plan`, sample n is an augmentation of photo plan[n]; without, sample n is photo n as it is."""
+    def __init__(self, root: Path, labels: list[dict], side: int, plan: list | None = None, seed: int = 0):
+        """With `plan`, sample n is an augmentation of photo plan[n], or a mosaic of the four photos plan[n]; without,
+        sample n is photo n as it is."""
         self.root, self.labels, self.side, self.plan, self.seed = root, labels, side, plan, seed
 
     def __len__(self):
         return len(self.labels if self.plan is None else self.plan)
 
     def __getitem__(self, draw):
+        if self.plan is not None and isinstance(self.plan[draw], list):
+            return self._mosaic(self.plan[draw], random.Random(self.seed * 1_000_003 + draw))
         label = self.labels[draw if self.plan is None else self.plan[draw]]
         photo = Image.open(self.root / label["file"]).convert("RGB")
         boxes, human = label.get("persons"), label["human_id"]
@@ -98,8 +118,32 @@ class Photos(Dataset):
         else:
             boxes = _scaled(boxes, (0, 0, photo.width, photo.height), self.side)
             photo = photo.resize((self.side, self.side), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        pixels = torch.from_numpy(np.asarray(photo).transpose(2, 0, 1).copy())
-        return pixels, label["category_id"], human, _map_target(boxes, human, self.side // 16)
+        return _tensor(photo), label["category_id"], human, _map_target(boxes, human, self.side // 16)
+
+    def _mosaic(self, four, rng):
+        """One photo a corner: people at half their size and less, next to what is not one. It has no category."""
+        cells, side = self.side // 16, self.side
+        x, y = (16 * round(cells * rng.uniform(0.32, 0.68)) for _ in range(2))
+        corners = [(0, 0, x, y), (x, 0, side, y), (0, y, x, side), (x, y, side, side)]
+        rng.shuffle(corners)
+        canvas, target, human = Image.new("RGB", (side, side)), torch.zeros(cells, cells), UNKNOWN
+        for number, (index, (x0, y0, x1, y1)) in enumerate(zip(four, corners)):
+            label = self.labels[index]
+            photo = Image.open(self.root / label["file"]).convert("RGB")
+            photo, boxes, seen = _augment(photo, label, label.get("persons"), label["human_id"], side, rng)
+            canvas.paste(photo.resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, reducing_gap=2.0), (x0, y0))
+            if number == 0:
+                human = seen
+                if seen != 0:
+                    sx, sy = (x1 - x0) / side, (y1 - y0) / side
+                    moved = boxes and [(x0 + a * sx, y0 + b * sy, x0 + c * sx, y0 + d * sy) for a, b, c, d in boxes]
+                    part = (slice(y0 // 16, y1 // 16), slice(x0 // 16, x1 // 16))
+                    target[part] = _map_target(moved, seen, cells)[part]
+        return _tensor(canvas), UNKNOWN, human, target
+
+
+def _tensor(photo):
+    return torch.from_numpy(np.asarray(photo).transpose(2, 0, 1).copy())
 
 
 def _augment(photo, label, boxes, human, side, rng):

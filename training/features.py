@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.multiprocessing import spawn
 
-from data import Photos, plan_draws, read_labels
+from data import Photos, plan_draws, plan_mosaics, read_labels
 from net import MaitredNet
 
 CHUNK = 64
@@ -29,7 +29,7 @@ class Features:
         count = len(about["plan"]) if part == "draws" else about["photos"]
         cells = about["side"] // 8
         self.labels = read_labels(Path(about["data"]))
-        self.photo = np.array(about["plan"]) if part == "draws" else np.arange(count)
+        self.photos = np.array(about["plan"]).reshape(count, -1) if part == "draws" else np.arange(count)[:, None]
         self.features = np.memmap(folder / f"{part}.f16", np.float16, "r", shape=(count, cells, cells, about["channels"]))
         self.targets = np.load(folder / f"{part}.npz") if (folder / f"{part}.npz").exists() else _gather(folder, part, count)
 
@@ -86,6 +86,7 @@ def main():
     parser.add_argument("--trunk", default="lite0", choices=["lite0", "lite1", "lite2"])
     parser.add_argument("--side", type=int, default=288, help="pixels, both edges; a multiple of 32")
     parser.add_argument("--draws", type=int, default=45_000)
+    parser.add_argument("--mosaic", action="store_true", help="draw mosaics of four photos; `plain` is then left out")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     args = parser.parse_args()
@@ -94,14 +95,15 @@ def main():
     labels = read_labels(args.data)
     channels = MaitredNet(4, args.trunk)._blocks[5]._expand_conv.in_channels
     about = {"data": str(args.data.resolve()), "photos": len(labels), "side": args.side, "trunk": args.trunk,
-             "channels": channels, "seed": args.seed, "plan": plan_draws(labels, args.draws, args.seed)}
+             "channels": channels, "seed": args.seed, "plan": (plan_mosaics if args.mosaic else plan_draws)(labels, args.draws, args.seed)}
     known = args.out / "about.json"
     if known.exists() and json.loads(known.read_text()) != about:
         raise SystemExit(f"{args.out}: holds features of other photos or settings: name another folder")
     known.write_text(json.dumps(about))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     jobs = 1 if device == "cuda" else args.jobs
-    for part, count in (("plain", len(labels)), ("draws", len(about["plan"]))):
+    parts = {"draws": len(about["plan"])} | ({} if args.mosaic else {"plain": len(labels)})
+    for part, count in parts.items():
         file = args.out / f"{part}.f16"
         size = count * (args.side // 8) ** 2 * channels * 2
         if not file.exists() or file.stat().st_size != size:
