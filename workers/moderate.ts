@@ -31,8 +31,9 @@ import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
 import { listen } from "../src/store/listen.ts";
 import { requireSchema } from "../src/store/migrate.ts";
-import { readModels, recordShadowScores, reportWorker } from "../src/store/models.ts";
+import { readModels, reportWorker } from "../src/store/models.ts";
 import { connect } from "../src/store/pool.ts";
+import { recordShadowScores } from "../src/store/shadow.ts";
 import { recordOutcomes } from "../src/store/verdicts.ts";
 
 /** The part of the line that needs neither queue nor database: `maitred classify` is made of it. */
@@ -53,13 +54,17 @@ export function modelDirectories(config: Config): string[] {
   return [config.models, join(packageRoot(), "models")].filter(Boolean);
 }
 
-/** The model that runs where no other is active: MAITRED_MODEL, or the one that ships. */
-export function openDefaultModel(config: Config): Promise<Model> {
-  return openModel(config.model || join(packageRoot(), "models", SHIPPED), config.variant);
+/** The model that runs while none is active. */
+export function openShippedModel(config: Config): Promise<Model> {
+  return openModel(join(packageRoot(), "models", SHIPPED), config.variant);
+}
+
+function openDefaultModel(config: Config): Promise<Model> {
+  return config.model ? openModel(config.model, config.variant) : openShippedModel(config);
 }
 
 /**
- * @param model what judges; without it the default one.
+ * @param given what judges; without it MAITRED_MODEL, or the model that ships.
  * @param background whether it gives way to everything else.
  * @throws {ConfigError} MODEL_INVALID or POLICY_INVALID.
  */

@@ -8,10 +8,11 @@ import { config } from "./config.ts";
 import { doctor } from "./doctor.ts";
 import { enqueue } from "./enqueue.ts";
 import { migrate } from "./migrate.ts";
+import { model } from "./model.ts";
 import { up } from "./up.ts";
 import { worker } from "./worker.ts";
 
-const commands: Record<string, Command> = { up, worker, enqueue, classify, migrate, doctor, config };
+const commands: Record<string, Command> = { up, worker, enqueue, classify, model, migrate, doctor, config };
 
 async function main(argv: readonly string[], terminal: Terminal): Promise<number> {
   const [name = "--help", ...rest] = argv;

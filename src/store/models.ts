@@ -1,5 +1,4 @@
 import { ConfigError } from "../errors.ts";
-import type { Decision, Scores } from "../photo.ts";
 import { type Pool, query } from "./pool.ts";
 
 export type ModelState = "candidate" | "shadow" | "active" | "retired";
@@ -121,38 +120,6 @@ export async function readWorkers(db: Pool): Promise<WorkerReport[]> {
     name: "read_workers",
     text: `select worker, model, variant, provider, pinned, problem from model_workers
         where seen_at > now() - interval '2 minutes' order by worker`,
-  });
-}
-
-/** What a model said of a photo, under the name of the model. */
-interface Said {
-  model: string;
-  scores: Scores;
-  decision: Decision;
-}
-
-/** Stores what the shadow said; see record_shadow_scores in migrations/0004_models.sql. */
-export async function recordShadowScores(
-  db: Pool,
-  rows: readonly { photoId: string; shadow: Said; beside: Said }[],
-): Promise<void> {
-  const items = rows.map(({ photoId, shadow, beside }) => ({
-    photo_id: photoId,
-    model: shadow.model,
-    verdict: shadow.decision.verdict,
-    category: shadow.decision.category,
-    human: shadow.scores.human,
-    scores: shadow.scores.categories,
-    beside: beside.model,
-    beside_verdict: beside.decision.verdict,
-    beside_category: beside.decision.category,
-    beside_human: beside.scores.human,
-    beside_scores: beside.scores.categories,
-  }));
-  await query(db, {
-    name: "record_shadow_scores",
-    text: "select record_shadow_scores($1)",
-    values: [JSON.stringify(items)],
   });
 }
 

@@ -15,8 +15,21 @@ const MAY_IMPORT: Record<string, string[]> = {
   embedded: [],
   moderate: [],
   intake: [],
+  evaluate: [],
   http: [],
-  cli: ["intake", "decide", "queue", "image", "infer", "store", "embedded", "moderate", "http", "workers"],
+  cli: [
+    "intake",
+    "decide",
+    "queue",
+    "image",
+    "infer",
+    "store",
+    "embedded",
+    "moderate",
+    "evaluate",
+    "http",
+    "workers",
+  ],
   workers: ["decide", "queue", "image", "infer", "store", "moderate", "http"],
 };
 
