@@ -5,7 +5,7 @@ import { delimiter, join, resolve } from "node:path";
 import type { Config } from "../src/config.ts";
 import { decide } from "../src/decide/decide.ts";
 import { type Policy, parsePolicy } from "../src/decide/policy.ts";
-import { asError, ConfigError } from "../src/errors.ts";
+import { asError, ConfigError, UpstreamError } from "../src/errors.ts";
 import { createMetrics } from "../src/http/metrics.ts";
 import { serveHttp } from "../src/http/server.ts";
 import { decode, restrictSharp } from "../src/image/decode.ts";
@@ -168,6 +168,9 @@ export async function startWorker(
       judges.delete(judge);
     };
     try {
+      // its threads would start when nothing is left to end them
+      if (scope.closing)
+        throw new UpstreamError("CLOSED", "the model came too late: the process is shutting down");
       return { judge, ...(await judge.inference.ready()), close };
     } catch (error) {
       await close();
@@ -359,6 +362,7 @@ export async function startWorker(
     );
     consumers.push(consumer);
   }
+  void follower.look();
   ready = true;
   log.info({ concurrency, maxBatch, url: http.url }, "taking photos");
   return {

@@ -19,7 +19,12 @@ export function listen(
   let closed = false;
 
   async function connect(): Promise<void> {
-    const client = new pg.Client({ connectionString: url, keepAlive: true, application_name: "maitred" });
+    const client = new pg.Client({
+      connectionString: url,
+      connectionTimeoutMillis: 10_000,
+      keepAlive: true,
+      application_name: "maitred",
+    });
     current = client;
     const broken = (error: Error): void => {
       if (current !== client) return;
