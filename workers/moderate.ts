@@ -1,28 +1,19 @@
 /** Process: the moderation worker, assembled from its parts. `maitred worker` and `maitred up` run it. */
-import { readFileSync } from "node:fs";
-import { availableParallelism, hostname } from "node:os";
+import { hostname } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import type { Config } from "../src/config.ts";
-import { decide } from "../src/decide/decide.ts";
-import { type Policy, parsePolicy } from "../src/decide/policy.ts";
-import { asError, ConfigError, UpstreamError } from "../src/errors.ts";
 import { createMetrics } from "../src/http/metrics.ts";
 import { serveHttp } from "../src/http/server.ts";
-import { decode, restrictSharp } from "../src/image/decode.ts";
 import { createFetch } from "../src/image/fetch.ts";
 import { createFolderFetch } from "../src/image/folder.ts";
-import { createHeicDecoder } from "../src/image/heic.ts";
 import { createKeyTemplate } from "../src/image/key-template.ts";
 import { connectS3, createS3Fetch } from "../src/image/s3.ts";
-import { sniff } from "../src/image/sniff.ts";
 import { createBatcher } from "../src/infer/batcher.ts";
 import { openModelById } from "../src/infer/folders.ts";
-import { createInference, type Inference, type InferReady } from "../src/infer/infer.ts";
-import { type Model, openModel } from "../src/infer/model.ts";
-import { type Closable, Scope } from "../src/lifecycle.ts";
+import type { Model } from "../src/infer/model.ts";
+import type { Closable, Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { createFollower, type Wanted } from "../src/moderate/follow.ts";
-import type { LineModel, Turn } from "../src/moderate/line.ts";
 import { createModerationWorker, type WorkerEvents } from "../src/moderate/worker.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { LANES } from "../src/photo.ts";
@@ -35,83 +26,8 @@ import { readModels, reportWorker } from "../src/store/models.ts";
 import { connect } from "../src/store/pool.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
 import { recordOutcomes } from "../src/store/verdicts.ts";
-
-/** The part of the line that needs neither queue nor database: `maitred classify` is made of it. */
-export interface Judge extends Required<Closable> {
-  model: Model;
-  policy: Policy;
-  policyText: string;
-  inference: Inference;
-  /** Cores that may decode at once. */
-  decoders: number;
-  decode(bytes: Uint8Array, turn: Turn): Promise<Uint8Array>;
-  /** Puts off, as CLOSED, what waits for a slow decoder: it would outlast the time to drain. */
-  refuseWaiting(): void;
-}
-
-/** The directories in which model folders are looked for by their ids. */
-export function modelDirectories(config: Config): string[] {
-  return [config.models, join(packageRoot(), "models")].filter(Boolean);
-}
-
-/** The model that runs while none is active. */
-export function openShippedModel(config: Config): Promise<Model> {
-  return openModel(join(packageRoot(), "models", SHIPPED), config.variant);
-}
-
-function openDefaultModel(config: Config): Promise<Model> {
-  return config.model ? openModel(config.model, config.variant) : openShippedModel(config);
-}
-
-/**
- * @param given what judges; without it MAITRED_MODEL, or the model that ships.
- * @param background whether it gives way to everything else.
- * @throws {ConfigError} MODEL_INVALID or POLICY_INVALID.
- */
-export async function openJudge(config: Config, given?: Model, background = false): Promise<Judge> {
-  const model = given ?? (await openDefaultModel(config));
-  const policyFile = config.policy || join(packageRoot(), "policy.yaml");
-  const policyText = readPolicy(policyFile);
-  const policy = parsePolicy(policyText, model.categories, policyFile);
-  restrictSharp();
-  const cores = availableParallelism();
-  // threads run the compiled entry points, whether this module is compiled or not
-  const entry = (name: string): URL => new URL(`file://${join(packageRoot(), "dist", "workers", name)}`);
-  const inference = createInference(entry("infer.js"), model, { ...config, background });
-  const heic = createHeicDecoder(entry("heic.js"), model.side, Math.max(1, Math.floor(cores / 2)));
-  const limits = { side: model.side, maxPixels: config.maxPixels };
-  const scope = new Scope();
-  scope.hold("inference", inference);
-  scope.hold("heic", heic);
-  return {
-    model,
-    policy,
-    policyText,
-    inference,
-    // one more than cores, so that a core is busy while another photo is between two steps
-    decoders: cores + 1,
-    decode(bytes, turn) {
-      const work = (): Promise<Uint8Array> => decode(bytes, limits, heic.decode);
-      // HEIC waits for threads of its own, and must not take a turn that others could use
-      return sniff(bytes) === "heic" ? work() : turn(work);
-    },
-    refuseWaiting: heic.refuseWaiting,
-    halt: () => scope.halt(),
-    close: () => scope.close(),
-  };
-}
-
-function readPolicy(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (cause) {
-    throw new ConfigError(
-      "POLICY_INVALID",
-      `${file}: ${asError(cause).message}; set MAITRED_POLICY to a policy file`,
-      { cause },
-    );
-  }
-}
+import { modelDirectories, openDefaultModel } from "./judge.ts";
+import { asLineModel, createModels, type Warm } from "./models.ts";
 
 export interface RunningWorker {
   /** What judges now. */
@@ -119,11 +35,6 @@ export interface RunningWorker {
   readonly provider: string;
   /** Where metrics and health are. */
   url: string;
-}
-
-/** A judge that is warm, and what it said when it was. */
-interface Warm extends InferReady, Closable {
-  judge: Judge;
 }
 
 /**
@@ -155,42 +66,7 @@ export async function startWorker(
   let ill = 0;
   const http = scope.hold("http", await serveHttp(config, metrics, () => ready && ill < 3));
 
-  const judges = new Set<Judge>();
-  scope.hold("models", {
-    halt: async () => void (await Promise.all([...judges].map((judge) => judge.halt()))),
-    close: async () => void (await Promise.all([...judges].map((judge) => judge.close()))),
-  });
-  async function warm(model: Model, background: boolean): Promise<Warm> {
-    const judge = await openJudge(config, model, background);
-    judges.add(judge);
-    const close = async (): Promise<void> => {
-      await judge.close();
-      judges.delete(judge);
-    };
-    try {
-      // its threads would start when nothing is left to end them
-      if (scope.closing)
-        throw new UpstreamError("CLOSED", "the model came too late: the process is shutting down");
-      return { judge, ...(await judge.inference.ready()), close };
-    } catch (error) {
-      await close();
-      throw error;
-    }
-  }
-  function asLineModel({ judge, provider, close }: Warm): LineModel {
-    return {
-      by: `model:${judge.model.id}`,
-      provider,
-      side: judge.model.side,
-      maxBatch: judge.inference.maxBatch,
-      threads: judge.inference.threads,
-      decode: judge.decode,
-      run: judge.inference.run,
-      decide: (scores) => decide(scores, judge.policy),
-      halt: judge.halt,
-      close,
-    };
-  }
+  const models = createModels(config, scope);
   const byId = (wanted: Wanted): Promise<Model> =>
     openModelById(modelDirectories(config), wanted, config.variant);
   const orders = async () => {
@@ -203,7 +79,8 @@ export async function startWorker(
   };
   const pinned = config.model !== "";
   const active = pinned ? undefined : (await orders()).active;
-  let current = await warm(active ? await byId(active) : await openDefaultModel(config), false);
+  let current = await models.open(active ? await byId(active) : await openDefaultModel(config));
+  const { policyText } = current.judge;
   const announce = (message: string): void => {
     const { judge, provider, variant, instead, warmUpMs } = current;
     metrics.model({ model: judge.model.id, variant, provider });
@@ -241,7 +118,7 @@ export async function startWorker(
         ),
       knownFromKey: createKeyTemplate(config.keyTemplate),
       batcher: createBatcher,
-      policyText: current.judge.policyText,
+      policyText,
     },
     first,
     {
@@ -262,7 +139,8 @@ export async function startWorker(
       },
       left(photo, lane, outcome, changed) {
         const { result, batch } = outcome;
-        const about = { photo: photo.id, bucket: photo.bucket, key: photo.key, lane, batch, changed };
+        const { id, bucket, key } = photo;
+        const about = { photo: id, bucket, key, lane, batch, by: outcome.by, changed };
         if ("failure" in result) {
           metrics.failure(lane, result.failure);
           log.warn({ ...about, code: result.failure, message: result.message }, "failed");
@@ -302,7 +180,7 @@ export async function startWorker(
     createFollower<Warm>(
       {
         read: () => (pinned ? Promise.resolve({ active: undefined, shadow: undefined }) : orders()),
-        open: async (wanted, background) => warm(await byId(wanted), background),
+        open: async (wanted, background) => models.open(await byId(wanted), { background, policyText }),
         async replace(next) {
           const before = current.judge.model.id;
           current = next;
@@ -341,7 +219,7 @@ export async function startWorker(
   const consumers: Closable[] = [];
   scope.onClose("lanes", async () => {
     ready = false;
-    for (const judge of judges) judge.refuseWaiting();
+    models.refuseWaiting();
     // together: a lane that still took photos would stand in front of the other's
     await Promise.all(consumers.map((consumer) => consumer.close()));
   });
@@ -379,8 +257,6 @@ export async function startWorker(
 function idOf(by: string): string {
   return by.replace(/^model:/, "");
 }
-
-const SHIPPED = "restaurant-1";
 
 /** How often a worker looks which model is active, in case a notice was lost. */
 const FOLLOW_MS = 30_000;

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { totalmem } from "node:os";
 import { delimiter, join } from "node:path";
-import { modelDirectories, openJudge } from "../../workers/moderate.ts";
+import { modelDirectories, openJudge } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { findPostgres } from "../embedded/postgres.ts";
 import { asError, ConfigError } from "../errors.ts";

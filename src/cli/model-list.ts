@@ -1,4 +1,4 @@
-import { modelDirectories, openShippedModel } from "../../workers/moderate.ts";
+import { modelDirectories, openShippedModel } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { findPostgres } from "../embedded/postgres.ts";
 import { asError } from "../errors.ts";

@@ -1,5 +1,5 @@
 import { userInfo } from "node:os";
-import { modelDirectories, openJudge, openShippedModel } from "../../workers/moderate.ts";
+import { modelDirectories, openJudge, openShippedModel } from "../../workers/judge.ts";
 import type { Config } from "../config.ts";
 import { ConfigError, ModerationError } from "../errors.ts";
 import { type Duel, duel } from "../evaluate/gold.ts";

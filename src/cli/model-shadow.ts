@@ -1,4 +1,4 @@
-import { modelDirectories, openJudge } from "../../workers/moderate.ts";
+import { modelDirectories, openJudge } from "../../workers/judge.ts";
 import { openModelById } from "../infer/folders.ts";
 import { readModels, registerModel, shadowModel } from "../store/models.ts";
 import { connect } from "../store/pool.ts";

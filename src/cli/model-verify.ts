@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { modelDirectories, openJudge } from "../../workers/moderate.ts";
+import { modelDirectories, openJudge } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { readPhoto, walk } from "../image/folder.ts";
 import { openModelById } from "../infer/folders.ts";

@@ -8,7 +8,7 @@ export type Stage = "fetch" | "decode" | "batch" | "record" | "total";
 export type Turn = <T>(work: () => Promise<T>) => Promise<T>;
 
 /** A model that is open and warm. */
-export interface LineModel extends Required<Closable> {
+export interface LineModel extends Closable {
   /** As history says it: `model:NAME`. */
   by: string;
   /** Where it runs, for the metrics. */

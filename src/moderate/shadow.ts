@@ -31,7 +31,7 @@ export interface ShadowDeps {
   record(scores: readonly ShadowScore[]): Promise<void>;
 }
 
-export interface Shadow extends Required<Closable> {
+export interface Shadow extends Closable {
   /** Whether the photo is of its share: the same photos in every worker, each time. */
   wants(photoId: string): boolean;
   /** Takes the photo, or drops it where too many wait; returns at once. */
@@ -95,7 +95,6 @@ export function createShadow({ model, share, turn, record }: ShadowDeps, events:
         working = undefined;
       });
     },
-    halt: () => model.halt(),
     async close() {
       closed = true;
       drop(waiting.length);

@@ -54,7 +54,7 @@ export interface WorkerEvents extends ShadowEvents {
   retried(photo: PhotoJob, lane: Lane, code: ErrorCode, error: Error): void;
 }
 
-export interface ModerationWorker extends Required<Closable> {
+export interface ModerationWorker extends Closable {
   /** See `moderate`. */
   photo(photo: PhotoJob, lane: Lane, last: boolean): Promise<void>;
   /** Records a failure of a photo that never came as far as the line. */
@@ -88,7 +88,7 @@ export function createModerationWorker(
   let batches = 0;
   let shadow: Shadow | undefined;
 
-  function seat(model: LineModel): ModelSteps & Required<Closable> {
+  function seat(model: LineModel): ModelSteps & Closable {
     const inference = deps.batcher<Uint8Array, { scores: Scores; batch: string }>(
       async (photos) => {
         const batch = `${tag}-${++batches}`;
@@ -110,7 +110,6 @@ export function createModerationWorker(
       decode: (bytes, lane) => model.decode(bytes, (work) => decoding(lane, work)),
       infer: (pixels, lane) => inference.add(pixels, lane),
       decide: model.decide,
-      halt: () => model.halt(),
       async close() {
         await inference.close();
         await model.close();
@@ -169,7 +168,6 @@ export function createModerationWorker(
         );
       await before?.close();
     },
-    halt: async () => void (await Promise.all([models.halt(), shadow?.halt()])),
     async close() {
       await shadow?.close();
       await models.close();

@@ -129,7 +129,12 @@ async function ask<Row extends Record<string, unknown>>(
   statement: Parameters<typeof query>[1],
 ): Promise<Row[]> {
   return query<Row>(db, statement).catch((cause: { code?: unknown; message: string }) => {
-    if (!/^MD4/.test(String(cause.code))) throw cause;
-    throw new ConfigError("MODEL_INVALID", cause.message, { cause });
+    const code = String(cause.code);
+    if (code.startsWith("MD4")) throw new ConfigError("MODEL_INVALID", cause.message, { cause });
+    if (code !== FORBIDDEN) throw cause;
+    const who = "a member of maitred_migrator may, or whoever owns the tables";
+    throw new ConfigError("CONFIG_INVALID", `${cause.message}: ${who}: mend DATABASE_URL`, { cause });
   });
 }
+
+const FORBIDDEN = "42501";

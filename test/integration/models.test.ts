@@ -8,15 +8,20 @@ import { openModel } from "../../src/infer/model.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { packageRoot } from "../../src/package-root.ts";
-import type { Lane, PhotoRef } from "../../src/photo.ts";
+import type { Decision, Lane, PhotoRef } from "../../src/photo.ts";
 import {
   promoteModel,
+  readModels,
   readWorkers,
   registerModel,
+  reportWorker,
   rollbackModel,
   shadowModel,
 } from "../../src/store/models.ts";
-import { openJudge, type RunningWorker, startWorker } from "../../workers/moderate.ts";
+import { connect } from "../../src/store/pool.ts";
+import { recordShadowScores } from "../../src/store/shadow.ts";
+import { openJudge } from "../../workers/judge.ts";
+import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, test as base, type Database } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
 import { CATEGORIES, graphThatSays, makeModel } from "../models.ts";
@@ -322,6 +327,40 @@ describe("promotions", () => {
     await promote(db, join(models, "a-1"));
     const other = await openModel(makeModel(models, "a-1", { human: 0.3 }));
     await expect(registerModel(db.pool, other, "ann")).rejects.toMatchObject({ code: "MODEL_INVALID" });
+  });
+
+  test("a worker's role follows models and reports, and may promote none", async ({ models, db }) => {
+    await promote(db, makeModel(models, "a-1"));
+    await registerModel(db.pool, await openModel(makeModel(models, "b-1")), "ann");
+    await db.pool.query(
+      "insert into photos (id, store, bucket, key) overriding system value values (7, 'folder', '/', 'k')",
+    );
+    const pool = connect(db.url, () => {}, 1);
+    await pool.query("set role maitred_worker");
+    expect((await pool.query("select current_user as who")).rows).toEqual([{ who: "maitred_worker" }]);
+    expect(await readModels(pool)).toMatchObject([{ id: "a-1", state: "active" }, { id: "b-1" }]);
+    const report = {
+      worker: "w",
+      model: "a-1",
+      variant: "fp32",
+      provider: "cpu",
+      pinned: false,
+      problem: "",
+    };
+    await reportWorker(pool, report);
+    await reportWorker(pool, { ...report, problem: "x" });
+    expect(await readWorkers(pool)).toEqual([{ ...report, problem: "x" }]);
+    const decision: Decision = { verdict: "shown", rule: "clear", reason: "", category: "food", tags: [] };
+    const said = { scores: { categories: { food: 1 }, human: 0 }, decision };
+    const words = { shadow: { model: "b-1", ...said }, beside: { model: "a-1", ...said } };
+    // photo 8 was deleted meanwhile
+    const rows = ["7", "8"].map((photoId) => ({ photoId, ...words }));
+    await recordShadowScores(db.pool, []);
+    for (let time = 0; time < 2; time++) await recordShadowScores(pool, rows);
+    expect((await pool.query("select photo_id from shadow_scores")).rows).toEqual([{ photo_id: "7" }]);
+    const by = { by: "eve", why: "a test", figures: null };
+    await expect(promoteModel(pool, { to: "b-1", from: "a-1", ...by })).rejects.toThrow(/maitred_migrator/);
+    await pool.end();
   });
 
   test("rolling back where nothing was promoted says so", async ({ db }) => {

@@ -33,7 +33,6 @@ function fake(name: string, side: number, { held = false, maxBatch = 2 } = {}): 
       return photos.map((): Scores => ({ categories: { [name]: 1 }, human: 0 }));
     },
     decide: () => ({ verdict: "shown", rule: "clear", reason: "", category: name, tags: [] }),
-    halt: async () => {},
     async close() {
       model.closed = true;
     },
