@@ -388,9 +388,12 @@ describe("maitred model", () => {
     return path;
   }
 
-  test("promotes what is not worse, refuses what is, and goes back", async ({ models, folder, db }) => {
+  test("promotes what is not worse than the one that ships, with the figures", async ({
+    models,
+    folder,
+    db,
+  }) => {
     copyShipped(models, "restaurant-7");
-    copyShipped(models, "restaurant-8", ["menu", "other", "food", "ambience"]);
     const env = { DATABASE_URL: db.url, MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
     const gold = goldOf(folder);
     const good = maitred(["model", "promote", "restaurant-7", "--gold", gold, "--by", "ann", "--json"], env);
@@ -400,9 +403,21 @@ describe("maitred model", () => {
     expect(report.duels[0]).toMatchObject({ question: "category", onlyActive: 0, onlyCandidate: 0, p: 1 });
     expect(report.duels[0].photos).toBeGreaterThanOrEqual(10);
 
-    const bad = maitred(["model", "promote", "restaurant-8", "--gold", gold], env);
+    const { rows } = await db.pool.query("select from_model, to_model, by, figures from promotions");
+    expect(rows).toEqual([
+      { from_model: "restaurant-1", to_model: "restaurant-7", by: "ann", figures: report.duels },
+    ]);
+  });
+
+  test("refuses what is worse, promotes it by force, and goes back", async ({ models, folder, db }) => {
+    await promote(db, copyShipped(models, "restaurant-7"));
+    copyShipped(models, "restaurant-8", ["menu", "other", "food", "ambience"]);
+    const env = { DATABASE_URL: db.url, MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
+    const bad = maitred(["model", "promote", "restaurant-8", "--gold", goldOf(folder)], env);
     expect(await bad.exit, bad.stderr()).toBe(1);
     expect(bad.stdout()).toMatch(/restaurant-8 is not promoted: it is worse beyond chance in category/);
+    const { rows } = await db.pool.query("select id from models where state = 'active'");
+    expect(rows).toEqual([{ id: "restaurant-7" }]);
     const forced = maitred(["model", "promote", "restaurant-8", "--force", "--reason", "to see"], env);
     expect(await forced.exit, forced.stderr()).toBe(0);
 
@@ -413,14 +428,14 @@ describe("maitred model", () => {
     expect(await list.exit, list.stderr()).toBe(0);
     const { models: listed, history } = JSON.parse(list.stdout());
     expect(listed).toMatchObject([
-      { id: "restaurant-1", state: "retired" },
+      { id: "restaurant-1", state: "" },
       { id: "restaurant-7", state: "active", variants: ["fp32"], problem: "" },
       { id: "restaurant-8", state: "retired" },
     ]);
     expect(history).toMatchObject([
       { kind: "rollback", from: "restaurant-8", to: "restaurant-7", by: "bob", why: "it was worse" },
       { kind: "promote", to: "restaurant-8", why: "to see", figures: null },
-      { kind: "promote", from: "restaurant-1", to: "restaurant-7", by: "ann", figures: expect.any(Array) },
+      { kind: "promote", from: null, to: "restaurant-7", by: "ann", figures: null },
     ]);
   });
 
