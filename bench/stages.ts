@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
 import type { Config } from "../src/config.ts";
-import { openJudge } from "../workers/moderate.ts";
+import { openJudge } from "../workers/judge.ts";
 
 export interface Stages {
   model: string;

@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   CONFIG_INVALID: "a setting is missing or out of its range",
   POLICY_INVALID: "the policy file cannot be used",
   MODEL_INVALID: "the model folder cannot be used",
+  LABELS_INVALID: "the labelled set cannot be used",
   SCHEMA_MISMATCH: "the database schema is not the one this version knows",
   QUEUE_MISCONFIGURED: "the queue's server is not set up to keep jobs",
   INTERNAL: "a bug: see the log",

@@ -49,6 +49,7 @@ interface Call<Out> {
 export function createThread<In, Out, Ready>(options: ThreadOptions): Thread<In, Out, Ready> {
   let current: Running<Out, Ready> | undefined;
   let closed = false;
+  let halted: Promise<void> | undefined;
   let nextId = 1;
 
   function start(): Running<Out, Ready> {
@@ -112,8 +113,13 @@ export function createThread<In, Out, Ready>(options: ThreadOptions): Thread<In,
     }).finally(() => clearTimeout(timer));
   }
 
-  async function halt(): Promise<void> {
+  function halt(): Promise<void> {
     closed = true;
+    halted ??= settle();
+    return halted;
+  }
+
+  async function settle(): Promise<void> {
     const thread = current;
     if (!thread) return;
     await thread.ready.catch(() => {});

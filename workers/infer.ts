@@ -1,25 +1,25 @@
 /** Thread: batches of pixels → probabilities, one run at a time, on the first provider that works. */
-import { existsSync } from "node:fs";
+import { existsSync, readlinkSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { constants, setPriority } from "node:os";
+import { basename, dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { workerData } from "node:worker_threads";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { asError, UpstreamError } from "../src/errors.ts";
-import type { InferCall, InferData, InferReady, InferResult, Provider } from "../src/infer/infer.ts";
+import type { InferCall, InferData, InferReady, InferResult } from "../src/infer/infer.ts";
+import type { Provider } from "../src/infer/model.ts";
 import { serveThread } from "../src/thread.ts";
 
 const data = workerData as InferData;
 
 await serveThread<InferCall, InferResult, InferReady>(async () => {
   const begun = performance.now();
+  if (data.background) giveWay();
   const { session, provider, instead } = await openSession();
-  for (const size of data.sizes[provider]) {
-    const pixels = new ArrayBuffer(size * data.side * data.side * 3);
-    await run(session, { pixels, count: size, size });
-  }
+  const { variant } = data.graphs[provider];
   return {
-    ready: { provider, instead, warmUpMs: performance.now() - begun },
+    ready: { provider, variant, instead, warmUpMs: performance.now() - begun },
     async handle(call) {
       // a session that has failed once may never work again, and pixels cannot be at fault: the thread ends, and
       // the next call starts a new one
@@ -44,16 +44,23 @@ async function openSession(): Promise<{ session: InferenceSession; provider: Pro
       continue;
     }
     try {
-      return {
-        session: await InferenceSession.create(data.file, optionsFor(provider)),
-        provider,
-        instead: problems.join("; "),
-      };
+      const session = await InferenceSession.create(data.graphs[provider].file, optionsFor(provider));
+      // a provider that opens a graph may still be unable to run it
+      for (const size of data.sizes[provider])
+        await run(session, { pixels: new ArrayBuffer(size * data.side * data.side * 3), count: size, size });
+      return { session, provider, instead: problems.join("; ") };
     } catch (error) {
       problems.push(`${provider}: ${asError(error).message.split("\n")[0]}`);
     }
   }
   throw new UpstreamError("INFERENCE_UNAVAILABLE", `no execution provider works: ${problems.join("; ")}`);
+}
+
+/** Of this thread alone, and before it starts others, which inherit it. */
+function giveWay(): void {
+  if (process.platform !== "linux") return;
+  // Linux gives each thread an id and a priority of its own
+  setPriority(Number(basename(readlinkSync("/proc/thread-self"))), constants.priority.PRIORITY_LOW);
 }
 
 function cudaLibrary(): string {

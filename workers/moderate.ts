@@ -1,99 +1,40 @@
 /** Process: the moderation worker, assembled from its parts. `maitred worker` and `maitred up` run it. */
-import { readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { hostname } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import type { Config } from "../src/config.ts";
-import { decide } from "../src/decide/decide.ts";
-import { type Policy, parsePolicy } from "../src/decide/policy.ts";
-import { asError, ConfigError } from "../src/errors.ts";
 import { createMetrics } from "../src/http/metrics.ts";
 import { serveHttp } from "../src/http/server.ts";
-import { decode, restrictSharp } from "../src/image/decode.ts";
 import { createFetch } from "../src/image/fetch.ts";
 import { createFolderFetch } from "../src/image/folder.ts";
-import { createHeicDecoder } from "../src/image/heic.ts";
 import { createKeyTemplate } from "../src/image/key-template.ts";
 import { connectS3, createS3Fetch } from "../src/image/s3.ts";
-import { sniff } from "../src/image/sniff.ts";
 import { createBatcher } from "../src/infer/batcher.ts";
-import { createInference, type Inference } from "../src/infer/infer.ts";
-import { type Model, openModel } from "../src/infer/model.ts";
-import { type Closable, Scope } from "../src/lifecycle.ts";
+import { openModelById } from "../src/infer/folders.ts";
+import type { Model } from "../src/infer/model.ts";
+import type { Closable, Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
-import { createModerationWorker, type Turn, type WorkerEvents } from "../src/moderate/worker.ts";
+import { createFollower, type Wanted } from "../src/moderate/follow.ts";
+import { createModerationWorker, type WorkerEvents } from "../src/moderate/worker.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { LANES } from "../src/photo.ts";
 import { consume } from "../src/queue/consumer.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
+import { listen } from "../src/store/listen.ts";
 import { requireSchema } from "../src/store/migrate.ts";
+import { readModels, reportWorker } from "../src/store/models.ts";
 import { connect } from "../src/store/pool.ts";
+import { recordShadowScores } from "../src/store/shadow.ts";
 import { recordOutcomes } from "../src/store/verdicts.ts";
-
-/** The part of the line that needs neither queue nor database: `maitred classify` is made of it. */
-export interface Judge extends Closable {
-  model: Model;
-  policy: Policy;
-  policyText: string;
-  inference: Inference;
-  /** Cores that may decode at once. */
-  decoders: number;
-  decode(bytes: Uint8Array, turn: Turn): Promise<Uint8Array>;
-  /** Puts off, as CLOSED, what waits for a slow decoder: it would outlast the time to drain. */
-  refuseWaiting(): void;
-}
-
-/** @throws {ConfigError} MODEL_INVALID or POLICY_INVALID. */
-export async function openJudge(config: Config): Promise<Judge> {
-  const model = await openModel(config.model || join(packageRoot(), "models", "restaurant-1"));
-  const policyFile = config.policy || join(packageRoot(), "policy.yaml");
-  const policyText = readPolicy(policyFile);
-  const policy = parsePolicy(policyText, model.categories, policyFile);
-  restrictSharp();
-  const cores = availableParallelism();
-  // threads run the compiled entry points, whether this module is compiled or not
-  const entry = (name: string): URL => new URL(`file://${join(packageRoot(), "dist", "workers", name)}`);
-  const inference = createInference(entry("infer.js"), model, config);
-  const heic = createHeicDecoder(entry("heic.js"), model.side, Math.max(1, Math.floor(cores / 2)));
-  const limits = { side: model.side, maxPixels: config.maxPixels };
-  const scope = new Scope();
-  scope.hold("inference", inference);
-  scope.hold("heic", heic);
-  return {
-    model,
-    policy,
-    policyText,
-    inference,
-    // one more than cores, so that a core is busy while another photo is between two steps
-    decoders: cores + 1,
-    decode(bytes, turn) {
-      const work = (): Promise<Uint8Array> => decode(bytes, limits, heic.decode);
-      // HEIC waits for threads of its own, and must not take a turn that others could use
-      return sniff(bytes) === "heic" ? work() : turn(work);
-    },
-    refuseWaiting: heic.refuseWaiting,
-    halt: () => scope.halt(),
-    close: () => scope.close(),
-  };
-}
-
-function readPolicy(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (cause) {
-    throw new ConfigError(
-      "POLICY_INVALID",
-      `${file}: ${asError(cause).message}; set MAITRED_POLICY to a policy file`,
-      { cause },
-    );
-  }
-}
+import { modelDirectories, openDefaultModel } from "./judge.ts";
+import { asLineModel, createModels, type Warm } from "./models.ts";
 
 export interface RunningWorker {
-  judge: Judge;
+  /** What judges now. */
+  readonly model: string;
+  readonly provider: string;
   /** Where metrics and health are. */
   url: string;
-  provider: string;
 }
 
 /**
@@ -119,16 +60,37 @@ export async function startWorker(
   const metrics = createMetrics(() =>
     Promise.all(LANES.map(async (lane) => ({ lane, ...(await queues.depth(lane)) }))),
   );
+  const name = `${hostname()}:${process.pid}`;
   let ready = false;
   // tries in a row that inference failed: a worker that cannot judge says so
   let ill = 0;
   const http = scope.hold("http", await serveHttp(config, metrics, () => ready && ill < 3));
 
-  const judge = scope.hold("judge", await openJudge(config));
-  const { provider, instead, warmUpMs } = await judge.inference.ready();
-  log.info({ model: judge.model.id, provider, warmUpMs: Math.round(warmUpMs) }, "the model is warm");
-  if (instead && config.provider === "cuda") log.warn({ instead }, "CUDA does not run here");
-  const maxBatch = judge.inference.maxBatch;
+  const models = createModels(config, scope);
+  const byId = (wanted: Wanted): Promise<Model> =>
+    openModelById(modelDirectories(config), wanted, config.variant);
+  const orders = async () => {
+    const rows = await readModels(db);
+    const shadow = rows.find((row) => row.state === "shadow");
+    return {
+      active: rows.find((row) => row.state === "active"),
+      shadow: shadow && { ...shadow, share: shadow.share ?? 0 },
+    };
+  };
+  const pinned = config.model !== "";
+  const active = pinned ? undefined : (await orders()).active;
+  let current = await models.open(active ? await byId(active) : await openDefaultModel(config));
+  const { policyText } = current.judge;
+  const announce = (message: string): void => {
+    const { judge, provider, variant, instead, warmUpMs } = current;
+    metrics.model({ model: judge.model.id, variant, provider });
+    const about = { model: judge.model.id, variant, provider, warmUpMs: Math.round(warmUpMs) };
+    log.info({ ...about, ...(pinned && { pinned: "MAITRED_MODEL" }) }, message);
+    if (instead && config.provider === "cuda") log.warn({ instead }, "CUDA does not run here");
+  };
+  announce("the model is warm");
+  const first = asLineModel(current);
+  const { maxBatch } = first;
   const concurrency = config.concurrency || Math.max(24, 3 * maxBatch);
   const s3 = connectS3(config, concurrency * LANES.length);
   scope.onClose("S3", () => s3.destroy());
@@ -144,36 +106,41 @@ export async function startWorker(
   const worker = createModerationWorker(
     {
       fetch: (photo) => fetch(photo, fetchLimits),
-      decode: judge.decode,
-      runModel: judge.inference.run,
-      decide: (scores) => decide(scores, judge.policy),
       record: (outcomes) => recordOutcomes(db, outcomes),
+      recordShadow: (scores) =>
+        recordShadowScores(
+          db,
+          scores.map(({ photoId, beside, ...shadow }) => ({
+            photoId,
+            shadow: { ...shadow, model: idOf(shadow.by) },
+            beside: { ...beside, model: idOf(beside.by) },
+          })),
+        ),
       knownFromKey: createKeyTemplate(config.keyTemplate),
       batcher: createBatcher,
-      by: `model:${judge.model.id}`,
-      policyText: judge.policyText,
+      policyText,
     },
+    first,
     {
-      maxBatch,
       maxWaitMs: config.maxWaitMs,
-      inferThreads: judge.inference.threads,
       inHand: concurrency + 2 * maxBatch,
-      decoders: judge.decoders,
+      decoders: current.judge.decoders,
     },
     {
       stage(stage, lane, seconds) {
         metrics.stage(stage, lane, seconds);
         events.stage?.(stage, lane, seconds);
       },
-      batch(id, photos, seconds) {
+      batch(id, photos, seconds, provider) {
         ill = 0;
         metrics.batch(photos, seconds, provider);
         log.debug({ batch: id, photos, ms: Math.round(seconds * 1000) }, "batch");
-        events.batch?.(id, photos, seconds);
+        events.batch?.(id, photos, seconds, provider);
       },
       left(photo, lane, outcome, changed) {
         const { result, batch } = outcome;
-        const about = { photo: photo.id, bucket: photo.bucket, key: photo.key, lane, batch, changed };
+        const { id, bucket, key } = photo;
+        const about = { photo: id, bucket, key, lane, batch, by: outcome.by, changed };
         if ("failure" in result) {
           metrics.failure(lane, result.failure);
           log.warn({ ...about, code: result.failure, message: result.message }, "failed");
@@ -199,13 +166,60 @@ export async function startWorker(
         );
         events.retried?.(photo, lane, code, error);
       },
+      shadowed(outcome, photos, error) {
+        metrics.shadow(outcome, photos);
+        if (error) log.warn({ err: error, photos }, "the shadow failed");
+        events.shadowed?.(outcome, photos, error);
+      },
     },
   );
   scope.hold("line", worker);
+  let known = "";
+  const follower = scope.hold(
+    "models in use",
+    createFollower<Warm>(
+      {
+        read: () => (pinned ? Promise.resolve({ active: undefined, shadow: undefined }) : orders()),
+        open: async (wanted, background) => models.open(await byId(wanted), { background, policyText }),
+        async replace(next) {
+          const before = current.judge.model.id;
+          current = next;
+          announce(`the model follows ${before}`);
+          await worker.replace(asLineModel(next));
+          log.info({ model: before }, "the model before is closed");
+        },
+        async shadow(next, share) {
+          await worker.shadow(next && asLineModel(next), share);
+          log.info({ model: next?.judge.model.id, share }, next ? "a shadow runs" : "no shadow runs");
+        },
+        async report(problem) {
+          metrics.modelProblem(problem !== "");
+          if (problem !== known) {
+            if (problem)
+              log.error(
+                { problem, model: current.judge.model.id },
+                "a model cannot run, and the one before goes on",
+              );
+            else log.info("every model that is to run does");
+          }
+          known = problem;
+          const { judge, variant, provider } = current;
+          await reportWorker(db, { worker: name, model: judge.model.id, variant, provider, pinned, problem });
+        },
+        unwell: broken("following the active model"),
+      },
+      { id: current.judge.model.id, sha256: current.judge.model.sha256 },
+      FOLLOW_MS,
+    ),
+  );
+  scope.hold(
+    "notices",
+    listen(config.databaseUrl, "maitred_models", () => void follower.look(), broken("Postgres")),
+  );
   const consumers: Closable[] = [];
   scope.onClose("lanes", async () => {
     ready = false;
-    judge.refuseWaiting();
+    models.refuseWaiting();
     // together: a lane that still took photos would stand in front of the other's
     await Promise.all(consumers.map((consumer) => consumer.close()));
   });
@@ -226,7 +240,23 @@ export async function startWorker(
     );
     consumers.push(consumer);
   }
+  void follower.look();
   ready = true;
   log.info({ concurrency, maxBatch, url: http.url }, "taking photos");
-  return { judge, url: http.url, provider };
+  return {
+    get model() {
+      return current.judge.model.id;
+    },
+    get provider() {
+      return current.provider;
+    },
+    url: http.url,
+  };
 }
+
+function idOf(by: string): string {
+  return by.replace(/^model:/, "");
+}
+
+/** How often a worker looks which model is active, in case a notice was lost. */
+const FOLLOW_MS = 30_000;

@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { openJudge } from "../../workers/moderate.ts";
+import { openJudge } from "../../workers/judge.ts";
 import { readConfig } from "../config.ts";
 import { decide } from "../decide/decide.ts";
 import { asError, codeOf, ModerationError } from "../errors.ts";

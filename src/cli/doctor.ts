@@ -1,14 +1,16 @@
 import { existsSync } from "node:fs";
 import { totalmem } from "node:os";
 import { delimiter, join } from "node:path";
-import { openJudge } from "../../workers/moderate.ts";
+import { modelDirectories, openJudge } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { findPostgres } from "../embedded/postgres.ts";
 import { asError, ConfigError } from "../errors.ts";
 import { connectS3, probeBucket } from "../image/s3.ts";
+import { openModelById } from "../infer/folders.ts";
 import { packageRoot } from "../package-root.ts";
 import { openQueueServer } from "../queue/server.ts";
 import { requireSchema, serverVersion } from "../store/migrate.ts";
+import { type ModelRow, readModels } from "../store/models.ts";
 import { connect } from "../store/pool.ts";
 import { type Command, EXIT, table, UsageError } from "./command.ts";
 
@@ -113,15 +115,31 @@ async function checkQueue(config: Config): Promise<string> {
 }
 
 async function checkModel(config: Config): Promise<string> {
-  const judge = await openJudge(config);
+  const active = config.model ? undefined : await activeModel(config);
+  const model = active && (await openModelById(modelDirectories(config), active, config.variant));
+  const judge = await openJudge(config, model);
   try {
-    const { provider, instead, warmUpMs } = await judge.inference.ready();
+    const { provider, variant, instead, warmUpMs } = await judge.inference.ready();
     if (config.provider === "cuda" && provider !== "cuda") throw new Error(`CUDA does not run: ${instead}`);
     const why =
       instead && existsSync("/dev/nvidiactl") ? `; there is a GPU, but ${instead}: npm run install:cuda` : "";
-    return `${judge.model.id}, hashes match, warm after ${Math.round(warmUpMs)} ms, runs on ${provider}${why}`;
+    const from = config.model ? "of MAITRED_MODEL" : active ? "the active one" : "the one that ships";
+    return `${judge.model.id} (${from}), hashes match, warm after ${Math.round(warmUpMs)} ms, its variant ${variant} runs on ${provider}${why}`;
   } finally {
     await judge.close();
+  }
+}
+
+/** undefined where none is, or where Postgres cannot say, which is a finding of its own. */
+async function activeModel(config: Config): Promise<ModelRow | undefined> {
+  if (!config.databaseUrl) return undefined;
+  const db = connect(config.databaseUrl, () => {}, 1);
+  try {
+    return (await readModels(db)).find(({ state }) => state === "active");
+  } catch {
+    return undefined;
+  } finally {
+    await db.end();
   }
 }
 

@@ -9,10 +9,21 @@ import { doctor } from "./doctor.ts";
 import { enqueue } from "./enqueue.ts";
 import { labels } from "./labels.ts";
 import { migrate } from "./migrate.ts";
+import { model } from "./model.ts";
 import { up } from "./up.ts";
 import { worker } from "./worker.ts";
 
-const commands: Record<string, Command> = { up, worker, enqueue, classify, labels, migrate, doctor, config };
+const commands: Record<string, Command> = {
+  up,
+  worker,
+  enqueue,
+  classify,
+  labels,
+  model,
+  migrate,
+  doctor,
+  config,
+};
 
 async function main(argv: readonly string[], terminal: Terminal): Promise<number> {
   const [name = "--help", ...rest] = argv;

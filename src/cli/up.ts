@@ -61,7 +61,7 @@ Exit codes: with --once, 0 every photo was judged, 1 some were not.
       progress.stop();
       const photos = await readPhotos(intake.db, ids);
       if (!values["json"]) for (const line of photoTable(photos)) terminal.print(line);
-      terminal.say(`\n${progress.summary(worker.judge.model.id, worker.provider)}\n`);
+      terminal.say(`\n${progress.summary(worker.model, worker.provider)}\n`);
       return photos.every((photo) => photo.state !== "failed") ? EXIT.done : EXIT.notAll;
     } catch (error) {
       if (!scope.closing) throw error;
@@ -134,7 +134,7 @@ async function stay(
     watcher.on("error", (err) => log.error({ err }, "watching failed"));
   }
   terminal.say(
-    `${worker.judge.model.id} on ${worker.provider} watches ${folders.join(", ")}; ${worker.url}/metrics; Ctrl-C ends\n`,
+    `${worker.model} on ${worker.provider} watches ${folders.join(", ")}; ${worker.url}/metrics; Ctrl-C ends\n`,
   );
   return new Promise(() => {});
 }

@@ -16,6 +16,11 @@ export interface Metrics {
   stage(stage: string, lane: Lane, seconds: number): void;
   /** One model run of `photos`. */
   batch(photos: number, seconds: number, provider: string): void;
+  /** What judges from now on. */
+  model(about: { model: string; variant: string; provider: string }): void;
+  /** Whether a model that is to run here cannot. */
+  modelProblem(exists: boolean): void;
+  shadow(outcome: "judged" | "dropped" | "failed", photos: number): void;
   /** Milliseconds from queued to committed. */
   age(lane: Lane, ms: number): void;
   /** The exposition text; asks `depths` for the queues as they are now. */
@@ -74,6 +79,23 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
     buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800],
     registers,
   });
+  const model = new Gauge({
+    name: "maitred_model_info",
+    help: "1 for the model that judges",
+    labelNames: ["model", "variant", "provider"],
+    registers,
+  });
+  const modelProblem = new Gauge({
+    name: "maitred_model_problem",
+    help: "1 while a model that is to run here cannot be opened",
+    registers,
+  });
+  const shadows = new Counter({
+    name: "maitred_shadow_photos_total",
+    help: "photos of the shadow's share, by what became of them: judged, dropped, failed",
+    labelNames: ["outcome"],
+    registers,
+  });
   const waiting = new Gauge({
     name: "maitred_queue_waiting",
     help: "photos that wait",
@@ -104,6 +126,12 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
       sizes.observe(count);
       runs.observe({ provider }, seconds);
     },
+    model(about) {
+      model.reset();
+      model.set(about, 1);
+    },
+    modelProblem: (exists) => modelProblem.set(exists ? 1 : 0),
+    shadow: (outcome, photos) => shadows.inc({ outcome }, photos),
     age: (lane, ms) => ages.observe({ lane }, ms / 1000),
     text: () => registry.metrics(),
     contentType: registry.contentType,

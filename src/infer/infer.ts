@@ -2,13 +2,12 @@ import { availableParallelism } from "node:os";
 import type { Closable } from "../lifecycle.ts";
 import type { Scores } from "../photo.ts";
 import { createThread } from "../thread.ts";
-import type { Model } from "./model.ts";
-
-export type Provider = "cpu" | "cuda";
+import type { Graph, Model, Provider } from "./model.ts";
 
 /** What the thread is started with. */
 export interface InferData {
-  file: string;
+  /** The graph to open, by provider. */
+  graphs: Record<Provider, Graph>;
   side: number;
   categories: number;
   /** In order of preference. */
@@ -17,12 +16,16 @@ export interface InferData {
   sizes: Record<Provider, number[]>;
   /** Cores of one run on the CPU. */
   threads: number;
+  /** At the lowest priority that the system has for a thread; only Linux knows one. */
+  background: boolean;
 }
 
 /** What the thread says once it is warm. */
 export interface InferReady {
   /** The one that runs, whatever was asked for. */
   provider: Provider;
+  /** The variant of the model that runs there. */
+  variant: string;
   /** Why the preferred provider does not run; "" if it does. */
   instead: string;
   warmUpMs: number;
@@ -62,6 +65,8 @@ export interface InferSettings {
   maxBatch: number;
   /** Cores of one run on the CPU; 0: the cores are shared out among up to four runs at once. */
   threads: number;
+  /** One run at a time, on one core, that gives way to everything else. */
+  background?: boolean;
 }
 
 /**
@@ -77,10 +82,11 @@ export interface InferSettings {
 export function createInference(url: URL, model: Model, settings: InferSettings): Inference {
   const providers: Provider[] = settings.provider === "auto" ? ["cuda", "cpu"] : [settings.provider];
   const limit = { cpu: settings.maxBatch || 8, cuda: settings.maxBatch || 64 };
-  const cores = availableParallelism();
+  const background = settings.background ?? false;
+  const cores = background ? 1 : availableParallelism();
   const runs = settings.threads > 0 ? Math.max(1, Math.floor(cores / settings.threads)) : Math.min(cores, 4);
   const workerData: InferData = {
-    file: model.file,
+    graphs: model.graphs,
     side: model.side,
     categories: model.categories.length,
     providers,
@@ -88,7 +94,8 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
       cpu: upTo([1, 2, 3, 4, 6, 8, 16, 32], limit.cpu),
       cuda: upTo([1, 8, 16, 32, 64, 128, 256], limit.cuda),
     },
-    threads: settings.threads || Math.floor(cores / runs),
+    threads: background ? 1 : settings.threads || Math.floor(cores / runs),
+    background,
   };
   const member = (data: InferData) => ({
     thread: createThread<InferCall, InferResult, InferReady>({
@@ -148,7 +155,10 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
     },
     run,
     halt: async () => void (await Promise.all(crew.map(({ thread }) => thread.halt()))),
-    close: async () => void (await Promise.all(crew.map(({ thread }) => thread.close()))),
+    async close() {
+      await Promise.all(crew.map(({ thread }) => thread.close()));
+      free.length = 0;
+    },
   };
 }
 

@@ -1,25 +1,29 @@
 import type { Lane } from "../photo.ts";
 
+/** Shadow work goes in when nothing of either lane waits. */
+export type Class = Lane | "shadow";
+
 /** Runs work when there is room for it. */
-export type Gate = <T>(lane: Lane, work: () => Promise<T>) => Promise<T>;
+export type Gate = <T>(of: Class, work: () => Promise<T>) => Promise<T>;
 
 /**
- * Lets `width` pieces of work run at once. What waits goes in when one ends: live first, then the oldest.
+ * Lets `width` pieces of work run at once. What waits goes in when one ends: live first, then
+ * backfill, then shadow, and of each the oldest.
  * Its callers bound how many wait.
  */
 export function createGate(width: number): Gate {
-  const waiting: Record<Lane, (() => void)[]> = { live: [], backfill: [] };
+  const waiting: Record<Class, (() => void)[]> = { live: [], backfill: [], shadow: [] };
   let inside = 0;
 
   function leave(): void {
-    const next = (waiting.live.length > 0 ? waiting.live : waiting.backfill).shift();
+    const next = waiting.live.shift() ?? waiting.backfill.shift() ?? waiting.shadow.shift();
     if (next) next();
     else inside--;
   }
 
-  return async (lane, work) => {
+  return async (of, work) => {
     if (inside < width) inside++;
-    else await new Promise<void>((enter) => waiting[lane].push(enter));
+    else await new Promise<void>((enter) => waiting[of].push(enter));
     try {
       return await work();
     } finally {

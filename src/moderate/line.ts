@@ -1,19 +1,54 @@
 import { performance } from "node:perf_hooks";
 import { asError, codeOf, ModerationError } from "../errors.ts";
+import type { Closable } from "../lifecycle.ts";
 import type { Decision, Known, Lane, PhotoJob, PhotoRef, Scores } from "../photo.ts";
 
 export type Stage = "fetch" | "decode" | "batch" | "record" | "total";
 
-/** The steps of the line; each is somebody else's work. */
-export interface LineSteps {
-  fetch(photo: PhotoRef): Promise<{ bytes: Uint8Array; known: Known }>;
+export type Turn = <T>(work: () => Promise<T>) => Promise<T>;
+
+/** A model that is open and warm. */
+export interface LineModel extends Closable {
+  /** As history says it: `model:NAME`. */
+  by: string;
+  /** Where it runs, for the metrics. */
+  provider: string;
+  /** Pixels, both edges of what `decode` gives and `run` takes. */
+  side: number;
+  /** The most photos that `run` takes. */
+  maxBatch: number;
+  /** Runs that are worked on at the same time. */
+  threads: number;
+  /** @param turn runs what keeps a core busy, when it is this photo's turn. */
+  decode(bytes: Uint8Array, turn: Turn): Promise<Uint8Array>;
+  run(photos: readonly Uint8Array[]): Promise<Scores[]>;
+  decide(scores: Scores): Decision;
+}
+
+/** The steps that go together: what one model's decode gives fits no other model. */
+export interface ModelSteps {
+  /** Who judges, as history says it: `model:NAME`. */
+  by: string;
   decode(bytes: Uint8Array, lane: Lane): Promise<Uint8Array>;
   /** Waits for a batch and for its run. */
   infer(pixels: Uint8Array, lane: Lane): Promise<{ scores: Scores; batch: string }>;
   decide(scores: Scores): Decision;
+}
+
+/** The steps of the line; each is somebody else's work. */
+export interface LineSteps {
+  fetch(photo: PhotoRef): Promise<{ bytes: Uint8Array; known: Known }>;
+  /** Hands out the active model, which stays open until `work` has ended although another may follow it meanwhile. */
+  withModel<T>(work: (model: ModelSteps) => Promise<T>): Promise<T>;
+  /** The active model, for what none has judged. */
+  by(): string;
   /** Returns once it is committed. `changed` is false when it had been recorded before. */
   record(outcome: LineOutcome, lane: Lane): Promise<{ changed: boolean }>;
   knownFromKey(key: string): Known;
+  /** Whether `shadow` is to be told of this photo, for which its bytes and pixels are kept until its commit. */
+  shadows(photo: PhotoJob, lane: Lane): boolean;
+  /** Told after the commit; must return at once. */
+  shadow(photo: PhotoJob, judged: Judged, frame: Frame): void;
   observe(stage: Stage, lane: Lane, seconds: number): void;
   /** Told of every photo that has left the line, after its commit. */
   left(photo: PhotoJob, lane: Lane, outcome: LineOutcome, changed: boolean): void;
@@ -21,8 +56,23 @@ export interface LineSteps {
   retried(photo: PhotoJob, lane: Lane, error: Error): void;
 }
 
+/** A photo as it was fetched, and as its model decoded it. */
+export interface Frame {
+  bytes: Uint8Array;
+  pixels: Uint8Array;
+}
+
+/** What a model said of a photo, and what follows from it. */
+export interface Judged {
+  by: string;
+  scores: Scores;
+  decision: Decision;
+}
+
 export interface LineOutcome {
   photoId: string;
+  /** The model that judged it, or was to. */
+  by: string;
   known: Known;
   batch: string;
   result:
@@ -46,20 +96,25 @@ export async function moderate(steps: LineSteps, photo: PhotoJob, lane: Lane, la
     steps.observe(stage, lane, (performance.now() - since) / 1000);
     return value;
   };
-  const finish = async (batch: string, result: LineOutcome["result"]): Promise<void> => {
-    const outcome = { photoId: photo.id, known, batch, result };
+  const finish = async (by: string, batch: string, result: LineOutcome["result"]): Promise<void> => {
+    const outcome = { photoId: photo.id, by, known, batch, result };
     const { changed } = await timed("record", () => steps.record(outcome, lane));
     steps.observe("total", lane, (performance.now() - begun) / 1000);
     steps.left(photo, lane, outcome, changed);
   };
 
-  let judged: { scores: Scores; batch: string };
+  let judged: Judged & { batch: string };
+  let frame: Frame | undefined;
   try {
     const fetched = await timed("fetch", () => steps.fetch(photo));
     // the event knows best, then the object, then its key
     known = { ...steps.knownFromKey(photo.key), ...fetched.known, ...photo.known };
-    const pixels = await timed("decode", () => steps.decode(fetched.bytes, lane));
-    judged = await timed("batch", () => steps.infer(pixels, lane));
+    judged = await steps.withModel(async (model) => {
+      const pixels = await timed("decode", () => model.decode(fetched.bytes, lane));
+      const { scores, batch } = await timed("batch", () => model.infer(pixels, lane));
+      if (steps.shadows(photo, lane)) frame = { bytes: fetched.bytes, pixels };
+      return { by: model.by, scores, decision: model.decide(scores), batch };
+    });
   } catch (thrown) {
     const error = asError(thrown);
     const permanent = error instanceof ModerationError && !error.retry;
@@ -70,7 +125,9 @@ export async function moderate(steps: LineSteps, photo: PhotoJob, lane: Lane, la
       steps.retried(photo, lane, error);
       throw error;
     }
-    return finish("", { failure: codeOf(error), message: error.message, transient: !permanent });
+    return finish(steps.by(), "", { failure: codeOf(error), message: error.message, transient: !permanent });
   }
-  await finish(judged.batch, { decision: steps.decide(judged.scores), scores: judged.scores });
+  const { by, batch, decision, scores } = judged;
+  await finish(by, batch, { decision, scores });
+  if (frame) steps.shadow(photo, judged, frame);
 }

@@ -16,7 +16,17 @@ describe("maitred", () => {
   test("explains itself, and every command does", async () => {
     const overview = maitred(["--help"]);
     expect(await overview.exit).toBe(0);
-    for (const name of ["up", "worker", "enqueue", "classify", "labels", "migrate", "doctor", "config"]) {
+    for (const name of [
+      "up",
+      "worker",
+      "enqueue",
+      "classify",
+      "labels",
+      "model",
+      "migrate",
+      "doctor",
+      "config",
+    ]) {
       expect(overview.stdout()).toContain(`  ${name} `);
       const command = maitred([name, "--help"]);
       expect(await command.exit).toBe(0);

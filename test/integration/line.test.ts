@@ -11,7 +11,8 @@ import { listFolder } from "../../src/image/folder.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import type { Known, Lane, PhotoRef } from "../../src/photo.ts";
-import { openJudge, type RunningWorker, startWorker } from "../../workers/moderate.ts";
+import { openJudge } from "../../workers/judge.ts";
+import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, type Backend, test as base } from "../fixtures.ts";
 
 const samples = inject("samples");

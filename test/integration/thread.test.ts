@@ -67,3 +67,11 @@ test("close waits for what is in hand, and refuses what comes later", async ({ f
   expect(await answer).toBe(8);
   await expect(thread.call(1, [])).rejects.toMatchObject({ code: "CLOSED" });
 });
+
+test("however many halt and close it at once, each is answered after what is in hand", async ({ folder }) => {
+  const thread = doubler(folder);
+  await thread.ready();
+  const answer = thread.call(4, []);
+  await Promise.all([thread.halt(), thread.halt(), thread.close()]);
+  expect(await answer).toBe(8);
+});

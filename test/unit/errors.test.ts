@@ -23,6 +23,7 @@ test("codes are stored and graphed, so none is ever renamed: only add to this li
     "CONFIG_INVALID",
     "POLICY_INVALID",
     "MODEL_INVALID",
+    "LABELS_INVALID",
     "SCHEMA_MISMATCH",
     "QUEUE_MISCONFIGURED",
     "INTERNAL",

@@ -15,6 +15,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   embedded: [],
   moderate: [],
   intake: [],
+  evaluate: [],
   labels: [],
   http: [],
   cli: [
@@ -27,6 +28,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "store",
     "embedded",
     "moderate",
+    "evaluate",
     "http",
     "workers",
   ],

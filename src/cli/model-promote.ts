@@ -1,0 +1,168 @@
+import { userInfo } from "node:os";
+import { modelDirectories, openJudge, openShippedModel } from "../../workers/judge.ts";
+import type { Config } from "../config.ts";
+import { ConfigError, ModerationError } from "../errors.ts";
+import { type Duel, duel } from "../evaluate/gold.ts";
+import { type Label, readLabelled } from "../evaluate/labelled.ts";
+import { readPhoto } from "../image/folder.ts";
+import { createBatcher } from "../infer/batcher.ts";
+import { openModelById } from "../infer/folders.ts";
+import type { Model } from "../infer/model.ts";
+import { createGate } from "../moderate/gate.ts";
+import type { Scores } from "../photo.ts";
+import { promoteModel, readModels, registerModel, rollbackModel } from "../store/models.ts";
+import { connect } from "../store/pool.ts";
+import { type Arguments, type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
+
+/** maitred model promote: see `model`. */
+export const promote: Command["run"] = async ({ values, positionals: [id] }, terminal) => {
+  const { gold, reason, force } = values as { gold?: string; reason?: string; force?: boolean };
+  if (id === undefined) throw new UsageError("expected the id of a model");
+  if (force && !reason) throw new UsageError("--force: expected --reason too, for the history");
+  if (!force && gold === undefined) {
+    throw new UsageError("expected --gold with labelled photos, or --force --reason WHY");
+  }
+  const config = connectedConfig(terminal);
+  const by = accountOf(values);
+  const db = connect(config.databaseUrl, () => {}, 1);
+  try {
+    const candidate = await openModelById(modelDirectories(config), { id, sha256: "" }, config.variant);
+    const row = (await readModels(db)).find(({ state }) => state === "active");
+    if (row?.id === id) throw new ConfigError("MODEL_INVALID", `${id} is active already`);
+    // an active one that is not needed here need not be here
+    const active = row && gold === undefined ? undefined : await openActive(config, row);
+    // also without a gold set the candidate must be one that runs
+    const duels =
+      gold === undefined || !active
+        ? await runOnce(config, candidate)
+        : await judgeBoth(config, readLabelled(gold, active.categories), active, candidate);
+    const from = row?.id ?? (active && active.id !== id ? active.id : null);
+    const worse = duels.filter((each) => each.worse).map(({ question }) => question);
+    const promoted = worse.length === 0 || Boolean(force);
+    if (promoted) {
+      if (!row && active && active.id !== id) await registerModel(db, active, by);
+      await registerModel(db, candidate, by);
+      const why = reason ?? "not worse on the gold set";
+      await promoteModel(db, { to: id, from, by, why, figures: duels.length > 0 ? duels : null });
+    }
+    if (values["json"]) terminal.print(JSON.stringify({ promoted, from, to: id, worse, duels }));
+    else {
+      for (const line of printed(duels, from ?? "-", id)) terminal.print(line);
+      terminal.print(
+        promoted
+          ? `${id} is active; workers follow within seconds, and maitred model list shows them`
+          : `${id} is not promoted: it is worse beyond chance in ${worse.join(" and ")}; --force --reason WHY promotes it all the same`,
+      );
+    }
+    return promoted ? EXIT.done : EXIT.notAll;
+  } finally {
+    await db.end();
+  }
+};
+
+/** maitred model rollback: see `model`. */
+export const rollback: Command["run"] = async ({ values }, terminal) => {
+  const reason = values["reason"] as string | undefined;
+  if (!reason) throw new UsageError("expected --reason, for the history");
+  const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 1);
+  try {
+    const id = await rollbackModel(db, accountOf(values), reason);
+    terminal.print(
+      values["json"]
+        ? JSON.stringify({ active: id })
+        : `${id} is active again; workers follow within seconds`,
+    );
+    return EXIT.done;
+  } finally {
+    await db.end();
+  }
+};
+
+/** Who is written down for a change. */
+export function accountOf(values: Arguments["values"]): string {
+  return String(values["by"] ?? userInfo().username);
+}
+
+function openActive(config: Config, row: { id: string; sha256: string } | undefined): Promise<Model> {
+  return row ? openModelById(modelDirectories(config), row, config.variant) : openShippedModel(config);
+}
+
+async function runOnce(config: Config, model: Model): Promise<Duel[]> {
+  const judge = await openJudge(config, model);
+  try {
+    await judge.inference.ready();
+    return [];
+  } finally {
+    await judge.close();
+  }
+}
+
+async function judgeBoth(
+  config: Config,
+  labels: readonly Label[],
+  active: Model,
+  candidate: Model,
+): Promise<Duel[]> {
+  const before = await judgeAll(config, active, labels);
+  const after = await judgeAll(config, candidate, labels);
+  const duels = duel(labels, before.scores, after.scores, after.review);
+  if (duels.some(({ photos }) => photos > 0)) return duels;
+  throw new ConfigError("LABELS_INVALID", "--gold: expected photos that both models can judge, got none");
+}
+
+/** Scores by label; undefined where the photo cannot be judged. */
+async function judgeAll(
+  config: Config,
+  model: Model,
+  labels: readonly Label[],
+): Promise<{ scores: (Scores | undefined)[]; review: number }> {
+  const judge = await openJudge(config, model);
+  const { maxBatch } = judge.inference;
+  await judge.inference.ready();
+  const inference = createBatcher<Uint8Array, Scores>(judge.inference.run, {
+    maxSize: judge.inference.maxBatch,
+    maxWaitMs: config.maxWaitMs,
+    workers: judge.inference.threads,
+    maxRunning: Math.max(2, judge.inference.threads),
+  });
+  const inHand = createGate(3 * maxBatch);
+  const decoding = createGate(judge.decoders);
+  async function one(label: Label): Promise<Scores | undefined> {
+    try {
+      const bytes = await readPhoto(label.path, config.maxBytes);
+      const pixels = await judge.decode(bytes, (work) => decoding("live", work));
+      return await inference.add(pixels, "live");
+    } catch (thrown) {
+      if (thrown instanceof ModerationError && !thrown.retry) return undefined;
+      throw thrown;
+    }
+  }
+  try {
+    const scores = await Promise.all(labels.map((label) => inHand("live", () => one(label))));
+    return { scores, review: judge.policy.human.review };
+  } finally {
+    await inference.close();
+    await judge.close();
+  }
+}
+
+function printed(duels: readonly Duel[], from: string, to: string): string[] {
+  if (duels.length === 0) return [];
+  const rows = duels.map((each) => {
+    const { question, photos, active, candidate, onlyActive, onlyCandidate, p } = each;
+    return [
+      question,
+      String(photos),
+      right(active, photos),
+      right(candidate, photos),
+      `${onlyActive} / ${onlyCandidate}`,
+      p.toFixed(4),
+      each.worse ? "worse" : candidate > active && p < 0.05 ? "better" : "no difference beyond chance",
+    ];
+  });
+  return table([["right in", "photos", from, to, "only one", "p", ""], ...rows]);
+}
+
+function right(hits: number, of: number): string {
+  return of === 0 ? "-" : `${((100 * hits) / of).toFixed(1)} %`;
+}

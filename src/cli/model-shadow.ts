@@ -1,0 +1,90 @@
+import { modelDirectories, openJudge } from "../../workers/judge.ts";
+import { openModelById } from "../infer/folders.ts";
+import { readModels, registerModel, shadowModel } from "../store/models.ts";
+import { connect } from "../store/pool.ts";
+import { compareShadow, type Pair, type ShadowComparison } from "../store/shadow.ts";
+import { type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
+import { accountOf } from "./model-promote.ts";
+
+/** maitred model shadow: see `model`. */
+export const shadow: Command["run"] = async ({ values, positionals: [id] }, terminal) => {
+  const stop = Boolean(values["stop"]);
+  if (stop === (id !== undefined)) throw new UsageError("expected the id of a model, or --stop");
+  const share = Number(values["share"] ?? 0.05);
+  if (!(share > 0 && share <= 1)) throw new UsageError("--share: expected a number above 0, to 1");
+  const config = connectedConfig(terminal);
+  const db = connect(config.databaseUrl, () => {}, 1);
+  try {
+    if (id === undefined) {
+      const current = (await readModels(db)).find(({ state }) => state === "shadow");
+      if (current) await shadowModel(db, current.id, null);
+      terminal.print(current ? `${current.id} is no shadow any more` : "there is no shadow");
+      return EXIT.done;
+    }
+    const model = await openModelById(modelDirectories(config), { id, sha256: "" }, config.variant);
+    // the policy must know its categories, here as in the workers
+    await (await openJudge(config, model)).close();
+    await registerModel(db, model, accountOf(values));
+    await shadowModel(db, model.id, share);
+    terminal.print(
+      `${model.id} judges ${100 * share} % of the live photos too; maitred model compare shows how`,
+    );
+    return EXIT.done;
+  } finally {
+    await db.end();
+  }
+};
+
+/** maitred model compare: see `model`. */
+export const compare: Command["run"] = async ({ values, positionals: [id] }, terminal) => {
+  const most = Number(values["most"] ?? 20);
+  if (!Number.isInteger(most) || most < 0) throw new UsageError("--most: expected a whole number from 0 up");
+  const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 1);
+  try {
+    const comparison = await compareShadow(db, id, most);
+    if (values["json"]) terminal.print(JSON.stringify(comparison ?? null));
+    else if (comparison) for (const line of printed(comparison)) terminal.print(line);
+    else terminal.print("no shadow has judged a photo yet: maitred model shadow ID");
+    return EXIT.done;
+  } finally {
+    await db.end();
+  }
+};
+
+function printed(comparison: ShadowComparison): string[] {
+  const { shadow, beside, photos, verdicts, categories, differences, most } = comparison;
+  const rows = most.map((photo) => [
+    photo.difference.toFixed(3),
+    change(photo.besideVerdict, photo.verdict),
+    change(photo.besideCategory, photo.category),
+    `${photo.besideHuman.toFixed(2)} -> ${photo.human.toFixed(2)}`,
+    `${photo.bucket}/${photo.key}`,
+  ]);
+  return [
+    `${shadow} beside ${beside}, on ${photos} photos`,
+    "",
+    ...crossed("verdict", shadow, verdicts),
+    "",
+    ...crossed("category", shadow, categories),
+    "",
+    ...table([
+      ["score", "mean difference"],
+      ...differences.map(({ score, mean }) => [score, mean.toFixed(4)]),
+    ]),
+    "",
+    ...table([["difference", "verdict", "category", "human", "photo"], ...rows]),
+  ];
+}
+
+/** A row for each word of the active model, a column for each of the shadow's. */
+function crossed(what: string, shadow: string, pairs: readonly Pair[]): string[] {
+  const words = [...new Set(pairs.flatMap((pair) => [pair.beside, pair.shadow]))].sort();
+  const cell = (row: string, column: string): string =>
+    String(pairs.find((pair) => pair.beside === row && pair.shadow === column)?.photos ?? 0);
+  const rows = words.map((row) => [row, ...words.map((column) => cell(row, column))]);
+  return table([[`${what} (columns: ${shadow})`, ...words], ...rows]);
+}
+
+function change(from: string, to: string): string {
+  return from === to ? from : `${from} -> ${to}`;
+}

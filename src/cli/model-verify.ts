@@ -1,0 +1,152 @@
+import { existsSync } from "node:fs";
+import { modelDirectories, openJudge } from "../../workers/judge.ts";
+import { type Config, readConfig } from "../config.ts";
+import { readPhoto, walk } from "../image/folder.ts";
+import { openModelById } from "../infer/folders.ts";
+import { type Model, openModel } from "../infer/model.ts";
+import type { Scores } from "../photo.ts";
+import { type Command, EXIT, table, UsageError } from "./command.ts";
+
+interface Checked {
+  model: string;
+  variant: string;
+  provider: string;
+  /** Why it does not run on CUDA; "" if it does or need not. */
+  instead: string;
+  msPerPhoto: number;
+  /** Of all scores of all photos, from those of the first variant, 0 to 1. */
+  meanDifference: number;
+  maxDifference: number;
+  agrees: boolean;
+}
+
+/** maitred model verify: see `model`. */
+export const verify: Command["run"] = async ({ values, positionals }, terminal) => {
+  if (positionals.length === 0) throw new UsageError("expected the id or the folder of a model");
+  const config = readConfig(terminal.env);
+  const tolerance = Number(values["tolerance"] ?? 0.02);
+  if (!(tolerance >= 0 && tolerance <= 1)) throw new UsageError("--tolerance: expected a number 0 to 1");
+  const photos = values["photos"] as string | undefined;
+  if (photos !== undefined && !existsSync(photos)) throw new UsageError(`--photos: there is no ${photos}`);
+  const checked: Checked[] = [];
+  for (const name of positionals) {
+    const model = await openNamed(config, name, "auto");
+    let first: Scores[] | undefined;
+    // the plain one is what the others were made from
+    const variants = model.variants.toSorted(
+      (a, b) => Number(b.variant === "fp32") - Number(a.variant === "fp32"),
+    );
+    for (const { variant } of variants) {
+      const one = await check(config, await openNamed(config, name, variant), photos);
+      first ??= one.scores;
+      const differences = first.flatMap((scores, index) => apart(scores, one.scores[index]!));
+      const meanDifference = differences.reduce((sum, each) => sum + each, 0) / differences.length;
+      const { provider, instead, msPerPhoto } = one;
+      checked.push({
+        model: model.id,
+        variant,
+        provider,
+        instead,
+        msPerPhoto,
+        meanDifference,
+        maxDifference: Math.max(...differences),
+        // also false for what is no number
+        agrees: meanDifference <= tolerance,
+      });
+    }
+  }
+  if (values["json"]) terminal.print(JSON.stringify(checked));
+  else for (const line of printed(checked)) terminal.print(line);
+  return checked.every(({ agrees }) => agrees) ? EXIT.done : EXIT.notAll;
+};
+
+/** Opens what an argument names: a folder, or an id below the models directories. Hashes are checked. */
+function openNamed(config: Config, name: string, variant: string): Promise<Model> {
+  if (existsSync(`${name}/model.json`)) return openModel(name, variant);
+  return openModelById(modelDirectories(config), { id: name, sha256: "" }, variant);
+}
+
+async function check(
+  config: Config,
+  model: Model,
+  folder: string | undefined,
+): Promise<{ provider: string; instead: string; msPerPhoto: number; scores: Scores[] }> {
+  const judge = await openJudge(config, model);
+  try {
+    const { provider, instead } = await judge.inference.ready();
+    const pixels = folder === undefined ? patterns(model.side) : await decoded(folder, config, judge.decode);
+    const size = judge.inference.maxBatch;
+    const scores: Scores[] = [];
+    let ms = 0;
+    for (let at = 0; at < pixels.length; at += size) {
+      const since = performance.now();
+      scores.push(...(await judge.inference.run(pixels.slice(at, at + size))));
+      ms += performance.now() - since;
+    }
+    return {
+      provider,
+      instead: config.provider === "cpu" ? "" : instead,
+      msPerPhoto: ms / pixels.length,
+      scores,
+    };
+  } finally {
+    await judge.close();
+  }
+}
+
+async function decoded(
+  folder: string,
+  config: Config,
+  decode: (bytes: Uint8Array, turn: <T>(work: () => Promise<T>) => Promise<T>) => Promise<Uint8Array>,
+): Promise<Uint8Array[]> {
+  const pixels: Uint8Array[] = [];
+  for await (const path of walk(folder)) {
+    pixels.push(await decode(await readPhoto(path, config.maxBytes), (work) => work()));
+    if (pixels.length === SAMPLES) break;
+  }
+  if (pixels.length === 0) throw new UsageError(`--photos: there is no photo in ${folder}`);
+  return pixels;
+}
+
+/** Soft gradients with discs on them, each in colours of its own: the same ones every time. */
+function patterns(side: number): Uint8Array[] {
+  return Array.from({ length: SAMPLES }, (_, n) => {
+    const pixels = new Uint8Array(side * side * 3);
+    for (let y = 0; y < side; y++) {
+      for (let x = 0; x < side; x++) {
+        const [u, v] = [x / side, y / side];
+        const inside = (u - 0.3 - (n % 5) / 10) ** 2 + (v - 0.3 - (n % 3) / 6) ** 2 < 0.02 + (n % 7) / 100;
+        for (let c = 0; c < 3; c++) {
+          const wave = 0.5 + 0.5 * Math.sin((n % 4) * 3 * u + (c + 1) * v * (1 + (n % 6)) + n + c);
+          pixels[(y * side + x) * 3 + c] = 255 * (inside ? 1 - wave : wave);
+        }
+      }
+    }
+    return pixels;
+  });
+}
+
+function apart(one: Scores, other: Scores): number[] {
+  const names = Object.keys(one.categories);
+  return [
+    Math.abs(one.human - other.human),
+    ...names.map((name) => Math.abs(one.categories[name]! - (other.categories[name] ?? 0))),
+  ];
+}
+
+function printed(checked: readonly Checked[]): string[] {
+  const rows = checked.map((one) => [
+    one.agrees ? "ok" : "FAIL",
+    one.model,
+    one.variant,
+    one.provider,
+    one.msPerPhoto.toFixed(1),
+    one.meanDifference.toFixed(4),
+    one.maxDifference.toFixed(4),
+    one.instead,
+  ]);
+  return table([["", "model", "variant", "runs on", "ms/photo", "mean diff.", "max diff.", ""], ...rows]);
+}
+
+/** Photos that every variant judges. */
+const SAMPLES = 32;

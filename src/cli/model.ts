@@ -1,0 +1,56 @@
+import { type Command, UsageError } from "./command.ts";
+import { list } from "./model-list.ts";
+import { promote, rollback } from "./model-promote.ts";
+import { compare, shadow } from "./model-shadow.ts";
+import { verify } from "./model-verify.ts";
+
+const parts: Record<string, Command["run"]> = { list, verify, promote, rollback, shadow, compare };
+
+export const model: Command = {
+  summary: "list, verify, promote and compare models; workers follow without a restart",
+  help: `
+usage: maitred model list [--json]
+       maitred model verify ID|FOLDER... [--photos FOLDER] [--tolerance 0.02] [--json]
+       maitred model promote ID --gold PATH [--reason WHY] [--json]
+       maitred model promote ID --force --reason WHY
+       maitred model rollback --reason WHY
+       maitred model shadow ID [--share 0.05] | --stop
+       maitred model compare [ID] [--most 20] [--json]
+
+Models are folders named by their ids, below MAITRED_MODELS or those that ship (docs/model.md). One of them is active:
+a row in Postgres that every worker follows, finishing the batch at hand first. Workers with MAITRED_MODEL keep to that.
+
+  list      what is there, what is registered, what runs where, and who changed it when
+  verify    checks hashes, opens and runs every variant, and says where it runs, how fast, and how far its scores are
+            from the first variant's; --tolerance is the mean difference that is let pass, --photos real ones to use
+  promote   judges the labelled photos of --gold (a labels.jsonl, or a folder as training/README.md describes) with
+            the active model and with this one, and refuses it if it is worse beyond chance (McNemar's exact test,
+            p < 0.05) in category or in holding back humans at the policy's thresholds
+  rollback  returns to the model before
+  shadow    lets a model judge a share of the live photos after the active one; its scores are kept in shadow_scores,
+            and change nothing
+  compare   where the shadow's word differs from the verdicts
+
+  --by WHO   who is written down for it (default: the name of your account)
+
+Exit codes: 0 done, 1 not verified, not promoted, or a model in use cannot be opened here.
+`,
+  options: {
+    photos: { type: "string" },
+    tolerance: { type: "string" },
+    gold: { type: "string" },
+    force: { type: "boolean" },
+    reason: { type: "string" },
+    by: { type: "string" },
+    share: { type: "string" },
+    stop: { type: "boolean" },
+    most: { type: "string" },
+    json: { type: "boolean" },
+  },
+
+  async run({ values, positionals: [name = "", ...positionals] }, terminal) {
+    const run = parts[name];
+    if (!run) throw new UsageError(`expected ${Object.keys(parts).join(", ")}, got ${JSON.stringify(name)}`);
+    return run({ values, positionals }, terminal);
+  },
+};

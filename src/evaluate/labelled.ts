@@ -1,0 +1,154 @@
+import { type Dirent, readdirSync, readFileSync, statSync } from "node:fs";
+import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { z } from "zod";
+import { asError, ConfigError } from "../errors.ts";
+import { random } from "./statistics.ts";
+
+/** In pixels of the photo as it is seen (orientation applied): [x0, y0, x1, y1]. */
+export type Box = readonly [number, number, number, number];
+
+/** What a person said of one photo; null where nobody said. */
+export interface Label {
+  /** As the set names it, with forward slashes. */
+  file: string;
+  /** Absolute. */
+  path: string;
+  category: string | null;
+  human: boolean | null;
+  /** Hands alone are visible, which count as neither human nor human-free. */
+  hands: boolean;
+  /** Every human is small. */
+  small: boolean;
+  /** What it is more closely: statue, menu-scan ... */
+  kind: string | null;
+  /** Where the people are; empty: looked at, and nobody there. */
+  persons: readonly Box[] | null;
+  /** Where it comes from. Photos of one source are alike. */
+  source: string | null;
+}
+
+/**
+ * Reads a labelled set: a `labels.jsonl` (training/README.md describes its fields), a folder that holds one, or a
+ * folder whose sub-folders say it: one for each category, and `human/` or `nohuman/` anywhere on the way. What lies in
+ * no such sub-folder, or has a name that begins with a dot, is not part of the set.
+ *
+ * @param categories what the model knows: any other category is a mistake.
+ * @throws {ConfigError} LABELS_INVALID with the lines that are wrong, or when the set is empty.
+ */
+export function readLabelled(path: string, categories: readonly string[]): Label[] {
+  const isFolder = statOf(path).isDirectory();
+  const file = isFolder ? join(path, "labels.jsonl") : path;
+  const labels =
+    isFolder && !statSync(file, { throwIfNoEntry: false })
+      ? fromFolders(resolve(path), categories)
+      : fromLines(resolve(file), categories);
+  if (labels.length > 0) return labels;
+  throw invalid(`${path}: it has no labelled photos: ${expected(categories)}`);
+}
+
+/** At most `limit` labels, spread evenly over the whole set (which is sorted), in its order; the same each time. */
+export function sample(labels: readonly Label[], limit: number, seed = 1): Label[] {
+  if (labels.length <= limit) return [...labels];
+  const next = random(seed);
+  const stride = labels.length / limit;
+  return Array.from({ length: limit }, (_, index) => labels[Math.floor((index + next()) * stride)]!);
+}
+
+function fromLines(file: string, categories: readonly string[]): Label[] {
+  const problems: string[] = [];
+  const labels: Label[] = [];
+  const line = lineSchema(categories);
+  const lines = readFileSync(file, "utf8").split("\n");
+  for (const [index, text] of lines.entries()) {
+    if (text.trim() === "") continue;
+    const result = line.safeParse(parsed(text));
+    if (result.success) labels.push(asLabel(result.data, dirname(file)));
+    else {
+      const issues = result.error.issues.map(({ path, message }) => [...path, message].join(": "));
+      problems.push(`${file}:${index + 1}: ${issues.join("; ")}`);
+    }
+  }
+  if (problems.length === 0) return labels;
+  const more = problems.length > SHOWN ? [`and ${problems.length - SHOWN} more lines`] : [];
+  throw invalid([...problems.slice(0, SHOWN), ...more].join("\n"));
+}
+
+function lineSchema(categories: readonly string[]) {
+  const flag = z.boolean().nullish();
+  return z.looseObject(
+    {
+      file: z.string("expected a path below the folder").min(1),
+      category: z.enum(categories, `expected one of ${categories.join(", ")}, or null`).nullish(),
+      human: z.boolean("expected true, false or null").nullish(),
+      hands: flag,
+      small: flag,
+      kind: z.string().nullish(),
+      persons: z
+        .array(z.tuple([z.number(), z.number(), z.number(), z.number()], "expected [x0, y0, x1, y1]"))
+        .nullish(),
+      source: z.string().nullish(),
+    },
+    "expected a JSON object",
+  );
+}
+
+function asLabel(line: z.infer<ReturnType<typeof lineSchema>>, folder: string): Label {
+  return {
+    file: line.file,
+    path: resolve(folder, line.file),
+    category: line.category ?? null,
+    human: line.human ?? null,
+    hands: line.hands ?? false,
+    small: line.small ?? false,
+    kind: line.kind ?? null,
+    persons: line.persons ?? null,
+    source: line.source ?? null,
+  };
+}
+
+function fromFolders(root: string, categories: readonly string[]): Label[] {
+  const files: Dirent[] = readdirSync(root, { recursive: true, withFileTypes: true });
+  const labels: Label[] = [];
+  for (const path of files.filter((entry) => !entry.isDirectory()).map((e) => join(e.parentPath, e.name))) {
+    const file = relative(root, path).split(sep).join("/");
+    const parts = file.split("/").slice(0, -1);
+    if (basename(file).startsWith(".") || parts.some((part) => part.startsWith("."))) continue;
+    const found = parts.filter((part) => categories.includes(part));
+    const humans = parts.filter((part) => part in HUMAN);
+    if (found.length > 1 || humans.length > 1)
+      throw invalid(`${path}: its folders say two things: ${[...found, ...humans].join(", ")}`);
+    if (found.length + humans.length === 0) continue;
+    const none = { hands: false, small: false, kind: null, persons: null, source: null };
+    labels.push({ file, path, category: found[0] ?? null, human: HUMAN[humans[0] ?? ""] ?? null, ...none });
+  }
+  return labels.sort((a, b) => (a.file < b.file ? -1 : 1));
+}
+
+function statOf(path: string) {
+  try {
+    return statSync(path);
+  } catch (cause) {
+    throw new ConfigError("LABELS_INVALID", asError(cause).message, { cause });
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function invalid(message: string): ConfigError {
+  return new ConfigError("LABELS_INVALID", message);
+}
+
+function expected(categories: readonly string[]): string {
+  return `expected a labels.jsonl, or sub-folders ${[...categories, "human", "nohuman"].map((name) => `${name}/`).join(", ")}`;
+}
+
+const HUMAN: Record<string, boolean> = { human: true, nohuman: false };
+
+/** Wrong lines that a message names. */
+const SHOWN = 10;

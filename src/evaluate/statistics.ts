@@ -1,0 +1,188 @@
+/** What counts say and how sure they are: pure functions over numbers, for whoever measures a model. */
+
+/** 95 % of such intervals hold the true value. */
+export interface Interval {
+  low: number;
+  high: number;
+}
+
+/** `hits` of `of`, its share 0..1 and an interval of it; the share of nothing is null, and could be anything. */
+export interface Proportion extends Interval {
+  hits: number;
+  of: number;
+  value: number | null;
+}
+
+/** Wilson's score interval, which holds near 0 and 1 and for few photos too. Takes each hit as independent. */
+export function wilson(hits: number, of: number): Proportion {
+  if (of === 0) return { hits, of, value: null, low: 0, high: 1 };
+  const share = hits / of;
+  const scale = 1 + Z ** 2 / of;
+  const centre = (share + Z ** 2 / (2 * of)) / scale;
+  const half = (Z / scale) * Math.sqrt((share * (1 - share)) / of + Z ** 2 / (4 * of ** 2));
+  return {
+    hits,
+    of,
+    value: share,
+    low: hits === 0 ? 0 : Math.max(0, centre - half),
+    high: hits === of ? 1 : Math.min(1, centre + half),
+  };
+}
+
+/** A score 0..1 beside what is true of it. */
+export interface Scored {
+  score: number;
+  positive: boolean;
+}
+
+export interface CurvePoint {
+  /** Whatever scores at least this is called positive. */
+  threshold: number;
+  /** Of what is called positive, the share that is. */
+  precision: number;
+  /** Of what is positive, the share that is called so. */
+  recall: number;
+}
+
+/** One point for each distinct score, from the highest down. Empty where nothing is positive. */
+export function precisionRecallCurve(photos: readonly Scored[], weights?: ArrayLike<number>): CurvePoint[] {
+  const order = descending(photos);
+  let positives = 0;
+  for (const index of order) if (photos[index]!.positive) positives += weights?.[index] ?? 1;
+  if (positives === 0) return [];
+  const points: CurvePoint[] = [];
+  let [called, right] = [0, 0];
+  for (const [place, index] of order.entries()) {
+    const { score, positive } = photos[index]!;
+    const weight = weights?.[index] ?? 1;
+    called += weight;
+    if (positive) right += weight;
+    // photos of equal score stand on the same side of every threshold
+    const next = order[place + 1];
+    if (called > 0 && (next === undefined || photos[next]!.score !== score)) {
+      points.push({ threshold: score, precision: right / called, recall: right / positives });
+    }
+  }
+  return points;
+}
+
+/** The area under the precision-recall curve by steps, as scikit-learn computes it; null where nothing is positive. */
+export function averagePrecision(curve: readonly CurvePoint[]): number | null {
+  if (curve.length === 0) return null;
+  let [area, recall] = [0, 0];
+  for (const point of curve) {
+    area += point.precision * (point.recall - recall);
+    recall = point.recall;
+  }
+  return area;
+}
+
+/**
+ * McNemar's exact test: how likely two models that are equally good differ at least so much by chance, two-sided.
+ *
+ * @param onlyFirst photos that the first has right and the second wrong; `onlySecond` the other way about.
+ */
+export function mcnemar(onlyFirst: number, onlySecond: number): number {
+  const differing = onlyFirst + onlySecond;
+  // in logarithms, because 2 ** -1100 is zero
+  let term = -differing * Math.LN2;
+  let tail = 0;
+  for (let k = 0; k <= Math.min(onlyFirst, onlySecond); k++) {
+    tail += Math.exp(term);
+    term += Math.log((differing - k) / (k + 1));
+  }
+  return Math.min(1, 2 * tail);
+}
+
+export interface CalibrationBin {
+  photos: number;
+  /** What the model says, on average: 0..1. */
+  score: number;
+  /** What is true, with Wilson's interval. */
+  share: Proportion;
+}
+
+/** Photos in the order of their scores, in at most `bins` equally filled bins; fewer where there are few photos. */
+export function calibration(photos: readonly Scored[], bins = 15): CalibrationBin[] {
+  const ascending = descending(photos).reverse();
+  const count = Math.min(bins, photos.length);
+  return Array.from({ length: count }, (_, bin) => {
+    const from = Math.round((bin * photos.length) / count);
+    const inside = ascending.slice(from, Math.round(((bin + 1) * photos.length) / count));
+    const score = inside.reduce((sum, index) => sum + photos[index]!.score, 0) / inside.length;
+    const hits = inside.filter((index) => photos[index]!.positive).length;
+    return { photos: inside.length, score, share: wilson(hits, inside.length) };
+  });
+}
+
+/** How far scores and truth are apart, averaged over the photos: 0..1; null without photos. */
+export function expectedCalibrationError(bins: readonly CalibrationBin[]): number | null {
+  const photos = bins.reduce((sum, bin) => sum + bin.photos, 0);
+  if (photos === 0) return null;
+  return bins.reduce(
+    (sum, bin) => sum + (bin.photos / photos) * Math.abs(bin.score - (bin.share.value ?? 0)),
+    0,
+  );
+}
+
+/** A figure of a resampled set: weights[i] says how often photo i is in it. null where it has no value. */
+export type Figure = (weights: Float64Array) => number | null;
+
+/**
+ * Intervals by resampling whole clusters, because photos of one source are alike: a second set would have other
+ * sources, not other photos of the same. All figures are taken of the same resampled sets. The same seed gives the
+ * same intervals.
+ *
+ * @param clusters for each photo, the source that it is drawn with; all different where each stands for itself.
+ * @returns by name; a figure that had no value in most sets could be anything: 0 to 1.
+ */
+export function bootstrap<Name extends string>(
+  clusters: readonly string[],
+  figures: Record<Name, Figure>,
+  { rounds = 1_000, seed = 1 } = {},
+): Record<Name, Interval> {
+  const numbers = new Map<string, number>();
+  for (const cluster of clusters) if (!numbers.has(cluster)) numbers.set(cluster, numbers.size);
+  const clusterOf = Int32Array.from(clusters, (cluster) => numbers.get(cluster)!);
+  const next = random(seed);
+  const drawn = new Float64Array(numbers.size);
+  const weights = new Float64Array(clusters.length);
+  const names = Object.keys(figures) as Name[];
+  const seen = names.map((): number[] => []);
+  for (let round = 0; round < rounds; round++) {
+    drawn.fill(0);
+    for (let pick = 0; pick < drawn.length; pick++) drawn[Math.floor(next() * drawn.length)]!++;
+    for (const [index, cluster] of clusterOf.entries()) weights[index] = drawn[cluster]!;
+    for (const [place, name] of names.entries()) {
+      const value = figures[name](weights);
+      if (value !== null && Number.isFinite(value)) seen[place]!.push(value);
+    }
+  }
+  const intervals = names.map((name, place) => [name, middle(seen[place]!, rounds)]);
+  return Object.fromEntries(intervals) as Record<Name, Interval>;
+}
+
+/** Numbers 0..1, the same for the same seed: mulberry32. */
+export function random(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+function middle(values: number[], rounds: number): Interval {
+  if (values.length < rounds / 2 || values.length === 0) return { low: 0, high: 1 };
+  values.sort((a, b) => a - b);
+  const at = (share: number): number => values[Math.round(share * (values.length - 1))]!;
+  return { low: at(0.025), high: at(0.975) };
+}
+
+function descending(photos: readonly Scored[]): number[] {
+  return photos.map((_, index) => index).sort((a, b) => photos[b]!.score - photos[a]!.score);
+}
+
+/** Of the normal distribution, for 95 %. */
+const Z = 1.959963984540054;

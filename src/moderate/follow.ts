@@ -1,0 +1,128 @@
+import { asError } from "../errors.ts";
+import type { Closable } from "../lifecycle.ts";
+
+/** A registered model: its id, and the hash of its model.json. */
+export interface Wanted {
+  id: string;
+  sha256: string;
+}
+
+/** What the workers are to run. */
+export interface Orders {
+  /** undefined: nobody said, and each goes on with what it runs. */
+  active: Wanted | undefined;
+  shadow: (Wanted & { share: number }) | undefined;
+}
+
+export interface FollowDeps<Model extends Closable> {
+  read(): Promise<Orders>;
+  /** Opens and warms a model. `background`: it is to be a shadow. */
+  open(wanted: Wanted, background: boolean): Promise<Model>;
+  /** Makes it the one that judges; answers once the one before has ended its work and is closed. */
+  replace(model: Model, wanted: Wanted): Promise<void>;
+  shadow(model: Model | undefined, share: number): Promise<void>;
+  /** Told after each look what keeps this worker from its orders; "" if nothing does. */
+  report(problem: string): Promise<void>;
+  /** What went wrong in looking itself; it is looked again. */
+  unwell(error: Error): void;
+}
+
+export interface Follower extends Closable {
+  /** Looks now, and once more if called meanwhile; never throws. */
+  look(): Promise<void>;
+}
+
+/**
+ * Keeps a worker on the models that it is to run: looks when it is told to and every `pollMs`. A model is opened
+ * beside the one that runs and takes over once it is warm. One that cannot be opened leaves the other running, and
+ * is tried again at each look.
+ *
+ * `close` waits for a model that is being opened, because a thread must not end inside of a run.
+ *
+ * @param running what runs now.
+ */
+export function createFollower<Model extends Closable>(
+  deps: FollowDeps<Model>,
+  running: Wanted,
+  pollMs: number,
+): Follower {
+  let shadow: Orders["shadow"];
+  let looking: Promise<void> | undefined;
+  let again = false;
+  let closed = false;
+  let timer: NodeJS.Timeout | undefined;
+
+  async function once(): Promise<void> {
+    const orders = await deps.read();
+    const problems: string[] = [];
+    if (orders.active && !same(orders.active, running)) {
+      problems.push(...(await attempt(orders.active, false, succeed)));
+    }
+    if (!same(orders.shadow, shadow) || orders.shadow?.share !== shadow?.share) {
+      problems.push(...(await cast(orders.shadow)));
+    }
+    await deps.report(problems.join("; "));
+  }
+
+  async function succeed(model: Model, wanted: Wanted): Promise<void> {
+    running = wanted;
+    await deps.replace(model, wanted);
+  }
+
+  async function cast(wanted: Orders["shadow"]): Promise<string[]> {
+    if (shadow) await deps.shadow(undefined, 0);
+    shadow = undefined;
+    if (!wanted) return [];
+    return attempt(wanted, true, async (model) => {
+      shadow = wanted;
+      await deps.shadow(model, wanted.share);
+    });
+  }
+
+  /** What kept the model from being opened: one problem, or none. */
+  async function attempt(
+    wanted: Wanted,
+    background: boolean,
+    then: (model: Model, wanted: Wanted) => Promise<void>,
+  ): Promise<string[]> {
+    let model: Model;
+    try {
+      model = await deps.open(wanted, background);
+    } catch (thrown) {
+      return [asError(thrown).message];
+    }
+    if (closed) await model.close();
+    else await then(model, wanted);
+    return [];
+  }
+
+  async function look(): Promise<void> {
+    do {
+      again = false;
+      await once().catch((thrown) => deps.unwell(asError(thrown)));
+    } while (again && !closed);
+  }
+
+  const follower: Follower = {
+    look() {
+      if (closed) return looking ?? Promise.resolve();
+      again = true;
+      clearTimeout(timer);
+      looking ??= look().finally(() => {
+        looking = undefined;
+        if (!closed) timer = setTimeout(() => void follower.look(), pollMs).unref();
+      });
+      return looking;
+    },
+    async close() {
+      closed = true;
+      clearTimeout(timer);
+      await looking;
+    },
+  };
+  return follower;
+}
+
+function same(one: Wanted | undefined, other: Wanted | undefined): boolean {
+  return one?.id === other?.id && one?.sha256 === other?.sha256;
+}

@@ -1,0 +1,57 @@
+import type { Closable } from "../lifecycle.ts";
+
+/** The one that serves now, and those before it that still serve whom they began with. */
+export interface Succession<T> extends Closable {
+  readonly current: T;
+  /** Hands `work` the current one, which lives at least until `work` has ended, whoever follows meanwhile. */
+  use<R>(work: (current: T) => Promise<R>): Promise<R>;
+  /** `next` serves from now on. Answers once the one before has ended its last work and is closed. */
+  replace(next: T): Promise<void>;
+}
+
+/** Replaces a thing that is in use: nobody is moved from one to the other halfway. */
+export function createSuccession<T extends Closable>(first: T): Succession<T> {
+  interface Term {
+    holder: T;
+    users: number;
+    /** Told when the last user has left. */
+    idle?: () => void;
+  }
+  let term: Term = { holder: first, users: 0 };
+  const ending = new Map<Term, Promise<void>>();
+
+  function end(old: Term): Promise<void> {
+    const known = ending.get(old);
+    if (known) return known;
+    const done = (async () => {
+      if (old.users > 0) await new Promise<void>((resolve) => (old.idle = resolve));
+      await old.holder.close();
+    })().finally(() => old !== term && ending.delete(old));
+    ending.set(old, done);
+    return done;
+  }
+
+  return {
+    get current() {
+      return term.holder;
+    },
+    async use(work) {
+      const mine = term;
+      mine.users++;
+      try {
+        return await work(mine.holder);
+      } finally {
+        mine.users--;
+        if (mine.users === 0) mine.idle?.();
+      }
+    },
+    replace(next) {
+      const old = term;
+      term = { holder: next, users: 0 };
+      return end(old);
+    },
+    async close() {
+      await Promise.all([...ending.values(), end(term)]);
+    },
+  };
+}

@@ -1,0 +1,140 @@
+import { ConfigError } from "../errors.ts";
+import { type Pool, query } from "./pool.ts";
+
+export type ModelState = "candidate" | "shadow" | "active" | "retired";
+
+export interface ModelRow {
+  id: string;
+  state: ModelState;
+  /** Of its model.json. */
+  sha256: string;
+  measured: unknown;
+  /** Of the live photos, 0 to 1; null unless it is the shadow. */
+  share: number | null;
+  registeredAt: Date;
+  registeredBy: string;
+}
+
+/** Every registered model, in the order of their ids. */
+export async function readModels(db: Pool): Promise<ModelRow[]> {
+  return query<ModelRow>(db, {
+    name: "read_models",
+    text: `select id, state, sha256, measured, share, registered_at as "registeredAt", registered_by as "registeredBy"
+        from models order by id`,
+  });
+}
+
+/**
+ * Makes a model known as a candidate; see register_model in migrations/0004_models.sql. Doing it again changes nothing.
+ *
+ * @throws {ConfigError} MODEL_INVALID when the id belongs to another model.json.
+ */
+export async function registerModel(
+  db: Pool,
+  { id, sha256, measured }: Pick<ModelRow, "id" | "sha256" | "measured">,
+  by: string,
+): Promise<void> {
+  const values = [id, sha256, JSON.stringify(measured), by];
+  await ask(db, { name: "register_model", text: "select register_model($1, $2, $3, $4)", values });
+}
+
+export interface Promotion {
+  kind: "promote" | "rollback";
+  from: string | null;
+  to: string;
+  by: string;
+  why: string;
+  /** How both judged the gold set; null where they were not measured. */
+  figures: unknown;
+  at: Date;
+}
+
+/**
+ * Makes a registered model the active one; see promote_model in migrations/0004_models.sql.
+ *
+ * @throws {ConfigError} MODEL_INVALID when it is active already, or `from` is not the active one any more.
+ */
+export async function promoteModel(db: Pool, promotion: Omit<Promotion, "kind" | "at">): Promise<void> {
+  const { to, from, by, why, figures } = promotion;
+  const values = [to, from, by, why, figures === null ? null : JSON.stringify(figures)];
+  await ask(db, { name: "promote_model", text: "select promote_model($1, $2, $3, $4, $5)", values });
+}
+
+/**
+ * Returns to the model before the active one, whose id it answers; see rollback_model in migrations/0004_models.sql.
+ *
+ * @throws {ConfigError} MODEL_INVALID when there is none.
+ */
+export async function rollbackModel(db: Pool, by: string, why: string): Promise<string> {
+  const statement = {
+    name: "rollback_model",
+    text: "select rollback_model($1, $2) as id",
+    values: [by, why],
+  };
+  return (await ask<{ id: string }>(db, statement))[0]!.id;
+}
+
+/** Every change of the active model, latest first. */
+export async function readPromotions(db: Pool): Promise<Promotion[]> {
+  return query<Promotion>(db, {
+    name: "read_promotions",
+    text: `select kind, from_model as "from", to_model as "to", by, why, figures, at from promotions order by id desc`,
+  });
+}
+
+/**
+ * Lets a registered model be the shadow, of a share of the live photos; null ends it. See shadow_model in
+ * migrations/0004_models.sql.
+ *
+ * @throws {ConfigError} MODEL_INVALID when it is the active one.
+ */
+export async function shadowModel(db: Pool, id: string, share: number | null): Promise<void> {
+  await ask(db, { name: "shadow_model", text: "select shadow_model($1, $2)", values: [id, share] });
+}
+
+export interface WorkerReport {
+  /** Names the worker among all. */
+  worker: string;
+  model: string;
+  variant: string;
+  provider: string;
+  /** Whether it keeps to MAITRED_MODEL, whichever is active. */
+  pinned: boolean;
+  /** Why it does not run what it is to run; "" if it does. */
+  problem: string;
+}
+
+/** Says what a worker runs. */
+export async function reportWorker(db: Pool, report: WorkerReport): Promise<void> {
+  const { worker, model, variant, provider, pinned, problem } = report;
+  await query(db, {
+    name: "report_worker",
+    text: "select report_worker($1, $2, $3, $4, $5, $6)",
+    values: [worker, model, variant, provider, pinned, problem],
+  });
+}
+
+/** What the workers run that have said so within the last two minutes. */
+export async function readWorkers(db: Pool): Promise<WorkerReport[]> {
+  return query<WorkerReport>(db, {
+    name: "read_workers",
+    text: `select worker, model, variant, provider, pinned, problem from model_workers
+        where seen_at > now() - interval '2 minutes' order by worker`,
+  });
+}
+
+/** What these functions refuse is the caller's to mend. */
+async function ask<Row extends Record<string, unknown>>(
+  db: Pool,
+  statement: Parameters<typeof query>[1],
+): Promise<Row[]> {
+  return query<Row>(db, statement).catch((cause: { code?: unknown; message: string }) => {
+    const code = String(cause.code);
+    if (code.startsWith("MD4")) throw new ConfigError("MODEL_INVALID", cause.message, { cause });
+    if (code !== FORBIDDEN) throw cause;
+    const who = "a member of maitred_migrator may, or whoever owns the tables";
+    throw new ConfigError("CONFIG_INVALID", `${cause.message}: ${who}: mend DATABASE_URL`, { cause });
+  });
+}
+
+const FORBIDDEN = "42501";

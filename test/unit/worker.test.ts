@@ -1,0 +1,171 @@
+import { expect, test } from "vitest";
+import { createBatcher } from "../../src/infer/batcher.ts";
+import type { LineModel } from "../../src/moderate/line.ts";
+import { createShadow, type ShadowScore } from "../../src/moderate/shadow.ts";
+import { createModerationWorker, type RecordedOutcome } from "../../src/moderate/worker.ts";
+import type { Lane, PhotoJob, Scores } from "../../src/photo.ts";
+
+interface Fake extends LineModel {
+  /** Lets the runs go on that wait. */
+  release(): void;
+  runs: number[];
+  closed: boolean;
+}
+
+/** A model that judges by the number of bytes it is given; `held`: its runs wait for `release`. */
+function fake(name: string, side: number, { held = false, maxBatch = 2 } = {}): Fake {
+  const gate = latch();
+  if (!held) gate.resolve();
+  const model: Fake = {
+    by: `model:${name}`,
+    provider: "cpu",
+    side,
+    maxBatch,
+    threads: 1,
+    runs: [],
+    closed: false,
+    release: gate.resolve,
+    decode: (_bytes, turn) => turn(async () => new Uint8Array(side * side * 3)),
+    async run(photos) {
+      await gate.promise;
+      if (photos.some((photo) => photo.length !== side * side * 3)) throw new Error("pixels of another side");
+      model.runs.push(photos.length);
+      return photos.map((): Scores => ({ categories: { [name]: 1 }, human: 0 }));
+    },
+    decide: () => ({ verdict: "shown", rule: "clear", reason: "", category: name, tags: [] }),
+    async close() {
+      model.closed = true;
+    },
+  };
+  return model;
+}
+
+function start(
+  first: LineModel,
+  recordShadow: (scores: readonly ShadowScore[]) => Promise<void> = async () => {},
+) {
+  const recorded: RecordedOutcome[] = [];
+  const shadowed: Record<string, number> = {};
+  const retried: string[] = [];
+  const worker = createModerationWorker(
+    {
+      fetch: async () => ({ bytes: new Uint8Array(1), known: {} }),
+      async record(outcomes) {
+        recorded.push(...outcomes);
+        return new Map(outcomes.map(({ photoId }) => [photoId, true]));
+      },
+      recordShadow,
+      knownFromKey: () => ({}),
+      batcher: createBatcher,
+      policyText: "",
+    },
+    first,
+    { maxWaitMs: 0, inHand: 64, decoders: 2 },
+    {
+      stage: () => {},
+      batch: () => {},
+      left: () => {},
+      retried: (_photo, _lane, _code, error) => void retried.push(error.message),
+      shadowed(outcome, photos) {
+        shadowed[outcome] = (shadowed[outcome] ?? 0) + photos;
+      },
+    },
+  );
+  const judge = (id: string, lane: Lane = "live") => worker.photo(photo(id), lane, false);
+  return { worker, recorded, shadowed, retried, judge };
+}
+
+const photo = (id: string): PhotoJob => ({ id, store: "s3", bucket: "b", key: id, version: "", known: {} });
+
+const bySigner = (recorded: RecordedOutcome[]) =>
+  Object.fromEntries(recorded.map(({ photoId, by }) => [photoId, by]));
+
+test("photos that one model began with are judged by it, later ones by the next, which is of another side", async () => {
+  const [old, next] = [fake("old", 2, { held: true }), fake("next", 3)];
+  const { worker, recorded, retried, judge } = start(old);
+  const before = [judge("1"), judge("2"), judge("3")];
+  // each has left for the model that is active as it comes
+  await new Promise(setImmediate);
+  const replaced = worker.replace(next);
+  await judge("4");
+  expect(old.closed).toBe(false);
+  old.release();
+  await Promise.all([...before, replaced]);
+  expect(old.closed).toBe(true);
+  expect(retried).toEqual([]);
+  const expected = { 1: "model:old", 2: "model:old", 3: "model:old", 4: "model:next" };
+  expect(bySigner(recorded)).toEqual(expected);
+  await worker.close();
+  expect(next.closed).toBe(true);
+});
+
+test("closing during a replacement ends both models, after their last photos", async () => {
+  const [old, next] = [fake("old", 2, { held: true }), fake("next", 2)];
+  const { worker, recorded, judge } = start(old);
+  const first = judge("1");
+  await new Promise(setImmediate);
+  const replaced = worker.replace(next);
+  const closed = worker.close();
+  old.release();
+  await Promise.all([first, replaced, closed]);
+  expect([old.closed, next.closed]).toEqual([true, true]);
+  expect(bySigner(recorded)).toEqual({ 1: "model:old" });
+});
+
+test("a shadow that hangs delays no verdict: a few photos wait for it, and the rest is dropped", async () => {
+  const scores: ShadowScore[] = [];
+  const behind = fake("behind", 3, { held: true });
+  const { worker, recorded, shadowed, judge } = start(
+    fake("active", 2),
+    async (some) => void scores.push(...some),
+  );
+  await worker.shadow(behind, 1);
+  for (let n = 0; n < 20; n++) await judge(String(n));
+  await judge("archive", "backfill");
+  expect(recorded).toHaveLength(21);
+  const dropped = shadowed["dropped"] ?? 0;
+  // of a batch of at most two and four that wait
+  expect(dropped).toBeGreaterThanOrEqual(14);
+  behind.release();
+  await expect.poll(() => scores.length).toBe(20 - dropped);
+  expect(scores[0]).toMatchObject({ photoId: "0", by: "model:behind", beside: { by: "model:active" } });
+  expect(shadowed["judged"]).toBe(20 - dropped);
+  await worker.shadow(undefined, 0);
+  expect(behind.closed).toBe(true);
+  await worker.close();
+});
+
+test("what fails in a shadow is counted, and fails nothing else", async () => {
+  const { worker, recorded, shadowed, retried, judge } = start(fake("active", 2), async () => {
+    throw new Error("Postgres is away");
+  });
+  await worker.shadow(fake("behind", 2), 1);
+  await judge("1");
+  await expect.poll(() => shadowed).toEqual({ failed: 1 });
+  expect([recorded.length, retried]).toEqual([1, []]);
+  await worker.close();
+});
+
+test("a shadow's share is of the same photos in every worker", () => {
+  const ids = Array.from({ length: 1_000 }, (_, n) => String(n));
+  const wantedBy = (): string[] => {
+    const deps = {
+      model: fake("behind", 2),
+      turn: <T>(work: () => Promise<T>) => work(),
+      record: async () => {},
+    };
+    return ids.filter(createShadow({ ...deps, share: 0.25 }, { shadowed: () => {} }).wants);
+  };
+  expect(wantedBy()).toEqual(wantedBy());
+  expect(wantedBy().length).toBeGreaterThan(200);
+  expect(wantedBy().length).toBeLessThan(300);
+});
+
+/** A promise that a test resolves. */
+function latch(): { promise: Promise<void>; resolve(): void } {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}

@@ -1,0 +1,102 @@
+/** What judges photos, assembled from its parts: it needs neither queue nor database. */
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import type { Config } from "../src/config.ts";
+import { type Policy, parsePolicy } from "../src/decide/policy.ts";
+import { asError, ConfigError } from "../src/errors.ts";
+import { decode, restrictSharp } from "../src/image/decode.ts";
+import { createHeicDecoder } from "../src/image/heic.ts";
+import { sniff } from "../src/image/sniff.ts";
+import { createInference, type Inference } from "../src/infer/infer.ts";
+import { type Model, openModel } from "../src/infer/model.ts";
+import { type Closable, Scope } from "../src/lifecycle.ts";
+import type { Turn } from "../src/moderate/line.ts";
+import { packageRoot } from "../src/package-root.ts";
+
+/** The part of the line that needs neither queue nor database: `maitred classify` is made of it. */
+export interface Judge extends Required<Closable> {
+  model: Model;
+  policy: Policy;
+  policyText: string;
+  inference: Inference;
+  /** Cores that may decode at once. */
+  decoders: number;
+  decode(bytes: Uint8Array, turn: Turn): Promise<Uint8Array>;
+  /** Puts off, as CLOSED, what waits for a slow decoder: it would outlast the time to drain. */
+  refuseWaiting(): void;
+}
+
+/** The directories in which model folders are looked for by their ids. */
+export function modelDirectories(config: Config): string[] {
+  return [config.models, join(packageRoot(), "models")].filter(Boolean);
+}
+
+/** The model that runs where none is active. */
+export function openShippedModel(config: Config): Promise<Model> {
+  return openModel(join(packageRoot(), "models", SHIPPED), config.variant);
+}
+
+/** MAITRED_MODEL, or the model that ships. */
+export function openDefaultModel(config: Config): Promise<Model> {
+  return config.model ? openModel(config.model, config.variant) : openShippedModel(config);
+}
+
+/**
+ * @param given what judges; without it MAITRED_MODEL, or the model that ships.
+ * @param how background: it gives way to everything else; policyText: instead of that of MAITRED_POLICY.
+ * @throws {ConfigError} MODEL_INVALID or POLICY_INVALID.
+ */
+export async function openJudge(
+  config: Config,
+  given?: Model,
+  how: { background?: boolean; policyText?: string | undefined } = {},
+): Promise<Judge> {
+  const model = given ?? (await openDefaultModel(config));
+  const policyFile = config.policy || join(packageRoot(), "policy.yaml");
+  const policyText = how.policyText ?? readPolicy(policyFile);
+  const policy = parsePolicy(policyText, model.categories, policyFile);
+  restrictSharp();
+  const cores = availableParallelism();
+  // threads run the compiled entry points, whether this module is compiled or not
+  const entry = (name: string): URL => new URL(`file://${join(packageRoot(), "dist", "workers", name)}`);
+  const inference = createInference(entry("infer.js"), model, {
+    ...config,
+    background: how.background ?? false,
+  });
+  const heic = createHeicDecoder(entry("heic.js"), model.side, Math.max(1, Math.floor(cores / 2)));
+  const limits = { side: model.side, maxPixels: config.maxPixels };
+  const scope = new Scope();
+  scope.hold("inference", inference);
+  scope.hold("heic", heic);
+  return {
+    model,
+    policy,
+    policyText,
+    inference,
+    // one more than cores, so that a core is busy while another photo is between two steps
+    decoders: cores + 1,
+    decode(bytes, turn) {
+      const work = (): Promise<Uint8Array> => decode(bytes, limits, heic.decode);
+      // HEIC waits for threads of its own, and must not take a turn that others could use
+      return sniff(bytes) === "heic" ? work() : turn(work);
+    },
+    refuseWaiting: heic.refuseWaiting,
+    halt: () => scope.halt(),
+    close: () => scope.close(),
+  };
+}
+
+function readPolicy(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new ConfigError(
+      "POLICY_INVALID",
+      `${file}: ${asError(cause).message}; set MAITRED_POLICY to a policy file`,
+      { cause },
+    );
+  }
+}
+
+const SHIPPED = "restaurant-1";

@@ -1,0 +1,69 @@
+/** The judges that a worker has open: the one that judges, those that come and go, and the shadow. */
+import type { Config } from "../src/config.ts";
+import { decide } from "../src/decide/decide.ts";
+import { UpstreamError } from "../src/errors.ts";
+import type { InferReady } from "../src/infer/infer.ts";
+import type { Model } from "../src/infer/model.ts";
+import type { Closable, Scope } from "../src/lifecycle.ts";
+import type { LineModel } from "../src/moderate/line.ts";
+import { type Judge, openJudge } from "./judge.ts";
+
+/** A judge that is warm, and what it said when it was. */
+export interface Warm extends InferReady, Closable {
+  judge: Judge;
+}
+
+export interface Models {
+  /** See `openJudge`. */
+  open(model: Model, how?: { background: boolean; policyText: string }): Promise<Warm>;
+  /** See `Judge`; of all that are open. */
+  refuseWaiting(): void;
+}
+
+/** @param scope closes what is still open. */
+export function createModels(config: Config, scope: Scope): Models {
+  const judges = new Set<Judge>();
+  const each = async (work: (judge: Judge) => Promise<void>): Promise<void> => {
+    await Promise.all([...judges].map(work));
+  };
+  scope.hold("models", {
+    halt: () => each((judge) => judge.halt()),
+    close: () => each((judge) => judge.close()),
+  });
+  return {
+    async open(model, how) {
+      const judge = await openJudge(config, model, how);
+      judges.add(judge);
+      const close = async (): Promise<void> => {
+        await judge.close();
+        judges.delete(judge);
+      };
+      try {
+        // its threads would start when nothing is left to end them
+        if (scope.closing) throw new UpstreamError("CLOSED", "the process is shutting down");
+        return { judge, ...(await judge.inference.ready()), close };
+      } catch (error) {
+        await close();
+        throw error;
+      }
+    },
+    refuseWaiting() {
+      for (const judge of judges) judge.refuseWaiting();
+    },
+  };
+}
+
+/** What the line needs of it. */
+export function asLineModel({ judge, provider, close }: Warm): LineModel {
+  return {
+    by: `model:${judge.model.id}`,
+    provider,
+    side: judge.model.side,
+    maxBatch: judge.inference.maxBatch,
+    threads: judge.inference.threads,
+    decode: judge.decode,
+    run: judge.inference.run,
+    decide: (scores) => decide(scores, judge.policy),
+    close,
+  };
+}
