@@ -17,9 +17,16 @@ FOLDS = 3
 
 
 def read_labels(root: Path) -> list[dict]:
-    """labels.jsonl of `root`; every entry gets `category_id` and `human_id` (-1 where unknown)."""
-    labels = [json.loads(line) for line in (root / "labels.jsonl").read_text().splitlines() if line]
+    """labels.jsonl of `root`; every entry gets `category_id` and `human_id` (-1 where unknown). What somebody saw to be
+    wrong is put right by corrections.jsonl beside this file, and such an entry says so by `corrected`."""
+    labels = _lines(root / "labels.jsonl")
+    corrections = {(entry["file"], entry["source"]): entry for entry in _lines(Path(__file__).with_name("corrections.jsonl"))}
     for label in labels:
+        # folds are dealt by the labels as they came, so that a correction moves no photo from one to another
+        label["dealt_by"] = label.get("category"), label.get("human") if not label.get("hands") else None
+        correction = corrections.get((label["file"], label["source"]))
+        if correction:
+            label |= correction | {"corrected": True, "persons": None}
         label["category_id"] = CATEGORIES.index(label["category"]) if label.get("category") else UNKNOWN
         # hands alone are neither a plain human nor plainly none
         known = label.get("human") is not None and not label.get("hands")
@@ -27,6 +34,10 @@ def read_labels(root: Path) -> list[dict]:
         if label.get("persons"):
             label["size"] = Image.open(root / label["file"]).size
     return labels
+
+
+def _lines(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text().splitlines() if line]
 
 
 def assign_folds(labels: list[dict], folds: int) -> list[int]:
@@ -54,8 +65,8 @@ def _group(source: str) -> str:
 
 
 def _traits(label: dict) -> list[tuple]:
-    return [("category", label["category_id"]), ("human", label["human_id"]),
-            ("both", label["category_id"], label["human_id"]), ("any",)]
+    category, human = label["dealt_by"]
+    return [("category", category), ("human", human), ("both", category, human), ("any",)]
 
 
 def plan_draws(labels: list[dict], draws: int, seed: int) -> list[int]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.multiprocessing import spawn
 
-from data import Photos, plan_draws, plan_mosaics, read_labels
+from data import UNKNOWN, Photos, plan_draws, plan_mosaics, read_labels
 from net import MaitredNet
 
 CHUNK = 64
@@ -28,10 +28,23 @@ class Features:
         about = json.loads((folder / "about.json").read_text())
         count = len(about["plan"]) if part == "draws" else about["photos"]
         cells = about["side"] // 8
-        self.labels = read_labels(Path(about["data"]))
+        self.data = Path(about["data"])
+        self.labels = read_labels(self.data)
         self.photos = np.array(about["plan"]).reshape(count, -1) if part == "draws" else np.arange(count)[:, None]
         self.features = np.memmap(folder / f"{part}.f16", np.float16, "r", shape=(count, cells, cells, about["channels"]))
-        self.targets = np.load(folder / f"{part}.npz") if (folder / f"{part}.npz").exists() else _gather(folder, part, count)
+        gathered = folder / f"{part}.npz"
+        self.targets = dict(np.load(gathered)) if gathered.exists() else _gather(folder, part, count)
+        self._correct()
+
+    def _correct(self):
+        """Takes in labels that were corrected after the features were made; where a human was cannot be known then."""
+        corrected = np.array([bool(label.get("corrected")) for label in self.labels])
+        human, category = (np.array([label[key] for label in self.labels]) for key in ("human_id", "category_id"))
+        rows = corrected[self.photos].any(1)
+        alone = self.photos.shape[1] == 1
+        self.targets["human"][rows] = human[self.photos[rows, 0]] if alone else UNKNOWN
+        self.targets["category"][rows] = category[self.photos[rows, 0]] if alone else UNKNOWN
+        self.targets["map"][rows] = np.where(self.targets["human"][rows] == 0, 0, UNKNOWN)[:, None, None]
 
     def batch(self, at: np.ndarray):
         """features [N, C, S/8, S/8], category [N], human [N], map target [N, S/16, S/16] (-1 where unknown)."""

@@ -26,30 +26,24 @@ class Samples:
 
     def __init__(self, caches: list[Path], folds: int, fold: int):
         self.parts = [Features(cache, "draws") for cache in caches]
-        labels = [part.labels for part in self.parts]
-        fold_of = np.array(assign_folds(sum(labels, []), folds))
-        starts = np.cumsum([0] + [len(each) for each in labels])
-        # rendered photos have no source that could leak, so they are never held out
-        self.held = [np.flatnonzero(fold_of[start:start + len(each)] == fold) if not _rendered(each) else np.array([], int)
-                     for start, each in zip(starts, labels)]
+        real = self.parts[0]
+        held = np.flatnonzero(np.array(assign_folds(real.labels, folds)) == fold)
+        # the photos of the first folder are the measure; rendered ones have no source that could leak
+        self.held = [held if part.data == real.data else np.array([], int) for part in self.parts]
         self.index = np.concatenate([
             np.stack([np.full(len(kept), n), kept], 1)
             for n, part in enumerate(self.parts)
-            for kept in [np.flatnonzero(~np.isin(part.photo, self.held[n]))]])
+            for kept in [np.flatnonzero(~np.isin(part.photos, self.held[n]).any(1))]])
 
     def batch(self, rows: np.ndarray):
-        """Features, category, human and map targets of the rows, and (cache, photo) of each."""
+        """Features, category, human and map targets of the rows, and (cache, photo) of each; None for a mosaic."""
         batches, whose = [], []
         for n, part in enumerate(self.parts):
             at = rows[rows[:, 0] == n, 1]
             if len(at):
                 batches.append(part.batch(at))
-                whose += [(n, int(photo)) for photo in part.photo[at]]
+                whose += [(n, int(photos[0])) if len(photos) == 1 else None for photos in part.photos[at]]
         return [torch.cat(parts) for parts in zip(*batches)], whose
-
-
-def _rendered(labels):
-    return all(label["source"].startswith("rendered/") for label in labels)
 
 
 def loss_of(outputs, category, human, target):
@@ -119,7 +113,7 @@ def main():
     samples = Samples(args.caches, args.folds, args.fold)
     teachers = read_teachers(args.teachers)
     about = json.loads((args.caches[0] / "about.json").read_text())
-    print(f"{len(samples.index)} samples to train on, {sum(map(len, samples.held))} photos of other sources held out, on {device}", flush=True)
+    print(f"{len(samples.index)} samples to train on, {len(samples.held[0])} photos of other sources held out, on {device}", flush=True)
 
     net = MaitredNet(len(CATEGORIES), about["trunk"])
     if args.weights != "none":
@@ -172,19 +166,15 @@ def main():
             torch.save(partial, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
 
-    photos, held, scores = [], [], []
-    for n, cache in enumerate(args.caches):
-        if len(samples.held[n]):
-            plain = Features(cache, "plain")
-            photos += [(n, int(photo)) for photo in samples.held[n]]
-            held += [plain.labels[photo] for photo in samples.held[n]]
-            scores.append(predict(average.module, plain, samples.held[n], device))
-    if not held:
+    held = samples.held[0]
+    if not len(held):
         return
-    scores = {key: torch.cat([part[key] for part in scores]) for key in scores[0]}
-    report = measure(F.softmax(scores["category"], 1).numpy(), torch.sigmoid(scores["human"]).numpy(), scores["peak"].numpy(), held)
+    plain = Features(args.caches[0], "plain")
+    scores = predict(average.module, plain, held, device)
+    labels = [plain.labels[photo] for photo in held]
+    report = measure(F.softmax(scores["category"], 1).numpy(), torch.sigmoid(scores["human"]).numpy(), scores["peak"].numpy(), labels)
     (args.out / "held-out.json").write_text(json.dumps(report, indent=1))
-    torch.save({"scores": scores, "photos": photos}, args.out / "held-out.pt")
+    torch.save({"scores": scores, "photos": [(0, int(photo)) for photo in held]}, args.out / "held-out.pt")
     print(json.dumps(report, indent=1), flush=True)
 
 
