@@ -1,180 +1,174 @@
-"""Checkpoint → model folder. Example: python export.py runs/a ../models/restaurant-1
+"""A trained network → a model folder. Example: python export.py runs/final ../models/restaurant-2 --folds runs/f0 runs/f1 runs/f2
 
-Calibrates both heads on the held-out sources, bakes normalisation and calibration into one ONNX graph, checks it
-against PyTorch, and writes model.json and card.md with what was measured. The figures come from photos of sources
-that the network was not trained on; two numbers of calibration per head were fitted on them.
+Figures and calibration come from the fold runs: each saw the photos of other sources only. What is measured on one
+fold is calibrated on the others; what ships is calibrated on all. int8 ships where it keeps up with fp32 on the
+photos held out and is faster by enough; otherwise the folder has no int8, and says why.
 """
 
 import argparse
 import hashlib
 import json
+import time
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
 import torch
-import torch.nn.functional as F
-from torch import nn
 
-from data import CATEGORIES, Photos, assign_folds, read_labels
-from measure import measure, predict
+from calibrate import Calibration, calibrate
+from card import card
+from data import CATEGORIES, Photos, read_labels
+from graph import Shipped, export_fp16, export_fp32, export_int8, run
+from measure import measure
 from net import MaitredNet
 
-
-class Shipped(nn.Module):
-    """uint8 [N, S, S, 3] → category probabilities [N, K], human probability [N], human_map [N, S/16, S/16]."""
-
-    def __init__(self, net, temperature, slope, offset):
-        super().__init__()
-        self.net, self.temperature, self.slope, self.offset = net, temperature, slope, offset
-
-    def forward(self, photos):
-        category, human, human_map = self.net(photos.permute(0, 3, 1, 2).float())
-        return (F.softmax(category / self.temperature, 1), torch.sigmoid(human * self.slope + self.offset),
-                torch.sigmoid(human_map))
+LOSS, GAIN = 0.005, 1.5
 
 
-def calibrate(scores, labels):
-    """Temperature of the category logits; slope and offset of the human logit. By least log-loss."""
-    category = torch.tensor([label["category_id"] for label in labels])
-    human = torch.tensor([label["human_id"] for label in labels])
-    raw = torch.zeros(3, requires_grad=True)  # log temperature, log slope, offset
-    optimizer = torch.optim.LBFGS([raw], max_iter=200)
+class Run:
+    """What train.py left in a folder."""
 
-    def closure():
-        optimizer.zero_grad()
-        loss = F.cross_entropy(scores["category"][category >= 0] / raw[0].exp(), category[category >= 0])
-        logit = scores["human"][human >= 0] * raw[1].exp() + raw[2]
-        loss = loss + F.binary_cross_entropy_with_logits(logit, human[human >= 0].float())
-        loss.backward()
-        return loss
+    def __init__(self, folder: Path):
+        self.folder = folder
+        saved = torch.load(folder / "last.pt", map_location="cpu", weights_only=False)
+        self.args = saved["args"]
+        net = MaitredNet(len(CATEGORIES), self.args["trunk"])
+        average = torch.optim.swa_utils.AveragedModel(net)
+        average.load_state_dict(saved["average"])
+        self.net = average.module.eval()
+        about = json.loads((Path(self.args["caches"][0]) / "about.json").read_text())
+        self.data = Path(about["data"])
+        self.sources = [json.loads((Path(cache) / "about.json").read_text()) for cache in self.args["caches"]]
+        held = folder / "held-out.pt"
+        if held.exists():
+            kept = torch.load(held, weights_only=False)
+            self.scores, self.photos = kept["scores"], np.array([photo for _, photo in kept["photos"]])
 
-    optimizer.step(closure)
-    return raw[0].exp().item(), raw[1].exp().item(), raw[2].item()
+
+def pooled(folds: list[Run], labels: list[dict]) -> tuple[dict, list[dict]]:
+    """Figures of all folds together, and the labels of their photos in the same order."""
+    category, human, peak, held = [], [], [], []
+    for fold in folds:
+        others = [other for other in folds if other is not fold] or [fold]
+        a, b = fit(others, labels).apply(fold.scores)
+        category.append(a), human.append(b), peak.append(fold.scores["peak"].numpy())
+        held += [labels[photo] for photo in fold.photos]
+    return measure(*map(np.concatenate, (category, human, peak)), held), held
 
 
-def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error over equally filled bins."""
-    order = np.argsort(confidence)
-    parts = np.array_split(order, bins)
-    return float(sum(abs(confidence[p].mean() - right[p].mean()) * len(p) for p in parts if len(p)) / len(order))
+def fit(folds: list[Run], labels: list[dict]) -> Calibration:
+    scores = {key: torch.cat([fold.scores[key] for fold in folds]) for key in ("category", "human")}
+    photos = np.concatenate([fold.photos for fold in folds])
+    return calibrate(scores, *([labels[photo][key] for photo in photos] for key in ("category_id", "human_id")))
+
+
+def write_graphs(net, side: int, calibration: Calibration, sample: np.ndarray, folder: Path) -> float:
+    """Writes all three into `folder`; returns the largest difference between PyTorch and fp32."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shipped = Shipped(net, side, calibration).eval()
+    export_fp32(shipped, side, folder / "model.onnx")
+    export_fp16(folder / "model.onnx", folder / "model.fp16.onnx")
+    export_int8(folder / "model.onnx", sample, folder / "model.int8.onnx")
+    with torch.inference_mode():
+        expected = [part.numpy() for part in shipped(torch.from_numpy(sample[:16]))]
+    return max(float(np.abs(a - b).max()) for a, b in zip(expected, run(folder / "model.onnx", sample[:16])))
+
+
+def compare_int8(folds: list[Run], labels: list[dict], sample: np.ndarray, work: Path, limit: int, threshold: float) -> dict:
+    """The same held-out photos through fp32 and int8 of the fold networks: what int8 loses, as shares."""
+    fp32, int8, truth = [], [], []
+    for number, fold in enumerate(folds):
+        write_graphs(fold.net, fold.args["side"], fit(folds, labels), sample, work / f"fold{number}")
+        at = np.sort(np.random.default_rng(0).permutation(fold.photos)[:limit])
+        pixels = read(fold.data, [labels[photo] for photo in at], fold.args["side"])
+        for name, kept in (("model.onnx", fp32), ("model.int8.onnx", int8)):
+            kept.append(run(work / f"fold{number}" / name, pixels)[:2])
+        truth += [labels[photo] for photo in at]
+        print(json.dumps({"int8": number + 1, "of": len(folds)}), flush=True)
+    figures = {}
+    for name, parts in (("fp32", fp32), ("int8", int8)):
+        category, human = (np.concatenate(each) for each in zip(*parts))
+        figures[name] = measure(category, human, np.zeros((len(human), 2)), truth, rounds=1)
+    at = [entry["human"] for entry in figures["fp32"]["thresholds"]].index(threshold)
+    rows = {name: figures[name]["thresholds"][at] for name in figures}
+    return {"photos": len(truth),
+            "categoryAccuracyLost": round(figures["fp32"]["categoryAccuracy"][0] - figures["int8"]["categoryAccuracy"][0], 4),
+            "humanAveragePrecisionLost": round(figures["fp32"]["humanAveragePrecision"][0] - figures["int8"]["humanAveragePrecision"][0], 4),
+            "moreHumansShown": round(rows["int8"]["shown"] - rows["fp32"]["shown"], 4),
+            "moreHeld": round(rows["int8"]["freeFoodAndAmbienceHeld"] - rows["fp32"]["freeFoodAndAmbienceHeld"], 4)}
+
+
+def read(data: Path, labels: list[dict], side: int) -> np.ndarray:
+    """uint8 [n, side, side, 3]."""
+    photos = Photos(data, labels, side)
+    return np.stack([photos[n][0].numpy().transpose(1, 2, 0) for n in range(len(labels))])
+
+
+def milliseconds(file: Path, sample: np.ndarray) -> float:
+    """A photo on one core, in batches of 16: the fastest of five, for others may use the machine."""
+    run(file, sample[:16], threads=1)
+    times = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        run(file, sample[:32], threads=1)
+        times.append((time.perf_counter() - begun) / 32 * 1000)
+    return round(min(times), 2)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder that train.py wrote")
-    parser.add_argument("out", type=Path, help="model folder, such as ../models/restaurant-1")
-    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("run", type=Path, help="folder of the network that ships, trained with --fold -1")
+    parser.add_argument("out", type=Path, help="model folder, such as ../models/restaurant-2")
+    parser.add_argument("--folds", type=Path, nargs="+", required=True, help="runs of the same recipe, a fold each")
+    parser.add_argument("--sample", type=int, default=384, help="training photos that set the ranges of int8")
+    parser.add_argument("--limit", type=int, default=1200, help="held-out photos of each fold that int8 is compared on")
+    parser.add_argument("--threshold", type=float, default=0.1, help="human threshold that int8 is compared at; one of those in measure.py")
     args = parser.parse_args()
+    name, _, version = args.out.name.rpartition("-")
+    if not name:
+        raise SystemExit(f"{args.out}: expected a name and a version, such as restaurant-2")
 
-    saved = torch.load(args.run / "last.pt", map_location="cpu", weights_only=False)
-    how = saved["args"]
-    net = MaitredNet(len(CATEGORIES), how["trunk"])
-    average = torch.optim.swa_utils.AveragedModel(net, use_buffers=True)
-    average.load_state_dict(saved["average"])
-    net = average.module.eval()
-    labels = read_labels(how["data"])
-    folds = assign_folds(labels, how["folds"])
-    held = [label for label, fold in zip(labels, folds) if fold == how["fold"]]
-    trained = len(labels) - len(held)
-    photos = Photos(how["data"], held, args.side, augment=False)
-    scores = predict(net, photos)
-    temperature, slope, offset = calibrate(scores, held)
-    shipped = Shipped(net, temperature, slope, offset).eval()
+    final, folds = Run(args.run), [Run(folder) for folder in args.folds]
+    labels, side = read_labels(final.data), final.args["side"]
+    missing = [str(fold.folder) for fold in folds if not hasattr(fold, "photos")]
+    if missing:
+        raise SystemExit(f"{', '.join(missing)}: no held-out.pt: run train.py with --fold to its end")
+    print("measuring the folds", flush=True)
+    measured, held = pooled(folds, labels)
+    sample = read(final.data, [labels[n] for n in np.random.default_rng(1).permutation(len(labels))[:args.sample]], side)
+    calibration = fit(folds, labels)
 
     args.out.mkdir(parents=True, exist_ok=True)
-    graph = args.out / "model.onnx"
-    example = torch.randint(0, 256, (2, args.side, args.side, 3), dtype=torch.uint8)
-    torch.onnx.export(shipped, (example,), str(graph), input_names=["photos"], dynamo=True, external_data=False,
-                      output_names=["category", "human", "human_map"], dynamic_shapes=({0: torch.export.Dim("n")},),
-                      optimize=True)
-    onnx.checker.check_model(str(graph))
-    session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
-    batch = torch.stack([photos[i][0] for i in range(0, min(len(photos), 320), 10)]).permute(0, 2, 3, 1).contiguous()
-    with torch.inference_mode():
-        expected = [value.numpy() for value in shipped(batch)]
-    worst = max(np.abs(a - b).max() for a, b in zip(expected, session.run(None, {"photos": batch.numpy()})))
+    worst = write_graphs(final.net, side, calibration, sample, args.out)
     if worst > 1e-3:
-        raise SystemExit(f"the graph differs from PyTorch by {worst}")
+        raise SystemExit(f"model.onnx differs from PyTorch by {worst}: not exported")
+    speed = {variant: milliseconds(args.out / file, sample) for variant, file in (("fp32", "model.onnx"), ("int8", "model.int8.onnx"))}
+    int8 = compare_int8(folds, labels, sample, args.run / "int8", args.limit, args.threshold) | {
+        "msPerPhoto": speed, "gain": round(speed["fp32"] / speed["int8"], 2)}
+    lost = max(value for key, value in int8.items() if key.endswith("Lost") or key.startswith("more"))
+    int8["ships"] = lost < LOSS and int8["gain"] >= GAIN
+    variants = {"cuda": "model.fp16.onnx"} | ({"cpu": "model.int8.onnx"} if int8["ships"] else {})
+    if not int8["ships"]:
+        (args.out / "model.int8.onnx").unlink()
+        print(f"int8 does not ship: it loses {lost:.4f} (less than {LOSS} may be) and is {int8['gain']} times as fast ({GAIN} is the least)")
 
-    report = measure(scores, held)
-    probability = torch.sigmoid(scores["human"] * slope + offset).numpy()
-    softmax = F.softmax(scores["category"] / temperature, 1).numpy()
-    category = np.array([label["category_id"] for label in held])
-    human = np.array([label["human_id"] for label in held])
-    known = category >= 0
-    report["categoryCalibrationError"] = round(calibration_error(softmax[known].max(1), (softmax[known].argmax(1) == category[known])), 4)
-    report["humanCalibrationError"] = round(calibration_error(probability[human >= 0], human[human >= 0]), 4)
-    free = (human == 0) & ((category == 0) | (category == 1))
-    small = np.array([bool(label.get("small")) for label in held])
-    report["policy"] = []
-    for threshold in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
-        report["policy"].append({
-            "human": threshold,
-            "humansBelow": round(float((probability[human == 1] < threshold).mean()), 4),
-            "smallHumansBelow": round(float((probability[(human == 1) & small] < threshold).mean()), 4),
-            "humanFreeFoodAndAmbienceAtOrAbove": round(float((probability[free] >= threshold).mean()), 4)})
-    name, version = args.out.name.rsplit("-", 1)
-    sources = len({label["source"] for label in held})
+    files = {file.name: {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()} for file in sorted(args.out.glob("*.onnx"))}
     description = {
-        "name": name, "version": version, "created": "", "files": {"model.onnx": {"sha256": hashlib.sha256(graph.read_bytes()).hexdigest()}},
-        "input": {"side": args.side, "fit": "squash", "layout": "uint8 NHWC RGB"},
+        "name": name, "version": version, "files": files, "variants": variants,
+        "input": {"side": side, "fit": "squash", "layout": "uint8 NHWC RGB"},
         "categories": CATEGORIES,
-        "calibration": {"categoryTemperature": round(temperature, 4), "humanSlope": round(slope, 4), "humanOffset": round(offset, 4)},
-        "trainedFrom": {"trunk": f"efficientnet-{how['trunk']}, ImageNet weights (Apache-2.0)", "photos": trained,
-                        "draws": how["draws"], "seed": how["seed"], "heldOutFold": how["fold"],
-                        "labelsSha256": hashlib.sha256((Path(how["data"]) / "labels.jsonl").read_bytes()).hexdigest(),
-                        "code": "training/train.py"},
-        "measured": {"heldOutSources": sources, **report},
+        "calibration": calibration._asdict(),
+        "trainedFrom": {
+            "trunk": f"efficientnet-{final.args['trunk']}, ImageNet weights (Apache-2.0)", "photos": len(labels),
+            "sources": len({label["source"] for label in labels}), "rendered": sum(about["photos"] for about in final.sources[1:] if about["data"] != str(final.data)),
+            "draws": final.args["draws"], "seed": final.args["seed"], "code": "training/train.py",
+            "labelsSha256": hashlib.sha256((final.data / "labels.jsonl").read_bytes()).hexdigest()},
+        "measured": {"folds": len(folds), **measured, "int8": int8},
     }
-    description.pop("created")
     (args.out / "model.json").write_text(json.dumps(description, indent=1) + "\n")
     (args.out / "card.md").write_text(card(description))
     print(json.dumps(description["measured"], indent=1))
-    print(f"{graph}: {graph.stat().st_size / 1e6:.1f} MB, differs from PyTorch by at most {worst:.1e}")
-
-
-def card(model) -> str:
-    measured = model["measured"]
-    rows = "\n".join(f"| {name} | {c['photos']} | {c['precision']:.3f} | {c['recall']:.3f} | {c['f1']:.3f} |"
-                     for name, c in measured["perCategory"].items())
-    policy = "\n".join(f"| {p['human']} | {p['humansBelow']:.1%} | {p['humanFreeFoodAndAmbienceAtOrAbove']:.1%} |" for p in measured["policy"])
-    return f"""# {model['name']}-{model['version']}
-
-Sorts photos of restaurants into food, ambience, menu and other, and tells whether any human is visible. One network
-({model['trainedFrom']['trunk']}), {model['input']['side']} x {model['input']['side']} pixels, two heads: a photo has a category and may show a human as well.
-
-## What it was trained on
-
-{model['trainedFrom']['photos']} labelled photos that were gathered for internal use from public collections and websites; their licences are mostly
-unstated, so **retrain on photos of your own before you rely on this model commercially** (training/README.md). Menus,
-and ambience photos with people in them, are few. Labels were checked by eye; a few in a hundred are arguable.
-
-## What was measured
-
-On {measured['photos']} photos of {measured['heldOutSources']} sources that it was not trained on (of {measured['categoryPhotos']} the category is known, {measured['humanPhotos']} show a human,
-{measured['humanFreePhotos']} do not). Two numbers of calibration per head were fitted on the same photos.
-
-| category | photos | precision | recall | F1 |
-| --- | --- | --- | --- | --- |
-{rows}
-
-Category accuracy {measured['categoryAccuracy']:.3f}, macro-F1 {measured['macroF1']:.3f}, expected calibration error {measured['categoryCalibrationError']:.3f}.
-Human: average precision {measured['humanAveragePrecision']:.4f}, expected calibration error {measured['humanCalibrationError']:.3f}.
-
-| human threshold | photos with a human below it | human-free food and ambience at or above it |
-| --- | --- | --- |
-{policy}
-
-## What it cannot do
-
-- See people that fill less than about 1 % of the frame, or only a hand: hands and forearms are neither taught nor counted.
-- Tell a statue, a mannequin, a poster or a doll from a human reliably.
-- Judge what the photo is worth, whether it is this restaurant, or whether it is decent.
-- Read menus; it only knows what they look like. Menus on screens, and in scripts that it saw little of, are weak.
-- Tell who anybody is. It was not made to, and must not be used to.
-"""
+    megabytes = sum((args.out / file).stat().st_size for file in files) / 1e6
+    print(f"{args.out}: {', '.join(files)}, {megabytes:.1f} MB; fp32 differs from PyTorch by at most {worst:.1e}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import nn
 
+from calibrate import Calibration
 from net import MaitredNet
 
 
@@ -38,11 +39,12 @@ class Padded(nn.Module):
 
 
 class Shipped(nn.Module):
-    """`calibration`: temperature of the category logits; slope and offset of the human logit."""
+    """A network with what was calibrated (calibrate.py) in its last layers."""
 
-    def __init__(self, net: MaitredNet, side: int, calibration: tuple[float, float, float]):
+    def __init__(self, net: MaitredNet, side: int, calibration: Calibration):
         super().__init__()
         self.net, self.calibration = copy.deepcopy(net).eval(), calibration
+        self.bias = nn.Parameter(torch.tensor(calibration.bias), requires_grad=False)
         self.layers, size = nn.ModuleList(), side
         self.stem, size = Padded(net._conv_stem, net._bn0, size), math.ceil(size / 2)
         for block in net._blocks:
@@ -56,7 +58,7 @@ class Shipped(nn.Module):
         self.head = Padded(net._conv_head, net._bn1, size)
 
     def forward(self, photos):
-        net, (temperature, slope, offset) = self.net, self.calibration
+        net, fitted = self.net, self.calibration
         x = F.relu6(self.stem((photos.permute(0, 3, 1, 2).float() - 127.0) / 128.0))
         for index, (block, layers) in enumerate(zip(net._blocks, self.layers)):
             y = F.relu6(layers["expand"](x)) if "expand" in layers else x
@@ -74,8 +76,8 @@ class Shipped(nn.Module):
         most = flat.amax(1, keepdim=True)
         peak = (torch.log(torch.exp(flat - most).mean(1)) + most.squeeze(1)) / net.sharpness
         human = net.human_gain * peak + net.human_bias + net.human_frame(pooled).squeeze(1)
-        return (F.softmax(net.category(pooled) / temperature, 1), torch.sigmoid(human * slope + offset),
-                torch.sigmoid(human_map))
+        return (F.softmax(net.category(pooled) / fitted.temperature + self.bias, 1),
+                torch.sigmoid(human * fitted.slope + fitted.offset), torch.sigmoid(human_map))
 
 
 def export_fp32(shipped: Shipped, side: int, file: Path) -> None:

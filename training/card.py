@@ -1,0 +1,75 @@
+"""model.json → card.md: what a model is good for, as it was measured."""
+
+
+def card(model: dict) -> str:
+    measured, trained = model["measured"], model["trainedFrom"]
+    counts = measured["counts"]
+    categories = "\n".join(f"| {name} | {counts[name]:,} | " + " | ".join(_interval(measured[f"{name}.{what}"], 3)
+                           for what in ("precision", "recall", "f1")) + " |" for name in model["categories"])
+    heads = "\n".join(f"| {what} | {_interval(measured[key], digits)} |" for what, key, digits in (
+        ("category accuracy", "categoryAccuracy", 3), ("macro-F1", "macroF1", 3), ("human: average precision", "humanAveragePrecision", 4),
+        ("category: expected calibration error", "categoryCalibrationError", 3), ("human: expected calibration error", "humanCalibrationError", 3),
+        ("peak of human_map inside a person's box", "peakInBox", 3)) if measured[key])
+    thresholds = "\n".join(f"| {row['human']} | " + " | ".join(_share(row[key]) for key in (
+        "shown", "smallShown", "freeFoodAndAmbienceHeld", "likenessesHeld")) + " |" for row in measured["thresholds"])
+    confusion = "\n".join(f"| {name} | " + " | ".join(f"{count:,}" for count in row) + " |"
+                          for name, row in zip(model["categories"], measured["confusion"]))
+    int8 = measured["int8"]
+    verdict = "It ships, and is what CPUs run." if int8["ships"] else "It does not ship."
+    return f"""# {model['name']}-{model['version']}
+
+Sorts photos of restaurants into food, ambience, menu and other, and tells whether any human is visible. One network
+({trained['trunk']}), {model['input']['side']} x {model['input']['side']} pixels, two heads: a photo has a category and may show a human as well.
+
+## What it was trained on
+
+{trained['photos']:,} photos of {trained['sources']:,} sources, and {trained['rendered']:,} rendered menus and look-alikes. The photos were gathered for internal use from
+public collections and websites; their licences are mostly unstated, so **retrain on photos of your own before you rely
+on this model commercially** (training/README.md). Labels were checked by eye; a few in a hundred are arguable.
+
+## What was measured
+
+The sources were dealt into {measured['folds']} parts. A network of the same recipe was trained on all but one part and measured on that
+part, once for each: {measured['photos']:,} photos of {measured['sources']} sources, none of which the network that judged it had seen; whole kinds of
+photos (every receipt, every classroom) were new to it. The network that ships learned from all parts. Calibration was
+fitted on the other parts. In brackets: 95 % of draws of whole sources, with replacement.
+
+| | |
+| --- | --- |
+{heads}
+
+| category | photos | precision | recall | F1 |
+| --- | --- | --- | --- | --- |
+{categories}
+
+| truth ↓ judged → | {' | '.join(model['categories'])} |
+| --- |{' --- |' * len(model['categories'])}
+{confusion}
+
+Of {counts['human']:,} photos with a human ({counts['small']} with small ones only) and {counts['freeFoodAndAmbience']:,} of food and ambience without; {counts['likenesses']} likenesses
+(statues, dolls, mannequins, posters):
+
+| human threshold | humans below it | small ones below it | human-free food and ambience at or above it | likenesses at or above it |
+| --- | --- | --- | --- | --- |
+{thresholds}
+
+int8 against fp32 on {int8['photos']:,} held-out photos: category accuracy {-int8['categoryAccuracyLost']:+.2%}, human average precision {-int8['humanAveragePrecisionLost']:+.2%},
+humans below the threshold {int8['moreHumansShown']:+.2%}; {int8['msPerPhoto']['int8']} ms a photo on one core instead of {int8['msPerPhoto']['fp32']}. {verdict}
+
+## What it cannot do
+
+- See people that fill less than about 1 % of the frame, or only a hand: hands and forearms are neither taught nor counted.
+- Tell a statue, a mannequin, a poster or a doll from a human reliably.
+- Judge what the photo is worth, whether it is this restaurant, or whether it is decent.
+- Read menus; it only knows what they look like. Menus on screens, and in scripts that it saw little of, are weak.
+- Tell who anybody is. It was not made to, and must not be used to.
+"""
+
+
+def _interval(figure, digits):
+    value, low, high = figure
+    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _share(value):
+    return "" if value is None else f"{value:.1%}"
