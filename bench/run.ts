@@ -25,7 +25,7 @@ const { values } = parseArgs({
 if (values.help) {
   process.stdout.write(`usage: npm run bench -- [--photos N] [--memory N] [--seconds S] [--out FILE]
 
-Measures decoding alone, inference alone, the whole line on Redis (if redis-server is on the PATH) and on embedded
+Measures decoding alone, inference alone in each variant, the whole line on Redis (if redis-server is on the PATH) and on embedded
 Postgres, a naive worker (one photo at a time), and a worker's memory over many photos. Takes ten minutes or so.
   --photos N    photos through each line (default 1500)
   --memory N    photos of the memory run (default 20000; 0 leaves it out)
@@ -60,11 +60,13 @@ const round = (value: number, digits = 1): number => Number(value.toFixed(digits
 
 say(`${paths.length} JPEGs of 1600 x 1200, ${availableParallelism()} cores`);
 const stages = await measureStages(configFor(postgres.url, originals), paths, Number(values.seconds));
-const infer = Math.max(...Object.values(stages.inferPhotosPerS));
+const infer = Math.max(...Object.values(stages.inferPhotosPerS[stages.variant]!));
 const ideal = 1 / (1 / stages.decodePhotosPerS + 1 / infer);
 say(`decode alone     ${round(stages.decodePhotosPerS)} photos/s`);
-for (const [size, rate] of Object.entries(stages.inferPhotosPerS))
-  say(`infer alone      ${round(rate)} photos/s in batches of ${size}`);
+for (const [variant, rates] of Object.entries(stages.inferPhotosPerS)) {
+  for (const [size, rate] of Object.entries(rates))
+    say(`infer, ${variant.padEnd(9)} ${round(rate)} photos/s in batches of ${size}`);
+}
 say(`ideal            ${round(ideal)} photos/s: 1 / (1/decode + 1/infer) on shared cores`);
 
 const naiveQueue = redisUrl || postgres.url;
@@ -109,8 +111,12 @@ const result = {
   model: stages.model,
   provider: stages.provider,
   decodePhotosPerS: round(stages.decodePhotosPerS),
+  variant: stages.variant,
   inferPhotosPerS: Object.fromEntries(
-    Object.entries(stages.inferPhotosPerS).map(([size, rate]) => [size, round(rate)]),
+    Object.entries(stages.inferPhotosPerS).map(([variant, rates]) => [
+      variant,
+      Object.fromEntries(Object.entries(rates).map(([size, rate]) => [size, round(rate)])),
+    ]),
   ),
   idealPhotosPerS: round(ideal),
   naivePhotosPerS: round(naive.photosPerS),

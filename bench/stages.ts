@@ -7,11 +7,13 @@ export interface Stages {
   model: string;
   provider: string;
   decodePhotosPerS: number;
-  /** By batch size; the best is what the ideal is made of. */
-  inferPhotosPerS: Record<string, number>;
+  /** What runs unless MAITRED_VARIANT says otherwise. */
+  variant: string;
+  /** By variant and batch size. */
+  inferPhotosPerS: Record<string, Record<string, number>>;
 }
 
-/** Decoding alone and inference alone, each with the whole machine to itself. */
+/** Decoding alone, and inference alone of each variant, each with the whole machine to itself. */
 export async function measureStages(
   config: Config,
   paths: readonly string[],
@@ -28,17 +30,30 @@ export async function measureStages(
     return 1;
   });
   const pixels = await Promise.all(paths.slice(0, judge.inference.maxBatch).map((_, n) => one(n)));
-  const inferPhotosPerS: Record<string, number> = {};
-  for (let size = 1; size <= judge.inference.maxBatch; size *= 2) {
+  await judge.close();
+  const inferPhotosPerS: Stages["inferPhotosPerS"] = {};
+  for (const { variant } of judge.model.variants)
+    inferPhotosPerS[variant] = await measureInference({ ...config, variant }, pixels, seconds);
+  const { variant } = judge.model.graphs[provider];
+  return { model: judge.model.id, provider, decodePhotosPerS, variant, inferPhotosPerS };
+}
+
+/** Photos a second by batch size. */
+async function measureInference(
+  config: Config,
+  pixels: readonly Uint8Array[],
+  seconds: number,
+): Promise<Record<string, number>> {
+  const judge = await openJudge(config);
+  const { inference } = judge;
+  await inference.ready();
+  const rates: Record<string, number> = {};
+  for (let size = 1; size <= inference.maxBatch; size *= 2) {
     const batch = pixels.slice(0, size);
-    inferPhotosPerS[size] = await rate(
-      seconds,
-      2 * judge.inference.threads,
-      async () => (await judge.inference.run(batch)).length,
-    );
+    rates[size] = await rate(seconds, 2 * inference.threads, async () => (await inference.run(batch)).length);
   }
   await judge.close();
-  return { model: judge.model.id, provider, decodePhotosPerS, inferPhotosPerS };
+  return rates;
 }
 
 /** Runs `work` in `lanes` loops for at least `seconds`, after a warm-up of a tenth; what it returned, per second. */
