@@ -151,7 +151,9 @@ export function createCounter(terminal: Terminal, what: string, of: number) {
   };
   const timer = setInterval(draw, terminal.columns > 0 ? 100 : 5_000);
   return {
-    count: (now: number): void => void (done = now),
+    count(now: number): void {
+      done = now;
+    },
     stop(): void {
       clearInterval(timer);
       draw();

@@ -38,7 +38,8 @@ export async function drawHeat(
   const radius = Math.max(6, Math.round(Math.max(width, height) / 40));
   const [px, py] = [x * width, y * height];
   paintRing(canvas, px, py, radius);
-  paintScore(canvas, px, py, radius, human.toFixed(2));
+  // rounded down, as in every verdict's reason
+  paintScore(canvas, px, py, radius, (Math.floor(human * 100 + 1e-9) / 100).toFixed(2));
   return photo
     .composite([{ input: Buffer.from(canvas.rgba.buffer), raw: { width, height, channels: 4 } }])
     .jpeg({ quality: 80, chromaSubsampling: "4:4:4" })

@@ -21,6 +21,8 @@ describe("maitred", () => {
       "worker",
       "enqueue",
       "classify",
+      "evaluate",
+      "calibrate",
       "labels",
       "model",
       "migrate",
