@@ -39,7 +39,10 @@ export function summaryOf({ subjects, comparison, unjudged, problems, labelled }
     lines.push(`${unjudged.length} of ${labelled} photos could not be judged:`, someOf(named));
   }
   if (problems.length > 0) {
-    lines.push(`${problems.length} lines are no labels:`, someOf(problems.map((line) => `  ${line}`)));
+    lines.push(
+      `${problems.length} ${problems.length === 1 ? "line is no label" : "lines are no labels"}:`,
+      someOf(problems.map((line) => `  ${line}`)),
+    );
   }
   while (lines.at(-1) === "") lines.pop();
   return lines;

@@ -14,6 +14,7 @@ import {
   type Interval,
   precisionRecallCurve,
   type Scored,
+  wilson,
 } from "./statistics.ts";
 
 /** A figure 0..1, null where it has no value, and its interval over whole sources drawn again. */
@@ -143,11 +144,14 @@ function ofCategory(judged: readonly Judged[], names: readonly string[]): Evalua
     figures[`${name} f1`] = (weights) => f1(weights, k);
   }
   const estimates = estimate(judged, figures);
+  const sum = (counts: readonly number[]): number => counts.reduce((all, count) => all + count, 0);
+  const isOf = confusion.map(sum);
+  const saidOf = names.map((_, k) => sum(confusion.map((row) => row[k]!)));
   return {
     photos: judged.length,
     names,
     confusion,
-    accuracy: estimates["accuracy"]!,
+    accuracy: widened(estimates["accuracy"]!, judged.length),
     macroF1: estimates["macroF1"]!,
     each: names.map((name, k) => {
       const curve = precisionRecallCurve(
@@ -158,10 +162,10 @@ function ofCategory(judged: readonly Judged[], names: readonly string[]): Evalua
       );
       return {
         category: name,
-        photos: truth.filter((each) => each === k).length,
-        precision: estimates[`${name} precision`]!,
-        recall: estimates[`${name} recall`]!,
-        f1: estimates[`${name} f1`]!,
+        photos: isOf[k]!,
+        precision: widened(estimates[`${name} precision`]!, saidOf[k]!),
+        recall: widened(estimates[`${name} recall`]!, isOf[k]!),
+        f1: widened(estimates[`${name} f1`]!, isOf[k]!),
         averagePrecision: averagePrecision(curve),
         curve: thinned(curve),
       };
@@ -196,6 +200,13 @@ function estimate(judged: readonly Judged[], figures: Record<string, Figure>): R
   return Object.fromEntries(
     Object.entries(figures).map(([name, figure]) => [name, { value: figure(whole), ...intervals[name]! }]),
   );
+}
+
+/** At least as wide as Wilson's interval of so many photos: where none is wrong, no resampling finds one that is. */
+function widened(estimate: Estimate, photos: number): Estimate {
+  if (estimate.value === null) return estimate;
+  const { low, high } = wilson(estimate.value * photos, photos);
+  return { ...estimate, low: Math.min(estimate.low, low), high: Math.max(estimate.high, high) };
 }
 
 function reliabilityOf(scored: readonly Scored[]): Reliability {

@@ -41,7 +41,7 @@ export function differenceSection(
     html`<table><caption>McNemar's exact test over ${photos} photos: p is how likely such a difference is where both are equally good.</caption>
 <thead><tr><th scope="col" class="text">right in</th><th scope="col">photos</th><th scope="col">${one}</th><th scope="col">${other}</th><th scope="col">only ${one}</th><th scope="col">only ${other}</th><th scope="col">p</th><th scope="col" class="text">so</th></tr></thead><tbody>${rows}</tbody></table>`,
   )}</div>
-<h3 style="margin-top:22px">They differ on ${differences.length} photos${differences.length > first.length && `, the first ${first.length} of them here`}</h3>
+<h3>They differ on ${differences.length} photos${differences.length > first.length && `, the first ${first.length} of them here`}</h3>
 <ul class="photos">${first.map((difference) => tile(difference, thumbnails, differing(difference, one, other)))}</ul></section>`;
 }
 

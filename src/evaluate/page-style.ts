@@ -8,13 +8,13 @@ export const STYLE = `
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}
 main{max-width:1180px;margin:0 auto;padding:28px 20px 80px}
 h1{font-size:clamp(1.5rem,4vw,2.1rem);line-height:1.2;margin:0 0 6px;text-wrap:balance}
-h2{font-size:1.3rem;margin:52px 0 4px;scroll-margin-top:12px}h3{font-size:1rem;margin:0 0 10px}
+h2{font-size:1.3rem;margin:52px 0 4px;scroll-margin-top:12px}h3{font-size:1rem;margin:0 0 10px}section>h3{margin-top:26px}
 p{margin:0 0 14px;max-width:72ch}.soft,caption,figcaption,.note{color:var(--soft)}.small{font-size:.875rem}
 nav ul{list-style:none;display:flex;flex-wrap:wrap;gap:4px 18px;margin:16px 0 0;padding:0}
 a{color:var(--accent)}:focus-visible{outline:3px solid var(--accent);outline-offset:2px;border-radius:4px}
-.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,210px),1fr));gap:12px;margin:20px 0 0;padding:0;list-style:none}
+.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(46%,210px),1fr));gap:12px;margin:20px 0 0;padding:0;list-style:none}
 .tiles li,.card{background:var(--card);border:1px solid var(--edge);border-radius:10px;padding:14px 16px;min-width:0}
-.tiles b{display:block;font-size:1.65rem;line-height:1.25;font-variant-numeric:tabular-nums}
+.tiles li{display:flex;flex-direction:column}.tiles b{display:block;margin-top:auto;font-size:1.65rem;line-height:1.25;font-variant-numeric:tabular-nums}
 .tiles .who{font-size:.8rem;font-weight:600;margin-top:8px}.tiles span{display:block}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:14px;margin-top:14px}
 .scroll{overflow-x:auto}
@@ -22,7 +22,7 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font
 caption{text-align:left;padding-bottom:8px;font-size:.875rem}
 th,td{padding:6px 10px 6px 0;text-align:right;border-top:1px solid var(--edge);vertical-align:top}
 thead th{border-top:0;color:var(--soft);font-weight:500;vertical-align:bottom}
-th[scope=row]{text-align:left;font-weight:600}td.text,th.text{text-align:left}
+th[scope=row]{text-align:left;font-weight:600;min-width:6.5rem}td.text{min-width:11rem}.confusion th[scope=row],details th[scope=row]{min-width:0}td.text,th.text{text-align:left}td:not(.text){white-space:nowrap}th+td.text,td+td.text,th+th.text{padding-left:14px}
 td i{display:block;font-style:normal;font-size:.8rem;color:var(--soft);white-space:nowrap}
 .confusion td{text-align:center;padding:8px 4px;background:rgba(var(--wrong),calc(var(--p)*.85))}
 .confusion th{padding-right:8px}.confusion thead th{text-align:center}
