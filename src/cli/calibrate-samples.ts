@@ -19,14 +19,15 @@ export async function samplesFromLabels(
   terminal: Terminal,
 ): Promise<Sample[]> {
   const { labels, problems } = readLabelledSet(path, model.categories);
-  if (problems.length > 0) terminal.say(`${problems.length} lines are no labels:\n${someOf(problems)}\n`);
+  if (problems.length > 0)
+    terminal.say(`lines that are no labels: ${problems.length}\n${someOf(problems)}\n`);
   const judge = await openFileJudge(config, model);
   try {
     const counter = createCounter(terminal, model.id, labels.length);
     const { scores, unjudged } = await judgeLabels(judge, labels, counter.count).finally(counter.stop);
     if (unjudged.length > 0) {
       const named = unjudged.map(({ file, error }) => `${file}: ${error.code}: ${error.message}`);
-      terminal.say(`${unjudged.length} photos could not be judged:\n${someOf(named)}\n`);
+      terminal.say(`photos that could not be judged: ${unjudged.length}\n${someOf(named)}\n`);
     }
     return labels.flatMap((label, index) => (scores[index] ? [{ label, scores: scores[index] }] : []));
   } finally {
@@ -74,7 +75,6 @@ export async function samplesFromVerdicts(
   } finally {
     await db.end();
   }
-  if (others > 0)
-    terminal.say(`${others} reviewed photos were not judged by ${model.id} before, and are left out\n`);
+  if (others > 0) terminal.say(`reviewed photos that ${model.id} had not judged, left out: ${others}\n`);
   return samples;
 }

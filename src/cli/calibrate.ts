@@ -5,19 +5,13 @@ import { decide } from "../decide/decide.ts";
 import { type Policy, parsePolicy } from "../decide/policy.ts";
 import { changesBetween, rewritePolicy } from "../decide/rewrite.ts";
 import { ConfigError } from "../errors.ts";
-import {
-  chooseThresholds,
-  judgedBy,
-  judgedByOthers,
-  type Target,
-} from "../evaluate/calibrate.ts";
-import { clusterOf, type Effect, effectOf, GROUPS, type Group, isIn } from "../evaluate/effect.ts";
-import { percent, range } from "../evaluate/html.ts";
-import { GROUP_NAMES } from "../evaluate/page-figures.ts";
+import { chooseThresholds, judgedBy, judgedByOthers, type Target } from "../evaluate/calibrate.ts";
+import { clusterOf, effectOf, type Group, isIn } from "../evaluate/effect.ts";
 import type { Model } from "../infer/model.ts";
 import { samplesFromLabels, samplesFromVerdicts } from "./calibrate-samples.ts";
+import { type Outcome, summaryOf, warningsOf } from "./calibrate-summary.ts";
 import { openModelInUse, openNamed } from "./choose-model.ts";
-import { type Arguments, type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
+import { type Arguments, type Command, connectedConfig, EXIT, UsageError } from "./command.ts";
 
 export const calibrate: Command = {
   summary: "choose a policy's thresholds for what may be shown or held back at most",
@@ -71,6 +65,10 @@ Exit codes: 0 chosen, 1 no threshold does that, and nothing is written.
     if (rest.length > 0 || (path === undefined) !== Boolean(verdicts)) {
       throw new UsageError("expected one labelled folder or labels.jsonl, or --verdicts");
     }
+    if (!verdicts && (audit || values["since"] !== undefined)) {
+      throw new UsageError("--audit, --since: expected --verdicts too");
+    }
+    const since = sinceOf(args);
     const target = targetOf(args);
     const refused = `--out: expected a new file, got ${out}, which is there; --force replaces it`;
     if (out !== undefined && !force && existsSync(out)) throw new UsageError(refused);
@@ -79,7 +77,7 @@ Exit codes: 0 chosen, 1 no threshold does that, and nothing is written.
     const { policy: base, policyText } = openPolicy(config, model);
     const samples =
       path === undefined
-        ? await samplesFromVerdicts(config, model, { audit: Boolean(audit), since: sinceOf(args) }, terminal)
+        ? await samplesFromVerdicts(config, model, { audit: Boolean(audit), since }, terminal)
         : await samplesFromLabels(config, model, path, terminal);
     const group: Group = target.limit === "shown" ? "humans" : "foodAndAmbience";
     const counted = samples.filter(({ label }) => isIn(group, label)).length;
@@ -115,23 +113,10 @@ Exit codes: 0 chosen, 1 no threshold does that, and nothing is written.
       }
     }
     if (values["json"]) terminal.print(JSON.stringify(chosen));
-    else for (const line of printed(chosen, policy ? out : undefined)) terminal.print(line);
+    else for (const line of summaryOf(chosen, policy ? out : undefined)) terminal.print(line);
     return policy ? EXIT.done : EXIT.notAll;
   },
 };
-
-/** What is printed as JSON. */
-interface Outcome {
-  model: string;
-  photos: number;
-  sources: number;
-  target: Target;
-  before: { policy: Policy; effect: Record<Group, Effect> };
-  after: { policy: Policy; effect: Record<Group, Effect> } | null;
-  /** What thresholds that other sources chose do to each source. */
-  byOthers: Record<Group, Effect> | null;
-  warnings: string[];
-}
 
 function targetOf(args: Arguments): Target {
   const shown = shareOf(args, "max-shown");
@@ -172,80 +157,4 @@ function written(text: string, base: Policy, policy: Policy, target: Target, cho
   const aim = `--max-${target.limit} ${target.share}`;
   const about = `maitred calibrate ${aim} on ${chosen.photos} photos with ${chosen.model}, ${new Date().toISOString().slice(0, 10)}`;
   return rewritePolicy(text, changesBetween(base, policy), about);
-}
-
-function warningsOf(chosen: Outcome, counted: number, biased: boolean): string[] {
-  const { target, after, sources } = chosen;
-  const warnings: string[] = [];
-  // with none of n seen, up to 3 / n may still be: the rule of three
-  const enough = Math.ceil(3 / Math.max(target.share, 1e-6));
-  if (counted < enough) {
-    const what = target.limit === "shown" ? "with a human" : "of food and ambience without a human";
-    warnings.push(
-      target.share === 0
-        ? "no number of photos can tell that a share is 0"
-        : `too few photos: ${counted} ${what} cannot tell ${percent(target.share)}, ${enough} or more could`,
-    );
-  }
-  if (sources < 10) {
-    warnings.push(`too few sources: ${sources}, and photos of one source are alike, so intervals say little`);
-  }
-  if (biased) {
-    warnings.push(
-      "moderators see what the policy sends them, so these are not shares of all photos: --audit uses those drawn at random",
-    );
-  }
-  if (after && target.limit === "shown" && after.policy.human.review === after.policy.human.hide) {
-    warnings.push("human.review stops at human.hide: raise that in the policy first to hold back less");
-  }
-  return warnings;
-}
-
-function printed(chosen: Outcome, out: string | undefined): string[] {
-  const { model, photos, sources, before, after, byOthers, target, warnings } = chosen;
-  const lines = [`${model}: ${photos} labelled photos from ${sources} sources`, ""];
-  const effects = [before.effect, ...(after ? [after.effect] : []), ...(byOthers ? [byOthers] : [])];
-  const heads = [
-    "before",
-    ...(after ? ["after"] : []),
-    ...(byOthers ? ["after, chosen by other sources"] : []),
-  ];
-  const rows = GROUPS.filter((group) => before.effect[group].photos > 0).map((group) => {
-    const side = group === "humans" || group === "smallHumans" ? "shown" : "held";
-    return [
-      `${GROUP_NAMES[group]}, ${side === "shown" ? "shown" : "held back"}`,
-      String(before.effect[group].photos),
-      ...effects.map((effect) => `${percent(effect[group][side].value)} (${range(effect[group][side])})`),
-    ];
-  });
-  if (after) {
-    const changes = changesBetween(before.policy, after.policy).map(({ at, from, to }) => [
-      at.join("."),
-      String(from),
-      String(to),
-    ]);
-    lines.push(
-      ...(changes.length > 0
-        ? table([["threshold", "before", "after"], ...changes])
-        : ["No threshold changes."]),
-      "",
-    );
-  }
-  lines.push(...table([["photos", "how many", ...heads], ...rows]), "");
-  if (!after) {
-    lines.push(
-      `No human.review ${target.limit === "shown" ? "shows" : "holds back"} ${percent(target.share)} or less${target.limit === "held" ? ": thresholds of categories hold back more than that" : ""}.`,
-    );
-  } else {
-    lines.push(
-      `"after" is of the photos that chose it, and better than it will be${byOthers ? "; the last column is what to expect" : ""}.`,
-    );
-  }
-  for (const warning of warnings) lines.push(`warning: ${warning}`);
-  if (out !== undefined)
-    lines.push(
-      "",
-      `${out}: set MAITRED_POLICY to it; its old comments stay, also where they tell old figures`,
-    );
-  return lines;
 }

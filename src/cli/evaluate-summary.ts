@@ -36,13 +36,10 @@ export function summaryOf({ subjects, comparison, unjudged, problems, labelled }
   if (comparison) lines.push(...compared(comparison, subjects[0]!.name, subjects[1]!.name));
   if (unjudged.length > 0) {
     const named = unjudged.map(({ file, code, message }) => `  ${file}: ${code}: ${message}`);
-    lines.push(`${unjudged.length} of ${labelled} photos could not be judged:`, someOf(named));
+    lines.push(`photos that could not be judged: ${unjudged.length} of ${labelled}`, someOf(named));
   }
   if (problems.length > 0) {
-    lines.push(
-      `${problems.length} ${problems.length === 1 ? "line is no label" : "lines are no labels"}:`,
-      someOf(problems.map((line) => `  ${line}`)),
-    );
+    lines.push(`lines that are no labels: ${problems.length}`, someOf(problems.map((line) => `  ${line}`)));
   }
   while (lines.at(-1) === "") lines.pop();
   return lines;

@@ -36,8 +36,10 @@ export function rewritePolicy(yaml: string, changes: readonly Change[], why: str
   for (const { at, from, to } of changes) {
     const scalar = document.getIn(at, true) as Scalar;
     scalar.value = to;
+    // how the old number was written
     delete scalar.source;
+    delete (scalar as { minFractionDigits?: number }).minFractionDigits;
     scalar.comment = ` was ${from}; ${why}`;
   }
-  return document.toString({ lineWidth: 0 });
+  return document.toString({ lineWidth: 0, flowCollectionPadding: false });
 }

@@ -67,7 +67,8 @@ function effect(judged: readonly Judged[]): Effect {
 }
 
 function rest({ hits, of, value, low, high }: Proportion): Proportion {
-  return { hits: of - hits, of, value: value === null ? null : 1 - value, low: 1 - high, high: 1 - low };
+  const left = of - hits;
+  return { hits: left, of, value: value === null ? null : left / of, low: 1 - high, high: 1 - low };
 }
 
 /** What people come to see: held back without need, it hurts most. */

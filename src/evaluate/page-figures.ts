@@ -67,7 +67,7 @@ function confusion({ names, confusion: rows }: Evaluation["category"]): Html {
     const all = row.reduce((sum, count) => sum + count, 0);
     const cells = row.map((count, said) => {
       const part = all === 0 ? 0 : count / all;
-      return html`<td${truth === said && html` class="right"`} style="--p:${part.toFixed(3)}">${count}<i>${all > 0 && percent(part)}</i></td>`;
+      return html`<td${truth === said && html` class="right"`} style="--p:${part.toFixed(3)}">${count}${all > 0 && html`<i>${percent(part)}</i>`}</td>`;
     });
     return html`<tr><th scope="row">${names[truth]!}</th>${cells}</tr>`;
   });

@@ -84,8 +84,8 @@ function leftOut({ problems, unjudged, labelled }: Report): Html | null {
   const list = (lines: readonly string[]): Html =>
     html`<ul class="plain small">${lines.slice(0, LISTED).map((line) => html`<li>${line}</li>`)}${lines.length > LISTED && html`<li>and ${lines.length - LISTED} more, in evaluation.json</li>`}</ul>`;
   return html`<section aria-labelledby="left-out"><h2 id="left-out">Left out</h2>
-${unjudged.length > 0 && html`<p>${unjudged.length} of ${labelled} labelled photos could not be judged, and count nowhere:</p>${list(unjudged.map(({ file, code, message }) => `${file}: ${code}: ${message}`))}`}
-${problems.length > 0 && html`<p>${problems.length} ${problems.length === 1 ? "line is no label" : "lines are no labels"}:</p>${list(problems)}`}</section>`;
+${unjudged.length > 0 && html`<p>Photos that could not be judged, and count nowhere: ${unjudged.length} of ${labelled}</p>${list(unjudged.map(({ file, code, message }) => `${file}: ${code}: ${message}`))}`}
+${problems.length > 0 && html`<p>Lines that are no labels: ${problems.length}</p>${list(problems)}`}</section>`;
 }
 
 /** Lines of a list that is no figure. */

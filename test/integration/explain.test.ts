@@ -32,8 +32,8 @@ test("the ring that is drawn, and the place that is printed, are where the map h
     { x: 0.75, y: 0.5 },
   ];
   for (const [index, spot] of spots.entries()) {
-    const human = { ...spot, bright: 0.9 };
-    await paint(join(folder, "photos"), { file: `${index}.png`, colour: [90, 30, 20], human }, 512);
+    const light = { ...spot, bright: 0.9 };
+    await paint(join(folder, "photos"), { file: `${index}.png`, colour: [90, 30, 20], light }, 512);
   }
   const out = join(folder, "explained");
   const command = maitred(["classify", "--json", "--explain", out, join(folder, "photos")], {
@@ -58,8 +58,8 @@ test("the ring that is drawn, and the place that is printed, are where the map h
 test("draws what is red where the map is high, and leaves the rest of the photo as it is", async ({
   folder,
 }) => {
-  const human = { x: 0.25, y: 0.25, bright: 1 };
-  await paint(join(folder, "photos"), { file: "a.png", colour: [0, 60, 0], human }, 256);
+  const light = { x: 0.25, y: 0.25, bright: 1 };
+  await paint(join(folder, "photos"), { file: "a.png", colour: [0, 60, 0], light }, 256);
   const command = maitred(["classify", "--json", "--explain", join(folder, "out"), join(folder, "photos")], {
     MAITRED_MODEL: makeEyes(folder),
   });
