@@ -1,6 +1,6 @@
 import { GROUPS } from "../evaluate/effect.ts";
 import type { Estimate, Evaluation } from "../evaluate/evaluation.ts";
-import { percent, range } from "../evaluate/html.ts";
+import { percent, pValue, range } from "../evaluate/html.ts";
 import { someOf } from "../evaluate/labelled.ts";
 import { GROUP_NAMES } from "../evaluate/page-figures.ts";
 import type { Report } from "../evaluate/report.ts";
@@ -70,7 +70,7 @@ function compared(
     String(photos),
     ...[active, candidate].map((right) => percent(photos === 0 ? null : right / photos)),
     `${onlyActive} / ${onlyCandidate}`,
-    p.toFixed(4),
+    pValue(p),
     p >= 0.05 ? "no difference beyond chance" : `${candidate > active ? other : one} is better`,
   ]);
   const first = differences.slice(0, 10).map(({ file, first, second }) => {

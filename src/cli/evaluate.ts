@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { type Config, readConfig } from "../config.ts";
 import { decide } from "../decide/decide.ts";
 import { ConfigError } from "../errors.ts";
@@ -147,7 +147,7 @@ async function reportOf(
   }
   const comparison = all[1] ? compare(all[0]!, all[1], thresholds!.human.review) : null;
   const report: Report = {
-    set: basename(path),
+    set: basename(resolve(path)),
     at: new Date().toISOString(),
     policy: {
       file: config.policy ? basename(config.policy) : "the policy that ships",

@@ -27,9 +27,16 @@ export function range({ low, high }: { low: number; high: number }, digits = 1):
   return `${(100 * low).toFixed(digits)} to ${(100 * high).toFixed(digits)} %`;
 }
 
+/** A p-value; one that is too small to read as what it is, not as nothing. */
+export function pValue(p: number): string {
+  return p < 0.0001 ? "< 0.0001" : p.toFixed(4);
+}
+
 function flat(piece: Piece): string {
   if (piece === null || piece === false) return "";
   if (Array.isArray(piece)) return piece.map(flat).join("");
   if (typeof piece === "object") return (piece as Html).html;
-  return String(piece).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+  const escaped = String(piece).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+  // a number stays with its sign where a line breaks
+  return escaped.replace(/(\d) %/g, "$1&nbsp;%");
 }

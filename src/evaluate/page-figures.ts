@@ -21,7 +21,7 @@ export function policySection(subjects: readonly Subject[], { human, categories,
   const thresholds = Object.entries(categories).map(([name, threshold]) => `${name} ${threshold}`);
   return html`<section aria-labelledby="policy"><h2 id="policy">Shown and held back</h2>
 <p class="soft">What the policy makes of the scores: hidden from ${human.hide}, in review from ${human.review}; a category from ${thresholds.join(", ")}${verify.length > 0 && `; every ${verify.join(" and ")} is verified`}. Held back is whatever is not shown.</p>
-<div class="pair">${subjects.map((subject) => card(subject, subjects, effectTable(subject.evaluation.effect)))}</div></section>`;
+${cards(subjects, [({ effect }) => effectTable(effect)])}</section>`;
 }
 
 function effectTable(effect: Record<Group, Effect>): Html {
@@ -42,24 +42,17 @@ function effectTable(effect: Record<Group, Effect>): Html {
 export function categorySection(subjects: readonly Subject[]): Html {
   return html`<section aria-labelledby="categories"><h2 id="categories">Categories</h2>
 <p class="soft">Of the photos whose category somebody said, whatever else is on them.</p>
-<div class="pair">${subjects.flatMap((subject) => {
-    const { category } = subject.evaluation;
-    return [
-      card(subject, subjects, html`${confusion(category)}`),
-      card(subject, subjects, html`${eachCategory(category)}`),
-      card(
-        subject,
-        subjects,
-        html`<h3>Precision over recall</h3>${raw(
-          precisionRecallChart(
-            `Precision over recall of each category; average precision ${category.each.map(({ category: name, averagePrecision }) => `${name} ${percent(averagePrecision)}`).join(", ")}`,
-            category.each.map(({ category: name, curve }) => ({ name, curve })),
-          ),
-        )}${legend(category.each)}`,
-      ),
-      card(subject, subjects, reliability("Is it as sure as it is right?", category.reliability)),
-    ];
-  })}</div></section>`;
+${cards(subjects, [
+  ({ category }) => confusion(category),
+  ({ category }) => eachCategory(category),
+  ({ category: { each } }) => {
+    const averages = each.map(({ category, averagePrecision }) => `${category} ${percent(averagePrecision)}`);
+    const label = `Precision over recall of each category; average precision ${averages.join(", ")}`;
+    const series = each.map(({ category, curve }) => ({ name: category, curve }));
+    return html`<h3>Precision over recall</h3>${raw(precisionRecallChart(label, series))}${legend(each)}`;
+  },
+  ({ category }) => reliability("Is it as sure as it is right?", category.reliability),
+])}</section>`;
 }
 
 function confusion({ names, confusion: rows }: Evaluation["category"]): Html {
@@ -102,19 +95,15 @@ export function humanSection(subjects: readonly Subject[]): Html {
   const { photos, humans } = subjects[0]!.evaluation.human;
   return html`<section aria-labelledby="humans"><h2 id="humans">Humans</h2>
 <p class="soft">${humans} of ${photos} photos show a human. Hands alone count as neither.</p>
-<div class="pair">${subjects.flatMap((subject) => {
-    const { human } = subject.evaluation;
-    const label = `Precision over recall of humans; average precision ${percent(human.averagePrecision.value)}`;
+${cards(subjects, [
+  ({ human }) => {
+    const average = percent(human.averagePrecision.value, 2);
+    const label = `Precision over recall of humans; average precision ${average}`;
     const chart = precisionRecallChart(label, [{ name: "human", curve: human.curve }]);
-    return [
-      card(
-        subject,
-        subjects,
-        html`<h3>Precision over recall: ${percent(human.averagePrecision.value, 2)} on average</h3>${raw(chart)}${curveNumbers(human.curve)}`,
-      ),
-      card(subject, subjects, reliability("Are its probabilities true?", human.reliability)),
-    ];
-  })}</div></section>`;
+    return html`<h3>Precision over recall: ${average} on average</h3>${raw(chart)}${curveNumbers(human.curve)}`;
+  },
+  ({ human }) => reliability("Are its probabilities true?", human.reliability),
+])}</section>`;
 }
 
 /** What a reader of charts would look for: the threshold that finds so many. */
@@ -144,8 +133,15 @@ function share(estimate: Estimate): Html {
   return html`${percent(estimate.value)}${estimate.value !== null && html`<i>${range(estimate)}</i>`}`;
 }
 
-function card({ name }: Subject, subjects: readonly Subject[], content: Html): Html {
-  return html`<div class="card">${subjects.length > 1 && html`<p class="soft small">${name}</p>`}${content}</div>`;
+/** Each figure of each model in a card of its own, so that the same figures of two models stand side by side. */
+function cards(subjects: readonly Subject[], figures: readonly ((evaluation: Evaluation) => Html)[]): Html {
+  const named = subjects.length > 1;
+  return html`<div class="pair">${figures.flatMap((figure) =>
+    subjects.map(
+      ({ name, evaluation }) =>
+        html`<div class="card">${named && html`<p class="soft small">${name}</p>`}${figure(evaluation)}</div>`,
+    ),
+  )}</div>`;
 }
 
 /** A table that is wider than a phone scrolls by itself, also by keyboard. */

@@ -1,7 +1,7 @@
 /** The parts of the page that are photos: the worst mistakes, and where two models differ. */
 import type { Comparison, Difference } from "./comparison.ts";
 import { MISTAKES, type Mistake, type MistakeKind } from "./evaluation.ts";
-import { type Html, html, percent } from "./html.ts";
+import { type Html, html, percent, pValue } from "./html.ts";
 import { scrolling } from "./page-figures.ts";
 import type { Subject } from "./report.ts";
 
@@ -16,7 +16,7 @@ export function mistakeSections({ name, evaluation }: Subject, named: boolean, t
     const { photos, worst } = evaluation.mistakes[kind];
     const rest = photos > worst.length && `, the first ${worst.length} of them here`;
     return html`<h3>${named && `${name}: `}${TITLES[kind]}: ${photos}${rest}</h3>
-${worst.length > 0 && html`<ul class="photos">${worst.map((mistake) => tile(mistake, thumbnails, said(mistake, kind)))}</ul>`}`;
+${gallery(worst.map((mistake) => tile(mistake, thumbnails, said(mistake, kind))))}`;
   })}`;
 }
 
@@ -28,7 +28,7 @@ export function differenceSection(
   const [one, other] = [subjects[0]!.name, subjects[1]!.name];
   const rows = duels.map(
     (duel) =>
-      html`<tr><th scope="row">${QUESTIONS[duel.question]}</th><td>${duel.photos}</td><td>${percent(part(duel.active, duel.photos))}</td><td>${percent(part(duel.candidate, duel.photos))}</td><td>${duel.onlyActive}</td><td>${duel.onlyCandidate}</td><td>${duel.p.toFixed(4)}</td><td class="text">${
+      html`<tr><th scope="row">${QUESTIONS[duel.question]}</th><td>${duel.photos}</td><td>${percent(part(duel.active, duel.photos))}</td><td>${percent(part(duel.candidate, duel.photos))}</td><td>${duel.onlyActive}</td><td>${duel.onlyCandidate}</td><td>${pValue(duel.p)}</td><td class="text">${
         duel.p >= 0.05
           ? "no difference beyond chance"
           : `${duel.candidate > duel.active ? other : one} is better`
@@ -42,7 +42,7 @@ export function differenceSection(
 <thead><tr><th scope="col" class="text">right in</th><th scope="col">photos</th><th scope="col">${one}</th><th scope="col">${other}</th><th scope="col">only ${one}</th><th scope="col">only ${other}</th><th scope="col">p</th><th scope="col" class="text">so</th></tr></thead><tbody>${rows}</tbody></table>`,
   )}</div>
 <h3>They differ on ${differences.length} photos${differences.length > first.length && `, the first ${first.length} of them here`}</h3>
-<ul class="photos">${first.map((difference) => tile(difference, thumbnails, differing(difference, one, other)))}</ul></section>`;
+${gallery(first.map((difference) => tile(difference, thumbnails, differing(difference, one, other))))}</section>`;
 }
 
 function said(
@@ -61,6 +61,14 @@ function differing({ first, second, right }: Difference, one: string, other: str
     return html`<b>${name}${wins && " ✓"}</b>${from.category} ${percent(from.score, 0)}, human ${percent(from.human)}: ${from.verdict}<br>`;
   };
   return html`${line(one, "first", first)}${line(other, "second", second)}`;
+}
+
+/** The first few, and the rest behind a word. */
+function gallery(tiles: readonly Html[]): Html | null {
+  const list = (some: readonly Html[]): Html => html`<ul class="photos">${some}</ul>`;
+  if (tiles.length === 0) return null;
+  const [first, rest] = [tiles.slice(0, OPEN), tiles.slice(OPEN)];
+  return html`${list(first)}${rest.length > 0 && html`<details><summary>${rest.length} more</summary>${list(rest)}</details>`}`;
 }
 
 /** Whatever was said to show a human, or small hands, is blurred until it is chosen: with the mouse, or the space bar. */
@@ -87,6 +95,9 @@ function tile(
 function part(hits: number, of: number): number | null {
   return of === 0 ? null : hits / of;
 }
+
+/** Photos that are seen without asking. */
+const OPEN = 12;
 
 const TITLES: Record<MistakeKind, string> = {
   humansShown: "Shown although a human is visible",

@@ -14,8 +14,8 @@ nav ul{list-style:none;display:flex;flex-wrap:wrap;gap:4px 18px;margin:16px 0 0;
 a{color:var(--accent)}:focus-visible{outline:3px solid var(--accent);outline-offset:2px;border-radius:4px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(46%,210px),1fr));gap:12px;margin:20px 0 0;padding:0;list-style:none}
 .tiles li,.card{background:var(--card);border:1px solid var(--edge);border-radius:10px;padding:14px 16px;min-width:0}
-.tiles li{display:flex;flex-direction:column}.tiles b{display:block;margin-top:auto;font-size:1.65rem;line-height:1.25;font-variant-numeric:tabular-nums}
-.tiles .who{font-size:.8rem;font-weight:600;margin-top:8px}.tiles span{display:block}
+.tiles li{display:flex;flex-direction:column}.tiles .about{margin-bottom:auto;padding-bottom:6px}.tiles b{display:block;font-size:1.65rem;line-height:1.25;font-variant-numeric:tabular-nums}
+.tiles .who{font-size:.8rem;font-weight:600}.tiles .small+.who:not(.about+.who){margin-top:8px}.tiles span{display:block}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:14px;margin-top:14px}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.925rem}
@@ -26,7 +26,7 @@ th[scope=row]{text-align:left;font-weight:600;min-width:6.5rem}td.text{min-width
 td i{display:block;font-style:normal;font-size:.8rem;color:var(--soft);white-space:nowrap}
 .confusion td{text-align:center;padding:8px 4px;background:rgba(var(--wrong),calc(var(--p)*.85))}
 .confusion th{padding-right:8px}.confusion thead th{text-align:center}
-.confusion td.right{background:rgba(var(--heat),calc(var(--p)*.38))}
+.confusion thead td{border:0;background:none}.confusion td.right{background:rgba(var(--heat),calc(var(--p)*.38))}
 .chart{display:block;width:100%;max-width:460px;height:auto;margin:0 auto}.chart text{fill:var(--soft);font-size:11px}
 .grid{stroke:var(--edge)}.diagonal{stroke:var(--soft);stroke-dasharray:3 4}.whisker{stroke:var(--s0);stroke-width:1.5;opacity:.7}
 .dot{fill:var(--s0)}.line{fill:none;stroke-width:2.2;stroke-linejoin:round}

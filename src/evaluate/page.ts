@@ -62,7 +62,7 @@ function glance(subjects: readonly Subject[]): Html {
   ];
   return html`<ul class="tiles">${tiles.map(
     ([title, read, about]) =>
-      html`<li>${title}<span class="soft small">${about}</span>${subjects.map(
+      html`<li>${title}<span class="soft small about">${about}</span>${subjects.map(
         ({ name, evaluation }) =>
           html`${subjects.length > 1 && html`<span class="who">${name}</span>`}${figure(read(evaluation))}`,
       )}</li>`,
