@@ -4,6 +4,7 @@ import type { Target } from "../evaluate/calibrate.ts";
 import { type Effect, GROUPS, type Group } from "../evaluate/effect.ts";
 import { percent, range } from "../evaluate/html.ts";
 import { GROUP_NAMES } from "../evaluate/page-figures.ts";
+import { FEW_SOURCES, fewSources } from "../evaluate/report.ts";
 import { table } from "./command.ts";
 
 /** What is printed as JSON. */
@@ -33,9 +34,7 @@ export function warningsOf(chosen: Outcome, counted: number, biased: boolean): s
         : `too few photos: ${counted} ${what} cannot tell ${percent(target.share)}, ${enough} or more could`,
     );
   }
-  if (sources < 10) {
-    warnings.push(`too few sources: ${sources}, and photos of one source are alike, so intervals say little`);
-  }
+  if (sources < FEW_SOURCES) warnings.push(fewSources(sources));
   if (biased) {
     warnings.push(
       "moderators see what the policy sends them, so these are not shares of all photos: --audit uses those drawn at random",

@@ -4,6 +4,7 @@ import { percent, pValue, range } from "../evaluate/html.ts";
 import { someOf } from "../evaluate/labelled.ts";
 import { GROUP_NAMES } from "../evaluate/page-figures.ts";
 import type { Report } from "../evaluate/report.ts";
+import { FEW_SOURCES, fewSources } from "../evaluate/report.ts";
 import { table } from "./command.ts";
 
 /** The report as lines for a terminal. */
@@ -31,6 +32,7 @@ export function summaryOf({ subjects, comparison, unjudged, problems, labelled }
       return [GROUP_NAMES[group], String(of), both(shown), both(held), why.join(", ")];
     });
     lines.push(...table([["photos", "how many", "shown", "held back", "by rule"], ...groups]), "");
+    if (sources < FEW_SOURCES) lines.push(fewSources(sources), "");
     if (human.humans === 0) lines.push("No photo has a human, so nothing is known of that.", "");
   }
   if (comparison) lines.push(...compared(comparison, subjects[0]!.name, subjects[1]!.name));

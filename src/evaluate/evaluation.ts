@@ -182,10 +182,11 @@ function ofCategory(judged: readonly Judged[], names: readonly string[]): Evalua
 function ofHuman(judged: readonly Judged[]): Evaluation["human"] {
   const scored = judged.map(({ label, scores }) => ({ score: scores.human, positive: label.human === true }));
   const { human } = estimate(judged, { human: averagePrecisionFigure(scored) });
+  const humans = scored.filter(({ positive }) => positive).length;
   return {
     photos: judged.length,
-    humans: scored.filter(({ positive }) => positive).length,
-    averagePrecision: human!,
+    humans,
+    averagePrecision: human!.low === human!.high ? widened(human!, humans) : human!,
     curve: thinned(precisionRecallCurve(scored)),
     reliability: reliabilityOf(scored),
   };

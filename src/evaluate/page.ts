@@ -5,7 +5,7 @@ import { type Html, html, percent, range, raw } from "./html.ts";
 import { categorySection, humanSection, policySection } from "./page-figures.ts";
 import { differenceSection, mistakeSections, type Thumbnails } from "./page-photos.ts";
 import { STYLE } from "./page-style.ts";
-import type { Report, Subject } from "./report.ts";
+import { FEW_SOURCES, fewSources, type Report, type Subject } from "./report.ts";
 
 export function renderPage(report: Report, thumbnails: Thumbnails): string {
   const { subjects, comparison } = report;
@@ -31,7 +31,7 @@ export function renderPage(report: Report, thumbnails: Thumbnails): string {
 <header>
 <h1>How good is ${names}?</h1>
 <p class="soft">${first!.evaluation.photos} photos from ${first!.evaluation.sources} sources in ${report.set}, judged on ${report.at.slice(0, 10)} with ${report.policy.file}. In brackets: 95 % intervals, over other sets of such sources.</p>
-${first!.evaluation.sources < 10 && html`<p class="bad">There are only ${first!.evaluation.sources} sources, so the intervals say little: photos of one source are alike.</p>`}
+${first!.evaluation.sources < FEW_SOURCES && html`<p class="bad">${fewSources(first!.evaluation.sources)}</p>`}
 <nav aria-label="Sections"><ul>${sections.map(([id, title]) => html`<li><a href="#${id!}">${title!}</a></li>`)}</ul></nav>
 </header>
 <section aria-labelledby="glance"><h2 id="glance">At a glance</h2>${glance(subjects)}</section>

@@ -27,6 +27,13 @@ export interface Report {
   comparison: Comparison | null;
 }
 
+/** Below so many, drawing sources again cannot tell how different others are. */
+export const FEW_SOURCES = 10;
+
+export function fewSources(sources: number): string {
+  return `too few sources: ${sources}, and photos of one source are alike, so that intervals say little`;
+}
+
 /** Of a photo on this machine, its name in the set is what others can use; more than six digits nobody can. */
 export function asJson(report: Report, indent = 0): string {
   return JSON.stringify(
