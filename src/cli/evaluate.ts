@@ -171,7 +171,7 @@ function pathsOf(subjects: readonly Subject[], comparison: Comparison | null): s
   return [...new Set([...mistakes, ...differences].map((each) => each.path))];
 }
 
-export function wholeNumber({ values }: Arguments, name: string, fallback: number): number {
+function wholeNumber({ values }: Arguments, name: string, fallback: number): number {
   const number = Number(values[name] ?? fallback);
   if (Number.isInteger(number) && number > 0) return number;
   throw new UsageError(`--${name}: expected a whole number above 0, got ${JSON.stringify(values[name])}`);

@@ -152,7 +152,7 @@ function ofCategory(judged: readonly Judged[], names: readonly string[]): Evalua
     names,
     confusion,
     accuracy: widened(estimates["accuracy"]!, judged.length),
-    macroF1: estimates["macroF1"]!,
+    macroF1: ifCertain(estimates["macroF1"]!, judged.length),
     each: names.map((name, k) => {
       const curve = precisionRecallCurve(
         judged.map(({ scores }, index) => ({
@@ -186,7 +186,7 @@ function ofHuman(judged: readonly Judged[]): Evaluation["human"] {
   return {
     photos: judged.length,
     humans,
-    averagePrecision: human!.low === human!.high ? widened(human!, humans) : human!,
+    averagePrecision: ifCertain(human!, humans),
     curve: thinned(precisionRecallCurve(scored)),
     reliability: reliabilityOf(scored),
   };
@@ -208,6 +208,11 @@ function widened(estimate: Estimate, photos: number): Estimate {
   if (estimate.value === null) return estimate;
   const { low, high } = wilson(estimate.value * photos, photos);
   return { ...estimate, low: Math.min(estimate.low, low), high: Math.max(estimate.high, high) };
+}
+
+/** For figures that are no shares, only where resampling says that they are certain. */
+function ifCertain(estimate: Estimate, photos: number): Estimate {
+  return estimate.low === estimate.high ? widened(estimate, photos) : estimate;
 }
 
 function reliabilityOf(scored: readonly Scored[]): Reliability {

@@ -71,7 +71,7 @@ function gallery(tiles: readonly Html[]): Html | null {
   return html`${list(first)}${rest.length > 0 && html`<details><summary>${rest.length} more</summary>${list(rest)}</details>`}`;
 }
 
-/** Whatever was said to show a human, or small hands, is blurred until it is chosen: with the mouse, or the space bar. */
+/** Whatever was said to show a human is blurred until it is chosen: with the mouse, or the space bar. */
 function tile(
   { file, path, label }: Pick<Mistake, "file" | "path" | "label">,
   thumbnails: Thumbnails,
@@ -81,7 +81,7 @@ function tile(
   const truth = [label.category, label.human && (label.small ? "small human" : "human"), label.kind].filter(
     Boolean,
   );
-  const about = truth.length > 0 ? truth.join(", ") : "nobody there";
+  const about = truth.join(", ") || (label.human === false ? "nobody there" : "with nothing");
   const image = source && html`<img src="${source}" alt="${`photo labelled ${about}`}">`;
   return html`<li>${
     image
