@@ -146,7 +146,7 @@ describe("up", () => {
     const table = first.stdout().trim().split("\n");
     expect(table[0]).toMatch(/^photo +category +score +human +verdict +reason$/);
     expect(table).toHaveLength(readdirSync(samples).length + 1);
-    expect(first.stdout()).toMatch(/landing-portrait-1.jpg +\w+ +0\.\d\d +\d\.\d\d +hidden/);
+    expect(first.stdout()).toMatch(/landing-portrait-1.jpg +\w+ +[01]\.\d\d +\d\.\d\d +hidden/);
     expect(first.stderr()).toMatch(/22 photos judged now, [\d.]+ photos\/s/);
     expect(first.stderr()).toMatch(/\d+ batches, [\d.]+ photos each on average/);
     expect(first.stderr()).toMatch(/milliseconds a photo: fetch [\d.]+, decode/);
