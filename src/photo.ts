@@ -39,6 +39,13 @@ export interface Scores {
   human: number;
 }
 
+/** Where in the frame the model sees a human: width * height scores 0..1, row by row from the top left. */
+export interface HumanMap {
+  width: number;
+  height: number;
+  values: Float32Array;
+}
+
 /** A category that passed its threshold. */
 export interface Tag {
   category: string;

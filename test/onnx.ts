@@ -20,6 +20,40 @@ export function constantGraph(side: number, category: readonly number[], human: 
   return Buffer.concat([varint(1, 8), bytes(7, ...graph), opset]);
 }
 
+/**
+ * A model graph whose answers a test can paint. What is red is food, green ambience, blue menu and dark other, and it
+ * is as sure as the colour is strong; white is human, and human_map says where, in cells of 8 x 8 pixels. Of `bias` more
+ * is added to the score of food, so that another model can be made that errs.
+ */
+export function colourGraph(side: number, bias = 0): Buffer {
+  const cells = side / 8;
+  const byColour = Float32Array.of(8, 0, 0, 0, 0, 8, 0, 0, 0, 0, 8, 0);
+  const graph = [
+    node("Cast", ["photos"], "floats", attribute("to", 2, varint(3, FLOAT))),
+    node("Mul", ["floats", "scale"], "colours"),
+    node("ReduceMean", ["colours"], "mean", ints("axes", [1, 2]), attribute("keepdims", 2, varint(3, 0))),
+    node("MatMul", ["mean", "weights"], "weighed"),
+    node("Add", ["weighed", "biases"], "logits"),
+    node("Softmax", ["logits"], "category", attribute("axis", 2, varint(3, 1))),
+    node("ReduceMin", ["colours"], "white", ints("axes", [3]), attribute("keepdims", 2, varint(3, 1))),
+    node("Transpose", ["white"], "plane", ints("perm", [0, 3, 1, 2])),
+    node("AveragePool", ["plane"], "cells", ints("kernel_shape", [8, 8]), ints("strides", [8, 8])),
+    node("Squeeze", ["cells", "one"], "human_map"),
+    node("ReduceMax", ["human_map"], "human", ints("axes", [1, 2]), attribute("keepdims", 2, varint(3, 0))),
+    bytes(2, "colours"),
+    tensor("scale", FLOAT, [], Float32Array.of(1 / 255)),
+    tensor("weights", FLOAT, [3, 4], byColour),
+    tensor("biases", FLOAT, [4], Float32Array.of(bias, 0, 0, 2)),
+    tensor("one", INT64, [1], BigInt64Array.of(1n)),
+    bytes(11, value("photos", UINT8, ["n", side, side, 3])),
+    bytes(12, value("category", FLOAT, ["n", 4])),
+    bytes(12, value("human", FLOAT, ["n"])),
+    bytes(12, value("human_map", FLOAT, ["n", cells, cells])),
+  ];
+  const opset = bytes(8, bytes(1, ""), varint(2, 13));
+  return Buffer.concat([varint(1, 8), bytes(7, ...graph), opset]);
+}
+
 function node(operator: string, inputs: string[], output: string, ...attributes: Buffer[]): Buffer {
   return bytes(
     1,

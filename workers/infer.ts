@@ -9,6 +9,7 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 import { asError, UpstreamError } from "../src/errors.ts";
 import type { InferCall, InferData, InferReady, InferResult } from "../src/infer/infer.ts";
 import type { Provider } from "../src/infer/model.ts";
+import type { HumanMap } from "../src/photo.ts";
 import { serveThread } from "../src/thread.ts";
 
 const data = workerData as InferData;
@@ -19,7 +20,13 @@ await serveThread<InferCall, InferResult, InferReady>(async () => {
   const { session, provider, instead } = await openSession();
   const { variant } = data.graphs[provider];
   return {
-    ready: { provider, variant, instead, warmUpMs: performance.now() - begun },
+    ready: {
+      provider,
+      variant,
+      instead,
+      maps: session.outputNames.includes("human_map"),
+      warmUpMs: performance.now() - begun,
+    },
     async handle(call) {
       // a session that has failed once may never work again, and pixels cannot be at fault: the thread ends, and
       // the next call starts a new one
@@ -29,7 +36,12 @@ await serveThread<InferCall, InferResult, InferReady>(async () => {
       });
       return {
         result,
-        transfer: [result.pixels, result.category.buffer as ArrayBuffer, result.human.buffer as ArrayBuffer],
+        transfer: [
+          result.pixels,
+          ...[result.category, result.human, ...result.maps.map(({ values }) => values)].map(
+            ({ buffer }) => buffer as ArrayBuffer,
+          ),
+        ],
       };
     },
   };
@@ -47,7 +59,12 @@ async function openSession(): Promise<{ session: InferenceSession; provider: Pro
       const session = await InferenceSession.create(data.graphs[provider].file, optionsFor(provider));
       // a provider that opens a graph may still be unable to run it
       for (const size of data.sizes[provider])
-        await run(session, { pixels: new ArrayBuffer(size * data.side * data.side * 3), count: size, size });
+        await run(session, {
+          pixels: new ArrayBuffer(size * data.side * data.side * 3),
+          count: size,
+          size,
+          maps: false,
+        });
       return { session, provider, instead: problems.join("; ") };
     } catch (error) {
       problems.push(`${provider}: ${asError(error).message.split("\n")[0]}`);
@@ -82,7 +99,10 @@ function optionsFor(provider: Provider): InferenceSession.SessionOptions {
   };
 }
 
-async function run(session: InferenceSession, { pixels, count, size }: InferCall): Promise<InferResult> {
+async function run(
+  session: InferenceSession,
+  { pixels, count, size, maps }: InferCall,
+): Promise<InferResult> {
   const shape = [size, data.side, data.side, 3];
   const photos = new Tensor(
     "uint8",
@@ -93,9 +113,20 @@ async function run(session: InferenceSession, { pixels, count, size }: InferCall
     ),
     shape,
   );
-  const output = await session.run({ photos }, ["category", "human"]);
+  const output = await session.run({ photos }, ["category", "human", ...(maps ? ["human_map"] : [])]);
   const category = (output["category"]!.data as Float32Array).slice(0, count * data.categories);
   const human = (output["human"]!.data as Float32Array).slice(0, count);
+  const mapped = maps ? mapsOf(output["human_map"]!, count) : [];
   for (const tensor of Object.values(output)) tensor.dispose();
-  return { pixels, category, human };
+  return { pixels, category, human, maps: mapped };
+}
+
+/** Copies, because the tensor's memory is not JavaScript's. */
+function mapsOf(tensor: Tensor, count: number): HumanMap[] {
+  const [, height, width] = tensor.dims as [number, number, number];
+  const all = tensor.data as Float32Array;
+  const size = width * height;
+  return Array.from({ length: count }, (_, index) => {
+    return { width, height, values: all.slice(index * size, (index + 1) * size) };
+  });
 }

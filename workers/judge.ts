@@ -53,9 +53,7 @@ export async function openJudge(
   how: { background?: boolean; policyText?: string | undefined } = {},
 ): Promise<Judge> {
   const model = given ?? (await openDefaultModel(config));
-  const policyFile = config.policy || join(packageRoot(), "policy.yaml");
-  const policyText = how.policyText ?? readPolicy(policyFile);
-  const policy = parsePolicy(policyText, model.categories, policyFile);
+  const { policy, policyText } = openPolicy(config, model, how.policyText);
   restrictSharp();
   const cores = availableParallelism();
   // threads run the compiled entry points, whether this module is compiled or not
@@ -85,6 +83,22 @@ export async function openJudge(
     halt: () => scope.halt(),
     close: () => scope.close(),
   };
+}
+
+/**
+ * The policy of MAITRED_POLICY, or the one that ships.
+ *
+ * @param given its text, instead of the file's.
+ * @throws {ConfigError} POLICY_INVALID.
+ */
+export function openPolicy(
+  config: Config,
+  model: Model,
+  given?: string,
+): { policy: Policy; policyText: string } {
+  const file = config.policy || join(packageRoot(), "policy.yaml");
+  const policyText = given ?? readPolicy(file);
+  return { policy: parsePolicy(policyText, model.categories, file), policyText };
 }
 
 function readPolicy(file: string): string {

@@ -1,13 +1,15 @@
+import { existsSync, mkdirSync, realpathSync } from "node:fs";
 import { stat } from "node:fs/promises";
-import { openJudge } from "../../workers/judge.ts";
+import { resolve } from "node:path";
 import { readConfig } from "../config.ts";
 import { decide } from "../decide/decide.ts";
 import { asError, codeOf, ModerationError } from "../errors.ts";
-import { readPhoto, walk } from "../image/folder.ts";
-import { createBatcher } from "../infer/batcher.ts";
-import { createGate } from "../moderate/gate.ts";
+import { isInside, walk } from "../image/folder.ts";
+import type { Peak } from "../image/heat.ts";
 import type { Scores } from "../photo.ts";
 import { type Command, EXIT, type Terminal, table, UsageError } from "./command.ts";
+import { createExplainer, type Explainer } from "./explain.ts";
+import { type FileJudge, openFileJudge } from "./judging.ts";
 
 /** One line of `--json`. */
 type Line =
@@ -19,81 +21,107 @@ type Line =
       verdict: string;
       reason: string;
       model: string;
+      /** With --explain: where a human is most likely, and the picture that shows it. */
+      where?: Peak;
+      picture?: string;
     }
   | { path: string; error: { code: string; message: string } };
 
 export const classify: Command = {
   summary: "judge files and folders here and now: no queue, no database",
   help: `
-usage: maitred classify [--json] PATH...
+usage: maitred classify [--json] [--explain FOLDER] PATH...
 
 Decodes, batches, infers and decides as a worker does, and prints a line for each file, in the order given. Folders
 are walked; every regular file in them counts, whatever its name. A file that cannot be judged gets a line with its
 error, and the rest goes on.
 
+  --explain FOLDER   writes a small JPEG of each photo there that shows where the model sees a human: clear where it sees
+                     none, yellow to red where it does, a ring around the peak, and the photo's score. Its name is the
+                     photo's and a hash of the photo's path, so that the same photo has the same picture each time
+  --json             one object a line
+
   maitred classify dinner.jpg ./photos
   maitred classify --json ./photos | jq 'select(.verdict == "hidden") | .path'
+  maitred classify --explain ./explained ./photos
 
 Exit codes: 0 every file was judged, 1 some were not.
 `,
-  options: { json: { type: "boolean" } },
+  options: { json: { type: "boolean" }, explain: { type: "string" } },
 
   async run({ values, positionals }, terminal) {
     if (positionals.length === 0) throw new UsageError("expected at least one file or folder");
+    const out = values["explain"] as string | undefined;
+    if (out !== undefined) refuseMixing(out, positionals);
     const config = readConfig(terminal.env);
-    const judge = await openJudge(config);
-    const { provider, instead } = await judge.inference.ready();
+    const judge = await openFileJudge(config, undefined, { explain: out !== undefined });
+    const explainer = out === undefined ? undefined : createExplainer(config, judge, out);
+    const { provider, instead } = judge.ready;
     if (instead && config.provider === "cuda") terminal.say(`CUDA does not run here: ${instead}\n`);
-    const inference = createBatcher<Uint8Array, Scores>(judge.inference.run, {
-      maxSize: judge.inference.maxBatch,
-      maxWaitMs: config.maxWaitMs,
-      workers: judge.inference.threads,
-      maxRunning: Math.max(2, judge.inference.threads),
-    });
-    const gate = createGate(judge.decoders);
-
-    async function judgeFile(path: string): Promise<Line> {
-      try {
-        const bytes = await readPhoto(path, config.maxBytes);
-        const pixels = await judge.decode(bytes, (work) => gate("live", work));
-        const scores = await inference.add(pixels, "live");
-        const { category, verdict, reason } = decide(scores, judge.policy);
-        const rounded = Object.entries(scores.categories).map(([name, score]) => [name, round(score)]);
-        const known = {
-          scores: Object.fromEntries(rounded) as Record<string, number>,
-          human: round(scores.human),
-        };
-        return { path, category, ...known, verdict, reason, model: judge.model.id };
-      } catch (thrown) {
-        if (!(thrown instanceof ModerationError)) throw thrown;
-        return { path, error: { code: codeOf(thrown), message: asError(thrown).message } };
-      }
-    }
-
     const print = values["json"] ? (line: Line) => terminal.print(JSON.stringify(line)) : printer(terminal);
     const since = performance.now();
     let judged = 0;
     let failed = 0;
     try {
-      for await (const line of inOrder(files(positionals), judgeFile, 3 * judge.inference.maxBatch)) {
+      for await (const line of inOrder(files(positionals), lineFor(judge, explainer), judge.width)) {
         print(line);
         if ("error" in line) failed++;
         else judged++;
         if (terminal.columns > 0) terminal.say(`\r${judged + failed} files\x1b[K\r`);
       }
     } finally {
-      // a process that ends inside of a model run is aborted
-      await inference.close();
       await judge.close();
+      await explainer?.close();
     }
     const seconds = (performance.now() - since) / 1000;
     if (!values["json"]) {
       const rate = ((judged + failed) / seconds).toFixed(1);
       terminal.say(`${judged} judged, ${failed} not, ${rate} photos/s on ${provider}\n`);
+      if (out !== undefined) terminal.say(`${judged} pictures in ${out}\n`);
     }
     return failed === 0 ? EXIT.done : EXIT.notAll;
   },
 };
+
+/** Pictures among photos would be judged as photos the next time. */
+function refuseMixing(out: string, paths: readonly string[]): void {
+  mkdirSync(out, { recursive: true });
+  const folder = realpathSync(out);
+  for (const path of paths) {
+    const given = existsSync(path) ? realpathSync(path) : resolve(path);
+    if (given === folder || isInside(given, folder) || isInside(folder, given)) {
+      throw new UsageError(`--explain: expected a folder apart from the photos, got ${out} for ${path}`);
+    }
+  }
+}
+
+function lineFor(judge: FileJudge, explainer: Explainer | undefined): (path: string) => Promise<Line> {
+  return async (path) => {
+    try {
+      if (!explainer) return judgedLine(path, await judge.scores(path), judge);
+      const { scores, where, picture } = await explainer.explain(path);
+      const peak = { x: round(where.x), y: round(where.y), score: round(where.score) };
+      return { ...judgedLine(path, scores, judge), where: peak, picture };
+    } catch (thrown) {
+      if (!(thrown instanceof ModerationError)) throw thrown;
+      return { path, error: { code: codeOf(thrown), message: asError(thrown).message } };
+    }
+  };
+}
+
+function judgedLine(path: string, scores: Scores, { model, policy }: FileJudge) {
+  const { category, verdict, reason } = decide(scores, policy);
+  const rounded = Object.entries(scores.categories).map(([name, score]) => [name, round(score)]);
+  return {
+    path,
+    category,
+    scores: Object.fromEntries(rounded) as Record<string, number>,
+    human: round(scores.human),
+    verdict,
+    reason,
+    model: model.id,
+  };
+}
 
 /** The files that the arguments name. What does not exist is passed on, to get its error like any other. */
 async function* files(paths: readonly string[]): AsyncGenerator<string> {

@@ -1,11 +1,9 @@
-import { availableParallelism } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config.ts";
 import { restrictSharp } from "../image/decode.ts";
 import { createFetch } from "../image/fetch.ts";
 import { createFolderFetch } from "../image/folder.ts";
-import { createHeicDecoder } from "../image/heic.ts";
 import { connectS3, createS3Fetch } from "../image/s3.ts";
 import { shrink } from "../image/shrink.ts";
 import { type LabelledPhoto, labelOf } from "../label.ts";
@@ -16,6 +14,7 @@ import { claimedPhotos, reviewedPhotos } from "../store/labels.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { connect, type Pool } from "../store/pool.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
+import { openPictureHeic } from "./judging.ts";
 
 export const labels: Command = {
   summary: "export: what people said of photos, as the folder that training reads",
@@ -166,11 +165,7 @@ function openLoad(config: Config, scope: Scope): ExportDeps["load"] {
     s3: createS3Fetch(s3),
     ...(folders.length > 0 && { folder: createFolderFetch(folders.map((folder) => resolve(folder))) }),
   });
-  const entry = new URL(`file://${join(packageRoot(), "dist", "workers", "heic.js")}`);
-  const heic = scope.hold(
-    "heic",
-    createHeicDecoder(entry, LONG_SIDE, Math.max(1, Math.floor(availableParallelism() / 2))),
-  );
+  const heic = scope.hold("heic", openPictureHeic(LONG_SIDE));
   const limits = { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs };
   return async (photo) => {
     const { bytes } = await fetch(photo, limits);

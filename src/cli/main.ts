@@ -2,11 +2,13 @@
 import { parseArgs } from "node:util";
 import { asError, ConfigError, ModerationError } from "../errors.ts";
 import { packageVersion } from "../package-root.ts";
+import { calibrate } from "./calibrate.ts";
 import { classify } from "./classify.ts";
 import { type Arguments, type Command, EXIT, type Terminal, table, UsageError } from "./command.ts";
 import { config } from "./config.ts";
 import { doctor } from "./doctor.ts";
 import { enqueue } from "./enqueue.ts";
+import { evaluate } from "./evaluate.ts";
 import { labels } from "./labels.ts";
 import { migrate } from "./migrate.ts";
 import { model } from "./model.ts";
@@ -18,6 +20,8 @@ const commands: Record<string, Command> = {
   worker,
   enqueue,
   classify,
+  evaluate,
+  calibrate,
   labels,
   model,
   migrate,

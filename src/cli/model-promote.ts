@@ -1,18 +1,16 @@
 import { userInfo } from "node:os";
-import { modelDirectories, openJudge, openShippedModel } from "../../workers/judge.ts";
+import { modelDirectories, openShippedModel } from "../../workers/judge.ts";
 import type { Config } from "../config.ts";
-import { ConfigError, ModerationError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import { type Duel, duel } from "../evaluate/gold.ts";
 import { type Label, readLabelled } from "../evaluate/labelled.ts";
-import { readPhoto } from "../image/folder.ts";
-import { createBatcher } from "../infer/batcher.ts";
 import { openModelById } from "../infer/folders.ts";
 import type { Model } from "../infer/model.ts";
-import { createGate } from "../moderate/gate.ts";
 import type { Scores } from "../photo.ts";
 import { promoteModel, readModels, registerModel, rollbackModel } from "../store/models.ts";
 import { connect } from "../store/pool.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
+import { judgeLabels, openFileJudge } from "./judging.ts";
 
 /** maitred model promote: see `model`. */
 export const promote: Command["run"] = async ({ values, positionals: [id] }, terminal) => {
@@ -88,13 +86,8 @@ function openActive(config: Config, row: { id: string; sha256: string } | undefi
 }
 
 async function runOnce(config: Config, model: Model): Promise<Duel[]> {
-  const judge = await openJudge(config, model);
-  try {
-    await judge.inference.ready();
-    return [];
-  } finally {
-    await judge.close();
-  }
+  await (await openFileJudge(config, model)).close();
+  return [];
 }
 
 async function judgeBoth(
@@ -116,32 +109,13 @@ async function judgeAll(
   model: Model,
   labels: readonly Label[],
 ): Promise<{ scores: (Scores | undefined)[]; review: number }> {
-  const judge = await openJudge(config, model);
-  const { maxBatch } = judge.inference;
-  await judge.inference.ready();
-  const inference = createBatcher<Uint8Array, Scores>(judge.inference.run, {
-    maxSize: judge.inference.maxBatch,
-    maxWaitMs: config.maxWaitMs,
-    workers: judge.inference.threads,
-    maxRunning: Math.max(2, judge.inference.threads),
-  });
-  const inHand = createGate(3 * maxBatch);
-  const decoding = createGate(judge.decoders);
-  async function one(label: Label): Promise<Scores | undefined> {
-    try {
-      const bytes = await readPhoto(label.path, config.maxBytes);
-      const pixels = await judge.decode(bytes, (work) => decoding("live", work));
-      return await inference.add(pixels, "live");
-    } catch (thrown) {
-      if (thrown instanceof ModerationError && !thrown.retry) return undefined;
-      throw thrown;
-    }
-  }
+  const judge = await openFileJudge(config, model);
   try {
-    const scores = await Promise.all(labels.map((label) => inHand("live", () => one(label))));
+    const { scores, unjudged } = await judgeLabels(judge, labels);
+    const passing = unjudged.find(({ error }) => error.retry);
+    if (passing) throw passing.error;
     return { scores, review: judge.policy.human.review };
   } finally {
-    await inference.close();
     await judge.close();
   }
 }

@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
-import { modelDirectories, openJudge } from "../../workers/judge.ts";
+import { openJudge } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { readPhoto, walk } from "../image/folder.ts";
-import { openModelById } from "../infer/folders.ts";
-import { type Model, openModel } from "../infer/model.ts";
+import type { Model } from "../infer/model.ts";
 import type { Scores } from "../photo.ts";
+import { openNamed } from "./choose-model.ts";
 import { type Command, EXIT, table, UsageError } from "./command.ts";
 
 interface Checked {
@@ -59,12 +59,6 @@ export const verify: Command["run"] = async ({ values, positionals }, terminal) 
   else for (const line of printed(checked)) terminal.print(line);
   return checked.every(({ agrees }) => agrees) ? EXIT.done : EXIT.notAll;
 };
-
-/** Opens what an argument names: a folder, or an id below the models directories. Hashes are checked. */
-function openNamed(config: Config, name: string, variant: string): Promise<Model> {
-  if (existsSync(`${name}/model.json`)) return openModel(name, variant);
-  return openModelById(modelDirectories(config), { id: name, sha256: "" }, variant);
-}
 
 async function check(
   config: Config,

@@ -27,23 +27,47 @@ export interface Label {
   source: string | null;
 }
 
+export interface LabelledSet {
+  labels: Label[];
+  /** One for each line that is no label: where it is, and what was expected. */
+  problems: string[];
+}
+
 /**
  * Reads a labelled set: a `labels.jsonl` (training/README.md describes its fields), a folder that holds one, or a
  * folder whose sub-folders say it: one for each category, and `human/` or `nohuman/` anywhere on the way. What lies in
  * no such sub-folder, or has a name that begins with a dot, is not part of the set.
  *
  * @param categories what the model knows: any other category is a mistake.
+ * @throws {ConfigError} LABELS_INVALID when nothing in it is a label.
+ */
+export function readLabelledSet(path: string, categories: readonly string[]): LabelledSet {
+  const isFolder = statOf(path).isDirectory();
+  const file = isFolder ? join(path, "labels.jsonl") : path;
+  const set =
+    isFolder && !statSync(file, { throwIfNoEntry: false })
+      ? { labels: fromFolders(resolve(path), categories), problems: [] }
+      : fromLines(resolve(file), categories);
+  if (set.labels.length > 0) return set;
+  if (set.problems.length > 0) throw invalid(someOf(set.problems));
+  throw invalid(`${path}: it has no labelled photos: ${expected(categories)}`);
+}
+
+/**
+ * As `readLabelledSet`, for whoever must not go on with a part of it.
+ *
  * @throws {ConfigError} LABELS_INVALID with the lines that are wrong, or when the set is empty.
  */
 export function readLabelled(path: string, categories: readonly string[]): Label[] {
-  const isFolder = statOf(path).isDirectory();
-  const file = isFolder ? join(path, "labels.jsonl") : path;
-  const labels =
-    isFolder && !statSync(file, { throwIfNoEntry: false })
-      ? fromFolders(resolve(path), categories)
-      : fromLines(resolve(file), categories);
-  if (labels.length > 0) return labels;
-  throw invalid(`${path}: it has no labelled photos: ${expected(categories)}`);
+  const { labels, problems } = readLabelledSet(path, categories);
+  if (problems.length > 0) throw invalid(someOf(problems));
+  return labels;
+}
+
+/** The first of many lines. */
+export function someOf(lines: readonly string[]): string {
+  const more = lines.length > SHOWN ? [`and ${lines.length - SHOWN} more`] : [];
+  return [...lines.slice(0, SHOWN), ...more].join("\n");
 }
 
 /** At most `limit` labels, spread evenly over the whole set (which is sorted), in its order; the same each time. */
@@ -54,7 +78,7 @@ export function sample(labels: readonly Label[], limit: number, seed = 1): Label
   return Array.from({ length: limit }, (_, index) => labels[Math.floor((index + next()) * stride)]!);
 }
 
-function fromLines(file: string, categories: readonly string[]): Label[] {
+function fromLines(file: string, categories: readonly string[]): LabelledSet {
   const problems: string[] = [];
   const labels: Label[] = [];
   const line = lineSchema(categories);
@@ -68,9 +92,7 @@ function fromLines(file: string, categories: readonly string[]): Label[] {
       problems.push(`${file}:${index + 1}: ${issues.join("; ")}`);
     }
   }
-  if (problems.length === 0) return labels;
-  const more = problems.length > SHOWN ? [`and ${problems.length - SHOWN} more lines`] : [];
-  throw invalid([...problems.slice(0, SHOWN), ...more].join("\n"));
+  return { labels, problems };
 }
 
 function lineSchema(categories: readonly string[]) {

@@ -77,6 +77,29 @@ export function averagePrecision(curve: readonly CurvePoint[]): number | null {
   return area;
 }
 
+/** The average precision of a resampled set, for `bootstrap`: sorted once, whatever the number of rounds. */
+export function averagePrecisionFigure(photos: readonly Scored[]): Figure {
+  const order = Int32Array.from(descending(photos));
+  const positive = Uint8Array.from(order, (index) => (photos[index]!.positive ? 1 : 0));
+  // the last of those that score equal, which stand on the same side of every threshold
+  const last = Uint8Array.from(order, (index, place) => {
+    const next = order[place + 1];
+    return next !== undefined && photos[next]!.score === photos[index]!.score ? 0 : 1;
+  });
+  return (weights) => {
+    let [called, right, before, area] = [0, 0, 0, 0];
+    for (let place = 0; place < order.length; place++) {
+      const weight = weights[order[place]!]!;
+      called += weight;
+      right += weight * positive[place]!;
+      if (last[place] === 0 || called === 0) continue;
+      area += (right / called) * (right - before);
+      before = right;
+    }
+    return right === 0 ? null : area / right;
+  };
+}
+
 /**
  * McNemar's exact test: how likely two models that are equally good differ at least so much by chance, two-sided.
  *
@@ -113,6 +136,29 @@ export function calibration(photos: readonly Scored[], bins = 15): CalibrationBi
     const hits = inside.filter((index) => photos[index]!.positive).length;
     return { photos: inside.length, score, share: wilson(hits, inside.length) };
   });
+}
+
+/**
+ * The share of photos of which something is true, with the wider of two intervals: Wilson's, which knows that nothing
+ * seen in few photos is not nothing, and that of whole sources drawn again, which knows that their photos are alike.
+ */
+export function shareBySource(hits: readonly boolean[], clusters: readonly string[]): Proportion {
+  const proportion = wilson(hits.filter(Boolean).length, hits.length);
+  if (hits.length === 0) return proportion;
+  const figure: Figure = (weights) => {
+    let [hit, all] = [0, 0];
+    for (const [index, weight] of weights.entries()) {
+      all += weight;
+      if (hits[index]) hit += weight;
+    }
+    return all === 0 ? null : hit / all;
+  };
+  const { share } = bootstrap(clusters, { share: figure });
+  return {
+    ...proportion,
+    low: Math.min(proportion.low, share.low),
+    high: Math.max(proportion.high, share.high),
+  };
 }
 
 /** How far scores and truth are apart, averaged over the photos: 0..1; null without photos. */

@@ -113,7 +113,8 @@ async function isFile(path: string): Promise<boolean> {
   );
 }
 
-function isInside(root: string, path: string): boolean {
+/** Whether a path lies below a folder; both are absolute. */
+export function isInside(root: string, path: string): boolean {
   const below = relative(root, path);
   return below !== "" && !below.startsWith("..") && !isAbsolute(below);
 }

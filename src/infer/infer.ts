@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import type { Closable } from "../lifecycle.ts";
-import type { Scores } from "../photo.ts";
+import type { HumanMap, Scores } from "../photo.ts";
 import { createThread } from "../thread.ts";
 import type { Graph, Model, Provider } from "./model.ts";
 
@@ -28,6 +28,8 @@ export interface InferReady {
   variant: string;
   /** Why the preferred provider does not run; "" if it does. */
   instead: string;
+  /** Whether the graph says where in the frame a human is. */
+  maps: boolean;
   warmUpMs: number;
 }
 
@@ -36,6 +38,8 @@ export interface InferCall {
   pixels: ArrayBuffer;
   count: number;
   size: number;
+  /** Whether to give the maps too. */
+  maps: boolean;
 }
 
 export interface InferResult {
@@ -44,6 +48,14 @@ export interface InferResult {
   category: Float32Array;
   /** float32 [count]. */
   human: Float32Array;
+  /** One for each of `count` photos; empty where they were not asked for. */
+  maps: HumanMap[];
+}
+
+/** Scores, and where in the frame they say that a human is. */
+export interface Explained {
+  scores: Scores;
+  map: HumanMap;
 }
 
 export interface Inference extends Closable {
@@ -57,6 +69,8 @@ export interface Inference extends Closable {
    * @throws {UpstreamError} INFERENCE_UNAVAILABLE when the thread died; the next call starts it again.
    */
   run(photos: readonly Uint8Array[]): Promise<Scores[]>;
+  /** As `run`, and says where. Only for a graph whose `ready` says `maps`. */
+  explain(photos: readonly Uint8Array[]): Promise<Explained[]>;
 }
 
 export interface InferSettings {
@@ -113,8 +127,7 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
   const free: ArrayBuffer[] = [];
   let provider: Provider = providers.at(-1)!;
 
-  async function run(photos: readonly Uint8Array[]): Promise<Scores[]> {
-    if (photos.length === 0) return [];
+  async function send(photos: readonly Uint8Array[], maps: boolean): Promise<InferResult> {
     const size = workerData.sizes[provider].find((size) => size >= photos.length) ?? photos.length;
     const pixels = free.pop() ?? new ArrayBuffer(limit[provider] * photoBytes);
     const target = new Uint8Array(pixels);
@@ -126,10 +139,25 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
     const idlest = crew.reduce((best, each) => (each.busy < best.busy ? each : best));
     idlest.busy++;
     const result = await idlest.thread
-      .call({ pixels, count: photos.length, size }, [pixels])
+      .call({ pixels, count: photos.length, size, maps }, [pixels])
       .finally(() => idlest.busy--);
     free.push(result.pixels);
+    return result;
+  }
+
+  async function run(photos: readonly Uint8Array[]): Promise<Scores[]> {
+    if (photos.length === 0) return [];
+    const result = await send(photos, false);
     return photos.map((_, index) => scoresAt(index, result, model.categories));
+  }
+
+  async function explain(photos: readonly Uint8Array[]): Promise<Explained[]> {
+    if (photos.length === 0) return [];
+    const result = await send(photos, true);
+    return photos.map((_, index) => ({
+      scores: scoresAt(index, result, model.categories),
+      map: result.maps[index]!,
+    }));
   }
 
   async function start(): Promise<InferReady> {
@@ -154,6 +182,7 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
       return crew.length;
     },
     run,
+    explain,
     halt: async () => void (await Promise.all(crew.map(({ thread }) => thread.halt()))),
     async close() {
       await Promise.all(crew.map(({ thread }) => thread.close()));

@@ -15,7 +15,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   embedded: [],
   moderate: [],
   intake: [],
-  evaluate: [],
+  // a policy is measured, and chosen, by what it decides
+  evaluate: ["decide"],
   labels: [],
   http: [],
   cli: [

@@ -1,0 +1,97 @@
+import type { Policy } from "../decide/policy.ts";
+import { changesBetween } from "../decide/rewrite.ts";
+import type { Target } from "../evaluate/calibrate.ts";
+import { type Effect, GROUPS, type Group } from "../evaluate/effect.ts";
+import { percent, range } from "../evaluate/html.ts";
+import { GROUP_NAMES } from "../evaluate/page-figures.ts";
+import { FEW_SOURCES, fewSources } from "../evaluate/report.ts";
+import { table } from "./command.ts";
+
+/** What is printed as JSON. */
+export interface Outcome {
+  model: string;
+  photos: number;
+  sources: number;
+  target: Target;
+  before: { policy: Policy; effect: Record<Group, Effect> };
+  after: { policy: Policy; effect: Record<Group, Effect> } | null;
+  /** What thresholds that other sources chose do to each source. */
+  byOthers: Record<Group, Effect> | null;
+  warnings: string[];
+}
+
+/** Why the figures may not be what they seem. `counted`: photos that the target is about. */
+export function warningsOf(chosen: Outcome, counted: number, biased: boolean): string[] {
+  const { target, after, sources } = chosen;
+  const warnings: string[] = [];
+  // with none of n seen, up to 3 / n may still be: the rule of three
+  const enough = Math.ceil(3 / Math.max(target.share, 1e-6));
+  if (counted < enough) {
+    const what = target.limit === "shown" ? "with a human" : "of food and ambience without a human";
+    warnings.push(
+      target.share === 0
+        ? "no number of photos can tell that a share is 0"
+        : `too few photos: ${counted} ${what} cannot tell ${percent(target.share)}, ${enough} or more could`,
+    );
+  }
+  if (sources < FEW_SOURCES) warnings.push(fewSources(sources));
+  if (biased) {
+    warnings.push(
+      "moderators see what the policy sends them, so these are not shares of all photos: --audit uses those drawn at random",
+    );
+  }
+  if (after && target.limit === "shown" && after.policy.human.review === after.policy.human.hide) {
+    warnings.push("human.review stops at human.hide: raise that in the policy first to hold back less");
+  }
+  return warnings;
+}
+
+/** The outcome as lines for a terminal. */
+export function summaryOf(chosen: Outcome, out: string | undefined): string[] {
+  const { model, photos, sources, before, after, byOthers, target, warnings } = chosen;
+  const lines = [`${model}: ${photos} labelled photos from ${sources} sources`, ""];
+  const effects = [before.effect, ...(after ? [after.effect] : []), ...(byOthers ? [byOthers] : [])];
+  const heads = [
+    "before",
+    ...(after ? ["after"] : []),
+    ...(byOthers ? ["after, chosen by other sources"] : []),
+  ];
+  const rows = GROUPS.filter((group) => before.effect[group].photos > 0).map((group) => {
+    const side = group === "humans" || group === "smallHumans" ? "shown" : "held";
+    return [
+      `${GROUP_NAMES[group]}, ${side === "shown" ? "shown" : "held back"}`,
+      String(before.effect[group].photos),
+      ...effects.map((effect) => `${percent(effect[group][side].value)} (${range(effect[group][side])})`),
+    ];
+  });
+  if (after) {
+    const changes = changesBetween(before.policy, after.policy).map(({ at, from, to }) => [
+      at.join("."),
+      String(from),
+      String(to),
+    ]);
+    lines.push(
+      ...(changes.length > 0
+        ? table([["threshold", "before", "after"], ...changes])
+        : ["No threshold changes."]),
+      "",
+    );
+  }
+  lines.push(...table([["photos", "how many", ...heads], ...rows]), "");
+  if (!after) {
+    lines.push(
+      `No human.review ${target.limit === "shown" ? "shows" : "holds back"} ${percent(target.share)} or less${target.limit === "held" ? ": thresholds of categories hold back more than that" : ""}.`,
+    );
+  } else {
+    lines.push(
+      `"after" is of the photos that chose it, and better than it will be${byOthers ? "; the last column is what to expect" : ""}.`,
+    );
+  }
+  for (const warning of warnings) lines.push(`warning: ${warning}`);
+  if (out !== undefined)
+    lines.push(
+      "",
+      `${out}: set MAITRED_POLICY to it; its old comments stay, also where they tell old figures`,
+    );
+  return lines;
+}

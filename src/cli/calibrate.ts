@@ -1,0 +1,160 @@
+import { existsSync, writeFileSync } from "node:fs";
+import { openPolicy } from "../../workers/judge.ts";
+import { type Config, readConfig } from "../config.ts";
+import { decide } from "../decide/decide.ts";
+import { type Policy, parsePolicy } from "../decide/policy.ts";
+import { changesBetween, rewritePolicy } from "../decide/rewrite.ts";
+import { ConfigError } from "../errors.ts";
+import { chooseThresholds, judgedBy, judgedByOthers, type Target } from "../evaluate/calibrate.ts";
+import { clusterOf, effectOf, type Group, isIn } from "../evaluate/effect.ts";
+import type { Model } from "../infer/model.ts";
+import { samplesFromLabels, samplesFromVerdicts } from "./calibrate-samples.ts";
+import { type Outcome, summaryOf, warningsOf } from "./calibrate-summary.ts";
+import { openModelInUse, openNamed } from "./choose-model.ts";
+import { type Arguments, type Command, connectedConfig, EXIT, UsageError } from "./command.ts";
+
+export const calibrate: Command = {
+  summary: "choose a policy's thresholds for what may be shown or held back at most",
+  help: `
+usage: maitred calibrate --max-shown SHARE|--max-held SHARE [options] FOLDER|LABELS.JSONL
+       maitred calibrate --max-shown SHARE|--max-held SHARE [options] --verdicts [--audit] [--since DATE]
+
+Chooses human.review, and says what the policy of before and the new one do with the same labelled photos (as maitred
+evaluate reads them), or with those of moderators' verdicts in Postgres by the scores that they had. Figures of photos
+that thresholds were chosen on look better than they are; where there are sources enough, each is also judged by
+thresholds that the others chose.
+
+  --max-shown SHARE     at most this share of the photos with a human is shown, such as 0.01; as little as that allows is
+                        held back, and human.review stays at or below human.hide
+  --max-held SHARE      at most this share of food and ambience without a human is held back, for whatever reason, such
+                        as 0.04; as few humans as that allows are shown
+  --tag-precision P     thresholds of categories too: the lowest at which tags are right at least this often
+  --hide-precision P    human.hide too: the lowest at which what is hidden has a human at least this often
+  --out FILE            writes the new policy there, with the comments of the old one; without it nothing is written
+  --force               also if FILE is there
+  --policy FILE         the policy to start from (default: MAITRED_POLICY, or the one that ships)
+  --model ID|FOLDER     the model (default: the active one, else MAITRED_MODEL, else the one that ships)
+  --variant NAME        its variant (default: the one that runs here)
+  --verdicts            learn from moderators' verdicts; --audit: only of photos drawn at random; --since: only since then
+  --json                the result as one JSON object on stdout
+
+  maitred calibrate --max-shown 0.01 --out policy.yaml ./labelled && export MAITRED_POLICY=$PWD/policy.yaml
+
+Exit codes: 0 chosen, 1 no threshold does that, and nothing is written.
+`,
+  options: {
+    "max-shown": { type: "string" },
+    "max-held": { type: "string" },
+    "tag-precision": { type: "string" },
+    "hide-precision": { type: "string" },
+    out: { type: "string" },
+    force: { type: "boolean" },
+    policy: { type: "string" },
+    model: { type: "string" },
+    variant: { type: "string" },
+    verdicts: { type: "boolean" },
+    audit: { type: "boolean" },
+    since: { type: "string" },
+    json: { type: "boolean" },
+  },
+
+  async run(args, terminal) {
+    const { values, positionals } = args;
+    const [path, ...rest] = positionals;
+    const { out, force, verdicts, audit } = values as { out?: string } & Record<string, boolean | undefined>;
+    if (rest.length > 0 || (path === undefined) !== Boolean(verdicts)) {
+      throw new UsageError("expected one labelled folder or labels.jsonl, or --verdicts");
+    }
+    if (!verdicts && (audit || values["since"] !== undefined)) {
+      throw new UsageError("--audit, --since: expected --verdicts too");
+    }
+    const since = sinceOf(args);
+    const target = targetOf(args);
+    const refused = `--out: expected a new file, got ${out}, which is there; --force replaces it`;
+    if (out !== undefined && !force && existsSync(out)) throw new UsageError(refused);
+    const config = configOf(args, verdicts ? connectedConfig(terminal) : readConfig(terminal.env));
+    const model = await modelOf(args, config);
+    const { policy: base, policyText } = openPolicy(config, model);
+    const samples =
+      path === undefined
+        ? await samplesFromVerdicts(config, model, { audit: Boolean(audit), since }, terminal)
+        : await samplesFromLabels(config, model, path, terminal);
+    const group: Group = target.limit === "shown" ? "humans" : "foodAndAmbience";
+    const counted = samples.filter(({ label }) => isIn(group, label)).length;
+    if (counted === 0) {
+      const message = `expected photos ${target.limit === "shown" ? "with a human" : "of food and ambience without a human"} that ${model.id} has judged, got none`;
+      throw new ConfigError("LABELS_INVALID", message);
+    }
+    const policy = chooseThresholds(samples, base, target, decide);
+    const chosen: Outcome = {
+      model: model.id,
+      photos: samples.length,
+      sources: new Set(samples.map(({ label }) => clusterOf(label))).size,
+      target,
+      before: { policy: base, effect: effectOf(judgedBy(samples, base, decide)) },
+      after: policy ? { policy, effect: effectOf(judgedBy(samples, policy, decide)) } : null,
+      byOthers: null,
+      warnings: [],
+    };
+    if (policy) {
+      const others = judgedByOthers(samples, base, target, decide);
+      chosen.byOthers = others ? effectOf(others) : null;
+    }
+    chosen.warnings = warningsOf(chosen, counted, Boolean(verdicts) && !audit);
+    if (policy && out !== undefined) {
+      const text = written(policyText, base, policy, target, chosen);
+      // what is written must be what was measured
+      parsePolicy(text, model.categories, out);
+      try {
+        writeFileSync(out, text, { flag: force ? "w" : "wx" });
+      } catch (thrown) {
+        if ((thrown as NodeJS.ErrnoException).code === "EEXIST") throw new UsageError(refused);
+        throw new ConfigError("POLICY_INVALID", `--out: ${(thrown as Error).message}`, { cause: thrown });
+      }
+    }
+    if (values["json"]) terminal.print(JSON.stringify(chosen));
+    else for (const line of summaryOf(chosen, policy ? out : undefined)) terminal.print(line);
+    return policy ? EXIT.done : EXIT.notAll;
+  },
+};
+
+function targetOf(args: Arguments): Target {
+  const shown = shareOf(args, "max-shown");
+  const held = shareOf(args, "max-held");
+  const share = shown ?? held;
+  if (share === null || (shown !== null && held !== null)) {
+    throw new UsageError("expected one of --max-shown and --max-held");
+  }
+  const limit = shown === null ? "held" : "shown";
+  const [tagPrecision, hidePrecision] = [shareOf(args, "tag-precision"), shareOf(args, "hide-precision")];
+  return { limit, share, tagPrecision, hidePrecision };
+}
+
+function shareOf({ values }: Arguments, name: string): number | null {
+  if (values[name] === undefined) return null;
+  const share = values[name] === "" ? Number.NaN : Number(values[name]);
+  if (share >= 0 && share <= 1) return share;
+  throw new UsageError(`--${name}: expected a number 0 to 1, got ${JSON.stringify(values[name])}`);
+}
+
+function sinceOf({ values }: Arguments): Date {
+  const since = new Date(String(values["since"] ?? "1970-01-01"));
+  if (!Number.isNaN(since.valueOf())) return since;
+  throw new UsageError(`--since: expected a date such as 2026-01-01, got ${JSON.stringify(values["since"])}`);
+}
+
+function configOf({ values }: Arguments, config: Config): Config {
+  const { policy, variant } = values as { policy?: string; variant?: string };
+  return { ...config, policy: policy ?? config.policy, variant: variant ?? config.variant };
+}
+
+function modelOf({ values }: Arguments, config: Config): Promise<Model> {
+  const name = values["model"] as string | undefined;
+  return name === undefined ? openModelInUse(config) : openNamed(config, name, config.variant);
+}
+
+function written(text: string, base: Policy, policy: Policy, target: Target, chosen: Outcome): string {
+  const aim = `--max-${target.limit} ${target.share}`;
+  const about = `maitred calibrate ${aim} on ${chosen.photos} photos with ${chosen.model}, ${new Date().toISOString().slice(0, 10)}`;
+  return rewritePolicy(text, changesBetween(base, policy), about);
+}

@@ -1,0 +1,178 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { type Config, readConfig } from "../config.ts";
+import { decide } from "../decide/decide.ts";
+import { ConfigError } from "../errors.ts";
+import { type Comparison, compare } from "../evaluate/comparison.ts";
+import type { Judged } from "../evaluate/effect.ts";
+import { judgedOf, evaluate as measure } from "../evaluate/evaluation.ts";
+import { type LabelledSet, readLabelledSet, sample } from "../evaluate/labelled.ts";
+import { renderPage } from "../evaluate/page.ts";
+import { DIFFERENCES_SHOWN } from "../evaluate/page-photos.ts";
+import { asJson, type Report, type Subject } from "../evaluate/report.ts";
+import type { Model } from "../infer/model.ts";
+import { openModelInUse, openNamed } from "./choose-model.ts";
+import { type Arguments, type Command, EXIT, type Terminal, UsageError } from "./command.ts";
+import { summaryOf } from "./evaluate-summary.ts";
+import { createCounter, judgeLabels, openFileJudge } from "./judging.ts";
+import { makeThumbnails } from "./thumbnails.ts";
+
+export const evaluate: Command = {
+  summary: "measure a model on labelled photos, or two side by side, as a page and as JSON",
+  help: `
+usage: maitred evaluate [options] FOLDER|LABELS.JSONL
+
+Judges labelled photos as a worker does, and says how good that is: category accuracy, precision, recall and F1, how
+well humans are told from none, whether probabilities mean what they say, and what the policy would show and hold back;
+all with 95 % intervals that know that photos of one source are alike. FOLDER holds a labels.jsonl, or sub-folders
+named food/, ambience/, menu/, other/, human/, nohuman/ (docs/evaluate.md). Photos that cannot be judged, and lines
+that are no labels, are named and left out.
+
+  --out FOLDER              writes index.html, one page with everything on it, and evaluation.json there
+  --model ID|FOLDER         the model (default: the active one, else MAITRED_MODEL, else the one that ships)
+  --variant NAME            its variant, such as int8 (default: the one that runs here)
+  --compare ID|FOLDER       another model on the same photos, with McNemar's test, and the photos on which they differ
+  --compare-variant NAME    its variant; without --compare, that of the same model
+  --policy FILE             instead of MAITRED_POLICY
+  --limit N                 so many photos, spread evenly over the set
+  --worst N                 mistakes of each kind that the page shows (default 24)
+  --json                    the whole report as one JSON object on stdout
+
+  maitred evaluate --out report ./labelled
+  maitred evaluate --model restaurant-2 --compare restaurant-1 --out report ./labelled
+
+Exit codes: 0 every label counted, 1 some photos or lines were left out.
+`,
+  options: {
+    out: { type: "string" },
+    model: { type: "string" },
+    variant: { type: "string" },
+    compare: { type: "string" },
+    "compare-variant": { type: "string" },
+    policy: { type: "string" },
+    limit: { type: "string" },
+    worst: { type: "string" },
+    json: { type: "boolean" },
+  },
+
+  async run(args, terminal) {
+    const { values, positionals } = args;
+    const [path, ...rest] = positionals;
+    if (path === undefined || rest.length > 0)
+      throw new UsageError("expected one labelled folder or labels.jsonl");
+    const worst = wholeNumber(args, "worst", 24);
+    const limit = wholeNumber(args, "limit", Number.MAX_SAFE_INTEGER);
+    const config = configOf(args, terminal);
+    const models = await modelsOf(args, config);
+    const set = readLabelledSet(path, models[0]!.categories);
+    const labelled = { ...set, labels: sample(set.labels, limit) };
+    const { report, paths } = await reportOf(config, models, labelled, worst, terminal, path);
+    const out = values["out"] as string | undefined;
+    if (out !== undefined) {
+      mkdirSync(out, { recursive: true });
+      const thumbnails = await makeThumbnails(config, paths);
+      writeFileSync(join(out, "evaluation.json"), `${asJson(report, 1)}\n`);
+      writeFileSync(join(out, "index.html"), renderPage(report, thumbnails));
+    }
+    if (values["json"]) terminal.print(asJson(report));
+    else {
+      for (const line of summaryOf(report)) terminal.print(line);
+      if (out !== undefined) terminal.print(`\n${join(out, "index.html")}`);
+    }
+    return report.problems.length + report.unjudged.length === 0 ? EXIT.done : EXIT.notAll;
+  },
+};
+
+function configOf({ values }: Arguments, terminal: Terminal): Config {
+  const config = readConfig(terminal.env);
+  const { policy, variant } = values as { policy?: string; variant?: string };
+  return { ...config, policy: policy ?? config.policy, variant: variant ?? config.variant };
+}
+
+/** One model, or the two to compare. */
+async function modelsOf({ values }: Arguments, config: Config): Promise<Model[]> {
+  const { model, compare: other } = values as { model?: string; compare?: string };
+  const open = (name: string | undefined, variant: string): Promise<Model> =>
+    name === undefined ? openModelInUse({ ...config, variant }) : openNamed(config, name, variant);
+  const first = await open(model, config.variant);
+  const otherVariant = values["compare-variant"] as string | undefined;
+  if (other === undefined && otherVariant === undefined) return [first];
+  const second = await open(other ?? model, otherVariant ?? "auto");
+  if (first.categories.toSorted().join() !== second.categories.toSorted().join()) {
+    throw new ConfigError(
+      "MODEL_INVALID",
+      `--compare: expected the categories ${first.categories.join(", ")}, got ${second.categories.join(", ")}`,
+    );
+  }
+  return [first, second];
+}
+
+async function reportOf(
+  config: Config,
+  models: readonly Model[],
+  { labels, problems }: LabelledSet,
+  worst: number,
+  terminal: Terminal,
+  path: string,
+): Promise<{ report: Report; paths: string[] }> {
+  const subjects: Subject[] = [];
+  const all: Judged[][] = [];
+  const unjudged = new Map<string, Report["unjudged"][number]>();
+  let thresholds: Report["policy"]["thresholds"] | undefined;
+  // one after the other: together they would take each other's cores and hold twice the memory
+  for (const model of models) {
+    const judge = await openFileJudge(config, model);
+    const { variant, provider } = judge.ready;
+    const name = `${model.id} ${variant}`;
+    thresholds = judge.policy;
+    try {
+      const counter = createCounter(terminal, name, labels.length);
+      const done = await judgeLabels(judge, labels, counter.count).finally(counter.stop);
+      for (const { file, error } of done.unjudged) {
+        unjudged.set(file, { file, code: error.code, message: error.message });
+      }
+      const judged = judgedOf(labels, done.scores, (scores) => decide(scores, judge.policy));
+      all.push(judged);
+      const evaluation = measure(judged, model.categories, worst);
+      subjects.push({ name, model: model.id, variant, provider, evaluation });
+    } finally {
+      await judge.close();
+    }
+  }
+  if (subjects.every(({ evaluation }) => evaluation.photos === 0)) {
+    throw new ConfigError(
+      "LABELS_INVALID",
+      `${path}: expected photos that can be judged, got none: ${[...unjudged.values()][0]?.message}`,
+    );
+  }
+  const comparison = all[1] ? compare(all[0]!, all[1], thresholds!.human.review) : null;
+  const report: Report = {
+    set: basename(resolve(path)),
+    at: new Date().toISOString(),
+    policy: {
+      file: config.policy ? basename(config.policy) : "the policy that ships",
+      thresholds: thresholds!,
+    },
+    labelled: labels.length,
+    problems: [...problems],
+    unjudged: [...unjudged.values()],
+    subjects,
+    comparison,
+  };
+  return { report, paths: pathsOf(subjects, comparison) };
+}
+
+/** The photos that the page shows. */
+function pathsOf(subjects: readonly Subject[], comparison: Comparison | null): string[] {
+  const mistakes = subjects.flatMap(({ evaluation }) =>
+    Object.values(evaluation.mistakes).flatMap(({ worst }) => worst),
+  );
+  const differences = comparison?.differences.slice(0, DIFFERENCES_SHOWN) ?? [];
+  return [...new Set([...mistakes, ...differences].map((each) => each.path))];
+}
+
+function wholeNumber({ values }: Arguments, name: string, fallback: number): number {
+  const number = Number(values[name] ?? fallback);
+  if (Number.isInteger(number) && number > 0) return number;
+  throw new UsageError(`--${name}: expected a whole number above 0, got ${JSON.stringify(values[name])}`);
+}

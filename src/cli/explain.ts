@@ -1,0 +1,41 @@
+import { createHash } from "node:crypto";
+import { rename, writeFile } from "node:fs/promises";
+import { basename, extname, join, resolve } from "node:path";
+import type { Config } from "../config.ts";
+import { drawHeat, type Peak, peakOf } from "../image/heat.ts";
+import type { Closable } from "../lifecycle.ts";
+import type { Scores } from "../photo.ts";
+import { type FileJudge, openPictureHeic } from "./judging.ts";
+
+export interface Explainer extends Closable {
+  /** Judges a file, and writes a picture of where the model sees a human. @throws as `FileJudge` does. */
+  explain(path: string): Promise<{ scores: Scores; where: Peak; picture: string }>;
+}
+
+/** @param out an existing folder; the same file has the same picture in it each time. */
+export function createExplainer(config: Config, judge: FileJudge, out: string): Explainer {
+  const heic = openPictureHeic(SIDE);
+  return {
+    async explain(path) {
+      const { scores, map, bytes } = await judge.explain(path);
+      const limits = { side: SIDE, maxPixels: config.maxPixels };
+      const drawn = await judge.turn(() => drawHeat(bytes, map, scores.human, limits, heic.decode));
+      const picture = join(out, pictureName(path));
+      // whoever looks meanwhile never sees a part of it
+      const part = `${picture}.${process.pid}.part`;
+      await writeFile(part, drawn);
+      await rename(part, picture);
+      return { scores, where: peakOf(map), picture };
+    },
+    close: () => heic.close(),
+  };
+}
+
+/** Photos of one name lie in many folders, so the path's hash tells them apart. */
+function pictureName(path: string): string {
+  const hash = createHash("sha256").update(resolve(path)).digest("hex").slice(0, 12);
+  return `${basename(path, extname(path)).slice(0, 50)}-${hash}.jpg`;
+}
+
+/** Pixels of the long side. */
+const SIDE = 640;

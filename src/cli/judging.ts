@@ -1,0 +1,165 @@
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { openJudge } from "../../workers/judge.ts";
+import type { Config } from "../config.ts";
+import type { Policy } from "../decide/policy.ts";
+import { ConfigError, ModerationError } from "../errors.ts";
+import type { Label } from "../evaluate/labelled.ts";
+import { readPhoto } from "../image/folder.ts";
+import { createHeicDecoder, type HeicDecoder } from "../image/heic.ts";
+import { createBatcher } from "../infer/batcher.ts";
+import type { Explained, InferReady } from "../infer/infer.ts";
+import type { Model } from "../infer/model.ts";
+import { createGate } from "../moderate/gate.ts";
+import { packageRoot } from "../package-root.ts";
+import type { Scores } from "../photo.ts";
+import type { Terminal } from "./command.ts";
+
+/** A model that judges files, batched and overlapped as a worker does. */
+export interface FileJudge {
+  model: Model;
+  policy: Policy;
+  policyText: string;
+  ready: InferReady;
+  /** Files that may be in hand at once: enough to keep every batch full. */
+  width: number;
+  /**
+   * @throws {PhotoError} when the file is at fault.
+   * @throws {UpstreamError} when a thread crashed.
+   */
+  scores(path: string): Promise<Scores>;
+  /** As `scores`, and says where; `bytes` are the file's. Only for a judge that was opened with `explain`. */
+  explain(path: string): Promise<Explained & { bytes: Uint8Array }>;
+  /** Lets one more piece of work keep a core busy, when it is its turn. */
+  turn<T>(work: () => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a model and waits until it is warm.
+ *
+ * @param given without it MAITRED_MODEL, or the model that ships.
+ * @throws {ConfigError} MODEL_INVALID, also when it is to explain and has no map; POLICY_INVALID.
+ */
+export async function openFileJudge(
+  config: Config,
+  given?: Model,
+  { explain = false } = {},
+): Promise<FileJudge> {
+  const judge = await openJudge(config, given);
+  const { inference, model } = judge;
+  try {
+    const ready = await inference.ready();
+    if (explain && !ready.maps) {
+      throw new ConfigError(
+        "MODEL_INVALID",
+        `${model.id} ${ready.variant}: expected an output human_map, which says where; take another model or variant`,
+      );
+    }
+    const limits = {
+      maxSize: inference.maxBatch,
+      maxWaitMs: config.maxWaitMs,
+      workers: inference.threads,
+      maxRunning: Math.max(2, inference.threads),
+    };
+    const batcher = createBatcher<Uint8Array, Scores>(inference.run, limits);
+    const explainer = createBatcher<Uint8Array, Explained>(inference.explain, limits);
+    const gate = createGate(judge.decoders);
+    const turn = <T>(work: () => Promise<T>): Promise<T> => gate("live", work);
+    return {
+      model,
+      policy: judge.policy,
+      policyText: judge.policyText,
+      ready,
+      width: 3 * inference.maxBatch,
+      turn,
+      async scores(path) {
+        const bytes = await readPhoto(path, config.maxBytes);
+        return batcher.add(await judge.decode(bytes, turn), "live");
+      },
+      async explain(path) {
+        const bytes = await readPhoto(path, config.maxBytes);
+        return { ...(await explainer.add(await judge.decode(bytes, turn), "live")), bytes };
+      },
+      async close() {
+        // a process that ends inside of a model run is aborted
+        await Promise.all([batcher.close(), explainer.close()]);
+        await judge.close();
+      },
+    };
+  } catch (error) {
+    await judge.close();
+    throw error;
+  }
+}
+
+/** Decodes HEIC photos to `side` x `side` pixels, for pictures that people look at. Starts nothing until there is one. */
+export function openPictureHeic(side: number): HeicDecoder {
+  const entry = new URL(`file://${join(packageRoot(), "dist", "workers", "heic.js")}`);
+  return createHeicDecoder(entry, side, Math.max(1, Math.floor(availableParallelism() / 2)));
+}
+
+/** A labelled photo that could not be judged. */
+export interface Unjudged {
+  file: string;
+  error: ModerationError;
+}
+
+/**
+ * Judges labelled photos and keeps nothing of them but their scores. A photo that cannot be judged does not stop it.
+ *
+ * @returns scores by label, undefined where the photo is among `unjudged`.
+ * @throws {UpstreamError} INFERENCE_UNAVAILABLE or CLOSED, which are no photo's fault.
+ */
+export async function judgeLabels(
+  judge: FileJudge,
+  labels: readonly Label[],
+  onPhoto: (done: number) => void = () => {},
+): Promise<{ scores: (Scores | undefined)[]; unjudged: Unjudged[] }> {
+  const scores: (Scores | undefined)[] = Array(labels.length).fill(undefined);
+  const unjudged: Unjudged[] = [];
+  let [next, done] = [0, 0];
+  let broken = false;
+  async function lane(): Promise<void> {
+    for (let index = next++; index < labels.length && !broken; index = next++) {
+      const { path, file } = labels[index]!;
+      try {
+        scores[index] = await judge.scores(path);
+      } catch (error) {
+        broken = !(error instanceof ModerationError) || OURS.includes(error.code);
+        if (broken || !(error instanceof ModerationError)) throw error;
+        unjudged.push({ file, error });
+      }
+      onPhoto(++done);
+    }
+  }
+  const lanes = Array.from({ length: Math.min(judge.width, labels.length) }, lane);
+  // all of them end before it throws, so that nothing is in hand when the judge is closed
+  for (const result of await Promise.allSettled(lanes)) if (result.status === "rejected") throw result.reason;
+  unjudged.sort((a, b) => (a.file < b.file ? -1 : 1));
+  return { scores, unjudged };
+}
+
+/** Says how far a long run is: one line that is redrawn on a terminal, a line every few seconds elsewhere. */
+export function createCounter(terminal: Terminal, what: string, of: number) {
+  const since = performance.now();
+  let done = 0;
+  const draw = (): void => {
+    const rate = ((1000 * done) / (performance.now() - since)).toFixed(1);
+    const line = `${what}: ${done}/${of} photos, ${rate}/s`;
+    terminal.say(terminal.columns > 0 ? `\r${line.slice(0, terminal.columns - 1)}\x1b[K` : `${line}\n`);
+  };
+  const timer = setInterval(draw, terminal.columns > 0 ? 100 : 5_000);
+  return {
+    count(now: number): void {
+      done = now;
+    },
+    stop(): void {
+      clearInterval(timer);
+      draw();
+      if (terminal.columns > 0) terminal.say("\n");
+    },
+  };
+}
+
+const OURS = ["INFERENCE_UNAVAILABLE", "CLOSED"];

@@ -1,0 +1,45 @@
+import { parseDocument, type Scalar } from "yaml";
+import type { Policy } from "./policy.ts";
+
+/** A number of a policy that becomes another one. */
+export interface Change {
+  /** `human.review`, `categories.food` ... */
+  at: readonly [string, string];
+  from: number;
+  to: number;
+}
+
+/** Whatever differs in the thresholds of two policies. */
+export function changesBetween(before: Policy, after: Policy): Change[] {
+  const numbers = (policy: Policy): [string, string, number][] => [
+    ["human", "hide", policy.human.hide],
+    ["human", "review", policy.human.review],
+    ...Object.entries(policy.categories).map(([name, number]): [string, string, number] => [
+      "categories",
+      name,
+      number,
+    ]),
+  ];
+  const now = numbers(after);
+  return numbers(before).flatMap(([group, name, from], index) => {
+    const to = now[index]![2];
+    return from === to ? [] : [{ at: [group, name] as const, from, to }];
+  });
+}
+
+/**
+ * The text of a policy with other numbers in it. Its comments and whatever else it says stay; each number that changes
+ * gets a comment of its own with what it was and why.
+ */
+export function rewritePolicy(yaml: string, changes: readonly Change[], why: string): string {
+  const document = parseDocument(yaml);
+  for (const { at, from, to } of changes) {
+    const scalar = document.getIn(at, true) as Scalar;
+    scalar.value = to;
+    // how the old number was written
+    delete scalar.source;
+    delete (scalar as { minFractionDigits?: number }).minFractionDigits;
+    scalar.comment = ` was ${from}; ${why}`;
+  }
+  return document.toString({ lineWidth: 0, flowCollectionPadding: false });
+}

@@ -1,0 +1,138 @@
+import type { HumanMap } from "../photo.ts";
+import { corrupt, type DecodeHeic } from "./decode.ts";
+import { type ShrinkLimits, shrunk } from "./shrink.ts";
+
+/** The cell of the highest score; x and y are its middle, 0..1 of the frame from the top left. */
+export interface Peak {
+  x: number;
+  y: number;
+  score: number;
+}
+
+/** Where a map is highest; of equals, the first row by row. */
+export function peakOf({ width, height, values }: HumanMap): Peak {
+  let best = 0;
+  for (const [index, value] of values.entries()) if (value > values[best]!) best = index;
+  const x = ((best % width) + 0.5) / width;
+  const y = (Math.floor(best / width) + 0.5) / height;
+  return { x, y, score: values[best]! };
+}
+
+/**
+ * A photo as a small JPEG with the map laid over it: clear where the model sees nobody, yellow to red where it does, a
+ * ring around the peak, and beside it the photo's score for a human.
+ *
+ * @throws as `shrink` does.
+ */
+export async function drawHeat(
+  bytes: Uint8Array,
+  map: HumanMap,
+  human: number,
+  limits: ShrinkLimits,
+  heic: DecodeHeic,
+): Promise<Buffer> {
+  const { photo, width, height } = await shrunk(bytes, { ...limits, damaged: true }, heic);
+  const canvas = { width, height, rgba: new Uint8ClampedArray(width * height * 4) };
+  paintMap(canvas, map);
+  const { x, y } = peakOf(map);
+  const radius = Math.max(6, Math.round(Math.max(width, height) / 40));
+  const [px, py] = [x * width, y * height];
+  paintRing(canvas, px, py, radius);
+  // rounded down, as in every verdict's reason
+  paintScore(canvas, px, py, radius, (Math.floor(human * 100 + 1e-9) / 100).toFixed(2));
+  return photo
+    .composite([{ input: Buffer.from(canvas.rgba.buffer), raw: { width, height, channels: 4 } }])
+    .jpeg({ quality: 80, chromaSubsampling: "4:4:4" })
+    .toBuffer()
+    .catch((thrown: unknown) => {
+      throw corrupt(thrown);
+    });
+}
+
+interface Canvas {
+  width: number;
+  height: number;
+  rgba: Uint8ClampedArray;
+}
+
+type Colour = readonly [red: number, green: number, blue: number, alpha: number];
+
+function paintMap(canvas: Canvas, map: HumanMap): void {
+  for (let y = 0; y < canvas.height; y++) {
+    for (let x = 0; x < canvas.width; x++) {
+      const score = between(map, (x + 0.5) / canvas.width, (y + 0.5) / canvas.height);
+      paint(canvas, x, y, [255, 225 * (1 - score), 40 * (1 - score), 170 * score]);
+    }
+  }
+}
+
+/** The map at a place 0..1 of the frame, between the middles of its cells. */
+function between({ width, height, values }: HumanMap, x: number, y: number): number {
+  const column = Math.min(Math.max(x * width - 0.5, 0), width - 1);
+  const row = Math.min(Math.max(y * height - 0.5, 0), height - 1);
+  const [left, top] = [Math.floor(column), Math.floor(row)];
+  const [right, bottom] = [Math.min(left + 1, width - 1), Math.min(top + 1, height - 1)];
+  const at = (r: number, c: number): number => values[r * width + c]!;
+  const upper = at(top, left) + (at(top, right) - at(top, left)) * (column - left);
+  const lower = at(bottom, left) + (at(bottom, right) - at(bottom, left)) * (column - left);
+  return upper + (lower - upper) * (row - top);
+}
+
+/** A bright line between two dark ones, so that it is seen on any photo. */
+function paintRing(canvas: Canvas, x: number, y: number, radius: number): void {
+  const outer = radius + 3;
+  for (let row = Math.floor(y - outer); row <= y + outer; row++) {
+    for (let column = Math.floor(x - outer); column <= x + outer; column++) {
+      const away = Math.abs(Math.hypot(column + 0.5 - x, row + 0.5 - y) - radius);
+      if (away < 1.5) paint(canvas, column, row, MARK);
+      else if (away < 3) paint(canvas, column, row, DARK);
+    }
+  }
+}
+
+/** On a dark plate beside the ring, on the side that has room. Drawn here, because no font can be relied on. */
+function paintScore(canvas: Canvas, x: number, y: number, radius: number, text: string): void {
+  const dot = Math.max(2, Math.round(radius / 5));
+  const [wide, high] = [(text.length * 4 + 1) * dot, 7 * dot];
+  const right = x + radius + 4;
+  const left = right + wide <= canvas.width ? right : x - radius - 4 - wide;
+  const [x0, y0] = [Math.max(0, Math.round(left)), Math.round(y - high / 2)];
+  const top = Math.min(Math.max(0, y0), Math.max(0, canvas.height - high));
+  fill(canvas, x0, top, wide, high, DARK);
+  for (const [place, character] of [...text].entries()) {
+    for (const [index, set] of [...GLYPHS[character]!].entries()) {
+      const column = x0 + (place * 4 + 1 + (index % 3)) * dot;
+      const row = top + (1 + Math.floor(index / 3)) * dot;
+      if (set === "1") fill(canvas, column, row, dot, dot, [255, 255, 255, 255]);
+    }
+  }
+}
+
+function fill(canvas: Canvas, x: number, y: number, width: number, height: number, colour: Colour): void {
+  for (let row = y; row < y + height; row++) {
+    for (let column = x; column < x + width; column++) paint(canvas, column, row, colour);
+  }
+}
+
+function paint({ width, height, rgba }: Canvas, x: number, y: number, colour: Colour): void {
+  if (x >= 0 && y >= 0 && x < width && y < height) rgba.set(colour, (y * width + x) * 4);
+}
+
+/** A colour that neither photos nor the map have much of. */
+const MARK: Colour = [0, 229, 255, 255];
+const DARK: Colour = [16, 16, 20, 230];
+
+/** Three dots wide and five high, row by row. */
+const GLYPHS: Record<string, string> = {
+  "0": "111101101101111",
+  "1": "010110010010111",
+  "2": "111001111100111",
+  "3": "111001111001111",
+  "4": "101101111001001",
+  "5": "111100111001111",
+  "6": "111100111101111",
+  "7": "111001001001001",
+  "8": "111101111101111",
+  "9": "111101111001111",
+  ".": "000000000000010",
+};

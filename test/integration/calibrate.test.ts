@@ -1,0 +1,183 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "vitest";
+import { parse } from "yaml";
+import { packageRoot } from "../../src/package-root.ts";
+import { registerPhotos } from "../../src/store/photos.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Database, test } from "../fixtures.ts";
+import { maitred } from "../maitred.ts";
+import { makeModel } from "../models.ts";
+import { colourGraph } from "../onnx.ts";
+import { paint } from "../painted.ts";
+
+interface Outcome {
+  photos: number;
+  sources: number;
+  before: { effect: Record<string, { shown: { hits: number }; held: { hits: number } }> };
+  after: Outcome["before"] & { policy: { human: { hide: number; review: number } } };
+  byOthers: Outcome["before"] | null;
+  warnings: string[];
+}
+
+/** Twelve photos with a human from bright to dim, and twelve of food with nobody but some light. */
+async function paintSet(folder: string): Promise<{ set: string; env: Record<string, string> }> {
+  const set = join(folder, "set");
+  const lines: string[] = [];
+  for (let n = 0; n < 24; n++) {
+    const human = n < 12;
+    const bright = human ? 0.95 - 0.07 * n : 0.02 * (n - 12);
+    const file = `${n}.png`;
+    await paint(set, { file, colour: [220, 0, 0], light: { x: 0.5, y: 0.5, bright } });
+    lines.push(JSON.stringify({ file, category: "food", human, source: `s${n}` }));
+  }
+  writeFileSync(join(set, "labels.jsonl"), lines.join("\n"));
+  makeModel(join(folder, "models"), "eyes-1", { files: { "model.onnx": colourGraph(64) } });
+  return { set, env: { MAITRED_MODELS: join(folder, "models") } };
+}
+
+async function calibrated(
+  args: string[],
+  env: Record<string, string>,
+): Promise<{ code: number | string; outcome: Outcome; stderr: string }> {
+  const command = maitred(["calibrate", "--json", "--model", "eyes-1", ...args], env);
+  const code = await command.exit;
+  return { code, outcome: JSON.parse(command.stdout() || "{}") as Outcome, stderr: command.stderr() };
+}
+
+test("writes a policy that does what it says, as evaluate measures it, with the comments of the old one", async ({
+  folder,
+}) => {
+  const { set, env } = await paintSet(folder);
+  const out = join(folder, "policy.yaml");
+  const { code, outcome, stderr } = await calibrated(["--max-shown", "0.1", "--out", out, set], env);
+  expect(code, stderr).toBe(0);
+  expect(outcome).toMatchObject({ photos: 24, sources: 24 });
+  expect(outcome.after.effect["humans"]!.shown.hits).toBe(1);
+  const text = readFileSync(out, "utf8");
+  const shipped = readFileSync(join(packageRoot(), "policy.yaml"), "utf8");
+  const comments = (yaml: string): string[] => yaml.split("\n").filter((line) => line.startsWith("#"));
+  expect(comments(text)).toEqual(comments(shipped));
+  const { human } = outcome.after.policy;
+  expect(parse(text)).toEqual({ ...parse(shipped), human });
+  expect(text).toContain(
+    `was ${parse(shipped).human.review}; maitred calibrate --max-shown 0.1 on 24 photos with eyes-1`,
+  );
+
+  const measured = maitred(["evaluate", "--json", "--model", "eyes-1", "--policy", out, set], env);
+  await measured.exit;
+  const { effect } = JSON.parse(measured.stdout()).subjects[0].evaluation;
+  for (const group of ["humans", "foodAndAmbience"]) {
+    expect(effect[group].shown.hits).toBe(outcome.after.effect[group]!.shown.hits);
+  }
+});
+
+test("holds back no more than it is told to, and refuses to write over a policy unless forced", async ({
+  folder,
+}) => {
+  const { set, env } = await paintSet(folder);
+  const out = join(folder, "policy.yaml");
+  writeFileSync(out, "mine");
+  const args = ["--max-held", "0.25", "--out", out, set];
+  const refused = await calibrated(args, env);
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toContain("is there; --force replaces it");
+  expect(readFileSync(out, "utf8")).toBe("mine");
+  const { code, outcome } = await calibrated(["--force", ...args], env);
+  expect(code).toBe(0);
+  expect(outcome.after.effect["foodAndAmbience"]!.held.hits).toBe(3);
+  expect(parse(readFileSync(out, "utf8")).human.review).toBe(outcome.after.policy.human.review);
+});
+
+test("says that its figures are optimistic, what to expect instead, and that the photos are too few", async ({
+  folder,
+}) => {
+  const { set, env } = await paintSet(folder);
+  const command = maitred(["calibrate", "--model", "eyes-1", "--max-shown", "0.01", set], env);
+  expect(await command.exit, command.stderr()).toBe(0);
+  expect(command.stdout()).toMatch(/threshold +before +after\nhuman.review +0\.\d+ +0\.\d+/);
+  expect(command.stdout()).toContain("better than it will be; the last column is what to expect");
+  expect(command.stdout()).toContain("too few photos: 12 with a human cannot tell 1.0 %, 300 or more could");
+});
+
+test("writes nothing where no threshold does what is asked", async ({ folder }) => {
+  const { set, env } = await paintSet(folder);
+  const strict = join(folder, "strict.yaml");
+  const categories = "categories: { food: 1, ambience: 1, menu: 1, other: 1 }";
+  writeFileSync(strict, `version: 1\nhuman: { hide: 0.5, review: 0.1 }\n${categories}\n`);
+  const out = join(folder, "policy.yaml");
+  const command = maitred(
+    ["calibrate", "--model", "eyes-1", "--policy", strict, "--max-held", "0.04", "--out", out, set],
+    env,
+  );
+  expect(await command.exit).toBe(1);
+  expect(command.stdout()).toContain("No human.review holds back 4.0 % or less");
+  expect(existsSync(out)).toBe(false);
+});
+
+test("learns from moderators' verdicts, by the scores that this model gave before", async ({
+  folder,
+  db,
+}) => {
+  const { env } = await paintSet(folder);
+  const settings = { ...env, DATABASE_URL: db.url };
+  for (let n = 0; n < 20; n++) {
+    const human = n < 10;
+    await reviewed(db, n, "eyes-1", human ? 0.9 - 0.08 * n : 0.01 * n, human, n % 2 === 0);
+  }
+  await reviewed(db, 20, "other-1", 0.01, true, true);
+  const all = await calibrated(["--max-shown", "0.1", "--verdicts"], settings);
+  expect(all.code, all.stderr).toBe(0);
+  expect(all.outcome).toMatchObject({ photos: 20, sources: 20 });
+  expect(all.outcome.after.effect["humans"]!.shown.hits).toBe(1);
+  // the dimmest but one of the humans
+  expect(all.outcome.after.policy.human.review).toBeCloseTo(0.26, 5);
+  expect(all.stderr).toContain("reviewed photos that eyes-1 had not judged, left out: 1");
+  expect(all.outcome.warnings.join("\n")).toContain("moderators see what the policy sends them");
+  const audits = await calibrated(["--max-shown", "0.1", "--verdicts", "--audit"], settings);
+  expect(audits.outcome.photos).toBe(10);
+  expect(audits.outcome.warnings.join("\n")).not.toContain("moderators see");
+  const none = await calibrated(["--max-shown", "0.1", "--verdicts", "--since", "2100-01-01"], settings);
+  expect(none.code).toBe(2);
+  expect(none.stderr).toContain("expected photos with a human that eyes-1 has judged, got none");
+});
+
+test.for([
+  [["x"], "expected one of --max-shown and --max-held"],
+  [["--max-shown", "0.1", "--max-held", "0.1", "x"], "expected one of --max-shown and --max-held"],
+  [["--max-shown", "1 %", "x"], "--max-shown: expected a number 0 to 1"],
+  [["--max-shown", "0.1"], "expected one labelled folder or labels.jsonl, or --verdicts"],
+  [["--max-shown", "0.1", "--audit", "x"], "expected --verdicts too"],
+  [["--max-shown", "0.1", "--verdicts", "--since", "soon"], "--since: expected a date"],
+] as const)("%j exits 2 and says what was expected", async ([args, message]) => {
+  const command = maitred(["calibrate", ...args], { DATABASE_URL: "postgres://nobody@127.0.0.1:1/x" });
+  expect(await command.exit).toBe(2);
+  expect(command.stderr()).toContain(message);
+});
+
+async function reviewed(
+  db: Database,
+  n: number,
+  model: string,
+  score: number,
+  human: boolean,
+  audit: boolean,
+): Promise<void> {
+  const photo = { store: "s3" as const, bucket: "b", key: `${n}.jpg`, version: "" };
+  const [row] = await registerPhotos(db.pool, [{ ...photo, known: { listing: `${n}` } }], "live");
+  const { id } = row!;
+  const scores = { categories: { food: 0.97, ambience: 0.01, menu: 0.01, other: 0.01 }, human: score };
+  const decision = { verdict: "shown" as const, rule: "clear", reason: "", category: "food", tags: [] };
+  await recordOutcomes(db.pool, [
+    {
+      photoId: id,
+      known: {},
+      batch: "t-1",
+      by: `model:${model}`,
+      policy: "p1",
+      result: { scores, decision },
+    },
+  ]);
+  const verdict = human ? "hidden" : "shown";
+  await db.pool.query("select record_review($1, 'ann', $2, 'food', $3, $4)", [id, verdict, human, audit]);
+}

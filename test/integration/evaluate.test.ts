@@ -1,0 +1,212 @@
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "vitest";
+import type { Report } from "../../src/evaluate/report.ts";
+import { test } from "../fixtures.ts";
+import { maitred } from "../maitred.ts";
+import { makeModel } from "../models.ts";
+import { colourGraph } from "../onnx.ts";
+import { type Painted, paint } from "../painted.ts";
+
+const [RED, GREEN, BLUE] = [
+  [220, 0, 0],
+  [0, 220, 0],
+  [0, 0, 220],
+] as const;
+const CENTRE = { x: 0.5, y: 0.5 };
+
+/** What is painted, and what people say of it: two mistakes of theirs are mistakes of the model's. */
+const PHOTOS: (Painted & { category: string | null; human: boolean | null; [more: string]: unknown })[] = [
+  ...[0, 1, 2, 3].map((n) => ({
+    file: `food ${n}.png`,
+    colour: RED,
+    category: "food",
+    human: false,
+    source: `s${n}`,
+  })),
+  { file: "room.png", colour: GREEN, category: "ambience", human: false, source: "s1" },
+  { file: "card.png", colour: BLUE, category: "menu", human: false, source: "s2" },
+  { file: "bar.png", colour: GREEN, category: "food", human: false, source: "s3" },
+  { file: "guest.png", colour: RED, human: true, category: null, source: "s4" },
+  { file: "missed.png", colour: RED, human: true, small: true, category: "food", source: "s4" },
+  { file: "bust.png", colour: RED, human: false, kind: "statue", category: "other", source: "s5" },
+];
+
+/** Paints the photos and writes their labels; its model sees what is painted. */
+async function paintSet(folder: string): Promise<{ set: string; env: Record<string, string> }> {
+  const set = join(folder, "set");
+  for (const photo of PHOTOS) {
+    const bright = photo.file === "guest.png" || photo.file === "bust.png" ? 0.95 : 0;
+    await paint(set, { ...photo, ...(bright > 0 && { light: { ...CENTRE, bright } }) });
+  }
+  const lines = PHOTOS.map(({ colour: _, ...label }) => JSON.stringify(label));
+  writeFileSync(join(set, "labels.jsonl"), `${lines.join("\n")}\n`);
+  const models = join(folder, "models");
+  makeModel(models, "eyes-1", { files: { "model.onnx": colourGraph(64) } });
+  makeModel(models, "hungry-1", { files: { "model.onnx": colourGraph(64, 9) } });
+  return { set, env: { MAITRED_MODELS: models } };
+}
+
+async function evaluated(
+  args: string[],
+  env: Record<string, string>,
+): Promise<{ code: number | string; report: Report; stderr: string }> {
+  const command = maitred(["evaluate", "--json", ...args], env);
+  const code = await command.exit;
+  return { code, report: JSON.parse(command.stdout() || "{}") as Report, stderr: command.stderr() };
+}
+
+test("measures what the model says of each photo, with the real policy", async ({ folder }) => {
+  const { set, env } = await paintSet(folder);
+  const { code, report, stderr } = await evaluated(["--model", "eyes-1", set], env);
+  expect(code, stderr).toBe(0);
+  expect(stderr).toContain("eyes-1 fp32: 10/10 photos");
+  const [subject, ...rest] = report.subjects;
+  expect(rest).toEqual([]);
+  expect(subject).toMatchObject({ name: "eyes-1 fp32", model: "eyes-1", variant: "fp32", provider: "cpu" });
+  const { category, human, effect, mistakes, photos, sources } = subject!.evaluation;
+  expect({ photos, sources }).toEqual({ photos: 10, sources: 6 });
+  expect(category.confusion).toEqual([
+    [5, 1, 0, 0],
+    [0, 1, 0, 0],
+    [0, 0, 1, 0],
+    [1, 0, 0, 0],
+  ]);
+  expect(human).toMatchObject({ photos: 10, humans: 2 });
+  expect(effect.humans.shown).toMatchObject({ hits: 1, of: 2 });
+  expect(effect.smallHumans.shown).toMatchObject({ hits: 1, of: 1 });
+  expect(effect.foodAndAmbience.held).toMatchObject({ hits: 0, of: 6 });
+  expect(effect.otherHumanFree.rules).toEqual({ verify: 1 });
+  expect(effect.likenesses.rules).toEqual({ human: 1 });
+  expect(mistakes.humansShown.worst.map(({ file }) => file)).toEqual(["missed.png"]);
+  expect(mistakes.heldForHuman.worst.map(({ file }) => file)).toEqual(["bust.png"]);
+  expect(mistakes.wrongCategory.worst.map(({ file }) => file).sort()).toEqual(["bar.png", "bust.png"]);
+});
+
+test("writes one page that needs nothing else, with the mistakes on it, and the same figures as JSON", async ({
+  folder,
+}) => {
+  const { set, env } = await paintSet(folder);
+  const out = join(folder, "deep", "report");
+  const command = maitred(["evaluate", "--model", "eyes-1", "--out", out, set], env);
+  expect(await command.exit, command.stderr()).toBe(0);
+  expect(command.stdout()).toMatch(/category accuracy +77\.8 % +[\d.]+ to [\d.]+ %/);
+  expect(command.stdout()).toMatch(/with a human +2 +50\.0 % \(.*\) +50\.0 % \(.*\) +human 1/);
+  expect(command.stdout()).toContain(join(out, "index.html"));
+  expect(readdirSync(out).sort()).toEqual(["evaluation.json", "index.html"]);
+  const page = readFileSync(join(out, "index.html"), "utf8");
+  expect(page).not.toMatch(/<script|https?:\/\//);
+  const pictures = [...page.matchAll(/<img src="data:image\/jpeg;base64,([^"]+)" alt="([^"]+)">/g)];
+  expect(pictures.map(([, , alt]) => alt)).toContain("photo labelled food, small human");
+  for (const [, data] of pictures) {
+    const bytes = Buffer.from(data!, "base64");
+    expect(bytes.subarray(0, 3).toString("hex")).toBe("ffd8ff");
+    expect(bytes.includes("Exif")).toBe(false);
+  }
+  const report = JSON.parse(readFileSync(join(out, "evaluation.json"), "utf8")) as Report;
+  expect(report.subjects[0]?.evaluation.category.accuracy.value).toBeCloseTo(7 / 9, 5);
+  expect(JSON.stringify(report)).not.toContain(set);
+});
+
+test("sets two models side by side, and names the photos on which they differ", async ({ folder }) => {
+  const { set, env } = await paintSet(folder);
+  const out = join(folder, "report");
+  const args = ["--model", "eyes-1", "--compare", "hungry-1", "--out", out, set];
+  const { code, report, stderr } = await evaluated(args, env);
+  expect(code, stderr).toBe(0);
+  expect(report.subjects.map(({ model }) => model)).toEqual(["eyes-1", "hungry-1"]);
+  const { duels, differences, photos } = report.comparison!;
+  expect(photos).toBe(10);
+  // it takes everything for food, which is right for the bar
+  expect(duels[0]).toMatchObject({ photos: 9, active: 7, candidate: 6, onlyActive: 2, onlyCandidate: 1 });
+  expect(duels[1]).toMatchObject({ onlyActive: 0, onlyCandidate: 0, p: 1 });
+  expect(differences.map(({ file, right }) => [file, right.category])).toEqual([
+    ["card.png", "first"],
+    ["room.png", "first"],
+    ["bar.png", "second"],
+  ]);
+  expect(readFileSync(join(out, "index.html"), "utf8")).toContain("They differ on 3 photos");
+});
+
+test("goes on after lines that are no labels and photos that cannot be judged, and names them", async ({
+  folder,
+}) => {
+  const { set, env } = await paintSet(folder);
+  writeFileSync(join(set, "torn.jpg"), "words");
+  const bad = [
+    "{nonsense",
+    '{"file": "x.jpg", "category": "soup"}',
+    '{"file": "gone.jpg", "category": "food"}',
+    '{"file": "torn.jpg", "category": "food"}',
+  ];
+  appendFileSync(join(set, "labels.jsonl"), `${bad.join("\n")}\n`);
+  const out = join(folder, "report");
+  const { code, report } = await evaluated(["--model", "eyes-1", "--out", out, set], env);
+  expect(code).toBe(1);
+  expect(report.subjects[0]?.evaluation.photos).toBe(10);
+  expect(report.problems).toEqual([
+    expect.stringMatching(/labels\.jsonl:11: expected a JSON object/),
+    expect.stringMatching(/labels\.jsonl:12: category: expected one of food/),
+  ]);
+  expect(report.unjudged.map(({ file, code }) => [file, code])).toEqual([
+    ["gone.jpg", "GONE"],
+    ["torn.jpg", "UNSUPPORTED_FORMAT"],
+  ]);
+  const page = readFileSync(join(out, "index.html"), "utf8");
+  for (const name of ["gone.jpg: GONE", "torn.jpg: UNSUPPORTED_FORMAT", "labels.jsonl:12"]) {
+    expect(page).toContain(name);
+  }
+});
+
+test("reads folders named by what is in them, and follows another policy", async ({ folder }) => {
+  const { env } = await paintSet(folder);
+  const set = join(folder, "sorted");
+  await paint(set, { file: "food/nohuman/a.png", colour: RED });
+  await paint(set, { file: "human/b.png", colour: RED, light: { ...CENTRE, bright: 0.3 } });
+  const policy = join(folder, "lax.yaml");
+  writeFileSync(
+    policy,
+    "version: 1\nhuman: { hide: 0.9, review: 0.9 }\ncategories: { food: 0, ambience: 0, menu: 1, other: 0 }\n",
+  );
+  const shown = async (...more: string[]) => {
+    const { report } = await evaluated(["--model", "eyes-1", ...more, set], env);
+    return report.subjects[0]?.evaluation.effect.humans.shown.hits;
+  };
+  expect(await shown()).toBe(0);
+  expect(await shown("--policy", policy)).toBe(1);
+});
+
+test("says what is wrong before it judges anything", async ({ folder }) => {
+  const { set, env } = await paintSet(folder);
+  mkdirSync(join(folder, "empty"));
+  makeModel(env["MAITRED_MODELS"]!, "odd-1", { categories: ["cats", "dogs"] });
+  for (const [args, message] of [
+    [[set, "--worst", "none"], "--worst: expected a whole number above 0"],
+    [[join(folder, "empty"), "--model", "eyes-1"], "it has no labelled photos"],
+    [[set, "--model", "eyes-1", "--compare", "odd-1"], "expected the categories food, ambience, menu, other"],
+    [[set, "--model", "eyes-1", "--variant", "int9"], "no variant int9"],
+  ] as const) {
+    const command = maitred(["evaluate", ...args], env);
+    expect(await command.exit).toBe(2);
+    expect(command.stderr()).toContain(message);
+  }
+});
+
+test("says so where none of the photos can be judged", async ({ folder, db }) => {
+  const { set, env } = await paintSet(folder);
+  for (const { file } of PHOTOS) rmSync(join(set, file));
+  const none = maitred(["evaluate", "--model", "eyes-1", set], { ...env, DATABASE_URL: db.url });
+  expect(await none.exit).toBe(2);
+  expect(none.stderr()).toContain("expected photos that can be judged, got none");
+});
+
+test("runs the active model where a database is named", async ({ folder, db }) => {
+  const { set, env } = await paintSet(folder);
+  const promote = maitred(["model", "promote", "hungry-1", "--force", "--reason", "test"], {
+    ...env,
+    DATABASE_URL: db.url,
+  });
+  expect(await promote.exit, promote.stderr()).toBe(0);
+  const { report } = await evaluated([set], { ...env, DATABASE_URL: db.url });
+  expect(report.subjects[0]?.model).toBe("hungry-1");
+});

@@ -1,0 +1,145 @@
+import { copyFileSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import sharp from "sharp";
+import { expect, inject } from "vitest";
+import { test } from "../fixtures.ts";
+import { maitred } from "../maitred.ts";
+import { makeModel } from "../models.ts";
+import { colourGraph } from "../onnx.ts";
+import { paint } from "../painted.ts";
+
+interface Line {
+  where: { x: number; y: number; score: number };
+  picture: string;
+  human: number;
+  error?: { code: string };
+}
+
+const lines = (text: string): Line[] =>
+  text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Line);
+const makeEyes = (folder: string) =>
+  makeModel(folder, "eyes-1", { files: { "model.onnx": colourGraph(64) } });
+
+test("the ring that is drawn, and the place that is printed, are where the map has its peak", async ({
+  folder,
+}) => {
+  const spots = [
+    { x: 0.25, y: 0.75 },
+    { x: 0.5, y: 0.25 },
+    { x: 0.75, y: 0.5 },
+  ];
+  for (const [index, spot] of spots.entries()) {
+    const light = { ...spot, bright: 0.9 };
+    await paint(join(folder, "photos"), { file: `${index}.png`, colour: [90, 30, 20], light }, 512);
+  }
+  const out = join(folder, "explained");
+  const command = maitred(["classify", "--json", "--explain", out, join(folder, "photos")], {
+    MAITRED_MODEL: makeEyes(folder),
+  });
+  expect(await command.exit, command.stderr()).toBe(0);
+  const judged = lines(command.stdout());
+  expect(judged).toHaveLength(3);
+  for (const [index, { where, picture, human }] of judged.entries()) {
+    const spot = spots[index]!;
+    expect(human).toBeCloseTo(0.9, 1);
+    expect(where.score).toBeCloseTo(0.9, 1);
+    const ring = await middleOfMark(picture);
+    // a cell of the map is an eighth of the frame, and the spot spans two of them
+    for (const axis of ["x", "y"] as const) {
+      expect(Math.abs(where[axis] - spot[axis])).toBeLessThan(0.125);
+      expect(Math.abs(ring[axis] - where[axis])).toBeLessThan(0.01);
+    }
+  }
+});
+
+test("draws what is red where the map is high, and leaves the rest of the photo as it is", async ({
+  folder,
+}) => {
+  const light = { x: 0.25, y: 0.25, bright: 1 };
+  await paint(join(folder, "photos"), { file: "a.png", colour: [0, 60, 0], light }, 256);
+  const command = maitred(["classify", "--json", "--explain", join(folder, "out"), join(folder, "photos")], {
+    MAITRED_MODEL: makeEyes(folder),
+  });
+  expect(await command.exit, command.stderr()).toBe(0);
+  const picture = await pixels(lines(command.stdout())[0]!.picture);
+  // the ring and the score hide some of it
+  const inside = [0.16, 0.2, 0.24, 0.28, 0.32].flatMap((x) =>
+    [0.16, 0.25, 0.34].map((y) => picture.at(x, y)),
+  );
+  expect(inside.filter(([red, , blue]) => red! - blue! > 100).length).toBeGreaterThan(7);
+  const [red, green, blue] = picture.at(0.8, 0.8);
+  expect(Math.max(red!, blue!, Math.abs(green! - 60))).toBeLessThan(12);
+});
+
+test("photos of one name get pictures of their own, the same each time, and a bad file gets none", async ({
+  folder,
+}) => {
+  const sample = join(inject("samples"), "business-intro.jpg");
+  for (const name of ["a", "b"]) {
+    mkdirSync(join(folder, "photos", name), { recursive: true });
+    copyFileSync(sample, join(folder, "photos", name, "x.jpg"));
+  }
+  writeFileSync(join(folder, "photos", "bad.jpg"), "words");
+  const out = join(folder, "out");
+  const run = async (): Promise<string[]> => {
+    const command = maitred(["classify", "--json", "--explain", out, join(folder, "photos")]);
+    expect(await command.exit, command.stderr()).toBe(1);
+    const judged = lines(command.stdout());
+    expect(judged.filter(({ error }) => error).map(({ error }) => error?.code)).toEqual([
+      "UNSUPPORTED_FORMAT",
+    ]);
+    return judged.flatMap(({ picture }) => picture ?? []);
+  };
+  const first = await run();
+  expect(new Set(first).size).toBe(2);
+  expect(await run()).toEqual(first);
+  expect(readdirSync(out).map((name) => join(out, name))).toEqual(first.toSorted());
+  for (const picture of first) {
+    expect(picture).toMatch(/\/x-[0-9a-f]{12}\.jpg$/);
+    expect(statSync(picture).size).toBeLessThan(150_000);
+    const { format, width, exif } = await sharp(picture).metadata();
+    expect({ format, width, exif }).toEqual({ format: "jpeg", width: 640, exif: undefined });
+  }
+});
+
+test("refuses to lay pictures among photos, and a model that does not say where", async ({ folder }) => {
+  const photos = join(folder, "photos");
+  await paint(photos, { file: "in/a.png", colour: [0, 0, 0] });
+  for (const out of [photos, join(photos, "out"), join(photos, "in")]) {
+    const command = maitred(["classify", "--explain", out, join(photos, "in", "a.png"), photos]);
+    expect(await command.exit).toBe(2);
+    expect(command.stderr()).toContain("expected a folder apart from the photos");
+  }
+  const blind = maitred(["classify", "--explain", join(folder, "out"), photos], {
+    MAITRED_MODEL: makeModel(folder, "blind-1"),
+  });
+  expect(await blind.exit).toBe(2);
+  expect(blind.stderr()).toContain("blind-1 fp32: expected an output human_map");
+});
+
+/** The middle of the ring's colour in a picture, 0..1 of the frame. */
+async function middleOfMark(path: string): Promise<{ x: number; y: number }> {
+  const { width, height, data } = await pixels(path);
+  let [left, right, top, bottom] = [width, 0, height, 0];
+  for (let at = 0; at < width * height; at++) {
+    const [red, green, blue] = [data[at * 3]!, data[at * 3 + 1]!, data[at * 3 + 2]!];
+    if (red > 80 || green < 180 || blue < 200) continue;
+    const [x, y] = [at % width, Math.floor(at / width)];
+    [left, right] = [Math.min(left, x), Math.max(right, x + 1)];
+    [top, bottom] = [Math.min(top, y), Math.max(bottom, y + 1)];
+  }
+  return { x: (left + right) / 2 / width, y: (top + bottom) / 2 / height };
+}
+
+async function pixels(path: string) {
+  const { data, info } = await sharp(path).raw().toBuffer({ resolveWithObject: true });
+  const { width, height } = info;
+  const at = (x: number, y: number): number[] => {
+    const index = (Math.floor(y * height) * width + Math.floor(x * width)) * 3;
+    return [...data.subarray(index, index + 3)];
+  };
+  return { data, width, height, at };
+}

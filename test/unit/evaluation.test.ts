@@ -1,0 +1,179 @@
+import { expect, test } from "vitest";
+import { decide } from "../../src/decide/decide.ts";
+import { compare } from "../../src/evaluate/comparison.ts";
+import { type Evaluation, evaluate, judgedOf } from "../../src/evaluate/evaluation.ts";
+import type { Label } from "../../src/evaluate/labelled.ts";
+import {
+  averagePrecision,
+  averagePrecisionFigure,
+  precisionRecallCurve,
+  random,
+  shareBySource,
+} from "../../src/evaluate/statistics.ts";
+import type { Scores } from "../../src/photo.ts";
+import { labelled, scored } from "../labels.ts";
+
+const NAMES = ["food", "ambience", "menu", "other"];
+const POLICY = {
+  version: 1,
+  human: { hide: 0.5, review: 0.1 },
+  categories: { food: 0.5, ambience: 0.5, menu: 0.5, other: 0.5 },
+  verify: ["menu"],
+} as const;
+const policy = { ...POLICY, verify: [...POLICY.verify] };
+const judge = (photos: readonly (readonly [Label, Scores | undefined])[]) =>
+  judgedOf(
+    photos.map(([label]) => label),
+    photos.map(([, scores]) => scores),
+    (scores) => decide(scores, policy),
+  );
+const evaluated = (photos: readonly (readonly [Label, Scores | undefined])[], worst = 10): Evaluation =>
+  evaluate(judge(photos), NAMES, worst);
+
+test("categories are counted by what they are and what is said, and photos without one not at all", () => {
+  const { category, photos } = evaluated([
+    [labelled("1", { category: "food" }), scored("food", 0.9, 0)],
+    [labelled("2", { category: "food" }), scored("food", 0.9, 0)],
+    [labelled("3", { category: "food" }), scored("other", 0.7, 0)],
+    [labelled("4", { category: "other" }), scored("other", 0.9, 0)],
+    [labelled("5", { category: "menu" }), scored("food", 0.6, 0)],
+    [labelled("6"), scored("food", 0.9, 0)],
+    [labelled("7", { category: "food" }), undefined],
+  ]);
+  expect(photos).toBe(6);
+  expect(category.photos).toBe(5);
+  expect(category.confusion).toEqual([
+    [2, 0, 0, 1],
+    [0, 0, 0, 0],
+    [1, 0, 0, 0],
+    [0, 0, 0, 1],
+  ]);
+  expect(category.accuracy.value).toBeCloseTo(3 / 5, 9);
+  const [food, ambience, menu, other] = category.each;
+  expect([food?.precision.value, food?.recall.value]).toEqual([2 / 3, 2 / 3]);
+  expect([other?.precision.value, other?.recall.value]).toEqual([1 / 2, 1]);
+  expect([menu?.precision.value, menu?.recall.value, menu?.f1.value]).toEqual([null, 0, 0]);
+  // nobody labelled one, so that nothing can be known of it
+  expect([ambience?.photos, ambience?.f1.value, ambience?.averagePrecision]).toEqual([0, null, null]);
+  expect(category.macroF1.value).toBeCloseTo((2 / 3 + 0 + 2 / 3) / 3, 9);
+});
+
+test("a policy is measured where it matters: humans shown, and food and ambience held back for any reason", () => {
+  const { effect } = evaluated([
+    [labelled("1", { human: true }), scored("food", 0.9, 0.05)],
+    [labelled("2", { human: true, small: true }), scored("food", 0.9, 0.3)],
+    [labelled("3", { human: true }), scored("food", 0.9, 0.9)],
+    [labelled("4", { human: false, category: "food" }), scored("food", 0.9, 0)],
+    [labelled("5", { human: false, category: "ambience" }), scored("food", 0.4, 0)],
+    [labelled("6", { human: false, category: "food" }), scored("menu", 0.9, 0)],
+    [labelled("7", { human: false, category: "food" }), scored("food", 0.9, 0.2)],
+    [labelled("8", { human: false, category: "menu" }), scored("menu", 0.9, 0)],
+    [labelled("9", { human: false, category: "food", kind: "statue" }), scored("food", 0.9, 0.9)],
+    [labelled("10", { human: true, hands: true, category: "food" }), scored("food", 0.9, 0)],
+    [labelled("11", { category: "food" }), scored("food", 0.9, 0)],
+  ]);
+  expect(effect.humans).toMatchObject({
+    photos: 3,
+    shown: { hits: 1, of: 3 },
+    rules: { human: 1, "human-uncertain": 1 },
+  });
+  expect(effect.smallHumans).toMatchObject({ photos: 1, shown: { hits: 0 } });
+  expect(effect.foodAndAmbience).toMatchObject({
+    photos: 4,
+    held: { hits: 3, of: 4, value: 0.75 },
+    rules: { "category-uncertain": 1, verify: 1, "human-uncertain": 1 },
+  });
+  expect(effect.otherHumanFree).toMatchObject({ photos: 1, rules: { verify: 1 } });
+  expect(effect.likenesses).toMatchObject({ photos: 1, held: { hits: 1 } });
+  expect(effect.hands).toMatchObject({ photos: 1, shown: { hits: 1 } });
+});
+
+test("the mistakes that the model was surest of are named first, hands alone are none, and the rest is counted", () => {
+  const { mistakes, human } = evaluated(
+    [
+      [labelled("unsure", { human: true, category: "food" }), scored("food", 0.9, 0.09)],
+      [labelled("sure", { human: true, category: "food" }), scored("food", 0.9, 0.01)],
+      [labelled("found", { human: true, category: "food" }), scored("food", 0.9, 0.9)],
+      [labelled("hands", { human: true, hands: true }), scored("food", 0.9, 0.01)],
+      [labelled("ghost", { human: false, category: "food" }), scored("food", 0.9, 0.6)],
+      [labelled("soup", { category: "food" }), scored("menu", 0.8, 0)],
+    ],
+    1,
+  );
+  expect(mistakes.humansShown.photos).toBe(2);
+  expect(mistakes.humansShown.worst.map(({ file }) => file)).toEqual(["sure"]);
+  expect(mistakes.heldForHuman.worst).toMatchObject([
+    { file: "ghost", said: { verdict: "hidden", human: 0.6 } },
+  ]);
+  expect(mistakes.wrongCategory.worst).toMatchObject([
+    { file: "soup", said: { category: "menu", score: 0.8 } },
+  ]);
+  expect(human).toMatchObject({ photos: 4, humans: 3 });
+});
+
+test("what was never seen wrong in few photos is not called certain", () => {
+  const photos = Array.from({ length: 10 }, (_, n) => {
+    const label = labelled(`${n}`, { category: "food", human: false, source: `${n % 5}` });
+    return [label, scored("food", 0.9, 0)] as const;
+  });
+  const { category, effect } = evaluated(photos);
+  expect(category.accuracy).toMatchObject({ value: 1, low: expect.closeTo(0.72, 2), high: 1 });
+  expect(category.each[0]?.recall.low).toBeCloseTo(0.72, 2);
+  expect(effect.foodAndAmbience.held).toMatchObject({ value: 0, low: 0, high: expect.closeTo(0.28, 2) });
+});
+
+test("photos of one source are alike, so that few sources give a wide interval", () => {
+  const hits = Array.from({ length: 400 }, (_, n) => n % 4 === 0);
+  const apart = shareBySource(
+    hits,
+    hits.map((_, n) => `${n}`),
+  );
+  const alike = shareBySource(
+    hits,
+    hits.map((hit, n) => `${hit} ${n % 3}`),
+  );
+  expect(apart.high - apart.low).toBeLessThan(0.1);
+  expect(alike.high - alike.low).toBeGreaterThan(0.3);
+});
+
+test("the average precision of a resampled set is that of its curve, also where scores are equal", () => {
+  const next = random(7);
+  const photos = Array.from({ length: 200 }, () => {
+    const positive = next() < 0.3;
+    return { positive, score: Math.round((positive ? 0.3 : 0) * 10 + next() * 7) / 10 };
+  });
+  const figure = averagePrecisionFigure(photos);
+  for (let round = 0; round < 5; round++) {
+    const weights = Float64Array.from(photos, () => Math.floor(next() * 3));
+    expect(figure(weights)).toBeCloseTo(averagePrecision(precisionRecallCurve(photos, weights))!, 9);
+  }
+  expect(averagePrecisionFigure([{ positive: false, score: 1 }])(Float64Array.of(1))).toBeNull();
+});
+
+test("two models differ where their category or what would be shown does, and the graver comes first", () => {
+  const labels = [
+    labelled("same", { category: "food", human: false }),
+    labelled("category", { category: "food", human: false }),
+    labelled("leak", { category: "food", human: true }),
+    labelled("unknown"),
+    labelled("one-only", { category: "food" }),
+  ];
+  const first = judge(labels.map((label) => [label, scored("food", 0.9, label.human ? 0.9 : 0)]));
+  const second = judge([
+    [labels[0]!, scored("food", 0.8, 0)],
+    [labels[1]!, scored("other", 0.9, 0)],
+    [labels[2]!, scored("food", 0.9, 0.05)],
+    [labels[3]!, scored("food", 0.9, 0.2)],
+  ]);
+  const { photos, duels, differences } = compare(first, second, 0.1);
+  expect(photos).toBe(4);
+  expect(duels).toMatchObject([
+    { question: "category", active: 3, candidate: 2, onlyActive: 1 },
+    { question: "human", active: 3, candidate: 2, onlyActive: 1 },
+  ]);
+  expect(differences.map(({ file, right }) => ({ file, ...right }))).toEqual([
+    { file: "leak", category: null, shown: "first" },
+    { file: "unknown", category: null, shown: null },
+    { file: "category", category: "first", shown: null },
+  ]);
+});
