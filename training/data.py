@@ -32,7 +32,8 @@ def read_labels(root: Path) -> list[dict]:
         known = label.get("human") is not None and not label.get("hands")
         label["human_id"] = int(label["human"]) if known else UNKNOWN
         if label.get("persons"):
-            label["size"] = Image.open(root / label["file"]).size
+            with Image.open(root / label["file"]) as photo:
+                label["size"] = photo.size
     return labels
 
 
