@@ -94,8 +94,9 @@ def run_together(work: Work, steps: list[Step], tick: Callable[[], None]) -> Non
     running = {}
     try:
         for step in todo:
-            say(f"{step.name}: {'goes on' if work.state(step) == 'begun' else 'begins'}")
+            verb = "goes on" if work.state(step) == "begun" else "begins"
             running[step.name] = (step, work.begin(step))
+            say(f"{step.name}: {verb}")
         while running:
             time.sleep(POLL_S)
             for name, (step, process) in list(running.items()):

@@ -203,18 +203,20 @@ class Make(unittest.TestCase):
 
     def test_trains_on_no_sample_that_holds_a_photo_held_out(self):
         caches = [self.work / name for name in ("features-photos", "features-rendered", "features-mosaics")]
-        for folds in (2, 3):  # mosaics are drawn within one of three parts, so that of two they hold some photos of each
+        mixed = 0
+        for folds in (2, 3):  # mosaics are drawn within one of three parts: of two parts, they hold some photos of each
             for fold in range(folds):
                 samples = Samples(caches, folds, fold)
                 held = set(samples.held[0].tolist())
-                self.assertTrue(held)
                 for cache in (0, 2):
+                    part = samples.parts[cache].photos
                     kept = samples.index[samples.index[:, 0] == cache, 1]
-                    self.assertTrue(0 < len(kept) < len(samples.parts[cache].photos))
-                    self.assertFalse(held & set(samples.parts[cache].photos[kept].ravel().tolist()))
-            if folds == 2:
-                mixed = [len(held & set(four)) for four in samples.parts[2].photos.tolist()]
-                self.assertTrue(any(0 < count < 4 for count in mixed))
+                    self.assertLess(len(kept), len(part))
+                    self.assertFalse(held & set(part[kept].ravel().tolist()))
+                    if folds == 3:
+                        self.assertGreater(len(kept), len(part) / 2)
+                mixed += sum(0 < len(held & set(four)) < len(set(four)) for four in samples.parts[2].photos.tolist())
+        self.assertGreater(mixed, 0)
 
 
 class Folds(unittest.TestCase):
