@@ -138,11 +138,15 @@ def export_int8(fp32: Path, photos: np.ndarray, file: Path) -> None:
                     op_types_to_quantize=["Conv", "Add", "Clip", "GlobalAveragePool", "Resize"])
 
 
-def run(file: Path, photos: np.ndarray, batch: int = 16, threads: int = 0) -> list[np.ndarray]:
-    """The graph's outputs for uint8 [n, S, S, 3], on the CPU."""
+def open_graph(file: Path, threads: int = 0) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+
+def run(file: Path, photos: np.ndarray, batch: int = 16) -> list[np.ndarray]:
+    """The graph's outputs for uint8 [n, S, S, 3], on the CPU."""
+    session = open_graph(file)
     parts = [session.run(None, {"photos": photos[at:at + batch]}) for at in range(0, len(photos), batch)]
     return [np.concatenate(each) for each in zip(*parts)]
