@@ -31,7 +31,7 @@ def calibrate(scores: dict, category: np.ndarray, human: np.ndarray) -> Calibrat
     def closure():
         optimizer.zero_grad()
         logits = scores["category"] / raw[0].exp() + raw[3:]
-        loss = F.cross_entropy(logits[category >= 0], category[category >= 0]) + 0.001 * raw[3:].square().sum()
+        loss = F.cross_entropy(logits[category >= 0], category[category >= 0]) + 0.03 * raw[3:].square().sum()
         logit = scores["human"] * raw[1].exp() + raw[2]
         loss = loss + F.binary_cross_entropy_with_logits(logit[human >= 0], human[human >= 0].float())
         loss.backward()

@@ -72,7 +72,7 @@ def _traits(label: dict) -> list[tuple]:
 
 def plan_draws(labels: list[dict], draws: int, seed: int) -> list[int]:
     """Which photo each of `draws` augmented samples is made of: scarce kinds more often, each further photo of one
-    source less often, every photo at least once, in random order."""
+    source less often, every photo at least once if there are draws enough, in random order."""
     kinds = {(1, 0): 2.5, (1, 1): 3.5, (2, 0): 2.0, (0, 1): 3.0, (3, 1): 1.5, (-1, -1): 0.4}
     sizes = Counter(group_of(label["source"]) for label in labels)
     weights = []
@@ -81,7 +81,8 @@ def plan_draws(labels: list[dict], draws: int, seed: int) -> list[int]:
         weight *= 2.0 if label.get("small") or label.get("kind") in HARD_KINDS else 1.0
         weights.append(weight * sizes[group_of(label["source"])] ** -0.15)
     rng, total = random.Random(seed), sum(weights)
-    counts = [max(1, int(draws * weight / total + rng.random())) for weight in weights]
+    least = min(1, draws // max(1, len(labels)))
+    counts = [max(least, int(draws * weight / total + rng.random())) for weight in weights]
     plan = [index for index, count in enumerate(counts) for _ in range(count)]
     rng.shuffle(plan)
     return plan
@@ -110,10 +111,10 @@ def plan_mosaics(labels: list[dict], draws: int, seed: int) -> list[list[int]]:
 class Photos(Dataset):
     """uint8 [3, side, side], category id, human id, map target [side/16, side/16] (-1 where unknown)."""
 
-    def __init__(self, root: Path, labels: list[dict], side: int, plan: list | None = None, seed: int = 0):
+    def __init__(self, root: Path, labels: list[dict], side: int, plan: list | None = None, seed: int = 0, turned: float = 0):
         """With `plan`, sample n is an augmentation of photo plan[n], or a mosaic of the four photos plan[n]; without,
-        sample n is photo n as it is."""
-        self.root, self.labels, self.side, self.plan, self.seed = root, labels, side, plan, seed
+        sample n is photo n as it is. A share `turned` of the augmented lies on its side or stands on its head."""
+        self.root, self.labels, self.side, self.plan, self.seed, self.turned = root, labels, side, plan, seed, turned
 
     def __len__(self):
         return len(self.labels if self.plan is None else self.plan)
@@ -127,6 +128,8 @@ class Photos(Dataset):
         if self.plan is not None:
             rng = random.Random(self.seed * 1_000_003 + draw)
             photo, boxes, human = _augment(photo, label, boxes, human, self.side, rng)
+            if self.turned and rng.random() < self.turned:
+                photo, boxes = _turn(photo, boxes, rng)
         else:
             boxes = _scaled(boxes, (0, 0, photo.width, photo.height), self.side)
             photo = photo.resize((self.side, self.side), Image.Resampling.BILINEAR, reducing_gap=2.0)
@@ -175,6 +178,15 @@ def _augment(photo, label, boxes, human, side, rng):
         photo = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         boxes = boxes and [(side - x1, y0, side - x0, y1) for x0, y0, x1, y1 in boxes]
     return _degrade(photo, rng), boxes, human
+
+
+def _turn(photo, boxes, rng):
+    """By one, two or three quarters, as phones leave photos whose orientation got lost; `photo` is a square."""
+    side = photo.width
+    for _ in range(rng.randint(1, 3)):
+        photo = photo.transpose(Image.Transpose.ROTATE_90)
+        boxes = boxes and [(y0, side - x1, y1, side - x0) for x0, y0, x1, y1 in boxes]
+    return photo, boxes
 
 
 def _pad(photo, boxes, rng):

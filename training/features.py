@@ -67,7 +67,7 @@ def _work(job: int, jobs: int, folder: Path, part: str, weights: str, device: st
     about = json.loads((folder / "about.json").read_text())
     data, side = Path(about["data"]), about["side"]
     plan = about["plan"] if part == "draws" else None
-    photos = Photos(data, read_labels(data), side, plan, about["seed"])
+    photos = Photos(data, read_labels(data), side, plan, about["seed"], about.get("turned", 0))
     net = MaitredNet(4, about["trunk"]).eval()
     if weights != "none":
         net.load_imagenet(weights)
@@ -99,7 +99,8 @@ def main():
     parser.add_argument("--trunk", default="lite0", choices=["lite0", "lite1", "lite2"])
     parser.add_argument("--side", type=int, default=288, help="pixels, both edges; a multiple of 32")
     parser.add_argument("--draws", type=int, default=45_000)
-    parser.add_argument("--mosaic", action="store_true", help="draw mosaics of four photos; `plain` is then left out")
+    parser.add_argument("--mosaic", action="store_true", help="draw mosaics of four photos, without `plain`")
+    parser.add_argument("--turned", type=float, default=0, help="share of the samples that lie on their sides or heads; above 0 without `plain`")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     args = parser.parse_args()
@@ -108,14 +109,14 @@ def main():
     labels = read_labels(args.data)
     channels = MaitredNet(4, args.trunk)._blocks[5]._expand_conv.in_channels
     about = {"data": str(args.data.resolve()), "photos": len(labels), "side": args.side, "trunk": args.trunk,
-             "channels": channels, "seed": args.seed, "plan": (plan_mosaics if args.mosaic else plan_draws)(labels, args.draws, args.seed)}
+             "channels": channels, "seed": args.seed, "turned": args.turned, "plan": (plan_mosaics if args.mosaic else plan_draws)(labels, args.draws, args.seed)}
     known = args.out / "about.json"
     if known.exists() and json.loads(known.read_text()) != about:
         raise SystemExit(f"{args.out}: holds features of other photos or settings: name another folder")
     known.write_text(json.dumps(about))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     jobs = 1 if device == "cuda" else args.jobs
-    parts = {"draws": len(about["plan"])} | ({} if args.mosaic else {"plain": len(labels)})
+    parts = {"draws": len(about["plan"])} | ({} if args.mosaic or args.turned else {"plain": len(labels)})
     for part, count in parts.items():
         file = args.out / f"{part}.f16"
         size = count * (args.side // 8) ** 2 * channels * 2
