@@ -1,6 +1,6 @@
-"""From a labelled folder to a verified model folder: python make.py ../photos ../models/restaurant-2
+"""From a labelled folder to a verified model folder: python make.py ../photos ../models/ours-1
 
-check the photos, fetch ImageNet weights, render menus, compute the frozen layers once, train a network for each part
+check the photos, fetch ImageNet weights, render menus, run the frozen layers once, train a network for each part
 of the sources that is held out (they give the figures) and one on everything (it ships), export, verify. Stop it at any
 time (Ctrl-C) and run it again: what is done is skipped, what was interrupted goes on, and what depends on a changed
 setting is done anew. The same photos, seed and --jobs give the same network.
@@ -23,6 +23,7 @@ from steps import HERE, Step, Work, code_digest, minutes_text, run_together, say
 
 # measured on one core at 288 pixels: samples a second
 CHECK, RENDER, DRAW, PLAIN, MOSAIC, TRAIN = 500, 10, 33, 44, 20, 12.8
+CACHES = ["features-photos", "features-rendered", "features-mosaics", "features-turned-photos", "features-turned-rendered"]
 ROOT = HERE.parent
 
 
@@ -46,15 +47,17 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
         digest = weights.sha256(file)
 
     def features(name: str, folder: Path, draws: int, after: list[Step], minutes: float, *more: str) -> Step:
+        # the n-th samples of two caches must not be augmented alike
+        seed = args.seed + 1000 * CACHES.index(name)
         command = [*python, "features.py", str(folder), "--out", str(work / name), "--weights", str(file), "--trunk", args.trunk, "--side",
-                   str(args.side), "--draws", str(draws), "--seed", str(args.seed), "--jobs", jobs, *more]
+                   str(args.side), "--draws", str(draws), "--seed", str(seed), "--jobs", jobs, *more]
         settings = {"photos": str(photos), "content": known, "weights": digest, "trunk": args.trunk, "side": args.side, "draws": draws,
-                    "seed": args.seed, "code": net}
+                    "seed": seed, "more": more, "code": net}
         # corrected labels are taken in afterwards; only half of a plan cannot be gone on from with other labels
         return Step(name, command, work / name, settings, minutes * scale / args.jobs, after, corrections, env=allocator)
 
-    caches = [[features("features-photos", photos, args.draws, [], (args.draws / DRAW + count / PLAIN) / 60)]]
-    renders = []
+    caches, renders = [], []
+    caches.append([features("features-photos", photos, args.draws, [], (args.draws / DRAW + count / PLAIN) / 60)])
     if args.rendered:
         half = str(args.rendered // 2)
         made = work / "rendered"
@@ -66,6 +69,10 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
         caches.append([features("features-rendered", made, 3 * args.rendered, [render], args.rendered * (3 / DRAW + 1 / PLAIN) / 60)])
     if args.mosaics:
         caches.append([features("features-mosaics", photos, args.mosaics, [], args.mosaics / MOSAIC / 60, "--mosaic")])
+    kinds = [("photos", photos, []), *(("rendered", step.makes, [step]) for stage in renders for step in stage)]
+    for kind, folder, after in kinds if args.turned else []:
+        draws = args.turned // len(kinds)
+        caches.append([features(f"features-turned-{kind}", folder, draws, after, draws / DRAW / 60, "--turned", "1")])
     cached = [step for stage in caches for step in stage]
 
     def train(name: str, fold: int, samples: int, threads: int, teachers: list[Step]) -> Step:
@@ -112,7 +119,7 @@ def fingerprint(photos: Path) -> tuple[int, str]:
 
 
 def disk_bytes(args: argparse.Namespace, photos: int) -> int:
-    samples = args.draws + photos + 4 * args.rendered + args.mosaics
+    samples = args.draws + photos + 4 * args.rendered + args.mosaics + args.turned
     return round(samples * (args.side // 8) ** 2 * 40 * 2 * 1.05 + 60e6 * (args.folds + 1) + 100e6)
 
 
@@ -124,7 +131,7 @@ def describe(args, work: Work, stages: list[list[Step]]) -> None:
         for step in stage:
             state = work.state(step)
             word = {"done": "done before", "begun": "goes on", "changed": "settings changed: anew", "new": ""}[state]
-            print(f"  {step.name:18} {'-' if state == 'done' else f'{step.minutes:.1f}':>6}  {word}")
+            print(f"  {step.name:25} {'-' if state == 'done' else f'{step.minutes:.1f}':>6}  {word}")
         total += max((step.minutes for step in stage if work.state(step) != "done"), default=0)
     print(f"  about {minutes_text(total)} in all" + (", much less with CUDA" if shutil.which("nvidia-smi") else ""))
     if not args.malloc:
@@ -161,7 +168,7 @@ def refuse_others(out: Path, work: Work) -> None:
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, help="labelled folder: photos and labels.jsonl (README.md)")
-    parser.add_argument("out", type=Path, help="model folder to make; its name is NAME-VERSION, such as restaurant-2")
+    parser.add_argument("out", type=Path, help="model folder to make; its name is NAME-VERSION, such as ours-1")
     parser.add_argument("--work", type=Path, help="folder for all that is made on the way (runs/NAME-VERSION)")
     parser.add_argument("--weights", default="auto", help="ImageNet weights (.pth); auto: fetched by weights.py (auto)")
     parser.add_argument("--trunk", default="lite0", choices=list(weights.SHA256), help="EfficientNet of this size (lite0)")
@@ -171,17 +178,18 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--side", type=int, default=288, help="pixels, both edges of what the network reads; a multiple of 32 (288)")
     parser.add_argument("--rendered", type=int, default=1_400, help="menus and look-alikes rendered, half of each; 0: none (1400)")
     parser.add_argument("--mosaics", type=int, default=8_000, help="mosaics of four photos; 0: none (8000)")
+    parser.add_argument("--turned", type=int, default=4_800, help="photos and rendered ones on their sides or heads, half of each; 0: none (4800)")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another network (1)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cores to use, and so networks trained side by side (all)")
     parser.add_argument("--dry-run", action="store_true", help="only print the plan")
     args = parser.parse_args()
     if not all(args.out.name.rpartition("-")[::2]):
-        parser.error(f"expected a folder called NAME-VERSION, such as ../models/restaurant-2, got {args.out}")
+        parser.error(f"expected a folder called NAME-VERSION, such as ../models/ours-1, got {args.out}")
     if not (args.photos / "labels.jsonl").exists():
         parser.error(f"there is no {args.photos / 'labels.jsonl'}: README.md says what a labelled folder is, and `maitred labels export` makes one")
     if args.weights != "auto" and not Path(args.weights).is_file():
         parser.error(f"--weights: there is no file {args.weights}")
-    least = {"folds": 2, "draws": 1, "samples": 24, "rendered": 0, "mosaics": 0, "jobs": 1}
+    least = {"folds": 2, "draws": 1, "samples": 24, "rendered": 0, "mosaics": 0, "turned": 0, "jobs": 1}
     for name, low in least.items():
         if getattr(args, name) < low:
             parser.error(f"--{name}: expected {low} or more, got {getattr(args, name)}")
@@ -238,7 +246,7 @@ def main() -> None:
     print(f"""the model is in {args.out}: card.md says what was measured, {args.work / 'curves.html'} how it learnt
 to look at it, from the root of the repository, on photos of sources that it was not trained on:
   MAITRED_MODEL={args.out.resolve()} npx maitred classify PHOTOS
-  npx maitred evaluate --model {args.out.resolve()} --compare restaurant-1 --out report LABELLED-PHOTOS""")
+  npx maitred evaluate --model {args.out.resolve()} --compare restaurant-2 --out report LABELLED-PHOTOS""")
 
 
 if __name__ == "__main__":

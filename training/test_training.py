@@ -101,10 +101,11 @@ class Make(unittest.TestCase):
         cls.root = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.root)
         cls.photos, cls.weights, cls.work, cls.out = (cls.root / name for name in ("photos", "trunk.pth", "work", "tiny-1"))
+        cls.caches = [cls.work / f"features-{name}" for name in ("photos", "rendered", "mosaics", "turned-photos", "turned-rendered")]
         draw_photos(cls.photos)
         draw_weights(cls.weights)
         cls.command = script("make.py", cls.photos, cls.out, "--work", cls.work, "--weights", cls.weights, "--side", SIDE, "--draws", 90,
-                             "--rendered", 6, "--mosaics", 24, "--samples", 72, "--jobs", 2)
+                             "--rendered", 6, "--mosaics", 24, "--turned", 60, "--samples", 72, "--jobs", 2)
         stopped = subprocess.Popen(cls.command, stdout=subprocess.PIPE, text=True)
         for line in stopped.stdout:
             if line.startswith("features-photos: begins"):
@@ -116,8 +117,7 @@ class Make(unittest.TestCase):
             raise AssertionError(cls.made.stdout + cls.made.stderr)
 
     def train(self, out: str, *more) -> list[str]:
-        caches = [self.work / name for name in ("features-photos", "features-rendered", "features-mosaics")]
-        return script("train.py", *caches, "--out", self.root / out, "--weights", self.weights, "--draws", 72, *more)
+        return script("train.py", *self.caches, "--out", self.root / out, "--weights", self.weights, "--draws", 72, *more)
 
     def test_stops_when_told_and_goes_on_from_there(self):
         self.assertEqual(self.stopped, (130, False))
@@ -167,7 +167,7 @@ class Make(unittest.TestCase):
         self.assertEqual(plan(), set())
         self.assertEqual(plan("--samples", "96"), training)
         self.assertEqual(plan("--mosaics", "12"), training | {"features-mosaics"})
-        self.assertEqual(plan("--rendered", "4"), training | {"render", "features-rendered"})
+        self.assertEqual(plan("--rendered", "4"), training | {"render", "features-rendered", "features-turned-rendered"})
 
     def test_leaves_a_model_alone_that_it_did_not_make(self):
         other = self.root / "other-1"
@@ -202,13 +202,12 @@ class Make(unittest.TestCase):
         self.assertEqual(network(self.root / "killed"), network(self.root / "whole"))
 
     def test_trains_on_no_sample_that_holds_a_photo_held_out(self):
-        caches = [self.work / name for name in ("features-photos", "features-rendered", "features-mosaics")]
         mixed = 0
         for folds in (2, 3):  # mosaics are drawn within one of three parts: of two parts, they hold some photos of each
             for fold in range(folds):
-                samples = Samples(caches, folds, fold)
+                samples = Samples(self.caches, folds, fold)
                 held = set(samples.held[0].tolist())
-                for cache in (0, 2):
+                for cache in (0, 2, 3):
                     part = samples.parts[cache].photos
                     kept = samples.index[samples.index[:, 0] == cache, 1]
                     self.assertLess(len(kept), len(part))
