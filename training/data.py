@@ -32,7 +32,8 @@ def read_labels(root: Path) -> list[dict]:
         known = label.get("human") is not None and not label.get("hands")
         label["human_id"] = int(label["human"]) if known else UNKNOWN
         if label.get("persons"):
-            label["size"] = Image.open(root / label["file"]).size
+            with Image.open(root / label["file"]) as photo:
+                label["size"] = photo.size
     return labels
 
 
@@ -45,7 +46,7 @@ def assign_folds(labels: list[dict], folds: int) -> list[int]:
     its categories and humans are scarcest, so that folds are alike in what they hold."""
     groups = defaultdict(list)
     for index, label in enumerate(labels):
-        groups[_group(label["source"])].append(index)
+        groups[group_of(label["source"])].append(index)
     totals = Counter(trait for label in labels for trait in _traits(label))
     held = [Counter() for _ in range(folds)]
     fold_of = [0] * len(labels)
@@ -60,7 +61,7 @@ def assign_folds(labels: list[dict], folds: int) -> list[int]:
     return fold_of
 
 
-def _group(source: str) -> str:
+def group_of(source: str) -> str:
     return "COCO" if source.startswith("COCO") else source.replace("/", "-").lower()
 
 
@@ -73,12 +74,12 @@ def plan_draws(labels: list[dict], draws: int, seed: int) -> list[int]:
     """Which photo each of `draws` augmented samples is made of: scarce kinds more often, each further photo of one
     source less often, every photo at least once if there are draws enough, in random order."""
     kinds = {(1, 0): 2.5, (1, 1): 3.5, (2, 0): 2.0, (0, 1): 3.0, (3, 1): 1.5, (-1, -1): 0.4}
-    sizes = Counter(_group(label["source"]) for label in labels)
+    sizes = Counter(group_of(label["source"]) for label in labels)
     weights = []
     for label in labels:
         weight = kinds.get((label["category_id"], label["human_id"]), 1.0)
         weight *= 2.0 if label.get("small") or label.get("kind") in HARD_KINDS else 1.0
-        weights.append(weight * sizes[_group(label["source"])] ** -0.15)
+        weights.append(weight * sizes[group_of(label["source"])] ** -0.15)
     rng, total = random.Random(seed), sum(weights)
     least = min(1, draws // max(1, len(labels)))
     counts = [max(least, int(draws * weight / total + rng.random())) for weight in weights]

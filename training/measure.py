@@ -30,7 +30,9 @@ def average_precision(truth: np.ndarray, score: np.ndarray) -> float:
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error over equally filled bins."""
+    """Expected calibration error over equally filled bins; NaN where there is nothing."""
+    if not len(confidence):
+        return np.nan
     parts = np.array_split(np.argsort(confidence, kind="stable"), bins)
     return float(sum(abs(confidence[p].mean() - right[p].mean()) * len(p) for p in parts if len(p)) / len(confidence))
 
@@ -59,7 +61,7 @@ def measure(category_p: np.ndarray, human_p: np.ndarray, peak: np.ndarray, label
     def figures(at: np.ndarray) -> dict:
         t, g, h, p = truth[at], guess[at], human[at], human_p[at]
         known, judged = t >= 0, h >= 0
-        out = {"categoryAccuracy": (g[known] == t[known]).mean(),
+        out = {"categoryAccuracy": (g[known] == t[known]).mean() if known.any() else np.nan,
                "macroF1": np.mean([f1_of(t[known], g[known], k)[2] for k in range(len(CATEGORIES))]),
                "categoryCalibrationError": calibration_error(category_p[at][known].max(1), g[known] == t[known]),
                "humanAveragePrecision": average_precision(h[judged], p[judged]),
@@ -68,9 +70,9 @@ def measure(category_p: np.ndarray, human_p: np.ndarray, peak: np.ndarray, label
         for k, name in enumerate(CATEGORIES):
             out |= {f"{name}.{what}": value for what, value in zip(("precision", "recall", "f1"), f1_of(t[known], g[known], k))}
         for held in (0.02, 0.03, 0.04, 0.06):
-            threshold = np.quantile(p[free[at]], 1 - held)
-            out[f"shownAt{held}"] = (p[h == 1] < threshold).mean()
-            out[f"smallShownAt{held}"] = (p[(h == 1) & small[at]] < threshold).mean() if (small[at] & (h == 1)).any() else np.nan
+            threshold = np.quantile(p[free[at]], 1 - held) if free[at].any() else np.nan
+            for name, which in (("shownAt", h == 1), ("smallShownAt", (h == 1) & small[at])):
+                out[f"{name}{held}"] = (p[which] < threshold).mean() if which.any() and free[at].any() else np.nan
         return out
 
     groups: dict[str, list[int]] = {}
@@ -87,7 +89,7 @@ def measure(category_p: np.ndarray, human_p: np.ndarray, peak: np.ndarray, label
     for key, value in point.items():
         spread = np.array([draw[key] for draw in draws], float)
         spread = spread[~np.isnan(spread)]
-        report[key] = [round(float(v), 4) for v in (value, *np.quantile(spread, [0.025, 0.975]))] if len(spread) else None
+        report[key] = [round(float(v), 4) for v in (value, *np.quantile(spread, [0.025, 0.975]))] if len(spread) and not np.isnan(value) else None
     report["confusion"] = [[int(((truth == t) & (guess == g)).sum()) for g in range(len(CATEGORIES))] for t in range(len(CATEGORIES))]
     report["thresholds"] = [{
         "human": threshold, "shown": _share(human_p[human == 1] < threshold),

@@ -1,6 +1,7 @@
 """Renders training photos of menus, and of printed matter that a menu must not be confused with.
 
-python menus.py OUT --menus 700 --documents 700 [--photos LABELLED-FOLDER] writes a labelled folder.
+python menus.py OUT --menus 700 --documents 700 [--photos LABELLED-FOLDER] writes a labelled folder. Stop it at any time
+and run it again with the same settings: it goes on.
 """
 
 import argparse
@@ -60,18 +61,29 @@ def main() -> None:
     backgrounds = _backgrounds(rng, args.photos) if args.photos else None
     able = ", ".join(language for language in languages() if can_write(language))
     print(f"{len(fonts.found())} font files, enough for {able or 'boxes'}", flush=True)
-    start, labels = time.monotonic(), []
+    args.out.mkdir(parents=True, exist_ok=True)
+    start, begun = time.monotonic(), args.out / "labels.part"
+    # the last line may be half of one
+    whole = [line for line in (begun.read_text() if begun.exists() else "").splitlines(keepends=True) if line.endswith("\n")]
+    begun.write_text("".join(whole))
+    there = {json.loads(line)["file"] for line in whole}
     for kind, category, count in (("menu", "menu", args.menus), ("document", "other", args.documents)):
         folder = args.out / kind
         folder.mkdir(parents=True, exist_ok=True)
         for index in range(count):
-            photo, layout = render(Random(f"{args.seed} {kind} {index}"), kind, backgrounds)
             file = f"{kind}/{index:05}.jpg"
+            if file in there:
+                continue
+            photo, layout = render(Random(f"{args.seed} {kind} {index}"), kind, backgrounds)
             photo.save(args.out / file, quality=92)
-            labels.append({"file": file, "category": category, "human": False, "kind": f"{kind}-rendered",
-                           "source": f"rendered/{layout}", "licence": "own"})
-    (args.out / "labels.jsonl").write_text("".join(json.dumps(label) + "\n" for label in labels))
-    print(f"{len(labels)} photos in {time.monotonic() - start:.0f} s")
+            label = {"file": file, "category": category, "human": False, "kind": f"{kind}-rendered",
+                     "source": f"rendered/{layout}", "licence": "own"}
+            with open(begun, "a") as labels:
+                labels.write(json.dumps(label) + "\n")
+            if (index + 1) % 100 == 0:
+                print(json.dumps({f"{kind}s": index + 1, "of": count}), flush=True)
+    begun.replace(args.out / "labels.jsonl")
+    print(f"{args.menus + args.documents - len(there)} photos in {time.monotonic() - start:.0f} s, {len(there)} were there")
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ def main():
     parser.add_argument("--say", type=float, default=0.3, help="the teachers' share in a label")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="cores; two runs of one core beat one run of two")
+    parser.add_argument("--every", type=int, default=100, help="steps from one checkpoint to the next")
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
@@ -133,7 +134,7 @@ def main():
         average.load_state_dict(saved["average"])
         optimizer.load_state_dict(saved["optimizer"])
         step = saved["step"]
-        torch.set_rng_state(saved["rng"])
+        torch.set_rng_state(saved["rng"].cpu())
 
     begun, first, losses = time.time(), step, []
     order = np.random.default_rng(args.seed)
@@ -155,12 +156,14 @@ def main():
         average.update_parameters(net)
         step += 1
         losses.append(loss.item())
-        if step % 20 == 0:
+        if step % 20 == 0 or step == steps:
             rate = (step - first) / (time.time() - begun)
             entry = {"step": step, "of": steps, "loss": round(float(np.mean(losses[-20:])), 4),
                      "samplesPerS": round(rate * args.batch, 1), "etaMin": round((steps - step) / rate / 60, 1)}
             print(json.dumps(entry), flush=True)
-        if step % 100 == 0 or step == steps:
+            with open(args.out / "log.jsonl", "a") as log:
+                log.write(json.dumps(entry) + "\n")
+        if step % args.every == 0 or step == steps:
             partial = {"net": net.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
                        "step": step, "rng": torch.get_rng_state(), "args": vars(args) | {"trunk": about["trunk"], "side": about["side"]}}
             torch.save(partial, checkpoint.with_suffix(".tmp"))

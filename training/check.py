@@ -1,0 +1,213 @@
+"""Looks through a labelled folder before hours are spent on it. Example: python check.py ../photos
+
+Errors are what training would crash on, learn wrongly, or measure too kindly: photos that cannot be read, labels that
+mean nothing, boxes outside of the frame, the same picture under two labels, or in two sources (so that it may be
+trained on in one and measured in the other). Exit code 1 where there is one; warnings only say what to expect.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+from collections import Counter, defaultdict
+from multiprocessing import Pool
+from pathlib import Path
+
+from PIL import Image
+
+from data import CATEGORIES, FOLDS, assign_folds, group_of, read_labels
+
+SHOWN = 10
+FEW_PHOTOS, FEW_SOURCES = 100, 6
+
+
+def check(root: Path, folds: int = FOLDS, jobs: int = 1) -> dict:
+    """`photos`, `sources`, `counts`; `errors` and `warnings`, each {"kind", "where", "message"}."""
+    errors, warnings = [], []
+    lines = _read_lines(root, errors)
+    if not errors:
+        looks = _look(root, [line["file"] for line in lines], jobs)
+        labels = lines
+        if all("error" not in look for look in looks):
+            labels = read_labels(root)
+        _check_photos(labels, looks, errors, warnings)
+        _check_duplicates(labels, looks, errors, warnings)
+        if labels is not lines:
+            _check_folds(labels, folds, errors, warnings)
+    return {"photos": len(lines), "sources": len({group_of(line["source"]) for line in lines}), "counts": _counts(lines),
+            "errors": errors, "warnings": warnings}
+
+
+def _problem(kind: str, where: str, message: str) -> dict:
+    return {"kind": kind, "where": where, "message": message}
+
+
+def _read_lines(root: Path, errors: list) -> list[dict]:
+    """The lines of labels.jsonl that say what a label must say."""
+    file, lines, seen = root / "labels.jsonl", [], {}
+    if not file.exists():
+        errors.append(_problem("labels", str(file), "there is no such file: a labelled folder has one line in it for each photo"))
+        return []
+    for number, text in enumerate(file.read_text().splitlines(), 1):
+        if not text:
+            continue
+        try:
+            line = json.loads(text)
+        except ValueError:
+            line = None
+        wrong = _wrong(line)
+        if not wrong and line["file"] in seen:
+            wrong = [("labels", f"{line['file']} has a label in line {seen[line['file']]} already")]
+        errors += [_problem(kind, f"labels.jsonl:{number}", message) for kind, message in wrong]
+        if not wrong:
+            seen[line["file"]] = number
+            lines.append(line)
+    if not lines and not errors:
+        errors.append(_problem("labels", str(file), "it is empty"))
+    return lines
+
+
+def _wrong(line) -> list[tuple[str, str]]:
+    if not isinstance(line, dict):
+        return [("labels", "expected a JSON object")]
+    wrong = [("labels", f"expected a text for {key}, got {json.dumps(line.get(key))}")
+             for key in ("file", "source") if not (isinstance(line.get(key), str) and line[key])]
+    if line.get("category") is not None and line["category"] not in CATEGORIES:
+        wrong.append(("category", f"expected {', '.join(CATEGORIES)} or null for category, got {json.dumps(line['category'])}"))
+    if line.get("human") not in (None, True, False) or isinstance(line.get("human"), (int, float)) and not isinstance(line["human"], bool):
+        wrong.append(("human", f"expected true, false or null for human, got {json.dumps(line['human'])}"))
+    boxes = line.get("persons")
+    if boxes is not None and not (isinstance(boxes, list) and all(_is_box(box) for box in boxes)):
+        wrong.append(("box", "expected boxes [x0, y0, x1, y1] for persons, with x0 < x1 and y0 < y1"))
+    elif boxes and line.get("human") is False:
+        wrong.append(("box", "human is false, but persons has boxes"))
+    return wrong
+
+
+def _is_box(box) -> bool:
+    return (isinstance(box, list) and len(box) == 4 and all(isinstance(v, (int, float)) for v in box)
+            and box[0] < box[2] and box[1] < box[3])
+
+
+def _look(root: Path, files: list[str], jobs: int) -> list[dict]:
+    paths = [root / file for file in files]
+    if jobs == 1:
+        return [_look_at(path) for path in paths]
+    with Pool(jobs) as pool:
+        return pool.map(_look_at, paths, chunksize=32)
+
+
+def _look_at(path: Path) -> dict:
+    """Reads all of a photo, at a small scale where its format can; `sha256`, `size`, and whether EXIF `turns` it."""
+    try:
+        with open(path, "rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        with Image.open(path) as photo:
+            size, turns = photo.size, photo.getexif().get(0x0112, 1) != 1
+            photo.draft("RGB", (64, 64))
+            photo.load()
+        return {"sha256": digest, "size": size, "turns": turns}
+    except Exception as error:  # Pillow's decoders raise of all kinds
+        return {"error": str(error) or type(error).__name__}
+
+
+def _check_photos(labels, looks, errors, warnings) -> None:
+    turned = []
+    for label, look in zip(labels, looks):
+        if "error" in look:
+            errors.append(_problem("unreadable", label["file"], f"{look['error']}: remove its line, or bring the photo"))
+            continue
+        width, height = look["size"]
+        for box in label.get("persons") or []:
+            # a pixel of rounding is nobody's mistake
+            if box[0] < -1 or box[1] < -1 or box[2] > width + 1 or box[3] > height + 1:
+                errors.append(_problem("box", label["file"], f"{box} leaves the frame of {width} x {height} pixels"))
+        if look["turns"]:
+            turned.append(label["file"])
+    if turned:
+        warnings.append(_problem("turned", turned[0], f"EXIF turns {len(turned)} photos, which training reads as they are stored: turn them"))
+
+
+def _check_duplicates(labels, looks, errors, warnings) -> None:
+    same = defaultdict(list)
+    for label, look in zip(labels, looks):
+        if "error" not in look:
+            same[look["sha256"]].append(label)
+    copies = 0
+    for twins in same.values():
+        first, files = twins[0], " = ".join(twin["file"] for twin in twins)
+        copies += len(twins) - 1
+        for key in ("category", "human"):
+            said = {twin[key] for twin in twins if twin.get(key) is not None}
+            if len(said) > 1:
+                errors.append(_problem("contradiction", files, f"the same picture, but {key} is {' and '.join(sorted(json.dumps(each) for each in said))}"))
+        if len({group_of(twin["source"]) for twin in twins}) > 1:
+            errors.append(_problem("leak", files, "the same picture in sources " + ", ".join(sorted({twin["source"] for twin in twins}))
+                                   + ": keep one line, or give all of them one source"))
+    if copies:
+        warnings.append(_problem("copies", "labels.jsonl", f"{copies} photos are copies of others, byte for byte, and count twice"))
+
+
+def _check_folds(labels, folds, errors, warnings) -> None:
+    fold_of = assign_folds(labels, folds)
+    for fold in range(folds):
+        held = [label for label, its in zip(labels, fold_of) if its == fold]
+        lacks = [name for name, count in (
+            ("photo with a human", sum(label["human_id"] == 1 for label in held)),
+            ("food or ambience without a human", sum(label["human_id"] == 0 and label["category_id"] in (0, 1) for label in held)))
+            if not count]
+        if lacks:
+            errors.append(_problem("folds", f"fold {fold} of {folds}", f"has no {' and no '.join(lacks)}, so nothing can be measured on it: "
+                                   "add photos of more sources, or ask for fewer --folds"))
+        for k, name in enumerate(CATEGORIES):
+            if not any(label["category_id"] == k for label in held):
+                warnings.append(_problem("folds", f"fold {fold} of {folds}", f"has no {name}: it says nothing of {name}"))
+    for k, name in [*enumerate(CATEGORIES), (None, "human")]:
+        mine = [label for label in labels if (label["human_id"] == 1 if k is None else label["category_id"] == k)]
+        sources = len({group_of(label["source"]) for label in mine})
+        if len(mine) < FEW_PHOTOS or sources < max(FEW_SOURCES, folds):
+            warnings.append(_problem("few", name, f"{len(mine)} photos of {sources} sources: expect it to be weak, and its figures to be rough "
+                                     f"(from {FEW_PHOTOS} photos of {max(FEW_SOURCES, folds)} sources on is better)"))
+
+
+def _counts(lines: list[dict]) -> dict:
+    """Photos by category and human, and of the largest sources."""
+    table = {name: {"human": 0, "none": 0, "unknown": 0} for name in [*CATEGORIES, "unknown"]}
+    for line in lines:
+        human = None if line.get("hands") else line.get("human")
+        table[line.get("category") or "unknown"]["unknown" if human is None else "human" if human else "none"] += 1
+    return {"byCategory": table, "largestSources": dict(Counter(group_of(line["source"]) for line in lines).most_common(5)),
+            "boxed": sum(bool(line.get("persons")) for line in lines), "small": sum(bool(line.get("small")) for line in lines)}
+
+
+def printed(report: dict) -> list[str]:
+    lines = [f"{report['photos']} photos of {report['sources']} sources", "",
+             f"{'':10}{'human':>8}{'none':>8}{'unknown':>9}"]
+    lines += [f"{name:10}{row['human']:8}{row['none']:8}{row['unknown']:9}" for name, row in report["counts"]["byCategory"].items()]
+    largest = ", ".join(f"{name} {count}" for name, count in report["counts"]["largestSources"].items())
+    lines += ["", f"largest sources: {largest or 'none'}"]
+    for what in ("errors", "warnings"):
+        by_kind = defaultdict(list)
+        for problem in report[what]:
+            by_kind[problem["kind"]].append(problem)
+        for kind, problems in by_kind.items():
+            lines += ["", f"{what[:-1]}, {kind}:"]
+            lines += [f"  {problem['where']}: {problem['message']}" for problem in problems[:SHOWN]]
+            lines += [f"  and {len(problems) - SHOWN} more (--json lists all)"] if len(problems) > SHOWN else []
+    return [*lines, "", f"{len(report['errors'])} errors, {len(report['warnings'])} warnings"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, help="folder with labels.jsonl")
+    parser.add_argument("--folds", type=int, default=FOLDS, help=f"parts that the sources will be dealt into ({FOLDS})")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that read photos (all cores)")
+    parser.add_argument("--json", action="store_true", help="the report as one JSON object")
+    args = parser.parse_args()
+    report = check(args.photos, args.folds, args.jobs)
+    print(json.dumps(report) if args.json else "\n".join(printed(report)))
+    raise SystemExit(1 if report["errors"] else 0)
+
+
+if __name__ == "__main__":
+    main()

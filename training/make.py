@@ -1,0 +1,253 @@
+"""From a labelled folder to a verified model folder: python make.py ../photos ../models/ours-1
+
+check the photos, fetch ImageNet weights, render menus, run the frozen layers once, train a network for each part
+of the sources that is held out (they give the figures) and one on everything (it ships), export, verify. Stop it at any
+time (Ctrl-C) and run it again: what is done is skipped, what was interrupted goes on, and what depends on a changed
+setting is done anew. The same photos, seed and --jobs give the same network.
+"""
+
+import argparse
+import ctypes.util
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import weights
+from steps import HERE, Step, Work, code_digest, minutes_text, run_together, say
+
+# measured on one core at 288 pixels: samples a second
+CHECK, RENDER, DRAW, PLAIN, MOSAIC, TRAIN = 500, 10, 33, 44, 20, 12.8
+CACHES = ["features-photos", "features-rendered", "features-mosaics", "features-turned-photos", "features-turned-rendered"]
+ROOT = HERE.parent
+
+
+def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
+    """The stages in order; the steps of one stage run side by side."""
+    python, photos, jobs = [sys.executable, "-u"], args.photos.resolve(), str(args.jobs)
+    allocator = {"LD_PRELOAD": " ".join(filter(None, [os.environ.get("LD_PRELOAD"), args.malloc]))} if args.malloc else {}
+    count, known = fingerprint(photos)
+    corrections = {"corrections": hashlib.sha256((HERE / "corrections.jsonl").read_bytes()).hexdigest()}
+    net = code_digest("features.py", "data.py", "net.py")
+    scale = (args.side / 288) ** 2
+
+    check = Step("check", [*python, "check.py", str(photos), "--folds", str(args.folds), "--jobs", jobs], work / "checked",
+                 {"photos": known, "folds": args.folds, "code": code_digest("check.py", "data.py")} | corrections,
+                 count / CHECK / args.jobs / 60)
+    if args.weights == "auto":
+        file, digest = work / "weights" / f"efficientnet-{args.trunk}.pth", weights.SHA256[args.trunk]
+        fetch = [[Step("weights", [*python, "weights.py", "--out", str(file.parent), "--trunk", args.trunk], file.parent, {"sha256": digest}, 0.2)]]
+    else:
+        file, fetch = Path(args.weights).resolve(), []
+        digest = weights.sha256(file)
+
+    def features(name: str, folder: Path, draws: int, after: list[Step], minutes: float, *more: str) -> Step:
+        # the n-th samples of two caches must not be augmented alike
+        seed = args.seed + 1000 * CACHES.index(name)
+        command = [*python, "features.py", str(folder), "--out", str(work / name), "--weights", str(file), "--trunk", args.trunk, "--side",
+                   str(args.side), "--draws", str(draws), "--seed", str(seed), "--jobs", jobs, *more]
+        settings = {"photos": str(photos), "content": known, "weights": digest, "trunk": args.trunk, "side": args.side, "draws": draws,
+                    "seed": seed, "more": more, "code": net}
+        # corrected labels are taken in afterwards; only half of a plan cannot be gone on from with other labels
+        return Step(name, command, work / name, settings, minutes * scale / args.jobs, after, corrections, env=allocator)
+
+    caches, renders = [], []
+    caches.append([features("features-photos", photos, args.draws, [], (args.draws / DRAW + count / PLAIN) / 60)])
+    if args.rendered:
+        half = str(args.rendered // 2)
+        made = work / "rendered"
+        render = Step("render", [*python, "menus.py", str(made), "--menus", half, "--documents", half, "--seed", str(args.seed), "--photos",
+                                 str(photos)], made, {"photos": known, "count": args.rendered, "seed": args.seed, "code": code_digest(
+                                     "menus.py", "cards.py", "documents.py", "page.py", "scene.py", "fonts.py", "words.txt")},
+                      args.rendered / RENDER / 60)
+        renders = [[render]]
+        caches.append([features("features-rendered", made, 3 * args.rendered, [render], args.rendered * (3 / DRAW + 1 / PLAIN) / 60)])
+    if args.mosaics:
+        caches.append([features("features-mosaics", photos, args.mosaics, [], args.mosaics / MOSAIC / 60, "--mosaic")])
+    kinds = [("photos", photos, []), *(("rendered", step.makes, [step]) for stage in renders for step in stage)]
+    for kind, folder, after in kinds if args.turned else []:
+        draws = args.turned // len(kinds)
+        caches.append([features(f"features-turned-{kind}", folder, draws, after, draws / DRAW / 60, "--turned", "1")])
+    cached = [step for stage in caches for step in stage]
+
+    def train(name: str, fold: int, samples: int, threads: int, teachers: list[Step]) -> Step:
+        command = [*python, "train.py", *(str(step.makes) for step in cached), "--out", str(work / "runs" / name), "--weights", str(file),
+                   "--folds", str(args.folds), "--fold", str(fold), "--draws", str(samples), "--seed", str(args.seed), "--threads", str(threads)]
+        command += ["--teachers", *(str(step.makes) for step in teachers)] if teachers else []
+        settings = {"folds": args.folds, "fold": fold, "samples": samples, "seed": args.seed, "weights": digest,
+                    "code": [net, code_digest("train.py", "measure.py")]} | corrections
+        # a second thread on one network brings half of what a second network would
+        rate = TRAIN / scale * (1 + 0.5 * (threads - 1)) * (1 if args.malloc else 0.62)
+        return Step(name, command, work / "runs" / name, settings, samples / rate / 60, [*cached, *teachers], env=allocator)
+
+    stages = []
+    for begin in range(0, args.folds, args.jobs):
+        together = range(begin, min(begin + args.jobs, args.folds))
+        threads = min(8, max(1, args.jobs // len(together)))
+        stages.append([train(f"fold{fold}", fold, args.samples, threads, []) for fold in together])
+    folds = [step for stage in stages for step in stage]
+    # it has more to learn from than they had, in the same proportion
+    final = train("final", -1, round(args.samples * args.folds / (args.folds - 1)), min(8, args.jobs), folds)
+    exported = work / "export" / args.out.name
+    export = Step("export", [*python, "export.py", str(final.makes), str(exported), "--folds", *(str(step.makes) for step in folds)], exported,
+                  {"name": args.out.name, "code": code_digest("export.py", "graph.py", "calibrate.py", "card.py", "measure.py", "data.py", "net.py")},
+                  1 + 4 * args.folds / 3 * scale, [final, *folds], env=allocator)
+    ends = [[export]]
+    if shutil.which("node") and (ROOT / "node_modules").is_dir():
+        ends.append([Step("verify", ["node", str(ROOT / "bin" / "maitred.js"), "model", "verify", str(exported), "--photos", str(photos)],
+                          work / "verified", {}, 0.3, [export])])
+    return [[check], *fetch, *renders, *caches, *stages, [final], *ends]
+
+
+def fingerprint(photos: Path) -> tuple[int, str]:
+    """How many labels there are, and a hash of them and of their photos' sizes: reading all photos would take long."""
+    labels, digest, count = photos / "labels.jsonl", hashlib.sha256(), 0
+    for line in labels.read_bytes().splitlines():
+        digest.update(line)
+        try:
+            file = photos / json.loads(line)["file"]
+            digest.update(str(file.stat().st_size).encode())
+            count += 1
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # check.py says what is wrong with it
+    return count, digest.hexdigest()
+
+
+def disk_bytes(args: argparse.Namespace, photos: int) -> int:
+    samples = args.draws + photos + 4 * args.rendered + args.mosaics + args.turned
+    return round(samples * (args.side // 8) ** 2 * 40 * 2 * 1.05 + 60e6 * (args.folds + 1) + 100e6)
+
+
+def describe(args, work: Work, stages: list[list[Step]]) -> None:
+    """Prints what there is to do, and about how long it takes."""
+    total = 0.0
+    print(f"plan, in minutes on {args.jobs} cores like those it was measured on:")
+    for stage in stages:
+        for step in stage:
+            state = work.state(step)
+            word = {"done": "done before", "begun": "goes on", "changed": "settings changed: anew", "new": ""}[state]
+            print(f"  {step.name:25} {'-' if state == 'done' else f'{step.minutes:.1f}':>6}  {word}")
+        total += max((step.minutes for step in stage if work.state(step) != "done"), default=0)
+    print(f"  about {minutes_text(total)} in all" + (", much less with CUDA" if shutil.which("nvidia-smi") else ""))
+    if not args.malloc:
+        print("  libtcmalloc_minimal is not there: on a CPU training takes 1.6 times as long without (Debian: apt install libtcmalloc-minimal4)")
+    need = disk_bytes(args, fingerprint(args.photos)[0])
+    used = sum(file.stat().st_blocks * 512 for file in work.folder.rglob("*") if file.is_file())
+    free = shutil.disk_usage(work.folder).free + used
+    print(f"  {need / 1e9:.1f} GB of disk in {work.folder}\n", flush=True)
+    if free < need:
+        raise SystemExit(f"{work.folder}: {free / 1e9:.1f} GB are free there: name another folder by --work, or fewer --draws")
+
+
+def place(exported: Path, out: Path, work: Work) -> None:
+    """Copies the verified model to where it was asked for."""
+    if out.exists():
+        shutil.rmtree(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(exported, partial)
+    (work.folder / "placed.json").write_text(json.dumps({"out": str(out.resolve()), "sha256": weights.sha256(partial / "model.json")}))
+    partial.rename(out)
+
+
+def refuse_others(out: Path, work: Work) -> None:
+    """A model that was not made from this work folder is never overwritten."""
+    placed = work.folder / "placed.json"
+    kept = json.loads(placed.read_text()) if placed.exists() else {}
+    ours = kept.get("out") == str(out.resolve()) and (out / "model.json").exists() and weights.sha256(out / "model.json") == kept["sha256"]
+    if out.exists() and not ours:
+        raise SystemExit(f"{out} is there, and was not made from {work.folder}: name another version")
+
+
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, help="labelled folder: photos and labels.jsonl (README.md)")
+    parser.add_argument("out", type=Path, help="model folder to make; its name is NAME-VERSION, such as ours-1")
+    parser.add_argument("--work", type=Path, help="folder for all that is made on the way (runs/NAME-VERSION)")
+    parser.add_argument("--weights", default="auto", help="ImageNet weights (.pth); auto: fetched by weights.py (auto)")
+    parser.add_argument("--trunk", default="lite0", choices=list(weights.SHA256), help="EfficientNet of this size (lite0)")
+    parser.add_argument("--folds", type=int, default=3, help="parts that the sources are dealt into, each held out once (3)")
+    parser.add_argument("--draws", type=int, default=45_000, help="augmented samples made of the photos (45000)")
+    parser.add_argument("--samples", type=int, default=24_000, help="samples that each fold's network is trained on (24000)")
+    parser.add_argument("--side", type=int, default=288, help="pixels, both edges of what the network reads; a multiple of 32 (288)")
+    parser.add_argument("--rendered", type=int, default=1_400, help="menus and look-alikes rendered, half of each; 0: none (1400)")
+    parser.add_argument("--mosaics", type=int, default=8_000, help="mosaics of four photos; 0: none (8000)")
+    parser.add_argument("--turned", type=int, default=4_800, help="photos and rendered ones on their sides or heads, half of each; 0: none (4800)")
+    parser.add_argument("--seed", type=int, default=1, help="another seed, another network (1)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cores to use, and so networks trained side by side (all)")
+    parser.add_argument("--dry-run", action="store_true", help="only print the plan")
+    args = parser.parse_args()
+    if not all(args.out.name.rpartition("-")[::2]):
+        parser.error(f"expected a folder called NAME-VERSION, such as ../models/ours-1, got {args.out}")
+    if not (args.photos / "labels.jsonl").exists():
+        parser.error(f"there is no {args.photos / 'labels.jsonl'}: README.md says what a labelled folder is, and `maitred labels export` makes one")
+    if args.weights != "auto" and not Path(args.weights).is_file():
+        parser.error(f"--weights: there is no file {args.weights}")
+    least = {"folds": 2, "draws": 1, "samples": 24, "rendered": 0, "mosaics": 0, "turned": 0, "jobs": 1}
+    for name, low in least.items():
+        if getattr(args, name) < low:
+            parser.error(f"--{name}: expected {low} or more, got {getattr(args, name)}")
+    if args.side < 64 or args.side % 32:
+        parser.error(f"--side: expected a multiple of 32, from 64 on, got {args.side}")
+    args.malloc = ctypes.util.find_library("tcmalloc_minimal") if sys.platform == "linux" else None
+    args.work = (args.work or Path("runs") / args.out.name).resolve()
+    return args
+
+
+def main() -> None:
+    args = read_arguments()
+    work = Work(args.work)
+    lock = open(args.work / "lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise SystemExit(f"{args.work}: another make.py works there, or a step that one left behind: wait for it, or end it")
+    work.kept_open = (lock.fileno(),)
+    refuse_others(args.out, work)
+    stages = plan(args, args.work)
+    describe(args, work, stages)
+    if args.dry_run:
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    import curves  # with PyTorch, which takes seconds: not for --help
+
+    steps = {step.name: step for stage in stages for step in stage}
+    runs = [step.makes for step in steps.values() if step.makes.parent.name == "runs"]
+    drawn = 0.0
+
+    def draw(now: bool = False) -> None:
+        nonlocal drawn
+        if now or time.monotonic() - drawn > 10:
+            curves.write(runs, args.work / "curves.html", None if now else 20)
+            drawn = time.monotonic()
+
+    say(f"learning curves: {args.work / 'curves.html'}")
+    try:
+        for stage in stages:
+            run_together(work, stage, draw)
+            if stage[0].name in ("check", "verify"):
+                print(work.log(stage[0]).read_text())
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on from here")
+        raise SystemExit(130)
+    finally:
+        draw(now=True)
+    if "verify" not in steps:
+        print("not verified by maitred, which needs node and `npm ci`: only export.py has checked the graphs")
+    exported = steps["export"].makes
+    if not args.out.exists() or weights.sha256(args.out / "model.json") != weights.sha256(exported / "model.json"):
+        place(exported, args.out, work)
+    print(f"""the model is in {args.out}: card.md says what was measured, {args.work / 'curves.html'} how it learnt
+to look at it, from the root of the repository, on photos of sources that it was not trained on:
+  MAITRED_MODEL={args.out.resolve()} npx maitred classify PHOTOS
+  npx maitred evaluate --model {args.out.resolve()} --compare restaurant-2 --out report LABELLED-PHOTOS""")
+
+
+if __name__ == "__main__":
+    main()

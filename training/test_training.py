@@ -1,0 +1,309 @@
+"""python -m unittest test_training, in this folder. Trains a tiny network on photos that it draws itself: two minutes on two cores."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import onnxruntime
+import torch
+from PIL import Image, ImageDraw
+
+import curves
+from check import check
+from data import assign_folds, group_of, read_labels
+from menus import render
+from net import MaitredNet
+from train import Samples
+
+HERE = Path(__file__).parent
+SIDE = 64
+
+
+def draw_scene(rng: Random, kind: str) -> tuple[Image.Image, list | None]:
+    """A dish on a table, or a room, perhaps with a person in it; and the person's box."""
+    width, height = rng.choice([(120, 90), (90, 120), (100, 100)])
+    photo = Image.new("RGB", (width, height), tuple(rng.randint(40, 220) for _ in range(3)))
+    pen = ImageDraw.Draw(photo)
+    if kind == "food":
+        pen.ellipse((10, 10, width - 10, height - 10), fill=(245, 245, 240))
+        for _ in range(12):
+            x, y = rng.randint(25, width - 35), rng.randint(25, height - 35)
+            pen.ellipse((x, y, x + 14, y + 14), fill=(rng.randint(120, 255), rng.randint(40, 160), 30))
+        return photo, None
+    pen.rectangle((0, height * 0.6, width, height), fill=(110, 80, 50))
+    for x in range(5, width, 30):
+        pen.rectangle((x, height * 0.5, x + 20, height * 0.55), fill=(60, 40, 30))
+    if kind == "room":
+        return photo, None
+    x, y = rng.randint(10, width - 40), rng.randint(5, 20)
+    pen.ellipse((x + 5, y, x + 20, y + 18), fill=(224, 172, 140))
+    pen.rectangle((x, y + 18, x + 25, y + 60), fill=(40, 60, 160))
+    return photo, [[x, y, x + 25, y + 60]]
+
+
+def draw_photos(root: Path, sources: int = 9) -> None:
+    """A labelled folder: of each source a dish, a room, a person in a room, a menu and a document."""
+    root.mkdir()
+    lines = []
+    for source in range(sources):
+        for kind, category, human in (("food", "food", False), ("room", "ambience", False), ("person", "ambience", True),
+                                      ("menu", "menu", False), ("document", "other", False)):
+            rng, boxes = Random(f"{source} {kind}"), None
+            if kind in ("menu", "document"):
+                photo = render(rng, kind, None)[0]
+            else:
+                photo, boxes = draw_scene(rng, kind)
+            file = f"{source}-{kind}.jpg"
+            photo.save(root / file, quality=90)
+            lines.append({"file": file, "category": category, "human": human, "source": f"place{source}", "persons": boxes})
+    write_labels(root, lines)
+
+
+def write_labels(root: Path, lines: list) -> None:
+    (root / "labels.jsonl").write_text("".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines))
+
+
+def draw_weights(file: Path) -> None:
+    """Random weights of the trunk, such that signals neither fade nor explode on their way."""
+    torch.manual_seed(0)
+    net = MaitredNet(4)
+    for module in net.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    torch.save({key: value for key, value in net.state_dict().items() if key.startswith("_")}, file)
+
+
+def network(run: Path) -> str:
+    """A hash of the weights that a run ended with."""
+    saved = torch.load(run / "last.pt", weights_only=False)["average"]
+    return hashlib.sha256(b"".join(saved[key].numpy().tobytes() for key in sorted(saved))).hexdigest()
+
+
+def script(name: str, *arguments) -> list[str]:
+    return [sys.executable, "-u", str(HERE / name), *map(str, arguments)]
+
+
+class Make(unittest.TestCase):
+    """One folder of work for all tests: made once, interrupted once on the way."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.root = Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, cls.root)
+        cls.photos, cls.weights, cls.work, cls.out = (cls.root / name for name in ("photos", "trunk.pth", "work", "tiny-1"))
+        cls.caches = [cls.work / f"features-{name}" for name in ("photos", "rendered", "mosaics", "turned-photos", "turned-rendered")]
+        draw_photos(cls.photos)
+        draw_weights(cls.weights)
+        cls.command = script("make.py", cls.photos, cls.out, "--work", cls.work, "--weights", cls.weights, "--side", SIDE, "--draws", 90,
+                             "--rendered", 6, "--mosaics", 24, "--turned", 60, "--samples", 72, "--jobs", 2)
+        stopped = subprocess.Popen(cls.command, stdout=subprocess.PIPE, text=True)
+        for line in stopped.stdout:
+            if line.startswith("features-photos: begins"):
+                stopped.send_signal(signal.SIGTERM)
+        cls.stopped = stopped.wait(), (cls.work / "runs").exists()
+        stopped.stdout.close()
+        cls.made = subprocess.run(cls.command, capture_output=True, text=True)
+        if cls.made.returncode:
+            raise AssertionError(cls.made.stdout + cls.made.stderr)
+
+    def train(self, out: str, *more) -> list[str]:
+        return script("train.py", *self.caches, "--out", self.root / out, "--weights", self.weights, "--draws", 72, *more)
+
+    def test_stops_when_told_and_goes_on_from_there(self):
+        self.assertEqual(self.stopped, (130, False))
+        self.assertIn("check: done before", self.made.stdout)
+        self.assertIn("render: done before", self.made.stdout)
+        self.assertIn("features-photos: goes on", self.made.stdout)
+
+    def test_makes_a_model_folder_whose_graph_gives_probabilities(self):
+        model = json.loads((self.out / "model.json").read_text(), parse_constant=self.fail)
+        self.assertEqual((model["name"], model["version"], model["measured"]["photos"]), ("tiny", "1", 45))
+        for name, file in model["files"].items():
+            self.assertEqual(file["sha256"], hashlib.sha256((self.out / name).read_bytes()).hexdigest())
+        graph = onnxruntime.InferenceSession(str(self.out / "model.onnx"))
+        pixels = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
+        category, human, human_map = graph.run(None, {"photos": pixels})
+        np.testing.assert_allclose(category.sum(1), 1, atol=1e-5)
+        self.assertEqual((human.shape, human_map.shape), ((3,), (3, SIDE // 16, SIDE // 16)))
+
+    def test_has_the_model_verified_where_node_is(self):
+        if not shutil.which("node") or not (HERE.parent / "node_modules").is_dir():
+            self.assertIn("not verified by maitred", self.made.stdout)
+        else:
+            self.assertRegex(self.made.stdout, r"ok +tiny-1 +fp32")
+
+    def test_draws_every_run_on_a_page_that_asks_for_nothing(self):
+        page = (self.work / "curves.html").read_text()
+        for name in ("fold0", "fold1", "fold2", "final"):
+            self.assertIn(f"</span>{name}</th>", page)
+        self.assertEqual(page.count("<td>done</td>"), 4)
+        self.assertNotRegex(page, r"https?:|src=|@import|url\(|http-equiv")
+
+    def test_does_nothing_the_second_time(self):
+        def files():
+            return {path: path.stat().st_mtime_ns for path in (*self.work.glob("runs/*/last.pt"), self.out / "model.onnx")}
+        before = files()
+        again = subprocess.run(self.command, capture_output=True, text=True, check=True)
+        self.assertEqual(files(), before)
+        self.assertEqual(len(before), 5)
+        self.assertNotIn("begins", again.stdout)
+        self.assertIn("final: done before", again.stdout)
+
+    def test_does_anew_what_depends_on_a_changed_setting_and_no_more(self):
+        def plan(*more):
+            lines = subprocess.run([*self.command, *more, "--dry-run"], capture_output=True, text=True, check=True).stdout.splitlines()
+            return {line.split()[0] for line in lines if line.endswith("settings changed: anew")}
+        training = {"fold0", "fold1", "fold2", "final", "export"} | ({"verify"} if (self.work / "verified").exists() else set())
+        self.assertEqual(plan(), set())
+        self.assertEqual(plan("--samples", "96"), training)
+        self.assertEqual(plan("--mosaics", "12"), training | {"features-mosaics"})
+        self.assertEqual(plan("--rendered", "4"), training | {"render", "features-rendered", "features-turned-rendered"})
+
+    def test_leaves_a_model_alone_that_it_did_not_make(self):
+        other = self.root / "other-1"
+        other.mkdir()
+        refused = subprocess.run(["other-1" if word == str(self.out) else word for word in self.command], cwd=self.root, capture_output=True, text=True)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("name another version", refused.stderr)
+
+    def test_gives_the_same_network_for_the_same_seed(self):
+        subprocess.run(self.train("again", "--fold", 0), check=True, capture_output=True)
+        subprocess.run(self.train("else", "--fold", 0, "--seed", 2), check=True, capture_output=True)
+        self.assertEqual(network(self.root / "again"), network(self.work / "runs" / "fold0"))
+        self.assertNotEqual(network(self.root / "else"), network(self.root / "again"))
+
+    def test_gives_the_same_features_for_the_same_seed_however_many_processes(self):
+        arguments = "--weights", self.weights, "--side", SIDE, "--draws", 90, "--jobs", 1
+        subprocess.run(script("features.py", self.photos, "--out", self.root / "features", *arguments), check=True, capture_output=True)
+        for name in ("draws.f16", "plain.f16"):
+            self.assertEqual((self.root / "features" / name).read_bytes(), (self.work / "features-photos" / name).read_bytes())
+
+    def test_resumes_a_killed_training_to_the_same_network(self):
+        more = "--fold", 0, "--batch", 2, "--every", 2
+        run = subprocess.Popen(self.train("killed", *more), stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not (self.root / "killed" / "last.pt").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        run.kill()
+        self.assertEqual(run.wait(), -signal.SIGKILL)
+        self.assertLess(torch.load(self.root / "killed" / "last.pt", weights_only=False)["step"], 36)
+        subprocess.run(self.train("killed", *more), check=True, capture_output=True)
+        subprocess.run(self.train("whole", *more), check=True, capture_output=True)
+        self.assertEqual(network(self.root / "killed"), network(self.root / "whole"))
+
+    def test_trains_on_no_sample_that_holds_a_photo_held_out(self):
+        mixed = 0
+        for folds in (2, 3):  # mosaics are drawn within one of three parts: of two parts, they hold some photos of each
+            for fold in range(folds):
+                samples = Samples(self.caches, folds, fold)
+                held = set(samples.held[0].tolist())
+                for cache in (0, 2, 3):
+                    part = samples.parts[cache].photos
+                    kept = samples.index[samples.index[:, 0] == cache, 1]
+                    self.assertLess(len(kept), len(part))
+                    self.assertFalse(held & set(part[kept].ravel().tolist()))
+                    if folds == 3:
+                        self.assertGreater(len(kept), len(part) / 2)
+                mixed += sum(0 < len(held & set(four)) < len(set(four)) for four in samples.parts[2].photos.tolist())
+        self.assertGreater(mixed, 0)
+
+
+class Folds(unittest.TestCase):
+    def test_put_no_source_into_two_parts(self):
+        rng = Random(0)
+        labels = [{"source": rng.choice(["COCO", "COCO 2017", f"A/b-{n % 40}", f"a-B/{n % 40}".lower(), f"s{n % 25}"]),
+                   "dealt_by": (rng.choice(["food", "menu", None]), rng.choice([True, False, None]))} for n in range(600)]
+        for folds in (2, 3, 5):
+            where = {}
+            for label, fold in zip(labels, assign_folds(labels, folds)):
+                where.setdefault(group_of(label["source"]), set()).add(fold)
+            self.assertTrue(all(len(each) == 1 for each in where.values()))
+            self.assertEqual(set().union(*where.values()), set(range(folds)))
+
+
+class Check(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.root = Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, cls.root)
+        draw_photos(cls.root / "clean")
+        cls.lines = [json.loads(line) for line in (cls.root / "clean" / "labels.jsonl").read_text().splitlines()]
+
+    def setUp(self):
+        self.photos = Path(shutil.copytree(self.root / "clean", self.root / self.id()))
+
+    def faults(self, folds=3) -> list[tuple[str, str]]:
+        return [(each["kind"], each["where"]) for each in check(self.photos, folds)["errors"]]
+
+    def label(self, at: int, **changed) -> None:
+        self.lines_now = [line | changed if n == at else line for n, line in enumerate(self.lines)]
+        write_labels(self.photos, self.lines_now)
+
+    def test_finds_nothing_where_nothing_is_wrong(self):
+        report = check(self.photos)
+        self.assertEqual((report["errors"], report["photos"], report["sources"]), ([], 45, 9))
+        self.assertEqual(report["counts"]["byCategory"]["ambience"], {"human": 9, "none": 9, "unknown": 0})
+        self.assertIn("few", {each["kind"] for each in report["warnings"]})
+        self.assertEqual(report["errors"], check(self.photos, jobs=2)["errors"])
+
+    def test_finds_photos_that_cannot_be_read(self):
+        whole = (self.photos / "0-food.jpg").read_bytes()
+        (self.photos / "0-food.jpg").write_bytes(whole[:len(whole) // 2])
+        (self.photos / "1-menu.jpg").unlink()
+        self.assertEqual(self.faults(), [("unreadable", "0-food.jpg"), ("unreadable", "1-menu.jpg")])
+
+    def test_finds_labels_that_mean_nothing(self):
+        for changed, kind in (({"category": "drinks"}, "category"), ({"human": "yes"}, "human"), ({"human": 1}, "human"), ({"source": ""}, "labels"),
+                              ({"file": None}, "labels"), ({"file": "0-room.jpg"}, "labels"), ({"persons": [[1, 2, 3]]}, "box"),
+                              ({"persons": [[30, 5, 20, 40]]}, "box"), ({"persons": [[1, 1, 20, 20]]}, "box")):
+            self.label(5, **changed)
+            self.assertEqual(self.faults(), [(kind, "labels.jsonl:6")], changed)
+
+    def test_finds_lines_that_are_no_json(self):
+        write_labels(self.photos, [self.lines[0], '{"file": \n', *self.lines[1:]])
+        self.assertEqual(self.faults(), [("labels", "labels.jsonl:2")])
+
+    def test_finds_boxes_outside_of_the_frame(self):
+        self.label(2, persons=[[80, 10, 140, 60]])
+        self.assertEqual(self.faults(), [("box", "0-person.jpg")])
+
+    def test_finds_one_picture_under_two_labels(self):
+        shutil.copy(self.photos / "0-food.jpg", self.photos / "0-room.jpg")
+        self.assertEqual(self.faults(), [("contradiction", "0-food.jpg = 0-room.jpg")])
+
+    def test_finds_one_picture_in_two_sources(self):
+        shutil.copy(self.photos / "0-food.jpg", self.photos / "1-food.jpg")
+        self.assertEqual(self.faults(), [("leak", "0-food.jpg = 1-food.jpg")])
+
+    def test_finds_parts_on_which_nothing_could_be_measured(self):
+        self.assertEqual({kind for kind, _ in self.faults(folds=12)}, {"folds"})
+
+    def test_exits_with_1_and_gives_json(self):
+        done = subprocess.run(script("check.py", self.photos, "--json", "--folds", 12, "--jobs", 1), capture_output=True, text=True)
+        self.assertEqual((done.returncode, {each["kind"] for each in json.loads(done.stdout)["errors"]}), (1, {"folds"}))
+        self.assertEqual(subprocess.run(script("check.py", self.photos), capture_output=True, env=os.environ).returncode, 0)
+
+
+class Curves(unittest.TestCase):
+    def test_count_once_what_was_done_again_after_an_interruption(self):
+        with tempfile.TemporaryDirectory() as folder:
+            entries = [{"step": step, "of": 60, "loss": loss, "samplesPerS": 9.0, "etaMin": 1} for step, loss in ((20, 3), (40, 2), (20, 3), (40, 1))]
+            (Path(folder) / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries) + '{"step": 6')
+            run = curves.read_run(Path(folder))
+            self.assertEqual([(entry["step"], entry["loss"]) for entry in run["log"]], [(20, 3), (40, 1)])
+            self.assertIn('http-equiv="refresh"', curves.page([run], refresh=20))
+            self.assertIn("67%, 1 min left", curves.page([run]))
+
+
+if __name__ == "__main__":
+    unittest.main()
