@@ -75,24 +75,23 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
         caches.append([features(f"features-turned-{kind}", folder, draws, after, draws / DRAW / 60, "--turned", "1")])
     cached = [step for stage in caches for step in stage]
 
-    def train(name: str, fold: int, samples: int, threads: int, teachers: list[Step]) -> Step:
+    def train(name: str, fold: int, samples: int, threads: int) -> Step:
         command = [*python, "train.py", *(str(step.makes) for step in cached), "--out", str(work / "runs" / name), "--weights", str(file),
                    "--folds", str(args.folds), "--fold", str(fold), "--draws", str(samples), "--seed", str(args.seed), "--threads", str(threads)]
-        command += ["--teachers", *(str(step.makes) for step in teachers)] if teachers else []
         settings = {"folds": args.folds, "fold": fold, "samples": samples, "seed": args.seed, "weights": digest,
                     "code": [net, code_digest("train.py", "measure.py")]} | corrections
         # a second thread on one network brings half of what a second network would
         rate = TRAIN / scale * (1 + 0.5 * (threads - 1)) * (1 if args.malloc else 0.62)
-        return Step(name, command, work / "runs" / name, settings, samples / rate / 60, [*cached, *teachers], env=allocator)
+        return Step(name, command, work / "runs" / name, settings, samples / rate / 60, cached, env=allocator)
 
     stages = []
     for begin in range(0, args.folds, args.jobs):
         together = range(begin, min(begin + args.jobs, args.folds))
         threads = min(8, max(1, args.jobs // len(together)))
-        stages.append([train(f"fold{fold}", fold, args.samples, threads, []) for fold in together])
+        stages.append([train(f"fold{fold}", fold, args.samples, threads) for fold in together])
     folds = [step for stage in stages for step in stage]
     # it has more to learn from than they had, in the same proportion
-    final = train("final", -1, round(args.samples * args.folds / (args.folds - 1)), min(8, args.jobs), folds)
+    final = train("final", -1, round(args.samples * args.folds / (args.folds - 1)), min(8, args.jobs))
     exported = work / "export" / args.out.name
     export = Step("export", [*python, "export.py", str(final.makes), str(exported), "--folds", *(str(step.makes) for step in folds)], exported,
                   {"name": args.out.name, "code": code_digest("export.py", "graph.py", "calibrate.py", "card.py", "measure.py", "data.py", "net.py")},

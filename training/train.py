@@ -2,7 +2,7 @@
 
 Whole sources are held out (one part of --folds), never random photos; with --fold -1 none is. Stop at any time and
 run the same command again: it goes on from the last checkpoint. Same seed, same cache and same thread count: same
-network. `--teachers` are runs whose held-out scores soften the labels of the photos that they did not see.
+network.
 """
 
 import argparse
@@ -36,58 +36,30 @@ class Samples:
             for kept in [np.flatnonzero(~np.isin(part.photos, self.held[n]).any(1))]])
 
     def batch(self, rows: np.ndarray):
-        """Features, category, human and map targets of the rows, and (cache, photo) of each; None for a mosaic."""
-        batches, whose = [], []
-        for n, part in enumerate(self.parts):
-            at = rows[rows[:, 0] == n, 1]
-            if len(at):
-                batches.append(part.batch(at))
-                whose += [(n, int(photos[0])) if len(photos) == 1 else None for photos in part.photos[at]]
-        return [torch.cat(parts) for parts in zip(*batches)], whose
+        """Features, category, human and map targets of the rows."""
+        parts = [part.batch(at) for n, part in enumerate(self.parts) for at in [rows[rows[:, 0] == n, 1]] if len(at)]
+        return [torch.cat(each) for each in zip(*parts)]
 
 
 def loss_of(outputs, category, human, target):
-    """`category`: float [N, K], zero where unknown; `human`: float [N], negative where unknown."""
+    """`category` and `human`: ids [N], -1 where unknown; `target`: [N, S/16, S/16], the same."""
     logits, human_logit, map_logits, peak = outputs
-    known = category.sum(1) > 0
+    known = category != UNKNOWN
     total = logits.sum() * 0
     if known.any():
         total = total + F.cross_entropy(logits[known], category[known], label_smoothing=0.05)
-    judged = human >= 0
+    judged = human != UNKNOWN
     if judged.any():
-        total = total + 1.5 * F.binary_cross_entropy_with_logits(human_logit[judged], human[judged])
+        shows = human[judged].float()
+        total = total + 1.5 * F.binary_cross_entropy_with_logits(human_logit[judged], shows)
         # the map must find the human by itself: it is what people are shown as the reason
-        total = total + 0.5 * F.binary_cross_entropy_with_logits(peak[judged], human[judged])
+        total = total + 0.5 * F.binary_cross_entropy_with_logits(peak[judged], shows)
     cells = target >= 0
     if cells.any():
         # the few cells with a person weigh as much as the many without
         weight = torch.where(target[cells] == 1, 1.0, 0.25)
         total = total + 0.5 * F.binary_cross_entropy_with_logits(map_logits[cells], target[cells], weight)
     return total
-
-
-def soften(category, human, whose, teachers, share):
-    """Hard labels → targets: a teacher that never saw a photo has a say of `share` in its known labels."""
-    targets = F.one_hot(category.clamp(min=0), len(CATEGORIES)).float() * (category != UNKNOWN)[:, None]
-    humans = human.float()
-    for row, photo in enumerate(whose):
-        if photo not in teachers:
-            continue
-        said_category, said_human = teachers[photo]
-        if category[row] != UNKNOWN:
-            targets[row] = (1 - share) * targets[row] + share * said_category
-        if human[row] != UNKNOWN:
-            humans[row] = (1 - share) * humans[row] + share * said_human
-    return targets, humans
-
-
-def read_teachers(runs: list[Path]) -> dict:
-    teachers = {}
-    for run in runs:
-        saved = torch.load(run / "held-out.pt", weights_only=False)
-        for row, photo in enumerate(saved["photos"]):
-            teachers[tuple(photo)] = (F.softmax(saved["scores"]["category"][row], 0), torch.sigmoid(saved["scores"]["human"][row]))
-    return teachers
 
 
 def main():
@@ -100,8 +72,6 @@ def main():
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--folds", type=int, default=3, help="parts that the sources are dealt into")
     parser.add_argument("--fold", type=int, default=0, help="the part that is held out; -1: none")
-    parser.add_argument("--teachers", type=Path, nargs="*", default=[], help="runs whose held-out scores soften labels")
-    parser.add_argument("--say", type=float, default=0.3, help="the teachers' share in a label")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="cores; two runs of one core beat one run of two")
     parser.add_argument("--every", type=int, default=100, help="steps from one checkpoint to the next")
@@ -112,7 +82,6 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     samples = Samples(args.caches, args.folds, args.fold)
-    teachers = read_teachers(args.teachers)
     about = json.loads((args.caches[0] / "about.json").read_text())
     print(f"{len(samples.index)} samples to train on, {len(samples.held[0])} photos of other sources held out, on {device}", flush=True)
 
@@ -145,8 +114,7 @@ def main():
         lr = min((step + 1) / (0.06 * steps + 1), 0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-3
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * lr
-        (features, category, human, target), whose = samples.batch(rows[step * args.batch:(step + 1) * args.batch])
-        category, human = soften(category, human, whose, teachers, args.say)
+        features, category, human, target = samples.batch(rows[step * args.batch:(step + 1) * args.batch])
         features = features.to(device, memory_format=torch.channels_last)
         loss = loss_of(net.rest(features), category.to(device), human.to(device), target.to(device))
         optimizer.zero_grad(set_to_none=True)
