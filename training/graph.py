@@ -136,6 +136,29 @@ def export_int8(fp32: Path, photos: np.ndarray, file: Path) -> None:
     quantize_static(str(fp32), str(file), Photos(), quant_format=QuantFormat.QOperator, per_channel=True, reduce_range=True,
                     activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
                     op_types_to_quantize=["Conv", "Add", "Clip", "GlobalAveragePool", "Resize"])
+    model = onnx.load(str(file))
+    _take_bytes_as_they_are(model.graph)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(file))
+
+
+def _take_bytes_as_they_are(graph: onnx.GraphProto) -> None:
+    """(photo - 127) / 128, quantized by 1/128 around 127, is the photo's own bytes: a tenth of the time is saved."""
+    made = {node.output[0]: node for node in graph.node}
+    quantize = next(node for node in graph.node if node.op_type == "QuantizeLinear")
+    constants = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    if [float(constants[name]) for name in quantize.input[1:]] != [1 / 128, 127.0]:
+        return  # the sample had neither black nor white
+    chain, source = [quantize], quantize.input[0]
+    while made[source].op_type != "Transpose":
+        chain.append(made[source])
+        source = made[source].input[0]
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            if name == quantize.output[0]:
+                node.input[index] = source
+    for node in chain:
+        graph.node.remove(node)
 
 
 def open_graph(file: Path, threads: int = 0) -> onnxruntime.InferenceSession:
