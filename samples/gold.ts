@@ -17,8 +17,6 @@ export interface Gold {
   source: string;
   /** The verdicts that are acceptable; without it, none would be a failure of the product. */
   verdicts?: string[];
-  /** Models that are known to fail here, and were shipped all the same. Any other must not. */
-  misses?: string[];
   why: string;
 }
 
