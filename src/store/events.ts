@@ -1,14 +1,14 @@
 import type { Known, PhotoJob, PhotoRef } from "../photo.ts";
 import { type Pool, query } from "./pool.ts";
 
-/** What is stored of an event; `order` and `version` are explained in migrations/0006_events.sql. */
+/** What is stored of an event; `order` and `version` are explained in migrations/0006_intake.sql. */
 export interface StoredEvent extends PhotoRef {
   kind: "created" | "removed";
   order: string | null;
   known: Known;
 }
 
-/** See record_events in migrations/0006_events.sql. */
+/** See record_events in migrations/0006_intake.sql. */
 export type EventOutcome = "accepted" | "known" | "removed" | "duplicate" | "stale";
 
 export interface RecordedEvent {

@@ -132,6 +132,30 @@ create function mark_queued(p_photo_ids bigint[]) returns void language sql as $
   delete from unqueued where photo_id = any (p_photo_ids);
 $$;
 
+-- Who may use the API. A token is random enough that its plain hash tells nothing of it.
+create table tokens (
+  id         text primary key,
+  name       text not null,
+  hash       bytea not null,
+  scopes     text[] not null check (scopes <@ array['ingest', 'read', 'operate', 'review']),
+  created_at timestamptz not null default now(),
+  revoked_at timestamptz
+);
+comment on table tokens is 'Who may use the API; the tokens themselves are nowhere.';
+
+-- What was answered to a request with an Idempotency-Key, so that the same request has the same answer for a day.
+create table idempotent_answers (
+  token_id    text not null references tokens on delete cascade,
+  key         text not null,
+  request     bytea not null,
+  status      integer not null,
+  answer      jsonb not null,
+  answered_at timestamptz not null default now(),
+  primary key (token_id, key)
+);
+comment on column idempotent_answers.request is 'SHA-256 of the body: another body under the same key is a mistake';
+create index idempotent_answers_answered on idempotent_answers (answered_at);
+
 -- What grant_roles gave until now, and then what is new here; it is called by the same name.
 alter function grant_roles(text) rename to grant_roles_before_events;
 create function grant_roles(p_queue_schema text) returns void language plpgsql as $$
@@ -140,11 +164,15 @@ begin
   if to_regrole('maitred_worker') is not null then
     grant select, insert, update on object_order to maitred_worker;
     grant select, insert, delete on unqueued to maitred_worker;
+    grant select on tokens to maitred_worker;
+    grant select, insert, delete on idempotent_answers to maitred_worker;
   end if;
   if to_regrole('maitred_migrator') is not null then
     begin
       alter table object_order owner to maitred_migrator;
       alter table unqueued owner to maitred_migrator;
+      alter table tokens owner to maitred_migrator;
+      alter table idempotent_answers owner to maitred_migrator;
       alter function order_key(text, text) owner to maitred_migrator;
       alter function record_events(jsonb, text) owner to maitred_migrator;
       alter function withdraw_photos(text, text, text, text, bigint) owner to maitred_migrator;
@@ -152,7 +180,7 @@ begin
       alter function grant_roles_before_events(text) owner to maitred_migrator;
     exception
       when insufficient_privilege then
-        raise notice 'object_order stays with %: only an administrator may give it to maitred_migrator', current_user;
+        raise notice 'the tables of the intake stay with %: only an administrator may give them to maitred_migrator', current_user;
     end;
   end if;
 end $$;
