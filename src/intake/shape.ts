@@ -26,29 +26,34 @@ export const versionText = z
 export function readShape<T>(schema: z.ZodType<T>, value: unknown, expected: string): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const { path, message } = deepest(result.error.issues);
-  throw new EventError("EVENT_INVALID", path.length > 0 ? `${placeOf(path)}: ${message}` : expected);
+  const { path, message, whole } = deepest(result.error.issues);
+  if (whole) throw new EventError("EVENT_INVALID", expected);
+  throw new EventError("EVENT_INVALID", path.length > 0 ? `${placeOf(path)}: ${message}` : message);
 }
 
 interface Found {
   path: PropertyKey[];
   message: string;
+  /** It is something else altogether, of which nothing is to be said in detail. */
+  whole: boolean;
 }
 
 /** Of a union, the alternative that fitted best is the one that was meant: its mistake lies deepest. */
 function deepest(issues: readonly z.core.$ZodIssue[]): Found {
-  const found = issues.flatMap((issue): Found[] =>
-    issue.code === "invalid_union"
-      ? issue.errors.map((branch) => {
-          const inner = deepest(branch);
-          return { path: [...issue.path, ...inner.path], message: inner.message };
-        })
-      : [{ path: issue.path, message: issue.message }],
-  );
-  return found.reduce((best, each) => (each.path.length > best.path.length ? each : best), {
-    path: [],
-    message: "",
+  const found = issues.flatMap((issue): Found[] => {
+    const { path, message, code } = issue;
+    if (code !== "invalid_union")
+      return [{ path, message, whole: path.length === 0 && code === "invalid_type" }];
+    return issue.errors.map((branch) => {
+      const inner = deepest(branch);
+      return { ...inner, path: [...path, ...inner.path], whole: inner.whole && path.length === 0 };
+    });
   });
+  const none: Found = { path: [], message: "", whole: true };
+  return found.reduce((best, each) => {
+    const deeper = each.path.length > best.path.length;
+    return deeper || (best.whole && !each.whole) ? each : best;
+  }, none);
 }
 
 function placeOf(path: readonly PropertyKey[]): string {
