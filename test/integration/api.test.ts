@@ -289,15 +289,9 @@ describe("GET /v1/photos", () => {
     const { ask } = await start();
     const statuses = async (...paths: string[]) =>
       Promise.all(paths.map(async (path) => (await ask("GET", path)).status));
-    expect(
-      await statuses("/v1/photos?bucket=b&key=a", "/v1/photos/7", `/v1/photos/${"9".repeat(250)}`),
-    ).toEqual([404, 404, 404]);
-    expect(await statuses("/v1/photos", "/v1/photos?bucket=b", "/v1/photos?bucket=b&key=a&key=b")).toEqual([
-      400, 400, 400,
-    ]);
-    expect(await statuses("/v1/photos/x", "/v1/photos/0", "/v1/photos/%00", "/v1/photos/%")).toEqual([
-      400, 400, 400, 400,
-    ]);
+    expect(await statuses("/v1/photos?bucket=b&key=a", "/v1/photos/7")).toEqual([404, 404]);
+    const malformed = ["", "?bucket=b", "?bucket=b&key=a&key=b", "/x", "/0", "/%00", "/%", `/${"9".repeat(250)}`];
+    expect(await statuses(...malformed.map((rest) => `/v1/photos${rest}`))).toEqual(malformed.map(() => 400));
   });
 });
 
