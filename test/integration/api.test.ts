@@ -290,7 +290,16 @@ describe("GET /v1/photos", () => {
     const statuses = async (...paths: string[]) =>
       Promise.all(paths.map(async (path) => (await ask("GET", path)).status));
     expect(await statuses("/v1/photos?bucket=b&key=a", "/v1/photos/7")).toEqual([404, 404]);
-    const malformed = ["", "?bucket=b", "?bucket=b&key=a&key=b", "/x", "/0", "/%00", "/%", `/${"9".repeat(250)}`];
+    const malformed = [
+      "",
+      "?bucket=b",
+      "?bucket=b&key=a&key=b",
+      "/x",
+      "/0",
+      "/%00",
+      "/%",
+      `/${"9".repeat(250)}`,
+    ];
     expect(await statuses(...malformed.map((rest) => `/v1/photos${rest}`))).toEqual(malformed.map(() => 400));
   });
 });
