@@ -16,6 +16,7 @@ export const ERROR_CODES = {
   DATABASE_UNAVAILABLE: "Postgres did not answer",
   QUEUE_UNAVAILABLE: "the queue's server did not answer",
   WORKER_CRASHED: "the photo was in hand each time several workers died",
+  EVENT_INVALID: "the message is not an event that is understood",
   CLOSED: "the process is shutting down",
   CONFIG_INVALID: "a setting is missing or out of its range",
   POLICY_INVALID: "the policy file cannot be used",
@@ -43,6 +44,11 @@ export abstract class ModerationError extends Error {
 
 /** The photo is at fault. Trying again cannot help; a person might. */
 export class PhotoError extends ModerationError {
+  readonly retry = false;
+}
+
+/** The message is at fault: whoever sent it must mend it. */
+export class EventError extends ModerationError {
   readonly retry = false;
 }
 

@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { asError, ConfigError, ModerationError } from "../errors.ts";
 import { packageVersion } from "../package-root.ts";
+import { api } from "./api.ts";
 import { calibrate } from "./calibrate.ts";
 import { classify } from "./classify.ts";
 import { type Arguments, type Command, EXIT, type Terminal, table, UsageError } from "./command.ts";
@@ -12,18 +13,21 @@ import { evaluate } from "./evaluate.ts";
 import { labels } from "./labels.ts";
 import { migrate } from "./migrate.ts";
 import { model } from "./model.ts";
+import { token } from "./token.ts";
 import { up } from "./up.ts";
 import { worker } from "./worker.ts";
 
 const commands: Record<string, Command> = {
   up,
   worker,
+  api,
   enqueue,
   classify,
   evaluate,
   calibrate,
   labels,
   model,
+  token,
   migrate,
   doctor,
   config,

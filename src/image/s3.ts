@@ -35,7 +35,8 @@ export function connectS3({ s3Endpoint, s3Region, s3PathStyle }: S3Settings, con
 
 /**
  * Reads objects from S3. A version `etag:X` must still be the object's etag, any other non-empty version is a
- * version id. Metadata `listing`, `uploader` and `claimed` is what the object says of its photo.
+ * version id, except for `generation:X`, of which the object as it is now is read. Metadata
+ * `listing`, `uploader` and `claimed` is what the object says of its photo.
  */
 export function createS3Fetch(s3: S3Client): FetchPhoto {
   return async (photo, limits) => {
@@ -93,7 +94,8 @@ function address({ bucket, key, version }: PhotoRef): {
   IfMatch?: string;
   VersionId?: string;
 } {
-  if (version === "") return { Bucket: bucket, Key: key };
+  // the S3 protocol cannot ask for a generation; a newer one supersedes the photo as soon as it is known
+  if (version === "" || version.startsWith("generation:")) return { Bucket: bucket, Key: key };
   if (version.startsWith("etag:")) return { Bucket: bucket, Key: key, IfMatch: `"${version.slice(5)}"` };
   return { Bucket: bucket, Key: key, VersionId: version };
 }

@@ -19,6 +19,7 @@ test("codes are stored and graphed, so none is ever renamed: only add to this li
     "DATABASE_UNAVAILABLE",
     "QUEUE_UNAVAILABLE",
     "WORKER_CRASHED",
+    "EVENT_INVALID",
     "CLOSED",
     "CONFIG_INVALID",
     "POLICY_INVALID",

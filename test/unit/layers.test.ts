@@ -18,7 +18,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   // a policy is measured, and chosen, by what it decides
   evaluate: ["decide"],
   labels: [],
-  http: [],
+  // the API takes in what the shapes of events describe
+  http: ["intake"],
   cli: [
     "intake",
     "labels",
@@ -33,7 +34,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "http",
     "workers",
   ],
-  workers: ["decide", "queue", "image", "infer", "store", "moderate", "http"],
+  workers: ["intake", "decide", "queue", "image", "infer", "store", "moderate", "http"],
 };
 
 /** A package belongs to one folder, and is imported nowhere else. */

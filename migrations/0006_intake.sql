@@ -1,0 +1,186 @@
+-- Up Migration
+
+-- What is remembered of every object that an event spoke of, so that an older event never undoes a newer one.
+create table object_order (
+  store   text not null,
+  bucket  text not null,
+  key     text not null,
+  version text not null default '',
+  latest  text,
+  removed boolean not null default false,
+  primary key (store, bucket, key, version)
+);
+comment on table object_order is 'The latest event of each object, and each version that was removed on its own.';
+comment on column object_order.version is 'Empty: the object as a whole; else a version that is gone for good';
+comment on column object_order.latest is 'The highest order seen; null where no event had one';
+
+-- What is committed here and not yet in a queue; empty but for a moment, unless a queue was away.
+create table unqueued (
+  photo_id bigint primary key references photos on delete cascade,
+  since    timestamptz not null default now()
+);
+comment on table unqueued is 'Photos that an event made known and that no queue is known to hold.';
+
+-- An order as text that compares as the orders do: the shorter of two is filled up with zeros on the side p_pad.
+create function order_key(p_order text, p_pad text) returns text immutable language sql as $$
+  select (case p_pad when 'right' then rtrim(p_order, '0') else lpad(ltrim(p_order, '0'), 64, '0') end) collate "C"
+$$;
+
+-- Takes the current photos of an object out of the public, and of what waits for a queue: of p_version alone where one is
+-- given, and never the photo p_keep. Returns the newest of those it took.
+create function withdraw_photos(p_store text, p_bucket text, p_key text, p_version text, p_keep bigint)
+returns bigint language sql as $$
+  with gone as (
+    update photos p set superseded_at = now()
+    where (p.store, p.bucket, p.key) = (p_store, p_bucket, p_key) and p.superseded_at is null
+      and (p_version = '' or p.version = p_version) and p.id is distinct from p_keep
+    returning p.id
+  ), forgotten as (
+    delete from unqueued u using gone where u.photo_id = gone.id
+  )
+  select max(id) from gone;
+$$;
+
+-- Acts on events in one transaction. p_events: a JSON array of {kind, store, bucket, key, version, ord, listing,
+-- uploader, claimed}; p_pad: left or right, see order_key. Events without an order count as the newest, as they come.
+--   created: the version is the current photo of its object, and supersedes the others;
+--   removed: with a version that version alone, else every version, is no longer current, whatever its verdict: it is
+--     not public, and neither a model's verdict nor a moderator's makes it so. Tags and history stay.
+-- Returns, in order, the photo (null where none is known), whether it wants to be queued, and what became of the event:
+--   accepted   the photo is current now, and was not before, or its failure is tried again
+--   known      the newest event, which changes nothing that is shown
+--   removed    the photo, or all photos of the object, are withdrawn
+--   duplicate  it was here before
+--   stale      a later event was here before: nothing changed
+-- A photo without a verdict is put into unqueued; the caller queues it after the commit, and then calls mark_queued.
+-- Locks: the objects in the order of their keys, then their photos in the order of their ids.
+create function record_events(p_events jsonb, p_pad text)
+returns table (photo_id bigint, outcome text, queue boolean) language plpgsql as $$
+declare
+  e record;
+  seen object_order;
+  photo photos;
+begin
+  -- of rivals that speak of one object, each waits here for the one before it, and then sees what that one committed
+  insert into object_order as o (store, bucket, key)
+  select distinct i.store, i.bucket, i.key
+  from jsonb_to_recordset(p_events) as i (store text, bucket text, key text) order by 1, 2, 3
+  on conflict do nothing;
+  perform 1 from object_order o
+  where o.version = '' and (o.store, o.bucket, o.key) in (
+    select i.store, i.bucket, i.key from jsonb_to_recordset(p_events) as i (store text, bucket text, key text))
+  order by o.store, o.bucket, o.key for update;
+  perform 1 from photos p
+  where (p.store, p.bucket, p.key) in (
+    select i.store, i.bucket, i.key from jsonb_to_recordset(p_events) as i (store text, bucket text, key text))
+  order by p.id for update;
+
+  for e in
+    select * from rows from (jsonb_to_recordset(p_events) as (
+      kind text, store text, bucket text, key text, version text, ord text, listing text, uploader text, claimed text
+    )) with ordinality as i (kind, store, bucket, key, version, ord, listing, uploader, claimed, n) order by n
+  loop
+    select * into seen from object_order o
+    where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, '');
+    select * into photo from photos p
+    where (p.store, p.bucket, p.key, p.version) = (e.store, e.bucket, e.key, e.version);
+    photo_id := photo.id;
+
+    if e.kind = 'removed' and e.version <> '' then
+      insert into object_order (store, bucket, key, version, latest, removed)
+      values (e.store, e.bucket, e.key, e.version, e.ord, true) on conflict do nothing;
+      outcome := case when found then 'removed' else 'duplicate' end;
+      perform withdraw_photos(e.store, e.bucket, e.key, e.version, null);
+    elsif order_key(e.ord, p_pad) <= order_key(seen.latest, p_pad) then
+      outcome := case when order_key(e.ord, p_pad) = order_key(seen.latest, p_pad) then 'duplicate' else 'stale' end;
+    elsif e.kind = 'removed' then
+      outcome := case when seen.removed then 'known' else 'removed' end;
+      photo_id := withdraw_photos(e.store, e.bucket, e.key, '', null);
+    elsif exists (
+      select from object_order o
+      where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, e.version) and e.version <> ''
+    ) then
+      outcome := 'stale';
+    else
+      outcome := case when photo.superseded_at is null and photo.state <> 'failed' then 'known' else 'accepted' end;
+      insert into photos as p (store, bucket, key, version, listing, uploader, claimed)
+      values (e.store, e.bucket, e.key, e.version, e.listing, e.uploader, e.claimed)
+      on conflict on constraint photos_store_bucket_key_version_key do update
+        set superseded_at = null,
+            listing = coalesce(p.listing, excluded.listing),
+            uploader = coalesce(p.uploader, excluded.uploader),
+            claimed = coalesce(p.claimed, excluded.claimed)
+      returning p.* into photo;
+      photo_id := photo.id;
+      perform withdraw_photos(e.store, e.bucket, e.key, '', photo.id);
+      if photo.state in ('pending', 'failed') then
+        insert into unqueued (photo_id) values (photo.id) on conflict do nothing;
+      end if;
+    end if;
+
+    if outcome in ('accepted', 'known', 'removed') and (e.kind = 'created' or e.version = '') then
+      update object_order o set latest = coalesce(e.ord, o.latest), removed = e.kind = 'removed'
+      where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, '');
+    end if;
+    queue := e.kind = 'created' and exists (select from unqueued u where u.photo_id = photo.id);
+    return next;
+  end loop;
+end $$;
+
+-- Forgets that photos had to be queued, once a queue holds them.
+create function mark_queued(p_photo_ids bigint[]) returns void language sql as $$
+  delete from unqueued where photo_id = any (p_photo_ids);
+$$;
+
+-- Who may use the API. A token is random enough that its plain hash tells nothing of it.
+create table tokens (
+  id         text primary key,
+  name       text not null,
+  hash       bytea not null,
+  scopes     text[] not null check (scopes <@ array['ingest', 'read', 'operate', 'review']),
+  created_at timestamptz not null default now(),
+  revoked_at timestamptz
+);
+comment on table tokens is 'Who may use the API; the tokens themselves are nowhere.';
+
+-- What was answered to a request with an Idempotency-Key, so that the same request has the same answer for a day.
+create table idempotent_answers (
+  token_id    text not null references tokens on delete cascade,
+  key         text not null,
+  request     bytea not null,
+  status      integer not null,
+  answer      jsonb not null,
+  answered_at timestamptz not null default now(),
+  primary key (token_id, key)
+);
+comment on column idempotent_answers.request is 'SHA-256 of the body: another body under the same key is a mistake';
+create index idempotent_answers_answered on idempotent_answers (answered_at);
+
+-- What grant_roles gave until now, and then what is new here; it is called by the same name.
+alter function grant_roles(text) rename to grant_roles_before_events;
+create function grant_roles(p_queue_schema text) returns void language plpgsql as $$
+begin
+  perform grant_roles_before_events(p_queue_schema);
+  if to_regrole('maitred_worker') is not null then
+    grant select, insert, update on object_order to maitred_worker;
+    grant select, insert, delete on unqueued to maitred_worker;
+    grant select on tokens to maitred_worker;
+    grant select, insert, delete on idempotent_answers to maitred_worker;
+  end if;
+  if to_regrole('maitred_migrator') is not null then
+    begin
+      alter table object_order owner to maitred_migrator;
+      alter table unqueued owner to maitred_migrator;
+      alter table tokens owner to maitred_migrator;
+      alter table idempotent_answers owner to maitred_migrator;
+      alter function order_key(text, text) owner to maitred_migrator;
+      alter function record_events(jsonb, text) owner to maitred_migrator;
+      alter function withdraw_photos(text, text, text, text, bigint) owner to maitred_migrator;
+      alter function mark_queued(bigint[]) owner to maitred_migrator;
+      alter function grant_roles_before_events(text) owner to maitred_migrator;
+    exception
+      when insufficient_privilege then
+        raise notice 'the tables of the intake stay with %: only an administrator may give them to maitred_migrator', current_user;
+    end;
+  end if;
+end $$;

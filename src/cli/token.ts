@@ -1,0 +1,112 @@
+import { join } from "node:path";
+import { createToken, SCOPES } from "../http/tokens.ts";
+import { packageRoot } from "../package-root.ts";
+import { requireSchema } from "../store/migrate.ts";
+import { connect, type Pool } from "../store/pool.ts";
+import { addToken, listTokens, revokeToken } from "../store/tokens.ts";
+import {
+  type Arguments,
+  type Command,
+  connectedConfig,
+  EXIT,
+  type Terminal,
+  table,
+  UsageError,
+} from "./command.ts";
+
+export const token: Command = {
+  summary: "create, list and revoke the tokens that callers of the API need",
+  help: `
+usage: maitred token create --scopes SCOPES NAME
+       maitred token list
+       maitred token revoke ID
+
+A token is printed once, when it is created: the database has nothing but its hash. SCOPES, with commas between:
+ingest (tell of photos), read (see what became of them), operate (run the queues), review (decide). A token that is
+revoked is refused from then on.
+
+  --scopes SCOPES   what it may do
+  --json            as JSON on stdout
+
+  maitred token create --scopes ingest bucket-events
+
+Exit codes: of revoke, 1 there is no such token.
+`,
+  options: { scopes: { type: "string" }, json: { type: "boolean" } },
+
+  async run(args, terminal) {
+    const [what = "", ...rest] = args.positionals;
+    const command = COMMANDS.get(what);
+    if (!command) throw new UsageError(`expected create, list or revoke, got ${JSON.stringify(what)}`);
+    const work = command(rest, args, terminal);
+    const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 1);
+    try {
+      await requireSchema(db, join(packageRoot(), "migrations"));
+      return await work(db);
+    } finally {
+      await db.end();
+    }
+  },
+};
+
+/** Checks what was asked for, and then does it. */
+type Subcommand = (
+  rest: readonly string[],
+  args: Arguments,
+  terminal: Terminal,
+) => (db: Pool) => Promise<number>;
+
+const create: Subcommand = ([name, ...more], { values }, terminal) => {
+  if (name === undefined || more.length > 0)
+    throw new UsageError("expected one name, which says whose token it is");
+  const scopes = String(values["scopes"] ?? "").split(",");
+  const unknown = scopes.find((scope) => !SCOPES.some((each) => each === scope));
+  if (unknown !== undefined) {
+    throw new UsageError(`--scopes: expected some of ${SCOPES.join(", ")}, got ${JSON.stringify(unknown)}`);
+  }
+  return async (db) => {
+    const { token, id, hash } = createToken();
+    await addToken(db, { id, name, hash, scopes });
+    terminal.print(values["json"] ? JSON.stringify({ id, name, scopes, token }) : token);
+    if (!values["json"])
+      terminal.say(`token ${id} of ${name} may ${scopes.join(", ")}; it is not shown again\n`);
+    return EXIT.done;
+  };
+};
+
+const list: Subcommand = (rest, { values }, terminal) => {
+  if (rest.length > 0) throw new UsageError(`expected nothing after list, got ${JSON.stringify(rest[0])}`);
+  return async (db) => {
+    const tokens = (await listTokens(db)).map(({ hash: _, ...shown }) => shown);
+    if (values["json"]) terminal.print(JSON.stringify(tokens));
+    else {
+      const rows = tokens.map(({ id, name, scopes, createdAt, revokedAt }) => [
+        id,
+        name,
+        scopes.join(","),
+        createdAt.toISOString(),
+        revokedAt ? `revoked ${revokedAt.toISOString()}` : "",
+      ]);
+      for (const line of table([["id", "name", "scopes", "created", ""], ...rows])) terminal.print(line);
+    }
+    return EXIT.done;
+  };
+};
+
+const revoke: Subcommand = ([id, ...more], { values }, terminal) => {
+  if (id === undefined || more.length > 0)
+    throw new UsageError("expected one id, as maitred token list shows it");
+  return async (db) => {
+    const revoked = await revokeToken(db, id);
+    if (values["json"]) terminal.print(JSON.stringify({ id, revoked }));
+    else if (revoked) terminal.print(`${id} is revoked`);
+    if (!revoked) terminal.say(`there is no token ${JSON.stringify(id)}: maitred token list shows them\n`);
+    return revoked ? EXIT.done : EXIT.notAll;
+  };
+};
+
+const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
+  ["create", create],
+  ["list", list],
+  ["revoke", revoke],
+]);

@@ -1,0 +1,163 @@
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { asError, ConfigError, ModerationError } from "../errors.ts";
+import type { Closable } from "../lifecycle.ts";
+import { openApi } from "./openapi.ts";
+import { HttpProblem, PROBLEM_TYPE, problemOf } from "./problem.ts";
+import { type ApiDeps, type Route, routes } from "./routes.ts";
+import { bearerOf, isToken } from "./tokens.ts";
+
+export interface ApiSettings {
+  host: string;
+  apiPort: number;
+  /** Uploads that may wait before events are refused for now; 0: any number. */
+  queueLimit: number;
+  /** What the OpenAPI document names. */
+  version: string;
+}
+
+export interface ApiEvents {
+  /** Of every request to a route, with the id of its token; nothing that is secret. */
+  answered(about: { method: string; url: string; status: number; ms: number; token: string }): void;
+  /** What was answered with 5xx. */
+  failed(error: Error): void;
+}
+
+/**
+ * The HTTP API: the routes of routes.ts, `/openapi.json`, `/healthz`, and `/readyz`, which asks the queue. Every answer
+ * that is not what was asked for is a problem document. Beyond `queueLimit` what comes in is answered 429.
+ *
+ * @throws {ConfigError} CONFIG_INVALID where the address cannot be listened on.
+ */
+export async function serveApi(
+  settings: ApiSettings,
+  deps: ApiDeps,
+  events: ApiEvents,
+): Promise<Closable & { url: string }> {
+  const app = createApi(settings, deps, events);
+  const url = await app.listen({ host: settings.host, port: settings.apiPort }).catch((cause: Error) => {
+    throw new ConfigError("CONFIG_INVALID", `MAITRED_HOST, MAITRED_API_PORT: ${cause.message}`, { cause });
+  });
+  return { url, close: () => app.close() };
+}
+
+function createApi(settings: ApiSettings, deps: ApiDeps, events: ApiEvents): FastifyInstance {
+  const app = fastify({
+    logger: false,
+    requestTimeout: 60_000,
+    // Node bounds what comes before a body; what is too long for an id is refused as any other that is none
+    routerOptions: { maxParamLength: 20_000 },
+    frameworkErrors: (error, _request, reply) => void explain(error, reply as FastifyReply, events),
+  });
+  app.removeContentTypeParser("text/plain");
+  const waiting = recently(deps.waiting, 1_000);
+  app.setErrorHandler((thrown, _request, reply) => explain(asError(thrown), reply, events));
+  app.setNotFoundHandler((_request, reply) =>
+    send(reply, 404, "there is nothing at this address: see /openapi.json"),
+  );
+  app.get("/healthz", async () => ({ status: "ok" }));
+  app.get("/readyz", async () => {
+    await waiting();
+    return { status: "ready" };
+  });
+  const document = openApi(routes, settings.version);
+  app.get("/openapi.json", async () => document);
+  for (const route of routes) serve(app, route, settings, deps, events, waiting);
+  return app;
+}
+
+function serve(
+  app: FastifyInstance,
+  route: Route,
+  { queueLimit }: ApiSettings,
+  deps: ApiDeps,
+  events: ApiEvents,
+  waiting: () => Promise<number>,
+): void {
+  const tokens = new WeakMap<FastifyRequest, string>();
+  app.route({
+    method: route.method,
+    url: route.url,
+    exposeHeadRoute: false,
+    ...(route.maxBytes && { bodyLimit: route.maxBytes }),
+    // before the body is read, so that nobody makes this process read what it will refuse
+    async onRequest(request) {
+      tokens.set(request, await authenticate(route, request, deps));
+      if (route.method === "POST" && queueLimit > 0 && (await waiting()) >= queueLimit) {
+        throw new HttpProblem(429, `${queueLimit} uploads wait already`, { "retry-after": BUSY_S });
+      }
+    },
+    async onResponse(request, reply) {
+      const { method, url } = route;
+      const ms = Math.round(reply.elapsedTime);
+      events.answered({ method, url, status: reply.statusCode, ms, token: tokens.get(request) ?? "" });
+    },
+    async handler(request, reply) {
+      const { body, query, params, headers } = request;
+      const answer = await route.handle(deps, {
+        body,
+        query,
+        params,
+        headers,
+        tokenId: tokens.get(request)!,
+      });
+      return reply
+        .code(answer.status)
+        .headers(answer.headers ?? {})
+        .send(answer.body);
+    },
+  });
+}
+
+/** @returns the id of the token. */
+async function authenticate(route: Route, request: FastifyRequest, deps: ApiDeps): Promise<string> {
+  const bearer = bearerOf(request.headers.authorization);
+  const stored = bearer && (await deps.findToken(bearer.id));
+  if (!bearer || !stored || !isToken(bearer.token, stored)) {
+    const how = "expected the header Authorization: Bearer TOKEN; maitred token create makes one";
+    throw new HttpProblem(401, how, { "www-authenticate": "Bearer" });
+  }
+  if (stored.scopes.includes(route.scope)) return stored.id;
+  throw new HttpProblem(403, `the token ${stored.id} lacks the scope ${route.scope}`);
+}
+
+function explain(error: Error, reply: FastifyReply, events: ApiEvents): FastifyReply {
+  if (error instanceof HttpProblem) {
+    return send(reply.headers(error.headers), error.status, error.message);
+  }
+  if (error instanceof ModerationError) {
+    if (!error.retry) return send(reply, 400, error.message, error.code);
+    events.failed(error);
+    // the message names servers, which is nobody's business but the log's
+    return send(reply.header("retry-after", AWAY_S), 503, "a server is away for now: try again", error.code);
+  }
+  // what fastify itself refuses: a body that is too large, not JSON, or of another type
+  const { statusCode = 500 } = error as { statusCode?: number };
+  if (statusCode >= 400 && statusCode < 500) return send(reply, statusCode, error.message);
+  events.failed(error);
+  return send(reply, 500, "a bug: see the log", "INTERNAL");
+}
+
+function send(reply: FastifyReply, status: number, detail: string, code?: string): FastifyReply {
+  // as bytes, because fastify would add a charset to text, which the type does not have
+  const bytes = Buffer.from(JSON.stringify(problemOf(status, detail, code)));
+  return reply.code(status).type(PROBLEM_TYPE).send(bytes);
+}
+
+/** What a question answered within the last `ms`, asked once however many want to know. */
+function recently(ask: () => Promise<number>, ms: number): () => Promise<number> {
+  let asked: { at: number; answer: Promise<number> } | undefined;
+  return () => {
+    if (!asked || Date.now() - asked.at >= ms) {
+      const answer = ask();
+      asked = { at: Date.now(), answer };
+      // a failure is told to those who asked, and not remembered
+      answer.catch(() => {
+        asked = undefined;
+      });
+    }
+    return asked.answer;
+  };
+}
+
+const BUSY_S = "30";
+const AWAY_S = "5";

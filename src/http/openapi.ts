@@ -1,0 +1,79 @@
+import { z } from "zod";
+import { PROBLEM_TYPE, problem } from "./problem.ts";
+import type { Route } from "./routes.ts";
+
+/** The OpenAPI 3.1 document of these routes, from the schemas that check what comes in. */
+export function openApi(routes: readonly Route[], version: string): object {
+  const paths: Record<string, Record<string, object>> = {};
+  for (const route of routes) {
+    const url = route.url.replaceAll(/:(\w+)/g, "{$1}");
+    paths[url] = { ...paths[url], [route.method.toLowerCase()]: operation(route) };
+  }
+  return {
+    openapi: "3.1.0",
+    info: { title: "maitred", version, description: "Tells maitred of photos, and what became of them." },
+    paths,
+    components: { securitySchemes: { token: { type: "http", scheme: "bearer" } } },
+  };
+}
+
+function operation(route: Route): object {
+  const answers = { ...route.answers, ...(route.body && OF_BODIES), ...OF_ALL };
+  return {
+    summary: route.summary,
+    description: `Needs a token with the scope ${route.scope}.`,
+    security: [{ token: [] }],
+    parameters: [
+      ...parameters("query", route.query),
+      ...parameters("path", route.params),
+      ...(route.idempotent ? [IDEMPOTENCY_KEY] : []),
+    ],
+    ...(route.body && {
+      requestBody: {
+        required: true,
+        content: { "application/json": { schema: schemaOf(route.body, "input") } },
+      },
+    }),
+    responses: Object.fromEntries(
+      Object.entries(answers).map(([status, { means, schema }]) => {
+        const type = schema === problem ? PROBLEM_TYPE : "application/json";
+        return [status, { description: means, content: { [type]: { schema: schemaOf(schema, "output") } } }];
+      }),
+    ),
+  };
+}
+
+function parameters(where: "query" | "path", schema: z.ZodObject | undefined): object[] {
+  return Object.entries(schema?.shape ?? {}).map(([name, each]) => ({
+    name,
+    in: where,
+    required: true,
+    schema: schemaOf(each as z.ZodType, "input"),
+  }));
+}
+
+function schemaOf(schema: z.ZodType, io: "input" | "output"): object {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io });
+  return rest;
+}
+
+const OF_BODIES: Route["answers"] = {
+  413: { means: "The body is too large", schema: problem },
+  415: { means: "The body is not JSON", schema: problem },
+  429: { means: "Too many uploads wait; Retry-After says when to come again", schema: problem },
+};
+const OF_ALL: Route["answers"] = {
+  401: { means: "No token, or none that is valid", schema: problem },
+  403: { means: "The token lacks the scope", schema: problem },
+  503: {
+    means: "Postgres or the queue does not answer; Retry-After says when to come again",
+    schema: problem,
+  },
+};
+const IDEMPOTENCY_KEY = {
+  name: "Idempotency-Key",
+  in: "header",
+  required: false,
+  description: "The same key has the same answer for a day",
+  schema: { type: "string", minLength: 1, maxLength: 255, pattern: "^[!-~]+$" },
+};

@@ -1,0 +1,203 @@
+import { createHash } from "node:crypto";
+import type { z } from "zod";
+import { type Parsed, type PhotoEvent, versionOf } from "../intake/event.ts";
+import { eventBridgeMessage, parseEventBridge } from "../intake/eventbridge.ts";
+import { gcsMessage, parseGcs } from "../intake/gcs.ts";
+import { parseS3, s3Message } from "../intake/s3.ts";
+import { readShape } from "../intake/shape.ts";
+import { HttpProblem, problem } from "./problem.ts";
+import { type NewPhoto, newPhotos, photo, photoParams, photoQuery, taken, takenAll } from "./schemas.ts";
+import type { Scope, StoredToken } from "./tokens.ts";
+
+/** The neighbours of the API. */
+export interface ApiDeps {
+  /** The token with this id, unless it was revoked. */
+  findToken(id: string): Promise<StoredToken | undefined>;
+  /** Commits what the events say, then queues what they make known; answers in their order. */
+  take(events: readonly PhotoEvent[]): Promise<{ photoId: string | null; outcome: Outcome }[]>;
+  /** How many uploads wait in the queue. */
+  waiting(): Promise<number>;
+  readPhoto(id: string): Promise<PhotoRecord | undefined>;
+  readPhotoOf(bucket: string, key: string): Promise<PhotoRecord | undefined>;
+  findAnswer(tokenId: string, key: string): Promise<Kept | undefined>;
+  keepAnswer(tokenId: string, key: string, answer: Kept): Promise<void>;
+}
+
+type Outcome = z.infer<typeof taken>["outcome"];
+type PhotoRecord = Omit<z.infer<typeof photo>, "public">;
+interface Kept {
+  /** SHA-256 of the request's body. */
+  request: Uint8Array;
+  status: number;
+  answer: unknown;
+}
+
+export interface Asked {
+  body: unknown;
+  query: unknown;
+  params: unknown;
+  headers: Readonly<Record<string, string | string[] | undefined>>;
+  tokenId: string;
+}
+
+export interface Answer {
+  status: number;
+  body: unknown;
+  headers?: Record<string, string>;
+}
+
+/** One route: what serves it, and what the OpenAPI document says of it, from the same schemas. */
+export interface Route {
+  method: "GET" | "POST";
+  url: string;
+  summary: string;
+  scope: Scope;
+  /** Largest body, in bytes. */
+  maxBytes?: number;
+  body?: z.ZodType;
+  query?: z.ZodObject;
+  params?: z.ZodObject;
+  /** Whether a header `Idempotency-Key` makes its answer the same for a day. */
+  idempotent?: boolean;
+  /** Of each status that it may answer. */
+  answers: Record<number, { means: string; schema: z.ZodType }>;
+  handle(deps: ApiDeps, asked: Asked): Promise<Answer>;
+}
+
+export const routes: readonly Route[] = [
+  {
+    method: "POST",
+    url: "/v1/photos",
+    summary: "Tell of one photo, or of up to 1,000",
+    scope: "ingest",
+    maxBytes: 4_000_000,
+    body: newPhotos,
+    idempotent: true,
+    answers: {
+      200: { means: "All of it was known", schema: taken.or(takenAll) },
+      202: { means: "Committed; a worker will judge it", schema: taken.or(takenAll) },
+      400: { means: "The body is not as it should be", schema: problem },
+      422: { means: "The Idempotency-Key came with another body before", schema: problem },
+    },
+    handle: once(async (deps, { body }) => {
+      const told = readShape(newPhotos, body, "expected a photo, or a list of 1 to 1000 photos");
+      const answer = await takeAll(deps, {
+        events: (Array.isArray(told) ? told : [told]).map(asEvent),
+        ignored: 0,
+      });
+      return Array.isArray(told) ? answer : { ...answer, body: answer.body.photos[0] };
+    }),
+  },
+  intake("/v1/events/s3", "Notifications of S3, and webhooks of MinIO", s3Message, parseS3),
+  intake("/v1/events/eventbridge", "Events of S3 from EventBridge", eventBridgeMessage, parseEventBridge),
+  intake("/v1/events/gcs", "Notifications of Cloud Storage, pushed by Pub/Sub", gcsMessage, parseGcs),
+  {
+    method: "GET",
+    url: "/v1/photos",
+    summary: "What became of the photo of an object",
+    scope: "read",
+    query: photoQuery,
+    answers: photoAnswers(),
+    async handle(deps, { query }) {
+      const { bucket, key } = readShape(photoQuery, query, "expected bucket and key");
+      return found(await deps.readPhotoOf(bucket, key), `no photo of ${bucket}/${key} is known`);
+    },
+  },
+  {
+    method: "GET",
+    url: "/v1/photos/:id",
+    summary: "What became of a photo",
+    scope: "read",
+    params: photoParams,
+    answers: photoAnswers(),
+    async handle(deps, { params }) {
+      const { id } = readShape(photoParams, params, "expected an id");
+      return found(await deps.readPhoto(id), `there is no photo ${id}`);
+    },
+  },
+];
+
+function intake(
+  url: string,
+  summary: string,
+  body: z.ZodType,
+  parse: (body: unknown, receivedAt: Date) => Parsed,
+): Route {
+  return {
+    method: "POST",
+    url,
+    summary,
+    scope: "ingest",
+    // S3 sends at most 64 KB, and a message of any source about one object is far smaller
+    maxBytes: 1_000_000,
+    body,
+    answers: {
+      200: { means: "Nothing in it was new", schema: takenAll },
+      202: { means: "Committed", schema: takenAll },
+      400: { means: "The message is not understood; nothing of it was taken", schema: problem },
+    },
+    handle: (deps, asked) => takeAll(deps, parse(asked.body, new Date())),
+  };
+}
+
+async function takeAll(
+  deps: ApiDeps,
+  { events, ignored }: Parsed,
+): Promise<Answer & { body: z.infer<typeof takenAll> }> {
+  const outcomes = await deps.take(events);
+  const photos = outcomes.map(({ photoId, outcome }, index) => {
+    const { bucket, key } = events[index]!;
+    return { id: photoId, bucket, key, outcome };
+  });
+  const changed = photos.some(({ outcome }) => outcome === "accepted" || outcome === "removed");
+  return { status: changed ? 202 : 200, body: { photos, ignored } };
+}
+
+function asEvent({ bucket, key, version, etag, listing, uploader, claimed }: NewPhoto): PhotoEvent {
+  return {
+    kind: "created",
+    store: "s3",
+    bucket,
+    key,
+    version: versionOf(version, etag),
+    order: null,
+    id: "",
+    receivedAt: new Date(),
+    known: { ...(listing && { listing }), ...(uploader && { uploader }), ...(claimed && { claimed }) },
+  };
+}
+
+function found(record: PhotoRecord | undefined, otherwise: string): Answer {
+  if (!record) throw new HttpProblem(404, otherwise);
+  return { status: 200, body: { ...record, public: record.current && record.state === "shown" } };
+}
+
+function photoAnswers(): Route["answers"] {
+  return {
+    200: { means: "The photo", schema: photo },
+    400: { means: "The request is not as it should be", schema: problem },
+    404: { means: "No such photo is known", schema: problem },
+  };
+}
+
+/** Answers a request with an Idempotency-Key as that key was answered before. */
+function once(handle: Route["handle"]): Route["handle"] {
+  return async (deps, asked) => {
+    const key = asked.headers["idempotency-key"];
+    if (key === undefined) return handle(deps, asked);
+    if (typeof key !== "string" || !/^[\x21-\x7e]{1,255}$/.test(key)) {
+      throw new HttpProblem(400, "Idempotency-Key: expected 1 to 255 visible ASCII characters");
+    }
+    const request = createHash("sha256")
+      .update(JSON.stringify(asked.body) ?? "")
+      .digest();
+    const kept = await deps.findAnswer(asked.tokenId, key);
+    if (kept && !request.equals(kept.request)) {
+      throw new HttpProblem(422, "Idempotency-Key: it came with another body before; use a new one");
+    }
+    if (kept) return { status: kept.status, body: kept.answer, headers: { "idempotent-replayed": "true" } };
+    const answer = await handle(deps, asked);
+    await deps.keepAnswer(asked.tokenId, key, { request, status: answer.status, answer: answer.body });
+    return answer;
+  };
+}

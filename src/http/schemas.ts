@@ -1,0 +1,74 @@
+import { z } from "zod";
+import { bucketName, MAX_KEY_BYTES, text, versionText } from "../intake/shape.ts";
+
+/** What `POST /v1/photos` takes. A name that is not known is a mistake, and is said to be one. */
+export const newPhoto = z.strictObject({
+  bucket: bucketName,
+  key: text(MAX_KEY_BYTES).describe("as the store knows it, not encoded"),
+  version: versionText.describe("version id, where the bucket keeps versions"),
+  etag: versionText.describe(
+    "without a version id, what tells this photo from a later one under the same key",
+  ),
+  listing: text(200).optional().describe("the restaurant it belongs to"),
+  uploader: z.enum(["moderator", "user"]).optional(),
+  claimed: text(200).optional().describe("the category that its uploader marked"),
+});
+export type NewPhoto = z.infer<typeof newPhoto>;
+export const newPhotos = z.union([newPhoto, z.array(newPhoto).min(1).max(1_000)]);
+
+export const taken = z
+  .object({
+    id: z.string().nullable().describe("the photo; null where the event speaks of none that is known"),
+    bucket: z.string(),
+    key: z.string(),
+    outcome: z
+      .enum(["accepted", "known", "removed", "duplicate", "stale"])
+      .describe("accepted and removed changed something; the others did not"),
+  })
+  .describe("what became of one event");
+export const takenAll = z.object({
+  photos: z.array(taken),
+  ignored: z.int().describe("things in the message that are of no concern here"),
+});
+
+const time = z.string().describe("ISO 8601");
+export const photo = z.object({
+  id: z.string(),
+  store: z.enum(["s3", "folder"]),
+  bucket: z.string(),
+  key: z.string(),
+  version: z.string(),
+  current: z.boolean().describe("false once it was removed, or another version of its object took its place"),
+  public: z.boolean().describe("whether it may be shown: it is current, and its state is shown"),
+  state: z.enum(["pending", "shown", "hidden", "review", "failed"]),
+  listing: z.string().nullable(),
+  uploader: z.enum(["moderator", "user"]).nullable(),
+  claimed: z.string().nullable(),
+  category: z.string().nullable(),
+  human: z.number().nullable().describe("probability 0 to 1 that a human is visible"),
+  tags: z.array(z.object({ category: z.string(), score: z.number(), threshold: z.number(), by: z.string() })),
+  verdict: z.enum(["shown", "hidden", "review"]).nullable(),
+  rule: z.string().nullable(),
+  reason: z.string().nullable(),
+  failure: z.string().nullable().describe("the code, where it could not be judged"),
+  by: z.string().nullable().describe("model:NAME or moderator:NAME"),
+  registeredAt: time,
+  decidedAt: time.nullable(),
+  history: z
+    .array(
+      z.object({
+        verdict: z.string(),
+        rule: z.string(),
+        reason: z.string(),
+        category: z.string().nullable(),
+        by: z.string(),
+        at: time,
+      }),
+    )
+    .describe("oldest first; the newest hundred"),
+});
+
+export const photoQuery = z.object({ bucket: bucketName, key: text(MAX_KEY_BYTES) });
+export const photoParams = z.object({
+  id: z.string().regex(/^[1-9][0-9]{0,17}$/, "expected the id of a photo"),
+});

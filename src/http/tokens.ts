@@ -1,0 +1,36 @@
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+
+export const SCOPES = ["ingest", "read", "operate", "review"] as const;
+/** ingest: tell of photos; read: see what became of them; operate: run the queues; review: decide. */
+export type Scope = (typeof SCOPES)[number];
+
+/** What is kept of a token. */
+export interface StoredToken {
+  id: string;
+  hash: Uint8Array;
+  scopes: readonly string[];
+}
+
+/** Makes a token of 256 random bits. It is shown once; what is stored is its id, which is no secret, and its hash. */
+export function createToken(): { token: string; id: string; hash: Buffer } {
+  const id = randomBytes(6).toString("hex");
+  const token = `mtd_${id}_${randomBytes(32).toString("base64url")}`;
+  return { token, id, hash: hashOf(token) };
+}
+
+/** The id in the token of an Authorization header, or undefined where it is no bearer token of ours. */
+export function bearerOf(header: string | undefined): { token: string; id: string } | undefined {
+  const [, token, id] = /^Bearer +(mtd_([0-9a-f]{12})_[\w-]{43})$/i.exec(header ?? "") ?? [];
+  return token && id ? { token, id } : undefined;
+}
+
+/** Whether it is this token, in a time that tells nothing of the answer. */
+export function isToken(token: string, stored: StoredToken): boolean {
+  const hash = hashOf(token);
+  return stored.hash.length === hash.length && timingSafeEqual(hash, stored.hash);
+}
+
+/** Of 256 random bits one round is enough: there is no dictionary of them. */
+function hashOf(token: string): Buffer {
+  return createHash("sha256").update(token).digest();
+}

@@ -1,0 +1,91 @@
+import { EventError } from "../errors.ts";
+import type { Known, Store } from "../photo.ts";
+import { fits, MAX_KEY_BYTES } from "./shape.ts";
+
+/**
+ * What happened to one object, in the one form that every source is turned into.
+ *
+ * `order` says which of two events of one object is the later, and means nothing between objects: hexadecimal digits
+ * in lower case, or null where the source gives none, which is then taken as it arrives.
+ */
+export interface PhotoEvent {
+  kind: "created" | "removed";
+  store: Store;
+  bucket: string;
+  /** As the store knows it: nothing in it is encoded any more. */
+  key: string;
+  /** As in PhotoRef. Of a removal of the whole object "", as it takes every version off the page. */
+  version: string;
+  /** In bytes, where the source says. */
+  size?: number;
+  order: string | null;
+  /** The source's own name of the event, for logs; the same in every delivery. */
+  id: string;
+  receivedAt: Date;
+  known: Known;
+}
+
+/** What one message said. */
+export interface Parsed {
+  events: PhotoEvent[];
+  /** How many things it said that are of no concern here, such as a test event, new tags, or a folder's marker. */
+  ignored: number;
+}
+
+/**
+ * The key, checked for what no store and no table could hold.
+ *
+ * @throws {EventError} EVENT_INVALID.
+ */
+export function checkKey(key: string, where: string): string {
+  if (fits(key, MAX_KEY_BYTES)) return key;
+  const got = JSON.stringify(key.slice(0, 100));
+  throw new EventError(
+    "EVENT_INVALID",
+    `${where}: expected a key of 1 to ${MAX_KEY_BYTES} bytes, got ${got}`,
+  );
+}
+
+/**
+ * The key as S3 and MinIO write it in their notifications, as in an HTML form: a plus is a space, and everything
+ * unusual, a plus and a percent sign among it, is percent-encoded UTF-8. MinIO encodes the slash too.
+ *
+ * @throws {EventError} EVENT_INVALID where what follows a percent sign is no UTF-8.
+ */
+export function decodeFormKey(encoded: string, where: string): string {
+  try {
+    return checkKey(decodeURIComponent(encoded.replaceAll("+", " ")), where);
+  } catch (cause) {
+    if (cause instanceof EventError) throw cause;
+    throw new EventError(
+      "EVENT_INVALID",
+      `${where}: expected a form-encoded key, got ${JSON.stringify(encoded)}`,
+      { cause },
+    );
+  }
+}
+
+/** A folder's marker, as consoles make them: an object that is never a photo. */
+export function isFolder(key: string): boolean {
+  return key.endsWith("/");
+}
+
+/**
+ * A sequencer in lower case, or null where there is none.
+ *
+ * @throws {EventError} EVENT_INVALID where it is no hexadecimal number of at most 64 digits.
+ */
+export function checkSequencer(sequencer: string | null | undefined, where: string): string | null {
+  if (sequencer === undefined || sequencer === null || sequencer === "") return null;
+  if (/^[0-9a-f]{1,64}$/i.test(sequencer)) return sequencer.toLowerCase();
+  throw new EventError(
+    "EVENT_INVALID",
+    `${where}: expected a hexadecimal sequencer, got ${JSON.stringify(sequencer)}`,
+  );
+}
+
+/** The version of an object: its version id, or what identifies its bytes. "null" is S3's name for having none. */
+export function versionOf(versionId: string | null | undefined, etag: string | null | undefined): string {
+  if (versionId && versionId !== "null") return versionId;
+  return etag ? `etag:${etag.replaceAll('"', "")}` : "";
+}

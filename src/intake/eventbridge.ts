@@ -1,0 +1,74 @@
+import { z } from "zod";
+import { EventError } from "../errors.ts";
+import { checkKey, checkSequencer, isFolder, type Parsed, versionOf } from "./event.ts";
+import { bucketName, readShape, versionText } from "./shape.ts";
+
+/** An event of S3 as EventBridge sends it; what else it holds is ignored. */
+export const eventBridgeMessage = z.object({
+  id: z.string(),
+  source: z.string(),
+  "detail-type": z.string(),
+  detail: z.unknown(),
+});
+const detail = z.object({
+  bucket: z.object({ name: bucketName }),
+  object: z.object({
+    key: z.string(),
+    size: z.number().nonnegative().nullish(),
+    etag: versionText,
+    "version-id": versionText,
+    sequencer: z.string().nullish(),
+  }),
+  "deletion-type": z.string().nullish(),
+});
+
+/**
+ * Reads one event of S3 that came through EventBridge, whose keys are not encoded. Events of S3 that neither make nor
+ * delete an object are ignored.
+ *
+ * @throws {EventError} EVENT_INVALID, saying where in the message and what was expected.
+ */
+export function parseEventBridge(body: unknown, receivedAt: Date): Parsed {
+  const message = readShape(eventBridgeMessage, body, "expected an event of EventBridge");
+  if (message.source !== "aws.s3") {
+    throw new EventError("EVENT_INVALID", `source: expected aws.s3, got ${JSON.stringify(message.source)}`);
+  }
+  const kind = KINDS.get(message["detail-type"]);
+  if (!kind) return { events: [], ignored: 1 };
+  const said = readShape(z.object({ detail }), body, "expected detail").detail;
+  const { bucket, object } = said;
+  const key = checkKey(object.key, "detail.object.key");
+  if (isFolder(key)) return { events: [], ignored: 1 };
+  const order = checkSequencer(object.sequencer, "detail.object.sequencer");
+  if (kind === "created" && order === null) {
+    throw new EventError(
+      "EVENT_INVALID",
+      "detail.object.sequencer: expected one, as every event of a new object has",
+    );
+  }
+  // a marker hides the object as a whole; a deletion with a version id takes that version alone
+  const whole = said["deletion-type"] === "Delete Marker Created";
+  const removed = whole ? "" : versionOf(object["version-id"], undefined);
+  return {
+    events: [
+      {
+        kind,
+        store: "s3",
+        bucket: bucket.name,
+        key,
+        version: kind === "created" ? versionOf(object["version-id"], object.etag) : removed,
+        ...(typeof object.size === "number" && { size: object.size }),
+        order,
+        id: message.id,
+        receivedAt,
+        known: {},
+      },
+    ],
+    ignored: 0,
+  };
+}
+
+const KINDS = new Map([
+  ["Object Created", "created"],
+  ["Object Deleted", "removed"],
+] as const) as ReadonlyMap<string, "created" | "removed">;

@@ -1,0 +1,77 @@
+import { z } from "zod";
+import { EventError } from "../errors.ts";
+import { checkKey, isFolder, type Parsed } from "./event.ts";
+import { bucketName, readShape } from "./shape.ts";
+
+/** A notification of Cloud Storage as a Pub/Sub push subscription delivers it. */
+export const gcsMessage = z.object({
+  message: z.object({
+    messageId: z.string(),
+    attributes: z.record(z.string(), z.string()),
+    data: z.string().nullish(),
+  }),
+});
+const attributes = z.object({
+  eventType: z.string(),
+  bucketId: bucketName,
+  objectId: z.string(),
+  objectGeneration: z.string().regex(/^\d{1,20}$/, "expected a whole number"),
+  payloadFormat: z.string().optional(),
+});
+/** What is read of the object's own description, which is there unless the notification leaves it out. */
+const description = z.object({ size: z.string().optional(), md5Hash: z.string().optional() });
+
+/**
+ * Reads one notification of Cloud Storage that Pub/Sub pushed. A photo of it is fetched over the S3 protocol that
+ * Cloud Storage speaks too. The generation is the order; a generation that is deleted, or that another took the place
+ * of, is withdrawn, and a newer one is not. Changes of metadata are ignored.
+ *
+ * @throws {EventError} EVENT_INVALID, saying where in the message and what was expected.
+ */
+export function parseGcs(body: unknown, receivedAt: Date): Parsed {
+  const { message } = readShape(gcsMessage, body, "expected a Pub/Sub push message");
+  const said = readShape(
+    attributes,
+    message.attributes,
+    "expected the attributes of a Cloud Storage notification",
+  );
+  const kind = KINDS.get(said.eventType);
+  if (!kind) return { events: [], ignored: 1 };
+  const key = checkKey(said.objectId, "objectId");
+  if (isFolder(key)) return { events: [], ignored: 1 };
+  const { size, md5Hash } = describe(message.data);
+  const md5 = md5Hash && Buffer.from(md5Hash, "base64").toString("hex");
+  return {
+    events: [
+      {
+        kind,
+        store: "s3",
+        bucket: said.bucketId,
+        key,
+        version: kind === "removed" ? "" : md5 ? `etag:${md5}` : `generation:${said.objectGeneration}`,
+        ...(size !== undefined && { size: Number(size) }),
+        // one generation comes to be and goes with the same number, and it goes last
+        order: said.objectGeneration.padStart(20, "0") + (kind === "created" ? "0" : "1"),
+        id: message.messageId,
+        receivedAt,
+        known: {},
+      },
+    ],
+    ignored: 0,
+  };
+}
+
+function describe(data: string | null | undefined): z.infer<typeof description> {
+  if (!data) return {};
+  try {
+    return description.parse(JSON.parse(Buffer.from(data, "base64").toString("utf8")));
+  } catch (cause) {
+    throw new EventError("EVENT_INVALID", "message.data: expected the object as base64 of JSON", { cause });
+  }
+}
+
+const KINDS: ReadonlyMap<string, "created" | "removed"> = new Map([
+  ["OBJECT_FINALIZE", "created"],
+  ["OBJECT_DELETE", "removed"],
+  ["OBJECT_ARCHIVE", "removed"],
+]);

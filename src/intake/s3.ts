@@ -1,0 +1,97 @@
+import { z } from "zod";
+import { EventError } from "../errors.ts";
+import { checkSequencer, decodeFormKey, isFolder, type Parsed, type PhotoEvent, versionOf } from "./event.ts";
+import { bucketName, readShape, versionText } from "./shape.ts";
+
+/** What is read of a record; whatever else it holds is ignored, as S3 asks of its readers. */
+const record = z.object({
+  eventVersion: z.string(),
+  eventName: z.string(),
+  responseElements: z.record(z.string(), z.unknown()).nullish(),
+  s3: z.object({
+    bucket: z.object({ name: bucketName }),
+    object: z.object({
+      key: z.string(),
+      size: z.number().nonnegative().nullish(),
+      eTag: versionText,
+      versionId: versionText,
+      sequencer: z.string().nullish(),
+    }),
+  }),
+});
+/** The body of a notification: of S3, and of MinIO, which adds `EventName` and `Key` beside the records. */
+export const s3Message = z.union([
+  z.object({ Event: z.literal("s3:TestEvent") }),
+  z.object({ Records: z.array(record).max(1_000) }),
+]);
+
+/**
+ * Reads a notification of S3 or MinIO: records of version 2.x, any number in a message. What S3 sends to test a new
+ * configuration is taken note of and dropped. One bad record refuses the whole message, so that a source that tries
+ * again loses nothing.
+ *
+ * @throws {EventError} EVENT_INVALID, saying where in the message and what was expected.
+ */
+export function parseS3(body: unknown, receivedAt: Date): Parsed {
+  const message = readShape(s3Message, body, "expected Records[] or s3:TestEvent");
+  if ("Event" in message) return { events: [], ignored: 1 };
+  const events = message.Records.flatMap((each, index) => parseRecord(each, `Records[${index}]`, receivedAt));
+  return { events, ignored: message.Records.length - events.length };
+}
+
+function parseRecord(each: z.infer<typeof record>, where: string, receivedAt: Date): PhotoEvent[] {
+  const [, major, minor] = /^(\d+)\.(\d+)$/.exec(each.eventVersion) ?? [];
+  if (Number(major) !== MAJOR || Number(minor) < LEAST_MINOR) {
+    const got = JSON.stringify(each.eventVersion);
+    throw new EventError(
+      "EVENT_INVALID",
+      `${where}.eventVersion: expected ${MAJOR}.${LEAST_MINOR} or a later ${MAJOR}.x, got ${got}`,
+    );
+  }
+  // MinIO writes the prefix that S3 leaves out
+  const name = each.eventName.replace(/^s3:/, "");
+  const kind = kindOf(name);
+  if (!kind) return [];
+  const { bucket, object } = each.s3;
+  const key = decodeFormKey(object.key, `${where}.s3.object.key`);
+  if (isFolder(key)) return [];
+  const order = checkSequencer(object.sequencer, `${where}.s3.object.sequencer`);
+  if (kind === "created" && order === null) {
+    throw new EventError(
+      "EVENT_INVALID",
+      `${where}.s3.object.sequencer: expected one, as every record of a new object has`,
+    );
+  }
+  const request = each.responseElements?.["x-amz-request-id"];
+  return [
+    {
+      kind,
+      store: "s3",
+      bucket: bucket.name,
+      key,
+      version:
+        kind === "created"
+          ? versionOf(object.versionId, object.eTag)
+          : removedVersion(name, object.versionId),
+      ...(typeof object.size === "number" && { size: object.size }),
+      order,
+      id: typeof request === "string" ? `${request}-${order ?? ""}` : (order ?? ""),
+      receivedAt,
+      known: {},
+    },
+  ];
+}
+
+function kindOf(name: string): PhotoEvent["kind"] | undefined {
+  if (name.startsWith("ObjectCreated:")) return "created";
+  if (/^(ObjectRemoved|LifecycleExpiration):(Delete|DeleteMarkerCreated)$/.test(name)) return "removed";
+  return undefined;
+}
+
+/** A marker hides the object as a whole; a deletion with a version id takes that version alone. */
+function removedVersion(name: string, versionId: string | null | undefined): string {
+  return name.endsWith(":DeleteMarkerCreated") ? "" : versionOf(versionId, undefined);
+}
+
+const MAJOR = 2;
+const LEAST_MINOR = 0;

@@ -1,0 +1,65 @@
+import type { Lane, PhotoJob } from "../photo.ts";
+import type { PhotoEvent } from "./event.ts";
+
+/** The neighbours of the intake of events: the table of photos, and the queues. */
+export interface EventDeps {
+  /** Acts on events in one transaction, and answers in their order. */
+  record(events: readonly PhotoEvent[]): Promise<Recorded[]>;
+  add(lane: Lane, photos: readonly PhotoJob[]): Promise<void>;
+  /** Says that a queue holds these photos. */
+  markQueued(ids: readonly string[]): Promise<void>;
+  /** Photos that have been waiting for a queue for that long, at most `limit`. */
+  unqueued(olderThanS: number, limit: number): Promise<PhotoJob[]>;
+}
+
+export interface Recorded {
+  photoId: string | null;
+  outcome: "accepted" | "known" | "removed" | "duplicate" | "stale";
+  queue: boolean;
+}
+
+/**
+ * Acts on events and queues the photos that they make known, after the commit: a photo that is queued is one that a
+ * worker can find. Taking the same events again changes nothing, and queues what a failure kept from the queue.
+ *
+ * @throws {UpstreamError} DATABASE_UNAVAILABLE when nothing was committed; what the queue throws when what was
+ *   committed is not queued, which `queueForgotten` makes up for.
+ */
+export async function takeEvents(deps: EventDeps, events: readonly PhotoEvent[]): Promise<Recorded[]> {
+  if (events.length === 0) return [];
+  const recorded = await deps.record(events);
+  const photos = new Map<string, PhotoJob>();
+  for (const [index, { photoId, queue }] of recorded.entries()) {
+    if (!queue || photoId === null) continue;
+    const { store, bucket, key, version, known } = events[index]!;
+    // what was told first stays, as in the table
+    const told = { ...known, ...photos.get(photoId)?.known };
+    photos.set(photoId, { id: photoId, store, bucket, key, version, known: told });
+  }
+  await queuePhotos(deps, [...photos.values()]);
+  return recorded;
+}
+
+/**
+ * Queues what was committed at least `olderThanS` seconds ago and never queued, because its process or the queue died
+ * in between.
+ *
+ * @returns how many photos.
+ */
+export async function queueForgotten(deps: EventDeps, olderThanS: number): Promise<number> {
+  let queued = 0;
+  for (;;) {
+    const photos = await deps.unqueued(olderThanS, PAGE);
+    await queuePhotos(deps, photos);
+    queued += photos.length;
+    if (photos.length < PAGE) return queued;
+  }
+}
+
+async function queuePhotos(deps: EventDeps, photos: readonly PhotoJob[]): Promise<void> {
+  if (photos.length === 0) return;
+  await deps.add("live", photos);
+  await deps.markQueued(photos.map(({ id }) => id));
+}
+
+const PAGE = 500;

@@ -1,0 +1,69 @@
+import type { Known, PhotoJob, PhotoRef } from "../photo.ts";
+import { type Pool, query } from "./pool.ts";
+
+/** What is stored of an event; `order` and `version` are explained in migrations/0006_intake.sql. */
+export interface StoredEvent extends PhotoRef {
+  kind: "created" | "removed";
+  order: string | null;
+  known: Known;
+}
+
+/** See record_events in migrations/0006_intake.sql. */
+export type EventOutcome = "accepted" | "known" | "removed" | "duplicate" | "stale";
+
+export interface RecordedEvent {
+  /** null where the event speaks of no photo that is known. */
+  photoId: string | null;
+  outcome: EventOutcome;
+  /** The photo has no verdict, and no queue is known to hold it. */
+  queue: boolean;
+}
+
+/**
+ * Acts on events, in the order given, in one transaction; the same events again change nothing.
+ *
+ * @param pad the side on which the shorter of two orders is filled up with zeros.
+ * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing of it was committed, or nobody knows.
+ */
+export async function recordEvents(
+  db: Pool,
+  events: readonly StoredEvent[],
+  pad: "left" | "right",
+): Promise<RecordedEvent[]> {
+  return query<{ photoId: string | null; outcome: EventOutcome; queue: boolean }>(db, {
+    name: "record_events",
+    text: `select photo_id as "photoId", outcome, queue from record_events($1, $2)`,
+    values: [
+      JSON.stringify(
+        events.map(({ kind, store, bucket, key, version, order, known }) => ({
+          kind,
+          store,
+          bucket,
+          key,
+          version,
+          ord: order,
+          ...known,
+        })),
+      ),
+      pad,
+    ],
+  });
+}
+
+/** Says that a queue holds these photos. */
+export async function markQueued(db: Pool, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return;
+  await query(db, { name: "mark_queued", text: "select mark_queued($1)", values: [ids] });
+}
+
+/** Photos that have been waiting for a queue for at least `olderThanS` seconds, the first of them first. */
+export async function unqueuedPhotos(db: Pool, olderThanS: number, limit: number): Promise<PhotoJob[]> {
+  const rows = await query<PhotoRef & { id: string }>(db, {
+    name: "unqueued_photos",
+    text: `select p.id, p.store, p.bucket, p.key, p.version
+      from unqueued u join photos p on p.id = u.photo_id
+      where u.since <= now() - make_interval(secs => $1) order by p.id limit $2`,
+    values: [olderThanS, limit],
+  });
+  return rows.map((row) => ({ ...row, known: {} }));
+}

@@ -1,0 +1,62 @@
+import type { PhotoState } from "./photos.ts";
+import { type Pool, query } from "./pool.ts";
+
+/** Everything that is known of one photo. Times are ISO 8601. */
+export interface PhotoDetails {
+  id: string;
+  store: "s3" | "folder";
+  bucket: string;
+  key: string;
+  version: string;
+  /** Neither replaced by another version of its object nor removed. */
+  current: boolean;
+  state: PhotoState;
+  listing: string | null;
+  uploader: "moderator" | "user" | null;
+  claimed: string | null;
+  category: string | null;
+  human: number | null;
+  tags: { category: string; score: number; threshold: number; by: string }[];
+  verdict: "shown" | "hidden" | "review" | null;
+  rule: string | null;
+  reason: string | null;
+  failure: string | null;
+  by: string | null;
+  registeredAt: string;
+  decidedAt: string | null;
+  /** Oldest first; of a long history the newest hundred. */
+  history: {
+    verdict: string;
+    rule: string;
+    reason: string;
+    category: string | null;
+    by: string;
+    at: string;
+  }[];
+}
+
+export async function readPhoto(db: Pool, id: string): Promise<PhotoDetails | undefined> {
+  const text = `${SELECT} where p.id = $1`;
+  return (await query<PhotoDetails>(db, { name: "read_photo", text, values: [id] }))[0];
+}
+
+/** The current photo of an object, or where there is none the newest that was. */
+export async function readPhotoOf(db: Pool, bucket: string, key: string): Promise<PhotoDetails | undefined> {
+  const text = `${SELECT} where p.store = 's3' and p.bucket = $1 and p.key = $2
+    order by (p.superseded_at is null) desc, p.id desc limit 1`;
+  return (await query<PhotoDetails>(db, { name: "read_photo_of", text, values: [bucket, key] }))[0];
+}
+
+const SELECT = `select p.id, p.store, p.bucket, p.key, p.version, p.superseded_at is null as current, p.state, p.listing,
+    p.uploader, p.claimed, p.category, p.human, p.rule, p.reason, p.failure, p.decided_by as by,
+    case when p.state in ('shown', 'hidden', 'review') then p.state end as verdict,
+    to_json(p.registered_at) as "registeredAt", to_json(p.decided_at) as "decidedAt",
+    coalesce((
+      select json_agg(json_build_object('category', category, 'score', score, 'threshold', threshold, 'by', model)
+        order by score desc, category)
+      from tags where photo_id = p.id), '[]') as tags,
+    coalesce((
+      select json_agg(json_build_object('verdict', verdict, 'rule', rule, 'reason', reason, 'category', category,
+        'by', decided_by, 'at', decided_at) order by id)
+      from (select * from verdicts where photo_id = p.id order by id desc limit 100) newest), '[]') as history
+  from photos p`;

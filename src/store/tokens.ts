@@ -1,0 +1,51 @@
+import { type Pool, query } from "./pool.ts";
+
+export interface TokenRow {
+  id: string;
+  name: string;
+  hash: Buffer;
+  scopes: string[];
+  createdAt: Date;
+  revokedAt: Date | null;
+}
+
+export async function addToken(
+  db: Pool,
+  { id, name, hash, scopes }: Pick<TokenRow, "id" | "name" | "hash" | "scopes">,
+): Promise<void> {
+  await query(db, {
+    name: "add_token",
+    text: "insert into tokens (id, name, hash, scopes) values ($1, $2, $3, $4)",
+    values: [id, name, hash, scopes],
+  });
+}
+
+/** The token with this id, unless it was revoked. */
+export async function findToken(db: Pool, id: string): Promise<TokenRow | undefined> {
+  const rows = await query<TokenRow>(db, {
+    name: "find_token",
+    text: `select ${COLUMNS} from tokens where id = $1 and revoked_at is null`,
+    values: [id],
+  });
+  return rows[0];
+}
+
+/** All of them, also those that were revoked, the newest last. */
+export async function listTokens(db: Pool): Promise<TokenRow[]> {
+  return query<TokenRow>(db, {
+    name: "list_tokens",
+    text: `select ${COLUMNS} from tokens order by created_at, id`,
+  });
+}
+
+/** @returns whether there is such a token; one that was revoked stays revoked. */
+export async function revokeToken(db: Pool, id: string): Promise<boolean> {
+  const rows = await query(db, {
+    name: "revoke_token",
+    text: "update tokens set revoked_at = coalesce(revoked_at, now()) where id = $1 returning id",
+    values: [id],
+  });
+  return rows.length > 0;
+}
+
+const COLUMNS = `id, name, hash, scopes, created_at as "createdAt", revoked_at as "revokedAt"`;

@@ -1,0 +1,461 @@
+import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import fc from "fast-check";
+import { startFauxqs } from "fauxqs";
+import { describe, expect } from "vitest";
+import { createS3Fetch } from "../../src/image/s3.ts";
+import type { PhotoEvent } from "../../src/intake/event.ts";
+import { parseEventBridge } from "../../src/intake/eventbridge.ts";
+import { parseGcs } from "../../src/intake/gcs.ts";
+import { parseS3 } from "../../src/intake/s3.ts";
+import { type EventDeps, queueForgotten, takeEvents } from "../../src/intake/take-events.ts";
+import type { PhotoJob } from "../../src/photo.ts";
+import { markQueued, type RecordedEvent, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
+import { registerPhotos } from "../../src/store/photos.ts";
+import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
+import { anyKey, eventBridge, gcsPush, minioMessage, s3Record } from "../events.ts";
+import { type Database, test } from "../fixtures.ts";
+
+const event = (over: Partial<PhotoEvent> = {}): PhotoEvent => ({
+  kind: "created",
+  store: "s3",
+  bucket: "b",
+  key: "a",
+  version: "etag:1",
+  order: "10",
+  id: "",
+  receivedAt: new Date(0),
+  known: {},
+  ...over,
+});
+const removed = (order: string | null, version = ""): PhotoEvent =>
+  event({ kind: "removed", version, order });
+const record = (db: Database, ...events: PhotoEvent[]): Promise<RecordedEvent[]> =>
+  recordEvents(db.pool, events, "right");
+const one = async (db: Database, each: PhotoEvent): Promise<RecordedEvent> => (await record(db, each))[0]!;
+const outcomes = async (db: Database, ...events: PhotoEvent[]) =>
+  (await record(db, ...events)).map(({ outcome }) => outcome);
+const shown = (photoId: string): Outcome => ({
+  photoId,
+  known: {},
+  batch: "t-1",
+  by: "model:m-1",
+  policy: "p1",
+  result: {
+    scores: { categories: { food: 1 }, human: 0 },
+    decision: { verdict: "shown", rule: "clear", reason: "because", category: "food", tags: [] },
+  },
+});
+const rows = async (db: Database, sql: string, ...values: unknown[]) =>
+  (await db.pool.query(sql, values)).rows;
+const publicVersions = async (db: Database): Promise<string[]> =>
+  (await rows(db, "select version from public_photos order by 1")).map((row) => row.version);
+const current = async (db: Database): Promise<string[]> =>
+  (await rows(db, "select version from photos where superseded_at is null order by 1")).map(
+    (row) => row.version,
+  );
+
+describe("an event", () => {
+  test("of a new object makes a photo that is pending, current, and wants to be queued", async ({ db }) => {
+    const { photoId, outcome, queue } = await one(db, event({ known: { listing: "42", claimed: "food" } }));
+    expect({ outcome, queue }).toEqual({ outcome: "accepted", queue: true });
+    expect(await rows(db, "select id, state, version, listing, claimed, lane from photos")).toEqual([
+      { id: photoId, state: "pending", version: "etag:1", listing: "42", claimed: "food", lane: "live" },
+    ]);
+  });
+
+  test("that comes again changes nothing, and answers with the same photo", async ({ db }) => {
+    const first = await one(db, event());
+    await markQueued(db.pool, [first.photoId!]);
+    await recordOutcomes(db.pool, [shown(first.photoId!)]);
+    const before = await rows(db, "select * from photos, object_order");
+    expect(await one(db, event())).toEqual({ photoId: first.photoId, outcome: "duplicate", queue: false });
+    expect(await rows(db, "select * from photos, object_order")).toEqual(before);
+  });
+
+  test("of an overwrite makes a new version, which takes the old verdict with it", async ({ db }) => {
+    const old = await one(db, event());
+    await recordOutcomes(db.pool, [shown(old.photoId!)]);
+    expect(await publicVersions(db)).toEqual(["etag:1"]);
+    const { outcome, queue, photoId } = await one(db, event({ version: "etag:2", order: "11" }));
+    expect({ outcome, queue }).toEqual({ outcome: "accepted", queue: true });
+    expect(photoId).not.toBe(old.photoId);
+    expect(await publicVersions(db)).toEqual([]);
+    await recordOutcomes(db.pool, [shown(old.photoId!), shown(photoId!)]);
+    expect(await publicVersions(db)).toEqual(["etag:2"]);
+  });
+
+  test("of an overwrite with the same bytes keeps the verdict", async ({ db }) => {
+    const { photoId } = await one(db, event());
+    await recordOutcomes(db.pool, [shown(photoId!)]);
+    expect(await one(db, event({ order: "11" }))).toMatchObject({ photoId, outcome: "known" });
+    expect(await publicVersions(db)).toEqual(["etag:1"]);
+  });
+
+  test("that is older than what was seen changes nothing", async ({ db }) => {
+    await record(db, event({ order: "20", version: "etag:2" }));
+    expect(await one(db, event({ order: "15", version: "etag:1" }))).toEqual({
+      photoId: null,
+      outcome: "stale",
+      queue: false,
+    });
+    expect(await outcomes(db, removed("19"))).toEqual(["stale"]);
+    expect(await current(db)).toEqual(["etag:2"]);
+  });
+
+  test("of one object says nothing about another", async ({ db }) => {
+    await record(db, event({ key: "z", order: "20" }));
+    expect(
+      await outcomes(
+        db,
+        event(),
+        event({ bucket: "c" }),
+        event({ key: "y" }),
+        event({ key: "z", order: "1" }),
+      ),
+    ).toEqual(["accepted", "accepted", "accepted", "stale"]);
+  });
+
+  test("without an order counts as it comes, and does not lower what was seen", async ({ db }) => {
+    await record(db, event({ order: "20" }));
+    expect(await outcomes(db, event({ order: null }), event({ order: null, version: "etag:2" }))).toEqual([
+      "known",
+      "accepted",
+    ]);
+    expect(await outcomes(db, removed(null), event({ order: "15", version: "etag:0" }))).toEqual([
+      "removed",
+      "stale",
+    ]);
+    expect(await current(db)).toEqual([]);
+  });
+});
+
+describe("a removal", () => {
+  test("takes a photo off the page, and no verdict brings it back", async ({ db }) => {
+    const { photoId } = await one(db, event());
+    await recordOutcomes(db.pool, [shown(photoId!)]);
+    expect(await one(db, removed("11"))).toEqual({ photoId, outcome: "removed", queue: false });
+    expect(await publicVersions(db)).toEqual([]);
+    await recordOutcomes(db.pool, [{ ...shown(photoId!), by: "model:m-2" }]);
+    await rows(db, "select record_review($1, 'ann', 'shown', 'food', false)", photoId);
+    expect(await rows(db, "select state from photos")).toEqual([{ state: "shown" }]);
+    expect(await publicVersions(db)).toEqual([]);
+    expect(await rows(db, "select verdict from verdicts")).toHaveLength(3);
+  });
+
+  test("before the upload that it follows lets that upload resurrect nothing", async ({ db }) => {
+    expect(await one(db, removed("11"))).toEqual({ photoId: null, outcome: "removed", queue: false });
+    expect(await outcomes(db, event({ order: "10" }))).toEqual(["stale"]);
+    expect(await rows(db, "select from photos")).toEqual([]);
+    expect(await outcomes(db, removed("11"))).toEqual(["duplicate"]);
+  });
+
+  test("gives way to a later upload, with the verdict that those bytes had", async ({ db }) => {
+    const { photoId } = await one(db, event());
+    await recordOutcomes(db.pool, [shown(photoId!)]);
+    await record(db, removed("11"));
+    expect(await one(db, event({ order: "12" }))).toEqual({ photoId, outcome: "accepted", queue: false });
+    expect(await publicVersions(db)).toEqual(["etag:1"]);
+    expect(await outcomes(db, removed("11"))).toEqual(["stale"]);
+    expect(await publicVersions(db)).toEqual(["etag:1"]);
+  });
+
+  test("of one version leaves the others, and that version never comes back", async ({ db }) => {
+    await record(db, event({ version: "v1", order: "10" }));
+    const two = await one(db, event({ version: "v2", order: "11" }));
+    await recordOutcomes(db.pool, [shown(two.photoId!)]);
+    expect(await outcomes(db, removed("20", "v1"), removed("20", "v1"))).toEqual(["removed", "duplicate"]);
+    expect(await publicVersions(db)).toEqual(["v2"]);
+    expect(await outcomes(db, removed("21", "v2"))).toEqual(["removed"]);
+    expect(await publicVersions(db)).toEqual([]);
+    expect(await outcomes(db, event({ version: "v2", order: "30" }))).toEqual(["stale"]);
+    expect(await outcomes(db, removed("31", "v9"), event({ version: "v9", order: "25" }))).toEqual([
+      "removed",
+      "stale",
+    ]);
+    expect(await current(db)).toEqual([]);
+    expect(await outcomes(db, event({ version: "v3", order: "18" }))).toEqual(["accepted"]);
+  });
+
+  test("of a generation that was overwritten leaves its successor, whichever comes first", async ({ db }) => {
+    const say = (type: string, generation: number): PhotoEvent =>
+      parseGcs(gcsPush(type, "a", generation), new Date(0)).events[0]!;
+    expect(
+      await outcomes(db, say("OBJECT_FINALIZE", 5), say("OBJECT_FINALIZE", 10), say("OBJECT_DELETE", 5)),
+    ).toEqual(["accepted", "accepted", "stale"]);
+    expect(await current(db)).toEqual(["generation:10"]);
+    expect(await outcomes(db, say("OBJECT_DELETE", 12), say("OBJECT_FINALIZE", 12))).toEqual([
+      "removed",
+      "stale",
+    ]);
+    expect(await current(db)).toEqual([]);
+  });
+});
+
+describe("the order of two events", () => {
+  const digits = fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: 1, maxLength: 40 });
+  const zeros = fc.constantFrom("", "0", "00", "000");
+  const sequencer = fc.tuple(zeros, digits, zeros).map((parts) => parts.join(""));
+
+  test("is that of their sequencers with the shorter one padded, on either side", async ({ db }) => {
+    for (const pad of ["right", "left"] as const) {
+      const pairs = fc.sample(fc.tuple(sequencer, sequencer), 500);
+      const found = await rows(
+        db,
+        `select sign((order_key(a, $3) > order_key(b, $3))::int - (order_key(a, $3) < order_key(b, $3))::int)::int as sign
+          from unnest($1::text[], $2::text[]) with ordinality as u (a, b, n) order by n`,
+        pairs.map(([a]) => a),
+        pairs.map(([, b]) => b),
+        pad,
+      );
+      const expected = pairs.map(([a, b]) => {
+        const length = Math.max(a.length, b.length);
+        const [x, y] = [a, b].map((each) =>
+          pad === "right" ? each.padEnd(length, "0") : each.padStart(length, "0"),
+        );
+        return { sign: x! > y! ? 1 : x! < y! ? -1 : 0 };
+      });
+      expect(found).toEqual(expected);
+    }
+  });
+
+  test("is another one on the other side", async ({ db }) => {
+    const [short, long] = [
+      event({ order: "2", version: "etag:s" }),
+      event({ order: "10", version: "etag:l" }),
+    ];
+    expect(await recordEvents(db.pool, [short, long], "right")).toMatchObject([
+      { outcome: "accepted" },
+      { outcome: "stale" },
+    ]);
+    const elsewhere = [short, long].map((each) => ({ ...each, key: "b" }));
+    expect(await recordEvents(db.pool, elsewhere, "left")).toMatchObject([
+      { outcome: "accepted" },
+      { outcome: "accepted" },
+    ]);
+  });
+});
+
+describe("events in any order", () => {
+  const history: PhotoEvent[] = [
+    event({ order: "1", version: "etag:1" }),
+    event({ order: "2", version: "etag:2" }),
+    removed("3"),
+    event({ order: "4", version: "etag:1" }),
+    event({ order: "5", version: "etag:3" }),
+  ];
+
+  test("any number of times, one by one or in batches, end with the last one", async ({ db }) => {
+    let object = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: history.length }),
+        fc.array(fc.array(fc.nat({ max: history.length - 1 }), { maxLength: 6 }), { maxLength: 6 }),
+        async (length, batches) => {
+          const key = `o${object++}`;
+          const told = history.slice(0, length).map((each) => ({ ...each, key }));
+          const picked = batches
+            .map((batch) => batch.map((index) => told[index % length]!))
+            .filter((b) => b.length);
+          for (const batch of [...picked, told.toReversed()]) await record(db, ...batch);
+          const last = told.at(-1)!;
+          expect(
+            await rows(db, "select version from photos where key = $1 and superseded_at is null", key),
+          ).toEqual(last.kind === "created" ? [{ version: last.version }] : []);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  test("told by rivals at once, end with the last one, and each is accepted once", async ({ db }) => {
+    const keys = ["k1", "k2", "k3"];
+    const all = keys.flatMap((key) => history.map((each) => ({ ...each, key })));
+    const shuffled = (seed: number): PhotoEvent[] =>
+      fc.sample(fc.shuffledSubarray(all, { minLength: all.length }), { numRuns: 1, seed })[0]!;
+    const answers = await Promise.all(Array.from({ length: 8 }, (_, seed) => record(db, ...shuffled(seed))));
+    expect(
+      await rows(db, "select key, version from photos where superseded_at is null order by key"),
+    ).toEqual(keys.map((key) => ({ key, version: "etag:3" })));
+    const lasts = Array.from({ length: 8 }, (_, seed) =>
+      shuffled(seed).flatMap((each, n) => (each.order === "5" ? [answers[seed]![n]!.outcome] : [])),
+    ).flat();
+    expect(lasts.filter((outcome) => outcome === "accepted")).toHaveLength(keys.length);
+    expect(lasts.filter((outcome) => outcome === "duplicate")).toHaveLength(7 * keys.length);
+  });
+
+  test("an upload waits for a removal that is being committed, and then resurrects nothing", async ({
+    db,
+  }) => {
+    const client = await db.pool.connect();
+    await client.query("begin");
+    const statement = "select outcome from record_events($1, 'right')";
+    const stored = (each: PhotoEvent): string => JSON.stringify([{ ...each, ord: each.order }]);
+    await client.query(statement, [stored(removed("11"))]);
+    const waiting = one(db, event({ order: "10" }));
+    const waits =
+      "select from pg_stat_activity where wait_event_type = 'Lock' and query like '%record_events%'";
+    while ((await rows(db, waits)).length === 0) await new Promise((resolve) => setImmediate(resolve));
+    await client.query("commit");
+    client.release();
+    expect(await waiting).toMatchObject({ outcome: "stale" });
+    expect(await current(db)).toEqual([]);
+  });
+
+  test("beside verdicts on the same photos do not wait for each other in a circle", async ({ db }) => {
+    const events = Array.from({ length: 30 }, (_, n) => event({ key: `k${n}` }));
+    const ids = (await record(db, ...events)).map(({ photoId }) => photoId!);
+    const later = (order: string): PhotoEvent[] =>
+      events.map((each) => ({ ...each, order, version: `etag:${order}` })).reverse();
+    await expect(
+      Promise.all([
+        ...["11", "12", "13"].map((order) => record(db, ...later(order))),
+        ...[1, 2, 3].map((n) =>
+          recordOutcomes(
+            db.pool,
+            ids.map((id) => ({ ...shown(id), policy: `p${n}` })),
+          ),
+        ),
+      ]),
+    ).resolves.toHaveLength(6);
+  });
+});
+
+describe("what is queued", () => {
+  function intake(db: Database): { deps: EventDeps; jobs: PhotoJob[]; fail(how?: Error): void } {
+    const jobs: PhotoJob[] = [];
+    let failure: Error | undefined;
+    return {
+      jobs,
+      fail: (how) => {
+        failure = how;
+      },
+      deps: {
+        record: (events) => recordEvents(db.pool, events, "right"),
+        async add(_lane, photos) {
+          if (failure) throw failure;
+          jobs.push(...photos);
+        },
+        markQueued: (ids) => markQueued(db.pool, ids),
+        unqueued: (olderThanS, limit) => unqueuedPhotos(db.pool, olderThanS, limit),
+      },
+    };
+  }
+
+  test("is each photo once, after its commit, with what is known of it", async ({ db }) => {
+    const { deps, jobs } = intake(db);
+    const seen: unknown[] = [];
+    const looking: EventDeps = {
+      ...deps,
+      async add(lane, photos) {
+        seen.push(...(await rows(db, "select id from photos")));
+        await deps.add(lane, photos);
+      },
+    };
+    const [first] = await takeEvents(looking, [event({ known: { listing: "42" } }), event(), removed("1")]);
+    expect(jobs).toEqual([
+      { id: first!.photoId, store: "s3", bucket: "b", key: "a", version: "etag:1", known: { listing: "42" } },
+    ]);
+    expect(seen).toEqual([{ id: first!.photoId }]);
+    await takeEvents(looking, [event()]);
+    expect(jobs).toHaveLength(1);
+    expect(await takeEvents(looking, [])).toEqual([]);
+  });
+
+  test("is what a queue that was away kept out, when the event comes again or when it is looked for", async ({
+    db,
+  }) => {
+    const { deps, jobs, fail } = intake(db);
+    fail(new Error("away"));
+    await expect(takeEvents(deps, [event(), event({ key: "z" })])).rejects.toThrow("away");
+    await expect(queueForgotten(deps, 0)).rejects.toThrow("away");
+    fail();
+    expect(await takeEvents(deps, [event()])).toMatchObject([{ outcome: "duplicate", queue: true }]);
+    expect(jobs.map(({ key }) => key)).toEqual(["a"]);
+    expect(await queueForgotten(deps, 3600)).toBe(0);
+    expect(await queueForgotten(deps, 0)).toBe(1);
+    expect(jobs.map(({ key }) => key)).toEqual(["a", "z"]);
+    expect(await queueForgotten(deps, 0)).toBe(0);
+  });
+
+  test("is no photo that was withdrawn or replaced before a queue held it", async ({ db }) => {
+    const { deps, jobs, fail } = intake(db);
+    fail(new Error("away"));
+    await expect(
+      takeEvents(deps, [event(), event({ order: "11", version: "etag:2" }), event({ key: "z" })]),
+    ).rejects.toThrow("away");
+    await record(db, { ...removed("11"), key: "z" });
+    fail();
+    await queueForgotten(deps, 0);
+    expect(jobs.map(({ version }) => version)).toEqual(["etag:2"]);
+  });
+
+  test("is a photo that failed, when its object is uploaded again", async ({ db }) => {
+    const { deps, jobs } = intake(db);
+    const [{ photoId }] = (await takeEvents(deps, [event()])) as [RecordedEvent];
+    const failure = { failure: "GONE", message: "gone", transient: false } as const;
+    await recordOutcomes(db.pool, [{ ...shown(photoId!), result: failure }]);
+    expect(await takeEvents(deps, [event({ order: "11" })])).toMatchObject([
+      { photoId, outcome: "accepted" },
+    ]);
+    expect(jobs).toHaveLength(2);
+  });
+});
+
+test("a photo that was queued by hand and an event of it are one photo", async ({ db }) => {
+  const ref = { store: "s3", bucket: "b", key: "a", version: "etag:1", known: {} } as const;
+  const [known] = await registerPhotos(db.pool, [ref], "backfill");
+  expect(await one(db, event())).toMatchObject({ photoId: known!.id, outcome: "known" });
+  await record(db, removed("11"));
+  expect(await current(db)).toEqual([]);
+  // found in the bucket again, so it is there
+  await registerPhotos(db.pool, [ref], "live");
+  expect(await current(db)).toEqual(["etag:1"]);
+});
+
+test("a worker's role takes events, and a dashboard's does not", async ({ db }) => {
+  const client = await db.pool.connect();
+  try {
+    const [statement, values] = [
+      "select outcome from record_events($1, 'right')",
+      [JSON.stringify([{ ...event(), ord: "1" }])],
+    ];
+    await client.query("set role maitred_dashboard");
+    await expect(client.query(statement, values)).rejects.toMatchObject({ code: "42501" });
+    await client.query("set role maitred_worker");
+    expect((await client.query(statement, values)).rows).toEqual([{ outcome: "accepted" }]);
+    await client.query("select mark_queued(array[1])");
+  } finally {
+    await client.query("reset role");
+    client.release();
+  }
+});
+
+test("an object of any name is fetched under the key that each source's event tells", async () => {
+  const server = await startFauxqs({ port: 0, logger: false });
+  const client = new S3Client({ endpoint: server.address, region: "us-east-1", forcePathStyle: true });
+  try {
+    server.createBucket("photos");
+    const fetch = createS3Fetch(client);
+    const now = new Date(0);
+    await fc.assert(
+      fc.asyncProperty(anyKey, async (key) => {
+        await client.send(new PutObjectCommand({ Bucket: "photos", Key: key, Body: key }));
+        const told = [
+          parseS3({ Records: [s3Record("ObjectCreated:Put", { key })] }, now),
+          parseS3(minioMessage("ObjectCreated:Put", { key }), now),
+          parseEventBridge(eventBridge("Object Created", { key }), now),
+          parseGcs(gcsPush("OBJECT_FINALIZE", key, 1), now),
+        ].flatMap(({ events }) => events);
+        expect(told).toHaveLength(4);
+        for (const photo of told) {
+          const { bytes } = await fetch(photo, { maxBytes: 10_000, timeoutMs: 10_000 });
+          expect(Buffer.from(bytes).toString()).toBe(key);
+        }
+      }),
+      { numRuns: 40 },
+    );
+  } finally {
+    client.destroy();
+    await server.stop();
+  }
+});

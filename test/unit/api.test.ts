@@ -1,0 +1,72 @@
+import { expect, test } from "vitest";
+import { UpstreamError } from "../../src/errors.ts";
+import { serveApi } from "../../src/http/api.ts";
+import type { ApiDeps } from "../../src/http/routes.ts";
+import { bearerOf, createToken, isToken } from "../../src/http/tokens.ts";
+
+const { token, id, hash } = createToken();
+
+async function answer(
+  over: Partial<ApiDeps>,
+): Promise<{ response: Response; text: string; failed: Error[] }> {
+  const failed: Error[] = [];
+  const nothing = async (): Promise<undefined> => undefined;
+  const deps: ApiDeps = {
+    findToken: async () => ({ id, hash, scopes: ["ingest"] }),
+    take: async () => [],
+    waiting: async () => 0,
+    readPhoto: nothing,
+    readPhotoOf: nothing,
+    findAnswer: nothing,
+    keepAnswer: nothing,
+    ...over,
+  };
+  const api = await serveApi({ host: "127.0.0.1", apiPort: 0, queueLimit: 1, version: "0" }, deps, {
+    answered() {},
+    failed: (error) => void failed.push(error),
+  });
+  try {
+    const response = await fetch(`${api.url}/v1/photos`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      body: JSON.stringify({ bucket: "b", key: "a" }),
+    });
+    return { response, text: await response.text(), failed };
+  } finally {
+    await api.close();
+  }
+}
+
+test.each(["findToken", "take", "waiting"] as const)(
+  "while a server is away for %s the caller is told to come again, and not which server",
+  async (name) => {
+    const away = new UpstreamError("DATABASE_UNAVAILABLE", "Postgres: connect ECONNREFUSED 10.0.0.7:5432");
+    const { response, text, failed } = await answer({ [name]: () => Promise.reject(away) });
+    expect(response.status).toBe(503);
+    expect(Number(response.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(JSON.parse(text)).toMatchObject({ status: 503, code: "DATABASE_UNAVAILABLE" });
+    expect(text).not.toContain("10.0.0.7");
+    expect(failed).toEqual([away]);
+  },
+);
+
+test("a bug is answered 500, and told to the log alone", async () => {
+  const bug = new TypeError("cannot read properties of secret");
+  const { response, text, failed } = await answer({ take: () => Promise.reject(bug) });
+  expect(response.status).toBe(500);
+  expect(response.headers.get("content-type")).toBe("application/problem+json");
+  expect(text).not.toContain("secret");
+  expect(failed).toEqual([bug]);
+});
+
+test("a token is told from another by its hash alone, and holds 256 random bits", () => {
+  const other = createToken();
+  expect(bearerOf(`Bearer ${token}`)).toEqual({ token, id });
+  expect(isToken(token, { id, hash, scopes: [] })).toBe(true);
+  expect(isToken(token, { id, hash: other.hash, scopes: [] })).toBe(false);
+  expect(isToken(token, { id, hash: new Uint8Array(3), scopes: [] })).toBe(false);
+  expect(Buffer.from(token.split("_").slice(2).join("_"), "base64url")).toHaveLength(32);
+  for (const header of [undefined, "", token, `Basic ${token}`, `Bearer ${token}x`, "Bearer mtd_x_y"]) {
+    expect(bearerOf(header)).toBeUndefined();
+  }
+});

@@ -1,0 +1,250 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { Parsed, PhotoEvent } from "../../src/intake/event.ts";
+import { parseEventBridge } from "../../src/intake/eventbridge.ts";
+import { parseGcs } from "../../src/intake/gcs.ts";
+import { parseS3 } from "../../src/intake/s3.ts";
+import { anyKey, eventBridge, gcsPush, minioMessage, s3Record } from "../events.ts";
+
+const now = new Date("2026-01-02T03:04:06Z");
+const s3 = (...records: object[]): Parsed => parseS3({ Records: records }, now);
+const only = ({ events }: Parsed): PhotoEvent => {
+  expect(events).toHaveLength(1);
+  return events[0]!;
+};
+const refused = (message: RegExp) =>
+  expect.objectContaining({ code: "EVENT_INVALID", message: expect.stringMatching(message) });
+
+describe("a notification of S3", () => {
+  test("of a new object becomes one event, with its etag as the version", () => {
+    const event = only(s3(s3Record("ObjectCreated:Put", { key: "42/red flower.jpg", etag: "d41d8" })));
+    expect(event).toEqual({
+      kind: "created",
+      store: "s3",
+      bucket: "photos",
+      key: "42/red flower.jpg",
+      version: "etag:d41d8",
+      size: 1024,
+      order: "0055aed6dcd90281e5",
+      id: "C3D13FE58DE4C810-0055aed6dcd90281e5",
+      receivedAt: now,
+      known: {},
+    });
+  });
+
+  test("names the version where the bucket keeps versions, and not where it does not", () => {
+    const version = (versionId: string) =>
+      only(s3(s3Record("ObjectCreated:Copy", { key: "a", etag: "e", versionId }))).version;
+    expect([version("3HL4kqt"), version("null"), version("")]).toEqual(["3HL4kqt", "etag:e", "etag:e"]);
+  });
+
+  test("of a deletion takes the object, or the one version that it names; a marker takes the object", () => {
+    const removed = (name: string, versionId?: string) =>
+      only(s3(s3Record(name, { key: "a", ...(versionId && { versionId }) })));
+    expect(removed("ObjectRemoved:Delete")).toMatchObject({ kind: "removed", version: "" });
+    expect(removed("ObjectRemoved:Delete", "v1")).toMatchObject({ kind: "removed", version: "v1" });
+    expect(removed("ObjectRemoved:DeleteMarkerCreated", "m1")).toMatchObject({
+      kind: "removed",
+      version: "",
+    });
+    expect(removed("LifecycleExpiration:Delete")).toMatchObject({ kind: "removed", version: "" });
+  });
+
+  test("may hold several records, of which those of no concern are counted and left out", () => {
+    const { events, ignored } = s3(
+      s3Record("ObjectCreated:Put", { key: "a" }),
+      s3Record("ObjectTagging:Put", { key: "a" }),
+      s3Record("ObjectCreated:Put", { key: "folder/" }),
+      s3Record("ObjectRemoved:Delete", { key: "b" }),
+    );
+    expect(events.map(({ kind, key }) => `${kind} ${key}`)).toEqual(["created a", "removed b"]);
+    expect(ignored).toBe(2);
+  });
+
+  test("that tests a new configuration is taken note of and dropped", () => {
+    const test = {
+      Service: "Amazon S3",
+      Event: "s3:TestEvent",
+      Time: "2026-01-02T03:04:05Z",
+      Bucket: "photos",
+    };
+    expect(parseS3(test, now)).toEqual({ events: [], ignored: 1 });
+  });
+
+  test.each(["2.0", "2.1", "2.6", "2.99"])("of version %s is read, whatever it adds", (eventVersion) => {
+    const record = {
+      ...s3Record("ObjectCreated:Put", { key: "a" }, { eventVersion }),
+      news: { of: "later" },
+    };
+    expect(s3(record).events).toHaveLength(1);
+  });
+
+  test.each(["1.9", "3.0", "20.1", "2", "", "x.y"])("of version %j is refused", (eventVersion) => {
+    expect(() => s3(s3Record("ObjectCreated:Put", { key: "a" }, { eventVersion }))).toThrow(
+      refused(/^Records\[0\]\.eventVersion: expected 2\.0 or a later 2\.x/),
+    );
+  });
+
+  test("that is broken is refused as a whole, and says where", () => {
+    const good = s3Record("ObjectCreated:Put", { key: "a" });
+    const withKey = (key: string) => {
+      const record = s3Record("ObjectCreated:Put", { key: "a" }) as { s3: { object: { key: string } } };
+      record.s3.object.key = key;
+      return record;
+    };
+    expect(() => s3(good, withKey("50%"))).toThrow(
+      refused(/^Records\[1\]\.s3\.object\.key: expected a form-encoded key/),
+    );
+    expect(() => s3(withKey("%FF"))).toThrow(refused(/form-encoded/));
+    expect(() => s3(withKey("a%00b"))).toThrow(refused(/expected a key/));
+    expect(() => s3(withKey(""))).toThrow(refused(/expected a key/));
+    expect(() => s3(withKey("k".repeat(1025)))).toThrow(refused(/1024 bytes/));
+    expect(() => s3(s3Record("ObjectCreated:Put", { key: "a", sequencer: null }))).toThrow(
+      refused(/sequencer/),
+    );
+    expect(() => s3(s3Record("ObjectCreated:Put", { key: "a", sequencer: "xyz" }))).toThrow(
+      refused(/hexadecimal/),
+    );
+    expect(() => s3({ ...good, s3: { bucket: { name: "" }, object: { key: "a" } } })).toThrow(
+      refused(/^Records\[0\]\.s3\.bucket\.name/),
+    );
+    for (const body of [null, 7, "x", [], {}, { Records: 1 }])
+      expect(() => parseS3(body, now)).toThrow(refused(/./));
+  });
+});
+
+test("MinIO's webhook is read like S3's records, with its prefix and its encoded slashes", () => {
+  const { kind, key, version, order } = only(
+    parseS3(minioMessage("ObjectCreated:Put", { key: "42/a b+c.jpg", etag: "e1" }), now),
+  );
+  expect({ kind, key, version, order }).toEqual({
+    kind: "created",
+    key: "42/a b+c.jpg",
+    version: "etag:e1",
+    order: "17a3c5e7f1b2d3c4",
+  });
+  expect(parseS3(minioMessage("ObjectAccessed:Get", { key: "a" }), now)).toEqual({ events: [], ignored: 1 });
+});
+
+describe("an event of EventBridge", () => {
+  test("of a new object keeps its key as it is", () => {
+    const event = only(
+      parseEventBridge(eventBridge("Object Created", { key: "a+b %41.jpg", etag: "e1" }), now),
+    );
+    expect(event).toMatchObject({
+      kind: "created",
+      bucket: "photos",
+      key: "a+b %41.jpg",
+      version: "etag:e1",
+      size: 1024,
+      order: "617f08299329d189",
+      id: "17793124-05d4-b198-2fde-7ededc63b103",
+    });
+    const versioned = eventBridge("Object Created", { key: "a", etag: "e1", versionId: "IYV3p" });
+    expect(only(parseEventBridge(versioned, now)).version).toBe("IYV3p");
+  });
+
+  test("of a deletion takes the object or the version, as its deletion type says", () => {
+    const removed = (type: string, versionId?: string) =>
+      only(
+        parseEventBridge(
+          eventBridge(
+            "Object Deleted",
+            { key: "a", ...(versionId && { versionId }) },
+            { "deletion-type": type },
+          ),
+          now,
+        ),
+      );
+    expect(removed("Permanently Deleted")).toMatchObject({ kind: "removed", version: "" });
+    expect(removed("Permanently Deleted", "v1")).toMatchObject({ kind: "removed", version: "v1" });
+    expect(removed("Delete Marker Created", "m1")).toMatchObject({ kind: "removed", version: "" });
+  });
+
+  test("of another kind is ignored, and of another source refused", () => {
+    expect(parseEventBridge(eventBridge("Object Tags Added", { key: "a" }), now)).toEqual({
+      events: [],
+      ignored: 1,
+    });
+    const foreign = { ...eventBridge("Object Created", { key: "a" }), source: "aws.ec2" };
+    expect(() => parseEventBridge(foreign, now)).toThrow(refused(/^source: expected aws\.s3/));
+    const bare = { ...eventBridge("Object Created", { key: "a" }), detail: {} };
+    expect(() => parseEventBridge(bare, now)).toThrow(refused(/^detail\.bucket/));
+    for (const body of [null, 7, "x", [], {}])
+      expect(() => parseEventBridge(body, now)).toThrow(refused(/./));
+  });
+});
+
+describe("a notification of Cloud Storage", () => {
+  test("has the generation as its order, and what identifies the bytes as its version", () => {
+    const md5Hash = Buffer.from("d41d8cd98f00b204e9800998ecf8427e", "hex").toString("base64");
+    const push = gcsPush("OBJECT_FINALIZE", "a+b %41.jpg", 1712345678901234, { size: "77", md5Hash });
+    expect(only(parseGcs(push, now))).toMatchObject({
+      kind: "created",
+      store: "s3",
+      bucket: "photos",
+      key: "a+b %41.jpg",
+      version: "etag:d41d8cd98f00b204e9800998ecf8427e",
+      size: 77,
+      order: "000017123456789012340",
+      id: "136969346945",
+    });
+  });
+
+  test("has the generation as its version where nothing tells the bytes apart", () => {
+    for (const object of [null, {}]) {
+      const { version, size } = only(parseGcs(gcsPush("OBJECT_FINALIZE", "a", 17, object), now));
+      expect({ version, size }).toEqual({ version: "generation:17", size: undefined });
+    }
+  });
+
+  test("of a generation that goes comes after that generation, and before the next", () => {
+    const order = (type: string, generation: number) =>
+      only(parseGcs(gcsPush(type, "a", generation), now)).order!;
+    const inOrder = [
+      order("OBJECT_FINALIZE", 999),
+      order("OBJECT_DELETE", 999),
+      order("OBJECT_FINALIZE", 1000),
+      order("OBJECT_ARCHIVE", 1000),
+    ];
+    expect(inOrder.toSorted()).toEqual(inOrder);
+    expect(new Set(inOrder).size).toBe(4);
+  });
+
+  test("of metadata is ignored, and a broken one is refused", () => {
+    expect(parseGcs(gcsPush("OBJECT_METADATA_UPDATE", "a", 1), now)).toEqual({ events: [], ignored: 1 });
+    const push = gcsPush("OBJECT_FINALIZE", "a", 1);
+    const broken = (over: object) => ({ message: { ...push.message, ...over } });
+    expect(() => parseGcs(broken({ data: "!" }), now)).toThrow(refused(/^message\.data/));
+    expect(() => parseGcs(broken({ attributes: {} }), now)).toThrow(refused(/^eventType/));
+    expect(() =>
+      parseGcs(broken({ attributes: { ...push.message.attributes, objectGeneration: "x" } }), now),
+    ).toThrow(refused(/^objectGeneration/));
+    for (const body of [null, 7, "x", [], {}]) expect(() => parseGcs(body, now)).toThrow(refused(/./));
+  });
+});
+
+describe("a key survives", () => {
+  const travelled = (message: object): unknown => JSON.parse(JSON.stringify(message));
+  const sources: Record<string, (key: string) => Parsed> = {
+    S3: (key) => parseS3(travelled({ Records: [s3Record("ObjectCreated:Put", { key })] }), now),
+    MinIO: (key) => parseS3(travelled(minioMessage("ObjectCreated:Put", { key })), now),
+    EventBridge: (key) => parseEventBridge(travelled(eventBridge("Object Created", { key })), now),
+    "Cloud Storage": (key) => parseGcs(travelled(gcsPush("OBJECT_FINALIZE", key, 1)), now),
+  };
+
+  test.each(Object.keys(sources))("its way through %s, whatever is in it", (source) => {
+    fc.assert(
+      fc.property(anyKey, (key) => {
+        expect(only(sources[source]!(key)).key).toBe(key);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test.each(Object.keys(sources))("%s with a literal plus and percent sign", (source) => {
+    for (const key of ["1+1.jpg", "100%.jpg", "a%2Fb", "a%20b", "a b", "+", "%"]) {
+      expect(only(sources[source]!(key)).key).toBe(key);
+    }
+  });
+});
