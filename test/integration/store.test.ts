@@ -20,7 +20,7 @@ const verdict = (photoId: string, over: Partial<Outcome> = {}, human = 0.01): Ou
   photoId,
   known: {},
   batch: "t-1",
-  by: "model:restaurant-2",
+  by: "model:restaurant-1",
   policy: "p1",
   result: {
     scores: { categories: { food: 0.9, menu: 0.1 }, human },
@@ -112,7 +112,7 @@ describe("recordOutcomes", () => {
     expect(answers.filter((changed) => changed.get(id!))).toHaveLength(1);
     expect(await count(db, "verdicts")).toBe(1);
     expect((await db.pool.query("select category, score, threshold, model from tags")).rows).toEqual([
-      { category: "food", score: 0.9, threshold: 0.6, model: "model:restaurant-2" },
+      { category: "food", score: 0.9, threshold: 0.6, model: "model:restaurant-1" },
     ]);
     expect(await stateOf(db, id!)).toMatchObject({ state: "shown", category: "food", reason: "because" });
   });
