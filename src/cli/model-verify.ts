@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { openJudge } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
+import { ModerationError } from "../errors.ts";
 import { readPhoto, walk } from "../image/folder.ts";
 import type { Model } from "../infer/model.ts";
 import type { Scores } from "../photo.ts";
@@ -95,7 +96,12 @@ async function decoded(
 ): Promise<Uint8Array[]> {
   const pixels: Uint8Array[] = [];
   for await (const path of walk(folder)) {
-    pixels.push(await decode(await readPhoto(path, config.maxBytes), (work) => work()));
+    try {
+      pixels.push(await decode(await readPhoto(path, config.maxBytes), (work) => work()));
+    } catch (thrown) {
+      // a labelled folder holds its labels too, and perhaps a photo that is broken
+      if (!(thrown instanceof ModerationError) || thrown.retry) throw thrown;
+    }
     if (pixels.length === SAMPLES) break;
   }
   if (pixels.length === 0) throw new UsageError(`--photos: there is no photo in ${folder}`);

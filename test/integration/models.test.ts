@@ -461,7 +461,11 @@ describe("maitred model", () => {
     expect(await good.exit, good.stderr()).toBe(0);
     expect(good.stdout()).toMatch(/ok +good-1 +int8 +cpu +[\d.]+ +0.0000/);
     expect(good.stdout()).toMatch(/ok +restaurant-2 +fp32 +cpu +[\d.]+ +0.0000/);
-    const bad = maitred(["model", "verify", join(models, "bad-1"), "--json", "--photos", samples], env);
+    const labelled = join(models, "labelled");
+    mkdirSync(labelled);
+    writeFileSync(join(labelled, "labels.jsonl"), "{}\n");
+    copyFileSync(join(samples, "menu-1.jpg"), join(labelled, "menu-1.jpg"));
+    const bad = maitred(["model", "verify", join(models, "bad-1"), "--json", "--photos", labelled], env);
     expect(await bad.exit, bad.stderr()).toBe(1);
     expect(JSON.parse(bad.stdout())).toMatchObject([
       { variant: "fp32", agrees: true, meanDifference: 0 },
