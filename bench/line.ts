@@ -45,7 +45,7 @@ export async function queueFolder(config: Config, folder: string): Promise<void>
   await migrateAll(config);
   const scope = new Scope();
   const intake = openIntake(config, scope, () => {});
-  await intake.db.query("truncate photos, tags, verdicts");
+  await intake.db.query("truncate photos, tags, verdicts cascade");
   for await (const page of listFolder(folder)) await intake.take(page, "live");
   await scope.close();
 }
