@@ -1,20 +1,24 @@
 /** Process: the HTTP API, assembled from its parts. `maitred api` runs it. */
-import { join } from "node:path";
 import type { Config } from "../src/config.ts";
-import { asError, UpstreamError } from "../src/errors.ts";
 import { serveApi } from "../src/http/api.ts";
-import { type EventDeps, queueForgotten, takeEvents } from "../src/intake/take-events.ts";
+import type { Senders } from "../src/http/callers.ts";
+import { createPubSubVerifier, GOOGLE_KEYS } from "../src/http/pubsub.ts";
+import { checkTopic, openSns } from "../src/intake/sns.ts";
+import { confirmSubscription, createSigningKeys, type Fetch } from "../src/intake/sns-server.ts";
+import { takeEvents } from "../src/intake/take-events.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
-import { packageRoot, packageVersion } from "../src/package-root.ts";
-import { openQueues } from "../src/queue/queues.ts";
-import { openQueueServer } from "../src/queue/server.ts";
-import { markQueued, recordEvents, unqueuedPhotos } from "../src/store/events.ts";
-import { findAnswer, forgetAnswers, keepAnswer } from "../src/store/idempotent-answers.ts";
-import { requireSchema } from "../src/store/migrate.ts";
+import { packageVersion } from "../src/package-root.ts";
+import { findAnswer, keepAnswer } from "../src/store/idempotent-answers.ts";
 import { readPhoto, readPhotoOf } from "../src/store/photo-details.ts";
-import { connect } from "../src/store/pool.ts";
 import { findToken } from "../src/store/tokens.ts";
+import { keepTidy, openEventIntake } from "./intake.ts";
+
+/** Who is asked whether a message is theirs: SNS, and Google's published keys. */
+export interface Asked {
+  fetch: Fetch;
+  googleKeys: string;
+}
 
 /**
  * Starts the API and returns once it answers. Every minute it queues what was committed and not queued.
@@ -22,46 +26,24 @@ import { findToken } from "../src/store/tokens.ts";
  * @param scope holds what it opens from the first moment on, so that a signal during the start ends it too.
  * @throws {ConfigError} when a setting, the schema or the queue's server is not usable.
  */
-export async function startApi(config: Config, log: Logger, scope: Scope): Promise<{ url: string }> {
-  const broken = (where: string) => (error: Error) => log.warn({ err: error }, `${where} is unwell`);
-  const db = connect(config.databaseUrl, broken("Postgres"));
-  scope.onClose("Postgres", () => db.end());
-  await requireSchema(db, join(packageRoot(), "migrations"));
-  const server = scope.hold("queue server", openQueueServer(config, broken("the queue")));
-  await server.check();
-  const queues = scope.hold("queues", openQueues(server, broken("the queue")));
-  await queues.ready();
-  const intake: EventDeps = {
-    record: (events) => recordEvents(db, events, config.sequencerPad),
-    add: (lane, photos) => orAway(queues.add(lane, photos)),
-    markQueued: (ids) => markQueued(db, ids),
-    unqueued: (olderThanS, limit) => unqueuedPhotos(db, olderThanS, limit),
-  };
-  const tidy = async (): Promise<void> => {
-    try {
-      const photos = await queueForgotten(intake, FORGOTTEN_S);
-      if (photos > 0) log.warn({ photos }, "queued what had been committed and not queued");
-      await forgetAnswers(db);
-    } catch (err) {
-      log.warn({ err }, "could not look for what is not queued, and will again");
-    }
-  };
-  let tidying = tidy();
-  const timer = setInterval(() => {
-    tidying = tidying.then(tidy);
-  }, TIDY_MS);
-  scope.onClose("tidying", () => {
-    clearInterval(timer);
-    return tidying;
-  });
+export async function startApi(
+  config: Config,
+  log: Logger,
+  scope: Scope,
+  asked: Asked = { fetch, googleKeys: GOOGLE_KEYS },
+): Promise<{ url: string }> {
+  const intake = await openEventIntake(config, log, scope);
+  const { db } = intake;
+  keepTidy(intake, log, scope);
   const api = await serveApi(
     { ...config, version: packageVersion() },
     {
       findToken: (id) => findToken(db, id),
-      take: (events) => takeEvents(intake, events),
-      waiting: async () => (await orAway(queues.depth("live"))).waiting,
+      take: (events) => takeEvents(intake.events, events),
+      waiting: intake.waiting,
       readPhoto: (id) => readPhoto(db, id),
       readPhotoOf: (bucket, key) => readPhotoOf(db, bucket, key),
+      senders: createSenders(config, log, asked),
       findAnswer: (tokenId, key) => findAnswer(db, tokenId, key),
       keepAnswer: (tokenId, key, answer) =>
         keepAnswer(db, tokenId, key, { ...answer, request: Buffer.from(answer.request) }),
@@ -76,21 +58,19 @@ export async function startApi(config: Config, log: Logger, scope: Scope): Promi
   return { url: api.url };
 }
 
-/** What BullMQ throws says nothing of whose fault it is; here it is always its server's. BullMQ itself waits for ever. */
-async function orAway<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${QUEUE_MS} ms`)), QUEUE_MS);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } catch (cause) {
-    throw new UpstreamError("QUEUE_UNAVAILABLE", `the queue's server: ${asError(cause).message}`, { cause });
-  } finally {
-    clearTimeout(timer);
-  }
+function createSenders(config: Config, log: Logger, { fetch, googleKeys }: Asked): Senders {
+  const rules = { topics: config.snsTopics, maxAgeS: config.snsMaxAgeS };
+  const sns = {
+    signingKey: createSigningKeys(fetch),
+    confirm: (url: URL) => confirmSubscription(fetch, url),
+    told: (about: object) => log.warn(about, "a subscription of SNS was confirmed, or ended"),
+  };
+  return {
+    openSns: (body) => openSns(body, rules, sns, new Date()),
+    checkTopic: (topic) => checkTopic(topic, rules.topics),
+    openPubSub: createPubSubVerifier(
+      { audience: config.gcsAudience, account: config.gcsAccount },
+      googleKeys,
+    ),
+  };
 }
-
-const QUEUE_MS = 10_000;
-const TIDY_MS = 60_000;
-const FORGOTTEN_S = 30;

@@ -1,10 +1,12 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { asError, ConfigError, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
+import { recently } from "../recently.ts";
+import { provenOtherwise } from "./callers.ts";
 import { openApi } from "./openapi.ts";
 import { HttpProblem, PROBLEM_TYPE, problemOf } from "./problem.ts";
 import { type ApiDeps, type Route, routes } from "./routes.ts";
-import { bearerOf, isToken } from "./tokens.ts";
+import { basicOf, bearerOf, isToken } from "./tokens.ts";
 
 export interface ApiSettings {
   host: string;
@@ -61,7 +63,17 @@ function createApi(settings: ApiSettings, deps: ApiDeps, events: ApiEvents): Fas
   });
   const document = openApi(routes, settings.version);
   app.get("/openapi.json", async () => document);
-  for (const route of routes) serve(app, route, settings, deps, events, waiting);
+  for (const route of routes) {
+    app.register(async (own) => {
+      if (route.text)
+        own.addContentTypeParser(
+          "text/plain",
+          { parseAs: "string" },
+          own.getDefaultJsonParser("error", "error"),
+        );
+      serve(own, route, settings, deps, events, waiting);
+    });
+  }
   return app;
 }
 
@@ -108,13 +120,19 @@ function serve(
   });
 }
 
-/** @returns the id of the token. */
+/** @returns who it is, for the log: the id of the token, or who sent the message. */
 async function authenticate(route: Route, request: FastifyRequest, deps: ApiDeps): Promise<string> {
-  const bearer = bearerOf(request.headers.authorization);
+  const { proofs = ["token"] } = route;
+  const other = await provenOtherwise(proofs, request.headers, deps.senders);
+  if (other !== undefined) return other;
+  const { authorization } = request.headers;
+  const basic = proofs.includes("password");
+  const bearer = bearerOf(authorization) ?? (basic ? basicOf(authorization) : undefined);
   const stored = bearer && (await deps.findToken(bearer.id));
   if (!bearer || !stored || !isToken(bearer.token, stored)) {
     const how = "expected the header Authorization: Bearer TOKEN; maitred token create makes one";
-    throw new HttpProblem(401, how, { "www-authenticate": "Bearer" });
+    // SNS sends a password only once it is asked for one
+    throw new HttpProblem(401, how, { "www-authenticate": basic ? 'Basic realm="maitred"' : "Bearer" });
   }
   if (stored.scopes.includes(route.scope)) return stored.id;
   throw new HttpProblem(403, `the token ${stored.id} lacks the scope ${route.scope}`);
@@ -125,7 +143,8 @@ function explain(error: Error, reply: FastifyReply, events: ApiEvents): FastifyR
     return send(reply.headers(error.headers), error.status, error.message);
   }
   if (error instanceof ModerationError) {
-    if (!error.retry) return send(reply, 400, error.message, error.code);
+    if (!error.retry)
+      return send(reply, error.code === "EVENT_REFUSED" ? 403 : 400, error.message, error.code);
     events.failed(error);
     // the message names servers, which is nobody's business but the log's
     return send(reply.header("retry-after", AWAY_S), 503, "a server is away for now: try again", error.code);
@@ -141,22 +160,6 @@ function send(reply: FastifyReply, status: number, detail: string, code?: string
   // as bytes, because fastify would add a charset to text, which the type does not have
   const bytes = Buffer.from(JSON.stringify(problemOf(status, detail, code)));
   return reply.code(status).type(PROBLEM_TYPE).send(bytes);
-}
-
-/** What a question answered within the last `ms`, asked once however many want to know. */
-function recently(ask: () => Promise<number>, ms: number): () => Promise<number> {
-  let asked: { at: number; answer: Promise<number> } | undefined;
-  return () => {
-    if (!asked || Date.now() - asked.at >= ms) {
-      const answer = ask();
-      asked = { at: Date.now(), answer };
-      // a failure is told to those who asked, and not remembered
-      answer.catch(() => {
-        asked = undefined;
-      });
-    }
-    return asked.answer;
-  };
 }
 
 const BUSY_S = "30";

@@ -1,12 +1,16 @@
 import { createHash } from "node:crypto";
-import type { z } from "zod";
-import { type Parsed, type PhotoEvent, versionOf } from "../intake/event.ts";
+import { z } from "zod";
+import type { Parsed, PhotoEvent } from "../intake/event.ts";
 import { eventBridgeMessage, parseEventBridge } from "../intake/eventbridge.ts";
 import { gcsMessage, parseGcs } from "../intake/gcs.ts";
+import { parseNotification, readJson } from "../intake/message.ts";
 import { parseS3, s3Message } from "../intake/s3.ts";
 import { readShape } from "../intake/shape.ts";
+import { snsMessage } from "../intake/sns.ts";
+import { newPhotos, parseTold } from "../intake/told.ts";
+import { isRaw, type Proof, type Senders } from "./callers.ts";
 import { HttpProblem, problem } from "./problem.ts";
-import { type NewPhoto, newPhotos, photo, photoParams, photoQuery, taken, takenAll } from "./schemas.ts";
+import { photo, photoParams, photoQuery, snsHeaders, taken, takenAll } from "./schemas.ts";
 import type { Scope, StoredToken } from "./tokens.ts";
 
 /** The neighbours of the API. */
@@ -19,6 +23,7 @@ export interface ApiDeps {
   waiting(): Promise<number>;
   readPhoto(id: string): Promise<PhotoRecord | undefined>;
   readPhotoOf(bucket: string, key: string): Promise<PhotoRecord | undefined>;
+  senders: Senders;
   findAnswer(tokenId: string, key: string): Promise<Kept | undefined>;
   keepAnswer(tokenId: string, key: string, answer: Kept): Promise<void>;
 }
@@ -51,10 +56,16 @@ export interface Route {
   method: "GET" | "POST";
   url: string;
   summary: string;
+  /** What a token of ours must be allowed. */
   scope: Scope;
+  /** How a caller may prove itself, where it is not by a token as Bearer alone. */
+  proofs?: readonly Proof[];
   /** Largest body, in bytes. */
   maxBytes?: number;
   body?: z.ZodType;
+  /** Whether the body, JSON in any case, may call itself text. */
+  text?: boolean;
+  headers?: z.ZodObject;
   query?: z.ZodObject;
   params?: z.ZodObject;
   /** Whether a header `Idempotency-Key` makes its answer the same for a day. */
@@ -63,6 +74,9 @@ export interface Route {
   answers: Record<number, { means: string; schema: z.ZodType }>;
   handle(deps: ApiDeps, asked: Asked): Promise<Answer>;
 }
+
+/** As SNS wraps it, or bare where it delivers raw. */
+const snsBody = z.union([snsMessage, s3Message, eventBridgeMessage]);
 
 export const routes: readonly Route[] = [
   {
@@ -80,17 +94,33 @@ export const routes: readonly Route[] = [
       422: { means: "The Idempotency-Key came with another body before", schema: problem },
     },
     handle: once(async (deps, { body }) => {
-      const told = readShape(newPhotos, body, "expected a photo, or a list of 1 to 1000 photos");
-      const answer = await takeAll(deps, {
-        events: (Array.isArray(told) ? told : [told]).map(asEvent),
-        ignored: 0,
-      });
-      return Array.isArray(told) ? answer : { ...answer, body: answer.body.photos[0] };
+      const answer = await takeAll(deps, parseTold(body, new Date()));
+      return Array.isArray(body) ? answer : { ...answer, body: answer.body.photos[0] };
     }),
   },
   intake("/v1/events/s3", "Notifications of S3, and webhooks of MinIO", s3Message, parseS3),
   intake("/v1/events/eventbridge", "Events of S3 from EventBridge", eventBridgeMessage, parseEventBridge),
-  intake("/v1/events/gcs", "Notifications of Cloud Storage, pushed by Pub/Sub", gcsMessage, parseGcs),
+  {
+    ...intake("/v1/events/gcs", "Notifications of Cloud Storage, pushed by Pub/Sub", gcsMessage, parseGcs),
+    proofs: ["token", "oidc"],
+  },
+  {
+    ...intake(
+      "/v1/events/sns",
+      "Notifications of S3, and events of EventBridge, from SNS",
+      snsBody,
+      parseNotification,
+    ),
+    proofs: ["signature", "password", "token"],
+    text: true,
+    headers: snsHeaders,
+    async handle(deps, { body, headers }) {
+      if (isRaw(headers)) deps.senders.checkTopic(headers["x-amz-sns-topic-arn"]);
+      const published = isRaw(headers) ? body : await openedBy(deps, body);
+      if (published === undefined) return takeAll(deps, { events: [], ignored: 1 });
+      return takeAll(deps, parseNotification(published, new Date()));
+    },
+  },
   {
     method: "GET",
     url: "/v1/photos",
@@ -153,18 +183,10 @@ async function takeAll(
   return { status: changed ? 202 : 200, body: { photos, ignored } };
 }
 
-function asEvent({ bucket, key, version, etag, listing, uploader, claimed }: NewPhoto): PhotoEvent {
-  return {
-    kind: "created",
-    store: "s3",
-    bucket,
-    key,
-    version: versionOf(version, etag),
-    order: null,
-    id: "",
-    receivedAt: new Date(),
-    known: { ...(listing && { listing }), ...(uploader && { uploader }), ...(claimed && { claimed }) },
-  };
+/** What a signed message of SNS carries; nothing where it is about the subscription itself. */
+async function openedBy({ senders }: ApiDeps, body: unknown): Promise<unknown> {
+  const text = await senders.openSns(body);
+  return text === undefined ? undefined : readJson(text, "Message");
 }
 
 function found(record: PhotoRecord | undefined, otherwise: string): Answer {

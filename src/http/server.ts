@@ -19,7 +19,7 @@ export interface HttpServer extends Closable {
  */
 export async function serveHttp(
   settings: HttpSettings,
-  metrics: Metrics,
+  metrics: Pick<Metrics, "text" | "contentType">,
   ready: () => boolean,
 ): Promise<HttpServer> {
   const app = fastify({ logger: false });

@@ -17,6 +17,7 @@ async function answer(
     waiting: async () => 0,
     readPhoto: nothing,
     readPhotoOf: nothing,
+    senders: { openSns: nothing, checkTopic() {}, openPubSub: async () => "" },
     findAnswer: nothing,
     keepAnswer: nothing,
     ...over,
