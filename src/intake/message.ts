@@ -28,6 +28,9 @@ export function parseMessage(body: string, receivedAt: Date): Parsed {
  * @throws {EventError} EVENT_INVALID, as above.
  */
 export function parseNotification(message: unknown, receivedAt: Date): Parsed {
+  if (!isNotification(message)) {
+    throw new EventError("EVENT_INVALID", "expected a notification of S3, or an event of EventBridge");
+  }
   return has(message, "detail-type") ? parseEventBridge(message, receivedAt) : parseS3(message, receivedAt);
 }
 

@@ -52,13 +52,11 @@ export async function openSns(
   const message = readShape(snsMessage, body, "expected a message of SNS");
   checkTopic(message.TopicArn, rules.topics);
   checkAge(message.Timestamp, rules.maxAgeS, now);
-  const certificate = snsAddress(message.SigningCertURL, "SigningCertURL");
-  if (!/^\/[\w-]+\.pem$/.test(certificate.pathname)) {
-    throw refused(`SigningCertURL: expected a path that ends in .pem, got ${certificate.pathname}`);
-  }
+  // a query would make many addresses of one certificate
+  const certificate = snsAddress(message.SigningCertURL, "SigningCertURL", /^\/[\w-]+\.pem$/);
   const subscribe =
     message.Type === "SubscriptionConfirmation"
-      ? snsAddress(message.SubscribeURL ?? "", "SubscribeURL")
+      ? snsAddress(message.SubscribeURL ?? "", "SubscribeURL", /^\/\?/)
       : undefined;
   if (!isSigned(message, await neighbours.signingKey(certificate))) {
     throw refused("Signature: it is not that of this message");
@@ -110,19 +108,20 @@ function checkAge(timestamp: string, maxAgeS: number, now: Date): void {
  * An address of SNS itself. The region's shape keeps out what is nobody's region: at `sns.s3-us-west-2.amazonaws.com`
  * lies a bucket that somebody named sns.
  */
-function snsAddress(text: string, where: string): URL {
+function snsAddress(text: string, where: string, path: RegExp): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (
     url?.protocol === "https:" &&
     /^sns\.[a-z]{2}(-[a-z]+){1,3}-\d{1,2}\.amazonaws\.com(\.cn)?$/.test(url.hostname) &&
     url.port === "" &&
     url.username === "" &&
-    url.password === ""
+    url.password === "" &&
+    path.test(url.pathname + url.search)
   ) {
     return url;
   }
   throw refused(
-    `${where}: expected an https address at sns.REGION.amazonaws.com, got ${JSON.stringify(text.slice(0, 200))}`,
+    `${where}: expected an address as https://sns.REGION.amazonaws.com has them, got ${JSON.stringify(text.slice(0, 200))}`,
   );
 }
 
