@@ -1,5 +1,6 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { asError, ConfigError, ModerationError } from "../errors.ts";
+import { readJson } from "../intake/message.ts";
 import type { Closable } from "../lifecycle.ts";
 import { recently } from "../recently.ts";
 import { provenOtherwise } from "./callers.ts";
@@ -65,12 +66,13 @@ function createApi(settings: ApiSettings, deps: ApiDeps, events: ApiEvents): Fas
   app.get("/openapi.json", async () => document);
   for (const route of routes) {
     app.register(async (own) => {
-      if (route.text)
+      if (route.text) {
         own.addContentTypeParser(
           "text/plain",
           { parseAs: "string" },
-          own.getDefaultJsonParser("error", "error"),
+          async (_request: unknown, text: string) => readJson(text, "the body"),
         );
+      }
       serve(own, route, settings, deps, events, waiting);
     });
   }
