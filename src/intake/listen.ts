@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { asError, codeOf, EventError, ModerationError } from "../errors.ts";
+import { asError, codeOf, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import { recently } from "../recently.ts";
 import type { PhotoEvent } from "./event.ts";
@@ -70,9 +70,10 @@ export interface Listener extends Closable {
 /**
  * Takes in what a queue brings, each receive in one transaction. A message is removed once what it says is committed: a
  * photo that is committed and that no queue could hold is queued later by whoever looks for such. What cannot be
- * understood is put aside, and then removed. What fails for another reason comes back: a message that fails alone up to
- * `MAX_RECEIVES` times, unless the queue's own redrive takes it before; and while a server is away nothing is received,
- * so that an outage costs a message one delivery. `close` receives nothing more, and ends what is in hand.
+ * understood is put aside, and then removed. While Postgres is away what is in hand is kept hidden and nothing more is
+ * received, so that an outage costs a message one delivery, however long it lasts. What fails for a reason that is not
+ * understood comes back, until the queue's own redrive takes it, or it is put aside after `MAX_RECEIVES` deliveries.
+ * `close` receives nothing more, and ends what is in hand.
  */
 export function listenTo(
   queue: MessageQueue,
@@ -81,98 +82,113 @@ export function listenTo(
   events: ListenEvents,
 ): Listener {
   const stop = new AbortController();
-  const failing = new Set<number>();
+  /** Those of the loops that met an outage when they last asked. */
+  const failing = new Set<object>();
   const waiting = recently(deps.waiting, 1_000);
   const rest = (ms: number): Promise<void> =>
     sleep(ms * (0.5 + Math.random()), undefined, { signal: stop.signal }).catch(() => {});
 
-  async function poll(loop: number): Promise<void> {
+  async function poll(): Promise<void> {
+    const loop = {};
     let failures = 0;
     while (!stop.signal.aborted) {
       try {
-        if (failures > 0) await deps.askDatabase();
         const full = settings.queueLimit > 0 && (await waiting()) >= settings.queueLimit;
         if (full) await rest(FULL_MS);
-        else await takeIn(await queue.receive(stop.signal));
+        else await takeIn(await queue.receive(stop.signal), loop);
         failures = 0;
         failing.delete(loop);
       } catch (thrown) {
         if (stop.signal.aborted && asError(thrown).name === "AbortError") return;
-        failures++;
         if (!(thrown instanceof Refused)) failing.add(loop);
         events.unwell(asError(thrown));
-        await rest(Math.min(MAX_BACKOFF_MS, 1_000 * 2 ** (failures - 1)));
+        await rest(backoffMs(failures++));
       }
     }
   }
 
-  /** @throws what failed for a reason other than the messages, after all that could be done is done. */
-  async function takeIn(messages: readonly Message[]): Promise<void> {
+  /** @throws what kept something from being taken, after all that could be done is done. */
+  async function takeIn(messages: readonly Message[], loop: object): Promise<void> {
     if (messages.length === 0) return;
-    const hand = new Hand();
+    const hand = new Hand(messages);
     const renew = setInterval(
       () => void queue.hide(messages).catch((error: unknown) => events.unwell(asError(error))),
       (settings.visibilityS * 1_000) / 3,
     );
-    let aside: Message[];
     try {
-      await takeTogether(
-        messages.flatMap((message) => hand.read(message)),
-        hand,
-      );
-      aside = await putAside(hand);
+      for (let tries = 1; ; tries++) {
+        hand.failure = undefined;
+        await takeTogether([...hand.understood], hand);
+        if (hand.bad.size > 0) await putAside(hand);
+        if (!hand.failure || hand.understood.size + hand.bad.size === 0) break;
+        failing.add(loop);
+        // a message that fails so while Postgres answers must not hold up the others for ever
+        if (tries === MAX_TRIES || !(await answersAgain(hand.failure))) break;
+      }
     } finally {
       clearInterval(renew);
     }
-    if (hand.taken.length > 0) events.took(hand.taken.length, hand.outcomes);
-    const settled = [...hand.taken, ...aside];
-    if (settled.length > 0) await queue.remove(settled);
+    if (hand.taken > 0) events.took(hand.taken, hand.outcomes);
+    if (hand.settled.length > 0) await queue.remove(hand.settled);
     if (hand.failure) throw hand.failure;
     const [refused] = hand.refused;
     // where some were taken the others are at fault, and need not slow down what follows them
-    if (refused && settled.length === 0) throw refused;
+    if (refused && hand.settled.length === 0) throw refused;
     for (const error of hand.refused) events.unwell(error);
   }
 
   /** In one transaction; where that is refused, each message in one of its own. */
   async function takeTogether(read: readonly Read[], hand: Hand): Promise<void> {
-    const messages = read.map(({ message }) => message);
+    if (read.length === 0) return;
     try {
-      hand.outcomes.push(...(await deps.take(read.flatMap(({ said }) => said))));
-      hand.taken.push(...messages);
+      hand.take(read, await deps.take(read.flatMap(({ said }) => said)));
     } catch (thrown) {
       if (isOutage(thrown)) {
         hand.failure = thrown;
         // what was to be queued is committed by then
-        if (thrown.code === "QUEUE_UNAVAILABLE") hand.taken.push(...messages);
+        if (thrown.code === "QUEUE_UNAVAILABLE") hand.take(read, []);
       } else if (read.length === 1) {
-        hand.refuse(messages[0]!, asError(thrown));
+        hand.refuse(read[0]!, asError(thrown));
       } else {
-        for (const one of read) if (!isOutage(hand.failure)) await takeTogether([one], hand);
+        for (const one of read) if (!hand.failure) await takeTogether([one], hand);
       }
     }
   }
 
-  /** @returns the messages that are kept now. */
-  async function putAside(hand: Hand): Promise<Message[]> {
-    const bad = hand.bad.map(({ message, error }) => ({
-      messageId: message.id,
-      body: message.body,
+  async function putAside(hand: Hand): Promise<void> {
+    const bad = [...hand.bad].map(([{ id, body }, error]) => ({
+      messageId: id,
+      body,
       code: codeOf(error),
       detail: error.message,
     }));
-    if (bad.length === 0) return [];
     try {
       await deps.keepBad(queue.source, bad);
     } catch (thrown) {
       hand.failure = asError(thrown);
-      return [];
+      return;
     }
     for (const each of bad) events.bad(each);
-    return hand.bad.map(({ message }) => message);
+    hand.settled.push(...hand.bad.keys());
+    hand.bad.clear();
   }
 
-  const loops = Array.from({ length: settings.receives }, (_, loop) => poll(loop));
+  /** Waits until Postgres answers. @returns false where it is time to stop first. */
+  async function answersAgain(failure: Error): Promise<boolean> {
+    for (let tries = 0; ; tries++) {
+      events.unwell(failure);
+      await rest(backoffMs(tries));
+      if (stop.signal.aborted) return false;
+      try {
+        await deps.askDatabase();
+        return true;
+      } catch (thrown) {
+        failure = asError(thrown);
+      }
+    }
+  }
+
+  const loops = Array.from({ length: settings.receives }, () => poll());
   return {
     well: () => failing.size === 0,
     async close() {
@@ -187,39 +203,62 @@ interface Read {
   said: PhotoEvent[];
 }
 
-/** What one receive brought, and what became of it; what is neither taken nor bad comes back. */
+/** What one receive brought, and what became of it. */
 class Hand {
-  readonly taken: Message[] = [];
-  readonly outcomes: Recorded[] = [];
-  readonly bad: { message: Message; error: Error }[] = [];
+  /** Not taken yet. */
+  readonly understood = new Set<Read>();
+  /** To be put aside. */
+  readonly bad = new Map<Message, Error>();
+  /** To be removed from the queue. */
+  readonly settled: Message[] = [];
+  /** Those that come back. */
   readonly refused: Refused[] = [];
-  /** What kept the rest from being taken. */
+  taken = 0;
+  readonly outcomes: Recorded[] = [];
+  /** What kept the rest from being taken, at the last try. */
   failure: Error | undefined;
 
-  /** What the message says; nothing where it is a bad one. */
-  read(message: Message): Read[] {
-    try {
-      return [{ message, said: parseMessage(message.body, new Date()).events }];
-    } catch (thrown) {
-      this.refuse(message, asError(thrown));
-      return [];
+  constructor(messages: readonly Message[]) {
+    for (const message of messages) {
+      try {
+        this.understood.add({ message, said: parseMessage(message.body, new Date()).events });
+      } catch (thrown) {
+        this.bad.set(message, asError(thrown));
+      }
     }
   }
 
-  refuse(message: Message, error: Error): void {
-    if (error instanceof EventError || message.receives >= MAX_RECEIVES) this.bad.push({ message, error });
+  take(read: readonly Read[], outcomes: readonly Recorded[]): void {
+    this.taken += read.length;
+    this.outcomes.push(...outcomes);
+    for (const each of read) {
+      this.understood.delete(each);
+      this.settled.push(each.message);
+    }
+  }
+
+  refuse(read: Read, error: Error): void {
+    const { message } = read;
+    this.understood.delete(read);
+    if (message.receives >= MAX_RECEIVES) this.bad.set(message, error);
     else this.refused.push(new Refused(`message ${message.id}: ${error.message}`, { cause: error }));
   }
 }
-
-/** A message failed for no reason that is understood, and all else is well. */
-class Refused extends Error {}
 
 function isOutage(thrown: unknown): thrown is ModerationError {
   return thrown instanceof ModerationError && thrown.retry;
 }
 
+function backoffMs(failures: number): number {
+  return Math.min(MAX_BACKOFF_MS, 1_000 * 2 ** failures);
+}
+
+/** A message failed for no reason that is understood, and all else is well. */
+class Refused extends Error {}
+
 /** How often a message is tried that fails for no reason that is understood. */
 const MAX_RECEIVES = 5;
+/** How often in one delivery, with Postgres answering in between. */
+const MAX_TRIES = 3;
 const FULL_MS = 2_000;
 const MAX_BACKOFF_MS = 30_000;

@@ -28,6 +28,7 @@ export function openSqsQueue(url: string, settings: SqsSettings): MessageQueue &
     requestHandler: {
       connectionTimeout: 5_000,
       requestTimeout: (WAIT_S + 10) * 1_000,
+      throwOnRequestTimeout: true,
       httpAgent: sockets,
       httpsAgent: sockets,
     },
