@@ -1,8 +1,12 @@
 /** Messages of SNS and Pub/Sub, posted to the running API, which asks a server of ours for their keys. */
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import fc from "fast-check";
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
 import { beforeAll, describe, expect } from "vitest";
+import { z } from "zod";
+import { problem } from "../../src/http/problem.ts";
+import { takenAll } from "../../src/http/schemas.ts";
 import { createToken } from "../../src/http/tokens.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
@@ -273,6 +277,60 @@ describe("a message of SNS", () => {
     expect((await post(signer.sign(notification(s3)))).status).toBe(403);
     expect(asked).toEqual([]);
   });
+});
+
+test("whatever SNS publishes or delivers raw is answered 200, 202, 400 or 403, as a problem where it is one", async ({
+  start,
+}) => {
+  const { post, token } = await start({ env: { MAITRED_QUEUE_LIMIT: "0" } });
+  const raw = {
+    "x-amz-sns-rawdelivery": "true",
+    "x-amz-sns-topic-arn": TOPIC,
+    authorization: `Bearer ${token}`,
+  };
+  const published = fc.oneof(
+    fc.string(),
+    fc.jsonValue(),
+    fc.constant(s3),
+    fc.record({ Records: fc.jsonValue() }),
+  );
+  const envelope = fc.oneof(
+    fc.jsonValue(),
+    published.map((message) => signer.sign(notification(message))),
+    fc
+      .tuple(fc.constantFrom(...Object.keys(signer.sign(notification(s3)))), fc.jsonValue())
+      .map(([name, value]) => ({ ...signer.sign(notification(s3)), [name]: value })),
+  );
+  const check = async (body: unknown, headers: Record<string, string>): Promise<void> => {
+    const answer = await post(JSON.stringify(body) ?? "", headers);
+    expect([200, 202, 400, 403]).toContain(answer.status);
+    const schema = answer.status < 300 ? z.strictObject(takenAll.shape) : z.strictObject(problem.shape);
+    expect(schema.safeParse(answer.body).error).toBeUndefined();
+  };
+  await fc.assert(
+    fc.asyncProperty(envelope, (body) => check(body, {})),
+    { numRuns: 80 },
+  );
+  await fc.assert(
+    fc.asyncProperty(published, (body) => check(body, raw)),
+    { numRuns: 40 },
+  );
+});
+
+test("/openapi.json says of each route how a caller may prove itself", async ({ start }) => {
+  const { url } = await start();
+  // biome-ignore lint/suspicious/noExplicitAny: what it holds is what is tested
+  const { paths, components } = (await (await fetch(`${url}/openapi.json`)).json()) as any;
+  const { post: sns } = paths["/v1/events/sns"];
+  expect(sns.security).toEqual([{}, { password: [] }, { token: [] }]);
+  expect(Object.keys(sns.requestBody.content)).toEqual(["application/json", "text/plain"]);
+  expect(sns.parameters).toMatchObject([
+    { name: "x-amz-sns-rawdelivery", in: "header", required: false },
+    { name: "x-amz-sns-topic-arn", in: "header", required: false },
+  ]);
+  expect(paths["/v1/events/gcs"].post.security).toEqual([{ token: [] }, { oidc: [] }]);
+  expect(paths["/v1/events/s3"].post.security).toEqual([{ token: [] }]);
+  expect(Object.keys(components.securitySchemes).toSorted()).toEqual(["oidc", "password", "token"]);
 });
 
 describe("a push of Pub/Sub", () => {
