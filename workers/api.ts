@@ -15,7 +15,7 @@ import { findToken } from "../src/store/tokens.ts";
 import { keepTidy, openEventIntake } from "./intake.ts";
 
 /** Who is asked whether a message is theirs: SNS, and Google's published keys. */
-export interface Asked {
+export interface Authorities {
   fetch: Fetch;
   googleKeys: string;
 }
@@ -30,7 +30,7 @@ export async function startApi(
   config: Config,
   log: Logger,
   scope: Scope,
-  asked: Asked = { fetch, googleKeys: GOOGLE_KEYS },
+  authorities: Authorities = { fetch, googleKeys: GOOGLE_KEYS },
 ): Promise<{ url: string }> {
   const intake = await openEventIntake(config, log, scope);
   const { db } = intake;
@@ -43,7 +43,7 @@ export async function startApi(
       waiting: intake.waiting,
       readPhoto: (id) => readPhoto(db, id),
       readPhotoOf: (bucket, key) => readPhotoOf(db, bucket, key),
-      senders: createSenders(config, log, asked),
+      senders: createSenders(config, log, authorities),
       findAnswer: (tokenId, key) => findAnswer(db, tokenId, key),
       keepAnswer: (tokenId, key, answer) =>
         keepAnswer(db, tokenId, key, { ...answer, request: Buffer.from(answer.request) }),
@@ -58,7 +58,7 @@ export async function startApi(
   return { url: api.url };
 }
 
-function createSenders(config: Config, log: Logger, { fetch, googleKeys }: Asked): Senders {
+function createSenders(config: Config, log: Logger, { fetch, googleKeys }: Authorities): Senders {
   const rules = { topics: config.snsTopics, maxAgeS: config.snsMaxAgeS };
   const sns = {
     signingKey: createSigningKeys(fetch),
