@@ -80,6 +80,25 @@ const settings = {
     1_000_000_000,
     "uploads that may wait before the API answers 429; 0: any number",
   ),
+  rateLimit: int(
+    "MAITRED_RATE_LIMIT",
+    120_000,
+    0,
+    1_000_000_000,
+    "requests of one token in a minute before the API answers 429; 0: any number",
+  ),
+  authLimit: int(
+    "MAITRED_AUTH_LIMIT",
+    60,
+    0,
+    1_000_000_000,
+    "wrong tokens from one address in a minute before the API answers 429; 0: any number",
+  ),
+  trustedProxies: text(
+    "MAITRED_TRUSTED_PROXIES",
+    "",
+    "addresses and networks in front of the API whose X-Forwarded-For is believed, separated by ','",
+  ),
   sequencerPad: choice(
     "MAITRED_SEQUENCER_PAD",
     "right",

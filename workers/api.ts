@@ -3,13 +3,14 @@ import { join } from "node:path";
 import type { Config } from "../src/config.ts";
 import { asError, UpstreamError } from "../src/errors.ts";
 import { serveApi } from "../src/http/api.ts";
+import type { GaugeSource } from "../src/http/gauges.ts";
 import { type EventDeps, queueForgotten, takeEvents } from "../src/intake/take-events.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { packageRoot, packageVersion } from "../src/package-root.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
-import { markQueued, recordEvents, unqueuedPhotos } from "../src/store/events.ts";
+import { markQueued, recordEvents, unqueuedPhotos, unqueuedState } from "../src/store/events.ts";
 import { findAnswer, forgetAnswers, keepAnswer } from "../src/store/idempotent-answers.ts";
 import { requireSchema } from "../src/store/migrate.ts";
 import { readPhoto, readPhotoOf } from "../src/store/photo-details.ts";
@@ -20,9 +21,15 @@ import { findToken } from "../src/store/tokens.ts";
  * Starts the API and returns once it answers. Every minute it queues what was committed and not queued.
  *
  * @param scope holds what it opens from the first moment on, so that a signal during the start ends it too.
+ * @param options.orAnyFree whether any free port will do where MAITRED_API_PORT is in use.
  * @throws {ConfigError} when a setting, the schema or the queue's server is not usable.
  */
-export async function startApi(config: Config, log: Logger, scope: Scope): Promise<{ url: string }> {
+export async function startApi(
+  config: Config,
+  log: Logger,
+  scope: Scope,
+  { orAnyFree = false } = {},
+): Promise<{ url: string }> {
   const broken = (where: string) => (error: Error) => log.warn({ err: error }, `${where} is unwell`);
   const db = connect(config.databaseUrl, broken("Postgres"));
   scope.onClose("Postgres", () => db.end());
@@ -55,7 +62,7 @@ export async function startApi(config: Config, log: Logger, scope: Scope): Promi
     return tidying;
   });
   const api = await serveApi(
-    { ...config, version: packageVersion() },
+    { ...config, orAnyFree, version: packageVersion() },
     {
       findToken: (id) => findToken(db, id),
       take: (events) => takeEvents(intake, events),
@@ -65,6 +72,7 @@ export async function startApi(config: Config, log: Logger, scope: Scope): Promi
       findAnswer: (tokenId, key) => findAnswer(db, tokenId, key),
       keepAnswer: (tokenId, key, answer) =>
         keepAnswer(db, tokenId, key, { ...answer, request: Buffer.from(answer.request) }),
+      gauges: [unqueuedGauges(() => unqueuedState(db))],
     },
     {
       answered: (about) => log.info(about, "answered"),
@@ -74,6 +82,19 @@ export async function startApi(config: Config, log: Logger, scope: Scope): Promi
   scope.hold("http", api);
   log.info({ url: api.url }, "the API answers");
   return { url: api.url };
+}
+
+function unqueuedGauges(read: () => Promise<{ photos: number; oldestS: number }>): GaugeSource {
+  return {
+    gauges: [
+      { name: "maitred_unqueued_photos", help: "photos that are committed and in no queue" },
+      { name: "maitred_unqueued_oldest_seconds", help: "how long the oldest of them has waited for a queue" },
+    ],
+    async read() {
+      const { photos, oldestS } = await read();
+      return { maitred_unqueued_photos: photos, maitred_unqueued_oldest_seconds: oldestS };
+    },
+  };
 }
 
 /** What BullMQ throws says nothing of whose fault it is; here it is always its server's. BullMQ itself waits for ever. */

@@ -5,6 +5,7 @@ import { eventBridgeMessage, parseEventBridge } from "../intake/eventbridge.ts";
 import { gcsMessage, parseGcs } from "../intake/gcs.ts";
 import { parseS3, s3Message } from "../intake/s3.ts";
 import { readShape } from "../intake/shape.ts";
+import type { GaugeSource } from "./gauges.ts";
 import { HttpProblem, problem } from "./problem.ts";
 import { type NewPhoto, newPhotos, photo, photoParams, photoQuery, taken, takenAll } from "./schemas.ts";
 import type { Scope, StoredToken } from "./tokens.ts";
@@ -21,6 +22,8 @@ export interface ApiDeps {
   readPhotoOf(bucket: string, key: string): Promise<PhotoRecord | undefined>;
   findAnswer(tokenId: string, key: string): Promise<Kept | undefined>;
   keepAnswer(tokenId: string, key: string, answer: Kept): Promise<void>;
+  /** What others know and `/metrics` shows. */
+  gauges: readonly GaugeSource[];
 }
 
 type Outcome = z.infer<typeof taken>["outcome"];
@@ -44,6 +47,8 @@ export interface Answer {
   status: number;
   body: unknown;
   headers?: Record<string, string>;
+  /** What became of events, to count. */
+  outcomes?: readonly (Outcome | "ignored")[];
 }
 
 /** One route: what serves it, and what the OpenAPI document says of it, from the same schemas. */
@@ -79,8 +84,8 @@ export const routes: readonly Route[] = [
       400: { means: "The body is not as it should be", schema: problem },
       422: { means: "The Idempotency-Key came with another body before", schema: problem },
     },
-    handle: once(async (deps, { body }) => {
-      const told = readShape(newPhotos, body, "expected a photo, or a list of 1 to 1000 photos");
+    handle: once(toldPhotos, async (deps, { body }) => {
+      const told = toldPhotos(body);
       const answer = await takeAll(deps, {
         events: (Array.isArray(told) ? told : [told]).map(asEvent),
         ignored: 0,
@@ -150,7 +155,8 @@ async function takeAll(
     return { id: photoId, bucket, key, outcome };
   });
   const changed = photos.some(({ outcome }) => outcome === "accepted" || outcome === "removed");
-  return { status: changed ? 202 : 200, body: { photos, ignored } };
+  const counted = [...outcomes.map(({ outcome }) => outcome), ...Array<"ignored">(ignored).fill("ignored")];
+  return { status: changed ? 202 : 200, body: { photos, ignored }, outcomes: counted };
 }
 
 function asEvent({ bucket, key, version, etag, listing, uploader, claimed }: NewPhoto): PhotoEvent {
@@ -180,17 +186,24 @@ function photoAnswers(): Route["answers"] {
   };
 }
 
-/** Answers a request with an Idempotency-Key as that key was answered before. */
-function once(handle: Route["handle"]): Route["handle"] {
+function toldPhotos(body: unknown): NewPhoto | NewPhoto[] {
+  return readShape(newPhotos, body, "expected a photo, or a list of 1 to 1000 photos");
+}
+
+/**
+ * Answers a request with an Idempotency-Key as that key was answered before.
+ *
+ * @param check throws for a body that is not as it should be, which may be nested too deeply to be looked at further.
+ */
+function once(check: (body: unknown) => unknown, handle: Route["handle"]): Route["handle"] {
   return async (deps, asked) => {
     const key = asked.headers["idempotency-key"];
     if (key === undefined) return handle(deps, asked);
     if (typeof key !== "string" || !/^[\x21-\x7e]{1,255}$/.test(key)) {
       throw new HttpProblem(400, "Idempotency-Key: expected 1 to 255 visible ASCII characters");
     }
-    const request = createHash("sha256")
-      .update(JSON.stringify(asked.body) ?? "")
-      .digest();
+    check(asked.body);
+    const request = createHash("sha256").update(JSON.stringify(asked.body)).digest();
     const kept = await deps.findAnswer(asked.tokenId, key);
     if (kept && !request.equals(kept.request)) {
       throw new HttpProblem(422, "Idempotency-Key: it came with another body before; use a new one");

@@ -5,6 +5,15 @@ import type { ApiDeps } from "../../src/http/routes.ts";
 import { bearerOf, createToken, isToken } from "../../src/http/tokens.ts";
 
 const { token, id, hash } = createToken();
+const SETTINGS = {
+  host: "127.0.0.1",
+  apiPort: 0,
+  trustedProxies: "",
+  rateLimit: 0,
+  authLimit: 0,
+  queueLimit: 1,
+  version: "0",
+};
 
 async function answer(
   over: Partial<ApiDeps>,
@@ -19,9 +28,10 @@ async function answer(
     readPhotoOf: nothing,
     findAnswer: nothing,
     keepAnswer: nothing,
+    gauges: [],
     ...over,
   };
-  const api = await serveApi({ host: "127.0.0.1", apiPort: 0, queueLimit: 1, version: "0" }, deps, {
+  const api = await serveApi(SETTINGS, deps, {
     answered() {},
     failed: (error) => void failed.push(error),
   });

@@ -50,6 +50,7 @@ const OWNER: Record<string, string[]> = {
   "onnxruntime-node": ["workers"],
   fastify: ["http"],
   "prom-client": ["http"],
+  "rate-limiter-flexible": ["http"],
   chokidar: ["cli"],
 };
 
