@@ -4,7 +4,7 @@ import type { Closable } from "../lifecycle.ts";
 import { type ApiMetrics, createApiMetrics } from "./api-metrics.ts";
 import { recently } from "./ask.ts";
 import { readJson } from "./bodies.ts";
-import { answerBroken, boundConnections, PATIENCE } from "./connections.ts";
+import { answerBroken, boundConnections, boundedServer, type Patience } from "./connections.ts";
 import { createLimits, type LimitSettings, type Limits } from "./limits.ts";
 import { listen } from "./listen.ts";
 import { openApi } from "./openapi.ts";
@@ -21,6 +21,7 @@ export interface ApiSettings extends LimitSettings {
   trustedProxies: string;
   /** Uploads that may wait before events are refused for now; 0: any number. */
   queueLimit: number;
+  patience?: Patience;
   /** What the OpenAPI document names. */
   version: string;
 }
@@ -53,7 +54,7 @@ function createApi(settings: ApiSettings, deps: ApiDeps, events: ApiEvents): Fas
   const metrics = createApiMetrics(deps.gauges);
   const app = fastify({
     logger: false,
-    ...PATIENCE,
+    ...boundedServer(settings.patience),
     clientErrorHandler(error, socket) {
       metrics.refused("broken");
       answerBroken(error, socket);

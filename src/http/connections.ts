@@ -2,12 +2,21 @@ import type { Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { PROBLEM_TYPE, problemOf } from "./problem.ts";
 
-/** How long a request may take to arrive, however slowly it is sent, and how much may come before its body. */
-export const PATIENCE = {
-  requestTimeout: 60_000,
-  keepAliveTimeout: 72_000,
-  http: { headersTimeout: 20_000, connectionsCheckingInterval: 5_000, maxHeaderSize: 16_384 },
-} as const;
+/** How long a request may take to arrive, however slowly it is sent. */
+export interface Patience {
+  headerMs: number;
+  requestMs: number;
+  /** How often it is looked who is late. */
+  lookMs: number;
+}
+
+/** What a Fastify server is made with, so that nobody sends slowly, or much before a body. */
+export function boundedServer({ headerMs, requestMs, lookMs }: Patience = PATIENCE): object {
+  return {
+    requestTimeout: requestMs,
+    http: { headersTimeout: headerMs, connectionsCheckingInterval: lookMs, maxHeaderSize: 16_384 },
+  };
+}
 
 /**
  * Bounds the connections of a server that is about to listen, and its end: requests that are half sent do not hold it
@@ -38,5 +47,6 @@ const BROKEN: Readonly<Record<string, [number, string]>> = {
   HPE_HEADER_OVERFLOW: [431, "the header is too long"],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, "the extensions of a chunk are too long"],
 };
+const PATIENCE: Patience = { headerMs: 20_000, requestMs: 60_000, lookMs: 5_000 };
 const MAX_CONNECTIONS = 4_000;
 const LAST_WORDS_MS = 5_000;
