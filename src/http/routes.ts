@@ -5,6 +5,7 @@ import { eventBridgeMessage, parseEventBridge } from "../intake/eventbridge.ts";
 import { gcsMessage, parseGcs } from "../intake/gcs.ts";
 import { parseS3, s3Message } from "../intake/s3.ts";
 import { readShape } from "../intake/shape.ts";
+import * as examples from "./examples.ts";
 import type { GaugeSource } from "./gauges.ts";
 import { HttpProblem, problem } from "./problem.ts";
 import { type NewPhoto, newPhotos, photo, photoParams, photoQuery, taken, takenAll } from "./schemas.ts";
@@ -55,11 +56,15 @@ export interface Answer {
 export interface Route {
   method: "GET" | "POST";
   url: string;
+  /** Unlike that of any other route; what generated clients call it. */
+  name: string;
   summary: string;
   scope: Scope;
   /** Largest body, in bytes. */
   maxBytes?: number;
   body?: z.ZodType;
+  /** A body that is taken. */
+  example?: unknown;
   query?: z.ZodObject;
   params?: z.ZodObject;
   /** Whether a header `Idempotency-Key` makes its answer the same for a day. */
@@ -73,10 +78,12 @@ export const routes: readonly Route[] = [
   {
     method: "POST",
     url: "/v1/photos",
+    name: "tellOfPhotos",
     summary: "Tell of one photo, or of up to 1,000",
     scope: "ingest",
     maxBytes: 4_000_000,
     body: newPhotos,
+    example: examples.photo,
     idempotent: true,
     answers: {
       200: { means: "All of it was known", schema: taken.or(takenAll) },
@@ -93,12 +100,25 @@ export const routes: readonly Route[] = [
       return Array.isArray(told) ? answer : { ...answer, body: answer.body.photos[0] };
     }),
   },
-  intake("/v1/events/s3", "Notifications of S3, and webhooks of MinIO", s3Message, parseS3),
-  intake("/v1/events/eventbridge", "Events of S3 from EventBridge", eventBridgeMessage, parseEventBridge),
-  intake("/v1/events/gcs", "Notifications of Cloud Storage, pushed by Pub/Sub", gcsMessage, parseGcs),
+  intake("/v1/events/s3", "Notifications of S3, and webhooks of MinIO", s3Message, parseS3, examples.s3),
+  intake(
+    "/v1/events/eventbridge",
+    "Events of S3 from EventBridge",
+    eventBridgeMessage,
+    parseEventBridge,
+    examples.eventBridge,
+  ),
+  intake(
+    "/v1/events/gcs",
+    "Notifications of Cloud Storage, pushed by Pub/Sub",
+    gcsMessage,
+    parseGcs,
+    examples.gcs,
+  ),
   {
     method: "GET",
     url: "/v1/photos",
+    name: "findPhoto",
     summary: "What became of the photo of an object",
     scope: "read",
     query: photoQuery,
@@ -111,6 +131,7 @@ export const routes: readonly Route[] = [
   {
     method: "GET",
     url: "/v1/photos/:id",
+    name: "readPhoto",
     summary: "What became of a photo",
     scope: "read",
     params: photoParams,
@@ -127,15 +148,19 @@ function intake(
   summary: string,
   body: z.ZodType,
   parse: (body: unknown, receivedAt: Date) => Parsed,
+  example: unknown,
 ): Route {
+  const source = url.slice(url.lastIndexOf("/") + 1);
   return {
     method: "POST",
     url,
+    name: `take_${source}`,
     summary,
     scope: "ingest",
     // S3 sends at most 64 KB, and a message of any source about one object is far smaller
     maxBytes: 1_000_000,
     body,
+    example,
     answers: {
       200: { means: "Nothing in it was new", schema: takenAll },
       202: { means: "Committed", schema: takenAll },
