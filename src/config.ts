@@ -79,7 +79,7 @@ const settings = {
     100_000,
     0,
     1_000_000_000,
-    "uploads that may wait before the API answers 429; 0: any number",
+    "uploads that may wait before the API answers 429 and listeners pause; 0: any number",
   ),
   rateLimit: int(
     "MAITRED_RATE_LIMIT",
@@ -105,10 +105,52 @@ const settings = {
     ["right", "left"],
     "where the shorter of two S3 sequencers is padded",
   ),
+  snsTopics: list(
+    "MAITRED_SNS_TOPICS",
+    /^arn:aws[\w-]*:sns:[\w-]+:\d{12}:[\w.-]+$/,
+    "ARNs of the SNS topics that may post events, with commas between; empty: none",
+  ),
+  snsMaxAgeS: int(
+    "MAITRED_SNS_MAX_AGE_S",
+    3_600,
+    60,
+    604_800,
+    "seconds after which a message of SNS is refused",
+  ),
+  gcsAudience: text(
+    "MAITRED_GCS_AUDIENCE",
+    "",
+    "audience of the OIDC tokens that Pub/Sub pushes with; empty: none is taken",
+  ),
+  gcsAccount: text("MAITRED_GCS_ACCOUNT", "", "email of the account that Pub/Sub pushes as; empty: any"),
+  sqsQueues: list(
+    "MAITRED_SQS_QUEUES",
+    /^https?:\/\/[^/@]+\/\S+$/,
+    "URLs of the SQS queues to listen to, with commas between",
+  ),
+  sqsEndpoint: text("MAITRED_SQS_ENDPOINT", "", "SQS-compatible server; empty: the host of each queue's URL"),
+  sqsReceives: int(
+    "MAITRED_SQS_RECEIVES",
+    4,
+    1,
+    64,
+    "receives of up to ten messages at once, for each queue",
+  ),
+  sqsVisibilityS: int(
+    "MAITRED_SQS_VISIBILITY_S",
+    60,
+    2,
+    43_200,
+    "seconds until the messages of a dead listener go to another",
+  ),
   folders: text("MAITRED_FOLDERS", "", "folders that photos may be read from, separated by ':'"),
   keyTemplate: text("MAITRED_KEY_TEMPLATE", "", "what a key tells, such as {listing}/{name}"),
   s3Endpoint: text("MAITRED_S3_ENDPOINT", "", "S3-compatible server; empty: AWS"),
-  s3Region: text("MAITRED_S3_REGION", "us-east-1", "region of the buckets"),
+  s3Region: text(
+    "MAITRED_S3_REGION",
+    "us-east-1",
+    "region of the buckets, and of queues whose URL names none",
+  ),
   s3PathStyle: choice(
     "MAITRED_S3_PATH_STYLE",
     "auto",
@@ -185,6 +227,21 @@ function text(env: string, fallback: string, help: string): Setting<string> {
 
 function path(env: string, fallback: string, help: string): Setting<string> {
   return { env, help, fallback: fallback && resolve(fallback), read: (raw) => resolve(raw) };
+}
+
+/** Texts with commas between, each of the shape that `each` says. */
+function list(env: string, each: RegExp, help: string): Setting<readonly string[]> {
+  return {
+    env,
+    help,
+    fallback: [],
+    read(raw) {
+      const texts = raw.split(",").map((text) => text.trim());
+      const wrong = texts.find((text) => !each.test(text));
+      if (wrong === undefined) return texts;
+      throw new Error(`${env}: expected ${help}, got ${JSON.stringify(wrong)}`);
+    },
+  };
 }
 
 /** A whole number with a unit in its name and a range in its declaration. */

@@ -17,6 +17,8 @@ export const ERROR_CODES = {
   QUEUE_UNAVAILABLE: "the queue's server did not answer",
   WORKER_CRASHED: "the photo was in hand each time several workers died",
   EVENT_INVALID: "the message is not an event that is understood",
+  EVENT_REFUSED: "the message is not from who it says, or not from one that is heard",
+  SENDER_UNAVAILABLE: "who signed a message could not be asked for the key",
   CLOSED: "the process is shutting down",
   CONFIG_INVALID: "a setting is missing or out of its range",
   POLICY_INVALID: "the policy file cannot be used",

@@ -10,7 +10,9 @@ import { config } from "./config.ts";
 import { doctor } from "./doctor.ts";
 import { enqueue } from "./enqueue.ts";
 import { evaluate } from "./evaluate.ts";
+import { events } from "./events.ts";
 import { labels } from "./labels.ts";
+import { listen } from "./listen.ts";
 import { migrate } from "./migrate.ts";
 import { model } from "./model.ts";
 import { token } from "./token.ts";
@@ -21,6 +23,8 @@ const commands: Record<string, Command> = {
   up,
   worker,
   api,
+  listen,
+  events,
   enqueue,
   classify,
   evaluate,

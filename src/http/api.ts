@@ -1,16 +1,17 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { asError, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
+import { recently } from "../recently.ts";
 import { type ApiMetrics, createApiMetrics } from "./api-metrics.ts";
-import { recently } from "./ask.ts";
 import { readJson } from "./bodies.ts";
+import { provenOtherwise } from "./callers.ts";
 import { answerBroken, boundConnections, boundedServer, type Patience } from "./connections.ts";
 import { createLimits, type LimitSettings, type Limits } from "./limits.ts";
 import { listen } from "./listen.ts";
 import { openApi } from "./openapi.ts";
 import { HttpProblem, PROBLEM_TYPE, problemOf, reasonOf } from "./problem.ts";
 import { type ApiDeps, type Route, routes } from "./routes.ts";
-import { bearerOf, isToken } from "./tokens.ts";
+import { basicOf, bearerOf, isToken } from "./tokens.ts";
 
 export interface ApiSettings extends LimitSettings {
   host: string;
@@ -65,7 +66,9 @@ function createApi(settings: ApiSettings, deps: ApiDeps, events: ApiEvents): Fas
     frameworkErrors: (error, _request, reply) => void explain(error, reply as FastifyReply, events, metrics),
   });
   boundConnections(app);
-  readJson(app, ["application/json"], (bytes) => metrics.bytes("in", bytes));
+  app.removeAllContentTypeParsers();
+  const received = (bytes: number): void => metrics.bytes("in", bytes);
+  readJson(app, "application/json", received);
   app.setErrorHandler((thrown, _request, reply) => explain(asError(thrown), reply, events, metrics));
   app.setNotFoundHandler(() => {
     throw new HttpProblem(404, "there is nothing at this address: see /openapi.json");
@@ -89,7 +92,13 @@ function createApi(settings: ApiSettings, deps: ApiDeps, events: ApiEvents): Fas
   app.get("/metrics", async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
   const document = openApi(routes, settings.version);
   app.get("/openapi.json", async () => document);
-  for (const route of routes) serve(app, route, { ...serving, waiting });
+  for (const route of routes) {
+    // in a scope of its own, where other types of bodies are read than elsewhere
+    app.register(async (own) => {
+      if (route.text) readJson(own, "text/plain", received);
+      serve(own, route, { ...serving, waiting });
+    });
+  }
   for (const url of new Set(routes.map((route) => route.url))) {
     const allowed = routes.filter((route) => route.url === url);
     refuseOthers(
@@ -163,19 +172,28 @@ function refuseOthers(app: FastifyInstance, url: string, allowed: readonly strin
   });
 }
 
-/** @returns the id of the token. */
+/** @returns who it is, for the log: the id of the token, or who sent the message. */
 async function authenticate(
   route: Route,
   request: FastifyRequest,
   { deps, limits }: Serving,
 ): Promise<string> {
-  const bearer = bearerOf(request.headers.authorization);
+  const { proofs = ["token"] } = route;
+  const other = await provenOtherwise(proofs, request.headers, deps.senders);
+  if (other !== undefined) {
+    await limits.other(request.ip);
+    return other;
+  }
+  const { authorization } = request.headers;
+  const basic = proofs.includes("password");
+  const bearer = bearerOf(authorization) ?? (basic ? basicOf(authorization) : undefined);
   if (bearer) await limits.guess(request.ip, bearer.token);
   const stored = bearer && (await deps.findToken(bearer.id));
   if (!bearer || !stored || !isToken(bearer.token, stored)) {
     if (bearer) await limits.wrong(request.ip, bearer.token);
     const how = "expected the header Authorization: Bearer TOKEN; maitred token create makes one";
-    throw new HttpProblem(401, how, { "www-authenticate": "Bearer" });
+    // SNS sends a password only once it is asked for one
+    throw new HttpProblem(401, how, { "www-authenticate": basic ? 'Basic realm="maitred"' : "Bearer" });
   }
   await limits.good(stored.id, bearer.token);
   if (stored.scopes.includes(route.scope)) return stored.id;
@@ -189,7 +207,7 @@ function explain(error: Error, reply: FastifyReply, events: ApiEvents, metrics: 
   }
   // what fastify itself refuses has one: a body that is too large, not JSON, or of another type
   const { statusCode } = error as { statusCode?: number };
-  const failure = error instanceof ModerationError ? (error.retry ? 503 : 400) : 500;
+  const failure = error instanceof ModerationError ? statusOf(error) : 500;
   const status = statusCode && statusCode >= 400 && statusCode < 500 ? statusCode : failure;
   metrics.refused(reasonOf(status));
   if (status >= 500) events.failed(error);
@@ -198,9 +216,14 @@ function explain(error: Error, reply: FastifyReply, events: ApiEvents, metrics: 
       ? send(reply, status, "a bug: see the log", "INTERNAL")
       : send(reply, status, error.message);
   }
-  if (status === 400) return send(reply, status, error.message, error.code);
+  if (status < 500) return send(reply, status, error.message, error.code);
   // the message names servers, which is nobody's business but the log's
   return send(reply.header("retry-after", AWAY_S), status, "a server is away for now: try again", error.code);
+}
+
+function statusOf(error: ModerationError): number {
+  if (error.retry) return 503;
+  return error.code === "EVENT_REFUSED" ? 403 : 400;
 }
 
 function send(reply: FastifyReply, status: number, detail: string, code?: string): FastifyReply {

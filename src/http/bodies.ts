@@ -5,17 +5,12 @@ import { HttpProblem } from "./problem.ts";
 /**
  * Reads bodies as JSON, and nothing else: in UTF-8, as they are, without names that would change what objects are.
  *
- * @param types media types to read so.
+ * @param type the media type to read so.
  * @param received told how many bytes a body had.
  */
-export function readJson(
-  app: FastifyInstance,
-  types: readonly string[],
-  received: (bytes: number) => void,
-): void {
-  app.removeAllContentTypeParsers();
+export function readJson(app: FastifyInstance, type: string, received: (bytes: number) => void): void {
   const parse = app.getDefaultJsonParser("error", "error");
-  app.addContentTypeParser([...types], { parseAs: "buffer" }, (request, bytes: Buffer, done) => {
+  app.addContentTypeParser(type, { parseAs: "buffer" }, (request, bytes: Buffer, done) => {
     received(bytes.length);
     const wrong = wrongWith(request, bytes);
     if (wrong) done(wrong);

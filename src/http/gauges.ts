@@ -1,5 +1,6 @@
 import { Gauge, type Registry } from "prom-client";
-import { recently, within } from "./ask.ts";
+import { recently } from "../recently.ts";
+import { within } from "./within.ts";
 
 /** Numbers that somebody else knows, such as Postgres, and that are asked for when somebody scrapes. */
 export interface GaugeSource {

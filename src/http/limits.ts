@@ -21,6 +21,12 @@ export interface Limits {
   wrong(address: string, token: string): Promise<void>;
   /** @throws {HttpProblem} 429 where this token asks too often. */
   good(id: string, token: string): Promise<void>;
+  /**
+   * Of a caller that has no token and proves itself in another way: as many requests as of one token, by address.
+   *
+   * @throws {HttpProblem} 429
+   */
+  other(address: string): Promise<void>;
 }
 
 export function createLimits({ rateLimit, authLimit }: LimitSettings): Limits {
@@ -29,6 +35,12 @@ export function createLimits({ rateLimit, authLimit }: LimitSettings): Limits {
   // of all addresses together: an attacker may have many, and each takes memory
   const allFailures = new RateLimiterMemory({ points: authLimit * ADDRESSES, duration: WINDOW_S });
   const wereGood = new Set<string>();
+  const use = async (key: string, who: string): Promise<void> => {
+    if (rateLimit === 0) return;
+    await uses.consume(key).catch((spent: RateLimiterRes) => {
+      throw tooMany(`${who} may ask ${rateLimit} times a minute`, spent, "rate");
+    });
+  };
   return {
     async guess(address, token) {
       if (authLimit === 0 || wereGood.has(hashOf(token))) return;
@@ -44,11 +56,9 @@ export function createLimits({ rateLimit, authLimit }: LimitSettings): Limits {
     },
     async good(id, token) {
       if (authLimit > 0) remember(wereGood, hashOf(token));
-      if (rateLimit === 0) return;
-      await uses.consume(id).catch((spent: RateLimiterRes) => {
-        throw tooMany(`the token ${id} may ask ${rateLimit} times a minute`, spent, "rate");
-      });
+      await use(id, `the token ${id}`);
     },
+    other: (address) => use(networkOf(address), "this address"),
   };
 }
 

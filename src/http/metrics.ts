@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { ErrorCode } from "../errors.ts";
 import type { Lane, Verdict } from "../photo.ts";
-import { within } from "./ask.ts";
+import { within } from "./within.ts";
 
 export interface Depths {
   lane: Lane;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Proof } from "./callers.ts";
 import { PROBLEM_TYPE, problem } from "./problem.ts";
 import type { Route } from "./routes.ts";
 
@@ -19,18 +20,21 @@ export function openApi(routes: readonly Route[], version: string): object {
     },
     servers: [{ url: "/" }],
     paths,
-    components: { securitySchemes: { token: { type: "http", scheme: "bearer" } } },
+    components: { securitySchemes: SCHEMES },
   };
 }
 
 function operation(route: Route): object {
   const answers = { ...route.answers, ...(route.body && OF_BODIES), ...OF_ALL };
+  const proofs = route.proofs ?? ["token"];
   return {
     operationId: route.name,
     summary: route.summary,
-    description: `Needs a token with the scope ${route.scope}.`,
-    security: [{ token: [] }],
+    description: `Needs ${proofs.map((proof) => NEEDS[proof](route.scope)).join(", or ")}.`,
+    // an empty one says that a caller may come without
+    security: proofs.map((proof) => (proof === "signature" ? {} : { [proof]: [] })),
     parameters: [
+      ...parameters("header", route.headers),
       ...parameters("query", route.query),
       ...parameters("path", route.params),
       ...(route.idempotent ? [IDEMPOTENCY_KEY] : []),
@@ -38,12 +42,7 @@ function operation(route: Route): object {
     ...(route.body && {
       requestBody: {
         required: true,
-        content: {
-          "application/json": {
-            schema: schemaOf(route.body, "input"),
-            ...(route.example !== undefined && { example: route.example }),
-          },
-        },
+        content: contentOf(route.body, route.text ?? false, route.example),
       },
     }),
     responses: Object.fromEntries(
@@ -57,11 +56,19 @@ function operation(route: Route): object {
   };
 }
 
-function parameters(where: "query" | "path", schema: z.ZodObject | undefined): object[] {
+/** JSON; and where it may call itself text, the same as text that holds it. */
+function contentOf(body: z.ZodType, text: boolean, example: unknown): object {
+  const schema = schemaOf(body, "input");
+  const within = { type: "string", contentMediaType: "application/json", contentSchema: schema };
+  const json = { schema, ...(example !== undefined && { example }) };
+  return { "application/json": json, ...(text && { "text/plain": { schema: within } }) };
+}
+
+function parameters(where: "query" | "path" | "header", schema: z.ZodObject | undefined): object[] {
   return Object.entries(schema?.shape ?? {}).map(([name, each]) => ({
     name,
     in: where,
-    required: true,
+    required: !(each as z.ZodType).isOptional(),
     schema: schemaOf(each as z.ZodType, "input"),
   }));
 }
@@ -71,6 +78,21 @@ function schemaOf(schema: z.ZodType, io: "input" | "output"): object {
   return rest;
 }
 
+const SCHEMES: Record<Exclude<Proof, "signature">, object> = {
+  token: { type: "http", scheme: "bearer", description: "A token of maitred" },
+  password: {
+    type: "http",
+    scheme: "basic",
+    description: "Any user, and a token of maitred as the password",
+  },
+  oidc: { type: "http", scheme: "bearer", bearerFormat: "JWT", description: "An OIDC token of Pub/Sub" },
+};
+const NEEDS: Record<Proof, (scope: string) => string> = {
+  token: (scope) => `a token with the scope ${scope}`,
+  password: (scope) => `as the password a token with the scope ${scope}`,
+  signature: () => "a message that SNS signed",
+  oidc: () => "an OIDC token that Google signed for the audience of this server",
+};
 const OF_BODIES: Route["answers"] = {
   413: { means: "The body is too large", schema: problem },
   415: { means: "The body is not JSON", schema: problem },

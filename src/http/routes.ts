@@ -1,14 +1,18 @@
 import { createHash } from "node:crypto";
-import type { z } from "zod";
-import { type Parsed, type PhotoEvent, versionOf } from "../intake/event.ts";
+import { z } from "zod";
+import type { Parsed, PhotoEvent } from "../intake/event.ts";
 import { eventBridgeMessage, parseEventBridge } from "../intake/eventbridge.ts";
 import { gcsMessage, parseGcs } from "../intake/gcs.ts";
+import { parseNotification, readJson } from "../intake/message.ts";
 import { parseS3, s3Message } from "../intake/s3.ts";
 import { readShape } from "../intake/shape.ts";
+import { snsMessage } from "../intake/sns.ts";
+import { newPhotos, parseTold } from "../intake/told.ts";
+import { isRaw, type Proof, type Senders } from "./callers.ts";
 import * as examples from "./examples.ts";
 import type { GaugeSource } from "./gauges.ts";
 import { HttpProblem, problem } from "./problem.ts";
-import { type NewPhoto, newPhotos, photo, photoParams, photoQuery, taken, takenAll } from "./schemas.ts";
+import { photo, photoParams, photoQuery, snsHeaders, taken, takenAll } from "./schemas.ts";
 import type { Scope, StoredToken } from "./tokens.ts";
 
 /** The neighbours of the API. */
@@ -21,6 +25,7 @@ export interface ApiDeps {
   waiting(): Promise<number>;
   readPhoto(id: string): Promise<PhotoRecord | undefined>;
   readPhotoOf(bucket: string, key: string): Promise<PhotoRecord | undefined>;
+  senders: Senders;
   findAnswer(tokenId: string, key: string): Promise<Kept | undefined>;
   keepAnswer(tokenId: string, key: string, answer: Kept): Promise<void>;
   /** What others know and `/metrics` shows. */
@@ -59,12 +64,18 @@ export interface Route {
   /** Unlike that of any other route; what generated clients call it. */
   name: string;
   summary: string;
+  /** What a token of ours must be allowed. */
   scope: Scope;
+  /** How a caller may prove itself, where it is not by a token as Bearer alone. */
+  proofs?: readonly Proof[];
   /** Largest body, in bytes. */
   maxBytes?: number;
   body?: z.ZodType;
   /** A body that is taken. */
   example?: unknown;
+  /** Whether the body, JSON in any case, may call itself text. */
+  text?: boolean;
+  headers?: z.ZodObject;
   query?: z.ZodObject;
   params?: z.ZodObject;
   /** Whether a header `Idempotency-Key` makes its answer the same for a day. */
@@ -73,6 +84,9 @@ export interface Route {
   answers: Record<number, { means: string; schema: z.ZodType }>;
   handle(deps: ApiDeps, asked: Asked): Promise<Answer>;
 }
+
+/** As SNS wraps it, or bare where it delivers raw. */
+const snsBody = z.union([snsMessage, s3Message, eventBridgeMessage]);
 
 export const routes: readonly Route[] = [
   {
@@ -91,13 +105,9 @@ export const routes: readonly Route[] = [
       400: { means: "The body is not as it should be", schema: problem },
       422: { means: "The Idempotency-Key came with another body before", schema: problem },
     },
-    handle: once(toldPhotos, async (deps, { body }) => {
-      const told = toldPhotos(body);
-      const answer = await takeAll(deps, {
-        events: (Array.isArray(told) ? told : [told]).map(asEvent),
-        ignored: 0,
-      });
-      return Array.isArray(told) ? answer : { ...answer, body: answer.body.photos[0] };
+    handle: once(async (deps, { body }) => {
+      const answer = await takeAll(deps, parseTold(body, new Date()));
+      return Array.isArray(body) ? answer : { ...answer, body: answer.body.photos[0] };
     }),
   },
   intake("/v1/events/s3", "Notifications of S3, and webhooks of MinIO", s3Message, parseS3, examples.s3),
@@ -108,13 +118,33 @@ export const routes: readonly Route[] = [
     parseEventBridge,
     examples.eventBridge,
   ),
-  intake(
-    "/v1/events/gcs",
-    "Notifications of Cloud Storage, pushed by Pub/Sub",
-    gcsMessage,
-    parseGcs,
-    examples.gcs,
-  ),
+  {
+    ...intake(
+      "/v1/events/gcs",
+      "Notifications of Cloud Storage, pushed by Pub/Sub",
+      gcsMessage,
+      parseGcs,
+      examples.gcs,
+    ),
+    proofs: ["token", "oidc"],
+  },
+  {
+    ...intake(
+      "/v1/events/sns",
+      "Notifications of S3, and events of EventBridge, from SNS",
+      snsBody,
+      parseNotification,
+    ),
+    proofs: ["signature", "password", "token"],
+    text: true,
+    headers: snsHeaders,
+    async handle(deps, { body, headers }) {
+      if (isRaw(headers)) deps.senders.checkTopic(headers["x-amz-sns-topic-arn"]);
+      const published = isRaw(headers) ? body : await openedBy(deps, body);
+      if (published === undefined) return takeAll(deps, { events: [], ignored: 1 });
+      return takeAll(deps, parseNotification(published, new Date()));
+    },
+  },
   {
     method: "GET",
     url: "/v1/photos",
@@ -148,7 +178,7 @@ function intake(
   summary: string,
   body: z.ZodType,
   parse: (body: unknown, receivedAt: Date) => Parsed,
-  example: unknown,
+  example?: unknown,
 ): Route {
   const source = url.slice(url.lastIndexOf("/") + 1);
   return {
@@ -184,18 +214,10 @@ async function takeAll(
   return { status: changed ? 202 : 200, body: { photos, ignored }, outcomes: counted };
 }
 
-function asEvent({ bucket, key, version, etag, listing, uploader, claimed }: NewPhoto): PhotoEvent {
-  return {
-    kind: "created",
-    store: "s3",
-    bucket,
-    key,
-    version: versionOf(version, etag),
-    order: null,
-    id: "",
-    receivedAt: new Date(),
-    known: { ...(listing && { listing }), ...(uploader && { uploader }), ...(claimed && { claimed }) },
-  };
+/** What a signed message of SNS carries; nothing where it is about the subscription itself. */
+async function openedBy({ senders }: ApiDeps, body: unknown): Promise<unknown> {
+  const text = await senders.openSns(body);
+  return text === undefined ? undefined : readJson(text, "Message");
 }
 
 function found(record: PhotoRecord | undefined, otherwise: string): Answer {
@@ -211,24 +233,15 @@ function photoAnswers(): Route["answers"] {
   };
 }
 
-function toldPhotos(body: unknown): NewPhoto | NewPhoto[] {
-  return readShape(newPhotos, body, "expected a photo, or a list of 1 to 1000 photos");
-}
-
-/**
- * Answers a request with an Idempotency-Key as that key was answered before.
- *
- * @param check throws for a body that is not as it should be, which may be nested too deeply to be looked at further.
- */
-function once(check: (body: unknown) => unknown, handle: Route["handle"]): Route["handle"] {
+/** Answers a request with an Idempotency-Key as that key was answered before. */
+function once(handle: Route["handle"]): Route["handle"] {
   return async (deps, asked) => {
     const key = asked.headers["idempotency-key"];
     if (key === undefined) return handle(deps, asked);
     if (typeof key !== "string" || !/^[\x21-\x7e]{1,255}$/.test(key)) {
       throw new HttpProblem(400, "Idempotency-Key: expected 1 to 255 visible ASCII characters");
     }
-    check(asked.body);
-    const request = createHash("sha256").update(JSON.stringify(asked.body)).digest();
+    const request = digestOf(asked.body);
     const kept = await deps.findAnswer(asked.tokenId, key);
     if (kept && !request.equals(kept.request)) {
       throw new HttpProblem(422, "Idempotency-Key: it came with another body before; use a new one");
@@ -238,4 +251,16 @@ function once(check: (body: unknown) => unknown, handle: Route["handle"]): Route
     await deps.keepAnswer(asked.tokenId, key, { request, status: answer.status, answer: answer.body });
     return answer;
   };
+}
+
+function digestOf(body: unknown): Buffer {
+  try {
+    return createHash("sha256")
+      .update(JSON.stringify(body) ?? "")
+      .digest();
+  } catch (thrown) {
+    // what can be read may be nested more deeply than what can be written
+    if (thrown instanceof RangeError) throw new HttpProblem(400, "the body is nested too deeply");
+    throw thrown;
+  }
 }

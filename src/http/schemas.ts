@@ -1,20 +1,5 @@
 import { z } from "zod";
-import { bucketName, MAX_KEY_BYTES, text, versionText } from "../intake/shape.ts";
-
-/** What `POST /v1/photos` takes. A name that is not known is a mistake, and is said to be one. */
-export const newPhoto = z.strictObject({
-  bucket: bucketName,
-  key: text(MAX_KEY_BYTES).describe("as the store knows it, not encoded"),
-  version: versionText.describe("version id, where the bucket keeps versions"),
-  etag: versionText.describe(
-    "without a version id, what tells this photo from a later one under the same key",
-  ),
-  listing: text(200).optional().describe("the restaurant it belongs to"),
-  uploader: z.enum(["moderator", "user"]).optional(),
-  claimed: text(200).optional().describe("the category that its uploader marked"),
-});
-export type NewPhoto = z.infer<typeof newPhoto>;
-export const newPhotos = z.union([newPhoto, z.array(newPhoto).min(1).max(1_000)]);
+import { bucketName, MAX_KEY_BYTES, text } from "../intake/shape.ts";
 
 export const taken = z
   .object({
@@ -71,4 +56,12 @@ export const photo = z.object({
 export const photoQuery = z.object({ bucket: bucketName, key: text(MAX_KEY_BYTES) });
 export const photoParams = z.object({
   id: z.string().regex(/^[1-9][0-9]{0,17}$/, "expected the id of a photo"),
+});
+
+export const snsHeaders = z.object({
+  "x-amz-sns-rawdelivery": z
+    .string()
+    .optional()
+    .describe("true where SNS delivers raw: the body is then what was published, and a token is needed"),
+  "x-amz-sns-topic-arn": z.string().optional().describe("the topic; needed where SNS delivers raw"),
 });

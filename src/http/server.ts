@@ -14,7 +14,7 @@ export interface HttpServer extends Closable {
  */
 export async function serveHttp(
   address: Address,
-  metrics: Metrics,
+  metrics: Pick<Metrics, "text" | "contentType">,
   ready: () => boolean,
 ): Promise<HttpServer> {
   const app = fastify({ logger: false });

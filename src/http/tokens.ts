@@ -24,6 +24,13 @@ export function bearerOf(header: string | undefined): { token: string; id: strin
   return token && id ? { token, id } : undefined;
 }
 
+/** The same of a header whose password is the token, whoever the user is: some senders know no other way. */
+export function basicOf(header: string | undefined): { token: string; id: string } | undefined {
+  const [, encoded] = /^Basic +([\w+/=-]+)$/i.exec(header ?? "") ?? [];
+  const [, password] = /^[^:]*:(.*)$/s.exec(Buffer.from(encoded ?? "", "base64").toString()) ?? [];
+  return password === undefined ? undefined : bearerOf(`Bearer ${password}`);
+}
+
 /** Whether it is this token, in a time that tells nothing of the answer. */
 export function isToken(token: string, stored: StoredToken): boolean {
   const hash = hashOf(token);

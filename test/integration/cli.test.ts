@@ -15,6 +15,8 @@ const jsonLines = (text: string) =>
 const COMMANDS = [
   "up",
   "worker",
+  "listen",
+  "events",
   "enqueue",
   "classify",
   "evaluate",

@@ -24,6 +24,7 @@ function depsWith(over: Partial<ApiDeps>): ApiDeps {
     waiting: async () => 0,
     readPhoto: nothing,
     readPhotoOf: nothing,
+    senders: { openSns: nothing, checkTopic() {}, openPubSub: async () => "" },
     findAnswer: nothing,
     keepAnswer: nothing,
     gauges: [],

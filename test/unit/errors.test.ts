@@ -20,6 +20,8 @@ test("codes are stored and graphed, so none is ever renamed: only add to this li
     "QUEUE_UNAVAILABLE",
     "WORKER_CRASHED",
     "EVENT_INVALID",
+    "EVENT_REFUSED",
+    "SENDER_UNAVAILABLE",
     "CLOSED",
     "CONFIG_INVALID",
     "POLICY_INVALID",

@@ -49,6 +49,10 @@ const OWNER: Record<string, string[]> = {
   "@smithy/node-http-handler": ["image"],
   "onnxruntime-node": ["workers"],
   fastify: ["http"],
+  // tokens of others are verified where a caller comes in
+  jose: ["http"],
+  // the shapes of what a queue brings, and the polling of it, are one concern
+  "@aws-sdk/client-sqs": ["intake"],
   "prom-client": ["http"],
   "rate-limiter-flexible": ["http"],
   chokidar: ["cli"],

@@ -1,0 +1,223 @@
+import { openEventIntake } from "../../workers/intake.ts";
+import { asError, codeOf, EventError } from "../errors.ts";
+import { parseMessage } from "../intake/message.ts";
+import { takeEvents } from "../intake/take-events.ts";
+import { Scope } from "../lifecycle.ts";
+import { createLog } from "../log.ts";
+import {
+  type BadMessage,
+  type BadMessageFilter,
+  listBadMessages,
+  readBadMessage,
+  resolveBadMessage,
+  retryFailed,
+} from "../store/bad-messages.ts";
+import type { Pool } from "../store/pool.ts";
+import {
+  type Arguments,
+  type Command,
+  connectedConfig,
+  EXIT,
+  type Terminal,
+  table,
+  UsageError,
+} from "./command.ts";
+
+export const events: Command = {
+  summary: "list, show, replay and discard messages of queues that could not be taken",
+  help: `
+usage: maitred events list [--source SOURCE] [--since TIME] [--all] [--json]
+       maitred events show ID [--json]
+       maitred events replay ID... | --all [--source SOURCE] [--since TIME] [--json]
+       maitred events discard ID... | --all [--source SOURCE] [--since TIME] [--json]
+
+A message of a queue that cannot be understood is put aside with its body, and deleted from the queue.
+
+  list      those that wait, the oldest first; --all: also those that were replayed or discarded
+  show      one of them, with its body
+  replay    reads them again, as this version understands them, and takes their events. What fails again stays, with
+            its new reason; what was replayed is done, and is not replayed again
+  discard   settles them without taking anything
+
+  --all            of list, also what is settled; of replay and discard, every one that waits
+  --source SOURCE  of one queue, such as sqs:uploads
+  --since TIME     received at that time or later, such as 2026-01-31 or 2026-01-31T12:00:00Z
+  --json           one JSON object a line on stdout
+
+  maitred events list --source sqs:uploads
+  maitred events replay --all --since 2026-01-31
+
+Exit codes: 0 done, 1 some failed again, or there is no such message. What is settled is forgotten after 30 days.
+`,
+  options: {
+    all: { type: "boolean" },
+    source: { type: "string" },
+    since: { type: "string" },
+    json: { type: "boolean" },
+  },
+
+  async run(args, terminal) {
+    const [what = "", ...ids] = args.positionals;
+    const command = COMMANDS.get(what);
+    if (!command) {
+      throw new UsageError(`expected list, show, replay or discard, got ${JSON.stringify(what)}`);
+    }
+    const filter = filterOf(what, ids, args);
+    const config = connectedConfig(terminal);
+    const scope = new Scope();
+    try {
+      const intake = await openEventIntake(config, createLog("error"), scope);
+      const take: Take = (body) => takeEvents(intake.events, parseMessage(body, new Date()).events);
+      return await command(intake.db, filter, terminal, Boolean(args.values["json"]), take);
+    } finally {
+      await scope.close();
+    }
+  },
+};
+
+type Take = (body: string) => Promise<readonly { photoId: string | null; outcome: string }[]>;
+type Subcommand = (
+  db: Pool,
+  filter: BadMessageFilter,
+  terminal: Terminal,
+  json: boolean,
+  take: Take,
+) => Promise<number>;
+
+function filterOf(what: string, ids: readonly string[], { values }: Arguments): BadMessageFilter {
+  const wrong = ids.find((id) => !/^[1-9]\d{0,17}$/.test(id));
+  if (wrong !== undefined) {
+    throw new UsageError(`expected ids, as maitred events list shows them, got ${JSON.stringify(wrong)}`);
+  }
+  const all = Boolean(values["all"]);
+  if (what === "list" && ids.length > 0) throw new UsageError("expected nothing after list");
+  if (what === "show" && ids.length !== 1)
+    throw new UsageError("expected one id, as maitred events list shows it");
+  if (what !== "list" && what !== "show" && ids.length > 0 === all) {
+    throw new UsageError("expected ids, as maitred events list shows them, or --all");
+  }
+  const since = values["since"] === undefined ? undefined : new Date(String(values["since"]));
+  if (since && Number.isNaN(since.valueOf())) {
+    throw new UsageError(`--since: expected a time, got ${JSON.stringify(values["since"])}`);
+  }
+  return {
+    ...(ids.length > 0 && { ids }),
+    ...(values["source"] !== undefined && { source: String(values["source"]) }),
+    ...(since && { since }),
+    // one that is named is spoken of, whatever became of it
+    resolved: what === "list" ? all : ids.length > 0,
+  };
+}
+
+const list: Subcommand = async (db, filter, terminal, json) => {
+  const rows: string[][] = [];
+  for await (const message of each(db, filter)) {
+    if (json) terminal.print(JSON.stringify(message));
+    else {
+      const { id, source, receivedAt, code, resolution, detail } = message;
+      rows.push([id, source, receivedAt.toISOString(), code, resolution ?? "waits", detail]);
+    }
+  }
+  if (!json) {
+    for (const line of table([["id", "source", "received", "code", "state", "why"], ...rows]))
+      terminal.print(line);
+  }
+  return EXIT.done;
+};
+
+const show: Subcommand = async (db, { ids = [] }, terminal, json) => {
+  const message = await readBadMessage(db, ids[0]!);
+  if (!message) return missing(ids, [], terminal);
+  if (json) terminal.print(JSON.stringify(message));
+  else {
+    const { body, ...about } = message;
+    const rows = Object.entries(about).map(([name, value]) => [
+      name,
+      value instanceof Date ? value.toISOString() : String(value ?? ""),
+    ]);
+    for (const line of table(rows)) terminal.print(line);
+    terminal.print(`\n${body}`);
+  }
+  return EXIT.done;
+};
+
+const replay: Subcommand = (db, filter, terminal, json, take) =>
+  settle(db, filter, terminal, json, async ({ id }) => {
+    const { body } = (await readBadMessage(db, id))!;
+    try {
+      const taken = await take(body);
+      await resolveBadMessage(db, id, "replayed");
+      return { state: "replayed", photos: taken.flatMap(({ photoId }) => photoId ?? []) };
+    } catch (thrown) {
+      const error = asError(thrown);
+      // a server that is away is the command's failure, not the message's
+      if (!(error instanceof EventError) && codeOf(error) !== "INTERNAL") throw error;
+      await retryFailed(db, id, codeOf(error), error.message);
+      return { state: "failed", code: codeOf(error), detail: error.message };
+    }
+  });
+
+const discard: Subcommand = (db, filter, terminal, json) =>
+  settle(db, filter, terminal, json, async ({ id }) => {
+    await resolveBadMessage(db, id, "discarded");
+    return { state: "discarded" };
+  });
+
+interface Settled {
+  state: string;
+  photos?: string[];
+  code?: string;
+  detail?: string;
+}
+
+/** Does it to each message that waits, and says of the others what became of them. */
+async function settle(
+  db: Pool,
+  filter: BadMessageFilter,
+  terminal: Terminal,
+  json: boolean,
+  work: (message: BadMessage) => Promise<Settled>,
+): Promise<number> {
+  const seen: string[] = [];
+  let failed = 0;
+  for await (const message of each(db, filter)) {
+    const { id, resolution, resolvedAt } = message;
+    seen.push(id);
+    const done: Settled = resolution ? { state: resolution } : await work(message);
+    if (done.state === "failed") failed++;
+    if (json) terminal.print(JSON.stringify({ id, ...done }));
+    else {
+      const before = resolvedAt ? ` on ${resolvedAt.toISOString()} already` : "";
+      const photos = done.photos ? `, photos ${done.photos.join(", ") || "none"}` : "";
+      terminal.print(
+        `${id} ${done.state}${before}${photos}${done.detail ? `: ${done.code} ${done.detail}` : ""}`,
+      );
+    }
+  }
+  const found = missing(filter.ids ?? [], seen, terminal);
+  return failed > 0 ? EXIT.notAll : found;
+}
+
+function missing(ids: readonly string[], seen: readonly string[], terminal: Terminal): number {
+  const absent = ids.filter((id) => !seen.includes(id));
+  for (const id of absent) terminal.say(`there is no message ${id}: maitred events list shows them\n`);
+  return absent.length > 0 ? EXIT.notAll : EXIT.done;
+}
+
+async function* each(db: Pool, filter: BadMessageFilter): AsyncGenerator<BadMessage> {
+  let after = "0";
+  for (;;) {
+    const page = await listBadMessages(db, filter, after, PAGE);
+    yield* page;
+    if (page.length < PAGE) return;
+    after = page.at(-1)!.id;
+  }
+}
+
+const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
+  ["list", list],
+  ["show", show],
+  ["replay", replay],
+  ["discard", discard],
+]);
+const PAGE = 100;

@@ -1,0 +1,34 @@
+import { startListening } from "../../workers/listen.ts";
+import { exitOnSignal, Scope } from "../lifecycle.ts";
+import { createLog } from "../log.ts";
+import { type Command, connectedConfig } from "./command.ts";
+
+export const listen: Command = {
+  summary: "take a bucket's events from queues of SQS, until told to stop",
+  help: `
+usage: maitred listen
+
+Polls the queues of MAITRED_SQS_QUEUES for notifications of S3 or MinIO and events of EventBridge, bare or from SNS, and
+for photos as POST /v1/photos takes them. A message is deleted once what it says is committed; what cannot be understood
+is put aside: maitred events list. While MAITRED_QUEUE_LIMIT uploads wait, or a server is away, it receives nothing.
+Credentials come from where the AWS SDK looks. /metrics, /healthz and /readyz are served on MAITRED_HOST and
+MAITRED_PORT. Logs JSON lines to stderr. SIGTERM ends what is in hand and exits with 0. Run as many as you like.
+
+  MAITRED_SQS_QUEUES=https://sqs.eu-west-1.amazonaws.com/123456789012/uploads DATABASE_URL=postgres://... maitred listen
+`,
+  options: {},
+
+  async run(_args, terminal) {
+    const config = connectedConfig(terminal);
+    const log = createLog(config.logLevel);
+    const scope = new Scope();
+    exitOnSignal(process, scope, config.graceMs, (err) => log.error({ err }, "not a clean end"));
+    await startListening(config, log, scope).catch(async (error: unknown) => {
+      // a signal during the start ends it, and the signal's handler exits
+      if (scope.closing) return;
+      await scope.close().catch(() => {});
+      throw error;
+    });
+    return new Promise(() => {});
+  },
+};

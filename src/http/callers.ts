@@ -1,0 +1,35 @@
+import type { IncomingHttpHeaders } from "node:http";
+
+/**
+ * How a caller may prove itself to a route: a token of ours as Bearer, or as the password of Basic; a message that is
+ * signed itself; or an OIDC token of Pub/Sub.
+ */
+export type Proof = "token" | "password" | "signature" | "oidc";
+
+/** What tells that a message of others is theirs. */
+export interface Senders {
+  /** The text that SNS published, verified, or undefined where the message was about the subscription itself. */
+  openSns(body: unknown): Promise<string | undefined>;
+  /** @throws {EventError} EVENT_REFUSED unless this topic of SNS is heard. */
+  checkTopic(topic: unknown): void;
+  /** The account that Pub/Sub pushes as. */
+  openPubSub(jwt: string): Promise<string>;
+}
+
+/** Who calls, for the log, where no token of ours is to say so; undefined where one is. */
+export async function provenOtherwise(
+  proofs: readonly Proof[],
+  headers: IncomingHttpHeaders,
+  senders: Senders,
+): Promise<string | undefined> {
+  // the body of such a message proves itself, once it is here
+  if (proofs.includes("signature") && !isRaw(headers)) return "sns";
+  const [, jwt] = /^Bearer +([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(headers.authorization ?? "") ?? [];
+  if (proofs.includes("oidc") && jwt) return senders.openPubSub(jwt);
+  return undefined;
+}
+
+/** Whether SNS left its envelope off, and with it the signature. */
+export function isRaw(headers: Readonly<Record<string, string | string[] | undefined>>): boolean {
+  return headers["x-amz-sns-rawdelivery"] === "true";
+}

@@ -1,0 +1,85 @@
+import {
+  ChangeMessageVisibilityBatchCommand,
+  DeleteMessageBatchCommand,
+  ReceiveMessageCommand,
+  SQSClient,
+} from "@aws-sdk/client-sqs";
+import type { Closable } from "../lifecycle.ts";
+import type { Message, MessageQueue } from "./listen.ts";
+
+export interface SqsSettings {
+  /** "" is AWS itself: the host of the queue's URL. */
+  sqsEndpoint: string;
+  /** Of queues whose URL names no region. */
+  s3Region: string;
+  /** Seconds for which a message that was received is hidden from others. */
+  sqsVisibilityS: number;
+  /** How many receives are in flight at once. */
+  sqsReceives: number;
+}
+
+/** A queue of SQS, or of a server that speaks its protocol. Credentials come from where the AWS SDK looks. */
+export function openSqsQueue(url: string, settings: SqsSettings): MessageQueue & Closable {
+  const { sqsEndpoint, sqsVisibilityS, sqsReceives } = settings;
+  const sockets = { maxSockets: 2 * sqsReceives, keepAlive: true };
+  const sqs = new SQSClient({
+    region: regionOf(url) ?? settings.s3Region,
+    ...(sqsEndpoint && { endpoint: sqsEndpoint }),
+    requestHandler: {
+      connectionTimeout: 5_000,
+      requestTimeout: (WAIT_S + 10) * 1_000,
+      httpAgent: sockets,
+      httpsAgent: sockets,
+    },
+  });
+  const named = (messages: readonly Message[]) =>
+    messages.map(({ receipt }, index) => ({ Id: String(index), ReceiptHandle: receipt }));
+  return {
+    source: `sqs:${new URL(url).pathname.split("/").at(-1)}`,
+    async receive(stop) {
+      const request = new ReceiveMessageCommand({
+        QueueUrl: url,
+        MaxNumberOfMessages: MOST,
+        WaitTimeSeconds: WAIT_S,
+        VisibilityTimeout: sqsVisibilityS,
+        MessageSystemAttributeNames: ["ApproximateReceiveCount"],
+      });
+      const { Messages = [] } = await sqs.send(request, { abortSignal: stop });
+      return Messages.map(({ MessageId = "", ReceiptHandle = "", Body = "", Attributes }) => ({
+        id: MessageId,
+        receipt: ReceiptHandle,
+        body: Body,
+        receives: Number(Attributes?.ApproximateReceiveCount ?? 1),
+      }));
+    },
+    async hide(messages) {
+      const Entries = named(messages).map((each) => ({ ...each, VisibilityTimeout: sqsVisibilityS }));
+      await sqs.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries }));
+    },
+    async remove(messages) {
+      const request = new DeleteMessageBatchCommand({ QueueUrl: url, Entries: named(messages) });
+      const { Failed = [] } = await sqs.send(request);
+      if (Failed.length > 0) {
+        const [{ Code, Message: why } = {}] = Failed;
+        throw new Error(
+          `${Failed.length} messages could not be deleted, and will come back: ${Code} ${why ?? ""}`,
+        );
+      }
+    },
+    async close() {
+      sqs.destroy();
+    },
+  };
+}
+
+/** The region that a queue's URL names, in either of the forms that AWS gives. */
+export function regionOf(url: string): string | undefined {
+  const { hostname } = new URL(url);
+  const [, region, older] =
+    /^(?:sqs\.([\w-]+)|([\w-]+)\.queue)\.amazonaws\.com(?:\.cn)?$/.exec(hostname) ?? [];
+  return region ?? older;
+}
+
+/** The most that SQS gives at once, and the longest that it waits for one. */
+const MOST = 10;
+const WAIT_S = 20;

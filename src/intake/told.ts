@@ -1,0 +1,44 @@
+import { z } from "zod";
+import { type Parsed, type PhotoEvent, versionOf } from "./event.ts";
+import { bucketName, MAX_KEY_BYTES, readShape, text, versionText } from "./shape.ts";
+
+/** A photo as a platform tells of it. A name that is not known is a mistake, and is said to be one. */
+export const newPhoto = z.strictObject({
+  bucket: bucketName,
+  key: text(MAX_KEY_BYTES).describe("as the store knows it, not encoded"),
+  version: versionText.describe("version id, where the bucket keeps versions"),
+  etag: versionText.describe(
+    "without a version id, what tells this photo from a later one under the same key",
+  ),
+  listing: text(200).optional().describe("the restaurant it belongs to"),
+  uploader: z.enum(["moderator", "user"]).optional(),
+  claimed: text(200).optional().describe("the category that its uploader marked"),
+});
+/** What `POST /v1/photos` takes, and a queue too. */
+export const newPhotos = z.union([newPhoto, z.array(newPhoto).min(1).max(1_000)]);
+
+/**
+ * Reads one photo, or a list of them. They have no order, and count as they come.
+ *
+ * @throws {EventError} EVENT_INVALID, saying where in the message and what was expected.
+ */
+export function parseTold(body: unknown, receivedAt: Date): Parsed {
+  const told = readShape(newPhotos, body, "expected a photo, or a list of 1 to 1000 photos");
+  const events = (Array.isArray(told) ? told : [told]).map((photo) => asEvent(photo, receivedAt));
+  return { events, ignored: 0 };
+}
+
+function asEvent(photo: z.infer<typeof newPhoto>, receivedAt: Date): PhotoEvent {
+  const { bucket, key, version, etag, listing, uploader, claimed } = photo;
+  return {
+    kind: "created",
+    store: "s3",
+    bucket,
+    key,
+    version: versionOf(version, etag),
+    order: null,
+    id: "",
+    receivedAt,
+    known: { ...(listing && { listing }), ...(uploader && { uploader }), ...(claimed && { claimed }) },
+  };
+}

@@ -1,0 +1,90 @@
+/** Part of processes: what the intake of events is assembled from. The API, the listener and the CLI use it. */
+import { join } from "node:path";
+import type { Config } from "../src/config.ts";
+import { asError, UpstreamError } from "../src/errors.ts";
+import { type EventDeps, queueForgotten } from "../src/intake/take-events.ts";
+import type { Scope } from "../src/lifecycle.ts";
+import type { Logger } from "../src/log.ts";
+import { packageRoot } from "../src/package-root.ts";
+import { openQueues } from "../src/queue/queues.ts";
+import { openQueueServer } from "../src/queue/server.ts";
+import { forgetBadMessages } from "../src/store/bad-messages.ts";
+import { markQueued, recordEvents, unqueuedPhotos } from "../src/store/events.ts";
+import { forgetAnswers } from "../src/store/idempotent-answers.ts";
+import { requireSchema } from "../src/store/migrate.ts";
+import { connect, type Pool } from "../src/store/pool.ts";
+
+export interface EventIntake {
+  db: Pool;
+  /** What `takeEvents` needs. */
+  events: EventDeps;
+  /** How many uploads wait in the queue. */
+  waiting(): Promise<number>;
+}
+
+/**
+ * Opens Postgres and the queue; `scope` closes them.
+ *
+ * @throws {ConfigError} when a setting, the schema or the queue's server is not usable.
+ */
+export async function openEventIntake(config: Config, log: Logger, scope: Scope): Promise<EventIntake> {
+  const broken = (where: string) => (error: Error) => log.warn({ err: error }, `${where} is unwell`);
+  const db = connect(config.databaseUrl, broken("Postgres"));
+  scope.onClose("Postgres", () => db.end());
+  await requireSchema(db, join(packageRoot(), "migrations"));
+  const server = scope.hold("queue server", openQueueServer(config, broken("the queue")));
+  await server.check();
+  const queues = scope.hold("queues", openQueues(server, broken("the queue")));
+  await queues.ready();
+  return {
+    db,
+    events: {
+      record: (events) => recordEvents(db, events, config.sequencerPad),
+      add: (lane, photos) => orAway(queues.add(lane, photos)),
+      markQueued: (ids) => markQueued(db, ids),
+      unqueued: (olderThanS, limit) => unqueuedPhotos(db, olderThanS, limit),
+    },
+    waiting: async () => (await orAway(queues.depth("live"))).waiting,
+  };
+}
+
+/** Every minute queues what was committed and not queued, and forgets what is kept for a while only. */
+export function keepTidy({ db, events }: EventIntake, log: Logger, scope: Scope): void {
+  const tidy = async (): Promise<void> => {
+    try {
+      const photos = await queueForgotten(events, FORGOTTEN_S);
+      if (photos > 0) log.warn({ photos }, "queued what had been committed and not queued");
+      await forgetAnswers(db);
+      await forgetBadMessages(db);
+    } catch (err) {
+      log.warn({ err }, "could not look for what is not queued, and will again");
+    }
+  };
+  let tidying = tidy();
+  const timer = setInterval(() => {
+    tidying = tidying.then(tidy);
+  }, TIDY_MS);
+  scope.onClose("tidying", () => {
+    clearInterval(timer);
+    return tidying;
+  });
+}
+
+/** What BullMQ throws says nothing of whose fault it is; here it is always its server's. BullMQ itself waits for ever. */
+async function orAway<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${QUEUE_MS} ms`)), QUEUE_MS);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } catch (cause) {
+    throw new UpstreamError("QUEUE_UNAVAILABLE", `the queue's server: ${asError(cause).message}`, { cause });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const QUEUE_MS = 10_000;
+const TIDY_MS = 60_000;
+const FORGOTTEN_S = 30;
