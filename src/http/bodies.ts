@@ -14,7 +14,7 @@ export function readJson(app: FastifyInstance, type: string, received: (bytes: n
     received(bytes.length);
     const wrong = wrongWith(request, bytes);
     if (wrong) done(wrong);
-    else parse(request, bytes.toString(), done);
+    else parse(request, bytes.toString(), (error, body) => done(error && notJson(), body));
   });
 }
 
@@ -27,4 +27,8 @@ function wrongWith({ headers }: FastifyRequest, bytes: Buffer): HttpProblem | un
   const [, charset = "utf-8"] = /charset="?([^";\s]*)/i.exec(headers["content-type"] ?? "") ?? [];
   if (!/^(utf-8|utf8|us-ascii)$/i.test(charset)) return new HttpProblem(415, "Content-Type: expected UTF-8");
   return isUtf8(bytes) ? undefined : new HttpProblem(400, "the body is not UTF-8");
+}
+
+function notJson(): HttpProblem {
+  return new HttpProblem(400, "the body: expected JSON, and no name such as __proto__ in it");
 }

@@ -99,7 +99,7 @@ export function listenTo(
       } catch (thrown) {
         if (stop.signal.aborted && asError(thrown).name === "AbortError") return;
         failures++;
-        failing.add(loop);
+        if (!(thrown instanceof Refused)) failing.add(loop);
         events.unwell(asError(thrown));
         await rest(Math.min(MAX_BACKOFF_MS, 1_000 * 2 ** (failures - 1)));
       }
@@ -128,6 +128,10 @@ export function listenTo(
     const settled = [...hand.taken, ...aside];
     if (settled.length > 0) await queue.remove(settled);
     if (hand.failure) throw hand.failure;
+    const [refused] = hand.refused;
+    // where some were taken the others are at fault, and need not slow down what follows them
+    if (refused && settled.length === 0) throw refused;
+    for (const error of hand.refused) events.unwell(error);
   }
 
   /** In one transaction; where that is refused, each message in one of its own. */
@@ -188,6 +192,8 @@ class Hand {
   readonly taken: Message[] = [];
   readonly outcomes: Recorded[] = [];
   readonly bad: { message: Message; error: Error }[] = [];
+  readonly refused: Refused[] = [];
+  /** What kept the rest from being taken. */
   failure: Error | undefined;
 
   /** What the message says; nothing where it is a bad one. */
@@ -202,9 +208,12 @@ class Hand {
 
   refuse(message: Message, error: Error): void {
     if (error instanceof EventError || message.receives >= MAX_RECEIVES) this.bad.push({ message, error });
-    else this.failure = error;
+    else this.refused.push(new Refused(`message ${message.id}: ${error.message}`, { cause: error }));
   }
 }
+
+/** A message failed for no reason that is understood, and all else is well. */
+class Refused extends Error {}
 
 function isOutage(thrown: unknown): thrown is ModerationError {
   return thrown instanceof ModerationError && thrown.retry;

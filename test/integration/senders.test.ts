@@ -143,9 +143,10 @@ describe("a message of SNS", () => {
       [signer.sign(notification(s3, { Timestamp: late })), 403, /^Timestamp/],
       [signer.sign(notification("hello")), 400, /^Message: expected JSON/],
       [signer.sign(notification({})), 400, /^expected a notification of S3/],
-      ["hello", 400, /JSON/],
+      ["hello", 400, /^the body: expected JSON/],
+      ["", 400, /^the body: expected JSON/],
       [s3, 400, /Type/],
-      ['{"__proto__": {}}', 400, /prototype/],
+      ['{"__proto__": {"Type": "Notification"}}', 400, /^the body: expected JSON.*__proto__/],
     ];
     for (const [message, status, why] of refused) {
       const answer = await post(message);
