@@ -3,15 +3,17 @@ import type { Config } from "../src/config.ts";
 import { serveApi } from "../src/http/api.ts";
 import type { Senders } from "../src/http/callers.ts";
 import { createPubSubVerifier, GOOGLE_KEYS } from "../src/http/pubsub.ts";
+import { createBatcher } from "../src/infer/batcher.ts";
+import type { PhotoEvent } from "../src/intake/event.ts";
 import { checkTopic, openSns } from "../src/intake/sns.ts";
 import { confirmSubscription, createSigningKeys, type Fetch } from "../src/intake/sns-server.ts";
-import { takeEvents } from "../src/intake/take-events.ts";
+import { takeEvents, takeTogether } from "../src/intake/take-events.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { packageVersion } from "../src/package-root.ts";
 import { findAnswer, keepAnswer } from "../src/store/idempotent-answers.ts";
 import { readPhoto, readPhotoOf } from "../src/store/photo-details.ts";
-import { findToken } from "../src/store/tokens.ts";
+import { findTokens } from "../src/store/tokens.ts";
 import { gaugesOf } from "./gauges.ts";
 import { keepTidy, openEventIntake } from "./intake.ts";
 
@@ -41,11 +43,21 @@ export async function startApi(
   const intake = await openEventIntake(config, log, scope);
   const { db } = intake;
   keepTidy(intake, log, scope);
+  // asked after the request came, so that a token that is revoked is refused at once
+  const lookups = scope.hold(
+    "lookups",
+    createBatcher((ids: string[]) => findTokens(db, ids), LOOK_UP),
+  );
+  const gathered = scope.hold(
+    "gathered events",
+    createBatcher((requests: (readonly PhotoEvent[])[]) => takeTogether(intake.events, requests), GATHER),
+  );
   const api = await serveApi(
     { ...config, orAnyFree, version: packageVersion() },
     {
-      findToken: (id) => findToken(db, id),
-      take: (events) => takeEvents(intake.events, events),
+      findToken: (id) => lookups.add(id, "live"),
+      take: (events) =>
+        events.length > FEW ? takeEvents(intake.events, events) : gathered.add(events, "live"),
       waiting: intake.waiting,
       readPhoto: (id) => readPhoto(db, id),
       readPhotoOf: (bucket, key) => readPhotoOf(db, bucket, key),
@@ -81,3 +93,8 @@ function createSenders(config: Config, log: Logger, { fetch, googleKeys }: Asked
     ),
   };
 }
+
+/** Requests of so few events are committed together with those that come while others are: most have one. */
+const FEW = 10;
+const LOOK_UP = { maxSize: 100, maxWaitMs: 0, workers: 1, maxRunning: 1 };
+const GATHER = { maxSize: 100, maxWaitMs: 0, workers: 2, maxRunning: 2 };
