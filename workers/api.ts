@@ -46,7 +46,7 @@ export async function startApi(
   // asked after the request came, so that a token that is revoked is refused at once
   const lookups = scope.hold(
     "lookups",
-    createBatcher((ids: string[]) => findTokens(db, ids), LOOK_UP),
+    createBatcher((ids: string[]) => findTokens(db, ids), GATHER),
   );
   const gathered = scope.hold(
     "gathered events",
@@ -96,5 +96,5 @@ function createSenders(config: Config, log: Logger, { fetch, googleKeys }: Asked
 
 /** Requests of so few events are committed together with those that come while others are: most have one. */
 const FEW = 10;
-const LOOK_UP = { maxSize: 100, maxWaitMs: 0, workers: 1, maxRunning: 1 };
-const GATHER = { maxSize: 100, maxWaitMs: 0, workers: 2, maxRunning: 2 };
+/** One batch after the other, so that batches are large; one that has to wait for a lock holds up the next only so long. */
+const GATHER = { maxSize: 100, maxWaitMs: 50, workers: 1, maxRunning: 4 };
