@@ -64,6 +64,9 @@ export async function startProcess(config: Config, command: "api" | "worker"): P
     MAITRED_QUEUE_URL: config.queueUrl,
     MAITRED_QUEUE_PREFIX: config.queuePrefix,
     MAITRED_S3_ENDPOINT: config.s3Endpoint,
+    // the local S3 asks for none, and the SDK for some
+    AWS_ACCESS_KEY_ID: "bench",
+    AWS_SECRET_ACCESS_KEY: "bench",
     MAITRED_API_PORT: "0",
     MAITRED_PORT: "0",
     MAITRED_QUEUE_LIMIT: "0",

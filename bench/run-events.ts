@@ -43,7 +43,13 @@ const postgres = scope.hold("Postgres", await startPostgres(work));
 const redisUrl = await startRedis(scope, ["--save", "", "--appendonly", "yes", "--dir", work]);
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 const configFor = (queueUrl: string, s3 = ""): Config =>
-  readConfig({ DATABASE_URL: postgres.url, MAITRED_QUEUE_URL: queueUrl, MAITRED_S3_ENDPOINT: s3 });
+  readConfig({
+    DATABASE_URL: postgres.url,
+    MAITRED_QUEUE_URL: queueUrl,
+    MAITRED_S3_ENDPOINT: s3,
+    // what the runs of events leave in a queue must not stand before the photos of the steady rate
+    MAITRED_QUEUE_PREFIX: s3 ? "bench_latency" : "bench_events",
+  });
 
 const events: Record<string, object> = {};
 const latency: Record<string, object> = {};

@@ -57,7 +57,10 @@ export async function takeTogether(
     recorded = await takeEvents(deps, requests.flat());
   } catch (thrown) {
     if (thrown instanceof UpstreamError || requests.length === 1) throw thrown;
-    return Promise.all(requests.map((events) => takeEvents(deps, events).catch(asError)));
+    const alone: (Recorded[] | Error)[] = [];
+    // one after the other, as they came: what has no order counts as it comes
+    for (const events of requests) alone.push(await takeEvents(deps, events).catch(asError));
+    return alone;
   }
   let taken = 0;
   return requests.map(({ length }) => {
