@@ -1,5 +1,4 @@
 /** `npm run bench`: what the photo path does on this machine, printed and written to bench/results/. */
-import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +10,7 @@ import { packageRoot } from "../src/package-root.ts";
 import { measureLine } from "./line.ts";
 import { measureMemory } from "./memory.ts";
 import { linkPhotos, makePhotos } from "./photos.ts";
+import { startRedis } from "./redis.ts";
 import { measureStages } from "./stages.ts";
 
 const { values } = parseArgs({
@@ -44,7 +44,7 @@ const paths = await makePhotos(originals, 88);
 linkPhotos(paths, join(work, "line"), photos);
 linkPhotos(paths, join(work, "naive"), Math.ceil(photos / 3));
 const postgres = scope.hold("Postgres", await startPostgres(work));
-const redisUrl = await startRedis();
+const redisUrl = await startRedis(scope);
 
 const configFor = (queueUrl: string, folder: string, env: Record<string, string> = {}): Config =>
   readConfig({
@@ -130,24 +130,3 @@ writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
 say(`written to ${out}`);
 await scope.close();
 process.exit(0);
-
-/** A Redis of our own, or "" where there is no server to start. */
-async function startRedis(): Promise<string> {
-  if (spawnSync("redis-server", ["--version"]).status !== 0) return "";
-  const port = 20_000 + (process.pid % 20_000);
-  const child = spawn("redis-server", [
-    "--port",
-    String(port),
-    "--save",
-    "",
-    "--maxmemory-policy",
-    "noeviction",
-  ]);
-  scope.onClose("Redis", () => child.kill());
-  await new Promise<void>((resolve) => {
-    child.stdout.on("data", (chunk: Buffer) => {
-      if (/Ready to accept/.test(chunk.toString())) resolve();
-    });
-  });
-  return `redis://127.0.0.1:${port}`;
-}

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { resolve } from "node:path";
 import { ConfigError } from "./errors.ts";
 
@@ -79,6 +80,24 @@ const settings = {
     0,
     1_000_000_000,
     "uploads that may wait before the API answers 429 and listeners pause; 0: any number",
+  ),
+  rateLimit: int(
+    "MAITRED_RATE_LIMIT",
+    120_000,
+    0,
+    1_000_000_000,
+    "requests of one token in a minute before the API answers 429; 0: any number",
+  ),
+  authLimit: int(
+    "MAITRED_AUTH_LIMIT",
+    60,
+    0,
+    1_000_000_000,
+    "wrong tokens from one address in a minute before the API answers 429; 0: any number",
+  ),
+  trustedProxies: networks(
+    "MAITRED_TRUSTED_PROXIES",
+    "addresses and networks in front of the API whose X-Forwarded-For is believed, separated by ','",
   ),
   sequencerPad: choice(
     "MAITRED_SEQUENCER_PAD",
@@ -235,6 +254,28 @@ function int(env: string, fallback: number, min: number, max: number, help: stri
       const value = Number(raw);
       if (Number.isInteger(value) && value >= min && value <= max) return value;
       throw new Error(`${env}: expected a whole number ${min} to ${max}, got ${JSON.stringify(raw)}`);
+    },
+  };
+}
+
+/** Addresses, and networks as 10.0.0.0/8, with commas between. */
+function networks(env: string, help: string): Setting<string> {
+  return {
+    env,
+    help,
+    fallback: "",
+    read(raw) {
+      const all = raw.split(",").map((each) => each.trim());
+      for (const each of all) {
+        const [address = "", bits = "0", ...more] = each.split("/");
+        const most = isIP(address) === 6 ? 128 : 32;
+        if (isIP(address) > 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= most && more.length === 0)
+          continue;
+        throw new Error(
+          `${env}: expected addresses or networks such as 10.0.0.0/8, got ${JSON.stringify(each)}`,
+        );
+      }
+      return all.join(",");
     },
   };
 }

@@ -1,6 +1,6 @@
 /** What a question answered within the last `ms`, asked once however many want to know. */
-export function recently(ask: () => Promise<number>, ms: number): () => Promise<number> {
-  let asked: { at: number; answer: Promise<number> } | undefined;
+export function recently<T>(ask: () => Promise<T>, ms: number): () => Promise<T> {
+  let asked: { at: number; answer: Promise<T> } | undefined;
   return () => {
     if (!asked || Date.now() - asked.at >= ms) {
       const answer = ask();

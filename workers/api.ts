@@ -3,21 +3,29 @@ import type { Config } from "../src/config.ts";
 import { serveApi } from "../src/http/api.ts";
 import type { Senders } from "../src/http/callers.ts";
 import { createPubSubVerifier, GOOGLE_KEYS } from "../src/http/pubsub.ts";
+import { createBatcher } from "../src/infer/batcher.ts";
+import type { PhotoEvent } from "../src/intake/event.ts";
 import { checkTopic, openSns } from "../src/intake/sns.ts";
 import { confirmSubscription, createSigningKeys, type Fetch } from "../src/intake/sns-server.ts";
-import { takeEvents } from "../src/intake/take-events.ts";
+import { takeEvents, takeTogether } from "../src/intake/take-events.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { packageVersion } from "../src/package-root.ts";
 import { findAnswer, keepAnswer } from "../src/store/idempotent-answers.ts";
 import { readPhoto, readPhotoOf } from "../src/store/photo-details.ts";
-import { findToken } from "../src/store/tokens.ts";
+import { findTokens } from "../src/store/tokens.ts";
+import { gaugesOf } from "./gauges.ts";
 import { keepTidy, openEventIntake } from "./intake.ts";
 
 /** Who is asked whether a message is theirs: SNS, and Google's published keys. */
-export interface Authorities {
+export interface Asked {
   fetch: Fetch;
   googleKeys: string;
+}
+
+interface Serving {
+  /** Whether any free port will do where MAITRED_API_PORT is in use; false unless given. */
+  orAnyFree?: boolean;
 }
 
 /**
@@ -30,23 +38,34 @@ export async function startApi(
   config: Config,
   log: Logger,
   scope: Scope,
-  authorities: Authorities = { fetch, googleKeys: GOOGLE_KEYS },
+  { fetch = globalThis.fetch, googleKeys = GOOGLE_KEYS, orAnyFree = false }: Partial<Asked> & Serving = {},
 ): Promise<{ url: string }> {
   const intake = await openEventIntake(config, log, scope);
   const { db } = intake;
   keepTidy(intake, log, scope);
+  // asked after the request came, so that a token that is revoked is refused at once
+  const lookups = scope.hold(
+    "lookups",
+    createBatcher((ids: string[]) => findTokens(db, ids), GATHER),
+  );
+  const gathered = scope.hold(
+    "gathered events",
+    createBatcher((requests: (readonly PhotoEvent[])[]) => takeTogether(intake.events, requests), GATHER),
+  );
   const api = await serveApi(
-    { ...config, version: packageVersion() },
+    { ...config, orAnyFree, version: packageVersion() },
     {
-      findToken: (id) => findToken(db, id),
-      take: (events) => takeEvents(intake.events, events),
+      findToken: (id) => lookups.add(id, "live"),
+      take: (events) =>
+        events.length > FEW ? takeEvents(intake.events, events) : gathered.add(events, "live"),
       waiting: intake.waiting,
       readPhoto: (id) => readPhoto(db, id),
       readPhotoOf: (bucket, key) => readPhotoOf(db, bucket, key),
-      senders: createSenders(config, log, authorities),
+      senders: createSenders(config, log, { fetch, googleKeys }),
       findAnswer: (tokenId, key) => findAnswer(db, tokenId, key),
       keepAnswer: (tokenId, key, answer) =>
         keepAnswer(db, tokenId, key, { ...answer, request: Buffer.from(answer.request) }),
+      gauges: gaugesOf(db),
     },
     {
       answered: (about) => log.info(about, "answered"),
@@ -58,7 +77,7 @@ export async function startApi(
   return { url: api.url };
 }
 
-function createSenders(config: Config, log: Logger, { fetch, googleKeys }: Authorities): Senders {
+function createSenders(config: Config, log: Logger, { fetch, googleKeys }: Asked): Senders {
   const rules = { topics: config.snsTopics, maxAgeS: config.snsMaxAgeS };
   const sns = {
     signingKey: createSigningKeys(fetch),
@@ -74,3 +93,8 @@ function createSenders(config: Config, log: Logger, { fetch, googleKeys }: Autho
     ),
   };
 }
+
+/** Requests of so few events are committed together with those that come while others are: most have one. */
+const FEW = 10;
+/** One batch after the other, so that batches are large; one that has to wait for a lock holds up the next only so long. */
+const GATHER = { maxSize: 100, maxWaitMs: 50, workers: 1, maxRunning: 4 };

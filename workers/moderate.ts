@@ -41,6 +41,7 @@ export interface RunningWorker {
  * Starts the worker and returns once it is warm and takes photos.
  *
  * @param scope holds what it opens from the first moment on, so that a signal during the start ends it too.
+ * @param options.orAnyFree whether any free port will do where MAITRED_PORT is in use.
  * @throws {ConfigError} when a setting, model, policy, schema or queue server is not usable.
  */
 export async function startWorker(
@@ -48,6 +49,7 @@ export async function startWorker(
   log: Logger,
   scope: Scope,
   events: Partial<WorkerEvents> = {},
+  { orAnyFree = false } = {},
 ): Promise<RunningWorker> {
   const broken = (where: string) => (error: Error) => log.warn({ err: error }, `${where} is unwell`);
   const db = connect(config.databaseUrl, broken("Postgres"));
@@ -64,7 +66,7 @@ export async function startWorker(
   let ready = false;
   // tries in a row that inference failed: a worker that cannot judge says so
   let ill = 0;
-  const http = scope.hold("http", await serveHttp(config, metrics, () => ready && ill < 3));
+  const http = scope.hold("http", await serveHttp({ ...config, orAnyFree }, metrics, () => ready && ill < 3));
 
   const models = createModels(config, scope);
   const byId = (wanted: Wanted): Promise<Model> =>

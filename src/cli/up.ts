@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { delimiter, resolve } from "node:path";
 import { watch } from "chokidar";
+import { startApi } from "../../workers/api.ts";
 import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
 import { type Config, readConfig } from "../config.ts";
 import { startPostgres } from "../embedded/postgres.ts";
@@ -21,6 +22,11 @@ usage: maitred up [--once] [--json] [--verbose] FOLDER...
 Starts Postgres (embedded, below MAITRED_HOME, unless DATABASE_URL names one), keeps the queue in it (unless
 MAITRED_QUEUE_URL names Redis), migrates, judges the photos in the folders, and stays to judge what is dropped into
 them. What is decided already is left alone. Ctrl-C drains and ends.
+
+While it stays it serves the HTTP API too (docs/intake.md), on MAITRED_API_PORT, for photos of S3 as well: what is told
+there is judged here. Callers need a token: run maitred token create beside it. Several may run at once, each with a
+MAITRED_HOME of its own: where the usual ports are in use it takes others, and says which; a port that is set is taken
+or refused.
 
   --once      end when everything is judged, with a table of the photos
   --json      one JSON object a photo on stdout
@@ -45,9 +51,14 @@ Exit codes: with --once, 0 every photo was judged, 1 some were not.
       const config = await startServers(settings, folders, scope);
       const progress = createProgress(terminal, Boolean(values["json"]), !values["once"]);
       scope.onClose("progress", progress.stop);
-      const worker = await startWorker(config, log, scope, progress.events);
+      // a port that nobody asked for is no reason not to start
+      const ifTaken = (name: string) => ({ orAnyFree: !terminal.env[name]?.trim() });
+      const worker = await startWorker(config, log, scope, progress.events, ifTaken("MAITRED_PORT"));
       const intake = openIntake(config, scope, (err) => log.warn({ err }, "a server is unwell"));
-      if (!values["once"]) return await stay(folders, intake, worker, scope, terminal, log);
+      if (!values["once"]) {
+        const api = await startApi(config, log, scope, ifTaken("MAITRED_API_PORT"));
+        return await stay(folders, intake, { worker, api }, scope, terminal, log);
+      }
 
       const ids: string[] = [];
       for (const folder of folders) {
@@ -92,7 +103,7 @@ async function startServers(settings: Config, folders: readonly string[], scope:
 async function stay(
   folders: readonly string[],
   intake: Intake,
-  worker: RunningWorker,
+  { worker, api }: { worker: RunningWorker; api: { url: string } },
   scope: Scope,
   terminal: Terminal,
   log: Logger,
@@ -135,6 +146,9 @@ async function stay(
   }
   terminal.say(
     `${worker.model} on ${worker.provider} watches ${folders.join(", ")}; ${worker.url}/metrics; Ctrl-C ends\n`,
+  );
+  terminal.say(
+    `the API answers at ${api.url}; maitred token create --scopes ingest,read NAME makes a token for it\n`,
   );
   return new Promise(() => {});
 }

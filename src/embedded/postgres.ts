@@ -78,7 +78,7 @@ async function launch(place: Places): Promise<void> {
   const settings = {
     listen_addresses: "127.0.0.1",
     unix_socket_directories: "",
-    max_connections: "60",
+    max_connections: "100",
     // a crash of the whole machine may lose the last moments, and always the acknowledgement of a job before
     // the verdict that it acknowledges, because the log of both is one
     synchronous_commit: "off",

@@ -1,19 +1,28 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { asError, ConfigError, ModerationError } from "../errors.ts";
-import { readJson } from "../intake/message.ts";
+import { asError, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import { recently } from "../recently.ts";
+import { type ApiMetrics, createApiMetrics } from "./api-metrics.ts";
+import { readJson } from "./bodies.ts";
 import { provenOtherwise } from "./callers.ts";
+import { answerBroken, boundConnections, boundedServer, type Patience } from "./connections.ts";
+import { createLimits, type LimitSettings, type Limits } from "./limits.ts";
+import { listen } from "./listen.ts";
 import { openApi } from "./openapi.ts";
-import { HttpProblem, PROBLEM_TYPE, problemOf } from "./problem.ts";
+import { HttpProblem, PROBLEM_TYPE, problemOf, reasonOf } from "./problem.ts";
 import { type ApiDeps, type Route, routes } from "./routes.ts";
 import { basicOf, bearerOf, isToken } from "./tokens.ts";
 
-export interface ApiSettings {
+export interface ApiSettings extends LimitSettings {
   host: string;
   apiPort: number;
+  /** Whether any free port will do where that one is in use; false unless given. */
+  orAnyFree?: boolean;
+  /** Addresses and networks whose X-Forwarded-For is believed, with commas between; "" for none. */
+  trustedProxies: string;
   /** Uploads that may wait before events are refused for now; 0: any number. */
   queueLimit: number;
+  patience?: Patience;
   /** What the OpenAPI document names. */
   version: string;
 }
@@ -26,8 +35,8 @@ export interface ApiEvents {
 }
 
 /**
- * The HTTP API: the routes of routes.ts, `/openapi.json`, `/healthz`, and `/readyz`, which asks the queue. Every answer
- * that is not what was asked for is a problem document. Beyond `queueLimit` what comes in is answered 429.
+ * The HTTP API: the routes of routes.ts, `/openapi.json`, `/metrics`, `/healthz`, and `/readyz`, which asks the queue.
+ * Every answer that is not what was asked for is a problem document. Beyond `queueLimit` what comes in is answered 429.
  *
  * @throws {ConfigError} CONFIG_INVALID where the address cannot be listened on.
  */
@@ -37,56 +46,82 @@ export async function serveApi(
   events: ApiEvents,
 ): Promise<Closable & { url: string }> {
   const app = createApi(settings, deps, events);
-  const url = await app.listen({ host: settings.host, port: settings.apiPort }).catch((cause: Error) => {
-    throw new ConfigError("CONFIG_INVALID", `MAITRED_HOST, MAITRED_API_PORT: ${cause.message}`, { cause });
-  });
+  const address = { ...settings, port: settings.apiPort };
+  const url = await listen(app, address, "MAITRED_API_PORT");
   return { url, close: () => app.close() };
 }
 
 function createApi(settings: ApiSettings, deps: ApiDeps, events: ApiEvents): FastifyInstance {
+  const metrics = createApiMetrics(deps.gauges);
   const app = fastify({
     logger: false,
-    requestTimeout: 60_000,
-    // Node bounds what comes before a body; what is too long for an id is refused as any other that is none
+    ...boundedServer(settings.patience),
+    clientErrorHandler(error, socket) {
+      metrics.refused("broken");
+      answerBroken(error, socket);
+    },
+    trustProxy: settings.trustedProxies || false,
+    // the bound is Node's, of the whole header; what is too long for an id is refused as any other that is none
     routerOptions: { maxParamLength: 20_000 },
-    frameworkErrors: (error, _request, reply) => void explain(error, reply as FastifyReply, events),
+    frameworkErrors: (error, _request, reply) => void explain(error, reply as FastifyReply, events, metrics),
   });
-  app.removeContentTypeParser("text/plain");
+  boundConnections(app);
+  app.removeAllContentTypeParsers();
+  const received = (bytes: number): void => metrics.bytes("in", bytes);
+  readJson(app, "application/json", received);
+  app.setErrorHandler((thrown, _request, reply) => explain(asError(thrown), reply, events, metrics));
+  app.setNotFoundHandler(() => {
+    throw new HttpProblem(404, "there is nothing at this address: see /openapi.json");
+  });
+  app.addHook("onResponse", async (request, reply) => {
+    metrics.answered({
+      route: request.routeOptions.url ?? "none",
+      method: request.method,
+      status: reply.statusCode,
+      seconds: reply.elapsedTime / 1_000,
+    });
+    metrics.bytes("out", Number(reply.getHeader("content-length") ?? 0));
+  });
+  const serving = { settings, deps, events, metrics, limits: createLimits(settings) };
   const waiting = recently(deps.waiting, 1_000);
-  app.setErrorHandler((thrown, _request, reply) => explain(asError(thrown), reply, events));
-  app.setNotFoundHandler((_request, reply) =>
-    send(reply, 404, "there is nothing at this address: see /openapi.json"),
-  );
   app.get("/healthz", async () => ({ status: "ok" }));
   app.get("/readyz", async () => {
     await waiting();
     return { status: "ready" };
   });
+  app.get("/metrics", async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
   const document = openApi(routes, settings.version);
   app.get("/openapi.json", async () => document);
   for (const route of routes) {
+    // in a scope of its own, where other types of bodies are read than elsewhere
     app.register(async (own) => {
-      if (route.text) {
-        own.addContentTypeParser(
-          "text/plain",
-          { parseAs: "string" },
-          async (_request: unknown, text: string) => readJson(text, "the body"),
-        );
-      }
-      serve(own, route, settings, deps, events, waiting);
+      if (route.text) readJson(own, "text/plain", received);
+      serve(own, route, { ...serving, waiting });
     });
+  }
+  for (const url of new Set(routes.map((route) => route.url))) {
+    const allowed = routes.filter((route) => route.url === url);
+    refuseOthers(
+      app,
+      url,
+      allowed.map(({ method }) => method),
+    );
   }
   return app;
 }
 
-function serve(
-  app: FastifyInstance,
-  route: Route,
-  { queueLimit }: ApiSettings,
-  deps: ApiDeps,
-  events: ApiEvents,
-  waiting: () => Promise<number>,
-): void {
+interface Serving {
+  settings: ApiSettings;
+  deps: ApiDeps;
+  events: ApiEvents;
+  metrics: ApiMetrics;
+  limits: Limits;
+  waiting: () => Promise<number>;
+}
+
+function serve(app: FastifyInstance, route: Route, serving: Serving): void {
+  const { deps, events, metrics, waiting } = serving;
+  const { queueLimit } = serving.settings;
   const tokens = new WeakMap<FastifyRequest, string>();
   app.route({
     method: route.method,
@@ -95,9 +130,10 @@ function serve(
     ...(route.maxBytes && { bodyLimit: route.maxBytes }),
     // before the body is read, so that nobody makes this process read what it will refuse
     async onRequest(request) {
-      tokens.set(request, await authenticate(route, request, deps));
+      tokens.set(request, await authenticate(route, request, serving));
       if (route.method === "POST" && queueLimit > 0 && (await waiting()) >= queueLimit) {
-        throw new HttpProblem(429, `${queueLimit} uploads wait already`, { "retry-after": BUSY_S });
+        const later = { "retry-after": BUSY_S };
+        throw new HttpProblem(429, `${queueLimit} uploads wait already`, later, "queue_full");
       }
     },
     async onResponse(request, reply) {
@@ -114,6 +150,8 @@ function serve(
         headers,
         tokenId: tokens.get(request)!,
       });
+      const source = route.url.slice(route.url.lastIndexOf("/") + 1);
+      for (const outcome of answer.outcomes ?? []) metrics.event(source, outcome);
       return reply
         .code(answer.status)
         .headers(answer.headers ?? {})
@@ -122,40 +160,70 @@ function serve(
   });
 }
 
+function refuseOthers(app: FastifyInstance, url: string, allowed: readonly string[]): void {
+  app.route({
+    method: app.supportedMethods.filter((method) => !allowed.includes(method)),
+    url,
+    async onRequest() {
+      const allow = allowed.join(", ");
+      throw new HttpProblem(405, `expected ${allowed.join(" or ")}`, { allow });
+    },
+    handler: () => {},
+  });
+}
+
 /** @returns who it is, for the log: the id of the token, or who sent the message. */
-async function authenticate(route: Route, request: FastifyRequest, deps: ApiDeps): Promise<string> {
+async function authenticate(
+  route: Route,
+  request: FastifyRequest,
+  { deps, limits }: Serving,
+): Promise<string> {
   const { proofs = ["token"] } = route;
   const other = await provenOtherwise(proofs, request.headers, deps.senders);
-  if (other !== undefined) return other;
+  if (other !== undefined) {
+    await limits.other(request.ip);
+    return other;
+  }
   const { authorization } = request.headers;
   const basic = proofs.includes("password");
   const bearer = bearerOf(authorization) ?? (basic ? basicOf(authorization) : undefined);
+  if (bearer) await limits.guess(request.ip, bearer.token);
   const stored = bearer && (await deps.findToken(bearer.id));
   if (!bearer || !stored || !isToken(bearer.token, stored)) {
+    if (bearer) await limits.wrong(request.ip, bearer.token);
     const how = "expected the header Authorization: Bearer TOKEN; maitred token create makes one";
     // SNS sends a password only once it is asked for one
     throw new HttpProblem(401, how, { "www-authenticate": basic ? 'Basic realm="maitred"' : "Bearer" });
   }
+  await limits.good(stored.id, bearer.token);
   if (stored.scopes.includes(route.scope)) return stored.id;
   throw new HttpProblem(403, `the token ${stored.id} lacks the scope ${route.scope}`);
 }
 
-function explain(error: Error, reply: FastifyReply, events: ApiEvents): FastifyReply {
+function explain(error: Error, reply: FastifyReply, events: ApiEvents, metrics: ApiMetrics): FastifyReply {
   if (error instanceof HttpProblem) {
+    metrics.refused(error.reason);
     return send(reply.headers(error.headers), error.status, error.message);
   }
-  if (error instanceof ModerationError) {
-    if (!error.retry)
-      return send(reply, error.code === "EVENT_REFUSED" ? 403 : 400, error.message, error.code);
-    events.failed(error);
-    // the message names servers, which is nobody's business but the log's
-    return send(reply.header("retry-after", AWAY_S), 503, "a server is away for now: try again", error.code);
+  // what fastify itself refuses has one: a body that is too large, not JSON, or of another type
+  const { statusCode } = error as { statusCode?: number };
+  const failure = error instanceof ModerationError ? statusOf(error) : 500;
+  const status = statusCode && statusCode >= 400 && statusCode < 500 ? statusCode : failure;
+  metrics.refused(reasonOf(status));
+  if (status >= 500) events.failed(error);
+  if (!(error instanceof ModerationError)) {
+    return status === 500
+      ? send(reply, status, "a bug: see the log", "INTERNAL")
+      : send(reply, status, error.message);
   }
-  // what fastify itself refuses: a body that is too large, not JSON, or of another type
-  const { statusCode = 500 } = error as { statusCode?: number };
-  if (statusCode >= 400 && statusCode < 500) return send(reply, statusCode, error.message);
-  events.failed(error);
-  return send(reply, 500, "a bug: see the log", "INTERNAL");
+  if (status < 500) return send(reply, status, error.message, error.code);
+  // the message names servers, which is nobody's business but the log's
+  return send(reply.header("retry-after", AWAY_S), status, "a server is away for now: try again", error.code);
+}
+
+function statusOf(error: ModerationError): number {
+  if (error.retry) return 503;
+  return error.code === "EVENT_REFUSED" ? 403 : 400;
 }
 
 function send(reply: FastifyReply, status: number, detail: string, code?: string): FastifyReply {

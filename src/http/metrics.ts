@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { ErrorCode } from "../errors.ts";
 import type { Lane, Verdict } from "../photo.ts";
+import { within } from "./within.ts";
 
 export interface Depths {
   lane: Lane;
@@ -104,7 +105,7 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
     async collect() {
       this.reset();
       oldest.reset();
-      for (const depth of await depthsWithin(2_000)) {
+      for (const depth of (await depthsWithin(2_000)) ?? []) {
         this.set({ lane: depth.lane }, depth.waiting);
         oldest.set({ lane: depth.lane }, depth.oldestMs / 1000);
       }
@@ -135,23 +136,5 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
     age: (lane, ms) => ages.observe({ lane }, ms / 1000),
     text: () => registry.metrics(),
     contentType: registry.contentType,
-  };
-}
-
-/** What a question answers within `ms`; nothing if it fails or takes longer, and nothing while it still hangs. */
-function within<T>(ask: () => Promise<T[]>): (ms: number) => Promise<T[]> {
-  let asked: Promise<T[]> | undefined;
-  return async (ms) => {
-    // one at a time: a server that is away would gather the questions of every scrape
-    asked ??= ask()
-      .catch(() => [])
-      .finally(() => {
-        asked = undefined;
-      });
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<T[]>((resolve) => {
-      timer = setTimeout(() => resolve([]), ms);
-    });
-    return Promise.race([asked, late]).finally(() => clearTimeout(timer));
   };
 }

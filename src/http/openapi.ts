@@ -12,7 +12,13 @@ export function openApi(routes: readonly Route[], version: string): object {
   }
   return {
     openapi: "3.1.0",
-    info: { title: "maitred", version, description: "Tells maitred of photos, and what became of them." },
+    info: {
+      title: "maitred",
+      version,
+      description: "Tells maitred of photos, and what became of them.",
+      license: { name: "MIT", identifier: "MIT" },
+    },
+    servers: [{ url: "/" }],
     paths,
     components: { securitySchemes: SCHEMES },
   };
@@ -22,6 +28,7 @@ function operation(route: Route): object {
   const answers = { ...route.answers, ...(route.body && OF_BODIES), ...OF_ALL };
   const proofs = route.proofs ?? ["token"];
   return {
+    operationId: route.name,
     summary: route.summary,
     description: `Needs ${proofs.map((proof) => NEEDS[proof](route.scope)).join(", or ")}.`,
     // an empty one says that a caller may come without
@@ -35,23 +42,26 @@ function operation(route: Route): object {
     ...(route.body && {
       requestBody: {
         required: true,
-        content: contentOf(route.body, route.text ?? false),
+        content: contentOf(route.body, route.text ?? false, route.example),
       },
     }),
     responses: Object.fromEntries(
       Object.entries(answers).map(([status, { means, schema }]) => {
         const type = schema === problem ? PROBLEM_TYPE : "application/json";
-        return [status, { description: means, content: { [type]: { schema: schemaOf(schema, "output") } } }];
+        const content = { [type]: { schema: schemaOf(schema, "output") } };
+        const headers = HEADERS[status];
+        return [status, { description: means, ...(headers && { headers }), content }];
       }),
     ),
   };
 }
 
 /** JSON; and where it may call itself text, the same as text that holds it. */
-function contentOf(body: z.ZodType, text: boolean): object {
+function contentOf(body: z.ZodType, text: boolean, example: unknown): object {
   const schema = schemaOf(body, "input");
   const within = { type: "string", contentMediaType: "application/json", contentSchema: schema };
-  return { "application/json": { schema }, ...(text && { "text/plain": { schema: within } }) };
+  const json = { schema, ...(example !== undefined && { example }) };
+  return { "application/json": json, ...(text && { "text/plain": { schema: within } }) };
 }
 
 function parameters(where: "query" | "path" | "header", schema: z.ZodObject | undefined): object[] {
@@ -86,15 +96,27 @@ const NEEDS: Record<Proof, (scope: string) => string> = {
 const OF_BODIES: Route["answers"] = {
   413: { means: "The body is too large", schema: problem },
   415: { means: "The body is not JSON", schema: problem },
-  429: { means: "Too many uploads wait; Retry-After says when to come again", schema: problem },
 };
 const OF_ALL: Route["answers"] = {
   401: { means: "No token, or none that is valid", schema: problem },
   403: { means: "The token lacks the scope", schema: problem },
+  429: {
+    means: "This token asks too often, or too many uploads wait; Retry-After says when to come again",
+    schema: problem,
+  },
   503: {
     means: "Postgres or the queue does not answer; Retry-After says when to come again",
     schema: problem,
   },
+};
+const RETRY_AFTER = {
+  "Retry-After": { description: "Seconds", required: true, schema: { type: "integer", minimum: 1 } },
+};
+/** Of each status, what its answers say beside the body. */
+const HEADERS: Readonly<Record<string, object>> = {
+  401: { "WWW-Authenticate": { required: true, schema: { type: "string" } } },
+  429: RETRY_AFTER,
+  503: RETRY_AFTER,
 };
 const IDEMPOTENCY_KEY = {
   name: "Idempotency-Key",

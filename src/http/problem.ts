@@ -16,11 +16,19 @@ export type Problem = z.infer<typeof problem>;
 export class HttpProblem extends Error {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
+  /** Why, in a word that is counted. */
+  readonly reason: string;
 
-  constructor(status: number, detail: string, headers: Record<string, string> = {}) {
+  constructor(
+    status: number,
+    detail: string,
+    headers: Record<string, string> = {},
+    reason = reasonOf(status),
+  ) {
     super(detail);
     this.status = status;
     this.headers = headers;
+    this.reason = reason;
   }
 }
 
@@ -28,4 +36,21 @@ export function problemOf(status: number, detail: string, code?: string): Proble
   return { title: STATUS_CODES[status] ?? "Unknown", status, detail, ...(code && { code }) };
 }
 
+/** The word for answers of this status that have none of their own. */
+export function reasonOf(status: number): string {
+  return REASONS[status] ?? (status >= 500 ? "failure" : "invalid");
+}
+
 export const PROBLEM_TYPE = "application/problem+json";
+
+const REASONS: Readonly<Record<number, string>> = {
+  401: "token",
+  403: "scope",
+  404: "unknown",
+  405: "method",
+  413: "size",
+  415: "type",
+  422: "key_reused",
+  429: "rate",
+  503: "unavailable",
+};

@@ -9,6 +9,8 @@ import { readShape } from "../intake/shape.ts";
 import { snsMessage } from "../intake/sns.ts";
 import { newPhotos, parseTold } from "../intake/told.ts";
 import { isRaw, type Proof, type Senders } from "./callers.ts";
+import * as examples from "./examples.ts";
+import type { GaugeSource } from "./gauges.ts";
 import { HttpProblem, problem } from "./problem.ts";
 import { photo, photoParams, photoQuery, snsHeaders, taken, takenAll } from "./schemas.ts";
 import type { Scope, StoredToken } from "./tokens.ts";
@@ -26,6 +28,8 @@ export interface ApiDeps {
   senders: Senders;
   findAnswer(tokenId: string, key: string): Promise<Kept | undefined>;
   keepAnswer(tokenId: string, key: string, answer: Kept): Promise<void>;
+  /** What others know and `/metrics` shows. */
+  gauges: readonly GaugeSource[];
 }
 
 type Outcome = z.infer<typeof taken>["outcome"];
@@ -49,12 +53,16 @@ export interface Answer {
   status: number;
   body: unknown;
   headers?: Record<string, string>;
+  /** What became of events, to count. */
+  outcomes?: readonly (Outcome | "ignored")[];
 }
 
 /** One route: what serves it, and what the OpenAPI document says of it, from the same schemas. */
 export interface Route {
   method: "GET" | "POST";
   url: string;
+  /** Unlike that of any other route; what generated clients call it. */
+  name: string;
   summary: string;
   /** What a token of ours must be allowed. */
   scope: Scope;
@@ -63,6 +71,8 @@ export interface Route {
   /** Largest body, in bytes. */
   maxBytes?: number;
   body?: z.ZodType;
+  /** A body that is taken. */
+  example?: unknown;
   /** Whether the body, JSON in any case, may call itself text. */
   text?: boolean;
   headers?: z.ZodObject;
@@ -82,10 +92,12 @@ export const routes: readonly Route[] = [
   {
     method: "POST",
     url: "/v1/photos",
+    name: "tellOfPhotos",
     summary: "Tell of one photo, or of up to 1,000",
     scope: "ingest",
     maxBytes: 4_000_000,
     body: newPhotos,
+    example: examples.photo,
     idempotent: true,
     answers: {
       200: { means: "All of it was known", schema: taken.or(takenAll) },
@@ -98,10 +110,22 @@ export const routes: readonly Route[] = [
       return Array.isArray(body) ? answer : { ...answer, body: answer.body.photos[0] };
     }),
   },
-  intake("/v1/events/s3", "Notifications of S3, and webhooks of MinIO", s3Message, parseS3),
-  intake("/v1/events/eventbridge", "Events of S3 from EventBridge", eventBridgeMessage, parseEventBridge),
+  intake("/v1/events/s3", "Notifications of S3, and webhooks of MinIO", s3Message, parseS3, examples.s3),
+  intake(
+    "/v1/events/eventbridge",
+    "Events of S3 from EventBridge",
+    eventBridgeMessage,
+    parseEventBridge,
+    examples.eventBridge,
+  ),
   {
-    ...intake("/v1/events/gcs", "Notifications of Cloud Storage, pushed by Pub/Sub", gcsMessage, parseGcs),
+    ...intake(
+      "/v1/events/gcs",
+      "Notifications of Cloud Storage, pushed by Pub/Sub",
+      gcsMessage,
+      parseGcs,
+      examples.gcs,
+    ),
     proofs: ["token", "oidc"],
   },
   {
@@ -124,6 +148,7 @@ export const routes: readonly Route[] = [
   {
     method: "GET",
     url: "/v1/photos",
+    name: "findPhoto",
     summary: "What became of the photo of an object",
     scope: "read",
     query: photoQuery,
@@ -136,6 +161,7 @@ export const routes: readonly Route[] = [
   {
     method: "GET",
     url: "/v1/photos/:id",
+    name: "readPhoto",
     summary: "What became of a photo",
     scope: "read",
     params: photoParams,
@@ -152,15 +178,19 @@ function intake(
   summary: string,
   body: z.ZodType,
   parse: (body: unknown, receivedAt: Date) => Parsed,
+  example?: unknown,
 ): Route {
+  const source = url.slice(url.lastIndexOf("/") + 1);
   return {
     method: "POST",
     url,
+    name: `take_${source}`,
     summary,
     scope: "ingest",
     // S3 sends at most 64 KB, and a message of any source about one object is far smaller
     maxBytes: 1_000_000,
     body,
+    example,
     answers: {
       200: { means: "Nothing in it was new", schema: takenAll },
       202: { means: "Committed", schema: takenAll },
@@ -180,7 +210,8 @@ async function takeAll(
     return { id: photoId, bucket, key, outcome };
   });
   const changed = photos.some(({ outcome }) => outcome === "accepted" || outcome === "removed");
-  return { status: changed ? 202 : 200, body: { photos, ignored } };
+  const counted = [...outcomes.map(({ outcome }) => outcome), ...Array<"ignored">(ignored).fill("ignored")];
+  return { status: changed ? 202 : 200, body: { photos, ignored }, outcomes: counted };
 }
 
 /** What a signed message of SNS carries; nothing where it is about the subscription itself. */
@@ -210,9 +241,7 @@ function once(handle: Route["handle"]): Route["handle"] {
     if (typeof key !== "string" || !/^[\x21-\x7e]{1,255}$/.test(key)) {
       throw new HttpProblem(400, "Idempotency-Key: expected 1 to 255 visible ASCII characters");
     }
-    const request = createHash("sha256")
-      .update(JSON.stringify(asked.body) ?? "")
-      .digest();
+    const request = digestOf(asked.body);
     const kept = await deps.findAnswer(asked.tokenId, key);
     if (kept && !request.equals(kept.request)) {
       throw new HttpProblem(422, "Idempotency-Key: it came with another body before; use a new one");
@@ -222,4 +251,16 @@ function once(handle: Route["handle"]): Route["handle"] {
     await deps.keepAnswer(asked.tokenId, key, { request, status: answer.status, answer: answer.body });
     return answer;
   };
+}
+
+function digestOf(body: unknown): Buffer {
+  try {
+    return createHash("sha256")
+      .update(JSON.stringify(body) ?? "")
+      .digest();
+  } catch (thrown) {
+    // what can be read may be nested more deeply than what can be written
+    if (thrown instanceof RangeError) throw new HttpProblem(400, "the body is nested too deeply");
+    throw thrown;
+  }
 }

@@ -1,12 +1,7 @@
 import fastify from "fastify";
-import { ConfigError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
+import { type Address, listen } from "./listen.ts";
 import type { Metrics } from "./metrics.ts";
-
-export interface HttpSettings {
-  host: string;
-  port: number;
-}
 
 export interface HttpServer extends Closable {
   /** With the port that was given, where any free one was asked for. */
@@ -18,7 +13,7 @@ export interface HttpServer extends Closable {
  * after the model's warm-up, and again while draining).
  */
 export async function serveHttp(
-  settings: HttpSettings,
+  address: Address,
   metrics: Pick<Metrics, "text" | "contentType">,
   ready: () => boolean,
 ): Promise<HttpServer> {
@@ -32,8 +27,6 @@ export async function serveHttp(
     reply.type(metrics.contentType);
     return metrics.text();
   });
-  const url = await app.listen({ host: settings.host, port: settings.port }).catch((cause: Error) => {
-    throw new ConfigError("CONFIG_INVALID", `MAITRED_HOST, MAITRED_PORT: ${cause.message}`, { cause });
-  });
+  const url = await listen(app, address, "MAITRED_PORT");
   return { url, close: () => app.close() };
 }

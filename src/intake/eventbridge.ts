@@ -6,7 +6,9 @@ import { bucketName, readShape, versionText } from "./shape.ts";
 /** An event of S3 as EventBridge sends it; what else it holds is ignored. */
 export const eventBridgeMessage = z.object({
   id: z.string(),
-  source: z.string(),
+  source: z.literal("aws.s3", {
+    error: ({ input }) => `expected aws.s3, got ${JSON.stringify(input)?.slice(0, 100)}`,
+  }),
   "detail-type": z.string(),
   detail: z.unknown(),
 });
@@ -30,9 +32,6 @@ const detail = z.object({
  */
 export function parseEventBridge(body: unknown, receivedAt: Date): Parsed {
   const message = readShape(eventBridgeMessage, body, "expected an event of EventBridge");
-  if (message.source !== "aws.s3") {
-    throw new EventError("EVENT_INVALID", `source: expected aws.s3, got ${JSON.stringify(message.source)}`);
-  }
   const kind = KINDS.get(message["detail-type"]);
   if (!kind) return { events: [], ignored: 1 };
   const said = readShape(z.object({ detail }), body, "expected detail").detail;

@@ -3,20 +3,20 @@ import { EventError } from "../errors.ts";
 import { checkKey, isFolder, type Parsed } from "./event.ts";
 import { bucketName, readShape } from "./shape.ts";
 
-/** A notification of Cloud Storage as a Pub/Sub push subscription delivers it. */
-export const gcsMessage = z.object({
-  message: z.object({
-    messageId: z.string(),
-    attributes: z.record(z.string(), z.string()),
-    data: z.string().nullish(),
-  }),
-});
 const attributes = z.object({
   eventType: z.string(),
   bucketId: bucketName,
   objectId: z.string(),
-  objectGeneration: z.string().regex(/^\d{1,20}$/, "expected a whole number"),
+  objectGeneration: z.string().regex(/^[0-9]{1,20}$/, "expected a whole number"),
   payloadFormat: z.string().optional(),
+});
+/** A notification of Cloud Storage as a Pub/Sub push subscription delivers it. */
+export const gcsMessage = z.object({
+  message: z.object({
+    messageId: z.string(),
+    attributes,
+    data: z.string().nullish(),
+  }),
 });
 /** What is read of the object's own description, which is there unless the notification leaves it out. */
 const description = z.object({ size: z.string().optional(), md5Hash: z.string().optional() });
@@ -30,11 +30,7 @@ const description = z.object({ size: z.string().optional(), md5Hash: z.string().
  */
 export function parseGcs(body: unknown, receivedAt: Date): Parsed {
   const { message } = readShape(gcsMessage, body, "expected a Pub/Sub push message");
-  const said = readShape(
-    attributes,
-    message.attributes,
-    "expected the attributes of a Cloud Storage notification",
-  );
+  const said = message.attributes;
   const kind = KINDS.get(said.eventType);
   if (!kind) return { events: [], ignored: 1 };
   const key = checkKey(said.objectId, "objectId");

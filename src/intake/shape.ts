@@ -10,13 +10,22 @@ export function fits(text: string, maxBytes: number): boolean {
 }
 
 export const text = (maxBytes: number) =>
-  z.string().refine((value) => fits(value, maxBytes), `expected 1 to ${maxBytes} bytes of text`);
+  z
+    .string()
+    .refine((value) => fits(value, maxBytes), `expected 1 to ${maxBytes} bytes of text`)
+    .meta(lengthOf(1, maxBytes));
 export const bucketName = text(255);
 /** Version ids and etags; both may be empty, or null. */
 export const versionText = z
   .string()
   .refine((value) => value === "" || fits(value, 1_000), "expected at most 1000 bytes of text")
+  .meta(lengthOf(0, 1_000))
   .nullish();
+
+/** What a JSON schema can say of such text: it counts characters, of which some are more than a byte. */
+function lengthOf(minLength: number, maxLength: number): Record<string, unknown> {
+  return { minLength, maxLength, pattern: "^[^\\u0000]*$" };
+}
 
 /**
  * The value as the schema gives it.

@@ -1,3 +1,4 @@
+import { asError, UpstreamError } from "../errors.ts";
 import type { Lane, PhotoJob } from "../photo.ts";
 import type { PhotoEvent } from "./event.ts";
 
@@ -38,6 +39,34 @@ export async function takeEvents(deps: EventDeps, events: readonly PhotoEvent[])
   }
   await queuePhotos(deps, [...photos.values()]);
   return recorded;
+}
+
+/**
+ * Takes the events of several requests in one transaction, which costs little more than one of them. Where they cannot be
+ * taken together because of one, each is taken alone: a request fails by its own fault only.
+ *
+ * @returns for each request what became of its events, in order, or why it failed.
+ * @throws {UpstreamError} as `takeEvents`, for all of them.
+ */
+export async function takeTogether(
+  deps: EventDeps,
+  requests: readonly (readonly PhotoEvent[])[],
+): Promise<(Recorded[] | Error)[]> {
+  let recorded: Recorded[];
+  try {
+    recorded = await takeEvents(deps, requests.flat());
+  } catch (thrown) {
+    if (thrown instanceof UpstreamError || requests.length === 1) throw thrown;
+    const alone: (Recorded[] | Error)[] = [];
+    // one after the other, as they came: what has no order counts as it comes
+    for (const events of requests) alone.push(await takeEvents(deps, events).catch(asError));
+    return alone;
+  }
+  let taken = 0;
+  return requests.map(({ length }) => {
+    taken += length;
+    return recorded.slice(taken - length, taken);
+  });
 }
 
 /**

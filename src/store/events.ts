@@ -67,3 +67,13 @@ export async function unqueuedPhotos(db: Pool, olderThanS: number, limit: number
   });
   return rows.map((row) => ({ ...row, known: {} }));
 }
+
+/** How many photos wait for a queue, and how long the first of them has, in seconds; 0 when none does. */
+export async function unqueuedState(db: Pool): Promise<{ photos: number; oldestS: number }> {
+  const rows = await query<{ photos: number; oldestS: number }>(db, {
+    name: "unqueued_state",
+    text: `select count(*)::int as photos, coalesce(extract(epoch from now() - min(since)), 0)::float8 as "oldestS"
+      from unqueued`,
+  });
+  return rows[0]!;
+}

@@ -20,14 +20,14 @@ export async function addToken(
   });
 }
 
-/** The token with this id, unless it was revoked. */
-export async function findToken(db: Pool, id: string): Promise<TokenRow | undefined> {
+/** Of each id its token, in order; undefined where there is none, or where it was revoked. */
+export async function findTokens(db: Pool, ids: readonly string[]): Promise<(TokenRow | undefined)[]> {
   const rows = await query<TokenRow>(db, {
-    name: "find_token",
-    text: `select ${COLUMNS} from tokens where id = $1 and revoked_at is null`,
-    values: [id],
+    name: "find_tokens",
+    text: `select ${COLUMNS} from tokens where id = any($1) and revoked_at is null`,
+    values: [[...new Set(ids)]],
   });
-  return rows[0];
+  return ids.map((id) => rows.find((row) => row.id === id));
 }
 
 /** All of them, also those that were revoked, the newest last. */

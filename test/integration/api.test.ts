@@ -380,8 +380,11 @@ describe("a caller", () => {
   });
 });
 
-test("/openapi.json describes every route with the schemas that check it", async ({ start }) => {
-  const { url } = await start();
+test("/openapi.json describes every route with the schemas that check it, and examples that are taken", async ({
+  start,
+  db,
+}) => {
+  const { url, ask } = await start();
   // biome-ignore lint/suspicious/noExplicitAny: what it holds is what is tested
   const document = (await (await fetch(`${url}/openapi.json`)).json()) as any;
   expect(document.openapi).toBe("3.1.0");
@@ -397,6 +400,10 @@ test("/openapi.json describes every route with the schemas that check it", async
   expect(single.properties.key.description).toContain("not encoded");
   expect(post.responses["400"].content["application/problem+json"].schema.required).toContain("detail");
   expect(JSON.stringify(document)).not.toContain("$ref");
+  for (const { url: path, example } of routes.filter((route) => route.example !== undefined)) {
+    await db.pool.query("delete from object_order; delete from photos");
+    expect(await ask("POST", path, { body: example })).toMatchObject({ status: 202 });
+  }
   expect((await fetch(`${url}/healthz`)).status).toBe(200);
   expect((await fetch(`${url}/readyz`)).status).toBe(200);
 });

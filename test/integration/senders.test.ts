@@ -150,7 +150,7 @@ describe("a message of SNS", () => {
       ["hello", 400, /^the body: expected JSON/],
       ["", 400, /^the body: expected JSON/],
       [s3, 400, /Type/],
-      ['{"__proto__": {"Type": "Notification"}}', 400, /Type/],
+      ['{"__proto__": {"Type": "Notification"}}', 400, /^the body: expected JSON.*__proto__/],
     ];
     for (const [message, status, why] of refused) {
       const answer = await post(message);

@@ -1,3 +1,4 @@
+import { connect } from "node:net";
 import { expect, test } from "vitest";
 import { UpstreamError } from "../../src/errors.ts";
 import { serveApi } from "../../src/http/api.ts";
@@ -5,13 +6,19 @@ import type { ApiDeps } from "../../src/http/routes.ts";
 import { bearerOf, createToken, isToken } from "../../src/http/tokens.ts";
 
 const { token, id, hash } = createToken();
+const SETTINGS = {
+  host: "127.0.0.1",
+  apiPort: 0,
+  trustedProxies: "",
+  rateLimit: 0,
+  authLimit: 0,
+  queueLimit: 1,
+  version: "0",
+};
 
-async function answer(
-  over: Partial<ApiDeps>,
-): Promise<{ response: Response; text: string; failed: Error[] }> {
-  const failed: Error[] = [];
+function depsWith(over: Partial<ApiDeps>): ApiDeps {
   const nothing = async (): Promise<undefined> => undefined;
-  const deps: ApiDeps = {
+  return {
     findToken: async () => ({ id, hash, scopes: ["ingest"] }),
     take: async () => [],
     waiting: async () => 0,
@@ -20,9 +27,17 @@ async function answer(
     senders: { openSns: nothing, checkTopic() {}, openPubSub: async () => "" },
     findAnswer: nothing,
     keepAnswer: nothing,
+    gauges: [],
     ...over,
   };
-  const api = await serveApi({ host: "127.0.0.1", apiPort: 0, queueLimit: 1, version: "0" }, deps, {
+}
+
+async function answer(
+  over: Partial<ApiDeps>,
+): Promise<{ response: Response; text: string; failed: Error[] }> {
+  const failed: Error[] = [];
+  const deps = depsWith(over);
+  const api = await serveApi(SETTINGS, deps, {
     answered() {},
     failed: (error) => void failed.push(error),
   });
@@ -58,6 +73,24 @@ test("a bug is answered 500, and told to the log alone", async () => {
   expect(response.headers.get("content-type")).toBe("application/problem+json");
   expect(text).not.toContain("secret");
   expect(failed).toEqual([bug]);
+});
+
+test.each([
+  ["a header", "GET /healthz HTTP/1.1\r\nHost: x\r\nX: "],
+  [
+    "a body",
+    `POST /v1/photos HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{`,
+  ],
+])("%s that never ends is answered 408, and the connection ends", async (_name, text) => {
+  const deps = depsWith({});
+  const patience = { headerMs: 200, requestMs: 300, lookMs: 50 };
+  const api = await serveApi({ ...SETTINGS, patience }, deps, { answered() {}, failed() {} });
+  const socket = connect(Number(new URL(api.url).port), "127.0.0.1", () => socket.write(text));
+  let heard = "";
+  for await (const chunk of socket) heard += chunk;
+  expect(heard).toMatch(/^HTTP\/1.1 408 /);
+  expect(heard).toContain("application/problem+json");
+  await api.close();
 });
 
 test("a token is told from another by its hash alone, and holds 256 random bits", () => {

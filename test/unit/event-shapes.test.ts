@@ -216,10 +216,12 @@ describe("a notification of Cloud Storage", () => {
     const push = gcsPush("OBJECT_FINALIZE", "a", 1);
     const broken = (over: object) => ({ message: { ...push.message, ...over } });
     expect(() => parseGcs(broken({ data: "!" }), now)).toThrow(refused(/^message\.data/));
-    expect(() => parseGcs(broken({ attributes: {} }), now)).toThrow(refused(/^eventType/));
+    expect(() => parseGcs(broken({ attributes: {} }), now)).toThrow(
+      refused(/^message\.attributes\.eventType/),
+    );
     expect(() =>
       parseGcs(broken({ attributes: { ...push.message.attributes, objectGeneration: "x" } }), now),
-    ).toThrow(refused(/^objectGeneration/));
+    ).toThrow(refused(/^message\.attributes\.objectGeneration/));
     for (const body of [null, 7, "x", [], {}]) expect(() => parseGcs(body, now)).toThrow(refused(/./));
   });
 });

@@ -54,6 +54,7 @@ const OWNER: Record<string, string[]> = {
   // the shapes of what a queue brings, and the polling of it, are one concern
   "@aws-sdk/client-sqs": ["intake"],
   "prom-client": ["http"],
+  "rate-limiter-flexible": ["http"],
   chokidar: ["cli"],
 };
 

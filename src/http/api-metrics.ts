@@ -1,0 +1,63 @@
+import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+import { type GaugeSource, showGauges } from "./gauges.ts";
+
+/** What the API counts, under names that dashboards may rely on. */
+export interface ApiMetrics {
+  /** @param route as it is declared, never as it was asked for: whoever asks must not choose the labels. */
+  answered(about: { route: string; method: string; status: number; seconds: number }): void;
+  event(source: string, outcome: string, count?: number): void;
+  refused(reason: string): void;
+  bytes(direction: "in" | "out", count: number): void;
+  /** The exposition text; asks for the gauges as they are now. */
+  text(): Promise<string>;
+  contentType: string;
+}
+
+export function createApiMetrics(gauges: readonly GaugeSource[]): ApiMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const requests = new Counter({
+    name: "maitred_http_requests_total",
+    help: "requests that were answered",
+    labelNames: ["route", "method", "status"],
+    registers,
+  });
+  const durations = new Histogram({
+    name: "maitred_http_request_seconds",
+    help: "from the header of a request to the end of its answer",
+    labelNames: ["route", "method"],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
+    registers,
+  });
+  const events = new Counter({
+    name: "maitred_events_total",
+    help: "events by where they came from and what became of them; ignored ones are of no concern here",
+    labelNames: ["source", "outcome"],
+    registers,
+  });
+  const refused = new Counter({
+    name: "maitred_http_refused_total",
+    help: "requests that were not taken, by reason",
+    labelNames: ["reason"],
+    registers,
+  });
+  const bytes = new Counter({
+    name: "maitred_http_bytes_total",
+    help: "bytes of bodies that came in and went out",
+    labelNames: ["direction"],
+    registers,
+  });
+  for (const source of gauges) showGauges(registry, source);
+  return {
+    answered({ seconds, ...labels }) {
+      requests.inc({ ...labels, status: String(labels.status) });
+      durations.observe({ route: labels.route, method: labels.method }, seconds);
+    },
+    event: (source, outcome, count = 1) => events.inc({ source, outcome }, count),
+    refused: (reason) => refused.inc({ reason }),
+    bytes: (direction, count) => bytes.inc({ direction }, count),
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}

@@ -1,0 +1,52 @@
+import type { Socket } from "node:net";
+import type { FastifyInstance } from "fastify";
+import { PROBLEM_TYPE, problemOf } from "./problem.ts";
+
+/** How long a request may take to arrive, however slowly it is sent. */
+export interface Patience {
+  headerMs: number;
+  requestMs: number;
+  /** How often it is looked who is late. */
+  lookMs: number;
+}
+
+/** What a Fastify server is made with, so that nobody sends slowly, or much before a body. */
+export function boundedServer({ headerMs, requestMs, lookMs }: Patience = PATIENCE): object {
+  return {
+    requestTimeout: requestMs,
+    http: { headersTimeout: headerMs, connectionsCheckingInterval: lookMs, maxHeaderSize: 16_384 },
+  };
+}
+
+/**
+ * Bounds the connections of a server that is about to listen, and its end: requests that are half sent do not hold it
+ * up for longer than a few seconds. Beyond the bound new connections are closed at once.
+ */
+export function boundConnections(app: FastifyInstance): void {
+  app.server.maxConnections = MAX_CONNECTIONS;
+  app.addHook("preClose", async () => {
+    setTimeout(() => app.server.closeAllConnections(), LAST_WORDS_MS).unref();
+  });
+}
+
+/** Answers what was no HTTP, or came too slowly or with too long a header: nothing of Fastify has seen it. */
+export function answerBroken(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, detail] = BROKEN[error.code ?? ""] ?? [400, "the request is not HTTP/1.1"];
+  const problem = problemOf(status, detail);
+  const body = JSON.stringify(problem);
+  const head = `Content-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close`;
+  socket.end(`HTTP/1.1 ${status} ${problem.title}\r\n${head}\r\n\r\n${body}`, () => socket.destroy());
+}
+
+const BROKEN: Readonly<Record<string, [number, string]>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: [408, "the request did not arrive in time"],
+  HPE_HEADER_OVERFLOW: [431, "the header is too long"],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, "the extensions of a chunk are too long"],
+};
+const PATIENCE: Patience = { headerMs: 20_000, requestMs: 60_000, lookMs: 5_000 };
+const MAX_CONNECTIONS = 4_000;
+const LAST_WORDS_MS = 5_000;

@@ -1,0 +1,94 @@
+import { createHash } from "node:crypto";
+import { RateLimiterMemory, type RateLimiterRes } from "rate-limiter-flexible";
+import { HttpProblem } from "./problem.ts";
+
+export interface LimitSettings {
+  /** Requests of one token in a minute; 0: any number. */
+  rateLimit: number;
+  /** Wrong tokens from one address in a minute; 0: any number. */
+  authLimit: number;
+}
+
+/** How often may be asked. Each process counts for itself, in memory. */
+export interface Limits {
+  /**
+   * Before a token is looked up: whoever has sent many wrong ones is not looked up any more, so that nobody guesses,
+   * and the database is not asked without end. A token that was good before is looked up whatever its neighbours do.
+   *
+   * @throws {HttpProblem} 429
+   */
+  guess(address: string, token: string): Promise<void>;
+  wrong(address: string, token: string): Promise<void>;
+  /** @throws {HttpProblem} 429 where this token asks too often. */
+  good(id: string, token: string): Promise<void>;
+  /**
+   * Of a caller that has no token and proves itself in another way: as many requests as of one token, by address.
+   *
+   * @throws {HttpProblem} 429
+   */
+  other(address: string): Promise<void>;
+}
+
+export function createLimits({ rateLimit, authLimit }: LimitSettings): Limits {
+  const uses = new RateLimiterMemory({ points: rateLimit, duration: WINDOW_S });
+  const failures = new RateLimiterMemory({ points: authLimit, duration: WINDOW_S });
+  // of all addresses together: an attacker may have many, and each takes memory
+  const allFailures = new RateLimiterMemory({ points: authLimit * ADDRESSES, duration: WINDOW_S });
+  const wereGood = new Set<string>();
+  const use = async (key: string, who: string): Promise<void> => {
+    if (rateLimit === 0) return;
+    await uses.consume(key).catch((spent: RateLimiterRes) => {
+      throw tooMany(`${who} may ask ${rateLimit} times a minute`, spent, "rate");
+    });
+  };
+  return {
+    async guess(address, token) {
+      if (authLimit === 0 || wereGood.has(hashOf(token))) return;
+      const spent = [await failures.get(networkOf(address)), await allFailures.get("")].find(
+        (each) => each !== null && each.remainingPoints <= 0,
+      );
+      if (spent) throw tooMany("too many wrong tokens came from this address", spent, "guessing");
+    },
+    async wrong(address, token) {
+      wereGood.delete(hashOf(token));
+      if (authLimit === 0) return;
+      await Promise.all([failures.penalty(networkOf(address)), allFailures.penalty("")]);
+    },
+    async good(id, token) {
+      if (authLimit > 0) remember(wereGood, hashOf(token));
+      await use(id, `the token ${id}`);
+    },
+    other: (address) => use(networkOf(address), "this address"),
+  };
+}
+
+/** The part of an address that one caller cannot change at will: all of IPv4, and the network of IPv6. */
+export function networkOf(address: string): string {
+  if (!address.includes(":")) return address;
+  // an IPv4 address in the clothes of the other
+  if (address.includes(".")) return address.slice(address.lastIndexOf(":") + 1);
+  const [head = "", tail = ""] = address.split("::");
+  const [left, right] = [head, tail].map((part) => part.split(":").filter(Boolean));
+  const zeros = Array<string>(Math.max(0, 8 - left!.length - right!.length)).fill("0");
+  return [...left!, ...zeros, ...right!].slice(0, 4).join(":");
+}
+
+function tooMany(detail: string, { msBeforeNext }: RateLimiterRes, reason: string): HttpProblem {
+  const seconds = Math.max(1, Math.ceil(msBeforeNext / 1_000));
+  return new HttpProblem(429, detail, { "retry-after": String(seconds) }, reason);
+}
+
+function remember(hashes: Set<string>, hash: string): void {
+  if (hashes.has(hash)) return;
+  hashes.add(hash);
+  const [oldest] = hashes;
+  if (hashes.size > REMEMBERED && oldest !== undefined) hashes.delete(oldest);
+}
+
+function hashOf(token: string): string {
+  return createHash("sha256").update(token).digest("base64");
+}
+
+const WINDOW_S = 60;
+const ADDRESSES = 100;
+const REMEMBERED = 1_000;

@@ -1,0 +1,31 @@
+import type { FastifyInstance } from "fastify";
+import { ConfigError } from "../errors.ts";
+
+export interface Address {
+  host: string;
+  /** 0: any free one. */
+  port: number;
+  /** Whether any free port will do where this one is in use; false unless given. */
+  orAnyFree?: boolean;
+}
+
+/**
+ * Listens, and returns the URL with the port that it got.
+ *
+ * @param setting the name of the port's setting, for the message.
+ * @throws {ConfigError} CONFIG_INVALID where the address cannot be listened on.
+ */
+export async function listen(app: FastifyInstance, address: Address, setting: string): Promise<string> {
+  const { host, port, orAnyFree = false } = address;
+  try {
+    return await app.listen({ host, port });
+  } catch (thrown) {
+    const cause = thrown as NodeJS.ErrnoException;
+    const busy = cause.code === "EADDRINUSE";
+    if (busy && orAnyFree && port !== 0) return listen(app, { host, port: 0 }, setting);
+    const how = busy
+      ? `${setting}: port ${port} of ${host} is in use: end what uses it, or set another one (0: any free one)`
+      : `MAITRED_HOST, ${setting}: ${cause.message}`;
+    throw new ConfigError("CONFIG_INVALID", how, { cause });
+  }
+}

@@ -1,0 +1,17 @@
+/** What a question answers within `ms`; nothing if it fails or takes longer, and nothing while it still hangs. */
+export function within<T>(ask: () => Promise<T>): (ms: number) => Promise<T | undefined> {
+  let asked: Promise<T | undefined> | undefined;
+  return async (ms) => {
+    // one at a time: a server that is away would gather the questions of every scrape
+    asked ??= ask()
+      .catch(() => undefined)
+      .finally(() => {
+        asked = undefined;
+      });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), ms);
+    });
+    return Promise.race([asked, late]).finally(() => clearTimeout(timer));
+  };
+}

@@ -1,0 +1,60 @@
+import { Registry } from "prom-client";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { type GaugeSource, showGauges } from "../../src/http/gauges.ts";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const GAUGES = [
+  { name: "plain", help: "one number" },
+  { name: "by_state", help: "one a state", labels: ["state"] },
+];
+
+async function scrape(registry: Registry): Promise<string[]> {
+  const text = await registry.metrics();
+  return text.split("\n").filter((line) => line && !line.startsWith("#"));
+}
+
+function shown(read: GaugeSource["read"]): Registry {
+  const registry = new Registry();
+  showGauges(registry, { gauges: GAUGES, read });
+  return registry;
+}
+
+test("gauges are read once for all of a scrape, and again when they are old", async () => {
+  let read = 0;
+  const registry = shown(async () => ({
+    plain: ++read,
+    by_state: [{ labels: { state: "dead" }, value: 7 }],
+  }));
+  expect(await scrape(registry)).toEqual(["plain 1", 'by_state{state="dead"} 7']);
+  vi.advanceTimersByTime(4_000);
+  expect(await scrape(registry)).toEqual(["plain 1", 'by_state{state="dead"} 7']);
+  vi.advanceTimersByTime(2_000);
+  expect(await scrape(registry)).toEqual(["plain 2", 'by_state{state="dead"} 7']);
+});
+
+test("gauges that cannot be read are left out, and come back", async () => {
+  let away = false;
+  const registry = shown(async () => {
+    if (away) throw new Error("away");
+    return { plain: 0, by_state: [{ labels: { state: "dead" }, value: 1 }] };
+  });
+  expect(await scrape(registry)).toHaveLength(2);
+  away = true;
+  vi.advanceTimersByTime(6_000);
+  expect(await scrape(registry)).toEqual([]);
+  away = false;
+  expect(await scrape(registry)).toHaveLength(2);
+});
+
+test("a scrape does not wait for long for gauges that do not come", async () => {
+  const registry = shown(() => new Promise(() => {}));
+  const scraped = scrape(registry);
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(await scraped).toEqual([]);
+});
