@@ -86,6 +86,12 @@ const settings = {
     ["right", "left"],
     "where the shorter of two S3 sequencers is padded",
   ),
+  removed: choice(
+    "MAITRED_REMOVED",
+    "keep",
+    ["keep", "erase"],
+    "tags and history of photos whose object was removed",
+  ),
   folders: text("MAITRED_FOLDERS", "", "folders that photos may be read from, separated by ':'"),
   keyTemplate: text("MAITRED_KEY_TEMPLATE", "", "what a key tells, such as {listing}/{name}"),
   s3Endpoint: text("MAITRED_S3_ENDPOINT", "", "S3-compatible server; empty: AWS"),

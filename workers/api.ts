@@ -32,7 +32,7 @@ export async function startApi(config: Config, log: Logger, scope: Scope): Promi
   const queues = scope.hold("queues", openQueues(server, broken("the queue")));
   await queues.ready();
   const intake: EventDeps = {
-    record: (events) => recordEvents(db, events, config.sequencerPad),
+    record: (events) => recordEvents(db, events, config.sequencerPad, config.removed === "erase"),
     add: (lane, photos) => orAway(queues.add(lane, photos)),
     markQueued: (ids) => markQueued(db, ids),
     unqueued: (olderThanS, limit) => unqueuedPhotos(db, olderThanS, limit),

@@ -13,6 +13,7 @@ import { evaluate } from "./evaluate.ts";
 import { labels } from "./labels.ts";
 import { migrate } from "./migrate.ts";
 import { model } from "./model.ts";
+import { sweep } from "./sweep.ts";
 import { token } from "./token.ts";
 import { up } from "./up.ts";
 import { worker } from "./worker.ts";
@@ -22,6 +23,7 @@ const commands: Record<string, Command> = {
   worker,
   api,
   enqueue,
+  sweep,
   classify,
   evaluate,
   calibrate,
