@@ -10,6 +10,7 @@ import { config } from "./config.ts";
 import { doctor } from "./doctor.ts";
 import { enqueue } from "./enqueue.ts";
 import { evaluate } from "./evaluate.ts";
+import { forget } from "./forget.ts";
 import { labels } from "./labels.ts";
 import { migrate } from "./migrate.ts";
 import { model } from "./model.ts";
@@ -24,6 +25,7 @@ const commands: Record<string, Command> = {
   api,
   enqueue,
   sweep,
+  forget,
   classify,
   evaluate,
   calibrate,

@@ -16,6 +16,8 @@ const COMMANDS = [
   "up",
   "worker",
   "enqueue",
+  "sweep",
+  "forget",
   "classify",
   "evaluate",
   "calibrate",

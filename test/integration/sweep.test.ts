@@ -18,6 +18,7 @@ import { Scope } from "../../src/lifecycle.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { lockSweeps, sweepTotals } from "../../src/store/sweeps.ts";
 import { BACKENDS, type Backend, test as base, type Database } from "../fixtures.ts";
+import { maitred } from "../maitred.ts";
 import { HAS_MOTO, startMoto } from "../moto.ts";
 
 interface Bench {
@@ -529,6 +530,61 @@ describe.skipIf(!HAS_MOTO)("keys of any kind", () => {
     const { rows } = await db.pool.query(`select key from photos`);
     expect(rows.map(({ key }) => key).sort()).toEqual(keys.sort());
     expect(counts(await sweep({ pageSize: 5 }))).toEqual(found({ listed: keys.length, known: keys.length }));
+  });
+});
+
+describe("maitred sweep", () => {
+  const envOf = (config: Config): Record<string, string> => ({
+    DATABASE_URL: config.databaseUrl,
+    MAITRED_QUEUE_URL: config.queueUrl,
+    MAITRED_QUEUE_PREFIX: config.queuePrefix,
+    MAITRED_S3_ENDPOINT: config.s3Endpoint,
+  });
+
+  test("says what it found, and exits 1 where it stopped before removals", async ({ bench }) => {
+    const { config, bucket, put, db } = await bench();
+    await put("new");
+    const command = maitred(["sweep", "--json", "--grace", "0s", bucket], envOf(config));
+    expect(await command.exit).toBe(0);
+    expect(JSON.parse(command.stdout())).toMatchObject({ bucket, prefix: "", missed: 1, finished: true });
+    await db.pool.query(
+      "insert into photos (store, bucket, key) select 's3', $1, 'k' || n from generate_series(1, 200) n",
+      [bucket],
+    );
+    const stopped = maitred(["sweep", `s3://${bucket}/k`], envOf(config));
+    expect(await stopped.exit).toBe(1);
+    expect(stopped.stdout()).toContain("200 of 200 known photos are gone");
+    const allowed = maitred(["sweep", "--allow-removals", `${bucket}/k`], envOf(config));
+    expect(await allowed.exit).toBe(0);
+    expect(allowed.stdout()).toContain("gone 200");
+  });
+
+  test("with --every stays after a sweep, also after one that failed, until it is told to end", async ({
+    bench,
+  }) => {
+    const { config, bucket, put, current } = await bench();
+    const stays = maitred(
+      ["sweep", "--every", "1s", "--grace", "0s", "no-such-bucket", bucket],
+      envOf(config),
+    );
+    await stays.says("there is no bucket no-such-bucket");
+    await put("new");
+    // polling another process's database is the one way to see what it has committed
+    while ((await current()).length === 0) await new Promise((resolve) => setImmediate(resolve));
+    stays.child.kill("SIGTERM");
+    expect(await stays.exit).toBe(0);
+  });
+
+  test.for([
+    [["sweep"], "expected at least one BUCKET"],
+    [["sweep", "--grace", "soon", "b"], "--grace: expected a time"],
+    [["sweep", "--rate", "0", "b"], "--rate: expected a number"],
+    [["sweep", "--lane", "fast", "b"], "expected live or backfill"],
+    [["forget", "photos"], "expected BUCKET/KEY"],
+  ] as const)("%j exits 2 and says what was expected", async ([args, message]) => {
+    const command = maitred([...args]);
+    expect(await command.exit).toBe(2);
+    expect(command.stderr()).toContain(message);
   });
 });
 
