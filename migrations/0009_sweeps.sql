@@ -44,11 +44,14 @@ create trigger erasures_append_only before update or delete on erasures
 -- seen: something was ever known of it.
 create function object_states(p_bucket text, p_keys text[])
 returns table (key text, state text, seen boolean) stable language sql as $$
-  select k.key,
-    concat_ws('|', coalesce(o.latest, ''), coalesce(o.removed, false), coalesce(p.current, '')),
+  -- a look into each index for each key: whatever the planner knows of the tables, it may not read all of one
+  select k.key, concat_ws('|', coalesce(o.latest, ''), coalesce(o.removed, false), coalesce(p.current, '')),
     o.latest is not null or coalesce(o.removed, false) or p.any_photo
   from unnest(p_keys) k (key)
-  left join object_order o on (o.store, o.bucket, o.key, o.version) = ('s3', p_bucket, k.key, '')
+  left join lateral (
+    select latest, removed from object_order
+    where (store, bucket, object_order.key, version) = ('s3', p_bucket, k.key, '') limit 1
+  ) o on true
   cross join lateral (
     select string_agg(id::text, ',' order by id) filter (where superseded_at is null) as current, count(*) > 0 as any_photo
     from photos where (store, bucket, photos.key) = ('s3', p_bucket, k.key)
