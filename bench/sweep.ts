@@ -102,7 +102,11 @@ async function run(
   clearInterval(look);
   const result = code === 0 ? JSON.parse(out) : {};
   if (result[expected] !== keys) throw new Error(`expected ${keys} ${expected}, got ${code}: ${out}`);
-  return { keysPerS: keys / result.seconds, seconds: result.seconds, peakMiB };
+  return {
+    keysPerS: Math.round(keys / result.seconds),
+    seconds: Number(result.seconds.toFixed(1)),
+    peakMiB: Math.round(peakMiB),
+  };
 }
 
 /** A bucket of so many keys, as ListObjectsV2 tells of it. */

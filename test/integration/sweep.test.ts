@@ -452,6 +452,41 @@ describe("a sweep that is interrupted", () => {
   });
 });
 
+test("a worker's role sweeps, also where removals erase, and a dashboard's does not", async ({ db }) => {
+  const photo = {
+    kind: "created",
+    store: "s3",
+    bucket: "b",
+    key: "gone",
+    version: "etag:1",
+    order: null,
+  } as const;
+  await recordEvents(db.pool, [{ ...photo, known: {} }], "right");
+  const client = await db.pool.connect();
+  try {
+    await client.query("set role maitred_dashboard");
+    const begin = "insert into sweeps (bucket) values ('b') returning id";
+    await expect(client.query(begin)).rejects.toMatchObject({ code: "42501" });
+    await client.query("set role maitred_worker");
+    const { rows } = await client.query(begin);
+    const { rows: states } = await client.query("select state from object_states('b', array['gone'])");
+    const items = [
+      { kind: "removed", key: "gone", version: "", state: states[0].state },
+      { kind: "created", key: "new", version: "etag:2", state: "|f|" },
+    ];
+    const counts = { listed: 1, known: 0, young: 0, unclear: 0, seconds: 1 };
+    const step = "select outcome from sweep_step($1, '', 'new', $2, $3, 'right', true, 'backfill')";
+    expect((await client.query(step, [rows[0].id, counts, JSON.stringify(items)])).rows).toEqual([
+      { outcome: "removed" },
+      { outcome: "accepted" },
+    ]);
+    expect((await client.query("select key from photos")).rows).toEqual([{ key: "new" }]);
+  } finally {
+    await client.query("reset role");
+    client.release();
+  }
+});
+
 test("a sweep waits while its lane is full", async ({ bench }) => {
   const { put, sweep, waiting, intake } = await bench();
   for (const key of ["a", "b", "c"]) await put(key);
