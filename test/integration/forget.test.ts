@@ -342,12 +342,15 @@ describe("a removal that erases", () => {
   });
 
   test("of one version deletes that one, and of an older event nothing", async ({ db }) => {
-    await created(db, { version: "v1", order: "10" });
-    const now = await created(db, { version: "v2", order: "20" });
+    for (const [n, order] of ["10", "12", "20"].entries()) await created(db, { version: `v${n}`, order });
     expect(await removed(db, { order: "15" })).toMatchObject([{ outcome: "stale" }]);
-    expect(await rows(db, "select from photos")).toHaveLength(2);
-    await removed(db, { version: "v1", order: "30" });
-    expect(await rows(db, "select id from photos")).toEqual([{ id: now }]);
+    expect(await rows(db, "select from photos")).toHaveLength(3);
+    await removed(db, { version: "v0", order: "30" });
+    const left = "select version, superseded_at is null as current from photos order by id";
+    expect(await rows(db, left)).toEqual([
+      { version: "v1", current: false },
+      { version: "v2", current: true },
+    ]);
   });
 
   test("keeps a photo that the same message brings back", async ({ db }) => {

@@ -277,21 +277,41 @@ describe("a sweep beside events", () => {
     expect(rows).toEqual([{ removed: true }]);
   });
 
-  test("does not withdraw what is in the bucket, whatever the listing had", async ({ bench }) => {
-    const { put, told, sweep, current, intake, s3 } = await bench();
-    const version = await put("a");
-    await told("created", "a", version, "1");
-    // a listing that was taken before the upload
-    const stale = new Proxy(s3, {
+  /** The store, with a listing that is not of now. */
+  const listing = (s3: S3Client, contents: object[]): S3Client =>
+    new Proxy(s3, {
       get(target, name) {
         if (name !== "send") return Reflect.get(target, name);
         return async (...args: Parameters<S3Client["send"]>) => {
           const answer = (await target.send(...args)) as unknown as object;
-          return "Contents" in answer ? { ...answer, Contents: [] } : answer;
+          return args[0].constructor.name === "ListObjectsV2Command"
+            ? { ...answer, Contents: contents }
+            : answer;
         };
       },
     });
-    expect(counts(await sweep({ s3: stale, intake }))).toEqual(found({ known: 1 }));
+
+  test("brings back nothing that was removed after it was listed, whether its removal was told or not", async ({
+    bench,
+  }) => {
+    const { told, sweep, current, s3 } = await bench();
+    await told("created", "told", "etag:1", "1");
+    await told("removed", "told", "", "2");
+    await told("created", "untold", "etag:1", "1");
+    const before = ["told", "untold"].map((Key) => ({ Key, ETag: '"2"', LastModified: new Date(0) }));
+    expect(counts(await sweep({ s3: listing(s3, before) }))).toEqual(
+      found({ listed: 2, unclear: 1, gone: 1 }),
+    );
+    expect(await current()).toEqual([]);
+  });
+
+  test("does not withdraw what is in the bucket, whatever the listing had", async ({ bench }) => {
+    const { put, told, sweep, current, s3 } = await bench();
+    const version = await put("a");
+    await told("created", "a", version, "1");
+    // a listing that was taken before the upload
+    const stale = listing(s3, []);
+    expect(counts(await sweep({ s3: stale }))).toEqual(found({ known: 1 }));
     expect(await current()).toEqual([`a ${version}`]);
   });
 });
