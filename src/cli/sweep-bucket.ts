@@ -79,31 +79,24 @@ export async function sweepBucket(target: Target, how: BucketSweep): Promise<Res
 async function run(target: Target, how: BucketSweep, row: SweepRow | undefined): Promise<Result> {
   const { bucket, prefix } = target;
   const { s3, signal, intake } = how;
-  const turn = createPace(how.rate, signal);
-  await turn();
-  const versions = await keepsVersions(s3, bucket);
+  const asking = { s3, bucket, turn: createPace(how.rate, signal), signal };
+  const versions = await keepsVersions(asking);
   const begun = performance.now();
   const samples = { missed: [] as string[], gone: [] as string[] };
   const clock = createClock();
-  const listing = { bucket, prefix, versions, pageSize: how.pageSize ?? 1_000 };
+  const listing = { prefix, versions, pageSize: how.pageSize ?? 1_000 };
   const swept = await sweep(
     {
-      pages: (after) => listPages(s3, { ...listing, after }, turn),
+      pages: (after) => listPages(asking, { ...listing, after }),
       known: (after, upTo, limit) => knownObjects(intake.db, bucket, { after, upTo, prefix }, limit),
       countKnown: (limit) => countKnown(intake.db, bucket, prefix, limit),
       states: (keys) => objectStates(intake.db, bucket, keys),
-      look: async (key) => {
-        await turn();
-        return headObject(s3, bucket, key);
-      },
-      requireBucket: async () => {
-        await turn();
-        await requireBucket(s3, bucket);
-      },
+      look: (key) => headObject(asking, key),
+      requireBucket: () => requireBucket(asking),
       room: () => (row ? room(how) : Promise.resolve()),
       commit: (step) => (row ? commit(target, how, row, step, clock()) : note(step, samples)),
     },
-    { graceMs: how.graceMs, versions, allowRemovals: how.allowRemovals },
+    { graceMs: how.graceMs, versions, allowRemovals: how.allowRemovals || how.dryRun },
     row ?? { cursor: "", ...NOTHING },
     signal,
     how.progress,

@@ -26,7 +26,6 @@ export interface ListedPage {
 }
 
 export interface Listing {
-  bucket: string;
   prefix: string;
   /** Only keys behind this one; "": all. */
   after: string;
@@ -36,13 +35,22 @@ export interface Listing {
   pageSize: number;
 }
 
-/** Waits until the next request may be sent. */
-export type Turn = () => Promise<void>;
+/** How a bucket is asked. */
+export interface Asking {
+  s3: S3Client;
+  bucket: string;
+  /** Resolves when the next request may be sent. */
+  turn(): Promise<void>;
+  /** Ends what is being asked. */
+  signal: AbortSignal;
+}
 
 /** Whether the bucket keeps, or kept, versions. A store that knows no versions has none. */
-export async function keepsVersions(s3: S3Client, bucket: string): Promise<boolean> {
+export async function keepsVersions(asking: Asking): Promise<boolean> {
+  const { s3, bucket } = asking;
   try {
-    const { Status } = await s3.send(new GetBucketVersioningCommand({ Bucket: bucket }), timeout());
+    const command = new GetBucketVersioningCommand({ Bucket: bucket });
+    const { Status } = await within(asking, (options) => s3.send(command, options));
     return Status !== undefined;
   } catch (thrown) {
     if (statusOf(thrown) === 501 || statusOf(thrown) === 405) return false;
@@ -56,13 +64,13 @@ export async function keepsVersions(s3: S3Client, bucket: string): Promise<boole
  * @throws {ConfigError} CONFIG_INVALID: there is no such bucket. {PhotoError} ACCESS_DENIED.
  * @throws {UpstreamError} STORE_UNAVAILABLE; what was given before stays true.
  */
-export async function* listPages(s3: S3Client, listing: Listing, turn: Turn): AsyncGenerator<ListedPage> {
+export async function* listPages(asking: Asking, listing: Listing): AsyncGenerator<ListedPage> {
   const ask = listing.versions ? askVersions : askObjects;
+  const right = listing.versions ? "s3:ListBucketVersions" : "s3:ListBucket";
   let next: Place | undefined = { after: listing.after };
   while (next) {
-    await turn();
-    const answer: Answer = await ask(s3, listing, next).catch((thrown: unknown) => {
-      throw named(listing.bucket, listing.versions ? "s3:ListBucketVersions" : "s3:ListBucket", thrown);
+    const answer: Answer = await ask(asking, listing, next).catch((thrown: unknown) => {
+      throw named(asking.bucket, right, thrown);
     });
     next = answer.next;
     const upTo = next && (answer.upTo ?? answer.objects.at(-1)?.key);
@@ -78,13 +86,11 @@ export async function* listPages(s3: S3Client, listing: Listing, turn: Turn): As
  *   it does not say.
  * @throws {UpstreamError} STORE_UNAVAILABLE.
  */
-export async function headObject(
-  s3: S3Client,
-  bucket: string,
-  key: string,
-): Promise<ListedObject | "absent" | "refused"> {
+export async function headObject(asking: Asking, key: string): Promise<ListedObject | "absent" | "refused"> {
+  const { s3, bucket } = asking;
   try {
-    const head = await s3.send(new HeadObjectCommand({ Bucket: bucket, Key: key }), timeout());
+    const command = new HeadObjectCommand({ Bucket: bucket, Key: key });
+    const head = await within(asking, (options) => s3.send(command, options));
     return {
       key,
       etag: bare(head.ETag),
@@ -99,8 +105,10 @@ export async function headObject(
 }
 
 /** @throws as `listPages` does, unless the bucket is there. */
-export async function requireBucket(s3: S3Client, bucket: string): Promise<void> {
-  await s3.send(new HeadBucketCommand({ Bucket: bucket }), timeout()).catch((thrown: unknown) => {
+export async function requireBucket(asking: Asking): Promise<void> {
+  const { s3, bucket } = asking;
+  const command = new HeadBucketCommand({ Bucket: bucket });
+  await within(asking, (options) => s3.send(command, options)).catch((thrown: unknown) => {
     throw named(bucket, "s3:ListBucket", thrown);
   });
 }
@@ -114,22 +122,17 @@ interface Answer {
   next: Place | undefined;
 }
 
-async function askObjects(
-  s3: S3Client,
-  { bucket, prefix, pageSize }: Listing,
-  place: Place,
-): Promise<Answer> {
-  const page = await s3.send(
-    new ListObjectsV2Command({
-      Bucket: bucket,
-      Prefix: prefix,
-      MaxKeys: pageSize,
-      EncodingType: "url",
-      ...("after" in place && place.after && { StartAfter: place.after }),
-      ...("token" in place && { ContinuationToken: place.token }),
-    }),
-    timeout(),
-  );
+async function askObjects(asking: Asking, { prefix, pageSize }: Listing, place: Place): Promise<Answer> {
+  const { s3, bucket } = asking;
+  const command = new ListObjectsV2Command({
+    Bucket: bucket,
+    Prefix: prefix,
+    MaxKeys: pageSize,
+    EncodingType: "url",
+    ...("after" in place && place.after && { StartAfter: place.after }),
+    ...("token" in place && { ContinuationToken: place.token }),
+  });
+  const page = await within(asking, (options) => s3.send(command, options));
   const decode = decoderOf(page.EncodingType);
   const objects = (page.Contents ?? []).flatMap(({ Key, ETag, LastModified }) =>
     Key
@@ -139,25 +142,20 @@ async function askObjects(
   return { objects, next: page.NextContinuationToken ? { token: page.NextContinuationToken } : undefined };
 }
 
-async function askVersions(
-  s3: S3Client,
-  { bucket, prefix, pageSize }: Listing,
-  place: Place,
-): Promise<Answer> {
-  const page = await s3.send(
-    new ListObjectVersionsCommand({
-      Bucket: bucket,
-      Prefix: prefix,
-      MaxKeys: pageSize,
-      EncodingType: "url",
-      ...("after" in place && place.after && { KeyMarker: place.after }),
-      ...("key" in place && {
-        KeyMarker: place.key,
-        ...(place.version && { VersionIdMarker: place.version }),
-      }),
+async function askVersions(asking: Asking, { prefix, pageSize }: Listing, place: Place): Promise<Answer> {
+  const { s3, bucket } = asking;
+  const command = new ListObjectVersionsCommand({
+    Bucket: bucket,
+    Prefix: prefix,
+    MaxKeys: pageSize,
+    EncodingType: "url",
+    ...("after" in place && place.after && { KeyMarker: place.after }),
+    ...("key" in place && {
+      KeyMarker: place.key,
+      ...(place.version && { VersionIdMarker: place.version }),
     }),
-    timeout(),
-  );
+  });
+  const page = await within(asking, (options) => s3.send(command, options));
   const decode = decoderOf(page.EncodingType);
   // where the latest is a marker, the object is not there
   const objects = (page.Versions ?? []).flatMap(({ Key, ETag, VersionId, IsLatest, LastModified }) =>
@@ -188,8 +186,22 @@ function bare(etag: string | undefined): string | undefined {
   return etag?.replaceAll('"', "");
 }
 
-function timeout(): { abortSignal: AbortSignal } {
-  return { abortSignal: AbortSignal.timeout(TIMEOUT_MS) };
+/** Sends one request when it is its turn, and ends it when it takes too long or nobody waits for it any more. */
+async function within<T>(
+  { turn, signal }: Asking,
+  send: (options: { abortSignal: AbortSignal }) => Promise<T>,
+): Promise<T> {
+  await turn();
+  const abort = new AbortController();
+  const stop = (): void => abort.abort();
+  const timer = setTimeout(stop, TIMEOUT_MS);
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    return await send({ abortSignal: abort.signal });
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
+  }
 }
 
 function statusOf(thrown: unknown): number | undefined {

@@ -32,8 +32,7 @@ export async function query<Row extends pg.QueryResultRow>(
   try {
     return (await db.query<Row>(statement)).rows;
   } catch (cause) {
-    if (!isOutage(cause)) throw cause;
-    throw new UpstreamError("DATABASE_UNAVAILABLE", `Postgres: ${(cause as Error).message}`, { cause });
+    throw named(cause);
   }
 }
 
@@ -55,9 +54,14 @@ export async function connection<T>(db: Pool, work: (client: pg.PoolClient) => P
     return result;
   } catch (cause) {
     client?.release(true);
-    if (!isOutage(cause)) throw cause;
-    throw new UpstreamError("DATABASE_UNAVAILABLE", `Postgres: ${(cause as Error).message}`, { cause });
+    throw named(cause);
   }
+}
+
+/** Whatever a statement threw, as an UpstreamError where it says nothing of the statement. */
+export function named(cause: unknown): unknown {
+  if (!isOutage(cause)) return cause;
+  return new UpstreamError("DATABASE_UNAVAILABLE", `Postgres: ${(cause as Error).message}`, { cause });
 }
 
 /** What goes away by itself: no connection, a server that stops or is full, a lost race between transactions. */

@@ -1,7 +1,7 @@
 import type pg from "pg";
 import { UpstreamError } from "../errors.ts";
 import type { Lane } from "../photo.ts";
-import { type Pool, query } from "./pool.ts";
+import { named, type Pool, query } from "./pool.ts";
 
 /** What a sweep has found so far; the table `sweeps` in migrations/0009_sweeps.sql says what each counts. */
 export interface SweepCounts {
@@ -28,28 +28,29 @@ export interface SweepRow extends SweepCounts {
  * @returns undefined where another process has them.
  */
 export async function lockSweeps(db: Pool, bucket: string): Promise<{ close(): Promise<void> } | undefined> {
-  const client = await connectOrAway(db);
-  // a lost connection loses the lock too; whoever then begins moves the cursor, which sweepStep notices
-  const ignore = (): void => {};
-  client.on("error", ignore);
   const take = "select pg_try_advisory_lock(hashtext('maitred sweep'), hashtext($1)) as held";
   const give = "select pg_advisory_unlock(hashtext('maitred sweep'), hashtext($1))";
-  const { rows } = await client.query<{ held: boolean }>(take, [bucket]);
+  // a lost connection loses the lock too; whoever then begins moves the cursor, which sweepStep notices
+  const ignore = (): void => {};
+  let client: pg.PoolClient | undefined;
   const release = (error?: Error): void => {
-    client.off("error", ignore);
-    client.release(error);
+    client?.off("error", ignore);
+    client?.release(error);
   };
-  if (!rows[0]!.held) {
-    release();
-    return undefined;
+  try {
+    client = await db.connect();
+    client.on("error", ignore);
+    const { rows } = await client.query<{ held: boolean }>(take, [bucket]);
+    if (!rows[0]!.held) {
+      release();
+      return undefined;
+    }
+  } catch (cause) {
+    release(cause as Error);
+    throw named(cause);
   }
-  return { close: () => client.query(give, [bucket]).then(() => release(), release) };
-}
-
-async function connectOrAway(db: Pool): Promise<pg.PoolClient> {
-  return db.connect().catch((cause: Error) => {
-    throw new UpstreamError("DATABASE_UNAVAILABLE", `Postgres: ${cause.message}`, { cause });
-  });
+  const held = client;
+  return { close: () => held.query(give, [bucket]).then(() => release(), release) };
 }
 
 /** The sweep that was not finished, or a new one. */
