@@ -12,24 +12,27 @@ import { measureMemory } from "./memory.ts";
 import { linkPhotos, makePhotos } from "./photos.ts";
 import { startRedis } from "./redis.ts";
 import { measureStages } from "./stages.ts";
+import { measureSweep } from "./sweep.ts";
 
 const { values } = parseArgs({
   options: {
     photos: { type: "string", default: "1500" },
     memory: { type: "string", default: "20000" },
     seconds: { type: "string", default: "8" },
+    sweep: { type: "string", default: "50000" },
     out: { type: "string" },
     help: { type: "boolean", short: "h" },
   },
 });
 if (values.help) {
-  process.stdout.write(`usage: npm run bench -- [--photos N] [--memory N] [--seconds S] [--out FILE]
+  process.stdout.write(`usage: npm run bench -- [--photos N] [--memory N] [--seconds S] [--sweep N] [--out FILE]
 
 Measures decoding alone, inference alone in each variant, the whole line on Redis (if redis-server is on the PATH) and on embedded
-Postgres, a naive worker (one photo at a time), and a worker's memory over many photos. Takes ten minutes or so.
+Postgres, a naive worker (one photo at a time), a worker's memory over many photos, and a sweep of a bucket. Takes ten minutes or so.
   --photos N    photos through each line (default 1500)
   --memory N    photos of the memory run (default 20000; 0 leaves it out)
   --seconds S   of each run of one stage alone (default 8)
+  --sweep N     keys of the sweep (default 50000; 0 leaves it out); node dist/bench/run-sweep.js N is the sweep alone
 `);
   process.exit(0);
 }
@@ -104,6 +107,10 @@ if (many > 0) {
   say(`memory           ${JSON.stringify(memory)}`);
 }
 
+const keys = Number(values.sweep);
+const sweep = keys > 0 ? await measureSweep(configFor(naiveQueue, ""), keys) : undefined;
+if (sweep) say(`sweep            ${JSON.stringify(sweep)}`);
+
 const result = {
   date: new Date().toISOString(),
   command: `npm run bench -- ${process.argv.slice(2).join(" ")}`.trim(),
@@ -122,6 +129,7 @@ const result = {
   naivePhotosPerS: round(naive.photosPerS),
   line: lines,
   memory,
+  sweep,
 };
 const out =
   values.out ?? join(packageRoot(), "bench/results", `${stages.provider}-${result.date.slice(0, 10)}.json`);

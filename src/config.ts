@@ -143,6 +143,12 @@ const settings = {
     43_200,
     "seconds until the messages of a dead listener go to another",
   ),
+  removed: choice(
+    "MAITRED_REMOVED",
+    "keep",
+    ["keep", "erase"],
+    "tags and history of photos whose object was removed",
+  ),
   folders: text("MAITRED_FOLDERS", "", "folders that photos may be read from, separated by ':'"),
   keyTemplate: text("MAITRED_KEY_TEMPLATE", "", "what a key tells, such as {listing}/{name}"),
   s3Endpoint: text("MAITRED_S3_ENDPOINT", "", "S3-compatible server; empty: AWS"),

@@ -39,7 +39,7 @@ export async function openEventIntake(config: Config, log: Logger, scope: Scope)
   return {
     db,
     events: {
-      record: (events) => recordEvents(db, events, config.sequencerPad),
+      record: (events) => recordEvents(db, events, config.sequencerPad, config.removed === "erase"),
       add: (lane, photos) => orAway(queues.add(lane, photos)),
       markQueued: (ids) => markQueued(db, ids),
       unqueued: (olderThanS, limit) => unqueuedPhotos(db, olderThanS, limit),

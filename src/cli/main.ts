@@ -11,10 +11,12 @@ import { doctor } from "./doctor.ts";
 import { enqueue } from "./enqueue.ts";
 import { evaluate } from "./evaluate.ts";
 import { events } from "./events.ts";
+import { forget } from "./forget.ts";
 import { labels } from "./labels.ts";
 import { listen } from "./listen.ts";
 import { migrate } from "./migrate.ts";
 import { model } from "./model.ts";
+import { sweep } from "./sweep.ts";
 import { token } from "./token.ts";
 import { up } from "./up.ts";
 import { worker } from "./worker.ts";
@@ -26,6 +28,8 @@ const commands: Record<string, Command> = {
   listen,
   events,
   enqueue,
+  sweep,
+  forget,
   classify,
   evaluate,
   calibrate,

@@ -17,14 +17,19 @@ export interface S3Settings {
  * Credentials come from where the AWS SDK looks: environment, profile, container or instance role.
  *
  * @param connections how many may be open at once.
+ * @param attempts tries of a request that no queue tries again.
  */
-export function connectS3({ s3Endpoint, s3Region, s3PathStyle }: S3Settings, connections: number): S3Client {
+export function connectS3(
+  { s3Endpoint, s3Region, s3PathStyle }: S3Settings,
+  connections: number,
+  attempts = 1,
+): S3Client {
   return new S3Client({
     region: s3Region,
     forcePathStyle: s3PathStyle === "on" || (s3PathStyle === "auto" && s3Endpoint !== ""),
     ...(s3Endpoint && { endpoint: s3Endpoint }),
     // the queue retries, in one place, with backoff; a second layer would only hide that from the counters
-    maxAttempts: 1,
+    maxAttempts: attempts,
     requestHandler: new NodeHttpHandler({
       connectionTimeout: 5_000,
       httpsAgent: { maxSockets: connections, keepAlive: true },

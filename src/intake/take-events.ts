@@ -1,16 +1,20 @@
 import { asError, UpstreamError } from "../errors.ts";
-import type { Lane, PhotoJob } from "../photo.ts";
+import { LANES, type Lane, type PhotoJob } from "../photo.ts";
 import type { PhotoEvent } from "./event.ts";
 
-/** The neighbours of the intake of events: the table of photos, and the queues. */
-export interface EventDeps {
-  /** Acts on events in one transaction, and answers in their order. */
-  record(events: readonly PhotoEvent[]): Promise<Recorded[]>;
+/** The queues, and the table of what is not in one yet. */
+export interface QueueDeps {
   add(lane: Lane, photos: readonly PhotoJob[]): Promise<void>;
   /** Says that a queue holds these photos. */
   markQueued(ids: readonly string[]): Promise<void>;
-  /** Photos that have been waiting for a queue for that long, at most `limit`. */
-  unqueued(olderThanS: number, limit: number): Promise<PhotoJob[]>;
+  /** Photos that have been waiting for a queue for that long, at most `limit`, each with the lane that it is for. */
+  unqueued(olderThanS: number, limit: number): Promise<(PhotoJob & { lane: Lane })[]>;
+}
+
+/** The neighbours of the intake of events: the table of photos, and the queues. */
+export interface EventDeps extends QueueDeps {
+  /** Acts on events in one transaction, and answers in their order. */
+  record(events: readonly PhotoEvent[]): Promise<Recorded[]>;
 }
 
 export interface Recorded {
@@ -37,7 +41,7 @@ export async function takeEvents(deps: EventDeps, events: readonly PhotoEvent[])
     const told = { ...known, ...photos.get(photoId)?.known };
     photos.set(photoId, { id: photoId, store, bucket, key, version, known: told });
   }
-  await queuePhotos(deps, [...photos.values()]);
+  await queuePhotos(deps, "live", [...photos.values()]);
   return recorded;
 }
 
@@ -75,19 +79,31 @@ export async function takeTogether(
  *
  * @returns how many photos.
  */
-export async function queueForgotten(deps: EventDeps, olderThanS: number): Promise<number> {
+export async function queueForgotten(deps: QueueDeps, olderThanS: number): Promise<number> {
   let queued = 0;
   for (;;) {
     const photos = await deps.unqueued(olderThanS, PAGE);
-    await queuePhotos(deps, photos);
+    for (const lane of LANES) {
+      const ofLane = photos.filter((photo) => photo.lane === lane);
+      await queuePhotos(
+        deps,
+        lane,
+        ofLane.map(({ lane: _, ...photo }) => photo),
+      );
+    }
     queued += photos.length;
     if (photos.length < PAGE) return queued;
   }
 }
 
-async function queuePhotos(deps: EventDeps, photos: readonly PhotoJob[]): Promise<void> {
+/** Queues what is committed, and then forgets that it had to be. */
+export async function queuePhotos(
+  deps: Omit<QueueDeps, "unqueued">,
+  lane: Lane,
+  photos: readonly PhotoJob[],
+): Promise<void> {
   if (photos.length === 0) return;
-  await deps.add("live", photos);
+  await deps.add(lane, photos);
   await deps.markQueued(photos.map(({ id }) => id));
 }
 

@@ -17,6 +17,14 @@ export interface LaneDepth {
 export interface Queues extends Closable {
   /** Adding a photo that already waits or is in hand changes nothing. */
   add(lane: Lane, photos: readonly PhotoJob[]): Promise<void>;
+  /** How many jobs of these photos there are, waiting or in hand. */
+  held(photoIds: readonly string[]): Promise<number>;
+  /**
+   * Takes the jobs of these photos out of both lanes. One that is in hand stays until its worker is done with it.
+   *
+   * @returns how many were taken out, and how many are in hand.
+   */
+  remove(photoIds: readonly string[]): Promise<{ removed: number; inHand: number }>;
   pause(lane: Lane): Promise<void>;
   resume(lane: Lane): Promise<void>;
   depth(lane: Lane): Promise<LaneDepth>;
@@ -29,7 +37,28 @@ export function openQueues(server: QueueServer, onError: (error: Error) => void)
     Lane,
     PhotoQueue
   >;
+  async function* jobsOf(photoIds: readonly string[]) {
+    for (const id of photoIds) {
+      for (const queue of Object.values(queues)) {
+        const job = await queue.getJob(jobId(id));
+        if (job) yield { queue, id: jobId(id) };
+      }
+    }
+  }
   return {
+    async held(photoIds) {
+      let jobs = 0;
+      for await (const _ of jobsOf(photoIds)) jobs++;
+      return jobs;
+    },
+    async remove(photoIds) {
+      let [removed, inHand] = [0, 0];
+      for await (const { queue, id } of jobsOf(photoIds)) {
+        if ((await queue.remove(id)) === 1) removed++;
+        else inHand++;
+      }
+      return { removed, inHand };
+    },
     async add(lane, photos) {
       for (let start = 0; start < photos.length; start += PAGE) {
         const page = photos.slice(start, start + PAGE);
@@ -69,10 +98,14 @@ function openQueue(server: QueueServer, lane: Lane, onError: (error: Error) => v
   return queue;
 }
 
+function jobId(photoId: string): string {
+  return `photo-${photoId}`;
+}
+
 function optionsOf(photo: PhotoJob): object {
   return {
     // one job a photo: BullMQ ignores an id that it still holds
-    jobId: `photo-${photo.id}`,
+    jobId: jobId(photo.id),
     // a job leaves by success alone, which is when its photo's verdict or failure is committed: the consumer
     // counts the tries that a photo has, and how long it waits between them
     attempts: 1_000_000,

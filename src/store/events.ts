@@ -1,4 +1,4 @@
-import type { Known, PhotoJob, PhotoRef } from "../photo.ts";
+import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
 import { type Pool, query } from "./pool.ts";
 
 /** What is stored of an event; `order` and `version` are explained in migrations/0006_intake.sql. */
@@ -23,16 +23,18 @@ export interface RecordedEvent {
  * Acts on events, in the order given, in one transaction; the same events again change nothing.
  *
  * @param pad the side on which the shorter of two orders is filled up with zeros.
+ * @param erase whether a removal also deletes what it withdraws; see record_events in migrations/0009_sweeps.sql.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing of it was committed, or nobody knows.
  */
 export async function recordEvents(
   db: Pool,
   events: readonly StoredEvent[],
   pad: "left" | "right",
+  erase = false,
 ): Promise<RecordedEvent[]> {
   return query<{ photoId: string | null; outcome: EventOutcome; queue: boolean }>(db, {
     name: "record_events",
-    text: `select photo_id as "photoId", outcome, queue from record_events($1, $2)`,
+    text: `select photo_id as "photoId", outcome, queue from record_events($1, $2, $3)`,
     values: [
       JSON.stringify(
         events.map(({ kind, store, bucket, key, version, order, known }) => ({
@@ -46,6 +48,7 @@ export async function recordEvents(
         })),
       ),
       pad,
+      erase,
     ],
   });
 }
@@ -57,10 +60,14 @@ export async function markQueued(db: Pool, ids: readonly string[]): Promise<void
 }
 
 /** Photos that have been waiting for a queue for at least `olderThanS` seconds, the first of them first. */
-export async function unqueuedPhotos(db: Pool, olderThanS: number, limit: number): Promise<PhotoJob[]> {
-  const rows = await query<PhotoRef & { id: string }>(db, {
+export async function unqueuedPhotos(
+  db: Pool,
+  olderThanS: number,
+  limit: number,
+): Promise<(PhotoJob & { lane: Lane })[]> {
+  const rows = await query<PhotoRef & { id: string; lane: Lane }>(db, {
     name: "unqueued_photos",
-    text: `select p.id, p.store, p.bucket, p.key, p.version
+    text: `select p.id, p.store, p.bucket, p.key, p.version, p.lane
       from unqueued u join photos p on p.id = u.photo_id
       where u.since <= now() - make_interval(secs => $1) order by p.id limit $2`,
     values: [olderThanS, limit],

@@ -1,7 +1,9 @@
 import { readdirSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { runner } from "node-pg-migrate";
 import pg from "pg";
 import { ConfigError } from "../errors.ts";
+import { buildIndexes } from "./indexes.ts";
 
 export interface SchemaState {
   /** Migrations that the code has and the database does not. */
@@ -20,8 +22,7 @@ export async function migrate(url: string, folder: string, queueSchema: string):
   const client = new pg.Client({ connectionString: url, options: "-c search_path=public" });
   await client.connect();
   try {
-    // node-pg-migrate's own lock fails at once; a session's lock waits for the rival to finish
-    await client.query("select pg_advisory_lock(hashtext('maitred migrate'))");
+    await lock(client);
     refuseNewer(await compare(client, folder));
     const applied = await runner({
       dbClient: client,
@@ -31,6 +32,7 @@ export async function migrate(url: string, folder: string, queueSchema: string):
       noLock: true,
       log: () => {},
     });
+    await buildIndexes(client);
     await client.query("select grant_roles($1)", [queueSchema]);
     return applied.map((migration) => migration.name);
   } finally {
@@ -78,6 +80,20 @@ export async function serverVersion(db: pg.Pool): Promise<string> {
   const version = rows[0]!.server_version;
   if (Number.parseInt(version, 10) >= 14) return `Postgres ${version}`;
   throw new ConfigError("SCHEMA_MISMATCH", `expected Postgres 14 or newer, got ${version}`);
+}
+
+/**
+ * node-pg-migrate's own lock fails at once; this one waits for the rival to finish. It asks again and again: a statement
+ * that waits would itself be waited for by the rival that builds an index concurrently, in a circle.
+ */
+async function lock(client: pg.Client): Promise<void> {
+  for (;;) {
+    const { rows } = await client.query<{ held: boolean }>(
+      "select pg_try_advisory_lock(hashtext('maitred migrate')) as held",
+    );
+    if (rows[0]!.held) return;
+    await sleep(100);
+  }
 }
 
 function refuseNewer({ unknown }: SchemaState): void {

@@ -32,9 +32,36 @@ export async function query<Row extends pg.QueryResultRow>(
   try {
     return (await db.query<Row>(statement)).rows;
   } catch (cause) {
-    if (!isOutage(cause)) throw cause;
-    throw new UpstreamError("DATABASE_UNAVAILABLE", `Postgres: ${(cause as Error).message}`, { cause });
+    throw named(cause);
   }
+}
+
+/**
+ * Lends one connection for statements that belong together. After a failure it is closed, which ends its transaction.
+ *
+ * @throws {UpstreamError} as `query` does.
+ */
+export async function connection<T>(db: Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  let client: pg.PoolClient | undefined;
+  // what breaks between two statements fails the next one
+  const ignore = (): void => {};
+  try {
+    client = await db.connect();
+    client.on("error", ignore);
+    const result = await work(client);
+    client.off("error", ignore);
+    client.release();
+    return result;
+  } catch (cause) {
+    client?.release(true);
+    throw named(cause);
+  }
+}
+
+/** Whatever a statement threw, as an UpstreamError where it says nothing of the statement. */
+export function named(cause: unknown): unknown {
+  if (!isOutage(cause)) return cause;
+  return new UpstreamError("DATABASE_UNAVAILABLE", `Postgres: ${(cause as Error).message}`, { cause });
 }
 
 /** What goes away by itself: no connection, a server that stops or is full, a lost race between transactions. */

@@ -18,6 +18,8 @@ const COMMANDS = [
   "listen",
   "events",
   "enqueue",
+  "sweep",
+  "forget",
   "classify",
   "evaluate",
   "calibrate",

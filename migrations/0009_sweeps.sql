@@ -1,0 +1,246 @@
+-- Up Migration
+-- The sweep reads the current photos of a bucket in the order in which a store lists its keys, through an index that is
+-- built outside of a transaction: see src/store/indexes.ts. What is here locks no large table.
+
+create table sweeps (
+  id          bigint generated always as identity primary key,
+  bucket      text not null,
+  prefix      text not null default '',
+  state       text not null default 'running' check (state in ('running', 'done', 'abandoned')),
+  cursor      text not null default '',
+  listed      bigint not null default 0,
+  known       bigint not null default 0,
+  missed      bigint not null default 0,
+  gone        bigint not null default 0,
+  young       bigint not null default 0,
+  unclear     bigint not null default 0,
+  seconds     real not null default 0,
+  started_at  timestamptz not null default now(),
+  updated_at  timestamptz not null default now(),
+  finished_at timestamptz
+);
+comment on table sweeps is 'Each comparison of a bucket with photos: where it is, and what events had missed.';
+comment on column sweeps.cursor is 'Of one that runs: every key up to this one is done, in the order of their bytes';
+comment on column sweeps.missed is 'Photos in the bucket of which no event had told';
+comment on column sweeps.gone is 'Photos not in the bucket any more of whose removal no event had told';
+comment on column sweeps.young is 'Objects that differ and are so new that their event may still come';
+comment on column sweeps.unclear is 'Objects that changed meanwhile, or that the store did not let be seen; left for the next sweep';
+comment on column sweeps.seconds is 'Time that it worked, without that in which nobody went on with it';
+create unique index sweeps_running on sweeps (bucket, prefix) where state = 'running';
+create index sweeps_bucket on sweeps (bucket, id);
+
+create table erasures (
+  id     bigint generated always as identity primary key,
+  by     text not null,
+  at     timestamptz not null default now(),
+  counts jsonb not null
+);
+comment on table erasures is 'Who had an object forgotten, when, and how many rows of which table went; never which object.';
+create trigger erasures_append_only before update or delete on erasures
+  for each row execute function refuse_change();
+
+-- What is known of objects of a bucket, in no order. state: text that is another one as soon as an event, a sweep or
+-- maitred enqueue changed which photo of the object is current, or told anything of the object as a whole.
+-- seen: something was ever known of it.
+create function object_states(p_bucket text, p_keys text[])
+returns table (key text, state text, seen boolean) stable language sql as $$
+  -- a look into each index for each key: whatever the planner knows of the tables, it may not read all of one
+  select k.key, concat_ws('|', coalesce(o.latest, ''), coalesce(o.removed, false), coalesce(p.current, '')),
+    o.latest is not null or coalesce(o.removed, false) or p.any_photo
+  from unnest(p_keys) k (key)
+  left join lateral (
+    select latest, removed from object_order
+    where (store, bucket, object_order.key, version) = ('s3', p_bucket, k.key, '') limit 1
+  ) o on true
+  cross join lateral (
+    select string_agg(id::text, ',' order by id) filter (where superseded_at is null) as current, count(*) > 0 as any_photo
+    from photos where (store, bucket, photos.key) = ('s3', p_bucket, k.key)
+  ) p
+$$;
+
+-- As record_events, and with p_erase a removal also deletes the photos that it leaves withdrawn, with their tags, verdicts,
+-- reviews and scores: of the version that it names, else of the object. The order of the latest event stays.
+create function record_events(p_events jsonb, p_pad text, p_erase boolean)
+returns table (photo_id bigint, outcome text, queue boolean) language plpgsql as $$
+begin
+  return query select r.photo_id, r.outcome, r.queue from record_events(p_events, p_pad) r;
+  if p_erase then
+    -- record_events has locked them
+    delete from photos p using jsonb_to_recordset(p_events) as e (kind text, store text, bucket text, key text, version text)
+    where e.kind = 'removed' and p.superseded_at is not null
+      and (p.store, p.bucket, p.key) = (e.store, e.bucket, e.key) and e.version in ('', p.version)
+      -- the removal counted: nothing of the object is current, or that version is gone for good
+      and exists (
+        select from object_order o
+        where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, e.version) and o.removed);
+  end if;
+end $$;
+
+-- Commits one step of a sweep: its counts, how far it is, and what was found, as events without an order.
+-- p_items: a JSON array of {kind, key, version, state}, each key once; state as object_states gave it before the store was
+-- asked. p_counts: {listed, known, young, unclear, seconds} to add.
+-- Returns an outcome an item, in order: as of record_events, or changed where something else was told of the object
+-- meanwhile, of which nothing is done. What is accepted is of p_lane. Photos to queue are in unqueued, as with events.
+-- MD409: the sweep is not at p_from any more: somebody else went on with it, or began anew.
+-- Locks: the sweep, then as record_events.
+create function sweep_step(
+  p_sweep bigint, p_from text, p_to text, p_counts jsonb, p_items jsonb, p_pad text, p_erase boolean, p_lane text
+) returns table (photo_id bigint, outcome text, queue boolean) language plpgsql as $$
+declare
+  of_bucket text;
+  still jsonb;
+  answers jsonb;
+  found_missed bigint;
+  found_gone bigint;
+  found_known bigint;
+begin
+  update sweeps s set cursor = p_to, updated_at = now(),
+    listed = listed + (p_counts ->> 'listed')::bigint, known = known + (p_counts ->> 'known')::bigint,
+    young = young + (p_counts ->> 'young')::bigint, unclear = unclear + (p_counts ->> 'unclear')::bigint,
+    seconds = seconds + (p_counts ->> 'seconds')::real
+  where s.id = p_sweep and s.state = 'running' and s.cursor = p_from
+  returning s.bucket into of_bucket;
+  if not found then
+    raise exception 'the sweep is not where it was: somebody else went on with it, or began anew' using errcode = 'MD409';
+  end if;
+  if p_items = '[]' then
+    return;
+  end if;
+
+  -- from here on, whoever tells of one of these objects waits
+  insert into object_order as o (store, bucket, key)
+  select 's3', of_bucket, i.key from jsonb_to_recordset(p_items) as i (key text) order by 1, 2, 3
+  on conflict do nothing;
+  perform 1 from object_order o
+  where o.version = '' and o.store = 's3' and o.bucket = of_bucket
+    and o.key in (select i.key from jsonb_to_recordset(p_items) as i (key text))
+  order by o.store, o.bucket, o.key for update;
+
+  select coalesce(jsonb_agg(jsonb_build_object('kind', i.kind, 'store', 's3', 'bucket', of_bucket, 'key', i.key,
+    'version', i.version, 'n', i.n) order by i.n), '[]')
+  into still
+  from rows from (jsonb_to_recordset(p_items) as (kind text, key text, version text, state text))
+    with ordinality as i (kind, key, version, state, n)
+  join object_states(of_bucket, (select array_agg(k.key) from jsonb_to_recordset(p_items) as k (key text))) s
+    on s.key = i.key and s.state = i.state;
+
+  select coalesce(jsonb_agg(jsonb_build_object('n', e.value -> 'n', 'kind', e.value -> 'kind', 'photo_id', t.photo_id,
+    'outcome', t.outcome, 'queue', t.queue)), '[]')
+  into answers
+  from record_events(still, p_pad, p_erase) with ordinality as t (photo_id, outcome, queue, n)
+  join jsonb_array_elements(still) with ordinality as e (value, n) on e.n = t.n;
+  -- statements of their own, which see what that one wrote
+  update photos p set lane = p_lane from jsonb_to_recordset(answers) as a (photo_id bigint, outcome text)
+  where p.id = a.photo_id and a.outcome = 'accepted' and p.lane <> p_lane and p.state = 'pending';
+  select count(*) filter (where a.outcome = 'accepted'), count(*) filter (where a.outcome = 'removed'),
+    count(*) filter (where a.outcome = 'known')
+  into found_missed, found_gone, found_known from jsonb_to_recordset(answers) as a (outcome text);
+  update sweeps s set missed = missed + found_missed, gone = gone + found_gone, known = known + found_known,
+    unclear = unclear + jsonb_array_length(p_items) - found_missed - found_gone - found_known
+  where s.id = p_sweep;
+  return query
+  select a.photo_id, coalesce(a.outcome, 'changed'), coalesce(a.queue, false)
+  from generate_series(1, jsonb_array_length(p_items)) i (n)
+  left join jsonb_to_recordset(answers) as a (n bigint, photo_id bigint, outcome text, queue boolean) on a.n = i.n
+  order by i.n;
+end $$;
+
+-- Erases what is known of objects, in one transaction: p_objects is a JSON array of {store, bucket, key}.
+-- Returns a row a table with how many rows went, also where none did, and at last one 'photo ID' for each photo, whose
+-- jobs the caller takes out of the queue. What it did is written to erasures, without saying of which object.
+-- A verdict in flight finds no row afterwards and changes nothing. An event that comes later makes the object known again.
+-- Locks: the objects as record_events does, then their photos.
+create function forget_objects(p_objects jsonb, p_by text) returns table (what text, count bigint) language plpgsql as $$
+declare
+  ids bigint[];
+  gone bigint;
+  counts jsonb := '{}';
+begin
+  perform 1 from object_order o
+  where (o.store, o.bucket, o.key) in (
+    select i.store, i.bucket, i.key from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text))
+  order by o.store, o.bucket, o.key, o.version for update;
+  select coalesce(array_agg(locked.id), '{}') into ids from (
+    select p.id from photos p
+    where (p.store, p.bucket, p.key) in (
+      select i.store, i.bucket, i.key from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text))
+    order by p.id for update) locked;
+
+  -- one block a table: what it deletes, and its name among the counts
+  delete from reviews r where r.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('reviews', gone);
+
+  delete from verdicts v where v.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('verdicts', gone);
+
+  delete from tags t where t.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('tags', gone);
+
+  delete from shadow_scores s where s.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('shadow_scores', gone);
+
+  delete from unqueued u where u.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('unqueued', gone);
+
+  -- an answer tells of one photo, or of a list of them
+  delete from idempotent_answers a
+  where cardinality(ids) > 0 and exists (
+      select from jsonb_path_query(a.answer, 'lax $.**.id') i (id) where i.id #>> '{}' = any (ids::text[]));
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('idempotent_answers', gone);
+
+  -- a sweep that stands at this very key begins anew
+  update sweeps s set cursor = ''
+  where s.cursor <> '' and (s.bucket, s.cursor) in (
+    select i.bucket, i.key from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text) where i.store = 's3');
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('sweeps', gone);
+
+  delete from object_order o
+  where (o.store, o.bucket, o.key) in (
+    select i.store, i.bucket, i.key from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text));
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('object_order', gone);
+
+  delete from photos p where p.id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('photos', gone);
+
+  if exists (select from jsonb_each_text(counts) c where c.value <> '0') then
+    insert into erasures (by, counts) values (p_by, counts);
+  end if;
+  return query
+    select c.key, c.value::bigint from jsonb_each_text(counts) c
+    union all select 'photo ' || i.id, 1::bigint from unnest(ids) i (id);
+end $$;
+
+-- What grant_roles gave until now, and then what is new here; it is called by the same name.
+alter function grant_roles(text) rename to grant_roles_before_sweeps;
+create function grant_roles(p_queue_schema text) returns void language plpgsql as $$
+begin
+  perform grant_roles_before_sweeps(p_queue_schema);
+  if to_regrole('maitred_worker') is not null then
+    grant select, insert, update on sweeps to maitred_worker;
+    -- for MAITRED_REMOVED=erase; forgetting is of maitred_migrator, who owns the tables
+    grant delete on photos to maitred_worker;
+  end if;
+  if to_regrole('maitred_migrator') is not null then
+    begin
+      alter table sweeps owner to maitred_migrator;
+      alter table erasures owner to maitred_migrator;
+      alter function object_states(text, text[]) owner to maitred_migrator;
+      alter function record_events(jsonb, text, boolean) owner to maitred_migrator;
+      alter function sweep_step(bigint, text, text, jsonb, jsonb, text, boolean, text) owner to maitred_migrator;
+      alter function forget_objects(jsonb, text) owner to maitred_migrator;
+      alter function grant_roles_before_sweeps(text) owner to maitred_migrator;
+    exception
+      when insufficient_privilege then
+        raise notice 'the tables of sweeps stay with %: only an administrator may give them to maitred_migrator', current_user;
+    end;
+  end if;
+end $$;

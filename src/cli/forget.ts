@@ -1,0 +1,184 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
+import type { Config } from "../config.ts";
+import { ModerationError } from "../errors.ts";
+import { connectS3 } from "../image/s3.ts";
+import { headObject } from "../image/s3-listing.ts";
+import { Scope } from "../lifecycle.ts";
+import { packageRoot } from "../package-root.ts";
+import type { Store } from "../photo.ts";
+import type { Queues } from "../queue/queues.ts";
+import { type Forgotten, forgetObjects } from "../store/forget.ts";
+import { requireSchema } from "../store/migrate.ts";
+import type { Pool } from "../store/pool.ts";
+import { type Command, connectedConfig, EXIT, type Terminal, table, UsageError } from "./command.ts";
+import { openIntake } from "./intake.ts";
+import { accountOf } from "./model-promote.ts";
+
+export const forget: Command = {
+  summary: "erase everything that is known of one object, and list what that was",
+  help: `
+usage: maitred forget [--dry-run | --yes] [--by NAME] [--json] BUCKET/KEY
+
+Deletes every version of the object from Postgres, with tags, verdicts, reviews, scores and whatever else names it, in one
+transaction, and takes its jobs out of the queue. It lists how many rows of which table went; who did it and when is kept,
+but not of which object. The object itself stays where it is: delete it first, or the next sweep or event finds it again.
+For a photo of a folder, give its absolute path. Only owners of the tables may do it: members of maitred_migrator.
+
+  --dry-run   only lists what there is
+  --yes       does not ask
+  --by NAME   who did it (default: your account's name)
+  --json      one JSON object on stdout
+
+  maitred forget photos/42/dinner.jpg
+
+Exit codes: 1 nothing was known of it, or it was not confirmed.
+`,
+  options: {
+    "dry-run": { type: "boolean" },
+    yes: { type: "boolean" },
+    by: { type: "string" },
+    json: { type: "boolean" },
+  },
+
+  async run({ values, positionals }, terminal) {
+    const [what, ...more] = positionals;
+    if (what === undefined || more.length > 0) throw new UsageError("expected one BUCKET/KEY");
+    const objects = objectsOf(what);
+    const by = accountOf(values);
+    const config = connectedConfig(terminal);
+    const scope = new Scope();
+    const intake = openIntake(config, scope, () => {});
+    try {
+      await requireSchema(intake.db, join(packageRoot(), "migrations"));
+      await intake.server.check();
+      const there = await isThere(config, objects, what);
+      const known = await forgetObjects(intake.db, objects, by, true);
+      const jobs = await intake.queues.held(known.photoIds);
+      const dry = Boolean(values["dry-run"]);
+      const print = (report: Report): void => show(report, Boolean(values["json"]), terminal);
+      if (there !== "no") terminal.say(warning(there));
+      if (Object.values(known.counts).every((count) => count === 0)) {
+        print({ erased: false, counts: known.counts, jobs: 0, jobsInHand: 0, stillThere: there });
+        terminal.say(`nothing is known of ${JSON.stringify(what)}\n`);
+        return EXIT.notAll;
+      }
+      if (dry) {
+        print({ erased: false, counts: known.counts, jobs, jobsInHand: 0, stillThere: there });
+        return EXIT.done;
+      }
+      if (!values["yes"] && !(await confirmed(known, what, terminal))) {
+        terminal.say("nothing was erased\n");
+        return EXIT.notAll;
+      }
+      const { counts, removed, inHand } = await erase(intake.db, intake.queues, objects, by, known.photoIds);
+      print({ erased: true, counts, jobs: removed, jobsInHand: inHand, stillThere: there });
+      return EXIT.done;
+    } finally {
+      await scope.close();
+    }
+  },
+};
+
+interface Report {
+  erased: boolean;
+  counts: Record<string, number>;
+  jobs: number;
+  /** Their workers have them; what they find has no row to go to. */
+  jobsInHand: number;
+  stillThere: "yes" | "no" | "unknown";
+}
+
+interface ObjectRef {
+  store: Store;
+  bucket: string;
+  key: string;
+}
+
+/** A path may be of any folder above it that was given to maitred. */
+function objectsOf(what: string): ObjectRef[] {
+  if (what.startsWith("/")) {
+    const parts = what.split("/");
+    return parts.slice(2).map((_, n) => ({
+      store: "folder",
+      bucket: parts.slice(0, n + 2).join("/"),
+      key: parts.slice(n + 2).join("/"),
+    }));
+  }
+  const [, bucket, key] = /^(?:s3:\/\/)?([^/]+)\/(.+)$/s.exec(what) ?? [];
+  if (bucket && key) return [{ store: "s3", bucket, key }];
+  throw new UsageError(`expected BUCKET/KEY, got ${JSON.stringify(what)}`);
+}
+
+async function isThere(
+  config: Config,
+  objects: readonly ObjectRef[],
+  what: string,
+): Promise<Report["stillThere"]> {
+  const [object] = objects;
+  if (object?.store !== "s3") {
+    return stat(what).then(
+      () => "yes" as const,
+      () => "no" as const,
+    );
+  }
+  const s3 = connectS3(config, 1);
+  try {
+    const asking = {
+      s3,
+      bucket: object.bucket,
+      turn: () => Promise.resolve(),
+      signal: new AbortController().signal,
+    };
+    const found = await headObject(asking, object.key);
+    return found === "absent" ? "no" : found === "refused" ? "unknown" : "yes";
+  } catch (error) {
+    if (error instanceof ModerationError) return "unknown";
+    throw error;
+  } finally {
+    s3.destroy();
+  }
+}
+
+function warning(there: "yes" | "unknown"): string {
+  const why =
+    there === "yes"
+      ? "the object is still there"
+      : "the store does not say whether the object is still there";
+  return `${why}: the next sweep or event finds it again, unless you delete it there\n`;
+}
+
+/** Jobs go before the rows, which know their ids, and again after them, for those that came in between. */
+async function erase(
+  db: Pool,
+  queues: Queues,
+  objects: readonly ObjectRef[],
+  by: string,
+  photoIds: readonly string[],
+): Promise<{ counts: Record<string, number>; removed: number; inHand: number }> {
+  const before = await queues.remove(photoIds);
+  const erased = await forgetObjects(db, objects, by, false);
+  const after = await queues.remove(erased.photoIds);
+  return { counts: erased.counts, removed: before.removed + after.removed, inHand: after.inHand };
+}
+
+async function confirmed({ counts }: Forgotten, what: string, { say, stdin }: Terminal): Promise<boolean> {
+  const rows = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  say(`erase ${rows} rows of ${JSON.stringify(what)} for good? Type yes: `);
+  for await (const line of createInterface({ input: Readable.from(stdin) })) return line.trim() === "yes";
+  throw new UsageError("expected yes on stdin, or --yes");
+}
+
+function show(report: Report, json: boolean, { print }: Terminal): void {
+  if (json) {
+    print(JSON.stringify(report));
+    return;
+  }
+  const { erased, counts, jobs, jobsInHand } = report;
+  const rows = [...Object.entries(counts), ["jobs in the queue", jobs] as const];
+  if (jobsInHand > 0) rows.push(["jobs in hand, which end without effect", jobsInHand]);
+  const title = ["table", erased ? "erased" : "would be erased"];
+  for (const line of table([title, ...rows.map(([name, count]) => [name, String(count)])])) print(line);
+}

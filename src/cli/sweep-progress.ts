@@ -1,0 +1,53 @@
+import type { Totals } from "../intake/sweep.ts";
+import type { Terminal } from "./command.ts";
+import type { Result, Target } from "./sweep-bucket.ts";
+
+export interface SweepProgress {
+  step(totals: Totals, cursor: string): void;
+  say(text: string): void;
+  stop(): void;
+}
+
+/** How far a sweep is: one line that is drawn anew on a terminal, a line now and then elsewhere. */
+export function createSweepProgress(terminal: Terminal, { bucket, prefix }: Target): SweepProgress {
+  const name = `${bucket}/${prefix}`;
+  const begun = performance.now();
+  let first: number | undefined;
+  let last = performance.now();
+  const wipe = terminal.columns > 0 ? "\r\x1b[K" : "";
+  return {
+    step(totals, cursor) {
+      // one that goes on counts from where it began
+      first ??= totals.listed;
+      const now = performance.now();
+      if (now - last < (terminal.columns > 0 ? DRAW_MS : SAY_MS)) return;
+      last = now;
+      const rate = ((totals.listed - first) / (now - begun)) * 1_000;
+      const line = `${name}  ${totals.listed} keys, ${rate.toFixed(0)}/s  ${counted(totals)}  at ${JSON.stringify(cursor)}`;
+      terminal.say(terminal.columns > 0 ? `${wipe}${line.slice(0, terminal.columns - 1)}` : `${line}\n`);
+    },
+    say: (text) => terminal.say(`${wipe}${name}: ${text}\n`),
+    stop: () => terminal.say(wipe),
+  };
+}
+
+/** What came of a sweep, for a person. */
+export function describe(result: Result): string[] {
+  const { bucket, prefix, listed, seconds, dryRun, stopped, samples } = result;
+  const lines = [
+    `${bucket}/${prefix}: ${listed} photos listed in ${seconds.toFixed(1)} s; ${counted(result)}`,
+  ];
+  if (dryRun) lines.push("nothing was changed: --dry-run");
+  for (const [what, keys] of Object.entries(samples ?? {})) {
+    for (const key of keys) lines.push(`  ${what}  ${JSON.stringify(key)}`);
+  }
+  if (stopped) lines.push(`not finished: ${stopped}`);
+  return lines;
+}
+
+function counted({ known, missed, gone, young, unclear }: Totals): string {
+  return `known ${known}  missed ${missed}  gone ${gone}  young ${young}  unclear ${unclear}`;
+}
+
+const DRAW_MS = 200;
+const SAY_MS = 10_000;

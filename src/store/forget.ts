@@ -1,0 +1,47 @@
+import { ConfigError } from "../errors.ts";
+import type { Store } from "../photo.ts";
+import { connection, type Pool } from "./pool.ts";
+
+export interface Forgotten {
+  /** How many rows of each table went, by its name. */
+  counts: Record<string, number>;
+  /** The photos that they were of, which a queue may hold too. */
+  photoIds: string[];
+}
+
+/**
+ * Erases everything that is known of objects, in one transaction; see forget_objects in migrations/0009_sweeps.sql.
+ *
+ * @param by who wants it; it is written down with the counts.
+ * @param dry rolls it back, so that the answer is what would be erased.
+ * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing was erased, or nobody knows.
+ * @throws {ConfigError} CONFIG_INVALID: this role may not.
+ */
+export async function forgetObjects(
+  db: Pool,
+  objects: readonly { store: Store; bucket: string; key: string }[],
+  by: string,
+  dry: boolean,
+): Promise<Forgotten> {
+  return connection(db, async (client) => {
+    await client.query("begin");
+    const { rows } = await client.query<{ what: string; count: string }>(
+      "select what, count from forget_objects($1, $2)",
+      [JSON.stringify(objects), by],
+    );
+    await client.query(dry ? "rollback" : "commit");
+    const photo = /^photo (\d+)$/;
+    return {
+      counts: Object.fromEntries(
+        rows.filter(({ what }) => !photo.test(what)).map(({ what, count }) => [what, Number(count)]),
+      ),
+      photoIds: rows.flatMap(({ what }) => photo.exec(what)?.[1] ?? []),
+    };
+  }).catch((cause: { code?: unknown; message: string }) => {
+    if (cause.code !== FORBIDDEN) throw cause;
+    const who = "a member of maitred_migrator may forget, or whoever owns the tables";
+    throw new ConfigError("CONFIG_INVALID", `${cause.message}: ${who}: mend DATABASE_URL`, { cause });
+  });
+}
+
+const FORBIDDEN = "42501";

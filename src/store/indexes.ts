@@ -1,0 +1,26 @@
+import type pg from "pg";
+
+/**
+ * Indexes of tables that may hold hundreds of millions of rows. They are built beside running workers, which only works
+ * outside of a transaction, and so not in a migration.
+ */
+const INDEXES: Readonly<Record<string, string>> = {
+  // the order in which a store lists its keys, whatever the database's own order is
+  photos_listed: `photos (bucket, key collate "C") where store = 's3' and superseded_at is null`,
+};
+
+/**
+ * Builds what is missing, and anew what was left unfinished. The caller holds the lock of `migrate`, so that nobody
+ * builds the same.
+ */
+export async function buildIndexes(client: pg.Client): Promise<void> {
+  for (const [name, definition] of Object.entries(INDEXES)) {
+    const { rows } = await client.query<{ valid: boolean }>(
+      "select indisvalid as valid from pg_index where indexrelid = to_regclass($1)",
+      [name],
+    );
+    if (rows[0]?.valid) continue;
+    if (rows[0]) await client.query(`drop index concurrently ${name}`);
+    await client.query(`create index concurrently ${name} on ${definition}`);
+  }
+}

@@ -1,0 +1,249 @@
+import type pg from "pg";
+import { UpstreamError } from "../errors.ts";
+import type { Lane } from "../photo.ts";
+import { named, type Pool, query } from "./pool.ts";
+
+/** What a sweep has found so far; the table `sweeps` in migrations/0009_sweeps.sql says what each counts. */
+export interface SweepCounts {
+  listed: number;
+  known: number;
+  missed: number;
+  gone: number;
+  young: number;
+  unclear: number;
+}
+
+export interface SweepRow extends SweepCounts {
+  id: string;
+  bucket: string;
+  prefix: string;
+  cursor: string;
+  /** Time that it worked. */
+  seconds: number;
+}
+
+/**
+ * Takes the sweeps of a bucket for this process, until `close` or the end of its connection.
+ *
+ * @returns undefined where another process has them.
+ */
+export async function lockSweeps(db: Pool, bucket: string): Promise<{ close(): Promise<void> } | undefined> {
+  const take = "select pg_try_advisory_lock(hashtext('maitred sweep'), hashtext($1)) as held";
+  const give = "select pg_advisory_unlock(hashtext('maitred sweep'), hashtext($1))";
+  // a lost connection loses the lock too; whoever then begins moves the cursor, which sweepStep notices
+  const ignore = (): void => {};
+  let client: pg.PoolClient | undefined;
+  const release = (error?: Error): void => {
+    client?.off("error", ignore);
+    client?.release(error);
+  };
+  try {
+    client = await db.connect();
+    client.on("error", ignore);
+    const { rows } = await client.query<{ held: boolean }>(take, [bucket]);
+    if (!rows[0]!.held) {
+      release();
+      return undefined;
+    }
+  } catch (cause) {
+    release(cause as Error);
+    throw named(cause);
+  }
+  const held = client;
+  return { close: () => held.query(give, [bucket]).then(() => release(), release) };
+}
+
+/** The sweep that was not finished, or a new one. */
+export async function beginSweep(db: Pool, bucket: string, prefix: string): Promise<SweepRow> {
+  const rows = await query<SweepRow>(db, {
+    name: "begin_sweep",
+    text: `insert into sweeps (bucket, prefix) values ($1, $2)
+      on conflict (bucket, prefix) where state = 'running' do update set updated_at = now() returning ${COLUMNS}`,
+    values: [bucket, prefix],
+  });
+  return asRow(rows[0]!);
+}
+
+/** Ends a sweep that was not finished, so that the next one begins anew. */
+export async function abandonSweep(db: Pool, bucket: string, prefix: string): Promise<void> {
+  await query(db, {
+    name: "abandon_sweep",
+    text: `update sweeps set state = 'abandoned', cursor = '', updated_at = now()
+      where bucket = $1 and prefix = $2 and state = 'running'`,
+    values: [bucket, prefix],
+  });
+}
+
+/** Marks a sweep as complete, `seconds` after its last step. */
+export async function finishSweep(db: Pool, id: string, seconds: number): Promise<void> {
+  await query(db, {
+    name: "finish_sweep",
+    text: `update sweeps set state = 'done', cursor = '', seconds = seconds + $2, updated_at = now(), finished_at = now()
+      where id = $1 and state = 'running'`,
+    values: [id, seconds],
+  });
+}
+
+/** What a sweep wants done, as an event without an order. */
+export interface SweepItem {
+  kind: "created" | "removed";
+  key: string;
+  version: string;
+  /** As `objectStates` gave it before the store was asked. */
+  state: string;
+}
+
+export interface SweepOutcome {
+  photoId: string | null;
+  outcome: "accepted" | "known" | "removed" | "duplicate" | "stale" | "changed";
+  queue: boolean;
+}
+
+/**
+ * Commits a step of a sweep with what was found in it; see sweep_step in migrations/0009_sweeps.sql.
+ *
+ * @param from where the sweep is; it is then at `to`.
+ * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing of it was committed, or nobody knows; or somebody else went on
+ *   with this sweep.
+ */
+export async function sweepStep(
+  db: Pool,
+  id: string,
+  step: {
+    from: string;
+    to: string;
+    counts: Pick<SweepCounts, "listed" | "known" | "young" | "unclear"> & { seconds: number };
+    items: readonly SweepItem[];
+  },
+  rules: { pad: "left" | "right"; erase: boolean; lane: Lane },
+): Promise<SweepOutcome[]> {
+  return query<SweepOutcome & pg.QueryResultRow>(db, {
+    name: "sweep_step",
+    text: `select photo_id as "photoId", outcome, queue from sweep_step($1, $2, $3, $4, $5, $6, $7, $8)`,
+    values: [
+      id,
+      step.from,
+      step.to,
+      JSON.stringify(step.counts),
+      JSON.stringify(step.items),
+      rules.pad,
+      rules.erase,
+      rules.lane,
+    ],
+  }).catch((cause: unknown) => {
+    if ((cause as { code?: unknown }).code !== "MD409") throw cause;
+    throw new UpstreamError("DATABASE_UNAVAILABLE", (cause as Error).message, { cause });
+  });
+}
+
+/** An object with at least one current photo. */
+export interface KnownObject {
+  key: string;
+  versions: string[];
+}
+
+/** Objects with a current photo whose keys lie behind `after`, up to `upTo`, in the order of their bytes. */
+export async function knownObjects(
+  db: Pool,
+  bucket: string,
+  { after, upTo, prefix }: { after: string; upTo: string | undefined; prefix: string },
+  limit: number,
+): Promise<KnownObject[]> {
+  return query<KnownObject & pg.QueryResultRow>(db, {
+    name: "known_objects",
+    text: `select key collate "C" as key, array_agg(version) as versions from photos
+      where store = 's3' and superseded_at is null and bucket = $1
+        and key collate "C" > $2 and key collate "C" >= $3 and key collate "C" <= $4
+      group by key collate "C" order by key collate "C" limit $5`,
+    values: [bucket, after, prefix, upTo ?? lastKey(prefix), limit],
+  });
+}
+
+/** How many current photos there are under a prefix; of many, no more than `limit` are counted. */
+export async function countKnown(db: Pool, bucket: string, prefix: string, limit: number): Promise<number> {
+  const rows = await query<{ n: string }>(db, {
+    name: "count_known",
+    text: `select count(*) as n from (
+      select from photos where store = 's3' and superseded_at is null and bucket = $1
+        and key collate "C" >= $2 and key collate "C" <= $3 limit $4) counted`,
+    values: [bucket, prefix, lastKey(prefix), limit],
+  });
+  return Number(rows[0]!.n);
+}
+
+export interface ObjectState {
+  key: string;
+  state: string;
+  seen: boolean;
+}
+
+/** See object_states in migrations/0009_sweeps.sql. */
+export async function objectStates(
+  db: Pool,
+  bucket: string,
+  keys: readonly string[],
+): Promise<ObjectState[]> {
+  if (keys.length === 0) return [];
+  return query<ObjectState & pg.QueryResultRow>(db, {
+    name: "object_states",
+    text: "select key, state, seen from object_states($1, $2)",
+    values: [bucket, keys],
+  });
+}
+
+/** How well the intake of a bucket does: what events had missed is what every sweep had to make up for. */
+export interface SweepTotals {
+  bucket: string;
+  /** Of all sweeps ever, also of those that were not finished. */
+  missed: number;
+  gone: number;
+  /** The last one that was finished, of any prefix; null where none was. */
+  last: (SweepCounts & { prefix: string; seconds: number; finishedAt: Date }) | null;
+}
+
+export async function sweepTotals(db: Pool): Promise<SweepTotals[]> {
+  const rows = await query<pg.QueryResultRow>(db, {
+    name: "sweep_totals",
+    text: `select t.bucket, t.missed, t.gone, l.prefix, l.seconds, l.finished_at as "finishedAt", l.listed, l.known,
+        l.missed as "lastMissed", l.gone as "lastGone", l.young, l.unclear
+      from (select bucket, sum(missed) as missed, sum(gone) as gone from sweeps group by bucket) t
+      left join lateral (
+        select * from sweeps where bucket = t.bucket and state = 'done' order by id desc limit 1) l on true
+      order by t.bucket`,
+  });
+  return rows.map((row) => ({
+    bucket: row["bucket"],
+    missed: Number(row["missed"]),
+    gone: Number(row["gone"]),
+    last: row["finishedAt"] && {
+      prefix: row["prefix"],
+      seconds: row["seconds"],
+      finishedAt: row["finishedAt"],
+      listed: Number(row["listed"]),
+      known: Number(row["known"]),
+      missed: Number(row["lastMissed"]),
+      gone: Number(row["lastGone"]),
+      young: Number(row["young"]),
+      unclear: Number(row["unclear"]),
+    },
+  }));
+}
+
+/** No key with this prefix comes behind it: keys have at most 1,024 bytes, of which each of these has four. */
+function lastKey(prefix: string): string {
+  return prefix + "\u{10FFFF}".repeat(256);
+}
+
+/** bigint comes as text. */
+function asRow(row: SweepRow): SweepRow {
+  const { listed, known, missed, gone, young, unclear } = row;
+  const counts = { listed, known, missed, gone, young, unclear };
+  return {
+    ...row,
+    ...(Object.fromEntries(
+      Object.entries(counts).map(([name, n]) => [name, Number(n)]),
+    ) as unknown as SweepCounts),
+  };
+}
+
+const COLUMNS = "id, bucket, prefix, cursor, listed, known, missed, gone, young, unclear, seconds";
