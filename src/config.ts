@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { resolve } from "node:path";
 import { ConfigError } from "./errors.ts";
 
@@ -86,6 +87,34 @@ const settings = {
     ["right", "left"],
     "where the shorter of two S3 sequencers is padded",
   ),
+  webhookAllow: networks(
+    "MAITRED_WEBHOOK_ALLOW",
+    "networks that webhooks may go to though they are not public, such as 10.0.0.0/8, separated by ','",
+  ),
+  deliverAttempts: int(
+    "MAITRED_DELIVER_ATTEMPTS",
+    19,
+    1,
+    1_000,
+    "tries of a delivery before it is dead; 19: three days",
+  ),
+  deliverBackoffMs: int(
+    "MAITRED_DELIVER_BACKOFF_MS",
+    5_000,
+    1,
+    3_600_000,
+    "wait before the second try of a delivery; doubles each time, up to twelve hours",
+  ),
+  deliverTimeoutMs: int(
+    "MAITRED_DELIVER_TIMEOUT_MS",
+    5_000,
+    100,
+    30_000,
+    "longest a webhook may take, to the end of its answer",
+  ),
+  deliverConcurrency: int("MAITRED_DELIVER_CONCURRENCY", 64, 1, 1_024, "deliveries at once"),
+  deliverEach: int("MAITRED_DELIVER_EACH", 8, 1, 256, "deliveries at once to one destination"),
+  deliverKeepDays: int("MAITRED_DELIVER_KEEP_DAYS", 7, 0, 3_650, "days that what was delivered is kept"),
   folders: text("MAITRED_FOLDERS", "", "folders that photos may be read from, separated by ':'"),
   keyTemplate: text("MAITRED_KEY_TEMPLATE", "", "what a key tells, such as {listing}/{name}"),
   s3Endpoint: text("MAITRED_S3_ENDPOINT", "", "S3-compatible server; empty: AWS"),
@@ -166,6 +195,27 @@ function text(env: string, fallback: string, help: string): Setting<string> {
 
 function path(env: string, fallback: string, help: string): Setting<string> {
   return { env, help, fallback: fallback && resolve(fallback), read: (raw) => resolve(raw) };
+}
+
+/** Networks as CIDRs. */
+function networks(env: string, help: string): Setting<readonly string[]> {
+  return {
+    env,
+    help,
+    fallback: [],
+    read(raw) {
+      const found = raw.split(",").map((each) => each.trim());
+      const wrong = found.find((each) => !isNetwork(each));
+      if (wrong === undefined) return found;
+      throw new Error(`${env}: expected networks such as 10.0.0.0/8, got ${JSON.stringify(wrong)}`);
+    },
+  };
+}
+
+function isNetwork(text: string): boolean {
+  const [, address = "", bits] = /^([0-9a-f.:]+)\/(\d{1,3})$/i.exec(text) ?? [];
+  const version = isIP(address);
+  return version !== 0 && Number(bits) <= (version === 4 ? 32 : 128);
 }
 
 /** A whole number with a unit in its name and a range in its declaration. */

@@ -15,6 +15,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   embedded: [],
   moderate: [],
   intake: [],
+  deliver: [],
   // a policy is measured, and chosen, by what it decides
   evaluate: ["decide"],
   labels: [],
@@ -32,9 +33,10 @@ const MAY_IMPORT: Record<string, string[]> = {
     "moderate",
     "evaluate",
     "http",
+    "deliver",
     "workers",
   ],
-  workers: ["intake", "decide", "queue", "image", "infer", "store", "moderate", "http"],
+  workers: ["intake", "decide", "queue", "image", "infer", "store", "moderate", "http", "deliver"],
 };
 
 /** A package belongs to one folder, and is imported nowhere else. */
