@@ -51,39 +51,41 @@ export async function startDeliver(config: Config, log: Logger, scope: Scope): P
         body: bodyOf(claim),
       }),
   };
-  const deliverer = scope.hold(
-    "deliveries",
-    createDeliverer(
-      {
-        claim: (busy, each, total) => claimDeliveries(db, busy, { each, total, leaseS: LEASE_S }),
-        settle: (claim, settled) => settleDelivery(db, claim, settled),
-        async disable(destination, note) {
-          await enableDestination(db, destination, false, note);
-          log.error({ destination, note }, "the destination wants nothing more, and is switched off");
-        },
-        tell: (claim) => tell[claim.kind](claim),
+  const deliverer = createDeliverer(
+    {
+      claim: (busy, each, total) => claimDeliveries(db, busy, { each, total, leaseS: LEASE_S }),
+      settle: (claim, settled) => settleDelivery(db, claim, settled),
+      async disable(destination, note) {
+        await enableDestination(db, destination, false, note);
+        log.error({ destination, note }, "the destination wants nothing more, and is switched off");
       },
-      {
-        total: config.deliverConcurrency,
-        each: config.deliverEach,
-        attempts: config.deliverAttempts,
-        backoffMs: config.deliverBackoffMs,
-        pollMs: Math.min(POLL_MS, config.deliverBackoffMs),
+      tell: (claim) => tell[claim.kind](claim),
+    },
+    {
+      total: config.deliverConcurrency,
+      each: config.deliverEach,
+      attempts: config.deliverAttempts,
+      backoffMs: config.deliverBackoffMs,
+      pollMs: Math.min(POLL_MS, config.deliverBackoffMs),
+    },
+    {
+      attempted({ seq, destination, photoId, change, attempt }, { state, note, waitMs }, seconds) {
+        const about = { seq, destination, photo: photoId, change, attempt, ms: Math.round(seconds * 1000) };
+        if (state === "delivered") log.info({ ...about, ...(note && { note }) }, "delivered");
+        else if (state === "dead")
+          log.error({ ...about, note }, "dead: maitred deliveries replay sends it again");
+        else log.warn({ ...about, note, waitMs: Math.round(waitMs) }, "will be tried again");
       },
-      {
-        attempted({ seq, destination, photoId, change, attempt }, { state, note, waitMs }, seconds) {
-          const about = { seq, destination, photo: photoId, change, attempt, ms: Math.round(seconds * 1000) };
-          if (state === "delivered") log.info({ ...about, ...(note && { note }) }, "delivered");
-          else if (state === "dead")
-            log.error({ ...about, note }, "dead: maitred deliveries replay sends it again");
-          else log.warn({ ...about, note, waitMs: Math.round(waitMs) }, "will be tried again");
-        },
-        unwell: broken,
-      },
-    ),
+      unwell: broken,
+    },
   );
   scope.hold("notices", listen(config.databaseUrl, "maitred_outbox", deliverer.look, broken));
   scope.hold("purge", purgeRegularly(db, config.deliverKeepDays, broken));
+  // the last, so that it is the first to end: what it has in hand needs the others
+  scope.onClose("deliveries", () => {
+    log.info("ending what is in hand");
+    return deliverer.close();
+  });
   log.info({ concurrency: config.deliverConcurrency, each: config.deliverEach }, "delivering");
   return deliverer;
 }
