@@ -1,4 +1,5 @@
 import {
+  DeleteObjectTaggingCommand,
   GetObjectTaggingCommand,
   HeadObjectCommand,
   PutObjectTaggingCommand,
@@ -84,7 +85,9 @@ async function write(
   const wanted = [...others, ...ours];
   const asText = (set: { Key?: string | undefined; Value?: string | undefined }[]): string =>
     JSON.stringify(set.map(({ Key, Value }) => [Key, Value]).sort());
-  if (asText(wanted) !== asText(present)) {
+  if (asText(wanted) === asText(present)) return { became: "tagged" };
+  if (wanted.length === 0) await s3.send(new DeleteObjectTaggingCommand(object), abort);
+  else {
     const Tagging = { TagSet: wanted.map(({ Key = "", Value = "" }) => ({ Key, Value })) };
     await s3.send(new PutObjectTaggingCommand({ ...object, Tagging }), abort);
   }
