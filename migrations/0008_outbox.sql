@@ -50,11 +50,11 @@ create table deliveries (
   check ((state = 'delivered') = (delivered_at is not null))
 );
 comment on table deliveries is 'What has been, or is to be, told to whom.';
-comment on column deliveries.next_at is 'When it is due, if no earlier one of the same photo and destination is pending';
+comment on column deliveries.next_at is 'When it is due, if no earlier one of the same photo and destination is pending; else when it was settled';
 comment on column deliveries.claimed_until is 'A process is at it, and has it for itself until then';
 create index deliveries_due on deliveries (destination, next_at, seq) where state = 'pending';
 create index deliveries_order on deliveries (destination, photo_id, seq) where state = 'pending';
-create index deliveries_dead on deliveries (destination, seq) where state = 'dead';
+create index deliveries_dead on deliveries (next_at) where state = 'dead';
 create index deliveries_delivered on deliveries (delivered_at) where state = 'delivered';
 
 -- Writes the outbox in the transaction that changes photos, whoever changes them: a model, a moderator, an event, a
@@ -68,8 +68,9 @@ declare
   stored boolean;
   notified boolean;
 begin
-  select coalesce(bool_or(kind <> 'notify'), false), coalesce(bool_or(kind = 'notify'), false)
-  into stored, notified from destinations where enabled;
+  -- who is being removed is waited for, and whoever removes one waits for us: what is written always has its destination
+  select coalesce(bool_or(d.kind <> 'notify'), false), coalesce(bool_or(d.kind = 'notify'), false)
+  into stored, notified from (select kind from destinations where enabled for key share) d;
   if not (stored or notified) then
     return null;
   end if;
@@ -128,6 +129,7 @@ create function write_forgotten() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare ids bigint[] := array(select id from gone);
 begin
+  perform 1 from destinations where enabled for key share;
   with ended as (
     -- a delete waits for whoever is claiming, and then sees the claim
     delete from deliveries d using outbox o where o.photo_id = any (ids) and d.seq = o.seq
@@ -234,27 +236,36 @@ begin
   end if;
 end $$;
 
--- Deletes at most p_limit deliveries that were made more than p_days days ago, and of the changes those that nobody has
--- yet to be told of. Returns how many deliveries it deleted.
-create function purge_deliveries(p_days double precision, p_limit integer) returns integer language plpgsql as $$
+-- Deletes at most p_limit deliveries that were made more than p_days days ago, and as many that have been dead for more
+-- than p_dead_days, and of the changes those that nobody has yet to be told of. Returns how many deliveries it deleted.
+create function purge_deliveries(p_days double precision, p_dead_days double precision, p_limit integer)
+returns integer language plpgsql as $$
 declare purged bigint[];
 begin
-  with old as (
-    delete from deliveries d where (d.seq, d.destination) in (
-      select o.seq, o.destination from deliveries o
-      where o.state = 'delivered' and o.delivered_at < now() - make_interval(secs => p_days * 86400)
-      order by o.delivered_at limit p_limit for update skip locked)
-    returning d.seq
+  with told as (
+    select d.seq, d.destination from deliveries d
+    where d.state = 'delivered' and d.delivered_at < now() - make_interval(secs => p_days * 86400)
+    order by d.delivered_at limit p_limit for update skip locked
+  ), dead as (
+    select d.seq, d.destination from deliveries d
+    where d.state = 'dead' and d.next_at < now() - make_interval(secs => p_dead_days * 86400)
+    order by d.next_at limit p_limit for update skip locked
+  ), old as (
+    select * from told union all select * from dead
+  ), gone as (
+    delete from deliveries d using old where (d.seq, d.destination) = (old.seq, old.destination) returning d.seq
   )
-  select array_agg(seq) into purged from old;
+  select array_agg(seq) into purged from gone;
   delete from outbox o where o.seq = any (purged) and not exists (select from deliveries d where d.seq = o.seq);
   return coalesce(cardinality(purged), 0);
 end $$;
 
--- Forgets a destination and all that it was to be told. Returns whether there was one.
+-- Forgets a destination and all that it was to be told. Returns whether there was one. Locks: the destination, which
+-- waits for those who are writing to the outbox.
 create function remove_destination(p_id text) returns boolean language plpgsql as $$
 declare untold bigint[];
 begin
+  perform 1 from destinations where id = p_id for update;
   with gone as (delete from deliveries where destination = p_id returning seq)
   select array_agg(seq) into untold from gone;
   delete from outbox o where o.seq = any (untold) and not exists (select from deliveries d where d.seq = o.seq);
@@ -322,7 +333,7 @@ begin
       alter function write_forgotten() owner to maitred_migrator;
       alter function claim_deliveries(jsonb, integer, integer, double precision) owner to maitred_migrator;
       alter function settle_delivery(bigint, text, integer, text, text, double precision) owner to maitred_migrator;
-      alter function purge_deliveries(double precision, integer) owner to maitred_migrator;
+      alter function purge_deliveries(double precision, double precision, integer) owner to maitred_migrator;
       alter function remove_destination(text) owner to maitred_migrator;
       alter function grant_roles_before_outbox(text) owner to maitred_migrator;
     exception

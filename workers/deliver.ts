@@ -94,7 +94,7 @@ function purgeRegularly(db: Pool, days: number, broken: (error: Error) => void):
   let closed = false;
   const purge = async (): Promise<void> => {
     try {
-      while (!closed && (await purgeDeliveries(db, days, PURGE_PAGE)) === PURGE_PAGE);
+      while (!closed && (await purgeDeliveries(db, { days, deadDays: DEAD_DAYS }, PURGE_PAGE)) >= PURGE_PAGE);
     } catch (error) {
       broken(error as Error);
     }
@@ -120,3 +120,5 @@ const POLL_MS = 1_000;
 const TAGS_MS = 10_000;
 const PURGE_MS = 600_000;
 const PURGE_PAGE = 1_000;
+/** A season: whoever has not asked for them by then will not. */
+const DEAD_DAYS = 90;

@@ -41,7 +41,7 @@ export function createTagger(deps: TagDeps): (claim: Pick<Claim, "payload">) => 
       const result = await deps.setTags(photo, tags);
       if (result.became === "overtaken") version = result.version;
       else if (result.became === "gone")
-        return { outcome: "delivered", note: "there is no such object any more" };
+        return { outcome: "delivered", note: "its bytes are not there any more" };
       else if (result.became === "unknown")
         return { outcome: "delivered", note: "not tagged: it has neither version id nor etag" };
       else if (JSON.stringify(tagsOf(await deps.photoOf(photo))) === JSON.stringify(tags))

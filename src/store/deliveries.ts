@@ -48,12 +48,16 @@ export async function settleDelivery(
   });
 }
 
-/** Deletes a page of what was delivered more than `days` days ago. @returns how many deliveries it was. */
-export async function purgeDeliveries(db: Pool, days: number, page: number): Promise<number> {
+/** Deletes a page of what was delivered more than `days` days ago, and of what has been dead for `deadDays`. @returns how many. */
+export async function purgeDeliveries(
+  db: Pool,
+  { days, deadDays }: { days: number; deadDays: number },
+  page: number,
+): Promise<number> {
   const [row] = await query<{ purged: number }>(db, {
     name: "purge_deliveries",
-    text: "select purge_deliveries($1, $2) as purged",
-    values: [days, page],
+    text: "select purge_deliveries($1, $2, $3) as purged",
+    values: [days, deadDays, page],
   });
   return row!.purged;
 }

@@ -524,8 +524,8 @@ test("what was delivered is kept for a while, and what was not for as long as it
   await db.pool.query(
     "update deliveries set delivered_at = now() - interval '8 days' where state = 'delivered'",
   );
-  expect(await purgeDeliveries(db.pool, 9, 100)).toBe(0);
-  expect(await purgeDeliveries(db.pool, 7, 100)).toBe(1);
+  expect(await purgeDeliveries(db.pool, { days: 9, deadDays: 0 }, 100)).toBe(0);
+  expect(await purgeDeliveries(db.pool, { days: 7, deadDays: 0 }, 100)).toBe(1);
   expect(await rows(db, "select payload ->> 'state' as state from outbox")).toEqual([{ state: "hidden" }]);
   answer();
 });

@@ -125,10 +125,10 @@ describe.skipIf(!MOTO_PYTHON)("object tags", () => {
     expect(await tagsOf("unknown")).toEqual({});
     const { rows } = await db.pool.query("select last_error as note from deliveries order by seq");
     expect(rows.map(({ note }) => note)).toEqual([
-      "there is no such object any more",
+      "its bytes are not there any more",
       "not tagged: it has neither version id nor etag",
-      "there is no such object any more",
-      "there is no such object any more",
+      "its bytes are not there any more",
+      "its bytes are not there any more",
     ]);
   });
 

@@ -1,7 +1,7 @@
 import pg from "pg";
 import { describe, expect } from "vitest";
-import { claimDeliveries, settleDelivery } from "../../src/store/deliveries.ts";
-import { addDestination, enableDestination } from "../../src/store/destinations.ts";
+import { claimDeliveries, purgeDeliveries, settleDelivery } from "../../src/store/deliveries.ts";
+import { addDestination, enableDestination, removeDestination } from "../../src/store/destinations.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
@@ -188,7 +188,7 @@ describe("the outbox", () => {
       await client.query("rollback to s");
       const [first] = await claimDeliveries(client as never, {}, { each: 1, total: 1, leaseS: 60 });
       await settleDelivery(client as never, first!, delivered);
-      await client.query("select purge_deliveries(0, 10)");
+      await client.query("select purge_deliveries(0, 0, 10)");
       await client.query("update destinations set enabled = false, note = 'gone'");
       await client.query("commit");
     } finally {
@@ -310,6 +310,47 @@ describe("claims", () => {
   });
 });
 
+describe("a destination that is removed", () => {
+  test("takes with it what is being written for it at that moment", async ({ db }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    const client = await db.pool.connect();
+    await client.query("begin");
+    await client.query("select record_review($1, 'ann', 'hidden')", [id]);
+    const removed = removeDestination(db.pool, "w");
+    await blocked(db);
+    await client.query("commit");
+    client.release();
+    expect(await removed).toBe(true);
+    expect(await outbox(db)).toEqual([]);
+  });
+
+  test("fails no verdict that is given at that moment", async ({ db }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    const client = await db.pool.connect();
+    await client.query("begin");
+    await client.query("select remove_destination('w')");
+    const verdict = judge(db, id, "shown");
+    await blocked(db);
+    await client.query("commit");
+    client.release();
+    await verdict;
+    expect(await rows(db, "select state from photos")).toEqual([{ state: "shown" }]);
+    expect(await outbox(db)).toEqual([]);
+  });
+});
+
+test("what is dead is kept for longer, and not for ever", async ({ db }) => {
+  await webhook(db);
+  await judge(db, await register(db, "a"), "shown");
+  await settleDelivery(db.pool, (await claim(db))[0]!, { state: "dead", note: "no", waitMs: 0 });
+  await db.pool.query("update deliveries set next_at = now() - interval '50 days'");
+  expect(await purgeDeliveries(db.pool, { days: 7, deadDays: 60 }, 100)).toBe(0);
+  expect(await purgeDeliveries(db.pool, { days: 7, deadDays: 40 }, 100)).toBe(1);
+  expect(await outbox(db)).toEqual([]);
+});
+
 test("a destination of the kind notify hears of changes on its channel, in the transaction", async ({
   db,
 }) => {
@@ -336,6 +377,13 @@ test("a destination of the kind notify hears of changes on its channel, in the t
     await listener.end();
   }
 });
+
+/** Waits until somebody waits for somebody else. */
+async function blocked(db: Database): Promise<void> {
+  const waiting =
+    "select from pg_stat_activity where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0";
+  while ((await rows(db, waiting)).length === 0);
+}
 
 function first<T>(list: readonly T[]): T | undefined {
   return list[0];
