@@ -23,6 +23,16 @@ describe("readConfig", () => {
     expect(readConfig({ MAITRED_PORT: " " }).port).toBe(7070);
   });
 
+  test("takes networks, and refuses what is none", () => {
+    const MAITRED_WEBHOOK_ALLOW = "10.0.0.0/8, fd00::/8";
+    expect(readConfig({ MAITRED_WEBHOOK_ALLOW }).webhookAllow).toEqual(["10.0.0.0/8", "fd00::/8"]);
+    for (const wrong of ["10.0.0.1", "10.0.0.0/33", "::/129", "localhost/8", "10.0.0.0/", "10.0.0.0/8,"]) {
+      expect(() => readConfig({ MAITRED_WEBHOOK_ALLOW: wrong })).toThrow(
+        "expected networks such as 10.0.0.0/8",
+      );
+    }
+  });
+
   test("cannot be changed once read", () => {
     expect(Object.isFrozen(readConfig({}))).toBe(true);
   });
