@@ -1,17 +1,5 @@
-import { isIP } from "node:net";
-import { resolve } from "node:path";
 import { ConfigError } from "./errors.ts";
-
-/** One environment variable: its name, what it is for, what is used without it, and how it is read. */
-interface Setting<T> {
-  env: string;
-  help: string;
-  fallback: T;
-  /** Printed as `***`, or for a URL without its password. */
-  secret?: boolean;
-  /** @throws {Error} with a message that names the variable, what was expected and what came. */
-  read(raw: string): T;
-}
+import { choice, int, list, networks, path, type Setting, secret, text } from "./setting.ts";
 
 const settings = {
   databaseUrl: secret(text("DATABASE_URL", "", "Postgres, as a postgres:// URL; empty: the embedded one")),
@@ -149,6 +137,40 @@ const settings = {
     ["keep", "erase"],
     "tags and history of photos whose object was removed",
   ),
+  webhookAllow: networks(
+    "MAITRED_WEBHOOK_ALLOW",
+    "networks that webhooks may go to though they are not public, such as 10.0.0.0/8, separated by ','",
+  ),
+  deliverAttempts: int(
+    "MAITRED_DELIVER_ATTEMPTS",
+    19,
+    1,
+    1_000,
+    "tries of a delivery before it is dead; 19: three days",
+  ),
+  deliverBackoffMs: int(
+    "MAITRED_DELIVER_BACKOFF_MS",
+    5_000,
+    1,
+    3_600_000,
+    "wait before the second try of a delivery; doubles each time, up to twelve hours",
+  ),
+  deliverTimeoutMs: int(
+    "MAITRED_DELIVER_TIMEOUT_MS",
+    5_000,
+    100,
+    30_000,
+    "longest a webhook may take, to the end of its answer",
+  ),
+  deliverConcurrency: int("MAITRED_DELIVER_CONCURRENCY", 64, 1, 1_024, "deliveries at once, of one process"),
+  deliverEach: int(
+    "MAITRED_DELIVER_EACH",
+    8,
+    1,
+    256,
+    "deliveries at once to one destination, of one process",
+  ),
+  deliverKeepDays: int("MAITRED_DELIVER_KEEP_DAYS", 7, 0, 3_650, "days that what was delivered is kept"),
   folders: text("MAITRED_FOLDERS", "", "folders that photos may be read from, separated by ':'"),
   keyTemplate: text("MAITRED_KEY_TEMPLATE", "", "what a key tells, such as {listing}/{name}"),
   s3Endpoint: text("MAITRED_S3_ENDPOINT", "", "S3-compatible server; empty: AWS"),
@@ -225,80 +247,4 @@ export function withoutSecret(value: string): string {
 function read(setting: Setting<unknown>, env: Readonly<Record<string, string | undefined>>): unknown {
   const raw = env[setting.env]?.trim();
   return raw ? setting.read(raw) : setting.fallback;
-}
-
-function text(env: string, fallback: string, help: string): Setting<string> {
-  return { env, help, fallback, read: (raw) => raw };
-}
-
-function path(env: string, fallback: string, help: string): Setting<string> {
-  return { env, help, fallback: fallback && resolve(fallback), read: (raw) => resolve(raw) };
-}
-
-/** Texts with commas between, each of the shape that `each` says. */
-function list(env: string, each: RegExp, help: string): Setting<readonly string[]> {
-  return {
-    env,
-    help,
-    fallback: [],
-    read(raw) {
-      const texts = raw.split(",").map((text) => text.trim());
-      const wrong = texts.find((text) => !each.test(text));
-      if (wrong === undefined) return texts;
-      throw new Error(`${env}: expected ${help}, got ${JSON.stringify(wrong)}`);
-    },
-  };
-}
-
-/** A whole number with a unit in its name and a range in its declaration. */
-function int(env: string, fallback: number, min: number, max: number, help: string): Setting<number> {
-  return {
-    env,
-    help,
-    fallback,
-    read(raw) {
-      const value = Number(raw);
-      if (Number.isInteger(value) && value >= min && value <= max) return value;
-      throw new Error(`${env}: expected a whole number ${min} to ${max}, got ${JSON.stringify(raw)}`);
-    },
-  };
-}
-
-/** Addresses, and networks as 10.0.0.0/8, with commas between. */
-function networks(env: string, help: string): Setting<string> {
-  return {
-    env,
-    help,
-    fallback: "",
-    read(raw) {
-      const all = raw.split(",").map((each) => each.trim());
-      for (const each of all) {
-        const [address = "", bits = "0", ...more] = each.split("/");
-        const most = isIP(address) === 6 ? 128 : 32;
-        if (isIP(address) > 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= most && more.length === 0)
-          continue;
-        throw new Error(
-          `${env}: expected addresses or networks such as 10.0.0.0/8, got ${JSON.stringify(each)}`,
-        );
-      }
-      return all.join(",");
-    },
-  };
-}
-
-function choice<T extends string>(env: string, fallback: T, options: readonly T[], help: string): Setting<T> {
-  return {
-    env,
-    help: `${help} (${options.join(", ")})`,
-    fallback,
-    read(raw) {
-      const found = options.find((option) => option === raw);
-      if (found !== undefined) return found;
-      throw new Error(`${env}: expected one of ${options.join(", ")}, got ${JSON.stringify(raw)}`);
-    },
-  };
-}
-
-function secret<T>(setting: Setting<T>): Setting<T> {
-  return { ...setting, secret: true };
 }

@@ -7,6 +7,9 @@ import { calibrate } from "./calibrate.ts";
 import { classify } from "./classify.ts";
 import { type Arguments, type Command, EXIT, type Terminal, table, UsageError } from "./command.ts";
 import { config } from "./config.ts";
+import { deliver } from "./deliver.ts";
+import { deliveries } from "./deliveries.ts";
+import { destination } from "./destination.ts";
 import { doctor } from "./doctor.ts";
 import { enqueue } from "./enqueue.ts";
 import { evaluate } from "./evaluate.ts";
@@ -27,6 +30,7 @@ const commands: Record<string, Command> = {
   api,
   listen,
   events,
+  deliver,
   enqueue,
   sweep,
   forget,
@@ -36,6 +40,8 @@ const commands: Record<string, Command> = {
   labels,
   model,
   token,
+  destination,
+  deliveries,
   migrate,
   doctor,
   config,

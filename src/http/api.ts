@@ -19,7 +19,7 @@ export interface ApiSettings extends LimitSettings {
   /** Whether any free port will do where that one is in use; false unless given. */
   orAnyFree?: boolean;
   /** Addresses and networks whose X-Forwarded-For is believed, with commas between; "" for none. */
-  trustedProxies: string;
+  trustedProxies: readonly string[];
   /** Uploads that may wait before events are refused for now; 0: any number. */
   queueLimit: number;
   patience?: Patience;
@@ -60,7 +60,7 @@ function createApi(settings: ApiSettings, deps: ApiDeps, events: ApiEvents): Fas
       metrics.refused("broken");
       answerBroken(error, socket);
     },
-    trustProxy: settings.trustedProxies || false,
+    trustProxy: settings.trustedProxies.length > 0 && [...settings.trustedProxies],
     // the bound is Node's, of the whole header; what is too long for an id is refused as any other that is none
     routerOptions: { maxParamLength: 20_000 },
     frameworkErrors: (error, _request, reply) => void explain(error, reply as FastifyReply, events, metrics),

@@ -141,7 +141,7 @@ function knownFrom(metadata: Record<string, string>): Known {
 }
 
 /** S3's many names for few cases. What the operator may mend soon (credentials) is retried; the rest is final. */
-function named(photo: PhotoRef, thrown: unknown): Error {
+export function named(photo: PhotoRef, thrown: unknown): Error {
   const error = asError(thrown);
   if (error instanceof PhotoError || error.name === "UpstreamError") return error;
   const status = (thrown as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;

@@ -87,3 +87,17 @@ export async function readPhotos(db: Pool, ids: readonly string[]): Promise<Phot
     values: [ids],
   });
 }
+
+/** The photo of one version of one object, as it is now. */
+export async function readPhotoState(
+  db: Pool,
+  { store, bucket, key, version }: PhotoRef,
+): Promise<{ state: PhotoState; category: string | null; current: boolean } | undefined> {
+  const rows = await query<{ state: PhotoState; category: string | null; current: boolean }>(db, {
+    name: "read_photo_state",
+    text: `select state, category, superseded_at is null as current from photos
+      where (store, bucket, key, version) = ($1, $2, $3, $4)`,
+    values: [store, bucket, key, version],
+  });
+  return rows[0];
+}

@@ -24,7 +24,11 @@ const test = base.extend<{ serve(env?: Record<string, string>): Promise<Served> 
     const scope = new Scope();
     await use(async (env = {}) => {
       let log = "";
-      const to = { write: (line: string) => void (log += line) };
+      const to = {
+        write: (line: string) => {
+          log += line;
+        },
+      };
       const config = configFor("postgres", { MAITRED_API_PORT: "0", ...env });
       const { url } = await startApi(config, createLog("debug", to), scope);
       const { id, token, hash } = createToken();

@@ -9,7 +9,7 @@ const { token, id, hash } = createToken();
 const SETTINGS = {
   host: "127.0.0.1",
   apiPort: 0,
-  trustedProxies: "",
+  trustedProxies: [],
   rateLimit: 0,
   authLimit: 0,
   queueLimit: 1,

@@ -15,6 +15,10 @@ const MAY_IMPORT: Record<string, string[]> = {
   embedded: [],
   moderate: [],
   intake: [],
+  deliver: [],
+  // what an application imports needs nothing of a worker's
+  client: [],
+  "": ["client"],
   // a policy is measured, and chosen, by what it decides
   evaluate: ["decide"],
   labels: [],
@@ -32,9 +36,10 @@ const MAY_IMPORT: Record<string, string[]> = {
     "moderate",
     "evaluate",
     "http",
+    "deliver",
     "workers",
   ],
-  workers: ["intake", "decide", "queue", "image", "infer", "store", "moderate", "http"],
+  workers: ["intake", "decide", "queue", "image", "infer", "store", "moderate", "http", "deliver"],
 };
 
 /** A package belongs to one folder, and is imported nowhere else. */
@@ -108,6 +113,22 @@ test("no import goes round in a circle", () => {
     done.add(file);
   };
   for (const file of files) visit(file, []);
+});
+
+test("what an application imports brings nothing but Node itself", () => {
+  const reached = new Set(["src/index.ts"]);
+  for (const file of reached) {
+    for (const { target } of imports.filter((each) => each.file === file)) {
+      expect(target).toMatch(/^(node:|src\/)/);
+      if (target.startsWith("src/")) reached.add(target);
+    }
+  }
+  expect([...reached].sort()).toEqual([
+    "src/client/client.ts",
+    "src/client/webhook.ts",
+    "src/index.ts",
+    "src/signature.ts",
+  ]);
 });
 
 test("only entry points read the environment, listen to signals or exit", () => {

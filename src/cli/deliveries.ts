@@ -1,0 +1,163 @@
+import { join } from "node:path";
+import { packageRoot } from "../package-root.ts";
+import {
+  type DeliveryFilter,
+  type DeliveryState,
+  listDeliveries,
+  readChange,
+  replayDeliveries,
+} from "../store/deliveries.ts";
+import { requireSchema } from "../store/migrate.ts";
+import { connect, type Pool } from "../store/pool.ts";
+import {
+  type Arguments,
+  type Command,
+  connectedConfig,
+  EXIT,
+  type Terminal,
+  table,
+  UsageError,
+} from "./command.ts";
+
+export const deliveries: Command = {
+  summary: "list what destinations have been told or are yet to be, and send it again",
+  help: `
+usage: maitred deliveries list [--state STATE] [--destination ID] [--photo ID] [--limit N]
+       maitred deliveries show SEQUENCE
+       maitred deliveries replay [SEQUENCE] [--destination ID] [--photo ID] [--state STATE] [--all]
+
+STATE is pending, delivered (kept for MAITRED_DELIVER_KEEP_DAYS) or dead (it failed too often, and is tried no more).
+replay sends dead deliveries once more, or those of another --state; a SEQUENCE whatever its state. Receivers know it by
+its webhook-id, which stays the same.
+
+  --state STATE      pending, delivered or dead
+  --destination ID   of this destination
+  --photo ID         of this photo
+  --limit N          how many to list, the newest first (default 50)
+  --all              of replay: of every destination and photo
+  --json             as JSON on stdout
+
+  maitred deliveries list --state dead
+  maitred deliveries replay --destination 3f9c2a71b0d4
+
+Exit codes: of show, 1 there is no such change.
+`,
+  options: {
+    state: { type: "string" },
+    destination: { type: "string" },
+    photo: { type: "string" },
+    limit: { type: "string" },
+    all: { type: "boolean" },
+    json: { type: "boolean" },
+  },
+
+  async run(args, terminal) {
+    const [what = "", ...rest] = args.positionals;
+    const command = COMMANDS.get(what);
+    if (!command) throw new UsageError(`expected list, show or replay, got ${JSON.stringify(what)}`);
+    const work = command(rest, args, terminal);
+    const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 1);
+    try {
+      await requireSchema(db, join(packageRoot(), "migrations"));
+      return await work(db);
+    } finally {
+      await db.end();
+    }
+  },
+};
+
+/** Checks what was asked for, and then does it. */
+type Subcommand = (
+  rest: readonly string[],
+  args: Arguments,
+  terminal: Terminal,
+) => (db: Pool) => Promise<number>;
+
+const list: Subcommand = (rest, { values }, terminal) => {
+  if (rest.length > 0) throw new UsageError(`expected nothing after list, got ${JSON.stringify(rest[0])}`);
+  const filter = filterOf(values);
+  const limit = Number(values["limit"] ?? 50);
+  if (!(Number.isInteger(limit) && limit >= 1 && limit <= 10_000)) {
+    throw new UsageError(
+      `--limit: expected a whole number 1 to 10000, got ${JSON.stringify(values["limit"])}`,
+    );
+  }
+  return async (db) => {
+    const found = await listDeliveries(db, filter, limit);
+    if (values["json"]) terminal.print(JSON.stringify(found));
+    else {
+      const rows = found.map((each) => [
+        each.seq,
+        each.destination,
+        each.photoId,
+        each.change,
+        each.state,
+        String(each.attempts),
+        each.deliveredAt?.toISOString() ?? each.nextAt?.toISOString() ?? "",
+        each.lastError ?? "",
+      ]);
+      const head = ["sequence", "destination", "photo", "change", "state", "tries", "delivered or due", ""];
+      for (const line of table([head, ...rows])) terminal.print(line);
+    }
+    return EXIT.done;
+  };
+};
+
+const show: Subcommand = ([seq, ...more], { values }, terminal) => {
+  if (more.length > 0) throw new UsageError("show: expected one sequence");
+  const filter = { seq: number("show", seq) };
+  return async (db) => {
+    const change = await readChange(db, filter.seq);
+    if (!change) {
+      terminal.say(
+        `there is no change ${filter.seq} any more: maitred deliveries list shows those that are kept\n`,
+      );
+      return EXIT.notAll;
+    }
+    const told = (await listDeliveries(db, filter, 10_000)).map(({ bucket: _, key: __, ...each }) => each);
+    terminal.print(
+      JSON.stringify({ seq: filter.seq, ...change, deliveries: told }, null, values["json"] ? 0 : 2),
+    );
+    return EXIT.done;
+  };
+};
+
+const replay: Subcommand = ([seq, ...more], { values }, terminal) => {
+  if (more.length > 0) throw new UsageError("replay: expected at most one sequence");
+  const filter: DeliveryFilter = { ...filterOf(values), ...(seq && { seq: number("replay", seq) }) };
+  if (!seq && !filter.destination && !filter.photoId && !values["all"]) {
+    throw new UsageError("replay: expected a sequence, --destination, --photo, or --all");
+  }
+  if (!seq) filter.state ??= "dead";
+  return async (db) => {
+    const replayed = await replayDeliveries(db, filter);
+    terminal.print(values["json"] ? JSON.stringify({ replayed }) : `${replayed} deliveries are sent again`);
+    return EXIT.done;
+  };
+};
+
+const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
+  ["list", list],
+  ["show", show],
+  ["replay", replay],
+]);
+
+function filterOf(values: Arguments["values"]): DeliveryFilter {
+  const { state, destination, photo } = values as { state?: string; destination?: string; photo?: string };
+  const known = STATES.find((each) => each === state);
+  if (state !== undefined && !known) {
+    throw new UsageError(`--state: expected ${STATES.join(", ")}, got ${JSON.stringify(state)}`);
+  }
+  return {
+    ...(known && { state: known }),
+    ...(destination && { destination }),
+    ...(photo && { photoId: number("--photo", photo) }),
+  };
+}
+
+function number(what: string, text: string | undefined): string {
+  if (text !== undefined && /^[1-9]\d{0,17}$/.test(text)) return text;
+  throw new UsageError(`${what}: expected a number, got ${JSON.stringify(text ?? "")}`);
+}
+
+const STATES: readonly DeliveryState[] = ["pending", "delivered", "dead"];

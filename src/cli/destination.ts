@@ -1,0 +1,237 @@
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { createAddresses, why } from "../deliver/addresses.ts";
+import { createWebhookSender } from "../deliver/webhook.ts";
+import { packageRoot, packageVersion } from "../package-root.ts";
+import { createSecret } from "../signature.ts";
+import {
+  addDestination,
+  enableDestination,
+  finishRotation,
+  listDestinations,
+  readWebhook,
+  removeDestination,
+  rotateSecret,
+} from "../store/destinations.ts";
+import { requireSchema } from "../store/migrate.ts";
+import { connect, type Pool } from "../store/pool.ts";
+import {
+  type Arguments,
+  type Command,
+  connectedConfig,
+  EXIT,
+  type Terminal,
+  table,
+  UsageError,
+} from "./command.ts";
+
+export const destination: Command = {
+  summary: "say who is told what became of photos: webhooks, tags of S3 objects, NOTIFY",
+  help: `
+usage: maitred destination add webhook URL [--bucket BUCKET]
+       maitred destination add s3-tags|notify [--bucket BUCKET]
+       maitred destination list
+       maitred destination rotate ID [--keep HOURS | --finish]
+       maitred destination test|enable|disable|remove ID
+
+A destination is told of everything that happens to photos from then on. maitred deliver does it for webhooks and
+s3-tags; notify is Postgres' own NOTIFY on the channel maitred_photos. The secret that signs webhooks is printed once,
+by add and by rotate. After rotate the key before signs too, until its receivers have changed over. What waits for a
+destination that is disabled goes on when it is enabled; what happens meanwhile it is never told. remove forgets what
+waits, too.
+
+  --bucket BUCKET   only photos of this bucket
+  --keep HOURS      how long the key before signs too (default 24)
+  --finish          it signs no longer
+  --json            as JSON on stdout
+
+  maitred destination add webhook https://app.example/maitred
+  maitred destination test 3f9c2a71b0d4
+
+test sends one message of the type maitred.test, and says what came of it.
+Exit codes: 1 there is no such destination, or the test failed.
+`,
+  options: {
+    bucket: { type: "string" },
+    keep: { type: "string" },
+    finish: { type: "boolean" },
+    json: { type: "boolean" },
+  },
+
+  async run(args, terminal) {
+    const [what = "", ...rest] = args.positionals;
+    const command = COMMANDS.get(what);
+    if (!command) {
+      const expected = [...COMMANDS.keys()].join(", ");
+      throw new UsageError(`expected one of ${expected}, got ${JSON.stringify(what)}`);
+    }
+    const work = command(rest, args, terminal);
+    const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 1);
+    try {
+      await requireSchema(db, join(packageRoot(), "migrations"));
+      return await work(db);
+    } finally {
+      await db.end();
+    }
+  },
+};
+
+/** Checks what was asked for, and then does it. */
+type Subcommand = (
+  rest: readonly string[],
+  args: Arguments,
+  terminal: Terminal,
+) => (db: Pool) => Promise<number>;
+
+const add: Subcommand = ([kind, url, ...more], { values }, terminal) => {
+  if (kind !== "webhook" && kind !== "s3-tags" && kind !== "notify") {
+    throw new UsageError(`add: expected webhook, s3-tags or notify, got ${JSON.stringify(kind ?? "")}`);
+  }
+  if (more.length > 0 || (kind === "webhook") !== (url !== undefined)) {
+    throw new UsageError(kind === "webhook" ? "add webhook: expected one URL" : `add ${kind}: takes no URL`);
+  }
+  if (url !== undefined) checkUrl(url, connectedConfig(terminal).webhookAllow);
+  const bucket = typeof values["bucket"] === "string" ? values["bucket"] : null;
+  return async (db) => {
+    const id = randomBytes(6).toString("hex");
+    const secret = kind === "webhook" ? createSecret() : null;
+    await addDestination(db, { id, kind, bucket, url: url ?? null }, secret);
+    const made = { id, kind, ...(bucket && { bucket }), ...(url && { url }), ...(secret && { secret }) };
+    if (values["json"]) terminal.print(JSON.stringify(made));
+    else if (secret) {
+      terminal.print(secret);
+      terminal.say(`webhook ${id}: its receiver verifies with this secret, which is not shown again\n`);
+    } else terminal.print(id);
+    return EXIT.done;
+  };
+};
+
+const list: Subcommand = (rest, { values }, terminal) => {
+  if (rest.length > 0) throw new UsageError(`expected nothing after list, got ${JSON.stringify(rest[0])}`);
+  return async (db) => {
+    const found = await listDestinations(db);
+    if (values["json"]) terminal.print(JSON.stringify(found));
+    else {
+      const rows = found.map(({ id, kind, bucket, url, enabled, note, oldKeyUntil }) => [
+        id,
+        kind,
+        bucket ?? "",
+        enabled ? "enabled" : "disabled",
+        url ?? "",
+        [note, oldKeyUntil && `two keys until ${oldKeyUntil.toISOString()}`].filter(Boolean).join(", "),
+      ]);
+      for (const line of table([["id", "kind", "bucket", "state", "url", ""], ...rows])) terminal.print(line);
+    }
+    return EXIT.done;
+  };
+};
+
+const rotate: Subcommand = (rest, { values }, terminal) => {
+  const id = oneId("rotate", rest);
+  const hours = Number(values["keep"] ?? 24);
+  if (!(hours >= 0 && hours <= 8_760)) {
+    throw new UsageError(
+      `--keep: expected a number of hours 0 to 8760, got ${JSON.stringify(values["keep"])}`,
+    );
+  }
+  return async (db) => {
+    if (values["finish"]) {
+      return say(terminal, values, id, await finishRotation(db, id), "signs with one key", "webhook");
+    }
+    const secret = createSecret();
+    if (!(await rotateSecret(db, id, secret, hours * 3_600)))
+      return say(terminal, values, id, false, "", "webhook");
+    terminal.print(values["json"] ? JSON.stringify({ id, secret, keepHours: hours }) : secret);
+    if (!values["json"])
+      terminal.say(
+        `${id} signs with this secret, not shown again, and for ${hours} hours with the one before\n`,
+      );
+    return EXIT.done;
+  };
+};
+
+const test: Subcommand = (rest, { values }, terminal) => {
+  const id = oneId("test", rest);
+  const config = connectedConfig(terminal);
+  return async (db) => {
+    const webhook = await readWebhook(db, id);
+    if (!webhook) return say(terminal, values, id, false, "", "webhook");
+    const sender = createWebhookSender(createAddresses(config.webhookAllow), {
+      timeoutMs: config.deliverTimeoutMs,
+      agent: `maitred/${packageVersion()}`,
+    });
+    const body = JSON.stringify({ type: "maitred.test", timestamp: new Date().toISOString(), data: {} });
+    const attempt = await sender.post({
+      ...webhook,
+      id: `msg_${id}_test_${randomBytes(6).toString("hex")}`,
+      body,
+    });
+    await sender.close();
+    const delivered = attempt.outcome === "delivered";
+    const why = delivered ? "" : attempt.why;
+    if (values["json"]) terminal.print(JSON.stringify({ id, delivered, ...(why && { why }) }));
+    else terminal.print(delivered ? `${id} took it` : `${id} did not take it: ${why}`);
+    return delivered ? EXIT.done : EXIT.notAll;
+  };
+};
+
+const enable: Subcommand = (rest, { values }, terminal) => {
+  const id = oneId("enable", rest);
+  return async (db) => say(terminal, values, id, await enableDestination(db, id, true), "is enabled");
+};
+
+const disable: Subcommand = (rest, { values }, terminal) => {
+  const id = oneId("disable", rest);
+  return async (db) => say(terminal, values, id, await enableDestination(db, id, false), "is disabled");
+};
+
+const remove: Subcommand = (rest, { values }, terminal) => {
+  const id = oneId("remove", rest);
+  return async (db) => say(terminal, values, id, await removeDestination(db, id), "is removed");
+};
+
+const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
+  ["add", add],
+  ["list", list],
+  ["rotate", rotate],
+  ["test", test],
+  ["enable", enable],
+  ["disable", disable],
+  ["remove", remove],
+]);
+
+function oneId(command: string, [id, ...more]: readonly string[]): string {
+  if (id !== undefined && more.length === 0) return id;
+  throw new UsageError(`${command}: expected one id, as maitred destination list shows it`);
+}
+
+function say(
+  terminal: Terminal,
+  values: Arguments["values"],
+  id: string,
+  done: boolean,
+  what: string,
+  kind = "destination",
+): number {
+  if (values["json"]) terminal.print(JSON.stringify({ id, done }));
+  else if (done) terminal.print(`${id} ${what}`);
+  if (!done) terminal.say(`there is no ${kind} ${JSON.stringify(id)}: maitred destination list shows them\n`);
+  return done ? EXIT.done : EXIT.notAll;
+}
+
+/** What can be told of a URL before anybody asks for its address; the rest is refused when it is called. */
+function checkUrl(text: string, allow: readonly string[]): void {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || (url.protocol !== "https:" && url.protocol !== "http:")) {
+    throw new UsageError("add webhook: expected an https:// URL");
+  }
+  if (url.username || url.password) {
+    throw new UsageError(
+      "add webhook: expected a URL without user and password; the receiver verifies signatures",
+    );
+  }
+  const encrypted = url.protocol === "https:";
+  if ((!encrypted && allow.length === 0) || !createAddresses(allow).permits(url.hostname, encrypted)) {
+    throw new UsageError(`add webhook: ${url.hostname} ${why(encrypted)}`);
+  }
+}

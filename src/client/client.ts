@@ -1,0 +1,166 @@
+/** A photo to be judged. */
+export interface NewPhoto {
+  bucket: string;
+  /** As the store knows it, not encoded. */
+  key: string;
+  /** Version id, where the bucket keeps versions. */
+  version?: string | null;
+  /** Without a version id, what tells this photo from a later one under the same key. */
+  etag?: string | null;
+  /** The restaurant it belongs to. */
+  listing?: string;
+  uploader?: "moderator" | "user";
+  /** The category that its uploader marked. */
+  claimed?: string;
+}
+
+/** What became of telling of one photo: `accepted` changed something, the others did not. */
+export interface Taken {
+  id: string | null;
+  bucket: string;
+  key: string;
+  outcome: "accepted" | "known" | "removed" | "duplicate" | "stale";
+}
+
+/** What is known of a photo. Times are ISO 8601. */
+export interface Photo {
+  id: string;
+  store: "s3" | "folder";
+  bucket: string;
+  key: string;
+  /** Version id, or `etag:` and the etag. */
+  version: string;
+  /** false once it was removed, or another version of its object took its place. */
+  current: boolean;
+  /** Whether it may be shown. */
+  public: boolean;
+  state: "pending" | "shown" | "hidden" | "review" | "failed";
+  listing: string | null;
+  uploader: "moderator" | "user" | null;
+  claimed: string | null;
+  category: string | null;
+  /** Probability 0 to 1 that a human is visible. */
+  human: number | null;
+  tags: { category: string; score: number; threshold: number; by: string }[];
+  verdict: "shown" | "hidden" | "review" | null;
+  rule: string | null;
+  reason: string | null;
+  /** The code, where it could not be judged. */
+  failure: string | null;
+  /** model:NAME or moderator:NAME. */
+  by: string | null;
+  registeredAt: string;
+  decidedAt: string | null;
+  /** Oldest first; the newest hundred. */
+  history: {
+    verdict: string;
+    rule: string;
+    reason: string;
+    category: string | null;
+    by: string;
+    at: string;
+  }[];
+}
+
+/** That the API did not do what was asked. */
+export class ApiError extends Error {
+  override readonly name: string = ApiError.name;
+  /** HTTP's; 0 where there was no answer. */
+  readonly status: number;
+  /** Seconds after which to ask again, where the API said so: it is busy, or a server behind it is away. */
+  readonly retryAfterS: number | undefined;
+
+  constructor(status: number, message: string, retryAfterS: number | undefined, options?: ErrorOptions) {
+    super(message, options);
+    this.status = status;
+    this.retryAfterS = retryAfterS;
+  }
+}
+
+export interface ClientOptions {
+  /** Where `maitred api` answers, such as https://maitred.example. */
+  url: string;
+  /** Of `maitred token create`, with the scope ingest to enqueue and read to read. */
+  token: string;
+  /** Longest one request may take; by default ten seconds. */
+  timeoutMs?: number;
+}
+
+export interface Client {
+  /**
+   * Tells of a photo, which is judged once however often it is told of.
+   *
+   * @param idempotencyKey makes the answer the same for a day, so that a request which may have arrived can be repeated.
+   * @throws {ApiError}
+   */
+  enqueuePhoto(photo: NewPhoto, idempotencyKey?: string): Promise<Taken>;
+  /** Tells of 1 to 1,000 photos, all or none; answers in their order. @throws {ApiError} */
+  enqueuePhotos(photos: readonly NewPhoto[], idempotencyKey?: string): Promise<Taken[]>;
+  /** What is known of a photo, by its id or of an object; undefined where nothing is. @throws {ApiError} */
+  readPhoto(which: string | { bucket: string; key: string }): Promise<Photo | undefined>;
+}
+
+/** Speaks with `maitred api`. Nothing is repeated: an ApiError says when the caller may. */
+export function createClient({ url, token, timeoutMs = 10_000 }: ClientOptions): Client {
+  const base = url.replace(/\/+$/, "");
+
+  async function ask(
+    method: string,
+    path: string,
+    body?: unknown,
+    idempotencyKey?: string,
+  ): Promise<unknown> {
+    const headers = {
+      authorization: `Bearer ${token}`,
+      ...(body !== undefined && { "content-type": "application/json" }),
+      ...(idempotencyKey !== undefined && { "idempotency-key": idempotencyKey }),
+    };
+    const request = {
+      method,
+      headers,
+      // a token is for this address, and not for one that it may name
+      redirect: "error",
+      signal: AbortSignal.timeout(timeoutMs),
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    } as const;
+    const [answer, text] = await fetch(base + path, request)
+      .then(async (answer) => [answer, await answer.text()] as const)
+      .catch((cause: Error) => {
+        const why = cause.cause instanceof Error ? cause.cause.message : cause.message;
+        throw new ApiError(0, `${method} ${path.split("?")[0]}: no answer: ${why}`, undefined, { cause });
+      });
+    const said = parsed(text);
+    if (answer.ok && said !== undefined) return said;
+    const { detail } = (said ?? {}) as { detail?: unknown };
+    const message = typeof detail === "string" ? detail : answer.statusText || "no answer that is understood";
+    const after = Number(answer.headers.get("retry-after") ?? Number.NaN);
+    throw new ApiError(answer.status, message, Number.isFinite(after) ? after : undefined);
+  }
+
+  return {
+    enqueuePhoto: async (photo, key) => (await ask("POST", "/v1/photos", photo, key)) as Taken,
+    async enqueuePhotos(photos, key) {
+      return ((await ask("POST", "/v1/photos", photos, key)) as { photos: Taken[] }).photos;
+    },
+    async readPhoto(which) {
+      const path =
+        typeof which === "string"
+          ? `/v1/photos/${encodeURIComponent(which)}`
+          : `/v1/photos?${new URLSearchParams({ bucket: which.bucket, key: which.key })}`;
+      try {
+        return (await ask("GET", path)) as Photo;
+      } catch (error) {
+        if (error instanceof ApiError && error.status === 404) return undefined;
+        throw error;
+      }
+    },
+  };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

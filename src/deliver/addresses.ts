@@ -1,0 +1,123 @@
+import { lookup as systemLookup } from "node:dns";
+import { BlockList, isIP, type LookupFunction } from "node:net";
+
+/** Which addresses a webhook may be sent to. */
+export interface Addresses {
+  /** Whether it may be sent to this address, and whether over TLS; `host` may be a name, of which nothing is known yet. */
+  permits(host: string, encrypted: boolean): boolean;
+  /** What a socket asks for the addresses of a name: it answers with those that are permitted, or fails. */
+  lookup(encrypted: boolean): LookupFunction;
+}
+
+export interface Resolved {
+  address: string;
+  family: number;
+}
+
+/** That a name has no address, or a URL none, that a webhook may be sent to. */
+export class AddressRefused extends Error {}
+
+/**
+ * By default the addresses of the public internet, over TLS alone. The check is of the address that the socket connects
+ * to, so that a name which answers differently the second time gains nothing.
+ *
+ * @param allow addresses, and networks as CIDRs, to which also plain HTTP may be sent.
+ * @param resolve the addresses of a name.
+ */
+export function createAddresses(allow: readonly string[], resolve: Resolve = systemResolve()): Addresses {
+  const allowed = new BlockList();
+  for (const network of allow) {
+    const [address = "", bits] = network.split("/");
+    if (bits === undefined) allowed.addAddress(address, typeOf(address));
+    else allowed.addSubnet(address, Number(bits), typeOf(address));
+  }
+
+  function permits(host: string, encrypted: boolean): boolean {
+    const address = host.replace(/^\[(.*)\]$/, "$1");
+    if (isIP(address) === 0) return true;
+    const type = typeOf(address);
+    if (allowed.check(address, type)) return true;
+    if (!encrypted) return false;
+    return type === "ipv4"
+      ? !NOT_PUBLIC.check(address, type)
+      : PUBLIC_IPV6.check(address, type) && !NOT_PUBLIC.check(address, type);
+  }
+
+  return {
+    permits,
+    lookup: (encrypted) => (hostname, options, callback) => {
+      resolve(hostname).then(
+        (found) => {
+          const open = found.filter(
+            ({ address, family }) =>
+              permits(address, encrypted) && (!options.family || options.family === family),
+          );
+          if (!open[0]) callback(new AddressRefused(`${hostname} ${why(encrypted)}`), []);
+          else if (options.all) callback(null, open);
+          else callback(null, open[0].address, open[0].family);
+        },
+        (error: NodeJS.ErrnoException) => callback(error, []),
+      );
+    },
+  };
+}
+
+/** Why an address is refused, and what an operator may do about it. */
+export function why(encrypted: boolean): string {
+  return encrypted
+    ? "is no address of the public internet (MAITRED_WEBHOOK_ALLOW names networks that may be called all the same)"
+    : "may be called with https alone (MAITRED_WEBHOOK_ALLOW names networks to which http may be spoken)";
+}
+
+type Resolve = (hostname: string) => Promise<Resolved[]>;
+
+/** Asks for a name once at a time: the system's resolver has few threads, and a name that hangs must not take them all. */
+function systemResolve(): Resolve {
+  const asked = new Map<string, Promise<Resolved[]>>();
+  return (hostname) => {
+    const running = asked.get(hostname);
+    if (running) return running;
+    const answer = new Promise<Resolved[]>((resolve, reject) => {
+      systemLookup(hostname, { all: true }, (error, found) => (error ? reject(error) : resolve(found)));
+    }).finally(() => asked.delete(hostname));
+    asked.set(hostname, answer);
+    return answer;
+  };
+}
+
+function typeOf(address: string): "ipv4" | "ipv6" {
+  return isIP(address) === 4 ? "ipv4" : "ipv6";
+}
+
+function listOf(...networks: [string, number][]): BlockList {
+  const list = new BlockList();
+  for (const [address, bits] of networks) list.addSubnet(address, bits, typeOf(address));
+  return list;
+}
+
+/** What IANA has given out as global; everything else, also what maps or translates IPv4 addresses, is refused. */
+const PUBLIC_IPV6 = listOf(["2000::", 3]);
+
+/** IANA's registries of special addresses, and what clouds serve metadata on outside of them. */
+const NOT_PUBLIC = listOf(
+  ["0.0.0.0", 8],
+  ["10.0.0.0", 8],
+  ["100.64.0.0", 10],
+  ["127.0.0.0", 8],
+  ["168.63.129.16", 32],
+  ["169.254.0.0", 16],
+  ["172.16.0.0", 12],
+  ["192.0.0.0", 24],
+  ["192.0.2.0", 24],
+  ["192.88.99.0", 24],
+  ["192.168.0.0", 16],
+  ["198.18.0.0", 15],
+  ["198.51.100.0", 24],
+  ["203.0.113.0", 24],
+  ["224.0.0.0", 4],
+  ["240.0.0.0", 4],
+  ["2001::", 23],
+  ["2001:db8::", 32],
+  ["2002::", 16],
+  ["3fff::", 20],
+);

@@ -1,0 +1,63 @@
+import type { PhotoRef } from "../photo.ts";
+import type { Attempt, Claim } from "./message.ts";
+
+/** What an object's tags say. */
+export interface VerdictTags {
+  "maitred-verdict": string;
+  "maitred-category"?: string;
+}
+
+/** What is known of the photo of an object at this moment. */
+export interface PhotoNow {
+  state: string;
+  category: string | null;
+  /** Neither replaced nor removed. */
+  current: boolean;
+}
+
+export interface TagDeps {
+  /** undefined where no photo is known of this version of this object. */
+  photoOf(photo: PhotoRef): Promise<PhotoNow | undefined>;
+  /** Gives the object these tags, and takes other tags of ours away; null: all of them. */
+  setTags(
+    photo: PhotoRef,
+    tags: VerdictTags | null,
+  ): Promise<{ became: "tagged" | "gone" | "unknown" } | { became: "overtaken"; version: string }>;
+}
+
+/**
+ * Makes the tags of a photo's object say what is known of it now, which may be more than the change that is told: so a
+ * change that comes late, or again, never brings an old verdict back. It looks once more after writing, because another
+ * process may have been faster with a later change; and where other bytes have taken the object's place meanwhile, they
+ * get the tags of their own photo, or none.
+ */
+export function createTagger(deps: TagDeps): (claim: Pick<Claim, "payload">) => Promise<Attempt> {
+  return async ({ payload }) => {
+    const { store, bucket, key } = payload;
+    let version = payload.version;
+    for (let turn = 0; turn < MOST_TURNS; turn++) {
+      const photo: PhotoRef = { store: store === "s3" ? "s3" : "folder", bucket, key, version };
+      const tags = tagsOf(await deps.photoOf(photo));
+      const result = await deps.setTags(photo, tags);
+      if (result.became === "overtaken") version = result.version;
+      else if (result.became === "gone")
+        return { outcome: "delivered", note: "its bytes are not there any more" };
+      else if (result.became === "unknown")
+        return { outcome: "delivered", note: "not tagged: it has neither version id nor etag" };
+      else if (JSON.stringify(tagsOf(await deps.photoOf(photo))) === JSON.stringify(tags))
+        return { outcome: "delivered" };
+    }
+    return { outcome: "failed", why: `it changed ${MOST_TURNS} times while it was tagged` };
+  };
+}
+
+/** A photo that is not current is tagged as such: its bytes may still be there, as a version that somebody can ask for. */
+function tagsOf(photo: PhotoNow | undefined): VerdictTags | null {
+  if (!photo || photo.state === "pending") return null;
+  return {
+    "maitred-verdict": photo.current ? photo.state : "withdrawn",
+    ...(photo.category && { "maitred-category": photo.category }),
+  };
+}
+
+const MOST_TURNS = 5;

@@ -1,0 +1,95 @@
+import { isIP } from "node:net";
+import { resolve } from "node:path";
+
+/** One environment variable: its name, what it is for, what is used without it, and how it is read. */
+export interface Setting<T> {
+  env: string;
+  help: string;
+  fallback: T;
+  /** Printed as `***`, or for a URL without its password. */
+  secret?: boolean;
+  /** @throws {Error} with a message that names the variable, what was expected and what came. */
+  read(raw: string): T;
+}
+
+export function text(env: string, fallback: string, help: string): Setting<string> {
+  return { env, help, fallback, read: (raw) => raw };
+}
+
+export function path(env: string, fallback: string, help: string): Setting<string> {
+  return { env, help, fallback: fallback && resolve(fallback), read: (raw) => resolve(raw) };
+}
+
+/** Texts with commas between, each of the shape that `each` says. */
+export function list(env: string, each: RegExp, help: string): Setting<readonly string[]> {
+  return {
+    env,
+    help,
+    fallback: [],
+    read(raw) {
+      const texts = raw.split(",").map((text) => text.trim());
+      const wrong = texts.find((text) => !each.test(text));
+      if (wrong === undefined) return texts;
+      throw new Error(`${env}: expected ${help}, got ${JSON.stringify(wrong)}`);
+    },
+  };
+}
+
+/** A whole number with a unit in its name and a range in its declaration. */
+export function int(env: string, fallback: number, min: number, max: number, help: string): Setting<number> {
+  return {
+    env,
+    help,
+    fallback,
+    read(raw) {
+      const value = Number(raw);
+      if (Number.isInteger(value) && value >= min && value <= max) return value;
+      throw new Error(`${env}: expected a whole number ${min} to ${max}, got ${JSON.stringify(raw)}`);
+    },
+  };
+}
+
+/** Addresses, and networks as 10.0.0.0/8, with commas between. */
+export function networks(env: string, help: string): Setting<readonly string[]> {
+  return {
+    env,
+    help,
+    fallback: [],
+    read(raw) {
+      const all = raw.split(",").map((each) => each.trim());
+      const wrong = all.find((each) => !isNetwork(each));
+      if (wrong === undefined) return all;
+      throw new Error(
+        `${env}: expected addresses or networks such as 10.0.0.0/8, got ${JSON.stringify(wrong)}`,
+      );
+    },
+  };
+}
+
+function isNetwork(text: string): boolean {
+  const [, address = "", bits] = /^([0-9a-f.:]+)(?:\/(\d{1,3}))?$/i.exec(text) ?? [];
+  const version = isIP(address);
+  return version !== 0 && (bits === undefined || Number(bits) <= (version === 4 ? 32 : 128));
+}
+
+export function choice<T extends string>(
+  env: string,
+  fallback: T,
+  options: readonly T[],
+  help: string,
+): Setting<T> {
+  return {
+    env,
+    help: `${help} (${options.join(", ")})`,
+    fallback,
+    read(raw) {
+      const found = options.find((option) => option === raw);
+      if (found !== undefined) return found;
+      throw new Error(`${env}: expected one of ${options.join(", ")}, got ${JSON.stringify(raw)}`);
+    },
+  };
+}
+
+export function secret<T>(setting: Setting<T>): Setting<T> {
+  return { ...setting, secret: true };
+}

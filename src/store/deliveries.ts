@@ -1,0 +1,166 @@
+import { type Pool, query } from "./pool.ts";
+
+export type DeliveryState = "pending" | "delivered" | "dead";
+
+/** One change that one destination is to be told of; see claim_deliveries in migrations/0008_outbox.sql. */
+export interface ClaimedDelivery {
+  seq: string;
+  destination: string;
+  kind: "webhook" | "s3-tags";
+  url: string | null;
+  secrets: string[];
+  photoId: string;
+  change: "photo.verdict" | "photo.failed" | "photo.withdrawn" | "photo.forgotten";
+  payload: { id: string; sequence: number; store: string; bucket: string; key: string; version: string };
+  createdAt: Date;
+  attempt: number;
+}
+
+/**
+ * Claims what is due, for `leaseS` seconds: at most `total`, and of one destination at most `each` less what is `busy`
+ * of it. What is claimed is nobody else's until then; what is not settled by then is due again.
+ */
+export async function claimDeliveries(
+  db: Pool,
+  busy: Readonly<Record<string, number>>,
+  { each, total, leaseS }: { each: number; total: number; leaseS: number },
+): Promise<ClaimedDelivery[]> {
+  return query<ClaimedDelivery>(db, {
+    name: "claim_deliveries",
+    text: `select seq, destination, kind, url, secrets, photo_id as "photoId", change, payload, created_at as "createdAt",
+        attempt from claim_deliveries($1, $2, $3, $4)`,
+    values: [JSON.stringify(busy), each, total, leaseS],
+  });
+}
+
+/** Says how an attempt ended; see settle_delivery in migrations/0008_outbox.sql. Saying it twice changes nothing. */
+export async function settleDelivery(
+  db: Pool,
+  { seq, destination, attempt }: Pick<ClaimedDelivery, "seq" | "destination" | "attempt">,
+  { state, note, waitMs }: { state: DeliveryState; note: string | null; waitMs: number },
+): Promise<void> {
+  // a message may quote what came over the network, and Postgres refuses some of it
+  const said = note?.replaceAll("\0", "").toWellFormed() ?? null;
+  await query(db, {
+    name: "settle_delivery",
+    text: "select settle_delivery($1, $2, $3, $4, $5, $6)",
+    values: [seq, destination, attempt, state, said, waitMs / 1000],
+  });
+}
+
+/** Deletes a page of what was delivered more than `days` days ago, and of what has been dead for `deadDays`. @returns how many. */
+export async function purgeDeliveries(
+  db: Pool,
+  { days, deadDays }: { days: number; deadDays: number },
+  page: number,
+): Promise<number> {
+  const [row] = await query<{ purged: number }>(db, {
+    name: "purge_deliveries",
+    text: "select purge_deliveries($1, $2, $3) as purged",
+    values: [days, deadDays, page],
+  });
+  return row!.purged;
+}
+
+export interface DeliveryFigures {
+  destination: string;
+  kind: "webhook" | "s3-tags";
+  enabled: boolean;
+  pending: number;
+  /** Seconds since the oldest change of which it is still to be told; 0 where there is none. */
+  oldestS: number;
+  dead: number;
+}
+
+/** How far behind each destination is, those that are not enabled among them. */
+export async function deliveryFigures(db: Pool): Promise<DeliveryFigures[]> {
+  return query<DeliveryFigures>(db, {
+    name: "delivery_figures",
+    text: `select t.id as destination, t.kind, t.enabled,
+        count(d.seq) filter (where d.state = 'pending')::integer as pending,
+        count(d.seq) filter (where d.state = 'dead')::integer as dead,
+        -- a change that is the oldest has the lowest number
+        coalesce((select extract(epoch from now() - o.created_at) from outbox o
+          where o.seq = min(d.seq) filter (where d.state = 'pending')), 0)::real as "oldestS"
+      from destinations t left join deliveries d on d.destination = t.id and d.state in ('pending', 'dead')
+      where t.kind <> 'notify' group by t.id order by t.created_at, t.id`,
+  });
+}
+
+/** Which deliveries are meant; all that are given must hold. */
+export interface DeliveryFilter {
+  state?: DeliveryState;
+  destination?: string;
+  photoId?: string;
+  seq?: string;
+}
+
+export interface DeliveryRow {
+  seq: string;
+  destination: string;
+  photoId: string;
+  change: string;
+  state: DeliveryState;
+  attempts: number;
+  nextAt: Date | null;
+  lastError: string | null;
+  createdAt: Date;
+  deliveredAt: Date | null;
+  bucket: string;
+  key: string;
+}
+
+/** The newest first. */
+export async function listDeliveries(
+  db: Pool,
+  filter: DeliveryFilter,
+  limit: number,
+): Promise<DeliveryRow[]> {
+  return query<DeliveryRow>(db, {
+    name: "list_deliveries",
+    text: `select d.seq, d.destination, d.photo_id as "photoId", o.kind as change, d.state, d.attempts,
+        case when d.state = 'pending' then d.next_at end as "nextAt", d.last_error as "lastError",
+        o.created_at as "createdAt", d.delivered_at as "deliveredAt", o.payload ->> 'bucket' as bucket, o.payload ->> 'key' as key
+      from deliveries d join outbox o using (seq) where ${MATCHES} order by d.seq desc, d.destination limit $5`,
+    values: [...valuesOf(filter), limit],
+  });
+}
+
+/** What the outbox holds of one change. */
+export async function readChange(
+  db: Pool,
+  seq: string,
+): Promise<{ change: string; createdAt: Date; payload: object } | undefined> {
+  const rows = await query<{ change: string; createdAt: Date; payload: object }>(db, {
+    name: "read_change",
+    text: `select kind as change, created_at as "createdAt", payload from outbox where seq = $1`,
+    values: [seq],
+  });
+  return rows[0];
+}
+
+/**
+ * Makes deliveries due at once, with all their attempts before them. Those that somebody has already are sent again.
+ *
+ * @returns how many.
+ */
+export async function replayDeliveries(db: Pool, filter: DeliveryFilter): Promise<number> {
+  const [row] = await query<{ replayed: number }>(db, {
+    name: "replay_deliveries",
+    text: `with again as (
+        update deliveries d set state = 'pending', attempts = 0, next_at = now(), claimed_until = null, delivered_at = null
+        from outbox o where o.seq = d.seq and (d.claimed_until is null or d.claimed_until < now()) and ${MATCHES}
+        returning 1
+      ), told as (select pg_notify('maitred_outbox', ''))
+      select (select count(*) from again)::integer as replayed from told`,
+    values: valuesOf(filter),
+  });
+  return row!.replayed;
+}
+
+const MATCHES = `($1::text is null or d.state = $1) and ($2::text is null or d.destination = $2)
+  and ($3::bigint is null or o.photo_id = $3) and ($4::bigint is null or d.seq = $4)`;
+
+function valuesOf({ state, destination, photoId, seq }: DeliveryFilter): unknown[] {
+  return [state ?? null, destination ?? null, photoId ?? null, seq ?? null];
+}

@@ -1,0 +1,209 @@
+import { execFile } from "node:child_process";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { Webhook } from "standardwebhooks";
+import { describe, expect, expectTypeOf } from "vitest";
+import type { z } from "zod";
+import type { photo, taken } from "../../src/http/schemas.ts";
+import { createToken } from "../../src/http/tokens.ts";
+import {
+  ApiError,
+  createClient,
+  type NewPhoto,
+  type Photo,
+  type Taken,
+  verifyWebhook,
+  WebhookError,
+} from "../../src/index.ts";
+import type { newPhoto } from "../../src/intake/told.ts";
+import { Scope } from "../../src/lifecycle.ts";
+import { createLog } from "../../src/log.ts";
+import { packageRoot } from "../../src/package-root.ts";
+import { createSecret } from "../../src/signature.ts";
+import { addToken } from "../../src/store/tokens.ts";
+import { startApi } from "../../workers/api.ts";
+import { test as base } from "../fixtures.ts";
+import { judge } from "../verdicts.ts";
+
+const run = promisify(execFile);
+
+/** A running API, and a token that may tell and ask. */
+const test = base.extend<{ api(env?: Record<string, string>): Promise<{ url: string; token: string }> }>({
+  api: async ({ configFor, db }, use) => {
+    const scope = new Scope();
+    await use(async (env = {}) => {
+      const config = configFor("postgres", { MAITRED_API_PORT: "0", ...env });
+      const { url } = await startApi(config, createLog("silent"), scope);
+      const { id, token, hash } = createToken();
+      await addToken(db.pool, { id, name: "app", hash, scopes: ["ingest", "read"] });
+      return { url, token };
+    });
+    await scope.close();
+  },
+});
+
+describe("the client", () => {
+  test("has the types of the API", () => {
+    expectTypeOf<Photo>().toEqualTypeOf<z.infer<typeof photo>>();
+    expectTypeOf<Taken>().toEqualTypeOf<z.infer<typeof taken>>();
+    expectTypeOf<NewPhoto>().toExtend<z.input<typeof newPhoto>>();
+    expectTypeOf<keyof NewPhoto>().toEqualTypeOf<keyof z.input<typeof newPhoto>>();
+  });
+
+  test("enqueues a photo once and reads what became of it, by its id and of its object", async ({
+    api,
+    db,
+  }) => {
+    const client = createClient(await api());
+    const told = { bucket: "photos", key: "42/Zoë's café + 100%.jpg", etag: "e1", listing: "42" };
+    const taken = await client.enqueuePhoto(told);
+    expect(taken).toMatchObject({ key: told.key, outcome: "accepted" });
+    expect(await client.enqueuePhoto(told)).toEqual({ ...taken, outcome: "known" });
+    await judge(db, taken.id!, "shown");
+    const read = await client.readPhoto(taken.id!);
+    expect(read).toMatchObject({ id: taken.id, state: "shown", public: true, listing: "42" });
+    expect(await client.readPhoto({ bucket: "photos", key: told.key })).toEqual(read);
+  });
+
+  test("enqueues many in one request, and answers the same for the same key", async ({ api }) => {
+    const client = createClient(await api());
+    const photos = ["a", "b", "c"].map((key) => ({ bucket: "photos", key }));
+    const first = await client.enqueuePhotos(photos, "upload-1");
+    expect(first.map(({ key, outcome }) => [key, outcome])).toEqual([
+      ["a", "accepted"],
+      ["b", "accepted"],
+      ["c", "accepted"],
+    ]);
+    expect(await client.enqueuePhotos(photos, "upload-1")).toEqual(first);
+  });
+
+  test("knows nothing of a photo that nobody told of", async ({ api }) => {
+    const client = createClient(await api());
+    expect(await client.readPhoto("999")).toBeUndefined();
+    expect(await client.readPhoto({ bucket: "photos", key: "none" })).toBeUndefined();
+  });
+
+  test("says why something was refused, as the API says it", async ({ api }) => {
+    const { url, token } = await api();
+    const refused = createClient({ url, token: `${token}x` }).readPhoto("1");
+    await expect(refused).rejects.toBeInstanceOf(ApiError);
+    await expect(refused).rejects.toMatchObject({ status: 401, message: expect.stringContaining("token") });
+    const wrong = createClient({ url, token }).enqueuePhoto({ bucket: "photos", key: "" });
+    await expect(wrong).rejects.toMatchObject({ status: 400, message: expect.stringContaining("key") });
+  });
+
+  test("says when to come again where the API is busy", async ({ api }) => {
+    const client = createClient(await api({ MAITRED_QUEUE_LIMIT: "1" }));
+    await client.enqueuePhoto({ bucket: "photos", key: "a" });
+    // how many wait is looked up once a second
+    const busy = expect.objectContaining({ status: 429, retryAfterS: expect.any(Number) });
+    const told = async (): Promise<unknown> =>
+      client.enqueuePhoto({ bucket: "photos", key: "b" }).then(told, (error) => error);
+    expect(await told()).toEqual(busy);
+  });
+
+  test("says that nobody answers, and takes its token to no other address", async ({ api }) => {
+    const { url, token } = await api();
+    const elsewhere = createServer((_, answer) =>
+      answer.writeHead(307, { location: `${url}/v1/photos` }).end(),
+    );
+    await new Promise<void>((resolve) => elsewhere.listen(0, "127.0.0.1", resolve));
+    const moved = `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}`;
+    const photo = { bucket: "photos", key: "a" };
+    await expect(createClient({ url: moved, token }).enqueuePhoto(photo)).rejects.toMatchObject({
+      status: 0,
+    });
+    elsewhere.closeAllConnections();
+    await new Promise((resolve) => elsewhere.close(resolve));
+    const nobody = createClient({ url: moved, token }).enqueuePhoto(photo);
+    await expect(nobody).rejects.toMatchObject({
+      status: 0,
+      message: expect.stringContaining("ECONNREFUSED"),
+    });
+  });
+});
+
+describe("verifyWebhook", () => {
+  const secret = createSecret();
+  const body = JSON.stringify({ type: "maitred.test", timestamp: "2026-01-02T03:04:05.678Z", data: {} });
+  const now = 1_700_000_000_000;
+  const signed = (by = secret, at = now, id = "msg_1"): Record<string, string> => ({
+    "webhook-id": id,
+    "webhook-timestamp": String(at / 1000),
+    "webhook-signature": new Webhook(by).sign(id, new Date(at), body),
+  });
+
+  test("returns what a message says, whatever form body and headers have", () => {
+    const headers = signed();
+    for (const sent of [body, Buffer.from(body), new TextEncoder().encode(body)]) {
+      for (const form of [
+        headers,
+        new Headers(headers),
+        { ...headers, "Content-Type": "application/json" },
+      ]) {
+        expect(verifyWebhook(sent, form, secret, { now })).toEqual(JSON.parse(body));
+      }
+    }
+  });
+
+  test("takes any of several secrets, and any of several signatures", () => {
+    const other = createSecret();
+    expect(verifyWebhook(body, signed(other), [secret, other], { now })).toBeDefined();
+    const both = `v1a,AAAA ${signed(other)["webhook-signature"]} ${signed()["webhook-signature"]}`;
+    expect(verifyWebhook(body, { ...signed(), "webhook-signature": both }, secret, { now })).toBeDefined();
+  });
+
+  test.for([
+    ["another body", `${body} `, signed(), secret],
+    ["another secret", body, signed(createSecret()), secret],
+    ["another id", body, { ...signed(), "webhook-id": "msg_2" }, secret],
+    ["no signature", body, { ...signed(), "webhook-signature": "" }, secret],
+    ["a signature of another kind", body, { ...signed(), "webhook-signature": "v2,AAAA" }, secret],
+    ["no id", body, { ...signed(), "webhook-id": undefined }, secret],
+    ["a time that is none", body, { ...signed(), "webhook-timestamp": "soon" }, secret],
+    ["a time that is too old", body, signed(secret, now - 301_000), secret],
+    ["a time that is to come", body, signed(secret, now + 301_000), secret],
+    ["no secret", body, signed(), []],
+    ["an empty secret", body, signed(), ["whsec_"]],
+  ] as const)("refuses %s", ([, sent, headers, secrets]) => {
+    expect(() => verifyWebhook(sent, headers, secrets, { now })).toThrow(WebhookError);
+  });
+
+  test("takes times as far from now as it is told to", () => {
+    expect(
+      verifyWebhook(body, signed(secret, now - 500_000), secret, { now, toleranceS: 600 }),
+    ).toBeDefined();
+  });
+});
+
+test("the package that is built can be imported, and its types are checked", async ({ folder, api }) => {
+  const { url, token } = await api();
+  mkdirSync(join(folder, "node_modules"));
+  symlinkSync(packageRoot(), join(folder, "node_modules", "maitred"));
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
+  writeFileSync(
+    join(folder, "app.ts"),
+    `import { ApiError, createClient, verifyWebhook, type Photo } from "maitred";
+const client = createClient({ url: process.argv[2] ?? "", token: process.argv[3] ?? "" });
+const taken = await client.enqueuePhoto({ bucket: "photos", key: "a" });
+const photo: Photo | undefined = await client.readPhoto(taken.id ?? "");
+// @ts-expect-error: no such field
+await client.enqueuePhoto({ bucket: "photos", name: "a" }).catch((error: ApiError) => console.log(error.status));
+const message = () => verifyWebhook("", {}, "");
+type Kind = ReturnType<typeof message>["type"];
+const kind: Kind = "photo.forgotten";
+console.log(photo?.state, kind);
+`,
+  );
+  const flags = "--outDir out --strict --module nodenext --target es2023 --types node".split(" ");
+  const typeRoots = join(packageRoot(), "node_modules", "@types");
+  const tsc = join(packageRoot(), "node_modules", "typescript", "bin", "tsc");
+  await run(process.execPath, [tsc, ...flags, "--typeRoots", typeRoots, "app.ts"], { cwd: folder }).catch(
+    ({ stdout }) => expect(stdout).toBe(""),
+  );
+  const { stdout } = await run(process.execPath, [join(folder, "out", "app.js"), url, token]);
+  expect(stdout).toBe("400\npending photo.forgotten\n");
+});

@@ -1,0 +1,217 @@
+import { createServer, request as httpRequest } from "node:http";
+import type { AddressInfo } from "node:net";
+import {
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  GetObjectTaggingCommand,
+  PutBucketVersioningCommand,
+  PutObjectCommand,
+  PutObjectTaggingCommand,
+  S3Client,
+} from "@aws-sdk/client-s3";
+import { afterAll, beforeAll, describe, expect } from "vitest";
+import { createTagger } from "../../src/deliver/object-tags.ts";
+import { setTags } from "../../src/image/tags.ts";
+import { Scope } from "../../src/lifecycle.ts";
+import { createLog } from "../../src/log.ts";
+import { addDestination } from "../../src/store/destinations.ts";
+import { readPhotoState } from "../../src/store/photos.ts";
+import { startDeliver } from "../../workers/deliver.ts";
+import { test as base, type Database } from "../fixtures.ts";
+import { HAS_MOTO, startMoto } from "../moto.ts";
+import { judge, register, removeObject } from "../verdicts.ts";
+
+let server: Awaited<ReturnType<typeof startMoto>>;
+let s3: S3Client;
+
+const test = base.extend<{ deliver(): Promise<void> }>({
+  deliver: async ({ configFor, db }, use) => {
+    const scope = new Scope();
+    await use(async () => {
+      await addDestination(db.pool, { id: "tags", kind: "s3-tags", bucket: null, url: null }, null);
+      const env = { MAITRED_S3_ENDPOINT: server.url, MAITRED_DELIVER_BACKOFF_MS: "100" };
+      await startDeliver(configFor("postgres", env), createLog("silent"), scope);
+    });
+    await scope.close();
+  },
+});
+
+/** Of a name that no other test uses: one server serves them all. */
+async function put(Key: string, Body: string, Bucket = "photos", Tagging?: string): Promise<string> {
+  const answer = await s3.send(new PutObjectCommand({ Bucket, Key, Body, ...(Tagging && { Tagging }) }));
+  return answer.VersionId ?? `etag:${answer.ETag!.replaceAll('"', "")}`;
+}
+async function tagsOf(Key: string, Bucket = "photos", VersionId?: string): Promise<Record<string, string>> {
+  const { TagSet = [] } = await s3.send(
+    new GetObjectTaggingCommand({ Bucket, Key, ...(VersionId && { VersionId }) }),
+  );
+  return Object.fromEntries(TagSet.map((tag) => [tag.Key!, tag.Value!]));
+}
+const told = async (db: Database): Promise<void> => {
+  // what a delivery leaves has no other sign to wait for
+  while ((await db.pool.query("select from deliveries where state <> 'delivered'")).rowCount) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+};
+
+describe.skipIf(!HAS_MOTO)("object tags", () => {
+  beforeAll(async () => {
+    server = await startMoto();
+    s3 = new S3Client({ endpoint: server.url, region: "us-east-1", forcePathStyle: true });
+    for (const Bucket of ["photos", "versioned"]) await s3.send(new CreateBucketCommand({ Bucket }));
+    await s3.send(
+      new PutBucketVersioningCommand({
+        Bucket: "versioned",
+        VersioningConfiguration: { Status: "Enabled" },
+      }),
+    );
+  });
+  afterAll(async () => {
+    s3?.destroy();
+    await server?.stop();
+  });
+
+  test("follow verdicts, of models and moderators, beside the tags of others", async ({ db, deliver }) => {
+    await deliver();
+    const key = "42/a b+c é 🍜.jpg";
+    const id = await register(db, key, await put(key, "one", "photos", "team=web"));
+    await judge(db, id, "shown");
+    await told(db);
+    expect(await tagsOf(key)).toEqual({
+      team: "web",
+      "maitred-verdict": "shown",
+      "maitred-category": "food",
+    });
+    await db.pool.query("select record_review($1, 'ann', 'hidden', 'menu')", [id]);
+    await told(db);
+    expect(await tagsOf(key)).toEqual({
+      team: "web",
+      "maitred-verdict": "hidden",
+      "maitred-category": "menu",
+    });
+  });
+
+  test("are of the version that was judged, and say so once it is withdrawn", async ({ db, deliver }) => {
+    await deliver();
+    const first = await put("v", "one", "versioned");
+    const id = await register(db, "v", first, "versioned");
+    await judge(db, id, "shown");
+    await told(db);
+    const second = await put("v", "two", "versioned");
+    const next = await register(db, "v", second, "versioned");
+    await told(db);
+    expect(await tagsOf("v", "versioned", first)).toMatchObject({ "maitred-verdict": "withdrawn" });
+    expect(await tagsOf("v", "versioned", second)).toEqual({});
+    await judge(db, next, "hidden");
+    await told(db);
+    expect(await tagsOf("v", "versioned", second)).toMatchObject({ "maitred-verdict": "hidden" });
+    expect(await tagsOf("v", "versioned", first)).toMatchObject({ "maitred-verdict": "withdrawn" });
+  });
+
+  test("are not written where there are other bytes by now, nor where nothing would tell", async ({
+    db,
+    deliver,
+  }) => {
+    await deliver();
+    const old = await put("replaced", "one");
+    await put("replaced", "two");
+    await put("unknown", "one");
+    await judge(db, await register(db, "replaced", old), "shown");
+    await judge(db, await register(db, "unknown", ""), "shown");
+    await judge(db, await register(db, "nowhere", "etag:1"), "shown");
+    await judge(db, await register(db, "nowhere", "no-such-version", "versioned"), "shown");
+    await told(db);
+    expect(await tagsOf("replaced")).toEqual({});
+    expect(await tagsOf("unknown")).toEqual({});
+    const { rows } = await db.pool.query("select last_error as note from deliveries order by seq");
+    expect(rows.map(({ note }) => note)).toEqual([
+      "its bytes are not there any more",
+      "not tagged: it has neither version id nor etag",
+      "its bytes are not there any more",
+      "its bytes are not there any more",
+    ]);
+  });
+
+  test("go where the photo is forgotten, and others stay", async ({ db, deliver }) => {
+    await deliver();
+    await judge(
+      db,
+      await register(db, "forgotten", await put("forgotten", "one", "photos", "team=web")),
+      "shown",
+    );
+    await judge(db, await register(db, "bare", await put("bare", "one")), "shown");
+    await told(db);
+    expect(await tagsOf("bare")).toMatchObject({ "maitred-verdict": "shown" });
+    await db.pool.query("delete from photos");
+    await told(db);
+    expect(await tagsOf("forgotten")).toEqual({ team: "web" });
+    expect(await tagsOf("bare")).toEqual({});
+  });
+
+  test("of an object that was removed are no failure", async ({ db, deliver }) => {
+    await deliver();
+    await judge(db, await register(db, "removed", await put("removed", "one")), "shown");
+    await told(db);
+    await s3.send(new DeleteObjectCommand({ Bucket: "photos", Key: "removed" }));
+    await removeObject(db, "removed");
+    await told(db);
+    expect((await db.pool.query("select from deliveries")).rowCount).toBe(2);
+  });
+
+  test("are taken back from bytes that came while they were written", async ({ db }) => {
+    // an upload that comes between the check and the tag, as it may in a bucket without versions
+    const version = await put("raced", "one");
+    await judge(db, await register(db, "raced", version), "shown");
+    const proxy = await startProxy(server.url, async ({ method, url }) => {
+      if (method === "PUT" && url?.includes("tagging") && (await tagsOf("raced"))["by"] !== "uploader") {
+        await put("raced", "two", "photos", "by=uploader");
+      }
+    });
+    const through = new S3Client({ endpoint: proxy.url, region: "us-east-1", forcePathStyle: true });
+    const tag = createTagger({
+      photoOf: (photo) => readPhotoState(db.pool, photo),
+      setTags: (photo, tags) => setTags(through, photo, tags, 10_000),
+    });
+    const payload = { id: "1", sequence: 1, store: "s3", bucket: "photos", key: "raced", version };
+    expect(await tag({ payload })).toEqual({ outcome: "delivered" });
+    expect(Object.keys(await tagsOf("raced"))).not.toContain("maitred-verdict");
+    through.destroy();
+    await proxy.close();
+  });
+
+  test("leave out the category where others leave room for one", async () => {
+    const version = await put("full", "one");
+    const others = Array.from({ length: 9 }, (_, n) => ({ Key: `k${n}`, Value: "v" }));
+    await s3.send(
+      new PutObjectTaggingCommand({ Bucket: "photos", Key: "full", Tagging: { TagSet: others } }),
+    );
+    const photo = { store: "s3", bucket: "photos", key: "full", version } as const;
+    const tags = { "maitred-verdict": "hidden", "maitred-category": "food" };
+    expect(await setTags(s3, photo, tags, 10_000)).toEqual({ became: "tagged" });
+    const found = await tagsOf("full");
+    expect(Object.keys(found)).toHaveLength(10);
+    expect(found["maitred-verdict"]).toBe("hidden");
+  });
+});
+
+/** Passes requests on as they are, after `before`. */
+async function startProxy(
+  target: string,
+  before: (request: { method?: string | undefined; url?: string | undefined }) => Promise<void>,
+): Promise<{ url: string; close(): Promise<void> }> {
+  const proxy = createServer(async (incoming, outgoing) => {
+    await before(incoming);
+    const { method, headers } = incoming;
+    const options = { method, headers, path: incoming.url };
+    const sent = httpRequest(target, options, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
+      answer.pipe(outgoing);
+    });
+    incoming.pipe(sent);
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+    close: () => new Promise((resolve) => proxy.close(() => resolve())),
+  };
+}

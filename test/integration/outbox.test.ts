@@ -1,0 +1,390 @@
+import pg from "pg";
+import { describe, expect } from "vitest";
+import { claimDeliveries, purgeDeliveries, settleDelivery } from "../../src/store/deliveries.ts";
+import { addDestination, enableDestination, removeDestination } from "../../src/store/destinations.ts";
+import { recordEvents } from "../../src/store/events.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Database, test } from "../fixtures.ts";
+import { fail, judge, judged, register, removeObject } from "../verdicts.ts";
+
+const rows = async (db: Database, sql: string, ...values: unknown[]) =>
+  (await db.pool.query(sql, values)).rows;
+const outbox = (db: Database) => rows(db, "select seq, photo_id, kind, payload from outbox order by seq");
+const kinds = async (db: Database): Promise<string[]> => (await outbox(db)).map(({ kind }) => kind);
+const webhook = (db: Database, id = "w", bucket: string | null = null) =>
+  addDestination(db.pool, { id, kind: "webhook", bucket, url: "https://app.example/hook" }, "whsec_c2VjcmV0");
+const claim = (db: Database, leaseS = 60) => claimDeliveries(db.pool, {}, { each: 100, total: 100, leaseS });
+const delivered = { state: "delivered", note: null, waitMs: 0 } as const;
+
+describe("the outbox", () => {
+  test("says everything of a verdict that the API says, with its sequence", async ({ db }) => {
+    await webhook(db);
+    const id = await register(db, "a b+c.jpg");
+    await recordOutcomes(db.pool, [judged(id, "shown")]);
+    const [{ seq, ...row }] = await outbox(db);
+    expect(row).toEqual({
+      photo_id: id,
+      kind: "photo.verdict",
+      payload: {
+        id,
+        sequence: Number(seq),
+        store: "s3",
+        bucket: "photos",
+        key: "a b+c.jpg",
+        version: "etag:1",
+        current: true,
+        public: true,
+        state: "shown",
+        verdict: "shown",
+        rule: "clear",
+        reason: "because",
+        failure: null,
+        category: "food",
+        human: 0.5,
+        tags: [{ category: "food", score: 0.75, threshold: 0.5, by: "model:m-1" }],
+        by: "model:m-1",
+        policy: "p1",
+        listing: "42",
+        uploader: null,
+        claimed: null,
+        decidedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+      },
+    });
+  });
+
+  test("holds nothing while nobody is to be told, and nothing of what came before", async ({ db }) => {
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    await webhook(db);
+    await enableDestination(db.pool, "w", false);
+    await judge(db, id, "hidden");
+    expect(await outbox(db)).toEqual([]);
+    await enableDestination(db.pool, "w", true);
+    await judge(db, id, "review");
+    expect((await outbox(db)).map(({ payload }) => payload.state)).toEqual(["review"]);
+  });
+
+  test("loses what is rolled back with it", async ({ db }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    const client = await db.pool.connect();
+    await client.query("begin");
+    await client.query("select record_review($1, 'ann', 'hidden')", [id]);
+    expect((await client.query("select from outbox")).rowCount).toBe(1);
+    await client.query("rollback");
+    client.release();
+    expect(await rows(db, "select from outbox")).toEqual([]);
+    expect(await rows(db, "select from deliveries")).toEqual([]);
+  });
+
+  test("has no second row for a job that is run twice", async ({ db }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    await recordOutcomes(db.pool, [judged(id, "shown")]);
+    await recordOutcomes(db.pool, [judged(id, "shown")]);
+    await register(db, "a");
+    expect(await kinds(db)).toEqual(["photo.verdict"]);
+  });
+
+  test("says of a moderator's verdict the tags that the moderator gave", async ({ db }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    await db.pool.query("select record_review($1, 'ann', 'hidden', 'menu', true)", [id]);
+    expect((await outbox(db)).at(-1)!.payload).toMatchObject({
+      state: "hidden",
+      public: false,
+      by: "moderator:ann",
+      category: "menu",
+      tags: [{ category: "menu", score: 1, threshold: 0, by: "moderator:ann" }],
+    });
+  });
+
+  test("tells of failures, removals, overwrites, and photos that come back, and of nothing that is pending", async ({
+    db,
+  }) => {
+    await webhook(db);
+    const first = await register(db, "a", "etag:1");
+    await register(db, "untold", "etag:1");
+    await register(db, "untold", "etag:2");
+    expect(await outbox(db)).toEqual([]);
+    await judge(db, first, "shown");
+    const second = await register(db, "a", "etag:2");
+    await fail(db, second);
+    await register(db, "a", "etag:1");
+    await removeObject(db, "a");
+    await recordEvents(
+      db.pool,
+      [
+        {
+          kind: "created",
+          store: "s3",
+          bucket: "photos",
+          key: "a",
+          version: "etag:1",
+          order: null,
+          known: {},
+        },
+      ],
+      "right",
+    );
+    const told = (await outbox(db)).map(({ photo_id, kind, payload }) => [
+      photo_id,
+      kind,
+      payload.current,
+      payload.public,
+    ]);
+    expect(told).toEqual([
+      [first, "photo.verdict", true, true],
+      [first, "photo.withdrawn", false, false],
+      [second, "photo.failed", true, false],
+      // both in one statement, in the order of their ids
+      [first, "photo.verdict", true, true],
+      [second, "photo.withdrawn", false, false],
+      [first, "photo.withdrawn", false, false],
+      [first, "photo.verdict", true, true],
+    ]);
+    expect((await outbox(db))[2]!.payload).toMatchObject({
+      verdict: null,
+      failure: "CORRUPT",
+      reason: "no image",
+    });
+  });
+
+  test("keeps buckets apart where a destination is of one", async ({ db }) => {
+    await webhook(db, "one", "photos");
+    await webhook(db, "two", "menus");
+    await judge(db, await register(db, "a", "etag:1", "photos"), "shown");
+    await judge(db, await register(db, "a", "etag:1", "others"), "shown");
+    expect(await rows(db, "select destination from deliveries")).toEqual([{ destination: "one" }]);
+    expect(await outbox(db)).toHaveLength(1);
+  });
+
+  test("numbers the changes of one photo as they are committed, whoever is first to begin", async ({
+    db,
+  }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    const verdicts = Array.from({ length: 20 }, (_, n) => (n % 2 ? "shown" : "hidden"));
+    await Promise.all(verdicts.map((verdict) => judge(db, id, verdict as "shown")));
+    const history = await rows(db, "select verdict, decided_by from verdicts order by id");
+    expect((await outbox(db)).map(({ payload }) => [payload.state, payload.by])).toEqual(
+      history.map(({ verdict, decided_by }) => [verdict, decided_by]),
+    );
+  });
+
+  test("is written whoever changes photos, without a right to it, and workers may deliver", async ({
+    db,
+  }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    const client = await db.pool.connect();
+    try {
+      await client.query("begin; set local role maitred_worker");
+      await recordOutcomes(client as never, [judged(id, "shown")]);
+      await expect(
+        client.query("savepoint s; insert into destinations (id, kind) values ('x', 'notify')"),
+      ).rejects.toThrow("permission denied");
+      await client.query("rollback to s");
+      const [first] = await claimDeliveries(client as never, {}, { each: 1, total: 1, leaseS: 60 });
+      await settleDelivery(client as never, first!, delivered);
+      await client.query("select purge_deliveries(0, 0, 10)");
+      await client.query("update destinations set enabled = false, note = 'gone'");
+      await client.query("commit");
+    } finally {
+      client.release();
+    }
+    expect(first(await rows(db, "select state from deliveries"))).toEqual({ state: "delivered" });
+  });
+});
+
+describe("what is forgotten", () => {
+  test("is told with nothing but what names it, and is erased from what was told before", async ({ db }) => {
+    await webhook(db, "one");
+    await webhook(db, "two");
+    const id = await register(db, "a");
+    const untold = await register(db, "b");
+    await judge(db, id, "shown");
+    await settleDelivery(db.pool, (await claim(db))[0]!, delivered);
+    await judge(db, id, "hidden");
+    await db.pool.query("delete from photos where id = any ($1)", [[id, untold]]);
+    const left = await outbox(db);
+    expect(left.map(({ kind }) => kind)).toEqual(["photo.forgotten"]);
+    expect(Object.keys(left[0]!.payload)).toEqual(["id", "sequence", "store", "bucket", "key", "version"]);
+    expect(await rows(db, "select from deliveries")).toHaveLength(2);
+  });
+
+  test("leaves the outbox once everybody was told", async ({ db }) => {
+    await webhook(db, "one");
+    await webhook(db, "two");
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    await db.pool.query("delete from photos where id = $1", [id]);
+    const [one, two] = await claim(db);
+    await settleDelivery(db.pool, one!, delivered);
+    expect(await outbox(db)).toHaveLength(1);
+    await settleDelivery(db.pool, two!, delivered);
+    expect(await outbox(db)).toEqual([]);
+    expect(await rows(db, "select from deliveries")).toEqual([]);
+  });
+
+  test("is told only after an attempt that may be under way has ended", async ({ db }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    const [attempt] = await claim(db, 60);
+    await db.pool.query("delete from photos where id = $1", [id]);
+    expect(await claim(db)).toEqual([]);
+    expect(await rows(db, "select next_at > now() + interval '50 seconds' as later from deliveries")).toEqual(
+      [{ later: true }],
+    );
+    // whoever is at it has nothing to settle any more
+    await settleDelivery(db.pool, attempt!, delivered);
+    expect(await kinds(db)).toEqual(["photo.forgotten"]);
+  });
+});
+
+describe("claims", () => {
+  test("are one at a time of one photo and destination, in order, and pass over what is dead", async ({
+    db,
+  }) => {
+    await webhook(db);
+    const a = await register(db, "a");
+    const b = await register(db, "b");
+    for (const verdict of ["shown", "hidden", "review"] as const) {
+      await judge(db, a, verdict);
+      await judge(db, b, verdict);
+    }
+    const states = async () => {
+      const claimed = await claim(db);
+      return {
+        claimed,
+        said: claimed.map(({ payload }) => [payload.key, (payload as never as { state: string }).state]),
+      };
+    };
+    const first = await states();
+    expect(first.said).toEqual([
+      ["a", "shown"],
+      ["b", "shown"],
+    ]);
+    expect((await states()).said).toEqual([]);
+    await settleDelivery(db.pool, first.claimed[0]!, delivered);
+    await settleDelivery(db.pool, first.claimed[1]!, { state: "dead", note: "no", waitMs: 0 });
+    expect((await states()).said).toEqual([
+      ["a", "hidden"],
+      ["b", "hidden"],
+    ]);
+  });
+
+  test("hold back what waits behind a delivery that failed", async ({ db }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    await judge(db, id, "hidden");
+    await settleDelivery(db.pool, (await claim(db))[0]!, { state: "pending", note: "no", waitMs: 3_600_000 });
+    expect(
+      await rows(db, "select from deliveries where next_at > now() + interval '59 minutes'"),
+    ).toHaveLength(2);
+  });
+
+  test("that ran out are another's, whose result the first cannot undo", async ({ db }) => {
+    await webhook(db);
+    await judge(db, await register(db, "a"), "shown");
+    const [slow] = await claim(db, 0);
+    const [next] = await claim(db, 60);
+    expect([slow!.attempt, next!.attempt]).toEqual([1, 2]);
+    await settleDelivery(db.pool, slow!, { state: "dead", note: "late", waitMs: 0 });
+    expect(await rows(db, "select state from deliveries")).toEqual([{ state: "pending" }]);
+    await settleDelivery(db.pool, next!, delivered);
+    await settleDelivery(db.pool, slow!, { state: "pending", note: "late", waitMs: 0 });
+    expect(await rows(db, "select state from deliveries")).toEqual([{ state: "delivered" }]);
+  });
+
+  test("keep to what each destination and the process may have in hand", async ({ db }) => {
+    await webhook(db, "one");
+    await webhook(db, "two");
+    for (const key of "abcdef") await judge(db, await register(db, key), "shown");
+    const first = await claimDeliveries(db.pool, { one: 3 }, { each: 4, total: 100, leaseS: 60 });
+    expect(first.map(({ destination }) => destination).sort()).toEqual(["one", "two", "two", "two", "two"]);
+    expect(await claimDeliveries(db.pool, {}, { each: 100, total: 3, leaseS: 60 })).toHaveLength(3);
+  });
+});
+
+describe("a destination that is removed", () => {
+  test("takes with it what is being written for it at that moment", async ({ db }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    const client = await db.pool.connect();
+    await client.query("begin");
+    await client.query("select record_review($1, 'ann', 'hidden')", [id]);
+    const removed = removeDestination(db.pool, "w");
+    await blocked(db);
+    await client.query("commit");
+    client.release();
+    expect(await removed).toBe(true);
+    expect(await outbox(db)).toEqual([]);
+  });
+
+  test("fails no verdict that is given at that moment", async ({ db }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    const client = await db.pool.connect();
+    await client.query("begin");
+    await client.query("select remove_destination('w')");
+    const verdict = judge(db, id, "shown");
+    await blocked(db);
+    await client.query("commit");
+    client.release();
+    await verdict;
+    expect(await rows(db, "select state from photos")).toEqual([{ state: "shown" }]);
+    expect(await outbox(db)).toEqual([]);
+  });
+});
+
+test("what is dead is kept for longer, and not for ever", async ({ db }) => {
+  await webhook(db);
+  await judge(db, await register(db, "a"), "shown");
+  await settleDelivery(db.pool, (await claim(db))[0]!, { state: "dead", note: "no", waitMs: 0 });
+  await db.pool.query("update deliveries set next_at = now() - interval '50 days'");
+  expect(await purgeDeliveries(db.pool, { days: 7, deadDays: 60 }, 100)).toBe(0);
+  expect(await purgeDeliveries(db.pool, { days: 7, deadDays: 40 }, 100)).toBe(1);
+  expect(await outbox(db)).toEqual([]);
+});
+
+test("a destination of the kind notify hears of changes on its channel, in the transaction", async ({
+  db,
+}) => {
+  await addDestination(db.pool, { id: "n", kind: "notify", bucket: null, url: null }, null);
+  const listener = new pg.Client(db.url);
+  await listener.connect();
+  try {
+    await listener.query("listen maitred_photos");
+    const told: Promise<string | undefined>[] = [];
+    const next = () =>
+      new Promise<string | undefined>((resolve) =>
+        listener.once("notification", ({ payload }) => resolve(payload)),
+      );
+    told.push(next());
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    const said = JSON.parse((await told[0])!);
+    expect(said).toEqual({ id, sequence: expect.any(Number), state: "shown", current: true, public: true });
+    const gone = next();
+    await db.pool.query("delete from photos where id = $1", [id]);
+    expect(JSON.parse((await gone)!)).toEqual({ id, forgotten: true });
+    expect(await outbox(db)).toEqual([]);
+  } finally {
+    await listener.end();
+  }
+});
+
+/** Waits until somebody waits for somebody else. */
+async function blocked(db: Database): Promise<void> {
+  const waiting =
+    "select from pg_stat_activity where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0";
+  while ((await rows(db, waiting)).length === 0);
+}
+
+function first<T>(list: readonly T[]): T | undefined {
+  return list[0];
+}

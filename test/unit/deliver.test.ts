@@ -1,0 +1,179 @@
+import { Webhook } from "standardwebhooks";
+import { describe, expect, test } from "vitest";
+import { createAddresses } from "../../src/deliver/addresses.ts";
+import { retryAfterMs, waitMs } from "../../src/deliver/backoff.ts";
+import { createTagger, type PhotoNow, type VerdictTags } from "../../src/deliver/object-tags.ts";
+import { createSecret, sign } from "../../src/signature.ts";
+
+const hostOf = (address: string): string =>
+  new URL(address.includes(":") ? `https://[${address}]/` : `https://${address}/`).hostname;
+
+describe("addresses", () => {
+  test.each([
+    ["loopback", "127.0.0.1"],
+    ["loopback in short", "127.1"],
+    ["loopback as one number", "2130706433"],
+    ["loopback in hexadecimal", "0x7f.0.0.1"],
+    ["loopback in octal", "0177.0.0.1"],
+    ["loopback in full-width digits", "１２７.0.0.1"],
+    ["the unspecified", "0.0.0.0"],
+    ["private 10", "10.1.2.3"],
+    ["private 172.16", "172.31.255.255"],
+    ["private 192.168", "192.168.0.1"],
+    ["shared", "100.100.100.200"],
+    ["link-local, where clouds keep metadata", "169.254.169.254"],
+    ["metadata of Azure", "168.63.129.16"],
+    ["metadata of Oracle", "192.0.0.192"],
+    ["documentation", "203.0.113.7"],
+    ["multicast", "224.0.0.1"],
+    ["broadcast", "255.255.255.255"],
+    ["loopback of IPv6", "::1"],
+    ["the unspecified of IPv6", "::"],
+    ["link-local of IPv6", "fe80::1"],
+    ["unique local", "fd00:ec2::254"],
+    ["site-local", "fec0::1"],
+    ["loopback mapped", "::ffff:127.0.0.1"],
+    ["private mapped", "::ffff:10.0.0.1"],
+    ["public mapped", "::ffff:8.8.8.8"],
+    ["loopback compatible", "::127.0.0.1"],
+    ["loopback through NAT64", "64:ff9b::7f00:1"],
+    ["private through local NAT64", "64:ff9b:1::a00:1"],
+    ["loopback through 6to4", "2002:7f00:1::1"],
+    ["Teredo", "2001::1"],
+    ["documentation of IPv6", "2001:db8::1"],
+    ["multicast of IPv6", "ff02::1"],
+  ])("of %s are refused: %s", (_, address) => {
+    expect(createAddresses([]).permits(hostOf(address), true)).toBe(false);
+  });
+
+  test.each(["8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450::1"])(
+    "of the public internet are permitted over TLS alone: %s",
+    (address) => {
+      expect(createAddresses([]).permits(hostOf(address), true)).toBe(true);
+      expect(createAddresses([]).permits(hostOf(address), false)).toBe(false);
+    },
+  );
+
+  test("that are allowed are permitted, over plain HTTP too, also where they come mapped, and their neighbours are not", () => {
+    const addresses = createAddresses(["10.1.0.0/16", "fd00:1::/32"]);
+    for (const address of ["10.1.2.3", "::ffff:10.1.2.3", "fd00:1::5"]) {
+      expect(addresses.permits(hostOf(address), false)).toBe(true);
+    }
+    for (const address of ["10.2.0.1", "::ffff:10.2.0.1", "fd00:2::5"]) {
+      expect(addresses.permits(hostOf(address), true)).toBe(false);
+    }
+  });
+
+  test.each([
+    [["10.0.0.1"], "refused"],
+    [["10.0.0.1", "8.8.8.8"], ["8.8.8.8"]],
+    [
+      ["8.8.8.8", "2606:4700::1111"],
+      ["8.8.8.8", "2606:4700::1111"],
+    ],
+    [["::ffff:169.254.169.254"], "refused"],
+  ])("of a name that answers %j come to %j at the socket, however the socket asks", async (answers, open) => {
+    const resolve = async () =>
+      answers.map((address) => ({ address, family: address.includes(":") ? 6 : 4 }));
+    const lookup = createAddresses([], resolve).lookup(true);
+    const ask = (all: boolean): Promise<unknown> =>
+      new Promise((done) =>
+        lookup("rebound.example", { all }, (error, found) => done(error ? error.message : found)),
+      );
+    if (open === "refused") {
+      expect(await ask(true)).toContain("no address of the public internet");
+      expect(await ask(false)).toContain("no address of the public internet");
+    } else {
+      expect(await ask(true)).toMatchObject((open as string[]).map((address) => ({ address })));
+      expect(await ask(false)).toBe(open[0]);
+    }
+  });
+});
+
+describe("backoff", () => {
+  test("doubles, stays at twelve hours, and makes three days of nineteen attempts", () => {
+    expect([1, 2, 3].map((attempt) => waitMs(attempt, 5_000, 0.5))).toEqual([5_000, 10_000, 20_000]);
+    expect(waitMs(500, 5_000, 0.5)).toBe(43_200_000);
+    const total = Array.from({ length: 18 }, (_, n) => waitMs(n + 1, 5_000, 0.5)).reduce((a, b) => a + b);
+    expect(total / 86_400_000).toBeGreaterThan(2.8);
+    expect(total / 86_400_000).toBeLessThan(3.1);
+  });
+
+  test("gives or takes a fifth", () => {
+    expect(waitMs(1, 1_000, 0)).toBe(800);
+    expect(waitMs(1, 1_000, 1)).toBeCloseTo(1_200);
+  });
+
+  test.each([
+    ["120", 120_000],
+    ["0", 0],
+    ["99999999", 86_400_000],
+    ["Thu, 01 Jan 1970 00:00:30 GMT", 20_000],
+    ["Wed, 31 Dec 1969 00:00:00 GMT", 0],
+    ["soon", undefined],
+    [undefined, undefined],
+  ])("reads Retry-After %j as %j ms", (header, ms) => {
+    expect(retryAfterMs(header, 10_000)).toBe(ms);
+  });
+});
+
+test("a signature is the one that the library of Standard Webhooks makes", () => {
+  const [one, two] = [createSecret(), createSecret()];
+  const at = new Date(1_700_000_000_000);
+  const [id, body] = ["msg_1", '{"key":"café 🍜"}'];
+  const theirs = [one, two].map((secret) => new Webhook(secret).sign(id, at, body)).join(" ");
+  expect(sign([one, two], id, 1_700_000_000, body)).toBe(theirs);
+  expect(sign([one, two], id, 1_700_000_000, Buffer.from(body))).toBe(theirs);
+});
+
+describe("the tagger", () => {
+  const payload = { id: "1", sequence: 1, store: "s3", bucket: "b", key: "k", version: "etag:1" };
+  const shown: PhotoNow = { state: "shown", category: "food", current: true };
+
+  test("looks once more after writing, so that a verdict given meanwhile is not undone", async () => {
+    const now = [
+      shown,
+      { ...shown, state: "hidden" },
+      { ...shown, state: "hidden" },
+      { ...shown, state: "hidden" },
+    ];
+    const set: (VerdictTags | null)[] = [];
+    const tag = createTagger({
+      photoOf: async () => now.shift(),
+      setTags: async (_, tags) => {
+        set.push(tags);
+        return { became: "tagged" };
+      },
+    });
+    expect(await tag({ payload })).toEqual({ outcome: "delivered" });
+    expect(set.map((tags) => tags?.["maitred-verdict"])).toEqual(["shown", "hidden"]);
+  });
+
+  test.each([
+    ["none, where nothing is known of them", undefined, undefined],
+    ["those of their own verdict", { ...shown, state: "hidden" }, "hidden"],
+  ])("gives bytes that took the photo's place meanwhile %s", async (_, later, verdict) => {
+    const set: [string, string | undefined][] = [];
+    const tag = createTagger({
+      photoOf: async ({ version }) => (version === "etag:1" ? shown : later),
+      setTags: async ({ version }, tags) => {
+        set.push([version, tags?.["maitred-verdict"]]);
+        return version === "etag:1" ? { became: "overtaken", version: "etag:2" } : { became: "tagged" };
+      },
+    });
+    expect(await tag({ payload })).toEqual({ outcome: "delivered" });
+    expect(set).toEqual([
+      ["etag:1", "shown"],
+      ["etag:2", verdict],
+    ]);
+  });
+
+  test("gives up for now where it changes each time", async () => {
+    let turn = 0;
+    const tag = createTagger({
+      photoOf: async () => ({ ...shown, state: turn++ % 2 ? "shown" : "hidden" }),
+      setTags: async () => ({ became: "tagged" }),
+    });
+    expect(await tag({ payload })).toMatchObject({ outcome: "failed" });
+  });
+});

@@ -1,0 +1,58 @@
+import { recordEvents } from "../src/store/events.ts";
+import { registerPhotos } from "../src/store/photos.ts";
+import { type Outcome, recordOutcomes } from "../src/store/verdicts.ts";
+import type { Database } from "./fixtures.ts";
+
+/** Changes of photos, made as the product makes them. */
+export async function register(
+  db: Database,
+  key: string,
+  version = "etag:1",
+  bucket = "photos",
+): Promise<string> {
+  const known = { listing: "42" };
+  return (await registerPhotos(db.pool, [{ store: "s3", bucket, key, version, known }], "live"))[0]!.id;
+}
+
+export const judged = (
+  photoId: string,
+  verdict: "shown" | "hidden" | "review",
+  by = "model:m-1",
+): Outcome => ({
+  photoId,
+  known: {},
+  batch: "t-1",
+  by,
+  policy: "p1",
+  result: {
+    scores: { categories: { food: 0.75, menu: 0.25 }, human: 0.5 },
+    decision: {
+      verdict,
+      rule: "clear",
+      reason: "because",
+      category: "food",
+      tags: [{ category: "food", score: 0.75, threshold: 0.5 }],
+    },
+  },
+});
+
+/** Each call is another model's verdict, so that each is a change. */
+export async function judge(
+  db: Database,
+  photoId: string,
+  verdict: "shown" | "hidden" | "review",
+): Promise<void> {
+  await recordOutcomes(db.pool, [judged(photoId, verdict, `model:m-${++models}`)]);
+}
+
+export async function fail(db: Database, photoId: string): Promise<void> {
+  const result = { failure: "CORRUPT", message: "no image", transient: false } as const;
+  await recordOutcomes(db.pool, [{ ...judged(photoId, "shown"), result }]);
+}
+
+export async function removeObject(db: Database, key: string): Promise<void> {
+  const photo = { store: "s3", bucket: "photos", key, version: "" } as const;
+  await recordEvents(db.pool, [{ ...photo, kind: "removed", order: null, known: {} }], "right");
+}
+
+let models = 0;
