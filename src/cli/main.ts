@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { asError, ConfigError, ModerationError } from "../errors.ts";
 import { packageVersion } from "../package-root.ts";
 import { api } from "./api.ts";
+import { backfill } from "./backfill.ts";
 import { calibrate } from "./calibrate.ts";
 import { classify } from "./classify.ts";
 import { type Arguments, type Command, EXIT, type Terminal, table, UsageError } from "./command.ts";
@@ -10,6 +11,7 @@ import { config } from "./config.ts";
 import { doctor } from "./doctor.ts";
 import { enqueue } from "./enqueue.ts";
 import { evaluate } from "./evaluate.ts";
+import { feed } from "./feed.ts";
 import { labels } from "./labels.ts";
 import { migrate } from "./migrate.ts";
 import { model } from "./model.ts";
@@ -21,7 +23,9 @@ const commands: Record<string, Command> = {
   up,
   worker,
   api,
+  feed,
   enqueue,
+  backfill,
   classify,
   evaluate,
   calibrate,
