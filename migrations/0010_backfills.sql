@@ -5,7 +5,9 @@ create table backfills (
   what       jsonb not null,
   model      text not null,
   again      boolean not null default false,
+  propose    boolean not null default false,
   state      text not null default 'running' check (state in ('running', 'paused', 'cancelled', 'done')),
+  outcome    text check (outcome in ('applied', 'discarded', 'rolled back')),
   max_rate   real check (max_rate > 0),
   hours      text,
   started_by text not null,
@@ -25,6 +27,8 @@ create table backfills (
 comment on table backfills is 'One row a run over the archive; maitred feed works on those that are running.';
 comment on column backfills.what is 'The selector: which photos, see src/backfill/selector.ts';
 comment on column backfills.model is 'model:NAME; what it decided already is skipped, unless again';
+comment on column backfills.propose is 'Whether its verdicts wait in proposals until somebody applies them';
+comment on column backfills.outcome is 'What an operator did with it afterwards';
 comment on column backfills.max_rate is 'Photos a second at most; null: as fast as they are judged';
 comment on column backfills.hours is 'When it may feed, such as 22-06; null: always';
 comment on column backfills.changed_by is 'Who paused, resumed or cancelled it last, when (changed_at) and why';
@@ -70,6 +74,31 @@ create table backfill_changes (
 );
 comment on table backfill_changes is 'What each backfill changed, and what failed in it.';
 create index backfill_changes_failed on backfill_changes (backfill_id, photo_id) where code is not null;
+
+-- Of proposing backfills: what the verdict would have been, as record_verdicts takes it.
+create table proposals (
+  backfill_id bigint not null references backfills on delete cascade,
+  photo_id    bigint not null references photos on delete cascade,
+  item        jsonb not null,
+  primary key (backfill_id, photo_id)
+);
+comment on table proposals is 'Verdicts that wait for an operator, who applies or discards all of a backfill.';
+
+-- What every policy said that ever gave a verdict here, so that the tags of an old verdict can be given again.
+create table policies (
+  id         text primary key,
+  yaml       text not null,
+  thresholds jsonb not null,
+  since      timestamptz not null default now()
+);
+comment on table policies is 'The policies that gave verdicts, by what photos.policy and verdicts.policy call them.';
+comment on column policies.thresholds is 'By category, 0 to 1';
+
+-- Without a reference, which would read all of a table that may be large; null in all that no backfill gave.
+alter table verdicts add column backfill_id bigint, add column failure text;
+comment on column verdicts.backfill_id is 'The backfill that the verdict is of';
+comment on column verdicts.failure is 'The code of a failure; null in rows older than this column';
+create index verdicts_backfill on verdicts (backfill_id, photo_id, id) where backfill_id is not null;
 
 -- The current photos of objects of one bucket, as a listing or an inventory names them; what is not known yet is made known.
 -- A listing may be old: it neither replaces what an event made current, nor brings back what an event removed.
@@ -208,8 +237,24 @@ create function end_backfills() returns setof bigint language sql as $$
   returning b.id;
 $$;
 
+-- The backfill, locked. MD404: there is none. MD409: it may still give verdicts.
+create function backfill_that_is_over(p_id bigint) returns backfills language plpgsql as $$
+declare run backfills;
+begin
+  select * into run from backfills where id = p_id for update;
+  if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
+  if run.ended_at is null or exists (select from backfill_photos w where w.backfill_id = p_id) then
+    raise exception 'backfill % is %: wait until it is done, or cancel it', p_id, run.state using errcode = 'MD409';
+  end if;
+  return run;
+end $$;
+
 -- As in 0002, and settles what backfills wait for in the same transaction: whoever judged the photo, a live upload too,
--- it needs no judging any more.
+-- it needs no judging any more. Items may also have
+--   lane      of the queue that the photo came from: what came from backfill, and only a proposing backfill waits for, becomes a
+--             proposal instead of a verdict;
+--   backfill  a backfill that the verdict is of without having waited for it;
+--   counted   that backfill counts it now, and makes it a proposal if it proposes.
 create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
 begin
   -- a statement of its own, so that the next one sees what a rival committed while this one waited
@@ -219,21 +264,38 @@ begin
 
   return query
   with input as (
-    select distinct on (i.id) i.*
-    from jsonb_to_recordset(p_items) as i (
+    select distinct on (i.id) i.*, e.item
+    from jsonb_array_elements(p_items) as e (item), jsonb_to_record(e.item) as i (
       id bigint, verdict text, rule text, reason text, category text, human real, scores jsonb, tags jsonb,
-      by text, policy text, batch text, known jsonb, failure text, transient boolean)
+      by text, policy text, batch text, known jsonb, failure text, transient boolean,
+      lane text, backfill bigint, counted boolean)
     order by i.id
+  ), waiting as (
+    delete from backfill_photos b using input i where b.photo_id = i.id
+    returning b.photo_id, b.backfill_id
+  ), settled as materialized (
+    select x.photo_id, f.id as backfill_id, f.propose
+    from (
+      select w.photo_id, w.backfill_id from waiting w
+      union
+      select i.id, i.backfill from input i where i.backfill is not null and i.counted
+    ) x join backfills f on f.id = x.backfill_id
   ), wanted as materialized (
-    select input.*, locked.state as before, coalesce(locked.category, '') as before_category, case
+    select input.*, locked.state as before, coalesce(locked.category, '') as before_category,
+      coalesce(input.backfill, (select max(s.backfill_id) from settled s where s.photo_id = input.id and not s.propose)) as of_backfill,
+      coalesce((select bool_and(s.propose) from settled s where s.photo_id = input.id), false)
+        and (input.lane is not distinct from 'backfill' or coalesce(input.counted, false)) as proposed,
+      case
         when locked.decided_by like 'moderator:%' then false
         when input.verdict = 'failed' then
           case when locked.state = 'failed' then locked.failure is distinct from input.failure
                else locked.state = 'pending' or not input.transient end
         else locked.state in ('pending', 'failed')
           or locked.decided_by is distinct from input.by or locked.policy is distinct from input.policy
-      end as changes
+      end as differs
     from input join photos locked on locked.id = input.id
+  ), changing as materialized (
+    select * from wanted w where w.differs and not w.proposed
   ), state as (
     update photos p
     set state = w.verdict, category = w.category, human = w.human, rule = w.rule, reason = w.reason,
@@ -241,47 +303,154 @@ begin
         listing = coalesce(p.listing, w.known ->> 'listing'),
         uploader = coalesce(p.uploader, w.known ->> 'uploader'),
         claimed = coalesce(p.claimed, w.known ->> 'claimed')
-    from wanted w where p.id = w.id and w.changes
+    from changing w where p.id = w.id
   ), history as (
-    insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, batch)
-    select w.id, w.verdict, w.rule, w.reason, w.category, w.human, w.scores, w.by, w.policy, w.batch
-    from wanted w where w.changes
+    insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, batch, failure, backfill_id)
+    select w.id, w.verdict, w.rule, w.reason, w.category, w.human, w.scores, w.by, w.policy, w.batch, w.failure, w.of_backfill
+    from changing w
   ), given as (
     select w.id, t.category, t.score, t.threshold, w.by
-    from wanted w, jsonb_to_recordset(coalesce(w.tags, '[]')) as t (category text, score real, threshold real)
-    where w.changes
+    from changing w, jsonb_to_recordset(coalesce(w.tags, '[]')) as t (category text, score real, threshold real)
   ), taken as (
-    delete from tags t using wanted w
-    where w.changes and t.photo_id = w.id
+    delete from tags t using changing w
+    where t.photo_id = w.id
       and not exists (select from given g where g.id = t.photo_id and g.category = t.category)
   ), kept as (
     insert into tags as t (photo_id, category, score, threshold, model)
     select g.id, g.category, g.score, g.threshold, g.by from given g
     on conflict on constraint tags_pkey do update
       set score = excluded.score, threshold = excluded.threshold, model = excluded.model
-  ), settled as (
-    delete from backfill_photos b using wanted w where b.photo_id = w.id
-    returning b.backfill_id, b.photo_id, w.before, w.before_category,
-      case when w.changes then w.verdict else 'kept' end as after,
-      case when w.changes then coalesce(w.category, '') else w.before_category end as after_category,
-      coalesce(w.failure, '') as code
+  ), outcomes as materialized (
+    select s.backfill_id, s.photo_id, w.before, w.before_category,
+      case when w.differs then w.verdict else 'kept' end as after,
+      case when w.differs then coalesce(w.category, '') else w.before_category end as after_category,
+      coalesce(w.failure, '') as code,
+      case when w.differs and w.proposed and s.propose then w.item - 'counted' - 'lane' end as proposal
+    from settled s join wanted w on w.id = s.photo_id
+  ), proposed as (
+    insert into proposals (backfill_id, photo_id, item)
+    select o.backfill_id, o.photo_id, o.proposal || jsonb_build_object('backfill', o.backfill_id)
+    from outcomes o where o.proposal is not null
+    on conflict on constraint proposals_pkey do update set item = excluded.item
   ), counted as (
     insert into backfill_counts as c (backfill_id, before, before_category, after, after_category, code, photos)
-    select s.backfill_id, s.before, s.before_category, s.after, s.after_category, s.code, count(*)
-    from settled s group by 1, 2, 3, 4, 5, 6
+    select o.backfill_id, o.before, o.before_category, o.after, o.after_category, o.code, count(*)
+    from outcomes o group by 1, 2, 3, 4, 5, 6
     -- in one order, so that two groups never wait for each other in a circle
     order by 1, 2, 3, 4, 5, 6
     on conflict on constraint backfill_counts_pkey do update set photos = c.photos + excluded.photos
   ), noted as (
     insert into backfill_changes (backfill_id, photo_id, before, before_category, after, after_category, code)
-    select s.backfill_id, s.photo_id, s.before, nullif(s.before_category, ''), s.after, nullif(s.after_category, ''), nullif(s.code, '')
-    from settled s
-    where s.code <> '' or (s.after <> 'kept' and (s.before, s.before_category) is distinct from (s.after, s.after_category))
+    select o.backfill_id, o.photo_id, o.before, nullif(o.before_category, ''), o.after, nullif(o.after_category, ''), nullif(o.code, '')
+    from outcomes o
+    where o.code <> '' or (o.after <> 'kept' and (o.before, o.before_category) is distinct from (o.after, o.after_category))
     on conflict on constraint backfill_changes_pkey do update
       set before = excluded.before, before_category = excluded.before_category, after = excluded.after,
           after_category = excluded.after_category, code = excluded.code
   )
-  select w.id, w.changes from wanted w;
+  select w.id, w.differs and not w.proposed from wanted w;
+end $$;
+
+-- Makes at most p_limit proposals of a backfill the verdicts; call it until it answers 0. What a moderator, or another run
+-- of the same model and policy, has decided meanwhile stays. Returns how many proposals it took.
+-- MD404: there is no such backfill. MD409: it does not propose, or is not over, or was discarded.
+create function apply_proposals(p_id bigint, p_limit integer, p_by text) returns bigint language plpgsql as $$
+declare
+  run backfills;
+  items jsonb;
+  taken bigint;
+begin
+  run := backfill_that_is_over(p_id);
+  if not run.propose then raise exception 'backfill % proposed nothing', p_id using errcode = 'MD409'; end if;
+  with page as (
+    select s.photo_id from proposals s where s.backfill_id = p_id order by s.photo_id limit p_limit
+  ), gone as (
+    delete from proposals s using page where s.backfill_id = p_id and s.photo_id = page.photo_id returning s.item
+  )
+  select jsonb_agg(item), count(*) into items, taken from gone;
+  if taken > 0 then perform record_verdicts(items); end if;
+  update backfills set outcome = 'applied', changed_by = p_by, changed_at = now(), why = 'applied' where id = p_id;
+  return taken;
+end $$;
+
+-- Forgets at most p_limit proposals of a backfill; call it until it answers 0. Errors as apply_proposals.
+create function discard_proposals(p_id bigint, p_limit integer, p_by text) returns bigint language plpgsql as $$
+declare
+  run backfills;
+  gone bigint;
+begin
+  run := backfill_that_is_over(p_id);
+  if not run.propose then raise exception 'backfill % proposed nothing', p_id using errcode = 'MD409'; end if;
+  delete from proposals s where s.backfill_id = p_id and s.photo_id in (
+    select photo_id from proposals where backfill_id = p_id order by photo_id limit p_limit);
+  get diagnostics gone = row_count;
+  update backfills
+  set outcome = coalesce(outcome, 'discarded'), changed_by = p_by, changed_at = now(), why = 'discarded' where id = p_id;
+  return gone;
+end $$;
+
+-- Restores what was before a backfill, for at most p_limit photos whose id is above p_after; call it with the last id until it
+-- answers null. A photo that was judged again since keeps that verdict. One that had no verdict is pending again.
+-- Tags are given again from the scores and the policy of the verdict before; of a policy that is not known any more, the best
+-- category alone. Returns the last id it looked at, and how many photos it restored.
+-- MD404: there is no such backfill. MD409: it is not over. Locks: the photos, in the order of their ids.
+create function rollback_backfill(p_id bigint, p_after bigint, p_limit integer, p_by text)
+returns table (last_id bigint, restored bigint) language plpgsql as $$
+declare ids bigint[];
+begin
+  perform backfill_that_is_over(p_id);
+  select array_agg(photo_id order by photo_id) into ids from (
+    select distinct v.photo_id from verdicts v where v.backfill_id = p_id and v.photo_id > p_after order by 1 limit p_limit) v;
+  if ids is null then return; end if;
+  perform 1 from photos p where p.id = any (ids) order by p.id for update;
+
+  with ours as (
+    select i.id, min(v.id) as first_id, max(v.id) as last_id
+    from unnest(ids) as i (id) join verdicts v on v.photo_id = i.id and v.backfill_id = p_id group by 1
+  ), standing as materialized (
+    select o.id, b.*
+    from ours o
+    -- one that is pending was restored before: history has no row of that
+    join photos p on p.id = o.id and p.state <> 'pending'
+    left join lateral (
+      select v.id as verdict_id, v.verdict, v.rule, v.reason, v.category, v.human, v.scores, v.decided_by, v.policy, v.failure
+      from verdicts v
+      where v.photo_id = o.id and v.id < o.first_id
+        -- a rollback to pending leaves no row, so the verdict before may be older than that
+        and not exists (
+          select from backfill_changes c where c.backfill_id = p_id and c.photo_id = o.id and c.before = 'pending')
+      order by v.id desc limit 1
+    ) b on true
+    where not exists (select from verdicts v where v.photo_id = o.id and v.id > o.last_id)
+  ), state as (
+    update photos p
+    set state = coalesce(s.verdict, 'pending'), category = s.category, human = s.human, rule = s.rule, reason = s.reason,
+        failure = case when s.verdict = 'failed' then coalesce(s.failure, 'INTERNAL') end,
+        decided_by = s.decided_by, policy = s.policy, decided_at = case when s.verdict is not null then now() end
+    from standing s where p.id = s.id returning p.id
+  ), history as (
+    insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, batch, failure)
+    select s.id, s.verdict, s.rule, s.reason, s.category, s.human, s.scores, s.decided_by, s.policy, 'rollback-' || p_id, s.failure
+    from standing s where s.verdict is not null
+  ), given as (
+    select s.id, c.key as category, c.value::double precision as score,
+      coalesce((l.thresholds ->> c.key)::double precision, 1) as threshold, s.decided_by, l.id is null as unknown, c.key = s.category as best
+    from standing s cross join lateral jsonb_each_text(coalesce(s.scores, '{}')) c left join policies l on l.id = s.policy
+  ), due as (
+    select g.id, g.category, g.score, case when g.unknown then 0 else g.threshold end as threshold, g.decided_by
+    from given g where case when g.unknown then g.best else g.score >= g.threshold end
+  ), taken as (
+    delete from tags t using standing s
+    where t.photo_id = s.id and not exists (select from due d where d.id = t.photo_id and d.category = t.category)
+  ), kept as (
+    insert into tags as t (photo_id, category, score, threshold, model)
+    select d.id, d.category, d.score, d.threshold, d.decided_by from due d
+    on conflict on constraint tags_pkey do update
+      set score = excluded.score, threshold = excluded.threshold, model = excluded.model
+  )
+  select ids[cardinality(ids)], count(*) into last_id, restored from state;
+  update backfills set outcome = 'rolled back', changed_by = p_by, changed_at = now(), why = 'rolled back' where id = p_id;
+  return next;
 end $$;
 
 -- What grant_roles gave until now, and then what is new here; it is called by the same name.
@@ -292,7 +461,8 @@ begin
   perform grant_roles_before_backfills(p_queue_schema);
   if to_regrole('maitred_worker') is not null then
     grant select, insert, update on backfills to maitred_worker;
-    grant select, insert, update, delete on backfill_photos, backfill_counts, backfill_changes to maitred_worker;
+    grant select, insert, update, delete on backfill_photos, backfill_counts, backfill_changes, proposals to maitred_worker;
+    grant select, insert on policies to maitred_worker;
   end if;
   if to_regrole('maitred_dashboard') is not null then
     grant select on backfills, backfill_counts to maitred_dashboard;
@@ -301,9 +471,10 @@ begin
     begin
       for thing in
         select format('table %I', relname) from pg_class where relnamespace = 'public'::regnamespace
-          and relname in ('backfills', 'backfill_photos', 'backfill_counts', 'backfill_changes')
+          and relname in ('backfills', 'backfill_photos', 'backfill_counts', 'backfill_changes', 'proposals', 'policies')
         union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'public'::regnamespace
-          and proname in ('photos_of_objects', 'feed_backfill', 'change_backfill', 'retry_backfill', 'end_backfills', 'record_verdicts', 'grant_roles_before_backfills')
+          and proname in ('photos_of_objects', 'feed_backfill', 'change_backfill', 'retry_backfill', 'end_backfills', 'record_verdicts', 'backfill_that_is_over',
+            'apply_proposals', 'discard_proposals', 'rollback_backfill', 'grant_roles_before_backfills')
       loop
         execute format('alter %s owner to maitred_migrator', thing);
       end loop;

@@ -60,11 +60,11 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
       {
         async running() {
           const rows = await readBackfills(db, "running");
-          return rows.reverse().map((row) => ({
-            ...row,
-            what: parseSelector(row.what),
-            cursor: row.cursor as RunningBackfill["cursor"],
-          }));
+          return rows.reverse().flatMap((row) => {
+            const what = parseSelector(row.what);
+            if (what.kind === "policy") return [];
+            return [{ ...row, what, cursor: row.cursor as RunningBackfill["cursor"] }];
+          });
         },
         pages: (backfill, size) => pages(depsFor(backfill), backfill.what, backfill.cursor, size),
         feed: ({ id }, from, page) => feedBackfill(db, id, from, page),

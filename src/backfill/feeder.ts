@@ -3,12 +3,12 @@ import type { Closable } from "../lifecycle.ts";
 import type { PhotoJob } from "../photo.ts";
 import { createAllowance, parseHours, within } from "./pace.ts";
 import type { Cursor, Page } from "./pages.ts";
-import type { Selector } from "./selector.ts";
+import type { FedSelector } from "./selector.ts";
 
 /** A backfill that is running, as the table has it. */
 export interface RunningBackfill {
   id: string;
-  what: Selector;
+  what: FedSelector;
   model: string;
   maxRate: number | null;
   hours: string | null;

@@ -1,6 +1,6 @@
 import type { Known, PhotoRef } from "../photo.ts";
 import { type ManifestCursor, type OpenFile, readManifest } from "./manifest.ts";
-import type { PhotoSelector, Selector } from "./selector.ts";
+import type { FedSelector, PhotoSelector } from "./selector.ts";
 
 /** Where a selector goes on; stored as JSON, and null at its beginning. */
 export type Cursor = { after: string } | ManifestCursor;
@@ -45,7 +45,7 @@ export interface PageDeps {
  */
 export async function* pages(
   deps: PageDeps,
-  what: Selector,
+  what: FedSelector,
   from: Cursor | null,
   size: number,
 ): AsyncGenerator<Page> {
@@ -64,7 +64,7 @@ export async function* pages(
 
 async function stretch(
   deps: PageDeps,
-  what: Exclude<Selector, { kind: "manifest" }>,
+  what: Exclude<FedSelector, { kind: "manifest" }>,
   after: string,
   size: number,
 ): Promise<{ ids: string[]; after: string; end: boolean }> {

@@ -35,8 +35,12 @@ export const selector = z.discriminatedUnion("kind", [
   }),
   /** The `photo_id`s of a view or table. */
   z.strictObject({ kind: z.literal("view"), view: z.string().regex(/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$/) }),
+  /** Photos whose stored scores another policy decides anew: no feeder is asked, see redecide.ts. */
+  z.strictObject({ kind: z.literal("policy"), policy: z.string(), upTo: z.string().regex(/^\d+$/) }),
 ]);
 export type Selector = z.infer<typeof selector>;
+/** What a feeder works on. */
+export type FedSelector = Exclude<Selector, { kind: "policy" }>;
 export type PhotoSelector = Extract<Selector, { kind: "photos" }>;
 
 /** The selector in words, for lists and progress. */
@@ -48,6 +52,8 @@ export function describe(what: Selector): string {
       return what.at;
     case "view":
       return `view ${what.view}`;
+    case "policy":
+      return `policy ${what.policy} over stored scores`;
     case "photos": {
       const { kind: _, upTo: _last, olderModel, ...rest } = what;
       const filters = Object.entries(rest).map(([name, value]) => `${name} ${value}`);

@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import type { PageDeps } from "../backfill/pages.ts";
 import { pages } from "../backfill/pages.ts";
-import { describe, type Selector } from "../backfill/selector.ts";
+import { describe, type FedSelector } from "../backfill/selector.ts";
 import { connectS3, listStretch, openObject } from "../image/s3.ts";
 import { bestRate } from "../store/backfills.ts";
 import type { Pool } from "../store/pool.ts";
@@ -11,7 +11,7 @@ import { type Arguments, connectedConfig, EXIT, type Terminal } from "./command.
 /** maitred backfill start --dry-run: reads the whole selector, and changes nothing. */
 export async function estimate(
   db: Pool,
-  what: Selector,
+  what: FedSelector,
   model: string,
   maxRate: number | null,
   { values }: Arguments,
@@ -57,7 +57,7 @@ export async function estimate(
   return EXIT.done;
 }
 
-function printed(what: Selector, result: Record<string, number | null>): string[] {
+function printed(what: FedSelector, result: Record<string, number | null>): string[] {
   const { photos, unreadable, listRequests, getRequests, bytes, photosPerS, seconds } = result;
   const lines = [`${photos} photos: ${describe(what)}`];
   if (unreadable) lines.push(`${unreadable} records name no photo`);

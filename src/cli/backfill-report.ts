@@ -94,7 +94,7 @@ async function read(db: Pool, id: string): Promise<{ row: BackfillRow; counts: B
   return { row, counts: await readBackfillCounts(db, id) };
 }
 
-function statusLines(row: BackfillRow, counts: readonly BackfillCount[]): string[] {
+export function statusLines(row: BackfillRow, counts: readonly BackfillCount[]): string[] {
   const judged = row.fed - row.waiting;
   const lines = [
     `backfill ${row.id}: ${describe(parseSelector(row.what))}`,
@@ -103,6 +103,9 @@ function statusLines(row: BackfillRow, counts: readonly BackfillCount[]): string
   ];
   const changed = sum(counts.filter(isChange));
   lines.push(`${changed} got another verdict or category`);
+  if (row.propose && !row.outcome)
+    lines.push("these are proposals: maitred backfill apply or discard decides on them");
+  if (row.outcome) lines.push(`it was ${row.outcome}${row.changedBy ? ` by ${row.changedBy}` : ""}`);
   const codes = [...group(counts, ({ code }) => code)].filter(([code]) => code !== "");
   if (codes.length > 0)
     lines.push(
@@ -120,7 +123,7 @@ function progressLine(row: BackfillRow, counts: readonly BackfillCount[], rate: 
 }
 
 /** The verdict before, and after: how many photos went from which to which. */
-function matrixLines(counts: readonly BackfillCount[]): string[] {
+export function matrixLines(counts: readonly BackfillCount[]): string[] {
   const befores = [...new Set(counts.map(({ before }) => before))].sort();
   const afters = [...new Set(counts.map(({ after }) => after))].sort();
   if (befores.length === 0) return [];

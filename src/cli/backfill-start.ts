@@ -1,7 +1,7 @@
 import { isAbsolute, resolve } from "node:path";
 import { openDefaultModel } from "../../workers/judge.ts";
 import { parseHours } from "../backfill/pace.ts";
-import { describe, type PhotoSelector, parseSelector, type Selector } from "../backfill/selector.ts";
+import { describe, type FedSelector, type PhotoSelector, parseSelector } from "../backfill/selector.ts";
 import { addBackfill } from "../store/backfills.ts";
 import { readModels } from "../store/models.ts";
 import type { Pool } from "../store/pool.ts";
@@ -21,8 +21,8 @@ export const start: BackfillCommand = async (db, args, terminal) => {
   if (hours !== null) parseHours(hours);
   const model = `model:${values["model"] ?? (await activeModel(db, terminal))}`;
   if (values["dry-run"]) return estimate(db, what, model, maxRate, args, terminal);
-  const again = Boolean(values["again"]);
-  const id = await addBackfill(db, { what, model, again, maxRate, hours, startedBy: accountOf(values) });
+  const how = { again: Boolean(values["again"]), propose: Boolean(values["propose"]), maxRate, hours };
+  const id = await addBackfill(db, { what, model, ...how, startedBy: accountOf(values) });
   if (values["json"]) terminal.print(JSON.stringify({ id, what }));
   else terminal.print(`backfill ${id} begins: ${describe(what)}`);
   if (values["watch"]) return follow(db, id, terminal, Boolean(values["json"]));
@@ -30,7 +30,7 @@ export const start: BackfillCommand = async (db, args, terminal) => {
   return EXIT.done;
 };
 
-async function selectorOf({ values, positionals }: Arguments, db: Pool): Promise<Selector> {
+async function selectorOf({ values, positionals }: Arguments, db: Pool): Promise<FedSelector> {
   const [what, ...more] = positionals;
   const filters = await photoFilters(values, db);
   const given = [what, values["view"], filters].filter((each) => each !== undefined);
@@ -40,7 +40,9 @@ async function selectorOf({ values, positionals }: Arguments, db: Pool): Promise
     );
   }
   if (filters) return filters;
-  if (values["view"] !== undefined) return parseSelector({ kind: "view", view: values["view"] });
+  if (values["view"] !== undefined) {
+    return parseSelector({ kind: "view", view: values["view"] }) as FedSelector;
+  }
   const url = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(what!);
   if (url && (url[2] === "" || url[2]!.endsWith("/")))
     return { kind: "prefix", bucket: url[1]!, prefix: url[2]! };

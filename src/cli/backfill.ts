@@ -1,7 +1,13 @@
 import { join } from "node:path";
 import { Scope } from "../lifecycle.ts";
 import { packageRoot } from "../package-root.ts";
-import { changeBackfill, retryBackfill } from "../store/backfills.ts";
+import {
+  applyProposals,
+  changeBackfill,
+  discardProposals,
+  retryBackfill,
+  rollbackBackfill,
+} from "../store/backfills.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { connect, type Pool } from "../store/pool.ts";
 import { list, report, status } from "./backfill-report.ts";
@@ -18,6 +24,7 @@ export const backfill: Command = {
   help: `
 usage: maitred backfill start WHAT [options]
        maitred backfill list | status ID [--watch] | report ID [--most 20]
+       maitred backfill apply ID | discard ID | rollback ID
        maitred backfill pause ID --why WHY | resume ID | cancel ID --why WHY | retry-failed ID [--code CODE]
 
 WHAT is one of
@@ -37,7 +44,11 @@ WHAT is one of
 What the model has decided already is skipped, and what a moderator decided always is. The command only writes down
 what is to be done: maitred feed (or maitred up) does it, goes on after a crash where it was, and leaves uploads first.
 
+apply makes the proposals of a run verdicts, discard forgets them. rollback restores what was before a run, except for
+photos that were judged again since. A moderator's verdict survives all of it.
+
   --dry-run         how many, how long at the rate measured here, how many requests and bytes; starts nothing
+  --propose         keep the new verdicts as proposals: report shows them, and apply or discard decides on all
   --again           also what the model has decided already
   --model ID        the model that counts as having decided (default: the active one)
   --max-rate N      photos a second at most
@@ -66,6 +77,7 @@ Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos 
     all: { type: "boolean" },
     "dry-run": { type: "boolean" },
     again: { type: "boolean" },
+    propose: { type: "boolean" },
     model: { type: "string" },
     "max-rate": { type: "string" },
     hours: { type: "string" },
@@ -110,6 +122,47 @@ function change(state: "running" | "paused" | "cancelled", said: string): Backfi
   };
 }
 
+/** Works through a run page by page; stopped and run again, it goes on. */
+function throughout(
+  said: string,
+  page: (
+    db: Pool,
+    id: string,
+    by: string,
+    after: string,
+  ) => Promise<{ after: string; photos: number } | undefined>,
+): BackfillCommand {
+  return async (db, args, terminal) => {
+    const id = idOf(args);
+    let photos = 0;
+    let after = "0";
+    for (;;) {
+      const done = await page(db, id, accountOf(args.values), after);
+      if (!done) break;
+      photos += done.photos;
+      after = done.after;
+      if (terminal.columns > 0) terminal.say(`\r${photos} photos\x1b[K\r`);
+    }
+    terminal.print(
+      args.values["json"] ? JSON.stringify({ id, photos }) : `${photos} photos of backfill ${id} are ${said}`,
+    );
+    return EXIT.done;
+  };
+}
+
+const apply = throughout("decided as it proposed", async (db, id, by) => {
+  const photos = await applyProposals(db, id, by);
+  return photos > 0 ? { photos, after: "" } : undefined;
+});
+const discard = throughout("left as they were", async (db, id, by) => {
+  const photos = await discardProposals(db, id, by);
+  return photos > 0 ? { photos, after: "" } : undefined;
+});
+const rollback = throughout("as they were before", async (db, id, by, after) => {
+  const page = await rollbackBackfill(db, id, after, by);
+  return page && { photos: page.restored, after: page.after };
+});
+
 const retryFailed: BackfillCommand = async (db, args, terminal) => {
   const id = idOf(args);
   const scope = new Scope();
@@ -144,4 +197,7 @@ const COMMANDS: ReadonlyMap<string, BackfillCommand> = new Map([
   ["cancel", change("cancelled", "cancelled")],
   ["retry-failed", retryFailed],
   ["report", report],
+  ["apply", apply],
+  ["discard", discard],
+  ["rollback", rollback],
 ]);

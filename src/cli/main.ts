@@ -15,6 +15,7 @@ import { feed } from "./feed.ts";
 import { labels } from "./labels.ts";
 import { migrate } from "./migrate.ts";
 import { model } from "./model.ts";
+import { policy } from "./policy.ts";
 import { token } from "./token.ts";
 import { up } from "./up.ts";
 import { worker } from "./worker.ts";
@@ -31,6 +32,7 @@ const commands: Record<string, Command> = {
   calibrate,
   labels,
   model,
+  policy,
   token,
   migrate,
   doctor,

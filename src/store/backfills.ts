@@ -11,7 +11,11 @@ export interface BackfillRow {
   /** `model:NAME`. */
   model: string;
   again: boolean;
+  /** Its verdicts wait in proposals. */
+  propose: boolean;
   state: BackfillState;
+  /** What was done with it afterwards. */
+  outcome: "applied" | "discarded" | "rolled back" | null;
   /** Photos a second. */
   maxRate: number | null;
   hours: string | null;
@@ -31,16 +35,19 @@ export interface BackfillRow {
   waiting: number;
 }
 
-export type NewBackfill = Pick<BackfillRow, "what" | "model" | "again" | "maxRate" | "hours" | "startedBy">;
+export type NewBackfill = Pick<
+  BackfillRow,
+  "what" | "model" | "again" | "propose" | "maxRate" | "hours" | "startedBy"
+>;
 
 /** @returns its id. */
 export async function addBackfill(db: Pool, run: NewBackfill): Promise<string> {
-  const { what, model, again, maxRate, hours, startedBy } = run;
+  const { what, model, again, propose, maxRate, hours, startedBy } = run;
   const rows = await query<{ id: string }>(db, {
     name: "add_backfill",
-    text: `insert into backfills (what, model, again, max_rate, hours, started_by)
-      values ($1, $2, $3, $4, $5, $6) returning id`,
-    values: [JSON.stringify(what), model, again, maxRate, hours, startedBy],
+    text: `insert into backfills (what, model, again, propose, max_rate, hours, started_by)
+      values ($1, $2, $3, $4, $5, $6, $7) returning id`,
+    values: [JSON.stringify(what), model, again, propose, maxRate, hours, startedBy],
   });
   return rows[0]!.id;
 }
@@ -101,6 +108,67 @@ export async function retryBackfill(
     values: [id, code ?? null, by],
   });
   return rows.map(asJob);
+}
+
+/**
+ * Makes proposals of a backfill verdicts, a page of them; see apply_proposals.
+ *
+ * @returns how many there were; 0 when none is left.
+ * @throws {ConfigError} CONFIG_INVALID where it is not over, or proposed nothing.
+ */
+export async function applyProposals(db: Pool, id: string, by: string, limit = 500): Promise<number> {
+  const rows = await ask<{ taken: number }>(db, {
+    name: "apply_proposals",
+    text: "select apply_proposals($1, $2, $3)::float8 as taken",
+    values: [id, limit, by],
+  });
+  return rows[0]!.taken;
+}
+
+/** Forgets proposals, a page of them; as applyProposals. */
+export async function discardProposals(db: Pool, id: string, by: string, limit = 5_000): Promise<number> {
+  const rows = await ask<{ gone: number }>(db, {
+    name: "discard_proposals",
+    text: "select discard_proposals($1, $2, $3)::float8 as gone",
+    values: [id, limit, by],
+  });
+  return rows[0]!.gone;
+}
+
+/**
+ * Restores what was before a backfill, a page of photos after `after`; see rollback_backfill.
+ *
+ * @returns where to go on; undefined when no photo is left.
+ * @throws {ConfigError} CONFIG_INVALID where it is not over.
+ */
+export async function rollbackBackfill(
+  db: Pool,
+  id: string,
+  after: string,
+  by: string,
+  limit = 500,
+): Promise<{ after: string; restored: number } | undefined> {
+  const rows = await ask<{ after: string; restored: number }>(db, {
+    name: "rollback_backfill",
+    text: `select last_id as after, restored::float8 as restored from rollback_backfill($1, $2, $3, $4)`,
+    values: [id, after, limit, by],
+  });
+  return rows[0];
+}
+
+/** Takes note of how far a run has come that no feeder works on; `end`: it is done. */
+export async function advanceBackfill(
+  db: Pool,
+  id: string,
+  { after, seen, fed, end }: { after: string; seen: number; fed: number; end: boolean },
+): Promise<void> {
+  await query(db, {
+    name: "advance_backfill",
+    text: `update backfills set cursor = $2, seen = seen + $3, fed = fed + $4, skipped = skipped + $3 - $4, read_all = $5,
+        state = case when $5 then 'done' else state end, ended_at = case when $5 then now() end
+      where id = $1`,
+    values: [id, JSON.stringify({ after }), seen, fed, end],
+  });
 }
 
 export interface FedPage {
@@ -250,7 +318,7 @@ export async function photosOfObjects(
 
 type JobRow = Pick<PhotoJob, "id" | keyof PhotoRef> & Record<string, unknown>;
 const JOB = "id, store, bucket, key, version";
-const BACKFILL = `select id, what, model, again, state, max_rate as "maxRate", hours, started_by as "startedBy",
+const BACKFILL = `select id, what, model, again, propose, state, outcome, max_rate as "maxRate", hours, started_by as "startedBy",
     started_at as "startedAt", changed_by as "changedBy", changed_at as "changedAt", why, ended_at as "endedAt", cursor,
     read_all as "readAll", seen::float8 as seen, fed::float8 as fed, skipped::float8 as skipped,
     unreadable::float8 as unreadable,

@@ -15,8 +15,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   embedded: [],
   moderate: [],
   intake: [],
-  // manifests name objects as events do
-  backfill: ["intake"],
+  // manifests name objects as events do; another policy decides stored scores anew
+  backfill: ["intake", "decide"],
   // a policy is measured, and chosen, by what it decides
   evaluate: ["decide"],
   labels: [],
