@@ -10,7 +10,7 @@ import {
   sampleBackfillChanges,
 } from "../store/backfills.ts";
 import type { Pool } from "../store/pool.ts";
-import { type BackfillCommand, idOf } from "./backfill.ts";
+import { type BackfillCommand, idOf } from "./backfill-command.ts";
 import { duration } from "./backfill-estimate.ts";
 import { EXIT, type Terminal, table, UsageError } from "./command.ts";
 

@@ -6,7 +6,7 @@ import { addBackfill } from "../store/backfills.ts";
 import { readModels } from "../store/models.ts";
 import type { Pool } from "../store/pool.ts";
 import { lastPhotoId } from "../store/selected-photos.ts";
-import type { BackfillCommand } from "./backfill.ts";
+import type { BackfillCommand } from "./backfill-command.ts";
 import { estimate } from "./backfill-estimate.ts";
 import { follow } from "./backfill-report.ts";
 import { type Arguments, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";

@@ -10,14 +10,12 @@ import {
 } from "../store/backfills.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { connect, type Pool } from "../store/pool.ts";
+import { type BackfillCommand, idOf } from "./backfill-command.ts";
 import { list, report, status } from "./backfill-report.ts";
 import { start } from "./backfill-start.ts";
-import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
+import { type Command, connectedConfig, EXIT, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
 import { accountOf } from "./model-promote.ts";
-
-/** One of the words after `maitred backfill`. */
-export type BackfillCommand = (db: Pool, args: Arguments, terminal: Terminal) => Promise<number>;
 
 export const backfill: Command = {
   summary: "judge old photos: a bucket, a list, or a choice from Postgres; start, watch, pause, report",
@@ -102,14 +100,6 @@ Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos 
     }
   },
 };
-
-/** The id of a backfill, which is all that a command was given. */
-export function idOf({ positionals: [id, ...more] }: Arguments): string {
-  if (id === undefined || more.length > 0 || !/^\d{1,18}$/.test(id)) {
-    throw new UsageError("expected the number of one backfill, as maitred backfill list shows it");
-  }
-  return id;
-}
 
 function change(state: "running" | "paused" | "cancelled", said: string): BackfillCommand {
   return async (db, args, terminal) => {

@@ -34,8 +34,7 @@ async function judge(
     by = "model:m-1",
     policy = shipped,
     text = yaml,
-    lane = "live" as const,
-    ...rest
+    lane = "live",
   }: {
     by?: string;
     policy?: Policy;
