@@ -17,12 +17,14 @@ import { createFollower, type Wanted } from "../src/moderate/follow.ts";
 import { createModerationWorker, type WorkerEvents } from "../src/moderate/worker.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { LANES } from "../src/photo.ts";
+import { policyIdOf } from "../src/policy-id.ts";
 import { consume } from "../src/queue/consumer.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
 import { listen } from "../src/store/listen.ts";
 import { requireSchema } from "../src/store/migrate.ts";
 import { readModels, reportWorker } from "../src/store/models.ts";
+import { keepPolicy } from "../src/store/policies.ts";
 import { connect } from "../src/store/pool.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
 import { recordOutcomes } from "../src/store/verdicts.ts";
@@ -82,7 +84,8 @@ export async function startWorker(
   const pinned = config.model !== "";
   const active = pinned ? undefined : (await orders()).active;
   let current = await models.open(active ? await byId(active) : await openDefaultModel(config));
-  const { policyText } = current.judge;
+  const { policyText, policy } = current.judge;
+  await keepPolicy(db, { id: policyIdOf(policyText), yaml: policyText, thresholds: policy.categories });
   const announce = (message: string): void => {
     const { judge, provider, variant, instead, warmUpMs } = current;
     metrics.model({ model: judge.model.id, variant, provider });

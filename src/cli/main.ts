@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { asError, ConfigError, ModerationError } from "../errors.ts";
 import { packageVersion } from "../package-root.ts";
 import { api } from "./api.ts";
+import { backfill } from "./backfill.ts";
 import { calibrate } from "./calibrate.ts";
 import { classify } from "./classify.ts";
 import { type Arguments, type Command, EXIT, type Terminal, table, UsageError } from "./command.ts";
@@ -14,11 +15,13 @@ import { doctor } from "./doctor.ts";
 import { enqueue } from "./enqueue.ts";
 import { evaluate } from "./evaluate.ts";
 import { events } from "./events.ts";
+import { feed } from "./feed.ts";
 import { forget } from "./forget.ts";
 import { labels } from "./labels.ts";
 import { listen } from "./listen.ts";
 import { migrate } from "./migrate.ts";
 import { model } from "./model.ts";
+import { policy } from "./policy.ts";
 import { sweep } from "./sweep.ts";
 import { token } from "./token.ts";
 import { up } from "./up.ts";
@@ -29,19 +32,22 @@ const commands: Record<string, Command> = {
   worker,
   api,
   listen,
-  events,
+  feed,
   deliver,
   enqueue,
+  backfill,
+  policy,
   sweep,
   forget,
+  events,
+  destination,
+  deliveries,
   classify,
   evaluate,
   calibrate,
   labels,
   model,
   token,
-  destination,
-  deliveries,
   migrate,
   doctor,
   config,

@@ -66,15 +66,41 @@ export async function* listObjects(s3: S3Client, bucket: string, prefix: string)
     const page = await s3.send(new ListObjectsV2Command(request)).catch((thrown: unknown) => {
       throw named({ store: "s3", bucket, key: prefix, version: "" }, thrown);
     });
-    const objects = (page.Contents ?? []).filter((object) => object.Key && !object.Key.endsWith("/"));
-    yield objects.map((object) => ({
-      store: "s3",
-      bucket,
-      key: object.Key!,
-      version: object.ETag ? `etag:${object.ETag.replaceAll('"', "")}` : "",
-    }));
+    yield asPhotos(bucket, page.Contents ?? []);
     token = page.NextContinuationToken;
   } while (token);
+}
+
+/** The objects below a prefix whose keys come after `after`, at most `limit`, in the order of their keys. */
+export async function listStretch(
+  s3: S3Client,
+  bucket: string,
+  prefix: string,
+  after: string,
+  limit: number,
+): Promise<{ found: PhotoRef[]; bytes: number; after: string; end: boolean }> {
+  const request = { Bucket: bucket, Prefix: prefix, MaxKeys: limit, ...(after && { StartAfter: after }) };
+  const page = await s3.send(new ListObjectsV2Command(request)).catch((thrown: unknown) => {
+    throw named({ store: "s3", bucket, key: prefix, version: "" }, thrown);
+  });
+  const objects = page.Contents ?? [];
+  const bytes = objects.reduce((sum, { Size = 0 }) => sum + Size, 0);
+  return {
+    found: asPhotos(bucket, objects),
+    bytes,
+    after: objects.at(-1)?.Key ?? after,
+    end: !page.IsTruncated,
+  };
+}
+
+/** The bytes of an object that is not a photo, as they come. @throws as FetchPhoto does. */
+export async function openObject(s3: S3Client, bucket: string, key: string): Promise<Readable> {
+  const answer = await s3
+    .send(new GetObjectCommand({ Bucket: bucket, Key: key }))
+    .catch((thrown: unknown) => {
+      throw named({ store: "s3", bucket, key, version: "" }, thrown);
+    });
+  return answer.Body as Readable;
 }
 
 /** Does what a worker does, on one photo of a bucket: lists it and reads a byte of it. @throws as FetchPhoto does. */
@@ -91,6 +117,21 @@ export async function probeBucket(s3: S3Client, bucket: string): Promise<string>
     return "can be listed and read";
   }
   return "can be listed, and is empty";
+}
+
+/** Folders' markers are no photos. */
+function asPhotos(
+  bucket: string,
+  objects: readonly { Key?: string | undefined; ETag?: string | undefined }[],
+): PhotoRef[] {
+  return objects
+    .filter(({ Key }) => Key && !Key.endsWith("/"))
+    .map(({ Key, ETag }) => ({
+      store: "s3",
+      bucket,
+      key: Key!,
+      version: ETag ? `etag:${ETag.replaceAll('"', "")}` : "",
+    }));
 }
 
 function address({ bucket, key, version }: PhotoRef): {

@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { asError, codeOf, type ErrorCode, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Known, Lane, PhotoJob, PhotoRef, Scores } from "../photo.ts";
+import { policyIdOf } from "../policy-id.ts";
 import { createGate } from "./gate.ts";
 import {
   type LineModel,
@@ -36,6 +36,7 @@ export interface WorkerDeps {
 
 export interface RecordedOutcome extends LineOutcome {
   policy: string;
+  lane: Lane;
 }
 
 export interface WorkerLimits {
@@ -81,7 +82,7 @@ export function createModerationWorker(
   limits: WorkerLimits,
   events: WorkerEvents,
 ): ModerationWorker {
-  const policy = createHash("sha256").update(deps.policyText).digest("hex").slice(0, 12);
+  const policy = policyIdOf(deps.policyText);
   const admission = createGate(limits.inHand);
   const decoding = createGate(limits.decoders);
   const tag = `${process.pid.toString(36)}${Date.now().toString(36)}`;
@@ -118,7 +119,7 @@ export function createModerationWorker(
   }
 
   const models = createSuccession(seat(first));
-  const recorder = deps.batcher<LineOutcome, { changed: boolean }>(
+  const recorder = deps.batcher<LineOutcome & { lane: Lane }, { changed: boolean }>(
     async (outcomes) => {
       try {
         return await commit(outcomes);
@@ -130,7 +131,9 @@ export function createModerationWorker(
     },
     { maxSize: 256, maxWaitMs: 0, workers: 1, maxRunning: 1 },
   );
-  async function commit(outcomes: readonly LineOutcome[]): Promise<{ changed: boolean }[]> {
+  async function commit(
+    outcomes: readonly (LineOutcome & { lane: Lane })[],
+  ): Promise<{ changed: boolean }[]> {
     const changed = await deps.record(outcomes.map((outcome) => ({ ...outcome, policy })));
     // a photo that was deleted while it was in hand has no row, and nothing to change
     return outcomes.map((outcome) => ({ changed: changed.get(outcome.photoId) ?? false }));
@@ -140,7 +143,7 @@ export function createModerationWorker(
     fetch: deps.fetch,
     withModel: models.use,
     by: () => models.current.by,
-    record: (outcome, lane) => recorder.add(outcome, lane),
+    record: (outcome, lane) => recorder.add({ ...outcome, lane }, lane),
     knownFromKey: deps.knownFromKey,
     shadows: (photo, lane) => lane === "live" && (shadow?.wants(photo.id) ?? false),
     shadow: (photo, judged, frame) => shadow?.offer({ photoId: photo.id, beside: judged, ...frame }),

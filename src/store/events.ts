@@ -23,7 +23,7 @@ export interface RecordedEvent {
  * Acts on events, in the order given, in one transaction; the same events again change nothing.
  *
  * @param pad the side on which the shorter of two orders is filled up with zeros.
- * @param erase whether a removal also deletes what it withdraws; see record_events in migrations/0009_sweeps.sql.
+ * @param erase whether a removal also deletes what it withdraws; see record_events in migrations/0010_sweeps.sql.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing of it was committed, or nobody knows.
  */
 export async function recordEvents(

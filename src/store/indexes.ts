@@ -7,6 +7,7 @@ import type pg from "pg";
 const INDEXES: Readonly<Record<string, string>> = {
   // the order in which a store lists its keys, whatever the database's own order is
   photos_listed: `photos (bucket, key collate "C") where store = 's3' and superseded_at is null`,
+  verdicts_backfill: "verdicts (backfill_id, photo_id, id) where backfill_id is not null",
 };
 
 /**

@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../errors.ts";
-import type { Decision, Known, Scores } from "../photo.ts";
+import type { Decision, Known, Lane, Scores } from "../photo.ts";
 import { type Pool, query } from "./pool.ts";
 
 /** What became of one photo: a verdict by a model and a policy, or a failure with its code. */
@@ -12,6 +12,10 @@ export interface Outcome {
   by: string;
   /** Identifies the policy file's contents. */
   policy: string;
+  /** The queue that the photo came from, where it came from one. */
+  lane?: Lane;
+  /** The backfill that the verdict is of, and that counts it, without having fed the photo. */
+  backfill?: string;
   result:
     | { decision: Decision; scores: Scores }
     | { failure: ErrorCode; message: string; transient: boolean };
@@ -33,9 +37,10 @@ export async function recordOutcomes(db: Pool, outcomes: readonly Outcome[]): Pr
   return new Map(rows.map((row) => [row.photo_id, row.changed]));
 }
 
-function asItem({ photoId, known, batch, by, policy, result }: Outcome): object {
+function asItem({ photoId, known, batch, by, policy, lane, backfill, result }: Outcome): object {
   const told = Object.fromEntries(Object.entries(known).map(([name, value]) => [name, clean(value)]));
-  const common = { id: photoId, known: told, batch, by, policy };
+  const counted = backfill === undefined ? undefined : true;
+  const common = { id: photoId, known: told, batch, by, policy, lane, backfill, counted };
   if ("failure" in result) {
     const { failure, message, transient } = result;
     return { ...common, verdict: "failed", rule: "failed", reason: clean(message), failure, transient };

@@ -19,6 +19,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   // what an application imports needs nothing of a worker's
   client: [],
   "": ["client"],
+  // manifests name objects as events do; another policy decides stored scores anew
+  backfill: ["intake", "decide"],
   // a policy is measured, and chosen, by what it decides
   evaluate: ["decide"],
   labels: [],
@@ -35,11 +37,23 @@ const MAY_IMPORT: Record<string, string[]> = {
     "embedded",
     "moderate",
     "evaluate",
+    "backfill",
     "http",
     "deliver",
     "workers",
   ],
-  workers: ["intake", "decide", "queue", "image", "infer", "store", "moderate", "http", "deliver"],
+  workers: [
+    "backfill",
+    "intake",
+    "decide",
+    "queue",
+    "image",
+    "infer",
+    "store",
+    "moderate",
+    "http",
+    "deliver",
+  ],
 };
 
 /** A package belongs to one folder, and is imported nowhere else. */
@@ -61,6 +75,7 @@ const OWNER: Record<string, string[]> = {
   "prom-client": ["http"],
   "rate-limiter-flexible": ["http"],
   chokidar: ["cli"],
+  "csv-parse": ["backfill"],
 };
 
 interface Import {

@@ -1,0 +1,485 @@
+-- Up Migration
+
+create table backfills (
+  id         bigint generated always as identity primary key,
+  what       jsonb not null,
+  model      text not null,
+  again      boolean not null default false,
+  propose    boolean not null default false,
+  state      text not null default 'running' check (state in ('running', 'paused', 'cancelled', 'done')),
+  outcome    text check (outcome in ('applied', 'discarded', 'rolled back')),
+  max_rate   real check (max_rate > 0),
+  hours      text,
+  started_by text not null,
+  started_at timestamptz not null default now(),
+  changed_by text,
+  changed_at timestamptz,
+  why        text,
+  ended_at   timestamptz,
+  cursor     jsonb,
+  read_all   boolean not null default false,
+  seen       bigint not null default 0,
+  fed        bigint not null default 0,
+  skipped    bigint not null default 0,
+  unreadable bigint not null default 0,
+  check ((state in ('cancelled', 'done')) = (ended_at is not null))
+);
+comment on table backfills is 'One row a run over the archive; maitred feed works on those that are running.';
+comment on column backfills.what is 'The selector: which photos, see src/backfill/selector.ts';
+comment on column backfills.model is 'model:NAME; what it decided already is skipped, unless again';
+comment on column backfills.propose is 'Whether its verdicts wait in proposals until somebody applies them';
+comment on column backfills.outcome is 'What an operator did with it afterwards';
+comment on column backfills.max_rate is 'Photos a second at most; null: as fast as they are judged';
+comment on column backfills.hours is 'When it may feed, such as 22-06; null: always';
+comment on column backfills.changed_by is 'Who paused, resumed or cancelled it last, when (changed_at) and why';
+comment on column backfills.cursor is 'Where the selector goes on; committed with what was fed up to there';
+comment on column backfills.read_all is 'Whether the selector was read to its end';
+comment on column backfills.seen is 'Photos that the selector named: fed and skipped';
+comment on column backfills.unreadable is 'Entries of a manifest that name no photo';
+
+-- What a backfill has put into the queue and what is not judged yet: as small as the queue, whatever the archive's size.
+create table backfill_photos (
+  photo_id    bigint not null references photos on delete cascade,
+  backfill_id bigint not null references backfills on delete cascade,
+  fed_at      timestamptz not null default now(),
+  primary key (photo_id, backfill_id)
+);
+comment on table backfill_photos is 'Photos that backfills wait for.';
+create index backfill_photos_backfill on backfill_photos (backfill_id, fed_at);
+
+-- How verdicts came out, counted as they are committed. after = 'kept': the verdict before stands, because a moderator
+-- gave it, because the same model and policy had given it, or because the photo could not be had this time (code says so).
+create table backfill_counts (
+  backfill_id     bigint not null references backfills on delete cascade,
+  before          text not null,
+  before_category text not null default '',
+  after           text not null,
+  after_category  text not null default '',
+  code            text not null default '',
+  photos          bigint not null,
+  primary key (backfill_id, before, before_category, after, after_category, code)
+);
+comment on table backfill_counts is 'Of each backfill: verdict and category before, and after, and how many photos.';
+
+-- Photos that got another verdict or category, and photos that failed.
+create table backfill_changes (
+  backfill_id     bigint not null references backfills on delete cascade,
+  photo_id        bigint not null references photos on delete cascade,
+  before          text not null,
+  before_category text,
+  after           text not null,
+  after_category  text,
+  code            text,
+  primary key (backfill_id, photo_id)
+);
+comment on table backfill_changes is 'What each backfill changed, and what failed in it.';
+create index backfill_changes_failed on backfill_changes (backfill_id, photo_id) where code is not null;
+
+-- Of proposing backfills: what the verdict would have been, as record_verdicts takes it.
+create table proposals (
+  backfill_id bigint not null references backfills on delete cascade,
+  photo_id    bigint not null references photos on delete cascade,
+  item        jsonb not null,
+  primary key (backfill_id, photo_id)
+);
+comment on table proposals is 'Verdicts that wait for an operator, who applies or discards all of a backfill.';
+
+-- What every policy said that ever gave a verdict here, so that the tags of an old verdict can be given again.
+create table policies (
+  id         text primary key,
+  yaml       text not null,
+  thresholds jsonb not null,
+  since      timestamptz not null default now()
+);
+comment on table policies is 'The policies that gave verdicts, by what photos.policy and verdicts.policy call them.';
+comment on column policies.thresholds is 'By category, 0 to 1';
+
+-- Without a reference, which would read all of a table that may be large; null in all that no backfill gave.
+alter table verdicts add column backfill_id bigint, add column failure text;
+comment on column verdicts.backfill_id is 'The backfill that the verdict is of';
+comment on column verdicts.failure is 'The code of a failure; null in rows older than this column';
+
+-- The current photos of objects of one bucket, as a listing or an inventory names them; what is not known yet is made known.
+-- A listing may be old: it neither replaces what an event made current, nor brings back what an event removed.
+-- Arrays: one element an object; version, listing, uploader and claimed are those of a photo that is new.
+-- Locks: the objects that are new, so that an event about one of them comes before or after, never between.
+create function photos_of_objects(
+  p_store text, p_bucket text, p_key text[], p_version text[], p_listing text[], p_uploader text[], p_claimed text[]
+) returns setof bigint language plpgsql as $$
+declare
+  fresh text[];
+  ours text[];
+begin
+  select array_agg(distinct k) into fresh from unnest(p_key) k
+  where not exists (
+    select from photos p where (p.store, p.bucket, p.key) = (p_store, p_bucket, k) and p.superseded_at is null);
+  if fresh is not null then
+    with made as (
+      insert into object_order (store, bucket, key) select p_store, p_bucket, k from unnest(fresh) k order by k
+      on conflict do nothing returning key
+    )
+    select array_agg(key) into ours from made;
+    perform 1 from object_order o
+    where (o.store, o.bucket, o.version) = (p_store, p_bucket, '') and o.key = any (fresh)
+    order by o.key for update;
+    insert into photos (store, bucket, key, version, listing, uploader, claimed, lane)
+    select distinct on (i.key) p_store, p_bucket, i.key, i.version, i.listing, i.uploader, i.claimed, 'backfill'
+    from unnest(p_key, p_version, p_listing, p_uploader, p_claimed) as i (key, version, listing, uploader, claimed)
+    where i.key = any (fresh)
+      and not exists (
+        select from photos p where (p.store, p.bucket, p.key) = (p_store, p_bucket, i.key) and p.superseded_at is null)
+      and not exists (
+        select from object_order o
+        where (o.store, o.bucket, o.key) = (p_store, p_bucket, i.key) and o.version in ('', i.version) and o.removed)
+    order by i.key
+    on conflict do nothing;
+    -- the row was only to be waited for: an archive must not leave one for each of its objects
+    delete from object_order o
+    where (o.store, o.bucket, o.version) = (p_store, p_bucket, '') and o.key = any (ours) and o.latest is null and not o.removed;
+  end if;
+  return query
+    select p.id from photos p
+    where p.store = p_store and p.bucket = p_bucket and p.key = any (p_key) and p.superseded_at is null;
+end $$;
+
+-- Takes note that a page of the selector was read, in the transaction that says which of its photos are to be judged.
+-- p_photo_ids: the photos of the page; p_from: the cursor that it was read from, p_cursor: where the next page begins.
+-- Returns the photos to queue: those that are current and not decided by the backfill's model or by a moderator.
+-- MD412: the backfill is not running, or another feeder was faster: nothing changed.
+-- Locks: the backfill.
+create function feed_backfill(
+  p_id bigint, p_from jsonb, p_cursor jsonb, p_read_all boolean, p_photo_ids bigint[], p_unreadable bigint
+) returns setof photos language plpgsql as $$
+declare
+  run backfills;
+  wanted bigint[];
+begin
+  select * into run from backfills where id = p_id for update;
+  if run.state is distinct from 'running' or run.read_all or run.cursor is distinct from p_from then
+    raise exception 'backfill % stands elsewhere', p_id using errcode = 'MD412';
+  end if;
+  select coalesce(array_agg(p.id order by p.id), '{}') into wanted from photos p
+  where p.id = any (p_photo_ids) and p.superseded_at is null
+    and (p.decided_by is null or p.decided_by not like 'moderator:%')
+    and (run.again or p.state in ('pending', 'failed') or p.decided_by is distinct from run.model);
+  insert into backfill_photos (photo_id, backfill_id) select unnest(wanted), p_id on conflict do nothing;
+  update backfills
+  set cursor = p_cursor, read_all = p_read_all, unreadable = unreadable + p_unreadable,
+      seen = seen + (select count(distinct i) from unnest(p_photo_ids) i), fed = fed + cardinality(wanted),
+      skipped = skipped + (select count(distinct i) from unnest(p_photo_ids) i) - cardinality(wanted)
+  where id = p_id;
+  return query select p.* from photos p where p.id = any (wanted) order by p.id;
+end $$;
+
+-- Pauses, resumes or cancels a backfill, and writes who and why. A cancelled one forgets what waits for it.
+-- MD404: there is none. MD409: it is in a state from which that cannot be.
+create function change_backfill(p_id bigint, p_state text, p_by text, p_why text) returns void language plpgsql as $$
+declare run backfills;
+begin
+  select * into run from backfills where id = p_id for update;
+  if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
+  if run.ended_at is not null or run.state = p_state then
+    raise exception 'backfill % is % already', p_id, run.state using errcode = 'MD409';
+  end if;
+  update backfills
+  set state = p_state, changed_by = p_by, changed_at = now(), why = p_why,
+      ended_at = case when p_state = 'cancelled' then now() end
+  where id = p_id;
+  if p_state = 'cancelled' then delete from backfill_photos where backfill_id = p_id; end if;
+end $$;
+
+-- Waits for the photos that failed in a backfill once more, and returns them for the queue; a finished one runs again.
+-- p_code: only those that failed for that. MD404: there is no such backfill. MD409: it was cancelled.
+create function retry_backfill(p_id bigint, p_code text, p_by text) returns setof photos language plpgsql as $$
+declare run backfills;
+begin
+  select * into run from backfills where id = p_id for update;
+  if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
+  if run.state = 'cancelled' then raise exception 'backfill % was cancelled', p_id using errcode = 'MD409'; end if;
+  return query
+  with again as (
+    delete from backfill_changes c
+    where c.backfill_id = p_id and c.code is not null and (p_code is null or c.code = p_code) returning c.*
+  ), uncounted as (
+    update backfill_counts c set photos = c.photos - a.photos
+    from (
+      select before, coalesce(before_category, '') as before_category, after, coalesce(after_category, '') as after_category,
+        code, count(*) as photos
+      from again group by 1, 2, 3, 4, 5
+    ) a
+    where c.backfill_id = p_id and (c.before, c.before_category, c.after, c.after_category, c.code)
+      = (a.before, a.before_category, a.after, a.after_category, a.code)
+  ), waiting as (
+    insert into backfill_photos (photo_id, backfill_id) select a.photo_id, p_id from again a on conflict do nothing
+    returning photo_id
+  )
+  select p.* from photos p join again a on a.photo_id = p.id where p.superseded_at is null order by p.id;
+  -- of a photo that was replaced meanwhile nobody will hear
+  delete from backfill_photos w using photos p
+  where w.backfill_id = p_id and p.id = w.photo_id and p.superseded_at is not null;
+  if found or exists (select from backfill_photos w where w.backfill_id = p_id) then
+    update backfills
+    set state = case when state = 'paused' then 'paused' else 'running' end, ended_at = null, changed_by = p_by, changed_at = now(),
+        why = 'failed photos are tried again'
+    where id = p_id;
+  end if;
+end $$;
+
+-- Ends the backfills that were read to their end and wait for nothing more; returns them.
+-- What was replaced or removed while it waited is waited for no longer.
+create function end_backfills() returns setof bigint language sql as $$
+  delete from backfill_photos w using photos p
+  where p.id = w.photo_id and p.superseded_at is not null;
+  update backfills b set state = 'done', ended_at = now()
+  where b.state = 'running' and b.read_all
+    and not exists (select from backfill_photos w where w.backfill_id = b.id)
+  returning b.id;
+$$;
+
+-- The backfill, locked. MD404: there is none. MD409: it may still give verdicts.
+create function backfill_that_is_over(p_id bigint) returns backfills language plpgsql as $$
+declare run backfills;
+begin
+  select * into run from backfills where id = p_id for update;
+  if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
+  if run.ended_at is null or exists (select from backfill_photos w where w.backfill_id = p_id) then
+    raise exception 'backfill % is %: wait until it is done, or cancel it', p_id, run.state using errcode = 'MD409';
+  end if;
+  return run;
+end $$;
+
+-- As in 0002, and settles what backfills wait for in the same transaction: whoever judged the photo, a live upload too,
+-- it needs no judging any more. Items may also have
+--   lane      of the queue that the photo came from: what came from backfill, and only a proposing backfill waits for, becomes a
+--             proposal instead of a verdict;
+--   backfill  a backfill that the verdict is of without having waited for it;
+--   counted   that backfill counts it now, and makes it a proposal if it proposes.
+create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
+begin
+  -- a statement of its own, so that the next one sees what a rival committed while this one waited
+  perform 1 from photos p
+  where p.id in (select (i ->> 'id')::bigint from jsonb_array_elements(p_items) i)
+  order by p.id for update;
+
+  return query
+  with input as (
+    select distinct on (i.id) i.*, e.item
+    from jsonb_array_elements(p_items) as e (item), jsonb_to_record(e.item) as i (
+      id bigint, verdict text, rule text, reason text, category text, human real, scores jsonb, tags jsonb,
+      by text, policy text, batch text, known jsonb, failure text, transient boolean,
+      lane text, backfill bigint, counted boolean)
+    order by i.id
+  ), waiting as (
+    delete from backfill_photos b using input i where b.photo_id = i.id
+    returning b.photo_id, b.backfill_id
+  ), settled as materialized (
+    select x.photo_id, f.id as backfill_id, f.propose
+    from (
+      select w.photo_id, w.backfill_id from waiting w
+      union
+      select i.id, i.backfill from input i where i.backfill is not null and i.counted
+    ) x join backfills f on f.id = x.backfill_id
+  ), wanted as materialized (
+    select input.*, locked.state as before, coalesce(locked.category, '') as before_category,
+      coalesce(input.backfill, (select max(s.backfill_id) from settled s where s.photo_id = input.id and not s.propose)) as of_backfill,
+      coalesce((select bool_and(s.propose) from settled s where s.photo_id = input.id), false)
+        and (input.lane is not distinct from 'backfill' or coalesce(input.counted, false)) as proposed,
+      case
+        when locked.decided_by like 'moderator:%' then false
+        when input.verdict = 'failed' then
+          case when locked.state = 'failed' then locked.failure is distinct from input.failure
+               else locked.state = 'pending' or not input.transient end
+        else locked.state in ('pending', 'failed')
+          or locked.decided_by is distinct from input.by or locked.policy is distinct from input.policy
+      end as differs
+    from input join photos locked on locked.id = input.id
+  ), changing as materialized (
+    select * from wanted w where w.differs and not w.proposed
+  ), state as (
+    update photos p
+    set state = w.verdict, category = w.category, human = w.human, rule = w.rule, reason = w.reason,
+        failure = w.failure, decided_by = w.by, policy = w.policy, decided_at = now(),
+        listing = coalesce(p.listing, w.known ->> 'listing'),
+        uploader = coalesce(p.uploader, w.known ->> 'uploader'),
+        claimed = coalesce(p.claimed, w.known ->> 'claimed')
+    from changing w where p.id = w.id
+  ), history as (
+    insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, batch, failure, backfill_id)
+    select w.id, w.verdict, w.rule, w.reason, w.category, w.human, w.scores, w.by, w.policy, w.batch, w.failure, w.of_backfill
+    from changing w
+  ), given as (
+    select w.id, t.category, t.score, t.threshold, w.by
+    from changing w, jsonb_to_recordset(coalesce(w.tags, '[]')) as t (category text, score real, threshold real)
+  ), taken as (
+    delete from tags t using changing w
+    where t.photo_id = w.id
+      and not exists (select from given g where g.id = t.photo_id and g.category = t.category)
+  ), kept as (
+    insert into tags as t (photo_id, category, score, threshold, model)
+    select g.id, g.category, g.score, g.threshold, g.by from given g
+    on conflict on constraint tags_pkey do update
+      set score = excluded.score, threshold = excluded.threshold, model = excluded.model
+  ), outcomes as materialized (
+    select s.backfill_id, s.photo_id, w.before, w.before_category,
+      case when w.differs then w.verdict else 'kept' end as after,
+      case when w.differs then coalesce(w.category, '') else w.before_category end as after_category,
+      coalesce(w.failure, '') as code,
+      case when w.differs and w.proposed and s.propose then w.item - 'counted' - 'lane' end as proposal
+    from settled s join wanted w on w.id = s.photo_id
+  ), proposed as (
+    insert into proposals (backfill_id, photo_id, item)
+    select o.backfill_id, o.photo_id, o.proposal || jsonb_build_object('backfill', o.backfill_id)
+    from outcomes o where o.proposal is not null
+    on conflict on constraint proposals_pkey do update set item = excluded.item
+  ), counted as (
+    insert into backfill_counts as c (backfill_id, before, before_category, after, after_category, code, photos)
+    select o.backfill_id, o.before, o.before_category, o.after, o.after_category, o.code, count(*)
+    from outcomes o group by 1, 2, 3, 4, 5, 6
+    -- in one order, so that two groups never wait for each other in a circle
+    order by 1, 2, 3, 4, 5, 6
+    on conflict on constraint backfill_counts_pkey do update set photos = c.photos + excluded.photos
+  ), noted as (
+    insert into backfill_changes (backfill_id, photo_id, before, before_category, after, after_category, code)
+    select o.backfill_id, o.photo_id, o.before, nullif(o.before_category, ''), o.after, nullif(o.after_category, ''), nullif(o.code, '')
+    from outcomes o
+    where o.code <> '' or (o.after <> 'kept' and (o.before, o.before_category) is distinct from (o.after, o.after_category))
+    on conflict on constraint backfill_changes_pkey do update
+      set before = excluded.before, before_category = excluded.before_category, after = excluded.after,
+          after_category = excluded.after_category, code = excluded.code
+  )
+  select w.id, w.differs and not w.proposed from wanted w;
+end $$;
+
+-- Makes at most p_limit proposals of a backfill the verdicts; call it until it answers 0. What a moderator, or another run
+-- of the same model and policy, has decided meanwhile stays. Returns how many proposals it took.
+-- MD404: there is no such backfill. MD409: it does not propose, or is not over, or was discarded.
+create function apply_proposals(p_id bigint, p_limit integer, p_by text) returns bigint language plpgsql as $$
+declare
+  run backfills;
+  items jsonb;
+  taken bigint;
+begin
+  run := backfill_that_is_over(p_id);
+  if not run.propose then raise exception 'backfill % proposed nothing', p_id using errcode = 'MD409'; end if;
+  with page as (
+    select s.photo_id from proposals s where s.backfill_id = p_id order by s.photo_id limit p_limit
+  ), gone as (
+    delete from proposals s using page where s.backfill_id = p_id and s.photo_id = page.photo_id returning s.item
+  )
+  select jsonb_agg(item), count(*) into items, taken from gone;
+  if taken > 0 then perform record_verdicts(items); end if;
+  update backfills set outcome = 'applied', changed_by = p_by, changed_at = now(), why = 'applied' where id = p_id;
+  return taken;
+end $$;
+
+-- Forgets at most p_limit proposals of a backfill; call it until it answers 0. Errors as apply_proposals.
+create function discard_proposals(p_id bigint, p_limit integer, p_by text) returns bigint language plpgsql as $$
+declare
+  run backfills;
+  gone bigint;
+begin
+  run := backfill_that_is_over(p_id);
+  if not run.propose then raise exception 'backfill % proposed nothing', p_id using errcode = 'MD409'; end if;
+  delete from proposals s where s.backfill_id = p_id and s.photo_id in (
+    select photo_id from proposals where backfill_id = p_id order by photo_id limit p_limit);
+  get diagnostics gone = row_count;
+  update backfills
+  set outcome = coalesce(outcome, 'discarded'), changed_by = p_by, changed_at = now(), why = 'discarded' where id = p_id;
+  return gone;
+end $$;
+
+-- Restores what was before a backfill, for at most p_limit photos whose id is above p_after; call it with the last id until it
+-- answers null. A photo that was judged again since keeps that verdict. One that had no verdict is pending again.
+-- Tags are given again from the scores and the policy of the verdict before; of a policy that is not known any more, the best
+-- category alone. Returns the last id it looked at, and how many photos it restored.
+-- MD404: there is no such backfill. MD409: it is not over. Locks: the photos, in the order of their ids.
+create function rollback_backfill(p_id bigint, p_after bigint, p_limit integer, p_by text)
+returns table (last_id bigint, restored bigint) language plpgsql as $$
+declare ids bigint[];
+begin
+  perform backfill_that_is_over(p_id);
+  select array_agg(photo_id order by photo_id) into ids from (
+    select distinct v.photo_id from verdicts v where v.backfill_id = p_id and v.photo_id > p_after order by 1 limit p_limit) v;
+  if ids is null then return; end if;
+  perform 1 from photos p where p.id = any (ids) order by p.id for update;
+
+  with ours as (
+    select i.id, min(v.id) as first_id, max(v.id) as last_id
+    from unnest(ids) as i (id) join verdicts v on v.photo_id = i.id and v.backfill_id = p_id group by 1
+  ), standing as materialized (
+    select o.id, b.*
+    from ours o
+    -- one that is pending was restored before: history has no row of that
+    join photos p on p.id = o.id and p.state <> 'pending'
+    left join lateral (
+      select v.id as verdict_id, v.verdict, v.rule, v.reason, v.category, v.human, v.scores, v.decided_by, v.policy, v.failure
+      from verdicts v
+      where v.photo_id = o.id and v.id < o.first_id
+        -- a rollback to pending leaves no row, so the verdict before may be older than that
+        and not exists (
+          select from backfill_changes c where c.backfill_id = p_id and c.photo_id = o.id and c.before = 'pending')
+      order by v.id desc limit 1
+    ) b on true
+    where not exists (select from verdicts v where v.photo_id = o.id and v.id > o.last_id)
+  ), state as (
+    update photos p
+    set state = coalesce(s.verdict, 'pending'), category = s.category, human = s.human, rule = s.rule, reason = s.reason,
+        failure = case when s.verdict = 'failed' then coalesce(s.failure, 'INTERNAL') end,
+        decided_by = s.decided_by, policy = s.policy, decided_at = case when s.verdict is not null then now() end
+    from standing s where p.id = s.id returning p.id
+  ), history as (
+    insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, batch, failure)
+    select s.id, s.verdict, s.rule, s.reason, s.category, s.human, s.scores, s.decided_by, s.policy, 'rollback-' || p_id, s.failure
+    from standing s where s.verdict is not null
+  ), given as (
+    select s.id, c.key as category, c.value::double precision as score,
+      coalesce((l.thresholds ->> c.key)::double precision, 1) as threshold, s.decided_by, l.id is null as unknown, c.key = s.category as best
+    from standing s cross join lateral jsonb_each_text(coalesce(s.scores, '{}')) c left join policies l on l.id = s.policy
+  ), due as (
+    select g.id, g.category, g.score, case when g.unknown then 0 else g.threshold end as threshold, g.decided_by
+    from given g where case when g.unknown then g.best else g.score >= g.threshold end
+  ), taken as (
+    delete from tags t using standing s
+    where t.photo_id = s.id and not exists (select from due d where d.id = t.photo_id and d.category = t.category)
+  ), kept as (
+    insert into tags as t (photo_id, category, score, threshold, model)
+    select d.id, d.category, d.score, d.threshold, d.decided_by from due d
+    on conflict on constraint tags_pkey do update
+      set score = excluded.score, threshold = excluded.threshold, model = excluded.model
+  )
+  select ids[cardinality(ids)], count(*) into last_id, restored from state;
+  update backfills set outcome = 'rolled back', changed_by = p_by, changed_at = now(), why = 'rolled back' where id = p_id;
+  return next;
+end $$;
+
+-- What grant_roles gave until now, and then what is new here; it is called by the same name.
+alter function grant_roles(text) rename to grant_roles_before_backfills;
+create function grant_roles(p_queue_schema text) returns void language plpgsql as $$
+declare thing text;
+begin
+  perform grant_roles_before_backfills(p_queue_schema);
+  if to_regrole('maitred_worker') is not null then
+    grant select, insert, update on backfills to maitred_worker;
+    grant select, insert, update, delete on backfill_photos, backfill_counts, backfill_changes, proposals to maitred_worker;
+    grant select, insert on policies to maitred_worker;
+  end if;
+  if to_regrole('maitred_dashboard') is not null then
+    grant select on backfills, backfill_counts to maitred_dashboard;
+  end if;
+  if to_regrole('maitred_migrator') is not null then
+    begin
+      for thing in
+        select format('table %I', relname) from pg_class where relnamespace = 'public'::regnamespace
+          and relname in ('backfills', 'backfill_photos', 'backfill_counts', 'backfill_changes', 'proposals', 'policies')
+        union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'public'::regnamespace
+          and proname in ('photos_of_objects', 'feed_backfill', 'change_backfill', 'retry_backfill', 'end_backfills', 'record_verdicts', 'backfill_that_is_over',
+            'apply_proposals', 'discard_proposals', 'rollback_backfill', 'grant_roles_before_backfills')
+      loop
+        execute format('alter %s owner to maitred_migrator', thing);
+      end loop;
+    exception
+      when insufficient_privilege then
+        raise notice 'the tables of backfills stay with %: only an administrator may give them to maitred_migrator', current_user;
+    end;
+  end if;
+end $$;

@@ -1,0 +1,188 @@
+import { asError, ModerationError } from "../errors.ts";
+import type { Closable } from "../lifecycle.ts";
+import type { PhotoJob } from "../photo.ts";
+import { createAllowance, parseHours, within } from "./pace.ts";
+import type { Cursor, Page } from "./pages.ts";
+import type { FedSelector } from "./selector.ts";
+
+/** A backfill that is running, as the table has it. */
+export interface RunningBackfill {
+  id: string;
+  what: FedSelector;
+  model: string;
+  maxRate: number | null;
+  hours: string | null;
+  cursor: Cursor | null;
+  readAll: boolean;
+}
+
+export interface FeederDeps {
+  /** Those that are running, the oldest first. */
+  running(): Promise<RunningBackfill[]>;
+  pages(backfill: RunningBackfill, size: number): AsyncGenerator<Page>;
+  /** Commits that a page was read; the photos to queue, or undefined where somebody else was faster or stopped it. */
+  feed(backfill: RunningBackfill, from: Cursor | null, page: Page): Promise<PhotoJob[] | undefined>;
+  /** What was fed before and is not judged yet, `olderThanS` seconds ago or more. */
+  waitingPhotos(olderThanS: number): AsyncGenerator<PhotoJob[]>;
+  add(photos: readonly PhotoJob[]): Promise<void>;
+  /** Photos that wait in the backfill lane. */
+  depth(): Promise<number>;
+  /** How long the oldest upload has waited, in milliseconds. */
+  liveOldestMs(): Promise<number>;
+  /** Ends those of which nothing is left to do. */
+  finish(): Promise<string[]>;
+  /** Stops one that cannot go on, for an operator to look at. */
+  fail(id: string, why: string): Promise<void>;
+  now(): number;
+}
+
+export interface FeederLimits {
+  /** Photos that may wait in the backfill lane. */
+  queue(): Promise<number>;
+  /** Nothing is fed while an upload has waited longer, in milliseconds. */
+  liveTargetMs: number;
+}
+
+export interface FeederEvents {
+  fed(id: string, photos: number): void;
+  finished(id: string): void;
+  failed(id: string, error: Error): void;
+  /** Something is away; it is tried again. */
+  unwell(error: Error): void;
+}
+
+export interface Feeder extends Closable {
+  /** One round: feeds what there is room for. @returns how many photos it fed. */
+  round(): Promise<number>;
+}
+
+/**
+ * Keeps the backfill lane filled, and never more than that, whatever the archive's size. Several backfills take turns,
+ * a page each. A page's photos are committed as waiting together with the cursor behind it, and queued afterwards; what
+ * a crash in between leaves unqueued is queued again when the feeder starts, and whenever it has waited for long.
+ */
+export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: FeederEvents): Feeder {
+  const open = new Map<string, Source>();
+  let requeuedAt = Number.NEGATIVE_INFINITY;
+
+  async function requeue(): Promise<void> {
+    if (deps.now() - requeuedAt < REQUEUE_MS) return;
+    const olderThanS = requeuedAt === Number.NEGATIVE_INFINITY ? 0 : REQUEUE_MS / 1_000;
+    for await (const photos of deps.waitingPhotos(olderThanS)) await deps.add(photos);
+    requeuedAt = deps.now();
+  }
+
+  async function sources(): Promise<Source[]> {
+    const running = await deps.running();
+    for (const [id, source] of open) {
+      if (running.some((backfill) => backfill.id === id)) continue;
+      await source.close();
+      open.delete(id);
+    }
+    const size = Math.max(1, Math.min(PAGE, await limits.queue()));
+    return running
+      .filter(({ hours, readAll }) => !readAll && (!hours || within(parseHours(hours), new Date(deps.now()))))
+      .map((backfill) => {
+        const source = open.get(backfill.id) ?? createSource(deps, backfill, size);
+        open.set(backfill.id, source);
+        return source;
+      });
+  }
+
+  /** @returns photos fed, or undefined when there is nothing more to be had of it for now. */
+  async function turn(source: Source): Promise<number | undefined> {
+    const { id } = source.backfill;
+    try {
+      const page = await source.next();
+      const photos = page && (await deps.feed(source.backfill, page.from, page));
+      if (!photos) {
+        // stopped meanwhile, or fed by another process: the next round reads where it stands
+        await source.close();
+        open.delete(id);
+        return undefined;
+      }
+      source.take(photos.length);
+      await deps.add(photos);
+      events.fed(id, photos.length);
+      return photos.length;
+    } catch (thrown) {
+      await source.close();
+      open.delete(id);
+      if (thrown instanceof ModerationError && !thrown.retry) {
+        await deps.fail(id, `${thrown.code}: ${thrown.message}`);
+        events.failed(id, thrown);
+      } else {
+        // the others go on; this one is read again from where it stands
+        events.unwell(asError(thrown));
+      }
+      return undefined;
+    }
+  }
+
+  return {
+    async round() {
+      await requeue();
+      for (const id of await deps.finish()) events.finished(id);
+      let fed = 0;
+      let all = await sources();
+      if (all.length === 0 || (await deps.liveOldestMs()) > limits.liveTargetMs) return 0;
+      let room = (await limits.queue()) - (await deps.depth());
+      while (room > 0 && all.length > 0) {
+        const still: Source[] = [];
+        for (const source of all) {
+          if (room <= 0) break;
+          if (source.left() < 1) continue;
+          const photos = await turn(source);
+          if (photos === undefined) continue;
+          fed += photos;
+          room -= photos;
+          still.push(source);
+        }
+        all = still;
+      }
+      return fed;
+    },
+    async close() {
+      for (const source of open.values())
+        await source.close().catch((error: unknown) => events.unwell(asError(error)));
+      open.clear();
+    },
+  };
+}
+
+/** A backfill that is being read. */
+interface Source {
+  backfill: RunningBackfill;
+  /** How many photos its rate allows now. */
+  left(): number;
+  take(photos: number): void;
+  /** The next page and the cursor that it was read from; undefined behind the last. */
+  next(): Promise<(Page & { from: Cursor | null }) | undefined>;
+  close(): Promise<void>;
+}
+
+function createSource(deps: FeederDeps, backfill: RunningBackfill, size: number): Source {
+  // a rate below a page would otherwise come in bursts
+  const pageSize = Math.min(size, Math.max(1, Math.ceil(backfill.maxRate ?? size)));
+  const pages = deps.pages(backfill, pageSize);
+  const allowance = createAllowance(backfill.maxRate, deps.now);
+  let from = backfill.cursor;
+  return {
+    backfill,
+    left: allowance.left,
+    take: allowance.take,
+    async next() {
+      const { value, done } = await pages.next();
+      if (done) return undefined;
+      const page = { ...value, from };
+      from = value.cursor;
+      return page;
+    },
+    async close() {
+      await pages.return(undefined);
+    },
+  };
+}
+
+const PAGE = 1_000;
+const REQUEUE_MS = 10 * 60_000;

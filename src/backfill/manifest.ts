@@ -1,0 +1,199 @@
+import type { Readable } from "node:stream";
+import { createGunzip } from "node:zlib";
+import { parse } from "csv-parse";
+import { z } from "zod";
+import { ConfigError } from "../errors.ts";
+import { versionOf } from "../intake/event.ts";
+import { fits, MAX_KEY_BYTES } from "../intake/shape.ts";
+import type { Known, PhotoRef } from "../photo.ts";
+
+/** Where reading goes on: the file of an inventory, and how many of its records were read. */
+export interface ManifestCursor {
+  file: number;
+  record: number;
+}
+
+/** One record of a manifest; undefined where it names no photo that could be. */
+export interface ManifestRecord {
+  photo: (PhotoRef & { known: Known }) | undefined;
+  /** Reading that begins here comes after this record. */
+  next: ManifestCursor;
+}
+
+/** Gives the bytes of `s3://bucket/key` or of an absolute path. */
+export type OpenFile = (at: string) => Promise<Readable>;
+
+/**
+ * The records of a manifest, from `from` on, in constant memory.
+ *
+ * - `….csv`: a header that names the columns `key` and, as far as there are any, `bucket`, `version`, `etag`, `listing`,
+ *   `uploader`, `claimed`; keys as they are.
+ * - `….jsonl` or `….ndjson`: an object of the same names a line.
+ * - `…/manifest.json` of an S3 Inventory in CSV: its files lie in its destination bucket, keys are percent-encoded, versions that
+ *   are not the latest and delete markers are left out.
+ *
+ * Any of the lists may be packed as `.gz`.
+ *
+ * @param bucket of records that name none.
+ * @throws {ConfigError} CONFIG_INVALID when the manifest as a whole cannot be read; what `open` throws.
+ */
+export async function* readManifest(
+  open: OpenFile,
+  at: string,
+  from: ManifestCursor,
+  bucket: string | undefined,
+): AsyncGenerator<ManifestRecord> {
+  const lists = at.endsWith(".json") ? await readInventory(open, at) : [{ at, columns: undefined }];
+  for (const [file, list] of lists.entries()) {
+    if (file < from.file) continue;
+    const skip = file === from.file ? from.record : 0;
+    let record = 0;
+    for await (const fields of records(open, list)) {
+      record++;
+      if (record <= skip) continue;
+      if (fields && !isCurrent(fields)) continue;
+      yield { photo: fields && asPhoto(fields, bucket), next: { file, record } };
+    }
+  }
+}
+
+interface List {
+  at: string;
+  /** Of an inventory, which has no header. */
+  columns: string[] | undefined;
+}
+type Fields = Record<string, string>;
+
+const inventory = z.object({
+  destinationBucket: z.string(),
+  fileFormat: z.string(),
+  fileSchema: z.string(),
+  files: z.array(z.object({ key: z.string() })),
+});
+
+async function readInventory(open: OpenFile, at: string): Promise<List[]> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of await open(at)) chunks.push(chunk as Buffer);
+  const refuse = (why: string, cause?: unknown): ConfigError =>
+    new ConfigError("CONFIG_INVALID", `${at}: expected the manifest.json of an S3 Inventory: ${why}`, {
+      cause,
+    });
+  let raw: unknown;
+  try {
+    raw = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+  } catch (cause) {
+    throw refuse("it is not JSON", cause);
+  }
+  const result = inventory.safeParse(raw);
+  if (!result.success)
+    throw refuse(`${result.error.issues[0]!.path.join(".")}: ${result.error.issues[0]!.message}`);
+  const { fileFormat, fileSchema, destinationBucket, files } = result.data;
+  if (fileFormat !== "CSV") throw refuse(`in CSV; this one is in ${fileFormat}`);
+  const columns = fileSchema.split(",").map((name) => INVENTORY[name.trim()] ?? `_${name.trim()}`);
+  if (!columns.includes("key")) throw refuse("with a column Key");
+  const destination = destinationBucket.replace(/^arn:[^:]*:s3:::/, "");
+  return files.map(({ key }) => ({ at: `s3://${destination}/${key}`, columns }));
+}
+
+async function* records(open: OpenFile, { at, columns }: List): AsyncGenerator<Fields | undefined> {
+  const packed = at.endsWith(".gz");
+  const name = packed ? at.slice(0, -3) : at;
+  const source = await open(at);
+  const bytes = packed ? source.pipe(createGunzip()) : source;
+  source.on("error", (error) => bytes.destroy(error));
+  if (/\.(jsonl|ndjson)$/.test(name)) {
+    for await (const line of lines(bytes)) yield parseLine(line);
+    return;
+  }
+  if (!name.endsWith(".csv"))
+    throw new ConfigError(
+      "CONFIG_INVALID",
+      `${at}: expected .csv, .jsonl or .ndjson, maybe with .gz, or manifest.json`,
+    );
+  const parser = bytes.pipe(
+    parse({
+      columns: columns ?? ((header: string[]) => checkHeader(header, at)),
+      bom: true,
+      skip_empty_lines: true,
+      relax_column_count: true,
+    }),
+  );
+  bytes.on("error", (error) => parser.destroy(error));
+  for await (const fields of parser) {
+    if (columns) decodeKey(fields as Fields);
+    yield fields as Fields;
+  }
+}
+
+async function* lines(bytes: Readable): AsyncGenerator<string> {
+  let rest = "";
+  bytes.setEncoding("utf8");
+  for await (const chunk of bytes) {
+    const parts = (rest + (chunk as string)).split("\n");
+    rest = parts.pop()!;
+    yield* parts.filter((line) => line.trim() !== "");
+  }
+  if (rest.trim() !== "") yield rest;
+}
+
+function parseLine(line: string): Fields | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    const result = z.record(z.string(), z.unknown()).safeParse(value);
+    if (!result.success) return undefined;
+    return Object.fromEntries(
+      Object.entries(result.data).map(([name, field]) => [name, field == null ? "" : String(field)]),
+    );
+  } catch {
+    return undefined;
+  }
+}
+
+function checkHeader(header: string[], at: string): string[] {
+  const columns = header.map((name) => name.trim().toLowerCase());
+  if (columns.includes("key")) return columns;
+  throw new ConfigError(
+    "CONFIG_INVALID",
+    `${at}: expected a first line that names the column key, got ${header.join(",")}`,
+  );
+}
+
+/** Inventories write keys as URLs do. */
+function decodeKey(fields: Fields): void {
+  try {
+    fields["key"] = decodeURIComponent((fields["key"] ?? "").replaceAll("+", " "));
+  } catch {
+    fields["key"] = "";
+  }
+}
+
+function isCurrent(fields: Fields): boolean {
+  return fields["latest"] !== "false" && fields["marker"] !== "true" && !fields["key"]?.endsWith("/");
+}
+
+function asPhoto(fields: Fields, given: string | undefined): ManifestRecord["photo"] {
+  const { key = "", bucket = "", version, etag, listing, uploader, claimed } = fields;
+  const where = bucket || given || "";
+  if (!fits(key, MAX_KEY_BYTES) || !fits(where, 255)) return undefined;
+  return {
+    store: "s3",
+    bucket: where,
+    key,
+    version: versionOf(version, etag),
+    known: {
+      ...(listing && fits(listing, 1_000) && { listing }),
+      ...((uploader === "moderator" || uploader === "user") && { uploader }),
+      ...(claimed && fits(claimed, 1_000) && { claimed }),
+    },
+  };
+}
+
+/** Columns of an S3 Inventory by our names for them. */
+const INVENTORY: Readonly<Record<string, string>> = {
+  Bucket: "bucket",
+  Key: "key",
+  VersionId: "version",
+  IsLatest: "latest",
+  IsDeleteMarker: "marker",
+  ETag: "etag",
+};

@@ -1,0 +1,47 @@
+import { ConfigError } from "../errors.ts";
+
+/** Hours of the day, 0 to 24, of the feeder's own clock; `from` > `to` goes over midnight. */
+export interface Hours {
+  from: number;
+  to: number;
+}
+
+/** @throws {ConfigError} CONFIG_INVALID unless it is two hours such as 22-06. */
+export function parseHours(text: string): Hours {
+  const [, from, to] = /^(\d{1,2})-(\d{1,2})$/.exec(text) ?? [];
+  const hours = { from: Number(from), to: Number(to) };
+  if (from === undefined || hours.from > 24 || hours.to > 24 || hours.from % 24 === hours.to % 24) {
+    throw new ConfigError("CONFIG_INVALID", `hours: expected two hours such as 22-06, got ${text}`);
+  }
+  return hours;
+}
+
+/** Whether a moment lies within the hours: `from` belongs to them, `to` does not. */
+export function within({ from, to }: Hours, at: Date): boolean {
+  const hour = at.getHours();
+  return from < to ? hour >= from && hour < to : hour >= from || hour < to;
+}
+
+/**
+ * What a backfill may feed at most, by its rate: a bucket that fills by `perS` tokens a second, holds those of one
+ * second, and is drawn from by what was fed.
+ */
+export function createAllowance(
+  perS: number | null,
+  now: () => number,
+): { left(): number; take(photos: number): void } {
+  let tokens = perS ?? 0;
+  let at = now();
+  return {
+    left() {
+      if (perS === null) return Number.POSITIVE_INFINITY;
+      const since = now();
+      tokens = Math.min(Math.max(1, perS), tokens + ((since - at) / 1000) * perS);
+      at = since;
+      return Math.floor(tokens);
+    },
+    take(photos) {
+      tokens -= photos;
+    },
+  };
+}

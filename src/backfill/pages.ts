@@ -1,0 +1,116 @@
+import type { Known, PhotoRef } from "../photo.ts";
+import { type ManifestCursor, type OpenFile, readManifest } from "./manifest.ts";
+import type { FedSelector, PhotoSelector } from "./selector.ts";
+
+/** Where a selector goes on; stored as JSON, and null at its beginning. */
+export type Cursor = { after: string } | ManifestCursor;
+
+/** A stretch of a selector. */
+export interface Page {
+  /** Ids of photos; a photo may be named twice. */
+  ids: string[];
+  /** The page that begins here comes next. */
+  cursor: Cursor;
+  /** Nothing comes after it. */
+  end: boolean;
+  /** Records that name no photo. */
+  unreadable: number;
+}
+
+/** A stretch in the order of ids or keys. */
+export interface Stretch<T> {
+  found: T[];
+  /** The last id or key that was looked at. */
+  after: string;
+  end: boolean;
+}
+
+export interface PageDeps {
+  /** Objects below a prefix, after a key, at most `limit`. */
+  list(bucket: string, prefix: string, after: string, limit: number): Promise<Stretch<PhotoRef>>;
+  /** Ids of the current photos of these objects of one bucket; those that are new are made known. */
+  known(photos: readonly (PhotoRef & { known: Known })[]): Promise<string[]>;
+  /** Ids that match, after an id, at most `limit`; it looks at a bounded stretch of the table, and may find none. */
+  select(what: PhotoSelector, after: string, limit: number): Promise<Stretch<string>>;
+  /** Ids that a view holds, after an id, at most `limit`. */
+  view(name: string, after: string, limit: number): Promise<Stretch<string>>;
+  open: OpenFile;
+}
+
+/**
+ * The photos of a selector from `from` on, in pages of at most `size`. Each page is complete: whoever keeps its cursor
+ * can go on behind it in another process.
+ *
+ * @throws {ConfigError} CONFIG_INVALID for a manifest that cannot be read; {UpstreamError} what may be better later.
+ */
+export async function* pages(
+  deps: PageDeps,
+  what: FedSelector,
+  from: Cursor | null,
+  size: number,
+): AsyncGenerator<Page> {
+  if (what.kind === "manifest") {
+    yield* manifestPages(deps, what.at, what.bucket, from as ManifestCursor | null, size);
+    return;
+  }
+  let after = (from as { after: string } | null)?.after ?? "";
+  for (;;) {
+    const { ids, ...next } = await stretch(deps, what, after, size);
+    after = next.after;
+    yield { ids, cursor: { after }, end: next.end, unreadable: 0 };
+    if (next.end) return;
+  }
+}
+
+async function stretch(
+  deps: PageDeps,
+  what: Exclude<FedSelector, { kind: "manifest" }>,
+  after: string,
+  size: number,
+): Promise<{ ids: string[]; after: string; end: boolean }> {
+  if (what.kind === "prefix") {
+    const { found, ...next } = await deps.list(what.bucket, what.prefix, after, Math.min(size, 1_000));
+    return { ids: await deps.known(found.map((photo) => ({ ...photo, known: {} }))), ...next };
+  }
+  const { found, ...next } = await (what.kind === "view"
+    ? deps.view(what.view, after, size)
+    : deps.select(what, after, size));
+  return { ids: found, ...next };
+}
+
+async function* manifestPages(
+  deps: PageDeps,
+  at: string,
+  bucket: string | undefined,
+  from: ManifestCursor | null,
+  size: number,
+): AsyncGenerator<Page> {
+  let photos: (PhotoRef & { known: Known })[] = [];
+  let unreadable = 0;
+  let cursor = from ?? { file: 0, record: 0 };
+  const page = async (end: boolean): Promise<Page> => {
+    const ids: string[] = [];
+    for (const each of byBucket(photos)) ids.push(...(await deps.known(each)));
+    const done = { ids, cursor, end, unreadable };
+    photos = [];
+    unreadable = 0;
+    return done;
+  };
+  for await (const { photo, next } of readManifest(deps.open, at, cursor, bucket)) {
+    if (photo) photos.push(photo);
+    else unreadable++;
+    cursor = next;
+    if (photos.length + unreadable >= size) yield await page(false);
+  }
+  yield await page(true);
+}
+
+function byBucket<T extends PhotoRef>(photos: readonly T[]): T[][] {
+  const groups = new Map<string, T[]>();
+  for (const photo of photos) {
+    const group = groups.get(photo.bucket) ?? [];
+    if (group.length === 0) groups.set(photo.bucket, group);
+    group.push(photo);
+  }
+  return [...groups.values()];
+}

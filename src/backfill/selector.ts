@@ -1,0 +1,74 @@
+import { z } from "zod";
+import { ConfigError } from "../errors.ts";
+
+const bucket = z.string().min(1);
+
+/** Which photos a backfill is about; stored with it as JSON. */
+export const selector = z.discriminatedUnion("kind", [
+  /** Every object below a prefix of a bucket, in the order of its keys. */
+  z.strictObject({ kind: z.literal("prefix"), bucket, prefix: z.string() }),
+  /** What a list names: CSV, JSON lines, or an S3 Inventory by its manifest.json; `.gz` is unpacked. */
+  z.strictObject({
+    kind: z.literal("manifest"),
+    /** `s3://bucket/key`, or an absolute path that the feeder can read. */
+    at: z.string().min(1),
+    /** The bucket of lines that name none. */
+    bucket: bucket.optional(),
+  }),
+  /** Current photos in Postgres, in the order of their ids. */
+  z.strictObject({
+    kind: z.literal("photos"),
+    state: z.enum(["pending", "failed", "shown", "hidden", "review"]).optional(),
+    /** Why it failed. */
+    code: z.string().optional(),
+    /** Decided by another model than the backfill's. */
+    olderModel: z.boolean().optional(),
+    /** The score of its category is below this, 0..1. */
+    below: z.number().min(0).max(1).optional(),
+    /** When its upload became known: at or after, and before; ISO 8601. */
+    since: z.iso.datetime().optional(),
+    until: z.iso.datetime().optional(),
+    listing: z.string().optional(),
+    uploader: z.enum(["moderator", "user"]).optional(),
+    /** Ids up to this one: what comes later is an upload of today. */
+    upTo: z.string().regex(/^\d+$/),
+  }),
+  /** The `photo_id`s of a view or table. */
+  z.strictObject({ kind: z.literal("view"), view: z.string().regex(/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$/) }),
+  /** Photos whose stored scores another policy decides anew: no feeder is asked, see redecide.ts. */
+  z.strictObject({ kind: z.literal("policy"), policy: z.string(), upTo: z.string().regex(/^\d+$/) }),
+]);
+export type Selector = z.infer<typeof selector>;
+/** What a feeder works on. */
+export type FedSelector = Exclude<Selector, { kind: "policy" }>;
+export type PhotoSelector = Extract<Selector, { kind: "photos" }>;
+
+/** The selector in words, for lists and progress. */
+export function describe(what: Selector): string {
+  switch (what.kind) {
+    case "prefix":
+      return `s3://${what.bucket}/${what.prefix}`;
+    case "manifest":
+      return what.at;
+    case "view":
+      return `view ${what.view}`;
+    case "policy":
+      return `policy ${what.policy} over stored scores`;
+    case "photos": {
+      const { kind: _, upTo: _last, olderModel, ...rest } = what;
+      const filters = Object.entries(rest).map(([name, value]) => `${name} ${value}`);
+      if (olderModel) filters.push("of another model");
+      return filters.length > 0 ? `photos: ${filters.join(", ")}` : "all photos";
+    }
+    default:
+      return what satisfies never;
+  }
+}
+
+/** @throws {ConfigError} CONFIG_INVALID for a selector that another version of maitred has written. */
+export function parseSelector(raw: unknown): Selector {
+  const result = selector.safeParse(raw);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new ConfigError("CONFIG_INVALID", `selector: ${issue!.path.join(".")}: ${issue!.message}`);
+}

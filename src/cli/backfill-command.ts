@@ -1,0 +1,13 @@
+import type { Pool } from "../store/pool.ts";
+import { type Arguments, type Terminal, UsageError } from "./command.ts";
+
+/** One of the words after `maitred backfill`. */
+export type BackfillCommand = (db: Pool, args: Arguments, terminal: Terminal) => Promise<number>;
+
+/** The id of a backfill, which is all that a command was given. */
+export function idOf({ positionals: [id, ...more] }: Arguments): string {
+  if (id === undefined || more.length > 0 || !/^\d{1,18}$/.test(id)) {
+    throw new UsageError("expected the number of one backfill, as maitred backfill list shows it");
+  }
+  return id;
+}

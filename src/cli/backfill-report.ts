@@ -1,0 +1,178 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, parseSelector } from "../backfill/selector.ts";
+import {
+  type BackfillChange,
+  type BackfillCount,
+  type BackfillRow,
+  readBackfill,
+  readBackfillCounts,
+  readBackfills,
+  sampleBackfillChanges,
+} from "../store/backfills.ts";
+import type { Pool } from "../store/pool.ts";
+import { type BackfillCommand, idOf } from "./backfill-command.ts";
+import { duration } from "./backfill-estimate.ts";
+import { EXIT, type Terminal, table, UsageError } from "./command.ts";
+
+/** maitred backfill list: see `backfill`. */
+export const list: BackfillCommand = async (db, { values, positionals }, terminal) => {
+  if (positionals.length > 0) throw new UsageError(`expected nothing after list, got ${positionals[0]}`);
+  const rows = await readBackfills(db);
+  if (values["json"]) terminal.print(JSON.stringify(rows));
+  else {
+    const lines = rows.map((row) => [
+      row.id,
+      row.state,
+      String(row.fed - row.waiting),
+      String(row.waiting),
+      String(row.skipped),
+      row.startedAt.toISOString().slice(0, 16).replace("T", " "),
+      row.startedBy,
+      describe(parseSelector(row.what)),
+    ]);
+    const head = ["id", "state", "judged", "waiting", "skipped", "started", "by", "what"];
+    for (const line of table([head, ...lines])) terminal.print(line);
+  }
+  return EXIT.done;
+};
+
+/** maitred backfill status: see `backfill`. */
+export const status: BackfillCommand = async (db, args, terminal) => {
+  const id = idOf(args);
+  if (args.values["watch"]) return follow(db, id, terminal, Boolean(args.values["json"]));
+  const { row, counts } = await read(db, id);
+  if (args.values["json"]) terminal.print(JSON.stringify({ ...row, counts }));
+  else for (const line of statusLines(row, counts)) terminal.print(line);
+  return failedIn(counts) > 0 ? EXIT.notAll : EXIT.done;
+};
+
+/** Shows a backfill until it is over. Leaving it stops nothing. */
+export async function follow(db: Pool, id: string, terminal: Terminal, json: boolean): Promise<number> {
+  const began = { at: performance.now(), judged: (await read(db, id)).row };
+  const judgedAtFirst = began.judged.fed - began.judged.waiting;
+  for (;;) {
+    const { row, counts } = await read(db, id);
+    const judged = row.fed - row.waiting;
+    const seconds = (performance.now() - began.at) / 1_000;
+    const rate = seconds > 0 ? (judged - judgedAtFirst) / seconds : 0;
+    const over = row.endedAt !== null;
+    if (json) terminal.print(JSON.stringify({ ...row, counts, photosPerS: rate }));
+    else {
+      const line = progressLine(row, counts, rate);
+      terminal.say(terminal.columns > 0 ? `\r${line.slice(0, terminal.columns - 1)}\x1b[K` : `${line}\n`);
+    }
+    if (over) {
+      if (!json) {
+        terminal.say(terminal.columns > 0 ? "\r\x1b[K" : "");
+        for (const each of statusLines(row, counts)) terminal.print(each);
+      }
+      return failedIn(counts) > 0 ? EXIT.notAll : EXIT.done;
+    }
+    await sleep(terminal.columns > 0 ? 1_000 : 5_000);
+  }
+}
+
+/** maitred backfill report: see `backfill`. */
+export const report: BackfillCommand = async (db, args, terminal) => {
+  const id = idOf(args);
+  const most = Number(args.values["most"] ?? 20);
+  if (!Number.isInteger(most) || most < 0) throw new UsageError("--most: expected a whole number");
+  const { row, counts } = await read(db, id);
+  const sample = await sampleBackfillChanges(db, id, most);
+  if (args.values["json"]) terminal.print(JSON.stringify({ ...row, counts, sample }));
+  else {
+    for (const line of statusLines(row, counts)) terminal.print(line);
+    for (const line of [...matrixLines(counts), ...categoryLines(counts), ...sampleLines(sample)])
+      terminal.print(line);
+  }
+  return failedIn(counts) > 0 ? EXIT.notAll : EXIT.done;
+};
+
+async function read(db: Pool, id: string): Promise<{ row: BackfillRow; counts: BackfillCount[] }> {
+  const row = await readBackfill(db, id);
+  if (!row) throw new UsageError(`there is no backfill ${id}: maitred backfill list shows them`);
+  return { row, counts: await readBackfillCounts(db, id) };
+}
+
+export function statusLines(row: BackfillRow, counts: readonly BackfillCount[]): string[] {
+  const judged = row.fed - row.waiting;
+  const lines = [
+    `backfill ${row.id}: ${describe(parseSelector(row.what))}`,
+    `${row.state}${row.changedBy && row.why ? `, by ${row.changedBy}: ${row.why}` : ""}`,
+    `${judged} judged, ${row.waiting} waiting, ${row.skipped} skipped${row.unreadable ? `, ${row.unreadable} records unreadable` : ""}${row.readAll ? "" : ", more to come"}`,
+  ];
+  const changed = sum(counts.filter(isChange));
+  lines.push(`${changed} got another verdict or category`);
+  if (row.propose && !row.outcome)
+    lines.push("these are proposals: maitred backfill apply or discard decides on them");
+  if (row.outcome) lines.push(`it was ${row.outcome}${row.changedBy ? ` by ${row.changedBy}` : ""}`);
+  const codes = [...group(counts, ({ code }) => code)].filter(([code]) => code !== "");
+  if (codes.length > 0)
+    lines.push(
+      `failed: ${codes.map(([code, photos]) => `${photos} ${code}`).join(", ")}; maitred backfill retry-failed ${row.id}`,
+    );
+  return lines;
+}
+
+function progressLine(row: BackfillRow, counts: readonly BackfillCount[], rate: number): string {
+  const judged = row.fed - row.waiting;
+  // what is left is known only once the selector was read to its end
+  const left = row.readAll && rate > 0 ? `, ${duration(row.waiting / rate)} left` : "";
+  const failed = failedIn(counts);
+  return `${row.state}: ${judged} judged, ${row.waiting} waiting, ${rate.toFixed(1)}/s${left}, ${sum(counts.filter(isChange))} changed${failed ? `, ${failed} failed` : ""}`;
+}
+
+/** The verdict before, and after: how many photos went from which to which. */
+export function matrixLines(counts: readonly BackfillCount[]): string[] {
+  const befores = [...new Set(counts.map(({ before }) => before))].sort();
+  const afters = [...new Set(counts.map(({ after }) => after))].sort();
+  if (befores.length === 0) return [];
+  const rows = befores.map((before) => [
+    before,
+    ...afters.map((after) =>
+      String(sum(counts.filter((each) => each.before === before && each.after === after))),
+    ),
+  ]);
+  return ["", ...table([["before \\ after", ...afters], ...rows])];
+}
+
+function categoryLines(counts: readonly BackfillCount[]): string[] {
+  const before = group(counts, ({ beforeCategory }) => beforeCategory);
+  const after = group(counts, ({ afterCategory }) => afterCategory);
+  const names = [...new Set([...before.keys(), ...after.keys()])].filter(Boolean).sort();
+  if (names.length === 0) return [];
+  const rows = names.map((name) => {
+    const [was, is] = [before.get(name) ?? 0, after.get(name) ?? 0];
+    return [name, String(was), String(is), `${is >= was ? "+" : ""}${is - was}`];
+  });
+  return ["", ...table([["category", "before", "after", ""], ...rows])];
+}
+
+function sampleLines(sample: readonly BackfillChange[]): string[] {
+  if (sample.length === 0) return [];
+  const rows = sample.map((change) => [
+    change.photoId,
+    [change.before, change.beforeCategory].filter(Boolean).join(" "),
+    [change.after, change.afterCategory, change.code].filter(Boolean).join(" "),
+    `${change.bucket}/${change.key}`,
+  ]);
+  return ["", ...table([["photo", "before", "after", "object"], ...rows])];
+}
+
+function isChange({ before, beforeCategory, after, afterCategory }: BackfillCount): boolean {
+  return after !== "kept" && (before !== after || beforeCategory !== afterCategory);
+}
+
+function failedIn(counts: readonly BackfillCount[]): number {
+  return sum(counts.filter(({ code }) => code !== ""));
+}
+
+function sum(counts: readonly BackfillCount[]): number {
+  return counts.reduce((total, { photos }) => total + photos, 0);
+}
+
+function group(counts: readonly BackfillCount[], key: (count: BackfillCount) => string): Map<string, number> {
+  const totals = new Map<string, number>();
+  for (const count of counts) totals.set(key(count), (totals.get(key(count)) ?? 0) + count.photos);
+  return totals;
+}

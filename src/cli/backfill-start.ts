@@ -1,0 +1,111 @@
+import { isAbsolute, resolve } from "node:path";
+import { openDefaultModel } from "../../workers/judge.ts";
+import { parseHours } from "../backfill/pace.ts";
+import { describe, type FedSelector, type PhotoSelector, parseSelector } from "../backfill/selector.ts";
+import { addBackfill } from "../store/backfills.ts";
+import { readModels } from "../store/models.ts";
+import type { Pool } from "../store/pool.ts";
+import { lastPhotoId } from "../store/selected-photos.ts";
+import type { BackfillCommand } from "./backfill-command.ts";
+import { estimate } from "./backfill-estimate.ts";
+import { follow } from "./backfill-report.ts";
+import { type Arguments, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
+import { accountOf } from "./model-promote.ts";
+
+/** maitred backfill start: see `backfill`. */
+export const start: BackfillCommand = async (db, args, terminal) => {
+  const { values } = args;
+  const what = await selectorOf(args, db);
+  const maxRate = numberOf(values["max-rate"], "--max-rate", 0.01, 1e6);
+  const hours = values["hours"] === undefined ? null : String(values["hours"]);
+  if (hours !== null) parseHours(hours);
+  const model = `model:${values["model"] ?? (await activeModel(db, terminal))}`;
+  if (values["dry-run"]) return estimate(db, what, model, maxRate, args, terminal);
+  const how = { again: Boolean(values["again"]), propose: Boolean(values["propose"]), maxRate, hours };
+  const id = await addBackfill(db, { what, model, ...how, startedBy: accountOf(values) });
+  if (values["json"]) terminal.print(JSON.stringify({ id, what }));
+  else terminal.print(`backfill ${id} begins: ${describe(what)}`);
+  if (values["watch"]) return follow(db, id, terminal, Boolean(values["json"]));
+  terminal.say(`maitred backfill status ${id} --watch shows how it goes; a maitred feed must run\n`);
+  return EXIT.done;
+};
+
+async function selectorOf({ values, positionals }: Arguments, db: Pool): Promise<FedSelector> {
+  const [what, ...more] = positionals;
+  const filters = await photoFilters(values, db);
+  const given = [what, values["view"], filters].filter((each) => each !== undefined);
+  if (given.length !== 1 || more.length > 0) {
+    throw new UsageError(
+      "expected one of s3://bucket/prefix/, a manifest, --view, or a choice of photos such as --missing",
+    );
+  }
+  if (filters) return filters;
+  if (values["view"] !== undefined) {
+    return parseSelector({ kind: "view", view: values["view"] }) as FedSelector;
+  }
+  const url = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(what!);
+  if (url && (url[2] === "" || url[2]!.endsWith("/")))
+    return { kind: "prefix", bucket: url[1]!, prefix: url[2]! };
+  if (!/\.(csv|jsonl|ndjson)(\.gz)?$|\.json$/.test(what!)) {
+    throw new UsageError(
+      `${what}: expected a prefix with its slash, or a manifest: .csv, .jsonl, .ndjson, manifest.json`,
+    );
+  }
+  const at = url || isAbsolute(what!) ? what! : resolve(what!);
+  return {
+    kind: "manifest",
+    at,
+    ...(values["bucket"] !== undefined && { bucket: String(values["bucket"]) }),
+  };
+}
+
+async function photoFilters(values: Arguments["values"], db: Pool): Promise<PhotoSelector | undefined> {
+  const date = (name: string): string | undefined => {
+    if (values[name] === undefined) return undefined;
+    const at = new Date(String(values[name]));
+    if (Number.isNaN(at.valueOf())) throw new UsageError(`--${name}: expected a date such as 2026-01-01`);
+    return at.toISOString();
+  };
+  if (values["missing"] && values["failed"]) throw new UsageError("expected --missing or --failed, not both");
+  if (values["code"] !== undefined && !values["failed"])
+    throw new UsageError("--code: expected --failed beside it");
+  const below = numberOf(values["below"], "--below", 0, 1);
+  const since = date("since");
+  const until = date("until");
+  const { listing, uploader, code } = values as { listing?: string; uploader?: string; code?: string };
+  const who = (["moderator", "user"] as const).find((each) => each === uploader);
+  if (uploader !== undefined && !who) {
+    throw new UsageError(`--uploader: expected moderator or user, got ${JSON.stringify(uploader)}`);
+  }
+  const filters = {
+    ...(values["missing"] && { state: "pending" as const }),
+    ...(values["failed"] && { state: "failed" as const }),
+    ...(code !== undefined && { code }),
+    ...(values["older-model"] && { olderModel: true }),
+    ...(below !== null && { below }),
+    ...(since && { since }),
+    ...(until && { until }),
+    ...(listing !== undefined && { listing }),
+    ...(who && { uploader: who }),
+  };
+  if (Object.keys(filters).length === 0 && !values["all"]) return undefined;
+  return { kind: "photos", ...filters, upTo: await lastPhotoId(db) };
+}
+
+/** The model that workers run: the active one, or what they run where none is. */
+async function activeModel(db: Pool, terminal: Terminal): Promise<string> {
+  const active = (await readModels(db)).find(({ state }) => state === "active");
+  return active?.id ?? (await openDefaultModel(connectedConfig(terminal))).id;
+}
+
+function numberOf(
+  value: string | boolean | undefined,
+  name: string,
+  min: number,
+  max: number,
+): number | null {
+  if (value === undefined) return null;
+  const number = Number(value);
+  if (Number.isFinite(number) && number >= min && number <= max) return number;
+  throw new UsageError(`${name}: expected a number ${min} to ${max}, got ${JSON.stringify(value)}`);
+}

@@ -1,0 +1,193 @@
+import { join } from "node:path";
+import { Scope } from "../lifecycle.ts";
+import { packageRoot } from "../package-root.ts";
+import {
+  applyProposals,
+  changeBackfill,
+  discardProposals,
+  retryBackfill,
+  rollbackBackfill,
+} from "../store/backfills.ts";
+import { requireSchema } from "../store/migrate.ts";
+import { connect, type Pool } from "../store/pool.ts";
+import { type BackfillCommand, idOf } from "./backfill-command.ts";
+import { list, report, status } from "./backfill-report.ts";
+import { start } from "./backfill-start.ts";
+import { type Command, connectedConfig, EXIT, UsageError } from "./command.ts";
+import { openIntake } from "./intake.ts";
+import { accountOf } from "./model-promote.ts";
+
+export const backfill: Command = {
+  summary: "judge old photos: a bucket, a list, or a choice from Postgres; start, watch, pause, report",
+  help: `
+usage: maitred backfill start WHAT [options]
+       maitred backfill list | status ID [--watch] | report ID [--most 20]
+       maitred backfill apply ID | discard ID | rollback ID
+       maitred backfill pause ID --why WHY | resume ID | cancel ID --why WHY | retry-failed ID [--code CODE]
+
+WHAT is one of
+  s3://bucket/prefix/          everything below it (or s3://bucket/)
+  a manifest                   s3://bucket/key or a path: .csv with a header, .jsonl, either with .gz, or the
+                               manifest.json of an S3 Inventory; --bucket NAME for lines that name none
+  --view NAME                  the photo_ids of a view or table
+  and photos that Postgres knows, by any of
+  --missing                    without a verdict
+  --failed [--code CODE]       that failed
+  --older-model                that another model decided
+  --below 0.7                  whose category had a lower score
+  --since DATE --until DATE    that became known then, such as 2026-01-01
+  --listing ID --uploader WHO  of a restaurant; moderator or user
+  --all                        all of them
+
+What the model has decided already is skipped, and what a moderator decided always is. The command only writes down
+what is to be done: maitred feed (or maitred up) does it, goes on after a crash where it was, and leaves uploads first.
+
+apply makes the proposals of a run verdicts, discard forgets them. rollback restores what was before a run, except for
+photos that were judged again since. A moderator's verdict survives all of it.
+
+  --dry-run         how many, how long at the rate measured here, how many requests and bytes; starts nothing
+  --propose         keep the new verdicts as proposals: report shows them, and apply or discard decides on all
+  --again           also what the model has decided already
+  --model ID        the model that counts as having decided (default: the active one)
+  --max-rate N      photos a second at most
+  --hours 22-06     only at these hours of the feeder's clock
+  --watch           stay and show how it goes; Ctrl-C leaves it running
+  --by WHO          who is written down (default: the name of your account)
+  --json            as JSON on stdout
+
+  maitred backfill start s3://photos/2019/ --max-rate 500 --hours 22-06
+  maitred backfill start --older-model --watch
+
+Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos failed in it.
+`,
+  options: {
+    view: { type: "string" },
+    bucket: { type: "string" },
+    missing: { type: "boolean" },
+    failed: { type: "boolean" },
+    code: { type: "string" },
+    "older-model": { type: "boolean" },
+    below: { type: "string" },
+    since: { type: "string" },
+    until: { type: "string" },
+    listing: { type: "string" },
+    uploader: { type: "string" },
+    all: { type: "boolean" },
+    "dry-run": { type: "boolean" },
+    again: { type: "boolean" },
+    propose: { type: "boolean" },
+    model: { type: "string" },
+    "max-rate": { type: "string" },
+    hours: { type: "string" },
+    watch: { type: "boolean" },
+    most: { type: "string" },
+    why: { type: "string" },
+    by: { type: "string" },
+    json: { type: "boolean" },
+  },
+
+  async run({ values, positionals: [name = "", ...positionals] }, terminal) {
+    const command = COMMANDS.get(name);
+    if (!command) {
+      throw new UsageError(`expected ${[...COMMANDS.keys()].join(", ")}, got ${JSON.stringify(name)}`);
+    }
+    const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 2);
+    try {
+      await requireSchema(db, join(packageRoot(), "migrations"));
+      return await command(db, { values, positionals }, terminal);
+    } finally {
+      await db.end();
+    }
+  },
+};
+
+function change(state: "running" | "paused" | "cancelled", said: string): BackfillCommand {
+  return async (db, args, terminal) => {
+    const id = idOf(args);
+    const why = args.values["why"];
+    if (state !== "running" && !why) throw new UsageError(`--why: expected why it is ${said}`);
+    await changeBackfill(db, id, state, accountOf(args.values), String(why ?? ""));
+    terminal.print(args.values["json"] ? JSON.stringify({ id, state }) : `backfill ${id} is ${said}`);
+    return EXIT.done;
+  };
+}
+
+/** Works through a run page by page; stopped and run again, it goes on. */
+function throughout(
+  said: string,
+  page: (
+    db: Pool,
+    id: string,
+    by: string,
+    after: string,
+  ) => Promise<{ after: string; photos: number } | undefined>,
+): BackfillCommand {
+  return async (db, args, terminal) => {
+    const id = idOf(args);
+    let photos = 0;
+    let after = "0";
+    for (;;) {
+      const done = await page(db, id, accountOf(args.values), after);
+      if (!done) break;
+      photos += done.photos;
+      after = done.after;
+      if (terminal.columns > 0) terminal.say(`\r${photos} photos\x1b[K\r`);
+    }
+    terminal.print(
+      args.values["json"] ? JSON.stringify({ id, photos }) : `${photos} photos of backfill ${id} are ${said}`,
+    );
+    return EXIT.done;
+  };
+}
+
+const apply = throughout("decided as it proposed", async (db, id, by) => {
+  const photos = await applyProposals(db, id, by);
+  return photos > 0 ? { photos, after: "" } : undefined;
+});
+const discard = throughout("left as they were", async (db, id, by) => {
+  const photos = await discardProposals(db, id, by);
+  return photos > 0 ? { photos, after: "" } : undefined;
+});
+const rollback = throughout("as they were before", async (db, id, by, after) => {
+  const page = await rollbackBackfill(db, id, after, by);
+  return page && { photos: page.restored, after: page.after };
+});
+
+const retryFailed: BackfillCommand = async (db, args, terminal) => {
+  const id = idOf(args);
+  const scope = new Scope();
+  try {
+    const intake = openIntake(connectedConfig(terminal), scope, () => {});
+    await intake.server.check();
+    const photos = await retryBackfill(
+      db,
+      id,
+      args.values["code"] as string | undefined,
+      accountOf(args.values),
+    );
+    // what is not queued now, the feeder queues later
+    await intake.queues.add("backfill", photos);
+    terminal.print(
+      args.values["json"]
+        ? JSON.stringify({ id, queued: photos.length })
+        : `${photos.length} photos of backfill ${id} are queued again`,
+    );
+    return EXIT.done;
+  } finally {
+    await scope.close();
+  }
+};
+
+const COMMANDS: ReadonlyMap<string, BackfillCommand> = new Map([
+  ["start", start],
+  ["list", list],
+  ["status", status],
+  ["pause", change("paused", "paused")],
+  ["resume", change("running", "running again")],
+  ["cancel", change("cancelled", "cancelled")],
+  ["retry-failed", retryFailed],
+  ["report", report],
+  ["apply", apply],
+  ["discard", discard],
+  ["rollback", rollback],
+]);

@@ -1,0 +1,33 @@
+import { startFeed } from "../../workers/feed.ts";
+import { exitOnSignal, Scope } from "../lifecycle.ts";
+import { createLog } from "../log.ts";
+import { type Command, connectedConfig } from "./command.ts";
+
+export const feed: Command = {
+  summary: "do what maitred backfill start asks for: keep the backfill queue filled, and small",
+  help: `
+usage: maitred feed
+
+Feeds the photos of running backfills into the backfill queue, never more than MAITRED_FEED_LIMIT at once, so that the
+queue stays small whatever the archive's size. Several backfills take turns. Nothing is fed while an upload has waited
+for longer than MAITRED_LIVE_TARGET_MS. Where it was is in Postgres: it may crash, and several may run. Logs JSON lines
+to stderr; SIGTERM ends the page in hand and exits with 0.
+
+  DATABASE_URL=postgres://... MAITRED_QUEUE_URL=redis://... maitred feed
+`,
+  options: {},
+
+  async run(_args, terminal) {
+    const config = connectedConfig(terminal);
+    const log = createLog(config.logLevel);
+    const scope = new Scope();
+    exitOnSignal(process, scope, config.graceMs, (err) => log.error({ err }, "not a clean end"));
+    await startFeed(config, log, scope).catch(async (error: unknown) => {
+      // a signal during the start ends it, and the signal's handler exits
+      if (scope.closing) return;
+      await scope.close().catch(() => {});
+      throw error;
+    });
+    return new Promise(() => {});
+  },
+};

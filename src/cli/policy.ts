@@ -1,0 +1,218 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { openDefaultModel } from "../../workers/judge.ts";
+import { redecide } from "../backfill/redecide.ts";
+import { parseSelector } from "../backfill/selector.ts";
+import { type Policy, parsePolicy } from "../decide/policy.ts";
+import { asError, ConfigError } from "../errors.ts";
+import { packageRoot } from "../package-root.ts";
+import { policyIdOf } from "../policy-id.ts";
+import { addBackfill, advanceBackfill, readBackfills } from "../store/backfills.ts";
+import { requireSchema } from "../store/migrate.ts";
+import { keepPolicy, readPolicies, type ScoredPhoto, scoredPhotos } from "../store/policies.ts";
+import { connect, type Pool } from "../store/pool.ts";
+import { lastPhotoId } from "../store/selected-photos.ts";
+import { recordOutcomes } from "../store/verdicts.ts";
+import {
+  type Arguments,
+  type Command,
+  connectedConfig,
+  EXIT,
+  type Terminal,
+  table,
+  UsageError,
+} from "./command.ts";
+import { accountOf } from "./model-promote.ts";
+
+export const policy: Command = {
+  summary: "see what another policy would decide from the stored scores, and decide by it",
+  help: `
+usage: maitred policy diff FILE [--most 20] [--json]
+       maitred policy apply FILE [--propose] [--by WHO] [--json]
+
+Neither a model nor the bucket is asked: every verdict has its scores beside it. diff changes nothing, and shows how many
+photos get another verdict or category, and some of them. apply decides anew where the policy says something else: it is
+written down as a backfill, which maitred backfill report shows and maitred backfill rollback undoes; stopped and run
+again it goes on. What moderators decided stays. Workers follow the file of MAITRED_POLICY: give it to them first.
+
+  --propose   keep the new verdicts as proposals, for maitred backfill apply or discard
+  --most N    photos that diff shows (default 20)
+
+  maitred policy diff policy-next.yaml
+`,
+  options: {
+    propose: { type: "boolean" },
+    most: { type: "string" },
+    by: { type: "string" },
+    json: { type: "boolean" },
+  },
+
+  async run(args, terminal) {
+    const [what, file, ...more] = args.positionals;
+    const command = what === "diff" ? diff : what === "apply" ? apply : undefined;
+    if (!command) throw new UsageError(`expected diff or apply, got ${JSON.stringify(what ?? "")}`);
+    if (file === undefined || more.length > 0) throw new UsageError("expected one policy file");
+    const config = connectedConfig(terminal);
+    const { categories } = await openDefaultModel(config);
+    const yaml = read(file);
+    const next = { id: policyIdOf(yaml), yaml, policy: parsePolicy(yaml, categories, file) };
+    const db = connect(config.databaseUrl, () => {}, 2);
+    try {
+      await requireSchema(db, join(packageRoot(), "migrations"));
+      const before = new Map<string, Policy>();
+      for (const [id, row] of await readPolicies(db)) {
+        try {
+          before.set(id, parsePolicy(row.yaml, categories, id));
+        } catch {
+          // it was for other categories: whatever it decided is decided anew
+        }
+      }
+      return await command(db, next, before, args, terminal);
+    } finally {
+      await db.end();
+    }
+  },
+};
+
+interface NextPolicy {
+  id: string;
+  yaml: string;
+  policy: Policy;
+}
+
+type Subcommand = (
+  db: Pool,
+  next: NextPolicy,
+  before: ReadonlyMap<string, Policy>,
+  args: Arguments,
+  terminal: Terminal,
+) => Promise<number>;
+
+const diff: Subcommand = async (db, next, before, { values }, terminal) => {
+  const most = Number(values["most"] ?? 20);
+  if (!Number.isInteger(most) || most < 0) throw new UsageError("--most: expected a whole number");
+  const moves = new Map<string, number>();
+  const sample: object[] = [];
+  let [photos, changed, other] = [0, 0, 0];
+  for await (const page of scored(db, next.id, "0", await lastPhotoId(db))) {
+    photos += page.length;
+    for (const { photo, decision, visible } of redecide(page, next.policy, before)) {
+      if (!visible) {
+        other++;
+        continue;
+      }
+      changed++;
+      const move = `${photo.state} ${photo.category} -> ${decision.verdict} ${decision.category}`;
+      moves.set(move, (moves.get(move) ?? 0) + 1);
+      const { id, bucket, key, human } = photo;
+      const each = { id, bucket, key, move, human, reason: decision.reason };
+      // each photo has the same chance to be among those that are shown
+      if (sample.length < most) sample.push(each);
+      else if (Math.random() * changed < most) sample[Math.floor(Math.random() * most)] = each;
+    }
+    if (terminal.columns > 0) terminal.say(`\r${photos} photos, ${changed} change\x1b[K\r`);
+  }
+  const sorted = [...moves].sort(([, a], [, b]) => b - a);
+  if (values["json"]) {
+    const result = { policy: next.id, photos, changed, other, moves: Object.fromEntries(sorted), sample };
+    terminal.print(JSON.stringify(result));
+    return EXIT.done;
+  }
+  terminal.print(
+    `${changed} of ${photos} photos get another verdict or category, ${other} other tags or another rule`,
+  );
+  for (const line of table(sorted.map(([move, count]) => [String(count), move]))) terminal.print(line);
+  const rows = (sample as { id: string; bucket: string; key: string; move: string; reason: string }[]).map(
+    ({ id, bucket, key, move, reason }) => [id, move, reason, `${bucket}/${key}`],
+  );
+  if (rows.length > 0)
+    for (const line of ["", ...table([["photo", "change", "reason", "object"], ...rows])])
+      terminal.print(line);
+  return EXIT.done;
+};
+
+const apply: Subcommand = async (db, next, before, { values }, terminal) => {
+  await keepPolicy(db, { id: next.id, yaml: next.yaml, thresholds: next.policy.categories });
+  const run = await begin(db, next.id, Boolean(values["propose"]), accountOf(values));
+  let [photos, decided] = [0, 0];
+  const since = performance.now();
+  for await (const page of scored(db, next.id, run.after, run.upTo)) {
+    const changes = redecide(page, next.policy, before);
+    for (let start = 0; start < changes.length; start += GROUP) {
+      await recordOutcomes(
+        db,
+        changes.slice(start, start + GROUP).map(({ photo, scores, decision }) => ({
+          photoId: photo.id,
+          known: {},
+          batch: `policy-${run.id}`,
+          by: photo.by,
+          policy: next.id,
+          backfill: run.id,
+          result: { decision, scores },
+        })),
+      );
+    }
+    photos += page.length;
+    decided += changes.length;
+    await advanceBackfill(db, run.id, {
+      after: page.at(-1)!.id,
+      seen: page.length,
+      fed: changes.length,
+      end: false,
+    });
+    if (terminal.columns > 0) terminal.say(`\r${photos} photos, ${decided} decided anew\x1b[K\r`);
+  }
+  await advanceBackfill(db, run.id, { after: run.upTo, seen: 0, fed: 0, end: true });
+  const photosPerS = Math.round(photos / Math.max(0.001, (performance.now() - since) / 1_000));
+  if (values["json"])
+    terminal.print(JSON.stringify({ backfill: run.id, policy: next.id, photos, decided, photosPerS }));
+  else {
+    terminal.print(
+      `${decided} of ${photos} photos are ${values["propose"] ? "proposed" : "decided"} anew, at ${photosPerS}/s`,
+    );
+    terminal.print(`maitred backfill report ${run.id} shows them`);
+  }
+  return EXIT.done;
+};
+
+/** A run of this policy that was stopped goes on where it was. */
+async function begin(
+  db: Pool,
+  policy: string,
+  propose: boolean,
+  startedBy: string,
+): Promise<{ id: string; after: string; upTo: string }> {
+  for (const row of await readBackfills(db, "running")) {
+    const what = parseSelector(row.what);
+    if (what.kind !== "policy" || what.policy !== policy || row.propose !== propose) continue;
+    return { id: row.id, after: (row.cursor as { after: string } | null)?.after ?? "0", upTo: what.upTo };
+  }
+  const upTo = await lastPhotoId(db);
+  const what = { kind: "policy", policy, upTo };
+  const run = { what, model: "", again: false, propose, maxRate: null, hours: null, startedBy };
+  return { id: await addBackfill(db, run), after: "0", upTo };
+}
+
+/** Pages of photos with scores; the next is read while one is worked on. */
+async function* scored(db: Pool, policy: string, after: string, upTo: string): AsyncGenerator<ScoredPhoto[]> {
+  let next = scoredPhotos(db, policy, after, upTo, PAGE);
+  for (;;) {
+    const page = await next;
+    if (page.length === 0) return;
+    next = scoredPhotos(db, policy, page.at(-1)!.id, upTo, PAGE);
+    // it is waited for above; a failure meanwhile is not lost
+    next.catch(() => {});
+    yield page;
+  }
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new ConfigError("POLICY_INVALID", `${file}: ${asError(cause).message}`, { cause });
+  }
+}
+
+const PAGE = 5_000;
+const GROUP = 500;

@@ -1,0 +1,341 @@
+import { ConfigError } from "../errors.ts";
+import type { Known, PhotoJob, PhotoRef } from "../photo.ts";
+import { type Pool, query } from "./pool.ts";
+
+export type BackfillState = "running" | "paused" | "cancelled" | "done";
+
+/** One run over the archive; see migrations/0009_backfills.sql. `what` and `cursor` are the feeder's. */
+export interface BackfillRow {
+  id: string;
+  what: unknown;
+  /** `model:NAME`. */
+  model: string;
+  again: boolean;
+  /** Its verdicts wait in proposals. */
+  propose: boolean;
+  state: BackfillState;
+  /** What was done with it afterwards. */
+  outcome: "applied" | "discarded" | "rolled back" | null;
+  /** Photos a second. */
+  maxRate: number | null;
+  hours: string | null;
+  startedBy: string;
+  startedAt: Date;
+  changedBy: string | null;
+  changedAt: Date | null;
+  why: string | null;
+  endedAt: Date | null;
+  cursor: unknown;
+  readAll: boolean;
+  seen: number;
+  fed: number;
+  skipped: number;
+  unreadable: number;
+  /** Fed and not judged yet. */
+  waiting: number;
+}
+
+export type NewBackfill = Pick<
+  BackfillRow,
+  "what" | "model" | "again" | "propose" | "maxRate" | "hours" | "startedBy"
+>;
+
+/** @returns its id. */
+export async function addBackfill(db: Pool, run: NewBackfill): Promise<string> {
+  const { what, model, again, propose, maxRate, hours, startedBy } = run;
+  const rows = await query<{ id: string }>(db, {
+    name: "add_backfill",
+    text: `insert into backfills (what, model, again, propose, max_rate, hours, started_by)
+      values ($1, $2, $3, $4, $5, $6, $7) returning id`,
+    values: [JSON.stringify(what), model, again, propose, maxRate, hours, startedBy],
+  });
+  return rows[0]!.id;
+}
+
+/** The latest first; of one state where it is given. */
+export async function readBackfills(db: Pool, state?: BackfillState): Promise<BackfillRow[]> {
+  return query<BackfillRow>(db, {
+    name: "read_backfills",
+    text: `${BACKFILL} where ($1::text is null or state = $1) order by id desc`,
+    values: [state ?? null],
+  });
+}
+
+export async function readBackfill(db: Pool, id: string): Promise<BackfillRow | undefined> {
+  const rows = await query<BackfillRow>(db, {
+    name: "read_backfill",
+    text: `${BACKFILL} where id = $1`,
+    values: [id],
+  });
+  return rows[0];
+}
+
+/**
+ * Pauses, resumes or cancels; see change_backfill.
+ *
+ * @throws {ConfigError} CONFIG_INVALID where there is no such backfill, or it is in that state or over.
+ */
+export async function changeBackfill(
+  db: Pool,
+  id: string,
+  state: "running" | "paused" | "cancelled",
+  by: string,
+  why: string,
+): Promise<void> {
+  await ask(db, {
+    name: "change_backfill",
+    text: "select change_backfill($1, $2, $3, $4)",
+    values: [id, state, by, why],
+  });
+}
+
+/**
+ * Lets a backfill wait for its failed photos once more; see retry_backfill.
+ *
+ * @param code only those that failed for it.
+ * @returns the photos to queue.
+ * @throws {ConfigError} CONFIG_INVALID where there is no such backfill, or it was cancelled.
+ */
+export async function retryBackfill(
+  db: Pool,
+  id: string,
+  code: string | undefined,
+  by: string,
+): Promise<PhotoJob[]> {
+  const rows = await ask<JobRow>(db, {
+    name: "retry_backfill",
+    text: `select ${JOB} from retry_backfill($1, $2, $3)`,
+    values: [id, code ?? null, by],
+  });
+  return rows.map(asJob);
+}
+
+/**
+ * Makes proposals of a backfill verdicts, a page of them; see apply_proposals.
+ *
+ * @returns how many there were; 0 when none is left.
+ * @throws {ConfigError} CONFIG_INVALID where it is not over, or proposed nothing.
+ */
+export async function applyProposals(db: Pool, id: string, by: string, limit = 500): Promise<number> {
+  const rows = await ask<{ taken: number }>(db, {
+    name: "apply_proposals",
+    text: "select apply_proposals($1, $2, $3)::float8 as taken",
+    values: [id, limit, by],
+  });
+  return rows[0]!.taken;
+}
+
+/** Forgets proposals, a page of them; as applyProposals. */
+export async function discardProposals(db: Pool, id: string, by: string, limit = 5_000): Promise<number> {
+  const rows = await ask<{ gone: number }>(db, {
+    name: "discard_proposals",
+    text: "select discard_proposals($1, $2, $3)::float8 as gone",
+    values: [id, limit, by],
+  });
+  return rows[0]!.gone;
+}
+
+/**
+ * Restores what was before a backfill, a page of photos after `after`; see rollback_backfill.
+ *
+ * @returns where to go on; undefined when no photo is left.
+ * @throws {ConfigError} CONFIG_INVALID where it is not over.
+ */
+export async function rollbackBackfill(
+  db: Pool,
+  id: string,
+  after: string,
+  by: string,
+  limit = 500,
+): Promise<{ after: string; restored: number } | undefined> {
+  const rows = await ask<{ after: string; restored: number }>(db, {
+    name: "rollback_backfill",
+    text: `select last_id as after, restored::float8 as restored from rollback_backfill($1, $2, $3, $4)`,
+    values: [id, after, limit, by],
+  });
+  return rows[0];
+}
+
+/** Takes note of how far a run has come that no feeder works on; `end`: it is done. */
+export async function advanceBackfill(
+  db: Pool,
+  id: string,
+  { after, seen, fed, end }: { after: string; seen: number; fed: number; end: boolean },
+): Promise<void> {
+  await query(db, {
+    name: "advance_backfill",
+    text: `update backfills set cursor = $2, seen = seen + $3, fed = fed + $4, skipped = skipped + $3 - $4, read_all = $5,
+        state = case when $5 then 'done' else state end, ended_at = case when $5 then now() end
+      where id = $1`,
+    values: [id, JSON.stringify({ after }), seen, fed, end],
+  });
+}
+
+export interface FedPage {
+  ids: readonly string[];
+  cursor: unknown;
+  end: boolean;
+  unreadable: number;
+}
+
+/**
+ * Commits that a page was read; see feed_backfill.
+ *
+ * @returns the photos to queue; undefined where the backfill was stopped, or another feeder was faster.
+ */
+export async function feedBackfill(
+  db: Pool,
+  id: string,
+  from: unknown,
+  page: FedPage,
+): Promise<PhotoJob[] | undefined> {
+  const json = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));
+  const values = [id, json(from), json(page.cursor), page.end, page.ids, page.unreadable];
+  try {
+    const rows = await query<JobRow>(db, {
+      name: "feed_backfill",
+      text: `select ${JOB} from feed_backfill($1, $2, $3, $4, $5, $6)`,
+      values,
+    });
+    return rows.map(asJob);
+  } catch (thrown) {
+    if ((thrown as { code?: unknown }).code === "MD412") return undefined;
+    throw thrown;
+  }
+}
+
+/** Photos that running backfills fed at least `olderThanS` seconds ago and that are not judged yet, in pages. */
+export async function* waitingPhotos(
+  db: Pool,
+  olderThanS: number,
+  pageSize = 1_000,
+): AsyncGenerator<PhotoJob[]> {
+  let after = "0";
+  for (;;) {
+    const rows = await query<JobRow>(db, {
+      name: "waiting_backfill_photos",
+      text: `select distinct on (p.id) ${JOB.replaceAll(/\b(\w+)\b/g, "p.$1")} from backfill_photos w
+        join photos p on p.id = w.photo_id join backfills b on b.id = w.backfill_id
+        where b.state = 'running' and w.fed_at <= now() - make_interval(secs => $1) and w.photo_id > $2
+        order by p.id limit $3`,
+      values: [olderThanS, after, pageSize],
+    });
+    if (rows.length === 0) return;
+    yield rows.map(asJob);
+    after = rows.at(-1)!.id;
+  }
+}
+
+/** Ends those of which nothing is left to do; see end_backfills. @returns their ids. */
+export async function endBackfills(db: Pool): Promise<string[]> {
+  const rows = await query<{ id: string }>(db, {
+    name: "end_backfills",
+    text: "select end_backfills as id from end_backfills()",
+  });
+  return rows.map(({ id }) => id);
+}
+
+/** How the photos of a backfill came out. */
+export interface BackfillCount {
+  before: string;
+  /** "" where there was none. */
+  beforeCategory: string;
+  /** `kept`: the verdict before stands. */
+  after: string;
+  afterCategory: string;
+  /** "" unless it failed. */
+  code: string;
+  photos: number;
+}
+
+export async function readBackfillCounts(db: Pool, id: string): Promise<BackfillCount[]> {
+  return query<BackfillCount>(db, {
+    name: "read_backfill_counts",
+    text: `select before, before_category as "beforeCategory", after, after_category as "afterCategory", code,
+        photos::float8 as photos
+      from backfill_counts where backfill_id = $1 and photos > 0 order by photos desc, 1, 2, 3, 4, 5`,
+    values: [id],
+  });
+}
+
+export interface BackfillChange {
+  photoId: string;
+  bucket: string;
+  key: string;
+  before: string;
+  beforeCategory: string | null;
+  after: string;
+  afterCategory: string | null;
+  code: string | null;
+}
+
+/** Some of the photos that a backfill changed, drawn evenly by their ids; never the same order as they were judged in. */
+export async function sampleBackfillChanges(db: Pool, id: string, limit: number): Promise<BackfillChange[]> {
+  return query<BackfillChange>(db, {
+    name: "sample_backfill_changes",
+    text: `select c.photo_id as "photoId", p.bucket, p.key, c.before, c.before_category as "beforeCategory", c.after,
+        c.after_category as "afterCategory", c.code
+      from (
+        select * from backfill_changes where backfill_id = $1 and after <> 'kept' order by hashint8(photo_id) limit $2
+      ) c join photos p on p.id = c.photo_id order by c.photo_id`,
+    values: [id, limit],
+  });
+}
+
+/** Photos a second in the best minute of the last day, of all workers together; null where nothing was judged. */
+export async function bestRate(db: Pool): Promise<number | null> {
+  const rows = await query<{ rate: number | null }>(db, {
+    name: "best_rate",
+    text: `select max(photos)::float8 / 60 as rate from (
+        select count(*) as photos from photos where decided_at > now() - interval '1 day'
+        group by date_trunc('minute', decided_at)) m`,
+  });
+  return rows[0]!.rate;
+}
+
+/** The current photos of objects of one bucket; see photos_of_objects. @returns their ids, in no order. */
+export async function photosOfObjects(
+  db: Pool,
+  photos: readonly (PhotoRef & { known: Known })[],
+): Promise<string[]> {
+  const [first] = photos;
+  if (!first) return [];
+  const rows = await query<{ id: string }>(db, {
+    name: "photos_of_objects",
+    text: "select photos_of_objects as id from photos_of_objects($1, $2, $3, $4, $5, $6, $7)",
+    values: [
+      first.store,
+      first.bucket,
+      photos.map(({ key }) => key),
+      photos.map(({ version }) => version),
+      photos.map(({ known }) => known.listing ?? null),
+      photos.map(({ known }) => known.uploader ?? null),
+      photos.map(({ known }) => known.claimed ?? null),
+    ],
+  });
+  return rows.map(({ id }) => id);
+}
+
+type JobRow = Pick<PhotoJob, "id" | keyof PhotoRef> & Record<string, unknown>;
+const JOB = "id, store, bucket, key, version";
+const BACKFILL = `select id, what, model, again, propose, state, outcome, max_rate as "maxRate", hours, started_by as "startedBy",
+    started_at as "startedAt", changed_by as "changedBy", changed_at as "changedAt", why, ended_at as "endedAt", cursor,
+    read_all as "readAll", seen::float8 as seen, fed::float8 as fed, skipped::float8 as skipped,
+    unreadable::float8 as unreadable,
+    (select count(*) from backfill_photos w where w.backfill_id = backfills.id)::float8 as waiting
+  from backfills`;
+
+function asJob({ id, store, bucket, key, version }: JobRow): PhotoJob {
+  return { id, store, bucket, key, version, known: {} };
+}
+
+/** What these functions refuse is the caller's to mend. */
+async function ask<Row extends Record<string, unknown>>(
+  db: Pool,
+  statement: Parameters<typeof query>[1],
+): Promise<Row[]> {
+  return query<Row>(db, statement).catch((cause: { code?: unknown; message: string }) => {
+    if (!String(cause.code).startsWith("MD4")) throw cause;
+    throw new ConfigError("CONFIG_INVALID", cause.message, { cause });
+  });
+}

@@ -1,0 +1,64 @@
+import { type Pool, query } from "./pool.ts";
+
+export interface PolicyRow {
+  /** What `photos.policy` and `verdicts.policy` say. */
+  id: string;
+  yaml: string;
+  /** By category, 0..1. */
+  thresholds: Readonly<Record<string, number>>;
+}
+
+/** Keeps what a policy says, so that its verdicts can be explained and restored; known already, it stays as it is. */
+export async function keepPolicy(db: Pool, { id, yaml, thresholds }: PolicyRow): Promise<void> {
+  await query(db, {
+    name: "keep_policy",
+    text: "insert into policies (id, yaml, thresholds) values ($1, $2, $3) on conflict do nothing",
+    values: [id, yaml, JSON.stringify(thresholds)],
+  });
+}
+
+/** Every policy that ever gave a verdict here, by id. */
+export async function readPolicies(db: Pool): Promise<Map<string, PolicyRow>> {
+  const rows = await query<PolicyRow>(db, {
+    name: "read_policies",
+    text: "select id, yaml, thresholds from policies",
+  });
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+/** A current photo that a model has decided, and what the model said. */
+export interface ScoredPhoto {
+  id: string;
+  bucket: string;
+  key: string;
+  state: "shown" | "hidden" | "review";
+  category: string;
+  /** `model:NAME`. */
+  by: string;
+  policy: string;
+  human: number;
+  /** By category. */
+  scores: Record<string, number>;
+}
+
+/** Photos with stored scores whose verdict another policy than `policy` gave, in the order of their ids, at most `limit`. */
+export async function scoredPhotos(
+  db: Pool,
+  policy: string,
+  after: string,
+  upTo: string,
+  limit: number,
+): Promise<ScoredPhoto[]> {
+  return query<ScoredPhoto>(db, {
+    name: "scored_photos",
+    text: `select p.id, p.bucket, p.key, p.state, p.category, p.decided_by as by, p.policy, v.human, v.scores
+      from photos p
+      join lateral (
+        select human, scores from verdicts v where v.photo_id = p.id order by v.id desc limit 1
+      ) v on true
+      where p.id > $2 and p.id <= $3 and p.superseded_at is null and p.state in ('shown', 'hidden', 'review')
+        and p.decided_by like 'model:%' and p.policy is distinct from $1 and v.scores is not null and v.human is not null
+      order by p.id limit $4`,
+    values: [policy, after, upTo, limit],
+  });
+}

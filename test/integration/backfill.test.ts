@@ -1,0 +1,521 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { type FauxqsServer, startFauxqs } from "fauxqs";
+import { afterAll, beforeAll, describe, expect, inject } from "vitest";
+import { Scope } from "../../src/lifecycle.ts";
+import { createLog } from "../../src/log.ts";
+import type { PhotoJob, Verdict } from "../../src/photo.ts";
+import { consume } from "../../src/queue/consumer.ts";
+import { openQueueServer } from "../../src/queue/server.ts";
+import {
+  addBackfill,
+  changeBackfill,
+  endBackfills,
+  feedBackfill,
+  type NewBackfill,
+  photosOfObjects,
+  readBackfill,
+  readBackfillCounts,
+  retryBackfill,
+  waitingPhotos,
+} from "../../src/store/backfills.ts";
+import { recordEvents } from "../../src/store/events.ts";
+import { registerPhotos } from "../../src/store/photos.ts";
+import { selectPhotos, viewPhotos } from "../../src/store/selected-photos.ts";
+import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
+import { startFeed } from "../../workers/feed.ts";
+import { startWorker } from "../../workers/moderate.ts";
+import { BACKENDS, type Database, test } from "../fixtures.ts";
+import { maitred } from "../maitred.ts";
+
+const samples = inject("samples");
+let s3: FauxqsServer;
+let client: S3Client;
+
+beforeAll(async () => {
+  s3 = await startFauxqs({ port: 0, logger: false });
+  s3.createBucket("archive");
+  client = new S3Client({ endpoint: s3.address, region: "us-east-1", forcePathStyle: true });
+});
+afterAll(async () => {
+  client.destroy();
+  await s3.stop();
+});
+
+const put = (key: string, body: Uint8Array | string) =>
+  client.send(new PutObjectCommand({ Bucket: "archive", Key: key, Body: body }));
+const all: NewBackfill = {
+  what: { kind: "photos", upTo: "1000000" },
+  model: "model:m-2",
+  again: false,
+  propose: false,
+  maxRate: null,
+  hours: null,
+  startedBy: "me",
+};
+const judged = (photoId: string, verdict: Verdict, by = "model:m-2", category = "food"): Outcome => ({
+  photoId,
+  known: {},
+  batch: "t-1",
+  by,
+  policy: "p1",
+  result: {
+    scores: { categories: { [category]: 0.9 }, human: 0 },
+    decision: { verdict, rule: "clear", reason: "because", category, tags: [] },
+  },
+});
+const failed = (photoId: string, transient = false): Outcome => ({
+  ...judged(photoId, "shown"),
+  result: { failure: "CORRUPT", message: "bad", transient },
+});
+async function photos(db: Database, ...keys: string[]): Promise<string[]> {
+  const refs = keys.map((key) => ({ store: "s3" as const, bucket: "archive", key, version: "", known: {} }));
+  return (await registerPhotos(db.pool, refs, "backfill")).map(({ id }) => id);
+}
+const page = (ids: string[], after = ids.at(-1) ?? "", end = true) => ({
+  ids,
+  cursor: { after },
+  end,
+  unreadable: 0,
+});
+async function gather(pages: AsyncIterable<PhotoJob[]>): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const each of pages) ids.push(...each.map(({ id }) => id));
+  return ids;
+}
+const counts = async (db: Database, id: string) =>
+  (await readBackfillCounts(db.pool, id)).map(({ before, after, code, photos }) => [
+    before,
+    after,
+    code,
+    photos,
+  ]);
+
+describe("a backfill", () => {
+  test("waits for what it fed until each is judged, counts how they came out, and is then done", async ({
+    db,
+  }) => {
+    const ids = await photos(db, "a", "b", "c", "d", "e");
+    await recordOutcomes(db.pool, [
+      judged(ids[0]!, "shown", "model:m-1"),
+      judged(ids[1]!, "shown", "model:m-2"),
+    ]);
+    await recordOutcomes(db.pool, [judged(ids[2]!, "hidden", "moderator:ann")]);
+    const id = await addBackfill(db.pool, all);
+    const fed = await feedBackfill(db.pool, id, null, page(ids));
+    expect(fed!.map((photo) => photo.id)).toEqual([ids[0], ids[3], ids[4]]);
+    expect(await readBackfill(db.pool, id)).toMatchObject({
+      seen: 5,
+      fed: 3,
+      skipped: 2,
+      waiting: 3,
+      readAll: true,
+    });
+    expect(await endBackfills(db.pool)).toEqual([]);
+    await recordOutcomes(db.pool, [judged(ids[0]!, "hidden"), judged(ids[3]!, "shown"), failed(ids[4]!)]);
+    expect((await counts(db, id)).sort()).toEqual([
+      ["pending", "failed", "CORRUPT", 1],
+      ["pending", "shown", "", 1],
+      ["shown", "hidden", "", 1],
+    ]);
+    expect(await endBackfills(db.pool)).toEqual([id]);
+    expect(await readBackfill(db.pool, id)).toMatchObject({ state: "done", waiting: 0 });
+    // what is judged afterwards is no concern of it
+    await recordOutcomes(db.pool, [judged(ids[4]!, "shown")]);
+    expect(await counts(db, id)).toHaveLength(3);
+  });
+
+  test("with again takes what the model has decided, and never what a moderator has", async ({ db }) => {
+    const ids = await photos(db, "a", "b");
+    await recordOutcomes(db.pool, [judged(ids[0]!, "shown"), judged(ids[1]!, "hidden", "moderator:ann")]);
+    const id = await addBackfill(db.pool, { ...all, again: true });
+    expect((await feedBackfill(db.pool, id, null, page(ids)))!.map((photo) => photo.id)).toEqual([ids[0]]);
+    await recordOutcomes(db.pool, [judged(ids[0]!, "shown")]);
+    expect(await counts(db, id)).toEqual([["shown", "kept", "", 1]]);
+  });
+
+  test("keeps a moderator's verdict that came while the photo waited", async ({ db }) => {
+    const [a] = await photos(db, "a");
+    const id = await addBackfill(db.pool, all);
+    await feedBackfill(db.pool, id, null, page([a!]));
+    await db.pool.query("select record_review($1, 'ann', 'hidden')", [a]);
+    await recordOutcomes(db.pool, [judged(a!, "shown")]);
+    expect(await counts(db, id)).toEqual([["hidden", "kept", "", 1]]);
+    expect((await db.pool.query("select state from photos")).rows).toEqual([{ state: "hidden" }]);
+  });
+
+  test("is fed from where it stands: who read an older page, or comes after a pause, feeds nothing", async ({
+    db,
+  }) => {
+    const ids = await photos(db, "a", "b");
+    const id = await addBackfill(db.pool, all);
+    expect(await feedBackfill(db.pool, id, null, page([ids[0]!], "1", false))).toHaveLength(1);
+    expect(await feedBackfill(db.pool, id, null, page([ids[1]!], "2", false))).toBeUndefined();
+    await changeBackfill(db.pool, id, "paused", "me", "lunch");
+    expect(await feedBackfill(db.pool, id, { after: "1" }, page([ids[1]!], "2"))).toBeUndefined();
+    await changeBackfill(db.pool, id, "running", "me", "");
+    expect(await feedBackfill(db.pool, id, { after: "1" }, page([ids[1]!], "2"))).toHaveLength(1);
+    expect(await readBackfill(db.pool, id)).toMatchObject({ cursor: { after: "2" }, seen: 2, fed: 2 });
+  });
+
+  test("that is cancelled forgets what it waited for, and cannot be changed any more", async ({ db }) => {
+    const ids = await photos(db, "a");
+    const id = await addBackfill(db.pool, all);
+    await feedBackfill(db.pool, id, null, page(ids));
+    expect(await gather(waitingPhotos(db.pool, 0))).toEqual(ids);
+    await changeBackfill(db.pool, id, "cancelled", "me", "wrong bucket");
+    expect(await gather(waitingPhotos(db.pool, 0))).toEqual([]);
+    await expect(changeBackfill(db.pool, id, "running", "me", "")).rejects.toThrow(/is cancelled already/);
+    await expect(retryBackfill(db.pool, id, undefined, "me")).rejects.toThrow(/was cancelled/);
+    await expect(changeBackfill(db.pool, "99", "paused", "me", "x")).rejects.toThrow(/no backfill 99/);
+  });
+
+  test("tries its failed photos again, counts each of them once, and is done again", async ({ db }) => {
+    const ids = await photos(db, "a", "b");
+    await recordOutcomes(db.pool, [judged(ids[1]!, "shown", "model:m-1")]);
+    const id = await addBackfill(db.pool, all);
+    await feedBackfill(db.pool, id, null, page(ids));
+    await recordOutcomes(db.pool, [failed(ids[0]!), failed(ids[1]!, true)]);
+    expect((await counts(db, id)).sort()).toEqual([
+      ["pending", "failed", "CORRUPT", 1],
+      ["shown", "kept", "CORRUPT", 1],
+    ]);
+    await endBackfills(db.pool);
+    expect(await retryBackfill(db.pool, id, "GONE", "me")).toEqual([]);
+    expect(await readBackfill(db.pool, id)).toMatchObject({ state: "done" });
+    expect((await retryBackfill(db.pool, id, "CORRUPT", "me")).map((photo) => photo.id)).toEqual(ids);
+    expect(await readBackfill(db.pool, id)).toMatchObject({ state: "running", waiting: 2 });
+    await recordOutcomes(db.pool, [judged(ids[0]!, "shown"), judged(ids[1]!, "shown")]);
+    expect((await counts(db, id)).sort()).toEqual([
+      ["failed", "shown", "", 1],
+      ["shown", "shown", "", 1],
+    ]);
+    expect(await endBackfills(db.pool)).toEqual([id]);
+  });
+
+  test("does not wait for a photo that was removed meanwhile", async ({ db }) => {
+    const ids = await photos(db, "a", "b");
+    const id = await addBackfill(db.pool, all);
+    await feedBackfill(db.pool, id, null, page(ids));
+    await db.pool.query("update photos set superseded_at = now() where id = $1", [ids[0]]);
+    await db.pool.query("delete from photos where id = $1", [ids[1]]);
+    expect(await endBackfills(db.pool)).toEqual([id]);
+  });
+
+  test("is settled by many workers at once without a photo counted twice or a deadlock", async ({ db }) => {
+    const keys = Array.from({ length: 400 }, (_, index) => `k${index}`);
+    const ids = await photos(db, ...keys);
+    const runs = await Promise.all([addBackfill(db.pool, all), addBackfill(db.pool, all)]);
+    for (const run of runs) await feedBackfill(db.pool, run, null, page(ids));
+    const shuffled = (seed: number) =>
+      ids.toSorted((a, b) => ((Number(a) * seed) % 97) - ((Number(b) * seed) % 97));
+    const groups = [31, 57, 83, 11].flatMap((seed) => {
+      const order = shuffled(seed);
+      return Array.from({ length: 8 }, (_, n) => order.slice(n * 50, n * 50 + 50));
+    });
+    await Promise.all(
+      groups.map((group, n) =>
+        recordOutcomes(
+          db.pool,
+          group.map((each) => judged(each, n % 2 ? "shown" : "hidden")),
+        ),
+      ),
+    );
+    for (const run of runs) {
+      const sum = (await readBackfillCounts(db.pool, run)).reduce((total, { photos }) => total + photos, 0);
+      expect(sum).toBe(400);
+    }
+  });
+});
+
+describe("a listing", () => {
+  const object = (key: string, version = "etag:1") => ({
+    store: "s3" as const,
+    bucket: "archive",
+    key,
+    version,
+    known: { listing: "7" },
+  });
+  const event = (kind: "created" | "removed", key: string, version: string, order: string) => ({
+    ...object(key, version),
+    kind,
+    order,
+    known: {},
+  });
+
+  test("makes known what is new, and finds what is known, whatever version it has", async ({ db }) => {
+    await recordEvents(db.pool, [event("created", "a", "v2", "10")], "right");
+    const found = await photosOfObjects(db.pool, [object("a"), object("b"), object("b")]);
+    expect(found).toHaveLength(2);
+    const { rows } = await db.pool.query(
+      "select key, version, listing, lane, superseded_at from photos order by key",
+    );
+    expect(rows).toEqual([
+      { key: "a", version: "v2", listing: null, lane: "live", superseded_at: null },
+      { key: "b", version: "etag:1", listing: "7", lane: "backfill", superseded_at: null },
+    ]);
+    expect(await photosOfObjects(db.pool, [object("a"), object("b")])).toHaveLength(2);
+    expect((await db.pool.query("select key from object_order")).rows).toEqual([{ key: "a" }]);
+  });
+
+  test("that is old brings nothing back that an event removed", async ({ db }) => {
+    await recordEvents(
+      db.pool,
+      [
+        event("created", "a", "etag:1", "10"),
+        event("removed", "a", "", "11"),
+        event("removed", "b", "", "5"),
+      ],
+      "right",
+    );
+    expect(await photosOfObjects(db.pool, [object("a"), object("b")])).toEqual([]);
+  });
+
+  test("and an event of the same new object leave one current photo, the event's", async ({ db }) => {
+    for (let round = 0; round < 20; round++) {
+      const key = `race-${round}`;
+      await Promise.all([
+        photosOfObjects(db.pool, [object(key, "etag:old")]),
+        recordEvents(db.pool, [event("created", key, "etag:new", "10")], "right"),
+      ]);
+    }
+    const { rows } = await db.pool.query("select distinct version from photos where superseded_at is null");
+    expect(rows).toEqual([{ version: "etag:new" }]);
+    const { rows: current } = await db.pool.query(
+      "select count(*)::int from photos where superseded_at is null",
+    );
+    expect(current).toEqual([{ count: 20 }]);
+  });
+});
+
+describe("a choice of photos", () => {
+  test("narrows by state, code, model, score, time, listing and uploader, a bounded stretch at a time", async ({
+    db,
+  }) => {
+    const ids = await photos(db, "a", "b", "c", "d");
+    await recordOutcomes(db.pool, [
+      judged(ids[0]!, "shown", "model:m-1"),
+      judged(ids[1]!, "hidden"),
+      failed(ids[2]!),
+    ]);
+    await db.pool.query("update photos set listing = '42', uploader = 'user' where id = $1", [ids[3]]);
+    const chosen = async (filter: object, limit = 10) =>
+      (await selectPhotos(db.pool, { upTo: "1000", ...filter }, "", limit)).found
+        .map((id) => "abcd"[ids.indexOf(id)])
+        .join("");
+    expect(await chosen({})).toBe("abcd");
+    expect(await chosen({ upTo: ids[1] })).toBe("ab");
+    expect(await chosen({ state: "pending" })).toBe("d");
+    expect(await chosen({ state: "failed", code: "CORRUPT" })).toBe("c");
+    expect(await chosen({ state: "failed", code: "GONE" })).toBe("");
+    expect(await chosen({ notBy: "model:m-1" })).toBe("bc");
+    expect(await chosen({ below: 0.95 })).toBe("ab");
+    expect(await chosen({ below: 0.9 })).toBe("");
+    expect(await chosen({ listing: "42" })).toBe("d");
+    expect(await chosen({ uploader: "user", listing: "41" })).toBe("");
+    expect(await chosen({ until: "2020-01-01T00:00:00Z" })).toBe("");
+    expect(await chosen({ since: "2020-01-01T00:00:00Z" })).toBe("abcd");
+    expect(await selectPhotos(db.pool, { upTo: "1000" }, "", 2)).toEqual({
+      found: ids.slice(0, 2),
+      after: ids[1],
+      end: false,
+    });
+    expect(await selectPhotos(db.pool, { upTo: "60000" }, ids[3]!, 2)).toMatchObject({
+      found: [],
+      end: false,
+    });
+    expect(await selectPhotos(db.pool, { upTo: "60000" }, "50004", 2)).toMatchObject({
+      found: [],
+      after: "60000",
+      end: true,
+    });
+  });
+
+  test("may be a view, and one that is none is refused by name", async ({ db }) => {
+    const ids = await photos(db, "a", "b", "c");
+    await db.pool.query(`create view "Mine" as select id as photo_id from photos where key <> 'b'`);
+    expect(await viewPhotos(db.pool, "public.Mine", "", 1)).toEqual({
+      found: [ids[0]],
+      after: ids[0],
+      end: false,
+    });
+    expect(await viewPhotos(db.pool, "Mine", ids[0]!, 2)).toEqual({
+      found: [ids[2]],
+      after: ids[2],
+      end: true,
+    });
+    await expect(viewPhotos(db.pool, "none", "", 1)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    await expect(viewPhotos(db.pool, "pgmigrations", "", 1)).rejects.toThrow(/a view with a column photo_id/);
+  });
+});
+
+describe.each(BACKENDS)("the feeder on %s", (backend) => {
+  test("feeds a prefix and a manifest to a worker, which judges every photo once", async ({
+    configFor,
+    db,
+    folder,
+  }) => {
+    const scope = new Scope();
+    try {
+      const names = ["business-product-1.jpg", "landing-portrait-1.jpg", "menu-1.jpg"];
+      for (const name of names) await put(`${backend}/2019/a+b ${name}`, readFileSync(join(samples, name)));
+      await put(`${backend}/2019/words.jpg`, "not a photo");
+      await put(`${backend}/2020/late.jpg`, readFileSync(join(samples, names[0]!)));
+      const list = join(folder, "list.csv.gz");
+      writeFileSync(
+        list,
+        gzipSync(
+          `bucket,key,listing\narchive,${backend}/2020/late.jpg,42\narchive,${backend}/gone.jpg,\n,x,\n`,
+        ),
+      );
+      const config = configFor(backend, {
+        MAITRED_S3_ENDPOINT: s3.address,
+        MAITRED_FEED_LIMIT: "2",
+        MAITRED_BACKOFF_MS: "20",
+      });
+      const log = createLog("silent");
+      const prefix = { kind: "prefix" as const, bucket: "archive", prefix: `${backend}/2019/` };
+      const first = await addBackfill(db.pool, { ...all, what: prefix });
+      const second = await addBackfill(db.pool, { ...all, what: { kind: "manifest", at: list } });
+      await startWorker(config, log, scope);
+      await startFeed(config, log, scope);
+      for (const id of [first, second])
+        await expect
+          .poll(async () => (await readBackfill(db.pool, id))!.state, { timeout: 25_000 })
+          .toBe("done");
+      expect(await readBackfill(db.pool, first)).toMatchObject({ seen: 4, fed: 4, skipped: 0 });
+      expect(await readBackfill(db.pool, second)).toMatchObject({ seen: 2, fed: 2, unreadable: 1 });
+      const { rows } = await db.pool.query("select key, state, failure, listing from photos order by key");
+      expect(
+        rows.map(({ key, state, failure, listing }) => [
+          key.slice(backend.length + 1),
+          state === "pending",
+          failure,
+          listing,
+        ]),
+      ).toEqual([
+        ["2019/a+b business-product-1.jpg", false, null, null],
+        ["2019/a+b landing-portrait-1.jpg", false, null, null],
+        ["2019/a+b menu-1.jpg", false, null, null],
+        ["2019/words.jpg", false, "UNSUPPORTED_FORMAT", null],
+        ["2020/late.jpg", false, null, "42"],
+        ["gone.jpg", false, "GONE", null],
+      ]);
+      expect((await db.pool.query("select count(*)::int as n from verdicts")).rows).toEqual([{ n: 6 }]);
+    } finally {
+      await scope.close();
+    }
+  });
+
+  test("keeps the queue within its bound over many photos, and another goes on after a stop", async ({
+    configFor,
+    db,
+  }) => {
+    const ids: string[] = [];
+    for (let n = 0; n < 5; n++)
+      ids.push(...(await photos(db, ...Array.from({ length: 200 }, (_, index) => `${n}-${index}`))));
+    const id = await addBackfill(db.pool, all);
+    const config = configFor(backend, { MAITRED_FEED_LIMIT: "50" });
+    const log = createLog("silent");
+    const work = new Scope();
+    const server = work.hold(
+      "server",
+      openQueueServer(config, () => {}),
+    );
+    let deepest = 0;
+    const seen = new Map<string, number>();
+    work.hold(
+      "consumer",
+      await consume(
+        server,
+        "backfill",
+        { concurrency: 10, lockMs: 30_000, attempts: 3, backoffMs: 10 },
+        {
+          async photo(photo) {
+            seen.set(photo.id, (seen.get(photo.id) ?? 0) + 1);
+            const { rows } = await db.pool.query("select count(*)::int as n from backfill_photos");
+            deepest = Math.max(deepest, rows[0].n);
+            await recordOutcomes(db.pool, [judged(photo.id, "shown")]);
+          },
+          abandoned: async () => {},
+          error: () => {},
+        },
+      ),
+    );
+    try {
+      const first = new Scope();
+      await startFeed(config, log, first);
+      await expect.poll(() => seen.size, { timeout: 20_000 }).toBeGreaterThan(150);
+      await first.close();
+      const second = new Scope();
+      await startFeed(config, log, second);
+      await expect
+        .poll(async () => (await readBackfill(db.pool, id))!.state, { timeout: 25_000 })
+        .toBe("done");
+      await second.close();
+      expect([...seen.keys()].sort()).toEqual(ids.sort());
+      // the bound, a page over it, and what is in hand
+      expect(deepest).toBeLessThanOrEqual(50 + 50 + 10);
+      expect(await counts(db, id)).toEqual([["pending", "shown", "", 1000]]);
+    } finally {
+      await work.close();
+    }
+  });
+});
+
+test("the command starts, counts, lists, pauses and reports, and says what is wrong", async ({ db }) => {
+  const ids = await photos(db, "a", "b");
+  const env = { DATABASE_URL: db.url, MAITRED_QUEUE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
+  const run = async (...args: string[]) => {
+    const { exit, stdout, stderr } = maitred(["backfill", ...args], env);
+    return { code: await exit, out: stdout(), err: stderr() };
+  };
+  await put("dry/1.jpg", "12345");
+  await put("dry/2.jpg", "123");
+  expect(JSON.parse((await run("start", "s3://archive/dry/", "--dry-run", "--json")).out)).toEqual({
+    photos: 2,
+    unreadable: 0,
+    listRequests: 1,
+    bytes: 8,
+    getRequests: 2,
+    photosPerS: null,
+    seconds: null,
+  });
+  expect((await run("start", "--missing", "--dry-run")).out).toMatch(/^2 photos: photos: state pending\n/);
+  const started = await run(
+    "start",
+    "--missing",
+    "--model",
+    "m-2",
+    "--max-rate",
+    "5",
+    "--by",
+    "ann",
+    "--json",
+  );
+  const { id } = JSON.parse(started.out);
+  expect(started.code).toBe(0);
+  expect((await run("pause", id)).err).toMatch(/--why/);
+  expect(await run("pause", id, "--why", "too early", "--by", "bob")).toMatchObject({ code: 0 });
+  expect((await run("status", id)).out).toMatch(/paused, by bob: too early/);
+  expect((await run("list")).out).toMatch(/paused .* ann +photos: state pending/);
+  await run("resume", id);
+  await feedBackfill(db.pool, id, null, page(ids));
+  await recordOutcomes(db.pool, [judged(ids[0]!, "shown"), failed(ids[1]!)]);
+  const report = await run("report", id);
+  expect(report.code).toBe(1);
+  expect(report.out).toMatch(/failed: 1 CORRUPT/);
+  expect(report.out).toMatch(/pending +1 +1/);
+  expect(report.out).toMatch(/food +0 +1 +\+1/);
+  expect((await run("retry-failed", id, "--json")).out).toBe(`{"id":"${id}","queued":1}\n`);
+  for (const [args, why] of [
+    [["start", "s3://archive/x"], /a prefix with its slash, or a manifest/],
+    [["start", "--missing", "--hours", "9"], /two hours such as 22-06/],
+    [["status", "77"], /no backfill 77/],
+  ] as const) {
+    const { code, err } = await run(...args);
+    expect([code, why.test(err), err]).toEqual([2, true, err]);
+  }
+}, 90_000);

@@ -1,0 +1,247 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect } from "vitest";
+import { decide } from "../../src/decide/decide.ts";
+import { type Policy, parsePolicy } from "../../src/decide/policy.ts";
+import { packageRoot } from "../../src/package-root.ts";
+import { policyIdOf } from "../../src/policy-id.ts";
+import {
+  addBackfill,
+  applyProposals,
+  changeBackfill,
+  discardProposals,
+  endBackfills,
+  feedBackfill,
+  readBackfillCounts,
+  rollbackBackfill,
+} from "../../src/store/backfills.ts";
+import { registerPhotos } from "../../src/store/photos.ts";
+import { keepPolicy } from "../../src/store/policies.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Database, test } from "../fixtures.ts";
+import { maitred } from "../maitred.ts";
+
+const yaml = readFileSync(join(packageRoot(), "policy.yaml"), "utf8");
+const categories = ["food", "ambience", "menu", "other"];
+const shipped = parsePolicy(yaml, categories, "shipped");
+/** Score of the category, and of a human. */
+type Said = [category: string, score: number, human: number];
+
+async function judge(
+  db: Database,
+  said: Record<string, Said>,
+  {
+    by = "model:m-1",
+    policy = shipped,
+    text = yaml,
+    lane = "live",
+  }: {
+    by?: string;
+    policy?: Policy;
+    text?: string;
+    lane?: "live" | "backfill";
+  } = {},
+): Promise<Record<string, string>> {
+  const keys = Object.keys(said);
+  const refs = keys.map((key) => ({ store: "s3" as const, bucket: "b", key, version: "", known: {} }));
+  const photos = await registerPhotos(db.pool, refs, "live");
+  await keepPolicy(db.pool, { id: policyIdOf(text), yaml: text, thresholds: policy.categories });
+  await recordOutcomes(
+    db.pool,
+    photos.map(({ id, key }) => {
+      const [category, score, human] = said[key]!;
+      const others = categories.filter((each) => each !== category);
+      const scores = {
+        human,
+        categories: {
+          [category]: score,
+          ...Object.fromEntries(others.map((each) => [each, (1 - score) / 3])),
+        },
+      };
+      const result = { scores, decision: decide(scores, policy) };
+      return { photoId: id, known: {}, batch: "t-1", by, policy: policyIdOf(text), lane, result };
+    }),
+  );
+  return Object.fromEntries(photos.map(({ key, id }) => [key, id]));
+}
+
+/** What the product sees of every photo: state, category, who decided, and tags. */
+async function seen(db: Database): Promise<Record<string, unknown>> {
+  const { rows } =
+    await db.pool.query(`select key, state, p.category, human, rule, reason, failure, decided_by, policy,
+      array(select t.category || ' ' || t.score || ' >= ' || t.threshold || ' ' || t.model from tags t where t.photo_id = p.id order by 1) as tags
+    from photos p order by key`);
+  return Object.fromEntries(rows.map(({ key, ...rest }) => [key, rest]));
+}
+const states = async (db: Database): Promise<string> =>
+  Object.values(await seen(db))
+    .map((each) => (each as { state: string }).state)
+    .join(" ");
+async function throughout(page: () => Promise<number>): Promise<number> {
+  let total = 0;
+  for (;;) {
+    const photos = await page();
+    if (photos === 0) return total;
+    total += photos;
+  }
+}
+async function rollback(db: Database, id: string, limit = 2): Promise<number> {
+  let [after, total] = ["0", 0];
+  for (;;) {
+    const page = await rollbackBackfill(db.pool, id, after, "ann", limit);
+    if (!page) return total;
+    after = page.after;
+    total += page.restored;
+  }
+}
+const run = { again: false, maxRate: null, hours: null, startedBy: "ann", model: "model:m-2" };
+const all = { kind: "photos", upTo: "1000" };
+async function feedAll(db: Database, id: string): Promise<void> {
+  const { rows } = await db.pool.query("select id from photos order by id");
+  const ids = rows.map((row) => row.id);
+  await feedBackfill(db.pool, id, null, { ids, cursor: { after: "x" }, end: true, unreadable: 0 });
+}
+const before: Record<string, Said> = {
+  a: ["food", 0.9, 0.01],
+  b: ["food", 0.5, 0.3],
+  c: ["ambience", 0.8, 0.9],
+  d: ["other", 0.7, 0.01],
+};
+const after: Record<string, Said> = {
+  a: ["food", 0.95, 0.9],
+  b: ["ambience", 0.6, 0.01],
+  c: ["ambience", 0.8, 0.9],
+  d: ["other", 0.7, 0.01],
+};
+
+describe("a backfill that is rolled back", () => {
+  test("leaves everything as it was, tags and model too, but what was judged again since", async ({ db }) => {
+    const ids = await judge(db, before);
+    await db.pool.query("insert into photos (store, bucket, key) values ('s3', 'b', 'e')");
+    const was = await seen(db);
+    const id = await addBackfill(db.pool, { ...run, what: all, propose: false });
+    await feedAll(db, id);
+    await expect(rollback(db, id)).rejects.toThrow(/wait until it is done/);
+    await judge(db, { ...after, e: ["food", 0.9, 0.01] }, { by: "model:m-2", lane: "backfill" });
+    expect(await states(db)).toBe("hidden shown hidden shown shown");
+    await endBackfills(db.pool);
+    expect(await rollback(db, id)).toBe(5);
+    expect(await seen(db)).toEqual(was);
+    expect(await rollback(db, id)).toBe(0);
+    // what somebody decided after the run is not of the run
+    const second = await addBackfill(db.pool, { ...run, what: all, propose: false });
+    await feedAll(db, second);
+    await judge(db, { ...after, e: ["food", 0.9, 0.01] }, { by: "model:m-2", lane: "backfill" });
+    await endBackfills(db.pool);
+    await db.pool.query("select record_review($1, 'bob', 'shown', 'menu')", [ids["a"]]);
+    expect(await rollback(db, second)).toBe(4);
+    expect(await seen(db)).toMatchObject({
+      ...was,
+      a: { state: "shown", category: "menu", decided_by: "moderator:bob" },
+    });
+  });
+});
+
+describe("a backfill that proposes", () => {
+  test("changes nothing until it is applied, and then all but what a moderator decided", async ({ db }) => {
+    const ids = await judge(db, before);
+    const was = await seen(db);
+    const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
+    await feedAll(db, id);
+    await judge(db, after, { by: "model:m-2", lane: "backfill" });
+    expect(await seen(db)).toEqual(was);
+    const moves = (await readBackfillCounts(db.pool, id)).map(
+      ({ before, after, photos }) => `${before} ${after} ${photos}`,
+    );
+    expect(moves.sort()).toEqual(["hidden hidden 1", "review shown 1", "shown hidden 1", "shown shown 1"]);
+    await endBackfills(db.pool);
+    await db.pool.query("select record_review($1, 'bob', 'hidden')", [ids["b"]]);
+    expect(await throughout(() => applyProposals(db.pool, id, "ann", 3))).toBe(4);
+    expect(await states(db)).toBe("hidden hidden hidden shown");
+    expect(await seen(db)).toMatchObject({
+      a: { decided_by: "model:m-2" },
+      b: { decided_by: "moderator:bob" },
+    });
+    // applying counts nothing anew, and can be undone
+    expect(await readBackfillCounts(db.pool, id)).toHaveLength(4);
+    expect(await rollback(db, id)).toBe(3);
+    expect(await states(db)).toBe("shown hidden hidden shown");
+  });
+
+  test("leaves nothing behind when it is discarded", async ({ db }) => {
+    await judge(db, before);
+    const was = await seen(db);
+    const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
+    await feedAll(db, id);
+    await judge(db, after, { by: "model:m-2", lane: "backfill" });
+    await endBackfills(db.pool);
+    expect(await throughout(() => discardProposals(db.pool, id, "ann", 3))).toBe(4);
+    expect(await throughout(() => applyProposals(db.pool, id, "ann"))).toBe(0);
+    expect(await seen(db)).toEqual(was);
+    const plain = await addBackfill(db.pool, { ...run, what: all, propose: false });
+    await changeBackfill(db.pool, plain, "cancelled", "ann", "x");
+    await expect(applyProposals(db.pool, plain, "ann")).rejects.toThrow(/proposed nothing/);
+  });
+
+  test("holds up no upload: what the live lane judges is a verdict at once", async ({ db }) => {
+    await db.pool.query("insert into photos (store, bucket, key) values ('s3', 'b', 'a')");
+    const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
+    await feedAll(db, id);
+    await judge(db, { a: ["food", 0.9, 0.01] }, { lane: "live" });
+    expect(await states(db)).toBe("shown");
+    await endBackfills(db.pool);
+    expect(await throughout(() => applyProposals(db.pool, id, "ann"))).toBe(0);
+  });
+});
+
+test("another policy over stored scores: seen, applied, proposed, and rolled back", async ({
+  db,
+  folder,
+}) => {
+  const ids = await judge(db, { ...before, e: ["menu", 0.9, 0.01], f: ["food", 0.41, 0.04] });
+  await db.pool.query("select record_review($1, 'bob', 'hidden')", [ids["d"]]);
+  const was = await seen(db);
+  // people are held back earlier, and menus are not verified
+  const strict = yaml.replace(/review: [\d.]+/, "review: 0.02").replace(/verify:.*/, "verify: []");
+  expect(strict).not.toBe(yaml);
+  const file = join(folder, "strict.yaml");
+  writeFileSync(file, strict);
+  const command = async (...args: string[]) => {
+    const { exit, stdout, stderr } = maitred(args, { DATABASE_URL: db.url, MAITRED_QUEUE_URL: db.url });
+    return { code: await exit, out: stdout(), err: stderr() };
+  };
+  const shown = JSON.parse((await command("policy", "diff", file, "--json")).out);
+  expect(shown).toMatchObject({ photos: 5, changed: 2, other: 0 });
+  expect(shown.moves).toEqual({ "review menu -> shown menu": 1, "shown food -> review food": 1 });
+  expect(shown.sample.map(({ key }: { key: string }) => key).sort()).toEqual(["e", "f"]);
+  expect((await command("policy", "diff", file)).out).toMatch(
+    /^2 of 5 photos get another verdict or category/,
+  );
+  expect(await seen(db)).toEqual(was);
+
+  const proposed = JSON.parse((await command("policy", "apply", file, "--propose", "--json")).out);
+  expect(proposed).toMatchObject({ photos: 5, decided: 2 });
+  expect(await seen(db)).toEqual(was);
+  expect((await command("backfill", "status", proposed.backfill)).out).toMatch(/these are proposals/);
+  expect((await command("backfill", "apply", proposed.backfill)).out).toMatch(
+    /^2 photos .* decided as it proposed/,
+  );
+  const now = await seen(db);
+  expect(now).toMatchObject({ e: { state: "shown", policy: policyIdOf(strict) }, f: { state: "review" } });
+  expect(now).toMatchObject({ a: was["a"], d: was["d"] });
+
+  // nothing is left to be decided by it, and the way back is open
+  expect(JSON.parse((await command("policy", "diff", file, "--json")).out)).toMatchObject({ changed: 0 });
+  expect((await command("backfill", "rollback", proposed.backfill, "--json")).out).toBe(
+    `{"id":"${proposed.backfill}","photos":2}\n`,
+  );
+  expect(await seen(db)).toEqual(was);
+  const applied = JSON.parse((await command("policy", "apply", file, "--json")).out);
+  expect(applied).toMatchObject({ photos: 5, decided: 2 });
+  expect(await seen(db)).toEqual(now);
+  expect((await command("backfill", "report", applied.backfill)).out).toMatch(/review +0 +1|shown +1/);
+  for (const [args, why] of [[["diff", "/nowhere.yaml"], /POLICY_INVALID|no such file/]] as const) {
+    const { code, err } = await command("policy", ...args);
+    expect([code, why.test(err), err]).toEqual([2, true, err]);
+  }
+}, 90_000);

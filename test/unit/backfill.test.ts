@@ -1,0 +1,322 @@
+import { Readable } from "node:stream";
+import { gzipSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { createFeeder, type FeederDeps, type RunningBackfill } from "../../src/backfill/feeder.ts";
+import { type ManifestRecord, readManifest } from "../../src/backfill/manifest.ts";
+import { createAllowance, parseHours, within } from "../../src/backfill/pace.ts";
+import type { Page } from "../../src/backfill/pages.ts";
+import { describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
+import { duration } from "../../src/cli/backfill-estimate.ts";
+import { ConfigError, UpstreamError } from "../../src/errors.ts";
+
+describe("hours", () => {
+  const at = (hour: number): Date => new Date(2026, 0, 1, hour, 30);
+
+  test("that go over midnight are in the night", () => {
+    const night = parseHours("22-06");
+    expect([21, 22, 23, 0, 5, 6, 12].map((hour) => within(night, at(hour)))).toEqual([
+      false,
+      true,
+      true,
+      true,
+      true,
+      false,
+      false,
+    ]);
+  });
+
+  test("of one day end before the last", () => {
+    const day = parseHours("9-17");
+    expect([8, 9, 16, 17].map((hour) => within(day, at(hour)))).toEqual([false, true, true, false]);
+    expect(within(parseHours("20-24"), at(23))).toBe(true);
+  });
+
+  test.each(["22", "22-25", "7-7", "0-24", "a-b", "22:00-06:00"])("%s is refused", (text) => {
+    expect(() => parseHours(text)).toThrow(/expected two hours such as 22-06/);
+  });
+});
+
+describe("a rate", () => {
+  test("lets through what its seconds have brought, and never saves up more than one of them", () => {
+    let now = 0;
+    const allowance = createAllowance(10, () => now);
+    expect(allowance.left()).toBe(10);
+    allowance.take(10);
+    expect(allowance.left()).toBe(0);
+    now += 500;
+    expect(allowance.left()).toBe(5);
+    now += 60_000;
+    expect(allowance.left()).toBe(10);
+    allowance.take(30);
+    now += 1_900;
+    expect(allowance.left()).toBeLessThan(1);
+    now += 200;
+    expect(allowance.left()).toBe(1);
+  });
+
+  test("below one a second still comes to its turn", () => {
+    let now = 0;
+    const allowance = createAllowance(0.1, () => now);
+    allowance.take(1);
+    now += 9_000;
+    expect(allowance.left()).toBe(0);
+    now += 11_000;
+    expect(allowance.left()).toBe(1);
+  });
+});
+
+describe("a manifest", () => {
+  const files: Record<string, string | Buffer> = {
+    "s3://m/list.csv": 'Key,listing,etag\n"a,b.jpg",42,"""e1"""\n\nc+d %41.jpg,,\n,7,\nf/,,\n',
+    "s3://m/list.jsonl":
+      '{"bucket":"x","key":"1.jpg","version":"v1","uploader":"user"}\nno json\n{"bucket":"x","key":"2.jpg","uploader":"robot"}',
+    "s3://m/list.csv.gz": gzipSync("bucket,key\nx,1.jpg\nx,2.jpg\n"),
+    "s3://m/other.csv": "name\n1.jpg\n",
+    "s3://m/other.parquet": "PAR1",
+    "s3://inv/2026/manifest.json": JSON.stringify({
+      sourceBucket: "photos",
+      destinationBucket: "arn:aws:s3:::inv",
+      fileFormat: "CSV",
+      fileSchema: "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size, ETag",
+      files: [{ key: "d/1.csv.gz" }, { key: "d/2.csv.gz" }],
+    }),
+    "s3://inv/d/1.csv.gz": gzipSync(
+      '"photos","a+b%2B%25.jpg","v1","true","false","10","e1"\n"photos","old.jpg","v0","false","false","10","e0"\n',
+    ),
+    "s3://inv/d/2.csv.gz": gzipSync(
+      '"photos","gone.jpg","v9","true","true","",""\n"photos","%F0%9F%8D%95.jpg","null","true","false","10","e2"\n"photos","%ZZ","","true","false","1","e"\n',
+    ),
+    "s3://inv/orc/manifest.json": '{"destinationBucket":"x","fileFormat":"ORC","fileSchema":"","files":[]}',
+  };
+  const open = async (at: string): Promise<Readable> => {
+    const file = files[at];
+    if (file === undefined) throw new UpstreamError("STORE_UNAVAILABLE", "away");
+    return Readable.from([Buffer.from(file)]);
+  };
+  const all = async (at: string, from = { file: 0, record: 0 }, bucket?: string): Promise<ManifestRecord[]> =>
+    gather(readManifest(open, at, from, bucket));
+  const named = (records: readonly ManifestRecord[]) =>
+    records.map(({ photo }) => photo && [photo.bucket, photo.key, photo.version]);
+
+  test("in CSV names its columns, and keys as they are", async () => {
+    const records = await all("s3://m/list.csv", undefined, "b");
+    expect(named(records)).toEqual([["b", "a,b.jpg", "etag:e1"], ["b", "c+d %41.jpg", ""], undefined]);
+    expect(records[0]!.photo!.known).toEqual({ listing: "42" });
+  });
+
+  test("in JSON lines counts a line that is none, and leaves out what it does not understand", async () => {
+    const records = await all("s3://m/list.jsonl");
+    expect(named(records)).toEqual([["x", "1.jpg", "v1"], undefined, ["x", "2.jpg", ""]]);
+    expect(records.map(({ photo }) => photo?.known)).toEqual([{ uploader: "user" }, undefined, {}]);
+  });
+
+  test("of an S3 Inventory is read file by file: latest versions, decoded keys", async () => {
+    expect(named(await all("s3://inv/2026/manifest.json"))).toEqual([
+      ["photos", "a b+%.jpg", "v1"],
+      ["photos", "🍕.jpg", "etag:e2"],
+      undefined,
+    ]);
+  });
+
+  test.each(["s3://m/list.jsonl", "s3://m/list.csv.gz", "s3://inv/2026/manifest.json"])(
+    "%s goes on behind any of its records",
+    async (at) => {
+      const whole = await all(at, undefined, "b");
+      expect(whole.length).toBeGreaterThan(1);
+      for (const [index, { next }] of whole.entries()) {
+        expect(named(await all(at, next, "b"))).toEqual(named(whole.slice(index + 1)));
+      }
+    },
+  );
+
+  test.each([
+    ["s3://m/other.csv", /names the column key/],
+    ["s3://m/other.parquet", /expected \.csv, \.jsonl/],
+    ["s3://inv/orc/manifest.json", /this one is in ORC/],
+  ])("%s is refused as a whole", async (at, why) => {
+    await expect(all(at)).rejects.toThrow(why);
+    await expect(all(at)).rejects.toBeInstanceOf(ConfigError);
+  });
+});
+
+describe("the feeder", () => {
+  const run = (id: string, over: Partial<RunningBackfill> = {}): RunningBackfill => ({
+    id,
+    what: { kind: "prefix", bucket: "b", prefix: "" },
+    model: "model:m",
+    maxRate: null,
+    hours: null,
+    cursor: null,
+    readAll: false,
+    ...over,
+  });
+
+  /** A queue and a table in memory: backfills of `total` photos each, of which `size` make a page. */
+  function world(backfills: RunningBackfill[], total: number, more: Partial<FeederDeps> = {}) {
+    const queue: string[] = [];
+    const fed: string[] = [];
+    const state = { now: 0, live: 0, limit: 100 };
+    const deps: FeederDeps = {
+      running: async () => backfills.map((backfill) => ({ ...backfill })),
+      async *pages({ id, cursor }, size): AsyncGenerator<Page> {
+        let at = Number((cursor as { after: string } | null)?.after ?? 0);
+        do {
+          const ids = Array.from({ length: Math.min(size, total - at) }, (_, index) => `${id}:${at + index}`);
+          at += ids.length;
+          yield { ids, cursor: { after: String(at) }, end: at >= total, unreadable: 0 };
+        } while (at < total);
+      },
+      async feed(backfill, from, page) {
+        const row = backfills.find(({ id }) => id === backfill.id);
+        if (!row || JSON.stringify(row.cursor) !== JSON.stringify(from)) return undefined;
+        row.cursor = page.cursor;
+        row.readAll = page.end;
+        fed.push(...page.ids);
+        return page.ids.map((id) => ({ id, store: "s3", bucket: "b", key: id, version: "", known: {} }));
+      },
+      async *waitingPhotos() {},
+      add: async (photos) => void queue.push(...photos.map(({ id }) => id)),
+      depth: async () => queue.length,
+      liveOldestMs: async () => state.live,
+      finish: async () => [],
+      fail: async (id) =>
+        void backfills.splice(
+          backfills.findIndex((each) => each.id === id),
+          1,
+        ),
+      now: () => state.now,
+      ...more,
+    };
+    const failed: string[] = [];
+    const feeder = createFeeder(
+      deps,
+      { queue: async () => state.limit, liveTargetMs: 1_000 },
+      {
+        fed() {},
+        finished() {},
+        failed: (id) => failed.push(id),
+        unwell: (error) => failed.push(error.message),
+      },
+    );
+    return { queue, fed, state, feeder, failed, deps };
+  }
+
+  test("fills the queue to its bound and not beyond, and goes on as it empties", async () => {
+    const { queue, fed, feeder } = world([run("1")], 1_000);
+    expect(await feeder.round()).toBe(100);
+    expect(await feeder.round()).toBe(0);
+    queue.splice(0, 60);
+    // a page is as large as the bound at most, so the bound may be passed by one page
+    await feeder.round();
+    expect(queue.length).toBeLessThanOrEqual(200);
+    while (fed.length < 1_000) {
+      queue.length = 0;
+      await feeder.round();
+    }
+    expect(fed).toEqual(Array.from({ length: 1_000 }, (_, index) => `1:${index}`));
+  });
+
+  test("lets several backfills take turns", async () => {
+    const { queue, state, feeder } = world([run("1"), run("2")], 10_000);
+    state.limit = 4_000;
+    await feeder.round();
+    expect(queue.filter((id) => id.startsWith("1:")).length).toBe(2_000);
+    expect(queue.filter((id) => id.startsWith("2:")).length).toBe(2_000);
+  });
+
+  test("feeds nothing while uploads wait for too long, or outside of its hours", async () => {
+    const { state, feeder, fed } = world([run("1", { hours: "22-06" })], 100);
+    state.now = new Date(2026, 0, 1, 12).valueOf();
+    expect(await feeder.round()).toBe(0);
+    state.now = new Date(2026, 0, 1, 23).valueOf();
+    state.live = 1_001;
+    expect(await feeder.round()).toBe(0);
+    state.live = 1_000;
+    expect(await feeder.round()).toBe(100);
+    expect(fed).toHaveLength(100);
+  });
+
+  test("keeps to the rate of each", async () => {
+    const { state, feeder, fed, queue } = world([run("1", { maxRate: 5 })], 1_000);
+    for (let second = 0; second < 10; second++) {
+      await feeder.round();
+      queue.length = 0;
+      state.now += 1_000;
+    }
+    expect(fed.length).toBeGreaterThanOrEqual(45);
+    expect(fed.length).toBeLessThanOrEqual(50);
+  });
+
+  test("goes on where another process stands, when that was faster", async () => {
+    const backfills = [run("1")];
+    const { feeder, fed, queue } = world(backfills, 300);
+    await feeder.round();
+    backfills[0]!.cursor = { after: "200" };
+    queue.length = 0;
+    await feeder.round();
+    await feeder.round();
+    expect(fed.slice(100)).toEqual(Array.from({ length: 100 }, (_, index) => `1:${200 + index}`));
+  });
+
+  test("pauses one that cannot go on, waits for what is away, and feeds the others", async () => {
+    const backfills = [run("1"), run("2"), run("3")];
+    const { deps, feeder, failed, fed } = world(backfills, 10, {});
+    const pages = deps.pages;
+    deps.pages = (backfill, size) => {
+      if (backfill.id === "1") return throwing(new ConfigError("CONFIG_INVALID", "no such list"));
+      if (backfill.id === "2") return throwing(new UpstreamError("STORE_UNAVAILABLE", "away"));
+      return pages(backfill, size);
+    };
+    expect(await feeder.round()).toBe(10);
+    expect(failed).toEqual(["1", "away"]);
+    expect(backfills.map(({ id }) => id)).toEqual(["2", "3"]);
+    deps.pages = pages;
+    expect(await feeder.round()).toBe(10);
+    expect(fed).toHaveLength(20);
+  });
+
+  test("queues what was fed before it started, and once more after ten minutes", async () => {
+    const asked: number[] = [];
+    const { state, feeder, queue } = world([], 0, {
+      async *waitingPhotos(olderThanS) {
+        asked.push(olderThanS);
+        yield [{ id: "9", store: "s3", bucket: "b", key: "9", version: "", known: {} }];
+      },
+    });
+    await feeder.round();
+    await feeder.round();
+    state.now += 600_000;
+    await feeder.round();
+    expect(asked).toEqual([0, 600]);
+    expect(queue).toEqual(["9", "9"]);
+  });
+
+  async function* throwing(error: Error): AsyncGenerator<Page> {
+    yield await Promise.reject(error);
+  }
+});
+
+async function gather<T>(all: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const each of all) found.push(each);
+  return found;
+}
+
+test("a selector is told in words, and one of another version is refused by name", () => {
+  expect(inWords({ kind: "prefix", bucket: "b", prefix: "2019/" })).toBe("s3://b/2019/");
+  expect(inWords(parseSelector({ kind: "photos", state: "failed", code: "CORRUPT", upTo: "9" }))).toBe(
+    "photos: state failed, code CORRUPT",
+  );
+  expect(() => parseSelector({ kind: "photos", upTo: "9", colour: "red" })).toThrow(/selector/);
+  expect(() => parseSelector({ kind: "view", view: "x; drop table photos" })).toThrow(/selector: view/);
+});
+
+test.each([
+  [0, "0 s"],
+  [59, "59 s"],
+  [3_600, "1 h"],
+  [90_061, "1 d 1 h"],
+  [125, "2 min 5 s"],
+])("%d seconds are %s", (seconds, text) => {
+  expect(duration(seconds)).toBe(text);
+});

@@ -1,0 +1,145 @@
+/** Process: keeps the backfill lane filled. `maitred feed` runs it. */
+import { createReadStream } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createFeeder, type RunningBackfill } from "../src/backfill/feeder.ts";
+import { type PageDeps, pages } from "../src/backfill/pages.ts";
+import { parseSelector } from "../src/backfill/selector.ts";
+import type { Config } from "../src/config.ts";
+import { asError, ConfigError } from "../src/errors.ts";
+import { connectS3, listStretch, openObject } from "../src/image/s3.ts";
+import type { Scope } from "../src/lifecycle.ts";
+import type { Logger } from "../src/log.ts";
+import { packageRoot } from "../src/package-root.ts";
+import { openQueues } from "../src/queue/queues.ts";
+import { openQueueServer } from "../src/queue/server.ts";
+import {
+  changeBackfill,
+  endBackfills,
+  feedBackfill,
+  photosOfObjects,
+  readBackfills,
+  waitingPhotos,
+} from "../src/store/backfills.ts";
+import { requireSchema } from "../src/store/migrate.ts";
+import { readWorkers } from "../src/store/models.ts";
+import { connect, type Pool } from "../src/store/pool.ts";
+import { selectPhotos, viewPhotos } from "../src/store/selected-photos.ts";
+
+/**
+ * Starts feeding and returns at once; the feeder goes on until `scope` is closed, over outages too.
+ *
+ * @throws {ConfigError} when a setting, the schema or the queue's server is not usable.
+ */
+export async function startFeed(config: Config, log: Logger, scope: Scope): Promise<void> {
+  const broken = (where: string) => (error: Error) => log.warn({ err: error }, `${where} is unwell`);
+  const db = connect(config.databaseUrl, broken("Postgres"), 3);
+  scope.onClose("feeder's Postgres", () => db.end());
+  await requireSchema(db, join(packageRoot(), "migrations"));
+  const server = scope.hold("feeder's queue server", openQueueServer(config, broken("the queue")));
+  await server.check();
+  const queues = scope.hold("feeder's queues", openQueues(server, broken("the queue")));
+  await queues.ready();
+  const s3 = connectS3(config, 4);
+  scope.onClose("feeder's S3", () => s3.destroy());
+  const unwell = broken("what the feeder needs");
+  const depsFor = ({ model }: RunningBackfill): PageDeps => ({
+    list: (bucket, prefix, after, limit) => listStretch(s3, bucket, prefix, after, limit),
+    known: (photos) => photosOfObjects(db, photos),
+    select: ({ olderModel, ...what }, after, limit) =>
+      selectPhotos(db, { ...what, notBy: olderModel ? model : undefined }, after, limit),
+    view: (name, after, limit) => viewPhotos(db, name, after, limit),
+    open: async (at) => {
+      const url = /^s3:\/\/([^/]+)\/(.+)$/s.exec(at);
+      return url ? openObject(s3, url[1]!, url[2]!) : openFile(at);
+    },
+  });
+  const feeder = scope.hold(
+    "feeder",
+    createFeeder(
+      {
+        async running() {
+          const rows = await readBackfills(db, "running");
+          return rows.reverse().flatMap((row) => {
+            const what = parseSelector(row.what);
+            if (what.kind === "policy") return [];
+            return [{ ...row, what, cursor: row.cursor as RunningBackfill["cursor"] }];
+          });
+        },
+        pages: (backfill, size) => pages(depsFor(backfill), backfill.what, backfill.cursor, size),
+        feed: ({ id }, from, page) => feedBackfill(db, id, from, page),
+        waitingPhotos: (olderThanS) => waitingPhotos(db, olderThanS),
+        add: (photos) => queues.add("backfill", photos),
+        depth: async () => (await queues.depth("backfill")).waiting,
+        liveOldestMs: async () => (await queues.depth("live")).oldestMs,
+        finish: () => endBackfills(db),
+        fail: (id, why) => changeBackfill(db, id, "paused", "maitred feed", why),
+        now: Date.now,
+      },
+      { queue: () => bound(config, db), liveTargetMs: config.liveTargetMs },
+      {
+        fed: (backfill, photos) => log.debug({ backfill, photos }, "fed"),
+        finished: (backfill) => log.info({ backfill }, "the backfill is done"),
+        failed: (backfill, err) => log.error({ backfill, err }, "the backfill cannot go on and is paused"),
+        unwell,
+      },
+    ),
+  );
+
+  const ending = new AbortController();
+  const loop = (async () => {
+    while (!ending.signal.aborted) {
+      let fed = 0;
+      try {
+        fed = await feeder.round();
+      } catch (thrown) {
+        unwell(asError(thrown));
+        await pause(OUTAGE_MS, ending.signal);
+      }
+      if (fed === 0) await pause(ROUND_MS, ending.signal);
+    }
+  })();
+  scope.onClose("feeding", async () => {
+    ending.abort();
+    await loop;
+  });
+  log.info("feeding");
+}
+
+/** Twenty batches for each worker that is alive, unless MAITRED_FEED_LIMIT says a number. */
+async function bound(config: Config, db: Pool): Promise<number> {
+  if (config.feedLimit > 0) return config.feedLimit;
+  const workers = await readWorkers(db);
+  const batches = workers.map(({ provider }) => (provider === "cuda" ? CUDA_BATCH : CPU_BATCH));
+  return (
+    20 *
+    Math.max(
+      CPU_BATCH,
+      batches.reduce((sum, size) => sum + size, 0),
+    )
+  );
+}
+
+async function openFile(path: string): Promise<ReturnType<typeof createReadStream>> {
+  const file = createReadStream(path);
+  await new Promise<void>((resolve, reject) => {
+    file.once("open", () => resolve());
+    file.once("error", (cause) =>
+      reject(
+        new ConfigError("CONFIG_INVALID", `${path}: ${cause.message}; the feeder must be able to read it`, {
+          cause,
+        }),
+      ),
+    );
+  });
+  return file;
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return sleep(ms, undefined, { signal }).catch(() => {});
+}
+
+const CPU_BATCH = 8;
+const CUDA_BATCH = 64;
+const ROUND_MS = 200;
+const OUTAGE_MS = 5_000;
