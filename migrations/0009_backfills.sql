@@ -73,6 +73,7 @@ create table backfill_changes (
   primary key (backfill_id, photo_id)
 );
 comment on table backfill_changes is 'What each backfill changed, and what failed in it.';
+create index backfill_changes_photo on backfill_changes (photo_id);
 create index backfill_changes_failed on backfill_changes (backfill_id, photo_id) where code is not null;
 
 -- Of proposing backfills: what the verdict would have been, as record_verdicts takes it.
@@ -82,6 +83,7 @@ create table proposals (
   item        jsonb not null,
   primary key (backfill_id, photo_id)
 );
+create index proposals_photo on proposals (photo_id);
 comment on table proposals is 'Verdicts that wait for an operator, who applies or discards all of a backfill.';
 
 -- What every policy said that ever gave a verdict here, so that the tags of an old verdict can be given again.

@@ -145,7 +145,9 @@ begin
   order by i.n;
 end $$;
 
--- Erases what is known of objects, in one transaction: p_objects is a JSON array of {store, bucket, key}.
+-- Erases what is known of objects, in one transaction: p_objects is a JSON array of {store, bucket, key, spellings}, where
+-- the spellings are how messages of queues may write the key. What the outbox tells of the photos goes with them, and that
+-- they are forgotten is told instead, which names them until it is delivered: see write_forgotten.
 -- Returns a row a table with how many rows went, also where none did, and at last one 'photo ID' for each photo, whose
 -- jobs the caller takes out of the queue. What it did is written to erasures, without saying of which object.
 -- A verdict in flight finds no row afterwards and changes nothing. An event that comes later makes the object known again.
@@ -187,6 +189,35 @@ begin
   get diagnostics gone = row_count;
   counts := counts || jsonb_build_object('unqueued', gone);
 
+  delete from backfill_photos b where b.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('backfill_photos', gone);
+
+  delete from backfill_changes b where b.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('backfill_changes', gone);
+
+  delete from proposals s where s.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('proposals', gone);
+
+  -- these go by the trigger of photos, which knows who is being told something at this moment
+  select count(*) into gone from outbox o where o.photo_id = any (ids) and o.kind <> 'photo.forgotten';
+  counts := counts || jsonb_build_object('outbox', gone);
+  select count(*) into gone from deliveries d join outbox o using (seq)
+  where o.photo_id = any (ids) and o.kind <> 'photo.forgotten';
+  counts := counts || jsonb_build_object('deliveries', gone);
+
+  -- a message that nobody understood may be JSON, or JSON within JSON
+  delete from bad_messages b
+  where exists (
+    select from jsonb_to_recordset(p_objects) as i (bucket text, spellings jsonb), jsonb_array_elements_text(i.spellings) w (key)
+    where strpos(b.body, i.bucket) > 0
+      and (strpos(b.body, '"' || w.key || '"') > 0 or strpos(b.body, '"' || w.key || '\"') > 0
+        or strpos(b.body, '"' || i.bucket || '/' || w.key || '"') > 0));
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('bad_messages', gone);
+
   -- an answer tells of one photo, or of a list of them
   delete from idempotent_answers a
   where cardinality(ids) > 0 and exists (
@@ -194,7 +225,14 @@ begin
   get diagnostics gone = row_count;
   counts := counts || jsonb_build_object('idempotent_answers', gone);
 
-  -- a sweep that stands at this very key begins anew
+  -- a backfill or a sweep that stands at this very key begins anew
+  update backfills b set cursor = null
+  where exists (
+    select from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text)
+    where i.store = 's3' and b.what ->> 'bucket' = i.bucket and b.cursor ->> 'after' = i.key);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('backfills', gone);
+
   update sweeps s set cursor = ''
   where s.cursor <> '' and (s.bucket, s.cursor) in (
     select i.bucket, i.key from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text) where i.store = 's3');

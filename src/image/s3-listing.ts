@@ -178,7 +178,7 @@ async function askVersions(asking: Asking, { prefix, pageSize }: Listing, place:
 }
 
 /** As in an HTML form, so that XML can carry it; a store that ignores the wish sends it as it is. */
-function decoderOf(encoding: string | undefined): (key: string) => string {
+export function decoderOf(encoding: string | undefined): (key: string) => string {
   return encoding === "url" ? (key) => decodeURIComponent(key.replaceAll("+", " ")) : (key) => key;
 }
 

@@ -1,9 +1,16 @@
 import type { Readable } from "node:stream";
-import { GetObjectCommand, ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
+import {
+  GetObjectCommand,
+  ListObjectsV2Command,
+  type ListObjectsV2CommandInput,
+  type ListObjectsV2CommandOutput,
+  S3Client,
+} from "@aws-sdk/client-s3";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { asError, PhotoError } from "../errors.ts";
 import type { Known, PhotoRef } from "../photo.ts";
 import { type FetchLimits, type FetchPhoto, tooLarge, unavailable } from "./fetch.ts";
+import { decoderOf } from "./s3-listing.ts";
 
 export interface S3Settings {
   /** "" is AWS itself. */
@@ -62,10 +69,7 @@ export function createS3Fetch(s3: S3Client): FetchPhoto {
 export async function* listObjects(s3: S3Client, bucket: string, prefix: string): AsyncGenerator<PhotoRef[]> {
   let token: string | undefined;
   do {
-    const request = { Bucket: bucket, Prefix: prefix, ...(token && { ContinuationToken: token }) };
-    const page = await s3.send(new ListObjectsV2Command(request)).catch((thrown: unknown) => {
-      throw named({ store: "s3", bucket, key: prefix, version: "" }, thrown);
-    });
+    const page = await listPage(s3, bucket, prefix, { ...(token && { ContinuationToken: token }) });
     yield asPhotos(bucket, page.Contents ?? []);
     token = page.NextContinuationToken;
   } while (token);
@@ -79,10 +83,13 @@ export async function listStretch(
   after: string,
   limit: number,
 ): Promise<{ found: PhotoRef[]; bytes: number; after: string; end: boolean }> {
-  const request = { Bucket: bucket, Prefix: prefix, MaxKeys: limit, ...(after && { StartAfter: after }) };
-  const page = await s3.send(new ListObjectsV2Command(request)).catch((thrown: unknown) => {
-    throw named({ store: "s3", bucket, key: prefix, version: "" }, thrown);
-  });
+  let page = await listPage(s3, bucket, prefix, { MaxKeys: limit, ...(after && { StartAfter: after }) });
+  // a page may be empty and yet not be the last
+  while (page.NextContinuationToken && !page.Contents?.length)
+    page = await listPage(s3, bucket, prefix, {
+      MaxKeys: limit,
+      ContinuationToken: page.NextContinuationToken,
+    });
   const objects = page.Contents ?? [];
   const bytes = objects.reduce((sum, { Size = 0 }) => sum + Size, 0);
   return {
@@ -90,6 +97,23 @@ export async function listStretch(
     bytes,
     after: objects.at(-1)?.Key ?? after,
     end: !page.IsTruncated,
+  };
+}
+
+async function listPage(
+  s3: S3Client,
+  bucket: string,
+  prefix: string,
+  from: Pick<ListObjectsV2CommandInput, "MaxKeys" | "StartAfter" | "ContinuationToken">,
+): Promise<ListObjectsV2CommandOutput> {
+  const request = { Bucket: bucket, Prefix: prefix, EncodingType: "url" as const, ...from };
+  const page = await s3.send(new ListObjectsV2Command(request)).catch((thrown: unknown) => {
+    throw named({ store: "s3", bucket, key: prefix, version: "" }, thrown);
+  });
+  const decode = decoderOf(page.EncodingType);
+  return {
+    ...page,
+    Contents: (page.Contents ?? []).map((each) => ({ ...each, Key: decode(each.Key ?? "") })),
   };
 }
 

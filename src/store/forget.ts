@@ -27,7 +27,7 @@ export async function forgetObjects(
     await client.query("begin");
     const { rows } = await client.query<{ what: string; count: string }>(
       "select what, count from forget_objects($1, $2)",
-      [JSON.stringify(objects), by],
+      [JSON.stringify(objects.map((object) => ({ ...object, spellings: spellingsOf(object.key) }))), by],
     );
     await client.query(dry ? "rollback" : "commit");
     const photo = /^photo (\d+)$/;
@@ -42,6 +42,14 @@ export async function forgetObjects(
     const who = "a member of maitred_migrator may forget, or whoever owns the tables";
     throw new ConfigError("CONFIG_INVALID", `${cause.message}: ${who}: mend DATABASE_URL`, { cause });
   });
+}
+
+/** How a message may write a key: as it is, as in a URL, as in a form; with or without slashes, and each of them in JSON. */
+function spellingsOf(key: string): string[] {
+  const encoded = encodeURIComponent(key);
+  const slashes = encoded.replaceAll("%2F", "/");
+  const spelled = [key, encoded, slashes, encoded.replaceAll("%20", "+"), slashes.replaceAll("%20", "+")];
+  return [...new Set([...spelled, JSON.stringify(key).slice(1, -1)])];
 }
 
 const FORBIDDEN = "42501";

@@ -14,6 +14,10 @@ import { BACKENDS, test as base, type Database } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
 
 const KEY = "42/secret-dish-4711.jpg";
+const PHOTO_TABLES =
+  "tags verdicts reviews shadow_scores unqueued backfill_photos backfill_changes proposals outbox deliveries".split(
+    " ",
+  );
 const OBJECT = { store: "s3", bucket: "photos", key: KEY } as const;
 const event = (over: Partial<StoredEvent> = {}): StoredEvent => ({
   kind: "created",
@@ -52,7 +56,14 @@ async function know(db: Database, key: string): Promise<string[]> {
   const old = await created(db, { key });
   const now = await created(db, { key, version: "etag:2" });
   await recordOutcomes(db.pool, [verdict(old), verdict(now)]);
+  await rows(
+    db,
+    `insert into destinations (id, kind, url, secret) values ('d', 'webhook', 'https://d', 's')
+      on conflict (id) do update set enabled = true`,
+  );
   await rows(db, "select record_review($1, 'ann', 'hidden', 'menu', true, false, 'no')", now);
+  // or that it is forgotten would be told, with its key
+  await rows(db, "update destinations set enabled = false");
   await rows(
     db,
     "insert into models (id, sha256, registered_by) values ('m-2', repeat('0', 64), 'ann') on conflict do nothing",
@@ -69,6 +80,30 @@ async function know(db: Database, key: string): Promise<string[]> {
   const keep = "insert into idempotent_answers values ('t', $1, '', 202, $2)";
   await rows(db, keep, `one of ${now}`, { id: now, outcome: "accepted" });
   await rows(db, keep, `all of ${now}`, answer([old, now]));
+  await rows(
+    db,
+    `insert into bad_messages (source, message_id, body, bytes, code, detail)
+      select 'sqs:q', $1 || n, body, 1, 'BAD_MESSAGE', 'odd' from unnest($2::text[]) with ordinality b (body, n)`,
+    `${now}-`,
+    [
+      JSON.stringify({ bucket: "photos", key }),
+      JSON.stringify({ Message: JSON.stringify({ bucket: "photos", key }) }),
+    ],
+  );
+  const [{ id: run }] = await rows(
+    db,
+    `insert into backfills (what, cursor, model, started_by)
+      values ('{"kind": "prefix", "bucket": "photos"}', $1, 'model:m-1', 'ann') returning id`,
+    { after: key },
+  );
+  await rows(db, "insert into backfill_photos values ($1, $2)", now, run);
+  await rows(
+    db,
+    "insert into backfill_changes values ($2, $1, 'shown', 'food', 'hidden', 'food', null)",
+    now,
+    run,
+  );
+  await rows(db, "insert into proposals values ($2, $1, '{}')", now, run);
   await rows(db, "insert into sweeps (bucket, prefix, cursor) values ('photos', $1, $2)", `${now}`, key);
   return [old, now];
 }
@@ -142,12 +177,19 @@ describe("forgetting an object", () => {
       reviews: 1,
       shadow_scores: 1,
       unqueued: 1,
+      backfill_photos: 1,
+      backfill_changes: 1,
+      proposals: 1,
+      backfills: 1,
+      outbox: 1,
+      deliveries: 1,
+      bad_messages: 2,
       idempotent_answers: 2,
       sweeps: 1,
       object_order: 1,
     });
     expect(await tablesWith(db, "secret-dish-4711")).toEqual([]);
-    for (const table of ["tags", "verdicts", "reviews", "shadow_scores", "unqueued"])
+    for (const table of PHOTO_TABLES)
       expect(await rows(db, `select distinct photo_id from ${table} where photo_id = any ($1)`, ids)).toEqual(
         [],
       );
