@@ -216,6 +216,8 @@ describe("a notification of Cloud Storage", () => {
     const push = gcsPush("OBJECT_FINALIZE", "a", 1);
     const broken = (over: object) => ({ message: { ...push.message, ...over } });
     expect(() => parseGcs(broken({ data: "!" }), now)).toThrow(refused(/^message\.data/));
+    const long = gcsPush("OBJECT_FINALIZE", "a", 1, { md5Hash: Buffer.alloc(5_000, 7).toString("base64") });
+    expect(() => parseGcs(long, now)).toThrow(refused(/^message\.data: md5Hash/));
     expect(() => parseGcs(broken({ attributes: {} }), now)).toThrow(
       refused(/^message\.attributes\.eventType/),
     );
