@@ -38,6 +38,12 @@ describe("a notification of S3", () => {
     expect([version("3HL4kqt"), version("null"), version("")]).toEqual(["3HL4kqt", "etag:e", "etag:e"]);
   });
 
+  test("of an object without an etag names its sequencer, so that an overwrite is another photo", () => {
+    const said = { key: "a", sequencer: "0B" };
+    expect(only(s3(s3Record("ObjectCreated:Put", said))).version).toBe("generation:0b");
+    expect(only(parseEventBridge(eventBridge("Object Created", said), now)).version).toBe("generation:0b");
+  });
+
   test("of a deletion takes the object, or the one version that it names; a marker takes the object", () => {
     const removed = (name: string, versionId?: string) =>
       only(s3(s3Record(name, { key: "a", ...(versionId && { versionId }) })));
