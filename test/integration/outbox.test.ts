@@ -337,6 +337,36 @@ describe("claims", () => {
     ).toHaveLength(2);
   });
 
+  test("become due with what is before them, and no sooner: what waits for it is not looked at each time", async ({
+    db,
+  }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    const [first] = await claim(db);
+    await settleDelivery(db.pool, first!, { state: "pending", note: "no", waitMs: 3_600_000 });
+    await judge(db, id, "hidden");
+    const due = () => rows(db, "select seq from deliveries where next_at <= now() and state = 'pending'");
+    expect(await due()).toEqual([]);
+    await settleDelivery(db.pool, first!, delivered);
+    expect(await due()).toHaveLength(1);
+    expect(await claim(db)).toHaveLength(1);
+  });
+
+  test("are due at once where what is before them is told before they are committed", async ({ db }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    const [first] = await claim(db);
+    const client = await db.pool.connect();
+    await client.query("begin");
+    await client.query("select record_review($1, 'ann', 'hidden')", [id]);
+    await settleDelivery(db.pool, first!, delivered);
+    await client.query("commit");
+    client.release();
+    expect(await claim(db)).toHaveLength(1);
+  });
+
   test("that ran out are another's, whose result the first cannot undo", async ({ db }) => {
     await webhook(db);
     await judge(db, await register(db, "a"), "shown");
