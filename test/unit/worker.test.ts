@@ -66,6 +66,8 @@ function start(
       batch: () => {},
       left: () => {},
       retried: (_photo, _lane, _code, error) => void retried.push(error.message),
+      same: () => {},
+      passedOver: () => {},
       shadowed(outcome, photos) {
         shadowed[outcome] = (shadowed[outcome] ?? 0) + photos;
       },
