@@ -480,6 +480,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     listRequests: 1,
     bytes: 8,
     getRequests: 2,
+    renditions: null,
     photosPerS: null,
     seconds: null,
   });
