@@ -46,7 +46,9 @@ const test = base.extend<{
       let [ran, wake] = [0, (): void => {}];
       const left = new Set<string>();
       const worker = await startWorker(config, createLog("silent"), scope, {
-        batch: (_id, photos) => void (ran += photos),
+        batch(_id, photos) {
+          ran += photos;
+        },
         left(photo) {
           left.add(photo.key);
           wake();
