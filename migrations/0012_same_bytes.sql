@@ -3,11 +3,11 @@
 -- What was judged, on the row that holds its scores, so that whoever erases the one erases the other.
 --   digest     33 bytes of a row whose photo the model ran for, and nothing in others: those that took the scores over (their
 --              batch is 'same-ID'), those that another policy or a moderator decided, and older ones. So a picture that is
---              uploaded a million times is in the index once. It is all of the SHA-256: in half a billion photos 8 bytes
---              meet by chance once in a hundred archives, and on purpose within a day, which would show whatever somebody
---              made to meet a harmless photo.
+--              uploaded a million times is there once. It is all of the SHA-256, of which the index holds 8 bytes: of these
+--              alone two of half a billion photos would meet by chance, one time in a hundred and fifty, and on purpose
+--              within minutes, and a photo that somebody made to meet a harmless one would be shown.
 --   rendition  that a smaller copy was judged; its name follows from that of the photo and the template of the backfill.
--- The index is in src/store/indexes.ts: built while workers run.
+-- The index is in src/store/indexes.ts: built while workers run. Until it is there, maitred migrate has not ended.
 alter table verdicts add column digest bytea, add column rendition boolean;
 comment on column verdicts.digest is 'SHA-256 of the bytes that the model judged; null where it did not run for this verdict';
 comment on column verdicts.rendition is 'True where a rendition of the photo was judged, and not the photo itself';

@@ -22,6 +22,7 @@ import { policyIdOf } from "../src/policy-id.ts";
 import { consume } from "../src/queue/consumer.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
+import { hasDigests } from "../src/store/indexes.ts";
 import { listen } from "../src/store/listen.ts";
 import { requireSchema } from "../src/store/migrate.ts";
 import { readModels, reportWorker } from "../src/store/models.ts";
@@ -108,12 +109,15 @@ export async function startWorker(
     s3: createS3Fetch(s3),
     ...(folders.length > 0 && { folder: createFolderFetch(folders) }),
   });
+  const once = config.duplicates === "once" && (await hasDigests(db));
+  if (config.duplicates === "once" && !once)
+    log.warn("the index verdicts_digest is not built, so each photo is judged: run maitred migrate");
   const fetchLimits = { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs };
   const worker = createModerationWorker(
     {
       fetch: (photo) => fetch(photo, fetchLimits),
       record: (outcomes) => recordOutcomes(db, outcomes),
-      ...(config.duplicates === "once" && { knownScores: (by, digests) => knownScores(db, by, digests) }),
+      ...(once && { knownScores: (by, digests) => knownScores(db, by, digests) }),
       recordShadow: (scores) =>
         recordShadowScores(
           db,

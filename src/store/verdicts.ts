@@ -1,5 +1,6 @@
 import type { ErrorCode } from "../errors.ts";
 import type { Decision, Known, Lane, Scores } from "../photo.ts";
+import { digestPrefix } from "./digest.ts";
 import { type Pool, query } from "./pool.ts";
 
 /** What became of one photo: a verdict by a model and a policy, or a failure with its code. */
@@ -82,9 +83,10 @@ export async function knownScores(
     name: "known_scores",
     // a look into the index for each digest, whatever the planner knows of the table
     text: `select d.digest, v.photo_id as "photoId", v.human, v.scores
-      from unnest($2::text[]) d (digest) cross join lateral (
+      from unnest($2::text[]) d (digest) cross join decode(d.digest, 'hex') b (bytes) cross join lateral (
         select photo_id, human, scores from verdicts
-        where digest = decode(d.digest, 'hex') and decided_by = $1 and scores is not null limit 1) v`,
+        where ${digestPrefix("digest")} = ${digestPrefix("b.bytes")} and digest = b.bytes
+          and decided_by = $1 and scores is not null limit 1) v`,
     values: [by, digests],
   });
   return new Map(

@@ -156,6 +156,17 @@ describe("a copy of a photo", () => {
     expect(ran()).toBe(2);
     expect(await history(db, "b.jpg")).toMatchObject([{ verdict: "shown", digest: null }]);
   });
+
+  test("is judged as any other while the index is not there, which would make uploads wait", async ({
+    start,
+    db,
+  }) => {
+    await db.pool.query("drop index verdicts_digest");
+    const { judge, ran } = await start();
+    await judge({ "a.jpg": dinner });
+    await judge({ "b.jpg": dinner });
+    expect(ran()).toBe(2);
+  });
 });
 
 describe("known scores", () => {
