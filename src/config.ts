@@ -59,6 +59,12 @@ const settings = {
   backoffMs: int("MAITRED_BACKOFF_MS", 1_000, 1, 600_000, "wait before the second try; doubles each time"),
   lockMs: int("MAITRED_LOCK_MS", 30_000, 500, 600_000, "how soon a dead worker's photos go to another"),
   graceMs: int("MAITRED_GRACE_MS", 25_000, 0, 600_000, "time to drain after SIGTERM"),
+  duplicates: choice(
+    "MAITRED_DUPLICATES",
+    "once",
+    ["once", "each"],
+    "whether a model judges the same bytes once, or for each photo",
+  ),
   host: text("MAITRED_HOST", "127.0.0.1", "address that HTTP listens on"),
   port: int("MAITRED_PORT", 7070, 0, 65_535, "port that HTTP listens on; 0: any free one"),
   apiPort: int("MAITRED_API_PORT", 7080, 0, 65_535, "port that the API listens on; 0: any free one"),

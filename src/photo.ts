@@ -29,6 +29,8 @@ export interface Known {
 export interface PhotoJob extends PhotoRef {
   id: string;
   known: Known;
+  /** A smaller copy, which is judged in place of the object where it can be had. */
+  rendition?: PhotoRef;
 }
 
 /** What the model says of one photo: probabilities 0..1. */

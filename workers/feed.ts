@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createFeeder, type RunningBackfill } from "../src/backfill/feeder.ts";
 import { type PageDeps, pages } from "../src/backfill/pages.ts";
+import { withRenditions } from "../src/backfill/rendition.ts";
 import { parseSelector } from "../src/backfill/selector.ts";
 import type { Config } from "../src/config.ts";
 import { asError, ConfigError } from "../src/errors.ts";
@@ -67,8 +68,14 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
           });
         },
         pages: (backfill, size) => pages(depsFor(backfill), backfill.what, backfill.cursor, size),
-        feed: ({ id }, from, page) => feedBackfill(db, id, from, page),
-        waitingPhotos: (olderThanS) => waitingPhotos(db, olderThanS),
+        async feed({ id, rendition }, from, page) {
+          const photos = await feedBackfill(db, id, from, page);
+          return photos && withRenditions(photos, rendition);
+        },
+        async *waitingPhotos(olderThanS) {
+          for await (const photos of waitingPhotos(db, olderThanS))
+            yield photos.flatMap(({ template, ...photo }) => withRenditions([photo], template));
+        },
         add: (photos) => queues.add("backfill", photos),
         depth: async () => (await queues.depth("backfill")).waiting,
         liveOldestMs: async () => (await queues.depth("live")).oldestMs,

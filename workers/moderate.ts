@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import type { Config } from "../src/config.ts";
+import { codeOf } from "../src/errors.ts";
 import { createMetrics } from "../src/http/metrics.ts";
 import { serveHttp } from "../src/http/server.ts";
 import { createFetch } from "../src/image/fetch.ts";
@@ -21,13 +22,14 @@ import { policyIdOf } from "../src/policy-id.ts";
 import { consume } from "../src/queue/consumer.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
+import { hasDigests } from "../src/store/indexes.ts";
 import { listen } from "../src/store/listen.ts";
 import { requireSchema } from "../src/store/migrate.ts";
 import { readModels, reportWorker } from "../src/store/models.ts";
 import { keepPolicy } from "../src/store/policies.ts";
 import { connect } from "../src/store/pool.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
-import { recordOutcomes } from "../src/store/verdicts.ts";
+import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
 import { modelDirectories, openDefaultModel } from "./judge.ts";
 import { asLineModel, createModels, type Warm } from "./models.ts";
 
@@ -107,11 +109,15 @@ export async function startWorker(
     s3: createS3Fetch(s3),
     ...(folders.length > 0 && { folder: createFolderFetch(folders) }),
   });
+  const once = config.duplicates === "once" && (await hasDigests(db));
+  if (config.duplicates === "once" && !once)
+    log.warn("the index verdicts_digest is not built, so each photo is judged: run maitred migrate");
   const fetchLimits = { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs };
   const worker = createModerationWorker(
     {
       fetch: (photo) => fetch(photo, fetchLimits),
       record: (outcomes) => recordOutcomes(db, outcomes),
+      ...(once && { knownScores: (by, digests) => knownScores(db, by, digests) }),
       recordShadow: (scores) =>
         recordShadowScores(
           db,
@@ -152,6 +158,7 @@ export async function startWorker(
         } else {
           const { verdict, category, rule, reason } = result.decision;
           metrics.verdict(lane, verdict, category);
+          if (photo.rendition) metrics.rendition(result.rendition ? "judged" : "passed over");
           log.info({ ...about, verdict, category, rule, reason }, "judged");
         }
         events.left?.(photo, lane, outcome, changed);
@@ -170,6 +177,11 @@ export async function startWorker(
           "will be tried again",
         );
         events.retried?.(photo, lane, code, error);
+      },
+      same: (lane) => metrics.same(lane),
+      passedOver({ id, rendition }, error) {
+        const about = { photo: id, bucket: rendition?.bucket, key: rendition?.key };
+        log.debug({ ...about, code: codeOf(error), message: error.message }, "the rendition is passed over");
       },
       shadowed(outcome, photos, error) {
         metrics.shadow(outcome, photos);

@@ -12,6 +12,8 @@ export interface RunningBackfill {
   model: string;
   maxRate: number | null;
   hours: string | null;
+  /** Template of the renditions that are read instead of the photos; null: none is. */
+  rendition: string | null;
   cursor: Cursor | null;
   readAll: boolean;
 }

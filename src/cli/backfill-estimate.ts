@@ -3,22 +3,35 @@ import type { PageDeps } from "../backfill/pages.ts";
 import { pages } from "../backfill/pages.ts";
 import { describe, type FedSelector } from "../backfill/selector.ts";
 import { connectS3, listStretch, openObject } from "../image/s3.ts";
+import type { PhotoRef } from "../photo.ts";
 import { bestRate } from "../store/backfills.ts";
+import { readPhotos } from "../store/photos.ts";
 import type { Pool } from "../store/pool.ts";
 import { selectPhotos, viewPhotos } from "../store/selected-photos.ts";
 import { type Arguments, connectedConfig, EXIT, type Terminal } from "./command.ts";
+import { createSample, estimateRenditions, type RenditionEstimate } from "./rendition-sample.ts";
+
+/** Of a backfill, what it takes to say how long and how much. */
+export interface Intended {
+  what: FedSelector;
+  model: string;
+  maxRate: number | null;
+  /** Template of renditions. */
+  rendition: string | null;
+}
 
 /** maitred backfill start --dry-run: reads the whole selector, and changes nothing. */
 export async function estimate(
   db: Pool,
-  what: FedSelector,
-  model: string,
-  maxRate: number | null,
+  intended: Intended,
   { values }: Arguments,
   terminal: Terminal,
 ): Promise<number> {
+  const { what, model, maxRate, rendition } = intended;
   const s3 = connectS3(connectedConfig(terminal), 2);
   const counted = { photos: 0, unreadable: 0, listRequests: 0, bytes: null as number | null };
+  const sample = createSample<string>(LOOKED_AT);
+  let renditions: RenditionEstimate | null = null;
   const deps: PageDeps = {
     async list(bucket, prefix, after, limit) {
       const stretch = await listStretch(s3, bucket, prefix, after, limit);
@@ -26,7 +39,8 @@ export async function estimate(
       counted.bytes = (counted.bytes ?? 0) + stretch.bytes;
       return stretch;
     },
-    known: async (photos) => photos.map(({ key }) => key),
+    // nothing is made known here, so that a photo has no id but itself
+    known: async (photos) => photos.map((photo) => JSON.stringify(photo)),
     select: ({ olderModel, ...filter }, after, limit) =>
       selectPhotos(db, { ...filter, notBy: olderModel ? model : undefined }, after, limit),
     view: (name, after, limit) => viewPhotos(db, name, after, limit),
@@ -39,7 +53,15 @@ export async function estimate(
     for await (const page of pages(deps, what, null, 1_000)) {
       counted.photos += page.ids.length;
       counted.unreadable += page.unreadable;
+      if (rendition !== null) page.ids.forEach(sample.offer);
       if (terminal.columns > 0) terminal.say(`\r${counted.photos} photos so far\x1b[K\r`);
+    }
+    if (rendition !== null) {
+      const listed = what.kind === "prefix" || what.kind === "manifest";
+      const some: PhotoRef[] = listed
+        ? sample.kept.map((photo) => JSON.parse(photo))
+        : await readPhotos(db, sample.kept);
+      renditions = await estimateRenditions(s3, some, counted.photos, rendition);
     }
   } finally {
     s3.destroy();
@@ -48,7 +70,8 @@ export async function estimate(
   const rate = maxRate === null ? measured : Math.min(maxRate, measured ?? maxRate);
   const result = {
     ...counted,
-    getRequests: counted.photos,
+    getRequests: counted.photos + (renditions?.originals ?? 0),
+    renditions,
     photosPerS: rate,
     seconds: rate ? Math.ceil(counted.photos / rate) : null,
   };
@@ -57,19 +80,42 @@ export async function estimate(
   return EXIT.done;
 }
 
-function printed(what: FedSelector, result: Record<string, number | null>): string[] {
-  const { photos, unreadable, listRequests, getRequests, bytes, photosPerS, seconds } = result;
+interface Estimate {
+  photos: number;
+  unreadable: number;
+  listRequests: number;
+  /** Of the photos themselves; null where no listing told. */
+  bytes: number | null;
+  getRequests: number;
+  renditions: RenditionEstimate | null;
+  photosPerS: number | null;
+  seconds: number | null;
+}
+
+function printed(what: FedSelector, result: Estimate): string[] {
+  const { photos, unreadable, listRequests, getRequests, bytes, renditions, photosPerS, seconds } = result;
   const lines = [`${photos} photos: ${describe(what)}`];
   if (unreadable) lines.push(`${unreadable} records name no photo`);
-  const size = bytes === null ? "" : `, ${(bytes! / 1e9).toFixed(3)} GB`;
+  const size = bytes === null ? "" : `, ${gigabytes(bytes)}${renditions ? " of originals" : ""}`;
   lines.push(`at most ${getRequests} GET requests${listRequests ? `, ${listRequests} to list` : ""}${size}`);
+  if (renditions) {
+    const { looked, found, originals } = renditions;
+    lines.push(
+      `of ${looked} photos that were looked at, ${found} have a rendition: about ${gigabytes(renditions.bytes)}` +
+        ` of them all, and ${originals} originals`,
+    );
+  }
   lines.push(
     seconds === null
       ? "how long: nothing was judged within a day, so no rate is known"
-      : `about ${duration(seconds!)} at ${photosPerS!.toFixed(1)} photos/s`,
+      : `about ${duration(seconds)} at ${photosPerS!.toFixed(1)} photos/s`,
   );
   lines.push("what is decided already is among them, and will be skipped");
   return lines;
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(3)} GB`;
 }
 
 /** A length of time in its two largest units. */
@@ -93,3 +139,6 @@ export function duration(seconds: number): string {
   }
   return parts.join(" ") || "0 s";
 }
+
+/** Photos whose rendition is looked for: enough to say nine tenths from all, in a second or two. */
+const LOOKED_AT = 100;

@@ -101,6 +101,7 @@ export function statusLines(row: BackfillRow, counts: readonly BackfillCount[]):
     `${row.state}${row.changedBy && row.why ? `, by ${row.changedBy}: ${row.why}` : ""}`,
     `${judged} judged, ${row.waiting} waiting, ${row.skipped} skipped${row.unreadable ? `, ${row.unreadable} records unreadable` : ""}${row.readAll ? "" : ", more to come"}`,
   ];
+  if (row.rendition) lines.push(`by renditions where there are any: ${row.rendition}`);
   const changed = sum(counts.filter(isChange));
   lines.push(`${changed} got another verdict or category`);
   if (row.propose && !row.outcome)

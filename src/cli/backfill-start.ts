@@ -1,6 +1,7 @@
 import { isAbsolute, resolve } from "node:path";
 import { openDefaultModel } from "../../workers/judge.ts";
 import { parseHours } from "../backfill/pace.ts";
+import { parseRendition } from "../backfill/rendition.ts";
 import { describe, type FedSelector, type PhotoSelector, parseSelector } from "../backfill/selector.ts";
 import { addBackfill } from "../store/backfills.ts";
 import { readModels } from "../store/models.ts";
@@ -19,9 +20,17 @@ export const start: BackfillCommand = async (db, args, terminal) => {
   const maxRate = numberOf(values["max-rate"], "--max-rate", 0.01, 1e6);
   const hours = values["hours"] === undefined ? null : String(values["hours"]);
   if (hours !== null) parseHours(hours);
+  const rendition = values["rendition-template"] === undefined ? null : String(values["rendition-template"]);
+  if (rendition !== null) parseRendition(rendition);
   const model = `model:${values["model"] ?? (await activeModel(db, terminal))}`;
-  if (values["dry-run"]) return estimate(db, what, model, maxRate, args, terminal);
-  const how = { again: Boolean(values["again"]), propose: Boolean(values["propose"]), maxRate, hours };
+  if (values["dry-run"]) return estimate(db, { what, model, maxRate, rendition }, args, terminal);
+  const how = {
+    again: Boolean(values["again"]),
+    propose: Boolean(values["propose"]),
+    maxRate,
+    hours,
+    rendition,
+  };
   const id = await addBackfill(db, { what, model, ...how, startedBy: accountOf(values) });
   if (values["json"]) terminal.print(JSON.stringify({ id, what }));
   else terminal.print(`backfill ${id} begins: ${describe(what)}`);

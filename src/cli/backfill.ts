@@ -51,6 +51,9 @@ photos that were judged again since. A moderator's verdict survives all of it.
   --model ID        the model that counts as having decided (default: the active one)
   --max-rate N      photos a second at most
   --hours 22-06     only at these hours of the feeder's clock
+  --rendition-template resized/{key}
+                    judge that smaller copy of each photo where there is one, of the same bucket or of s3://thumbs/{key};
+                    {stem} is the key without its extension, {bucket} the photo's. Read docs/backfill.md first
   --watch           stay and show how it goes; Ctrl-C leaves it running
   --by WHO          who is written down (default: the name of your account)
   --json            as JSON on stdout
@@ -79,6 +82,7 @@ Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos 
     model: { type: "string" },
     "max-rate": { type: "string" },
     hours: { type: "string" },
+    "rendition-template": { type: "string" },
     watch: { type: "boolean" },
     most: { type: "string" },
     why: { type: "string" },
@@ -165,7 +169,7 @@ const retryFailed: BackfillCommand = async (db, args, terminal) => {
       args.values["code"] as string | undefined,
       accountOf(args.values),
     );
-    // what is not queued now, the feeder queues later
+    // what is not queued now, the feeder queues later; what failed did so itself, whatever its rendition
     await intake.queues.add("backfill", photos);
     terminal.print(
       args.values["json"]

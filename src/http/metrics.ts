@@ -22,6 +22,10 @@ export interface Metrics {
   /** Whether a model that is to run here cannot. */
   modelProblem(exists: boolean): void;
   shadow(outcome: "judged" | "dropped" | "failed", photos: number): void;
+  /** A photo whose bytes the model has judged before. */
+  same(lane: Lane): void;
+  /** A verdict on a photo of which there was to be a rendition. */
+  rendition(outcome: "judged" | "passed over"): void;
   /** Milliseconds from queued to committed. */
   age(lane: Lane, ms: number): void;
   /** The exposition text; asks `depths` for the queues as they are now. */
@@ -97,6 +101,18 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
     labelNames: ["outcome"],
     registers,
   });
+  const same = new Counter({
+    name: "maitred_same_bytes_total",
+    help: "photos that were not judged, because the model has judged the same bytes before",
+    labelNames: ["lane"],
+    registers,
+  });
+  const renditions = new Counter({
+    name: "maitred_renditions_total",
+    help: "photos that were to be judged by a rendition, by what became of it: judged, passed over",
+    labelNames: ["outcome"],
+    registers,
+  });
   const waiting = new Gauge({
     name: "maitred_queue_waiting",
     help: "photos that wait",
@@ -133,6 +149,8 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
     },
     modelProblem: (exists) => modelProblem.set(exists ? 1 : 0),
     shadow: (outcome, photos) => shadows.inc({ outcome }, photos),
+    same: (lane) => same.inc({ lane }),
+    rendition: (outcome) => renditions.inc({ outcome }),
     age: (lane, ms) => ages.observe({ lane }, ms / 1000),
     text: () => registry.metrics(),
     contentType: registry.contentType,

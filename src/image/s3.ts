@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
 import {
   GetObjectCommand,
+  HeadObjectCommand,
   ListObjectsV2Command,
   type ListObjectsV2CommandInput,
   type ListObjectsV2CommandOutput,
@@ -141,6 +142,17 @@ export async function probeBucket(s3: S3Client, bucket: string): Promise<string>
     return "can be listed and read";
   }
   return "can be listed, and is empty";
+}
+
+/** Bytes of an object; undefined where it is absent, or refused. @throws {UpstreamError} STORE_UNAVAILABLE. */
+export async function objectSize(s3: S3Client, photo: PhotoRef): Promise<number | undefined> {
+  try {
+    return (await s3.send(new HeadObjectCommand(address(photo)))).ContentLength;
+  } catch (thrown) {
+    const error = named(photo, thrown);
+    if (error instanceof PhotoError) return undefined;
+    throw error;
+  }
 }
 
 /** Folders' markers are no photos. */

@@ -2,8 +2,9 @@ import { performance } from "node:perf_hooks";
 import { asError, codeOf, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Decision, Known, Lane, PhotoJob, PhotoRef, Scores } from "../photo.ts";
+import type { Score, Scored } from "./same-bytes.ts";
 
-export type Stage = "fetch" | "decode" | "batch" | "record" | "total";
+export type Stage = "fetch" | "lookup" | "decode" | "batch" | "record" | "total";
 
 export type Turn = <T>(work: () => Promise<T>) => Promise<T>;
 
@@ -29,9 +30,11 @@ export interface LineModel extends Closable {
 export interface ModelSteps {
   /** Who judges, as history says it: `model:NAME`. */
   by: string;
+  /** Has the bytes judged, unless their scores are known. */
+  score: Score;
   decode(bytes: Uint8Array, lane: Lane): Promise<Uint8Array>;
   /** Waits for a batch and for its run. */
-  infer(pixels: Uint8Array, lane: Lane): Promise<{ scores: Scores; batch: string }>;
+  infer(pixels: Uint8Array, lane: Lane): Promise<Scored>;
   decide(scores: Scores): Decision;
 }
 
@@ -50,16 +53,18 @@ export interface LineSteps {
   /** Told after the commit; must return at once. */
   shadow(photo: PhotoJob, judged: Judged, frame: Frame): void;
   observe(stage: Stage, lane: Lane, seconds: number): void;
+  /** Told of every photo whose rendition cannot be judged, and which is now read itself. */
+  passedOver(photo: PhotoJob, error: Error): void;
   /** Told of every photo that has left the line, after its commit. */
   left(photo: PhotoJob, lane: Lane, outcome: LineOutcome, changed: boolean): void;
   /** Told of every try that another one follows. */
   retried(photo: PhotoJob, lane: Lane, error: Error): void;
 }
 
-/** A photo as it was fetched, and as its model decoded it. */
+/** A photo as it was fetched, and as its model decoded it, where it had to. */
 export interface Frame {
   bytes: Uint8Array;
-  pixels: Uint8Array;
+  pixels: Uint8Array | undefined;
 }
 
 /** What a model said of a photo, and what follows from it. */
@@ -76,7 +81,7 @@ export interface LineOutcome {
   known: Known;
   batch: string;
   result:
-    | { decision: Decision; scores: Scores }
+    | { decision: Decision; scores: Scores; digest?: string; rendition?: boolean }
     | { failure: ReturnType<typeof codeOf>; message: string; transient: boolean };
 }
 
@@ -103,31 +108,64 @@ export async function moderate(steps: LineSteps, photo: PhotoJob, lane: Lane, la
     steps.left(photo, lane, outcome, changed);
   };
 
-  let judged: Judged & { batch: string };
   let frame: Frame | undefined;
-  try {
-    const fetched = await timed("fetch", () => steps.fetch(photo));
+  const judge = async (source: PhotoRef): Promise<Judged & Scored> => {
+    const fetched = await timed("fetch", () => steps.fetch(source));
     // the event knows best, then the object, then its key
     known = { ...steps.knownFromKey(photo.key), ...fetched.known, ...photo.known };
-    judged = await steps.withModel(async (model) => {
-      const pixels = await timed("decode", () => model.decode(fetched.bytes, lane));
-      const { scores, batch } = await timed("batch", () => model.infer(pixels, lane));
+    return steps.withModel(async (model) => {
+      let pixels: Uint8Array | undefined;
+      const scored = await model.score(photo.id, fetched.bytes, lane, async () => {
+        const decoded = await timed("decode", () => model.decode(fetched.bytes, lane));
+        pixels = decoded;
+        return timed("batch", () => model.infer(decoded, lane));
+      });
       if (steps.shadows(photo, lane)) frame = { bytes: fetched.bytes, pixels };
-      return { by: model.by, scores, decision: model.decide(scores), batch };
+      return { by: model.by, decision: model.decide(scored.scores), ...scored };
     });
+  };
+
+  const judgeEither = async (): Promise<Judged & Scored & { rendition?: boolean }> => {
+    if (!photo.rendition) return judge(photo);
+    try {
+      return { ...(await judge(photo.rendition)), rendition: true };
+    } catch (thrown) {
+      const error = asError(thrown);
+      if (isTriedAgain(error, last)) throw error;
+      // what is wrong with a copy says nothing of the photo
+      steps.passedOver(photo, error);
+      return judge(photo);
+    }
+  };
+
+  let judged: Judged & Scored & { rendition?: boolean };
+  try {
+    judged = await judgeEither();
   } catch (thrown) {
     const error = asError(thrown);
-    const permanent = error instanceof ModerationError && !error.retry;
-    // these two are never the photo's fault: pixels cannot make the model fail
-    const ours =
-      error instanceof ModerationError && (error.code === "CLOSED" || error.code === "INFERENCE_UNAVAILABLE");
-    if (ours || (!permanent && !last)) {
+    if (isTriedAgain(error, last)) {
       steps.retried(photo, lane, error);
       throw error;
     }
-    return finish(steps.by(), "", { failure: codeOf(error), message: error.message, transient: !permanent });
+    const result = { failure: codeOf(error), message: error.message, transient: !isPermanent(error) };
+    return finish(steps.by(), "", result);
   }
-  const { by, batch, decision, scores } = judged;
-  await finish(by, batch, { decision, scores });
+  const { by, batch, ...result } = judged;
+  await finish(by, batch, result);
   if (frame) steps.shadow(photo, judged, frame);
 }
+
+function isTriedAgain(error: Error, last: boolean): boolean {
+  return isOurs(error) || (!isPermanent(error) && !last);
+}
+
+/** Never the photo's fault: pixels cannot make the model fail, nor their hash Postgres. */
+function isOurs(error: Error): boolean {
+  return error instanceof ModerationError && OURS.has(error.code);
+}
+
+function isPermanent(error: Error): boolean {
+  return error instanceof ModerationError && !error.retry;
+}
+
+const OURS: ReadonlySet<string> = new Set(["CLOSED", "INFERENCE_UNAVAILABLE", "DATABASE_UNAVAILABLE"]);

@@ -71,9 +71,9 @@ export function createShadow({ model, share, turn, record }: ShadowDeps, events:
   async function judge(batch: readonly Offered[]): Promise<ShadowScore[]> {
     const pixels: Uint8Array[] = [];
     for (const photo of batch) {
-      // what was decoded for another side is of no use here
-      const fits = photo.pixels.length === pixelBytes;
-      pixels.push(fits ? photo.pixels : await model.decode(photo.bytes, turn));
+      // what was decoded for another side is of no use here, and what was judged before was not decoded
+      const fits = photo.pixels?.length === pixelBytes;
+      pixels.push(fits ? photo.pixels! : await model.decode(photo.bytes, turn));
     }
     const scores = await model.run(pixels);
     return batch.map(({ photoId, beside }, index) => {

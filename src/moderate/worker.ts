@@ -1,7 +1,7 @@
 import { performance } from "node:perf_hooks";
 import { asError, codeOf, type ErrorCode, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
-import type { Known, Lane, PhotoJob, PhotoRef, Scores } from "../photo.ts";
+import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
 import { policyIdOf } from "../policy-id.ts";
 import { createGate } from "./gate.ts";
 import {
@@ -12,6 +12,7 @@ import {
   moderate,
   type Stage,
 } from "./line.ts";
+import { createScore, type KnownScores, type Score, type Scored } from "./same-bytes.ts";
 import { createShadow, type Shadow, type ShadowEvents, type ShadowScore } from "./shadow.ts";
 import { createSuccession } from "./succession.ts";
 
@@ -24,6 +25,8 @@ export interface WorkerDeps {
   fetch(photo: PhotoRef): Promise<{ bytes: Uint8Array; known: Known }>;
   /** Commits a group; which of its photos changed, by id. */
   record(outcomes: readonly RecordedOutcome[]): Promise<Map<string, boolean>>;
+  /** Scores that a model (`by`) gave to bytes with these digests, by digest; without it every photo is judged. */
+  knownScores?(by: string, digests: readonly string[]): Promise<Map<string, KnownScores>>;
   recordShadow(scores: readonly ShadowScore[]): Promise<void>;
   knownFromKey(key: string): Known;
   batcher<In, Out>(
@@ -53,6 +56,10 @@ export interface WorkerEvents extends ShadowEvents {
   batch(id: string, photos: number, seconds: number, provider: string): void;
   left(photo: PhotoJob, lane: Lane, outcome: LineOutcome, changed: boolean): void;
   retried(photo: PhotoJob, lane: Lane, code: ErrorCode, error: Error): void;
+  /** A photo whose bytes the model has judged before. */
+  same(lane: Lane): void;
+  /** A photo is read itself, because its rendition cannot be judged. */
+  passedOver(photo: PhotoJob, error: Error): void;
 }
 
 export interface ModerationWorker extends Closable {
@@ -90,7 +97,7 @@ export function createModerationWorker(
   let shadow: Shadow | undefined;
 
   function seat(model: LineModel): ModelSteps & Closable {
-    const inference = deps.batcher<Uint8Array, { scores: Scores; batch: string }>(
+    const inference = deps.batcher<Uint8Array, Scored>(
       async (photos) => {
         const batch = `${tag}-${++batches}`;
         const since = performance.now();
@@ -106,16 +113,39 @@ export function createModerationWorker(
         maxRunning: Math.max(2, model.threads),
       },
     );
+    const { score, close } = scoring(model.by);
     return {
       by: model.by,
+      score,
       decode: (bytes, lane) => model.decode(bytes, (work) => decoding(lane, work)),
       infer: (pixels, lane) => inference.add(pixels, lane),
       decide: model.decide,
       async close() {
+        await close();
         await inference.close();
         await model.close();
       },
     };
+  }
+
+  /** Looks scores up for as many photos at once as have come since the last look: one statement, not one a photo. */
+  function scoring(by: string): { score: Score; close(): Promise<void> } {
+    const { knownScores } = deps;
+    if (!knownScores) return { score: (_photoId, _bytes, _lane, judge) => judge(), close: async () => {} };
+    const lookups = deps.batcher<string, KnownScores | undefined>(
+      async (digests) => {
+        const known = await knownScores(by, digests);
+        return digests.map((digest) => known.get(digest));
+      },
+      { maxSize: 256, maxWaitMs: 0, workers: 1, maxRunning: 1 },
+    );
+    const look = async (digest: string, lane: Lane): Promise<KnownScores | undefined> => {
+      const since = performance.now();
+      const known = await lookups.add(digest, lane);
+      events.stage("lookup", lane, (performance.now() - since) / 1000);
+      return known;
+    };
+    return { score: createScore(look, events.same), close: () => lookups.close() };
   }
 
   const models = createSuccession(seat(first));
@@ -148,6 +178,7 @@ export function createModerationWorker(
     shadows: (photo, lane) => lane === "live" && (shadow?.wants(photo.id) ?? false),
     shadow: (photo, judged, frame) => shadow?.offer({ photoId: photo.id, beside: judged, ...frame }),
     observe: events.stage,
+    passedOver: events.passedOver,
     left: events.left,
     retried: (photo, lane, error) => events.retried(photo, lane, codeOf(error), error),
   };

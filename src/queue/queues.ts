@@ -116,12 +116,16 @@ function optionsOf(photo: PhotoJob): object {
   };
 }
 
-const payload = z.object({
-  id: z.string().regex(/^\d+$/),
+const ref = {
   store: z.enum(["s3", "folder"]),
   bucket: z.string().min(1),
   key: z.string().min(1),
   version: z.string(),
+};
+const payload = z.object({
+  id: z.string().regex(/^\d+$/),
+  ...ref,
+  rendition: z.object(ref).optional(),
   known: z.object({
     listing: z.string().optional(),
     uploader: z.enum(["moderator", "user"]).optional(),

@@ -19,6 +19,8 @@ export interface BackfillRow {
   /** Photos a second. */
   maxRate: number | null;
   hours: string | null;
+  /** Of the keys that are read instead of the photos'; null: the photos themselves are. */
+  rendition: string | null;
   startedBy: string;
   startedAt: Date;
   changedBy: string | null;
@@ -38,16 +40,17 @@ export interface BackfillRow {
 export type NewBackfill = Pick<
   BackfillRow,
   "what" | "model" | "again" | "propose" | "maxRate" | "hours" | "startedBy"
->;
+> &
+  Partial<Pick<BackfillRow, "rendition">>;
 
 /** @returns its id. */
 export async function addBackfill(db: Pool, run: NewBackfill): Promise<string> {
-  const { what, model, again, propose, maxRate, hours, startedBy } = run;
+  const { what, model, again, propose, maxRate, hours, startedBy, rendition = null } = run;
   const rows = await query<{ id: string }>(db, {
     name: "add_backfill",
-    text: `insert into backfills (what, model, again, propose, max_rate, hours, started_by)
-      values ($1, $2, $3, $4, $5, $6, $7) returning id`,
-    values: [JSON.stringify(what), model, again, propose, maxRate, hours, startedBy],
+    text: `insert into backfills (what, model, again, propose, max_rate, hours, started_by, rendition)
+      values ($1, $2, $3, $4, $5, $6, $7, $8) returning id`,
+    values: [JSON.stringify(what), model, again, propose, maxRate, hours, startedBy, rendition],
   });
   return rows[0]!.id;
 }
@@ -204,24 +207,28 @@ export async function feedBackfill(
   }
 }
 
-/** Photos that running backfills fed at least `olderThanS` seconds ago and that are not judged yet, in pages. */
+/**
+ * Photos that running backfills fed at least `olderThanS` seconds ago and that are not judged yet, in pages. `template` is
+ * that of the renditions of the backfill; null where one of those that wait for the photo reads it itself.
+ */
 export async function* waitingPhotos(
   db: Pool,
   olderThanS: number,
   pageSize = 1_000,
-): AsyncGenerator<PhotoJob[]> {
+): AsyncGenerator<(PhotoJob & { template: string | null })[]> {
   let after = "0";
   for (;;) {
-    const rows = await query<JobRow>(db, {
+    const rows = await query<JobRow & { template: string | null }>(db, {
       name: "waiting_backfill_photos",
-      text: `select distinct on (p.id) ${JOB.replaceAll(/\b(\w+)\b/g, "p.$1")} from backfill_photos w
+      text: `select distinct on (p.id) ${JOB.replaceAll(/\b(\w+)\b/g, "p.$1")}, b.rendition as template
+        from backfill_photos w
         join photos p on p.id = w.photo_id join backfills b on b.id = w.backfill_id
         where b.state = 'running' and w.fed_at <= now() - make_interval(secs => $1) and w.photo_id > $2
-        order by p.id limit $3`,
+        order by p.id, b.rendition nulls first limit $3`,
       values: [olderThanS, after, pageSize],
     });
     if (rows.length === 0) return;
-    yield rows.map(asJob);
+    yield rows.map((row) => ({ ...asJob(row), template: row.template }));
     after = rows.at(-1)!.id;
   }
 }
@@ -318,7 +325,7 @@ export async function photosOfObjects(
 
 type JobRow = Pick<PhotoJob, "id" | keyof PhotoRef> & Record<string, unknown>;
 const JOB = "id, store, bucket, key, version";
-const BACKFILL = `select id, what, model, again, propose, state, outcome, max_rate as "maxRate", hours, started_by as "startedBy",
+const BACKFILL = `select id, what, model, again, propose, state, outcome, max_rate as "maxRate", hours, rendition, started_by as "startedBy",
     started_at as "startedAt", changed_by as "changedBy", changed_at as "changedAt", why, ended_at as "endedAt", cursor,
     read_all as "readAll", seen::float8 as seen, fed::float8 as fed, skipped::float8 as skipped,
     unreadable::float8 as unreadable,

@@ -1,5 +1,6 @@
 import type { ErrorCode } from "../errors.ts";
 import type { Decision, Known, Lane, Scores } from "../photo.ts";
+import { digestPrefix } from "./digest.ts";
 import { type Pool, query } from "./pool.ts";
 
 /** What became of one photo: a verdict by a model and a policy, or a failure with its code. */
@@ -17,7 +18,14 @@ export interface Outcome {
   /** The backfill that the verdict is of, and that counts it, without having fed the photo. */
   backfill?: string;
   result:
-    | { decision: Decision; scores: Scores }
+    | {
+        decision: Decision;
+        scores: Scores;
+        /** SHA-256 of the bytes that the model ran for, hex. */
+        digest?: string;
+        /** The bytes were those of a rendition. */
+        rendition?: boolean;
+      }
     | { failure: ErrorCode; message: string; transient: boolean };
 }
 
@@ -45,7 +53,7 @@ function asItem({ photoId, known, batch, by, policy, lane, backfill, result }: O
     const { failure, message, transient } = result;
     return { ...common, verdict: "failed", rule: "failed", reason: clean(message), failure, transient };
   }
-  const { decision, scores } = result;
+  const { decision, scores, digest, rendition } = result;
   return {
     ...common,
     verdict: decision.verdict,
@@ -55,7 +63,46 @@ function asItem({ photoId, known, batch, by, policy, lane, backfill, result }: O
     human: scores.human,
     scores: scores.categories,
     tags: decision.tags,
+    digest: digest && `\\x${digest}`,
+    rendition,
   };
+}
+
+/**
+ * The scores that a model gave to bytes, by their digests; those that it never judged are missing.
+ *
+ * @param by `model:NAME`.
+ * @throws {UpstreamError} DATABASE_UNAVAILABLE.
+ */
+export async function knownScores(
+  db: Pool,
+  by: string,
+  digests: readonly string[],
+): Promise<Map<string, { photoId: string; scores: Scores }>> {
+  const rows = await query<Judged>(db, {
+    name: "known_scores",
+    // a look into the index for each digest, whatever the planner knows of the table
+    text: `select d.digest, v.photo_id as "photoId", v.human, v.scores
+      from unnest($2::text[]) d (digest) cross join decode(d.digest, 'hex') b (bytes) cross join lateral (
+        select photo_id, human, scores from verdicts
+        where ${digestPrefix("digest")} = ${digestPrefix("b.bytes")} and digest = b.bytes
+          and decided_by = $1 and scores is not null limit 1) v`,
+    values: [by, digests],
+  });
+  return new Map(
+    rows.map(({ digest, photoId, human, scores }) => [
+      digest,
+      // Postgres writes a real in as few digits as tell it from others: this is the number that the model gave
+      { photoId, scores: { categories: scores, human: Math.fround(human) } },
+    ]),
+  );
+}
+
+interface Judged {
+  digest: string;
+  photoId: string;
+  human: number;
+  scores: Record<string, number>;
 }
 
 /** Postgres refuses the zero character and half of a character pair, and a message may quote a file's own bytes. */

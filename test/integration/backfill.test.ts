@@ -1,8 +1,10 @@
+import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { type FauxqsServer, startFauxqs } from "fauxqs";
+import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
@@ -37,6 +39,7 @@ let client: S3Client;
 beforeAll(async () => {
   s3 = await startFauxqs({ port: 0, logger: false });
   s3.createBucket("archive");
+  s3.createBucket("thumbs");
   client = new S3Client({ endpoint: s3.address, region: "us-east-1", forcePathStyle: true });
 });
 afterAll(async () => {
@@ -44,8 +47,9 @@ afterAll(async () => {
   await s3.stop();
 });
 
-const put = (key: string, body: Uint8Array | string) =>
-  client.send(new PutObjectCommand({ Bucket: "archive", Key: key, Body: body }));
+const putInto = (bucket: string, key: string, body: Uint8Array | string) =>
+  client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }));
+const put = (key: string, body: Uint8Array | string) => putInto("archive", key, body);
 const all: NewBackfill = {
   what: { kind: "photos", upTo: "1000000" },
   model: "model:m-2",
@@ -158,6 +162,22 @@ describe("a backfill", () => {
     await changeBackfill(db.pool, id, "running", "me", "");
     expect(await feedBackfill(db.pool, id, { after: "1" }, page([ids[1]!], "2"))).toHaveLength(1);
     expect(await readBackfill(db.pool, id)).toMatchObject({ cursor: { after: "2" }, seen: 2, fed: 2 });
+  });
+
+  test("that was fed before a stop is queued with its rendition, unless another waits for the photo itself", async ({
+    db,
+  }) => {
+    const ids = await photos(db, "a", "b");
+    const [small, plain] = [
+      await addBackfill(db.pool, { ...all, rendition: "s/{key}" }),
+      await addBackfill(db.pool, all),
+    ];
+    await feedBackfill(db.pool, small, null, page(ids));
+    await feedBackfill(db.pool, plain, null, page([ids[1]!]));
+    const templates: (string | null)[] = [];
+    for await (const each of waitingPhotos(db.pool, 0))
+      templates.push(...each.map(({ template }) => template));
+    expect(templates).toEqual(["s/{key}", null]);
   });
 
   test("that is cancelled forgets what it waited for, and cannot be changed any more", async ({ db }) => {
@@ -409,6 +429,50 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
     }
   });
 
+  test("has renditions judged where there are any, and the photos themselves where not", async ({
+    configFor,
+    db,
+  }) => {
+    const scope = new Scope();
+    try {
+      const dinner = readFileSync(join(samples, "business-product-1.jpg"));
+      const small = await sharp(dinner).resize(320, 320, { fit: "fill" }).jpeg().toBuffer();
+      const under = (name: string) => `${backend}/originals/${name}`;
+      // that its original is no photo shows what was read
+      await put(under("a+b.png"), "not a photo");
+      await putInto("thumbs", `${backend}/originals/a+b`, small);
+      await put(under("none.png"), dinner);
+      await put(under("broken.png"), dinner);
+      await putInto("thumbs", `${backend}/originals/broken`, "not a photo");
+      await put(under("bad.png"), "not a photo");
+      const config = configFor(backend, { MAITRED_S3_ENDPOINT: s3.address, MAITRED_BACKOFF_MS: "20" });
+      const what = { kind: "prefix" as const, bucket: "archive", prefix: under("") };
+      const id = await addBackfill(db.pool, { ...all, what, rendition: "s3://thumbs/{stem}" });
+      const log = createLog("silent");
+      const { url } = await startWorker(config, log, scope);
+      await startFeed(config, log, scope);
+      await expect
+        .poll(async () => (await readBackfill(db.pool, id))!.state, { timeout: 25_000 })
+        .toBe("done");
+      const { rows } = await db.pool.query(
+        `select p.key, p.failure, v.rendition, encode(v.digest, 'hex') as digest
+        from photos p join verdicts v on v.photo_id = p.id order by p.key collate "C"`,
+      );
+      const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+      expect(rows).toMatchObject([
+        { key: under("a+b.png"), failure: null, rendition: true, digest: digest(small) },
+        { key: under("bad.png"), failure: "UNSUPPORTED_FORMAT", rendition: null, digest: null },
+        { key: under("broken.png"), failure: null, rendition: null },
+        { key: under("none.png"), failure: null, rendition: null },
+      ]);
+      const metrics = await (await fetch(`${url}/metrics`)).text();
+      expect(metrics).toContain('maitred_renditions_total{outcome="judged"} 1');
+      expect(metrics).toContain('maitred_renditions_total{outcome="passed over"} 2');
+    } finally {
+      await scope.close();
+    }
+  });
+
   test("keeps the queue within its bound over many photos, and another goes on after a stop", async ({
     configFor,
     db,
@@ -480,10 +544,23 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     listRequests: 1,
     bytes: 8,
     getRequests: 2,
+    renditions: null,
     photosPerS: null,
     seconds: null,
   });
   expect((await run("start", "--missing", "--dry-run")).out).toMatch(/^2 photos: photos: state pending\n/);
+  await putInto("thumbs", "dry/1", "123");
+  const small = ["start", "s3://archive/dry/", "--rendition-template", "s3://thumbs/{stem}"];
+  expect(JSON.parse((await run(...small, "--dry-run", "--json")).out)).toMatchObject({
+    photos: 2,
+    bytes: 8,
+    getRequests: 3,
+    renditions: { looked: 2, found: 1, bytes: 3, originals: 1 },
+  });
+  const ofTable = ["start", "--missing", "--rendition-template", "s3://thumbs/dry/1{key}"];
+  expect((await run(...ofTable, "--dry-run")).out).toMatch(
+    /at most 4 GET requests\nof 2 photos that were looked at, 0 have a rendition: about 0.000 GB of them all, and 2 originals\n/,
+  );
   const started = await run(
     "start",
     "--missing",
@@ -491,6 +568,8 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     "m-2",
     "--max-rate",
     "5",
+    "--rendition-template",
+    "small/{key}",
     "--by",
     "ann",
     "--json",
@@ -500,6 +579,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   expect((await run("pause", id)).err).toMatch(/--why/);
   expect(await run("pause", id, "--why", "too early", "--by", "bob")).toMatchObject({ code: 0 });
   expect((await run("status", id)).out).toMatch(/paused, by bob: too early/);
+  expect((await run("status", id)).out).toMatch(/by renditions where there are any: small\/\{key\}/);
   expect((await run("list")).out).toMatch(/paused .* ann +photos: state pending/);
   await run("resume", id);
   await feedBackfill(db.pool, id, null, page(ids));
@@ -512,6 +592,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   expect((await run("retry-failed", id, "--json")).out).toBe(`{"id":"${id}","queued":1}\n`);
   for (const [args, why] of [
     [["start", "s3://archive/x"], /a prefix with its slash, or a manifest/],
+    [["start", "--missing", "--rendition-template", "small.jpg"], /expected \{key\} or \{stem\} in the key/],
     [["start", "--missing", "--hours", "9"], /two hours such as 22-06/],
     [["status", "77"], /no backfill 77/],
   ] as const) {

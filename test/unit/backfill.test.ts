@@ -146,6 +146,7 @@ describe("the feeder", () => {
     model: "model:m",
     maxRate: null,
     hours: null,
+    rendition: null,
     cursor: null,
     readAll: false,
     ...over,

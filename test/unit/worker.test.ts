@@ -1,8 +1,9 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { PhotoError, UpstreamError } from "../../src/errors.ts";
 import { createBatcher } from "../../src/infer/batcher.ts";
 import type { LineModel } from "../../src/moderate/line.ts";
 import { createShadow, type ShadowScore } from "../../src/moderate/shadow.ts";
-import { createModerationWorker, type RecordedOutcome } from "../../src/moderate/worker.ts";
+import { createModerationWorker, type RecordedOutcome, type WorkerDeps } from "../../src/moderate/worker.ts";
 import type { Lane, PhotoJob, Scores } from "../../src/photo.ts";
 
 interface Fake extends LineModel {
@@ -43,10 +44,12 @@ function fake(name: string, side: number, { held = false, maxBatch = 2 } = {}): 
 function start(
   first: LineModel,
   recordShadow: (scores: readonly ShadowScore[]) => Promise<void> = async () => {},
+  deps: Partial<WorkerDeps> = {},
 ) {
   const recorded: RecordedOutcome[] = [];
   const shadowed: Record<string, number> = {};
   const retried: string[] = [];
+  const passedOver: string[] = [];
   const worker = createModerationWorker(
     {
       fetch: async () => ({ bytes: new Uint8Array(1), known: {} }),
@@ -58,6 +61,7 @@ function start(
       knownFromKey: () => ({}),
       batcher: createBatcher,
       policyText: "",
+      ...deps,
     },
     first,
     { maxWaitMs: 0, inHand: 64, decoders: 2 },
@@ -66,13 +70,15 @@ function start(
       batch: () => {},
       left: () => {},
       retried: (_photo, _lane, _code, error) => void retried.push(error.message),
+      same: () => {},
+      passedOver: (_photo, error) => void passedOver.push(error.message),
       shadowed(outcome, photos) {
         shadowed[outcome] = (shadowed[outcome] ?? 0) + photos;
       },
     },
   );
   const judge = (id: string, lane: Lane = "live") => worker.photo(photo(id), lane, false);
-  return { worker, recorded, shadowed, retried, judge };
+  return { worker, recorded, shadowed, retried, passedOver, judge };
 }
 
 const photo = (id: string): PhotoJob => ({ id, store: "s3", bucket: "b", key: id, version: "", known: {} });
@@ -159,6 +165,123 @@ test("a shadow's share is of the same photos in every worker", () => {
   expect(wantedBy()).toEqual(wantedBy());
   expect(wantedBy().length).toBeGreaterThan(200);
   expect(wantedBy().length).toBeLessThan(300);
+});
+
+describe("photos whose bytes were judged before", () => {
+  const known = { photoId: "7", scores: { categories: { old: 1 }, human: 0.25 } };
+
+  test("are looked up in groups under the model's name, are not run, and are decided anew", async () => {
+    const asked: [string, number][] = [];
+    const first = latch();
+    const model = fake("m", 2);
+    const { worker, recorded, judge } = start(model, undefined, {
+      fetch: async ({ key }) => ({ bytes: new TextEncoder().encode(key), known: { claimed: key } }),
+      async knownScores(by, digests) {
+        asked.push([by, digests.length]);
+        if (asked.length === 1) await first.promise;
+        return new Map(digests.map((digest) => [digest, known]));
+      },
+    });
+    const all = Promise.all(Array.from({ length: 20 }, (_, n) => judge(String(n))));
+    await expect.poll(() => asked.length).toBe(1);
+    first.resolve();
+    await all;
+    expect(asked).toEqual([
+      ["model:m", 1],
+      ["model:m", 19],
+    ]);
+    expect(model.runs).toEqual([]);
+    expect(recorded).toHaveLength(20);
+    expect(recorded.find(({ photoId }) => photoId === "3")).toMatchObject({
+      by: "model:m",
+      batch: "same-7",
+      known: { claimed: "3" },
+      result: { scores: known.scores, decision: { category: "m" } },
+    });
+    expect(recorded.filter(({ result }) => "digest" in result)).toEqual([]);
+    await worker.close();
+  });
+
+  test("are decoded for the shadow, which has to judge them itself", async () => {
+    const shadowed: ShadowScore[] = [];
+    const deps: Partial<WorkerDeps> = {
+      knownScores: async (_by, digests) => new Map(digests.map((digest) => [digest, known])),
+    };
+    const { worker, judge } = start(fake("m", 2), async (some) => void shadowed.push(...some), deps);
+    await worker.shadow(fake("behind", 3), 1);
+    await judge("1");
+    await expect.poll(() => shadowed.length).toBe(1);
+    expect(shadowed[0]).toMatchObject({
+      scores: { categories: { behind: 1 } },
+      beside: { scores: known.scores },
+    });
+    await worker.close();
+  });
+
+  test("wait for Postgres, which is no fault of theirs even at the last try", async () => {
+    const away = new UpstreamError("DATABASE_UNAVAILABLE", "Postgres is away");
+    const { worker, recorded, retried } = start(fake("m", 2), undefined, {
+      knownScores: () => Promise.reject(away),
+    });
+    await expect(worker.photo(photo("1"), "live", true)).rejects.toBe(away);
+    expect([recorded, retried]).toEqual([[], ["Postgres is away"]]);
+    await worker.close();
+  });
+});
+
+describe("a rendition", () => {
+  const small = { store: "s3", bucket: "thumbs", key: "small", version: "" } as const;
+  const reading = (rendition: () => Promise<Uint8Array>, decode?: LineModel["decode"]) => {
+    const fetched: string[] = [];
+    const model = fake("m", 2);
+    if (decode) model.decode = decode;
+    const line = start(model, undefined, {
+      async fetch({ bucket, key }) {
+        fetched.push(`${bucket}/${key}`);
+        return { bytes: bucket === "thumbs" ? await rendition() : new Uint8Array(9), known: {} };
+      },
+    });
+    const judge = (last = false) =>
+      line.worker.photo({ ...photo("1"), rendition: small }, "backfill", last).finally(line.worker.close);
+    return { ...line, fetched, judge };
+  };
+
+  test("is judged in place of the photo, and the verdict says so", async () => {
+    const { judge, fetched, recorded, passedOver } = reading(async () => new Uint8Array(1));
+    await judge();
+    expect([fetched, passedOver]).toEqual([["thumbs/small"], []]);
+    expect(recorded[0]).toMatchObject({ photoId: "1", result: { rendition: true } });
+  });
+
+  test("that is not there, or no image, leaves the photo to be read itself", async () => {
+    const gone = reading(() => Promise.reject(new PhotoError("GONE", "no such key")));
+    await gone.judge();
+    const broken = reading(
+      async () => new Uint8Array(1),
+      async (bytes) => {
+        if (bytes.length === 1) throw new PhotoError("CORRUPT", "no image");
+        return new Uint8Array(12);
+      },
+    );
+    await broken.judge();
+    for (const { fetched, recorded, passedOver, retried } of [gone, broken]) {
+      expect(fetched).toEqual(["thumbs/small", "b/1"]);
+      expect(recorded).toHaveLength(1);
+      expect(recorded[0]!.result).not.toHaveProperty("rendition");
+      expect([passedOver.length, retried]).toEqual([1, []]);
+    }
+  });
+
+  test("whose store does not answer is tried again, and left at the last try", async () => {
+    const away = new UpstreamError("STORE_UNAVAILABLE", "503");
+    const before = reading(() => Promise.reject(away));
+    await expect(before.judge()).rejects.toBe(away);
+    expect([before.fetched, before.recorded]).toEqual([["thumbs/small"], []]);
+    const last = reading(() => Promise.reject(away));
+    await last.judge(true);
+    expect(last.fetched).toEqual(["thumbs/small", "b/1"]);
+    expect(last.recorded[0]!.result).toHaveProperty("decision");
+  });
 });
 
 /** A promise that a test resolves. */

@@ -1,0 +1,60 @@
+import type { S3Client } from "@aws-sdk/client-s3";
+import { parseRendition } from "../backfill/rendition.ts";
+import { objectSize } from "../image/s3.ts";
+import type { PhotoRef } from "../photo.ts";
+
+/** What a look at the renditions of some photos says of all of them. */
+export interface RenditionEstimate {
+  looked: number;
+  found: number;
+  /** Of all renditions together, as far as there are any. */
+  bytes: number;
+  /** Photos that are read themselves, after a request that found no rendition. */
+  originals: number;
+}
+
+/**
+ * Looks for the renditions of `some` photos, as evenly drawn from all `photos`.
+ *
+ * @throws {UpstreamError} STORE_UNAVAILABLE.
+ */
+export async function estimateRenditions(
+  s3: S3Client,
+  some: readonly PhotoRef[],
+  photos: number,
+  template: string,
+): Promise<RenditionEstimate> {
+  const renditionOf = parseRendition(template);
+  let [found, bytes] = [0, 0];
+  for (const photo of some) {
+    const rendition = renditionOf(photo);
+    const size = rendition?.store === "s3" ? await objectSize(s3, rendition) : undefined;
+    if (size === undefined) continue;
+    found++;
+    bytes += size;
+  }
+  const each = photos / Math.max(1, some.length);
+  return {
+    looked: some.length,
+    found,
+    bytes: Math.round(bytes * each),
+    originals: Math.round((some.length - found) * each),
+  };
+}
+
+/** Keeps `size` of the items that it is offered, each with the same chance. */
+export function createSample<T>(
+  size: number,
+  random: () => number = Math.random,
+): { offer(item: T): void; kept: T[] } {
+  const kept: T[] = [];
+  let offered = 0;
+  return {
+    kept,
+    offer(item) {
+      const place = kept.length < size ? kept.length : Math.floor(random() * (offered + 1));
+      offered++;
+      if (place < size) kept[place] = item;
+    },
+  };
+}

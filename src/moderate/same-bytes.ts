@@ -1,0 +1,69 @@
+import { createHash } from "node:crypto";
+import type { Lane, Scores } from "../photo.ts";
+
+/** What one model said of a photo. */
+export interface Scored {
+  scores: Scores;
+  /** Names the batch that it was in, or `same-ID`: the photo whose bytes were the same. */
+  batch: string;
+  /** SHA-256 of the bytes, hex, where the model ran for them and others may have its scores. */
+  digest?: string;
+}
+
+/** Scores that a model gave before, and to which photo. */
+export interface KnownScores {
+  photoId: string;
+  scores: Scores;
+}
+
+/** Scores of bytes; `judge` is asked only where nobody knows them. */
+export type Score = (
+  photoId: string,
+  bytes: Uint8Array,
+  lane: Lane,
+  judge: () => Promise<Scored>,
+) => Promise<Scored>;
+
+/**
+ * Lets one model judge the same bytes once: what it said of them before is in `known`, and what is in hand here is waited
+ * for. A failure is that of all who wait for it, for their bytes are the same, and is known to nobody afterwards. A live
+ * photo waits for live ones only, or the archive would stand in front of it. Other workers may be judging the same
+ * bytes meanwhile: that costs their time, and changes nothing.
+ *
+ * @param found told of each photo that was spared its judging.
+ */
+export function createScore(
+  known: (digest: string, lane: Lane) => Promise<KnownScores | undefined>,
+  found: (lane: Lane) => void,
+): Score {
+  const inHand = { live: new Map<string, Judging>(), backfill: new Map<string, Judging>() };
+
+  async function first(digest: string, lane: Lane, judge: () => Promise<Scored>): Promise<Scored> {
+    const before = await known(digest, lane);
+    if (!before) return { ...(await judge()), digest };
+    found(lane);
+    return { scores: before.scores, batch: `same-${before.photoId}` };
+  }
+
+  return async (photoId, bytes, lane, judge) => {
+    const digest = createHash("sha256").update(bytes).digest("hex");
+    const other = inHand[lane].get(digest);
+    if (other) {
+      const { scores } = await other.scored;
+      found(lane);
+      return { scores, batch: `same-${other.photoId}` };
+    }
+    const scored = first(digest, lane, judge);
+    inHand[lane].set(digest, { photoId, scored });
+    try {
+      return await scored;
+    } finally {
+      inHand[lane].delete(digest);
+    }
+  };
+}
+
+interface Judging {
+  photoId: string;
+  scored: Promise<Scored>;
+}
