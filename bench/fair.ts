@@ -19,6 +19,8 @@ export interface Stretch {
   maxMs: number;
   /** Photos of the backfill that were judged meanwhile. */
   backfillPerS: number;
+  /** Mean milliseconds of an upload in each stage; batch is waiting and inference together. */
+  stagesMs: Record<string, number>;
 }
 
 export interface Fairness {
@@ -47,8 +49,13 @@ export async function measureFairness(config: Config, settings: Settings): Promi
   const scope = new Scope();
   const intake = openIntake(config, scope, () => {});
   const committed = new Map<string, () => void>();
+  const stages = new Map<string, { seconds: number; photos: number }>();
   let backfilled = 0;
   await startWorker(config, createLog("silent"), scope, {
+    stage(stage, lane, seconds) {
+      const sum = stages.get(stage) ?? { seconds: 0, photos: 0 };
+      if (lane === "live") stages.set(stage, { seconds: sum.seconds + seconds, photos: sum.photos + 1 });
+    },
     left(photo, lane) {
       if (lane === "backfill") backfilled++;
       else committed.get(photo.id)?.();
@@ -66,6 +73,7 @@ export async function measureFairness(config: Config, settings: Settings): Promi
     return performance.now() - since;
   }
   async function stretch(): Promise<Stretch> {
+    stages.clear();
     const begun = performance.now();
     const [before, times] = [backfilled, [] as Promise<number>[]];
     for (const [index, photo] of photos.splice(0, uploads + WARM_UP).entries()) {
@@ -75,7 +83,10 @@ export async function measureFairness(config: Config, settings: Settings): Promi
     const all = (await Promise.all(times)).slice(WARM_UP).sort((a, b) => a - b);
     const quantile = (part: number): number => all[Math.min(all.length - 1, Math.floor(part * all.length))]!;
     const backfillPerS = ((backfilled - before) / (performance.now() - begun)) * 1_000;
-    return { p50Ms: quantile(0.5), p95Ms: quantile(0.95), maxMs: all.at(-1)!, backfillPerS };
+    const stagesMs = Object.fromEntries(
+      [...stages].map(([stage, { seconds, photos }]) => [stage, (seconds / photos) * 1_000]),
+    );
+    return { p50Ms: quantile(0.5), p95Ms: quantile(0.95), maxMs: all.at(-1)!, backfillPerS, stagesMs };
   }
 
   const result: Fairness = { ratePerS, uploads, rounds: [] };

@@ -65,6 +65,11 @@ const words = ({ p50Ms, p95Ms }: Stretch): string => `p50 ${p50Ms.toFixed(0)} ms
 for (const { idle, beside } of measured.rounds) {
   say(`idle: ${words(idle)}; beside ${beside.backfillPerS.toFixed(1)} photos/s: ${words(beside)}`);
 }
+for (const name of ["idle", "beside"] as const) {
+  const mean = (stage: string): string => median((round) => round[name].stagesMs[stage]!).toFixed(0);
+  const stages = ["fetch", "decode", "batch", "record", "total"].map((stage) => `${stage} ${mean(stage)}`);
+  say(`${name}, mean ms: ${stages.join(", ")}`);
+}
 const ratio = besideP95Ms / idleP95Ms;
 say(
   `median p95: ${idleP95Ms.toFixed(0)} ms idle, ${besideP95Ms.toFixed(0)} ms beside: ${ratio.toFixed(2)} times`,
