@@ -33,6 +33,8 @@ export async function startStore(keys: number, photos: readonly Buffer[] = []): 
       response.writeHead(404).end();
     }
   });
+  // a reader that pauses for longer would meet a connection that closes as it asks
+  server.keepAliveTimeout = 300_000;
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
