@@ -8,10 +8,17 @@ const INDEXES: Readonly<Record<string, string>> = {
   // the order in which a store lists its keys, whatever the database's own order is
   photos_listed: `photos (bucket, key collate "C") where store = 's3' and superseded_at is null`,
   verdicts_backfill: "verdicts (backfill_id, photo_id, id) where backfill_id is not null",
+  // a restaurant's photo tabs, newest first; and all of a listing's photos, whatever became of them
+  photos_by_listing: "photos (listing, state, category, id desc) where superseded_at is null and listing is not null",
+  // history is in the order of time, so that one entry for many pages finds any stretch of it: some MB for a billion rows
+  verdicts_decided: "verdicts using brin (decided_at) with (pages_per_range = 64, autosummarize = on)",
 };
 
+/** What one of these does as well. Each index less is one less to be written with every verdict. */
+const REPLACED = ["photos_public"];
+
 /**
- * Builds what is missing, and anew what was left unfinished. The caller holds the lock of `migrate`, so that nobody
+ * Builds what is missing, and anew what was left unfinished, and drops what that replaces. The caller holds the lock of `migrate`, so that nobody
  * builds the same.
  */
 export async function buildIndexes(client: pg.Client): Promise<void> {
@@ -24,4 +31,5 @@ export async function buildIndexes(client: pg.Client): Promise<void> {
     if (rows[0]) await client.query(`drop index concurrently ${name}`);
     await client.query(`create index concurrently ${name} on ${definition}`);
   }
+  for (const name of REPLACED) await client.query(`drop index concurrently if exists ${name}`);
 }
