@@ -9,7 +9,8 @@ const INDEXES: Readonly<Record<string, string>> = {
   photos_listed: `photos (bucket, key collate "C") where store = 's3' and superseded_at is null`,
   verdicts_backfill: "verdicts (backfill_id, photo_id, id) where backfill_id is not null",
   // a restaurant's photo tabs, newest first; and all of a listing's photos, whatever became of them
-  photos_by_listing: "photos (listing, state, category, id desc) where superseded_at is null and listing is not null",
+  photos_by_listing:
+    "photos (listing, state, category, id desc) where superseded_at is null and listing is not null",
   // history is in the order of time, so that one entry for many pages finds any stretch of it: some MB for a billion rows
   verdicts_decided: "verdicts using brin (decided_at) with (pages_per_range = 64, autosummarize = on)",
 };

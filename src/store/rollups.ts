@@ -15,7 +15,9 @@ export interface WrongCount {
  * writes waits for it; the caller holds the lock of `migrate`. See migrations/0011_rollups.sql.
  */
 export async function buildRollups(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ built: boolean }>("select built_at is not null as built from rollups");
+  const { rows } = await client.query<{ built: boolean }>(
+    "select built_at is not null as built from rollups",
+  );
   if (rows[0]?.built) return;
   let after: string | null = "0";
   while (after !== null) {
