@@ -106,6 +106,8 @@ const worker = createModerationWorker(
     },
     retried: (_photo, _lane, _code, error) => unwell(error),
     shadowed: () => {},
+    same: () => {},
+    passedOver: () => {},
   },
 );
 scope.hold("line", worker);

@@ -88,6 +88,8 @@ describe.each(BACKENDS)("with a backlog of a backfill in the queue on %s", (back
         },
         retried: () => {},
         shadowed: () => {},
+        same: () => {},
+        passedOver: () => {},
       },
     );
     scope.hold("line", worker);
