@@ -27,6 +27,8 @@ export function useKeys(map: KeyMap): void {
       const act = latest.current[event.shiftKey && letter !== "?" ? `shift+${letter}` : letter];
       if (!act) return;
       event.preventDefault();
+      // what had the focus was scrolled out of the page
+      if (document.activeElement === document.body) document.getElementById("main")?.focus();
       act();
     };
     addEventListener("keydown", onKey);
@@ -35,5 +37,7 @@ export function useKeys(map: KeyMap): void {
 }
 
 function types(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && target.closest("input:not([type=checkbox]), select, textarea") !== null;
+  return (
+    target instanceof HTMLElement && target.closest("input:not([type=checkbox]), select, textarea") !== null
+  );
 }
