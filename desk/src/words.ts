@@ -1,23 +1,23 @@
 import type { Kind, Photo } from "./types.ts";
 
-/** Why a person is asked, as a heading of its kind. */
+/** Why a person is asked, in a word. */
 export const KIND_WORDS: Record<Kind, string> = {
-  appeal: "Appeals",
-  human: "Unsure: human?",
-  verify: "To verify",
-  category: "Unsure: category",
+  appeal: "Appeal",
+  human: "Human?",
+  verify: "Verify",
+  category: "Category?",
   scores: "No scores",
-  audit: "Audit sample",
+  audit: "Audit",
 };
 
 /** What a rule of the policy comes to; its reason has the figures. */
 const RULE_WORDS: Record<string, string> = {
   human: "A human is visible",
-  "human-uncertain": "A human may be visible",
-  verify: "Every photo of this category is verified",
-  "category-uncertain": "No category is sure",
+  "human-uncertain": "Maybe a human",
+  verify: "Always verified",
+  "category-uncertain": "Category not sure",
   "scores-invalid": "The model gave no usable scores",
-  clear: "Nothing stands against it",
+  clear: "Clear",
   moderator: "A moderator decided",
 };
 

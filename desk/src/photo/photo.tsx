@@ -64,7 +64,13 @@ export default function PhotoPage() {
         </p>
         <Scores human={photo.human} scores={photo.scores} />
         <Facts photo={photo} />
-        <PhotoActions photo={photo} onDone={(words) => (setSaid(words), again())} />
+        <PhotoActions
+          photo={photo}
+          onDone={(words) => {
+            setSaid(words);
+            again();
+          }}
+        />
         <p class="small" role="status">
           {said}
         </p>

@@ -1,7 +1,8 @@
 import { useEffect, useRef } from "preact/hooks";
 import { person } from "../session.ts";
 import { heat, Picture } from "../ui/picture.tsx";
-import { KIND_WORDS, nameOf, rule, score, who } from "../words.ts";
+import { Human } from "../ui/scores.tsx";
+import { KIND_WORDS, nameOf, rule, STATE_WORDS, score, who } from "../words.ts";
 import { useWork } from "../work.ts";
 import type { Item } from "./list.ts";
 import { counts } from "./outbox.ts";
@@ -62,17 +63,17 @@ export function Card({ item, index, of, current, selected }: CardProps) {
           />
         </label>
         {photo.kind && photo.kind !== "audit" && <span class="kind">{KIND_WORDS[photo.kind]}</span>}
+        {state !== STATE_WORDS.review && (
+          <span class={`card-state verdict ${state}`}>{decision ? decidedWords(item) : state}</span>
+        )}
         <div class="card-words">
           <p class="card-line number">
-            <span class={item.category ? "card-category chosen" : "card-category"}>
-              {category ?? "none"} {item.category ? "" : score(photo.scores?.[category ?? ""])}
-            </span>
-            <span class="card-human">human {score(photo.human)}</span>
-            <span class={`verdict ${state.split(" ").at(-1)}`}>{decision ? decidedWords(item) : state}</span>
+            <span class={item.category ? "card-category chosen" : "card-category"}>{category ?? "none"}</span>
+            {!item.category && <span>{score(photo.scores?.[category ?? ""])}</span>}
+            <Human score={photo.human} />
           </p>
-          <p class="card-reason soft small">
-            <span>{photo.rule === "moderator" ? `Decided by ${who(photo.by)}` : rule(photo.rule)}.</span>{" "}
-            {photo.reason}
+          <p class="card-reason soft">
+            {photo.rule === "moderator" ? `Decided by ${who(photo.by)}` : rule(photo.rule)}. {photo.reason}
           </p>
         </div>
       </article>

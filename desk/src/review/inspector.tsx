@@ -70,24 +70,28 @@ function Facts({ item: { photo } }: { item: Item }) {
 function Actions({ item, many }: { item: Item; many: number }) {
   const { store } = useWork();
   const { categories } = person.value!.settings;
-  const { decision, answer } = item;
   const chosen = item.category;
   return (
     <div class="actions">
-      <p class="actions-of small soft">
-        {many > 0 ? (
-          <>
-            <b>{count(many, "photo")} selected</b>{" "}
-            <button type="button" class="quiet small" onClick={() => store.select([])}>
-              Clear
-            </button>
-          </>
-        ) : decision ? (
-          `${decision.verdict === "shown" ? "Shown" : "Hidden"} by you${answer && counts(answer) ? "" : ", on its way"}`
-        ) : (
-          nameOf(item.photo)
+      <div class="actions-of small">
+        <p class="soft">{many > 0 ? <b>{count(many, "photo")} selected</b> : wordsOf(item)}</p>
+        {many > 0 && (
+          <button
+            type="button"
+            class="quiet small"
+            aria-keyshortcuts="Escape"
+            onClick={() => store.select([])}
+          >
+            Clear
+          </button>
         )}
-      </p>
+        <button type="button" class="quiet small" aria-keyshortcuts="u" onClick={() => store.undo()}>
+          <Icon name="undo" /> Undo{" "}
+          <span class="key" aria-hidden="true">
+            u
+          </span>
+        </button>
+      </div>
       <fieldset class="categories" aria-label="Category">
         {categories.slice(0, 4).map((name, index) => (
           <button
@@ -138,13 +142,14 @@ function Actions({ item, many }: { item: Item; many: number }) {
             ⇧h
           </span>
         </button>
-        <button type="button" class="quiet" aria-keyshortcuts="u" onClick={() => store.undo()}>
-          <Icon name="undo" /> Undo{" "}
-          <span class="key" aria-hidden="true">
-            u
-          </span>
-        </button>
       </div>
     </div>
   );
+}
+
+function wordsOf({ photo, decision, answer }: Item): string {
+  if (!decision) return nameOf(photo);
+  const verdict = decision.verdict === "shown" ? "Shown" : "Hidden";
+  if (answer && !counts(answer)) return `${verdict} by you, which did not count`;
+  return answer ? `${verdict} by you` : `${verdict} by you, on its way`;
 }

@@ -26,7 +26,7 @@ export default function ReviewPage() {
   useEffect(() => void claims.fill(true), [queue.value]);
   useReviewKeys(columns, () => setHelp(true));
   return (
-    <div class="review">
+    <div class="review-page">
       <Toolbar onHelp={() => setHelp(true)} />
       <div class="review-body">
         {items.length > 0 ? (
@@ -135,4 +135,4 @@ function Nothing() {
   }
 }
 
-const RULES: CellRules = { minWidth: 168, gap: 12, textHeight: 78 };
+const RULES: CellRules = { minWidth: 168, gap: 12, textHeight: 72 };

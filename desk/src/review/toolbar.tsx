@@ -106,11 +106,11 @@ function Pace() {
         <b>{decided.toLocaleString()}</b> decided
       </span>
       <span>
-        <b>{Math.round(lately.length / minutes)}</b> a minute
+        <b>{Math.round(lately.length / minutes)}</b>/min
       </span>
       {served && (
         <span>
-          <b>{served.lastHour.toLocaleString()}</b> in the last hour
+          <b>{served.lastHour.toLocaleString()}</b> last hour
         </span>
       )}
     </p>

@@ -2,6 +2,7 @@ import { get } from "../api.ts";
 import { person } from "../session.ts";
 import type { Photo } from "../types.ts";
 import { Picture } from "../ui/picture.tsx";
+import { Human } from "../ui/scores.tsx";
 import { nameOf, STATE_WORDS, score } from "../words.ts";
 
 interface ResultProps {
@@ -21,13 +22,12 @@ export function Result({ photo, onFresh }: ResultProps) {
           blurred={person.value!.settings.blur}
           onStale={() => get<Photo>(`photos/${photo.id}`).then(onFresh, () => {})}
         />
+        <span class={`card-state verdict ${photo.state}`}>{STATE_WORDS[photo.state]}</span>
         <div class="card-words">
           <p class="card-line number">
-            <span class="card-category">
-              {category ?? "none"} {category && score(scores?.[category])}
-            </span>
-            <span class="card-human">human {score(photo.human)}</span>
-            <span class={`verdict ${photo.state}`}>{STATE_WORDS[photo.state]}</span>
+            <span class="card-category">{category ?? "none"}</span>
+            <span>{category && score(scores?.[category])}</span>
+            <Human score={photo.human} />
           </p>
           <p class="result-name small">
             <a href={`/desk/photos/${photo.id}`} title={photo.key}>

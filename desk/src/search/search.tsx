@@ -16,7 +16,7 @@ export default function SearchPage() {
   const { query, url } = useLocation();
   const { photos, next, state, problem, more, replace } = useFound(url, query);
   return (
-    <div class="search">
+    <div class="search-page">
       <FilterForm key={url} filters={filtersOf(query)} />
       <div class="search-results">
         {state === "failed" && (
@@ -101,4 +101,4 @@ function useFound(url: string, query: Readonly<Record<string, string>>) {
   };
 }
 
-const RULES: CellRules = { minWidth: 168, gap: 12, textHeight: 62 };
+const RULES: CellRules = { minWidth: 168, gap: 12, textHeight: 58 };

@@ -18,7 +18,7 @@ export type IconName = keyof typeof PATHS;
 
 export function Icon({ name }: { name: IconName }) {
   return (
-    <svg class="icon" viewBox="0 0 20 20" width="18" height="18" aria-hidden="true">
+    <svg class="glyph" viewBox="0 0 20 20" width="18" height="18" aria-hidden="true">
       <path
         d={PATHS[name]}
         fill="none"
