@@ -253,14 +253,14 @@ end $$;
 
 -- Takes back a decision of this moderator: state and tags are what they were, an appeal that it answered is open again, and
 -- what the moderator saw teaches nothing. History keeps both, and the photo is claimed for the moderator again, unless
--- somebody else holds it. Returns the photo, and what became of it:
+-- somebody else holds it. Returns the photo, what became of it, and as what it is claimed:
 --   done     it is as it was before the decision
 --   known    it was taken back before
 --   changed  it was decided again since
 --   gone     there is no such decision of this moderator
 -- Locks: the photo.
 create function undo_review(p_moderator text, p_decision uuid, p_lease_s double precision)
-returns table (photo_id bigint, outcome text) language plpgsql as $$
+returns table (photo_id bigint, outcome text, kind text) language plpgsql as $$
 #variable_conflict use_column
 declare
   d review_decisions;
@@ -269,16 +269,16 @@ begin
   select * into d from review_decisions r where (r.id, r.moderator) = (p_decision, p_moderator);
   perform 1 from photos p where p.id = d.photo_id for update;
   if not found then
-    return query select null::bigint, 'gone';
+    return query select null::bigint, 'gone', null::text;
     return;
   end if;
   -- as it is now that the photo is locked
   select * into d from review_decisions r where r.id = p_decision;
   if d.undone_at is not null then
-    return query select d.photo_id, 'known';
+    return query select d.photo_id, 'known', null::text;
     return;
   elsif d.verdict_id <> (select max(v.id) from verdicts v where v.photo_id = d.photo_id) then
-    return query select d.photo_id, 'changed';
+    return query select d.photo_id, 'changed', null::text;
     return;
   end if;
 
@@ -306,7 +306,8 @@ begin
   set state = b.state, category = b.category, human = b.human, rule = b.rule, reason = b.reason, failure = b.failure,
       decided_by = b.decided_by, policy = b.policy, decided_at = b.decided_at
   where p.id = d.photo_id;
-  return query select d.photo_id, 'done';
+  return query
+  select d.photo_id, 'done', (select c.kind from review_claims c where (c.photo_id, c.moderator) = (d.photo_id, p_moderator));
 end $$;
 
 -- Opens an appeal against the verdict of a current photo, which keeps it meanwhile. Where one is open already that one stays.
