@@ -7,6 +7,11 @@ import type pg from "pg";
 const INDEXES: Readonly<Record<string, string>> = {
   // the order in which a store lists its keys, whatever the database's own order is
   photos_listed: `photos (bucket, key collate "C") where store = 's3' and superseded_at is null`,
+  // what waits for a moderator, by why it does
+  photos_review_rule: "photos (rule, id) where state = 'review' and superseded_at is null",
+  // from which audits are drawn: one photo in twenty, so that it costs the others nothing
+  photos_audit: `photos (id) where superseded_at is null and state in ('shown', 'hidden') and decided_by like 'model:%'
+    and audit_rank(id) < 50`,
   verdicts_backfill: "verdicts (backfill_id, photo_id, id) where backfill_id is not null",
 };
 

@@ -1,11 +1,12 @@
 import { z } from "zod";
+import { KINDS } from "../../review/kinds.ts";
 
 /** The shapes that the desk sends and is sent; its page is written against them. Times are ISO 8601, ids are text. */
 
 export const ROLES = ["viewer", "moderator", "operator"] as const;
+export type Role = (typeof ROLES)[number];
 export const role = z.enum(ROLES).describe("viewer: look; moderator: decide; operator: run");
 
-export const KINDS = ["appeal", "human", "verify", "category", "scores", "audit"] as const;
 export const kind = z
   .enum(KINDS)
   .describe(
@@ -15,7 +16,6 @@ export const kind = z
 
 const id = z.string().regex(/^[1-9][0-9]{0,17}$/, "expected an id");
 const time = z.iso.datetime({ offset: true });
-const uuid = z.uuid().describe("made by the caller, a new one for each act: repeating it does nothing more");
 const note = z.string().trim().max(1_000);
 
 export const session = z.object({
@@ -45,6 +45,7 @@ export const photo = z.object({
   store: z.enum(["s3", "folder"]),
   bucket: z.string(),
   key: z.string(),
+  version: z.string(),
   current: z.boolean().describe("false once its object was replaced or removed"),
   listing: z.string().nullable(),
   uploader: z.enum(["moderator", "user"]).nullable(),
@@ -59,7 +60,7 @@ export const photo = z.object({
   by: z.string().nullable().describe("model:NAME or moderator:NAME"),
   registeredAt: time,
   decidedAt: time.nullable(),
-  asOf: z.string().describe("its latest verdict; send it along with a decision"),
+  asOf: z.string().describe("its latest verdict, 0 for none; send it along with a decision"),
   appeal: z.object({ reason: z.string(), by: z.string(), at: time }).nullable(),
   links: z
     .object({ small: z.string(), medium: z.string(), large: z.string(), heat: z.string() })
@@ -82,7 +83,7 @@ export const renewed = z.object({
 });
 
 export const decision = z.strictObject({
-  id: uuid,
+  id: z.uuid().describe("made by the caller: sending the same again does nothing more"),
   photo: id,
   verdict: z.enum(["shown", "hidden"]),
   category: z.string().nullable().default(null).describe("null: the photo keeps its own"),
@@ -90,6 +91,7 @@ export const decision = z.strictObject({
   note: note.nullable().default(null),
   asOf: z
     .string()
+    .regex(/^\d{1,18}$/, "expected the asOf of a photo")
     .nullable()
     .default(null)
     .describe("of the photo as it was shown; null: whatever it is now"),
@@ -111,10 +113,10 @@ export const decided = z.object({
 });
 export const allDecided = z.object({ decisions: z.array(decided).describe("in the order they were sent") });
 
-export const undo = z.strictObject({ id: uuid, decision: z.uuid().describe("the one to take back") });
+export const undo = z.object({ decision: z.uuid().describe("the one to take back") });
 export const undone = z.object({
   outcome: z
-    .enum(["done", "known", "changed", "gone", "clash"])
+    .enum(["done", "known", "changed", "gone"])
     .describe(
       "changed: the photo was decided again since; gone: there is no such decision of this moderator",
     ),
@@ -151,13 +153,12 @@ export const searchAsked = z.object({
   limit: z.coerce.number().int().min(1).max(200).default(60),
 });
 export const found = z.object({
-  photos: z.array(photo),
-  next: id.nullable().describe("of the next page; null where this is the last"),
+  photos: z.array(photo).describe("newest first; a page may be short, or empty, and yet not be the last"),
+  next: id.nullable().describe("the after of the next page; null where this is the last"),
 });
 
 export const photoAsked = z.object({ id });
 export const wholePhoto = photo.extend({
-  version: z.string(),
   failure: z.string().nullable(),
   policy: z.string().nullable(),
   tags: z.array(z.object({ category: z.string(), score: z.number(), threshold: z.number(), by: z.string() })),
