@@ -1,7 +1,12 @@
 import pg from "pg";
 import { describe, expect } from "vitest";
 import { claimDeliveries, purgeDeliveries, settleDelivery } from "../../src/store/deliveries.ts";
-import { addDestination, enableDestination, removeDestination } from "../../src/store/destinations.ts";
+import {
+  addDestination,
+  enableDestination,
+  removeDestination,
+  tellAgain,
+} from "../../src/store/destinations.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
@@ -195,6 +200,51 @@ describe("the outbox", () => {
       client.release();
     }
     expect(first(await rows(db, "select state from deliveries"))).toEqual({ state: "delivered" });
+  });
+});
+
+describe("catching up", () => {
+  const told = async (db: Database, since: Date | null = null): Promise<string[]> => {
+    await db.pool.query("delete from outbox");
+    for (let after: string | undefined = "0"; after !== undefined; ) {
+      after = (await tellAgain(db.pool, "w", since, after, 2)).lastId;
+    }
+    return (await outbox(db)).map(({ kind, payload }) => `${payload.key} ${kind} ${payload.state}`);
+  };
+
+  test("tells one destination of every current photo that has a verdict or failed, as it is now", async ({
+    db,
+  }) => {
+    for (const key of ["a", "b", "c", "d"]) {
+      const id = await register(db, key);
+      if (key !== "d") await judge(db, id, key === "b" ? "hidden" : "shown");
+      if (key === "c") await db.pool.query("update photos set superseded_at = now() where id = $1", [id]);
+    }
+    await webhook(db);
+    await webhook(db, "other");
+    expect(await told(db)).toEqual(["a photo.verdict shown", "b photo.verdict hidden"]);
+    expect(await rows(db, "select distinct destination from deliveries")).toEqual([{ destination: "w" }]);
+    await db.pool.query("update destinations set bucket = 'elsewhere' where id = 'w'");
+    expect(await told(db)).toEqual([]);
+  });
+
+  test("tells of what changed and what was withdrawn since a time, and of no more", async ({ db }) => {
+    const ids: string[] = [];
+    for (const key of ["a", "b", "c"]) ids.push(await register(db, key));
+    for (const id of ids) await judge(db, id, "shown");
+    await webhook(db);
+    await enableDestination(db.pool, "w", false);
+    await judge(db, ids[1]!, "hidden");
+    await db.pool.query("update photos set superseded_at = now() where id = $1", [ids[2]]);
+    const before = await enableDestination(db.pool, "w", true);
+    expect(await told(db, before!.since)).toEqual(["b photo.verdict hidden", "c photo.withdrawn shown"]);
+  });
+
+  test("is for destinations that are there and enabled", async ({ db }) => {
+    await expect(tellAgain(db.pool, "w", null, "0", 10)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    await webhook(db);
+    await enableDestination(db.pool, "w", false);
+    await expect(tellAgain(db.pool, "w", null, "0", 10)).rejects.toThrow("not enabled");
   });
 });
 
