@@ -9,6 +9,7 @@ import { createOidc } from "../src/http/desk/oidc.ts";
 import { TRAINED_CATEGORIES } from "../src/label.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import { packageRoot } from "../src/package-root.ts";
+import { boardQueues } from "../src/queue/board.ts";
 import { recently } from "../src/recently.ts";
 import { KINDS } from "../src/review/kinds.ts";
 import { addAuditEntry, readAuditLog } from "../src/store/audit-log.ts";
@@ -26,9 +27,11 @@ import {
   undoReview,
 } from "../src/store/reviews.ts";
 import { searchPhotos } from "../src/store/search.ts";
+import { openDashboards } from "./dashboards.ts";
 import { erase } from "./erase.ts";
 import { openExplainer } from "./explain.ts";
 import type { EventIntake } from "./intake.ts";
+import { openOperate } from "./operate.ts";
 import { openPictures } from "./pictures.ts";
 
 /**
@@ -37,10 +40,11 @@ import { openPictures } from "./pictures.ts";
  */
 export function openDesk(
   config: Config,
-  { db, events, queues }: EventIntake,
+  intake: EventIntake,
   scope: Scope,
   redeem: AccessDeps["redeem"],
 ): { settings: DeskSettings; deps: DeskDeps } {
+  const { db, events, queues } = intake;
   const oidc = createOidc(config);
   const active = async () => (await readModels(db)).find(({ state }) => state === "active");
   const pictures = openPictures(config, scope, openExplainer(config, scope, active));
@@ -88,6 +92,9 @@ export function openDesk(
       await addAuditEntry(db, { who: by, did: "forgot", photo: null, about: { counts } });
       return counts;
     },
+    operate: openOperate(intake),
+    dashboards: openDashboards(db),
+    board: { queues: boardQueues(queues) },
     log: (before, limit) => readAuditLog(db, before, limit),
     sessions: () => listSessions(db, config.deskIdleS),
   };

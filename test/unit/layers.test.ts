@@ -56,6 +56,8 @@ const MAY_IMPORT: Record<string, string[]> = {
     "http",
     "deliver",
     "review",
+    // dashboards say how sure their figures are, as evaluations do
+    "evaluate",
   ],
 };
 
@@ -73,6 +75,9 @@ const OWNER: Record<string, string[]> = {
   fastify: ["http"],
   "@fastify/cookie": ["http"],
   "@fastify/static": ["http"],
+  "@bull-board/api": ["http"],
+  "@bull-board/api/bullMQAdapter": ["queue"],
+  "@bull-board/fastify": ["http"],
   "openid-client": ["http"],
   // tokens of others are verified where a caller comes in
   jose: ["http"],

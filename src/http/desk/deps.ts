@@ -1,8 +1,11 @@
 import type { z } from "zod";
 import type { Part } from "../../review/kinds.ts";
 import type { AccessDeps, AccessSettings, Who } from "./access.ts";
+import type { Board } from "./board.ts";
+import type { DashboardDeps } from "./dashboard-routes.ts";
 import type { Size } from "./links.ts";
 import type { Oidc } from "./oidc.ts";
+import type { OperateDeps } from "./operate-deps.ts";
 import type { auditLog, decided, decision, photo, searchAsked, sessions, wholePhoto } from "./schemas.ts";
 
 export interface DeskSettings extends AccessSettings {
@@ -57,6 +60,11 @@ export interface DeskDeps {
   rerun(photo: string, by: string): Promise<"queued" | "gone" | "moderator">;
   /** Erases all that is known of the object of a photo; undefined where there is no such photo. */
   forget(photo: string, by: string): Promise<Record<string, number> | undefined>;
+
+  operate: OperateDeps;
+  dashboards: DashboardDeps;
+  /** The queue's own view; undefined where there is none. */
+  board: Board | undefined;
 
   log(before: string | undefined, limit: number): Promise<z.infer<typeof auditLog>["entries"]>;
   sessions(): Promise<

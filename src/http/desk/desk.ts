@@ -4,6 +4,7 @@ import { asError } from "../../errors.ts";
 import { readShape } from "../../intake/shape.ts";
 import type { Limits } from "../limits.ts";
 import { type Access, createAccess, refuseForgery, type Session } from "./access.ts";
+import { serveBoard } from "./board.ts";
 import type { DeskDeps, DeskSettings } from "./deps.ts";
 import { serveLive } from "./live.ts";
 import { serveOidc } from "./oidc-routes.ts";
@@ -37,7 +38,9 @@ export async function serveDesk(app: FastifyInstance, needs: DeskNeeds): Promise
   servePictures(app, access, deps);
   serveLive(app, access, deps);
   for (const route of deskRoutes) serveRoute(app, route, access, needs);
-  servePage(app, settings.deskFolder);
+  // in scopes of their own: each serves files in its own way
+  await app.register(async (own) => servePage(own, settings.deskFolder));
+  if (deps.board) await app.register(async (own) => serveBoard(own, access, deps.board!));
 }
 
 function serveSession(app: FastifyInstance, access: Access, { settings, deps }: DeskNeeds): void {
