@@ -61,10 +61,12 @@ export function openOperate(intake: EventIntake): OperateDeps {
     }, NOW_MS),
     async deadDeliveries() {
       const rows = await listDeliveries(db, { state: "dead" }, SHOWN);
-      return rows.map(({ seq, destination, photoId, change, attempts, lastError, createdAt, bucket, key }) => {
-        const at = createdAt.toISOString();
-        return { seq, destination, photoId, change, attempts, error: lastError, at, bucket, key };
-      });
+      return rows.map(
+        ({ seq, destination, photoId, change, attempts, lastError, createdAt, bucket, key }) => {
+          const at = createdAt.toISOString();
+          return { seq, destination, photoId, change, attempts, error: lastError, at, bucket, key };
+        },
+      );
     },
     async replayDeliveries({ destination, seq }, by) {
       const replayed = await replayDeliveries(db, { state: "dead", destination, ...(seq && { seq }) });
@@ -87,7 +89,8 @@ export function openOperate(intake: EventIntake): OperateDeps {
     async discardBadMessage(id, by) {
       const message = await readBadMessage(db, id);
       if (!message) return undefined;
-      if (!(await resolveBadMessage(db, id, "discarded"))) return { state: message.resolution ?? "discarded" };
+      if (!(await resolveBadMessage(db, id, "discarded")))
+        return { state: message.resolution ?? "discarded" };
       await wrote(by, "discarded-message", { message: id, source: message.source });
       return { state: "discarded" };
     },
