@@ -41,12 +41,14 @@ export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
     const mine = round;
     try {
       const kinds = kind.peek() && [kind.peek()];
+      const had = new Set(open(store.items.peek()).map(({ photo }) => photo.id));
       const { photos } = await post<Claims>("review/claims", { limit: HOLD, ...(kinds && { kinds }) });
       if (mine !== round) return release(photos.map(({ id }) => id));
       const onItsWay = new Set(
         outbox.waiting.peek().flatMap((act) => (act.does === "decide" ? act.decision.photo : [])),
       );
-      setItems(bounded(withClaimed(store.items.peek(), photos, onItsWay), MOST));
+      const left = withoutLost(store.items.peek(), had, new Set(photos.map(({ id }) => id)));
+      setItems(bounded(withClaimed(left, photos, onItsWay), MOST));
       exhausted = photos.length < HOLD;
       state.value = "ready";
       problem.value = "";

@@ -14,7 +14,9 @@ export function Toolbar({ onHelp }: { onHelp(): void }) {
   const blurred = blur.value ?? person.value!.settings.blur;
   return (
     <div class="toolbar">
-      <h1>Review</h1>
+      <h1>
+        Review <span class="soft small number">{count(open(store.items.value).length, "photo")} in hand</span>
+      </h1>
       <Kinds />
       <Pace />
       <div class="toolbar-switches">
@@ -41,7 +43,6 @@ export function Toolbar({ onHelp }: { onHelp(): void }) {
           ?
         </button>
       </div>
-      <p class="unseen">{count(open(store.items.value).length, "photo")} to decide</p>
     </div>
   );
 }

@@ -27,8 +27,10 @@ export function useKeys(map: KeyMap): void {
       const act = latest.current[event.shiftKey && letter !== "?" ? `shift+${letter}` : letter];
       if (!act) return;
       event.preventDefault();
-      // what had the focus was scrolled out of the page
-      if (document.activeElement === document.body) document.getElementById("main")?.focus();
+      // nothing had the focus yet, or what had it was scrolled out of the page
+      if (document.activeElement === document.body) {
+        document.querySelector<HTMLElement>("main [tabindex='0'], main")?.focus({ preventScroll: true });
+      }
       act();
     };
     addEventListener("keydown", onKey);
