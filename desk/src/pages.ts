@@ -21,6 +21,12 @@ export const pages: readonly Page[] = [
     component: page(() => import("./review/review.tsx")),
   },
   { path: "/desk/search", title: "Search", component: page(() => import("./search/search.tsx")) },
+  { path: "/desk/operate", title: "Operate", component: page(() => import("./operate/operate.tsx")) },
+  {
+    path: "/desk/dashboards",
+    title: "Dashboards",
+    component: page(() => import("./dashboards/dashboards.tsx")),
+  },
   { path: "/desk/photos/:id", component: page(() => import("./photo/photo.tsx")) },
 ];
 

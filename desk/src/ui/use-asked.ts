@@ -11,8 +11,12 @@ export interface Asked<T> {
   set(answer: T): void;
 }
 
-/** Asks the server for what is at the path, and again whenever the path or the query changes. */
-export function useAsked<T>(path: string, query: Record<string, string | number | undefined> = {}): Asked<T> {
+/** Asks the server for what is at the path, and again whenever the path, the query or the edition of what is asked for changes. */
+export function useAsked<T>(
+  path: string,
+  query: Record<string, string | number | undefined> = {},
+  edition: string | number = "",
+): Asked<T> {
   const [answer, set] = useState<T>();
   const [problem, setProblem] = useState("");
   const [tries, setTries] = useState(0);
@@ -28,6 +32,6 @@ export function useAsked<T>(path: string, query: Record<string, string | number 
       },
     );
     return () => gone.abort();
-  }, [path, JSON.stringify(query), tries]);
+  }, [path, JSON.stringify(query), edition, tries]);
   return { answer, problem, again: () => setTries(tries + 1), set };
 }

@@ -17,6 +17,10 @@ export async function serveBoard(app: FastifyInstance, access: Access, { queues 
     options: { uiConfig: { boardTitle: "maitred", hideRedisDetails: true } },
   });
   serverAdapter.setBasePath(PATH);
+  // what is refused or fails is answered as everywhere
+  serverAdapter.setErrorHandler((error) => {
+    throw error;
+  });
   app.addHook("onRequest", async (request, reply) => {
     await access.require(request, "operator");
     reply.header("content-security-policy", BOARD_POLICY);
