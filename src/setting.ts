@@ -49,6 +49,22 @@ export function int(env: string, fallback: number, min: number, max: number, hel
   };
 }
 
+/** Scheme, host and port of a web address, and nothing more. */
+export function origin(env: string, help: string): Setting<string> {
+  return {
+    env,
+    help,
+    fallback: "",
+    read(raw) {
+      const url = URL.canParse(raw) ? new URL(raw) : undefined;
+      if (url && /^https?:$/.test(url.protocol) && raw.replace(/\/$/, "") === url.origin) return url.origin;
+      throw new Error(
+        `${env}: expected an address such as https://photos.example.com, got ${JSON.stringify(raw)}`,
+      );
+    },
+  };
+}
+
 /** Addresses, and networks as 10.0.0.0/8, with commas between. */
 export function networks(env: string, help: string): Setting<readonly string[]> {
   return {

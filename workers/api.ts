@@ -2,6 +2,8 @@
 import type { Config } from "../src/config.ts";
 import { serveApi } from "../src/http/api.ts";
 import type { Senders } from "../src/http/callers.ts";
+import type { Who } from "../src/http/desk/access.ts";
+import { createOneTimeLinks } from "../src/http/desk/one-time-links.ts";
 import { createPubSubVerifier, GOOGLE_KEYS } from "../src/http/pubsub.ts";
 import { createBatcher } from "../src/infer/batcher.ts";
 import type { PhotoEvent } from "../src/intake/event.ts";
@@ -13,7 +15,9 @@ import type { Logger } from "../src/log.ts";
 import { packageVersion } from "../src/package-root.ts";
 import { findAnswer, keepAnswer } from "../src/store/idempotent-answers.ts";
 import { readPhoto, readPhotoOf } from "../src/store/photo-details.ts";
+import { openAppeal } from "../src/store/reviews.ts";
 import { findTokens } from "../src/store/tokens.ts";
+import { openDesk } from "./desk.ts";
 import { gaugesOf } from "./gauges.ts";
 import { keepTidy, openEventIntake } from "./intake.ts";
 
@@ -21,6 +25,12 @@ import { keepTidy, openEventIntake } from "./intake.ts";
 export interface Asked {
   fetch: Fetch;
   googleKeys: string;
+}
+
+export interface RunningApi {
+  url: string;
+  /** An address that signs somebody in at the desk, once, on this machine. */
+  signInLink(who: Who): string;
 }
 
 interface Serving {
@@ -39,7 +49,7 @@ export async function startApi(
   log: Logger,
   scope: Scope,
   { fetch = globalThis.fetch, googleKeys = GOOGLE_KEYS, orAnyFree = false }: Partial<Asked> & Serving = {},
-): Promise<{ url: string }> {
+): Promise<RunningApi> {
   const intake = await openEventIntake(config, log, scope);
   const { db } = intake;
   keepTidy(intake, log, scope);
@@ -52,6 +62,7 @@ export async function startApi(
     "gathered events",
     createBatcher((requests: (readonly PhotoEvent[])[]) => takeTogether(intake.events, requests), GATHER),
   );
+  const links = createOneTimeLinks();
   const api = await serveApi(
     { ...config, orAnyFree, version: packageVersion() },
     {
@@ -59,6 +70,7 @@ export async function startApi(
       take: (events) =>
         events.length > FEW ? takeEvents(intake.events, events) : gathered.add(events, "live"),
       waiting: intake.waiting,
+      openAppeal: (photo, reason, by) => openAppeal(db, photo, reason, by),
       readPhoto: (id) => readPhoto(db, id),
       readPhotoOf: (bucket, key) => readPhotoOf(db, bucket, key),
       senders: createSenders(config, log, { fetch, googleKeys }),
@@ -71,10 +83,14 @@ export async function startApi(
       answered: (about) => log.info(about, "answered"),
       failed: (err) => log.error({ err }, "answered with a failure"),
     },
+    openDesk(config, intake, scope, links.redeem),
   );
   scope.hold("http", api);
   log.info({ url: api.url }, "the API answers");
-  return { url: api.url };
+  return {
+    url: api.url,
+    signInLink: (who) => `${config.deskUrl || api.url}/desk/#link=${links.create(who)}`,
+  };
 }
 
 function createSenders(config: Config, log: Logger, { fetch, googleKeys }: Asked): Senders {

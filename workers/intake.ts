@@ -6,7 +6,7 @@ import { type EventDeps, queueForgotten } from "../src/intake/take-events.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { packageRoot } from "../src/package-root.ts";
-import { openQueues } from "../src/queue/queues.ts";
+import { openQueues, type Queues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
 import { forgetBadMessages } from "../src/store/bad-messages.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../src/store/events.ts";
@@ -19,6 +19,7 @@ export interface EventIntake {
   db: Pool;
   /** What `takeEvents` needs. */
   events: EventDeps;
+  queues: Queues;
   /** How many uploads wait in the queue. */
   waiting(): Promise<number>;
 }
@@ -45,6 +46,7 @@ export async function openEventIntake(config: Config, log: Logger, scope: Scope)
       markQueued: (ids) => markQueued(db, ids),
       unqueued: (olderThanS, limit) => unqueuedPhotos(db, olderThanS, limit),
     },
+    queues,
     waiting: async () => (await orAway(queues.depth("live"))).waiting,
   };
 }

@@ -2,7 +2,7 @@
 import { hostname } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import type { Config } from "../src/config.ts";
-import { codeOf } from "../src/errors.ts";
+import { asError, codeOf } from "../src/errors.ts";
 import { createMetrics } from "../src/http/metrics.ts";
 import { serveHttp } from "../src/http/server.ts";
 import { createFetch } from "../src/image/fetch.ts";
@@ -15,6 +15,7 @@ import type { Model } from "../src/infer/model.ts";
 import type { Closable, Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { createFollower, type Wanted } from "../src/moderate/follow.ts";
+import { createRecent } from "../src/moderate/recent.ts";
 import { createModerationWorker, type WorkerEvents } from "../src/moderate/worker.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { LANES } from "../src/photo.ts";
@@ -25,7 +26,7 @@ import { openQueueServer } from "../src/queue/server.ts";
 import { hasDigests } from "../src/store/indexes.ts";
 import { listen } from "../src/store/listen.ts";
 import { requireSchema } from "../src/store/migrate.ts";
-import { readModels, reportWorker } from "../src/store/models.ts";
+import { readModels, reportFigures, reportWorker } from "../src/store/models.ts";
 import { keepPolicy } from "../src/store/policies.ts";
 import { connect } from "../src/store/pool.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
@@ -66,6 +67,7 @@ export async function startWorker(
   const metrics = createMetrics(() =>
     Promise.all(LANES.map(async (lane) => ({ lane, ...(await queues.depth(lane)) }))),
   );
+  const recent = createRecent(() => performance.now());
   const name = `${hostname()}:${process.pid}`;
   let ready = false;
   // tries in a row that inference failed: a worker that cannot judge says so
@@ -140,11 +142,13 @@ export async function startWorker(
     {
       stage(stage, lane, seconds) {
         metrics.stage(stage, lane, seconds);
+        recent.stage(stage, seconds);
         events.stage?.(stage, lane, seconds);
       },
       batch(id, photos, seconds, provider) {
         ill = 0;
         metrics.batch(photos, seconds, provider);
+        recent.batch(photos, seconds);
         log.debug({ batch: id, photos, ms: Math.round(seconds * 1000) }, "batch");
         events.batch?.(id, photos, seconds, provider);
       },
@@ -152,6 +156,7 @@ export async function startWorker(
         const { result, batch } = outcome;
         const { id, bucket, key } = photo;
         const about = { photo: id, bucket, key, lane, batch, by: outcome.by, changed };
+        recent.left(lane, !("failure" in result));
         if ("failure" in result) {
           metrics.failure(lane, result.failure);
           log.warn({ ...about, code: result.failure, message: result.message }, "failed");
@@ -166,6 +171,7 @@ export async function startWorker(
       retried(photo, lane, code, error) {
         if (code === "INFERENCE_UNAVAILABLE") ill++;
         metrics.retry(lane, code);
+        recent.retried();
         // a bug has no code of its own, so its stack is what helps
         log.warn(
           {
@@ -233,6 +239,7 @@ export async function startWorker(
     "notices",
     listen(config.databaseUrl, "maitred_models", () => void follower.look(), broken("Postgres")),
   );
+  tellFigures(() => reportFigures(db, name, recent.figures()), broken("telling figures"), scope);
   const consumers: Closable[] = [];
   scope.onClose("lanes", async () => {
     ready = false;
@@ -271,9 +278,22 @@ export async function startWorker(
   };
 }
 
+/** Says every few seconds what the worker did of late, for the desk. One that cannot say it is not the worse for it. */
+function tellFigures(tell: () => Promise<void>, unwell: (error: Error) => void, scope: Scope): void {
+  let telling = Promise.resolve();
+  const timer = setInterval(() => {
+    telling = telling.then(tell).catch((thrown: unknown) => unwell(asError(thrown)));
+  }, TELL_MS);
+  scope.onClose("figures", () => {
+    clearInterval(timer);
+    return telling;
+  });
+}
+
 function idOf(by: string): string {
   return by.replace(/^model:/, "");
 }
 
 /** How often a worker looks which model is active, in case a notice was lost. */
 const FOLLOW_MS = 30_000;
+const TELL_MS = 4_000;

@@ -1,7 +1,5 @@
 import { openEventIntake } from "../../workers/intake.ts";
-import { asError, codeOf, EventError } from "../errors.ts";
-import { parseMessage } from "../intake/message.ts";
-import { takeEvents } from "../intake/take-events.ts";
+import { type Replayed, replayBadMessage } from "../../workers/replay.ts";
 import { Scope } from "../lifecycle.ts";
 import { createLog } from "../log.ts";
 import {
@@ -10,7 +8,6 @@ import {
   listBadMessages,
   readBadMessage,
   resolveBadMessage,
-  retryFailed,
 } from "../store/bad-messages.ts";
 import type { Pool } from "../store/pool.ts";
 import {
@@ -67,21 +64,21 @@ Exit codes: 0 done, 1 some failed again, or there is no such message. What is se
     const scope = new Scope();
     try {
       const intake = await openEventIntake(config, createLog("error"), scope);
-      const take: Take = (body) => takeEvents(intake.events, parseMessage(body, new Date()).events);
-      return await command(intake.db, filter, terminal, Boolean(args.values["json"]), take);
+      const again: Again = (id) => replayBadMessage(intake, id);
+      return await command(intake.db, filter, terminal, Boolean(args.values["json"]), again);
     } finally {
       await scope.close();
     }
   },
 };
 
-type Take = (body: string) => Promise<readonly { photoId: string | null; outcome: string }[]>;
+type Again = (id: string) => Promise<Replayed | undefined>;
 type Subcommand = (
   db: Pool,
   filter: BadMessageFilter,
   terminal: Terminal,
   json: boolean,
-  take: Take,
+  again: Again,
 ) => Promise<number>;
 
 function filterOf(what: string, ids: readonly string[], { values }: Arguments): BadMessageFilter {
@@ -141,21 +138,9 @@ const show: Subcommand = async (db, { ids = [] }, terminal, json) => {
   return EXIT.done;
 };
 
-const replay: Subcommand = (db, filter, terminal, json, take) =>
-  settle(db, filter, terminal, json, async ({ id }) => {
-    const { body } = (await readBadMessage(db, id))!;
-    try {
-      const taken = await take(body);
-      await resolveBadMessage(db, id, "replayed");
-      return { state: "replayed", photos: taken.flatMap(({ photoId }) => photoId ?? []) };
-    } catch (thrown) {
-      const error = asError(thrown);
-      // a server that is away is the command's failure, not the message's
-      if (!(error instanceof EventError) && codeOf(error) !== "INTERNAL") throw error;
-      await retryFailed(db, id, codeOf(error), error.message);
-      return { state: "failed", code: codeOf(error), detail: error.message };
-    }
-  });
+const replay: Subcommand = (db, filter, terminal, json, again) =>
+  // forgotten meanwhile is as good as discarded
+  settle(db, filter, terminal, json, async ({ id }) => (await again(id)) ?? { state: "discarded" });
 
 const discard: Subcommand = (db, filter, terminal, json) =>
   settle(db, filter, terminal, json, async ({ id }) => {
@@ -163,27 +148,20 @@ const discard: Subcommand = (db, filter, terminal, json) =>
     return { state: "discarded" };
   });
 
-interface Settled {
-  state: string;
-  photos?: string[];
-  code?: string;
-  detail?: string;
-}
-
 /** Does it to each message that waits, and says of the others what became of them. */
 async function settle(
   db: Pool,
   filter: BadMessageFilter,
   terminal: Terminal,
   json: boolean,
-  work: (message: BadMessage) => Promise<Settled>,
+  work: (message: BadMessage) => Promise<Replayed>,
 ): Promise<number> {
   const seen: string[] = [];
   let failed = 0;
   for await (const message of each(db, filter)) {
     const { id, resolution, resolvedAt } = message;
     seen.push(id);
-    const done: Settled = resolution ? { state: resolution } : await work(message);
+    const done: Replayed = resolution ? { state: resolution } : await work(message);
     if (done.state === "failed") failed++;
     if (json) terminal.print(JSON.stringify({ id, ...done }));
     else {

@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
+import { erase } from "../../workers/erase.ts";
 import type { Config } from "../config.ts";
 import { ModerationError } from "../errors.ts";
 import { connectS3 } from "../image/s3.ts";
@@ -9,10 +10,8 @@ import { headObject } from "../image/s3-listing.ts";
 import { Scope } from "../lifecycle.ts";
 import { packageRoot } from "../package-root.ts";
 import type { Store } from "../photo.ts";
-import type { Queues } from "../queue/queues.ts";
 import { type Forgotten, forgetObjects } from "../store/forget.ts";
 import { requireSchema } from "../store/migrate.ts";
-import type { Pool } from "../store/pool.ts";
 import { type Command, connectedConfig, EXIT, type Terminal, table, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
 import { accountOf } from "./model-promote.ts";
@@ -148,20 +147,6 @@ function warning(there: "yes" | "unknown"): string {
       ? "the object is still there"
       : "the store does not say whether the object is still there";
   return `${why}: the next sweep or event finds it again, unless you delete it there\n`;
-}
-
-/** Jobs go before the rows, which know their ids, and again after them, for those that came in between. */
-async function erase(
-  db: Pool,
-  queues: Queues,
-  objects: readonly ObjectRef[],
-  by: string,
-  photoIds: readonly string[],
-): Promise<{ counts: Record<string, number>; removed: number; inHand: number }> {
-  const before = await queues.remove(photoIds);
-  const erased = await forgetObjects(db, objects, by, false);
-  const after = await queues.remove(erased.photoIds);
-  return { counts: erased.counts, removed: before.removed + after.removed, inHand: after.inHand };
 }
 
 async function confirmed({ counts }: Forgotten, what: string, { say, stdin }: Terminal): Promise<boolean> {

@@ -6,6 +6,8 @@ import { type ApiMetrics, createApiMetrics } from "./api-metrics.ts";
 import { readJson } from "./bodies.ts";
 import { provenOtherwise } from "./callers.ts";
 import { answerBroken, boundConnections, boundedServer, type Patience } from "./connections.ts";
+import type { DeskDeps, DeskSettings } from "./desk/deps.ts";
+import { serveDesk } from "./desk/desk.ts";
 import { createLimits, type LimitSettings, type Limits } from "./limits.ts";
 import { listen } from "./listen.ts";
 import { openApi } from "./openapi.ts";
@@ -28,14 +30,19 @@ export interface ApiSettings extends LimitSettings {
 }
 
 export interface ApiEvents {
-  /** Of every request to a route, with the id of its token; nothing that is secret. */
+  /** Of every request to a route, with the id of its token, or at the desk whom the session is of; nothing that is secret. */
   answered(about: { method: string; url: string; status: number; ms: number; token: string }): void;
   /** What was answered with 5xx. */
   failed(error: Error): void;
 }
 
+export interface Desk {
+  settings: DeskSettings;
+  deps: DeskDeps;
+}
+
 /**
- * The HTTP API: the routes of routes.ts, `/openapi.json`, `/metrics`, `/healthz`, and `/readyz`, which asks the queue.
+ * The HTTP API: the routes of routes.ts, the desk below `/desk/`, `/openapi.json`, `/metrics`, `/healthz`, and `/readyz`, which asks the queue.
  * Every answer that is not what was asked for is a problem document. Beyond `queueLimit` what comes in is answered 429.
  *
  * @throws {ConfigError} CONFIG_INVALID where the address cannot be listened on.
@@ -44,14 +51,20 @@ export async function serveApi(
   settings: ApiSettings,
   deps: ApiDeps,
   events: ApiEvents,
+  desk?: Desk,
 ): Promise<Closable & { url: string }> {
-  const app = createApi(settings, deps, events);
+  const app = createApi(settings, deps, events, desk);
   const address = { ...settings, port: settings.apiPort };
   const url = await listen(app, address, "MAITRED_API_PORT");
   return { url, close: () => app.close() };
 }
 
-function createApi(settings: ApiSettings, deps: ApiDeps, events: ApiEvents): FastifyInstance {
+function createApi(
+  settings: ApiSettings,
+  deps: ApiDeps,
+  events: ApiEvents,
+  desk: Desk | undefined,
+): FastifyInstance {
   const metrics = createApiMetrics(deps.gauges);
   const app = fastify({
     logger: false,
@@ -82,7 +95,8 @@ function createApi(settings: ApiSettings, deps: ApiDeps, events: ApiEvents): Fas
     });
     metrics.bytes("out", Number(reply.getHeader("content-length") ?? 0));
   });
-  const serving = { settings, deps, events, metrics, limits: createLimits(settings) };
+  const limits = createLimits(settings);
+  const serving = { settings, deps, events, metrics, limits };
   const waiting = recently(deps.waiting, 1_000);
   app.get("/healthz", async () => ({ status: "ok" }));
   app.get("/readyz", async () => {
@@ -98,6 +112,10 @@ function createApi(settings: ApiSettings, deps: ApiDeps, events: ApiEvents): Fas
       if (route.text) readJson(own, "text/plain", received);
       serve(own, route, { ...serving, waiting });
     });
+  }
+  if (desk) {
+    const { findToken } = deps;
+    app.register((own) => serveDesk(own, { ...desk, ...events, findToken, limits }));
   }
   for (const url of new Set(routes.map((route) => route.url))) {
     const allowed = routes.filter((route) => route.url === url);

@@ -12,7 +12,7 @@ import { isRaw, type Proof, type Senders } from "./callers.ts";
 import * as examples from "./examples.ts";
 import type { GaugeSource } from "./gauges.ts";
 import { HttpProblem, problem } from "./problem.ts";
-import { photo, photoParams, photoQuery, snsHeaders, taken, takenAll } from "./schemas.ts";
+import { appeal, newAppeal, photo, photoParams, photoQuery, snsHeaders, taken, takenAll } from "./schemas.ts";
 import type { Scope, StoredToken } from "./tokens.ts";
 
 /** The neighbours of the API. */
@@ -23,6 +23,8 @@ export interface ApiDeps {
   take(events: readonly PhotoEvent[]): Promise<{ photoId: string | null; outcome: Outcome }[]>;
   /** How many uploads wait in the queue. */
   waiting(): Promise<number>;
+  /** Undefined where no current photo has this id; fresh: none was open before. */
+  openAppeal(photo: string, reason: string, by: string): Promise<{ at: string; fresh: boolean } | undefined>;
   readPhoto(id: string): Promise<PhotoRecord | undefined>;
   readPhotoOf(bucket: string, key: string): Promise<PhotoRecord | undefined>;
   senders: Senders;
@@ -169,6 +171,29 @@ export const routes: readonly Route[] = [
     async handle(deps, { params }) {
       const { id } = readShape(photoParams, params, "expected an id");
       return found(await deps.readPhoto(id), `there is no photo ${id}`);
+    },
+  },
+  {
+    method: "POST",
+    url: "/v1/photos/:id/appeal",
+    name: "appealPhoto",
+    summary: "Have a person look at the verdict of a photo, which keeps it meanwhile",
+    scope: "ingest",
+    maxBytes: 10_000,
+    params: photoParams,
+    body: newAppeal,
+    answers: {
+      200: { means: "An appeal was open already, and stays as it is", schema: appeal },
+      201: { means: "Moderators are asked", schema: appeal },
+      400: { means: "The request is not as it should be", schema: problem },
+      404: { means: "There is no such photo, or it was replaced or removed", schema: problem },
+    },
+    async handle(deps, { params, body, tokenId }) {
+      const { id } = readShape(photoParams, params, "expected an id");
+      const { reason, by = `token:${tokenId}` } = readShape(newAppeal, body, "expected a reason");
+      const opened = await deps.openAppeal(id, reason, by);
+      if (!opened) throw new HttpProblem(404, `there is no current photo ${id}`);
+      return { status: opened.fresh ? 201 : 200, body: { id, at: opened.at } };
     },
   },
 ];

@@ -58,6 +58,15 @@ export const photoParams = z.object({
   id: z.string().regex(/^[1-9][0-9]{0,17}$/, "expected the id of a photo"),
 });
 
+export const newAppeal = z.strictObject({
+  reason: text(1_000).describe("what is wrong with the verdict, for the moderator"),
+  by: text(200).optional().describe("who objects, such as uploader:77; without it the token"),
+});
+export const appeal = z.object({
+  id: z.string().describe("the photo"),
+  at: time.describe("when the appeal that is open was made"),
+});
+
 export const snsHeaders = z.object({
   "x-amz-sns-rawdelivery": z
     .string()

@@ -1,12 +1,17 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 
 export const SCOPES = ["ingest", "read", "operate", "review"] as const;
-/** ingest: tell of photos; read: see what became of them; operate: run the queues; review: decide. */
+/**
+ * ingest: tell of photos; read: see what became of them; operate: run the queues; review: decide. The last three are the
+ * roles viewer, operator and moderator at the desk.
+ */
 export type Scope = (typeof SCOPES)[number];
 
 /** What is kept of a token. */
 export interface StoredToken {
   id: string;
+  /** Whose it is. */
+  name: string;
   hash: Uint8Array;
   scopes: readonly string[];
 }

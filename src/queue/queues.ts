@@ -30,6 +30,8 @@ export interface Queues extends Closable {
   depth(lane: Lane): Promise<LaneDepth>;
   /** Waits for the first connection, which BullMQ tries only once on Postgres. */
   ready(): Promise<void>;
+  /** As BullMQ knows them, for what shows them so. */
+  readonly own: readonly PhotoQueue[];
 }
 
 export function openQueues(server: QueueServer, onError: (error: Error) => void): Queues {
@@ -46,6 +48,7 @@ export function openQueues(server: QueueServer, onError: (error: Error) => void)
     }
   }
   return {
+    own: Object.values(queues),
     async held(photoIds) {
       let jobs = 0;
       for await (const _ of jobsOf(photoIds)) jobs++;
@@ -89,7 +92,7 @@ export function openQueues(server: QueueServer, onError: (error: Error) => void)
   };
 }
 
-type PhotoQueue = Queue<unknown, unknown, string, unknown, unknown, string, IQueueBackend>;
+export type PhotoQueue = Queue<unknown, unknown, string, unknown, unknown, string, IQueueBackend>;
 
 function openQueue(server: QueueServer, lane: Lane, onError: (error: Error) => void): PhotoQueue {
   const options = { connection: server.connection, prefix: server.prefix };

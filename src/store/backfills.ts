@@ -265,6 +265,19 @@ export async function readBackfillCounts(db: Pool, id: string): Promise<Backfill
   });
 }
 
+/** Photos that failed in these backfills, by the id of the backfill and the code, most first. */
+export async function readBackfillFailures(
+  db: Pool,
+  ids: readonly string[],
+): Promise<{ id: string; code: string; photos: number }[]> {
+  return query<{ id: string; code: string; photos: number }>(db, {
+    name: "read_backfill_failures",
+    text: `select backfill_id as id, code, sum(photos)::float8 as photos from backfill_counts
+      where backfill_id = any ($1::bigint[]) and code <> '' group by 1, 2 having sum(photos) > 0 order by 3 desc, 2`,
+    values: [ids],
+  });
+}
+
 export interface BackfillChange {
   photoId: string;
   bucket: string;

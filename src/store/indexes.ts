@@ -11,6 +11,11 @@ const INDEXES: Readonly<Record<string, string>> = {
   // by 8 of the 32 bytes: 27 bytes a row, where a hash index takes 37 and a tree of all 32 takes 78 (npm run
   // bench:same-bytes), and a third of a hash index's time to build. One row a picture and model, see migrations/0012
   verdicts_digest: `verdicts (${digestPrefix("digest")}) where digest is not null`,
+  // what waits for a moderator, by why it does
+  photos_review_rule: "photos (rule, id) where state = 'review' and superseded_at is null",
+  // from which audits are drawn: one photo in twenty, so that it costs the others nothing
+  photos_audit: `photos (id) where superseded_at is null and state in ('shown', 'hidden') and decided_by like 'model:%'
+    and audit_rank(id) < 50`,
   verdicts_backfill: "verdicts (backfill_id, photo_id, id) where backfill_id is not null",
   // a restaurant's photo tabs, newest first; and all of a listing's photos, whatever became of them
   photos_by_listing:

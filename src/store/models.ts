@@ -114,11 +114,26 @@ export async function reportWorker(db: Pool, report: WorkerReport): Promise<void
   });
 }
 
-/** What the workers run that have said so within the last two minutes. */
-export async function readWorkers(db: Pool): Promise<WorkerReport[]> {
-  return query<WorkerReport>(db, {
+/** Says what a worker did of late; see migrations/0015_worker_figures.sql. One that has not reported yet has no row. */
+export async function reportFigures(db: Pool, worker: string, figures: object): Promise<void> {
+  await query(db, {
+    name: "report_figures",
+    text: "update model_workers set figures = $2, seen_at = now() where worker = $1",
+    values: [worker, JSON.stringify(figures)],
+  });
+}
+
+export interface WorkerRow extends WorkerReport {
+  seenAt: Date;
+  /** What it did of late, as its own version says it; null until it has. */
+  figures: unknown;
+}
+
+/** What the workers run, and did, that have said so within the last two minutes. */
+export async function readWorkers(db: Pool): Promise<WorkerRow[]> {
+  return query<WorkerRow>(db, {
     name: "read_workers",
-    text: `select worker, model, variant, provider, pinned, problem from model_workers
+    text: `select worker, model, variant, provider, pinned, problem, seen_at as "seenAt", figures from model_workers
         where seen_at > now() - interval '2 minutes' order by worker`,
   });
 }

@@ -40,6 +40,8 @@ export interface Replay {
   state: "failed" | "pending";
   code?: string;
   olderThanS: number;
+  /** Only photos with a larger id. */
+  after?: string;
 }
 
 /** Current photos that match, oldest first, in pages of at most `pageSize`. Flat memory however many match. */
@@ -48,7 +50,7 @@ export async function* photosToReplay(
   replay: Replay,
   pageSize = 1_000,
 ): AsyncGenerator<(PhotoJob & { lane: Lane })[]> {
-  let after = "0";
+  let after = replay.after ?? "0";
   for (;;) {
     const rows = await query<PhotoRef & { id: string; lane: Lane }>(db, {
       name: "photos_to_replay",

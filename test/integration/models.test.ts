@@ -349,7 +349,7 @@ describe("promotions", () => {
     };
     await reportWorker(pool, report);
     await reportWorker(pool, { ...report, problem: "x" });
-    expect(await readWorkers(pool)).toEqual([{ ...report, problem: "x" }]);
+    expect(await readWorkers(pool)).toMatchObject([{ ...report, problem: "x" }]);
     const decision: Decision = { verdict: "shown", rule: "clear", reason: "", category: "food", tags: [] };
     const said = { scores: { categories: { food: 1 }, human: 0 }, decision };
     const words = { shadow: { model: "b-1", ...said }, beside: { model: "a-1", ...said } };

@@ -24,8 +24,10 @@ const MAY_IMPORT: Record<string, string[]> = {
   // a policy is measured, and chosen, by what it decides
   evaluate: ["decide"],
   labels: [],
+  review: [],
   // the API takes in what the shapes of events describe
-  http: ["intake"],
+  // and the desk shows what a person is asked
+  http: ["intake", "review"],
   cli: [
     "intake",
     "labels",
@@ -53,6 +55,9 @@ const MAY_IMPORT: Record<string, string[]> = {
     "moderate",
     "http",
     "deliver",
+    "review",
+    // dashboards say how sure their figures are, as evaluations do
+    "evaluate",
   ],
 };
 
@@ -68,6 +73,12 @@ const OWNER: Record<string, string[]> = {
   "@smithy/node-http-handler": ["image"],
   "onnxruntime-node": ["workers"],
   fastify: ["http"],
+  "@fastify/cookie": ["http"],
+  "@fastify/static": ["http"],
+  "@bull-board/api": ["http"],
+  "@bull-board/api/bullMQAdapter": ["queue"],
+  "@bull-board/fastify": ["http"],
+  "openid-client": ["http"],
   // tokens of others are verified where a caller comes in
   jose: ["http"],
   // the shapes of what a queue brings, and the polling of it, are one concern

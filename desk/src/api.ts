@@ -1,0 +1,82 @@
+/** The server answered, and refused. */
+export class Refused extends Error {
+  readonly status: number;
+  /** Milliseconds until another try may succeed; undefined where none was named. */
+  readonly retryMs: number | undefined;
+
+  constructor(status: number, detail: string, retryMs?: number) {
+    super(detail);
+    this.name = "Refused";
+    this.status = status;
+    this.retryMs = retryMs;
+  }
+
+  /** Whether the same request may succeed later, or after somebody signed in. */
+  get again(): boolean {
+    return this.status >= 500 || this.status === 429 || this.status === 401;
+  }
+}
+
+/** No answer came: the network is away, or the server is. */
+export class Unreachable extends Error {
+  constructor(cause: unknown) {
+    super("the server cannot be reached", { cause });
+    this.name = "Unreachable";
+  }
+}
+
+type Query = Record<string, string | number | undefined>;
+
+/** @throws {Refused} @throws {Unreachable} */
+export function get<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {
+  const asked = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
+  const search = new URLSearchParams(asked.map(([name, value]) => [name, String(value)])).toString();
+  return send<T>("GET", search ? `${path}?${search}` : path, undefined, signal);
+}
+
+/** @throws {Refused} @throws {Unreachable} */
+export function post<T = void>(path: string, body: unknown): Promise<T> {
+  return send<T>("POST", path, body);
+}
+
+/** @throws {Refused} @throws {Unreachable} */
+export function remove(path: string): Promise<void> {
+  return send("DELETE", path);
+}
+
+/** What to tell a person of anything that was thrown. */
+export function wordsOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+async function send<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  const answer = await fetch(`/desk/api/${path}`, {
+    method,
+    // the header is what no form of another site can send
+    headers: {
+      "x-maitred-desk": "1",
+      ...(body !== undefined && { "content-type": "application/json" }),
+    },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+    ...(signal && { signal }),
+    // what outlives the page, such as the release of claims
+    keepalive: method === "POST" && path.endsWith("/release"),
+  }).catch((cause: unknown) => {
+    if (signal?.aborted) throw cause;
+    throw new Unreachable(cause);
+  });
+  if (answer.ok) return (answer.status === 204 ? undefined : await answer.json()) as T;
+  // asking who is signed in shows the sign-in, wherever this was
+  if (answer.status === 401) dispatchEvent(new Event(SIGNED_OUT));
+  throw await refusalOf(answer);
+}
+
+/** Event of the window: the server knows nobody by the cookie that came. */
+export const SIGNED_OUT = "maitred-signed-out";
+
+async function refusalOf(answer: Response): Promise<Refused> {
+  const said = (await answer.json().catch(() => ({}))) as { detail?: string; title?: string };
+  const retryS = Number(answer.headers.get("retry-after") ?? Number.NaN);
+  const detail = said.detail ?? said.title ?? `the server answered ${answer.status}`;
+  return new Refused(answer.status, detail, Number.isFinite(retryS) ? retryS * 1_000 : undefined);
+}

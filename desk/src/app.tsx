@@ -1,0 +1,74 @@
+import { useEffect, useState } from "preact/hooks";
+import { ErrorBoundary, LocationProvider, Route, Router, useLocation } from "preact-iso";
+import { SIGNED_OUT } from "./api.ts";
+import { listen } from "./live.ts";
+import { type Page, pages } from "./pages.ts";
+import { may, openSession, person, refresh, session } from "./session.ts";
+import { Shell } from "./shell.tsx";
+import { SignIn } from "./sign-in.tsx";
+import type { Session } from "./types.ts";
+import { Announcer } from "./ui/announce.tsx";
+import { startWork, type Work, WorkProvider } from "./work.ts";
+
+export function App() {
+  useEffect(() => {
+    const onSignedOut = (): void => void refresh();
+    addEventListener(SIGNED_OUT, onSignedOut);
+    void openSession();
+    return () => removeEventListener(SIGNED_OUT, onSignedOut);
+  }, []);
+  const who = person.value;
+  return (
+    <LocationProvider scope={/^\/desk(?!\/api)/}>
+      {who ? <Desk key={who.name} who={who} /> : <SignIn asked={session.value !== undefined} />}
+      <Announcer />
+    </LocationProvider>
+  );
+}
+
+function Desk({ who }: { who: Session }) {
+  const [work, setWork] = useState<Work>();
+  useEffect(() => {
+    const started = startWork(who);
+    setWork(started);
+    const stop = listen(() => void refresh());
+    return () => {
+      stop();
+      started.close();
+    };
+  }, []);
+  const open = pages.filter(({ role }) => !role || may(role));
+  if (!work) return null;
+  return (
+    <WorkProvider value={work}>
+      <Shell pages={open}>
+        <ErrorBoundary>
+          <Router onRouteChange={() => document.getElementById("main")?.focus()}>
+            {open.map(({ path, component }) => (
+              <Route key={path} path={path} component={component} />
+            ))}
+            <Route default component={() => <Elsewhere open={open} />} />
+          </Router>
+        </ErrorBoundary>
+      </Shell>
+    </WorkProvider>
+  );
+}
+
+/** Begins with the first page, and says of any other address that nothing is there. */
+function Elsewhere({ open }: { open: readonly Page[] }) {
+  const { path, route } = useLocation();
+  useEffect(() => {
+    if (path === "/desk" || path === "/") route(open[0]!.path, true);
+  }, [path]);
+  if (path === "/desk" || path === "/") return null;
+  return (
+    <div class="blank">
+      <h1>Nothing is at this address</h1>
+      <p class="soft">Or it is not for your role.</p>
+      <a class="button" href={open[0]!.path}>
+        To {open[0]!.title}
+      </a>
+    </div>
+  );
+}

@@ -1,0 +1,70 @@
+import type { Counts } from "../types.ts";
+import { Table } from "../ui/table.tsx";
+import { STATE_WORDS, who } from "../words.ts";
+import { Chart } from "./chart.tsx";
+import { type Range, timesOf } from "./range.ts";
+import { byModel, countsBy, hideRate } from "./series.ts";
+
+/** How many photos got which verdict, by time, category and who decided. */
+export function CountCharts({ range, answer }: { range: Range; answer: Counts }) {
+  const { step, counts } = answer;
+  const times = timesOf(range, step);
+  const nameOf = (time: number): string =>
+    new Date(time)
+      .toISOString()
+      .slice(0, step === "hour" ? 16 : 10)
+      .replace("T", " ");
+  const common = { x: times, nameOf, of: `${step}, UTC` };
+  const words: Record<string, string> = STATE_WORDS;
+  return (
+    <>
+      <Chart
+        {...common}
+        title="Verdicts"
+        about={`Current photos by the ${step} of their verdict.`}
+        series={countsBy(counts, times, ({ verdict }) => words[verdict] ?? verdict)}
+      />
+      <Chart
+        {...common}
+        title="Categories"
+        about="The same photos by their most probable category."
+        series={countsBy(counts, times, ({ category }) => category)}
+      />
+      <Chart
+        {...common}
+        title="Hidden for a human"
+        about="Of the photos that were judged, the share that the model hid because a human is visible."
+        series={[hideRate(counts, times)]}
+        share
+      />
+    </>
+  );
+}
+
+export function Models({ answer }: { answer: Counts }) {
+  const rows = byModel(answer.models);
+  if (rows.length === 0) return null;
+  const verdicts = ["shown", "hidden", "review", "failed"];
+  return (
+    <section class="panel" aria-labelledby="models">
+      <h2 id="models">Who decided</h2>
+      <Table label="Who decided" head={["model or moderator", ...verdicts.map((each) => `#${each}`), "#all"]}>
+        {rows.map(({ model, photos }) => (
+          <tr key={model}>
+            <th scope="row">{model ? who(model) : "nobody"}</th>
+            {verdicts.map((verdict) => (
+              <td key={verdict} class="figure">
+                {(photos[verdict] ?? 0).toLocaleString()}
+              </td>
+            ))}
+            <td class="figure">
+              {Object.values(photos)
+                .reduce((sum, each) => sum + each, 0)
+                .toLocaleString()}
+            </td>
+          </tr>
+        ))}
+      </Table>
+    </section>
+  );
+}

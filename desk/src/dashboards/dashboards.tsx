@@ -1,0 +1,101 @@
+import type { ComponentChildren } from "preact";
+import { useLocation } from "preact-iso";
+import type { Agreement, Counts, Drift } from "../types.ts";
+import { type Asked, useAsked } from "../ui/use-asked.ts";
+import { AgreementOf } from "./agreement.tsx";
+import { CountCharts, Models } from "./counts.tsx";
+import { DriftOf } from "./drift.tsx";
+import { ListingCounts } from "./listings.tsx";
+import { addressOf, PRESETS, rangeOf } from "./range.ts";
+import "../style/watch.css";
+
+/** What became of photos, and how good the model is at it. The address says which days, so that it can be sent to somebody. */
+export default function DashboardsPage() {
+  const { query } = useLocation();
+  const range = rangeOf(query, new Date().toISOString().slice(0, 10));
+  const days = { from: range.from, to: range.to };
+  const counts = useAsked<Counts>("dashboards/counts", days);
+  const agreement = useAsked<Agreement>("dashboards/agreement", days);
+  const drift = useAsked<Drift>("dashboards/drift", { ...days, model: query["model"] });
+  return (
+    <div class="watch-page">
+      <header class="watch-head">
+        <h1>Dashboards</h1>
+        <RangeForm />
+      </header>
+      <div class="halves charts">
+        <Answered asked={counts}>{(answer) => <CountCharts range={range} answer={answer} />}</Answered>
+        {counts.answer && <Models answer={counts.answer} />}
+      </div>
+      <Answered asked={agreement}>{(answer) => <AgreementOf answer={answer} />}</Answered>
+      <div class="halves charts">
+        <Answered asked={drift}>{(answer) => <DriftOf range={range} answer={answer} />}</Answered>
+        <ListingCounts />
+      </div>
+    </div>
+  );
+}
+
+function Answered<T>({
+  asked: { answer, problem, again },
+  children,
+}: {
+  asked: Asked<T>;
+  children(answer: T): ComponentChildren;
+}) {
+  if (answer) return <>{children(answer)}</>;
+  if (!problem) return <p class="panel soft">One moment…</p>;
+  return (
+    <div class="panel" role="alert">
+      <p class="problem">{problem}</p>
+      <button type="button" onClick={again}>
+        Try again
+      </button>
+    </div>
+  );
+}
+
+function RangeForm() {
+  const { query, route } = useLocation();
+  const { from, to, days } = rangeOf(query, new Date().toISOString().slice(0, 10));
+  return (
+    <form
+      class="range"
+      onSubmit={(event) => {
+        event.preventDefault();
+        const said = new FormData(event.currentTarget);
+        const [first, last] = [String(said.get("from")), String(said.get("to"))].sort();
+        route(addressOf(query, { from: first!, to: last!, days: "" }));
+      }}
+    >
+      <ul>
+        {PRESETS.map((each) => (
+          <li key={each}>
+            <a
+              class="button small"
+              href={addressOf(query, { days: String(each), from: "", to: "" })}
+              aria-current={days === each ? "true" : undefined}
+            >
+              {each === 1 ? "Today" : `${each} days`}
+            </a>
+          </li>
+        ))}
+      </ul>
+      <div class="range-days">
+        <input
+          key={`from ${from}`}
+          type="date"
+          name="from"
+          aria-label="First day, UTC"
+          required
+          defaultValue={from}
+        />
+        <span aria-hidden="true">–</span>
+        <input key={`to ${to}`} type="date" name="to" aria-label="Last day, UTC" required defaultValue={to} />
+        <button type="submit" class="small">
+          Show
+        </button>
+      </div>
+    </form>
+  );
+}

@@ -1,0 +1,61 @@
+import { useLocation } from "preact-iso";
+import type { Listings } from "../types.ts";
+import { Table } from "../ui/table.tsx";
+import { useAsked } from "../ui/use-asked.ts";
+import { addressOf } from "./range.ts";
+
+/** Photos of some listings, of all time: there are too many listings to show all of them. */
+export function ListingCounts() {
+  const { query, route } = useLocation();
+  const asked = query["listing"] ?? "";
+  return (
+    <section class="panel" aria-labelledby="listings">
+      <h2 id="listings">Listings</h2>
+      <form
+        class="listing-form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          route(
+            addressOf(query, { listing: String(new FormData(event.currentTarget).get("listing")).trim() }),
+          );
+        }}
+      >
+        <label class="small">
+          Up to twenty, with commas between
+          <input key={asked} name="listing" defaultValue={asked} maxLength={2_000} autoComplete="off" />
+        </label>
+        <button type="submit">Count</button>
+      </form>
+      {asked && <Counted listing={asked} />}
+    </section>
+  );
+}
+
+function Counted({ listing }: { listing: string }) {
+  const { answer, problem } = useAsked<Listings>("dashboards/listings", { listing });
+  if (problem) {
+    return (
+      <p class="problem small" role="alert">
+        {problem}
+      </p>
+    );
+  }
+  if (!answer) return <p class="soft small">One moment…</p>;
+  if (answer.listings.length === 0) return <p class="soft small">No photo of these listings was judged.</p>;
+  return (
+    <Table label="Photos of listings" head={["listing", "verdict", "category", "#photos"]}>
+      {answer.listings.map((each) => (
+        <tr key={`${each.listing} ${each.verdict} ${each.category}`}>
+          <th scope="row">
+            <a href={`/desk/search?listing=${encodeURIComponent(each.listing)}&state=${each.verdict}`}>
+              {each.listing}
+            </a>
+          </th>
+          <td>{each.verdict}</td>
+          <td>{each.category ?? "none"}</td>
+          <td class="figure">{each.photos.toLocaleString()}</td>
+        </tr>
+      ))}
+    </Table>
+  );
+}

@@ -1,0 +1,82 @@
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import type { Series } from "./series.ts";
+
+export interface PlotOptions {
+  /** Milliseconds, or with `plain` numbers. */
+  x: readonly number[];
+  series: readonly Series[];
+  /** x is a number, and not a time. */
+  plain?: boolean;
+  /** Values are shares 0 to 1. */
+  share?: boolean;
+  /** Steps from each x to the next, as of counts within bounds. */
+  steps?: boolean;
+}
+
+/** Draws into the element, in the colours of the page as they are now, and as wide as it is. @returns what ends it. */
+export function plot(element: HTMLElement, options: PlotOptions): () => void {
+  const { x, series, plain = false, share = false, steps = false } = options;
+  const [ink, soft, edge] = ["--ink", "--soft", "--edge"].map((name) => colourOf(element, name));
+  const value = (each: number | null): string => (each === null ? "–" : written(each, share));
+  const axis = { stroke: soft!, grid: { stroke: edge!, width: 1 }, ticks: { stroke: edge!, width: 1 } };
+  const chart = new uPlot(
+    {
+      width: element.clientWidth,
+      height: HEIGHT,
+      // hours and days are of UTC, as in the tables
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), "Etc/UTC"),
+      scales: {
+        x: { time: !plain },
+        y: { range: (_chart, _low, high) => [0, Math.max(high, share ? 0.01 : 1) * 1.05] },
+      },
+      axes: [
+        { ...axis, ...(plain && { values: (_chart, values) => values.map((each) => each.toFixed(1)) }) },
+        { ...axis, size: 56, values: (_chart, values) => values.map((each) => written(each, share)) },
+      ],
+      series: [
+        plain ? { label: "score", value: (_chart, each) => each?.toFixed(2) ?? "–" } : {},
+        ...series.map(({ name }, index) => ({
+          label: name,
+          stroke: colourOf(element, `--series-${(index % COLOURS) + 1}`),
+          width: 2,
+          // told apart without colours too
+          dash: DASHES[index % DASHES.length]!,
+          points: { show: x.length < 3 },
+          value: (_chart: uPlot, each: number | null) => value(each),
+          ...(steps && { paths: uPlot.paths.stepped!({ align: 1 }) }),
+        })),
+      ],
+      cursor: { points: { stroke: ink! }, drag: { x: false, y: false } },
+    },
+    [plain ? [...x] : x.map((ms) => ms / 1_000), ...series.map(({ values }) => [...values])],
+    element,
+  );
+  const resized = new ResizeObserver(() => {
+    chart.setSize({ width: element.clientWidth, height: HEIGHT });
+  });
+  resized.observe(element);
+  return () => {
+    resized.disconnect();
+    chart.destroy();
+  };
+}
+
+/** A number as axes, legends and tables write it. */
+export function written(value: number, share: boolean): string {
+  if (!share) return value.toLocaleString(undefined, { maximumFractionDigits: 1 });
+  return `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %`;
+}
+
+/** A canvas knows nothing of custom properties, and those know nothing of the theme until something has the colour. */
+function colourOf(element: HTMLElement, name: string): string {
+  const probe = element.appendChild(document.createElement("i"));
+  probe.style.color = `var(${name})`;
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+
+const HEIGHT = 220;
+const COLOURS = 5;
+const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5]];

@@ -1,0 +1,130 @@
+import { useState } from "preact/hooks";
+import { post } from "../api.ts";
+import { may } from "../session.ts";
+import type { Backfill, Operating } from "../types.ts";
+import { count, when, who } from "../words.ts";
+import { type Act, useAct } from "./act.ts";
+import { Said } from "./said.tsx";
+import { Why } from "./why.tsx";
+
+/** What is judged again beside uploads: how far it is, and what to do with it. */
+export function Backfills({ now }: { now: Operating }) {
+  const act = useAct();
+  return (
+    <section class="panel" aria-labelledby="backfills">
+      <h2 id="backfills">Backfills</h2>
+      {now.backfills.length === 0 && (
+        <p class="soft small">
+          None has been started: <code>maitred backfill start</code> does.
+        </p>
+      )}
+      <ul class="runs">
+        {now.backfills.map((run) => (
+          <Run key={run.id} run={run} act={act} />
+        ))}
+      </ul>
+      <Said act={act} />
+    </section>
+  );
+}
+
+function Run({ run, act }: { run: Backfill; act: Act }) {
+  const { id, state, what, model, judged, waiting, skipped, unreadable, readAll } = run;
+  const failed = run.failures.reduce((sum, { photos }) => sum + photos, 0);
+  const known = judged + waiting;
+  return (
+    <li class="run">
+      <div class="run-head">
+        <h3 title={what}>
+          <span class="soft">{id}</span> {what}
+        </h3>
+        <span class={`verdict ${STATE_CLASS[state]}`}>{run.outcome ?? state}</span>
+      </div>
+      <progress
+        aria-label={`Judged of backfill ${id}`}
+        max={Math.max(1, known)}
+        value={judged}
+        class={readAll ? "" : "open"}
+      />
+      <p class="small number">
+        {judged.toLocaleString()} of {readAll ? "" : "at least "}
+        {count(known, "photo")} judged
+        {failed > 0 && <b class="problem">, {failed.toLocaleString()} failed</b>}
+        {skipped > 0 && `, ${skipped.toLocaleString()} skipped`}
+        {unreadable > 0 && `, ${count(unreadable, "line")} unreadable`}
+      </p>
+      <p class="small soft">
+        {who(model)}
+        {run.propose && ", as proposals"}
+        {run.maxRate !== null && `, at most ${run.maxRate}/s`}
+        {run.hours && `, from ${run.hours.replace("-", " to ")} h`} · started {when(run.startedAt)} by{" "}
+        {run.startedBy}
+        {run.why && ` · ${run.changedBy}: ${run.why}`}
+      </p>
+      {may("operator") && <Controls run={run} failed={failed} act={act} />}
+    </li>
+  );
+}
+
+function Controls({ run: { id, state }, failed, act }: { run: Backfill; failed: number; act: Act }) {
+  const [asking, setAsking] = useState<"paused" | "cancelled">();
+  const change = (to: string, why?: string): void =>
+    void act.run(async () => {
+      await post(`operate/backfills/${id}/state`, { state: to, ...(why && { why }) });
+      return `Backfill ${id} is ${to}.`;
+    });
+  const retry = (): void =>
+    void act.run(async () => {
+      const { queued } = await post<{ queued: number }>(`operate/backfills/${id}/retry`, {});
+      return `${count(queued, "photo")} of backfill ${id} are judged again.`;
+    });
+  const over = state === "done" || state === "cancelled";
+  if (over && (failed === 0 || state === "cancelled")) return null;
+  return (
+    <div class="acts">
+      {state === "running" && (
+        <button type="button" class="small" disabled={act.busy} onClick={() => setAsking("paused")}>
+          Pause… <span class="unseen">backfill {id}</span>
+        </button>
+      )}
+      {state === "paused" && (
+        <button type="button" class="small" disabled={act.busy} onClick={() => change("running")}>
+          Resume <span class="unseen">backfill {id}</span>
+        </button>
+      )}
+      {failed > 0 && (
+        <button type="button" class="small" disabled={act.busy} onClick={retry}>
+          Retry failed <span class="unseen">of backfill {id}</span>
+        </button>
+      )}
+      {!over && (
+        <button type="button" class="small danger" disabled={act.busy} onClick={() => setAsking("cancelled")}>
+          Cancel… <span class="unseen">backfill {id}</span>
+        </button>
+      )}
+      {asking && (
+        <Why
+          title={asking === "paused" ? `Pause backfill ${id}` : `Cancel backfill ${id}`}
+          words={
+            asking === "paused"
+              ? "What waits in the queue is judged still; nothing more is put there until it is resumed."
+              : "What was judged stays as it is. It cannot be resumed, only started anew."
+          }
+          act={asking === "paused" ? "Pause" : "Cancel it"}
+          onClose={() => setAsking(undefined)}
+          onSaid={(why) => {
+            setAsking(undefined);
+            change(asking, why);
+          }}
+        />
+      )}
+    </div>
+  );
+}
+
+const STATE_CLASS: Record<Backfill["state"], string> = {
+  running: "shown",
+  paused: "review",
+  cancelled: "",
+  done: "",
+};

@@ -1,0 +1,101 @@
+import { post } from "../api.ts";
+import { may } from "../session.ts";
+import type { DeadDeliveries, Operating } from "../types.ts";
+import { Table } from "../ui/table.tsx";
+import { useAsked } from "../ui/use-asked.ts";
+import { count, when } from "../words.ts";
+import { useAct } from "./act.ts";
+import { duration } from "./figures.ts";
+import { Said } from "./said.tsx";
+
+/** Who is told what became of photos: how far behind, and what was given up. */
+export function Deliveries({ now }: { now: Operating }) {
+  const act = useAct();
+  const dead = now.destinations.reduce((sum, each) => sum + each.dead, 0);
+  // asked again whenever there are more or fewer
+  const { answer, again } = useAsked<DeadDeliveries>("operate/deliveries", {}, dead);
+
+  const replay = (destination: string, seq?: string): void =>
+    void act.run(async () => {
+      const which = { destination, ...(seq && { seq }) };
+      const { replayed } = await post<{ replayed: number }>("operate/deliveries/replay", which);
+      again();
+      return `${count(replayed, "delivery", "deliveries")} to ${destination} are tried again.`;
+    });
+  return (
+    <section class="panel" aria-labelledby="deliveries">
+      <h2 id="deliveries">Deliveries</h2>
+      {now.destinations.length === 0 ? (
+        <p class="soft small">
+          Nobody is told: <code>maitred destination add</code> names who is.
+        </p>
+      ) : (
+        <Table
+          label="Destinations"
+          head={["destination", "kind", "#to tell", "#oldest", "#dead", ...(may("operator") ? [""] : [])]}
+        >
+          {now.destinations.map(({ destination, kind, enabled, pending, oldestS, dead: given }) => (
+            <tr key={destination}>
+              <td class="mono">
+                {destination} {!enabled && <span class="verdict review">off</span>}
+              </td>
+              <td>{kind}</td>
+              <td class="figure">{pending.toLocaleString()}</td>
+              <td class="figure">{pending > 0 ? duration(oldestS) : "–"}</td>
+              <td class={given > 0 ? "figure problem" : "figure"}>{given.toLocaleString()}</td>
+              {may("operator") && (
+                <td class="figure">
+                  {given > 0 && (
+                    <button
+                      type="button"
+                      class="small"
+                      disabled={act.busy}
+                      onClick={() => replay(destination)}
+                    >
+                      Send all again <span class="unseen">to {destination}</span>
+                    </button>
+                  )}
+                </td>
+              )}
+            </tr>
+          ))}
+        </Table>
+      )}
+      <Said act={act} />
+      {answer && answer.deliveries.length > 0 && (
+        <details class="more">
+          <summary>{count(answer.deliveries.length, "dead delivery", "dead deliveries")}</summary>
+          <Table
+            label="Dead deliveries"
+            head={["photo", "destination", "change", "#tries", "why", "of", ...(may("operator") ? [""] : [])]}
+          >
+            {answer.deliveries.map((each) => (
+              <tr key={`${each.seq} ${each.destination}`}>
+                <td>
+                  <a href={`/desk/photos/${each.photoId}`}>{each.key}</a>
+                </td>
+                <td class="mono">{each.destination}</td>
+                <td>{each.change}</td>
+                <td class="figure">{each.attempts}</td>
+                <td class="wrapped">{each.error}</td>
+                <td>{when(each.at)}</td>
+                {may("operator") && (
+                  <td class="figure">
+                    <button
+                      type="button"
+                      class="small"
+                      disabled={act.busy}
+                      onClick={() => replay(each.destination, each.seq)}
+                    >
+                      Send again <span class="unseen">change {each.seq}</span>
+                    </button>
+                  </td>
+                )}
+              </tr>
+            ))}
+          </Table>
+        </details>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,57 @@
+import { post } from "../api.ts";
+import { may } from "../session.ts";
+import type { FailuresReplayed, Operating } from "../types.ts";
+import { Table } from "../ui/table.tsx";
+import { count } from "../words.ts";
+import { useAct } from "./act.ts";
+import { Said } from "./said.tsx";
+
+/** Photos that could not be judged, by why. */
+export function Failures({ now }: { now: Operating }) {
+  const act = useAct();
+
+  async function replay(code: string): Promise<string> {
+    let queued = 0;
+    for (let after: string | null = null; ; ) {
+      const done: FailuresReplayed = await post<FailuresReplayed>("operate/failures/replay", {
+        code,
+        ...(after && { after }),
+      });
+      queued += done.queued;
+      after = done.after;
+      if (after === null)
+        return `${count(queued, "photo")} that failed with ${code} wait to be judged again.`;
+    }
+  }
+  return (
+    <section class="panel" aria-labelledby="failures">
+      <h2 id="failures">Failures</h2>
+      {now.failures.length === 0 ? (
+        <p class="soft small">No photo has failed.</p>
+      ) : (
+        <Table label="Failures" head={["code", "#photos", ...(may("operator") ? [""] : [])]}>
+          {now.failures.map(({ code, photos }) => (
+            <tr key={code}>
+              <td class="mono">{code}</td>
+              <td class="figure">{photos.toLocaleString()}</td>
+              {may("operator") && (
+                <td class="figure">
+                  <button
+                    type="button"
+                    class="small"
+                    aria-label={`Judge photos that failed with ${code} again`}
+                    disabled={act.busy}
+                    onClick={() => void act.run(() => replay(code))}
+                  >
+                    Judge again
+                  </button>
+                </td>
+              )}
+            </tr>
+          ))}
+        </Table>
+      )}
+      <Said act={act} />
+    </section>
+  );
+}

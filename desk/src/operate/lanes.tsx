@@ -1,0 +1,102 @@
+import { useRef } from "preact/hooks";
+import type { Operating } from "../types.ts";
+import { Icon } from "../ui/icon.tsx";
+import { duration, throughput } from "./figures.ts";
+
+/** Both lanes: what waits, for how long, and how fast it goes away. */
+export function Lanes({ now }: { now: Operating }) {
+  const rates = throughput(now.workers);
+  const past = usePast(now);
+  if (!now.lanes) {
+    return (
+      <p class="callout warn" role="alert">
+        <Icon name="warn" /> The queue's server does not answer. Workers wait for it; what is uploaded
+        meanwhile is kept in Postgres.
+      </p>
+    );
+  }
+  return (
+    <div class="lanes">
+      {now.lanes.map(({ lane, waiting, oldestS, active, delayed, paused }) => (
+        <section class="tile" key={lane} aria-labelledby={`lane-${lane}`}>
+          <header>
+            <h2 id={`lane-${lane}`}>{LANE_WORDS[lane]}</h2>
+            {paused && <span class="verdict review">paused</span>}
+          </header>
+          <p class="large number">
+            {waiting.toLocaleString()} <span class="soft small">waiting</span>
+          </p>
+          <Sparkline values={past[lane]} />
+          <dl class="pairs small number">
+            <Pair name="oldest" value={waiting > 0 ? duration(oldestS) : "–"} />
+            <Pair name="judged" value={`${rates[lane].toFixed(1)}/s`} />
+            <Pair name="in hand" value={active.toLocaleString()} />
+            <Pair name="tried again later" value={delayed.toLocaleString()} />
+          </dl>
+        </section>
+      ))}
+      <section class="tile" aria-labelledby="lane-all">
+        <header>
+          <h2 id="lane-all">All workers</h2>
+        </header>
+        <p class="large number">
+          {(rates.live + rates.backfill).toFixed(1)} <span class="soft small">photos/s</span>
+        </p>
+        <Sparkline values={past.rate} />
+        <dl class="pairs small number">
+          <Pair name="failed" value={`${(rates.failed * 100).toFixed(1)} %`} />
+          <Pair name="tries again" value={rates.retried.toLocaleString()} />
+          <Pair name="in no queue" value={now.unqueued.photos.toLocaleString()} />
+          <Pair
+            name="oldest of these"
+            value={now.unqueued.photos > 0 ? duration(now.unqueued.oldestS) : "–"}
+          />
+        </dl>
+      </section>
+    </div>
+  );
+}
+
+export function Pair({ name, value }: { name: string; value: string }) {
+  return (
+    <div>
+      <dt class="soft">{name}</dt>
+      <dd>{value}</dd>
+    </div>
+  );
+}
+
+/** What was seen since the page was opened, at most five minutes of it. */
+function usePast({ at, lanes, workers }: Operating) {
+  const past = useRef({ at: "", live: [] as number[], backfill: [] as number[], rate: [] as number[] });
+  if (past.current.at !== at) {
+    const { live, backfill, rate } = past.current;
+    const waiting = (name: string): number => lanes?.find(({ lane }) => lane === name)?.waiting ?? 0;
+    const now = throughput(workers);
+    past.current = {
+      at,
+      live: [...live, waiting("live")].slice(-SEEN),
+      backfill: [...backfill, waiting("backfill")].slice(-SEEN),
+      rate: [...rate, now.live + now.backfill].slice(-SEEN),
+    };
+  }
+  return past.current;
+}
+
+/** How a number went of late; the number itself stands beside it. */
+function Sparkline({ values }: { values: readonly number[] }) {
+  const most = Math.max(1, ...values);
+  const points = values.map((value, index) => {
+    const x = values.length > 1 ? (index / (values.length - 1)) * 200 : 200;
+    return `${x.toFixed(1)},${(35 - (value / most) * 32).toFixed(1)}`;
+  });
+  return (
+    <svg class="sparkline" viewBox="0 0 200 36" preserveAspectRatio="none" aria-hidden="true">
+      <path d="M0 35.5H200" />
+      {points.length > 1 && <polyline points={points.join(" ")} />}
+    </svg>
+  );
+}
+
+const LANE_WORDS = { live: "Uploads", backfill: "Backfill" };
+const SEEN = 150;

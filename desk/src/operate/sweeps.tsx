@@ -1,0 +1,40 @@
+import type { Operating } from "../types.ts";
+import { Table } from "../ui/table.tsx";
+import { when } from "../words.ts";
+import { duration } from "./figures.ts";
+
+/** What events had missed, as sweeps of buckets found it. */
+export function Sweeps({ now }: { now: Operating }) {
+  return (
+    <section class="panel" aria-labelledby="sweeps">
+      <h2 id="sweeps">Sweeps</h2>
+      {now.sweeps.length === 0 ? (
+        <p class="soft small">
+          No bucket was swept: <code>maitred sweep --every 6h BUCKET</code> finds what events had missed.
+        </p>
+      ) : (
+        <Table
+          label="Sweeps"
+          head={["bucket", "last", "#listed", "#took", "#missed then", "#missed ever", "#removals ever"]}
+        >
+          {now.sweeps.map(({ bucket, missed, gone, last }) => (
+            <tr key={bucket}>
+              <td>
+                {bucket}
+                {last?.prefix && <span class="soft">/{last.prefix}</span>}
+              </td>
+              <td>{last ? when(last.finishedAt) : "not finished"}</td>
+              <td class="figure">{last?.listed.toLocaleString() ?? "–"}</td>
+              <td class="figure">{last ? duration(last.seconds) : "–"}</td>
+              <td class={last?.missed ? "figure problem" : "figure"}>
+                {last?.missed.toLocaleString() ?? "–"}
+              </td>
+              <td class="figure">{missed.toLocaleString()}</td>
+              <td class="figure">{gone.toLocaleString()}</td>
+            </tr>
+          ))}
+        </Table>
+      )}
+    </section>
+  );
+}

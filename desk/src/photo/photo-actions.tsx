@@ -1,0 +1,114 @@
+import { useEffect, useState } from "preact/hooks";
+import { post, wordsOf } from "../api.ts";
+import { may, person } from "../session.ts";
+import type { Decision, WholePhoto } from "../types.ts";
+import { Dialog } from "../ui/dialog.tsx";
+import { Icon } from "../ui/icon.tsx";
+import { uuid } from "../uuid.ts";
+import { nameOf } from "../words.ts";
+import { useWork } from "../work.ts";
+
+interface PhotoActionsProps {
+  photo: WholePhoto;
+  /** Something was done, in words: the photo is to be asked for again. */
+  onDone(words: string): void;
+}
+
+/** What this person may do with one photo: decide it anew, have it judged again, or have it erased. */
+export function PhotoActions({ photo, onDone }: PhotoActionsProps) {
+  const [asking, setAsking] = useState(false);
+  const [problem, setProblem] = useState("");
+
+  async function act(path: string, words: string): Promise<void> {
+    setAsking(false);
+    try {
+      await post(`photos/${photo.id}/${path}`, {});
+      setProblem("");
+      onDone(words);
+    } catch (thrown) {
+      setProblem(wordsOf(thrown));
+    }
+  }
+
+  return (
+    <div class="photo-actions">
+      {may("moderator") && <Override photo={photo} onDone={onDone} />}
+      {may("operator") && (
+        <div class="decide">
+          <button type="button" onClick={() => void act("rerun", "It was queued again.")}>
+            Judge again
+          </button>
+          <button type="button" class="decide-hide" onClick={() => setAsking(true)}>
+            Forget…
+          </button>
+        </div>
+      )}
+      {problem && (
+        <p class="problem small" role="alert">
+          {problem}
+        </p>
+      )}
+      {asking && (
+        <Dialog title={`Forget ${nameOf(photo)}?`} onClose={() => setAsking(false)}>
+          <p>
+            Everything that is kept of this object is erased: scores, verdicts, reviews and deliveries, of all
+            its versions. The object itself stays in its store. This cannot be undone.
+          </p>
+          <div class="dialog-do">
+            <button type="button" onClick={() => setAsking(false)}>
+              Keep it
+            </button>
+            <button type="button" class="decide-hide" onClick={() => void act("forget", "It was forgotten.")}>
+              Forget it
+            </button>
+          </div>
+        </Dialog>
+      )}
+    </div>
+  );
+}
+
+function Override({ photo, onDone }: PhotoActionsProps) {
+  const { outbox } = useWork();
+  const [category, setCategory] = useState("");
+  const [sent, setSent] = useState<Decision>();
+  const waits = outbox.waiting.value.some(({ id }) => id === sent?.id);
+  useEffect(() => {
+    if (sent && !waits) onDone(`The server has your decision: ${sent.verdict}.`);
+  }, [sent, waits]);
+
+  function decide(verdict: Decision["verdict"], human: boolean | null): void {
+    const id = uuid();
+    const said = { verdict, category: category || null, human, note: null, asOf: photo.asOf };
+    const decision = { id, photo: photo.id, ...said };
+    outbox.add({ does: "decide", id, decision, key: photo.key });
+    setSent(decision);
+  }
+  return (
+    <fieldset class="override">
+      <legend class="small soft">Decide it yourself</legend>
+      <label class="small">
+        Category{" "}
+        <select value={category} onChange={(event) => setCategory(event.currentTarget.value)}>
+          <option value="">as it is</option>
+          {person.value!.settings.categories.map((name) => (
+            <option key={name} value={name}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <div class="decide">
+        <button type="button" class="decide-show" onClick={() => decide("shown", false)}>
+          <Icon name="check" /> Show
+        </button>
+        <button type="button" class="decide-hide" onClick={() => decide("hidden", true)}>
+          <Icon name="hide" /> Hide: human
+        </button>
+        <button type="button" class="decide-other" onClick={() => decide("hidden", null)}>
+          Hide: other
+        </button>
+      </div>
+    </fieldset>
+  );
+}

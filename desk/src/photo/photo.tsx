@@ -1,0 +1,113 @@
+import { useState } from "preact/hooks";
+import { useLocation, useRoute } from "preact-iso";
+import { person } from "../session.ts";
+import type { WholePhoto } from "../types.ts";
+import { Icon } from "../ui/icon.tsx";
+import { heat, Picture } from "../ui/picture.tsx";
+import { Scores } from "../ui/scores.tsx";
+import { useAsked } from "../ui/use-asked.ts";
+import { nameOf, rule, STATE_WORDS, when, who } from "../words.ts";
+import { History } from "./history.tsx";
+import { PhotoActions } from "./photo-actions.tsx";
+import { Deliveries, Tags } from "./tables.tsx";
+
+/** One photo: what it looks like, what is known of it, and everything that ever became of it. */
+export default function PhotoPage() {
+  const { params } = useRoute();
+  const { back } = useLocation();
+  const { answer: photo, problem, again } = useAsked<WholePhoto>(`photos/${params["id"]}`);
+  const [said, setSaid] = useState("");
+  if (!photo) {
+    return (
+      <div class="blank" role={problem ? "alert" : "status"}>
+        <h1>{problem ? "This photo cannot be shown" : "One moment…"}</h1>
+        <p class="soft">{problem}</p>
+        {problem && (
+          <button type="button" onClick={again}>
+            Try again
+          </button>
+        )}
+      </div>
+    );
+  }
+  return (
+    <div class="photo-page">
+      <header class="photo-head">
+        <button type="button" class="quiet" onClick={back}>
+          ← Back
+        </button>
+        <h1>{nameOf(photo)}</h1>
+        <span class={`verdict ${photo.state}`}>{STATE_WORDS[photo.state]}</span>
+      </header>
+      <div class="photo-look">
+        <Picture
+          photo={photo}
+          size="large"
+          withHeat={heat.value}
+          blurred={person.value!.settings.blur}
+          onStale={again}
+        />
+        <button
+          type="button"
+          aria-pressed={heat.value}
+          onClick={() => {
+            heat.value = !heat.peek();
+          }}
+        >
+          <Icon name="heat" /> Heat map
+        </button>
+      </div>
+      <div class="photo-facts">
+        <p>
+          <b>{photo.rule === "moderator" ? `Decided by ${who(photo.by)}` : rule(photo.rule)}.</b>{" "}
+          <span class="soft">{photo.failure ? `${photo.failure}: ${photo.reason ?? ""}` : photo.reason}</span>
+        </p>
+        <Scores human={photo.human} scores={photo.scores} />
+        <Facts photo={photo} />
+        <PhotoActions
+          photo={photo}
+          onDone={(words) => {
+            setSaid(words);
+            again();
+          }}
+        />
+        <p class="small" role="status">
+          {said}
+        </p>
+        <Tags tags={photo.tags} />
+      </div>
+      <div class="photo-past">
+        <History photo={photo} />
+        <Deliveries deliveries={photo.deliveries} />
+      </div>
+    </div>
+  );
+}
+
+function Facts({ photo }: { photo: WholePhoto }) {
+  const facts: [string, string | null][] = [
+    ["key", photo.key],
+    ["bucket", `${photo.bucket} (${photo.store})`],
+    ["version", photo.version || null],
+    ["listing", photo.listing],
+    ["uploader", photo.uploader && `${photo.uploader}${photo.claimed ? `, says ${photo.claimed}` : ""}`],
+    ["decided by", who(photo.by)],
+    ["decided", when(photo.decidedAt)],
+    ["known since", when(photo.registeredAt)],
+    ["model", photo.model],
+    ["policy", photo.policy],
+    ["object", photo.current ? null : "was replaced or removed since"],
+  ];
+  return (
+    <dl class="facts small">
+      {facts.map(([name, value]) =>
+        value ? (
+          <div key={name}>
+            <dt class="soft">{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ) : null,
+      )}
+    </dl>
+  );
+}

@@ -1,0 +1,59 @@
+import type { WholePhoto } from "../types.ts";
+import { score, when, who } from "../words.ts";
+
+export function Tags({ tags }: Pick<WholePhoto, "tags">) {
+  if (tags.length === 0) return null;
+  return (
+    <section class="small" aria-labelledby="tags">
+      <h2 id="tags">Tags</h2>
+      <ul class="number">
+        {tags.map(({ category, score: value, threshold, by }) => (
+          <li key={category}>
+            <b>{category}</b> {score(value)}
+            <span class="soft">
+              {" "}
+              at {score(threshold)} or above, by {who(by)}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+export function Deliveries({ deliveries }: Pick<WholePhoto, "deliveries">) {
+  if (deliveries.length === 0) return null;
+  return (
+    <section aria-labelledby="deliveries">
+      <h2 id="deliveries">Told to others</h2>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls sideways is reached by the keyboard */}
+      <section class="table-scroll" tabIndex={0} aria-label="Deliveries">
+        <table class="small number">
+          <thead>
+            <tr>
+              <th scope="col">destination</th>
+              <th scope="col">what</th>
+              <th scope="col">state</th>
+              <th scope="col">tries</th>
+              <th scope="col">when</th>
+            </tr>
+          </thead>
+          <tbody>
+            {deliveries.map(({ destination, kind, state, attempts, error, at, deliveredAt }) => (
+              <tr key={`${destination} ${kind} ${at}`}>
+                <td>{destination}</td>
+                <td>{kind}</td>
+                <td>
+                  {state}
+                  {error && <span class="soft"> {error}</span>}
+                </td>
+                <td>{attempts}</td>
+                <td>{when(deliveredAt ?? at)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </section>
+    </section>
+  );
+}

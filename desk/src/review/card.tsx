@@ -1,0 +1,87 @@
+import { useEffect, useRef } from "preact/hooks";
+import { person } from "../session.ts";
+import { heat, Picture } from "../ui/picture.tsx";
+import { Human } from "../ui/scores.tsx";
+import { KIND_WORDS, nameOf, rule, STATE_WORDS, score, who } from "../words.ts";
+import { useWork } from "../work.ts";
+import type { Item } from "./list.ts";
+import { counts } from "./outbox.ts";
+import { stateOf } from "./store.ts";
+
+interface CardProps {
+  item: Item;
+  index: number;
+  of: number;
+  current: boolean;
+  selected: boolean;
+}
+
+/** One photo of the grid. The one in hand has the focus, so that a screen reader says what the keys act on. */
+export function Card({ item, index, of, current, selected }: CardProps) {
+  const { store } = useWork();
+  const card = useRef<HTMLElement>(null);
+  const { photo, decision, answer } = item;
+  useEffect(() => {
+    const focused = document.activeElement;
+    // the focus stays on what someone pressed elsewhere
+    if (current && (focused?.id === "main" || focused?.closest(".card"))) {
+      card.current?.focus({ preventScroll: true });
+    }
+  }, [current]);
+  const name = nameOf(photo);
+  const state = stateOf(item);
+  const category = item.category ?? photo.category;
+  return (
+    <li class="cell" aria-setsize={of} aria-posinset={index + 1}>
+      {/* biome-ignore lint/a11y/useKeyWithClickEvents: j and k do the same */}
+      <article
+        ref={card}
+        class={`card${decision ? " decided" : ""}${answer && !counts(answer) ? " failed" : ""}`}
+        tabIndex={current ? 0 : -1}
+        aria-label={`${name}, ${category ?? "no category"}, human ${score(photo.human)}, ${state}${selected ? ", selected" : ""}`}
+        aria-current={current ? "true" : undefined}
+        onClick={(event) => (event.shiftKey ? store.toggle(index, true) : store.go(index))}
+      >
+        <Picture
+          photo={photo}
+          size="small"
+          withHeat={current && heat.value}
+          blurred={person.value!.settings.blur}
+          reachable={current}
+          onStale={() => store.refresh(photo.id)}
+        />
+        <label class="pick" title="Select (x)">
+          <input
+            type="checkbox"
+            checked={selected}
+            tabIndex={current ? 0 : -1}
+            aria-label={`Select ${name}`}
+            onClick={(event) => {
+              event.stopPropagation();
+              store.toggle(index, event.shiftKey);
+            }}
+          />
+        </label>
+        {photo.kind && photo.kind !== "audit" && <span class="kind">{KIND_WORDS[photo.kind]}</span>}
+        {state !== STATE_WORDS.review && (
+          <span class={`card-state verdict ${state}`}>{decision ? decidedWords(item) : state}</span>
+        )}
+        <div class="card-words">
+          <p class="card-line number">
+            <span class={item.category ? "card-category chosen" : "card-category"}>{category ?? "none"}</span>
+            {!item.category && <span>{score(photo.scores?.[category ?? ""])}</span>}
+            <Human score={photo.human} />
+          </p>
+          <p class="card-reason soft">
+            {photo.rule === "moderator" ? `Decided by ${who(photo.by)}` : rule(photo.rule)}. {photo.reason}
+          </p>
+        </div>
+      </article>
+    </li>
+  );
+}
+
+function decidedWords({ decision, answer }: Item): string {
+  if (answer && !counts(answer)) return "did not count";
+  return `${answer ? "✓" : "…"} ${decision!.verdict}`;
+}

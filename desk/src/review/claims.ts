@@ -1,0 +1,140 @@
+import { type Signal, signal } from "@preact/signals";
+import { post, wordsOf } from "../api.ts";
+import type { Claims, Kind, Renewed } from "../types.ts";
+import { bounded, open, withClaimed, withoutLost } from "./list.ts";
+import type { Outbox } from "./outbox.ts";
+import type { ReviewStore } from "./store.ts";
+
+export interface ClaimLoop {
+  /** "loading" until the first answer; then whether the list was filled, or why not. */
+  state: Signal<"loading" | "ready" | "failed">;
+  /** Why the last claim failed, in words. */
+  problem: Signal<string>;
+  /** What is asked for; undefined: all kinds. */
+  kind: Signal<Kind | undefined>;
+  /** Claims more where the list runs low; `anew` also where nothing more was to be had when it was last asked. */
+  fill(anew?: boolean): Promise<void>;
+  /** Gives back what is undecided, and asks for this kind alone. */
+  only(kind: Kind | undefined): Promise<void>;
+  /** Keeps claims as long as it runs; the returned function ends it, and gives back what is undecided. */
+  run(): () => void;
+}
+
+interface Deps {
+  store: ReviewStore;
+  outbox: Outbox;
+  /** Seconds that a claim holds. */
+  leaseS: number;
+}
+
+export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
+  const state: ClaimLoop["state"] = signal("loading");
+  const problem = signal("");
+  const kind = signal<Kind | undefined>(undefined);
+  let [busy, running, exhausted] = [false, false, false];
+  /** Changes with what is asked for: an answer to what was asked before is given back. */
+  let round = 0;
+
+  async function fill(anew = false): Promise<void> {
+    if (busy || !running || open(store.items.peek()).length > LOW || (exhausted && !anew)) return;
+    busy = true;
+    const mine = round;
+    try {
+      const kinds = kind.peek() && [kind.peek()];
+      const had = new Set(open(store.items.peek()).map(({ photo }) => photo.id));
+      const { photos } = await post<Claims>("review/claims", { limit: HOLD, ...(kinds && { kinds }) });
+      if (mine !== round) return release(photos.map(({ id }) => id));
+      const onItsWay = new Set(
+        outbox.waiting.peek().flatMap((act) => (act.does === "decide" ? act.decision.photo : [])),
+      );
+      const left = withoutLost(store.items.peek(), had, new Set(photos.map(({ id }) => id)));
+      setItems(bounded(withClaimed(left, photos, onItsWay), MOST));
+      exhausted = photos.length < HOLD;
+      state.value = "ready";
+      problem.value = "";
+    } catch (thrown) {
+      if (state.peek() === "loading") state.value = "failed";
+      problem.value = wordsOf(thrown);
+    } finally {
+      busy = false;
+      if (mine !== round) await fill(true);
+    }
+  }
+
+  async function renew(): Promise<void> {
+    const asked = open(store.items.peek()).map(({ photo }) => photo.id);
+    if (asked.length > 0) {
+      try {
+        const { photos } = await post<Renewed>("review/claims/renew", { photos: asked.slice(0, MOST_HELD) });
+        setItems(withoutLost(store.items.peek(), new Set(asked), new Set(photos)));
+        problem.value = "";
+      } catch (thrown) {
+        problem.value = wordsOf(thrown);
+      }
+    }
+    await fill(true);
+  }
+
+  /** The cursor stays on its photo, wherever that is now. */
+  function setItems(next: ReviewStore["items"]["value"]): void {
+    const id = store.current.value?.photo.id;
+    store.items.value = next;
+    const index = next.findIndex(({ photo }) => photo.id === id);
+    store.go(index >= 0 ? index : store.at.peek());
+  }
+
+  async function giveBack(): Promise<void> {
+    round++;
+    const ids = open(store.items.peek()).map(({ photo }) => photo.id);
+    store.items.value = store.items.peek().filter(({ decision }) => decision);
+    store.select([]);
+    store.go(store.items.peek().length);
+    await release(ids);
+  }
+
+  return {
+    state,
+    problem,
+    kind,
+    fill,
+    async only(next) {
+      kind.value = next;
+      state.value = "loading";
+      await giveBack();
+      await fill(true);
+    },
+    run() {
+      running = true;
+      const timer = setInterval(() => void renew(), (leaseS * 1_000) / 3);
+      // timers sleep while the laptop does
+      const onShown = (): void => void (document.visibilityState === "visible" && renew());
+      const onGone = (): void => void giveBack();
+      document.addEventListener("visibilitychange", onShown);
+      addEventListener("online", onShown);
+      addEventListener("pagehide", onGone);
+      void fill(true);
+      return () => {
+        running = false;
+        clearInterval(timer);
+        document.removeEventListener("visibilitychange", onShown);
+        removeEventListener("online", onShown);
+        removeEventListener("pagehide", onGone);
+        void giveBack();
+      };
+    },
+  };
+}
+
+/** What is not given back is free once its lease ends. */
+async function release(photos: string[]): Promise<void> {
+  if (photos.length > 0)
+    await post("review/claims/release", { photos: photos.slice(0, MOST_HELD) }).catch(() => {});
+}
+
+/** Photos that one moderator holds at once, and how few are left when more are claimed. */
+const HOLD = 60;
+const LOW = 30;
+/** As many as the server renews at once. */
+const MOST_HELD = 500;
+/** Of the list; what was decided first leaves it first. */
+const MOST = 2_000;

@@ -1,0 +1,155 @@
+import { person } from "../session.ts";
+import { Icon } from "../ui/icon.tsx";
+import { heat, Picture } from "../ui/picture.tsx";
+import { Scores } from "../ui/scores.tsx";
+import { count, KIND_WORDS, nameOf, rule, when, who } from "../words.ts";
+import { useWork } from "../work.ts";
+import type { Item } from "./list.ts";
+import { counts } from "./outbox.ts";
+
+/** The photo in hand at a size to judge by, and everything that may be done with it, or with those selected. */
+export function Inspector() {
+  const { store } = useWork();
+  const item = store.current.value;
+  if (!item) return null;
+  const { photo } = item;
+  const many = store.selected.value.size;
+  return (
+    <aside class="inspector" aria-label={many > 0 ? `${count(many, "photo")} selected` : "The photo in hand"}>
+      <div class="inspector-look">
+        <Picture
+          photo={photo}
+          size="medium"
+          withHeat={heat.value}
+          blurred={person.value!.settings.blur}
+          onStale={() => store.refresh(photo.id)}
+        />
+        <h2 class="inspector-name">
+          <a href={`/desk/photos/${photo.id}`} title={photo.key}>
+            {nameOf(photo)}
+          </a>
+        </h2>
+        <p class="small">
+          <b>{photo.rule === "moderator" ? `Decided by ${who(photo.by)}` : rule(photo.rule)}.</b>{" "}
+          <span class="soft">{photo.reason}</span>
+        </p>
+        {photo.appeal && (
+          <p class="appeal small">
+            <b>Appeal of {photo.appeal.by}:</b> {photo.appeal.reason}
+          </p>
+        )}
+        <Scores human={photo.human} scores={photo.scores} />
+        <Facts item={item} />
+      </div>
+      <Actions item={item} many={many} />
+    </aside>
+  );
+}
+
+function Facts({ item: { photo } }: { item: Item }) {
+  const facts: [string, string | null][] = [
+    ["asked", photo.kind && photo.kind !== "audit" ? KIND_WORDS[photo.kind] : null],
+    ["listing", photo.listing],
+    ["uploader", photo.uploader && `${photo.uploader}${photo.claimed ? `, says ${photo.claimed}` : ""}`],
+    ["known since", when(photo.registeredAt)],
+  ];
+  return (
+    <dl class="facts small">
+      {facts.map(([name, value]) =>
+        value ? (
+          <div key={name}>
+            <dt class="soft">{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ) : null,
+      )}
+    </dl>
+  );
+}
+
+function Actions({ item, many }: { item: Item; many: number }) {
+  const { store } = useWork();
+  const { categories } = person.value!.settings;
+  const chosen = item.category;
+  return (
+    <div class="actions">
+      <div class="actions-of small">
+        <p class="soft">{many > 0 ? <b>{count(many, "photo")} selected</b> : wordsOf(item)}</p>
+        {many > 0 && (
+          <button
+            type="button"
+            class="quiet small"
+            aria-keyshortcuts="Escape"
+            onClick={() => store.select([])}
+          >
+            Clear
+          </button>
+        )}
+        <button type="button" class="quiet small" aria-keyshortcuts="u" onClick={() => store.undo()}>
+          <Icon name="undo" /> Undo{" "}
+          <span class="key" aria-hidden="true">
+            u
+          </span>
+        </button>
+      </div>
+      <fieldset class="categories" aria-label="Category">
+        {categories.slice(0, 4).map((name, index) => (
+          <button
+            key={name}
+            type="button"
+            aria-pressed={chosen === name}
+            aria-keyshortcuts={String(index + 1)}
+            onClick={() => store.setCategory(name)}
+          >
+            {name}{" "}
+            <span class="key" aria-hidden="true">
+              {index + 1}
+            </span>
+          </button>
+        ))}
+      </fieldset>
+      <div class="decide">
+        <button
+          type="button"
+          class="decide-show"
+          aria-keyshortcuts="s"
+          onClick={() => store.decide("shown", false)}
+        >
+          <Icon name="check" /> Show{" "}
+          <span class="key" aria-hidden="true">
+            s
+          </span>
+        </button>
+        <button
+          type="button"
+          class="decide-hide"
+          aria-keyshortcuts="h"
+          onClick={() => store.decide("hidden", true)}
+        >
+          <Icon name="hide" /> Hide: human{" "}
+          <span class="key" aria-hidden="true">
+            h
+          </span>
+        </button>
+        <button
+          type="button"
+          class="decide-other"
+          aria-keyshortcuts="Shift+h"
+          onClick={() => store.decide("hidden", null)}
+        >
+          Hide: other{" "}
+          <span class="key" aria-hidden="true">
+            ⇧h
+          </span>
+        </button>
+      </div>
+    </div>
+  );
+}
+
+function wordsOf({ photo, decision, answer }: Item): string {
+  if (!decision) return nameOf(photo);
+  const verdict = decision.verdict === "shown" ? "Shown" : "Hidden";
+  if (answer && !counts(answer)) return `${verdict} by you, which did not count`;
+  return answer ? `${verdict} by you` : `${verdict} by you, on its way`;
+}

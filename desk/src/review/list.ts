@@ -1,0 +1,64 @@
+import type { Decision, Photo } from "../types.ts";
+import { type Answer, counts } from "./outbox.ts";
+
+/** A photo in the list of a moderator, and what they made of it so far. */
+export interface Item {
+  photo: Photo;
+  /** The category that the next decision gives; null leaves it as it is. */
+  category: string | null;
+  /** Made here; it may still be on its way. */
+  decision: Decision | undefined;
+  /** What the server said of the decision. */
+  answer: Answer | undefined;
+}
+
+export type Items = readonly Item[];
+
+/** What was claimed, merged into the list: what is there keeps its place and takes the fresh links, the rest follows. */
+export function withClaimed(items: Items, claimed: readonly Photo[], onItsWay: ReadonlySet<string>): Items {
+  const fresh = new Map(claimed.map((photo) => [photo.id, photo]));
+  const known = items.map((item) => {
+    const photo = fresh.get(item.photo.id);
+    if (!photo || item.decision)
+      return photo ? { ...item, photo: { ...item.photo, links: photo.links } } : item;
+    return { ...item, photo };
+  });
+  const there = new Set(items.map(({ photo }) => photo.id));
+  const more = claimed.filter(({ id }) => !there.has(id) && !onItsWay.has(id));
+  return [
+    ...known,
+    ...more.map((photo) => ({ photo, category: null, decision: undefined, answer: undefined })),
+  ];
+}
+
+/** Without what is no longer held, unless it was decided here. */
+export function withoutLost(items: Items, asked: ReadonlySet<string>, held: ReadonlySet<string>): Items {
+  return items.filter(({ photo, decision }) => decision || !asked.has(photo.id) || held.has(photo.id));
+}
+
+/** The same list with some items changed. */
+export function changed(items: Items, ids: ReadonlySet<string>, change: (item: Item) => Item): Items {
+  return items.map((item) => (ids.has(item.photo.id) ? change(item) : item));
+}
+
+/** The next item after `from` that is to be decided, or the first before it; `from` where there is none. */
+export function nextOpen(items: Items, from: number): number {
+  const open = (item: Item): boolean => !item.decision;
+  const after = items.findIndex((item, index) => index > from && open(item));
+  if (after >= 0) return after;
+  const before = items.findIndex(open);
+  return before >= 0 ? before : from;
+}
+
+/** At most `most` items: of those that are decided the oldest go first, and never one that is not settled. */
+export function bounded(items: Items, most: number): Items {
+  let surplus = items.length - most;
+  return items.filter(({ decision, answer }) => {
+    const settled = decision && answer && counts(answer);
+    return !(settled && surplus-- > 0);
+  });
+}
+
+export function open(items: Items): Items {
+  return items.filter(({ decision }) => !decision);
+}

@@ -1,0 +1,138 @@
+import { useEffect, useState } from "preact/hooks";
+import { queue } from "../live.ts";
+import { person } from "../session.ts";
+import { Grid } from "../ui/grid.tsx";
+import { Icon } from "../ui/icon.tsx";
+import { useKeys } from "../ui/keys.ts";
+import { heat, reveal } from "../ui/picture.tsx";
+import type { CellRules } from "../ui/window.ts";
+import { useWork } from "../work.ts";
+import { Card } from "./card.tsx";
+import { Help } from "./help.tsx";
+import { Inspector } from "./inspector.tsx";
+import { open } from "./list.ts";
+import { Toolbar } from "./toolbar.tsx";
+
+/** The grid of photos that need a human. */
+export default function ReviewPage() {
+  const { store, claims } = useWork();
+  const [help, setHelp] = useState(false);
+  const [columns, setColumns] = useState(1);
+  const items = store.items.value;
+  const left = open(items).length;
+  useEffect(() => claims.run(), []);
+  useEffect(() => void claims.fill(), [left]);
+  // what came into the queue is claimed as soon as the server says so
+  useEffect(() => void claims.fill(true), [queue.value]);
+  useReviewKeys(columns, () => setHelp(true));
+  return (
+    <div class="review-page">
+      <Toolbar onHelp={() => setHelp(true)} />
+      <div class="review-body">
+        {items.length > 0 ? (
+          <Grid
+            label="Photos to decide"
+            count={items.length}
+            rules={RULES}
+            at={store.at.value}
+            onColumns={setColumns}
+            cell={(index) => (
+              <Card
+                key={items[index]!.photo.id}
+                item={items[index]!}
+                index={index}
+                of={items.length}
+                current={index === store.at.value}
+                selected={store.selected.value.has(items[index]!.photo.id)}
+              />
+            )}
+          >
+            {left === 0 && claims.state.value === "ready" && (
+              <p class="all-done soft">All done: nothing else waits for you.</p>
+            )}
+          </Grid>
+        ) : (
+          <Nothing />
+        )}
+        <Inspector />
+      </div>
+      {help && <Help onClose={() => setHelp(false)} />}
+    </div>
+  );
+}
+
+function useReviewKeys(columns: number, help: () => void): void {
+  const { store } = useWork();
+  const { categories } = person.value!.settings;
+  const to = Object.fromEntries(
+    categories.slice(0, 4).map((name, index) => [String(index + 1), () => store.setCategory(name)]),
+  );
+  useKeys({
+    ...to,
+    j: () => store.move(1),
+    k: () => store.move(-1),
+    "shift+j": () => store.move(1, true),
+    "shift+k": () => store.move(-1, true),
+    ArrowRight: () => store.move(1),
+    ArrowLeft: () => store.move(-1),
+    ArrowDown: () => store.move(columns),
+    ArrowUp: () => store.move(-columns),
+    Home: () => store.go(0),
+    End: () => store.go(store.items.peek().length - 1),
+    s: () => store.decide("shown", false),
+    h: () => store.decide("hidden", true),
+    "shift+h": () => store.decide("hidden", null),
+    u: () => store.undo(),
+    x: () => store.toggle(store.at.peek()),
+    a: () => store.select(open(store.items.peek()).map(({ photo }) => photo.id)),
+    Escape: () => store.select([]),
+    b: () => store.current.value && reveal(store.current.value.photo.id),
+    m: () => {
+      heat.value = !heat.peek();
+    },
+    "?": help,
+  });
+}
+
+/** Before the first answer, where nothing waits, and where the server is away. */
+function Nothing() {
+  const { claims } = useWork();
+  switch (claims.state.value) {
+    case "loading":
+      return (
+        <div class="skeleton" role="status" aria-label="Photos are being claimed">
+          {Array.from({ length: 12 }, (_, index) => (
+            <i key={index} />
+          ))}
+        </div>
+      );
+    case "failed":
+      return (
+        <div class="blank" role="alert">
+          <Icon name="offline" />
+          <h2>No photos can be had for now</h2>
+          <p class="soft">{claims.problem.value}</p>
+          <button type="button" class="primary" onClick={() => void claims.fill(true)}>
+            Try again
+          </button>
+        </div>
+      );
+    default:
+      return (
+        <div class="blank">
+          <Icon name="bell" />
+          <h2>Nothing waits for you</h2>
+          <p class="soft">
+            New photos appear here by themselves.{claims.kind.value && " Other kinds may have some."}
+          </p>
+          {claims.kind.value && (
+            <button type="button" onClick={() => void claims.only(undefined)}>
+              Look at all kinds
+            </button>
+          )}
+        </div>
+      );
+  }
+}
+
+const RULES: CellRules = { minWidth: 168, gap: 12, textHeight: 72 };

@@ -1,0 +1,195 @@
+import { batch, computed, type Signal, signal } from "@preact/signals";
+import { get, wordsOf } from "../api.ts";
+import type { Decision, Photo } from "../types.ts";
+import { announce } from "../ui/announce.tsx";
+import { uuid } from "../uuid.ts";
+import { count, nameOf, STATE_WORDS } from "../words.ts";
+import { changed, type Item, type Items, nextOpen } from "./list.ts";
+import { type Act, type Answer, counts, type Outbox } from "./outbox.ts";
+
+/** The list of one moderator: what is in it, what is looked at, and what may be done. */
+export interface ReviewStore {
+  items: Signal<Items>;
+  /** Index of the item that the keys act on. */
+  at: Signal<number>;
+  current: { readonly value: Item | undefined };
+  selected: Signal<ReadonlySet<string>>;
+  /** When each decision of this page was made, in milliseconds. */
+  times: Signal<readonly number[]>;
+  move(by: number, extend?: boolean): void;
+  go(index: number): void;
+  toggle(index: number, through?: boolean): void;
+  select(ids: Iterable<string>): void;
+  setCategory(category: string): void;
+  decide(verdict: Decision["verdict"], human: boolean | null): void;
+  undo(): void;
+  /** Decides anew what another decided meanwhile. */
+  insist(act: Act, answer: Answer): void;
+  /** To be called with what became of each act. */
+  answered(act: Act, answer: Answer): void;
+  /** Asks for the links of a photo again. */
+  refresh(id: string): Promise<void>;
+}
+
+export function createReviewStore(outbox: Pick<Outbox, "add">): ReviewStore {
+  const items = signal<Items>([]);
+  const at = signal(0);
+  const selected = signal<ReadonlySet<string>>(new Set());
+  const times = signal<readonly number[]>([]);
+  const current = computed(() => items.value[at.value]);
+  /** Decisions that were made at once are taken back at once; the last is the last. */
+  const done: { id: string; photo: string; key: string }[][] = [];
+
+  const clamp = (index: number): number => Math.max(0, Math.min(index, items.peek().length - 1));
+  const targets = (): Items => {
+    const chosen = items.peek().filter(({ photo }) => selected.peek().has(photo.id));
+    const item = current.peek();
+    return chosen.length > 0 ? chosen : item ? [item] : [];
+  };
+  const change = (ids: readonly string[], how: (item: Item) => Item): void => {
+    items.value = changed(items.peek(), new Set(ids), how);
+  };
+
+  function decide(verdict: Decision["verdict"], human: boolean | null): void {
+    const chosen = targets();
+    if (chosen.length === 0) return;
+    const decisions = new Map(
+      chosen.map(({ photo, category }) => [photo.id, decisionOf(photo, { verdict, category, human })]),
+    );
+    batch(() => {
+      change([...decisions.keys()], (item) => ({
+        ...item,
+        decision: decisions.get(item.photo.id),
+        answer: undefined,
+      }));
+      times.value = [...times.peek(), ...chosen.map(() => Date.now())];
+      const many = selected.peek().size > 0;
+      selected.value = new Set();
+      at.value = nextOpen(items.peek(), many ? clamp(at.peek() - 1) : at.peek());
+    });
+    done.push(
+      chosen.map(({ photo }) => ({ id: decisions.get(photo.id)!.id, photo: photo.id, key: photo.key })),
+    );
+    // the oldest are beyond what anybody remembers
+    if (done.length > MAX_UNDO) done.shift();
+    outbox.add(...chosen.map(({ photo }) => decideAct(decisions.get(photo.id)!, photo.key)));
+    announce(`${chosen.length > 1 ? count(chosen.length, "photo") : nameOf(chosen[0]!.photo)} ${verdict}`);
+  }
+
+  function undo(): void {
+    const last = done.pop();
+    if (!last) {
+      announce("Nothing to take back");
+      return;
+    }
+    const ids = last.map(({ photo }) => photo);
+    batch(() => {
+      change(ids, (item) => ({ ...item, decision: undefined, answer: undefined }));
+      times.value = times.peek().slice(0, -last.length);
+      const index = items.peek().findIndex(({ photo }) => photo.id === ids[0]);
+      if (index >= 0) at.value = index;
+    });
+    outbox.add(
+      ...last.map(({ id, photo, key }): Act => ({ does: "undo", id: uuid(), decision: id, photo, key })),
+    );
+    announce(`${count(last.length, "decision")} taken back`);
+  }
+
+  function answered(act: Act, answer: Answer): void {
+    if (act.does === "undo") {
+      const { photo } = answer;
+      if (photo) change([photo.id], (item) => (item.decision ? item : { ...item, photo }));
+      return;
+    }
+    const { photo: id } = act.decision;
+    change([id], (item) => {
+      // a later decision of ours is on its way
+      if (item.decision?.id !== act.id) return item;
+      return { ...item, answer, photo: { ...item.photo, asOf: answer.asOf ?? item.photo.asOf } };
+    });
+    if (counts(answer)) return;
+    for (const group of done) {
+      const index = group.findIndex((each) => each.id === act.id);
+      if (index >= 0) group.splice(index, 1);
+    }
+    announce(`The decision on ${nameOf(act)} did not count`);
+  }
+
+  return {
+    items,
+    at,
+    current,
+    selected,
+    times,
+    decide,
+    undo,
+    answered,
+    move(by, extend = false) {
+      const from = at.peek();
+      at.value = clamp(from + by);
+      if (!extend) return;
+      const ids = [from, at.peek()].flatMap((index) => items.peek()[index]?.photo.id ?? []);
+      selected.value = new Set([...selected.peek(), ...ids]);
+    },
+    go(index) {
+      at.value = clamp(index);
+    },
+    toggle(index, through = false) {
+      const id = items.peek()[index]?.photo.id;
+      if (id === undefined) return;
+      const next = new Set(selected.peek());
+      if (through) {
+        const [first, last] = [Math.min(at.peek(), index), Math.max(at.peek(), index)];
+        for (const { photo } of items.peek().slice(first, last + 1)) next.add(photo.id);
+      } else if (!next.delete(id)) {
+        next.add(id);
+      }
+      batch(() => {
+        selected.value = next;
+        at.value = index;
+      });
+    },
+    select(ids) {
+      selected.value = new Set(ids);
+    },
+    setCategory(category) {
+      const chosen = targets();
+      const same = chosen.every((item) => item.category === category);
+      change(
+        chosen.map(({ photo }) => photo.id),
+        (item) => ({ ...item, category: same ? null : category }),
+      );
+      announce(same ? "Category as it was" : `Category ${category}, once you show or hide`);
+    },
+    insist(act, answer) {
+      if (act.does !== "decide") return;
+      const decision = { ...act.decision, id: uuid(), asOf: answer.asOf ?? null };
+      change([decision.photo], (item) => ({ ...item, decision, answer: undefined }));
+      done.push([{ id: decision.id, photo: decision.photo, key: act.key }]);
+      outbox.add(decideAct(decision, act.key));
+    },
+    async refresh(id) {
+      try {
+        const { links } = await get<Photo>(`photos/${id}`);
+        change([id], (item) => ({ ...item, photo: { ...item.photo, links } }));
+      } catch (thrown) {
+        announce(wordsOf(thrown));
+      }
+    },
+  };
+}
+
+function decisionOf({ id, asOf }: Photo, said: Pick<Decision, "verdict" | "category" | "human">): Decision {
+  return { id: uuid(), photo: id, ...said, note: null, asOf };
+}
+
+function decideAct(decision: Decision, key: string): Act {
+  return { does: "decide", id: decision.id, decision, key };
+}
+
+/** What to say of an item: its decision, else what the server says. */
+export function stateOf({ decision, photo }: Item): string {
+  return decision ? decision.verdict : STATE_WORDS[photo.state];
+}
+
+const MAX_UNDO = 500;

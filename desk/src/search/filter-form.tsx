@@ -1,0 +1,112 @@
+import { useRef } from "preact/hooks";
+import { useLocation } from "preact-iso";
+import { person } from "../session.ts";
+import { rule, STATE_WORDS } from "../words.ts";
+import { addressOf, FILTERS, type Filter, type Filters } from "./query.ts";
+
+/** Each filter as a field. What is chosen acts at once, what is typed with Enter. */
+export function FilterForm({ filters }: { filters: Filters }) {
+  const { route } = useLocation();
+  const form = useRef<HTMLFormElement>(null);
+  const { categories } = person.value!.settings;
+  const used = Object.keys(filters).length;
+
+  function onSubmit(event: SubmitEvent): void {
+    event.preventDefault();
+    const said = new FormData(form.current!);
+    route(addressOf(Object.fromEntries(FILTERS.map((name) => [name, String(said.get(name) ?? "").trim()]))));
+  }
+
+  const text = (name: Filter, label: string, more: object = {}) => (
+    <label>
+      <span>{label}</span>
+      <input name={name} defaultValue={filters[name] ?? ""} spellcheck={false} autocomplete="off" {...more} />
+    </label>
+  );
+  const choice = (name: Filter, label: string, options: readonly (readonly [string, string])[]) => (
+    <label>
+      <span>{label}</span>
+      <select name={name} onChange={() => form.current!.requestSubmit()}>
+        <option value="">any</option>
+        {options.map(([value, words]) => (
+          <option key={value} value={value} selected={filters[name] === value}>
+            {words}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+  const range = { type: "number", min: 0, max: 1, step: 0.01, inputMode: "decimal" } as const;
+  return (
+    <search class="filters" aria-label="Photos">
+      <form ref={form} onSubmit={onSubmit}>
+        <h1>Search</h1>
+        <details open={used > 0 || !narrow()}>
+          <summary>Filters {used > 0 && <span class="soft number">({used})</span>}</summary>
+          <div class="filter-fields">
+            {text("key", "Key begins with")}
+            {text("listing", "Listing")}
+            {choice("state", "Verdict", Object.entries(STATE_WORDS))}
+            {choice(
+              "category",
+              "Category",
+              categories.map((name) => [name, name] as const),
+            )}
+            {choice(
+              "rule",
+              "Reason",
+              RULES.map((name) => [name, rule(name)] as const),
+            )}
+            {text("by", "Decided by", { placeholder: "moderator:ann" })}
+            <fieldset>
+              <legend>Human, 0 to 1</legend>
+              <input
+                {...range}
+                name="humanFrom"
+                aria-label="Human score from"
+                defaultValue={filters.humanFrom ?? ""}
+              />
+              <span aria-hidden="true">–</span>
+              <input
+                {...range}
+                name="humanTo"
+                aria-label="Human score to"
+                defaultValue={filters.humanTo ?? ""}
+              />
+            </fieldset>
+            <fieldset class="dates">
+              <legend>Registered, days of UTC</legend>
+              <input type="date" name="from" aria-label="Registered from" defaultValue={filters.from ?? ""} />
+              <span aria-hidden="true">–</span>
+              <input type="date" name="to" aria-label="Registered until" defaultValue={filters.to ?? ""} />
+            </fieldset>
+            {text("bucket", "Bucket")}
+          </div>
+          <div class="filter-do">
+            <button type="submit" class="primary">
+              Search
+            </button>
+            <a class="button" href="/desk/search">
+              Clear
+            </a>
+          </div>
+        </details>
+      </form>
+    </search>
+  );
+}
+
+/** On a narrow screen the photos come first. */
+function narrow(): boolean {
+  return matchMedia("(max-width: 720px)").matches;
+}
+
+const RULES = [
+  "human",
+  "human-uncertain",
+  "verify",
+  "category-uncertain",
+  "scores-invalid",
+  "clear",
+  "moderator",
+];

@@ -1,0 +1,104 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { useLocation } from "preact-iso";
+import { get, wordsOf } from "../api.ts";
+import type { Found, Photo } from "../types.ts";
+import { announce } from "../ui/announce.tsx";
+import { Grid } from "../ui/grid.tsx";
+import { Icon } from "../ui/icon.tsx";
+import type { CellRules } from "../ui/window.ts";
+import { count } from "../words.ts";
+import { FilterForm } from "./filter-form.tsx";
+import { asked, filtersOf } from "./query.ts";
+import { Result } from "./result.tsx";
+
+/** Photos by what is known of them. The address says everything, so that it can be sent to somebody. */
+export default function SearchPage() {
+  const { query, url } = useLocation();
+  const { photos, next, state, problem, more, replace } = useFound(url, query);
+  return (
+    <div class="search-page">
+      <FilterForm key={url} filters={filtersOf(query)} />
+      <div class="search-results">
+        {state === "failed" && (
+          <div class="blank" role="alert">
+            <Icon name="warn" />
+            <h2>The search failed</h2>
+            <p class="soft">{problem}</p>
+            <button type="button" class="primary" onClick={more}>
+              Try again
+            </button>
+          </div>
+        )}
+        {state === "ready" && photos.length === 0 && (
+          <div class="blank">
+            <Icon name="bell" />
+            <h2>No photo is like that</h2>
+            <p class="soft">Take a filter away. A key is searched by how it begins.</p>
+          </div>
+        )}
+        {photos.length > 0 && (
+          <Grid
+            label="Photos found"
+            count={photos.length}
+            rules={RULES}
+            onEnd={() => next && more()}
+            cell={(index) => <Result key={photos[index]!.id} photo={photos[index]!} onFresh={replace} />}
+          >
+            <p class="all-done soft small">
+              {next ? "More are being fetched…" : `That is all: ${count(photos.length, "photo")}.`}
+            </p>
+          </Grid>
+        )}
+        {state === "loading" && photos.length === 0 && <p class="blank soft">Searching…</p>}
+      </div>
+    </div>
+  );
+}
+
+/** Page after page of what was found, as far as it was scrolled to. */
+function useFound(url: string, query: Readonly<Record<string, string>>) {
+  const [photos, setPhotos] = useState<readonly Photo[]>([]);
+  const [next, setNext] = useState<string | null>(null);
+  const [state, setState] = useState<"loading" | "ready" | "failed">("loading");
+  const [problem, setProblem] = useState("");
+  const busy = useRef<AbortController>(undefined);
+
+  function fetchPage(after: string | null): void {
+    busy.current?.abort();
+    const mine = new AbortController();
+    busy.current = mine;
+    setState("loading");
+    get<Found>("photos", asked(filtersOf(query), after ?? undefined), mine.signal).then(
+      (found) => {
+        busy.current = undefined;
+        setPhotos((before) => (after ? [...before, ...found.photos] : found.photos));
+        setNext(found.next);
+        setState("ready");
+        if (!after) announce(`${count(found.photos.length, "photo")}${found.next ? " and more" : ""} found`);
+      },
+      (thrown: unknown) => {
+        if (mine.signal.aborted) return;
+        busy.current = undefined;
+        setProblem(wordsOf(thrown));
+        setState("failed");
+      },
+    );
+  }
+
+  useEffect(() => {
+    setPhotos([]);
+    setNext(null);
+    fetchPage(null);
+    return () => busy.current?.abort();
+  }, [url]);
+  return {
+    photos,
+    next,
+    state,
+    problem,
+    more: () => void (busy.current || fetchPage(next)),
+    replace: (fresh: Photo) => setPhotos((all) => all.map((each) => (each.id === fresh.id ? fresh : each))),
+  };
+}
+
+const RULES: CellRules = { minWidth: 168, gap: 12, textHeight: 58 };

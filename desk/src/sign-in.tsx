@@ -1,0 +1,72 @@
+import { useState } from "preact/hooks";
+import { problem, session, signIn } from "./session.ts";
+import { ThemeChoice } from "./shell.tsx";
+import { Mark } from "./ui/mark.tsx";
+
+/** @param asked whether the server has said that nobody is signed in. */
+export function SignIn({ asked }: { asked: boolean }) {
+  const [busy, setBusy] = useState(false);
+  const said = session.value;
+  const oidc = said && !said.signedIn && said.oidc;
+  const here = location.pathname + location.search;
+
+  async function onSubmit(event: SubmitEvent): Promise<void> {
+    event.preventDefault();
+    const token = new FormData(event.currentTarget as HTMLFormElement).get("token");
+    setBusy(true);
+    await signIn({ token: String(token).trim() });
+    setBusy(false);
+  }
+
+  return (
+    <main class="sign-in" id="main">
+      <div class="sign-in-card">
+        <h1>
+          <Mark side={36} /> maitred
+        </h1>
+        {!asked && !problem.value && <p class="soft">One moment…</p>}
+        {problem.value && (
+          <p class="problem" role="alert">
+            {problem.value}
+          </p>
+        )}
+        {!asked && problem.value && (
+          <button type="button" onClick={() => location.reload()}>
+            Try again
+          </button>
+        )}
+        {asked && (
+          <>
+            {oidc && (
+              <>
+                <a class="button primary" href={`/desk/api/oidc/start?to=${encodeURIComponent(here)}`}>
+                  Sign in with your account
+                </a>
+                <p class="or soft small">or</p>
+              </>
+            )}
+            <form onSubmit={(event) => void onSubmit(event)}>
+              <label for="token">Token</label>
+              <input
+                id="token"
+                name="token"
+                type="password"
+                required
+                autocomplete="current-password"
+                spellcheck={false}
+                aria-describedby="token-how"
+              />
+              <button type="submit" class={oidc ? "" : "primary"} disabled={busy}>
+                Sign in
+              </button>
+            </form>
+            <p id="token-how" class="soft small">
+              An operator makes one: <code class="mono">maitred token create --scopes review NAME</code>
+            </p>
+          </>
+        )}
+        <ThemeChoice />
+      </div>
+    </main>
+  );
+}

@@ -1,0 +1,114 @@
+import { signal } from "@preact/signals";
+import { useEffect, useState } from "preact/hooks";
+import { stored } from "../stored.ts";
+import type { Photo } from "../types.ts";
+import { hiddenForHuman, nameOf } from "../words.ts";
+import { Icon } from "./icon.tsx";
+
+const kept = stored("maitred.blur");
+/** Whether photos hidden for a human are blurred; undefined: as the server says. */
+export const blur = signal<boolean | undefined>(kept.read() === null ? undefined : kept.read() === "on");
+/** Those that were asked for, until the page is left. */
+export const revealed = signal<ReadonlySet<string>>(new Set());
+/** Whether the photo in hand is shown with where the model sees a human. */
+export const heat = signal(false);
+
+export function setBlur(on: boolean): void {
+  blur.value = on;
+  revealed.value = new Set();
+  kept.write(on ? "on" : "off");
+}
+
+export function reveal(id: string): void {
+  const next = new Set(revealed.peek());
+  if (!next.delete(id)) next.add(id);
+  revealed.value = next;
+}
+
+interface PictureProps {
+  photo: Photo;
+  size: "small" | "medium" | "large";
+  /** Instead of the photo alone, with the heat map over it. */
+  withHeat?: boolean;
+  /** Whether the server blurs unless this person said otherwise. */
+  blurred: boolean;
+  /** Whether its buttons are reached by Tab. */
+  reachable?: boolean;
+  /** Asks for fresh links: they are good for minutes. */
+  onStale(): Promise<void> | void;
+}
+
+/** A photo by its signed link, under a veil where it is hidden for a human; what cannot be shown says why. */
+export function Picture({ photo, size, withHeat, blurred, reachable = true, onStale }: PictureProps) {
+  const src = withHeat ? photo.links.heat : photo.links[size];
+  const [state, setState] = useState<{ src: string; problem?: string; loaded?: boolean }>({ src });
+  const [asked, setAsked] = useState(0);
+  useEffect(() => setAsked(0), [photo.id, withHeat]);
+  const veiled = (blur.value ?? blurred) && hiddenForHuman(photo) && !revealed.value.has(photo.id);
+  const now = state.src === src ? state : { src };
+
+  async function onError(): Promise<void> {
+    if (asked === 0) {
+      setAsked(1);
+      return onStale();
+    }
+    setState({ src, problem: await problemOf(src) });
+  }
+
+  return (
+    <figure class={`picture${veiled ? " veiled" : ""}`}>
+      {now.problem ? (
+        <div class="picture-problem small">
+          <Icon name="warn" />
+          <p>{now.problem}</p>
+          <button
+            type="button"
+            tabIndex={reachable ? 0 : -1}
+            onClick={() => {
+              setAsked(0);
+              setState({ src });
+            }}
+          >
+            Try again
+          </button>
+        </div>
+      ) : (
+        <img
+          key={photo.id}
+          src={src}
+          alt={`${nameOf(photo)}${withHeat ? ", with the heat map of where a human is seen" : ""}`}
+          decoding="async"
+          draggable={false}
+          onLoad={() => setState({ src, loaded: true })}
+          onError={() => void onError()}
+        />
+      )}
+      {!now.loaded && !now.problem && <div class="picture-wait" aria-hidden="true" />}
+      {veiled && !now.problem && (
+        <button
+          type="button"
+          class="veil"
+          tabIndex={reachable ? 0 : -1}
+          onClick={() => reveal(photo.id)}
+          aria-label={`Show ${nameOf(photo)}, which is hidden for a human`}
+        >
+          <span>
+            <Icon name="eye" /> Hidden for a human
+          </span>
+        </button>
+      )}
+    </figure>
+  );
+}
+
+/** Why a link leads to no picture, in the server's words. */
+async function problemOf(src: string): Promise<string> {
+  try {
+    const answer = await fetch(src);
+    if (answer.ok) return "the photo did not load";
+    const { detail } = (await answer.json()) as { detail?: string };
+    return detail ?? "the photo cannot be shown";
+  } catch {
+    return "the server cannot be reached";
+  }
+}

@@ -1,0 +1,29 @@
+import type { ComponentChildren } from "preact";
+
+interface TableProps {
+  label: string;
+  /** Names of the columns; those that begin with # hold numbers, which stand at the right. */
+  head: readonly string[];
+  children: ComponentChildren;
+}
+
+/** A table that scrolls sideways where there is no room, also by the keyboard. */
+export function Table({ label, head, children }: TableProps) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls sideways is reached by the keyboard
+    <section class="table-scroll" tabIndex={0} aria-label={label}>
+      <table class="small number">
+        <thead>
+          <tr>
+            {head.map((name) => (
+              <th key={name} scope="col" class={name.startsWith("#") ? "figure" : ""}>
+                {name.replace("#", "") || <span class="unseen">actions</span>}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </table>
+    </section>
+  );
+}

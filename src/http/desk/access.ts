@@ -1,0 +1,179 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Limits } from "../limits.ts";
+import { HttpProblem } from "../problem.ts";
+import { bearerOf, isToken, type StoredToken } from "../tokens.ts";
+import type { Role } from "./schemas.ts";
+import { createSessionSecret, isSecret, readCookie } from "./secrets.ts";
+
+export interface AccessSettings {
+  /** Where browsers reach the desk, as https://photos.example.com; "": as they ask. */
+  deskUrl: string;
+  /** Seconds after which a session ends, used or not. */
+  deskSessionS: number;
+}
+
+/** Whom a session is of. */
+export interface Who {
+  /** `token:ID`, `oidc:SUBJECT` or `link:NAME`. */
+  subject: string;
+  /** What history calls this person. */
+  name: string;
+  roles: readonly Role[];
+}
+
+/** One who is signed in. */
+export interface Session extends Who {
+  id: string;
+  /** What the browser alone keeps. */
+  secret: string;
+  /** ISO 8601. */
+  endsAt: string;
+}
+
+export interface StoredSession {
+  id: string;
+  hash: Uint8Array;
+  subject: string;
+  name: string;
+  roles: readonly string[];
+  endsAt: string;
+}
+
+export interface AccessDeps {
+  findToken(id: string): Promise<StoredToken | undefined>;
+  /** Whom a one-time link is for; it is used up by this. Undefined where there is no such link, or not any more. */
+  redeem(code: string, address: string): Who | undefined;
+  /** @returns when it ends, as ISO 8601. */
+  startSession(session: Who & { id: string; hash: Buffer }): Promise<string>;
+  /** The session with this id, while it holds; it counts as used. */
+  findSession(id: string): Promise<StoredSession | undefined>;
+  endSession(id: string, by: string, did: "signed-out" | "revoked"): Promise<boolean>;
+}
+
+/** Who may do what at the desk. */
+export interface Access {
+  /** Who asks; undefined where nobody is signed in. */
+  session(request: FastifyRequest): Promise<Session | undefined>;
+  /** @throws {HttpProblem} 401 where nobody is signed in, 403 where they lack the role; "any" is any of them. */
+  require(request: FastifyRequest, role: Role | "any"): Promise<Session>;
+  /** @throws {HttpProblem} 401 wrong, 403 it is for no desk, 429 too many wrong ones came. */
+  signIn(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    how: { token: string } | { link: string },
+  ): Promise<Session>;
+  /** Starts a session of somebody who has proven who they are. */
+  start(request: FastifyRequest, reply: FastifyReply, who: Who): Promise<Session>;
+  signOut(request: FastifyRequest, reply: FastifyReply): Promise<void>;
+}
+
+export function createAccess(settings: AccessSettings, deps: AccessDeps, limits: Limits): Access {
+  const sessions = new WeakMap<FastifyRequest, Promise<Session | undefined>>();
+
+  async function find(request: FastifyRequest): Promise<Session | undefined> {
+    const own = readCookie(request.cookies[cookieName(settings, request)]);
+    const stored = own && (await deps.findSession(own.id));
+    if (!own || !stored || !isSecret(own.secret, stored.hash)) return undefined;
+    const { subject, name, roles, endsAt } = stored;
+    return { id: own.id, secret: own.secret, subject, name, roles: roles as Role[], endsAt };
+  }
+
+  const access: Access = {
+    session(request) {
+      const found = sessions.get(request) ?? find(request);
+      sessions.set(request, found);
+      return found;
+    },
+    async require(request, role) {
+      const session = await access.session(request);
+      if (!session) throw new HttpProblem(401, "sign in first: the session ended, or there was none");
+      if (role === "any" || session.roles.includes(role)) return session;
+      throw new HttpProblem(403, `${session.name} is no ${role}: ask whoever gives out tokens for the role`);
+    },
+    async signIn(request, reply, how) {
+      return access.start(
+        request,
+        reply,
+        "token" in how
+          ? await ofToken(how.token, request.ip, deps, limits)
+          : await ofLink(how.link, request.ip, deps, limits),
+      );
+    },
+    async start(request, reply, who) {
+      const { id, secret, hash, cookie } = createSessionSecret();
+      const endsAt = await deps.startSession({ ...who, id, hash });
+      const secure = isSecure(settings, request);
+      reply.setCookie(cookieName(settings, request), cookie, {
+        httpOnly: true,
+        sameSite: "strict",
+        secure,
+        // the prefix __Host-, which keeps neighbours of the domain from setting it, wants the whole path
+        path: secure ? "/" : "/desk",
+        maxAge: settings.deskSessionS,
+      });
+      return { ...who, id, secret, endsAt };
+    },
+    async signOut(request, reply) {
+      const session = await access.session(request);
+      if (session) await deps.endSession(session.id, session.name, "signed-out");
+      const secure = isSecure(settings, request);
+      reply.clearCookie(cookieName(settings, request), { secure, path: secure ? "/" : "/desk" });
+    },
+  };
+  return access;
+}
+
+/** Whether browsers reach the desk over https. */
+export function isSecure({ deskUrl }: AccessSettings, request: FastifyRequest): boolean {
+  return deskUrl === "" ? request.protocol === "https" : deskUrl.startsWith("https:");
+}
+
+/**
+ * Refuses what another page may have made a browser send: it cannot set this header without being asked first, and the
+ * browser says whose page it is.
+ *
+ * @throws {HttpProblem} 403
+ */
+export function refuseForgery({ deskUrl }: AccessSettings, request: FastifyRequest): void {
+  const { origin, "sec-fetch-site": site = "same-origin", "x-maitred-desk": own } = request.headers;
+  const ours = deskUrl === "" ? `${request.protocol}://${request.host}` : new URL(deskUrl).origin;
+  if (own !== "1") throw new HttpProblem(403, "expected the header X-Maitred-Desk: 1, which the desk sends");
+  if (site !== "same-origin" || (origin !== undefined && origin !== ours)) {
+    throw new HttpProblem(403, `expected a request of ${ours}: is MAITRED_DESK_URL what browsers show?`);
+  }
+}
+
+/** The roles of a token, by its scopes. */
+const ROLE_OF: Readonly<Record<string, Role>> = { read: "viewer", review: "moderator", operate: "operator" };
+
+async function ofToken(given: string, address: string, deps: AccessDeps, limits: Limits): Promise<Who> {
+  const bearer = bearerOf(`Bearer ${given.trim()}`);
+  await limits.guess(address, given);
+  const stored = bearer && (await deps.findToken(bearer.id));
+  if (!bearer || !stored || !isToken(bearer.token, stored)) {
+    await limits.wrong(address, given);
+    throw new HttpProblem(401, "no such token: maitred token create --scopes review NAME makes one");
+  }
+  await limits.good(stored.id, bearer.token);
+  const roles = stored.scopes.flatMap((scope) => ROLE_OF[scope] ?? []);
+  if (roles.length > 0) return { subject: `token:${stored.id}`, name: stored.name, roles };
+  throw new HttpProblem(
+    403,
+    "the token has none of the scopes read, review and operate, which the desk needs",
+  );
+}
+
+async function ofLink(code: string, address: string, deps: AccessDeps, limits: Limits): Promise<Who> {
+  await limits.guess(address, code);
+  const who = deps.redeem(code, address);
+  if (who) return who;
+  await limits.wrong(address, code);
+  throw new HttpProblem(
+    401,
+    "the link was used, or is too old: maitred token create --scopes review NAME makes a token",
+  );
+}
+
+function cookieName(settings: AccessSettings, request: FastifyRequest): string {
+  return isSecure(settings, request) ? "__Host-maitred" : "maitred";
+}

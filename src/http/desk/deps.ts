@@ -1,0 +1,75 @@
+import type { z } from "zod";
+import type { Part } from "../../review/kinds.ts";
+import type { AccessDeps, AccessSettings, Who } from "./access.ts";
+import type { Board } from "./board.ts";
+import type { DashboardDeps } from "./dashboard-routes.ts";
+import type { Size } from "./links.ts";
+import type { Oidc } from "./oidc.ts";
+import type { OperateDeps } from "./operate-deps.ts";
+import type { auditLog, decided, decision, photo, searchAsked, sessions, wholePhoto } from "./schemas.ts";
+
+export interface DeskSettings extends AccessSettings {
+  /** Seconds without a request after which a session ends. */
+  deskIdleS: number;
+  /** Whether photos hidden for a human are blurred until asked for. */
+  deskBlur: "on" | "off";
+  /** Where the built page lies. */
+  deskFolder: string;
+}
+
+/** A photo without its links, which are of a session. */
+export type DeskPhoto = Omit<z.infer<typeof photo>, "links" | "kind">;
+export type DeskWholePhoto = Omit<z.infer<typeof wholePhoto>, "links" | "kind">;
+export type Decision = z.infer<typeof decision>;
+export type Search = z.infer<typeof searchAsked>;
+export type QueueCounts = { kinds: Record<string, number>; held: number };
+
+/** The neighbours of the desk. What they throw is explained as everywhere in the API. */
+export interface DeskDeps {
+  access: Omit<AccessDeps, "findToken">;
+  /** Undefined where no provider is configured. */
+  oidc: Oidc | undefined;
+  /** Categories in the order of their keys. */
+  categories: readonly string[];
+  /** Seconds that a claim holds unless it is renewed. */
+  leaseS: number;
+
+  claim(moderator: string, parts: readonly Part[], limit: number): Promise<{ photo: string; kind: string }[]>;
+  /** @returns those that are still held. */
+  renew(moderator: string, photos: readonly string[]): Promise<string[]>;
+  release(moderator: string, photos: readonly string[]): Promise<void>;
+  /** Answers in their order. */
+  decide(moderator: string, decisions: readonly Decision[]): Promise<z.infer<typeof decided>[]>;
+  undo(
+    moderator: string,
+    decision: string,
+  ): Promise<{ outcome: "done" | "known" | "changed" | "gone"; photo: string | null; kind: string | null }>;
+  counts(): Promise<QueueCounts>;
+  throughput(moderator: string, since: Date): Promise<{ lastHour: number; since: number; undone: number }>;
+  /** Undefined where there is no current photo of this id. */
+  appeal(photo: string, reason: string, by: string): Promise<{ at: string; fresh: boolean } | undefined>;
+
+  /** Those that exist, in this order. */
+  photos(ids: readonly string[]): Promise<DeskPhoto[]>;
+  wholePhoto(id: string): Promise<DeskWholePhoto | undefined>;
+  /** Ids, newest first; fewer than the limit, or none, where many were looked at. */
+  search(search: Search): Promise<{ ids: string[]; next: string | null }>;
+  /** A JPEG. @throws {PhotoError} or {UpstreamError} as fetching and decoding do. */
+  picture(photo: string, size: Size, signal: AbortSignal): Promise<Uint8Array>;
+  /** Has a photo judged again. */
+  rerun(photo: string, by: string): Promise<"queued" | "gone" | "moderator">;
+  /** Erases all that is known of the object of a photo; undefined where there is no such photo. */
+  forget(photo: string, by: string): Promise<Record<string, number> | undefined>;
+
+  operate: OperateDeps;
+  dashboards: DashboardDeps;
+  /** The queue's own view; undefined where there is none. */
+  board: Board | undefined;
+
+  log(before: string | undefined, limit: number): Promise<z.infer<typeof auditLog>["entries"]>;
+  sessions(): Promise<
+    (Omit<z.infer<typeof sessions>["sessions"][number], "own" | "roles" | "by"> & StoredWho)[]
+  >;
+}
+
+type StoredWho = { roles: readonly string[]; subject: Who["subject"] };

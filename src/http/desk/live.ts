@@ -1,0 +1,98 @@
+import type { FastifyInstance, FastifyReply } from "fastify";
+import { HttpProblem } from "../problem.ts";
+import type { Access } from "./access.ts";
+import type { DeskDeps } from "./deps.ts";
+import { operating } from "./operate-routes.ts";
+
+/**
+ * Tells pages what changed, as server-sent events: `queue`, how many photos wait, at once and whenever it changed; to those
+ * that asked with `?with=operate` also `operate`, how everything runs, at each look; and `end` once the session ended. All
+ * pages of a process share one look at the database.
+ *
+ * @param lookMs between two looks.
+ */
+export function serveLive(
+  app: FastifyInstance,
+  access: Access,
+  deps: Pick<DeskDeps, "counts" | "operate" | "board"> & { access: Pick<DeskDeps["access"], "findSession"> },
+  lookMs = 2_000,
+): void {
+  const pages = new Map<FastifyReply, { session: string; operate: boolean }>();
+  let latest = "";
+  let timer: NodeJS.Timeout | undefined;
+  let beats = 0;
+
+  const write = (reply: FastifyReply, text: string): void => {
+    // a page that does not read is no reason to keep what it does not read
+    if (reply.raw.writableLength > MAX_UNREAD_BYTES) reply.raw.destroy();
+    else reply.raw.write(text);
+  };
+
+  async function look(): Promise<void> {
+    try {
+      const counts = JSON.stringify(await deps.counts());
+      for (const reply of pages.keys()) if (counts !== latest) write(reply, eventOf("queue", counts));
+      latest = counts;
+      await tellOperators();
+      if (++beats % BEATS === 0) await check();
+    } catch {
+      // the database is away: the next look tells
+    }
+    if (pages.size > 0) timer = setTimeout(() => void look(), lookMs);
+  }
+
+  async function tellOperators(): Promise<void> {
+    const watching = (): FastifyReply[] =>
+      [...pages].flatMap(([reply, { operate }]) => (operate ? reply : []));
+    if (watching().length === 0) return;
+    const now = eventOf("operate", JSON.stringify(await operating(deps)));
+    for (const reply of watching()) write(reply, now);
+  }
+
+  async function check(): Promise<void> {
+    for (const [reply, { session }] of [...pages]) {
+      if (await deps.access.findSession(session)) write(reply, ": \n\n");
+      else reply.raw.end(eventOf("end", "{}"));
+    }
+  }
+
+  app.get("/desk/api/live", async (request, reply) => {
+    const session = await access.require(request, "any");
+    if (pages.size >= MAX_PAGES)
+      throw new HttpProblem(503, "too many pages are open", { "retry-after": "30" });
+    const operate = (request.query as { with?: unknown }).with === "operate";
+    const counts = JSON.stringify(await deps.counts());
+    const now = operate ? eventOf("operate", JSON.stringify(await operating(deps))) : "";
+    reply.hijack();
+    reply.raw.writeHead(200, {
+      ...(reply.getHeaders() as Record<string, string>),
+      "content-type": "text/event-stream",
+      "cache-control": "no-store",
+      "x-accel-buffering": "no",
+    });
+    reply.raw.write(eventOf("queue", counts) + now);
+    pages.set(reply, { session: session.id, operate });
+    reply.raw.once("close", () => {
+      pages.delete(reply);
+      if (pages.size === 0) clearTimeout(timer);
+    });
+    if (pages.size === 1) {
+      latest = counts;
+      timer = setTimeout(() => void look(), lookMs);
+    }
+  });
+
+  app.addHook("preClose", async () => {
+    clearTimeout(timer);
+    for (const reply of pages.keys()) reply.raw.end();
+  });
+}
+
+function eventOf(name: string, data: string): string {
+  return `event: ${name}\ndata: ${data}\n\n`;
+}
+
+const MAX_PAGES = 500;
+const MAX_UNREAD_BYTES = 64_000;
+/** Looks between two checks of who is still signed in. */
+const BEATS = 7;

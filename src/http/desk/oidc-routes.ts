@@ -1,0 +1,64 @@
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { HttpProblem } from "../problem.ts";
+import { type Access, type AccessSettings, isSecure } from "./access.ts";
+import type { Oidc, PendingSignIn } from "./oidc.ts";
+
+/** Sends browsers to the provider and takes them in again. What goes wrong there ends at the sign-in page, by a code. */
+export function serveOidc(
+  app: FastifyInstance,
+  oidc: Oidc | undefined,
+  { settings, access, failed }: { settings: AccessSettings; access: Access; failed(error: unknown): void },
+): void {
+  const cookieOf = (request: FastifyRequest): string =>
+    isSecure(settings, request) ? "__Host-maitred-oidc" : "maitred-oidc";
+
+  app.get("/desk/api/oidc/start", async (request, reply) => {
+    if (!oidc) throw new HttpProblem(404, "no provider is configured: see MAITRED_OIDC_ISSUER");
+    const { url, pending } = await oidc.begin(destinationOf(request.query));
+    const secure = isSecure(settings, request);
+    reply.setCookie(cookieOf(request), Buffer.from(JSON.stringify(pending)).toString("base64url"), {
+      httpOnly: true,
+      // the provider sends the browser back from another site
+      sameSite: "lax",
+      secure,
+      path: secure ? "/" : "/desk",
+      maxAge: PENDING_S,
+    });
+    return reply.redirect(url.href, 302);
+  });
+
+  app.get("/desk/api/oidc/callback", async (request, reply) => {
+    if (!oidc) throw new HttpProblem(404, "no provider is configured: see MAITRED_OIDC_ISSUER");
+    const pending = pendingOf(request.cookies[cookieOf(request)]);
+    const secure = isSecure(settings, request);
+    reply.clearCookie(cookieOf(request), { secure, path: secure ? "/" : "/desk" });
+    if (!pending) return reply.redirect("/desk/?problem=oidc-expired", 302);
+    try {
+      const who = await oidc.finish(request.url.slice(request.url.indexOf("?")), pending);
+      if (!who) return reply.redirect("/desk/?problem=oidc-no-role", 302);
+      await access.start(request, reply, who);
+    } catch (thrown) {
+      failed(thrown);
+      return reply.redirect("/desk/?problem=oidc-failed", 302);
+    }
+    return reply.redirect(pending.to, 302);
+  });
+}
+
+/** Only a page of the desk: nobody's link may make this server send people elsewhere. */
+function destinationOf(query: unknown): string {
+  const { to } = query as { to?: unknown };
+  return typeof to === "string" && /^\/desk\/[\w./?=&%~-]*$/.test(to) ? to : "/desk/";
+}
+
+function pendingOf(cookie: string | undefined): PendingSignIn | undefined {
+  try {
+    const { state, nonce, verifier, to } = JSON.parse(Buffer.from(cookie ?? "", "base64url").toString());
+    if (![state, nonce, verifier].every((each) => typeof each === "string" && each !== "")) return undefined;
+    return { state, nonce, verifier, to: destinationOf({ to }) };
+  } catch {
+    return undefined;
+  }
+}
+
+const PENDING_S = 600;

@@ -1,0 +1,40 @@
+import { createHash, randomBytes } from "node:crypto";
+import { isIP } from "node:net";
+import type { Who } from "./access.ts";
+
+/** Links that sign somebody in once, on the machine that the process runs on; they live in its memory alone. */
+export interface OneTimeLinks {
+  /** The code of a new link; it holds for an hour. */
+  create(who: Who): string;
+  /** Whom it is for, and it is used up; undefined for any other, and for one who asks from elsewhere. */
+  redeem(code: string, address: string): Who | undefined;
+}
+
+export function createOneTimeLinks(now: () => number = Date.now): OneTimeLinks {
+  const waiting = new Map<string, { who: Who; until: number }>();
+  return {
+    create(who) {
+      const code = randomBytes(32).toString("base64url");
+      waiting.set(hashOf(code), { who, until: now() + HOUR_MS });
+      return code;
+    },
+    redeem(code, address) {
+      const hash = hashOf(code);
+      const link = waiting.get(hash);
+      if (!link || !isLoopback(address)) return undefined;
+      waiting.delete(hash);
+      return now() < link.until ? link.who : undefined;
+    },
+  };
+}
+
+function isLoopback(address: string): boolean {
+  const bare = address.replace(/^::ffff:/, "");
+  return isIP(bare) === 4 ? bare.startsWith("127.") : bare === "::1";
+}
+
+function hashOf(code: string): string {
+  return createHash("sha256").update(code).digest("base64");
+}
+
+const HOUR_MS = 3_600_000;

@@ -1,0 +1,171 @@
+import { z } from "zod";
+
+/** The shapes of what operators see and do. Times are ISO 8601, ids are text, durations in seconds unless named otherwise. */
+
+const id = z.string().regex(/^[1-9][0-9]{0,17}$/, "expected an id");
+const time = z.iso.datetime({ offset: true });
+const lane = z.enum(["live", "backfill"]);
+const count = z.number().min(0);
+const code = z.string().regex(/^[A-Z_]{1,60}$/, "expected a failure code");
+
+export const figures = z
+  .object({
+    seconds: z.number().describe("what these figures are of: about a minute"),
+    judged: z.record(lane, count),
+    failed: count,
+    retried: count,
+    stages: z.record(z.string(), z.object({ photos: count, seconds: count })),
+    batches: z.record(z.string(), count).describe("model runs by the number of their photos"),
+    runSeconds: count.describe("of all these runs together"),
+  })
+  .describe("what one worker did of late");
+
+export const backfill = z.object({
+  id,
+  what: z.string(),
+  model: z.string(),
+  propose: z.boolean(),
+  state: z.enum(["running", "paused", "cancelled", "done"]),
+  outcome: z.string().nullable().describe("applied, discarded or rolled back"),
+  maxRate: z.number().nullable().describe("photos a second"),
+  hours: z.string().nullable(),
+  startedBy: z.string(),
+  startedAt: time,
+  changedBy: z.string().nullable(),
+  why: z.string().nullable(),
+  endedAt: time.nullable(),
+  judged: count,
+  waiting: count,
+  skipped: count,
+  unreadable: count,
+  readAll: z.boolean().describe("false: how many there are is not known yet"),
+  failures: z.array(z.object({ code: z.string(), photos: count })),
+});
+
+export const operating = z.object({
+  at: time,
+  lanes: z
+    .array(
+      z.object({
+        lane,
+        waiting: count,
+        active: count,
+        delayed: count.describe("that failed, and are tried again later"),
+        paused: z.boolean(),
+        oldestS: count.describe("how long the oldest waiting photo has waited; 0 when none does"),
+      }),
+    )
+    .nullable()
+    .describe("null while the queue's server is away"),
+  unqueued: z.object({ photos: count, oldestS: count }).describe("committed, and in no queue"),
+  workers: z.array(
+    z.object({
+      worker: z.string(),
+      model: z.string(),
+      variant: z.string(),
+      provider: z.string(),
+      pinned: z.boolean(),
+      problem: z.string(),
+      seenAt: time,
+      figures: figures.nullable().describe("null: it has not said, or is of another version"),
+    }),
+  ),
+  failures: z.array(z.object({ code: z.string(), photos: count })).describe("current photos that failed"),
+  backfills: z.array(backfill).describe("those that are not over, then the latest of the others"),
+  destinations: z.array(
+    z.object({
+      destination: z.string(),
+      kind: z.string(),
+      enabled: z.boolean(),
+      pending: count,
+      oldestS: count,
+      dead: count,
+    }),
+  ),
+  badMessages: count,
+  sweeps: z.array(
+    z.object({
+      bucket: z.string(),
+      missed: count.describe("photos that events had missed, of all sweeps"),
+      gone: count.describe("removals that events had missed, of all sweeps"),
+      last: z
+        .object({
+          prefix: z.string(),
+          finishedAt: time,
+          seconds: count,
+          listed: count,
+          missed: count,
+          gone: count,
+        })
+        .nullable(),
+    }),
+  ),
+  board: z.boolean().describe("whether /desk/bull/ shows the queue's own view"),
+});
+
+export const deadDeliveries = z.object({
+  deliveries: z
+    .array(
+      z.object({
+        seq: id,
+        destination: z.string(),
+        photoId: id,
+        change: z.string(),
+        attempts: count,
+        error: z.string().nullable(),
+        at: time,
+        bucket: z.string(),
+        key: z.string(),
+      }),
+    )
+    .describe("the newest hundred"),
+});
+export const replayDeliveries = z.strictObject({
+  destination: z.string().min(1).max(100),
+  seq: id.optional().describe("one change; without it every dead delivery to the destination"),
+});
+export const replayed = z.object({ replayed: count });
+
+export const badMessages = z.object({
+  messages: z
+    .array(
+      z.object({
+        id,
+        source: z.string(),
+        messageId: z.string(),
+        bytes: count,
+        code: z.string(),
+        detail: z.string(),
+        receivedAt: time,
+        attempts: count,
+      }),
+    )
+    .describe("the oldest hundred of those that wait"),
+});
+export const badMessageAsked = z.object({ id });
+export const badMessage = z.object({ id, body: z.string().describe("at most 20,000 characters of it") });
+export const settled = z.object({
+  state: z.enum(["replayed", "discarded", "failed"]),
+  photos: z.array(z.string()),
+  code: z.string().nullable(),
+  detail: z.string().nullable(),
+});
+
+export const replayFailures = z.strictObject({
+  code,
+  after: id.optional().describe("the after of the answer before"),
+});
+export const failuresReplayed = z.object({
+  queued: count,
+  after: id.nullable().describe("ask again with it: more are left; null where none is"),
+});
+
+export const backfillAsked = z.object({ id });
+export const changeBackfill = z
+  .strictObject({
+    state: z.enum(["running", "paused", "cancelled"]),
+    why: z.string().trim().max(500).default(""),
+  })
+  .refine(({ state, why }) => state === "running" || why !== "", { message: "expected why", path: ["why"] });
+export const retryBackfill = z.strictObject({ code: code.optional() });
+export const retried = z.object({ queued: count });

@@ -1,0 +1,130 @@
+import { type Pool, query } from "./pool.ts";
+
+/** What dashboards read: the views of migrations/0011_rollups.sql, which docs/tables.md describes. Days are of UTC. */
+
+export interface Range {
+  /** First and last day, as 2026-01-31; both are in it. */
+  from: string;
+  to: string;
+}
+
+export interface CountRow {
+  /** ISO 8601: where the hour or day begins. */
+  at: string;
+  verdict: string;
+  category: string | null;
+  /** Whether the model hid them for a human. */
+  forHuman: boolean;
+  photos: number;
+}
+
+/** Current photos by the hour or day of their verdict, of one decider or of all. */
+export async function countsOver(
+  db: Pool,
+  { from, to }: Range,
+  step: "hour" | "day",
+  model: string | undefined,
+): Promise<CountRow[]> {
+  const [view, at] =
+    step === "hour" ? ["hourly_counts", "hour"] : ["daily_counts", "day::timestamp at time zone 'UTC'"];
+  const [low, high] =
+    step === "hour"
+      ? ["$1::timestamp at time zone 'UTC'", "($2::timestamp + interval '1 day') at time zone 'UTC'"]
+      : ["$1::date", "$2::date + 1"];
+  return query<CountRow>(db, {
+    name: `counts_over_${step}`,
+    text: `select to_json(${at}) as at, verdict, category, verdict = 'hidden' and rule = 'human' as "forHuman",
+        sum(photos)::float8 as photos
+      from ${view} where ${step} >= ${low} and ${step} < ${high} and ($3::text is null or model = $3)
+      group by ${step}, 2, 3, 4 order by ${step}, 2, 3, 4`,
+    values: [from, to, model ?? null],
+  });
+}
+
+/** By who decided: models and moderators, those of most photos first. */
+export async function countsByModel(
+  db: Pool,
+  { from, to }: Range,
+): Promise<{ model: string; verdict: string; photos: number }[]> {
+  return query<{ model: string; verdict: string; photos: number }>(db, {
+    name: "counts_by_model",
+    text: `select coalesce(model, '') as model, verdict, sum(photos)::float8 as photos from daily_counts
+      where day >= $1::date and day <= $2::date group by 1, 2 order by 1, 2`,
+    values: [from, to],
+  });
+}
+
+/** Current photos of some listings, of all time. */
+export async function countsByListing(
+  db: Pool,
+  listings: readonly string[],
+): Promise<{ listing: string; verdict: string; category: string | null; photos: number }[]> {
+  return query<{ listing: string; verdict: string; category: string | null; photos: number }>(db, {
+    name: "counts_by_listing",
+    text: `select listing, verdict, category, photos::float8 as photos from listing_counts where listing = any ($1)
+      order by 1, 2, 3`,
+    values: [listings],
+  });
+}
+
+/** Current photos that failed, by code, most first. */
+export async function failureCounts(db: Pool): Promise<{ code: string; photos: number }[]> {
+  return query<{ code: string; photos: number }>(db, {
+    name: "failure_counts",
+    text: `select code, sum(photos)::float8 as photos from daily_counts where verdict = 'failed' and code is not null
+      group by 1 having sum(photos) > 0 order by 2 desc, 1`,
+  });
+}
+
+export interface AuditRow {
+  model: string;
+  /** What the model had said. */
+  saidVerdict: string;
+  saidCategory: string | null;
+  /** What the moderator said; null: nothing. */
+  human: boolean | null;
+  category: string | null;
+  verdict: string;
+  reviews: number;
+}
+
+/** Reviews of photos that were drawn at random to measure a model. */
+export async function auditCounts(db: Pool, { from, to }: Range): Promise<AuditRow[]> {
+  return query<AuditRow>(db, {
+    name: "audit_counts",
+    text: `select model, model_verdict as "saidVerdict", model_category as "saidCategory", human, category, verdict,
+        sum(reviews)::float8 as reviews
+      from review_counts where audit and model is not null and day >= $1::date and day <= $2::date
+      group by 1, 2, 3, 4, 5, 6`,
+    values: [from, to],
+  });
+}
+
+export interface ScoreRow {
+  day: string;
+  score: string;
+  /** 0 to 19: which twentieth of 0 to 1. */
+  bucket: number;
+  photos: number;
+}
+
+/** How scores that one model gave to uploads are distributed, day by day. */
+export async function scoreCounts(db: Pool, { from, to }: Range, model: string): Promise<ScoreRow[]> {
+  return query<ScoreRow>(db, {
+    name: "score_counts",
+    text: `select day::text as day, score, bucket::int as bucket, photos::float8 as photos from score_counts
+      where model = $3 and day >= $1::date and day <= $2::date order by 1, 2, 3`,
+    values: [from, to, model],
+  });
+}
+
+/** Models that gave scores in these days, the one with most first. */
+export async function scoredModels(db: Pool, { from, to }: Range): Promise<string[]> {
+  const rows = await query<{ model: string }>(db, {
+    name: "scored_models",
+    text: `select model from score_counts where score = 'human' and day >= $1::date and day <= $2::date
+      group by 1 order by sum(photos) desc, 1`,
+    values: [from, to],
+  });
+  return rows.map(({ model }) => model);
+}

@@ -1,0 +1,102 @@
+import type { PhotoRef } from "../photo.ts";
+import type { PhotoState } from "./photos.ts";
+import { type Pool, query } from "./pool.ts";
+
+/** A photo as the desk shows it. Times are ISO 8601. */
+export interface DeskPhotoRow extends PhotoRef {
+  id: string;
+  current: boolean;
+  listing: string | null;
+  uploader: "moderator" | "user" | null;
+  claimed: string | null;
+  state: PhotoState;
+  category: string | null;
+  human: number | null;
+  scores: Record<string, number> | null;
+  /** Whose scores these are: a model's id. */
+  model: string | null;
+  rule: string | null;
+  reason: string | null;
+  by: string | null;
+  registeredAt: string;
+  decidedAt: string | null;
+  /** Id of its latest verdict; "0" where it has none. */
+  asOf: string;
+  appeal: { reason: string; by: string; at: string } | null;
+}
+
+/** What more its own page shows. */
+export interface WholePhotoRow extends DeskPhotoRow {
+  failure: string | null;
+  policy: string | null;
+  tags: { category: string; score: number; threshold: number; by: string }[];
+  history: {
+    verdict: string;
+    rule: string;
+    reason: string;
+    category: string | null;
+    human: number | null;
+    scores: Record<string, number> | null;
+    by: string;
+    policy: string | null;
+    at: string;
+    /** What a moderator saw. */
+    saw: { human: boolean | null; audit: boolean } | null;
+  }[];
+  appeals: { reason: string; by: string; at: string; answeredAt: string | null }[];
+  deliveries: {
+    destination: string;
+    kind: string;
+    state: "pending" | "delivered" | "dead";
+    attempts: number;
+    error: string | null;
+    at: string;
+    deliveredAt: string | null;
+  }[];
+}
+
+/** Those of these photos that exist, in this order. */
+export async function readDeskPhotos(db: Pool, ids: readonly string[]): Promise<DeskPhotoRow[]> {
+  const rows = await query<DeskPhotoRow>(db, {
+    name: "read_desk_photos",
+    text: `select ${COLUMNS} from photos p ${LATEST} where p.id = any($1)`,
+    values: [ids],
+  });
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return ids.flatMap((id) => byId.get(id) ?? []);
+}
+
+export async function readWholePhoto(db: Pool, id: string): Promise<WholePhotoRow | undefined> {
+  const rows = await query<WholePhotoRow>(db, {
+    name: "read_whole_photo",
+    text: `select ${COLUMNS}, p.failure, p.policy, ${HISTORY} from photos p ${LATEST} where p.id = $1`,
+    values: [id],
+  });
+  return rows[0];
+}
+
+const COLUMNS = `p.id, p.store, p.bucket, p.key, p.version, p.superseded_at is null as current, p.listing, p.uploader,
+  p.claimed, p.state, p.category, p.human, s.scores, s.model, p.rule, p.reason, p.decided_by as by,
+  to_json(p.registered_at) as "registeredAt", to_json(p.decided_at) as "decidedAt",
+  coalesce((select max(id) from verdicts where photo_id = p.id), 0)::text as "asOf",
+  (select json_build_object('reason', a.reason, 'by', a.by, 'at', a.at) from appeals a
+    where a.photo_id = p.id and a.answered_at is null) as appeal`;
+
+const LATEST = `left join lateral (
+    select v.scores, substr(v.decided_by, 7) as model from verdicts v
+    where v.photo_id = p.id and v.scores is not null order by v.id desc limit 1) s on true`;
+
+const HISTORY = `
+  coalesce((select json_agg(json_build_object('category', category, 'score', score, 'threshold', threshold, 'by', model)
+    order by score desc, category) from tags where photo_id = p.id), '[]') as tags,
+  coalesce((select json_agg(json_build_object('verdict', v.verdict, 'rule', v.rule, 'reason', v.reason,
+      'category', v.category, 'human', v.human, 'scores', v.scores, 'by', v.decided_by, 'policy', v.policy,
+      'at', v.decided_at, 'saw', (select json_build_object('human', r.human, 'audit', r.audit) from reviews r
+        where r.verdict_id = v.id)) order by v.id)
+    from (select * from verdicts where photo_id = p.id order by id desc limit 100) v), '[]') as history,
+  coalesce((select json_agg(json_build_object('reason', a.reason, 'by', a.by, 'at', a.at, 'answeredAt', a.answered_at)
+    order by a.id) from appeals a where a.photo_id = p.id), '[]') as appeals,
+  coalesce((select json_agg(json_build_object('destination', d.destination, 'kind', d.kind, 'state', d.state,
+      'attempts', d.attempts, 'error', d.last_error, 'at', d.created_at, 'deliveredAt', d.delivered_at) order by d.seq desc)
+    from (select d.*, o.kind, o.created_at from outbox o join deliveries d using (seq)
+      where o.photo_id = p.id order by seq desc limit 50) d), '[]') as deliveries`;

@@ -1,0 +1,93 @@
+import { type Pool, query } from "./pool.ts";
+
+/** One that is signed in to the desk. Times are ISO 8601. */
+export interface SessionRow {
+  id: string;
+  hash: Buffer;
+  /** `token:ID`, `oidc:SUBJECT` or `link:NAME`. */
+  subject: string;
+  name: string;
+  roles: string[];
+  startedAt: string;
+  seenAt: string;
+  endsAt: string;
+}
+
+/**
+ * Signs somebody in; see start_session in migrations/0014_desk.sql.
+ *
+ * @returns when the session ends at the latest.
+ */
+export async function startSession(
+  db: Pool,
+  session: Pick<SessionRow, "id" | "hash" | "subject" | "name" | "roles">,
+  lastsS: number,
+): Promise<string> {
+  const { id, hash, subject, name, roles } = session;
+  const rows = await query<{ ends: string }>(db, {
+    name: "start_session",
+    text: "select to_json(start_session($1, $2, $3, $4, $5, $6)) as ends",
+    values: [id, hash, subject, name, roles, lastsS],
+  });
+  return rows[0]!.ends;
+}
+
+/**
+ * The session with this id, while it holds: it has neither ended, nor been unused for `idleS`, nor was its token revoked.
+ * It counts as used.
+ */
+export async function findSession(db: Pool, id: string, idleS: number): Promise<SessionRow | undefined> {
+  const [session] = await query<SessionRow & { stale: boolean }>(db, {
+    name: "find_session",
+    text: `select ${COLUMNS}, s.seen_at < now() - interval '1 minute' as stale
+      from desk_sessions s where s.id = $1 and ${holds("$2")}`,
+    values: [id, idleS],
+  });
+  if (!session) return undefined;
+  const { stale, ...found } = session;
+  if (stale) {
+    await query(db, {
+      name: "touch_session",
+      text: "update desk_sessions set seen_at = now() where id = $1 and seen_at < now() - interval '1 minute'",
+      values: [id],
+    });
+  }
+  return found;
+}
+
+/** All that hold, the newest first. */
+export async function listSessions(db: Pool, idleS: number): Promise<SessionRow[]> {
+  return query<SessionRow>(db, {
+    name: "list_sessions",
+    text: `select ${COLUMNS} from desk_sessions s where ${holds("$1")} order by s.started_at desc, s.id limit 1000`,
+    values: [idleS],
+  });
+}
+
+/**
+ * Ends a session; see end_session in migrations/0014_desk.sql.
+ *
+ * @param did what the audit log calls it.
+ * @returns whether there was one.
+ */
+export async function endSession(
+  db: Pool,
+  id: string,
+  by: string,
+  did: "signed-out" | "revoked",
+): Promise<boolean> {
+  const rows = await query<{ ended: boolean }>(db, {
+    name: "end_session",
+    text: "select end_session($1, $2, $3) as ended",
+    values: [id, by, did],
+  });
+  return rows[0]!.ended;
+}
+
+function holds(idleS: string): string {
+  return `s.ended_at is null and s.ends_at > now() and s.seen_at > now() - make_interval(secs => ${idleS})
+    and not exists (select from tokens t where 'token:' || t.id = s.subject and t.revoked_at is not null)`;
+}
+
+const COLUMNS = `s.id, s.hash, s.subject, s.name, s.roles, to_json(s.started_at) as "startedAt",
+  to_json(s.seen_at) as "seenAt", to_json(s.ends_at) as "endsAt"`;

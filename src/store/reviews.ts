@@ -1,0 +1,175 @@
+import { type Pool, query } from "./pool.ts";
+
+/** Kinds of photos, of which at most so many are claimed together. */
+export interface ClaimPart {
+  kinds: readonly string[];
+  most: number;
+}
+
+export interface Claim {
+  moderator: string;
+  parts: readonly ClaimPart[];
+  /** How many the moderator is to hold in all. */
+  limit: number;
+  leaseS: number;
+  /** How many of a thousand shown or hidden photos are drawn for audit. */
+  auditPerMille: number;
+}
+
+/** One decision of a moderator; see decide_reviews in migrations/0014_desk.sql. */
+export interface ReviewDecision {
+  /** A UUID that nothing else has. */
+  id: string;
+  photo: string;
+  verdict: "shown" | "hidden";
+  category: string | null;
+  human: boolean | null;
+  note: string | null;
+  asOf: string | null;
+}
+
+export interface Decided {
+  id: string;
+  photo: string;
+  outcome: "done" | "known" | "clash" | "taken" | "changed" | "gone";
+  by: string | null;
+  state: string | null;
+  asOf: string | null;
+}
+
+/** What the moderator holds from now on; see claim_reviews in migrations/0014_desk.sql. */
+export async function claimReviews(db: Pool, claim: Claim): Promise<{ photo: string; kind: string }[]> {
+  return query<{ photo: string; kind: string }>(db, {
+    name: "claim_reviews",
+    text: "select photo_id as photo, kind from claim_reviews($1, $2, $3, $4, $5)",
+    values: [claim.moderator, JSON.stringify(claim.parts), claim.limit, claim.leaseS, claim.auditPerMille],
+  });
+}
+
+/** Holds for `leaseS` more seconds what the moderator holds of these photos. @returns those. */
+export async function renewClaims(
+  db: Pool,
+  moderator: string,
+  photos: readonly string[],
+  leaseS: number,
+): Promise<string[]> {
+  const rows = await query<{ photo: string }>(db, {
+    name: "renew_claims",
+    text: `update review_claims set until = now() + make_interval(secs => $3)
+      where moderator = $1 and photo_id = any($2) returning photo_id as photo`,
+    values: [moderator, photos, leaseS],
+  });
+  const held = new Set(rows.map(({ photo }) => photo));
+  return photos.filter((photo) => held.has(photo));
+}
+
+/** Gives back what the moderator holds of these photos. */
+export async function releaseClaims(db: Pool, moderator: string, photos: readonly string[]): Promise<void> {
+  await query(db, {
+    name: "release_claims",
+    text: "delete from review_claims where moderator = $1 and photo_id = any($2)",
+    values: [moderator, photos],
+  });
+}
+
+/** Records decisions, and answers in their order; sending them again does nothing more. */
+export async function decideReviews(
+  db: Pool,
+  moderator: string,
+  decisions: readonly ReviewDecision[],
+): Promise<Decided[]> {
+  return query<Decided>(db, {
+    name: "decide_reviews",
+    text: `select id, photo_id as photo, outcome, other as by, state, as_of as "asOf" from decide_reviews($1, $2)`,
+    values: [moderator, JSON.stringify(decisions)],
+  });
+}
+
+/** What became of a decision that is taken back; kind: as what its photo is held again. */
+export interface Undone {
+  photo: string | null;
+  outcome: "done" | "known" | "changed" | "gone";
+  kind: string | null;
+}
+
+/** Takes a decision back; see undo_review in migrations/0014_desk.sql. */
+export async function undoReview(
+  db: Pool,
+  moderator: string,
+  decision: string,
+  leaseS: number,
+): Promise<Undone> {
+  const rows = await query<Undone>(db, {
+    name: "undo_review",
+    text: "select photo_id as photo, outcome, kind from undo_review($1, $2, $3)",
+    values: [moderator, decision, leaseS],
+  });
+  return rows[0]!;
+}
+
+/**
+ * How many photos wait by kind, of each at most 10,000 counted, and how many are held.
+ *
+ * @param auditPerMille how many of a thousand shown or hidden photos are drawn for audit.
+ */
+export async function countReviews(
+  db: Pool,
+  kinds: readonly string[],
+  auditPerMille: number,
+): Promise<{ kinds: Record<string, number>; held: number }> {
+  const rows = await query<{ kind: string; photos: number; held: number }>(db, {
+    name: "count_reviews",
+    text: `select k.kind, (select count(*) from photos_to_review(k.kind, 10000, $2))::int as photos,
+        (select count(*) from review_claims where until > now())::int as held
+      from unnest($1::text[]) k (kind)`,
+    values: [kinds, auditPerMille],
+  });
+  return {
+    kinds: Object.fromEntries(rows.map(({ kind, photos }) => [kind, photos])),
+    held: rows[0]?.held ?? 0,
+  };
+}
+
+/** Decisions of a moderator, without those taken back: of the last hour, and since a time. */
+export async function countDecisions(
+  db: Pool,
+  moderator: string,
+  since: Date,
+): Promise<{ lastHour: number; since: number; undone: number }> {
+  const rows = await query<{ lastHour: number; since: number; undone: number }>(db, {
+    name: "count_decisions",
+    text: `select
+        (count(*) filter (where undone_at is null and at > now() - interval '1 hour'))::int as "lastHour",
+        (count(*) filter (where undone_at is null and at >= $2))::int as since,
+        (count(*) filter (where undone_at is not null and at >= $2))::int as undone
+      from review_decisions where moderator = $1 and at >= least($2, now() - interval '1 hour')`,
+    values: [moderator, since],
+  });
+  return rows[0]!;
+}
+
+/**
+ * Opens an appeal, or finds the open one; see open_appeal in migrations/0014_desk.sql. The photo keeps its verdict.
+ *
+ * @returns when it was made, as ISO 8601; undefined where no current photo has this id.
+ */
+export async function openAppeal(
+  db: Pool,
+  photo: string,
+  reason: string,
+  by: string,
+): Promise<{ at: string; fresh: boolean } | undefined> {
+  try {
+    const rows = await query<{ at: string; fresh: boolean }>(db, {
+      name: "open_appeal",
+      text: "select to_json(at) as at, fresh from open_appeal($1, $2, $3)",
+      values: [photo, reason, by],
+    });
+    return rows[0]!;
+  } catch (cause) {
+    if ((cause as { code?: unknown }).code === NO_PHOTO) return undefined;
+    throw cause;
+  }
+}
+
+const NO_PHOTO = "MD404";

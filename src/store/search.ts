@@ -1,0 +1,77 @@
+import { type Pool, query } from "./pool.ts";
+
+/** What photos are looked for; whatever is left out is not asked. */
+export interface SearchFilter {
+  bucket?: string | undefined;
+  /** How the key begins. */
+  key?: string | undefined;
+  listing?: string | undefined;
+  category?: string | undefined;
+  state?: string | undefined;
+  /** `model:NAME` or `moderator:NAME`. */
+  by?: string | undefined;
+  rule?: string | undefined;
+  humanFrom?: number | undefined;
+  humanTo?: number | undefined;
+  /** Registered then or later, as ISO 8601. */
+  from?: string | undefined;
+  /** Registered before. */
+  to?: string | undefined;
+  /** Only photos with smaller ids. */
+  after?: string | undefined;
+  limit: number;
+}
+
+/**
+ * Ids of photos, the newest first. A page looks at a bounded stretch of what an index narrows it to, so that no filter makes
+ * it slow; it may then hold fewer than `limit`, or none, and yet not be the last.
+ *
+ * @returns `next`: what `after` is of the next page; null where this one is the last.
+ */
+export async function searchPhotos(
+  db: Pool,
+  filter: SearchFilter,
+): Promise<{ ids: string[]; next: string | null }> {
+  const values: unknown[] = [];
+  const given = (condition: (place: string) => string, value: unknown): string[] => {
+    if (value === undefined) return [];
+    values.push(value);
+    return [condition(`$${values.length}`)];
+  };
+  const indexed = [
+    ...given((v) => `id < ${v}`, filter.after),
+    ...given((v) => `listing = ${v}`, filter.listing),
+    // written out, because the indexes are of these states alone
+    ...(filter.state === "review" ? ["state = 'review' and superseded_at is null"] : []),
+    ...(filter.state === "failed" ? ["state = 'failed'"] : []),
+  ];
+  const narrow = values.length;
+  const others = [
+    ...given((v) => `state = ${v}`, filter.state),
+    ...given((v) => `bucket = ${v}`, filter.bucket),
+    ...given((v) => `starts_with(key, ${v})`, filter.key),
+    ...given((v) => `category = ${v}`, filter.category),
+    ...given((v) => `decided_by = ${v}`, filter.by),
+    ...given((v) => `rule = ${v}`, filter.rule),
+    ...given((v) => `human >= ${v}`, filter.humanFrom),
+    ...given((v) => `human <= ${v}`, filter.humanTo),
+    ...given((v) => `registered_at >= ${v}`, filter.from),
+    ...given((v) => `registered_at < ${v}`, filter.to),
+  ];
+  const stretch = `from photos where ${["true", ...indexed].join(" and ")} order by id desc`;
+  const rows = await query<{ id: string }>(db, {
+    text: `select id from (select * ${stretch} limit ${STRETCH}) s
+      where ${["true", ...others].join(" and ")} order by id desc limit $${values.push(filter.limit)}`,
+    values,
+  });
+  const ids = rows.map(({ id }) => id);
+  if (ids.length === filter.limit) return { ids, next: ids.at(-1)! };
+  const [last] = await query<{ id: string }>(db, {
+    text: `select id ${stretch} offset ${STRETCH - 1} limit 1`,
+    values: values.slice(0, narrow),
+  });
+  return { ids, next: last?.id ?? null };
+}
+
+/** Photos that one page looks at: some tens of milliseconds. */
+const STRETCH = 20_000;

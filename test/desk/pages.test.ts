@@ -1,0 +1,163 @@
+import axe from "axe-core";
+import type { Page } from "playwright-core";
+import { describe, expect } from "vitest";
+import { CHROMIUM } from "./chromium.ts";
+import { type Desk, NARROW, test, WIDE } from "./desk.ts";
+
+/** Each state of each page, and how to come to it once somebody is signed in. */
+const STATES: Record<string, (page: Page, desk: Desk) => Promise<void>> = {
+  async review(page) {
+    await page.locator(".card img").first().waitFor();
+  },
+  async "review, in work"(page) {
+    await page.locator(".card").first().waitFor();
+    await page.context().route("**/review/decisions", (route) => route.abort());
+    for (const key of ["s", "h", "x", "2", "m"]) await page.keyboard.press(key);
+    await page.getByText("2 decisions on the way.").waitFor();
+    await page.context().unroute("**/review/decisions");
+  },
+  async help(page) {
+    await page.getByRole("button", { name: "Keys and help" }).click();
+    await page.getByRole("dialog").waitFor();
+  },
+  async "the menu of the person"(page) {
+    await page.getByRole("button", { name: "You, and the theme" }).click();
+    await page.getByRole("button", { name: "Sign out" }).waitFor();
+  },
+  async "nothing to review"(page) {
+    await page.getByRole("button", { name: /^Category/ }).click();
+    await page.getByText("Nothing waits for you").waitFor();
+  },
+  async search(page, { url }) {
+    await page.goto(`${url}/desk/search?state=hidden&humanFrom=0.5`);
+    await page.locator(".card img").first().waitFor();
+  },
+  async "search that finds nothing"(page, { url }) {
+    await page.goto(`${url}/desk/search?key=nothing-begins-like-this`);
+    await page.getByText("No photo is like that").waitFor();
+  },
+  async photo(page, { url, db }) {
+    const { rows } = await db.pool.query("select photo_id from appeals limit 1");
+    await page.goto(`${url}/desk/photos/${rows[0].photo_id}`);
+    await page.getByRole("heading", { name: "History" }).waitFor();
+  },
+  async "forgetting a photo"(page) {
+    await page.getByRole("button", { name: "Forget…" }).click();
+    await page.getByRole("dialog").waitFor();
+  },
+  async "no such photo"(page, { url }) {
+    await page.goto(`${url}/desk/photos/999999`);
+    await page.getByText("This photo cannot be shown").waitFor();
+  },
+  async "no such page"(page, { url }) {
+    await page.goto(`${url}/desk/nowhere`);
+    await page.getByText("Nothing is at this address").waitFor();
+  },
+  async "the sign-in"(page, { url }) {
+    await page.context().clearCookies();
+    await page.goto(`${url}/desk/`);
+    await page.getByLabel("Token").fill("wrong");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").waitFor();
+  },
+};
+
+describe.skipIf(!CHROMIUM)("every page", { timeout: 180_000 }, () => {
+  test.for([
+    ["light", WIDE],
+    ["dark", WIDE],
+    ["light", NARROW],
+    ["dark", NARROW],
+  ] as const)("has nothing that axe finds, %s and %o", async ([colorScheme, viewport], { desk }) => {
+    const page = await desk.open("ann", { colorScheme, viewport, scopes: ["review", "operate"] });
+    const found: Record<string, unknown> = {};
+    const wide: Record<string, number> = {};
+    for (const [name, reach] of Object.entries(STATES)) {
+      await reach(page, desk);
+      await shoot(page, name, colorScheme, viewport.width);
+      found[name] = await violations(page);
+      wide[name] = await page.evaluate(() => document.documentElement.scrollWidth);
+      if (name === "help") await page.keyboard.press("Escape");
+      if (name === "the menu of the person") await page.keyboard.press("Escape");
+    }
+    expect(found).toEqual(Object.fromEntries(Object.keys(STATES).map((name) => [name, []])));
+    // nothing makes the page wider than the screen
+    expect(wide).toEqual(Object.fromEntries(Object.keys(STATES).map((name) => [name, viewport.width])));
+    expect(desk.complaints).toEqual([]);
+  });
+});
+
+describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
+  test("shows each role its pages, follows the system's theme, and remembers another", async ({ desk }) => {
+    const page = await desk.open("vic", { path: "/desk/", scopes: ["read"], colorScheme: "dark" });
+    const paper = (): Promise<string> =>
+      page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+    await expect.poll(() => new URL(page.url()).pathname).toBe("/desk/search");
+    expect(await page.getByRole("navigation").getByRole("link").allInnerTexts()).toEqual(["Search"]);
+    const dark = await paper();
+    await page.emulateMedia({ colorScheme: "light" });
+    const light = await paper();
+    expect(light).not.toBe(dark);
+    await page.getByRole("button", { name: "You, and the theme" }).click();
+    await page.getByText("dark", { exact: true }).click();
+    expect(await paper()).toBe(dark);
+    await page.reload();
+    expect(await paper()).toBe(dark);
+  });
+
+  test("finds by what its address says, and an address says every filter", async ({ desk }) => {
+    const page = await desk.open("vic", { path: "/desk/search", scopes: ["read"] });
+    const shown = page.locator(".card");
+    await shown.first().waitFor();
+    await page.getByLabel("Verdict").selectOption("hidden");
+    await page.getByLabel("Key begins with").fill("landing-");
+    await page.getByLabel("Human score from").fill("0.5");
+    await page.keyboard.press("Enter");
+    const { rows } = await desk.db.pool.query(
+      "select count(*)::int as n from photos where state = 'hidden' and key like 'landing-%' and human >= 0.5",
+    );
+    expect(rows[0].n).toBeGreaterThan(1);
+    await page.getByText(`That is all: ${rows[0].n} photos.`).waitFor();
+    expect(new URL(page.url()).search).toBe("?key=landing-&state=hidden&humanFrom=0.5");
+    await page.reload();
+    await page.getByText(`That is all: ${rows[0].n} photos.`).waitFor();
+    expect(await page.getByLabel("Key begins with").inputValue()).toBe("landing-");
+    await page.getByRole("link", { name: "Clear" }).click();
+    await page.getByText("That is all: 22 photos.").waitFor();
+  });
+
+  test("a photo's page has its whole history, and what is decided there counts", async ({ desk }) => {
+    const { rows } = await desk.db.pool.query("select id from photos where key = 'landing-portrait-1.jpg'");
+    const page = await desk.open("ann", { path: `/desk/photos/${rows[0].id}` });
+    const history = page.locator(".history");
+    await history.getByText("nobody is in it").waitFor();
+    await history.getByText("the model restaurant-2").waitFor();
+    await page.getByLabel("Category").selectOption("ambience");
+    await page.getByRole("button", { name: "Show", exact: true }).click();
+    await history.getByText("Nobody was seen").waitFor();
+    expect(
+      (await desk.db.pool.query("select state, category, decided_by from photos where id = $1", [rows[0].id]))
+        .rows,
+    ).toEqual([{ state: "shown", category: "ambience", decided_by: "moderator:ann" }]);
+  });
+});
+
+async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  const { violations: all } = await page.evaluate(() =>
+    (globalThis as unknown as { axe: typeof import("axe-core") }).axe.run(document, {
+      runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    }),
+  );
+  return all.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`),
+  );
+}
+
+/** Where DESK_SHOTS names a folder, pictures of every page go there, to be looked at. */
+async function shoot(page: Page, name: string, theme: string, width: number): Promise<void> {
+  const folder = process.env["DESK_SHOTS"];
+  if (!folder) return;
+  await page.waitForFunction(() => [...document.images].every(({ complete }) => complete));
+  await page.screenshot({ path: `${folder}/${name.replace(/\W+/g, "-")}-${theme}-${width}.png` });
+}

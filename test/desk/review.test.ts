@@ -1,0 +1,180 @@
+import type { Page } from "playwright-core";
+import { describe, expect } from "vitest";
+import { CHROMIUM } from "./chromium.ts";
+import { type Desk, test, until } from "./desk.ts";
+
+const reviews = async ({ db }: Desk) =>
+  (
+    await db.pool.query(
+      `select p.key, v.decided_by as by, v.verdict, r.category, r.human, v.id::int as id
+       from reviews r join verdicts v on v.id = r.verdict_id join photos p on p.id = r.photo_id order by v.id`,
+    )
+  ).rows;
+/** The names of the photos in the grid, in order; all fit into the window. */
+const names = async (page: Page): Promise<string[]> => {
+  const labels = await page
+    .locator(".card")
+    .evaluateAll((cards) => cards.map((card) => card.ariaLabel ?? ""));
+  return labels.map((label) => label.split(",")[0]!);
+};
+const inHand = (page: Page): Promise<string | null> =>
+  page.locator('.card[aria-current="true"]').getAttribute("aria-label");
+const opened = async (desk: Desk, name = "ann", options = {}): Promise<Page> => {
+  const page = await desk.open(name, options);
+  await page.locator(".card").first().waitFor();
+  return page;
+};
+
+describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
+  test("photos are decided, put into categories and taken back with the keyboard alone", async ({ desk }) => {
+    const page = await opened(desk);
+    const [first, second, third, fourth] = await names(page);
+    await page.keyboard.press("j");
+    expect(await inHand(page)).toContain(second);
+    // a screen reader is where the keys act
+    expect(await page.evaluate(() => document.activeElement?.getAttribute("aria-label"))).toContain(second);
+    await page.keyboard.press("k");
+    await page.keyboard.press("h");
+    await page.keyboard.press("3");
+    await page.keyboard.press("s");
+    await page.keyboard.press("x");
+    await page.keyboard.press("j");
+    await page.keyboard.press("x");
+    await page.keyboard.press("2");
+    await page.keyboard.press("Shift+H");
+    const saw = { by: "moderator:ann" };
+    expect(
+      await until(
+        () => reviews(desk),
+        (rows) => rows.length === 4,
+      ),
+    ).toMatchObject([
+      { ...saw, key: first, verdict: "hidden", category: null, human: true },
+      { ...saw, key: second, verdict: "shown", category: "menu", human: false },
+      { ...saw, key: third, verdict: "hidden", category: "ambience", human: null },
+      { ...saw, key: fourth, verdict: "hidden", category: "ambience", human: null },
+    ]);
+    const taken =
+      "select count(*)::int as n from photos where key = any($1) and decided_by = 'moderator:ann'";
+    await page.keyboard.press("u");
+    const left = async () => (await desk.db.pool.query(taken, [[first, second, third, fourth]])).rows[0].n;
+    await until(left, (n) => n === 2);
+    expect(await inHand(page)).toContain(third);
+    expect(desk.complaints).toEqual([]);
+  });
+
+  test("help opens with ?, closes with Escape, and lets single keys be turned off", async ({ desk }) => {
+    const page = await opened(desk);
+    const before = await inHand(page);
+    await page.keyboard.press("?");
+    const help = page.getByRole("dialog", { name: "Keys" });
+    await help.waitFor();
+    await page.keyboard.press("j");
+    expect(await inHand(page)).toBe(before);
+    await help.getByRole("checkbox").uncheck();
+    await page.keyboard.press("Escape");
+    await help.waitFor({ state: "detached" });
+    await page.keyboard.press("j");
+    expect(await inHand(page)).toBe(before);
+  });
+
+  test("with mouse and touch the same is done, on one photo and on many", async ({ desk }) => {
+    const page = await opened(desk, "ann", { hasTouch: true });
+    const all = await names(page);
+    await page.locator(".card").nth(1).tap();
+    expect(await inHand(page)).toContain(all[1]);
+    await page.getByRole("button", { name: "menu" }).tap();
+    await page.getByRole("button", { name: "Show", exact: true }).tap();
+    await page.getByRole("checkbox", { name: `Select ${all[3]}` }).tap();
+    await page.getByRole("checkbox", { name: `Select ${all[5]}` }).click({ modifiers: ["Shift"] });
+    await page.getByText("3 photos selected").waitFor();
+    await page.getByRole("button", { name: "Hide: human" }).click();
+    const rows = await until(
+      () => reviews(desk),
+      (found) => found.length === 4,
+    );
+    expect(rows.map(({ key, verdict, category }) => [key, verdict, category])).toEqual([
+      [all[1], "shown", "menu"],
+      [all[3], "hidden", null],
+      [all[4], "hidden", null],
+      [all[5], "hidden", null],
+    ]);
+  });
+
+  test("what is hidden for a human is blurred until it is asked for, or until blurring is turned off", async ({
+    desk,
+  }) => {
+    const page = await opened(desk);
+    const veiled = page.locator(".card", { has: page.locator(".veil") });
+    const many = await veiled.count();
+    expect(many).toBeGreaterThan(1);
+    expect(
+      await veiled
+        .first()
+        .locator("img")
+        .evaluate((img) => getComputedStyle(img).filter),
+    ).toContain("blur");
+    await veiled.first().click({ position: { x: 60, y: 160 } });
+    await page.keyboard.press("b");
+    await expect.poll(() => veiled.count()).toBe(many - 1);
+    await page.getByRole("button", { name: "Blur" }).click();
+    await expect.poll(() => veiled.count()).toBe(0);
+  });
+
+  test("the heat map is laid over the photo in hand", async ({ desk }) => {
+    const page = await opened(desk);
+    await page.keyboard.press("m");
+    const drawn = page.locator(".inspector img[src*='/heat']");
+    // the first one waits until the model is loaded
+    await expect
+      .poll(() => drawn.evaluate((img) => (img as HTMLImageElement).naturalWidth), { timeout: 60_000 })
+      .toBeGreaterThan(100);
+  });
+
+  test("new photos come by themselves once the list is empty, and are no one else's", async ({ desk }) => {
+    const page = await opened(desk);
+    await page.keyboard.press("a");
+    await page.keyboard.press("s");
+    await page.getByText("All done").waitFor();
+    const { rows } = await desk.db.pool.query(
+      `update photos set state = 'review', rule = 'verify', decided_by = 'model:restaurant-2'
+       where id = (select min(id) from photos where state = 'shown' and decided_by like 'model:%') returning key`,
+    );
+    await page.locator(`.card[aria-label^="${rows[0].key},"]:not(.decided)`).waitFor();
+    expect((await desk.db.pool.query("select distinct moderator from review_claims")).rows).toEqual([
+      { moderator: "ann" },
+    ]);
+  });
+});
+
+describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
+  const many = test.extend({ copies: 6 });
+
+  many("never see the same photo, and never decide it twice", async ({ desk }) => {
+    const seen = { ann: new Set<string>(), bob: new Set<string>() };
+    const pages = await Promise.all(
+      (["ann", "bob"] as const).map(async (name) => {
+        const page = await desk.open(name, { path: "/desk/search" });
+        page.on("response", async (answer) => {
+          if (!answer.url().endsWith("/review/claims") || !answer.ok()) return;
+          for (const { id } of (await answer.json()).photos) seen[name].add(id);
+        });
+        return page;
+      }),
+    );
+    await Promise.all(pages.map((page) => page.getByRole("link", { name: "Review" }).click()));
+    for (const page of pages) await page.locator(".card:not(.decided)").first().waitFor();
+    const undecided = async () =>
+      (await desk.db.pool.query("select count(*)::int as n from photos where state = 'review'")).rows[0].n;
+    while ((await undecided()) > 0) {
+      await Promise.all(pages.map((page) => page.keyboard.press("s")));
+    }
+    expect(seen.ann.size).toBeGreaterThan(5);
+    expect(seen.bob.size).toBeGreaterThan(5);
+    expect([...seen.ann].filter((id) => seen.bob.has(id))).toEqual([]);
+    const { rows } = await desk.db.pool.query(
+      "select photo_id from reviews group by photo_id having count(*) > 1",
+    );
+    expect(rows).toEqual([]);
+  });
+});

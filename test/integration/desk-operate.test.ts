@@ -1,0 +1,316 @@
+import { describe, expect } from "vitest";
+import { operating } from "../../src/http/desk/operate-schemas.ts";
+import { openQueues } from "../../src/queue/queues.ts";
+import { openQueueServer } from "../../src/queue/server.ts";
+import { test as base, type Person } from "../desk.ts";
+import { BACKENDS, type Database, queueUrl } from "../fixtures.ts";
+import { judgedOverTime, troubled } from "../watched.ts";
+
+const test = base.extend<{ queued(): Promise<string[]> }>({
+  /** Keys of the photos that wait in either lane. */
+  queued: async ({ configFor }, use) => {
+    const server = openQueueServer(configFor("postgres"), () => {});
+    const queues = openQueues(server, () => {});
+    await use(async () => {
+      const jobs = await Promise.all(queues.own.map((queue) => queue.getJobs()));
+      return jobs
+        .flat()
+        .map(({ data }) => (data as { key: string }).key)
+        .sort();
+    });
+    await queues.close();
+    await server.close();
+  },
+});
+
+const logged = async (db: Database) =>
+  (await db.pool.query("select who, did, about from audit_log where did not like 'signed%' order by id"))
+    .rows;
+
+describe("what operators watch", () => {
+  test("is told as it is, also to those who may only look", async ({ openDesk, db }) => {
+    const { backfill } = await troubled(db);
+    const vic = await (await openDesk()).signIn("vic", "read");
+    const { status, body } = await vic.ask("GET", "/desk/api/operate");
+    expect(status).toBe(200);
+    expect(body).toMatchObject({
+      lanes: [
+        { lane: "live", waiting: 0, paused: false },
+        { lane: "backfill", waiting: 0, paused: false },
+      ],
+      failures: [{ code: "CORRUPT", photos: 4 }],
+      badMessages: 2,
+      destinations: [{ destination: "3f9c2a71b0d4", kind: "webhook", dead: 1 }],
+      sweeps: [{ bucket: "photos", missed: 7, gone: 3, last: { prefix: "2026/", listed: 120_000 } }],
+      board: true,
+    });
+    const [run, over] = body.backfills;
+    expect(run).toMatchObject({ id: backfill, state: "running", judged: 2, waiting: 1, readAll: false });
+    expect(run.failures).toEqual([{ code: "CORRUPT", photos: 1 }]);
+    expect(over).toMatchObject({ state: "cancelled", why: "the list was of last year", failures: [] });
+    const [cpu, gpu] = body.workers;
+    expect(cpu).toMatchObject({
+      worker: "cpu-1:12",
+      problem: "restaurant-3: there is no such folder",
+      figures: null,
+    });
+    expect(gpu.figures).toMatchObject({ seconds: 30, judged: { live: 180, backfill: 56 }, failed: 4 });
+    expect(gpu.figures.batches).toEqual({ "24": 8, "8": 3 });
+    expect(gpu.figures.stages.decode.photos).toBe(240);
+  });
+
+  test("comes by itself to a page that asks for it, and to no other", async ({ openDesk, db }) => {
+    const desk = await openDesk();
+    const vic = await desk.signIn("vic", "read");
+    const first = await eventsOf(desk.url, vic, "", 1);
+    expect(first.map(({ name }) => name)).toEqual(["queue"]);
+    const watched = await eventsOf(desk.url, vic, "?with=operate", 3, async () => void (await troubled(db)));
+    expect(watched.map(({ name }) => name)).toEqual(["queue", "operate", "operate"]);
+    const [, before, after] = watched.map(({ data }) => data);
+    expect(operating.parse(before).workers).toEqual([]);
+    expect(operating.parse(after).workers).toHaveLength(2);
+  });
+});
+
+describe("what operators do", () => {
+  test("replays photos that failed for a code, and says who did", async ({ openDesk, db, queued }) => {
+    await troubled(db);
+    const oda = await (await openDesk()).signIn("oda", "operate");
+    const replay = (code: string) => oda.ask("POST", "/desk/api/operate/failures/replay", { code });
+    expect((await replay("GONE")).body).toEqual({ queued: 0, after: null });
+    expect((await replay("CORRUPT")).body).toEqual({ queued: 4, after: null });
+    expect(await queued()).toEqual([
+      "42/broken-a.jpg",
+      "42/broken-b.jpg",
+      "42/broken-c.jpg",
+      "archive/fails.jpg",
+    ]);
+    expect(await logged(db)).toEqual([
+      { who: "oda", did: "replayed-failures", about: { code: "CORRUPT", queued: 4 } },
+    ]);
+  });
+
+  test("pauses a backfill with why, resumes it, retries what failed in it, and cancels it", async ({
+    openDesk,
+    db,
+    queued,
+  }) => {
+    const { backfill } = await troubled(db);
+    const oda = await (await openDesk()).signIn("oda", "operate");
+    const at = `/desk/api/operate/backfills/${backfill}`;
+    const change = async (state: string, why?: string) =>
+      (await oda.ask("POST", `${at}/state`, { state, ...(why && { why }) })).status;
+    expect(await change("paused")).toBe(400);
+    expect(await change("paused", "the store is slow")).toBe(204);
+    expect(await change("paused", "again")).toBe(409);
+    expect((await oda.ask("GET", "/desk/api/operate")).body.backfills[0]).toMatchObject({
+      state: "paused",
+      changedBy: "oda",
+      why: "the store is slow",
+    });
+    expect(await change("running")).toBe(204);
+    expect((await oda.ask("POST", `${at}/retry`, { code: "GONE" })).body).toEqual({ queued: 0 });
+    expect((await oda.ask("POST", `${at}/retry`, {})).body).toEqual({ queued: 1 });
+    expect(await queued()).toEqual(["archive/fails.jpg"]);
+    expect(await change("cancelled", "no need")).toBe(204);
+    expect(await change("running")).toBe(409);
+    expect((await oda.ask("POST", "/desk/api/operate/backfills/99/retry", {})).status).toBe(409);
+    expect((await logged(db)).map(({ did, about }) => [did, about.state ?? about.queued])).toEqual([
+      ["changed-backfill", "paused"],
+      ["changed-backfill", "running"],
+      ["retried-backfill", 0],
+      ["retried-backfill", 1],
+      ["changed-backfill", "cancelled"],
+    ]);
+  });
+
+  test("sends dead deliveries again, and nothing that is not dead", async ({ openDesk, db }) => {
+    await troubled(db);
+    const oda = await (await openDesk()).signIn("oda", "operate");
+    const dead = async () => (await oda.ask("GET", "/desk/api/operate/deliveries")).body.deliveries;
+    const [delivery, ...others] = await dead();
+    expect(others).toEqual([]);
+    expect(delivery).toMatchObject({ key: "42/told.jpg", error: "the receiver answered 503", attempts: 1 });
+    const replay = async (body: object) =>
+      (await oda.ask("POST", "/desk/api/operate/deliveries/replay", body)).body;
+    expect(await replay({ destination: "000000000000" })).toEqual({ replayed: 0 });
+    expect(await replay({ destination: delivery.destination, seq: delivery.seq })).toEqual({ replayed: 1 });
+    expect(await replay({ destination: delivery.destination })).toEqual({ replayed: 0 });
+    expect(await dead()).toEqual([]);
+    expect(await logged(db)).toContainEqual({
+      who: "oda",
+      did: "replayed-deliveries",
+      about: { destination: delivery.destination, seq: delivery.seq, replayed: 1 },
+    });
+  });
+
+  test("replays or discards messages that were put aside; what fails again stays", async ({
+    openDesk,
+    db,
+    queued,
+  }) => {
+    await troubled(db);
+    const desk = await openDesk();
+    const oda = await desk.signIn("oda", "operate");
+    const messages = async () => (await oda.ask("GET", "/desk/api/operate/messages")).body.messages;
+    const [broken, late] = await messages();
+    const settle = (id: string, how: string) =>
+      oda.ask("POST", `/desk/api/operate/messages/${id}/${how}`, {});
+    expect((await oda.ask("GET", `/desk/api/operate/messages/${broken.id}`)).body.body).toBe("hello");
+    const vic = await desk.signIn("vic", "read");
+    expect((await vic.ask("GET", `/desk/api/operate/messages/${broken.id}`)).status).toBe(403);
+
+    expect((await settle(broken.id, "replay")).body).toMatchObject({
+      state: "failed",
+      code: "EVENT_INVALID",
+    });
+    const taken = (await settle(late.id, "replay")).body;
+    expect(taken).toMatchObject({ state: "replayed", photos: [expect.any(String)] });
+    expect(await queued()).toEqual(["42/late.jpg"]);
+    expect(
+      (await messages()).map(({ id, attempts }: { id: string; attempts: number }) => [id, attempts]),
+    ).toEqual([[broken.id, 2]]);
+    expect((await settle(broken.id, "discard")).body.state).toBe("discarded");
+    expect((await settle(late.id, "discard")).body.state).toBe("replayed");
+    expect((await settle("999", "replay")).status).toBe(404);
+    expect(await messages()).toEqual([]);
+    expect((await logged(db)).map(({ did }) => did)).toEqual([
+      "replayed-message",
+      "replayed-message",
+      "discarded-message",
+    ]);
+  });
+});
+
+describe.each(BACKENDS)("the queue's own view on %s", (backend) => {
+  test("is for operators, and changes nothing", async ({ openDesk, db }) => {
+    const desk = await openDesk({
+      MAITRED_QUEUE_URL: queueUrl(backend, db),
+      MAITRED_QUEUE_PREFIX: backend === "redis" ? new URL(db.url).pathname.slice(1) : "maitred_queue",
+    });
+    const [vic, oda] = [await desk.signIn("vic", "read"), await desk.signIn("oda", "operate")];
+    await troubled(db);
+    await oda.ask("POST", "/desk/api/operate/failures/replay", { code: "CORRUPT" });
+    expect((await desk.ask("GET", "/desk/bull/")).status).toBe(401);
+    expect((await vic.ask("GET", "/desk/bull/")).status).toBe(403);
+    expect((await vic.ask("GET", "/desk/bull/api/queues")).status).toBe(403);
+    const page = await oda.ask("GET", "/desk/bull/");
+    expect(page.status).toBe(200);
+    expect(page.headers.get("content-security-policy")).toContain("script-src 'self';");
+    const { queues } = (await oda.ask("GET", "/desk/bull/api/queues")).body;
+    expect(
+      queues.map(({ name, readOnlyMode }: { name: string; readOnlyMode: boolean }) => [name, readOnlyMode]),
+    ).toEqual([
+      ["live", true],
+      ["backfill", true],
+    ]);
+    expect(queues[0].counts.waiting).toBe(4);
+    const paused = await oda.ask("PUT" as "POST", "/desk/bull/api/queues/live/pause", {});
+    expect(paused.status).toBe(405);
+    expect((await oda.ask("GET", "/desk/api/operate")).body.lanes[0]).toMatchObject({
+      paused: false,
+      waiting: 4,
+    });
+  });
+});
+
+describe("dashboards", () => {
+  const today = "2026-03-01";
+  const days = "from=2026-01-31&to=2026-03-01";
+
+  test("count what tables hold", async ({ openDesk, db }) => {
+    await judgedOverTime(db, today);
+    const vic = await (await openDesk()).signIn("vic", "read");
+    const { body } = await vic.ask("GET", `/desk/api/dashboards/counts?${days}`);
+    expect(body.step).toBe("day");
+    const sum = (rows: { photos: number }[]) => rows.reduce((total, { photos }) => total + photos, 0);
+    expect(sum(body.counts)).toBe(3_000);
+    const { rows } = await db.pool.query(
+      `select count(*)::int as n from photos where state = 'hidden' and rule = 'human' and decided_at >= '2026-01-31Z'`,
+    );
+    expect(sum(body.counts.filter(({ forHuman }: { forHuman: boolean }) => forHuman))).toBe(rows[0].n);
+    const hours = await vic.ask(
+      "GET",
+      "/desk/api/dashboards/counts?from=2026-03-01&to=2026-03-01&model=model:restaurant-2",
+    );
+    expect(hours.body.step).toBe("hour");
+    expect(sum(hours.body.counts)).toBe(100);
+    expect(new Set(hours.body.counts.map(({ at }: { at: string }) => at)).size).toBeGreaterThan(5);
+    const listings = await vic.ask("GET", "/desk/api/dashboards/listings?listing=7,%208,none");
+    expect(new Set(listings.body.listings.map(({ listing }: { listing: string }) => listing))).toEqual(
+      new Set(["7", "8"]),
+    );
+    for (const wrong of [
+      "from=2026-03-02&to=2026-03-01",
+      "from=2020-01-01&to=2026-03-01",
+      "from=x&to=y",
+      "",
+    ]) {
+      expect((await vic.ask("GET", `/desk/api/dashboards/counts?${wrong}`)).status, wrong).toBe(400);
+    }
+  });
+
+  test("say how moderators agree with a model, from the audit sample alone", async ({ openDesk, db }) => {
+    await judgedOverTime(db, today);
+    const vic = await (await openDesk()).signIn("vic", "read");
+    const { models } = (await vic.ask("GET", `/desk/api/dashboards/agreement?${days}`)).body;
+    const { rows } = await db.pool.query(
+      `select m.verdict = 'hidden' as hidden, r.human, count(*)::int as n
+      from reviews r join verdicts m on m.photo_id = r.photo_id and m.decided_by = 'model:restaurant-2'
+      where r.at >= '2026-01-31Z' and r.at < '2026-03-02Z' group by 1, 2`,
+    );
+    const n = (hidden: boolean, human: boolean): number =>
+      rows.find((row) => row.hidden === hidden && row.human === human)?.n ?? 0;
+    const [model] = models;
+    expect(model.model).toBe("model:restaurant-2");
+    expect(model.human.precision).toMatchObject({ hits: n(true, true), of: n(true, true) + n(true, false) });
+    expect(model.human.recall).toMatchObject({ hits: n(true, true), of: n(true, true) + n(false, true) });
+    expect(model.human.missed).toMatchObject({ hits: n(false, true), of: n(false, true) + n(false, false) });
+    expect(model.human.missed.low).toBeLessThan(model.human.missed.value);
+  });
+
+  test("show how scores drift between these days and as many before", async ({ openDesk, db }) => {
+    await judgedOverTime(db, today);
+    const vic = await (await openDesk()).signIn("vic", "read");
+    const ask = async (query: string) => (await vic.ask("GET", `/desk/api/dashboards/drift?${query}`)).body;
+    const all = await ask("from=2026-02-20&to=2026-03-01");
+    expect(all.models).toEqual(["model:restaurant-2"]);
+    expect(all.before).toEqual({ from: "2026-02-10", to: "2026-02-19" });
+    expect(all.scores[0].score).toBe("human");
+    expect(all.scores[0].psi).toBeLessThan(0.1);
+    // the first of the later days is 2026-01-31
+    const turn = await ask("from=2026-01-31&to=2026-02-10&model=model:restaurant-2");
+    expect(turn.scores[0].psi).toBeGreaterThan(0.1);
+    expect(turn.scores[0].days).toHaveLength(11);
+    expect(await ask("from=2020-01-01&to=2020-01-02")).toMatchObject({ model: null, scores: [] });
+  });
+});
+
+/** The first so many events of a page that listens, in their order; comments are left out. */
+async function eventsOf(
+  url: string,
+  { cookie }: Person,
+  query: string,
+  many: number,
+  after: () => Promise<void> = async () => {},
+): Promise<{ name: string; data: unknown }[]> {
+  const ending = new AbortController();
+  const response = await fetch(`${url}/desk/api/live${query}`, {
+    headers: { cookie },
+    signal: ending.signal,
+  });
+  const events: { name: string; data: unknown }[] = [];
+  let text = "";
+  for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
+      const [, name, data] = /^event: (.*)\ndata: (.*)$/s.exec(text.slice(0, end)) ?? [];
+      text = text.slice(end + 2);
+      if (name) events.push({ name, data: JSON.parse(data!) });
+      if (events.length === many - 1) await after();
+    }
+    if (events.length >= many) break;
+  }
+  ending.abort();
+  return events;
+}

@@ -1,0 +1,26 @@
+/** Part of processes: what the dashboards of the desk read. */
+import { agreement } from "../src/evaluate/agreement.ts";
+import { drift } from "../src/evaluate/drift.ts";
+import type { DashboardDeps } from "../src/http/desk/dashboard-routes.ts";
+import {
+  auditCounts,
+  countsByListing,
+  countsByModel,
+  countsOver,
+  scoreCounts,
+  scoredModels,
+} from "../src/store/counts.ts";
+import type { Pool } from "../src/store/pool.ts";
+
+export function openDashboards(db: Pool): DashboardDeps {
+  return {
+    counts: (days, step, model) => countsOver(db, days, step, model),
+    models: (days) => countsByModel(db, days),
+    agreement: async (days) => agreement(await auditCounts(db, days)),
+    scoredModels: (days) => scoredModels(db, days),
+    async drift(days, before, model) {
+      return drift(await scoreCounts(db, { from: before.from, to: days.to }, model), days.from);
+    },
+    listings: (listings) => countsByListing(db, listings),
+  };
+}

@@ -1,0 +1,105 @@
+/** Part of processes: the desk's neighbours, assembled from their parts. */
+import { join } from "node:path";
+import type { Config } from "../src/config.ts";
+import { PhotoError } from "../src/errors.ts";
+import type { AccessDeps } from "../src/http/desk/access.ts";
+import type { DeskDeps, DeskSettings } from "../src/http/desk/deps.ts";
+import { SIDES } from "../src/http/desk/links.ts";
+import { createOidc } from "../src/http/desk/oidc.ts";
+import { TRAINED_CATEGORIES } from "../src/label.ts";
+import type { Scope } from "../src/lifecycle.ts";
+import { packageRoot } from "../src/package-root.ts";
+import { boardQueues } from "../src/queue/board.ts";
+import { recently } from "../src/recently.ts";
+import { KINDS } from "../src/review/kinds.ts";
+import { addAuditEntry, readAuditLog } from "../src/store/audit-log.ts";
+import { readDeskPhotos, readWholePhoto } from "../src/store/desk-photos.ts";
+import { endSession, findSession, listSessions, startSession } from "../src/store/desk-sessions.ts";
+import { readModels } from "../src/store/models.ts";
+import {
+  claimReviews,
+  countDecisions,
+  countReviews,
+  decideReviews,
+  openAppeal,
+  releaseClaims,
+  renewClaims,
+  undoReview,
+} from "../src/store/reviews.ts";
+import { searchPhotos } from "../src/store/search.ts";
+import { openDashboards } from "./dashboards.ts";
+import { erase } from "./erase.ts";
+import { openExplainer } from "./explain.ts";
+import type { EventIntake } from "./intake.ts";
+import { openOperate } from "./operate.ts";
+import { openPictures } from "./pictures.ts";
+
+/**
+ * @param redeem whom a one-time link is for.
+ * @throws {ConfigError} CONFIG_INVALID where settings of the provider do not fit together.
+ */
+export function openDesk(
+  config: Config,
+  intake: EventIntake,
+  scope: Scope,
+  redeem: AccessDeps["redeem"],
+): { settings: DeskSettings; deps: DeskDeps } {
+  const { db, events, queues } = intake;
+  const oidc = createOidc(config);
+  const active = async () => (await readModels(db)).find(({ state }) => state === "active");
+  const pictures = openPictures(config, scope, openExplainer(config, scope, active));
+  const { reviewLeaseS: leaseS, auditPerMille } = config;
+  const deps: DeskDeps = {
+    access: {
+      redeem,
+      startSession: (session) =>
+        startSession(db, { ...session, roles: [...session.roles] }, config.deskSessionS),
+      findSession: (id) => findSession(db, id, config.deskIdleS),
+      endSession: (id, by, did) => endSession(db, id, by, did),
+    },
+    oidc,
+    categories: TRAINED_CATEGORIES,
+    leaseS,
+    claim: (moderator, parts, limit) => claimReviews(db, { moderator, parts, limit, leaseS, auditPerMille }),
+    renew: (moderator, photos) => renewClaims(db, moderator, photos, leaseS),
+    release: (moderator, photos) => releaseClaims(db, moderator, photos),
+    decide: (moderator, decisions) => decideReviews(db, moderator, decisions),
+    undo: (moderator, decision) => undoReview(db, moderator, decision, leaseS),
+    counts: recently(() => countReviews(db, KINDS, auditPerMille), COUNTS_MS),
+    throughput: (moderator, since) => countDecisions(db, moderator, since),
+    appeal: (photo, reason, by) => openAppeal(db, photo, reason, by),
+    photos: (ids) => readDeskPhotos(db, ids),
+    wholePhoto: (id) => readWholePhoto(db, id),
+    search: (search) => searchPhotos(db, search),
+    async picture(id, size, signal) {
+      const [photo] = await readDeskPhotos(db, [id]);
+      if (!photo) throw new PhotoError("GONE", `there is no photo ${id}`);
+      return pictures.draw(photo, SIDES[size], size === "heat", signal);
+    },
+    async rerun(id, by) {
+      const [photo] = await readDeskPhotos(db, [id]);
+      if (!photo?.current) return "gone";
+      if (photo.by?.startsWith("moderator:")) return "moderator";
+      const { store, bucket, key, version } = photo;
+      await events.add("live", [{ id, store, bucket, key, version, known: {} }]);
+      await addAuditEntry(db, { who: by, did: "rerun", photo: id, about: {} });
+      return "queued";
+    },
+    async forget(id, by) {
+      const [photo] = await readDeskPhotos(db, [id]);
+      if (!photo) return undefined;
+      const { counts } = await erase(db, queues, [photo], by, [id]);
+      await addAuditEntry(db, { who: by, did: "forgot", photo: null, about: { counts } });
+      return counts;
+    },
+    operate: openOperate(intake),
+    dashboards: openDashboards(db),
+    board: { queues: boardQueues(queues) },
+    log: (before, limit) => readAuditLog(db, before, limit),
+    sessions: () => listSessions(db, config.deskIdleS),
+  };
+  return { settings: { ...config, deskFolder: join(packageRoot(), "dist", "desk") }, deps };
+}
+
+/** The counts are those of all pages together, however many look. */
+const COUNTS_MS = 1_000;

@@ -1,0 +1,65 @@
+/** Part of processes: where in a photo the model in use sees a human, asked now and then. */
+import type { Config } from "../src/config.ts";
+import { ConfigError, UpstreamError } from "../src/errors.ts";
+import { openModelById } from "../src/infer/folders.ts";
+import type { Explained } from "../src/infer/infer.ts";
+import type { Model } from "../src/infer/model.ts";
+import type { Scope } from "../src/lifecycle.ts";
+import { createGate } from "../src/moderate/gate.ts";
+import { type Judge, modelDirectories, openDefaultModel, openJudge } from "./judge.ts";
+
+/**
+ * Opens the model in a thread of its own when it is first asked, which takes seconds, and closes it once nobody has asked
+ * for ten minutes. It runs one photo at a time, on one core, and gives way to everything else.
+ *
+ * @param active the model that is active, unless MAITRED_MODEL names one; undefined: the one that ships.
+ * @returns as FileJudge.explain does. It throws {ConfigError} MODEL_INVALID where the model cannot be had, or says nowhere.
+ */
+export function openExplainer(
+  config: Config,
+  scope: Scope,
+  active: () => Promise<{ id: string; sha256: string } | undefined>,
+): (bytes: Uint8Array) => Promise<Explained> {
+  const one = createGate(1);
+  let opened: Judge | undefined;
+  let idle: NodeJS.Timeout | undefined;
+
+  async function model(): Promise<Model> {
+    const wanted = config.model ? undefined : await active();
+    if (!wanted) return openDefaultModel(config);
+    return openModelById(modelDirectories(config), wanted, config.variant);
+  }
+
+  async function open(): Promise<Judge> {
+    const judge = await openJudge(config, await model(), { background: true });
+    try {
+      const { maps, variant } = await judge.inference.ready();
+      if (maps) return judge;
+      throw new ConfigError("MODEL_INVALID", `${judge.model.id} ${variant}: expected an output human_map`);
+    } catch (error) {
+      await judge.close();
+      throw error;
+    }
+  }
+
+  async function close(): Promise<void> {
+    const judge = opened;
+    opened = undefined;
+    clearTimeout(idle);
+    await judge?.close();
+  }
+
+  // what runs must end first: a process that ends inside of a model run is aborted
+  scope.onClose("explainer", () => one("live", close));
+  return (bytes) =>
+    one("live", async () => {
+      if (scope.closing) throw new UpstreamError("CLOSED", "the process is shutting down");
+      clearTimeout(idle);
+      opened ??= await open();
+      const [explained] = await opened.inference.explain([await opened.decode(bytes, (work) => work())]);
+      idle = setTimeout(() => void one("live", close).catch(() => {}), IDLE_MS).unref();
+      return explained!;
+    });
+}
+
+const IDLE_MS = 600_000;

@@ -1,0 +1,92 @@
+/** Part of processes: pictures of photos for people to look at. */
+import { availableParallelism } from "node:os";
+import { delimiter, join, resolve } from "node:path";
+import type { Config } from "../src/config.ts";
+import { PhotoError, UpstreamError } from "../src/errors.ts";
+import { restrictSharp } from "../src/image/decode.ts";
+import { createFetch, type FetchPhoto } from "../src/image/fetch.ts";
+import { createFolderFetch } from "../src/image/folder.ts";
+import { drawHeat } from "../src/image/heat.ts";
+import { createHeicDecoder, type HeicDecoder } from "../src/image/heic.ts";
+import { connectS3, createS3Fetch } from "../src/image/s3.ts";
+import { shrink } from "../src/image/shrink.ts";
+import type { Explained } from "../src/infer/infer.ts";
+import type { Scope } from "../src/lifecycle.ts";
+import { createGate } from "../src/moderate/gate.ts";
+import { packageRoot } from "../src/package-root.ts";
+import type { PhotoRef } from "../src/photo.ts";
+
+export interface Pictures {
+  /**
+   * A photo as a JPEG of at most `side` pixels, without EXIF; with `heat` where the model sees a human is laid over it.
+   *
+   * @param signal drops it where it has not begun.
+   * @throws {PhotoError} as fetching and decoding do.
+   * @throws {UpstreamError} as they do, and CLOSED where too many wait.
+   */
+  draw(photo: PhotoRef, side: number, heat: boolean, signal: AbortSignal): Promise<Uint8Array>;
+}
+
+/**
+ * Fetches and decodes with the limits of a worker, a few at once, so that whatever is asked for takes bounded memory.
+ *
+ * @param explain says where in the bytes of a photo the model sees a human.
+ */
+export function openPictures(
+  config: Config,
+  scope: Scope,
+  explain: (bytes: Uint8Array) => Promise<Explained>,
+): Pictures {
+  restrictSharp();
+  const fetch = openFetch(config, scope);
+  const heic = openHeic(scope);
+  const gate = createGate(WIDTH);
+  // one after the other, and beside the others, which are faster
+  const heatGate = createGate(1);
+  let waiting = 0;
+
+  async function make(photo: PhotoRef, side: number, heat: boolean): Promise<Uint8Array> {
+    const { bytes } = await fetch(photo, { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs });
+    const limits = { side, maxPixels: config.maxPixels, quality: 82, damaged: true };
+    if (!heat) return shrink(bytes, limits, heic(side));
+    const { scores, map } = await explain(bytes);
+    return drawHeat(bytes, map, scores.human, limits, heic(side));
+  }
+
+  return {
+    async draw(photo, side, heat, signal) {
+      if (waiting >= MAX_WAITING) throw new UpstreamError("CLOSED", "too many pictures wait: try again");
+      waiting++;
+      return (heat ? heatGate : gate)("live", async () => {
+        if (signal.aborted) throw new PhotoError("GONE", "nobody waits for it any more");
+        return make(photo, side, heat);
+      }).finally(() => waiting--);
+    },
+  };
+}
+
+function openFetch(config: Config, scope: Scope): FetchPhoto {
+  const s3 = connectS3(config, WIDTH);
+  scope.onClose("S3 for pictures", () => s3.destroy());
+  const folders = config.folders.split(delimiter).filter(Boolean);
+  return createFetch({
+    s3: createS3Fetch(s3),
+    ...(folders.length > 0 && { folder: createFolderFetch(folders.map((folder) => resolve(folder))) }),
+  });
+}
+
+/** A decoder of HEIC by the side that it decodes to; its thread starts with the first photo. */
+function openHeic(scope: Scope): (side: number) => HeicDecoder["decode"] {
+  const entry = new URL(`file://${join(packageRoot(), "dist", "workers", "heic.js")}`);
+  const decoders = new Map<number, HeicDecoder>();
+  return (side) => {
+    const decoder = decoders.get(side) ?? scope.hold("heic", createHeicDecoder(entry, side, 1));
+    decoders.set(side, decoder);
+    return decoder.decode;
+  };
+}
+
+/** Pictures that are made at once. */
+const WIDTH = availableParallelism() + 2;
+/** Some pages of pictures. */
+const MAX_WAITING = 500;

@@ -1,0 +1,65 @@
+/** Part of processes: takes once more what could not be taken, or judged. The desk and commands of the CLI use it. */
+import { asError, codeOf, EventError } from "../src/errors.ts";
+import { parseMessage } from "../src/intake/message.ts";
+import { takeEvents } from "../src/intake/take-events.ts";
+import { LANES } from "../src/photo.ts";
+import { readBadMessage, resolveBadMessage, retryFailed } from "../src/store/bad-messages.ts";
+import { photosToReplay } from "../src/store/photos.ts";
+import type { EventIntake } from "./intake.ts";
+
+export interface Replayed {
+  state: "replayed" | "discarded" | "failed";
+  /** Ids of the photos that it was about. */
+  photos?: string[];
+  code?: string;
+  detail?: string;
+}
+
+/**
+ * Reads a message that was put aside again, as this version understands it, and takes its events. What fails again stays,
+ * with its new reason; one that is settled stays so.
+ *
+ * @returns undefined where there is no such message.
+ * @throws {UpstreamError} when a server is away, which is not the message's fault.
+ */
+export async function replayBadMessage(
+  { db, events }: Pick<EventIntake, "db" | "events">,
+  id: string,
+): Promise<Replayed | undefined> {
+  const message = await readBadMessage(db, id);
+  if (!message) return undefined;
+  if (message.resolution) return { state: message.resolution };
+  try {
+    const taken = await takeEvents(events, parseMessage(message.body, new Date()).events);
+    await resolveBadMessage(db, id, "replayed");
+    return { state: "replayed", photos: taken.flatMap(({ photoId }) => photoId ?? []) };
+  } catch (thrown) {
+    const error = asError(thrown);
+    if (!(error instanceof EventError) && codeOf(error) !== "INTERNAL") throw error;
+    await retryFailed(db, id, codeOf(error), error.message);
+    return { state: "failed", code: codeOf(error), detail: error.message };
+  }
+}
+
+/**
+ * Queues photos that failed for a code again, oldest first, a page of them after the id `after`.
+ *
+ * @returns how many, and where to go on; null where that was the last page.
+ */
+export async function replayFailed(
+  { db, events }: Pick<EventIntake, "db" | "events">,
+  code: string,
+  after: string | undefined,
+): Promise<{ queued: number; after: string | null }> {
+  const replay = { state: "failed", code, olderThanS: 0, ...(after && { after }) } as const;
+  for await (const page of photosToReplay(db, replay, PAGE)) {
+    for (const lane of LANES) {
+      const photos = page.filter((photo) => photo.lane === lane).map(({ lane: _, ...photo }) => photo);
+      if (photos.length > 0) await events.add(lane, photos);
+    }
+    return { queued: page.length, after: page.length < PAGE ? null : page.at(-1)!.id };
+  }
+  return { queued: 0, after: null };
+}
+
+const PAGE = 1_000;
