@@ -232,12 +232,30 @@ describe("catching up", () => {
     const ids: string[] = [];
     for (const key of ["a", "b", "c"]) ids.push(await register(db, key));
     for (const id of ids) await judge(db, id, "shown");
+    await db.pool.query("update photos set decided_at = now() - interval '1 hour'");
     await webhook(db);
     await enableDestination(db.pool, "w", false);
     await judge(db, ids[1]!, "hidden");
     await db.pool.query("update photos set superseded_at = now() where id = $1", [ids[2]]);
     const before = await enableDestination(db.pool, "w", true);
     expect(await told(db, before!.since)).toEqual(["b photo.verdict hidden", "c photo.withdrawn shown"]);
+  });
+
+  test("since a destination was disabled misses nothing that was under way at that moment", async ({
+    db,
+  }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    const client = await db.pool.connect();
+    await client.query("begin");
+    await client.query("select now()");
+    await enableDestination(db.pool, "w", false);
+    await client.query("select record_review($1, 'ann', 'hidden')", [id]);
+    await client.query("commit");
+    client.release();
+    const before = await enableDestination(db.pool, "w", true);
+    expect(await outbox(db)).toEqual([]);
+    expect(await tellAgain(db.pool, "w", before!.since, "0", 100)).toMatchObject({ told: 1 });
   });
 
   test("is for destinations that are there and enabled", async ({ db }) => {
