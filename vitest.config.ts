@@ -10,7 +10,8 @@ export default defineConfig({
       AWS_SECRET_ACCESS_KEY: "test",
       AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true",
     },
-    testTimeout: 30_000,
+    // of a test that hangs, not of a slow machine
+    testTimeout: 90_000,
     hookTimeout: 60_000,
     // the tests of one file share two cores with the servers they talk to
     maxWorkers: 2,

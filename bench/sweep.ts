@@ -1,7 +1,5 @@
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Queue } from "bullmq";
@@ -9,6 +7,7 @@ import { migrateAll } from "../src/cli/migrate.ts";
 import type { Config } from "../src/config.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { openQueueServer } from "../src/queue/server.ts";
+import { type Store, startStore } from "./store.ts";
 
 export interface SweepRate {
   keysPerS: number;
@@ -30,7 +29,7 @@ export interface SweepMeasures {
 /** Keys/s and peak memory of `maitred sweep` over a bucket that is all unknown, and over the same when all is known. */
 export async function measureSweep(config: Config, keys: number): Promise<SweepMeasures> {
   await migrateAll(config);
-  const store = await startListing(keys);
+  const store = await startStore(keys);
   const server = openQueueServer(config, () => {});
   const queue = new Queue(
     "backfill",
@@ -61,17 +60,15 @@ export async function measureSweep(config: Config, keys: number): Promise<SweepM
     await queue.close();
     await server.close();
     store.close();
-    store.closeAllConnections();
   }
 }
 
 async function run(
   config: Config,
-  store: Server,
+  store: Store,
   keys: number,
   expected: "missed" | "known",
 ): Promise<SweepRate> {
-  const { port } = store.address() as AddressInfo;
   const args = ["sweep", "--json", "--rate", "10000", "listed"];
   const child = spawn(process.execPath, [join(packageRoot(), "bin/maitred.js"), ...args], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -80,7 +77,7 @@ async function run(
       DATABASE_URL: config.databaseUrl,
       MAITRED_QUEUE_URL: config.queueUrl,
       MAITRED_QUEUE_PREFIX: config.queuePrefix,
-      MAITRED_S3_ENDPOINT: `http://127.0.0.1:${port}`,
+      MAITRED_S3_ENDPOINT: store.endpoint,
       AWS_ACCESS_KEY_ID: "bench",
       AWS_SECRET_ACCESS_KEY: "bench",
     },
@@ -107,36 +104,4 @@ async function run(
     seconds: Number(result.seconds.toFixed(1)),
     peakMiB: Math.round(peakMiB),
   };
-}
-
-/** A bucket of so many keys, as ListObjectsV2 tells of it. */
-async function startListing(keys: number): Promise<Server> {
-  const name = (n: number): string => `uploads/${String(n).padStart(9, "0")}-dinner-for-two.jpg`;
-  const server = createServer((request, response) => {
-    const { searchParams: asked } = new URL(request.url!, "http://localhost");
-    response.setHeader("content-type", "application/xml");
-    if (asked.has("versioning")) {
-      response.end("<VersioningConfiguration/>");
-      return;
-    }
-    if (asked.get("list-type") !== "2") {
-      response.writeHead(404).end();
-      return;
-    }
-    const first = Number(asked.get("continuation-token") ?? 0);
-    const last = Math.min(keys, first + 1_000);
-    const contents: string[] = [];
-    for (let n = first; n < last; n++) {
-      const etag = n.toString(16).padStart(32, "0");
-      contents.push(
-        `<Contents><Key>${name(n)}</Key><LastModified>2026-01-02T03:04:05.000Z</LastModified><ETag>&quot;${etag}&quot;</ETag><Size>1000</Size><StorageClass>STANDARD</StorageClass></Contents>`,
-      );
-    }
-    const next = last < keys ? `<NextContinuationToken>${last}</NextContinuationToken>` : "";
-    response.end(
-      `<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>${last < keys}</IsTruncated>${next}${contents.join("")}</ListBucketResult>`,
-    );
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return server;
 }

@@ -43,7 +43,9 @@ $$;
 
 -- Acts on events in one transaction. p_events: a JSON array of {kind, store, bucket, key, version, ord, listing,
 -- uploader, claimed}; p_pad: left or right, see order_key. Events without an order count as the newest, as they come.
---   created: the version is the current photo of its object, and supersedes the others;
+--   created: the version is the current photo of its object, and supersedes the others. With neither version nor order it
+--     is told of the photo that is current, unless that one failed; what is told so before any event is known of the
+--     photo that the first event names;
 --   removed: with a version that version alone, else every version, is no longer current, whatever its verdict: it is
 --     not public, and neither a model's verdict nor a moderator's makes it so. Tags and history stay.
 -- Returns, in order, the photo (null where none is known), whether it wants to be queued, and what became of the event:
@@ -60,6 +62,8 @@ declare
   e record;
   seen object_order;
   photo photos;
+  told photos;
+  named boolean;
 begin
   -- of rivals that speak of one object, each waits here for the one before it, and then sees what that one committed
   insert into object_order as o (store, bucket, key)
@@ -84,6 +88,17 @@ begin
     where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, '');
     select * into photo from photos p
     where (p.store, p.bucket, p.key, p.version) = (e.store, e.bucket, e.key, e.version);
+    named := true;
+    if e.kind = 'created' and e.version = '' and e.ord is null then
+      select * into told from photos p
+      where (p.store, p.bucket, p.key) = (e.store, e.bucket, e.key) and p.superseded_at is null and p.state <> 'failed'
+      order by p.id desc limit 1;
+      if found then
+        named := told.version = '';
+        photo := told;
+        e.version := told.version;
+      end if;
+    end if;
     photo_id := photo.id;
 
     if e.kind = 'removed' and e.version <> '' then
@@ -103,8 +118,11 @@ begin
       outcome := 'stale';
     else
       outcome := case when photo.superseded_at is null and photo.state <> 'failed' then 'known' else 'accepted' end;
+      select * into told from photos p
+      where (p.store, p.bucket, p.key, p.version) = (e.store, e.bucket, e.key, '') and p.superseded_at is null;
       insert into photos as p (store, bucket, key, version, listing, uploader, claimed)
-      values (e.store, e.bucket, e.key, e.version, e.listing, e.uploader, e.claimed)
+      values (e.store, e.bucket, e.key, e.version, coalesce(e.listing, told.listing), coalesce(e.uploader, told.uploader),
+        coalesce(e.claimed, told.claimed))
       on conflict on constraint photos_store_bucket_key_version_key do update
         set superseded_at = null,
             listing = coalesce(p.listing, excluded.listing),
@@ -122,7 +140,8 @@ begin
       update object_order o set latest = coalesce(e.ord, o.latest), removed = e.kind = 'removed'
       where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, '');
     end if;
-    queue := e.kind = 'created' and exists (select from unqueued u where u.photo_id = photo.id);
+    -- the caller knows of no version but the one that it gave
+    queue := e.kind = 'created' and named and exists (select from unqueued u where u.photo_id = photo.id);
     return next;
   end loop;
 end $$;

@@ -10,6 +10,7 @@ create table destinations (
   old_secret text,
   old_until  timestamptz,
   enabled    boolean not null default true,
+  changed_at timestamptz not null default now(),
   note       text not null default '',
   created_at timestamptz not null default now(),
   check ((kind = 'webhook') = (url is not null and secret is not null)),
@@ -18,6 +19,7 @@ create table destinations (
 comment on table destinations is 'Who is told what became of photos. It holds secrets that sign: grant nobody more of it than they need.';
 comment on column destinations.bucket is 'Tells only of photos of this bucket; null: of all';
 comment on column destinations.old_secret is 'Signs beside the other until old_until, while receivers change over';
+comment on column destinations.changed_at is 'When it was last enabled or disabled';
 comment on column destinations.note is 'Why it is not enabled, where maitred itself switched it off';
 
 -- Which of two changes of one photo is the later: a number is taken while the photo's row is locked. Nothing is
@@ -57,36 +59,24 @@ create index deliveries_order on deliveries (destination, photo_id, seq) where s
 create index deliveries_dead on deliveries (next_at) where state = 'dead';
 create index deliveries_delivered on deliveries (delivered_at) where state = 'delivered';
 
--- Writes the outbox in the transaction that changes photos, whoever changes them: a model, a moderator, an event, a
--- hand. It tells of photos whose state, decision or place in the public changed, once they have a verdict or failed.
--- It runs after the whole statement, so that it sees the tags which the same statement wrote. Costs nothing but a look
--- at destinations while none is enabled. It is the owner's, so that nobody who changes photos needs a right to the outbox.
-create function write_outbox() returns trigger
-language plpgsql security definer set search_path = public, pg_temp as $$
+-- Writes what is now known of these photos, which the caller has locked, to the outbox for enabled destinations, or for
+-- p_only alone; and notifies, unless p_only. Returns how many deliveries it wrote.
+create function tell(p_ids bigint[], p_only text default null) returns bigint language plpgsql as $$
 declare
-  changed bigint[];
   stored boolean;
   notified boolean;
+  written bigint := 0;
 begin
   -- who is being removed is waited for, and whoever removes one waits for us: what is written always has its destination
-  select coalesce(bool_or(d.kind <> 'notify'), false), coalesce(bool_or(d.kind = 'notify'), false)
-  into stored, notified from (select kind from destinations where enabled for key share) d;
+  select coalesce(bool_or(d.kind <> 'notify'), false), coalesce(bool_or(d.kind = 'notify' and p_only is null), false)
+  into stored, notified from (
+    select kind from destinations where enabled and (p_only is null or id = p_only) for key share) d;
   if not (stored or notified) then
-    return null;
-  end if;
-
-  -- "except" compares nulls too, and never becomes a loop within a loop, however many rows there are
-  changed := array(
-    select id from (
-      select id, state, decided_by, decided_at, superseded_at from after where state <> 'pending'
-      except
-      select id, state, decided_by, decided_at, superseded_at from before) c);
-  if cardinality(changed) = 0 then
-    return null;
+    return 0;
   end if;
 
   with told as materialized (
-    select nextval('outbox_seq') as seq, p.* from (select * from photos where id = any (changed) order by id) p
+    select nextval('outbox_seq') as seq, p.* from (select * from photos where id = any (p_ids) order by id) p
   ), written as (
     insert into outbox (seq, photo_id, kind, payload)
     select t.seq, t.id,
@@ -103,23 +93,87 @@ begin
           from tags g where g.photo_id = t.id), '[]'),
         'by', t.decided_by, 'policy', t.policy, 'listing', t.listing, 'uploader', t.uploader, 'claimed', t.claimed,
         'decidedAt', t.decided_at)
-    from told t where stored
-      and exists (select from destinations d where d.enabled and d.kind <> 'notify' and coalesce(d.bucket, t.bucket) = t.bucket)
+    from told t where stored and exists (
+      select from destinations d
+      where d.enabled and d.kind <> 'notify' and (p_only is null or d.id = p_only) and coalesce(d.bucket, t.bucket) = t.bucket)
   ), addressed as (
-    insert into deliveries (seq, destination, photo_id)
-    select t.seq, d.id, t.id
-    from told t join destinations d on d.enabled and d.kind <> 'notify' and coalesce(d.bucket, t.bucket) = t.bucket
-    where stored
+    insert into deliveries (seq, destination, photo_id, next_at)
+    -- due with what it waits for: while a receiver is down, whoever claims would look at all that waits behind
+    select t.seq, d.id, t.id, greatest(now(), (
+      select max(e.next_at) from deliveries e
+      where e.destination = d.id and e.photo_id = t.id and e.state = 'pending'
+        -- one that is being told may have ended before this is committed
+        and (e.claimed_until is null or e.claimed_until <= now())))
+    from told t join destinations d
+      on d.enabled and d.kind <> 'notify' and (p_only is null or d.id = p_only) and coalesce(d.bucket, t.bucket) = t.bucket
+    where stored returning 1
+  ), noted as (
+    select count(pg_notify('maitred_photos', json_build_object('id', t.id::text, 'sequence', t.seq, 'state', t.state,
+      'current', t.superseded_at is null, 'public', t.superseded_at is null and t.state = 'shown')::text)) as photos
+    from told t
+    where notified and exists (
+      select from destinations d where d.enabled and d.kind = 'notify' and coalesce(d.bucket, t.bucket) = t.bucket)
   )
-  select count(pg_notify('maitred_photos', json_build_object('id', t.id::text, 'sequence', t.seq, 'state', t.state,
-      'current', t.superseded_at is null, 'public', t.superseded_at is null and t.state = 'shown')::text)) > 0
-  into notified from told t
-  where notified and exists (
-    select from destinations d where d.enabled and d.kind = 'notify' and coalesce(d.bucket, t.bucket) = t.bucket);
+  -- noted is asked for, or it would not run
+  select count(*) into written from addressed where (select photos from noted) >= 0;
   if stored then
     perform pg_notify('maitred_outbox', '');
   end if;
+  return written;
+end $$;
+
+-- Writes the outbox in the transaction that changes photos, whoever changes them: a model, a moderator, an event, a
+-- hand. It tells of photos whose state, decision or place in the public changed, once they have a verdict or failed.
+-- It runs after the whole statement, so that it sees the tags which the same statement wrote. Costs nothing but a look
+-- at destinations while none is enabled. It is the owner's, so that nobody who changes photos needs a right to the outbox.
+create function write_outbox() returns trigger
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare changed bigint[];
+begin
+  if not exists (select from destinations where enabled) then
+    return null;
+  end if;
+  -- "except" compares nulls too, and never becomes a loop within a loop, however many rows there are
+  changed := array(
+    select id from (
+      select id, state, decided_by, decided_at, superseded_at from after where state <> 'pending'
+      except
+      select id, state, decided_by, decided_at, superseded_at from before) c);
+  if cardinality(changed) > 0 then
+    perform tell(changed);
+  end if;
   return null;
+end $$;
+
+-- Tells one destination, a page at a time, what is known of photos that it was not told of: of the p_limit photos whose id
+-- is above p_after, those that have a verdict or failed and are current; with p_since those that changed since then, and
+-- those that were withdrawn since then. What has been forgotten since then nobody knows any more.
+-- Returns the last id it looked at, null at the end, and how many it tells of. Locks: the photos that it tells of.
+-- MD404: there is no such webhook or s3-tags. MD409: it is not enabled.
+create function tell_again(p_destination text, p_since timestamptz, p_after bigint, p_limit integer)
+returns table (last_id bigint, told bigint) language plpgsql as $$
+declare
+  d destinations;
+  ids bigint[];
+begin
+  select * into d from destinations where id = p_destination and kind <> 'notify' for key share;
+  if not found then
+    raise exception 'there is no webhook or s3-tags destination %', p_destination using errcode = 'MD404';
+  elsif not d.enabled then
+    raise exception 'destination % is not enabled', p_destination using errcode = 'MD409';
+  end if;
+  select max(p.id) into last_id from (select id from photos where id > p_after order by id limit p_limit) p;
+  if last_id is null then
+    return;
+  end if;
+  ids := array(
+    select p.id from photos p
+    where p.id > p_after and p.id <= last_id and p.state <> 'pending' and coalesce(d.bucket, p.bucket) = p.bucket
+      and case when p_since is null then p.superseded_at is null else greatest(p.decided_at, p.superseded_at) >= p_since end
+    -- nobody changes them between the number that is taken and the commit
+    order by p.id for share);
+  told := tell(ids, p_destination);
+  return next;
 end $$;
 
 -- Takes what the outbox says of photos that are deleted out of it, and tells that they are forgotten, with nothing but
@@ -208,7 +262,8 @@ end $$;
 
 -- Says how attempt number p_attempt ended: 'delivered', 'pending' (again in p_wait_s seconds) or 'dead'. Nothing is
 -- done where it is not pending any more, or for a failure where a later attempt has begun. What waits behind it waits as
--- long. A photo.forgotten that everybody was told of goes at once. Locks: the row, and of a photo.forgotten its change.
+-- long, or until it is delivered. A photo.forgotten that everybody was told of goes at once. Locks: the row, what waits
+-- behind it, and of a photo.forgotten its change.
 create function settle_delivery(
   p_seq bigint, p_destination text, p_attempt integer, p_state text, p_error text, p_wait_s double precision
 ) returns void language plpgsql as $$
@@ -229,6 +284,9 @@ begin
     where d.destination = p_destination and d.photo_id = v_photo and d.seq > p_seq and d.state = 'pending'
       and d.next_at < now() + make_interval(secs => p_wait_s);
   elsif p_state = 'delivered' then
+    update deliveries d set next_at = now()
+    where d.destination = p_destination and d.photo_id = v_photo and d.state = 'pending' and d.next_at > now()
+      and (d.claimed_until is null or d.claimed_until <= now());
     perform 1 from outbox where seq = p_seq and kind = 'photo.forgotten' for update;
     if found and not exists (select from deliveries where seq = p_seq and state <> 'delivered') then
       delete from outbox where seq = p_seq;
@@ -320,7 +378,7 @@ create function grant_roles(p_queue_schema text) returns void language plpgsql a
 begin
   perform grant_roles_before_outbox(p_queue_schema);
   if to_regrole('maitred_worker') is not null then
-    grant select, update (enabled, note) on destinations to maitred_worker;
+    grant select, update (enabled, changed_at, note) on destinations to maitred_worker;
     grant select, update, delete on outbox, deliveries to maitred_worker;
   end if;
   if to_regrole('maitred_migrator') is not null then
@@ -329,7 +387,9 @@ begin
       alter table outbox owner to maitred_migrator;
       alter table deliveries owner to maitred_migrator;
       alter sequence outbox_seq owner to maitred_migrator;
+      alter function tell(bigint[], text) owner to maitred_migrator;
       alter function write_outbox() owner to maitred_migrator;
+      alter function tell_again(text, timestamptz, bigint, integer) owner to maitred_migrator;
       alter function write_forgotten() owner to maitred_migrator;
       alter function claim_deliveries(jsonb, integer, integer, double precision) owner to maitred_migrator;
       alter function settle_delivery(bigint, text, integer, text, text, double precision) owner to maitred_migrator;

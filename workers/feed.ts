@@ -26,6 +26,7 @@ import { requireSchema } from "../src/store/migrate.ts";
 import { readWorkers } from "../src/store/models.ts";
 import { connect, type Pool } from "../src/store/pool.ts";
 import { selectPhotos, viewPhotos } from "../src/store/selected-photos.ts";
+import { keepFolded } from "./rollups.ts";
 
 /**
  * Starts feeding and returns at once; the feeder goes on until `scope` is closed, over outages too.
@@ -37,6 +38,7 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
   const db = connect(config.databaseUrl, broken("Postgres"), 3);
   scope.onClose("feeder's Postgres", () => db.end());
   await requireSchema(db, join(packageRoot(), "migrations"));
+  keepFolded(db, log, scope);
   const server = scope.hold("feeder's queue server", openQueueServer(config, broken("the queue")));
   await server.check();
   const queues = scope.hold("feeder's queues", openQueues(server, broken("the queue")));

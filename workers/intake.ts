@@ -13,6 +13,7 @@ import { markQueued, recordEvents, unqueuedPhotos } from "../src/store/events.ts
 import { forgetAnswers } from "../src/store/idempotent-answers.ts";
 import { requireSchema } from "../src/store/migrate.ts";
 import { connect, type Pool } from "../src/store/pool.ts";
+import { keepFolded } from "./rollups.ts";
 
 export interface EventIntake {
   db: Pool;
@@ -48,8 +49,9 @@ export async function openEventIntake(config: Config, log: Logger, scope: Scope)
   };
 }
 
-/** Every minute queues what was committed and not queued, and forgets what is kept for a while only. */
+/** Every minute queues what was committed and not queued, and forgets what is kept for a while only; folds the counts. */
 export function keepTidy({ db, events }: EventIntake, log: Logger, scope: Scope): void {
+  keepFolded(db, log, scope);
   const tidy = async (): Promise<void> => {
     try {
       const photos = await queueForgotten(events, FORGOTTEN_S);

@@ -169,13 +169,18 @@ function createSource(deps: FeederDeps, backfill: RunningBackfill, size: number)
   const pages = deps.pages(backfill, pageSize);
   const allowance = createAllowance(backfill.maxRate, deps.now);
   let from = backfill.cursor;
+  let ahead: ReturnType<typeof pages.next> | undefined;
   return {
     backfill,
     left: allowance.left,
     take: allowance.take,
     async next() {
-      const { value, done } = await pages.next();
+      const { value, done } = await (ahead ?? pages.next());
       if (done) return undefined;
+      // one page is read while the one before is committed and queued: that nearly doubles the rate
+      ahead = pages.next();
+      // whoever takes it hears of it
+      ahead.catch(() => {});
       const page = { ...value, from };
       from = value.cursor;
       return page;

@@ -1,7 +1,6 @@
 import { startApi } from "../../workers/api.ts";
-import { exitOnSignal, Scope } from "../lifecycle.ts";
-import { createLog } from "../log.ts";
-import { type Command, connectedConfig } from "./command.ts";
+import type { Command } from "./command.ts";
+import { serve } from "./service.ts";
 
 export const api: Command = {
   summary: "serve the HTTP API, which takes a bucket's events and tells what became of photos",
@@ -10,24 +9,12 @@ usage: maitred api
 
 Serves MAITRED_HOST and MAITRED_API_PORT: /v1/photos, /v1/events/s3 (also MinIO's webhooks), /v1/events/eventbridge,
 /v1/events/sns, /v1/events/gcs, and /openapi.json, which describes them. Callers need a token: maitred token create; SNS
-needs MAITRED_SNS_TOPICS instead. Beyond MAITRED_QUEUE_LIMIT waiting uploads it answers 429. Logs JSON lines to stderr. SIGTERM answers what was asked and
-exits with 0. Run as many as you like. docs/intake.md says how to point a bucket at it.
+needs MAITRED_SNS_TOPICS instead. Beyond MAITRED_QUEUE_LIMIT waiting uploads it answers 429. Logs JSON lines to stderr.
+SIGTERM answers what was asked and exits with 0. Run as many as you like. docs/intake.md says how to point a bucket at it.
 
   DATABASE_URL=postgres://... MAITRED_QUEUE_URL=redis://... maitred api
 `,
   options: {},
 
-  async run(_args, terminal) {
-    const config = connectedConfig(terminal);
-    const log = createLog(config.logLevel);
-    const scope = new Scope();
-    exitOnSignal(process, scope, config.graceMs, (err) => log.error({ err }, "not a clean end"));
-    await startApi(config, log, scope).catch(async (error: unknown) => {
-      // a signal during the start ends it, and the signal's handler exits
-      if (scope.closing) return;
-      await scope.close().catch(() => {});
-      throw error;
-    });
-    return new Promise(() => {});
-  },
+  run: (_args, terminal) => serve(terminal, (config, log, scope) => startApi(config, log, scope)),
 };

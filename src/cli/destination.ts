@@ -24,6 +24,7 @@ import {
   table,
   UsageError,
 } from "./command.ts";
+import { catchUp } from "./destination-catch-up.ts";
 
 export const destination: Command = {
   summary: "say who is told what became of photos: webhooks, tags of S3 objects, NOTIFY",
@@ -32,17 +33,20 @@ usage: maitred destination add webhook URL [--bucket BUCKET]
        maitred destination add s3-tags|notify [--bucket BUCKET]
        maitred destination list
        maitred destination rotate ID [--keep HOURS | --finish]
+       maitred destination catch-up ID [--since TIME] [--after PHOTO]
        maitred destination test|enable|disable|remove ID
 
 A destination is told of everything that happens to photos from then on. maitred deliver does it for webhooks and
 s3-tags; notify is Postgres' own NOTIFY on the channel maitred_photos. The secret that signs webhooks is printed once,
 by add and by rotate. After rotate the key before signs too, until its receivers have changed over. What waits for a
-destination that is disabled goes on when it is enabled; what happens meanwhile it is never told. remove forgets what
-waits, too.
+destination that is disabled goes on when it is enabled. catch-up tells it of all photos as they are now, or of those
+that changed since a time: what happened before it was added or while it was disabled. remove forgets what waits, too.
 
   --bucket BUCKET   only photos of this bucket
   --keep HOURS      how long the key before signs too (default 24)
   --finish          it signs no longer
+  --since TIME      only photos that changed or were withdrawn since then, such as 2026-11-26T03:57:53Z
+  --after PHOTO     only photos with a higher id: goes on where an earlier catch-up ended
   --json            as JSON on stdout
 
   maitred destination add webhook https://app.example/maitred
@@ -55,6 +59,8 @@ Exit codes: 1 there is no such destination, or the test failed.
     bucket: { type: "string" },
     keep: { type: "string" },
     finish: { type: "boolean" },
+    since: { type: "string" },
+    after: { type: "string" },
     json: { type: "boolean" },
   },
 
@@ -177,12 +183,20 @@ const test: Subcommand = (rest, { values }, terminal) => {
 
 const enable: Subcommand = (rest, { values }, terminal) => {
   const id = oneId("enable", rest);
-  return async (db) => say(terminal, values, id, await enableDestination(db, id, true), "is enabled");
+  return async (db) => {
+    const before = await enableDestination(db, id, true);
+    if (before && !before.wasEnabled) {
+      const since = before.since.toISOString();
+      terminal.say(`what it missed: maitred destination catch-up ${id} --since ${since}\n`);
+    }
+    return say(terminal, values, id, before !== undefined, "is enabled");
+  };
 };
 
 const disable: Subcommand = (rest, { values }, terminal) => {
   const id = oneId("disable", rest);
-  return async (db) => say(terminal, values, id, await enableDestination(db, id, false), "is disabled");
+  return async (db) =>
+    say(terminal, values, id, (await enableDestination(db, id, false)) !== undefined, "is disabled");
 };
 
 const remove: Subcommand = (rest, { values }, terminal) => {
@@ -194,6 +208,7 @@ const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
   ["add", add],
   ["list", list],
   ["rotate", rotate],
+  ["catch-up", (rest, args, terminal) => catchUp(oneId("catch-up", rest), args, terminal)],
   ["test", test],
   ["enable", enable],
   ["disable", disable],

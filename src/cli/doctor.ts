@@ -12,6 +12,7 @@ import { openQueueServer } from "../queue/server.ts";
 import { requireSchema, serverVersion } from "../store/migrate.ts";
 import { type ModelRow, readModels } from "../store/models.ts";
 import { connect } from "../store/pool.ts";
+import { rollupState } from "../store/rollups.ts";
 import { type Command, EXIT, table, UsageError } from "./command.ts";
 
 interface Finding {
@@ -26,8 +27,8 @@ export const doctor: Command = {
   help: `
 usage: maitred doctor [--bucket NAME]... [--json]
 
-Checks Node, memory, Postgres (version and schema), the queue's server (Redis: version and eviction policy), the
-folders of MAITRED_FOLDERS, the buckets named, the policy, the model's hashes, and runs the model once to see which
+Checks Node, memory, Postgres (version, schema, and whether somebody folds the counts that dashboards read; maitred
+rollups compares them), the queue's server (Redis: version and eviction policy), the folders of MAITRED_FOLDERS, the buckets named, the policy, the model's hashes, and runs the model once to see which
 execution provider really runs. Changes nothing.
 
   maitred doctor --bucket photos
@@ -97,6 +98,14 @@ async function checkPostgres(config: Config): Promise<string> {
   try {
     const version = await serverVersion(db);
     await requireSchema(db, join(packageRoot(), "migrations"));
+    const { built, waiting, foldedAt } = await rollupState(db);
+    if (!built) throw new Error("the counts that dashboards read are not complete: run maitred migrate");
+    if (waiting >= MANY_CHANGES) {
+      const since = foldedAt ? `since ${foldedAt.toISOString()}` : "ever";
+      throw new Error(
+        `nobody has folded the counts that dashboards read ${since}, and more and more changes wait: run maitred api, listen or feed, or maitred rollups fold on a timer`,
+      );
+    }
     return `${version}, schema is current`;
   } finally {
     await db.end();
@@ -167,6 +176,8 @@ function explain(check: string, error: Error): string {
   return `${name}${error.message || String(code)}${hint && !known ? `: ${hint}` : ""}`;
 }
 
+/** What views add in some hundred milliseconds; with somebody who folds it takes ten seconds of 50,000 photos each. */
+const MANY_CHANGES = 500_000;
 const HINTS: Record<string, string> = {
   postgres: "check DATABASE_URL, and that Postgres runs and lets this role in",
   queue: "check MAITRED_QUEUE_URL and MAITRED_QUEUE_OPTIONS, and that the server runs",

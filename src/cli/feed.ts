@@ -1,7 +1,6 @@
 import { startFeed } from "../../workers/feed.ts";
-import { exitOnSignal, Scope } from "../lifecycle.ts";
-import { createLog } from "../log.ts";
-import { type Command, connectedConfig } from "./command.ts";
+import type { Command } from "./command.ts";
+import { serve } from "./service.ts";
 
 export const feed: Command = {
   summary: "do what maitred backfill start asks for: keep the backfill queue filled, and small",
@@ -17,17 +16,5 @@ to stderr; SIGTERM ends the page in hand and exits with 0.
 `,
   options: {},
 
-  async run(_args, terminal) {
-    const config = connectedConfig(terminal);
-    const log = createLog(config.logLevel);
-    const scope = new Scope();
-    exitOnSignal(process, scope, config.graceMs, (err) => log.error({ err }, "not a clean end"));
-    await startFeed(config, log, scope).catch(async (error: unknown) => {
-      // a signal during the start ends it, and the signal's handler exits
-      if (scope.closing) return;
-      await scope.close().catch(() => {});
-      throw error;
-    });
-    return new Promise(() => {});
-  },
+  run: (_args, terminal) => serve(terminal, startFeed),
 };

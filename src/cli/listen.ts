@@ -1,7 +1,6 @@
 import { startListening } from "../../workers/listen.ts";
-import { exitOnSignal, Scope } from "../lifecycle.ts";
-import { createLog } from "../log.ts";
-import { type Command, connectedConfig } from "./command.ts";
+import type { Command } from "./command.ts";
+import { serve } from "./service.ts";
 
 export const listen: Command = {
   summary: "take a bucket's events from queues of SQS, until told to stop",
@@ -18,17 +17,5 @@ MAITRED_PORT. Logs JSON lines to stderr. SIGTERM ends what is in hand and exits 
 `,
   options: {},
 
-  async run(_args, terminal) {
-    const config = connectedConfig(terminal);
-    const log = createLog(config.logLevel);
-    const scope = new Scope();
-    exitOnSignal(process, scope, config.graceMs, (err) => log.error({ err }, "not a clean end"));
-    await startListening(config, log, scope).catch(async (error: unknown) => {
-      // a signal during the start ends it, and the signal's handler exits
-      if (scope.closing) return;
-      await scope.close().catch(() => {});
-      throw error;
-    });
-    return new Promise(() => {});
-  },
+  run: (_args, terminal) => serve(terminal, startListening),
 };

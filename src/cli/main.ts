@@ -22,6 +22,7 @@ import { listen } from "./listen.ts";
 import { migrate } from "./migrate.ts";
 import { model } from "./model.ts";
 import { policy } from "./policy.ts";
+import { rollups } from "./rollups.ts";
 import { sweep } from "./sweep.ts";
 import { token } from "./token.ts";
 import { up } from "./up.ts";
@@ -49,6 +50,7 @@ const commands: Record<string, Command> = {
   model,
   token,
   migrate,
+  rollups,
   doctor,
   config,
 };

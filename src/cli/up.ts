@@ -2,6 +2,8 @@ import { existsSync, mkdirSync } from "node:fs";
 import { delimiter, resolve } from "node:path";
 import { watch } from "chokidar";
 import { startApi } from "../../workers/api.ts";
+import { startDeliver } from "../../workers/deliver.ts";
+import { startFeed } from "../../workers/feed.ts";
 import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
 import { type Config, readConfig } from "../config.ts";
 import { startPostgres } from "../embedded/postgres.ts";
@@ -24,7 +26,7 @@ MAITRED_QUEUE_URL names Redis), migrates, judges the photos in the folders, and 
 them. What is decided already is left alone. Ctrl-C drains and ends.
 
 While it stays it serves the HTTP API too (docs/intake.md), on MAITRED_API_PORT, for photos of S3 as well: what is told
-there is judged here. Callers need a token: run maitred token create beside it. Several may run at once, each with a
+there is judged here. It feeds backfills and tells destinations, as maitred feed and maitred deliver do. Callers need a token: run maitred token create beside it. Several may run at once, each with a
 MAITRED_HOME of its own: where the usual ports are in use it takes others, and says which; a port that is set is taken
 or refused.
 
@@ -57,6 +59,8 @@ Exit codes: with --once, 0 every photo was judged, 1 some were not.
       const intake = openIntake(config, scope, (err) => log.warn({ err }, "a server is unwell"));
       if (!values["once"]) {
         const api = await startApi(config, log, scope, ifTaken("MAITRED_API_PORT"));
+        await startFeed(config, log, scope);
+        await startDeliver(config, log, scope);
         return await stay(folders, intake, { worker, api }, scope, terminal, log);
       }
 

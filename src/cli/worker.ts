@@ -1,7 +1,6 @@
 import { startWorker } from "../../workers/moderate.ts";
-import { exitOnSignal, Scope } from "../lifecycle.ts";
-import { createLog } from "../log.ts";
-import { type Command, connectedConfig } from "./command.ts";
+import type { Command } from "./command.ts";
+import { serve } from "./service.ts";
 
 export const worker: Command = {
   summary: "take photos from the queues and judge them, until told to stop",
@@ -16,15 +15,5 @@ exits with 1 at once; what was in hand then goes to another worker.
 `,
   options: {},
 
-  async run(_args, terminal) {
-    const config = connectedConfig(terminal);
-    const log = createLog(config.logLevel);
-    const scope = new Scope();
-    exitOnSignal(process, scope, config.graceMs, (err) => log.error({ err }, "not a clean end"));
-    await startWorker(config, log, scope).catch((error: unknown) => {
-      // a signal during the start ends it, and the signal's handler exits
-      if (!scope.closing) throw error;
-    });
-    return new Promise(() => {});
-  },
+  run: (_args, terminal) => serve(terminal, (config, log, scope) => startWorker(config, log, scope)),
 };

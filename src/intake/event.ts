@@ -89,3 +89,15 @@ export function versionOf(versionId: string | null | undefined, etag: string | n
   if (versionId && versionId !== "null") return versionId;
   return etag ? `etag:${etag.replaceAll('"', "")}` : "";
 }
+
+/**
+ * The version of an object that is new. Where neither a version id nor an etag tells its bytes from those before it, its
+ * order does: an overwrite must not keep the verdict of what it overwrote.
+ */
+export function createdVersion(
+  versionId: string | null | undefined,
+  etag: string | null | undefined,
+  order: string | null,
+): string {
+  return versionOf(versionId, etag) || `generation:${order}`;
+}

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { EventError } from "../errors.ts";
-import { checkKey, checkSequencer, isFolder, type Parsed, versionOf } from "./event.ts";
+import { checkKey, checkSequencer, createdVersion, isFolder, type Parsed, versionOf } from "./event.ts";
 import { bucketName, readShape, versionText } from "./shape.ts";
 
 /** An event of S3 as EventBridge sends it; what else it holds is ignored. */
@@ -55,7 +55,7 @@ export function parseEventBridge(body: unknown, receivedAt: Date): Parsed {
         store: "s3",
         bucket: bucket.name,
         key,
-        version: kind === "created" ? versionOf(object["version-id"], object.etag) : removed,
+        version: kind === "created" ? createdVersion(object["version-id"], object.etag, order) : removed,
         ...(typeof object.size === "number" && { size: object.size }),
         order,
         id: message.id,

@@ -19,7 +19,14 @@ export const gcsMessage = z.object({
   }),
 });
 /** What is read of the object's own description, which is there unless the notification leaves it out. */
-const description = z.object({ size: z.string().optional(), md5Hash: z.string().optional() });
+const description = z.object({
+  size: z.string().optional(),
+  // what is longer would make a version that no table indexes
+  md5Hash: z
+    .string()
+    .regex(/^[\w+/]{22}==$/, "expected base64 of 16 bytes")
+    .optional(),
+});
 
 /**
  * Reads one notification of Cloud Storage that Pub/Sub pushed. A photo of it is fetched over the S3 protocol that
@@ -59,11 +66,13 @@ export function parseGcs(body: unknown, receivedAt: Date): Parsed {
 
 function describe(data: string | null | undefined): z.infer<typeof description> {
   if (!data) return {};
+  let object: unknown;
   try {
-    return description.parse(JSON.parse(Buffer.from(data, "base64").toString("utf8")));
+    object = JSON.parse(Buffer.from(data, "base64").toString("utf8"));
   } catch (cause) {
     throw new EventError("EVENT_INVALID", "message.data: expected the object as base64 of JSON", { cause });
   }
+  return readShape(description, object, "expected an object", "message.data: ");
 }
 
 const KINDS: ReadonlyMap<string, "created" | "removed"> = new Map([

@@ -1,6 +1,14 @@
 import { z } from "zod";
 import { EventError } from "../errors.ts";
-import { checkSequencer, decodeFormKey, isFolder, type Parsed, type PhotoEvent, versionOf } from "./event.ts";
+import {
+  checkSequencer,
+  createdVersion,
+  decodeFormKey,
+  isFolder,
+  type Parsed,
+  type PhotoEvent,
+  versionOf,
+} from "./event.ts";
 import { bucketName, readShape, versionText } from "./shape.ts";
 
 /** What is read of a record; whatever else it holds is ignored, as S3 asks of its readers. */
@@ -65,7 +73,7 @@ function parseRecord(each: z.infer<typeof record>, where: string, receivedAt: Da
       key,
       version:
         kind === "created"
-          ? versionOf(object.versionId, object.eTag)
+          ? createdVersion(object.versionId, object.eTag, order)
           : removedVersion(name, object.versionId),
       ...(typeof object.size === "number" && { size: object.size }),
       order,

@@ -30,14 +30,15 @@ function lengthOf(minLength: number, maxLength: number): Record<string, unknown>
 /**
  * The value as the schema gives it.
  *
+ * @param where what is said before the place of a mistake.
  * @throws {EventError} EVENT_INVALID, naming the first place that is not as it should be.
  */
-export function readShape<T>(schema: z.ZodType<T>, value: unknown, expected: string): T {
+export function readShape<T>(schema: z.ZodType<T>, value: unknown, expected: string, where = ""): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const { path, message, whole } = deepest(result.error.issues);
-  if (whole) throw new EventError("EVENT_INVALID", expected);
-  throw new EventError("EVENT_INVALID", path.length > 0 ? `${placeOf(path)}: ${message}` : message);
+  if (whole) throw new EventError("EVENT_INVALID", where + expected);
+  throw new EventError("EVENT_INVALID", where + (path.length > 0 ? `${placeOf(path)}: ${message}` : message));
 }
 
 interface Found {

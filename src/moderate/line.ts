@@ -41,8 +41,11 @@ export interface ModelSteps {
 /** The steps of the line; each is somebody else's work. */
 export interface LineSteps {
   fetch(photo: PhotoRef): Promise<{ bytes: Uint8Array; known: Known }>;
-  /** Hands out the active model, which stays open until `work` has ended although another may follow it meanwhile. */
-  withModel<T>(work: (model: ModelSteps) => Promise<T>): Promise<T>;
+  /**
+   * Hands out the active model when there is room for a photo of this lane; it stays open until `work` has ended although
+   * another may follow it meanwhile.
+   */
+  withModel<T>(lane: Lane, work: (model: ModelSteps) => Promise<T>): Promise<T>;
   /** The active model, for what none has judged. */
   by(): string;
   /** Returns once it is committed. `changed` is false when it had been recorded before. */
@@ -113,7 +116,7 @@ export async function moderate(steps: LineSteps, photo: PhotoJob, lane: Lane, la
     const fetched = await timed("fetch", () => steps.fetch(source));
     // the event knows best, then the object, then its key
     known = { ...steps.knownFromKey(photo.key), ...fetched.known, ...photo.known };
-    return steps.withModel(async (model) => {
+    return steps.withModel(lane, async (model) => {
       let pixels: Uint8Array | undefined;
       const scored = await model.score(photo.id, fetched.bytes, lane, async () => {
         const decoded = await timed("decode", () => model.decode(fetched.bytes, lane));

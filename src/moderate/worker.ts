@@ -12,6 +12,7 @@ import {
   moderate,
   type Stage,
 } from "./line.ts";
+import { createRoom, type Room } from "./room.ts";
 import { createScore, type KnownScores, type Score, type Scored } from "./same-bytes.ts";
 import { createShadow, type Shadow, type ShadowEvents, type ShadowScore } from "./shadow.ts";
 import { createSuccession } from "./succession.ts";
@@ -149,6 +150,10 @@ export function createModerationWorker(
   }
 
   const models = createSuccession(seat(first));
+  const room: Room =
+    first.provider === "cpu"
+      ? createRoom(Math.max(1, limits.decoders - 1), QUIET_MS, () => performance.now())
+      : (_lane, work) => work();
   const recorder = deps.batcher<LineOutcome & { lane: Lane }, { changed: boolean }>(
     async (outcomes) => {
       try {
@@ -171,7 +176,7 @@ export function createModerationWorker(
 
   const steps: LineSteps = {
     fetch: deps.fetch,
-    withModel: models.use,
+    withModel: (lane, work) => room(lane, () => models.use(work)),
     by: () => models.current.by,
     record: (outcome, lane) => recorder.add({ ...outcome, lane }, lane),
     knownFromKey: deps.knownFromKey,
@@ -209,3 +214,5 @@ export function createModerationWorker(
     },
   };
 }
+
+const QUIET_MS = 10_000;

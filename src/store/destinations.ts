@@ -1,3 +1,4 @@
+import { ConfigError } from "../errors.ts";
 import { type Pool, query } from "./pool.ts";
 
 /** Who is told, without what it signs with; see migrations/0008_outbox.sql. */
@@ -10,6 +11,8 @@ export interface Destination {
   enabled: boolean;
   /** Why it is not enabled, where maitred switched it off itself. */
   note: string;
+  /** When it was last enabled or disabled. */
+  changedAt: Date;
   /** Until when a second key signs too; null: there is one. */
   oldKeyUntil: Date | null;
   createdAt: Date;
@@ -30,7 +33,7 @@ export async function addDestination(
 export async function listDestinations(db: Pool): Promise<Destination[]> {
   return query<Destination>(db, {
     name: "list_destinations",
-    text: `select id, kind, bucket, url, enabled, note, case when old_until > now() then old_until end as "oldKeyUntil",
+    text: `select id, kind, bucket, url, enabled, note, changed_at as "changedAt", case when old_until > now() then old_until end as "oldKeyUntil",
         created_at as "createdAt"
       from destinations order by created_at, id`,
   });
@@ -71,16 +74,66 @@ export async function finishRotation(db: Pool, id: string): Promise<boolean> {
   return rows.length > 0;
 }
 
-/** What waits for it goes on as soon as it is enabled; what happens while it is not, it is never told. @returns whether there is such a one. */
-export async function enableDestination(db: Pool, id: string, enabled: boolean, note = ""): Promise<boolean> {
-  const [row] = await query<{ found: number }>(db, {
+/**
+ * What waits for it goes on as soon as it is enabled; of what happens while it is not, `tellAgain` tells.
+ *
+ * @returns since when it was as it was before; undefined where there is no such destination.
+ */
+export async function enableDestination(
+  db: Pool,
+  id: string,
+  enabled: boolean,
+  note = "",
+): Promise<{ wasEnabled: boolean; since: Date } | undefined> {
+  const [row] = await query<{ wasEnabled: boolean; since: Date }>(db, {
     name: "enable_destination",
-    text: `with changed as (update destinations set enabled = $2, note = $3 where id = $1 returning 1),
-        told as (select pg_notify('maitred_outbox', ''))
-      select (select count(*) from changed)::integer as found from told`,
+    text: `with before as (select enabled, changed_at from destinations where id = $1 for update),
+        changed as (
+          update destinations d set enabled = $2, note = $3, changed_at = case when b.enabled = $2 then d.changed_at else now() end
+          from before b where d.id = $1),
+        noticed as (select pg_notify('maitred_outbox', ''))
+      select b.enabled as "wasEnabled", b.changed_at as since from before b, noticed`,
     values: [id, enabled, note],
   });
-  return row!.found > 0;
+  return row;
+}
+
+/**
+ * Tells a destination of one page of photos as they are now; see tell_again in migrations/0008_outbox.sql.
+ *
+ * @param since of those alone that changed since then; null: of all that are current.
+ * @returns the last photo that was looked at, undefined at the end, and how many were told of.
+ * @throws {ConfigError} CONFIG_INVALID: there is no such destination, or it is not enabled.
+ */
+export async function tellAgain(
+  db: Pool,
+  id: string,
+  since: Date | null,
+  after: string,
+  limit: number,
+): Promise<{ lastId: string | undefined; told: number }> {
+  const [row] = await query<{ lastId: string; told: number }>(db, {
+    name: "tell_again",
+    text: `select last_id as "lastId", told::integer from tell_again($1, $2, $3, $4)`,
+    values: [id, since, after, limit],
+  }).catch((cause: { code?: unknown; message: string }) => {
+    if (cause.code !== "MD404" && cause.code !== "MD409") throw cause;
+    throw new ConfigError("CONFIG_INVALID", `${cause.message}: maitred destination list shows them`, {
+      cause,
+    });
+  });
+  return { lastId: row?.lastId, told: row?.told ?? 0 };
+}
+
+/** How much waits for it; at most `limit` is counted. */
+export async function countPending(db: Pool, id: string, limit: number): Promise<number> {
+  const [row] = await query<{ pending: number }>(db, {
+    name: "count_pending",
+    text: `select count(*)::integer as pending
+      from (select from deliveries where destination = $1 and state = 'pending' limit $2) d`,
+    values: [id, limit],
+  });
+  return row!.pending;
 }
 
 /** Forgets it, and all that it was to be told. @returns whether there was one. */

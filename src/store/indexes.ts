@@ -12,10 +12,18 @@ const INDEXES: Readonly<Record<string, string>> = {
   // bench:same-bytes), and a third of a hash index's time to build. One row a picture and model, see migrations/0012
   verdicts_digest: `verdicts (${digestPrefix("digest")}) where digest is not null`,
   verdicts_backfill: "verdicts (backfill_id, photo_id, id) where backfill_id is not null",
+  // a restaurant's photo tabs, newest first; and all of a listing's photos, whatever became of them
+  photos_by_listing:
+    "photos (listing, state, category, id desc) where superseded_at is null and listing is not null",
+  // history is in the order of time, so that one entry for many pages finds any stretch of it: some MB for a billion rows
+  verdicts_decided: "verdicts using brin (decided_at) with (pages_per_range = 64, autosummarize = on)",
 };
 
+/** What one of these does as well. Each index less is one less to be written with every verdict. */
+const REPLACED = ["photos_public"];
+
 /**
- * Builds what is missing, and anew what was left unfinished. The caller holds the lock of `migrate`, so that nobody
+ * Builds what is missing, and anew what was left unfinished, and drops what that replaces. The caller holds the lock of `migrate`, so that nobody
  * builds the same.
  */
 export async function buildIndexes(client: pg.Client): Promise<void> {
@@ -25,6 +33,7 @@ export async function buildIndexes(client: pg.Client): Promise<void> {
     if (valid === false) await client.query(`drop index concurrently ${name}`);
     await client.query(`create index concurrently ${name} on ${definition}`);
   }
+  for (const name of REPLACED) await client.query(`drop index concurrently if exists ${name}`);
 }
 
 /** Whether there is an index to look scores up by their digest; without it each look would read all verdicts. */

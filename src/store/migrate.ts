@@ -2,8 +2,9 @@ import { readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { runner } from "node-pg-migrate";
 import pg from "pg";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, UpstreamError } from "../errors.ts";
 import { buildIndexes } from "./indexes.ts";
+import { buildRollups } from "./rollups.ts";
 
 export interface SchemaState {
   /** Migrations that the code has and the database does not. */
@@ -24,16 +25,19 @@ export async function migrate(url: string, folder: string, queueSchema: string):
   try {
     await lock(client);
     refuseNewer(await compare(client, folder));
-    const applied = await runner({
-      dbClient: client,
-      dir: folder,
-      direction: "up",
-      migrationsTable: TABLE,
-      noLock: true,
-      log: () => {},
-    });
+    const applied = await untilUnlocked(client, () =>
+      runner({
+        dbClient: client,
+        dir: folder,
+        direction: "up",
+        migrationsTable: TABLE,
+        noLock: true,
+        log: () => {},
+      }),
+    );
+    await untilUnlocked(client, () => client.query("select grant_roles($1)", [queueSchema]));
     await buildIndexes(client);
-    await client.query("select grant_roles($1)", [queueSchema]);
+    await buildRollups(client);
     return applied.map((migration) => migration.name);
   } finally {
     await client.end();
@@ -96,6 +100,39 @@ async function lock(client: pg.Client): Promise<void> {
   }
 }
 
+/**
+ * Works where it gets its locks soon, and begins again where it does not: while a statement waits for the lock of a table,
+ * everybody who writes to that table waits behind it.
+ *
+ * @throws {UpstreamError} DATABASE_UNAVAILABLE where somebody holds a table for minutes.
+ */
+async function untilUnlocked<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
+  await client.query(`set lock_timeout = ${LOCK_MS}`);
+  try {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await work();
+      } catch (cause) {
+        // the runner leaves its transaction open
+        await client.query("rollback");
+        // a deadlock is a lock that was not to be had, too
+        const { code } = cause as { code?: unknown };
+        if (code !== "55P03" && code !== "40P01") throw cause;
+        if (tries === LOCK_TRIES) {
+          throw new UpstreamError(
+            "DATABASE_UNAVAILABLE",
+            "somebody holds a table that the migration needs: end long transactions (pg_stat_activity shows them), and run it again",
+            { cause },
+          );
+        }
+        await sleep(LOCK_PAUSE_MS);
+      }
+    }
+  } finally {
+    await client.query("set lock_timeout = 0");
+  }
+}
+
 function refuseNewer({ unknown }: SchemaState): void {
   if (unknown.length === 0) return;
   throw new ConfigError(
@@ -105,3 +142,10 @@ function refuseNewer({ unknown }: SchemaState): void {
 }
 
 const TABLE = "pgmigrations";
+/**
+ * Nobody who writes waits longer for a migration that itself waits; then they have their turn. Below deadlock_timeout, so
+ * that of a migration and a worker who wait for each other it is the migration that gives way.
+ */
+const LOCK_MS = 500;
+const LOCK_PAUSE_MS = 1_000;
+const LOCK_TRIES = 60;

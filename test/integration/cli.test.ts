@@ -34,6 +34,7 @@ const COMMANDS = [
   "model",
   "token",
   "migrate",
+  "rollups",
   "doctor",
   "config",
 ];

@@ -504,6 +504,29 @@ describe("maitred destination", () => {
     expect(await rows(db, "select from outbox")).toEqual([]);
     expect((await cli(["destination", "remove", id])).code).toBe(1);
   });
+
+  test("catches up on what was before it, and says how to after it was disabled", async ({
+    db,
+    cli,
+    receiver,
+    hook,
+    start,
+  }) => {
+    const photo = await register(db, "a");
+    await judge(db, photo, "shown");
+    const { id } = await hook(receiver.url);
+    const wrong = await cli(["destination", "catch-up", id, "--since", "yesterday"]);
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining("--since: expected a time") });
+    expect((await cli(["destination", "catch-up", id])).stdout).toBe(`${id} is told of 1 photos\n`);
+    await cli(["destination", "disable", id]);
+    await judge(db, photo, "hidden");
+    const enabled = await cli(["destination", "enable", id]);
+    const [, since] = /catch-up \w+ --since (\S+)/.exec(enabled.stderr) ?? [];
+    const again = await cli(["destination", "catch-up", id, "--since", since!, "--json"]);
+    expect(JSON.parse(again.stdout)).toEqual({ id, told: 1 });
+    await start();
+    expect((await receiver.got(2)).map(({ message }) => message.data.state)).toEqual(["shown", "hidden"]);
+  });
 });
 
 test("what was delivered is kept for a while, and what was not for as long as it takes", async ({

@@ -401,6 +401,43 @@ describe("what is queued", () => {
   });
 });
 
+describe("what is told of an object without a version", () => {
+  const told = (known: PhotoEvent["known"] = {}) => event({ version: "", order: null, known });
+
+  test("is told of its current photo, whose verdict stays", async ({ db }) => {
+    const { photoId } = await one(db, event());
+    await db.pool.query("select record_review($1, 'ann', 'hidden')", [photoId]);
+    expect(await one(db, told({ listing: "42" }))).toEqual({ photoId, outcome: "known", queue: false });
+    expect(await rows(db, "select version, state, listing from photos")).toEqual([
+      { version: "etag:1", state: "hidden", listing: "42" },
+    ]);
+  });
+
+  test("makes a photo of its own where the current one failed, was removed, or is not known", async ({
+    db,
+  }) => {
+    const failed = (await one(db, event())).photoId!;
+    const result = { failure: "GONE", message: "it was replaced", transient: false } as const;
+    await recordOutcomes(db.pool, [{ ...shown(failed), result }]);
+    expect(await outcomes(db, told())).toEqual(["accepted"]);
+    expect(await current(db)).toEqual([""]);
+    await record(db, removed(null));
+    expect(await outcomes(db, told())).toEqual(["accepted"]);
+    expect(await current(db)).toEqual([""]);
+  });
+
+  test("is known of the photo that the first event names, and of no later one", async ({ db }) => {
+    await one(db, told({ listing: "42", uploader: "user", claimed: "food" }));
+    await one(db, event());
+    await one(db, event({ version: "etag:2", order: "11" }));
+    expect(await rows(db, "select version, listing, uploader, claimed from photos order by id")).toEqual([
+      { version: "", listing: "42", uploader: "user", claimed: "food" },
+      { version: "etag:1", listing: "42", uploader: "user", claimed: "food" },
+      { version: "etag:2", listing: null, uploader: null, claimed: null },
+    ]);
+  });
+});
+
 test("a photo that was queued by hand and an event of it are one photo", async ({ db }) => {
   const ref = { store: "s3", bucket: "b", key: "a", version: "etag:1", known: {} } as const;
   const [known] = await registerPhotos(db.pool, [ref], "backfill");

@@ -1,7 +1,12 @@
 import pg from "pg";
 import { describe, expect } from "vitest";
 import { claimDeliveries, purgeDeliveries, settleDelivery } from "../../src/store/deliveries.ts";
-import { addDestination, enableDestination, removeDestination } from "../../src/store/destinations.ts";
+import {
+  addDestination,
+  enableDestination,
+  removeDestination,
+  tellAgain,
+} from "../../src/store/destinations.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
@@ -198,6 +203,51 @@ describe("the outbox", () => {
   });
 });
 
+describe("catching up", () => {
+  const told = async (db: Database, since: Date | null = null): Promise<string[]> => {
+    await db.pool.query("delete from outbox");
+    for (let after: string | undefined = "0"; after !== undefined; ) {
+      after = (await tellAgain(db.pool, "w", since, after, 2)).lastId;
+    }
+    return (await outbox(db)).map(({ kind, payload }) => `${payload.key} ${kind} ${payload.state}`);
+  };
+
+  test("tells one destination of every current photo that has a verdict or failed, as it is now", async ({
+    db,
+  }) => {
+    for (const key of ["a", "b", "c", "d"]) {
+      const id = await register(db, key);
+      if (key !== "d") await judge(db, id, key === "b" ? "hidden" : "shown");
+      if (key === "c") await db.pool.query("update photos set superseded_at = now() where id = $1", [id]);
+    }
+    await webhook(db);
+    await webhook(db, "other");
+    expect(await told(db)).toEqual(["a photo.verdict shown", "b photo.verdict hidden"]);
+    expect(await rows(db, "select distinct destination from deliveries")).toEqual([{ destination: "w" }]);
+    await db.pool.query("update destinations set bucket = 'elsewhere' where id = 'w'");
+    expect(await told(db)).toEqual([]);
+  });
+
+  test("tells of what changed and what was withdrawn since a time, and of no more", async ({ db }) => {
+    const ids: string[] = [];
+    for (const key of ["a", "b", "c"]) ids.push(await register(db, key));
+    for (const id of ids) await judge(db, id, "shown");
+    await webhook(db);
+    await enableDestination(db.pool, "w", false);
+    await judge(db, ids[1]!, "hidden");
+    await db.pool.query("update photos set superseded_at = now() where id = $1", [ids[2]]);
+    const before = await enableDestination(db.pool, "w", true);
+    expect(await told(db, before!.since)).toEqual(["b photo.verdict hidden", "c photo.withdrawn shown"]);
+  });
+
+  test("is for destinations that are there and enabled", async ({ db }) => {
+    await expect(tellAgain(db.pool, "w", null, "0", 10)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    await webhook(db);
+    await enableDestination(db.pool, "w", false);
+    await expect(tellAgain(db.pool, "w", null, "0", 10)).rejects.toThrow("not enabled");
+  });
+});
+
 describe("what is forgotten", () => {
   test("is told with nothing but what names it, and is erased from what was told before", async ({ db }) => {
     await webhook(db, "one");
@@ -285,6 +335,36 @@ describe("claims", () => {
     expect(
       await rows(db, "select from deliveries where next_at > now() + interval '59 minutes'"),
     ).toHaveLength(2);
+  });
+
+  test("become due with what is before them, and no sooner: what waits for it is not looked at each time", async ({
+    db,
+  }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    const [first] = await claim(db);
+    await settleDelivery(db.pool, first!, { state: "pending", note: "no", waitMs: 3_600_000 });
+    await judge(db, id, "hidden");
+    const due = () => rows(db, "select seq from deliveries where next_at <= now() and state = 'pending'");
+    expect(await due()).toEqual([]);
+    await settleDelivery(db.pool, first!, delivered);
+    expect(await due()).toHaveLength(1);
+    expect(await claim(db)).toHaveLength(1);
+  });
+
+  test("are due at once where what is before them is told before they are committed", async ({ db }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    const [first] = await claim(db);
+    const client = await db.pool.connect();
+    await client.query("begin");
+    await client.query("select record_review($1, 'ann', 'hidden')", [id]);
+    await settleDelivery(db.pool, first!, delivered);
+    await client.query("commit");
+    client.release();
+    expect(await claim(db)).toHaveLength(1);
   });
 
   test("that ran out are another's, whose result the first cannot undo", async ({ db }) => {

@@ -4,6 +4,7 @@ import { describe, expect } from "vitest";
 import { createToken } from "../../src/http/tokens.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
+import { addDestination } from "../../src/store/destinations.ts";
 import { addToken } from "../../src/store/tokens.ts";
 import { startApi } from "../../workers/api.ts";
 import { test as base } from "../fixtures.ts";
@@ -269,6 +270,12 @@ describe("/metrics", () => {
     await (await fetch(`${url}/v1/photos/17`)).text();
     await (await fetch(`${url}/nowhere/17`)).text();
     await db.pool.query("insert into unqueued select id, now() - interval '1 hour' from photos");
+    await db.pool.query(
+      "insert into sweeps (bucket, state, missed, gone, finished_at) values ('b', 'done', 3, 2, to_timestamp(7)), ('b', 'running', 1, 0, null)",
+    );
+    await addDestination(db.pool, { id: "tags", kind: "s3-tags", bucket: null, url: null }, null);
+    await db.pool.query("select record_review(id, 'ann', 'shown') from photos");
+    await db.pool.query("update outbox set created_at = now() - interval '1 hour'");
     const metrics = async () => (await fetch(`${url}/metrics`)).text();
     // a request is counted once its answer has left, which its caller may see earlier
     await expect.poll(metrics).toContain('route="none",method="GET",status="404"');
@@ -286,6 +293,12 @@ describe("/metrics", () => {
     expect(count('maitred_http_bytes_total{direction="out"}')).toBeGreaterThan(100);
     expect(count("maitred_unqueued_photos")).toBe(1);
     expect(count("maitred_unqueued_oldest_seconds")).toBeCloseTo(3_600, -2);
+    expect(count('maitred_sweep_missed_photos{bucket="b"}')).toBe(4);
+    expect(count('maitred_sweep_gone_photos{bucket="b"}')).toBe(2);
+    expect(count('maitred_sweep_finished_timestamp_seconds{bucket="b"}')).toBe(7);
+    expect(count('maitred_deliveries{destination="tags",state="pending"}')).toBe(1);
+    expect(count('maitred_deliveries{destination="tags",state="dead"}')).toBe(0);
+    expect(count('maitred_deliveries_oldest_seconds{destination="tags"}')).toBeCloseTo(3_600, -2);
   });
 
   test("answers while Postgres does not, without what it would have read there", async ({ serve, db }) => {

@@ -7,8 +7,9 @@ import { startFauxqs } from "fauxqs";
 import { expect, inject } from "vitest";
 import { test as base } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
+import { type Receiver, startReceiver } from "../receiver.ts";
 
-const test = base.extend<{ home: string; s3: string; taken: number }>({
+const test = base.extend<{ home: string; s3: string; taken: number; receiver: Receiver }>({
   // biome-ignore lint/correctness/noEmptyPattern: vitest reads the names of the fixtures from the pattern
   home: async ({}, use) => {
     const home = mkdtempSync(join(tmpdir(), "maitred-home-"));
@@ -27,6 +28,12 @@ const test = base.extend<{ home: string; s3: string; taken: number }>({
     await use((server.address() as { port: number }).port);
     server.close();
   },
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  receiver: async ({}, use) => {
+    const receiver = await startReceiver();
+    await use(receiver);
+    await receiver.close();
+  },
 });
 
 function occupy(port: number): Promise<Server> {
@@ -36,24 +43,32 @@ function occupy(port: number): Promise<Server> {
   });
 }
 
-test("a photo of S3 that the API of maitred up is told of is judged by the same process", async ({
+test("one process takes a photo of S3, judges it, tells of it, and finds the rest of the bucket", async ({
   folder,
   home,
   s3,
+  receiver,
 }) => {
   const client = new S3Client({ endpoint: s3, region: "us-east-1", forcePathStyle: true });
   await client.send(new CreateBucketCommand({ Bucket: "photos" }));
   const Body = readFileSync(join(inject("samples"), "landing-portrait-1.jpg"));
   const { ETag } = await client.send(new PutObjectCommand({ Bucket: "photos", Key: "42/a b.jpg", Body }));
+  await client.send(new PutObjectCommand({ Bucket: "photos", Key: "41/old.jpg", Body }));
   client.destroy();
 
-  const env = { MAITRED_HOME: home, MAITRED_S3_ENDPOINT: s3, MAITRED_API_PORT: "0" };
+  const env = {
+    MAITRED_HOME: home,
+    MAITRED_S3_ENDPOINT: s3,
+    MAITRED_API_PORT: "0",
+    MAITRED_WEBHOOK_ALLOW: "127.0.0.1",
+  };
   const up = maitred(["up", folder], env);
   await up.says("the API answers at ");
   const url = /the API answers at (\S+);/.exec(up.stderr())![1]!;
   const created = maitred(["token", "create", "--scopes", "ingest,read", "uploads"], env);
   expect(await created.exit).toBe(0);
   const authorization = `Bearer ${created.stdout().trim()}`;
+  expect(await maitred(["destination", "add", "webhook", receiver.url], env).exit).toBe(0);
 
   const told = await fetch(`${url}/v1/photos`, {
     method: "POST",
@@ -71,6 +86,13 @@ test("a photo of S3 that the API of maitred up is told of is judged by the same 
     listing: "42",
   });
   expect(await (await fetch(`${url}/metrics`)).text()).toContain("maitred_events_total");
+  const backfill = maitred(["backfill", "start", "s3://photos/", "--watch"], env);
+  expect(await backfill.exit).toBe(0);
+  await up.says("hidden  41/old.jpg");
+  expect((await receiver.got(2)).map(({ message }) => message)).toMatchObject([
+    { type: "photo.verdict", data: { key: "42/a b.jpg", state: "hidden" } },
+    { type: "photo.verdict", data: { key: "41/old.jpg", state: "hidden" } },
+  ]);
 
   up.child.kill("SIGINT");
   expect(await up.exit).toBe(0);

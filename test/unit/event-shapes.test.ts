@@ -38,6 +38,12 @@ describe("a notification of S3", () => {
     expect([version("3HL4kqt"), version("null"), version("")]).toEqual(["3HL4kqt", "etag:e", "etag:e"]);
   });
 
+  test("of an object without an etag names its sequencer, so that an overwrite is another photo", () => {
+    const said = { key: "a", sequencer: "0B" };
+    expect(only(s3(s3Record("ObjectCreated:Put", said))).version).toBe("generation:0b");
+    expect(only(parseEventBridge(eventBridge("Object Created", said), now)).version).toBe("generation:0b");
+  });
+
   test("of a deletion takes the object, or the one version that it names; a marker takes the object", () => {
     const removed = (name: string, versionId?: string) =>
       only(s3(s3Record(name, { key: "a", ...(versionId && { versionId }) })));
@@ -216,6 +222,8 @@ describe("a notification of Cloud Storage", () => {
     const push = gcsPush("OBJECT_FINALIZE", "a", 1);
     const broken = (over: object) => ({ message: { ...push.message, ...over } });
     expect(() => parseGcs(broken({ data: "!" }), now)).toThrow(refused(/^message\.data/));
+    const long = gcsPush("OBJECT_FINALIZE", "a", 1, { md5Hash: Buffer.alloc(5_000, 7).toString("base64") });
+    expect(() => parseGcs(long, now)).toThrow(refused(/^message\.data: md5Hash/));
     expect(() => parseGcs(broken({ attributes: {} }), now)).toThrow(
       refused(/^message\.attributes\.eventType/),
     );

@@ -1,0 +1,152 @@
+import { linkSync } from "node:fs";
+import { join } from "node:path";
+import { performance } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Intake, openIntake } from "../src/cli/intake.ts";
+import { migrateAll } from "../src/cli/migrate.ts";
+import type { Config } from "../src/config.ts";
+import { Scope } from "../src/lifecycle.ts";
+import { createLog } from "../src/log.ts";
+import type { PhotoJob } from "../src/photo.ts";
+import { registerPhotos } from "../src/store/photos.ts";
+import { startWorker } from "../workers/moderate.ts";
+
+/** How uploads fared in one stretch of time. */
+export interface Stretch {
+  /** Milliseconds from before a photo is put into the queue until its verdict is committed. */
+  p50Ms: number;
+  p95Ms: number;
+  maxMs: number;
+  /** Photos of the backfill that were judged meanwhile. */
+  backfillPerS: number;
+  /** Mean milliseconds of an upload in each stage; batch is waiting and inference together. */
+  stagesMs: Record<string, number>;
+}
+
+export interface Fairness {
+  ratePerS: number;
+  uploads: number;
+  /** One for each round, as they came: an idle stretch, then one beside a backfill. */
+  rounds: { idle: Stretch; beside: Stretch }[];
+}
+
+interface Settings {
+  /** Where the photos are made, as hard links to `originals`. */
+  folder: string;
+  originals: readonly string[];
+  ratePerS: number;
+  seconds: number;
+  rounds: number;
+}
+
+/**
+ * Uploads at a steady rate through one worker, whether or not those before are judged: first nothing else is there, then
+ * a backfill that never runs dry. The stretches take turns, so that both meet the same hours of a machine.
+ */
+export async function measureFairness(config: Config, settings: Settings): Promise<Fairness> {
+  const { ratePerS, seconds, rounds } = settings;
+  await migrateAll(config);
+  const scope = new Scope();
+  const intake = openIntake(config, scope, () => {});
+  const committed = new Map<string, () => void>();
+  const stages = new Map<string, { seconds: number; photos: number }>();
+  let backfilled = 0;
+  await startWorker(config, createLog("silent"), scope, {
+    stage(stage, lane, seconds) {
+      const sum = stages.get(stage) ?? { seconds: 0, photos: 0 };
+      if (lane === "live") stages.set(stage, { seconds: sum.seconds + seconds, photos: sum.photos + 1 });
+    },
+    left(photo, lane) {
+      if (lane === "backfill") backfilled++;
+      else committed.get(photo.id)?.();
+    },
+  });
+  const uploads = Math.round(ratePerS * seconds);
+  const photos = await register(intake, settings, "live", (uploads + WARM_UP) * 2 * rounds);
+
+  async function upload(photo: PhotoJob): Promise<number> {
+    const since = performance.now();
+    const done = new Promise<void>((resolve) => void committed.set(photo.id, resolve));
+    await intake.queues.add("live", [photo]);
+    await done;
+    committed.delete(photo.id);
+    return performance.now() - since;
+  }
+  async function stretch(): Promise<Stretch> {
+    stages.clear();
+    const begun = performance.now();
+    const [before, times] = [backfilled, [] as Promise<number>[]];
+    for (const [index, photo] of photos.splice(0, uploads + WARM_UP).entries()) {
+      await sleep(begun + (index * 1_000) / ratePerS - performance.now());
+      times.push(upload(photo));
+    }
+    const all = (await Promise.all(times)).slice(WARM_UP).sort((a, b) => a - b);
+    const quantile = (part: number): number => all[Math.min(all.length - 1, Math.floor(part * all.length))]!;
+    const backfillPerS = ((backfilled - before) / (performance.now() - begun)) * 1_000;
+    const stagesMs = Object.fromEntries(
+      [...stages].map(([stage, { seconds, photos }]) => [stage, (seconds / photos) * 1_000]),
+    );
+    return { p50Ms: quantile(0.5), p95Ms: quantile(0.95), maxMs: all.at(-1)!, backfillPerS, stagesMs };
+  }
+
+  const result: Fairness = { ratePerS, uploads, rounds: [] };
+  for (let round = 0; round < rounds; round++) {
+    const idle = await stretch();
+    const backlog = keepBacklog(intake, settings);
+    await backlog.deep;
+    const beside = await stretch();
+    await backlog.end();
+    result.rounds.push({ idle, beside });
+  }
+  await scope.close();
+  return result;
+}
+
+/** Keeps photos waiting in the backfill lane, as the feeder does, until it is told to end; then waits for the last. */
+function keepBacklog(intake: Intake, settings: Settings): { deep: Promise<void>; end(): Promise<void> } {
+  let ending = false;
+  let deep = (): void => {};
+  const isDeep = new Promise<void>((resolve) => {
+    deep = resolve;
+  });
+  const waiting = async (): Promise<number> => {
+    const depth = await intake.queues.depth("backfill");
+    return ending ? depth.waiting + depth.active : depth.waiting;
+  };
+  const kept = (async () => {
+    while (!ending) {
+      if ((await waiting()) < BACKLOG)
+        await intake.queues.add("backfill", await register(intake, settings, "backfill", BACKLOG));
+      deep();
+      await sleep(200);
+    }
+    while ((await waiting()) > 0) await sleep(200);
+  })();
+  return {
+    deep: isDeep,
+    async end() {
+      ending = true;
+      await kept;
+    },
+  };
+}
+
+let made = 0;
+async function register(
+  { db }: Intake,
+  { folder, originals }: Settings,
+  lane: "live" | "backfill",
+  count: number,
+): Promise<PhotoJob[]> {
+  const photos = Array.from({ length: count }, () => {
+    const key = `${made}.jpg`;
+    linkSync(originals[made++ % originals.length]!, join(folder, key));
+    return { store: "folder" as const, bucket: folder, key, version: "", known: {} };
+  });
+  return registerPhotos(db, photos, lane);
+}
+
+/** Uploads at the head of each stretch that are not counted. */
+const WARM_UP = 5;
+/** Photos; twenty batches, which is what the feeder keeps in the queue for a worker. */
+const BACKLOG = 160;

@@ -1,0 +1,144 @@
+/** `npm run bench:tables`: how fast tables and views are when they are full, printed and written to bench/results/. */
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { runner } from "node-pg-migrate";
+import pg from "pg";
+import { startPostgres } from "../src/embedded/postgres.ts";
+import { packageRoot } from "../src/package-root.ts";
+import { compare, migrate } from "../src/store/migrate.ts";
+import { connect } from "../src/store/pool.ts";
+import { checkRollups, foldRollups } from "../src/store/rollups.ts";
+import { DISTRIBUTIONS, fillTables } from "./fill-tables.ts";
+import { timeArchive, timeQueries, timeUploads, writeBeside } from "./tables.ts";
+
+const { values } = parseArgs({
+  options: {
+    photos: { type: "string", default: "1000000" },
+    runs: { type: "string", default: "100" },
+    before: { type: "string", default: "0010" },
+    home: { type: "string" },
+    out: { type: "string" },
+    help: { type: "boolean", short: "h" },
+  },
+});
+if (values.help) {
+  process.stdout.write(`usage: npm run bench:tables -- [--photos N] [--runs N] [--before MIGRATION] [--home FOLDER] [--out FILE]
+
+Fills an embedded Postgres of an earlier schema with generated photos, verdicts, tags and reviews, migrates it while a writer
+runs beside, and then measures every query of docs/tables.md, groups of 256 verdicts, folding, and the check of the counts.
+  --photos N          how many (default 1000000; 20 million take 30 GB of disk and half an hour on two cores)
+  --runs N            of each query and of each kind of group (default 100)
+  --before MIGRATION  the last one that the earlier schema has (default 0010)
+  --home FOLDER       keeps the database there; one that is filled there already is not filled again
+`);
+  process.exit(0);
+}
+const photos = Number(values.photos);
+const runs = Number(values.runs);
+const say = (text: string): void =>
+  void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
+const home = values.home ?? mkdtempSync(join(tmpdir(), "maitred-bench-"));
+const folder = join(packageRoot(), "migrations");
+const settings = {
+  shared_buffers: "2GB",
+  max_wal_size: "16GB",
+  checkpoint_timeout: "30min",
+  effective_cache_size: "8GB",
+};
+
+// what needs a restart is set by one
+const first = await startPostgres(home);
+const admin = new pg.Client(first.url);
+await admin.connect();
+for (const [name, value] of Object.entries(settings))
+  await admin.query(`alter system set ${name} = '${value}'`);
+// the embedded one does without, which would flatter
+await admin.query("alter database postgres set synchronous_commit = 'on'");
+await admin.end();
+await first.close();
+const postgres = await startPostgres(home);
+const db = connect(postgres.url, () => {}, 2);
+const result: Record<string, unknown> = {
+  date: new Date().toISOString(),
+  command: `npm run bench:tables -- ${process.argv.slice(2).join(" ")}`.trim(),
+  machine: { cpu: cpus()[0]!.model, cores: availableParallelism(), node: process.versions.node },
+  postgres: { ...settings, synchronous_commit: "on", tables: "logged", destinations: "none" },
+  photos,
+  distributions: DISTRIBUTIONS,
+};
+
+const { rows: filled } = await db.query("select to_regclass('photos') is not null as filled");
+if (!filled[0].filled) {
+  await migrateTo(values.before);
+  await fillTables(postgres.url, photos, availableParallelism(), say);
+}
+if ((await compare(db, folder)).missing.length > 0) {
+  result["before"] = { archive: await timeArchive(db, photos, runs) };
+  say(`groups of 256 before: ${JSON.stringify(result["before"])}`);
+  const stop = new AbortController();
+  const writing = writeBeside(db, photos, stop.signal);
+  await sleep(2_000);
+  const begun = Date.now();
+  const applied = await migrate(postgres.url, folder, "maitred_queue");
+  const seconds = (Date.now() - begun) / 1_000;
+  stop.abort();
+  result["migration"] = { applied, seconds, groupsBeside: await writing };
+  say(`migration: ${JSON.stringify(result["migration"])}`);
+}
+await db.query("vacuum (analyze) photos, tags, verdicts, reviews");
+await db.query("analyze");
+result["uploads"] = await timeUploads(db, runs);
+say(`groups of 256 uploads: ${JSON.stringify(result["uploads"])}`);
+result["archive"] = await timeArchive(db, photos, runs);
+say(`groups of 256 of the archive: ${JSON.stringify(result["archive"])}`);
+result["queriesBeforeFolding"] = await timeQueries(db, photos, runs);
+const [moved, foldSeconds] = await seconds(() => foldRollups(db));
+result["fold"] = { moved, seconds: foldSeconds };
+say(`fold: ${JSON.stringify(result["fold"])}`);
+const queries = await timeQueries(db, photos, runs);
+result["queries"] = queries;
+for (const [title, times] of Object.entries(queries))
+  say(`${title}: p50 ${times.p50Ms} ms, p95 ${times.p95Ms} ms`);
+const [wrong, checkSeconds] = await seconds(() => checkRollups(db, 10));
+result["check"] = { wrong: wrong.length, seconds: checkSeconds };
+say(`check: ${JSON.stringify(result["check"])}`);
+const { rows: sizes } = await db.query<{ name: string; mb: number; rows: number }>(
+  `select relname as name, (pg_relation_size(oid) / 1e6)::int as mb, reltuples::float8 as rows from pg_class
+    where relnamespace = 'public'::regnamespace and relkind in ('r', 'i') and pg_relation_size(oid) > 1e6 order by 2 desc`,
+);
+result["sizes"] = Object.fromEntries(sizes.map(({ name, mb, rows }) => [name, { mb, rows }]));
+await db.end();
+await postgres.close();
+if (!values.home) rmSync(home, { recursive: true, force: true });
+const date = String(result["date"]).slice(0, 10);
+const out = values.out ?? join(packageRoot(), "bench/results", `tables-${date}.json`);
+mkdirSync(join(out, ".."), { recursive: true });
+writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
+say(`written to ${out}`);
+process.exit(0);
+
+/** The schema of an earlier version, on an empty database. */
+async function migrateTo(last: string): Promise<void> {
+  const earlier = readdirSync(folder).filter((file) => file.slice(0, 4) <= last);
+  const client = new pg.Client(postgres.url);
+  await client.connect();
+  await runner({
+    dbClient: client,
+    dir: folder,
+    direction: "up",
+    count: earlier.length,
+    migrationsTable: "pgmigrations",
+    noLock: true,
+    log: () => {},
+  });
+  await client.end();
+}
+
+async function seconds<T>(work: () => Promise<T>): Promise<[T, number]> {
+  const begun = Date.now();
+  const answer = await work();
+  return [answer, Number(((Date.now() - begun) / 1_000).toFixed(1))];
+}

@@ -1,0 +1,134 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { packageRoot } from "../src/package-root.ts";
+import { registerPhotos } from "../src/store/photos.ts";
+import type { Pool } from "../src/store/pool.ts";
+import { type Outcome, recordOutcomes } from "../src/store/verdicts.ts";
+
+/** Milliseconds, as the client sees them. */
+export interface Times {
+  p50Ms: number;
+  p95Ms: number;
+  maxMs: number;
+  runs: number;
+}
+
+export interface DocumentedQuery {
+  /** Its first line, a comment. */
+  title: string;
+  sql: string;
+}
+
+/** The queries of docs/tables.md, each a block of its own. */
+export function documentedQueries(): DocumentedQuery[] {
+  const text = readFileSync(join(packageRoot(), "docs/tables.md"), "utf8");
+  return [...text.matchAll(/^```sql\n-- (.+)\n((?:.*\n)*?)^```/gm)].map(([, title, sql]) => ({
+    title: title!,
+    sql: sql!,
+  }));
+}
+
+/** Each query, so many times, on one connection. Every run asks for another listing, photo and category. */
+export async function timeQueries(db: Pool, photos: number, runs: number): Promise<Record<string, Times>> {
+  const times: Record<string, Times> = {};
+  for (const { title, sql } of documentedQueries()) {
+    const each = async (): Promise<void> => {
+      const asked = sql
+        .replaceAll(
+          /(listing = )'42'/g,
+          (_, column) => `${column}'${Math.floor((Math.random() ** 2 * photos) / 50)}'`,
+        )
+        .replaceAll(
+          /(photo_id = )4711\b/g,
+          (_, column) => `${column}${1 + Math.floor(Math.random() * photos)}`,
+        );
+      await db.query(asked);
+    };
+    await each();
+    times[title] = await timed(runs, each);
+  }
+  return times;
+}
+
+/** Groups of 256 verdicts of photos that were judged before, all over the tables, as a backfill gives them. */
+export async function timeArchive(db: Pool, photos: number, runs: number): Promise<Times> {
+  return timed(runs, async () => {
+    const ids = Array.from({ length: GROUP }, () => String(1 + Math.floor(Math.random() * photos)));
+    return recordOutcomes(db, [...new Set(ids)].map(judged));
+  });
+}
+
+/** Groups of 256 verdicts of photos that were just registered, as uploads are. */
+export async function timeUploads(db: Pool, runs: number): Promise<Times> {
+  const groups: string[][] = [];
+  for (let group = 0; group < runs; group++) {
+    const photos = Array.from({ length: GROUP }, (_, n) => {
+      const listing = String(Math.floor(Math.random() * 100_000));
+      const key = `uploads/${listing}/${Date.now()}-${group}-${n}.jpg`;
+      return {
+        store: "s3" as const,
+        bucket: "photos",
+        key,
+        version: `etag:${group}-${n}`,
+        known: { listing },
+      };
+    });
+    groups.push((await registerPhotos(db, photos, "live")).map(({ id }) => id));
+  }
+  return timed(runs, async () => recordOutcomes(db, groups.pop()!.map(judged)));
+}
+
+/** Goes on with groups of the archive until `stop` says so, as one worker does. */
+export async function writeBeside(db: Pool, photos: number, stop: AbortSignal): Promise<Times> {
+  const taken: number[] = [];
+  while (!stop.aborted) taken.push((await timeArchive(db, photos, 1)).maxMs);
+  return timesOf(taken);
+}
+
+/** Each call is another model's verdict, so that each is a change. */
+function judged(photoId: string): Outcome {
+  const human = Math.random() ** 3;
+  const category = CATEGORIES[Math.floor(Math.random() * CATEGORIES.length)]!;
+  const score = 0.5 + Math.random() / 2;
+  const rest = (1 - score) / 3;
+  const categories = Object.fromEntries(CATEGORIES.map((name) => [name, name === category ? score : rest]));
+  const [verdict, rule] = human >= 0.5 ? (["hidden", "human"] as const) : (["shown", "clear"] as const);
+  return {
+    photoId,
+    known: {},
+    batch: "bench-1",
+    by: `model:restaurant-3.${model++ % 10}`,
+    policy: "5f0c1d9be2a7",
+    result: {
+      scores: { categories, human },
+      decision: {
+        verdict,
+        rule,
+        reason: `${category} ${score.toFixed(2)}`,
+        category,
+        tags: [{ category, score, threshold: 0.4 }],
+      },
+    },
+  };
+}
+
+async function timed(runs: number, work: () => Promise<unknown>): Promise<Times> {
+  const taken: number[] = [];
+  for (let run = 0; run < runs; run++) {
+    const begun = performance.now();
+    await work();
+    taken.push(performance.now() - begun);
+  }
+  return timesOf(taken);
+}
+
+function timesOf(taken: number[]): Times {
+  const sorted = taken.sort((a, b) => a - b);
+  const at = (share: number): number =>
+    Number((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toFixed(1));
+  return { p50Ms: at(0.5), p95Ms: at(0.95), maxMs: at(1), runs: sorted.length };
+}
+
+let model = 0;
+const GROUP = 256;
+const CATEGORIES = ["food", "ambience", "menu", "other"];

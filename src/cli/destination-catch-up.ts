@@ -1,0 +1,60 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { countPending, tellAgain } from "../store/destinations.ts";
+import type { Pool } from "../store/pool.ts";
+import { type Arguments, EXIT, type Terminal, UsageError } from "./command.ts";
+
+/**
+ * maitred destination catch-up: tells one destination of photos as they are now, in the order of their ids, and waits while
+ * much waits to be delivered. What was told stays told when it is ended.
+ */
+export function catchUp(
+  id: string,
+  { values }: Arguments,
+  terminal: Terminal,
+): (db: Pool) => Promise<number> {
+  const since = timeOf(values["since"]);
+  const from = String(values["after"] ?? "0");
+  if (!/^\d{1,18}$/.test(from)) {
+    throw new UsageError(`--after: expected the id of a photo, got ${JSON.stringify(from)}`);
+  }
+  return async (db) => {
+    let told = 0;
+    let after = from;
+    let said = performance.now();
+    const where = (): string => `${told} photos told of; --after ${after} goes on from here`;
+    try {
+      for (;;) {
+        const page = await tellAgain(db, id, since, after, PAGE);
+        told += page.told;
+        if (page.lastId === undefined) break;
+        after = page.lastId;
+        if (performance.now() - said > (terminal.columns > 0 ? DRAW_MS : SAY_MS)) {
+          said = performance.now();
+          terminal.say(terminal.columns > 0 ? `\r\x1b[K${where()}` : `${where()}\n`);
+        }
+        while ((await countPending(db, id, PENDING)) >= PENDING) await sleep(WAIT_MS);
+      }
+    } catch (error) {
+      if (after !== from) terminal.say(`${where()}\n`);
+      throw error;
+    }
+    if (terminal.columns > 0) terminal.say("\r\x1b[K");
+    terminal.print(values["json"] ? JSON.stringify({ id, told }) : `${id} is told of ${told} photos`);
+    return EXIT.done;
+  };
+}
+
+function timeOf(value: unknown): Date | null {
+  if (value === undefined) return null;
+  const time = new Date(String(value));
+  if (!Number.isNaN(time.getTime())) return time;
+  throw new UsageError(`--since: expected a time such as 2026-11-26T03:57:53Z, got ${JSON.stringify(value)}`);
+}
+
+/** Photos that are looked at in one transaction, which holds up whoever changes them. */
+const PAGE = 1_000;
+/** Deliveries that wait, at which no more are added. */
+const PENDING = 10_000;
+const WAIT_MS = 500;
+const DRAW_MS = 200;
+const SAY_MS = 10_000;

@@ -1,0 +1,80 @@
+import { join } from "node:path";
+import { packageRoot } from "../package-root.ts";
+import { requireSchema } from "../store/migrate.ts";
+import { connect, type Pool } from "../store/pool.ts";
+import { checkRollups, foldRollups, mendRollups, rollupState } from "../store/rollups.ts";
+import { type Command, connectedConfig, EXIT, type Terminal, table, UsageError } from "./command.ts";
+
+export const rollups: Command = {
+  summary: "compare the counts that dashboards read with the tables, and mend them",
+  help: `
+usage: maitred rollups check [--json]
+       maitred rollups mend [--json]
+       maitred rollups fold [--json]
+
+The views of docs/tables.md read counts that change in the transaction that changes a photo, so they cannot drift. What can
+make them wrong is a hand: triggers that were disabled, rows that were loaded around them, counts that were written to.
+
+  check   compares every count with the tables, as of one moment, while others work; shows the 20 that differ most. It
+          reads all of photos, verdicts and reviews: minutes on hundreds of millions
+  mend    makes them what the tables say; nobody who writes waits for it. Takes as long as check
+  fold    moves what changed into the counts, as maitred api, listen and feed do every ten seconds; for a timer where
+          none of them runs
+
+  --json  one JSON object on stdout
+
+Exit codes: 0 done, 1 of check: some counts are wrong. Only a member of maitred_migrator may mend.
+`,
+  options: { json: { type: "boolean" } },
+
+  async run({ values, positionals }, terminal) {
+    const [what = "", ...rest] = positionals;
+    const command = COMMANDS.get(what);
+    if (!command || rest.length > 0) {
+      throw new UsageError(`expected check, mend or fold, got ${JSON.stringify(positionals.join(" "))}`);
+    }
+    const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 1);
+    try {
+      await requireSchema(db, join(packageRoot(), "migrations"));
+      return await command(db, terminal, Boolean(values["json"]));
+    } finally {
+      await db.end();
+    }
+  },
+};
+
+type Subcommand = (db: Pool, terminal: Terminal, json: boolean) => Promise<number>;
+
+const check: Subcommand = async (db, terminal, json) => {
+  const wrong = await checkRollups(db, 20);
+  if (json) terminal.print(JSON.stringify({ wrong }));
+  else if (wrong.length === 0) terminal.print("every count is what the tables say");
+  else {
+    const rows = wrong.map(({ rollup, of, missing }) => [rollup, String(missing), JSON.stringify(of)]);
+    for (const line of table([["counts", "missing", "of"], ...rows])) terminal.print(line);
+    terminal.say("these differ most from the tables: maitred rollups mend\n");
+  }
+  return wrong.length === 0 ? EXIT.done : EXIT.notAll;
+};
+
+const mend: Subcommand = async (db, terminal, json) => {
+  const mended = await mendRollups(db);
+  await foldRollups(db);
+  if (json) terminal.print(JSON.stringify({ mended }));
+  else terminal.print(mended === 0 ? "nothing to do: every count was right" : `mended ${mended} counts`);
+  return EXIT.done;
+};
+
+const fold: Subcommand = async (db, terminal, json) => {
+  await foldRollups(db);
+  const { waiting } = await rollupState(db);
+  if (json) terminal.print(JSON.stringify({ waiting }));
+  else terminal.print(waiting === 0 ? "folded" : `folded; ${waiting} changes came meanwhile`);
+  return EXIT.done;
+};
+
+const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
+  ["check", check],
+  ["mend", mend],
+  ["fold", fold],
+]);

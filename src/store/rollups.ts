@@ -1,0 +1,108 @@
+import type pg from "pg";
+import { connection, type Pool, query } from "./pool.ts";
+
+/** A count that is not what the tables say. */
+export interface WrongCount {
+  rollup: "hours" | "days" | "listings" | "scores" | "reviews";
+  /** Which count: the hour, verdict and so on. */
+  of: Record<string, unknown>;
+  /** How many it should have more, or where negative less. */
+  missing: number;
+}
+
+/**
+ * Counts what was there before the counts were, once. Takes minutes on hundreds of millions of photos, and nobody who
+ * writes waits for it; the caller holds the lock of `migrate`. See migrations/0011_rollups.sql.
+ */
+export async function buildRollups(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ built: boolean }>(
+    "select built_at is not null as built from rollups",
+  );
+  if (rows[0]?.built) return;
+  let after: string | null = "0";
+  while (after !== null) {
+    const completed: pg.QueryResult<{ last: string | null }> = await client.query(
+      "select complete_reviews($1, $2) as last",
+      [after, REVIEWS],
+    );
+    after = completed.rows[0]!.last;
+  }
+  await client.query("select mend_rollups()");
+  await client.query("select fold_rollups(null)");
+}
+
+/**
+ * Moves what changed since the last time into the counts; see fold_rollups. Harmless to call from several processes.
+ *
+ * @returns how many changes it moved of the kind of which there were most.
+ * @throws {UpstreamError} DATABASE_UNAVAILABLE; what was moved stays moved.
+ */
+export async function foldRollups(db: Pool): Promise<number> {
+  for (let total = 0; ; ) {
+    const rows = await query<{ moved: number }>(db, {
+      name: "fold_rollups",
+      text: "select fold_rollups($1)::float8 as moved",
+      values: [CHANGES],
+    });
+    total += rows[0]!.moved;
+    if (rows[0]!.moved < CHANGES) return total;
+  }
+}
+
+/**
+ * Compares the counts with the tables, at one moment, while others write; reads all of the tables. At most `limit` of those
+ * that are wrong, the worst first.
+ *
+ * @throws {UpstreamError} DATABASE_UNAVAILABLE
+ */
+export async function checkRollups(db: Pool, limit: number): Promise<WrongCount[]> {
+  return connection(db, async (client) => {
+    await client.query("set statement_timeout = 0");
+    const { rows } = await client.query<WrongCount>(
+      `select rollup, of, missing::float8 as missing from check_rollups() order by abs(missing) desc, rollup, of limit $1`,
+      [limit],
+    );
+    await client.query("reset statement_timeout");
+    return rows;
+  });
+}
+
+/**
+ * Makes the counts what the tables say; see mend_rollups.
+ *
+ * @returns how many were wrong.
+ * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing was mended, or nobody knows.
+ */
+export async function mendRollups(db: Pool): Promise<number> {
+  return connection(db, async (client) => {
+    await client.query("set statement_timeout = 0");
+    const { rows } = await client.query<{ wrong: number }>("select mend_rollups()::float8 as wrong");
+    await client.query("reset statement_timeout");
+    return rows[0]!.wrong;
+  });
+}
+
+export interface RollupState {
+  /** Whether they are complete; until then the views have no row. */
+  built: boolean;
+  /** Null: never. */
+  foldedAt: Date | null;
+  /** Changes that wait to be folded, of the kind of which most do; counted up to a million. */
+  waiting: number;
+}
+
+export async function rollupState(db: Pool): Promise<RollupState> {
+  const waiting = (table: string): string => `(select count(*) from (select from ${table} limit 1000000) t)`;
+  const rows = await query<RollupState>(db, {
+    name: "rollup_state",
+    text: `select built_at is not null as built, folded_at as "foldedAt",
+        greatest(${CHANGED.map(waiting).join(", ")})::float8 as waiting
+      from rollups`,
+  });
+  return rows[0]!;
+}
+
+const CHANGED = ["hours", "listings", "scores", "reviews"].map((rollup) => `rollup_${rollup}_changes`);
+/** Some tenths of a second's worth. */
+const CHANGES = 50_000;
+const REVIEWS = 5_000;

@@ -1,0 +1,156 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { parse, parseAllDocuments } from "yaml";
+import { readConfig } from "../../src/config.ts";
+import { packageRoot } from "../../src/package-root.ts";
+
+const deploy = join(packageRoot(), "deploy/kubernetes");
+const read = (path: string): string => readFileSync(path, "utf8");
+
+interface Container {
+  args: string[];
+  env?: { name: string; value: string }[];
+  envFrom: { configMapRef?: { name: string }; secretRef?: { name: string } }[];
+  ports?: { containerPort: number }[];
+  lifecycle?: { preStop: { exec: { command: string[] } } };
+  securityContext: object;
+  resources: { requests: object; limits: object };
+  volumeMounts: object[];
+}
+interface Pod {
+  terminationGracePeriodSeconds?: number;
+  securityContext: object;
+  containers: [Container];
+}
+interface Thing {
+  kind: string;
+  metadata: { name: string };
+  data?: Record<string, string>;
+  stringData?: Record<string, string>;
+  // biome-ignore lint/suspicious/noExplicitAny: each kind has a spec of its own, and .ci/run holds them to their schemas
+  spec: any;
+}
+
+const things = readdirSync(deploy).flatMap((file) =>
+  parseAllDocuments(read(join(deploy, file))).map((document) => document.toJS() as Thing),
+);
+const named = (kind: string, name: string): Thing => {
+  const found = things.find((thing) => thing.kind === kind && thing.metadata.name === name);
+  if (!found) throw new Error(`there is no ${kind} ${name}`);
+  return found;
+};
+const pods = things.flatMap(({ kind, metadata, spec }): [string, Pod][] => {
+  const template = kind === "CronJob" ? spec.jobTemplate.spec.template : spec?.template;
+  return template ? [[`${kind} ${metadata.name}`, template.spec]] : [];
+});
+const commands = [...read(join(packageRoot(), "src/cli/main.ts")).matchAll(/^import \{ (\w+) \}/gm)].map(
+  ([, name]) => name,
+);
+
+/** What a container's process would read. */
+function environmentOf({ env = [], envFrom }: Container): Record<string, string> {
+  const sources = envFrom.map(({ configMapRef, secretRef }) =>
+    configMapRef ? named("ConfigMap", configMapRef.name).data : named("Secret", secretRef!.name).stringData,
+  );
+  return Object.assign({}, ...sources, ...env.map(({ name, value }) => ({ [name]: value })));
+}
+
+describe.each(pods)("%s", (name, pod) => {
+  const [container] = pod.containers;
+
+  test("runs a command that there is, with settings that there are", () => {
+    expect(commands).toContain(container.args[0]);
+    const config = readConfig(environmentOf(container));
+    expect(config.databaseUrl).toMatch(name.includes("migrate") ? /OWNER/ : /USER/);
+  });
+
+  test("has the time that draining takes", () => {
+    const { graceMs } = readConfig(environmentOf(container));
+    const preStopS = Number(container.lifecycle?.preStop.exec.command[1] ?? 0);
+    // the last three seconds are those of exitOnSignal
+    const needs = preStopS + graceMs / 1_000 + 3;
+    if (!name.includes("migrate")) expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(needs);
+  });
+
+  test("is no root, cannot become it, and writes to /tmp alone", () => {
+    expect(pod.securityContext).toMatchObject({ runAsNonRoot: true, runAsUser: 1000 });
+    expect(container.securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ["ALL"] },
+    });
+    expect(container.volumeMounts).toEqual([{ name: "tmp", mountPath: "/tmp" }]);
+    expect(container.resources.limits).toMatchObject({ cpu: expect.anything(), memory: expect.anything() });
+  });
+
+  test("is asked where its process listens", () => {
+    const config = readConfig(environmentOf(container));
+    const port = { worker: config.port, listen: config.port, api: config.apiPort }[container.args[0]!];
+    expect(container.ports?.[0]?.containerPort).toBe(port);
+  });
+});
+
+test("every disruption budget and service selects the pods of one deployment", () => {
+  const selectors = things.flatMap(({ kind, spec }) =>
+    kind === "PodDisruptionBudget" ? [spec.selector.matchLabels] : kind === "Service" ? [spec.selector] : [],
+  );
+  expect(selectors.length).toBeGreaterThan(3);
+  for (const selector of selectors) {
+    const selected = things.filter(({ kind, spec }) => {
+      if (kind !== "Deployment") return false;
+      expect(spec.template.metadata.labels).toMatchObject(spec.selector.matchLabels);
+      const labels = spec.template.metadata.labels as Record<string, string>;
+      return Object.entries(selector).every(([label, value]) => labels[label] === value);
+    });
+    expect(selected).toHaveLength(1);
+  }
+});
+
+test("workers are scaled by a metric that workers export, and whose absence takes none away", () => {
+  const { spec } = named("ScaledObject", "maitred-worker");
+  expect(Object.keys(spec).sort()).toEqual([
+    "advanced",
+    "maxReplicaCount",
+    "minReplicaCount",
+    "pollingInterval",
+    "scaleTargetRef",
+    "triggers",
+  ]);
+  // a Deployment with replicas would set the number back whenever it is applied
+  expect(named("Deployment", spec.scaleTargetRef.name).spec.replicas).toBeUndefined();
+  const [trigger] = spec.triggers;
+  expect(Object.keys(trigger.metadata).sort()).toEqual([
+    "ignoreNullValues",
+    "query",
+    "serverAddress",
+    "threshold",
+  ]);
+  expect(trigger).toMatchObject({ type: "prometheus", metricType: "Value" });
+  expect(trigger.metadata.ignoreNullValues).toBe("false");
+  const [, metric] = /max\((\w+)\{lane="live"\}\)/.exec(trigger.metadata.query)!;
+  expect(read(join(packageRoot(), "src/http/metrics.ts"))).toContain(`name: "${metric}"`);
+  // more workers come before backfills stand back
+  expect(Number(trigger.metadata.threshold) * 1_000).toBeLessThan(readConfig({}).liveTargetMs);
+});
+
+test("docker compose runs every long-lived command, with time to drain and settings that there are", () => {
+  const { services } = parse(read(join(packageRoot(), "docker-compose.yml")), { merge: true }) as {
+    services: Record<
+      string,
+      { command?: string[]; environment?: Record<string, string>; stop_grace_period?: string }
+    >;
+  };
+  const ours = ["worker", "api", "listen", "feed", "deliver", "sweep", "migrate"];
+  expect(Object.keys(services)).toEqual(expect.arrayContaining(ours));
+  for (const name of ours) {
+    const { command = ["worker"], environment, stop_grace_period: grace } = services[name]!;
+    expect(command[0], name).toBe(name);
+    const told = Object.entries(environment!).map(([key, value]) => [
+      key,
+      value.replaceAll(/\$\{\w+:?[-?]([^}]*)\}/g, "$1"),
+    ]);
+    const { graceMs } = readConfig(Object.fromEntries(told));
+    if (name !== "migrate") expect(Number.parseInt(grace!, 10), name).toBeGreaterThan(graceMs / 1_000 + 3);
+  }
+});

@@ -1,0 +1,76 @@
+import { expect, test } from "vitest";
+import { createRoom } from "../../src/moderate/room.ts";
+import type { Lane } from "../../src/photo.ts";
+
+/** A room of two cores, whose clock stands until it is told. */
+function furnished() {
+  const clock = { ms: 0 };
+  const room = createRoom(2, 1_000, () => clock.ms);
+  const inside = new Map<string, () => void>();
+  let all: Promise<void>[] = [];
+  return {
+    clock,
+    inside: () => [...inside.keys()].sort().join(""),
+    enter(lane: Lane, ...names: string[]) {
+      all = all.concat(
+        names.map((name) => room(lane, () => new Promise((leave) => void inside.set(name, leave)))),
+      );
+    },
+    async leave(...names: string[]) {
+      for (const name of names) {
+        inside.get(name)!();
+        inside.delete(name);
+      }
+      // whoever goes in next does so once the one before has ended
+      await new Promise(setImmediate);
+    },
+    ended: () => Promise.all(all),
+  };
+}
+
+test("lets all of a backfill in while no upload comes", () => {
+  const { enter, inside } = furnished();
+  enter("backfill", ..."abcdef");
+  expect(inside()).toBe("abcdef");
+});
+
+test("lets an upload in at once, whatever is inside", () => {
+  const { enter, inside } = furnished();
+  enter("backfill", ..."abcdef");
+  enter("live", "1", "2", "3");
+  expect(inside()).toBe("123abcdef");
+});
+
+test("takes a core from the backfill for each upload that is inside", async () => {
+  const { enter, leave, inside } = furnished();
+  enter("live", "1", "2");
+  enter("backfill", ..."abcdef");
+  expect(inside()).toBe("12");
+  await leave("1");
+  expect(inside()).toBe("2a");
+  await leave("a");
+  expect(inside()).toBe("2b");
+});
+
+test("keeps one photo more than cores inside between uploads, and lets in all again when none has come for a while", async () => {
+  const { clock, enter, leave, inside } = furnished();
+  enter("live", "1");
+  enter("backfill", ..."abcdefgh");
+  await leave("1");
+  expect(inside()).toBe("abc");
+  clock.ms = 999;
+  await leave("a");
+  expect(inside()).toBe("bcd");
+  clock.ms = 1_000;
+  await leave("b");
+  expect(inside()).toBe("cdefgh");
+});
+
+test("makes room again when the work fails, and answers with what it gave", async () => {
+  const room = createRoom(1, 1_000, () => 0);
+  await room("live", async () => {});
+  const first = room("backfill", () => Promise.reject(new Error("no")));
+  const others = [room("backfill", async () => "b"), room("backfill", async () => "c")];
+  await expect(first).rejects.toThrow("no");
+  await expect(Promise.all(others)).resolves.toEqual(["b", "c"]);
+});

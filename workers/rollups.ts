@@ -1,0 +1,26 @@
+/** Part of processes: keeps the counts behind dashboards folded. The API, the listener and the feeder do it. */
+import type { Scope } from "../src/lifecycle.ts";
+import type { Logger } from "../src/log.ts";
+import type { Pool } from "../src/store/pool.ts";
+import { foldRollups } from "../src/store/rollups.ts";
+
+/** Folds every ten seconds, until `scope` is closed. Of several processes one does it, and the others find nothing to do. */
+export function keepFolded(db: Pool, log: Logger, scope: Scope): void {
+  const fold = async (): Promise<void> => {
+    try {
+      await foldRollups(db);
+    } catch (err) {
+      log.warn({ err }, "could not fold counts, and will again: until then they are slower to read");
+    }
+  };
+  let folding = fold();
+  const timer = setInterval(() => {
+    folding = folding.then(fold);
+  }, FOLD_MS);
+  scope.onClose("folding", () => {
+    clearInterval(timer);
+    return folding;
+  });
+}
+
+const FOLD_MS = 10_000;
