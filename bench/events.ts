@@ -67,6 +67,7 @@ export async function startProcess(config: Config, command: "api" | "worker"): P
     // the local S3 asks for none, and the SDK for some
     AWS_ACCESS_KEY_ID: "bench",
     AWS_SECRET_ACCESS_KEY: "bench",
+    MAITRED_DUPLICATES: config.duplicates,
     MAITRED_API_PORT: "0",
     MAITRED_PORT: "0",
     MAITRED_QUEUE_LIMIT: "0",

@@ -28,6 +28,7 @@ export async function measureMemory(config: Config, folder: string, photos: numb
     MAITRED_QUEUE_URL: config.queueUrl,
     MAITRED_QUEUE_PREFIX: config.queuePrefix,
     MAITRED_FOLDERS: folder,
+    MAITRED_DUPLICATES: config.duplicates,
     MAITRED_LOG_LEVEL: "error",
     MAITRED_PORT: "0",
   };

@@ -47,6 +47,8 @@ const configFor = (queueUrl: string, s3 = ""): Config =>
     DATABASE_URL: postgres.url,
     MAITRED_QUEUE_URL: queueUrl,
     MAITRED_S3_ENDPOINT: s3,
+    // a few photos stand for many
+    MAITRED_DUPLICATES: "each",
     // what the runs of events leave in a queue must not stand before the photos of the steady rate
     MAITRED_QUEUE_PREFIX: s3 ? "bench_latency" : "bench_events",
   });

@@ -46,6 +46,8 @@ const config = readConfig({
   DATABASE_URL: postgres.url,
   MAITRED_QUEUE_URL: redisUrl || postgres.url,
   MAITRED_FOLDERS: folder,
+  // a few photos stand for many
+  MAITRED_DUPLICATES: "each",
   MAITRED_PORT: "0",
 });
 const loadBefore = loadavg()[0]!;

@@ -1,6 +1,6 @@
 /** `npm run bench:same-bytes`: what looking for the same bytes costs and saves, printed and written to bench/results/. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, tmpdir } from "node:os";
+import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readConfig } from "../src/config.ts";
@@ -35,12 +35,13 @@ const configFor = (folder: string, duplicates: "each" | "once") =>
     MAITRED_PORT: "0",
   });
 
+const [loadBefore] = loadavg();
 const line = await measureSameBytes(configFor, paths, work, Number(values.photos), Number(values.rounds));
 const lookups = await measureLookups(configFor("", "once"), Number(values.rows));
 const result = {
   date: new Date().toISOString(),
   command: `npm run bench:same-bytes -- ${process.argv.slice(2).join(" ")}`.trim(),
-  machine: { cpu: cpus()[0]!.model, cores: availableParallelism(), node: process.versions.node },
+  machine: { cpu: cpus()[0]!.model, cores: availableParallelism(), node: process.versions.node, loadBefore },
   ...line,
   lookups,
 };
