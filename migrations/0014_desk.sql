@@ -359,6 +359,52 @@ begin
   return true;
 end $$;
 
+-- Photos whose key begins with p_key, in p_bucket or, where that is null, in any. Of a beginning that more than 5,000 keys of
+-- a bucket have, the first of them; of photos of S3 that are not current those alone whose whole key it is.
+create function photos_by_key(p_bucket text, p_key text) returns setof bigint stable language sql as $$
+  with recursive buckets (store, bucket) as (
+    -- from one to the next through the index, however many photos each has
+    (select p.store, p.bucket from photos p order by p.store, p.bucket limit 1)
+    union all
+    select n.store, n.bucket from buckets b cross join lateral (
+      select p.store, p.bucket from photos p where (p.store, p.bucket) > (b.store, b.bucket)
+      order by p.store, p.bucket limit 1) n
+  )
+  select f.id from buckets b cross join lateral (
+    select p.id from photos p where (p.store, p.bucket, p.key) = (b.store, b.bucket, p_key)
+    union
+    (select p.id from photos p
+    where b.store = 's3' and p.store = 's3' and p.superseded_at is null and p.bucket = b.bucket
+      and p.key collate "C" >= p_key and p.key collate "C" < p_key || chr(1114111)
+    order by p.key collate "C" limit 5000)
+    union
+    (select p.id from photos p
+    where b.store = 'folder' and p.store = 'folder' and p.bucket = b.bucket and starts_with(p.key, p_key) limit 5000)
+  ) f
+  where b.bucket = coalesce(p_bucket, b.bucket)
+$$;
+
+-- The first photo that was registered then or later, supposing that later photos have larger ids, which is so but for the
+-- moment that a registration takes. It halves the ids again and again, so it needs no index of times.
+create function photo_id_at(p_at timestamptz) returns bigint stable language plpgsql as $$
+declare
+  low bigint := 0;
+  high bigint := coalesce((select max(id) from photos), 0) + 1;
+  middle bigint;
+  photo record;
+begin
+  while low < high loop
+    middle := low + (high - low) / 2;
+    select id, registered_at into photo from photos where id >= middle and id < high order by id limit 1;
+    if photo.id is null or photo.registered_at >= p_at then
+      high := middle;
+    else
+      low := photo.id + 1;
+    end if;
+  end loop;
+  return low;
+end $$;
+
 -- What grant_roles gave until now, and then what is new here; it is called by the same name.
 alter function grant_roles(text) rename to grant_roles_before_desk;
 create function grant_roles(p_queue_schema text) returns void language plpgsql as $$
@@ -380,7 +426,7 @@ begin
           and relname in ('desk_sessions', 'audit_log', 'appeals', 'review_claims', 'review_decisions')
         union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'public'::regnamespace
           and proname in ('review_rule', 'audit_rank', 'photos_to_review', 'claim_reviews', 'photo_before', 'decide_reviews',
-            'undo_review', 'open_appeal', 'start_session', 'end_session', 'grant_roles_before_desk')
+            'undo_review', 'open_appeal', 'photos_by_key', 'photo_id_at', 'start_session', 'end_session', 'grant_roles_before_desk')
       loop
         execute format('alter %s owner to maitred_migrator', thing);
       end loop;
