@@ -70,7 +70,7 @@ export async function startApi(
       take: (events) =>
         events.length > FEW ? takeEvents(intake.events, events) : gathered.add(events, "live"),
       waiting: intake.waiting,
-      openAppeal: (photo, reason, by) => openAppeal(db, photo, reason, by),
+      openAppeal: (photo, reason, objector) => openAppeal(db, photo, reason, objector),
       readPhoto: (id) => readPhoto(db, id),
       readPhotoOf: (bucket, key) => readPhotoOf(db, bucket, key),
       senders: createSenders(config, log, { fetch, googleKeys }),
@@ -89,7 +89,7 @@ export async function startApi(
   log.info({ url: api.url }, "the API answers");
   return {
     url: api.url,
-    signInLink: (who) => `${config.deskUrl || api.url}/desk/#link=${links.create(who)}`,
+    signInLink: (who) => `${api.url}/desk/#link=${links.create(who)}`,
   };
 }
 
