@@ -81,7 +81,6 @@ export async function startApi(
     },
     {
       answered: (about) => log.info(about, "answered"),
-      deskAnswered: (about) => log.debug(about, "the desk answered"),
       failed: (err) => log.error({ err }, "answered with a failure"),
     },
     openDesk(config, intake, scope, links.redeem),

@@ -30,10 +30,8 @@ export interface ApiSettings extends LimitSettings {
 }
 
 export interface ApiEvents {
-  /** Of every request to a route, with the id of its token; nothing that is secret. */
+  /** Of every request to a route, with the id of its token, or at the desk whom the session is of; nothing that is secret. */
   answered(about: { method: string; url: string; status: number; ms: number; token: string }): void;
-  /** Of every request to a route of the desk, with who is signed in. */
-  deskAnswered(about: { method: string; url: string; status: number; ms: number; who: string }): void;
   /** What was answered with 5xx. */
   failed(error: Error): void;
 }
@@ -117,8 +115,7 @@ function createApi(
   }
   if (desk) {
     const { findToken } = deps;
-    const { deskAnswered: answered, failed } = events;
-    app.register((own) => serveDesk(own, { ...desk, findToken, limits, answered, failed }));
+    app.register((own) => serveDesk(own, { ...desk, ...events, findToken, limits }));
   }
   for (const url of new Set(routes.map((route) => route.url))) {
     const allowed = routes.filter((route) => route.url === url);

@@ -9,8 +9,6 @@ export const photo = {
   claimed: "food",
 };
 
-export const appeal = { reason: "the waiter in the mirror is a statue", by: "uploader:77" };
-
 export const s3 = {
   Records: [
     {

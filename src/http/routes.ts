@@ -182,7 +182,6 @@ export const routes: readonly Route[] = [
     maxBytes: 10_000,
     params: photoParams,
     body: newAppeal,
-    example: examples.appeal,
     answers: {
       200: { means: "An appeal was open already, and stays as it is", schema: appeal },
       201: { means: "Moderators are asked", schema: appeal },

@@ -19,9 +19,10 @@ const SETTINGS = {
 function depsWith(over: Partial<ApiDeps>): ApiDeps {
   const nothing = async (): Promise<undefined> => undefined;
   return {
-    findToken: async () => ({ id, hash, scopes: ["ingest"] }),
+    findToken: async () => ({ id, name: "ann", hash, scopes: ["ingest"] }),
     take: async () => [],
     waiting: async () => 0,
+    openAppeal: nothing,
     readPhoto: nothing,
     readPhotoOf: nothing,
     senders: { openSns: nothing, checkTopic() {}, openPubSub: async () => "" },
@@ -96,9 +97,9 @@ test.each([
 test("a token is told from another by its hash alone, and holds 256 random bits", () => {
   const other = createToken();
   expect(bearerOf(`Bearer ${token}`)).toEqual({ token, id });
-  expect(isToken(token, { id, hash, scopes: [] })).toBe(true);
-  expect(isToken(token, { id, hash: other.hash, scopes: [] })).toBe(false);
-  expect(isToken(token, { id, hash: new Uint8Array(3), scopes: [] })).toBe(false);
+  expect(isToken(token, { id, name: "ann", hash, scopes: [] })).toBe(true);
+  expect(isToken(token, { id, name: "ann", hash: other.hash, scopes: [] })).toBe(false);
+  expect(isToken(token, { id, name: "ann", hash: new Uint8Array(3), scopes: [] })).toBe(false);
   expect(Buffer.from(token.split("_").slice(2).join("_"), "base64url")).toHaveLength(32);
   for (const header of [undefined, "", token, `Basic ${token}`, `Bearer ${token}x`, "Bearer mtd_x_y"]) {
     expect(bearerOf(header)).toBeUndefined();

@@ -18,8 +18,8 @@ export interface DeskNeeds {
   deps: DeskDeps;
   findToken: Parameters<typeof createAccess>[1]["findToken"];
   limits: Limits;
-  /** Of every request to a route, with who is signed in; nothing that is secret. */
-  answered(about: { method: string; url: string; status: number; ms: number; who: string }): void;
+  /** Of every request to a route, with whom the session is of; nothing that is secret. */
+  answered(about: { method: string; url: string; status: number; ms: number; token: string }): void;
   failed(error: Error): void;
 }
 
@@ -79,8 +79,8 @@ function serveRoute(
       await access.require(request, role);
     },
     async onResponse(request, reply) {
-      const who = (await access.session(request).catch(() => undefined))?.name ?? "";
-      answered({ method, url, status: reply.statusCode, ms: Math.round(reply.elapsedTime), who });
+      const token = (await access.session(request).catch(() => undefined))?.subject ?? "";
+      answered({ method, url, status: reply.statusCode, ms: Math.round(reply.elapsedTime), token });
     },
     async handler(request, reply) {
       const { body, query, params } = request;

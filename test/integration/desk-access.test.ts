@@ -1,0 +1,192 @@
+import { expect } from "vitest";
+import { deskRoutes } from "../../src/http/desk/routes.ts";
+import { createToken } from "../../src/http/tokens.ts";
+import { addToken, revokeToken } from "../../src/store/tokens.ts";
+import { askerOf, test } from "../desk.ts";
+
+test("a token signs somebody in by its scopes, with a cookie that no script reads, until they sign out", async ({
+  openDesk,
+}) => {
+  const desk = await openDesk();
+  expect((await desk.ask("GET", "/desk/api/session")).body).toEqual({ signedIn: false, oidc: false });
+  const ann = await desk.signIn("ann", "review", "read");
+
+  const { body } = await ann.ask("GET", "/desk/api/session");
+  expect(body).toMatchObject({ signedIn: true, name: "ann", idleS: 7_200 });
+  expect(body.roles.toSorted()).toEqual(["moderator", "viewer"]);
+  expect(body.settings).toEqual({
+    blur: true,
+    leaseS: 120,
+    categories: ["food", "ambience", "menu", "other"],
+  });
+
+  const out = await ann.ask("DELETE", "/desk/api/session");
+  expect(out.status).toBe(204);
+  expect(out.headers.getSetCookie()[0]).toMatch(/^maitred=;/);
+  expect((await ann.ask("GET", "/desk/api/session")).body.signedIn).toBe(false);
+  expect((await ann.ask("GET", "/desk/api/review/queue")).status).toBe(401);
+});
+
+test("the cookie is the host's own, and of https alone, where browsers come over https", async ({
+  openDesk,
+  db,
+}) => {
+  const token = createToken();
+  await addToken(db.pool, { ...token, name: "ann", scopes: ["review"] });
+  const near = await openDesk();
+  const [plain] = (
+    await near.ask("POST", "/desk/api/session", { token: token.token })
+  ).headers.getSetCookie();
+  expect(plain).toMatch(/^maitred=[\w-]+; Max-Age=43200; Path=\/desk; HttpOnly; SameSite=Strict$/);
+  const far = await openDesk({ MAITRED_DESK_URL: "https://photos.example.com" });
+  const [secure] = (
+    await far.ask("POST", "/desk/api/session", { token: token.token })
+  ).headers.getSetCookie();
+  expect(secure).toMatch(
+    /^__Host-maitred=[\w-]+; Max-Age=43200; Path=\/; HttpOnly; Secure; SameSite=Strict$/,
+  );
+});
+
+test("no route is for those who are not signed in, and each is for its role alone", async ({ openDesk }) => {
+  const desk = await openDesk();
+  const people = {
+    viewer: await desk.signIn("vic", "read"),
+    moderator: await desk.signIn("ann", "review"),
+    operator: await desk.signIn("oda", "operate"),
+  };
+  for (const { method, url, role } of deskRoutes) {
+    const path = url.replace(":id", "999");
+    const body = method === "POST" ? {} : undefined;
+    expect((await desk.ask(method, path, body)).status, `${method} ${url}`).toBe(401);
+    for (const [name, person] of Object.entries(people)) {
+      const { status } = await person.ask(method, path, body);
+      const refused = role !== "any" && role !== name;
+      expect(status === 403, `${method} ${url} as ${name}: ${status}`).toBe(refused);
+    }
+  }
+});
+
+test("what another site makes a browser send is refused", async ({ openDesk }) => {
+  const desk = await openDesk();
+  const ann = await desk.signIn("ann", "review");
+  const { origin } = new URL(desk.url);
+  const send = (headers: object) => ann.ask("POST", "/desk/api/review/claims", {}, headers);
+  expect((await send({ origin, "sec-fetch-site": "same-origin" })).status).toBe(200);
+  for (const forged of [
+    { "x-maitred-desk": "" },
+    { origin: "https://evil.example" },
+    { origin: "null" },
+    { "sec-fetch-site": "cross-site" },
+    { "sec-fetch-site": "same-site" },
+  ]) {
+    expect((await send(forged)).status, JSON.stringify(forged)).toBe(403);
+  }
+  const far = await openDesk({ MAITRED_DESK_URL: "https://photos.example.com" });
+  const headers = { origin: "https://photos.example.com" };
+  expect((await far.ask("POST", "/desk/api/session", { token: "x" }, headers)).status).toBe(401);
+  expect((await far.ask("POST", "/desk/api/session", { token: "x" }, { origin })).status).toBe(403);
+});
+
+test("a session ends with its token, by an operator, when it is idle and when its time is over", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const oda = await desk.signIn("oda", "operate");
+  const [ann, bob, cat, dan] = [
+    await desk.signIn("ann", "review"),
+    await desk.signIn("bob", "review"),
+    await desk.signIn("cat", "review"),
+    await desk.signIn("dan", "review"),
+  ];
+  const holds = async (person: typeof ann) =>
+    (await person.ask("GET", "/desk/api/review/queue")).status === 200;
+
+  const { sessions } = (await oda.ask("GET", "/desk/api/sessions")).body;
+  expect(sessions.map(({ name }: { name: string }) => name).sort()).toEqual([
+    "ann",
+    "bob",
+    "cat",
+    "dan",
+    "oda",
+  ]);
+  await revokeToken(db.pool, ann.tokenId);
+  const bobs = sessions.find(({ name }: { name: string }) => name === "bob");
+  expect((await oda.ask("DELETE", `/desk/api/sessions/${bobs.id}`)).status).toBe(204);
+  expect((await oda.ask("DELETE", `/desk/api/sessions/${bobs.id}`)).status).toBe(404);
+  await db.pool.query(
+    "update desk_sessions set seen_at = now() - interval '2 hours 1 minute' where name = 'cat'",
+  );
+  await db.pool.query("update desk_sessions set ends_at = now() where name = 'dan'");
+
+  expect(await Promise.all([ann, bob, cat, dan, oda].map(holds))).toEqual([false, false, false, false, true]);
+  const left = (await oda.ask("GET", "/desk/api/sessions")).body.sessions;
+  expect(left).toMatchObject([{ name: "oda", own: true, by: `token:${oda.tokenId}` }]);
+});
+
+test("a session that is used does not become idle", async ({ openDesk, db }) => {
+  const desk = await openDesk();
+  const ann = await desk.signIn("ann", "review");
+  await db.pool.query("update desk_sessions set seen_at = now() - interval '90 minutes'");
+  expect((await ann.ask("GET", "/desk/api/review/queue")).status).toBe(200);
+  const { rows } = await db.pool.query(
+    "select seen_at > now() - interval '1 minute' as seen from desk_sessions",
+  );
+  expect(rows).toEqual([{ seen: true }]);
+});
+
+test("the database has nothing that signs in, and another secret does not", async ({ openDesk, db }) => {
+  const desk = await openDesk();
+  const ann = await desk.signIn("ann", "review");
+  const [, id, secret] = /=([0-9a-f]{12})_(.+)$/.exec(ann.cookie)!;
+  const { rows } = await db.pool.query("select desk_sessions::text as row from desk_sessions");
+  expect(rows[0].row).not.toContain(secret);
+  expect(rows[0].row).not.toContain(Buffer.from(secret!, "base64url").toString("hex"));
+  const forged = askerOf(desk.url, `maitred=${id}_${"A".repeat(43)}`);
+  expect((await forged("GET", "/desk/api/review/queue")).status).toBe(401);
+});
+
+test("wrong tokens are refused and after some not looked at, and a good one of an uploader opens no desk", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk({ MAITRED_AUTH_LIMIT: "3" });
+  const upload = createToken();
+  await addToken(db.pool, { ...upload, name: "uploads", scopes: ["ingest"] });
+  const sign = (token: string) => desk.ask("POST", "/desk/api/session", { token });
+  expect((await sign(upload.token)).status).toBe(403);
+  for (const wrong of ["", "mtd_x", createToken().token]) expect((await sign(wrong)).status).toBe(401);
+  const refused = await sign(createToken().token);
+  expect(refused.status).toBe(429);
+  expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+});
+
+test("a one-time link signs in once", async ({ openDesk }) => {
+  const desk = await openDesk();
+  const link = desk.signInLink({ subject: "link:local", name: "local", roles: ["moderator", "operator"] });
+  const [address, code] = link.split("#link=");
+  expect(address).toBe(`${desk.url}/desk/`);
+  const first = await desk.ask("POST", "/desk/api/session", { link: code });
+  expect(first.body).toMatchObject({ signedIn: true, name: "local", roles: ["moderator", "operator"] });
+  expect((await desk.ask("POST", "/desk/api/session", { link: code })).status).toBe(401);
+});
+
+test("who signed in, out, and ended whose session is in the audit log, which nobody changes", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const oda = await desk.signIn("oda", "operate");
+  const ann = await desk.signIn("ann", "review");
+  await ann.ask("DELETE", "/desk/api/session");
+  const page = (await oda.ask("GET", "/desk/api/audit?limit=2")).body;
+  expect(page.entries.map(({ who, did }: { who: string; did: string }) => [who, did])).toEqual([
+    ["ann", "signed-out"],
+    ["ann", "signed-in"],
+  ]);
+  const rest = (await oda.ask("GET", `/desk/api/audit?limit=2&before=${page.next}`)).body;
+  expect(rest).toMatchObject({ entries: [{ who: "oda", did: "signed-in", photo: null }], next: null });
+  for (const change of ["update audit_log set who = 'x'", "delete from audit_log"]) {
+    await expect(db.pool.query(change)).rejects.toMatchObject({ code: "MD409" });
+  }
+});
