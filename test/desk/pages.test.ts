@@ -63,7 +63,7 @@ const STATES: Record<string, (page: Page, desk: Desk) => Promise<void>> = {
   },
 };
 
-describe.skipIf(!CHROMIUM)("every page", { timeout: 180_000 }, () => {
+describe.skipIf(!CHROMIUM)("every page", { timeout: 300_000 }, () => {
   test.for([WIDE, NARROW])(
     "has nothing that axe finds, in both themes, at $width pixels",
     async (viewport, { desk }) => {
