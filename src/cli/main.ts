@@ -22,6 +22,7 @@ import { listen } from "./listen.ts";
 import { migrate } from "./migrate.ts";
 import { model } from "./model.ts";
 import { policy } from "./policy.ts";
+import { session } from "./session.ts";
 import { sweep } from "./sweep.ts";
 import { token } from "./token.ts";
 import { up } from "./up.ts";
@@ -48,6 +49,7 @@ const commands: Record<string, Command> = {
   labels,
   model,
   token,
+  session,
   migrate,
   doctor,
   config,
