@@ -22,6 +22,12 @@ export const pages: readonly Page[] = [
   },
   { path: "/desk/search", title: "Search", component: page(() => import("./search/search.tsx")) },
   { path: "/desk/photos/:id", component: page(() => import("./photo/photo.tsx")) },
+  {
+    path: "/desk/access",
+    title: "Access",
+    role: "operator",
+    component: page(() => import("./access/access.tsx")),
+  },
 ];
 
 /** Loaded when it is first gone to. */

@@ -46,6 +46,10 @@ const STATES: Record<string, (page: Page, desk: Desk) => Promise<void>> = {
     await page.getByRole("button", { name: "Forget…" }).click();
     await page.getByRole("dialog").waitFor();
   },
+  async access(page, { url }) {
+    await page.goto(`${url}/desk/access`);
+    await page.getByRole("rowheader", { name: "ann" }).first().waitFor();
+  },
   async "no such photo"(page, { url }) {
     await page.goto(`${url}/desk/photos/999999`);
     await page.getByText("This photo cannot be shown").waitFor();
@@ -123,6 +127,17 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     expect(await page.getByLabel("Key begins with").inputValue()).toBe("landing-");
     await page.getByRole("link", { name: "Clear" }).click();
     await page.getByText("That is all: 22 photos.").waitFor();
+  });
+
+  test("an operator ends the session of another, which is logged", async ({ desk }) => {
+    const ann = await desk.open("ann");
+    const page = await desk.open("root", { path: "/desk/access", scopes: ["operate"] });
+    await page.getByRole("button", { name: "End the session of ann" }).click();
+    await ann.getByLabel("Token").waitFor();
+    await page.reload();
+    await page.getByRole("row", { name: /root.*revoked/ }).waitFor();
+    await page.getByText("this one").waitFor();
+    expect(await page.getByRole("button", { name: /End the session/ }).count()).toBe(0);
   });
 
   test("a photo's page has its whole history, and what is decided there counts", async ({ desk }) => {
