@@ -9,8 +9,8 @@ type Proportion = Model["kept"];
 /** How often moderators agree with each model, as the audit sample says. */
 export function AgreementOf({ answer }: { answer: Agreement }) {
   return (
-    <section class="panel" aria-labelledby="agreement">
-      <h2 id="agreement">Moderators and the model</h2>
+    <section class="panel">
+      <h2>Moderators and the model</h2>
       <p class="small soft">
         From photos that the model had shown or hidden and that were drawn at random for review. Each share
         stands with the interval that holds the true one in 95 of 100 such samples. A category that a

@@ -12,8 +12,8 @@ export function DriftOf({ range, answer }: { range: Range; answer: Drift }) {
   const shown = scores.find(({ score }) => score === query["score"]) ?? scores[0];
   if (model === null || !shown) {
     return (
-      <section class="panel" aria-labelledby="drift">
-        <h2 id="drift">Drift of scores</h2>
+      <section class="panel">
+        <h2>Drift of scores</h2>
         <p class="chart-empty soft">No upload was scored in these days.</p>
       </section>
     );
@@ -28,9 +28,9 @@ export function DriftOf({ range, answer }: { range: Range; answer: Drift }) {
   const pick = (change: Record<string, string>): void => route(addressOf(query, change));
   return (
     <>
-      <section class="panel" aria-labelledby="drift">
+      <section class="panel">
         <header class="panel-head">
-          <h2 id="drift">Drift of scores</h2>
+          <h2>Drift of scores</h2>
           <label class="small">
             Model{" "}
             <select value={model} onChange={(event) => pick({ model: event.currentTarget.value })}>

@@ -19,6 +19,11 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
   const { x, series, plain = false, share = false, steps = false } = options;
   const [ink, soft, edge] = ["--ink", "--soft", "--edge"].map((name) => colourOf(element, name));
   const value = (each: number | null): string => (each === null ? "–" : written(each, share));
+  // as in the tables: of UTC, and the same everywhere
+  const time = (seconds: number): string =>
+    new Date(seconds * 1_000).toISOString().slice(0, 16).replace("T", " ");
+  const short = (seconds: number): string =>
+    time(seconds).endsWith("00:00") ? time(seconds).slice(5, 10) : time(seconds).slice(11);
   const axis = { stroke: soft!, grid: { stroke: edge!, width: 1 }, ticks: { stroke: edge!, width: 1 } };
   const chart = new uPlot(
     {
@@ -31,11 +36,22 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
         y: { range: (_chart, _low, high) => [0, Math.max(high, share ? 0.01 : 1) * 1.05] },
       },
       axes: [
-        { ...axis, ...(plain && { values: (_chart, values) => values.map((each) => each.toFixed(1)) }) },
-        { ...axis, size: 56, values: (_chart, values) => values.map((each) => written(each, share)) },
+        {
+          ...axis,
+          values: (_chart, values) => values.map((each) => (plain ? each.toFixed(1) : short(each))),
+        },
+        {
+          ...axis,
+          size: 56,
+          values: (_chart, values) =>
+            values.map((each) => (share ? `${Number((each * 100).toFixed(1))} %` : written(each, false))),
+        },
       ],
       series: [
-        plain ? { label: "score", value: (_chart, each) => each?.toFixed(2) ?? "–" } : {},
+        {
+          label: plain ? "from" : "UTC",
+          value: (_chart, each) => (typeof each !== "number" ? "–" : plain ? each.toFixed(2) : time(each)),
+        },
         ...series.map(({ name }, index) => ({
           label: name,
           stroke: colourOf(element, `--series-${(index % COLOURS) + 1}`),
@@ -47,6 +63,7 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
           ...(steps && { paths: uPlot.paths.stepped!({ align: 1 }) }),
         })),
       ],
+      legend: { markers: { dash: (_chart, index) => EDGES[(index - 1) % EDGES.length] ?? "solid" } },
       cursor: { points: { stroke: ink! }, drag: { x: false, y: false } },
     },
     [plain ? [...x] : x.map((ms) => ms / 1_000), ...series.map(({ values }) => [...values])],
@@ -79,4 +96,5 @@ function colourOf(element: HTMLElement, name: string): string {
 
 const HEIGHT = 220;
 const COLOURS = 5;
+const EDGES = ["solid", "dashed", "dotted", "double", "dashed"];
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5]];
