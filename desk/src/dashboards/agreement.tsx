@@ -27,7 +27,7 @@ export function AgreementOf({ answer }: { answer: Agreement }) {
           <h3>
             {who(model.model)} <span class="soft small">{count(model.audited, "photo")} audited</span>
           </h3>
-          <Table label={`Agreement with ${who(model.model)}`} head={["", "#share", "95 %", "#photos"]}>
+          <Table label={`Agreement with ${who(model.model)}`} head={["what", "#share", "95 %", "#photos"]}>
             <Share name="verdict stayed as it was" of={model.kept} />
             <Share name="of what it hid, shows a human (precision)" of={model.human.precision} />
             <Share name="of humans, it hid (recall)" of={model.human.recall} />
@@ -48,7 +48,7 @@ function Share({ name, of: { value, low, high, hits, of } }: { name: string; of:
     <tr>
       <th scope="row">{name}</th>
       <td class="figure">
-        <b>{value === null ? "–" : written(value, true)}</b>
+        <b>{value === null ? "–" : written(value, "share")}</b>
       </td>
       <td>
         <span class="interval">
@@ -57,7 +57,7 @@ function Share({ name, of: { value, low, high, hits, of } }: { name: string; of:
             {value !== null && <b style={{ left: `${value * 100}%` }} />}
           </span>
           <span>
-            {written(low, true)} to {written(high, true)}
+            {written(low, "share")} to {written(high, "share")}
           </span>
         </span>
       </td>

@@ -35,7 +35,7 @@ export function CountCharts({ range, answer }: { range: Range; answer: Counts })
         title="Hidden for a human"
         about="Of the photos that were judged, the share that the model hid because a human is visible."
         series={[hideRate(counts, times)]}
-        share
+        as="share"
       />
     </>
   );

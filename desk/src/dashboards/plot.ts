@@ -2,23 +2,25 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Series } from "./series.ts";
 
+export type Unit = "count" | "share" | "score";
+
 export interface PlotOptions {
   /** Milliseconds, or with `plain` numbers. */
   x: readonly number[];
   series: readonly Series[];
   /** x is a number, and not a time. */
   plain?: boolean;
-  /** Values are shares 0 to 1. */
-  share?: boolean;
+  /** What values are: shares 0 to 1 are written in per cent. */
+  as?: Unit;
   /** Steps from each x to the next, as of counts within bounds. */
   steps?: boolean;
 }
 
 /** Draws into the element, in the colours of the page as they are now, and as wide as it is. @returns what ends it. */
 export function plot(element: HTMLElement, options: PlotOptions): () => void {
-  const { x, series, plain = false, share = false, steps = false } = options;
+  const { x, series, plain = false, as = "count", steps = false } = options;
   const [ink, soft, edge] = ["--ink", "--soft", "--edge"].map((name) => colourOf(element, name));
-  const value = (each: number | null): string => (each === null ? "–" : written(each, share));
+  const value = (each: number | null): string => (each === null ? "–" : written(each, as));
   // as in the tables: of UTC, and the same everywhere
   const time = (seconds: number): string =>
     new Date(seconds * 1_000).toISOString().slice(0, 16).replace("T", " ");
@@ -33,7 +35,7 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), "Etc/UTC"),
       scales: {
         x: { time: !plain },
-        y: { range: (_chart, _low, high) => [0, Math.max(high, share ? 0.01 : 1) * 1.05] },
+        y: { range: (_chart, _low, high) => [0, Math.max(high, as === "count" ? 1 : 0.01) * 1.05] },
       },
       axes: [
         {
@@ -43,8 +45,7 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
         {
           ...axis,
           size: 56,
-          values: (_chart, values) =>
-            values.map((each) => (share ? `${Number((each * 100).toFixed(1))} %` : written(each, false))),
+          values: (_chart, values) => values.map((each) => onAxis(each, as)),
         },
       ],
       series: [
@@ -79,10 +80,16 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
   };
 }
 
-/** A number as axes, legends and tables write it. */
-export function written(value: number, share: boolean): string {
-  if (!share) return value.toLocaleString(undefined, { maximumFractionDigits: 1 });
-  return `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %`;
+/** A number as legends and tables write it. */
+export function written(value: number, as: Unit): string {
+  if (as === "score") return value.toFixed(2);
+  if (as === "share") return `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %`;
+  return value.toLocaleString(undefined, { maximumFractionDigits: 1 });
+}
+
+/** Without digits that say nothing. */
+function onAxis(value: number, as: Unit): string {
+  return as === "share" ? `${Number((value * 100).toFixed(1))} %` : written(value, as);
 }
 
 /** A canvas knows nothing of custom properties, and those know nothing of the theme until something has the colour. */
