@@ -1,7 +1,7 @@
 /** Part of processes: what the dashboards of the desk read. */
 import { agreement } from "../src/evaluate/agreement.ts";
 import { drift } from "../src/evaluate/drift.ts";
-import type { DashboardDeps } from "../src/http/desk/dashboard-routes.ts";
+import type { DashboardDeps } from "../src/http/desk/dashboard-deps.ts";
 import {
   auditCounts,
   countsByListing,

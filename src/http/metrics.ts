@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { ErrorCode } from "../errors.ts";
 import type { Lane, Verdict } from "../photo.ts";
-import { within } from "./within.ts";
+import { showGauges } from "./gauges.ts";
 
 export interface Depths {
   lane: Lane;
@@ -33,9 +33,8 @@ export interface Metrics {
   contentType: string;
 }
 
-/** @param depths asked at each scrape; a lane that cannot be asked is left out; its absence is what an alert should look for. */
+/** @param depths asked when somebody scrapes; while it cannot be asked its figures are left out, see `showGauges`. */
 export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
-  const depthsWithin = within(depths);
   const registers = [new Registry()];
   const registry = registers[0]!;
   collectDefaultMetrics({ register: registry });
@@ -113,27 +112,25 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
     labelNames: ["outcome"],
     registers,
   });
-  const waiting = new Gauge({
-    name: "maitred_queue_waiting",
-    help: "photos that wait",
-    labelNames: ["lane"],
-    registers,
-    async collect() {
-      this.reset();
-      oldest.reset();
-      for (const depth of (await depthsWithin(2_000)) ?? []) {
-        this.set({ lane: depth.lane }, depth.waiting);
-        oldest.set({ lane: depth.lane }, depth.oldestMs / 1000);
-      }
+  showGauges(registry, {
+    gauges: [
+      { name: "maitred_queue_waiting", help: "photos that wait", labels: ["lane"] },
+      {
+        name: "maitred_queue_oldest_seconds",
+        help: "how long the oldest waiting photo has waited",
+        labels: ["lane"],
+      },
+    ],
+    async read() {
+      const lanes = await depths();
+      const of = (value: (depth: Depths) => number) =>
+        lanes.map((depth) => ({ labels: { lane: depth.lane }, value: value(depth) }));
+      return {
+        maitred_queue_waiting: of(({ waiting }) => waiting),
+        maitred_queue_oldest_seconds: of(({ oldestMs }) => oldestMs / 1_000),
+      };
     },
   });
-  const oldest = new Gauge({
-    name: "maitred_queue_oldest_seconds",
-    help: "how long the oldest waiting photo has waited",
-    labelNames: ["lane"],
-    registers,
-  });
-  void waiting;
   return {
     verdict: (lane, verdict, category) => photos.inc({ lane, verdict, category }),
     failure: (lane, code) => failures.inc({ lane, code }),

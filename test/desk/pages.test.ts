@@ -1,8 +1,8 @@
-import axe from "axe-core";
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
 import { type Desk, NARROW, test, WIDE } from "./desk.ts";
+import { shoot, violations } from "./look.ts";
 
 /** Each state of each page, and how to come to it once somebody is signed in. */
 const STATES: Record<string, (page: Page, desk: Desk) => Promise<void>> = {
@@ -96,7 +96,11 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     const paper = (): Promise<string> =>
       page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
     await expect.poll(() => new URL(page.url()).pathname).toBe("/desk/search");
-    expect(await page.getByRole("navigation").getByRole("link").allInnerTexts()).toEqual(["Search"]);
+    expect(await page.getByRole("navigation").getByRole("link").allInnerTexts()).toEqual([
+      "Search",
+      "Operate",
+      "Dashboards",
+    ]);
     const dark = await paper();
     await page.emulateMedia({ colorScheme: "light" });
     const light = await paper();
@@ -155,23 +159,3 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     ).toEqual([{ state: "shown", category: "ambience", decided_by: "moderator:ann" }]);
   });
 });
-
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source);
-  const { violations: all } = await page.evaluate(() =>
-    (globalThis as unknown as { axe: typeof import("axe-core") }).axe.run(document, {
-      runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-    }),
-  );
-  return all.flatMap(({ id, nodes }) =>
-    nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`),
-  );
-}
-
-/** Where DESK_SHOTS names a folder, pictures of every page go there, to be looked at. */
-async function shoot(page: Page, name: string): Promise<void> {
-  const folder = process.env["DESK_SHOTS"];
-  if (!folder) return;
-  await page.waitForFunction(() => [...document.images].every(({ complete }) => complete));
-  await page.screenshot({ path: `${folder}/${name.replace(/\W+/g, "-")}.png` });
-}

@@ -1,6 +1,7 @@
 import { Registry } from "prom-client";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type GaugeSource, showGauges } from "../../src/http/gauges.ts";
+import { createMetrics } from "../../src/http/metrics.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -57,4 +58,18 @@ test("a scrape does not wait for long for gauges that do not come", async () => 
   const scraped = scrape(registry);
   await vi.advanceTimersByTimeAsync(2_000);
   expect(await scraped).toEqual([]);
+});
+
+test("a worker's metrics say of each lane how many photos wait, and how long the oldest has", async () => {
+  const metrics = createMetrics(async () => [
+    { lane: "live", waiting: 3, oldestMs: 4_500 },
+    { lane: "backfill", waiting: 0, oldestMs: 0 },
+  ]);
+  const text = await metrics.text();
+  expect(text.split("\n").filter((line) => line.startsWith("maitred_queue"))).toEqual([
+    'maitred_queue_waiting{lane="live"} 3',
+    'maitred_queue_waiting{lane="backfill"} 0',
+    'maitred_queue_oldest_seconds{lane="live"} 4.5',
+    'maitred_queue_oldest_seconds{lane="backfill"} 0',
+  ]);
 });

@@ -9,8 +9,8 @@ type Proportion = Model["kept"];
 /** How often moderators agree with each model, as the audit sample says. */
 export function AgreementOf({ answer }: { answer: Agreement }) {
   return (
-    <section class="panel" aria-labelledby="agreement">
-      <h2 id="agreement">Moderators and the model</h2>
+    <section class="panel">
+      <h2>Moderators and the model</h2>
       <p class="small soft">
         From photos that the model had shown or hidden and that were drawn at random for review. Each share
         stands with the interval that holds the true one in 95 of 100 such samples. A category that a
@@ -27,7 +27,7 @@ export function AgreementOf({ answer }: { answer: Agreement }) {
           <h3>
             {who(model.model)} <span class="soft small">{count(model.audited, "photo")} audited</span>
           </h3>
-          <Table label={`Agreement with ${who(model.model)}`} head={["", "#share", "95 %", "#photos"]}>
+          <Table label={`Agreement with ${who(model.model)}`} head={["what", "#share", "95 %", "#photos"]}>
             <Share name="verdict stayed as it was" of={model.kept} />
             <Share name="of what it hid, shows a human (precision)" of={model.human.precision} />
             <Share name="of humans, it hid (recall)" of={model.human.recall} />
@@ -48,7 +48,7 @@ function Share({ name, of: { value, low, high, hits, of } }: { name: string; of:
     <tr>
       <th scope="row">{name}</th>
       <td class="figure">
-        <b>{value === null ? "–" : written(value, true)}</b>
+        <b>{value === null ? "–" : written(value, "share")}</b>
       </td>
       <td>
         <span class="interval">
@@ -57,7 +57,7 @@ function Share({ name, of: { value, low, high, hits, of } }: { name: string; of:
             {value !== null && <b style={{ left: `${value * 100}%` }} />}
           </span>
           <span>
-            {written(low, true)} to {written(high, true)}
+            {written(low, "share")} to {written(high, "share")}
           </span>
         </span>
       </td>

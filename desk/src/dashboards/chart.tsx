@@ -18,7 +18,9 @@ export function Chart({ title, about, nameOf, of, ...options }: ChartProps) {
   const element = useRef<HTMLDivElement>(null);
   const dark = useDark();
   const [open, setOpen] = useState(false);
-  const { x, series, share = false } = options;
+  const { x, series, as = "count", steps = false } = options;
+  // the last step ends where the last x is, and no other begins there
+  const rows = steps ? x.slice(0, -1) : x;
   const empty = series.every(({ values }) => values.every((value) => value === null || value === 0));
   useEffect(() => {
     if (!element.current || empty) return;
@@ -42,13 +44,13 @@ export function Chart({ title, about, nameOf, of, ...options }: ChartProps) {
           </summary>
           {open && (
             <Table label={title} head={[of, ...series.map(({ name }) => `#${name}`)]}>
-              {x.map((each, index) =>
+              {rows.map((each, index) =>
                 series.every(({ values }) => values[index] === null || values[index] === undefined) ? null : (
                   <tr key={each}>
                     <th scope="row">{nameOf(each)}</th>
                     {series.map(({ name, values }) => (
                       <td key={name} class="figure">
-                        {typeof values[index] === "number" ? written(values[index], share) : "–"}
+                        {typeof values[index] === "number" ? written(values[index], as) : "–"}
                       </td>
                     ))}
                   </tr>

@@ -35,7 +35,7 @@ export function CountCharts({ range, answer }: { range: Range; answer: Counts })
         title="Hidden for a human"
         about="Of the photos that were judged, the share that the model hid because a human is visible."
         series={[hideRate(counts, times)]}
-        share
+        as="share"
       />
     </>
   );
@@ -46,8 +46,8 @@ export function Models({ answer }: { answer: Counts }) {
   if (rows.length === 0) return null;
   const verdicts = ["shown", "hidden", "review", "failed"];
   return (
-    <section class="panel" aria-labelledby="models">
-      <h2 id="models">Who decided</h2>
+    <section class="panel">
+      <h2>Who decided</h2>
       <Table label="Who decided" head={["model or moderator", ...verdicts.map((each) => `#${each}`), "#all"]}>
         {rows.map(({ model, photos }) => (
           <tr key={model}>

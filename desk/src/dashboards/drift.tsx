@@ -12,8 +12,8 @@ export function DriftOf({ range, answer }: { range: Range; answer: Drift }) {
   const shown = scores.find(({ score }) => score === query["score"]) ?? scores[0];
   if (model === null || !shown) {
     return (
-      <section class="panel" aria-labelledby="drift">
-        <h2 id="drift">Drift of scores</h2>
+      <section class="panel">
+        <h2>Drift of scores</h2>
         <p class="chart-empty soft">No upload was scored in these days.</p>
       </section>
     );
@@ -28,9 +28,9 @@ export function DriftOf({ range, answer }: { range: Range; answer: Drift }) {
   const pick = (change: Record<string, string>): void => route(addressOf(query, change));
   return (
     <>
-      <section class="panel" aria-labelledby="drift">
+      <section class="panel">
         <header class="panel-head">
-          <h2 id="drift">Drift of scores</h2>
+          <h2>Drift of scores</h2>
           <label class="small">
             Model{" "}
             <select value={model} onChange={(event) => pick({ model: event.currentTarget.value })}>
@@ -56,7 +56,10 @@ export function DriftOf({ range, answer }: { range: Range; answer: Drift }) {
           Scores of uploads, beside those of {before.from} to {before.to}. The stability index says how far
           the two are apart: by custom below 0.1 is no change, and above 0.25 somebody should look.
         </p>
-        <Table label="Drift of scores" head={["score", "#stability index", "", "#photos", "#photos before"]}>
+        <Table
+          label="Drift of scores"
+          head={["score", "#stability index", "change", "#photos", "#photos before"]}
+        >
           {scores.map(({ score, psi, now, before: then }) => (
             <tr key={score}>
               <th scope="row">{score}</th>
@@ -79,7 +82,7 @@ export function DriftOf({ range, answer }: { range: Range; answer: Drift }) {
           { name: "before", values: share(shown.before) },
         ]}
         plain
-        share
+        as="share"
         steps
         of="score from"
         nameOf={(from) => from.toFixed(2)}
@@ -94,7 +97,7 @@ export function DriftOf({ range, answer }: { range: Range; answer: Drift }) {
             values: times.map((time) => shown.days.find(({ day }) => Date.parse(day) === time)?.mean ?? null),
           },
         ]}
-        share
+        as="score"
         of="day, UTC"
         nameOf={(time) => new Date(time).toISOString().slice(0, 10)}
       />

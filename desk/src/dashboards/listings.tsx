@@ -9,8 +9,8 @@ export function ListingCounts() {
   const { query, route } = useLocation();
   const asked = query["listing"] ?? "";
   return (
-    <section class="panel" aria-labelledby="listings">
-      <h2 id="listings">Listings</h2>
+    <section class="panel">
+      <h2>Listings</h2>
       <form
         class="listing-form"
         onSubmit={(event) => {
@@ -43,19 +43,39 @@ function Counted({ listing }: { listing: string }) {
   if (!answer) return <p class="soft small">One moment…</p>;
   if (answer.listings.length === 0) return <p class="soft small">No photo of these listings was judged.</p>;
   return (
-    <Table label="Photos of listings" head={["listing", "verdict", "category", "#photos"]}>
-      {answer.listings.map((each) => (
-        <tr key={`${each.listing} ${each.verdict} ${each.category}`}>
+    <Table label="Photos of listings" head={["listing", "category", ...VERDICTS.map((each) => `#${each}`)]}>
+      {byCategory(answer.listings).map(({ listing, category, photos }) => (
+        <tr key={`${listing} ${category}`}>
           <th scope="row">
-            <a href={`/desk/search?listing=${encodeURIComponent(each.listing)}&state=${each.verdict}`}>
-              {each.listing}
-            </a>
+            <a href={`/desk/search?listing=${encodeURIComponent(listing)}`}>{listing}</a>
           </th>
-          <td>{each.verdict}</td>
-          <td>{each.category ?? "none"}</td>
-          <td class="figure">{each.photos.toLocaleString()}</td>
+          <td>{category ?? "none"}</td>
+          {VERDICTS.map((verdict) => (
+            <td key={verdict} class="figure">
+              {(photos[verdict] ?? 0).toLocaleString()}
+            </td>
+          ))}
         </tr>
       ))}
     </Table>
   );
 }
+
+interface CategoryOfListing {
+  listing: string;
+  category: string | null;
+  photos: Record<string, number>;
+}
+
+/** In the order that they come in. */
+function byCategory(rows: Listings["listings"]): CategoryOfListing[] {
+  const found = new Map<string, CategoryOfListing>();
+  for (const { listing, category, verdict, photos } of rows) {
+    const key = JSON.stringify([listing, category]);
+    const before = found.get(key) ?? { listing, category, photos: {} };
+    found.set(key, { ...before, photos: { ...before.photos, [verdict]: photos } });
+  }
+  return [...found.values()];
+}
+
+const VERDICTS = ["shown", "hidden", "review", "failed"];

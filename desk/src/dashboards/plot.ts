@@ -2,23 +2,30 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Series } from "./series.ts";
 
+export type Unit = "count" | "share" | "score";
+
 export interface PlotOptions {
   /** Milliseconds, or with `plain` numbers. */
   x: readonly number[];
   series: readonly Series[];
   /** x is a number, and not a time. */
   plain?: boolean;
-  /** Values are shares 0 to 1. */
-  share?: boolean;
+  /** What values are: shares 0 to 1 are written in per cent. */
+  as?: Unit;
   /** Steps from each x to the next, as of counts within bounds. */
   steps?: boolean;
 }
 
 /** Draws into the element, in the colours of the page as they are now, and as wide as it is. @returns what ends it. */
 export function plot(element: HTMLElement, options: PlotOptions): () => void {
-  const { x, series, plain = false, share = false, steps = false } = options;
+  const { x, series, plain = false, as = "count", steps = false } = options;
   const [ink, soft, edge] = ["--ink", "--soft", "--edge"].map((name) => colourOf(element, name));
-  const value = (each: number | null): string => (each === null ? "–" : written(each, share));
+  const value = (each: number | null): string => (each === null ? "–" : written(each, as));
+  // as in the tables: of UTC, and the same everywhere
+  const time = (seconds: number): string =>
+    new Date(seconds * 1_000).toISOString().slice(0, 16).replace("T", " ");
+  const short = (seconds: number): string =>
+    time(seconds).endsWith("00:00") ? time(seconds).slice(5, 10) : time(seconds).slice(11);
   const axis = { stroke: soft!, grid: { stroke: edge!, width: 1 }, ticks: { stroke: edge!, width: 1 } };
   const chart = new uPlot(
     {
@@ -28,14 +35,24 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), "Etc/UTC"),
       scales: {
         x: { time: !plain },
-        y: { range: (_chart, _low, high) => [0, Math.max(high, share ? 0.01 : 1) * 1.05] },
+        y: { range: (_chart, _low, high) => [0, Math.max(high, as === "count" ? 1 : 0.01) * 1.05] },
       },
       axes: [
-        { ...axis, ...(plain && { values: (_chart, values) => values.map((each) => each.toFixed(1)) }) },
-        { ...axis, size: 56, values: (_chart, values) => values.map((each) => written(each, share)) },
+        {
+          ...axis,
+          values: (_chart, values) => values.map((each) => (plain ? each.toFixed(1) : short(each))),
+        },
+        {
+          ...axis,
+          size: 56,
+          values: (_chart, values) => values.map((each) => onAxis(each, as)),
+        },
       ],
       series: [
-        plain ? { label: "score", value: (_chart, each) => each?.toFixed(2) ?? "–" } : {},
+        {
+          label: plain ? "from" : "UTC",
+          value: (_chart, each) => (typeof each !== "number" ? "–" : plain ? each.toFixed(2) : time(each)),
+        },
         ...series.map(({ name }, index) => ({
           label: name,
           stroke: colourOf(element, `--series-${(index % COLOURS) + 1}`),
@@ -47,6 +64,7 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
           ...(steps && { paths: uPlot.paths.stepped!({ align: 1 }) }),
         })),
       ],
+      legend: { markers: { dash: (_chart, index) => EDGES[(index - 1) % EDGES.length] ?? "solid" } },
       cursor: { points: { stroke: ink! }, drag: { x: false, y: false } },
     },
     [plain ? [...x] : x.map((ms) => ms / 1_000), ...series.map(({ values }) => [...values])],
@@ -62,10 +80,16 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
   };
 }
 
-/** A number as axes, legends and tables write it. */
-export function written(value: number, share: boolean): string {
-  if (!share) return value.toLocaleString(undefined, { maximumFractionDigits: 1 });
-  return `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %`;
+/** A number as legends and tables write it. */
+export function written(value: number, as: Unit): string {
+  if (as === "score") return value.toFixed(2);
+  if (as === "share") return `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %`;
+  return value.toLocaleString(undefined, { maximumFractionDigits: 1 });
+}
+
+/** Without digits that say nothing. */
+function onAxis(value: number, as: Unit): string {
+  return as === "share" ? `${Number((value * 100).toFixed(1))} %` : written(value, as);
 }
 
 /** A canvas knows nothing of custom properties, and those know nothing of the theme until something has the colour. */
@@ -79,4 +103,5 @@ function colourOf(element: HTMLElement, name: string): string {
 
 const HEIGHT = 220;
 const COLOURS = 5;
+const EDGES = ["solid", "dashed", "dotted", "double", "dashed"];
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5]];

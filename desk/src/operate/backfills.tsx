@@ -11,8 +11,8 @@ import { Why } from "./why.tsx";
 export function Backfills({ now }: { now: Operating }) {
   const act = useAct();
   return (
-    <section class="panel" aria-labelledby="backfills">
-      <h2 id="backfills">Backfills</h2>
+    <section class="panel">
+      <h2>Backfills</h2>
       {now.backfills.length === 0 && (
         <p class="soft small">
           None has been started: <code>maitred backfill start</code> does.
@@ -32,6 +32,7 @@ function Run({ run, act }: { run: Backfill; act: Act }) {
   const { id, state, what, model, judged, waiting, skipped, unreadable, readAll } = run;
   const failed = run.failures.reduce((sum, { photos }) => sum + photos, 0);
   const known = judged + waiting;
+  const final = readAll || state === "done" || state === "cancelled";
   return (
     <li class="run">
       <div class="run-head">
@@ -44,12 +45,12 @@ function Run({ run, act }: { run: Backfill; act: Act }) {
         aria-label={`Judged of backfill ${id}`}
         max={Math.max(1, known)}
         value={judged}
-        class={readAll ? "" : "open"}
+        class={final ? "" : "open"}
       />
       <p class="small number">
-        {judged.toLocaleString()} of {readAll ? "" : "at least "}
+        {judged.toLocaleString()} of {final ? "" : "at least "}
         {count(known, "photo")} judged
-        {failed > 0 && <b class="problem">, {failed.toLocaleString()} failed</b>}
+        {failed > 0 && <b class="bad">, {failed.toLocaleString()} failed</b>}
         {skipped > 0 && `, ${skipped.toLocaleString()} skipped`}
         {unreadable > 0 && `, ${count(unreadable, "line")} unreadable`}
       </p>

@@ -23,8 +23,8 @@ export function Deliveries({ now }: { now: Operating }) {
       return `${count(replayed, "delivery", "deliveries")} to ${destination} are tried again.`;
     });
   return (
-    <section class="panel" aria-labelledby="deliveries">
-      <h2 id="deliveries">Deliveries</h2>
+    <section class="panel">
+      <h2>Deliveries</h2>
       {now.destinations.length === 0 ? (
         <p class="soft small">
           Nobody is told: <code>maitred destination add</code> names who is.
@@ -32,6 +32,7 @@ export function Deliveries({ now }: { now: Operating }) {
       ) : (
         <Table
           label="Destinations"
+          stacked
           head={["destination", "kind", "#to tell", "#oldest", "#dead", ...(may("operator") ? [""] : [])]}
         >
           {now.destinations.map(({ destination, kind, enabled, pending, oldestS, dead: given }) => (
@@ -40,9 +41,15 @@ export function Deliveries({ now }: { now: Operating }) {
                 {destination} {!enabled && <span class="verdict review">off</span>}
               </td>
               <td>{kind}</td>
-              <td class="figure">{pending.toLocaleString()}</td>
-              <td class="figure">{pending > 0 ? duration(oldestS) : "–"}</td>
-              <td class={given > 0 ? "figure problem" : "figure"}>{given.toLocaleString()}</td>
+              <td class="figure" data-name="to tell">
+                {pending.toLocaleString()}
+              </td>
+              <td class="figure" data-name="oldest">
+                {pending > 0 ? duration(oldestS) : "–"}
+              </td>
+              <td class={given > 0 ? "figure bad" : "figure"} data-name="dead">
+                {given.toLocaleString()}
+              </td>
               {may("operator") && (
                 <td class="figure">
                   {given > 0 && (
@@ -67,6 +74,7 @@ export function Deliveries({ now }: { now: Operating }) {
           <summary>{count(answer.deliveries.length, "dead delivery", "dead deliveries")}</summary>
           <Table
             label="Dead deliveries"
+            stacked
             head={["photo", "destination", "change", "#tries", "why", "of", ...(may("operator") ? [""] : [])]}
           >
             {answer.deliveries.map((each) => (
@@ -76,7 +84,9 @@ export function Deliveries({ now }: { now: Operating }) {
                 </td>
                 <td class="mono">{each.destination}</td>
                 <td>{each.change}</td>
-                <td class="figure">{each.attempts}</td>
+                <td class="figure" data-name="tries">
+                  {each.attempts}
+                </td>
                 <td class="wrapped">{each.error}</td>
                 <td>{when(each.at)}</td>
                 {may("operator") && (

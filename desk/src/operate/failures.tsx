@@ -24,8 +24,8 @@ export function Failures({ now }: { now: Operating }) {
     }
   }
   return (
-    <section class="panel" aria-labelledby="failures">
-      <h2 id="failures">Failures</h2>
+    <section class="panel">
+      <h2>Failures</h2>
       {now.failures.length === 0 ? (
         <p class="soft small">No photo has failed.</p>
       ) : (
@@ -39,11 +39,10 @@ export function Failures({ now }: { now: Operating }) {
                   <button
                     type="button"
                     class="small"
-                    aria-label={`Judge photos that failed with ${code} again`}
                     disabled={act.busy}
                     onClick={() => void act.run(() => replay(code))}
                   >
-                    Judge again
+                    Judge again <span class="unseen">what failed with {code}</span>
                   </button>
                 </td>
               )}

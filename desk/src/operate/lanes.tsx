@@ -18,9 +18,9 @@ export function Lanes({ now }: { now: Operating }) {
   return (
     <div class="lanes">
       {now.lanes.map(({ lane, waiting, oldestS, active, delayed, paused }) => (
-        <section class="tile" key={lane} aria-labelledby={`lane-${lane}`}>
+        <section class="tile" key={lane}>
           <header>
-            <h2 id={`lane-${lane}`}>{LANE_WORDS[lane]}</h2>
+            <h2>{LANE_WORDS[lane]}</h2>
             {paused && <span class="verdict review">paused</span>}
           </header>
           <p class="large number">
@@ -35,9 +35,9 @@ export function Lanes({ now }: { now: Operating }) {
           </dl>
         </section>
       ))}
-      <section class="tile" aria-labelledby="lane-all">
+      <section class="tile">
         <header>
-          <h2 id="lane-all">All workers</h2>
+          <h2>All workers</h2>
         </header>
         <p class="large number">
           {(rates.live + rates.backfill).toFixed(1)} <span class="soft small">photos/s</span>

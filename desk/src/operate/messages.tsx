@@ -17,13 +17,14 @@ export function Messages({ now }: { now: Operating }) {
   const { answer, again } = useAsked<BadMessages>("operate/messages", {}, now.badMessages);
   const messages = answer?.messages ?? [];
   return (
-    <section class="panel" aria-labelledby="messages">
-      <h2 id="messages">Messages put aside</h2>
+    <section class="panel">
+      <h2>Messages put aside</h2>
       {messages.length === 0 ? (
         <p class="soft small">Every message was understood.</p>
       ) : (
         <Table
           label="Messages put aside"
+          stacked
           head={["from", "why", "received", "#tries", ...(may("operator") ? [""] : [])]}
         >
           {messages.map((message) => (
@@ -33,7 +34,9 @@ export function Messages({ now }: { now: Operating }) {
                 <span class="mono">{message.code}</span> {message.detail}
               </td>
               <td>{when(message.receivedAt)}</td>
-              <td class="figure">{message.attempts}</td>
+              <td class="figure" data-name="tries">
+                {message.attempts}
+              </td>
               {may("operator") && (
                 <td>
                   <Acts message={message} act={act} onSettled={again} />

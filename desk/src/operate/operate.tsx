@@ -34,7 +34,7 @@ export default function OperatePage() {
             <Batches now={now} />
           </div>
           <Backfills now={now} />
-          <div class="halves">
+          <div class="halves uneven">
             <Failures now={now} />
             <Sweeps now={now} />
           </div>

@@ -6,8 +6,8 @@ import { duration } from "./figures.ts";
 /** What events had missed, as sweeps of buckets found it. */
 export function Sweeps({ now }: { now: Operating }) {
   return (
-    <section class="panel" aria-labelledby="sweeps">
-      <h2 id="sweeps">Sweeps</h2>
+    <section class="panel">
+      <h2>Sweeps</h2>
       {now.sweeps.length === 0 ? (
         <p class="soft small">
           No bucket was swept: <code>maitred sweep --every 6h BUCKET</code> finds what events had missed.
@@ -15,7 +15,7 @@ export function Sweeps({ now }: { now: Operating }) {
       ) : (
         <Table
           label="Sweeps"
-          head={["bucket", "last", "#listed", "#took", "#missed then", "#missed ever", "#removals ever"]}
+          head={["bucket", "last", "#listed", "#took", "#missed", "#missed ever", "#gone ever"]}
         >
           {now.sweeps.map(({ bucket, missed, gone, last }) => (
             <tr key={bucket}>
@@ -26,9 +26,7 @@ export function Sweeps({ now }: { now: Operating }) {
               <td>{last ? when(last.finishedAt) : "not finished"}</td>
               <td class="figure">{last?.listed.toLocaleString() ?? "–"}</td>
               <td class="figure">{last ? duration(last.seconds) : "–"}</td>
-              <td class={last?.missed ? "figure problem" : "figure"}>
-                {last?.missed.toLocaleString() ?? "–"}
-              </td>
+              <td class={last?.missed ? "figure bad" : "figure"}>{last?.missed.toLocaleString() ?? "–"}</td>
               <td class="figure">{missed.toLocaleString()}</td>
               <td class="figure">{gone.toLocaleString()}</td>
             </tr>

@@ -4,8 +4,8 @@ import { batchSizes, duration, meanBatch, meanRunMs, ms, rateOf, stageTimes } fr
 
 export function Workers({ now }: { now: Operating }) {
   return (
-    <section class="panel" aria-labelledby="workers">
-      <h2 id="workers">Workers</h2>
+    <section class="panel">
+      <h2>Workers</h2>
       {now.workers.length === 0 ? (
         <p class="callout warn">
           No worker has been heard from for two minutes: nothing is judged. Start one with{" "}
@@ -20,7 +20,7 @@ export function Workers({ now }: { now: Operating }) {
             <tr key={each.worker}>
               <td>
                 {each.worker}
-                {each.problem && <p class="problem wrapped">{each.problem}</p>}
+                {each.problem && <p class="bad wrapped">{each.problem}</p>}
               </td>
               <td>
                 <span class={`verdict ${each.provider === "cuda" ? "shown" : ""}`}>
@@ -50,8 +50,8 @@ export function Stages({ now }: { now: Operating }) {
   const stages = stageTimes(now.workers);
   const most = Math.max(1, ...stages.map((each) => each.ms));
   return (
-    <section class="panel" aria-labelledby="stages">
-      <h2 id="stages">Time of a photo</h2>
+    <section class="panel">
+      <h2>Time of a photo</h2>
       {stages.length === 0 && <p class="soft small">No photo went through in the last minute.</p>}
       <ul class="bars small number">
         {stages.map((each) => (
@@ -70,8 +70,8 @@ export function Batches({ now }: { now: Operating }) {
   const sizes = batchSizes(now.workers);
   const most = Math.max(1, ...sizes.map(({ runs }) => runs));
   return (
-    <section class="panel" aria-labelledby="batches">
-      <h2 id="batches">Batches</h2>
+    <section class="panel">
+      <h2>Batches</h2>
       {sizes.length === 0 && <p class="soft small">The model did not run in the last minute.</p>}
       <ul class="bars small number">
         {sizes.map(({ size, runs }) => (

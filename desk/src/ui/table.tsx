@@ -4,15 +4,17 @@ interface TableProps {
   label: string;
   /** Names of the columns; those that begin with # hold numbers, which stand at the right. */
   head: readonly string[];
+  /** On a narrow screen each row becomes a card; cells then say what they are by `data-name`. */
+  stacked?: boolean;
   children: ComponentChildren;
 }
 
 /** A table that scrolls sideways where there is no room, also by the keyboard. */
-export function Table({ label, head, children }: TableProps) {
+export function Table({ label, head, stacked = false, children }: TableProps) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls sideways is reached by the keyboard
     <section class="table-scroll" tabIndex={0} aria-label={label}>
-      <table class="small number">
+      <table class={stacked ? "small number stacked" : "small number"}>
         <thead>
           <tr>
             {head.map((name) => (

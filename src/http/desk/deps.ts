@@ -2,7 +2,7 @@ import type { z } from "zod";
 import type { Part } from "../../review/kinds.ts";
 import type { AccessDeps, AccessSettings, Who } from "./access.ts";
 import type { Board } from "./board.ts";
-import type { DashboardDeps } from "./dashboard-routes.ts";
+import type { DashboardDeps } from "./dashboard-deps.ts";
 import type { Size } from "./links.ts";
 import type { Oidc } from "./oidc.ts";
 import type { OperateDeps } from "./operate-deps.ts";

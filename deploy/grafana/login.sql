@@ -1,0 +1,4 @@
+-- The login that Grafana reads the views with: psql -v password=... -f login.sql; harmless to repeat.
+select 'create role maitred_grafana login' where to_regrole('maitred_grafana') is null \gexec
+alter role maitred_grafana password :'password';
+grant maitred_dashboard to maitred_grafana;

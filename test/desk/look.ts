@@ -1,0 +1,39 @@
+import axe from "axe-core";
+import type { Page } from "playwright-core";
+
+/** What axe finds against WCAG 2.2 AA and its best practices, as it says it. */
+export async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  const { violations: all } = await page.evaluate(() =>
+    (globalThis as unknown as { axe: typeof import("axe-core") }).axe.run(document, {
+      runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    }),
+  );
+  return all.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`),
+  );
+}
+
+/**
+ * Where DESK_SHOTS names a folder, pictures of every page go there, to be looked at.
+ *
+ * @param scroller what scrolls in the page: the picture is as tall as all that is in it.
+ */
+export async function shoot(
+  page: Page,
+  name: string,
+  theme: string,
+  width: number,
+  scroller?: string,
+): Promise<void> {
+  const folder = process.env["DESK_SHOTS"];
+  if (!folder) return;
+  await page.waitForFunction(() => [...document.images].every(({ complete }) => complete));
+  const before = page.viewportSize()!;
+  if (scroller) {
+    const height = await page.locator(scroller).evaluate((element) => element.scrollHeight);
+    await page.setViewportSize({ width, height: height + 52 });
+  }
+  await page.screenshot({ path: `${folder}/${name.replace(/\W+/g, "-")}-${theme}-${width}.png` });
+  await page.setViewportSize(before);
+}

@@ -1,0 +1,204 @@
+import type { Page } from "playwright-core";
+import { describe, expect } from "vitest";
+import { judgedOverTime, troubled } from "../watched.ts";
+import { CHROMIUM } from "./chromium.ts";
+import { NARROW, test, until, WIDE } from "./desk.ts";
+import { shoot, violations } from "./look.ts";
+
+const today = (): string => new Date().toISOString().slice(0, 10);
+const opened = async (page: Page): Promise<void> =>
+  page.getByRole("heading", { name: "Backfills" }).waitFor();
+
+describe.skipIf(!CHROMIUM)("operate", { timeout: 180_000 }, () => {
+  test("shows the worker that runs, what waits and what failed, and keeps itself up to date", async ({
+    desk,
+  }) => {
+    const page = await desk.open("vic", { path: "/desk/operate", scopes: ["read"] });
+    await opened(page);
+    const workers = page.getByRole("region", { name: "Workers" });
+    await workers.getByText("CPU").waitFor();
+    // what the real worker says of itself travels through Postgres
+    await expect
+      .poll(() => page.getByRole("listitem").filter({ hasText: "decode" }).count(), { timeout: 60_000 })
+      .toBe(1);
+    expect(await page.getByText("No photo has failed.").count()).toBe(1);
+    await troubled(desk.db);
+    const row = page.getByRole("region", { name: "Failures" }).getByRole("row", { name: "CORRUPT" });
+    await row.getByText("4").waitFor();
+    await page
+      .getByRole("row", { name: /^photos\/2026/ })
+      .getByText("7")
+      .first()
+      .waitFor();
+    // who may only look finds nothing to press
+    expect(await page.locator("main button").count()).toBe(0);
+    expect(await page.getByRole("link", { name: "The queue's own view" }).count()).toBe(0);
+    expect(desk.complaints).toEqual([]);
+  });
+
+  test("an operator does everything with the keyboard, and it is written down", async ({ desk }) => {
+    const { backfill } = await troubled(desk.db);
+    const page = await desk.open("oda", { path: "/desk/operate", scopes: ["operate"] });
+    await opened(page);
+    const press = async (name: string | RegExp): Promise<void> => {
+      await page.getByRole("button", { name }).first().focus();
+      await page.keyboard.press("Enter");
+    };
+    await press(`Pause… backfill ${backfill}`);
+    await page.getByLabel("Why").waitFor();
+    await page.keyboard.press("Enter");
+    expect(await page.getByRole("dialog").count()).toBe(1);
+    await page.keyboard.type("the store is slow");
+    await page.keyboard.press("Enter");
+    await page.getByText("oda: the store is slow").waitFor();
+    await press(`Resume backfill ${backfill}`);
+    await page.getByText(`Backfill ${backfill} is running.`).first().waitFor();
+
+    await press(/^Send all again/);
+    await page.getByText("1 delivery to 3f9c2a71b0d4 are tried again.").first().waitFor();
+    await press(/^Replay message 1/);
+    await page.getByText("message 1 failed again: EVENT_INVALID").waitFor();
+    await press(/^Show message 1/);
+    await page.getByRole("dialog").getByText("hello").waitFor();
+    await page.keyboard.press("Escape");
+    await press(/^Discard message 1/);
+    await page.getByText("Message 1 was discarded.").first().waitFor();
+    await press(/^Replay message 2/);
+    await page.getByText("Message 2 was replayed: 1 photo.").first().waitFor();
+    await press("Judge again what failed with CORRUPT");
+    await page
+      .getByText(/photos that failed with CORRUPT wait to be judged again/)
+      .first()
+      .waitFor();
+
+    const { rows } = await desk.db.pool.query(
+      "select did from audit_log where who = 'oda' and did not like 'signed%' order by id",
+    );
+    expect(rows.map(({ did }) => did)).toEqual([
+      "changed-backfill",
+      "changed-backfill",
+      "replayed-deliveries",
+      "replayed-message",
+      "discarded-message",
+      "replayed-message",
+      "replayed-failures",
+    ]);
+    // the worker takes what was replayed: it is in no store, and fails for another reason
+    await until(
+      async () =>
+        (await desk.db.pool.query("select count(*)::int as n from photos where failure = 'CORRUPT'")).rows[0]
+          .n,
+      (n) => n === 0,
+    );
+    expect(desk.complaints).toEqual([]);
+  });
+
+  test("the queue's own view opens for an operator under a policy of its own", async ({ desk }) => {
+    const page = await desk.open("oda", { path: "/desk/operate", scopes: ["operate"] });
+    await opened(page);
+    const [board] = await Promise.all([
+      page.waitForEvent("popup"),
+      page.getByRole("link", { name: "The queue's own view" }).click(),
+    ]);
+    await board.getByText("live", { exact: true }).first().waitFor();
+    expect(new URL(board.url()).pathname).toMatch(/^\/desk\/bull/);
+  });
+});
+
+describe.skipIf(!CHROMIUM)("dashboards", { timeout: 180_000 }, () => {
+  test("count what tables hold, say so as tables too, and keep the days in the address", async ({ desk }) => {
+    await judgedOverTime(desk.db, today());
+    const page = await desk.open("vic", { path: "/desk/dashboards?days=7", scopes: ["read"] });
+    const verdicts = page.locator("figure", { has: page.getByRole("heading", { name: "Verdicts" }) });
+    await verdicts.locator("canvas").waitFor();
+    await verdicts.getByText("As a table").click();
+    const cells = verdicts.getByRole("table").last().locator("td");
+    const sum = (await cells.allInnerTexts()).reduce(
+      (total, text) => total + Number(text.replaceAll(/\D/g, "")),
+      0,
+    );
+    const { rows } = await desk.db.pool.query(
+      "select count(*)::int as n from photos where state <> 'pending' and decided_at >= $1::date - 6",
+      [`${today()}T00:00:00Z`],
+    );
+    expect(sum).toBe(rows[0].n);
+
+    await page.getByRole("link", { name: "30 days" }).click();
+    await expect.poll(() => new URL(page.url()).search).toBe("?days=30");
+    await page.getByRole("heading", { name: "Moderators and the model" }).waitFor();
+    const precision = page.getByRole("row", { name: /precision\)/ }).first();
+    await expect.poll(() => precision.innerText()).toMatch(/of \d/);
+    await page.getByLabel("First day, UTC").fill("2020-01-01");
+    await page.getByLabel("Last day, UTC").fill("2020-01-02");
+    await page.keyboard.press("Enter");
+    await page.getByText("Nothing in these days.").first().waitFor();
+    expect(new URL(page.url()).search).toBe("?from=2020-01-01&to=2020-01-02");
+    await page.reload();
+    expect(await page.getByLabel("Last day, UTC").inputValue()).toBe("2020-01-02");
+    await page.getByLabel("Up to twenty, with commas between").fill("7, 8");
+    await page.keyboard.press("Enter");
+    await page
+      .getByRole("region", { name: "Photos of listings" })
+      .getByRole("link", { name: "7" })
+      .first()
+      .waitFor();
+    expect(desk.complaints).toEqual([]);
+  });
+});
+
+const STATES: Record<string, (page: Page, url: string) => Promise<void>> = {
+  async operate(page, url) {
+    await page.goto(`${url}/desk/operate`);
+    await opened(page);
+    await page.getByRole("listitem").filter({ hasText: "decode" }).waitFor();
+    await page.getByText("1 dead delivery").click();
+    await page.getByRole("region", { name: "Dead deliveries" }).waitFor();
+  },
+  async "operate, asked why"(page) {
+    await page
+      .getByRole("button", { name: /^Cancel…/ })
+      .first()
+      .click();
+    await page.getByRole("dialog").waitFor();
+  },
+  async dashboards(page, url) {
+    await page.goto(`${url}/desk/dashboards?days=30&listing=7,8`);
+    await page.locator("canvas").nth(4).waitFor();
+    await page.getByRole("region", { name: "Photos of listings" }).waitFor();
+    await page.getByText("As a table").nth(2).click();
+  },
+  async "dashboards, nothing"(page, url) {
+    await page.goto(`${url}/desk/dashboards?from=2020-01-01&to=2020-01-31`);
+    await page.getByText("Nothing in these days.").first().waitFor();
+  },
+};
+
+describe.skipIf(!CHROMIUM)("pages to watch", { timeout: 240_000 }, () => {
+  test.for([
+    ["light", WIDE],
+    ["dark", WIDE],
+    ["light", NARROW],
+    ["dark", NARROW],
+  ] as const)("have nothing that axe finds, %s and %o", async ([colorScheme, viewport], { desk }) => {
+    await troubled(desk.db);
+    await judgedOverTime(desk.db, today());
+    const page = await desk.open("oda", {
+      colorScheme,
+      viewport,
+      scopes: ["operate"],
+      path: "/desk/operate",
+    });
+    const found: Record<string, unknown> = {};
+    const wide: Record<string, number> = {};
+    for (const [name, reach] of Object.entries(STATES)) {
+      await reach(page, desk.url);
+      await shoot(page, name, colorScheme, viewport.width, ".watch-page");
+      found[name] = await violations(page);
+      wide[name] = await page.evaluate(() => document.documentElement.scrollWidth);
+    }
+    expect(found).toEqual(Object.fromEntries(Object.keys(STATES).map((name) => [name, []])));
+    // nothing makes the page wider than the screen
+    expect(wide).toEqual(Object.fromEntries(Object.keys(STATES).map((name) => [name, viewport.width])));
+    expect(desk.complaints).toEqual([]);
+  });
+});
