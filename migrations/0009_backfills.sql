@@ -10,6 +10,7 @@ create table backfills (
   outcome    text check (outcome in ('applied', 'discarded', 'rolled back')),
   max_rate   real check (max_rate > 0),
   hours      text,
+  rendition  text,
   started_by text not null,
   started_at timestamptz not null default now(),
   changed_by text,
@@ -32,6 +33,7 @@ comment on column backfills.outcome is 'What an operator did with it afterwards'
 comment on column backfills.max_rate is 'Photos a second at most; null: as fast as they are judged';
 comment on column backfills.hours is 'When it may feed, such as 22-06; null: always';
 comment on column backfills.changed_by is 'Who paused, resumed or cancelled it last, when (changed_at) and why';
+comment on column backfills.rendition is 'Template of the keys that are read instead of the photos'', such as resized/{key}; null: none';
 comment on column backfills.cursor is 'Where the selector goes on; committed with what was fed up to there';
 comment on column backfills.read_all is 'Whether the selector was read to its end';
 comment on column backfills.seen is 'Photos that the selector named: fed and skipped';
@@ -100,6 +102,18 @@ comment on column policies.thresholds is 'By category, 0 to 1';
 alter table verdicts add column backfill_id bigint, add column failure text;
 comment on column verdicts.backfill_id is 'The backfill that the verdict is of';
 comment on column verdicts.failure is 'The code of a failure; null in rows older than this column';
+
+-- What was judged, on the row that holds its scores, so that whoever erases the one erases the other.
+--   digest     33 bytes of a row whose photo the model ran for, and nothing in others: those that took the scores over (their
+--              batch is 'same-ID'), those that another policy or a moderator decided, and older ones. So a picture that is
+--              uploaded a million times is there once. It is all of the SHA-256, of which the index holds 8 bytes: of these
+--              alone two of half a billion photos would meet by chance, one time in a hundred and fifty, and on purpose
+--              within minutes, and a photo that somebody made to meet a harmless one would be shown.
+--   rendition  that a smaller copy was judged; its name follows from that of the photo and the template of the backfill.
+-- The index is in src/store/indexes.ts: built while workers run. Until it is there, maitred migrate has not ended.
+alter table verdicts add column digest bytea, add column rendition boolean;
+comment on column verdicts.digest is 'SHA-256 of the bytes that the model judged; null where it did not run for this verdict';
+comment on column verdicts.rendition is 'True where a rendition of the photo was judged, and not the photo itself';
 
 -- The current photos of objects of one bucket, as a listing or an inventory names them; what is not known yet is made known.
 -- A listing may be old: it neither replaces what an event made current, nor brings back what an event removed.
@@ -255,7 +269,8 @@ end $$;
 --   lane      of the queue that the photo came from: what came from backfill, and only a proposing backfill waits for, becomes a
 --             proposal instead of a verdict;
 --   backfill  a backfill that the verdict is of without having waited for it;
---   counted   that backfill counts it now, and makes it a proposal if it proposes.
+--   counted   that backfill counts it now, and makes it a proposal if it proposes;
+--   digest, rendition  for the columns of these names.
 create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
 begin
   -- a statement of its own, so that the next one sees what a rival committed while this one waited
@@ -269,7 +284,7 @@ begin
     from jsonb_array_elements(p_items) as e (item), jsonb_to_record(e.item) as i (
       id bigint, verdict text, rule text, reason text, category text, human real, scores jsonb, tags jsonb,
       by text, policy text, batch text, known jsonb, failure text, transient boolean,
-      lane text, backfill bigint, counted boolean)
+      lane text, backfill bigint, counted boolean, digest bytea, rendition boolean)
     order by i.id
   ), waiting as (
     delete from backfill_photos b using input i where b.photo_id = i.id
@@ -306,8 +321,10 @@ begin
         claimed = coalesce(p.claimed, w.known ->> 'claimed')
     from changing w where p.id = w.id
   ), history as (
-    insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, batch, failure, backfill_id)
-    select w.id, w.verdict, w.rule, w.reason, w.category, w.human, w.scores, w.by, w.policy, w.batch, w.failure, w.of_backfill
+    insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, batch, failure, backfill_id,
+      digest, rendition)
+    select w.id, w.verdict, w.rule, w.reason, w.category, w.human, w.scores, w.by, w.policy, w.batch, w.failure, w.of_backfill,
+      w.digest, w.rendition
     from changing w
   ), given as (
     select w.id, t.category, t.score, t.threshold, w.by
