@@ -17,6 +17,12 @@ export interface Stretch {
   p50Ms: number;
   p95Ms: number;
   maxMs: number;
+  /**
+   * Milliseconds of CPU that the worker's process used meanwhile, for whatever: with nobody else on the machine it would
+   * have been over in this time divided by the cores, which other work on the machine hardly changes.
+   */
+  p50CpuMs: number;
+  p95CpuMs: number;
   /** Photos of the backfill that were judged meanwhile. */
   backfillPerS: number;
   /** Mean milliseconds of an upload in each stage; batch is waiting and inference together. */
@@ -64,29 +70,39 @@ export async function measureFairness(config: Config, settings: Settings): Promi
   const uploads = Math.round(ratePerS * seconds);
   const photos = await register(intake, settings, "live", (uploads + WARM_UP) * 2 * rounds);
 
-  async function upload(photo: PhotoJob): Promise<number> {
-    const since = performance.now();
+  async function upload(photo: PhotoJob): Promise<{ ms: number; cpuMs: number }> {
+    const [since, used] = [performance.now(), process.cpuUsage()];
     const done = new Promise<void>((resolve) => void committed.set(photo.id, resolve));
     await intake.queues.add("live", [photo]);
     await done;
     committed.delete(photo.id);
-    return performance.now() - since;
+    const { user, system } = process.cpuUsage(used);
+    return { ms: performance.now() - since, cpuMs: (user + system) / 1_000 };
   }
   async function stretch(): Promise<Stretch> {
     stages.clear();
     const begun = performance.now();
-    const [before, times] = [backfilled, [] as Promise<number>[]];
+    const [before, times] = [backfilled, [] as ReturnType<typeof upload>[]];
     for (const [index, photo] of photos.splice(0, uploads + WARM_UP).entries()) {
       await sleep(begun + (index * 1_000) / ratePerS - performance.now());
       times.push(upload(photo));
     }
-    const all = (await Promise.all(times)).slice(WARM_UP).sort((a, b) => a - b);
-    const quantile = (part: number): number => all[Math.min(all.length - 1, Math.floor(part * all.length))]!;
+    const all = (await Promise.all(times)).slice(WARM_UP);
+    const ms = sorted(all.map((each) => each.ms));
+    const cpuMs = sorted(all.map((each) => each.cpuMs));
     const backfillPerS = ((backfilled - before) / (performance.now() - begun)) * 1_000;
     const stagesMs = Object.fromEntries(
       [...stages].map(([stage, { seconds, photos }]) => [stage, (seconds / photos) * 1_000]),
     );
-    return { p50Ms: quantile(0.5), p95Ms: quantile(0.95), maxMs: all.at(-1)!, backfillPerS, stagesMs };
+    return {
+      p50Ms: quantile(ms, 0.5),
+      p95Ms: quantile(ms, 0.95),
+      maxMs: ms.at(-1)!,
+      p50CpuMs: quantile(cpuMs, 0.5),
+      p95CpuMs: quantile(cpuMs, 0.95),
+      backfillPerS,
+      stagesMs,
+    };
   }
 
   const result: Fairness = { ratePerS, uploads, rounds: [] };
@@ -129,6 +145,14 @@ function keepBacklog(intake: Intake, settings: Settings): { deep: Promise<void>;
       await kept;
     },
   };
+}
+
+function sorted(values: number[]): number[] {
+  return values.sort((a, b) => a - b);
+}
+
+function quantile(values: readonly number[], part: number): number {
+  return values[Math.min(values.length - 1, Math.floor(part * values.length))]!;
 }
 
 let made = 0;

@@ -72,6 +72,9 @@ for (const name of ["idle", "beside"] as const) {
   const stages = ["fetch", "decode", "batch", "record", "total"].map((stage) => `${stage} ${mean(stage)}`);
   say(`${name}, mean ms: ${stages.join(", ")}`);
 }
+const cpu = (name: "idle" | "beside"): string =>
+  `${median((round) => round[name].p50CpuMs).toFixed(0)}, p95 ${median((round) => round[name].p95CpuMs).toFixed(0)}`;
+say(`CPU of the worker while an upload is in it, ms: idle p50 ${cpu("idle")}; beside p50 ${cpu("beside")}`);
 const ratio = besideP95Ms / idleP95Ms;
 say(
   `median p95: ${idleP95Ms.toFixed(0)} ms idle, ${besideP95Ms.toFixed(0)} ms beside: ${ratio.toFixed(2)} times`,

@@ -27,7 +27,7 @@ if (values.help) {
 Runs one backfill over a bucket that nobody has looked at: planned, fed through Redis and recorded, and then counts what
 is there. A local server stands for the bucket, of small photos. One photo in --every is fetched, decoded and judged; the
 others are recorded from the scores that the model gave the same picture. A million photos take half an hour or more.
-  --photos N    in the bucket (default 20000)
+  --photos N    in the bucket, at least 10000 (default 20000)
   --every N     one photo in so many is judged (default 100)
   --limit N     photos that the feeder keeps in the queue (default 5000)
   --out FILE    (default bench/results/scale-DATE.json)
@@ -47,6 +47,7 @@ const [photos, every, queueLimit] = [values.photos, values.every, values.limit].
   number,
   number,
 ];
+if (!(photos >= 10_000)) throw new Error(`--photos: expected at least 10000, got ${values.photos}`);
 // of no common factor with --every, so that all of them are judged
 const pictures = (await makePhotos(originals, 87, 640)).map((path) => readFileSync(path));
 const store = scope.hold("store", withClose(await startStore(photos, pictures)));

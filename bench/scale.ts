@@ -1,5 +1,4 @@
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,21 +8,22 @@ import type { Config } from "../src/config.ts";
 import { packageRoot } from "../src/package-root.ts";
 import type { PhotoJob } from "../src/photo.ts";
 import { readBackfill } from "../src/store/backfills.ts";
-import { connect, type Pool } from "../src/store/pool.ts";
+import { connect } from "../src/store/pool.ts";
+import { cpuSeconds, postgresCpuSeconds, redisCpuSeconds, residentMiB } from "./cpu.ts";
 import type { Recorded, RecorderSettings } from "./recorder.ts";
+import { mistakes, type Sizes, sizes } from "./scale-counts.ts";
 import type { Store } from "./store.ts";
 
 export interface Scale {
   photos: number;
   /** The feeder fills the queue, and nobody takes photos out of it. */
-  feeding: { photos: number; photosPerS: number; feederCpuS: number; redisBytesAPhoto: number };
+  feeding: { photos: number; photosPerS: number; cpuS: CpuS; redisBytesAPhoto: number };
   /** The rest is fed into a queue that is kept small while photos are recorded. */
   together: {
     photos: number;
     photosPerS: number;
     queueLimit: number;
-    feederCpuS: number;
-    recorderCpuS: number;
+    cpuS: CpuS;
     redisPeakMiB: number;
     /** Resident memory of the feeder, in twenty stretches of equal time, oldest first. */
     feederMiB: number[];
@@ -31,10 +31,13 @@ export interface Scale {
   recorded: Recorded;
   /** GET requests that the store answered. */
   storeReads: number;
-  postgres: { bytesAPhoto: number; tables: Record<string, { rows: number; bytesAPhoto: number }> };
+  postgres: Sizes;
   /** What was found to be wrong; empty: every photo was fed once, judged once, and is counted once. */
   wrong: string[];
 }
+
+/** Seconds of CPU by who used them, which other work on the machine changes less than the rate. */
+type CpuS = Record<string, number>;
 
 export interface ScaleSettings {
   photos: number;
@@ -60,38 +63,46 @@ export async function measureScale(config: Config, store: Store, settings: Scale
     await finished(start(config, "backfill", "start", "s3://archive/", "--by", "bench", "--json")),
   );
 
-  const share = Math.floor(photos / 10);
+  const cpuOf = async (processes: Record<string, number>): Promise<CpuS> => ({
+    ...Object.fromEntries(Object.entries(processes).map(([name, pid]) => [name, cpuSeconds(pid)])),
+    postgres: await postgresCpuSeconds(db),
+    redis: await redisCpuSeconds(redis),
+  });
+  const share = Math.max(5_000, Math.floor(photos / 10));
   const alone = start({ ...config, feedLimit: share }, "feed");
   // from its first page, as a feeder that runs for days is not measured by its start
-  let first: { at: number; seen: number } | undefined;
+  let first: Moment | undefined;
   const last = await until(alone, async () => {
     const { seen } = (await readBackfill(db, id))!;
-    const now = { at: performance.now(), seen };
-    if (seen > 0) first ??= now;
+    if (seen === 0 || (first && seen < share)) return undefined;
+    const now = { atS: performance.now() / 1_000, seen, cpuS: await cpuOf({ feeder: alone.pid }) };
+    first ??= now;
     return seen >= share ? now : undefined;
   });
-  const fed = last.seen;
+  // the last page is in the queue once it has ended
+  await alone.end();
+  const fed = last.seen - first!.seen;
   const feeding = {
     photos: fed,
-    photosPerS: (fed - first!.seen) / ((last.at - first!.at) / 1_000),
-    feederCpuS: cpuSeconds(alone.pid),
-    redisBytesAPhoto: ((await usedBytes(redis)) - emptyBytes) / fed,
+    photosPerS: fed / (last.atS - first!.atS),
+    cpuS: less(last.cpuS, first!.cpuS),
+    redisBytesAPhoto: ((await usedBytes(redis)) - emptyBytes) / last.seen,
   };
-  await alone.end();
 
   const since = performance.now();
+  const before = await cpuOf({});
   const recorder = startRecorder(config, settings);
   const feeder = start({ ...config, feedLimit: queueLimit }, "feed");
   const feederMiB: number[] = [];
   let redisPeak = 0;
   await until(feeder, async () => {
     if (recorder.ended()) throw new Error("the recorder ended");
-    feederMiB.push(status(feeder.pid, "VmRSS") / 1_024);
+    feederMiB.push(residentMiB(feeder.pid));
     redisPeak = Math.max(redisPeak, await usedBytes(redis));
     return (await readBackfill(db, id))!.state === "done" ? true : undefined;
   });
   const togetherS = (performance.now() - since) / 1_000;
-  const cpu = { feederCpuS: cpuSeconds(feeder.pid), recorderCpuS: cpuSeconds(recorder.pid) };
+  const cpuS = less(await cpuOf({ feeder: feeder.pid, recorder: recorder.pid }), before);
   await feeder.end();
   const recorded = JSON.parse(await recorder.end()) as Recorded;
   const result: Scale = {
@@ -101,7 +112,7 @@ export async function measureScale(config: Config, store: Store, settings: Scale
       photos,
       photosPerS: photos / togetherS,
       queueLimit,
-      ...cpu,
+      cpuS,
       redisPeakMiB: redisPeak / 2 ** 20,
       feederMiB: thinned(feederMiB, 20),
     },
@@ -113,6 +124,12 @@ export async function measureScale(config: Config, store: Store, settings: Scale
   redis.disconnect();
   await db.end();
   return result;
+}
+
+interface Moment {
+  atS: number;
+  seen: number;
+  cpuS: CpuS;
 }
 
 interface Child {
@@ -187,19 +204,14 @@ async function until<T>(child: Child, look: () => Promise<T | undefined>): Promi
   }
 }
 
-/** A field of /proc, in kB. Linux. */
-function status(pid: number, field: string): number {
-  return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
-}
-
-/** Of all its threads, so far. Linux, where a tick is 10 ms. */
-function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
 async function usedBytes(redis: Redis): Promise<number> {
   return Number(/used_memory:(\d+)/.exec(await redis.info("memory"))?.[1]);
+}
+
+function less(after: CpuS, before: CpuS): CpuS {
+  return Object.fromEntries(
+    Object.entries(after).map(([name, seconds]) => [name, seconds - (before[name] ?? 0)]),
+  );
 }
 
 function thinned(values: readonly number[], count: number): number[] {
@@ -208,58 +220,6 @@ function thinned(values: readonly number[], count: number): number[] {
     { length: Math.min(count, values.length) },
     (_, n) => values[Math.min(values.length - 1, Math.floor((n + 1) * step) - 1)]!,
   );
-}
-
-async function sizes(db: Pool, photos: number): Promise<Scale["postgres"]> {
-  // over millions of rows these take longer than what the line may wait for
-  await db.query("set statement_timeout = 0");
-  await db.query("vacuum analyze");
-  const { rows } = await db.query<{ name: string; rows: number; bytes: number }>(
-    `select relname as name, greatest(reltuples, 0)::float8 as rows, pg_total_relation_size(oid)::float8 as bytes
-      from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
-      and pg_total_relation_size(oid) > 200000 order by bytes desc`,
-  );
-  return {
-    bytesAPhoto: rows.reduce((sum, { bytes }) => sum + bytes, 0) / photos,
-    tables: Object.fromEntries(
-      rows.map(({ name, rows, bytes }) => [name, { rows, bytesAPhoto: bytes / photos }]),
-    ),
-  };
-}
-
-/** Compares every count that there is with the number of photos. */
-async function mistakes(
-  db: Pool,
-  redis: Redis,
-  { queuePrefix }: Config,
-  id: string,
-  photos: number,
-  recorded: Recorded,
-): Promise<string[]> {
-  await db.query("set statement_timeout = 0");
-  const { rows } = await db.query<Record<string, number>>(
-    `select (select count(*) from photos)::float8 as "photos",
-      (select count(distinct key) from photos)::float8 as "keys",
-      (select count(*) from photos where state in ('shown', 'hidden', 'review'))::float8 as "photos with a verdict",
-      (select count(*) from verdicts)::float8 as "verdicts",
-      (select count(distinct photo_id) from verdicts)::float8 as "photos in the history",
-      (select sum(photos) from backfill_counts where backfill_id = $1)::float8 as "counted by the backfill",
-      (select seen from backfills where id = $1)::float8 as "seen",
-      (select fed from backfills where id = $1)::float8 as "fed",
-      (select count(*) from backfill_photos)::float8 as "waiting"`,
-    [id],
-  );
-  const counted: Record<string, number> = {
-    ...rows[0]!,
-    "changed by the recorder": recorded.changed,
-    "left the line": recorded.left,
-    failed: recorded.failed,
-    "jobs in the queue": (await redis.keys(`${queuePrefix}:backfill:photo-*`)).length,
-  };
-  const none = new Set(["waiting", "failed", "jobs in the queue"]);
-  return Object.entries(counted)
-    .filter(([name, count]) => count !== (none.has(name) ? 0 : photos))
-    .map(([name, count]) => `${name}: expected ${none.has(name) ? 0 : photos}, got ${count}`);
 }
 
 const LOOK_MS = 250;
