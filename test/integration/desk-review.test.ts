@@ -41,14 +41,14 @@ test("the queue counts photos by why a person is asked, and shows each with what
     { rule: "human-uncertain" },
     { rule: "human-uncertain" },
     { rule: "verify", category: "menu" },
-    { rule: "category-uncertain" },
-    { rule: "scores-invalid" },
+    ...Array(3).fill({ rule: "category-uncertain" }),
+    ...Array(4).fill({ rule: "scores-invalid" }),
     { state: "shown" },
     { state: "hidden" },
   ]);
   const ann = await desk.signIn("ann", "review");
   expect((await ann.ask("GET", "/desk/api/review/queue")).body).toEqual({
-    kinds: { appeal: 0, human: 2, verify: 1, category: 1, scores: 1, audit: 0 },
+    kinds: { appeal: 0, human: 2, verify: 1, category: 3, scores: 4, audit: 0 },
     held: 0,
   });
   const [held] = await claim(ann, 50, ["verify"]);
