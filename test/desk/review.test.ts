@@ -140,7 +140,8 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
       `update photos set state = 'review', rule = 'verify', decided_by = 'model:restaurant-2'
        where id = (select min(id) from photos where state = 'shown' and decided_by like 'model:%') returning key`,
     );
-    await page.locator(`.card[aria-label^="${rows[0].key},"]:not(.decided)`).waitFor();
+    // it is in hand at once
+    await page.locator(`.card[aria-label^="${rows[0].key},"][aria-current]:not(.decided)`).waitFor();
     expect((await desk.db.pool.query("select distinct moderator from review_claims")).rows).toEqual([
       { moderator: "ann" },
     ]);
