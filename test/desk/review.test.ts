@@ -168,6 +168,9 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
     );
     await Promise.all(pages.map((page) => page.getByRole("link", { name: "Review" }).click()));
     for (const page of pages) await page.locator(".card:not(.decided)").first().waitFor();
+    // of what a moderator holds the page has what is in view, and a little more
+    expect(await pages[0]!.locator(".cell").first().getAttribute("aria-setsize")).toBe("60");
+    expect(await pages[0]!.locator(".cell").count()).toBeLessThan(40);
     const undecided = async () =>
       (
         await desk.db.pool.query(`select (select count(*)::int from photos where state = 'review') +

@@ -55,6 +55,16 @@ test("a photo of S3 that the API of maitred up is told of is judged by the same 
   expect(await created.exit).toBe(0);
   const authorization = `Bearer ${created.stdout().trim()}`;
 
+  await up.says("/desk/#link=");
+  const link = /signed in once within the hour: (\S+)/.exec(up.stderr())![1]!;
+  expect(link.startsWith(`${url}/desk/#link=`)).toBe(true);
+  const signedIn = await fetch(`${url}/desk/api/session`, {
+    method: "POST",
+    headers: { "content-type": "application/json", "x-maitred-desk": "1" },
+    body: JSON.stringify({ link: link.split("=")[1] }),
+  });
+  expect(await signedIn.json()).toMatchObject({ signedIn: true, roles: ["moderator", "operator"] });
+
   const told = await fetch(`${url}/v1/photos`, {
     method: "POST",
     headers: { authorization, "content-type": "application/json" },
