@@ -19,7 +19,7 @@ export default function SearchPage() {
     <div class="search-page">
       <FilterForm key={url} filters={filtersOf(query)} />
       <div class="search-results">
-        {state === "failed" && (
+        {state === "failed" && photos.length === 0 && (
           <div class="blank" role="alert">
             <Icon name="warn" />
             <h2>The search failed</h2>
@@ -44,8 +44,17 @@ export default function SearchPage() {
             onEnd={() => next && more()}
             cell={(index) => <Result key={photos[index]!.id} photo={photos[index]!} onFresh={replace} />}
           >
-            <p class="all-done soft small">
-              {next ? "More are being fetched…" : `That is all: ${count(photos.length, "photo")}.`}
+            <p class="all-done soft small" role="status">
+              {state === "failed" ? `${problem}. ` : ""}
+              {state === "failed" ? (
+                <button type="button" onClick={more}>
+                  Try again
+                </button>
+              ) : next ? (
+                "More are being fetched…"
+              ) : (
+                `That is all: ${count(photos.length, "photo")}.`
+              )}
             </p>
           </Grid>
         )}
