@@ -82,7 +82,7 @@ export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
     store.items.value = next;
     const index = next.findIndex(({ photo }) => photo.id === id);
     const at = index >= 0 ? index : store.at.peek();
-    store.go(waited ? nextOpen(next, at) : at);
+    store.go(waited && open(next).length > 0 ? nextOpen(next, at - 1) : at);
   }
 
   async function giveBack(): Promise<void> {
