@@ -22,17 +22,7 @@ export const test = base.extend<{
   configFor(backend: Backend, env?: Record<string, string>): Config;
 }>({
   // biome-ignore lint/correctness/noEmptyPattern: vitest reads the names of the fixtures from the pattern
-  db: async ({}, use) => {
-    const server = inject("postgresUrl");
-    const name = `t_${randomBytes(6).toString("hex")}`;
-    await admin(server, `create database ${name} template template`);
-    const url = server.replace(/postgres$/, name);
-    const pool = new pg.Pool({ connectionString: url, max: 8 });
-    pool.on("error", () => {});
-    await use({ url, pool });
-    await pool.end();
-    await admin(server, `drop database ${name} with (force)`);
-  },
+  db: async ({}, use) => withDatabase("template", use),
   // biome-ignore lint/correctness/noEmptyPattern: as above
   folder: async ({}, use) => {
     const folder = mkdtempSync(join(tmpdir(), "maitred-photos-"));
@@ -53,6 +43,19 @@ export const test = base.extend<{
     );
   },
 });
+
+/** A database of its own, cloned from `template`, which nobody is connected to. */
+export async function withDatabase(template: string, use: (db: Database) => Promise<void>): Promise<void> {
+  const server = inject("postgresUrl");
+  const name = `t_${randomBytes(6).toString("hex")}`;
+  await admin(server, `create database ${name} template ${template}`);
+  const url = server.replace(/postgres$/, name);
+  const pool = new pg.Pool({ connectionString: url, max: 8 });
+  pool.on("error", () => {});
+  await use({ url, pool });
+  await pool.end();
+  await admin(server, `drop database ${name} with (force)`);
+}
 
 export function queueUrl(backend: Backend, db: Database): string {
   return backend === "redis" ? inject("redisUrl") : db.url;

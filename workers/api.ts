@@ -89,7 +89,7 @@ export async function startApi(
   log.info({ url: api.url }, "the API answers");
   return {
     url: api.url,
-    signInLink: (who) => `${config.deskUrl || api.url}/desk/#link=${links.create(who)}`,
+    signInLink: (who) => `${api.url}/desk/#link=${links.create(who)}`,
   };
 }
 

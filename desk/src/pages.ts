@@ -28,6 +28,12 @@ export const pages: readonly Page[] = [
     component: page(() => import("./dashboards/dashboards.tsx")),
   },
   { path: "/desk/photos/:id", component: page(() => import("./photo/photo.tsx")) },
+  {
+    path: "/desk/access",
+    title: "Access",
+    role: "operator",
+    component: page(() => import("./access/access.tsx")),
+  },
 ];
 
 /** Loaded when it is first gone to. */

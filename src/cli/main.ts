@@ -23,6 +23,7 @@ import { migrate } from "./migrate.ts";
 import { model } from "./model.ts";
 import { policy } from "./policy.ts";
 import { rollups } from "./rollups.ts";
+import { session } from "./session.ts";
 import { sweep } from "./sweep.ts";
 import { token } from "./token.ts";
 import { up } from "./up.ts";
@@ -49,6 +50,7 @@ const commands: Record<string, Command> = {
   labels,
   model,
   token,
+  session,
   migrate,
   rollups,
   doctor,

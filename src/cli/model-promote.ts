@@ -78,7 +78,13 @@ export const rollback: Command["run"] = async ({ values }, terminal) => {
 
 /** Who is written down for a change. */
 export function accountOf(values: Arguments["values"]): string {
-  return String(values["by"] ?? userInfo().username);
+  if (values["by"] !== undefined) return String(values["by"]);
+  try {
+    return userInfo().username;
+  } catch {
+    // a container may run as a user that nobody gave a name
+    return `uid ${process.getuid?.() ?? "unknown"}`;
+  }
 }
 
 function openActive(config: Config, row: { id: string; sha256: string } | undefined): Promise<Model> {

@@ -22,13 +22,15 @@ usage: maitred token create --scopes SCOPES NAME
        maitred token revoke ID
 
 A token is printed once, when it is created: the database has nothing but its hash. SCOPES, with commas between:
-ingest (tell of photos), read (see what became of them), operate (run the queues), review (decide). A token that is
-revoked is refused from then on.
+ingest (tell of photos), read (see what became of them), operate (run the queues), review (decide). With one of the last
+three somebody may sign in to the desk, as a viewer, an operator or a moderator, and NAME is what history calls them.
+A token that is revoked is refused from then on, and ends the sessions that began with it.
 
   --scopes SCOPES   what it may do
   --json            as JSON on stdout
 
   maitred token create --scopes ingest bucket-events
+  maitred token create --scopes review ann
 
 Exit codes: of revoke, 1 there is no such token.
 `,

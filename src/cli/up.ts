@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { delimiter, resolve } from "node:path";
 import { watch } from "chokidar";
-import { startApi } from "../../workers/api.ts";
+import { type RunningApi, startApi } from "../../workers/api.ts";
 import { startDeliver } from "../../workers/deliver.ts";
 import { startFeed } from "../../workers/feed.ts";
 import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
@@ -14,6 +14,7 @@ import { readPhotos } from "../store/photos.ts";
 import { type Command, EXIT, type Terminal, UsageError } from "./command.ts";
 import { type Intake, openIntake } from "./intake.ts";
 import { migrateAll } from "./migrate.ts";
+import { accountOf } from "./model-promote.ts";
 import { createProgress, photoTable } from "./progress.ts";
 
 export const up: Command = {
@@ -26,7 +27,9 @@ MAITRED_QUEUE_URL names Redis), migrates, judges the photos in the folders, and 
 them. What is decided already is left alone. Ctrl-C drains and ends.
 
 While it stays it serves the HTTP API too (docs/intake.md), on MAITRED_API_PORT, for photos of S3 as well: what is told
-there is judged here. It feeds backfills and tells destinations, as maitred feed and maitred deliver do. Callers need a token: run maitred token create beside it. Several may run at once, each with a
+there is judged here. It feeds backfills and tells destinations, as maitred feed and maitred deliver do. Callers need a
+ token: run maitred token create beside it. The desk (docs/desk.md) is served too, and where only this machine can reach
+ it, an address is printed that signs you in to it, once. Several may run at once, each with a
 MAITRED_HOME of its own: where the usual ports are in use it takes others, and says which; a port that is set is taken
 or refused.
 
@@ -61,7 +64,8 @@ Exit codes: with --once, 0 every photo was judged, 1 some were not.
         const api = await startApi(config, log, scope, ifTaken("MAITRED_API_PORT"));
         await startFeed(config, log, scope);
         await startDeliver(config, log, scope);
-        return await stay(folders, intake, { worker, api }, scope, terminal, log);
+        const desk = deskOf(config, api);
+        return await stay(folders, intake, { worker, api, desk }, scope, terminal, log);
       }
 
       const ids: string[] = [];
@@ -103,11 +107,22 @@ async function startServers(settings: Config, folders: readonly string[], scope:
   return config;
 }
 
+/** How the person at the keyboard gets to the desk. A link that signs in is for nobody else's network. */
+function deskOf({ host, deskUrl }: Config, api: RunningApi): string {
+  if (deskUrl !== "" || !/^(127\.[\d.]+|localhost|::1)$/.test(host)) {
+    const how = "maitred token create --scopes review,operate NAME makes a token for it";
+    return `the desk is at ${deskUrl || api.url}/desk/; ${how}`;
+  }
+  const name = accountOf({});
+  const link = api.signInLink({ subject: `link:${name}`, name, roles: ["moderator", "operator"] });
+  return `the desk, signed in once within the hour: ${link}`;
+}
+
 /** Watches until the process is told to stop. A file counts once it has stopped growing. */
 async function stay(
   folders: readonly string[],
   intake: Intake,
-  { worker, api }: { worker: RunningWorker; api: { url: string } },
+  { worker, api, desk }: { worker: RunningWorker; api: RunningApi; desk: string },
   scope: Scope,
   terminal: Terminal,
   log: Logger,
@@ -154,5 +169,6 @@ async function stay(
   terminal.say(
     `the API answers at ${api.url}; maitred token create --scopes ingest,read NAME makes a token for it\n`,
   );
+  terminal.say(`${desk}\n`);
   return new Promise(() => {});
 }

@@ -12,6 +12,8 @@ const INDEXES: Readonly<Record<string, string>> = {
   // from which audits are drawn: one photo in twenty, so that it costs the others nothing
   photos_audit: `photos (id) where superseded_at is null and state in ('shown', 'hidden') and decided_by like 'model:%'
     and audit_rank(id) < 50`,
+  // the photos of a listing, whatever became of them, the newest first
+  photos_listing: "photos (listing, id) where listing is not null",
   verdicts_backfill: "verdicts (backfill_id, photo_id, id) where backfill_id is not null",
   // a restaurant's photo tabs, newest first; and all of a listing's photos, whatever became of them
   photos_by_listing:

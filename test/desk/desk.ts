@@ -1,11 +1,13 @@
-import { copyFileSync, readdirSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import pg from "pg";
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
 import { inject } from "vitest";
 import { createToken, type Scope } from "../../src/http/tokens.ts";
 import { addToken } from "../../src/store/tokens.ts";
-import { test as base, type Database } from "../fixtures.ts";
+import { test as base, type Database, withDatabase } from "../fixtures.ts";
 import { maitred, type Running } from "../maitred.ts";
 import { launchChromium } from "./chromium.ts";
 
@@ -27,11 +29,18 @@ interface Opening extends BrowserContextOptions {
   scopes: Scope[];
 }
 
+interface Judged {
+  /** Name of a database in which the model that ships has judged the sample photos. */
+  database: string;
+  /** Where those lie. */
+  photos: string;
+}
+
 /**
- * A desk with the sample photos, judged by the model that ships, served by a real `maitred up` of its own. Against what
+ * A desk with the sample photos, judged by the model that ships, served by a real `maitred api` of its own. Against what
  * was hidden somebody appealed.
  */
-export const test = base.extend<{ desk: Desk; copies: number }, { browser: Browser }>({
+export const test = base.extend<{ desk: Desk; copies: number }, { browser: Browser; judged: Judged }>({
   browser: [
     // biome-ignore lint/correctness/noEmptyPattern: vitest reads the names of the fixtures from the pattern
     async ({}, use) => {
@@ -41,20 +50,43 @@ export const test = base.extend<{ desk: Desk; copies: number }, { browser: Brows
     },
     { scope: "worker" },
   ],
-  /** How often each sample is there. */
-  copies: 1,
-  desk: async ({ db, folder, browser, copies }, use) => {
-    const samples = inject("samples");
-    for (const name of readdirSync(samples)) {
-      for (let copy = 0; copy < copies; copy++) {
-        copyFileSync(join(samples, name), join(folder, copy ? `${copy}-${name}` : name));
+  judged: [
+    // biome-ignore lint/correctness/noEmptyPattern: as above
+    async ({}, use) => {
+      const photos = mkdtempSync(join(tmpdir(), "maitred-desk-"));
+      for (const name of readdirSync(inject("samples"))) {
+        for (let copy = 0; copy < MOST_COPIES; copy++) {
+          copyFileSync(join(inject("samples"), name), join(photos, copy ? `${copy}-${name}` : name));
+        }
       }
-    }
+      await withDatabase("template", async (db) => {
+        const env = { DATABASE_URL: db.url, MAITRED_PROVIDER: "cpu" };
+        const ended = await maitred(["up", "--once", "--json", photos], env).exit;
+        if (ended !== 0) throw new Error(`the samples were not judged: maitred up ended with ${ended}`);
+        // by no pool, which would stay connected: only what nobody is connected to can be cloned
+        const client = new pg.Client(db.url);
+        await client.connect();
+        await client.query(
+          "select open_appeal(id, 'nobody is in it', 'listing 7') from photos where state = 'hidden'",
+        );
+        await client.end();
+        await use({ database: new URL(db.url).pathname.slice(1), photos });
+      });
+      rmSync(photos, { recursive: true, force: true });
+    },
+    { scope: "worker" },
+  ],
+  db: async ({ judged }, use) => withDatabase(judged.database, use),
+  /** How often each sample is there, at most six times. */
+  copies: 1,
+  desk: async ({ db, judged, browser, copies }, use) => {
+    await db.pool.query("delete from photos where key ~ '^[0-9]-' and left(key, 1)::int >= $1", [copies]);
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
     const env = {
       DATABASE_URL: db.url,
       MAITRED_API_PORT: String(port),
+      MAITRED_FOLDERS: judged.photos,
       MAITRED_PROVIDER: "cpu",
       MAITRED_AUDIT_PER_MILLE: "0",
     };
@@ -66,8 +98,8 @@ export const test = base.extend<{ desk: Desk; copies: number }, { browser: Brows
       db,
       complaints,
       async start() {
-        running = maitred(["up", folder], env);
-        await running.says("the API answers at ");
+        running = maitred(["api"], env);
+        await running.says("the API answers");
       },
       async stop() {
         running?.child.kill("SIGTERM");
@@ -93,10 +125,6 @@ export const test = base.extend<{ desk: Desk; copies: number }, { browser: Brows
       },
     };
     await desk.start();
-    await judged(db, readdirSync(folder).length);
-    await db.pool.query(
-      "select open_appeal(id, 'nobody is in it', 'listing 7') from photos where state = 'hidden'",
-    );
     await use(desk);
     await Promise.all(contexts.map((context) => context.close()));
     await desk.stop();
@@ -105,6 +133,8 @@ export const test = base.extend<{ desk: Desk; copies: number }, { browser: Brows
 
 export const WIDE = { width: 1280, height: 800 };
 export const NARROW = { width: 390, height: 844 };
+/** Two moderators who hold as many as they may at once leave some for each other. */
+const MOST_COPIES = 6;
 
 /** Polls what another process commits: there is no other way to see it. */
 export async function until<T>(read: () => Promise<T>, holds: (value: T) => boolean): Promise<T> {
@@ -113,12 +143,6 @@ export async function until<T>(read: () => Promise<T>, holds: (value: T) => bool
     if (holds(value)) return value;
     await new Promise((resolve) => setImmediate(resolve));
   }
-}
-
-async function judged(db: Database, photos: number): Promise<void> {
-  const decided = async (): Promise<number> =>
-    (await db.pool.query("select count(*)::int as n from photos where state <> 'pending'")).rows[0].n;
-  await until(decided, (n) => n === photos);
 }
 
 function watch(page: Page, url: string, complaints: string[]): void {

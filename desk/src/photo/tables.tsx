@@ -1,4 +1,5 @@
 import type { WholePhoto } from "../types.ts";
+import { Scrolled } from "../ui/scrolled.tsx";
 import { score, when, who } from "../words.ts";
 
 export function Tags({ tags }: Pick<WholePhoto, "tags">) {
@@ -26,8 +27,7 @@ export function Deliveries({ deliveries }: Pick<WholePhoto, "deliveries">) {
   return (
     <section aria-labelledby="deliveries">
       <h2 id="deliveries">Told to others</h2>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls sideways is reached by the keyboard */}
-      <section class="table-scroll" tabIndex={0} aria-label="Deliveries">
+      <Scrolled label="Deliveries">
         <table class="small number">
           <thead>
             <tr>
@@ -53,7 +53,7 @@ export function Deliveries({ deliveries }: Pick<WholePhoto, "deliveries">) {
             ))}
           </tbody>
         </table>
-      </section>
+      </Scrolled>
     </section>
   );
 }

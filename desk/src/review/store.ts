@@ -51,7 +51,7 @@ export function createReviewStore(outbox: Pick<Outbox, "add">): ReviewStore {
   };
 
   function decide(verdict: Decision["verdict"], human: boolean | null): void {
-    const chosen = targets();
+    const chosen = targets().filter((item) => !says(item, verdict, human));
     if (chosen.length === 0) return;
     const decisions = new Map(
       chosen.map(({ photo, category }) => [photo.id, decisionOf(photo, { verdict, category, human })]),
@@ -177,6 +177,11 @@ export function createReviewStore(outbox: Pick<Outbox, "add">): ReviewStore {
       }
     },
   };
+}
+
+/** Whether this was decided here already: once more would only make history longer. */
+function says({ decision, category }: Item, verdict: Decision["verdict"], human: boolean | null): boolean {
+  return decision?.verdict === verdict && decision.human === human && decision.category === category;
 }
 
 function decisionOf({ id, asOf }: Photo, said: Pick<Decision, "verdict" | "category" | "human">): Decision {

@@ -5,7 +5,7 @@ import { person } from "../session.ts";
 import type { Kind, Throughput } from "../types.ts";
 import { Icon } from "../ui/icon.tsx";
 import { blur, heat, setBlur } from "../ui/picture.tsx";
-import { count, KIND_WORDS } from "../words.ts";
+import { KIND_WORDS } from "../words.ts";
 import { useWork } from "../work.ts";
 import { open } from "./list.ts";
 
@@ -15,7 +15,7 @@ export function Toolbar({ onHelp }: { onHelp(): void }) {
   return (
     <div class="toolbar">
       <h1>
-        Review <span class="soft small number">{count(open(store.items.value).length, "photo")} in hand</span>
+        Review <span class="soft small number">{open(store.items.value).length} in hand</span>
       </h1>
       <Kinds />
       <Pace />

@@ -95,4 +95,4 @@ function eventOf(name: string, data: string): string {
 const MAX_PAGES = 500;
 const MAX_UNREAD_BYTES = 64_000;
 /** Looks between two checks of who is still signed in. */
-const BEATS = 7;
+const BEATS = 3;

@@ -1,0 +1,183 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+import { migrateAll } from "../src/cli/migrate.ts";
+import type { Config } from "../src/config.ts";
+import { createToken } from "../src/http/tokens.ts";
+import { Scope } from "../src/lifecycle.ts";
+import { createLog } from "../src/log.ts";
+import { addToken } from "../src/store/tokens.ts";
+import { startApi } from "../workers/api.ts";
+
+export interface Answers {
+  what: string;
+  /** Milliseconds, over HTTP on the same machine, of a hundred requests one after the other. */
+  p50Ms: number;
+  p95Ms: number;
+  maxMs: number;
+}
+
+export interface DeskMeasures {
+  photos: number;
+  waiting: number;
+  answers: Answers[];
+}
+
+/**
+ * How long the desk's answers take where so many photos are known, of which a fifth wait for a moderator: as the page asks,
+ * with sixteen others who hold photos.
+ */
+export async function measureDesk(
+  config: Config,
+  photos: number,
+  say: (line: string) => void,
+): Promise<DeskMeasures> {
+  await migrateAll(config);
+  const db = new pg.Pool({ connectionString: config.databaseUrl, max: 4 });
+  db.on("error", () => {});
+  const scope = new Scope();
+  scope.onClose("Postgres", () => db.end());
+  try {
+    say(`making ${photos} photos`);
+    await fill(db, photos);
+    const api = await startApi({ ...config, apiPort: 0 }, createLog("silent"), scope);
+    const people = [];
+    for (let n = 0; n <= 16; n++) people.push(await signIn(db, api.url, `moderator-${n}`));
+    for (const other of people.slice(1)) await other.ask("POST", "/desk/api/review/claims", { limit: 50 });
+    const answers = await measure(people[0]!, photos, say);
+    const { rows } = await db.query<{ waiting: number }>(
+      "select count(*)::int as waiting from photos where state = 'review'",
+    );
+    return { photos, waiting: rows[0]!.waiting, answers };
+  } finally {
+    await scope.close();
+  }
+}
+
+type Ask = (method: "GET" | "POST", path: string, body?: unknown) => Promise<Record<string, unknown>>;
+interface Person {
+  ask: Ask;
+}
+
+async function signIn(db: pg.Pool, url: string, name: string): Promise<Person> {
+  const { id, token, hash } = createToken();
+  await addToken(db, { id, name, hash, scopes: ["read", "review", "operate"] });
+  let cookie = "";
+  const ask: Ask = async (method, path, body) => {
+    const response = await fetch(url + path, {
+      method,
+      headers: {
+        cookie,
+        "x-maitred-desk": "1",
+        ...(body !== undefined && { "content-type": "application/json" }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    cookie ||= response.headers.getSetCookie()[0]?.split(";")[0] ?? "";
+    return response.status === 204 ? {} : ((await response.json()) as Record<string, unknown>);
+  };
+  await ask("POST", "/desk/api/session", { token });
+  return { ask };
+}
+
+async function measure({ ask }: Person, photos: number, say: (line: string) => void): Promise<Answers[]> {
+  const all: Answers[] = [];
+  /** @param then what is to be undone before the next, in its own time. */
+  async function time<T>(
+    what: string,
+    work: (n: number) => Promise<T>,
+    then: (answer: T) => Promise<unknown> = async () => {},
+  ): Promise<void> {
+    const ms: number[] = [];
+    for (let n = 0; n < REQUESTS; n++) {
+      const from = performance.now();
+      const answer = await work(n);
+      ms.push(performance.now() - from);
+      await then(answer);
+    }
+    ms.sort((a, b) => a - b);
+    const at = (share: number): number => Number(ms[Math.ceil(share * REQUESTS) - 1]!.toFixed(1));
+    all.push({ what, p50Ms: at(0.5), p95Ms: at(0.95), maxMs: at(1) });
+    say(`${what}: p50 ${at(0.5)} ms, p95 ${at(0.95)} ms`);
+  }
+  const claim = async (body: object): Promise<string[]> => {
+    const answer = (await ask("POST", "/desk/api/review/claims", body)) as { photos: { id: string }[] };
+    return answer.photos.map(({ id }) => id);
+  };
+  const give = (ids: string[]) => ask("POST", "/desk/api/review/claims/release", { photos: ids });
+  const decide = (ids: string[]) =>
+    ask("POST", "/desk/api/review/decisions", {
+      decisions: ids.map((photo) => ({
+        id: randomUUID(),
+        photo,
+        verdict: "shown",
+        category: "food",
+        human: false,
+      })),
+    });
+
+  await time("claim 50 photos", () => claim({ limit: 50 }), give);
+  await time("claim 50 menus", () => claim({ limit: 50, kinds: ["verify"] }), give);
+  let held = await claim({ limit: 200 });
+  await time("decide one photo", () => decide([held.pop()!]));
+  await time(
+    "claim one more, 49 held",
+    async () => (held = await claim({ limit: 50 })),
+    ([first]) => decide([first!]),
+  );
+  await time("renew 50 claims", () => ask("POST", "/desk/api/review/claims/renew", { photos: held }));
+  await time(
+    "decide 50 photos at once",
+    () => decide(held),
+    async () => (held = await claim({ limit: 50 })),
+  );
+  // beyond the second for which they are kept
+  await time(
+    "the queue's counts",
+    () => ask("GET", "/desk/api/review/queue"),
+    () => sleep(1_050),
+  );
+  await time("throughput", () => ask("GET", "/desk/api/review/throughput"));
+  await time("a photo's page", (n) => ask("GET", `/desk/api/photos/${1 + ((n * 7_919) % photos)}`));
+  const search = (what: string, asked: (n: number) => string): Promise<void> =>
+    time(`search: ${what}`, (n) => ask("GET", `/desk/api/photos?${asked(n)}`));
+  await search("the newest", () => "");
+  await search("a listing", (n) => `listing=${(n * 31) % 5_000}`);
+  await search("hidden menus", () => "category=menu&state=hidden");
+  await search("what hardly any photo is", () => "humanFrom=0.99999&state=shown");
+  await search("a key", (n) => `bucket=photos&key=uploads/${n * 97}-dinner.jpg`);
+  await search("a day half a year ago", () => "from=2026-05-01T00:00:00Z&to=2026-05-02T00:00:00Z");
+  return all;
+}
+
+/** Four fifths shown or hidden, a fifth waiting: the newest are the largest ids, as they come. */
+export async function fill(db: pg.Pool, photos: number): Promise<void> {
+  const step = 100_000;
+  for (let from = 1; from <= photos; from += step) {
+    await db.query(
+      `with made as (
+        insert into photos (store, bucket, key, version, listing, state, category, human, rule, reason, decided_by, policy,
+          decided_at, registered_at)
+        select 's3', 'photos', 'uploads/' || n || '-dinner.jpg', 'v' || n, n % 5000, state,
+          (array['food', 'ambience', 'menu', 'other'])[1 + n % 4], (n * 7 % 1000) / 1000.0,
+          case state when 'shown' then 'clear' when 'hidden' then 'human'
+            else (array['human-uncertain', 'verify', 'category-uncertain'])[1 + n / 5 % 3] end,
+          'human 0.12 is between 0.05 and 0.50', 'model:restaurant-2', 'p1', t.at, t.at
+        from generate_series($1::bigint, $2) n
+        cross join lateral (select case n % 5 when 0 then 'review' when 1 then 'hidden' else 'shown' end as state,
+          timestamptz '2026-11-26' - make_interval(secs => ($3 - n) * 31536000.0 / $3) as at) t
+        returning *
+      ), given as (
+        insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy)
+        select id, state, rule, reason, category, human, '{"food": 0.5, "menu": 0.3, "other": 0.1, "ambience": 0.1}',
+          decided_by, policy from made
+      )
+      insert into tags (photo_id, category, score, threshold, model) select id, category, 0.5, 0.4, decided_by from made`,
+      [from, Math.min(photos, from + step - 1), photos],
+    );
+  }
+  await db.query("vacuum analyze");
+}
+
+const REQUESTS = 100;

@@ -1,0 +1,172 @@
+import { createServer } from "node:net";
+import { expect } from "vitest";
+import { createOidc, rolesOf } from "../../src/http/desk/oidc.ts";
+import { askerOf, test as base, type Desk } from "../desk.ts";
+import { type Account, Browser, startProvider, type TestProvider } from "../oidc-provider.ts";
+
+interface Both {
+  desk: Desk;
+  host: string;
+  provider: TestProvider;
+}
+
+const test = base.extend<{ openBoth(account: Account, env?: Record<string, string>): Promise<Both> }>({
+  openBoth: async ({ openDesk }, use) => {
+    const open: TestProvider[] = [];
+    await use(async (account, env = {}) => {
+      const port = await freePort();
+      const url = `http://127.0.0.1:${port}`;
+      const client = { id: "desk", secret: "s".repeat(40), redirect: `${url}/desk/api/oidc/callback` };
+      const provider = await startProvider(client, { id: "sub-77", ...account });
+      open.push(provider);
+      const desk = await openDesk({
+        MAITRED_API_PORT: String(port),
+        MAITRED_DESK_URL: url,
+        MAITRED_OIDC_ISSUER: provider.issuer,
+        MAITRED_OIDC_CLIENT_ID: client.id,
+        MAITRED_OIDC_CLIENT_SECRET: client.secret,
+        MAITRED_OIDC_SCOPES: "openid email groups",
+        MAITRED_OIDC_ROLES: "groups=mods:moderator,groups=ops:operator",
+        ...env,
+      });
+      return { desk, host: `127.0.0.1:${port}`, provider };
+    });
+    for (const provider of open) await provider.close();
+  },
+});
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+test("who comes back from the provider has the roles of their groups, and the name of their claim", async ({
+  openBoth,
+}) => {
+  const { desk, host } = await openBoth({ email: "ann@example.com", groups: ["all", "mods"] });
+  expect((await desk.ask("GET", "/desk/api/session")).body).toEqual({ signedIn: false, oidc: true });
+  const browser = new Browser();
+  const end = await browser.follow(`${desk.url}/desk/api/oidc/start?to=/desk/review`, (url) =>
+    url.pathname.startsWith("/desk/review"),
+  );
+  expect(end.href).toBe(`${desk.url}/desk/review`);
+  const asked = new URL(browser.visited[1]!).searchParams;
+  expect(Object.fromEntries(asked)).toMatchObject({
+    response_type: "code",
+    code_challenge_method: "S256",
+    state: expect.stringMatching(/.{20}/),
+    nonce: expect.stringMatching(/.{20}/),
+  });
+  const ask = askerOf(desk.url, browser.cookieOf(host, "maitred"));
+  const { body } = await ask("GET", "/desk/api/session");
+  expect(body).toMatchObject({ signedIn: true, name: "ann@example.com", roles: ["moderator"] });
+  expect((await ask("POST", "/desk/api/review/claims", {})).status).toBe(200);
+});
+
+test("who has no role here is not signed in", async ({ openBoth }) => {
+  const { desk, host } = await openBoth({ email: "eve@example.com", groups: ["guests"] });
+  const browser = new Browser();
+  const end = await browser.follow(`${desk.url}/desk/api/oidc/start`, (url) =>
+    url.searchParams.has("problem"),
+  );
+  expect(end.href).toBe(`${desk.url}/desk/?problem=oidc-no-role`);
+  expect(browser.cookieOf(host, "maitred")).toBe("maitred=");
+});
+
+test("an answer that is used again, forged, or of another sign-in signs nobody in", async ({ openBoth }) => {
+  const { desk, host } = await openBoth({ email: "ann@example.com", groups: ["mods"] });
+  const start = `${desk.url}/desk/api/oidc/start`;
+  const isCallback = (url: URL): boolean => url.pathname.endsWith("/callback");
+  const answerOf = async (browser: Browser) => browser.follow(start, isCallback);
+  const outcome = async (browser: Browser, url: URL): Promise<string> => {
+    const location = (await browser.get(url)).headers.get("location")!;
+    return `${location} ${browser.cookieOf(host, "maitred") === "maitred=" ? "out" : "in"}`;
+  };
+
+  const mine = new Browser();
+  const answer = await answerOf(mine);
+  // as somebody would have it who sends another person a link with an answer of their own
+  const other = new Browser();
+  await answerOf(other);
+  expect(await outcome(other, answer)).toBe("/desk/?problem=oidc-failed out");
+  expect(await outcome(new Browser(), answer)).toBe("/desk/?problem=oidc-expired out");
+
+  const forged = new Browser();
+  const changed = await answerOf(forged);
+  changed.searchParams.set("state", "x".repeat(43));
+  expect(await outcome(forged, changed)).toBe("/desk/?problem=oidc-failed out");
+
+  expect(await outcome(mine, answer)).toBe("/desk/ in");
+  const again = new Browser();
+  const used = await answerOf(again);
+  const pending = new Map(again.cookies.get(host));
+  expect(await outcome(again, used)).toBe("/desk/ in");
+  const replayed = new Browser();
+  replayed.cookies.set(host, pending);
+  expect(await outcome(replayed, used)).toBe("/desk/?problem=oidc-failed out");
+});
+
+test("nobody's link makes the desk send people elsewhere", async ({ openBoth }) => {
+  const { desk } = await openBoth({ email: "ann@example.com", groups: ["mods"] });
+  for (const to of [
+    "https://evil.example/",
+    "//evil.example/desk/",
+    "/desk/\\evil.example",
+    "/desk/../v1/photos\n",
+  ]) {
+    const end = await new Browser().follow(
+      `${desk.url}/desk/api/oidc/start?to=${encodeURIComponent(to)}`,
+      (url) => url.href.startsWith(desk.url) && !url.pathname.includes("oidc"),
+    );
+    expect(new URL(end).origin, to).toBe(desk.url);
+  }
+});
+
+test("while the provider is away the API runs, and says so to who wants to sign in", async ({ openBoth }) => {
+  const { desk, provider } = await openBoth({});
+  await provider.close();
+  const answer = await desk.ask("GET", "/desk/api/oidc/start");
+  expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "5"]);
+});
+
+const SETTINGS = {
+  oidcIssuer: "https://id.example.com",
+  oidcClientId: "desk",
+  oidcClientSecret: "",
+  oidcScopes: "openid",
+  oidcName: "email",
+  oidcRoles: ["*:viewer"],
+  deskUrl: "https://photos.example.com",
+};
+
+base("settings that do not fit together are told all at once", () => {
+  expect(createOidc({ ...SETTINGS, oidcIssuer: "" })).toBeUndefined();
+  expect(createOidc(SETTINGS)).toBeDefined();
+  const wrong = {
+    ...SETTINGS,
+    oidcIssuer: "http://id.example.com",
+    oidcClientId: "",
+    oidcRoles: [],
+    deskUrl: "",
+  };
+  expect(() => createOidc(wrong)).toThrow(
+    /MAITRED_OIDC_CLIENT_ID[\s\S]*MAITRED_DESK_URL[\s\S]*MAITRED_OIDC_ROLES[\s\S]*MAITRED_OIDC_ISSUER/,
+  );
+});
+
+base("roles are given by what claims say, and nothing by what they do not", () => {
+  const rules = ["groups=photo mods:moderator", "email=oda@x.org:operator", "*:viewer", "a=b=c:operator"];
+  expect(rolesOf({}, rules)).toEqual(["viewer"]);
+  expect(rolesOf({ groups: ["photo mods", 7] }, rules)).toEqual(["viewer", "moderator"]);
+  expect(rolesOf({ groups: "photo mods", email: "oda@x.org" }, rules)).toEqual([
+    "viewer",
+    "moderator",
+    "operator",
+  ]);
+  expect(rolesOf({ a: "b=c" }, rules)).toEqual(["viewer", "operator"]);
+  expect(rolesOf({ groups: { 0: "photo mods" }, email: null }, rules.slice(0, 2))).toEqual([]);
+});

@@ -1,0 +1,145 @@
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { startFauxqs } from "fauxqs";
+import sharp from "sharp";
+import { expect, inject } from "vitest";
+import { packageRoot } from "../../src/package-root.ts";
+import { test as base, type Judged, judged, type Person } from "../desk.ts";
+import type { Database } from "../fixtures.ts";
+
+type Links = Record<"small" | "medium" | "large" | "heat", string>;
+
+const test = base.extend<{ s3: { endpoint: string; put(key: string, body: Buffer): Promise<void> } }>({
+  // biome-ignore lint/correctness/noEmptyPattern: vitest reads the names of the fixtures from the pattern
+  s3: async ({}, use) => {
+    const server = await startFauxqs({ port: 0, logger: false });
+    const endpoint = `http://127.0.0.1:${server.port}`;
+    const client = new S3Client({ endpoint, region: "us-east-1", forcePathStyle: true });
+    await client.send(new CreateBucketCommand({ Bucket: "photos" }));
+    await use({
+      endpoint,
+      put: async (Key, Body) =>
+        void (await client.send(new PutObjectCommand({ Bucket: "photos", Key, Body }))),
+    });
+    client.destroy();
+    await server.stop();
+  },
+});
+
+/** Photos whose version is whatever is there now. */
+async function photos(db: Database, ...which: Judged[]): Promise<string[]> {
+  const ids = await judged(db, which);
+  await db.pool.query("update photos set version = '' where id = any($1)", [ids]);
+  return ids;
+}
+
+const linksOf = async (person: Person, id: string | undefined): Promise<Links> =>
+  (await person.ask("GET", `/desk/api/photos/${id}`)).body.links;
+
+test("a photo of S3 comes small, upright, and with nothing of its EXIF", async ({ openDesk, db, s3 }) => {
+  const desk = await openDesk({ MAITRED_S3_ENDPOINT: s3.endpoint });
+  const body = await sharp({ create: { width: 2_000, height: 1_000, channels: 3, background: "teal" } })
+    .withExif({ IFD0: { Copyright: "ann", Make: "camera" }, IFD3: { GPSLatitudeRef: "N" } })
+    .withMetadata({ orientation: 6 })
+    .jpeg()
+    .toBuffer();
+  expect((await sharp(body).metadata()).exif).toBeDefined();
+  await s3.put("42/0.jpg", body);
+  const [id] = await photos(db, {});
+  const ann = await desk.signIn("ann", "review");
+  const links = await linksOf(ann, id);
+  for (const [size, width, height] of [
+    ["small", 160, 320],
+    ["medium", 320, 640],
+    ["large", 800, 1_600],
+  ] as const) {
+    const answer = await ann.ask("GET", links[size]);
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("content-type")).toBe("image/jpeg");
+    expect(answer.headers.get("cache-control")).toMatch(/^private, max-age=\d+$/);
+    const { exif, icc, xmp, orientation, ...about } = await sharp(answer.body).metadata();
+    expect(about).toMatchObject({ width, height, format: "jpeg" });
+    expect({ exif, icc, xmp, orientation }).toEqual({});
+  }
+});
+
+test("a photo of a folder comes too, and HEIC as a JPEG", async ({ openDesk, db, folder }) => {
+  const desk = await openDesk({ MAITRED_FOLDERS: folder });
+  copyFileSync(join(packageRoot(), "test/photos/menu.heic"), join(folder, "0.heic"));
+  const [id] = await photos(db, { key: "0.heic" });
+  await db.pool.query("update photos set store = 'folder', bucket = $1", [folder]);
+  const ann = await desk.signIn("ann", "review");
+  const { status, body } = await ann.ask("GET", (await linksOf(ann, id)).small);
+  expect(status).toBe(200);
+  const { format, width, height } = await sharp(body).metadata();
+  expect([format, Math.max(width, height)]).toEqual(["jpeg", 320]);
+});
+
+test("a link opens nothing in another session, for another photo or size, or later", async ({
+  openDesk,
+  db,
+  folder,
+}) => {
+  const desk = await openDesk({ MAITRED_FOLDERS: folder });
+  const [id, other] = await photos(db, {}, {});
+  const [ann, bob] = [await desk.signIn("ann", "review"), await desk.signIn("bob", "review")];
+  const { small } = await linksOf(ann, id);
+  const status = async (person: Pick<Person, "ask">, link: string) => (await person.ask("GET", link)).status;
+  // neither store has it, which is told only where the link is good
+  expect(await status(ann, small)).not.toBe(403);
+  expect(await status(bob, small)).toBe(403);
+  expect(await status(desk, small)).toBe(401);
+  expect(await status(ann, small.replace("/small", "/large"))).toBe(403);
+  expect(await status(ann, small.replace(`/${id}/`, `/${other}/`))).toBe(403);
+  const [, until] = /until=(\d+)/.exec(small)!;
+  const leftS = Number(until) - Date.now() / 1_000;
+  expect(leftS).toBeGreaterThan(290);
+  expect(leftS).toBeLessThanOrEqual(600);
+  expect(await status(ann, small.replace(until!, String(Number(until) + 300)))).toBe(403);
+  expect((await linksOf(ann, id)).small).toBe(small);
+});
+
+test("what cannot be had or read says why, and so does a store that is away", async ({
+  openDesk,
+  db,
+  s3,
+}) => {
+  const desk = await openDesk({ MAITRED_S3_ENDPOINT: s3.endpoint });
+  await s3.put("42/1.jpg", Buffer.from("no photo"));
+  const [gone, broken] = await photos(db, {}, {});
+  const ann = await desk.signIn("ann", "review");
+  const missing = await ann.ask("GET", (await linksOf(ann, gone)).small);
+  expect(missing).toMatchObject({ status: 404, body: { detail: expect.stringContaining("GONE") } });
+  const corrupt = await ann.ask("GET", (await linksOf(ann, broken)).small);
+  expect(corrupt).toMatchObject({
+    status: 422,
+    body: { detail: expect.stringContaining("UNSUPPORTED_FORMAT") },
+  });
+
+  const away = await openDesk({ MAITRED_S3_ENDPOINT: "http://127.0.0.1:1" });
+  const bob = await away.signIn("bob", "review");
+  const answer = await bob.ask("GET", (await linksOf(bob, gone)).small);
+  expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "5"]);
+});
+
+test("the heat map shows where the model sees a human", async ({ openDesk, db, folder }) => {
+  const desk = await openDesk({ MAITRED_FOLDERS: folder });
+  copyFileSync(join(inject("samples"), "landing-portrait-1.jpg"), join(folder, "0.jpg"));
+  writeFileSync(join(folder, "1.jpg"), readFileSync(join(inject("samples"), "menu-1.jpg")));
+  const [person, menu] = await photos(db, { key: "0.jpg" }, { key: "1.jpg" });
+  await db.pool.query("update photos set store = 'folder', bucket = $1", [folder]);
+  const ann = await desk.signIn("ann", "review");
+  const painted = async (id: string | undefined): Promise<number> => {
+    const links = await linksOf(ann, id);
+    const pixels = async (link: string) => {
+      const { status, body } = await ann.ask("GET", link);
+      expect(status).toBe(200);
+      return sharp(body).resize(64, 64, { fit: "fill" }).raw().toBuffer();
+    };
+    const [plain, heat] = [await pixels(links.medium), await pixels(links.heat)];
+    return plain.reduce((sum, value, n) => sum + Math.abs(value - heat[n]!), 0) / plain.length;
+  };
+  // the ring around the peak alone changes a menu, red where it sees somebody the other
+  expect(await painted(person)).toBeGreaterThan(2 * (await painted(menu)));
+});

@@ -1,0 +1,376 @@
+import { randomUUID } from "node:crypto";
+import { expect } from "vitest";
+import type { LabelledPhoto } from "../../src/label.ts";
+import type { Decision } from "../../src/photo.ts";
+import { reviewedPhotos } from "../../src/store/labels.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { judged, type Person, test } from "../desk.ts";
+import type { Database } from "../fixtures.ts";
+
+interface Held {
+  id: string;
+  kind: string;
+  asOf: string;
+}
+
+const claim = async (person: Person, limit = 50, kinds?: string[]): Promise<Held[]> =>
+  (await person.ask("POST", "/desk/api/review/claims", { limit, ...(kinds && { kinds }) })).body.photos;
+const decide = async (person: Person, ...decisions: object[]) =>
+  (await person.ask("POST", "/desk/api/review/decisions", { decisions })).body.decisions;
+const undo = async (person: Person, decision: string) =>
+  (await person.ask("POST", "/desk/api/review/undo", { decision })).body;
+const idsOf = (photos: readonly Held[]): string[] => photos.map(({ id }) => id);
+const photo = async (db: Database, id: string) =>
+  (await db.pool.query("select * from photos where id = $1", [id])).rows[0];
+const tags = async (db: Database, id: string) =>
+  (await db.pool.query("select * from tags where photo_id = $1 order by category", [id])).rows;
+const lapse = (db: Database) => db.pool.query("update review_claims set until = now() - interval '1 second'");
+
+async function labels(db: Database): Promise<LabelledPhoto[]> {
+  const all: LabelledPhoto[] = [];
+  for await (const page of reviewedPhotos(db.pool, { since: new Date(0) })) all.push(...page);
+  return all;
+}
+
+test("the queue counts photos by why a person is asked, and shows each with what the model said", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk({ MAITRED_AUDIT_PER_MILLE: "0" });
+  await judged(db, [
+    { rule: "human-uncertain" },
+    { rule: "human-uncertain" },
+    { rule: "verify", category: "menu" },
+    { rule: "category-uncertain" },
+    { rule: "scores-invalid" },
+    { state: "shown" },
+    { state: "hidden" },
+  ]);
+  const ann = await desk.signIn("ann", "review");
+  expect((await ann.ask("GET", "/desk/api/review/queue")).body).toEqual({
+    kinds: { appeal: 0, human: 2, verify: 1, category: 1, scores: 1, audit: 0 },
+    held: 0,
+  });
+  const [held] = await claim(ann, 50, ["verify"]);
+  expect(held).toMatchObject({
+    kind: "verify",
+    bucket: "photos",
+    key: "42/2.jpg",
+    listing: "42",
+    state: "review",
+    scores: { menu: 0.5 },
+    model: "restaurant-2",
+    reason: "because",
+    appeal: null,
+  });
+});
+
+test("two moderators never hold the same photo, however many ask at the same moment", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  await judged(db, Array(90).fill({}));
+  const people = [];
+  for (const name of ["ann", "bob", "cat", "dan"]) people.push(await desk.signIn(name, "review"));
+  const held = await Promise.all(people.flatMap((person) => [claim(person, 20), claim(person, 20)]));
+  const byPerson = people.map((_, n) => idsOf(held[2 * n + 1]!).sort());
+  for (const [n, ids] of byPerson.entries()) expect(idsOf(held[2 * n]!).sort()).toEqual(ids);
+  const all = byPerson.flat();
+  expect(all).toHaveLength(80);
+  expect(new Set(all).size).toBe(80);
+});
+
+test("what is held stays with its moderator while the page says so, and goes to another after that", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const [first, second, third] = await judged(db, Array(3).fill({}));
+  const [ann, bob] = [await desk.signIn("ann", "review"), await desk.signIn("bob", "review")];
+  expect(idsOf(await claim(ann))).toEqual([first, second, third]);
+  expect(await claim(bob)).toEqual([]);
+
+  await lapse(db);
+  const { photos } = (await ann.ask("POST", "/desk/api/review/claims/renew", { photos: [first, second] }))
+    .body;
+  expect(photos).toEqual([first, second]);
+  expect(idsOf(await claim(bob))).toEqual([third]);
+  expect((await ann.ask("POST", "/desk/api/review/claims/renew", { photos: [third] })).body.photos).toEqual(
+    [],
+  );
+
+  await ann.ask("POST", "/desk/api/review/claims/release", { photos: [second, third] });
+  expect(idsOf(await claim(bob))).toEqual([third, second]);
+  // a page that is loaded anew finds what it had
+  expect(idsOf(await claim(ann))).toEqual([first]);
+});
+
+test("what needs nobody any more, or is of a kind that is not asked for, is given back", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const [human, menu, gone] = await judged(db, [{}, { rule: "verify" }, {}]);
+  const ann = await desk.signIn("ann", "review");
+  expect(await claim(ann)).toHaveLength(3);
+  await db.pool.query("update photos set superseded_at = now() where id = $1", [gone]);
+  expect(idsOf(await claim(ann, 50, ["human"]))).toEqual([human]);
+  expect(idsOf(await claim(await desk.signIn("bob", "review")))).toEqual([menu]);
+});
+
+test("a decision sets the verdict, is in history with its moderator, and becomes a label", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const [id] = await judged(db, [{ category: "ambience" }]);
+  const ann = await desk.signIn("ann", "review");
+  const [{ asOf }] = (await claim(ann)) as [Held];
+  const decision = { id: randomUUID(), photo: id, verdict: "hidden", category: "food", human: true, asOf };
+  const [answer] = await decide(ann, { ...decision, note: "a waiter in the mirror" });
+  expect(answer).toMatchObject({ id: decision.id, photo: id, outcome: "done", by: null, state: "hidden" });
+  expect(await photo(db, id!)).toMatchObject({
+    state: "hidden",
+    category: "food",
+    rule: "moderator",
+    reason: "a waiter in the mirror",
+    decided_by: "moderator:ann",
+  });
+  expect(await labels(db)).toMatchObject([
+    {
+      id,
+      origin: "moderator",
+      by: "moderator:ann",
+      category: "food",
+      human: true,
+      model: { verdict: "review" },
+    },
+  ]);
+  expect(await claim(ann)).toEqual([]);
+  const whole = (await ann.ask("GET", `/desk/api/photos/${id}`)).body;
+  expect(whole.history).toMatchObject([
+    { by: "model:restaurant-2", verdict: "review", saw: null },
+    { by: "moderator:ann", verdict: "hidden", saw: { human: true, audit: false } },
+  ]);
+});
+
+test("a decision that is sent again, also at the same moment, counts once", async ({ openDesk, db }) => {
+  const desk = await openDesk();
+  const [id, other] = await judged(db, [{}, {}]);
+  const [ann, bob] = [await desk.signIn("ann", "review"), await desk.signIn("bob", "review")];
+  const decision = { id: randomUUID(), photo: id, verdict: "shown" };
+  const answers = (await Promise.all([1, 2, 3, 4].map(() => decide(ann, decision)))).flat();
+  expect(answers.map(({ outcome }) => outcome).sort()).toEqual(["done", "known", "known", "known"]);
+  expect(new Set(answers.map(({ asOf }) => asOf)).size).toBe(1);
+  expect(await decide(ann, { ...decision, photo: other })).toMatchObject([
+    { outcome: "clash", state: "review" },
+  ]);
+  expect(await decide(bob, decision)).toMatchObject([{ outcome: "clash" }]);
+  expect((await db.pool.query("select 1 from reviews")).rowCount).toBe(1);
+});
+
+test("of many decisions each counts for itself, and says what stood in its way", async ({ openDesk, db }) => {
+  const desk = await openDesk();
+  const [mine, his, changed, free] = await judged(db, Array(4).fill({}));
+  const [ann, bob] = [await desk.signIn("ann", "review"), await desk.signIn("bob", "review")];
+  const asOf = new Map((await claim(ann)).map((held) => [held.id, held.asOf]));
+  await ann.ask("POST", "/desk/api/review/claims/release", { photos: [his, changed, free] });
+  await decide(bob, { id: randomUUID(), photo: changed, verdict: "hidden" });
+  expect(idsOf(await claim(bob, 1))).toEqual([his]);
+
+  const answers = await decide(
+    ann,
+    ...[free, his, "999999", changed, mine].map((id) => {
+      return { id: randomUUID(), photo: id, verdict: "shown", asOf: asOf.get(id!) ?? null };
+    }),
+  );
+  expect(answers).toMatchObject([
+    { photo: free, outcome: "done", state: "shown" },
+    { photo: his, outcome: "taken", by: "bob", state: "review" },
+    { photo: "999999", outcome: "gone", state: null },
+    { photo: changed, outcome: "changed", by: "bob", state: "hidden" },
+    { photo: mine, outcome: "done", state: "shown" },
+  ]);
+  // who has seen what the other decided may decide otherwise
+  const seen = answers[3].asOf;
+  expect(await decide(ann, { id: randomUUID(), photo: changed, verdict: "shown", asOf: seen })).toMatchObject(
+    [{ outcome: "done", state: "shown" }],
+  );
+});
+
+test("a decision counts though the lease ended, a model judged anew meanwhile, and no model undoes it", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const [id] = await judged(db, [{}]);
+  const ann = await desk.signIn("ann", "review");
+  const [{ asOf }] = (await claim(ann)) as [Held];
+  await lapse(db);
+  const decision: Decision = { verdict: "shown", rule: "clear", reason: "r", category: "food", tags: [] };
+  const scores = { categories: { food: 1 }, human: 0 };
+  const about = { photoId: id!, known: {}, batch: "", by: "model:m-9", policy: "p9" };
+  await recordOutcomes(db.pool, [{ ...about, result: { decision, scores } }]);
+  expect(await decide(ann, { id: randomUUID(), photo: id, verdict: "hidden", asOf })).toMatchObject([
+    { outcome: "done", state: "hidden" },
+  ]);
+  const again = { ...about, by: "model:m-10", result: { decision, scores } };
+  expect(await recordOutcomes(db.pool, [again])).toEqual(new Map([[id, false]]));
+});
+
+test("taking a decision back restores the photo, its tags and its appeal, teaches nothing, and history keeps both", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const [id] = await judged(db, [{ category: "ambience", state: "shown" }]);
+  const [ann, bob] = [await desk.signIn("ann", "review"), await desk.signIn("bob", "review")];
+  await ann.ask("POST", `/desk/api/photos/${id}/appeal`, { reason: "it is me" });
+  await claim(ann);
+  const [before, tagsBefore] = [await photo(db, id!), await tags(db, id!)];
+  const decision = { id: randomUUID(), photo: id, verdict: "hidden", category: "food", human: true };
+  await decide(ann, decision);
+  expect(await labels(db)).toHaveLength(1);
+  expect((await undo(bob, decision.id)).outcome).toBe("gone");
+
+  const undone = await undo(ann, decision.id);
+  expect(undone).toMatchObject({ outcome: "done", photo: { id, kind: "appeal", state: "shown" } });
+  expect(undone.photo.appeal).toMatchObject({ reason: "it is me", by: "ann" });
+  expect([await photo(db, id!), await tags(db, id!)]).toEqual([before, tagsBefore]);
+  expect(await labels(db)).toEqual([]);
+  expect(await claim(bob)).toEqual([]);
+  const { history } = (await ann.ask("GET", `/desk/api/photos/${id}`)).body;
+  expect(history.map(({ rule, by }: { rule: string; by: string }) => [rule, by])).toEqual([
+    ["clear", "model:restaurant-2"],
+    ["moderator", "moderator:ann"],
+    ["undo", "moderator:ann"],
+  ]);
+
+  expect((await undo(ann, decision.id)).outcome).toBe("known");
+  expect(await decide(ann, decision)).toMatchObject([{ outcome: "known", state: "shown" }]);
+  expect(await decide(ann, { ...decision, id: randomUUID() })).toMatchObject([{ outcome: "done" }]);
+  const { entries } = (await (await desk.signIn("oda", "operate")).ask("GET", "/desk/api/audit")).body;
+  const acts = entries.map(({ who, did }: { who: string; did: string }) => `${who} ${did}`);
+  expect(acts.toReversed().filter((act: string) => !act.includes("signed"))).toEqual([
+    "ann appealed",
+    "ann decided",
+    "ann undone",
+    "ann decided",
+  ]);
+});
+
+test("a decision is not taken back once another moderator has decided", async ({ openDesk, db }) => {
+  const desk = await openDesk();
+  const [id] = await judged(db, [{}]);
+  const [ann, bob] = [await desk.signIn("ann", "review"), await desk.signIn("bob", "review")];
+  const decision = { id: randomUUID(), photo: id, verdict: "hidden" };
+  await decide(ann, decision);
+  await decide(bob, { id: randomUUID(), photo: id, verdict: "shown" });
+  expect(await undo(ann, decision.id)).toMatchObject({
+    outcome: "changed",
+    photo: { state: "shown", by: "moderator:bob" },
+  });
+});
+
+test("audits are a fixed share of what models showed and hid, and are labelled so where they were drawn", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk({ MAITRED_AUDIT_PER_MILLE: "50" });
+  const ids = await judged(
+    db,
+    Array.from({ length: 1_000 }, (_, n) => ({
+      state: n % 2 === 0 ? ("shown" as const) : ("hidden" as const),
+    })),
+  );
+  const ann = await desk.signIn("ann", "review");
+  const drawn = idsOf(await claim(ann, 200));
+  // 50 of a thousand by chance, within four standard deviations
+  expect(drawn.length).toBeGreaterThan(22);
+  expect(drawn.length).toBeLessThan(78);
+  await ann.ask("POST", "/desk/api/review/claims/release", { photos: drawn });
+  expect(idsOf(await claim(ann, 200)).sort()).toEqual(drawn.toSorted());
+
+  const chosen = ids.find((id) => !drawn.includes(id));
+  await decide(
+    ann,
+    { id: randomUUID(), photo: drawn[0], verdict: "shown", human: false },
+    { id: randomUUID(), photo: chosen, verdict: "hidden", human: true },
+  );
+  expect((await labels(db)).map(({ id, origin }) => [id, origin]).sort()).toEqual(
+    [
+      [drawn[0], "audit"],
+      [chosen, "moderator"],
+    ].sort(),
+  );
+  expect(idsOf(await claim(ann, 200))).not.toContain(drawn[0]);
+});
+
+test("a long list does not starve audits: they are one in ten", async ({ openDesk, db }) => {
+  const desk = await openDesk({ MAITRED_AUDIT_PER_MILLE: "50" });
+  await judged(db, [...Array(60).fill({}), ...Array(400).fill({ state: "shown" })]);
+  const held = await claim(await desk.signIn("ann", "review"), 50);
+  expect(held.filter(({ kind }) => kind === "audit")).toHaveLength(5);
+  expect(held.filter(({ kind }) => kind === "human")).toHaveLength(45);
+});
+
+test("an appeal asks a person and leaves the verdict as it is, until a moderator decides", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk({ MAITRED_AUDIT_PER_MILLE: "0" });
+  const [id, gone] = await judged(db, [{ state: "hidden" }, { state: "hidden" }]);
+  await db.pool.query("update photos set superseded_at = now() where id = $1", [gone]);
+  const ann = await desk.signIn("ann", "review");
+  const appeal = (photoId: string | undefined) =>
+    ann.ask("POST", `/desk/api/photos/${photoId}/appeal`, { reason: "a statue" });
+  const [first, second] = [await appeal(id), await appeal(id)];
+  expect(first.body).toMatchObject({ photo: id, open: true });
+  expect(second.body).toEqual(first.body);
+  expect((await appeal(gone)).status).toBe(404);
+  expect((await photo(db, id!)).state).toBe("hidden");
+  expect(await claim(ann)).toMatchObject([
+    { id, kind: "appeal", state: "hidden", appeal: { reason: "a statue", by: "ann" } },
+  ]);
+  await decide(ann, { id: randomUUID(), photo: id, verdict: "shown", human: false });
+  expect(await claim(ann)).toEqual([]);
+  const { appeals } = (await ann.ask("GET", `/desk/api/photos/${id}`)).body;
+  expect(appeals).toMatchObject([{ reason: "a statue", answeredAt: expect.any(String) }]);
+});
+
+test("throughput counts what a moderator decided and did not take back", async ({ openDesk, db }) => {
+  const desk = await openDesk();
+  const ids = await judged(db, Array(4).fill({}));
+  const ann = await desk.signIn("ann", "review");
+  const decisions = ids.map((id) => ({ id: randomUUID(), photo: id, verdict: "shown" }));
+  await decide(ann, ...decisions);
+  await undo(ann, decisions[0]!.id);
+  await db.pool.query("update review_decisions set at = now() - interval '2 hours' where id = $1", [
+    decisions[1]!.id,
+  ]);
+  expect((await ann.ask("GET", "/desk/api/review/throughput")).body).toEqual({
+    lastHour: 2,
+    since: 3,
+    undone: 1,
+  });
+});
+
+test("a decision that makes no sense is refused before anything is done", async ({ openDesk, db }) => {
+  const desk = await openDesk();
+  const [id] = await judged(db, [{}]);
+  const ann = await desk.signIn("ann", "review");
+  const good = { id: randomUUID(), photo: id, verdict: "shown" };
+  for (const wrong of [
+    { ...good, verdict: "review" },
+    { ...good, id: "1" },
+    { ...good, photo: "x" },
+    { ...good, category: "pets" },
+    { ...good, asOf: "now" },
+    { ...good, more: 1 },
+  ]) {
+    const { status } = await ann.ask("POST", "/desk/api/review/decisions", { decisions: [good, wrong] });
+    expect(status, JSON.stringify(wrong)).toBe(400);
+  }
+  expect((await photo(db, id!)).state).toBe("review");
+});
