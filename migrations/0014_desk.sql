@@ -23,10 +23,10 @@ create table audit_log (
   at       timestamptz not null default now(),
   who      text not null,
   did      text not null,
-  photo_id bigint,
+  photo    bigint,
   about    jsonb not null default '{}'
 );
-comment on table audit_log is 'Who did what at the desk, oldest first; rows are only added. Of a photo it knows the number alone, which says nothing once the photo is forgotten.';
+comment on table audit_log is 'Who did what at the desk, oldest first; rows are only added. Of a photo it knows the number alone, which names nothing once the photo is forgotten.';
 create trigger audit_log_append_only before update or delete on audit_log
   for each row execute function refuse_change();
 
@@ -240,7 +240,7 @@ begin
         before);
       update appeals a set answered_at = now(), decision_id = i.id where a.photo_id = i.photo and a.answered_at is null;
       delete from review_claims c where c.photo_id = i.photo;
-      insert into audit_log (who, did, photo_id, about)
+      insert into audit_log (who, did, photo, about)
       values (p_moderator, 'decided', i.photo, jsonb_strip_nulls(jsonb_build_object('decision', i.id, 'verdict', i.verdict,
         'before', photo.state, 'category', i.category, 'human', i.human, 'kind', claim.kind)));
       outcome := 'done';
@@ -299,7 +299,7 @@ begin
   insert into review_claims as c (photo_id, moderator, kind, until)
   select d.photo_id, p_moderator, d.kind, now() + make_interval(secs => p_lease_s) where d.kind is not null
   on conflict (photo_id) do nothing;
-  insert into audit_log (who, did, photo_id, about)
+  insert into audit_log (who, did, photo, about)
   values (p_moderator, 'undone', d.photo_id, jsonb_build_object('decision', p_decision, 'verdict', d.verdict, 'again', b.state));
   -- last, so that what is told of the photo has its tags
   update photos p
@@ -311,8 +311,9 @@ begin
 end $$;
 
 -- Opens an appeal against the verdict of a current photo, which keeps it meanwhile. Where one is open already that one stays.
+-- p_by: who objects; p_who: who says so, for the audit log.
 -- Returns when the open one was made, and whether this call made it. MD404: there is no such photo, or it is not current.
-create function open_appeal(p_photo_id bigint, p_reason text, p_by text)
+create function open_appeal(p_photo_id bigint, p_reason text, p_by text, p_who text)
 returns table (at timestamptz, fresh boolean) language plpgsql as $$
 #variable_conflict use_column
 declare opened timestamptz;
@@ -325,7 +326,7 @@ begin
   on conflict (photo_id) where answered_at is null do nothing
   returning a.at into opened;
   if opened is not null then
-    insert into audit_log (who, did, photo_id) values (p_by, 'appealed', p_photo_id);
+    insert into audit_log (who, did, photo) values (p_who, 'appealed', p_photo_id);
     return query select opened, true;
   end if;
   return query select a.at, false from appeals a where a.photo_id = p_photo_id and a.answered_at is null;
@@ -359,6 +360,170 @@ begin
   return true;
 end $$;
 
+-- Photos whose key begins with p_key, in p_bucket or, where that is null, in any. Of a beginning that more than 5,000 keys of
+-- a bucket have, the first of them; of photos of S3 that are not current those alone whose whole key it is.
+create function photos_by_key(p_bucket text, p_key text) returns setof bigint stable language sql as $$
+  with recursive buckets (store, bucket) as (
+    -- from one to the next through the index, however many photos each has
+    (select p.store, p.bucket from photos p order by p.store, p.bucket limit 1)
+    union all
+    select n.store, n.bucket from buckets b cross join lateral (
+      select p.store, p.bucket from photos p where (p.store, p.bucket) > (b.store, b.bucket)
+      order by p.store, p.bucket limit 1) n
+  )
+  select f.id from buckets b cross join lateral (
+    select p.id from photos p where (p.store, p.bucket, p.key) = (b.store, b.bucket, p_key)
+    union
+    (select p.id from photos p
+    where b.store = 's3' and p.store = 's3' and p.superseded_at is null and p.bucket = b.bucket
+      and p.key collate "C" >= p_key and p.key collate "C" < p_key || chr(1114111)
+    order by p.key collate "C" limit 5000)
+    union
+    (select p.id from photos p
+    where b.store = 'folder' and p.store = 'folder' and p.bucket = b.bucket and starts_with(p.key, p_key) limit 5000)
+  ) f
+  where b.bucket = coalesce(p_bucket, b.bucket)
+$$;
+
+-- The first photo that was registered then or later, supposing that later photos have larger ids, which is so but for the
+-- moment that a registration takes. It halves the ids again and again, so it needs no index of times.
+create function photo_id_at(p_at timestamptz) returns bigint stable language plpgsql as $$
+declare
+  low bigint := 0;
+  high bigint := coalesce((select max(id) from photos), 0) + 1;
+  middle bigint;
+  photo record;
+begin
+  while low < high loop
+    middle := low + (high - low) / 2;
+    select id, registered_at into photo from photos where id >= middle and id < high order by id limit 1;
+    if photo.id is null or photo.registered_at >= p_at then
+      high := middle;
+    else
+      low := photo.id + 1;
+    end if;
+  end loop;
+  return low;
+end $$;
+
+-- As before (migrations/0010_sweeps.sql), with what the desk knows of photos.
+create or replace function forget_objects(p_objects jsonb, p_by text) returns table (what text, count bigint) language plpgsql as $$
+declare
+  ids bigint[];
+  gone bigint;
+  counts jsonb := '{}';
+begin
+  perform 1 from object_order o
+  where (o.store, o.bucket, o.key) in (
+    select i.store, i.bucket, i.key from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text))
+  order by o.store, o.bucket, o.key, o.version for update;
+  select coalesce(array_agg(locked.id), '{}') into ids from (
+    select p.id from photos p
+    where (p.store, p.bucket, p.key) in (
+      select i.store, i.bucket, i.key from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text))
+    order by p.id for update) locked;
+
+  -- one block a table: what it deletes, and its name among the counts
+  delete from reviews r where r.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('reviews', gone);
+
+  delete from verdicts v where v.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('verdicts', gone);
+
+  delete from tags t where t.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('tags', gone);
+
+  delete from shadow_scores s where s.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('shadow_scores', gone);
+
+  delete from appeals a where a.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('appeals', gone);
+
+  delete from review_decisions d where d.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('review_decisions', gone);
+
+  delete from review_claims c where c.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('review_claims', gone);
+
+  delete from unqueued u where u.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('unqueued', gone);
+
+  delete from backfill_photos b where b.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('backfill_photos', gone);
+
+  delete from backfill_changes b where b.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('backfill_changes', gone);
+
+  delete from proposals s where s.photo_id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('proposals', gone);
+
+  -- these go by the trigger of photos, which knows who is being told something at this moment
+  select count(*) into gone from outbox o where o.photo_id = any (ids) and o.kind <> 'photo.forgotten';
+  counts := counts || jsonb_build_object('outbox', gone);
+  select count(*) into gone from deliveries d join outbox o using (seq)
+  where o.photo_id = any (ids) and o.kind <> 'photo.forgotten';
+  counts := counts || jsonb_build_object('deliveries', gone);
+
+  -- a message that nobody understood may be JSON, or JSON within JSON
+  delete from bad_messages b
+  where exists (
+    select from jsonb_to_recordset(p_objects) as i (bucket text, spellings jsonb), jsonb_array_elements_text(i.spellings) w (key)
+    where strpos(b.body, i.bucket) > 0
+      and (strpos(b.body, '"' || w.key || '"') > 0 or strpos(b.body, '"' || w.key || '\"') > 0
+        or strpos(b.body, '"' || i.bucket || '/' || w.key || '"') > 0));
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('bad_messages', gone);
+
+  -- an answer tells of one photo, or of a list of them
+  delete from idempotent_answers a
+  where cardinality(ids) > 0 and exists (
+      select from jsonb_path_query(a.answer, 'lax $.**.id') i (id) where i.id #>> '{}' = any (ids::text[]));
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('idempotent_answers', gone);
+
+  -- a backfill or a sweep that stands at this very key begins anew
+  update backfills b set cursor = null
+  where exists (
+    select from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text)
+    where i.store = 's3' and b.what ->> 'bucket' = i.bucket and b.cursor ->> 'after' = i.key);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('backfills', gone);
+
+  update sweeps s set cursor = ''
+  where s.cursor <> '' and (s.bucket, s.cursor) in (
+    select i.bucket, i.key from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text) where i.store = 's3');
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('sweeps', gone);
+
+  delete from object_order o
+  where (o.store, o.bucket, o.key) in (
+    select i.store, i.bucket, i.key from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text));
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('object_order', gone);
+
+  delete from photos p where p.id = any (ids);
+  get diagnostics gone = row_count;
+  counts := counts || jsonb_build_object('photos', gone);
+
+  if exists (select from jsonb_each_text(counts) c where c.value <> '0') then
+    insert into erasures (by, counts) values (p_by, counts);
+  end if;
+  return query
+    select c.key, c.value::bigint from jsonb_each_text(counts) c
+    union all select 'photo ' || i.id, 1::bigint from unnest(ids) i (id);
+end $$;
+
 -- What grant_roles gave until now, and then what is new here; it is called by the same name.
 alter function grant_roles(text) rename to grant_roles_before_desk;
 create function grant_roles(p_queue_schema text) returns void language plpgsql as $$
@@ -380,7 +545,7 @@ begin
           and relname in ('desk_sessions', 'audit_log', 'appeals', 'review_claims', 'review_decisions')
         union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'public'::regnamespace
           and proname in ('review_rule', 'audit_rank', 'photos_to_review', 'claim_reviews', 'photo_before', 'decide_reviews',
-            'undo_review', 'open_appeal', 'start_session', 'end_session', 'grant_roles_before_desk')
+            'undo_review', 'open_appeal', 'photos_by_key', 'photo_id_at', 'start_session', 'end_session', 'grant_roles_before_desk')
       loop
         execute format('alter %s owner to maitred_migrator', thing);
       end loop;

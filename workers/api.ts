@@ -70,7 +70,7 @@ export async function startApi(
       take: (events) =>
         events.length > FEW ? takeEvents(intake.events, events) : gathered.add(events, "live"),
       waiting: intake.waiting,
-      openAppeal: (photo, reason, by) => openAppeal(db, photo, reason, by),
+      openAppeal: (photo, reason, objector) => openAppeal(db, photo, reason, objector),
       readPhoto: (id) => readPhoto(db, id),
       readPhotoOf: (bucket, key) => readPhotoOf(db, bucket, key),
       senders: createSenders(config, log, { fetch, googleKeys }),

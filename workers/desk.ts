@@ -67,7 +67,7 @@ export function openDesk(
     undo: (moderator, decision) => undoReview(db, moderator, decision, leaseS),
     counts: recently(() => countReviews(db, KINDS, auditPerMille), COUNTS_MS),
     throughput: (moderator, since) => countDecisions(db, moderator, since),
-    appeal: (photo, reason, by) => openAppeal(db, photo, reason, by),
+    appeal: (photo, reason, by) => openAppeal(db, photo, reason, { by, who: by }),
     photos: (ids) => readDeskPhotos(db, ids),
     wholePhoto: (id) => readWholePhoto(db, id),
     search: (search) => searchPhotos(db, search),

@@ -24,7 +24,11 @@ export interface ApiDeps {
   /** How many uploads wait in the queue. */
   waiting(): Promise<number>;
   /** Undefined where no current photo has this id; fresh: none was open before. */
-  openAppeal(photo: string, reason: string, by: string): Promise<{ at: string; fresh: boolean } | undefined>;
+  openAppeal(
+    photo: string,
+    reason: string,
+    objector: { by: string; who: string },
+  ): Promise<{ at: string; fresh: boolean } | undefined>;
   readPhoto(id: string): Promise<PhotoRecord | undefined>;
   readPhotoOf(bucket: string, key: string): Promise<PhotoRecord | undefined>;
   senders: Senders;
@@ -190,8 +194,9 @@ export const routes: readonly Route[] = [
     },
     async handle(deps, { params, body, tokenId }) {
       const { id } = readShape(photoParams, params, "expected an id");
-      const { reason, by = `token:${tokenId}` } = readShape(newAppeal, body, "expected a reason");
-      const opened = await deps.openAppeal(id, reason, by);
+      const who = `token:${tokenId}`;
+      const { reason, by = who } = readShape(newAppeal, body, "expected a reason");
+      const opened = await deps.openAppeal(id, reason, { by, who });
       if (!opened) throw new HttpProblem(404, `there is no current photo ${id}`);
       return { status: opened.fresh ? 201 : 200, body: { id, at: opened.at } };
     },

@@ -18,7 +18,7 @@ export async function addAuditEntry(
 ): Promise<void> {
   await query(db, {
     name: "add_audit_entry",
-    text: "insert into audit_log (who, did, photo_id, about) values ($1, $2, $3, $4)",
+    text: "insert into audit_log (who, did, photo, about) values ($1, $2, $3, $4)",
     values: [who, did, photo, about],
   });
 }
@@ -31,7 +31,7 @@ export async function readAuditLog(
 ): Promise<AuditEntry[]> {
   return query<AuditEntry>(db, {
     name: "read_audit_log",
-    text: `select id, to_json(at) as at, who, did, photo_id as photo, about from audit_log
+    text: `select id, to_json(at) as at, who, did, photo, about from audit_log
       where id < coalesce($1::bigint, 9223372036854775807) order by id desc limit $2`,
     values: [before ?? null, limit],
   });

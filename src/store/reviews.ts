@@ -151,19 +151,20 @@ export async function countDecisions(
 /**
  * Opens an appeal, or finds the open one; see open_appeal in migrations/0014_desk.sql. The photo keeps its verdict.
  *
+ * @param by who objects, and `who` says so.
  * @returns when it was made, as ISO 8601; undefined where no current photo has this id.
  */
 export async function openAppeal(
   db: Pool,
   photo: string,
   reason: string,
-  by: string,
+  { by, who }: { by: string; who: string },
 ): Promise<{ at: string; fresh: boolean } | undefined> {
   try {
     const rows = await query<{ at: string; fresh: boolean }>(db, {
       name: "open_appeal",
-      text: "select to_json(at) as at, fresh from open_appeal($1, $2, $3)",
-      values: [photo, reason, by],
+      text: "select to_json(at) as at, fresh from open_appeal($1, $2, $3, $4)",
+      values: [photo, reason, by, who],
     });
     return rows[0]!;
   } catch (cause) {

@@ -38,9 +38,17 @@ export async function searchPhotos(
     values.push(value);
     return [condition(`$${values.length}`)];
   };
+  const ofKey = (bucket: string | undefined, key: string): string[] => {
+    const places = `$${values.push(bucket ?? null)}, $${values.push(key)}`;
+    return [`id = any(array(select photos_by_key(${places})))`];
+  };
   const indexed = [
     ...given((v) => `id < ${v}`, filter.after),
     ...given((v) => `listing = ${v}`, filter.listing),
+    // an hour of slack, for registrations that take long
+    ...given((v) => `id >= photo_id_at(${v}::timestamptz - interval '1 hour')`, filter.from),
+    ...given((v) => `id < photo_id_at(${v}::timestamptz + interval '1 hour')`, filter.to),
+    ...(filter.key === undefined ? [] : ofKey(filter.bucket, filter.key)),
     // written out, because the indexes are of these states alone
     ...(filter.state === "review" ? ["state = 'review' and superseded_at is null"] : []),
     ...(filter.state === "failed" ? ["state = 'failed'"] : []),
@@ -49,7 +57,6 @@ export async function searchPhotos(
   const others = [
     ...given((v) => `state = ${v}`, filter.state),
     ...given((v) => `bucket = ${v}`, filter.bucket),
-    ...given((v) => `starts_with(key, ${v})`, filter.key),
     ...given((v) => `category = ${v}`, filter.category),
     ...given((v) => `decided_by = ${v}`, filter.by),
     ...given((v) => `rule = ${v}`, filter.rule),

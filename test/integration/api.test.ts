@@ -380,6 +380,30 @@ describe("a caller", () => {
   });
 });
 
+test("an appeal of the platform is taken once, and the photo keeps its verdict", async ({ start, db }) => {
+  const { ask, post } = await start();
+  const { id } = (await post("/v1/photos", { bucket: "b", key: "a" })).body;
+  const decision = { verdict: "hidden", rule: "human", reason: "r", category: "food", tags: [] };
+  const result = {
+    decision: { ...decision, verdict: "hidden" as const },
+    scores: { categories: { food: 1 }, human: 1 },
+  };
+  await recordOutcomes(db.pool, [{ photoId: id, known: {}, batch: "", by: "model:m", policy: "p", result }]);
+  const appeal = (photo: string, body: object, scope: TokenScope = "ingest") =>
+    ask("POST", `/v1/photos/${photo}/appeal`, { body, scope });
+
+  const first = await appeal(id, { reason: "a statue", by: "uploader:77" });
+  expect(first).toMatchObject({ status: 201, body: { id } });
+  expect(await appeal(id, { reason: "again" })).toMatchObject({ status: 200, body: first.body });
+  expect((await ask("GET", `/v1/photos/${id}`)).body).toMatchObject({ state: "hidden", public: false });
+  expect((await db.pool.query("select reason, by from appeals")).rows).toEqual([
+    { reason: "a statue", by: "uploader:77" },
+  ]);
+  expect((await appeal("999", { reason: "r" })).status).toBe(404);
+  expect((await appeal(id, {})).status).toBe(400);
+  expect((await appeal(id, { reason: "r" }, "read")).status).toBe(403);
+});
+
 test("/openapi.json describes every route with the schemas that check it, and examples that are taken", async ({
   start,
   db,

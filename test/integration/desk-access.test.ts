@@ -3,6 +3,7 @@ import { deskRoutes } from "../../src/http/desk/routes.ts";
 import { createToken } from "../../src/http/tokens.ts";
 import { addToken, revokeToken } from "../../src/store/tokens.ts";
 import { askerOf, test } from "../desk.ts";
+import { maitred } from "../maitred.ts";
 
 test("a token signs somebody in by its scopes, with a cookie that no script reads, until they sign out", async ({
   openDesk,
@@ -189,4 +190,21 @@ test("who signed in, out, and ended whose session is in the audit log, which nob
   for (const change of ["update audit_log set who = 'x'", "delete from audit_log"]) {
     await expect(db.pool.query(change)).rejects.toMatchObject({ code: "MD409" });
   }
+});
+
+test("maitred session lists who is signed in, and revokes", async ({ openDesk, db }) => {
+  const desk = await openDesk();
+  const ann = await desk.signIn("ann", "review");
+  const env = { DATABASE_URL: db.url };
+  const list = maitred(["session", "list", "--json"], env);
+  expect(await list.exit).toBe(0);
+  const [session] = JSON.parse(list.stdout());
+  expect(session).toMatchObject({ name: "ann", roles: ["moderator"], subject: `token:${ann.tokenId}` });
+  expect(list.stdout()).not.toContain("hash");
+  const revoke = maitred(["session", "revoke", "--by", "oda", session.id], env);
+  expect(await revoke.exit).toBe(0);
+  expect((await ann.ask("GET", "/desk/api/review/queue")).status).toBe(401);
+  expect(await maitred(["session", "revoke", session.id], env).exit).toBe(1);
+  const { rows } = await db.pool.query("select who, did from audit_log order by id desc limit 1");
+  expect(rows).toEqual([{ who: "oda", did: "revoked" }]);
 });

@@ -14,10 +14,10 @@ import { BACKENDS, test as base, type Database } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
 
 const KEY = "42/secret-dish-4711.jpg";
-const PHOTO_TABLES =
-  "tags verdicts reviews shadow_scores unqueued backfill_photos backfill_changes proposals outbox deliveries".split(
-    " ",
-  );
+const PHOTO_TABLES = [
+  ..."tags verdicts reviews shadow_scores unqueued backfill_photos backfill_changes proposals outbox".split(" "),
+  ..."deliveries appeals review_claims review_decisions".split(" "),
+];
 const OBJECT = { store: "s3", bucket: "photos", key: KEY } as const;
 const event = (over: Partial<StoredEvent> = {}): StoredEvent => ({
   kind: "created",
@@ -104,6 +104,14 @@ async function know(db: Database, key: string): Promise<string[]> {
     run,
   );
   await rows(db, "insert into proposals values ($2, $1, '{}')", now, run);
+  await rows(db, "select open_appeal($1, $2, 'uploader:7', 'token:t')", now, `not ${key}`);
+  await rows(db, "insert into review_claims values ($1, 'ann', 'appeal', now())", now);
+  await rows(
+    db,
+    `insert into review_decisions (id, photo_id, moderator, verdict, verdict_id, before)
+      values (gen_random_uuid(), $1, 'ann', 'hidden', 1, '{}')`,
+    now,
+  );
   await rows(db, "insert into sweeps (bucket, prefix, cursor) values ('photos', $1, $2)", `${now}`, key);
   return [old, now];
 }
@@ -180,6 +188,9 @@ describe("forgetting an object", () => {
       backfill_photos: 1,
       backfill_changes: 1,
       proposals: 1,
+      appeals: 1,
+      review_claims: 1,
+      review_decisions: 1,
       backfills: 1,
       outbox: 1,
       deliveries: 1,

@@ -70,6 +70,16 @@ test("one process takes a photo of S3, judges it, tells of it, and finds the res
   const authorization = `Bearer ${created.stdout().trim()}`;
   expect(await maitred(["destination", "add", "webhook", receiver.url], env).exit).toBe(0);
 
+  await up.says("/desk/#link=");
+  const link = /signed in once within the hour: (\S+)/.exec(up.stderr())![1]!;
+  expect(link.startsWith(`${url}/desk/#link=`)).toBe(true);
+  const signedIn = await fetch(`${url}/desk/api/session`, {
+    method: "POST",
+    headers: { "content-type": "application/json", "x-maitred-desk": "1" },
+    body: JSON.stringify({ link: link.split("=")[1] }),
+  });
+  expect(await signedIn.json()).toMatchObject({ signedIn: true, roles: ["moderator", "operator"] });
+
   const told = await fetch(`${url}/v1/photos`, {
     method: "POST",
     headers: { authorization, "content-type": "application/json" },

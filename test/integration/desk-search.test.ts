@@ -1,0 +1,164 @@
+import { randomUUID } from "node:crypto";
+import { describe, expect } from "vitest";
+import { openQueues } from "../../src/queue/queues.ts";
+import { openQueueServer } from "../../src/queue/server.ts";
+import { searchPhotos } from "../../src/store/search.ts";
+import { type Judged, judged, type Person, test } from "../desk.ts";
+
+const search = async (person: Person, asked: Record<string, string>) =>
+  (await person.ask("GET", `/desk/api/photos?${new URLSearchParams(asked)}`)).body;
+const keysOf = ({ photos }: { photos: { key: string }[] }): string[] => photos.map(({ key }) => key);
+
+const PHOTOS: Judged[] = [
+  { key: "1/a b%.jpg", listing: "1", category: "food", human: 0.01, state: "shown" },
+  { key: "1/b.jpg", listing: "1", category: "menu", human: 0.02, state: "review", rule: "verify" },
+  { key: "2/c.jpg", listing: "2", category: "ambience", human: 0.9, state: "hidden" },
+  { key: "2/d_.jpg", listing: "2", category: "food", human: 0.3, state: "review" },
+];
+
+describe("a search", () => {
+  test.for<[string, Record<string, string>, string[]]>([
+    ["nothing", {}, ["2/d_.jpg", "2/c.jpg", "1/b.jpg", "1/a b%.jpg"]],
+    ["a listing", { listing: "1" }, ["1/b.jpg", "1/a b%.jpg"]],
+    ["how a key begins, whatever is in it", { key: "1/a b%" }, ["1/a b%.jpg"]],
+    ["a key, of which _ is no wildcard", { key: "2/__" }, []],
+    ["a key in a bucket", { key: "2/", bucket: "photos" }, ["2/d_.jpg", "2/c.jpg"]],
+    ["a key in another bucket", { key: "2/", bucket: "others" }, []],
+    ["a category", { category: "food" }, ["2/d_.jpg", "1/a b%.jpg"]],
+    ["a state and a rule", { state: "review", rule: "verify" }, ["1/b.jpg"]],
+    ["a range of scores", { humanFrom: "0.02", humanTo: "0.5" }, ["2/d_.jpg", "1/b.jpg"]],
+    ["a model", { by: "model:restaurant-2", state: "hidden" }, ["2/c.jpg"]],
+    ["another model", { by: "model:restaurant-3" }, []],
+  ])("finds by %s", async ([, asked, expected], { openDesk, db }) => {
+    const desk = await openDesk();
+    await judged(db, PHOTOS);
+    const vic = await desk.signIn("vic", "read");
+    const found = await search(vic, asked);
+    expect([keysOf(found), found.next]).toEqual([expected, null]);
+  });
+
+  test("finds by when photos were registered, though nothing but the order of ids says where to look", async ({
+    openDesk,
+    db,
+  }) => {
+    const desk = await openDesk();
+    const day = (n: number): Date => new Date(Date.UTC(2026, 0, 1 + n));
+    const dated = Array.from({ length: 20 }, (_, n) => ({ key: `${n}.jpg`, registeredAt: day(n) }));
+    await judged(db, dated);
+    await db.pool.query("delete from photos where id % 3 = 1");
+    const vic = await desk.signIn("vic", "read");
+    const between = async (from: number, to: number) =>
+      keysOf(await search(vic, { from: day(from).toISOString(), to: day(to).toISOString() }));
+    const { rows } = await db.pool.query<{ key: string }>(
+      "select key from photos where registered_at >= $1 and registered_at < $2 order by id desc",
+      [day(5), day(12)],
+    );
+    expect(rows.length).toBeGreaterThan(3);
+    expect(await between(5, 12)).toEqual(rows.map(({ key }) => key));
+    expect(await between(30, 40)).toEqual([]);
+    expect(await between(-9, -3)).toEqual([]);
+  });
+
+  test("goes on page by page, each photo once, also where pages look at more than they show", async ({
+    openDesk,
+    db,
+  }) => {
+    const desk = await openDesk();
+    await judged(
+      db,
+      Array.from({ length: 7 }, (_, n) => ({ key: `${n}.jpg` })),
+    );
+    const vic = await desk.signIn("vic", "read");
+    const seen: string[] = [];
+    let after: string | null = null;
+    do {
+      const found = await search(vic, { limit: "3", ...(after && { after }) });
+      seen.push(...keysOf(found));
+      after = found.next;
+    } while (after);
+    expect(seen).toEqual(["6.jpg", "5.jpg", "4.jpg", "3.jpg", "2.jpg", "1.jpg", "0.jpg"]);
+
+    // more than one page looks at, of which the oldest alone is asked for
+    await db.pool.query(`insert into photos (store, bucket, key, state, decided_at, rule)
+      select 's3', 'photos', 'many/' || n, 'shown', now(), 'clear' from generate_series(1, 20500) n`);
+    const first = await searchPhotos(db.pool, { rule: "human-uncertain", limit: 3 });
+    expect(first.ids).toEqual([]);
+    const second = await searchPhotos(db.pool, { rule: "human-uncertain", limit: 3, after: first.next! });
+    expect(second.ids).toHaveLength(3);
+  });
+});
+
+test("a photo's page shows its whole history, and whom it was told to", async ({ openDesk, db }) => {
+  const desk = await openDesk();
+  const [id] = await judged(db, [{ state: "shown" }]);
+  await db.pool.query(
+    "insert into destinations (id, kind, url, secret) values ('app', 'webhook', 'https://app.example/', 'x')",
+  );
+  const ann = await desk.signIn("ann", "review");
+  await ann.ask("POST", `/desk/api/photos/${id}/appeal`, { reason: "it is me" });
+  const decision = { id: randomUUID(), photo: id, verdict: "hidden", human: true, note: "so it is" };
+  await ann.ask("POST", "/desk/api/review/decisions", { decisions: [decision] });
+  const { status, body } = await ann.ask("GET", `/desk/api/photos/${id}`);
+  expect(status).toBe(200);
+  expect(body).toMatchObject({
+    id,
+    state: "hidden",
+    reason: "so it is",
+    tags: [{ category: "food", score: 0.5, threshold: 0.4 }],
+    appeals: [{ reason: "it is me", by: "ann" }],
+    deliveries: [{ destination: "app", kind: "photo.verdict", state: "pending", attempts: 0 }],
+  });
+  expect(body.history.map(({ reason }: { reason: string }) => reason)).toEqual(["because", "so it is"]);
+  expect((await ann.ask("GET", "/desk/api/photos/999")).status).toBe(404);
+});
+
+test("an operator has a photo judged again, unless a moderator decided it", async ({
+  openDesk,
+  db,
+  configFor,
+}) => {
+  const desk = await openDesk();
+  const [id, decided] = await judged(db, [{}, {}]);
+  const oda = await desk.signIn("oda", "operate", "review");
+  const decision = { id: randomUUID(), photo: decided, verdict: "shown" };
+  await oda.ask("POST", "/desk/api/review/decisions", { decisions: [decision] });
+  expect((await oda.ask("POST", `/desk/api/photos/${id}/rerun`)).status).toBe(202);
+  expect((await oda.ask("POST", `/desk/api/photos/${decided}/rerun`)).status).toBe(409);
+  expect((await oda.ask("POST", "/desk/api/photos/999/rerun")).status).toBe(404);
+  const server = openQueueServer(configFor("postgres"), () => {});
+  const queues = openQueues(server, () => {});
+  expect([await queues.held([id!]), await queues.held([decided!])]).toEqual([1, 0]);
+  await queues.close();
+  await server.close();
+  expect((await oda.ask("GET", "/desk/api/audit?limit=1")).body.entries).toMatchObject([
+    { who: "oda", did: "rerun", photo: id },
+  ]);
+});
+
+test("an operator forgets a photo, of which nothing is left but that somebody did so", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const [id] = await judged(db, [{ key: "secret-name.jpg" }]);
+  const oda = await desk.signIn("oda", "operate", "review");
+  await oda.ask("POST", `/desk/api/photos/${id}/appeal`, { reason: "secret-name" });
+  await oda.ask("POST", "/desk/api/review/claims", {});
+  const decision = { id: randomUUID(), photo: id, verdict: "hidden", note: "secret-name" };
+  await oda.ask("POST", "/desk/api/review/decisions", { decisions: [decision] });
+  const { status, body } = await oda.ask("POST", `/desk/api/photos/${id}/forget`);
+  expect(status).toBe(200);
+  expect(body.counts).toMatchObject({ photos: 1, verdicts: 2, reviews: 1 });
+  const { rows: tables } = await db.pool.query<{ name: string }>(
+    "select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'",
+  );
+  for (const { name } of tables) {
+    const { rows } = await db.pool.query(`select 1 from ${name} t where t::text like '%secret-name%'`);
+    expect(rows, name).toEqual([]);
+  }
+  const { entries } = (await oda.ask("GET", "/desk/api/audit?limit=1")).body;
+  expect(entries).toMatchObject([
+    { who: "oda", did: "forgot", photo: null, about: { counts: { photos: 1 } } },
+  ]);
+  expect((await oda.ask("POST", `/desk/api/photos/${id}/forget`)).status).toBe(404);
+});
