@@ -1,8 +1,7 @@
 /** `npm run bench:tables`: how fast tables and views are when they are full, printed and written to bench/results/. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, tmpdir } from "node:os";
+import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { runner } from "node-pg-migrate";
 import pg from "pg";
@@ -12,7 +11,7 @@ import { compare, migrate } from "../src/store/migrate.ts";
 import { connect } from "../src/store/pool.ts";
 import { checkRollups, foldRollups } from "../src/store/rollups.ts";
 import { DISTRIBUTIONS, fillTables } from "./fill-tables.ts";
-import { timeArchive, timeQueries, timeUploads, writeBeside } from "./tables.ts";
+import { timeArchive, timeQueries, timeScattered, timeUploads, writeBeside } from "./tables.ts";
 
 const { values } = parseArgs({
   options: {
@@ -64,7 +63,12 @@ const db = connect(postgres.url, () => {}, 2);
 const result: Record<string, unknown> = {
   date: new Date().toISOString(),
   command: `npm run bench:tables -- ${process.argv.slice(2).join(" ")}`.trim(),
-  machine: { cpu: cpus()[0]!.model, cores: availableParallelism(), node: process.versions.node },
+  machine: {
+    cpu: cpus()[0]!.model,
+    cores: availableParallelism(),
+    node: process.versions.node,
+    loadBefore: loadavg()[0],
+  },
   postgres: { ...settings, synchronous_commit: "on", tables: "logged", destinations: "none" },
   photos,
   distributions: DISTRIBUTIONS,
@@ -76,24 +80,20 @@ if (!filled[0].filled) {
   await fillTables(postgres.url, photos, availableParallelism(), say);
 }
 if ((await compare(db, folder)).missing.length > 0) {
-  result["before"] = { archive: await timeArchive(db, photos, runs) };
-  say(`groups of 256 before: ${JSON.stringify(result["before"])}`);
+  result["groupsBefore"] = await timeGroups();
+  const quiet = new AbortController();
+  setTimeout(() => quiet.abort(), 15_000);
+  const writingBefore = await writeBeside(db, quiet.signal);
   const stop = new AbortController();
-  const writing = writeBeside(db, photos, stop.signal);
-  await sleep(2_000);
-  const begun = Date.now();
-  const applied = await migrate(postgres.url, folder, "maitred_queue");
-  const seconds = (Date.now() - begun) / 1_000;
+  const writing = writeBeside(db, stop.signal);
+  const [applied, took] = await seconds(() => migrate(postgres.url, folder, "maitred_queue"));
   stop.abort();
-  result["migration"] = { applied, seconds, groupsBeside: await writing };
+  result["migration"] = { applied, seconds: took, writingBefore, writingBeside: await writing };
   say(`migration: ${JSON.stringify(result["migration"])}`);
 }
 await db.query("vacuum (analyze) photos, tags, verdicts, reviews");
 await db.query("analyze");
-result["uploads"] = await timeUploads(db, runs);
-say(`groups of 256 uploads: ${JSON.stringify(result["uploads"])}`);
-result["archive"] = await timeArchive(db, photos, runs);
-say(`groups of 256 of the archive: ${JSON.stringify(result["archive"])}`);
+result["groups"] = await timeGroups();
 result["queriesBeforeFolding"] = await timeQueries(db, photos, runs);
 const [moved, foldSeconds] = await seconds(() => foldRollups(db));
 result["fold"] = { moved, seconds: foldSeconds };
@@ -119,6 +119,18 @@ mkdirSync(join(out, ".."), { recursive: true });
 writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
 say(`written to ${out}`);
 process.exit(0);
+
+/** Groups of 256 verdicts. */
+async function timeGroups(): Promise<object> {
+  const groups = {
+    uploads: await timeUploads(db, runs),
+    archive: await timeArchive(db, photos, runs),
+    scattered: await timeScattered(db, photos, runs),
+  };
+  for (const [which, times] of Object.entries(groups))
+    say(`groups of 256, ${which}: p50 ${times.p50Ms} ms, p95 ${times.p95Ms} ms`);
+  return groups;
+}
 
 /** The schema of an earlier version, on an empty database. */
 async function migrateTo(last: string): Promise<void> {

@@ -50,8 +50,19 @@ export async function timeQueries(db: Pool, photos: number, runs: number): Promi
   return times;
 }
 
-/** Groups of 256 verdicts of photos that were judged before, all over the tables, as a backfill gives them. */
+/** Groups of 256 verdicts of photos that were judged before and lie together, as a backfill gives them. */
 export async function timeArchive(db: Pool, photos: number, runs: number): Promise<Times> {
+  return timed(runs, async () => {
+    const first = 1 + Math.floor(Math.random() * (photos - GROUP));
+    return recordOutcomes(
+      db,
+      Array.from({ length: GROUP }, (_, n) => judged(String(first + n))),
+    );
+  });
+}
+
+/** The same of photos that lie all over the tables, most of them not in memory. */
+export async function timeScattered(db: Pool, photos: number, runs: number): Promise<Times> {
   return timed(runs, async () => {
     const ids = Array.from({ length: GROUP }, () => String(1 + Math.floor(Math.random() * photos)));
     return recordOutcomes(db, [...new Set(ids)].map(judged));
@@ -61,28 +72,28 @@ export async function timeArchive(db: Pool, photos: number, runs: number): Promi
 /** Groups of 256 verdicts of photos that were just registered, as uploads are. */
 export async function timeUploads(db: Pool, runs: number): Promise<Times> {
   const groups: string[][] = [];
-  for (let group = 0; group < runs; group++) {
-    const photos = Array.from({ length: GROUP }, (_, n) => {
-      const listing = String(Math.floor(Math.random() * 100_000));
-      const key = `uploads/${listing}/${Date.now()}-${group}-${n}.jpg`;
-      return {
-        store: "s3" as const,
-        bucket: "photos",
-        key,
-        version: `etag:${group}-${n}`,
-        known: { listing },
-      };
-    });
-    groups.push((await registerPhotos(db, photos, "live")).map(({ id }) => id));
-  }
+  for (let group = 0; group < runs; group++) groups.push(await upload(db));
   return timed(runs, async () => recordOutcomes(db, groups.pop()!.map(judged)));
 }
 
-/** Goes on with groups of the archive until `stop` says so, as one worker does. */
-export async function writeBeside(db: Pool, photos: number, stop: AbortSignal): Promise<Times> {
+/** Registers groups of uploads and gives them verdicts until `stop` says so; the times are those of both together. */
+export async function writeBeside(db: Pool, stop: AbortSignal): Promise<Times> {
   const taken: number[] = [];
-  while (!stop.aborted) taken.push((await timeArchive(db, photos, 1)).maxMs);
+  while (!stop.aborted) {
+    const { maxMs } = await timed(1, async () => recordOutcomes(db, (await upload(db)).map(judged)));
+    taken.push(maxMs);
+  }
   return timesOf(taken);
+}
+
+async function upload(db: Pool): Promise<string[]> {
+  const photos = Array.from({ length: GROUP }, (_, n) => {
+    const listing = String(Math.floor(Math.random() * 100_000));
+    const key = `uploads/${listing}/${Date.now()}-${uploads}-${n}.jpg`;
+    return { store: "s3" as const, bucket: "photos", key, version: `etag:${uploads}`, known: { listing } };
+  });
+  uploads++;
+  return (await registerPhotos(db, photos, "live")).map(({ id }) => id);
 }
 
 /** Each call is another model's verdict, so that each is a change. */
@@ -130,5 +141,6 @@ function timesOf(taken: number[]): Times {
 }
 
 let model = 0;
+let uploads = 0;
 const GROUP = 256;
 const CATEGORIES = ["food", "ambience", "menu", "other"];

@@ -59,7 +59,16 @@ describe("record_review", () => {
       { verdict: "hidden", decided_by: "moderator:ann", category: "menu" },
     ]);
     expect(await rows(db, "select * from reviews")).toEqual([
-      { verdict_id, photo_id: id, category: "menu", human: true, audit: true },
+      {
+        ...{ verdict_id, photo_id: id, category: "menu", human: true, audit: true },
+        ...{ moderator: "ann", at: expect.any(Date), verdict: "hidden" },
+        ...{
+          model: "model:restaurant-2",
+          model_verdict: "shown",
+          model_rule: "clear",
+          model_category: "food",
+        },
+      },
     ]);
     expect(await rows(db, "select category, score, model from tags")).toEqual([
       { category: "menu", score: 1, model: "moderator:ann" },
