@@ -146,6 +146,51 @@ begin
   end loop;
 end $$;
 
+-- As before (migrations/0002_functions.sql), but that it says the version, which may be another one than was given: a plain
+-- listing has no version ids, and what it gives the etag of does not replace a version or generation that an event named.
+drop function register_photos(text[], text[], text[], text[], text[], text[], text[], text);
+create function register_photos(
+  p_store text[], p_bucket text[], p_key text[], p_version text[],
+  p_listing text[], p_uploader text[], p_claimed text[], p_lane text
+) returns table (id bigint, state text, version text, fresh boolean) language plpgsql as $$
+#variable_conflict use_column
+begin
+  -- "do update", not "do nothing": it locks the row, so a rival's uncommitted one is waited for and returned
+  return query
+  with input as (
+    select u.store, u.bucket, u.key, coalesce(c.version, u.version) as version, u.listing, u.uploader, u.claimed, u.n
+    from unnest(p_store, p_bucket, p_key, p_version, p_listing, p_uploader, p_claimed)
+      with ordinality as u (store, bucket, key, version, listing, uploader, claimed, n)
+    left join lateral (
+      select p.version from photos p
+      where (p.store, p.bucket, p.key) = (u.store, u.bucket, u.key) and p.superseded_at is null and u.store = 's3'
+        and u.version like 'etag:%' and p.version <> '' and p.version not like 'etag:%'
+      order by p.id desc limit 1
+    ) c on true
+  ), one_each as (
+    select distinct on (store, bucket, key, version) * from input order by store, bucket, key, version, n
+  ), written as (
+    insert into photos as p (store, bucket, key, version, listing, uploader, claimed, lane)
+    select o.store, o.bucket, o.key, o.version, o.listing, o.uploader, o.claimed, p_lane
+    from one_each o order by o.store, o.bucket, o.key, o.version
+    on conflict on constraint photos_store_bucket_key_version_key do update
+      set superseded_at = null,
+          listing = coalesce(p.listing, excluded.listing),
+          uploader = coalesce(p.uploader, excluded.uploader),
+          claimed = coalesce(p.claimed, excluded.claimed)
+    returning p.id, p.state, p.store, p.bucket, p.key, p.version, (p.xmax = 0) as fresh
+  ), superseded as (
+    update photos p set superseded_at = now()
+    from written w
+    where p.superseded_at is null
+      and (p.store, p.bucket, p.key) = (w.store, w.bucket, w.key) and p.version <> w.version
+      and not exists (select from one_each o where (o.store, o.bucket, o.key, o.version) = (p.store, p.bucket, p.key, p.version))
+  )
+  select w.id, w.state, w.version, w.fresh
+  from input i join written w using (store, bucket, key, version)
+  order by i.n;
+end $$;
+
 -- Forgets that photos had to be queued, once a queue holds them.
 create function mark_queued(p_photo_ids bigint[]) returns void language sql as $$
   delete from unqueued where photo_id = any (p_photo_ids);

@@ -97,8 +97,13 @@ begin
       select from destinations d
       where d.enabled and d.kind <> 'notify' and (p_only is null or d.id = p_only) and coalesce(d.bucket, t.bucket) = t.bucket)
   ), addressed as (
-    insert into deliveries (seq, destination, photo_id)
-    select t.seq, d.id, t.id
+    insert into deliveries (seq, destination, photo_id, next_at)
+    -- due with what it waits for: while a receiver is down, whoever claims would look at all that waits behind
+    select t.seq, d.id, t.id, greatest(now(), (
+      select max(e.next_at) from deliveries e
+      where e.destination = d.id and e.photo_id = t.id and e.state = 'pending'
+        -- one that is being told may have ended before this is committed
+        and (e.claimed_until is null or e.claimed_until <= now())))
     from told t join destinations d
       on d.enabled and d.kind <> 'notify' and (p_only is null or d.id = p_only) and coalesce(d.bucket, t.bucket) = t.bucket
     where stored returning 1
@@ -257,7 +262,8 @@ end $$;
 
 -- Says how attempt number p_attempt ended: 'delivered', 'pending' (again in p_wait_s seconds) or 'dead'. Nothing is
 -- done where it is not pending any more, or for a failure where a later attempt has begun. What waits behind it waits as
--- long. A photo.forgotten that everybody was told of goes at once. Locks: the row, and of a photo.forgotten its change.
+-- long, or until it is delivered. A photo.forgotten that everybody was told of goes at once. Locks: the row, what waits
+-- behind it, and of a photo.forgotten its change.
 create function settle_delivery(
   p_seq bigint, p_destination text, p_attempt integer, p_state text, p_error text, p_wait_s double precision
 ) returns void language plpgsql as $$
@@ -278,6 +284,9 @@ begin
     where d.destination = p_destination and d.photo_id = v_photo and d.seq > p_seq and d.state = 'pending'
       and d.next_at < now() + make_interval(secs => p_wait_s);
   elsif p_state = 'delivered' then
+    update deliveries d set next_at = now()
+    where d.destination = p_destination and d.photo_id = v_photo and d.state = 'pending' and d.next_at > now()
+      and (d.claimed_until is null or d.claimed_until <= now());
     perform 1 from outbox where seq = p_seq and kind = 'photo.forgotten' for update;
     if found and not exists (select from deliveries where seq = p_seq and state <> 'delivered') then
       delete from outbox where seq = p_seq;

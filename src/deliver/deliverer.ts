@@ -112,7 +112,8 @@ export function createDeliverer(
 
   function settle({ attempt: number }: Claim, attempt: Attempt): Settled {
     if (attempt.outcome === "delivered") return { state: "delivered", note: attempt.note ?? null, waitMs: 0 };
-    const note = attempt.why.slice(0, 500);
+    // lists show it in one line
+    const note = attempt.why.replaceAll(/\s+/g, " ").slice(0, 500);
     // whoever enables the destination again goes on where it stopped
     if (attempt.outcome === "refused") return { state: "pending", note, waitMs: 0 };
     if (number >= limits.attempts) return { state: "dead", note, waitMs: 0 };

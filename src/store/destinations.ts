@@ -77,7 +77,7 @@ export async function finishRotation(db: Pool, id: string): Promise<boolean> {
 /**
  * What waits for it goes on as soon as it is enabled; of what happens while it is not, `tellAgain` tells.
  *
- * @returns since when it was as it was before; undefined where there is no such destination.
+ * @returns since when it was as it was before, and a minute more; undefined where there is no such destination.
  */
 export async function enableDestination(
   db: Pool,
@@ -92,7 +92,8 @@ export async function enableDestination(
           update destinations d set enabled = $2, note = $3, changed_at = case when b.enabled = $2 then d.changed_at else now() end
           from before b where d.id = $1),
         noticed as (select pg_notify('maitred_outbox', ''))
-      select b.enabled as "wasEnabled", b.changed_at as since from before b, noticed`,
+      -- what was under way then bears the time at which it began, and a statement may take a minute: see pool.ts
+      select b.enabled as "wasEnabled", b.changed_at - interval '1 minute' as since from before b, noticed`,
     values: [id, enabled, note],
   });
   return row;

@@ -10,17 +10,17 @@ export interface Registered extends PhotoJob {
 }
 
 /**
- * Makes photos known, in the order given; see register_photos in migrations/0002_functions.sql. Calling it
- * again changes nothing but to fill in what was not known.
+ * Makes photos known, in the order given; see register_photos in migrations/0006_intake.sql. Calling it
+ * again changes nothing but to fill in what was not known. The version of a photo that an event made known stays its own.
  */
 export async function registerPhotos(
   db: Pool,
   photos: readonly (PhotoRef & { known: Known })[],
   lane: Lane,
 ): Promise<Registered[]> {
-  const rows = await query<{ id: string; state: PhotoState; fresh: boolean }>(db, {
+  const rows = await query<{ id: string; state: PhotoState; version: string; fresh: boolean }>(db, {
     name: "register_photos",
-    text: "select id, state, fresh from register_photos($1, $2, $3, $4, $5, $6, $7, $8)",
+    text: "select id, state, version, fresh from register_photos($1, $2, $3, $4, $5, $6, $7, $8)",
     values: [
       photos.map((photo) => photo.store),
       photos.map((photo) => photo.bucket),

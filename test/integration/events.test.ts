@@ -449,6 +449,15 @@ test("a photo that was queued by hand and an event of it are one photo", async (
   expect(await current(db)).toEqual(["etag:1"]);
 });
 
+test("a photo that is queued by hand from a listing, which has no version ids, is the version that its event named", async ({
+  db,
+}) => {
+  const { photoId } = await one(db, event({ version: "3HL4kqt" }));
+  const ref = { store: "s3", bucket: "b", key: "a", version: "etag:1", known: {} } as const;
+  expect(await registerPhotos(db.pool, [ref], "live")).toMatchObject([{ id: photoId, version: "3HL4kqt" }]);
+  expect(await rows(db, "select version from photos")).toEqual([{ version: "3HL4kqt" }]);
+});
+
 test("a worker's role takes events, and a dashboard's does not", async ({ db }) => {
   const client = await db.pool.connect();
   try {

@@ -232,12 +232,30 @@ describe("catching up", () => {
     const ids: string[] = [];
     for (const key of ["a", "b", "c"]) ids.push(await register(db, key));
     for (const id of ids) await judge(db, id, "shown");
+    await db.pool.query("update photos set decided_at = now() - interval '1 hour'");
     await webhook(db);
     await enableDestination(db.pool, "w", false);
     await judge(db, ids[1]!, "hidden");
     await db.pool.query("update photos set superseded_at = now() where id = $1", [ids[2]]);
     const before = await enableDestination(db.pool, "w", true);
     expect(await told(db, before!.since)).toEqual(["b photo.verdict hidden", "c photo.withdrawn shown"]);
+  });
+
+  test("since a destination was disabled misses nothing that was under way at that moment", async ({
+    db,
+  }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    const client = await db.pool.connect();
+    await client.query("begin");
+    await client.query("select now()");
+    await enableDestination(db.pool, "w", false);
+    await client.query("select record_review($1, 'ann', 'hidden')", [id]);
+    await client.query("commit");
+    client.release();
+    const before = await enableDestination(db.pool, "w", true);
+    expect(await outbox(db)).toEqual([]);
+    expect(await tellAgain(db.pool, "w", before!.since, "0", 100)).toMatchObject({ told: 1 });
   });
 
   test("is for destinations that are there and enabled", async ({ db }) => {
@@ -335,6 +353,36 @@ describe("claims", () => {
     expect(
       await rows(db, "select from deliveries where next_at > now() + interval '59 minutes'"),
     ).toHaveLength(2);
+  });
+
+  test("become due with what is before them, and no sooner: what waits for it is not looked at each time", async ({
+    db,
+  }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    const [first] = await claim(db);
+    await settleDelivery(db.pool, first!, { state: "pending", note: "no", waitMs: 3_600_000 });
+    await judge(db, id, "hidden");
+    const due = () => rows(db, "select seq from deliveries where next_at <= now() and state = 'pending'");
+    expect(await due()).toEqual([]);
+    await settleDelivery(db.pool, first!, delivered);
+    expect(await due()).toHaveLength(1);
+    expect(await claim(db)).toHaveLength(1);
+  });
+
+  test("are due at once where what is before them is told before they are committed", async ({ db }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    const [first] = await claim(db);
+    const client = await db.pool.connect();
+    await client.query("begin");
+    await client.query("select record_review($1, 'ann', 'hidden')", [id]);
+    await settleDelivery(db.pool, first!, delivered);
+    await client.query("commit");
+    client.release();
+    expect(await claim(db)).toHaveLength(1);
   });
 
   test("that ran out are another's, whose result the first cannot undo", async ({ db }) => {

@@ -2,6 +2,8 @@ import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
 import { createAddresses } from "../../src/deliver/addresses.ts";
 import { retryAfterMs, waitMs } from "../../src/deliver/backoff.ts";
+import { createDeliverer, type Settled } from "../../src/deliver/deliverer.ts";
+import type { Claim } from "../../src/deliver/message.ts";
 import { createTagger, type PhotoNow, type VerdictTags } from "../../src/deliver/object-tags.ts";
 import { createSecret, sign } from "../../src/signature.ts";
 
@@ -115,6 +117,25 @@ describe("backoff", () => {
   ])("reads Retry-After %j as %j ms", (header, ms) => {
     expect(retryAfterMs(header, 10_000)).toBe(ms);
   });
+});
+
+test("why a delivery failed is noted in one line", async () => {
+  const claimed = { destination: "d", attempt: 1 } as Claim;
+  const claims = [[claimed]];
+  const settled = await new Promise<Settled>((resolve) => {
+    const deliverer = createDeliverer(
+      {
+        claim: async () => claims.pop() ?? [],
+        settle: async (_, settled) => resolve(settled),
+        disable: async () => {},
+        tell: () => Promise.reject(new Error("XML parse error.\n  To see more:\tlook")),
+      },
+      { total: 1, each: 1, attempts: 3, backoffMs: 1, pollMs: 60_000 },
+      { attempted: () => void deliverer.close(), unwell: () => {} },
+    );
+    deliverer.look();
+  });
+  expect(settled).toMatchObject({ state: "pending", note: "XML parse error. To see more: look" });
 });
 
 test("a signature is the one that the library of Standard Webhooks makes", () => {
