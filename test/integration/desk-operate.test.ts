@@ -42,7 +42,6 @@ describe("what operators watch", () => {
       badMessages: 2,
       destinations: [{ destination: "3f9c2a71b0d4", kind: "webhook", dead: 1 }],
       sweeps: [{ bucket: "photos", missed: 7, gone: 3, last: { prefix: "2026/", listed: 120_000 } }],
-      board: true,
     });
     const [run, over] = body.backfills;
     expect(run).toMatchObject({ id: backfill, state: "running", judged: 2, waiting: 1, readAll: false });

@@ -15,7 +15,9 @@ import { maitred } from "../maitred.ts";
 
 const KEY = "42/secret-dish-4711.jpg";
 const PHOTO_TABLES = [
-  ..."tags verdicts reviews shadow_scores unqueued backfill_photos backfill_changes proposals outbox".split(" "),
+  ..."tags verdicts reviews shadow_scores unqueued backfill_photos backfill_changes proposals outbox".split(
+    " ",
+  ),
   ..."deliveries appeals review_claims review_decisions".split(" "),
 ];
 const OBJECT = { store: "s3", bucket: "photos", key: KEY } as const;
