@@ -67,7 +67,7 @@ export const test = base.extend<{ desk: Desk; copies: number }, { browser: Brows
         const client = new pg.Client(db.url);
         await client.connect();
         await client.query(
-          "select open_appeal(id, 'nobody is in it', 'listing 7', 'platform') from photos where state = 'hidden'",
+          "select open_appeal(id, 'nobody is in it', 'listing 7', 'token:uploads') from photos where state = 'hidden'",
         );
         await client.end();
         await use({ database: new URL(db.url).pathname.slice(1), photos });

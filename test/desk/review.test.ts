@@ -140,7 +140,8 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
       `update photos set state = 'review', rule = 'verify', decided_by = 'model:restaurant-2'
        where id = (select min(id) from photos where state = 'shown' and decided_by like 'model:%') returning key`,
     );
-    await page.locator(`.card[aria-label^="${rows[0].key},"]:not(.decided)`).waitFor();
+    // it is in hand at once
+    await page.locator(`.card[aria-label^="${rows[0].key},"][aria-current]:not(.decided)`).waitFor();
     expect((await desk.db.pool.query("select distinct moderator from review_claims")).rows).toEqual([
       { moderator: "ann" },
     ]);
@@ -167,6 +168,15 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
     );
     await Promise.all(pages.map((page) => page.getByRole("link", { name: "Review" }).click()));
     for (const page of pages) await page.locator(".card:not(.decided)").first().waitFor();
+    // who came first holds sixty; the page has what is in view, and a little more
+    const lists = await Promise.all(
+      pages.map(async (page) => {
+        const cells = page.locator(".cell");
+        return { of: await cells.first().getAttribute("aria-setsize"), drawn: await cells.count() };
+      }),
+    );
+    expect(lists.map(({ of }) => of).sort()).toEqual(["12", "60"]);
+    expect(lists.find(({ of }) => of === "60")!.drawn).toBeLessThan(40);
     const undecided = async () =>
       (
         await desk.db.pool.query(`select (select count(*)::int from photos where state = 'review') +

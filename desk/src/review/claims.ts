@@ -1,7 +1,7 @@
 import { type Signal, signal } from "@preact/signals";
 import { post, wordsOf } from "../api.ts";
 import type { Claims, Kind, Renewed } from "../types.ts";
-import { bounded, open, withClaimed, withoutLost } from "./list.ts";
+import { bounded, type Items, nextOpen, open, withClaimed, withoutLost } from "./list.ts";
 import type { Outbox } from "./outbox.ts";
 import type { ReviewStore } from "./store.ts";
 
@@ -75,12 +75,14 @@ export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
     await fill(true);
   }
 
-  /** The cursor stays on its photo, wherever that is now. */
-  function setItems(next: ReviewStore["items"]["value"]): void {
+  /** The cursor stays on its photo, wherever that is now; where all were decided it goes to the first of the new. */
+  function setItems(next: Items): void {
     const id = store.current.value?.photo.id;
+    const waited = open(store.items.peek()).length === 0;
     store.items.value = next;
     const index = next.findIndex(({ photo }) => photo.id === id);
-    store.go(index >= 0 ? index : store.at.peek());
+    const at = index >= 0 ? index : store.at.peek();
+    store.go(waited && open(next).length > 0 ? nextOpen(next, at - 1) : at);
   }
 
   async function giveBack(): Promise<void> {

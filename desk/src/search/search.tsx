@@ -19,7 +19,7 @@ export default function SearchPage() {
     <div class="search-page">
       <FilterForm key={url} filters={filtersOf(query)} />
       <div class="search-results">
-        {state === "failed" && (
+        {state === "failed" && photos.length === 0 && (
           <div class="blank" role="alert">
             <Icon name="warn" />
             <h2>The search failed</h2>
@@ -44,8 +44,17 @@ export default function SearchPage() {
             onEnd={() => next && more()}
             cell={(index) => <Result key={photos[index]!.id} photo={photos[index]!} onFresh={replace} />}
           >
-            <p class="all-done soft small">
-              {next ? "More are being fetched…" : `That is all: ${count(photos.length, "photo")}.`}
+            <p class="all-done soft small" role="status">
+              {state === "failed" ? `${problem}. ` : ""}
+              {state === "failed" ? (
+                <button type="button" onClick={more}>
+                  Try again
+                </button>
+              ) : next ? (
+                "More are being fetched…"
+              ) : (
+                `That is all: ${count(photos.length, "photo")}.`
+              )}
             </p>
           </Grid>
         )}
@@ -63,32 +72,35 @@ function useFound(url: string, query: Readonly<Record<string, string>>) {
   const [problem, setProblem] = useState("");
   const busy = useRef<AbortController>(undefined);
 
-  function fetchPage(after: string | null): void {
+  async function fetchPage(after: string | null): Promise<void> {
     busy.current?.abort();
     const mine = new AbortController();
     busy.current = mine;
     setState("loading");
-    get<Found>("photos", asked(filtersOf(query), after ?? undefined), mine.signal).then(
-      (found) => {
-        busy.current = undefined;
-        setPhotos((before) => (after ? [...before, ...found.photos] : found.photos));
+    try {
+      let [from, many] = [after, 0];
+      do {
+        // the server looks at so many photos at a time, and may find few of them, or none
+        const found = await get<Found>("photos", asked(filtersOf(query), from ?? undefined), mine.signal);
+        setPhotos((before) => [...before, ...found.photos]);
         setNext(found.next);
-        setState("ready");
-        if (!after) announce(`${count(found.photos.length, "photo")}${found.next ? " and more" : ""} found`);
-      },
-      (thrown: unknown) => {
-        if (mine.signal.aborted) return;
-        busy.current = undefined;
-        setProblem(wordsOf(thrown));
-        setState("failed");
-      },
-    );
+        from = found.next;
+        many += found.photos.length;
+      } while (from && many < ENOUGH);
+      setState("ready");
+      if (!after) announce(`${count(many, "photo")}${from ? " and more" : ""} found`);
+    } catch (thrown) {
+      if (mine.signal.aborted) return;
+      setProblem(wordsOf(thrown));
+      setState("failed");
+    }
+    if (busy.current === mine) busy.current = undefined;
   }
 
   useEffect(() => {
     setPhotos([]);
     setNext(null);
-    fetchPage(null);
+    void fetchPage(null);
     return () => busy.current?.abort();
   }, [url]);
   return {
@@ -96,9 +108,13 @@ function useFound(url: string, query: Readonly<Record<string, string>>) {
     next,
     state,
     problem,
-    more: () => void (busy.current || fetchPage(next)),
+    more: () => {
+      if (!busy.current) void fetchPage(next);
+    },
     replace: (fresh: Photo) => setPhotos((all) => all.map((each) => (each.id === fresh.id ? fresh : each))),
   };
 }
 
+/** Photos, as many as fill a screen. */
+const ENOUGH = 40;
 const RULES: CellRules = { minWidth: 168, gap: 12, textHeight: 58 };
