@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { basename, dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { migrateAll } from "../src/cli/migrate.ts";
@@ -26,10 +27,13 @@ export interface DeskMeasures {
 /**
  * How long the desk's answers take where so many photos are known, of which a fifth wait for a moderator: as the page asks,
  * with sixteen others who hold photos.
+ *
+ * @param files photos of MAITRED_FOLDERS, in one folder, whose pictures are asked for.
  */
 export async function measureDesk(
   config: Config,
   photos: number,
+  files: readonly string[],
   say: (line: string) => void,
 ): Promise<DeskMeasures> {
   await migrateAll(config);
@@ -40,11 +44,17 @@ export async function measureDesk(
   try {
     say(`making ${photos} photos`);
     await fill(db, photos);
+    const { rows: pictured } = await db.query<{ id: string }>(
+      `insert into photos (store, bucket, key, state, rule, category, decided_at)
+        select 'folder', $1, key, 'hidden', 'human', 'other', now() from unnest($2::text[]) key returning id`,
+      [dirname(files[0]!), files.map((file) => basename(file))],
+    );
     const api = await startApi({ ...config, apiPort: 0 }, createLog("silent"), scope);
     const people = [];
     for (let n = 0; n <= 16; n++) people.push(await signIn(db, api.url, `moderator-${n}`));
     for (const other of people.slice(1)) await other.ask("POST", "/desk/api/review/claims", { limit: 50 });
-    const answers = await measure(people[0]!, photos, say);
+    const ids = pictured.map(({ id }) => id);
+    const answers = await measure(people[0]!, photos, ids, say);
     const { rows } = await db.query<{ waiting: number }>(
       "select count(*)::int as waiting from photos where state = 'review'",
     );
@@ -75,13 +85,20 @@ async function signIn(db: pg.Pool, url: string, name: string): Promise<Person> {
     });
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
     cookie ||= response.headers.getSetCookie()[0]?.split(";")[0] ?? "";
-    return response.status === 204 ? {} : ((await response.json()) as Record<string, unknown>);
+    const bytes = Buffer.from(await response.arrayBuffer());
+    const isJson = response.headers.get("content-type")?.includes("json");
+    return isJson ? (JSON.parse(bytes.toString()) as Record<string, unknown>) : {};
   };
   await ask("POST", "/desk/api/session", { token });
   return { ask };
 }
 
-async function measure({ ask }: Person, photos: number, say: (line: string) => void): Promise<Answers[]> {
+async function measure(
+  { ask }: Person,
+  photos: number,
+  pictured: readonly string[],
+  say: (line: string) => void,
+): Promise<Answers[]> {
   const all: Answers[] = [];
   /** @param then what is to be undone before the next, in its own time. */
   async function time<T>(
@@ -105,7 +122,10 @@ async function measure({ ask }: Person, photos: number, say: (line: string) => v
     const answer = (await ask("POST", "/desk/api/review/claims", body)) as { photos: { id: string }[] };
     return answer.photos.map(({ id }) => id);
   };
-  const give = (ids: string[]) => ask("POST", "/desk/api/review/claims/release", { photos: ids });
+  const give = async (ids: string[]): Promise<void> => {
+    if (ids.length === 0) throw new Error("expected more photos that wait: measure with 100,000 or more");
+    await ask("POST", "/desk/api/review/claims/release", { photos: ids });
+  };
   const decide = (ids: string[]) =>
     ask("POST", "/desk/api/review/decisions", {
       decisions: ids.map((photo) => ({
@@ -148,6 +168,17 @@ async function measure({ ask }: Person, photos: number, say: (line: string) => v
   await search("what hardly any photo is", () => "humanFrom=0.99999&state=shown");
   await search("a key", (n) => `bucket=photos&key=uploads/${n * 97}-dinner.jpg`);
   await search("a day half a year ago", () => "from=2026-05-01T00:00:00Z&to=2026-05-02T00:00:00Z");
+  const links: Record<string, string>[] = [];
+  for (const id of pictured) {
+    const photo = await ask("GET", `/desk/api/photos/${id}`);
+    links.push(photo["links"] as Record<string, string>);
+  }
+  const picture = (what: string, size: string): Promise<void> =>
+    time(what, (n) => ask("GET", links[n % links.length]![size]!));
+  await picture("a picture of 320 pixels", "small");
+  await picture("a picture of 1,600 pixels", "large");
+  // the longest is the first, for which the model is opened
+  await picture("where the model sees a human", "heat");
   return all;
 }
 

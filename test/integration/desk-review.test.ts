@@ -41,14 +41,14 @@ test("the queue counts photos by why a person is asked, and shows each with what
     { rule: "human-uncertain" },
     { rule: "human-uncertain" },
     { rule: "verify", category: "menu" },
-    { rule: "category-uncertain" },
-    { rule: "scores-invalid" },
+    ...Array(3).fill({ rule: "category-uncertain" }),
+    ...Array(4).fill({ rule: "scores-invalid" }),
     { state: "shown" },
     { state: "hidden" },
   ]);
   const ann = await desk.signIn("ann", "review");
   expect((await ann.ask("GET", "/desk/api/review/queue")).body).toEqual({
-    kinds: { appeal: 0, human: 2, verify: 1, category: 1, scores: 1, audit: 0 },
+    kinds: { appeal: 0, human: 2, verify: 1, category: 3, scores: 4, audit: 0 },
     held: 0,
   });
   const [held] = await claim(ann, 50, ["verify"]);
@@ -373,4 +373,32 @@ test("a decision that makes no sense is refused before anything is done", async 
     expect(status, JSON.stringify(wrong)).toBe(400);
   }
   expect((await photo(db, id!)).state).toBe("review");
+});
+
+test("the role of workers, as which the API may run, may do all that the desk does", async ({ db }) => {
+  const [id] = await judged(db, [{}]);
+  const client = await db.pool.connect();
+  try {
+    await client.query("set role maitred_worker");
+    const [session, decision] = ["0123456789ab", randomUUID()];
+    await client.query("select start_session($1, '', 'token:t', 'ann', array['moderator'], 60)", [session]);
+    await client.query("update desk_sessions set seen_at = now()");
+    await client.query("select open_appeal($1, 'no', 'ann', 'ann')", [id]);
+    const parts = JSON.stringify([{ kinds: ["appeal", "human", "audit"], most: 5 }]);
+    const claimed = await client.query("select * from claim_reviews('ann', $1, 5, 60, 5)", [parts]);
+    expect(claimed.rows).toMatchObject([{ photo_id: id }]);
+    const item = JSON.stringify([{ id: decision, photo: id, verdict: "hidden", category: "menu" }]);
+    const decided = await client.query("select * from decide_reviews('ann', $1)", [item]);
+    expect(decided.rows).toMatchObject([{ outcome: "done" }]);
+    const undone = await client.query("select * from undo_review('ann', $1, 60)", [decision]);
+    expect(undone.rows).toMatchObject([{ outcome: "done" }]);
+    const found = await client.query("select photos_by_key(null, '42') as id, photo_id_at(now()) as at");
+    expect(found.rows).toMatchObject([{ id }]);
+    expect(
+      (await client.query("select end_session($1, 'ann', 'signed-out') as ended", [session])).rows,
+    ).toEqual([{ ended: true }]);
+  } finally {
+    await client.query("reset role");
+    client.release();
+  }
 });

@@ -56,7 +56,7 @@ export function serveLive(
     }
   }
 
-  app.get("/desk/api/live", async (request, reply) => {
+  app.get("/desk/api/live", { exposeHeadRoute: false }, async (request, reply) => {
     const session = await access.require(request, "any");
     if (pages.size >= MAX_PAGES)
       throw new HttpProblem(503, "too many pages are open", { "retry-after": "30" });

@@ -9,7 +9,7 @@ import { linkHolds, SIZES } from "./links.ts";
 
 /** Serves the pictures that links lead to: a link opens its picture for the session that it was made for, while it holds. */
 export function servePictures(app: FastifyInstance, access: Access, deps: Pick<DeskDeps, "picture">): void {
-  app.get("/desk/api/pictures/:id/:size", async (request, reply) => {
+  app.get("/desk/api/pictures/:id/:size", { exposeHeadRoute: false }, async (request, reply) => {
     const session = await access.require(request, "any");
     const { id, size } = readShape(asked, request.params, "expected a photo and a size");
     const { until, sign } = readShape(proof, request.query, "expected until and sign");
@@ -18,15 +18,11 @@ export function servePictures(app: FastifyInstance, access: Access, deps: Pick<D
       throw new HttpProblem(403, "the link is too old, or not of this session: ask for the photo again");
     const left = new AbortController();
     // whoever scrolls by wants the next ones, and not these
-    request.raw.once("close", () => left.abort());
+    reply.raw.once("close", () => left.abort());
     const picture = await deps.picture(id, size, left.signal).catch((thrown: unknown) => {
       throw asProblem(thrown);
     });
-    return reply
-      .type("image/jpeg")
-      .header("cache-control", `private, max-age=${leftS}`)
-      .header("content-disposition", "inline")
-      .send(picture);
+    return reply.type("image/jpeg").header("cache-control", `private, max-age=${leftS}`).send(picture);
   });
 }
 
