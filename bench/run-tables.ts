@@ -74,13 +74,22 @@ const result: Record<string, unknown> = {
   distributions: DISTRIBUTIONS,
 };
 
+const date = String(result["date"]).slice(0, 10);
+const out = values.out ?? join(packageRoot(), "bench/results", `tables-${date}.json`);
+mkdirSync(join(out, ".."), { recursive: true });
+/** What was measured so far is kept, whatever ends the rest. */
+const keep = (name: string, measured: unknown): void => {
+  result[name] = measured;
+  writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
+};
+
 const { rows: filled } = await db.query("select to_regclass('photos') is not null as filled");
 if (!filled[0].filled) {
   await migrateTo(values.before);
   await fillTables(postgres.url, photos, availableParallelism(), say);
 }
 if ((await compare(db, folder)).missing.length > 0) {
-  result["groupsBefore"] = await timeGroups();
+  keep("groupsBefore", await timeGroups());
   const quiet = new AbortController();
   setTimeout(() => quiet.abort(), 15_000);
   const writingBefore = await writeBeside(db, quiet.signal);
@@ -88,35 +97,31 @@ if ((await compare(db, folder)).missing.length > 0) {
   const writing = writeBeside(db, stop.signal);
   const [applied, took] = await seconds(() => migrate(postgres.url, folder, "maitred_queue"));
   stop.abort();
-  result["migration"] = { applied, seconds: took, writingBefore, writingBeside: await writing };
+  keep("migration", { applied, seconds: took, writingBefore, writingBeside: await writing });
   say(`migration: ${JSON.stringify(result["migration"])}`);
+  await db.query("vacuum (analyze) photos, tags, verdicts, reviews");
+  await db.query("analyze");
 }
-await db.query("vacuum (analyze) photos, tags, verdicts, reviews");
-await db.query("analyze");
-result["groups"] = await timeGroups();
-result["queriesBeforeFolding"] = await timeQueries(db, photos, runs);
+keep("groups", await timeGroups());
+keep("queriesBeforeFolding", await timeQueries(db, photos, runs));
 const [moved, foldSeconds] = await seconds(() => foldRollups(db));
-result["fold"] = { moved, seconds: foldSeconds };
+keep("fold", { moved, seconds: foldSeconds });
 say(`fold: ${JSON.stringify(result["fold"])}`);
 const queries = await timeQueries(db, photos, runs);
-result["queries"] = queries;
+keep("queries", queries);
 for (const [title, times] of Object.entries(queries))
   say(`${title}: p50 ${times.p50Ms} ms, p95 ${times.p95Ms} ms`);
-const [wrong, checkSeconds] = await seconds(() => checkRollups(db, 10));
-result["check"] = { wrong: wrong.length, seconds: checkSeconds };
-say(`check: ${JSON.stringify(result["check"])}`);
-const { rows: sizes } = await db.query<{ name: string; mb: number; rows: number }>(
-  `select relname as name, (pg_relation_size(oid) / 1e6)::int as mb, reltuples::float8 as rows from pg_class
+const { rows: sizes } = await db.query<{ name: string; mb: number }>(
+  `select relname as name, (pg_relation_size(oid) / 1e6)::int as mb from pg_class
     where relnamespace = 'public'::regnamespace and relkind in ('r', 'i') and pg_relation_size(oid) > 1e6 order by 2 desc`,
 );
-result["sizes"] = Object.fromEntries(sizes.map(({ name, mb, rows }) => [name, { mb, rows }]));
+keep("sizesMB", Object.fromEntries(sizes.map(({ name, mb }) => [name, mb])));
+const [wrong, checkSeconds] = await seconds(() => checkRollups(db, 10));
+keep("check", { wrong: wrong.length, seconds: checkSeconds });
+say(`check: ${JSON.stringify(result["check"])}`);
 await db.end();
 await postgres.close();
 if (!values.home) rmSync(home, { recursive: true, force: true });
-const date = String(result["date"]).slice(0, 10);
-const out = values.out ?? join(packageRoot(), "bench/results", `tables-${date}.json`);
-mkdirSync(join(out, ".."), { recursive: true });
-writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
 say(`written to ${out}`);
 process.exit(0);
 
