@@ -40,7 +40,7 @@ function SignedIn() {
           {problem || failed}
         </p>
       )}
-      <Scrolled label="Sessions">
+      <Scrolled label="Table of sessions">
         <table class="small number">
           <thead>
             <tr>
@@ -109,7 +109,7 @@ function Log() {
           {problem || failed}
         </p>
       )}
-      <Scrolled label="Log">
+      <Scrolled label="Table of entries">
         <table class="small number">
           <thead>
             <tr>

@@ -27,7 +27,7 @@ export function Deliveries({ deliveries }: Pick<WholePhoto, "deliveries">) {
   return (
     <section aria-labelledby="deliveries">
       <h2 id="deliveries">Told to others</h2>
-      <Scrolled label="Deliveries">
+      <Scrolled label="Table of deliveries">
         <table class="small number">
           <thead>
             <tr>
