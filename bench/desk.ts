@@ -168,6 +168,21 @@ async function measure(
   await search("what hardly any photo is", () => "humanFrom=0.99999&state=shown");
   await search("a key", (n) => `bucket=photos&key=uploads/${n * 97}-dinner.jpg`);
   await search("a day half a year ago", () => "from=2026-05-01T00:00:00Z&to=2026-05-02T00:00:00Z");
+  await time(
+    "operate",
+    () => ask("GET", "/desk/api/operate"),
+    () => sleep(1_050),
+  );
+  const dashboard = (what: string, asked: string): Promise<void> =>
+    time(`dashboards: ${what}`, () => ask("GET", `/desk/api/dashboards/${asked}`));
+  await dashboard("a day by hour", "counts?from=2026-11-20&to=2026-11-20");
+  await dashboard("thirty days", "counts?from=2026-10-28&to=2026-11-26");
+  await dashboard("a year", "counts?from=2025-11-27&to=2026-11-26");
+  await dashboard("agreement", "agreement?from=2026-10-28&to=2026-11-26");
+  // the scores are of the day on which the photos were made
+  const today = new Date().toISOString().slice(0, 10);
+  await dashboard("drift", `drift?from=${today}&to=${today}`);
+  await dashboard("two listings", "listings?listing=42,4711");
   const links: Record<string, string>[] = [];
   for (const id of pictured) {
     const photo = await ask("GET", `/desk/api/photos/${id}`);

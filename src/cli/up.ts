@@ -28,8 +28,8 @@ them. What is decided already is left alone. Ctrl-C drains and ends.
 
 While it stays it serves the HTTP API too (docs/intake.md), on MAITRED_API_PORT, for photos of S3 as well: what is told
 there is judged here. It feeds backfills and tells destinations, as maitred feed and maitred deliver do. Callers need a
-token: run maitred token create beside it. The desk (docs/desk.md) is served too, and where only this machine can reach it,
-an address is printed that signs you in to it, once. Several may run at once, each with a
+token: run maitred token create beside it. The desk (docs/desk.md) is served too, and where only this machine can reach
+it, an address is printed that signs you in to it, once. Several may run at once, each with a
 MAITRED_HOME of its own: where the usual ports are in use it takes others, and says which; a port that is set is taken
 or refused.
 

@@ -19,21 +19,15 @@ export async function violations(page: Page): Promise<string[]> {
  *
  * @param scroller what scrolls in the page: the picture is as tall as all that is in it.
  */
-export async function shoot(
-  page: Page,
-  name: string,
-  theme: string,
-  width: number,
-  scroller?: string,
-): Promise<void> {
+export async function shoot(page: Page, name: string, scroller?: string): Promise<void> {
   const folder = process.env["DESK_SHOTS"];
   if (!folder) return;
   await page.waitForFunction(() => [...document.images].every(({ complete }) => complete));
   const before = page.viewportSize()!;
   if (scroller) {
     const height = await page.locator(scroller).evaluate((element) => element.scrollHeight);
-    await page.setViewportSize({ width, height: height + 52 });
+    await page.setViewportSize({ width: before.width, height: height + 52 });
   }
-  await page.screenshot({ path: `${folder}/${name.replace(/\W+/g, "-")}-${theme}-${width}.png` });
+  await page.screenshot({ path: `${folder}/${name.replace(/\W+/g, "-")}.png` });
   await page.setViewportSize(before);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { addressOf, rangeOf, timesOf } from "../../desk/src/dashboards/range.ts";
-import { byModel, countsBy, hideRate } from "../../desk/src/dashboards/series.ts";
+import { byModel, countsBy, hideRate, inOrder } from "../../desk/src/dashboards/series.ts";
 import { batchSizes, duration, stageTimes, throughput } from "../../desk/src/operate/figures.ts";
 import type { Counts, Operating } from "../../desk/src/types.ts";
 
@@ -67,6 +67,15 @@ describe("series", () => {
     expect(countsBy(rows, times, ({ category }) => category).map(({ name }) => name)).toEqual([
       "food",
       "menu",
+    ]);
+  });
+
+  test("keep their place, and so their colour, whatever the days", () => {
+    const series = countsBy(rows, times, ({ verdict }) => verdict);
+    expect(inOrder(series, ["hidden", "review", "shown"]).map(({ name }) => name)).toEqual([
+      "hidden",
+      "shown",
+      "failed",
     ]);
   });
 

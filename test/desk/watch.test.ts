@@ -1,22 +1,43 @@
 import type { Page } from "playwright-core";
-import { describe, expect } from "vitest";
+import { describe, expect, onTestFinished } from "vitest";
+import { maitred } from "../maitred.ts";
 import { judgedOverTime, troubled } from "../watched.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { NARROW, test, until, WIDE } from "./desk.ts";
+import { type Desk, NARROW, test, until, WIDE } from "./desk.ts";
 import { shoot, violations } from "./look.ts";
 
 const today = (): string => new Date().toISOString().slice(0, 10);
 const opened = async (page: Page): Promise<void> =>
   page.getByRole("heading", { name: "Backfills" }).waitFor();
 
+/** A real worker beside the desk, until the test ends; answers how to have it judge a photo of the folder. */
+async function startWorker({ db }: Desk, folder: string): Promise<(key: string) => Promise<void>> {
+  const env = { DATABASE_URL: db.url, MAITRED_FOLDERS: folder, MAITRED_PROVIDER: "cpu" };
+  const worker = maitred(["worker"], env);
+  onTestFinished(async () => {
+    worker.child.kill("SIGTERM");
+    await worker.exit;
+  });
+  await worker.says("taking photos");
+  return async (key) => {
+    const { exit, stderr } = maitred(["enqueue", "--again", `${folder}/${key}`], env);
+    expect(await exit, stderr()).toBe(0);
+  };
+}
+
 describe.skipIf(!CHROMIUM)("operate", { timeout: 180_000 }, () => {
   test("shows the worker that runs, what waits and what failed, and keeps itself up to date", async ({
     desk,
+    judged,
   }) => {
+    // of a worker before, which judged the samples
+    await desk.db.pool.query("delete from model_workers");
+    const enqueue = await startWorker(desk, judged.photos);
     const page = await desk.open("vic", { path: "/desk/operate", scopes: ["read"] });
     await opened(page);
     const workers = page.getByRole("region", { name: "Workers" });
-    await workers.getByText("CPU").waitFor();
+    await workers.getByText("CPU").first().waitFor();
+    await enqueue("menu-1.jpg");
     // what the real worker says of itself travels through Postgres
     await expect
       .poll(() => page.getByRole("listitem").filter({ hasText: "decode" }).count(), { timeout: 60_000 })
@@ -36,7 +57,7 @@ describe.skipIf(!CHROMIUM)("operate", { timeout: 180_000 }, () => {
     expect(desk.complaints).toEqual([]);
   });
 
-  test("an operator does everything with the keyboard, and it is written down", async ({ desk }) => {
+  test("an operator does everything with the keyboard, and it is written down", async ({ desk, judged }) => {
     const { backfill } = await troubled(desk.db);
     const page = await desk.open("oda", { path: "/desk/operate", scopes: ["operate"] });
     await opened(page);
@@ -83,7 +104,8 @@ describe.skipIf(!CHROMIUM)("operate", { timeout: 180_000 }, () => {
       "replayed-message",
       "replayed-failures",
     ]);
-    // the worker takes what was replayed: it is in no store, and fails for another reason
+    // a worker takes what was replayed: it is in no store, and fails for another reason
+    await startWorker(desk, judged.photos);
     await until(
       async () =>
         (await desk.db.pool.query("select count(*)::int as n from photos where failure = 'CORRUPT'")).rows[0]
@@ -173,32 +195,26 @@ const STATES: Record<string, (page: Page, url: string) => Promise<void>> = {
   },
 };
 
-describe.skipIf(!CHROMIUM)("pages to watch", { timeout: 240_000 }, () => {
-  test.for([
-    ["light", WIDE],
-    ["dark", WIDE],
-    ["light", NARROW],
-    ["dark", NARROW],
-  ] as const)("have nothing that axe finds, %s and %o", async ([colorScheme, viewport], { desk }) => {
-    await troubled(desk.db);
-    await judgedOverTime(desk.db, today());
-    const page = await desk.open("oda", {
-      colorScheme,
-      viewport,
-      scopes: ["operate"],
-      path: "/desk/operate",
-    });
-    const found: Record<string, unknown> = {};
-    const wide: Record<string, number> = {};
-    for (const [name, reach] of Object.entries(STATES)) {
-      await reach(page, desk.url);
-      await shoot(page, name, colorScheme, viewport.width, ".watch-page");
-      found[name] = await violations(page);
-      wide[name] = await page.evaluate(() => document.documentElement.scrollWidth);
-    }
-    expect(found).toEqual(Object.fromEntries(Object.keys(STATES).map((name) => [name, []])));
-    // nothing makes the page wider than the screen
-    expect(wide).toEqual(Object.fromEntries(Object.keys(STATES).map((name) => [name, viewport.width])));
-    expect(desk.complaints).toEqual([]);
-  });
+describe.skipIf(!CHROMIUM)("pages to watch", { timeout: 300_000 }, () => {
+  test.for([WIDE, NARROW])(
+    "have nothing that axe finds, in both themes, at $width pixels",
+    async (viewport, { desk }) => {
+      await troubled(desk.db);
+      await judgedOverTime(desk.db, today());
+      const page = await desk.open("oda", { viewport, scopes: ["operate"], path: "/desk/operate" });
+      const found: Record<string, string[]> = {};
+      for (const [name, reach] of Object.entries(STATES)) {
+        await reach(page, desk.url);
+        for (const colorScheme of ["light", "dark"] as const) {
+          await page.emulateMedia({ colorScheme });
+          await shoot(page, `${name}-${colorScheme}-${viewport.width}`, ".watch-page");
+          found[`${name}, ${colorScheme}`] = await violations(page);
+        }
+        const width = await page.evaluate(() => document.documentElement.scrollWidth);
+        if (width > viewport.width) found[`${name}, wider than the screen`] = [`${width}`];
+      }
+      expect(Object.entries(found).filter(([, violated]) => violated.length > 0)).toEqual([]);
+      expect(desk.complaints).toEqual([]);
+    },
+  );
 });

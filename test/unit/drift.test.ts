@@ -39,13 +39,18 @@ describe("drift", () => {
         count("2026-01-02", "human", 0, 3),
         count("2026-01-02", "human", 1, 1),
         count("2026-01-01", "human", 0, 7),
+        count("2026-01-03", "human", 2, 5),
       ],
       "2026-01-02",
     );
     expect(human).toMatchObject({ score: "human", psi: null });
-    expect(human!.now.slice(0, 3)).toEqual([3, 1, 0]);
+    expect(human!.now.slice(0, 3)).toEqual([3, 1, 5]);
     expect(human!.before.slice(0, 2)).toEqual([7, 0]);
-    expect(human!.days).toEqual([{ day: "2026-01-02", mean: (3 * 0.025 + 0.075) / 4, photos: 4 }]);
+    expect(human!.before[2]).toBe(0);
+    expect(human!.days).toEqual([
+      { day: "2026-01-02", mean: (3 * 0.025 + 0.075) / 4, photos: 4 },
+      { day: "2026-01-03", mean: 0.125, photos: 5 },
+    ]);
     expect(food).toMatchObject({ score: "food", days: [] });
     expect(food!.before[19]).toBe(4);
   });

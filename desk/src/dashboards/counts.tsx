@@ -1,9 +1,10 @@
+import { person } from "../session.ts";
 import type { Counts } from "../types.ts";
 import { Table } from "../ui/table.tsx";
 import { STATE_WORDS, who } from "../words.ts";
 import { Chart } from "./chart.tsx";
 import { type Range, timesOf } from "./range.ts";
-import { byModel, countsBy, hideRate } from "./series.ts";
+import { byModel, countsBy, hideRate, inOrder } from "./series.ts";
 
 /** How many photos got which verdict, by time, category and who decided. */
 export function CountCharts({ range, answer }: { range: Range; answer: Counts }) {
@@ -22,13 +23,19 @@ export function CountCharts({ range, answer }: { range: Range; answer: Counts })
         {...common}
         title="Verdicts"
         about={`Current photos by the ${step} of their verdict.`}
-        series={countsBy(counts, times, ({ verdict }) => words[verdict] ?? verdict)}
+        series={inOrder(
+          countsBy(counts, times, ({ verdict }) => words[verdict] ?? verdict),
+          VERDICTS.map((verdict) => words[verdict]!),
+        )}
       />
       <Chart
         {...common}
         title="Categories"
         about="The same photos by their most probable category."
-        series={countsBy(counts, times, ({ category }) => category)}
+        series={inOrder(
+          countsBy(counts, times, ({ category }) => category),
+          person.value!.settings.categories,
+        )}
       />
       <Chart
         {...common}
@@ -44,15 +51,14 @@ export function CountCharts({ range, answer }: { range: Range; answer: Counts })
 export function Models({ answer }: { answer: Counts }) {
   const rows = byModel(answer.models);
   if (rows.length === 0) return null;
-  const verdicts = ["shown", "hidden", "review", "failed"];
   return (
     <section class="panel">
       <h2>Who decided</h2>
-      <Table label="Who decided" head={["model or moderator", ...verdicts.map((each) => `#${each}`), "#all"]}>
+      <Table label="Who decided" head={["model or moderator", ...VERDICTS.map((each) => `#${each}`), "#all"]}>
         {rows.map(({ model, photos }) => (
           <tr key={model}>
             <th scope="row">{model ? who(model) : "nobody"}</th>
-            {verdicts.map((verdict) => (
+            {VERDICTS.map((verdict) => (
               <td key={verdict} class="figure">
                 {(photos[verdict] ?? 0).toLocaleString()}
               </td>
@@ -68,3 +74,5 @@ export function Models({ answer }: { answer: Counts }) {
     </section>
   );
 }
+
+const VERDICTS = ["shown", "hidden", "review", "failed"];

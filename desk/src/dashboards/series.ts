@@ -31,6 +31,12 @@ export function countsBy(
   return [...series].sort(([, a], [, b]) => total(b) - total(a)).map(([name, values]) => ({ name, values }));
 }
 
+/** Those that are named, in this order, and then the others: a line keeps its colour whatever the days. */
+export function inOrder(series: readonly Series[], names: readonly string[]): Series[] {
+  const place = ({ name }: Series): number => (names.includes(name) ? names.indexOf(name) : names.length);
+  return [...series].sort((a, b) => place(a) - place(b));
+}
+
 /** Of what was judged at each time, the share 0 to 1 that the model hid for a human. */
 export function hideRate(rows: readonly Row[], times: readonly number[]): Series {
   const [judged] = countsBy(rows, times, ({ verdict }) => (verdict === "failed" ? null : "judged"));

@@ -19,7 +19,7 @@ export default function OperatePage() {
       <header class="watch-head">
         <h1>Operate</h1>
         <p class="small soft number">{now ? `as of ${clock.format(new Date(now.at))}` : "One moment…"}</p>
-        {now?.board && may("operator") && (
+        {may("operator") && (
           <a class="button small" href="/desk/bull/" target="_blank" rel="noreferrer">
             The queue's own view
           </a>

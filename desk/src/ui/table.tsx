@@ -1,4 +1,5 @@
 import type { ComponentChildren } from "preact";
+import { Scrolled } from "./scrolled.tsx";
 
 interface TableProps {
   label: string;
@@ -9,11 +10,10 @@ interface TableProps {
   children: ComponentChildren;
 }
 
-/** A table that scrolls sideways where there is no room, also by the keyboard. */
+/** A table that scrolls sideways where there is no room. */
 export function Table({ label, head, stacked = false, children }: TableProps) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls sideways is reached by the keyboard
-    <section class="table-scroll" tabIndex={0} aria-label={label}>
+    <Scrolled label={label}>
       <table class={stacked ? "small number stacked" : "small number"}>
         <thead>
           <tr>
@@ -26,6 +26,6 @@ export function Table({ label, head, stacked = false, children }: TableProps) {
         </thead>
         <tbody>{children}</tbody>
       </table>
-    </section>
+    </Scrolled>
   );
 }

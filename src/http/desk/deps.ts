@@ -63,8 +63,8 @@ export interface DeskDeps {
 
   operate: OperateDeps;
   dashboards: DashboardDeps;
-  /** The queue's own view; undefined where there is none. */
-  board: Board | undefined;
+  /** The queue's own view. */
+  board: Board;
 
   log(before: string | undefined, limit: number): Promise<z.infer<typeof auditLog>["entries"]>;
   sessions(): Promise<

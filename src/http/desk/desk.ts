@@ -40,7 +40,7 @@ export async function serveDesk(app: FastifyInstance, needs: DeskNeeds): Promise
   for (const route of deskRoutes) serveRoute(app, route, access, needs);
   // in scopes of their own: each serves files in its own way
   await app.register(async (own) => servePage(own, settings.deskFolder));
-  if (deps.board) await app.register(async (own) => serveBoard(own, access, deps.board!));
+  await app.register(async (own) => serveBoard(own, access, deps.board));
 }
 
 function serveSession(app: FastifyInstance, access: Access, { settings, deps }: DeskNeeds): void {

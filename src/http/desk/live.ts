@@ -14,7 +14,7 @@ import { operating } from "./operate-routes.ts";
 export function serveLive(
   app: FastifyInstance,
   access: Access,
-  deps: Pick<DeskDeps, "counts" | "operate" | "board"> & { access: Pick<DeskDeps["access"], "findSession"> },
+  deps: Pick<DeskDeps, "counts" | "operate"> & { access: Pick<DeskDeps["access"], "findSession"> },
   lookMs = 2_000,
 ): void {
   const pages = new Map<FastifyReply, { session: string; operate: boolean }>();

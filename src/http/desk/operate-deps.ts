@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import type * as shapes from "./operate-schemas.ts";
 
-export type Operating = Omit<z.infer<typeof shapes.operating>, "workers" | "board"> & {
+export type Operating = Omit<z.infer<typeof shapes.operating>, "workers"> & {
   workers: (Omit<z.infer<typeof shapes.operating>["workers"][number], "figures"> & { figures: unknown })[];
 };
 

@@ -10,14 +10,13 @@ import type { DeskRoute } from "./route.ts";
 /** How everything runs, as the page shows it; also what `operate` of /desk/api/live tells. */
 export async function operating({
   operate,
-  board,
-}: Pick<DeskDeps, "operate" | "board">): Promise<z.infer<typeof shapes.operating>> {
+}: Pick<DeskDeps, "operate">): Promise<z.infer<typeof shapes.operating>> {
   const now = await operate.now();
   const workers = now.workers.map((worker) => {
     const { success, data } = shapes.figures.safeParse(worker.figures);
     return { ...worker, figures: success ? data : null };
   });
-  return { ...now, workers, board: board !== undefined };
+  return { ...now, workers };
 }
 
 /** Who signed in may look; who operates may act. */

@@ -100,7 +100,6 @@ export const operating = z.object({
         .nullable(),
     }),
   ),
-  board: z.boolean().describe("whether /desk/bull/ shows the queue's own view"),
 });
 
 export const deadDeliveries = z.object({
