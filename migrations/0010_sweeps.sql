@@ -145,118 +145,6 @@ begin
   order by i.n;
 end $$;
 
--- Erases what is known of objects, in one transaction: p_objects is a JSON array of {store, bucket, key, spellings}, where
--- the spellings are how messages of queues may write the key. What the outbox tells of the photos goes with them, and that
--- they are forgotten is told instead, which names them until it is delivered: see write_forgotten.
--- Returns a row a table with how many rows went, also where none did, and at last one 'photo ID' for each photo, whose
--- jobs the caller takes out of the queue. What it did is written to erasures, without saying of which object.
--- A verdict in flight finds no row afterwards and changes nothing. An event that comes later makes the object known again.
--- Locks: the objects as record_events does, then their photos.
-create function forget_objects(p_objects jsonb, p_by text) returns table (what text, count bigint) language plpgsql as $$
-declare
-  ids bigint[];
-  gone bigint;
-  counts jsonb := '{}';
-begin
-  perform 1 from object_order o
-  where (o.store, o.bucket, o.key) in (
-    select i.store, i.bucket, i.key from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text))
-  order by o.store, o.bucket, o.key, o.version for update;
-  select coalesce(array_agg(locked.id), '{}') into ids from (
-    select p.id from photos p
-    where (p.store, p.bucket, p.key) in (
-      select i.store, i.bucket, i.key from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text))
-    order by p.id for update) locked;
-
-  -- one block a table: what it deletes, and its name among the counts
-  delete from reviews r where r.photo_id = any (ids);
-  get diagnostics gone = row_count;
-  counts := counts || jsonb_build_object('reviews', gone);
-
-  delete from verdicts v where v.photo_id = any (ids);
-  get diagnostics gone = row_count;
-  counts := counts || jsonb_build_object('verdicts', gone);
-
-  delete from tags t where t.photo_id = any (ids);
-  get diagnostics gone = row_count;
-  counts := counts || jsonb_build_object('tags', gone);
-
-  delete from shadow_scores s where s.photo_id = any (ids);
-  get diagnostics gone = row_count;
-  counts := counts || jsonb_build_object('shadow_scores', gone);
-
-  delete from unqueued u where u.photo_id = any (ids);
-  get diagnostics gone = row_count;
-  counts := counts || jsonb_build_object('unqueued', gone);
-
-  delete from backfill_photos b where b.photo_id = any (ids);
-  get diagnostics gone = row_count;
-  counts := counts || jsonb_build_object('backfill_photos', gone);
-
-  delete from backfill_changes b where b.photo_id = any (ids);
-  get diagnostics gone = row_count;
-  counts := counts || jsonb_build_object('backfill_changes', gone);
-
-  delete from proposals s where s.photo_id = any (ids);
-  get diagnostics gone = row_count;
-  counts := counts || jsonb_build_object('proposals', gone);
-
-  -- these go by the trigger of photos, which knows who is being told something at this moment
-  select count(*) into gone from outbox o where o.photo_id = any (ids) and o.kind <> 'photo.forgotten';
-  counts := counts || jsonb_build_object('outbox', gone);
-  select count(*) into gone from deliveries d join outbox o using (seq)
-  where o.photo_id = any (ids) and o.kind <> 'photo.forgotten';
-  counts := counts || jsonb_build_object('deliveries', gone);
-
-  -- a message that nobody understood may be JSON, or JSON within JSON
-  delete from bad_messages b
-  where exists (
-    select from jsonb_to_recordset(p_objects) as i (bucket text, spellings jsonb), jsonb_array_elements_text(i.spellings) w (key)
-    where strpos(b.body, i.bucket) > 0
-      and (strpos(b.body, '"' || w.key || '"') > 0 or strpos(b.body, '"' || w.key || '\"') > 0
-        or strpos(b.body, '"' || i.bucket || '/' || w.key || '"') > 0));
-  get diagnostics gone = row_count;
-  counts := counts || jsonb_build_object('bad_messages', gone);
-
-  -- an answer tells of one photo, or of a list of them
-  delete from idempotent_answers a
-  where cardinality(ids) > 0 and exists (
-      select from jsonb_path_query(a.answer, 'lax $.**.id') i (id) where i.id #>> '{}' = any (ids::text[]));
-  get diagnostics gone = row_count;
-  counts := counts || jsonb_build_object('idempotent_answers', gone);
-
-  -- a backfill or a sweep that stands at this very key begins anew
-  update backfills b set cursor = null
-  where exists (
-    select from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text)
-    where i.store = 's3' and b.what ->> 'bucket' = i.bucket and b.cursor ->> 'after' = i.key);
-  get diagnostics gone = row_count;
-  counts := counts || jsonb_build_object('backfills', gone);
-
-  update sweeps s set cursor = ''
-  where s.cursor <> '' and (s.bucket, s.cursor) in (
-    select i.bucket, i.key from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text) where i.store = 's3');
-  get diagnostics gone = row_count;
-  counts := counts || jsonb_build_object('sweeps', gone);
-
-  delete from object_order o
-  where (o.store, o.bucket, o.key) in (
-    select i.store, i.bucket, i.key from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text));
-  get diagnostics gone = row_count;
-  counts := counts || jsonb_build_object('object_order', gone);
-
-  delete from photos p where p.id = any (ids);
-  get diagnostics gone = row_count;
-  counts := counts || jsonb_build_object('photos', gone);
-
-  if exists (select from jsonb_each_text(counts) c where c.value <> '0') then
-    insert into erasures (by, counts) values (p_by, counts);
-  end if;
-  return query
-    select c.key, c.value::bigint from jsonb_each_text(counts) c
-    union all select 'photo ' || i.id, 1::bigint from unnest(ids) i (id);
-end $$;
-
 -- What grant_roles gave until now, and then what is new here; it is called by the same name.
 alter function grant_roles(text) rename to grant_roles_before_sweeps;
 create function grant_roles(p_queue_schema text) returns void language plpgsql as $$
@@ -274,7 +162,6 @@ begin
       alter function object_states(text, text[]) owner to maitred_migrator;
       alter function record_events(jsonb, text, boolean) owner to maitred_migrator;
       alter function sweep_step(bigint, text, text, jsonb, jsonb, text, boolean, text) owner to maitred_migrator;
-      alter function forget_objects(jsonb, text) owner to maitred_migrator;
       alter function grant_roles_before_sweeps(text) owner to maitred_migrator;
     exception
       when insufficient_privilege then

@@ -114,7 +114,7 @@ export async function reportWorker(db: Pool, report: WorkerReport): Promise<void
   });
 }
 
-/** Says what a worker did of late; see migrations/0015_worker_figures.sql. One that has not reported yet has no row. */
+/** Says what a worker did of late; see migrations/0013_worker_figures.sql. One that has not reported yet has no row. */
 export async function reportFigures(db: Pool, worker: string, figures: object): Promise<void> {
   await query(db, {
     name: "report_figures",

@@ -16,7 +16,7 @@ export interface Claim {
   auditPerMille: number;
 }
 
-/** One decision of a moderator; see decide_reviews in migrations/0014_desk.sql. */
+/** One decision of a moderator; see decide_reviews in migrations/0012_desk.sql. */
 export interface ReviewDecision {
   /** A UUID that nothing else has. */
   id: string;
@@ -37,7 +37,7 @@ export interface Decided {
   asOf: string | null;
 }
 
-/** What the moderator holds from now on; see claim_reviews in migrations/0014_desk.sql. */
+/** What the moderator holds from now on; see claim_reviews in migrations/0012_desk.sql. */
 export async function claimReviews(db: Pool, claim: Claim): Promise<{ photo: string; kind: string }[]> {
   return query<{ photo: string; kind: string }>(db, {
     name: "claim_reviews",
@@ -92,7 +92,7 @@ export interface Undone {
   kind: string | null;
 }
 
-/** Takes a decision back; see undo_review in migrations/0014_desk.sql. */
+/** Takes a decision back; see undo_review in migrations/0012_desk.sql. */
 export async function undoReview(
   db: Pool,
   moderator: string,
@@ -149,7 +149,7 @@ export async function countDecisions(
 }
 
 /**
- * Opens an appeal, or finds the open one; see open_appeal in migrations/0014_desk.sql. The photo keeps its verdict.
+ * Opens an appeal, or finds the open one; see open_appeal in migrations/0012_desk.sql. The photo keeps its verdict.
  *
  * @param by who objects, and `who` says so.
  * @returns when it was made, as ISO 8601; undefined where no current photo has this id.

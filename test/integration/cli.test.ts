@@ -162,7 +162,7 @@ describe("up", () => {
     expect(first.stdout()).toMatch(/landing-portrait-1.jpg +\w+ +[01]\.\d\d +\d\.\d\d +hidden/);
     expect(first.stderr()).toMatch(/22 photos judged now, [\d.]+ photos\/s/);
     expect(first.stderr()).toMatch(/\d+ batches, [\d.]+ photos each on average/);
-    expect(first.stderr()).toMatch(/milliseconds a photo: fetch [\d.]+, decode/);
+    expect(first.stderr()).toMatch(/milliseconds a photo: fetch [\d.]+, lookup [\d.]+, decode/);
 
     const again = maitred(["up", "--once", "--json", samples], { MAITRED_HOME });
     expect(await again.exit).toBe(0);

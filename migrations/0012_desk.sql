@@ -406,8 +406,14 @@ begin
   return low;
 end $$;
 
--- As before (migrations/0010_sweeps.sql), with what the desk knows of photos.
-create or replace function forget_objects(p_objects jsonb, p_by text) returns table (what text, count bigint) language plpgsql as $$
+-- Erases what is known of objects, in one transaction: p_objects is a JSON array of {store, bucket, key, spellings}, where
+-- the spellings are how messages of queues may write the key. What the outbox tells of the photos goes with them, and that
+-- they are forgotten is told instead, which names them until it is delivered: see write_forgotten.
+-- Returns a row a table with how many rows went, also where none did, and at last one 'photo ID' for each photo, whose
+-- jobs the caller takes out of the queue. What it did is written to erasures, without saying of which object.
+-- A verdict in flight finds no row afterwards and changes nothing. An event that comes later makes the object known again.
+-- Locks: the objects as record_events does, then their photos.
+create function forget_objects(p_objects jsonb, p_by text) returns table (what text, count bigint) language plpgsql as $$
 declare
   ids bigint[];
   gone bigint;
@@ -545,7 +551,8 @@ begin
           and relname in ('desk_sessions', 'audit_log', 'appeals', 'review_claims', 'review_decisions')
         union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'public'::regnamespace
           and proname in ('review_rule', 'audit_rank', 'photos_to_review', 'claim_reviews', 'photo_before', 'decide_reviews',
-            'undo_review', 'open_appeal', 'photos_by_key', 'photo_id_at', 'start_session', 'end_session', 'grant_roles_before_desk')
+            'undo_review', 'open_appeal', 'photos_by_key', 'photo_id_at', 'start_session', 'end_session', 'forget_objects',
+            'grant_roles_before_desk')
       loop
         execute format('alter %s owner to maitred_migrator', thing);
       end loop;
