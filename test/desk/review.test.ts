@@ -193,4 +193,22 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
     );
     expect(rows).toEqual([]);
   });
+
+  test("photos go to others where nobody uses the page, and come back with the next key", async ({
+    desk,
+  }) => {
+    const page = await opened(desk);
+    const held = async () =>
+      (await desk.db.pool.query("select from review_claims where until > now()")).rowCount;
+    expect(await held()).toBeGreaterThan(0);
+    await page.clock.install();
+    await page.reload();
+    await page.locator(".card").first().waitFor();
+    await page.clock.fastForward(601_000);
+    await page.getByText("Your photos went to others").waitFor();
+    await until(held, (n) => n === 0);
+    await page.keyboard.press("j");
+    await page.locator(".card").first().waitFor();
+    expect(await held()).toBeGreaterThan(0);
+  });
 });

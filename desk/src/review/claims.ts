@@ -6,8 +6,8 @@ import type { Outbox } from "./outbox.ts";
 import type { ReviewStore } from "./store.ts";
 
 export interface ClaimLoop {
-  /** "loading" until the first answer; then whether the list was filled, or why not. */
-  state: Signal<"loading" | "ready" | "failed">;
+  /** "loading" until the first answer; then whether the list was filled, or why not; "away" while nobody uses the page. */
+  state: Signal<"loading" | "ready" | "failed" | "away">;
   /** Why the last claim failed, in words. */
   problem: Signal<string>;
   /** What is asked for; undefined: all kinds. */
@@ -31,12 +31,13 @@ export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
   const state: ClaimLoop["state"] = signal("loading");
   const problem = signal("");
   const kind = signal<Kind | undefined>(undefined);
-  let [busy, running, exhausted] = [false, false, false];
+  let [busy, running, exhausted, away] = [false, false, false, false];
+  let usedAt = Date.now();
   /** Changes with what is asked for: an answer to what was asked before is given back. */
   let round = 0;
 
   async function fill(anew = false): Promise<void> {
-    if (busy || !running || open(store.items.peek()).length > LOW || (exhausted && !anew)) return;
+    if (busy || !running || away || open(store.items.peek()).length > LOW || (exhausted && !anew)) return;
     busy = true;
     const mine = round;
     try {
@@ -62,6 +63,13 @@ export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
   }
 
   async function renew(): Promise<void> {
+    if (away) return;
+    if (Date.now() - usedAt > IDLE_MS) {
+      away = true;
+      await giveBack();
+      state.value = "away";
+      return;
+    }
     const asked = open(store.items.peek()).map(({ photo }) => photo.id);
     if (asked.length > 0) {
       try {
@@ -111,9 +119,17 @@ export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
       // timers sleep while the laptop does
       const onShown = (): void => void (document.visibilityState === "visible" && renew());
       const onGone = (): void => void giveBack();
+      const onUse = (): void => {
+        usedAt = Date.now();
+        if (!away) return;
+        away = false;
+        state.value = "loading";
+        void fill(true);
+      };
       document.addEventListener("visibilitychange", onShown);
       addEventListener("online", onShown);
       addEventListener("pagehide", onGone);
+      for (const use of USES) addEventListener(use, onUse, { passive: true });
       void fill(true);
       return () => {
         running = false;
@@ -121,6 +137,7 @@ export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
         document.removeEventListener("visibilitychange", onShown);
         removeEventListener("online", onShown);
         removeEventListener("pagehide", onGone);
+        for (const use of USES) removeEventListener(use, onUse);
         void giveBack();
       };
     },
@@ -133,6 +150,9 @@ async function release(photos: string[]): Promise<void> {
     await post("review/claims/release", { photos: photos.slice(0, MOST_HELD) }).catch(() => {});
 }
 
+/** Without any use, after which what is held goes to others. */
+const IDLE_MS = 600_000;
+const USES = ["keydown", "pointerdown", "pointermove", "wheel"] as const;
 /** Photos that one moderator holds at once, and how few are left when more are claimed. */
 const HOLD = 60;
 const LOW = 30;

@@ -117,6 +117,14 @@ function Nothing() {
           </button>
         </div>
       );
+    case "away":
+      return (
+        <div class="blank" role="status">
+          <Icon name="bell" />
+          <h2>Your photos went to others</h2>
+          <p class="soft">Nobody used this page for ten minutes. Press any key to go on.</p>
+        </div>
+      );
     default:
       return (
         <div class="blank">
