@@ -2,10 +2,10 @@ import { expect, test } from "vitest";
 import { createRoom } from "../../src/moderate/room.ts";
 import type { Lane } from "../../src/photo.ts";
 
-/** A room of two cores, whose clock stands until it is told. */
+/** A room of four cores, whose clock stands until it is told. */
 function furnished() {
   const clock = { ms: 0 };
-  const room = createRoom(2, 1_000, () => clock.ms);
+  const room = createRoom(4, 1_000, () => clock.ms);
   const inside = new Map<string, () => void>();
   let all: Promise<void>[] = [];
   return {
@@ -41,26 +41,28 @@ test("lets an upload in at once, whatever is inside", () => {
   expect(inside()).toBe("123abcdef");
 });
 
-test("takes a core from the backfill for each upload that is inside", async () => {
+test("takes a core from the backfill for each upload that is inside, and one for the thread of all", async () => {
   const { enter, leave, inside } = furnished();
-  enter("live", "1", "2");
+  enter("live", "1", "2", "3");
   enter("backfill", ..."abcdef");
-  expect(inside()).toBe("12");
+  expect(inside()).toBe("123");
   await leave("1");
-  expect(inside()).toBe("2a");
+  expect(inside()).toBe("23a");
+  await leave("2");
+  expect(inside()).toBe("3ab");
   await leave("a");
-  expect(inside()).toBe("2b");
+  expect(inside()).toBe("3bc");
 });
 
-test("keeps one photo more than cores inside between uploads, and lets in all again when none has come for a while", async () => {
+test("keeps as many inside as there are cores between uploads, and lets in all again when none has come for a while", async () => {
   const { clock, enter, leave, inside } = furnished();
   enter("live", "1");
   enter("backfill", ..."abcdefgh");
   await leave("1");
-  expect(inside()).toBe("abc");
+  expect(inside()).toBe("abcd");
   clock.ms = 999;
   await leave("a");
-  expect(inside()).toBe("bcd");
+  expect(inside()).toBe("bcde");
   clock.ms = 1_000;
   await leave("b");
   expect(inside()).toBe("cdefgh");
