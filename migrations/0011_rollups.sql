@@ -81,11 +81,12 @@ create table rollup_reviews (
   primary key (day, moderator, audit, model, model_verdict, model_rule, model_category, verdict, category, human)
 ) with (fillfactor = 80);
 
--- Without an index: they are only added to at the end, and read as a whole. Vacuumed often, since they are emptied often.
+-- Without an index but one: they are only added to at the end, and read as a whole, or of one listing. Vacuumed often, since they are emptied often.
 create table rollup_hours_changes (like rollup_hours)
   with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_insert_scale_factor = 0);
 create table rollup_listings_changes (like rollup_listings)
   with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_insert_scale_factor = 0);
+create index rollup_listings_changes_listing on rollup_listings_changes (listing);
 create table rollup_scores_changes (like rollup_scores)
   with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_insert_scale_factor = 0);
 create table rollup_reviews_changes (like rollup_reviews)

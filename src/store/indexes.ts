@@ -18,8 +18,6 @@ const INDEXES: Readonly<Record<string, string>> = {
   // a restaurant's photo tabs, newest first; and all of a listing's photos, whatever became of them
   photos_by_listing:
     "photos (listing, state, category, id desc) where superseded_at is null and listing is not null",
-  // history is in the order of time, so that one entry for many pages finds any stretch of it: some MB for a billion rows
-  verdicts_decided: "verdicts using brin (decided_at) with (pages_per_range = 64, autosummarize = on)",
 };
 
 /** What one of these does as well. Each index less is one less to be written with every verdict. */
