@@ -173,10 +173,18 @@ describe("what operators do", () => {
     expect((await settle(late.id, "discard")).body.state).toBe("replayed");
     expect((await settle("999", "replay")).status).toBe(404);
     expect(await messages()).toEqual([]);
-    expect((await logged(db)).map(({ did }) => did)).toEqual([
-      "replayed-message",
-      "replayed-message",
-      "discarded-message",
+    expect(await logged(db)).toEqual([
+      {
+        who: "oda",
+        did: "replayed-message",
+        about: { message: broken.id, state: "failed", code: "EVENT_INVALID" },
+      },
+      {
+        who: "oda",
+        did: "replayed-message",
+        about: { message: late.id, state: "replayed", photos: taken.photos },
+      },
+      { who: "oda", did: "discarded-message", about: { message: broken.id, source: "sqs:uploads" } },
     ]);
   });
 });

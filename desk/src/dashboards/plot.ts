@@ -40,6 +40,7 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
       axes: [
         {
           ...axis,
+          size: 32,
           values: (_chart, values) => values.map((each) => (plain ? each.toFixed(1) : short(each))),
         },
         {
