@@ -131,10 +131,9 @@ function keepBacklog(intake: Intake, settings: Settings): { deep: Promise<void>;
   };
   const kept = (async () => {
     while (!ending) {
-      if ((await waiting()) < BACKLOG)
-        await intake.queues.add("backfill", await register(intake, settings, "backfill", BACKLOG));
-      deep();
-      await sleep(200);
+      if ((await waiting()) >= BACKLOG) deep();
+      else await intake.queues.add("backfill", await register(intake, settings, "backfill", PAGE));
+      await sleep(50);
     }
     while ((await waiting()) > 0) await sleep(200);
   })();
@@ -174,3 +173,5 @@ async function register(
 const WARM_UP = 5;
 /** Photos; twenty batches, which is what the feeder keeps in the queue for a worker. */
 const BACKLOG = 160;
+/** Photos added at once: it happens in the worker's own process, which it must not hold up. */
+const PAGE = 16;

@@ -4,10 +4,10 @@ import type { Lane } from "../photo.ts";
 export type Room = <T>(lane: Lane, work: () => Promise<T>) => Promise<T>;
 
 /**
- * Leaves the cores to uploads. An upload goes in at once. While uploads come, as many photos of the backfill go in as there
- * are cores; while some are inside, one core less for each, and one less for the thread that all photos go through. What is
- * inside already is soon over, but what went in behind an upload would run beside it and slow it down. `quietMs` after the
- * last upload all go in.
+ * Leaves the cores to uploads. An upload goes in at once. While uploads come, one core is left free for the next of them and
+ * for the thread that all photos go through: as many photos of the backfill go in as there are other cores, less one for each
+ * upload that is inside. What is inside already is soon over, but what went in behind an upload would run beside it and slow
+ * it down. `quietMs` after the last upload all go in.
  * Its callers bound how many wait.
  *
  * @param cores that decoding and inference share.
@@ -19,9 +19,8 @@ export function createRoom(cores: number, quietMs: number, now: () => number): R
   let uploadAt = Number.NEGATIVE_INFINITY;
 
   function limit(): number {
-    // one for the thread that all photos go through
     if (inside.live > 0) return cores - 1 - inside.live;
-    return now() - uploadAt < quietMs ? cores : Number.POSITIVE_INFINITY;
+    return now() - uploadAt < quietMs ? Math.max(1, cores - 1) : Number.POSITIVE_INFINITY;
   }
 
   /** Whoever waits goes in when somebody leaves: while none is inside the limit is never 0, so none is forgotten. */
