@@ -1,17 +1,14 @@
 /** Thread: bytes of a HEIC photo → side * side * 3 bytes of RGB. libheif (WebAssembly) has applied its rotation. */
-import { workerData } from "node:worker_threads";
 import decodeHeic from "heic-decode";
 import sharp from "sharp";
 import { asError, PhotoError } from "../src/errors.ts";
 import { pixelsOf } from "../src/image/decode.ts";
-import type { HeicData } from "../src/image/heic.ts";
+import type { HeicTask } from "../src/image/heic.ts";
 import { serveThread } from "../src/thread.ts";
-
-const { side } = workerData as HeicData;
 
 await serveThread(async () => ({
   ready: null,
-  async handle(bytes: Uint8Array) {
+  async handle({ bytes, side }: HeicTask) {
     const photo = await decodeHeic({ buffer: bytes }).catch((cause: unknown) => {
       throw new PhotoError("CORRUPT", `heic: ${asError(cause).message}`, { cause });
     });

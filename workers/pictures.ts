@@ -3,11 +3,11 @@ import { availableParallelism } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import type { Config } from "../src/config.ts";
 import { PhotoError, UpstreamError } from "../src/errors.ts";
-import { restrictSharp } from "../src/image/decode.ts";
+import { type DecodeHeic, restrictSharp } from "../src/image/decode.ts";
 import { createFetch, type FetchPhoto } from "../src/image/fetch.ts";
 import { createFolderFetch } from "../src/image/folder.ts";
 import { drawHeat } from "../src/image/heat.ts";
-import { createHeicDecoder, type HeicDecoder } from "../src/image/heic.ts";
+import { createHeicDecoder } from "../src/image/heic.ts";
 import { connectS3, createS3Fetch } from "../src/image/s3.ts";
 import { shrink } from "../src/image/shrink.ts";
 import type { Explained } from "../src/infer/infer.ts";
@@ -75,15 +75,11 @@ function openFetch(config: Config, scope: Scope): FetchPhoto {
   });
 }
 
-/** A decoder of HEIC by the side that it decodes to; its thread starts with the first photo. */
-function openHeic(scope: Scope): (side: number) => HeicDecoder["decode"] {
+/** A decoder of HEIC for each size of pictures, of one thread for all: each would keep some hundred MB. */
+function openHeic(scope: Scope): (side: number) => DecodeHeic {
   const entry = new URL(`file://${join(packageRoot(), "dist", "workers", "heic.js")}`);
-  const decoders = new Map<number, HeicDecoder>();
-  return (side) => {
-    const decoder = decoders.get(side) ?? scope.hold("heic", createHeicDecoder(entry, side, 1));
-    decoders.set(side, decoder);
-    return decoder.decode;
-  };
+  const decoder = scope.hold("heic", createHeicDecoder(entry, 0, 1));
+  return (side) => (bytes) => decoder.decode(bytes, side);
 }
 
 /** Pictures that are made at once. */

@@ -1,5 +1,6 @@
+import { type BackfillRow, readBackfill } from "../store/backfills.ts";
 import type { Pool } from "../store/pool.ts";
-import { type Arguments, type Terminal, UsageError } from "./command.ts";
+import { type Arguments, NotThereError, type Terminal, UsageError } from "./command.ts";
 
 /** One of the words after `maitred backfill`. */
 export type BackfillCommand = (db: Pool, args: Arguments, terminal: Terminal) => Promise<number>;
@@ -10,4 +11,11 @@ export function idOf({ positionals: [id, ...more] }: Arguments): string {
     throw new UsageError("expected the number of one backfill, as maitred backfill list shows it");
   }
   return id;
+}
+
+/** @throws {NotThereError} */
+export async function theBackfill(db: Pool, id: string): Promise<BackfillRow> {
+  const row = await readBackfill(db, id);
+  if (row) return row;
+  throw new NotThereError(`there is no backfill ${id}: maitred backfill list shows them`);
 }

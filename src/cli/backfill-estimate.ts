@@ -5,6 +5,7 @@ import { describe, type FedSelector } from "../backfill/selector.ts";
 import { connectS3, listStretch, openObject } from "../image/s3.ts";
 import type { PhotoRef } from "../photo.ts";
 import { bestRate } from "../store/backfills.ts";
+import { readWorkers } from "../store/models.ts";
 import { readPhotos } from "../store/photos.ts";
 import type { Pool } from "../store/pool.ts";
 import { selectPhotos, viewPhotos } from "../store/selected-photos.ts";
@@ -66,18 +67,44 @@ export async function estimate(
   } finally {
     s3.destroy();
   }
-  const measured = await bestRate(db);
-  const rate = maxRate === null ? measured : Math.min(maxRate, measured ?? maxRate);
+  const rate = await rateOf(db, maxRate);
   const result = {
     ...counted,
     getRequests: counted.photos + (renditions?.originals ?? 0),
     renditions,
-    photosPerS: rate,
-    seconds: rate ? Math.ceil(counted.photos / rate) : null,
+    photosPerS: rate?.photosPerS ?? null,
+    rateIs: rate?.is ?? null,
+    seconds: rate ? Math.ceil(counted.photos / rate.photosPerS) : null,
   };
   if (values["json"]) terminal.print(JSON.stringify(result));
   else for (const line of printed(what, result)) terminal.print(line);
   return EXIT.done;
+}
+
+interface Rate {
+  photosPerS: number;
+  /** Where it is from, for a person. */
+  is: string;
+}
+
+/** What workers have shown that they can, as far as it is known; no more than what was asked for. */
+async function rateOf(db: Pool, maxRate: number | null): Promise<Rate | null> {
+  const measured = await measuredRate(db);
+  if (maxRate === null || (measured && measured.photosPerS < maxRate)) return measured;
+  return { photosPerS: maxRate, is: "--max-rate" };
+}
+
+async function measuredRate(db: Pool): Promise<Rate | null> {
+  const workers = await readWorkers(db);
+  const best = workers.map(({ figures }) => (figures as { bestPerS?: number } | null)?.bestPerS ?? 0);
+  const photosPerS = best.reduce((sum, each) => sum + each, 0);
+  if (photosPerS > 0) {
+    const whose =
+      workers.length === 1 ? "the worker that runs" : `each of the ${workers.length} workers that run`;
+    return { photosPerS, is: `the best five seconds of ${whose}` };
+  }
+  const minute = await bestRate(db);
+  return minute === null ? null : { photosPerS: minute, is: "the best minute of the last day" };
 }
 
 interface Estimate {
@@ -89,11 +116,13 @@ interface Estimate {
   getRequests: number;
   renditions: RenditionEstimate | null;
   photosPerS: number | null;
+  /** Where that rate is from. */
+  rateIs: string | null;
   seconds: number | null;
 }
 
 function printed(what: FedSelector, result: Estimate): string[] {
-  const { photos, unreadable, listRequests, getRequests, bytes, renditions, photosPerS, seconds } = result;
+  const { photos, unreadable, listRequests, getRequests, bytes, renditions, seconds } = result;
   const lines = [`${photos} photos: ${describe(what)}`];
   if (unreadable) lines.push(`${unreadable} records name no photo`);
   const size = bytes === null ? "" : `, ${gigabytes(bytes)}${renditions ? " of originals" : ""}`;
@@ -108,7 +137,7 @@ function printed(what: FedSelector, result: Estimate): string[] {
   lines.push(
     seconds === null
       ? "how long: nothing was judged within a day, so no rate is known"
-      : `about ${duration(seconds)} at ${photosPerS!.toFixed(1)} photos/s`,
+      : `about ${duration(seconds)} at ${result.photosPerS!.toFixed(1)} photos/s, which is ${result.rateIs}`,
   );
   lines.push("what is decided already is among them, and will be skipped");
   return lines;

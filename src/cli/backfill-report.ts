@@ -4,13 +4,12 @@ import {
   type BackfillChange,
   type BackfillCount,
   type BackfillRow,
-  readBackfill,
   readBackfillCounts,
   readBackfills,
   sampleBackfillChanges,
 } from "../store/backfills.ts";
 import type { Pool } from "../store/pool.ts";
-import { type BackfillCommand, idOf } from "./backfill-command.ts";
+import { type BackfillCommand, idOf, theBackfill } from "./backfill-command.ts";
 import { duration } from "./backfill-estimate.ts";
 import { EXIT, type Terminal, table, UsageError } from "./command.ts";
 
@@ -57,7 +56,7 @@ export async function follow(db: Pool, id: string, terminal: Terminal, json: boo
     const rate = seconds > 0 ? (judged - judgedAtFirst) / seconds : 0;
     const over = row.endedAt !== null;
     if (json) terminal.print(JSON.stringify({ ...row, counts, photosPerS: rate }));
-    else {
+    else if (!over) {
       const line = progressLine(row, counts, rate);
       terminal.say(terminal.columns > 0 ? `\r${line.slice(0, terminal.columns - 1)}\x1b[K` : `${line}\n`);
     }
@@ -89,9 +88,7 @@ export const report: BackfillCommand = async (db, args, terminal) => {
 };
 
 async function read(db: Pool, id: string): Promise<{ row: BackfillRow; counts: BackfillCount[] }> {
-  const row = await readBackfill(db, id);
-  if (!row) throw new UsageError(`there is no backfill ${id}: maitred backfill list shows them`);
-  return { row, counts: await readBackfillCounts(db, id) };
+  return { row: await theBackfill(db, id), counts: await readBackfillCounts(db, id) };
 }
 
 export function statusLines(row: BackfillRow, counts: readonly BackfillCount[]): string[] {

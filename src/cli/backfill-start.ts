@@ -3,6 +3,7 @@ import { openDefaultModel } from "../../workers/judge.ts";
 import { parseHours } from "../backfill/pace.ts";
 import { parseRendition } from "../backfill/rendition.ts";
 import { describe, type FedSelector, type PhotoSelector, parseSelector } from "../backfill/selector.ts";
+import { readConfig } from "../config.ts";
 import { addBackfill } from "../store/backfills.ts";
 import { readModels } from "../store/models.ts";
 import type { Pool } from "../store/pool.ts";
@@ -35,7 +36,10 @@ export const start: BackfillCommand = async (db, args, terminal) => {
   if (values["json"]) terminal.print(JSON.stringify({ id, what }));
   else terminal.print(`backfill ${id} begins: ${describe(what)}`);
   if (values["watch"]) return follow(db, id, terminal, Boolean(values["json"]));
-  terminal.say(`maitred backfill status ${id} --watch shows how it goes; a maitred feed must run\n`);
+  // an embedded Postgres is that of a maitred up, which feeds too
+  const feeds =
+    readConfig(terminal.env).databaseUrl === "" ? "" : "; a maitred feed must run, or a maitred up";
+  terminal.say(`maitred backfill status ${id} --watch shows how it goes${feeds}\n`);
   return EXIT.done;
 };
 

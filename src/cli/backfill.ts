@@ -1,6 +1,4 @@
-import { join } from "node:path";
 import { Scope } from "../lifecycle.ts";
-import { packageRoot } from "../package-root.ts";
 import {
   applyProposals,
   changeBackfill,
@@ -8,14 +6,14 @@ import {
   retryBackfill,
   rollbackBackfill,
 } from "../store/backfills.ts";
-import { requireSchema } from "../store/migrate.ts";
-import { connect, type Pool } from "../store/pool.ts";
-import { type BackfillCommand, idOf } from "./backfill-command.ts";
+import type { Pool } from "../store/pool.ts";
+import { type BackfillCommand, idOf, theBackfill } from "./backfill-command.ts";
 import { list, report, status } from "./backfill-report.ts";
 import { start } from "./backfill-start.ts";
 import { type Command, connectedConfig, EXIT, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
 import { accountOf } from "./model-promote.ts";
+import { choose, withPostgres } from "./subcommand.ts";
 
 export const backfill: Command = {
   summary: "judge old photos: a bucket, a list, or a choice from Postgres; start, watch, pause, report",
@@ -45,7 +43,7 @@ what is to be done: maitred feed (or maitred up) does it, goes on after a crash 
 apply makes the proposals of a run verdicts, discard forgets them. rollback restores what was before a run, except for
 photos that were judged again since. A moderator's verdict survives all of it.
 
-  --dry-run         how many, how long at the rate measured here, how many requests and bytes; starts nothing
+  --dry-run         how many, how long at the best rate of the workers that run, how many requests and bytes; starts nothing
   --propose         keep the new verdicts as proposals: report shows them, and apply or discard decides on all
   --again           also what the model has decided already
   --model ID        the model that counts as having decided (default: the active one)
@@ -90,18 +88,9 @@ Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos 
     json: { type: "boolean" },
   },
 
-  async run({ values, positionals: [name = "", ...positionals] }, terminal) {
-    const command = COMMANDS.get(name);
-    if (!command) {
-      throw new UsageError(`expected ${[...COMMANDS.keys()].join(", ")}, got ${JSON.stringify(name)}`);
-    }
-    const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 2);
-    try {
-      await requireSchema(db, join(packageRoot(), "migrations"));
-      return await command(db, { values, positionals }, terminal);
-    } finally {
-      await db.end();
-    }
+  async run(args, terminal) {
+    const [command, positionals] = choose(COMMANDS, args.positionals);
+    return withPostgres(terminal, (db) => command(db, { ...args, positionals }, terminal), 2);
   },
 };
 
@@ -110,6 +99,7 @@ function change(state: "running" | "paused" | "cancelled", said: string): Backfi
     const id = idOf(args);
     const why = args.values["why"];
     if (state !== "running" && !why) throw new UsageError(`--why: expected why it is ${said}`);
+    await theBackfill(db, id);
     await changeBackfill(db, id, state, accountOf(args.values), String(why ?? ""));
     terminal.print(args.values["json"] ? JSON.stringify({ id, state }) : `backfill ${id} is ${said}`);
     return EXIT.done;
@@ -127,7 +117,7 @@ function throughout(
   ) => Promise<{ after: string; photos: number } | undefined>,
 ): BackfillCommand {
   return async (db, args, terminal) => {
-    const id = idOf(args);
+    const { id } = await theBackfill(db, idOf(args));
     let photos = 0;
     let after = "0";
     for (;;) {
@@ -158,7 +148,7 @@ const rollback = throughout("as they were before", async (db, id, by, after) => 
 });
 
 const retryFailed: BackfillCommand = async (db, args, terminal) => {
-  const id = idOf(args);
+  const { id } = await theBackfill(db, idOf(args));
   const scope = new Scope();
   try {
     const intake = openIntake(connectedConfig(terminal), scope, () => {});

@@ -17,6 +17,8 @@ export interface Terminal {
 
 export interface Arguments {
   values: Readonly<Record<string, string | boolean | undefined>>;
+  /** Of options that may be given several times. */
+  lists?: Readonly<Record<string, readonly string[]>>;
   positionals: readonly string[];
 }
 
@@ -42,6 +44,9 @@ export const EXIT = {
 } as const;
 
 export class UsageError extends Error {}
+
+/** What a command was to act on is not there: exit code 1. */
+export class NotThereError extends Error {}
 
 /** The settings, with the embedded Postgres of a running `maitred up` where no other is named. */
 export function connectedConfig(terminal: Terminal): Config {

@@ -1,19 +1,26 @@
 import { describeConfig, readConfig } from "../config.ts";
-import { type Command, EXIT, table } from "./command.ts";
+import { type Command, connectedConfig, EXIT, table } from "./command.ts";
 
 export const config: Command = {
   summary: "print every setting as it is in effect, without secrets",
   help: `
-usage: maitred config [--json | --markdown]
+usage: maitred config [--json | --markdown | --database-url]
 
 Prints every setting: its environment variable, its value, its default and what it is for. Passwords are hidden.
---markdown prints the table of the README.
+--markdown prints the table of the README. --database-url prints where Postgres is, with its password, and nothing else: of
+DATABASE_URL, or of the maitred up that runs on MAITRED_HOME.
 
   MAITRED_MAX_WAIT_MS=50 maitred config
+  psql "$(maitred config --database-url)"
 `,
-  options: { json: { type: "boolean" }, markdown: { type: "boolean" } },
+  options: { json: { type: "boolean" }, markdown: { type: "boolean" }, "database-url": { type: "boolean" } },
 
-  async run({ values }, { env, print }) {
+  async run({ values }, terminal) {
+    const { env, print } = terminal;
+    if (values["database-url"]) {
+      print(connectedConfig(terminal).databaseUrl);
+      return EXIT.done;
+    }
     const settings = describeConfig(readConfig(env));
     if (values["json"]) {
       print(JSON.stringify(Object.fromEntries(settings.map(({ env, value }) => [env, value]))));

@@ -1,5 +1,3 @@
-import { join } from "node:path";
-import { packageRoot } from "../package-root.ts";
 import {
   type DeliveryFilter,
   type DeliveryState,
@@ -7,17 +5,8 @@ import {
   readChange,
   replayDeliveries,
 } from "../store/deliveries.ts";
-import { requireSchema } from "../store/migrate.ts";
-import { connect, type Pool } from "../store/pool.ts";
-import {
-  type Arguments,
-  type Command,
-  connectedConfig,
-  EXIT,
-  type Terminal,
-  table,
-  UsageError,
-} from "./command.ts";
+import { type Arguments, type Command, EXIT, table, UsageError } from "./command.ts";
+import { runSubcommand, type Subcommand } from "./subcommand.ts";
 
 export const deliveries: Command = {
   summary: "list what destinations have been told or are yet to be, and send it again",
@@ -51,27 +40,8 @@ Exit codes: of show, 1 there is no such change.
     json: { type: "boolean" },
   },
 
-  async run(args, terminal) {
-    const [what = "", ...rest] = args.positionals;
-    const command = COMMANDS.get(what);
-    if (!command) throw new UsageError(`expected list, show or replay, got ${JSON.stringify(what)}`);
-    const work = command(rest, args, terminal);
-    const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 1);
-    try {
-      await requireSchema(db, join(packageRoot(), "migrations"));
-      return await work(db);
-    } finally {
-      await db.end();
-    }
-  },
+  run: (args, terminal) => runSubcommand(COMMANDS, args, terminal),
 };
-
-/** Checks what was asked for, and then does it. */
-type Subcommand = (
-  rest: readonly string[],
-  args: Arguments,
-  terminal: Terminal,
-) => (db: Pool) => Promise<number>;
 
 const list: Subcommand = (rest, { values }, terminal) => {
   if (rest.length > 0) throw new UsageError(`expected nothing after list, got ${JSON.stringify(rest[0])}`);
@@ -89,6 +59,7 @@ const list: Subcommand = (rest, { values }, terminal) => {
       const rows = found.map((each) => [
         each.seq,
         each.destination,
+        each.to,
         each.photoId,
         each.change,
         each.state,
@@ -96,8 +67,8 @@ const list: Subcommand = (rest, { values }, terminal) => {
         each.deliveredAt?.toISOString() ?? each.nextAt?.toISOString() ?? "",
         each.lastError ?? "",
       ]);
-      const head = ["sequence", "destination", "photo", "change", "state", "tries", "delivered or due", ""];
-      for (const line of table([head, ...rows])) terminal.print(line);
+      const head = ["sequence", "destination", "to", "photo", "change", "state", "tries", "delivered or due"];
+      for (const line of table([[...head, "last error"], ...rows])) terminal.print(line);
     }
     return EXIT.done;
   };

@@ -1,8 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { join } from "node:path";
 import { createAddresses, why } from "../deliver/addresses.ts";
 import { createWebhookSender } from "../deliver/webhook.ts";
-import { packageRoot, packageVersion } from "../package-root.ts";
+import { packageVersion } from "../package-root.ts";
 import { createSecret } from "../signature.ts";
 import {
   addDestination,
@@ -13,8 +12,6 @@ import {
   removeDestination,
   rotateSecret,
 } from "../store/destinations.ts";
-import { requireSchema } from "../store/migrate.ts";
-import { connect, type Pool } from "../store/pool.ts";
 import {
   type Arguments,
   type Command,
@@ -25,6 +22,7 @@ import {
   UsageError,
 } from "./command.ts";
 import { catchUp } from "./destination-catch-up.ts";
+import { runSubcommand, type Subcommand } from "./subcommand.ts";
 
 export const destination: Command = {
   summary: "say who is told what became of photos: webhooks, tags of S3 objects, NOTIFY",
@@ -64,30 +62,8 @@ Exit codes: 1 there is no such destination, or the test failed.
     json: { type: "boolean" },
   },
 
-  async run(args, terminal) {
-    const [what = "", ...rest] = args.positionals;
-    const command = COMMANDS.get(what);
-    if (!command) {
-      const expected = [...COMMANDS.keys()].join(", ");
-      throw new UsageError(`expected one of ${expected}, got ${JSON.stringify(what)}`);
-    }
-    const work = command(rest, args, terminal);
-    const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 1);
-    try {
-      await requireSchema(db, join(packageRoot(), "migrations"));
-      return await work(db);
-    } finally {
-      await db.end();
-    }
-  },
+  run: (args, terminal) => runSubcommand(COMMANDS, args, terminal),
 };
-
-/** Checks what was asked for, and then does it. */
-type Subcommand = (
-  rest: readonly string[],
-  args: Arguments,
-  terminal: Terminal,
-) => (db: Pool) => Promise<number>;
 
 const add: Subcommand = ([kind, url, ...more], { values }, terminal) => {
   if (kind !== "webhook" && kind !== "s3-tags" && kind !== "notify") {

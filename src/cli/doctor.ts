@@ -28,8 +28,9 @@ export const doctor: Command = {
 usage: maitred doctor [--bucket NAME]... [--json]
 
 Checks Node, memory, Postgres (version, schema, and whether somebody folds the counts that dashboards read; maitred
-rollups compares them), the queue's server (Redis: version and eviction policy), the folders of MAITRED_FOLDERS, the buckets named, the policy, the model's hashes, and runs the model once to see which
-execution provider really runs. Changes nothing.
+rollups compares them), the queue's server (Redis: version and eviction policy), the folders of MAITRED_FOLDERS, the
+buckets named, the policy and the model's hashes, and runs the model once to see which execution provider really runs.
+Changes nothing.
 
   maitred doctor --bucket photos
 
@@ -37,9 +38,9 @@ Exit codes: 0 all is well, 1 something is not.
 `,
   options: { bucket: { type: "string", multiple: true }, json: { type: "boolean" } },
 
-  async run({ values }, terminal) {
+  async run({ values, lists }, terminal) {
     const config = withEmbedded(readConfig(terminal.env));
-    const buckets = (values["bucket"] ?? []) as unknown as string[];
+    const buckets = lists?.["bucket"] ?? [];
     if (buckets.some((bucket) => bucket.includes("/")))
       throw new UsageError("--bucket: expected a bucket's name");
     const checks: [string, () => Promise<string>][] = [

@@ -19,6 +19,7 @@ import {
   table,
   UsageError,
 } from "./command.ts";
+import { choose } from "./subcommand.ts";
 
 export const events: Command = {
   summary: "list, show, replay and discard messages of queues that could not be taken",
@@ -54,12 +55,8 @@ Exit codes: 0 done, 1 some failed again, or there is no such message. What is se
   },
 
   async run(args, terminal) {
-    const [what = "", ...ids] = args.positionals;
-    const command = COMMANDS.get(what);
-    if (!command) {
-      throw new UsageError(`expected list, show, replay or discard, got ${JSON.stringify(what)}`);
-    }
-    const filter = filterOf(what, ids, args);
+    const [command, ids] = choose(COMMANDS, args.positionals);
+    const filter = filterOf(args.positionals[0]!, ids, args);
     const config = connectedConfig(terminal);
     const scope = new Scope();
     try {

@@ -22,8 +22,8 @@ export const forget: Command = {
 usage: maitred forget [--dry-run | --yes] [--by NAME] [--json] BUCKET/KEY
 
 Deletes every version of the object from Postgres, with tags, verdicts, reviews, scores and whatever else names it, in one
-transaction, and takes its jobs out of the queue. It lists how many rows of which table went; who did it and when is kept,
-but not of which object. The object itself stays where it is: delete it first, or the next sweep or event finds it again.
+transaction, and takes its jobs out of the queue. It lists how many rows of which table went (--json: also where none did);
+who did it and when is kept, but not of which object. The object itself stays where it is: delete it first, or the next sweep or event finds it again.
 For a photo of a folder, give its absolute path. Only owners of the tables may do it: members of maitred_migrator.
 
   --dry-run   only lists what there is
@@ -58,12 +58,14 @@ Exit codes: 1 nothing was known of it, or it was not confirmed.
       const jobs = await intake.queues.held(known.photoIds);
       const dry = Boolean(values["dry-run"]);
       const print = (report: Report): void => show(report, Boolean(values["json"]), terminal);
-      if (there !== "no") terminal.say(warning(there));
       if (Object.values(known.counts).every((count) => count === 0)) {
-        print({ erased: false, counts: known.counts, jobs: 0, jobsInHand: 0, stillThere: there });
-        terminal.say(`nothing is known of ${JSON.stringify(what)}\n`);
+        if (values["json"]) {
+          print({ erased: false, counts: known.counts, jobs: 0, jobsInHand: 0, stillThere: there });
+        }
+        terminal.say(`nothing is known of ${JSON.stringify(what)}, so there is nothing to erase\n`);
         return EXIT.notAll;
       }
+      if (there !== "no") terminal.say(warning(there));
       if (dry) {
         print({ erased: false, counts: known.counts, jobs, jobsInHand: 0, stillThere: there });
         return EXIT.done;
@@ -162,8 +164,11 @@ function show(report: Report, json: boolean, { print }: Terminal): void {
     return;
   }
   const { erased, counts, jobs, jobsInHand } = report;
-  const rows = [...Object.entries(counts), ["jobs in the queue", jobs] as const];
-  if (jobsInHand > 0) rows.push(["jobs in hand, which end without effect", jobsInHand]);
+  const rows = [
+    ...Object.entries(counts),
+    ["jobs in the queue", jobs] as const,
+    ["jobs in hand, which end without effect", jobsInHand] as const,
+  ].filter(([, count]) => count > 0);
   const title = ["table", erased ? "erased" : "would be erased"];
   for (const line of table([title, ...rows.map(([name, count]) => [name, String(count)])])) print(line);
 }

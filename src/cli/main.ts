@@ -6,7 +6,16 @@ import { api } from "./api.ts";
 import { backfill } from "./backfill.ts";
 import { calibrate } from "./calibrate.ts";
 import { classify } from "./classify.ts";
-import { type Arguments, type Command, EXIT, type Terminal, table, UsageError } from "./command.ts";
+import { closest } from "./closest.ts";
+import {
+  type Arguments,
+  type Command,
+  EXIT,
+  NotThereError,
+  type Terminal,
+  table,
+  UsageError,
+} from "./command.ts";
 import { config } from "./config.ts";
 import { deliver } from "./deliver.ts";
 import { deliveries } from "./deliveries.ts";
@@ -69,21 +78,27 @@ async function main(argv: readonly string[], terminal: Terminal): Promise<number
   }
   const command = commands[name];
   if (!command) {
-    terminal.say(`maitred: there is no command ${JSON.stringify(name)}\n\n${overview()}\n`);
+    const meant = closest(name, Object.keys(commands));
+    terminal.say(`maitred: there is no command ${JSON.stringify(name)}${meant}\nmaitred --help lists them\n`);
     return EXIT.usage;
   }
   try {
     const help = { help: { type: "boolean", short: "h" } } as const;
     const options = { ...command.options, ...help };
     const { values, positionals } = parseArgs({ args: rest, options, allowPositionals: true });
-    if ((values as Arguments["values"])["help"]) {
+    if (values["help"]) {
       terminal.print(command.help.trim());
       return EXIT.done;
     }
-    return await command.run({ values: values as Arguments["values"], positionals }, terminal);
+    return await command.run({ ...sorted(values), positionals }, terminal);
   } catch (thrown) {
     return explain(name, asError(thrown), terminal);
   }
+}
+
+function sorted(given: Readonly<Record<string, unknown>>): Pick<Arguments, "values" | "lists"> {
+  const lists = Object.entries(given).filter((entry): entry is [string, string[]] => Array.isArray(entry[1]));
+  return { values: given as Arguments["values"], lists: Object.fromEntries(lists) };
 }
 
 function overview(): string {
@@ -104,8 +119,16 @@ function explain(name: string, error: Error, terminal: Terminal): number {
   const usage =
     error instanceof UsageError || String((error as { code?: unknown }).code).startsWith("ERR_PARSE_ARGS");
   if (usage) {
-    terminal.say(`maitred ${name}: ${error.message}\nmaitred ${name} --help shows how to use it\n`);
+    const message = error.message.replace(/^Unknown option '(--?[^']+)'.*$/s, (_, option: string) => {
+      const options = Object.keys(commands[name]!.options).map((each) => `--${each}`);
+      return `there is no option ${option}${closest(option, options)}`;
+    });
+    terminal.say(`maitred ${name}: ${message}\nmaitred ${name} --help shows how to use it\n`);
     return EXIT.usage;
+  }
+  if (error instanceof NotThereError) {
+    terminal.say(`maitred ${name}: ${error.message}\n`);
+    return EXIT.notAll;
   }
   if (error instanceof ConfigError) {
     terminal.say(`maitred ${name}: ${error.message}\n`);

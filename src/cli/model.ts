@@ -1,10 +1,13 @@
-import { type Command, UsageError } from "./command.ts";
+import type { Command } from "./command.ts";
 import { list } from "./model-list.ts";
 import { promote, rollback } from "./model-promote.ts";
 import { compare, shadow } from "./model-shadow.ts";
 import { verify } from "./model-verify.ts";
+import { choose } from "./subcommand.ts";
 
-const parts: Record<string, Command["run"]> = { list, verify, promote, rollback, shadow, compare };
+const PARTS: ReadonlyMap<string, Command["run"]> = new Map(
+  Object.entries({ list, verify, promote, rollback, shadow, compare }),
+);
 
 export const model: Command = {
   summary: "list, verify, promote and compare models; workers follow without a restart",
@@ -48,9 +51,8 @@ Exit codes: 0 done, 1 not verified, not promoted, or a model in use cannot be op
     json: { type: "boolean" },
   },
 
-  async run({ values, positionals: [name = "", ...positionals] }, terminal) {
-    const run = parts[name];
-    if (!run) throw new UsageError(`expected ${Object.keys(parts).join(", ")}, got ${JSON.stringify(name)}`);
-    return run({ values, positionals }, terminal);
+  async run(args, terminal) {
+    const [run, positionals] = choose(PARTS, args.positionals);
+    return run({ ...args, positionals }, terminal);
   },
 };

@@ -35,14 +35,17 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
   };
   const timer = setInterval(draw, terminal.columns > 0 ? 100 : 2_000);
 
-  function left(photo: PhotoJob, outcome: LineOutcome): void {
+  function left(photo: PhotoJob, outcome: LineOutcome, changed: boolean): void {
     photos++;
     last = performance.now();
     const { result } = outcome;
     const state = "failure" in result ? "failed" : result.decision.verdict;
     verdicts.set(state, (verdicts.get(state) ?? 0) + 1);
-    if (json) terminal.print(JSON.stringify(asJson(photo, result)));
-    else if (everyPhoto) terminal.say(`${terminal.columns > 0 ? "\r\x1b[K" : ""}${asLine(photo, result)}\n`);
+    // what failed is tried at each start, and was said when it failed first
+    const said = everyPhoto && state === "failed" && !changed;
+    if (json && !said) terminal.print(JSON.stringify(asJson(photo, result)));
+    else if (everyPhoto && !said)
+      terminal.say(`${terminal.columns > 0 ? "\r\x1b[K" : ""}${asLine(photo, result)}\n`);
     if (!waiting.delete(photo.id) && !everyPhoto) early.add(photo.id);
     if (waiting.size === 0) wake?.();
   }
@@ -59,7 +62,7 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
         batched += count;
         inferring += seconds;
       },
-      left: (photo, _lane, outcome) => left(photo, outcome),
+      left: (photo, _lane, outcome, changed) => left(photo, outcome, changed),
     },
     expect(ids) {
       // a photo may be judged before the call that queued it returns
@@ -86,10 +89,11 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
   };
 }
 
-/** A photo a line: photo, category, score, human, verdict, reason. */
+/** A photo a line: photo, category, score, human, verdict, reason. Where all are of one folder, it is not repeated. */
 export function photoTable(photos: readonly PhotoRow[]): string[] {
+  const oneFolder = photos.every(({ bucket }) => bucket === photos[0]!.bucket);
   const rows = photos.map((photo) => [
-    photo.key,
+    oneFolder ? photo.key : addressOf(photo),
     photo.category ?? "-",
     photo.categoryScore?.toFixed(2) ?? "-",
     photo.human?.toFixed(2) ?? "-",
@@ -97,6 +101,11 @@ export function photoTable(photos: readonly PhotoRow[]): string[] {
     photo.failure ? `${photo.failure}: ${photo.reason}` : (photo.reason ?? ""),
   ]);
   return table([["photo", "category", "score", "human", "verdict", "reason"], ...rows]);
+}
+
+/** As maitred enqueue and forget take it. */
+function addressOf({ store, bucket, key }: Pick<PhotoJob, "store" | "bucket" | "key">): string {
+  return store === "s3" ? `s3://${bucket}/${key}` : `${bucket}/${key}`;
 }
 
 function asJson(photo: PhotoJob, result: LineOutcome["result"]): object {
@@ -114,7 +123,7 @@ function asJson(photo: PhotoJob, result: LineOutcome["result"]): object {
 }
 
 function asLine(photo: PhotoJob, result: LineOutcome["result"]): string {
-  if ("failure" in result) return `failed  ${photo.key}  ${result.failure}: ${result.message}`;
+  if ("failure" in result) return `failed  ${addressOf(photo)}  ${result.failure}: ${result.message}`;
   const { verdict, reason } = result.decision;
-  return `${verdict.padEnd(6)}  ${photo.key}  ${reason}`;
+  return `${verdict.padEnd(6)}  ${addressOf(photo)}  ${reason}`;
 }

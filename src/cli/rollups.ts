@@ -1,9 +1,7 @@
-import { join } from "node:path";
-import { packageRoot } from "../package-root.ts";
-import { requireSchema } from "../store/migrate.ts";
-import { connect, type Pool } from "../store/pool.ts";
+import type { Pool } from "../store/pool.ts";
 import { checkRollups, foldRollups, mendRollups, rollupState } from "../store/rollups.ts";
-import { type Command, connectedConfig, EXIT, type Terminal, table, UsageError } from "./command.ts";
+import { type Command, EXIT, type Terminal, table, UsageError } from "./command.ts";
+import { choose, withPostgres } from "./subcommand.ts";
 
 export const rollups: Command = {
   summary: "compare the counts that dashboards read with the tables, and mend them",
@@ -28,18 +26,10 @@ Exit codes: 0 done, 1 of check: some counts are wrong. Only a member of maitred_
   options: { json: { type: "boolean" } },
 
   async run({ values, positionals }, terminal) {
-    const [what = "", ...rest] = positionals;
-    const command = COMMANDS.get(what);
-    if (!command || rest.length > 0) {
-      throw new UsageError(`expected check, mend or fold, got ${JSON.stringify(positionals.join(" "))}`);
-    }
-    const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 1);
-    try {
-      await requireSchema(db, join(packageRoot(), "migrations"));
-      return await command(db, terminal, Boolean(values["json"]));
-    } finally {
-      await db.end();
-    }
+    const [command, rest] = choose(COMMANDS, positionals);
+    if (rest.length > 0)
+      throw new UsageError(`expected nothing after ${positionals[0]}, got ${JSON.stringify(rest[0])}`);
+    return withPostgres(terminal, (db) => command(db, terminal, Boolean(values["json"])));
   },
 };
 

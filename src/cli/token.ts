@@ -1,18 +1,7 @@
-import { join } from "node:path";
 import { createToken, SCOPES } from "../http/tokens.ts";
-import { packageRoot } from "../package-root.ts";
-import { requireSchema } from "../store/migrate.ts";
-import { connect, type Pool } from "../store/pool.ts";
 import { addToken, listTokens, revokeToken } from "../store/tokens.ts";
-import {
-  type Arguments,
-  type Command,
-  connectedConfig,
-  EXIT,
-  type Terminal,
-  table,
-  UsageError,
-} from "./command.ts";
+import { type Command, EXIT, table, UsageError } from "./command.ts";
+import { runSubcommand, type Subcommand } from "./subcommand.ts";
 
 export const token: Command = {
   summary: "create, list and revoke the tokens that callers of the API need",
@@ -36,27 +25,8 @@ Exit codes: of revoke, 1 there is no such token.
 `,
   options: { scopes: { type: "string" }, json: { type: "boolean" } },
 
-  async run(args, terminal) {
-    const [what = "", ...rest] = args.positionals;
-    const command = COMMANDS.get(what);
-    if (!command) throw new UsageError(`expected create, list or revoke, got ${JSON.stringify(what)}`);
-    const work = command(rest, args, terminal);
-    const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 1);
-    try {
-      await requireSchema(db, join(packageRoot(), "migrations"));
-      return await work(db);
-    } finally {
-      await db.end();
-    }
-  },
+  run: (args, terminal) => runSubcommand(COMMANDS, args, terminal),
 };
-
-/** Checks what was asked for, and then does it. */
-type Subcommand = (
-  rest: readonly string[],
-  args: Arguments,
-  terminal: Terminal,
-) => (db: Pool) => Promise<number>;
 
 const create: Subcommand = ([name, ...more], { values }, terminal) => {
   if (name === undefined || more.length > 0)

@@ -16,6 +16,7 @@ import { type Intake, openIntake } from "./intake.ts";
 import { migrateAll } from "./migrate.ts";
 import { accountOf } from "./model-promote.ts";
 import { createProgress, photoTable } from "./progress.ts";
+import { sentences } from "./sentences.ts";
 
 export const up: Command = {
   summary: "everything in one process, on folders of yours: what is in them, and what is dropped in",
@@ -35,7 +36,7 @@ or refused.
 
   --once      end when everything is judged, with a table of the photos
   --json      one JSON object a photo on stdout
-  --verbose   the worker's log on stderr
+  --verbose   the worker's log on stderr, as JSON, with all there is to know of an error
 
   maitred up ./my-photos
 
@@ -50,7 +51,7 @@ Exit codes: with --once, 0 every photo was judged, 1 some were not.
     if (missing) throw new UsageError(`${missing}: there is no such folder`);
     const scope = new Scope();
     const settings = readConfig(terminal.env);
-    const log = createLog(values["verbose"] ? settings.logLevel : "error");
+    const log = values["verbose"] ? createLog(settings.logLevel) : createLog("error", sentences(terminal));
     exitOnSignal(process, scope, settings.graceMs, (err) => log.error({ err }, "not a clean end"));
     try {
       const config = await startServers(settings, folders, scope);
@@ -170,5 +171,6 @@ async function stay(
     `the API answers at ${api.url}; maitred token create --scopes ingest,read NAME makes a token for it\n`,
   );
   terminal.say(`${desk}\n`);
+  terminal.say('its tables: psql "$(maitred config --database-url)"; docs/tables.md has queries\n');
   return new Promise(() => {});
 }

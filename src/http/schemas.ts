@@ -53,7 +53,12 @@ export const photo = z.object({
     .describe("oldest first; the newest hundred"),
 });
 
-export const photoQuery = z.object({ bucket: bucketName, key: text(MAX_KEY_BYTES) });
+export const photoQuery = z.object({
+  bucket: bucketName.describe("or, of a photo of a folder, the folder's absolute path"),
+  key: text(MAX_KEY_BYTES).describe(
+    "as the store knows it, not encoded; of a photo of a folder, its path below that",
+  ),
+});
 export const photoParams = z.object({
   id: z.string().regex(/^[1-9][0-9]{0,17}$/, "expected the id of a photo"),
 });

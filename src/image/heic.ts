@@ -2,35 +2,37 @@ import { UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import { createThread } from "../thread.ts";
 
-export interface HeicData {
+/** One photo, and the size in pixels that it is to have. */
+export interface HeicTask {
+  bytes: Uint8Array;
   side: number;
 }
 
 export interface HeicDecoder extends Closable {
   /**
+   * @param side if not that which it was made for.
    * @returns side * side * 3 bytes of RGB.
    * @throws {PhotoError} CORRUPT.
    * @throws {UpstreamError} DECODE_UNAVAILABLE when a thread died, or took more than a minute.
    */
-  decode(bytes: Uint8Array): Promise<Uint8Array>;
+  decode(bytes: Uint8Array, side?: number): Promise<Uint8Array>;
   /** From now on whatever has not begun rejects with CLOSED. */
   refuseWaiting(): void;
 }
 
 /**
  * Decodes HEIC in a few threads of their own: 0.6 to 1 s of one core and 48 MB for 12 megapixels, which is why
- * each decodes one photo at a time. A thread starts with the first photo that it gets. Callers wait in order;
- * they bound how many.
+ * each decodes one photo at a time. A thread starts with the first photo that it gets, and keeps the memory that its
+ * largest one took. Callers wait in order; they bound how many.
  *
  * @param url the entry point workers/heic.ts.
  */
 export function createHeicDecoder(url: URL, side: number, threads: number): HeicDecoder {
-  const workerData: HeicData = { side };
   let refused = false;
   const crew = Array.from({ length: threads }, () => ({
-    thread: createThread<Uint8Array, Uint8Array, null>({
+    thread: createThread<HeicTask, Uint8Array, null>({
       url,
-      workerData,
+      workerData: undefined,
       crashCode: "DECODE_UNAVAILABLE",
       timeoutMs: 60_000,
     }),
@@ -38,13 +40,13 @@ export function createHeicDecoder(url: URL, side: number, threads: number): Heic
     length: 0,
   }));
   return {
-    decode(bytes) {
+    decode(bytes, to = side) {
       const member = crew.reduce((best, each) => (each.length < best.length ? each : best));
       member.length++;
       // sent only when the one before is done, so that the time limit counts from when its own work begins
       const begin = (): Promise<Uint8Array> => {
         if (refused) throw new UpstreamError("CLOSED", "shutting down before it was decoded");
-        return member.thread.call(bytes, []);
+        return member.thread.call({ bytes, side: to }, []);
       };
       const done = member.tail.then(begin).finally(() => member.length--);
       member.tail = done.catch(() => {});

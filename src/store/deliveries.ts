@@ -98,6 +98,8 @@ export interface DeliveryFilter {
 export interface DeliveryRow {
   seq: string;
   destination: string;
+  /** The URL of a webhook; of others the kind. */
+  to: string;
   photoId: string;
   change: string;
   state: DeliveryState;
@@ -118,10 +120,11 @@ export async function listDeliveries(
 ): Promise<DeliveryRow[]> {
   return query<DeliveryRow>(db, {
     name: "list_deliveries",
-    text: `select d.seq, d.destination, d.photo_id as "photoId", o.kind as change, d.state, d.attempts,
+    text: `select d.seq, d.destination, coalesce(t.url, t.kind) as "to", d.photo_id as "photoId", o.kind as change, d.state, d.attempts,
         case when d.state = 'pending' then d.next_at end as "nextAt", d.last_error as "lastError",
         o.created_at as "createdAt", d.delivered_at as "deliveredAt", o.payload ->> 'bucket' as bucket, o.payload ->> 'key' as key
-      from deliveries d join outbox o using (seq) where ${MATCHES} order by d.seq desc, d.destination limit $5`,
+      from deliveries d join outbox o using (seq) join destinations t on t.id = d.destination
+      where ${MATCHES} order by d.seq desc, d.destination limit $5`,
     values: [...valuesOf(filter), limit],
   });
 }

@@ -40,11 +40,16 @@ export async function readPhoto(db: Pool, id: string): Promise<PhotoDetails | un
   return (await query<PhotoDetails>(db, { name: "read_photo", text, values: [id] }))[0];
 }
 
-/** The current photo of an object, or where there is none the newest that was. */
+/**
+ * The current photo of an object, or where there is none the newest that was.
+ *
+ * @param bucket an absolute path for a photo of a folder: no bucket's name begins with a slash.
+ */
 export async function readPhotoOf(db: Pool, bucket: string, key: string): Promise<PhotoDetails | undefined> {
-  const text = `${SELECT} where p.store = 's3' and p.bucket = $1 and p.key = $2
+  const text = `${SELECT} where p.store = $1 and p.bucket = $2 and p.key = $3
     order by (p.superseded_at is null) desc, p.id desc limit 1`;
-  return (await query<PhotoDetails>(db, { name: "read_photo_of", text, values: [bucket, key] }))[0];
+  const store = bucket.startsWith("/") ? "folder" : "s3";
+  return (await query<PhotoDetails>(db, { name: "read_photo_of", text, values: [store, bucket, key] }))[0];
 }
 
 const SELECT = `select p.id, p.store, p.bucket, p.key, p.version, p.superseded_at is null as current, p.state, p.listing,

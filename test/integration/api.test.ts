@@ -8,6 +8,7 @@ import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { openQueues } from "../../src/queue/queues.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
+import { registerPhotos } from "../../src/store/photos.ts";
 import { addToken, revokeToken } from "../../src/store/tokens.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { startApi } from "../../workers/api.ts";
@@ -283,6 +284,20 @@ describe("GET /v1/photos", () => {
     const back = eventBridge("Object Created", { key, etag: "e2", sequencer: "617f08299329d18b" });
     const { body: next } = await post("/v1/events/eventbridge", back);
     expect((await byKey()).body).toMatchObject({ id: next.photos[0].id, current: true, state: "pending" });
+  });
+
+  test("tells of a photo of a folder by the folder's path and the photo's below it", async ({
+    start,
+    db,
+  }) => {
+    const { ask } = await start();
+    const [photo] = await registerPhotos(
+      db.pool,
+      [{ store: "folder", bucket: "/srv/photos", key: "42/a b.jpg", version: "1-2", known: {} }],
+      "live",
+    );
+    const about = new URLSearchParams({ bucket: "/srv/photos", key: "42/a b.jpg" });
+    expect((await ask("GET", `/v1/photos?${about}`)).body).toMatchObject({ id: photo!.id, store: "folder" });
   });
 
   test("answers 404 for what is not known, and 400 for what is no question", async ({ start }) => {

@@ -24,6 +24,7 @@ import {
   waitingPhotos,
 } from "../../src/store/backfills.ts";
 import { recordEvents } from "../../src/store/events.ts";
+import { reportFigures, reportWorker } from "../../src/store/models.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { selectPhotos, viewPhotos } from "../../src/store/selected-photos.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
@@ -546,6 +547,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     getRequests: 2,
     renditions: null,
     photosPerS: null,
+    rateIs: null,
     seconds: null,
   });
   expect((await run("start", "--missing", "--dry-run")).out).toMatch(/^2 photos: photos: state pending\n/);
@@ -582,12 +584,61 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     [["start", "s3://archive/x"], /a prefix with its slash, or a manifest/],
     [["start", "--missing", "--rendition-template", "small.jpg"], /expected \{key\} or \{stem\} in the key/],
     [["start", "--missing", "--hours", "9"], /two hours such as 22-06/],
-    [["status", "77"], /no backfill 77/],
+    [["sttus", id], /got "sttus": did you mean status\?/],
   ] as const) {
     const { code, err } = await run(...args);
     expect([code, why.test(err), err]).toEqual([2, true, err]);
   }
 }, 90_000);
+
+test("a dry run counts with the rate of the workers that run, and says so", async ({ db }) => {
+  await photos(db, "a", "b");
+  const run = async (...more: string[]) => {
+    const command = maitred(["backfill", "start", "--missing", "--dry-run", ...more], {
+      DATABASE_URL: db.url,
+    });
+    expect(await command.exit).toBe(0);
+    return command.stdout();
+  };
+  expect(await run()).toContain("so no rate is known\n");
+  expect(await run("--max-rate", "0.5")).toContain("about 4 s at 0.5 photos/s, which is --max-rate\n");
+  for (const worker of ["one", "two"]) {
+    const report = { worker, model: "m", variant: "", provider: "cpu", pinned: false, problem: "" };
+    await reportWorker(db.pool, report);
+    await reportFigures(db.pool, worker, { bestPerS: 0.25 });
+  }
+  expect(await run()).toContain(
+    "about 4 s at 0.5 photos/s, which is the best five seconds of each of the 2 workers that run\n",
+  );
+});
+
+test("a backfill that is not there is exit code 1, and one that is over is shown once", async ({ db }) => {
+  const run = async (...args: string[]) => {
+    const { exit, stdout, stderr } = maitred(["backfill", ...args], { DATABASE_URL: db.url });
+    return { code: await exit, out: stdout(), err: stderr() };
+  };
+  const said = "maitred backfill: there is no backfill 77: maitred backfill list shows them\n";
+  const all = [
+    ["status", "77"],
+    ["resume", "77"],
+    ["rollback", "77"],
+    ["cancel", "77", "--why", "x"],
+  ];
+  for (const answer of await Promise.all(all.map((args) => run(...args))))
+    expect(answer).toEqual({ code: 1, out: "", err: said });
+  const id = await addBackfill(db.pool, {
+    what: { kind: "photos", upTo: "0" },
+    model: "model:m",
+    again: false,
+    propose: false,
+    maxRate: null,
+    hours: null,
+    startedBy: "ann",
+  });
+  await changeBackfill(db.pool, id, "cancelled", "ann", "done with it");
+  const watched = await run("status", id, "--watch");
+  expect(`${watched.err}${watched.out}`.match(/cancelled/g)).toHaveLength(1);
+});
 
 test("a dry run looks for renditions of some photos, and says what they save", async ({ db }) => {
   await photos(db, "a", "b");

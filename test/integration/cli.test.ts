@@ -1,6 +1,7 @@
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import pg from "pg";
 import { describe, expect, inject } from "vitest";
 import { BACKENDS, queueUrl, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
@@ -53,9 +54,12 @@ describe("maitred", () => {
   });
 
   test.for([
-    [["frobnicate"], "there is no command"],
+    [["frobnicate"], 'there is no command "frobnicate"\nmaitred --help lists them\n'],
+    [["bakcfill", "list"], 'there is no command "bakcfill": did you mean backfill?\n'],
+    [["token", "crate"], 'expected create, list or revoke, got "crate": did you mean create?\n'],
+    [["destination"], "expected add, list, rotate, catch-up, test, enable, disable or remove\n"],
     [["classify"], "expected at least one file or folder"],
-    [["classify", "--jsno", "x"], "--jsno"],
+    [["classify", "--jsno", "x"], "there is no option --jsno: did you mean --json?\n"],
     [["enqueue", "--lane", "fast", "x"], "expected live or backfill"],
     [["up"], "expected at least one folder"],
   ] as const)("%j exits 2 and says what was expected", async ([args, message]) => {
@@ -177,9 +181,9 @@ describe("up", () => {
     const up = maitred(["up", folder], { MAITRED_HOME });
     await up.says("watches");
     copyFileSync(join(samples, "landing-portrait-1.jpg"), join(folder, "portrait.jpg"));
-    await up.says("hidden  portrait.jpg");
+    await up.says(`hidden  ${folder}/portrait.jpg`);
     writeFileSync(join(folder, "broken.jpg"), "words");
-    await up.says("failed  broken.jpg  UNSUPPORTED_FORMAT");
+    await up.says(`failed  ${folder}/broken.jpg  UNSUPPORTED_FORMAT`);
 
     const replay = maitred(["enqueue", "--failed", "--json"], { MAITRED_HOME });
     expect(await replay.exit).toBe(0);
@@ -195,6 +199,18 @@ describe("up", () => {
       true,
       true,
       true,
+    ]);
+    const address = maitred(["config", "--database-url"], { MAITRED_HOME });
+    expect(await address.exit).toBe(0);
+    const client = new pg.Client(address.stdout().trim());
+    await client.connect();
+    const { rows } = await client.query(
+      "select verdict, sum(photos)::int as photos from daily_counts group by 1 order by 1",
+    );
+    await client.end();
+    expect(rows).toEqual([
+      { verdict: "failed", photos: 1 },
+      { verdict: "hidden", photos: 1 },
     ]);
     const rival = maitred(["up", folder], { MAITRED_HOME });
     expect(await rival.exit).toBe(2);

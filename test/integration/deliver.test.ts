@@ -332,6 +332,10 @@ describe("a receiver", () => {
     expect(listed).toMatchObject([
       { destination: id, photoId: photo, lastError: "it answered 500", key: "a" },
     ]);
+    const table = (await cli(["deliveries", "list", "--state", "dead"])).stdout;
+    expect(table).toMatch(/^sequence +destination +to +.* last error$/m);
+    expect(table).toContain(receiver.url);
+    expect(table).toMatch(/ it answered 500$/m);
     const shown = JSON.parse((await cli(["deliveries", "show", listed[0].seq, "--json"])).stdout);
     expect(shown).toMatchObject({
       change: "photo.verdict",

@@ -351,12 +351,18 @@ describe("maitred forget", () => {
       expect(await sure.exit).toBe(0);
       expect(sure.stdout()).toMatch(/^photos +2$/m);
       expect(sure.stdout()).toMatch(/^jobs in the queue +1$/m);
+      expect(sure.stdout()).not.toMatch(/ 0$/m);
       expect(await rows(db, "select by from erasures")).toEqual([{ by: "ann" }]);
 
       const again = maitred(["forget", "--yes", "--json", `photos/${KEY}`], env);
       expect(await again.exit).toBe(1);
       expect(JSON.parse(again.stdout())).toMatchObject({ erased: false, stillThere: "yes" });
       expect(again.stderr()).toContain("nothing is known");
+
+      const anew = maitred(["forget", "--yes", `photos/${KEY}`], env);
+      expect(await anew.exit).toBe(1);
+      expect(anew.stdout()).toBe("");
+      expect(anew.stderr()).toBe(`nothing is known of "photos/${KEY}", so there is nothing to erase\n`);
     } finally {
       s3.destroy();
       await store.stop();

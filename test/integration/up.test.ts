@@ -87,7 +87,7 @@ test("one process takes a photo of S3, judges it, tells of it, and finds the res
   });
   expect(told.status).toBe(202);
   const { id } = (await told.json()) as { id: string };
-  await up.says("hidden  42/a b.jpg");
+  await up.says("hidden  s3://photos/42/a b.jpg");
   const read = await fetch(`${url}/v1/photos/${id}`, { headers: { authorization } });
   expect(await read.json()).toMatchObject({
     state: "hidden",
@@ -98,11 +98,15 @@ test("one process takes a photo of S3, judges it, tells of it, and finds the res
   expect(await (await fetch(`${url}/metrics`)).text()).toContain("maitred_events_total");
   const backfill = maitred(["backfill", "start", "s3://photos/", "--watch"], env);
   expect(await backfill.exit).toBe(0);
-  await up.says("hidden  41/old.jpg");
+  await up.says("hidden  s3://photos/41/old.jpg");
   expect((await receiver.got(2)).map(({ message }) => message)).toMatchObject([
     { type: "photo.verdict", data: { key: "42/a b.jpg", state: "hidden" } },
     { type: "photo.verdict", data: { key: "41/old.jpg", state: "hidden" } },
   ]);
+
+  expect(await maitred(["backfill", "start", "s3://nowhere/"], env).exit).toBe(0);
+  await up.says("the backfill cannot go on and is paused (backfill 2): ");
+  expect(up.stderr()).not.toMatch(/"level"|\n +at /);
 
   up.child.kill("SIGINT");
   expect(await up.exit).toBe(0);

@@ -1,5 +1,11 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { config } from "../../src/cli/config.ts";
 import { describeConfig, readConfig, withoutSecret } from "../../src/config.ts";
+import { packageRoot } from "../../src/package-root.ts";
+import { effects } from "../../src/settings/effects.ts";
+import { intake } from "../../src/settings/intake.ts";
 
 describe("readConfig", () => {
   test("shows every mistake at once, with the name, what was expected and what came", () => {
@@ -53,3 +59,39 @@ test.each(["postgres://a:s3cret@h/d", "s3cret", '{"password":"s3cret"}', "redis:
     expect(withoutSecret(value)).not.toContain("s3cret");
   },
 );
+
+describe("the settings in the documentation", () => {
+  const read = (file: string): string => readFileSync(join(packageRoot(), file), "utf8");
+  const inDocs = (text: string): string[] => text.split("\n").filter((line) => /^\| `[A-Z_]+` \|/.test(line));
+  const pages = [
+    "README.md",
+    ...readdirSync(join(packageRoot(), "docs")).map((file) => `docs/${file}`),
+  ].filter((file) => file.endsWith(".md"));
+
+  async function printed(): Promise<string[]> {
+    const lines: string[] = [];
+    const terminal = { env: {}, print: (line: string) => void lines.push(line), say() {}, columns: 0 };
+    await config.run(
+      { values: { markdown: true }, positionals: [] },
+      { ...terminal, stdin: (async function* () {})() },
+    );
+    return inDocs(lines.join("\n"));
+  }
+
+  test.each([
+    ["README.md", undefined],
+    ["docs/intake.md", intake],
+    ["docs/effects.md", effects],
+  ])("are all in the table of %s, as maitred config prints them", async (page, group) => {
+    const names = group && Object.values(group).map(({ env }) => `| \`${env}\` |`);
+    const rows = (await printed()).filter((row) => !names || names.some((name) => row.startsWith(name)));
+    expect(rows.length).toBeGreaterThan(5);
+    expect(inDocs(read(page))).toEqual(rows);
+  });
+
+  test.each([...pages, "docker-compose.yml"])("that %s names are settings that there are", (page) => {
+    const known = describeConfig(readConfig({})).map(({ env }) => env);
+    const named = read(page).match(/\bMAITRED_[A-Z0-9_]+\b/g) ?? [];
+    expect(named.filter((name) => !known.includes(name))).toEqual([]);
+  });
+});

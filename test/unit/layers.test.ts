@@ -18,7 +18,9 @@ const MAY_IMPORT: Record<string, string[]> = {
   deliver: [],
   // what an application imports needs nothing of a worker's
   client: [],
-  "": ["client"],
+  // what may be set is written down by process, and read in one place
+  settings: [],
+  "": ["client", "settings"],
   // manifests name objects as events do; another policy decides stored scores anew
   backfill: ["intake", "decide"],
   // a policy is measured, and chosen, by what it decides

@@ -91,6 +91,11 @@ describe.each(pods)("%s", (name, pod) => {
   });
 });
 
+test("the pods that serve the desk know where browsers reach it, which is not in the clear", () => {
+  const [container] = named("Deployment", "maitred-api").spec.template.spec.containers as [Container];
+  expect(readConfig(environmentOf(container)).deskUrl).toMatch(/^https:/);
+});
+
 test("every disruption budget and service selects the pods of one deployment", () => {
   const selectors = things.flatMap(({ kind, spec }) =>
     kind === "PodDisruptionBudget" ? [spec.selector.matchLabels] : kind === "Service" ? [spec.selector] : [],

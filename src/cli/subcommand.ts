@@ -1,0 +1,57 @@
+import { join } from "node:path";
+import { packageRoot } from "../package-root.ts";
+import { requireSchema } from "../store/migrate.ts";
+import { connect, type Pool } from "../store/pool.ts";
+import { closest } from "./closest.ts";
+import { type Arguments, connectedConfig, type Terminal, UsageError } from "./command.ts";
+
+/** One of the words after a command. Checks what was asked for, and returns what does it. */
+export type Subcommand = (
+  rest: readonly string[],
+  args: Arguments,
+  terminal: Terminal,
+) => (db: Pool) => Promise<number>;
+
+/** Runs the word that comes first, with Postgres at hand. @throws as `choose` and `withPostgres` do. */
+export async function runSubcommand(
+  words: ReadonlyMap<string, Subcommand>,
+  args: Arguments,
+  terminal: Terminal,
+): Promise<number> {
+  const [command, rest] = choose(words, args.positionals);
+  return withPostgres(terminal, command(rest, args, terminal));
+}
+
+/**
+ * What the first word stands for, and the words after it.
+ *
+ * @throws {UsageError} which names all there are, and the one that was probably meant.
+ */
+export function choose<Part>(
+  words: ReadonlyMap<string, Part>,
+  [word = "", ...rest]: readonly string[],
+): [Part, string[]] {
+  const part = words.get(word);
+  if (part !== undefined) return [part, rest];
+  const names = [...words.keys()];
+  const all = `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
+  const meant = closest(word, names);
+  throw new UsageError(
+    word === "" ? `expected ${all}` : `expected ${all}, got ${JSON.stringify(word)}${meant}`,
+  );
+}
+
+/** @throws {ConfigError} when none is named, or the schema is another. */
+export async function withPostgres(
+  terminal: Terminal,
+  work: (db: Pool) => Promise<number>,
+  connections = 1,
+): Promise<number> {
+  const db = connect(connectedConfig(terminal).databaseUrl, () => {}, connections);
+  try {
+    await requireSchema(db, join(packageRoot(), "migrations"));
+    return await work(db);
+  } finally {
+    await db.end();
+  }
+}

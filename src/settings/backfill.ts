@@ -1,0 +1,19 @@
+import { int } from "../setting.ts";
+
+/** Settings of what feeds backfills. */
+export const backfill = {
+  feedLimit: int(
+    "MAITRED_FEED_LIMIT",
+    0,
+    0,
+    10_000_000,
+    "photos of backfills that wait in the queue at once; 0: 20 batches a worker",
+  ),
+  liveTargetMs: int(
+    "MAITRED_LIVE_TARGET_MS",
+    10_000,
+    100,
+    3_600_000,
+    "backfills are not fed while an upload has waited longer",
+  ),
+} as const;

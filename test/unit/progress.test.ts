@@ -1,0 +1,48 @@
+import { expect, test } from "vitest";
+import { createProgress } from "../../src/cli/progress.ts";
+import { sentences } from "../../src/cli/sentences.ts";
+import { UpstreamError } from "../../src/errors.ts";
+import { createLog } from "../../src/log.ts";
+import type { LineOutcome } from "../../src/moderate/line.ts";
+
+function terminal(columns = 0) {
+  const said: string[] = [];
+  const nothing = (async function* () {})();
+  return { said, env: {}, print() {}, say: (text: string) => void said.push(text), columns, stdin: nothing };
+}
+
+test("a photo that fails again at the next start is not said again, and each is said with its place", () => {
+  const screen = terminal();
+  const progress = createProgress(screen, false, true);
+  const photo = {
+    id: "1",
+    store: "folder",
+    bucket: "/srv/photos",
+    key: "a/b.jpg",
+    version: "",
+    known: {},
+  } as const;
+  const result = { failure: "CORRUPT", message: "cut off", transient: false } as const;
+  const failed: LineOutcome = { photoId: "1", by: "m", known: {}, batch: "b", result };
+  const line = "failed  /srv/photos/a/b.jpg  CORRUPT: cut off\n";
+  progress.events.left?.(photo, "live", failed, true);
+  expect(screen.said).toEqual([line]);
+  progress.events.left?.(photo, "live", failed, false);
+  expect(screen.said).toEqual([line]);
+  progress.events.left?.({ ...photo, store: "s3", bucket: "photos" }, "live", failed, true);
+  expect(screen.said.at(-1)).toBe("failed  s3://photos/a/b.jpg  CORRUPT: cut off\n");
+  progress.stop();
+});
+
+test("a log that a person reads says a sentence: what happened, to what, and why", () => {
+  const screen = terminal(80);
+  const log = createLog("error", sentences(screen));
+  const err = new UpstreamError("STORE_UNAVAILABLE", "s3://nowhere: NoSuchBucket");
+  log.error({ backfill: "7", err }, "the backfill cannot go on and is paused");
+  log.error({ note: "it answered 410" }, "switched off");
+  log.warn("not said");
+  expect(screen.said).toEqual([
+    "\r\x1b[Kthe backfill cannot go on and is paused (backfill 7): s3://nowhere: NoSuchBucket\n",
+    "\r\x1b[Kswitched off (note it answered 410)\n",
+  ]);
+});
