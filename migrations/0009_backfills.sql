@@ -270,7 +270,9 @@ end $$;
 --             proposal instead of a verdict;
 --   backfill  a backfill that the verdict is of without having waited for it;
 --   counted   that backfill counts it now, and makes it a proposal if it proposes;
---   digest, rendition  for the columns of these names.
+--   digest, rendition  for the columns of these names. What a model says of the photo itself replaces what it said of a
+--             rendition by the same policy, and not the other way round.
+-- Where a photo is in the group twice, what its own upload brings counts.
 create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
 begin
   -- a statement of its own, so that the next one sees what a rival committed while this one waited
@@ -285,7 +287,7 @@ begin
       id bigint, verdict text, rule text, reason text, category text, human real, scores jsonb, tags jsonb,
       by text, policy text, batch text, known jsonb, failure text, transient boolean,
       lane text, backfill bigint, counted boolean, digest bytea, rendition boolean)
-    order by i.id
+    order by i.id, i.lane is not distinct from 'backfill', i.rendition is true
   ), waiting as (
     delete from backfill_photos b using input i where b.photo_id = i.id
     returning b.photo_id, b.backfill_id
@@ -308,6 +310,8 @@ begin
                else locked.state = 'pending' or not input.transient end
         else locked.state in ('pending', 'failed')
           or locked.decided_by is distinct from input.by or locked.policy is distinct from input.policy
+          or (input.rendition is not true and coalesce((
+            select v.rendition from verdicts v where v.photo_id = input.id order by v.id desc limit 1), false))
       end as differs
     from input join photos locked on locked.id = input.id
   ), changing as materialized (

@@ -215,6 +215,38 @@ describe("a backfill", () => {
     expect(await endBackfills(db.pool)).toEqual([id]);
   });
 
+  test("that read a rendition gives way to the upload's own verdict, and never replaces that", async ({
+    db,
+  }) => {
+    const ids = await photos(db, "a", "b", "c");
+    const id = await addBackfill(db.pool, { ...all, rendition: "s/{key}" });
+    await feedBackfill(db.pool, id, null, page(ids));
+    const of = (photoId: string, verdict: Verdict, rendition: boolean): Outcome => {
+      const outcome = judged(photoId, verdict);
+      if ("failure" in outcome.result) throw new Error("no failure is judged");
+      const { decision, scores } = outcome.result;
+      return {
+        ...outcome,
+        lane: rendition ? "backfill" : "live",
+        result: { decision, scores, ...(rendition && { rendition }) },
+      };
+    };
+    const states = async () =>
+      (await db.pool.query("select state from photos order by id")).rows.map(({ state }) => state);
+    await recordOutcomes(db.pool, [of(ids[0]!, "shown", true)]);
+    await recordOutcomes(db.pool, [of(ids[1]!, "hidden", false)]);
+    // both may be committed together
+    await recordOutcomes(db.pool, [of(ids[2]!, "shown", true), of(ids[2]!, "hidden", false)]);
+    expect(await states()).toEqual(["shown", "hidden", "hidden"]);
+    for (let turn = 0; turn < 2; turn++) {
+      await recordOutcomes(db.pool, [of(ids[0]!, "hidden", false), of(ids[1]!, "shown", true)]);
+      expect(await states()).toEqual(["hidden", "hidden", "hidden"]);
+    }
+    await recordOutcomes(db.pool, [of(ids[0]!, "shown", true)]);
+    expect(await states()).toEqual(["hidden", "hidden", "hidden"]);
+    expect((await db.pool.query("select from verdicts")).rowCount).toBe(4);
+  });
+
   test("does not wait for a photo that was removed meanwhile", async ({ db }) => {
     const ids = await photos(db, "a", "b");
     const id = await addBackfill(db.pool, all);

@@ -35,11 +35,13 @@ async function judge(
     policy = shipped,
     text = yaml,
     lane = "live",
+    rendition = false,
   }: {
     by?: string;
     policy?: Policy;
     text?: string;
     lane?: "live" | "backfill";
+    rendition?: boolean;
   } = {},
 ): Promise<Record<string, string>> {
   const keys = Object.keys(said);
@@ -58,7 +60,7 @@ async function judge(
           ...Object.fromEntries(others.map((each) => [each, (1 - score) / 3])),
         },
       };
-      const result = { scores, decision: decide(scores, policy) };
+      const result = { scores, decision: decide(scores, policy), ...(rendition && { rendition }) };
       return { photoId: id, known: {}, batch: "t-1", by, policy: policyIdOf(text), lane, result };
     }),
   );
@@ -198,7 +200,8 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
   db,
   folder,
 }) => {
-  const ids = await judge(db, { ...before, e: ["menu", 0.9, 0.01], f: ["food", 0.41, 0.04] });
+  const ids = await judge(db, { ...before, e: ["menu", 0.9, 0.01] });
+  await judge(db, { f: ["food", 0.41, 0.04] }, { rendition: true });
   await db.pool.query("select record_review($1, 'bob', 'hidden')", [ids["d"]]);
   const was = await seen(db);
   // people are held back earlier, and menus are not verified
@@ -239,6 +242,11 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
   const applied = JSON.parse((await command("policy", "apply", file, "--json")).out);
   expect(applied).toMatchObject({ photos: 5, decided: 2 });
   expect(await seen(db)).toEqual(now);
+  // scores of a rendition remain so, and give way to those of the photo itself
+  const { rows } = await db.pool.query("select rendition from verdicts where batch = $1 order by photo_id", [
+    `policy-${applied.backfill}`,
+  ]);
+  expect(rows).toEqual([{ rendition: null }, { rendition: true }]);
   expect((await command("backfill", "report", applied.backfill)).out).toMatch(/review +0 +1|shown +1/);
   for (const [args, why] of [[["diff", "/nowhere.yaml"], /POLICY_INVALID|no such file/]] as const) {
     const { code, err } = await command("policy", ...args);
