@@ -187,7 +187,8 @@ begin
   return query select p.* from photos p where p.id = any (wanted) order by p.id;
 end $$;
 
--- Pauses, resumes or cancels a backfill, and writes who and why. A cancelled one forgets what waits for it.
+-- Pauses, resumes or cancels a backfill, and writes who and why. A cancelled one feeds nothing more; what is in the queue
+-- for it is still judged, and is still its own, or a proposal would become a verdict.
 -- MD404: there is none. MD409: it is in a state from which that cannot be.
 create function change_backfill(p_id bigint, p_state text, p_by text, p_why text) returns void language plpgsql as $$
 declare run backfills;
@@ -201,7 +202,6 @@ begin
   set state = p_state, changed_by = p_by, changed_at = now(), why = p_why,
       ended_at = case when p_state = 'cancelled' then now() end
   where id = p_id;
-  if p_state = 'cancelled' then delete from backfill_photos where backfill_id = p_id; end if;
 end $$;
 
 -- Waits for the photos that failed in a backfill once more, and returns them for the queue; a finished one runs again.
@@ -258,8 +258,11 @@ declare run backfills;
 begin
   select * into run from backfills where id = p_id for update;
   if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
-  if run.ended_at is null or exists (select from backfill_photos w where w.backfill_id = p_id) then
+  if run.ended_at is null then
     raise exception 'backfill % is %: wait until it is done, or cancel it', p_id, run.state using errcode = 'MD409';
+  elsif exists (select from backfill_photos w where w.backfill_id = p_id) then
+    raise exception 'photos of backfill % are in the queue: wait until they are judged, by maitred feed and a worker', p_id
+      using errcode = 'MD409';
   end if;
   return run;
 end $$;

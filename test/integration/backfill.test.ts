@@ -21,6 +21,7 @@ import {
   readBackfill,
   readBackfillCounts,
   retryBackfill,
+  rollbackBackfill,
   waitingPhotos,
 } from "../../src/store/backfills.ts";
 import { recordEvents } from "../../src/store/events.ts";
@@ -180,13 +181,21 @@ describe("a backfill", () => {
     expect(templates).toEqual(["s/{key}", null]);
   });
 
-  test("that is cancelled forgets what it waited for, and cannot be changed any more", async ({ db }) => {
+  test("that is cancelled waits for what is in the queue, whose verdicts are its own, and cannot be changed any more", async ({
+    db,
+  }) => {
     const ids = await photos(db, "a");
     const id = await addBackfill(db.pool, all);
     await feedBackfill(db.pool, id, null, page(ids));
     expect(await gather(waitingPhotos(db.pool, 0))).toEqual(ids);
     await changeBackfill(db.pool, id, "cancelled", "me", "wrong bucket");
+    // should the queue be lost, they are queued again, or it would wait for ever
+    expect(await gather(waitingPhotos(db.pool, 0))).toEqual(ids);
+    await expect(rollbackBackfill(db.pool, id, "0", "me")).rejects.toThrow(/in the queue/);
+    await recordOutcomes(db.pool, [judged(ids[0]!, "shown")]);
+    expect(await counts(db, id)).toEqual([["pending", "shown", "", 1]]);
     expect(await gather(waitingPhotos(db.pool, 0))).toEqual([]);
+    expect(await rollbackBackfill(db.pool, id, "0", "me")).toMatchObject({ restored: 1 });
     await expect(changeBackfill(db.pool, id, "running", "me", "")).rejects.toThrow(/is cancelled already/);
     await expect(retryBackfill(db.pool, id, undefined, "me")).rejects.toThrow(/was cancelled/);
     await expect(changeBackfill(db.pool, "99", "paused", "me", "x")).rejects.toThrow(/no backfill 99/);

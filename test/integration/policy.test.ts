@@ -12,6 +12,7 @@ import {
   discardProposals,
   endBackfills,
   feedBackfill,
+  readBackfill,
   readBackfillCounts,
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
@@ -183,6 +184,45 @@ describe("a backfill that proposes", () => {
     const plain = await addBackfill(db.pool, { ...run, what: all, propose: false });
     await changeBackfill(db.pool, plain, "cancelled", "ann", "x");
     await expect(applyProposals(db.pool, plain, "ann")).rejects.toThrow(/proposed nothing/);
+  });
+
+  test("that is cancelled keeps what is in the queue from becoming verdicts, and is decided on after that", async ({
+    db,
+  }) => {
+    const ids = await judge(db, before);
+    const was = await seen(db);
+    const [id, other] = [
+      await addBackfill(db.pool, { ...run, what: all, propose: true }),
+      await addBackfill(db.pool, { ...run, what: all, propose: false }),
+    ];
+    await feedAll(db, id);
+    await feedBackfill(db.pool, other, null, {
+      ids: [ids["d"]!],
+      cursor: { after: "x" },
+      end: true,
+      unreadable: 0,
+    });
+    const { a, b, ...rest } = after;
+    await judge(db, { a: a! }, { by: "model:m-2", lane: "backfill" });
+    await changeBackfill(db.pool, id, "cancelled", "ann", "wrong model");
+    await expect(discardProposals(db.pool, id, "ann")).rejects.toThrow(
+      /in the queue: wait until they are judged/,
+    );
+    // an upload has its verdict, and so has what another run waits for
+    await judge(db, { b: b! }, { by: "model:m-2", lane: "live" });
+    await judge(db, rest, { by: "model:m-2", lane: "backfill" });
+    expect(await seen(db)).toMatchObject({
+      a: was["a"],
+      b: { decided_by: "model:m-2" },
+      c: was["c"],
+      d: { decided_by: "model:m-2" },
+    });
+    expect(await readBackfill(db.pool, id)).toMatchObject({ state: "cancelled", fed: 4, waiting: 0 });
+    expect(await endBackfills(db.pool)).toEqual([other]);
+    expect(await throughout(() => applyProposals(db.pool, id, "ann"))).toBe(2);
+    expect(await seen(db)).toMatchObject({ a: { state: "hidden" }, c: { decided_by: "model:m-2" } });
+    expect(await rollback(db, id)).toBe(2);
+    expect(await seen(db)).toMatchObject({ a: was["a"], c: was["c"] });
   });
 
   test("holds up no upload: what the live lane judges is a verdict at once", async ({ db }) => {
