@@ -189,10 +189,11 @@ $$;
 -- whatever becomes of the others. A photo that was claimed as an audit gives an audit; its open appeal is answered.
 -- Returns of each, in order, the outcome, who was in the way, and what the photo is now:
 --   done     it counts now
---   known    it was here before, and counted then
+--   known    it was here before, and counts
 --   clash    the id was used for something else
 --   taken    another moderator holds the photo
---   changed  another moderator decided the photo, and asOf shows that this one did not know
+--   changed  another moderator decided the photo, and asOf shows that this one did not know; or it was here before, and this
+--            one took it back
 --   gone     there is no such photo
 -- Locks: the photos, in the order of their ids.
 create function decide_reviews(p_moderator text, p_items jsonb)
@@ -221,7 +222,12 @@ begin
     select * into claim from review_claims c where c.photo_id = i.photo;
     select max(v.id) into as_of from verdicts v where v.photo_id = i.photo;
     if known.id is not null then
-      outcome := case when (known.moderator, known.photo_id) = (p_moderator, i.photo) then 'known' else 'clash' end;
+      outcome := case
+        when (known.moderator, known.photo_id, known.verdict, known.category, known.human)
+          is distinct from (p_moderator, i.photo, i.verdict, i.category, i.human) then 'clash'
+        when known.undone_at is not null then 'changed'
+        else 'known' end;
+      other := case when outcome = 'changed' then p_moderator end;
     elsif photo.id is null then
       outcome := 'gone';
     elsif claim.moderator <> p_moderator and claim.until > now() then
