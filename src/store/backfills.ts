@@ -97,7 +97,7 @@ export async function changeBackfill(
  *
  * @param code only those that failed for it.
  * @returns the photos to queue.
- * @throws {ConfigError} CONFIG_INVALID where there is no such backfill, or it was cancelled.
+ * @throws {ConfigError} CONFIG_INVALID where there is no such backfill, or it was cancelled or rolled back.
  */
 export async function retryBackfill(
   db: Pool,

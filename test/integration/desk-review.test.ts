@@ -244,7 +244,7 @@ test("taking a decision back restores the photo, its tags and its appeal, teache
   expect(history.map(({ rule, by }: { rule: string; by: string }) => [rule, by])).toEqual([
     ["clear", "model:restaurant-2"],
     ["moderator", "moderator:ann"],
-    ["undo", "moderator:ann"],
+    ["undo", "model:restaurant-2"],
   ]);
 
   expect((await undo(ann, decision.id)).outcome).toBe("known");

@@ -14,6 +14,7 @@ import {
   feedBackfill,
   readBackfill,
   readBackfillCounts,
+  retryBackfill,
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
@@ -129,8 +130,10 @@ describe("a backfill that is rolled back", () => {
     expect(await states(db)).toBe("hidden shown hidden shown shown");
     await endBackfills(db.pool);
     expect(await rollback(db, id)).toBe(5);
-    expect(await seen(db)).toEqual(was);
+    const why = { rule: "rollback", reason: `backfill ${id} was rolled back` };
+    expect(await seen(db)).toEqual({ ...was, e: { ...(was["e"] as object), ...why } });
     expect(await rollback(db, id)).toBe(0);
+    await expect(retryBackfill(db.pool, id, undefined, "ann")).rejects.toThrow(/was rolled back/);
     // what somebody decided after the run is not of the run
     const second = await addBackfill(db.pool, { ...run, what: all, propose: false });
     await feedAll(db, second);
@@ -140,6 +143,7 @@ describe("a backfill that is rolled back", () => {
     expect(await rollback(db, second)).toBe(4);
     expect(await seen(db)).toMatchObject({
       ...was,
+      e: { state: "pending", reason: `backfill ${second} was rolled back` },
       a: { state: "shown", category: "menu", decided_by: "moderator:bob" },
     });
   });
