@@ -170,7 +170,8 @@ declare
   run backfills;
   wanted bigint[];
 begin
-  select * into run from backfills where id = p_id for update;
+  -- "no key": workers that count a photo of it refer to it, and hold photos that this may wait for
+  select * into run from backfills where id = p_id for no key update;
   if run.state is distinct from 'running' or run.read_all or run.cursor is distinct from p_from then
     raise exception 'backfill % stands elsewhere', p_id using errcode = 'MD412';
   end if;
@@ -193,7 +194,7 @@ end $$;
 create function change_backfill(p_id bigint, p_state text, p_by text, p_why text) returns void language plpgsql as $$
 declare run backfills;
 begin
-  select * into run from backfills where id = p_id for update;
+  select * into run from backfills where id = p_id for no key update;
   if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
   if run.ended_at is not null or run.state = p_state then
     raise exception 'backfill % is % already', p_id, run.state using errcode = 'MD409';
@@ -209,7 +210,7 @@ end $$;
 create function retry_backfill(p_id bigint, p_code text, p_by text) returns setof photos language plpgsql as $$
 declare run backfills;
 begin
-  select * into run from backfills where id = p_id for update;
+  select * into run from backfills where id = p_id for no key update;
   if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
   if run.state = 'cancelled' then raise exception 'backfill % was cancelled', p_id using errcode = 'MD409'; end if;
   if run.outcome = 'rolled back' then raise exception 'backfill % was rolled back', p_id using errcode = 'MD409'; end if;
@@ -257,7 +258,7 @@ $$;
 create function backfill_that_is_over(p_id bigint) returns backfills language plpgsql as $$
 declare run backfills;
 begin
-  select * into run from backfills where id = p_id for update;
+  select * into run from backfills where id = p_id for no key update;
   if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
   if run.ended_at is null then
     raise exception 'backfill % is %: wait until it is done, or cancel it', p_id, run.state using errcode = 'MD409';
