@@ -80,12 +80,12 @@ begin
   ), written as (
     insert into outbox (seq, photo_id, kind, payload)
     select t.seq, t.id,
-      case when t.superseded_at is not null then 'photo.withdrawn' when t.state = 'failed' then 'photo.failed'
-        else 'photo.verdict' end,
+      case when t.superseded_at is not null or t.state = 'pending' then 'photo.withdrawn'
+        when t.state = 'failed' then 'photo.failed' else 'photo.verdict' end,
       json_build_object(
         'id', t.id::text, 'sequence', t.seq, 'store', t.store, 'bucket', t.bucket, 'key', t.key, 'version', t.version,
         'current', t.superseded_at is null, 'public', t.superseded_at is null and t.state = 'shown',
-        'state', t.state, 'verdict', case when t.state <> 'failed' then t.state end, 'rule', t.rule, 'reason', t.reason,
+        'state', t.state, 'verdict', case when t.state not in ('failed', 'pending') then t.state end, 'rule', t.rule, 'reason', t.reason,
         'failure', t.failure, 'category', t.category, 'human', t.human,
         'tags', coalesce((
           select json_agg(json_build_object('category', g.category, 'score', g.score, 'threshold', g.threshold,
@@ -123,7 +123,8 @@ begin
 end $$;
 
 -- Writes the outbox in the transaction that changes photos, whoever changes them: a model, a moderator, an event, a
--- hand. It tells of photos whose state, decision or place in the public changed, once they have a verdict or failed.
+-- hand. It tells of photos whose state, decision or place in the public changed, once they have a verdict or failed, and
+-- of those that are pending again because it was taken back.
 -- It runs after the whole statement, so that it sees the tags which the same statement wrote. Costs nothing but a look
 -- at destinations while none is enabled. It is the owner's, so that nobody who changes photos needs a right to the outbox.
 create function write_outbox() returns trigger
@@ -138,7 +139,9 @@ begin
     select id from (
       select id, state, decided_by, decided_at, superseded_at from after where state <> 'pending'
       except
-      select id, state, decided_by, decided_at, superseded_at from before) c);
+      select id, state, decided_by, decided_at, superseded_at from before) c
+    union all
+    (select id from after where state = 'pending' intersect select id from before where state <> 'pending'));
   if cardinality(changed) > 0 then
     perform tell(changed);
   end if;
@@ -146,8 +149,8 @@ begin
 end $$;
 
 -- Tells one destination, a page at a time, what is known of photos that it was not told of: of the p_limit photos whose id
--- is above p_after, those that have a verdict or failed and are current; with p_since those that changed since then, and
--- those that were withdrawn since then. What has been forgotten since then nobody knows any more.
+-- is above p_after, those that have a verdict or failed, or are pending again, and are current; with p_since those that
+-- changed or were withdrawn since then, and whatever is pending again. What has been forgotten since then nobody knows any more.
 -- Returns the last id it looked at, null at the end, and how many it tells of. Locks: the photos that it tells of.
 -- MD404: there is no such webhook or s3-tags. MD409: it is not enabled.
 create function tell_again(p_destination text, p_since timestamptz, p_after bigint, p_limit integer)
@@ -168,8 +171,13 @@ begin
   end if;
   ids := array(
     select p.id from photos p
-    where p.id > p_after and p.id <= last_id and p.state <> 'pending' and coalesce(d.bucket, p.bucket) = p.bucket
-      and case when p_since is null then p.superseded_at is null else greatest(p.decided_at, p.superseded_at) >= p_since end
+    where p.id > p_after and p.id <= last_id and coalesce(d.bucket, p.bucket) = p.bucket
+      -- a reason of one that is pending says why its verdict was taken back, which may be told twice: nothing says when
+      and (p.state <> 'pending' or p.reason is not null)
+      and case when p_since is null then p.superseded_at is null
+        else coalesce(greatest(p.decided_at, p.superseded_at) >= p_since, true)
+          -- a verdict that stands again, because another was taken back, has its old time
+          or exists (select from review_decisions r where r.photo_id = p.id and r.undone_at >= p_since) end
     -- nobody changes them between the number that is taken and the commit
     order by p.id for share);
   told := tell(ids, p_destination);
@@ -177,8 +185,9 @@ begin
 end $$;
 
 -- Takes what the outbox says of photos that are deleted out of it, and tells that they are forgotten, with nothing but
--- what names them. The version is for the tags of objects alone, and is not sent. Those who may be being told something
--- at this moment are told only once that has ended, so that nothing of the photo comes after.
+-- what names them; of those that never had a verdict nothing was told, and nothing is. The version is for the tags of
+-- objects alone, and is not sent. Those who may be being told something at this moment are told only once that has ended,
+-- so that nothing of the photo comes after.
 create function write_forgotten() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare ids bigint[] := array(select id from gone);
@@ -191,7 +200,7 @@ begin
   ), being_told as (
     select photo_id, destination, max(claimed_until) as until from ended where claimed_until > now() group by 1, 2
   ), forgotten as materialized (
-    select nextval('outbox_seq') as seq, g.* from (select * from gone where state <> 'pending' order by id) g
+    select nextval('outbox_seq') as seq, g.* from (select * from gone where state <> 'pending' or reason is not null order by id) g
   ), written as (
     insert into outbox (seq, photo_id, kind, payload)
     select f.seq, f.id, 'photo.forgotten', json_build_object('id', f.id::text, 'sequence', f.seq, 'store', f.store,
@@ -208,7 +217,7 @@ begin
   end if;
   delete from outbox where photo_id = any (ids) and kind <> 'photo.forgotten';
   perform pg_notify('maitred_photos', json_build_object('id', g.id::text, 'forgotten', true)::text)
-  from gone g where g.state <> 'pending' and exists (
+  from gone g where (g.state <> 'pending' or g.reason is not null) and exists (
     select from destinations d where d.enabled and d.kind = 'notify' and coalesce(d.bucket, g.bucket) = g.bucket);
   return null;
 end $$;

@@ -170,7 +170,8 @@ declare
   run backfills;
   wanted bigint[];
 begin
-  select * into run from backfills where id = p_id for update;
+  -- "no key": workers that count a photo of it refer to it, and hold photos that this may wait for
+  select * into run from backfills where id = p_id for no key update;
   if run.state is distinct from 'running' or run.read_all or run.cursor is distinct from p_from then
     raise exception 'backfill % stands elsewhere', p_id using errcode = 'MD412';
   end if;
@@ -187,12 +188,13 @@ begin
   return query select p.* from photos p where p.id = any (wanted) order by p.id;
 end $$;
 
--- Pauses, resumes or cancels a backfill, and writes who and why. A cancelled one forgets what waits for it.
+-- Pauses, resumes or cancels a backfill, and writes who and why. A cancelled one feeds nothing more; what is in the queue
+-- for it is still judged, and is still its own, or a proposal would become a verdict.
 -- MD404: there is none. MD409: it is in a state from which that cannot be.
 create function change_backfill(p_id bigint, p_state text, p_by text, p_why text) returns void language plpgsql as $$
 declare run backfills;
 begin
-  select * into run from backfills where id = p_id for update;
+  select * into run from backfills where id = p_id for no key update;
   if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
   if run.ended_at is not null or run.state = p_state then
     raise exception 'backfill % is % already', p_id, run.state using errcode = 'MD409';
@@ -201,17 +203,17 @@ begin
   set state = p_state, changed_by = p_by, changed_at = now(), why = p_why,
       ended_at = case when p_state = 'cancelled' then now() end
   where id = p_id;
-  if p_state = 'cancelled' then delete from backfill_photos where backfill_id = p_id; end if;
 end $$;
 
 -- Waits for the photos that failed in a backfill once more, and returns them for the queue; a finished one runs again.
--- p_code: only those that failed for that. MD404: there is no such backfill. MD409: it was cancelled.
+-- p_code: only those that failed for that. MD404: there is no such backfill. MD409: it was cancelled, or rolled back.
 create function retry_backfill(p_id bigint, p_code text, p_by text) returns setof photos language plpgsql as $$
 declare run backfills;
 begin
-  select * into run from backfills where id = p_id for update;
+  select * into run from backfills where id = p_id for no key update;
   if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
   if run.state = 'cancelled' then raise exception 'backfill % was cancelled', p_id using errcode = 'MD409'; end if;
+  if run.outcome = 'rolled back' then raise exception 'backfill % was rolled back', p_id using errcode = 'MD409'; end if;
   return query
   with again as (
     delete from backfill_changes c
@@ -256,10 +258,13 @@ $$;
 create function backfill_that_is_over(p_id bigint) returns backfills language plpgsql as $$
 declare run backfills;
 begin
-  select * into run from backfills where id = p_id for update;
+  select * into run from backfills where id = p_id for no key update;
   if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
-  if run.ended_at is null or exists (select from backfill_photos w where w.backfill_id = p_id) then
+  if run.ended_at is null then
     raise exception 'backfill % is %: wait until it is done, or cancel it', p_id, run.state using errcode = 'MD409';
+  elsif exists (select from backfill_photos w where w.backfill_id = p_id) then
+    raise exception 'photos of backfill % are in the queue: wait until they are judged, by maitred feed and a worker', p_id
+      using errcode = 'MD409';
   end if;
   return run;
 end $$;
@@ -270,7 +275,9 @@ end $$;
 --             proposal instead of a verdict;
 --   backfill  a backfill that the verdict is of without having waited for it;
 --   counted   that backfill counts it now, and makes it a proposal if it proposes;
---   digest, rendition  for the columns of these names.
+--   digest, rendition  for the columns of these names. What a model says of the photo itself replaces what it said of a
+--             rendition by the same policy, and not the other way round.
+-- Where a photo is in the group twice, what its own upload brings counts.
 create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
 begin
   -- a statement of its own, so that the next one sees what a rival committed while this one waited
@@ -285,7 +292,7 @@ begin
       id bigint, verdict text, rule text, reason text, category text, human real, scores jsonb, tags jsonb,
       by text, policy text, batch text, known jsonb, failure text, transient boolean,
       lane text, backfill bigint, counted boolean, digest bytea, rendition boolean)
-    order by i.id
+    order by i.id, i.lane is not distinct from 'backfill', i.rendition is true
   ), waiting as (
     delete from backfill_photos b using input i where b.photo_id = i.id
     returning b.photo_id, b.backfill_id
@@ -308,6 +315,8 @@ begin
                else locked.state = 'pending' or not input.transient end
         else locked.state in ('pending', 'failed')
           or locked.decided_by is distinct from input.by or locked.policy is distinct from input.policy
+          or (input.rendition is not true and coalesce((
+            select v.rendition from verdicts v where v.photo_id = input.id order by v.id desc limit 1), false))
       end as differs
     from input join photos locked on locked.id = input.id
   ), changing as materialized (
@@ -371,7 +380,7 @@ end $$;
 
 -- Makes at most p_limit proposals of a backfill the verdicts; call it until it answers 0. What a moderator, or another run
 -- of the same model and policy, has decided meanwhile stays. Returns how many proposals it took.
--- MD404: there is no such backfill. MD409: it does not propose, or is not over, or was discarded.
+-- MD404: there is no such backfill. MD409: it does not propose, or is not over, or was rolled back.
 create function apply_proposals(p_id bigint, p_limit integer, p_by text) returns bigint language plpgsql as $$
 declare
   run backfills;
@@ -380,6 +389,7 @@ declare
 begin
   run := backfill_that_is_over(p_id);
   if not run.propose then raise exception 'backfill % proposed nothing', p_id using errcode = 'MD409'; end if;
+  if run.outcome = 'rolled back' then raise exception 'backfill % was rolled back', p_id using errcode = 'MD409'; end if;
   with page as (
     select s.photo_id from proposals s where s.backfill_id = p_id order by s.photo_id limit p_limit
   ), gone as (
@@ -407,48 +417,45 @@ begin
   return gone;
 end $$;
 
--- Restores what was before a backfill, for at most p_limit photos whose id is above p_after; call it with the last id until it
--- answers null. A photo that was judged again since keeps that verdict. One that had no verdict is pending again.
--- Tags are given again from the scores and the policy of the verdict before; of a policy that is not known any more, the best
--- category alone. Returns the last id it looked at, and how many photos it restored.
--- MD404: there is no such backfill. MD409: it is not over. Locks: the photos, in the order of their ids.
-create function rollback_backfill(p_id bigint, p_after bigint, p_limit integer, p_by text)
-returns table (last_id bigint, restored bigint) language plpgsql as $$
-declare ids bigint[];
-begin
-  perform backfill_that_is_over(p_id);
-  select array_agg(photo_id order by photo_id) into ids from (
-    select distinct v.photo_id from verdicts v where v.backfill_id = p_id and v.photo_id > p_after order by 1 limit p_limit) v;
-  if ids is null then return; end if;
-  perform 1 from photos p where p.id = any (ids) order by p.id for update;
+-- Whether a verdict was taken back after it was given, so that it is never restored: that of a backfill that was rolled back.
+create function taken_back(v verdicts) returns boolean stable language sql as $$
+  select exists (select from backfills b where b.id = v.backfill_id and b.outcome = 'rolled back')
+$$;
 
+-- Restores what was before a backfill, for these photos, which the caller has locked: the latest verdict that is neither of the
+-- backfill nor taken back. A photo that was judged again since keeps that verdict. One that had none is pending again.
+-- Tags are given again from the scores and the policy of the verdict before; of a policy that is not known any more, the best
+-- category alone. A verdict of another backfill that stands again is of that one as before, so that it can be rolled back too.
+-- Returns how many photos it restored.
+create function restore_before_backfill(p_id bigint, p_ids bigint[]) returns bigint language sql as $$
   with ours as (
-    select i.id, min(v.id) as first_id, max(v.id) as last_id
-    from unnest(ids) as i (id) join verdicts v on v.photo_id = i.id and v.backfill_id = p_id group by 1
+    select i.id, max(v.id) as last_id
+    from unnest(p_ids) as i (id) join verdicts v on v.photo_id = i.id and v.backfill_id = p_id group by 1
   ), standing as materialized (
     select o.id, b.*
     from ours o
     -- one that is pending was restored before: history has no row of that
     join photos p on p.id = o.id and p.state <> 'pending'
     left join lateral (
-      select v.id as verdict_id, v.verdict, v.rule, v.reason, v.category, v.human, v.scores, v.decided_by, v.policy, v.failure
+      select v.id as verdict_id, v.verdict, v.rule, v.reason, v.category, v.human, v.scores, v.decided_by, v.policy, v.failure,
+        v.backfill_id, v.rendition
       from verdicts v
-      where v.photo_id = o.id and v.id < o.first_id
-        -- a rollback to pending leaves no row, so the verdict before may be older than that
-        and not exists (
-          select from backfill_changes c where c.backfill_id = p_id and c.photo_id = o.id and c.before = 'pending')
+      where v.photo_id = o.id and v.id < o.last_id and v.backfill_id is distinct from p_id and not taken_back(v)
       order by v.id desc limit 1
     ) b on true
-    where not exists (select from verdicts v where v.photo_id = o.id and v.id > o.last_id)
+    where not exists (select from verdicts v where v.photo_id = o.id and v.id > o.last_id and not taken_back(v))
   ), state as (
     update photos p
-    set state = coalesce(s.verdict, 'pending'), category = s.category, human = s.human, rule = s.rule, reason = s.reason,
+    set state = coalesce(s.verdict, 'pending'), category = s.category, human = s.human,
+        rule = coalesce(s.rule, 'rollback'), reason = coalesce(s.reason, 'backfill ' || p_id || ' was rolled back'),
         failure = case when s.verdict = 'failed' then coalesce(s.failure, 'INTERNAL') end,
         decided_by = s.decided_by, policy = s.policy, decided_at = case when s.verdict is not null then now() end
-    from standing s where p.id = s.id returning p.id
+    from standing s where p.id = s.id returning p.id, p.state, p.lane, p.superseded_at
   ), history as (
-    insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, batch, failure)
-    select s.id, s.verdict, s.rule, s.reason, s.category, s.human, s.scores, s.decided_by, s.policy, 'rollback-' || p_id, s.failure
+    insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, batch, failure, backfill_id,
+      rendition)
+    select s.id, s.verdict, s.rule, s.reason, s.category, s.human, s.scores, s.decided_by, s.policy, 'rollback-' || p_id, s.failure,
+      s.backfill_id, s.rendition
     from standing s where s.verdict is not null
   ), given as (
     select s.id, c.key as category, c.value::double precision as score,
@@ -465,8 +472,29 @@ begin
     select d.id, d.category, d.score, d.threshold, d.decided_by from due d
     on conflict on constraint tags_pkey do update
       set score = excluded.score, threshold = excluded.threshold, model = excluded.model
+  ), queued as (
+    -- an upload whose own job came while the backfill's verdict stood has none any more
+    insert into unqueued (photo_id)
+    select s.id from state s where s.state = 'pending' and s.lane = 'live' and s.superseded_at is null
+    on conflict do nothing
   )
-  select ids[cardinality(ids)], count(*) into last_id, restored from state;
+  select count(*) from state;
+$$;
+
+-- Restores what was before a backfill, for at most p_limit photos whose id is above p_after; call it with the last id until it
+-- answers null. Returns the last id it looked at, and how many photos it restored: see restore_before_backfill.
+-- MD404: there is no such backfill. MD409: it is not over. Locks: the photos, in the order of their ids.
+create function rollback_backfill(p_id bigint, p_after bigint, p_limit integer, p_by text)
+returns table (last_id bigint, restored bigint) language plpgsql as $$
+declare ids bigint[];
+begin
+  perform backfill_that_is_over(p_id);
+  select array_agg(photo_id order by photo_id) into ids from (
+    select distinct v.photo_id from verdicts v where v.backfill_id = p_id and v.photo_id > p_after order by 1 limit p_limit) v;
+  if ids is null then return; end if;
+  perform 1 from photos p where p.id = any (ids) order by p.id for update;
+  restored := restore_before_backfill(p_id, ids);
+  last_id := ids[cardinality(ids)];
   update backfills set outcome = 'rolled back', changed_by = p_by, changed_at = now(), why = 'rolled back' where id = p_id;
   return next;
 end $$;
@@ -492,7 +520,7 @@ begin
           and relname in ('backfills', 'backfill_photos', 'backfill_counts', 'backfill_changes', 'proposals', 'policies')
         union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'public'::regnamespace
           and proname in ('photos_of_objects', 'feed_backfill', 'change_backfill', 'retry_backfill', 'end_backfills', 'record_verdicts', 'backfill_that_is_over',
-            'apply_proposals', 'discard_proposals', 'rollback_backfill', 'grant_roles_before_backfills')
+            'apply_proposals', 'discard_proposals', 'taken_back', 'restore_before_backfill', 'rollback_backfill', 'grant_roles_before_backfills')
       loop
         execute format('alter %s owner to maitred_migrator', thing);
       end loop;

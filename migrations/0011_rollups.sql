@@ -109,7 +109,8 @@ stable language sql as $$
   from verdicts v
   left join lateral (
     select b.decided_by, b.verdict, b.rule, b.category from verdicts b
-    where b.photo_id = p_photo_id and b.id < p_verdict_id and b.decided_by like 'model:%' order by b.id desc limit 1
+    where b.photo_id = p_photo_id and b.id < p_verdict_id and b.decided_by like 'model:%' and b.rule <> 'undo'
+    order by b.id desc limit 1
   ) m on true
   where v.id = p_verdict_id
 $$;
@@ -176,13 +177,14 @@ begin
   return null;
 end $$;
 
--- Of one verdict: its score of a human, and of its category. Nothing of a verdict that is no model's of an upload.
+-- Of one verdict: its score of a human, and of its category. Nothing of a verdict that is no model's of an upload, nor of one
+-- that stands again.
 create function scores_of(v verdicts) returns table (day date, model text, score text, bucket smallint)
 stable parallel safe language sql as $$
   select day_of(v.decided_at), v.decided_by, s.score, bucket_of(s.value)
   from (values ('human', v.human), (v.category, (v.scores ->> v.category)::double precision)) s (score, value)
   where v.decided_by like 'model:%' and v.backfill_id is null and v.scores is not null
-    and coalesce(v.batch, '') not like 'rollback-%' and s.score is not null and s.value is not null
+    and coalesce(v.batch, '') not like 'rollback-%' and v.rule <> 'undo' and s.score is not null and s.value is not null
 $$;
 
 create function count_scores() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
@@ -496,7 +498,7 @@ comment on column review_counts.reviews is 'How many';
 create view verdict_history as
   select id as verdict_id, photo_id, decided_at, verdict, rule, reason, category, human, decided_by as model, policy, failure as code, backfill_id
   from verdicts;
-comment on view verdict_history is 'Every verdict ever given; the largest id is the latest.';
+comment on view verdict_history is 'Every verdict ever given; the largest id is the latest. A row with the rule undo says which one stands again since a moderator took a decision back.';
 comment on column verdict_history.verdict_id is 'Larger is later';
 comment on column verdict_history.photo_id is 'The photo';
 comment on column verdict_history.decided_at is 'When it was committed';

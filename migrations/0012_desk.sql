@@ -178,6 +178,15 @@ begin
   order by c.photo_id <> all (before), c.photo_id;
 end $$;
 
+-- As before (migrations/0009_backfills.sql), and that of a moderator who took it back. Nor does what an undo says count, which
+-- is an older verdict's.
+create or replace function taken_back(v verdicts) returns boolean stable language sql as $$
+  select v.rule = 'undo'
+    or exists (select from backfills b where b.id = v.backfill_id and b.outcome = 'rolled back')
+    or exists (
+      select from review_decisions d where d.photo_id = v.photo_id and d.verdict_id = v.id and d.undone_at is not null)
+$$;
+
 -- What there is to restore of a photo.
 create function photo_before(p photos) returns jsonb stable language sql as $$
   select jsonb_build_object('state', p.state, 'category', p.category, 'human', p.human, 'rule', p.rule, 'reason', p.reason,
@@ -189,10 +198,11 @@ $$;
 -- whatever becomes of the others. A photo that was claimed as an audit gives an audit; its open appeal is answered.
 -- Returns of each, in order, the outcome, who was in the way, and what the photo is now:
 --   done     it counts now
---   known    it was here before, and counted then
+--   known    it was here before, and counts
 --   clash    the id was used for something else
 --   taken    another moderator holds the photo
---   changed  another moderator decided the photo, and asOf shows that this one did not know
+--   changed  another moderator decided the photo, and asOf shows that this one did not know; or it was here before, and this
+--            one took it back
 --   gone     there is no such photo
 -- Locks: the photos, in the order of their ids.
 create function decide_reviews(p_moderator text, p_items jsonb)
@@ -221,7 +231,12 @@ begin
     select * into claim from review_claims c where c.photo_id = i.photo;
     select max(v.id) into as_of from verdicts v where v.photo_id = i.photo;
     if known.id is not null then
-      outcome := case when (known.moderator, known.photo_id) = (p_moderator, i.photo) then 'known' else 'clash' end;
+      outcome := case
+        when (known.moderator, known.photo_id, known.verdict, known.category, known.human)
+          is distinct from (p_moderator, i.photo, i.verdict, i.category, i.human) then 'clash'
+        when known.undone_at is not null then 'changed'
+        else 'known' end;
+      other := case when outcome = 'changed' then p_moderator end;
     elsif photo.id is null then
       outcome := 'gone';
     elsif claim.moderator <> p_moderator and claim.until > now() then
@@ -252,9 +267,11 @@ begin
 end $$;
 
 -- Takes back a decision of this moderator: state and tags are what they were, an appeal that it answered is open again, and
--- what the moderator saw teaches nothing. History keeps both, and the photo is claimed for the moderator again, unless
--- somebody else holds it. Returns the photo, what became of it, and as what it is claimed:
---   done     it is as it was before the decision
+-- what the moderator saw teaches nothing. History keeps both: the verdict that stands again is there once more, with its
+-- scores and who gave it, by the rule undo. A photo that had no verdict has none again; it says why, and waits for a queue,
+-- since its job may have come and gone. It is claimed for the moderator again, unless somebody else holds it.
+-- Returns the photo, what became of it, and as what it is claimed:
+--   done     it is as it was before the decision, or before the backfill whose verdict that was, if it was rolled back since
 --   known    it was taken back before
 --   changed  it was decided again since
 --   gone     there is no such decision of this moderator
@@ -265,6 +282,7 @@ returns table (photo_id bigint, outcome text, kind text) language plpgsql as $$
 declare
   d review_decisions;
   b photos;
+  stood verdicts;
 begin
   select * into d from review_decisions r where (r.id, r.moderator) = (p_decision, p_moderator);
   perform 1 from photos p where p.id = d.photo_id for update;
@@ -277,7 +295,7 @@ begin
   if d.undone_at is not null then
     return query select d.photo_id, 'known', null::text;
     return;
-  elsif d.verdict_id <> (select max(v.id) from verdicts v where v.photo_id = d.photo_id) then
+  elsif d.verdict_id <> (select max(v.id) from verdicts v where v.photo_id = d.photo_id and not taken_back(v)) then
     return query select d.photo_id, 'changed', null::text;
     return;
   end if;
@@ -285,11 +303,16 @@ begin
   b := jsonb_populate_record(null::photos, d.before);
   update review_decisions r set undone_at = now() where r.id = p_decision;
   delete from reviews r where r.verdict_id = d.verdict_id;
-  -- a photo that was pending had no verdict, and has none again
-  if b.state <> 'pending' then
-    insert into verdicts (photo_id, verdict, rule, reason, category, human, decided_by, policy, failure)
+  if b.state = 'pending' then
+    b.rule := 'undo';
+    b.reason := 'taken back by ' || p_moderator;
+    insert into unqueued (photo_id) select p.id from photos p where p.id = d.photo_id and p.superseded_at is null
+    on conflict do nothing;
+  else
+    select * into stood from verdicts v where v.photo_id = d.photo_id and v.id < d.verdict_id order by v.id desc limit 1;
+    insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, failure, rendition)
     values (d.photo_id, b.state, 'undo', 'taken back by ' || p_moderator || ': ' || coalesce(b.reason, ''), b.category, b.human,
-      'moderator:' || p_moderator, b.policy, b.failure);
+      stood.scores, b.decided_by, b.policy, b.failure, stood.rendition);
   end if;
   delete from tags t where t.photo_id = d.photo_id;
   insert into tags select t.* from jsonb_populate_recordset(null::tags, d.before -> 'tags') t;
@@ -306,6 +329,9 @@ begin
   set state = b.state, category = b.category, human = b.human, rule = b.rule, reason = b.reason, failure = b.failure,
       decided_by = b.decided_by, policy = b.policy, decided_at = b.decided_at
   where p.id = d.photo_id;
+  perform restore_before_backfill(r.id, array[d.photo_id]) from (
+    select distinct f.id from verdicts v join backfills f on f.id = v.backfill_id
+    where v.photo_id = d.photo_id and f.outcome = 'rolled back') r;
   return query
   select d.photo_id, 'done', (select c.kind from review_claims c where (c.photo_id, c.moderator) = (d.photo_id, p_moderator));
 end $$;

@@ -19,6 +19,8 @@ const RULE_WORDS: Record<string, string> = {
   "scores-invalid": "The model gave no usable scores",
   clear: "Clear",
   moderator: "A moderator decided",
+  undo: "A decision was taken back",
+  rollback: "A backfill was rolled back",
 };
 
 export function rule(name: string | null): string {

@@ -148,7 +148,7 @@ const apply: Subcommand = async (db, next, before, { values }, terminal) => {
           by: photo.by,
           policy: next.id,
           backfill: run.id,
-          result: { decision, scores },
+          result: { decision, scores, ...(photo.rendition && { rendition: true }) },
         })),
       );
     }

@@ -8,7 +8,8 @@ export interface ChangedPhoto extends Omit<Photo, "history" | "registeredAt" | "
   sequence: number;
   /** What identifies the policy that gave the verdict; null where a moderator did. */
   policy: string | null;
-  decidedAt: string;
+  /** null while its state is pending. */
+  decidedAt: string | null;
 }
 
 /** What a photo that is forgotten is named by; there is nothing else left of it. */
@@ -23,7 +24,8 @@ export interface ForgottenPhoto {
  * What a webhook says.
  *   photo.verdict    it has a verdict: its first, another, or it is current again
  *   photo.failed     it could not be judged
- *   photo.withdrawn  it was removed, or another version of its object took its place: `current` is false
+ *   photo.withdrawn  it was removed, or another version of its object took its place: `current` is false; or its verdict was
+ *                    taken back, and it waits for one again: its `state` is pending
  *   photo.forgotten  everything of it is erased: erase what you have of it
  *   maitred.test     nothing; somebody wanted to know whether messages arrive
  */

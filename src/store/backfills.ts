@@ -97,7 +97,7 @@ export async function changeBackfill(
  *
  * @param code only those that failed for it.
  * @returns the photos to queue.
- * @throws {ConfigError} CONFIG_INVALID where there is no such backfill, or it was cancelled.
+ * @throws {ConfigError} CONFIG_INVALID where there is no such backfill, or it was cancelled or rolled back.
  */
 export async function retryBackfill(
   db: Pool,
@@ -208,8 +208,8 @@ export async function feedBackfill(
 }
 
 /**
- * Photos that running backfills fed at least `olderThanS` seconds ago and that are not judged yet, in pages. `template` is
- * that of the renditions of the backfill; null where one of those that wait for the photo reads it itself.
+ * Photos that backfills which run, or were cancelled, fed at least `olderThanS` seconds ago and that are not judged yet, in
+ * pages. `template` is that of the renditions of the backfill; null where one of those that wait for the photo reads it itself.
  */
 export async function* waitingPhotos(
   db: Pool,
@@ -223,7 +223,7 @@ export async function* waitingPhotos(
       text: `select distinct on (p.id) ${JOB.replaceAll(/\b(\w+)\b/g, "p.$1")}, b.rendition as template
         from backfill_photos w
         join photos p on p.id = w.photo_id join backfills b on b.id = w.backfill_id
-        where b.state = 'running' and w.fed_at <= now() - make_interval(secs => $1) and w.photo_id > $2
+        where b.state in ('running', 'cancelled') and w.fed_at <= now() - make_interval(secs => $1) and w.photo_id > $2
         order by p.id, b.rendition nulls first limit $3`,
       values: [olderThanS, after, pageSize],
     });

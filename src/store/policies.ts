@@ -39,6 +39,8 @@ export interface ScoredPhoto {
   human: number;
   /** By category. */
   scores: Record<string, number>;
+  /** True where they are of a rendition. */
+  rendition: boolean | null;
 }
 
 /** Photos with stored scores whose verdict another policy than `policy` gave, in the order of their ids, at most `limit`. */
@@ -51,10 +53,10 @@ export async function scoredPhotos(
 ): Promise<ScoredPhoto[]> {
   return query<ScoredPhoto>(db, {
     name: "scored_photos",
-    text: `select p.id, p.bucket, p.key, p.state, p.category, p.decided_by as by, p.policy, v.human, v.scores
+    text: `select p.id, p.bucket, p.key, p.state, p.category, p.decided_by as by, p.policy, v.human, v.scores, v.rendition
       from photos p
       join lateral (
-        select human, scores from verdicts v where v.photo_id = p.id order by v.id desc limit 1
+        select human, scores, rendition from verdicts v where v.photo_id = p.id order by v.id desc limit 1
       ) v on true
       where p.id > $2 and p.id <= $3 and p.superseded_at is null and p.state in ('shown', 'hidden', 'review')
         and p.decided_by like 'model:%' and p.policy is distinct from $1 and v.scores is not null and v.human is not null

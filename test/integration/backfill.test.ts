@@ -21,6 +21,7 @@ import {
   readBackfill,
   readBackfillCounts,
   retryBackfill,
+  rollbackBackfill,
   waitingPhotos,
 } from "../../src/store/backfills.ts";
 import { recordEvents } from "../../src/store/events.ts";
@@ -181,13 +182,21 @@ describe("a backfill", () => {
     expect(templates).toEqual(["s/{key}", null]);
   });
 
-  test("that is cancelled forgets what it waited for, and cannot be changed any more", async ({ db }) => {
+  test("that is cancelled waits for what is in the queue, whose verdicts are its own, and cannot be changed any more", async ({
+    db,
+  }) => {
     const ids = await photos(db, "a");
     const id = await addBackfill(db.pool, all);
     await feedBackfill(db.pool, id, null, page(ids));
     expect(await gather(waitingPhotos(db.pool, 0))).toEqual(ids);
     await changeBackfill(db.pool, id, "cancelled", "me", "wrong bucket");
+    // should the queue be lost, they are queued again, or it would wait for ever
+    expect(await gather(waitingPhotos(db.pool, 0))).toEqual(ids);
+    await expect(rollbackBackfill(db.pool, id, "0", "me")).rejects.toThrow(/in the queue/);
+    await recordOutcomes(db.pool, [judged(ids[0]!, "shown")]);
+    expect(await counts(db, id)).toEqual([["pending", "shown", "", 1]]);
     expect(await gather(waitingPhotos(db.pool, 0))).toEqual([]);
+    expect(await rollbackBackfill(db.pool, id, "0", "me")).toMatchObject({ restored: 1 });
     await expect(changeBackfill(db.pool, id, "running", "me", "")).rejects.toThrow(/is cancelled already/);
     await expect(retryBackfill(db.pool, id, undefined, "me")).rejects.toThrow(/was cancelled/);
     await expect(changeBackfill(db.pool, "99", "paused", "me", "x")).rejects.toThrow(/no backfill 99/);
@@ -214,6 +223,38 @@ describe("a backfill", () => {
       ["shown", "shown", "", 1],
     ]);
     expect(await endBackfills(db.pool)).toEqual([id]);
+  });
+
+  test("that read a rendition gives way to the upload's own verdict, and never replaces that", async ({
+    db,
+  }) => {
+    const ids = await photos(db, "a", "b", "c");
+    const id = await addBackfill(db.pool, { ...all, rendition: "s/{key}" });
+    await feedBackfill(db.pool, id, null, page(ids));
+    const of = (photoId: string, verdict: Verdict, rendition: boolean): Outcome => {
+      const outcome = judged(photoId, verdict);
+      if ("failure" in outcome.result) throw new Error("no failure is judged");
+      const { decision, scores } = outcome.result;
+      return {
+        ...outcome,
+        lane: rendition ? "backfill" : "live",
+        result: { decision, scores, ...(rendition && { rendition }) },
+      };
+    };
+    const states = async () =>
+      (await db.pool.query("select state from photos order by id")).rows.map(({ state }) => state);
+    await recordOutcomes(db.pool, [of(ids[0]!, "shown", true)]);
+    await recordOutcomes(db.pool, [of(ids[1]!, "hidden", false)]);
+    // both may be committed together
+    await recordOutcomes(db.pool, [of(ids[2]!, "shown", true), of(ids[2]!, "hidden", false)]);
+    expect(await states()).toEqual(["shown", "hidden", "hidden"]);
+    for (let turn = 0; turn < 2; turn++) {
+      await recordOutcomes(db.pool, [of(ids[0]!, "hidden", false), of(ids[1]!, "shown", true)]);
+      expect(await states()).toEqual(["hidden", "hidden", "hidden"]);
+    }
+    await recordOutcomes(db.pool, [of(ids[0]!, "shown", true)]);
+    expect(await states()).toEqual(["hidden", "hidden", "hidden"]);
+    expect((await db.pool.query("select from verdicts")).rowCount).toBe(4);
   });
 
   test("does not wait for a photo that was removed meanwhile", async ({ db }) => {

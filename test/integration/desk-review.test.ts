@@ -244,11 +244,11 @@ test("taking a decision back restores the photo, its tags and its appeal, teache
   expect(history.map(({ rule, by }: { rule: string; by: string }) => [rule, by])).toEqual([
     ["clear", "model:restaurant-2"],
     ["moderator", "moderator:ann"],
-    ["undo", "moderator:ann"],
+    ["undo", "model:restaurant-2"],
   ]);
 
   expect((await undo(ann, decision.id)).outcome).toBe("known");
-  expect(await decide(ann, decision)).toMatchObject([{ outcome: "known", state: "shown" }]);
+  expect(await decide(ann, decision)).toMatchObject([{ outcome: "changed", by: "ann", state: "shown" }]);
   expect(await decide(ann, { ...decision, id: randomUUID() })).toMatchObject([{ outcome: "done" }]);
   const { entries } = (await (await desk.signIn("oda", "operate")).ask("GET", "/desk/api/audit")).body;
   const acts = entries.map(({ who, did }: { who: string; did: string }) => `${who} ${did}`);

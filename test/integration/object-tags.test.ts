@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { createServer, request as httpRequest } from "node:http";
 import type { AddressInfo } from "node:net";
 import {
@@ -16,6 +17,7 @@ import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { addDestination } from "../../src/store/destinations.ts";
 import { readPhotoState } from "../../src/store/photos.ts";
+import { decideReviews, undoReview } from "../../src/store/reviews.ts";
 import { startDeliver } from "../../workers/deliver.ts";
 import { test as base, type Database } from "../fixtures.ts";
 import { HAS_MOTO, startMoto } from "../moto.ts";
@@ -146,6 +148,22 @@ describe.skipIf(!HAS_MOTO)("object tags", () => {
     await told(db);
     expect(await tagsOf("forgotten")).toEqual({ team: "web" });
     expect(await tagsOf("bare")).toEqual({});
+  });
+
+  test("go where a verdict is taken back for none, so that nobody may read the object", async ({
+    db,
+    deliver,
+  }) => {
+    await deliver();
+    const photo = await register(db, "undone", await put("undone", "one", "photos", "team=web"));
+    const id = randomUUID();
+    const said = { verdict: "shown", category: null, human: null, note: null, asOf: null } as const;
+    await decideReviews(db.pool, "ann", [{ id, photo, ...said }]);
+    await told(db);
+    expect(await tagsOf("undone")).toEqual({ team: "web", "maitred-verdict": "shown" });
+    await undoReview(db.pool, "ann", id, 60);
+    await told(db);
+    expect(await tagsOf("undone")).toEqual({ team: "web" });
   });
 
   test("of an object that was removed are no failure", async ({ db, deliver }) => {

@@ -1,5 +1,7 @@
+import { randomUUID } from "node:crypto";
 import pg from "pg";
 import { describe, expect } from "vitest";
+import { rollbackBackfill } from "../../src/store/backfills.ts";
 import { claimDeliveries, purgeDeliveries, settleDelivery } from "../../src/store/deliveries.ts";
 import {
   addDestination,
@@ -8,6 +10,7 @@ import {
   tellAgain,
 } from "../../src/store/destinations.ts";
 import { recordEvents } from "../../src/store/events.ts";
+import { decideReviews, undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { fail, judge, judged, register, removeObject } from "../verdicts.ts";
@@ -20,6 +23,25 @@ const webhook = (db: Database, id = "w", bucket: string | null = null) =>
   addDestination(db.pool, { id, kind: "webhook", bucket, url: "https://app.example/hook" }, "whsec_c2VjcmV0");
 const claim = (db: Database, leaseS = 60) => claimDeliveries(db.pool, {}, { each: 100, total: 100, leaseS });
 const delivered = { state: "delivered", note: null, waitMs: 0 } as const;
+/** What ann decides; answers with what takes it back. */
+async function decide(db: Database, photo: string): Promise<() => Promise<unknown>> {
+  const id = randomUUID();
+  const said = { verdict: "shown", category: "menu", human: null, note: null, asOf: null } as const;
+  await decideReviews(db.pool, "ann", [{ id, photo, ...said }]);
+  return () => undoReview(db.pool, "ann", id, 60);
+}
+/** A backfill that showed these photos; answers with what rolls it back. */
+async function backfilled(db: Database, ids: string[]): Promise<() => Promise<unknown>> {
+  const [{ id }] = await rows(
+    db,
+    `insert into backfills (what, model, started_by, state, ended_at) values ('{}', '', 'ann', 'done', now()) returning id`,
+  );
+  await recordOutcomes(
+    db.pool,
+    ids.map((photo) => ({ ...judged(photo, "shown", "model:m-9"), backfill: id })),
+  );
+  return () => rollbackBackfill(db.pool, id, "0", "ann");
+}
 
 describe("the outbox", () => {
   test("says everything of a verdict that the API says, with its sequence", async ({ db }) => {
@@ -156,6 +178,34 @@ describe("the outbox", () => {
     });
   });
 
+  test("tells that a photo is pending again, and why: what it told before is not so any more", async ({
+    db,
+  }) => {
+    await webhook(db);
+    const [decided, filled] = [await register(db, "a"), await register(db, "b")];
+    const undo = await decide(db, decided);
+    const rollBack = await backfilled(db, [filled]);
+    await undo();
+    await rollBack();
+    const told = (await outbox(db)).map(({ photo_id, kind, payload }) => [photo_id, kind, payload.public]);
+    expect(told).toEqual([
+      [decided, "photo.verdict", true],
+      [filled, "photo.verdict", true],
+      [decided, "photo.withdrawn", false],
+      [filled, "photo.withdrawn", false],
+    ]);
+    const [, , { payload }, { payload: other }] = await outbox(db);
+    const nothing = { verdict: null, failure: null, category: null, human: null, by: null, policy: null };
+    const pending = { ...nothing, current: true, state: "pending", tags: [], decidedAt: null };
+    expect(payload).toMatchObject({ ...pending, rule: "undo", reason: "taken back by ann" });
+    expect(other).toMatchObject({
+      ...pending,
+      reason: expect.stringMatching(/^backfill \d+ was rolled back$/),
+    });
+    await judge(db, decided, "hidden");
+    expect((await kinds(db)).at(-1)).toBe("photo.verdict");
+  });
+
   test("keeps buckets apart where a destination is of one", async ({ db }) => {
     await webhook(db, "one", "photos");
     await webhook(db, "two", "menus");
@@ -241,6 +291,31 @@ describe("catching up", () => {
     expect(await told(db, before!.since)).toEqual(["b photo.verdict hidden", "c photo.withdrawn shown"]);
   });
 
+  test("tells of verdicts that were taken back meanwhile, for another or for none", async ({ db }) => {
+    const ids = [];
+    for (const key of ["restored", "pending", "rolled back", "never judged", "replaced"])
+      ids.push(await register(db, key));
+    await judge(db, ids[0]!, "hidden");
+    const undo = [await decide(db, ids[0]!), await decide(db, ids[1]!), await decide(db, ids[4]!)];
+    const rollBack = await backfilled(db, [ids[2]!]);
+    await register(db, "replaced", "etag:2");
+    await db.pool.query("update photos set decided_at = decided_at - interval '1 hour'");
+    await db.pool.query(`update review_decisions set before = before || '{"decided_at": "2020-01-01"}'
+      where before ->> 'state' <> 'pending'`);
+    await webhook(db);
+    await enableDestination(db.pool, "w", false);
+    for (const each of undo) await each();
+    await rollBack();
+    const before = await enableDestination(db.pool, "w", true);
+    const current = [
+      "restored photo.verdict hidden",
+      "pending photo.withdrawn pending",
+      "rolled back photo.withdrawn pending",
+    ];
+    expect(await told(db)).toEqual(current);
+    expect(await told(db, before!.since)).toEqual([...current, "replaced photo.withdrawn pending"]);
+  });
+
   test("since a destination was disabled misses nothing that was under way at that moment", async ({
     db,
   }) => {
@@ -280,6 +355,20 @@ describe("what is forgotten", () => {
     expect(left.map(({ kind }) => kind)).toEqual(["photo.forgotten"]);
     expect(Object.keys(left[0]!.payload)).toEqual(["id", "sequence", "store", "bucket", "key", "version"]);
     expect(await rows(db, "select from deliveries")).toHaveLength(2);
+  });
+
+  test("is told also of what is pending again: receivers have it", async ({ db }) => {
+    await webhook(db);
+    const ids = [await register(db, "a"), await register(db, "b")];
+    const undo = await decide(db, ids[0]!);
+    const rollBack = await backfilled(db, [ids[1]!]);
+    await undo();
+    await rollBack();
+    await rows(db, "delete from outbox");
+    await rows(db, "delete from photos");
+    expect((await outbox(db)).map(({ photo_id, kind }) => [photo_id, kind])).toEqual(
+      ids.map((id) => [id, "photo.forgotten"]),
+    );
   });
 
   test("leaves the outbox once everybody was told", async ({ db }) => {

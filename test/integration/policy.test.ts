@@ -12,7 +12,9 @@ import {
   discardProposals,
   endBackfills,
   feedBackfill,
+  readBackfill,
   readBackfillCounts,
+  retryBackfill,
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
@@ -35,11 +37,13 @@ async function judge(
     policy = shipped,
     text = yaml,
     lane = "live",
+    rendition = false,
   }: {
     by?: string;
     policy?: Policy;
     text?: string;
     lane?: "live" | "backfill";
+    rendition?: boolean;
   } = {},
 ): Promise<Record<string, string>> {
   const keys = Object.keys(said);
@@ -58,7 +62,7 @@ async function judge(
           ...Object.fromEntries(others.map((each) => [each, (1 - score) / 3])),
         },
       };
-      const result = { scores, decision: decide(scores, policy) };
+      const result = { scores, decision: decide(scores, policy), ...(rendition && { rendition }) };
       return { photoId: id, known: {}, batch: "t-1", by, policy: policyIdOf(text), lane, result };
     }),
   );
@@ -126,8 +130,10 @@ describe("a backfill that is rolled back", () => {
     expect(await states(db)).toBe("hidden shown hidden shown shown");
     await endBackfills(db.pool);
     expect(await rollback(db, id)).toBe(5);
-    expect(await seen(db)).toEqual(was);
+    const why = { rule: "rollback", reason: `backfill ${id} was rolled back` };
+    expect(await seen(db)).toEqual({ ...was, e: { ...(was["e"] as object), ...why } });
     expect(await rollback(db, id)).toBe(0);
+    await expect(retryBackfill(db.pool, id, undefined, "ann")).rejects.toThrow(/was rolled back/);
     // what somebody decided after the run is not of the run
     const second = await addBackfill(db.pool, { ...run, what: all, propose: false });
     await feedAll(db, second);
@@ -137,6 +143,7 @@ describe("a backfill that is rolled back", () => {
     expect(await rollback(db, second)).toBe(4);
     expect(await seen(db)).toMatchObject({
       ...was,
+      e: { state: "pending", reason: `backfill ${second} was rolled back` },
       a: { state: "shown", category: "menu", decided_by: "moderator:bob" },
     });
   });
@@ -183,6 +190,45 @@ describe("a backfill that proposes", () => {
     await expect(applyProposals(db.pool, plain, "ann")).rejects.toThrow(/proposed nothing/);
   });
 
+  test("that is cancelled keeps what is in the queue from becoming verdicts, and is decided on after that", async ({
+    db,
+  }) => {
+    const ids = await judge(db, before);
+    const was = await seen(db);
+    const [id, other] = [
+      await addBackfill(db.pool, { ...run, what: all, propose: true }),
+      await addBackfill(db.pool, { ...run, what: all, propose: false }),
+    ];
+    await feedAll(db, id);
+    await feedBackfill(db.pool, other, null, {
+      ids: [ids["d"]!],
+      cursor: { after: "x" },
+      end: true,
+      unreadable: 0,
+    });
+    const { a, b, ...rest } = after;
+    await judge(db, { a: a! }, { by: "model:m-2", lane: "backfill" });
+    await changeBackfill(db.pool, id, "cancelled", "ann", "wrong model");
+    await expect(discardProposals(db.pool, id, "ann")).rejects.toThrow(
+      /in the queue: wait until they are judged/,
+    );
+    // an upload has its verdict, and so has what another run waits for
+    await judge(db, { b: b! }, { by: "model:m-2", lane: "live" });
+    await judge(db, rest, { by: "model:m-2", lane: "backfill" });
+    expect(await seen(db)).toMatchObject({
+      a: was["a"],
+      b: { decided_by: "model:m-2" },
+      c: was["c"],
+      d: { decided_by: "model:m-2" },
+    });
+    expect(await readBackfill(db.pool, id)).toMatchObject({ state: "cancelled", fed: 4, waiting: 0 });
+    expect(await endBackfills(db.pool)).toEqual([other]);
+    expect(await throughout(() => applyProposals(db.pool, id, "ann"))).toBe(2);
+    expect(await seen(db)).toMatchObject({ a: { state: "hidden" }, c: { decided_by: "model:m-2" } });
+    expect(await rollback(db, id)).toBe(2);
+    expect(await seen(db)).toMatchObject({ a: was["a"], c: was["c"] });
+  });
+
   test("holds up no upload: what the live lane judges is a verdict at once", async ({ db }) => {
     await db.pool.query("insert into photos (store, bucket, key) values ('s3', 'b', 'a')");
     const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
@@ -198,7 +244,8 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
   db,
   folder,
 }) => {
-  const ids = await judge(db, { ...before, e: ["menu", 0.9, 0.01], f: ["food", 0.41, 0.04] });
+  const ids = await judge(db, { ...before, e: ["menu", 0.9, 0.01] });
+  await judge(db, { f: ["food", 0.41, 0.04] }, { rendition: true });
   await db.pool.query("select record_review($1, 'bob', 'hidden')", [ids["d"]]);
   const was = await seen(db);
   // people are held back earlier, and menus are not verified
@@ -239,6 +286,11 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
   const applied = JSON.parse((await command("policy", "apply", file, "--json")).out);
   expect(applied).toMatchObject({ photos: 5, decided: 2 });
   expect(await seen(db)).toEqual(now);
+  // scores of a rendition remain so, and give way to those of the photo itself
+  const { rows } = await db.pool.query("select rendition from verdicts where batch = $1 order by photo_id", [
+    `policy-${applied.backfill}`,
+  ]);
+  expect(rows).toEqual([{ rendition: null }, { rendition: true }]);
   expect((await command("backfill", "report", applied.backfill)).out).toMatch(/review +0 +1|shown +1/);
   for (const [args, why] of [[["diff", "/nowhere.yaml"], /POLICY_INVALID|no such file/]] as const) {
     const { code, err } = await command("policy", ...args);

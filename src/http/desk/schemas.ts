@@ -104,8 +104,8 @@ export const decided = z.object({
     .enum(["done", "known", "taken", "changed", "gone", "clash"])
     .describe(
       "done: it counts; known: it was here before, and counts; and of what does not count, taken: another moderator " +
-        "holds the photo; changed: another moderator decided since asOf; gone: there is no such photo; clash: the id was " +
-        "used for another act",
+        "holds the photo; changed: another moderator decided since asOf, or this one took it back; gone: there is no such " +
+        "photo; clash: the id was used for another act",
     ),
   by: z.string().nullable().describe("of taken and changed, the other moderator"),
   state: z.string().nullable().describe("what the photo is now"),

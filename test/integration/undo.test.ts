@@ -1,0 +1,272 @@
+import { randomUUID } from "node:crypto";
+import { describe, expect } from "vitest";
+import {
+  addBackfill,
+  endBackfills,
+  feedBackfill,
+  type NewBackfill,
+  rollbackBackfill,
+} from "../../src/store/backfills.ts";
+import { unqueuedPhotos } from "../../src/store/events.ts";
+import { keepPolicy, scoredPhotos } from "../../src/store/policies.ts";
+import { decideReviews, type ReviewDecision, undoReview } from "../../src/store/reviews.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Database, test } from "../fixtures.ts";
+import { fail, judge, judged, register } from "../verdicts.ts";
+
+const rows = async (db: Database, sql: string, ...values: unknown[]) =>
+  (await db.pool.query(sql, values)).rows;
+const decision = (photo: string, said: Partial<ReviewDecision> = {}): ReviewDecision => ({
+  id: randomUUID(),
+  photo,
+  verdict: "hidden",
+  category: null,
+  human: null,
+  note: null,
+  asOf: null,
+  ...said,
+});
+async function decide(
+  db: Database,
+  photo: string,
+  said?: Partial<ReviewDecision>,
+  by = "ann",
+): Promise<string> {
+  const made = decision(photo, said);
+  expect(await decideReviews(db.pool, by, [made])).toMatchObject([{ outcome: "done" }]);
+  return made.id;
+}
+const undo = async (db: Database, id: string, by = "ann"): Promise<string> =>
+  (await undoReview(db.pool, by, id, 60)).outcome;
+/** All of its row, and its tags. */
+const whole = async (db: Database, id: string) =>
+  (
+    await rows(
+      db,
+      `select p.*, (select json_agg(t order by t.category) from tags t where t.photo_id = p.id) as tags
+      from photos p where id = $1`,
+      id,
+    )
+  )[0];
+const run: NewBackfill = {
+  what: { kind: "photos", upTo: "1000000" },
+  model: "model:m-2",
+  again: false,
+  propose: false,
+  maxRate: null,
+  hours: null,
+  startedBy: "me",
+};
+/** So that its tags can be given again. */
+const known = (db: Database) =>
+  keepPolicy(db.pool, { id: "p1", yaml: "", thresholds: { food: 0.5, menu: 0.5 } });
+/** A backfill whose model hides these photos; it is over. */
+async function backfilled(db: Database, ids: string[], by = "model:bad"): Promise<string> {
+  const id = await addBackfill(db.pool, { ...run, model: by });
+  await feedBackfill(db.pool, id, null, { ids, cursor: { after: "x" }, end: true, unreadable: 0 });
+  await recordOutcomes(
+    db.pool,
+    ids.map((photo) => ({ ...judged(photo, "hidden", by), lane: "backfill" })),
+  );
+  await endBackfills(db.pool);
+  return id;
+}
+const rollBack = async (db: Database, id: string): Promise<number> =>
+  (await rollbackBackfill(db.pool, id, "0", "oda"))?.restored ?? 0;
+
+describe("taking a decision back", () => {
+  const states: Record<string, (db: Database, id: string) => Promise<unknown>> = {
+    shown: (db, id) => judge(db, id, "shown"),
+    hidden: (db, id) => judge(db, id, "hidden"),
+    review: (db, id) => judge(db, id, "review"),
+    failed: (db, id) => fail(db, id),
+    "decided by another moderator": (db, id) => decide(db, id, { verdict: "shown", category: "menu" }, "bob"),
+    "decided without a category": (db, id) =>
+      judge(db, id, "shown").then(() => decide(db, id, { human: true }, "bob")),
+    replaced: (db, id) => judge(db, id, "shown").then(() => register(db, "a", "etag:2")),
+  };
+  const saying = [
+    {},
+    { category: "food" },
+    { verdict: "shown", category: "menu", human: false },
+    { human: true, note: "no" },
+  ] as const;
+
+  test.for(Object.entries(states))("leaves a photo as it was that was %s", async ([, make], { db }) => {
+    const id = await register(db, "a");
+    await make(db, id);
+    const before = await whole(db, id);
+    for (const said of saying) {
+      await undo(db, await decide(db, id, said));
+      expect(await whole(db, id)).toEqual(before);
+    }
+    const first = await decide(db, id, { verdict: "shown", category: "other" });
+    const second = await decide(db, id, { verdict: "hidden" });
+    expect(await undo(db, first)).toBe("changed");
+    expect([await undo(db, second), await undo(db, first)]).toEqual(["done", "done"]);
+    expect(await whole(db, id)).toEqual(before);
+  });
+
+  test("leaves a photo pending that was, says so in its reason, and has it queued, since its job may be gone", async ({
+    db,
+  }) => {
+    const id = await register(db, "a");
+    const before = await whole(db, id);
+    const made = await decide(db, id, { category: "menu", human: true });
+    // its job comes, and goes
+    expect(await recordOutcomes(db.pool, [judged(id, "shown")])).toEqual(new Map([[id, false]]));
+    expect(await unqueuedPhotos(db.pool, 0, 10)).toEqual([]);
+    await undo(db, made);
+    expect(await whole(db, id)).toEqual({ ...before, rule: "undo", reason: "taken back by ann" });
+    expect(await unqueuedPhotos(db.pool, 0, 10)).toMatchObject([{ id, lane: "live" }]);
+    await undo(db, await decide(db, id));
+    expect(await unqueuedPhotos(db.pool, 0, 10)).toHaveLength(1);
+    await recordOutcomes(db.pool, [judged(id, "shown")]);
+    expect(await whole(db, id)).toMatchObject({ state: "shown", rule: "clear", reason: "because" });
+  });
+
+  test("queues no photo that was replaced meanwhile", async ({ db }) => {
+    const id = await register(db, "a");
+    const made = await decide(db, id);
+    await register(db, "a", "etag:2");
+    await undo(db, made);
+    expect(await unqueuedPhotos(db.pool, 0, 10)).toEqual([]);
+  });
+
+  test("is in history with who took it back, and with what stands again: its scores and who gave it", async ({
+    db,
+  }) => {
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    const [first] = await rows(db, "select * from verdicts");
+    await undo(db, await decide(db, id));
+    const [, , last] = await rows(db, "select * from verdicts order by id");
+    expect(last).toMatchObject({
+      rule: "undo",
+      reason: "taken back by ann: because",
+      verdict: "shown",
+      scores: first.scores,
+      human: first.human,
+      decided_by: first.decided_by,
+      policy: first.policy,
+      batch: null,
+      digest: null,
+    });
+    // another policy can decide by these scores, and another model anew
+    expect(await scoredPhotos(db.pool, "p2", "0", id, 10)).toMatchObject([{ id, scores: first.scores }]);
+    await judge(db, id, "hidden");
+    expect(await whole(db, id)).toMatchObject({ state: "hidden" });
+  });
+
+  test("is no judgement of a model to any count", async ({ db }) => {
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    await rows(db, "update rollups set built_at = now()");
+    const counts = () => rows(db, "select * from score_counts order by score");
+    const before = await counts();
+    expect(before).toHaveLength(2);
+    await undo(db, await decide(db, id));
+    expect(await counts()).toEqual(before);
+    await decide(db, id);
+    expect(await rows(db, "select model_rule, reviews from review_counts")).toEqual([
+      { model_rule: "clear", reviews: "1" },
+    ]);
+    expect(await rows(db, "select * from check_rollups()")).toEqual([]);
+  });
+});
+
+describe("a backfill that is rolled back", () => {
+  test("takes no decision for one that was taken back, and restores who had judged, whom a model may follow", async ({
+    db,
+  }) => {
+    await known(db);
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    const before = await whole(db, id);
+    await undo(db, await decide(db, id));
+    const bad = await backfilled(db, [id]);
+    await undo(db, await decide(db, id, { category: "menu" }));
+    expect(await whole(db, id)).toMatchObject({ state: "hidden", decided_by: "model:bad" });
+    expect(await rollBack(db, bad)).toBe(1);
+    expect(await whole(db, id)).toEqual({ ...before, decided_at: expect.any(Date) });
+    expect(await rollBack(db, bad)).toBe(0);
+    await judge(db, id, "hidden");
+    expect(await whole(db, id)).toMatchObject({ state: "hidden" });
+  });
+
+  test("keeps a decision that stands, and does not come back when that is taken back", async ({ db }) => {
+    await known(db);
+    const ids = [await register(db, "a"), await register(db, "b")];
+    await judge(db, ids[0]!, "shown");
+    const before = await whole(db, ids[0]!);
+    const bad = await backfilled(db, ids);
+    const made = [await decide(db, ids[0]!), await decide(db, ids[1]!)];
+    expect(await rollBack(db, bad)).toBe(0);
+    for (const id of made) expect(await undo(db, id)).toBe("done");
+    expect(await whole(db, ids[0]!)).toEqual({ ...before, decided_at: expect.any(Date) });
+    expect(await whole(db, ids[1]!)).toMatchObject({
+      state: "pending",
+      reason: `backfill ${bad} was rolled back`,
+    });
+  });
+
+  test("in any order with another that judged the same photos later, leaves what was before both", async ({
+    db,
+  }) => {
+    await known(db);
+    for (const order of [
+      [0, 1],
+      [1, 0],
+    ] as const) {
+      const ids = [await register(db, `a${order}`), await register(db, `b${order}`)];
+      await judge(db, ids[0]!, "shown");
+      const before = await whole(db, ids[0]!);
+      const runs = [await backfilled(db, ids, "model:bad"), await backfilled(db, ids, "model:worse")];
+      await rollBack(db, runs[order[0]]!);
+      expect(await whole(db, ids[0]!)).toMatchObject({
+        state: "hidden",
+        decided_by: order[0] === 0 ? "model:worse" : "model:bad",
+      });
+      await rollBack(db, runs[order[1]]!);
+      expect(await whole(db, ids[0]!)).toEqual({ ...before, decided_at: expect.any(Date) });
+      expect(await whole(db, ids[1]!)).toMatchObject({ state: "pending" });
+    }
+  });
+
+  test("has an upload queued that had no verdict before, since its job may be gone, and nothing of the archive", async ({
+    db,
+  }) => {
+    const ids = [await register(db, "upload"), await register(db, "archive")];
+    await rows(db, "update photos set lane = 'backfill' where id = $1", ids[1]);
+    const bad = await backfilled(db, ids);
+    // the upload's own job comes too late to say anything new
+    await recordOutcomes(db.pool, [{ ...judged(ids[0]!, "hidden", "model:bad"), lane: "live" }]);
+    expect(await rollBack(db, bad)).toBe(2);
+    expect(await unqueuedPhotos(db.pool, 0, 10)).toMatchObject([{ id: ids[0] }]);
+  });
+});
+
+describe("a decision that is sent again", () => {
+  test("is known only if it is the same and still counts", async ({ db }) => {
+    const [id, other] = [await register(db, "a"), await register(db, "b")];
+    const made = decision(id, { category: "menu", human: true });
+    const send = async (over: Partial<ReviewDecision> = {}, by = "ann") => {
+      const [answer] = await decideReviews(db.pool, by, [{ ...made, ...over }]);
+      return `${answer!.outcome} ${answer!.by ?? ""}`.trim();
+    };
+    expect([await send(), await send()]).toEqual(["done", "known"]);
+    expect(await send({ note: "said differently" })).toBe("known");
+    for (const over of [
+      { photo: other },
+      { verdict: "shown" },
+      { category: null },
+      { human: false },
+    ] as const)
+      expect(await send(over), JSON.stringify(over)).toBe("clash");
+    expect(await send({}, "bob")).toBe("clash");
+    await undo(db, made.id);
+    expect(await send()).toBe("changed ann");
+    expect(await whole(db, id)).toMatchObject({ state: "pending" });
+    expect(await send({ id: randomUUID() })).toBe("done");
+  });
+});
