@@ -88,7 +88,7 @@ export function openDesk(
     async forget(id, by) {
       const [photo] = await readDeskPhotos(db, [id]);
       if (!photo) return undefined;
-      const { counts } = await erase(db, queues, [photo], by, [id]);
+      const { counts } = await erase(db, queues, [photo], by);
       await addAuditEntry(db, { who: by, did: "forgot", photo: null, about: { counts } });
       return counts;
     },
