@@ -162,7 +162,7 @@ end $$;
 -- p_photo_ids: the photos of the page; p_from: the cursor that it was read from, p_cursor: where the next page begins.
 -- Returns the photos to queue: those that are current and not decided by the backfill's model or by a moderator.
 -- MD412: the backfill is not running, or another feeder was faster: nothing changed.
--- Locks: the backfill.
+-- Locks: the backfill, but its key, which whoever counts a verdict of it shares while they hold photos that this waits for.
 create function feed_backfill(
   p_id bigint, p_from jsonb, p_cursor jsonb, p_read_all boolean, p_photo_ids bigint[], p_unreadable bigint
 ) returns setof photos language plpgsql as $$
@@ -170,7 +170,7 @@ declare
   run backfills;
   wanted bigint[];
 begin
-  select * into run from backfills where id = p_id for update;
+  select * into run from backfills where id = p_id for no key update;
   if run.state is distinct from 'running' or run.read_all or run.cursor is distinct from p_from then
     raise exception 'backfill % stands elsewhere', p_id using errcode = 'MD412';
   end if;
@@ -192,7 +192,7 @@ end $$;
 create function change_backfill(p_id bigint, p_state text, p_by text, p_why text) returns void language plpgsql as $$
 declare run backfills;
 begin
-  select * into run from backfills where id = p_id for update;
+  select * into run from backfills where id = p_id for no key update;
   if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
   if run.ended_at is not null or run.state = p_state then
     raise exception 'backfill % is % already', p_id, run.state using errcode = 'MD409';
@@ -209,7 +209,7 @@ end $$;
 create function retry_backfill(p_id bigint, p_code text, p_by text) returns setof photos language plpgsql as $$
 declare run backfills;
 begin
-  select * into run from backfills where id = p_id for update;
+  select * into run from backfills where id = p_id for no key update;
   if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
   if run.state = 'cancelled' then raise exception 'backfill % was cancelled', p_id using errcode = 'MD409'; end if;
   return query
@@ -256,7 +256,7 @@ $$;
 create function backfill_that_is_over(p_id bigint) returns backfills language plpgsql as $$
 declare run backfills;
 begin
-  select * into run from backfills where id = p_id for update;
+  select * into run from backfills where id = p_id for no key update;
   if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
   if run.ended_at is null or exists (select from backfill_photos w where w.backfill_id = p_id) then
     raise exception 'backfill % is %: wait until it is done, or cancel it', p_id, run.state using errcode = 'MD409';

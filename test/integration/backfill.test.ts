@@ -31,6 +31,7 @@ import { startFeed } from "../../workers/feed.ts";
 import { startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, type Database, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
+import { waitersIn } from "../waits.ts";
 
 const samples = inject("samples");
 let s3: FauxqsServer;
@@ -222,6 +223,23 @@ describe("a backfill", () => {
     await db.pool.query("update photos set superseded_at = now() where id = $1", [ids[0]]);
     await db.pool.query("delete from photos where id = $1", [ids[1]]);
     expect(await endBackfills(db.pool)).toEqual([id]);
+  });
+
+  test("is fed while a verdict of it is committed, without a deadlock", async ({ db }) => {
+    const [a, b] = await photos(db, "a", "b");
+    const id = await addBackfill(db.pool, all);
+    await feedBackfill(db.pool, id, null, page([a!], "1", false));
+    const worker = await db.pool.connect();
+    await worker.query("begin");
+    await worker.query("select from photos where id in ($1, $2) order by id for update", [a, b]);
+    const feeding = feedBackfill(db.pool, id, { after: "1" }, page([b!], "2"));
+    await waitersIn(db);
+    // counting it needs the row of the backfill
+    await recordOutcomes(worker as never, [judged(a!, "shown"), judged(b!, "shown", "model:m-1")]);
+    await worker.query("commit");
+    worker.release();
+    expect((await feeding)!.map((photo) => photo.id)).toEqual([b]);
+    expect(await counts(db, id)).toEqual([["pending", "shown", "", 1]]);
   });
 
   test("is settled by many workers at once without a photo counted twice or a deadlock", async ({ db }) => {
