@@ -5,7 +5,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createFeeder, type RunningBackfill } from "../src/backfill/feeder.ts";
 import { type PageDeps, pages } from "../src/backfill/pages.ts";
 import { withRenditions } from "../src/backfill/rendition.ts";
-import { parseSelector } from "../src/backfill/selector.ts";
 import type { Config } from "../src/config.ts";
 import { asError, ConfigError } from "../src/errors.ts";
 import { connectS3, listStretch, openObject } from "../src/image/s3.ts";
@@ -63,11 +62,7 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
       {
         async running() {
           const rows = await readBackfills(db, "running");
-          return rows.reverse().flatMap((row) => {
-            const what = parseSelector(row.what);
-            if (what.kind === "policy") return [];
-            return [{ ...row, what, cursor: row.cursor as RunningBackfill["cursor"] }];
-          });
+          return rows.reverse().map((row) => ({ ...row, cursor: row.cursor as RunningBackfill["cursor"] }));
         },
         pages: (backfill, size) => pages(depsFor(backfill), backfill.what, backfill.cursor, size),
         async feed({ id, rendition }, from, page) {

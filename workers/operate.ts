@@ -1,5 +1,5 @@
 /** Part of processes: what operators watch and do at the desk, assembled from its parts. */
-import { describe, parseSelector } from "../src/backfill/selector.ts";
+import { describeStored } from "../src/backfill/selector.ts";
 import type { OperateDeps, Operating } from "../src/http/desk/operate-deps.ts";
 import { within } from "../src/http/within.ts";
 import { LANES } from "../src/photo.ts";
@@ -169,7 +169,7 @@ function asRun(row: BackfillRow): Omit<Operating["backfills"][number], "failures
   return {
     ...{ id, model, propose, state, outcome, maxRate, hours, startedBy, changedBy, why },
     ...{ waiting, skipped, unreadable, readAll },
-    what: describe(parseSelector(row.what)),
+    what: describeStored(row.what),
     startedAt: row.startedAt.toISOString(),
     endedAt: row.endedAt?.toISOString() ?? null,
     judged: row.fed - row.waiting,

@@ -3,12 +3,13 @@ import type { Closable } from "../lifecycle.ts";
 import type { PhotoJob } from "../photo.ts";
 import { createAllowance, parseHours, within } from "./pace.ts";
 import type { Cursor, Page } from "./pages.ts";
-import type { FedSelector } from "./selector.ts";
+import { parseRendition } from "./rendition.ts";
+import { type FedSelector, parseSelector } from "./selector.ts";
 
-/** A backfill that is running, as the table has it. */
-export interface RunningBackfill {
+/** A backfill that is running, as the table has it: another version, or a hand, may have written it. */
+export interface StoredBackfill {
   id: string;
-  what: FedSelector;
+  what: unknown;
   model: string;
   maxRate: number | null;
   hours: string | null;
@@ -18,9 +19,13 @@ export interface RunningBackfill {
   readAll: boolean;
 }
 
+export interface RunningBackfill extends StoredBackfill {
+  what: FedSelector;
+}
+
 export interface FeederDeps {
   /** Those that are running, the oldest first. */
-  running(): Promise<RunningBackfill[]>;
+  running(): Promise<StoredBackfill[]>;
   pages(backfill: RunningBackfill, size: number): AsyncGenerator<Page>;
   /** Commits that a page was read; the photos to queue, or undefined where somebody else was faster or stopped it. */
   feed(backfill: RunningBackfill, from: Cursor | null, page: Page): Promise<PhotoJob[] | undefined>;
@@ -74,8 +79,29 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
     requeuedAt = deps.now();
   }
 
-  async function sources(): Promise<Source[]> {
-    const running = await deps.running();
+  /** Those that a feeder works on. One that is not understood is stopped, and holds up no other. */
+  async function understood(): Promise<RunningBackfill[]> {
+    const running: RunningBackfill[] = [];
+    for (const backfill of await deps.running()) {
+      try {
+        const what = parseSelector(backfill.what);
+        if (backfill.hours !== null) parseHours(backfill.hours);
+        if (backfill.rendition !== null) parseRendition(backfill.rendition);
+        if (what.kind !== "policy") running.push({ ...backfill, what });
+      } catch (thrown) {
+        if (!(thrown instanceof ModerationError)) throw thrown;
+        await stop(backfill.id, thrown);
+      }
+    }
+    return running;
+  }
+
+  async function stop(id: string, error: ModerationError): Promise<void> {
+    await deps.fail(id, `${error.code}: ${error.message}`);
+    events.failed(id, error);
+  }
+
+  async function sources(running: readonly RunningBackfill[]): Promise<Source[]> {
     for (const [id, source] of open) {
       if (running.some((backfill) => backfill.id === id)) continue;
       await source.close();
@@ -110,10 +136,8 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
     } catch (thrown) {
       await source.close();
       open.delete(id);
-      if (thrown instanceof ModerationError && !thrown.retry) {
-        await deps.fail(id, `${thrown.code}: ${thrown.message}`);
-        events.failed(id, thrown);
-      } else {
+      if (thrown instanceof ModerationError && !thrown.retry) await stop(id, thrown);
+      else {
         // the others go on; this one is read again from where it stands
         events.unwell(asError(thrown));
       }
@@ -123,10 +147,12 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
 
   return {
     async round() {
+      // before anything is queued for them
+      const running = await understood();
       await requeue();
       for (const id of await deps.finish()) events.finished(id);
       let fed = 0;
-      let all = await sources();
+      let all = await sources(running);
       if (all.length === 0 || (await deps.liveOldestMs()) > limits.liveTargetMs) return 0;
       let room = (await limits.queue()) - (await deps.depth());
       while (room > 0 && all.length > 0) {

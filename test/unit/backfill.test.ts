@@ -5,7 +5,7 @@ import { createFeeder, type FeederDeps, type RunningBackfill } from "../../src/b
 import { type ManifestRecord, readManifest } from "../../src/backfill/manifest.ts";
 import { createAllowance, parseHours, within } from "../../src/backfill/pace.ts";
 import type { Page } from "../../src/backfill/pages.ts";
-import { describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
+import { describeStored, describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
 import { duration } from "../../src/cli/backfill-estimate.ts";
 import { ConfigError, UpstreamError } from "../../src/errors.ts";
 
@@ -276,6 +276,32 @@ describe("the feeder", () => {
     expect(fed).toHaveLength(20);
   });
 
+  test("pauses one that it does not understand, with why, and feeds the others", async () => {
+    const strange = { kind: "photos", upTo: "9", colour: "red" } as never;
+    const backfills = [
+      run("1", { what: strange }),
+      run("2", { hours: "9" }),
+      run("3", { rendition: "small.jpg" }),
+      run("4"),
+    ];
+    const { deps, feeder, failed, fed } = world(backfills, 10);
+    const { fail } = deps;
+    const whys: string[] = [];
+    deps.fail = (id, why) => {
+      whys.push(why);
+      return fail(id, why);
+    };
+    expect(await feeder.round()).toBe(10);
+    expect(fed).toHaveLength(10);
+    expect(failed).toEqual(["1", "2", "3"]);
+    expect(whys).toEqual([
+      expect.stringMatching(/^CONFIG_INVALID: selector: /),
+      expect.stringMatching(/^CONFIG_INVALID: hours: expected two hours/),
+      expect.stringMatching(/^CONFIG_INVALID: rendition template: /),
+    ]);
+    expect(backfills.map(({ id }) => id)).toEqual(["4"]);
+  });
+
   test("queues what was fed before it started, and once more after ten minutes", async () => {
     const asked: number[] = [];
     const { state, feeder, queue } = world([], 0, {
@@ -309,6 +335,8 @@ test("a selector is told in words, and one of another version is refused by name
     "photos: state failed, code CORRUPT",
   );
   expect(() => parseSelector({ kind: "photos", upTo: "9", colour: "red" })).toThrow(/selector/);
+  expect(describeStored({ kind: "view", view: "v" })).toBe("view v");
+  expect(describeStored({ kind: "stars" })).toBe('not understood: {"kind":"stars"}');
   expect(() => parseSelector({ kind: "view", view: "x; drop table photos" })).toThrow(/selector: view/);
 });
 
