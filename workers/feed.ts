@@ -13,14 +13,8 @@ import type { Logger } from "../src/log.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
-import {
-  changeBackfill,
-  endBackfills,
-  feedBackfill,
-  photosOfObjects,
-  readBackfills,
-  waitingPhotos,
-} from "../src/store/backfills.ts";
+import { endBackfills, feedBackfill, photosOfObjects, waitingPhotos } from "../src/store/backfill-feed.ts";
+import { changeBackfill, readBackfills } from "../src/store/backfills.ts";
 import { requireSchema } from "../src/store/migrate.ts";
 import { readWorkers } from "../src/store/models.ts";
 import { connect, type Pool } from "../src/store/pool.ts";

@@ -11,17 +11,14 @@ import { createLog } from "../../src/log.ts";
 import type { PhotoJob, Verdict } from "../../src/photo.ts";
 import { consume } from "../../src/queue/consumer.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
+import { endBackfills, feedBackfill, photosOfObjects, waitingPhotos } from "../../src/store/backfill-feed.ts";
 import {
   addBackfill,
   changeBackfill,
-  endBackfills,
-  feedBackfill,
   type NewBackfill,
-  photosOfObjects,
   readBackfill,
   readBackfillCounts,
   retryBackfill,
-  waitingPhotos,
 } from "../../src/store/backfills.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
