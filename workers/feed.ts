@@ -13,7 +13,7 @@ import type { Logger } from "../src/log.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
-import { endBackfills, feedBackfill, photosOfObjects, waitingPhotos } from "../src/store/backfill-feed.ts";
+import { endBackfills, feedBackfill, feedRetries, photosOfObjects, waitingPhotos } from "../src/store/backfill-feed.ts";
 import { changeBackfill, readBackfills } from "../src/store/backfills.ts";
 import { requireSchema } from "../src/store/migrate.ts";
 import { readWorkers } from "../src/store/models.ts";
@@ -63,6 +63,8 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
           const photos = await feedBackfill(db, id, from, page);
           return photos && withRenditions(photos, rendition);
         },
+        // what failed did so itself, whatever its rendition
+        retry: (id, size) => feedRetries(db, id, size),
         async *waitingPhotos(olderThanS) {
           for await (const photos of waitingPhotos(db, olderThanS))
             yield photos.flatMap(({ template, ...photo }) => withRenditions([photo], template));

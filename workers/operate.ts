@@ -28,7 +28,7 @@ import type { EventIntake } from "./intake.ts";
 import { replayBadMessage, replayFailed } from "./replay.ts";
 
 export function openOperate(intake: EventIntake): OperateDeps {
-  const { db, queues, events } = intake;
+  const { db, queues } = intake;
   // the queue's server may be away while Postgres is not: the page says so, and shows the rest
   const lanes = within(() =>
     Promise.all(
@@ -109,10 +109,8 @@ export function openOperate(intake: EventIntake): OperateDeps {
     },
     async retryBackfill(id, code, by) {
       const photos = await retryBackfill(db, id, code, by);
-      // what is not queued now, the feeder queues later
-      await events.add("backfill", photos);
-      await wrote(by, "retried-backfill", { backfill: id, ...(code && { code }), queued: photos.length });
-      return photos.length;
+      await wrote(by, "retried-backfill", { backfill: id, ...(code && { code }), photos });
+      return photos;
     },
   };
 }

@@ -17,6 +17,8 @@ export interface StoredBackfill {
   rendition: string | null;
   cursor: Cursor | null;
   readAll: boolean;
+  /** Failed photos are to be fed again. */
+  retrying: boolean;
 }
 
 export interface RunningBackfill extends StoredBackfill {
@@ -29,6 +31,8 @@ export interface FeederDeps {
   pages(backfill: RunningBackfill, size: number): AsyncGenerator<Page>;
   /** Commits that a page was read; the photos to queue, or undefined where somebody else was faster or stopped it. */
   feed(backfill: RunningBackfill, from: Cursor | null, page: Page): Promise<PhotoJob[] | undefined>;
+  /** Commits that a page of failed photos is fed again; the photos to queue, or undefined where somebody stopped it. */
+  retry(id: string, size: number): Promise<PhotoJob[] | undefined>;
   /** What was fed before and is not judged yet, `olderThanS` seconds ago or more. */
   waitingPhotos(olderThanS: number): AsyncGenerator<PhotoJob[]>;
   add(photos: readonly PhotoJob[]): Promise<void>;
@@ -103,13 +107,15 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
 
   async function sources(running: readonly RunningBackfill[]): Promise<Source[]> {
     for (const [id, source] of open) {
-      if (running.some((backfill) => backfill.id === id)) continue;
+      const now = running.find((backfill) => backfill.id === id);
+      if (now?.retrying === source.backfill.retrying) continue;
       await source.close();
       open.delete(id);
     }
     const size = Math.max(1, Math.min(PAGE, await limits.queue()));
     return running
-      .filter(({ hours, readAll }) => !readAll && (!hours || within(parseHours(hours), new Date(deps.now()))))
+      .filter(({ readAll, retrying }) => !readAll || retrying)
+      .filter(({ hours }) => !hours || within(parseHours(hours), new Date(deps.now())))
       .map((backfill) => {
         const source = open.get(backfill.id) ?? createSource(deps, backfill, size);
         open.set(backfill.id, source);
@@ -121,8 +127,7 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
   async function turn(source: Source): Promise<number | undefined> {
     const { id } = source.backfill;
     try {
-      const page = await source.next();
-      const photos = page && (await deps.feed(source.backfill, page.from, page));
+      const photos = await source.feed();
       if (!photos) {
         // stopped meanwhile, or fed by another process: the next round reads where it stands
         await source.close();
@@ -178,14 +183,14 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
   };
 }
 
-/** A backfill that is being read. */
+/** A backfill that is being read, or whose failed photos are fed again: those come first. */
 interface Source {
   backfill: RunningBackfill;
   /** How many photos its rate allows now. */
   left(): number;
   take(photos: number): void;
-  /** The next page and the cursor that it was read from; undefined behind the last. */
-  next(): Promise<(Page & { from: Cursor | null }) | undefined>;
+  /** Commits that the next page is fed; the photos to queue, or undefined where there is nothing more. */
+  feed(): Promise<PhotoJob[] | undefined>;
   close(): Promise<void>;
 }
 
@@ -200,16 +205,20 @@ function createSource(deps: FeederDeps, backfill: RunningBackfill, size: number)
     backfill,
     left: allowance.left,
     take: allowance.take,
-    async next() {
+    async feed() {
+      if (backfill.retrying) {
+        const photos = await deps.retry(backfill.id, pageSize);
+        return photos?.length === 0 ? undefined : photos;
+      }
       const { value, done } = await (ahead ?? pages.next());
       if (done) return undefined;
       // one page is read while the one before is committed and queued: that nearly doubles the rate
       ahead = pages.next();
       // whoever takes it hears of it
       ahead.catch(() => {});
-      const page = { ...value, from };
+      const read = from;
       from = value.cursor;
-      return page;
+      return deps.feed(backfill, read, value);
     },
     async close() {
       await pages.return(undefined);

@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import { Scope } from "../lifecycle.ts";
 import { packageRoot } from "../package-root.ts";
 import {
   applyProposals,
@@ -14,7 +13,6 @@ import { type BackfillCommand, idOf } from "./backfill-command.ts";
 import { list, report, status } from "./backfill-report.ts";
 import { start } from "./backfill-start.ts";
 import { type Command, connectedConfig, EXIT, UsageError } from "./command.ts";
-import { openIntake } from "./intake.ts";
 import { accountOf } from "./model-promote.ts";
 
 export const backfill: Command = {
@@ -159,27 +157,14 @@ const rollback = throughout("as they were before", async (db, id, by, after) => 
 
 const retryFailed: BackfillCommand = async (db, args, terminal) => {
   const id = idOf(args);
-  const scope = new Scope();
-  try {
-    const intake = openIntake(connectedConfig(terminal), scope, () => {});
-    await intake.server.check();
-    const photos = await retryBackfill(
-      db,
-      id,
-      args.values["code"] as string | undefined,
-      accountOf(args.values),
-    );
-    // what is not queued now, the feeder queues later; what failed did so itself, whatever its rendition
-    await intake.queues.add("backfill", photos);
-    terminal.print(
-      args.values["json"]
-        ? JSON.stringify({ id, queued: photos.length })
-        : `${photos.length} photos of backfill ${id} are queued again`,
-    );
-    return EXIT.done;
-  } finally {
-    await scope.close();
-  }
+  const { values } = args;
+  const photos = await retryBackfill(db, id, values["code"] as string | undefined, accountOf(values));
+  terminal.print(
+    values["json"]
+      ? JSON.stringify({ id, photos })
+      : `maitred feed will queue ${photos} photos of backfill ${id} again`,
+  );
+  return EXIT.done;
 };
 
 const COMMANDS: ReadonlyMap<string, BackfillCommand> = new Map([

@@ -20,18 +20,24 @@ export async function feedBackfill(
   page: FedPage,
 ): Promise<PhotoJob[] | undefined> {
   const json = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));
-  const values = [id, json(from), json(page.cursor), page.end, page.ids, page.unreadable];
-  try {
-    const rows = await query<JobRow>(db, {
-      name: "feed_backfill",
-      text: `select ${JOB} from feed_backfill($1, $2, $3, $4, $5, $6)`,
-      values,
-    });
-    return rows.map(asJob);
-  } catch (thrown) {
-    if ((thrown as { code?: unknown }).code === "MD412") return undefined;
-    throw thrown;
-  }
+  return unlessStopped(db, {
+    name: "feed_backfill",
+    text: `select ${JOB} from feed_backfill($1, $2, $3, $4, $5, $6)`,
+    values: [id, json(from), json(page.cursor), page.end, page.ids, page.unreadable],
+  });
+}
+
+/**
+ * Feeds a page of what is to be tried again; see feed_retries.
+ *
+ * @returns the photos to queue, which may be none; undefined where the backfill was stopped.
+ */
+export async function feedRetries(db: Pool, id: string, limit: number): Promise<PhotoJob[] | undefined> {
+  return unlessStopped(db, {
+    name: "feed_retries",
+    text: `select ${JOB} from feed_retries($1, $2)`,
+    values: [id, limit],
+  });
 }
 
 /**
@@ -92,9 +98,21 @@ export async function photosOfObjects(
   return rows.map(({ id }) => id);
 }
 
-export type JobRow = Pick<PhotoJob, "id" | keyof PhotoRef> & Record<string, unknown>;
-export const JOB = "id, store, bucket, key, version";
+type JobRow = Pick<PhotoJob, "id" | keyof PhotoRef> & Record<string, unknown>;
+const JOB = "id, store, bucket, key, version";
 
-export function asJob({ id, store, bucket, key, version }: JobRow): PhotoJob {
+async function unlessStopped(
+  db: Pool,
+  statement: Parameters<typeof query>[1],
+): Promise<PhotoJob[] | undefined> {
+  try {
+    return (await query<JobRow>(db, statement)).map(asJob);
+  } catch (thrown) {
+    if ((thrown as { code?: unknown }).code === "MD412") return undefined;
+    throw thrown;
+  }
+}
+
+function asJob({ id, store, bucket, key, version }: JobRow): PhotoJob {
   return { id, store, bucket, key, version, known: {} };
 }

@@ -1,6 +1,4 @@
 import { ConfigError } from "../errors.ts";
-import type { PhotoJob } from "../photo.ts";
-import { asJob, JOB, type JobRow } from "./backfill-feed.ts";
 import { type Pool, query } from "./pool.ts";
 
 export type BackfillState = "running" | "paused" | "cancelled" | "done";
@@ -36,6 +34,8 @@ export interface BackfillRow {
   unreadable: number;
   /** Fed and not judged yet. */
   waiting: number;
+  /** Failed photos are to be fed again. */
+  retrying: boolean;
 }
 
 export type NewBackfill = Pick<
@@ -94,10 +94,10 @@ export async function changeBackfill(
 }
 
 /**
- * Lets a backfill wait for its failed photos once more; see retry_backfill.
+ * Has the feeder try the failed photos of a backfill once more; see retry_backfill.
  *
  * @param code only those that failed for it.
- * @returns the photos to queue.
+ * @returns how many they are.
  * @throws {ConfigError} CONFIG_INVALID where there is no such backfill, or it was cancelled.
  */
 export async function retryBackfill(
@@ -105,13 +105,13 @@ export async function retryBackfill(
   id: string,
   code: string | undefined,
   by: string,
-): Promise<PhotoJob[]> {
-  const rows = await ask<JobRow>(db, {
+): Promise<number> {
+  const rows = await ask<{ photos: number }>(db, {
     name: "retry_backfill",
-    text: `select ${JOB} from retry_backfill($1, $2, $3)`,
+    text: "select retry_backfill($1, $2, $3)::float8 as photos",
     values: [id, code ?? null, by],
   });
-  return rows.map(asJob);
+  return rows[0]!.photos;
 }
 
 /**
@@ -250,7 +250,8 @@ const BACKFILL = `select id, what, model, again, propose, state, outcome, max_ra
     started_at as "startedAt", changed_by as "changedBy", changed_at as "changedAt", why, ended_at as "endedAt", cursor,
     read_all as "readAll", seen::float8 as seen, fed::float8 as fed, skipped::float8 as skipped,
     unreadable::float8 as unreadable,
-    (select count(*) from backfill_photos w where w.backfill_id = backfills.id)::float8 as waiting
+    (select count(*) from backfill_photos w where w.backfill_id = backfills.id)::float8 as waiting,
+    exists (select from backfill_retries r where r.backfill_id = backfills.id) as retrying
   from backfills`;
 
 /** What these functions refuse is the caller's to mend. */

@@ -11,7 +11,7 @@ import { createLog } from "../../src/log.ts";
 import type { PhotoJob, Verdict } from "../../src/photo.ts";
 import { consume } from "../../src/queue/consumer.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
-import { endBackfills, feedBackfill, photosOfObjects, waitingPhotos } from "../../src/store/backfill-feed.ts";
+import { endBackfills, feedBackfill, feedRetries, photosOfObjects, waitingPhotos } from "../../src/store/backfill-feed.ts";
 import {
   addBackfill,
   changeBackfill,
@@ -201,16 +201,48 @@ describe("a backfill", () => {
       ["shown", "kept", "CORRUPT", 1],
     ]);
     await endBackfills(db.pool);
-    expect(await retryBackfill(db.pool, id, "GONE", "me")).toEqual([]);
+    expect(await retryBackfill(db.pool, id, "GONE", "me")).toBe(0);
     expect(await readBackfill(db.pool, id)).toMatchObject({ state: "done" });
-    expect((await retryBackfill(db.pool, id, "CORRUPT", "me")).map((photo) => photo.id)).toEqual(ids);
-    expect(await readBackfill(db.pool, id)).toMatchObject({ state: "running", waiting: 2 });
+    expect(await retryBackfill(db.pool, id, "CORRUPT", "me")).toBe(2);
+    expect(await endBackfills(db.pool)).toEqual([]);
+    expect(await readBackfill(db.pool, id)).toMatchObject({ state: "running", waiting: 0, retrying: true });
+    expect((await feedRetries(db.pool, id, 10))!.map((photo) => photo.id)).toEqual(ids);
+    expect(await readBackfill(db.pool, id)).toMatchObject({ state: "running", waiting: 2, retrying: false });
     await recordOutcomes(db.pool, [judged(ids[0]!, "shown"), judged(ids[1]!, "shown")]);
     expect((await counts(db, id)).sort()).toEqual([
       ["failed", "shown", "", 1],
       ["shown", "shown", "", 1],
     ]);
     expect(await endBackfills(db.pool)).toEqual([id]);
+  });
+
+  test("feeds what it tries again page by page, each photo once though it fails again, and not what was replaced", async ({
+    db,
+  }) => {
+    const ids = await photos(db, "a", "b", "c", "d", "e");
+    const id = await addBackfill(db.pool, all);
+    await feedBackfill(db.pool, id, null, page(ids));
+    await recordOutcomes(
+      db.pool,
+      ids.map((each) => failed(each)),
+    );
+    await db.pool.query("update photos set superseded_at = now() where id = $1", [ids[1]]);
+    expect(await retryBackfill(db.pool, id, undefined, "me")).toBe(5);
+    const again: string[][] = [];
+    while ((await readBackfill(db.pool, id))!.retrying) {
+      const fed = (await feedRetries(db.pool, id, 2))!;
+      again.push(fed.map((photo) => photo.id));
+      await recordOutcomes(
+        db.pool,
+        fed.map((photo) => failed(photo.id)),
+      );
+    }
+    expect(again).toEqual([[ids[0]], [ids[2], ids[3]], [ids[4]]]);
+    expect(await endBackfills(db.pool)).toEqual([id]);
+    // they had failed for this before
+    expect(await counts(db, id)).toEqual([["failed", "kept", "CORRUPT", 4]]);
+    await changeBackfill(db.pool, await addBackfill(db.pool, all), "paused", "me", "lunch");
+    expect(await feedRetries(db.pool, "2", 2)).toBeUndefined();
   });
 
   test("does not wait for a photo that was removed meanwhile", async ({ db }) => {
@@ -592,7 +624,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   expect(report.out).toMatch(/failed: 1 CORRUPT/);
   expect(report.out).toMatch(/pending +1 +1/);
   expect(report.out).toMatch(/food +0 +1 +\+1/);
-  expect((await run("retry-failed", id, "--json")).out).toBe(`{"id":"${id}","queued":1}\n`);
+  expect((await run("retry-failed", id, "--json")).out).toBe(`{"id":"${id}","photos":1}\n`);
   for (const [args, why] of [
     [["start", "s3://archive/x"], /a prefix with its slash, or a manifest/],
     [["start", "--missing", "--rendition-template", "small.jpg"], /expected \{key\} or \{stem\} in the key/],

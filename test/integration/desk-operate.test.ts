@@ -2,6 +2,7 @@ import { describe, expect } from "vitest";
 import { operating } from "../../src/http/desk/operate-schemas.ts";
 import { openQueues } from "../../src/queue/queues.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
+import { feedRetries } from "../../src/store/backfill-feed.ts";
 import { test as base, type Person } from "../desk.ts";
 import { BACKENDS, type Database, queueUrl } from "../fixtures.ts";
 import { judgedOverTime, troubled } from "../watched.ts";
@@ -92,7 +93,6 @@ describe("what operators do", () => {
   test("pauses a backfill with why, resumes it, retries what failed in it, and cancels it", async ({
     openDesk,
     db,
-    queued,
   }) => {
     const { backfill } = await troubled(db);
     const oda = await (await openDesk()).signIn("oda", "operate");
@@ -108,13 +108,13 @@ describe("what operators do", () => {
       why: "the store is slow",
     });
     expect(await change("running")).toBe(204);
-    expect((await oda.ask("POST", `${at}/retry`, { code: "GONE" })).body).toEqual({ queued: 0 });
-    expect((await oda.ask("POST", `${at}/retry`, {})).body).toEqual({ queued: 1 });
-    expect(await queued()).toEqual(["archive/fails.jpg"]);
+    expect((await oda.ask("POST", `${at}/retry`, { code: "GONE" })).body).toEqual({ photos: 0 });
+    expect((await oda.ask("POST", `${at}/retry`, {})).body).toEqual({ photos: 1 });
+    expect((await feedRetries(db.pool, backfill, 10))!.map(({ key }) => key)).toEqual(["archive/fails.jpg"]);
     expect(await change("cancelled", "no need")).toBe(204);
     expect(await change("running")).toBe(409);
     expect((await oda.ask("POST", "/desk/api/operate/backfills/99/retry", {})).status).toBe(409);
-    expect((await logged(db)).map(({ did, about }) => [did, about.state ?? about.queued])).toEqual([
+    expect((await logged(db)).map(({ did, about }) => [did, about.state ?? about.photos])).toEqual([
       ["changed-backfill", "paused"],
       ["changed-backfill", "running"],
       ["retried-backfill", 0],

@@ -149,6 +149,7 @@ describe("the feeder", () => {
     rendition: null,
     cursor: null,
     readAll: false,
+    retrying: false,
     ...over,
   });
 
@@ -175,6 +176,7 @@ describe("the feeder", () => {
         fed.push(...page.ids);
         return page.ids.map((id) => ({ id, store: "s3", bucket: "b", key: id, version: "", known: {} }));
       },
+      retry: async () => [],
       async *waitingPhotos() {},
       add: async (photos) => void queue.push(...photos.map(({ id }) => id)),
       depth: async () => queue.length,
@@ -300,6 +302,24 @@ describe("the feeder", () => {
       expect.stringMatching(/^CONFIG_INVALID: rendition template: /),
     ]);
     expect(backfills.map(({ id }) => id)).toEqual(["4"]);
+  });
+
+  test("feeds failed photos again page by page before anything new, also of one that was read to its end", async () => {
+    const backfills = [run("1", { retrying: true }), run("2", { readAll: true, retrying: true })];
+    const { deps, feeder, queue } = world(backfills, 3);
+    const left = new Map([
+      ["1", ["a", "b", "c"]],
+      ["2", ["d"]],
+    ]);
+    deps.retry = async (id) => {
+      const keys = left.get(id)!.splice(0, 2);
+      backfills.find((each) => each.id === id)!.retrying = left.get(id)!.length > 0;
+      return keys.map((key) => ({ id: key, store: "s3", bucket: "b", key, version: "", known: {} }));
+    };
+    await feeder.round();
+    await feeder.round();
+    expect(queue).toEqual(["a", "b", "d", "c", "1:0", "1:1", "1:2"]);
+    expect(await feeder.round()).toBe(0);
   });
 
   test("queues what was fed before it started, and once more after ten minutes", async () => {
