@@ -421,7 +421,7 @@ end $$;
 -- the spellings are how messages of queues may write the key. What the outbox tells of the photos goes with them, and that
 -- they are forgotten is told instead, which names them until it is delivered: see write_forgotten.
 -- Returns a row a table with how many rows went, also where none did, and at last one 'photo ID' for each photo, whose
--- jobs the caller takes out of the queue. What it did is written to erasures, without saying of which object.
+-- jobs the caller takes out of the queue. What it did is written to erasures and to audit_log, without saying of which object.
 -- A verdict in flight finds no row afterwards and changes nothing. An event that comes later makes the object known again.
 -- Locks: the objects as record_events does, then their photos.
 create function forget_objects(p_objects jsonb, p_by text) returns table (what text, count bigint) language plpgsql as $$
@@ -535,6 +535,7 @@ begin
 
   if exists (select from jsonb_each_text(counts) c where c.value <> '0') then
     insert into erasures (by, counts) values (p_by, counts);
+    insert into audit_log (who, did, about) values (p_by, 'forgot', jsonb_build_object('counts', counts));
   end if;
   return query
     select c.key, c.value::bigint from jsonb_each_text(counts) c

@@ -1,5 +1,5 @@
 import { ConfigError } from "../errors.ts";
-import { type Pool, query } from "./pool.ts";
+import { type Pool, type Queryable, query } from "./pool.ts";
 
 export type BackfillState = "running" | "paused" | "cancelled" | "done";
 
@@ -80,7 +80,7 @@ export async function readBackfill(db: Pool, id: string): Promise<BackfillRow | 
  * @throws {ConfigError} CONFIG_INVALID where there is no such backfill, or it is in that state or over.
  */
 export async function changeBackfill(
-  db: Pool,
+  db: Queryable,
   id: string,
   state: "running" | "paused" | "cancelled",
   by: string,
@@ -101,7 +101,7 @@ export async function changeBackfill(
  * @throws {ConfigError} CONFIG_INVALID where there is no such backfill, or it was cancelled.
  */
 export async function retryBackfill(
-  db: Pool,
+  db: Queryable,
   id: string,
   code: string | undefined,
   by: string,
@@ -256,7 +256,7 @@ const BACKFILL = `select id, what, model, again, propose, state, outcome, max_ra
 
 /** What these functions refuse is the caller's to mend. */
 async function ask<Row extends Record<string, unknown>>(
-  db: Pool,
+  db: Queryable,
   statement: Parameters<typeof query>[1],
 ): Promise<Row[]> {
   return query<Row>(db, statement).catch((cause: { code?: unknown; message: string }) => {

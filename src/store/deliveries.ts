@@ -1,4 +1,4 @@
-import { type Pool, query } from "./pool.ts";
+import { type Pool, type Queryable, query } from "./pool.ts";
 
 export type DeliveryState = "pending" | "delivered" | "dead";
 
@@ -144,7 +144,7 @@ export async function readChange(
  *
  * @returns how many.
  */
-export async function replayDeliveries(db: Pool, filter: DeliveryFilter): Promise<number> {
+export async function replayDeliveries(db: Queryable, filter: DeliveryFilter): Promise<number> {
   const [row] = await query<{ replayed: number }>(db, {
     name: "replay_deliveries",
     text: `with again as (
