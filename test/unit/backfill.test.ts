@@ -72,6 +72,10 @@ describe("a manifest", () => {
       '{"bucket":"x","key":"1.jpg","version":"v1","uploader":"user"}\nno json\n{"bucket":"x","key":"2.jpg","uploader":"robot"}',
     "s3://m/list.csv.gz": gzipSync("bucket,key\nx,1.jpg\nx,2.jpg\n"),
     "s3://m/other.csv": "name\n1.jpg\n",
+    "s3://m/long.jsonl": `{"bucket":"x","key":"1.jpg"}\n\n{"key":"${"a".repeat(1_000_000)}"}\n`,
+    "s3://m/endless.jsonl.gz": gzipSync("a".repeat(3_000_000)),
+    "s3://m/long.csv": `bucket,key\nx,1.jpg\nx,${"a".repeat(1_000_000)}\n`,
+    "s3://m/unclosed.csv": 'bucket,key\nx,"1.jpg\n',
     "s3://m/other.parquet": "PAR1",
     "s3://inv/2026/manifest.json": JSON.stringify({
       sourceBucket: "photos",
@@ -133,6 +137,10 @@ describe("a manifest", () => {
     ["s3://m/other.csv", /names the column key/],
     ["s3://m/other.parquet", /expected \.csv, \.jsonl/],
     ["s3://inv/orc/manifest.json", /this one is in ORC/],
+    ["s3://m/long.jsonl", /long\.jsonl: line 3 is longer: expected at most 1,000,000 characters/],
+    ["s3://m/endless.jsonl.gz", /line 1 is longer/],
+    ["s3://m/long.csv", /long\.csv: line 3 is longer/],
+    ["s3://m/unclosed.csv", /expected CSV: Quote Not Closed/],
   ])("%s is refused as a whole", async (at, why) => {
     await expect(all(at)).rejects.toThrow(why);
     await expect(all(at)).rejects.toBeInstanceOf(ConfigError);
