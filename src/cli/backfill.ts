@@ -52,6 +52,7 @@ photos that were judged again since. A moderator's verdict survives all of it.
   --rendition-template resized/{key}
                     judge that smaller copy of each photo where there is one, of the same bucket or of s3://thumbs/{key};
                     {stem} is the key without its extension, {bucket} the photo's. Read docs/backfill.md first
+  --unchecked       start it though this command cannot read the bucket, manifest or view: the feeder can
   --watch           stay and show how it goes; Ctrl-C leaves it running
   --by WHO          who is written down (default: the name of your account)
   --json            as JSON on stdout
@@ -59,7 +60,8 @@ photos that were judged again since. A moderator's verdict survives all of it.
   maitred backfill start s3://photos/2019/ --max-rate 500 --hours 22-06
   maitred backfill start --older-model --watch
 
-Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos failed in it.
+Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos failed in it; of start, 2 there is no such
+bucket, manifest or view.
 `,
   options: {
     view: { type: "string" },
@@ -81,6 +83,7 @@ Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos 
     "max-rate": { type: "string" },
     hours: { type: "string" },
     "rendition-template": { type: "string" },
+    unchecked: { type: "boolean" },
     watch: { type: "boolean" },
     most: { type: "string" },
     why: { type: "string" },

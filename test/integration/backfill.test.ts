@@ -629,11 +629,17 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     [["start", "s3://archive/x"], /a prefix with its slash, or a manifest/],
     [["start", "--missing", "--rendition-template", "small.jpg"], /expected \{key\} or \{stem\} in the key/],
     [["start", "--missing", "--hours", "9"], /two hours such as 22-06/],
+    [["start", "s3://nowhere/2019/"], /s3:\/\/nowhere\/2019\/: .*NoSuchBucket: nothing was started/],
+    [["start", "s3://archive/none.csv"], /none\.csv: NoSuchKey: nothing was started/],
+    [["start", "./none.csv"], /none\.csv: ENOENT.*: nothing was started/],
+    [["start", "--view", "none"], /nothing was started/],
     [["status", "77"], /no backfill 77/],
   ] as const) {
     const { code, err } = await run(...args);
     expect([code, why.test(err), err]).toEqual([2, true, err]);
   }
+  expect((await db.pool.query("select count(*)::int as n from backfills")).rows).toEqual([{ n: 1 }]);
+  expect((await run("start", "s3://nowhere/2019/", "--unchecked")).code).toBe(0);
 }, 90_000);
 
 test("a dry run looks for renditions of some photos, and says what they save", async ({ db }) => {
