@@ -57,6 +57,8 @@ comment on column deliveries.claimed_until is 'A process is at it, and has it fo
 create index deliveries_due on deliveries (destination, next_at, seq) where state = 'pending';
 create index deliveries_order on deliveries (destination, photo_id, seq) where state = 'pending';
 create index deliveries_dead on deliveries (next_at) where state = 'dead';
+-- How many there are and which is the oldest, however many there are.
+create index deliveries_open on deliveries (destination, state, seq) where state in ('pending', 'dead');
 create index deliveries_delivered on deliveries (delivered_at) where state = 'delivered';
 
 -- Writes what is now known of these photos, which the caller has locked, to the outbox for enabled destinations, or for
