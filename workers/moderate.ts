@@ -34,6 +34,7 @@ import { recordShadowScores } from "../src/store/shadow.ts";
 import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
 import { modelDirectories, openDefaultModel } from "./judge.ts";
 import { asLineModel, createModels, type Warm } from "./models.ts";
+import { keepFolded } from "./rollups.ts";
 
 export interface RunningWorker {
   /** What judges now. */
@@ -61,6 +62,7 @@ export async function startWorker(
   const db = connect(config.databaseUrl, broken("Postgres"));
   scope.onClose("Postgres", () => db.end());
   await requireSchema(db, join(packageRoot(), "migrations"));
+  keepFolded(db, log, scope);
   const server = scope.hold("queue server", openQueueServer(config, broken("the queue")));
   await server.check();
   const queues = scope.hold("queues", openQueues(server, broken("the queue")));

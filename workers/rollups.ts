@@ -1,4 +1,4 @@
-/** Part of processes: keeps the counts behind dashboards folded. The API, the listener and the feeder do it. */
+/** Part of processes: keeps the counts behind dashboards folded. Workers, the API, the listener and the feeder do it. */
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { regularly } from "../src/regularly.ts";
