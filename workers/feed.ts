@@ -12,7 +12,13 @@ import type { Logger } from "../src/log.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
-import { endBackfills, feedBackfill, feedRetries, photosOfObjects, waitingPhotos } from "../src/store/backfill-feed.ts";
+import {
+  endBackfills,
+  feedBackfill,
+  feedRetries,
+  photosOfObjects,
+  waitingPhotos,
+} from "../src/store/backfill-feed.ts";
 import { changeBackfill, readBackfills } from "../src/store/backfills.ts";
 import { requireSchema } from "../src/store/migrate.ts";
 import { readWorkers } from "../src/store/models.ts";

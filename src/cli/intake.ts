@@ -38,7 +38,8 @@ export function openIntake(config: Config, scope: Scope, onError: (error: Error)
       const current = keys.length > 0 ? await currentKeys(db, bucket, { keys }) : [];
       const gone = { kind: "removed", store: "folder", bucket, version: "", order: null, known: {} } as const;
       const removals = current.map((key) => ({ ...gone, key }));
-      if (current.length > 0) await recordEvents(db, removals, config.sequencerPad, config.removed === "erase");
+      if (current.length > 0)
+        await recordEvents(db, removals, config.sequencerPad, config.removed === "erase");
       return current;
     },
   };

@@ -95,7 +95,8 @@ export async function goneKeys(folder: string, keys: readonly string[]): Promise
   }
   if (gone.length > 0 && (await isAway(folder))) {
     const what = `${folder} is empty or away, as it is while its disk is not mounted: no photo of it was withdrawn`;
-    const how = "mount it and start again; if its photos are really gone, put any file there, such as .keep, and start again";
+    const how =
+      "mount it and start again; if its photos are really gone, put any file there, such as .keep, and start again";
     throw new UpstreamError("STORE_UNAVAILABLE", `${what}; ${how}`);
   }
   return gone;

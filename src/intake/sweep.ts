@@ -114,9 +114,7 @@ export async function sweep(
     }
     if (strays.length === 0) continue;
     unordered = { keys: (unordered?.keys ?? 0) + strays.length, such: unordered?.such ?? strays[0]!.key };
-    const known = await deps.knownOf(
-      strays.flatMap(({ key }) => (fits(key, MAX_KEY_BYTES) ? [key] : [])),
-    );
+    const known = await deps.knownOf(strays.flatMap(({ key }) => (fits(key, MAX_KEY_BYTES) ? [key] : [])));
     const refused = await step({ listed: strays, known, upTo: cursor });
     if (refused) return { ...totals, refused };
   }

@@ -33,10 +33,7 @@ export async function audited<T>(
 }
 
 /** Writes down what somebody does at the desk; before it is done, where that is more than a transaction. */
-export async function addAuditEntry(
-  db: Queryable,
-  { who, did, photo, about }: NewAuditEntry,
-): Promise<void> {
+export async function addAuditEntry(db: Queryable, { who, did, photo, about }: NewAuditEntry): Promise<void> {
   await query(db, {
     name: "add_audit_entry",
     text: "insert into audit_log (who, did, photo, about) values ($1, $2, $3, $4)",

@@ -160,11 +160,7 @@ export async function knownObjects(
 }
 
 /** Those of these objects that have a current photo, in no order. */
-export async function knownAmong(
-  db: Pool,
-  bucket: string,
-  keys: readonly string[],
-): Promise<KnownObject[]> {
+export async function knownAmong(db: Pool, bucket: string, keys: readonly string[]): Promise<KnownObject[]> {
   return query<KnownObject & pg.QueryResultRow>(db, {
     name: "known_among",
     text: `select key, array_agg(version) as versions from photos

@@ -222,7 +222,10 @@ describe("POST /v1/photos", () => {
     },
   );
 
-  test("gives the Idempotency-Key of a body that was refused to the one that is right", async ({ start, db }) => {
+  test("gives the Idempotency-Key of a body that was refused to the one that is right", async ({
+    start,
+    db,
+  }) => {
     const { post } = await start();
     const headers = { "idempotency-key": "upload-1" };
     expect((await post("/v1/photos", { bucket: "b" }, headers)).status).toBe(400);

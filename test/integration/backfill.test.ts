@@ -11,7 +11,13 @@ import { createLog } from "../../src/log.ts";
 import type { PhotoJob, Verdict } from "../../src/photo.ts";
 import { consume } from "../../src/queue/consumer.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
-import { endBackfills, feedBackfill, feedRetries, photosOfObjects, waitingPhotos } from "../../src/store/backfill-feed.ts";
+import {
+  endBackfills,
+  feedBackfill,
+  feedRetries,
+  photosOfObjects,
+  waitingPhotos,
+} from "../../src/store/backfill-feed.ts";
 import {
   addBackfill,
   changeBackfill,

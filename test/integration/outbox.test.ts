@@ -1,6 +1,11 @@
 import pg from "pg";
 import { describe, expect } from "vitest";
-import { claimDeliveries, deliveryFigures, purgeDeliveries, settleDelivery } from "../../src/store/deliveries.ts";
+import {
+  claimDeliveries,
+  deliveryFigures,
+  purgeDeliveries,
+  settleDelivery,
+} from "../../src/store/deliveries.ts";
 import {
   addDestination,
   enableDestination,

@@ -384,7 +384,9 @@ describe("what went wrong is no reason to withdraw:", () => {
   });
 });
 
-test("a store that does not list in the order of bytes is swept all the same, and says so", async ({ bench }) => {
+test("a store that does not list in the order of bytes is swept all the same, and says so", async ({
+  bench,
+}) => {
   const { put, told, remove, sweep, current } = await bench();
   // this server sorts as people do
   for (const key of ["Z", "a", "f", "~", "😀"]) await put(key);
