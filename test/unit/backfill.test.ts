@@ -74,7 +74,7 @@ describe("a manifest", () => {
     "s3://m/other.csv": "name\n1.jpg\n",
     "s3://m/long.jsonl": `{"bucket":"x","key":"1.jpg"}\n\n{"key":"${"a".repeat(1_000_000)}"}\n`,
     "s3://m/endless.jsonl.gz": gzipSync("a".repeat(3_000_000)),
-    "s3://m/long.csv": `bucket,key\nx,1.jpg\nx,${"a".repeat(1_000_000)}\n`,
+    "s3://m/long.csv": `bucket,key\nx,1.jpg\nx,${"a".repeat(1_000_001)}\n`,
     "s3://m/unclosed.csv": 'bucket,key\nx,"1.jpg\n',
     "s3://m/other.parquet": "PAR1",
     "s3://inv/2026/manifest.json": JSON.stringify({

@@ -18,7 +18,7 @@ afterEach(async () => {
 /** Serves pages; answers what failed, and how to open one. */
 async function serve(counts: () => Promise<QueueCounts>) {
   const failed: string[] = [];
-  app = fastify();
+  app = fastify({ forceCloseConnections: true });
   let closed = (): void => {};
   app.addHook("onRequest", async (_request, reply) => void reply.raw.once("close", () => closed()));
   serveLive(
