@@ -387,20 +387,21 @@ describe("what went wrong is no reason to withdraw:", () => {
 test("a store that does not list in the order of bytes is swept all the same, and says so", async ({
   bench,
 }) => {
-  const { put, told, remove, sweep, current } = await bench();
-  // this server sorts as people do
-  for (const key of ["Z", "a", "f", "~", "😀"]) await put(key);
-  await told("created", "é", await put("é"));
-  const { unordered, ...result } = await sweep();
-  expect(unordered!.keys).toBeGreaterThan(0);
-  expect(result).toMatchObject({ finished: true, listed: 6, known: 1, missed: 5, gone: 0, unclear: 0 });
-  expect(await sweep()).toMatchObject({ finished: true, listed: 6, missed: 0, gone: 0, unclear: 0 });
-  await remove("é");
-  await remove("a");
-  const version = await put("Z", "another");
-  expect(await sweep()).toMatchObject({ finished: true, missed: 1, gone: 2 });
-  expect(await current()).toHaveLength(4);
-  expect(await current()).toContain(`Z ${version}`);
+  const { put, remove, sweep, current } = await bench();
+  // this server sorts as people do: signs before letters, and a ligature of them among them
+  for (const key of ["😀", "\uFB00"]) await put(key);
+  const pageSize = 1;
+  expect(await sweep({ pageSize })).toMatchObject({
+    ...{ finished: true, listed: 2, missed: 2, gone: 0, unclear: 0 },
+    unordered: { keys: 1, such: "\uFB00" },
+  });
+  expect(await sweep({ pageSize })).toMatchObject({ finished: true, missed: 0, gone: 0, unclear: 0 });
+  await remove("😀");
+  const version = await put("\uFB00", "another");
+  await put("é");
+  expect(await sweep({ pageSize })).toMatchObject({ finished: true, missed: 2, gone: 1 });
+  expect(await current()).toContain(`\uFB00 ${version}`);
+  expect(await current()).toHaveLength(2);
 });
 
 describe("a sweep that is interrupted", () => {
