@@ -129,24 +129,27 @@ test("claims are taken in the order of their photos by whoever changes them, so 
       ),
   ];
   const other = await db.pool.connect();
-  for (const act of acts) {
-    await db.pool.query("truncate review_claims");
-    for (const id of down) {
-      const until = "now() + interval '1 minute'";
-      await db.pool.query(`insert into review_claims values ($1, 'ann', 'human', ${until})`, [id]);
+  try {
+    for (const act of acts) {
+      await db.pool.query("truncate review_claims");
+      for (const id of down) {
+        const until = "now() + interval '1 minute'";
+        await db.pool.query(`insert into review_claims values ($1, 'ann', 'human', ${until})`, [id]);
+      }
+      await other.query("begin");
+      await other.query("select from review_claims where photo_id = $1 for update", [ids[1]]);
+      const acting = act();
+      await waitersIn(db);
+      const { rows } = await db.pool.query(
+        "select photo_id as id from review_claims order by photo_id for update skip locked",
+      );
+      expect(rows.map(({ id }) => id)).toEqual([ids[2]]);
+      await other.query("commit");
+      await acting;
     }
-    await other.query("begin");
-    await other.query("select from review_claims where photo_id = $1 for update", [ids[1]]);
-    const acting = act();
-    await waitersIn(db);
-    const { rows } = await db.pool.query(
-      "select photo_id as id from review_claims order by photo_id for update skip locked",
-    );
-    expect(rows.map(({ id }) => id)).toEqual([ids[2]]);
-    await other.query("commit");
-    await acting;
+  } finally {
+    other.release(true);
   }
-  other.release();
 });
 
 test("what needs nobody any more, or is of a kind that is not asked for, is given back", async ({
