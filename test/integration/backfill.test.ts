@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { type FauxqsServer, startFauxqs } from "fauxqs";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, inject, onTestFinished } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject } from "vitest";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import type { PhotoJob, Verdict } from "../../src/photo.ts";
@@ -265,16 +265,19 @@ describe("a backfill", () => {
     const id = await addBackfill(db.pool, all);
     await feedBackfill(db.pool, id, null, page([a!], "1", false));
     const worker = await db.pool.connect();
-    onTestFinished(() => worker.release(true));
-    await worker.query("begin");
-    await worker.query("select from photos where id in ($1, $2) order by id for update", [a, b]);
-    const feeding = feedBackfill(db.pool, id, { after: "1" }, page([b!], "2"));
-    await waitersIn(db);
-    // counting it needs the row of the backfill
-    await recordOutcomes(worker as never, [judged(a!, "shown"), judged(b!, "shown", "model:m-1")]);
-    await worker.query("commit");
-    expect((await feeding)!.map((photo) => photo.id)).toEqual([b]);
-    expect(await counts(db, id)).toEqual([["pending", "shown", "", 1]]);
+    try {
+      await worker.query("begin");
+      await worker.query("select from photos where id in ($1, $2) order by id for update", [a, b]);
+      const feeding = feedBackfill(db.pool, id, { after: "1" }, page([b!], "2"));
+      await waitersIn(db);
+      // counting it needs the row of the backfill
+      await recordOutcomes(worker as never, [judged(a!, "shown"), judged(b!, "shown", "model:m-1")]);
+      await worker.query("commit");
+      expect((await feeding)!.map((photo) => photo.id)).toEqual([b]);
+      expect(await counts(db, id)).toEqual([["pending", "shown", "", 1]]);
+    } finally {
+      worker.release(true);
+    }
   });
 
   test("is settled by many workers at once without a photo counted twice or a deadlock", async ({ db }) => {

@@ -532,19 +532,22 @@ describe("maitred destination", () => {
   test("catches up on what was being changed while it was added", async ({ db, cli }) => {
     const photo = await register(db, "a");
     const worker = await db.pool.connect();
-    onTestFinished(() => worker.release(true));
-    await worker.query("begin");
-    await recordOutcomes(worker as never, [judged(photo, "shown")]);
-    const { stdout } = await cli(["destination", "add", "s3-tags"]);
-    const id = stdout.trim();
-    const catching = maitred(["destination", "catch-up", id], { DATABASE_URL: db.url });
-    await catching.says("waits for the end of 1 transactions");
-    await worker.query("commit");
-    expect(await catching.exit).toBe(0);
-    expect(catching.stdout()).toBe(`${id} is told of 1 photos\n`);
-    expect(await rows(db, "select destination, photo_id from deliveries")).toEqual([
-      { destination: id, photo_id: photo },
-    ]);
+    try {
+      await worker.query("begin");
+      await recordOutcomes(worker as never, [judged(photo, "shown")]);
+      const { stdout } = await cli(["destination", "add", "s3-tags"]);
+      const id = stdout.trim();
+      const catching = maitred(["destination", "catch-up", id], { DATABASE_URL: db.url });
+      await catching.says("waits for the end of 1 transactions");
+      await worker.query("commit");
+      expect(await catching.exit).toBe(0);
+      expect(catching.stdout()).toBe(`${id} is told of 1 photos\n`);
+      expect(await rows(db, "select destination, photo_id from deliveries")).toEqual([
+        { destination: id, photo_id: photo },
+      ]);
+    } finally {
+      worker.release(true);
+    }
   });
 });
 
