@@ -207,16 +207,20 @@ create table tokens (
 );
 comment on table tokens is 'Who may use the API; the tokens themselves are nowhere.';
 
--- What was answered to a request with an Idempotency-Key, so that the same request has the same answer for a day.
+-- What was answered to a request with an Idempotency-Key, so that the same request has the same answer for a day. The key is
+-- taken before the request is handled, so that of two bodies at once only one is.
 create table idempotent_answers (
   token_id    text not null references tokens on delete cascade,
   key         text not null,
   request     bytea not null,
-  status      integer not null,
-  answer      jsonb not null,
+  status      integer,
+  answer      jsonb,
   answered_at timestamptz not null default now(),
-  primary key (token_id, key)
+  primary key (token_id, key),
+  check ((status is null) = (answer is null))
 );
+comment on column idempotent_answers.answer is 'Null: nothing was answered yet';
+comment on column idempotent_answers.answered_at is 'While nothing was: when the key was taken';
 comment on column idempotent_answers.request is 'SHA-256 of the body: another body under the same key is a mistake';
 create index idempotent_answers_answered on idempotent_answers (answered_at);
 
@@ -229,7 +233,7 @@ begin
     grant select, insert, update on object_order to maitred_worker;
     grant select, insert, delete on unqueued to maitred_worker;
     grant select on tokens to maitred_worker;
-    grant select, insert, delete on idempotent_answers to maitred_worker;
+    grant select, insert, update, delete on idempotent_answers to maitred_worker;
   end if;
   if to_regrole('maitred_migrator') is not null then
     begin

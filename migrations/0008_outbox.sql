@@ -57,6 +57,8 @@ comment on column deliveries.claimed_until is 'A process is at it, and has it fo
 create index deliveries_due on deliveries (destination, next_at, seq) where state = 'pending';
 create index deliveries_order on deliveries (destination, photo_id, seq) where state = 'pending';
 create index deliveries_dead on deliveries (next_at) where state = 'dead';
+-- How many there are and which is the oldest, however many there are.
+create index deliveries_open on deliveries (destination, state, seq) where state in ('pending', 'dead');
 create index deliveries_delivered on deliveries (delivered_at) where state = 'delivered';
 
 -- Writes what is now known of these photos, which the caller has locked, to the outbox for enabled destinations, or for
@@ -221,6 +223,9 @@ begin
     select from destinations d where d.enabled and d.kind = 'notify' and coalesce(d.bucket, g.bucket) = g.bucket);
   return null;
 end $$;
+
+-- A trigger of somebody else's table would otherwise write to the outbox with its owner's rights.
+revoke execute on function write_outbox(), write_forgotten() from public;
 
 -- Waits for the statements that are changing photos, and holds up new ones while it does; it reads no row of photos.
 create trigger photos_outbox after update on photos

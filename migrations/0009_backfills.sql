@@ -76,7 +76,17 @@ create table backfill_changes (
 );
 comment on table backfill_changes is 'What each backfill changed, and what failed in it.';
 create index backfill_changes_photo on backfill_changes (photo_id);
-create index backfill_changes_failed on backfill_changes (backfill_id, photo_id) where code is not null;
+create index backfill_changes_failed on backfill_changes (backfill_id, code, photo_id) where code is not null;
+
+-- What an operator wants tried again, and the feeder has not fed to its end yet.
+create table backfill_retries (
+  backfill_id bigint not null references backfills on delete cascade,
+  code        text not null,
+  after       bigint not null default 0,
+  primary key (backfill_id, code)
+);
+comment on table backfill_retries is 'Failures that are to be tried again; the feeder takes them page by page.';
+comment on column backfill_retries.after is 'Photos up to this one were fed again already';
 
 -- Of proposing backfills: what the verdict would have been, as record_verdicts takes it.
 create table proposals (
@@ -162,7 +172,7 @@ end $$;
 -- p_photo_ids: the photos of the page; p_from: the cursor that it was read from, p_cursor: where the next page begins.
 -- Returns the photos to queue: those that are current and not decided by the backfill's model or by a moderator.
 -- MD412: the backfill is not running, or another feeder was faster: nothing changed.
--- Locks: the backfill.
+-- Locks: the backfill, but its key, which whoever counts a verdict of it shares while they hold photos that this waits for.
 create function feed_backfill(
   p_id bigint, p_from jsonb, p_cursor jsonb, p_read_all boolean, p_photo_ids bigint[], p_unreadable bigint
 ) returns setof photos language plpgsql as $$
@@ -203,43 +213,81 @@ begin
   set state = p_state, changed_by = p_by, changed_at = now(), why = p_why,
       ended_at = case when p_state = 'cancelled' then now() end
   where id = p_id;
+  if p_state = 'cancelled' then delete from backfill_retries where backfill_id = p_id; end if;
 end $$;
 
--- Waits for the photos that failed in a backfill once more, and returns them for the queue; a finished one runs again.
--- p_code: only those that failed for that. MD404: there is no such backfill. MD409: it was cancelled, or rolled back.
-create function retry_backfill(p_id bigint, p_code text, p_by text) returns setof photos language plpgsql as $$
-declare run backfills;
+-- Has the photos that failed in a backfill tried again, and lets a finished one run again for it. It only writes down what is
+-- to be done, however many they are: feed_retries does it. p_code: only those that failed for that.
+-- Returns how many they are; those that were replaced or forgotten since are among them.
+-- MD404: there is no such backfill. MD409: it was cancelled, or rolled back. Locks: the backfill.
+create function retry_backfill(p_id bigint, p_code text, p_by text) returns bigint language plpgsql as $$
+declare
+  run backfills;
+  failed bigint;
 begin
   select * into run from backfills where id = p_id for no key update;
   if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
   if run.state = 'cancelled' then raise exception 'backfill % was cancelled', p_id using errcode = 'MD409'; end if;
   if run.outcome = 'rolled back' then raise exception 'backfill % was rolled back', p_id using errcode = 'MD409'; end if;
-  return query
-  with again as (
-    delete from backfill_changes c
-    where c.backfill_id = p_id and c.code is not null and (p_code is null or c.code = p_code) returning c.*
-  ), uncounted as (
-    update backfill_counts c set photos = c.photos - a.photos
-    from (
-      select before, coalesce(before_category, '') as before_category, after, coalesce(after_category, '') as after_category,
-        code, count(*) as photos
-      from again group by 1, 2, 3, 4, 5
-    ) a
-    where c.backfill_id = p_id and (c.before, c.before_category, c.after, c.after_category, c.code)
-      = (a.before, a.before_category, a.after, a.after_category, a.code)
-  ), waiting as (
-    insert into backfill_photos (photo_id, backfill_id) select a.photo_id, p_id from again a on conflict do nothing
-    returning photo_id
+  with codes as (
+    select code, sum(photos) as photos from backfill_counts
+    where backfill_id = p_id and code <> '' and (p_code is null or code = p_code) group by 1 having sum(photos) > 0
+  ), wanted as (
+    insert into backfill_retries (backfill_id, code) select p_id, code from codes
+    on conflict on constraint backfill_retries_pkey do update set after = 0
   )
-  select p.* from photos p join again a on a.photo_id = p.id where p.superseded_at is null order by p.id;
-  -- of a photo that was replaced meanwhile nobody will hear
-  delete from backfill_photos w using photos p
-  where w.backfill_id = p_id and p.id = w.photo_id and p.superseded_at is not null;
-  if found or exists (select from backfill_photos w where w.backfill_id = p_id) then
+  select coalesce(sum(photos), 0) into failed from codes;
+  if failed > 0 then
     update backfills
     set state = case when state = 'paused' then 'paused' else 'running' end, ended_at = null, changed_by = p_by, changed_at = now(),
         why = 'failed photos are tried again'
     where id = p_id;
+  end if;
+  return failed;
+end $$;
+
+-- Feeds a page of what is to be tried again: takes at most p_limit failures out of the counts, waits for their photos once
+-- more, and returns those to queue. Of a photo that was replaced meanwhile nobody will hear, so there may be none.
+-- MD412: the backfill is not running. Locks: the backfill but its key, then as record_verdicts the photos in the order of
+-- their ids, and the counts in theirs.
+create function feed_retries(p_id bigint, p_limit integer) returns setof photos language plpgsql as $$
+declare
+  retry backfill_retries;
+  ids bigint[];
+begin
+  perform 1 from backfills where id = p_id and state = 'running' for no key update;
+  if not found then raise exception 'backfill % is not running', p_id using errcode = 'MD412'; end if;
+  select * into retry from backfill_retries r where r.backfill_id = p_id order by r.code limit 1;
+  if not found then return; end if;
+  ids := array(
+    select c.photo_id from backfill_changes c
+    where c.backfill_id = p_id and c.code = retry.code and c.photo_id > retry.after order by c.photo_id limit p_limit);
+  perform 1 from photos p where p.id = any (ids) order by p.id for key share;
+  perform 1 from backfill_counts c where c.backfill_id = p_id and c.code = retry.code
+  order by c.before, c.before_category, c.after, c.after_category for update;
+  return query
+  with again as (
+    delete from backfill_changes c
+    where c.backfill_id = p_id and c.code = retry.code and c.photo_id = any (ids) returning c.*
+  ), uncounted as (
+    update backfill_counts c set photos = c.photos - a.photos
+    from (
+      select before, coalesce(before_category, '') as before_category, after, coalesce(after_category, '') as after_category,
+        count(*) as photos
+      from again group by 1, 2, 3, 4
+    ) a
+    where c.backfill_id = p_id and (c.before, c.before_category, c.after, c.after_category, c.code)
+      = (a.before, a.before_category, a.after, a.after_category, retry.code)
+  ), waiting as (
+    insert into backfill_photos (photo_id, backfill_id)
+    select a.photo_id, p_id from again a join photos p on p.id = a.photo_id where p.superseded_at is null
+    on conflict do nothing
+  )
+  select p.* from photos p join again a on a.photo_id = p.id where p.superseded_at is null order by p.id;
+  if cardinality(ids) < p_limit then
+    delete from backfill_retries r where (r.backfill_id, r.code) = (p_id, retry.code);
+  else
+    update backfill_retries r set after = ids[p_limit] where (r.backfill_id, r.code) = (p_id, retry.code);
   end if;
 end $$;
 
@@ -251,6 +299,7 @@ create function end_backfills() returns setof bigint language sql as $$
   update backfills b set state = 'done', ended_at = now()
   where b.state = 'running' and b.read_all
     and not exists (select from backfill_photos w where w.backfill_id = b.id)
+    and not exists (select from backfill_retries r where r.backfill_id = b.id)
   returning b.id;
 $$;
 
@@ -507,7 +556,8 @@ begin
   perform grant_roles_before_backfills(p_queue_schema);
   if to_regrole('maitred_worker') is not null then
     grant select, insert, update on backfills to maitred_worker;
-    grant select, insert, update, delete on backfill_photos, backfill_counts, backfill_changes, proposals to maitred_worker;
+    grant select, insert, update, delete on backfill_photos, backfill_counts, backfill_changes, backfill_retries, proposals
+      to maitred_worker;
     grant select, insert on policies to maitred_worker;
   end if;
   if to_regrole('maitred_dashboard') is not null then
@@ -517,9 +567,9 @@ begin
     begin
       for thing in
         select format('table %I', relname) from pg_class where relnamespace = 'public'::regnamespace
-          and relname in ('backfills', 'backfill_photos', 'backfill_counts', 'backfill_changes', 'proposals', 'policies')
+          and relname in ('backfills', 'backfill_photos', 'backfill_counts', 'backfill_changes', 'backfill_retries', 'proposals', 'policies')
         union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'public'::regnamespace
-          and proname in ('photos_of_objects', 'feed_backfill', 'change_backfill', 'retry_backfill', 'end_backfills', 'record_verdicts', 'backfill_that_is_over',
+          and proname in ('photos_of_objects', 'feed_backfill', 'change_backfill', 'retry_backfill', 'feed_retries', 'end_backfills', 'record_verdicts', 'backfill_that_is_over',
             'apply_proposals', 'discard_proposals', 'taken_back', 'restore_before_backfill', 'rollback_backfill', 'grant_roles_before_backfills')
       loop
         execute format('alter %s owner to maitred_migrator', thing);

@@ -233,6 +233,10 @@ begin
   return null;
 end $$;
 
+-- A trigger of somebody else's table would otherwise change counts with their owner's rights.
+revoke execute on function count_changed_photos(), count_photo(), count_scores(), uncount_scores(), count_review(), count_none()
+  from public;
+
 create trigger photos_count_changed after update on photos
   referencing old table as before new table as after for each statement execute function count_changed_photos();
 create trigger photos_count_added after insert on photos
@@ -329,6 +333,7 @@ begin
   update rollups set folded_at = now();
   return most;
 end $$;
+revoke execute on function fold_rollups(integer) from public;
 
 -- What the tables have more than the counts (less: negative), of each kind as a row of its changes. One statement sees both
 -- at one moment, so it is right while others write. They read the whole table.
@@ -528,6 +533,7 @@ begin
     grant select on rollups, rollup_hours, rollup_days, rollup_listings, rollup_scores, rollup_reviews, rollup_hours_changes,
       rollup_listings_changes, rollup_scores_changes, rollup_reviews_changes to maitred_worker;
     grant select on daily_counts, listing_counts, score_counts, review_counts, verdict_history to maitred_worker;
+    grant execute on function fold_rollups(integer) to maitred_worker;
   end if;
   if to_regrole('maitred_dashboard') is not null then
     grant select on daily_counts, listing_counts, score_counts, review_counts, verdict_history to maitred_dashboard;

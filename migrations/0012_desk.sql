@@ -139,6 +139,9 @@ declare
   held integer;
 begin
   perform pg_advisory_xact_lock(hashtext('maitred claim_reviews'));
+  -- whoever changes several claims takes them in the order of their photos
+  perform 1 from review_claims c where c.moderator = p_moderator or c.until < now() - interval '1 day'
+  order by c.photo_id for update;
   delete from review_claims where until < now() - interval '1 day';
   delete from review_claims c
   where c.moderator = p_moderator and (
@@ -161,8 +164,14 @@ begin
     with candidates as (
       select t.id, k.kind, k.n from unnest(part.kinds) with ordinality k (kind, n)
       cross join lateral photos_to_review(k.kind, room, p_audit) t (id)
+    ), busy as (
+      -- one that somebody is just giving back is not waited for, as they may wait for what is locked above
+      select c.photo_id from review_claims c where c.photo_id in (select id from candidates)
+      except
+      select l.photo_id from (
+        select c.photo_id from review_claims c where c.photo_id in (select id from candidates) for update skip locked) l
     ), chosen as (
-      select distinct on (id) id, kind from candidates order by id, n
+      select distinct on (id) id, kind from candidates where id not in (select photo_id from busy) order by id, n
     )
     insert into review_claims as c (photo_id, moderator, kind, until)
     select f.id, p_moderator, f.kind, now() + make_interval(secs => p_lease_s)
@@ -204,7 +213,7 @@ $$;
 --   changed  another moderator decided the photo, and asOf shows that this one did not know; or it was here before, and this
 --            one took it back
 --   gone     there is no such photo
--- Locks: the photos, in the order of their ids.
+-- Locks: the photos, in the order of their ids, and then their claims in the same order.
 create function decide_reviews(p_moderator text, p_items jsonb)
 returns table (id uuid, photo_id bigint, outcome text, other text, state text, as_of bigint) language plpgsql as $$
 #variable_conflict use_column
@@ -218,6 +227,8 @@ declare
 begin
   perform 1 from photos p
   where p.id in (select t.photo from jsonb_to_recordset(p_items) as t (photo bigint)) order by p.id for update;
+  perform 1 from review_claims c
+  where c.photo_id in (select t.photo from jsonb_to_recordset(p_items) as t (photo bigint)) order by c.photo_id for update;
   for i in
     select * from rows from (jsonb_to_recordset(p_items) as (
       id uuid, photo bigint, verdict text, category text, human boolean, note text, "asOf" bigint
@@ -436,7 +447,7 @@ end $$;
 -- the spellings are how messages of queues may write the key. What the outbox tells of the photos goes with them, and that
 -- they are forgotten is told instead, which names them until it is delivered: see write_forgotten.
 -- Returns a row a table with how many rows went, also where none did, and at last one 'photo ID' for each photo, whose
--- jobs the caller takes out of the queue. What it did is written to erasures, without saying of which object.
+-- jobs the caller takes out of the queue. What it did is written to erasures and to audit_log, without saying of which object.
 -- A verdict in flight finds no row afterwards and changes nothing. An event that comes later makes the object known again.
 -- Locks: the objects as record_events does, then their photos.
 create function forget_objects(p_objects jsonb, p_by text) returns table (what text, count bigint) language plpgsql as $$
@@ -550,6 +561,7 @@ begin
 
   if exists (select from jsonb_each_text(counts) c where c.value <> '0') then
     insert into erasures (by, counts) values (p_by, counts);
+    insert into audit_log (who, did, about) values (p_by, 'forgot', jsonb_build_object('counts', counts));
   end if;
   return query
     select c.key, c.value::bigint from jsonb_each_text(counts) c

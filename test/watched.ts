@@ -1,5 +1,6 @@
 import { createRecent } from "../src/moderate/recent.ts";
-import { addBackfill, changeBackfill, feedBackfill } from "../src/store/backfills.ts";
+import { feedBackfill } from "../src/store/backfill-feed.ts";
+import { addBackfill, changeBackfill } from "../src/store/backfills.ts";
 import { keepBadMessages } from "../src/store/bad-messages.ts";
 import { addDestination } from "../src/store/destinations.ts";
 import { reportFigures, reportWorker } from "../src/store/models.ts";

@@ -13,7 +13,7 @@ import { takeEvents, takeTogether } from "../src/intake/take-events.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { packageVersion } from "../src/package-root.ts";
-import { findAnswer, keepAnswer } from "../src/store/idempotent-answers.ts";
+import { freeKey, keepAnswer, takeKey } from "../src/store/idempotent-answers.ts";
 import { readPhoto, readPhotoOf } from "../src/store/photo-details.ts";
 import { openAppeal } from "../src/store/reviews.ts";
 import { findTokens } from "../src/store/tokens.ts";
@@ -74,9 +74,9 @@ export async function startApi(
       readPhoto: (id) => readPhoto(db, id),
       readPhotoOf: (bucket, key) => readPhotoOf(db, bucket, key),
       senders: createSenders(config, log, { fetch, googleKeys }),
-      findAnswer: (tokenId, key) => findAnswer(db, tokenId, key),
-      keepAnswer: (tokenId, key, answer) =>
-        keepAnswer(db, tokenId, key, { ...answer, request: Buffer.from(answer.request) }),
+      takeKey: (tokenId, key, request) => takeKey(db, tokenId, key, request),
+      keepAnswer: (tokenId, key, request, answer) => keepAnswer(db, tokenId, key, request, answer),
+      freeKey: (tokenId, key, request) => freeKey(db, tokenId, key, request),
       gauges: gaugesOf(db),
     },
     {

@@ -11,6 +11,7 @@ import { setTags } from "../src/image/tags.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { packageRoot, packageVersion } from "../src/package-root.ts";
+import { regularly } from "../src/regularly.ts";
 import { claimDeliveries, purgeDeliveries, settleDelivery } from "../src/store/deliveries.ts";
 import { enableDestination } from "../src/store/destinations.ts";
 import { listen } from "../src/store/listen.ts";
@@ -99,15 +100,11 @@ function purgeRegularly(db: Pool, days: number, broken: (error: Error) => void):
       broken(error as Error);
     }
   };
-  let purging = purge();
-  const timer = setInterval(() => {
-    purging = purging.then(purge);
-  }, PURGE_MS);
+  const purging = regularly(purge, PURGE_MS);
   return {
-    async close() {
+    close() {
       closed = true;
-      clearInterval(timer);
-      await purging;
+      return purging.close();
     },
   };
 }

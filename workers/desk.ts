@@ -81,16 +81,15 @@ export function openDesk(
       if (!photo?.current) return "gone";
       if (photo.by?.startsWith("moderator:")) return "moderator";
       const { store, bucket, key, version } = photo;
-      await events.add("live", [{ id, store, bucket, key, version, known: {} }]);
+      // before the queue has it, so that whoever dies in between has said who asked for it
       await addAuditEntry(db, { who: by, did: "rerun", photo: id, about: {} });
+      await events.add("live", [{ id, store, bucket, key, version, known: {} }]);
       return "queued";
     },
     async forget(id, by) {
       const [photo] = await readDeskPhotos(db, [id]);
       if (!photo) return undefined;
-      const { counts } = await erase(db, queues, [photo], by, [id]);
-      await addAuditEntry(db, { who: by, did: "forgot", photo: null, about: { counts } });
-      return counts;
+      return (await erase(db, queues, [photo], by)).counts;
     },
     operate: openOperate(intake),
     dashboards: openDashboards(db),

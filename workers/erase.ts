@@ -5,20 +5,17 @@ import { forgetObjects } from "../src/store/forget.ts";
 import type { Pool } from "../src/store/pool.ts";
 
 /**
- * Jobs go before the rows, which know their ids, and again after them, for those that came in between.
+ * The rows go before the jobs: whoever may not erase has then taken nothing out of the queue. A job that is left, because
+ * this died in between, ends without effect.
  *
- * @param photoIds the photos of the objects.
- * @throws as `forgetObjects` does.
+ * @throws as `forgetObjects` does; nothing was done then.
  */
 export async function erase(
   db: Pool,
   queues: Queues,
   objects: readonly { store: Store; bucket: string; key: string }[],
   by: string,
-  photoIds: readonly string[],
 ): Promise<{ counts: Record<string, number>; removed: number; inHand: number }> {
-  const before = await queues.remove(photoIds);
-  const erased = await forgetObjects(db, objects, by, false);
-  const after = await queues.remove(erased.photoIds);
-  return { counts: erased.counts, removed: before.removed + after.removed, inHand: after.inHand };
+  const { counts, photoIds } = await forgetObjects(db, objects, by, false);
+  return { counts, ...(await queues.remove(photoIds)) };
 }

@@ -1,31 +1,30 @@
 /** Process: keeps the backfill lane filled. `maitred feed` runs it. */
-import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createFeeder, type RunningBackfill } from "../src/backfill/feeder.ts";
 import { type PageDeps, pages } from "../src/backfill/pages.ts";
 import { withRenditions } from "../src/backfill/rendition.ts";
-import { parseSelector } from "../src/backfill/selector.ts";
 import type { Config } from "../src/config.ts";
-import { asError, ConfigError } from "../src/errors.ts";
-import { connectS3, listStretch, openObject } from "../src/image/s3.ts";
+import { asError } from "../src/errors.ts";
+import { connectS3, listStretch } from "../src/image/s3.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
 import {
-  changeBackfill,
   endBackfills,
   feedBackfill,
+  feedRetries,
   photosOfObjects,
-  readBackfills,
   waitingPhotos,
-} from "../src/store/backfills.ts";
+} from "../src/store/backfill-feed.ts";
+import { changeBackfill, readBackfills } from "../src/store/backfills.ts";
 import { requireSchema } from "../src/store/migrate.ts";
 import { readWorkers } from "../src/store/models.ts";
 import { connect, type Pool } from "../src/store/pool.ts";
 import { selectPhotos, viewPhotos } from "../src/store/selected-photos.ts";
+import { manifestsOf } from "./manifests.ts";
 import { keepFolded } from "./rollups.ts";
 
 /**
@@ -52,10 +51,7 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
     select: ({ olderModel, ...what }, after, limit) =>
       selectPhotos(db, { ...what, notBy: olderModel ? model : undefined }, after, limit),
     view: (name, after, limit) => viewPhotos(db, name, after, limit),
-    open: async (at) => {
-      const url = /^s3:\/\/([^/]+)\/(.+)$/s.exec(at);
-      return url ? openObject(s3, url[1]!, url[2]!) : openFile(at);
-    },
+    open: manifestsOf(s3),
   });
   const feeder = scope.hold(
     "feeder",
@@ -63,17 +59,15 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
       {
         async running() {
           const rows = await readBackfills(db, "running");
-          return rows.reverse().flatMap((row) => {
-            const what = parseSelector(row.what);
-            if (what.kind === "policy") return [];
-            return [{ ...row, what, cursor: row.cursor as RunningBackfill["cursor"] }];
-          });
+          return rows.reverse().map((row) => ({ ...row, cursor: row.cursor as RunningBackfill["cursor"] }));
         },
         pages: (backfill, size) => pages(depsFor(backfill), backfill.what, backfill.cursor, size),
         async feed({ id, rendition }, from, page) {
           const photos = await feedBackfill(db, id, from, page);
           return photos && withRenditions(photos, rendition);
         },
+        // what failed did so itself, whatever its rendition
+        retry: (id, size) => feedRetries(db, id, size),
         async *waitingPhotos(olderThanS) {
           for await (const photos of waitingPhotos(db, olderThanS))
             yield photos.flatMap(({ template, ...photo }) => withRenditions([photo], template));
@@ -127,21 +121,6 @@ async function bound(config: Config, db: Pool): Promise<number> {
       batches.reduce((sum, size) => sum + size, 0),
     )
   );
-}
-
-async function openFile(path: string): Promise<ReturnType<typeof createReadStream>> {
-  const file = createReadStream(path);
-  await new Promise<void>((resolve, reject) => {
-    file.once("open", () => resolve());
-    file.once("error", (cause) =>
-      reject(
-        new ConfigError("CONFIG_INVALID", `${path}: ${cause.message}; the feeder must be able to read it`, {
-          cause,
-        }),
-      ),
-    );
-  });
-  return file;
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

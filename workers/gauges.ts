@@ -62,7 +62,7 @@ export function gaugesOf(db: Pool): GaugeSource[] {
       gauges: [
         {
           name: "maitred_deliveries",
-          help: "deliveries that are to be made or are dead",
+          help: "deliveries that are to be made or are dead; 10,000 stands for that many or more",
           labels: ["destination", "state"],
         },
         {

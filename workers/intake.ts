@@ -8,6 +8,7 @@ import type { Logger } from "../src/log.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { openQueues, type Queues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
+import { regularly } from "../src/regularly.ts";
 import { forgetBadMessages } from "../src/store/bad-messages.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../src/store/events.ts";
 import { forgetAnswers } from "../src/store/idempotent-answers.ts";
@@ -64,14 +65,7 @@ export function keepTidy({ db, events }: EventIntake, log: Logger, scope: Scope)
       log.warn({ err }, "could not look for what is not queued, and will again");
     }
   };
-  let tidying = tidy();
-  const timer = setInterval(() => {
-    tidying = tidying.then(tidy);
-  }, TIDY_MS);
-  scope.onClose("tidying", () => {
-    clearInterval(timer);
-    return tidying;
-  });
+  scope.hold("tidying", regularly(tidy, TIDY_MS));
 }
 
 /** What BullMQ throws says nothing of whose fault it is; here it is always its server's. BullMQ itself waits for ever. */

@@ -23,6 +23,7 @@ import { policyIdOf } from "../src/policy-id.ts";
 import { consume } from "../src/queue/consumer.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
+import { regularly } from "../src/regularly.ts";
 import { hasDigests } from "../src/store/indexes.ts";
 import { listen } from "../src/store/listen.ts";
 import { requireSchema } from "../src/store/migrate.ts";
@@ -33,6 +34,7 @@ import { recordShadowScores } from "../src/store/shadow.ts";
 import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
 import { modelDirectories, openDefaultModel } from "./judge.ts";
 import { asLineModel, createModels, type Warm } from "./models.ts";
+import { keepFolded } from "./rollups.ts";
 
 export interface RunningWorker {
   /** What judges now. */
@@ -60,6 +62,7 @@ export async function startWorker(
   const db = connect(config.databaseUrl, broken("Postgres"));
   scope.onClose("Postgres", () => db.end());
   await requireSchema(db, join(packageRoot(), "migrations"));
+  keepFolded(db, log, scope);
   const server = scope.hold("queue server", openQueueServer(config, broken("the queue")));
   await server.check();
   const queues = scope.hold("queues", openQueues(server, broken("the queue")));
@@ -280,14 +283,8 @@ export async function startWorker(
 
 /** Says every few seconds what the worker did of late, for the desk. One that cannot say it is not the worse for it. */
 function tellFigures(tell: () => Promise<void>, unwell: (error: Error) => void, scope: Scope): void {
-  let telling = Promise.resolve();
-  const timer = setInterval(() => {
-    telling = telling.then(tell).catch((thrown: unknown) => unwell(asError(thrown)));
-  }, TELL_MS);
-  scope.onClose("figures", () => {
-    clearInterval(timer);
-    return telling;
-  });
+  const telling = (): Promise<void> => tell().catch((thrown: unknown) => unwell(asError(thrown)));
+  scope.hold("figures", regularly(telling, TELL_MS));
 }
 
 function idOf(by: string): string {

@@ -1,10 +1,10 @@
 /** Part of processes: what operators watch and do at the desk, assembled from its parts. */
-import { describe, parseSelector } from "../src/backfill/selector.ts";
-import type { OperateDeps, Operating } from "../src/http/desk/operate-deps.ts";
+import { describeStored } from "../src/backfill/selector.ts";
+import type { OperateDeps, Operating, Settled } from "../src/http/desk/operate-deps.ts";
 import { within } from "../src/http/within.ts";
 import { LANES } from "../src/photo.ts";
 import { recently } from "../src/recently.ts";
-import { addAuditEntry } from "../src/store/audit-log.ts";
+import { addAuditEntry, audited } from "../src/store/audit-log.ts";
 import {
   type BackfillRow,
   changeBackfill,
@@ -22,13 +22,13 @@ import { failureCounts } from "../src/store/counts.ts";
 import { deliveryFigures, listDeliveries, replayDeliveries } from "../src/store/deliveries.ts";
 import { unqueuedState } from "../src/store/events.ts";
 import { readWorkers } from "../src/store/models.ts";
-import type { Pool } from "../src/store/pool.ts";
+import type { Pool, Queryable } from "../src/store/pool.ts";
 import { sweepTotals } from "../src/store/sweeps.ts";
 import type { EventIntake } from "./intake.ts";
 import { replayBadMessage, replayFailed } from "./replay.ts";
 
 export function openOperate(intake: EventIntake): OperateDeps {
-  const { db, queues, events } = intake;
+  const { db, queues } = intake;
   // the queue's server may be away while Postgres is not: the page says so, and shows the rest
   const lanes = within(() =>
     Promise.all(
@@ -39,8 +39,18 @@ export function openOperate(intake: EventIntake): OperateDeps {
     ),
   );
   const slow = recently(() => readSlow(db), SLOW_MS);
-  const wrote = (who: string, did: string, about: Record<string, unknown>): Promise<void> =>
+  // before what needs the queue too, so that whoever dies in between has said who asked for it
+  const asks = (who: string, did: string, about: Record<string, unknown>): Promise<void> =>
     addAuditEntry(db, { who, did, photo: null, about });
+  const does = <T>(
+    who: string,
+    did: string,
+    act: (client: Queryable) => Promise<{ answer: T; about?: Record<string, unknown> }>,
+  ): Promise<T> =>
+    audited(db, async (client) => {
+      const { answer, about } = await act(client);
+      return { answer, entry: about && { who, did, photo: null, about } };
+    });
   return {
     now: recently(async () => {
       const [depths, unqueued, workers, backfills, rest] = await Promise.all([
@@ -68,11 +78,12 @@ export function openOperate(intake: EventIntake): OperateDeps {
         },
       );
     },
-    async replayDeliveries({ destination, seq }, by) {
-      const replayed = await replayDeliveries(db, { state: "dead", destination, ...(seq && { seq }) });
-      await wrote(by, "replayed-deliveries", { destination, ...(seq && { seq }), replayed });
-      return replayed;
-    },
+    replayDeliveries: ({ destination, seq }, by) =>
+      does(by, "replayed-deliveries", async (client) => {
+        const which = { destination, ...(seq && { seq }) };
+        const replayed = await replayDeliveries(client, { state: "dead", ...which });
+        return { answer: replayed, about: { ...which, replayed } };
+      }),
     async badMessages() {
       const rows = await listBadMessages(db, {}, "0", SHOWN);
       return rows.map(({ id, source, messageId, bytes, code, detail, receivedAt, attempts }) => {
@@ -82,38 +93,32 @@ export function openOperate(intake: EventIntake): OperateDeps {
     },
     badMessage: async (id) => (await readBadMessage(db, id))?.body,
     async replayBadMessage(id, by) {
-      const done = await replayBadMessage(intake, id);
-      // without the detail, which may quote a key: the log outlives what is forgotten
-      if (done) {
-        const { state, photos, code } = done;
-        await wrote(by, "replayed-message", { message: id, state, photos, code });
-      }
-      return done;
+      const message = await readBadMessage(db, id);
+      if (!message) return undefined;
+      if (!message.resolution) await asks(by, "replayed-message", { message: id, source: message.source });
+      return replayBadMessage(intake, id);
     },
     async discardBadMessage(id, by) {
       const message = await readBadMessage(db, id);
       if (!message) return undefined;
-      if (!(await resolveBadMessage(db, id, "discarded")))
-        return { state: message.resolution ?? "discarded" };
-      await wrote(by, "discarded-message", { message: id, source: message.source });
-      return { state: "discarded" };
+      return does<Settled>(by, "discarded-message", async (client) => {
+        const discarded = await resolveBadMessage(client, id, "discarded");
+        if (!discarded) return { answer: { state: message.resolution ?? "discarded" } };
+        return { answer: { state: "discarded" }, about: { message: id, source: message.source } };
+      });
     },
-    async replayFailures(code, after, by) {
-      const done = await replayFailed(intake, code, after);
-      if (done.queued > 0) await wrote(by, "replayed-failures", { code, queued: done.queued });
-      return done;
-    },
-    async changeBackfill(id, state, by, why) {
-      await changeBackfill(db, id, state, by, why);
-      await wrote(by, "changed-backfill", { backfill: id, state, why });
-    },
-    async retryBackfill(id, code, by) {
-      const photos = await retryBackfill(db, id, code, by);
-      // what is not queued now, the feeder queues later
-      await events.add("backfill", photos);
-      await wrote(by, "retried-backfill", { backfill: id, ...(code && { code }), queued: photos.length });
-      return photos.length;
-    },
+    replayFailures: (code, after, by) =>
+      replayFailed(intake, code, after, (photos) => asks(by, "replayed-failures", { code, photos })),
+    changeBackfill: (id, state, by, why) =>
+      does(by, "changed-backfill", async (client) => {
+        await changeBackfill(client, id, state, by, why);
+        return { answer: undefined, about: { backfill: id, state, why } };
+      }),
+    retryBackfill: (id, code, by) =>
+      does(by, "retried-backfill", async (client) => {
+        const photos = await retryBackfill(client, id, code, by);
+        return { answer: photos, about: { backfill: id, ...(code && { code }), photos } };
+      }),
   };
 }
 
@@ -169,7 +174,7 @@ function asRun(row: BackfillRow): Omit<Operating["backfills"][number], "failures
   return {
     ...{ id, model, propose, state, outcome, maxRate, hours, startedBy, changedBy, why },
     ...{ waiting, skipped, unreadable, readAll },
-    what: describe(parseSelector(row.what)),
+    what: describeStored(row.what),
     startedAt: row.startedAt.toISOString(),
     endedAt: row.endedAt?.toISOString() ?? null,
     judged: row.fed - row.waiting,

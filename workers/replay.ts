@@ -44,15 +44,18 @@ export async function replayBadMessage(
 /**
  * Queues photos that failed for a code again, oldest first, a page of them after the id `after`.
  *
+ * @param before is told how many they are before any of them is queued.
  * @returns how many, and where to go on; null where that was the last page.
  */
 export async function replayFailed(
   { db, events }: Pick<EventIntake, "db" | "events">,
   code: string,
   after: string | undefined,
+  before: (photos: number) => Promise<void>,
 ): Promise<{ queued: number; after: string | null }> {
   const replay = { state: "failed", code, olderThanS: 0, ...(after && { after }) } as const;
   for await (const page of photosToReplay(db, replay, PAGE)) {
+    await before(page.length);
     for (const lane of LANES) {
       const photos = page.filter((photo) => photo.lane === lane).map(({ lane: _, ...photo }) => photo);
       if (photos.length > 0) await events.add(lane, photos);

@@ -1,6 +1,7 @@
-/** Part of processes: keeps the counts behind dashboards folded. The API, the listener and the feeder do it. */
+/** Part of processes: keeps the counts behind dashboards folded. Workers, the API, the listener and the feeder do it. */
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
+import { regularly } from "../src/regularly.ts";
 import type { Pool } from "../src/store/pool.ts";
 import { foldRollups } from "../src/store/rollups.ts";
 
@@ -13,14 +14,7 @@ export function keepFolded(db: Pool, log: Logger, scope: Scope): void {
       log.warn({ err }, "could not fold counts, and will again: until then they are slower to read");
     }
   };
-  let folding = fold();
-  const timer = setInterval(() => {
-    folding = folding.then(fold);
-  }, FOLD_MS);
-  scope.onClose("folding", () => {
-    clearInterval(timer);
-    return folding;
-  });
+  scope.hold("folding", regularly(fold, FOLD_MS));
 }
 
 const FOLD_MS = 10_000;

@@ -3,12 +3,13 @@ import type { Closable } from "../lifecycle.ts";
 import type { PhotoJob } from "../photo.ts";
 import { createAllowance, parseHours, within } from "./pace.ts";
 import type { Cursor, Page } from "./pages.ts";
-import type { FedSelector } from "./selector.ts";
+import { parseRendition } from "./rendition.ts";
+import { type FedSelector, parseSelector } from "./selector.ts";
 
-/** A backfill that is running, as the table has it. */
-export interface RunningBackfill {
+/** A backfill that is running, as the table has it: another version, or a hand, may have written it. */
+export interface StoredBackfill {
   id: string;
-  what: FedSelector;
+  what: unknown;
   model: string;
   maxRate: number | null;
   hours: string | null;
@@ -16,14 +17,22 @@ export interface RunningBackfill {
   rendition: string | null;
   cursor: Cursor | null;
   readAll: boolean;
+  /** Failed photos are to be fed again. */
+  retrying: boolean;
+}
+
+export interface RunningBackfill extends StoredBackfill {
+  what: FedSelector;
 }
 
 export interface FeederDeps {
   /** Those that are running, the oldest first. */
-  running(): Promise<RunningBackfill[]>;
+  running(): Promise<StoredBackfill[]>;
   pages(backfill: RunningBackfill, size: number): AsyncGenerator<Page>;
   /** Commits that a page was read; the photos to queue, or undefined where somebody else was faster or stopped it. */
   feed(backfill: RunningBackfill, from: Cursor | null, page: Page): Promise<PhotoJob[] | undefined>;
+  /** Commits that a page of failed photos is fed again; the photos to queue, or undefined where somebody stopped it. */
+  retry(id: string, size: number): Promise<PhotoJob[] | undefined>;
   /** What was fed before and is not judged yet, `olderThanS` seconds ago or more. */
   waitingPhotos(olderThanS: number): AsyncGenerator<PhotoJob[]>;
   add(photos: readonly PhotoJob[]): Promise<void>;
@@ -74,16 +83,39 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
     requeuedAt = deps.now();
   }
 
-  async function sources(): Promise<Source[]> {
-    const running = await deps.running();
+  /** Those that a feeder works on. One that is not understood is stopped, and holds up no other. */
+  async function understood(): Promise<RunningBackfill[]> {
+    const running: RunningBackfill[] = [];
+    for (const backfill of await deps.running()) {
+      try {
+        const what = parseSelector(backfill.what);
+        if (backfill.hours !== null) parseHours(backfill.hours);
+        if (backfill.rendition !== null) parseRendition(backfill.rendition);
+        if (what.kind !== "policy") running.push({ ...backfill, what });
+      } catch (thrown) {
+        if (!(thrown instanceof ModerationError)) throw thrown;
+        await stop(backfill.id, thrown);
+      }
+    }
+    return running;
+  }
+
+  async function stop(id: string, error: ModerationError): Promise<void> {
+    await deps.fail(id, `${error.code}: ${error.message}`);
+    events.failed(id, error);
+  }
+
+  async function sources(running: readonly RunningBackfill[]): Promise<Source[]> {
     for (const [id, source] of open) {
-      if (running.some((backfill) => backfill.id === id)) continue;
+      const now = running.find((backfill) => backfill.id === id);
+      if (now?.retrying === source.backfill.retrying) continue;
       await source.close();
       open.delete(id);
     }
     const size = Math.max(1, Math.min(PAGE, await limits.queue()));
     return running
-      .filter(({ hours, readAll }) => !readAll && (!hours || within(parseHours(hours), new Date(deps.now()))))
+      .filter(({ readAll, retrying }) => !readAll || retrying)
+      .filter(({ hours }) => !hours || within(parseHours(hours), new Date(deps.now())))
       .map((backfill) => {
         const source = open.get(backfill.id) ?? createSource(deps, backfill, size);
         open.set(backfill.id, source);
@@ -95,8 +127,7 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
   async function turn(source: Source): Promise<number | undefined> {
     const { id } = source.backfill;
     try {
-      const page = await source.next();
-      const photos = page && (await deps.feed(source.backfill, page.from, page));
+      const photos = await source.feed();
       if (!photos) {
         // stopped meanwhile, or fed by another process: the next round reads where it stands
         await source.close();
@@ -110,10 +141,8 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
     } catch (thrown) {
       await source.close();
       open.delete(id);
-      if (thrown instanceof ModerationError && !thrown.retry) {
-        await deps.fail(id, `${thrown.code}: ${thrown.message}`);
-        events.failed(id, thrown);
-      } else {
+      if (thrown instanceof ModerationError && !thrown.retry) await stop(id, thrown);
+      else {
         // the others go on; this one is read again from where it stands
         events.unwell(asError(thrown));
       }
@@ -123,10 +152,12 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
 
   return {
     async round() {
+      // before anything is queued for them
+      const running = await understood();
       await requeue();
       for (const id of await deps.finish()) events.finished(id);
       let fed = 0;
-      let all = await sources();
+      let all = await sources(running);
       if (all.length === 0 || (await deps.liveOldestMs()) > limits.liveTargetMs) return 0;
       let room = (await limits.queue()) - (await deps.depth());
       while (room > 0 && all.length > 0) {
@@ -152,14 +183,14 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
   };
 }
 
-/** A backfill that is being read. */
+/** A backfill that is being read, or whose failed photos are fed again: those come first. */
 interface Source {
   backfill: RunningBackfill;
   /** How many photos its rate allows now. */
   left(): number;
   take(photos: number): void;
-  /** The next page and the cursor that it was read from; undefined behind the last. */
-  next(): Promise<(Page & { from: Cursor | null }) | undefined>;
+  /** Commits that the next page is fed; the photos to queue, or undefined where there is nothing more. */
+  feed(): Promise<PhotoJob[] | undefined>;
   close(): Promise<void>;
 }
 
@@ -174,16 +205,20 @@ function createSource(deps: FeederDeps, backfill: RunningBackfill, size: number)
     backfill,
     left: allowance.left,
     take: allowance.take,
-    async next() {
+    async feed() {
+      if (backfill.retrying) {
+        const photos = await deps.retry(backfill.id, pageSize);
+        return photos?.length === 0 ? undefined : photos;
+      }
       const { value, done } = await (ahead ?? pages.next());
       if (done) return undefined;
       // one page is read while the one before is committed and queued: that nearly doubles the rate
       ahead = pages.next();
       // whoever takes it hears of it
       ahead.catch(() => {});
-      const page = { ...value, from };
+      const read = from;
       from = value.cursor;
-      return page;
+      return deps.feed(backfill, read, value);
     },
     async close() {
       await pages.return(undefined);

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
-import { parse } from "csv-parse";
+import { CsvError, parse } from "csv-parse";
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import { versionOf } from "../intake/event.ts";
@@ -32,7 +32,7 @@ export type OpenFile = (at: string) => Promise<Readable>;
  * - `…/manifest.json` of an S3 Inventory in CSV: its files lie in its destination bucket, keys are percent-encoded, versions that
  *   are not the latest and delete markers are left out.
  *
- * Any of the lists may be packed as `.gz`.
+ * Any of the lists may be packed as `.gz`. A line has at most a million characters.
  *
  * @param bucket of records that name none.
  * @throws {ConfigError} CONFIG_INVALID when the manifest as a whole cannot be read; what `open` throws.
@@ -102,7 +102,7 @@ async function* records(open: OpenFile, { at, columns }: List): AsyncGenerator<F
   const bytes = packed ? source.pipe(createGunzip()) : source;
   source.on("error", (error) => bytes.destroy(error));
   if (/\.(jsonl|ndjson)$/.test(name)) {
-    for await (const line of lines(bytes)) yield parseLine(line);
+    for await (const line of lines(bytes, at)) yield parseLine(line);
     return;
   }
   if (!name.endsWith(".csv"))
@@ -116,24 +116,42 @@ async function* records(open: OpenFile, { at, columns }: List): AsyncGenerator<F
       bom: true,
       skip_empty_lines: true,
       relax_column_count: true,
+      max_record_size: MAX_LINE,
     }),
   );
   bytes.on("error", (error) => parser.destroy(error));
-  for await (const fields of parser) {
-    if (columns) decodeKey(fields as Fields);
-    yield fields as Fields;
+  try {
+    for await (const fields of parser) {
+      if (columns) decodeKey(fields as Fields);
+      yield fields as Fields;
+    }
+  } catch (thrown) {
+    if (!(thrown instanceof CsvError)) throw thrown;
+    if (thrown.code === "CSV_MAX_RECORD_SIZE") throw tooLong(at, Number(thrown["lines"]));
+    throw new ConfigError("CONFIG_INVALID", `${at}: expected CSV: ${thrown.message}`, { cause: thrown });
   }
 }
 
-async function* lines(bytes: Readable): AsyncGenerator<string> {
+async function* lines(bytes: Readable, at: string): AsyncGenerator<string> {
   let rest = "";
+  let number = 1;
   bytes.setEncoding("utf8");
   for await (const chunk of bytes) {
     const parts = (rest + (chunk as string)).split("\n");
     rest = parts.pop()!;
-    yield* parts.filter((line) => line.trim() !== "");
+    for (const line of parts) {
+      if (line.length > MAX_LINE) throw tooLong(at, number);
+      if (line.trim() !== "") yield line;
+      number++;
+    }
+    if (rest.length > MAX_LINE) throw tooLong(at, number);
   }
   if (rest.trim() !== "") yield rest;
+}
+
+function tooLong(at: string, line: number): ConfigError {
+  const most = `expected at most ${MAX_LINE.toLocaleString("en")} characters in a line`;
+  return new ConfigError("CONFIG_INVALID", `${at}: line ${line} is longer: ${most}`);
 }
 
 function parseLine(line: string): Fields | undefined {
@@ -187,6 +205,9 @@ function asPhoto(fields: Fields, given: string | undefined): ManifestRecord["pho
     },
   };
 }
+
+/** A key has at most 1,024 bytes: what is so long is no list, and would be held in memory as a whole. */
+const MAX_LINE = 1_000_000;
 
 /** Columns of an S3 Inventory by our names for them. */
 const INVENTORY: Readonly<Record<string, string>> = {

@@ -65,6 +65,12 @@ export function describe(what: Selector): string {
   }
 }
 
+/** A selector as it is stored, in words, also where it is not understood: a list shows the others too. */
+export function describeStored(raw: unknown): string {
+  const { success, data } = selector.safeParse(raw);
+  return success ? describe(data) : `not understood: ${JSON.stringify(raw)}`;
+}
+
 /** @throws {ConfigError} CONFIG_INVALID for a selector that another version of maitred has written. */
 export function parseSelector(raw: unknown): Selector {
   const result = selector.safeParse(raw);

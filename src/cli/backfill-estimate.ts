@@ -1,8 +1,8 @@
-import { createReadStream } from "node:fs";
+import { manifestsOf } from "../../workers/manifests.ts";
 import type { PageDeps } from "../backfill/pages.ts";
 import { pages } from "../backfill/pages.ts";
 import { describe, type FedSelector } from "../backfill/selector.ts";
-import { connectS3, listStretch, openObject } from "../image/s3.ts";
+import { connectS3, listStretch } from "../image/s3.ts";
 import type { PhotoRef } from "../photo.ts";
 import { bestRate } from "../store/backfills.ts";
 import { readWorkers } from "../store/models.ts";
@@ -45,10 +45,7 @@ export async function estimate(
     select: ({ olderModel, ...filter }, after, limit) =>
       selectPhotos(db, { ...filter, notBy: olderModel ? model : undefined }, after, limit),
     view: (name, after, limit) => viewPhotos(db, name, after, limit),
-    open: async (at) => {
-      const url = /^s3:\/\/([^/]+)\/(.+)$/s.exec(at);
-      return url ? openObject(s3, url[1]!, url[2]!) : createReadStream(at);
-    },
+    open: manifestsOf(s3),
   };
   try {
     for await (const page of pages(deps, what, null, 1_000)) {

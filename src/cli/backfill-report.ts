@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, parseSelector } from "../backfill/selector.ts";
+import { describeStored } from "../backfill/selector.ts";
 import {
   type BackfillChange,
   type BackfillCount,
@@ -27,7 +27,7 @@ export const list: BackfillCommand = async (db, { values, positionals }, termina
       String(row.skipped),
       row.startedAt.toISOString().slice(0, 16).replace("T", " "),
       row.startedBy,
-      describe(parseSelector(row.what)),
+      describeStored(row.what),
     ]);
     const head = ["id", "state", "judged", "waiting", "skipped", "started", "by", "what"];
     for (const line of table([head, ...lines])) terminal.print(line);
@@ -94,7 +94,7 @@ async function read(db: Pool, id: string): Promise<{ row: BackfillRow; counts: B
 export function statusLines(row: BackfillRow, counts: readonly BackfillCount[]): string[] {
   const judged = row.fed - row.waiting;
   const lines = [
-    `backfill ${row.id}: ${describe(parseSelector(row.what))}`,
+    `backfill ${row.id}: ${describeStored(row.what)}`,
     `${row.state}${row.changedBy && row.why ? `, by ${row.changedBy}: ${row.why}` : ""}`,
     `${judged} judged, ${row.waiting} waiting, ${row.skipped} skipped${row.unreadable ? `, ${row.unreadable} records unreadable` : ""}${row.readAll ? "" : ", more to come"}`,
   ];

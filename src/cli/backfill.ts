@@ -1,4 +1,3 @@
-import { Scope } from "../lifecycle.ts";
 import {
   applyProposals,
   changeBackfill,
@@ -10,8 +9,7 @@ import type { Pool } from "../store/pool.ts";
 import { type BackfillCommand, idOf, theBackfill } from "./backfill-command.ts";
 import { list, report, status } from "./backfill-report.ts";
 import { start } from "./backfill-start.ts";
-import { type Command, connectedConfig, EXIT, UsageError } from "./command.ts";
-import { openIntake } from "./intake.ts";
+import { type Command, EXIT, UsageError } from "./command.ts";
 import { accountOf } from "./model-promote.ts";
 import { choose, withPostgres } from "./subcommand.ts";
 
@@ -52,6 +50,7 @@ photos that were judged again since. A moderator's verdict survives all of it.
   --rendition-template resized/{key}
                     judge that smaller copy of each photo where there is one, of the same bucket or of s3://thumbs/{key};
                     {stem} is the key without its extension, {bucket} the photo's. Read docs/backfill.md first
+  --unchecked       start it though this command cannot read the bucket, manifest or view: the feeder can
   --watch           stay and show how it goes; Ctrl-C leaves it running
   --by WHO          who is written down (default: the name of your account)
   --json            as JSON on stdout
@@ -59,7 +58,8 @@ photos that were judged again since. A moderator's verdict survives all of it.
   maitred backfill start s3://photos/2019/ --max-rate 500 --hours 22-06
   maitred backfill start --older-model --watch
 
-Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos failed in it.
+Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos failed in it; of start, 2 there is no such
+bucket, manifest or view.
 `,
   options: {
     view: { type: "string" },
@@ -81,6 +81,7 @@ Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos 
     "max-rate": { type: "string" },
     hours: { type: "string" },
     "rendition-template": { type: "string" },
+    unchecked: { type: "boolean" },
     watch: { type: "boolean" },
     most: { type: "string" },
     why: { type: "string" },
@@ -149,27 +150,14 @@ const rollback = throughout("as they were before", async (db, id, by, after) => 
 
 const retryFailed: BackfillCommand = async (db, args, terminal) => {
   const { id } = await theBackfill(db, idOf(args));
-  const scope = new Scope();
-  try {
-    const intake = openIntake(connectedConfig(terminal), scope, () => {});
-    await intake.server.check();
-    const photos = await retryBackfill(
-      db,
-      id,
-      args.values["code"] as string | undefined,
-      accountOf(args.values),
-    );
-    // what is not queued now, the feeder queues later; what failed did so itself, whatever its rendition
-    await intake.queues.add("backfill", photos);
-    terminal.print(
-      args.values["json"]
-        ? JSON.stringify({ id, queued: photos.length })
-        : `${photos.length} photos of backfill ${id} are queued again`,
-    );
-    return EXIT.done;
-  } finally {
-    await scope.close();
-  }
+  const { values } = args;
+  const photos = await retryBackfill(db, id, values["code"] as string | undefined, accountOf(values));
+  terminal.print(
+    values["json"]
+      ? JSON.stringify({ id, photos })
+      : `maitred feed will queue ${photos} photos of backfill ${id} again`,
+  );
+  return EXIT.done;
 };
 
 const COMMANDS: ReadonlyMap<string, BackfillCommand> = new Map([

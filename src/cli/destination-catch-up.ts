@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { countPending, tellAgain } from "../store/destinations.ts";
+import { countPending, photoWriters, tellAgain } from "../store/destinations.ts";
 import type { Pool } from "../store/pool.ts";
 import { type Arguments, EXIT, type Terminal, UsageError } from "./command.ts";
 
 /**
  * maitred destination catch-up: tells one destination of photos as they are now, in the order of their ids, and waits while
- * much waits to be delivered. What was told stays told when it is ended.
+ * much waits to be delivered. What was told stays told when it is ended. Run at once after the destination was added or
+ * enabled it leaves nothing out: what was being changed at that moment is waited for.
  */
 export function catchUp(
   id: string,
@@ -22,6 +23,7 @@ export function catchUp(
     let after = from;
     let said = performance.now();
     const where = (): string => `${told} photos told of; --after ${after} goes on from here`;
+    await writersEnded(db, terminal);
     try {
       for (;;) {
         const page = await tellAgain(db, id, since, after, PAGE);
@@ -44,6 +46,21 @@ export function catchUp(
   };
 }
 
+/** Waits for those who change photos now: they may have begun before the destination was there, and then only we tell it. */
+async function writersEnded(db: Pool, terminal: Terminal): Promise<void> {
+  const before = new Set(await photoWriters(db));
+  const since = performance.now();
+  for (let told = false; ; ) {
+    const open = (await photoWriters(db)).filter((writer) => before.has(writer));
+    if (open.length === 0) return;
+    if (!told && performance.now() - since > PATIENCE_MS) {
+      terminal.say(`waits for the end of ${open.length} transactions that change photos\n`);
+      told = true;
+    }
+    await sleep(LOOK_MS);
+  }
+}
+
 function timeOf(value: unknown): Date | null {
   if (value === undefined) return null;
   const time = new Date(String(value));
@@ -56,5 +73,7 @@ const PAGE = 1_000;
 /** Deliveries that wait, at which no more are added. */
 const PENDING = 10_000;
 const WAIT_MS = 500;
+const LOOK_MS = 50;
+const PATIENCE_MS = 1_000;
 const DRAW_MS = 200;
 const SAY_MS = 10_000;

@@ -104,7 +104,7 @@ async function checkPostgres(config: Config): Promise<string> {
     if (waiting >= MANY_CHANGES) {
       const since = foldedAt ? `since ${foldedAt.toISOString()}` : "ever";
       throw new Error(
-        `nobody has folded the counts that dashboards read ${since}, and more and more changes wait: run maitred api, listen or feed, or maitred rollups fold on a timer`,
+        `nobody has folded the counts that dashboards read ${since}, and more and more changes wait: run maitred worker, api, listen or feed, or maitred rollups fold on a timer`,
       );
     }
     return `${version}, schema is current`;

@@ -74,7 +74,7 @@ Exit codes: 1 nothing was known of it, or it was not confirmed.
         terminal.say("nothing was erased\n");
         return EXIT.notAll;
       }
-      const { counts, removed, inHand } = await erase(intake.db, intake.queues, objects, by, known.photoIds);
+      const { counts, removed, inHand } = await erase(intake.db, intake.queues, objects, by);
       print({ erased: true, counts, jobs: removed, jobsInHand: inHand, stillThere: there });
       return EXIT.done;
     } finally {

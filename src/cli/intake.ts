@@ -4,7 +4,8 @@ import type { Scope } from "../lifecycle.ts";
 import type { Known, Lane, PhotoRef } from "../photo.ts";
 import { openQueues, type Queues } from "../queue/queues.ts";
 import { openQueueServer, type QueueServer } from "../queue/server.ts";
-import { registerPhotos } from "../store/photos.ts";
+import { recordEvents } from "../store/events.ts";
+import { currentKeys, registerPhotos } from "../store/photos.ts";
 import { connect, type Pool } from "../store/pool.ts";
 
 export interface Intake {
@@ -13,6 +14,8 @@ export interface Intake {
   queues: Queues;
   /** See `takeIn`. */
   take(photos: readonly PhotoRef[], lane: Lane, how?: { known?: Known; again?: boolean }): Promise<TakenIn>;
+  /** Takes photos of a folder off the page, as a removal from a bucket does. @returns keys of those that were on it. */
+  withdraw(folder: string, keys: readonly string[]): Promise<string[]>;
 }
 
 /** Opens what photos are taken in with; `scope` closes it. */
@@ -25,5 +28,19 @@ export function openIntake(config: Config, scope: Scope, onError: (error: Error)
     register: (photos: Parameters<typeof registerPhotos>[1], lane: Lane) => registerPhotos(db, photos, lane),
     add: queues.add,
   };
-  return { db, server, queues, take: (photos, lane, how) => takeIn(deps, photos, lane, how) };
+  return {
+    db,
+    server,
+    queues,
+    take: (photos, lane, how) => takeIn(deps, photos, lane, how),
+    async withdraw(bucket, keys) {
+      // a file that never was a photo leaves nothing behind
+      const current = keys.length > 0 ? await currentKeys(db, bucket, { keys }) : [];
+      const gone = { kind: "removed", store: "folder", bucket, version: "", order: null, known: {} } as const;
+      const removals = current.map((key) => ({ ...gone, key }));
+      if (current.length > 0)
+        await recordEvents(db, removals, config.sequencerPad, config.removed === "erase");
+      return current;
+    },
+  };
 }

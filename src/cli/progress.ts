@@ -8,6 +8,8 @@ export interface Progress {
   events: Partial<WorkerEvents>;
   /** Ids that `done` waits for. */
   expect(ids: readonly string[]): void;
+  /** Keys of photos that were taken off the page. */
+  withdrew(keys: readonly string[]): void;
   done(): Promise<void>;
   stop(): void;
   summary(model: string, provider: string): string;
@@ -67,6 +69,9 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
     expect(ids) {
       // a photo may be judged before the call that queued it returns
       for (const id of ids) if (!early.delete(id)) waiting.add(id);
+    },
+    withdrew(keys) {
+      for (const key of keys) terminal.say(`${terminal.columns > 0 ? "\r\x1b[K" : ""}withdrawn  ${key}\n`);
     },
     async done() {
       if (waiting.size > 0) await new Promise<void>((resolve) => (wake = resolve));

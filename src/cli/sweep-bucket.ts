@@ -12,6 +12,7 @@ import {
   beginSweep,
   countKnown,
   finishSweep,
+  knownAmong,
   knownObjects,
   lockSweeps,
   objectStates,
@@ -52,6 +53,8 @@ export interface Result extends Totals, Target {
   finished: boolean;
   /** Why it is not finished. */
   stopped?: string;
+  /** Keys that the store listed elsewhere than in the order of their bytes, which made it slower. */
+  unordered?: { keys: number; such: string };
   /** Of a dry run, some of the keys. */
   samples?: { missed: string[]; gone: string[] };
 }
@@ -89,6 +92,7 @@ async function run(target: Target, how: BucketSweep, row: SweepRow | undefined):
     {
       pages: (after) => listPages(asking, { ...listing, after }),
       known: (after, upTo, limit) => knownObjects(intake.db, bucket, { after, upTo, prefix }, limit),
+      knownOf: (keys) => knownAmong(intake.db, bucket, keys),
       countKnown: (limit) => countKnown(intake.db, bucket, prefix, limit),
       states: (keys) => objectStates(intake.db, bucket, keys),
       look: (key) => headObject(asking, key),

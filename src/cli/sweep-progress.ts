@@ -33,10 +33,14 @@ export function createSweepProgress(terminal: Terminal, { bucket, prefix }: Targ
 
 /** What came of a sweep, for a person. */
 export function describe(result: Result): string[] {
-  const { bucket, prefix, listed, seconds, dryRun, stopped, samples } = result;
+  const { bucket, prefix, listed, seconds, dryRun, stopped, samples, unordered } = result;
   const lines = [
     `${bucket}/${prefix}: ${listed} photos listed in ${seconds.toFixed(1)} s; ${counted(result)}`,
   ];
+  if (unordered) {
+    const order = "elsewhere than in the order of their bytes, and were looked at one by one";
+    lines.push(`${unordered.keys} keys came ${order}, such as ${JSON.stringify(unordered.such)}`);
+  }
   if (dryRun) lines.push("nothing was changed: --dry-run");
   for (const [what, keys] of Object.entries(samples ?? {})) {
     for (const key of keys) lines.push(`  ${what}  ${JSON.stringify(key)}`);

@@ -1,22 +1,22 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { delimiter, resolve } from "node:path";
-import { watch } from "chokidar";
 import { type RunningApi, startApi } from "../../workers/api.ts";
 import { startDeliver } from "../../workers/deliver.ts";
 import { startFeed } from "../../workers/feed.ts";
 import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
 import { type Config, readConfig } from "../config.ts";
 import { startPostgres } from "../embedded/postgres.ts";
-import { folderPhoto, listFolder } from "../image/folder.ts";
+import { listFolder } from "../image/folder.ts";
 import { exitOnSignal, Scope } from "../lifecycle.ts";
-import { createLog, type Logger } from "../log.ts";
+import { createLog } from "../log.ts";
 import { readPhotos } from "../store/photos.ts";
 import { type Command, EXIT, type Terminal, UsageError } from "./command.ts";
-import { type Intake, openIntake } from "./intake.ts";
+import { openIntake } from "./intake.ts";
 import { migrateAll } from "./migrate.ts";
 import { accountOf } from "./model-promote.ts";
 import { createProgress, photoTable } from "./progress.ts";
 import { sentences } from "./sentences.ts";
+import { type WatchDeps, watchFolder, withdrawGone } from "./watch-folder.ts";
 
 export const up: Command = {
   summary: "everything in one process, on folders of yours: what is in them, and what is dropped in",
@@ -25,7 +25,8 @@ usage: maitred up [--once] [--json] [--verbose] FOLDER...
 
 Starts Postgres (embedded, below MAITRED_HOME, unless DATABASE_URL names one), keeps the queue in it (unless
 MAITRED_QUEUE_URL names Redis), migrates, judges the photos in the folders, and stays to judge what is dropped into
-them. What is decided already is left alone. Ctrl-C drains and ends.
+them. What is decided already is left alone. A photo whose file was deleted, also while nothing ran, is withdrawn: it
+is shown no longer. Of a folder that is empty or not mounted none is, and the log says so. Ctrl-C drains and ends.
 
 While it stays it serves the HTTP API too (docs/intake.md), on MAITRED_API_PORT, for photos of S3 as well: what is told
 there is judged here. It feeds backfills and tells destinations, as maitred feed and maitred deliver do. Callers need a
@@ -61,12 +62,14 @@ Exit codes: with --once, 0 every photo was judged, 1 some were not.
       const ifTaken = (name: string) => ({ orAnyFree: !terminal.env[name]?.trim() });
       const worker = await startWorker(config, log, scope, progress.events, ifTaken("MAITRED_PORT"));
       const intake = openIntake(config, scope, (err) => log.warn({ err }, "a server is unwell"));
+      const watching = { intake, log, withdrew: progress.withdrew };
+      for (const folder of folders) await withdrawGone(folder, watching);
       if (!values["once"]) {
         const api = await startApi(config, log, scope, ifTaken("MAITRED_API_PORT"));
         await startFeed(config, log, scope);
         await startDeliver(config, log, scope);
         const desk = deskOf(config, api);
-        return await stay(folders, intake, { worker, api, desk }, scope, terminal, log);
+        return await stay(folders, watching, { worker, api, desk }, scope, terminal);
       }
 
       const ids: string[] = [];
@@ -119,51 +122,15 @@ function deskOf({ host, deskUrl }: Config, api: RunningApi): string {
   return `the desk, signed in once within the hour: ${link}`;
 }
 
-/** Watches until the process is told to stop. A file counts once it has stopped growing. */
+/** Watches until the process is told to stop. */
 async function stay(
   folders: readonly string[],
-  intake: Intake,
+  deps: WatchDeps,
   { worker, api, desk }: { worker: RunningWorker; api: RunningApi; desk: string },
   scope: Scope,
   terminal: Terminal,
-  log: Logger,
 ): Promise<number> {
-  for (const folder of folders) {
-    const hidden = (path: string): boolean =>
-      path
-        .slice(folder.length)
-        .split(/[\\/]/)
-        .some((part) => part.startsWith("."));
-    const watcher = watch(folder, {
-      ignored: hidden,
-      awaitWriteFinish: { stabilityThreshold: 300, pollInterval: 100 },
-    });
-    scope.hold(`watcher of ${folder}`, watcher);
-    let page: string[] = [];
-    let timer: NodeJS.Timeout | undefined;
-    const flush = async (): Promise<void> => {
-      const paths = page;
-      page = [];
-      timer = undefined;
-      try {
-        const found = await Promise.allSettled(paths.map((path) => folderPhoto(folder, path)));
-        // a file that is gone again has nothing to judge
-        const photos = found.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
-        await intake.take(photos, "live");
-      } catch (err) {
-        log.error({ err }, "could not be queued, and will be tried again");
-        page.push(...paths);
-        timer ??= setTimeout(() => void flush(), 2_000);
-      }
-    };
-    const seen = (path: string): void => {
-      page.push(path);
-      timer ??= setTimeout(() => void flush(), 50);
-    };
-    scope.onClose("intake", () => clearTimeout(timer));
-    watcher.on("add", seen).on("change", seen);
-    watcher.on("error", (err) => log.error({ err }, "watching failed"));
-  }
+  for (const folder of folders) watchFolder(folder, deps, scope);
   terminal.say(
     `${worker.model} on ${worker.provider} watches ${folders.join(", ")}; ${worker.url}/metrics; Ctrl-C ends\n`,
   );

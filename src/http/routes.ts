@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { ModerationError } from "../errors.ts";
 import type { Parsed, PhotoEvent } from "../intake/event.ts";
 import { eventBridgeMessage, parseEventBridge } from "../intake/eventbridge.ts";
 import { gcsMessage, parseGcs } from "../intake/gcs.ts";
@@ -32,8 +33,16 @@ export interface ApiDeps {
   readPhoto(id: string): Promise<PhotoRecord | undefined>;
   readPhotoOf(bucket: string, key: string): Promise<PhotoRecord | undefined>;
   senders: Senders;
-  findAnswer(tokenId: string, key: string): Promise<Kept | undefined>;
-  keepAnswer(tokenId: string, key: string, answer: Kept): Promise<void>;
+  /** Takes an Idempotency-Key; the request that has it, which may be another, and what that was answered. */
+  takeKey(
+    tokenId: string,
+    key: string,
+    request: Buffer,
+  ): Promise<{ request: Uint8Array; answered: Kept | undefined }>;
+  /** Keeps what a request was answered that took its key. */
+  keepAnswer(tokenId: string, key: string, request: Buffer, answer: Kept): Promise<void>;
+  /** Gives the key of a request back that was refused. */
+  freeKey(tokenId: string, key: string, request: Buffer): Promise<void>;
   /** What others know and `/metrics` shows. */
   gauges: readonly GaugeSource[];
 }
@@ -41,8 +50,6 @@ export interface ApiDeps {
 type Outcome = z.infer<typeof taken>["outcome"];
 type PhotoRecord = Omit<z.infer<typeof photo>, "public">;
 interface Kept {
-  /** SHA-256 of the request's body. */
-  request: Uint8Array;
   status: number;
   answer: unknown;
 }
@@ -272,13 +279,21 @@ function once(handle: Route["handle"]): Route["handle"] {
       throw new HttpProblem(400, "Idempotency-Key: expected 1 to 255 visible ASCII characters");
     }
     const request = digestOf(asked.body);
-    const kept = await deps.findAnswer(asked.tokenId, key);
-    if (kept && !request.equals(kept.request)) {
+    const { tokenId } = asked;
+    const held = await deps.takeKey(tokenId, key, request);
+    if (!request.equals(held.request)) {
       throw new HttpProblem(422, "Idempotency-Key: it came with another body before; use a new one");
     }
-    if (kept) return { status: kept.status, body: kept.answer, headers: { "idempotent-replayed": "true" } };
-    const answer = await handle(deps, asked);
-    await deps.keepAnswer(asked.tokenId, key, { request, status: answer.status, answer: answer.body });
+    const { answered } = held;
+    if (answered) {
+      return { status: answered.status, body: answered.answer, headers: { "idempotent-replayed": "true" } };
+    }
+    const answer = await handle(deps, asked).catch(async (thrown: unknown) => {
+      // whoever mends the body may use the key again; what may be better later is expected again as it is
+      if (thrown instanceof ModerationError && !thrown.retry) await deps.freeKey(tokenId, key, request);
+      throw thrown;
+    });
+    await deps.keepAnswer(tokenId, key, request, { status: answer.status, answer: answer.body });
     return answer;
   };
 }

@@ -78,6 +78,39 @@ export async function* walk(folder: string): AsyncGenerator<string> {
   }
 }
 
+/**
+ * Which of these keys name no file below a folder any more.
+ *
+ * @throws {UpstreamError} STORE_UNAVAILABLE where the folder itself is away or empty, as it is while its disk is not
+ *   mounted: nobody can say then.
+ */
+export async function goneKeys(folder: string, keys: readonly string[]): Promise<string[]> {
+  const gone: string[] = [];
+  for (const key of keys) {
+    const { code } = await stat(join(folder, ...key.split("/"))).then(
+      () => ({ code: undefined }),
+      (thrown: NodeJS.ErrnoException) => thrown,
+    );
+    if (code === "ENOENT" || code === "ENOTDIR") gone.push(key);
+  }
+  if (gone.length > 0 && (await isAway(folder))) {
+    const what = `${folder} is empty or away, as it is while its disk is not mounted: no photo of it was withdrawn`;
+    const how =
+      "mount it and start again; if its photos are really gone, put any file there, such as .keep, and start again";
+    throw new UpstreamError("STORE_UNAVAILABLE", `${what}; ${how}`);
+  }
+  return gone;
+}
+
+async function isAway(folder: string): Promise<boolean> {
+  try {
+    for await (const _ of await opendir(folder)) return false;
+  } catch {
+    // what cannot be read says nothing either
+  }
+  return true;
+}
+
 /** The photo that a file is now. */
 export async function folderPhoto(folder: string, path: string): Promise<PhotoRef> {
   const { mtimeMs, size } = await stat(path);

@@ -1,4 +1,3 @@
-import { ConfigError } from "../errors.ts";
 import { compareKeys } from "../key-order.ts";
 import {
   type BucketObject,
@@ -8,6 +7,7 @@ import {
   settle,
   type Wanted,
 } from "./settle.ts";
+import { fits, MAX_KEY_BYTES } from "./shape.ts";
 
 /** The neighbours of a sweep: the store, the table of photos, and the queue. */
 export interface SweepDeps extends Looked {
@@ -18,6 +18,8 @@ export interface SweepDeps extends Looked {
   pages(after: string): AsyncIterable<{ objects: BucketObject[]; upTo: string | undefined }>;
   /** Objects with a current photo behind `after` up to `upTo`, at most `limit` of them, in the same order. */
   known(after: string, upTo: string | undefined, limit: number): Promise<KnownObject[]>;
+  /** Those of these objects that have a current photo. */
+  knownOf(keys: readonly string[]): Promise<KnownObject[]>;
   /** How many objects with a current photo there are; of many, no more than `limit` are counted. */
   countKnown(limit: number): Promise<number>;
   /** Waits until the queue has room. */
@@ -53,12 +55,15 @@ export interface Totals {
 export interface Swept extends Totals {
   /** Set where it stopped because it would have withdrawn too many photos: `removals` of at most `known`. */
   refused?: { removals: number; known: number };
+  /** Set where the store listed keys elsewhere than in the order of their bytes: how many, and one of them. */
+  unordered?: { keys: number; such: string };
 }
 
 /**
  * Compares a bucket with the table of photos in one pass over both, a page at a time: what is in the bucket and not known
  * becomes known and is queued, what is known and not in the bucket any more is withdrawn. Memory is flat. Each step is
- * committed with how far it is, so that a sweep that died goes on from there.
+ * committed with how far it is, so that a sweep that died goes on from there. What a store lists out of order is compared
+ * key by key: that is right for any order, and slow where much of it is.
  *
  * @param from where it begins, and what it had counted up to there.
  * @param report is told after each step.
@@ -72,35 +77,48 @@ export async function sweep(
   report: (totals: Totals, cursor: string) => void,
 ): Promise<Swept> {
   const { cursor: start, ...totals } = from;
-  let [cursor, last] = [start, start];
+  let cursor = start;
+  let unordered: Swept["unordered"];
   const bearable = removalGuard(deps, rules.allowRemovals);
-  for await (const page of deps.pages(start)) {
-    for (const { key } of page.objects) {
-      // the same once more is what is done already: of some stores the key to begin behind, or an older version of the
-      // last key whose latest was deleted between two pages
-      if (compareKeys(key, last) < 0) throw unordered(last, key);
-      last = key;
-    }
-    for await (const slice of slices(deps, page, cursor)) {
-      signal.throwIfAborted();
-      const { counts, items } = await settle(deps, rules, slice.listed, slice.known);
-      const removals = items.filter(({ kind }) => kind === "removed").length;
-      const refused = await bearable(totals.gone, removals);
-      if (refused) return { ...totals, refused };
-      if (items.length > removals) await deps.room();
-      signal.throwIfAborted();
-      const done = await deps.commit({ from: cursor, to: slice.upTo, counts, items });
-      cursor = slice.upTo;
-      totals.listed += counts.listed;
-      totals.young += counts.young;
-      totals.known += counts.known + done.known;
-      totals.unclear += counts.unclear + done.unclear;
-      totals.missed += done.missed;
-      totals.gone += done.gone;
-      report(totals, cursor);
-    }
+
+  /** @returns why it must not be done. */
+  async function step({ listed, known, upTo }: Slice): Promise<Swept["refused"]> {
+    signal.throwIfAborted();
+    const { counts, items } = await settle(deps, rules, listed, known);
+    const removals = items.filter(({ kind }) => kind === "removed").length;
+    const refused = await bearable(totals.gone, removals);
+    if (refused) return refused;
+    if (items.length > removals) await deps.room();
+    signal.throwIfAborted();
+    const done = await deps.commit({ from: cursor, to: upTo, counts, items });
+    cursor = upTo;
+    totals.listed += counts.listed;
+    totals.young += counts.young;
+    totals.known += counts.known + done.known;
+    totals.unclear += counts.unclear + done.unclear;
+    totals.missed += done.missed;
+    totals.gone += done.gone;
+    report(totals, cursor);
+    return undefined;
   }
-  return totals;
+
+  for await (const page of deps.pages(start)) {
+    const isStray = ({ key }: BucketObject): boolean =>
+      compareKeys(key, cursor) < 0 || (page.upTo !== undefined && compareKeys(key, page.upTo) > 0);
+    // before the cursor moves
+    const strays = page.objects.filter(isStray);
+    const objects = page.objects.filter((object) => !isStray(object));
+    for await (const slice of slices(deps, { ...page, objects }, cursor)) {
+      const refused = await step(slice);
+      if (refused) return { ...totals, refused };
+    }
+    if (strays.length === 0) continue;
+    unordered = { keys: (unordered?.keys ?? 0) + strays.length, such: unordered?.such ?? strays[0]!.key };
+    const known = await deps.knownOf(strays.flatMap(({ key }) => (fits(key, MAX_KEY_BYTES) ? [key] : [])));
+    const refused = await step({ listed: strays, known, upTo: cursor });
+    if (refused) return { ...totals, refused };
+  }
+  return { ...totals, ...(unordered && { unordered }) };
 }
 
 interface Slice {
@@ -116,8 +134,12 @@ async function* slices(
   cursor: string,
 ): AsyncGenerator<Slice> {
   let after = cursor;
-  let listed = page.objects.filter(({ key }) => compareKeys(key, after) > 0);
+  // of some stores the key to begin behind comes again, or an older version of the last key whose latest was deleted since
+  let listed = page.objects
+    .filter(({ key }) => compareKeys(key, after) > 0)
+    .sort((a, b) => compareKeys(a.key, b.key));
   const end = page.upTo === undefined ? undefined : storable(page.upTo);
+  if (end !== undefined && compareKeys(end, after) < 0) return;
   for (;;) {
     const known = await deps.known(after, end, KNOWN_PAGE);
     const full = known.length === KNOWN_PAGE;
@@ -163,13 +185,6 @@ function removalGuard(
     enough = gone + (await deps.countKnown(Math.ceil((2 * all) / REMOVABLE)));
     return all <= enough * REMOVABLE ? undefined : { removals: all, known: enough };
   };
-}
-
-function unordered(before: string, key: string): ConfigError {
-  return new ConfigError(
-    "CONFIG_INVALID",
-    `the store lists ${JSON.stringify(key)} behind ${JSON.stringify(before)}, which is not the order of their bytes: such a bucket cannot be swept`,
-  );
 }
 
 const KNOWN_PAGE = 2_000;

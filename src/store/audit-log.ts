@@ -1,4 +1,4 @@
-import { type Pool, query } from "./pool.ts";
+import { connection, type Pool, type Queryable, query } from "./pool.ts";
 
 export interface AuditEntry {
   id: string;
@@ -11,11 +11,29 @@ export interface AuditEntry {
   about: Record<string, unknown>;
 }
 
-/** Writes down what somebody did at the desk, where the statement that did it does not. */
-export async function addAuditEntry(
+export type NewAuditEntry = Omit<AuditEntry, "id" | "at">;
+
+/**
+ * Does what Postgres alone does and writes down who did it, in one transaction: neither is there without the other.
+ *
+ * @param act does it on the connection that it is given; without an entry nothing was done.
+ * @throws what `act` does, and {UpstreamError} DATABASE_UNAVAILABLE: nothing was done, or nobody knows.
+ */
+export async function audited<T>(
   db: Pool,
-  { who, did, photo, about }: Omit<AuditEntry, "id" | "at">,
-): Promise<void> {
+  act: (client: Queryable) => Promise<{ answer: T; entry: NewAuditEntry | undefined }>,
+): Promise<T> {
+  return connection(db, async (client) => {
+    await client.query("begin");
+    const { answer, entry } = await act(client);
+    if (entry) await addAuditEntry(client, entry);
+    await client.query("commit");
+    return answer;
+  });
+}
+
+/** Writes down what somebody does at the desk; before it is done, where that is more than a transaction. */
+export async function addAuditEntry(db: Queryable, { who, did, photo, about }: NewAuditEntry): Promise<void> {
   await query(db, {
     name: "add_audit_entry",
     text: "insert into audit_log (who, did, photo, about) values ($1, $2, $3, $4)",

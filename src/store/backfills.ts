@@ -1,6 +1,5 @@
 import { ConfigError } from "../errors.ts";
-import type { Known, PhotoJob, PhotoRef } from "../photo.ts";
-import { type Pool, query } from "./pool.ts";
+import { type Pool, type Queryable, query } from "./pool.ts";
 
 export type BackfillState = "running" | "paused" | "cancelled" | "done";
 
@@ -35,6 +34,8 @@ export interface BackfillRow {
   unreadable: number;
   /** Fed and not judged yet. */
   waiting: number;
+  /** Failed photos are to be fed again. */
+  retrying: boolean;
 }
 
 export type NewBackfill = Pick<
@@ -79,7 +80,7 @@ export async function readBackfill(db: Pool, id: string): Promise<BackfillRow | 
  * @throws {ConfigError} CONFIG_INVALID where there is no such backfill, or it is in that state or over.
  */
 export async function changeBackfill(
-  db: Pool,
+  db: Queryable,
   id: string,
   state: "running" | "paused" | "cancelled",
   by: string,
@@ -93,24 +94,24 @@ export async function changeBackfill(
 }
 
 /**
- * Lets a backfill wait for its failed photos once more; see retry_backfill.
+ * Has the feeder try the failed photos of a backfill once more; see retry_backfill.
  *
  * @param code only those that failed for it.
- * @returns the photos to queue.
+ * @returns how many they are.
  * @throws {ConfigError} CONFIG_INVALID where there is no such backfill, or it was cancelled or rolled back.
  */
 export async function retryBackfill(
-  db: Pool,
+  db: Queryable,
   id: string,
   code: string | undefined,
   by: string,
-): Promise<PhotoJob[]> {
-  const rows = await ask<JobRow>(db, {
+): Promise<number> {
+  const rows = await ask<{ photos: number }>(db, {
     name: "retry_backfill",
-    text: `select ${JOB} from retry_backfill($1, $2, $3)`,
+    text: "select retry_backfill($1, $2, $3)::float8 as photos",
     values: [id, code ?? null, by],
   });
-  return rows.map(asJob);
+  return rows[0]!.photos;
 }
 
 /**
@@ -172,74 +173,6 @@ export async function advanceBackfill(
       where id = $1`,
     values: [id, JSON.stringify({ after }), seen, fed, end],
   });
-}
-
-export interface FedPage {
-  ids: readonly string[];
-  cursor: unknown;
-  end: boolean;
-  unreadable: number;
-}
-
-/**
- * Commits that a page was read; see feed_backfill.
- *
- * @returns the photos to queue; undefined where the backfill was stopped, or another feeder was faster.
- */
-export async function feedBackfill(
-  db: Pool,
-  id: string,
-  from: unknown,
-  page: FedPage,
-): Promise<PhotoJob[] | undefined> {
-  const json = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));
-  const values = [id, json(from), json(page.cursor), page.end, page.ids, page.unreadable];
-  try {
-    const rows = await query<JobRow>(db, {
-      name: "feed_backfill",
-      text: `select ${JOB} from feed_backfill($1, $2, $3, $4, $5, $6)`,
-      values,
-    });
-    return rows.map(asJob);
-  } catch (thrown) {
-    if ((thrown as { code?: unknown }).code === "MD412") return undefined;
-    throw thrown;
-  }
-}
-
-/**
- * Photos that backfills which run, or were cancelled, fed at least `olderThanS` seconds ago and that are not judged yet, in
- * pages. `template` is that of the renditions of the backfill; null where one of those that wait for the photo reads it itself.
- */
-export async function* waitingPhotos(
-  db: Pool,
-  olderThanS: number,
-  pageSize = 1_000,
-): AsyncGenerator<(PhotoJob & { template: string | null })[]> {
-  let after = "0";
-  for (;;) {
-    const rows = await query<JobRow & { template: string | null }>(db, {
-      name: "waiting_backfill_photos",
-      text: `select distinct on (p.id) ${JOB.replaceAll(/\b(\w+)\b/g, "p.$1")}, b.rendition as template
-        from backfill_photos w
-        join photos p on p.id = w.photo_id join backfills b on b.id = w.backfill_id
-        where b.state in ('running', 'cancelled') and w.fed_at <= now() - make_interval(secs => $1) and w.photo_id > $2
-        order by p.id, b.rendition nulls first limit $3`,
-      values: [olderThanS, after, pageSize],
-    });
-    if (rows.length === 0) return;
-    yield rows.map((row) => ({ ...asJob(row), template: row.template }));
-    after = rows.at(-1)!.id;
-  }
-}
-
-/** Ends those of which nothing is left to do; see end_backfills. @returns their ids. */
-export async function endBackfills(db: Pool): Promise<string[]> {
-  const rows = await query<{ id: string }>(db, {
-    name: "end_backfills",
-    text: "select end_backfills as id from end_backfills()",
-  });
-  return rows.map(({ id }) => id);
 }
 
 /** How the photos of a backfill came out. */
@@ -313,45 +246,17 @@ export async function bestRate(db: Pool): Promise<number | null> {
   return rows[0]!.rate;
 }
 
-/** The current photos of objects of one bucket; see photos_of_objects. @returns their ids, in no order. */
-export async function photosOfObjects(
-  db: Pool,
-  photos: readonly (PhotoRef & { known: Known })[],
-): Promise<string[]> {
-  const [first] = photos;
-  if (!first) return [];
-  const rows = await query<{ id: string }>(db, {
-    name: "photos_of_objects",
-    text: "select photos_of_objects as id from photos_of_objects($1, $2, $3, $4, $5, $6, $7)",
-    values: [
-      first.store,
-      first.bucket,
-      photos.map(({ key }) => key),
-      photos.map(({ version }) => version),
-      photos.map(({ known }) => known.listing ?? null),
-      photos.map(({ known }) => known.uploader ?? null),
-      photos.map(({ known }) => known.claimed ?? null),
-    ],
-  });
-  return rows.map(({ id }) => id);
-}
-
-type JobRow = Pick<PhotoJob, "id" | keyof PhotoRef> & Record<string, unknown>;
-const JOB = "id, store, bucket, key, version";
 const BACKFILL = `select id, what, model, again, propose, state, outcome, max_rate as "maxRate", hours, rendition, started_by as "startedBy",
     started_at as "startedAt", changed_by as "changedBy", changed_at as "changedAt", why, ended_at as "endedAt", cursor,
     read_all as "readAll", seen::float8 as seen, fed::float8 as fed, skipped::float8 as skipped,
     unreadable::float8 as unreadable,
-    (select count(*) from backfill_photos w where w.backfill_id = backfills.id)::float8 as waiting
+    (select count(*) from backfill_photos w where w.backfill_id = backfills.id)::float8 as waiting,
+    exists (select from backfill_retries r where r.backfill_id = backfills.id) as retrying
   from backfills`;
-
-function asJob({ id, store, bucket, key, version }: JobRow): PhotoJob {
-  return { id, store, bucket, key, version, known: {} };
-}
 
 /** What these functions refuse is the caller's to mend. */
 async function ask<Row extends Record<string, unknown>>(
-  db: Pool,
+  db: Queryable,
   statement: Parameters<typeof query>[1],
 ): Promise<Row[]> {
   return query<Row>(db, statement).catch((cause: { code?: unknown; message: string }) => {

@@ -1,4 +1,4 @@
-import { type Pool, query } from "./pool.ts";
+import { type Pool, type Queryable, query } from "./pool.ts";
 
 /** A message that could not be taken. */
 export interface NewBadMessage {
@@ -95,7 +95,7 @@ export async function countBadMessages(db: Pool): Promise<number> {
 
 /** @returns whether it waited until now. */
 export async function resolveBadMessage(
-  db: Pool,
+  db: Queryable,
   id: string,
   resolution: "replayed" | "discarded",
 ): Promise<boolean> {

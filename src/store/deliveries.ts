@@ -1,4 +1,4 @@
-import { type Pool, query } from "./pool.ts";
+import { type Pool, type Queryable, query } from "./pool.ts";
 
 export type DeliveryState = "pending" | "delivered" | "dead";
 
@@ -66,24 +66,32 @@ export interface DeliveryFigures {
   destination: string;
   kind: "webhook" | "s3-tags";
   enabled: boolean;
+  /** Of more than 10,000 it is 10,000. */
   pending: number;
   /** Seconds since the oldest change of which it is still to be told; 0 where there is none. */
   oldestS: number;
+  /** As pending. */
   dead: number;
 }
 
-/** How far behind each destination is, those that are not enabled among them. */
+/**
+ * How far behind each destination is, those that are not enabled among them. However many wait,
+ * it looks at no more than 10,000 of each.
+ */
 export async function deliveryFigures(db: Pool): Promise<DeliveryFigures[]> {
+  const some = (state: DeliveryState): string =>
+    `(select count(*) from (
+        select from deliveries d where d.destination = t.id and d.state = '${state}' limit ${MOST}) d)::integer as ${state}`;
   return query<DeliveryFigures>(db, {
     name: "delivery_figures",
-    text: `select t.id as destination, t.kind, t.enabled,
-        count(d.seq) filter (where d.state = 'pending')::integer as pending,
-        count(d.seq) filter (where d.state = 'dead')::integer as dead,
+    text: `select t.id as destination, t.kind, t.enabled, ${some("pending")}, ${some("dead")},
         -- a change that is the oldest has the lowest number
-        coalesce((select extract(epoch from now() - o.created_at) from outbox o
-          where o.seq = min(d.seq) filter (where d.state = 'pending')), 0)::real as "oldestS"
-      from destinations t left join deliveries d on d.destination = t.id and d.state in ('pending', 'dead')
-      where t.kind <> 'notify' group by t.id order by t.created_at, t.id`,
+        coalesce(extract(epoch from now() - o.created_at), 0)::real as "oldestS"
+      from destinations t
+      left join lateral (
+        select seq from deliveries d where d.destination = t.id and d.state = 'pending' order by d.seq limit 1) f on true
+      left join outbox o on o.seq = f.seq
+      where t.kind <> 'notify' order by t.created_at, t.id`,
   });
 }
 
@@ -147,7 +155,7 @@ export async function readChange(
  *
  * @returns how many.
  */
-export async function replayDeliveries(db: Pool, filter: DeliveryFilter): Promise<number> {
+export async function replayDeliveries(db: Queryable, filter: DeliveryFilter): Promise<number> {
   const [row] = await query<{ replayed: number }>(db, {
     name: "replay_deliveries",
     text: `with again as (
@@ -161,6 +169,8 @@ export async function replayDeliveries(db: Pool, filter: DeliveryFilter): Promis
   return row!.replayed;
 }
 
+/** Of what is counted for figures. */
+const MOST = 10_000;
 const MATCHES = `($1::text is null or d.state = $1) and ($2::text is null or d.destination = $2)
   and ($3::bigint is null or o.photo_id = $3) and ($4::bigint is null or d.seq = $4)`;
 

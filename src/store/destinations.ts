@@ -126,6 +126,20 @@ export async function tellAgain(
   return { lastId: row?.lastId, told: row?.told ?? 0 };
 }
 
+/**
+ * Transactions that changed photos and have not ended. What they changed before a destination was added or enabled they do
+ * not tell it, and nobody else sees it yet.
+ */
+export async function photoWriters(db: Pool): Promise<string[]> {
+  const rows = await query<{ id: string }>(db, {
+    name: "photo_writers",
+    text: `select distinct virtualtransaction as id from pg_locks
+      where relation = 'photos'::regclass and mode = 'RowExclusiveLock' and granted
+        and database = (select oid from pg_database where datname = current_database())`,
+  });
+  return rows.map(({ id }) => id);
+}
+
 /** How much waits for it; at most `limit` is counted. */
 export async function countPending(db: Pool, id: string, limit: number): Promise<number> {
   const [row] = await query<{ pending: number }>(db, {

@@ -2,37 +2,67 @@ import { type Pool, query } from "./pool.ts";
 
 /** What was answered to a request with an Idempotency-Key. */
 export interface IdempotentAnswer {
-  /** SHA-256 of the request's body. */
-  request: Buffer;
   status: number;
   answer: unknown;
 }
 
-export async function findAnswer(
+/**
+ * Takes a key for a request, unless it is another's. One whose request was never answered is free again after a minute:
+ * its process died, or what it needed was away.
+ *
+ * @param request SHA-256 of its body.
+ * @returns what the key is of: this request, unless another was first; with its answer, once there is one.
+ */
+export async function takeKey(
   db: Pool,
   tokenId: string,
   key: string,
-): Promise<IdempotentAnswer | undefined> {
-  const rows = await query<IdempotentAnswer>(db, {
-    name: "find_answer",
-    text: "select request, status, answer from idempotent_answers where token_id = $1 and key = $2",
-    values: [tokenId, key],
-  });
-  return rows[0];
+  request: Buffer,
+): Promise<{ request: Buffer; answered: IdempotentAnswer | undefined }> {
+  for (;;) {
+    const taken = await query(db, {
+      name: "take_key",
+      text: `insert into idempotent_answers as a (token_id, key, request) values ($1, $2, $3)
+        on conflict (token_id, key) do update set request = excluded.request, answered_at = now()
+          where a.answer is null and (a.request = excluded.request or a.answered_at < now() - interval '1 minute')
+        returning true`,
+      values: [tokenId, key, request],
+    });
+    if (taken.length > 0) return { request, answered: undefined };
+    const [row] = await query<{ request: Buffer; status: number | null; answer: unknown }>(db, {
+      name: "find_answer",
+      text: "select request, status, answer from idempotent_answers where token_id = $1 and key = $2",
+      values: [tokenId, key],
+    });
+    // it was given back between the two
+    if (!row) continue;
+    const { status, answer } = row;
+    return { request: row.request, answered: status === null ? undefined : { status, answer } };
+  }
 }
 
-/** Keeps an answer; of two at once the first is kept. */
+/** Keeps the answer to a request that took its key; of two at once the first is kept. */
 export async function keepAnswer(
   db: Pool,
   tokenId: string,
   key: string,
-  { request, status, answer }: IdempotentAnswer,
+  request: Buffer,
+  { status, answer }: IdempotentAnswer,
 ): Promise<void> {
   await query(db, {
     name: "keep_answer",
-    text: `insert into idempotent_answers (token_id, key, request, status, answer) values ($1, $2, $3, $4, $5)
-      on conflict do nothing`,
+    text: `update idempotent_answers set status = $4, answer = $5, answered_at = now()
+      where token_id = $1 and key = $2 and request = $3 and answer is null`,
     values: [tokenId, key, request, status, JSON.stringify(answer)],
+  });
+}
+
+/** Gives the key of a request back that was refused. */
+export async function freeKey(db: Pool, tokenId: string, key: string, request: Buffer): Promise<void> {
+  await query(db, {
+    name: "free_key",
+    text: "delete from idempotent_answers where token_id = $1 and key = $2 and request = $3 and answer is null",
+    values: [tokenId, key, request],
   });
 }
 

@@ -35,6 +35,22 @@ export async function registerPhotos(
   return photos.map((photo, index) => ({ ...photo, ...rows[index]! }));
 }
 
+/** Keys of a folder that have a current photo, behind `after`, in their order; of `keys` alone where they are given. */
+export async function currentKeys(
+  db: Pool,
+  folder: string,
+  { after = "", limit, keys }: { after?: string; limit?: number; keys?: readonly string[] },
+): Promise<string[]> {
+  const rows = await query<{ key: string }>(db, {
+    name: "current_keys",
+    text: `select distinct key from photos
+      where store = 'folder' and bucket = $1 and superseded_at is null and key > $2 and ($4::text[] is null or key = any ($4))
+      order by key limit $3`,
+    values: [folder, after, limit ?? null, keys ?? null],
+  });
+  return rows.map(({ key }) => key);
+}
+
 /** Which photos to queue once more. `code` narrows failed ones; `olderThanS` spares those just registered. */
 export interface Replay {
   state: "failed" | "pending";

@@ -3,6 +3,11 @@ import { UpstreamError } from "../errors.ts";
 
 export type Pool = pg.Pool;
 
+/** The pool, or one of its connections, for what may be part of a transaction. */
+export interface Queryable {
+  query<Row extends pg.QueryResultRow>(statement: pg.QueryConfig): Promise<pg.QueryResult<Row>>;
+}
+
 /** Connections to Postgres. A connection that breaks while idle is replaced, and told to `onError`. */
 export function connect(url: string, onError: (error: Error) => void, max = 8): Pool {
   const pool = new pg.Pool({
@@ -26,7 +31,7 @@ export function connect(url: string, onError: (error: Error) => void, max = 8): 
  * @throws {UpstreamError} DATABASE_UNAVAILABLE when Postgres could not be reached or is going away.
  */
 export async function query<Row extends pg.QueryResultRow>(
-  db: Pool,
+  db: Queryable,
   statement: pg.QueryConfig,
 ): Promise<Row[]> {
   try {

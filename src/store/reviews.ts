@@ -55,8 +55,9 @@ export async function renewClaims(
 ): Promise<string[]> {
   const rows = await query<{ photo: string }>(db, {
     name: "renew_claims",
-    text: `update review_claims set until = now() + make_interval(secs => $3)
-      where moderator = $1 and photo_id = any($2) returning photo_id as photo`,
+    text: `with held as (${HELD})
+      update review_claims c set until = now() + make_interval(secs => $3)
+      from held where c.photo_id = held.photo_id returning c.photo_id as photo`,
     values: [moderator, photos, leaseS],
   });
   const held = new Set(rows.map(({ photo }) => photo));
@@ -67,7 +68,7 @@ export async function renewClaims(
 export async function releaseClaims(db: Pool, moderator: string, photos: readonly string[]): Promise<void> {
   await query(db, {
     name: "release_claims",
-    text: "delete from review_claims where moderator = $1 and photo_id = any($2)",
+    text: `with held as (${HELD}) delete from review_claims c using held where c.photo_id = held.photo_id`,
     values: [moderator, photos],
   });
 }
@@ -173,4 +174,7 @@ export async function openAppeal(
   }
 }
 
+/** In the order in which everybody takes claims, so that two never wait for each other. */
+const HELD = `select photo_id from review_claims where moderator = $1 and photo_id = any($2)
+  order by photo_id for update`;
 const NO_PHOTO = "MD404";

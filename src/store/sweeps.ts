@@ -159,6 +159,16 @@ export async function knownObjects(
   });
 }
 
+/** Those of these objects that have a current photo, in no order. */
+export async function knownAmong(db: Pool, bucket: string, keys: readonly string[]): Promise<KnownObject[]> {
+  return query<KnownObject & pg.QueryResultRow>(db, {
+    name: "known_among",
+    text: `select key, array_agg(version) as versions from photos
+      where store = 's3' and superseded_at is null and bucket = $1 and key = any ($2) group by key`,
+    values: [bucket, keys],
+  });
+}
+
 /** How many current photos there are under a prefix; of many, no more than `limit` are counted. */
 export async function countKnown(db: Pool, bucket: string, prefix: string, limit: number): Promise<number> {
   const rows = await query<{ n: string }>(db, {

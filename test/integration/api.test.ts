@@ -202,6 +202,42 @@ describe("POST /v1/photos", () => {
     ).toBe(202);
   });
 
+  test.for(BACKENDS)(
+    "of many bodies that come under one Idempotency-Key at the same moment takes one, on %s",
+    async (backend, { start, db }) => {
+      const { post, waiting } = await start(backend);
+      for (let round = 0; round < 5; round++) {
+        const headers = { "idempotency-key": `round-${round}` };
+        const bodies = Array.from({ length: 20 }, (_, n) => ({ bucket: `b${round}`, key: `k${n % 10}` }));
+        const answers = await Promise.all(bodies.map((body) => post("/v1/photos", body, headers)));
+        const taken = new Set(
+          answers.flatMap(({ status, body }) => (status === 422 ? [] : [body.key as string])),
+        );
+        expect(taken.size).toBe(1);
+        // the same body comes through however often it was sent
+        expect(answers.filter(({ status }) => status !== 422)).toHaveLength(2);
+        const { rows } = await db.pool.query("select key from photos where bucket = $1", [`b${round}`]);
+        expect(rows).toEqual([...taken].map((key) => ({ key })));
+      }
+      expect(await waiting()).toBe(5);
+    },
+  );
+
+  test("gives the Idempotency-Key of a body that was refused to the one that is right", async ({
+    start,
+    db,
+  }) => {
+    const { post } = await start();
+    const headers = { "idempotency-key": "upload-1" };
+    expect((await post("/v1/photos", { bucket: "b" }, headers)).status).toBe(400);
+    expect((await post("/v1/photos", { bucket: "b", key: "a" }, headers)).status).toBe(202);
+    // one whose process died before it was answered holds its key for a minute
+    await db.pool.query("update idempotent_answers set status = null, answer = null");
+    expect((await post("/v1/photos", { bucket: "b", key: "z" }, headers)).status).toBe(422);
+    await db.pool.query("update idempotent_answers set answered_at = now() - interval '61 seconds'");
+    expect((await post("/v1/photos", { bucket: "b", key: "z" }, headers)).status).toBe(202);
+  });
+
   test("says what is wrong with a photo, and takes none of a list in which one is wrong", async ({
     start,
     db,

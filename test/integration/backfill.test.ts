@@ -12,17 +12,20 @@ import type { PhotoJob, Verdict } from "../../src/photo.ts";
 import { consume } from "../../src/queue/consumer.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
 import {
-  addBackfill,
-  changeBackfill,
   endBackfills,
   feedBackfill,
-  type NewBackfill,
+  feedRetries,
   photosOfObjects,
+  waitingPhotos,
+} from "../../src/store/backfill-feed.ts";
+import {
+  addBackfill,
+  changeBackfill,
+  type NewBackfill,
   readBackfill,
   readBackfillCounts,
   retryBackfill,
   rollbackBackfill,
-  waitingPhotos,
 } from "../../src/store/backfills.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { reportFigures, reportWorker } from "../../src/store/models.ts";
@@ -33,6 +36,7 @@ import { startFeed } from "../../workers/feed.ts";
 import { startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, type Database, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
+import { waitersIn } from "../waits.ts";
 
 const samples = inject("samples");
 let s3: FauxqsServer;
@@ -213,10 +217,13 @@ describe("a backfill", () => {
       ["shown", "kept", "CORRUPT", 1],
     ]);
     await endBackfills(db.pool);
-    expect(await retryBackfill(db.pool, id, "GONE", "me")).toEqual([]);
+    expect(await retryBackfill(db.pool, id, "GONE", "me")).toBe(0);
     expect(await readBackfill(db.pool, id)).toMatchObject({ state: "done" });
-    expect((await retryBackfill(db.pool, id, "CORRUPT", "me")).map((photo) => photo.id)).toEqual(ids);
-    expect(await readBackfill(db.pool, id)).toMatchObject({ state: "running", waiting: 2 });
+    expect(await retryBackfill(db.pool, id, "CORRUPT", "me")).toBe(2);
+    expect(await endBackfills(db.pool)).toEqual([]);
+    expect(await readBackfill(db.pool, id)).toMatchObject({ state: "running", waiting: 0, retrying: true });
+    expect((await feedRetries(db.pool, id, 10))!.map((photo) => photo.id)).toEqual(ids);
+    expect(await readBackfill(db.pool, id)).toMatchObject({ state: "running", waiting: 2, retrying: false });
     await recordOutcomes(db.pool, [judged(ids[0]!, "shown"), judged(ids[1]!, "shown")]);
     expect((await counts(db, id)).sort()).toEqual([
       ["failed", "shown", "", 1],
@@ -257,6 +264,35 @@ describe("a backfill", () => {
     expect((await db.pool.query("select from verdicts")).rowCount).toBe(4);
   });
 
+  test("feeds what it tries again page by page, each photo once though it fails again, and not what was replaced", async ({
+    db,
+  }) => {
+    const ids = await photos(db, "a", "b", "c", "d", "e");
+    const id = await addBackfill(db.pool, all);
+    await feedBackfill(db.pool, id, null, page(ids));
+    await recordOutcomes(
+      db.pool,
+      ids.map((each) => failed(each)),
+    );
+    await db.pool.query("update photos set superseded_at = now() where id = $1", [ids[1]]);
+    expect(await retryBackfill(db.pool, id, undefined, "me")).toBe(5);
+    const again: string[][] = [];
+    while ((await readBackfill(db.pool, id))!.retrying) {
+      const fed = (await feedRetries(db.pool, id, 2))!;
+      again.push(fed.map((photo) => photo.id));
+      await recordOutcomes(
+        db.pool,
+        fed.map((photo) => failed(photo.id)),
+      );
+    }
+    expect(again).toEqual([[ids[0]], [ids[2], ids[3]], [ids[4]]]);
+    expect(await endBackfills(db.pool)).toEqual([id]);
+    // they had failed for this before
+    expect(await counts(db, id)).toEqual([["failed", "kept", "CORRUPT", 4]]);
+    await changeBackfill(db.pool, await addBackfill(db.pool, all), "paused", "me", "lunch");
+    expect(await feedRetries(db.pool, "2", 2)).toBeUndefined();
+  });
+
   test("does not wait for a photo that was removed meanwhile", async ({ db }) => {
     const ids = await photos(db, "a", "b");
     const id = await addBackfill(db.pool, all);
@@ -264,6 +300,26 @@ describe("a backfill", () => {
     await db.pool.query("update photos set superseded_at = now() where id = $1", [ids[0]]);
     await db.pool.query("delete from photos where id = $1", [ids[1]]);
     expect(await endBackfills(db.pool)).toEqual([id]);
+  });
+
+  test("is fed while a verdict of it is committed, without a deadlock", async ({ db }) => {
+    const [a, b] = await photos(db, "a", "b");
+    const id = await addBackfill(db.pool, all);
+    await feedBackfill(db.pool, id, null, page([a!], "1", false));
+    const worker = await db.pool.connect();
+    try {
+      await worker.query("begin");
+      await worker.query("select from photos where id in ($1, $2) order by id for update", [a, b]);
+      const feeding = feedBackfill(db.pool, id, { after: "1" }, page([b!], "2"));
+      await waitersIn(db);
+      // counting it needs the row of the backfill
+      await recordOutcomes(worker as never, [judged(a!, "shown"), judged(b!, "shown", "model:m-1")]);
+      await worker.query("commit");
+      expect((await feeding)!.map((photo) => photo.id)).toEqual([b]);
+      expect(await counts(db, id)).toEqual([["pending", "shown", "", 1]]);
+    } finally {
+      worker.release(true);
+    }
   });
 
   test("is settled by many workers at once without a photo counted twice or a deadlock", async ({ db }) => {
@@ -620,7 +676,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   expect(report.out).toMatch(/failed: 1 CORRUPT/);
   expect(report.out).toMatch(/pending +1 +1/);
   expect(report.out).toMatch(/food +0 +1 +\+1/);
-  expect((await run("retry-failed", id, "--json")).out).toBe(`{"id":"${id}","queued":1}\n`);
+  expect((await run("retry-failed", id, "--json")).out).toBe(`{"id":"${id}","photos":1}\n`);
   for (const [args, why] of [
     [["start", "s3://archive/x"], /a prefix with its slash, or a manifest/],
     [["start", "--missing", "--rendition-template", "small.jpg"], /expected \{key\} or \{stem\} in the key/],
@@ -680,6 +736,29 @@ test("a backfill that is not there is exit code 1, and one that is over is shown
   const watched = await run("status", id, "--watch");
   expect(`${watched.err}${watched.out}`.match(/cancelled/g)).toHaveLength(1);
 });
+
+test("the command starts nothing of what cannot be read, unless it is told to", async ({ db }) => {
+  const env = { DATABASE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
+  const starts = async (...what: string[]) => {
+    const { exit, stderr } = maitred(["backfill", "start", ...what], env);
+    return { code: await exit, err: stderr() };
+  };
+  const refused = await Promise.all([
+    starts("s3://nowhere/2019/"),
+    starts("s3://archive/none.csv"),
+    starts("./none.csv"),
+    starts("--view", "none"),
+  ]);
+  const why = (text: RegExp) => ({ code: 2, err: expect.stringMatching(text) });
+  expect(refused).toEqual([
+    why(/s3:\/\/nowhere\/2019\/: .*NoSuchBucket: nothing was started/),
+    why(/s3:\/\/archive\/none\.csv: .*NoSuchKey: nothing was started/),
+    why(/none\.csv: .*ENOENT.*: nothing was started/),
+    why(/view none: .*: nothing was started/),
+  ]);
+  expect((await db.pool.query("select from backfills")).rows).toEqual([]);
+  expect((await starts("s3://nowhere/2019/", "--unchecked")).code).toBe(0);
+}, 90_000);
 
 test("a dry run looks for renditions of some photos, and says what they save", async ({ db }) => {
   await photos(db, "a", "b");

@@ -1,4 +1,12 @@
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
@@ -218,6 +226,68 @@ describe("up", () => {
 
     up.child.kill("SIGINT");
     expect(await up.exit).toBe(0);
+    rmSync(MAITRED_HOME, { recursive: true });
+  });
+
+  test("withdraws photos whose files were deleted or renamed, also while nothing ran, and judges a new name", async ({
+    folder,
+    db,
+  }) => {
+    const MAITRED_HOME = home();
+    const env = { MAITRED_HOME, DATABASE_URL: db.url, MAITRED_API_PORT: "0" };
+    const photos = async () => {
+      const { rows } = await db.pool.query(
+        "select key || case when superseded_at is null then '' else ' gone' end as photo from photos order by key",
+      );
+      return rows.map(({ photo }) => photo);
+    };
+    mkdirSync(join(folder, "42"));
+    for (const name of ["a", "b", "42/c"]) {
+      copyFileSync(join(samples, "business-product-1.jpg"), join(folder, `${name}.jpg`));
+    }
+    const first = maitred(["up", folder], env);
+    await first.says("watches");
+    for (const name of ["a", "b", "42/c"]) await first.says(`  ${name}.jpg`);
+    rmSync(join(folder, "a.jpg"));
+    await first.says("withdrawn  a.jpg");
+    renameSync(join(folder, "42"), join(folder, "43"));
+    await first.says("withdrawn  42/c.jpg");
+    await first.says("  43/c.jpg");
+    expect(await photos()).toEqual(["42/c.jpg gone", "43/c.jpg", "a.jpg gone", "b.jpg"]);
+    copyFileSync(join(samples, "business-product-1.jpg"), join(folder, "a.jpg"));
+    await expect.poll(photos, { timeout: 10_000 }).toContain("a.jpg");
+    first.child.kill("SIGINT");
+    expect(await first.exit).toBe(0);
+
+    rmSync(join(folder, "b.jpg"));
+    const second = maitred(["up", "--once", folder], env);
+    expect(await second.exit).toBe(0);
+    expect(second.stderr()).toContain("withdrawn  b.jpg");
+    expect(await photos()).toContain("b.jpg gone");
+    rmSync(MAITRED_HOME, { recursive: true });
+  });
+
+  test("withdraws nothing of a folder that is empty, as one is that is not mounted, and says what to do", async ({
+    folder,
+    db,
+  }) => {
+    const MAITRED_HOME = home();
+    const env = { MAITRED_HOME, DATABASE_URL: db.url, MAITRED_API_PORT: "0" };
+    copyFileSync(join(samples, "business-product-1.jpg"), join(folder, "a.jpg"));
+    const up = maitred(["up", folder], env);
+    await up.says("  a.jpg");
+    rmSync(join(folder, "a.jpg"));
+    await up.says("put any file there, such as .keep");
+    up.child.kill("SIGINT");
+    expect(await up.exit).toBe(0);
+    const again = maitred(["up", "--once", folder], env);
+    expect(await again.exit).toBe(0);
+    expect(again.stderr()).toContain("is empty or away");
+    const current = "select key from photos where superseded_at is null";
+    expect((await db.pool.query(current)).rows).toEqual([{ key: "a.jpg" }]);
+    writeFileSync(join(folder, ".keep"), "");
+    expect(await maitred(["up", "--once", folder], env).exit).toBe(0);
+    expect((await db.pool.query(current)).rows).toEqual([]);
     rmSync(MAITRED_HOME, { recursive: true });
   });
 

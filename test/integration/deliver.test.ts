@@ -4,11 +4,12 @@ import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { deliveryFigures, purgeDeliveries } from "../../src/store/deliveries.ts";
 import { listDestinations } from "../../src/store/destinations.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { startDeliver } from "../../workers/deliver.ts";
 import { test as base, type Database } from "../fixtures.ts";
 import { maitred, type Running } from "../maitred.ts";
 import { type Receiver, startReceiver } from "../receiver.ts";
-import { judge, register } from "../verdicts.ts";
+import { judge, judged, register } from "../verdicts.ts";
 
 interface Hook {
   id: string;
@@ -530,6 +531,27 @@ describe("maitred destination", () => {
     expect(JSON.parse(again.stdout)).toEqual({ id, told: 1 });
     await start();
     expect((await receiver.got(2)).map(({ message }) => message.data.state)).toEqual(["shown", "hidden"]);
+  });
+
+  test("catches up on what was being changed while it was added", async ({ db, cli }) => {
+    const photo = await register(db, "a");
+    const worker = await db.pool.connect();
+    try {
+      await worker.query("begin");
+      await recordOutcomes(worker as never, [judged(photo, "shown")]);
+      const { stdout } = await cli(["destination", "add", "s3-tags"]);
+      const id = stdout.trim();
+      const catching = maitred(["destination", "catch-up", id], { DATABASE_URL: db.url });
+      await catching.says("waits for the end of 1 transactions");
+      await worker.query("commit");
+      expect(await catching.exit).toBe(0);
+      expect(catching.stdout()).toBe(`${id} is told of 1 photos\n`);
+      expect(await rows(db, "select destination, photo_id from deliveries")).toEqual([
+        { destination: id, photo_id: photo },
+      ]);
+    } finally {
+      worker.release(true);
+    }
   });
 });
 

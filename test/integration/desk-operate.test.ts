@@ -1,7 +1,12 @@
 import { describe, expect } from "vitest";
 import { operating } from "../../src/http/desk/operate-schemas.ts";
+import { Scope } from "../../src/lifecycle.ts";
+import { createLog } from "../../src/log.ts";
 import { openQueues } from "../../src/queue/queues.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
+import { feedRetries } from "../../src/store/backfill-feed.ts";
+import { openDesk } from "../../workers/desk.ts";
+import { openEventIntake } from "../../workers/intake.ts";
 import { test as base, type Person } from "../desk.ts";
 import { BACKENDS, type Database, queueUrl } from "../fixtures.ts";
 import { judgedOverTime, troubled } from "../watched.ts";
@@ -85,14 +90,13 @@ describe("what operators do", () => {
       "archive/fails.jpg",
     ]);
     expect(await logged(db)).toEqual([
-      { who: "oda", did: "replayed-failures", about: { code: "CORRUPT", queued: 4 } },
+      { who: "oda", did: "replayed-failures", about: { code: "CORRUPT", photos: 4 } },
     ]);
   });
 
   test("pauses a backfill with why, resumes it, retries what failed in it, and cancels it", async ({
     openDesk,
     db,
-    queued,
   }) => {
     const { backfill } = await troubled(db);
     const oda = await (await openDesk()).signIn("oda", "operate");
@@ -108,13 +112,13 @@ describe("what operators do", () => {
       why: "the store is slow",
     });
     expect(await change("running")).toBe(204);
-    expect((await oda.ask("POST", `${at}/retry`, { code: "GONE" })).body).toEqual({ queued: 0 });
-    expect((await oda.ask("POST", `${at}/retry`, {})).body).toEqual({ queued: 1 });
-    expect(await queued()).toEqual(["archive/fails.jpg"]);
+    expect((await oda.ask("POST", `${at}/retry`, { code: "GONE" })).body).toEqual({ photos: 0 });
+    expect((await oda.ask("POST", `${at}/retry`, {})).body).toEqual({ photos: 1 });
+    expect((await feedRetries(db.pool, backfill, 10))!.map(({ key }) => key)).toEqual(["archive/fails.jpg"]);
     expect(await change("cancelled", "no need")).toBe(204);
     expect(await change("running")).toBe(409);
     expect((await oda.ask("POST", "/desk/api/operate/backfills/99/retry", {})).status).toBe(409);
-    expect((await logged(db)).map(({ did, about }) => [did, about.state ?? about.queued])).toEqual([
+    expect((await logged(db)).map(({ did, about }) => [did, about.state ?? about.photos])).toEqual([
       ["changed-backfill", "paused"],
       ["changed-backfill", "running"],
       ["retried-backfill", 0],
@@ -174,19 +178,47 @@ describe("what operators do", () => {
     expect((await settle("999", "replay")).status).toBe(404);
     expect(await messages()).toEqual([]);
     expect(await logged(db)).toEqual([
-      {
-        who: "oda",
-        did: "replayed-message",
-        about: { message: broken.id, state: "failed", code: "EVENT_INVALID" },
-      },
-      {
-        who: "oda",
-        did: "replayed-message",
-        about: { message: late.id, state: "replayed", photos: taken.photos },
-      },
+      { who: "oda", did: "replayed-message", about: { message: broken.id, source: "sqs:uploads" } },
+      { who: "oda", did: "replayed-message", about: { message: late.id, source: "sqs:uploads" } },
       { who: "oda", did: "discarded-message", about: { message: broken.id, source: "sqs:uploads" } },
     ]);
   });
+});
+
+test("nothing is done of which it cannot be written down who did it", async ({ db, configFor, queued }) => {
+  const { backfill } = await troubled(db);
+  const scope = new Scope();
+  const config = configFor("postgres");
+  const intake = await openEventIntake(config, createLog("silent"), scope);
+  const { deps } = openDesk(config, intake, scope, () => undefined);
+  const { operate } = deps;
+  const [dead] = await operate.deadDeliveries();
+  const [message] = await operate.badMessages();
+  const [{ id: photo }] = (await db.pool.query("select id from photos where state = 'shown'")).rows;
+  const everything = async () => ({
+    queued: await queued(),
+    deliveries: await operate.deadDeliveries(),
+    messages: await operate.badMessages(),
+    backfills: (await db.pool.query("select * from backfills")).rows,
+    photos: (await db.pool.query("select count(*) from photos")).rows,
+  });
+  const before = await everything();
+  await db.pool.query("alter table audit_log add constraint full_disk check (false) not valid");
+  const acts = [
+    () => operate.replayDeliveries({ destination: dead!.destination }, "oda"),
+    () => operate.replayBadMessage(message!.id, "oda"),
+    () => operate.discardBadMessage(message!.id, "oda"),
+    () => operate.replayFailures("CORRUPT", undefined, "oda"),
+    () => operate.changeBackfill(backfill, "paused", "oda", "lunch"),
+    () => operate.retryBackfill(backfill, undefined, "oda"),
+    () => deps.rerun(photo, "oda"),
+    () => deps.forget(photo, "oda"),
+  ];
+  for (const act of acts) {
+    await expect(act()).rejects.toThrow("full_disk");
+    expect(await everything()).toEqual(before);
+  }
+  await scope.close();
 });
 
 describe.each(BACKENDS)("the queue's own view on %s", (backend) => {

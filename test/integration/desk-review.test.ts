@@ -3,9 +3,11 @@ import { expect } from "vitest";
 import type { LabelledPhoto } from "../../src/label.ts";
 import type { Decision } from "../../src/photo.ts";
 import { reviewedPhotos } from "../../src/store/labels.ts";
+import { claimReviews, decideReviews, releaseClaims, renewClaims } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { judged, type Person, test } from "../desk.ts";
 import type { Database } from "../fixtures.ts";
+import { waitersIn } from "../waits.ts";
 
 interface Held {
   id: string;
@@ -104,6 +106,50 @@ test("what is held stays with its moderator while the page says so, and goes to 
   expect(idsOf(await claim(bob))).toEqual([third, second]);
   // a page that is loaded anew finds what it had
   expect(idsOf(await claim(ann))).toEqual([first]);
+});
+
+test("claims are taken in the order of their photos by whoever changes them, so that nobody waits in a circle", async ({
+  db,
+}) => {
+  const ids = await judged(db, [{}, {}, {}]);
+  const down = ids.toReversed();
+  const ann = { moderator: "ann", parts: [{ kinds: ["human"], most: 9 }], limit: 9, leaseS: 60 };
+  const acts: (() => Promise<unknown>)[] = [
+    () => renewClaims(db.pool, "ann", down, 60),
+    () => releaseClaims(db.pool, "ann", down),
+    () => claimReviews(db.pool, { ...ann, auditPerMille: 0 }),
+    () =>
+      decideReviews(
+        db.pool,
+        "ann",
+        down.map((photo) => ({
+          ...{ id: randomUUID(), photo, verdict: "shown" as const },
+          ...{ category: null, human: null, note: null, asOf: null },
+        })),
+      ),
+  ];
+  const other = await db.pool.connect();
+  try {
+    for (const act of acts) {
+      await db.pool.query("truncate review_claims");
+      for (const id of down) {
+        const until = "now() + interval '1 minute'";
+        await db.pool.query(`insert into review_claims values ($1, 'ann', 'human', ${until})`, [id]);
+      }
+      await other.query("begin");
+      await other.query("select from review_claims where photo_id = $1 for update", [ids[1]]);
+      const acting = act();
+      await waitersIn(db);
+      const { rows } = await db.pool.query(
+        "select photo_id as id from review_claims order by photo_id for update skip locked",
+      );
+      expect(rows.map(({ id }) => id)).toEqual([ids[2]]);
+      await other.query("commit");
+      await acting;
+    }
+  } finally {
+    other.release(true);
+  }
 });
 
 test("what needs nobody any more, or is of a kind that is not asked for, is given back", async ({

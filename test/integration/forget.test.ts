@@ -1,6 +1,7 @@
 import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { startFauxqs } from "fauxqs";
 import { Redis } from "ioredis";
+import pg from "pg";
 import { describe, expect } from "vitest";
 import { type Intake, openIntake } from "../../src/cli/intake.ts";
 import type { Config } from "../../src/config.ts";
@@ -10,6 +11,7 @@ import { consume } from "../../src/queue/consumer.ts";
 import { recordEvents, type StoredEvent } from "../../src/store/events.ts";
 import { forgetObjects } from "../../src/store/forget.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
+import { erase } from "../../workers/erase.ts";
 import { BACKENDS, test as base, type Database } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
 
@@ -274,6 +276,18 @@ describe.each(BACKENDS)("on %s, the queue", (backend) => {
     expect(await queues.remove(["1", "2", "4"])).toEqual({ removed: 2, inHand: 0 });
     expect(await keep(db, config, "secret-dish-4711")).toEqual([]);
     expect((await queues.depth("live")).waiting).toBe(1);
+  });
+
+  test("keeps the jobs of an object that whoever asked may not forget", async ({ db, configFor, open }) => {
+    const { queues } = open(configFor(backend));
+    const id = await created(db);
+    await queues.add("live", [job(id)]);
+    const worker = new pg.Pool({ connectionString: db.url, options: "-c role=maitred_worker" });
+    await expect(erase(worker, queues, [OBJECT], "oda")).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    await worker.end();
+    expect(await queues.held([id])).toBe(1);
+    expect(await erase(db.pool, queues, [OBJECT], "ann")).toMatchObject({ removed: 1, inHand: 0 });
+    expect(await queues.held([id])).toBe(0);
   });
 
   test("ends a job in hand without effect: its verdict has no row to go to", async ({

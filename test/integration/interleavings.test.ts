@@ -1,13 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
+import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
 import {
   addBackfill,
   advanceBackfill,
   applyProposals,
   changeBackfill,
   discardProposals,
-  endBackfills,
-  feedBackfill,
   retryBackfill,
   rollbackBackfill,
 } from "../../src/store/backfills.ts";

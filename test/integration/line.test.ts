@@ -11,6 +11,7 @@ import { listFolder } from "../../src/image/folder.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import type { Known, Lane, PhotoRef } from "../../src/photo.ts";
+import { rollupState } from "../../src/store/rollups.ts";
 import { openJudge } from "../../workers/judge.ts";
 import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, type Backend, test as base } from "../fixtures.ts";
@@ -221,6 +222,15 @@ describe.each(BACKENDS)("the line on %s", (backend) => {
     });
     expect((await judge([photo])).get("77/food/x.jpg")).toMatchObject({ listing: "77", claimed: "menu" });
   });
+});
+
+test("a worker keeps the counts of dashboards folded, where nothing else runs", async ({ start, db }) => {
+  await db.pool.query(
+    "insert into rollup_scores_changes values ('2026-01-01', 'model:m', 'human', 0, 7), ('2026-01-01', 'model:m', 'human', 0, 2)",
+  );
+  await start("postgres");
+  await expect.poll(async () => (await rollupState(db.pool)).waiting).toBe(0);
+  expect((await db.pool.query("select photos from rollup_scores")).rows).toEqual([{ photos: "9" }]);
 });
 
 describe("a store that misbehaves", () => {

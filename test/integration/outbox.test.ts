@@ -2,7 +2,12 @@ import { randomUUID } from "node:crypto";
 import pg from "pg";
 import { describe, expect } from "vitest";
 import { rollbackBackfill } from "../../src/store/backfills.ts";
-import { claimDeliveries, purgeDeliveries, settleDelivery } from "../../src/store/deliveries.ts";
+import {
+  claimDeliveries,
+  deliveryFigures,
+  purgeDeliveries,
+  settleDelivery,
+} from "../../src/store/deliveries.ts";
 import {
   addDestination,
   enableDestination,
@@ -575,3 +580,21 @@ async function blocked(db: Database): Promise<void> {
 function first<T>(list: readonly T[]): T | undefined {
   return list[0];
 }
+
+test("how far behind a destination is counts no more than 10,000 of what waits, and names the oldest", async ({
+  db,
+}) => {
+  await webhook(db);
+  await db.pool.query(
+    `with told as (
+      insert into outbox (photo_id, kind, payload, created_at)
+      select n, 'photo.verdict', '{}', now() - make_interval(hours => case n when 1 then 3 else 1 end)
+      from generate_series(1, 10050) n returning seq, photo_id
+    )
+    insert into deliveries (seq, destination, photo_id, state)
+    select seq, 'w', photo_id, case when photo_id between 2 and 41 then 'dead' else 'pending' end from told`,
+  );
+  const [figures] = await deliveryFigures(db.pool);
+  expect(figures).toMatchObject({ destination: "w", pending: 10_000, dead: 40 });
+  expect(figures!.oldestS).toBeCloseTo(3 * 3_600, -2);
+});

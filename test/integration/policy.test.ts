@@ -5,13 +5,12 @@ import { decide } from "../../src/decide/decide.ts";
 import { type Policy, parsePolicy } from "../../src/decide/policy.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import { policyIdOf } from "../../src/policy-id.ts";
+import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
 import {
   addBackfill,
   applyProposals,
   changeBackfill,
   discardProposals,
-  endBackfills,
-  feedBackfill,
   readBackfill,
   readBackfillCounts,
   retryBackfill,

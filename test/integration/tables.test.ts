@@ -345,6 +345,24 @@ describe("what docs/tables.md says", () => {
   });
 });
 
+test("what runs with the rights of its owner, workers may call where they need it, and nobody else may", async ({
+  db,
+}) => {
+  const callers = await rows(
+    db,
+    `select p.oid::regprocedure::text as name, coalesce(r.rolname, 'public') as caller
+      from pg_proc p cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+      left join pg_roles r on r.oid = a.grantee
+      where p.prosecdef and p.pronamespace = 'public'::regnamespace and a.grantee <> p.proowner`,
+  );
+  expect(callers).toEqual([{ name: "fold_rollups(integer)", caller: "maitred_worker" }]);
+  const as = (role: string) => new pg.Pool({ connectionString: db.url, options: `-c role=${role}` });
+  const [worker, dashboard] = [as("maitred_worker"), as("maitred_dashboard")];
+  await foldRollups(worker);
+  await expect(foldRollups(dashboard)).rejects.toMatchObject({ code: "42501" });
+  await Promise.all([worker.end(), dashboard.end()]);
+});
+
 describe("a migration", () => {
   test("replaces an index that another one does the work of", async ({ db }) => {
     await rows(

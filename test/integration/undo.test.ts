@@ -1,12 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect } from "vitest";
-import {
-  addBackfill,
-  endBackfills,
-  feedBackfill,
-  type NewBackfill,
-  rollbackBackfill,
-} from "../../src/store/backfills.ts";
+import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
+import { addBackfill, type NewBackfill, rollbackBackfill } from "../../src/store/backfills.ts";
 import { unqueuedPhotos } from "../../src/store/events.ts";
 import { keepPolicy, scoredPhotos } from "../../src/store/policies.ts";
 import { decideReviews, type ReviewDecision, undoReview } from "../../src/store/reviews.ts";

@@ -26,8 +26,9 @@ function depsWith(over: Partial<ApiDeps>): ApiDeps {
     readPhoto: nothing,
     readPhotoOf: nothing,
     senders: { openSns: nothing, checkTopic() {}, openPubSub: async () => "" },
-    findAnswer: nothing,
+    takeKey: async (_token, _key, request) => ({ request, answered: undefined }),
     keepAnswer: nothing,
+    freeKey: nothing,
     gauges: [],
     ...over,
   };

@@ -5,7 +5,7 @@ import { createFeeder, type FeederDeps, type RunningBackfill } from "../../src/b
 import { type ManifestRecord, readManifest } from "../../src/backfill/manifest.ts";
 import { createAllowance, parseHours, within } from "../../src/backfill/pace.ts";
 import type { Page } from "../../src/backfill/pages.ts";
-import { describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
+import { describeStored, describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
 import { duration } from "../../src/cli/backfill-estimate.ts";
 import { ConfigError, UpstreamError } from "../../src/errors.ts";
 
@@ -72,6 +72,10 @@ describe("a manifest", () => {
       '{"bucket":"x","key":"1.jpg","version":"v1","uploader":"user"}\nno json\n{"bucket":"x","key":"2.jpg","uploader":"robot"}',
     "s3://m/list.csv.gz": gzipSync("bucket,key\nx,1.jpg\nx,2.jpg\n"),
     "s3://m/other.csv": "name\n1.jpg\n",
+    "s3://m/long.jsonl": `{"bucket":"x","key":"1.jpg"}\n\n{"key":"${"a".repeat(1_000_000)}"}\n`,
+    "s3://m/endless.jsonl.gz": gzipSync("a".repeat(3_000_000)),
+    "s3://m/long.csv": `bucket,key\nx,1.jpg\nx,${"a".repeat(1_000_001)}\n`,
+    "s3://m/unclosed.csv": 'bucket,key\nx,"1.jpg\n',
     "s3://m/other.parquet": "PAR1",
     "s3://inv/2026/manifest.json": JSON.stringify({
       sourceBucket: "photos",
@@ -133,6 +137,10 @@ describe("a manifest", () => {
     ["s3://m/other.csv", /names the column key/],
     ["s3://m/other.parquet", /expected \.csv, \.jsonl/],
     ["s3://inv/orc/manifest.json", /this one is in ORC/],
+    ["s3://m/long.jsonl", /long\.jsonl: line 3 is longer: expected at most 1,000,000 characters/],
+    ["s3://m/endless.jsonl.gz", /line 1 is longer/],
+    ["s3://m/long.csv", /long\.csv: line 3 is longer/],
+    ["s3://m/unclosed.csv", /expected CSV: Quote Not Closed/],
   ])("%s is refused as a whole", async (at, why) => {
     await expect(all(at)).rejects.toThrow(why);
     await expect(all(at)).rejects.toBeInstanceOf(ConfigError);
@@ -149,6 +157,7 @@ describe("the feeder", () => {
     rendition: null,
     cursor: null,
     readAll: false,
+    retrying: false,
     ...over,
   });
 
@@ -175,6 +184,7 @@ describe("the feeder", () => {
         fed.push(...page.ids);
         return page.ids.map((id) => ({ id, store: "s3", bucket: "b", key: id, version: "", known: {} }));
       },
+      retry: async () => [],
       async *waitingPhotos() {},
       add: async (photos) => void queue.push(...photos.map(({ id }) => id)),
       depth: async () => queue.length,
@@ -276,6 +286,50 @@ describe("the feeder", () => {
     expect(fed).toHaveLength(20);
   });
 
+  test("pauses one that it does not understand, with why, and feeds the others", async () => {
+    const strange = { kind: "photos", upTo: "9", colour: "red" } as never;
+    const backfills = [
+      run("1", { what: strange }),
+      run("2", { hours: "9" }),
+      run("3", { rendition: "small.jpg" }),
+      run("4"),
+    ];
+    const { deps, feeder, failed, fed } = world(backfills, 10);
+    const { fail } = deps;
+    const whys: string[] = [];
+    deps.fail = (id, why) => {
+      whys.push(why);
+      return fail(id, why);
+    };
+    expect(await feeder.round()).toBe(10);
+    expect(fed).toHaveLength(10);
+    expect(failed).toEqual(["1", "2", "3"]);
+    expect(whys).toEqual([
+      expect.stringMatching(/^CONFIG_INVALID: selector: /),
+      expect.stringMatching(/^CONFIG_INVALID: hours: expected two hours/),
+      expect.stringMatching(/^CONFIG_INVALID: rendition template: /),
+    ]);
+    expect(backfills.map(({ id }) => id)).toEqual(["4"]);
+  });
+
+  test("feeds failed photos again page by page before anything new, also of one that was read to its end", async () => {
+    const backfills = [run("1", { retrying: true }), run("2", { readAll: true, retrying: true })];
+    const { deps, feeder, queue } = world(backfills, 3);
+    const left = new Map([
+      ["1", ["a", "b", "c"]],
+      ["2", ["d"]],
+    ]);
+    deps.retry = async (id) => {
+      const keys = left.get(id)!.splice(0, 2);
+      backfills.find((each) => each.id === id)!.retrying = left.get(id)!.length > 0;
+      return keys.map((key) => ({ id: key, store: "s3", bucket: "b", key, version: "", known: {} }));
+    };
+    await feeder.round();
+    await feeder.round();
+    expect(queue).toEqual(["a", "b", "d", "c", "1:0", "1:1", "1:2"]);
+    expect(await feeder.round()).toBe(0);
+  });
+
   test("queues what was fed before it started, and once more after ten minutes", async () => {
     const asked: number[] = [];
     const { state, feeder, queue } = world([], 0, {
@@ -309,6 +363,8 @@ test("a selector is told in words, and one of another version is refused by name
     "photos: state failed, code CORRUPT",
   );
   expect(() => parseSelector({ kind: "photos", upTo: "9", colour: "red" })).toThrow(/selector/);
+  expect(describeStored({ kind: "view", view: "v" })).toBe("view v");
+  expect(describeStored({ kind: "stars" })).toBe('not understood: {"kind":"stars"}');
   expect(() => parseSelector({ kind: "view", view: "x; drop table photos" })).toThrow(/selector: view/);
 });
 

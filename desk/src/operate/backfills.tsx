@@ -76,8 +76,8 @@ function Controls({ run: { id, state }, failed, act }: { run: Backfill; failed: 
     });
   const retry = (): void =>
     void act.run(async () => {
-      const { queued } = await post<{ queued: number }>(`operate/backfills/${id}/retry`, {});
-      return `${count(queued, "photo")} of backfill ${id} are judged again.`;
+      const { photos } = await post<{ photos: number }>(`operate/backfills/${id}/retry`, {});
+      return `${count(photos, "photo")} of backfill ${id} are judged again.`;
     });
   const over = state === "done" || state === "cancelled";
   if (over && (failed === 0 || state === "cancelled")) return null;

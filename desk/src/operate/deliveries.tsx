@@ -42,13 +42,13 @@ export function Deliveries({ now }: { now: Operating }) {
               </td>
               <td>{kind}</td>
               <td class="figure" data-name="to tell">
-                {pending.toLocaleString()}
+                {figure(pending)}
               </td>
               <td class="figure" data-name="oldest">
                 {pending > 0 ? duration(oldestS) : "–"}
               </td>
               <td class={given > 0 ? "figure bad" : "figure"} data-name="dead">
-                {given.toLocaleString()}
+                {figure(given)}
               </td>
               {may("operator") && (
                 <td class="figure">
@@ -108,4 +108,9 @@ export function Deliveries({ now }: { now: Operating }) {
       )}
     </section>
   );
+}
+
+/** No more than 10,000 are counted. */
+function figure(counted: number): string {
+  return counted >= 10_000 ? "10,000+" : counted.toLocaleString();
 }

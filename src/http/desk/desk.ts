@@ -36,7 +36,7 @@ export async function serveDesk(app: FastifyInstance, needs: DeskNeeds): Promise
   serveSession(app, access, needs);
   serveOidc(app, deps.oidc, { settings, access, failed: (error) => needs.failed(asError(error)) });
   servePictures(app, access, deps);
-  serveLive(app, access, deps);
+  serveLive(app, access, { ...deps, failed: needs.failed });
   for (const route of deskRoutes) serveRoute(app, route, access, needs);
   // in scopes of their own: each serves files in its own way
   await app.register(async (own) => servePage(own, settings.deskFolder));

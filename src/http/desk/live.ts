@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
+import { asError } from "../../errors.ts";
 import { HttpProblem } from "../problem.ts";
 import type { Access } from "./access.ts";
 import type { DeskDeps } from "./deps.ts";
@@ -14,13 +15,18 @@ import { operating } from "./operate-routes.ts";
 export function serveLive(
   app: FastifyInstance,
   access: Access,
-  deps: Pick<DeskDeps, "counts" | "operate"> & { access: Pick<DeskDeps["access"], "findSession"> },
+  deps: Pick<DeskDeps, "counts" | "operate"> & {
+    access: Pick<DeskDeps["access"], "findSession">;
+    /** A look failed, and the one before did not; it goes on. */
+    failed(error: Error): void;
+  },
   lookMs = 2_000,
 ): void {
   const pages = new Map<FastifyReply, { session: string; operate: boolean }>();
   let latest = "";
   let timer: NodeJS.Timeout | undefined;
   let beats = 0;
+  let failing = false;
 
   const write = (reply: FastifyReply, text: string): void => {
     // a page that does not read is no reason to keep what it does not read
@@ -35,9 +41,14 @@ export function serveLive(
       latest = counts;
       await tellOperators();
       if (++beats % BEATS === 0) await check();
-    } catch {
-      // the database is away: the next look tells
+      failing = false;
+    } catch (thrown) {
+      // most likely the database is away: the next look tells
+      if (!failing) deps.failed(asError(thrown));
+      failing = true;
     }
+    // a page that came while this looked has begun anew: one loop goes on
+    clearTimeout(timer);
     if (pages.size > 0) timer = setTimeout(() => void look(), lookMs);
   }
 

@@ -29,7 +29,7 @@ export interface OperateDeps {
     by: string,
     why: string,
   ): Promise<void>;
-  /** @throws {ConfigError} where there is no such backfill, or it was cancelled. */
+  /** @returns how many photos the feeder will feed again. @throws {ConfigError} where there is no such backfill, or it was cancelled. */
   retryBackfill(id: string, code: string | undefined, by: string): Promise<number>;
 }
 

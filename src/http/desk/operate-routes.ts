@@ -99,7 +99,7 @@ export const operateRoutes: readonly DeskRoute[] = [
       const { code } = readShape(shapes.retryBackfill, body ?? {}, "expected a code or nothing");
       return {
         status: 200,
-        body: { queued: await orRefuse(operate.retryBackfill(id, code, session.name)) },
+        body: { photos: await orRefuse(operate.retryBackfill(id, code, session.name)) },
       };
     },
   },

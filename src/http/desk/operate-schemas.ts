@@ -167,4 +167,4 @@ export const changeBackfill = z
   })
   .refine(({ state, why }) => state === "running" || why !== "", { message: "expected why", path: ["why"] });
 export const retryBackfill = z.strictObject({ code: code.optional() });
-export const retried = z.object({ queued: count });
+export const retried = z.object({ photos: count });

@@ -1,0 +1,107 @@
+import { relative, sep } from "node:path";
+import { watch } from "chokidar";
+import { asError, codeOf } from "../errors.ts";
+import { folderPhoto, goneKeys } from "../image/folder.ts";
+import type { Scope } from "../lifecycle.ts";
+import type { Logger } from "../log.ts";
+import { currentKeys } from "../store/photos.ts";
+import type { Intake } from "./intake.ts";
+
+export interface WatchDeps {
+  intake: Intake;
+  log: Logger;
+  /** Is told which photos were taken off the page. */
+  withdrew(keys: readonly string[]): void;
+}
+
+/**
+ * Withdraws the photos of a folder whose files are not there any more. Of a folder that is away, or empty, none: that is
+ * logged with what to do.
+ */
+export async function withdrawGone(folder: string, { intake, log, withdrew }: WatchDeps): Promise<void> {
+  try {
+    for (let after: string | undefined = ""; after !== undefined; ) {
+      const keys: string[] = await currentKeys(intake.db, folder, { after, limit: PAGE });
+      withdrew(await intake.withdraw(folder, await goneKeys(folder, keys)));
+      after = keys.length < PAGE ? undefined : keys.at(-1);
+    }
+  } catch (thrown) {
+    if (codeOf(asError(thrown)) !== "STORE_UNAVAILABLE") throw thrown;
+    log.error({ err: thrown, folder }, "nothing was withdrawn");
+  }
+}
+
+/**
+ * Takes in what is dropped into a folder, and withdraws what is deleted from it, until `scope` is closed. A file counts
+ * once it has stopped growing; one that is renamed is one that went and one that came.
+ */
+export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): void {
+  const { intake, log, withdrew } = deps;
+  const touched = new Set<string>();
+  let timer: NodeJS.Timeout | undefined;
+  let working: Promise<void> | undefined;
+
+  // what a file is now counts, and not what was told of it: one that went may have come back
+  async function settle(paths: readonly string[]): Promise<void> {
+    const found = await Promise.allSettled(paths.map((path) => folderPhoto(folder, path)));
+    await intake.take(
+      found.flatMap((each) => (each.status === "fulfilled" ? [each.value] : [])),
+      "live",
+    );
+    const missing = paths.filter((_, index) => found[index]!.status === "rejected");
+    const keys = missing.map((path) => relative(folder, path).split(sep).join("/"));
+    withdrew(await intake.withdraw(folder, await goneKeys(folder, keys)));
+  }
+
+  // one after the other, or a file that went could be taken in after it was withdrawn
+  async function work(): Promise<void> {
+    const paths = [...touched];
+    touched.clear();
+    let waitMs = GATHER_MS;
+    try {
+      await settle(paths);
+    } catch (err) {
+      if (codeOf(asError(err)) === "STORE_UNAVAILABLE") log.error({ err, folder }, "nothing was withdrawn");
+      else {
+        log.error({ err, folder }, "could not be taken in, and will be tried again");
+        for (const path of paths) touched.add(path);
+        waitMs = AGAIN_MS;
+      }
+    }
+    timer = undefined;
+    if (touched.size > 0 && !scope.closing) begin(waitMs);
+  }
+
+  function begin(waitMs: number): void {
+    timer ??= setTimeout(() => {
+      working = work();
+    }, waitMs);
+  }
+
+  const touch = (path: string): void => {
+    touched.add(path);
+    if (!scope.closing) begin(GATHER_MS);
+  };
+  scope.onClose(`intake of ${folder}`, () => {
+    clearTimeout(timer);
+    return working;
+  });
+  const isHidden = (path: string): boolean =>
+    path
+      .slice(folder.length)
+      .split(/[\\/]/)
+      .some((part) => part.startsWith("."));
+  const watcher = scope.hold(
+    `watcher of ${folder}`,
+    watch(folder, {
+      ignored: isHidden,
+      awaitWriteFinish: { stabilityThreshold: 300, pollInterval: 100 },
+    }),
+  );
+  watcher.on("add", touch).on("change", touch).on("unlink", touch);
+  watcher.on("error", (err) => log.error({ err, folder }, "watching failed"));
+}
+
+const PAGE = 1_000;
+const GATHER_MS = 50;
+const AGAIN_MS = 2_000;

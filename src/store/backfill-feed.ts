@@ -1,0 +1,118 @@
+import type { Known, PhotoJob, PhotoRef } from "../photo.ts";
+import { type Pool, query } from "./pool.ts";
+
+export interface FedPage {
+  ids: readonly string[];
+  cursor: unknown;
+  end: boolean;
+  unreadable: number;
+}
+
+/**
+ * Commits that a page was read; see feed_backfill.
+ *
+ * @returns the photos to queue; undefined where the backfill was stopped, or another feeder was faster.
+ */
+export async function feedBackfill(
+  db: Pool,
+  id: string,
+  from: unknown,
+  page: FedPage,
+): Promise<PhotoJob[] | undefined> {
+  const json = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));
+  return unlessStopped(db, {
+    name: "feed_backfill",
+    text: `select ${JOB} from feed_backfill($1, $2, $3, $4, $5, $6)`,
+    values: [id, json(from), json(page.cursor), page.end, page.ids, page.unreadable],
+  });
+}
+
+/**
+ * Feeds a page of what is to be tried again; see feed_retries.
+ *
+ * @returns the photos to queue, which may be none; undefined where the backfill was stopped.
+ */
+export async function feedRetries(db: Pool, id: string, limit: number): Promise<PhotoJob[] | undefined> {
+  return unlessStopped(db, {
+    name: "feed_retries",
+    text: `select ${JOB} from feed_retries($1, $2)`,
+    values: [id, limit],
+  });
+}
+
+/**
+ * Photos that backfills which run, or were cancelled, fed at least `olderThanS` seconds ago and that are not judged yet, in pages. `template` is
+ * that of the renditions of the backfill; null where one of those that wait for the photo reads it itself.
+ */
+export async function* waitingPhotos(
+  db: Pool,
+  olderThanS: number,
+  pageSize = 1_000,
+): AsyncGenerator<(PhotoJob & { template: string | null })[]> {
+  let after = "0";
+  for (;;) {
+    const rows = await query<JobRow & { template: string | null }>(db, {
+      name: "waiting_backfill_photos",
+      text: `select distinct on (p.id) ${JOB.replaceAll(/\b(\w+)\b/g, "p.$1")}, b.rendition as template
+        from backfill_photos w
+        join photos p on p.id = w.photo_id join backfills b on b.id = w.backfill_id
+        where b.state in ('running', 'cancelled') and w.fed_at <= now() - make_interval(secs => $1) and w.photo_id > $2
+        order by p.id, b.rendition nulls first limit $3`,
+      values: [olderThanS, after, pageSize],
+    });
+    if (rows.length === 0) return;
+    yield rows.map((row) => ({ ...asJob(row), template: row.template }));
+    after = rows.at(-1)!.id;
+  }
+}
+
+/** Ends those of which nothing is left to do; see end_backfills. @returns their ids. */
+export async function endBackfills(db: Pool): Promise<string[]> {
+  const rows = await query<{ id: string }>(db, {
+    name: "end_backfills",
+    text: "select end_backfills as id from end_backfills()",
+  });
+  return rows.map(({ id }) => id);
+}
+
+/** The current photos of objects of one bucket; see photos_of_objects. @returns their ids, in no order. */
+export async function photosOfObjects(
+  db: Pool,
+  photos: readonly (PhotoRef & { known: Known })[],
+): Promise<string[]> {
+  const [first] = photos;
+  if (!first) return [];
+  const rows = await query<{ id: string }>(db, {
+    name: "photos_of_objects",
+    text: "select photos_of_objects as id from photos_of_objects($1, $2, $3, $4, $5, $6, $7)",
+    values: [
+      first.store,
+      first.bucket,
+      photos.map(({ key }) => key),
+      photos.map(({ version }) => version),
+      photos.map(({ known }) => known.listing ?? null),
+      photos.map(({ known }) => known.uploader ?? null),
+      photos.map(({ known }) => known.claimed ?? null),
+    ],
+  });
+  return rows.map(({ id }) => id);
+}
+
+type JobRow = Pick<PhotoJob, "id" | keyof PhotoRef> & Record<string, unknown>;
+const JOB = "id, store, bucket, key, version";
+
+async function unlessStopped(
+  db: Pool,
+  statement: Parameters<typeof query>[1],
+): Promise<PhotoJob[] | undefined> {
+  try {
+    return (await query<JobRow>(db, statement)).map(asJob);
+  } catch (thrown) {
+    if ((thrown as { code?: unknown }).code === "MD412") return undefined;
+    throw thrown;
+  }
+}
+
+function asJob({ id, store, bucket, key, version }: JobRow): PhotoJob {
+  return { id, store, bucket, key, version, known: {} };
+}

@@ -1,0 +1,92 @@
+import fastify, { type FastifyInstance } from "fastify";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Access } from "../../src/http/desk/access.ts";
+import type { QueueCounts } from "../../src/http/desk/deps.ts";
+import { serveLive } from "../../src/http/desk/live.ts";
+
+const LOOK_MS = 1_000;
+const access = { require: async () => ({ id: "s1" }) } as unknown as Access;
+const waiting = (photos: number): QueueCounts => ({ kinds: { human: photos }, held: 0 });
+let app: FastifyInstance;
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+afterEach(async () => {
+  vi.useRealTimers();
+  await app.close();
+});
+
+/** Serves pages; answers what failed, and how to open one. */
+async function serve(counts: () => Promise<QueueCounts>) {
+  const failed: string[] = [];
+  app = fastify({ forceCloseConnections: true });
+  let closed = (): void => {};
+  app.addHook("onRequest", async (_request, reply) => void reply.raw.once("close", () => closed()));
+  serveLive(
+    app,
+    access,
+    {
+      counts,
+      operate: {} as never,
+      access: { findSession: async () => undefined },
+      failed: (error) => void failed.push(error.message),
+    },
+    LOOK_MS,
+  );
+  const url = await app.listen({ port: 0, host: "127.0.0.1" });
+  return {
+    failed,
+    async open() {
+      const ending = new AbortController();
+      const response = await fetch(`${url}/desk/api/live`, { signal: ending.signal });
+      const events = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+      return {
+        next: async () => (await events.read()).value,
+        async close() {
+          const gone = new Promise<void>((resolve) => (closed = resolve));
+          ending.abort();
+          await gone;
+        },
+      };
+    },
+  };
+}
+
+test("a look that fails is told once until one works again, and the next one tells pages", async () => {
+  const answers = [waiting(1), "away", "away", waiting(2), "away"];
+  const { failed, open } = await serve(async () => {
+    const answer = answers.shift();
+    if (typeof answer === "object") return answer;
+    throw new Error(answer);
+  });
+  const page = await open();
+  expect(await page.next()).toContain('"human":1');
+  await vi.advanceTimersByTimeAsync(3 * LOOK_MS);
+  expect(failed).toEqual(["away"]);
+  expect(await page.next()).toContain('"human":2');
+  await vi.advanceTimersByTimeAsync(LOOK_MS);
+  expect(failed).toEqual(["away", "away"]);
+  await page.close();
+});
+
+test("a page that comes while the last look of another goes on begins no second loop", async () => {
+  const looks: (() => void)[] = [];
+  let opening = true;
+  const { open } = await serve(async () => {
+    if (!opening) await new Promise<void>((resolve) => looks.push(resolve));
+    return waiting(1);
+  });
+  const first = await open();
+  opening = false;
+  await vi.advanceTimersByTimeAsync(LOOK_MS);
+  expect(looks).toHaveLength(1);
+  await first.close();
+  opening = true;
+  const second = await open();
+  opening = false;
+  looks[0]!();
+  await vi.advanceTimersByTimeAsync(0);
+  await vi.advanceTimersByTimeAsync(LOOK_MS);
+  expect(looks).toHaveLength(2);
+  looks[1]!();
+  await second.close();
+});

@@ -1,0 +1,38 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { regularly } from "../../src/regularly.ts";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+test("begins nothing while the work at hand is slow, and does not catch up on what it left out", async () => {
+  const ends: (() => void)[] = [];
+  const { close } = regularly(() => new Promise<void>((resolve) => ends.push(resolve)), 1_000);
+  expect(ends).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(10_500);
+  expect(ends).toHaveLength(1);
+  ends[0]!();
+  await vi.advanceTimersByTimeAsync(400);
+  expect(ends).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(ends).toHaveLength(2);
+  ends[1]!();
+  await close();
+});
+
+test("ends after the work at hand, and begins nothing more", async () => {
+  const did: string[] = [];
+  let end = (): void => {};
+  const { close } = regularly(async () => {
+    did.push("begun");
+    await new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    did.push("ended");
+  }, 1_000);
+  const closing = close().then(() => did.push("closed"));
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(did).toEqual(["begun"]);
+  end();
+  await closing;
+  expect(did).toEqual(["begun", "ended", "closed"]);
+});

@@ -1,0 +1,77 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { BucketObject } from "../../src/intake/settle.ts";
+import { type Committed, type SweepDeps, sweep } from "../../src/intake/sweep.ts";
+import { compareKeys } from "../../src/key-order.ts";
+
+const KEYS = ["", "a", "a/", "a/b", "Z", "f", "é", "~", "\uFB00", "😀", "zz"].map((key) => `k${key}`);
+const objectOf = (key: string): BucketObject => ({
+  key,
+  etag: `e-${key}`,
+  versionId: undefined,
+  modifiedAt: new Date(0),
+});
+const NOTHING = { listed: 0, known: 0, missed: 0, gone: 0, young: 0, unclear: 0 };
+
+/** A bucket that lists its keys in this order, in pages of this size, and a table that knows some keys. */
+function world(listed: readonly string[], known: Set<string>, pageSize: number): SweepDeps {
+  const rowsOf = (keys: readonly string[]) => keys.map((key) => ({ key, versions: [`etag:e-${key}`] }));
+  return {
+    async *pages() {
+      for (let start = 0; start === 0 || start < listed.length; start += pageSize) {
+        const objects = listed.slice(start, start + pageSize).map(objectOf);
+        yield { objects, upTo: start + pageSize < listed.length ? objects.at(-1)!.key : undefined };
+      }
+    },
+    known: async (after, upTo, limit) =>
+      rowsOf(
+        [...known]
+          .filter((key) => compareKeys(key, after) > 0 && (upTo === undefined || compareKeys(key, upTo) <= 0))
+          .sort(compareKeys)
+          .slice(0, limit),
+      ),
+    knownOf: async (keys) => rowsOf(keys.filter((key) => known.has(key))),
+    countKnown: async () => known.size,
+    states: async (keys) => keys.map((key) => ({ key, state: "", seen: known.has(key) })),
+    look: async (key) => (listed.includes(key) ? objectOf(key) : "absent"),
+    requireBucket: async () => {},
+    room: async () => {},
+    async commit({ items }) {
+      const done: Committed = { missed: 0, gone: 0, known: 0, unclear: 0 };
+      for (const { kind, key } of items) {
+        if (kind === "removed") done.gone += Number(known.delete(key));
+        else if (known.has(key)) done.unclear++;
+        else {
+          known.add(key);
+          done.missed++;
+        }
+      }
+      return done;
+    },
+  };
+}
+
+test("whatever the order of a listing, and wherever its pages end, the table has what the bucket has", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.shuffledSubarray(KEYS),
+      fc.subarray(KEYS),
+      fc.integer({ min: 1, max: KEYS.length }),
+      async (listed, before, pageSize) => {
+        // a folder's marker is no photo
+        const photos = listed.filter((key) => !key.endsWith("/"));
+        const known = new Set(before.filter((key) => !key.endsWith("/")));
+        const missed = photos.filter((key) => !known.has(key)).length;
+        const gone = [...known].filter((key) => !listed.includes(key)).length;
+        const rules = { graceMs: 0, versions: false, allowRemovals: true };
+        const { signal } = new AbortController();
+        const from = { cursor: "", ...NOTHING };
+        const swept = await sweep(world(listed, known, pageSize), rules, from, signal, () => {});
+        expect(swept).toMatchObject({ listed: photos.length, missed, gone, unclear: 0 });
+        expect([...known].sort()).toEqual(photos.toSorted());
+        const inOrder = listed.every((key, index) => index === 0 || compareKeys(listed[index - 1]!, key) < 0);
+        if (inOrder) expect(swept.unordered).toBeUndefined();
+      },
+    ),
+  );
+});
