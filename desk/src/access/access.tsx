@@ -103,7 +103,7 @@ function Log() {
         {answer?.entries.map(({ id, at, who, did, photo, about }) => (
           <tr key={id}>
             <td>{when(at)}</td>
-            <th scope="row">{who}</th>
+            <th scope="row">{meansOf(who)}</th>
             <td class="wrapped">{wordsOf({ did, about })}</td>
             <td>{photo && <a href={`/desk/photos/${photo}`}>photo {photo}</a>}</td>
           </tr>

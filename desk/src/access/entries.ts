@@ -42,7 +42,7 @@ export function wordsOf({ did, about }: Pick<Entry, "did" | "about">): string {
   }
 }
 
-/** `token:ID`, `oidc:SUBJECT` or `link:NAME`, as words. */
+/** `token:ID`, `oidc:SUBJECT` or `link:NAME`, as words; a name is as it is. */
 export function meansOf(subject: string): string {
   const [, means = "", whose = ""] = /^(\w+):(.*)$/s.exec(subject) ?? [];
   return (

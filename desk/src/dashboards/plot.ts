@@ -90,7 +90,7 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
 /** A number as legends and tables write it. */
 export function written(value: number, as: Unit): string {
   if (as === "score") return value.toFixed(2);
-  if (as === "share") return `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %`;
+  if (as === "share") return `${(value * 100).toFixed(1)} %`;
   return value.toLocaleString(undefined, { maximumFractionDigits: 1 });
 }
 

@@ -200,5 +200,4 @@ export function cookieName(settings: AccessSettings, request: FastifyRequest, of
 }
 
 const HOW =
-  "maitred token create --scopes review NAME makes one: review to decide, operate to run and see who did what, read to " +
-  "look, or some of them with commas between";
+  "maitred token create --scopes SCOPES NAME makes one, SCOPES being some of review, operate and read";
