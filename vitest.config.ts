@@ -11,6 +11,7 @@ export default defineConfig({
       AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true",
     },
     // of a test that hangs, not of a slow machine
+    expect: { poll: { timeout: 30_000 } },
     testTimeout: 90_000,
     hookTimeout: 60_000,
     // the tests of one file share two cores with the servers they talk to

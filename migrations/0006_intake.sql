@@ -206,6 +206,8 @@ create table tokens (
   revoked_at timestamptz
 );
 comment on table tokens is 'Who may use the API; the tokens themselves are nowhere.';
+-- history knows people by their names
+create unique index tokens_name on tokens (name) where revoked_at is null;
 
 -- What was answered to a request with an Idempotency-Key, so that the same request has the same answer for a day. The key is
 -- taken before the request is handled, so that of two bodies at once only one is.

@@ -18,6 +18,14 @@ comment on column desk_sessions.name is 'What history calls this person';
 comment on column desk_sessions.seen_at is 'When it was last used, to a minute';
 comment on column desk_sessions.ended_at is 'Signed out, or revoked';
 
+-- Whom a name is of, so that two people are never one: verdicts, claims and the log know people by their names.
+create table desk_people (
+  name    text primary key check (name <> ''),
+  subject text not null unique
+);
+comment on table desk_people is 'Names of those who signed in to the desk, of which each is one person''s for ever; rows are only added.';
+comment on column desk_people.subject is 'oidc:SUBJECT, link:NAME, or "token named NAME": whoever has a token of the name after another is the same person';
+
 create table audit_log (
   id       bigint generated always as identity primary key,
   at       timestamptz not null default now(),
@@ -369,19 +377,46 @@ begin
   return query select a.at, false from appeals a where a.photo_id = p_photo_id and a.answered_at is null;
 end $$;
 
--- Signs somebody in, writes it down, and forgets sessions that ended more than a month ago.
-create function start_session(
-  p_id text, p_hash bytea, p_subject text, p_name text, p_roles text[], p_lasts_s double precision
-) returns timestamptz language plpgsql as $$
-declare ends timestamptz;
+-- The name of a person: the one they had before, else p_name, or with a number behind it where that is another's. Whoever
+-- has a live token of a name has the name too, before ever signing in.
+create function name_person(p_subject text, p_name text) returns text language plpgsql as $$
+declare
+  person text := case when p_subject like 'token:%' then 'token named ' || p_name else p_subject end;
+  known text;
+  candidate text := p_name;
 begin
+  for n in 2 .. 1000 loop
+    select d.name into known from desk_people d where d.subject = person;
+    if found then
+      return known;
+    end if;
+    insert into desk_people (name, subject)
+    select candidate, person
+    where person = 'token named ' || candidate
+      or not exists (select from tokens t where t.name = candidate and t.revoked_at is null)
+    on conflict do nothing;
+    if found then
+      return candidate;
+    end if;
+    candidate := p_name || ' (' || n || ')';
+  end loop;
+  raise exception 'a thousand people are called %', p_name;
+end $$;
+
+-- Signs somebody in, writes it down, and forgets sessions that ended more than a month ago. Returns when the session ends at
+-- the latest, and what the person is called.
+create function start_session(
+  p_id text, p_hash bytea, p_subject text, p_name text, p_roles text[], p_lasts_s double precision,
+  out ends timestamptz, out person text
+) language plpgsql as $$
+begin
+  person := name_person(p_subject, p_name);
   delete from desk_sessions where ends_at < now() - interval '30 days';
   insert into desk_sessions (id, hash, subject, name, roles, ends_at)
-  values (p_id, p_hash, p_subject, p_name, p_roles, now() + make_interval(secs => p_lasts_s))
+  values (p_id, p_hash, p_subject, person, p_roles, now() + make_interval(secs => p_lasts_s))
   returning ends_at into ends;
   insert into audit_log (who, did, about)
-  values (p_name, 'signed-in', jsonb_build_object('session', p_id, 'by', p_subject, 'roles', p_roles));
-  return ends;
+  values (person, 'signed-in', jsonb_build_object('session', p_id, 'by', p_subject, 'roles', p_roles));
 end $$;
 
 -- Ends a session, and writes down who did. Returns whether it was there and had not ended.
@@ -576,7 +611,7 @@ begin
   perform grant_roles_before_desk(p_queue_schema);
   if to_regrole('maitred_worker') is not null then
     grant select, insert, update, delete on desk_sessions, review_claims to maitred_worker;
-    grant select, insert on audit_log to maitred_worker;
+    grant select, insert on audit_log, desk_people to maitred_worker;
     grant select, insert, update on appeals, review_decisions to maitred_worker;
     -- what a moderator takes back
     grant delete on reviews to maitred_worker;
@@ -586,10 +621,10 @@ begin
       for thing in
         select format('table %I', relname) from pg_class
         where relnamespace = 'public'::regnamespace
-          and relname in ('desk_sessions', 'audit_log', 'appeals', 'review_claims', 'review_decisions')
+          and relname in ('desk_sessions', 'desk_people', 'audit_log', 'appeals', 'review_claims', 'review_decisions')
         union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'public'::regnamespace
           and proname in ('review_rule', 'audit_rank', 'photos_to_review', 'claim_reviews', 'photo_before', 'decide_reviews',
-            'undo_review', 'open_appeal', 'photos_by_key', 'photo_id_at', 'start_session', 'end_session', 'forget_objects',
+            'undo_review', 'open_appeal', 'photos_by_key', 'photo_id_at', 'name_person', 'start_session', 'end_session', 'forget_objects',
             'grant_roles_before_desk')
       loop
         execute format('alter %s owner to maitred_migrator', thing);

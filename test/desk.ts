@@ -44,7 +44,7 @@ export const test = base.extend<{ openDesk(env?: Record<string, string>): Promis
         ask,
         async signIn(name, ...scopes) {
           const { id, token, hash } = createToken();
-          await addToken(db.pool, { id, name, hash, scopes });
+          expect(await addToken(db.pool, { id, name, hash, scopes })).toBe(true);
           const { status, headers } = await ask("POST", "/desk/api/session", { token });
           expect(status).toBe(200);
           const cookie = headers.getSetCookie()[0]!.split(";")[0]!;

@@ -10,20 +10,25 @@ export interface TestProvider {
 /** A person at the provider. */
 export interface Account {
   email?: string;
+  /** Whether the provider has checked the address; it says nothing of it unless given. */
+  verified?: boolean;
   groups?: string[];
 }
 
 /**
  * A real OpenID Connect provider on this machine, at which whoever comes is signed in as `account` says, without being
  * asked. It insists on PKCE.
+ *
+ * @param host by which it is known: "localhost" is another site than 127.0.0.1.
  */
 export async function startProvider(
   client: { id: string; secret: string; redirect: string },
   account: { id: string } & Account,
+  host = "127.0.0.1",
 ): Promise<TestProvider> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const issuer = `http://${host}:${(server.address() as AddressInfo).port}`;
   const provider = new Provider(issuer, {
     clients: [
       {
@@ -34,14 +39,19 @@ export async function startProvider(
       },
     ],
     cookies: { keys: ["test"] },
-    claims: { openid: ["sub"], email: ["email"], groups: ["groups"] },
+    claims: { openid: ["sub"], email: ["email", "email_verified"], groups: ["groups"] },
     scopes: ["openid", "email", "groups"],
     pkce: { required: () => true },
     features: { devInteractions: { enabled: false } },
     interactions: { url: (_ctx, { uid }) => `/interaction/${uid}` },
     findAccount: (_ctx, accountId) => ({
       accountId,
-      claims: () => ({ sub: accountId, email: account.email, groups: account.groups }),
+      claims: () => ({
+        sub: accountId,
+        email: account.email,
+        email_verified: account.verified,
+        groups: account.groups,
+      }),
     }),
   });
   provider.use(async (ctx, next) => {

@@ -54,7 +54,7 @@ export function openDesk(
       redeem,
       startSession: (session) =>
         startSession(db, { ...session, roles: [...session.roles] }, config.deskSessionS),
-      findSession: (id) => findSession(db, id, config.deskIdleS),
+      findSession: (id, use) => findSession(db, id, { idleS: config.deskIdleS, use }),
       endSession: (id, by, did) => endSession(db, id, by, did),
     },
     oidc,

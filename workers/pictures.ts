@@ -40,10 +40,9 @@ export function openPictures(
   restrictSharp();
   const fetch = openFetch(config, scope);
   const heic = openHeic(scope);
-  const gate = createGate(WIDTH);
-  // one after the other, and beside the others, which are faster
-  const heatGate = createGate(1);
-  let waiting = 0;
+  const plain = createLine(WIDTH, MAX_WAITING);
+  // one after the other, and beside the others, which are faster and are not to wait for them
+  const heated = createLine(1, MAX_WAITING_HEAT);
 
   async function make(photo: PhotoRef, side: number, heat: boolean): Promise<Uint8Array> {
     const { bytes } = await fetch(photo, { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs });
@@ -54,14 +53,22 @@ export function openPictures(
   }
 
   return {
-    async draw(photo, side, heat, signal) {
-      if (waiting >= MAX_WAITING) throw new UpstreamError("CLOSED", "too many pictures wait: try again");
-      waiting++;
-      return (heat ? heatGate : gate)("live", async () => {
+    draw: (photo, side, heat, signal) =>
+      (heat ? heated : plain)(async () => {
         if (signal.aborted) throw new PhotoError("GONE", "nobody waits for it any more");
         return make(photo, side, heat);
-      }).finally(() => waiting--);
-    },
+      }),
+  };
+}
+
+/** Makes `width` pictures at once, of which `most` may wait or be made. */
+function createLine(width: number, most: number): <T>(work: () => Promise<T>) => Promise<T> {
+  const gate = createGate(width);
+  let waiting = 0;
+  return async (work) => {
+    if (waiting >= most) throw new UpstreamError("CLOSED", "too many pictures wait: try again");
+    waiting++;
+    return gate("live", work).finally(() => waiting--);
   };
 }
 
@@ -86,3 +93,5 @@ function openHeic(scope: Scope): (side: number) => DecodeHeic {
 const WIDTH = availableParallelism() + 2;
 /** Some pages of pictures. */
 const MAX_WAITING = 500;
+/** A page asks for one at a time, and each takes long. */
+const MAX_WAITING_HEAT = 50;

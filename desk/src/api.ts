@@ -1,3 +1,5 @@
+import { unusedMs } from "./use.ts";
+
 /** The server answered, and refused. */
 export class Refused extends Error {
   readonly status: number;
@@ -52,9 +54,9 @@ export function wordsOf(thrown: unknown): string {
 async function send<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   const answer = await fetch(`/desk/api/${path}`, {
     method,
-    // the header is what no form of another site can send
+    // the header is what no form of another site can send; what nobody is there to ask for keeps nobody signed in
     headers: {
-      "x-maitred-desk": "1",
+      "x-maitred-desk": unusedMs() < UNUSED_MS ? "1" : "idle",
       ...(body !== undefined && { "content-type": "application/json" }),
     },
     ...(body !== undefined && { body: JSON.stringify(body) }),
@@ -73,6 +75,8 @@ async function send<T>(method: string, path: string, body?: unknown, signal?: Ab
 
 /** Event of the window: the server knows nobody by the cookie that came. */
 export const SIGNED_OUT = "maitred-signed-out";
+
+const UNUSED_MS = 60_000;
 
 async function refusalOf(answer: Response): Promise<Refused> {
   const said = (await answer.json().catch(() => ({}))) as { detail?: string; title?: string };

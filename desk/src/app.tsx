@@ -8,14 +8,24 @@ import { Shell } from "./shell.tsx";
 import { SignIn } from "./sign-in.tsx";
 import type { Session } from "./types.ts";
 import { Announcer } from "./ui/announce.tsx";
+import { useTitle } from "./ui/title.ts";
+import { watchUse } from "./use.ts";
 import { startWork, type Work, WorkProvider } from "./work.ts";
 
 export function App() {
   useEffect(() => {
     const onSignedOut = (): void => void refresh();
+    // a link that signs in was pasted into a tab in which the desk is open already
+    const onHash = (): void => void openSession();
     addEventListener(SIGNED_OUT, onSignedOut);
+    addEventListener("hashchange", onHash);
+    const stopWatching = watchUse();
     void openSession();
-    return () => removeEventListener(SIGNED_OUT, onSignedOut);
+    return () => {
+      removeEventListener(SIGNED_OUT, onSignedOut);
+      removeEventListener("hashchange", onHash);
+      stopWatching();
+    };
   }, []);
   const who = person.value;
   return (
@@ -58,6 +68,7 @@ function Desk({ who }: { who: Session }) {
 /** Begins with the first page, and says of any other address that nothing is there. */
 function Elsewhere({ open }: { open: readonly Page[] }) {
   const { path, route } = useLocation();
+  useTitle("Nothing here");
   useEffect(() => {
     if (path === "/desk" || path === "/") route(open[0]!.path, true);
   }, [path]);

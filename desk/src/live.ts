@@ -1,8 +1,12 @@
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import type { Operating, Queue } from "./types.ts";
 
 /** How much waits, as the server last said; undefined until it has. */
 export const queue = signal<Queue | undefined>(undefined);
+/** Photos that wait, of all kinds together. */
+export const waiting = computed(
+  () => queue.value && Object.values(queue.value.kinds).reduce((sum, each) => sum + (each ?? 0), 0),
+);
 /** How everything runs, as the server last said to a page that watches; undefined until it has. */
 export const operating = signal<Operating | undefined>(undefined);
 /** Whether the server is heard from. */

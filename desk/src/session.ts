@@ -51,5 +51,7 @@ export async function refresh(): Promise<void> {
 const PROVIDER_WORDS: Record<string, string> = {
   "oidc-failed": "the sign-in at your provider failed: try again, or ask your operator",
   "oidc-no-role": "you are known, but have no role at this desk: ask your operator",
+  "oidc-unverified":
+    "your provider has not verified your address, by which this desk knows you: verify it there",
   "oidc-expired": "the sign-in took too long: try again",
 };

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { Delivery } from "./delivery.tsx";
 import type { Page } from "./pages.ts";
@@ -11,10 +11,10 @@ import { Mark } from "./ui/mark.tsx";
 
 export function Shell({ pages, children }: { pages: readonly Page[]; children: ComponentChildren }) {
   const { path } = useLocation();
-  const here = pages.find((page) => page.title && path.startsWith(page.path));
+  const nav = useRef<HTMLElement>(null);
   useEffect(() => {
-    document.title = here ? `${here.title} · maitred` : "maitred";
-  }, [here]);
+    nav.current!.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [path]);
   return (
     <>
       <a class="skip" href="#main">
@@ -25,7 +25,7 @@ export function Shell({ pages, children }: { pages: readonly Page[]; children: C
           <Mark />
           <span class="brand-word">maitred</span>
         </a>
-        <nav aria-label="Pages">
+        <nav aria-label="Pages" ref={nav}>
           <ul>
             {pages.map(({ path: to, title }) =>
               title ? (

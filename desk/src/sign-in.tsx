@@ -2,10 +2,12 @@ import { useState } from "preact/hooks";
 import { problem, session, signIn } from "./session.ts";
 import { ThemeChoice } from "./shell.tsx";
 import { Mark } from "./ui/mark.tsx";
+import { useTitle } from "./ui/title.ts";
 
 /** @param asked whether the server has said that nobody is signed in. */
 export function SignIn({ asked }: { asked: boolean }) {
   const [busy, setBusy] = useState(false);
+  useTitle("Sign in");
   const said = session.value;
   const oidc = said && !said.signedIn && said.oidc;
   const here = location.pathname + location.search;
@@ -61,7 +63,9 @@ export function SignIn({ asked }: { asked: boolean }) {
               </button>
             </form>
             <p id="token-how" class="soft small">
-              An operator makes one: <code class="mono">maitred token create --scopes review NAME</code>
+              An operator makes one: <code class="mono">maitred token create --scopes review NAME</code>. The
+              scope says what you may do: review to decide, operate to run, read to look, or some with commas
+              between.
             </p>
           </>
         )}

@@ -19,12 +19,28 @@ const RULE_WORDS: Record<string, string> = {
   "scores-invalid": "The model gave no usable scores",
   clear: "Clear",
   moderator: "A moderator decided",
-  undo: "A decision was taken back",
+  undo: "Taken back",
   rollback: "A backfill was rolled back",
 };
 
 export function rule(name: string | null): string {
   return name === null ? "Not judged yet" : (RULE_WORDS[name] ?? name);
+}
+
+/** What a verdict comes to, and what there is to say beyond that. */
+export function reasonOf({ rule: name, reason, by, saw }: Reasoned): { said: string; more: string } {
+  if (name !== "moderator") return { said: rule(name), more: reason ?? "" };
+  const note = reason === `decided by ${who(by)}` ? "" : reason;
+  const seen = typeof saw === "boolean" ? (saw ? "A human was seen" : "Nobody was seen") : "";
+  return { said: `Decided by ${who(by)}`, more: [note, seen].filter(Boolean).join(". ") };
+}
+
+interface Reasoned {
+  rule: string | null;
+  reason: string | null;
+  by: string | null;
+  /** Whether a moderator saw a human. */
+  saw?: boolean | null;
 }
 
 export const STATE_WORDS: Record<Photo["state"], string> = {
@@ -62,7 +78,13 @@ export function count(number: number, one: string, many = `${one}s`): string {
   return `${number.toLocaleString()} ${number === 1 ? one : many}`;
 }
 
-/** Whether it was hidden because a human is seen, and so is blurred until asked for. */
-export function hiddenForHuman({ state, rule, human }: Photo): boolean {
-  return state === "hidden" && (rule === "human" || (human ?? 0) >= 0.5);
+/** Whether it was hidden because a human is seen, by a model or a moderator, and so is blurred until asked for. */
+export function hiddenForHuman({ state, rule, human, sawHuman }: Photo): boolean {
+  return state === "hidden" && (rule === "human" || sawHuman === true || (human ?? 0) >= 0.5);
+}
+
+/** How sure the model is of the category, or which person gave it. */
+export function sureOf({ category, categoryBy, scores }: Photo): string {
+  if (category === null) return "";
+  return categoryBy ? `by ${who(categoryBy)}` : score(scores?.[category]);
 }

@@ -12,8 +12,9 @@ usage: maitred token create --scopes SCOPES NAME
 
 A token is printed once, when it is created: the database has nothing but its hash. SCOPES, with commas between:
 ingest (tell of photos), read (see what became of them), operate (run the queues), review (decide). With one of the last
-three somebody may sign in to the desk, as a viewer, an operator or a moderator, and NAME is what history calls them.
-A token that is revoked is refused from then on, and ends the sessions that began with it.
+three somebody may sign in to the desk, as a viewer, an operator or a moderator, and NAME is what history calls them: no
+two tokens in use have the same. A token that is revoked is refused from then on, and ends the sessions that began with
+it; one that is made with its name afterwards is of the same person.
 
   --scopes SCOPES   what it may do
   --json            as JSON on stdout
@@ -21,7 +22,7 @@ A token that is revoked is refused from then on, and ends the sessions that bega
   maitred token create --scopes ingest bucket-events
   maitred token create --scopes review ann
 
-Exit codes: of revoke, 1 there is no such token.
+Exit codes: of create, 1 a token of this name is in use; of revoke, 1 there is no such token.
 `,
   options: { scopes: { type: "string" }, json: { type: "boolean" } },
 
@@ -38,7 +39,13 @@ const create: Subcommand = ([name, ...more], { values }, terminal) => {
   }
   return async (db) => {
     const { token, id, hash } = createToken();
-    await addToken(db, { id, name, hash, scopes });
+    if (!(await addToken(db, { id, name, hash, scopes }))) {
+      const other = (await listTokens(db)).find((each) => each.name === name && !each.revokedAt);
+      terminal.say(
+        `a token of ${name} is in use: take another name, or first maitred token revoke ${other?.id ?? "ID"}\n`,
+      );
+      return EXIT.notAll;
+    }
     terminal.print(values["json"] ? JSON.stringify({ id, name, scopes, token }) : token);
     if (!values["json"])
       terminal.say(`token ${id} of ${name} may ${scopes.join(", ")}; it is not shown again\n`);

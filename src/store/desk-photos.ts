@@ -18,6 +18,10 @@ export interface DeskPhotoRow extends PhotoRef {
   rule: string | null;
   reason: string | null;
   by: string | null;
+  /** Whether the moderator who decided saw a human; null where none decided, or did not say. */
+  sawHuman: boolean | null;
+  /** The moderator who gave the category; null where it is the model's. */
+  categoryBy: string | null;
   registeredAt: string;
   decidedAt: string | null;
   /** Id of its latest verdict; "0" where it has none. */
@@ -77,6 +81,10 @@ export async function readWholePhoto(db: Pool, id: string): Promise<WholePhotoRo
 
 const COLUMNS = `p.id, p.store, p.bucket, p.key, p.version, p.superseded_at is null as current, p.listing, p.uploader,
   p.claimed, p.state, p.category, p.human, s.scores, s.model, p.rule, p.reason, p.decided_by as by,
+  case when p.decided_by like 'moderator:%' then
+    (select r.human from reviews r where r.photo_id = p.id order by r.verdict_id desc limit 1) end as "sawHuman",
+  (select t.model from tags t where t.photo_id = p.id and t.category = p.category and t.model like 'moderator:%')
+    as "categoryBy",
   to_json(p.registered_at) as "registeredAt", to_json(p.decided_at) as "decidedAt",
   coalesce((select max(id) from verdicts where photo_id = p.id), 0)::text as "asOf",
   (select json_build_object('reason', a.reason, 'by', a.by, 'at', a.at) from appeals a

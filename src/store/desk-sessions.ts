@@ -16,27 +16,33 @@ export interface SessionRow {
 /**
  * Signs somebody in; see start_session in migrations/0012_desk.sql.
  *
- * @returns when the session ends at the latest.
+ * @returns when the session ends at the latest, and what history calls this person: the name that was asked for, unless it is
+ * of another.
  */
 export async function startSession(
   db: Pool,
   session: Pick<SessionRow, "id" | "hash" | "subject" | "name" | "roles">,
   lastsS: number,
-): Promise<string> {
+): Promise<{ endsAt: string; name: string }> {
   const { id, hash, subject, name, roles } = session;
-  const rows = await query<{ ends: string }>(db, {
+  const rows = await query<{ endsAt: string; name: string }>(db, {
     name: "start_session",
-    text: "select to_json(start_session($1, $2, $3, $4, $5, $6)) as ends",
+    text: `select to_json(ends) as "endsAt", person as name from start_session($1, $2, $3, $4, $5, $6)`,
     values: [id, hash, subject, name, roles, lastsS],
   });
-  return rows[0]!.ends;
+  return rows[0]!;
 }
 
 /**
  * The session with this id, while it holds: it has neither ended, nor been unused for `idleS`, nor was its token revoked.
- * It counts as used.
+ *
+ * @param use whether this counts as use of it.
  */
-export async function findSession(db: Pool, id: string, idleS: number): Promise<SessionRow | undefined> {
+export async function findSession(
+  db: Pool,
+  id: string,
+  { idleS, use }: { idleS: number; use: boolean },
+): Promise<SessionRow | undefined> {
   const [session] = await query<SessionRow & { stale: boolean }>(db, {
     name: "find_session",
     text: `select ${COLUMNS}, s.seen_at < now() - interval '1 minute' as stale
@@ -45,7 +51,7 @@ export async function findSession(db: Pool, id: string, idleS: number): Promise<
   });
   if (!session) return undefined;
   const { stale, ...found } = session;
-  if (stale) {
+  if (stale && use) {
     await query(db, {
       name: "touch_session",
       text: "update desk_sessions set seen_at = now() where id = $1 and seen_at < now() - interval '1 minute'",

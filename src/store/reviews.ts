@@ -109,7 +109,8 @@ export async function undoReview(
 }
 
 /**
- * How many photos wait by kind, of each at most 10,000 counted, and how many are held.
+ * How many photos wait by kind, those that moderators hold included, of each at most 10,000 of the others counted; and how
+ * many are held.
  *
  * @param auditPerMille how many of a thousand shown or hidden photos are drawn for audit.
  */
@@ -120,7 +121,8 @@ export async function countReviews(
 ): Promise<{ kinds: Record<string, number>; held: number }> {
   const rows = await query<{ kind: string; photos: number; held: number }>(db, {
     name: "count_reviews",
-    text: `select k.kind, (select count(*) from photos_to_review(k.kind, 10000, $2))::int as photos,
+    text: `select k.kind, (select count(*) from photos_to_review(k.kind, 10000, $2))::int
+          + (select count(*) from review_claims c where c.kind = k.kind and c.until > now())::int as photos,
         (select count(*) from review_claims where until > now())::int as held
       from unnest($1::text[]) k (kind)`,
     values: [kinds, auditPerMille],

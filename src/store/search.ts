@@ -8,6 +8,8 @@ export interface SearchFilter {
   listing?: string | undefined;
   category?: string | undefined;
   state?: string | undefined;
+  /** "no": its object was replaced or removed since. */
+  current?: "yes" | "no" | undefined;
   /** `model:NAME` or `moderator:NAME`. */
   by?: string | undefined;
   rule?: string | undefined;
@@ -56,6 +58,8 @@ export async function searchPhotos(
   const narrow = values.length;
   const others = [
     ...given((v) => `state = ${v}`, filter.state),
+    ...(filter.current === "yes" ? ["superseded_at is null"] : []),
+    ...(filter.current === "no" ? ["superseded_at is not null"] : []),
     ...given((v) => `bucket = ${v}`, filter.bucket),
     ...given((v) => `category = ${v}`, filter.category),
     ...given((v) => `decided_by = ${v}`, filter.by),

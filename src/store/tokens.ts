@@ -9,15 +9,18 @@ export interface TokenRow {
   revokedAt: Date | null;
 }
 
+/** @returns false where another that is not revoked has the name, which two people would decide under. */
 export async function addToken(
   db: Pool,
   { id, name, hash, scopes }: Pick<TokenRow, "id" | "name" | "hash" | "scopes">,
-): Promise<void> {
-  await query(db, {
+): Promise<boolean> {
+  const rows = await query(db, {
     name: "add_token",
-    text: "insert into tokens (id, name, hash, scopes) values ($1, $2, $3, $4)",
+    text: `insert into tokens (id, name, hash, scopes) values ($1, $2, $3, $4)
+      on conflict (name) where revoked_at is null do nothing returning id`,
     values: [id, name, hash, scopes],
   });
+  return rows.length > 0;
 }
 
 /** Of each id its token, in order; undefined where there is none, or where it was revoked. */

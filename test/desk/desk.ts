@@ -17,6 +17,7 @@ export interface Desk {
   /** Ends the process that serves the desk, and starts it again at the same address. */
   stop(): Promise<void>;
   start(): Promise<void>;
+  /** Makes a token; one that this person had before is revoked. */
   token(name: string, scopes: Scope[]): Promise<{ token: string }>;
   /** A browser of its own in which this person is signed in, at the page. */
   open(name: string, options?: Partial<Opening>): Promise<Page>;
@@ -40,7 +41,10 @@ interface Judged {
  * A desk with the sample photos, judged by the model that ships, served by a real `maitred api` of its own. Against what
  * was hidden somebody appealed.
  */
-export const test = base.extend<{ desk: Desk; copies: number }, { browser: Browser; judged: Judged }>({
+export const test = base.extend<
+  { desk: Desk; copies: number; settings: (url: string) => Promise<Record<string, string>> },
+  { browser: Browser; judged: Judged }
+>({
   browser: [
     // biome-ignore lint/correctness/noEmptyPattern: vitest reads the names of the fixtures from the pattern
     async ({}, use) => {
@@ -79,7 +83,10 @@ export const test = base.extend<{ desk: Desk; copies: number }, { browser: Brows
   db: async ({ judged }, use) => withDatabase(judged.database, use),
   /** How often each sample is there, at most six times. */
   copies: 1,
-  desk: async ({ db, judged, browser, copies }, use) => {
+  /** What more is set of the process that serves the desk, at this address. */
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  settings: async ({}, use) => use(async () => ({})),
+  desk: async ({ db, judged, browser, copies, settings }, use) => {
     await db.pool.query("delete from photos where key ~ '^[0-9]-' and left(key, 1)::int >= $1", [copies]);
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
@@ -89,6 +96,7 @@ export const test = base.extend<{ desk: Desk; copies: number }, { browser: Brows
       MAITRED_FOLDERS: judged.photos,
       MAITRED_PROVIDER: "cpu",
       MAITRED_AUDIT_PER_MILLE: "0",
+      ...(await settings(url)),
     };
     const contexts: BrowserContext[] = [];
     const complaints: string[] = [];
@@ -108,6 +116,8 @@ export const test = base.extend<{ desk: Desk; copies: number }, { browser: Brows
       },
       async token(name, scopes) {
         const { id, token, hash } = createToken();
+        // of a person whose token was lost
+        await db.pool.query("update tokens set revoked_at = now() where name = $1", [name]);
         await addToken(db.pool, { id, name, hash, scopes });
         return { token };
       },

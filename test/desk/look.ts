@@ -14,6 +14,17 @@ export async function violations(page: Page): Promise<string[]> {
   );
 }
 
+/** In what way the document is larger than the window, within which everything scrolls. */
+export async function overflowOf(page: Page): Promise<string[]> {
+  return page.evaluate(() => {
+    const { scrollWidth, scrollHeight, clientWidth, clientHeight } = document.documentElement;
+    return [
+      ...(scrollWidth > clientWidth ? [`${scrollWidth} pixels wide`] : []),
+      ...(scrollHeight > clientHeight ? [`${scrollHeight} pixels high`] : []),
+    ];
+  });
+}
+
 /**
  * Where DESK_SHOTS names a folder, pictures of every page go there, to be looked at.
  *

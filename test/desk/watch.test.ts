@@ -4,7 +4,7 @@ import { maitred } from "../maitred.ts";
 import { judgedOverTime, troubled } from "../watched.ts";
 import { CHROMIUM } from "./chromium.ts";
 import { type Desk, NARROW, test, until, WIDE } from "./desk.ts";
-import { shoot, violations } from "./look.ts";
+import { overflowOf, shoot, violations } from "./look.ts";
 
 const today = (): string => new Date().toISOString().slice(0, 10);
 const opened = async (page: Page): Promise<void> =>
@@ -210,8 +210,8 @@ describe.skipIf(!CHROMIUM)("pages to watch", { timeout: 300_000 }, () => {
           await shoot(page, `${name}-${colorScheme}-${viewport.width}`, ".watch-page");
           found[`${name}, ${colorScheme}`] = await violations(page);
         }
-        const width = await page.evaluate(() => document.documentElement.scrollWidth);
-        if (width > viewport.width) found[`${name}, wider than the screen`] = [`${width}`];
+        const overflow = await overflowOf(page);
+        if (overflow.length > 0) found[`${name}, larger than the screen`] = overflow;
       }
       expect(Object.entries(found).filter(([, violated]) => violated.length > 0)).toEqual([]);
       expect(desk.complaints).toEqual([]);

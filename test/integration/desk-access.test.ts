@@ -23,7 +23,7 @@ test("a token signs somebody in by its scopes, with a cookie that no script read
 
   const out = await ann.ask("DELETE", "/desk/api/session");
   expect(out.status).toBe(204);
-  expect(out.headers.getSetCookie()[0]).toMatch(/^maitred=;/);
+  expect(out.headers.getSetCookie()[0]).toMatch(/^maitred-\d+=;/);
   expect((await ann.ask("GET", "/desk/api/session")).body.signedIn).toBe(false);
   expect((await ann.ask("GET", "/desk/api/review/queue")).status).toBe(401);
 });
@@ -38,7 +38,7 @@ test("the cookie is the host's own, and of https alone, where browsers come over
   const [plain] = (
     await near.ask("POST", "/desk/api/session", { token: token.token })
   ).headers.getSetCookie();
-  expect(plain).toMatch(/^maitred=[\w-]+; Max-Age=43200; Path=\/desk; HttpOnly; SameSite=Strict$/);
+  expect(plain).toMatch(/^maitred-\d+=[\w-]+; Max-Age=43200; Path=\/desk; HttpOnly; SameSite=Strict$/);
   const far = await openDesk({ MAITRED_DESK_URL: "https://photos.example.com" });
   const [secure] = (
     await far.ask("POST", "/desk/api/session", { token: token.token })
@@ -125,26 +125,47 @@ test("a session ends with its token, by an operator, when it is idle and when it
   expect(left).toMatchObject([{ name: "oda", own: true, by: `token:${oda.tokenId}` }]);
 });
 
-test("a session that is used does not become idle", async ({ openDesk, db }) => {
+test("a session that a person uses does not become idle; one whose page asks by itself does", async ({
+  openDesk,
+  db,
+}) => {
   const desk = await openDesk();
   const ann = await desk.signIn("ann", "review");
   await db.pool.query("update desk_sessions set seen_at = now() - interval '90 minutes'");
-  expect((await ann.ask("GET", "/desk/api/review/queue")).status).toBe(200);
-  const { rows } = await db.pool.query(
-    "select seen_at > now() - interval '1 minute' as seen from desk_sessions",
-  );
-  expect(rows).toEqual([{ seen: true }]);
+  const seen = async () =>
+    (await db.pool.query("select seen_at > now() - interval '1 minute' as seen from desk_sessions")).rows[0]
+      .seen;
+  const ask = async (headers: object) =>
+    expect((await ann.ask("POST", "/desk/api/review/claims/renew", { photos: ["1"] }, headers)).status).toBe(
+      200,
+    );
+  await ask({ "x-maitred-desk": "idle" });
+  expect(await seen()).toBe(false);
+  // what a browser keeps open, or fetches as a picture, has no header
+  const leave = new AbortController();
+  const live = await fetch(`${desk.url}/desk/api/live`, {
+    headers: { cookie: ann.cookie },
+    signal: leave.signal,
+  });
+  const reader = live.body!.pipeThrough(new TextDecoderStream()).getReader();
+  // the process looks who is signed in, and finds her
+  for (let heard = ""; !heard.includes(": \n\n"); heard += (await reader.read()).value);
+  expect(await seen()).toBe(false);
+  leave.abort();
+  await ask({ "x-maitred-desk": "1" });
+  expect(await seen()).toBe(true);
 });
 
 test("the database has nothing that signs in, and another secret does not", async ({ openDesk, db }) => {
   const desk = await openDesk();
   const ann = await desk.signIn("ann", "review");
-  const [, id, secret] = /=([0-9a-f]{12})_(.+)$/.exec(ann.cookie)!;
+  const [, cookie, id, secret] = /^(.+)=([0-9a-f]{12})_(.+)$/.exec(ann.cookie)!;
   const { rows } = await db.pool.query("select desk_sessions::text as row from desk_sessions");
   expect(rows[0].row).not.toContain(secret);
   expect(rows[0].row).not.toContain(Buffer.from(secret!, "base64url").toString("hex"));
-  const forged = askerOf(desk.url, `maitred=${id}_${"A".repeat(43)}`);
-  expect((await forged("GET", "/desk/api/review/queue")).status).toBe(401);
+  const forged = (value: string) => askerOf(desk.url, `${cookie}=${id}_${value}`);
+  expect((await forged(secret!)("GET", "/desk/api/review/queue")).status).toBe(200);
+  expect((await forged("A".repeat(43))("GET", "/desk/api/review/queue")).status).toBe(401);
 });
 
 test("wrong tokens are refused and after some not looked at, and a good one of an uploader opens no desk", async ({
@@ -169,7 +190,83 @@ test("a one-time link signs in once", async ({ openDesk }) => {
   expect(address).toBe(`${desk.url}/desk/`);
   const first = await desk.ask("POST", "/desk/api/session", { link: code });
   expect(first.body).toMatchObject({ signedIn: true, name: "local", roles: ["moderator", "operator"] });
-  expect((await desk.ask("POST", "/desk/api/session", { link: code })).status).toBe(401);
+  const again = await desk.ask("POST", "/desk/api/session", { link: code });
+  expect(again.status).toBe(401);
+  for (const scope of ["review", "operate", "read"]) expect(again.body.detail).toContain(scope);
+});
+
+test("whoever signs in where somebody is signed in ends that session", async ({ openDesk, db }) => {
+  const desk = await openDesk();
+  const ann = await desk.signIn("ann", "review");
+  const bob = createToken();
+  await addToken(db.pool, { ...bob, name: "bob", scopes: ["review"] });
+  expect((await ann.ask("POST", "/desk/api/session", { token: bob.token })).body.name).toBe("bob");
+  expect((await ann.ask("GET", "/desk/api/review/queue")).status).toBe(401);
+  const { rows } = await db.pool.query("select who, did from audit_log order by id");
+  expect(rows.map(({ who, did }) => `${who} ${did}`)).toEqual([
+    "ann signed-in",
+    "ann signed-out",
+    "bob signed-in",
+  ]);
+  // a wrong token ends nothing
+  const cat = await desk.signIn("cat", "review");
+  expect((await cat.ask("POST", "/desk/api/session", { token: "wrong" })).status).toBe(401);
+  expect((await cat.ask("GET", "/desk/api/review/queue")).status).toBe(200);
+});
+
+test("two desks on one host do not take each other's cookies", async ({ openDesk }) => {
+  const names = [];
+  for (const desk of [await openDesk(), await openDesk()]) {
+    const { cookie } = await desk.signIn(`of ${desk.url}`, "review");
+    expect(cookie).toContain(`maitred-${new URL(desk.url).port}=`);
+    names.push(cookie.split("=")[0]);
+  }
+  expect(new Set(names).size).toBe(2);
+});
+
+test("a name is one person's: another who is called so gets a number, and a person keeps their name", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const viaLink = async (subject: string, name: string) => {
+    const [, link] = desk.signInLink({ subject, name, roles: ["moderator"] }).split("#link=");
+    return (await desk.ask("POST", "/desk/api/session", { link })).body.name;
+  };
+  expect(await viaLink("oidc:77", "kim@example.com")).toBe("kim@example.com");
+  expect(await viaLink("oidc:78", "kim@example.com")).toBe("kim@example.com (2)");
+  expect(await viaLink("oidc:79", "kim@example.com")).toBe("kim@example.com (3)");
+  // whatever the provider calls them now
+  expect(await viaLink("oidc:78", "kim.lee@example.com")).toBe("kim@example.com (2)");
+  // the name of a token is not to be had, also before anybody signed in with it
+  const first = createToken();
+  expect(await addToken(db.pool, { ...first, name: "ann", scopes: ["review"] })).toBe(true);
+  expect(await viaLink("oidc:80", "ann")).toBe("ann (2)");
+  expect((await desk.ask("POST", "/desk/api/session", { token: first.token })).body.name).toBe("ann");
+  // nor is it by another token, until that one is revoked; then it is the same person's
+  const second = createToken();
+  expect(await addToken(db.pool, { ...second, name: "ann", scopes: ["review"] })).toBe(false);
+  await revokeToken(db.pool, first.id);
+  expect(await addToken(db.pool, { ...second, name: "ann", scopes: ["review"] })).toBe(true);
+  expect((await desk.ask("POST", "/desk/api/session", { token: second.token })).body.name).toBe("ann");
+  expect(await viaLink("oidc:81", "ann")).toBe("ann (3)");
+  // and whoever names a token like somebody of the provider does not make it theirs
+  const like = createToken();
+  await addToken(db.pool, { ...like, name: "kim@example.com", scopes: ["review"] });
+  const { name } = (await desk.ask("POST", "/desk/api/session", { token: like.token })).body;
+  expect(name).toBe("kim@example.com (4)");
+});
+
+test("maitred token create refuses a name that is in use, and says what to do", async ({ db }) => {
+  const env = { DATABASE_URL: db.url };
+  const create = () => maitred(["token", "create", "--scopes", "review", "--json", "ann"], env);
+  const first = create();
+  expect(await first.exit).toBe(0);
+  const { id } = JSON.parse(first.stdout());
+  const second = create();
+  expect(await second.exit).toBe(1);
+  expect(second.stdout()).toBe("");
+  expect(second.stderr()).toContain(`maitred token revoke ${id}`);
 });
 
 test("who signed in, out, and ended whose session is in the audit log, which nobody changes", async ({

@@ -44,6 +44,8 @@ function freePort(): Promise<number> {
   });
 }
 
+const cookieOf = (host: string): string => `maitred-${host.split(":")[1]}`;
+
 test("who comes back from the provider has the roles of their groups, and the name of their claim", async ({
   openBoth,
 }) => {
@@ -61,7 +63,7 @@ test("who comes back from the provider has the roles of their groups, and the na
     state: expect.stringMatching(/.{20}/),
     nonce: expect.stringMatching(/.{20}/),
   });
-  const ask = askerOf(desk.url, browser.cookieOf(host, "maitred"));
+  const ask = askerOf(desk.url, browser.cookieOf(host, cookieOf(host)));
   const { body } = await ask("GET", "/desk/api/session");
   expect(body).toMatchObject({ signedIn: true, name: "ann@example.com", roles: ["moderator"] });
   expect((await ask("POST", "/desk/api/review/claims", {})).status).toBe(200);
@@ -74,7 +76,35 @@ test("who has no role here is not signed in", async ({ openBoth }) => {
     url.searchParams.has("problem"),
   );
   expect(end.href).toBe(`${desk.url}/desk/?problem=oidc-no-role`);
-  expect(browser.cookieOf(host, "maitred")).toBe("maitred=");
+  expect(browser.cookieOf(host, cookieOf(host))).toBe(`${cookieOf(host)}=`);
+});
+
+test("an address that the provider has not checked names nobody, and gives nobody a role", async ({
+  openBoth,
+}) => {
+  const account = { email: "ann@example.com", verified: false, groups: ["mods"] };
+  const end = async (env: Record<string, string>) => {
+    const { desk } = await openBoth(account, env);
+    return new Browser().follow(`${desk.url}/desk/api/oidc/start`, (url) => /^\/desk\/$/.test(url.pathname));
+  };
+  expect((await end({})).search).toBe("?problem=oidc-unverified");
+  const rule = { MAITRED_OIDC_NAME: "sub", MAITRED_OIDC_ROLES: "email=ann@example.com:operator,*:viewer" };
+  expect((await end(rule)).search).toBe("?problem=oidc-unverified");
+  // where nothing depends on the address, it does not matter
+  expect((await end({ MAITRED_OIDC_NAME: "sub" })).search).toBe("");
+});
+
+test("whoever signs in anew at the provider leaves the session that they had", async ({ openBoth, db }) => {
+  const { desk } = await openBoth({ email: "ann@example.com", groups: ["mods"] });
+  const browser = new Browser();
+  const signIn = () =>
+    browser.follow(`${desk.url}/desk/api/oidc/start`, (url) => url.href === `${desk.url}/desk/`);
+  await signIn();
+  await signIn();
+  const { rows } = await db.pool.query(
+    "select ended_at is null as holds from desk_sessions order by started_at",
+  );
+  expect(rows).toEqual([{ holds: false }, { holds: true }]);
 });
 
 test("an answer that is used again, forged, or of another sign-in signs nobody in", async ({ openBoth }) => {
@@ -84,7 +114,7 @@ test("an answer that is used again, forged, or of another sign-in signs nobody i
   const answerOf = async (browser: Browser) => browser.follow(start, isCallback);
   const outcome = async (browser: Browser, url: URL): Promise<string> => {
     const location = (await browser.get(url)).headers.get("location")!;
-    return `${location} ${browser.cookieOf(host, "maitred") === "maitred=" ? "out" : "in"}`;
+    return `${location} ${browser.cookies.get(host)?.has(cookieOf(host)) ? "in" : "out"}`;
   };
 
   const mine = new Browser();

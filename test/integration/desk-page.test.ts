@@ -1,7 +1,11 @@
 import { mkdirSync, writeFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import fastify from "fastify";
 import { expect } from "vitest";
+import type { Access } from "../../src/http/desk/access.ts";
+import { serveLive } from "../../src/http/desk/live.ts";
+import type { OperateDeps } from "../../src/http/desk/operate-deps.ts";
 import { servePage } from "../../src/http/desk/page.ts";
 import { judged, test } from "../desk.ts";
 
@@ -43,6 +47,9 @@ test("the built page is served as it is, and its addresses are all its own", asy
     const { statusCode, body } = await app.inject(path);
     expect([statusCode === 200 && !body.includes("<title>"), body === "x"], path).toEqual([false, false]);
   }
+  expect((await app.inject("/desk/assets/gone.js")).headers["cache-control"] ?? "").not.toMatch(
+    /immutable|max-age/,
+  );
   expect((await app.inject("/desk")).headers["location"]).toBe("/desk/");
   await app.close();
 });
@@ -59,6 +66,51 @@ test("every answer of the desk is nothing but what it says it is, and stays wher
     "cache-control": "no-store",
   });
   expect((await desk.ask("GET", "/desk/api/nothing")).status).toBe(404);
+});
+
+test("whoever leaves before the first answer is not kept, and keeps nobody else out", async () => {
+  const app = fastify();
+  let [asked, left] = [0, 0];
+  let answer = (): void => {};
+  const answered = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  let [allAsked, allLeft] = [() => {}, () => {}];
+  const session = { id: "0123456789ab", secret: "", subject: "link:ann", name: "ann", roles: [], endsAt: "" };
+  const access = { require: async () => session } as unknown as Access;
+  serveLive(app, access, {
+    // a database that is slow
+    async counts() {
+      if (++asked === MANY) allAsked();
+      await answered;
+      return { kinds: {}, held: 0 };
+    },
+    operate: {} as OperateDeps,
+    access: { findSession: async () => undefined },
+  });
+  await app.listen();
+  const { port } = app.server.address() as AddressInfo;
+  const url = `http://127.0.0.1:${port}/desk/api/live`;
+  app.server.on("connection", (socket) => socket.once("close", () => ++left === MANY && allLeft()));
+  const leave = new AbortController();
+  await Promise.all([
+    new Promise<void>((resolve) => {
+      allAsked = () => {
+        leave.abort();
+        resolve();
+      };
+    }),
+    new Promise<void>((resolve) => {
+      allLeft = resolve;
+    }),
+    ...Array.from({ length: MANY }, () => fetch(url, { signal: leave.signal }).catch(() => {})),
+  ]);
+  answer();
+  const stay = new AbortController();
+  const { status } = await fetch(url, { signal: stay.signal });
+  expect(status).toBe(200);
+  stay.abort();
+  await app.close();
 });
 
 test("a page hears how many photos wait, hears it again when that changes, and when its session ends", async ({
@@ -95,3 +147,6 @@ test("a page hears how many photos wait, hears it again when that changes, and w
   leave.abort();
   expect((await desk.ask("GET", "/desk/api/live")).status).toBe(401);
 });
+
+/** As many pages as a process serves. */
+const MANY = 500;

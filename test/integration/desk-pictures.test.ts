@@ -4,7 +4,9 @@ import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client
 import { startFauxqs } from "fauxqs";
 import sharp from "sharp";
 import { expect, inject } from "vitest";
+import { Scope } from "../../src/lifecycle.ts";
 import { packageRoot } from "../../src/package-root.ts";
+import { openPictures } from "../../workers/pictures.ts";
 import { test as base, type Judged, judged, type Person } from "../desk.ts";
 import type { Database } from "../fixtures.ts";
 
@@ -121,6 +123,25 @@ test("what cannot be had or read says why, and so does a store that is away", as
   const bob = await away.signIn("bob", "review");
   const answer = await bob.ask("GET", (await linksOf(bob, gone)).small);
   expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "5"]);
+});
+
+test("however many heat maps wait, photos are shown", async ({ configFor, folder }) => {
+  copyFileSync(join(inject("samples"), "menu-1.jpg"), join(folder, "0.jpg"));
+  const scope = new Scope();
+  let explain = (_reason: Error): void => {};
+  const explained = new Promise<never>((_resolve, reject) => {
+    explain = reject;
+  });
+  const pictures = openPictures(configFor("postgres", { MAITRED_FOLDERS: folder }), scope, () => explained);
+  const photo = { store: "folder", bucket: folder, key: "0.jpg", version: "" } as const;
+  const draw = (heat: boolean) => pictures.draw(photo, 64, heat, AbortSignal.timeout(60_000));
+  const heats = Array.from({ length: 500 }, () => draw(true).catch((error: Error) => error.message));
+  expect((await sharp(await draw(false)).metadata()).height).toBe(64);
+  explain(new Error("no model"));
+  expect(new Set(await Promise.all(heats))).toEqual(
+    new Set(["no model", "too many pictures wait: try again"]),
+  );
+  await scope.close();
 });
 
 test("the heat map shows where the model sees a human", async ({ openDesk, db, folder }) => {

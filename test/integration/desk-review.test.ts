@@ -54,6 +54,11 @@ test("the queue counts photos by why a person is asked, and shows each with what
     held: 0,
   });
   const [held] = await claim(ann, 50, ["verify"]);
+  // what somebody holds waits all the same
+  const counts = await desk.signIn("vic", "read");
+  await expect
+    .poll(async () => (await counts.ask("GET", "/desk/api/review/queue")).body)
+    .toEqual({ kinds: { appeal: 0, human: 2, verify: 1, category: 3, scores: 4, audit: 0 }, held: 1 });
   expect(held).toMatchObject({
     kind: "verify",
     bucket: "photos",

@@ -37,6 +37,31 @@ describe("a search", () => {
     expect([keysOf(found), found.next]).toEqual([expected, null]);
   });
 
+  test("finds what is there now, and what was withdrawn", async ({ openDesk, db }) => {
+    const desk = await openDesk();
+    const [gone] = await judged(db, PHOTOS);
+    await db.pool.query("update photos set superseded_at = now() where id = $1", [gone]);
+    const vic = await desk.signIn("vic", "read");
+    expect(keysOf(await search(vic, { current: "no" }))).toEqual(["1/a b%.jpg"]);
+    expect(keysOf(await search(vic, { current: "yes", listing: "1" }))).toEqual(["1/b.jpg"]);
+  });
+
+  test("tells what moderators saw and which category they gave, until they take it back", async ({
+    openDesk,
+    db,
+  }) => {
+    const desk = await openDesk();
+    const [id] = await judged(db, [PHOTOS[3]!]);
+    const ann = await desk.signIn("ann", "review");
+    const told = async () => (await ann.ask("GET", `/desk/api/photos/${id}`)).body;
+    expect(await told()).toMatchObject({ sawHuman: null, categoryBy: null });
+    const decision = { id: randomUUID(), photo: id, verdict: "hidden", category: "menu", human: true };
+    await ann.ask("POST", "/desk/api/review/decisions", { decisions: [decision] });
+    expect(await told()).toMatchObject({ sawHuman: true, category: "menu", categoryBy: "moderator:ann" });
+    await ann.ask("POST", "/desk/api/review/undo", { decision: decision.id });
+    expect(await told()).toMatchObject({ sawHuman: null, category: "food", categoryBy: null });
+  });
+
   test("finds by when photos were registered, though nothing but the order of ids says where to look", async ({
     openDesk,
     db,

@@ -1,13 +1,16 @@
 import { useState } from "preact/hooks";
-import { get, remove, wordsOf } from "../api.ts";
+import { get, remove, wordsOf as wordsOfProblem } from "../api.ts";
 import type { AuditLog, Sessions } from "../types.ts";
 import { announce } from "../ui/announce.tsx";
-import { Scrolled } from "../ui/scrolled.tsx";
+import { Table } from "../ui/table.tsx";
+import { useTitle } from "../ui/title.ts";
 import { useAsked } from "../ui/use-asked.ts";
 import { when } from "../words.ts";
+import { meansOf, wordsOf } from "./entries.ts";
 
 /** Who is signed in, and who did what: an operator ends sessions, and reads the log. */
 export default function AccessPage() {
+  useTitle("Access");
   return (
     <div class="access">
       <h1>Access</h1>
@@ -27,7 +30,7 @@ function SignedIn() {
       setFailed("");
       announce(`The session of ${name} ended`);
     } catch (thrown) {
-      setFailed(wordsOf(thrown));
+      setFailed(wordsOfProblem(thrown));
     }
     again();
   }
@@ -40,48 +43,35 @@ function SignedIn() {
           {problem || failed}
         </p>
       )}
-      <Scrolled label="Table of sessions">
-        <table class="small number">
-          <thead>
-            <tr>
-              <th scope="col">name</th>
-              <th scope="col">roles</th>
-              <th scope="col">by</th>
-              <th scope="col">since</th>
-              <th scope="col">seen</th>
-              <th scope="col">ends</th>
-              <th scope="col">
-                <span class="unseen">what may be done</span>
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {answer?.sessions.map(({ id, name, roles, by, startedAt, seenAt, endsAt, own }) => (
-              <tr key={id}>
-                <th scope="row">{name}</th>
-                <td>{roles.join(", ")}</td>
-                <td class="mono">{by}</td>
-                <td>{when(startedAt)}</td>
-                <td>{when(seenAt)}</td>
-                <td>{when(endsAt)}</td>
-                <td>
-                  {own ? (
-                    <span class="soft">this one</span>
-                  ) : (
-                    <button
-                      type="button"
-                      onClick={() => void end(id, name)}
-                      aria-label={`End the session of ${name}`}
-                    >
-                      End
-                    </button>
-                  )}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scrolled>
+      <Table
+        label="Table of sessions"
+        head={["name", "roles", "signed in with", "since", "last used", "ends", ""]}
+        stacked
+      >
+        {answer?.sessions.map(({ id, name, roles, by, startedAt, seenAt, endsAt, own }) => (
+          <tr key={id}>
+            <th scope="row">{name}</th>
+            <td>{roles.join(", ")}</td>
+            <td>{meansOf(by)}</td>
+            <td data-name="since">{when(startedAt)}</td>
+            <td data-name="last used">{when(seenAt)}</td>
+            <td data-name="ends">{when(endsAt)}</td>
+            <td>
+              {own ? (
+                <span class="soft">this one</span>
+              ) : (
+                <button
+                  type="button"
+                  onClick={() => void end(id, name)}
+                  aria-label={`End the session of ${name}`}
+                >
+                  End
+                </button>
+              )}
+            </td>
+          </tr>
+        ))}
+      </Table>
     </section>
   );
 }
@@ -97,7 +87,7 @@ function Log() {
       set({ entries: [...shown.entries, ...entries], next });
       setFailed("");
     } catch (thrown) {
-      setFailed(wordsOf(thrown));
+      setFailed(wordsOfProblem(thrown));
     }
   }
 
@@ -109,30 +99,16 @@ function Log() {
           {problem || failed}
         </p>
       )}
-      <Scrolled label="Table of entries">
-        <table class="small number">
-          <thead>
-            <tr>
-              <th scope="col">when</th>
-              <th scope="col">who</th>
-              <th scope="col">did</th>
-              <th scope="col">photo</th>
-              <th scope="col">about</th>
-            </tr>
-          </thead>
-          <tbody>
-            {answer?.entries.map(({ id, at, who, did, photo, about }) => (
-              <tr key={id}>
-                <td>{when(at)}</td>
-                <th scope="row">{who}</th>
-                <td>{did}</td>
-                <td>{photo && <a href={`/desk/photos/${photo}`}>{photo}</a>}</td>
-                <td class="soft">{wordsAbout(about)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scrolled>
+      <Table label="Table of entries" head={["when", "who", "did", "photo"]} stacked>
+        {answer?.entries.map(({ id, at, who, did, photo, about }) => (
+          <tr key={id}>
+            <td>{when(at)}</td>
+            <th scope="row">{meansOf(who)}</th>
+            <td class="wrapped">{wordsOf({ did, about })}</td>
+            <td>{photo && <a href={`/desk/photos/${photo}`}>photo {photo}</a>}</td>
+          </tr>
+        ))}
+      </Table>
       {answer?.next && (
         <button type="button" onClick={() => void more(answer)}>
           Older entries
@@ -140,12 +116,4 @@ function Log() {
       )}
     </section>
   );
-}
-
-/** What is beside the point to a reader, such as ids, is left out. */
-function wordsAbout(about: Record<string, unknown>): string {
-  const told = Object.entries(about).filter(([name]) => name !== "decision" && name !== "session");
-  return told
-    .map(([name, value]) => `${name} ${Array.isArray(value) ? value.join(", ") : String(value)}`)
-    .join("; ");
 }

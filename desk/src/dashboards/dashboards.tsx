@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { useLocation } from "preact-iso";
 import type { Agreement, Counts, Drift } from "../types.ts";
+import { useTitle } from "../ui/title.ts";
 import { type Asked, useAsked } from "../ui/use-asked.ts";
 import { AgreementOf } from "./agreement.tsx";
 import { CountCharts, Models } from "./counts.tsx";
@@ -12,6 +13,7 @@ import "../style/watch.css";
 /** What became of photos, and how good the model is at it. The address says which days, so that it can be sent to somebody. */
 export default function DashboardsPage() {
   const { query } = useLocation();
+  useTitle("Dashboards");
   const range = rangeOf(query, new Date().toISOString().slice(0, 10));
   const days = { from: range.from, to: range.to };
   const counts = useAsked<Counts>("dashboards/counts", days);

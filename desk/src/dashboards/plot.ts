@@ -1,6 +1,6 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import type { Series } from "./series.ts";
+import { alone, type Series } from "./series.ts";
 
 export type Unit = "count" | "share" | "score";
 
@@ -54,13 +54,19 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
           label: plain ? "from" : "UTC",
           value: (_chart, each) => (typeof each !== "number" ? "–" : plain ? each.toFixed(2) : time(each)),
         },
-        ...series.map(({ name }, index) => ({
+        ...series.map(({ name, values }, index) => ({
           label: name,
           stroke: colourOf(element, `--series-${(index % COLOURS) + 1}`),
           width: 2,
           // told apart without colours too
           dash: DASHES[index % DASHES.length]!,
-          points: { show: x.length < 3 },
+          // a line needs two points
+          points: {
+            show: false,
+            filter: () => alone(values),
+            size: 7,
+            fill: colourOf(element, `--series-${(index % COLOURS) + 1}`),
+          },
           value: (_chart: uPlot, each: number | null) => value(each),
           ...(steps && { paths: uPlot.paths.stepped!({ align: 1 }) }),
         })),
@@ -84,7 +90,7 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
 /** A number as legends and tables write it. */
 export function written(value: number, as: Unit): string {
   if (as === "score") return value.toFixed(2);
-  if (as === "share") return `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %`;
+  if (as === "share") return `${(value * 100).toFixed(1)} %`;
   return value.toLocaleString(undefined, { maximumFractionDigits: 1 });
 }
 

@@ -62,3 +62,12 @@ export function byModel(models: Counts["models"]): { model: string; photos: Reco
     .map(([model, photos]) => ({ model, photos }))
     .sort((a, b) => total(b.photos) - total(a.photos));
 }
+
+/** Where values stand that no line leads to or from; null where there are none. */
+export function alone(values: readonly (number | null)[]): number[] | null {
+  const there = (index: number): boolean => typeof values[index] === "number";
+  const indexes = values.flatMap((_, index) =>
+    there(index) && !there(index - 1) && !there(index + 1) ? [index] : [],
+  );
+  return indexes.length > 0 ? indexes : null;
+}

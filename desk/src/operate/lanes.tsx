@@ -93,7 +93,8 @@ function Sparkline({ values }: { values: readonly number[] }) {
   return (
     <svg class="sparkline" viewBox="0 0 200 36" preserveAspectRatio="none" aria-hidden="true">
       <path d="M0 35.5H200" />
-      {points.length > 1 && <polyline points={points.join(" ")} />}
+      {/* a single value is a dot */}
+      <polyline points={(points.length > 1 ? points : [...points, ...points]).join(" ")} />
     </svg>
   );
 }

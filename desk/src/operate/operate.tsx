@@ -1,6 +1,7 @@
 import { useEffect } from "preact/hooks";
 import { operating, watchOperating } from "../live.ts";
 import { may } from "../session.ts";
+import { useTitle } from "../ui/title.ts";
 import { Backfills } from "./backfills.tsx";
 import { Deliveries } from "./deliveries.tsx";
 import { Failures } from "./failures.tsx";
@@ -13,6 +14,7 @@ import "../style/watch.css";
 /** How everything runs, as it is now, and what is to be done where it does not. */
 export default function OperatePage() {
   useEffect(watchOperating, []);
+  useTitle("Operate");
   const now = operating.value;
   return (
     <div class="watch-page">

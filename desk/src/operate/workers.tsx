@@ -15,6 +15,7 @@ export function Workers({ now }: { now: Operating }) {
         <Table
           label="Workers"
           head={["worker", "on", "model", "#photos/s", "#batch", "#model run", "#heard from"]}
+          stacked
         >
           {now.workers.map((each) => (
             <tr key={each.worker}>
@@ -31,10 +32,16 @@ export function Workers({ now }: { now: Operating }) {
                 {each.model} <span class="soft">{each.variant}</span>
                 {each.pinned && <span class="soft"> pinned</span>}
               </td>
-              <td class="figure">{each.figures ? rateOf(each.figures).toFixed(1) : "–"}</td>
-              <td class="figure">{each.figures ? (meanBatch(each.figures)?.toFixed(1) ?? "–") : "–"}</td>
-              <td class="figure">{ms(each.figures ? meanRunMs(each.figures) : undefined)}</td>
-              <td class="figure">
+              <td class="figure" data-name="photos/s">
+                {each.figures ? rateOf(each.figures).toFixed(1) : "–"}
+              </td>
+              <td class="figure" data-name="batch">
+                {each.figures ? (meanBatch(each.figures)?.toFixed(1) ?? "–") : "–"}
+              </td>
+              <td class="figure" data-name="model run">
+                {ms(each.figures ? meanRunMs(each.figures) : undefined)}
+              </td>
+              <td class="figure" data-name="heard from">
                 {duration(Math.max(0, (Date.parse(now.at) - Date.parse(each.seenAt)) / 1_000))} ago
               </td>
             </tr>

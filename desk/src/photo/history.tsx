@@ -1,5 +1,5 @@
-import type { WholePhoto } from "../types.ts";
-import { rule, score, when, who } from "../words.ts";
+import type { Photo, WholePhoto } from "../types.ts";
+import { reasonOf, STATE_WORDS, score, when, who } from "../words.ts";
 
 /** Verdicts and appeals in the order they came, the last first. */
 export function History({ photo }: { photo: WholePhoto }) {
@@ -22,6 +22,12 @@ export function History({ photo }: { photo: WholePhoto }) {
 }
 
 function Verdict({ verdict: past }: { verdict: WholePhoto["history"][number] }) {
+  const undone = past.rule === "undo";
+  const { said, more } = undone
+    ? { said: "As it was before", more: past.reason.replace(`taken back by ${who(past.by)}: `, "") }
+    : reasonOf({ ...past, saw: past.saw?.human ?? null });
+  // who decided is said above
+  const words = [past.rule === "moderator" ? "" : said, more].filter(Boolean).join(". ");
   const scores = Object.entries(past.scores ?? {}).sort(([, a], [, b]) => b - a);
   return (
     <li>
@@ -30,16 +36,11 @@ function Verdict({ verdict: past }: { verdict: WholePhoto["history"][number] }) 
       </time>
       <div>
         <p>
-          <span class={`verdict ${past.verdict}`}>{past.verdict}</span> {past.category} by{" "}
-          <b>{who(past.by)}</b>
+          <span class={`verdict ${past.verdict}`}>{STATE_WORDS[past.verdict as Photo["state"]]}</span>{" "}
+          {past.category} {undone ? "again: taken back by" : "by"} <b>{who(past.by)}</b>
           {past.saw?.audit && <span class="soft"> (audit)</span>}
         </p>
-        <p class="small soft">
-          {rule(past.rule)}. {past.reason}
-          {past.saw?.human !== null &&
-            past.saw !== null &&
-            (past.saw.human ? ". A human was seen" : ". Nobody was seen")}
-        </p>
+        {words && <p class="small soft">{words}</p>}
         {scores.length > 0 && (
           <p class="small soft number">
             human {score(past.human)}, {scores.map(([name, value]) => `${name} ${score(value)}`).join(", ")}

@@ -32,12 +32,19 @@ export function PhotoActions({ photo, onDone }: PhotoActionsProps) {
 
   return (
     <div class="photo-actions">
-      {may("moderator") && <Override photo={photo} onDone={onDone} />}
+      {!photo.current && (
+        <p class="small soft">
+          Its object was replaced or removed since: there is nothing to decide any more.
+        </p>
+      )}
+      {photo.current && may("moderator") && <Override photo={photo} onDone={onDone} />}
       {may("operator") && (
         <div class="decide">
-          <button type="button" onClick={() => void act("rerun", "It was queued again.")}>
-            Judge again
-          </button>
+          {photo.current && (
+            <button type="button" onClick={() => void act("rerun", "It was queued again.")}>
+              Judge again
+            </button>
+          )}
           <button type="button" class="decide-hide" onClick={() => setAsking(true)}>
             Forget…
           </button>
@@ -98,7 +105,7 @@ function Override({ photo, onDone }: PhotoActionsProps) {
           ))}
         </select>
       </label>
-      <div class="decide">
+      <div class={photo.state === "failed" ? "decide unsure" : "decide"}>
         <button type="button" class="decide-show" onClick={() => decide("shown", false)}>
           <Icon name="check" /> Show
         </button>

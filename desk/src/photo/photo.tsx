@@ -5,8 +5,9 @@ import type { WholePhoto } from "../types.ts";
 import { Icon } from "../ui/icon.tsx";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Scores } from "../ui/scores.tsx";
+import { useTitle } from "../ui/title.ts";
 import { useAsked } from "../ui/use-asked.ts";
-import { nameOf, rule, STATE_WORDS, when, who } from "../words.ts";
+import { nameOf, reasonOf, STATE_WORDS, when, who } from "../words.ts";
 import { History } from "./history.tsx";
 import { PhotoActions } from "./photo-actions.tsx";
 import { Deliveries, Tags } from "./tables.tsx";
@@ -16,7 +17,8 @@ export default function PhotoPage() {
   const { params } = useRoute();
   const { back } = useLocation();
   const { answer: photo, problem, again } = useAsked<WholePhoto>(`photos/${params["id"]}`);
-  const [said, setSaid] = useState("");
+  const [done, setDone] = useState("");
+  useTitle(photo ? nameOf(photo) : "Photo");
   if (!photo) {
     return (
       <div class="blank" role={problem ? "alert" : "status"}>
@@ -30,6 +32,7 @@ export default function PhotoPage() {
       </div>
     );
   }
+  const { said, more } = reasonOf({ ...photo, saw: photo.sawHuman });
   return (
     <div class="photo-page">
       <header class="photo-head">
@@ -37,7 +40,11 @@ export default function PhotoPage() {
           ← Back
         </button>
         <h1>{nameOf(photo)}</h1>
-        <span class={`verdict ${photo.state}`}>{STATE_WORDS[photo.state]}</span>
+        {photo.current ? (
+          <span class={`verdict ${photo.state}`}>{STATE_WORDS[photo.state]}</span>
+        ) : (
+          <span class="verdict">withdrawn, was {STATE_WORDS[photo.state]}</span>
+        )}
       </header>
       <div class="photo-look">
         <Picture
@@ -59,20 +66,19 @@ export default function PhotoPage() {
       </div>
       <div class="photo-facts">
         <p>
-          <b>{photo.rule === "moderator" ? `Decided by ${who(photo.by)}` : rule(photo.rule)}.</b>{" "}
-          <span class="soft">{photo.failure ? `${photo.failure}: ${photo.reason ?? ""}` : photo.reason}</span>
+          <b>{said}.</b> <span class="soft">{photo.failure ? `${photo.failure}: ${more}` : more}</span>
         </p>
         <Scores human={photo.human} scores={photo.scores} />
         <Facts photo={photo} />
         <PhotoActions
           photo={photo}
           onDone={(words) => {
-            setSaid(words);
+            setDone(words);
             again();
           }}
         />
         <p class="small" role="status">
-          {said}
+          {done}
         </p>
         <Tags tags={photo.tags} />
       </div>
@@ -91,7 +97,7 @@ function Facts({ photo }: { photo: WholePhoto }) {
     ["version", photo.version || null],
     ["listing", photo.listing],
     ["uploader", photo.uploader && `${photo.uploader}${photo.claimed ? `, says ${photo.claimed}` : ""}`],
-    ["decided by", who(photo.by)],
+    ["decided by", photo.rule === "moderator" || photo.by === null ? null : who(photo.by)],
     ["decided", when(photo.decidedAt)],
     ["known since", when(photo.registeredAt)],
     ["model", photo.model],

@@ -10,11 +10,18 @@ export function Tags({ tags }: Pick<WholePhoto, "tags">) {
       <ul class="number">
         {tags.map(({ category, score: value, threshold, by }) => (
           <li key={category}>
-            <b>{category}</b> {score(value)}
-            <span class="soft">
-              {" "}
-              at {score(threshold)} or above, by {who(by)}
-            </span>
+            <b>{category}</b>
+            {by.startsWith("moderator:") ? (
+              <span class="soft">, by {who(by)}</span>
+            ) : (
+              <>
+                {" "}
+                {score(value)}
+                <span class="soft">
+                  , of {score(threshold)} or more, by {who(by)}
+                </span>
+              </>
+            )}
           </li>
         ))}
       </ul>

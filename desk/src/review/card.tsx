@@ -2,7 +2,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { person } from "../session.ts";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Human } from "../ui/scores.tsx";
-import { KIND_WORDS, nameOf, rule, STATE_WORDS, score, who } from "../words.ts";
+import { KIND_WORDS, nameOf, reasonOf, STATE_WORDS, score, sureOf } from "../words.ts";
 import { useWork } from "../work.ts";
 import type { Item } from "./list.ts";
 import { counts } from "./outbox.ts";
@@ -31,6 +31,7 @@ export function Card({ item, index, of, current, selected }: CardProps) {
   const name = nameOf(photo);
   const state = stateOf(item);
   const category = item.category ?? photo.category;
+  const { said, more } = reasonOf({ ...photo, saw: photo.sawHuman });
   return (
     <li class="cell" aria-setsize={of} aria-posinset={index + 1}>
       {/* biome-ignore lint/a11y/useKeyWithClickEvents: j and k do the same */}
@@ -69,11 +70,11 @@ export function Card({ item, index, of, current, selected }: CardProps) {
         <div class="card-words">
           <p class="card-line number">
             <span class={item.category ? "card-category chosen" : "card-category"}>{category ?? "none"}</span>
-            {!item.category && <span>{score(photo.scores?.[category ?? ""])}</span>}
+            {!item.category && <span class="card-sure">{sureOf(photo)}</span>}
             <Human score={photo.human} />
           </p>
           <p class="card-reason soft">
-            {photo.rule === "moderator" ? `Decided by ${who(photo.by)}` : rule(photo.rule)}. {photo.reason}
+            {said}. {more}
           </p>
         </div>
       </article>

@@ -1,6 +1,7 @@
 import { type Signal, signal } from "@preact/signals";
 import { post, wordsOf } from "../api.ts";
 import type { Claims, Kind, Renewed } from "../types.ts";
+import { USES, unusedMs } from "../use.ts";
 import { bounded, type Items, nextOpen, open, withClaimed, withoutLost } from "./list.ts";
 import type { Outbox } from "./outbox.ts";
 import type { ReviewStore } from "./store.ts";
@@ -32,7 +33,6 @@ export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
   const problem = signal("");
   const kind = signal<Kind | undefined>(undefined);
   let [busy, running, exhausted, away] = [false, false, false, false];
-  let usedAt = Date.now();
   /** Changes with what is asked for: an answer to what was asked before is given back. */
   let round = 0;
 
@@ -64,7 +64,7 @@ export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
 
   async function renew(): Promise<void> {
     if (away) return;
-    if (Date.now() - usedAt > IDLE_MS) {
+    if (unusedMs() > IDLE_MS) {
       away = true;
       await giveBack();
       state.value = "away";
@@ -120,7 +120,6 @@ export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
       const onShown = (): void => void (document.visibilityState === "visible" && renew());
       const onGone = (): void => void giveBack();
       const onUse = (): void => {
-        usedAt = Date.now();
         if (!away) return;
         away = false;
         state.value = "loading";
@@ -152,7 +151,6 @@ async function release(photos: string[]): Promise<void> {
 
 /** Without any use, after which what is held goes to others. */
 const IDLE_MS = 600_000;
-const USES = ["keydown", "pointerdown", "pointermove", "wheel"] as const;
 /** Photos that one moderator holds at once, and how few are left when more are claimed. */
 const HOLD = 60;
 const LOW = 30;

@@ -2,7 +2,7 @@ import { person } from "../session.ts";
 import { Icon } from "../ui/icon.tsx";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Scores } from "../ui/scores.tsx";
-import { count, KIND_WORDS, nameOf, rule, when, who } from "../words.ts";
+import { count, KIND_WORDS, nameOf, reasonOf, when } from "../words.ts";
 import { useWork } from "../work.ts";
 import type { Item } from "./list.ts";
 import { counts } from "./outbox.ts";
@@ -14,6 +14,7 @@ export function Inspector() {
   if (!item) return null;
   const { photo } = item;
   const many = store.selected.value.size;
+  const { said, more } = reasonOf({ ...photo, saw: photo.sawHuman });
   return (
     <aside class="inspector" aria-label={many > 0 ? `${count(many, "photo")} selected` : "The photo in hand"}>
       <div class="inspector-look">
@@ -30,8 +31,7 @@ export function Inspector() {
           </a>
         </h2>
         <p class="small">
-          <b>{photo.rule === "moderator" ? `Decided by ${who(photo.by)}` : rule(photo.rule)}.</b>{" "}
-          <span class="soft">{photo.reason}</span>
+          <b>{said}.</b> <span class="soft">{more}</span>
         </p>
         {photo.appeal && (
           <p class="appeal small">

@@ -1,3 +1,4 @@
+import { problem } from "../session.ts";
 import { Icon } from "../ui/icon.tsx";
 import { count, nameOf, who } from "../words.ts";
 import { useWork } from "../work.ts";
@@ -10,6 +11,20 @@ export function Notices() {
   const waiting = outbox.waiting.value.length;
   return (
     <div class="notices">
+      {problem.value && (
+        <p class="notice" role="alert">
+          <Icon name="warn" /> <span>You stay signed in as before: {problem.value}.</span>
+          <button
+            type="button"
+            class="quiet"
+            onClick={() => {
+              problem.value = "";
+            }}
+          >
+            Understood
+          </button>
+        </p>
+      )}
       {!outbox.durable.value && waiting > 0 && (
         <p class="notice" role="alert">
           <Icon name="warn" /> This browser keeps nothing: leave the page open until all is delivered.

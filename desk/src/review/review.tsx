@@ -1,10 +1,11 @@
 import { useEffect, useState } from "preact/hooks";
-import { queue } from "../live.ts";
+import { queue, waiting } from "../live.ts";
 import { person } from "../session.ts";
 import { Grid } from "../ui/grid.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { useKeys } from "../ui/keys.ts";
 import { heat, reveal } from "../ui/picture.tsx";
+import { useTitle } from "../ui/title.ts";
 import type { CellRules } from "../ui/window.ts";
 import { useWork } from "../work.ts";
 import { Card } from "./card.tsx";
@@ -20,6 +21,7 @@ export default function ReviewPage() {
   const [columns, setColumns] = useState(1);
   const items = store.items.value;
   const left = open(items).length;
+  useTitle(waiting.value ? `(${waiting.value.toLocaleString()}) Review` : "Review");
   useEffect(() => claims.run(), []);
   useEffect(() => void claims.fill(), [left]);
   // what came into the queue is claimed as soon as the server says so

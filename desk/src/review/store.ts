@@ -84,7 +84,8 @@ export function createReviewStore(outbox: Pick<Outbox, "add">): ReviewStore {
     }
     const ids = last.map(({ photo }) => photo);
     batch(() => {
-      change(ids, (item) => ({ ...item, decision: undefined, answer: undefined }));
+      // with its category, or the next decision would give it again
+      change(ids, (item) => ({ ...item, category: null, decision: undefined, answer: undefined }));
       times.value = times.peek().slice(0, -last.length);
       const index = items.peek().findIndex(({ photo }) => photo.id === ids[0]);
       if (index >= 0) at.value = index;

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { get } from "../api.ts";
-import { queue } from "../live.ts";
+import { queue, waiting } from "../live.ts";
 import { person } from "../session.ts";
 import type { Kind, Throughput } from "../types.ts";
 import { Icon } from "../ui/icon.tsx";
@@ -50,8 +50,7 @@ export function Toolbar({ onHelp }: { onHelp(): void }) {
 /** What is asked for; the figures are of what waits, whoever holds it. */
 function Kinds() {
   const { claims } = useWork();
-  const waiting = queue.value?.kinds;
-  const all = waiting && Object.values(waiting).reduce((sum, each) => sum + (each ?? 0), 0);
+  const kinds = queue.value?.kinds;
   const choice = (kind: Kind | undefined, words: string, many: number | undefined) => (
     <button
       key={words}
@@ -68,10 +67,8 @@ function Kinds() {
   );
   return (
     <fieldset class="kinds" aria-label="Which photos">
-      {choice(undefined, "All", all)}
-      {Object.entries(KIND_WORDS).map(([kind, words]) =>
-        choice(kind as Kind, words, waiting?.[kind as Kind]),
-      )}
+      {choice(undefined, "All", waiting.value)}
+      {Object.entries(KIND_WORDS).map(([kind, words]) => choice(kind as Kind, words, kinds?.[kind as Kind]))}
     </fieldset>
   );
 }

@@ -47,6 +47,10 @@ export function FilterForm({ filters }: { filters: Filters }) {
             {text("key", "Key begins with")}
             {text("listing", "Listing")}
             {choice("state", "Verdict", Object.entries(STATE_WORDS))}
+            {choice("current", "Object", [
+              ["yes", "there now"],
+              ["no", "withdrawn: replaced or removed"],
+            ])}
             {choice(
               "category",
               "Category",

@@ -6,6 +6,7 @@ export const FILTERS = [
   "listing",
   "bucket",
   "state",
+  "current",
   "category",
   "rule",
   "by",

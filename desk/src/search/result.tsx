@@ -3,7 +3,7 @@ import { person } from "../session.ts";
 import type { Photo } from "../types.ts";
 import { Picture } from "../ui/picture.tsx";
 import { Human } from "../ui/scores.tsx";
-import { nameOf, STATE_WORDS, score } from "../words.ts";
+import { nameOf, STATE_WORDS, sureOf } from "../words.ts";
 
 interface ResultProps {
   photo: Photo;
@@ -12,7 +12,6 @@ interface ResultProps {
 }
 
 export function Result({ photo, onFresh }: ResultProps) {
-  const { category, scores } = photo;
   return (
     <li class="cell">
       <article class="card">
@@ -22,11 +21,11 @@ export function Result({ photo, onFresh }: ResultProps) {
           blurred={person.value!.settings.blur}
           onStale={() => get<Photo>(`photos/${photo.id}`).then(onFresh, () => {})}
         />
-        <span class={`card-state verdict ${photo.state}`}>{STATE_WORDS[photo.state]}</span>
+        <State photo={photo} />
         <div class="card-words">
           <p class="card-line number">
-            <span class="card-category">{category ?? "none"}</span>
-            <span>{category && score(scores?.[category])}</span>
+            <span class="card-category">{photo.category ?? "none"}</span>
+            <span class="card-sure">{sureOf(photo)}</span>
             <Human score={photo.human} />
           </p>
           <p class="result-name small">
@@ -38,4 +37,10 @@ export function Result({ photo, onFresh }: ResultProps) {
       </article>
     </li>
   );
+}
+
+/** What was decided of an object that is not there any more is not what it is now. */
+function State({ photo: { current, state } }: { photo: Photo }) {
+  if (!current) return <span class="card-state verdict">withdrawn</span>;
+  return <span class={`card-state verdict ${state}`}>{STATE_WORDS[state]}</span>;
 }

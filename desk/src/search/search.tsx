@@ -5,6 +5,7 @@ import type { Found, Photo } from "../types.ts";
 import { announce } from "../ui/announce.tsx";
 import { Grid } from "../ui/grid.tsx";
 import { Icon } from "../ui/icon.tsx";
+import { useTitle } from "../ui/title.ts";
 import type { CellRules } from "../ui/window.ts";
 import { count } from "../words.ts";
 import { FilterForm } from "./filter-form.tsx";
@@ -15,6 +16,7 @@ import { Result } from "./result.tsx";
 export default function SearchPage() {
   const { query, url } = useLocation();
   const { photos, next, state, problem, more, replace } = useFound(url, query);
+  useTitle("Search");
   return (
     <div class="search-page">
       <FilterForm key={url} filters={filtersOf(query)} />

@@ -23,11 +23,17 @@ interface GridProps {
 export function Grid({ label, count, rules, cell, at, onColumns, onEnd, children }: GridProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const [size, setSize] = useState({ width: 0, height: 0 });
+  /** Top of the uppermost row that is in view: where it stays the same, nothing is rendered anew. */
   const [top, setTop] = useState(0);
   const cells = useMemo(() => layCells(size.width, count, rules), [size.width, count, rules]);
   const { first, end } = size.width
-    ? cellsInView(cells, count, { top, height: size.height })
+    ? cellsInView(cells, count, { top, height: size.height + cells.rowHeight })
     : { first: 0, end: 0 };
+
+  function onScroll(): void {
+    const { scrollTop } = scroller.current!;
+    setTop(scrollTop - (scrollTop % cells.rowHeight));
+  }
 
   useLayoutEffect(() => {
     const element = scroller.current!;
@@ -47,11 +53,11 @@ export function Grid({ label, count, rules, cell, at, onColumns, onEnd, children
     if (at === undefined || !size.width || at >= count) return;
     const view = { top: element.scrollTop, height: element.clientHeight };
     element.scrollTop = scrollToCell(cells, at, view, rules.gap);
-    setTop(element.scrollTop);
+    onScroll();
   }, [at, cells]);
 
   return (
-    <div class="scroller" ref={scroller} onScroll={() => setTop(scroller.current!.scrollTop)}>
+    <div class="scroller" ref={scroller} onScroll={onScroll}>
       <ul
         class="cells"
         aria-label={label}

@@ -41,18 +41,21 @@ interface PictureProps {
 /** A photo by its signed link, under a veil where it is hidden for a human; what cannot be shown says why. */
 export function Picture({ photo, size, withHeat, blurred, reachable = true, onStale }: PictureProps) {
   const src = withHeat ? photo.links.heat : photo.links[size];
-  const [state, setState] = useState<{ src: string; problem?: string; loaded?: boolean }>({ src });
-  const [asked, setAsked] = useState(0);
-  useEffect(() => setAsked(0), [photo.id, withHeat]);
+  const [state, setState] = useState<{ src: string; problem?: string; loaded?: boolean; broken?: boolean }>({
+    src,
+  });
+  const [asked, setAsked] = useState(false);
+  useEffect(() => setAsked(false), [photo.id, withHeat]);
   const veiled = (blur.value ?? blurred) && hiddenForHuman(photo) && !revealed.value.has(photo.id);
   const now = state.src === src ? state : { src };
 
   async function onError(): Promise<void> {
-    if (asked === 0) {
-      setAsked(1);
-      return onStale();
-    }
-    setState({ src, problem: await problemOf(src) });
+    // the browser's own sign of a broken image says nothing
+    setState({ src, broken: true });
+    const { status, problem } = await refusalOf(src);
+    if (status !== STALE || asked) return setState({ src, problem });
+    setAsked(true);
+    return onStale();
   }
 
   return (
@@ -65,14 +68,14 @@ export function Picture({ photo, size, withHeat, blurred, reachable = true, onSt
             type="button"
             tabIndex={reachable ? 0 : -1}
             onClick={() => {
-              setAsked(0);
+              setAsked(false);
               setState({ src });
             }}
           >
             Try again
           </button>
         </div>
-      ) : (
+      ) : now.broken ? null : (
         <img
           key={photo.id}
           src={src}
@@ -102,13 +105,16 @@ export function Picture({ photo, size, withHeat, blurred, reachable = true, onSt
 }
 
 /** Why a link leads to no picture, in the server's words. */
-async function problemOf(src: string): Promise<string> {
+async function refusalOf(src: string): Promise<{ status: number; problem: string }> {
   try {
     const answer = await fetch(src);
-    if (answer.ok) return "the photo did not load";
+    if (answer.ok) return { status: answer.status, problem: "the photo did not load" };
     const { detail } = (await answer.json()) as { detail?: string };
-    return detail ?? "the photo cannot be shown";
+    return { status: answer.status, problem: detail ?? "the photo cannot be shown" };
   } catch {
-    return "the server cannot be reached";
+    return { status: 0, problem: "the server cannot be reached" };
   }
 }
+
+/** Of links that are too old. */
+const STALE = 403;

@@ -16,7 +16,7 @@ export interface AccessSettings {
 export interface Who {
   /** `token:ID`, `oidc:SUBJECT` or `link:NAME`. */
   subject: string;
-  /** What history calls this person. */
+  /** What history calls this person; of a session, nobody else. */
   name: string;
   roles: readonly Role[];
 }
@@ -43,10 +43,10 @@ export interface AccessDeps {
   findToken(id: string): Promise<StoredToken | undefined>;
   /** Whom a one-time link is for; it is used up by this. Undefined where there is no such link, or not any more. */
   redeem(code: string, address: string): Who | undefined;
-  /** @returns when it ends, as ISO 8601. */
-  startSession(session: Who & { id: string; hash: Buffer }): Promise<string>;
-  /** The session with this id, while it holds; it counts as used. */
-  findSession(id: string): Promise<StoredSession | undefined>;
+  /** @returns when it ends, as ISO 8601, and the name that this person, and nobody else, has from now on. */
+  startSession(session: Who & { id: string; hash: Buffer }): Promise<{ endsAt: string; name: string }>;
+  /** The session with this id, while it holds. @param use whether this counts as use of it. */
+  findSession(id: string, use: boolean): Promise<StoredSession | undefined>;
   endSession(id: string, by: string, did: "signed-out" | "revoked"): Promise<boolean>;
 }
 
@@ -62,8 +62,10 @@ export interface Access {
     reply: FastifyReply,
     how: { token: string } | { link: string },
   ): Promise<Session>;
-  /** Starts a session of somebody who has proven who they are. */
+  /** Starts a session of somebody who has proven who they are, and ends the one that the browser had. */
   start(request: FastifyRequest, reply: FastifyReply, who: Who): Promise<Session>;
+  /** Ends the session that the browser has, where it has one. */
+  end(request: FastifyRequest): Promise<void>;
   signOut(request: FastifyRequest, reply: FastifyReply): Promise<void>;
 }
 
@@ -72,7 +74,7 @@ export function createAccess(settings: AccessSettings, deps: AccessDeps, limits:
 
   async function find(request: FastifyRequest): Promise<Session | undefined> {
     const own = readCookie(request.cookies[cookieName(settings, request)]);
-    const stored = own && (await deps.findSession(own.id));
+    const stored = own && (await deps.findSession(own.id, isUse(request)));
     if (!own || !stored || !isSecret(own.secret, stored.hash)) return undefined;
     const { subject, name, roles, endsAt } = stored;
     return { id: own.id, secret: own.secret, subject, name, roles: roles as Role[], endsAt };
@@ -100,8 +102,9 @@ export function createAccess(settings: AccessSettings, deps: AccessDeps, limits:
       );
     },
     async start(request, reply, who) {
+      await access.end(request);
       const { id, secret, hash, cookie } = createSessionSecret();
-      const endsAt = await deps.startSession({ ...who, id, hash });
+      const started = await deps.startSession({ ...who, id, hash });
       const secure = isSecure(settings, request);
       reply.setCookie(cookieName(settings, request), cookie, {
         httpOnly: true,
@@ -111,11 +114,14 @@ export function createAccess(settings: AccessSettings, deps: AccessDeps, limits:
         path: secure ? "/" : "/desk",
         maxAge: settings.deskSessionS,
       });
-      return { ...who, id, secret, endsAt };
+      return { ...who, ...started, id, secret };
     },
-    async signOut(request, reply) {
+    async end(request) {
       const session = await access.session(request);
       if (session) await deps.endSession(session.id, session.name, "signed-out");
+    },
+    async signOut(request, reply) {
+      await access.end(request);
       const secure = isSecure(settings, request);
       reply.clearCookie(cookieName(settings, request), { secure, path: secure ? "/" : "/desk" });
     },
@@ -137,11 +143,23 @@ export function isSecure({ deskUrl }: AccessSettings, request: FastifyRequest): 
 export function refuseForgery({ deskUrl }: AccessSettings, request: FastifyRequest): void {
   const { origin, "sec-fetch-site": site = "same-origin", "x-maitred-desk": own } = request.headers;
   const ours = deskUrl === "" ? `${request.protocol}://${request.host}` : new URL(deskUrl).origin;
-  if (own !== "1") throw new HttpProblem(403, "expected the header X-Maitred-Desk: 1, which the desk sends");
+  if (own !== "1" && own !== IDLE)
+    throw new HttpProblem(403, "expected the header X-Maitred-Desk: 1, which the desk sends");
   if (site !== "same-origin" || (origin !== undefined && origin !== ours)) {
     throw new HttpProblem(403, `expected a request of ${ours}: is MAITRED_DESK_URL what browsers show?`);
   }
 }
+
+/**
+ * Whether a person asks. The page says so of what it asks for; nobody moves a hand where it asks by itself, where a browser
+ * keeps a connection open, or fetches pictures.
+ */
+function isUse(request: FastifyRequest): boolean {
+  return request.headers["x-maitred-desk"] === "1";
+}
+
+/** What the page sends where nobody has used it for a minute. */
+const IDLE = "idle";
 
 /** The roles of a token, by its scopes. */
 const ROLE_OF: Readonly<Record<string, Role>> = { read: "viewer", review: "moderator", operate: "operator" };
@@ -152,7 +170,7 @@ async function ofToken(given: string, address: string, deps: AccessDeps, limits:
   const stored = bearer && (await deps.findToken(bearer.id));
   if (!bearer || !stored || !isToken(bearer.token, stored)) {
     await limits.wrong(address, given);
-    throw new HttpProblem(401, "no such token: maitred token create --scopes review NAME makes one");
+    throw new HttpProblem(401, `there is no such token; ${HOW}`);
   }
   await limits.good(stored.id, bearer.token);
   const roles = stored.scopes.flatMap((scope) => ROLE_OF[scope] ?? []);
@@ -170,10 +188,16 @@ async function ofLink(code: string, address: string, deps: AccessDeps, limits: L
   await limits.wrong(address, code);
   throw new HttpProblem(
     401,
-    "the link was used, or is too old: maitred token create --scopes review NAME makes a token",
+    `the link was used, or is too old: maitred up prints a new one when it starts. Or sign in with a token; ${HOW}`,
   );
 }
 
-function cookieName(settings: AccessSettings, request: FastifyRequest): string {
-  return isSecure(settings, request) ? "__Host-maitred" : "maitred";
+/** What a cookie is called. Browsers tell the hosts of cookies apart, and not their ports, of which each may have a desk. */
+export function cookieName(settings: AccessSettings, request: FastifyRequest, of = "maitred"): string {
+  const port = settings.deskUrl === "" ? request.port : new URL(settings.deskUrl).port;
+  const name = port ? `${of}-${port}` : of;
+  return isSecure(settings, request) ? `__Host-${name}` : name;
 }
+
+const HOW =
+  "maitred token create --scopes SCOPES NAME makes one, SCOPES being some of review, operate and read";

@@ -28,9 +28,14 @@ export function serveLive(
   let beats = 0;
   let failing = false;
 
+  const forget = (reply: FastifyReply): void => {
+    pages.delete(reply);
+    if (pages.size === 0) clearTimeout(timer);
+  };
   const write = (reply: FastifyReply, text: string): void => {
     // a page that does not read is no reason to keep what it does not read
     if (reply.raw.writableLength > MAX_UNREAD_BYTES) reply.raw.destroy();
+    if (reply.raw.destroyed) forget(reply);
     else reply.raw.write(text);
   };
 
@@ -62,8 +67,12 @@ export function serveLive(
 
   async function check(): Promise<void> {
     for (const [reply, { session }] of [...pages]) {
-      if (await deps.access.findSession(session)) write(reply, ": \n\n");
-      else reply.raw.end(eventOf("end", "{}"));
+      // to be open is no use: what a person does asks for something else
+      if (await deps.access.findSession(session, false)) write(reply, ": \n\n");
+      else {
+        reply.raw.end(eventOf("end", "{}"));
+        forget(reply);
+      }
     }
   }
 
@@ -75,6 +84,8 @@ export function serveLive(
     const counts = JSON.stringify(await deps.counts());
     const now = operate ? eventOf("operate", JSON.stringify(await operating(deps))) : "";
     reply.hijack();
+    // whoever left meanwhile closes nothing any more, and would be kept for ever
+    if (reply.raw.destroyed) return;
     reply.raw.writeHead(200, {
       ...(reply.getHeaders() as Record<string, string>),
       "content-type": "text/event-stream",
@@ -83,10 +94,7 @@ export function serveLive(
     });
     reply.raw.write(eventOf("queue", counts) + now);
     pages.set(reply, { session: session.id, operate });
-    reply.raw.once("close", () => {
-      pages.delete(reply);
-      if (pages.size === 0) clearTimeout(timer);
-    });
+    reply.raw.once("close", () => forget(reply));
     if (pages.size === 1) {
       latest = counts;
       timer = setTimeout(() => void look(), lookMs);

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { HttpProblem } from "../problem.ts";
-import { type Access, type AccessSettings, isSecure } from "./access.ts";
+import { type Access, type AccessSettings, cookieName, isSecure } from "./access.ts";
 import type { Oidc, PendingSignIn } from "./oidc.ts";
 
 /** Sends browsers to the provider and takes them in again. What goes wrong there ends at the sign-in page, by a code. */
@@ -9,12 +9,13 @@ export function serveOidc(
   oidc: Oidc | undefined,
   { settings, access, failed }: { settings: AccessSettings; access: Access; failed(error: unknown): void },
 ): void {
-  const cookieOf = (request: FastifyRequest): string =>
-    isSecure(settings, request) ? "__Host-maitred-oidc" : "maitred-oidc";
+  const cookieOf = (request: FastifyRequest): string => cookieName(settings, request, "maitred-oidc");
 
   app.get("/desk/api/oidc/start", async (request, reply) => {
     if (!oidc) throw new HttpProblem(404, "no provider is configured: see MAITRED_OIDC_ISSUER");
     const { url, pending } = await oidc.begin(destinationOf(request.query));
+    // now: the browser does not send its cookie along when the provider sends it back
+    await access.end(request);
     const secure = isSecure(settings, request);
     reply.setCookie(cookieOf(request), Buffer.from(JSON.stringify(pending)).toString("base64url"), {
       httpOnly: true,
@@ -35,7 +36,7 @@ export function serveOidc(
     if (!pending) return reply.redirect("/desk/?problem=oidc-expired", 302);
     try {
       const who = await oidc.finish(request.url.slice(request.url.indexOf("?")), pending);
-      if (!who) return reply.redirect("/desk/?problem=oidc-no-role", 302);
+      if (who === "no-role" || who === "unverified") return reply.redirect(`/desk/?problem=oidc-${who}`, 302);
       await access.start(request, reply, who);
     } catch (thrown) {
       failed(thrown);

@@ -28,12 +28,13 @@ export interface Oidc {
   /** Where to send the browser. @throws {UpstreamError} SENDER_UNAVAILABLE where the provider does not answer. */
   begin(to: string): Promise<{ url: URL; pending: PendingSignIn }>;
   /**
-   * Whom the provider sent back; undefined where it names somebody who has no role here.
+   * Whom the provider sent back; or why it is nobody: `no-role` here, or `unverified`, where the address that names them, or
+   * gives them a role, is one that the provider has not checked.
    *
    * @param query of the address that it sent the browser to, with the question mark.
    * @throws {Error} where the answer is not of this sign-in, or the provider refused.
    */
-  finish(query: string, pending: PendingSignIn): Promise<Who | undefined>;
+  finish(query: string, pending: PendingSignIn): Promise<Who | "no-role" | "unverified">;
 }
 
 /**
@@ -92,8 +93,12 @@ export function createOidc(settings: OidcSettings): Oidc | undefined {
         ? await client.fetchUserInfo(config, tokens.access_token, sub)
         : {};
       const claims: Record<string, unknown> = { ...inToken, ...asked, sub };
+      const byAddress =
+        settings.oidcName === "email" || settings.oidcRoles.some((rule) => /^email=/.test(rule));
+      if (byAddress && claims["email"] !== undefined && claims["email_verified"] === false)
+        return "unverified";
       const roles = rolesOf(claims, settings.oidcRoles);
-      if (roles.length === 0) return undefined;
+      if (roles.length === 0) return "no-role";
       const name = claims[settings.oidcName];
       return { subject: `oidc:${sub}`, name: typeof name === "string" && name !== "" ? name : sub, roles };
     },

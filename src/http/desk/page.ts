@@ -21,7 +21,8 @@ export function servePage(app: FastifyInstance, folder: string): void {
     const path = (request.params as { "*": string })["*"];
     if (path.startsWith("api/")) throw new HttpProblem(404, "there is nothing at this address of the desk");
     if (path.startsWith("assets/")) {
-      return reply.header("cache-control", "public, max-age=31536000, immutable").sendFile(path, folder);
+      // set once the file is found: nobody is to remember for a year that it is missing
+      return reply.sendFile(path, folder, { cacheControl: true, maxAge: "1y", immutable: true });
     }
     // a build may come while the process runs
     if (!existsSync(join(folder, "index.html"))) {

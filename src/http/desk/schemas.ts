@@ -58,6 +58,11 @@ export const photo = z.object({
   rule: z.string().nullable(),
   reason: z.string().nullable(),
   by: z.string().nullable().describe("model:NAME or moderator:NAME"),
+  sawHuman: z
+    .boolean()
+    .nullable()
+    .describe("whether the moderator who decided saw a human; null: none decided, or did not say"),
+  categoryBy: z.string().nullable().describe("moderator:NAME where a moderator gave the category, else null"),
   registeredAt: time,
   decidedAt: time.nullable(),
   asOf: z.string().describe("its latest verdict, 0 for none; send it along with a decision"),
@@ -124,7 +129,9 @@ export const undone = z.object({
 });
 
 export const queue = z.object({
-  kinds: z.record(kind, z.int()).describe("how many photos wait, at most 10,000 of a kind are counted"),
+  kinds: z
+    .record(kind, z.int())
+    .describe("how many photos wait, whoever holds them; 10,000 or more: at most as many are counted"),
   held: z.int().describe("how many are held by anybody"),
 });
 export const throughput = z.object({
@@ -143,6 +150,7 @@ export const searchAsked = z.object({
   listing: z.string().max(1_024).optional(),
   category: z.string().max(100).optional(),
   state: photo.shape.state.optional(),
+  current: z.enum(["yes", "no"]).optional().describe("no: its object was replaced or removed since"),
   by: z.string().max(200).optional().describe("model:NAME or moderator:NAME"),
   rule: z.string().max(100).optional(),
   humanFrom: z.coerce.number().min(0).max(1).optional(),

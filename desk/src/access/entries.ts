@@ -1,0 +1,75 @@
+import type { AuditLog } from "../types.ts";
+import { count, KIND_WORDS, STATE_WORDS } from "../words.ts";
+
+type Entry = AuditLog["entries"][number];
+
+/** What somebody did, as one would tell it; what is not known here by its name is told as it was written down. */
+export function wordsOf({ did, about }: Pick<Entry, "did" | "about">): string {
+  const of = (name: string): string => String(about[name] ?? "");
+  switch (did) {
+    case "signed-in":
+      return `signed in with ${meansOf(of("by"))}, as ${rolesOf(about["roles"])}`;
+    case "signed-out":
+      return "signed out";
+    case "revoked":
+      return `ended a session of ${of("of")}`;
+    case "decided":
+      return decided(about);
+    case "undone":
+      return `took back "${stateOf(of("verdict"))}": ${stateOf(of("again"))} again`;
+    case "appealed":
+      return "wrote down an appeal";
+    case "rerun":
+      return "had it judged again";
+    case "forgot":
+      return "had a photo forgotten";
+    case "replayed-failures":
+      return `had ${photosOf(about["queued"])} that failed with ${of("code")} judged again`;
+    case "replayed-deliveries":
+      return `had ${count(Number(about["replayed"]), "delivery", "deliveries")} to ${of("destination")} sent again`;
+    case "replayed-message":
+      return `replayed message ${of("message")}${about["state"] === "failed" ? `, which failed: ${of("code")}` : ""}`;
+    case "discarded-message":
+      return `discarded message ${of("message")} of ${of("source")}`;
+    case "changed-backfill":
+      return `set backfill ${of("backfill")} to ${of("state")}: ${of("why")}`;
+    case "retried-backfill":
+      return `had ${photosOf(about["queued"])} of backfill ${of("backfill")} judged again`;
+    default:
+      return `${did} ${Object.entries(about)
+        .map(([name, value]) => `${name} ${String(value)}`)
+        .join(", ")}`;
+  }
+}
+
+/** `token:ID`, `oidc:SUBJECT` or `link:NAME`, as words; a name is as it is. */
+export function meansOf(subject: string): string {
+  const [, means = "", whose = ""] = /^(\w+):(.*)$/s.exec(subject) ?? [];
+  return (
+    { token: `token ${whose}`, oidc: `the provider, as ${whose}`, link: "a one-time link" }[means] ?? subject
+  );
+}
+
+function decided(about: Entry["about"]): string {
+  const { verdict, before, category, human, kind } = about;
+  const why = human === true ? ": a human is visible" : "";
+  const asked = KIND_WORDS[kind as keyof typeof KIND_WORDS];
+  const more = [
+    ...(category ? [String(category)] : []),
+    `was ${stateOf(String(before))}`,
+    ...(asked ? [`asked as ${asked}`] : []),
+  ];
+  return `decided ${stateOf(String(verdict))}${why} (${more.join(", ")})`;
+}
+
+function rolesOf(roles: unknown): string {
+  return Array.isArray(roles) ? roles.join(" and ") : String(roles);
+}
+
+function photosOf(many: unknown): string {
+  return count(Number(many), "photo");
+}
+
+function stateOf(state: string): string {
+  return STATE_WORDS[state as keyof typeof STATE_WORDS] ?? state;
+}
