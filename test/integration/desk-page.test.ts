@@ -87,6 +87,7 @@ test("whoever leaves before the first answer is not kept, and keeps nobody else 
     },
     operate: {} as OperateDeps,
     access: { findSession: async () => undefined },
+    failed: (error) => expect.unreachable(error.message),
   });
   await app.listen();
   const { port } = app.server.address() as AddressInfo;
