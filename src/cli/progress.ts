@@ -9,7 +9,7 @@ export interface Progress {
   /** Ids that `done` waits for. */
   expect(ids: readonly string[]): void;
   /** Keys of photos that were taken off the page. */
-  withdrew(keys: readonly string[]): void;
+  withdrew(folder: string, keys: readonly string[]): void;
   done(): Promise<void>;
   stop(): void;
   summary(model: string, provider: string): string;
@@ -35,6 +35,8 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
     if (terminal.columns > 0) terminal.say(`\r${line().slice(0, terminal.columns - 1)}\x1b[K`);
     else if (!everyPhoto) terminal.say(`${line()}\n`);
   };
+  // in place of the live line, which is drawn again below it
+  const say = (text: string): void => terminal.say(`${terminal.columns > 0 ? "\r\x1b[K" : ""}${text}\n`);
   const timer = setInterval(draw, terminal.columns > 0 ? 100 : 2_000);
 
   function left(photo: PhotoJob, outcome: LineOutcome, changed: boolean): void {
@@ -46,8 +48,7 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
     // what failed is tried at each start, and was said when it failed first
     const said = everyPhoto && state === "failed" && !changed;
     if (json && !said) terminal.print(JSON.stringify(asJson(photo, result)));
-    else if (everyPhoto && !said)
-      terminal.say(`${terminal.columns > 0 ? "\r\x1b[K" : ""}${asLine(photo, result)}\n`);
+    else if (everyPhoto && !said) say(asLine(photo, result));
     if (!waiting.delete(photo.id) && !everyPhoto) early.add(photo.id);
     if (waiting.size === 0) wake?.();
   }
@@ -70,8 +71,8 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
       // a photo may be judged before the call that queued it returns
       for (const id of ids) if (!early.delete(id)) waiting.add(id);
     },
-    withdrew(keys) {
-      for (const key of keys) terminal.say(`${terminal.columns > 0 ? "\r\x1b[K" : ""}withdrawn  ${key}\n`);
+    withdrew(folder, keys) {
+      for (const key of keys) say(`withdrawn  ${addressOf({ store: "folder", bucket: folder, key })}`);
     },
     async done() {
       if (waiting.size > 0) await new Promise<void>((resolve) => (wake = resolve));

@@ -10,8 +10,8 @@ import type { Intake } from "./intake.ts";
 export interface WatchDeps {
   intake: Intake;
   log: Logger;
-  /** Is told which photos were taken off the page. */
-  withdrew(keys: readonly string[]): void;
+  /** Is told which photos of a folder were taken off the page. */
+  withdrew(folder: string, keys: readonly string[]): void;
 }
 
 /**
@@ -22,7 +22,7 @@ export async function withdrawGone(folder: string, { intake, log, withdrew }: Wa
   try {
     for (let after: string | undefined = ""; after !== undefined; ) {
       const keys: string[] = await currentKeys(intake.db, folder, { after, limit: PAGE });
-      withdrew(await intake.withdraw(folder, await goneKeys(folder, keys)));
+      withdrew(folder, await intake.withdraw(folder, await goneKeys(folder, keys)));
       after = keys.length < PAGE ? undefined : keys.at(-1);
     }
   } catch (thrown) {
@@ -50,7 +50,7 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): void
     );
     const missing = paths.filter((_, index) => found[index]!.status === "rejected");
     const keys = missing.map((path) => relative(folder, path).split(sep).join("/"));
-    withdrew(await intake.withdraw(folder, await goneKeys(folder, keys)));
+    withdrew(folder, await intake.withdraw(folder, await goneKeys(folder, keys)));
   }
 
   // one after the other, or a file that went could be taken in after it was withdrawn

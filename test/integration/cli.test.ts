@@ -247,12 +247,12 @@ describe("up", () => {
     }
     const first = maitred(["up", folder], env);
     await first.says("watches");
-    for (const name of ["a", "b", "42/c"]) await first.says(`  ${name}.jpg`);
+    for (const name of ["a", "b", "42/c"]) await first.says(`  ${folder}/${name}.jpg`);
     rmSync(join(folder, "a.jpg"));
-    await first.says("withdrawn  a.jpg");
+    await first.says(`withdrawn  ${folder}/a.jpg`);
     renameSync(join(folder, "42"), join(folder, "43"));
-    await first.says("withdrawn  42/c.jpg");
-    await first.says("  43/c.jpg");
+    await first.says(`withdrawn  ${folder}/42/c.jpg`);
+    await first.says(`  ${folder}/43/c.jpg`);
     expect(await photos()).toEqual(["42/c.jpg gone", "43/c.jpg", "a.jpg gone", "b.jpg"]);
     copyFileSync(join(samples, "business-product-1.jpg"), join(folder, "a.jpg"));
     await expect.poll(photos, { timeout: 10_000 }).toContain("a.jpg");
@@ -262,7 +262,7 @@ describe("up", () => {
     rmSync(join(folder, "b.jpg"));
     const second = maitred(["up", "--once", folder], env);
     expect(await second.exit).toBe(0);
-    expect(second.stderr()).toContain("withdrawn  b.jpg");
+    expect(second.stderr()).toContain(`withdrawn  ${folder}/b.jpg`);
     expect(await photos()).toContain("b.jpg gone");
     rmSync(MAITRED_HOME, { recursive: true });
   });
@@ -275,7 +275,7 @@ describe("up", () => {
     const env = { MAITRED_HOME, DATABASE_URL: db.url, MAITRED_API_PORT: "0" };
     copyFileSync(join(samples, "business-product-1.jpg"), join(folder, "a.jpg"));
     const up = maitred(["up", folder], env);
-    await up.says("  a.jpg");
+    await up.says(`  ${folder}/a.jpg`);
     rmSync(join(folder, "a.jpg"));
     await up.says("put any file there, such as .keep");
     up.child.kill("SIGINT");

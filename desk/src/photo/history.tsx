@@ -22,9 +22,10 @@ export function History({ photo }: { photo: WholePhoto }) {
 }
 
 function Verdict({ verdict: past }: { verdict: WholePhoto["history"][number] }) {
-  const undone = past.rule === "undo";
+  // it is given anew in the name of whoever gave it before
+  const undone = past.rule === "undo" ? /^taken back by (.+?): (.*)$/s.exec(past.reason) : null;
   const { said, more } = undone
-    ? { said: "As it was before", more: past.reason.replace(`taken back by ${who(past.by)}: `, "") }
+    ? { said: "As it was before", more: undone[2] }
     : reasonOf({ ...past, saw: past.saw?.human ?? null });
   // who decided is said above
   const words = [past.rule === "moderator" ? "" : said, more].filter(Boolean).join(". ");
@@ -37,7 +38,7 @@ function Verdict({ verdict: past }: { verdict: WholePhoto["history"][number] }) 
       <div>
         <p>
           <span class={`verdict ${past.verdict}`}>{STATE_WORDS[past.verdict as Photo["state"]]}</span>{" "}
-          {past.category} {undone ? "again: taken back by" : "by"} <b>{who(past.by)}</b>
+          {past.category} {undone ? "again: taken back by" : "by"} <b>{undone ? undone[1] : who(past.by)}</b>
           {past.saw?.audit && <span class="soft"> (audit)</span>}
         </p>
         {words && <p class="small soft">{words}</p>}
