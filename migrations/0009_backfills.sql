@@ -324,6 +324,7 @@ end $$;
 --             proposal instead of a verdict;
 --   backfill  a backfill that the verdict is of without having waited for it;
 --   counted   that backfill counts it now, and makes it a proposal if it proposes;
+--   stored    it is from the scores of an earlier verdict, and changes nothing of a photo that this is not the verdict of any more;
 --   digest, rendition  for the columns of these names. What a model says of the photo itself replaces what it said of a
 --             rendition by the same policy, and not the other way round.
 -- Where a photo is in the group twice, what its own upload brings counts.
@@ -340,7 +341,7 @@ begin
     from jsonb_array_elements(p_items) as e (item), jsonb_to_record(e.item) as i (
       id bigint, verdict text, rule text, reason text, category text, human real, scores jsonb, tags jsonb,
       by text, policy text, batch text, known jsonb, failure text, transient boolean,
-      lane text, backfill bigint, counted boolean, digest bytea, rendition boolean)
+      lane text, backfill bigint, counted boolean, stored boolean, digest bytea, rendition boolean)
     order by i.id, i.lane is not distinct from 'backfill', i.rendition is true
   ), waiting as (
     delete from backfill_photos b using input i where b.photo_id = i.id
@@ -359,6 +360,8 @@ begin
         and (input.lane is not distinct from 'backfill' or coalesce(input.counted, false)) as proposed,
       case
         when locked.decided_by like 'moderator:%' then false
+        when input.stored and (locked.state = 'failed' or locked.decided_by is distinct from input.by or (input.rendition is true) <> coalesce((
+          select v.rendition from verdicts v where v.photo_id = input.id order by v.id desc limit 1), false)) then false
         when input.verdict = 'failed' then
           case when locked.state = 'failed' then locked.failure is distinct from input.failure
                else locked.state = 'pending' or not input.transient end
@@ -425,6 +428,18 @@ begin
           after_category = excluded.after_category, code = excluded.code
   )
   select w.id, w.differs and not w.proposed from wanted w;
+end $$;
+
+-- As record_verdicts, of what a run decides anew from stored scores, as long as it runs: one that is cancelled meanwhile waits for
+-- this group, and gets no other. MD409: it does not run.
+create function decide_anew(p_id bigint, p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
+declare run backfills;
+begin
+  select * into run from backfills b where b.id = p_id for share;
+  if run.state is distinct from 'running' then
+    raise exception 'backfill % is %', p_id, coalesce(run.state, 'gone') using errcode = 'MD409';
+  end if;
+  return query select r.photo_id, r.changed from record_verdicts(p_items) r;
 end $$;
 
 -- Makes at most p_limit proposals of a backfill the verdicts; call it until it answers 0. What a moderator, or another run
@@ -569,7 +584,7 @@ begin
         select format('table %I', relname) from pg_class where relnamespace = 'public'::regnamespace
           and relname in ('backfills', 'backfill_photos', 'backfill_counts', 'backfill_changes', 'backfill_retries', 'proposals', 'policies')
         union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'public'::regnamespace
-          and proname in ('photos_of_objects', 'feed_backfill', 'change_backfill', 'retry_backfill', 'feed_retries', 'end_backfills', 'record_verdicts', 'backfill_that_is_over',
+          and proname in ('photos_of_objects', 'feed_backfill', 'change_backfill', 'retry_backfill', 'feed_retries', 'end_backfills', 'record_verdicts', 'decide_anew', 'backfill_that_is_over',
             'apply_proposals', 'discard_proposals', 'taken_back', 'restore_before_backfill', 'rollback_backfill', 'grant_roles_before_backfills')
       loop
         execute format('alter %s owner to maitred_migrator', thing);

@@ -7,12 +7,12 @@ import { type Policy, parsePolicy } from "../decide/policy.ts";
 import { asError, ConfigError } from "../errors.ts";
 import { packageRoot } from "../package-root.ts";
 import { policyIdOf } from "../policy-id.ts";
-import { addBackfill, advanceBackfill, readBackfills } from "../store/backfills.ts";
+import { addBackfill, advanceBackfill, readBackfill, readBackfills } from "../store/backfills.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { keepPolicy, readPolicies, type ScoredPhoto, scoredPhotos } from "../store/policies.ts";
 import { connect, type Pool } from "../store/pool.ts";
 import { lastPhotoId } from "../store/selected-photos.ts";
-import { recordOutcomes } from "../store/verdicts.ts";
+import { recordAnew } from "../store/verdicts.ts";
 import {
   type Arguments,
   type Command,
@@ -119,7 +119,9 @@ const diff: Subcommand = async (db, next, before, { values }, terminal) => {
     return EXIT.done;
   }
   terminal.print(
-    `${changed} of ${photos} photos get another verdict or category, ${other} other tags or another rule`,
+    photos === 0
+      ? `policy ${next.id} decided every photo that has scores: there is nothing to compare`
+      : `${changed} of ${photos} photos get another verdict or category, ${other} other tags or another rule`,
   );
   for (const line of table(sorted.map(([move, count]) => [String(count), move]))) terminal.print(line);
   const rows = (sample as { id: string; bucket: string; key: string; move: string; reason: string }[]).map(
@@ -139,30 +141,25 @@ const apply: Subcommand = async (db, next, before, { values }, terminal) => {
   for await (const page of scored(db, next.id, run.after, run.upTo)) {
     const changes = redecide(page, next.policy, before);
     for (let start = 0; start < changes.length; start += GROUP) {
-      await recordOutcomes(
-        db,
-        changes.slice(start, start + GROUP).map(({ photo, scores, decision }) => ({
-          photoId: photo.id,
-          known: {},
-          batch: `policy-${run.id}`,
-          by: photo.by,
-          policy: next.id,
-          backfill: run.id,
-          result: { decision, scores, ...(photo.rendition && { rendition: true }) },
-        })),
-      );
+      const group = changes.slice(start, start + GROUP).map(({ photo, scores, decision }) => ({
+        photoId: photo.id,
+        known: {},
+        batch: `policy-${run.id}`,
+        by: photo.by,
+        policy: next.id,
+        result: { decision, scores, ...(photo.rendition && { rendition: true }) },
+      }));
+      if (!(await recordAnew(db, run.id, group))) return stopped(db, run.id, terminal);
     }
     photos += page.length;
     decided += changes.length;
-    await advanceBackfill(db, run.id, {
-      after: page.at(-1)!.id,
-      seen: page.length,
-      fed: changes.length,
-      end: false,
-    });
+    const [after, seen] = [page.at(-1)!.id, page.length];
+    const running = await advanceBackfill(db, run.id, { after, seen, fed: changes.length, end: false });
+    if (!running) return stopped(db, run.id, terminal);
     if (terminal.columns > 0) terminal.say(`\r${photos} photos, ${decided} decided anew\x1b[K\r`);
   }
-  await advanceBackfill(db, run.id, { after: run.upTo, seen: 0, fed: 0, end: true });
+  const running = await advanceBackfill(db, run.id, { after: run.upTo, seen: 0, fed: 0, end: true });
+  if (!running) return stopped(db, run.id, terminal);
   const photosPerS = Math.round(photos / Math.max(0.001, (performance.now() - since) / 1_000));
   if (values["json"])
     terminal.print(JSON.stringify({ backfill: run.id, policy: next.id, photos, decided, photosPerS }));
@@ -174,6 +171,17 @@ const apply: Subcommand = async (db, next, before, { values }, terminal) => {
   }
   return EXIT.done;
 };
+
+/** Somebody paused or cancelled the run while the command was at it. */
+async function stopped(db: Pool, id: string, terminal: Terminal): Promise<number> {
+  const run = (await readBackfill(db, id))!;
+  const next =
+    run.state === "paused"
+      ? `maitred backfill resume ${id}, and then this command again, goes on`
+      : `maitred backfill rollback ${id} undoes what it has decided`;
+  terminal.say(`backfill ${id} was ${run.state} by ${run.changedBy}: ${run.why}\n${next}\n`);
+  return EXIT.notAll;
+}
 
 /** A run of this policy that was stopped goes on where it was. */
 async function begin(

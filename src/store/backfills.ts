@@ -160,19 +160,20 @@ export async function rollbackBackfill(
   return rows[0];
 }
 
-/** Takes note of how far a run has come that no feeder works on; `end`: it is done. */
+/** Takes note of how far a run has come that no feeder works on; `end`: it is done. @returns false: it does not run any more. */
 export async function advanceBackfill(
   db: Pool,
   id: string,
   { after, seen, fed, end }: { after: string; seen: number; fed: number; end: boolean },
-): Promise<void> {
-  await query(db, {
+): Promise<boolean> {
+  const rows = await query(db, {
     name: "advance_backfill",
     text: `update backfills set cursor = $2, seen = seen + $3, fed = fed + $4, skipped = skipped + $3 - $4, read_all = $5,
         state = case when $5 then 'done' else state end, ended_at = case when $5 then now() end
-      where id = $1`,
+      where id = $1 and state = 'running' returning id`,
     values: [id, JSON.stringify({ after }), seen, fed, end],
   });
+  return rows.length > 0;
 }
 
 /** How the photos of a backfill came out. */

@@ -45,6 +45,27 @@ export async function recordOutcomes(db: Pool, outcomes: readonly Outcome[]): Pr
   return new Map(rows.map((row) => [row.photo_id, row.changed]));
 }
 
+/**
+ * The same of what a backfill decides anew from stored scores, which it counts without having fed the photos. A photo that
+ * these are not the scores of any more keeps its verdict.
+ *
+ * @returns false, and nothing was committed, where the backfill was paused or cancelled.
+ */
+export async function recordAnew(db: Pool, backfill: string, outcomes: readonly Outcome[]): Promise<boolean> {
+  const items = outcomes.map((outcome) => ({ ...asItem({ ...outcome, backfill }), stored: true }));
+  try {
+    await query(db, {
+      name: "decide_anew",
+      text: "select from decide_anew($1, $2)",
+      values: [backfill, JSON.stringify(items)],
+    });
+    return true;
+  } catch (cause) {
+    if ((cause as { code?: unknown }).code !== "MD409") throw cause;
+    return false;
+  }
+}
+
 function asItem({ photoId, known, batch, by, policy, lane, backfill, result }: Outcome): object {
   const told = Object.fromEntries(Object.entries(known).map(([name, value]) => [name, clean(value)]));
   const counted = backfill === undefined ? undefined : true;

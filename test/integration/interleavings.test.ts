@@ -13,7 +13,7 @@ import {
 import { addDestination } from "../../src/store/destinations.ts";
 import { keepPolicy, scoredPhotos } from "../../src/store/policies.ts";
 import { decideReviews, undoReview } from "../../src/store/reviews.ts";
-import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Outcome, recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { register } from "../verdicts.ts";
 
@@ -123,13 +123,11 @@ function createActs(db: Database, photos: readonly string[], random: () => numbe
       const run = { what: { kind: "policy", policy }, model: "", again: false, propose: random() < 0.3 };
       const id = await addBackfill(db.pool, { ...run, maxRate: null, hours: null, startedBy: "oda" });
       const page = await scoredPhotos(db.pool, policy, "0", "1000", 100);
-      await recordOutcomes(
-        db.pool,
-        page.map(({ id: photoId, by, human, scores }) => {
-          const result = decided({ categories: scores as { food: number; menu: number }, human }, policy);
-          return { photoId, known: {}, batch: `policy-${id}`, by, policy, backfill: id, result };
-        }),
-      );
+      const anew = page.map(({ id: photoId, by, human, scores }) => {
+        const result = decided({ categories: scores as { food: number; menu: number }, human }, policy);
+        return { photoId, known: {}, batch: `policy-${id}`, by, policy, result };
+      });
+      expect(await recordAnew(db.pool, id, anew)).toBe(true);
       await advanceBackfill(db.pool, id, { after: "1000", seen: 0, fed: 0, end: true });
       runs.push(id);
     },

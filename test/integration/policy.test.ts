@@ -8,6 +8,7 @@ import { policyIdOf } from "../../src/policy-id.ts";
 import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
 import {
   addBackfill,
+  advanceBackfill,
   applyProposals,
   changeBackfill,
   discardProposals,
@@ -18,7 +19,7 @@ import {
 } from "../../src/store/backfills.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { keepPolicy } from "../../src/store/policies.ts";
-import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
 
@@ -296,3 +297,73 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
     expect([code, why.test(err), err]).toEqual([2, true, err]);
   }
 }, 90_000);
+
+describe("a policy run", () => {
+  const began = async (db: Database, propose = false) => {
+    const what = { kind: "policy", policy: "p-2", upTo: "1000" };
+    return addBackfill(db.pool, {
+      what,
+      model: "",
+      again: false,
+      propose,
+      maxRate: null,
+      hours: null,
+      startedBy: "oda",
+    });
+  };
+  const anew = (photoId: string, verdict: "shown" | "hidden", rendition = false) => ({
+    photoId,
+    known: {},
+    batch: "policy-1",
+    by: "model:m-1",
+    policy: "p-2",
+    result: {
+      decision: { verdict, rule: "clear", reason: "so", category: "food", tags: [] },
+      scores: { categories: { food: 0.9 }, human: 0.01 },
+      ...(rendition && { rendition }),
+    },
+  });
+
+  test.for([false, true])(
+    "replaces nothing that was decided of other scores since it read (proposals: %s)",
+    async (propose, { db }) => {
+      const ids = await judge(db, before);
+      await judge(db, { r: ["food", 0.9, 0.01] }, { rendition: true });
+      const { id: r } = (await db.pool.query("select id from photos where key = 'r'")).rows[0];
+      const run = await began(db, propose);
+      // another model, a failure, a moderator, the photo itself after its rendition; and nobody
+      await judge(db, { a: ["menu", 0.9, 0.01] }, { by: "model:m-2" });
+      const failed = {
+        ...anew(ids["b"]!, "shown"),
+        result: { failure: "CORRUPT" as const, message: "no", transient: false },
+      };
+      await recordOutcomes(db.pool, [failed]);
+      await db.pool.query("select record_review($1, 'bob', 'hidden')", [ids["c"]]);
+      await judge(db, { r: ["food", 0.9, 0.01] });
+      const was = await seen(db);
+      const group = [
+        ...["a", "b", "c", "d"].map((key) => anew(ids[key]!, "hidden")),
+        anew(r, "hidden", true),
+      ];
+      expect(await recordAnew(db.pool, run, group)).toBe(true);
+      await advanceBackfill(db.pool, run, { after: "1000", seen: 5, fed: 5, end: true });
+      if (propose) expect(await applyProposals(db.pool, run, "oda", 100)).toBe(1);
+      const now = await seen(db);
+      expect(now["d"]).toMatchObject({ state: "hidden", policy: "p-2" });
+      expect({ ...now, d: was["d"] }).toEqual(was);
+    },
+  );
+
+  test("decides nothing more once it is cancelled or paused", async ({ db }) => {
+    const ids = await judge(db, before);
+    const was = await seen(db);
+    for (const state of ["cancelled", "paused"] as const) {
+      const run = await began(db);
+      await changeBackfill(db.pool, run, state, "oda", "not now");
+      expect(await recordAnew(db.pool, run, [anew(ids["a"]!, "hidden")])).toBe(false);
+      expect(await advanceBackfill(db.pool, run, { after: "1000", seen: 5, fed: 5, end: true })).toBe(false);
+      expect(await readBackfill(db.pool, run)).toMatchObject({ state, seen: 0 });
+    }
+    expect(await seen(db)).toEqual(was);
+  });
+});
