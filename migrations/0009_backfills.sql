@@ -292,8 +292,10 @@ begin
 end $$;
 
 -- Ends the backfills that were read to their end and wait for nothing more; returns them.
--- What was replaced or removed while it waited is waited for no longer.
+-- What was replaced or removed while it waited is waited for no longer. Locks: the backfills but their keys.
 create function end_backfills() returns setof bigint language sql as $$
+  -- a statement of its own, so that the last one sees what somebody who held one of them wants tried again
+  select id from backfills where state = 'running' and read_all order by id for no key update;
   delete from backfill_photos w using photos p
   where p.id = w.photo_id and p.superseded_at is not null;
   update backfills b set state = 'done', ended_at = now()

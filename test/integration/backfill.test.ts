@@ -232,6 +232,25 @@ describe("a backfill", () => {
     expect(await endBackfills(db.pool)).toEqual([id]);
   });
 
+  test("does not end at the moment at which somebody has its failed photos tried again", async ({ db }) => {
+    const [a] = await photos(db, "a");
+    const id = await addBackfill(db.pool, all);
+    await feedBackfill(db.pool, id, null, page([a!]));
+    await recordOutcomes(db.pool, [failed(a!)]);
+    const operator = await db.pool.connect();
+    try {
+      await operator.query("begin");
+      expect(await retryBackfill(operator, id, undefined, "me")).toBe(1);
+      const ending = endBackfills(db.pool);
+      await waitersIn(db);
+      await operator.query("commit");
+      expect(await ending).toEqual([]);
+    } finally {
+      operator.release(true);
+    }
+    expect(await readBackfill(db.pool, id)).toMatchObject({ state: "running", retrying: true });
+  });
+
   test("that read a rendition gives way to the upload's own verdict, and never replaces that", async ({
     db,
   }) => {
