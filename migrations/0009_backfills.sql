@@ -561,6 +561,8 @@ begin
     grant select, insert, update, delete on backfill_photos, backfill_counts, backfill_changes, backfill_retries, proposals
       to maitred_worker;
     grant select, insert on policies to maitred_worker;
+    -- photos_of_objects leaves none behind
+    grant delete on object_order to maitred_worker;
   end if;
   if to_regrole('maitred_dashboard') is not null then
     grant select on backfills, backfill_counts to maitred_dashboard;

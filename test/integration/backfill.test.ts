@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { type FauxqsServer, startFauxqs } from "fauxqs";
+import pg from "pg";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
 import { Scope } from "../../src/lifecycle.ts";
@@ -20,7 +21,9 @@ import {
 } from "../../src/store/backfill-feed.ts";
 import {
   addBackfill,
+  applyProposals,
   changeBackfill,
+  discardProposals,
   type NewBackfill,
   readBackfill,
   readBackfillCounts,
@@ -30,6 +33,7 @@ import {
 import { recordEvents } from "../../src/store/events.ts";
 import { reportFigures, reportWorker } from "../../src/store/models.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
+import { keepPolicy } from "../../src/store/policies.ts";
 import { selectPhotos, viewPhotos } from "../../src/store/selected-photos.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { startFeed } from "../../workers/feed.ts";
@@ -425,6 +429,37 @@ describe("a listing", () => {
     );
     expect(current).toEqual([{ count: 20 }]);
   });
+});
+
+test("the role of workers may do all that a feeder, a worker and an operator do with backfills", async ({
+  db,
+}) => {
+  const worker = new pg.Pool({ connectionString: db.url, options: "-c role=maitred_worker" });
+  const photo = { store: "s3", bucket: "b", version: "etag:1", known: {} } as const;
+  const ids = await photosOfObjects(
+    worker,
+    ["x", "y"].map((key) => ({ ...photo, key })),
+  );
+  await keepPolicy(worker, { id: "p1", yaml: "", thresholds: { food: 0.5 } });
+  const over = async (how: Partial<NewBackfill>, outcomes: Outcome[]): Promise<string> => {
+    const id = await addBackfill(worker, { ...all, ...how });
+    await feedBackfill(worker, id, null, page(ids));
+    await recordOutcomes(worker, outcomes);
+    await endBackfills(worker);
+    return id;
+  };
+  const first = await over({}, [judged(ids[0]!, "shown"), failed(ids[1]!)]);
+  expect(await retryBackfill(worker, first, undefined, "me")).toBe(1);
+  expect(await feedRetries(worker, first, 10)).toHaveLength(1);
+  await recordOutcomes(worker, [judged(ids[1]!, "hidden")]);
+  expect(await endBackfills(worker)).toEqual([first]);
+  expect(await rollbackBackfill(worker, first, "0", "me")).toMatchObject({ restored: 2 });
+  const proposal = (id: string): Outcome => ({ ...judged(id, "hidden"), lane: "backfill" });
+  const proposed = await over({ propose: true }, ids.map(proposal));
+  expect(await applyProposals(worker, proposed, "me", 1)).toBe(1);
+  expect(await discardProposals(worker, proposed, "me")).toBe(1);
+  await changeBackfill(worker, await addBackfill(worker, all), "cancelled", "me", "no need");
+  await worker.end();
 });
 
 describe("a choice of photos", () => {
