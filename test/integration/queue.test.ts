@@ -371,3 +371,22 @@ describe("queue servers", () => {
     );
   });
 });
+
+test("in Postgres a worker's role queues the first photo of a lane", async ({ db, configFor }) => {
+  const role = new URL(db.url).pathname.slice(1).replace("t_", "w_");
+  await db.pool.query(`create role ${role} login password 'w' in role maitred_worker`);
+  const url = new URL(db.url);
+  Object.assign(url, { username: role, password: "w" });
+  const server = openQueueServer(configFor("postgres", { MAITRED_QUEUE_URL: url.href }), () => {});
+  const queues = openQueues(server, () => {});
+  try {
+    for (const lane of LANES) {
+      await queues.add(lane, [job(1)]);
+      expect((await queues.depth(lane)).waiting).toBe(1);
+    }
+  } finally {
+    await queues.close();
+    await server.close();
+    await db.pool.query(`drop role ${role}`);
+  }
+});
