@@ -229,6 +229,7 @@ create index idempotent_answers_answered on idempotent_answers (answered_at);
 -- What grant_roles gave until now, and then what is new here; it is called by the same name.
 alter function grant_roles(text) rename to grant_roles_before_events;
 create function grant_roles(p_queue_schema text) returns void language plpgsql as $$
+declare thing text;
 begin
   perform grant_roles_before_events(p_queue_schema);
   if to_regrole('maitred_worker') is not null then
@@ -248,6 +249,23 @@ begin
       alter function withdraw_photos(text, text, text, text, bigint) owner to maitred_migrator;
       alter function mark_queued(bigint[]) owner to maitred_migrator;
       alter function grant_roles_before_events(text) owner to maitred_migrator;
+      -- the queue's, too, or its members could neither migrate it nor take out of it what is forgotten
+      if to_regnamespace(p_queue_schema) is not null then
+        for thing in
+          select format('schema %I', nspname) from pg_namespace
+          where nspname = p_queue_schema and nspowner <> 'maitred_migrator'::regrole
+          union all select case relkind when 'S' then 'sequence ' else 'table ' end || c.oid::regclass from pg_class c
+          where relnamespace = to_regnamespace(p_queue_schema) and relkind in ('r', 'S') and relowner <> 'maitred_migrator'::regrole
+            -- that of a column goes with its table
+            and not exists (select from pg_depend d where d.objid = c.oid and d.deptype in ('a', 'i') and relkind = 'S')
+          union all select 'routine ' || oid::regprocedure from pg_proc
+          where pronamespace = to_regnamespace(p_queue_schema) and proowner <> 'maitred_migrator'::regrole
+          union all select 'type ' || oid::regtype from pg_type
+          where typnamespace = to_regnamespace(p_queue_schema) and typtype = 'e' and typowner <> 'maitred_migrator'::regrole
+        loop
+          execute format('alter %s owner to maitred_migrator', thing);
+        end loop;
+      end if;
     exception
       when insufficient_privilege then
         raise notice 'the tables of the intake stay with %: only an administrator may give them to maitred_migrator', current_user;

@@ -292,8 +292,10 @@ begin
 end $$;
 
 -- Ends the backfills that were read to their end and wait for nothing more; returns them.
--- What was replaced or removed while it waited is waited for no longer.
+-- What was replaced or removed while it waited is waited for no longer. Locks: the backfills but their keys.
 create function end_backfills() returns setof bigint language sql as $$
+  -- a statement of its own, so that the last one sees what somebody who held one of them wants tried again
+  select id from backfills where state = 'running' and read_all order by id for no key update;
   delete from backfill_photos w using photos p
   where p.id = w.photo_id and p.superseded_at is not null;
   update backfills b set state = 'done', ended_at = now()
@@ -574,6 +576,8 @@ begin
     grant select, insert, update, delete on backfill_photos, backfill_counts, backfill_changes, backfill_retries, proposals
       to maitred_worker;
     grant select, insert on policies to maitred_worker;
+    -- photos_of_objects leaves none behind
+    grant delete on object_order to maitred_worker;
   end if;
   if to_regrole('maitred_dashboard') is not null then
     grant select on backfills, backfill_counts to maitred_dashboard;

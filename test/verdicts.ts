@@ -1,3 +1,4 @@
+import type { NewBackfill } from "../src/store/backfills.ts";
 import { recordEvents } from "../src/store/events.ts";
 import { registerPhotos } from "../src/store/photos.ts";
 import { type Outcome, recordOutcomes } from "../src/store/verdicts.ts";
@@ -54,5 +55,16 @@ export async function removeObject(db: Database, key: string): Promise<void> {
   const photo = { store: "s3", bucket: "photos", key, version: "" } as const;
   await recordEvents(db.pool, [{ ...photo, kind: "removed", order: null, known: {} }], "right");
 }
+
+/** A backfill of all photos, which its model shall judge. */
+export const ofAll: NewBackfill = {
+  what: { kind: "photos", upTo: "1000000" },
+  model: "model:m-2",
+  again: false,
+  propose: false,
+  maxRate: null,
+  hours: null,
+  startedBy: "me",
+};
 
 let models = 0;

@@ -6,7 +6,7 @@ import { addDestination } from "../src/store/destinations.ts";
 import { reportFigures, reportWorker } from "../src/store/models.ts";
 import { beginSweep, finishSweep } from "../src/store/sweeps.ts";
 import type { Database } from "./fixtures.ts";
-import { fail, judge, register } from "./verdicts.ts";
+import { fail, judge, ofAll, register } from "./verdicts.ts";
 
 /** Something of everything that operators watch, made as the product makes it. */
 export async function troubled(db: Database): Promise<{ failed: string[]; backfill: string }> {
@@ -89,10 +89,9 @@ async function halfway(db: Database): Promise<string> {
   const ids = [];
   for (const name of ["waits", "judged", "fails"]) ids.push(await register(db, `archive/${name}.jpg`));
   const id = await addBackfill(db.pool, {
+    ...ofAll,
     what: { kind: "prefix", bucket: "photos", prefix: "archive/" },
     model: "model:restaurant-2",
-    again: false,
-    propose: false,
     maxRate: 200,
     hours: "22-06",
     startedBy: "oda",
@@ -101,12 +100,10 @@ async function halfway(db: Database): Promise<string> {
   await judge(db, ids[1]!, "hidden");
   await fail(db, ids[2]!);
   const over = await addBackfill(db.pool, {
+    ...ofAll,
     what: { kind: "manifest", at: "s3://lists/2019.csv.gz" },
     model: "model:restaurant-1",
-    again: false,
     propose: true,
-    maxRate: null,
-    hours: null,
     startedBy: "oda",
   });
   await changeBackfill(db.pool, over, "cancelled", "oda", "the list was of last year");

@@ -42,14 +42,25 @@ export function parseRendition(template: string): RenditionOf {
   };
 }
 
-/** Photos as they are queued by a backfill that reads renditions; null: it reads none. */
+/**
+ * Photos as they are queued by a backfill that reads renditions; null: it reads none. Nor does it by a template that is not
+ * understood: such a backfill feeds nothing new, and what waits for it is judged itself, before and after it is cancelled.
+ */
 export function withRenditions(photos: readonly PhotoJob[], template: string | null): PhotoJob[] {
-  if (template === null) return [...photos];
-  const renditionOf = parseRendition(template);
+  const renditionOf = template === null ? undefined : understood(template);
   return photos.map((photo) => {
-    const rendition = renditionOf(photo);
+    const rendition = renditionOf?.(photo);
     return rendition ? { ...photo, rendition } : photo;
   });
+}
+
+function understood(template: string): RenditionOf | undefined {
+  try {
+    return parseRendition(template);
+  } catch (thrown) {
+    if (thrown instanceof ConfigError) return undefined;
+    throw thrown;
+  }
 }
 
 function stemOf(key: string): string {

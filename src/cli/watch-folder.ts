@@ -55,8 +55,7 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): void
 
   // one after the other, or a file that went could be taken in after it was withdrawn
   async function work(): Promise<void> {
-    const paths = [...touched];
-    touched.clear();
+    const paths = takeSome(touched, PAGE);
     let waitMs = GATHER_MS;
     try {
       await settle(paths);
@@ -102,6 +101,21 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): void
   watcher.on("error", (err) => log.error({ err, folder }, "watching failed"));
 }
 
+/**
+ * Takes the oldest out of a set, at most so many. What happened to all of a large folder in one statement would take longer
+ * than a statement may, again and again.
+ */
+export function takeSome<T>(from: Set<T>, most: number): T[] {
+  const some: T[] = [];
+  for (const each of from) {
+    if (some.length === most) break;
+    some.push(each);
+    from.delete(each);
+  }
+  return some;
+}
+
+/** Files or photos that are looked at together. */
 const PAGE = 1_000;
 const GATHER_MS = 50;
 const AGAIN_MS = 2_000;

@@ -1,6 +1,4 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
-import { ModerationError } from "../errors.ts";
 import type { Parsed, PhotoEvent } from "../intake/event.ts";
 import { eventBridgeMessage, parseEventBridge } from "../intake/eventbridge.ts";
 import { gcsMessage, parseGcs } from "../intake/gcs.ts";
@@ -12,12 +10,13 @@ import { newPhotos, parseTold } from "../intake/told.ts";
 import { isRaw, type Proof, type Senders } from "./callers.ts";
 import * as examples from "./examples.ts";
 import type { GaugeSource } from "./gauges.ts";
+import { type IdempotencyKeys, once } from "./once.ts";
 import { HttpProblem, problem } from "./problem.ts";
 import { appeal, newAppeal, photo, photoParams, photoQuery, snsHeaders, taken, takenAll } from "./schemas.ts";
 import type { Scope, StoredToken } from "./tokens.ts";
 
 /** The neighbours of the API. */
-export interface ApiDeps {
+export interface ApiDeps extends IdempotencyKeys {
   /** The token with this id, unless it was revoked. */
   findToken(id: string): Promise<StoredToken | undefined>;
   /** Commits what the events say, then queues what they make known; answers in their order. */
@@ -33,26 +32,12 @@ export interface ApiDeps {
   readPhoto(id: string): Promise<PhotoRecord | undefined>;
   readPhotoOf(bucket: string, key: string): Promise<PhotoRecord | undefined>;
   senders: Senders;
-  /** Takes an Idempotency-Key; the request that has it, which may be another, and what that was answered. */
-  takeKey(
-    tokenId: string,
-    key: string,
-    request: Buffer,
-  ): Promise<{ request: Uint8Array; answered: Kept | undefined }>;
-  /** Keeps what a request was answered that took its key. */
-  keepAnswer(tokenId: string, key: string, request: Buffer, answer: Kept): Promise<void>;
-  /** Gives the key of a request back that was refused. */
-  freeKey(tokenId: string, key: string, request: Buffer): Promise<void>;
   /** What others know and `/metrics` shows. */
   gauges: readonly GaugeSource[];
 }
 
 type Outcome = z.infer<typeof taken>["outcome"];
 type PhotoRecord = Omit<z.infer<typeof photo>, "public">;
-interface Kept {
-  status: number;
-  answer: unknown;
-}
 
 export interface Asked {
   body: unknown;
@@ -268,44 +253,4 @@ function photoAnswers(): Route["answers"] {
     400: { means: "The request is not as it should be", schema: problem },
     404: { means: "No such photo is known", schema: problem },
   };
-}
-
-/** Answers a request with an Idempotency-Key as that key was answered before. */
-function once(handle: Route["handle"]): Route["handle"] {
-  return async (deps, asked) => {
-    const key = asked.headers["idempotency-key"];
-    if (key === undefined) return handle(deps, asked);
-    if (typeof key !== "string" || !/^[\x21-\x7e]{1,255}$/.test(key)) {
-      throw new HttpProblem(400, "Idempotency-Key: expected 1 to 255 visible ASCII characters");
-    }
-    const request = digestOf(asked.body);
-    const { tokenId } = asked;
-    const held = await deps.takeKey(tokenId, key, request);
-    if (!request.equals(held.request)) {
-      throw new HttpProblem(422, "Idempotency-Key: it came with another body before; use a new one");
-    }
-    const { answered } = held;
-    if (answered) {
-      return { status: answered.status, body: answered.answer, headers: { "idempotent-replayed": "true" } };
-    }
-    const answer = await handle(deps, asked).catch(async (thrown: unknown) => {
-      // whoever mends the body may use the key again; what may be better later is expected again as it is
-      if (thrown instanceof ModerationError && !thrown.retry) await deps.freeKey(tokenId, key, request);
-      throw thrown;
-    });
-    await deps.keepAnswer(tokenId, key, request, { status: answer.status, answer: answer.body });
-    return answer;
-  };
-}
-
-function digestOf(body: unknown): Buffer {
-  try {
-    return createHash("sha256")
-      .update(JSON.stringify(body) ?? "")
-      .digest();
-  } catch (thrown) {
-    // what can be read may be nested more deeply than what can be written
-    if (thrown instanceof RangeError) throw new HttpProblem(400, "the body is nested too deeply");
-    throw thrown;
-  }
 }

@@ -8,6 +8,7 @@ import {
 import { Cluster, type ClusterNode, Redis } from "ioredis";
 import { asError, ConfigError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
+import { LANES } from "../photo.ts";
 
 export interface QueueSettings {
   /** redis://, rediss:// or postgres://. */
@@ -56,10 +57,15 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
     application_name: "maitred queue",
     keepAlive: true,
   };
-  const open = async (options: object): Promise<string> => {
-    const probe = new PostgresConnection({ ...connection, max: 1, ...options });
+  const open = async (migrate = false): Promise<string> => {
+    const probe = new PostgresConnection({ ...connection, max: 1, ...(migrate && { migrate }) });
     try {
       await probe.waitUntilReady();
+      if (migrate) {
+        // BullMQ makes a sequence with the first job of a queue, which is more than a worker's role may
+        const make = "select next_job_id($1) where to_regclass(job_id_seq_name($1)) is null";
+        for (const lane of LANES) await probe.pool.query(make, [lane]);
+      }
       const { rows } = await probe.pool.query("show server_version");
       return `Postgres ${(rows[0] as { server_version: string }).server_version}`;
     } catch (cause) {
@@ -86,8 +92,8 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
     connection,
     prefix,
     backend: createPostgresBackend as unknown as BackendFactory<IQueueBackend>,
-    check: () => open({}),
-    migrate: async () => void (await open({ migrate: true })),
+    check: () => open(),
+    migrate: async () => void (await open(true)),
     close: async () => {},
   };
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { type FauxqsServer, startFauxqs } from "fauxqs";
+import pg from "pg";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
 import { Scope } from "../../src/lifecycle.ts";
@@ -20,7 +21,9 @@ import {
 } from "../../src/store/backfill-feed.ts";
 import {
   addBackfill,
+  applyProposals,
   changeBackfill,
+  discardProposals,
   type NewBackfill,
   readBackfill,
   readBackfillCounts,
@@ -30,12 +33,14 @@ import {
 import { recordEvents } from "../../src/store/events.ts";
 import { reportFigures, reportWorker } from "../../src/store/models.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
+import { keepPolicy } from "../../src/store/policies.ts";
 import { selectPhotos, viewPhotos } from "../../src/store/selected-photos.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { startFeed } from "../../workers/feed.ts";
 import { startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, type Database, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
+import { ofAll } from "../verdicts.ts";
 import { waitersIn } from "../waits.ts";
 
 const samples = inject("samples");
@@ -56,15 +61,6 @@ afterAll(async () => {
 const putInto = (bucket: string, key: string, body: Uint8Array | string) =>
   client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }));
 const put = (key: string, body: Uint8Array | string) => putInto("archive", key, body);
-const all: NewBackfill = {
-  what: { kind: "photos", upTo: "1000000" },
-  model: "model:m-2",
-  again: false,
-  propose: false,
-  maxRate: null,
-  hours: null,
-  startedBy: "me",
-};
 const judged = (photoId: string, verdict: Verdict, by = "model:m-2", category = "food"): Outcome => ({
   photoId,
   known: {},
@@ -113,7 +109,7 @@ describe("a backfill", () => {
       judged(ids[1]!, "shown", "model:m-2"),
     ]);
     await recordOutcomes(db.pool, [judged(ids[2]!, "hidden", "moderator:ann")]);
-    const id = await addBackfill(db.pool, all);
+    const id = await addBackfill(db.pool, ofAll);
     const fed = await feedBackfill(db.pool, id, null, page(ids));
     expect(fed!.map((photo) => photo.id)).toEqual([ids[0], ids[3], ids[4]]);
     expect(await readBackfill(db.pool, id)).toMatchObject({
@@ -140,7 +136,7 @@ describe("a backfill", () => {
   test("with again takes what the model has decided, and never what a moderator has", async ({ db }) => {
     const ids = await photos(db, "a", "b");
     await recordOutcomes(db.pool, [judged(ids[0]!, "shown"), judged(ids[1]!, "hidden", "moderator:ann")]);
-    const id = await addBackfill(db.pool, { ...all, again: true });
+    const id = await addBackfill(db.pool, { ...ofAll, again: true });
     expect((await feedBackfill(db.pool, id, null, page(ids)))!.map((photo) => photo.id)).toEqual([ids[0]]);
     await recordOutcomes(db.pool, [judged(ids[0]!, "shown")]);
     expect(await counts(db, id)).toEqual([["shown", "kept", "", 1]]);
@@ -148,7 +144,7 @@ describe("a backfill", () => {
 
   test("keeps a moderator's verdict that came while the photo waited", async ({ db }) => {
     const [a] = await photos(db, "a");
-    const id = await addBackfill(db.pool, all);
+    const id = await addBackfill(db.pool, ofAll);
     await feedBackfill(db.pool, id, null, page([a!]));
     await db.pool.query("select record_review($1, 'ann', 'hidden')", [a]);
     await recordOutcomes(db.pool, [judged(a!, "shown")]);
@@ -160,7 +156,7 @@ describe("a backfill", () => {
     db,
   }) => {
     const ids = await photos(db, "a", "b");
-    const id = await addBackfill(db.pool, all);
+    const id = await addBackfill(db.pool, ofAll);
     expect(await feedBackfill(db.pool, id, null, page([ids[0]!], "1", false))).toHaveLength(1);
     expect(await feedBackfill(db.pool, id, null, page([ids[1]!], "2", false))).toBeUndefined();
     await changeBackfill(db.pool, id, "paused", "me", "lunch");
@@ -175,8 +171,8 @@ describe("a backfill", () => {
   }) => {
     const ids = await photos(db, "a", "b");
     const [small, plain] = [
-      await addBackfill(db.pool, { ...all, rendition: "s/{key}" }),
-      await addBackfill(db.pool, all),
+      await addBackfill(db.pool, { ...ofAll, rendition: "s/{key}" }),
+      await addBackfill(db.pool, ofAll),
     ];
     await feedBackfill(db.pool, small, null, page(ids));
     await feedBackfill(db.pool, plain, null, page([ids[1]!]));
@@ -190,7 +186,7 @@ describe("a backfill", () => {
     db,
   }) => {
     const ids = await photos(db, "a");
-    const id = await addBackfill(db.pool, all);
+    const id = await addBackfill(db.pool, ofAll);
     await feedBackfill(db.pool, id, null, page(ids));
     expect(await gather(waitingPhotos(db.pool, 0))).toEqual(ids);
     await changeBackfill(db.pool, id, "cancelled", "me", "wrong bucket");
@@ -209,7 +205,7 @@ describe("a backfill", () => {
   test("tries its failed photos again, counts each of them once, and is done again", async ({ db }) => {
     const ids = await photos(db, "a", "b");
     await recordOutcomes(db.pool, [judged(ids[1]!, "shown", "model:m-1")]);
-    const id = await addBackfill(db.pool, all);
+    const id = await addBackfill(db.pool, ofAll);
     await feedBackfill(db.pool, id, null, page(ids));
     await recordOutcomes(db.pool, [failed(ids[0]!), failed(ids[1]!, true)]);
     expect((await counts(db, id)).sort()).toEqual([
@@ -232,11 +228,30 @@ describe("a backfill", () => {
     expect(await endBackfills(db.pool)).toEqual([id]);
   });
 
+  test("does not end at the moment at which somebody has its failed photos tried again", async ({ db }) => {
+    const [a] = await photos(db, "a");
+    const id = await addBackfill(db.pool, ofAll);
+    await feedBackfill(db.pool, id, null, page([a!]));
+    await recordOutcomes(db.pool, [failed(a!)]);
+    const operator = await db.pool.connect();
+    try {
+      await operator.query("begin");
+      expect(await retryBackfill(operator, id, undefined, "me")).toBe(1);
+      const ending = endBackfills(db.pool);
+      await waitersIn(db);
+      await operator.query("commit");
+      expect(await ending).toEqual([]);
+    } finally {
+      operator.release(true);
+    }
+    expect(await readBackfill(db.pool, id)).toMatchObject({ state: "running", retrying: true });
+  });
+
   test("that read a rendition gives way to the upload's own verdict, and never replaces that", async ({
     db,
   }) => {
     const ids = await photos(db, "a", "b", "c");
-    const id = await addBackfill(db.pool, { ...all, rendition: "s/{key}" });
+    const id = await addBackfill(db.pool, { ...ofAll, rendition: "s/{key}" });
     await feedBackfill(db.pool, id, null, page(ids));
     const of = (photoId: string, verdict: Verdict, rendition: boolean): Outcome => {
       const outcome = judged(photoId, verdict);
@@ -268,7 +283,7 @@ describe("a backfill", () => {
     db,
   }) => {
     const ids = await photos(db, "a", "b", "c", "d", "e");
-    const id = await addBackfill(db.pool, all);
+    const id = await addBackfill(db.pool, ofAll);
     await feedBackfill(db.pool, id, null, page(ids));
     await recordOutcomes(
       db.pool,
@@ -289,13 +304,13 @@ describe("a backfill", () => {
     expect(await endBackfills(db.pool)).toEqual([id]);
     // they had failed for this before
     expect(await counts(db, id)).toEqual([["failed", "kept", "CORRUPT", 4]]);
-    await changeBackfill(db.pool, await addBackfill(db.pool, all), "paused", "me", "lunch");
+    await changeBackfill(db.pool, await addBackfill(db.pool, ofAll), "paused", "me", "lunch");
     expect(await feedRetries(db.pool, "2", 2)).toBeUndefined();
   });
 
   test("does not wait for a photo that was removed meanwhile", async ({ db }) => {
     const ids = await photos(db, "a", "b");
-    const id = await addBackfill(db.pool, all);
+    const id = await addBackfill(db.pool, ofAll);
     await feedBackfill(db.pool, id, null, page(ids));
     await db.pool.query("update photos set superseded_at = now() where id = $1", [ids[0]]);
     await db.pool.query("delete from photos where id = $1", [ids[1]]);
@@ -304,7 +319,7 @@ describe("a backfill", () => {
 
   test("is fed while a verdict of it is committed, without a deadlock", async ({ db }) => {
     const [a, b] = await photos(db, "a", "b");
-    const id = await addBackfill(db.pool, all);
+    const id = await addBackfill(db.pool, ofAll);
     await feedBackfill(db.pool, id, null, page([a!], "1", false));
     const worker = await db.pool.connect();
     try {
@@ -325,7 +340,7 @@ describe("a backfill", () => {
   test("is settled by many workers at once without a photo counted twice or a deadlock", async ({ db }) => {
     const keys = Array.from({ length: 400 }, (_, index) => `k${index}`);
     const ids = await photos(db, ...keys);
-    const runs = await Promise.all([addBackfill(db.pool, all), addBackfill(db.pool, all)]);
+    const runs = await Promise.all([addBackfill(db.pool, ofAll), addBackfill(db.pool, ofAll)]);
     for (const run of runs) await feedBackfill(db.pool, run, null, page(ids));
     const shuffled = (seed: number) =>
       ids.toSorted((a, b) => ((Number(a) * seed) % 97) - ((Number(b) * seed) % 97));
@@ -406,6 +421,37 @@ describe("a listing", () => {
     );
     expect(current).toEqual([{ count: 20 }]);
   });
+});
+
+test("the role of workers may do all that a feeder, a worker and an operator do with backfills", async ({
+  db,
+}) => {
+  const worker = new pg.Pool({ connectionString: db.url, options: "-c role=maitred_worker" });
+  const photo = { store: "s3", bucket: "b", version: "etag:1", known: {} } as const;
+  const ids = await photosOfObjects(
+    worker,
+    ["x", "y"].map((key) => ({ ...photo, key })),
+  );
+  await keepPolicy(worker, { id: "p1", yaml: "", thresholds: { food: 0.5 } });
+  const over = async (how: Partial<NewBackfill>, outcomes: Outcome[]): Promise<string> => {
+    const id = await addBackfill(worker, { ...ofAll, ...how });
+    await feedBackfill(worker, id, null, page(ids));
+    await recordOutcomes(worker, outcomes);
+    await endBackfills(worker);
+    return id;
+  };
+  const first = await over({}, [judged(ids[0]!, "shown"), failed(ids[1]!)]);
+  expect(await retryBackfill(worker, first, undefined, "me")).toBe(1);
+  expect(await feedRetries(worker, first, 10)).toHaveLength(1);
+  await recordOutcomes(worker, [judged(ids[1]!, "hidden")]);
+  expect(await endBackfills(worker)).toEqual([first]);
+  expect(await rollbackBackfill(worker, first, "0", "me")).toMatchObject({ restored: 2 });
+  const proposal = (id: string): Outcome => ({ ...judged(id, "hidden"), lane: "backfill" });
+  const proposed = await over({ propose: true }, ids.map(proposal));
+  expect(await applyProposals(worker, proposed, "me", 1)).toBe(1);
+  expect(await discardProposals(worker, proposed, "me")).toBe(1);
+  await changeBackfill(worker, await addBackfill(worker, ofAll), "cancelled", "me", "no need");
+  await worker.end();
 });
 
 describe("a choice of photos", () => {
@@ -495,8 +541,8 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
       });
       const log = createLog("silent");
       const prefix = { kind: "prefix" as const, bucket: "archive", prefix: `${backend}/2019/` };
-      const first = await addBackfill(db.pool, { ...all, what: prefix });
-      const second = await addBackfill(db.pool, { ...all, what: { kind: "manifest", at: list } });
+      const first = await addBackfill(db.pool, { ...ofAll, what: prefix });
+      const second = await addBackfill(db.pool, { ...ofAll, what: { kind: "manifest", at: list } });
       await startWorker(config, log, scope);
       await startFeed(config, log, scope);
       for (const id of [first, second])
@@ -545,7 +591,7 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
       await put(under("bad.png"), "not a photo");
       const config = configFor(backend, { MAITRED_S3_ENDPOINT: s3.address, MAITRED_BACKOFF_MS: "20" });
       const what = { kind: "prefix" as const, bucket: "archive", prefix: under("") };
-      const id = await addBackfill(db.pool, { ...all, what, rendition: "s3://thumbs/{stem}" });
+      const id = await addBackfill(db.pool, { ...ofAll, what, rendition: "s3://thumbs/{stem}" });
       const log = createLog("silent");
       const { url } = await startWorker(config, log, scope);
       await startFeed(config, log, scope);
@@ -578,7 +624,7 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
     const ids: string[] = [];
     for (let n = 0; n < 5; n++)
       ids.push(...(await photos(db, ...Array.from({ length: 200 }, (_, index) => `${n}-${index}`))));
-    const id = await addBackfill(db.pool, all);
+    const id = await addBackfill(db.pool, ofAll);
     const config = configFor(backend, { MAITRED_FEED_LIMIT: "50" });
     const log = createLog("silent");
     const work = new Scope();
@@ -723,15 +769,7 @@ test("a backfill that is not there is exit code 1, and one that is over is shown
   ];
   for (const answer of await Promise.all(all.map((args) => run(...args))))
     expect(answer).toEqual({ code: 1, out: "", err: said });
-  const id = await addBackfill(db.pool, {
-    what: { kind: "photos", upTo: "0" },
-    model: "model:m",
-    again: false,
-    propose: false,
-    maxRate: null,
-    hours: null,
-    startedBy: "ann",
-  });
+  const id = await addBackfill(db.pool, ofAll);
   await changeBackfill(db.pool, id, "cancelled", "ann", "done with it");
   const watched = await run("status", id, "--watch");
   expect(`${watched.err}${watched.out}`.match(/cancelled/g)).toHaveLength(1);

@@ -1,4 +1,5 @@
 import { describe, expect } from "vitest";
+import { wordsOf } from "../../desk/src/access/entries.ts";
 import { operating } from "../../src/http/desk/operate-schemas.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
@@ -31,6 +32,9 @@ const test = base.extend<{ queued(): Promise<string[]> }>({
 const logged = async (db: Database) =>
   (await db.pool.query("select who, did, about from audit_log where did not like 'signed%' order by id"))
     .rows;
+
+/** The log as the desk words it. */
+const told = async (db: Database): Promise<string[]> => (await logged(db)).map(wordsOf);
 
 describe("what operators watch", () => {
   test("is told as it is, also to those who may only look", async ({ openDesk, db }) => {
@@ -92,6 +96,7 @@ describe("what operators do", () => {
     expect(await logged(db)).toEqual([
       { who: "oda", did: "replayed-failures", about: { code: "CORRUPT", photos: 4 } },
     ]);
+    expect(await told(db)).toEqual(["had 4 photos that failed with CORRUPT judged again"]);
   });
 
   test("pauses a backfill with why, resumes it, retries what failed in it, and cancels it", async ({
@@ -118,12 +123,12 @@ describe("what operators do", () => {
     expect(await change("cancelled", "no need")).toBe(204);
     expect(await change("running")).toBe(409);
     expect((await oda.ask("POST", "/desk/api/operate/backfills/99/retry", {})).status).toBe(409);
-    expect((await logged(db)).map(({ did, about }) => [did, about.state ?? about.photos])).toEqual([
-      ["changed-backfill", "paused"],
-      ["changed-backfill", "running"],
-      ["retried-backfill", 0],
-      ["retried-backfill", 1],
-      ["changed-backfill", "cancelled"],
+    expect(await told(db)).toEqual([
+      `set backfill ${backfill} to paused: the store is slow`,
+      `set backfill ${backfill} to running`,
+      `had 0 photos of backfill ${backfill} that failed with GONE judged again`,
+      `had 1 photo of backfill ${backfill} judged again`,
+      `set backfill ${backfill} to cancelled: no need`,
     ]);
   });
 
@@ -145,6 +150,7 @@ describe("what operators do", () => {
       did: "replayed-deliveries",
       about: { destination: delivery.destination, seq: delivery.seq, replayed: 1 },
     });
+    expect(await told(db)).toContain(`had 1 delivery to ${delivery.destination} sent again`);
   });
 
   test("replays or discards messages that were put aside; what fails again stays", async ({
@@ -181,6 +187,11 @@ describe("what operators do", () => {
       { who: "oda", did: "replayed-message", about: { message: broken.id, source: "sqs:uploads" } },
       { who: "oda", did: "replayed-message", about: { message: late.id, source: "sqs:uploads" } },
       { who: "oda", did: "discarded-message", about: { message: broken.id, source: "sqs:uploads" } },
+    ]);
+    expect(await told(db)).toEqual([
+      `replayed message ${broken.id} of sqs:uploads`,
+      `replayed message ${late.id} of sqs:uploads`,
+      `discarded message ${broken.id} of sqs:uploads`,
     ]);
   });
 });

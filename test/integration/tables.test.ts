@@ -10,7 +10,7 @@ import { checkRollups, foldRollups, mendRollups, rollupState } from "../../src/s
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
-import { judged, register } from "../verdicts.ts";
+import { judged, ofAll, register } from "../verdicts.ts";
 
 const rows = async (db: Database, sql: string, ...values: unknown[]) =>
   (await db.pool.query(sql, values)).rows;
@@ -147,17 +147,7 @@ async function take(db: Database, backfill: string, step: Step): Promise<void> {
 
 async function finishedBackfill(db: Database): Promise<string> {
   const what = { kind: "policy", policy: "p1" };
-  const id = await addBackfill(db.pool, {
-    ...{
-      what,
-      model: "model:m-1",
-      again: false,
-      propose: false,
-      maxRate: null,
-      hours: null,
-      startedBy: "ann",
-    },
-  });
+  const id = await addBackfill(db.pool, { ...ofAll, what, model: "model:m-1" });
   await advanceBackfill(db.pool, id, { after: "0", seen: 0, fed: 0, end: true });
   return id;
 }

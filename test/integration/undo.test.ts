@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect } from "vitest";
 import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
-import { addBackfill, type NewBackfill, rollbackBackfill } from "../../src/store/backfills.ts";
+import { addBackfill, rollbackBackfill } from "../../src/store/backfills.ts";
 import { unqueuedPhotos } from "../../src/store/events.ts";
 import { keepPolicy, scoredPhotos } from "../../src/store/policies.ts";
 import { decideReviews, type ReviewDecision, undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
-import { fail, judge, judged, register } from "../verdicts.ts";
+import { fail, judge, judged, ofAll, register } from "../verdicts.ts";
 
 const rows = async (db: Database, sql: string, ...values: unknown[]) =>
   (await db.pool.query(sql, values)).rows;
@@ -43,21 +43,12 @@ const whole = async (db: Database, id: string) =>
       id,
     )
   )[0];
-const run: NewBackfill = {
-  what: { kind: "photos", upTo: "1000000" },
-  model: "model:m-2",
-  again: false,
-  propose: false,
-  maxRate: null,
-  hours: null,
-  startedBy: "me",
-};
 /** So that its tags can be given again. */
 const known = (db: Database) =>
   keepPolicy(db.pool, { id: "p1", yaml: "", thresholds: { food: 0.5, menu: 0.5 } });
 /** A backfill whose model hides these photos; it is over. */
 async function backfilled(db: Database, ids: string[], by = "model:bad"): Promise<string> {
-  const id = await addBackfill(db.pool, { ...run, model: by });
+  const id = await addBackfill(db.pool, { ...ofAll, model: by });
   await feedBackfill(db.pool, id, null, { ids, cursor: { after: "x" }, end: true, unreadable: 0 });
   await recordOutcomes(
     db.pool,

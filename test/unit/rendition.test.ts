@@ -58,6 +58,8 @@ describe("a rendition template", () => {
       { ...job, rendition: { store: "s3", bucket: "photos", key: "small/2019/a.b/dinner", version: "" } },
     ]);
     expect(withRenditions([job], null)).toEqual([job]);
+    // of a backfill that was cancelled for it; nobody else's photos wait until it is mended
+    expect(withRenditions([job], "small.jpg")).toEqual([job]);
   });
 });
 

@@ -22,19 +22,19 @@ export function wordsOf({ did, about }: Pick<Entry, "did" | "about">): string {
     case "rerun":
       return "had it judged again";
     case "forgot":
-      return "had a photo forgotten";
+      return `had ${photosOf((about["counts"] as Record<string, unknown>)["photos"])} forgotten`;
     case "replayed-failures":
-      return `had ${photosOf(about["queued"])} that failed with ${of("code")} judged again`;
+      return `had ${photosOf(about["photos"])} that failed with ${of("code")} judged again`;
     case "replayed-deliveries":
       return `had ${count(Number(about["replayed"]), "delivery", "deliveries")} to ${of("destination")} sent again`;
     case "replayed-message":
-      return `replayed message ${of("message")}${about["state"] === "failed" ? `, which failed: ${of("code")}` : ""}`;
+      return `replayed message ${of("message")} of ${of("source")}`;
     case "discarded-message":
       return `discarded message ${of("message")} of ${of("source")}`;
     case "changed-backfill":
-      return `set backfill ${of("backfill")} to ${of("state")}: ${of("why")}`;
+      return `set backfill ${of("backfill")} to ${of("state")}${about["why"] ? `: ${of("why")}` : ""}`;
     case "retried-backfill":
-      return `had ${photosOf(about["queued"])} of backfill ${of("backfill")} judged again`;
+      return `had ${photosOf(about["photos"])} of backfill ${of("backfill")}${about["code"] ? ` that failed with ${of("code")}` : ""} judged again`;
     default:
       return `${did} ${Object.entries(about)
         .map(([name, value]) => `${name} ${String(value)}`)
