@@ -81,7 +81,8 @@ export function openOperate(intake: EventIntake): OperateDeps {
     replayDeliveries: ({ destination, seq }, by) =>
       does(by, "replayed-deliveries", async (client) => {
         const which = { destination, ...(seq && { seq }) };
-        const replayed = await replayDeliveries(client, { state: "dead", ...which });
+        let replayed = 0;
+        for await (const page of replayDeliveries(client, { state: "dead", ...which })) replayed += page;
         return { answer: replayed, about: { ...which, replayed } };
       }),
     async badMessages() {

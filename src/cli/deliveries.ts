@@ -17,7 +17,8 @@ usage: maitred deliveries list [--state STATE] [--destination ID] [--photo ID] [
 
 STATE is pending, delivered (kept for MAITRED_DELIVER_KEEP_DAYS) or dead (it failed too often, and is tried no more).
 replay sends dead deliveries once more, or those of another --state; a SEQUENCE whatever its state. Receivers know it by
-its webhook-id, which stays the same.
+its webhook-id, which stays the same. It does so a thousand at a time, and can be ended: run again, it goes on with
+those that are still dead.
 
   --state STATE      pending, delivered or dead
   --destination ID   of this destination
@@ -101,8 +102,19 @@ const replay: Subcommand = ([seq, ...more], { values }, terminal) => {
   }
   if (!seq) filter.state ??= "dead";
   return async (db) => {
-    const replayed = await replayDeliveries(db, filter);
-    terminal.print(values["json"] ? JSON.stringify({ replayed }) : `${replayed} deliveries are sent again`);
+    let replayed = 0;
+    const where = (): string => `${replayed} deliveries are sent again`;
+    try {
+      for await (const page of replayDeliveries(db, filter)) {
+        replayed += page;
+        if (terminal.columns > 0) terminal.say(`\r\x1b[K${where()}`);
+      }
+    } catch (error) {
+      if (replayed > 0) terminal.say(`\r\x1b[K${where()}; the same command goes on\n`);
+      throw error;
+    }
+    if (terminal.columns > 0) terminal.say("\r\x1b[K");
+    terminal.print(values["json"] ? JSON.stringify({ replayed }) : where());
     return EXIT.done;
   };
 };

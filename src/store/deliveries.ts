@@ -151,22 +151,42 @@ export async function readChange(
 }
 
 /**
- * Makes deliveries due at once, with all their attempts before them. Those that somebody has already are sent again.
+ * Makes deliveries due at once, with all their attempts before them. Those that somebody has already are sent again; those
+ * that are being told at that moment are left.
  *
- * @returns how many.
+ * Yields how many, page by page of at most `pageSize`. Given a pool, what was yielded stays when the caller ends.
  */
-export async function replayDeliveries(db: Queryable, filter: DeliveryFilter): Promise<number> {
-  const [row] = await query<{ replayed: number }>(db, {
-    name: "replay_deliveries",
-    text: `with again as (
-        update deliveries d set state = 'pending', attempts = 0, next_at = now(), claimed_until = null, delivered_at = null
-        from outbox o where o.seq = d.seq and (d.claimed_until is null or d.claimed_until < now()) and ${MATCHES}
-        returning 1
-      ), told as (select pg_notify('maitred_outbox', ''))
-      select (select count(*) from again)::integer as replayed from told`,
-    values: valuesOf(filter),
+export async function* replayDeliveries(
+  db: Queryable,
+  filter: DeliveryFilter,
+  pageSize = 1_000,
+): AsyncGenerator<number> {
+  const to = await query<{ id: string }>(db, {
+    name: "destinations_to_replay",
+    text: "select id from destinations where kind <> 'notify' and ($1::text is null or id = $1) order by id",
+    values: [filter.destination ?? null],
   });
-  return row!.replayed;
+  // one destination after the other, since the index of what is dead begins with it
+  for (const { id } of to) {
+    for (let after: string | null = "0"; after !== null; ) {
+      const [row]: { replayed: number; last: string | null }[] = await query(db, {
+        // without a name, so that it is planned for this filter: the few that are dead are found among all others
+        text: `with page as (
+            select d.seq, d.destination from deliveries d join outbox o using (seq)
+            where (d.claimed_until is null or d.claimed_until < now()) and ${MATCHES} and d.seq > $5
+            order by d.seq limit $6 for update of d
+          ), again as (
+            update deliveries d set state = 'pending', attempts = 0, next_at = now(), claimed_until = null, delivered_at = null
+            from page p where d.seq = p.seq and d.destination = p.destination
+            returning d.seq
+          ), told as (select pg_notify('maitred_outbox', ''))
+          select (select count(*) from again)::integer as replayed, (select max(seq) from again) as last from told`,
+        values: [...valuesOf({ ...filter, destination: id }), after, pageSize],
+      });
+      if (row!.replayed > 0) yield row!.replayed;
+      after = row!.replayed < pageSize ? null : row!.last;
+    }
+  }
 }
 
 /** Of what is counted for figures. */

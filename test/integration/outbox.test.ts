@@ -6,6 +6,7 @@ import {
   claimDeliveries,
   deliveryFigures,
   purgeDeliveries,
+  replayDeliveries,
   settleDelivery,
 } from "../../src/store/deliveries.ts";
 import {
@@ -597,4 +598,40 @@ test("how far behind a destination is counts no more than 10,000 of what waits, 
   const [figures] = await deliveryFigures(db.pool);
   expect(figures).toMatchObject({ destination: "w", pending: 10_000, dead: 40 });
   expect(figures!.oldestS).toBeCloseTo(3 * 3_600, -2);
+});
+
+test("a replay keeps what it has done when it is ended, and goes on with the rest when it is run again", async ({
+  db,
+}) => {
+  await webhook(db, "v");
+  await webhook(db, "w");
+  await db.pool.query(
+    `with told as (
+      insert into outbox (photo_id, kind, payload) select n, 'photo.verdict', '{}' from generate_series(1, 6) n
+      returning seq, photo_id
+    )
+    insert into deliveries (seq, destination, photo_id, state, attempts, delivered_at)
+    select seq, d, photo_id, case photo_id when 1 then 'delivered' else 'dead' end, 19, case photo_id when 1 then now() end
+    from told, (values ('v'), ('w')) t(d)`,
+  );
+  const fresh = () =>
+    rows(
+      db,
+      `select destination, array_agg(photo_id order by seq) as photos from deliveries
+       where state = 'pending' and attempts = 0 group by 1 order by 1`,
+    );
+  for await (const replayed of replayDeliveries(db.pool, { state: "dead" }, 2)) {
+    expect(replayed).toBe(2);
+    break;
+  }
+  expect(await fresh()).toEqual([{ destination: "v", photos: ["2", "3"] }]);
+  const pages: number[] = [];
+  for await (const replayed of replayDeliveries(db.pool, { state: "dead" }, 2)) pages.push(replayed);
+  expect(pages).toEqual([2, 1, 2, 2, 1]);
+  expect(await fresh()).toEqual(
+    ["v", "w"].map((destination) => ({ destination, photos: ["2", "3", "4", "5", "6"] })),
+  );
+  // those that are still matched are not met again
+  for await (const replayed of replayDeliveries(db.pool, { state: "pending" }, 5)) pages.push(replayed);
+  expect(pages.slice(5)).toEqual([5, 5]);
 });
