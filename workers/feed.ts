@@ -24,6 +24,7 @@ import { requireSchema } from "../src/store/migrate.ts";
 import { readWorkers } from "../src/store/models.ts";
 import { connect, type Pool } from "../src/store/pool.ts";
 import { selectPhotos, viewPhotos } from "../src/store/selected-photos.ts";
+import { keepQueued } from "./intake.ts";
 import { manifestsOf } from "./manifests.ts";
 import { keepFolded } from "./rollups.ts";
 
@@ -42,6 +43,8 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
   await server.check();
   const queues = scope.hold("feeder's queues", openQueues(server, broken("the queue")));
   await queues.ready();
+  // what a rollback leaves to be queued, where neither the API nor a listener runs
+  keepQueued(db, queues, log, scope);
   const s3 = connectS3(config, 4);
   scope.onClose("feeder's S3", () => s3.destroy());
   const unwell = broken("what the feeder needs");

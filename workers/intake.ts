@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { Config } from "../src/config.ts";
 import { asError, UpstreamError } from "../src/errors.ts";
-import { type EventDeps, queueForgotten } from "../src/intake/take-events.ts";
+import { type EventDeps, type QueueDeps, queueForgotten } from "../src/intake/take-events.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { packageRoot } from "../src/package-root.ts";
@@ -43,29 +43,49 @@ export async function openEventIntake(config: Config, log: Logger, scope: Scope)
     db,
     events: {
       record: (events) => recordEvents(db, events, config.sequencerPad, config.removed === "erase"),
-      add: (lane, photos) => orAway(queues.add(lane, photos)),
-      markQueued: (ids) => markQueued(db, ids),
-      unqueued: (olderThanS, limit) => unqueuedPhotos(db, olderThanS, limit),
+      ...queueing(db, queues),
     },
     queues,
     waiting: async () => (await orAway(queues.depth("live"))).waiting,
   };
 }
 
-/** Every minute queues what was committed and not queued, and forgets what is kept for a while only; folds the counts. */
-export function keepTidy({ db, events }: EventIntake, log: Logger, scope: Scope): void {
+/** What queueing photos needs. */
+function queueing(db: Pool, queues: Queues): QueueDeps {
+  return {
+    add: (lane, photos) => orAway(queues.add(lane, photos)),
+    markQueued: (ids) => markQueued(db, ids),
+    unqueued: (olderThanS, limit) => unqueuedPhotos(db, olderThanS, limit),
+  };
+}
+
+/** Queues what is committed and not queued, every minute, and forgets what is kept for a while only; folds the counts. */
+export function keepTidy({ db, queues }: EventIntake, log: Logger, scope: Scope): void {
   keepFolded(db, log, scope);
+  keepQueued(db, queues, log, scope);
   const tidy = async (): Promise<void> => {
     try {
-      const photos = await queueForgotten(events, FORGOTTEN_S);
-      if (photos > 0) log.warn({ photos }, "queued what had been committed and not queued");
       await forgetAnswers(db);
       await forgetBadMessages(db);
+    } catch (err) {
+      log.warn({ err }, "could not forget what is old, and will again");
+    }
+  };
+  scope.hold("tidying", regularly(tidy, TIDY_MS));
+}
+
+/** Every minute queues what was committed and not queued: in a failure, or by a command that has no queue. */
+export function keepQueued(db: Pool, queues: Queues, log: Logger, scope: Scope): void {
+  const deps = queueing(db, queues);
+  const queue = async (): Promise<void> => {
+    try {
+      const photos = await queueForgotten(deps, FORGOTTEN_S);
+      if (photos > 0) log.warn({ photos }, "queued what had been committed and not queued");
     } catch (err) {
       log.warn({ err }, "could not look for what is not queued, and will again");
     }
   };
-  scope.hold("tidying", regularly(tidy, TIDY_MS));
+  scope.hold("queueing", regularly(queue, TIDY_MS));
 }
 
 /** What BullMQ throws says nothing of whose fault it is; here it is always its server's. BullMQ itself waits for ever. */

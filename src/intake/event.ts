@@ -59,7 +59,7 @@ export function decodeFormKey(encoded: string, where: string): string {
     if (cause instanceof EventError) throw cause;
     throw new EventError(
       "EVENT_INVALID",
-      `${where}: expected a form-encoded key, got ${JSON.stringify(encoded)}`,
+      `${where}: expected a form-encoded key, got ${JSON.stringify(encoded.slice(0, 100))}`,
       { cause },
     );
   }
@@ -80,7 +80,7 @@ export function checkSequencer(sequencer: string | null | undefined, where: stri
   if (/^[0-9a-f]{1,64}$/i.test(sequencer)) return sequencer.toLowerCase();
   throw new EventError(
     "EVENT_INVALID",
-    `${where}: expected a hexadecimal sequencer, got ${JSON.stringify(sequencer)}`,
+    `${where}: expected a hexadecimal sequencer, got ${JSON.stringify(sequencer.slice(0, 100))}`,
   );
 }
 

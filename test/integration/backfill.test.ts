@@ -573,6 +573,28 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
     }
   });
 
+  test("queues uploads that are in no queue, where neither the API nor a listener runs", async ({
+    configFor,
+    db,
+  }) => {
+    const scope = new Scope();
+    try {
+      await put(`${backend}/upload.jpg`, readFileSync(join(samples, "menu-1.jpg")));
+      const config = configFor(backend, { MAITRED_S3_ENDPOINT: s3.address });
+      const key = `${backend}/upload.jpg`;
+      const photo = { store: "s3", bucket: "archive", key, version: "", known: {} } as const;
+      const [registered] = await registerPhotos(db.pool, [photo], "live");
+      // as rollback_backfill leaves it
+      await db.pool.query("insert into unqueued values ($1, now() - interval '1 minute')", [registered!.id]);
+      await startWorker(config, createLog("silent"), scope);
+      await startFeed(config, createLog("silent"), scope);
+      const state = async () => (await db.pool.query("select state from photos")).rows[0].state;
+      await expect.poll(state, { timeout: 25_000 }).not.toBe("pending");
+    } finally {
+      await scope.close();
+    }
+  });
+
   test("has renditions judged where there are any, and the photos themselves where not", async ({
     configFor,
     db,

@@ -117,6 +117,16 @@ describe("a notification of S3", () => {
     for (const body of [null, 7, "x", [], {}, { Records: 1 }])
       expect(() => parseS3(body, now)).toThrow(refused(/./));
   });
+
+  test("that is broken and long is refused in few words, which logs and answers repeat", () => {
+    const long = "%".repeat(500_000);
+    const record = s3Record("ObjectCreated:Put", { key: "a" }) as { s3: { object: { key: string } } };
+    record.s3.object.key = long;
+    expect(() => s3(record)).toThrow(refused(/^.{1,300}$/));
+    expect(() => s3(s3Record("ObjectCreated:Put", { key: "a", sequencer: long }))).toThrow(
+      refused(/^.{1,300}$/),
+    );
+  });
 });
 
 test("MinIO's webhook is read like S3's records, with its prefix and its encoded slashes", () => {
