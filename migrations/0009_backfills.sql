@@ -293,15 +293,25 @@ end $$;
 
 -- Ends the backfills that were read to their end and wait for nothing more; returns them.
 -- What was replaced or removed while it waited is waited for no longer.
-create function end_backfills() returns setof bigint language sql as $$
-  delete from backfill_photos w using photos p
-  where p.id = w.photo_id and p.superseded_at is not null;
+-- Waits for nobody, so that it is in no deadlock: what others hold, such as a photo whose verdict they commit, is for the next call.
+create function end_backfills() returns setof bigint language plpgsql as $$
+declare read_through bigint[];
+begin
+  delete from backfill_photos where (photo_id, backfill_id) in (
+    select w.photo_id, w.backfill_id from backfill_photos w join photos p on p.id = w.photo_id
+    where p.superseded_at is not null for update of w skip locked);
+  -- a statement of its own, so that the next one sees what was fed or is to be tried again before the lock was had
+  read_through := array(
+    select b.id from backfills b
+    where b.state = 'running' and b.read_all and not exists (select from backfill_photos w where w.backfill_id = b.id)
+    for no key update skip locked);
+  return query
   update backfills b set state = 'done', ended_at = now()
-  where b.state = 'running' and b.read_all
+  where b.id = any (read_through)
     and not exists (select from backfill_photos w where w.backfill_id = b.id)
     and not exists (select from backfill_retries r where r.backfill_id = b.id)
   returning b.id;
-$$;
+end $$;
 
 -- The backfill, locked. MD404: there is none. MD409: it may still give verdicts.
 create function backfill_that_is_over(p_id bigint) returns backfills language plpgsql as $$
@@ -546,10 +556,11 @@ create function restore_before_backfill(p_id bigint, p_ids bigint[]) returns big
 $$;
 
 -- Restores what was before a backfill, for at most p_limit photos whose id is above p_after; call it with the last id until it
--- answers null. Returns the last id it looked at, and how many photos it restored: see restore_before_backfill.
+-- answers null. Returns the last id it looked at, how many photos it restored (see restore_before_backfill), and how many of those it
+-- looked at are of the archive, have no verdict and wait for none: whether these are judged again is for an operator to say.
 -- MD404: there is no such backfill. MD409: it is not over. Locks: the photos, in the order of their ids.
 create function rollback_backfill(p_id bigint, p_after bigint, p_limit integer, p_by text)
-returns table (last_id bigint, restored bigint) language plpgsql as $$
+returns table (last_id bigint, restored bigint, pending bigint) language plpgsql as $$
 declare ids bigint[];
 begin
   perform backfill_that_is_over(p_id);
@@ -558,6 +569,10 @@ begin
   if ids is null then return; end if;
   perform 1 from photos p where p.id = any (ids) order by p.id for update;
   restored := restore_before_backfill(p_id, ids);
+  select count(*) into pending from photos p
+  where p.id = any (ids) and p.state = 'pending' and p.lane = 'backfill' and p.superseded_at is null
+    and not exists (select from backfill_photos w where w.photo_id = p.id)
+    and not exists (select from unqueued u where u.photo_id = p.id);
   last_id := ids[cardinality(ids)];
   update backfills set outcome = 'rolled back', changed_by = p_by, changed_at = now(), why = 'rolled back' where id = p_id;
   return next;

@@ -322,6 +322,53 @@ describe("a backfill", () => {
     }
   });
 
+  test("ends beside a verdict that is being committed, waits for nobody, and ends the rest afterwards", async ({
+    db,
+  }) => {
+    const [a, b] = await photos(db, "a", "b");
+    const [one, other] = [await addBackfill(db.pool, all), await addBackfill(db.pool, all)];
+    await feedBackfill(db.pool, one, null, page([a!, b!]));
+    await feedBackfill(db.pool, other, null, page([a!]));
+    await db.pool.query("update photos set superseded_at = now()");
+    const worker = await db.pool.connect();
+    const feeder = await db.pool.connect();
+    try {
+      await feeder.query("set lock_timeout = '2s'");
+      await worker.query("begin");
+      await recordOutcomes(worker as never, [judged(b!, "shown")]);
+      expect(await endBackfills(feeder as never)).toEqual([other]);
+      // were the first photo's row held for it, each would wait for the other
+      await recordOutcomes(worker as never, [judged(a!, "shown")]);
+      await worker.query("commit");
+    } finally {
+      worker.release(true);
+      feeder.release(true);
+    }
+    expect(await endBackfills(db.pool)).toEqual([one]);
+  });
+
+  test("is not ended by who found nothing left of it just before failed photos were to be tried again", async ({
+    db,
+  }) => {
+    const [a] = await photos(db, "a");
+    const id = await addBackfill(db.pool, all);
+    await feedBackfill(db.pool, id, null, page([a!]));
+    await recordOutcomes(db.pool, [failed(a!)]);
+    const [operator, feeder] = [await db.pool.connect(), await db.pool.connect()];
+    try {
+      await feeder.query("set lock_timeout = '2s'");
+      await operator.query("begin");
+      await retryBackfill(operator as never, id, undefined, "me");
+      expect(await endBackfills(feeder as never)).toEqual([]);
+      await operator.query("commit");
+    } finally {
+      operator.release(true);
+      feeder.release(true);
+    }
+    expect(await endBackfills(db.pool)).toEqual([]);
+    expect(await readBackfill(db.pool, id)).toMatchObject({ state: "running", retrying: true });
+  });
+
   test("is settled by many workers at once without a photo counted twice or a deadlock", async ({ db }) => {
     const keys = Array.from({ length: 400 }, (_, index) => `k${index}`);
     const ids = await photos(db, ...keys);
