@@ -142,7 +142,8 @@ export async function discardProposals(db: Pool, id: string, by: string, limit =
 /**
  * Restores what was before a backfill, a page of photos after `after`; see rollback_backfill.
  *
- * @returns where to go on; undefined when no photo is left.
+ * @returns where to go on, and how many photos of the archive have no verdict and wait for none; undefined when no photo
+ *   is left.
  * @throws {ConfigError} CONFIG_INVALID where it is not over.
  */
 export async function rollbackBackfill(
@@ -151,10 +152,11 @@ export async function rollbackBackfill(
   after: string,
   by: string,
   limit = 500,
-): Promise<{ after: string; restored: number } | undefined> {
-  const rows = await ask<{ after: string; restored: number }>(db, {
+): Promise<{ after: string; restored: number; pending: number } | undefined> {
+  const rows = await ask<{ after: string; restored: number; pending: number }>(db, {
     name: "rollback_backfill",
-    text: `select last_id as after, restored::float8 as restored from rollback_backfill($1, $2, $3, $4)`,
+    text: `select last_id as after, restored::float8 as restored, pending::float8 as pending
+      from rollback_backfill($1, $2, $3, $4)`,
     values: [id, after, limit, by],
   });
   return rows[0];

@@ -280,7 +280,7 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
   // nothing is left to be decided by it, and the way back is open
   expect(JSON.parse((await command("policy", "diff", file, "--json")).out)).toMatchObject({ changed: 0 });
   expect((await command("backfill", "rollback", proposed.backfill, "--json")).out).toBe(
-    `{"id":"${proposed.backfill}","photos":2}\n`,
+    `{"id":"${proposed.backfill}","photos":2,"pending":0}\n`,
   );
   expect(await seen(db)).toEqual(was);
   const applied = JSON.parse((await command("policy", "apply", file, "--json")).out);
