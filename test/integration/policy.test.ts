@@ -266,6 +266,16 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
   );
   expect(await seen(db)).toEqual(was);
 
+  // one that a later version has written is not this command's business
+  await addBackfill(db.pool, {
+    what: { kind: "photos", colour: "red" },
+    model: "model:m-1",
+    again: false,
+    propose: true,
+    maxRate: null,
+    hours: null,
+    startedBy: "oda",
+  });
   const proposed = JSON.parse((await command("policy", "apply", file, "--propose", "--json")).out);
   expect(proposed).toMatchObject({ photos: 5, decided: 2 });
   expect(await seen(db)).toEqual(was);
