@@ -7,6 +7,7 @@ import { keepPolicy, scoredPhotos } from "../../src/store/policies.ts";
 import { decideReviews, type ReviewDecision, undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
+import { maitred } from "../maitred.ts";
 import { fail, judge, judged, register } from "../verdicts.ts";
 
 const rows = async (db: Database, sql: string, ...values: unknown[]) =>
@@ -246,7 +247,11 @@ describe("a backfill that is rolled back", () => {
     expect(await rollbackBackfill(db.pool, bad, "0", "oda")).toMatchObject({ restored: 5, pending: 1 });
     expect(await unqueuedPhotos(db.pool, 0, 10)).toMatchObject([{ id: upload }]);
     // whoever was interrupted and begins again is told the same
-    expect(await rollbackBackfill(db.pool, bad, "0", "oda")).toMatchObject({ restored: 0, pending: 1 });
+    const { exit, stdout } = maitred(["backfill", "rollback", bad], { DATABASE_URL: db.url });
+    expect(await exit).toBe(0);
+    expect(stdout()).toMatch(
+      /^0 photos .*\n1 photos of it have no verdict.*maitred backfill start --missing/,
+    );
     await judge(db, archive!, "shown");
     expect(await rollbackBackfill(db.pool, bad, "0", "oda")).toMatchObject({ restored: 0, pending: 0 });
   });

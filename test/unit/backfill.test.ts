@@ -71,7 +71,13 @@ describe("a manifest", () => {
     "s3://m/list.jsonl":
       '{"bucket":"x","key":"1.jpg","version":"v1","uploader":"user"}\nno json\n{"bucket":"x","key":"2.jpg","uploader":"robot"}',
     "s3://m/list.csv.gz": gzipSync("bucket,key\nx,1.jpg\nx,2.jpg\n"),
+    "s3://m/members.csv.gz": Buffer.concat([
+      gzipSync("bucket,key\nx,1.jpg\n"),
+      gzipSync("x,2.jpg\nx,3.jpg\n"),
+    ]),
     "s3://m/other.csv": "name\n1.jpg\n",
+    "s3://m/cut.csv.gz": gzipSync(`bucket,key\n${"x,1.jpg\n".repeat(9)}`).subarray(0, -12),
+    "s3://m/plain.jsonl.gz": '{"bucket":"x","key":"1.jpg"}\n',
     "s3://m/long.jsonl": `{"bucket":"x","key":"1.jpg"}\n\n{"key":"${"a".repeat(1_000_000)}"}\n`,
     "s3://m/endless.jsonl.gz": gzipSync("a".repeat(3_000_000)),
     "s3://m/long.csv": `bucket,key\nx,1.jpg\nx,${"a".repeat(1_000_001)}\n`,
@@ -90,6 +96,12 @@ describe("a manifest", () => {
     "s3://inv/d/2.csv.gz": gzipSync(
       '"photos","gone.jpg","v9","true","true","",""\n"photos","%F0%9F%8D%95.jpg","null","true","false","10","e2"\n"photos","%ZZ","","true","false","1","e"\n',
     ),
+    "s3://inv/parquet/manifest.json": JSON.stringify({
+      destinationBucket: "arn:aws:s3:::inv",
+      fileFormat: "Parquet",
+      fileSchema: "message s3.inventory { required binary bucket (STRING); }",
+      files: [{ key: "d/1.parquet" }],
+    }),
     "s3://inv/orc/manifest.json": '{"destinationBucket":"x","fileFormat":"ORC","fileSchema":"","files":[]}',
   };
   const open = async (at: string): Promise<Readable> => {
@@ -122,21 +134,26 @@ describe("a manifest", () => {
     ]);
   });
 
-  test.each(["s3://m/list.jsonl", "s3://m/list.csv.gz", "s3://inv/2026/manifest.json"])(
-    "%s goes on behind any of its records",
-    async (at) => {
-      const whole = await all(at, undefined, "b");
-      expect(whole.length).toBeGreaterThan(1);
-      for (const [index, { next }] of whole.entries()) {
-        expect(named(await all(at, next, "b"))).toEqual(named(whole.slice(index + 1)));
-      }
-    },
-  );
+  test.each([
+    "s3://m/list.jsonl",
+    "s3://m/list.csv.gz",
+    "s3://m/members.csv.gz",
+    "s3://inv/2026/manifest.json",
+  ])("%s goes on behind any of its records", async (at) => {
+    const whole = await all(at, undefined, "b");
+    expect(whole).toHaveLength(at.includes("list.csv") ? 2 : 3);
+    for (const [index, { next }] of whole.entries()) {
+      expect(named(await all(at, next, "b"))).toEqual(named(whole.slice(index + 1)));
+    }
+  });
 
   test.each([
     ["s3://m/other.csv", /names the column key/],
     ["s3://m/other.parquet", /expected \.csv, \.jsonl/],
     ["s3://inv/orc/manifest.json", /this one is in ORC/],
+    ["s3://inv/parquet/manifest.json", /expected .* S3 Inventory: in CSV; this one is in Parquet/],
+    ["s3://m/cut.csv.gz", /cut\.csv\.gz: expected gzip: unexpected end of file/],
+    ["s3://m/plain.jsonl.gz", /plain\.jsonl\.gz: expected gzip: incorrect header check/],
     ["s3://m/long.jsonl", /long\.jsonl: line 3 is longer: expected at most 1,000,000 characters/],
     ["s3://m/endless.jsonl.gz", /line 1 is longer/],
     ["s3://m/long.csv", /long\.csv: line 3 is longer/],
@@ -144,6 +161,28 @@ describe("a manifest", () => {
   ])("%s is refused as a whole", async (at, why) => {
     await expect(all(at)).rejects.toThrow(why);
     await expect(all(at)).rejects.toBeInstanceOf(ConfigError);
+  });
+});
+
+describe("a manifest that was replaced while it was read", () => {
+  const open = async (at: string): Promise<Readable> =>
+    Readable.from([
+      Buffer.from(
+        at.endsWith(".json")
+          ? '{"destinationBucket":"inv","fileFormat":"CSV","fileSchema":"Bucket, Key","files":[{"key":"1.csv"}]}'
+          : "bucket,key\nx,1.jpg\nx,2.jpg\n",
+      ),
+    ]);
+
+  test("by a shorter one is refused, and not taken for read to its end", async () => {
+    const rest = (at: string, file: number, record: number) =>
+      gather(readManifest(open, at, { file, record }, undefined));
+    expect(await rest("s3://m/list.csv", 0, 2)).toEqual([]);
+    await expect(rest("s3://m/list.csv", 0, 3)).rejects.toThrow(
+      /list\.csv has 2 records, and 3 of it were read already/,
+    );
+    await expect(rest("s3://m/manifest.json", 1, 5)).rejects.toThrow(/manifest\.json has 1 files, and/);
+    await expect(rest("s3://m/list.csv", 0, 3)).rejects.toBeInstanceOf(ConfigError);
   });
 });
 
