@@ -36,6 +36,8 @@ export interface BackfillRow {
   waiting: number;
   /** Failed photos are to be fed again. */
   retrying: boolean;
+  /** At its rate, what was fed lasts for now. */
+  rests: boolean;
 }
 
 export type NewBackfill = Pick<
@@ -254,7 +256,8 @@ const BACKFILL = `select id, what, model, again, propose, state, outcome, max_ra
     read_all as "readAll", seen::float8 as seen, fed::float8 as fed, skipped::float8 as skipped,
     unreadable::float8 as unreadable,
     (select count(*) from backfill_photos w where w.backfill_id = backfills.id)::float8 as waiting,
-    exists (select from backfill_retries r where r.backfill_id = backfills.id) as retrying
+    exists (select from backfill_retries r where r.backfill_id = backfills.id) as retrying,
+    coalesce(rests_until > now(), false) as rests
   from backfills`;
 
 /** What these functions refuse is the caller's to mend. */

@@ -3,10 +3,11 @@ import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { createFeeder, type FeederDeps, type RunningBackfill } from "../../src/backfill/feeder.ts";
 import { type ManifestRecord, readManifest } from "../../src/backfill/manifest.ts";
-import { createAllowance, parseHours, within } from "../../src/backfill/pace.ts";
+import { parseHours, within } from "../../src/backfill/pace.ts";
 import type { Page } from "../../src/backfill/pages.ts";
 import { describeStored, describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
 import { duration } from "../../src/cli/backfill-estimate.ts";
+import { createRate } from "../../src/cli/backfill-report.ts";
 import { ConfigError, UpstreamError } from "../../src/errors.ts";
 
 describe("hours", () => {
@@ -33,35 +34,6 @@ describe("hours", () => {
 
   test.each(["22", "22-25", "7-7", "0-24", "a-b", "22:00-06:00"])("%s is refused", (text) => {
     expect(() => parseHours(text)).toThrow(/expected two hours such as 22-06/);
-  });
-});
-
-describe("a rate", () => {
-  test("lets through what its seconds have brought, and never saves up more than one of them", () => {
-    let now = 0;
-    const allowance = createAllowance(10, () => now);
-    expect(allowance.left()).toBe(10);
-    allowance.take(10);
-    expect(allowance.left()).toBe(0);
-    now += 500;
-    expect(allowance.left()).toBe(5);
-    now += 60_000;
-    expect(allowance.left()).toBe(10);
-    allowance.take(30);
-    now += 1_900;
-    expect(allowance.left()).toBeLessThan(1);
-    now += 200;
-    expect(allowance.left()).toBe(1);
-  });
-
-  test("below one a second still comes to its turn", () => {
-    let now = 0;
-    const allowance = createAllowance(0.1, () => now);
-    allowance.take(1);
-    now += 9_000;
-    expect(allowance.left()).toBe(0);
-    now += 11_000;
-    expect(allowance.left()).toBe(1);
   });
 });
 
@@ -197,6 +169,7 @@ describe("the feeder", () => {
     cursor: null,
     readAll: false,
     retrying: false,
+    rests: false,
     ...over,
   });
 
@@ -286,15 +259,30 @@ describe("the feeder", () => {
     expect(fed).toHaveLength(100);
   });
 
-  test("keeps to the rate of each", async () => {
-    const { state, feeder, fed, queue } = world([run("1", { maxRate: 5 })], 1_000);
-    for (let second = 0; second < 10; second++) {
-      await feeder.round();
-      queue.length = 0;
-      state.now += 1_000;
-    }
-    expect(fed.length).toBeGreaterThanOrEqual(45);
-    expect(fed.length).toBeLessThanOrEqual(50);
+  test("gives one with a rate what a second brings, and nothing while it rests; the others go on", async () => {
+    const backfills = [run("1", { maxRate: 4.5 }), run("2")];
+    const { feeder, fed, queue, state } = world(backfills, 1_000);
+    const ofFirst = () => fed.filter((id) => id.startsWith("1:"));
+    state.limit = 300;
+    await feeder.round();
+    expect(ofFirst()).toHaveLength(5);
+    backfills[0]!.rests = true;
+    queue.length = 0;
+    await feeder.round();
+    expect(ofFirst()).toHaveLength(5);
+    expect(fed.length).toBeGreaterThan(400);
+    backfills[0]!.rests = false;
+    queue.length = 0;
+    await feeder.round();
+    expect(ofFirst()).toEqual(Array.from({ length: 10 }, (_, index) => `1:${index}`));
+  });
+
+  test("does not wait for a rate where all is skipped", async () => {
+    const { deps, feeder, fed } = world([run("1", { maxRate: 5 })], 40);
+    const { feed } = deps;
+    deps.feed = async (...page) => (await feed(...page)) && [];
+    await feeder.round();
+    expect(fed).toHaveLength(40);
   });
 
   test("goes on where another process stands, when that was faster", async () => {
@@ -395,6 +383,23 @@ async function gather<T>(all: AsyncIterable<T>): Promise<T[]> {
   for await (const each of all) found.push(each);
   return found;
 }
+
+test("the rate of a run is that since it was taken up last, and never below none", () => {
+  let now = 0;
+  const rate = createRate(() => now);
+  const after = (s: number, state: "running" | "paused", fed: number, waiting: number) => {
+    now += s * 1_000;
+    return rate({ state, fed, waiting });
+  };
+  expect(after(0, "running", 10, 10)).toBe(0);
+  expect(after(10, "running", 200, 100)).toBe(10);
+  expect(after(1_000, "paused", 200, 100)).toBe(0);
+  expect(after(1_000, "running", 200, 100)).toBe(0);
+  expect(after(10, "running", 300, 100)).toBe(10);
+  // failed photos are tried again
+  expect(after(10, "running", 300, 150)).toBe(0);
+  expect(after(10, "running", 300, 130)).toBe(2);
+});
 
 test("a selector is told in words, and one of another version is refused by name", () => {
   expect(inWords({ kind: "prefix", bucket: "b", prefix: "2019/" })).toBe("s3://b/2019/");
