@@ -19,6 +19,7 @@ create table backfills (
   ended_at   timestamptz,
   cursor     jsonb,
   read_all   boolean not null default false,
+  rests_until timestamptz,
   seen       bigint not null default 0,
   fed        bigint not null default 0,
   skipped    bigint not null default 0,
@@ -35,6 +36,7 @@ comment on column backfills.hours is 'When it may feed, such as 22-06; null: alw
 comment on column backfills.changed_by is 'Who paused, resumed or cancelled it last, when (changed_at) and why';
 comment on column backfills.rendition is 'Template of the keys that are read instead of the photos'', such as resized/{key}; null: none';
 comment on column backfills.cursor is 'Where the selector goes on; committed with what was fed up to there';
+comment on column backfills.rests_until is 'Of one with a max_rate: what was fed lasts until then, by whichever feeder';
 comment on column backfills.read_all is 'Whether the selector was read to its end';
 comment on column backfills.seen is 'Photos that the selector named: fed and skipped';
 comment on column backfills.unreadable is 'Entries of a manifest that name no photo';
@@ -168,10 +170,15 @@ begin
     where p.store = p_store and p.bucket = p_bucket and p.key = any (p_key) and p.superseded_at is null;
 end $$;
 
+-- Until when a backfill rests that feeds so many photos more: as long as they take at its rate. It makes up for one second, no more.
+create function rests_after(run backfills, p_photos bigint) returns timestamptz language sql as $$
+  select greatest(run.rests_until, clock_timestamp() - interval '1 second') + make_interval(secs => p_photos / run.max_rate)
+$$;
+
 -- Takes note that a page of the selector was read, in the transaction that says which of its photos are to be judged.
 -- p_photo_ids: the photos of the page; p_from: the cursor that it was read from, p_cursor: where the next page begins.
 -- Returns the photos to queue: those that are current and not decided by the backfill's model or by a moderator.
--- MD412: the backfill is not running, or another feeder was faster: nothing changed.
+-- MD412: the backfill is not running, or rests because of its rate, or another feeder was faster: nothing changed.
 -- Locks: the backfill, but its key, which whoever counts a verdict of it shares while they hold photos that this waits for.
 create function feed_backfill(
   p_id bigint, p_from jsonb, p_cursor jsonb, p_read_all boolean, p_photo_ids bigint[], p_unreadable bigint
@@ -182,7 +189,8 @@ declare
 begin
   -- "no key": workers that count a photo of it refer to it, and hold photos that this may wait for
   select * into run from backfills where id = p_id for no key update;
-  if run.state is distinct from 'running' or run.read_all or run.cursor is distinct from p_from then
+  if run.state is distinct from 'running' or run.read_all or run.cursor is distinct from p_from
+    or run.rests_until > clock_timestamp() then
     raise exception 'backfill % stands elsewhere', p_id using errcode = 'MD412';
   end if;
   select coalesce(array_agg(p.id order by p.id), '{}') into wanted from photos p
@@ -192,6 +200,7 @@ begin
   insert into backfill_photos (photo_id, backfill_id) select unnest(wanted), p_id on conflict do nothing;
   update backfills
   set cursor = p_cursor, read_all = p_read_all, unreadable = unreadable + p_unreadable,
+      rests_until = rests_after(run, cardinality(wanted)),
       seen = seen + (select count(distinct i) from unnest(p_photo_ids) i), fed = fed + cardinality(wanted),
       skipped = skipped + (select count(distinct i) from unnest(p_photo_ids) i) - cardinality(wanted)
   where id = p_id;
@@ -248,15 +257,19 @@ end $$;
 
 -- Feeds a page of what is to be tried again: takes at most p_limit failures out of the counts, waits for their photos once
 -- more, and returns those to queue. Of a photo that was replaced meanwhile nobody will hear, so there may be none.
--- MD412: the backfill is not running. Locks: the backfill but its key, then as record_verdicts the photos in the order of
--- their ids, and the counts in theirs.
+-- MD412: the backfill is not running, or rests because of its rate. Locks: the backfill but its key, then as record_verdicts
+-- the photos in the order of their ids, and the counts in theirs.
 create function feed_retries(p_id bigint, p_limit integer) returns setof photos language plpgsql as $$
 declare
+  run backfills;
   retry backfill_retries;
   ids bigint[];
+  queued bigint;
 begin
-  perform 1 from backfills where id = p_id and state = 'running' for no key update;
-  if not found then raise exception 'backfill % is not running', p_id using errcode = 'MD412'; end if;
+  select * into run from backfills where id = p_id and state = 'running' for no key update;
+  if not found or run.rests_until > clock_timestamp() then
+    raise exception 'backfill % is not running, or rests', p_id using errcode = 'MD412';
+  end if;
   select * into retry from backfill_retries r where r.backfill_id = p_id order by r.code limit 1;
   if not found then return; end if;
   ids := array(
@@ -284,6 +297,8 @@ begin
     on conflict do nothing
   )
   select p.* from photos p join again a on a.photo_id = p.id where p.superseded_at is null order by p.id;
+  get diagnostics queued = row_count;
+  update backfills set rests_until = rests_after(run, queued) where id = p_id;
   if cardinality(ids) < p_limit then
     delete from backfill_retries r where (r.backfill_id, r.code) = (p_id, retry.code);
   else
@@ -292,18 +307,26 @@ begin
 end $$;
 
 -- Ends the backfills that were read to their end and wait for nothing more; returns them.
--- What was replaced or removed while it waited is waited for no longer. Locks: the backfills but their keys.
-create function end_backfills() returns setof bigint language sql as $$
-  -- a statement of its own, so that the last one sees what somebody who held one of them wants tried again
-  select id from backfills where state = 'running' and read_all order by id for no key update;
-  delete from backfill_photos w using photos p
-  where p.id = w.photo_id and p.superseded_at is not null;
+-- What was replaced or removed while it waited is waited for no longer.
+-- Waits for nobody, so that it is in no deadlock: what others hold, such as a photo whose verdict they commit, is for the next call.
+create function end_backfills() returns setof bigint language plpgsql as $$
+declare read_through bigint[];
+begin
+  delete from backfill_photos where (photo_id, backfill_id) in (
+    select w.photo_id, w.backfill_id from backfill_photos w join photos p on p.id = w.photo_id
+    where p.superseded_at is not null for update of w skip locked);
+  -- a statement of its own, so that the next one sees what was fed or is to be tried again before the lock was had
+  read_through := array(
+    select b.id from backfills b
+    where b.state = 'running' and b.read_all and not exists (select from backfill_photos w where w.backfill_id = b.id)
+    for no key update skip locked);
+  return query
   update backfills b set state = 'done', ended_at = now()
-  where b.state = 'running' and b.read_all
+  where b.id = any (read_through)
     and not exists (select from backfill_photos w where w.backfill_id = b.id)
     and not exists (select from backfill_retries r where r.backfill_id = b.id)
   returning b.id;
-$$;
+end $$;
 
 -- The backfill, locked. MD404: there is none. MD409: it may still give verdicts.
 create function backfill_that_is_over(p_id bigint) returns backfills language plpgsql as $$
@@ -548,10 +571,11 @@ create function restore_before_backfill(p_id bigint, p_ids bigint[]) returns big
 $$;
 
 -- Restores what was before a backfill, for at most p_limit photos whose id is above p_after; call it with the last id until it
--- answers null. Returns the last id it looked at, and how many photos it restored: see restore_before_backfill.
+-- answers null. Returns the last id it looked at, how many photos it restored (see restore_before_backfill), and how many of those it
+-- looked at are of the archive, have no verdict and wait for none: whether these are judged again is for an operator to say.
 -- MD404: there is no such backfill. MD409: it is not over. Locks: the photos, in the order of their ids.
 create function rollback_backfill(p_id bigint, p_after bigint, p_limit integer, p_by text)
-returns table (last_id bigint, restored bigint) language plpgsql as $$
+returns table (last_id bigint, restored bigint, pending bigint) language plpgsql as $$
 declare ids bigint[];
 begin
   perform backfill_that_is_over(p_id);
@@ -560,6 +584,10 @@ begin
   if ids is null then return; end if;
   perform 1 from photos p where p.id = any (ids) order by p.id for update;
   restored := restore_before_backfill(p_id, ids);
+  select count(*) into pending from photos p
+  where p.id = any (ids) and p.state = 'pending' and p.lane = 'backfill' and p.superseded_at is null
+    and not exists (select from backfill_photos w where w.photo_id = p.id)
+    and not exists (select from unqueued u where u.photo_id = p.id);
   last_id := ids[cardinality(ids)];
   update backfills set outcome = 'rolled back', changed_by = p_by, changed_at = now(), why = 'rolled back' where id = p_id;
   return next;
@@ -588,7 +616,7 @@ begin
         select format('table %I', relname) from pg_class where relnamespace = 'public'::regnamespace
           and relname in ('backfills', 'backfill_photos', 'backfill_counts', 'backfill_changes', 'backfill_retries', 'proposals', 'policies')
         union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'public'::regnamespace
-          and proname in ('photos_of_objects', 'feed_backfill', 'change_backfill', 'retry_backfill', 'feed_retries', 'end_backfills', 'record_verdicts', 'decide_anew', 'backfill_that_is_over',
+          and proname in ('photos_of_objects', 'rests_after', 'feed_backfill', 'change_backfill', 'retry_backfill', 'feed_retries', 'end_backfills', 'record_verdicts', 'decide_anew', 'backfill_that_is_over',
             'apply_proposals', 'discard_proposals', 'taken_back', 'restore_before_backfill', 'rollback_backfill', 'grant_roles_before_backfills')
       loop
         execute format('alter %s owner to maitred_migrator', thing);

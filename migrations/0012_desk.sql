@@ -325,8 +325,6 @@ begin
   if b.state = 'pending' then
     b.rule := 'undo';
     b.reason := 'taken back by ' || p_moderator;
-    insert into unqueued (photo_id) select p.id from photos p where p.id = d.photo_id and p.superseded_at is null
-    on conflict do nothing;
   else
     select * into stood from verdicts v where v.photo_id = d.photo_id and v.id < d.verdict_id order by v.id desc limit 1;
     insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, failure, rendition)
@@ -351,6 +349,10 @@ begin
   perform restore_before_backfill(r.id, array[d.photo_id]) from (
     select distinct f.id from verdicts v join backfills f on f.id = v.backfill_id
     where v.photo_id = d.photo_id and f.outcome = 'rolled back') r;
+  -- one of the archive too: whoever rolled back was not told of it, since it had the decision then
+  insert into unqueued (photo_id)
+  select p.id from photos p where p.id = d.photo_id and p.state = 'pending' and p.superseded_at is null
+  on conflict do nothing;
   return query
   select d.photo_id, 'done', (select c.kind from review_claims c where (c.photo_id, c.moderator) = (d.photo_id, p_moderator));
 end $$;

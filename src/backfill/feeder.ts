@@ -1,7 +1,7 @@
 import { asError, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { PhotoJob } from "../photo.ts";
-import { createAllowance, parseHours, within } from "./pace.ts";
+import { parseHours, within } from "./pace.ts";
 import type { Cursor, Page } from "./pages.ts";
 import { parseRendition } from "./rendition.ts";
 import { type FedSelector, parseSelector } from "./selector.ts";
@@ -19,6 +19,8 @@ export interface StoredBackfill {
   readAll: boolean;
   /** Failed photos are to be fed again. */
   retrying: boolean;
+  /** At its rate, what was fed lasts for now. */
+  rests: boolean;
 }
 
 export interface RunningBackfill extends StoredBackfill {
@@ -29,7 +31,7 @@ export interface FeederDeps {
   /** Those that are running, the oldest first. */
   running(): Promise<StoredBackfill[]>;
   pages(backfill: RunningBackfill, size: number): AsyncGenerator<Page>;
-  /** Commits that a page was read; the photos to queue, or undefined where somebody else was faster or stopped it. */
+  /** Commits that a page was read; the photos to queue, or undefined where somebody else was faster or stopped it, or it rests. */
   feed(backfill: RunningBackfill, from: Cursor | null, page: Page): Promise<PhotoJob[] | undefined>;
   /** Commits that a page of failed photos is fed again; the photos to queue, or undefined where somebody stopped it. */
   retry(id: string, size: number): Promise<PhotoJob[] | undefined>;
@@ -114,7 +116,7 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
     }
     const size = Math.max(1, Math.min(PAGE, await limits.queue()));
     return running
-      .filter(({ readAll, retrying }) => !readAll || retrying)
+      .filter(({ readAll, retrying, rests }) => (!readAll || retrying) && !rests)
       .filter(({ hours }) => !hours || within(parseHours(hours), new Date(deps.now())))
       .map((backfill) => {
         const source = open.get(backfill.id) ?? createSource(deps, backfill, size);
@@ -134,7 +136,6 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
         open.delete(id);
         return undefined;
       }
-      source.take(photos.length);
       await deps.add(photos);
       events.fed(id, photos.length);
       return photos.length;
@@ -164,12 +165,12 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
         const still: Source[] = [];
         for (const source of all) {
           if (room <= 0) break;
-          if (source.left() < 1) continue;
           const photos = await turn(source);
           if (photos === undefined) continue;
           fed += photos;
           room -= photos;
-          still.push(source);
+          // one with a rate may rest now, as the next round reads; what is skipped costs nothing
+          if (source.backfill.maxRate === null || photos === 0) still.push(source);
         }
         all = still;
       }
@@ -186,9 +187,6 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
 /** A backfill that is being read, or whose failed photos are fed again: those come first. */
 interface Source {
   backfill: RunningBackfill;
-  /** How many photos its rate allows now. */
-  left(): number;
-  take(photos: number): void;
   /** Commits that the next page is fed; the photos to queue, or undefined where there is nothing more. */
   feed(): Promise<PhotoJob[] | undefined>;
   close(): Promise<void>;
@@ -198,13 +196,10 @@ function createSource(deps: FeederDeps, backfill: RunningBackfill, size: number)
   // a rate below a page would otherwise come in bursts
   const pageSize = Math.min(size, Math.max(1, Math.ceil(backfill.maxRate ?? size)));
   const pages = deps.pages(backfill, pageSize);
-  const allowance = createAllowance(backfill.maxRate, deps.now);
   let from = backfill.cursor;
   let ahead: ReturnType<typeof pages.next> | undefined;
   return {
     backfill,
-    left: allowance.left,
-    take: allowance.take,
     async feed() {
       if (backfill.retrying) {
         const photos = await deps.retry(backfill.id, pageSize);

@@ -44,6 +44,7 @@ export async function* readManifest(
   bucket: string | undefined,
 ): AsyncGenerator<ManifestRecord> {
   const lists = at.endsWith(".json") ? await readInventory(open, at) : [{ at, columns: undefined }];
+  if (from.file > 0 && from.file >= lists.length) throw replaced(at, `${lists.length} files`, from.file + 1);
   for (const [file, list] of lists.entries()) {
     if (file < from.file) continue;
     const skip = file === from.file ? from.record : 0;
@@ -54,7 +55,17 @@ export async function* readManifest(
       if (fields && !isCurrent(fields)) continue;
       yield { photo: fields && asPhoto(fields, bucket), next: { file, record } };
     }
+    if (record < skip) throw replaced(list.at, `${record} records`, skip);
   }
+}
+
+/** Reading would end here, and nobody would hear of what the new one names. */
+function replaced(at: string, has: string, read: number): ConfigError {
+  const advice = "it was replaced meanwhile: cancel the run, and start one for the new list";
+  return new ConfigError(
+    "CONFIG_INVALID",
+    `${at} has ${has}, and ${read} of it were read already; ${advice}`,
+  );
 }
 
 interface List {
@@ -95,7 +106,23 @@ async function readInventory(open: OpenFile, at: string): Promise<List[]> {
   return files.map(({ key }) => ({ at: `s3://${destination}/${key}`, columns }));
 }
 
-async function* records(open: OpenFile, { at, columns }: List): AsyncGenerator<Fields | undefined> {
+async function* records(open: OpenFile, list: List): AsyncGenerator<Fields | undefined> {
+  try {
+    yield* unpacked(open, list);
+  } catch (thrown) {
+    // of no use to try again: what keeps a store from sending all of it is another error
+    if (
+      !(thrown instanceof Error) ||
+      !/^Z_(DATA|BUF)_ERROR$/.test(String((thrown as NodeJS.ErrnoException).code))
+    )
+      throw thrown;
+    throw new ConfigError("CONFIG_INVALID", `${list.at}: expected gzip: ${thrown.message}`, {
+      cause: thrown,
+    });
+  }
+}
+
+async function* unpacked(open: OpenFile, { at, columns }: List): AsyncGenerator<Fields | undefined> {
   const packed = at.endsWith(".gz");
   const name = packed ? at.slice(0, -3) : at;
   const source = await open(at);

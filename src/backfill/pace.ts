@@ -21,27 +21,3 @@ export function within({ from, to }: Hours, at: Date): boolean {
   const hour = at.getHours();
   return from < to ? hour >= from && hour < to : hour >= from || hour < to;
 }
-
-/**
- * What a backfill may feed at most, by its rate: a bucket that fills by `perS` tokens a second, holds those of one
- * second, and is drawn from by what was fed.
- */
-export function createAllowance(
-  perS: number | null,
-  now: () => number,
-): { left(): number; take(photos: number): void } {
-  let tokens = perS ?? 0;
-  let at = now();
-  return {
-    left() {
-      if (perS === null) return Number.POSITIVE_INFINITY;
-      const since = now();
-      tokens = Math.min(Math.max(1, perS), tokens + ((since - at) / 1000) * perS);
-      at = since;
-      return Math.floor(tokens);
-    },
-    take(photos) {
-      tokens -= photos;
-    },
-  };
-}

@@ -47,13 +47,10 @@ export const status: BackfillCommand = async (db, args, terminal) => {
 
 /** Shows a backfill until it is over. Leaving it stops nothing. */
 export async function follow(db: Pool, id: string, terminal: Terminal, json: boolean): Promise<number> {
-  const began = { at: performance.now(), judged: (await read(db, id)).row };
-  const judgedAtFirst = began.judged.fed - began.judged.waiting;
+  const rateOf = createRate(() => performance.now());
   for (;;) {
     const { row, counts } = await read(db, id);
-    const judged = row.fed - row.waiting;
-    const seconds = (performance.now() - began.at) / 1_000;
-    const rate = seconds > 0 ? (judged - judgedAtFirst) / seconds : 0;
+    const rate = rateOf(row);
     const over = row.endedAt !== null;
     if (json) terminal.print(JSON.stringify({ ...row, counts, photosPerS: rate }));
     else if (!over) {
@@ -69,6 +66,24 @@ export async function follow(db: Pool, id: string, terminal: Terminal, json: boo
     }
     await sleep(terminal.columns > 0 ? 1_000 : 5_000);
   }
+}
+
+/**
+ * How many photos a second a run judges, from looking at it again and again: since it was taken up last, or failed photos
+ * were fed again. What went before says nothing of how long the rest takes.
+ */
+export function createRate(
+  now: () => number,
+): (row: Pick<BackfillRow, "state" | "fed" | "waiting">) => number {
+  let first: { at: number; state: string; judged: number } | undefined;
+  let last = 0;
+  return ({ state, fed, waiting }) => {
+    const judged = fed - waiting;
+    if (first?.state !== state || judged < last) first = { at: now(), state, judged };
+    last = judged;
+    const seconds = (now() - first.at) / 1_000;
+    return seconds > 0 ? (judged - first.judged) / seconds : 0;
+  };
 }
 
 /** maitred backfill report: see `backfill`. */

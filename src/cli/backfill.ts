@@ -39,7 +39,8 @@ What the model has decided already is skipped, and what a moderator decided alwa
 what is to be done: maitred feed (or maitred up) does it, goes on after a crash where it was, and leaves uploads first.
 
 apply makes the proposals of a run verdicts, discard forgets them. rollback restores what was before a run, except for
-photos that were judged again since. A moderator's verdict survives all of it.
+photos that were judged again since. A moderator's verdict survives all of it. What had none before is pending again: uploads
+are queued, and rollback says how many others there are, which only start --missing judges.
 
   --dry-run         how many, how long at the best rate of the workers that run, how many requests and bytes; starts nothing
   --propose         keep the new verdicts as proposals: report shows them, and apply or discard decides on all
@@ -115,22 +116,30 @@ function throughout(
     id: string,
     by: string,
     after: string,
-  ) => Promise<{ after: string; photos: number } | undefined>,
+  ) => Promise<{ after: string; photos: number; pending?: number } | undefined>,
 ): BackfillCommand {
   return async (db, args, terminal) => {
     const { id } = await theBackfill(db, idOf(args));
     let photos = 0;
+    let pending: number | undefined;
     let after = "0";
     for (;;) {
       const done = await page(db, id, accountOf(args.values), after);
       if (!done) break;
       photos += done.photos;
+      if (done.pending !== undefined) pending = (pending ?? 0) + done.pending;
       after = done.after;
       if (terminal.columns > 0) terminal.say(`\r${photos} photos\x1b[K\r`);
     }
     terminal.print(
-      args.values["json"] ? JSON.stringify({ id, photos }) : `${photos} photos of backfill ${id} are ${said}`,
+      args.values["json"]
+        ? JSON.stringify({ id, photos, pending })
+        : `${photos} photos of backfill ${id} are ${said}`,
     );
+    if (pending && !args.values["json"])
+      terminal.print(
+        `${pending} photos of it have no verdict, are not shown, and wait for nobody: maitred backfill start --missing judges them, with all others that have none`,
+      );
     return EXIT.done;
   };
 }
@@ -145,7 +154,7 @@ const discard = throughout("left as they were", async (db, id, by) => {
 });
 const rollback = throughout("as they were before", async (db, id, by, after) => {
   const page = await rollbackBackfill(db, id, after, by);
-  return page && { photos: page.restored, after: page.after };
+  return page && { photos: page.restored, pending: page.pending, after: page.after };
 });
 
 const retryFailed: BackfillCommand = async (db, args, terminal) => {

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { openDefaultModel } from "../../workers/judge.ts";
 import { redecide } from "../backfill/redecide.ts";
-import { parseSelector } from "../backfill/selector.ts";
+import { selector } from "../backfill/selector.ts";
 import { type Policy, parsePolicy } from "../decide/policy.ts";
 import { asError, ConfigError } from "../errors.ts";
 import { packageRoot } from "../package-root.ts";
@@ -191,8 +191,9 @@ async function begin(
   startedBy: string,
 ): Promise<{ id: string; after: string; upTo: string }> {
   for (const row of await readBackfills(db, "running")) {
-    const what = parseSelector(row.what);
-    if (what.kind !== "policy" || what.policy !== policy || row.propose !== propose) continue;
+    // what is not understood is another version's; the feeder tells of it
+    const what = selector.safeParse(row.what).data;
+    if (what?.kind !== "policy" || what.policy !== policy || row.propose !== propose) continue;
     return { id: row.id, after: (row.cursor as { after: string } | null)?.after ?? "0", upTo: what.upTo };
   }
   const upTo = await lastPhotoId(db);

@@ -36,6 +36,8 @@ export interface BackfillRow {
   waiting: number;
   /** Failed photos are to be fed again. */
   retrying: boolean;
+  /** At its rate, what was fed lasts for now. */
+  rests: boolean;
 }
 
 export type NewBackfill = Pick<
@@ -142,7 +144,8 @@ export async function discardProposals(db: Pool, id: string, by: string, limit =
 /**
  * Restores what was before a backfill, a page of photos after `after`; see rollback_backfill.
  *
- * @returns where to go on; undefined when no photo is left.
+ * @returns where to go on, and how many photos of the archive have no verdict and wait for none; undefined when no photo
+ *   is left.
  * @throws {ConfigError} CONFIG_INVALID where it is not over.
  */
 export async function rollbackBackfill(
@@ -151,10 +154,11 @@ export async function rollbackBackfill(
   after: string,
   by: string,
   limit = 500,
-): Promise<{ after: string; restored: number } | undefined> {
-  const rows = await ask<{ after: string; restored: number }>(db, {
+): Promise<{ after: string; restored: number; pending: number } | undefined> {
+  const rows = await ask<{ after: string; restored: number; pending: number }>(db, {
     name: "rollback_backfill",
-    text: `select last_id as after, restored::float8 as restored from rollback_backfill($1, $2, $3, $4)`,
+    text: `select last_id as after, restored::float8 as restored, pending::float8 as pending
+      from rollback_backfill($1, $2, $3, $4)`,
     values: [id, after, limit, by],
   });
   return rows[0];
@@ -252,7 +256,8 @@ const BACKFILL = `select id, what, model, again, propose, state, outcome, max_ra
     read_all as "readAll", seen::float8 as seen, fed::float8 as fed, skipped::float8 as skipped,
     unreadable::float8 as unreadable,
     (select count(*) from backfill_photos w where w.backfill_id = backfills.id)::float8 as waiting,
-    exists (select from backfill_retries r where r.backfill_id = backfills.id) as retrying
+    exists (select from backfill_retries r where r.backfill_id = backfills.id) as retrying,
+    coalesce(rests_until > now(), false) as rests
   from backfills`;
 
 /** What these functions refuse is the caller's to mend. */

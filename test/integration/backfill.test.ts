@@ -166,6 +166,38 @@ describe("a backfill", () => {
     expect(await readBackfill(db.pool, id)).toMatchObject({ cursor: { after: "2" }, seen: 2, fed: 2 });
   });
 
+  test("is fed at its rate, however many feed it, and saves up no more than a second", async ({ db }) => {
+    const ids = await photos(db, ..."abcdefgh");
+    const id = await addBackfill(db.pool, { ...all, maxRate: 0.01 });
+    const again = await addBackfill(db.pool, { ...all, maxRate: 0.01 });
+    const rests = async (run: string) => (await readBackfill(db.pool, run))!.rests;
+    const later = (s: number) =>
+      db.pool.query("update backfills set rests_until = rests_until - make_interval(secs => $1)", [s]);
+    expect(await rests(id)).toBe(false);
+    expect(await feedBackfill(db.pool, id, null, page([ids[0]!], "1", false))).toHaveLength(1);
+    expect(await rests(id)).toBe(true);
+    // who read the row before it was fed
+    expect(await feedBackfill(db.pool, id, { after: "1" }, page([ids[1]!], "2", false))).toBeUndefined();
+    expect(await readBackfill(db.pool, id)).toMatchObject({ cursor: { after: "1" }, fed: 1 });
+    await later(101);
+    expect(await feedBackfill(db.pool, id, { after: "1" }, page([ids[1]!], "2", false))).toHaveLength(1);
+    // a long stop is not made up for
+    await later(10_000);
+    expect(await feedBackfill(db.pool, id, { after: "2" }, page([ids[2]!], "3", false))).toHaveLength(1);
+    expect(await feedBackfill(db.pool, id, { after: "3" }, page([ids[3]!], "4", false))).toBeUndefined();
+    // what is skipped costs nothing
+    await recordOutcomes(db.pool, [judged(ids[4]!, "shown"), failed(ids[5]!)]);
+    expect(await feedBackfill(db.pool, again, null, page([ids[4]!], "1", false))).toEqual([]);
+    expect(await feedBackfill(db.pool, again, { after: "1" }, page([ids[5]!], "2", false))).toHaveLength(1);
+    // and what is tried again costs as much
+    await later(10_000);
+    await recordOutcomes(db.pool, [failed(ids[5]!)]);
+    await retryBackfill(db.pool, again, undefined, "me");
+    expect(await feedRetries(db.pool, again, 1)).toHaveLength(1);
+    expect(await rests(again)).toBe(true);
+    expect(await feedRetries(db.pool, again, 1)).toBeUndefined();
+  });
+
   test("that was fed before a stop is queued with its rendition, unless another waits for the photo itself", async ({
     db,
   }) => {
@@ -335,6 +367,53 @@ describe("a backfill", () => {
     } finally {
       worker.release(true);
     }
+  });
+
+  test("ends beside a verdict that is being committed, waits for nobody, and ends the rest afterwards", async ({
+    db,
+  }) => {
+    const [a, b] = await photos(db, "a", "b");
+    const [one, other] = [await addBackfill(db.pool, all), await addBackfill(db.pool, all)];
+    await feedBackfill(db.pool, one, null, page([a!, b!]));
+    await feedBackfill(db.pool, other, null, page([a!]));
+    await db.pool.query("update photos set superseded_at = now()");
+    const worker = await db.pool.connect();
+    const feeder = await db.pool.connect();
+    try {
+      await feeder.query("set lock_timeout = '2s'");
+      await worker.query("begin");
+      await recordOutcomes(worker as never, [judged(b!, "shown")]);
+      expect(await endBackfills(feeder as never)).toEqual([other]);
+      // were the first photo's row held for it, each would wait for the other
+      await recordOutcomes(worker as never, [judged(a!, "shown")]);
+      await worker.query("commit");
+    } finally {
+      worker.release(true);
+      feeder.release(true);
+    }
+    expect(await endBackfills(db.pool)).toEqual([one]);
+  });
+
+  test("is not ended by who found nothing left of it just before failed photos were to be tried again", async ({
+    db,
+  }) => {
+    const [a] = await photos(db, "a");
+    const id = await addBackfill(db.pool, all);
+    await feedBackfill(db.pool, id, null, page([a!]));
+    await recordOutcomes(db.pool, [failed(a!)]);
+    const [operator, feeder] = [await db.pool.connect(), await db.pool.connect()];
+    try {
+      await feeder.query("set lock_timeout = '2s'");
+      await operator.query("begin");
+      await retryBackfill(operator as never, id, undefined, "me");
+      expect(await endBackfills(feeder as never)).toEqual([]);
+      await operator.query("commit");
+    } finally {
+      operator.release(true);
+      feeder.release(true);
+    }
+    expect(await endBackfills(db.pool)).toEqual([]);
+    expect(await readBackfill(db.pool, id)).toMatchObject({ state: "running", retrying: true });
   });
 
   test("is settled by many workers at once without a photo counted twice or a deadlock", async ({ db }) => {

@@ -7,6 +7,7 @@ import { keepPolicy, scoredPhotos } from "../../src/store/policies.ts";
 import { decideReviews, type ReviewDecision, undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
+import { maitred } from "../maitred.ts";
 import { fail, judge, judged, ofAll, register } from "../verdicts.ts";
 
 const rows = async (db: Database, sql: string, ...values: unknown[]) =>
@@ -219,16 +220,44 @@ describe("a backfill that is rolled back", () => {
     }
   });
 
-  test("has an upload queued that had no verdict before, since its job may be gone, and nothing of the archive", async ({
+  test("has an upload queued that had no verdict before, since its job may be gone, and counts what of the archive has none", async ({
     db,
   }) => {
-    const ids = [await register(db, "upload"), await register(db, "archive")];
-    await rows(db, "update photos set lane = 'backfill' where id = $1", ids[1]);
+    const ids: string[] = [];
+    for (const key of ["upload", "archive", "waiting", "replaced", "judged"])
+      ids.push(await register(db, key));
+    const [upload, archive, waiting, replaced, again] = ids;
+    await rows(db, "update photos set lane = 'backfill' where id <> $1", upload);
+    await judge(db, again!, "shown");
     const bad = await backfilled(db, ids);
     // the upload's own job comes too late to say anything new
-    await recordOutcomes(db.pool, [{ ...judged(ids[0]!, "hidden", "model:bad"), lane: "live" }]);
-    expect(await rollBack(db, bad)).toBe(2);
-    expect(await unqueuedPhotos(db.pool, 0, 10)).toMatchObject([{ id: ids[0] }]);
+    await recordOutcomes(db.pool, [{ ...judged(upload!, "hidden", "model:bad"), lane: "live" }]);
+    await rows(db, "update photos set superseded_at = now() where id = $1", replaced);
+    const next = await addBackfill(db.pool, { ...run, again: true });
+    await feedBackfill(db.pool, next, null, { ids: [waiting!], cursor: null, end: true, unreadable: 0 });
+    expect(await rollbackBackfill(db.pool, bad, "0", "oda")).toMatchObject({ restored: 5, pending: 1 });
+    expect(await unqueuedPhotos(db.pool, 0, 10)).toMatchObject([{ id: upload }]);
+    // whoever was interrupted and begins again is told the same
+    const { exit, stdout } = maitred(["backfill", "rollback", bad], { DATABASE_URL: db.url });
+    expect(await exit).toBe(0);
+    expect(stdout()).toMatch(
+      /^0 photos .*\n1 photos of it have no verdict.*maitred backfill start --missing/,
+    );
+    await judge(db, archive!, "shown");
+    expect(await rollbackBackfill(db.pool, bad, "0", "oda")).toMatchObject({ restored: 0, pending: 0 });
+  });
+
+  test("has a photo of the archive queued whose decision is taken back only then, and that nobody has judged", async ({
+    db,
+  }) => {
+    const id = await register(db, "archive");
+    await rows(db, "update photos set lane = 'backfill'");
+    const bad = await backfilled(db, [id]);
+    const made = await decide(db, id);
+    expect(await rollbackBackfill(db.pool, bad, "0", "oda")).toMatchObject({ restored: 0, pending: 0 });
+    expect(await undo(db, made)).toBe("done");
+    expect(await whole(db, id)).toMatchObject({ state: "pending" });
+    expect(await unqueuedPhotos(db.pool, 0, 10)).toMatchObject([{ id, lane: "backfill" }]);
   });
 });
 

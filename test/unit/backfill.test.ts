@@ -3,10 +3,11 @@ import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { createFeeder, type FeederDeps, type RunningBackfill } from "../../src/backfill/feeder.ts";
 import { type ManifestRecord, readManifest } from "../../src/backfill/manifest.ts";
-import { createAllowance, parseHours, within } from "../../src/backfill/pace.ts";
+import { parseHours, within } from "../../src/backfill/pace.ts";
 import type { Page } from "../../src/backfill/pages.ts";
 import { describeStored, describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
 import { duration } from "../../src/cli/backfill-estimate.ts";
+import { createRate } from "../../src/cli/backfill-report.ts";
 import { ConfigError, UpstreamError } from "../../src/errors.ts";
 
 describe("hours", () => {
@@ -36,42 +37,19 @@ describe("hours", () => {
   });
 });
 
-describe("a rate", () => {
-  test("lets through what its seconds have brought, and never saves up more than one of them", () => {
-    let now = 0;
-    const allowance = createAllowance(10, () => now);
-    expect(allowance.left()).toBe(10);
-    allowance.take(10);
-    expect(allowance.left()).toBe(0);
-    now += 500;
-    expect(allowance.left()).toBe(5);
-    now += 60_000;
-    expect(allowance.left()).toBe(10);
-    allowance.take(30);
-    now += 1_900;
-    expect(allowance.left()).toBeLessThan(1);
-    now += 200;
-    expect(allowance.left()).toBe(1);
-  });
-
-  test("below one a second still comes to its turn", () => {
-    let now = 0;
-    const allowance = createAllowance(0.1, () => now);
-    allowance.take(1);
-    now += 9_000;
-    expect(allowance.left()).toBe(0);
-    now += 11_000;
-    expect(allowance.left()).toBe(1);
-  });
-});
-
 describe("a manifest", () => {
   const files: Record<string, string | Buffer> = {
     "s3://m/list.csv": 'Key,listing,etag\n"a,b.jpg",42,"""e1"""\n\nc+d %41.jpg,,\n,7,\nf/,,\n',
     "s3://m/list.jsonl":
       '{"bucket":"x","key":"1.jpg","version":"v1","uploader":"user"}\nno json\n{"bucket":"x","key":"2.jpg","uploader":"robot"}',
     "s3://m/list.csv.gz": gzipSync("bucket,key\nx,1.jpg\nx,2.jpg\n"),
+    "s3://m/members.csv.gz": Buffer.concat([
+      gzipSync("bucket,key\nx,1.jpg\n"),
+      gzipSync("x,2.jpg\nx,3.jpg\n"),
+    ]),
     "s3://m/other.csv": "name\n1.jpg\n",
+    "s3://m/cut.csv.gz": gzipSync(`bucket,key\n${"x,1.jpg\n".repeat(9)}`).subarray(0, -12),
+    "s3://m/plain.jsonl.gz": '{"bucket":"x","key":"1.jpg"}\n',
     "s3://m/long.jsonl": `{"bucket":"x","key":"1.jpg"}\n\n{"key":"${"a".repeat(1_000_000)}"}\n`,
     "s3://m/endless.jsonl.gz": gzipSync("a".repeat(3_000_000)),
     "s3://m/long.csv": `bucket,key\nx,1.jpg\nx,${"a".repeat(1_000_001)}\n`,
@@ -90,6 +68,12 @@ describe("a manifest", () => {
     "s3://inv/d/2.csv.gz": gzipSync(
       '"photos","gone.jpg","v9","true","true","",""\n"photos","%F0%9F%8D%95.jpg","null","true","false","10","e2"\n"photos","%ZZ","","true","false","1","e"\n',
     ),
+    "s3://inv/parquet/manifest.json": JSON.stringify({
+      destinationBucket: "arn:aws:s3:::inv",
+      fileFormat: "Parquet",
+      fileSchema: "message s3.inventory { required binary bucket (STRING); }",
+      files: [{ key: "d/1.parquet" }],
+    }),
     "s3://inv/orc/manifest.json": '{"destinationBucket":"x","fileFormat":"ORC","fileSchema":"","files":[]}',
   };
   const open = async (at: string): Promise<Readable> => {
@@ -122,21 +106,26 @@ describe("a manifest", () => {
     ]);
   });
 
-  test.each(["s3://m/list.jsonl", "s3://m/list.csv.gz", "s3://inv/2026/manifest.json"])(
-    "%s goes on behind any of its records",
-    async (at) => {
-      const whole = await all(at, undefined, "b");
-      expect(whole.length).toBeGreaterThan(1);
-      for (const [index, { next }] of whole.entries()) {
-        expect(named(await all(at, next, "b"))).toEqual(named(whole.slice(index + 1)));
-      }
-    },
-  );
+  test.each([
+    "s3://m/list.jsonl",
+    "s3://m/list.csv.gz",
+    "s3://m/members.csv.gz",
+    "s3://inv/2026/manifest.json",
+  ])("%s goes on behind any of its records", async (at) => {
+    const whole = await all(at, undefined, "b");
+    expect(whole).toHaveLength(at.includes("list.csv") ? 2 : 3);
+    for (const [index, { next }] of whole.entries()) {
+      expect(named(await all(at, next, "b"))).toEqual(named(whole.slice(index + 1)));
+    }
+  });
 
   test.each([
     ["s3://m/other.csv", /names the column key/],
     ["s3://m/other.parquet", /expected \.csv, \.jsonl/],
     ["s3://inv/orc/manifest.json", /this one is in ORC/],
+    ["s3://inv/parquet/manifest.json", /expected .* S3 Inventory: in CSV; this one is in Parquet/],
+    ["s3://m/cut.csv.gz", /cut\.csv\.gz: expected gzip: unexpected end of file/],
+    ["s3://m/plain.jsonl.gz", /plain\.jsonl\.gz: expected gzip: incorrect header check/],
     ["s3://m/long.jsonl", /long\.jsonl: line 3 is longer: expected at most 1,000,000 characters/],
     ["s3://m/endless.jsonl.gz", /line 1 is longer/],
     ["s3://m/long.csv", /long\.csv: line 3 is longer/],
@@ -144,6 +133,28 @@ describe("a manifest", () => {
   ])("%s is refused as a whole", async (at, why) => {
     await expect(all(at)).rejects.toThrow(why);
     await expect(all(at)).rejects.toBeInstanceOf(ConfigError);
+  });
+});
+
+describe("a manifest that was replaced while it was read", () => {
+  const open = async (at: string): Promise<Readable> =>
+    Readable.from([
+      Buffer.from(
+        at.endsWith(".json")
+          ? '{"destinationBucket":"inv","fileFormat":"CSV","fileSchema":"Bucket, Key","files":[{"key":"1.csv"}]}'
+          : "bucket,key\nx,1.jpg\nx,2.jpg\n",
+      ),
+    ]);
+
+  test("by a shorter one is refused, and not taken for read to its end", async () => {
+    const rest = (at: string, file: number, record: number) =>
+      gather(readManifest(open, at, { file, record }, undefined));
+    expect(await rest("s3://m/list.csv", 0, 2)).toEqual([]);
+    await expect(rest("s3://m/list.csv", 0, 3)).rejects.toThrow(
+      /list\.csv has 2 records, and 3 of it were read already/,
+    );
+    await expect(rest("s3://m/manifest.json", 1, 5)).rejects.toThrow(/manifest\.json has 1 files, and/);
+    await expect(rest("s3://m/list.csv", 0, 3)).rejects.toBeInstanceOf(ConfigError);
   });
 });
 
@@ -158,6 +169,7 @@ describe("the feeder", () => {
     cursor: null,
     readAll: false,
     retrying: false,
+    rests: false,
     ...over,
   });
 
@@ -247,15 +259,30 @@ describe("the feeder", () => {
     expect(fed).toHaveLength(100);
   });
 
-  test("keeps to the rate of each", async () => {
-    const { state, feeder, fed, queue } = world([run("1", { maxRate: 5 })], 1_000);
-    for (let second = 0; second < 10; second++) {
-      await feeder.round();
-      queue.length = 0;
-      state.now += 1_000;
-    }
-    expect(fed.length).toBeGreaterThanOrEqual(45);
-    expect(fed.length).toBeLessThanOrEqual(50);
+  test("gives one with a rate what a second brings, and nothing while it rests; the others go on", async () => {
+    const backfills = [run("1", { maxRate: 4.5 }), run("2")];
+    const { feeder, fed, queue, state } = world(backfills, 1_000);
+    const ofFirst = () => fed.filter((id) => id.startsWith("1:"));
+    state.limit = 300;
+    await feeder.round();
+    expect(ofFirst()).toHaveLength(5);
+    backfills[0]!.rests = true;
+    queue.length = 0;
+    await feeder.round();
+    expect(ofFirst()).toHaveLength(5);
+    expect(fed.length).toBeGreaterThan(400);
+    backfills[0]!.rests = false;
+    queue.length = 0;
+    await feeder.round();
+    expect(ofFirst()).toEqual(Array.from({ length: 10 }, (_, index) => `1:${index}`));
+  });
+
+  test("does not wait for a rate where all is skipped", async () => {
+    const { deps, feeder, fed } = world([run("1", { maxRate: 5 })], 40);
+    const { feed } = deps;
+    deps.feed = async (...page) => (await feed(...page)) && [];
+    await feeder.round();
+    expect(fed).toHaveLength(40);
   });
 
   test("goes on where another process stands, when that was faster", async () => {
@@ -356,6 +383,23 @@ async function gather<T>(all: AsyncIterable<T>): Promise<T[]> {
   for await (const each of all) found.push(each);
   return found;
 }
+
+test("the rate of a run is that since it was taken up last, and never below none", () => {
+  let now = 0;
+  const rate = createRate(() => now);
+  const after = (s: number, state: "running" | "paused", fed: number, waiting: number) => {
+    now += s * 1_000;
+    return rate({ state, fed, waiting });
+  };
+  expect(after(0, "running", 10, 10)).toBe(0);
+  expect(after(10, "running", 200, 100)).toBe(10);
+  expect(after(1_000, "paused", 200, 100)).toBe(0);
+  expect(after(1_000, "running", 200, 100)).toBe(0);
+  expect(after(10, "running", 300, 100)).toBe(10);
+  // failed photos are tried again
+  expect(after(10, "running", 300, 150)).toBe(0);
+  expect(after(10, "running", 300, 130)).toBe(2);
+});
 
 test("a selector is told in words, and one of another version is refused by name", () => {
   expect(inWords({ kind: "prefix", bucket: "b", prefix: "2019/" })).toBe("s3://b/2019/");
