@@ -214,6 +214,19 @@ test("whoever signs in where somebody is signed in ends that session", async ({ 
   expect((await cat.ask("GET", "/desk/api/review/queue")).status).toBe(200);
 });
 
+test("what the page of one person asks for is not done as another who signed in since", async ({
+  openDesk,
+}) => {
+  const desk = await openDesk();
+  const bob = await desk.signIn("bob / ünal", "review");
+  const claims = (as: string) =>
+    bob.ask("POST", "/desk/api/review/claims", {}, { "x-maitred-as": encodeURIComponent(as) });
+  expect((await claims("bob / ünal")).status).toBe(200);
+  const refused = await claims("ann");
+  expect(refused.status).toBe(401);
+  expect(refused.body.detail).toBe("bob / ünal signed in since in this browser");
+});
+
 test("two desks on one host do not take each other's cookies", async ({ openDesk }) => {
   const names = [];
   for (const desk of [await openDesk(), await openDesk()]) {
