@@ -149,7 +149,7 @@ test("a session that a person uses does not become idle; one whose page asks by 
   });
   const reader = live.body!.pipeThrough(new TextDecoderStream()).getReader();
   // the process looks who is signed in, and finds her
-  for (let heard = ""; !heard.includes(": \n\n"); heard += (await reader.read()).value);
+  for (let heard = ""; !heard.includes("event: beat"); heard += (await reader.read()).value);
   expect(await seen()).toBe(false);
   leave.abort();
   await ask({ "x-maitred-desk": "1" });
