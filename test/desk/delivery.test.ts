@@ -144,7 +144,8 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     desk,
   }) => {
     const page = await opened(desk, "ann");
-    await page.route("**/review/decisions", (route) => route.abort());
+    // in no tab of hers
+    await page.context().route("**/review/decisions", (route) => route.abort());
     await page.keyboard.press("h");
     await page.getByText("1 decision on the way.").waitFor();
     const other = await page.context().newPage();
@@ -167,7 +168,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await other.getByText("1 decision of ann is kept in this browser").waitFor();
     await signIn(other, "bob");
     const refused = page.waitForResponse("**/review/decisions");
-    await page.unroute("**/review/decisions");
+    await page.context().unroute("**/review/decisions");
     await page.getByRole("button", { name: "Send now" }).click();
     expect((await refused).status()).toBe(401);
     await page.unroute("**/api/session");
