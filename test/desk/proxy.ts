@@ -4,8 +4,8 @@ import type { AddressInfo } from "node:net";
 
 export interface Proxy {
   url: string;
-  /** How many requests it answered with 502, because the server behind it was away. */
-  refused(): number;
+  /** The paths that it answered with 502, because the server behind it was away. */
+  refused: readonly string[];
   close(): Promise<void>;
 }
 
@@ -15,7 +15,7 @@ export interface Proxy {
  * @param buffers it passes an answer on once it has all of it, also one that is streamed.
  */
 export async function startProxy(to: string, { buffers = false } = {}): Promise<Proxy> {
-  let refused = 0;
+  const refused: string[] = [];
   const server = createServer((asked, answer) => {
     const { method, url = "/", headers } = asked;
     const passed = request(new URL(url, to), { method, headers }, (got) => {
@@ -26,7 +26,7 @@ export async function startProxy(to: string, { buffers = false } = {}): Promise<
       got.on("end", () => pass().end(Buffer.concat(chunks)));
     });
     passed.on("error", () => {
-      refused++;
+      refused.push(url);
       if (!answer.headersSent) answer.writeHead(502);
       answer.end();
     });
@@ -36,7 +36,7 @@ export async function startProxy(to: string, { buffers = false } = {}): Promise<
   await once(server, "listening");
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    refused: () => refused,
+    refused,
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
