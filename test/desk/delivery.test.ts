@@ -115,8 +115,10 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await page.getByText("✓ hidden").waitFor();
     await page.getByText("Offline").waitFor({ state: "detached" });
     // and what waits is told again
-    await desk.db.pool.query("update photos set state = 'shown', rule = 'clear' where state = 'review'");
-    await page.getByRole("button", { name: /^Verify\s+0$/ }).waitFor();
+    await desk.db.pool.query(
+      "update photos set state = 'review', rule = 'category-uncertain' where state = 'shown'",
+    );
+    await page.getByRole("button", { name: /^Category\?\s+[1-9]/ }).waitFor();
   });
 
   test("a proxy that holds back what is streamed keeps no figures from the page", async ({ desk }) => {
