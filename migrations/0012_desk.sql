@@ -13,7 +13,7 @@ create table desk_sessions (
   ended_at   timestamptz
 );
 comment on table desk_sessions is 'Who is, or was, signed in to the desk; the secrets themselves are nowhere.';
-comment on column desk_sessions.subject is 'token:ID, whose revocation ends it; oidc:SUBJECT; or link:NAME';
+comment on column desk_sessions.subject is 'token:ID, whose revocation ends it; oidc:ISSUER#SUBJECT; or link:NAME';
 comment on column desk_sessions.name is 'What history calls this person';
 comment on column desk_sessions.seen_at is 'When it was last used, to a minute';
 comment on column desk_sessions.ended_at is 'Signed out, or revoked';
@@ -24,7 +24,7 @@ create table desk_people (
   subject text not null unique
 );
 comment on table desk_people is 'Names of those who signed in to the desk, of which each is one person''s for ever; rows are only added.';
-comment on column desk_people.subject is 'oidc:SUBJECT, link:NAME, or "token named NAME": whoever has a token of the name after another is the same person';
+comment on column desk_people.subject is 'oidc:ISSUER#SUBJECT, link:NAME, or "token named NAME": whoever has a token of the name after another is the same person';
 
 create table audit_log (
   id       bigint generated always as identity primary key,
@@ -214,13 +214,14 @@ $$;
 -- Records decisions of a moderator: a JSON array of {id, photo, verdict, category, human, note, asOf}. Each counts or does not,
 -- whatever becomes of the others. A photo that was claimed as an audit gives an audit; its open appeal is answered.
 -- Returns of each, in order, the outcome, who was in the way, and what the photo is now:
---   done     it counts now
---   known    it was here before, and counts
---   clash    the id was used for something else
---   taken    another moderator holds the photo
---   changed  another moderator decided the photo, and asOf shows that this one did not know; or it was here before, and this
---            one took it back
---   gone     there is no such photo
+--   done       it counts now
+--   known      it was here before, and counts
+--   clash      the id was used for something else
+--   taken      another moderator holds the photo
+--   changed    another moderator decided the photo, and asOf shows that this one did not know; or it was here before, and
+--              this one took it back
+--   withdrawn  its object was replaced or removed since, so there is nothing to decide
+--   gone       there is no such photo
 -- Locks: the photos, in the order of their ids, and then their claims in the same order.
 create function decide_reviews(p_moderator text, p_items jsonb)
 returns table (id uuid, photo_id bigint, outcome text, other text, state text, as_of bigint) language plpgsql as $$
@@ -258,6 +259,8 @@ begin
       other := case when outcome = 'changed' then p_moderator end;
     elsif photo.id is null then
       outcome := 'gone';
+    elsif photo.superseded_at is not null then
+      outcome := 'withdrawn';
     elsif claim.moderator <> p_moderator and claim.until > now() then
       outcome := 'taken';
       other := claim.moderator;
@@ -280,7 +283,7 @@ begin
       outcome := 'done';
       as_of := written;
     end if;
-    select p.state into state from photos p where p.id = i.photo;
+    state := case outcome when 'done' then i.verdict else photo.state end;
     return next;
   end loop;
 end $$;

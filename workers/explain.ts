@@ -18,20 +18,19 @@ import { type Judge, modelDirectories, openDefaultModel, openJudge } from "./jud
 export function openExplainer(
   config: Config,
   scope: Scope,
-  active: () => Promise<{ id: string; sha256: string } | undefined>,
+  active: () => Promise<Wanted | undefined>,
 ): (bytes: Uint8Array) => Promise<Explained> {
   const one = createGate(1);
   let opened: Judge | undefined;
   let idle: NodeJS.Timeout | undefined;
 
-  async function model(): Promise<Model> {
-    const wanted = config.model ? undefined : await active();
+  function model(wanted: Wanted | undefined): Promise<Model> {
     if (!wanted) return openDefaultModel(config);
     return openModelById(modelDirectories(config), wanted, config.variant);
   }
 
-  async function open(): Promise<Judge> {
-    const judge = await openJudge(config, await model(), { background: true });
+  async function open(wanted: Wanted | undefined): Promise<Judge> {
+    const judge = await openJudge(config, await model(wanted), { background: true });
     try {
       const { maps, variant } = await judge.inference.ready();
       if (maps) return judge;
@@ -55,11 +54,22 @@ export function openExplainer(
     one("live", async () => {
       if (scope.closing) throw new UpstreamError("CLOSED", "the process is shutting down");
       clearTimeout(idle);
-      opened ??= await open();
-      const [explained] = await opened.inference.explain([await opened.decode(bytes, (work) => work())]);
-      idle = setTimeout(() => void one("live", close).catch(() => {}), IDLE_MS).unref();
-      return explained!;
+      const wanted = config.model ? undefined : await active();
+      // another became active since
+      if (wanted && opened && opened.model.id !== wanted.id) await close();
+      try {
+        opened ??= await open(wanted);
+        const [explained] = await opened.inference.explain([await opened.decode(bytes, (work) => work())]);
+        return explained!;
+      } finally {
+        idle = setTimeout(() => void one("live", close).catch(() => {}), IDLE_MS).unref();
+      }
     });
+}
+
+interface Wanted {
+  id: string;
+  sha256: string;
 }
 
 const IDLE_MS = 600_000;

@@ -33,12 +33,15 @@ type Query = Record<string, string | number | undefined>;
 export function get<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {
   const asked = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
   const search = new URLSearchParams(asked.map(([name, value]) => [name, String(value)])).toString();
-  return send<T>("GET", search ? `${path}?${search}` : path, undefined, signal);
+  return send<T>("GET", search ? `${path}?${search}` : path, { signal });
 }
 
-/** @throws {Refused} @throws {Unreachable} */
-export function post<T = void>(path: string, body: unknown): Promise<T> {
-  return send<T>("POST", path, body);
+/**
+ * @param as who asks, where it must be nobody else: somebody may have signed in in another tab.
+ * @throws {Refused} @throws {Unreachable}
+ */
+export function post<T = void>(path: string, body: unknown, as?: string): Promise<T> {
+  return send<T>("POST", path, { body, as });
 }
 
 /** @throws {Refused} @throws {Unreachable} */
@@ -51,32 +54,49 @@ export function wordsOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
-async function send<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-  const answer = await fetch(`/desk/api/${path}`, {
-    method,
-    // the header is what no form of another site can send; what nobody is there to ask for keeps nobody signed in
-    headers: {
-      "x-maitred-desk": unusedMs() < UNUSED_MS ? "1" : "idle",
-      ...(body !== undefined && { "content-type": "application/json" }),
-    },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-    ...(signal && { signal }),
-    // what outlives the page, such as the release of claims
-    keepalive: method === "POST" && path.endsWith("/release"),
-  }).catch((cause: unknown) => {
-    if (signal?.aborted) throw cause;
-    throw new Unreachable(cause);
-  });
-  if (answer.ok) return (answer.status === 204 ? undefined : await answer.json()) as T;
-  // asking who is signed in shows the sign-in, wherever this was
-  if (answer.status === 401) dispatchEvent(new Event(SIGNED_OUT));
-  throw await refusalOf(answer);
+interface Sent {
+  body?: unknown;
+  as?: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+async function send<T>(method: string, path: string, { body, as, signal }: Sent = {}): Promise<T> {
+  // a connection may hang for ever, as after a laptop slept
+  const patience = new AbortController();
+  const timer = setTimeout(() => patience.abort(), PATIENCE_MS);
+  signal?.addEventListener("abort", () => patience.abort());
+  try {
+    const answer = await fetch(`/desk/api/${path}`, {
+      method,
+      // the header is what no form of another site can send; what nobody is there to ask for keeps nobody signed in
+      headers: {
+        "x-maitred-desk": unusedMs() < UNUSED_MS ? "1" : "idle",
+        ...(as !== undefined && { "x-maitred-as": encodeURIComponent(as) }),
+        ...(body !== undefined && { "content-type": "application/json" }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      signal: patience.signal,
+      // what outlives the page, such as the release of claims
+      keepalive: method === "POST" && path.endsWith("/release"),
+    });
+    if (answer.ok) return (answer.status === 204 ? undefined : await answer.json()) as T;
+    // asking who is signed in shows the sign-in, wherever this was
+    if (answer.status === 401) dispatchEvent(new Event(SIGNED_OUT));
+    throw await refusalOf(answer);
+  } catch (thrown) {
+    if (thrown instanceof Refused || signal?.aborted) throw thrown;
+    throw new Unreachable(thrown);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Event of the window: the server knows nobody by the cookie that came. */
 export const SIGNED_OUT = "maitred-signed-out";
 
 const UNUSED_MS = 60_000;
+/** The server answers within seconds; what takes longer, as a replay of many photos, goes on without the page. */
+const PATIENCE_MS = 60_000;
 
 async function refusalOf(answer: Response): Promise<Refused> {
   const said = (await answer.json().catch(() => ({}))) as { detail?: string; title?: string };

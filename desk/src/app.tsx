@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { ErrorBoundary, LocationProvider, Route, Router, useLocation } from "preact-iso";
 import { SIGNED_OUT } from "./api.ts";
 import { listen } from "./live.ts";
@@ -48,12 +48,19 @@ function Desk({ who }: { who: Session }) {
     };
   }, []);
   const open = pages.filter(({ role }) => !role || may(role));
+  const shown = useRef(location.pathname);
   if (!work) return null;
+
+  function onRouteChange(): void {
+    // whoever changes a filter stays where they are
+    if (shown.current !== location.pathname) document.getElementById("main")?.focus();
+    shown.current = location.pathname;
+  }
   return (
     <WorkProvider value={work}>
       <Shell pages={open}>
         <ErrorBoundary>
-          <Router onRouteChange={() => document.getElementById("main")?.focus()}>
+          <Router onRouteChange={onRouteChange}>
             {open.map(({ path, component }) => (
               <Route key={path} path={path} component={component} />
             ))}

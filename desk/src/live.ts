@@ -1,4 +1,5 @@
 import { computed, effect, signal } from "@preact/signals";
+import { get } from "./api.ts";
 import type { Operating, Queue } from "./types.ts";
 
 /** How much waits, as the server last said; undefined until it has. */
@@ -23,24 +24,87 @@ export function watchOperating(): () => void {
   };
 }
 
-/** Listens until the returned function is called. The browser connects again by itself. */
-export function listen(ended: () => void): () => void {
+/**
+ * Listens until the returned function is called. Where nothing is heard it asks: a proxy may hold back what is streamed.
+ *
+ * @param refused the server may not know who this is any more.
+ */
+export function listen(refused: () => void): () => void {
   // a single connection, whatever is watched: browsers open only a few to a server
-  return effect(() => {
-    const source = new EventSource(watched.value ? "/desk/api/live?with=operate" : "/desk/api/live");
-    source.addEventListener("open", () => {
+  return effect(() => listenTo(watched.value, refused));
+}
+
+function listenTo(wholly: boolean, refused: () => void): () => void {
+  const gone = new AbortController();
+  let source: EventSource | undefined;
+  let heardAt = Date.now();
+  let patienceMs = FIRST_PATIENCE_MS;
+
+  /** Not in a tab that nobody sees: a browser opens six connections to a server, and many tabs would leave none. */
+  function open(): void {
+    source?.close();
+    source = undefined;
+    if (document.hidden) return;
+    const opened = new EventSource(wholly ? "/desk/api/live?with=operate" : "/desk/api/live");
+    const on = (name: string, tell: (data: string) => void): void =>
+      opened.addEventListener(name, (event) => {
+        heardAt = Date.now();
+        patienceMs = PATIENCE_MS;
+        connected.value = true;
+        tell((event as MessageEvent<string>).data);
+      });
+    on("beat", () => {});
+    on("queue", (data) => {
+      queue.value = JSON.parse(data) as Queue;
+    });
+    on("operate", (data) => {
+      operating.value = JSON.parse(data) as Operating;
+    });
+    opened.addEventListener("end", refused);
+    opened.addEventListener("open", () => {
       connected.value = true;
     });
-    source.addEventListener("error", () => {
+    opened.addEventListener("error", () => {
       connected.value = false;
+      // the browser connects again by itself, unless it was refused: as nobody, or by a proxy while the server starts
+      if (opened.readyState === EventSource.CLOSED) refused();
     });
-    source.addEventListener("queue", (event) => {
-      queue.value = JSON.parse((event as MessageEvent<string>).data) as Queue;
-    });
-    source.addEventListener("operate", (event) => {
-      operating.value = JSON.parse((event as MessageEvent<string>).data) as Operating;
-    });
-    source.addEventListener("end", ended);
-    return () => source.close();
-  });
+    source = opened;
+  }
+
+  async function ask(): Promise<void> {
+    try {
+      const [waits, runs] = await Promise.all([
+        get<Queue>("review/queue", {}, gone.signal),
+        wholly ? get<Operating>("operate", {}, gone.signal) : undefined,
+      ]);
+      queue.value = waits;
+      if (runs) operating.value = runs;
+      connected.value = true;
+    } catch {
+      if (!gone.signal.aborted) connected.value = false;
+    }
+  }
+
+  open();
+  const timer = setInterval(() => {
+    if (Date.now() - heardAt < (document.hidden ? HIDDEN_PATIENCE_MS : patienceMs)) return;
+    heardAt = Date.now();
+    // one that never spoke may yet: all of it may come at once
+    if (patienceMs === PATIENCE_MS || source?.readyState === EventSource.CLOSED) open();
+    void ask();
+  }, LOOK_MS);
+  document.addEventListener("visibilitychange", open);
+  return () => {
+    gone.abort();
+    clearInterval(timer);
+    document.removeEventListener("visibilitychange", open);
+    source?.close();
+  };
 }
+
+const LOOK_MS = 1_000;
+/** Without a word from the server, which says something every six seconds; and at first, when it does so at once. */
+const PATIENCE_MS = 15_000;
+const FIRST_PATIENCE_MS = 3_000;
+const HIDDEN_PATIENCE_MS = 30_000;

@@ -1,8 +1,11 @@
 import { useState } from "preact/hooks";
+import { whoseWait } from "./review/outbox.ts";
 import { problem, session, signIn } from "./session.ts";
 import { ThemeChoice } from "./shell.tsx";
 import { Mark } from "./ui/mark.tsx";
 import { useTitle } from "./ui/title.ts";
+import { count } from "./words.ts";
+import { browserStorage } from "./work.ts";
 
 /** @param asked whether the server has said that nobody is signed in. */
 export function SignIn({ asked }: { asked: boolean }) {
@@ -32,6 +35,12 @@ export function SignIn({ asked }: { asked: boolean }) {
             {problem.value}
           </p>
         )}
+        {whoseWait(browserStorage()).map(({ owner, acts }) => (
+          <p key={owner} class="sign-in-kept small">
+            <b>{count(acts, "decision")}</b> of {owner} {acts === 1 ? "is" : "are"} kept in this browser, and
+            sent once {owner} signs in here.
+          </p>
+        ))}
         {!asked && problem.value && (
           <button type="button" onClick={() => location.reload()}>
             Try again

@@ -51,6 +51,11 @@ export const STATE_WORDS: Record<Photo["state"], string> = {
   failed: "failed",
 };
 
+/** The same of a state that came as any text. */
+export function stateWords(state: string): string {
+  return STATE_WORDS[state as Photo["state"]] ?? state;
+}
+
 /** A probability, rounded down as in every reason: 0.999 is not yet 1.00. */
 export function score(value: number | null | undefined): string {
   return value === null || value === undefined ? "–" : (Math.floor(value * 100 + 1e-9) / 100).toFixed(2);

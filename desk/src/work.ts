@@ -1,6 +1,8 @@
+import { effect, untracked } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import { post } from "./api.ts";
+import { connected } from "./live.ts";
 import { type ClaimLoop, createClaimLoop } from "./review/claims.ts";
 import {
   type Act,
@@ -11,6 +13,7 @@ import {
   type Outbox,
 } from "./review/outbox.ts";
 import { createReviewStore, type ReviewStore } from "./review/store.ts";
+import { createTabs } from "./review/tabs.ts";
 import type { AllDecided, Session, Undone } from "./types.ts";
 
 /** What one signed-in person is at, on whichever page. */
@@ -29,10 +32,11 @@ export function useWork(): Work {
 }
 
 export function startWork({ name, settings }: Session): Work {
+  const storage = browserStorage();
   const outbox = createOutbox({
-    storage: browserStorage(),
+    storage,
     owner: name,
-    deliver,
+    deliver: (acts) => deliver(acts, name),
     answered: (act, answer) => store.answered(act, answer),
     later(ms, wake) {
       const timer = setTimeout(wake, ms);
@@ -43,28 +47,40 @@ export function startWork({ name, settings }: Session): Work {
   const wake = (): void => outbox.wake();
   addEventListener("online", wake);
   outbox.wake();
+  // the server is back
+  const stopWaking = effect(() => {
+    if (connected.value) untracked(wake);
+  });
   return {
     outbox,
     store,
-    claims: createClaimLoop({ store, outbox, leaseS: settings.leaseS }),
+    claims: createClaimLoop({
+      store,
+      outbox,
+      tabs: createTabs(storage, name, settings.leaseS * 1_000),
+      ask: (path, body) => post(path, body, name),
+      leaseS: settings.leaseS,
+    }),
     close() {
+      stopWaking();
       removeEventListener("online", wake);
       outbox.close();
     },
   };
 }
 
-async function deliver(acts: readonly Act[]): Promise<Answer[]> {
+/** @param owner whose acts these are: the server takes them of nobody else. */
+async function deliver(acts: readonly Act[], owner: string): Promise<Answer[]> {
   const [first] = acts;
   if (first?.does === "undo") {
-    return [answerOfUndo(await post<Undone>("review/undo", { decision: first.decision }))];
+    return [answerOfUndo(await post<Undone>("review/undo", { decision: first.decision }, owner))];
   }
   const decisions = acts.flatMap((act) => (act.does === "decide" ? act.decision : []));
-  const answer = await post<AllDecided>("review/decisions", { decisions });
+  const answer = await post<AllDecided>("review/decisions", { decisions }, owner);
   return answer.decisions.map(({ outcome, by, state, asOf }) => ({ outcome, by, state, asOf }));
 }
 
-function browserStorage(): KeptStrings {
+export function browserStorage(): KeptStrings {
   try {
     return localStorage;
   } catch {

@@ -57,25 +57,32 @@ interface Canvas {
 
 type Colour = readonly [red: number, green: number, blue: number, alpha: number];
 
-function paintMap(canvas: Canvas, map: HumanMap): void {
-  for (let y = 0; y < canvas.height; y++) {
-    for (let x = 0; x < canvas.width; x++) {
-      const score = between(map, (x + 0.5) / canvas.width, (y + 0.5) / canvas.height);
-      paint(canvas, x, y, [255, 225 * (1 - score), 40 * (1 - score), 170 * score]);
+/** Pixel by pixel, as fast as can be: nobody else is answered meanwhile. */
+function paintMap({ width, height, rgba }: Canvas, map: HumanMap): void {
+  const { values } = map;
+  const across = placesOf(width, map.width);
+  let at = 0;
+  for (const { before: top, after: bottom, share: below } of placesOf(height, map.height)) {
+    const [upper, lower] = [top * map.width, bottom * map.width];
+    for (const { before: left, after: right, share } of across) {
+      const above = values[upper + left]! + (values[upper + right]! - values[upper + left]!) * share;
+      const under = values[lower + left]! + (values[lower + right]! - values[lower + left]!) * share;
+      const score = above + (under - above) * below;
+      rgba[at++] = 255;
+      rgba[at++] = 225 * (1 - score);
+      rgba[at++] = 40 * (1 - score);
+      rgba[at++] = 170 * score;
     }
   }
 }
 
-/** The map at a place 0..1 of the frame, between the middles of its cells. */
-function between({ width, height, values }: HumanMap, x: number, y: number): number {
-  const column = Math.min(Math.max(x * width - 0.5, 0), width - 1);
-  const row = Math.min(Math.max(y * height - 0.5, 0), height - 1);
-  const [left, top] = [Math.floor(column), Math.floor(row)];
-  const [right, bottom] = [Math.min(left + 1, width - 1), Math.min(top + 1, height - 1)];
-  const at = (r: number, c: number): number => values[r * width + c]!;
-  const upper = at(top, left) + (at(top, right) - at(top, left)) * (column - left);
-  const lower = at(bottom, left) + (at(bottom, right) - at(bottom, left)) * (column - left);
-  return upper + (lower - upper) * (row - top);
+/** Of each pixel along a side of the frame, the cells of the map whose middles it lies between, and how far it is to the second. */
+function placesOf(pixels: number, cells: number): { before: number; after: number; share: number }[] {
+  return Array.from({ length: pixels }, (_, pixel) => {
+    const place = Math.min(Math.max(((pixel + 0.5) / pixels) * cells - 0.5, 0), cells - 1);
+    const before = Math.floor(place);
+    return { before, after: Math.min(before + 1, cells - 1), share: place - before };
+  });
 }
 
 /** A bright line between two dark ones, so that it is seen on any photo. */

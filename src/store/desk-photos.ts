@@ -31,6 +31,8 @@ export interface DeskPhotoRow extends PhotoRef {
 
 /** What more its own page shows. */
 export interface WholePhotoRow extends DeskPhotoRow {
+  /** When its object was replaced or removed. */
+  withdrawnAt: string | null;
   failure: string | null;
   policy: string | null;
   tags: { category: string; score: number; threshold: number; by: string }[];
@@ -43,9 +45,20 @@ export interface WholePhotoRow extends DeskPhotoRow {
     scores: Record<string, number> | null;
     by: string;
     policy: string | null;
+    /** Why it could not be judged, as a code. */
+    failure: string | null;
     at: string;
     /** What a moderator saw. */
     saw: { human: boolean | null; audit: boolean } | null;
+  }[];
+  /** What models said that judge beside the active one, and decide nothing. */
+  shadows: {
+    model: string;
+    verdict: string;
+    category: string;
+    human: number;
+    scores: Record<string, number>;
+    at: string;
   }[];
   appeals: { reason: string; by: string; at: string; answeredAt: string | null }[];
   deliveries: {
@@ -73,7 +86,7 @@ export async function readDeskPhotos(db: Pool, ids: readonly string[]): Promise<
 export async function readWholePhoto(db: Pool, id: string): Promise<WholePhotoRow | undefined> {
   const rows = await query<WholePhotoRow>(db, {
     name: "read_whole_photo",
-    text: `select ${COLUMNS}, p.failure, p.policy, ${HISTORY} from photos p ${LATEST} where p.id = $1`,
+    text: `select ${COLUMNS}, to_json(p.superseded_at) as "withdrawnAt", p.failure, p.policy, ${HISTORY} from photos p ${LATEST} where p.id = $1`,
     values: [id],
   });
   return rows[0];
@@ -98,10 +111,14 @@ const HISTORY = `
   coalesce((select json_agg(json_build_object('category', category, 'score', score, 'threshold', threshold, 'by', model)
     order by score desc, category) from tags where photo_id = p.id), '[]') as tags,
   coalesce((select json_agg(json_build_object('verdict', v.verdict, 'rule', v.rule, 'reason', v.reason,
-      'category', v.category, 'human', v.human, 'scores', v.scores, 'by', v.decided_by, 'policy', v.policy,
+      'category', v.category, 'human', v.human, 'scores', v.scores, 'by', v.decided_by, 'policy', v.policy, 'failure', v.failure,
       'at', v.decided_at, 'saw', (select json_build_object('human', r.human, 'audit', r.audit) from reviews r
         where r.verdict_id = v.id)) order by v.id)
     from (select * from verdicts where photo_id = p.id order by id desc limit 100) v), '[]') as history,
+  coalesce((select json_agg(json_build_object('model', s.model, 'verdict', s.verdict, 'category', s.category,
+      'human', s.human, 'scores', s.scores, 'at', s.judged_at) order by s.judged_at)
+    -- of each model through its key
+    from models m join shadow_scores s on (s.model, s.photo_id) = (m.id, p.id)), '[]') as shadows,
   coalesce((select json_agg(json_build_object('reason', a.reason, 'by', a.by, 'at', a.at, 'answeredAt', a.answered_at)
     order by a.id) from appeals a where a.photo_id = p.id), '[]') as appeals,
   coalesce((select json_agg(json_build_object('destination', d.destination, 'kind', d.kind, 'state', d.state,

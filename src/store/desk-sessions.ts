@@ -4,7 +4,7 @@ import { type Pool, query } from "./pool.ts";
 export interface SessionRow {
   id: string;
   hash: Buffer;
-  /** `token:ID`, `oidc:SUBJECT` or `link:NAME`. */
+  /** `token:ID`, `oidc:ISSUER#SUBJECT` or `link:NAME`. */
   subject: string;
   name: string;
   roles: string[];

@@ -31,7 +31,7 @@ export interface ReviewDecision {
 export interface Decided {
   id: string;
   photo: string;
-  outcome: "done" | "known" | "clash" | "taken" | "changed" | "gone";
+  outcome: "done" | "known" | "clash" | "taken" | "changed" | "withdrawn" | "gone";
   by: string | null;
   state: string | null;
   asOf: string | null;

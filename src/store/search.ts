@@ -10,7 +10,7 @@ export interface SearchFilter {
   state?: string | undefined;
   /** "no": its object was replaced or removed since. */
   current?: "yes" | "no" | undefined;
-  /** `model:NAME` or `moderator:NAME`. */
+  /** `model:NAME`, `moderator:NAME` or NAME alone. */
   by?: string | undefined;
   rule?: string | undefined;
   humanFrom?: number | undefined;
@@ -62,7 +62,7 @@ export async function searchPhotos(
     ...(filter.current === "no" ? ["superseded_at is not null"] : []),
     ...given((v) => `bucket = ${v}`, filter.bucket),
     ...given((v) => `category = ${v}`, filter.category),
-    ...given((v) => `decided_by = ${v}`, filter.by),
+    ...given((v) => `decided_by in (${v}, 'model:' || ${v}, 'moderator:' || ${v})`, filter.by),
     ...given((v) => `rule = ${v}`, filter.rule),
     ...given((v) => `human >= ${v}`, filter.humanFrom),
     ...given((v) => `human <= ${v}`, filter.humanTo),

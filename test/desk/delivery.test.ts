@@ -1,7 +1,8 @@
 import type { Page } from "playwright-core";
-import { describe, expect } from "vitest";
+import { describe, expect, onTestFinished } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
 import { type Desk, test, until } from "./desk.ts";
+import { startProxy } from "./proxy.ts";
 
 const decided = async ({ db }: Desk) =>
   (await db.pool.query("select decided_by as by, verdict from verdicts where rule = 'moderator' order by id"))
@@ -82,6 +83,111 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     expect(await decided(desk)).toMatchObject([{ by, verdict: "hidden" }]);
   });
 
+  test("an answer that never comes is not waited for for ever", async ({ desk }) => {
+    const page = await opened(desk, "ann");
+    await page.clock.install();
+    await page.reload();
+    await page.locator(".card").first().waitFor();
+    // the first is never answered
+    await page.route("**/review/decisions", () => {}, { times: 1 });
+    await page.keyboard.press("h");
+    await page.getByText("… hidden").waitFor();
+    await page.clock.fastForward(61_000);
+    await page.getByText("1 decision on the way.").waitFor();
+    await page.clock.fastForward(2_000);
+    await page.getByText("✓ hidden").waitFor();
+    expect(await decided(desk)).toMatchObject([{ by, verdict: "hidden" }]);
+  });
+
+  test("behind a proxy the page hears of its server again, though it was refused while that started", async ({
+    desk,
+  }) => {
+    const proxy = await startProxy(desk.url);
+    onTestFinished(proxy.close);
+    const page = await desk.open("ann", { at: proxy.url });
+    await page.locator(".card").first().waitFor();
+    await desk.stop();
+    await page.keyboard.press("h");
+    await page.getByText("Offline").waitFor();
+    // the stream itself was refused, which no browser tries again by itself
+    await expect.poll(() => proxy.refused, { timeout: 20_000 }).toContain("/desk/api/live");
+    await desk.start();
+    await page.getByText("✓ hidden").waitFor();
+    await page.getByText("Offline").waitFor({ state: "detached" });
+    // and what waits is told again
+    await desk.db.pool.query(
+      "update photos set state = 'review', rule = 'category-uncertain' where state = 'shown'",
+    );
+    await page.getByRole("button", { name: /^Category\?\s+[1-9]/ }).waitFor();
+  });
+
+  test("a proxy that holds back what is streamed keeps no figures from the page", async ({ desk }) => {
+    const proxy = await startProxy(desk.url, { buffers: true });
+    onTestFinished(proxy.close);
+    const page = await desk.open("ann", { at: proxy.url });
+    await page.getByRole("button", { name: /^Verify\s+[1-9]/ }).waitFor();
+    await page.getByRole("link", { name: "Operate" }).click();
+    await page.getByRole("heading", { name: "Uploads" }).waitFor();
+    expect(desk.complaints).toEqual([]);
+  });
+
+  test("tabs that nobody sees leave connections to those that are seen", async ({ desk }) => {
+    const page = await opened(desk, "ann");
+    for (let n = 0; n < 8; n++) {
+      const hidden = await page.context().newPage();
+      await hidden.addInitScript(() => Object.defineProperty(document, "hidden", { get: () => true }));
+      await hidden.goto(`${desk.url}/desk/search`);
+      await hidden.locator(".card").first().waitFor();
+    }
+    await page.keyboard.press("s");
+    await page.getByText("✓ shown").waitFor();
+  });
+
+  test("what was decided is never sent as somebody else who signed in meanwhile in another tab", async ({
+    desk,
+  }) => {
+    const page = await opened(desk, "ann");
+    // in no tab of hers
+    await page.context().route("**/review/decisions", (route) => route.abort());
+    await page.keyboard.press("h");
+    await page.getByText("1 decision on the way.").waitFor();
+    const other = await page.context().newPage();
+    await other.goto(`${desk.url}/desk/search`);
+    const signIn = async (tab: Page, name: string): Promise<void> => {
+      const { token } = await desk.token(name, ["review"]);
+      await tab.getByLabel("Token").fill(token);
+      await tab.keyboard.press("Enter");
+      await tab.getByRole("navigation").waitFor();
+    };
+    const who = (tab: Page, name: string) => tab.locator("#person b", { hasText: name });
+    const leave = async (tab: Page): Promise<void> => {
+      await tab.getByRole("button", { name: "You, and the theme" }).click();
+      await tab.getByRole("button", { name: "Sign out" }).click();
+    };
+    // her own tab learns late of who signs in
+    await page.route("**/api/live*", () => {});
+    await page.route("**/api/session", () => {});
+    await leave(other);
+    await other.getByText("1 decision of ann is kept in this browser").waitFor();
+    await signIn(other, "bob");
+    const refused = page.waitForResponse("**/review/decisions");
+    await page.context().unroute("**/review/decisions");
+    await page.getByRole("button", { name: "Send now" }).click();
+    expect((await refused).status()).toBe(401);
+    await page.unroute("**/api/session");
+    await page.reload();
+    await who(page, "bob").waitFor({ state: "attached" });
+    expect(await decided(desk)).toEqual([]);
+    await leave(page);
+    await signIn(page, "ann");
+    expect(
+      await until(
+        () => decided(desk),
+        (rows) => rows.length === 1,
+      ),
+    ).toMatchObject([{ by, verdict: "hidden" }]);
+  });
+
   test("when the session was revoked, signing in again delivers what was decided meanwhile", async ({
     desk,
   }) => {
@@ -112,6 +218,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     const bob = await desk.open("bob", { path: link! });
     await bob.getByRole("button", { name: "Hide: other" }).click();
     await bob.getByText("you decided hidden, but ann holds it").waitFor();
+    await bob.getByText("Your decision did not count.").waitFor();
     expect(await decided(desk)).toEqual([]);
     await bob.getByRole("button", { name: "Understood" }).click();
     await bob.getByRole("heading", { name: "1 decision did not count" }).waitFor({ state: "detached" });
@@ -145,5 +252,29 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
       { by: "moderator:bob", verdict: "hidden" },
       { by, verdict: "shown" },
     ]);
+  });
+
+  test("a photo that was withdrawn meanwhile is not decided, which is said", async ({ desk }) => {
+    const page = await opened(desk, "ann");
+    await desk.db.pool.query("update photos set superseded_at = now()");
+    await page.keyboard.press("s");
+    await page.getByText(/you decided shown, but its object was replaced or removed meanwhile/).waitFor();
+    await page.getByText("did not count", { exact: true }).waitFor();
+    expect(await decided(desk)).toEqual([]);
+  });
+
+  test("what oneself did in another tab is told as that", async ({ desk }) => {
+    const page = await opened(desk, "ann");
+    const other = await page.context().newPage();
+    await page.keyboard.press("h");
+    await page.getByText("✓ hidden").first().waitFor();
+    const { rows } = await desk.db.pool.query("select photo_id from review_decisions");
+    await other.goto(`${desk.url}/desk/photos/${rows[0].photo_id}`);
+    await other.getByRole("button", { name: "Show", exact: true }).click();
+    await other.getByText("The server has your decision: shown.").waitFor();
+    await page.keyboard.press("u");
+    await page
+      .getByText("it cannot be taken back, because you decided it again meanwhile: it is shown")
+      .waitFor();
   });
 });

@@ -26,6 +26,8 @@ export interface Desk {
 }
 
 interface Opening extends BrowserContextOptions {
+  /** Where the browser goes, if not to the desk itself. */
+  at: string;
   path: string;
   scopes: Scope[];
 }
@@ -121,13 +123,13 @@ export const test = base.extend<
         await addToken(db.pool, { id, name, hash, scopes });
         return { token };
       },
-      async open(name, { path = "/desk/review", scopes = ["review"], ...options } = {}) {
+      async open(name, { at = url, path = "/desk/review", scopes = ["review"], ...options } = {}) {
         const { token } = await desk.token(name, scopes);
         const context = await browser.newContext({ viewport: WIDE, ...options });
         contexts.push(context);
         const page = await context.newPage();
-        watch(page, url, complaints);
-        await page.goto(`${url}${path}`);
+        watch(page, at, complaints);
+        await page.goto(`${at}${path}`);
         await page.getByLabel("Token").fill(token);
         await page.keyboard.press("Enter");
         await page.getByRole("navigation").waitFor();

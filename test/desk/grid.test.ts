@@ -1,8 +1,16 @@
 import { describe, expect, test } from "vitest";
-import { bounded, type Item, nextOpen, withClaimed, withoutLost } from "../../desk/src/review/list.ts";
+import {
+  asDecided,
+  bounded,
+  type Item,
+  nextOpen,
+  withClaimed,
+  withoutLost,
+} from "../../desk/src/review/list.ts";
 import { addressOf, asked, filtersOf } from "../../desk/src/search/query.ts";
 import type { Photo } from "../../desk/src/types.ts";
 import { cellsInView, layCells, scrollToCell } from "../../desk/src/ui/window.ts";
+import { hiddenForHuman } from "../../desk/src/words.ts";
 
 const rules = { minWidth: 168, gap: 12, textHeight: 72 };
 
@@ -60,9 +68,23 @@ describe("the list of a moderator", () => {
     );
   });
 
-  test("goes on to the next that is open, else to the first", () => {
+  test("goes on to the next that is open, else to the first, and behind all where none is", () => {
     const items = [item("a"), item("b", true), item("c", true), item("d")];
-    expect([nextOpen(items, 0), nextOpen(items, 3), nextOpen([item("a", true)], 0)]).toEqual([3, 0, 0]);
+    expect([nextOpen(items, 0), nextOpen(items, 3), nextOpen([item("a", true)], 0)]).toEqual([3, 0, 1]);
+  });
+
+  test("shows a photo as its moderator decided, unless that did not count", () => {
+    const decided = (outcome?: "done" | "taken"): Item => ({
+      photo: { id: "a", state: "review", rule: "verify", sawHuman: null } as Photo,
+      category: null,
+      decision: { verdict: "hidden", human: true } as Item["decision"],
+      answer: outcome && { outcome },
+    });
+    const now = { state: "hidden", rule: "moderator", sawHuman: true };
+    expect(asDecided(decided())).toMatchObject(now);
+    expect(asDecided(decided("done"))).toMatchObject(now);
+    expect(asDecided(decided("taken"))).toMatchObject({ state: "review", rule: "verify" });
+    expect(hiddenForHuman(asDecided(decided()))).toBe(true);
   });
 
   test("forgets the oldest of what is settled once it is too long", () => {

@@ -1,6 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { Refused, Unreachable } from "../../desk/src/api.ts";
-import { type Act, type Answer, createOutbox, type KeptStrings } from "../../desk/src/review/outbox.ts";
+import {
+  type Act,
+  type Answer,
+  createOutbox,
+  type KeptStrings,
+  whoseWait,
+} from "../../desk/src/review/outbox.ts";
+import { createTabs } from "../../desk/src/review/tabs.ts";
 
 const act = (id: string): Act => ({
   does: "decide",
@@ -65,6 +72,19 @@ describe("the outbox", () => {
     await expect.poll(() => deliveries.map(({ acts }) => acts)).toEqual([["a"], ["ua"], ["b"]]);
   });
 
+  test("is nobody's whose name begins alike, and says whose acts wait", () => {
+    const { outbox, storage, deliveries } = open(memory(), "ann.lee/2");
+    outbox.add(act("a"), act("b"));
+    expect(deliveries).toHaveLength(1);
+    for (const other of ["ann", "ann.lee", "ann.lee/2/"])
+      expect(open(storage, other).outbox.waiting.value).toEqual([]);
+    open(storage, "bob").outbox.add(act("c"));
+    expect(whoseWait(storage)).toEqual([
+      { owner: "ann.lee/2", acts: 2 },
+      { owner: "bob", acts: 1 },
+    ]);
+  });
+
   test("tries again, later and later, where no answer came, and says why", async () => {
     const { outbox, deliveries, waits } = open();
     outbox.add(act("a"));
@@ -124,6 +144,25 @@ describe("the outbox", () => {
     expect(outbox.durable.value).toBe(false);
     deliveries[0]!.answer([done]);
     await expect.poll(() => outbox.waiting.value).toEqual([]);
+  });
+});
+
+describe("tabs of one person", () => {
+  test("keep what is held while another is at it, and give it back with the last", () => {
+    const storage = memory();
+    let now = 1_000;
+    const open = (owner = "ann") => createTabs(storage, owner, 120_000, () => now);
+    const [first, second, other] = [open(), open(), open("bob")];
+    for (const tab of [first, second, other]) tab.stay();
+    expect(first.leave()).toBe(true);
+    expect(second.leave()).toBe(false);
+    // one that crashed says nothing any more
+    first.stay();
+    now += 120_000;
+    second.stay();
+    expect(second.leave()).toBe(false);
+    expect(other.leave()).toBe(false);
+    expect(storage.length).toBe(0);
   });
 });
 

@@ -129,7 +129,22 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     await page.reload();
     await page.getByText(`That is all: ${rows[0].n} photos.`).waitFor();
     expect(await page.getByLabel("Key begins with").inputValue()).toBe("landing-");
+    // the keyboard goes from choice to choice, and stays in its field
+    const verdict = page.getByLabel("Verdict");
+    await verdict.focus();
+    for (const [key, state] of [
+      ["ArrowDown", "review"],
+      ["ArrowUp", "hidden"],
+    ]) {
+      await page.keyboard.press(key!);
+      await page.waitForURL(`**/search?key=landing-&state=${state}&humanFrom=0.5`);
+      await page.getByText("That is all").or(page.getByText("No photo is like that")).first().waitFor();
+      expect(await verdict.evaluate((field) => field === document.activeElement)).toBe(true);
+    }
+    await page.goBack();
+    await expect.poll(() => verdict.inputValue()).toBe("review");
     await page.getByRole("link", { name: "Clear" }).click();
+    await expect.poll(() => page.getByLabel("Key begins with").inputValue()).toBe("");
     await page.getByText("That is all: 22 photos.").waitFor();
   });
 
@@ -157,5 +172,16 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
       (await desk.db.pool.query("select state, category, decided_by from photos where id = $1", [rows[0].id]))
         .rows,
     ).toEqual([{ state: "shown", category: "ambience", decided_by: "moderator:ann" }]);
+  });
+
+  test("what was forgotten is not shown any more", async ({ desk }) => {
+    const { rows } = await desk.db.pool.query("select id from photos where key = 'landing-portrait-1.jpg'");
+    const page = await desk.open("oda", { path: `/desk/photos/${rows[0].id}`, scopes: ["operate"] });
+    await page.getByRole("button", { name: "Forget…" }).click();
+    await page.getByRole("button", { name: "Forget it" }).click();
+    await page.getByRole("heading", { name: "It was forgotten" }).waitFor();
+    expect(await page.getByText("landing-portrait-1.jpg").count()).toBe(0);
+    await page.getByRole("link", { name: "Access" }).click();
+    await page.getByRole("row", { name: /oda.*had a photo forgotten/ }).waitFor();
   });
 });

@@ -121,6 +121,62 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await expect.poll(() => veiled.count()).toBe(0);
   });
 
+  test("what is hidden here for a human is blurred at once, and what is shown is not", async ({ desk }) => {
+    const page = await opened(desk);
+    // nobody has answered yet
+    await page.route("**/review/decisions", () => {});
+    const card = (name: string) => page.locator(`.card[aria-label^="${name},"]`);
+    const [clear, blurred] = await Promise.all(
+      [".card:not(:has(.veil))", ".card:has(.veil)"].map((which) =>
+        page.locator(which).first().getAttribute("aria-label"),
+      ),
+    );
+    const [hide, show] = [clear!.split(",")[0]!, blurred!.split(",")[0]!];
+    await card(hide).click();
+    await page.keyboard.press("h");
+    await card(hide).locator(".veil").waitFor();
+    await card(show).click({ position: { x: 60, y: 160 } });
+    await page.keyboard.press("s");
+    await card(show).locator(".veil").waitFor({ state: "detached" });
+  });
+
+  test("one key too many at the end decides nothing, and the last decision can be taken back", async ({
+    desk,
+  }) => {
+    const page = await opened(desk);
+    const many = await page.locator(".card").count();
+    for (let n = 0; n < many; n++) await page.keyboard.press("h");
+    for (const key of ["j", "s", "2", "x", "s"]) await page.keyboard.press(key);
+    await page.getByText("All done").waitFor();
+    const kept = () =>
+      page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes(".act.")).length);
+    await until(kept, (n) => n === 0);
+    expect((await reviews(desk)).map(({ verdict }) => verdict)).toEqual(Array(many).fill("hidden"));
+    await page.getByRole("button", { name: "Undo" }).click();
+    const left = async () => (await reviews(desk)).length;
+    await until(left, (n) => n === many - 1);
+    await page.keyboard.press("s");
+    await until(left, (n) => n === many);
+    expect((await reviews(desk)).at(-1)).toMatchObject({ verdict: "shown", category: null });
+  });
+
+  test("keys act where they stand on other keyboards", async ({ desk }) => {
+    const page = await opened(desk);
+    const press = (key: string, code: string) =>
+      page.evaluate((how) => dispatchEvent(new KeyboardEvent("keydown", how)), { key, code });
+    const first = await inHand(page);
+    // French: digits want shift; Russian: no Latin letters
+    await press("&", "Digit1");
+    await press("ы", "KeyS");
+    await expect.poll(() => inHand(page)).not.toBe(first);
+    expect(
+      await until(
+        () => reviews(desk),
+        (rows) => rows.length === 1,
+      ),
+    ).toMatchObject([{ verdict: "shown", category: "food" }]);
+  });
+
   test("the heat map is laid over the photo in hand", async ({ desk }) => {
     const page = await opened(desk);
     await page.keyboard.press("m");
@@ -192,6 +248,41 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
       "select photo_id from reviews group by photo_id having count(*) > 1",
     );
     expect(rows).toEqual([]);
+  });
+
+  many("what one tab of a moderator leaves, the other keeps", async ({ desk }) => {
+    const page = await opened(desk);
+    const other = await page.context().newPage();
+    await other.goto(`${desk.url}/desk/review`);
+    await other.locator(".card").first().waitFor();
+    const held = async () =>
+      (await desk.db.pool.query("select from review_claims where until > now()")).rowCount;
+    const before = await held();
+    const leave = async (tab: Page): Promise<string[]> => {
+      const given: string[] = [];
+      tab.on("request", (request) => void (request.url().endsWith("/release") && given.push(request.url())));
+      await tab.getByRole("link", { name: "Search" }).click();
+      await tab.getByText("That is all").or(tab.getByText("More are being fetched")).waitFor();
+      return given;
+    };
+    expect(await leave(page)).toEqual([]);
+    expect(await held()).toBe(before);
+    expect(await leave(other)).toHaveLength(1);
+    await until(held, (n) => n === 0);
+  });
+
+  test("the key that brings photos back decides nothing", async ({ desk }) => {
+    const page = await opened(desk);
+    await page.clock.install();
+    await page.reload();
+    await page.locator(".card").first().waitFor();
+    await page.keyboard.press("h");
+    await page.getByText("✓ hidden").first().waitFor();
+    await page.clock.fastForward(601_000);
+    await page.getByText("Your photos went to others").waitFor();
+    await page.keyboard.press("s");
+    await page.locator(".card:not(.decided)").first().waitFor();
+    expect((await reviews(desk)).map(({ verdict }) => verdict)).toEqual(["hidden"]);
   });
 
   test("photos go to others where nobody uses the page, and come back with the next key", async ({

@@ -76,7 +76,7 @@ describe.skipIf(!CHROMIUM)("operate", { timeout: 180_000 }, () => {
     await page.getByText(`Backfill ${backfill} is running.`).first().waitFor();
 
     await press(/^Send all again/);
-    await page.getByText("1 delivery to 3f9c2a71b0d4 are tried again.").first().waitFor();
+    await page.getByText("1 delivery to 3f9c2a71b0d4 is tried again.").first().waitFor();
     await press(/^Replay message 1/);
     await page.getByText("message 1 failed again: EVENT_INVALID").waitFor();
     await press(/^Show message 1/);
@@ -104,6 +104,9 @@ describe.skipIf(!CHROMIUM)("operate", { timeout: 180_000 }, () => {
       "replayed-message",
       "replayed-failures",
     ]);
+    await page.getByRole("link", { name: "Access" }).click();
+    const log = page.getByRole("region", { name: "Table of entries" });
+    await log.getByText(/^had \d+ photos that failed with CORRUPT judged again$/).waitFor();
     // a worker takes what was replayed: it is in no store, and fails for another reason
     await startWorker(desk, judged.photos);
     await until(

@@ -168,8 +168,8 @@ describe("a backfill", () => {
 
   test("is fed at its rate, however many feed it, and saves up no more than a second", async ({ db }) => {
     const ids = await photos(db, ..."abcdefgh");
-    const id = await addBackfill(db.pool, { ...all, maxRate: 0.01 });
-    const again = await addBackfill(db.pool, { ...all, maxRate: 0.01 });
+    const id = await addBackfill(db.pool, { ...ofAll, maxRate: 0.01 });
+    const again = await addBackfill(db.pool, { ...ofAll, maxRate: 0.01 });
     const rests = async (run: string) => (await readBackfill(db.pool, run))!.rests;
     const later = (s: number) =>
       db.pool.query("update backfills set rests_until = rests_until - make_interval(secs => $1)", [s]);
@@ -373,7 +373,7 @@ describe("a backfill", () => {
     db,
   }) => {
     const [a, b] = await photos(db, "a", "b");
-    const [one, other] = [await addBackfill(db.pool, all), await addBackfill(db.pool, all)];
+    const [one, other] = [await addBackfill(db.pool, ofAll), await addBackfill(db.pool, ofAll)];
     await feedBackfill(db.pool, one, null, page([a!, b!]));
     await feedBackfill(db.pool, other, null, page([a!]));
     await db.pool.query("update photos set superseded_at = now()");
@@ -398,7 +398,7 @@ describe("a backfill", () => {
     db,
   }) => {
     const [a] = await photos(db, "a");
-    const id = await addBackfill(db.pool, all);
+    const id = await addBackfill(db.pool, ofAll);
     await feedBackfill(db.pool, id, null, page([a!]));
     await recordOutcomes(db.pool, [failed(a!)]);
     const [operator, feeder] = [await db.pool.connect(), await db.pool.connect()];

@@ -149,7 +149,7 @@ test("a session that a person uses does not become idle; one whose page asks by 
   });
   const reader = live.body!.pipeThrough(new TextDecoderStream()).getReader();
   // the process looks who is signed in, and finds her
-  for (let heard = ""; !heard.includes(": \n\n"); heard += (await reader.read()).value);
+  for (let heard = ""; !heard.includes("event: beat"); heard += (await reader.read()).value);
   expect(await seen()).toBe(false);
   leave.abort();
   await ask({ "x-maitred-desk": "1" });
@@ -212,6 +212,19 @@ test("whoever signs in where somebody is signed in ends that session", async ({ 
   const cat = await desk.signIn("cat", "review");
   expect((await cat.ask("POST", "/desk/api/session", { token: "wrong" })).status).toBe(401);
   expect((await cat.ask("GET", "/desk/api/review/queue")).status).toBe(200);
+});
+
+test("what the page of one person asks for is not done as another who signed in since", async ({
+  openDesk,
+}) => {
+  const desk = await openDesk();
+  const bob = await desk.signIn("bob / ünal", "review");
+  const claims = (as: string) =>
+    bob.ask("POST", "/desk/api/review/claims", {}, { "x-maitred-as": encodeURIComponent(as) });
+  expect((await claims("bob / ünal")).status).toBe(200);
+  const refused = await claims("ann");
+  expect(refused.status).toBe(401);
+  expect(refused.body.detail).toBe("bob / ünal signed in since in this browser");
 });
 
 test("two desks on one host do not take each other's cookies", async ({ openDesk }) => {

@@ -107,6 +107,23 @@ test("whoever signs in anew at the provider leaves the session that they had", a
   expect(rows).toEqual([{ holds: false }, { holds: true }]);
 });
 
+test("whoever has the same subject at another provider is somebody else", async ({ openBoth, db }) => {
+  const account = { email: "ann@example.com", groups: ["mods"] };
+  const names: string[] = [];
+  for (const { desk, host } of [await openBoth(account), await openBoth(account)]) {
+    const browser = new Browser();
+    await browser.follow(`${desk.url}/desk/api/oidc/start`, (url) => url.href === `${desk.url}/desk/`);
+    const ask = askerOf(desk.url, browser.cookieOf(host, cookieOf(host)));
+    names.push((await ask("GET", "/desk/api/session")).body.name);
+  }
+  expect(names).toEqual(["ann@example.com", "ann@example.com (2)"]);
+  const { rows } = await db.pool.query("select subject from desk_people order by name");
+  expect(rows.map(({ subject }) => subject)).toEqual([
+    expect.stringMatching(/^oidc:http:\/\/\S+#sub-77$/),
+    expect.stringMatching(/^oidc:http:\/\/\S+#sub-77$/),
+  ]);
+});
+
 test("an answer that is used again, forged, or of another sign-in signs nobody in", async ({ openBoth }) => {
   const { desk, host } = await openBoth({ email: "ann@example.com", groups: ["mods"] });
   const start = `${desk.url}/desk/api/oidc/start`;

@@ -6,9 +6,12 @@ import sharp from "sharp";
 import { expect, inject } from "vitest";
 import { Scope } from "../../src/lifecycle.ts";
 import { packageRoot } from "../../src/package-root.ts";
+import { openExplainer } from "../../workers/explain.ts";
 import { openPictures } from "../../workers/pictures.ts";
 import { test as base, type Judged, judged, type Person } from "../desk.ts";
 import type { Database } from "../fixtures.ts";
+import { makeModel } from "../models.ts";
+import { colourGraph } from "../onnx.ts";
 
 type Links = Record<"small" | "medium" | "large" | "heat", string>;
 
@@ -163,4 +166,20 @@ test("the heat map shows where the model sees a human", async ({ openDesk, db, f
   };
   // the ring around the peak alone changes a menu, red where it sees somebody the other
   expect(await painted(person)).toBeGreaterThan(2 * (await painted(menu)));
+});
+
+test("where a human is seen is said by the model that is active now", async ({ configFor, folder }) => {
+  const models = join(folder, "models");
+  for (const side of [64, 128])
+    makeModel(models, `eyes-${side}`, { side, files: { "model.onnx": colourGraph(side) } });
+  let active = "eyes-64";
+  const scope = new Scope();
+  const config = configFor("postgres", { MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" });
+  const explain = openExplainer(config, scope, async () => ({ id: active, sha256: "" }));
+  const photo = readFileSync(join(inject("samples"), "menu-1.jpg"));
+  // a cell of the map is eight pixels of the model's
+  expect((await explain(photo)).map.width).toBe(8);
+  active = "eyes-128";
+  expect((await explain(photo)).map.width).toBe(16);
+  await scope.close();
 });

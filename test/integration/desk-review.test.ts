@@ -250,6 +250,27 @@ test("of many decisions each counts for itself, and says what stood in its way",
   );
 });
 
+test("what was replaced or removed meanwhile is not decided any more, and its moderator is told", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const [gone, known] = await judged(db, [{}, {}]);
+  const ann = await desk.signIn("ann", "review");
+  await claim(ann);
+  const before = { id: randomUUID(), photo: known, verdict: "hidden" };
+  await decide(ann, before);
+  await db.pool.query("update photos set superseded_at = now()");
+  const decision = { id: randomUUID(), photo: gone, verdict: "shown" };
+  expect(await decide(ann, decision, before)).toMatchObject([
+    { photo: gone, outcome: "withdrawn", by: null, state: "review" },
+    // it counted when it was made
+    { photo: known, outcome: "known", state: "hidden" },
+  ]);
+  expect((await photo(db, gone!)).state).toBe("review");
+  expect((await labels(db)).map(({ id }) => id)).toEqual([known]);
+});
+
 test("a decision counts though the lease ended, a model judged anew meanwhile, and no model undoes it", async ({
   openDesk,
   db,

@@ -28,6 +28,7 @@ describe("a search", () => {
     ["a state and a rule", { state: "review", rule: "verify" }, ["1/b.jpg"]],
     ["a range of scores", { humanFrom: "0.02", humanTo: "0.5" }, ["2/d_.jpg", "1/b.jpg"]],
     ["a model", { by: "model:restaurant-2", state: "hidden" }, ["2/c.jpg"]],
+    ["a model, by its name alone", { by: "restaurant-2", state: "hidden" }, ["2/c.jpg"]],
     ["another model", { by: "model:restaurant-3" }, []],
   ])("finds by %s", async ([, asked, expected], { openDesk, db }) => {
     const desk = await openDesk();
@@ -135,6 +136,34 @@ test("a photo's page shows its whole history, and whom it was told to", async ({
   });
   expect(body.history.map(({ reason }: { reason: string }) => reason)).toEqual(["because", "so it is"]);
   expect((await ann.ask("GET", "/desk/api/photos/999")).status).toBe(404);
+});
+
+test("a photo's page says what failed, what a shadow said, and when its object went", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const [id] = await judged(db, [{ state: "shown" }]);
+  await db.pool.query(`insert into models (id, sha256, state, share, registered_by)
+    values ('next-1', repeat('0', 64), 'shadow', 0.5, 'root')`);
+  await db.pool.query(
+    `insert into shadow_scores (model, photo_id, verdict, category, human, scores, beside, beside_verdict, beside_category,
+      beside_human, beside_scores) values ('next-1', $1, 'hidden', 'menu', 0.75, '{"menu": 1}', 'm', 'shown', 'food', 0, '{}')`,
+    [id],
+  );
+  await db.pool.query(
+    `with given as (insert into verdicts (photo_id, verdict, rule, reason, failure, decided_by)
+      values ($1, 'failed', 'failed', 'no such object', 'GONE', 'model:restaurant-2'))
+    update photos set state = 'failed', failure = 'GONE', superseded_at = '2026-11-01' where id = $1`,
+    [id],
+  );
+  const { body } = await (await desk.signIn("vic", "read")).ask("GET", `/desk/api/photos/${id}`);
+  expect(body).toMatchObject({
+    current: false,
+    history: [{ failure: null }, { verdict: "failed", failure: "GONE", reason: "no such object" }],
+    shadows: [{ model: "next-1", verdict: "hidden", category: "menu", human: 0.75, scores: { menu: 1 } }],
+  });
+  expect(body.withdrawnAt).toMatch(/^2026-11-01T/);
 });
 
 test("an operator has a photo judged again, unless a moderator decided it", async ({

@@ -233,7 +233,7 @@ describe("a backfill that is rolled back", () => {
     // the upload's own job comes too late to say anything new
     await recordOutcomes(db.pool, [{ ...judged(upload!, "hidden", "model:bad"), lane: "live" }]);
     await rows(db, "update photos set superseded_at = now() where id = $1", replaced);
-    const next = await addBackfill(db.pool, { ...run, again: true });
+    const next = await addBackfill(db.pool, { ...ofAll, again: true });
     await feedBackfill(db.pool, next, null, { ids: [waiting!], cursor: null, end: true, unreadable: 0 });
     expect(await rollbackBackfill(db.pool, bad, "0", "oda")).toMatchObject({ restored: 5, pending: 1 });
     expect(await unqueuedPhotos(db.pool, 0, 10)).toMatchObject([{ id: upload }]);

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { config } from "../../src/cli/config.ts";
 import { describeConfig, readConfig, withoutSecret } from "../../src/config.ts";
 import { packageRoot } from "../../src/package-root.ts";
+import { desk } from "../../src/settings/desk.ts";
 import { effects } from "../../src/settings/effects.ts";
 import { intake } from "../../src/settings/intake.ts";
 
@@ -82,6 +83,7 @@ describe("the settings in the documentation", () => {
     ["README.md", undefined],
     ["docs/intake.md", intake],
     ["docs/effects.md", effects],
+    ["docs/desk.md", desk],
   ])("are all in the table of %s, as maitred config prints them", async (page, group) => {
     const names = group && Object.values(group).map(({ env }) => `| \`${env}\` |`);
     const rows = (await printed()).filter((row) => !names || names.some((name) => row.startsWith(name)));

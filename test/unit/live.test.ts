@@ -1,6 +1,6 @@
 import fastify, { type FastifyInstance } from "fastify";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { Access } from "../../src/http/desk/access.ts";
+import type { Access, StoredSession } from "../../src/http/desk/access.ts";
 import type { QueueCounts } from "../../src/http/desk/deps.ts";
 import { serveLive } from "../../src/http/desk/live.ts";
 
@@ -16,7 +16,7 @@ afterEach(async () => {
 });
 
 /** Serves pages; answers what failed, and how to open one. */
-async function serve(counts: () => Promise<QueueCounts>) {
+async function serve(counts: () => Promise<QueueCounts>, signedIn = false) {
   const failed: string[] = [];
   app = fastify({ forceCloseConnections: true });
   let closed = (): void => {};
@@ -27,7 +27,7 @@ async function serve(counts: () => Promise<QueueCounts>) {
     {
       counts,
       operate: {} as never,
-      access: { findSession: async () => undefined },
+      access: { findSession: async () => (signedIn ? ({} as StoredSession) : undefined) },
       failed: (error) => void failed.push(error.message),
     },
     LOOK_MS,
@@ -89,4 +89,13 @@ test("a page that comes while the last look of another goes on begins no second 
   expect(looks).toHaveLength(2);
   looks[1]!();
   await second.close();
+});
+
+test("a page hears that the server is there though nothing changes, until its session ends", async () => {
+  const { open } = await serve(async () => waiting(1), true);
+  const page = await open();
+  expect(await page.next()).toContain("event: queue");
+  await vi.advanceTimersByTimeAsync(3 * LOOK_MS);
+  expect(await page.next()).toBe("event: beat\ndata: {}\n\n");
+  await page.close();
 });

@@ -1,5 +1,5 @@
 import type { AuditLog } from "../types.ts";
-import { count, KIND_WORDS, STATE_WORDS } from "../words.ts";
+import { count, KIND_WORDS, stateWords } from "../words.ts";
 
 type Entry = AuditLog["entries"][number];
 
@@ -16,7 +16,7 @@ export function wordsOf({ did, about }: Pick<Entry, "did" | "about">): string {
     case "decided":
       return decided(about);
     case "undone":
-      return `took back "${stateOf(of("verdict"))}": ${stateOf(of("again"))} again`;
+      return `took back "${stateWords(of("verdict"))}": ${stateWords(of("again"))} again`;
     case "appealed":
       return "wrote down an appeal";
     case "rerun":
@@ -42,12 +42,17 @@ export function wordsOf({ did, about }: Pick<Entry, "did" | "about">): string {
   }
 }
 
-/** `token:ID`, `oidc:SUBJECT` or `link:NAME`, as words; a name is as it is. */
+/** `token:ID`, `oidc:ISSUER#SUBJECT` or `link:NAME`, as words; a name is as it is. */
 export function meansOf(subject: string): string {
   const [, means = "", whose = ""] = /^(\w+):(.*)$/s.exec(subject) ?? [];
-  return (
-    { token: `token ${whose}`, oidc: `the provider, as ${whose}`, link: "a one-time link" }[means] ?? subject
-  );
+  const [issuer = "", ...subjectThere] = whose.split("#");
+  const provider = URL.canParse(issuer) ? new URL(issuer).host : issuer;
+  const words: Record<string, string> = {
+    token: `token ${whose}`,
+    oidc: `${provider}, as ${subjectThere.join("#")}`,
+    link: "a one-time link",
+  };
+  return words[means] ?? subject;
 }
 
 function decided(about: Entry["about"]): string {
@@ -56,10 +61,10 @@ function decided(about: Entry["about"]): string {
   const asked = KIND_WORDS[kind as keyof typeof KIND_WORDS];
   const more = [
     ...(category ? [String(category)] : []),
-    `was ${stateOf(String(before))}`,
+    `was ${stateWords(String(before))}`,
     ...(asked ? [`asked as ${asked}`] : []),
   ];
-  return `decided ${stateOf(String(verdict))}${why} (${more.join(", ")})`;
+  return `decided ${stateWords(String(verdict))}${why} (${more.join(", ")})`;
 }
 
 function rolesOf(roles: unknown): string {
@@ -68,8 +73,4 @@ function rolesOf(roles: unknown): string {
 
 function photosOf(many: unknown): string {
   return count(Number(many), "photo");
-}
-
-function stateOf(state: string): string {
-  return STATE_WORDS[state as keyof typeof STATE_WORDS] ?? state;
 }

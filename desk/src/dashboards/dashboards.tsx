@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { useLocation } from "preact-iso";
 import type { Agreement, Counts, Drift } from "../types.ts";
+import { useFields } from "../ui/fields.ts";
 import { useTitle } from "../ui/title.ts";
 import { type Asked, useAsked } from "../ui/use-asked.ts";
 import { AgreementOf } from "./agreement.tsx";
@@ -60,8 +61,10 @@ function Answered<T>({
 function RangeForm() {
   const { query, route } = useLocation();
   const { from, to, days } = rangeOf(query, new Date().toISOString().slice(0, 10));
+  const form = useFields({ from, to });
   return (
     <form
+      ref={form}
       class="range"
       onSubmit={(event) => {
         event.preventDefault();
@@ -84,16 +87,9 @@ function RangeForm() {
         ))}
       </ul>
       <div class="range-days">
-        <input
-          key={`from ${from}`}
-          type="date"
-          name="from"
-          aria-label="First day, UTC"
-          required
-          defaultValue={from}
-        />
+        <input type="date" name="from" aria-label="First day, UTC" required />
         <span aria-hidden="true">–</span>
-        <input key={`to ${to}`} type="date" name="to" aria-label="Last day, UTC" required defaultValue={to} />
+        <input type="date" name="to" aria-label="Last day, UTC" required />
         <button type="submit" class="small">
           Show
         </button>

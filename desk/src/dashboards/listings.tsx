@@ -1,5 +1,6 @@
 import { useLocation } from "preact-iso";
 import type { Listings } from "../types.ts";
+import { useFields } from "../ui/fields.ts";
 import { Table } from "../ui/table.tsx";
 import { useAsked } from "../ui/use-asked.ts";
 import { addressOf } from "./range.ts";
@@ -8,10 +9,12 @@ import { addressOf } from "./range.ts";
 export function ListingCounts() {
   const { query, route } = useLocation();
   const asked = query["listing"] ?? "";
+  const form = useFields({ listing: asked });
   return (
     <section class="panel">
       <h2>Listings</h2>
       <form
+        ref={form}
         class="listing-form"
         onSubmit={(event) => {
           event.preventDefault();
@@ -22,7 +25,7 @@ export function ListingCounts() {
       >
         <label class="small">
           Up to twenty, with commas between
-          <input key={asked} name="listing" defaultValue={asked} maxLength={2_000} autoComplete="off" />
+          <input name="listing" maxLength={2_000} autoComplete="off" />
         </label>
         <button type="submit">Count</button>
       </form>

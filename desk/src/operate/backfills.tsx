@@ -77,7 +77,7 @@ function Controls({ run: { id, state }, failed, act }: { run: Backfill; failed: 
   const retry = (): void =>
     void act.run(async () => {
       const { photos } = await post<{ photos: number }>(`operate/backfills/${id}/retry`, {});
-      return `${count(photos, "photo")} of backfill ${id} are judged again.`;
+      return `${count(photos, "photo")} of backfill ${id} ${photos === 1 ? "is" : "are"} judged again.`;
     });
   const over = state === "done" || state === "cancelled";
   if (over && (failed === 0 || state === "cancelled")) return null;

@@ -20,7 +20,7 @@ export function Deliveries({ now }: { now: Operating }) {
       const which = { destination, ...(seq && { seq }) };
       const { replayed } = await post<{ replayed: number }>("operate/deliveries/replay", which);
       again();
-      return `${count(replayed, "delivery", "deliveries")} to ${destination} are tried again.`;
+      return `${count(replayed, "delivery", "deliveries")} to ${destination} ${replayed === 1 ? "is" : "are"} tried again.`;
     });
   return (
     <section class="panel">

@@ -20,7 +20,7 @@ export function Failures({ now }: { now: Operating }) {
       queued += done.queued;
       after = done.after;
       if (after === null)
-        return `${count(queued, "photo")} that failed with ${code} wait to be judged again.`;
+        return `${count(queued, "photo")} that failed with ${code} ${queued === 1 ? "waits" : "wait"} to be judged again.`;
     }
   }
   return (

@@ -11,8 +11,17 @@ export function History({ photo }: { photo: WholePhoto }) {
     at: each.at,
     row: <Appeal key={`appeal ${each.at}`} appeal={each} />,
   }));
+  const shadows = photo.shadows.map((each) => ({
+    at: each.at,
+    row: <Shadow key={`shadow ${each.model}`} shadow={each} />,
+  }));
+  const withdrawn = photo.withdrawnAt
+    ? [{ at: photo.withdrawnAt, row: <Withdrawn key="withdrawn" at={photo.withdrawnAt} /> }]
+    : [];
   const registered = { at: photo.registeredAt, row: <Registered key="registered" photo={photo} /> };
-  const rows = [registered, ...verdicts, ...appeals].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
+  const rows = [registered, ...verdicts, ...shadows, ...appeals, ...withdrawn].sort(
+    (a, b) => Date.parse(b.at) - Date.parse(a.at),
+  );
   return (
     <section aria-labelledby="history">
       <h2 id="history">History</h2>
@@ -28,8 +37,7 @@ function Verdict({ verdict: past }: { verdict: WholePhoto["history"][number] }) 
     ? { said: "As it was before", more: undone[2] }
     : reasonOf({ ...past, saw: past.saw?.human ?? null });
   // who decided is said above
-  const words = [past.rule === "moderator" ? "" : said, more].filter(Boolean).join(". ");
-  const scores = Object.entries(past.scores ?? {}).sort(([, a], [, b]) => b - a);
+  const words = [past.rule === "moderator" ? "" : (past.failure ?? said), more].filter(Boolean).join(". ");
   return (
     <li>
       <time class="soft small" dateTime={past.at}>
@@ -42,15 +50,60 @@ function Verdict({ verdict: past }: { verdict: WholePhoto["history"][number] }) 
           {past.saw?.audit && <span class="soft"> (audit)</span>}
         </p>
         {words && <p class="small soft">{words}</p>}
-        {scores.length > 0 && (
+        {past.scores && (
           <p class="small soft number">
-            human {score(past.human)}, {scores.map(([name, value]) => `${name} ${score(value)}`).join(", ")}
+            {scoresOf(past)}
             {past.policy && `; policy ${past.policy}`}
           </p>
         )}
       </div>
     </li>
   );
+}
+
+function Shadow({ shadow }: { shadow: WholePhoto["shadows"][number] }) {
+  return (
+    <li>
+      <time class="soft small" dateTime={shadow.at}>
+        {when(shadow.at)}
+      </time>
+      <div>
+        <p>
+          <span class="verdict">shadow</span> <b>{shadow.model}</b> would have said {shadow.verdict}
+        </p>
+        <p class="small soft number">{scoresOf(shadow)}</p>
+      </div>
+    </li>
+  );
+}
+
+function Withdrawn({ at }: { at: string }) {
+  return (
+    <li>
+      <time class="soft small" dateTime={at}>
+        {when(at)}
+      </time>
+      <div>
+        <p>
+          <span class="verdict">withdrawn</span> its object was replaced or removed
+        </p>
+      </div>
+    </li>
+  );
+}
+
+/** As the model gave them, the likeliest category first. */
+function scoresOf({
+  human,
+  scores,
+}: {
+  human: number | null;
+  scores: Record<string, number> | null;
+}): string {
+  const categories = Object.entries(scores ?? {}).sort(([, a], [, b]) => b - a);
+  return [["human", human] as const, ...categories]
+    .map(([name, value]) => `${name} ${score(value)}`)
+    .join(", ");
 }
 
 function Appeal({ appeal }: { appeal: WholePhoto["appeals"][number] }) {

@@ -12,19 +12,20 @@ interface PhotoActionsProps {
   photo: WholePhoto;
   /** Something was done, in words: the photo is to be asked for again. */
   onDone(words: string): void;
+  onForgotten(): void;
 }
 
 /** What this person may do with one photo: decide it anew, have it judged again, or have it erased. */
-export function PhotoActions({ photo, onDone }: PhotoActionsProps) {
+export function PhotoActions({ photo, onDone, onForgotten }: PhotoActionsProps) {
   const [asking, setAsking] = useState(false);
   const [problem, setProblem] = useState("");
 
-  async function act(path: string, words: string): Promise<void> {
+  async function act(path: string, then: () => void): Promise<void> {
     setAsking(false);
     try {
       await post(`photos/${photo.id}/${path}`, {});
       setProblem("");
-      onDone(words);
+      then();
     } catch (thrown) {
       setProblem(wordsOf(thrown));
     }
@@ -41,7 +42,7 @@ export function PhotoActions({ photo, onDone }: PhotoActionsProps) {
       {may("operator") && (
         <div class="decide">
           {photo.current && (
-            <button type="button" onClick={() => void act("rerun", "It was queued again.")}>
+            <button type="button" onClick={() => void act("rerun", () => onDone("It was queued again."))}>
               Judge again
             </button>
           )}
@@ -65,7 +66,7 @@ export function PhotoActions({ photo, onDone }: PhotoActionsProps) {
             <button type="button" onClick={() => setAsking(false)}>
               Keep it
             </button>
-            <button type="button" class="decide-hide" onClick={() => void act("forget", "It was forgotten.")}>
+            <button type="button" class="decide-hide" onClick={() => void act("forget", onForgotten)}>
               Forget it
             </button>
           </div>
@@ -75,13 +76,16 @@ export function PhotoActions({ photo, onDone }: PhotoActionsProps) {
   );
 }
 
-function Override({ photo, onDone }: PhotoActionsProps) {
+function Override({ photo, onDone }: Pick<PhotoActionsProps, "photo" | "onDone">) {
   const { outbox } = useWork();
   const [category, setCategory] = useState("");
   const [sent, setSent] = useState<Decision>();
   const waits = outbox.waiting.value.some(({ id }) => id === sent?.id);
   useEffect(() => {
-    if (sent && !waits) onDone(`The server has your decision: ${sent.verdict}.`);
+    if (!sent || waits) return;
+    const failed = outbox.failed.peek().some(({ act }) => act.id === sent.id);
+    // why is said above the page
+    onDone(failed ? "Your decision did not count." : `The server has your decision: ${sent.verdict}.`);
   }, [sent, waits]);
 
   function decide(verdict: Decision["verdict"], human: boolean | null): void {

@@ -18,7 +18,19 @@ export default function PhotoPage() {
   const { back } = useLocation();
   const { answer: photo, problem, again } = useAsked<WholePhoto>(`photos/${params["id"]}`);
   const [done, setDone] = useState("");
+  const [forgotten, setForgotten] = useState("");
   useTitle(photo ? nameOf(photo) : "Photo");
+  if (forgotten === params["id"]) {
+    return (
+      <div class="blank" role="status">
+        <h1>It was forgotten</h1>
+        <p class="soft">Nothing is kept of this object any more. The object itself is still in its store.</p>
+        <a class="button" href="/desk/search">
+          To Search
+        </a>
+      </div>
+    );
+  }
   if (!photo) {
     return (
       <div class="blank" role={problem ? "alert" : "status"}>
@@ -76,9 +88,10 @@ export default function PhotoPage() {
             setDone(words);
             again();
           }}
+          onForgotten={() => setForgotten(photo.id)}
         />
         <p class="small" role="status">
-          {done}
+          {problem || done}
         </p>
         <Tags tags={photo.tags} />
       </div>

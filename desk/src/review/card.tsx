@@ -4,7 +4,7 @@ import { heat, Picture } from "../ui/picture.tsx";
 import { Human } from "../ui/scores.tsx";
 import { KIND_WORDS, nameOf, reasonOf, STATE_WORDS, score, sureOf } from "../words.ts";
 import { useWork } from "../work.ts";
-import type { Item } from "./list.ts";
+import { asDecided, type Item } from "./list.ts";
 import { counts } from "./outbox.ts";
 import { stateOf } from "./store.ts";
 
@@ -44,7 +44,7 @@ export function Card({ item, index, of, current, selected }: CardProps) {
         onClick={(event) => (event.shiftKey ? store.toggle(index, true) : store.go(index))}
       >
         <Picture
-          photo={photo}
+          photo={asDecided(item)}
           size="small"
           withHeat={current && heat.value}
           blurred={person.value!.settings.blur}

@@ -1,14 +1,17 @@
 import { type Signal, signal } from "@preact/signals";
-import { post, wordsOf } from "../api.ts";
+import { wordsOf } from "../api.ts";
 import type { Claims, Kind, Renewed } from "../types.ts";
 import { USES, unusedMs } from "../use.ts";
 import { bounded, type Items, nextOpen, open, withClaimed, withoutLost } from "./list.ts";
 import type { Outbox } from "./outbox.ts";
 import type { ReviewStore } from "./store.ts";
+import type { Tabs } from "./tabs.ts";
 
 export interface ClaimLoop {
   /** "loading" until the first answer; then whether the list was filled, or why not; "away" while nobody uses the page. */
   state: Signal<"loading" | "ready" | "failed" | "away">;
+  /** Whether nothing more was to be had when it was last asked. */
+  exhausted: Signal<boolean>;
   /** Why the last claim failed, in words. */
   problem: Signal<string>;
   /** What is asked for; undefined: all kinds. */
@@ -24,33 +27,39 @@ export interface ClaimLoop {
 interface Deps {
   store: ReviewStore;
   outbox: Outbox;
+  tabs: Tabs;
+  /** Asks the server, as the person whose claims these are. */
+  ask<T>(path: string, body: unknown): Promise<T>;
   /** Seconds that a claim holds. */
   leaseS: number;
 }
 
-export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
+export function createClaimLoop({ store, outbox, tabs, ask, leaseS }: Deps): ClaimLoop {
   const state: ClaimLoop["state"] = signal("loading");
   const problem = signal("");
   const kind = signal<Kind | undefined>(undefined);
-  let [busy, running, exhausted, away] = [false, false, false, false];
+  const exhausted = signal(false);
+  let [busy, running, away] = [false, false, false];
   /** Changes with what is asked for: an answer to what was asked before is given back. */
   let round = 0;
 
   async function fill(anew = false): Promise<void> {
-    if (busy || !running || away || open(store.items.peek()).length > LOW || (exhausted && !anew)) return;
+    if (busy || !running || away || open(store.items.peek()).length > LOW || (exhausted.peek() && !anew))
+      return;
     busy = true;
+    tabs.stay();
     const mine = round;
     try {
       const kinds = kind.peek() && [kind.peek()];
       const had = new Set(open(store.items.peek()).map(({ photo }) => photo.id));
-      const { photos } = await post<Claims>("review/claims", { limit: HOLD, ...(kinds && { kinds }) });
+      const { photos } = await ask<Claims>("review/claims", { limit: HOLD, ...(kinds && { kinds }) });
       if (mine !== round) return release(photos.map(({ id }) => id));
       const onItsWay = new Set(
         outbox.waiting.peek().flatMap((act) => (act.does === "decide" ? act.decision.photo : [])),
       );
       const left = withoutLost(store.items.peek(), had, new Set(photos.map(({ id }) => id)));
       setItems(bounded(withClaimed(left, photos, onItsWay), MOST));
-      exhausted = photos.length < HOLD;
+      exhausted.value = photos.length < HOLD;
       state.value = "ready";
       problem.value = "";
     } catch (thrown) {
@@ -70,10 +79,11 @@ export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
       state.value = "away";
       return;
     }
+    tabs.stay();
     const asked = open(store.items.peek()).map(({ photo }) => photo.id);
     if (asked.length > 0) {
       try {
-        const { photos } = await post<Renewed>("review/claims/renew", { photos: asked.slice(0, MOST_HELD) });
+        const { photos } = await ask<Renewed>("review/claims/renew", { photos: asked.slice(0, MOST_HELD) });
         setItems(withoutLost(store.items.peek(), new Set(asked), new Set(photos)));
         problem.value = "";
       } catch (thrown) {
@@ -83,14 +93,15 @@ export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
     await fill(true);
   }
 
-  /** The cursor stays on its photo, wherever that is now; where all were decided it goes to the first of the new. */
+  /** The cursor stays on its photo, wherever that is now; where that went, or all were decided, it goes to what is open. */
   function setItems(next: Items): void {
     const id = store.current.value?.photo.id;
     const waited = open(store.items.peek()).length === 0;
     store.items.value = next;
     const index = next.findIndex(({ photo }) => photo.id === id);
     const at = index >= 0 ? index : store.at.peek();
-    store.go(waited && open(next).length > 0 ? nextOpen(next, at - 1) : at);
+    const stays = index >= 0 && !(waited && open(next).length > 0);
+    store.go(stays ? at : nextOpen(next, at - 1));
   }
 
   async function giveBack(): Promise<void> {
@@ -102,8 +113,15 @@ export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
     await release(ids);
   }
 
+  /** Unless another tab of this person shows them. What is not given back is free once its lease ends. */
+  async function release(photos: string[]): Promise<void> {
+    if (tabs.leave() || photos.length === 0) return;
+    await ask("review/claims/release", { photos: photos.slice(0, MOST_HELD) }).catch(() => {});
+  }
+
   return {
     state,
+    exhausted,
     problem,
     kind,
     fill,
@@ -141,12 +159,6 @@ export function createClaimLoop({ store, outbox, leaseS }: Deps): ClaimLoop {
       };
     },
   };
-}
-
-/** What is not given back is free once its lease ends. */
-async function release(photos: string[]): Promise<void> {
-  if (photos.length > 0)
-    await post("review/claims/release", { photos: photos.slice(0, MOST_HELD) }).catch(() => {});
 }
 
 /** Without any use, after which what is held goes to others. */

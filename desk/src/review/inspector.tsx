@@ -1,17 +1,28 @@
+import { useEffect } from "preact/hooks";
 import { person } from "../session.ts";
 import { Icon } from "../ui/icon.tsx";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Scores } from "../ui/scores.tsx";
 import { count, KIND_WORDS, nameOf, reasonOf, when } from "../words.ts";
 import { useWork } from "../work.ts";
-import type { Item } from "./list.ts";
+import { asDecided, type Item, nextOpen } from "./list.ts";
 import { counts } from "./outbox.ts";
 
 /** The photo in hand at a size to judge by, and everything that may be done with it, or with those selected. */
 export function Inspector() {
   const { store } = useWork();
   const item = store.current.value;
-  if (!item) return null;
+  const items = store.items.value;
+  const ahead = items[nextOpen(items, store.at.value)]?.photo.links.medium;
+  useEffect(() => {
+    if (!ahead) return;
+    // there by the time it is looked at, unless somebody just goes by
+    const timer = setTimeout(() => {
+      new Image().src = ahead;
+    }, 200);
+    return () => clearTimeout(timer);
+  }, [ahead]);
+  if (!item) return items.length > 0 ? <Empty /> : null;
   const { photo } = item;
   const many = store.selected.value.size;
   const { said, more } = reasonOf({ ...photo, saw: photo.sawHuman });
@@ -19,7 +30,7 @@ export function Inspector() {
     <aside class="inspector" aria-label={many > 0 ? `${count(many, "photo")} selected` : "The photo in hand"}>
       <div class="inspector-look">
         <Picture
-          photo={photo}
+          photo={asDecided(item)}
           size="medium"
           withHeat={heat.value}
           blurred={person.value!.settings.blur}
@@ -43,6 +54,33 @@ export function Inspector() {
       </div>
       <Actions item={item} many={many} />
     </aside>
+  );
+}
+
+/** Everything is decided: what was decided last can still be taken back. */
+function Empty() {
+  return (
+    <aside class="inspector" aria-label="No photo is in hand">
+      <p class="inspector-empty soft small">Nothing is left to decide. Select a photo to look at it again.</p>
+      <div class="actions">
+        <div class="actions-of small">
+          <p />
+          <Undo />
+        </div>
+      </div>
+    </aside>
+  );
+}
+
+function Undo() {
+  const { store } = useWork();
+  return (
+    <button type="button" class="quiet small" aria-keyshortcuts="u" onClick={() => store.undo()}>
+      <Icon name="undo" /> Undo{" "}
+      <span class="key" aria-hidden="true">
+        u
+      </span>
+    </button>
   );
 }
 
@@ -85,12 +123,7 @@ function Actions({ item, many }: { item: Item; many: number }) {
             Clear
           </button>
         )}
-        <button type="button" class="quiet small" aria-keyshortcuts="u" onClick={() => store.undo()}>
-          <Icon name="undo" /> Undo{" "}
-          <span class="key" aria-hidden="true">
-            u
-          </span>
-        </button>
+        <Undo />
       </div>
       <fieldset class="categories" aria-label="Category">
         {categories.slice(0, 4).map((name, index) => (

@@ -41,13 +41,22 @@ export function changed(items: Items, ids: ReadonlySet<string>, change: (item: I
   return items.map((item) => (ids.has(item.photo.id) ? change(item) : item));
 }
 
-/** The next item after `from` that is to be decided, or the first before it; `from` where there is none. */
+/**
+ * The next item after `from` that is to be decided, or the first before it. Where there is none it is behind the last: what
+ * was decided is not decided anew by one key too many.
+ */
 export function nextOpen(items: Items, from: number): number {
   const open = (item: Item): boolean => !item.decision;
   const after = items.findIndex((item, index) => index > from && open(item));
   if (after >= 0) return after;
   const before = items.findIndex(open);
-  return before >= 0 ? before : from;
+  return before >= 0 ? before : items.length;
+}
+
+/** The photo as its moderator made it, who need not wait for the server to see it so. */
+export function asDecided({ photo, decision, answer }: Item): Photo {
+  if (!decision || (answer && !counts(answer))) return photo;
+  return { ...photo, state: decision.verdict, rule: "moderator", sawHuman: decision.human };
 }
 
 /** At most `most` items: of those that are decided the oldest go first, and never one that is not settled. */

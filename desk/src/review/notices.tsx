@@ -1,6 +1,6 @@
-import { problem } from "../session.ts";
+import { person, problem } from "../session.ts";
 import { Icon } from "../ui/icon.tsx";
-import { count, nameOf, who } from "../words.ts";
+import { count, nameOf, stateWords, who } from "../words.ts";
 import { useWork } from "../work.ts";
 import type { Failed } from "./outbox.ts";
 
@@ -82,23 +82,36 @@ function Conflict({ failed: { act, answer } }: { failed: Failed }) {
               outbox.dismiss(act.id);
             }}
           >
-            Decide it my way
+            {isMine(answer) ? "Decide it again" : "Decide it my way"}
           </button>
         )}
         <button type="button" class="quiet" onClick={() => outbox.dismiss(act.id)}>
-          {mayInsist ? "Leave theirs" : "Understood"}
+          {!mayInsist ? "Understood" : isMine(answer) ? "Leave it" : "Leave theirs"}
         </button>
       </span>
     </li>
   );
 }
 
-function wordsOf({ answer }: Failed): string {
+/** Whether nobody else was in the way: this person did something else in another tab, or on another machine. */
+function isMine({ by }: Failed["answer"]): boolean {
+  return who(by) === person.value?.name;
+}
+
+function wordsOf({ act, answer }: Failed): string {
+  const other = who(answer.by);
   switch (answer.outcome) {
     case "taken":
-      return `${who(answer.by)} holds it`;
-    case "changed":
-      return `${who(answer.by)} decided it meanwhile: it is ${answer.state ?? "decided"}`;
+      return `${other} holds it`;
+    case "changed": {
+      const now = `it is ${answer.state ? stateWords(answer.state) : "decided"}`;
+      if (!isMine(answer)) return `${other} decided it meanwhile: ${now}`;
+      return act.does === "decide"
+        ? `you took that back meanwhile: ${now}`
+        : `you decided it again meanwhile: ${now}`;
+    }
+    case "withdrawn":
+      return "its object was replaced or removed meanwhile, so there is nothing to decide any more";
     case "gone":
       return "it is not there any more";
     case "clash":

@@ -67,7 +67,7 @@ export interface KeptStrings {
  */
 export function createOutbox(deps: OutboxDeps): Outbox {
   const { owner, storage } = deps;
-  const prefix = `maitred.act.${encodeURIComponent(owner)}.`;
+  const prefix = `${KEPT}${encodeURIComponent(owner)}/`;
   const kept = readKept(storage, prefix);
   const waiting = signal<readonly Act[]>(kept.flatMap(({ act, answer }) => (answer ? [] : [act])));
   const failed = signal(kept.flatMap(({ act, answer }) => (answer ? [{ act, answer }] : [])));
@@ -194,6 +194,19 @@ export function answerOfUndo({ outcome, photo }: Undone): Answer {
   return { outcome, photo, by: photo?.by ?? null, state: photo?.state ?? null };
 }
 
-const MAX_TOGETHER = 200;
+/** Whose acts wait in this browser until they sign in here, and how many. */
+export function whoseWait(storage: KeptStrings): { owner: string; acts: number }[] {
+  const counts = new Map<string, number>();
+  for (const { name, answer } of readKept(storage, KEPT)) {
+    const owner = decodeURIComponent(name.slice(KEPT.length, name.indexOf("/")));
+    if (!answer) counts.set(owner, (counts.get(owner) ?? 0) + 1);
+  }
+  return [...counts].map(([owner, acts]) => ({ owner, acts }));
+}
+
+/** How the names of acts begin in storage; then come their owner, whose "/" is escaped, and their place in the order. */
+const KEPT = "maitred.act.";
+/** Of an act each, so that an answer takes less than a twentieth of a second. */
+const MAX_TOGETHER = 25;
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;

@@ -49,9 +49,7 @@ export default function ReviewPage() {
               />
             )}
           >
-            {left === 0 && claims.state.value === "ready" && (
-              <p class="all-done soft">All done: nothing else waits for you.</p>
-            )}
+            {left === 0 && <End />}
           </Grid>
         ) : (
           <Nothing />
@@ -96,6 +94,26 @@ function useReviewKeys(columns: number, help: () => void): void {
   });
 }
 
+/** Below photos that are all decided. Why no more can be had is said above the page. */
+function End() {
+  const { claims } = useWork();
+  if (claims.state.value === "away") return <p class="all-done soft">Your photos went to others. {AWAY}</p>;
+  if (claims.problem.value) {
+    return (
+      <p class="all-done">
+        <button type="button" onClick={() => void claims.fill(true)}>
+          Try again
+        </button>
+      </p>
+    );
+  }
+  return (
+    <p class="all-done soft">
+      {claims.exhausted.value ? "All done: nothing else waits for you." : "More are being fetched…"}
+    </p>
+  );
+}
+
 /** Before the first answer, where nothing waits, and where the server is away. */
 function Nothing() {
   const { claims } = useWork();
@@ -124,7 +142,7 @@ function Nothing() {
         <div class="blank" role="status">
           <Icon name="bell" />
           <h2>Your photos went to others</h2>
-          <p class="soft">Nobody used this page for ten minutes. Press any key to go on.</p>
+          <p class="soft">{AWAY}</p>
         </div>
       );
     default:
@@ -145,4 +163,5 @@ function Nothing() {
   }
 }
 
+const AWAY = "Nobody used this page for ten minutes. Press any key to go on.";
 const RULES: CellRules = { minWidth: 168, gap: 12, textHeight: 72 };

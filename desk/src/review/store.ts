@@ -10,7 +10,7 @@ import { type Act, type Answer, counts, type Outbox } from "./outbox.ts";
 /** The list of one moderator: what is in it, what is looked at, and what may be done. */
 export interface ReviewStore {
   items: Signal<Items>;
-  /** Index of the item that the keys act on. */
+  /** Index of the item that the keys act on; behind the last where nothing is left to decide. */
   at: Signal<number>;
   current: { readonly value: Item | undefined };
   selected: Signal<ReadonlySet<string>>;
@@ -127,13 +127,14 @@ export function createReviewStore(outbox: Pick<Outbox, "add">): ReviewStore {
     answered,
     move(by, extend = false) {
       const from = at.peek();
-      at.value = clamp(from + by);
+      // from behind the last there is nothing but back
+      if (by < 0 || from < items.peek().length) at.value = clamp(from + by);
       if (!extend) return;
       const ids = [from, at.peek()].flatMap((index) => items.peek()[index]?.photo.id ?? []);
       selected.value = new Set([...selected.peek(), ...ids]);
     },
     go(index) {
-      at.value = clamp(index);
+      at.value = Math.max(0, Math.min(index, items.peek().length));
     },
     toggle(index, through = false) {
       const id = items.peek()[index]?.photo.id;

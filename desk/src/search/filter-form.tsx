@@ -1,13 +1,13 @@
-import { useRef } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { person } from "../session.ts";
+import { useFields } from "../ui/fields.ts";
 import { rule, STATE_WORDS } from "../words.ts";
 import { addressOf, FILTERS, type Filter, type Filters } from "./query.ts";
 
 /** Each filter as a field. What is chosen acts at once, what is typed with Enter. */
 export function FilterForm({ filters }: { filters: Filters }) {
   const { route } = useLocation();
-  const form = useRef<HTMLFormElement>(null);
+  const form = useFields(Object.fromEntries(FILTERS.map((name) => [name, filters[name] ?? ""])));
   const { categories } = person.value!.settings;
   const used = Object.keys(filters).length;
 
@@ -20,7 +20,7 @@ export function FilterForm({ filters }: { filters: Filters }) {
   const text = (name: Filter, label: string, more: object = {}) => (
     <label>
       <span>{label}</span>
-      <input name={name} defaultValue={filters[name] ?? ""} spellcheck={false} autocomplete="off" {...more} />
+      <input name={name} spellcheck={false} autocomplete="off" {...more} />
     </label>
   );
   const choice = (name: Filter, label: string, options: readonly (readonly [string, string])[]) => (
@@ -29,7 +29,7 @@ export function FilterForm({ filters }: { filters: Filters }) {
       <select name={name} onChange={() => form.current!.requestSubmit()}>
         <option value="">any</option>
         {options.map(([value, words]) => (
-          <option key={value} value={value} selected={filters[name] === value}>
+          <option key={value} value={value}>
             {words}
           </option>
         ))}
@@ -61,28 +61,18 @@ export function FilterForm({ filters }: { filters: Filters }) {
               "Reason",
               RULES.map((name) => [name, rule(name)] as const),
             )}
-            {text("by", "Decided by", { placeholder: "moderator:ann" })}
+            {text("by", "Decided by", { placeholder: "a model, or a moderator" })}
             <fieldset>
               <legend>Human, 0 to 1</legend>
-              <input
-                {...range}
-                name="humanFrom"
-                aria-label="Human score from"
-                defaultValue={filters.humanFrom ?? ""}
-              />
+              <input {...range} name="humanFrom" aria-label="Human score from" />
               <span aria-hidden="true">–</span>
-              <input
-                {...range}
-                name="humanTo"
-                aria-label="Human score to"
-                defaultValue={filters.humanTo ?? ""}
-              />
+              <input {...range} name="humanTo" aria-label="Human score to" />
             </fieldset>
             <fieldset class="dates">
               <legend>Registered, days of UTC</legend>
-              <input type="date" name="from" aria-label="Registered from" defaultValue={filters.from ?? ""} />
+              <input type="date" name="from" aria-label="Registered from" />
               <span aria-hidden="true">–</span>
-              <input type="date" name="to" aria-label="Registered until" defaultValue={filters.to ?? ""} />
+              <input type="date" name="to" aria-label="Registered until" />
             </fieldset>
             {text("bucket", "Bucket")}
           </div>

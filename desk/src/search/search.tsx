@@ -19,7 +19,7 @@ export default function SearchPage() {
   useTitle("Search");
   return (
     <div class="search-page">
-      <FilterForm key={url} filters={filtersOf(query)} />
+      <FilterForm filters={filtersOf(query)} />
       <div class="search-results">
         {state === "failed" && photos.length === 0 && (
           <div class="blank" role="alert">

@@ -2,7 +2,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { stored } from "../stored.ts";
 
-/** What a key does, by the `key` of its event; letters are lower case, and with shift held "shift+x". */
+/** What a key does, by its name: as the `key` of its event, in lower case, with shift held "shift+x"; digits are digits. */
 export type KeyMap = Readonly<Record<string, () => void>>;
 
 const kept = stored("maitred.keys");
@@ -23,8 +23,7 @@ export function useKeys(map: KeyMap): void {
     const onKey = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !keysOn.peek()) return;
       if (types(event.target) || document.querySelector("dialog[open], [popover]:popover-open")) return;
-      const letter = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-      const act = latest.current[event.shiftKey && letter !== "?" ? `shift+${letter}` : letter];
+      const act = latest.current[nameOf(event)];
       if (!act) return;
       event.preventDefault();
       // nothing had the focus yet, or what had it was scrolled out of the page
@@ -36,6 +35,18 @@ export function useKeys(map: KeyMap): void {
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
   }, []);
+}
+
+/** What a key is called, wherever the keyboard has it. */
+function nameOf({ key, code, shiftKey }: KeyboardEvent): string {
+  // some have digits behind shift, and some no Latin letters: what stands there on others is meant
+  const [, digit] = /^Digit(\d)$/.exec(code) ?? [];
+  if (/^\d$/.test(key)) return key;
+  if (digit && !shiftKey) return digit;
+  const [, place] = /^Key(\w)$/.exec(code) ?? [];
+  const written = key.length === 1 && key > "\u007f" && place ? place : key;
+  const letter = written.length === 1 ? written.toLowerCase() : written;
+  return shiftKey && letter !== "?" ? `shift+${letter}` : letter;
 }
 
 function types(target: EventTarget | null): boolean {

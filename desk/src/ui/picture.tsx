@@ -34,7 +34,7 @@ interface PictureProps {
   blurred: boolean;
   /** Whether its buttons are reached by Tab. */
   reachable?: boolean;
-  /** Asks for fresh links: they are good for minutes. */
+  /** Asks for fresh links, which are good for minutes, and has them once it is done; or not, where there are none. */
   onStale(): Promise<void> | void;
 }
 
@@ -55,7 +55,9 @@ export function Picture({ photo, size, withHeat, blurred, reachable = true, onSt
     const { status, problem } = await refusalOf(src);
     if (status !== STALE || asked) return setState({ src, problem });
     setAsked(true);
-    return onStale();
+    await onStale();
+    // where fresh links came, this one is forgotten already
+    setState((now) => (now.src === src && now.broken ? { src, problem } : now));
   }
 
   return (

@@ -14,7 +14,7 @@ export interface AccessSettings {
 
 /** Whom a session is of. */
 export interface Who {
-  /** `token:ID`, `oidc:SUBJECT` or `link:NAME`. */
+  /** `token:ID`, `oidc:ISSUER#SUBJECT` or `link:NAME`. */
   subject: string;
   /** What history calls this person; of a session, nobody else. */
   name: string;
@@ -54,7 +54,10 @@ export interface AccessDeps {
 export interface Access {
   /** Who asks; undefined where nobody is signed in. */
   session(request: FastifyRequest): Promise<Session | undefined>;
-  /** @throws {HttpProblem} 401 where nobody is signed in, 403 where they lack the role; "any" is any of them. */
+  /**
+   * @throws {HttpProblem} 401 where nobody is signed in, or another than the page says that it asks for; 403 where they lack
+   * the role; "any" is any of them.
+   */
   require(request: FastifyRequest, role: Role | "any"): Promise<Session>;
   /** @throws {HttpProblem} 401 wrong, 403 it is for no desk, 429 too many wrong ones came. */
   signIn(
@@ -89,6 +92,9 @@ export function createAccess(settings: AccessSettings, deps: AccessDeps, limits:
     async require(request, role) {
       const session = await access.session(request);
       if (!session) throw new HttpProblem(401, "sign in first: the session ended, or there was none");
+      const { "x-maitred-as": meant } = request.headers;
+      if (meant !== undefined && meant !== encodeURIComponent(session.name))
+        throw new HttpProblem(401, `${session.name} signed in since in this browser`);
       if (role === "any" || session.roles.includes(role)) return session;
       throw new HttpProblem(403, `${session.name} is no ${role}: ask whoever gives out tokens for the role`);
     },

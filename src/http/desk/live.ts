@@ -7,8 +7,8 @@ import { operating } from "./operate-routes.ts";
 
 /**
  * Tells pages what changed, as server-sent events: `queue`, how many photos wait, at once and whenever it changed; to those
- * that asked with `?with=operate` also `operate`, how everything runs, at each look; and `end` once the session ended. All
- * pages of a process share one look at the database.
+ * that asked with `?with=operate` also `operate`, how everything runs, at each look; `beat` every few looks, so that a page
+ * knows a connection that died; and `end` once the session ended. All pages of a process share one look at the database.
  *
  * @param lookMs between two looks.
  */
@@ -68,7 +68,7 @@ export function serveLive(
   async function check(): Promise<void> {
     for (const [reply, { session }] of [...pages]) {
       // to be open is no use: what a person does asks for something else
-      if (await deps.access.findSession(session, false)) write(reply, ": \n\n");
+      if (await deps.access.findSession(session, false)) write(reply, eventOf("beat", "{}"));
       else {
         reply.raw.end(eventOf("end", "{}"));
         forget(reply);
@@ -89,7 +89,8 @@ export function serveLive(
     reply.raw.writeHead(200, {
       ...(reply.getHeaders() as Record<string, string>),
       "content-type": "text/event-stream",
-      "cache-control": "no-store",
+      // a proxy that compresses would hold back what is told
+      "cache-control": "no-store, no-transform",
       "x-accel-buffering": "no",
     });
     reply.raw.write(eventOf("queue", counts) + now);

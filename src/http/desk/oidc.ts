@@ -100,7 +100,9 @@ export function createOidc(settings: OidcSettings): Oidc | undefined {
       const roles = rolesOf(claims, settings.oidcRoles);
       if (roles.length === 0) return "no-role";
       const name = claims[settings.oidcName];
-      return { subject: `oidc:${sub}`, name: typeof name === "string" && name !== "" ? name : sub, roles };
+      // another provider may call somebody else by the same subject; an issuer has no "#"
+      const subject = `oidc:${inToken.iss}#${sub}`;
+      return { subject, name: typeof name === "string" && name !== "" ? name : sub, roles };
     },
   };
 }

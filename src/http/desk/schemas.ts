@@ -106,11 +106,11 @@ export const decided = z.object({
   id: z.string(),
   photo: z.string(),
   outcome: z
-    .enum(["done", "known", "taken", "changed", "gone", "clash"])
+    .enum(["done", "known", "taken", "changed", "withdrawn", "gone", "clash"])
     .describe(
       "done: it counts; known: it was here before, and counts; and of what does not count, taken: another moderator " +
-        "holds the photo; changed: another moderator decided since asOf, or this one took it back; gone: there is no such " +
-        "photo; clash: the id was used for another act",
+        "holds the photo; changed: another moderator decided since asOf, or this one took it back; withdrawn: its object was " +
+        "replaced or removed since; gone: there is no such photo; clash: the id was used for another act",
     ),
   by: z.string().nullable().describe("of taken and changed, the other moderator"),
   state: z.string().nullable().describe("what the photo is now"),
@@ -151,7 +151,7 @@ export const searchAsked = z.object({
   category: z.string().max(100).optional(),
   state: photo.shape.state.optional(),
   current: z.enum(["yes", "no"]).optional().describe("no: its object was replaced or removed since"),
-  by: z.string().max(200).optional().describe("model:NAME or moderator:NAME"),
+  by: z.string().max(200).optional().describe("model:NAME, moderator:NAME or NAME alone"),
   rule: z.string().max(100).optional(),
   humanFrom: z.coerce.number().min(0).max(1).optional(),
   humanTo: z.coerce.number().min(0).max(1).optional(),
@@ -167,6 +167,7 @@ export const found = z.object({
 
 export const photoAsked = z.object({ id });
 export const wholePhoto = photo.extend({
+  withdrawnAt: time.nullable().describe("when its object was replaced or removed"),
   failure: z.string().nullable(),
   policy: z.string().nullable(),
   tags: z.array(z.object({ category: z.string(), score: z.number(), threshold: z.number(), by: z.string() })),
@@ -181,11 +182,24 @@ export const wholePhoto = photo.extend({
         scores: z.record(z.string(), z.number()).nullable(),
         by: z.string(),
         policy: z.string().nullable(),
+        failure: z.string().nullable().describe("why it could not be judged, as a code"),
         at: time,
         saw: z.object({ human: z.boolean().nullable(), audit: z.boolean() }).nullable(),
       }),
     )
     .describe("oldest first; the newest hundred"),
+  shadows: z
+    .array(
+      z.object({
+        model: z.string(),
+        verdict: z.string().describe("what the policy would have decided"),
+        category: z.string(),
+        human: z.number(),
+        scores: z.record(z.string(), z.number()),
+        at: time,
+      }),
+    )
+    .describe("what models said that judge beside the active one, and decide nothing"),
   appeals: z.array(z.object({ reason: z.string(), by: z.string(), at: time, answeredAt: time.nullable() })),
   deliveries: z
     .array(
@@ -229,7 +243,7 @@ export const sessions = z.object({
       id: z.string().describe("no secret"),
       name: z.string(),
       roles: z.array(role),
-      by: z.string().describe("token:ID or oidc:SUBJECT"),
+      by: z.string().describe("token:ID, oidc:ISSUER#SUBJECT or link:NAME"),
       startedAt: time,
       seenAt: time,
       endsAt: time,
