@@ -78,7 +78,7 @@ describe.skipIf(!CHROMIUM)("signing in at a provider", { timeout: 120_000 }, () 
     await enter(page);
     expect(await pagesOf(page)).toEqual(["Search", "Operate", "Dashboards", "Access"]);
     await page.getByRole("link", { name: "Access" }).click();
-    await page.getByText(/signed in with the provider, as sub-77, as operator/).waitFor();
+    await page.getByText(/signed in with localhost:\d+, as sub-77, as operator/).waitFor();
     await leave(page);
     account.groups = ["guests"];
     await page.getByRole("link", { name: "Sign in with your account" }).click();

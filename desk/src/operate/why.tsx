@@ -24,7 +24,6 @@ export function Why({ title, words, act, onClose, onSaid }: WhyProps) {
         <p>{words}</p>
         <label>
           Why
-          {/* biome-ignore lint/a11y/noAutofocus: the dialog was opened to answer this */}
           <input name="why" required maxLength={500} autoComplete="off" autofocus pattern=".*\S.*" />
         </label>
         <div class="dialog-do">
