@@ -182,6 +182,6 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     await page.getByRole("heading", { name: "It was forgotten" }).waitFor();
     expect(await page.getByText("landing-portrait-1.jpg").count()).toBe(0);
     await page.getByRole("link", { name: "Access" }).click();
-    await page.getByRole("row", { name: /oda.*had a photo forgotten/ }).waitFor();
+    await page.getByRole("row", { name: /oda.*had 1 photo forgotten/ }).waitFor();
   });
 });

@@ -70,7 +70,6 @@ describe("taking a decision back", () => {
     "decided by another moderator": (db, id) => decide(db, id, { verdict: "shown", category: "menu" }, "bob"),
     "decided without a category": (db, id) =>
       judge(db, id, "shown").then(() => decide(db, id, { human: true }, "bob")),
-    replaced: (db, id) => judge(db, id, "shown").then(() => register(db, "a", "etag:2")),
   };
   const saying = [
     {},
@@ -116,7 +115,10 @@ describe("taking a decision back", () => {
     const id = await register(db, "a");
     const made = await decide(db, id);
     await register(db, "a", "etag:2");
+    const { superseded_at } = await whole(db, id);
     await undo(db, made);
+    expect(await whole(db, id)).toMatchObject({ state: "pending", superseded_at });
+    expect(superseded_at).toBeInstanceOf(Date);
     expect(await unqueuedPhotos(db.pool, 0, 10)).toEqual([]);
   });
 
