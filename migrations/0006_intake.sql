@@ -65,15 +65,12 @@ declare
   told photos;
   named boolean;
 begin
-  -- of rivals that speak of one object, each waits here for the one before it, and then sees what that one committed
+  -- of rivals that speak of one object, each waits here for the one before it, and then sees what that one committed;
+  -- nothing is updated, only locked, and made anew where who was waited for has forgotten the object
   insert into object_order as o (store, bucket, key)
   select distinct i.store, i.bucket, i.key
   from jsonb_to_recordset(p_events) as i (store text, bucket text, key text) order by 1, 2, 3
-  on conflict do nothing;
-  perform 1 from object_order o
-  where o.version = '' and (o.store, o.bucket, o.key) in (
-    select i.store, i.bucket, i.key from jsonb_to_recordset(p_events) as i (store text, bucket text, key text))
-  order by o.store, o.bucket, o.key for update;
+  on conflict (store, bucket, key, version) do update set latest = o.latest where false;
   perform 1 from photos p
   where (p.store, p.bucket, p.key) in (
     select i.store, i.bucket, i.key from jsonb_to_recordset(p_events) as i (store text, bucket text, key text))

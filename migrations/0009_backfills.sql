@@ -143,13 +143,10 @@ begin
     select from photos p where (p.store, p.bucket, p.key) = (p_store, p_bucket, k) and p.superseded_at is null);
   if fresh is not null then
     with made as (
-      insert into object_order (store, bucket, key) select p_store, p_bucket, k from unnest(fresh) k order by k
-      on conflict do nothing returning key
+      insert into object_order as o (store, bucket, key) select p_store, p_bucket, k from unnest(fresh) k order by k
+      on conflict (store, bucket, key, version) do update set latest = o.latest where false returning key
     )
     select array_agg(key) into ours from made;
-    perform 1 from object_order o
-    where (o.store, o.bucket, o.version) = (p_store, p_bucket, '') and o.key = any (fresh)
-    order by o.key for update;
     insert into photos (store, bucket, key, version, listing, uploader, claimed, lane)
     select distinct on (i.key) p_store, p_bucket, i.key, i.version, i.listing, i.uploader, i.claimed, 'backfill'
     from unnest(p_key, p_version, p_listing, p_uploader, p_claimed) as i (key, version, listing, uploader, claimed)

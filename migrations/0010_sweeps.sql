@@ -110,11 +110,7 @@ begin
   -- from here on, whoever tells of one of these objects waits
   insert into object_order as o (store, bucket, key)
   select 's3', of_bucket, i.key from jsonb_to_recordset(p_items) as i (key text) order by 1, 2, 3
-  on conflict do nothing;
-  perform 1 from object_order o
-  where o.version = '' and o.store = 's3' and o.bucket = of_bucket
-    and o.key in (select i.key from jsonb_to_recordset(p_items) as i (key text))
-  order by o.store, o.bucket, o.key for update;
+  on conflict (store, bucket, key, version) do update set latest = o.latest where false;
 
   select coalesce(jsonb_agg(jsonb_build_object('kind', i.kind, 'store', 's3', 'bucket', of_bucket, 'key', i.key,
     'version', i.version, 'n', i.n) order by i.n), '[]')

@@ -14,6 +14,7 @@ import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { erase } from "../../workers/erase.ts";
 import { BACKENDS, test as base, type Database } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
+import { waitersIn } from "../waits.ts";
 
 const KEY = "42/secret-dish-4711.jpg";
 const PHOTO_TABLES = [
@@ -212,6 +213,41 @@ describe("forgetting an object", () => {
       counts,
     );
     expect(other).toHaveLength(2);
+  });
+
+  test("lets events that waited for it come one after the other, as all of one object do", async ({ db }) => {
+    await created(db);
+    const [forgetting, one, other] = await Promise.all([1, 2, 3].map(() => db.pool.connect()));
+    const told = (client: typeof one, version: string) =>
+      client!.query("select outcome from record_events($1, 'right')", [
+        JSON.stringify([{ ...event(), version, ord: null }]),
+      ]);
+    try {
+      for (const client of [forgetting, one, other]) await client!.query("begin");
+      // as far as it is when it holds the object and has erased nothing yet
+      await forgetting!.query("select from object_order where key = $1 for update", [KEY]);
+      const first = told(one!, "etag:2");
+      await waitersIn(db);
+      const second = told(other!, "etag:3");
+      await waitersIn(db, 2);
+      await forgetting!.query("select forget_objects($1, 'ann')", [
+        JSON.stringify([{ ...OBJECT, spellings: [] }]),
+      ]);
+      await forgetting!.query("commit");
+      // either may be the first, and the other waits for its commit
+      const done = await Promise.race([first.then(() => one!), second.then(() => other!)]);
+      await waitersIn(db);
+      await done.query("commit");
+      expect((await Promise.all([first, second])).map(({ rows: [row] }) => row.outcome)).toEqual(
+        Array(2).fill("accepted"),
+      );
+      await (done === one ? other! : one!).query("commit");
+    } finally {
+      for (const client of [forgetting, one, other]) client!.release(true);
+    }
+    expect(await rows(db, "select from photos where key = $1 and superseded_at is null", KEY)).toHaveLength(
+      1,
+    );
   });
 
   test("keeps who did it, when, and how much it was", async ({ db }) => {
