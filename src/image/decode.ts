@@ -39,13 +39,15 @@ export async function decode(bytes: Uint8Array, limits: DecodeLimits, heic: Deco
 }
 
 /** The last steps, which the HEIC thread shares. */
-export function pixelsOf(photo: Sharp, side: number): Promise<Buffer> {
-  return photo
+export async function pixelsOf(photo: Sharp, side: number): Promise<Uint8Array> {
+  const { data } = await photo
     .resize(side, side, { fit: "fill" })
     .flatten({ background: "white" })
     .toColourspace("srgb")
     .raw()
-    .toBuffer();
+    // unlike those of a Buffer of sharp, its bytes may be transferred
+    .toUint8Array();
+  return data;
 }
 
 /** Process-wide: one decode uses one thread, nothing is cached, and only the loaders of judged formats exist. */

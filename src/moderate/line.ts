@@ -2,6 +2,7 @@ import { performance } from "node:perf_hooks";
 import { asError, codeOf, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Decision, Known, Lane, PhotoJob, PhotoRef, Scores } from "../photo.ts";
+import { release } from "./release.ts";
 import type { Score, Scored } from "./same-bytes.ts";
 
 export type Stage = "fetch" | "lookup" | "decode" | "batch" | "record" | "total";
@@ -124,6 +125,7 @@ export async function moderate(steps: LineSteps, photo: PhotoJob, lane: Lane, la
         return timed("batch", () => model.infer(decoded, lane));
       });
       if (steps.shadows(photo, lane)) frame = { bytes: fetched.bytes, pixels };
+      else for (const done of [fetched.bytes, ...(pixels ? [pixels] : [])]) release(done);
       return { by: model.by, decision: model.decide(scored.scores), ...scored };
     });
   };
