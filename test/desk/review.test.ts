@@ -63,6 +63,18 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     expect(desk.complaints).toEqual([]);
   });
 
+  test("a key that is held decides one photo, and goes on moving", async ({ desk }) => {
+    const page = await opened(desk);
+    const [, second, , fourth] = await names(page);
+    for (let n = 0; n < 3; n++) await page.keyboard.down("s");
+    await page.keyboard.up("s");
+    expect(await inHand(page)).toContain(second);
+    for (let n = 0; n < 2; n++) await page.keyboard.down("j");
+    expect(await inHand(page)).toContain(fourth);
+    await page.getByText("✓ shown").waitFor();
+    expect(await reviews(desk)).toHaveLength(1);
+  });
+
   test("help opens with ?, closes with Escape, and lets single keys be turned off", async ({ desk }) => {
     const page = await opened(desk);
     const before = await inHand(page);

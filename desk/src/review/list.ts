@@ -46,10 +46,9 @@ export function changed(items: Items, ids: ReadonlySet<string>, change: (item: I
  * was decided is not decided anew by one key too many.
  */
 export function nextOpen(items: Items, from: number): number {
-  const open = (item: Item): boolean => !item.decision;
-  const after = items.findIndex((item, index) => index > from && open(item));
+  const after = items.findIndex((item, index) => index > from && isOpen(item));
   if (after >= 0) return after;
-  const before = items.findIndex(open);
+  const before = items.findIndex(isOpen);
   return before >= 0 ? before : items.length;
 }
 
@@ -69,5 +68,10 @@ export function bounded(items: Items, most: number): Items {
 }
 
 export function open(items: Items): Items {
-  return items.filter(({ decision }) => !decision);
+  return items.filter(isOpen);
+}
+
+/** Whether it is to be decided. */
+export function isOpen({ decision }: Item): boolean {
+  return !decision;
 }
