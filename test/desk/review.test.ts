@@ -214,6 +214,22 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
       { moderator: "ann" },
     ]);
   });
+
+  test("what is appealed after it was decided is asked about anew, in the same page", async ({ desk }) => {
+    const page = await opened(desk);
+    const [first] = await names(page);
+    await page.keyboard.press("s");
+    await page.getByText("✓ shown").waitFor();
+    await desk.db.pool.query(
+      "select open_appeal(id, 'look again', 'guest', 'token:uploads') from photos where key = $1",
+      [first],
+    );
+    // the list is full: it is claimed once there is room
+    await page.keyboard.press("a");
+    await page.keyboard.press("s");
+    await page.locator(`.card[aria-label^="${first},"][aria-current]:not(.decided)`).waitFor();
+    await page.getByText("look again").waitFor();
+  });
 });
 
 describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
