@@ -28,7 +28,7 @@ export function FilterForm({ filters }: { filters: Filters }) {
       <span>{label}</span>
       <select name={name} onChange={() => form.current!.requestSubmit()}>
         <option value="">any</option>
-        {options.map(([value, words]) => (
+        {withOwn(options, filters[name]).map(([value, words]) => (
           <option key={value} value={value}>
             {words}
           </option>
@@ -90,6 +90,15 @@ export function FilterForm({ filters }: { filters: Filters }) {
   );
 }
 
+/** An address may ask for what is no choice here: a category of another policy, a code that no photo failed with so far. */
+function withOwn(
+  options: readonly (readonly [string, string])[],
+  own: string | undefined,
+): readonly (readonly [string, string])[] {
+  if (!own || options.some(([value]) => value === own)) return options;
+  return [...options, [own, own]];
+}
+
 /** On a narrow screen the photos come first. */
 function narrow(): boolean {
   return matchMedia("(max-width: 720px)").matches;
@@ -103,4 +112,8 @@ const RULES = [
   "scores-invalid",
   "clear",
   "moderator",
+  "undo",
+  "rollback",
+  ...["EMPTY", "UNSUPPORTED_FORMAT", "CORRUPT", "TOO_LARGE", "TOO_MANY_PIXELS", "GONE", "ACCESS_DENIED"],
+  ...["STORE_UNAVAILABLE", "WORKER_CRASHED"],
 ];

@@ -152,7 +152,7 @@ export const searchAsked = z.object({
   state: photo.shape.state.optional(),
   current: z.enum(["yes", "no"]).optional().describe("no: its object was replaced or removed since"),
   by: z.string().max(200).optional().describe("model:NAME, moderator:NAME or NAME alone"),
-  rule: z.string().max(100).optional(),
+  rule: z.string().max(100).optional().describe("of the policy, or the code of a failure"),
   humanFrom: z.coerce.number().min(0).max(1).optional(),
   humanTo: z.coerce.number().min(0).max(1).optional(),
   from: time.optional().describe("registered then or later"),
@@ -187,7 +187,11 @@ export const wholePhoto = photo.extend({
         saw: z.object({ human: z.boolean().nullable(), audit: z.boolean() }).nullable(),
       }),
     )
-    .describe("oldest first; the newest hundred"),
+    .describe("oldest first; the newest thousand"),
+  verdicts: z.int().describe("how many there are in all"),
+  reruns: z
+    .array(z.object({ by: z.string(), at: time }))
+    .describe("when somebody had it judged again; where the verdict stayed the same, history has no other"),
   shadows: z
     .array(
       z.object({
