@@ -149,8 +149,8 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     // what no policy of today knows is said all the same
     await page.goto(`${desk.url}/desk/search?category=dessert&rule=INTERNAL`);
     await page.getByText("No photo is like that").waitFor();
-    expect(await page.getByLabel("Category").inputValue()).toBe("dessert");
-    expect(await page.getByLabel("Reason").inputValue()).toBe("INTERNAL");
+    expect(await page.getByRole("combobox", { name: "Category" }).inputValue()).toBe("dessert");
+    expect(await page.getByRole("combobox", { name: "Reason" }).inputValue()).toBe("INTERNAL");
   });
 
   test("an operator ends the session of another, which is logged", async ({ desk }) => {
