@@ -238,6 +238,21 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await bob.getByRole("heading", { name: "1 decision did not count" }).waitFor({ state: "detached" });
   });
 
+  test("many decisions that did not count are seen as such, and put away at once", async ({ desk }) => {
+    const ann = await opened(desk, "ann");
+    await ann.context().route("**/review/decisions", (route) => route.abort());
+    for (let n = 0; n < 3; n++) await ann.keyboard.press("s");
+    await ann.getByText("3 decisions on the way.").waitFor();
+    await desk.db.pool.query("update review_claims set moderator = 'bob', until = now() + interval '1 hour'");
+    await ann.context().unroute("**/review/decisions");
+    await ann.getByRole("heading", { name: "3 decisions did not count" }).waitFor();
+    await ann.getByRole("button", { name: "All understood" }).click();
+    await ann.getByRole("heading", { name: /did not count/ }).waitFor({ state: "detached" });
+    await ann.reload();
+    await ann.getByText("Nothing waits for you").waitFor();
+    expect(await ann.getByRole("heading", { name: /did not count/ }).count()).toBe(0);
+  });
+
   test("what was chosen for one photo is not there for the next that is looked at", async ({ desk }) => {
     const ann = await opened(desk, "ann");
     const link = await ann.locator(".inspector-name a").getAttribute("href");

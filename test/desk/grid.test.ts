@@ -38,7 +38,7 @@ describe("the grid", () => {
     const view = { top: 1_000, height: 700 };
     expect(scrollToCell(cells, 0, view, 12)).toBe(0);
     expect(scrollToCell(cells, 26, view, 12)).toBe(1_000);
-    expect(scrollToCell(cells, 500, view, 12)).toBe(101 * 213 - 12 - 700);
+    expect(scrollToCell(cells, 500, view, 12)).toBe(101 * 213 + 12 - 700);
   });
 });
 

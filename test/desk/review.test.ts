@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, test, until } from "./desk.ts";
+import { type Desk, NARROW, test, until } from "./desk.ts";
 
 const reviews = async ({ db }: Desk) =>
   (
@@ -187,6 +187,21 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
         (rows) => rows.length === 1,
       ),
     ).toMatchObject([{ verdict: "shown", category: "food" }]);
+  });
+
+  test("on a phone a photo is as wide as the screen, wholly in view, and leads to its own page", async ({
+    desk,
+  }) => {
+    const page = await opened(desk, "ann", { viewport: NARROW });
+    for (let n = 0; n < 3; n++) await page.keyboard.press("j");
+    const card = page.locator('.card[aria-current="true"]');
+    const [seen, scroller] = [await card.boundingBox(), await page.locator(".scroller").boundingBox()];
+    expect(seen!.width).toBeGreaterThan(340);
+    expect(seen!.y).toBeGreaterThanOrEqual(scroller!.y);
+    expect(seen!.y + seen!.height).toBeLessThanOrEqual(scroller!.y + scroller!.height);
+    const name = (await card.getAttribute("aria-label"))!.split(",")[0]!;
+    await page.locator(".inspector").getByRole("link", { name }).click();
+    await page.getByRole("heading", { name }).waitFor();
   });
 
   test("the heat map is laid over the photo in hand", async ({ desk }) => {

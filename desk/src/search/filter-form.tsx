@@ -1,6 +1,7 @@
 import { useLocation } from "preact-iso";
 import { person } from "../session.ts";
 import { useFields } from "../ui/fields.ts";
+import { narrow } from "../ui/narrow.ts";
 import { rule, STATE_WORDS } from "../words.ts";
 import { addressOf, FILTERS, type Filter, type Filters } from "./query.ts";
 
@@ -41,7 +42,8 @@ export function FilterForm({ filters }: { filters: Filters }) {
     <search class="filters" aria-label="Photos">
       <form ref={form} onSubmit={onSubmit}>
         <h1>Search</h1>
-        <details open={used > 0 || !narrow()}>
+        {/* on a narrow screen the photos come first */}
+        <details open={used > 0 || !narrow.peek()}>
           <summary>Filters {used > 0 && <span class="soft number">({used})</span>}</summary>
           <div class="filter-fields">
             {text("key", "Key begins with")}
@@ -97,11 +99,6 @@ function withOwn(
 ): readonly (readonly [string, string])[] {
   if (!own || options.some(([value]) => value === own)) return options;
   return [...options, [own, own]];
-}
-
-/** On a narrow screen the photos come first. */
-function narrow(): boolean {
-  return matchMedia("(max-width: 720px)").matches;
 }
 
 const RULES = [

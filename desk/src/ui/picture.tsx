@@ -79,7 +79,7 @@ export function Picture({ photo, size, withHeat, blurred, reachable = true, onSt
       {now.problem ? (
         <div class="picture-problem small">
           <Icon name="warn" />
-          <p>{now.problem}</p>
+          <p title={now.problem}>{now.problem}</p>
           <button
             type="button"
             tabIndex={reachable ? 0 : -1}
