@@ -47,6 +47,16 @@ describe("a search", () => {
     expect(keysOf(await search(vic, { current: "yes", listing: "1" }))).toEqual(["1/b.jpg"]);
   });
 
+  test("for what Postgres cannot hold finds nothing, and says so", async ({ openDesk }) => {
+    const vic = await (await openDesk()).signIn("vic", "read");
+    for (const name of ["key", "bucket", "listing", "category", "by", "rule"]) {
+      const { status, body } = await vic.ask("GET", `/desk/api/photos?${name}=a%00`);
+      expect([name, status, body.detail]).toEqual([name, 400, expect.stringMatching(/zero characters/)]);
+    }
+    for (const asked of ["listings?listing=%00", "drift?from=2026-01-01&to=2026-01-02&model=%00"])
+      expect((await vic.ask("GET", `/desk/api/dashboards/${asked}`)).status, asked).toBe(400);
+  });
+
   test("finds by the code of a failure, as Operate counts it", async ({ openDesk, db }) => {
     const desk = await openDesk();
     const [broken] = await judged(db, PHOTOS);
