@@ -11,7 +11,7 @@ export interface TestProvider {
 export interface Account {
   email?: string;
   /** Whether the provider has checked the address; it says nothing of it unless given. */
-  verified?: boolean;
+  verified?: boolean | string;
   groups?: string[];
 }
 

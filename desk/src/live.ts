@@ -95,14 +95,18 @@ function listenTo(wholly: boolean, refused: () => void): () => void {
     void ask();
   }, LOOK_MS);
   document.addEventListener("visibilitychange", open);
+  // what was open may hang for long: a new connection tells at once
+  for (const change of NETWORK) addEventListener(change, open);
   return () => {
     gone.abort();
     clearInterval(timer);
     document.removeEventListener("visibilitychange", open);
+    for (const change of NETWORK) removeEventListener(change, open);
     source?.close();
   };
 }
 
+const NETWORK = ["offline", "online"] as const;
 const LOOK_MS = 1_000;
 /** Without a word from the server, which says something every six seconds; and at first, when it does so at once. */
 const PATIENCE_MS = 15_000;

@@ -54,4 +54,5 @@ const PROVIDER_WORDS: Record<string, string> = {
   "oidc-unverified":
     "your provider has not verified your address, by which this desk knows you: verify it there",
   "oidc-expired": "the sign-in took too long: try again",
+  "oidc-away": "your provider does not answer: try again later",
 };

@@ -1,7 +1,9 @@
 /** What the server's schemas say, as types: one contract, checked on both sides. */
 import type { z } from "zod";
 import type * as dashboards from "../../src/http/desk/dashboard-schemas.ts";
+import type * as log from "../../src/http/desk/log-schemas.ts";
 import type * as operate from "../../src/http/desk/operate-schemas.ts";
+import type * as review from "../../src/http/desk/review-schemas.ts";
 import type * as schemas from "../../src/http/desk/schemas.ts";
 
 export type Session = z.infer<typeof schemas.session>;
@@ -10,18 +12,18 @@ export type Role = z.infer<typeof schemas.role>;
 export type Kind = z.infer<typeof schemas.kind>;
 export type Photo = z.infer<typeof schemas.photo>;
 export type WholePhoto = z.infer<typeof schemas.wholePhoto>;
-export type Claims = z.infer<typeof schemas.claims>;
-export type Renewed = z.infer<typeof schemas.renewed>;
-export type Decision = z.infer<typeof schemas.decision>;
-export type Decided = z.infer<typeof schemas.decided>;
-export type AllDecided = z.infer<typeof schemas.allDecided>;
-export type Undone = z.infer<typeof schemas.undone>;
-export type Queue = z.infer<typeof schemas.queue>;
-export type Throughput = z.infer<typeof schemas.throughput>;
+export type Claims = z.infer<typeof review.claims>;
+export type Renewed = z.infer<typeof review.renewed>;
+export type Decision = z.infer<typeof review.decision>;
+export type Decided = z.infer<typeof review.decided>;
+export type AllDecided = z.infer<typeof review.allDecided>;
+export type Undone = z.infer<typeof review.undone>;
+export type Queue = z.infer<typeof review.queue>;
+export type Throughput = z.infer<typeof review.throughput>;
 export type SearchAsked = z.input<typeof schemas.searchAsked>;
 export type Found = z.infer<typeof schemas.found>;
-export type AuditLog = z.infer<typeof schemas.auditLog>;
-export type Sessions = z.infer<typeof schemas.sessions>;
+export type AuditLog = z.infer<typeof log.auditLog>;
+export type Sessions = z.infer<typeof log.sessions>;
 export type Operating = z.infer<typeof operate.operating>;
 export type WorkerFigures = z.infer<typeof operate.figures>;
 export type Backfill = z.infer<typeof operate.backfill>;

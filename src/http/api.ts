@@ -1,5 +1,5 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { asError, ModerationError } from "../errors.ts";
+import { asError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import { recently } from "../recently.ts";
 import { type ApiMetrics, createApiMetrics } from "./api-metrics.ts";
@@ -8,11 +8,13 @@ import { provenOtherwise } from "./callers.ts";
 import { answerBroken, boundConnections, boundedServer, type Patience } from "./connections.ts";
 import type { DeskDeps, DeskSettings } from "./desk/deps.ts";
 import { serveDesk } from "./desk/desk.ts";
+import { explain } from "./explain.ts";
 import { createLimits, type LimitSettings, type Limits } from "./limits.ts";
 import { listen } from "./listen.ts";
 import { openApi } from "./openapi.ts";
-import { HttpProblem, PROBLEM_TYPE, problemOf, reasonOf } from "./problem.ts";
-import { type ApiDeps, type Route, routes } from "./routes.ts";
+import { HttpProblem } from "./problem.ts";
+import type { ApiDeps, Route } from "./route.ts";
+import { routes } from "./routes.ts";
 import { basicOf, bearerOf, isToken } from "./tokens.ts";
 
 export interface ApiSettings extends LimitSettings {
@@ -66,6 +68,7 @@ function createApi(
   desk: Desk | undefined,
 ): FastifyInstance {
   const metrics = createApiMetrics(deps.gauges);
+  const heard = { refused: metrics.refused, failed: events.failed };
   const app = fastify({
     logger: false,
     ...boundedServer(settings.patience),
@@ -76,13 +79,13 @@ function createApi(
     trustProxy: settings.trustedProxies.length > 0 && [...settings.trustedProxies],
     // the bound is Node's, of the whole header; what is too long for an id is refused as any other that is none
     routerOptions: { maxParamLength: 20_000 },
-    frameworkErrors: (error, _request, reply) => void explain(error, reply as FastifyReply, events, metrics),
+    frameworkErrors: (error, _request, reply) => void explain(error, reply as FastifyReply, heard),
   });
   boundConnections(app);
   app.removeAllContentTypeParsers();
   const received = (bytes: number): void => metrics.bytes("in", bytes);
   readJson(app, "application/json", received);
-  app.setErrorHandler((thrown, _request, reply) => explain(asError(thrown), reply, events, metrics));
+  app.setErrorHandler((thrown, _request, reply) => explain(asError(thrown), reply, heard));
   app.setNotFoundHandler(() => {
     throw new HttpProblem(404, "there is nothing at this address: see /openapi.json");
   });
@@ -218,37 +221,4 @@ async function authenticate(
   throw new HttpProblem(403, `the token ${stored.id} lacks the scope ${route.scope}`);
 }
 
-function explain(error: Error, reply: FastifyReply, events: ApiEvents, metrics: ApiMetrics): FastifyReply {
-  if (error instanceof HttpProblem) {
-    metrics.refused(error.reason);
-    return send(reply.headers(error.headers), error.status, error.message);
-  }
-  // what fastify itself refuses has one: a body that is too large, not JSON, or of another type
-  const { statusCode } = error as { statusCode?: number };
-  const failure = error instanceof ModerationError ? statusOf(error) : 500;
-  const status = statusCode && statusCode >= 400 && statusCode < 500 ? statusCode : failure;
-  metrics.refused(reasonOf(status));
-  if (status >= 500) events.failed(error);
-  if (!(error instanceof ModerationError)) {
-    return status === 500
-      ? send(reply, status, "a bug: see the log", "INTERNAL")
-      : send(reply, status, error.message);
-  }
-  if (status < 500) return send(reply, status, error.message, error.code);
-  // the message names servers, which is nobody's business but the log's
-  return send(reply.header("retry-after", AWAY_S), status, "a server is away for now: try again", error.code);
-}
-
-function statusOf(error: ModerationError): number {
-  if (error.retry) return 503;
-  return error.code === "EVENT_REFUSED" ? 403 : 400;
-}
-
-function send(reply: FastifyReply, status: number, detail: string, code?: string): FastifyReply {
-  // as bytes, because fastify would add a charset to text, which the type does not have
-  const bytes = Buffer.from(JSON.stringify(problemOf(status, detail, code)));
-  return reply.code(status).type(PROBLEM_TYPE).send(bytes);
-}
-
 const BUSY_S = "30";
-const AWAY_S = "5";

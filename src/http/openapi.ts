@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Proof } from "./callers.ts";
 import { PROBLEM_TYPE, problem } from "./problem.ts";
-import type { Route } from "./routes.ts";
+import type { Route } from "./route.ts";
 
 /** The OpenAPI 3.1 document of these routes, from the schemas that check what comes in. */
 export function openApi(routes: readonly Route[], version: string): object {

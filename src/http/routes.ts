@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Parsed, PhotoEvent } from "../intake/event.ts";
+import type { Parsed } from "../intake/event.ts";
 import { eventBridgeMessage, parseEventBridge } from "../intake/eventbridge.ts";
 import { gcsMessage, parseGcs } from "../intake/gcs.ts";
 import { parseNotification, readJson } from "../intake/message.ts";
@@ -7,81 +7,12 @@ import { parseS3, s3Message } from "../intake/s3.ts";
 import { readShape } from "../intake/shape.ts";
 import { snsMessage } from "../intake/sns.ts";
 import { newPhotos, parseTold } from "../intake/told.ts";
-import { isRaw, type Proof, type Senders } from "./callers.ts";
+import { isRaw } from "./callers.ts";
 import * as examples from "./examples.ts";
-import type { GaugeSource } from "./gauges.ts";
-import { type IdempotencyKeys, once } from "./once.ts";
+import { once } from "./once.ts";
 import { HttpProblem, problem } from "./problem.ts";
+import type { Answer, ApiDeps, PhotoRecord, Route } from "./route.ts";
 import { appeal, newAppeal, photo, photoParams, photoQuery, snsHeaders, taken, takenAll } from "./schemas.ts";
-import type { Scope, StoredToken } from "./tokens.ts";
-
-/** The neighbours of the API. */
-export interface ApiDeps extends IdempotencyKeys {
-  /** The token with this id, unless it was revoked. */
-  findToken(id: string): Promise<StoredToken | undefined>;
-  /** Commits what the events say, then queues what they make known; answers in their order. */
-  take(events: readonly PhotoEvent[]): Promise<{ photoId: string | null; outcome: Outcome }[]>;
-  /** How many uploads wait in the queue. */
-  waiting(): Promise<number>;
-  /** Undefined where no current photo has this id; fresh: none was open before. */
-  openAppeal(
-    photo: string,
-    reason: string,
-    objector: { by: string; who: string },
-  ): Promise<{ at: string; fresh: boolean } | undefined>;
-  readPhoto(id: string): Promise<PhotoRecord | undefined>;
-  readPhotoOf(bucket: string, key: string): Promise<PhotoRecord | undefined>;
-  senders: Senders;
-  /** What others know and `/metrics` shows. */
-  gauges: readonly GaugeSource[];
-}
-
-type Outcome = z.infer<typeof taken>["outcome"];
-type PhotoRecord = Omit<z.infer<typeof photo>, "public">;
-
-export interface Asked {
-  body: unknown;
-  query: unknown;
-  params: unknown;
-  headers: Readonly<Record<string, string | string[] | undefined>>;
-  tokenId: string;
-}
-
-export interface Answer {
-  status: number;
-  body: unknown;
-  headers?: Record<string, string>;
-  /** What became of events, to count. */
-  outcomes?: readonly (Outcome | "ignored")[];
-}
-
-/** One route: what serves it, and what the OpenAPI document says of it, from the same schemas. */
-export interface Route {
-  method: "GET" | "POST";
-  url: string;
-  /** Unlike that of any other route; what generated clients call it. */
-  name: string;
-  summary: string;
-  /** What a token of ours must be allowed. */
-  scope: Scope;
-  /** How a caller may prove itself, where it is not by a token as Bearer alone. */
-  proofs?: readonly Proof[];
-  /** Largest body, in bytes. */
-  maxBytes?: number;
-  body?: z.ZodType;
-  /** A body that is taken. */
-  example?: unknown;
-  /** Whether the body, JSON in any case, may call itself text. */
-  text?: boolean;
-  headers?: z.ZodObject;
-  query?: z.ZodObject;
-  params?: z.ZodObject;
-  /** Whether a header `Idempotency-Key` makes its answer the same for a day. */
-  idempotent?: boolean;
-  /** Of each status that it may answer. */
-  answers: Record<number, { means: string; schema: z.ZodType }>;
-  handle(deps: ApiDeps, asked: Asked): Promise<Answer>;
-}
 
 /** As SNS wraps it, or bare where it delivers raw. */
 const snsBody = z.union([snsMessage, s3Message, eventBridgeMessage]);

@@ -18,40 +18,60 @@ export interface CountRow {
   photos: number;
 }
 
-/** Current photos by the hour or day of their verdict, of one decider or of all. */
+/** By who decided: a model or a moderator; "" nobody. */
+export interface DeciderRow {
+  model: string;
+  verdict: string;
+  photos: number;
+}
+
+/**
+ * Current photos by the hour or day of their verdict, of one decider or of all; and by who decided, whoever was asked for.
+ * Both of one look at the view, which is what takes the time.
+ */
 export async function countsOver(
   db: Pool,
   { from, to }: Range,
   step: "hour" | "day",
   model: string | undefined,
-): Promise<CountRow[]> {
-  const [view, at] =
-    step === "hour" ? ["hourly_counts", "hour"] : ["daily_counts", "day::timestamp at time zone 'UTC'"];
-  const [low, high] =
+): Promise<{ counts: CountRow[]; models: DeciderRow[] }> {
+  const [view, at, low, high] =
     step === "hour"
-      ? ["$1::timestamp at time zone 'UTC'", "($2::timestamp + interval '1 day') at time zone 'UTC'"]
-      : ["$1::date", "$2::date + 1"];
-  return query<CountRow>(db, {
+      ? [
+          "hourly_counts",
+          "to_json(hour)",
+          "$1::timestamp at time zone 'UTC'",
+          "($2::timestamp + interval '1 day') at time zone 'UTC'",
+        ]
+      : ["daily_counts", "day || 'T00:00:00Z'", "$1::date", "$2::date + 1"];
+  const rows = await query<Counted>(db, {
     name: `counts_over_${step}`,
-    text: `select to_json(${at}) as at, verdict, category, verdict = 'hidden' and rule = 'human' as "forHuman",
-        sum(photos)::float8 as photos
-      from ${view} where ${step} >= ${low} and ${step} < ${high} and ($3::text is null or model = $3)
-      group by ${step}, 2, 3, 4 order by ${step}, 2, 3, 4`,
+    text: `select ${at} as at, verdict, category, "forHuman", model, sum(photos) as "ofAll",
+        sum(photos) filter (where $3::text is null or model = $3) as photos
+      from (
+        select ${step}, verdict, category, coalesce(model, '') as model, photos::float8 as photos,
+          verdict = 'hidden' and rule = 'human' as "forHuman"
+        from ${view} where ${step} >= ${low} and ${step} < ${high}
+      ) c
+      group by grouping sets ((${step}, verdict, category, "forHuman"), (model, verdict))
+      order by ${step}, model, verdict`,
     values: [from, to, model ?? null],
   });
+  const [counts, models]: [CountRow[], DeciderRow[]] = [[], []];
+  for (const { at, verdict, category, forHuman, model, photos, ofAll } of rows) {
+    if (at === null) models.push({ model, verdict, photos: ofAll });
+    else if (photos !== null) counts.push({ at, verdict, category, forHuman, photos });
+  }
+  return { counts, models };
 }
 
-/** By who decided: models and moderators, those of most photos first. */
-export async function countsByModel(
-  db: Pool,
-  { from, to }: Range,
-): Promise<{ model: string; verdict: string; photos: number }[]> {
-  return query<{ model: string; verdict: string; photos: number }>(db, {
-    name: "counts_by_model",
-    text: `select coalesce(model, '') as model, verdict, sum(photos)::float8 as photos from daily_counts
-      where day >= $1::date and day <= $2::date group by 1, 2 order by 1, 2`,
-    values: [from, to],
-  });
+/** A count by time, or where that is null by who decided. */
+interface Counted extends Omit<CountRow, "at" | "photos"> {
+  at: string | null;
+  model: string;
+  /** Of the decider that was asked for. */
+  photos: number | null;
+  ofAll: number;
 }
 
 /** Current photos of some listings, of all time. */

@@ -60,6 +60,10 @@ export interface WholePhotoRow extends DeskPhotoRow {
     scores: Record<string, number>;
     at: string;
   }[];
+  /** How many verdicts there are, of which history has the newest. */
+  verdicts: number;
+  /** When somebody had it judged again; where the verdict stayed the same, history has no other. */
+  reruns: { by: string; at: string }[];
   appeals: { reason: string; by: string; at: string; answeredAt: string | null }[];
   deliveries: {
     destination: string;
@@ -114,7 +118,10 @@ const HISTORY = `
       'category', v.category, 'human', v.human, 'scores', v.scores, 'by', v.decided_by, 'policy', v.policy, 'failure', v.failure,
       'at', v.decided_at, 'saw', (select json_build_object('human', r.human, 'audit', r.audit) from reviews r
         where r.verdict_id = v.id)) order by v.id)
-    from (select * from verdicts where photo_id = p.id order by id desc limit 100) v), '[]') as history,
+    from (select * from verdicts where photo_id = p.id order by id desc limit 1000) v), '[]') as history,
+  (select count(*)::int from verdicts where photo_id = p.id) as verdicts,
+  coalesce((select json_agg(json_build_object('by', l.who, 'at', l.at) order by l.id)
+    from (select * from audit_log where photo = p.id and did = 'rerun' order by id desc limit 100) l), '[]') as reruns,
   coalesce((select json_agg(json_build_object('model', s.model, 'verdict', s.verdict, 'category', s.category,
       'human', s.human, 'scores', s.scores, 'at', s.judged_at) order by s.judged_at)
     -- of each model through its key

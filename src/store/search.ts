@@ -12,6 +12,7 @@ export interface SearchFilter {
   current?: "yes" | "no" | undefined;
   /** `model:NAME`, `moderator:NAME` or NAME alone. */
   by?: string | undefined;
+  /** Of the policy, or the code of a failure, which alone is in capitals. */
   rule?: string | undefined;
   humanFrom?: number | undefined;
   humanTo?: number | undefined;
@@ -44,6 +45,7 @@ export async function searchPhotos(
     const places = `$${values.push(bucket ?? null)}, $${values.push(key)}`;
     return [`id = any(array(select photos_by_key(${places})))`];
   };
+  const failure = filter.rule && /^[A-Z]/.test(filter.rule) ? filter.rule : undefined;
   const indexed = [
     ...given((v) => `id < ${v}`, filter.after),
     ...given((v) => `listing = ${v}`, filter.listing),
@@ -53,7 +55,8 @@ export async function searchPhotos(
     ...(filter.key === undefined ? [] : ofKey(filter.bucket, filter.key)),
     // written out, because the indexes are of these states alone
     ...(filter.state === "review" ? ["state = 'review' and superseded_at is null"] : []),
-    ...(filter.state === "failed" ? ["state = 'failed'"] : []),
+    ...(filter.state === "failed" || failure ? ["state = 'failed'"] : []),
+    ...given((v) => `failure = ${v}`, failure),
   ];
   const narrow = values.length;
   const others = [
@@ -63,7 +66,7 @@ export async function searchPhotos(
     ...given((v) => `bucket = ${v}`, filter.bucket),
     ...given((v) => `category = ${v}`, filter.category),
     ...given((v) => `decided_by in (${v}, 'model:' || ${v}, 'moderator:' || ${v})`, filter.by),
-    ...given((v) => `rule = ${v}`, filter.rule),
+    ...given((v) => `rule = ${v}`, failure ? undefined : filter.rule),
     ...given((v) => `human >= ${v}`, filter.humanFrom),
     ...given((v) => `human <= ${v}`, filter.humanTo),
     ...given((v) => `registered_at >= ${v}`, filter.from),

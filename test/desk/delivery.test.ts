@@ -35,6 +35,20 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     expect((await desk.db.pool.query("select from reviews")).rowCount).toBe(1);
   });
 
+  test("pictures that did not come while the network was away come once it is back", async ({ desk }) => {
+    const page = await opened(desk, "ann");
+    await page.context().setOffline(true);
+    await page.keyboard.press("m");
+    const seen = page.locator(".inspector img");
+    await page.locator(".inspector .picture-problem").getByText("the server cannot be reached").waitFor();
+    await page.getByText("Offline").waitFor();
+    await page.context().setOffline(false);
+    await expect
+      .poll(() => seen.evaluate((img) => (img as HTMLImageElement).naturalWidth), { timeout: 60_000 })
+      .toBeGreaterThan(100);
+    expect(await seen.getAttribute("src")).toContain("/heat");
+  });
+
   test("what was not delivered when the page was closed is delivered by the next, and no photo comes back", async ({
     desk,
   }) => {
@@ -222,6 +236,42 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     expect(await decided(desk)).toEqual([]);
     await bob.getByRole("button", { name: "Understood" }).click();
     await bob.getByRole("heading", { name: "1 decision did not count" }).waitFor({ state: "detached" });
+  });
+
+  test("many decisions that did not count are seen as such, and put away at once", async ({ desk }) => {
+    const ann = await opened(desk, "ann");
+    await ann.context().route("**/review/decisions", (route) => route.abort());
+    for (let n = 0; n < 3; n++) await ann.keyboard.press("s");
+    await ann.getByText("3 decisions on the way.").waitFor();
+    await desk.db.pool.query("update review_claims set moderator = 'bob', until = now() + interval '1 hour'");
+    await ann.context().unroute("**/review/decisions");
+    await ann.getByRole("heading", { name: "3 decisions did not count" }).waitFor();
+    await ann.getByRole("button", { name: "All understood" }).click();
+    await ann.getByRole("heading", { name: /did not count/ }).waitFor({ state: "detached" });
+    await ann.reload();
+    await ann.getByText("Nothing waits for you").waitFor();
+    expect(await ann.getByRole("heading", { name: /did not count/ }).count()).toBe(0);
+  });
+
+  test("what was chosen for one photo is not there for the next that is looked at", async ({ desk }) => {
+    const ann = await opened(desk, "ann");
+    const link = await ann.locator(".inspector-name a").getAttribute("href");
+    const bob = await desk.open("bob", { path: link! });
+    await bob.getByRole("button", { name: "Hide: other" }).click();
+    const notice = bob.getByRole("region", { name: "Decisions that did not count" });
+    await notice.waitFor();
+    const { rows } = await desk.db.pool.query("select id, key from photos where key = 'menu-1.jpg'");
+    await bob.goto(`${desk.url}/desk/photos/${rows[0].id}`);
+    await bob.getByRole("heading", { name: rows[0].key }).waitFor();
+    await bob.getByLabel("Category").selectOption("menu");
+    await bob.route(`**${link!.replace("/desk/", "/desk/api/")}`, () => {});
+    await notice.getByRole("link").click();
+    await bob.waitForURL(`**${link}`);
+    // nothing of the one before is left to be decided by mistake
+    await bob.getByRole("heading", { name: "One moment" }).waitFor();
+    await bob.unroute(`**${link!.replace("/desk/", "/desk/api/")}`);
+    await bob.goBack();
+    expect(await bob.getByLabel("Category").inputValue()).toBe("");
   });
 
   test("when another decided meanwhile, both are told apart, and the last word is a person's", async ({

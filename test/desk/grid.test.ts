@@ -38,12 +38,12 @@ describe("the grid", () => {
     const view = { top: 1_000, height: 700 };
     expect(scrollToCell(cells, 0, view, 12)).toBe(0);
     expect(scrollToCell(cells, 26, view, 12)).toBe(1_000);
-    expect(scrollToCell(cells, 500, view, 12)).toBe(101 * 213 - 12 - 700);
+    expect(scrollToCell(cells, 500, view, 12)).toBe(101 * 213 + 12 - 700);
   });
 });
 
 describe("the list of a moderator", () => {
-  const photo = (id: string, link = "old"): Photo => ({ id, links: { small: link } }) as Photo;
+  const photo = (id: string, link = "old"): Photo => ({ id, asOf: "1", links: { small: link } }) as Photo;
   const item = (id: string, decided = false): Item => ({
     photo: photo(id),
     category: null,
@@ -60,6 +60,20 @@ describe("the list of a moderator", () => {
     );
     expect(ids(items)).toBe("abd");
     expect(items.map((each) => each.photo.links.small)).toEqual(["old", "new", "old"]);
+  });
+
+  test("asks again about what was decided and is claimed anew, and not what was claimed before that was answered", () => {
+    const of = (asOf: string): Photo => ({ ...photo("a"), asOf });
+    const decided = (answered: boolean): Item => ({
+      ...item("a", true),
+      photo: of("7"),
+      ...(!answered && { answer: undefined }),
+    });
+    const open = (items: readonly Item[]): boolean[] => items.map(({ decision }) => decision === undefined);
+    expect(open(withClaimed([decided(true)], [of("6")], new Set()))).toEqual([false]);
+    expect(open(withClaimed([decided(true)], [of("7")], new Set()))).toEqual([true]);
+    expect(open(withClaimed([decided(true)], [of("10")], new Set()))).toEqual([true]);
+    expect(open(withClaimed([decided(false)], [of("7")], new Set()))).toEqual([false]);
   });
 
   test("loses what is no longer held, and never what was decided", () => {

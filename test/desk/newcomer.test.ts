@@ -32,6 +32,18 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
     await expect.poll(title).toBe("Sign in · maitred");
   });
 
+  test("reads that there are no photos, and is not asked to take away filters that there are not", async ({
+    desk,
+  }) => {
+    await desk.db.pool.query("delete from photos");
+    const page = await desk.open("ann");
+    await page.getByText("Nothing waits for you").waitFor();
+    await page.getByRole("link", { name: "Search" }).click();
+    await page.getByText("No photo is known yet").waitFor();
+    await page.goto(`${desk.url}/desk/search?state=hidden`);
+    await page.getByText("Take a filter away").waitFor();
+  });
+
   test("sees as many photos waiting as there are, those in their own hand included", async ({ desk }) => {
     const page = await desk.open("ann");
     await page.locator(".card").first().waitFor();

@@ -146,6 +146,11 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     await page.getByRole("link", { name: "Clear" }).click();
     await expect.poll(() => page.getByLabel("Key begins with").inputValue()).toBe("");
     await page.getByText("That is all: 22 photos.").waitFor();
+    // what no policy of today knows is said all the same
+    await page.goto(`${desk.url}/desk/search?category=dessert&rule=INTERNAL`);
+    await page.getByText("No photo is like that").waitFor();
+    expect(await page.getByRole("combobox", { name: "Category" }).inputValue()).toBe("dessert");
+    expect(await page.getByRole("combobox", { name: "Reason" }).inputValue()).toBe("INTERNAL");
   });
 
   test("an operator ends the session of another, which is logged", async ({ desk }) => {

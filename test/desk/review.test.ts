@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, test, until } from "./desk.ts";
+import { type Desk, NARROW, test, until } from "./desk.ts";
 
 const reviews = async ({ db }: Desk) =>
   (
@@ -61,6 +61,18 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await until(left, (n) => n === 2);
     expect(await inHand(page)).toContain(third);
     expect(desk.complaints).toEqual([]);
+  });
+
+  test("a key that is held decides one photo, and goes on moving", async ({ desk }) => {
+    const page = await opened(desk);
+    const [, second, , fourth] = await names(page);
+    for (let n = 0; n < 3; n++) await page.keyboard.down("s");
+    await page.keyboard.up("s");
+    expect(await inHand(page)).toContain(second);
+    for (let n = 0; n < 2; n++) await page.keyboard.down("j");
+    expect(await inHand(page)).toContain(fourth);
+    await page.getByText("✓ shown").waitFor();
+    expect(await reviews(desk)).toHaveLength(1);
   });
 
   test("help opens with ?, closes with Escape, and lets single keys be turned off", async ({ desk }) => {
@@ -177,6 +189,21 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     ).toMatchObject([{ verdict: "shown", category: "food" }]);
   });
 
+  test("on a phone a photo is as wide as the screen, wholly in view, and leads to its own page", async ({
+    desk,
+  }) => {
+    const page = await opened(desk, "ann", { viewport: NARROW });
+    for (let n = 0; n < 3; n++) await page.keyboard.press("j");
+    const card = page.locator('.card[aria-current="true"]');
+    const [seen, scroller] = [await card.boundingBox(), await page.locator(".scroller").boundingBox()];
+    expect(seen!.width).toBeGreaterThan(340);
+    expect(seen!.y).toBeGreaterThanOrEqual(scroller!.y);
+    expect(seen!.y + seen!.height).toBeLessThanOrEqual(scroller!.y + scroller!.height);
+    const name = (await card.getAttribute("aria-label"))!.split(",")[0]!;
+    await page.locator(".inspector").getByRole("link", { name }).click();
+    await page.getByRole("heading", { name }).waitFor();
+  });
+
   test("the heat map is laid over the photo in hand", async ({ desk }) => {
     const page = await opened(desk);
     await page.keyboard.press("m");
@@ -201,6 +228,22 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     expect((await desk.db.pool.query("select distinct moderator from review_claims")).rows).toEqual([
       { moderator: "ann" },
     ]);
+  });
+
+  test("what is appealed after it was decided is asked about anew, in the same page", async ({ desk }) => {
+    const page = await opened(desk);
+    const [first] = await names(page);
+    await page.keyboard.press("s");
+    await page.getByText("✓ shown").waitFor();
+    await desk.db.pool.query(
+      "select open_appeal(id, 'look again', 'guest', 'token:uploads') from photos where key = $1",
+      [first],
+    );
+    // the list is full: it is claimed once there is room
+    await page.keyboard.press("a");
+    await page.keyboard.press("s");
+    await page.locator(`.card[aria-label^="${first},"][aria-current]:not(.decided)`).waitFor();
+    await page.getByText("look again").waitFor();
   });
 });
 

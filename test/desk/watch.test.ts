@@ -160,6 +160,11 @@ describe.skipIf(!CHROMIUM)("dashboards", { timeout: 180_000 }, () => {
     expect(new URL(page.url()).search).toBe("?from=2020-01-01&to=2020-01-02");
     await page.reload();
     expect(await page.getByLabel("Last day, UTC").inputValue()).toBe("2020-01-02");
+    // too long a time is no other time
+    await page.getByLabel("Last day, UTC").fill("2026-01-02");
+    await page.keyboard.press("Enter");
+    await page.getByText("at most 400 days").first().waitFor();
+    expect(new URL(page.url()).search).toBe("?from=2020-01-01&to=2026-01-02");
     await page.getByLabel("Up to twenty, with commas between").fill("7, 8");
     await page.keyboard.press("Enter");
     await page
@@ -168,6 +173,28 @@ describe.skipIf(!CHROMIUM)("dashboards", { timeout: 180_000 }, () => {
       .first()
       .waitFor();
     expect(desk.complaints).toEqual([]);
+  });
+
+  test("show no figures under other days than theirs", async ({ desk }) => {
+    await judgedOverTime(desk.db, today());
+    const page = await desk.open("vic", { path: "/desk/dashboards?days=30", scopes: ["read"] });
+    const verdicts = page.locator("figure", { has: page.getByRole("heading", { name: "Verdicts" }) });
+    const rows = verdicts.getByRole("table").last().locator("tbody tr");
+    await verdicts.getByText("As a table").click();
+    await rows.first().waitFor();
+    const days = await rows.count();
+    await page.route("**/dashboards/counts*", () => {});
+    await page.getByRole("link", { name: "7 days" }).click();
+    await page.waitForURL("**/dashboards?days=7");
+    expect(await rows.count()).toBe(days);
+    await page.unroute("**/dashboards/counts*");
+    await page.route("**/dashboards/counts*", (route) => route.abort());
+    await page.getByRole("link", { name: "90 days" }).click();
+    await page.getByRole("alert").getByText("the server cannot be reached").waitFor();
+    expect(await verdicts.count()).toBe(0);
+    await page.unroute("**/dashboards/counts*");
+    await page.getByRole("button", { name: "Try again" }).click();
+    await verdicts.waitFor();
   });
 });
 

@@ -295,6 +295,17 @@ describe("dashboards", () => {
       "select count(*)::int as n from photos where decided_by = 'model:restaurant-2' and decided_at >= '2026-03-01Z'",
     );
     expect(sum(hours.body.counts)).toBe(day[0].n);
+    // whichever model is asked for, the page says who else decided
+    const deciders = async (of: string) =>
+      (
+        await db.pool.query(
+          `select decided_by as model, state as verdict, count(*)::int as photos from photos
+            where decided_at >= $1 and decided_at < '2026-03-02Z' group by 1, 2 order by 1, 2`,
+          [of],
+        )
+      ).rows;
+    expect(hours.body.models).toEqual(await deciders("2026-03-01Z"));
+    expect(body.models).toEqual(await deciders("2026-01-31Z"));
     expect(new Set(hours.body.counts.map(({ at }: { at: string }) => at)).size).toBeGreaterThan(5);
     const listings = await vic.ask("GET", "/desk/api/dashboards/listings?listing=7,%208,none");
     expect(new Set(listings.body.listings.map(({ listing }: { listing: string }) => listing))).toEqual(

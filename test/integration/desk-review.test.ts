@@ -439,6 +439,7 @@ test("a decision that makes no sense is refused before anything is done", async 
     { ...good, photo: "x" },
     { ...good, category: "pets" },
     { ...good, asOf: "now" },
+    { ...good, note: "zero \0" },
     { ...good, more: 1 },
   ]) {
     const { status } = await ann.ask("POST", "/desk/api/review/decisions", { decisions: [good, wrong] });

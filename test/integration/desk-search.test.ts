@@ -47,6 +47,26 @@ describe("a search", () => {
     expect(keysOf(await search(vic, { current: "yes", listing: "1" }))).toEqual(["1/b.jpg"]);
   });
 
+  test("for what Postgres cannot hold finds nothing, and says so", async ({ openDesk }) => {
+    const vic = await (await openDesk()).signIn("vic", "read");
+    for (const name of ["key", "bucket", "listing", "category", "by", "rule"]) {
+      const { status, body } = await vic.ask("GET", `/desk/api/photos?${name}=a%00`);
+      expect([name, status, body.detail]).toEqual([name, 400, expect.stringMatching(/zero characters/)]);
+    }
+    for (const asked of ["listings?listing=%00", "drift?from=2026-01-01&to=2026-01-02&model=%00"])
+      expect((await vic.ask("GET", `/desk/api/dashboards/${asked}`)).status, asked).toBe(400);
+  });
+
+  test("finds by the code of a failure, as Operate counts it", async ({ openDesk, db }) => {
+    const desk = await openDesk();
+    const [broken] = await judged(db, PHOTOS);
+    await db.pool.query("update photos set state = 'failed', failure = 'CORRUPT' where id = $1", [broken]);
+    const vic = await desk.signIn("vic", "read");
+    expect(keysOf(await search(vic, { rule: "CORRUPT" }))).toEqual(["1/a b%.jpg"]);
+    expect(keysOf(await search(vic, { rule: "CORRUPT", listing: "2" }))).toEqual([]);
+    expect(keysOf(await search(vic, { rule: "EMPTY" }))).toEqual([]);
+  });
+
   test("tells what moderators saw and which category they gave, until they take it back", async ({
     openDesk,
     db,
@@ -134,7 +154,15 @@ test("a photo's page shows its whole history, and whom it was told to", async ({
     appeals: [{ reason: "it is me", by: "ann" }],
     deliveries: [{ destination: "app", kind: "photo.verdict", state: "pending", attempts: 0 }],
   });
-  expect(body.history.map(({ reason }: { reason: string }) => reason)).toEqual(["because", "so it is"]);
+  const reasons = ({ history }: { history: { reason: string }[] }) => history.map(({ reason }) => reason);
+  expect(reasons(body)).toEqual(["because", "so it is"]);
+  await db.pool.query(
+    `insert into verdicts (photo_id, verdict, rule, reason, decided_by)
+      select $1, 'shown', 'clear', n::text, 'model:restaurant-2' from generate_series(1, 300) n`,
+    [id],
+  );
+  const long = (await ann.ask("GET", `/desk/api/photos/${id}`)).body;
+  expect([reasons(long).length, reasons(long)[0], long.verdicts]).toEqual([302, "because", 302]);
   expect((await ann.ask("GET", "/desk/api/photos/999")).status).toBe(404);
 });
 
@@ -184,6 +212,11 @@ test("an operator has a photo judged again, unless a moderator decided it", asyn
   expect([await queues.held([id!]), await queues.held([decided!])]).toEqual([1, 0]);
   await queues.close();
   await server.close();
+  // a verdict that stays the same is not written down again, and yet somebody asked
+  expect((await oda.ask("GET", `/desk/api/photos/${id}`)).body).toMatchObject({
+    verdicts: 1,
+    reruns: [{ by: "oda", at: expect.stringMatching(/^\d{4}-/) }],
+  });
   expect((await oda.ask("GET", "/desk/api/audit?limit=1")).body.entries).toMatchObject([
     { who: "oda", did: "rerun", photo: id },
   ]);

@@ -2,7 +2,7 @@ import { connect } from "node:net";
 import { expect, test } from "vitest";
 import { UpstreamError } from "../../src/errors.ts";
 import { serveApi } from "../../src/http/api.ts";
-import type { ApiDeps } from "../../src/http/routes.ts";
+import type { ApiDeps } from "../../src/http/route.ts";
 import { bearerOf, createToken, isToken } from "../../src/http/tokens.ts";
 
 const { token, id, hash } = createToken();

@@ -3,11 +3,11 @@ import type { Counts } from "../types.ts";
 import { Table } from "../ui/table.tsx";
 import { STATE_WORDS, who } from "../words.ts";
 import { Chart } from "./chart.tsx";
-import { type Range, timesOf } from "./range.ts";
+import { type Days, timesOf } from "./range.ts";
 import { byModel, countsBy, hideRate, inOrder } from "./series.ts";
 
 /** How many photos got which verdict, by time, category and who decided. */
-export function CountCharts({ range, answer }: { range: Range; answer: Counts }) {
+export function CountCharts({ range, answer }: { range: Days; answer: Counts }) {
   const { step, counts } = answer;
   const times = timesOf(range, step);
   const nameOf = (time: number): string =>

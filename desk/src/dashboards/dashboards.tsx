@@ -8,15 +8,15 @@ import { AgreementOf } from "./agreement.tsx";
 import { CountCharts, Models } from "./counts.tsx";
 import { DriftOf } from "./drift.tsx";
 import { ListingCounts } from "./listings.tsx";
-import { addressOf, PRESETS, rangeOf } from "./range.ts";
+import { addressOf, type Days, PRESETS, rangeOf } from "./range.ts";
 import "../style/watch.css";
 
 /** What became of photos, and how good the model is at it. The address says which days, so that it can be sent to somebody. */
 export default function DashboardsPage() {
   const { query } = useLocation();
   useTitle("Dashboards");
-  const range = rangeOf(query, new Date().toISOString().slice(0, 10));
-  const days = { from: range.from, to: range.to };
+  const { from, to } = rangeOf(query, new Date().toISOString().slice(0, 10));
+  const days = { from, to };
   const counts = useAsked<Counts>("dashboards/counts", days);
   const agreement = useAsked<Agreement>("dashboards/agreement", days);
   const drift = useAsked<Drift>("dashboards/drift", { ...days, model: query["model"] });
@@ -27,26 +27,33 @@ export default function DashboardsPage() {
         <RangeForm />
       </header>
       <div class="halves charts">
-        <Answered asked={counts}>{(answer) => <CountCharts range={range} answer={answer} />}</Answered>
-        {counts.answer && <Models answer={counts.answer} />}
+        <Answered asked={counts}>
+          {(answer, of) => (
+            <>
+              <CountCharts range={of} answer={answer} />
+              <Models answer={answer} />
+            </>
+          )}
+        </Answered>
       </div>
       <Answered asked={agreement}>{(answer) => <AgreementOf answer={answer} />}</Answered>
       <div class="halves charts">
-        <Answered asked={drift}>{(answer) => <DriftOf range={range} answer={answer} />}</Answered>
+        <Answered asked={drift}>{(answer, of) => <DriftOf range={of} answer={answer} />}</Answered>
         <ListingCounts />
       </div>
     </div>
   );
 }
 
+/** What was answered, with the days that it is of: while others are asked for, they are not those of the address. */
 function Answered<T>({
-  asked: { answer, problem, again },
+  asked: { answer, of, problem, again },
   children,
 }: {
   asked: Asked<T>;
-  children(answer: T): ComponentChildren;
+  children(answer: T, of: Days): ComponentChildren;
 }) {
-  if (answer) return <>{children(answer)}</>;
+  if (answer && !problem) return <>{children(answer, { from: String(of["from"]), to: String(of["to"]) })}</>;
   if (!problem) return <p class="panel soft">One moment…</p>;
   return (
     <div class="panel" role="alert">

@@ -3,10 +3,10 @@ import type { Drift } from "../types.ts";
 import { Table } from "../ui/table.tsx";
 import { who } from "../words.ts";
 import { Chart } from "./chart.tsx";
-import { addressOf, type Range, timesOf } from "./range.ts";
+import { addressOf, type Days, timesOf } from "./range.ts";
 
 /** Whether the scores of uploads change: a model sees other photos than before, or sees them otherwise. */
-export function DriftOf({ range, answer }: { range: Range; answer: Drift }) {
+export function DriftOf({ range, answer }: { range: Days; answer: Drift }) {
   const { query, route } = useLocation();
   const { model, models, before, scores } = answer;
   const shown = scores.find(({ score }) => score === query["score"]) ?? scores[0];

@@ -1,4 +1,5 @@
 import { post } from "../api.ts";
+import { addressOf } from "../search/query.ts";
 import { may } from "../session.ts";
 import type { FailuresReplayed, Operating } from "../types.ts";
 import { Table } from "../ui/table.tsx";
@@ -32,7 +33,9 @@ export function Failures({ now }: { now: Operating }) {
         <Table label="Failures" head={["code", "#photos", ...(may("operator") ? [""] : [])]}>
           {now.failures.map(({ code, photos }) => (
             <tr key={code}>
-              <td class="mono">{code}</td>
+              <td class="mono">
+                <a href={addressOf({ rule: code })}>{code}</a>
+              </td>
               <td class="figure">{photos.toLocaleString()}</td>
               {may("operator") && (
                 <td class="figure">

@@ -1,11 +1,11 @@
 import type { Photo, WholePhoto } from "../types.ts";
-import { reasonOf, STATE_WORDS, score, when, who } from "../words.ts";
+import { count, reasonOf, STATE_WORDS, score, when, who } from "../words.ts";
 
 /** Verdicts and appeals in the order they came, the last first. */
 export function History({ photo }: { photo: WholePhoto }) {
   const verdicts = photo.history.map((each) => ({
     at: each.at,
-    row: <Verdict key={each.at} verdict={each} />,
+    row: <Verdict key={`verdict ${each.at} ${each.rule}`} verdict={each} />,
   }));
   const appeals = photo.appeals.map((each) => ({
     at: each.at,
@@ -15,17 +15,26 @@ export function History({ photo }: { photo: WholePhoto }) {
     at: each.at,
     row: <Shadow key={`shadow ${each.model}`} shadow={each} />,
   }));
+  const reruns = photo.reruns.map((each) => ({
+    at: each.at,
+    row: <Rerun key={`rerun ${each.at}`} rerun={each} />,
+  }));
   const withdrawn = photo.withdrawnAt
     ? [{ at: photo.withdrawnAt, row: <Withdrawn key="withdrawn" at={photo.withdrawnAt} /> }]
     : [];
   const registered = { at: photo.registeredAt, row: <Registered key="registered" photo={photo} /> };
-  const rows = [registered, ...verdicts, ...shadows, ...appeals, ...withdrawn].sort(
+  const rows = [registered, ...verdicts, ...reruns, ...shadows, ...appeals, ...withdrawn].sort(
     (a, b) => Date.parse(b.at) - Date.parse(a.at),
   );
   return (
     <section aria-labelledby="history">
       <h2 id="history">History</h2>
       <ol class="history">{rows.map(({ row }) => row)}</ol>
+      {photo.verdicts > photo.history.length && (
+        <p class="small soft">
+          Of {count(photo.verdicts, "verdict")} these are the newest {photo.history.length.toLocaleString()}.
+        </p>
+      )}
     </section>
   );
 }
@@ -56,6 +65,22 @@ function Verdict({ verdict: past }: { verdict: WholePhoto["history"][number] }) 
             {past.policy && `; policy ${past.policy}`}
           </p>
         )}
+      </div>
+    </li>
+  );
+}
+
+function Rerun({ rerun }: { rerun: WholePhoto["reruns"][number] }) {
+  return (
+    <li>
+      <time class="soft small" dateTime={rerun.at}>
+        {when(rerun.at)}
+      </time>
+      <div>
+        <p>
+          <span class="verdict">again</span> <b>{rerun.by}</b> had it judged again
+        </p>
+        <p class="small soft">A verdict that stays the same is not written down anew.</p>
       </div>
     </li>
   );

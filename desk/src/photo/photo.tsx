@@ -15,12 +15,17 @@ import { Deliveries, Tags } from "./tables.tsx";
 /** One photo: what it looks like, what is known of it, and everything that ever became of it. */
 export default function PhotoPage() {
   const { params } = useRoute();
+  // nothing of one photo, such as a category that was chosen for it, is there for the next
+  return <OnePhoto key={params["id"]} id={params["id"]!} />;
+}
+
+function OnePhoto({ id }: { id: string }) {
   const { back } = useLocation();
-  const { answer: photo, problem, again } = useAsked<WholePhoto>(`photos/${params["id"]}`);
+  const { answer: photo, problem, again } = useAsked<WholePhoto>(`photos/${id}`);
   const [done, setDone] = useState("");
-  const [forgotten, setForgotten] = useState("");
+  const [forgotten, setForgotten] = useState(false);
   useTitle(photo ? nameOf(photo) : "Photo");
-  if (forgotten === params["id"]) {
+  if (forgotten) {
     return (
       <div class="blank" role="status">
         <h1>It was forgotten</h1>
@@ -88,7 +93,7 @@ export default function PhotoPage() {
             setDone(words);
             again();
           }}
-          onForgotten={() => setForgotten(photo.id)}
+          onForgotten={() => setForgotten(true)}
         />
         <p class="small" role="status">
           {problem || done}

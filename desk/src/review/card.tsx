@@ -1,5 +1,6 @@
 import { useEffect, useRef } from "preact/hooks";
 import { person } from "../session.ts";
+import { narrow } from "../ui/narrow.ts";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Human } from "../ui/scores.tsx";
 import { KIND_WORDS, nameOf, reasonOf, STATE_WORDS, score, sureOf } from "../words.ts";
@@ -45,7 +46,7 @@ export function Card({ item, index, of, current, selected }: CardProps) {
       >
         <Picture
           photo={asDecided(item)}
-          size="small"
+          size={narrow.value ? "medium" : "small"}
           withHeat={current && heat.value}
           blurred={person.value!.settings.blur}
           reachable={current}

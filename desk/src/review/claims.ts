@@ -2,7 +2,7 @@ import { type Signal, signal } from "@preact/signals";
 import { wordsOf } from "../api.ts";
 import type { Claims, Kind, Renewed } from "../types.ts";
 import { USES, unusedMs } from "../use.ts";
-import { bounded, type Items, nextOpen, open, withClaimed, withoutLost } from "./list.ts";
+import { bounded, open, withClaimed, withoutLost } from "./list.ts";
 import type { Outbox } from "./outbox.ts";
 import type { ReviewStore } from "./store.ts";
 import type { Tabs } from "./tabs.ts";
@@ -58,7 +58,7 @@ export function createClaimLoop({ store, outbox, tabs, ask, leaseS }: Deps): Cla
         outbox.waiting.peek().flatMap((act) => (act.does === "decide" ? act.decision.photo : [])),
       );
       const left = withoutLost(store.items.peek(), had, new Set(photos.map(({ id }) => id)));
-      setItems(bounded(withClaimed(left, photos, onItsWay), MOST));
+      store.take(bounded(withClaimed(left, photos, onItsWay), MOST));
       exhausted.value = photos.length < HOLD;
       state.value = "ready";
       problem.value = "";
@@ -84,24 +84,13 @@ export function createClaimLoop({ store, outbox, tabs, ask, leaseS }: Deps): Cla
     if (asked.length > 0) {
       try {
         const { photos } = await ask<Renewed>("review/claims/renew", { photos: asked.slice(0, MOST_HELD) });
-        setItems(withoutLost(store.items.peek(), new Set(asked), new Set(photos)));
+        store.take(withoutLost(store.items.peek(), new Set(asked), new Set(photos)));
         problem.value = "";
       } catch (thrown) {
         problem.value = wordsOf(thrown);
       }
     }
     await fill(true);
-  }
-
-  /** The cursor stays on its photo, wherever that is now; where that went, or all were decided, it goes to what is open. */
-  function setItems(next: Items): void {
-    const id = store.current.value?.photo.id;
-    const waited = open(store.items.peek()).length === 0;
-    store.items.value = next;
-    const index = next.findIndex(({ photo }) => photo.id === id);
-    const at = index >= 0 ? index : store.at.peek();
-    const stays = index >= 0 && !(waited && open(next).length > 0);
-    store.go(stays ? at : nextOpen(next, at - 1));
   }
 
   async function giveBack(): Promise<void> {

@@ -112,7 +112,13 @@ function Actions({ item, many }: { item: Item; many: number }) {
   return (
     <div class="actions">
       <div class="actions-of small">
-        <p class="soft">{many > 0 ? <b>{count(many, "photo")} selected</b> : wordsOf(item)}</p>
+        <p class="soft">
+          {many > 0 ? (
+            <b>{count(many, "photo")} selected</b>
+          ) : (
+            <a href={`/desk/photos/${item.photo.id}`}>{wordsOf(item)}</a>
+          )}
+        </p>
         {many > 0 && (
           <button
             type="button"

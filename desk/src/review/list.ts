@@ -14,21 +14,30 @@ export interface Item {
 
 export type Items = readonly Item[];
 
-/** What was claimed, merged into the list: what is there keeps its place and takes the fresh links, the rest follows. */
+/**
+ * What was claimed, merged into the list: what is there keeps its place and takes the fresh links, the rest follows. What was
+ * decided is open again where it is asked about anew.
+ */
 export function withClaimed(items: Items, claimed: readonly Photo[], onItsWay: ReadonlySet<string>): Items {
   const fresh = new Map(claimed.map((photo) => [photo.id, photo]));
   const known = items.map((item) => {
     const photo = fresh.get(item.photo.id);
-    if (!photo || item.decision)
-      return photo ? { ...item, photo: { ...item.photo, links: photo.links } } : item;
-    return { ...item, photo };
+    if (!photo || !item.decision) return photo ? { ...item, photo } : item;
+    if (isAskedAnew(item, photo)) return itemOf(photo);
+    return { ...item, photo: { ...item.photo, links: photo.links } };
   });
   const there = new Set(items.map(({ photo }) => photo.id));
   const more = claimed.filter(({ id }) => !there.has(id) && !onItsWay.has(id));
-  return [
-    ...known,
-    ...more.map((photo) => ({ photo, category: null, decision: undefined, answer: undefined })),
-  ];
+  return [...known, ...more.map(itemOf)];
+}
+
+function itemOf(photo: Photo): Item {
+  return { photo, category: null, decision: undefined, answer: undefined };
+}
+
+/** As after an appeal, or where the decision did not count; what was claimed before it was answered is older than its answer. */
+function isAskedAnew({ photo: { asOf }, answer }: Item, claimed: Photo): boolean {
+  return answer !== undefined && BigInt(claimed.asOf) >= BigInt(asOf);
 }
 
 /** Without what is no longer held, unless it was decided here. */
@@ -46,10 +55,9 @@ export function changed(items: Items, ids: ReadonlySet<string>, change: (item: I
  * was decided is not decided anew by one key too many.
  */
 export function nextOpen(items: Items, from: number): number {
-  const open = (item: Item): boolean => !item.decision;
-  const after = items.findIndex((item, index) => index > from && open(item));
+  const after = items.findIndex((item, index) => index > from && isOpen(item));
   if (after >= 0) return after;
-  const before = items.findIndex(open);
+  const before = items.findIndex(isOpen);
   return before >= 0 ? before : items.length;
 }
 
@@ -69,5 +77,10 @@ export function bounded(items: Items, most: number): Items {
 }
 
 export function open(items: Items): Items {
-  return items.filter(({ decision }) => !decision);
+  return items.filter(isOpen);
+}
+
+/** Whether it is to be decided. */
+export function isOpen({ decision }: Item): boolean {
+  return !decision;
 }

@@ -46,9 +46,22 @@ export function Notices() {
       )}
       {failed.length > 0 && (
         <section class="notice conflicts" aria-label="Decisions that did not count">
-          <h2>
-            <Icon name="warn" /> {count(failed.length, "decision")} did not count
-          </h2>
+          <header>
+            <h2>
+              <Icon name="warn" /> {count(failed.length, "decision")} did not count
+            </h2>
+            {failed.length > 1 && (
+              <button
+                type="button"
+                class="quiet"
+                onClick={() => {
+                  for (const { act } of failed) outbox.dismiss(act.id);
+                }}
+              >
+                All understood
+              </button>
+            )}
+          </header>
           <ul>
             {failed.map((each) => (
               <Conflict key={each.act.id} failed={each} />

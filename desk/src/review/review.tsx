@@ -4,6 +4,7 @@ import { person } from "../session.ts";
 import { Grid } from "../ui/grid.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { useKeys } from "../ui/keys.ts";
+import { narrow } from "../ui/narrow.ts";
 import { heat, reveal } from "../ui/picture.tsx";
 import { useTitle } from "../ui/title.ts";
 import type { CellRules } from "../ui/window.ts";
@@ -35,7 +36,7 @@ export default function ReviewPage() {
           <Grid
             label="Photos to decide"
             count={items.length}
-            rules={RULES}
+            rules={narrow.value ? NARROW_RULES : RULES}
             at={store.at.value}
             onColumns={setColumns}
             cell={(index) => (
@@ -165,3 +166,5 @@ function Nothing() {
 
 const AWAY = "Nobody used this page for ten minutes. Press any key to go on.";
 const RULES: CellRules = { minWidth: 168, gap: 12, textHeight: 72 };
+/** Nothing stands beside the grid there: a photo is judged by what its card shows. */
+const NARROW_RULES: CellRules = { ...RULES, minWidth: 300 };

@@ -4,7 +4,7 @@ import type { Decision, Photo } from "../types.ts";
 import { announce } from "../ui/announce.tsx";
 import { uuid } from "../uuid.ts";
 import { count, nameOf, STATE_WORDS } from "../words.ts";
-import { changed, type Item, type Items, nextOpen } from "./list.ts";
+import { changed, type Item, type Items, isOpen, nextOpen } from "./list.ts";
 import { type Act, type Answer, counts, type Outbox } from "./outbox.ts";
 
 /** The list of one moderator: what is in it, what is looked at, and what may be done. */
@@ -20,6 +20,11 @@ export interface ReviewStore {
   go(index: number): void;
   toggle(index: number, through?: boolean): void;
   select(ids: Iterable<string>): void;
+  /**
+   * Takes the list as it is now. The cursor stays on its photo, wherever that is; where that went, or all were decided, it goes
+   * to what is open.
+   */
+  take(next: Items): void;
   setCategory(category: string): void;
   decide(verdict: Decision["verdict"], human: boolean | null): void;
   undo(): void;
@@ -31,7 +36,7 @@ export interface ReviewStore {
   refresh(id: string): Promise<void>;
 }
 
-export function createReviewStore(outbox: Pick<Outbox, "add">): ReviewStore {
+export function createReviewStore(outbox: Pick<Outbox, "add">, now: () => number = Date.now): ReviewStore {
   const items = signal<Items>([]);
   const at = signal(0);
   const selected = signal<ReadonlySet<string>>(new Set());
@@ -39,6 +44,8 @@ export function createReviewStore(outbox: Pick<Outbox, "add">): ReviewStore {
   const current = computed(() => items.value[at.value]);
   /** Decisions that were made at once are taken back at once; the last is the last. */
   const done: { id: string; photo: string; key: string }[][] = [];
+  /** When the keys came to act on other photos though nobody moved: what is pressed just then was meant for those before. */
+  let slippedAt = NEVER;
 
   const clamp = (index: number): number => Math.max(0, Math.min(index, items.peek().length - 1));
   const targets = (): Items => {
@@ -50,7 +57,14 @@ export function createReviewStore(outbox: Pick<Outbox, "add">): ReviewStore {
     items.value = changed(items.peek(), new Set(ids), how);
   };
 
+  function slipped(): boolean {
+    if (now() - slippedAt >= LOOK_MS) return false;
+    announce("Another photo came into hand: look at it first");
+    return true;
+  }
+
   function decide(verdict: Decision["verdict"], human: boolean | null): void {
+    if (slipped()) return;
     const chosen = targets().filter((item) => !says(item, verdict, human));
     if (chosen.length === 0) return;
     const decisions = new Map(
@@ -62,7 +76,7 @@ export function createReviewStore(outbox: Pick<Outbox, "add">): ReviewStore {
         decision: decisions.get(item.photo.id),
         answer: undefined,
       }));
-      times.value = [...times.peek(), ...chosen.map(() => Date.now())];
+      times.value = [...times.peek(), ...chosen.map(now)];
       const many = selected.peek().size > 0;
       selected.value = new Set();
       at.value = nextOpen(items.peek(), many ? clamp(at.peek() - 1) : at.peek());
@@ -78,6 +92,7 @@ export function createReviewStore(outbox: Pick<Outbox, "add">): ReviewStore {
 
   function undo(): void {
     const last = done.pop();
+    slippedAt = NEVER;
     if (!last) {
       announce("Nothing to take back");
       return;
@@ -109,9 +124,13 @@ export function createReviewStore(outbox: Pick<Outbox, "add">): ReviewStore {
       return { ...item, answer, photo: { ...item.photo, asOf: answer.asOf ?? item.photo.asOf } };
     });
     if (counts(answer)) return;
-    for (const group of done) {
+    for (const [place, group] of done.entries()) {
       const index = group.findIndex((each) => each.id === act.id);
-      if (index >= 0) group.splice(index, 1);
+      if (index < 0) continue;
+      group.splice(index, 1);
+      // nothing is left to take back of it
+      if (group.length === 0) done.splice(place, 1);
+      break;
     }
     announce(`The decision on ${nameOf(act)} did not count`);
   }
@@ -126,6 +145,7 @@ export function createReviewStore(outbox: Pick<Outbox, "add">): ReviewStore {
     undo,
     answered,
     move(by, extend = false) {
+      slippedAt = NEVER;
       const from = at.peek();
       // from behind the last there is nothing but back
       if (by < 0 || from < items.peek().length) at.value = clamp(from + by);
@@ -134,9 +154,11 @@ export function createReviewStore(outbox: Pick<Outbox, "add">): ReviewStore {
       selected.value = new Set([...selected.peek(), ...ids]);
     },
     go(index) {
+      slippedAt = NEVER;
       at.value = Math.max(0, Math.min(index, items.peek().length));
     },
     toggle(index, through = false) {
+      slippedAt = NEVER;
       const id = items.peek()[index]?.photo.id;
       if (id === undefined) return;
       const next = new Set(selected.peek());
@@ -152,9 +174,28 @@ export function createReviewStore(outbox: Pick<Outbox, "add">): ReviewStore {
       });
     },
     select(ids) {
+      slippedAt = NEVER;
       selected.value = new Set(ids);
     },
+    take(next) {
+      const [before, had] = [targets(), items.peek()];
+      const id = current.peek()?.photo.id;
+      const waited = !had.some(isOpen);
+      batch(() => {
+        items.value = next;
+        const there = new Set(next.map(({ photo }) => photo.id));
+        selected.value = new Set([...selected.peek()].filter((each) => there.has(each)));
+        const index = id === undefined ? -1 : next.findIndex(({ photo }) => photo.id === id);
+        const from = index >= 0 ? index : at.peek();
+        const stays = index >= 0 && !(waited && next.some(isOpen));
+        at.value = stays ? from : nextOpen(next, from - 1);
+      });
+      const after = new Set(targets().map(({ photo }) => photo.id));
+      const same = before.length === after.size && before.every(({ photo }) => after.has(photo.id));
+      if (!same && before.length > 0 && after.size > 0) slippedAt = now();
+    },
     setCategory(category) {
+      if (slipped()) return;
       const chosen = targets();
       const same = chosen.every((item) => item.category === category);
       change(
@@ -200,3 +241,6 @@ export function stateOf({ decision, photo }: Item): string {
 }
 
 const MAX_UNDO = 500;
+const NEVER = Number.NEGATIVE_INFINITY;
+/** As long as a hand may take to stop what it had begun. */
+const LOOK_MS = 1_000;

@@ -1,6 +1,7 @@
 import { useLocation } from "preact-iso";
 import { person } from "../session.ts";
 import { useFields } from "../ui/fields.ts";
+import { narrow } from "../ui/narrow.ts";
 import { rule, STATE_WORDS } from "../words.ts";
 import { addressOf, FILTERS, type Filter, type Filters } from "./query.ts";
 
@@ -28,7 +29,7 @@ export function FilterForm({ filters }: { filters: Filters }) {
       <span>{label}</span>
       <select name={name} onChange={() => form.current!.requestSubmit()}>
         <option value="">any</option>
-        {options.map(([value, words]) => (
+        {withOwn(options, filters[name]).map(([value, words]) => (
           <option key={value} value={value}>
             {words}
           </option>
@@ -41,7 +42,8 @@ export function FilterForm({ filters }: { filters: Filters }) {
     <search class="filters" aria-label="Photos">
       <form ref={form} onSubmit={onSubmit}>
         <h1>Search</h1>
-        <details open={used > 0 || !narrow()}>
+        {/* on a narrow screen the photos come first */}
+        <details open={used > 0 || !narrow.peek()}>
           <summary>Filters {used > 0 && <span class="soft number">({used})</span>}</summary>
           <div class="filter-fields">
             {text("key", "Key begins with")}
@@ -90,9 +92,13 @@ export function FilterForm({ filters }: { filters: Filters }) {
   );
 }
 
-/** On a narrow screen the photos come first. */
-function narrow(): boolean {
-  return matchMedia("(max-width: 720px)").matches;
+/** An address may ask for what is no choice here: a category of another policy, a code that no photo failed with so far. */
+function withOwn(
+  options: readonly (readonly [string, string])[],
+  own: string | undefined,
+): readonly (readonly [string, string])[] {
+  if (!own || options.some(([value]) => value === own)) return options;
+  return [...options, [own, own]];
 }
 
 const RULES = [
@@ -103,4 +109,8 @@ const RULES = [
   "scores-invalid",
   "clear",
   "moderator",
+  "undo",
+  "rollback",
+  ...["EMPTY", "UNSUPPORTED_FORMAT", "CORRUPT", "TOO_LARGE", "TOO_MANY_PIXELS", "GONE", "ACCESS_DENIED"],
+  ...["STORE_UNAVAILABLE", "WORKER_CRASHED"],
 ];

@@ -16,6 +16,7 @@ import { Result } from "./result.tsx";
 export default function SearchPage() {
   const { query, url } = useLocation();
   const { photos, next, state, problem, more, replace } = useFound(url, query);
+  const filtered = Object.keys(filtersOf(query)).length > 0;
   useTitle("Search");
   return (
     <div class="search-page">
@@ -34,8 +35,12 @@ export default function SearchPage() {
         {state === "ready" && photos.length === 0 && (
           <div class="blank">
             <Icon name="bell" />
-            <h2>No photo is like that</h2>
-            <p class="soft">Take a filter away. A key is searched by how it begins.</p>
+            <h2>{filtered ? "No photo is like that" : "No photo is known yet"}</h2>
+            <p class="soft">
+              {filtered
+                ? "Take a filter away. A key is searched by how it begins."
+                : "Photos are found here once their uploads were told of."}
+            </p>
           </div>
         )}
         {photos.length > 0 && (

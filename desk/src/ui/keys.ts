@@ -15,7 +15,10 @@ export function setKeys(on: boolean): void {
   kept.write(on ? "on" : "off");
 }
 
-/** Listens while the component is there, except where someone types, and under an open dialog or menu. */
+/**
+ * Listens while the component is there, except where someone types, and under an open dialog or menu. A key that is held does
+ * once what it does, unless it moves: photos are not decided by a hand that rests.
+ */
 export function useKeys(map: KeyMap): void {
   const latest = useRef(map);
   latest.current = map;
@@ -26,6 +29,7 @@ export function useKeys(map: KeyMap): void {
       const act = latest.current[nameOf(event)];
       if (!act) return;
       event.preventDefault();
+      if (event.repeat && !MOVES.test(nameOf(event))) return;
       // nothing had the focus yet, or what had it was scrolled out of the page
       if (document.activeElement === document.body) {
         document.querySelector<HTMLElement>("main [tabindex='0'], main")?.focus({ preventScroll: true });
@@ -54,3 +58,5 @@ function types(target: EventTarget | null): boolean {
     target instanceof HTMLElement && target.closest("input:not([type=checkbox]), select, textarea") !== null
   );
 }
+
+const MOVES = /^(shift\+)?([jk]|Arrow\w+)$/;

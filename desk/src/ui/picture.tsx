@@ -1,5 +1,6 @@
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
+import { connected } from "../live.ts";
 import { stored } from "../stored.ts";
 import type { Photo } from "../types.ts";
 import { hiddenForHuman, nameOf } from "../words.ts";
@@ -25,6 +26,16 @@ export function reveal(id: string): void {
   revealed.value = next;
 }
 
+interface Loading {
+  src: string;
+  loaded?: boolean;
+  broken?: boolean;
+  /** Why it is broken, in words. */
+  problem?: string;
+  /** The server was not there, or not well. */
+  away?: boolean;
+}
+
 interface PictureProps {
   photo: Photo;
   size: "small" | "medium" | "large";
@@ -41,19 +52,22 @@ interface PictureProps {
 /** A photo by its signed link, under a veil where it is hidden for a human; what cannot be shown says why. */
 export function Picture({ photo, size, withHeat, blurred, reachable = true, onStale }: PictureProps) {
   const src = withHeat ? photo.links.heat : photo.links[size];
-  const [state, setState] = useState<{ src: string; problem?: string; loaded?: boolean; broken?: boolean }>({
-    src,
-  });
+  const [state, setState] = useState<Loading>({ src });
   const [asked, setAsked] = useState(false);
   useEffect(() => setAsked(false), [photo.id, withHeat]);
   const veiled = (blur.value ?? blurred) && hiddenForHuman(photo) && !revealed.value.has(photo.id);
   const now = state.src === src ? state : { src };
 
+  useEffect(() => {
+    // the server is back: nobody has to ask for each picture that did not come meanwhile
+    if (connected.value && now.away) setState({ src });
+  }, [connected.value]);
+
   async function onError(): Promise<void> {
     // the browser's own sign of a broken image says nothing
     setState({ src, broken: true });
     const { status, problem } = await refusalOf(src);
-    if (status !== STALE || asked) return setState({ src, problem });
+    if (status !== STALE || asked) return setState({ src, problem, away: status === 0 || status >= 500 });
     setAsked(true);
     await onStale();
     // where fresh links came, this one is forgotten already
@@ -65,7 +79,7 @@ export function Picture({ photo, size, withHeat, blurred, reachable = true, onSt
       {now.problem ? (
         <div class="picture-problem small">
           <Icon name="warn" />
-          <p>{now.problem}</p>
+          <p title={now.problem}>{now.problem}</p>
           <button
             type="button"
             tabIndex={reachable ? 0 : -1}

@@ -1,9 +1,13 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, wordsOf } from "../api.ts";
 
+type Query = Readonly<Record<string, string | number | undefined>>;
+
 export interface Asked<T> {
-  /** What was answered last; it stays while it is asked for again. */
+  /** What was answered last; it stays while it, or something else, is asked for. */
   answer: T | undefined;
+  /** The query that was answered so. */
+  of: Query;
   /** Why it was not answered, in words. */
   problem: string;
   again(): void;
@@ -12,19 +16,18 @@ export interface Asked<T> {
 }
 
 /** Asks the server for what is at the path, and again whenever the path, the query or the edition of what is asked for changes. */
-export function useAsked<T>(
-  path: string,
-  query: Record<string, string | number | undefined> = {},
-  edition: string | number = "",
-): Asked<T> {
-  const [answer, set] = useState<T>();
+export function useAsked<T>(path: string, query: Query = {}, edition: string | number = ""): Asked<T> {
+  const [{ answer, of }, setAnswered] = useState<{ answer: T | undefined; of: Query }>({
+    answer: undefined,
+    of: query,
+  });
   const [problem, setProblem] = useState("");
   const [tries, setTries] = useState(0);
   useEffect(() => {
     const gone = new AbortController();
     get<T>(path, query, gone.signal).then(
       (value) => {
-        set(value);
+        setAnswered({ answer: value, of: query });
         setProblem("");
       },
       (thrown: unknown) => {
@@ -33,5 +36,11 @@ export function useAsked<T>(
     );
     return () => gone.abort();
   }, [path, JSON.stringify(query), edition, tries]);
-  return { answer, problem, again: () => setTries(tries + 1), set };
+  return {
+    answer,
+    of,
+    problem,
+    again: () => setTries(tries + 1),
+    set: (value) => setAnswered({ answer: value, of: query }),
+  };
 }

@@ -36,7 +36,10 @@ export function cellsInView(
   return { first: Math.min(firstRow * columns, count), end: Math.min(endRow * columns, count) };
 }
 
-/** Where to scroll so that cell `index` is wholly in view; `top` where it is already. */
+/**
+ * Where to scroll so that cell `index` is wholly in view, with a gap above, which is the padding of what scrolls, and one below;
+ * `top` where it is already.
+ */
 export function scrollToCell(
   { columns, rowHeight }: Cells,
   index: number,
@@ -44,7 +47,7 @@ export function scrollToCell(
   gap: number,
 ): number {
   const start = Math.floor(index / columns) * rowHeight;
-  const end = start + rowHeight - gap;
+  const end = start + rowHeight + gap;
   if (start < top) return start;
   return end > top + height ? end - height : top;
 }

@@ -8,8 +8,11 @@ export interface Days {
 
 /** What the dashboards read. Days are of UTC, and both are in it. */
 export interface DashboardDeps {
-  counts(days: Days, step: "hour" | "day", model?: string): Promise<z.infer<typeof shapes.counts>["counts"]>;
-  models(days: Days): Promise<z.infer<typeof shapes.counts>["models"]>;
+  counts(
+    days: Days,
+    step: "hour" | "day",
+    model?: string,
+  ): Promise<Pick<z.infer<typeof shapes.counts>, "counts" | "models">>;
   agreement(days: Days): Promise<z.infer<typeof shapes.agreement>["models"]>;
   /** Models that gave scores, the one with most first. */
   scoredModels(days: Days): Promise<string[]>;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { text } from "./schemas.ts";
 
 /** The shapes of the dashboards. Days are of UTC, as 2026-01-31; a model is named as history does, model:NAME. */
 
@@ -9,12 +10,12 @@ const proportion = z
   .describe("a share 0 to 1 with its 95 % interval of Wilson; value is null where there is nothing");
 
 const days = { from: day, to: day };
-const model = z.string().min(1).max(200).optional();
+const model = text(200).min(1).optional();
 export const countsAsked = z.strictObject({ ...days, model });
 export const agreementAsked = z.strictObject(days);
 export const driftAsked = z.strictObject({ ...days, model });
 export const listingsAsked = z.strictObject({
-  listing: z.string().max(2_000).describe("up to twenty, with commas between"),
+  listing: text(2_000).describe("up to twenty, with commas between"),
 });
 
 export const counts = z.object({

@@ -4,9 +4,11 @@ import type { AccessDeps, AccessSettings, Who } from "./access.ts";
 import type { Board } from "./board.ts";
 import type { DashboardDeps } from "./dashboard-deps.ts";
 import type { Size } from "./links.ts";
+import type { auditLog, sessions } from "./log-schemas.ts";
 import type { Oidc } from "./oidc.ts";
 import type { OperateDeps } from "./operate-deps.ts";
-import type { auditLog, decided, decision, photo, searchAsked, sessions, wholePhoto } from "./schemas.ts";
+import type { decided, decision } from "./review-schemas.ts";
+import type { photo, searchAsked, wholePhoto } from "./schemas.ts";
 
 export interface DeskSettings extends AccessSettings {
   /** Seconds without a request after which a session ends. */

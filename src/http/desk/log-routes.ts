@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { readShape } from "../../intake/shape.ts";
 import { HttpProblem } from "../problem.ts";
+import * as shapes from "./log-schemas.ts";
 import type { DeskRoute } from "./route.ts";
-import * as shapes from "./schemas.ts";
 
 /** Who is, and who did what: for operators. */
 export const logRoutes: readonly DeskRoute[] = [

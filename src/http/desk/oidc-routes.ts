@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import { UpstreamError } from "../../errors.ts";
 import { HttpProblem } from "../problem.ts";
 import { type Access, type AccessSettings, cookieName, isSecure } from "./access.ts";
 import type { Oidc, PendingSignIn } from "./oidc.ts";
@@ -13,7 +14,13 @@ export function serveOidc(
 
   app.get("/desk/api/oidc/start", async (request, reply) => {
     if (!oidc) throw new HttpProblem(404, "no provider is configured: see MAITRED_OIDC_ISSUER");
-    const { url, pending } = await oidc.begin(destinationOf(request.query));
+    const begun = await oidc.begin(destinationOf(request.query)).catch((thrown: unknown) => {
+      if (!(thrown instanceof UpstreamError)) throw thrown;
+      failed(thrown);
+    });
+    // a person looks at this, who is no reader of JSON
+    if (!begun) return reply.redirect("/desk/?problem=oidc-away", 302);
+    const { url, pending } = begun;
     // now: the browser does not send its cookie along when the provider sends it back
     await access.end(request);
     const secure = isSecure(settings, request);

@@ -95,7 +95,8 @@ export function createOidc(settings: OidcSettings): Oidc | undefined {
       const claims: Record<string, unknown> = { ...inToken, ...asked, sub };
       const byAddress =
         settings.oidcName === "email" || settings.oidcRoles.some((rule) => /^email=/.test(rule));
-      if (byAddress && claims["email"] !== undefined && claims["email_verified"] === false)
+      // some providers write it as text
+      if (byAddress && claims["email"] !== undefined && /^false$/i.test(String(claims["email_verified"])))
         return "unverified";
       const roles = rolesOf(claims, settings.oidcRoles);
       if (roles.length === 0) return "no-role";
@@ -113,7 +114,8 @@ export function rolesOf(claims: Readonly<Record<string, unknown>>, rules: readon
     const [, what = "", role] = /^(.+):(\w+)$/.exec(rule) ?? [];
     if (what === "*") return role;
     const [claim = "", ...rest] = what.split("=");
-    return [claims[claim]].flat().includes(rest.join("=")) ? role : [];
+    const said = [claims[claim]].flat().filter((each) => /string|number|boolean/.test(typeof each));
+    return said.map(String).includes(rest.join("=")) ? role : [];
   });
   return ROLES.filter((role) => given.includes(role));
 }

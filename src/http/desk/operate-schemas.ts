@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { text } from "./schemas.ts";
 
 /** The shapes of what operators see and do. Times are ISO 8601, ids are text, durations in seconds unless named otherwise. */
 
@@ -120,7 +121,7 @@ export const deadDeliveries = z.object({
     .describe("the newest hundred"),
 });
 export const replayDeliveries = z.strictObject({
-  destination: z.string().min(1).max(100),
+  destination: text(100).min(1),
   seq: id.optional().describe("one change; without it every dead delivery to the destination"),
 });
 export const replayed = z.object({ replayed: count });
@@ -163,7 +164,7 @@ export const backfillAsked = z.object({ id });
 export const changeBackfill = z
   .strictObject({
     state: z.enum(["running", "paused", "cancelled"]),
-    why: z.string().trim().max(500).default(""),
+    why: text(500).trim().default(""),
   })
   .refine(({ state, why }) => state === "running" || why !== "", { message: "expected why", path: ["why"] });
 export const retryBackfill = z.strictObject({ code: code.optional() });

@@ -3,6 +3,7 @@ import { ConfigError } from "../../errors.ts";
 import { readShape } from "../../intake/shape.ts";
 import { HttpProblem } from "../problem.ts";
 import { shown } from "./review-routes.ts";
+import { appeal, appealed } from "./review-schemas.ts";
 import type { DeskRoute } from "./route.ts";
 import * as shapes from "./schemas.ts";
 
@@ -33,10 +34,10 @@ export const photoRoutes: readonly DeskRoute[] = [
     method: "POST",
     url: "/desk/api/photos/:id/appeal",
     role: "moderator",
-    answer: shapes.appeal,
+    answer: appeal,
     async handle(deps, { session, params, body }) {
       const id = idOf(params);
-      const { reason } = readShape(shapes.appealed, body, "expected a reason");
+      const { reason } = readShape(appealed, body, "expected a reason");
       const { at } = known(await deps.appeal(id, reason, session.name), id);
       return { status: 200, body: { photo: id, open: true, at } };
     },

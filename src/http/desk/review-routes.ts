@@ -5,8 +5,8 @@ import { HttpProblem } from "../problem.ts";
 import type { Session } from "./access.ts";
 import type { DeskDeps, DeskPhoto } from "./deps.ts";
 import { linksOf } from "./links.ts";
+import * as shapes from "./review-schemas.ts";
 import type { DeskRoute } from "./route.ts";
-import * as shapes from "./schemas.ts";
 
 export const reviewRoutes: readonly DeskRoute[] = [
   {

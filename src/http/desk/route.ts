@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { Answer } from "../routes.ts";
+import type { Answer } from "../route.ts";
 import type { Session } from "./access.ts";
 import type { DeskDeps } from "./deps.ts";
 import type { Role } from "./schemas.ts";

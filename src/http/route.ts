@@ -1,0 +1,75 @@
+import type { z } from "zod";
+import type { PhotoEvent } from "../intake/event.ts";
+import type { Proof, Senders } from "./callers.ts";
+import type { GaugeSource } from "./gauges.ts";
+import type { IdempotencyKeys } from "./once.ts";
+import type { photo, taken } from "./schemas.ts";
+import type { Scope, StoredToken } from "./tokens.ts";
+
+/** The neighbours of the API. */
+export interface ApiDeps extends IdempotencyKeys {
+  /** The token with this id, unless it was revoked. */
+  findToken(id: string): Promise<StoredToken | undefined>;
+  /** Commits what the events say, then queues what they make known; answers in their order. */
+  take(events: readonly PhotoEvent[]): Promise<{ photoId: string | null; outcome: Outcome }[]>;
+  /** How many uploads wait in the queue. */
+  waiting(): Promise<number>;
+  /** Undefined where no current photo has this id; fresh: none was open before. */
+  openAppeal(
+    photo: string,
+    reason: string,
+    objector: { by: string; who: string },
+  ): Promise<{ at: string; fresh: boolean } | undefined>;
+  readPhoto(id: string): Promise<PhotoRecord | undefined>;
+  readPhotoOf(bucket: string, key: string): Promise<PhotoRecord | undefined>;
+  senders: Senders;
+  /** What others know and `/metrics` shows. */
+  gauges: readonly GaugeSource[];
+}
+
+type Outcome = z.infer<typeof taken>["outcome"];
+export type PhotoRecord = Omit<z.infer<typeof photo>, "public">;
+
+export interface Asked {
+  body: unknown;
+  query: unknown;
+  params: unknown;
+  headers: Readonly<Record<string, string | string[] | undefined>>;
+  tokenId: string;
+}
+
+export interface Answer {
+  status: number;
+  body: unknown;
+  headers?: Record<string, string>;
+  /** What became of events, to count. */
+  outcomes?: readonly (Outcome | "ignored")[];
+}
+
+/** One route: what serves it, and what the OpenAPI document says of it, from the same schemas. */
+export interface Route {
+  method: "GET" | "POST";
+  url: string;
+  /** Unlike that of any other route; what generated clients call it. */
+  name: string;
+  summary: string;
+  /** What a token of ours must be allowed. */
+  scope: Scope;
+  /** How a caller may prove itself, where it is not by a token as Bearer alone. */
+  proofs?: readonly Proof[];
+  /** Largest body, in bytes. */
+  maxBytes?: number;
+  body?: z.ZodType;
+  /** A body that is taken. */
+  example?: unknown;
+  /** Whether the body, JSON in any case, may call itself text. */
+  text?: boolean;
+  headers?: z.ZodObject;
+  query?: z.ZodObject;
+  params?: z.ZodObject;
+  /** Whether a header `Idempotency-Key` makes its answer the same for a day. */
+  idempotent?: boolean;
+  /** Of each status that it may answer. */
+  answers: Record<number, { means: string; schema: z.ZodType }>;
+  handle(deps: ApiDeps, asked: Asked): Promise<Answer>;
+}
