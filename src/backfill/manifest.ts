@@ -91,7 +91,7 @@ async function readInventory(open: OpenFile, at: string): Promise<List[]> {
     });
   let raw: unknown;
   try {
-    raw = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    raw = JSON.parse(withoutMark(Buffer.concat(chunks).toString("utf8")));
   } catch (cause) {
     throw refuse("it is not JSON", cause);
   }
@@ -137,10 +137,13 @@ async function* unpacked(open: OpenFile, { at, columns }: List): AsyncGenerator<
       "CONFIG_INVALID",
       `${at}: expected .csv, .jsonl or .ndjson, maybe with .gz, or manifest.json`,
     );
+  let header: string[] | undefined;
   const parser = bytes.pipe(
     parse({
-      columns: columns ?? ((header: string[]) => checkHeader(header, at)),
+      columns: columns ?? ((first: string[]) => (header = checkHeader(first, at))),
       bom: true,
+      // found from the first line otherwise, and a list that was put together has several
+      record_delimiter: ["\r\n", "\n", "\r"],
       skip_empty_lines: true,
       relax_column_count: true,
       max_record_size: MAX_LINE,
@@ -152,6 +155,7 @@ async function* unpacked(open: OpenFile, { at, columns }: List): AsyncGenerator<
       if (columns) decodeKey(fields as Fields);
       yield fields as Fields;
     }
+    if (!columns && !header) checkHeader([], at);
   } catch (thrown) {
     if (!(thrown instanceof CsvError)) throw thrown;
     if (thrown.code === "CSV_MAX_RECORD_SIZE") throw tooLong(at, Number(thrown["lines"]));
@@ -162,9 +166,12 @@ async function* unpacked(open: OpenFile, { at, columns }: List): AsyncGenerator<
 async function* lines(bytes: Readable, at: string): AsyncGenerator<string> {
   let rest = "";
   let number = 1;
+  let begun = false;
   bytes.setEncoding("utf8");
   for await (const chunk of bytes) {
-    const parts = (rest + (chunk as string)).split("\n");
+    const text = begun ? (chunk as string) : withoutMark(chunk as string);
+    begun = true;
+    const parts = (rest + text).split("\n");
     rest = parts.pop()!;
     for (const line of parts) {
       if (line.length > MAX_LINE) throw tooLong(at, number);
@@ -174,6 +181,11 @@ async function* lines(bytes: Readable, at: string): AsyncGenerator<string> {
     if (rest.length > MAX_LINE) throw tooLong(at, number);
   }
   if (rest.trim() !== "") yield rest;
+}
+
+/** Some programs begin a file with the mark of its encoding, which JSON does not know. */
+function withoutMark(text: string): string {
+  return text.replace(/^\uFEFF/, "");
 }
 
 function tooLong(at: string, line: number): ConfigError {
@@ -187,7 +199,11 @@ function parseLine(line: string): Fields | undefined {
     const result = z.record(z.string(), z.unknown()).safeParse(value);
     if (!result.success) return undefined;
     return Object.fromEntries(
-      Object.entries(result.data).map(([name, field]) => [name, field == null ? "" : String(field)]),
+      Object.entries(result.data).map(([name, field]) => [
+        name.toLowerCase(),
+        // neither null nor what has parts names anything
+        typeof field === "object" ? "" : String(field),
+      ]),
     );
   } catch {
     return undefined;
@@ -199,7 +215,7 @@ function checkHeader(header: string[], at: string): string[] {
   if (columns.includes("key")) return columns;
   throw new ConfigError(
     "CONFIG_INVALID",
-    `${at}: expected a first line that names the column key, got ${header.join(",")}`,
+    `${at}: expected a first line that names the column key, got ${header.join(",") || "nothing"}`,
   );
 }
 
