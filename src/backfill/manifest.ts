@@ -6,6 +6,7 @@ import { ConfigError } from "../errors.ts";
 import { versionOf } from "../intake/event.ts";
 import { fits, MAX_KEY_BYTES } from "../intake/shape.ts";
 import type { Known, PhotoRef } from "../photo.ts";
+import { lines, MAX_LINE, parseLine, tooLong, withoutMark } from "./json-lines.ts";
 
 /** Where reading goes on: the file of an inventory, and how many of its records were read. */
 export interface ManifestCursor {
@@ -163,53 +164,6 @@ async function* unpacked(open: OpenFile, { at, columns }: List): AsyncGenerator<
   }
 }
 
-async function* lines(bytes: Readable, at: string): AsyncGenerator<string> {
-  let rest = "";
-  let number = 1;
-  let begun = false;
-  bytes.setEncoding("utf8");
-  for await (const chunk of bytes) {
-    const text = begun ? (chunk as string) : withoutMark(chunk as string);
-    begun = true;
-    const parts = (rest + text).split("\n");
-    rest = parts.pop()!;
-    for (const line of parts) {
-      if (line.length > MAX_LINE) throw tooLong(at, number);
-      if (line.trim() !== "") yield line;
-      number++;
-    }
-    if (rest.length > MAX_LINE) throw tooLong(at, number);
-  }
-  if (rest.trim() !== "") yield rest;
-}
-
-/** Some programs begin a file with the mark of its encoding, which JSON does not know. */
-function withoutMark(text: string): string {
-  return text.replace(/^\uFEFF/, "");
-}
-
-function tooLong(at: string, line: number): ConfigError {
-  const most = `expected at most ${MAX_LINE.toLocaleString("en")} characters in a line`;
-  return new ConfigError("CONFIG_INVALID", `${at}: line ${line} is longer: ${most}`);
-}
-
-function parseLine(line: string): Fields | undefined {
-  try {
-    const value: unknown = JSON.parse(line);
-    const result = z.record(z.string(), z.unknown()).safeParse(value);
-    if (!result.success) return undefined;
-    return Object.fromEntries(
-      Object.entries(result.data).map(([name, field]) => [
-        name.toLowerCase(),
-        // neither null nor what has parts names anything
-        typeof field === "object" ? "" : String(field),
-      ]),
-    );
-  } catch {
-    return undefined;
-  }
-}
-
 function checkHeader(header: string[], at: string): string[] {
   const columns = header.map((name) => name.trim().toLowerCase());
   if (columns.includes("key")) return columns;
@@ -248,9 +202,6 @@ function asPhoto(fields: Fields, given: string | undefined): ManifestRecord["pho
     },
   };
 }
-
-/** A key has at most 1,024 bytes: what is so long is no list, and would be held in memory as a whole. */
-const MAX_LINE = 1_000_000;
 
 /** Columns of an S3 Inventory by our names for them. */
 const INVENTORY: Readonly<Record<string, string>> = {
