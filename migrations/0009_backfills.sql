@@ -174,7 +174,8 @@ $$;
 
 -- Takes note that a page of the selector was read, in the transaction that says which of its photos are to be judged.
 -- p_photo_ids: the photos of the page; p_from: the cursor that it was read from, p_cursor: where the next page begins.
--- Returns the photos to queue: those that are current and not decided by the backfill's model or by a moderator.
+-- Returns the photos to queue: those that are current and not decided by the backfill's model or by a moderator. What this
+-- backfill has fed already is skipped, for a list may name a photo on several pages.
 -- MD412: the backfill is not running, or rests because of its rate, or another feeder was faster: nothing changed.
 -- Locks: the backfill, but its key, which whoever counts a verdict of it shares while they hold photos that this waits for.
 create function feed_backfill(
@@ -193,7 +194,11 @@ begin
   select coalesce(array_agg(p.id order by p.id), '{}') into wanted from photos p
   where p.id = any (p_photo_ids) and p.superseded_at is null
     and (p.decided_by is null or p.decided_by not like 'moderator:%')
-    and (run.again or p.state in ('pending', 'failed') or p.decided_by is distinct from run.model);
+    and (run.again or p.state in ('pending', 'failed') or p.decided_by is distinct from run.model)
+    and not exists (select from backfill_photos w where (w.photo_id, w.backfill_id) = (p.id, p_id))
+    and not exists (select from backfill_changes c where (c.backfill_id, c.photo_id) = (p_id, p.id))
+    and not exists (select from proposals s where (s.backfill_id, s.photo_id) = (p_id, p.id))
+    and not (run.again and exists (select from verdicts v where v.photo_id = p.id and v.backfill_id = p_id));
   insert into backfill_photos (photo_id, backfill_id) select unnest(wanted), p_id on conflict do nothing;
   update backfills
   set cursor = p_cursor, read_all = p_read_all, unreadable = unreadable + p_unreadable,
@@ -279,6 +284,9 @@ begin
   with again as (
     delete from backfill_changes c
     where c.backfill_id = p_id and c.code = retry.code and c.photo_id = any (ids) returning c.*
+  ), withdrawn as (
+    -- or it would be applied though the photo was judged meanwhile
+    delete from proposals s using again a where (s.backfill_id, s.photo_id) = (p_id, a.photo_id)
   ), uncounted as (
     update backfill_counts c set photos = c.photos - a.photos
     from (
@@ -344,7 +352,9 @@ end $$;
 -- it needs no judging any more. Items may also have
 --   lane      of the queue that the photo came from: what came from backfill, and only a proposing backfill waits for, becomes a
 --             proposal instead of a verdict;
---   backfill  a backfill that the verdict is of without having waited for it;
+--   fed       it was queued for backfills; where none waits for the photo any more it was recorded before, maybe as a proposal, and a
+--             worker that was killed, or lost Postgres, could not say so: nothing changes;
+--   backfill  a backfill that the verdict is of without having waited for it; nobody judged the photo, so who waits for that waits on;
 --   counted   that backfill counts it now, and makes it a proposal if it proposes;
 --   stored    it is from the scores of an earlier verdict, and changes nothing of a photo that this is not the verdict of any more;
 --   digest, rendition  for the columns of these names. What a model says of the photo itself replaces what it said of a
@@ -363,10 +373,10 @@ begin
     from jsonb_array_elements(p_items) as e (item), jsonb_to_record(e.item) as i (
       id bigint, verdict text, rule text, reason text, category text, human real, scores jsonb, tags jsonb,
       by text, policy text, batch text, known jsonb, failure text, transient boolean,
-      lane text, backfill bigint, counted boolean, stored boolean, digest bytea, rendition boolean)
+      lane text, fed boolean, backfill bigint, counted boolean, stored boolean, digest bytea, rendition boolean)
     order by i.id, i.lane is not distinct from 'backfill', i.rendition is true
   ), waiting as (
-    delete from backfill_photos b using input i where b.photo_id = i.id
+    delete from backfill_photos b using input i where b.photo_id = i.id and i.backfill is null
     returning b.photo_id, b.backfill_id
   ), settled as materialized (
     select x.photo_id, f.id as backfill_id, f.propose
@@ -382,6 +392,7 @@ begin
         and (input.lane is not distinct from 'backfill' or coalesce(input.counted, false)) as proposed,
       case
         when locked.decided_by like 'moderator:%' then false
+        when input.fed and not exists (select from settled s where s.photo_id = input.id) then false
         when input.stored and (locked.state = 'failed' or locked.decided_by is distinct from input.by or (input.rendition is true) <> coalesce((
           select v.rendition from verdicts v where v.photo_id = input.id order by v.id desc limit 1), false)) then false
         when input.verdict = 'failed' then
@@ -426,7 +437,7 @@ begin
       case when w.differs then w.verdict else 'kept' end as after,
       case when w.differs then coalesce(w.category, '') else w.before_category end as after_category,
       coalesce(w.failure, '') as code,
-      case when w.differs and w.proposed and s.propose then w.item - 'counted' - 'lane' end as proposal
+      case when w.differs and w.proposed and s.propose then w.item - 'counted' - 'lane' - 'fed' end as proposal
     from settled s join wanted w on w.id = s.photo_id
   ), proposed as (
     insert into proposals (backfill_id, photo_id, item)
@@ -453,15 +464,27 @@ begin
 end $$;
 
 -- As record_verdicts, of what a run decides anew from stored scores, as long as it runs: one that is cancelled meanwhile waits for
--- this group, and gets no other. MD409: it does not run.
-create function decide_anew(p_id bigint, p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
-declare run backfills;
+-- this group, and gets no other. How far it has come is noted with that, so that who goes on after a crash counts nothing twice.
+-- p_from: the cursor that it was read from, p_cursor: where the next group begins; p_seen: photos in between; p_end: none is left.
+-- MD409: it does not run. MD412: another command was faster. Nothing changed then.
+-- Locks: the backfill, but its key, then as record_verdicts.
+create function decide_anew(p_id bigint, p_items jsonb, p_from jsonb, p_cursor jsonb, p_seen bigint, p_end boolean)
+returns void language plpgsql as $$
+declare
+  run backfills;
+  given bigint := jsonb_array_length(p_items);
 begin
-  select * into run from backfills b where b.id = p_id for share;
+  select * into run from backfills b where b.id = p_id for no key update;
   if run.state is distinct from 'running' then
     raise exception 'backfill % is %', p_id, coalesce(run.state, 'gone') using errcode = 'MD409';
+  elsif run.cursor is distinct from p_from then
+    raise exception 'backfill % stands elsewhere', p_id using errcode = 'MD412';
   end if;
-  return query select r.photo_id, r.changed from record_verdicts(p_items) r;
+  perform record_verdicts(p_items);
+  update backfills
+  set cursor = p_cursor, seen = seen + p_seen, fed = fed + given, skipped = skipped + p_seen - given, read_all = p_end,
+      state = case when p_end then 'done' else 'running' end, ended_at = case when p_end then now() end
+  where id = p_id;
 end $$;
 
 -- Makes at most p_limit proposals of a backfill the verdicts; call it until it answers 0. What a moderator, or another run
@@ -483,7 +506,9 @@ begin
   )
   select jsonb_agg(item), count(*) into items, taken from gone;
   if taken > 0 then perform record_verdicts(items); end if;
-  update backfills set outcome = 'applied', changed_by = p_by, changed_at = now(), why = 'applied' where id = p_id;
+  -- none is left of what was discarded
+  update backfills set outcome = 'applied', changed_by = p_by, changed_at = now(), why = 'applied'
+  where id = p_id and (taken > 0 or outcome is null);
   return taken;
 end $$;
 

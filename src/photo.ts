@@ -31,6 +31,8 @@ export interface PhotoJob extends PhotoRef {
   known: Known;
   /** A smaller copy, which is judged in place of the object where it can be had. */
   rendition?: PhotoRef;
+  /** Queued for backfills that wait for it: when none does any more, a worker has judged it before and failed to say so. */
+  fed?: true;
 }
 
 /** What the model says of one photo: probabilities 0..1. */

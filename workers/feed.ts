@@ -75,7 +75,11 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
           for await (const photos of waitingPhotos(db, olderThanS))
             yield photos.flatMap(({ template, ...photo }) => withRenditions([photo], template));
         },
-        add: (photos) => queues.add("backfill", photos),
+        add: (photos) =>
+          queues.add(
+            "backfill",
+            photos.map((photo) => ({ ...photo, fed: true })),
+          ),
         depth: async () => (await queues.depth("backfill")).waiting,
         liveOldestMs: async () => (await queues.depth("live")).oldestMs,
         finish: () => endBackfills(db),

@@ -5,13 +5,8 @@ import { within } from "../src/http/within.ts";
 import { LANES } from "../src/photo.ts";
 import { recently } from "../src/recently.ts";
 import { addAuditEntry, audited } from "../src/store/audit-log.ts";
-import {
-  type BackfillRow,
-  changeBackfill,
-  readBackfillFailures,
-  readBackfills,
-  retryBackfill,
-} from "../src/store/backfills.ts";
+import { readBackfillFailures } from "../src/store/backfill-counts.ts";
+import { type BackfillRow, changeBackfill, readBackfills, retryBackfill } from "../src/store/backfills.ts";
 import {
   countBadMessages,
   listBadMessages,
@@ -178,7 +173,7 @@ function asRun(row: BackfillRow): Omit<Operating["backfills"][number], "failures
     what: describeStored(row.what),
     startedAt: row.startedAt.toISOString(),
     endedAt: row.endedAt?.toISOString() ?? null,
-    judged: row.fed - row.waiting,
+    judged: row.judged,
   };
 }
 

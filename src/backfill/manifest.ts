@@ -6,6 +6,7 @@ import { ConfigError } from "../errors.ts";
 import { versionOf } from "../intake/event.ts";
 import { fits, MAX_KEY_BYTES } from "../intake/shape.ts";
 import type { Known, PhotoRef } from "../photo.ts";
+import { lines, MAX_LINE, parseLine, tooLong, withoutMark } from "./json-lines.ts";
 
 /** Where reading goes on: the file of an inventory, and how many of its records were read. */
 export interface ManifestCursor {
@@ -91,7 +92,7 @@ async function readInventory(open: OpenFile, at: string): Promise<List[]> {
     });
   let raw: unknown;
   try {
-    raw = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    raw = JSON.parse(withoutMark(Buffer.concat(chunks).toString("utf8")));
   } catch (cause) {
     throw refuse("it is not JSON", cause);
   }
@@ -137,10 +138,13 @@ async function* unpacked(open: OpenFile, { at, columns }: List): AsyncGenerator<
       "CONFIG_INVALID",
       `${at}: expected .csv, .jsonl or .ndjson, maybe with .gz, or manifest.json`,
     );
+  let header: string[] | undefined;
   const parser = bytes.pipe(
     parse({
-      columns: columns ?? ((header: string[]) => checkHeader(header, at)),
+      columns: columns ?? ((first: string[]) => (header = checkHeader(first, at))),
       bom: true,
+      // found from the first line otherwise, and a list that was put together has several
+      record_delimiter: ["\r\n", "\n", "\r"],
       skip_empty_lines: true,
       relax_column_count: true,
       max_record_size: MAX_LINE,
@@ -152,45 +156,11 @@ async function* unpacked(open: OpenFile, { at, columns }: List): AsyncGenerator<
       if (columns) decodeKey(fields as Fields);
       yield fields as Fields;
     }
+    if (!columns && !header) checkHeader([], at);
   } catch (thrown) {
     if (!(thrown instanceof CsvError)) throw thrown;
     if (thrown.code === "CSV_MAX_RECORD_SIZE") throw tooLong(at, Number(thrown["lines"]));
     throw new ConfigError("CONFIG_INVALID", `${at}: expected CSV: ${thrown.message}`, { cause: thrown });
-  }
-}
-
-async function* lines(bytes: Readable, at: string): AsyncGenerator<string> {
-  let rest = "";
-  let number = 1;
-  bytes.setEncoding("utf8");
-  for await (const chunk of bytes) {
-    const parts = (rest + (chunk as string)).split("\n");
-    rest = parts.pop()!;
-    for (const line of parts) {
-      if (line.length > MAX_LINE) throw tooLong(at, number);
-      if (line.trim() !== "") yield line;
-      number++;
-    }
-    if (rest.length > MAX_LINE) throw tooLong(at, number);
-  }
-  if (rest.trim() !== "") yield rest;
-}
-
-function tooLong(at: string, line: number): ConfigError {
-  const most = `expected at most ${MAX_LINE.toLocaleString("en")} characters in a line`;
-  return new ConfigError("CONFIG_INVALID", `${at}: line ${line} is longer: ${most}`);
-}
-
-function parseLine(line: string): Fields | undefined {
-  try {
-    const value: unknown = JSON.parse(line);
-    const result = z.record(z.string(), z.unknown()).safeParse(value);
-    if (!result.success) return undefined;
-    return Object.fromEntries(
-      Object.entries(result.data).map(([name, field]) => [name, field == null ? "" : String(field)]),
-    );
-  } catch {
-    return undefined;
   }
 }
 
@@ -199,7 +169,7 @@ function checkHeader(header: string[], at: string): string[] {
   if (columns.includes("key")) return columns;
   throw new ConfigError(
     "CONFIG_INVALID",
-    `${at}: expected a first line that names the column key, got ${header.join(",")}`,
+    `${at}: expected a first line that names the column key, got ${header.join(",") || "nothing"}`,
   );
 }
 
@@ -232,9 +202,6 @@ function asPhoto(fields: Fields, given: string | undefined): ManifestRecord["pho
     },
   };
 }
-
-/** A key has at most 1,024 bytes: what is so long is no list, and would be held in memory as a whole. */
-const MAX_LINE = 1_000_000;
 
 /** Columns of an S3 Inventory by our names for them. */
 const INVENTORY: Readonly<Record<string, string>> = {

@@ -33,7 +33,8 @@ export function redecide<T extends Decided>(
   before: ReadonlyMap<string, Policy>,
 ): Redecided<T>[] {
   return photos.flatMap((photo) => {
-    const scores = { categories: photo.scores, human: photo.human };
+    // Postgres writes a real in as few digits as tell it from others: this is the number that the model gave
+    const scores = { categories: photo.scores, human: Math.fround(photo.human) };
     const decision = decide(scores, policy);
     const visible = decision.verdict !== photo.state || decision.category !== photo.category;
     const was = before.get(photo.policy);

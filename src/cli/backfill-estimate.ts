@@ -10,7 +10,12 @@ import { readPhotos } from "../store/photos.ts";
 import type { Pool } from "../store/pool.ts";
 import { selectPhotos, viewPhotos } from "../store/selected-photos.ts";
 import { type Arguments, connectedConfig, EXIT, type Terminal } from "./command.ts";
-import { createSample, estimateRenditions, type RenditionEstimate } from "./rendition-sample.ts";
+import {
+  createSample,
+  estimateBytes,
+  estimateRenditions,
+  type RenditionEstimate,
+} from "./rendition-sample.ts";
 
 /** Of a backfill, what it takes to say how long and how much. */
 export interface Intended {
@@ -30,7 +35,13 @@ export async function estimate(
 ): Promise<number> {
   const { what, model, maxRate, rendition } = intended;
   const s3 = connectS3(connectedConfig(terminal), 2);
-  const counted = { photos: 0, unreadable: 0, listRequests: 0, bytes: null as number | null };
+  const counted = {
+    photos: 0,
+    unreadable: 0,
+    listRequests: 0,
+    bytes: null as number | null,
+    sizesAsked: 0,
+  };
   const sample = createSample<string>(LOOKED_AT);
   let renditions: RenditionEstimate | null = null;
   const deps: PageDeps = {
@@ -41,7 +52,9 @@ export async function estimate(
       return stretch;
     },
     // nothing is made known here, so that a photo has no id but itself
-    known: async (photos) => photos.map((photo) => JSON.stringify(photo)),
+    known: async (photos) => [
+      ...new Map(photos.map(({ known: _, ...photo }) => [photo.key, JSON.stringify(photo)])).values(),
+    ],
     select: ({ olderModel, ...filter }, after, limit) =>
       selectPhotos(db, { ...filter, notBy: olderModel ? model : undefined }, after, limit),
     view: (name, after, limit) => viewPhotos(db, name, after, limit),
@@ -51,16 +64,18 @@ export async function estimate(
     for await (const page of pages(deps, what, null, 1_000)) {
       counted.photos += page.ids.length;
       counted.unreadable += page.unreadable;
-      if (rendition !== null) page.ids.forEach(sample.offer);
+      page.ids.forEach(sample.offer);
       if (terminal.columns > 0) terminal.say(`\r${counted.photos} photos so far\x1b[K\r`);
     }
-    if (rendition !== null) {
-      const listed = what.kind === "prefix" || what.kind === "manifest";
-      const some: PhotoRef[] = listed
-        ? sample.kept.map((photo) => JSON.parse(photo))
-        : await readPhotos(db, sample.kept);
-      renditions = await estimateRenditions(s3, some, counted.photos, rendition);
+    const listed = what.kind === "prefix" || what.kind === "manifest";
+    const some: PhotoRef[] = listed
+      ? sample.kept.map((photo) => JSON.parse(photo))
+      : await readPhotos(db, sample.kept);
+    if (what.kind !== "prefix") {
+      counted.bytes = await estimateBytes(s3, some, counted.photos);
+      counted.sizesAsked = some.length;
     }
+    if (rendition !== null) renditions = await estimateRenditions(s3, some, counted.photos, rendition);
   } finally {
     s3.destroy();
   }
@@ -108,8 +123,10 @@ interface Estimate {
   photos: number;
   unreadable: number;
   listRequests: number;
-  /** Of the photos themselves; null where no listing told. */
+  /** Of the photos themselves; null where it could not be found out. */
   bytes: number | null;
+  /** How many photos' sizes were asked for to say so of all; 0 where the listing told. */
+  sizesAsked: number;
   getRequests: number;
   renditions: RenditionEstimate | null;
   photosPerS: number | null;
@@ -119,10 +136,14 @@ interface Estimate {
 }
 
 function printed(what: FedSelector, result: Estimate): string[] {
-  const { photos, unreadable, listRequests, getRequests, bytes, renditions, seconds } = result;
+  const { photos, unreadable, listRequests, getRequests, bytes, sizesAsked, renditions, seconds } = result;
   const lines = [`${photos} photos: ${describe(what)}`];
   if (unreadable) lines.push(`${unreadable} records name no photo`);
-  const size = bytes === null ? "" : `, ${gigabytes(bytes)}${renditions ? " of originals" : ""}`;
+  const about = sizesAsked > 0 ? ` as ${sizesAsked} of them say` : "";
+  const size =
+    bytes === null
+      ? "; how many bytes the bucket did not say"
+      : `, ${gigabytes(bytes)}${renditions ? " of originals" : ""}${about}`;
   lines.push(`at most ${getRequests} GET requests${listRequests ? `, ${listRequests} to list` : ""}${size}`);
   if (renditions) {
     const { looked, found, originals } = renditions;
@@ -166,5 +187,5 @@ export function duration(seconds: number): string {
   return parts.join(" ") || "0 s";
 }
 
-/** Photos whose rendition is looked for: enough to say nine tenths from all, in a second or two. */
+/** Photos whose size or rendition is asked for: enough to say nine tenths from all, in a second or two. */
 const LOOKED_AT = 100;

@@ -1,13 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { describeStored } from "../backfill/selector.ts";
+import { describeStored, selector } from "../backfill/selector.ts";
 import {
   type BackfillChange,
   type BackfillCount,
-  type BackfillRow,
   readBackfillCounts,
-  readBackfills,
   sampleBackfillChanges,
-} from "../store/backfills.ts";
+} from "../store/backfill-counts.ts";
+import { type BackfillRow, readBackfills } from "../store/backfills.ts";
 import type { Pool } from "../store/pool.ts";
 import { type BackfillCommand, idOf, theBackfill } from "./backfill-command.ts";
 import { duration } from "./backfill-estimate.ts";
@@ -22,7 +21,7 @@ export const list: BackfillCommand = async (db, { values, positionals }, termina
     const lines = rows.map((row) => [
       row.id,
       row.state,
-      String(row.fed - row.waiting),
+      String(row.judged),
       String(row.waiting),
       String(row.skipped),
       row.startedAt.toISOString().slice(0, 16).replace("T", " "),
@@ -107,11 +106,16 @@ async function read(db: Pool, id: string): Promise<{ row: BackfillRow; counts: B
 }
 
 export function statusLines(row: BackfillRow, counts: readonly BackfillCount[]): string[] {
-  const judged = row.fed - row.waiting;
+  const gone = row.fed - row.waiting - row.judged;
+  const more = [
+    gone > 0 ? `, ${gone} replaced or forgotten before their turn` : "",
+    row.unreadable > 0 ? `, ${row.unreadable} records unreadable` : "",
+    row.readAll ? "" : ", more to come",
+  ];
   const lines = [
     `backfill ${row.id}: ${describeStored(row.what)}`,
     `${row.state}${row.changedBy && row.why ? `, by ${row.changedBy}: ${row.why}` : ""}`,
-    `${judged} judged, ${row.waiting} waiting, ${row.skipped} skipped${row.unreadable ? `, ${row.unreadable} records unreadable` : ""}${row.readAll ? "" : ", more to come"}`,
+    `${row.judged} judged, ${row.waiting} waiting, ${row.skipped} skipped${more.join("")}`,
   ];
   if (row.rendition) lines.push(`by renditions where there are any: ${row.rendition}`);
   const changed = sum(counts.filter(isChange));
@@ -119,20 +123,38 @@ export function statusLines(row: BackfillRow, counts: readonly BackfillCount[]):
   if (row.propose && !row.outcome)
     lines.push("these are proposals: maitred backfill apply or discard decides on them");
   if (row.outcome) lines.push(`it was ${row.outcome}${row.changedBy ? ` by ${row.changedBy}` : ""}`);
-  const codes = [...group(counts, ({ code }) => code)].filter(([code]) => code !== "");
-  if (codes.length > 0)
-    lines.push(
-      `failed: ${codes.map(([code, photos]) => `${photos} ${code}`).join(", ")}; maitred backfill retry-failed ${row.id}`,
-    );
+  const failures = failuresIn(counts);
+  if (failures) lines.push(`failed: ${failures}; maitred backfill retry-failed ${row.id}`);
   return lines;
 }
 
-function progressLine(row: BackfillRow, counts: readonly BackfillCount[], rate: number): string {
-  const judged = row.fed - row.waiting;
-  // what is left is known only once the selector was read to its end
-  const left = row.readAll && rate > 0 ? `, ${duration(row.waiting / rate)} left` : "";
-  const failed = failedIn(counts);
-  return `${row.state}: ${judged} judged, ${row.waiting} waiting, ${rate.toFixed(1)}/s${left}, ${sum(counts.filter(isChange))} changed${failed ? `, ${failed} failed` : ""}`;
+/** One line of a run that goes on: how far it is, as far as that is known, how fast, and how it comes out. */
+export function progressLine(row: BackfillRow, counts: readonly BackfillCount[], rate: number): string {
+  const part = partRead(row);
+  const toCome = part ? (row.fed * (1 - part)) / part : undefined;
+  const left = toCome !== undefined && rate > 0 ? `, ${duration((row.waiting + toCome) / rate)} left` : "";
+  const done = part === undefined || row.readAll ? "" : ` ${Math.floor(part * 100)} % read,`;
+  const failures = failuresIn(counts);
+  return `${row.state}:${done} ${row.judged} judged, ${row.waiting} waiting, ${rate.toFixed(1)}/s${left}, ${sum(counts.filter(isChange))} changed${failures ? `, failed: ${failures}` : ""}`;
+}
+
+/** How much of its selector was read, 0 to 1; undefined where nobody knows how much there is before its end. */
+function partRead({ what, cursor, readAll }: BackfillRow): number | undefined {
+  if (readAll) return 1;
+  const known = selector.safeParse(what).data;
+  if (!known || !("upTo" in known)) return undefined;
+  return Math.min(
+    1,
+    Number((cursor as { after: string } | null)?.after ?? 0) / Math.max(1, Number(known.upTo)),
+  );
+}
+
+/** Such as `3 CORRUPT, 1 STORE_UNAVAILABLE`; "" where none failed. */
+function failuresIn(counts: readonly BackfillCount[]): string {
+  return [...group(counts, ({ code }) => code)]
+    .filter(([code]) => code !== "")
+    .map(([code, photos]) => `${photos} ${code}`)
+    .join(", ");
 }
 
 /** The verdict before, and after: how many photos went from which to which. */

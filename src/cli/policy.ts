@@ -1,18 +1,18 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { openDefaultModel } from "../../workers/judge.ts";
-import { redecide } from "../backfill/redecide.ts";
+import { type Redecided, redecide } from "../backfill/redecide.ts";
 import { selector } from "../backfill/selector.ts";
 import { type Policy, parsePolicy } from "../decide/policy.ts";
 import { asError, ConfigError } from "../errors.ts";
 import { packageRoot } from "../package-root.ts";
 import { policyIdOf } from "../policy-id.ts";
-import { addBackfill, advanceBackfill, readBackfill, readBackfills } from "../store/backfills.ts";
+import { addBackfill, readBackfill, readBackfills } from "../store/backfills.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { keepPolicy, readPolicies, type ScoredPhoto, scoredPhotos } from "../store/policies.ts";
 import { connect, type Pool } from "../store/pool.ts";
 import { lastPhotoId } from "../store/selected-photos.ts";
-import { recordAnew } from "../store/verdicts.ts";
+import { recordAnew, type Stretch } from "../store/verdicts.ts";
 import {
   type Arguments,
   type Command,
@@ -136,30 +136,38 @@ const diff: Subcommand = async (db, next, before, { values }, terminal) => {
 const apply: Subcommand = async (db, next, before, { values }, terminal) => {
   await keepPolicy(db, { id: next.id, yaml: next.yaml, thresholds: next.policy.categories });
   const run = await begin(db, next.id, Boolean(values["propose"]), accountOf(values));
-  let [photos, decided] = [0, 0];
+  let [photos, decided, from] = [0, 0, run.cursor];
+  const record = async (
+    changes: readonly Redecided<ScoredPhoto>[],
+    seen: number,
+    last: string,
+    end = false,
+  ) => {
+    const group = changes.map(({ photo, scores, decision }) => ({
+      photoId: photo.id,
+      known: {},
+      batch: `policy-${run.id}`,
+      by: photo.by,
+      policy: next.id,
+      result: { decision, scores, ...(photo.rendition && { rendition: true }) },
+    }));
+    const to = { after: last };
+    if (!(await recordAnew(db, run.id, group, { from, to, seen, end }))) return false;
+    [photos, decided, from] = [photos + seen, decided + group.length, to];
+    return true;
+  };
   const since = performance.now();
-  for await (const page of scored(db, next.id, run.after, run.upTo)) {
+  for await (const page of scored(db, next.id, from?.after ?? "0", run.upTo)) {
     const changes = redecide(page, next.policy, before);
-    for (let start = 0; start < changes.length; start += GROUP) {
-      const group = changes.slice(start, start + GROUP).map(({ photo, scores, decision }) => ({
-        photoId: photo.id,
-        known: {},
-        batch: `policy-${run.id}`,
-        by: photo.by,
-        policy: next.id,
-        result: { decision, scores, ...(photo.rendition && { rendition: true }) },
-      }));
-      if (!(await recordAnew(db, run.id, group))) return stopped(db, run.id, terminal);
+    for (let seen = 0; seen < page.length; ) {
+      const group = changes.splice(0, GROUP);
+      const reached = changes.length > 0 ? page.indexOf(group.at(-1)!.photo) + 1 : page.length;
+      if (!(await record(group, reached - seen, page[reached - 1]!.id))) return stopped(db, run.id, terminal);
+      seen = reached;
     }
-    photos += page.length;
-    decided += changes.length;
-    const [after, seen] = [page.at(-1)!.id, page.length];
-    const running = await advanceBackfill(db, run.id, { after, seen, fed: changes.length, end: false });
-    if (!running) return stopped(db, run.id, terminal);
     if (terminal.columns > 0) terminal.say(`\r${photos} photos, ${decided} decided anew\x1b[K\r`);
   }
-  const running = await advanceBackfill(db, run.id, { after: run.upTo, seen: 0, fed: 0, end: true });
-  if (!running) return stopped(db, run.id, terminal);
+  if (!(await record([], 0, run.upTo, true))) return stopped(db, run.id, terminal);
   const photosPerS = Math.round(photos / Math.max(0.001, (performance.now() - since) / 1_000));
   if (values["json"])
     terminal.print(JSON.stringify({ backfill: run.id, policy: next.id, photos, decided, photosPerS }));
@@ -172,9 +180,15 @@ const apply: Subcommand = async (db, next, before, { values }, terminal) => {
   return EXIT.done;
 };
 
-/** Somebody paused or cancelled the run while the command was at it. */
+/** Somebody paused or cancelled the run while the command was at it, or does the same. */
 async function stopped(db: Pool, id: string, terminal: Terminal): Promise<number> {
   const run = (await readBackfill(db, id))!;
+  if (run.state === "running" || run.state === "done") {
+    terminal.say(
+      `another maitred policy apply works on backfill ${id}: maitred backfill status ${id} shows it\n`,
+    );
+    return EXIT.notAll;
+  }
   const next =
     run.state === "paused"
       ? `maitred backfill resume ${id}, and then this command again, goes on`
@@ -189,17 +203,17 @@ async function begin(
   policy: string,
   propose: boolean,
   startedBy: string,
-): Promise<{ id: string; after: string; upTo: string }> {
+): Promise<{ id: string; cursor: Stretch["from"]; upTo: string }> {
   for (const row of await readBackfills(db, "running")) {
     // what is not understood is another version's; the feeder tells of it
     const what = selector.safeParse(row.what).data;
     if (what?.kind !== "policy" || what.policy !== policy || row.propose !== propose) continue;
-    return { id: row.id, after: (row.cursor as { after: string } | null)?.after ?? "0", upTo: what.upTo };
+    return { id: row.id, cursor: row.cursor as Stretch["from"], upTo: what.upTo };
   }
   const upTo = await lastPhotoId(db);
   const what = { kind: "policy", policy, upTo };
   const run = { what, model: "", again: false, propose, maxRate: null, hours: null, startedBy };
-  return { id: await addBackfill(db, run), after: "0", upTo };
+  return { id: await addBackfill(db, run), cursor: null, upTo };
 }
 
 /** Pages of photos with scores; the next is read while one is worked on. */

@@ -1,5 +1,6 @@
 import type { S3Client } from "@aws-sdk/client-s3";
 import { parseRendition } from "../backfill/rendition.ts";
+import { UpstreamError } from "../errors.ts";
 import { objectSize } from "../image/s3.ts";
 import type { PhotoRef } from "../photo.ts";
 
@@ -40,6 +41,26 @@ export async function estimateRenditions(
     bytes: Math.round(bytes * each),
     originals: Math.round((some.length - found) * each),
   };
+}
+
+/** Bytes of all `photos`, as the sizes of `some` say, evenly drawn; null where none of them is there or no answer comes. */
+export async function estimateBytes(
+  s3: S3Client,
+  some: readonly PhotoRef[],
+  photos: number,
+): Promise<number | null> {
+  let [found, bytes] = [0, 0];
+  try {
+    for (const photo of some.filter(({ store }) => store === "s3")) {
+      const size = await objectSize(s3, photo);
+      if (size !== undefined) [found, bytes] = [found + 1, bytes + size];
+    }
+  } catch (thrown) {
+    // without the bucket the rest of what a dry run says is worth as much
+    if (!(thrown instanceof UpstreamError)) throw thrown;
+    return null;
+  }
+  return found > 0 ? Math.round((bytes * photos) / some.length) : null;
 }
 
 /** Keeps `size` of the items that it is offered, each with the same chance. */

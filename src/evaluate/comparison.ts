@@ -1,6 +1,6 @@
 import { isIn, type Judged } from "./effect.ts";
-import { asMistake, type Mistake } from "./evaluation.ts";
 import { type Duel, duel } from "./gold.ts";
+import { asMistake, type Mistake } from "./mistakes.ts";
 
 /** A photo of which two models say different things, and which of them is right where somebody said what is. */
 export interface Difference {

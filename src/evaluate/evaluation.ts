@@ -1,7 +1,8 @@
 /** How good a model is on labelled photos, as figures with intervals: pure, for pages and machines to show. */
 import type { Scores } from "../photo.ts";
-import { clusterOf, type Effect, effectOf, type Group, isIn, type Judged } from "./effect.ts";
+import { clusterOf, type Effect, effectOf, type Group, type Judged } from "./effect.ts";
 import type { Label } from "./labelled.ts";
+import { type Mistakes, mistakesOf } from "./mistakes.ts";
 import {
   averagePrecision,
   averagePrecisionFigure,
@@ -37,18 +38,6 @@ export interface CategoryFigures {
   curve: CurvePoint[];
 }
 
-export interface Mistake {
-  file: string;
-  path: string;
-  /** What people said of it. */
-  label: Pick<Label, "category" | "human" | "small" | "kind" | "source">;
-  /** What the model said: its category, how probable, how probable a human, and what would become of it. */
-  said: { category: string; score: number; human: number; verdict: string; reason: string };
-}
-
-export const MISTAKES = ["humansShown", "heldForHuman", "wrongCategory"] as const;
-export type MistakeKind = (typeof MISTAKES)[number];
-
 export interface Evaluation {
   photos: number;
   sources: number;
@@ -73,8 +62,7 @@ export interface Evaluation {
     reliability: Reliability;
   };
   effect: Record<Group, Effect>;
-  /** The ones that the model was surest of first, and how many there are of all. */
-  mistakes: Record<MistakeKind, { photos: number; worst: Mistake[] }>;
+  mistakes: Mistakes;
 }
 
 /** @param worst how many mistakes of each kind to name. */
@@ -227,37 +215,6 @@ function thinned(curve: readonly CurvePoint[], points = 200): CurvePoint[] {
     { length: points },
     (_, index) => curve[Math.round((index * (curve.length - 1)) / (points - 1))]!,
   );
-}
-
-function mistakesOf(judged: readonly Judged[], worst: number): Evaluation["mistakes"] {
-  const best = ({ scores, decision }: Judged): number => scores.categories[decision.category]!;
-  const list = (wrong: (photo: Judged) => boolean, sureness: (photo: Judged) => number) => {
-    const all = judged.filter(wrong).sort((a, b) => sureness(b) - sureness(a));
-    return { photos: all.length, worst: all.slice(0, worst).map(asMistake) };
-  };
-  return {
-    humansShown: list(
-      ({ label, decision }) => isIn("humans", label) && decision.verdict === "shown",
-      ({ scores }) => -scores.human,
-    ),
-    heldForHuman: list(
-      ({ label, decision }) =>
-        label.human === false && !label.hands && ["human", "human-uncertain"].includes(decision.rule),
-      ({ scores }) => scores.human,
-    ),
-    wrongCategory: list(
-      ({ label, decision }) => label.category !== null && label.category !== decision.category,
-      best,
-    ),
-  };
-}
-
-export function asMistake({ label, scores, decision }: Judged): Mistake {
-  const { file, path, category, human, small, kind, source } = label;
-  const { verdict, reason } = decision;
-  const score = scores.categories[decision.category] ?? Number.NaN;
-  const said = { category: decision.category, score, human: scores.human, verdict, reason };
-  return { file, path, label: { category, human, small, kind, source }, said };
 }
 
 /** Scores by label as judged photos; those that have none are left out. */

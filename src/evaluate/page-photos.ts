@@ -1,7 +1,7 @@
 /** The parts of the page that are photos: the worst mistakes, and where two models differ. */
 import type { Comparison, Difference } from "./comparison.ts";
-import { MISTAKES, type Mistake, type MistakeKind } from "./evaluation.ts";
 import { type Html, html, percent, pValue } from "./html.ts";
+import { MISTAKES, type Mistake, type MistakeKind } from "./mistakes.ts";
 import { scrolling } from "./page-figures.ts";
 import type { Subject } from "./report.ts";
 

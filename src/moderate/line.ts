@@ -80,6 +80,8 @@ export interface Judged {
 
 export interface LineOutcome {
   photoId: string;
+  /** As of its job. */
+  fed?: true;
   /** The model that judged it, or was to. */
   by: string;
   known: Known;
@@ -106,7 +108,7 @@ export async function moderate(steps: LineSteps, photo: PhotoJob, lane: Lane, la
     return value;
   };
   const finish = async (by: string, batch: string, result: LineOutcome["result"]): Promise<void> => {
-    const outcome = { photoId: photo.id, by, known, batch, result };
+    const outcome = { photoId: photo.id, ...(photo.fed && { fed: photo.fed }), by, known, batch, result };
     const { changed } = await timed("record", () => steps.record(outcome, lane));
     steps.observe("total", lane, (performance.now() - begun) / 1000);
     steps.left(photo, lane, outcome, changed);

@@ -192,7 +192,8 @@ export function createModerationWorker(
     photo: (photo, lane, last) => admission(lane, () => moderate(steps, photo, lane, last)),
     async fail(photo, lane, failure, message) {
       const result = { failure, message, transient: true };
-      const outcome = { photoId: photo.id, by: steps.by(), known: photo.known, batch: "", result };
+      const { id: photoId, known, fed } = photo;
+      const outcome = { photoId, ...(fed && { fed }), by: steps.by(), known, batch: "", result };
       const { changed } = await steps.record(outcome, lane);
       events.left(photo, lane, outcome, changed);
     },

@@ -129,6 +129,7 @@ const payload = z.object({
   id: z.string().regex(/^\d+$/),
   ...ref,
   rendition: z.object(ref).optional(),
+  fed: z.literal(true).optional(),
   known: z.object({
     listing: z.string().optional(),
     uploader: z.enum(["moderator", "user"]).optional(),

@@ -34,6 +34,8 @@ export interface BackfillRow {
   unreadable: number;
   /** Fed and not judged yet. */
   waiting: number;
+  /** As they are counted: neither those that wait, nor what was replaced or forgotten before its turn. */
+  judged: number;
   /** Failed photos are to be fed again. */
   retrying: boolean;
   /** At its rate, what was fed lasts for now. */
@@ -164,82 +166,6 @@ export async function rollbackBackfill(
   return rows[0];
 }
 
-/** Takes note of how far a run has come that no feeder works on; `end`: it is done. @returns false: it does not run any more. */
-export async function advanceBackfill(
-  db: Pool,
-  id: string,
-  { after, seen, fed, end }: { after: string; seen: number; fed: number; end: boolean },
-): Promise<boolean> {
-  const rows = await query(db, {
-    name: "advance_backfill",
-    text: `update backfills set cursor = $2, seen = seen + $3, fed = fed + $4, skipped = skipped + $3 - $4, read_all = $5,
-        state = case when $5 then 'done' else state end, ended_at = case when $5 then now() end
-      where id = $1 and state = 'running' returning id`,
-    values: [id, JSON.stringify({ after }), seen, fed, end],
-  });
-  return rows.length > 0;
-}
-
-/** How the photos of a backfill came out. */
-export interface BackfillCount {
-  before: string;
-  /** "" where there was none. */
-  beforeCategory: string;
-  /** `kept`: the verdict before stands. */
-  after: string;
-  afterCategory: string;
-  /** "" unless it failed. */
-  code: string;
-  photos: number;
-}
-
-export async function readBackfillCounts(db: Pool, id: string): Promise<BackfillCount[]> {
-  return query<BackfillCount>(db, {
-    name: "read_backfill_counts",
-    text: `select before, before_category as "beforeCategory", after, after_category as "afterCategory", code,
-        photos::float8 as photos
-      from backfill_counts where backfill_id = $1 and photos > 0 order by photos desc, 1, 2, 3, 4, 5`,
-    values: [id],
-  });
-}
-
-/** Photos that failed in these backfills, by the id of the backfill and the code, most first. */
-export async function readBackfillFailures(
-  db: Pool,
-  ids: readonly string[],
-): Promise<{ id: string; code: string; photos: number }[]> {
-  return query<{ id: string; code: string; photos: number }>(db, {
-    name: "read_backfill_failures",
-    text: `select backfill_id as id, code, sum(photos)::float8 as photos from backfill_counts
-      where backfill_id = any ($1::bigint[]) and code <> '' group by 1, 2 having sum(photos) > 0 order by 3 desc, 2`,
-    values: [ids],
-  });
-}
-
-export interface BackfillChange {
-  photoId: string;
-  bucket: string;
-  key: string;
-  before: string;
-  beforeCategory: string | null;
-  after: string;
-  afterCategory: string | null;
-  code: string | null;
-}
-
-/** Some of the photos that a backfill changed, drawn evenly by their ids; never the same order as they were judged in. */
-export async function sampleBackfillChanges(db: Pool, id: string, limit: number): Promise<BackfillChange[]> {
-  return query<BackfillChange>(db, {
-    name: "sample_backfill_changes",
-    text: `select c.photo_id as "photoId", p.bucket, p.key, c.before, c.before_category as "beforeCategory", c.after,
-        c.after_category as "afterCategory", c.code
-      from (
-        select * from backfill_changes where backfill_id = $1 and after <> 'kept' order by hashint8(photo_id) limit $2
-      ) c join photos p on p.id = c.photo_id order by c.photo_id`,
-    values: [id, limit],
-  });
-}
-
 /** Photos a second in the best minute of the last day, of all workers together; null where nothing was judged. */
 export async function bestRate(db: Pool): Promise<number | null> {
   const rows = await query<{ rate: number | null }>(db, {
@@ -256,6 +182,7 @@ const BACKFILL = `select id, what, model, again, propose, state, outcome, max_ra
     read_all as "readAll", seen::float8 as seen, fed::float8 as fed, skipped::float8 as skipped,
     unreadable::float8 as unreadable,
     (select count(*) from backfill_photos w where w.backfill_id = backfills.id)::float8 as waiting,
+    (select coalesce(sum(c.photos), 0) from backfill_counts c where c.backfill_id = backfills.id)::float8 as judged,
     exists (select from backfill_retries r where r.backfill_id = backfills.id) as retrying,
     coalesce(rests_until > now(), false) as rests
   from backfills`;

@@ -15,6 +15,8 @@ export interface Outcome {
   policy: string;
   /** The queue that the photo came from, where it came from one. */
   lane?: Lane;
+  /** It was queued for backfills: where none waits for the photo any more, this was recorded before. */
+  fed?: true;
   /** The backfill that the verdict is of, and that counts it, without having fed the photo. */
   backfill?: string;
   result:
@@ -45,31 +47,47 @@ export async function recordOutcomes(db: Pool, outcomes: readonly Outcome[]): Pr
   return new Map(rows.map((row) => [row.photo_id, row.changed]));
 }
 
+/** What a run over stored scores has looked at since it noted last where it stands. */
+export interface Stretch {
+  /** Null at the beginning. */
+  from: { after: string } | null;
+  to: { after: string };
+  /** Photos in between, whether anything of them changes or not. */
+  seen: number;
+  /** Nothing comes after it: the run is done. */
+  end: boolean;
+}
+
 /**
- * The same of what a backfill decides anew from stored scores, which it counts without having fed the photos. A photo that
- * these are not the scores of any more keeps its verdict.
+ * The same of what a backfill decides anew from stored scores, which it counts without having fed the photos, and how far
+ * it has come, in one transaction. A photo that these are not the scores of any more keeps its verdict.
  *
- * @returns false, and nothing was committed, where the backfill was paused or cancelled.
+ * @returns false, and nothing was committed, where the backfill was paused or cancelled, or another command was faster.
  */
-export async function recordAnew(db: Pool, backfill: string, outcomes: readonly Outcome[]): Promise<boolean> {
+export async function recordAnew(
+  db: Pool,
+  backfill: string,
+  outcomes: readonly Outcome[],
+  { from, to, seen, end }: Stretch,
+): Promise<boolean> {
   const items = outcomes.map((outcome) => ({ ...asItem({ ...outcome, backfill }), stored: true }));
   try {
     await query(db, {
       name: "decide_anew",
-      text: "select from decide_anew($1, $2)",
-      values: [backfill, JSON.stringify(items)],
+      text: "select decide_anew($1, $2, $3, $4, $5, $6)",
+      values: [backfill, JSON.stringify(items), from && JSON.stringify(from), JSON.stringify(to), seen, end],
     });
     return true;
   } catch (cause) {
-    if ((cause as { code?: unknown }).code !== "MD409") throw cause;
+    if (!/^MD4(09|12)$/.test(String((cause as { code?: unknown }).code))) throw cause;
     return false;
   }
 }
 
-function asItem({ photoId, known, batch, by, policy, lane, backfill, result }: Outcome): object {
+function asItem({ photoId, known, batch, by, policy, lane, fed, backfill, result }: Outcome): object {
   const told = Object.fromEntries(Object.entries(known).map(([name, value]) => [name, clean(value)]));
   const counted = backfill === undefined ? undefined : true;
-  const common = { id: photoId, known: told, batch, by, policy, lane, backfill, counted };
+  const common = { id: photoId, known: told, batch, by, policy, lane, fed, backfill, counted };
   if ("failure" in result) {
     const { failure, message, transient } = result;
     return { ...common, verdict: "failed", rule: "failed", reason: clean(message), failure, transient };

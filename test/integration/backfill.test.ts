@@ -12,6 +12,7 @@ import { createLog } from "../../src/log.ts";
 import type { PhotoJob, Verdict } from "../../src/photo.ts";
 import { consume } from "../../src/queue/consumer.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
+import { readBackfillCounts } from "../../src/store/backfill-counts.ts";
 import {
   endBackfills,
   feedBackfill,
@@ -26,7 +27,6 @@ import {
   discardProposals,
   type NewBackfill,
   readBackfill,
-  readBackfillCounts,
   retryBackfill,
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
@@ -140,6 +140,26 @@ describe("a backfill", () => {
     expect((await feedBackfill(db.pool, id, null, page(ids)))!.map((photo) => photo.id)).toEqual([ids[0]]);
     await recordOutcomes(db.pool, [judged(ids[0]!, "shown")]);
     expect(await counts(db, id)).toEqual([["shown", "kept", "", 1]]);
+  });
+
+  test.for([
+    { propose: true, again: false },
+    { propose: false, again: true },
+    { propose: false, again: false },
+  ])("feeds a photo once that its list names on several pages: %o", async (how, { db }) => {
+    const ids = await photos(db, "a", "b", "c");
+    await recordOutcomes(db.pool, [judged(ids[0]!, "shown", how.again ? "model:m-2" : "model:m-1")]);
+    const id = await addBackfill(db.pool, { ...ofAll, ...how });
+    expect(await feedBackfill(db.pool, id, null, page(ids, "1", false))).toHaveLength(3);
+    const other = { ...judged(ids[0]!, "hidden"), policy: "p2", lane: "backfill" as const };
+    await recordOutcomes(db.pool, [other, { ...failed(ids[1]!), lane: "backfill" }]);
+    // two were judged, and one waits
+    expect(await feedBackfill(db.pool, id, { after: "1" }, page(ids, "2", false))).toEqual([]);
+    expect(await readBackfill(db.pool, id)).toMatchObject({ fed: 3, skipped: 3, waiting: 1 });
+    expect((await counts(db, id)).sort()).toEqual([
+      ["pending", "failed", "CORRUPT", 1],
+      ["shown", "hidden", "", 1],
+    ]);
   });
 
   test("keeps a moderator's verdict that came while the photo waited", async ({ db }) => {
@@ -589,6 +609,24 @@ describe("a choice of photos", () => {
       after: ids[2],
       end: true,
     });
+    await db.pool.query(`create view odd as
+      select id::text as photo_id from photos union all select (id * 5)::text from photos union all select null`);
+    const [first, second, third] = ids.map(Number) as [number, number, number];
+    const named = [first, second, third, first * 5, second * 5, third * 5].sort((a, b) => a - b);
+    const found: number[] = [];
+    for (let [after, end] = ["", false]; !end; ) {
+      const stretch = await viewPhotos(db.pool, "odd", after, 2);
+      found.push(...stretch.found.map(Number));
+      [after, end] = [stretch.after, stretch.end];
+      expect(found.length).toBeLessThan(9);
+    }
+    expect(found).toEqual([...new Set(named)]);
+    for (const odd of ["gen_random_uuid()", "'x'", "1 / 0", "1e30", "id = 0", "now()"]) {
+      await db.pool.query(
+        `drop view odd; create view odd as select case when id > 0 then ${odd} end as photo_id from photos`,
+      );
+      await expect(viewPhotos(db.pool, "odd", "", 2), odd).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    }
     await expect(viewPhotos(db.pool, "none", "", 1)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
     await expect(viewPhotos(db.pool, "pgmigrations", "", 1)).rejects.toThrow(/a view with a column photo_id/);
   });
@@ -744,6 +782,7 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
         {
           async photo(photo) {
             seen.set(photo.id, (seen.get(photo.id) ?? 0) + 1);
+            expect(photo.fed).toBe(true);
             const { rows } = await db.pool.query("select count(*)::int as n from backfill_photos");
             deepest = Math.max(deepest, rows[0].n);
             await recordOutcomes(db.pool, [judged(photo.id, "shown")]);
@@ -788,13 +827,20 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     unreadable: 0,
     listRequests: 1,
     bytes: 8,
+    sizesAsked: 0,
     getRequests: 2,
     renditions: null,
     photosPerS: null,
     rateIs: null,
     seconds: null,
   });
-  expect((await run("start", "--missing", "--dry-run")).out).toMatch(/^2 photos: photos: state pending\n/);
+  expect((await run("start", "--missing", "--dry-run")).out).toMatch(
+    /^2 photos: photos: state pending\nat most 2 GET requests; how many bytes the bucket did not say\n/,
+  );
+  await put("dry/list.jsonl", '{"key":"dry/1.jpg"}\n{"key":"dry/2.jpg"}\n{"key":"dry/1.jpg","etag":"e"}\n');
+  expect(
+    (await run("start", "s3://archive/dry/list.jsonl", "--bucket", "archive", "--dry-run", "--json")).out,
+  ).toMatch(/^\{"photos":2,.*"bytes":8,"sizesAsked":2,"getRequests":2,/);
   const started = await run(
     "start",
     "--missing",
@@ -918,6 +964,6 @@ test("a dry run looks for renditions of some photos, and says what they save", a
   });
   const ofTable = ["start", "--missing", "--rendition-template", "s3://thumbs/sized/1{key}"];
   expect((await run(...ofTable, "--dry-run")).out).toMatch(
-    /at most 4 GET requests\nof 2 photos that were looked at, 0 have a rendition: about 0.000 GB of them all, and 2 originals\n/,
+    /at most 4 GET requests; how many bytes the bucket did not say\nof 2 photos that were looked at, 0 have a rendition: about 0.000 GB of them all, and 2 originals\n/,
   );
 }, 90_000);

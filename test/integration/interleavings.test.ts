@@ -3,7 +3,6 @@ import { expect } from "vitest";
 import { endBackfills, feedBackfill, feedRetries } from "../../src/store/backfill-feed.ts";
 import {
   addBackfill,
-  advanceBackfill,
   applyProposals,
   changeBackfill,
   discardProposals,
@@ -130,8 +129,8 @@ function createActs(db: Database, photos: readonly string[], random: () => numbe
         const result = decided({ categories: scores as { food: number; menu: number }, human }, policy);
         return { photoId, known: {}, batch: `policy-${id}`, by, policy, result };
       });
-      expect(await recordAnew(db.pool, id, anew)).toBe(true);
-      await advanceBackfill(db.pool, id, { after: "1000", seen: 0, fed: 0, end: true });
+      const all = { from: null, to: { after: "1000" }, seen: page.length, end: true };
+      expect(await recordAnew(db.pool, id, anew, all)).toBe(true);
       runs.push(id);
     },
     settle,

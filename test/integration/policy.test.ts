@@ -5,15 +5,14 @@ import { decide } from "../../src/decide/decide.ts";
 import { type Policy, parsePolicy } from "../../src/decide/policy.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import { policyIdOf } from "../../src/policy-id.ts";
-import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
+import { readBackfillCounts } from "../../src/store/backfill-counts.ts";
+import { endBackfills, feedBackfill, feedRetries } from "../../src/store/backfill-feed.ts";
 import {
   addBackfill,
-  advanceBackfill,
   applyProposals,
   changeBackfill,
   discardProposals,
   readBackfill,
-  readBackfillCounts,
   retryBackfill,
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
@@ -100,6 +99,8 @@ async function rollback(db: Database, id: string, limit = 2): Promise<number> {
 }
 const run = { again: false, maxRate: null, hours: null, startedBy: "ann", model: "model:m-2" };
 const all = { kind: "photos", upTo: "1000" };
+/** A run over stored scores that looked at so many photos, and is done. */
+const allOf = (seen: number) => ({ from: null, to: { after: "1000" }, seen, end: true });
 async function feedAll(db: Database, id: string): Promise<void> {
   const { rows } = await db.pool.query("select id from photos order by id");
   const ids = rows.map((row) => row.id);
@@ -229,6 +230,112 @@ describe("a backfill that proposes", () => {
     expect(await seen(db)).toMatchObject({ a: was["a"], c: was["c"] });
   });
 
+  test("waits for its model also where another run decides the photo from scores that are there already", async ({
+    db,
+  }) => {
+    const ids = await judge(db, before);
+    const earlier = await addBackfill(db.pool, { ...run, what: all, propose: true, model: "model:m-0" });
+    await feedAll(db, earlier);
+    await judge(db, { a: ["menu", 0.9, 0.01] }, { by: "model:m-0", lane: "backfill" });
+    await changeBackfill(db.pool, earlier, "cancelled", "ann", "enough");
+    await judge(
+      db,
+      { b: before["b"]!, c: before["c"]!, d: before["d"]! },
+      { by: "model:m-1", lane: "backfill" },
+    );
+    const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
+    await feedAll(db, id);
+    const policyRun = await addBackfill(db.pool, {
+      ...run,
+      what: { kind: "policy", policy: "p-2", upTo: "1000" },
+      propose: false,
+    });
+    const decision = { verdict: "hidden" as const, rule: "x", reason: "so", category: "food", tags: [] };
+    const anew = {
+      photoId: ids["b"]!,
+      known: {},
+      batch: "policy-1",
+      by: "model:m-1",
+      policy: "p-2",
+      result: { decision, scores: { categories: { food: 0.9 }, human: 0.01 } },
+    };
+    expect(await recordAnew(db.pool, policyRun, [anew], allOf(1))).toBe(true);
+    expect(await throughout(() => applyProposals(db.pool, earlier, "ann"))).toBe(1);
+    expect(await readBackfill(db.pool, id)).toMatchObject({ waiting: 4 });
+    const was = await seen(db);
+    expect(was).toMatchObject({ a: { decided_by: "model:m-0" }, b: { policy: "p-2" } });
+    await judge(db, after, { by: "model:m-2", lane: "backfill" });
+    expect(await seen(db)).toEqual(was);
+    await endBackfills(db.pool);
+    expect(await throughout(() => applyProposals(db.pool, id, "ann"))).toBe(4);
+  });
+
+  test("stays that though its jobs are done again by a worker that could not say so", async ({ db }) => {
+    const ids = await judge(db, { a: ["food", 0.9, 0.01] });
+    const was = await seen(db);
+    const decision = { verdict: "hidden" as const, rule: "x", reason: "so", category: "food", tags: [] };
+    const outcome = {
+      photoId: ids["a"]!,
+      known: {},
+      batch: "t-1",
+      by: "model:m-2",
+      policy: "p",
+      lane: "backfill" as const,
+      fed: true as const,
+      result: { decision, scores: { categories: { food: 0.9 }, human: 0.9 } },
+    };
+    const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
+    await feedAll(db, id);
+    await recordOutcomes(db.pool, [outcome]);
+    expect(await recordOutcomes(db.pool, [outcome])).toEqual(new Map([[ids["a"], false]]));
+    await endBackfills(db.pool);
+    await throughout(() => discardProposals(db.pool, id, "ann"));
+    await recordOutcomes(db.pool, [outcome]);
+    expect(await seen(db)).toEqual(was);
+    expect(await readBackfillCounts(db.pool, id)).toMatchObject([{ after: "hidden", photos: 1 }]);
+    // and one that is queued by hand is judged
+    const { fed: _, ...byHand } = outcome;
+    await recordOutcomes(db.pool, [byHand]);
+    expect(await states(db)).toBe("hidden");
+  });
+
+  test("proposes no failure any more of a photo that is tried again", async ({ db }) => {
+    const ids = await judge(db, { a: ["food", 0.9, 0.01] });
+    const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
+    await feedAll(db, id);
+    const failure = { failure: "CORRUPT" as const, message: "no", transient: false };
+    await recordOutcomes(db.pool, [
+      {
+        photoId: ids["a"]!,
+        known: {},
+        batch: "",
+        by: "model:m-2",
+        policy: "p",
+        lane: "backfill",
+        result: failure,
+      },
+    ]);
+    await retryBackfill(db.pool, id, undefined, "ann");
+    expect(await feedRetries(db.pool, id, 10)).toHaveLength(1);
+    // its upload was faster
+    await judge(db, { a: ["food", 0.9, 0.01] }, { by: "model:m-2", lane: "live" });
+    await feedRetries(db.pool, id, 10);
+    await endBackfills(db.pool);
+    await throughout(() => applyProposals(db.pool, id, "ann"));
+    expect(await states(db)).toBe("shown");
+  });
+
+  test("that was discarded stays that, whoever applies it afterwards", async ({ db }) => {
+    await judge(db, before);
+    const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
+    await feedAll(db, id);
+    await judge(db, after, { by: "model:m-2", lane: "backfill" });
+    await endBackfills(db.pool);
+    await throughout(() => discardProposals(db.pool, id, "ann"));
+    expect(await throughout(() => applyProposals(db.pool, id, "bob"))).toBe(0);
+    expect(await readBackfill(db.pool, id)).toMatchObject({ outcome: "discarded", changedBy: "ann" });
+  });
+
   test("holds up no upload: what the live lane judges is a verdict at once", async ({ db }) => {
     await db.pool.query("insert into photos (store, bucket, key) values ('s3', 'b', 'a')");
     const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
@@ -355,8 +462,7 @@ describe("a policy run", () => {
         ...["a", "b", "c", "d"].map((key) => anew(ids[key]!, "hidden")),
         anew(r, "hidden", true),
       ];
-      expect(await recordAnew(db.pool, run, group)).toBe(true);
-      await advanceBackfill(db.pool, run, { after: "1000", seen: 5, fed: 5, end: true });
+      expect(await recordAnew(db.pool, run, group, allOf(5))).toBe(true);
       if (propose) expect(await applyProposals(db.pool, run, "oda", 100)).toBe(1);
       const now = await seen(db);
       expect(now["d"]).toMatchObject({ state: "hidden", policy: "p-2" });
@@ -370,10 +476,34 @@ describe("a policy run", () => {
     for (const state of ["cancelled", "paused"] as const) {
       const run = await began(db);
       await changeBackfill(db.pool, run, state, "oda", "not now");
-      expect(await recordAnew(db.pool, run, [anew(ids["a"]!, "hidden")])).toBe(false);
-      expect(await advanceBackfill(db.pool, run, { after: "1000", seen: 5, fed: 5, end: true })).toBe(false);
+      expect(await recordAnew(db.pool, run, [anew(ids["a"]!, "hidden")], allOf(1))).toBe(false);
       expect(await readBackfill(db.pool, run)).toMatchObject({ state, seen: 0 });
     }
     expect(await seen(db)).toEqual(was);
   });
+
+  test.for([false, true])(
+    "counts a group once, though a command that crashed or another one brings it again (proposals: %s)",
+    async (propose, { db }) => {
+      const ids = await judge(db, before);
+      const run = await began(db, propose);
+      const first = { from: null, to: { after: ids["b"]! }, seen: 2, end: false };
+      const group = [anew(ids["b"]!, "hidden")];
+      expect(await recordAnew(db.pool, run, group, first)).toBe(true);
+      expect(await recordAnew(db.pool, run, group, first)).toBe(false);
+      const rest = { from: first.to, to: { after: "1000" }, seen: 2, end: true };
+      expect(await recordAnew(db.pool, run, [anew(ids["d"]!, "hidden")], rest)).toBe(true);
+      expect(await recordAnew(db.pool, run, [anew(ids["d"]!, "hidden")], rest)).toBe(false);
+      expect(await readBackfill(db.pool, run)).toMatchObject({ state: "done", seen: 4, fed: 2, skipped: 2 });
+      const moves = (await readBackfillCounts(db.pool, run)).map(({ before, after, photos }) => [
+        before,
+        after,
+        photos,
+      ]);
+      expect(moves.sort()).toEqual([
+        ["review", "hidden", 1],
+        ["shown", "hidden", 1],
+      ]);
+    },
+  );
 });

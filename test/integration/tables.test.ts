@@ -2,12 +2,12 @@ import fc from "fast-check";
 import pg from "pg";
 import { describe, expect } from "vitest";
 import { documentedQueries } from "../../bench/tables.ts";
-import { addBackfill, advanceBackfill, rollbackBackfill } from "../../src/store/backfills.ts";
+import { addBackfill, rollbackBackfill } from "../../src/store/backfills.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { forgetObjects } from "../../src/store/forget.ts";
 import { buildIndexes } from "../../src/store/indexes.ts";
 import { checkRollups, foldRollups, mendRollups, rollupState } from "../../src/store/rollups.ts";
-import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Outcome, recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
 import { judged, ofAll, register } from "../verdicts.ts";
@@ -148,7 +148,7 @@ async function take(db: Database, backfill: string, step: Step): Promise<void> {
 async function finishedBackfill(db: Database): Promise<string> {
   const what = { kind: "policy", policy: "p1" };
   const id = await addBackfill(db.pool, { ...ofAll, what, model: "model:m-1" });
-  await advanceBackfill(db.pool, id, { after: "0", seen: 0, fed: 0, end: true });
+  await recordAnew(db.pool, id, [], { from: null, to: { after: "0" }, seen: 0, end: true });
   return id;
 }
 

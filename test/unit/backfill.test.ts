@@ -7,8 +7,9 @@ import { parseHours, within } from "../../src/backfill/pace.ts";
 import type { Page } from "../../src/backfill/pages.ts";
 import { describeStored, describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
 import { duration } from "../../src/cli/backfill-estimate.ts";
-import { createRate } from "../../src/cli/backfill-report.ts";
+import { createRate, progressLine } from "../../src/cli/backfill-report.ts";
 import { ConfigError, UpstreamError } from "../../src/errors.ts";
+import type { BackfillRow } from "../../src/store/backfills.ts";
 
 describe("hours", () => {
   const at = (hour: number): Date => new Date(2026, 0, 1, hour, 30);
@@ -47,6 +48,18 @@ describe("a manifest", () => {
       gzipSync("bucket,key\nx,1.jpg\n"),
       gzipSync("x,2.jpg\nx,3.jpg\n"),
     ]),
+    "s3://m/marked.jsonl": '\uFEFF{"Bucket":"x","Key":"1.jpg"}\r\n{"bucket":"x","key":{"name":"2.jpg"}}\r\n',
+    "s3://m/mixed.csv": "\uFEFFbucket,key\nx,1.jpg\r\nx,2.jpg\nx,3.jpg\r\n",
+    "s3://m/windows.csv": 'bucket,key\r\nx,1.jpg\nx,"2\r\n.jpg"\n',
+    "s3://m/empty.csv": "\r\n\n",
+    "s3://inv/marked/manifest.json": `\uFEFF${JSON.stringify({
+      destinationBucket: "arn:aws:s3:::inv",
+      fileFormat: "CSV",
+      fileSchema: "Bucket, Key",
+      files: [{ key: "d/none.csv" }, { key: "d/3.csv" }],
+    })}`,
+    "s3://inv/d/none.csv": "",
+    "s3://inv/d/3.csv": '"photos","3.jpg"\n',
     "s3://m/other.csv": "name\n1.jpg\n",
     "s3://m/cut.csv.gz": gzipSync(`bucket,key\n${"x,1.jpg\n".repeat(9)}`).subarray(0, -12),
     "s3://m/plain.jsonl.gz": '{"bucket":"x","key":"1.jpg"}\n',
@@ -98,6 +111,16 @@ describe("a manifest", () => {
     expect(records.map(({ photo }) => photo?.known)).toEqual([{ uploader: "user" }, undefined, {}]);
   });
 
+  test("is read whatever program wrote it: with a mark of its encoding, and lines that end in several ways", async () => {
+    expect(named(await all("s3://m/marked.jsonl"))).toEqual([["x", "1.jpg", ""], undefined]);
+    expect(named(await all("s3://m/mixed.csv"))).toEqual(["1", "2", "3"].map((n) => ["x", `${n}.jpg`, ""]));
+    expect(named(await all("s3://m/windows.csv"))).toEqual([
+      ["x", "1.jpg", ""],
+      ["x", "2\r\n.jpg", ""],
+    ]);
+    expect(named(await all("s3://inv/marked/manifest.json"))).toEqual([["photos", "3.jpg", ""]]);
+  });
+
   test("of an S3 Inventory is read file by file: latest versions, decoded keys", async () => {
     expect(named(await all("s3://inv/2026/manifest.json"))).toEqual([
       ["photos", "a b+%.jpg", "v1"],
@@ -121,6 +144,7 @@ describe("a manifest", () => {
 
   test.each([
     ["s3://m/other.csv", /names the column key/],
+    ["s3://m/empty.csv", /names the column key, got nothing/],
     ["s3://m/other.parquet", /expected \.csv, \.jsonl/],
     ["s3://inv/orc/manifest.json", /this one is in ORC/],
     ["s3://inv/parquet/manifest.json", /expected .* S3 Inventory: in CSV; this one is in Parquet/],
@@ -399,6 +423,30 @@ test("the rate of a run is that since it was taken up last, and never below none
   // failed photos are tried again
   expect(after(10, "running", 300, 150)).toBe(0);
   expect(after(10, "running", 300, 130)).toBe(2);
+});
+
+test("progress says how much is left as far as that is known, and failures by code", () => {
+  const row = {
+    state: "running",
+    what: { kind: "photos", upTo: "1000" },
+    cursor: { after: "250" },
+    readAll: false,
+    fed: 200,
+    waiting: 60,
+    judged: 139,
+  } as BackfillRow;
+  const count = { before: "pending", beforeCategory: "", after: "failed", afterCategory: "" };
+  const counts = [
+    { ...count, code: "CORRUPT", photos: 2 },
+    { ...count, code: "INTERNAL", photos: 1 },
+  ];
+  const line = (but: Partial<BackfillRow>) => progressLine({ ...row, ...but }, counts, 10);
+  expect(line({})).toBe(
+    "running: 25 % read, 139 judged, 60 waiting, 10.0/s, 1 min 6 s left, 3 changed, failed: 2 CORRUPT, 1 INTERNAL",
+  );
+  expect(line({ readAll: true })).toMatch(/^running: 139 judged, .* 6 s left/);
+  expect(line({ what: { kind: "prefix", bucket: "b", prefix: "" } })).not.toMatch(/left|read/);
+  expect(line({ cursor: null })).not.toMatch(/left/);
 });
 
 test("a selector is told in words, and one of another version is refused by name", () => {

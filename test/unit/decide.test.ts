@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { redecide } from "../../src/backfill/redecide.ts";
 import { decide } from "../../src/decide/decide.ts";
 import { parsePolicy } from "../../src/decide/policy.ts";
 import { packageRoot } from "../../src/package-root.ts";
@@ -84,4 +85,13 @@ describe("parsePolicy", () => {
   ])("refuses %s", (_name, text, message) => {
     expect(() => parsePolicy(text, CATEGORIES, "test.yaml")).toThrow(message);
   });
+});
+
+test("a stored score decides as the model's own did, which Postgres writes in fewer digits", () => {
+  const strict = parsePolicy(yaml.replace("hide: 0.6", "hide: 0.7"), CATEGORIES, "test.yaml");
+  const said = scores("food", 0.9, Math.fround(0.7));
+  const { verdict: state, category } = decide(said, strict);
+  expect(state).toBe("review");
+  const stored = { id: "1", state, category, policy: "p", human: 0.7, scores: said.categories };
+  expect(redecide([stored], strict, new Map([["p", strict]]))).toEqual([]);
 });
