@@ -7,7 +7,7 @@ import {
   isFolder,
   type Parsed,
   type PhotoEvent,
-  versionOf,
+  removedVersion,
 } from "./event.ts";
 import { bucketName, readShape, versionText } from "./shape.ts";
 
@@ -74,7 +74,7 @@ function parseRecord(each: z.infer<typeof record>, where: string, receivedAt: Da
       version:
         kind === "created"
           ? createdVersion(object.versionId, object.eTag, order)
-          : removedVersion(name, object.versionId),
+          : removedVersion(name.endsWith(":DeleteMarkerCreated"), object.versionId),
       ...(typeof object.size === "number" && { size: object.size }),
       order,
       id: typeof request === "string" ? `${request}-${order ?? ""}` : (order ?? ""),
@@ -88,9 +88,4 @@ function kindOf(name: string): PhotoEvent["kind"] | undefined {
   if (name.startsWith("ObjectCreated:")) return "created";
   if (/^(ObjectRemoved|LifecycleExpiration):(Delete|DeleteMarkerCreated)$/.test(name)) return "removed";
   return undefined;
-}
-
-/** A marker hides the object as a whole; a deletion with a version id takes that version alone. */
-function removedVersion(name: string, versionId: string | null | undefined): string {
-  return name.endsWith(":DeleteMarkerCreated") ? "" : versionOf(versionId, undefined);
 }

@@ -49,6 +49,8 @@ describe("a notification of S3", () => {
       only(s3(s3Record(name, { key: "a", ...(versionId && { versionId }) })));
     expect(removed("ObjectRemoved:Delete")).toMatchObject({ kind: "removed", version: "" });
     expect(removed("ObjectRemoved:Delete", "v1")).toMatchObject({ kind: "removed", version: "v1" });
+    expect(removed("ObjectRemoved:Delete", "null")).toMatchObject({ kind: "removed", version: "null" });
+    expect(removed("ObjectRemoved:DeleteMarkerCreated", "null")).toMatchObject({ version: "" });
     expect(removed("ObjectRemoved:DeleteMarkerCreated", "m1")).toMatchObject({
       kind: "removed",
       version: "",
@@ -174,6 +176,7 @@ describe("an event of EventBridge", () => {
       );
     expect(removed("Permanently Deleted")).toMatchObject({ kind: "removed", version: "" });
     expect(removed("Permanently Deleted", "v1")).toMatchObject({ kind: "removed", version: "v1" });
+    expect(removed("Permanently Deleted", "null")).toMatchObject({ kind: "removed", version: "null" });
     expect(removed("Delete Marker Created", "m1")).toMatchObject({ kind: "removed", version: "" });
   });
 
