@@ -10,8 +10,8 @@ export interface TestProvider {
 /** A person at the provider. */
 export interface Account {
   email?: string;
-  /** Whether the provider has checked the address; it says nothing of it unless given. */
-  verified?: boolean;
+  /** Whether the provider has checked the address; it says nothing of it unless given. Some say it as text. */
+  verified?: boolean | "true" | "false";
   groups?: string[];
 }
 

@@ -22,7 +22,7 @@ export interface TagDeps {
   setTags(
     photo: PhotoRef,
     tags: VerdictTags | null,
-  ): Promise<{ became: "tagged" | "gone" | "unknown" } | { became: "overtaken"; version: string }>;
+  ): Promise<{ became: "tagged" | "gone" | "full" | "unknown" } | { became: "overtaken"; version: string }>;
 }
 
 /**
@@ -42,6 +42,7 @@ export function createTagger(deps: TagDeps): (claim: Pick<Claim, "payload">) => 
       if (result.became === "overtaken") version = result.version;
       else if (result.became === "gone")
         return { outcome: "delivered", note: "its bytes are not there any more" };
+      else if (result.became === "full") return full(bucket, key);
       else if (result.became === "unknown")
         return { outcome: "delivered", note: "not tagged: it has neither version id nor etag" };
       else if (JSON.stringify(tagsOf(await deps.photoOf(photo))) === JSON.stringify(tags))
@@ -58,6 +59,11 @@ function tagsOf(photo: PhotoNow | undefined): VerdictTags | null {
     "maitred-verdict": photo.current ? photo.state : "withdrawn",
     ...(photo.category && { "maitred-category": photo.category }),
   };
+}
+
+function full(bucket: string, key: string): Attempt {
+  const why = `TAGS_FULL: ${bucket}/${key}: it has ten tags of others, which is all that S3 takes: take one away, then maitred deliveries replay`;
+  return { outcome: "failed", why, final: true };
 }
 
 const MOST_TURNS = 5;

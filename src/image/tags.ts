@@ -21,9 +21,12 @@ export interface PhotoTags {
  *   tagged     the object has them
  *   gone       there is no such object, or other bytes are there: nothing was written
  *   overtaken  other bytes took the object's place at that moment, so that they may have the tags: `version` says which
+ *   full       it has as many tags of others as the store takes: nothing was written
  *   unknown    nothing tells the photo's bytes from later ones under its key: nothing was written
  */
-export type Tagged = { became: "tagged" | "gone" | "unknown" } | { became: "overtaken"; version: string };
+export type Tagged =
+  | { became: "tagged" | "gone" | "full" | "unknown" }
+  | { became: "overtaken"; version: string };
 
 /**
  * Gives the object of a photo these tags of ours, and takes others of ours away; null: takes all of ours away. Of a
@@ -75,9 +78,10 @@ async function write(
 ): Promise<Tagged> {
   const { TagSet: present = [] } = await s3.send(new GetObjectTaggingCommand(object), abort);
   const others = present.filter(({ Key }) => !Key?.startsWith(PREFIX));
+  if (tags !== null && others.length >= MOST_TAGS) return { became: "full" };
   const ours = Object.entries(tags ?? {})
-    // an object has ten tags at most: with nine of others there is room for the verdict alone
-    .slice(0, Math.max(1, MOST_TAGS - others.length))
+    // with nine of others there is room for the verdict alone
+    .slice(0, MOST_TAGS - others.length)
     .map(([Key, value]) => ({
       Key,
       Value: value.replaceAll(/[^\p{L}\p{N} +\-=._:/@]/gu, "_").slice(0, 256),
@@ -95,4 +99,5 @@ async function write(
 }
 
 const PREFIX = "maitred-";
+/** Of an object, says S3. */
 const MOST_TAGS = 10;

@@ -82,12 +82,14 @@ test("who has no role here is not signed in", async ({ openBoth }) => {
 test("an address that the provider has not checked names nobody, and gives nobody a role", async ({
   openBoth,
 }) => {
-  const account = { email: "ann@example.com", verified: false, groups: ["mods"] };
-  const end = async (env: Record<string, string>) => {
-    const { desk } = await openBoth(account, env);
+  const account = { email: "ann@example.com", verified: false, groups: ["mods"] } as const;
+  const end = async (env: Record<string, string>, verified: boolean | "true" | "false" = false) => {
+    const { desk } = await openBoth({ ...account, verified, groups: ["mods"] }, env);
     return new Browser().follow(`${desk.url}/desk/api/oidc/start`, (url) => /^\/desk\/$/.test(url.pathname));
   };
   expect((await end({})).search).toBe("?problem=oidc-unverified");
+  expect((await end({}, "false")).search).toBe("?problem=oidc-unverified");
+  expect((await end({}, "true")).search).toBe("");
   const rule = { MAITRED_OIDC_NAME: "sub", MAITRED_OIDC_ROLES: "email=ann@example.com:operator,*:viewer" };
   expect((await end(rule)).search).toBe("?problem=oidc-unverified");
   // where nothing depends on the address, it does not matter

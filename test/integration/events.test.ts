@@ -11,6 +11,7 @@ import { type EventDeps, queueForgotten, takeEvents } from "../../src/intake/tak
 import type { PhotoJob } from "../../src/photo.ts";
 import { markQueued, type RecordedEvent, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
+import { connect } from "../../src/store/pool.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { anyKey, eventBridge, gcsPush, minioMessage, s3Record } from "../events.ts";
 import { type Database, test } from "../fixtures.ts";
@@ -180,11 +181,8 @@ describe("a removal", () => {
     db,
   }) => {
     const listed = async (key: string, version: string, by: string, verdict = "shown") => {
-      const [{ id }] = (await registerPhotos(
-        db.pool,
-        [{ store: "s3", bucket: "b", key, version, known: {} }],
-        "backfill",
-      )) as [{ id: string }];
+      const photo = { store: "s3", bucket: "b", key, version, known: {} } as const;
+      const id = (await registerPhotos(db.pool, [photo], "backfill"))[0]!.id;
       if (by === "model:m-1") await recordOutcomes(db.pool, [shown(id)]);
       else await rows(db, "select record_review($1, 'ann', $2, 'food', false)", id, verdict);
       return id;
@@ -361,6 +359,27 @@ describe("events in any order", () => {
     client.release();
     expect(await waiting).toMatchObject({ outcome: "stale" });
     expect(await current(db)).toEqual([]);
+  });
+
+  test("that Postgres does not finish in its time are told from an outage, and nothing of them is taken", async ({
+    db,
+  }) => {
+    const rival = await db.pool.connect();
+    const pool = connect(db.url, () => {}, 1);
+    try {
+      await rival.query("begin");
+      await rival.query("insert into object_order (store, bucket, key) values ('s3', 'b', 'a')");
+      await pool.query("set statement_timeout = '100ms'");
+      await expect(recordEvents(pool, [event()], "right")).rejects.toMatchObject({
+        code: "DATABASE_TIMEOUT",
+        retry: true,
+      });
+    } finally {
+      await rival.query("rollback");
+      rival.release();
+      await pool.end();
+    }
+    expect(await rows(db, "select from photos")).toEqual([]);
   });
 
   test("beside verdicts on the same photos do not wait for each other in a circle", async ({ db }) => {

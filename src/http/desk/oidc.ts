@@ -95,8 +95,9 @@ export function createOidc(settings: OidcSettings): Oidc | undefined {
       const claims: Record<string, unknown> = { ...inToken, ...asked, sub };
       const byAddress =
         settings.oidcName === "email" || settings.oidcRoles.some((rule) => /^email=/.test(rule));
-      if (byAddress && claims["email"] !== undefined && claims["email_verified"] === false)
-        return "unverified";
+      // some providers say it as text
+      const unverified = String(claims["email_verified"]).toLowerCase() === "false";
+      if (byAddress && claims["email"] !== undefined && unverified) return "unverified";
       const roles = rolesOf(claims, settings.oidcRoles);
       if (roles.length === 0) return "no-role";
       const name = claims[settings.oidcName];
