@@ -88,11 +88,11 @@ export function checkSequencer(sequencer: string | null | undefined, where: stri
 }
 
 /**
- * What a removal takes: the version that it names, "null" being S3's name of the one without an id; else, as a marker that
- * hides it does, the object as a whole.
+ * What a removal takes: the version that it names, "null" being S3's name of the one without an id; else the object, as it
+ * does `whole` where a marker hides it.
  */
-export function removedVersion(marker: boolean, versionId: string | null | undefined): string {
-  return marker ? "" : (versionId ?? "");
+export function removedVersion(whole: boolean, versionId: string | null | undefined): string {
+  return whole ? "" : (versionId ?? "");
 }
 
 /** The version of an object: its version id, or what identifies its bytes. "null" is S3's name for having none. */
