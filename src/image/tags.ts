@@ -18,7 +18,7 @@ export interface PhotoTags {
 
 /**
  * What became of setting tags.
- *   tagged     the object has them
+ *   tagged     the object has them; where the photo is known by its etag and the bucket keeps versions, `version` has them
  *   gone       there is no such object, or other bytes are there: nothing was written
  *   overtaken  other bytes took the object's place at that moment, so that they may have the tags: `version` says which
  *   full       it has as many tags of others as the store takes: nothing was written
@@ -26,7 +26,7 @@ export interface PhotoTags {
  */
 export type Tagged =
   | { became: "tagged" | "gone" | "full" | "unknown" }
-  | { became: "overtaken"; version: string };
+  | { became: "tagged" | "overtaken"; version: string };
 
 /**
  * Gives the object of a photo these tags of ours, and takes others of ours away; null: takes all of ours away. Of a
@@ -56,7 +56,8 @@ export async function setTags(
     const before = await head();
     if (before.etag !== version) return { became: "gone" };
     if (before.VersionId) {
-      return await write(s3, { Bucket, Key, VersionId: before.VersionId }, tags, abort);
+      const written = await write(s3, { Bucket, Key, VersionId: before.VersionId }, tags, abort);
+      return written.became === "tagged" ? { became: "tagged", version: before.VersionId } : written;
     }
     const written = await write(s3, { Bucket, Key }, tags, abort);
     const after = await head();

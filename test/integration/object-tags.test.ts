@@ -111,6 +111,23 @@ describe.skipIf(!HAS_MOTO)("object tags", () => {
     expect(await tagsOf("v", "versioned", first)).toMatchObject({ "maitred-verdict": "withdrawn" });
   });
 
+  test("are those of the version, where the same bytes were known by their etag before", async ({ db }) => {
+    const { ETag, VersionId } = await s3.send(
+      new PutObjectCommand({ Bucket: "versioned", Key: "listed", Body: "one" }),
+    );
+    const version = `etag:${ETag!.replaceAll('"', "")}`;
+    await judge(db, await register(db, "listed", version, "versioned"), "shown");
+    await judge(db, await register(db, "listed", VersionId!, "versioned"), "shown");
+    const tag = createTagger({
+      photoOf: (photo) => readPhotoState(db.pool, photo),
+      setTags: (photo, tags) => setTags(s3, photo, tags, 10_000),
+    });
+    // that the first is withdrawn may be told last: between two photos there is no order
+    const payload = { id: "1", sequence: 1, store: "s3", bucket: "versioned", key: "listed", version };
+    expect(await tag({ payload })).toEqual({ outcome: "delivered" });
+    expect(await tagsOf("listed", "versioned", VersionId)).toMatchObject({ "maitred-verdict": "shown" });
+  });
+
   test("are not written where there are other bytes by now, nor where nothing would tell", async ({
     db,
     deliver,
