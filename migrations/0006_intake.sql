@@ -11,7 +11,7 @@ create table object_order (
   primary key (store, bucket, key, version)
 );
 comment on table object_order is 'The latest event of each object, and each version that was removed on its own.';
-comment on column object_order.version is 'Empty: the object as a whole; else a version that is gone for good';
+comment on column object_order.version is 'Empty: the object as a whole; null: what has no version id; else a version that is gone for good';
 comment on column object_order.latest is 'The highest order seen; null where no event had one';
 
 -- What is committed here and not yet in a queue; empty but for a moment, unless a queue was away.
@@ -26,14 +26,19 @@ create function order_key(p_order text, p_pad text) returns text immutable langu
   select (case p_pad when 'right' then rtrim(p_order, '0') else lpad(ltrim(p_order, '0'), 64, '0') end) collate "C"
 $$;
 
+-- Whether a photo was told of without a version id: by its etag, its order, or nothing. The bucket may have one all the same.
+create function has_no_id(p_version text) returns boolean immutable language sql as $$
+  select p_version = '' or p_version like 'etag:%' or p_version like 'generation:%'
+$$;
+
 -- Takes the current photos of an object out of the public, and of what waits for a queue: of p_version alone where one is
--- given, and never the photo p_keep. Returns the newest of those it took.
+-- given ('null': of those without a version id), and never the photo p_keep. Returns the newest of those it took.
 create function withdraw_photos(p_store text, p_bucket text, p_key text, p_version text, p_keep bigint)
 returns bigint language sql as $$
   with gone as (
     update photos p set superseded_at = now()
     where (p.store, p.bucket, p.key) = (p_store, p_bucket, p_key) and p.superseded_at is null
-      and (p_version = '' or p.version = p_version) and p.id is distinct from p_keep
+      and (p_version in ('', p.version) or (p_version = 'null' and has_no_id(p.version))) and p.id is distinct from p_keep
     returning p.id
   ), forgotten as (
     delete from unqueued u using gone where u.photo_id = gone.id
@@ -46,8 +51,10 @@ $$;
 --   created: the version is the current photo of its object, and supersedes the others. With neither version nor order it
 --     is told of the photo that is current, unless that one failed; what is told so before any event is known of the
 --     photo that the first event names;
---   removed: with a version that version alone, else every version, is no longer current, whatever its verdict: it is
---     not public, and neither a model's verdict nor a moderator's makes it so. Tags and history stay.
+--   removed: with a version that version alone, with 'null' what has no version id, else every version, is no longer
+--     current, whatever its verdict: it is not public, and neither a model's verdict nor a moderator's makes it so. Tags and
+--     history stay. What is shown without a version id may be the version that went: it is queued in the lane live, so that
+--     a worker looks whether its bytes are there. A moderator's verdict outlives that, so what one has shown is withdrawn.
 -- Returns, in order, the photo (null where none is known), whether it wants to be queued, and what became of the event:
 --   accepted   the photo is current now, and was not before, or its failure is tried again
 --   known      the newest event, which changes nothing that is shown
@@ -61,6 +68,7 @@ returns table (photo_id bigint, outcome text, queue boolean) language plpgsql as
 declare
   e record;
   seen object_order;
+  unnamed object_order;
   photo photos;
   told photos;
   named boolean;
@@ -83,6 +91,9 @@ begin
   loop
     select * into seen from object_order o
     where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, '');
+    select * into unnamed from object_order o
+    where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, 'null')
+      and (e.version = 'null' or (e.kind = 'created' and has_no_id(e.version)));
     select * into photo from photos p
     where (p.store, p.bucket, p.key, p.version) = (e.store, e.bucket, e.key, e.version);
     named := true;
@@ -98,13 +109,31 @@ begin
     end if;
     photo_id := photo.id;
 
-    if e.kind = 'removed' and e.version <> '' then
+    if e.kind = 'removed' and e.version not in ('', 'null') then
       insert into object_order (store, bucket, key, version, latest, removed)
       values (e.store, e.bucket, e.key, e.version, e.ord, true) on conflict do nothing;
       outcome := case when found then 'removed' else 'duplicate' end;
       perform withdraw_photos(e.store, e.bucket, e.key, e.version, null);
+      if outcome = 'removed' then
+        update photos p set superseded_at = case when p.decided_by like 'moderator:%' then now() end, lane = 'live'
+        where (p.store, p.bucket, p.key) = (e.store, e.bucket, e.key) and p.superseded_at is null and p.state = 'shown'
+          and has_no_id(p.version);
+        insert into unqueued (photo_id)
+        select p.id from photos p
+        where (p.store, p.bucket, p.key) = (e.store, e.bucket, e.key) and p.superseded_at is null and p.state = 'shown'
+          and has_no_id(p.version)
+        on conflict do nothing;
+      end if;
     elsif order_key(e.ord, p_pad) <= order_key(seen.latest, p_pad) then
       outcome := case when order_key(e.ord, p_pad) = order_key(seen.latest, p_pad) then 'duplicate' else 'stale' end;
+    elsif order_key(e.ord, p_pad) <= order_key(unnamed.latest, p_pad) then
+      outcome := case when order_key(e.ord, p_pad) = order_key(unnamed.latest, p_pad) then 'duplicate' else 'stale' end;
+    elsif e.kind = 'removed' and e.version = 'null' then
+      outcome := 'removed';
+      photo_id := withdraw_photos(e.store, e.bucket, e.key, 'null', null);
+      insert into object_order as o (store, bucket, key, version, latest, removed)
+      values (e.store, e.bucket, e.key, 'null', e.ord, true)
+      on conflict on constraint object_order_pkey do update set latest = coalesce(excluded.latest, o.latest);
     elsif e.kind = 'removed' then
       outcome := case when seen.removed then 'known' else 'removed' end;
       photo_id := withdraw_photos(e.store, e.bucket, e.key, '', null);
@@ -243,6 +272,7 @@ begin
       alter table idempotent_answers owner to maitred_migrator;
       alter function order_key(text, text) owner to maitred_migrator;
       alter function record_events(jsonb, text) owner to maitred_migrator;
+      alter function has_no_id(text) owner to maitred_migrator;
       alter function withdraw_photos(text, text, text, text, bigint) owner to maitred_migrator;
       alter function mark_queued(bigint[]) owner to maitred_migrator;
       alter function grant_roles_before_events(text) owner to maitred_migrator;

@@ -68,7 +68,8 @@ begin
     -- record_events has locked them
     delete from photos p using jsonb_to_recordset(p_events) as e (kind text, store text, bucket text, key text, version text)
     where e.kind = 'removed' and p.superseded_at is not null
-      and (p.store, p.bucket, p.key) = (e.store, e.bucket, e.key) and e.version in ('', p.version)
+      and (p.store, p.bucket, p.key) = (e.store, e.bucket, e.key)
+      and (e.version in ('', p.version) or (e.version = 'null' and has_no_id(p.version)))
       -- the removal counted: nothing of the object is current, or that version is gone for good
       and exists (
         select from object_order o

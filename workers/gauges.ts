@@ -4,7 +4,7 @@ import { countBadMessages } from "../src/store/bad-messages.ts";
 import { deliveryFigures } from "../src/store/deliveries.ts";
 import { unqueuedState } from "../src/store/events.ts";
 import type { Pool } from "../src/store/pool.ts";
-import { sweepTotals } from "../src/store/sweeps.ts";
+import { sweepTotals } from "../src/store/sweep-totals.ts";
 
 /** Every process that serves these reads the same: in a dashboard take their maximum, not their sum. */
 export function gaugesOf(db: Pool): GaugeSource[] {

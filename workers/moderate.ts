@@ -2,7 +2,7 @@
 import { hostname } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import type { Config } from "../src/config.ts";
-import { asError, codeOf } from "../src/errors.ts";
+import { asError } from "../src/errors.ts";
 import { createMetrics } from "../src/http/metrics.ts";
 import { serveHttp } from "../src/http/server.ts";
 import { createFetch } from "../src/image/fetch.ts";
@@ -35,6 +35,7 @@ import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
 import { modelDirectories, openDefaultModel } from "./judge.ts";
 import { asLineModel, createModels, type Warm } from "./models.ts";
 import { keepFolded } from "./rollups.ts";
+import { createSaying } from "./saying.ts";
 
 export interface RunningWorker {
   /** What judges now. */
@@ -72,10 +73,12 @@ export async function startWorker(
   );
   const recent = createRecent(() => performance.now());
   const name = `${hostname()}:${process.pid}`;
+  const said = createSaying(log, metrics, recent, events);
   let ready = false;
-  // tries in a row that inference failed: a worker that cannot judge says so
-  let ill = 0;
-  const http = scope.hold("http", await serveHttp({ ...config, orAnyFree }, metrics, () => ready && ill < 3));
+  const http = scope.hold(
+    "http",
+    await serveHttp({ ...config, orAnyFree }, metrics, () => ready && said.infers()),
+  );
 
   const models = createModels(config, scope);
   const byId = (wanted: Wanted): Promise<Model> =>
@@ -142,62 +145,7 @@ export async function startWorker(
       inHand: concurrency + 2 * maxBatch,
       decoders: current.judge.decoders,
     },
-    {
-      stage(stage, lane, seconds) {
-        metrics.stage(stage, lane, seconds);
-        recent.stage(stage, seconds);
-        events.stage?.(stage, lane, seconds);
-      },
-      batch(id, photos, seconds, provider) {
-        ill = 0;
-        metrics.batch(photos, seconds, provider);
-        recent.batch(photos, seconds);
-        log.debug({ batch: id, photos, ms: Math.round(seconds * 1000) }, "batch");
-        events.batch?.(id, photos, seconds, provider);
-      },
-      left(photo, lane, outcome, changed) {
-        const { result, batch } = outcome;
-        const { id, bucket, key } = photo;
-        const about = { photo: id, bucket, key, lane, batch, by: outcome.by, changed };
-        recent.left(lane, !("failure" in result));
-        if ("failure" in result) {
-          metrics.failure(lane, result.failure);
-          log.warn({ ...about, code: result.failure, message: result.message }, "failed");
-        } else {
-          const { verdict, category, rule, reason } = result.decision;
-          metrics.verdict(lane, verdict, category);
-          if (photo.rendition) metrics.rendition(result.rendition ? "judged" : "passed over");
-          log.info({ ...about, verdict, category, rule, reason }, "judged");
-        }
-        events.left?.(photo, lane, outcome, changed);
-      },
-      retried(photo, lane, code, error) {
-        if (code === "INFERENCE_UNAVAILABLE") ill++;
-        metrics.retry(lane, code);
-        recent.retried();
-        // a bug has no code of its own, so its stack is what helps
-        log.warn(
-          {
-            photo: photo.id,
-            lane,
-            code,
-            ...(code === "INTERNAL" ? { err: error } : { message: error.message }),
-          },
-          "will be tried again",
-        );
-        events.retried?.(photo, lane, code, error);
-      },
-      same: (lane) => metrics.same(lane),
-      passedOver({ id, rendition }, error) {
-        const about = { photo: id, bucket: rendition?.bucket, key: rendition?.key };
-        log.debug({ ...about, code: codeOf(error), message: error.message }, "the rendition is passed over");
-      },
-      shadowed(outcome, photos, error) {
-        metrics.shadow(outcome, photos);
-        if (error) log.warn({ err: error, photos }, "the shadow failed");
-        events.shadowed?.(outcome, photos, error);
-      },
-    },
+    said.events,
   );
   scope.hold("line", worker);
   let known = "";

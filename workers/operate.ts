@@ -18,7 +18,7 @@ import { deliveryFigures, listDeliveries, replayDeliveries } from "../src/store/
 import { unqueuedState } from "../src/store/events.ts";
 import { readWorkers } from "../src/store/models.ts";
 import type { Pool, Queryable } from "../src/store/pool.ts";
-import { sweepTotals } from "../src/store/sweeps.ts";
+import { sweepTotals } from "../src/store/sweep-totals.ts";
 import type { EventIntake } from "./intake.ts";
 import { replayBadMessage, replayFailed } from "./replay.ts";
 

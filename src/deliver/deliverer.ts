@@ -116,7 +116,7 @@ export function createDeliverer(
     const note = attempt.why.replaceAll(/\s+/g, " ").slice(0, 500);
     // whoever enables the destination again goes on where it stopped
     if (attempt.outcome === "refused") return { state: "pending", note, waitMs: 0 };
-    if (number >= limits.attempts) return { state: "dead", note, waitMs: 0 };
+    if (attempt.final || number >= limits.attempts) return { state: "dead", note, waitMs: 0 };
     const backoff = waitMs(number, limits.backoffMs, Math.random());
     return { state: "pending", note, waitMs: Math.max(backoff, attempt.retryAfterMs ?? 0) };
   }

@@ -30,7 +30,8 @@ export interface Payload {
 /** What became of one attempt. */
 export type Attempt =
   | { outcome: "delivered"; note?: string }
-  | { outcome: "failed"; why: string; retryAfterMs?: number | undefined }
+  /** final: it fails so until somebody mends what `why` says. */
+  | { outcome: "failed"; why: string; retryAfterMs?: number | undefined; final?: boolean }
   /** The destination wants nothing more, ever. */
   | { outcome: "refused"; why: string };
 

@@ -22,14 +22,17 @@ export interface TagDeps {
   setTags(
     photo: PhotoRef,
     tags: VerdictTags | null,
-  ): Promise<{ became: "tagged" | "gone" | "unknown" } | { became: "overtaken"; version: string }>;
+  ): Promise<
+    { became: "tagged" | "gone" | "full" | "unknown" } | { became: "tagged" | "overtaken"; version: string }
+  >;
 }
 
 /**
  * Makes the tags of a photo's object say what is known of it now, which may be more than the change that is told: so a
  * change that comes late, or again, never brings an old verdict back. It looks once more after writing, because another
  * process may have been faster with a later change; and where other bytes have taken the object's place meanwhile, they
- * get the tags of their own photo, or none.
+ * get the tags of their own photo, or none. Where a photo that is known by its etag turns out to be a version that has a
+ * photo of its own, that one has the last word.
  */
 export function createTagger(deps: TagDeps): (claim: Pick<Claim, "payload">) => Promise<Attempt> {
   return async ({ payload }) => {
@@ -42,8 +45,11 @@ export function createTagger(deps: TagDeps): (claim: Pick<Claim, "payload">) => 
       if (result.became === "overtaken") version = result.version;
       else if (result.became === "gone")
         return { outcome: "delivered", note: "its bytes are not there any more" };
+      else if (result.became === "full") return full(bucket, key);
       else if (result.became === "unknown")
         return { outcome: "delivered", note: "not tagged: it has neither version id nor etag" };
+      else if ("version" in result && (await deps.photoOf({ ...photo, version: result.version })))
+        version = result.version;
       else if (JSON.stringify(tagsOf(await deps.photoOf(photo))) === JSON.stringify(tags))
         return { outcome: "delivered" };
     }
@@ -58,6 +64,11 @@ function tagsOf(photo: PhotoNow | undefined): VerdictTags | null {
     "maitred-verdict": photo.current ? photo.state : "withdrawn",
     ...(photo.category && { "maitred-category": photo.category }),
   };
+}
+
+function full(bucket: string, key: string): Attempt {
+  const why = `TAGS_FULL: ${bucket}/${key}: it has ten tags of others, which is all that S3 takes: take one away, then maitred deliveries replay`;
+  return { outcome: "failed", why, final: true };
 }
 
 const MOST_TURNS = 5;

@@ -1,11 +1,11 @@
 import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from "jose";
-import { asError, UpstreamError } from "../errors.ts";
+import { asError, ConfigError, UpstreamError } from "../errors.ts";
 import { HttpProblem } from "./problem.ts";
 
 export interface PubSubRules {
   /** What the push subscription was told to ask its tokens for; "": no such token is taken. */
   audience: string;
-  /** Email of the service account that the subscription pushes as; "": any of Google's. */
+  /** Email of the service account that the subscription pushes as. */
   account: string;
 }
 
@@ -16,6 +16,8 @@ export const GOOGLE_KEYS = "https://www.googleapis.com/oauth2/v3/certs";
  * Verifies the OIDC tokens that a push subscription of Pub/Sub sends, and answers with the account's email. Google's keys
  * are fetched when they are first needed, and kept for ten minutes.
  *
+ * @throws {ConfigError} CONFIG_INVALID where an audience is named and no account: Google gives anybody's account a token for
+ *   any audience.
  * @throws (each call) {HttpProblem} 401 where the token is not valid, 403 where it is another's; {UpstreamError}
  *   SENDER_UNAVAILABLE where the keys cannot be had.
  */
@@ -23,6 +25,13 @@ export function createPubSubVerifier(
   { audience, account }: PubSubRules,
   keysUrl = GOOGLE_KEYS,
 ): (jwt: string) => Promise<string> {
+  if (audience !== "" && account === "") {
+    const how = "gcloud pubsub subscriptions describe shows it as pushConfig.oidcToken.serviceAccountEmail";
+    throw new ConfigError(
+      "CONFIG_INVALID",
+      `MAITRED_GCS_ACCOUNT: expected the email of the account that Pub/Sub pushes as, since MAITRED_GCS_AUDIENCE is set: ${how}`,
+    );
+  }
   const keys = createRemoteJWKSet(new URL(keysUrl), { timeoutDuration: 5_000 });
   return async (jwt) => {
     if (audience === "") throw refused(401, "an OIDC token is taken only where MAITRED_GCS_AUDIENCE is set");
@@ -30,7 +39,7 @@ export function createPubSubVerifier(
     if (typeof email !== "string" || verified !== true) {
       throw refused(403, "the OIDC token names no email that Google verified");
     }
-    if (account !== "" && email !== account) {
+    if (email !== account) {
       throw refused(403, `the OIDC token is of ${email}, which is not MAITRED_GCS_ACCOUNT`);
     }
     return email;

@@ -18,12 +18,15 @@ export interface PhotoTags {
 
 /**
  * What became of setting tags.
- *   tagged     the object has them
+ *   tagged     the object has them; where the photo is known by its etag and the bucket keeps versions, `version` has them
  *   gone       there is no such object, or other bytes are there: nothing was written
  *   overtaken  other bytes took the object's place at that moment, so that they may have the tags: `version` says which
+ *   full       it has as many tags of others as the store takes: nothing was written
  *   unknown    nothing tells the photo's bytes from later ones under its key: nothing was written
  */
-export type Tagged = { became: "tagged" | "gone" | "unknown" } | { became: "overtaken"; version: string };
+export type Tagged =
+  | { became: "tagged" | "gone" | "full" | "unknown" }
+  | { became: "tagged" | "overtaken"; version: string };
 
 /**
  * Gives the object of a photo these tags of ours, and takes others of ours away; null: takes all of ours away. Of a
@@ -53,7 +56,8 @@ export async function setTags(
     const before = await head();
     if (before.etag !== version) return { became: "gone" };
     if (before.VersionId) {
-      return await write(s3, { Bucket, Key, VersionId: before.VersionId }, tags, abort);
+      const written = await write(s3, { Bucket, Key, VersionId: before.VersionId }, tags, abort);
+      return written.became === "tagged" ? { became: "tagged", version: before.VersionId } : written;
     }
     const written = await write(s3, { Bucket, Key }, tags, abort);
     const after = await head();
@@ -75,9 +79,10 @@ async function write(
 ): Promise<Tagged> {
   const { TagSet: present = [] } = await s3.send(new GetObjectTaggingCommand(object), abort);
   const others = present.filter(({ Key }) => !Key?.startsWith(PREFIX));
+  if (tags !== null && others.length >= MOST_TAGS) return { became: "full" };
   const ours = Object.entries(tags ?? {})
-    // an object has ten tags at most: with nine of others there is room for the verdict alone
-    .slice(0, Math.max(1, MOST_TAGS - others.length))
+    // with nine of others there is room for the verdict alone
+    .slice(0, MOST_TAGS - others.length)
     .map(([Key, value]) => ({
       Key,
       Value: value.replaceAll(/[^\p{L}\p{N} +\-=._:/@]/gu, "_").slice(0, 256),
@@ -95,4 +100,5 @@ async function write(
 }
 
 const PREFIX = "maitred-";
+/** Of an object, says S3. */
 const MOST_TAGS = 10;

@@ -14,7 +14,10 @@ export interface PhotoEvent {
   bucket: string;
   /** As the store knows it: nothing in it is encoded any more. */
   key: string;
-  /** As in PhotoRef. Of a removal of the whole object "", as it takes every version off the page. */
+  /**
+   * As in PhotoRef. Of a removal of the whole object "", as it takes every version off the page, and "null" of the one that
+   * a bucket with versions keeps without a version id.
+   */
   version: string;
   /** In bytes, where the source says. */
   size?: number;
@@ -82,6 +85,14 @@ export function checkSequencer(sequencer: string | null | undefined, where: stri
     "EVENT_INVALID",
     `${where}: expected a hexadecimal sequencer, got ${JSON.stringify(sequencer.slice(0, 100))}`,
   );
+}
+
+/**
+ * What a removal takes: the version that it names, "null" being S3's name of the one without an id; else the object, as it
+ * does `whole` where a marker hides it.
+ */
+export function removedVersion(whole: boolean, versionId: string | null | undefined): string {
+  return whole ? "" : (versionId ?? "");
 }
 
 /** The version of an object: its version id, or what identifies its bytes. "null" is S3's name for having none. */

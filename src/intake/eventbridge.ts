@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { EventError } from "../errors.ts";
-import { checkKey, checkSequencer, createdVersion, isFolder, type Parsed, versionOf } from "./event.ts";
+import { checkKey, checkSequencer, createdVersion, isFolder, type Parsed, removedVersion } from "./event.ts";
 import { bucketName, readShape, versionText } from "./shape.ts";
 
 /** An event of S3 as EventBridge sends it; what else it holds is ignored. */
@@ -45,9 +45,7 @@ export function parseEventBridge(body: unknown, receivedAt: Date): Parsed {
       "detail.object.sequencer: expected one, as every event of a new object has",
     );
   }
-  // a marker hides the object as a whole; a deletion with a version id takes that version alone
-  const whole = said["deletion-type"] === "Delete Marker Created";
-  const removed = whole ? "" : versionOf(object["version-id"], undefined);
+  const marker = said["deletion-type"] === "Delete Marker Created";
   return {
     events: [
       {
@@ -55,7 +53,10 @@ export function parseEventBridge(body: unknown, receivedAt: Date): Parsed {
         store: "s3",
         bucket: bucket.name,
         key,
-        version: kind === "created" ? createdVersion(object["version-id"], object.etag, order) : removed,
+        version:
+          kind === "created"
+            ? createdVersion(object["version-id"], object.etag, order)
+            : removedVersion(marker, object["version-id"]),
         ...(typeof object.size === "number" && { size: object.size }),
         order,
         id: message.id,

@@ -1,20 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { asError, codeOf, ModerationError } from "../errors.ts";
+import { asError, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import { recently } from "../recently.ts";
 import type { PhotoEvent } from "./event.ts";
-import { parseMessage } from "./message.ts";
+import { type Bad, Hand, type Message, type Read, Refused } from "./hand.ts";
 import type { Recorded } from "./take-events.ts";
-
-export interface Message {
-  /** The queue's own, the same in every delivery. */
-  id: string;
-  /** What this delivery is named by. */
-  receipt: string;
-  body: string;
-  /** How often it was delivered, this time among them. */
-  receives: number;
-}
 
 /** A queue that hides a message from others for a while, and delivers it again unless it is removed. */
 export interface MessageQueue {
@@ -34,14 +24,6 @@ export interface ListenDeps {
   waiting(): Promise<number>;
   /** @throws {UpstreamError} while Postgres is away. */
   askDatabase(): Promise<unknown>;
-}
-
-/** A message that cannot be taken, with why. */
-export interface Bad {
-  messageId: string;
-  body: string;
-  code: string;
-  detail: string;
 }
 
 export interface ListenSettings {
@@ -156,12 +138,7 @@ export function listenTo(
   }
 
   async function putAside(hand: Hand): Promise<void> {
-    const bad = [...hand.bad].map(([{ id, body }, error]) => ({
-      messageId: id,
-      body,
-      code: codeOf(error),
-      detail: error.message,
-    }));
+    const bad = hand.described();
     try {
       await deps.keepBad(queue.source, bad);
     } catch (thrown) {
@@ -198,66 +175,15 @@ export function listenTo(
   };
 }
 
-interface Read {
-  message: Message;
-  said: PhotoEvent[];
-}
-
-/** What one receive brought, and what became of it. */
-class Hand {
-  /** Not taken yet. */
-  readonly understood = new Set<Read>();
-  /** To be put aside. */
-  readonly bad = new Map<Message, Error>();
-  /** To be removed from the queue. */
-  readonly settled: Message[] = [];
-  /** Those that come back. */
-  readonly refused: Refused[] = [];
-  taken = 0;
-  readonly outcomes: Recorded[] = [];
-  /** What kept the rest from being taken, at the last try. */
-  failure: Error | undefined;
-
-  constructor(messages: readonly Message[]) {
-    for (const message of messages) {
-      try {
-        this.understood.add({ message, said: parseMessage(message.body, new Date()).events });
-      } catch (thrown) {
-        this.bad.set(message, asError(thrown));
-      }
-    }
-  }
-
-  take(read: readonly Read[], outcomes: readonly Recorded[]): void {
-    this.taken += read.length;
-    this.outcomes.push(...outcomes);
-    for (const each of read) {
-      this.understood.delete(each);
-      this.settled.push(each.message);
-    }
-  }
-
-  refuse(read: Read, error: Error): void {
-    const { message } = read;
-    this.understood.delete(read);
-    if (message.receives >= MAX_RECEIVES) this.bad.set(message, error);
-    else this.refused.push(new Refused(`message ${message.id}: ${error.message}`, { cause: error }));
-  }
-}
-
+/** What takes Postgres too long may be the one message's own fault. */
 function isOutage(thrown: unknown): thrown is ModerationError {
-  return thrown instanceof ModerationError && thrown.retry;
+  return thrown instanceof ModerationError && thrown.retry && thrown.code !== "DATABASE_TIMEOUT";
 }
 
 function backoffMs(failures: number): number {
   return Math.min(MAX_BACKOFF_MS, 1_000 * 2 ** failures);
 }
 
-/** A message failed for no reason that is understood, and all else is well. */
-class Refused extends Error {}
-
-/** How often a message is tried that fails for no reason that is understood. */
-const MAX_RECEIVES = 5;
 /** How often in one delivery, with Postgres answering in between. */
 const MAX_TRIES = 3;
 const FULL_MS = 2_000;

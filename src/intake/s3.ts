@@ -7,7 +7,7 @@ import {
   isFolder,
   type Parsed,
   type PhotoEvent,
-  versionOf,
+  removedVersion,
 } from "./event.ts";
 import { bucketName, readShape, versionText } from "./shape.ts";
 
@@ -74,7 +74,7 @@ function parseRecord(each: z.infer<typeof record>, where: string, receivedAt: Da
       version:
         kind === "created"
           ? createdVersion(object.versionId, object.eTag, order)
-          : removedVersion(name, object.versionId),
+          : removedVersion(/:(DeleteMarkerCreated|DeleteAllVersions)$/.test(name), object.versionId),
       ...(typeof object.size === "number" && { size: object.size }),
       order,
       id: typeof request === "string" ? `${request}-${order ?? ""}` : (order ?? ""),
@@ -84,13 +84,11 @@ function parseRecord(each: z.infer<typeof record>, where: string, receivedAt: Da
   ];
 }
 
+/** MinIO counts the tags and locks of a version, which may be an old one, among what is created. */
 function kindOf(name: string): PhotoEvent["kind"] | undefined {
+  if (/^ObjectCreated:(PutTagging|DeleteTagging|PutRetention|PutLegalHold)$/.test(name)) return undefined;
   if (name.startsWith("ObjectCreated:")) return "created";
-  if (/^(ObjectRemoved|LifecycleExpiration):(Delete|DeleteMarkerCreated)$/.test(name)) return "removed";
+  if (/^(ObjectRemoved|LifecycleExpiration):(Delete|DeleteMarkerCreated|DeleteAllVersions)$/.test(name))
+    return "removed";
   return undefined;
-}
-
-/** A marker hides the object as a whole; a deletion with a version id takes that version alone. */
-function removedVersion(name: string, versionId: string | null | undefined): string {
-  return name.endsWith(":DeleteMarkerCreated") ? "" : versionOf(versionId, undefined);
 }

@@ -71,7 +71,7 @@ export async function openSns(
 export function checkTopic(topic: unknown, topics: readonly string[]): void {
   if (typeof topic === "string" && topics.includes(topic)) return;
   throw refused(
-    `TopicArn: ${JSON.stringify(topic ?? "")} is not heard: MAITRED_SNS_TOPICS names those that are`,
+    `TopicArn: ${JSON.stringify(topic ?? "").slice(0, 200)} is not heard: MAITRED_SNS_TOPICS names those that are`,
   );
 }
 

@@ -1,11 +1,13 @@
 import {
+  type BatchResultErrorEntry,
   ChangeMessageVisibilityBatchCommand,
   DeleteMessageBatchCommand,
   ReceiveMessageCommand,
   SQSClient,
 } from "@aws-sdk/client-sqs";
 import type { Closable } from "../lifecycle.ts";
-import type { Message, MessageQueue } from "./listen.ts";
+import type { Message } from "./hand.ts";
+import type { MessageQueue } from "./listen.ts";
 
 export interface SqsSettings {
   /** "" is AWS itself: the host of the queue's URL. */
@@ -55,22 +57,26 @@ export function openSqsQueue(url: string, settings: SqsSettings): MessageQueue &
     },
     async hide(messages) {
       const Entries = named(messages).map((each) => ({ ...each, VisibilityTimeout: sqsVisibilityS }));
-      await sqs.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries }));
+      const request = new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries });
+      // SQS hides none for longer than twelve hours since it was received
+      requireAll((await sqs.send(request)).Failed, "hidden");
     },
     async remove(messages) {
       const request = new DeleteMessageBatchCommand({ QueueUrl: url, Entries: named(messages) });
-      const { Failed = [] } = await sqs.send(request);
-      if (Failed.length > 0) {
-        const [{ Code, Message: why } = {}] = Failed;
-        throw new Error(
-          `${Failed.length} messages could not be deleted, and will come back: ${Code} ${why ?? ""}`,
-        );
-      }
+      requireAll((await sqs.send(request)).Failed, "deleted");
     },
     async close() {
       sqs.destroy();
     },
   };
+}
+
+/** A batch is answered with 200 whatever became of its messages. */
+function requireAll(failed: readonly BatchResultErrorEntry[] = [], what: "hidden" | "deleted"): void {
+  const [first] = failed;
+  if (!first) return;
+  const why = `${first.Code} ${first.Message ?? ""}`;
+  throw new Error(`${failed.length} messages could not be ${what}, and will come back: ${why}`);
 }
 
 /** The region that a queue's URL names, in either of the forms that AWS gives. */

@@ -53,7 +53,11 @@ export const intake = {
     "",
     "audience of the OIDC tokens that Pub/Sub pushes with; empty: none is taken",
   ),
-  gcsAccount: text("MAITRED_GCS_ACCOUNT", "", "email of the account that Pub/Sub pushes as; empty: any"),
+  gcsAccount: text(
+    "MAITRED_GCS_ACCOUNT",
+    "",
+    "email of the account that Pub/Sub pushes as; needed with the audience",
+  ),
   sqsQueues: list(
     "MAITRED_SQS_QUEUES",
     /^https?:\/\/[^/@]+\/\S+$/,

@@ -1,3 +1,4 @@
+import { UpstreamError } from "../errors.ts";
 import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
 import { type Pool, query } from "./pool.ts";
 
@@ -24,7 +25,8 @@ export interface RecordedEvent {
  *
  * @param pad the side on which the shorter of two orders is filled up with zeros.
  * @param erase whether a removal also deletes what it withdraws; see record_events in migrations/0010_sweeps.sql.
- * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing of it was committed, or nobody knows.
+ * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing of it was committed, or nobody knows; DATABASE_TIMEOUT: nothing was,
+ *   as Postgres did not finish in the time that a statement has.
  */
 export async function recordEvents(
   db: Pool,
@@ -50,7 +52,14 @@ export async function recordEvents(
       pad,
       erase,
     ],
+  }).catch((thrown: unknown) => {
+    if (!isCancelled(thrown)) throw thrown;
+    throw new UpstreamError("DATABASE_TIMEOUT", thrown.message, { cause: thrown });
   });
+}
+
+function isCancelled(thrown: unknown): thrown is UpstreamError {
+  return thrown instanceof UpstreamError && (thrown.cause as { code?: unknown })?.code === QUERY_CANCELED;
 }
 
 /** Says that a queue holds these photos. */
@@ -84,3 +93,5 @@ export async function unqueuedState(db: Pool): Promise<{ photos: number; oldestS
   });
   return rows[0]!;
 }
+
+const QUERY_CANCELED = "57014";

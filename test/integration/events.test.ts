@@ -11,6 +11,7 @@ import { type EventDeps, queueForgotten, takeEvents } from "../../src/intake/tak
 import type { PhotoJob } from "../../src/photo.ts";
 import { markQueued, type RecordedEvent, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
+import { connect } from "../../src/store/pool.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { anyKey, eventBridge, gcsPush, minioMessage, s3Record } from "../events.ts";
 import { type Database, test } from "../fixtures.ts";
@@ -176,6 +177,65 @@ describe("a removal", () => {
     expect(await outcomes(db, event({ version: "v3", order: "18" }))).toEqual(["accepted"]);
   });
 
+  test("of a version has a photo that is shown without a version id looked at again, as it may be that one", async ({
+    db,
+  }) => {
+    const listed = async (key: string, version: string, by: string, verdict = "shown") => {
+      const photo = { store: "s3", bucket: "b", key, version, known: {} } as const;
+      const id = (await registerPhotos(db.pool, [photo], "backfill"))[0]!.id;
+      if (by === "model:m-1") await recordOutcomes(db.pool, [shown(id)]);
+      else await rows(db, "select record_review($1, 'ann', $2, 'food', false)", id, verdict);
+      return id;
+    };
+    const model = await listed("model", "etag:1", "model:m-1");
+    const told = await listed("told", "", "model:m-1");
+    await listed("moderator", "etag:1", "moderator:ann");
+    const hidden = await listed("hidden", "etag:1", "moderator:ann", "hidden");
+    const elsewhere = await listed("elsewhere", "etag:1", "model:m-1");
+    for (const key of ["model", "told", "moderator", "hidden"]) {
+      expect(await outcomes(db, { ...removed("20", "v1"), key })).toEqual(["removed"]);
+    }
+    const waiting = await unqueuedPhotos(db.pool, 0, 10);
+    expect(waiting.map(({ id, lane }) => [id, lane])).toEqual([
+      [model, "live"],
+      [told, "live"],
+    ]);
+    // what a worker finds changes no verdict of a moderator, so what one has shown is not shown until a sweep finds it
+    expect(await rows(db, "select id from photos where superseded_at is null order by id")).toEqual(
+      [model, told, hidden, elsewhere].map((id) => ({ id })),
+    );
+    await markQueued(db.pool, [model, told]);
+    expect(await outcomes(db, { ...removed("20", "v1"), key: "model" })).toEqual(["duplicate"]);
+    expect(await unqueuedPhotos(db.pool, 0, 10)).toEqual([]);
+  });
+
+  test("of what has no version id leaves the versions that have one", async ({ db }) => {
+    await record(db, event({ version: "v1", order: "10" }));
+    expect(await outcomes(db, removed("20", "null"), removed("20", "null"))).toEqual([
+      "removed",
+      "duplicate",
+    ]);
+    expect(await current(db)).toEqual(["v1"]);
+    // what had no version id and was uploaded before does not come back, and a version does
+    expect(await outcomes(db, event({ version: "etag:1", order: "19" }))).toEqual(["stale"]);
+    expect(await outcomes(db, event({ version: "v2", order: "15" }))).toEqual(["accepted"]);
+    expect(await outcomes(db, event({ version: "etag:1", order: "21" }))).toEqual(["accepted"]);
+    expect(await current(db)).toEqual(["etag:1"]);
+    expect(await outcomes(db, removed("20", "null"))).toEqual(["stale"]);
+    expect(await outcomes(db, removed("22", "null"))).toEqual(["removed"]);
+    expect(await current(db)).toEqual([]);
+    expect(await outcomes(db, event({ version: "etag:1", order: "21" }))).toEqual(["duplicate"]);
+    expect(await current(db)).toEqual([]);
+  });
+
+  test("of what has no version id erases it, and nothing that has one, where removals erase", async ({
+    db,
+  }) => {
+    await record(db, event({ version: "v1", order: "10" }), event({ version: "etag:1", order: "11" }));
+    await recordEvents(db.pool, [removed("12", "null")], "right", true);
+    expect(await rows(db, "select version from photos")).toEqual([{ version: "v1" }]);
+  });
+
   test("of a generation that was overwritten leaves its successor, whichever comes first", async ({ db }) => {
     const say = (type: string, generation: number): PhotoEvent =>
       parseGcs(gcsPush(type, "a", generation), new Date(0)).events[0]!;
@@ -299,6 +359,27 @@ describe("events in any order", () => {
     client.release();
     expect(await waiting).toMatchObject({ outcome: "stale" });
     expect(await current(db)).toEqual([]);
+  });
+
+  test("that Postgres does not finish in its time are told from an outage, and nothing of them is taken", async ({
+    db,
+  }) => {
+    const rival = await db.pool.connect();
+    const pool = connect(db.url, () => {}, 1);
+    try {
+      await rival.query("begin");
+      await rival.query("insert into object_order (store, bucket, key) values ('s3', 'b', 'a')");
+      await pool.query("set statement_timeout = '100ms'");
+      await expect(recordEvents(pool, [event()], "right")).rejects.toMatchObject({
+        code: "DATABASE_TIMEOUT",
+        retry: true,
+      });
+    } finally {
+      await rival.query("rollback");
+      rival.release();
+      await pool.end();
+    }
+    expect(await rows(db, "select from photos")).toEqual([]);
   });
 
   test("beside verdicts on the same photos do not wait for each other in a circle", async ({ db }) => {

@@ -1,7 +1,8 @@
 /** One listener on a real queue, whose other neighbours fail as no real one does on command. */
 import { test as base, describe, expect } from "vitest";
 import { UpstreamError } from "../../src/errors.ts";
-import { type Bad, type ListenDeps, type ListenEvents, listenTo } from "../../src/intake/listen.ts";
+import type { Bad } from "../../src/intake/hand.ts";
+import { type ListenDeps, type ListenEvents, listenTo } from "../../src/intake/listen.ts";
 import { openSqsQueue } from "../../src/intake/sqs.ts";
 import { gone, openSqs, type Sqs, settled } from "../sqs.ts";
 
@@ -12,6 +13,23 @@ const test = base.extend<{ sqs: Sqs }>({
     await use(sqs);
     await sqs.close();
   },
+});
+
+test("what a queue does not hide or remove it is said to", async ({ sqs }) => {
+  const queue = openSqsQueue(sqs.url, {
+    sqsEndpoint: sqs.server.address,
+    s3Region: "us-east-1",
+    sqsReceives: 1,
+    sqsVisibilityS: 30,
+  });
+  await sqs.send({ bucket: "b", key: "a" });
+  const [message] = await queue.receive(new AbortController().signal);
+  const other = { ...message!, receipt: "no such receipt" };
+  await expect(queue.hide([message!, other])).rejects.toThrow(
+    /^1 messages could not be hidden, .* come back.*: ReceiptHandleIsInvalid/,
+  );
+  await queue.hide([message!]);
+  await queue.close();
 });
 
 describe("a listener whose neighbours", () => {
@@ -164,6 +182,33 @@ describe("a listener whose neighbours", () => {
     await sqs.send({ bucket: "b", key: "a" });
     await expect.poll(() => sqs.held(), { ...settled, timeout: 28_000 }).toEqual(gone);
     expect(deliveries).toEqual([1, 1, 1, 2]);
+    await close();
+  });
+
+  test("do not finish a message in time take the others, and put it aside once that happened five times", async ({
+    sqs,
+  }) => {
+    const taken: string[] = [];
+    const aside: Bad[] = [];
+    const [old] = await sqs.send({ bucket: "b", key: "endless" });
+    await sqs.deliver(4);
+    await sqs.send({ bucket: "b", key: "one" }, { bucket: "b", key: "two" });
+    const { well, close } = open(sqs, {
+      async take(said) {
+        if (said.some(({ key }) => key === "endless"))
+          throw new UpstreamError(
+            "DATABASE_TIMEOUT",
+            "Postgres: canceling statement due to statement timeout",
+          );
+        taken.push(...said.map(({ key }) => key));
+        return [];
+      },
+      keepBad: async (_source, messages) => void aside.push(...messages),
+    });
+    await expect.poll(() => sqs.held(), settled).toEqual(gone);
+    expect(taken.toSorted()).toEqual(["one", "two"]);
+    expect(aside).toMatchObject([{ messageId: old, code: "DATABASE_TIMEOUT" }]);
+    expect(well()).toBe(true);
     await close();
   });
 

@@ -414,14 +414,14 @@ describe("a push of Pub/Sub", () => {
     expect(elsewhere.status).toBe(401);
   });
 
-  test("of any account is taken where none is named, and of none where no audience is", async ({
-    start,
-    serve,
-  }) => {
+  test("is taken of no account where none is named, or no audience is", async ({ start, serve }) => {
     const { keySet, sign } = await google();
     const googleKeys = await serve((_request, response) => response.end(keySet));
-    const open = await start({ env: { MAITRED_GCS_AUDIENCE: audience }, googleKeys });
-    expect((await push(open, await sign({ email: "x@y.iam.gserviceaccount.com" })))[0]).toBe(202);
+    // anybody's account has a token of Google for any audience
+    await expect(start({ env: { MAITRED_GCS_AUDIENCE: audience }, googleKeys })).rejects.toMatchObject({
+      code: "CONFIG_INVALID",
+      message: expect.stringMatching(/^MAITRED_GCS_ACCOUNT: expected .*serviceAccountEmail/),
+    });
     const shut = await start({ googleKeys });
     expect(await push(shut, await sign())).toEqual([401, expect.stringContaining("MAITRED_GCS_AUDIENCE")]);
   });

@@ -49,6 +49,8 @@ describe("a notification of S3", () => {
       only(s3(s3Record(name, { key: "a", ...(versionId && { versionId }) })));
     expect(removed("ObjectRemoved:Delete")).toMatchObject({ kind: "removed", version: "" });
     expect(removed("ObjectRemoved:Delete", "v1")).toMatchObject({ kind: "removed", version: "v1" });
+    expect(removed("ObjectRemoved:Delete", "null")).toMatchObject({ kind: "removed", version: "null" });
+    expect(removed("ObjectRemoved:DeleteMarkerCreated", "null")).toMatchObject({ version: "" });
     expect(removed("ObjectRemoved:DeleteMarkerCreated", "m1")).toMatchObject({
       kind: "removed",
       version: "",
@@ -142,6 +144,20 @@ test("MinIO's webhook is read like S3's records, with its prefix and its encoded
   expect(parseS3(minioMessage("ObjectAccessed:Get", { key: "a" }), now)).toEqual({ events: [], ignored: 1 });
 });
 
+test("what MinIO calls created, and is only a tag or a lock on a version that may be an old one, is ignored", () => {
+  for (const name of ["PutTagging", "DeleteTagging", "PutRetention", "PutLegalHold"]) {
+    const message = minioMessage(`ObjectCreated:${name}`, { key: "a", etag: "e1" });
+    expect(parseS3(message, now)).toEqual({ events: [], ignored: 1 });
+  }
+});
+
+test("that MinIO deleted all versions of an object at once takes the object", () => {
+  const event = only(parseS3(minioMessage("ObjectRemoved:DeleteAllVersions", { key: "a" }), now));
+  expect(event).toMatchObject({ kind: "removed", key: "a", version: "" });
+  const named = s3Record("s3:ObjectRemoved:DeleteAllVersions", { key: "a", versionId: "v1" });
+  expect(only(s3(named))).toMatchObject({ kind: "removed", version: "" });
+});
+
 describe("an event of EventBridge", () => {
   test("of a new object keeps its key as it is", () => {
     const event = only(
@@ -174,6 +190,7 @@ describe("an event of EventBridge", () => {
       );
     expect(removed("Permanently Deleted")).toMatchObject({ kind: "removed", version: "" });
     expect(removed("Permanently Deleted", "v1")).toMatchObject({ kind: "removed", version: "v1" });
+    expect(removed("Permanently Deleted", "null")).toMatchObject({ kind: "removed", version: "null" });
     expect(removed("Delete Marker Created", "m1")).toMatchObject({ kind: "removed", version: "" });
   });
 

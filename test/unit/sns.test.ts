@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openSns } from "../../src/intake/sns.ts";
+import { checkTopic, openSns } from "../../src/intake/sns.ts";
 import { CERTIFICATE, createSigner, notification, type Signer, subscription, TOPIC } from "../sns.ts";
 
 let signer: Signer;
@@ -88,6 +88,20 @@ test("a message of a topic that is not heard is refused before anything is fetch
     });
     expect(asked).toEqual([]);
   }
+});
+
+test("a topic that is not heard is named in the refusal, up to a length", () => {
+  const refusal = (topic: unknown): string => {
+    try {
+      checkTopic(topic, []);
+    } catch (error) {
+      return (error as Error).message;
+    }
+    throw new Error("it was heard");
+  };
+  expect(refusal("arn:aws:sns:eu-west-1:1:other")).toContain('"arn:aws:sns:eu-west-1:1:other"');
+  for (const long of ["a".repeat(100_000), Array(100_000).fill("a")])
+    expect(refusal(long).length).toBeLessThan(500);
 });
 
 test("a message is heard for an hour, and not from the future", async () => {

@@ -1,0 +1,86 @@
+import { asError, codeOf } from "../errors.ts";
+import type { PhotoEvent } from "./event.ts";
+import { parseMessage } from "./message.ts";
+import type { Recorded } from "./take-events.ts";
+
+export interface Message {
+  /** The queue's own, the same in every delivery. */
+  id: string;
+  /** What this delivery is named by. */
+  receipt: string;
+  body: string;
+  /** How often it was delivered, this time among them. */
+  receives: number;
+}
+
+/** A message that cannot be taken, with why. */
+export interface Bad {
+  messageId: string;
+  body: string;
+  code: string;
+  detail: string;
+}
+
+/** A message that was understood, and what it says. */
+export interface Read {
+  message: Message;
+  said: PhotoEvent[];
+}
+
+/** What one receive brought, and what became of it. */
+export class Hand {
+  /** Not taken yet. */
+  readonly understood = new Set<Read>();
+  /** To be put aside. */
+  readonly bad = new Map<Message, Error>();
+  /** To be removed from the queue. */
+  readonly settled: Message[] = [];
+  /** Those that come back. */
+  readonly refused: Refused[] = [];
+  taken = 0;
+  readonly outcomes: Recorded[] = [];
+  /** What kept the rest from being taken, at the last try. */
+  failure: Error | undefined;
+
+  constructor(messages: readonly Message[]) {
+    for (const message of messages) {
+      try {
+        this.understood.add({ message, said: parseMessage(message.body, new Date()).events });
+      } catch (thrown) {
+        this.bad.set(message, asError(thrown));
+      }
+    }
+  }
+
+  take(read: readonly Read[], outcomes: readonly Recorded[]): void {
+    this.taken += read.length;
+    this.outcomes.push(...outcomes);
+    for (const each of read) {
+      this.understood.delete(each);
+      this.settled.push(each.message);
+    }
+  }
+
+  refuse(read: Read, error: Error): void {
+    const { message } = read;
+    this.understood.delete(read);
+    if (message.receives >= MAX_RECEIVES) this.bad.set(message, error);
+    else this.refused.push(new Refused(`message ${message.id}: ${error.message}`, { cause: error }));
+  }
+
+  /** What is to be put aside, with why. */
+  described(): Bad[] {
+    return [...this.bad].map(([{ id, body }, error]) => ({
+      messageId: id,
+      body,
+      code: codeOf(error),
+      detail: error.message,
+    }));
+  }
+}
+
+/** A message failed for no reason that is understood, and all else is well. */
+export class Refused extends Error {}
+
+/** How often a message is tried that fails for no reason that is understood. */
+const MAX_RECEIVES = 5;
