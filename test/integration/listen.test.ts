@@ -256,7 +256,8 @@ test.each(BACKENDS)(
       const hidden = Math.max(...sqs.deadlines());
       // beyond the time that a delivery hides a message for
       await expect.poll(() => Math.min(...sqs.deadlines()), settled).toBeGreaterThan(hidden + 3_000);
-      expect(sqs.receives()).toEqual([1, 1]);
+      // one that nobody had received by then is received by nobody
+      expect(Math.max(...sqs.receives())).toBe(1);
       postgres = await startPostgres(home);
       await expect.poll(() => sqs.held(), { ...settled, timeout: 60_000 }).toEqual(gone);
       expect(await keys({ pool })).toEqual(["before", "while 1", "while 2"]);
