@@ -14,7 +14,9 @@ await serveThread(async () => ({
     });
     const { width, height, data } = photo;
     const rgba = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-    const result = await pixelsOf(sharp(rgba, { raw: { width, height, channels: 4 } }), side);
-    return { result, transfer: [result.buffer as ArrayBuffer] };
+    const pixels = await pixelsOf(sharp(rgba, { raw: { width, height, channels: 4 } }), side);
+    // sharp's buffer may be a window of a shared one, which cannot be transferred
+    const result = new Uint8Array(pixels);
+    return { result, transfer: [result.buffer] };
   },
 }));

@@ -127,7 +127,7 @@ export async function moderate(steps: LineSteps, photo: PhotoJob, lane: Lane, la
         return timed("batch", () => model.infer(decoded, lane));
       });
       if (steps.shadows(photo, lane)) frame = { bytes: fetched.bytes, pixels };
-      else for (const done of [fetched.bytes, ...(pixels ? [pixels] : [])]) release(done);
+      else release(fetched.bytes);
       return { by: model.by, decision: model.decide(scored.scores), ...scored };
     });
   };

@@ -5,11 +5,12 @@ other.close();
 /**
  * Frees the memory of bytes that nobody reads any more; they are empty afterwards.
  *
- * Left to V8 it is freed with the next collection of the whole heap, and counts as growth until then: a dozen photos are as
- * much as a small heap may grow, so that collections would stop the line about twice a second. What was transferred to a
- * port that is closed is freed at once.
+ * Left to V8 it is freed with the next collection of the whole heap, and counts as growth until then: a few dozen photos are
+ * as much as a small heap may grow, so that collections would stop the line again and again. What was transferred to a port
+ * that is closed is freed at once.
  *
- * @param bytes left as they are where they are a part of something larger, or Node.js keeps them to itself.
+ * @param bytes left as they are where they are a part of something larger, or memory that Node.js does not let go, such as
+ *   that of sharp.
  */
 export function release(bytes: Uint8Array): void {
   const { buffer } = bytes;
