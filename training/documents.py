@@ -6,6 +6,7 @@ from random import Random
 from PIL import Image
 
 from page import Page
+from receipts import receipt
 
 Photos = list[Image.Image] | None
 WHITE = [(255, 255, 255), (252, 251, 247), (246, 242, 230), (238, 228, 205), (235, 240, 245), (225, 222, 215)]
@@ -79,36 +80,6 @@ def _invoice(rng: Random, photos: Photos) -> Page:
         page.text(stops[2], y, name, size * 1.2, "plain")
         page.text(stops[-1], y, _money(rng, 9000), size * 1.2, "plain", "r")
     page.paragraph(margin, page.height * 0.93, page.prose(30), size * 0.8, page.width - 2 * margin, 2)
-    return page
-
-
-def _receipt(rng: Random, photos: Photos) -> Page:
-    height = rng.randint(440, 680)
-    page = Page(rng, (rng.randint(170, 260), height), rng.choice(WHITE[:3]), "chalk", "mono",
-                rng.choice(["english", "german", "spanish", "indian"]))
-    page.ink = (rng.randint(30, 110),) * 3
-    size, y, middle = page.width / rng.uniform(19, 25), 14.0, page.width / 2
-    for line in [rng.choice(["SUPERMARKET", "Cafe Luna", "City Fuel", "BAUMARKT", "Pharmacy", "Taxi 24"]),
-                 "Main Street 12", f"Tel. {rng.randint(10**6, 10**8)}"]:
-        page.text(middle, y, line, size * (1.5 if y < 20 else 1), anchor="m")
-        y += size * 1.8
-    bought = page.dishes(6) if rng.random() < 0.4 else rng.sample(GOODS, 12)
-    for item in bought:
-        if y > height * 0.62:
-            break
-        page.text(10, y, f"{rng.randint(1, 3)} {item}", size, room=page.width * 0.68)
-        page.text(page.width - 10, y, _money(rng, 60), size, anchor="r")
-        y += size * 1.4
-    page.text(middle, y, "-" * 26, size, anchor="m")
-    for name in ["SUBTOTAL", "TAX", "TOTAL", "CARD", "CHANGE"]:
-        y += size * 1.5
-        page.text(10, y, name, size * (1.3 if name == "TOTAL" else 1))
-        page.text(page.width - 10, y, _money(rng, 99), size * (1.3 if name == "TOTAL" else 1), anchor="r")
-    y += size * 3
-    page.text(middle, y, f"{rng.randint(1, 28):02}/{rng.randint(1, 12):02}/2024 {rng.randint(8, 22)}:{rng.randint(10, 59)}", size,
-              anchor="m")
-    for bar in range(15, page.width - 15, 3):
-        page.box(bar, y + size * 2, bar + rng.randint(0, 2), y + size * 5, fill=page.ink)
     return page
 
 
@@ -306,8 +277,50 @@ def _timetable(rng: Random, photos: Photos) -> Page:
     return page
 
 
-LAYOUTS = {"letter": _letter, "invoice": _invoice, "receipt": _receipt, "code": _code, "newspaper": _newspaper,
+def _diagram(rng: Random, photos: Photos) -> Page:
+    """Panels of code, boxes and pictures with arrows and remarks between them, as in lectures and documentation."""
+    page = Page(rng, (620, rng.randint(230, 480)), rng.choice([(0, 0, 0), (0, 0, 0), (25, 28, 35), (255, 255, 255), (240, 243, 248)]), "plain")
+    top = 14.0
+    if rng.random() < 0.6:
+        page.text(310, 12, " ".join(page.prose(rng.randint(2, 5))).title(), rng.uniform(18, 30), "title", "m", room=580)
+        top = 58.0
+    columns, rows = rng.randint(1, 4), rng.randint(1, 2)
+    wide, high = 600 / columns, (page.height - top - 10) / rows
+    for cell in range(columns * rows):
+        x, y = 12 + wide * (cell % columns), top + high * (cell // columns)
+        room, tall = wide * rng.uniform(0.7, 0.92), high * rng.uniform(0.55, 0.75)
+        kind = rng.choice(["code", "code", "picture", "graph", "words"])
+        if kind == "code":
+            page.box(x, y, x + room, y + tall, fill=rng.choice([(35, 37, 46), (20, 22, 28), (48, 50, 62)]), outline=(110, 110, 120))
+            size, line = rng.uniform(6, 10), y + 6.0
+            while line < y + tall - size * 1.5:
+                words = rng.choice(CODE)
+                words = words.format(*rng.choices(NAMES, k=words.count("{}")))
+                page.text(x + 6 + rng.choice([0, 0, 10, 20]), line, words, size, "plain", fill=rng.choice(
+                    [(220, 220, 220), (220, 220, 220), (90, 160, 220), (120, 170, 90), (200, 130, 90)]), room=room * 0.85)
+                line += size * 1.4
+            if rng.random() < 0.4:
+                page.box(x + 3, y + tall * 0.3, x + room * 0.8, y + tall * 0.5, outline=rng.choice(BOLD[:4]), width=2)
+        elif kind == "picture":
+            page.picture(x, y, room, tall, photos, rng.random() < 0.3)
+        elif kind == "graph":
+            spots = [(x + rng.random() * room, y + rng.random() * tall) for _ in range(rng.randint(4, 9))]
+            page.draw.line(rng.choices(spots, k=12), page.ink, 1)
+            for at, down in spots:
+                page.draw.ellipse((at - 6, down - 6, at + 6, down + 6), rng.choice(BOLD))
+        else:
+            page.paragraph(x, y, page.prose(rng.randint(6, 30)), rng.uniform(10, 16), room, max(1, int(tall / 22)), fill=page.accent)
+        page.text(x + room / 2, y + tall + 5, " ".join(page.prose(rng.randint(1, 4))), rng.uniform(10, 15), anchor="m", room=room)
+        if rng.random() < 0.5:
+            page.line(x + room + 2, y + tall / 2, x + wide - 2, page.accent, 2)
+    return page
+
+
+LAYOUTS = {"letter": _letter, "invoice": _invoice, "receipt": receipt, "code": _code, "newspaper": _newspaper,
            "form": _form, "book": _book,
-           "sign": _sign, "poster": _poster, "slide": _slide, "card": _card, "app": _app, "timetable": _timetable}
-FLAT = {"app": 0.6, "receipt": 0.08, "sign": 0.05, "card": 0.1, "slide": 0.3, "code": 0.3}  # how often no camera saw it
-STIFF = {"app", "code", "sign", "slide", "card"}
+           "sign": _sign, "poster": _poster, "slide": _slide, "card": _card, "app": _app, "timetable": _timetable,
+           "diagram": _diagram}
+# receipts and diagrams come in more kinds than one photo in thirteen would show
+WEIGHTS = [4 if layout == "receipt" else 2 if layout == "diagram" else 1 for layout in LAYOUTS]
+FLAT = {"app": 0.6, "receipt": 0.5, "diagram": 0.8, "sign": 0.05, "card": 0.1, "slide": 0.3, "code": 0.3}  # how often no camera saw it
+STIFF = {"app", "code", "sign", "slide", "card", "diagram"}

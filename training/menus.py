@@ -25,7 +25,7 @@ def render(rng: Random, kind: str, backgrounds: Photos) -> tuple[Image.Image, st
     """One photo, 320 to 400 pixels on its long side, and its layout's name. `kind` is menu or document. The same rng
     state, photos and fonts give the same picture. `backgrounds` serve as tables and as pictures on the page."""
     if kind == "document":
-        layout = rng.choice(list(documents.LAYOUTS))
+        layout = rng.choices(list(documents.LAYOUTS), documents.WEIGHTS)[0]
         page = documents.LAYOUTS[layout](rng, backgrounds)
         return photograph(rng, page.image, backgrounds, flat=documents.FLAT.get(layout, 0.2),
                           stiff=layout in documents.STIFF), layout

@@ -201,6 +201,14 @@ class Make(unittest.TestCase):
         subprocess.run(self.train("whole", *more), check=True, capture_output=True)
         self.assertEqual(network(self.root / "killed"), network(self.root / "whole"))
 
+    def test_goes_on_from_a_run_that_held_out_the_same_part_and_from_no_other(self):
+        start = "--start", self.work / "runs" / "fold0"
+        subprocess.run(self.train("further", "--fold", 0, *start, "--lr", 0), check=True, capture_output=True)
+        self.assertEqual(network(self.root / "further"), network(self.work / "runs" / "fold0"))
+        refused = subprocess.run(self.train("leak", "--fold", 1, *start), capture_output=True, text=True)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("held out part 0 of 3, not part 1 of 3", refused.stderr)
+
     def test_trains_on_no_sample_that_holds_a_photo_held_out(self):
         mixed = 0
         for folds in (2, 3):  # mosaics are drawn within one of three parts: of two parts, they hold some photos of each

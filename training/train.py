@@ -62,11 +62,23 @@ def loss_of(outputs, category, human, target):
     return total
 
 
+def load_run(net: MaitredNet, folder: Path, fold: int, folds: int) -> None:
+    """Takes over the averaged weights of a run. Raises SystemExit where it was trained on what is held out here."""
+    saved = torch.load(folder / "last.pt", map_location="cpu", weights_only=False)
+    dealt = saved["args"]["folds"], saved["args"]["fold"]
+    if fold >= 0 and dealt != (folds, fold):
+        raise SystemExit(f"{folder}: held out part {dealt[1]} of {dealt[0]}, not part {fold} of {folds}")
+    average = torch.optim.swa_utils.AveragedModel(net)
+    average.load_state_dict(saved["average"])
+    net.load_state_dict(average.module.state_dict())
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("caches", type=Path, nargs="+", help="folders that features.py wrote; the first holds real photos")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the log")
     parser.add_argument("--weights", required=True, help="ImageNet weights of the trunk (.pth); none: random ones, for tests")
+    parser.add_argument("--start", type=Path, help="folder of a run of the same fold to go on from with other caches, instead of ImageNet's weights")
     parser.add_argument("--draws", type=int, default=30_000, help="samples seen in all")
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--lr", type=float, default=5e-4)
@@ -88,6 +100,8 @@ def main():
     net = MaitredNet(len(CATEGORIES), about["trunk"])
     if args.weights != "none":
         net.load_imagenet(args.weights)
+    if args.start:
+        load_run(net, args.start, args.fold, args.folds)
     net = net.to(device, memory_format=torch.channels_last)
     # new layers learn faster than those that know ImageNet; biases and scales do not decay
     groups = [{"params": [value for name, value in net.trained() if (name[0] != "_", value.ndim > 1) == (fresh, decays)],
