@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, realpathSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { readConfig } from "../config.ts";
-import { decide } from "../decide/decide.ts";
+import { decide, hundredths } from "../decide/decide.ts";
 import { asError, codeOf, ModerationError } from "../errors.ts";
 import { isInside, walk } from "../image/folder.ts";
 import type { Peak } from "../image/heat.ts";
@@ -159,8 +159,8 @@ function printer({ print }: Terminal): (line: Line) => void {
         ? ["failed", "", "", line.path, `${line.error.code}: ${line.error.message}`]
         : [
             line.verdict,
-            `${line.category} ${line.scores[line.category]!.toFixed(2)}`,
-            `human ${line.human.toFixed(2)}`,
+            `${line.category} ${hundredths(line.scores[line.category]!)}`,
+            `human ${hundredths(line.human)}`,
             line.path,
             line.reason,
           ];

@@ -1,4 +1,5 @@
 import { modelDirectories, openJudge } from "../../workers/judge.ts";
+import { hundredths } from "../decide/decide.ts";
 import { openModelById } from "../infer/folders.ts";
 import { readModels, registerModel, shadowModel } from "../store/models.ts";
 import { connect } from "../store/pool.ts";
@@ -57,7 +58,7 @@ function printed(comparison: ShadowComparison): string[] {
     photo.difference.toFixed(3),
     change(photo.besideVerdict, photo.verdict),
     change(photo.besideCategory, photo.category),
-    `${photo.besideHuman.toFixed(2)} -> ${photo.human.toFixed(2)}`,
+    `${hundredths(photo.besideHuman)} -> ${hundredths(photo.human)}`,
     `${photo.bucket}/${photo.key}`,
   ]);
   return [

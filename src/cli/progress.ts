@@ -1,3 +1,4 @@
+import { hundredths } from "../decide/decide.ts";
 import type { LineOutcome } from "../moderate/line.ts";
 import type { WorkerEvents } from "../moderate/worker.ts";
 import type { PhotoJob } from "../photo.ts";
@@ -101,8 +102,8 @@ export function photoTable(photos: readonly PhotoRow[]): string[] {
   const rows = photos.map((photo) => [
     oneFolder ? photo.key : addressOf(photo),
     photo.category ?? "-",
-    photo.categoryScore?.toFixed(2) ?? "-",
-    photo.human?.toFixed(2) ?? "-",
+    photo.categoryScore === null ? "-" : hundredths(photo.categoryScore),
+    photo.human === null ? "-" : hundredths(photo.human),
     photo.state,
     photo.failure ? `${photo.failure}: ${photo.reason}` : (photo.reason ?? ""),
   ]);

@@ -26,13 +26,13 @@ export function decide(scores: Scores, policy: Policy): Decision {
     return verdict("review", "scores-invalid", "the model gave a score that is no probability");
   }
   if (scores.human >= hide) {
-    return verdict("hidden", "human", `human ${percent(scores.human)} >= ${percent(hide)}`);
+    return verdict("hidden", "human", `human ${hundredths(scores.human)} >= ${hundredths(hide)}`);
   }
   if (scores.human >= review) {
     return verdict(
       "review",
       "human-uncertain",
-      `human ${percent(scores.human)} is between ${percent(review)} and ${percent(hide)}`,
+      `human ${hundredths(scores.human)} is between ${hundredths(review)} and ${hundredths(hide)}`,
     );
   }
   const toVerify = tags.find((tag) => policy.verify.includes(tag.category));
@@ -40,7 +40,7 @@ export function decide(scores: Scores, policy: Policy): Decision {
     return verdict(
       "review",
       "verify",
-      `${toVerify.category} ${percent(toVerify.score)}: every ${toVerify.category} is verified`,
+      `${toVerify.category} ${hundredths(toVerify.score)}: every ${toVerify.category} is verified`,
     );
   }
   if (tags.length === 0) {
@@ -48,17 +48,17 @@ export function decide(scores: Scores, policy: Policy): Decision {
     return verdict(
       "review",
       "category-uncertain",
-      `${category} ${percent(best)} is best, and below ${percent(threshold)}`,
+      `${category} ${hundredths(best)} is best, and below ${hundredths(threshold)}`,
     );
   }
   return verdict(
     "shown",
     "clear",
-    `${category} ${percent(best)}, human ${percent(scores.human)} < ${percent(review)}`,
+    `${category} ${hundredths(best)}, human ${hundredths(scores.human)} < ${hundredths(review)}`,
   );
 }
 
 /** Rounded down to two digits, so that a score just below its threshold never reads as having reached it. */
-function percent(score: number): string {
+export function hundredths(score: number): string {
   return (Math.floor(score * 100 + 1e-9) / 100).toFixed(2);
 }
