@@ -8,6 +8,7 @@ import { Shell } from "./shell.tsx";
 import { SignIn } from "./sign-in.tsx";
 import type { Session } from "./types.ts";
 import { Announcer } from "./ui/announce.tsx";
+import { pressOnce } from "./ui/keys.ts";
 import { useTitle } from "./ui/title.ts";
 import { watchUse } from "./use.ts";
 import { startWork, type Work, WorkProvider } from "./work.ts";
@@ -20,11 +21,13 @@ export function App() {
     addEventListener(SIGNED_OUT, onSignedOut);
     addEventListener("hashchange", onHash);
     const stopWatching = watchUse();
+    const stopPressing = pressOnce();
     void openSession();
     return () => {
       removeEventListener(SIGNED_OUT, onSignedOut);
       removeEventListener("hashchange", onHash);
       stopWatching();
+      stopPressing();
     };
   }, []);
   const who = person.value;

@@ -75,6 +75,34 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     expect(await reviews(desk)).toHaveLength(1);
   });
 
+  test("a button that a key is held on, or that is clicked twice, decides one photo and takes one back", async ({
+    desk,
+  }) => {
+    const page = await opened(desk);
+    const [, second, third, fourth] = await names(page);
+    const button = (name: string) => page.getByRole("button", { name });
+    const hold = async (key: string): Promise<void> => {
+      for (let n = 0; n < 4; n++) await page.keyboard.down(key);
+      await page.keyboard.up(key);
+    };
+    await button("Hide: human").focus();
+    await hold("Enter");
+    expect(await inHand(page)).toContain(second);
+    await hold("Space");
+    expect(await inHand(page)).toContain(third);
+    await button("Hide: other").dblclick();
+    expect(await inHand(page)).toContain(fourth);
+    await button("Undo").dblclick();
+    expect(await inHand(page)).toContain(third);
+    await button("Undo").focus();
+    await hold("Enter");
+    expect(await inHand(page)).toContain(second);
+    await until(
+      () => reviews(desk),
+      (rows) => rows.length === 1,
+    );
+  });
+
   test("help opens with ?, closes with Escape, and lets single keys be turned off", async ({ desk }) => {
     const page = await opened(desk);
     const before = await inHand(page);

@@ -75,7 +75,7 @@ function Empty() {
 function Undo() {
   const { store } = useWork();
   return (
-    <button type="button" class="quiet small" aria-keyshortcuts="u" onClick={() => store.undo()}>
+    <button type="button" class="quiet small" aria-keyshortcuts="u" onClick={once(() => store.undo())}>
       <Icon name="undo" /> Undo{" "}
       <span class="key" aria-hidden="true">
         u
@@ -152,7 +152,7 @@ function Actions({ item, many }: { item: Item; many: number }) {
           type="button"
           class="decide-show"
           aria-keyshortcuts="s"
-          onClick={() => store.decide("shown", false)}
+          onClick={once(() => store.decide("shown", false))}
         >
           <Icon name="check" /> Show{" "}
           <span class="key" aria-hidden="true">
@@ -163,7 +163,7 @@ function Actions({ item, many }: { item: Item; many: number }) {
           type="button"
           class="decide-hide"
           aria-keyshortcuts="h"
-          onClick={() => store.decide("hidden", true)}
+          onClick={once(() => store.decide("hidden", true))}
         >
           <Icon name="hide" /> Hide: human{" "}
           <span class="key" aria-hidden="true">
@@ -174,7 +174,7 @@ function Actions({ item, many }: { item: Item; many: number }) {
           type="button"
           class="decide-other"
           aria-keyshortcuts="Shift+h"
-          onClick={() => store.decide("hidden", null)}
+          onClick={once(() => store.decide("hidden", null))}
         >
           Hide: other{" "}
           <span class="key" aria-hidden="true">
@@ -184,6 +184,13 @@ function Actions({ item, many }: { item: Item; many: number }) {
       </div>
     </div>
   );
+}
+
+/** A double click is one press: what its second click would be of nobody has looked at. */
+function once(act: () => void): (event: MouseEvent) => void {
+  return ({ detail }) => {
+    if (detail < 2) act();
+  };
 }
 
 function wordsOf({ photo, decision, answer }: Item): string {

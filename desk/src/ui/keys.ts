@@ -41,6 +41,20 @@ export function useKeys(map: KeyMap): void {
   }, []);
 }
 
+/**
+ * Until the returned function is called, a button on which Enter is held is pressed once. A browser presses it again and again, and
+ * what it does then may be of another photo each time. Space presses a button when it is let go.
+ */
+export function pressOnce(): () => void {
+  const onKey = (event: KeyboardEvent): void => {
+    const { key, repeat, target } = event;
+    if (repeat && key === "Enter" && target instanceof Element && target.closest("button"))
+      event.preventDefault();
+  };
+  addEventListener("keydown", onKey);
+  return () => removeEventListener("keydown", onKey);
+}
+
 /** What a key is called, wherever the keyboard has it. */
 function nameOf({ key, code, shiftKey }: KeyboardEvent): string {
   // some have digits behind shift, and some no Latin letters: what stands there on others is meant
