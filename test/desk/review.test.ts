@@ -258,6 +258,44 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     ]);
   });
 
+  test("what is decided while a claim is answered is not asked about again", async ({ desk }) => {
+    const page = await opened(desk);
+    const [first] = await names(page);
+    const { rows } = await desk.db.pool.query("select id::text from photos where key = $1", [first]);
+    let [asked, decided] = [() => {}, () => {}];
+    const isAsked = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    const isDecided = new Promise<void>((resolve) => {
+      decided = resolve;
+    });
+    // the server claims, and then reads the photos: the decision falls between, so that they are as of it
+    await page.route("**/review/claims", async (route) => {
+      const response = await route.fetch();
+      const { photos, ...rest } = (await response.json()) as { photos: { id: string; asOf: string }[] };
+      asked();
+      await isDecided;
+      const [{ as_of }] = (
+        await desk.db.pool.query("select max(id)::text as as_of from verdicts where photo_id = $1", [rows[0].id])
+      ).rows;
+      const read = photos.map((photo) => (photo.id === rows[0].id ? { ...photo, asOf: as_of } : photo));
+      await route.fulfill({ response, json: { ...rest, photos: read } });
+    });
+    const claimed = page.waitForResponse("**/review/claims");
+    await desk.db.pool.query(
+      `update photos set state = 'review', rule = 'verify', decided_by = 'model:restaurant-2'
+       where id = (select min(id) from photos where state = 'shown' and decided_by like 'model:%')`,
+    );
+    await isAsked;
+    const listed = await page.locator(".card").count();
+    await page.keyboard.press("s");
+    await page.getByText("✓ shown").waitFor();
+    decided();
+    await (await claimed).finished();
+    await expect.poll(() => page.locator(".card").count()).toBe(listed + 1);
+    expect(await page.locator(`.card[aria-label^="${first},"]`).getAttribute("class")).toContain("decided");
+  });
+
   test("what is appealed after it was decided is asked about anew, in the same page", async ({ desk }) => {
     const page = await opened(desk);
     const [first] = await names(page);

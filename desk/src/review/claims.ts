@@ -2,7 +2,7 @@ import { type Signal, signal } from "@preact/signals";
 import { wordsOf } from "../api.ts";
 import type { Claims, Kind, Renewed } from "../types.ts";
 import { USES, unusedMs } from "../use.ts";
-import { bounded, open, withClaimed, withoutLost } from "./list.ts";
+import { bounded, open, settledOf, withClaimed, withoutLost } from "./list.ts";
 import type { Outbox } from "./outbox.ts";
 import type { ReviewStore } from "./store.ts";
 import type { Tabs } from "./tabs.ts";
@@ -52,13 +52,15 @@ export function createClaimLoop({ store, outbox, tabs, ask, leaseS }: Deps): Cla
     try {
       const kinds = kind.peek() && [kind.peek()];
       const had = new Set(open(store.items.peek()).map(({ photo }) => photo.id));
-      const { photos } = await ask<Claims>("review/claims", { limit: HOLD, ...(kinds && { kinds }) });
-      if (mine !== round) return release(photos.map(({ id }) => id));
+      // what is answered from here on may be younger than the claims
       const onItsWay = new Set(
         outbox.waiting.peek().flatMap((act) => (act.does === "decide" ? act.decision.photo : [])),
       );
+      const settled = settledOf(store.items.peek());
+      const { photos } = await ask<Claims>("review/claims", { limit: HOLD, ...(kinds && { kinds }) });
+      if (mine !== round) return release(photos.map(({ id }) => id));
       const left = withoutLost(store.items.peek(), had, new Set(photos.map(({ id }) => id)));
-      store.take(bounded(withClaimed(left, photos, onItsWay), MOST));
+      store.take(bounded(withClaimed(left, photos, onItsWay, settled), MOST));
       exhausted.value = photos.length < HOLD;
       state.value = "ready";
       problem.value = "";

@@ -16,14 +16,22 @@ export type Items = readonly Item[];
 
 /**
  * What was claimed, merged into the list: what is there keeps its place and takes the fresh links, the rest follows. What was
- * decided is open again where it is asked about anew.
+ * decided is open again where it is asked about anew, as after an appeal, or where the decision did not count.
+ *
+ * @param onItsWay photos of decisions that the server did not have yet when it was asked for claims.
+ * @param settled decisions that were answered by then: only a claim made after its decision asks anew.
  */
-export function withClaimed(items: Items, claimed: readonly Photo[], onItsWay: ReadonlySet<string>): Items {
+export function withClaimed(
+  items: Items,
+  claimed: readonly Photo[],
+  onItsWay: ReadonlySet<string>,
+  settled: ReadonlySet<string>,
+): Items {
   const fresh = new Map(claimed.map((photo) => [photo.id, photo]));
   const known = items.map((item) => {
     const photo = fresh.get(item.photo.id);
     if (!photo || !item.decision) return photo ? { ...item, photo } : item;
-    if (isAskedAnew(item, photo)) return itemOf(photo);
+    if (settled.has(item.decision.id)) return { ...itemOf(photo), category: chosenSince(item, item.decision) };
     return { ...item, photo: { ...item.photo, links: photo.links } };
   });
   const there = new Set(items.map(({ photo }) => photo.id));
@@ -35,9 +43,14 @@ function itemOf(photo: Photo): Item {
   return { photo, category: null, decision: undefined, answer: undefined };
 }
 
-/** As after an appeal, or where the decision did not count; what was claimed before it was answered is older than its answer. */
-function isAskedAnew({ photo: { asOf }, answer }: Item, claimed: Photo): boolean {
-  return answer !== undefined && BigInt(claimed.asOf) >= BigInt(asOf);
+/** What was chosen for the next decision, and did not go with the last. */
+function chosenSince({ category }: Item, decision: Decision): string | null {
+  return category === decision.category ? null : category;
+}
+
+/** Decisions that the server has answered. */
+export function settledOf(items: Items): ReadonlySet<string> {
+  return new Set(items.flatMap(({ decision, answer }) => (decision && answer ? decision.id : [])));
 }
 
 /** Without what is no longer held, unless it was decided here. */
