@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, test, until } from "./desk.ts";
+import { type Desk, gate, test, until } from "./desk.ts";
 import { startProxy } from "./proxy.ts";
 
 const decided = async ({ db }: Desk) =>
@@ -70,6 +70,34 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
         (rows) => rows.length === 2,
       ),
     ).toMatchObject([{ by }, { by }]);
+  });
+
+  test("what the next page delivers while it claims does not come back either", async ({ desk }) => {
+    const page = await opened(desk, "ann");
+    const context = page.context();
+    const before = await page.locator(".card").count();
+    await context.route("**/review/decisions", (route) => route.abort());
+    await page.keyboard.press("s");
+    await page.getByText("1 decision on the way.").waitFor();
+    const next = await context.newPage();
+    await page.close();
+    await context.unroute("**/review/decisions");
+    const claim = gate();
+    await next.route("**/review/decisions", async (route) => {
+      await claim.passed;
+      await route.continue();
+    });
+    const kept = () =>
+      next.evaluate(() => Object.keys(localStorage).filter((key) => key.includes(".act.")).length);
+    await next.route("**/review/claims", async (route) => {
+      const response = await route.fetch();
+      claim.open();
+      await until(kept, (n) => n === 0);
+      await route.fulfill({ response });
+    });
+    await next.goto(`${desk.url}/desk/review`);
+    await next.locator(".card").first().waitFor();
+    expect(await next.locator(".card").count()).toBe(before - 1);
   });
 
   test("an answer that was lost on the way does not make a decision count twice", async ({ desk }) => {

@@ -157,6 +157,15 @@ export async function until<T>(read: () => Promise<T>, holds: (value: T) => bool
   }
 }
 
+/** What waits for it goes on once it is open. */
+export function gate(): { passed: Promise<void>; open(): void } {
+  let open = (): void => {};
+  const passed = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { passed, open };
+}
+
 function watch(page: Page, url: string, complaints: string[]): void {
   page.on("pageerror", (error) => complaints.push(error.stack ?? error.message));
   page.on("console", (message) => {

@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, NARROW, test, until } from "./desk.ts";
+import { type Desk, gate, NARROW, test, until } from "./desk.ts";
 
 const reviews = async ({ db }: Desk) =>
   (
@@ -262,19 +262,13 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     const page = await opened(desk);
     const [first] = await names(page);
     const { rows } = await desk.db.pool.query("select id::text from photos where key = $1", [first]);
-    let [asked, decided] = [() => {}, () => {}];
-    const isAsked = new Promise<void>((resolve) => {
-      asked = resolve;
-    });
-    const isDecided = new Promise<void>((resolve) => {
-      decided = resolve;
-    });
+    const [asked, decided] = [gate(), gate()];
     // the server claims, and then reads the photos: the decision falls between, so that they are as of it
     await page.route("**/review/claims", async (route) => {
       const response = await route.fetch();
       const { photos, ...rest } = (await response.json()) as { photos: { id: string; asOf: string }[] };
-      asked();
-      await isDecided;
+      asked.open();
+      await decided.passed;
       const [{ as_of }] = (
         await desk.db.pool.query("select max(id)::text as as_of from verdicts where photo_id = $1", [rows[0].id])
       ).rows;
@@ -286,11 +280,11 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
       `update photos set state = 'review', rule = 'verify', decided_by = 'model:restaurant-2'
        where id = (select min(id) from photos where state = 'shown' and decided_by like 'model:%')`,
     );
-    await isAsked;
+    await asked.passed;
     const listed = await page.locator(".card").count();
     await page.keyboard.press("s");
     await page.getByText("✓ shown").waitFor();
-    decided();
+    decided.open();
     await (await claimed).finished();
     await expect.poll(() => page.locator(".card").count()).toBe(listed + 1);
     expect(await page.locator(`.card[aria-label^="${first},"]`).getAttribute("class")).toContain("decided");
