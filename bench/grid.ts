@@ -76,6 +76,8 @@ export async function measureGrid(
 async function decideAll(page: Page, photos: number, say: (line: string) => void): Promise<void> {
   for (let listed = 0; listed < photos; ) {
     await page.locator(".card:not(.decided)").first().waitFor();
+    // what just came is not decided
+    await page.getByText("look first").waitFor({ state: "detached" });
     await page.keyboard.press("a");
     await page.keyboard.press("s");
     listed = Number(await page.locator(".cell").first().getAttribute("aria-setsize"));

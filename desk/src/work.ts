@@ -38,12 +38,9 @@ export function startWork({ name, settings }: Session): Work {
     owner: name,
     deliver: (acts) => deliver(acts, name),
     answered: (act, answer) => store.answered(act, answer),
-    later(ms, wake) {
-      const timer = setTimeout(wake, ms);
-      return () => clearTimeout(timer);
-    },
+    later,
   });
-  const store = createReviewStore(outbox);
+  const store = createReviewStore(outbox, later);
   const wake = (): void => outbox.wake();
   addEventListener("online", wake);
   outbox.wake();
@@ -78,6 +75,11 @@ async function deliver(acts: readonly Act[], owner: string): Promise<Answer[]> {
   const decisions = acts.flatMap((act) => (act.does === "decide" ? act.decision : []));
   const answer = await post<AllDecided>("review/decisions", { decisions }, owner);
   return answer.decisions.map(({ outcome, by, state, asOf }) => ({ outcome, by, state, asOf }));
+}
+
+function later(ms: number, wake: () => void): () => void {
+  const timer = setTimeout(wake, ms);
+  return () => clearTimeout(timer);
 }
 
 export function browserStorage(): KeptStrings {

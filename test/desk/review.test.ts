@@ -25,6 +25,24 @@ const opened = async (desk: Desk, name = "ann", options = {}): Promise<Page> => 
   return page;
 };
 
+/** Has a person asked about one photo more. */
+const ASK = `update photos set state = 'review', rule = 'verify', decided_by = 'model:restaurant-2'
+  where id = (select min(id) from photos where state = 'shown' and decided_by like 'model:%') returning key`;
+/** In the page: in the moment in which a photo comes, presses the key, and its box. */
+const pressAsOneComes = (key: string): Promise<{ checked: boolean; said: string | undefined }> =>
+  new Promise((resolve) => {
+    const observer = new MutationObserver(() => {
+      const box = document.querySelector<HTMLInputElement>(".card:not(.decided) input");
+      if (!box) return;
+      observer.disconnect();
+      dispatchEvent(new KeyboardEvent("keydown", { key }));
+      box.click();
+      const said = document.querySelector(".actions-of p")?.textContent;
+      resolve({ checked: box.checked, said });
+    });
+    observer.observe(document, { childList: true, subtree: true });
+  });
+
 describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
   test("photos are decided, put into categories and taken back with the keyboard alone", async ({ desk }) => {
     const page = await opened(desk);
@@ -247,15 +265,34 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await page.keyboard.press("a");
     await page.keyboard.press("s");
     await page.getByText("All done").waitFor();
-    const { rows } = await desk.db.pool.query(
-      `update photos set state = 'review', rule = 'verify', decided_by = 'model:restaurant-2'
-       where id = (select min(id) from photos where state = 'shown' and decided_by like 'model:%') returning key`,
-    );
+    const { rows } = await desk.db.pool.query(ASK);
     // it is in hand at once
     await page.locator(`.card[aria-label^="${rows[0].key},"][aria-current]:not(.decided)`).waitFor();
     expect((await desk.db.pool.query("select distinct moderator from review_claims")).rows).toEqual([
       { moderator: "ann" },
     ]);
+  });
+
+  test("one key too many, as photos come, neither decides nor selects one of them, and the page says why", async ({
+    desk,
+  }) => {
+    const page = await opened(desk);
+    const many = await page.locator(".card").count();
+    await page.keyboard.press("a");
+    await page.keyboard.press("s");
+    await page.getByText("All done").waitFor();
+    const key = page.evaluate(pressAsOneComes, "h");
+    await desk.db.pool.query(ASK);
+    expect(await key).toEqual({ checked: false, said: "Another came into hand: look first" });
+    const said = page.getByText("look first");
+    await said.waitFor({ state: "detached" });
+    expect(await page.locator(".card:not(.decided)").count()).toBe(1);
+    await page.keyboard.press("h");
+    const rows = await until(
+      () => reviews(desk),
+      (found) => found.length > many,
+    );
+    expect(rows.slice(many)).toMatchObject([{ verdict: "hidden", human: true }]);
   });
 
   test("what is decided while a claim is answered is not asked about again", async ({ desk }) => {
@@ -270,16 +307,15 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
       asked.open();
       await decided.passed;
       const [{ as_of }] = (
-        await desk.db.pool.query("select max(id)::text as as_of from verdicts where photo_id = $1", [rows[0].id])
+        await desk.db.pool.query("select max(id)::text as as_of from verdicts where photo_id = $1", [
+          rows[0].id,
+        ])
       ).rows;
       const read = photos.map((photo) => (photo.id === rows[0].id ? { ...photo, asOf: as_of } : photo));
       await route.fulfill({ response, json: { ...rest, photos: read } });
     });
     const claimed = page.waitForResponse("**/review/claims");
-    await desk.db.pool.query(
-      `update photos set state = 'review', rule = 'verify', decided_by = 'model:restaurant-2'
-       where id = (select min(id) from photos where state = 'shown' and decided_by like 'model:%')`,
-    );
+    await desk.db.pool.query(ASK);
     await asked.passed;
     const listed = await page.locator(".card").count();
     await page.keyboard.press("s");

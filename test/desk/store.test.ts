@@ -13,32 +13,38 @@ const item = (id: string): Item => ({
 
 /** A store with these photos in its list, whose acts and whose time are the test's own. */
 function open(ids: string) {
-  const clock = { now: 10_000 };
   const acts: Act[] = [];
-  const store = createReviewStore({ add: (...more) => acts.push(...more) }, () => clock.now);
+  let wake = (): void => {};
+  const later = (_ms: number, then: () => void): (() => void) => {
+    wake = then;
+    return () => {
+      wake = () => {};
+    };
+  };
+  const store = createReviewStore({ add: (...more) => acts.push(...more) }, later);
   store.take([...ids].map(item));
   const without = (gone: string): Items => store.items.value.filter(({ photo }) => !gone.includes(photo.id));
   const decided = (): string =>
     acts.flatMap((act) => (act.does === "decide" ? act.decision.photo : [])).join("");
-  return { store, acts, clock, without, decided };
+  return { store, acts, look: () => wake(), without, decided };
 }
 
 describe("what a moderator decides", () => {
   test("is never another photo than the one that was in hand a moment ago", () => {
-    const { store, clock, without, decided } = open("abc");
+    const { store, look, without, decided } = open("abc");
     store.take(without("a"));
     expect(store.current.value!.photo.id).toBe("b");
     store.setCategory("menu");
     store.decide("shown", false);
     expect(decided()).toBe("");
-    clock.now += 1_000;
+    look();
     store.decide("shown", false);
     expect(decided()).toBe("b");
     expect(store.items.value[0]!.decision).toMatchObject({ category: null });
   });
 
   test("is what was selected, and never the photo in hand instead of what another took meanwhile", () => {
-    const { store, clock, without, decided } = open("abcd");
+    const { store, look, without, decided } = open("abcd");
     store.go(2);
     for (const index of [0, 1]) store.toggle(index);
     store.go(2);
@@ -47,11 +53,67 @@ describe("what a moderator decides", () => {
     store.take(without("b"));
     store.decide("hidden", true);
     expect([decided(), store.selected.value.size]).toEqual(["", 0]);
-    // whoever moves has looked
-    store.move(1);
+    look();
     store.decide("hidden", true);
-    expect(decided()).toBe("d");
-    clock.now += 1;
+    expect(decided()).toBe("c");
+  });
+
+  test("is not what a hand comes to that goes on as it had begun", () => {
+    const { store, look, without, decided } = open("abcd");
+    store.take(without("a"));
+    store.toggle(0);
+    store.move(1, true);
+    expect([store.selected.value.size, store.at.value]).toEqual([0, 0]);
+    for (const next of [
+      () => store.move(1),
+      () => store.go(0),
+      () => store.select("bc"),
+      () => store.select([]),
+    ]) {
+      next();
+      store.decide("shown", false);
+    }
+    expect([decided(), store.slipped.value]).toEqual(["", true]);
+    look();
+    store.toggle(0);
+    store.decide("shown", false);
+    expect([decided(), store.slipped.value]).toEqual(["b", false]);
+  });
+
+  test("is nothing that came just when all was decided, or while nothing was there", () => {
+    const { store, look, decided } = open("a");
+    store.decide("hidden", true);
+    store.take([...store.items.value, item("b")]);
+    expect(store.current.value!.photo.id).toBe("b");
+    store.decide("hidden", true);
+    expect(decided()).toBe("a");
+    look();
+    store.decide("hidden", true);
+    store.take([]);
+    store.take([item("c")]);
+    store.decide("hidden", true);
+    expect(decided()).toBe("ab");
+  });
+
+  test("is not what was skipped, by one key too many at the end of the list", () => {
+    const { store, look, decided } = open("abc");
+    store.go(1);
+    for (let n = 0; n < 3; n++) store.decide("hidden", true);
+    expect([decided(), store.current.value!.photo.id]).toEqual(["bc", "a"]);
+    look();
+    store.decide("shown", false);
+    expect(decided()).toBe("bca");
+  });
+
+  test("may be decided the same again where it did not count, and only there", () => {
+    const { store, acts, decided } = open("ab");
+    store.decide("hidden", true);
+    store.answered(acts[0]!, { outcome: "taken", by: "bob" });
+    for (let n = 0; n < 2; n++) {
+      store.go(0);
+      store.decide("hidden", true);
+    }
+    expect(decided()).toBe("aa");
   });
 
   test("is done at once where the list only grew, or lost what was not aimed at", () => {
@@ -63,6 +125,21 @@ describe("what a moderator decides", () => {
 });
 
 describe("what a moderator takes back", () => {
+  test("is in hand at once, and not what was selected since", () => {
+    const { store, acts, without } = open("abcd");
+    store.decide("shown", false);
+    for (const index of [1, 2]) store.toggle(index);
+    store.take(without("c"));
+    expect([store.selected.value.size, store.slipped.value]).toEqual([1, true]);
+    store.undo();
+    store.decide("hidden", true);
+    expect(acts.map((act) => (act.does === "decide" ? act.decision.photo : `undo ${act.photo}`))).toEqual([
+      "a",
+      "undo a",
+      "a",
+    ]);
+  });
+
   test("is the last that counts, and the pace forgets no other", () => {
     const { store, acts } = open("ab");
     store.decide("shown", false);

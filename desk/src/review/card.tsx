@@ -61,6 +61,8 @@ export function Card({ item, index, of, current, selected }: CardProps) {
             onClick={(event) => {
               event.stopPropagation();
               store.toggle(index, event.shiftKey);
+              // as it is, where nothing may be selected just now
+              event.currentTarget.checked = store.selected.peek().has(photo.id);
             }}
           />
         </label>

@@ -113,7 +113,9 @@ function Actions({ item, many }: { item: Item; many: number }) {
     <div class="actions">
       <div class="actions-of small">
         <p class="soft">
-          {many > 0 ? (
+          {store.slipped.value ? (
+            <b>Another came into hand: look first</b>
+          ) : many > 0 ? (
             <b>{count(many, "photo")} selected</b>
           ) : (
             <a href={`/desk/photos/${item.photo.id}`}>{wordsOf(item)}</a>

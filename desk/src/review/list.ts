@@ -31,7 +31,8 @@ export function withClaimed(
   const known = items.map((item) => {
     const photo = fresh.get(item.photo.id);
     if (!photo || !item.decision) return photo ? { ...item, photo } : item;
-    if (settled.has(item.decision.id)) return { ...itemOf(photo), category: chosenSince(item, item.decision) };
+    if (settled.has(item.decision.id))
+      return { ...itemOf(photo), category: chosenSince(item, item.decision) };
     return { ...item, photo: { ...item.photo, links: photo.links } };
   });
   const there = new Set(items.map(({ photo }) => photo.id));
@@ -96,4 +97,14 @@ export function open(items: Items): Items {
 /** Whether it is to be decided. */
 export function isOpen({ decision }: Item): boolean {
   return !decision;
+}
+
+/** Whether this was decided here already, and may count: once more would only make history longer. */
+export function says(
+  { decision, answer, category }: Item,
+  verdict: Decision["verdict"],
+  human: boolean | null,
+): boolean {
+  if (answer && !counts(answer)) return false;
+  return decision?.verdict === verdict && decision.human === human && decision.category === category;
 }

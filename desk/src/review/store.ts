@@ -4,7 +4,8 @@ import type { Decision, Photo } from "../types.ts";
 import { announce } from "../ui/announce.tsx";
 import { uuid } from "../uuid.ts";
 import { count, nameOf, STATE_WORDS } from "../words.ts";
-import { changed, type Item, type Items, isOpen, nextOpen } from "./list.ts";
+import { createGuard } from "./guard.ts";
+import { changed, type Item, type Items, isOpen, nextOpen, says } from "./list.ts";
 import { type Act, type Answer, counts, type Outbox } from "./outbox.ts";
 
 /** The list of one moderator: what is in it, what is looked at, and what may be done. */
@@ -14,6 +15,8 @@ export interface ReviewStore {
   at: Signal<number>;
   current: { readonly value: Item | undefined };
   selected: Signal<ReadonlySet<string>>;
+  /** Whether another photo just came into hand though nobody moved: for a second nothing is decided or selected. */
+  slipped: { readonly value: boolean };
   /** When each decision of this page was made, in milliseconds. */
   times: Signal<readonly number[]>;
   move(by: number, extend?: boolean): void;
@@ -36,7 +39,11 @@ export interface ReviewStore {
   refresh(id: string): Promise<void>;
 }
 
-export function createReviewStore(outbox: Pick<Outbox, "add">, now: () => number = Date.now): ReviewStore {
+/** @param later calls back after `ms`, unless what it returns is called before. */
+export function createReviewStore(
+  outbox: Pick<Outbox, "add">,
+  later: (ms: number, wake: () => void) => () => void,
+): ReviewStore {
   const items = signal<Items>([]);
   const at = signal(0);
   const selected = signal<ReadonlySet<string>>(new Set());
@@ -44,8 +51,9 @@ export function createReviewStore(outbox: Pick<Outbox, "add">, now: () => number
   const current = computed(() => items.value[at.value]);
   /** Decisions that were made at once are taken back at once; the last is the last. */
   const done: { id: string; photo: string; key: string }[][] = [];
-  /** When the keys came to act on other photos though nobody moved: what is pressed just then was meant for those before. */
-  let slippedAt = NEVER;
+  const guard = createGuard(later);
+  /** Whether a list was taken before: nobody can have meant another photo than those of the first. */
+  let began = false;
 
   const clamp = (index: number): number => Math.max(0, Math.min(index, items.peek().length - 1));
   const targets = (): Items => {
@@ -57,16 +65,11 @@ export function createReviewStore(outbox: Pick<Outbox, "add">, now: () => number
     items.value = changed(items.peek(), new Set(ids), how);
   };
 
-  function slipped(): boolean {
-    if (now() - slippedAt >= LOOK_MS) return false;
-    announce("Another photo came into hand: look at it first");
-    return true;
-  }
-
   function decide(verdict: Decision["verdict"], human: boolean | null): void {
-    if (slipped()) return;
+    if (guard.refuses()) return;
     const chosen = targets().filter((item) => !says(item, verdict, human));
     if (chosen.length === 0) return;
+    const from = at.peek();
     const decisions = new Map(
       chosen.map(({ photo, category }) => [photo.id, decisionOf(photo, { verdict, category, human })]),
     );
@@ -76,11 +79,13 @@ export function createReviewStore(outbox: Pick<Outbox, "add">, now: () => number
         decision: decisions.get(item.photo.id),
         answer: undefined,
       }));
-      times.value = [...times.peek(), ...chosen.map(now)];
+      times.value = [...times.peek(), ...chosen.map(() => Date.now())];
       const many = selected.peek().size > 0;
       selected.value = new Set();
-      at.value = nextOpen(items.peek(), many ? clamp(at.peek() - 1) : at.peek());
+      at.value = nextOpen(items.peek(), many ? clamp(from - 1) : from);
     });
+    // back to what was skipped, which is not what lay ahead
+    if (at.peek() < from) guard.slip();
     done.push(
       chosen.map(({ photo }) => ({ id: decisions.get(photo.id)!.id, photo: photo.id, key: photo.key })),
     );
@@ -92,7 +97,6 @@ export function createReviewStore(outbox: Pick<Outbox, "add">, now: () => number
 
   function undo(): void {
     const last = done.pop();
-    slippedAt = NEVER;
     if (!last) {
       announce("Nothing to take back");
       return;
@@ -103,7 +107,11 @@ export function createReviewStore(outbox: Pick<Outbox, "add">, now: () => number
       change(ids, (item) => ({ ...item, category: null, decision: undefined, answer: undefined }));
       times.value = times.peek().slice(0, -last.length);
       const index = items.peek().findIndex(({ photo }) => photo.id === ids[0]);
-      if (index >= 0) at.value = index;
+      if (index < 0) return;
+      at.value = index;
+      // what is decided next is what was taken back
+      selected.value = new Set();
+      guard.steady();
     });
     outbox.add(
       ...last.map(({ id, photo, key }): Act => ({ does: "undo", id: uuid(), decision: id, photo, key })),
@@ -140,12 +148,14 @@ export function createReviewStore(outbox: Pick<Outbox, "add">, now: () => number
     at,
     current,
     selected,
+    slipped: guard.slipped,
     times,
     decide,
     undo,
     answered,
     move(by, extend = false) {
-      slippedAt = NEVER;
+      // a photo that nobody has looked at is not selected on the way
+      if (extend && guard.refuses()) return;
       const from = at.peek();
       // from behind the last there is nothing but back
       if (by < 0 || from < items.peek().length) at.value = clamp(from + by);
@@ -154,11 +164,11 @@ export function createReviewStore(outbox: Pick<Outbox, "add">, now: () => number
       selected.value = new Set([...selected.peek(), ...ids]);
     },
     go(index) {
-      slippedAt = NEVER;
       at.value = Math.max(0, Math.min(index, items.peek().length));
     },
     toggle(index, through = false) {
-      slippedAt = NEVER;
+      // what is selected is what the next key decides
+      if (guard.refuses()) return;
       const id = items.peek()[index]?.photo.id;
       if (id === undefined) return;
       const next = new Set(selected.peek());
@@ -174,7 +184,6 @@ export function createReviewStore(outbox: Pick<Outbox, "add">, now: () => number
       });
     },
     select(ids) {
-      slippedAt = NEVER;
       selected.value = new Set(ids);
     },
     take(next) {
@@ -192,10 +201,12 @@ export function createReviewStore(outbox: Pick<Outbox, "add">, now: () => number
       });
       const after = new Set(targets().map(({ photo }) => photo.id));
       const same = before.length === after.size && before.every(({ photo }) => after.has(photo.id));
-      if (!same && before.length > 0 && after.size > 0) slippedAt = now();
+      // also where nothing was in hand: one key too many may be on its way
+      if (began && !same && after.size > 0) guard.slip();
+      began = true;
     },
     setCategory(category) {
-      if (slipped()) return;
+      if (guard.refuses()) return;
       const chosen = targets();
       const same = chosen.every((item) => item.category === category);
       change(
@@ -222,11 +233,6 @@ export function createReviewStore(outbox: Pick<Outbox, "add">, now: () => number
   };
 }
 
-/** Whether this was decided here already: once more would only make history longer. */
-function says({ decision, category }: Item, verdict: Decision["verdict"], human: boolean | null): boolean {
-  return decision?.verdict === verdict && decision.human === human && decision.category === category;
-}
-
 function decisionOf({ id, asOf }: Photo, said: Pick<Decision, "verdict" | "category" | "human">): Decision {
   return { id: uuid(), photo: id, ...said, note: null, asOf };
 }
@@ -241,6 +247,3 @@ export function stateOf({ decision, photo }: Item): string {
 }
 
 const MAX_UNDO = 500;
-const NEVER = Number.NEGATIVE_INFINITY;
-/** As long as a hand may take to stop what it had begun. */
-const LOOK_MS = 1_000;
