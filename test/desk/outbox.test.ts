@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { Refused, Unreachable } from "../../desk/src/api.ts";
 import {
   type Act,
@@ -70,6 +70,17 @@ describe("the outbox", () => {
     await expect.poll(() => deliveries.length).toBe(2);
     deliveries[1]!.answer([done]);
     await expect.poll(() => deliveries.map(({ acts }) => acts)).toEqual([["a"], ["ua"], ["b"]]);
+  });
+
+  test("keeps the order of its acts also where the clock is set back", () => {
+    vi.useFakeTimers({ toFake: ["Date"], now: 2_000 });
+    onTestFinished(() => void vi.useRealTimers());
+    const { outbox, storage } = open();
+    outbox.add(act("a"));
+    vi.setSystemTime(1_000);
+    outbox.add(undo("a"));
+    open(storage).outbox.add(act("b"));
+    expect(ids(open(storage).outbox.waiting.value)).toEqual(["a", "ua", "b"]);
   });
 
   test("is nobody's whose name begins alike, and says whose acts wait", () => {

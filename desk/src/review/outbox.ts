@@ -75,6 +75,8 @@ export function createOutbox(deps: OutboxDeps): Outbox {
   const durable = signal(true);
   const names = new Map(kept.map(({ act, name }) => [act.id, name]));
   let [sending, closed, tries, count] = [false, false, 0, 0];
+  /** Milliseconds; later than what is kept, also where the clock was set back. */
+  let addedAt = 1 + (Number.parseInt(kept.at(-1)?.name.slice(prefix.length) ?? "0", 10) || 0);
   /** Answered 4xx as part of a batch: sent alone, so that only what is at fault is refused. */
   let alone = 0;
   let cancel = (): void => {};
@@ -129,7 +131,8 @@ export function createOutbox(deps: OutboxDeps): Outbox {
 
   function keep(act: Act, answer?: Answer): void {
     // a later page sends them in the order of their names
-    const name = names.get(act.id) ?? `${prefix}${Date.now()}.${String(count++).padStart(6, "0")}.${act.id}`;
+    addedAt = Math.max(addedAt, Date.now());
+    const name = names.get(act.id) ?? `${prefix}${addedAt}.${String(count++).padStart(6, "0")}.${act.id}`;
     names.set(act.id, name);
     try {
       storage.setItem(name, JSON.stringify({ act, answer }));
