@@ -1,21 +1,20 @@
 import { unusedMs } from "./use.ts";
 
-/** The server answered, and refused. */
+/** An answer came, which is a refusal. */
 export class Refused extends Error {
   readonly status: number;
   /** Milliseconds until another try may succeed; undefined where none was named. */
   readonly retryMs: number | undefined;
+  /** Whether the same request may succeed later, or after somebody signed in. */
+  readonly again: boolean;
 
-  constructor(status: number, detail: string, retryMs?: number) {
+  /** @param own whether the server itself said so, and not what stands before it. */
+  constructor(status: number, detail: string, retryMs?: number, own = true) {
     super(detail);
     this.name = "Refused";
     this.status = status;
     this.retryMs = retryMs;
-  }
-
-  /** Whether the same request may succeed later, or after somebody signed in. */
-  get again(): boolean {
-    return this.status >= 500 || this.status === 429 || this.status === 401;
+    this.again = !own || status >= 500 || status === 429 || status === 401;
   }
 }
 
@@ -102,5 +101,9 @@ async function refusalOf(answer: Response): Promise<Refused> {
   const said = (await answer.json().catch(() => ({}))) as { detail?: string; title?: string };
   const retryS = Number(answer.headers.get("retry-after") ?? Number.NaN);
   const detail = said.detail ?? said.title ?? `the server answered ${answer.status}`;
-  return new Refused(answer.status, detail, Number.isFinite(retryS) ? retryS * 1_000 : undefined);
+  const own = answer.headers.get("content-type")?.startsWith(PROBLEM_TYPE) ?? false;
+  return new Refused(answer.status, detail, Number.isFinite(retryS) ? retryS * 1_000 : undefined, own);
 }
+
+/** In which the server says why it refuses (RFC 9457), and no proxy does. */
+const PROBLEM_TYPE = "application/problem+json";

@@ -163,6 +163,18 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await page.getByRole("button", { name: /^Category\?\s+[1-9]/ }).waitFor();
   });
 
+  test("what a proxy refuses, and the server never saw, is sent again", async ({ desk }) => {
+    const page = await opened(desk, "ann");
+    // as an ingress says while it knows no way to the server
+    const body = "default backend - 404";
+    await page.route("**/review/decisions", (route) => route.fulfill({ status: 404, body }));
+    await page.keyboard.press("h");
+    await page.getByText("1 decision on the way.").waitFor();
+    await page.unroute("**/review/decisions");
+    await page.getByText("✓ hidden").waitFor();
+    expect(await decided(desk)).toMatchObject([{ by, verdict: "hidden" }]);
+  });
+
   test("a proxy that holds back what is streamed keeps no figures from the page", async ({ desk }) => {
     const proxy = await startProxy(desk.url, { buffers: true });
     onTestFinished(proxy.close);
