@@ -1,6 +1,7 @@
 import { useEffect } from "preact/hooks";
 import { person } from "../session.ts";
 import { Icon } from "../ui/icon.tsx";
+import { once } from "../ui/once.ts";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Scores } from "../ui/scores.tsx";
 import { count, KIND_WORDS, nameOf, reasonOf, when } from "../words.ts";
@@ -186,13 +187,6 @@ function Actions({ item, many }: { item: Item; many: number }) {
       </div>
     </div>
   );
-}
-
-/** A double click is one press: what its second click would be of nobody has looked at. */
-function once(act: () => void): (event: MouseEvent) => void {
-  return ({ detail }) => {
-    if (detail < 2) act();
-  };
 }
 
 function wordsOf({ photo, decision, answer }: Item): string {

@@ -1,5 +1,6 @@
 import { person, problem } from "../session.ts";
 import { Icon } from "../ui/icon.tsx";
+import { once } from "../ui/once.ts";
 import { count, nameOf, stateWords, who } from "../words.ts";
 import { useWork } from "../work.ts";
 import type { Failed } from "./outbox.ts";
@@ -90,15 +91,15 @@ function Conflict({ failed: { act, answer } }: { failed: Failed }) {
         {mayInsist && (
           <button
             type="button"
-            onClick={() => {
+            onClick={once(() => {
               store.insist(act, answer);
               outbox.dismiss(act.id);
-            }}
+            })}
           >
             {isMine(answer) ? "Decide it again" : "Decide it my way"}
           </button>
         )}
-        <button type="button" class="quiet" onClick={() => outbox.dismiss(act.id)}>
+        <button type="button" class="quiet" onClick={once(() => outbox.dismiss(act.id))}>
           {!mayInsist ? "Understood" : isMine(answer) ? "Leave it" : "Leave theirs"}
         </button>
       </span>
