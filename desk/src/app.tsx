@@ -10,9 +10,12 @@ import type { Session } from "./types.ts";
 import { Announcer } from "./ui/announce.tsx";
 import { useTitle } from "./ui/title.ts";
 import { watchUse } from "./use.ts";
+import { uuid } from "./uuid.ts";
 import { startWork, type Work, WorkProvider } from "./work.ts";
 
 export function App() {
+  // whoever signs in again finds what this page held
+  const [page] = useState(uuid);
   useEffect(() => {
     const onSignedOut = (): void => void refresh();
     // a link that signs in was pasted into a tab in which the desk is open already
@@ -30,16 +33,16 @@ export function App() {
   const who = person.value;
   return (
     <LocationProvider scope={/^\/desk(?!\/api)/}>
-      {who ? <Desk key={who.name} who={who} /> : <SignIn asked={session.value !== undefined} />}
+      {who ? <Desk key={who.name} who={who} page={page} /> : <SignIn asked={session.value !== undefined} />}
       <Announcer />
     </LocationProvider>
   );
 }
 
-function Desk({ who }: { who: Session }) {
+function Desk({ who, page }: { who: Session; page: string }) {
   const [work, setWork] = useState<Work>();
   useEffect(() => {
-    const started = startWork(who);
+    const started = startWork(who, page);
     setWork(started);
     const stop = listen(() => void refresh());
     return () => {

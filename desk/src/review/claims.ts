@@ -5,7 +5,6 @@ import { USES, unusedMs } from "../use.ts";
 import { bounded, open, withClaimed, withoutLost } from "./list.ts";
 import type { Outbox } from "./outbox.ts";
 import type { ReviewStore } from "./store.ts";
-import type { Tabs } from "./tabs.ts";
 
 export interface ClaimLoop {
   /** "loading" until the first answer; then whether the list was filled, or why not; "away" while nobody uses the page. */
@@ -26,15 +25,16 @@ export interface ClaimLoop {
 
 interface Deps {
   store: ReviewStore;
-  outbox: Outbox;
-  tabs: Tabs;
+  outbox: Pick<Outbox, "waiting">;
+  /** By which the server tells this page from others of the same person, which hold other photos. */
+  page: string;
   /** Asks the server, as the person whose claims these are. */
   ask<T>(path: string, body: unknown): Promise<T>;
   /** Seconds that a claim holds. */
   leaseS: number;
 }
 
-export function createClaimLoop({ store, outbox, tabs, ask, leaseS }: Deps): ClaimLoop {
+export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): ClaimLoop {
   const state: ClaimLoop["state"] = signal("loading");
   const problem = signal("");
   const kind = signal<Kind | undefined>(undefined);
@@ -47,12 +47,11 @@ export function createClaimLoop({ store, outbox, tabs, ask, leaseS }: Deps): Cla
     if (busy || !running || away || open(store.items.peek()).length > LOW || (exhausted.peek() && !anew))
       return;
     busy = true;
-    tabs.stay();
     const mine = round;
     try {
       const kinds = kind.peek() && [kind.peek()];
       const had = new Set(open(store.items.peek()).map(({ photo }) => photo.id));
-      const { photos } = await ask<Claims>("review/claims", { limit: HOLD, ...(kinds && { kinds }) });
+      const { photos } = await ask<Claims>("review/claims", { page, limit: HOLD, ...(kinds && { kinds }) });
       if (mine !== round) return release(photos.map(({ id }) => id));
       const onItsWay = new Set(
         outbox.waiting.peek().flatMap((act) => (act.does === "decide" ? act.decision.photo : [])),
@@ -79,11 +78,11 @@ export function createClaimLoop({ store, outbox, tabs, ask, leaseS }: Deps): Cla
       state.value = "away";
       return;
     }
-    tabs.stay();
     const asked = open(store.items.peek()).map(({ photo }) => photo.id);
     if (asked.length > 0) {
       try {
-        const { photos } = await ask<Renewed>("review/claims/renew", { photos: asked.slice(0, MOST_HELD) });
+        const held = asked.slice(0, MOST_HELD);
+        const { photos } = await ask<Renewed>("review/claims/renew", { page, photos: held });
         store.take(withoutLost(store.items.peek(), new Set(asked), new Set(photos)));
         problem.value = "";
       } catch (thrown) {
@@ -102,10 +101,10 @@ export function createClaimLoop({ store, outbox, tabs, ask, leaseS }: Deps): Cla
     await release(ids);
   }
 
-  /** Unless another tab of this person shows them. What is not given back is free once its lease ends. */
+  /** What does not arrive is free once its lease ends. */
   async function release(photos: string[]): Promise<void> {
-    if (tabs.leave() || photos.length === 0) return;
-    await ask("review/claims/release", { photos: photos.slice(0, MOST_HELD) }).catch(() => {});
+    if (photos.length === 0) return;
+    await ask("review/claims/release", { page, photos: photos.slice(0, MOST_HELD) }).catch(() => {});
   }
 
   return {
