@@ -42,6 +42,8 @@ export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): Cla
   let [busy, running, away] = [false, false, false];
   /** Changes with what is asked for: an answer to what was asked before is given back. */
   let round = 0;
+  /** All that was given back has arrived: a claim that overtook it would be answered with what is free the next moment. */
+  let given: Promise<unknown> = Promise.resolve();
 
   async function fill(anew = false): Promise<void> {
     if (busy || !running || away || open(store.items.peek()).length > LOW || (exhausted.peek() && !anew))
@@ -49,10 +51,12 @@ export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): Cla
     busy = true;
     const mine = round;
     try {
+      await given;
+      if (mine !== round) return;
       const kinds = kind.peek() && [kind.peek()];
       const had = new Set(open(store.items.peek()).map(({ photo }) => photo.id));
       const { photos } = await ask<Claims>("review/claims", { page, limit: HOLD, ...(kinds && { kinds }) });
-      if (mine !== round) return release(photos.map(({ id }) => id));
+      if (mine !== round) return await release(photos.map(({ id }) => id));
       const onItsWay = new Set(
         outbox.waiting.peek().flatMap((act) => (act.does === "decide" ? act.decision.photo : [])),
       );
@@ -78,12 +82,13 @@ export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): Cla
       state.value = "away";
       return;
     }
+    const mine = round;
     const asked = open(store.items.peek()).map(({ photo }) => photo.id);
     if (asked.length > 0) {
       try {
         const held = asked.slice(0, MOST_HELD);
         const { photos } = await ask<Renewed>("review/claims/renew", { page, photos: held });
-        store.take(withoutLost(store.items.peek(), new Set(asked), new Set(photos)));
+        if (mine === round) store.take(withoutLost(store.items.peek(), new Set(asked), new Set(photos)));
         problem.value = "";
       } catch (thrown) {
         problem.value = wordsOf(thrown);
@@ -104,7 +109,10 @@ export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): Cla
   /** What does not arrive is free once its lease ends. */
   async function release(photos: string[]): Promise<void> {
     if (photos.length === 0) return;
-    await ask("review/claims/release", { page, photos: photos.slice(0, MOST_HELD) }).catch(() => {});
+    // at once, even while others are on their way: the page may be gone the next moment
+    const released = ask("review/claims/release", { page, photos: photos.slice(0, MOST_HELD) });
+    given = Promise.allSettled([given, released]);
+    await given;
   }
 
   return {

@@ -22,7 +22,11 @@ export const reviewRoutes: readonly DeskRoute[] = [
     role: "moderator",
     answer: shapes.claims,
     async handle(deps, { session, body }) {
-      const { kinds = KINDS, limit, page } = readShape(shapes.claimAsked, body ?? {}, "expected kinds and a limit");
+      const {
+        kinds = KINDS,
+        limit,
+        page,
+      } = readShape(shapes.claimAsked, body ?? {}, "expected kinds and a limit");
       const until = untilOf(deps);
       const claims = await deps.claim({ moderator: session.name, page }, partsOf(kinds, limit), limit);
       const kindOf = new Map(claims.map(({ photo, kind }) => [photo, kind]));
