@@ -13,9 +13,9 @@ export class Refused extends Error {
     this.retryMs = retryMs;
   }
 
-  /** Whether the same request may succeed later, or after somebody signed in. */
+  /** Whether the same request may succeed later, or once the person is signed in again, with the role for it. */
   get again(): boolean {
-    return this.status >= 500 || this.status === 429 || this.status === 401;
+    return this.status >= 500 || this.status === 429 || this.status === 401 || this.status === 403;
   }
 }
 
