@@ -31,12 +31,25 @@ export function App() {
     };
   }, []);
   const who = person.value;
+  const to = who && may("operator") && boardAsked();
+  if (to) return <Leave to={to} />;
   return (
     <LocationProvider scope={/^\/desk(?!\/api)/}>
       {who ? <Desk key={who.name} who={who} page={page} /> : <SignIn asked={session.value !== undefined} />}
       <Announcer />
     </LocationProvider>
   );
+}
+
+/** The address within the queue's own view from which the server sent somebody here to sign in. */
+function boardAsked(): string | undefined {
+  const to = new URLSearchParams(location.search).get("to");
+  return to && /^\/desk\/bull(\/|$)/.test(to) ? to : undefined;
+}
+
+function Leave({ to }: { to: string }) {
+  useEffect(() => location.replace(to), []);
+  return null;
 }
 
 function Desk({ who, page }: { who: Session; page: string }) {
