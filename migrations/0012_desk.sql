@@ -61,9 +61,11 @@ create table review_claims (
   photo_id  bigint primary key,
   moderator text not null,
   kind      text not null,
-  until     timestamptz not null
+  until     timestamptz not null,
+  page      text not null default ''
 );
 comment on table review_claims is 'Photos that a moderator looks at; after until another may have them.';
+comment on column review_claims.page is 'Which of the moderator''s pages shows it, by a name that the page made up';
 create index review_claims_moderator on review_claims (moderator);
 
 -- What was decided at the desk, under an id that the page made, so that sending it again does nothing more.
@@ -132,13 +134,13 @@ begin
   end if;
 end $$;
 
--- Claims photos for a moderator for p_lease_s seconds, until they hold p_limit. p_parts: a JSON array of {kinds, most}, which
--- are filled one after the other: of the kinds of a part those photos come first that have waited longest.
--- What the moderator holds already is renewed, unless it is of a kind that is not asked for, or needs nobody any more.
--- Returns what the moderator holds, what was held before first. Moderators who ask at the same moment take turns, so each
--- gets other photos.
+-- Claims photos for a page of a moderator for p_lease_s seconds, until it holds p_limit. p_parts: a JSON array of {kinds, most},
+-- which are filled one after the other: of the kinds of a part those photos come first that have waited longest.
+-- What the page holds already is renewed, unless it is of a kind that is not asked for, or needs nobody any more.
+-- Returns what the page holds, what was held before first. Whoever asks at the same moment takes turns, so each page gets
+-- other photos, those of one moderator too.
 create function claim_reviews(
-  p_moderator text, p_parts jsonb, p_limit integer, p_lease_s double precision, p_audit integer
+  p_moderator text, p_page text, p_parts jsonb, p_limit integer, p_lease_s double precision, p_audit integer
 ) returns table (photo_id bigint, kind text) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -149,11 +151,12 @@ declare
 begin
   perform pg_advisory_xact_lock(hashtext('maitred claim_reviews'));
   -- whoever changes several claims takes them in the order of their photos
-  perform 1 from review_claims c where c.moderator = p_moderator or c.until < now() - interval '1 day'
+  perform 1 from review_claims c
+  where (c.moderator, c.page) = (p_moderator, p_page) or c.until < now() - interval '1 day'
   order by c.photo_id for update;
   delete from review_claims where until < now() - interval '1 day';
   delete from review_claims c
-  where c.moderator = p_moderator and (
+  where (c.moderator, c.page) = (p_moderator, p_page) and (
     not exists (select from jsonb_array_elements(p_parts) i where i -> 'kinds' ? c.kind)
     or not exists (
       select from photos p where p.id = c.photo_id and p.superseded_at is null and case c.kind
@@ -162,7 +165,7 @@ begin
         else p.state = 'review' end));
   with renewed as (
     update review_claims c set until = now() + make_interval(secs => p_lease_s)
-    where c.moderator = p_moderator returning c.photo_id
+    where (c.moderator, c.page) = (p_moderator, p_page) returning c.photo_id
   )
   select coalesce(array_agg(r.photo_id), '{}') into before from renewed r;
   held := cardinality(before);
@@ -182,17 +185,17 @@ begin
     ), chosen as (
       select distinct on (id) id, kind from candidates where id not in (select photo_id from busy) order by id, n
     )
-    insert into review_claims as c (photo_id, moderator, kind, until)
-    select f.id, p_moderator, f.kind, now() + make_interval(secs => p_lease_s)
+    insert into review_claims as c (photo_id, moderator, page, kind, until)
+    select f.id, p_moderator, p_page, f.kind, now() + make_interval(secs => p_lease_s)
     from (select * from chosen order by id limit room) f
     on conflict (photo_id) do update
-      set moderator = excluded.moderator, kind = excluded.kind, until = excluded.until
+      set moderator = excluded.moderator, page = excluded.page, kind = excluded.kind, until = excluded.until
       where c.until <= now();
     get diagnostics room = row_count;
     held := held + room;
   end loop;
   return query
-  select c.photo_id, c.kind from review_claims c where c.moderator = p_moderator
+  select c.photo_id, c.kind from review_claims c where (c.moderator, c.page) = (p_moderator, p_page)
   order by c.photo_id <> all (before), c.photo_id;
 end $$;
 
@@ -292,14 +295,14 @@ end $$;
 -- Takes back a decision of this moderator: state and tags are what they were, an appeal that it answered is open again, and
 -- what the moderator saw teaches nothing. History keeps both: the verdict that stands again is there once more, with its
 -- scores and who gave it, by the rule undo. A photo that had no verdict has none again; it says why, and waits for a queue,
--- since its job may have come and gone. It is claimed for the moderator again, unless somebody else holds it.
+-- since its job may have come and gone. It is claimed again, for this page of the moderator, unless it is held.
 -- Returns the photo, what became of it, and as what it is claimed:
 --   done     it is as it was before the decision, or before the backfill whose verdict that was, if it was rolled back since
 --   known    it was taken back before
 --   changed  it was decided again since
 --   gone     there is no such decision of this moderator
 -- Locks: the photo.
-create function undo_review(p_moderator text, p_decision uuid, p_lease_s double precision)
+create function undo_review(p_moderator text, p_decision uuid, p_lease_s double precision, p_page text default '')
 returns table (photo_id bigint, outcome text, kind text) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -340,8 +343,8 @@ begin
   update appeals a set answered_at = null, decision_id = null
   where a.decision_id = p_decision
     and not exists (select from appeals o where o.photo_id = d.photo_id and o.answered_at is null);
-  insert into review_claims as c (photo_id, moderator, kind, until)
-  select d.photo_id, p_moderator, d.kind, now() + make_interval(secs => p_lease_s) where d.kind is not null
+  insert into review_claims as c (photo_id, moderator, page, kind, until)
+  select d.photo_id, p_moderator, p_page, d.kind, now() + make_interval(secs => p_lease_s) where d.kind is not null
   on conflict (photo_id) do nothing;
   insert into audit_log (who, did, photo, about)
   values (p_moderator, 'undone', d.photo_id, jsonb_build_object('decision', p_decision, 'verdict', d.verdict, 'again', b.state));

@@ -5,7 +5,7 @@ export class Refused extends Error {
   readonly status: number;
   /** Milliseconds until another try may succeed; undefined where none was named. */
   readonly retryMs: number | undefined;
-  /** Whether the same request may succeed later, or after somebody signed in. */
+  /** Whether the same request may succeed later, or once the person is signed in again, with the role for it. */
   readonly again: boolean;
 
   /** @param own whether the server itself said so, and not what stands before it. */
@@ -14,7 +14,7 @@ export class Refused extends Error {
     this.name = "Refused";
     this.status = status;
     this.retryMs = retryMs;
-    this.again = !own || status >= 500 || status === 429 || status === 401;
+    this.again = !own || status >= 500 || [401, 403, 429].includes(status);
   }
 }
 

@@ -11,9 +11,12 @@ import { Announcer } from "./ui/announce.tsx";
 import { pressOnce } from "./ui/keys.ts";
 import { useTitle } from "./ui/title.ts";
 import { watchUse } from "./use.ts";
+import { uuid } from "./uuid.ts";
 import { startWork, type Work, WorkProvider } from "./work.ts";
 
 export function App() {
+  // whoever signs in again finds what this page held
+  const [page] = useState(uuid);
   useEffect(() => {
     const onSignedOut = (): void => void refresh();
     // a link that signs in was pasted into a tab in which the desk is open already
@@ -31,18 +34,31 @@ export function App() {
     };
   }, []);
   const who = person.value;
+  const to = who && may("operator") && boardAsked();
+  if (to) return <Leave to={to} />;
   return (
     <LocationProvider scope={/^\/desk(?!\/api)/}>
-      {who ? <Desk key={who.name} who={who} /> : <SignIn asked={session.value !== undefined} />}
+      {who ? <Desk key={who.name} who={who} page={page} /> : <SignIn asked={session.value !== undefined} />}
       <Announcer />
     </LocationProvider>
   );
 }
 
-function Desk({ who }: { who: Session }) {
+/** The address within the queue's own view from which the server sent somebody here to sign in. */
+function boardAsked(): string | undefined {
+  const to = new URLSearchParams(location.search).get("to");
+  return to && /^\/desk\/bull(\/|$)/.test(to) ? to : undefined;
+}
+
+function Leave({ to }: { to: string }) {
+  useEffect(() => location.replace(to), []);
+  return null;
+}
+
+function Desk({ who, page }: { who: Session; page: string }) {
   const [work, setWork] = useState<Work>();
   useEffect(() => {
-    const started = startWork(who);
+    const started = startWork(who, page);
     setWork(started);
     const stop = listen(() => void refresh());
     return () => {

@@ -13,7 +13,6 @@ import {
   type Outbox,
 } from "./review/outbox.ts";
 import { createReviewStore, type ReviewStore } from "./review/store.ts";
-import { createTabs } from "./review/tabs.ts";
 import type { AllDecided, Session, Undone } from "./types.ts";
 
 /** What one signed-in person is at, on whichever page. */
@@ -31,12 +30,12 @@ export function useWork(): Work {
   return useContext(Context)!;
 }
 
-export function startWork({ name, settings }: Session): Work {
-  const storage = browserStorage();
+/** @param page by which the server tells this page from others of the same person. */
+export function startWork({ name, settings }: Session, page: string): Work {
   const outbox = createOutbox({
-    storage,
+    storage: browserStorage(),
     owner: name,
-    deliver: (acts) => deliver(acts, name),
+    deliver: (acts) => deliver(acts, name, page),
     answered: (act, answer) => store.answered(act, answer),
     later,
   });
@@ -54,7 +53,7 @@ export function startWork({ name, settings }: Session): Work {
     claims: createClaimLoop({
       store,
       outbox,
-      tabs: createTabs(storage, name, settings.leaseS * 1_000),
+      page,
       ask: (path, body) => post(path, body, name),
       leaseS: settings.leaseS,
     }),
@@ -67,10 +66,10 @@ export function startWork({ name, settings }: Session): Work {
 }
 
 /** @param owner whose acts these are: the server takes them of nobody else. */
-async function deliver(acts: readonly Act[], owner: string): Promise<Answer[]> {
+async function deliver(acts: readonly Act[], owner: string, page: string): Promise<Answer[]> {
   const [first] = acts;
   if (first?.does === "undo") {
-    return [answerOfUndo(await post<Undone>("review/undo", { decision: first.decision }, owner))];
+    return [answerOfUndo(await post<Undone>("review/undo", { decision: first.decision, page }, owner))];
   }
   const decisions = acts.flatMap((act) => (act.does === "decide" ? act.decision : []));
   const answer = await post<AllDecided>("review/decisions", { decisions }, owner);

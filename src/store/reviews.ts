@@ -6,10 +6,16 @@ export interface ClaimPart {
   most: number;
 }
 
-export interface Claim {
+/** A page of a moderator, who may have several, in each of which they see other photos. */
+export interface Holder {
   moderator: string;
+  /** A name that the page made up. */
+  page: string;
+}
+
+export interface Claim extends Holder {
   parts: readonly ClaimPart[];
-  /** How many the moderator is to hold in all. */
+  /** How many the page is to hold in all. */
   limit: number;
   leaseS: number;
   /** How many of a thousand shown or hidden photos are drawn for audit. */
@@ -37,39 +43,50 @@ export interface Decided {
   asOf: string | null;
 }
 
-/** What the moderator holds from now on; see claim_reviews in migrations/0012_desk.sql. */
+/** What the page holds from now on; see claim_reviews in migrations/0012_desk.sql. */
 export async function claimReviews(db: Pool, claim: Claim): Promise<{ photo: string; kind: string }[]> {
   return query<{ photo: string; kind: string }>(db, {
     name: "claim_reviews",
-    text: "select photo_id as photo, kind from claim_reviews($1, $2, $3, $4, $5)",
-    values: [claim.moderator, JSON.stringify(claim.parts), claim.limit, claim.leaseS, claim.auditPerMille],
+    text: "select photo_id as photo, kind from claim_reviews($1, $2, $3, $4, $5, $6)",
+    values: [
+      claim.moderator,
+      claim.page,
+      JSON.stringify(claim.parts),
+      claim.limit,
+      claim.leaseS,
+      claim.auditPerMille,
+    ],
   });
 }
 
-/** Holds for `leaseS` more seconds what the moderator holds of these photos. @returns those. */
+/** Holds for `leaseS` more seconds what the page holds of these photos. @returns those. */
 export async function renewClaims(
   db: Pool,
-  moderator: string,
+  { moderator, page }: Holder,
   photos: readonly string[],
   leaseS: number,
 ): Promise<string[]> {
   const rows = await query<{ photo: string }>(db, {
     name: "renew_claims",
     text: `with held as (${HELD})
-      update review_claims c set until = now() + make_interval(secs => $3)
+      update review_claims c set until = now() + make_interval(secs => $4)
       from held where c.photo_id = held.photo_id returning c.photo_id as photo`,
-    values: [moderator, photos, leaseS],
+    values: [moderator, page, photos, leaseS],
   });
   const held = new Set(rows.map(({ photo }) => photo));
   return photos.filter((photo) => held.has(photo));
 }
 
-/** Gives back what the moderator holds of these photos. */
-export async function releaseClaims(db: Pool, moderator: string, photos: readonly string[]): Promise<void> {
+/** Gives back what the page holds of these photos. */
+export async function releaseClaims(
+  db: Pool,
+  { moderator, page }: Holder,
+  photos: readonly string[],
+): Promise<void> {
   await query(db, {
     name: "release_claims",
     text: `with held as (${HELD}) delete from review_claims c using held where c.photo_id = held.photo_id`,
-    values: [moderator, photos],
+    values: [moderator, page, photos],
   });
 }
 
@@ -93,17 +110,18 @@ export interface Undone {
   kind: string | null;
 }
 
-/** Takes a decision back; see undo_review in migrations/0012_desk.sql. */
+/** Takes a decision back; see undo_review in migrations/0012_desk.sql. @param page gets the photo. */
 export async function undoReview(
   db: Pool,
   moderator: string,
   decision: string,
   leaseS: number,
+  page = "",
 ): Promise<Undone> {
   const rows = await query<Undone>(db, {
     name: "undo_review",
-    text: "select photo_id as photo, outcome, kind from undo_review($1, $2, $3)",
-    values: [moderator, decision, leaseS],
+    text: "select photo_id as photo, outcome, kind from undo_review($1, $2, $3, $4)",
+    values: [moderator, decision, leaseS, page],
   });
   return rows[0]!;
 }
@@ -177,6 +195,6 @@ export async function openAppeal(
 }
 
 /** In the order in which everybody takes claims, so that two never wait for each other. */
-const HELD = `select photo_id from review_claims where moderator = $1 and photo_id = any($2)
+const HELD = `select photo_id from review_claims where (moderator, page) = ($1, $2) and photo_id = any($3)
   order by photo_id for update`;
 const NO_PHOTO = "MD404";

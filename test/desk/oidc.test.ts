@@ -1,5 +1,5 @@
 import type { Page } from "playwright-core";
-import { describe, expect } from "vitest";
+import { describe, expect, onTestFinished } from "vitest";
 import { type Account, startProvider, type TestProvider } from "../oidc-provider.ts";
 import { CHROMIUM } from "./chromium.ts";
 import { test as base } from "./desk.ts";
@@ -44,6 +44,21 @@ const leave = async (page: Page): Promise<void> => {
 };
 
 describe.skipIf(!CHROMIUM)("signing in at a provider", { timeout: 120_000 }, () => {
+  test("whoever opens the queue's own view comes back to it from the provider", async ({
+    browser,
+    desk,
+    account,
+  }) => {
+    account.groups = ["ops"];
+    const context = await browser.newContext();
+    onTestFinished(() => context.close());
+    const page = await context.newPage();
+    await page.goto(`${desk.url}/desk/bull/queue/live`);
+    await page.getByRole("link", { name: "Sign in with your account" }).click();
+    await page.waitForURL(`${desk.url}/desk/bull/queue/live`);
+    await page.getByText("live", { exact: true }).first().waitFor();
+  });
+
   test("leads back to the page that was asked for, by name and role, until signing out", async ({
     desk,
     browser,

@@ -127,6 +127,14 @@ describe.skipIf(!CHROMIUM)("operate", { timeout: 180_000 }, () => {
     ]);
     await board.getByText("live", { exact: true }).first().waitFor();
     expect(new URL(board.url()).pathname).toMatch(/^\/desk\/bull/);
+    // whoever kept its address signs in first, and comes back to it
+    await board.context().clearCookies();
+    await board.goto(`${desk.url}/desk/bull/queue/live`);
+    const { token } = await desk.token("oda", ["operate"]);
+    await board.getByLabel("Token").fill(token);
+    await board.keyboard.press("Enter");
+    await board.waitForURL(`${desk.url}/desk/bull/queue/live`);
+    await board.getByText("live", { exact: true }).first().waitFor();
   });
 });
 

@@ -242,6 +242,13 @@ describe.each(BACKENDS)("the queue's own view on %s", (backend) => {
     await troubled(db);
     await oda.ask("POST", "/desk/api/operate/failures/replay", { code: "CORRUPT" });
     expect((await desk.ask("GET", "/desk/bull/")).status).toBe(401);
+    const opened = await desk.ask("GET", "/desk/bull/queue/live?page=2", undefined, {
+      accept: "text/html,*/*",
+    });
+    expect([opened.status, opened.headers.get("location")]).toEqual([
+      302,
+      "/desk/?to=%2Fdesk%2Fbull%2Fqueue%2Flive%3Fpage%3D2",
+    ]);
     expect((await vic.ask("GET", "/desk/bull/")).status).toBe(403);
     expect((await vic.ask("GET", "/desk/bull/api/queues")).status).toBe(403);
     const page = await oda.ask("GET", "/desk/bull/");

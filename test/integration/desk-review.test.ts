@@ -15,8 +15,8 @@ interface Held {
   asOf: string;
 }
 
-const claim = async (person: Person, limit = 50, kinds?: string[]): Promise<Held[]> =>
-  (await person.ask("POST", "/desk/api/review/claims", { limit, ...(kinds && { kinds }) })).body.photos;
+const claim = async (person: Person, limit = 50, kinds?: string[], page = ""): Promise<Held[]> =>
+  (await person.ask("POST", "/desk/api/review/claims", { limit, page, ...(kinds && { kinds }) })).body.photos;
 const decide = async (person: Person, ...decisions: object[]) =>
   (await person.ask("POST", "/desk/api/review/decisions", { decisions })).body.decisions;
 const undo = async (person: Person, decision: string) =>
@@ -118,10 +118,11 @@ test("claims are taken in the order of their photos by whoever changes them, so 
 }) => {
   const ids = await judged(db, [{}, {}, {}]);
   const down = ids.toReversed();
-  const ann = { moderator: "ann", parts: [{ kinds: ["human"], most: 9 }], limit: 9, leaseS: 60 };
+  const holder = { moderator: "ann", page: "" };
+  const ann = { ...holder, parts: [{ kinds: ["human"], most: 9 }], limit: 9, leaseS: 60 };
   const acts: (() => Promise<unknown>)[] = [
-    () => renewClaims(db.pool, "ann", down, 60),
-    () => releaseClaims(db.pool, "ann", down),
+    () => renewClaims(db.pool, holder, down, 60),
+    () => releaseClaims(db.pool, holder, down),
     () => claimReviews(db.pool, { ...ann, auditPerMille: 0 }),
     () =>
       decideReviews(
@@ -168,6 +169,32 @@ test("what needs nobody any more, or is of a kind that is not asked for, is give
   await db.pool.query("update photos set superseded_at = now() where id = $1", [gone]);
   expect(idsOf(await claim(ann, 50, ["human"]))).toEqual([human]);
   expect(idsOf(await claim(await desk.signIn("bob", "review")))).toEqual([menu]);
+});
+
+test("two pages of one moderator hold other photos, and whatever one asks for, renews or gives back, the other keeps its own", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const ids = await judged(db, [{}, {}, { rule: "verify" }, { rule: "verify" }, {}]);
+  const [ann, bob] = [await desk.signIn("ann", "review"), await desk.signIn("bob", "review")];
+  const one = idsOf(await claim(ann, 3, undefined, "one"));
+  expect(one).toEqual(ids.slice(0, 3));
+  const two = idsOf(await claim(ann, 9, ["verify"], "two"));
+  expect(two).toEqual([ids[3]]);
+  const act = (what: string, page: string) =>
+    ann.ask("POST", `/desk/api/review/claims/${what}`, { photos: ids, page });
+  expect((await act("renew", "two")).body.photos).toEqual(two);
+  expect(idsOf(await claim(ann, 3, undefined, "one"))).toEqual(one);
+  expect(idsOf(await claim(bob))).toEqual([ids[4]]);
+  await act("release", "two");
+  expect(idsOf(await claim(bob))).toEqual([ids[4], ids[3]]);
+  expect((await act("renew", "one")).body.photos).toEqual(one);
+  // what is taken back is with the page that did so
+  const decision = { id: randomUUID(), photo: one[0], verdict: "shown" };
+  await decide(ann, decision);
+  await ann.ask("POST", "/desk/api/review/undo", { decision: decision.id, page: "two" });
+  expect(idsOf(await claim(ann, 9, ["human"], "two"))).toEqual([one[0]]);
 });
 
 test("a decision sets the verdict, is in history with its moderator, and becomes a label", async ({
@@ -458,7 +485,7 @@ test("the role of workers, as which the API may run, may do all that the desk do
     await client.query("update desk_sessions set seen_at = now()");
     await client.query("select open_appeal($1, 'no', 'ann', 'ann')", [id]);
     const parts = JSON.stringify([{ kinds: ["appeal", "human", "audit"], most: 5 }]);
-    const claimed = await client.query("select * from claim_reviews('ann', $1, 5, 60, 5)", [parts]);
+    const claimed = await client.query("select * from claim_reviews('ann', '', $1, 5, 60, 5)", [parts]);
     expect(claimed.rows).toMatchObject([{ photo_id: id }]);
     const item = JSON.stringify([{ id: decision, photo: id, verdict: "hidden", category: "menu" }]);
     const decided = await client.query("select * from decide_reviews('ann', $1)", [item]);

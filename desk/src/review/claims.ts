@@ -5,7 +5,6 @@ import { USES, unusedMs } from "../use.ts";
 import { bounded, open, settledOf, withClaimed, withoutLost } from "./list.ts";
 import type { Outbox } from "./outbox.ts";
 import type { ReviewStore } from "./store.ts";
-import type { Tabs } from "./tabs.ts";
 
 export interface ClaimLoop {
   /** "loading" until the first answer; then whether the list was filled, or why not; "away" while nobody uses the page. */
@@ -26,15 +25,16 @@ export interface ClaimLoop {
 
 interface Deps {
   store: ReviewStore;
-  outbox: Outbox;
-  tabs: Tabs;
+  outbox: Pick<Outbox, "waiting">;
+  /** By which the server tells this page from others of the same person, which hold other photos. */
+  page: string;
   /** Asks the server, as the person whose claims these are. */
   ask<T>(path: string, body: unknown): Promise<T>;
   /** Seconds that a claim holds. */
   leaseS: number;
 }
 
-export function createClaimLoop({ store, outbox, tabs, ask, leaseS }: Deps): ClaimLoop {
+export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): ClaimLoop {
   const state: ClaimLoop["state"] = signal("loading");
   const problem = signal("");
   const kind = signal<Kind | undefined>(undefined);
@@ -42,14 +42,17 @@ export function createClaimLoop({ store, outbox, tabs, ask, leaseS }: Deps): Cla
   let [busy, running, away] = [false, false, false];
   /** Changes with what is asked for: an answer to what was asked before is given back. */
   let round = 0;
+  /** All that was given back has arrived: a claim that overtook it would be answered with what is free the next moment. */
+  let given: Promise<unknown> = Promise.resolve();
 
   async function fill(anew = false): Promise<void> {
     if (busy || !running || away || open(store.items.peek()).length > LOW || (exhausted.peek() && !anew))
       return;
     busy = true;
-    tabs.stay();
     const mine = round;
     try {
+      await given;
+      if (mine !== round) return;
       const kinds = kind.peek() && [kind.peek()];
       const had = new Set(open(store.items.peek()).map(({ photo }) => photo.id));
       // what is answered from here on may be younger than the claims
@@ -57,8 +60,8 @@ export function createClaimLoop({ store, outbox, tabs, ask, leaseS }: Deps): Cla
         outbox.waiting.peek().flatMap((act) => (act.does === "decide" ? act.decision.photo : [])),
       );
       const settled = settledOf(store.items.peek());
-      const { photos } = await ask<Claims>("review/claims", { limit: HOLD, ...(kinds && { kinds }) });
-      if (mine !== round) return release(photos.map(({ id }) => id));
+      const { photos } = await ask<Claims>("review/claims", { page, limit: HOLD, ...(kinds && { kinds }) });
+      if (mine !== round) return await release(photos.map(({ id }) => id));
       const left = withoutLost(store.items.peek(), had, new Set(photos.map(({ id }) => id)));
       store.take(bounded(withClaimed(left, photos, onItsWay, settled), MOST));
       exhausted.value = photos.length < HOLD;
@@ -81,12 +84,13 @@ export function createClaimLoop({ store, outbox, tabs, ask, leaseS }: Deps): Cla
       state.value = "away";
       return;
     }
-    tabs.stay();
+    const mine = round;
     const asked = open(store.items.peek()).map(({ photo }) => photo.id);
     if (asked.length > 0) {
       try {
-        const { photos } = await ask<Renewed>("review/claims/renew", { photos: asked.slice(0, MOST_HELD) });
-        store.take(withoutLost(store.items.peek(), new Set(asked), new Set(photos)));
+        const held = asked.slice(0, MOST_HELD);
+        const { photos } = await ask<Renewed>("review/claims/renew", { page, photos: held });
+        if (mine === round) store.take(withoutLost(store.items.peek(), new Set(asked), new Set(photos)));
         problem.value = "";
       } catch (thrown) {
         problem.value = wordsOf(thrown);
@@ -104,10 +108,13 @@ export function createClaimLoop({ store, outbox, tabs, ask, leaseS }: Deps): Cla
     await release(ids);
   }
 
-  /** Unless another tab of this person shows them. What is not given back is free once its lease ends. */
+  /** What does not arrive is free once its lease ends. */
   async function release(photos: string[]): Promise<void> {
-    if (tabs.leave() || photos.length === 0) return;
-    await ask("review/claims/release", { photos: photos.slice(0, MOST_HELD) }).catch(() => {});
+    if (photos.length === 0) return;
+    // at once, even while others are on their way: the page may be gone the next moment
+    const released = ask("review/claims/release", { page, photos: photos.slice(0, MOST_HELD) });
+    given = Promise.allSettled([given, released]);
+    await given;
   }
 
   return {

@@ -1,6 +1,6 @@
 import { createBullBoard } from "@bull-board/api";
 import { FastifyAdapter } from "@bull-board/fastify";
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Access } from "./access.ts";
 
 export interface Board {
@@ -8,7 +8,10 @@ export interface Board {
   queues: Parameters<typeof createBullBoard>[0]["queues"];
 }
 
-/** Serves the queue's own view, bull-board, below /desk/bull/: to operators, who may look at every job there. */
+/**
+ * Serves the queue's own view, bull-board, below /desk/bull/: to operators, who may look at every job there. Who opens it
+ * in a browser without being signed in is sent to the desk, which sends them back.
+ */
 export async function serveBoard(app: FastifyInstance, access: Access, { queues }: Board): Promise<void> {
   const serverAdapter = new FastifyAdapter();
   createBullBoard({
@@ -22,10 +25,17 @@ export async function serveBoard(app: FastifyInstance, access: Access, { queues 
     throw error;
   });
   app.addHook("onRequest", async (request, reply) => {
+    if (isOpened(request) && !(await access.session(request)))
+      return reply.redirect(`/desk/?to=${encodeURIComponent(request.url)}`, 302);
     await access.require(request, "operator");
     reply.header("content-security-policy", BOARD_POLICY);
   });
   await app.register(serverAdapter.registerPlugin(), { prefix: PATH });
+}
+
+/** By a person, who is no reader of JSON; scripts ask for that. */
+function isOpened({ headers }: FastifyRequest): boolean {
+  return headers.accept?.includes("text/html") ?? false;
 }
 
 const PATH = "/desk/bull";

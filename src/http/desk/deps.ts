@@ -26,6 +26,12 @@ export type Decision = z.infer<typeof decision>;
 export type Search = z.infer<typeof searchAsked>;
 export type QueueCounts = { kinds: Record<string, number>; held: number };
 
+/** A page of a moderator, by a name that it made up. */
+export interface Holder {
+  moderator: string;
+  page: string;
+}
+
 /** The neighbours of the desk. What they throw is explained as everywhere in the API. */
 export interface DeskDeps {
   access: Omit<AccessDeps, "findToken">;
@@ -36,14 +42,14 @@ export interface DeskDeps {
   /** Seconds that a claim holds unless it is renewed. */
   leaseS: number;
 
-  claim(moderator: string, parts: readonly Part[], limit: number): Promise<{ photo: string; kind: string }[]>;
+  claim(holder: Holder, parts: readonly Part[], limit: number): Promise<{ photo: string; kind: string }[]>;
   /** @returns those that are still held. */
-  renew(moderator: string, photos: readonly string[]): Promise<string[]>;
-  release(moderator: string, photos: readonly string[]): Promise<void>;
+  renew(holder: Holder, photos: readonly string[]): Promise<string[]>;
+  release(holder: Holder, photos: readonly string[]): Promise<void>;
   /** Answers in their order. */
   decide(moderator: string, decisions: readonly Decision[]): Promise<z.infer<typeof decided>[]>;
   undo(
-    moderator: string,
+    holder: Holder,
     decision: string,
   ): Promise<{ outcome: "done" | "known" | "changed" | "gone"; photo: string | null; kind: string | null }>;
   counts(): Promise<QueueCounts>;

@@ -22,9 +22,13 @@ export const reviewRoutes: readonly DeskRoute[] = [
     role: "moderator",
     answer: shapes.claims,
     async handle(deps, { session, body }) {
-      const { kinds = KINDS, limit } = readShape(shapes.claimAsked, body ?? {}, "expected kinds and a limit");
+      const {
+        kinds = KINDS,
+        limit,
+        page,
+      } = readShape(shapes.claimAsked, body ?? {}, "expected kinds and a limit");
       const until = untilOf(deps);
-      const claims = await deps.claim(session.name, partsOf(kinds, limit), limit);
+      const claims = await deps.claim({ moderator: session.name, page }, partsOf(kinds, limit), limit);
       const kindOf = new Map(claims.map(({ photo, kind }) => [photo, kind]));
       const photos = await deps.photos(claims.map(({ photo }) => photo));
       return {
@@ -42,9 +46,10 @@ export const reviewRoutes: readonly DeskRoute[] = [
     role: "moderator",
     answer: shapes.renewed,
     async handle(deps, { session, body }) {
-      const { photos } = readShape(shapes.held, body, "expected photos");
+      const { photos, page } = readShape(shapes.held, body, "expected photos");
       const until = untilOf(deps);
-      return { status: 200, body: { photos: await deps.renew(session.name, photos), until } };
+      const held = await deps.renew({ moderator: session.name, page }, photos);
+      return { status: 200, body: { photos: held, until } };
     },
   },
   {
@@ -53,7 +58,8 @@ export const reviewRoutes: readonly DeskRoute[] = [
     role: "moderator",
     answer: z.undefined(),
     async handle(deps, { session, body }) {
-      await deps.release(session.name, readShape(shapes.held, body, "expected photos").photos);
+      const { photos, page } = readShape(shapes.held, body, "expected photos");
+      await deps.release({ moderator: session.name, page }, photos);
       return { status: 204, body: undefined };
     },
   },
@@ -75,8 +81,8 @@ export const reviewRoutes: readonly DeskRoute[] = [
     role: "moderator",
     answer: shapes.undone,
     async handle(deps, { session, body }) {
-      const { decision } = readShape(shapes.undo, body, "expected a decision");
-      const { outcome, photo, kind } = await deps.undo(session.name, decision);
+      const { decision, page } = readShape(shapes.undo, body, "expected a decision");
+      const { outcome, photo, kind } = await deps.undo({ moderator: session.name, page }, decision);
       const [found] = photo === null ? [] : await deps.photos([photo]);
       return { status: 200, body: { outcome, photo: found ? shown(found, session, kind) : null } };
     },

@@ -5,15 +5,19 @@ import { id, kind, photo, text, time } from "./schemas.ts";
 
 const note = text(1_000).trim();
 const kinds = z.array(kind).min(1);
+const page = text(36)
+  .default("")
+  .describe("a name that the caller's page made up, as a UUID: each page of a moderator holds other photos");
 export const claimAsked = z.strictObject({
   kinds: kinds.optional().describe("without it all, with audits as a tenth"),
-  limit: z.int().min(1).max(200).default(50).describe("how many to hold in all, those held already included"),
+  limit: z.int().min(1).max(200).default(50).describe("how many the page is to hold, those it has included"),
+  page,
 });
 export const claims = z.object({
-  photos: z.array(photo).describe("all that are held, those held before first"),
+  photos: z.array(photo).describe("all that the page holds, those held before first"),
   until: time.describe("the claims hold until then"),
 });
-export const held = z.strictObject({ photos: z.array(id).min(1).max(500) });
+export const held = z.strictObject({ photos: z.array(id).min(1).max(500), page });
 export const renewed = z.object({
   photos: z.array(id).describe("still held; what is missing was lost, or is decided"),
   until: time,
@@ -50,7 +54,7 @@ export const decided = z.object({
 });
 export const allDecided = z.object({ decisions: z.array(decided).describe("in the order they were sent") });
 
-export const undo = z.object({ decision: z.uuid().describe("the one to take back") });
+export const undo = z.object({ decision: z.uuid().describe("the one to take back"), page });
 export const undone = z.object({
   outcome: z
     .enum(["done", "known", "changed", "gone"])

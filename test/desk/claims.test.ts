@@ -1,0 +1,96 @@
+import { signal } from "@preact/signals";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { createClaimLoop } from "../../desk/src/review/claims.ts";
+import { createReviewStore } from "../../desk/src/review/store.ts";
+
+const photo = (id: string) => ({ id, key: `${id}.jpg`, state: "review", asOf: "1" });
+const browser = { page: new EventTarget(), window: new EventTarget() };
+
+beforeEach(() => {
+  vi.stubGlobal("document", Object.assign(browser.page, { visibilityState: "visible" }));
+  for (const name of ["addEventListener", "removeEventListener"] as const)
+    vi.stubGlobal(name, browser.window[name].bind(browser.window));
+});
+afterEach(() => void vi.unstubAllGlobals());
+
+/** A page whose server is the test: what it asks waits until it is answered. */
+function open() {
+  const asked: { what: string; answer(photos: string[]): void }[] = [];
+  const store = createReviewStore({ add() {} });
+  const claims = createClaimLoop({
+    store,
+    outbox: { waiting: signal([]) },
+    page: "p",
+    leaseS: 120,
+    ask: <T>(path: string, body: unknown) =>
+      new Promise<T>((resolve) => {
+        const { kinds = [], photos = [] } = body as { kinds?: string[]; photos?: string[] };
+        const what = [path.split("/").at(-1), ...kinds, ...photos].join(" ");
+        const isClaim = path === "review/claims";
+        asked.push({
+          what,
+          answer: (ids) => resolve({ photos: isClaim ? ids.map(photo) : ids } as T),
+        });
+      }),
+  });
+  const heard = () => asked.map(({ what }) => what);
+  /** Everything that goes on without an answer has gone on. */
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+  const held = () => store.items.value.map((item) => item.photo.id);
+  return { claims, asked, heard, settled, held };
+}
+
+describe("what a page gives back", () => {
+  test("is given back before anything is claimed anew, where it came too late for what was chosen", async () => {
+    const { claims, asked, heard, settled, held } = open();
+    const stop = claims.run();
+    await settled();
+    void claims.only("verify");
+    asked[0]!.answer(["a"]);
+    await settled();
+    expect(heard()).toEqual(["claims", "release a"]);
+    asked[1]!.answer([]);
+    await settled();
+    expect(heard()).toEqual(["claims", "release a", "claims verify"]);
+    asked[2]!.answer(["b"]);
+    await settled();
+    expect(held()).toEqual(["b"]);
+    stop();
+  });
+
+  test("is given back before whoever comes back to the page claims anew", async () => {
+    const { claims, asked, heard, settled } = open();
+    const stop = claims.run();
+    await settled();
+    asked[0]!.answer(["a"]);
+    await settled();
+    stop();
+    const stopAgain = claims.run();
+    await settled();
+    expect(heard()).toEqual(["claims", "release a"]);
+    asked[1]!.answer([]);
+    await settled();
+    expect(heard()).toEqual(["claims", "release a", "claims"]);
+    stopAgain();
+  });
+});
+
+test("what a renewal said of photos that were given back since takes none that were claimed again", async () => {
+  const { claims, asked, heard, settled, held } = open();
+  const stop = claims.run();
+  await settled();
+  asked[0]!.answer(["a"]);
+  await settled();
+  browser.page.dispatchEvent(new Event("visibilitychange"));
+  await settled();
+  void claims.only("verify");
+  asked[2]!.answer([]);
+  await settled();
+  expect(heard()).toEqual(["claims", "renew a", "release a", "claims verify"]);
+  asked[3]!.answer(["a"]);
+  await settled();
+  asked[1]!.answer([]);
+  await settled();
+  expect(held()).toEqual(["a"]);
+  stop();
+});
