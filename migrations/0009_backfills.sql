@@ -359,7 +359,7 @@ end $$;
 --   stored    it is from the scores of an earlier verdict, and changes nothing of a photo that this is not the verdict of any more;
 --   digest, rendition  for the columns of these names. What a model says of the photo itself replaces what it said of a
 --             rendition by the same policy, and not the other way round.
--- Where a photo is in the group twice, what its own upload brings counts.
+-- Where a photo is in the group twice, what its own upload brings counts, and then what was asked of the photo itself.
 create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
 begin
   -- a statement of its own, so that the next one sees what a rival committed while this one waited
@@ -374,7 +374,7 @@ begin
       id bigint, verdict text, rule text, reason text, category text, human real, scores jsonb, tags jsonb,
       by text, policy text, batch text, known jsonb, failure text, transient boolean,
       lane text, fed boolean, backfill bigint, counted boolean, stored boolean, digest bytea, rendition boolean)
-    order by i.id, i.lane is not distinct from 'backfill', i.rendition is true
+    order by i.id, i.lane is not distinct from 'backfill', i.fed is true, i.rendition is true
   ), waiting as (
     delete from backfill_photos b using input i where b.photo_id = i.id and i.backfill is null
     returning b.photo_id, b.backfill_id

@@ -293,9 +293,9 @@ describe("a backfill that proposes", () => {
     await recordOutcomes(db.pool, [outcome]);
     expect(await seen(db)).toEqual(was);
     expect(await readBackfillCounts(db.pool, id)).toMatchObject([{ after: "hidden", photos: 1 }]);
-    // and one that is queued by hand is judged
+    // and one that is queued by hand is judged, beside whatever was fed
     const { fed: _, ...byHand } = outcome;
-    await recordOutcomes(db.pool, [byHand]);
+    await recordOutcomes(db.pool, [outcome, byHand, outcome]);
     expect(await states(db)).toBe("hidden");
   });
 

@@ -110,6 +110,23 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     expect(await queues.depth("live")).toMatchObject({ waiting: 0, active: 0, delayed: 0 });
   });
 
+  test("hold what was asked of a photo beside what a backfill fed of it, which counts for the backfill alone", async ({
+    open,
+  }) => {
+    const { queues, take } = open(backend);
+    await queues.add("backfill", [{ ...job(1), fed: true }]);
+    await queues.add("backfill", [job(1)]);
+    await queues.add("backfill", [{ ...job(1), fed: true }]);
+    expect(await queues.held(["1"])).toBe(2);
+    const got = collector<boolean>(2);
+    const consumer = await take("backfill", async ({ fed = false }) => got.push(fed));
+    await got.done;
+    await consumer.close();
+    expect(got.items.sort()).toEqual([false, true]);
+    await queues.add("backfill", [{ ...job(1), fed: true }, job(1)]);
+    expect(await queues.remove(["1"])).toEqual({ removed: 2, inHand: 0 });
+  });
+
   test("take a photo again once it is done", async ({ open }) => {
     const { queues, take } = open(backend);
     for (const _ of [1, 2]) {
