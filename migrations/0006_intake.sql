@@ -181,6 +181,9 @@ create function register_photos(
 ) returns table (id bigint, state text, version text, fresh boolean) language plpgsql as $$
 #variable_conflict use_column
 begin
+  -- in the order in which everybody locks photos, and not in that of their keys
+  perform 1 from photos p
+  where (p.store, p.bucket, p.key) in (select * from unnest(p_store, p_bucket, p_key)) order by p.id for update;
   -- "do update", not "do nothing": it locks the row, so a rival's uncommitted one is waited for and returned
   return query
   with input as (
@@ -217,9 +220,11 @@ begin
   order by i.n;
 end $$;
 
--- Forgets that photos had to be queued, once a queue holds them.
+-- Forgets that photos had to be queued, once a queue holds them. Waits for nobody, so that it is in no deadlock: what others
+-- hold, such as a photo that an event withdraws, is at worst queued once more.
 create function mark_queued(p_photo_ids bigint[]) returns void language sql as $$
-  delete from unqueued where photo_id = any (p_photo_ids);
+  delete from unqueued where photo_id in (
+    select photo_id from unqueued where photo_id = any (p_photo_ids) for update skip locked);
 $$;
 
 -- Who may use the API. A token is random enough that its plain hash tells nothing of it.
@@ -260,7 +265,7 @@ begin
   perform grant_roles_before_events(p_queue_schema);
   if to_regrole('maitred_worker') is not null then
     grant select, insert, update on object_order to maitred_worker;
-    grant select, insert, delete on unqueued to maitred_worker;
+    grant select, insert, update, delete on unqueued to maitred_worker;
     grant select on tokens to maitred_worker;
     grant select, insert, update, delete on idempotent_answers to maitred_worker;
   end if;
