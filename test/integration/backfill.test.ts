@@ -12,7 +12,7 @@ import { createLog } from "../../src/log.ts";
 import type { PhotoJob, Verdict } from "../../src/photo.ts";
 import { consume } from "../../src/queue/consumer.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
-import { readBackfillCounts } from "../../src/store/backfill-counts.ts";
+import { readBackfillCounts, sampleBackfillChanges } from "../../src/store/backfill-counts.ts";
 import {
   endBackfills,
   feedBackfill,
@@ -30,7 +30,7 @@ import {
   retryBackfill,
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
-import { recordEvents } from "../../src/store/events.ts";
+import { markQueued, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
 import { reportFigures, reportWorker } from "../../src/store/models.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { keepPolicy } from "../../src/store/policies.ts";
@@ -161,6 +161,41 @@ describe("a backfill", () => {
       ["shown", "hidden", "", 1],
     ]);
   });
+
+  test.for([
+    { propose: false, again: true },
+    { propose: true, again: true },
+    { propose: true, again: false },
+    { propose: false, again: false },
+  ])(
+    "counts a photo once that its list names on several pages, also where its verdict stayed: %o",
+    async (how, { db }) => {
+      const ids = await photos(db, "a", "b", "c");
+      const what = { kind: "manifest", at: "/list.csv" };
+      // whoever judges is another model than the one that counts as having decided
+      const model = how.again ? "model:m-2" : "model:m-1";
+      await recordOutcomes(
+        db.pool,
+        ids.map((id) => judged(id, "shown")),
+      );
+      const id = await addBackfill(db.pool, { ...ofAll, ...how, what, model });
+      expect(await feedBackfill(db.pool, id, null, page(ids, "1", false))).toHaveLength(3);
+      // beside another run, whose the verdict is
+      const later = await addBackfill(db.pool, { ...ofAll, what, model: "model:m-0" });
+      await feedBackfill(db.pool, later, null, page([ids[1]!], "1"));
+      await recordOutcomes(db.pool, [
+        { ...judged(ids[0]!, "shown"), lane: "backfill" },
+        { ...judged(ids[1]!, "shown"), policy: "p2", lane: "backfill" },
+        { ...judged(ids[2]!, "shown"), policy: "p2", lane: "live" },
+      ]);
+      const before = await counts(db, id);
+      expect(await feedBackfill(db.pool, id, { after: "1" }, page(ids, "2", false))).toEqual([]);
+      expect(await feedBackfill(db.pool, id, { after: "2" }, page([ids[0]!], "3"))).toEqual([]);
+      expect(await readBackfill(db.pool, id)).toMatchObject({ fed: 3, waiting: 0, judged: 3 });
+      expect(await counts(db, id)).toEqual(before);
+      expect(await sampleBackfillChanges(db.pool, id, 10)).toEqual([]);
+    },
+  );
 
   test("keeps a moderator's verdict that came while the photo waited", async ({ db }) => {
     const [a] = await photos(db, "a");
@@ -550,6 +585,9 @@ test("the role of workers may do all that a feeder, a worker and an operator do 
   expect(await applyProposals(worker, proposed, "me", 1)).toBe(1);
   expect(await discardProposals(worker, proposed, "me")).toBe(1);
   await changeBackfill(worker, await addBackfill(worker, ofAll), "cancelled", "me", "no need");
+  await worker.query("insert into unqueued select unnest($1::bigint[])", [ids]);
+  await markQueued(worker, ids);
+  expect(await unqueuedPhotos(worker, 0, 10)).toEqual([]);
   await worker.end();
 });
 
