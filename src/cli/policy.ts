@@ -220,12 +220,12 @@ async function begin(
 async function* scored(db: Pool, policy: string, after: string, upTo: string): AsyncGenerator<ScoredPhoto[]> {
   let next = scoredPhotos(db, policy, after, upTo, PAGE);
   for (;;) {
-    const page = await next;
-    if (page.length === 0) return;
-    next = scoredPhotos(db, policy, page.at(-1)!.id, upTo, PAGE);
+    const { found, ...stretch } = await next;
+    if (!stretch.end) next = scoredPhotos(db, policy, stretch.after, upTo, PAGE);
     // it is waited for above; a failure meanwhile is not lost
     next.catch(() => {});
-    yield page;
+    if (found.length > 0) yield found;
+    if (stretch.end) return;
   }
 }
 

@@ -17,7 +17,7 @@ import {
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
-import { keepPolicy } from "../../src/store/policies.ts";
+import { keepPolicy, scoredPhotos } from "../../src/store/policies.ts";
 import { recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
@@ -352,6 +352,8 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
   folder,
 }) => {
   const ids = await judge(db, { ...before, e: ["menu", 0.9, 0.01] });
+  // more ids in between than one statement looks at
+  await db.pool.query("alter table photos alter id restart with 200000");
   await judge(db, { f: ["food", 0.41, 0.04] }, { rendition: true });
   await db.pool.query("select record_review($1, 'bob', 'hidden')", [ids["d"]]);
   const was = await seen(db);
@@ -414,6 +416,26 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
     expect([code, why.test(err), err]).toEqual([2, true, err]);
   }
 }, 90_000);
+
+test("photos that another policy decided are looked for a bounded stretch at a time", async ({ db }) => {
+  const { b } = (await judge(db, before)) as { b: string };
+  // as if many had been decided by this policy before it
+  await db.pool.query("update photos set policy = 'p-2' where id <> $1", [b]);
+  expect(await scoredPhotos(db.pool, "p-2", "0", "120000", 1)).toMatchObject({
+    found: [{ id: b }],
+    after: b,
+  });
+  expect(await scoredPhotos(db.pool, "p-2", b, "120000", 1)).toEqual({
+    found: [],
+    after: String(Number(b) + 50_000),
+    end: false,
+  });
+  expect(await scoredPhotos(db.pool, "p-2", "99999", "120000", 1)).toEqual({
+    found: [],
+    after: "120000",
+    end: true,
+  });
+});
 
 describe("a policy run", () => {
   const began = async (db: Database, propose = false) => {
