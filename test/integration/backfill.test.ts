@@ -849,6 +849,76 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
       await work.close();
     }
   });
+
+  test("and one of another group, with queues of its own, work on the same backfills and count each photo once", async ({
+    configFor,
+    db,
+  }) => {
+    const keys = Array.from({ length: 300 }, (_, n) => `g-${n}`);
+    const ids = await photos(db, ...keys);
+    const plain = await addBackfill(db.pool, { ...ofAll, model: "model:m-0" });
+    const proposing = await addBackfill(db.pool, { ...ofAll, propose: true });
+    const groups = ["one", "two"].map((name) => {
+      const { queuePrefix } = configFor(backend);
+      return configFor(backend, {
+        MAITRED_FEED_LIMIT: "20",
+        MAITRED_QUEUE_PREFIX: `${queuePrefix}_${name}`,
+      });
+    });
+    const log = createLog("silent");
+    const work = new Scope();
+    const seen = [new Map<string, number>(), new Map<string, number>()];
+    try {
+      for (const [group, config] of groups.entries()) {
+        const server = work.hold(
+          "server",
+          openQueueServer(config, () => {}),
+        );
+        await server.migrate();
+        const limits = { concurrency: 4, lockMs: 30_000, attempts: 3, backoffMs: 10 };
+        work.hold(
+          "consumer",
+          await consume(server, "backfill", limits, {
+            async photo({ id, fed }) {
+              seen[group]!.set(id, (seen[group]!.get(id) ?? 0) + 1);
+              await recordOutcomes(db.pool, [
+                { ...judged(id, "shown"), lane: "backfill", ...(fed && { fed }) },
+              ]);
+            },
+            abandoned: async () => {},
+            error: () => {},
+          }),
+        );
+      }
+      const first = new Scope();
+      await startFeed(groups[0]!, log, first);
+      // the other begins in the middle, and queues once more what waits in the first one's queue
+      await expect.poll(() => seen[0]!.size, { timeout: 20_000 }).toBeGreaterThan(40);
+      const second = new Scope();
+      await startFeed(groups[1]!, log, second);
+      await expect.poll(() => seen[1]!.size, { timeout: 20_000 }).toBeGreaterThan(40);
+      // and the first one ends, and comes back
+      await first.close();
+      const third = new Scope();
+      await startFeed(groups[0]!, log, third);
+      for (const id of [plain, proposing])
+        await expect
+          .poll(async () => (await readBackfill(db.pool, id))!.state, { timeout: 25_000 })
+          .toBe("done");
+      await second.close();
+      await third.close();
+      // a photo may be proposed before it is judged for the other run
+      const verdicts = await db.pool.query("select photo_id, count(*)::int as n from verdicts group by 1");
+      expect(verdicts.rows).toHaveLength(300);
+      expect(verdicts.rows.filter(({ n }) => n > 1)).toEqual([]);
+      for (const id of [plain, proposing]) {
+        const row = (await readBackfill(db.pool, id))!;
+        expect([row.seen, row.judged, row.fed + row.skipped, row.waiting]).toEqual([300, row.fed, 300, 0]);
+      }
+    } finally {
+      await work.close();
+    }
+  });
 });
 
 test("the command starts, counts, lists, pauses and reports, and says what is wrong", async ({ db }) => {
