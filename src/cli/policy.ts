@@ -51,6 +51,8 @@ again it goes on. What moderators decided stays. Workers follow the file of MAIT
     const [what, file, ...more] = args.positionals;
     const command = what === "diff" ? diff : what === "apply" ? apply : undefined;
     if (!command) throw new UsageError(`expected diff or apply, got ${JSON.stringify(what ?? "")}`);
+    if (command === diff && args.values["propose"])
+      throw new UsageError("--propose: expected apply, as diff changes nothing");
     if (file === undefined || more.length > 0) throw new UsageError("expected one policy file");
     const config = connectedConfig(terminal);
     const { categories } = await openDefaultModel(config);

@@ -855,7 +855,7 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
     db,
   }) => {
     const keys = Array.from({ length: 300 }, (_, n) => `g-${n}`);
-    const ids = await photos(db, ...keys);
+    await photos(db, ...keys);
     const plain = await addBackfill(db.pool, { ...ofAll, model: "model:m-0" });
     const proposing = await addBackfill(db.pool, { ...ofAll, propose: true });
     const groups = ["one", "two"].map((name) => {
@@ -983,6 +983,11 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     [["start", "--missing", "--rendition-template", "small.jpg"], /expected \{key\} or \{stem\} in the key/],
     [["start", "--missing", "--hours", "9"], /two hours such as 22-06/],
     [["sttus", id], /got "sttus": did you mean status\?/],
+    // what would silently do nothing, or more than was asked for
+    [["resume", id, "--max-rate", "5"], /resume has no --max-rate/],
+    [["start", "--missing", "--why", "so"], /start has no --why/],
+    [["start", "--missing", "--bucket", "archive"], /--bucket: expected a manifest beside it/],
+    [["start", "s3://archive/2019/", "--bucket", "other"], /--bucket: expected a manifest beside it/],
   ] as const) {
     const { code, err } = await run(...args);
     expect([code, why.test(err), err]).toEqual([2, true, err]);

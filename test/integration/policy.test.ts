@@ -411,7 +411,10 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
   ]);
   expect(rows).toEqual([{ rendition: null }, { rendition: true }]);
   expect((await command("backfill", "report", applied.backfill)).out).toMatch(/review +0 +1|shown +1/);
-  for (const [args, why] of [[["diff", "/nowhere.yaml"], /POLICY_INVALID|no such file/]] as const) {
+  for (const [args, why] of [
+    [["diff", "/nowhere.yaml"], /POLICY_INVALID|no such file/],
+    [["diff", file, "--propose"], /--propose: expected apply/],
+  ] as const) {
     const { code, err } = await command("policy", ...args);
     expect([code, why.test(err), err]).toEqual([2, true, err]);
   }
