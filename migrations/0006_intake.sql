@@ -180,7 +180,16 @@ create function register_photos(
   p_listing text[], p_uploader text[], p_claimed text[], p_lane text
 ) returns table (id bigint, state text, version text, fresh boolean) language plpgsql as $$
 #variable_conflict use_column
+declare made object_order[];
 begin
+  -- of objects that nobody knows there is no photo to lock, so that whoever is told of them is waited for as in record_events
+  with new as (
+    insert into object_order as o (store, bucket, key)
+    select distinct i.store, i.bucket, i.key from unnest(p_store, p_bucket, p_key) as i (store, bucket, key)
+    where not exists (select from photos p where (p.store, p.bucket, p.key) = (i.store, i.bucket, i.key)) order by 1, 2, 3
+    on conflict (store, bucket, key, version) do update set latest = o.latest where false returning o.*
+  )
+  select array_agg(n::object_order) into made from new n;
   -- in the order in which everybody locks photos, and not in that of their keys
   perform 1 from photos p
   where (p.store, p.bucket, p.key) in (select * from unnest(p_store, p_bucket, p_key)) order by p.id for update;
@@ -218,6 +227,9 @@ begin
   select w.id, w.state, w.version, w.fresh
   from input i join written w using (store, bucket, key, version)
   order by i.n;
+  -- the rows were only to be waited for: an archive must not leave one for each of its objects
+  delete from object_order o using unnest(made) m
+  where (o.store, o.bucket, o.key, o.version) = (m.store, m.bucket, m.key, m.version);
 end $$;
 
 -- Forgets that photos had to be queued, once a queue holds them. Waits for nobody, so that it is in no deadlock: what others

@@ -585,6 +585,7 @@ test("the role of workers may do all that a feeder, a worker and an operator do 
   expect(await applyProposals(worker, proposed, "me", 1)).toBe(1);
   expect(await discardProposals(worker, proposed, "me")).toBe(1);
   await changeBackfill(worker, await addBackfill(worker, ofAll), "cancelled", "me", "no need");
+  await registerPhotos(worker, [{ ...photo, key: "new" }], "live");
   await worker.query("insert into unqueued select unnest($1::bigint[])", [ids]);
   await markQueued(worker, ids);
   expect(await unqueuedPhotos(worker, 0, 10)).toEqual([]);

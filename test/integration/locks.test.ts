@@ -63,4 +63,26 @@ describe("two who lock the same photos wait in no circle:", () => {
     expect((await recorded).size).toBe(2);
     expect((await registered).map(({ id }) => id)).toEqual([b!.id, a!.id]);
   });
+
+  test("one registers what is new in the order of its keys, the other is told of it in another", async ({
+    db,
+  }) => {
+    const insert = "insert into photos (store, bucket, key, version) values ('s3', 'photos', 'x', 'etag:1')";
+    const letGo = await holding(db, insert);
+    const told = recordEvents(
+      db.pool,
+      ["b", "x", "a"].map((key) => event("created", key)),
+      "right",
+    );
+    await waitersIn(db, 1);
+    const registered = registerPhotos(db.pool, [of("b"), of("a")], "live");
+    await waitersIn(db, 2);
+    await letGo();
+    const [b, , a] = await told;
+    expect((await registered).map(({ id }) => id)).toEqual([b!.photoId, a!.photoId]);
+    // an archive leaves no row for each of its objects
+    await registerPhotos(db.pool, [of("c")], "backfill");
+    const orders = await db.pool.query("select key from object_order order by key");
+    expect(orders.rows).toEqual([{ key: "a" }, { key: "b" }, { key: "x" }]);
+  });
 });
