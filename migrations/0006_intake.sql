@@ -174,6 +174,7 @@ end $$;
 
 -- As before (migrations/0002_functions.sql), but that it says the version, which may be another one than was given: a plain
 -- listing has no version ids, and what it gives the etag of does not replace a version or generation that an event named.
+-- Locks: as record_events, of the objects those that are new.
 drop function register_photos(text[], text[], text[], text[], text[], text[], text[], text);
 create function register_photos(
   p_store text[], p_bucket text[], p_key text[], p_version text[],
