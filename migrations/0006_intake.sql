@@ -174,13 +174,26 @@ end $$;
 
 -- As before (migrations/0002_functions.sql), but that it says the version, which may be another one than was given: a plain
 -- listing has no version ids, and what it gives the etag of does not replace a version or generation that an event named.
+-- Locks: as record_events, of the objects those that are new.
 drop function register_photos(text[], text[], text[], text[], text[], text[], text[], text);
 create function register_photos(
   p_store text[], p_bucket text[], p_key text[], p_version text[],
   p_listing text[], p_uploader text[], p_claimed text[], p_lane text
 ) returns table (id bigint, state text, version text, fresh boolean) language plpgsql as $$
 #variable_conflict use_column
+declare made object_order[];
 begin
+  -- of objects that nobody knows there is no photo to lock, so that whoever is told of them is waited for as in record_events
+  with new as (
+    insert into object_order as o (store, bucket, key)
+    select distinct i.store, i.bucket, i.key from unnest(p_store, p_bucket, p_key) as i (store, bucket, key)
+    where not exists (select from photos p where (p.store, p.bucket, p.key) = (i.store, i.bucket, i.key)) order by 1, 2, 3
+    on conflict (store, bucket, key, version) do update set latest = o.latest where false returning o.*
+  )
+  select array_agg(n::object_order) into made from new n;
+  -- in the order in which everybody locks photos, and not in that of their keys
+  perform 1 from photos p
+  where (p.store, p.bucket, p.key) in (select * from unnest(p_store, p_bucket, p_key)) order by p.id for update;
   -- "do update", not "do nothing": it locks the row, so a rival's uncommitted one is waited for and returned
   return query
   with input as (
@@ -215,11 +228,16 @@ begin
   select w.id, w.state, w.version, w.fresh
   from input i join written w using (store, bucket, key, version)
   order by i.n;
+  -- the rows were only to be waited for: an archive must not leave one for each of its objects
+  delete from object_order o using unnest(made) m
+  where (o.store, o.bucket, o.key, o.version) = (m.store, m.bucket, m.key, m.version);
 end $$;
 
--- Forgets that photos had to be queued, once a queue holds them.
+-- Forgets that photos had to be queued, once a queue holds them. Waits for nobody, so that it is in no deadlock: what others
+-- hold, such as a photo that an event withdraws, is at worst queued once more.
 create function mark_queued(p_photo_ids bigint[]) returns void language sql as $$
-  delete from unqueued where photo_id = any (p_photo_ids);
+  delete from unqueued where photo_id in (
+    select photo_id from unqueued where photo_id = any (p_photo_ids) for update skip locked);
 $$;
 
 -- Who may use the API. A token is random enough that its plain hash tells nothing of it.
@@ -260,7 +278,7 @@ begin
   perform grant_roles_before_events(p_queue_schema);
   if to_regrole('maitred_worker') is not null then
     grant select, insert, update on object_order to maitred_worker;
-    grant select, insert, delete on unqueued to maitred_worker;
+    grant select, insert, update, delete on unqueued to maitred_worker;
     grant select on tokens to maitred_worker;
     grant select, insert, update, delete on idempotent_answers to maitred_worker;
   end if;

@@ -65,7 +65,7 @@ create table backfill_counts (
 );
 comment on table backfill_counts is 'Of each backfill: verdict and category before, and after, and how many photos.';
 
--- Photos that got another verdict or category, and photos that failed.
+-- Photos that got another verdict or category, and photos that failed; and those of a list that nothing else shows to be judged.
 create table backfill_changes (
   backfill_id     bigint not null references backfills on delete cascade,
   photo_id        bigint not null references photos on delete cascade,
@@ -76,7 +76,7 @@ create table backfill_changes (
   code            text,
   primary key (backfill_id, photo_id)
 );
-comment on table backfill_changes is 'What each backfill changed, and what failed in it.';
+comment on table backfill_changes is 'What each backfill changed, and what failed in it; of one over a list also what stayed as it was.';
 create index backfill_changes_photo on backfill_changes (photo_id);
 create index backfill_changes_failed on backfill_changes (backfill_id, code, photo_id) where code is not null;
 
@@ -198,7 +198,8 @@ begin
     and not exists (select from backfill_photos w where (w.photo_id, w.backfill_id) = (p.id, p_id))
     and not exists (select from backfill_changes c where (c.backfill_id, c.photo_id) = (p_id, p.id))
     and not exists (select from proposals s where (s.backfill_id, s.photo_id) = (p_id, p.id))
-    and not (run.again and exists (select from verdicts v where v.photo_id = p.id and v.backfill_id = p_id));
+    and not ((run.again or run.what ->> 'kind' = 'manifest')
+      and exists (select from verdicts v where v.photo_id = p.id and v.backfill_id = p_id));
   insert into backfill_photos (photo_id, backfill_id) select unnest(wanted), p_id on conflict do nothing;
   update backfills
   set cursor = p_cursor, read_all = p_read_all, unreadable = unreadable + p_unreadable,
@@ -359,7 +360,7 @@ end $$;
 --   stored    it is from the scores of an earlier verdict, and changes nothing of a photo that this is not the verdict of any more;
 --   digest, rendition  for the columns of these names. What a model says of the photo itself replaces what it said of a
 --             rendition by the same policy, and not the other way round.
--- Where a photo is in the group twice, what its own upload brings counts.
+-- Where a photo is in the group twice, what its own upload brings counts, and then what was asked of the photo itself.
 create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
 begin
   -- a statement of its own, so that the next one sees what a rival committed while this one waited
@@ -374,12 +375,12 @@ begin
       id bigint, verdict text, rule text, reason text, category text, human real, scores jsonb, tags jsonb,
       by text, policy text, batch text, known jsonb, failure text, transient boolean,
       lane text, fed boolean, backfill bigint, counted boolean, stored boolean, digest bytea, rendition boolean)
-    order by i.id, i.lane is not distinct from 'backfill', i.rendition is true
+    order by i.id, i.lane is not distinct from 'backfill', i.fed is true, i.rendition is true
   ), waiting as (
     delete from backfill_photos b using input i where b.photo_id = i.id and i.backfill is null
     returning b.photo_id, b.backfill_id
   ), settled as materialized (
-    select x.photo_id, f.id as backfill_id, f.propose
+    select x.photo_id, f.id as backfill_id, f.propose, f.what ->> 'kind' = 'manifest' as listed
     from (
       select w.photo_id, w.backfill_id from waiting w
       union
@@ -437,6 +438,8 @@ begin
       case when w.differs then w.verdict else 'kept' end as after,
       case when w.differs then coalesce(w.category, '') else w.before_category end as after_category,
       coalesce(w.failure, '') as code,
+      -- nothing else would tell the feeder that a list names it once more
+      s.listed and not (w.differs and case when w.proposed then s.propose else w.of_backfill is not distinct from s.backfill_id end) as unseen,
       case when w.differs and w.proposed and s.propose then w.item - 'counted' - 'lane' - 'fed' end as proposal
     from settled s join wanted w on w.id = s.photo_id
   ), proposed as (
@@ -455,7 +458,7 @@ begin
     insert into backfill_changes (backfill_id, photo_id, before, before_category, after, after_category, code)
     select o.backfill_id, o.photo_id, o.before, nullif(o.before_category, ''), o.after, nullif(o.after_category, ''), nullif(o.code, '')
     from outcomes o
-    where o.code <> '' or (o.after <> 'kept' and (o.before, o.before_category) is distinct from (o.after, o.after_category))
+    where o.code <> '' or o.unseen or (o.after <> 'kept' and (o.before, o.before_category) is distinct from (o.after, o.after_category))
     on conflict on constraint backfill_changes_pkey do update
       set before = excluded.before, before_category = excluded.before_category, after = excluded.after,
           after_category = excluded.after_category, code = excluded.code

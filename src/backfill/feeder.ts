@@ -65,7 +65,7 @@ export interface FeederEvents {
 }
 
 export interface Feeder extends Closable {
-  /** One round: feeds what there is room for. @returns how many photos it fed. */
+  /** One round of some seconds at most: feeds what there is room for. @returns how many photos it fed. */
   round(): Promise<number>;
 }
 
@@ -161,7 +161,9 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
       let all = await sources(running);
       if (all.length === 0 || (await deps.liveOldestMs()) > limits.liveTargetMs) return 0;
       let room = (await limits.queue()) - (await deps.depth());
-      while (room > 0 && all.length > 0) {
+      // what is skipped takes no room: of an archive that is decided already that may be hours
+      const until = deps.now() + ROUND_MS;
+      while (room > 0 && all.length > 0 && deps.now() < until) {
         const still: Source[] = [];
         for (const source of all) {
           if (room <= 0) break;
@@ -222,4 +224,5 @@ function createSource(deps: FeederDeps, backfill: RunningBackfill, size: number)
 }
 
 const PAGE = 1_000;
+const ROUND_MS = 5_000;
 const REQUEUE_MS = 10 * 60_000;

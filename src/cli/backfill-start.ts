@@ -54,13 +54,15 @@ async function selectorOf({ values, positionals }: Arguments, db: Pool): Promise
       "expected one of s3://bucket/prefix/, a manifest, --view, or a choice of photos such as --missing",
     );
   }
+  const url = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(what ?? "");
+  const prefix = url && (url[2] === "" || url[2]!.endsWith("/")) ? url : undefined;
+  if (values["bucket"] !== undefined && (what === undefined || prefix))
+    throw new UsageError("--bucket: expected a manifest beside it, whose lines may name none");
   if (filters) return filters;
   if (values["view"] !== undefined) {
     return parseSelector({ kind: "view", view: values["view"] }) as FedSelector;
   }
-  const url = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(what!);
-  if (url && (url[2] === "" || url[2]!.endsWith("/")))
-    return { kind: "prefix", bucket: url[1]!, prefix: url[2]! };
+  if (prefix) return { kind: "prefix", bucket: prefix[1]!, prefix: prefix[2]! };
   if (!/\.(csv|jsonl|ndjson)(\.gz)?$|\.json$/.test(what!)) {
     throw new UsageError(
       `${what}: expected a prefix with its slash, or a manifest: .csv, .jsonl, .ndjson, manifest.json`,

@@ -92,9 +92,16 @@ bucket, manifest or view.
 
   async run(args, terminal) {
     const [command, positionals] = choose(COMMANDS, args.positionals);
+    checkOptions(args.positionals[0]!, Object.keys(args.values));
     return withPostgres(terminal, (db) => command(db, { ...args, positionals }, terminal), 2);
   },
 };
+
+/** An option of another word would silently do nothing. */
+function checkOptions(word: string, given: readonly string[]): void {
+  const wrong = given.find((name) => !(WORDS_OF.get(name) ?? ["start"]).includes(word));
+  if (wrong !== undefined) throw new UsageError(`maitred backfill ${word} has no --${wrong}`);
+}
 
 function change(state: "running" | "paused" | "cancelled", said: string): BackfillCommand {
   return async (db, args, terminal) => {
@@ -181,4 +188,15 @@ const COMMANDS: ReadonlyMap<string, BackfillCommand> = new Map([
   ["apply", apply],
   ["discard", discard],
   ["rollback", rollback],
+]);
+
+const CHANGES = ["apply", "discard", "rollback", "pause", "resume", "cancel", "retry-failed"];
+/** The words that an option is of; what is not here is of start. */
+const WORDS_OF: ReadonlyMap<string, readonly string[]> = new Map([
+  ["json", [...COMMANDS.keys()]],
+  ["by", ["start", ...CHANGES]],
+  ["why", ["pause", "resume", "cancel"]],
+  ["code", ["start", "retry-failed"]],
+  ["watch", ["start", "status"]],
+  ["most", ["report"]],
 ]);

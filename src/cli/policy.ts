@@ -51,6 +51,8 @@ again it goes on. What moderators decided stays. Workers follow the file of MAIT
     const [what, file, ...more] = args.positionals;
     const command = what === "diff" ? diff : what === "apply" ? apply : undefined;
     if (!command) throw new UsageError(`expected diff or apply, got ${JSON.stringify(what ?? "")}`);
+    if (command === diff && args.values["propose"])
+      throw new UsageError("--propose: expected apply, as diff changes nothing");
     if (file === undefined || more.length > 0) throw new UsageError("expected one policy file");
     const config = connectedConfig(terminal);
     const { categories } = await openDefaultModel(config);
@@ -220,12 +222,12 @@ async function begin(
 async function* scored(db: Pool, policy: string, after: string, upTo: string): AsyncGenerator<ScoredPhoto[]> {
   let next = scoredPhotos(db, policy, after, upTo, PAGE);
   for (;;) {
-    const page = await next;
-    if (page.length === 0) return;
-    next = scoredPhotos(db, policy, page.at(-1)!.id, upTo, PAGE);
+    const { found, ...stretch } = await next;
+    if (!stretch.end) next = scoredPhotos(db, policy, stretch.after, upTo, PAGE);
     // it is waited for above; a failure meanwhile is not lost
     next.catch(() => {});
-    yield page;
+    if (found.length > 0) yield found;
+    if (stretch.end) return;
   }
 }
 

@@ -2,7 +2,7 @@ import { DelayedError, type Job, UnrecoverableError, Worker } from "bullmq";
 import { asError, ModerationError, PhotoError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Lane, PhotoJob } from "../photo.ts";
-import { parsePayload } from "./queues.ts";
+import { openQueues, parsePayload } from "./queues.ts";
 import type { QueueServer } from "./server.ts";
 
 export interface Attempt {
@@ -30,7 +30,10 @@ export interface ConsumerHandlers {
    * is tried again after a while, anything else is a bug and tried again too.
    */
   photo(photo: PhotoJob, attempt: Attempt): Promise<void>;
-  /** A photo was in hand each time that several workers died; it will not be handed out again. */
+  /**
+   * A photo was in hand each time that several workers died; it will not be handed out again, unless this throws: then what
+   * became of it is not recorded.
+   */
   abandoned(photo: PhotoJob, reason: string): Promise<void>;
   error(error: Error): void;
 }
@@ -80,11 +83,26 @@ export async function consume(
     if (photo && /stalled/.test(error.message)) {
       const recorded: Promise<void> = handlers
         .abandoned(photo, error.message)
+        .catch(async (cause: unknown) => {
+          handlers.error(asError(cause));
+          await queueAgain(photo);
+        })
         .catch((cause: unknown) => handlers.error(asError(cause)))
         .finally(() => recording.delete(recorded));
       recording.add(recorded);
     }
   });
+
+  /** Its job is gone by now, and nothing else would ever queue it. */
+  async function queueAgain(photo: PhotoJob): Promise<void> {
+    const queues = openQueues(server, handlers.error);
+    try {
+      await queues.ready();
+      await queues.add(lane, [photo]);
+    } finally {
+      await queues.close();
+    }
+  }
 
   async function handle(job: Job, token: string | undefined): Promise<void> {
     const photo = parsePayload(job.data);

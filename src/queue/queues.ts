@@ -40,10 +40,9 @@ export function openQueues(server: QueueServer, onError: (error: Error) => void)
     PhotoQueue
   >;
   async function* jobsOf(photoIds: readonly string[]) {
-    for (const id of photoIds) {
-      for (const queue of Object.values(queues)) {
-        const job = await queue.getJob(jobId(id));
-        if (job) yield { queue, id: jobId(id) };
+    for (const photoId of photoIds) {
+      for (const id of [jobId({ id: photoId }), jobId({ id: photoId, fed: true })]) {
+        for (const queue of Object.values(queues)) if (await queue.getJob(id)) yield { queue, id };
       }
     }
   }
@@ -101,14 +100,15 @@ function openQueue(server: QueueServer, lane: Lane, onError: (error: Error) => v
   return queue;
 }
 
-function jobId(photoId: string): string {
-  return `photo-${photoId}`;
+/** What a backfill fed may come to nothing by then, and must not stand in for what somebody else asks of the photo. */
+function jobId({ id, fed }: Pick<PhotoJob, "id" | "fed">): string {
+  return fed ? `fed-${id}` : `photo-${id}`;
 }
 
 function optionsOf(photo: PhotoJob): object {
   return {
-    // one job a photo: BullMQ ignores an id that it still holds
-    jobId: jobId(photo.id),
+    // one job a photo, and one for backfills: BullMQ ignores an id that it still holds
+    jobId: jobId(photo),
     // a job leaves by success alone, which is when its photo's verdict or failure is committed: the consumer
     // counts the tries that a photo has, and how long it waits between them
     attempts: 1_000_000,

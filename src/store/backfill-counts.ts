@@ -54,7 +54,8 @@ export async function sampleBackfillChanges(db: Pool, id: string, limit: number)
     text: `select c.photo_id as "photoId", p.bucket, p.key, c.before, c.before_category as "beforeCategory", c.after,
         c.after_category as "afterCategory", c.code
       from (
-        select * from backfill_changes where backfill_id = $1 and after <> 'kept' order by hashint8(photo_id) limit $2
+        select * from backfill_changes where backfill_id = $1 and after <> 'kept'
+          and (code is not null or (before, before_category) is distinct from (after, after_category)) order by hashint8(photo_id) limit $2
       ) c join photos p on p.id = c.photo_id order by c.photo_id`,
     values: [id, limit],
   });

@@ -1,4 +1,5 @@
 import { type Pool, query } from "./pool.ts";
+import { reached, type Stretch, stretchEnd } from "./stretch.ts";
 
 export interface PolicyRow {
   /** What `photos.policy` and `verdicts.policy` say. */
@@ -43,15 +44,20 @@ export interface ScoredPhoto {
   rendition: boolean | null;
 }
 
-/** Photos with stored scores whose verdict another policy than `policy` gave, in the order of their ids, at most `limit`. */
+/**
+ * Photos with stored scores whose verdict another policy than `policy` gave, in the order of their ids, at most `limit`. As
+ * selectPhotos it looks at a bounded stretch of ids: where the policy has decided nearly all of a large table already, one
+ * statement over the rest of it would take longer than a statement may.
+ */
 export async function scoredPhotos(
   db: Pool,
   policy: string,
   after: string,
   upTo: string,
   limit: number,
-): Promise<ScoredPhoto[]> {
-  return query<ScoredPhoto>(db, {
+): Promise<Stretch<ScoredPhoto>> {
+  const to = stretchEnd(after, upTo);
+  const found = await query<ScoredPhoto>(db, {
     name: "scored_photos",
     text: `select p.id, p.bucket, p.key, p.state, p.category, p.decided_by as by, p.policy, v.human, v.scores, v.rendition
       from photos p
@@ -61,6 +67,7 @@ export async function scoredPhotos(
       where p.id > $2 and p.id <= $3 and p.superseded_at is null and p.state in ('shown', 'hidden', 'review')
         and p.decided_by like 'model:%' and p.policy is distinct from $1 and v.scores is not null and v.human is not null
       order by p.id limit $4`,
-    values: [policy, after, upTo, limit],
+    values: [policy, after, to, limit],
   });
+  return { found, ...reached(found, limit, to, upTo) };
 }

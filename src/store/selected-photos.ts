@@ -1,5 +1,6 @@
 import { ConfigError } from "../errors.ts";
 import { type Pool, query } from "./pool.ts";
+import { reached, type Stretch, stretchEnd } from "./stretch.ts";
 
 /** Which current photos; what is undefined narrows nothing. */
 export interface PhotoFilter {
@@ -19,13 +20,6 @@ export interface PhotoFilter {
   upTo: string;
 }
 
-/** Ids in their order; `end`: nothing comes after `after`. */
-export interface IdStretch {
-  found: string[];
-  after: string;
-  end: boolean;
-}
-
 /**
  * The next photos that match, at most `limit`. It looks at a bounded stretch of ids, so that a rare match takes many
  * short statements and never a long one: `found` may be empty before the end.
@@ -37,10 +31,8 @@ export async function selectPhotos(
   filter: PhotoFilter,
   after: string,
   limit: number,
-): Promise<IdStretch> {
-  const from = BigInt(after || "0");
-  const last = BigInt(filter.upTo);
-  const to = from + STRETCH < last ? from + STRETCH : last;
+): Promise<Stretch<string>> {
+  const to = stretchEnd(after, filter.upTo);
   const { state, code, notBy, below, since, until, listing, uploader } = filter;
   const rows = await query<{ id: string }>(db, {
     name: "select_photos",
@@ -52,13 +44,11 @@ export async function selectPhotos(
         and ($10::real is null or (
           select (v.scores ->> p.category)::real from verdicts v where v.photo_id = p.id order by v.id desc limit 1) < $10)
       order by id limit $11`,
-    values: [from, to, state, code, notBy, since, until, listing, uploader, below, limit].map((value) =>
-      typeof value === "bigint" ? value.toString() : (value ?? null),
+    values: [after || "0", to, state, code, notBy, since, until, listing, uploader, below, limit].map(
+      (value) => value ?? null,
     ),
   });
-  const found = rows.map(({ id }) => id);
-  const reached = found.length < limit ? to : BigInt(found.at(-1)!);
-  return { found, after: reached.toString(), end: reached >= last };
+  return { found: rows.map(({ id }) => id), ...reached(rows, limit, to, filter.upTo) };
 }
 
 /** The largest id of a photo; "0" where there is none. */
@@ -72,7 +62,12 @@ export async function lastPhotoId(db: Pool): Promise<string> {
  *
  * @throws {ConfigError} CONFIG_INVALID where there is no such view, or it may not be read.
  */
-export async function viewPhotos(db: Pool, name: string, after: string, limit: number): Promise<IdStretch> {
+export async function viewPhotos(
+  db: Pool,
+  name: string,
+  after: string,
+  limit: number,
+): Promise<Stretch<string>> {
   const view = name
     .split(".")
     .map((part) => `"${part.replaceAll('"', '""')}"`)
@@ -93,6 +88,3 @@ export async function viewPhotos(db: Pool, name: string, after: string, limit: n
   const found = rows.map(({ id }) => id);
   return { found, after: found.at(-1) ?? after, end: found.length < limit };
 }
-
-/** Ids that one statement looks at: some tens of milliseconds' worth of rows. */
-const STRETCH = 50_000n;

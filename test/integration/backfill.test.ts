@@ -12,7 +12,7 @@ import { createLog } from "../../src/log.ts";
 import type { PhotoJob, Verdict } from "../../src/photo.ts";
 import { consume } from "../../src/queue/consumer.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
-import { readBackfillCounts } from "../../src/store/backfill-counts.ts";
+import { readBackfillCounts, sampleBackfillChanges } from "../../src/store/backfill-counts.ts";
 import {
   endBackfills,
   feedBackfill,
@@ -30,7 +30,7 @@ import {
   retryBackfill,
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
-import { recordEvents } from "../../src/store/events.ts";
+import { markQueued, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
 import { reportFigures, reportWorker } from "../../src/store/models.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { keepPolicy } from "../../src/store/policies.ts";
@@ -161,6 +161,41 @@ describe("a backfill", () => {
       ["shown", "hidden", "", 1],
     ]);
   });
+
+  test.for([
+    { propose: false, again: true },
+    { propose: true, again: true },
+    { propose: true, again: false },
+    { propose: false, again: false },
+  ])(
+    "counts a photo once that its list names on several pages, also where its verdict stayed: %o",
+    async (how, { db }) => {
+      const ids = await photos(db, "a", "b", "c");
+      const what = { kind: "manifest", at: "/list.csv" };
+      // whoever judges is another model than the one that counts as having decided
+      const model = how.again ? "model:m-2" : "model:m-1";
+      await recordOutcomes(
+        db.pool,
+        ids.map((id) => judged(id, "shown")),
+      );
+      const id = await addBackfill(db.pool, { ...ofAll, ...how, what, model });
+      expect(await feedBackfill(db.pool, id, null, page(ids, "1", false))).toHaveLength(3);
+      // beside another run, whose the verdict is
+      const later = await addBackfill(db.pool, { ...ofAll, what, model: "model:m-0" });
+      await feedBackfill(db.pool, later, null, page([ids[1]!], "1"));
+      await recordOutcomes(db.pool, [
+        { ...judged(ids[0]!, "shown"), lane: "backfill" },
+        { ...judged(ids[1]!, "shown"), policy: "p2", lane: "backfill" },
+        { ...judged(ids[2]!, "shown"), policy: "p2", lane: "live" },
+      ]);
+      const before = await counts(db, id);
+      expect(await feedBackfill(db.pool, id, { after: "1" }, page(ids, "2", false))).toEqual([]);
+      expect(await feedBackfill(db.pool, id, { after: "2" }, page([ids[0]!], "3"))).toEqual([]);
+      expect(await readBackfill(db.pool, id)).toMatchObject({ fed: 3, waiting: 0, judged: 3 });
+      expect(await counts(db, id)).toEqual(before);
+      expect(await sampleBackfillChanges(db.pool, id, 10)).toEqual([]);
+    },
+  );
 
   test("keeps a moderator's verdict that came while the photo waited", async ({ db }) => {
     const [a] = await photos(db, "a");
@@ -550,6 +585,10 @@ test("the role of workers may do all that a feeder, a worker and an operator do 
   expect(await applyProposals(worker, proposed, "me", 1)).toBe(1);
   expect(await discardProposals(worker, proposed, "me")).toBe(1);
   await changeBackfill(worker, await addBackfill(worker, ofAll), "cancelled", "me", "no need");
+  await registerPhotos(worker, [{ ...photo, key: "new" }], "live");
+  await worker.query("insert into unqueued select unnest($1::bigint[])", [ids]);
+  await markQueued(worker, ids);
+  expect(await unqueuedPhotos(worker, 0, 10)).toEqual([]);
   await worker.end();
 });
 
@@ -811,6 +850,82 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
       await work.close();
     }
   });
+
+  test("and one of another group, with queues of its own, work on the same backfills and count each photo once", async ({
+    configFor,
+    db,
+  }) => {
+    const keys = Array.from({ length: 300 }, (_, n) => `g-${n}`);
+    const ids = await photos(db, ...keys);
+    // of photos of its own each: one that is fed for the second while its job for the first just ends is queued only later
+    await db.pool.query("update photos set listing = id % 2");
+    const half = (listing: string) => ({ ...ofAll, what: { kind: "photos", listing, upTo: "1000000" } });
+    const plain = await addBackfill(db.pool, half("0"));
+    const proposing = await addBackfill(db.pool, { ...half("1"), propose: true });
+    const groups = ["one", "two"].map((name) => {
+      const { queuePrefix } = configFor(backend);
+      return configFor(backend, {
+        MAITRED_FEED_LIMIT: "20",
+        MAITRED_QUEUE_PREFIX: `${queuePrefix}_${name}`,
+      });
+    });
+    const log = createLog("silent");
+    const work = new Scope();
+    const seen = [new Map<string, number>(), new Map<string, number>()];
+    try {
+      for (const [group, config] of groups.entries()) {
+        const server = work.hold(
+          "server",
+          openQueueServer(config, () => {}),
+        );
+        await server.migrate();
+        const limits = { concurrency: 4, lockMs: 30_000, attempts: 3, backoffMs: 10 };
+        work.hold(
+          "consumer",
+          await consume(server, "backfill", limits, {
+            async photo({ id, fed }) {
+              seen[group]!.set(id, (seen[group]!.get(id) ?? 0) + 1);
+              await recordOutcomes(db.pool, [
+                { ...judged(id, "shown"), lane: "backfill", ...(fed && { fed }) },
+              ]);
+            },
+            abandoned: async () => {},
+            error: () => {},
+          }),
+        );
+      }
+      const first = new Scope();
+      await startFeed(groups[0]!, log, first);
+      // the other begins in the middle, and queues once more what waits in the first one's queue
+      await expect.poll(() => seen[0]!.size, { timeout: 20_000 }).toBeGreaterThan(40);
+      const second = new Scope();
+      await startFeed(groups[1]!, log, second);
+      await expect.poll(() => seen[1]!.size, { timeout: 20_000 }).toBeGreaterThan(40);
+      // and the first one ends, and comes back
+      await first.close();
+      const third = new Scope();
+      await startFeed(groups[0]!, log, third);
+      for (const id of [plain, proposing])
+        await expect
+          .poll(async () => (await readBackfill(db.pool, id))!.state, { timeout: 25_000 })
+          .toBe("done");
+      await second.close();
+      await third.close();
+      const { rows } = await db.pool.query(
+        "select photo_id from verdicts union all select photo_id from proposals",
+      );
+      expect(rows.map(({ photo_id }) => photo_id).sort()).toEqual(ids.toSorted());
+      for (const id of [plain, proposing])
+        expect(await readBackfill(db.pool, id)).toMatchObject({
+          seen: 150,
+          judged: 150,
+          fed: 150,
+          waiting: 0,
+        });
+    } finally {
+      await work.close();
+    }
+  });
 });
 
 test("the command starts, counts, lists, pauses and reports, and says what is wrong", async ({ db }) => {
@@ -875,6 +990,11 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     [["start", "--missing", "--rendition-template", "small.jpg"], /expected \{key\} or \{stem\} in the key/],
     [["start", "--missing", "--hours", "9"], /two hours such as 22-06/],
     [["sttus", id], /got "sttus": did you mean status\?/],
+    // what would silently do nothing, or more than was asked for
+    [["resume", id, "--max-rate", "5"], /resume has no --max-rate/],
+    [["start", "--missing", "--why", "so"], /start has no --why/],
+    [["start", "--missing", "--bucket", "archive"], /--bucket: expected a manifest beside it/],
+    [["start", "s3://archive/2019/", "--bucket", "other"], /--bucket: expected a manifest beside it/],
   ] as const) {
     const { code, err } = await run(...args);
     expect([code, why.test(err), err]).toEqual([2, true, err]);

@@ -124,7 +124,7 @@ function createActs(db: Database, photos: readonly string[], random: () => numbe
       const policy = one(["p1", "p2"] as const);
       const run = { what: { kind: "policy", policy }, model: "", again: false, propose: random() < 0.3 };
       const id = await addBackfill(db.pool, { ...run, maxRate: null, hours: null, startedBy: "oda" });
-      const page = await scoredPhotos(db.pool, policy, "0", "1000", 100);
+      const { found: page } = await scoredPhotos(db.pool, policy, "0", "1000", 100);
       const anew = page.map(({ id: photoId, by, human, scores }) => {
         const result = decided({ categories: scores as { food: number; menu: number }, human }, policy);
         return { photoId, known: {}, batch: `policy-${id}`, by, policy, result };

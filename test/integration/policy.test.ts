@@ -17,7 +17,7 @@ import {
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
-import { keepPolicy } from "../../src/store/policies.ts";
+import { keepPolicy, scoredPhotos } from "../../src/store/policies.ts";
 import { recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
@@ -293,9 +293,9 @@ describe("a backfill that proposes", () => {
     await recordOutcomes(db.pool, [outcome]);
     expect(await seen(db)).toEqual(was);
     expect(await readBackfillCounts(db.pool, id)).toMatchObject([{ after: "hidden", photos: 1 }]);
-    // and one that is queued by hand is judged
+    // and one that is queued by hand is judged, beside whatever was fed
     const { fed: _, ...byHand } = outcome;
-    await recordOutcomes(db.pool, [byHand]);
+    await recordOutcomes(db.pool, [outcome, byHand, outcome]);
     expect(await states(db)).toBe("hidden");
   });
 
@@ -352,6 +352,8 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
   folder,
 }) => {
   const ids = await judge(db, { ...before, e: ["menu", 0.9, 0.01] });
+  // more ids in between than one statement looks at
+  await db.pool.query("alter table photos alter id restart with 200000");
   await judge(db, { f: ["food", 0.41, 0.04] }, { rendition: true });
   await db.pool.query("select record_review($1, 'bob', 'hidden')", [ids["d"]]);
   const was = await seen(db);
@@ -409,11 +411,34 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
   ]);
   expect(rows).toEqual([{ rendition: null }, { rendition: true }]);
   expect((await command("backfill", "report", applied.backfill)).out).toMatch(/review +0 +1|shown +1/);
-  for (const [args, why] of [[["diff", "/nowhere.yaml"], /POLICY_INVALID|no such file/]] as const) {
+  for (const [args, why] of [
+    [["diff", "/nowhere.yaml"], /POLICY_INVALID|no such file/],
+    [["diff", file, "--propose"], /--propose: expected apply/],
+  ] as const) {
     const { code, err } = await command("policy", ...args);
     expect([code, why.test(err), err]).toEqual([2, true, err]);
   }
 }, 90_000);
+
+test("photos that another policy decided are looked for a bounded stretch at a time", async ({ db }) => {
+  const { b } = (await judge(db, before)) as { b: string };
+  // as if many had been decided by this policy before it
+  await db.pool.query("update photos set policy = 'p-2' where id <> $1", [b]);
+  expect(await scoredPhotos(db.pool, "p-2", "0", "120000", 1)).toMatchObject({
+    found: [{ id: b }],
+    after: b,
+  });
+  expect(await scoredPhotos(db.pool, "p-2", b, "120000", 1)).toEqual({
+    found: [],
+    after: String(Number(b) + 50_000),
+    end: false,
+  });
+  expect(await scoredPhotos(db.pool, "p-2", "99999", "120000", 1)).toEqual({
+    found: [],
+    after: "120000",
+    end: true,
+  });
+});
 
 describe("a policy run", () => {
   const began = async (db: Database, propose = false) => {

@@ -110,6 +110,23 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     expect(await queues.depth("live")).toMatchObject({ waiting: 0, active: 0, delayed: 0 });
   });
 
+  test("hold what was asked of a photo beside what a backfill fed of it, which counts for the backfill alone", async ({
+    open,
+  }) => {
+    const { queues, take } = open(backend);
+    await queues.add("backfill", [{ ...job(1), fed: true }]);
+    await queues.add("backfill", [job(1)]);
+    await queues.add("backfill", [{ ...job(1), fed: true }]);
+    expect(await queues.held(["1"])).toBe(2);
+    const got = collector<boolean>(2);
+    const consumer = await take("backfill", async ({ fed = false }) => got.push(fed));
+    await got.done;
+    await consumer.close();
+    expect(got.items.sort()).toEqual([false, true]);
+    await queues.add("backfill", [{ ...job(1), fed: true }, job(1)]);
+    expect(await queues.remove(["1"])).toEqual({ removed: 2, inHand: 0 });
+  });
+
   test("take a photo again once it is done", async ({ open }) => {
     const { queues, take } = open(backend);
     for (const _ of [1, 2]) {
@@ -216,8 +233,11 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     expect(await queues.depth("live")).toMatchObject({ waiting: 2, active: 0 });
   });
 
-  test("give up a photo that kills every worker that takes it, and say so", async ({ open, configFor }) => {
-    const { queues, take } = open(backend);
+  test("give up a photo that kills every worker that takes it, and say so, or hold it until that is recorded", async ({
+    open,
+    configFor,
+  }) => {
+    const { queues, take, errors } = open(backend);
     const { queueUrl, queueOptions, queuePrefix } = configFor(backend);
     await queues.add("live", [job(1)]);
     const killed = `
@@ -227,11 +247,26 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
       const die = async () => process.exit(9);
       await consume(server, "live", { concurrency: 1, lockMs: 500, attempts: 3, backoffMs: 5 }, { photo: die, abandoned: async () => process.exit(0), error() {} });`;
     const codes: unknown[] = [];
+    while (codes.length < 4) {
+      const child = spawn(process.execPath, ["--input-type=module", "-e", killed], { stdio: "inherit" });
+      codes.push((await once(child, "exit"))[0]);
+    }
+    // Postgres is away when it is given up
+    const again = collector<string>(1);
+    const holding = await take("live", async ({ id }) => again.push(id), {
+      lockMs: 500,
+      abandoned: () => Promise.reject(new Error("Postgres is away")),
+    });
+    await again.done;
+    await holding.close();
+    expect(again.items).toEqual(["1"]);
+    expect(errors.map(({ message }) => message)).toContain("Postgres is away");
+    await queues.add("live", [job(1)]);
     while (codes.at(-1) !== 0) {
       const child = spawn(process.execPath, ["--input-type=module", "-e", killed], { stdio: "inherit" });
       codes.push((await once(child, "exit"))[0]);
     }
-    expect(codes).toEqual([9, 9, 9, 9, 0]);
+    expect(codes).toEqual([9, 9, 9, 9, 9, 9, 9, 9, 0]);
     const got = collector<string>(1);
     await take("live", async ({ id }) => got.push(id));
     await queues.add("live", [job(2)]);

@@ -142,7 +142,8 @@ describe("taking a decision back", () => {
       digest: null,
     });
     // another policy can decide by these scores, and another model anew
-    expect(await scoredPhotos(db.pool, "p2", "0", id, 10)).toMatchObject([{ id, scores: first.scores }]);
+    const scored = await scoredPhotos(db.pool, "p2", "0", id, 10);
+    expect(scored).toMatchObject({ found: [{ id, scores: first.scores }], end: true });
     await judge(db, id, "hidden");
     expect(await whole(db, id)).toMatchObject({ state: "hidden" });
   });

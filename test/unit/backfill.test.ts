@@ -309,6 +309,22 @@ describe("the feeder", () => {
     expect(fed).toHaveLength(40);
   });
 
+  test("looks again what there is to do every few seconds, however much one skips", async () => {
+    const backfills = [run("1"), run("2", { hours: "22-06" })];
+    const { deps, feeder, fed, state } = world(backfills, 1_000_000);
+    const { feed } = deps;
+    state.now = new Date(2026, 0, 1, 21, 59, 59).valueOf();
+    deps.feed = async (backfill, ...page) => {
+      state.now += 100;
+      const photos = await feed(backfill, ...page);
+      return backfill.id === "1" ? photos && [] : photos;
+    };
+    expect(await feeder.round()).toBe(0);
+    expect(fed.length).toBeLessThan(10_000);
+    expect(await feeder.round()).toBe(100);
+    expect(fed).toContain("2:0");
+  });
+
   test("goes on where another process stands, when that was faster", async () => {
     const backfills = [run("1")];
     const { feeder, fed, queue } = world(backfills, 300);
