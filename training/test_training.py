@@ -185,7 +185,7 @@ class Make(unittest.TestCase):
     def test_gives_the_same_features_for_the_same_seed_however_many_processes(self):
         arguments = "--weights", self.weights, "--side", SIDE, "--draws", 90, "--jobs", 1
         subprocess.run(script("features.py", self.photos, "--out", self.root / "features", *arguments), check=True, capture_output=True)
-        for name in ("draws.f16", "plain.f16"):
+        for name in ("draws.raw", "plain.raw"):
             self.assertEqual((self.root / "features" / name).read_bytes(), (self.work / "features-photos" / name).read_bytes())
 
     def test_resumes_a_killed_training_to_the_same_network(self):
