@@ -194,10 +194,10 @@ def main():
         return
     plain = Features(args.caches[0], "plain")
     scores = predict(average.module, plain, held, device)
+    torch.save({"scores": scores, "photos": [(0, int(photo)) for photo in held]}, args.out / "held-out.pt")
     labels = [plain.labels[photo] for photo in held]
     report = measure(F.softmax(scores["category"], 1).numpy(), torch.sigmoid(scores["human"]).numpy(), scores["peak"].numpy(), labels)
     (args.out / "held-out.json").write_text(json.dumps(report, indent=1))
-    torch.save({"scores": scores, "photos": [(0, int(photo)) for photo in held]}, args.out / "held-out.pt")
     print(json.dumps(report, indent=1), flush=True)
 
 
