@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
 import type { Config } from "../src/config.ts";
-import { openJudge } from "../workers/judge.ts";
+import { type Judge, openJudge } from "../workers/judge.ts";
 
 export interface Stages {
   model: string;
@@ -21,21 +21,27 @@ export async function measureStages(
 ): Promise<Stages> {
   const judge = await openJudge(config);
   const { provider } = await judge.inference.ready();
-  const one = async (n: number): Promise<Uint8Array> => {
-    const bytes = await readFile(paths[n % paths.length]!);
-    return judge.decode(bytes, (work) => work());
-  };
-  const decodePhotosPerS = await rate(seconds, judge.decoders * 3, async (n) => {
-    await one(n);
-    return 1;
-  });
-  const pixels = await Promise.all(paths.slice(0, judge.inference.maxBatch).map((_, n) => one(n)));
+  const decodePhotosPerS = await measureDecoding(judge, paths, seconds);
+  const first = paths.slice(0, judge.inference.maxBatch);
+  const pixels = await Promise.all(first.map((path) => decodeFile(judge, path)));
   await judge.close();
   const inferPhotosPerS: Stages["inferPhotosPerS"] = {};
   for (const { variant } of judge.model.variants)
     inferPhotosPerS[variant] = await measureInference({ ...config, variant }, pixels, seconds);
   const { variant } = judge.model.graphs[provider];
   return { model: judge.model.id, provider, decodePhotosPerS, variant, inferPhotosPerS };
+}
+
+/** Photos a second that are read from files and decoded. */
+export function measureDecoding(judge: Judge, paths: readonly string[], seconds: number): Promise<number> {
+  return rate(seconds, judge.decoders * 3, async (n) => {
+    await decodeFile(judge, paths[n % paths.length]!);
+    return 1;
+  });
+}
+
+async function decodeFile(judge: Judge, path: string): Promise<Uint8Array> {
+  return judge.decode(await readFile(path), (work) => work());
 }
 
 /** Photos a second by batch size. */
@@ -57,7 +63,11 @@ async function measureInference(
 }
 
 /** Runs `work` in `lanes` loops for at least `seconds`, after a warm-up of a tenth; what it returned, per second. */
-async function rate(seconds: number, lanes: number, work: (n: number) => Promise<number>): Promise<number> {
+export async function rate(
+  seconds: number,
+  lanes: number,
+  work: (n: number) => Promise<number>,
+): Promise<number> {
   for (const part of [seconds / 10, seconds]) {
     const since = performance.now();
     const until = since + part * 1000;

@@ -3,7 +3,8 @@
 Example: python features.py ../photos --out cache/photos --weights efficientnet-lite0.pth
 
 `draws` holds augmented samples (plan_draws says of which photos), `plain` every photo as it is. Features are float16
-[samples, S/8, S/8, C], memory-mapped: 104 kB a sample at 288 pixels. Stop it at any time and run it again.
+[samples, S/8, S/8, C], memory-mapped: 104 kB a sample at 288 pixels. With --pixels nothing is frozen, and what is kept is the pixels,
+uint8 [samples, S, S, 3], for any trunk: 249 kB a sample. Stop it at any time and run it again.
 """
 
 import argparse
@@ -27,11 +28,10 @@ class Features:
     def __init__(self, folder: Path, part: str):
         about = json.loads((folder / "about.json").read_text())
         count = len(about["plan"]) if part == "draws" else about["photos"]
-        cells = about["side"] // 8
-        self.data = Path(about["data"])
+        self.data, self.pixels = Path(about["data"]), about["pixels"]
         self.labels = read_labels(self.data)
         self.photos = np.array(about["plan"]).reshape(count, -1) if part == "draws" else np.arange(count)[:, None]
-        self.features = np.memmap(folder / f"{part}.f16", np.float16, "r", shape=(count, cells, cells, about["channels"]))
+        self.features = _open(folder, part, about, count, "r")
         gathered = folder / f"{part}.npz"
         self.targets = dict(np.load(gathered)) if gathered.exists() else _gather(folder, part, count)
         self._correct()
@@ -47,10 +47,16 @@ class Features:
         self.targets["map"][rows] = np.where(self.targets["human"][rows] == 0, 0, UNKNOWN)[:, None, None]
 
     def batch(self, at: np.ndarray):
-        """features [N, C, S/8, S/8], category [N], human [N], map target [N, S/16, S/16] (-1 where unknown)."""
-        features = torch.from_numpy(self.features[at]).permute(0, 3, 1, 2).float()
+        """Features [N, C, S/8, S/8] or pixels [N, 3, S, S] as they are kept, category [N], human [N], map target
+        [N, S/16, S/16] (-1 where unknown)."""
+        features = torch.from_numpy(self.features[at]).permute(0, 3, 1, 2)
         category, human, target = (torch.from_numpy(self.targets[key][at]) for key in ("category", "human", "map"))
         return features, category.long(), human.long(), target.float()
+
+
+def _open(folder: Path, part: str, about: dict, count: int, mode: str) -> np.memmap:
+    side, kind = (about["side"], np.uint8) if about["pixels"] else (about["side"] // 8, np.float16)
+    return np.memmap(folder / f"{part}.raw", kind, mode, shape=(count, side, side, about["channels"]))
 
 
 def _gather(folder: Path, part: str, count: int):
@@ -68,12 +74,12 @@ def _work(job: int, jobs: int, folder: Path, part: str, weights: str, device: st
     data, side = Path(about["data"]), about["side"]
     plan = about["plan"] if part == "draws" else None
     photos = Photos(data, read_labels(data), side, plan, about["seed"], about.get("turned", 0))
-    net = MaitredNet(4, about["trunk"]).eval()
-    if weights != "none":
-        net.load_imagenet(weights)
-    net = net.to(device, memory_format=torch.channels_last)
-    cells = side // 8
-    out = np.memmap(folder / f"{part}.f16", np.float16, "r+", shape=(len(photos), cells, cells, about["channels"]))
+    out = _open(folder, part, about, len(photos), "r+")
+    if not about["pixels"]:
+        net = MaitredNet(4, about["trunk"]).eval()
+        if weights != "none":
+            net.load_imagenet(weights)
+        net = net.to(device, memory_format=torch.channels_last)
     for chunk in range(job, (len(photos) + CHUNK - 1) // CHUNK, jobs):
         marker = folder / f"{part}-{chunk}.npz"
         if marker.exists():
@@ -82,8 +88,10 @@ def _work(job: int, jobs: int, folder: Path, part: str, weights: str, device: st
         pixels, category, human, target = zip(*(photos[index] for index in at))
         with torch.inference_mode():
             for start in range(0, len(at), 16):
-                batch = torch.stack(pixels[start:start + 16]).to(device, memory_format=torch.channels_last).float()
-                out[at[start]:at[start] + len(batch)] = net.stem(batch).permute(0, 2, 3, 1).half().cpu().numpy()
+                batch = torch.stack(pixels[start:start + 16])
+                if not about["pixels"]:
+                    batch = net.stem(batch.to(device, memory_format=torch.channels_last).float()).half().cpu()
+                out[at[start]:at[start] + len(batch)] = batch.permute(0, 2, 3, 1).numpy()
         partial = marker.with_suffix(".tmp.npz")
         np.savez(partial, category=np.int8(category), human=np.int8(human), map=torch.stack(target).numpy().astype(np.int8))
         os.replace(partial, marker)
@@ -97,6 +105,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--weights", required=True, help="ImageNet weights of the trunk (.pth); none: random ones, for tests")
     parser.add_argument("--trunk", default="lite0", choices=["lite0", "lite1", "lite2"])
+    parser.add_argument("--pixels", action="store_true", help="keep the pixels, to train every layer: for a GPU")
     parser.add_argument("--side", type=int, default=288, help="pixels, both edges; a multiple of 32")
     parser.add_argument("--draws", type=int, default=45_000)
     parser.add_argument("--mosaic", action="store_true", help="draw mosaics of four photos, without `plain`")
@@ -107,19 +116,20 @@ def main():
 
     args.out.mkdir(parents=True, exist_ok=True)
     labels = read_labels(args.data)
-    channels = MaitredNet(4, args.trunk)._blocks[5]._expand_conv.in_channels
-    about = {"data": str(args.data.resolve()), "photos": len(labels), "side": args.side, "trunk": args.trunk,
+    channels = 3 if args.pixels else MaitredNet(4, args.trunk)._blocks[5]._expand_conv.in_channels
+    about = {"data": str(args.data.resolve()), "photos": len(labels), "side": args.side, "trunk": args.trunk, "pixels": args.pixels,
              "channels": channels, "seed": args.seed, "turned": args.turned, "plan": (plan_mosaics if args.mosaic else plan_draws)(labels, args.draws, args.seed)}
     known = args.out / "about.json"
     if known.exists() and json.loads(known.read_text()) != about:
         raise SystemExit(f"{args.out}: holds features of other photos or settings: name another folder")
     known.write_text(json.dumps(about))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    jobs = 1 if device == "cuda" else args.jobs
+    jobs = 1 if device == "cuda" and not args.pixels else args.jobs
     parts = {"draws": len(about["plan"])} | ({} if args.mosaic or args.turned else {"plain": len(labels)})
     for part, count in parts.items():
-        file = args.out / f"{part}.f16"
-        size = count * (args.side // 8) ** 2 * channels * 2
+        file = args.out / f"{part}.raw"
+        cells, width = (args.side, 1) if args.pixels else (args.side // 8, 2)
+        size = count * cells ** 2 * channels * width
         if not file.exists() or file.stat().st_size != size:
             with open(file, "wb") as empty:
                 empty.truncate(size)

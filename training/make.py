@@ -22,7 +22,7 @@ import weights
 from steps import HERE, Step, Work, code_digest, minutes_text, run_together, say
 
 # measured on one core at 288 pixels: samples a second
-CHECK, RENDER, DRAW, PLAIN, MOSAIC, TRAIN = 500, 10, 33, 44, 20, 12.8
+CHECK, RENDER, DRAW, PLAIN, MOSAIC, TRAIN, WHOLE = 500, 10, 33, 44, 20, 12.8, 5
 CACHES = ["features-photos", "features-rendered", "features-mosaics", "features-turned-photos", "features-turned-rendered"]
 ROOT = HERE.parent
 
@@ -39,20 +39,25 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
     check = Step("check", [*python, "check.py", str(photos), "--folds", str(args.folds), "--jobs", jobs], work / "checked",
                  {"photos": known, "folds": args.folds, "code": code_digest("check.py", "data.py")} | corrections,
                  count / CHECK / args.jobs / 60)
-    if args.weights == "auto":
-        file, digest = work / "weights" / f"efficientnet-{args.trunk}.pth", weights.SHA256[args.trunk]
-        fetch = [[Step("weights", [*python, "weights.py", "--out", str(file.parent), "--trunk", args.trunk], file.parent, {"sha256": digest}, 0.2)]]
-    else:
-        file, fetch = Path(args.weights).resolve(), []
-        digest = weights.sha256(file)
+    fetch: list[list[Step]] = []
+
+    def weights_of(trunk: str, given: str, name: str) -> tuple[Path, str]:
+        """The file, which a step of its own fetches where none is given, and its hash."""
+        if given != "auto":
+            return Path(given).resolve(), weights.sha256(Path(given))
+        file, digest = work / name / f"efficientnet-{trunk}.pth", weights.SHA256[trunk]
+        fetch.append([Step(name, [*python, "weights.py", "--out", str(file.parent), "--trunk", trunk], file.parent, {"sha256": digest}, 0.2)])
+        return file, digest
+
+    file, digest = weights_of(args.trunk, args.weights, "weights")
 
     def features(name: str, folder: Path, draws: int, after: list[Step], minutes: float, *more: str) -> Step:
         # the n-th samples of two caches must not be augmented alike
         seed = args.seed + 1000 * CACHES.index(name)
         command = [*python, "features.py", str(folder), "--out", str(work / name), "--weights", str(file), "--trunk", args.trunk, "--side",
-                   str(args.side), "--draws", str(draws), "--seed", str(seed), "--jobs", jobs, *more]
+                   str(args.side), "--draws", str(draws), "--seed", str(seed), "--jobs", jobs, *more, *(["--pixels"] if args.pixels else [])]
         settings = {"photos": str(photos), "content": known, "weights": digest, "trunk": args.trunk, "side": args.side, "draws": draws,
-                    "seed": seed, "more": more, "code": net}
+                    "seed": seed, "more": more, "pixels": args.pixels, "code": net}
         # corrected labels are taken in afterwards; only half of a plan cannot be gone on from with other labels
         return Step(name, command, work / name, settings, minutes * scale / args.jobs, after, corrections, env=allocator)
 
@@ -75,23 +80,34 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
         caches.append([features(f"features-turned-{kind}", folder, draws, after, draws / DRAW / 60, "--turned", "1")])
     cached = [step for stage in caches for step in stage]
 
-    def train(name: str, fold: int, samples: int, threads: int) -> Step:
-        command = [*python, "train.py", *(str(step.makes) for step in cached), "--out", str(work / "runs" / name), "--weights", str(file),
+    def train(name: str, fold: int, samples: int, threads: int, trunk: str = args.trunk, start: tuple[Path, str] = (file, digest),
+              teachers: list[Step] = []) -> Step:
+        command = [*python, "train.py", *(str(step.makes) for step in cached), "--out", str(work / "runs" / name), "--weights", str(start[0]),
                    "--folds", str(args.folds), "--fold", str(fold), "--draws", str(samples), "--seed", str(args.seed), "--threads", str(threads)]
-        settings = {"folds": args.folds, "fold": fold, "samples": samples, "seed": args.seed, "weights": digest,
+        command += ["--trunk", trunk, "--batch", str(min(128, samples)), "--lr", "6e-4"] if args.pixels else []
+        command += ["--teacher", *(str(step.makes) for step in teachers)] if teachers else []
+        settings = {"folds": args.folds, "fold": fold, "samples": samples, "seed": args.seed, "weights": start[1], "trunk": trunk,
                     "code": [net, code_digest("train.py", "measure.py")]} | corrections
         # a second thread on one network brings half of what a second network would
-        rate = TRAIN / scale * (1 + 0.5 * (threads - 1)) * (1 if args.malloc else 0.62)
-        return Step(name, command, work / "runs" / name, settings, samples / rate / 60, cached, env=allocator)
+        rate = (WHOLE if args.pixels else TRAIN) / scale * (1 + 0.5 * (threads - 1)) * (1 if args.malloc else 0.62)
+        return Step(name, command, work / "runs" / name, settings, samples / rate / 60, [*cached, *teachers], corrections, env=allocator)
 
-    stages = []
+    stages: list[list[Step]] = []
+    # a network on everything has more to learn from than those of the folds had, in the same proportion
+    more = args.folds / (args.folds - 1)
+    taught: dict[int, list[Step]] = {}
+    if args.teacher:
+        start = weights_of(args.teacher, args.teacher_weights, "teacher-weights")
+        for fold in (*range(args.folds), -1):
+            name, samples = f"teacher{fold}" if fold >= 0 else "teacher-final", args.teacher_samples if fold >= 0 else round(args.teacher_samples * more)
+            taught[fold] = [train(name, fold, samples, min(8, args.jobs), args.teacher, start)]
+            stages.append(taught[fold])
     for begin in range(0, args.folds, args.jobs):
         together = range(begin, min(begin + args.jobs, args.folds))
         threads = min(8, max(1, args.jobs // len(together)))
-        stages.append([train(f"fold{fold}", fold, args.samples, threads) for fold in together])
-    folds = [step for stage in stages for step in stage]
-    # it has more to learn from than they had, in the same proportion
-    final = train("final", -1, round(args.samples * args.folds / (args.folds - 1)), min(8, args.jobs))
+        stages.append([train(f"fold{fold}", fold, args.samples, threads, teachers=taught.get(fold, [])) for fold in together])
+    folds = [step for stage in stages for step in stage if step.name.startswith("fold")]
+    final = train("final", -1, round(args.samples * more), min(8, args.jobs), teachers=taught.get(-1, []))
     exported = work / "export" / args.out.name
     export = Step("export", [*python, "export.py", str(final.makes), str(exported), "--folds", *(str(step.makes) for step in folds)], exported,
                   {"name": args.out.name, "code": code_digest("export.py", "graph.py", "calibrate.py", "card.py", "measure.py", "data.py", "net.py")},
@@ -119,7 +135,8 @@ def fingerprint(photos: Path) -> tuple[int, str]:
 
 def disk_bytes(args: argparse.Namespace, photos: int) -> int:
     samples = args.draws + photos + 4 * args.rendered + args.mosaics + args.turned
-    return round(samples * (args.side // 8) ** 2 * 40 * 2 * 1.05 + 60e6 * (args.folds + 1) + 100e6)
+    each = args.side ** 2 * 3 if args.pixels else (args.side // 8) ** 2 * 40 * 2
+    return round(samples * each * 1.05 + 60e6 * (args.folds + 1) + 100e6)
 
 
 def describe(args, work: Work, stages: list[list[Step]]) -> None:
@@ -171,6 +188,10 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="folder for all that is made on the way (runs/NAME-VERSION)")
     parser.add_argument("--weights", default="auto", help="ImageNet weights (.pth); auto: fetched by weights.py (auto)")
     parser.add_argument("--trunk", default="lite0", choices=list(weights.SHA256), help="EfficientNet of this size (lite0)")
+    parser.add_argument("--pixels", action="store_true", help="train every layer, from pixels: better, and only for a GPU")
+    parser.add_argument("--teacher", choices=list(weights.SHA256), help="train a network of this size for each first, that ours learns from besides; with --pixels")
+    parser.add_argument("--teacher-weights", default="auto", help="its ImageNet weights, as --weights (auto)")
+    parser.add_argument("--teacher-samples", type=int, default=60_000, help="samples that each fold's teacher is trained on (60000)")
     parser.add_argument("--folds", type=int, default=3, help="parts that the sources are dealt into, each held out once (3)")
     parser.add_argument("--draws", type=int, default=45_000, help="augmented samples made of the photos (45000)")
     parser.add_argument("--samples", type=int, default=24_000, help="samples that each fold's network is trained on (24000)")
@@ -186,8 +207,12 @@ def read_arguments() -> argparse.Namespace:
         parser.error(f"expected a folder called NAME-VERSION, such as ../models/ours-1, got {args.out}")
     if not (args.photos / "labels.jsonl").exists():
         parser.error(f"there is no {args.photos / 'labels.jsonl'}: README.md says what a labelled folder is, and `maitred labels export` makes one")
-    if args.weights != "auto" and not Path(args.weights).is_file():
-        parser.error(f"--weights: there is no file {args.weights}")
+    for name in ("weights", "teacher-weights"):
+        given = getattr(args, name.replace("-", "_"))
+        if given != "auto" and not Path(given).is_file():
+            parser.error(f"--{name}: there is no file {given}")
+    if args.teacher and not args.pixels:
+        parser.error("--teacher: features are of one trunk alone; add --pixels")
     least = {"folds": 2, "draws": 1, "samples": 24, "rendered": 0, "mosaics": 0, "turned": 0, "jobs": 1}
     for name, low in least.items():
         if getattr(args, name) < low:

@@ -12,8 +12,8 @@ def predict(net, features, at: np.ndarray, device="cpu", batch=48):
     net.eval()
     categories, humans, peaks = [], [], []
     for start in range(0, len(at), batch):
-        pixels = features.batch(at[start:start + batch])[0].to(device, memory_format=torch.channels_last)
-        category, human, human_map, _ = net.rest(pixels)
+        kept = features.batch(at[start:start + batch])[0].to(device).float().contiguous(memory_format=torch.channels_last)
+        category, human, human_map, _ = net.rest(net.stem(kept) if features.pixels else kept)
         side = human_map.shape[-1]
         best = human_map.flatten(1).argmax(1)
         categories.append(category.float().cpu())

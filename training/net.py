@@ -5,7 +5,7 @@ ReLU6, no squeeze-and-excite, TensorFlow "same" padding, input (x - 127) / 128.
 
 Batch statistics stay those of ImageNet, so every normalisation is a scale on its convolution's weights: a third of
 the time of a training step on a CPU, and small batches and single threads give the same network.
-The first FROZEN blocks (edges, textures) are not trained at all, so that features.py can compute them once.
+The first FROZEN blocks (edges, textures) need not be trained, so that features.py can compute them once.
 """
 
 import math
@@ -113,9 +113,9 @@ class MaitredNet(nn.Module):
         if unexpected or any(key.startswith("_") for key in missing):
             raise ValueError(f"{path}: these are not this trunk's weights: {unexpected} {missing}")
 
-    def trained(self) -> list[tuple[str, nn.Parameter]]:
-        """Names and parameters of what training changes."""
-        frozen = ("_conv_stem.", "_bn0.") + tuple(f"_blocks.{index}." for index in range(FROZEN))
+    def trained(self, whole: bool = False) -> list[tuple[str, nn.Parameter]]:
+        """Names and parameters of what training changes: of the `whole` network, or of what follows the frozen blocks."""
+        frozen = () if whole else ("_conv_stem.", "_bn0.") + tuple(f"_blocks.{index}." for index in range(FROZEN))
         return [(name, value) for name, value in self.named_parameters() if not name.startswith(frozen)]
 
     def stem(self, x):

@@ -23,7 +23,7 @@ from check import check
 from data import assign_folds, group_of, read_labels
 from menus import render
 from net import MaitredNet
-from train import Samples
+from train import Samples, distance_to, load_run
 
 HERE = Path(__file__).parent
 SIDE = 64
@@ -185,7 +185,7 @@ class Make(unittest.TestCase):
     def test_gives_the_same_features_for_the_same_seed_however_many_processes(self):
         arguments = "--weights", self.weights, "--side", SIDE, "--draws", 90, "--jobs", 1
         subprocess.run(script("features.py", self.photos, "--out", self.root / "features", *arguments), check=True, capture_output=True)
-        for name in ("draws.f16", "plain.f16"):
+        for name in ("draws.raw", "plain.raw"):
             self.assertEqual((self.root / "features" / name).read_bytes(), (self.work / "features-photos" / name).read_bytes())
 
     def test_resumes_a_killed_training_to_the_same_network(self):
@@ -208,6 +208,32 @@ class Make(unittest.TestCase):
         refused = subprocess.run(self.train("leak", "--fold", 1, *start), capture_output=True, text=True)
         self.assertEqual(refused.returncode, 1)
         self.assertIn("held out part 0 of 3, not part 1 of 3", refused.stderr)
+
+    def test_trains_every_layer_and_learns_from_a_teacher_where_pixels_are_kept(self):
+        work, out = self.root / "pixels", self.root / "taught-1"
+        command = script("make.py", self.photos, out, "--work", work, "--weights", self.weights, "--side", SIDE, "--draws", 45, "--rendered", 0, "--turned", 0,
+                         "--mosaics", 12, "--folds", 2, "--samples", 48, "--jobs", 2, "--pixels", "--teacher", "lite0", "--teacher-weights", self.weights,
+                         "--teacher-samples", 24)
+        made = subprocess.run(command, capture_output=True, text=True)
+        self.assertEqual(made.returncode, 0, made.stdout + made.stderr)
+        self.assertEqual(json.loads((out / "model.json").read_text())["trainedFrom"]["teachers"], 1)
+        runs = {name: load_run(work / "runs" / name, 0, 2).state_dict() for name in ("fold0", "teacher0")}
+        self.assertFalse(torch.equal(runs["fold0"]["_conv_stem.weight"], torch.load(self.weights)["_conv_stem.weight"]))
+        self.assertFalse(torch.equal(runs["fold0"]["category.weight"], runs["teacher0"]["category.weight"]))
+        # alike without labels: the less a network is like its teacher, the more it has to learn
+        samples = Samples([work / "features-photos"], 2, 0).batch(np.array([[0, 0], [0, 1]]))[0].float()
+        said = {}
+        for name in runs:
+            net = load_run(work / "runs" / name, 0, 2).eval()
+            with torch.inference_mode():
+                said[name] = net.rest(net.stem(samples))
+        self.assertLess(distance_to([said["teacher0"]], said["teacher0"]), distance_to([said["teacher0"]], said["fold0"]))
+        refused = subprocess.run(script("train.py", work / "features-photos", "--out", self.root / "untaught", "--weights", self.weights, "--folds", 2, "--fold", 1,
+                                        "--teacher", work / "runs" / "teacher0"), capture_output=True, text=True)
+        self.assertIn("held out part 0 of 2, not part 1 of 2", refused.stderr)
+        mixed = subprocess.run(script("train.py", work / "features-photos", self.caches[0], "--out", self.root / "mixed", "--weights", self.weights),
+                               capture_output=True, text=True)
+        self.assertIn("name those of one kind", mixed.stderr)
 
     def test_trains_on_no_sample_that_holds_a_photo_held_out(self):
         mixed = 0

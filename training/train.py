@@ -9,6 +9,7 @@ import argparse
 import json
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from data import CATEGORIES, UNKNOWN, assign_folds
 from features import Features
 from measure import measure, predict
-from net import MaitredNet
+from net import WIDTH_DEPTH, MaitredNet
 
 
 class Samples:
@@ -26,6 +27,8 @@ class Samples:
 
     def __init__(self, caches: list[Path], folds: int, fold: int):
         self.parts = [Features(cache, "draws") for cache in caches]
+        if len({part.pixels for part in self.parts}) > 1:
+            raise SystemExit("some caches hold pixels and others features: name those of one kind")
         real = self.parts[0]
         held = np.flatnonzero(np.array(assign_folds(real.labels, folds)) == fold)
         # the photos of the first folder are the measure; rendered ones have no source that could leak
@@ -62,15 +65,26 @@ def loss_of(outputs, category, human, target):
     return total
 
 
-def load_run(net: MaitredNet, folder: Path, fold: int, folds: int) -> None:
-    """Takes over the averaged weights of a run. Raises SystemExit where it was trained on what is held out here."""
+def distance_to(teachers: list[tuple], outputs) -> torch.Tensor:
+    """From what the teachers say of the same samples, in the mean of their logits, labelled or not."""
+    logits, human, human_map, _ = (torch.stack(each).mean(0) for each in zip(*teachers))
+    category = F.kl_div(F.log_softmax(outputs[0] / SOFT, 1), F.softmax(logits / SOFT, 1), reduction="batchmean") * SOFT ** 2
+    return (category + 1.5 * F.binary_cross_entropy_with_logits(outputs[1], torch.sigmoid(human))
+            + 0.5 * F.binary_cross_entropy_with_logits(outputs[2], torch.sigmoid(human_map)))
+
+
+SOFT = 2.0  # temperature at which the categories that are not the likeliest tell something too
+
+
+def load_run(folder: Path, fold: int, folds: int) -> MaitredNet:
+    """The averaged network of a run. Raises SystemExit where it was trained on what is held out here."""
     saved = torch.load(folder / "last.pt", map_location="cpu", weights_only=False)
     dealt = saved["args"]["folds"], saved["args"]["fold"]
     if fold >= 0 and dealt != (folds, fold):
         raise SystemExit(f"{folder}: held out part {dealt[1]} of {dealt[0]}, not part {fold} of {folds}")
-    average = torch.optim.swa_utils.AveragedModel(net)
+    average = torch.optim.swa_utils.AveragedModel(MaitredNet(len(CATEGORIES), saved["args"]["trunk"]))
     average.load_state_dict(saved["average"])
-    net.load_state_dict(average.module.state_dict())
+    return average.module
 
 
 def main():
@@ -79,6 +93,8 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the log")
     parser.add_argument("--weights", required=True, help="ImageNet weights of the trunk (.pth); none: random ones, for tests")
     parser.add_argument("--start", type=Path, help="folder of a run of the same fold to go on from with other caches, instead of ImageNet's weights")
+    parser.add_argument("--teacher", type=Path, nargs="+", default=[], help="runs of the same fold, on pixels, whose mean is learnt from beside the labels")
+    parser.add_argument("--trunk", choices=list(WIDTH_DEPTH), help="another EfficientNet than that of the caches, which must hold pixels")
     parser.add_argument("--draws", type=int, default=30_000, help="samples seen in all")
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--lr", type=float, default=5e-4)
@@ -95,16 +111,21 @@ def main():
     device = "cuda" if torch.cuda.is_available() else "cpu"
     samples = Samples(args.caches, args.folds, args.fold)
     about = json.loads((args.caches[0] / "about.json").read_text())
+    whole = about["pixels"]
+    trunk = args.trunk or about["trunk"]
+    if not whole and (trunk != about["trunk"] or args.teacher):
+        raise SystemExit("--trunk and --teacher need caches of pixels: features.py --pixels")
     print(f"{len(samples.index)} samples to train on, {len(samples.held[0])} photos of other sources held out, on {device}", flush=True)
 
-    net = MaitredNet(len(CATEGORIES), about["trunk"])
+    net = MaitredNet(len(CATEGORIES), trunk)
     if args.weights != "none":
         net.load_imagenet(args.weights)
     if args.start:
-        load_run(net, args.start, args.fold, args.folds)
+        net.load_state_dict(load_run(args.start, args.fold, args.folds).state_dict())
+    teachers = [load_run(run, args.fold, args.folds).to(device, memory_format=torch.channels_last).eval() for run in args.teacher]
     net = net.to(device, memory_format=torch.channels_last)
     # new layers learn faster than those that know ImageNet; biases and scales do not decay
-    groups = [{"params": [value for name, value in net.trained() if (name[0] != "_", value.ndim > 1) == (fresh, decays)],
+    groups = [{"params": [value for name, value in net.trained(whole) if (name[0] != "_", value.ndim > 1) == (fresh, decays)],
                "base": args.lr * (3.0 if fresh else 1.0), "weight_decay": 0.03 if decays else 0.0}
               for fresh in (False, True) for decays in (False, True)]
     optimizer = torch.optim.AdamW(groups, lr=args.lr)
@@ -124,30 +145,47 @@ def main():
     passes = math.ceil(steps * args.batch / len(samples.index))
     rows = np.concatenate([order.permutation(samples.index) for _ in range(passes)])
     net.train()
+    reader = ThreadPoolExecutor(1)  # reads the next batch meanwhile
+
+    def read(step: int):
+        return reader.submit(samples.batch, rows[step * args.batch:(step + 1) * args.batch])
+
+    def outputs_of(net: MaitredNet, kept: torch.Tensor):
+        with torch.autocast("cuda", torch.bfloat16, enabled=device == "cuda"):
+            return net.rest(net.stem(kept) if whole else kept)
+
+    coming = read(step)
     while step < steps:
         lr = min((step + 1) / (0.06 * steps + 1), 0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-3
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * lr
-        features, category, human, target = samples.batch(rows[step * args.batch:(step + 1) * args.batch])
-        features = features.to(device, memory_format=torch.channels_last)
-        loss = loss_of(net.rest(features), category.to(device), human.to(device), target.to(device))
+        features, category, human, target = (each.to(device) for each in coming.result())
+        if step + 1 < steps:
+            coming = read(step + 1)
+        features = features.float().contiguous(memory_format=torch.channels_last)
+        outputs = outputs_of(net, features)
+        loss = loss_of(outputs, category, human, target)
+        if teachers:
+            with torch.no_grad():
+                taught = [outputs_of(teacher, features) for teacher in teachers]
+            loss = 0.5 * loss + distance_to(taught, outputs)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([value for _, value in net.trained()], 5.0)
+        torch.nn.utils.clip_grad_norm_([value for _, value in net.trained(whole)], 5.0)
         optimizer.step()
         average.update_parameters(net)
         step += 1
-        losses.append(loss.item())
+        losses.append(loss.detach())
         if step % 20 == 0 or step == steps:
             rate = (step - first) / (time.time() - begun)
-            entry = {"step": step, "of": steps, "loss": round(float(np.mean(losses[-20:])), 4),
+            entry = {"step": step, "of": steps, "loss": round(torch.stack(losses[-20:]).mean().item(), 4),
                      "samplesPerS": round(rate * args.batch, 1), "etaMin": round((steps - step) / rate / 60, 1)}
             print(json.dumps(entry), flush=True)
             with open(args.out / "log.jsonl", "a") as log:
                 log.write(json.dumps(entry) + "\n")
         if step % args.every == 0 or step == steps:
             partial = {"net": net.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
-                       "step": step, "rng": torch.get_rng_state(), "args": vars(args) | {"trunk": about["trunk"], "side": about["side"]}}
+                       "step": step, "rng": torch.get_rng_state(), "args": vars(args) | {"trunk": trunk, "side": about["side"]}}
             torch.save(partial, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
 
@@ -156,10 +194,10 @@ def main():
         return
     plain = Features(args.caches[0], "plain")
     scores = predict(average.module, plain, held, device)
+    torch.save({"scores": scores, "photos": [(0, int(photo)) for photo in held]}, args.out / "held-out.pt")
     labels = [plain.labels[photo] for photo in held]
     report = measure(F.softmax(scores["category"], 1).numpy(), torch.sigmoid(scores["human"]).numpy(), scores["peak"].numpy(), labels)
     (args.out / "held-out.json").write_text(json.dumps(report, indent=1))
-    torch.save({"scores": scores, "photos": [(0, int(photo)) for photo in held]}, args.out / "held-out.pt")
     print(json.dumps(report, indent=1), flush=True)
 
 
