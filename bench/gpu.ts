@@ -11,7 +11,7 @@ import { rate } from "./stages.ts";
 
 /** What one graph does on one provider. */
 export interface Graph {
-  /** Nodes by the provider that ran them. */
+  /** What the runtime's profile lists of one run, by the provider that ran it. */
   nodes: Record<string, number>;
   /** Of the kinds of node that take longest, in ms of a batch of 64. */
   slowest: Record<string, number>;
@@ -113,6 +113,8 @@ async function profile(
   const session = await InferenceSession.create(file, {
     executionProviders: [provider],
     graphOptimizationLevel: "all",
+    // opening fails where a node would run elsewhere
+    extra: { session: { disable_cpu_ep_fallback: provider === "cuda" ? "1" : "0" } },
     enableProfiling: true,
     logSeverityLevel: 3,
     profileFilePrefix: join(folder, "profile"),

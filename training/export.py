@@ -1,4 +1,4 @@
-"""A trained network → a model folder. Example: python export.py runs/final ../models/restaurant-2 --folds runs/f0 runs/f1 runs/f2
+"""A trained network → a model folder. Example: python export.py runs/final ../models/restaurant-3 --folds runs/f0 runs/f1 runs/f2
 
 Figures and calibration come from the fold runs: each saw the photos of other sources only. What is measured on one
 fold is calibrated on the others; what ships is calibrated on all. int8 ships where it keeps up with fp32 on the
@@ -122,7 +122,7 @@ def milliseconds(files: dict[str, Path], sample: np.ndarray) -> dict[str, float]
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the network that ships, trained with --fold -1")
-    parser.add_argument("out", type=Path, help="model folder, such as ../models/restaurant-2")
+    parser.add_argument("out", type=Path, help="model folder, such as ../models/restaurant-3")
     parser.add_argument("--folds", type=Path, nargs="+", required=True, help="runs of the same recipe, a fold each")
     parser.add_argument("--sample", type=int, default=160, help="training photos that set the ranges of int8")
     parser.add_argument("--limit", type=int, default=1200, help="held-out photos of each fold that int8 is compared on")
@@ -130,7 +130,7 @@ def main():
     args = parser.parse_args()
     name, _, version = args.out.name.rpartition("-")
     if not name:
-        raise SystemExit(f"{args.out}: expected a name and a version, such as restaurant-2")
+        raise SystemExit(f"{args.out}: expected a name and a version, such as restaurant-3")
 
     final, folds = Run(args.run), [Run(folder) for folder in args.folds]
     labels, side = read_labels(final.data), final.args["side"]

@@ -96,18 +96,26 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
     # a network on everything has more to learn from than those of the folds had, in the same proportion
     more = args.folds / (args.folds - 1)
     taught: dict[int, list[Step]] = {}
+
+    def each(name: str, samples: int, **how) -> list[Step]:
+        """A network for each fold, in stages of as many as there are cores for."""
+        made: list[Step] = []
+        for begin in range(0, args.folds, args.jobs):
+            together = range(begin, min(begin + args.jobs, args.folds))
+            threads = min(8, max(1, args.jobs // len(together)))
+            stages.append([train(f"{name}{fold}", fold, samples, threads, teachers=taught.get(fold, []), **how) for fold in together])
+            made += stages[-1]
+        return made
+
+    def whole(name: str, samples: int, **how) -> Step:
+        return train(name, -1, round(samples * more), min(8, args.jobs), teachers=taught.get(-1, []), **how)
+
     if args.teacher:
-        start = weights_of(args.teacher, args.teacher_weights, "teacher-weights")
-        for fold in (*range(args.folds), -1):
-            name, samples = f"teacher{fold}" if fold >= 0 else "teacher-final", args.teacher_samples if fold >= 0 else round(args.teacher_samples * more)
-            taught[fold] = [train(name, fold, samples, min(8, args.jobs), args.teacher, start)]
-            stages.append(taught[fold])
-    for begin in range(0, args.folds, args.jobs):
-        together = range(begin, min(begin + args.jobs, args.folds))
-        threads = min(8, max(1, args.jobs // len(together)))
-        stages.append([train(f"fold{fold}", fold, args.samples, threads, teachers=taught.get(fold, [])) for fold in together])
-    folds = [step for stage in stages for step in stage if step.name.startswith("fold")]
-    final = train("final", -1, round(args.samples * more), min(8, args.jobs), teachers=taught.get(-1, []))
+        how = {"trunk": args.teacher, "start": weights_of(args.teacher, args.teacher_weights, "teacher-weights")}
+        of_folds, of_all = each("teacher", args.teacher_samples, **how), whole("teacher-final", args.teacher_samples, **how)
+        stages.append([of_all])
+        taught = {fold: [step] for fold, step in enumerate(of_folds)} | {-1: [of_all]}
+    folds, final = each("fold", args.samples), whole("final", args.samples)
     exported = work / "export" / args.out.name
     export = Step("export", [*python, "export.py", str(final.makes), str(exported), "--folds", *(str(step.makes) for step in folds)], exported,
                   {"name": args.out.name, "code": code_digest("export.py", "graph.py", "calibrate.py", "card.py", "measure.py", "data.py", "net.py")},
@@ -270,7 +278,7 @@ def main() -> None:
     print(f"""the model is in {args.out}: card.md says what was measured, {args.work / 'curves.html'} how it learnt
 to look at it, from the root of the repository, on photos of sources that it was not trained on:
   MAITRED_MODEL={args.out.resolve()} npx maitred classify PHOTOS
-  npx maitred evaluate --model {args.out.resolve()} --compare restaurant-2 --out report LABELLED-PHOTOS""")
+  npx maitred evaluate --model {args.out.resolve()} --compare restaurant-3 --out report LABELLED-PHOTOS""")
 
 
 if __name__ == "__main__":

@@ -113,4 +113,4 @@ function readPolicy(file: string): string {
   }
 }
 
-const SHIPPED = "restaurant-2";
+const SHIPPED = "restaurant-3";

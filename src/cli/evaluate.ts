@@ -39,7 +39,7 @@ that are no labels, are named and left out.
   --json                    the whole report as one JSON object on stdout
 
   maitred evaluate --out report ./labelled
-  maitred evaluate --model restaurant-3 --compare restaurant-2 --out report ./labelled
+  maitred evaluate --model ours-1 --compare restaurant-3 --out report ./labelled
 
 Exit codes: 0 every label counted, 1 some photos or lines were left out.
 `,

@@ -169,7 +169,7 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     const page = await desk.open("ann", { path: `/desk/photos/${rows[0].id}` });
     const history = page.locator(".history");
     await history.getByText("nobody is in it").waitFor();
-    await history.getByText("the model restaurant-2").waitFor();
+    await history.getByText("the model restaurant-3").waitFor();
     await page.getByLabel("Category").selectOption("ambience");
     await page.getByRole("button", { name: "Show", exact: true }).click();
     await history.getByText("Nobody was seen").waitFor();

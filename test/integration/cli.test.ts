@@ -116,7 +116,7 @@ describe("classify", () => {
       undefined,
       "GONE",
     ]);
-    expect(lines[0]).toMatchObject({ category: "menu", verdict: "review", model: "restaurant-2" });
+    expect(lines[0]).toMatchObject({ category: "menu", verdict: "review", model: "restaurant-3" });
     expect(Object.keys(lines[0])).toEqual([
       "path",
       "category",
