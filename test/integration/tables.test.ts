@@ -366,7 +366,8 @@ describe("a migration", () => {
     expect(
       await rows(
         db,
-        "select to_regclass('photos_public') as old, to_regclass('photos_by_listing') is not null as new",
+        `select coalesce(to_regclass('photos_public'), to_regclass('photos_decided')) as old,
+          to_regclass('photos_by_listing') is not null as new`,
       ),
     ).toEqual([{ old: null, new: true }]);
   });
