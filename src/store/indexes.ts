@@ -16,16 +16,14 @@ const INDEXES: Readonly<Record<string, string>> = {
   // from which audits are drawn: one photo in twenty, so that it costs the others nothing
   photos_audit: `photos (id) where superseded_at is null and state in ('shown', 'hidden') and decided_by like 'model:%'
     and audit_rank(id) < 50`,
-  // the photos of a listing, whatever became of them, the newest first
-  photos_listing: "photos (listing, id) where listing is not null",
   verdicts_backfill: "verdicts (backfill_id, photo_id, id) where backfill_id is not null",
-  // a restaurant's photo tabs, newest first; and all of a listing's photos, whatever became of them
-  photos_by_listing:
-    "photos (listing, state, category, id desc) where superseded_at is null and listing is not null",
+  // a restaurant's photo tabs, and all of its photos whatever became of them, newest first. The id stands before what a verdict
+  // changes, so that the verdict writes to the page that the registration wrote to
+  photos_by_listing: "photos (listing, id desc, state, category) where listing is not null",
 };
 
-/** What one of these does as well. Each index less is one less to be written with every verdict. */
-const REPLACED = ["photos_public"];
+/** What one of these, or a table of counts, does as well. Each index less is one less to be written with every verdict. */
+const REPLACED = ["photos_public", "photos_decided"];
 
 /**
  * Builds what is missing, and anew what was left unfinished, and drops what that replaces. The caller holds the lock of `migrate`, so that nobody

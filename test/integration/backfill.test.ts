@@ -23,6 +23,7 @@ import {
 import {
   addBackfill,
   applyProposals,
+  bestRate,
   changeBackfill,
   discardProposals,
   type NewBackfill,
@@ -40,7 +41,7 @@ import { startFeed } from "../../workers/feed.ts";
 import { startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, type Database, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
-import { ofAll } from "../verdicts.ts";
+import { ofAll, register } from "../verdicts.ts";
 import { waitersIn } from "../waits.ts";
 
 const samples = inject("samples");
@@ -1000,6 +1001,24 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     expect([code, why.test(err), err]).toEqual([2, true, err]);
   }
 }, 90_000);
+
+test("where no worker runs the rate is that of the best minute of the last day", async ({ db }) => {
+  const of = async (n: number): Promise<string[]> =>
+    (await db.pool.query("select id from photos order by id limit $1", [n])).rows.map(({ id }) => id);
+  expect(await bestRate(db.pool)).toBeNull();
+  for (const key of ["a", "b", "c"]) await register(db, key);
+  const at = async (minutes: number, photos: readonly string[]): Promise<void> =>
+    void (await db.pool.query(
+      `insert into verdicts (photo_id, verdict, rule, reason, decided_by, decided_at)
+        select id, 'shown', 'clear', 'because', 'model:m-1', date_trunc('minute', now()) - make_interval(mins => $2)
+        from unnest($1::bigint[]) id`,
+      [photos, minutes],
+    ));
+  await at(3 * 24 * 60, await of(3));
+  await at(60, await of(2));
+  await at(10, await of(1));
+  expect(await bestRate(db.pool)).toBe(2 / 60);
+});
 
 test("a dry run counts with the rate of the workers that run, and says so", async ({ db }) => {
   await photos(db, "a", "b");

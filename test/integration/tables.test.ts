@@ -6,6 +6,7 @@ import { addBackfill, rollbackBackfill } from "../../src/store/backfills.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { forgetObjects } from "../../src/store/forget.ts";
 import { buildIndexes } from "../../src/store/indexes.ts";
+import { registerPhotos } from "../../src/store/photos.ts";
 import { checkRollups, foldRollups, mendRollups, rollupState } from "../../src/store/rollups.ts";
 import { type Outcome, recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
@@ -353,12 +354,38 @@ test("what runs with the rights of its owner, workers may call where they need i
   await Promise.all([worker.end(), dashboard.end()]);
 });
 
+test("a photo and its tag stay on their pages when a few of many get a verdict", async ({ db }) => {
+  const photo = { store: "s3", bucket: "photos", version: "etag:1", known: { listing: "1" } } as const;
+  const photos = Array.from({ length: 1000 }, (_, n) => ({ ...photo, key: `${n}` }));
+  const ids = (await registerPhotos(db.pool, photos, "live")).map(({ id }) => id);
+  const record = (of: readonly string[], by: string) =>
+    recordOutcomes(
+      db.pool,
+      of.map((id) => judged(id, "shown", by)),
+    );
+  const pages = (table: string, id: string, of: readonly string[]) =>
+    rows(db, `select (ctid::text::point)[0] as page from ${table} where ${id} = any ($1) order by ${id}`, of);
+
+  const few = ids.filter((_, n) => n % 50 === 0);
+  const ofPhotos = await pages("photos", "id", few);
+  await record(few, "model:m-1");
+  expect(await pages("photos", "id", few)).toEqual(ofPhotos);
+
+  const rest = ids.filter((_, n) => n % 50 !== 0);
+  await record(rest, "model:m-1");
+  const fewOfRest = rest.filter((_, n) => n % 50 === 0);
+  const ofTags = await pages("tags", "photo_id", fewOfRest);
+  await record(fewOfRest, "model:m-2");
+  expect(await pages("tags", "photo_id", fewOfRest)).toEqual(ofTags);
+});
+
 describe("a migration", () => {
-  test("replaces an index that another one does the work of", async ({ db }) => {
+  test("replaces indexes that others, or counts, do the work of", async ({ db }) => {
     await rows(
       db,
       "create index photos_public on photos (listing, category, id desc) where state = 'shown' and superseded_at is null",
     );
+    await rows(db, "create index photos_decided on photos (decided_at)");
     const client = new pg.Client(db.url);
     await client.connect();
     await buildIndexes(client);
@@ -366,7 +393,8 @@ describe("a migration", () => {
     expect(
       await rows(
         db,
-        "select to_regclass('photos_public') as old, to_regclass('photos_by_listing') is not null as new",
+        `select coalesce(to_regclass('photos_public'), to_regclass('photos_decided')) as old,
+          to_regclass('photos_by_listing') is not null as new`,
       ),
     ).toEqual([{ old: null, new: true }]);
   });
