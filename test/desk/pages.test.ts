@@ -16,6 +16,7 @@ const STATES: Record<string, (page: Page, desk: Desk) => Promise<void>> = {
   },
   async "review, in work"(page) {
     await page.locator(".card").first().waitFor();
+    await page.getByText(/look first/).waitFor({ state: "hidden" });
     await page.context().route("**/review/decisions", (route) => route.abort());
     for (const key of ["s", "h", "x", "2", "m"]) await page.keyboard.press(key);
     await page.getByText("2 decisions on the way.").waitFor();
