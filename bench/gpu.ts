@@ -13,7 +13,7 @@ import { rate } from "./stages.ts";
 export interface Graph {
   /** What the runtime's profile lists of one run, by the provider that ran it. */
   nodes: Record<string, number>;
-  /** Of the kinds of node that take longest, in ms of a batch of 64. */
+  /** Of the kinds of node that take longest, in ms of a batch of 64; on CUDA the time to launch them, not to run them. */
   slowest: Record<string, number>;
   /** Photos/s by batch size, pixels in and scores out, through the thread that a worker uses. */
   photosPerS: Record<string, number>;
@@ -131,7 +131,7 @@ async function profile(
   const nodes = sumBy(
     ran,
     ({ args }) => args.provider!,
-    () => 1 / runs,
+    () => 1,
   );
   // the first run tries which algorithm is fastest
   const times = sumBy(

@@ -104,7 +104,7 @@ if (values.python !== "none") {
   );
   if (asked.status === 0) pytorch = JSON.parse(asked.stdout);
   say(
-    `PyTorch          ${asked.status === 0 ? asked.stdout.trim() : `not measured: ${asked.stderr?.trim()}`}`,
+    `PyTorch          ${asked.status === 0 ? asked.stdout.trim() : `not measured: ${asked.error?.message ?? asked.stderr.trim()}`}`,
   );
 }
 

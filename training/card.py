@@ -15,11 +15,12 @@ def card(model: dict) -> str:
     confusion = "\n".join(f"| {name} | " + " | ".join(f"{count:,}" for count in row) + " |"
                           for name, row in zip(model["categories"], measured["confusion"]))
     int8 = measured["int8"]
+    teachers = f", which also learned from {', '.join(trained['taughtBy'])}" if trained["taughtBy"] else ""
     verdict = "It ships, and is what CPUs run." if int8["ships"] else "It does not ship."
     return f"""# {model['name']}-{model['version']}
 
 Sorts photos of restaurants into food, ambience, menu and other, and tells whether any human is visible. One network
-({trained['trunk']}), {model['input']['side']} x {model['input']['side']} pixels, two heads: a photo has a category and may show a human as well.
+({trained['trunk']}{teachers}), {model['input']['side']} x {model['input']['side']} pixels, two heads: a photo has a category and may show a human as well.
 
 ## What it was trained on
 
@@ -30,9 +31,10 @@ on this model commercially** (training/README.md). Labels were checked by eye; a
 ## What was measured
 
 The sources were dealt into {measured['folds']} parts. A network of the same recipe was trained on all but one part and measured on that
-part, once for each: {measured['photos']:,} photos of {measured['sources']} sources, none of which the network that judged it had seen; whole kinds of
+part, once for each: {measured['photos']:,} photos of {measured['sources']} sources, none of which the network that judged it had been trained on; whole kinds of
 photos (every receipt, every classroom) were new to it. The network that ships learned from all parts. Calibration was
-fitted on the other parts. In brackets: 95 % of draws of whole sources, with replacement.
+fitted on the other parts. In brackets: 95 % of draws of whole sources, with replacement. Up to 250 of the human-free photos
+also lay under rendered menus, as tables, in every part.
 
 | | |
 | --- | --- |

