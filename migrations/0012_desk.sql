@@ -499,7 +499,16 @@ declare
   ids bigint[];
   gone bigint;
   counts jsonb := '{}';
+  made bigint;
 begin
+  -- also of objects that nobody was told of yet: who is told of them meanwhile waits, and makes them known again
+  with new as (
+    insert into object_order as o (store, bucket, key)
+    select distinct i.store, i.bucket, i.key
+    from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text) order by 1, 2, 3
+    on conflict (store, bucket, key, version) do update set latest = o.latest where false returning 1
+  )
+  select count(*) into made from new;
   perform 1 from object_order o
   where (o.store, o.bucket, o.key) in (
     select i.store, i.bucket, i.key from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text))
@@ -597,7 +606,7 @@ begin
   where (o.store, o.bucket, o.key) in (
     select i.store, i.bucket, i.key from jsonb_to_recordset(p_objects) as i (store text, bucket text, key text));
   get diagnostics gone = row_count;
-  counts := counts || jsonb_build_object('object_order', gone);
+  counts := counts || jsonb_build_object('object_order', gone - made);
 
   delete from photos p where p.id = any (ids);
   get diagnostics gone = row_count;

@@ -1,5 +1,6 @@
 import { describe, expect } from "vitest";
 import { markQueued, recordEvents, type StoredEvent, unqueuedPhotos } from "../../src/store/events.ts";
+import { forgetObjects } from "../../src/store/forget.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
@@ -84,5 +85,19 @@ describe("two who lock the same photos wait in no circle:", () => {
     await registerPhotos(db.pool, [of("c")], "backfill");
     const orders = await db.pool.query("select key from object_order order by key");
     expect(orders.rows).toEqual([{ key: "a" }, { key: "b" }, { key: "x" }]);
+  });
+
+  test("one forgets an object that nobody was told of, the other is told of it meanwhile", async ({ db }) => {
+    await recordEvents(db.pool, [event("created", "b")], "right");
+    const letGo = await holding(db, "select from photos where key = 'b' for update");
+    const forgotten = forgetObjects(db.pool, [of("a"), of("b")], "ann", false);
+    await waitersIn(db, 1);
+    const told = recordEvents(db.pool, [event("created", "a")], "right");
+    await Promise.race([waitersIn(db, 2), told]);
+    await letGo();
+    await forgotten;
+    expect(await told).toMatchObject([{ outcome: "accepted" }]);
+    const { rows } = await db.pool.query("select o.key from object_order o join photos p using (key)");
+    expect(rows).toEqual([{ key: "a" }]);
   });
 });
