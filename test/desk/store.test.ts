@@ -105,6 +105,28 @@ describe("what a moderator decides", () => {
     expect(decided()).toBe("bca");
   });
 
+  test("goes on with the first photo where that was in hand, and others were selected", () => {
+    const { store, decided } = open("abcd");
+    for (const index of [1, 2]) store.toggle(index);
+    store.go(0);
+    store.decide("shown", false);
+    store.decide("hidden", true);
+    expect(decided()).toBe("bca");
+  });
+
+  test("is not the appeal of a photo that is in hand as it was decided, before anybody saw it", () => {
+    const { store, acts, look, decided } = open("ab");
+    store.decide("shown", false);
+    store.answered(acts[0]!, { outcome: "done" });
+    store.move(-1);
+    store.take([item("a"), item("b")]);
+    store.decide("shown", false);
+    expect(decided()).toBe("a");
+    look();
+    store.decide("shown", false);
+    expect(decided()).toBe("aa");
+  });
+
   test("may be decided the same again where it did not count, and only there", () => {
     const { store, acts, decided } = open("ab");
     store.decide("hidden", true);

@@ -82,7 +82,7 @@ export function createReviewStore(
       times.value = [...times.peek(), ...chosen.map(() => Date.now())];
       const many = selected.peek().size > 0;
       selected.value = new Set();
-      at.value = nextOpen(items.peek(), many ? clamp(from - 1) : from);
+      at.value = nextOpen(items.peek(), many ? from - 1 : from);
     });
     // back to what was skipped, which is not what lay ahead
     if (at.peek() < from) guard.slip();
@@ -199,8 +199,13 @@ export function createReviewStore(
         const stays = index >= 0 && !(waited && next.some(isOpen));
         at.value = stays ? from : nextOpen(next, from - 1);
       });
-      const after = new Set(targets().map(({ photo }) => photo.id));
-      const same = before.length === after.size && before.every(({ photo }) => after.has(photo.id));
+      const after = new Map(targets().map((item) => [item.photo.id, item]));
+      // one that is open again, as after an appeal, is looked at anew
+      const same =
+        before.length === after.size &&
+        before.every(
+          ({ photo, decision }) => after.has(photo.id) && after.get(photo.id)!.decision === decision,
+        );
       // also where nothing was in hand: one key too many may be on its way
       if (began && !same && after.size > 0) guard.slip();
       began = true;
