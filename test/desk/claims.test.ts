@@ -12,7 +12,10 @@ beforeEach(() => {
   for (const name of ["addEventListener", "removeEventListener"] as const)
     vi.stubGlobal(name, browser.window[name].bind(browser.window));
 });
-afterEach(() => void vi.unstubAllGlobals());
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
 
 /** A page whose server is the test: what it asks waits until it is answered. */
 function open() {
@@ -77,6 +80,24 @@ describe("what a page gives back", () => {
     await settled();
     expect(heard()).toEqual(["claims", "release a", "claims"]);
     stopAgain();
+  });
+
+  test("is claimed anew by whoever uses the page while it is still on its way, and nobody is away", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { claims, asked, heard, settled } = open();
+    const stop = claims.run();
+    await settled();
+    asked[0]!.answer(["a"]);
+    await settled();
+    vi.setSystemTime(Date.now() + 601_000);
+    browser.page.dispatchEvent(new Event("visibilitychange"));
+    await settled();
+    expect([heard().at(-1), claims.state.value]).toEqual(["release a", "away"]);
+    browser.window.dispatchEvent(new Event("keydown"));
+    asked[1]!.answer([]);
+    await settled();
+    expect([heard().at(-1), claims.state.value]).toEqual(["claims", "loading"]);
+    stop();
   });
 });
 

@@ -80,8 +80,9 @@ export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): Cla
     if (away) return;
     if (unusedMs() > IDLE_MS) {
       away = true;
-      await giveBack();
+      // whoever comes back while this is on its way says otherwise
       state.value = "away";
+      await giveBack();
       return;
     }
     const mine = round;
