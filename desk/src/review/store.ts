@@ -4,7 +4,7 @@ import type { Decision, Photo } from "../types.ts";
 import { announce } from "../ui/announce.tsx";
 import { uuid } from "../uuid.ts";
 import { count, nameOf, STATE_WORDS } from "../words.ts";
-import { createGuard } from "./guard.ts";
+import { createGuard, LOOK } from "./guard.ts";
 import { changed, type Item, type Items, isOpen, nextOpen, says } from "./list.ts";
 import { type Act, type Answer, counts, type Outbox } from "./outbox.ts";
 
@@ -85,14 +85,16 @@ export function createReviewStore(
       at.value = nextOpen(items.peek(), many ? from - 1 : from);
     });
     // back to what was skipped, which is not what lay ahead
-    if (at.peek() < from) guard.slip();
+    const back = at.peek() < from;
+    if (back) guard.slip();
     done.push(
       chosen.map(({ photo }) => ({ id: decisions.get(photo.id)!.id, photo: photo.id, key: photo.key })),
     );
     // the oldest are beyond what anybody remembers
     if (done.length > MAX_UNDO) done.shift();
     outbox.add(...chosen.map(({ photo }) => decideAct(decisions.get(photo.id)!, photo.key)));
-    announce(`${chosen.length > 1 ? count(chosen.length, "photo") : nameOf(chosen[0]!.photo)} ${verdict}`);
+    const which = chosen.length > 1 ? count(chosen.length, "photo") : nameOf(chosen[0]!.photo);
+    announce(`${which} ${verdict}${back ? `. ${LOOK}` : ""}`);
   }
 
   function undo(): void {
@@ -207,7 +209,10 @@ export function createReviewStore(
           ({ photo, decision }) => after.has(photo.id) && after.get(photo.id)!.decision === decision,
         );
       // also where nothing was in hand: one key too many may be on its way
-      if (began && !same && after.size > 0) guard.slip();
+      if (began && !same && after.size > 0) {
+        guard.slip();
+        announce(LOOK);
+      }
       began = true;
     },
     setCategory(category) {
