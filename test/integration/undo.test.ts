@@ -182,11 +182,10 @@ describe("a photo whose decision is taken back", () => {
 
   test("is held by the page that took it back, also where somebody's claim has ended", async ({ db }) => {
     const id = await register(db, "a");
-    for (const before of [[], ["b", -1], ["c", -1, "bob"]] as const) {
+    for (const ended of [undefined, ["b", "ann"], ["c", "bob"]] as const) {
       await claimed(db, id, "a");
       const made = await decide(db, id);
-      const [page, ...others] = before;
-      if (page) await claimed(db, id, page, ...others);
+      if (ended) await claimed(db, id, ended[0], -1, ended[1]);
       expect([await undone(db, made), await holder(db)]).toEqual([
         "check",
         [{ moderator: "ann", page: "a", holds: true }],
