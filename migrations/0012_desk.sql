@@ -296,12 +296,12 @@ end $$;
 -- what the moderator saw teaches nothing. History keeps both: the verdict that stands again is there once more, with its
 -- scores and who gave it, by the rule undo. A photo that had no verdict has none again; it says why, and waits for a queue,
 -- since its job may have come and gone. It is claimed again, for this page of the moderator, unless it is held.
--- Returns the photo, what became of it, and as what it is claimed:
+-- Returns the photo, what became of it, and as what that page holds it:
 --   done     it is as it was before the decision, or before the backfill whose verdict that was, if it was rolled back since
 --   known    it was taken back before
 --   changed  it was decided again since
 --   gone     there is no such decision of this moderator
--- Locks: the photo.
+-- Locks: the photo, and then its claim.
 create function undo_review(p_moderator text, p_decision uuid, p_lease_s double precision, p_page text default '')
 returns table (photo_id bigint, outcome text, kind text) language plpgsql as $$
 #variable_conflict use_column
@@ -345,7 +345,9 @@ begin
     and not exists (select from appeals o where o.photo_id = d.photo_id and o.answered_at is null);
   insert into review_claims as c (photo_id, moderator, page, kind, until)
   select d.photo_id, p_moderator, p_page, d.kind, now() + make_interval(secs => p_lease_s) where d.kind is not null
-  on conflict (photo_id) do nothing;
+  on conflict (photo_id) do update
+    set moderator = excluded.moderator, page = excluded.page, kind = excluded.kind, until = excluded.until
+    where c.until <= now();
   insert into audit_log (who, did, photo, about)
   values (p_moderator, 'undone', d.photo_id, jsonb_build_object('decision', p_decision, 'verdict', d.verdict, 'again', b.state));
   -- last, so that what is told of the photo has its tags
@@ -361,7 +363,8 @@ begin
   select p.id from photos p where p.id = d.photo_id and p.state = 'pending' and p.superseded_at is null
   on conflict do nothing;
   return query
-  select d.photo_id, 'done', (select c.kind from review_claims c where (c.photo_id, c.moderator) = (d.photo_id, p_moderator));
+  select d.photo_id, 'done', (
+    select c.kind from review_claims c where (c.photo_id, c.moderator, c.page) = (d.photo_id, p_moderator, p_page));
 end $$;
 
 -- Opens an appeal against the verdict of a current photo, which keeps it meanwhile. Where one is open already that one stays.

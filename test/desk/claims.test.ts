@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createClaimLoop } from "../../desk/src/review/claims.ts";
+import type { Act } from "../../desk/src/review/outbox.ts";
 import { createReviewStore } from "../../desk/src/review/store.ts";
 
 const photo = (id: string) => ({ id, key: `${id}.jpg`, state: "review", asOf: "1" });
@@ -11,15 +12,22 @@ beforeEach(() => {
   for (const name of ["addEventListener", "removeEventListener"] as const)
     vi.stubGlobal(name, browser.window[name].bind(browser.window));
 });
-afterEach(() => void vi.unstubAllGlobals());
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
 
 /** A page whose server is the test: what it asks waits until it is answered. */
 function open() {
   const asked: { what: string; answer(photos: string[]): void }[] = [];
-  const store = createReviewStore({ add() {} });
+  const waiting = signal<readonly Act[]>([]);
+  const add = (...acts: Act[]): void => {
+    waiting.value = [...waiting.value, ...acts];
+  };
+  const store = createReviewStore({ add }, () => () => {});
   const claims = createClaimLoop({
     store,
-    outbox: { waiting: signal([]) },
+    outbox: { waiting },
     page: "p",
     leaseS: 120,
     ask: <T>(path: string, body: unknown) =>
@@ -37,7 +45,7 @@ function open() {
   /** Everything that goes on without an answer has gone on. */
   const settled = () => new Promise((resolve) => setImmediate(resolve));
   const held = () => store.items.value.map((item) => item.photo.id);
-  return { claims, asked, heard, settled, held };
+  return { store, waiting, claims, asked, heard, settled, held };
 }
 
 describe("what a page gives back", () => {
@@ -73,6 +81,24 @@ describe("what a page gives back", () => {
     expect(heard()).toEqual(["claims", "release a", "claims"]);
     stopAgain();
   });
+
+  test("is claimed anew by whoever uses the page while it is still on its way, and nobody is away", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { claims, asked, heard, settled } = open();
+    const stop = claims.run();
+    await settled();
+    asked[0]!.answer(["a"]);
+    await settled();
+    vi.setSystemTime(Date.now() + 601_000);
+    browser.page.dispatchEvent(new Event("visibilitychange"));
+    await settled();
+    expect([heard().at(-1), claims.state.value]).toEqual(["release a", "away"]);
+    browser.window.dispatchEvent(new Event("keydown"));
+    asked[1]!.answer([]);
+    await settled();
+    expect([heard().at(-1), claims.state.value]).toEqual(["claims", "loading"]);
+    stop();
+  });
 });
 
 test("what a renewal said of photos that were given back since takes none that were claimed again", async () => {
@@ -89,8 +115,36 @@ test("what a renewal said of photos that were given back since takes none that w
   expect(heard()).toEqual(["claims", "renew a", "release a", "claims verify"]);
   asked[3]!.answer(["a"]);
   await settled();
+  expect(claims.problem.value).toBe("");
   asked[1]!.answer([]);
   await settled();
   expect(held()).toEqual(["a"]);
+  stop();
+});
+
+test("what was taken back stays, though the server holds it for nobody until it has the undo", async () => {
+  const { store, waiting, claims, asked, heard, settled, held } = open();
+  const stop = claims.run();
+  await settled();
+  asked[0]!.answer(["a", "b"]);
+  await settled();
+  store.decide("shown", false);
+  store.undo();
+  browser.page.dispatchEvent(new Event("visibilitychange"));
+  await settled();
+  asked[1]!.answer(["b"]);
+  await settled();
+  asked[2]!.answer(["b"]);
+  await settled();
+  expect([heard(), held()]).toEqual([
+    ["claims", "renew b", "claims"],
+    ["a", "b"],
+  ]);
+  waiting.value = [];
+  browser.page.dispatchEvent(new Event("visibilitychange"));
+  await settled();
+  asked[3]!.answer(["b"]);
+  await settled();
+  expect([heard().at(3), held(), claims.problem.value]).toEqual(["renew a b", ["b"], ""]);
   stop();
 });

@@ -295,6 +295,25 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     expect(rows.slice(many)).toMatchObject([{ verdict: "hidden", human: true }]);
   });
 
+  test("a screen reader is on what the keys act on, also where the photo in hand went to another, and says so", async ({
+    desk,
+  }) => {
+    const page = await opened(desk);
+    const [first, second] = await names(page);
+    const focused = () => page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? "");
+    await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+    await page.keyboard.press("Escape");
+    expect(await focused()).toContain(first);
+    await desk.db.pool.query(
+      "update review_claims set moderator = 'bob' where photo_id = (select id from photos where key = $1)",
+      [first],
+    );
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await page.locator(`.card[aria-label^="${second},"][aria-current]`).waitFor();
+    await expect.poll(focused).toContain(second);
+    await page.getByRole("status").getByText("Another photo came into hand: look at it first").waitFor();
+  });
+
   test("what is decided while a claim is answered is not asked about again", async ({ desk }) => {
     const page = await opened(desk);
     const [first] = await names(page);

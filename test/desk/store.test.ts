@@ -3,6 +3,7 @@ import type { Item, Items } from "../../desk/src/review/list.ts";
 import type { Act } from "../../desk/src/review/outbox.ts";
 import { createReviewStore } from "../../desk/src/review/store.ts";
 import type { Photo } from "../../desk/src/types.ts";
+import { Announcer } from "../../desk/src/ui/announce.tsx";
 
 const item = (id: string): Item => ({
   photo: { id, key: `${id}.jpg`, state: "review", asOf: "1" } as Photo,
@@ -10,6 +11,9 @@ const item = (id: string): Item => ({
   decision: undefined,
   answer: undefined,
 });
+
+/** What was said last to those who listen to the page. */
+const said = (): string => String(Announcer().props.children).trim();
 
 /** A store with these photos in its list, whose acts and whose time are the test's own. */
 function open(ids: string) {
@@ -103,6 +107,40 @@ describe("what a moderator decides", () => {
     look();
     store.decide("shown", false);
     expect(decided()).toBe("bca");
+  });
+
+  test("is said together with another photo that came into hand, and so is that alone", () => {
+    const { store, without } = open("abc");
+    const look = "Another photo came into hand: look at it first";
+    store.go(2);
+    store.decide("shown", false);
+    expect(said()).toBe(`c.jpg shown. ${look}`);
+    store.undo();
+    expect(said()).toBe("1 decision taken back");
+    store.take(without("c"));
+    expect(said()).toBe(look);
+  });
+
+  test("goes on with the first photo where that was in hand, and others were selected", () => {
+    const { store, decided } = open("abcd");
+    for (const index of [1, 2]) store.toggle(index);
+    store.go(0);
+    store.decide("shown", false);
+    store.decide("hidden", true);
+    expect(decided()).toBe("bca");
+  });
+
+  test("is not the appeal of a photo that is in hand as it was decided, before anybody saw it", () => {
+    const { store, acts, look, decided } = open("ab");
+    store.decide("shown", false);
+    store.answered(acts[0]!, { outcome: "done" });
+    store.move(-1);
+    store.take([item("a"), item("b")]);
+    store.decide("shown", false);
+    expect(decided()).toBe("a");
+    look();
+    store.decide("shown", false);
+    expect(decided()).toBe("aa");
   });
 
   test("may be decided the same again where it did not count, and only there", () => {

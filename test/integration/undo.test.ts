@@ -165,6 +165,51 @@ describe("taking a decision back", () => {
   });
 });
 
+describe("a photo whose decision is taken back", () => {
+  const claimed = (db: Database, id: string, page: string, seconds = 60, by = "ann") =>
+    rows(
+      db,
+      `insert into review_claims values ($1, $2, 'check', now() + make_interval(secs => $3), $4)
+      on conflict (photo_id) do update set moderator = $2, until = excluded.until, page = $4`,
+      id,
+      by,
+      seconds,
+      page,
+    );
+  const undone = async (db: Database, id: string) => (await undoReview(db.pool, "ann", id, 60, "a")).kind;
+  const holder = (db: Database) =>
+    rows(db, "select moderator, page, until > now() as holds from review_claims");
+
+  test("is held by the page that took it back, also where somebody's claim has ended", async ({ db }) => {
+    const id = await register(db, "a");
+    for (const ended of [undefined, ["b", "ann"], ["c", "bob"]] as const) {
+      await claimed(db, id, "a");
+      const made = await decide(db, id);
+      if (ended) await claimed(db, id, ended[0], -1, ended[1]);
+      expect([await undone(db, made), await holder(db)]).toEqual([
+        "check",
+        [{ moderator: "ann", page: "a", holds: true }],
+      ]);
+    }
+  });
+
+  test("stays with whoever holds it, and so with another page of the same person", async ({ db }) => {
+    const id = await register(db, "a");
+    for (const [page, by] of [
+      ["b", "ann"],
+      ["a", "bob"],
+    ] as const) {
+      await claimed(db, id, "a");
+      const made = await decide(db, id);
+      await claimed(db, id, page, 60, by);
+      expect([await undone(db, made), await holder(db)]).toEqual([
+        null,
+        [{ moderator: by, page, holds: true }],
+      ]);
+    }
+  });
+});
+
 describe("a backfill that is rolled back", () => {
   test("takes no decision for one that was taken back, and restores who had judged, whom a model may follow", async ({
     db,

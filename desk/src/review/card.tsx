@@ -24,8 +24,8 @@ export function Card({ item, index, of, current, selected }: CardProps) {
   const { photo, decision, answer } = item;
   useEffect(() => {
     const focused = document.activeElement;
-    // the focus stays on what someone pressed elsewhere
-    if (current && (focused?.id === "main" || focused?.closest(".card"))) {
+    // the focus stays on what someone pressed elsewhere; the body has it where the card that had it is gone
+    if (current && (focused === document.body || focused?.id === "main" || focused?.closest(".card"))) {
       card.current?.focus({ preventScroll: true });
     }
   }, [current]);

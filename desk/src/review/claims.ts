@@ -54,7 +54,7 @@ export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): Cla
       await given;
       if (mine !== round) return;
       const kinds = kind.peek() && [kind.peek()];
-      const had = new Set(open(store.items.peek()).map(({ photo }) => photo.id));
+      const had = new Set(held());
       // what is answered from here on may be younger than the claims
       const onItsWay = new Set(
         outbox.waiting.peek().flatMap((act) => (act.does === "decide" ? act.decision.photo : [])),
@@ -80,16 +80,19 @@ export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): Cla
     if (away) return;
     if (unusedMs() > IDLE_MS) {
       away = true;
-      await giveBack();
+      // whoever comes back while this is on its way says otherwise
       state.value = "away";
+      await giveBack();
       return;
     }
     const mine = round;
-    const asked = open(store.items.peek()).map(({ photo }) => photo.id);
+    const asked = held();
     if (asked.length > 0) {
       try {
-        const held = asked.slice(0, MOST_HELD);
-        const { photos } = await ask<Renewed>("review/claims/renew", { page, photos: held });
+        const { photos } = await ask<Renewed>("review/claims/renew", {
+          page,
+          photos: asked.slice(0, MOST_HELD),
+        });
         if (mine === round) store.take(withoutLost(store.items.peek(), new Set(asked), new Set(photos)));
         problem.value = "";
       } catch (thrown) {
@@ -97,6 +100,12 @@ export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): Cla
       }
     }
     await fill(true);
+  }
+
+  /** Photos that are to be decided, but for those that the server gives this page only once it has their undo. */
+  function held(): string[] {
+    const undone = new Set(outbox.waiting.peek().flatMap((act) => (act.does === "undo" ? act.photo : [])));
+    return open(store.items.peek()).flatMap(({ photo }) => (undone.has(photo.id) ? [] : photo.id));
   }
 
   async function giveBack(): Promise<void> {

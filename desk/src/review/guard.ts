@@ -5,6 +5,7 @@ import { announce } from "../ui/announce.tsx";
 export interface Guard {
   /** Whether another photo just came into hand though nobody moved. */
   slipped: Signal<boolean>;
+  /** Whoever calls it says so, with what else there is to say: of what is said at once only the last is heard. */
   slip(): void;
   /** The hand is on a photo that its person knows. */
   steady(): void;
@@ -34,11 +35,13 @@ export function createGuard(later: (ms: number, wake: () => void) => () => void)
       cancel = later(LOOK_MS, steady);
     },
     refuses() {
-      if (slipped.peek()) announce("Another photo came into hand: look at it first");
+      if (slipped.peek()) announce(LOOK);
       return slipped.peek();
     },
   };
 }
+
+export const LOOK = "Another photo came into hand: look at it first";
 
 /** As long as a hand may take to stop what it had begun. */
 const LOOK_MS = 1_000;

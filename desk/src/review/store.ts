@@ -4,7 +4,7 @@ import type { Decision, Photo } from "../types.ts";
 import { announce } from "../ui/announce.tsx";
 import { uuid } from "../uuid.ts";
 import { count, nameOf, STATE_WORDS } from "../words.ts";
-import { createGuard } from "./guard.ts";
+import { createGuard, LOOK } from "./guard.ts";
 import { changed, type Item, type Items, isOpen, nextOpen, says } from "./list.ts";
 import { type Act, type Answer, counts, type Outbox } from "./outbox.ts";
 
@@ -82,17 +82,19 @@ export function createReviewStore(
       times.value = [...times.peek(), ...chosen.map(() => Date.now())];
       const many = selected.peek().size > 0;
       selected.value = new Set();
-      at.value = nextOpen(items.peek(), many ? clamp(from - 1) : from);
+      at.value = nextOpen(items.peek(), many ? from - 1 : from);
     });
     // back to what was skipped, which is not what lay ahead
-    if (at.peek() < from) guard.slip();
+    const back = at.peek() < from;
+    if (back) guard.slip();
     done.push(
       chosen.map(({ photo }) => ({ id: decisions.get(photo.id)!.id, photo: photo.id, key: photo.key })),
     );
     // the oldest are beyond what anybody remembers
     if (done.length > MAX_UNDO) done.shift();
     outbox.add(...chosen.map(({ photo }) => decideAct(decisions.get(photo.id)!, photo.key)));
-    announce(`${chosen.length > 1 ? count(chosen.length, "photo") : nameOf(chosen[0]!.photo)} ${verdict}`);
+    const which = chosen.length > 1 ? count(chosen.length, "photo") : nameOf(chosen[0]!.photo);
+    announce(`${which} ${verdict}${back ? `. ${LOOK}` : ""}`);
   }
 
   function undo(): void {
@@ -199,10 +201,18 @@ export function createReviewStore(
         const stays = index >= 0 && !(waited && next.some(isOpen));
         at.value = stays ? from : nextOpen(next, from - 1);
       });
-      const after = new Set(targets().map(({ photo }) => photo.id));
-      const same = before.length === after.size && before.every(({ photo }) => after.has(photo.id));
+      const after = new Map(targets().map((item) => [item.photo.id, item]));
+      // one that is open again, as after an appeal, is looked at anew
+      const same =
+        before.length === after.size &&
+        before.every(
+          ({ photo, decision }) => after.has(photo.id) && after.get(photo.id)!.decision === decision,
+        );
       // also where nothing was in hand: one key too many may be on its way
-      if (began && !same && after.size > 0) guard.slip();
+      if (began && !same && after.size > 0) {
+        guard.slip();
+        announce(LOOK);
+      }
       began = true;
     },
     setCategory(category) {

@@ -32,7 +32,8 @@ export function useKeys(map: KeyMap): void {
       if (event.repeat && !MOVES.test(nameOf(event))) return;
       // nothing had the focus yet, or what had it was scrolled out of the page
       if (document.activeElement === document.body) {
-        document.querySelector<HTMLElement>("main [tabindex='0'], main")?.focus({ preventScroll: true });
+        const inHand = document.querySelector<HTMLElement>("main [tabindex='0']");
+        (inHand ?? document.querySelector("main"))?.focus({ preventScroll: true });
       }
       act();
     };
