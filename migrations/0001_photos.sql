@@ -18,9 +18,10 @@ end $$;
 create table photos (
   id            bigint generated always as identity primary key,
   store         text not null check (store in ('s3', 'folder')),
-  bucket        text not null,
-  key           text not null,
-  version       text not null default '',
+  -- by their bytes, as a store lists them: a sweep and a look-up share the unique index, which is also quicker to compare
+  bucket        text collate "C" not null,
+  key           text collate "C" not null,
+  version       text collate "C" not null default '',
   listing       text,
   uploader      text check (uploader in ('moderator', 'user')),
   claimed       text,

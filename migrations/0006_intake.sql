@@ -3,9 +3,9 @@
 -- What is remembered of every object that an event spoke of, so that an older event never undoes a newer one.
 create table object_order (
   store   text not null,
-  bucket  text not null,
-  key     text not null,
-  version text not null default '',
+  bucket  text collate "C" not null,
+  key     text collate "C" not null,
+  version text collate "C" not null default '',
   latest  text,
   removed boolean not null default false,
   primary key (store, bucket, key, version)

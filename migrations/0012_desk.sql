@@ -445,7 +445,7 @@ begin
 end $$;
 
 -- Photos whose key begins with p_key, in p_bucket or, where that is null, in any. Of a beginning that more than 5,000 keys of
--- a bucket have, the first of them; of photos of S3 that are not current those alone whose whole key it is.
+-- a bucket have, the first of them.
 create function photos_by_key(p_bucket text, p_key text) returns setof bigint stable language sql as $$
   with recursive buckets (store, bucket) as (
     -- from one to the next through the index, however many photos each has
@@ -456,15 +456,9 @@ create function photos_by_key(p_bucket text, p_key text) returns setof bigint st
       order by p.store, p.bucket limit 1) n
   )
   select f.id from buckets b cross join lateral (
-    select p.id from photos p where (p.store, p.bucket, p.key) = (b.store, b.bucket, p_key)
-    union
-    (select p.id from photos p
-    where b.store = 's3' and p.store = 's3' and p.superseded_at is null and p.bucket = b.bucket
-      and p.key collate "C" >= p_key and p.key collate "C" < p_key || chr(1114111)
-    order by p.key collate "C" limit 5000)
-    union
-    (select p.id from photos p
-    where b.store = 'folder' and p.store = 'folder' and p.bucket = b.bucket and starts_with(p.key, p_key) limit 5000)
+    select p.id from photos p
+    where (p.store, p.bucket) = (b.store, b.bucket) and p.key >= p_key and p.key < p_key || chr(1114111)
+    order by p.key limit 5000
   ) f
   where b.bucket = coalesce(p_bucket, b.bucket)
 $$;

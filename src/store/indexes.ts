@@ -6,8 +6,6 @@ import { digestPrefix } from "./digest.ts";
  * outside of a transaction, and so not in a migration.
  */
 const INDEXES: Readonly<Record<string, string>> = {
-  // the order in which a store lists its keys, whatever the database's own order is
-  photos_listed: `photos (bucket, key collate "C") where store = 's3' and superseded_at is null`,
   // by 8 of the 32 bytes: 30 bytes a row of it, where a hash index takes 38 and a tree of all 32 takes 77 (npm run
   // bench:same-bytes); one row a picture and model, see migrations/0009_backfills.sql
   verdicts_digest: `verdicts (${digestPrefix("digest")}) where digest is not null`,

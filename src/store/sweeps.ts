@@ -151,10 +151,10 @@ export async function knownObjects(
 ): Promise<KnownObject[]> {
   return query<KnownObject & pg.QueryResultRow>(db, {
     name: "known_objects",
-    text: `select key collate "C" as key, array_agg(version) as versions from photos
+    text: `select key, array_agg(version) as versions from photos
       where store = 's3' and superseded_at is null and bucket = $1
-        and key collate "C" > $2 and key collate "C" >= $3 and key collate "C" <= $4
-      group by key collate "C" order by key collate "C" limit $5`,
+        and key > $2 and key >= $3 and key <= $4
+      group by key order by key limit $5`,
     values: [bucket, after, prefix, upTo ?? lastKey(prefix), limit],
   });
 }
@@ -175,7 +175,7 @@ export async function countKnown(db: Pool, bucket: string, prefix: string, limit
     name: "count_known",
     text: `select count(*) as n from (
       select from photos where store = 's3' and superseded_at is null and bucket = $1
-        and key collate "C" >= $2 and key collate "C" <= $3 limit $4) counted`,
+        and key >= $2 and key <= $3 limit $4) counted`,
     values: [bucket, prefix, lastKey(prefix), limit],
   });
   return Number(rows[0]!.n);

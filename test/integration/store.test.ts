@@ -273,16 +273,16 @@ describe("migrations", () => {
     await expect(requireSchema(db.pool, folder)).resolves.toBeUndefined();
   });
 
-  test("build the index of sweeps where it is missing or was left unfinished, also when two do at once", async ({
+  test("build an index where it is missing or was left unfinished, also when two do at once", async ({
     db,
   }) => {
-    const valid = "select indisvalid as valid from pg_index where indexrelid = to_regclass('photos_listed')";
+    const valid = "select indisvalid as valid from pg_index where indexrelid = to_regclass('photos_by_listing')";
     await db.pool.query(
-      "update pg_index set indisvalid = false where indexrelid = 'photos_listed'::regclass",
+      "update pg_index set indisvalid = false where indexrelid = 'photos_by_listing'::regclass",
     );
     await Promise.all([1, 2, 3].map(() => migrate(db.url, folder, "maitred_queue")));
     expect((await db.pool.query(valid)).rows).toEqual([{ valid: true }]);
-    await db.pool.query("drop index photos_listed");
+    await db.pool.query("drop index photos_by_listing");
     await Promise.all([1, 2, 3].map(() => migrate(db.url, folder, "maitred_queue")));
     expect((await db.pool.query(valid)).rows).toEqual([{ valid: true }]);
   });
