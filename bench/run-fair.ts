@@ -1,15 +1,13 @@
 /** `npm run bench:fair`: how long uploads take beside a backfill, printed and written to bench/results/. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readConfig } from "../src/config.ts";
-import { startPostgres } from "../src/embedded/postgres.ts";
 import { Scope } from "../src/lifecycle.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { measureFairness, type Stretch } from "./fair.ts";
-import { makePhotos } from "./photos.ts";
-import { startRedis } from "./redis.ts";
+import { givenSettings, layGround } from "./ground.ts";
 
 const { values } = parseArgs({
   options: {
@@ -34,17 +32,13 @@ beside a backfill that never runs dry. The queue is on Redis, if redis-server is
 }
 
 const scope = new Scope();
-const work = mkdtempSync(join(tmpdir(), "maitred-bench-"));
-scope.onClose("files", () => rmSync(work, { recursive: true, force: true }));
-const [made, folder] = [join(work, "originals"), join(work, "photos")];
-for (const each of [made, folder]) mkdirSync(each);
-const originals = await makePhotos(made, 88);
-const postgres = scope.hold("Postgres", await startPostgres(work));
-const redisUrl = await startRedis(scope);
+const { work, paths: originals, postgresUrl, redisUrl } = await layGround(scope, 88);
+const folder = join(work, "photos");
+mkdirSync(folder);
 const config = readConfig({
-  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("MAITRED_"))),
-  DATABASE_URL: postgres.url,
-  MAITRED_QUEUE_URL: redisUrl || postgres.url,
+  ...givenSettings(),
+  DATABASE_URL: postgresUrl,
+  MAITRED_QUEUE_URL: redisUrl || postgresUrl,
   MAITRED_FOLDERS: folder,
   // a few photos stand for many
   MAITRED_DUPLICATES: "each",

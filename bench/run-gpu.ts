@@ -1,19 +1,18 @@
 /** `npm run bench:gpu`: what the photo path does on an NVIDIA GPU, printed and written to bench/results/. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { availableParallelism, cpus, tmpdir } from "node:os";
+import { availableParallelism, cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Config, readConfig } from "../src/config.ts";
-import { startPostgres } from "../src/embedded/postgres.ts";
 import { Scope } from "../src/lifecycle.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { openJudge } from "../workers/judge.ts";
 import { type Graph, gpuName, measureGpuMemory, measureGraph, SIZES, scoresOnCpu } from "./gpu.ts";
+import { givenSettings, layGround } from "./ground.ts";
 import { measureLine } from "./line.ts";
-import { linkPhotos, makePhotos } from "./photos.ts";
-import { startRedis } from "./redis.ts";
+import { linkPhotos } from "./photos.ts";
 import { measureDecoding } from "./stages.ts";
 
 const { values } = parseArgs({
@@ -41,21 +40,15 @@ scores are from the CPU's, inference alone by batch size beside PyTorch's on the
 }
 
 const scope = new Scope();
-const work = mkdtempSync(join(tmpdir(), "maitred-bench-"));
-scope.onClose("files", () => rmSync(work, { recursive: true, force: true }));
-const originals = join(work, "originals");
-mkdirSync(originals);
-const paths = await makePhotos(originals, 88);
+const { work, paths, postgresUrl, redisUrl } = await layGround(scope, 88);
 linkPhotos(paths, join(work, "line"), Number(values.photos));
-const postgres = scope.hold("Postgres", await startPostgres(work));
-const redisUrl = await startRedis(scope);
 const seconds = Number(values.seconds);
 
 const configFor = (queueUrl: string): Config =>
   readConfig({
     MAITRED_PROVIDER: "cuda",
-    ...Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("MAITRED_"))),
-    DATABASE_URL: postgres.url,
+    ...givenSettings(),
+    DATABASE_URL: postgresUrl,
     MAITRED_QUEUE_URL: queueUrl,
     MAITRED_FOLDERS: join(work, "line"),
     MAITRED_PORT: "0",
@@ -68,7 +61,7 @@ const rounded = (of: Record<string, number>): Record<string, number> =>
   Object.fromEntries(Object.entries(of).map(([name, value]) => [name, round(value)]));
 
 say(`${gpuName() || "no GPU"}, ${availableParallelism()} cores`);
-const config = configFor(postgres.url);
+const config = configFor(postgresUrl);
 const judge = await openJudge({ ...config, provider: "cpu" });
 const decodePhotosPerS = round(await measureDecoding(judge, paths, seconds));
 say(`decode alone     ${decodePhotosPerS} photos/s`);
@@ -111,7 +104,7 @@ if (values.python !== "none") {
 const inferPhotosPerS = Math.max(...Object.values(Object.values(graphs).at(-1)!.photosPerS));
 const ideal = Math.min(decodePhotosPerS, inferPhotosPerS);
 const lines: Record<string, object> = {};
-for (const [name, url] of Object.entries({ redis: redisUrl, postgres: postgres.url })) {
+for (const [name, url] of Object.entries({ redis: redisUrl, postgres: postgresUrl })) {
   if (!url) continue;
   const { photosPerS, meanBatch } = await measureLine(configFor(url), join(work, "line"));
   lines[name] = {

@@ -1,14 +1,12 @@
 /** `npm run bench:same-bytes`: what looking for the same bytes costs and saves, printed and written to bench/results/. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
+import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readConfig } from "../src/config.ts";
-import { startPostgres } from "../src/embedded/postgres.ts";
 import { Scope } from "../src/lifecycle.ts";
 import { packageRoot } from "../src/package-root.ts";
-import { makePhotos } from "./photos.ts";
-import { startRedis } from "./redis.ts";
+import { layGround } from "./ground.ts";
 import { measureLookups, measureSameBytes } from "./same-bytes.ts";
 
 const { values } = parseArgs({
@@ -19,17 +17,11 @@ const { values } = parseArgs({
   },
 });
 const scope = new Scope();
-const work = mkdtempSync(join(tmpdir(), "maitred-bench-"));
-scope.onClose("files", () => rmSync(work, { recursive: true, force: true }));
-const originals = join(work, "originals");
-mkdirSync(originals);
-const paths = await makePhotos(originals, 88);
-const postgres = scope.hold("Postgres", await startPostgres(work));
-const redisUrl = await startRedis(scope);
+const { work, paths, postgresUrl, redisUrl } = await layGround(scope, 88);
 const configFor = (folder: string, duplicates: "each" | "once") =>
   readConfig({
-    DATABASE_URL: postgres.url,
-    MAITRED_QUEUE_URL: redisUrl || postgres.url,
+    DATABASE_URL: postgresUrl,
+    MAITRED_QUEUE_URL: redisUrl || postgresUrl,
     MAITRED_FOLDERS: folder,
     MAITRED_DUPLICATES: duplicates,
     MAITRED_PORT: "0",

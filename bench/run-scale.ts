@@ -1,14 +1,12 @@
 /** `npm run bench:scale`: a backfill of many photos through the real queue, printed and written to bench/results/. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readConfig } from "../src/config.ts";
-import { startPostgres } from "../src/embedded/postgres.ts";
 import { Scope } from "../src/lifecycle.ts";
 import { packageRoot } from "../src/package-root.ts";
-import { makePhotos } from "./photos.ts";
-import { startRedis } from "./redis.ts";
+import { layGround } from "./ground.ts";
 import { measureScale } from "./scale.ts";
 import { startStore } from "./store.ts";
 
@@ -38,10 +36,6 @@ Exit codes: 0 done, 1 a photo was lost, or counted twice: \`wrong\` says which c
 }
 
 const scope = new Scope();
-const work = mkdtempSync(join(tmpdir(), "maitred-bench-"));
-scope.onClose("files", () => rmSync(work, { recursive: true, force: true }));
-const originals = join(work, "originals");
-mkdirSync(originals);
 const [photos, every, queueLimit] = [values.photos, values.every, values.limit].map(Number) as [
   number,
   number,
@@ -49,13 +43,12 @@ const [photos, every, queueLimit] = [values.photos, values.every, values.limit].
 ];
 if (!(photos >= 10_000)) throw new Error(`--photos: expected at least 10000, got ${values.photos}`);
 // of no common factor with --every, so that all of them are judged
-const pictures = (await makePhotos(originals, 87, 640)).map((path) => readFileSync(path));
+const { paths, postgresUrl, redisUrl } = await layGround(scope, 87, 640);
+const pictures = paths.map((path) => readFileSync(path));
 const store = scope.hold("store", withClose(await startStore(photos, pictures)));
-const postgres = scope.hold("Postgres", await startPostgres(work));
-const redisUrl = await startRedis(scope);
 if (!redisUrl) throw new Error("expected redis-server on the PATH");
 const config = readConfig({
-  DATABASE_URL: postgres.url,
+  DATABASE_URL: postgresUrl,
   MAITRED_QUEUE_URL: redisUrl,
   MAITRED_S3_ENDPOINT: store.endpoint,
 });

@@ -1,16 +1,15 @@
 /** `npm run bench`: what the photo path does on this machine, printed and written to bench/results/. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { availableParallelism, cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Config, readConfig } from "../src/config.ts";
-import { startPostgres } from "../src/embedded/postgres.ts";
 import { Scope } from "../src/lifecycle.ts";
 import { packageRoot } from "../src/package-root.ts";
+import { givenSettings, layGround } from "./ground.ts";
 import { measureLine } from "./line.ts";
 import { measureMemory } from "./memory.ts";
-import { linkPhotos, makePhotos } from "./photos.ts";
-import { startRedis } from "./redis.ts";
+import { linkPhotos } from "./photos.ts";
 import { measureStages } from "./stages.ts";
 import { measureSweep } from "./sweep.ts";
 
@@ -38,21 +37,15 @@ Postgres, a naive worker (one photo at a time), a worker's memory over many phot
 }
 
 const scope = new Scope();
-const work = mkdtempSync(join(tmpdir(), "maitred-bench-"));
-scope.onClose("files", () => rmSync(work, { recursive: true, force: true }));
+const { work, originals, paths, postgresUrl, redisUrl } = await layGround(scope, 88);
 const photos = Number(values.photos);
-const originals = join(work, "originals");
-mkdirSync(originals);
-const paths = await makePhotos(originals, 88);
 linkPhotos(paths, join(work, "line"), photos);
 linkPhotos(paths, join(work, "naive"), Math.ceil(photos / 3));
-const postgres = scope.hold("Postgres", await startPostgres(work));
-const redisUrl = await startRedis(scope);
 
 const configFor = (queueUrl: string, folder: string, env: Record<string, string> = {}): Config =>
   readConfig({
-    ...Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("MAITRED_"))),
-    DATABASE_URL: postgres.url,
+    ...givenSettings(),
+    DATABASE_URL: postgresUrl,
     MAITRED_QUEUE_URL: queueUrl,
     MAITRED_FOLDERS: folder,
     MAITRED_PORT: "0",
@@ -64,7 +57,7 @@ const say = (text: string): void => void process.stderr.write(`${text}\n`);
 const round = (value: number, digits = 1): number => Number(value.toFixed(digits));
 
 say(`${paths.length} JPEGs of 1600 x 1200, ${availableParallelism()} cores`);
-const stages = await measureStages(configFor(postgres.url, originals), paths, Number(values.seconds));
+const stages = await measureStages(configFor(postgresUrl, originals), paths, Number(values.seconds));
 const infer = Math.max(...Object.values(stages.inferPhotosPerS[stages.variant]!));
 const ideal = 1 / (1 / stages.decodePhotosPerS + 1 / infer);
 say(`decode alone     ${round(stages.decodePhotosPerS)} photos/s`);
@@ -74,14 +67,14 @@ for (const [variant, rates] of Object.entries(stages.inferPhotosPerS)) {
 }
 say(`ideal            ${round(ideal)} photos/s: 1 / (1/decode + 1/infer) on shared cores`);
 
-const naiveQueue = redisUrl || postgres.url;
+const naiveQueue = redisUrl || postgresUrl;
 const naive = await measureLine(
   configFor(naiveQueue, join(work, "naive"), { MAITRED_CONCURRENCY: "1", MAITRED_MAX_BATCH: "1" }),
   join(work, "naive"),
 );
 say(`naive worker     ${round(naive.photosPerS)} photos/s: one photo at a time`);
 const lines: Record<string, object> = {};
-for (const [name, url] of Object.entries({ redis: redisUrl, postgres: postgres.url })) {
+for (const [name, url] of Object.entries({ redis: redisUrl, postgres: postgresUrl })) {
   if (!url) continue;
   const { photosPerS, meanBatch } = await measureLine(configFor(url, join(work, "line")), join(work, "line"));
   const ratios = {
