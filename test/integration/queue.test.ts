@@ -138,6 +138,24 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     }
   });
 
+  test("hand a photo out once more that was added in hand, when its outcome may be committed already", async ({
+    open,
+  }) => {
+    const { queues, take } = open(backend);
+    for (const photo of [job(1), { ...job(2), fed: true as const }]) {
+      const got = collector<string>(2);
+      const consumer = await take("live", async ({ id }) => {
+        if (got.items.length === 0) for (const _ of [1, 2]) await queues.add("live", [photo]);
+        got.push(id);
+      });
+      await queues.add("live", [photo]);
+      await got.done;
+      await consumer.close();
+      expect(got.items).toEqual([photo.id, photo.id]);
+      expect(await queues.held([photo.id])).toBe(0);
+    }
+  });
+
   test("try again what may pass, and say which try is the last", async ({ open }) => {
     const { queues, take } = open(backend);
     const tries = collector<boolean>(3);
