@@ -30,7 +30,7 @@ const test = base.extend<{ open(backend: (typeof BACKENDS)[number]): Line }>({
         async judging(lane, first) {
           let judge = async (photo: PhotoJob): Promise<void> => {
             judge = async ({ id, fed }) =>
-              void (await recordOutcomes(db.pool, [{ ...judged(id, "shown"), lane, ...(fed && { fed }) }]));
+              void (await recordOutcomes(db.pool, [{ ...judged(id, "shown"), ...(fed && { fed }) }]));
             await first(photo);
           };
           const settings = { concurrency: 1, lockMs: 30_000, attempts: 3, backoffMs: 10 };
