@@ -880,12 +880,9 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
     db,
   }) => {
     const keys = Array.from({ length: 300 }, (_, n) => `g-${n}`);
-    const ids = await photos(db, ...keys);
-    // of photos of its own each: one that is fed for the second while its job for the first just ends is queued only later
-    await db.pool.query("update photos set listing = id % 2");
-    const half = (listing: string) => ({ ...ofAll, what: { kind: "photos", listing, upTo: "1000000" } });
-    const plain = await addBackfill(db.pool, half("0"));
-    const proposing = await addBackfill(db.pool, { ...half("1"), propose: true });
+    await photos(db, ...keys);
+    const plain = await addBackfill(db.pool, { ...ofAll, model: "model:m-0" });
+    const proposing = await addBackfill(db.pool, { ...ofAll, propose: true });
     const groups = ["one", "two"].map((name) => {
       const { queuePrefix } = configFor(backend);
       return configFor(backend, {
@@ -940,17 +937,14 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
           .toBe("done");
       await second.close();
       await third.close();
-      const { rows } = await db.pool.query(
-        "select photo_id from verdicts union all select photo_id from proposals",
-      );
-      expect(rows.map(({ photo_id }) => photo_id).sort()).toEqual(ids.toSorted());
-      for (const id of [plain, proposing])
-        expect(await readBackfill(db.pool, id)).toMatchObject({
-          seen: 150,
-          judged: 150,
-          fed: 150,
-          waiting: 0,
-        });
+      // a photo may be proposed before it is judged for the other run
+      const verdicts = await db.pool.query("select photo_id, count(*)::int as n from verdicts group by 1");
+      expect(verdicts.rows).toHaveLength(300);
+      expect(verdicts.rows.filter(({ n }) => n > 1)).toEqual([]);
+      for (const id of [plain, proposing]) {
+        const row = (await readBackfill(db.pool, id))!;
+        expect([row.seen, row.judged, row.fed + row.skipped, row.waiting]).toEqual([300, row.fed, 300, 0]);
+      }
     } finally {
       await work.close();
     }
