@@ -174,11 +174,12 @@ end $$;
 
 -- As before (migrations/0002_functions.sql), but that it says the version, which may be another one than was given: a plain
 -- listing has no version ids, and what it gives the etag of does not replace a version or generation that an event named.
+-- p_looked: before the caller asked the store for them; what was withdrawn or replaced since stays so. Null: they are there now.
 -- Locks: as record_events, of the objects those that are new.
 drop function register_photos(text[], text[], text[], text[], text[], text[], text[], text);
 create function register_photos(
   p_store text[], p_bucket text[], p_key text[], p_version text[],
-  p_listing text[], p_uploader text[], p_claimed text[], p_lane text
+  p_listing text[], p_uploader text[], p_claimed text[], p_lane text, p_looked timestamptz default null
 ) returns table (id bigint, state text, version text, fresh boolean) language plpgsql as $$
 #variable_conflict use_column
 declare made object_order[];
@@ -202,8 +203,9 @@ begin
       with ordinality as u (store, bucket, key, version, listing, uploader, claimed, n)
     left join lateral (
       select p.version from photos p
-      where (p.store, p.bucket, p.key) = (u.store, u.bucket, u.key) and p.superseded_at is null and u.store = 's3'
-        and u.version like 'etag:%' and p.version <> '' and p.version not like 'etag:%'
+      where (p.store, p.bucket, p.key) = (u.store, u.bucket, u.key) and p.superseded_at is null
+        and (p.registered_at > p_looked
+          or (u.store = 's3' and u.version like 'etag:%' and p.version <> '' and p.version not like 'etag:%'))
       order by p.id desc limit 1
     ) c on true
   ), one_each as (
@@ -213,15 +215,15 @@ begin
     select o.store, o.bucket, o.key, o.version, o.listing, o.uploader, o.claimed, p_lane
     from one_each o order by o.store, o.bucket, o.key, o.version
     on conflict on constraint photos_store_bucket_key_version_key do update
-      set superseded_at = null,
+      set superseded_at = case when p.superseded_at > p_looked then p.superseded_at end,
           listing = coalesce(p.listing, excluded.listing),
           uploader = coalesce(p.uploader, excluded.uploader),
           claimed = coalesce(p.claimed, excluded.claimed)
-    returning p.id, p.state, p.store, p.bucket, p.key, p.version, (p.xmax = 0) as fresh
+    returning p.id, p.state, p.store, p.bucket, p.key, p.version, p.superseded_at, (p.xmax = 0) as fresh
   ), superseded as (
     update photos p set superseded_at = now()
     from written w
-    where p.superseded_at is null
+    where p.superseded_at is null and w.superseded_at is null
       and (p.store, p.bucket, p.key) = (w.store, w.bucket, w.key) and p.version <> w.version
       and not exists (select from one_each o where (o.store, o.bucket, o.key, o.version) = (p.store, p.bucket, p.key, p.version))
   )

@@ -351,16 +351,15 @@ end $$;
 
 -- As in 0002, and settles what backfills wait for in the same transaction: whoever judged the photo, a live upload too,
 -- it needs no judging any more. Items may also have
---   lane      of the queue that the photo came from: what came from backfill, and only a proposing backfill waits for, becomes a
---             proposal instead of a verdict;
---   fed       it was queued for backfills; where none waits for the photo any more it was recorded before, maybe as a proposal, and a
---             worker that was killed, or lost Postgres, could not say so: nothing changes;
+--   fed       it was queued for backfills: where only proposing ones wait for the photo it becomes a proposal instead of a verdict.
+--             Where none waits for it any more it was recorded before, maybe as a proposal, and a worker that was killed, or lost
+--             Postgres, could not say so: nothing changes;
 --   backfill  a backfill that the verdict is of without having waited for it; nobody judged the photo, so who waits for that waits on;
 --   counted   that backfill counts it now, and makes it a proposal if it proposes;
 --   stored    it is from the scores of an earlier verdict, and changes nothing of a photo that this is not the verdict of any more;
 --   digest, rendition  for the columns of these names. What a model says of the photo itself replaces what it said of a
 --             rendition by the same policy, and not the other way round.
--- Where a photo is in the group twice, what its own upload brings counts, and then what was asked of the photo itself.
+-- Where a photo is in the group twice, what was asked for otherwise than by backfills counts, and then what read the photo itself.
 create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
 begin
   -- a statement of its own, so that the next one sees what a rival committed while this one waited
@@ -374,8 +373,8 @@ begin
     from jsonb_array_elements(p_items) as e (item), jsonb_to_record(e.item) as i (
       id bigint, verdict text, rule text, reason text, category text, human real, scores jsonb, tags jsonb,
       by text, policy text, batch text, known jsonb, failure text, transient boolean,
-      lane text, fed boolean, backfill bigint, counted boolean, stored boolean, digest bytea, rendition boolean)
-    order by i.id, i.lane is not distinct from 'backfill', i.fed is true, i.rendition is true
+      fed boolean, backfill bigint, counted boolean, stored boolean, digest bytea, rendition boolean)
+    order by i.id, i.fed is true, i.rendition is true
   ), waiting as (
     delete from backfill_photos b using input i where b.photo_id = i.id and i.backfill is null
     returning b.photo_id, b.backfill_id
@@ -390,7 +389,7 @@ begin
     select input.*, locked.state as before, coalesce(locked.category, '') as before_category,
       coalesce(input.backfill, (select max(s.backfill_id) from settled s where s.photo_id = input.id and not s.propose)) as of_backfill,
       coalesce((select bool_and(s.propose) from settled s where s.photo_id = input.id), false)
-        and (input.lane is not distinct from 'backfill' or coalesce(input.counted, false)) as proposed,
+        and (coalesce(input.fed, false) or coalesce(input.counted, false)) as proposed,
       case
         when locked.decided_by like 'moderator:%' then false
         when input.fed and not exists (select from settled s where s.photo_id = input.id) then false
@@ -440,7 +439,7 @@ begin
       coalesce(w.failure, '') as code,
       -- nothing else would tell the feeder that a list names it once more
       s.listed and not (w.differs and case when w.proposed then s.propose else w.of_backfill is not distinct from s.backfill_id end) as unseen,
-      case when w.differs and w.proposed and s.propose then w.item - 'counted' - 'lane' - 'fed' end as proposal
+      case when w.differs and w.proposed and s.propose then w.item - 'counted' - 'fed' end as proposal
     from settled s join wanted w on w.id = s.photo_id
   ), proposed as (
     insert into proposals (backfill_id, photo_id, item)

@@ -7,7 +7,7 @@ import { folderPhoto, listFolder } from "../image/folder.ts";
 import { connectS3, listObjects } from "../image/s3.ts";
 import { Scope } from "../lifecycle.ts";
 import { type Known, LANES, type Lane, type PhotoRef } from "../photo.ts";
-import { photosToReplay } from "../store/photos.ts";
+import { databaseTime, photosToReplay } from "../store/photos.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
 
@@ -73,11 +73,11 @@ these a line on stdin. What is decided already is left alone unless --again is g
           progress();
         }
       } else {
+        let looked = await databaseTime(intake.db);
         for await (const page of pages(sources(args.positionals, terminal), s3)) {
-          const { ids, queued } = await intake.take(page, lane, {
-            known,
-            again: Boolean(args.values["again"]),
-          });
+          const again = Boolean(args.values["again"]);
+          const { ids, queued } = await intake.take(page, lane, { known, again, looked });
+          looked = await databaseTime(intake.db);
           counts.queued += queued.length;
           counts.decided += ids.length - queued.length;
           progress();

@@ -1,7 +1,7 @@
 import type { Config } from "../config.ts";
-import { type TakenIn, takeIn } from "../intake/intake.ts";
+import { type TakenIn, type TakingIn, takeIn } from "../intake/intake.ts";
 import type { Scope } from "../lifecycle.ts";
-import type { Known, Lane, PhotoRef } from "../photo.ts";
+import type { Lane, PhotoRef } from "../photo.ts";
 import { openQueues, type Queues } from "../queue/queues.ts";
 import { openQueueServer, type QueueServer } from "../queue/server.ts";
 import { recordEvents } from "../store/events.ts";
@@ -13,7 +13,7 @@ export interface Intake {
   server: QueueServer;
   queues: Queues;
   /** See `takeIn`. */
-  take(photos: readonly PhotoRef[], lane: Lane, how?: { known?: Known; again?: boolean }): Promise<TakenIn>;
+  take(photos: readonly PhotoRef[], lane: Lane, how?: TakingIn): Promise<TakenIn>;
   /** Takes photos of a folder off the page, as a removal from a bucket does. @returns keys of those that were on it. */
   withdraw(folder: string, keys: readonly string[]): Promise<string[]>;
 }
@@ -25,7 +25,8 @@ export function openIntake(config: Config, scope: Scope, onError: (error: Error)
   const server = scope.hold("intake's queue server", openQueueServer(config, onError));
   const queues = scope.hold("intake's queues", openQueues(server, onError));
   const deps = {
-    register: (photos: Parameters<typeof registerPhotos>[1], lane: Lane) => registerPhotos(db, photos, lane),
+    register: (photos: Parameters<typeof registerPhotos>[1], lane: Lane, looked?: string) =>
+      registerPhotos(db, photos, lane, looked),
     add: queues.add,
   };
   return {

@@ -2,12 +2,21 @@ import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
 
 /** The two neighbours of the intake: the table of photos, and the queues. */
 export interface IntakeDeps {
-  /** Makes photos known, in the order given; what is known already stays. */
+  /** Makes photos known, in the order given; what is known already stays, and what was withdrawn since `looked`. */
   register(
     photos: readonly (PhotoRef & { known: Known })[],
     lane: Lane,
+    looked: string | undefined,
   ): Promise<(PhotoJob & { state: string })[]>;
   add(lane: Lane, photos: readonly PhotoJob[]): Promise<void>;
+}
+
+export interface TakingIn {
+  known?: Known;
+  /** Also what is decided already. */
+  again?: boolean;
+  /** The time of Postgres before the photos were looked for, where that may be a while ago. */
+  looked?: string;
 }
 
 export interface TakenIn {
@@ -26,11 +35,12 @@ export async function takeIn(
   deps: IntakeDeps,
   photos: readonly PhotoRef[],
   lane: Lane,
-  { known = {}, again = false }: { known?: Known; again?: boolean } = {},
+  { known = {}, again = false, looked }: TakingIn = {},
 ): Promise<TakenIn> {
   const registered = await deps.register(
     photos.map((photo) => ({ ...photo, known })),
     lane,
+    looked,
   );
   const wanted = registered.filter(({ state }) => again || state === "pending" || state === "failed");
   await deps.add(

@@ -40,7 +40,6 @@ export interface WorkerDeps {
 
 export interface RecordedOutcome extends LineOutcome {
   policy: string;
-  lane: Lane;
 }
 
 export interface WorkerLimits {
@@ -154,7 +153,7 @@ export function createModerationWorker(
     first.provider === "cpu"
       ? createRoom(Math.max(1, limits.decoders - 1), QUIET_MS, () => performance.now())
       : (_lane, work) => work();
-  const recorder = deps.batcher<LineOutcome & { lane: Lane }, { changed: boolean }>(
+  const recorder = deps.batcher<LineOutcome, { changed: boolean }>(
     async (outcomes) => {
       try {
         return await commit(outcomes);
@@ -166,9 +165,7 @@ export function createModerationWorker(
     },
     { maxSize: 256, maxWaitMs: 0, workers: 1, maxRunning: 1 },
   );
-  async function commit(
-    outcomes: readonly (LineOutcome & { lane: Lane })[],
-  ): Promise<{ changed: boolean }[]> {
+  async function commit(outcomes: readonly LineOutcome[]): Promise<{ changed: boolean }[]> {
     const changed = await deps.record(outcomes.map((outcome) => ({ ...outcome, policy })));
     // a photo that was deleted while it was in hand has no row, and nothing to change
     return outcomes.map((outcome) => ({ changed: changed.get(outcome.photoId) ?? false }));
@@ -178,7 +175,7 @@ export function createModerationWorker(
     fetch: deps.fetch,
     withModel: (lane, work) => room(lane, () => models.use(work)),
     by: () => models.current.by,
-    record: (outcome, lane) => recorder.add({ ...outcome, lane }, lane),
+    record: (outcome, lane) => recorder.add(outcome, lane),
     knownFromKey: deps.knownFromKey,
     shadows: (photo, lane) => lane === "live" && (shadow?.wants(photo.id) ?? false),
     shadow: (photo, judged, frame) => shadow?.offer({ photoId: photo.id, beside: judged, ...frame }),

@@ -2,7 +2,7 @@ import { DelayedError, type Job, UnrecoverableError, Worker } from "bullmq";
 import { asError, ModerationError, PhotoError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Lane, PhotoJob } from "../photo.ts";
-import { openQueues, parsePayload } from "./queues.ts";
+import { parsePayload } from "./queues.ts";
 import type { QueueServer } from "./server.ts";
 
 export interface Attempt {
@@ -31,8 +31,8 @@ export interface ConsumerHandlers {
    */
   photo(photo: PhotoJob, attempt: Attempt): Promise<void>;
   /**
-   * A photo was in hand each time that several workers died; it will not be handed out again, unless this throws: then what
-   * became of it is not recorded.
+   * A photo was in hand each time that several workers died, and is not handed out again. Returning means that this is
+   * committed; until then it is asked again.
    */
   abandoned(photo: PhotoJob, reason: string): Promise<void>;
   error(error: Error): void;
@@ -63,7 +63,8 @@ export async function consume(
       concurrency: settings.concurrency,
       lockDuration: settings.lockMs,
       stalledInterval: settings.lockMs,
-      maxStalledCount: 3,
+      // BullMQ would take the job away before anybody has committed what became of the photo: `handle` gives it up instead
+      maxStalledCount: 1_000_000,
       settings: {
         backoffStrategy: (tries) =>
           // whole milliseconds, which Postgres insists on
@@ -75,34 +76,7 @@ export async function consume(
     },
     server.backend,
   );
-  const recording = new Set<Promise<void>>();
   worker.on("error", handlers.error);
-  worker.on("failed", (job, error) => {
-    // every other failure was recorded before it was thrown; this one nobody has seen
-    const photo = job && parsePayload(job.data);
-    if (photo && /stalled/.test(error.message)) {
-      const recorded: Promise<void> = handlers
-        .abandoned(photo, error.message)
-        .catch(async (cause: unknown) => {
-          handlers.error(asError(cause));
-          await queueAgain(photo);
-        })
-        .catch((cause: unknown) => handlers.error(asError(cause)))
-        .finally(() => recording.delete(recorded));
-      recording.add(recorded);
-    }
-  });
-
-  /** Its job is gone by now, and nothing else would ever queue it. */
-  async function queueAgain(photo: PhotoJob): Promise<void> {
-    const queues = openQueues(server, handlers.error);
-    try {
-      await queues.ready();
-      await queues.add(lane, [photo]);
-    } finally {
-      await queues.close();
-    }
-  }
 
   async function handle(job: Job, token: string | undefined): Promise<void> {
     const photo = parsePayload(job.data);
@@ -110,9 +84,12 @@ export async function consume(
       handlers.error(new Error(`job ${job.id} of queue ${lane} is not a photo: it was dropped`));
       throw new UnrecoverableError("expected a photo");
     }
-    const last = job.attemptsMade + 1 >= settings.attempts;
+    const deaths = job.stalledCounter;
+    const last = deaths >= MAX_DEATHS || job.attemptsMade + 1 >= settings.attempts;
     try {
-      await handlers.photo(photo, { lane, last, ageMs: Date.now() - job.timestamp });
+      if (deaths >= MAX_DEATHS)
+        await handlers.abandoned(photo, `in hand each time that ${deaths} workers died`);
+      else await handlers.photo(photo, { lane, last, ageMs: Date.now() - job.timestamp });
     } catch (thrown) {
       if (thrown instanceof PhotoError || !(last || isOutage(thrown))) throw forQueue(thrown);
       if (!isOutage(thrown)) handlers.error(asError(thrown));
@@ -130,12 +107,7 @@ export async function consume(
     throw new UpstreamError("QUEUE_UNAVAILABLE", `the queue's server: ${asError(cause).message}`, { cause });
   }
   worker.run().catch((error: unknown) => handlers.error(asError(error)));
-  return {
-    async close() {
-      await worker.close();
-      await Promise.all(recording);
-    },
-  };
+  return { close: () => worker.close() };
 }
 
 /** The one place that knows how the queue spells "do not retry". */
@@ -150,5 +122,6 @@ function isOutage(thrown: unknown): boolean {
 }
 
 const OUTAGES = new Set<string>(["DATABASE_UNAVAILABLE", "INFERENCE_UNAVAILABLE", "CLOSED"]);
+const MAX_DEATHS = 4;
 const OUTAGE_DELAY_MS = 2_000;
 const MAX_BACKOFF_MS = 60_000;

@@ -15,7 +15,10 @@ export interface LaneDepth {
 
 /** The two queues, from the side that adds to them, pauses them and looks at them. */
 export interface Queues extends Closable {
-  /** Adding a photo that already waits or is in hand changes nothing. */
+  /**
+   * Adding a photo that already waits changes nothing. One that is in hand is handed out once more afterwards, however often it
+   * was added meanwhile: what became of it may be committed already.
+   */
   add(lane: Lane, photos: readonly PhotoJob[]): Promise<void>;
   /** How many jobs of these photos there are, waiting or in hand. */
   held(photoIds: readonly string[]): Promise<number>;
@@ -40,9 +43,10 @@ export function openQueues(server: QueueServer, onError: (error: Error) => void)
     PhotoQueue
   >;
   async function* jobsOf(photoIds: readonly string[]) {
-    for (const photoId of photoIds) {
-      for (const id of [jobId({ id: photoId }), jobId({ id: photoId, fed: true })]) {
-        for (const queue of Object.values(queues)) if (await queue.getJob(id)) yield { queue, id };
+    for (const asked of photoIds.flatMap(asksOf)) {
+      for (const queue of Object.values(queues)) {
+        const id = await queue.getDeduplicationJobId(asked);
+        if (id && (await queue.getJob(id))) yield { queue, id };
       }
     }
   }
@@ -59,6 +63,7 @@ export function openQueues(server: QueueServer, onError: (error: Error) => void)
         if ((await queue.remove(id)) === 1) removed++;
         else inHand++;
       }
+      await server.forgetNext(photoIds.flatMap(asksOf));
       return { removed, inHand };
     },
     async add(lane, photos) {
@@ -101,14 +106,19 @@ function openQueue(server: QueueServer, lane: Lane, onError: (error: Error) => v
 }
 
 /** What a backfill fed may come to nothing by then, and must not stand in for what somebody else asks of the photo. */
-function jobId({ id, fed }: Pick<PhotoJob, "id" | "fed">): string {
+function askOf({ id, fed }: Pick<PhotoJob, "id" | "fed">): string {
   return fed ? `fed-${id}` : `photo-${id}`;
+}
+
+function asksOf(id: string): string[] {
+  return [askOf({ id }), askOf({ id, fed: true })];
 }
 
 function optionsOf(photo: PhotoJob): object {
   return {
-    // one job a photo, and one for backfills: BullMQ ignores an id that it still holds
-    jobId: jobId(photo),
+    // one job a photo that waits, and one for backfills; an id of its own would also be ignored while its job is in hand, and what
+    // is asked after the commit would be lost
+    deduplication: { id: askOf(photo), keepLastIfActive: true },
     // a job leaves by success alone, which is when its photo's verdict or failure is committed: the consumer
     // counts the tries that a photo has, and how long it waits between them
     attempts: 1_000_000,
@@ -143,7 +153,8 @@ export function parsePayload(data: unknown): PhotoJob | undefined {
   return result.success ? (result.data as PhotoJob) : undefined;
 }
 
-const PAGE = 500;
+/** On Postgres each job of a page takes a lock, and the server has a few thousand for all its clients. */
+const PAGE = 100;
 
 /** While a queue is paused, BullMQ's Postgres backend counts what waits under a name that its types leave out. */
 const WAITING = ["waiting", "paused"] as JobType[];

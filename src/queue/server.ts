@@ -36,6 +36,8 @@ export interface QueueServer extends Closable {
   check(): Promise<string>;
   /** Makes the tables of the Postgres backend; on Redis there is nothing to make. */
   migrate(): Promise<void>;
+  /** Forgets what was to follow jobs that were taken out, by what they were asked as: on Postgres BullMQ leaves it behind. */
+  forgetNext(asked: readonly string[]): Promise<void>;
 }
 
 /** @param onError told of every lost connection; they are made again without end. */
@@ -94,6 +96,15 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
     backend: createPostgresBackend as unknown as BackendFactory<IQueueBackend>,
     check: () => open(),
     migrate: async () => void (await open(true)),
+    async forgetNext(asked) {
+      const probe = new PostgresConnection({ ...connection, max: 1 });
+      try {
+        await probe.waitUntilReady();
+        await probe.pool.query("delete from dedup_next where dedup_id = any ($1)", [asked]);
+      } finally {
+        await probe.close();
+      }
+    },
     close: async () => {},
   };
 }
@@ -109,6 +120,7 @@ function redisServer(settings: QueueSettings, onError: (error: Error) => void): 
     backend: createRedisBackend as unknown as BackendFactory<IQueueBackend>,
     check: () => checkRedis(redis),
     migrate: async () => {},
+    forgetNext: async () => {},
     close: async () => {
       redis.disconnect();
     },

@@ -12,15 +12,18 @@ export interface Registered extends PhotoJob {
 /**
  * Makes photos known, in the order given; see register_photos in migrations/0006_intake.sql. Calling it
  * again changes nothing but to fill in what was not known. The version of a photo that an event made known stays its own.
+ *
+ * @param looked the time of Postgres before the store was asked for them, so that what was withdrawn or replaced since stays so.
  */
 export async function registerPhotos(
   db: Pool,
   photos: readonly (PhotoRef & { known: Known })[],
   lane: Lane,
+  looked?: string,
 ): Promise<Registered[]> {
   const rows = await query<{ id: string; state: PhotoState; version: string; fresh: boolean }>(db, {
     name: "register_photos",
-    text: "select id, state, version, fresh from register_photos($1, $2, $3, $4, $5, $6, $7, $8)",
+    text: "select id, state, version, fresh from register_photos($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     values: [
       photos.map((photo) => photo.store),
       photos.map((photo) => photo.bucket),
@@ -30,9 +33,19 @@ export async function registerPhotos(
       photos.map((photo) => photo.known.uploader ?? null),
       photos.map((photo) => photo.known.claimed ?? null),
       lane,
+      looked ?? null,
     ],
   });
   return photos.map((photo, index) => ({ ...photo, ...rows[index]! }));
+}
+
+/** The time of Postgres, which `registerPhotos` compares with that of its rows. */
+export async function databaseTime(db: Pool): Promise<string> {
+  const rows = await query<{ now: string }>(db, {
+    name: "database_time",
+    text: "select clock_timestamp()::text as now",
+  });
+  return rows[0]!.now;
 }
 
 /** Keys of a folder that have a current photo, behind `after`, in their order; of `keys` alone where they are given. */

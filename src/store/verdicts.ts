@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../errors.ts";
-import type { Decision, Known, Lane, Scores } from "../photo.ts";
+import type { Decision, Known, Scores } from "../photo.ts";
 import { digestPrefix } from "./digest.ts";
 import { type Pool, query } from "./pool.ts";
 
@@ -13,9 +13,10 @@ export interface Outcome {
   by: string;
   /** Identifies the policy file's contents. */
   policy: string;
-  /** The queue that the photo came from, where it came from one. */
-  lane?: Lane;
-  /** It was queued for backfills: where none waits for the photo any more, this was recorded before. */
+  /**
+   * It was queued for backfills: where only proposing ones wait for the photo, this is a proposal; where none does any more, it
+   * was recorded before.
+   */
   fed?: true;
   /** The backfill that the verdict is of, and that counts it, without having fed the photo. */
   backfill?: string;
@@ -84,10 +85,10 @@ export async function recordAnew(
   }
 }
 
-function asItem({ photoId, known, batch, by, policy, lane, fed, backfill, result }: Outcome): object {
+function asItem({ photoId, known, batch, by, policy, fed, backfill, result }: Outcome): object {
   const told = Object.fromEntries(Object.entries(known).map(([name, value]) => [name, clean(value)]));
   const counted = backfill === undefined ? undefined : true;
-  const common = { id: photoId, known: told, batch, by, policy, lane, fed, backfill, counted };
+  const common = { id: photoId, known: told, batch, by, policy, fed, backfill, counted };
   if ("failure" in result) {
     const { failure, message, transient } = result;
     return { ...common, verdict: "failed", rule: "failed", reason: clean(message), failure, transient };

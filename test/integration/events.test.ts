@@ -10,7 +10,7 @@ import { parseS3 } from "../../src/intake/s3.ts";
 import { type EventDeps, queueForgotten, takeEvents } from "../../src/intake/take-events.ts";
 import type { PhotoJob } from "../../src/photo.ts";
 import { markQueued, type RecordedEvent, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
-import { registerPhotos } from "../../src/store/photos.ts";
+import { databaseTime, registerPhotos } from "../../src/store/photos.ts";
 import { connect } from "../../src/store/pool.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { anyKey, eventBridge, gcsPush, minioMessage, s3Record } from "../events.ts";
@@ -537,6 +537,28 @@ test("a photo that is queued by hand from a listing, which has no version ids, i
   const ref = { store: "s3", bucket: "b", key: "a", version: "etag:1", known: {} } as const;
   expect(await registerPhotos(db.pool, [ref], "live")).toMatchObject([{ id: photoId, version: "3HL4kqt" }]);
   expect(await rows(db, "select version from photos")).toEqual([{ version: "3HL4kqt" }]);
+});
+
+test("a listing that is older than a removal or an overwrite undoes neither", async ({ db }) => {
+  const listed = (key: string) => ({ store: "s3", bucket: "b", key, version: "etag:1", known: {} }) as const;
+  const gone = await one(db, event({ key: "gone" }));
+  const replaced = await one(db, event({ key: "replaced" }));
+  await recordOutcomes(db.pool, [shown(gone.photoId!), shown(replaced.photoId!)]);
+  const asked = await databaseTime(db.pool);
+  await record(db, event({ ...removed("20"), key: "gone" }));
+  for (const key of ["replaced", "new"]) await one(db, event({ key, version: "etag:2", order: "20" }));
+  const list = async (since: string) => {
+    await registerPhotos(db.pool, ["gone", "replaced", "new"].map(listed), "live", since);
+    return rows(db, "select key, version from photos where superseded_at is null order by key");
+  };
+  expect(await list(asked)).toEqual([
+    { key: "new", version: "etag:2" },
+    { key: "replaced", version: "etag:2" },
+  ]);
+  // what is listed afterwards is there again
+  expect(await list(await databaseTime(db.pool))).toEqual(
+    ["gone", "new", "replaced"].map((key) => ({ key, version: "etag:1" })),
+  );
 });
 
 test("a worker's role takes events, and a dashboard's does not", async ({ db }) => {

@@ -5,6 +5,7 @@ import pg from "pg";
 import { describe, expect } from "vitest";
 import { type Intake, openIntake } from "../../src/cli/intake.ts";
 import type { Config } from "../../src/config.ts";
+import { UpstreamError } from "../../src/errors.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import type { PhotoJob } from "../../src/photo.ts";
 import { consume } from "../../src/queue/consumer.ts";
@@ -358,6 +359,29 @@ describe.each(BACKENDS)("on %s, the queue", (backend) => {
     expect(outcomes).toEqual([new Map()]);
     expect(await rows(db, "select from photos")).toEqual([]);
     expect(await rows(db, "select from verdicts")).toEqual([]);
+    expect(await keep(db, config, "secret-dish-4711")).toEqual([]);
+  });
+
+  test("holds nothing either of what was to follow a job that is to be tried again", async ({
+    db,
+    configFor,
+    open,
+  }) => {
+    const config = configFor(backend);
+    const { queues, server } = open(config);
+    await queues.add("live", [job("1")]);
+    const settings = { concurrency: 1, lockMs: 30_000, attempts: 3, backoffMs: 60_000 };
+    const consumer = await consume(server, "live", settings, {
+      async photo(photo) {
+        await queues.add("live", [photo]);
+        throw new UpstreamError("STORE_UNAVAILABLE", "down");
+      },
+      abandoned: async () => {},
+      error: () => {},
+    });
+    await expect.poll(() => queues.depth("live")).toMatchObject({ delayed: 1 });
+    await consumer.close();
+    expect(await queues.remove(["1"])).toEqual({ removed: 1, inHand: 0 });
     expect(await keep(db, config, "secret-dish-4711")).toEqual([]);
   });
 });

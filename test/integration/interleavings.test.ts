@@ -48,8 +48,15 @@ function createActs(db: Database, photos: readonly string[], random: () => numbe
   const unlessRefused = (act: Promise<unknown>): Promise<unknown> =>
     act.catch((thrown: { code?: string }) => expect(thrown.code).toBe("CONFIG_INVALID"));
 
-  function judged(photoId: string, lane: "live" | "backfill"): Outcome {
-    const about = { photoId, known: {}, batch: "t", by: one(MODELS), policy: one(["p1", "p2"]), lane };
+  function judged(photoId: string, fed?: true): Outcome {
+    const about = {
+      photoId,
+      known: {},
+      batch: "t",
+      by: one(MODELS),
+      policy: one(["p1", "p2"]),
+      ...(fed && { fed }),
+    };
     if (random() < 0.15) {
       return { ...about, result: { failure: "CORRUPT", message: "bad", transient: random() < 0.5 } };
     }
@@ -59,7 +66,7 @@ function createActs(db: Database, photos: readonly string[], random: () => numbe
       ...about,
       result: {
         ...decided(scores, about.policy as Policy),
-        ...(lane === "backfill" && { rendition: random() < 0.5 }),
+        ...(fed && { rendition: random() < 0.5 }),
       },
     };
   }
@@ -87,7 +94,7 @@ function createActs(db: Database, photos: readonly string[], random: () => numbe
     const waiting = await rows(db, "select distinct photo_id as id from backfill_photos order by 1");
     await recordOutcomes(
       db.pool,
-      waiting.map(({ id }) => judged(id, "backfill")),
+      waiting.map(({ id }) => judged(id, true)),
     );
     await endBackfills(db.pool);
   }
@@ -95,7 +102,7 @@ function createActs(db: Database, photos: readonly string[], random: () => numbe
     () =>
       recordOutcomes(
         db.pool,
-        some().map((id) => judged(id, "live")),
+        some().map((id) => judged(id)),
       ),
     async () => {
       const [id, by] = [randomUUID(), one(["ann", "bob"])];

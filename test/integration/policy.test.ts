@@ -35,13 +35,13 @@ async function judge(
     by = "model:m-1",
     policy = shipped,
     text = yaml,
-    lane = "live",
+    fed = false,
     rendition = false,
   }: {
     by?: string;
     policy?: Policy;
     text?: string;
-    lane?: "live" | "backfill";
+    fed?: boolean;
     rendition?: boolean;
   } = {},
 ): Promise<Record<string, string>> {
@@ -62,7 +62,15 @@ async function judge(
         },
       };
       const result = { scores, decision: decide(scores, policy), ...(rendition && { rendition }) };
-      return { photoId: id, known: {}, batch: "t-1", by, policy: policyIdOf(text), lane, result };
+      return {
+        photoId: id,
+        known: {},
+        batch: "t-1",
+        by,
+        policy: policyIdOf(text),
+        ...(fed && { fed }),
+        result,
+      };
     }),
   );
   return Object.fromEntries(photos.map(({ key, id }) => [key, id]));
@@ -127,7 +135,7 @@ describe("a backfill that is rolled back", () => {
     const id = await addBackfill(db.pool, { ...run, what: all, propose: false });
     await feedAll(db, id);
     await expect(rollback(db, id)).rejects.toThrow(/wait until it is done/);
-    await judge(db, { ...after, e: ["food", 0.9, 0.01] }, { by: "model:m-2", lane: "backfill" });
+    await judge(db, { ...after, e: ["food", 0.9, 0.01] }, { by: "model:m-2", fed: true });
     expect(await states(db)).toBe("hidden shown hidden shown shown");
     await endBackfills(db.pool);
     expect(await rollback(db, id)).toBe(5);
@@ -138,7 +146,7 @@ describe("a backfill that is rolled back", () => {
     // what somebody decided after the run is not of the run
     const second = await addBackfill(db.pool, { ...run, what: all, propose: false });
     await feedAll(db, second);
-    await judge(db, { ...after, e: ["food", 0.9, 0.01] }, { by: "model:m-2", lane: "backfill" });
+    await judge(db, { ...after, e: ["food", 0.9, 0.01] }, { by: "model:m-2", fed: true });
     await endBackfills(db.pool);
     await db.pool.query("select record_review($1, 'bob', 'shown', 'menu')", [ids["a"]]);
     expect(await rollback(db, second)).toBe(4);
@@ -156,7 +164,7 @@ describe("a backfill that proposes", () => {
     const was = await seen(db);
     const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
     await feedAll(db, id);
-    await judge(db, after, { by: "model:m-2", lane: "backfill" });
+    await judge(db, after, { by: "model:m-2", fed: true });
     expect(await seen(db)).toEqual(was);
     const moves = (await readBackfillCounts(db.pool, id)).map(
       ({ before, after, photos }) => `${before} ${after} ${photos}`,
@@ -181,7 +189,7 @@ describe("a backfill that proposes", () => {
     const was = await seen(db);
     const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
     await feedAll(db, id);
-    await judge(db, after, { by: "model:m-2", lane: "backfill" });
+    await judge(db, after, { by: "model:m-2", fed: true });
     await endBackfills(db.pool);
     expect(await throughout(() => discardProposals(db.pool, id, "ann", 3))).toBe(4);
     expect(await throughout(() => applyProposals(db.pool, id, "ann"))).toBe(0);
@@ -208,14 +216,14 @@ describe("a backfill that proposes", () => {
       unreadable: 0,
     });
     const { a, b, ...rest } = after;
-    await judge(db, { a: a! }, { by: "model:m-2", lane: "backfill" });
+    await judge(db, { a: a! }, { by: "model:m-2", fed: true });
     await changeBackfill(db.pool, id, "cancelled", "ann", "wrong model");
     await expect(discardProposals(db.pool, id, "ann")).rejects.toThrow(
       /in the queue: wait until they are judged/,
     );
     // an upload has its verdict, and so has what another run waits for
-    await judge(db, { b: b! }, { by: "model:m-2", lane: "live" });
-    await judge(db, rest, { by: "model:m-2", lane: "backfill" });
+    await judge(db, { b: b! }, { by: "model:m-2" });
+    await judge(db, rest, { by: "model:m-2", fed: true });
     expect(await seen(db)).toMatchObject({
       a: was["a"],
       b: { decided_by: "model:m-2" },
@@ -236,13 +244,9 @@ describe("a backfill that proposes", () => {
     const ids = await judge(db, before);
     const earlier = await addBackfill(db.pool, { ...run, what: all, propose: true, model: "model:m-0" });
     await feedAll(db, earlier);
-    await judge(db, { a: ["menu", 0.9, 0.01] }, { by: "model:m-0", lane: "backfill" });
+    await judge(db, { a: ["menu", 0.9, 0.01] }, { by: "model:m-0", fed: true });
     await changeBackfill(db.pool, earlier, "cancelled", "ann", "enough");
-    await judge(
-      db,
-      { b: before["b"]!, c: before["c"]!, d: before["d"]! },
-      { by: "model:m-1", lane: "backfill" },
-    );
+    await judge(db, { b: before["b"]!, c: before["c"]!, d: before["d"]! }, { by: "model:m-1", fed: true });
     const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
     await feedAll(db, id);
     const policyRun = await addBackfill(db.pool, {
@@ -264,7 +268,7 @@ describe("a backfill that proposes", () => {
     expect(await readBackfill(db.pool, id)).toMatchObject({ waiting: 4 });
     const was = await seen(db);
     expect(was).toMatchObject({ a: { decided_by: "model:m-0" }, b: { policy: "p-2" } });
-    await judge(db, after, { by: "model:m-2", lane: "backfill" });
+    await judge(db, after, { by: "model:m-2", fed: true });
     expect(await seen(db)).toEqual(was);
     await endBackfills(db.pool);
     expect(await throughout(() => applyProposals(db.pool, id, "ann"))).toBe(4);
@@ -280,7 +284,6 @@ describe("a backfill that proposes", () => {
       batch: "t-1",
       by: "model:m-2",
       policy: "p",
-      lane: "backfill" as const,
       fed: true as const,
       result: { decision, scores: { categories: { food: 0.9 }, human: 0.9 } },
     };
@@ -311,14 +314,14 @@ describe("a backfill that proposes", () => {
         batch: "",
         by: "model:m-2",
         policy: "p",
-        lane: "backfill",
+        fed: true,
         result: failure,
       },
     ]);
     await retryBackfill(db.pool, id, undefined, "ann");
     expect(await feedRetries(db.pool, id, 10)).toHaveLength(1);
     // its upload was faster
-    await judge(db, { a: ["food", 0.9, 0.01] }, { by: "model:m-2", lane: "live" });
+    await judge(db, { a: ["food", 0.9, 0.01] }, { by: "model:m-2" });
     await feedRetries(db.pool, id, 10);
     await endBackfills(db.pool);
     await throughout(() => applyProposals(db.pool, id, "ann"));
@@ -329,7 +332,7 @@ describe("a backfill that proposes", () => {
     await judge(db, before);
     const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
     await feedAll(db, id);
-    await judge(db, after, { by: "model:m-2", lane: "backfill" });
+    await judge(db, after, { by: "model:m-2", fed: true });
     await endBackfills(db.pool);
     await throughout(() => discardProposals(db.pool, id, "ann"));
     expect(await throughout(() => applyProposals(db.pool, id, "bob"))).toBe(0);
@@ -340,7 +343,7 @@ describe("a backfill that proposes", () => {
     await db.pool.query("insert into photos (store, bucket, key) values ('s3', 'b', 'a')");
     const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
     await feedAll(db, id);
-    await judge(db, { a: ["food", 0.9, 0.01] }, { lane: "live" });
+    await judge(db, { a: ["food", 0.9, 0.01] });
     expect(await states(db)).toBe("shown");
     await endBackfills(db.pool);
     expect(await throughout(() => applyProposals(db.pool, id, "ann"))).toBe(0);

@@ -53,7 +53,7 @@ async function backfilled(db: Database, ids: string[], by = "model:bad"): Promis
   await feedBackfill(db.pool, id, null, { ids, cursor: { after: "x" }, end: true, unreadable: 0 });
   await recordOutcomes(
     db.pool,
-    ids.map((photo) => ({ ...judged(photo, "hidden", by), lane: "backfill" })),
+    ids.map((photo) => ({ ...judged(photo, "hidden", by), fed: true as const })),
   );
   await endBackfills(db.pool);
   return id;
@@ -279,7 +279,7 @@ describe("a backfill that is rolled back", () => {
     await judge(db, again!, "shown");
     const bad = await backfilled(db, ids);
     // the upload's own job comes too late to say anything new
-    await recordOutcomes(db.pool, [{ ...judged(upload!, "hidden", "model:bad"), lane: "live" }]);
+    await recordOutcomes(db.pool, [judged(upload!, "hidden", "model:bad")]);
     await rows(db, "update photos set superseded_at = now() where id = $1", replaced);
     const next = await addBackfill(db.pool, { ...ofAll, again: true });
     await feedBackfill(db.pool, next, null, { ids: [waiting!], cursor: null, end: true, unreadable: 0 });

@@ -1,0 +1,95 @@
+import { describe, expect } from "vitest";
+import { queueForgotten, takeEvents } from "../../src/intake/take-events.ts";
+import { Scope } from "../../src/lifecycle.ts";
+import type { Lane, PhotoJob } from "../../src/photo.ts";
+import { consume } from "../../src/queue/consumer.ts";
+import { openQueues, type Queues } from "../../src/queue/queues.ts";
+import { openQueueServer } from "../../src/queue/server.ts";
+import { feedBackfill, feedRetries } from "../../src/store/backfill-feed.ts";
+import { addBackfill, retryBackfill } from "../../src/store/backfills.ts";
+import { markQueued, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { BACKENDS, test as base, type Database } from "../fixtures.ts";
+import { fail, judged, ofAll, register } from "../verdicts.ts";
+
+interface Line {
+  queues: Queues;
+  /** Judges what comes, and first the first of it, which `first` decides and commits. */
+  judging(lane: Lane, first: (photo: PhotoJob) => Promise<void>): Promise<void>;
+}
+
+const test = base.extend<{ open(backend: (typeof BACKENDS)[number]): Line }>({
+  open: async ({ configFor, db }, use) => {
+    const scope = new Scope();
+    const quiet = (): void => {};
+    await use((backend) => {
+      const server = scope.hold("server", openQueueServer(configFor(backend), quiet));
+      const queues = scope.hold("queues", openQueues(server, quiet));
+      return {
+        queues,
+        async judging(lane, first) {
+          let judge = async (photo: PhotoJob): Promise<void> => {
+            judge = async ({ id, fed }) =>
+              void (await recordOutcomes(db.pool, [{ ...judged(id, "shown"), ...(fed && { fed }) }]));
+            await first(photo);
+          };
+          const settings = { concurrency: 1, lockMs: 30_000, attempts: 3, backoffMs: 10 };
+          const handlers = {
+            photo: (photo: PhotoJob) => judge(photo),
+            abandoned: async () => {},
+            error: quiet,
+          };
+          scope.hold("consumer", await consume(server, lane, settings, handlers));
+        },
+      };
+    });
+    await scope.close();
+  },
+});
+
+const states = async (db: Database): Promise<string[]> =>
+  (await db.pool.query("select state from photos order by id")).rows.map(({ state }) => state);
+
+describe.each(BACKENDS)(
+  "with the queue on %s, a photo whose job has committed its failure and is not gone yet",
+  (backend) => {
+    test("is judged again when its upload is told of again", async ({ db, open }) => {
+      const { queues, judging } = open(backend);
+      const deps = {
+        record: (events: Parameters<typeof recordEvents>[1]) => recordEvents(db.pool, events, "right"),
+        add: queues.add,
+        markQueued: (ids: readonly string[]) => markQueued(db.pool, ids),
+        unqueued: (olderThanS: number, limit: number) => unqueuedPhotos(db.pool, olderThanS, limit),
+      };
+      const created = { kind: "created", store: "s3", bucket: "photos", key: "a", version: "v1" } as const;
+      const tell = (order: string) =>
+        takeEvents(deps, [{ ...created, id: order, order, known: {}, receivedAt: new Date() }]);
+      await tell("01");
+      await judging("live", async ({ id }) => {
+        await fail(db, id);
+        expect(await tell("02")).toMatchObject([{ photoId: id, outcome: "accepted" }]);
+      });
+      await expect.poll(() => states(db)).toEqual(["shown"]);
+      expect(await queueForgotten(deps, 0)).toBe(0);
+    });
+
+    test("is judged again when its backfill has it tried again", async ({ db, open }) => {
+      const { queues, judging } = open(backend);
+      const photo = await register(db, "a");
+      const run = await addBackfill(db.pool, ofAll);
+      const page = { ids: [photo], cursor: { after: photo }, end: true, unreadable: 0 };
+      const queue = (photos: PhotoJob[] | undefined) =>
+        queues.add(
+          "backfill",
+          photos!.map((each) => ({ ...each, fed: true })),
+        );
+      await queue(await feedBackfill(db.pool, run, null, page));
+      await judging("backfill", async ({ id }) => {
+        await fail(db, id);
+        expect(await retryBackfill(db.pool, run, undefined, "oda")).toBe(1);
+        await queue(await feedRetries(db.pool, run, 10));
+      });
+      await expect.poll(() => states(db)).toEqual(["shown"]);
+    });
+  },
+);
