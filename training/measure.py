@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from data import CATEGORIES
 
@@ -14,12 +15,20 @@ def predict(net, features, at: np.ndarray, device="cpu", batch=48):
     for start in range(0, len(at), batch):
         kept = features.batch(at[start:start + batch])[0].to(device).float().contiguous(memory_format=torch.channels_last)
         category, human, human_map, _ = net.rest(net.stem(kept) if features.pixels else kept)
-        side = human_map.shape[-1]
-        best = human_map.flatten(1).argmax(1)
         categories.append(category.float().cpu())
         humans.append(human.float().cpu())
-        peaks.append(torch.stack([best % side + 0.5, best // side + 0.5], 1).cpu() / side)
+        peaks.append(peak_of(torch.sigmoid(human_map.cpu())))
     return {"category": torch.cat(categories), "human": torch.cat(humans), "peak": torch.cat(peaks)}
+
+
+def peak_of(maps: torch.Tensor) -> torch.Tensor:
+    """Where maps [N, H, W] of 0..1 are highest when every cell is weighed together with those about it: the middle of a cell, [N, 2]
+    (x, y in 0..1). src/image/heat.ts reads maps in the same way; NOTES.md, 21, says why."""
+    height, width = maps.shape[1:]
+    weights = torch.tensor([1, 4, 6, 4, 1], dtype=torch.float64)
+    around = F.pad(maps.double()[:, None], (2, 2, 2, 2), mode="replicate")
+    best = F.conv2d(around, torch.outer(weights, weights)[None, None]).flatten(1).argmax(1)
+    return torch.stack([(best % width + 0.5) / width, (best // width + 0.5) / height], 1).float()
 
 
 def average_precision(truth: np.ndarray, score: np.ndarray) -> float:

@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw
 import curves
 from check import check
 from data import assign_folds, group_of, read_labels
+from measure import peak_of
 from menus import render
 from net import MaitredNet
 from train import Samples, distance_to, load_run
@@ -272,6 +273,16 @@ class Folds(unittest.TestCase):
                 where.setdefault(group_of(label["source"]), set()).add(fold)
             self.assertTrue(all(len(each) == 1 for each in where.values()))
             self.assertEqual(set().union(*where.values()), set(range(folds)))
+
+
+class Peak(unittest.TestCase):
+    def test_lies_where_a_map_is_high_all_about_as_maitred_reads_it(self):
+        # test/unit/heat.test.ts reads the same maps, and finds the same peaks
+        flat = [[0, 0, 0, 0.1, 0.2, 0], [0, 0.97, 0.9, 0.94, 0.7, 0.1], [0, 0.2, 0.94, 0.96, 0.8, 0.1], [0, 0, 0.2, 0.7, 0.1, 0]]
+        np.testing.assert_allclose(peak_of(torch.tensor([flat])), [[3.5 / 6, 2.5 / 4]], atol=1e-6)
+        cornered = torch.zeros(1, 5, 6)
+        cornered[0, 4, :2] = torch.tensor([1, 0.9])
+        np.testing.assert_allclose(peak_of(cornered), [[0.5 / 6, 4.5 / 5]], atol=1e-6)
 
 
 class Check(unittest.TestCase):
