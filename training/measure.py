@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from data import CATEGORIES
+from net import in_place
 
 
 @torch.inference_mode()
@@ -17,7 +18,7 @@ def predict(net, features, at: np.ndarray, device="cpu", batch=48):
         category, human, human_map, _ = net.rest(net.stem(kept) if features.pixels else kept)
         categories.append(category.float().cpu())
         humans.append(human.float().cpu())
-        peaks.append(peak_of(torch.sigmoid(human_map.cpu())))
+        peaks.append(peak_of(in_place(torch.sigmoid(human_map.cpu()))))
     return {"category": torch.cat(categories), "human": torch.cat(humans), "peak": torch.cat(peaks)}
 
 
@@ -63,7 +64,7 @@ def measure(category_p: np.ndarray, human_p: np.ndarray, peak: np.ndarray, label
     likeness = np.array([label.get("kind") in ("statue", "doll", "poster", "sculpture", "lookalike") for label in labels])
     guess = category_p.argmax(1)
     boxed = np.array([bool(label.get("persons")) and label["human_id"] == 1 for label in labels])
-    inside = np.array([boxed[n] and _in_box(peak[n], label) for n, label in enumerate(labels)])
+    inside = np.array([boxed[n] and in_box(peak[n], label) for n, label in enumerate(labels)])
     # what is held back is counted where it hurts: human-free food and ambience
     free = (human == 0) & ((truth == 0) | (truth == 1))
 
@@ -112,7 +113,7 @@ def _share(what: np.ndarray) -> float | None:
     return round(float(what.mean()), 4) if len(what) else None
 
 
-def _in_box(peak, label) -> bool:
+def in_box(peak, label) -> bool:
     width, height = label["size"]
     return any(x0 <= peak[0] * width <= x1 and y0 <= peak[1] * height <= y1 for x0, y0, x1, y1 in label["persons"])
 

@@ -73,6 +73,13 @@ class Block(nn.Module):
         return x + y if self.skip else y
 
 
+def in_place(maps):
+    """Maps [N, H, W] as the network makes them → such that a cell speaks of its own square of the frame. At each of four halvings
+    the odd pixel of the padding lies right and below, so that a cell sees best what is 7.5 of its 16 pixels to the right
+    of its middle, and below; the mean of four cells sees best what is in the middle of the last one."""
+    return F.avg_pool2d(F.pad(maps.unsqueeze(1), (1, 0, 1, 0), mode="replicate"), 2, 1).squeeze(1)
+
+
 class MaitredNet(nn.Module):
     """float32 [N, 3, S, S] in 0..255, S a multiple of 32 → category logits [N, K], human logit [N],
     human map logits [N, S/16, S/16]. `rest` gives the map's own human logit [N] besides.

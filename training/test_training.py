@@ -20,11 +20,14 @@ import torch
 from PIL import Image, ImageDraw
 
 import curves
+from calibrate import Calibration
 from check import check
 from data import assign_folds, group_of, read_labels
+from graph import Shipped
 from measure import peak_of
 from menus import render
 from net import MaitredNet
+from peak import displaced
 from train import Samples, distance_to, load_run
 
 HERE = Path(__file__).parent
@@ -147,6 +150,11 @@ class Make(unittest.TestCase):
                 largest[any(each.name == "group" and each.i > 1 for each in node.attribute)].add(int(weights[node.input[3]]))
         self.assertEqual(max(largest[True]), 127)
         self.assertEqual(max(largest[False]), 64)
+
+    def test_tells_on_how_many_photos_the_map_points_at_somebody(self):
+        told = subprocess.run(script("peak.py", self.out / "model.onnx", self.photos), capture_output=True, text=True, check=True).stdout
+        self.assertRegex(told, r"5% to 15% +5 +[01]\.\d+ +[01]\.\d+\n15% to 100% +4 ")
+        self.assertRegex(told, r"all +9 +[01]\.\d+ +[01]\.\d+\nmaps lie -?\d\.\d+ cells too far left")
 
     def test_has_the_model_verified_where_node_is(self):
         if not shutil.which("node") or not (HERE.parent / "node_modules").is_dir():
@@ -283,6 +291,30 @@ class Peak(unittest.TestCase):
         cornered = torch.zeros(1, 5, 6)
         cornered[0, 4, :2] = torch.tensor([1, 0.9])
         np.testing.assert_allclose(peak_of(cornered), [[0.5 / 6, 4.5 / 5]], atol=1e-6)
+
+
+    def test_lies_in_the_cell_of_what_it_is_of(self):
+        net = MaitredNet(4)
+        for module in net.modules():
+            if isinstance(module, torch.nn.Conv2d):  # every layer only blurs, and the coarse ones say nothing
+                torch.nn.init.constant_(module.weight, 1 / module.weight[0].numel())
+        torch.nn.init.zeros_(net.lateral32.weight)
+        photos = torch.full((2, 288, 288, 3), 127, dtype=torch.uint8)
+        photos[1, 100:124, 140:164] = 150
+        with torch.inference_mode():
+            empty, spot = Shipped(net, 288, Calibration(1.0, [0.0] * 4, 1.0, 0.0)).eval()(photos)[2].double()
+        weights, middles = (spot - empty) / (spot - empty).sum(), (torch.arange(18.0, dtype=torch.float64) + 0.5) * 16
+        x, y = float(weights.sum(0) @ middles), float(weights.sum(1) @ middles)
+        self.assertLess(max(abs(x - 152), abs(y - 112)), 2)
+
+
+    def test_is_known_to_be_displaced_by_the_map_of_the_mirror_image(self):
+        # of what lies in the middle of both, a map that is displaced by a cell and a half shows the same in either
+        maps = np.zeros((1, 9, 9))
+        maps[0, 4, 2:4] = 0.5
+        np.testing.assert_allclose(displaced(maps, maps, 2), [1.5])
+        np.testing.assert_allclose(displaced(maps, maps, 1), [0])
+        np.testing.assert_allclose(displaced(maps, maps[:, :, ::-1], 2), [0])
 
 
 class Check(unittest.TestCase):
