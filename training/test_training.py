@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw
 
 import curves
 from calibrate import Calibration
+from card import card
 from check import check
 from data import assign_folds, group_of, read_labels
 from graph import Shipped
@@ -155,6 +156,15 @@ class Make(unittest.TestCase):
         told = subprocess.run(script("peak.py", self.out / "model.onnx", self.photos), capture_output=True, text=True, check=True).stdout
         self.assertRegex(told, r"5% to 15% +5 +[01]\.\d+ +[01]\.\d+\n15% to 100% +4 ")
         self.assertRegex(told, r"all +9 +[01]\.\d+ +[01]\.\d+\nmaps lie -?\d\.\d+ cells too far left")
+
+    def test_tells_the_licences_of_the_photos_it_was_made_of_and_of_no_others(self):
+        told = (self.out / "card.md").read_text()
+        self.assertIn("labels.jsonl says nothing", told)
+        self.assertNotIn("internal use", told)
+        self.assertNotRegex(told, "receipt|by eye")
+        model = json.loads((self.out / "model.json").read_text())
+        self.assertEqual(model["trainedFrom"]["licences"], {"": 45})
+        self.assertIn("CC0 (40), MIT (3); none for 2.", card(model | {"trainedFrom": model["trainedFrom"] | {"licences": {"CC0": 40, "MIT": 3, "": 2}}}))
 
     def test_has_the_model_verified_where_node_is(self):
         if not shutil.which("node") or not (HERE.parent / "node_modules").is_dir():
