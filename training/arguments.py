@@ -38,10 +38,6 @@ def read_arguments(description: str) -> argparse.Namespace:
         parser.error(f"expected a folder called NAME-VERSION, such as ../models/ours-1, got {args.out}")
     if not (args.photos / "labels.jsonl").exists():
         parser.error(f"there is no {args.photos / 'labels.jsonl'}: README.md says what a labelled folder is, and `maitred labels export` makes one")
-    for name in ("weights", "teacher-weights"):
-        given = getattr(args, name.replace("-", "_"))
-        if given not in (None, "auto") and not Path(given).is_file():
-            parser.error(f"--{name}: there is no file {given}")
     if args.teacher and not args.pixels:
         parser.error("--teacher: features are of one trunk alone; add --pixels")
     if not args.teacher and (args.teacher_samples is not None or args.teacher_weights is not None):
@@ -55,6 +51,22 @@ def read_arguments(description: str) -> argparse.Namespace:
             parser.error(f"--{name}: expected {low} or more, got {getattr(args, name)}")
     if args.side < 64 or args.side % 32:
         parser.error(f"--side: expected a multiple of 32, from 64 on, got {args.side}")
+    _check_weights(parser, "--weights", args.weights, args.trunk)
+    _check_weights(parser, "--teacher-weights", args.teacher_weights, args.teacher)
     args.malloc = ctypes.util.find_library("tcmalloc_minimal") if sys.platform == "linux" else None
     args.work = (args.work or Path("runs") / args.out.name).resolve()
     return args
+
+
+def _check_weights(parser: argparse.ArgumentParser, option: str, given: str, trunk: str | None) -> None:
+    """They are asked for hours later, by the first step that trains with them."""
+    if given == "auto":
+        return
+    if not Path(given).is_file():
+        parser.error(f"{option}: there is no file {given}")
+    from net import MaitredNet  # with PyTorch, which takes seconds: only where a file is named
+
+    try:
+        MaitredNet(1, trunk).load_imagenet(given)
+    except SystemExit as fault:
+        parser.error(f"{option} {fault}, or leave {option} out")

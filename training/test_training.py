@@ -166,6 +166,18 @@ class Make(unittest.TestCase):
         self.assertEqual(model["trainedFrom"]["licences"], {"": 45})
         self.assertIn("CC0 (40), MIT (3); none for 2.", card(model | {"trainedFrom": model["trainedFrom"] | {"licences": {"CC0": 40, "MIT": 3, "": 2}}}))
 
+    def test_refuses_weights_of_another_network_before_anything_is_done(self):
+        other = self.root / "text.pth"
+        other.write_text("weights")
+        for option, file, trunk in (("--weights", self.weights, "lite1"), ("--weights", self.weights, "lite2"), ("--weights", other, "lite0"),
+                                    ("--teacher-weights", self.weights, "lite2")):
+            asked = ["--teacher", trunk] if option == "--teacher-weights" else ["--trunk", trunk]
+            refused = subprocess.run(script("make.py", self.photos, self.root / "none-1", "--pixels", "--dry-run", option, file, *asked, "--work", self.root / "none"),
+                                     capture_output=True, text=True)
+            self.assertEqual(refused.returncode, 2, refused.stdout + refused.stderr)
+            self.assertRegex(refused.stderr, rf"{option} .*{file.name}: expected the ImageNet weights of efficientnet-{trunk}")
+        self.assertFalse((self.root / "none").exists())
+
     def test_has_the_model_verified_where_node_is(self):
         if not shutil.which("node") or not (HERE.parent / "node_modules").is_dir():
             self.assertIn("not verified by maitred", self.made.stdout)
