@@ -1,6 +1,9 @@
 """python -m unittest test_training, in this folder. Trains a tiny network on photos that it draws itself: two minutes on two cores."""
 
+import argparse
+import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -25,10 +28,12 @@ from card import card
 from check import check
 from data import assign_folds, group_of, read_labels
 from graph import Shipped
+from make import describe
 from measure import peak_of
 from menus import render
 from net import MaitredNet
 from peak import displaced
+from steps import Step, Work
 from train import Samples, distance_to, load_run
 
 HERE = Path(__file__).parent
@@ -177,6 +182,17 @@ class Make(unittest.TestCase):
             self.assertEqual(refused.returncode, 2, refused.stdout + refused.stderr)
             self.assertRegex(refused.stderr, rf"{option} .*{file.name}: expected the ImageNet weights of efficientnet-{trunk}")
         self.assertFalse((self.root / "none").exists())
+
+    def test_tells_no_minutes_of_what_a_gpu_does(self):
+        args = argparse.Namespace(photos=self.photos, jobs=2, malloc=None, draws=1, rendered=0, mosaics=0, turned=0, side=SIDE, folds=2, pixels=True)
+        stages = [[Step("draw", [], self.root / "drawn", {}, 3)], [Step("train", [], self.root / "trained", {}, 60, on_gpu=True)]]
+        told = {}
+        for gpu in (None, "H200"):
+            with contextlib.redirect_stdout(io.StringIO()) as told[gpu]:
+                describe(args, Work(self.root / "described"), stages, gpu)
+        self.assertRegex(told[None].getvalue(), r"train +60.0 *\n  about 63 min in all\n")
+        self.assertRegex(told["H200"].getvalue(), r"train +\? *\n  about 3 min in all, and what H200 takes for the others")
+        self.assertNotIn("tcmalloc", told["H200"].getvalue())
 
     def test_has_the_model_verified_where_node_is(self):
         if not shutil.which("node") or not (HERE.parent / "node_modules").is_dir():
