@@ -26,6 +26,7 @@ def read_arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--folds", type=int, default=3, help="parts that the sources are dealt into, each held out once (3)")
     parser.add_argument("--draws", type=int, default=45_000, help="augmented samples made of the photos (45000)")
     parser.add_argument("--samples", type=int, default=24_000, help="samples that each fold's network is trained on (24000)")
+    parser.add_argument("--batch", type=int, help="samples in one training step: fewer need less memory, of a GPU above all (24; 128 with --pixels)")
     parser.add_argument("--side", type=int, default=288, help="pixels, both edges of what the network reads; a multiple of 32 (288)")
     parser.add_argument("--rendered", type=int, default=1_400, help="menus and look-alikes rendered, half of each; 0: none (1400)")
     parser.add_argument("--mosaics", type=int, default=8_000, help="mosaics of four photos; 0: none (8000)")
@@ -45,7 +46,9 @@ def read_arguments(description: str) -> argparse.Namespace:
     args.teacher_samples, args.teacher_weights = args.teacher_samples or TEACHER_SAMPLES, args.teacher_weights or "auto"
     if args.teacher_samples is not None and args.teacher_samples < 24:
         parser.error(f"--teacher-samples: expected 24 or more, got {args.teacher_samples}")
-    least = {"folds": 2, "draws": 1, "samples": 24, "rendered": 0, "mosaics": 0, "turned": 0, "jobs": 1}
+    if args.batch is None:
+        args.batch = 128 if args.pixels else 24
+    least = {"batch": 1, "folds": 2, "draws": 1, "samples": 24, "rendered": 0, "mosaics": 0, "turned": 0, "jobs": 1}
     for name, low in least.items():
         if getattr(args, name) < low:
             parser.error(f"--{name}: expected {low} or more, got {getattr(args, name)}")

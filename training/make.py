@@ -85,8 +85,8 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
               teachers: list[Step] = []) -> Step:
         command = [*python, "train.py", *(str(step.makes) for step in cached), "--out", str(work / "runs" / name), "--weights", str(start[0]),
                    "--folds", str(args.folds), "--fold", str(fold), "--draws", str(samples), "--seed", str(args.seed), "--threads", str(threads)]
-        how = ["--batch", str(min(128, samples)), "--lr", "6e-4"] if args.pixels else []
-        command += [*how, "--trunk", trunk] if args.pixels else []
+        how = ["--batch", str(min(args.batch, samples)), *(["--lr", "6e-4"] if args.pixels else [])]
+        command += [*how, *(["--trunk", trunk] if args.pixels else [])]
         command += ["--teacher", *(str(step.makes) for step in teachers)] if teachers else []
         settings = {"folds": args.folds, "fold": fold, "samples": samples, "seed": args.seed, "weights": start[1], "trunk": trunk, "how": how,
                     "code": [net, code_digest("train.py", "measure.py")]} | corrections

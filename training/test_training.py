@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -182,6 +183,14 @@ class Make(unittest.TestCase):
             self.assertEqual(refused.returncode, 2, refused.stdout + refused.stderr)
             self.assertRegex(refused.stderr, rf"{option} .*{file.name}: expected the ImageNet weights of efficientnet-{trunk}")
         self.assertFalse((self.root / "none").exists())
+
+    def test_says_what_to_do_where_memory_is_too_small(self):
+        # address space for PyTorch and a batch or two, of 300,000 samples at once
+        failed = subprocess.run(self.train("vast", "--fold", 0, "--batch", 300_000), capture_output=True, text=True,
+                                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30)))
+        self.assertEqual(failed.returncode, 1)
+        self.assertIn("too little memory for --batch 300000: try --batch 150000", failed.stderr)
+        self.assertNotIn("Traceback", failed.stderr)
 
     def test_tells_no_minutes_of_what_a_gpu_does(self):
         args = argparse.Namespace(photos=self.photos, jobs=2, malloc=None, draws=1, rendered=0, mosaics=0, turned=0, side=SIDE, folds=2, pixels=True)
