@@ -26,6 +26,7 @@ def read_arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--folds", type=int, default=3, help="parts that the sources are dealt into, each held out once (3)")
     parser.add_argument("--draws", type=int, default=45_000, help="augmented samples made of the photos (45000)")
     parser.add_argument("--samples", type=int, default=24_000, help="samples that each fold's network is trained on (24000)")
+    parser.add_argument("--batch", type=int, help="samples in one training step: fewer need less memory, of a GPU above all (24; 128 with --pixels)")
     parser.add_argument("--side", type=int, default=288, help="pixels, both edges of what the network reads; a multiple of 32 (288)")
     parser.add_argument("--rendered", type=int, default=1_400, help="menus and look-alikes rendered, half of each; 0: none (1400)")
     parser.add_argument("--mosaics", type=int, default=8_000, help="mosaics of four photos; 0: none (8000)")
@@ -38,10 +39,6 @@ def read_arguments(description: str) -> argparse.Namespace:
         parser.error(f"expected a folder called NAME-VERSION, such as ../models/ours-1, got {args.out}")
     if not (args.photos / "labels.jsonl").exists():
         parser.error(f"there is no {args.photos / 'labels.jsonl'}: README.md says what a labelled folder is, and `maitred labels export` makes one")
-    for name in ("weights", "teacher-weights"):
-        given = getattr(args, name.replace("-", "_"))
-        if given not in (None, "auto") and not Path(given).is_file():
-            parser.error(f"--{name}: there is no file {given}")
     if args.teacher and not args.pixels:
         parser.error("--teacher: features are of one trunk alone; add --pixels")
     if not args.teacher and (args.teacher_samples is not None or args.teacher_weights is not None):
@@ -49,12 +46,30 @@ def read_arguments(description: str) -> argparse.Namespace:
     args.teacher_samples, args.teacher_weights = args.teacher_samples or TEACHER_SAMPLES, args.teacher_weights or "auto"
     if args.teacher_samples is not None and args.teacher_samples < 24:
         parser.error(f"--teacher-samples: expected 24 or more, got {args.teacher_samples}")
-    least = {"folds": 2, "draws": 1, "samples": 24, "rendered": 0, "mosaics": 0, "turned": 0, "jobs": 1}
+    if args.batch is None:
+        args.batch = 128 if args.pixels else 24
+    least = {"batch": 1, "folds": 2, "draws": 1, "samples": 24, "rendered": 0, "mosaics": 0, "turned": 0, "jobs": 1}
     for name, low in least.items():
         if getattr(args, name) < low:
             parser.error(f"--{name}: expected {low} or more, got {getattr(args, name)}")
     if args.side < 64 or args.side % 32:
         parser.error(f"--side: expected a multiple of 32, from 64 on, got {args.side}")
+    _check_weights(parser, "--weights", args.weights, args.trunk)
+    _check_weights(parser, "--teacher-weights", args.teacher_weights, args.teacher)
     args.malloc = ctypes.util.find_library("tcmalloc_minimal") if sys.platform == "linux" else None
     args.work = (args.work or Path("runs") / args.out.name).resolve()
     return args
+
+
+def _check_weights(parser: argparse.ArgumentParser, option: str, given: str, trunk: str | None) -> None:
+    """They are asked for hours later, by the first step that trains with them."""
+    if given == "auto":
+        return
+    if not Path(given).is_file():
+        parser.error(f"{option}: there is no file {given}")
+    from net import MaitredNet  # with PyTorch, which takes seconds: only where a file is named
+
+    try:
+        MaitredNet(1, trunk).load_imagenet(given)
+    except SystemExit as fault:
+        parser.error(f"{option} {fault}, or leave {option} out")

@@ -16,6 +16,7 @@ def card(model: dict) -> str:
                           for name, row in zip(model["categories"], measured["confusion"]))
     int8 = measured["int8"]
     teachers = f", which also learned from {', '.join(trained['taughtBy'])}" if trained["taughtBy"] else ""
+    tables = " Up to 250 of the human-free photos also lay under rendered menus, as tables, in every part." if trained["rendered"] else ""
     verdict = "It ships, and is what CPUs run." if int8["ships"] else "It does not ship."
     return f"""# {model['name']}-{model['version']}
 
@@ -24,17 +25,14 @@ Sorts photos of restaurants into food, ambience, menu and other, and tells wheth
 
 ## What it was trained on
 
-{trained['photos']:,} photos of {trained['sources']:,} sources, and {trained['rendered']:,} rendered menus and look-alikes. The photos were gathered for internal use from
-public collections and websites; their licences are mostly unstated, so **retrain on photos of your own before you rely
-on this model commercially** (training/README.md). Labels were checked by eye; a few in a hundred are arguable.
+{trained['photos']:,} photos of {trained['sources']:,} sources, and {trained['rendered']:,} rendered menus and look-alikes. {_licences(trained['licences'])}
 
 ## What was measured
 
 The sources were dealt into {measured['folds']} parts. A network of the same recipe was trained on all but one part and measured on that
-part, once for each: {measured['photos']:,} photos of {measured['sources']} sources, none of which the network that judged it had been trained on; whole kinds of
-photos (every receipt, every classroom) were new to it. The network that ships learned from all parts. Calibration was
-fitted on the other parts. In brackets: 95 % of draws of whole sources, with replacement. Up to 250 of the human-free photos
-also lay under rendered menus, as tables, in every part.
+part, once for each: {measured['photos']:,} photos of {measured['sources']} sources, none of which the network that judged it had been trained on. The
+network that ships learned from all parts. Calibration was fitted on the other parts. In brackets: 95 % of draws of whole
+sources, with replacement.{tables}
 
 | | |
 | --- | --- |
@@ -66,6 +64,17 @@ humans below the threshold {int8['moreHumansShown']:+.2%}; {int8['msPerPhoto']['
 - Read menus; it only knows what they look like. Menus on screens, and in scripts that it saw little of, are weak.
 - Tell who anybody is. It was not made to, and must not be used to.
 """
+
+
+def _licences(stated: dict[str, int]) -> str:
+    """What labels.jsonl says of the photos' licences, the commonest first; an empty one is of those that it states none for."""
+    named = [f"{licence} ({count:,})" for licence, count in stated.items() if licence]
+    if not named:
+        return "Of their licences\nlabels.jsonl says nothing: ask whoever gathered them what a model that was made of them may be used for."
+    more = f" and {len(named) - 8} others" if len(named) > 8 else ""
+    none = f"; none for {stated['']:,}" if stated.get("") else ""
+    return ("Their licences, as\nlabels.jsonl states them: " + ", ".join(named[:8]) + more + none +
+            ". Look at what they ask for\nbefore you use this model commercially.")
 
 
 def _interval(figure, digits):

@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import time
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -169,7 +170,7 @@ def main():
         "trainedFrom": {
             "trunk": f"efficientnet-{final.args['trunk']}, ImageNet weights (Apache-2.0)", "photos": len(labels),
             "sources": len({label["source"] for label in labels}), "rendered": sum({about["data"]: about["photos"] for about in final.sources if about["data"] != str(final.data)}.values()),
-            "draws": final.args["draws"], "taughtBy": final.args["taughtBy"], "seed": final.args["seed"], "code": "training/train.py",
+            "licences": dict(Counter(str(label.get("licence") or "") for label in labels).most_common()), "draws": final.args["draws"], "taughtBy": final.args["taughtBy"], "seed": final.args["seed"], "code": "training/train.py",
             "labelsSha256": hashlib.sha256((final.data / "labels.jsonl").read_bytes()).hexdigest()},
         "measured": {"folds": len(folds), **measured, "int8": int8},
     }

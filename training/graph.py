@@ -17,7 +17,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import nn
 
 from calibrate import Calibration
-from net import MaitredNet
+from net import MaitredNet, in_place
 
 
 class Padded(nn.Module):
@@ -77,7 +77,7 @@ class Shipped(nn.Module):
         peak = (torch.log(torch.exp(flat - most).mean(1)) + most.squeeze(1)) / net.sharpness
         human = net.human_gain * peak + net.human_bias + net.human_frame(pooled).squeeze(1)
         return (F.softmax(net.category(pooled) / fitted.temperature + self.bias, 1),
-                torch.sigmoid(human * fitted.slope + fitted.offset), torch.sigmoid(human_map))
+                torch.sigmoid(human * fitted.slope + fitted.offset), in_place(torch.sigmoid(human_map)))
 
 
 def export_fp32(shipped: Shipped, side: int, file: Path) -> None:
@@ -115,7 +115,7 @@ def _fuse_pads(graph: onnx.GraphProto) -> None:
 def export_fp16(fp32: Path, file: Path) -> None:
     """Weights and arithmetic in 16 bits; what turns logits into probabilities stays in 32."""
     model = convert_float_to_float16(onnx.load(str(fp32)), keep_io_types=True,
-                                     op_block_list=["Softmax", "Exp", "Log", "ReduceMean", "ReduceMax", "Sigmoid", "Resize"])
+                                     op_block_list=["Softmax", "Exp", "Log", "ReduceMean", "ReduceMax", "Sigmoid", "Resize", "Pad", "AveragePool"])
     onnx.save(model, str(file))
 
 

@@ -60,7 +60,7 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
         frozen = {"pixels": True} if args.pixels else {"weights": digest, "trunk": args.trunk}
         settings = {"photos": str(photos), "content": known, "side": args.side, "draws": draws, "seed": seed, "more": more, "code": net} | frozen
         # corrected labels are taken in afterwards; only half of a plan cannot be gone on from with other labels
-        return Step(name, command, work / name, settings, minutes * scale / args.jobs, after, corrections, env=allocator)
+        return Step(name, command, work / name, settings, minutes * scale / args.jobs, after, corrections, env=allocator, on_gpu=not args.pixels)
 
     caches, renders = [], []
     caches.append([features("features-photos", photos, args.draws, [], (args.draws / DRAW + count / PLAIN) / 60)])
@@ -85,14 +85,14 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
               teachers: list[Step] = []) -> Step:
         command = [*python, "train.py", *(str(step.makes) for step in cached), "--out", str(work / "runs" / name), "--weights", str(start[0]),
                    "--folds", str(args.folds), "--fold", str(fold), "--draws", str(samples), "--seed", str(args.seed), "--threads", str(threads)]
-        how = ["--batch", str(min(128, samples)), "--lr", "6e-4"] if args.pixels else []
-        command += [*how, "--trunk", trunk] if args.pixels else []
+        how = ["--batch", str(min(args.batch, samples)), *(["--lr", "6e-4"] if args.pixels else [])]
+        command += [*how, *(["--trunk", trunk] if args.pixels else [])]
         command += ["--teacher", *(str(step.makes) for step in teachers)] if teachers else []
         settings = {"folds": args.folds, "fold": fold, "samples": samples, "seed": args.seed, "weights": start[1], "trunk": trunk, "how": how,
                     "code": [net, code_digest("train.py", "measure.py")]} | corrections
         # a second thread on one network brings half of what a second network would
         rate = (WHOLE if args.pixels else TRAIN) / scale * (1 + 0.5 * (threads - 1)) * (1 if args.malloc else 0.62)
-        return Step(name, command, work / "runs" / name, settings, samples / rate / 60, [*cached, *teachers], env=allocator)
+        return Step(name, command, work / "runs" / name, settings, samples / rate / 60, [*cached, *teachers], env=allocator, on_gpu=True)
 
     stages: list[list[Step]] = []
     # a network on everything has more to learn from than those of the folds had, in the same proportion
@@ -149,18 +149,33 @@ def disk_bytes(args: argparse.Namespace, photos: int) -> int:
     return round(samples * each * 1.05 + 60e6 * (args.folds + 1) + 100e6)
 
 
-def describe(args, work: Work, stages: list[list[Step]]) -> None:
-    """Prints what there is to do, and about how long it takes."""
-    total = 0.0
+def found_gpu() -> str | None:
+    """The name of the one that PyTorch trains on. Says so where there is one that it cannot use."""
+    if not shutil.which("nvidia-smi"):
+        return None
+    import torch  # which takes seconds
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    print("there is an NVIDIA GPU, and this PyTorch cannot use it: a build with CUDA trains in minutes")
+    return None
+
+
+def describe(args, work: Work, stages: list[list[Step]], gpu: str | None) -> None:
+    """Prints what there is to do, and about how long it takes; of what a `gpu` does that is known once it has begun."""
+    total, unknown = 0.0, False
     print(f"plan, in minutes on {args.jobs} cores like those it was measured on:")
     for stage in stages:
         for step in stage:
             state = work.state(step)
             word = {"done": "done before", "begun": "goes on", "changed": "settings changed: anew", "new": ""}[state]
-            print(f"  {step.name:25} {'-' if state == 'done' else f'{step.minutes:.1f}':>6}  {word}")
-        total += max((step.minutes for step in stage if work.state(step) != "done"), default=0)
-    print(f"  about {minutes_text(total)} in all" + (", on CPUs; a GPU trains in minutes" if shutil.which("nvidia-smi") else ""))
-    if not args.malloc:
+            minutes = "-" if state == "done" else "?" if gpu and step.on_gpu else f"{step.minutes:.1f}"
+            print(f"  {step.name:25} {minutes:>6}  {word}")
+        todo = [step for step in stage if work.state(step) != "done"]
+        unknown = unknown or any(gpu and step.on_gpu for step in todo)
+        total += max((step.minutes for step in todo if not (gpu and step.on_gpu)), default=0)
+    print(f"  about {minutes_text(total)} in all" + (f", and what {gpu} takes for the others: each tells its progress once it has begun" if unknown else ""))
+    if not args.malloc and not gpu:
         print("  libtcmalloc_minimal is not there: on a CPU training takes 1.6 times as long without (Debian: apt install libtcmalloc-minimal4)")
     need = disk_bytes(args, fingerprint(args.photos)[0])
     used = sum(file.stat().st_blocks * 512 for file in work.folder.rglob("*") if file.is_file())
@@ -202,7 +217,7 @@ def main() -> None:
     work.kept_open = (lock.fileno(),)
     refuse_others(args.out, work)
     stages = plan(args, args.work)
-    describe(args, work, stages)
+    describe(args, work, stages, found_gpu())
     if args.dry_run:
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -2,8 +2,10 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from data import CATEGORIES
+from net import in_place
 
 
 @torch.inference_mode()
@@ -14,12 +16,20 @@ def predict(net, features, at: np.ndarray, device="cpu", batch=48):
     for start in range(0, len(at), batch):
         kept = features.batch(at[start:start + batch])[0].to(device).float().contiguous(memory_format=torch.channels_last)
         category, human, human_map, _ = net.rest(net.stem(kept) if features.pixels else kept)
-        side = human_map.shape[-1]
-        best = human_map.flatten(1).argmax(1)
         categories.append(category.float().cpu())
         humans.append(human.float().cpu())
-        peaks.append(torch.stack([best % side + 0.5, best // side + 0.5], 1).cpu() / side)
+        peaks.append(peak_of(in_place(torch.sigmoid(human_map.cpu()))))
     return {"category": torch.cat(categories), "human": torch.cat(humans), "peak": torch.cat(peaks)}
+
+
+def peak_of(maps: torch.Tensor) -> torch.Tensor:
+    """Where maps [N, H, W] of 0..1 are highest when every cell is weighed together with those about it: the middle of a cell, [N, 2]
+    (x, y in 0..1). src/image/heat.ts reads maps in the same way; NOTES.md, 21, says why."""
+    height, width = maps.shape[1:]
+    weights = torch.tensor([1, 4, 6, 4, 1], dtype=torch.float64)
+    around = F.pad(maps.double()[:, None], (2, 2, 2, 2), mode="replicate")
+    best = F.conv2d(around, torch.outer(weights, weights)[None, None]).flatten(1).argmax(1)
+    return torch.stack([(best % width + 0.5) / width, (best // width + 0.5) / height], 1).float()
 
 
 def average_precision(truth: np.ndarray, score: np.ndarray) -> float:
@@ -54,7 +64,7 @@ def measure(category_p: np.ndarray, human_p: np.ndarray, peak: np.ndarray, label
     likeness = np.array([label.get("kind") in ("statue", "doll", "poster", "sculpture", "lookalike") for label in labels])
     guess = category_p.argmax(1)
     boxed = np.array([bool(label.get("persons")) and label["human_id"] == 1 for label in labels])
-    inside = np.array([boxed[n] and _in_box(peak[n], label) for n, label in enumerate(labels)])
+    inside = np.array([boxed[n] and in_box(peak[n], label) for n, label in enumerate(labels)])
     # what is held back is counted where it hurts: human-free food and ambience
     free = (human == 0) & ((truth == 0) | (truth == 1))
 
@@ -103,7 +113,7 @@ def _share(what: np.ndarray) -> float | None:
     return round(float(what.mean()), 4) if len(what) else None
 
 
-def _in_box(peak, label) -> bool:
+def in_box(peak, label) -> bool:
     width, height = label["size"]
     return any(x0 <= peak[0] * width <= x1 and y0 <= peak[1] * height <= y1 for x0, y0, x1, y1 in label["persons"])
 

@@ -73,6 +73,13 @@ class Block(nn.Module):
         return x + y if self.skip else y
 
 
+def in_place(maps):
+    """Maps [N, H, W] as the network makes them → such that a cell speaks of its own square of the frame. At each of four halvings
+    the odd pixel of the padding lies right and below, so that a cell sees best what is 7.5 of its 16 pixels to the right
+    of its middle, and below; the mean of four cells sees best what is in the middle of the last one."""
+    return F.avg_pool2d(F.pad(maps.unsqueeze(1), (1, 0, 1, 0), mode="replicate"), 2, 1).squeeze(1)
+
+
 class MaitredNet(nn.Module):
     """float32 [N, 3, S, S] in 0..255, S a multiple of 32 → category logits [N, K], human logit [N],
     human map logits [N, S/16, S/16]. `rest` gives the map's own human logit [N] besides.
@@ -83,6 +90,7 @@ class MaitredNet(nn.Module):
 
     def __init__(self, categories: int, trunk: str = "lite0", dropout: float = 0.2, sharpness: float = 4.0):
         super().__init__()
+        self.trunk = trunk
         width, depth = WIDTH_DEPTH[trunk]
         self._conv_stem, self._bn0 = _conv(3, 32, 3, stride=2), _norm(32)
         blocks, inputs, self._stride16 = [], 32, 0
@@ -108,10 +116,18 @@ class MaitredNet(nn.Module):
         self.sharpness = sharpness
 
     def load_imagenet(self, path: str) -> None:
-        weights = {k: v for k, v in torch.load(path, map_location="cpu").items() if not k.startswith("_fc")}
-        missing, unexpected = self.load_state_dict(weights, strict=False)
+        """Raises SystemExit where these are not this trunk's weights."""
+        try:
+            weights = {k: v for k, v in torch.load(path, map_location="cpu").items() if not k.startswith("_fc")}
+            missing, unexpected = self.load_state_dict(weights, strict=False)
+        except Exception as cause:  # whatever a file that is none of PyTorch's, or holds other shapes, leads to
+            raise SystemExit(self._other_weights(path)) from cause
         if unexpected or any(key.startswith("_") for key in missing):
-            raise ValueError(f"{path}: these are not this trunk's weights: {unexpected} {missing}")
+            raise SystemExit(self._other_weights(path))
+
+    def _other_weights(self, path: str) -> str:
+        return (f"{path}: expected the ImageNet weights of efficientnet-{self.trunk}, as weights.py --trunk {self.trunk} fetches them; "
+                "name those, or the --trunk that these are of")
 
     def trained(self, whole: bool = False) -> list[tuple[str, nn.Parameter]]:
         """Names and parameters of what training changes: of the `whole` network, or of what follows the frozen blocks."""

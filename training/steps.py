@@ -28,6 +28,7 @@ class Step:
     after: list["Step"] = field(default_factory=list)
     resume: dict = field(default_factory=dict)
     env: dict = field(default_factory=dict)
+    on_gpu: bool = False  # where PyTorch finds one, `minutes` say nothing
 
     def digest(self) -> str:
         known = self.settings | {"after": [step.digest() for step in self.after]}

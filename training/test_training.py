@@ -1,8 +1,12 @@
 """python -m unittest test_training, in this folder. Trains a tiny network on photos that it draws itself: two minutes on two cores."""
 
+import argparse
+import contextlib
 import hashlib
+import io
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -20,10 +24,17 @@ import torch
 from PIL import Image, ImageDraw
 
 import curves
+from calibrate import Calibration
+from card import card
 from check import check
 from data import assign_folds, group_of, read_labels
+from graph import Shipped
+from make import describe
+from measure import peak_of
 from menus import render
 from net import MaitredNet
+from peak import displaced
+from steps import Step, Work
 from train import Samples, distance_to, load_run
 
 HERE = Path(__file__).parent
@@ -146,6 +157,51 @@ class Make(unittest.TestCase):
                 largest[any(each.name == "group" and each.i > 1 for each in node.attribute)].add(int(weights[node.input[3]]))
         self.assertEqual(max(largest[True]), 127)
         self.assertEqual(max(largest[False]), 64)
+
+    def test_tells_on_how_many_photos_the_map_points_at_somebody(self):
+        told = subprocess.run(script("peak.py", self.out / "model.onnx", self.photos), capture_output=True, text=True, check=True).stdout
+        self.assertRegex(told, r"5% to 15% +5 +[01]\.\d+ +[01]\.\d+\n15% to 100% +4 ")
+        self.assertRegex(told, r"all +9 +[01]\.\d+ +[01]\.\d+\nmaps lie -?\d\.\d+ cells too far left")
+
+    def test_tells_the_licences_of_the_photos_it_was_made_of_and_of_no_others(self):
+        told = (self.out / "card.md").read_text()
+        self.assertIn("labels.jsonl says nothing", told)
+        self.assertNotIn("internal use", told)
+        self.assertNotRegex(told, "receipt|by eye")
+        model = json.loads((self.out / "model.json").read_text())
+        self.assertEqual(model["trainedFrom"]["licences"], {"": 45})
+        self.assertIn("CC0 (40), MIT (3); none for 2.", card(model | {"trainedFrom": model["trainedFrom"] | {"licences": {"CC0": 40, "MIT": 3, "": 2}}}))
+
+    def test_refuses_weights_of_another_network_before_anything_is_done(self):
+        other = self.root / "text.pth"
+        other.write_text("weights")
+        for option, file, trunk in (("--weights", self.weights, "lite1"), ("--weights", self.weights, "lite2"), ("--weights", other, "lite0"),
+                                    ("--teacher-weights", self.weights, "lite2")):
+            asked = ["--teacher", trunk] if option == "--teacher-weights" else ["--trunk", trunk]
+            refused = subprocess.run(script("make.py", self.photos, self.root / "none-1", "--pixels", "--dry-run", option, file, *asked, "--work", self.root / "none"),
+                                     capture_output=True, text=True)
+            self.assertEqual(refused.returncode, 2, refused.stdout + refused.stderr)
+            self.assertRegex(refused.stderr, rf"{option} .*{file.name}: expected the ImageNet weights of efficientnet-{trunk}")
+        self.assertFalse((self.root / "none").exists())
+
+    def test_says_what_to_do_where_memory_is_too_small(self):
+        # address space for PyTorch and a batch or two, of 300,000 samples at once
+        failed = subprocess.run(self.train("vast", "--fold", 0, "--batch", 300_000), capture_output=True, text=True,
+                                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30)))
+        self.assertEqual(failed.returncode, 1)
+        self.assertIn("too little memory for --batch 300000: try --batch 150000", failed.stderr)
+        self.assertNotIn("Traceback", failed.stderr)
+
+    def test_tells_no_minutes_of_what_a_gpu_does(self):
+        args = argparse.Namespace(photos=self.photos, jobs=2, malloc=None, draws=1, rendered=0, mosaics=0, turned=0, side=SIDE, folds=2, pixels=True)
+        stages = [[Step("draw", [], self.root / "drawn", {}, 3)], [Step("train", [], self.root / "trained", {}, 60, on_gpu=True)]]
+        told = {}
+        for gpu in (None, "H200"):
+            with contextlib.redirect_stdout(io.StringIO()) as told[gpu]:
+                describe(args, Work(self.root / "described"), stages, gpu)
+        self.assertRegex(told[None].getvalue(), r"train +60.0 *\n  about 63 min in all\n")
+        self.assertRegex(told["H200"].getvalue(), r"train +\? *\n  about 3 min in all, and what H200 takes for the others")
+        self.assertNotIn("tcmalloc", told["H200"].getvalue())
 
     def test_has_the_model_verified_where_node_is(self):
         if not shutil.which("node") or not (HERE.parent / "node_modules").is_dir():
@@ -272,6 +328,40 @@ class Folds(unittest.TestCase):
                 where.setdefault(group_of(label["source"]), set()).add(fold)
             self.assertTrue(all(len(each) == 1 for each in where.values()))
             self.assertEqual(set().union(*where.values()), set(range(folds)))
+
+
+class Peak(unittest.TestCase):
+    def test_lies_where_a_map_is_high_all_about_as_maitred_reads_it(self):
+        # test/unit/heat.test.ts reads the same maps, and finds the same peaks
+        flat = [[0, 0, 0, 0.1, 0.2, 0], [0, 0.97, 0.9, 0.94, 0.7, 0.1], [0, 0.2, 0.94, 0.96, 0.8, 0.1], [0, 0, 0.2, 0.7, 0.1, 0]]
+        np.testing.assert_allclose(peak_of(torch.tensor([flat])), [[3.5 / 6, 2.5 / 4]], atol=1e-6)
+        cornered = torch.zeros(1, 5, 6)
+        cornered[0, 4, :2] = torch.tensor([1, 0.9])
+        np.testing.assert_allclose(peak_of(cornered), [[0.5 / 6, 4.5 / 5]], atol=1e-6)
+
+
+    def test_lies_in_the_cell_of_what_it_is_of(self):
+        net = MaitredNet(4)
+        for module in net.modules():
+            if isinstance(module, torch.nn.Conv2d):  # every layer only blurs, and the coarse ones say nothing
+                torch.nn.init.constant_(module.weight, 1 / module.weight[0].numel())
+        torch.nn.init.zeros_(net.lateral32.weight)
+        photos = torch.full((2, 288, 288, 3), 127, dtype=torch.uint8)
+        photos[1, 100:124, 140:164] = 150
+        with torch.inference_mode():
+            empty, spot = Shipped(net, 288, Calibration(1.0, [0.0] * 4, 1.0, 0.0)).eval()(photos)[2].double()
+        weights, middles = (spot - empty) / (spot - empty).sum(), (torch.arange(18.0, dtype=torch.float64) + 0.5) * 16
+        x, y = float(weights.sum(0) @ middles), float(weights.sum(1) @ middles)
+        self.assertLess(max(abs(x - 152), abs(y - 112)), 2)
+
+
+    def test_is_known_to_be_displaced_by_the_map_of_the_mirror_image(self):
+        # of what lies in the middle of both, a map that is displaced by a cell and a half shows the same in either
+        maps = np.zeros((1, 9, 9))
+        maps[0, 4, 2:4] = 0.5
+        np.testing.assert_allclose(displaced(maps, maps, 2), [1.5])
+        np.testing.assert_allclose(displaced(maps, maps, 1), [0])
+        np.testing.assert_allclose(displaced(maps, maps[:, :, ::-1], 2), [0])
 
 
 class Check(unittest.TestCase):

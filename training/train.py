@@ -8,6 +8,7 @@ network, on a CPU; on a GPU one that differs in the last bits.
 import argparse
 import json
 import math
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -104,7 +105,20 @@ def main():
     parser.add_argument("--threads", type=int, default=1, help="cores; two runs of one core beat one run of two")
     parser.add_argument("--every", type=int, default=100, help="steps from one checkpoint to the next")
     args = parser.parse_args()
+    try:
+        train(args)
+    except (RuntimeError, MemoryError) as fault:
+        if not isinstance(fault, (torch.OutOfMemoryError, MemoryError)) and not WANT_OF_MEMORY.search(str(fault)):
+            raise
+        raise SystemExit(f"{fault}\nthere is too little memory for --batch {args.batch}: try --batch {max(1, args.batch // 2)}; or, where several "
+                         "networks train side by side, fewer of them (make.py --jobs)")
 
+
+# what PyTorch has no error of its own for: the allocator of CPUs, and the libraries of CUDA
+WANT_OF_MEMORY = re.compile("can't allocate memory|ALLOC_FAILED")
+
+
+def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)

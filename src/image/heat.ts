@@ -3,21 +3,42 @@ import type { HumanMap } from "../photo.ts";
 import { corrupt, type DecodeHeic } from "./decode.ts";
 import { type ShrinkLimits, shrunk } from "./shrink.ts";
 
-/** The cell of the highest score; x and y are its middle, 0..1 of the frame from the top left. */
+/** The middle of a cell, 0..1 of the frame from the top left, and what the map says there. */
 export interface Peak {
   x: number;
   y: number;
   score: number;
 }
 
-/** Where a map is highest; of equals, the first row by row. */
+/**
+ * Where a map is highest when every cell is weighed together with those about it (the edge goes on as it is); of equals, the
+ * first row by row. A map is all but flat about a human, so that its highest cell alone is as likely to lie at the rim:
+ * training/NOTES.md, 21. training/measure.py reads maps in the same way.
+ */
 export function peakOf({ width, height, values }: HumanMap): Peak {
-  let best = 0;
-  for (const [index, value] of values.entries()) if (value > values[best]!) best = index;
+  let [best, most] = [0, -1];
+  for (const index of values.keys()) {
+    const [column, row] = [index % width, Math.floor(index / width)];
+    let sum = 0;
+    for (const [down, weight] of WEIGHTS.entries()) {
+      const start = clamped(row + down - 2, height) * width;
+      for (const [right, share] of WEIGHTS.entries()) {
+        sum += weight * share * values[start + clamped(column + right - 2, width)]!;
+      }
+    }
+    if (sum > most) [best, most] = [index, sum];
+  }
   const x = ((best % width) + 0.5) / width;
   const y = (Math.floor(best / width) + 0.5) / height;
   return { x, y, score: values[best]! };
 }
+
+function clamped(at: number, cells: number): number {
+  return Math.min(Math.max(at, 0), cells - 1);
+}
+
+/** Of a cell and of two on either side, along a row or a column. */
+const WEIGHTS = [1, 4, 6, 4, 1];
 
 /**
  * A photo as a small JPEG with the map laid over it: clear where the model sees nobody, yellow to red where it does, a
