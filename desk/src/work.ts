@@ -2,6 +2,7 @@ import { effect, untracked } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import { post } from "./api.ts";
+import { leaveToNext, takeLeft } from "./left.ts";
 import { connected } from "./live.ts";
 import { type ClaimLoop, createClaimLoop } from "./review/claims.ts";
 import {
@@ -12,7 +13,7 @@ import {
   type KeptStrings,
   type Outbox,
 } from "./review/outbox.ts";
-import { createReviewStore, type ReviewStore } from "./review/store.ts";
+import { createReviewStore, type Done, type ReviewStore } from "./review/store.ts";
 import type { AllDecided, Session, Undone } from "./types.ts";
 
 /** What one signed-in person is at, on whichever page. */
@@ -21,6 +22,11 @@ export interface Work {
   store: ReviewStore;
   claims: ClaimLoop;
   close(): void;
+}
+
+/** What goes on in the next page of the tab. */
+interface Left {
+  done: readonly (readonly Done[])[];
 }
 
 const Context = createContext<Work | undefined>(undefined);
@@ -39,7 +45,9 @@ export function startWork({ name, settings }: Session, page: string): Work {
     answered: (act, answer) => store.answered(act, answer),
     later,
   });
-  const store = createReviewStore(outbox, later);
+  const left = takeLeft<Left>(name);
+  const store = createReviewStore(outbox, later, left?.done);
+  const stopLeaving = leaveToNext(name, (): Left => ({ done: lastOf(store.done) }));
   const wake = (): void => outbox.wake();
   addEventListener("online", wake);
   outbox.wake();
@@ -58,6 +66,7 @@ export function startWork({ name, settings }: Session, page: string): Work {
       leaseS: settings.leaseS,
     }),
     close() {
+      stopLeaving();
       stopWaking();
       removeEventListener("online", wake);
       outbox.close();
@@ -76,6 +85,16 @@ async function deliver(acts: readonly Act[], owner: string, page: string): Promi
   return answer.decisions.map(({ outcome, by, state, asOf }) => ({ outcome, by, state, asOf }));
 }
 
+/** As many of the last as there is room for in a tab, which is for some million characters. */
+function lastOf(done: Left["done"]): Left["done"] {
+  let room = MOST_LEFT;
+  const tooMany = done.findLastIndex((group) => {
+    room -= group.length;
+    return room < 0;
+  });
+  return done.slice(tooMany + 1);
+}
+
 function later(ms: number, wake: () => void): () => void {
   const timer = setTimeout(wake, ms);
   return () => clearTimeout(timer);
@@ -89,6 +108,8 @@ export function browserStorage(): KeptStrings {
   }
 }
 
+/** Decisions, each of which takes about two thousand characters with its photo. */
+const MOST_LEFT = 500;
 /** Where storage is forbidden; the outbox says so. */
 const NO_STORAGE: KeptStrings = {
   length: 0,

@@ -40,7 +40,7 @@ export function withClaimed(
   return [...known, ...more.map(itemOf)];
 }
 
-function itemOf(photo: Photo): Item {
+export function itemOf(photo: Photo): Item {
   return { photo, category: null, decision: undefined, answer: undefined };
 }
 

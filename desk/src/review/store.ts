@@ -5,8 +5,16 @@ import { announce } from "../ui/announce.tsx";
 import { uuid } from "../uuid.ts";
 import { count, nameOf, STATE_WORDS } from "../words.ts";
 import { createGuard, LOOK } from "./guard.ts";
-import { changed, type Item, type Items, isOpen, nextOpen, says } from "./list.ts";
+import { changed, type Item, type Items, isOpen, itemOf, nextOpen, says } from "./list.ts";
 import { type Act, type Answer, counts, type Outbox } from "./outbox.ts";
+
+/** A decision that may be taken back, and the photo as it was before, where the list had it. */
+export interface Done {
+  id: string;
+  photo: string;
+  key: string;
+  before: Photo | undefined;
+}
 
 /** The list of one moderator: what is in it, what is looked at, and what may be done. */
 export interface ReviewStore {
@@ -19,6 +27,8 @@ export interface ReviewStore {
   slipped: { readonly value: boolean };
   /** When each decision of this page was made, in milliseconds. */
   times: Signal<readonly number[]>;
+  /** What `undo` takes back, the last first. Decisions that were made at once are taken back at once. */
+  done: readonly (readonly Done[])[];
   move(by: number, extend?: boolean): void;
   go(index: number): void;
   toggle(index: number, through?: boolean): void;
@@ -30,6 +40,7 @@ export interface ReviewStore {
   take(next: Items): void;
   setCategory(category: string): void;
   decide(verdict: Decision["verdict"], human: boolean | null): void;
+  /** A photo that is not in the list any more comes back to it. */
   undo(): void;
   /** Decides anew what another decided meanwhile. */
   insist(act: Act, answer: Answer): void;
@@ -39,18 +50,21 @@ export interface ReviewStore {
   refresh(id: string): Promise<void>;
 }
 
-/** @param later calls back after `ms`, unless what it returns is called before. */
+/**
+ * @param later calls back after `ms`, unless what it returns is called before.
+ * @param doneBefore what was `done` of the page before this one, which is taken back here.
+ */
 export function createReviewStore(
   outbox: Pick<Outbox, "add">,
   later: (ms: number, wake: () => void) => () => void,
+  doneBefore: readonly (readonly Done[])[] = [],
 ): ReviewStore {
   const items = signal<Items>([]);
   const at = signal(0);
   const selected = signal<ReadonlySet<string>>(new Set());
   const times = signal<readonly number[]>([]);
   const current = computed(() => items.value[at.value]);
-  /** Decisions that were made at once are taken back at once; the last is the last. */
-  const done: { id: string; photo: string; key: string }[][] = [];
+  const done = doneBefore.map((group) => [...group]);
   const guard = createGuard(later);
   /** Whether a list was taken before: nobody can have meant another photo than those of the first. */
   let began = false;
@@ -88,7 +102,12 @@ export function createReviewStore(
     const back = at.peek() < from;
     if (back) guard.slip();
     done.push(
-      chosen.map(({ photo }) => ({ id: decisions.get(photo.id)!.id, photo: photo.id, key: photo.key })),
+      chosen.map(({ photo }) => ({
+        id: decisions.get(photo.id)!.id,
+        photo: photo.id,
+        key: photo.key,
+        before: photo,
+      })),
     );
     // the oldest are beyond what anybody remembers
     if (done.length > MAX_UNDO) done.shift();
@@ -105,6 +124,9 @@ export function createReviewStore(
     }
     const ids = last.map(({ photo }) => photo);
     batch(() => {
+      const there = new Set(items.peek().map(({ photo }) => photo.id));
+      const back = last.flatMap(({ before }) => (before && !there.has(before.id) ? itemOf(before) : []));
+      items.value = [...items.peek().slice(0, at.peek()), ...back, ...items.peek().slice(at.peek())];
       // with its category, or the next decision would give it again
       change(ids, (item) => ({ ...item, category: null, decision: undefined, answer: undefined }));
       times.value = times.peek().slice(0, -last.length);
@@ -152,6 +174,7 @@ export function createReviewStore(
     selected,
     slipped: guard.slipped,
     times,
+    done,
     decide,
     undo,
     answered,
@@ -229,7 +252,8 @@ export function createReviewStore(
       if (act.does !== "decide") return;
       const decision = { ...act.decision, id: uuid(), asOf: answer.asOf ?? null };
       change([decision.photo], (item) => ({ ...item, decision, answer: undefined }));
-      done.push([{ id: decision.id, photo: decision.photo, key: act.key }]);
+      const before = items.peek().find(({ photo }) => photo.id === decision.photo)?.photo;
+      done.push([{ id: decision.id, photo: decision.photo, key: act.key, before }]);
       outbox.add(decideAct(decision, act.key));
     },
     async refresh(id) {
