@@ -26,6 +26,7 @@ export interface Work {
 
 /** What goes on in the next page of the tab. */
 interface Left {
+  page: string;
   done: readonly (readonly Done[])[];
 }
 
@@ -47,7 +48,7 @@ export function startWork({ name, settings }: Session, page: string): Work {
   });
   const left = takeLeft<Left>(name);
   const store = createReviewStore(outbox, later, left?.done);
-  const stopLeaving = leaveToNext(name, (): Left => ({ done: lastOf(store.done) }));
+  const stopLeaving = leaveToNext(name, (): Left => ({ page, done: lastOf(store.done) }));
   const wake = (): void => outbox.wake();
   addEventListener("online", wake);
   outbox.wake();
@@ -62,6 +63,7 @@ export function startWork({ name, settings }: Session, page: string): Work {
       store,
       outbox,
       page,
+      before: left?.page,
       ask: (path, body) => post(path, body, name),
       leaseS: settings.leaseS,
     }),

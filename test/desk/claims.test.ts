@@ -29,6 +29,7 @@ function open() {
     store,
     outbox: { waiting },
     page: "p",
+    before: undefined,
     leaseS: 120,
     ask: <T>(path: string, body: unknown) =>
       new Promise<T>((resolve) => {

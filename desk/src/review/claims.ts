@@ -28,13 +28,15 @@ interface Deps {
   outbox: Pick<Outbox, "waiting">;
   /** By which the server tells this page from others of the same person, which hold other photos. */
   page: string;
+  /** How the page before this one in its tab was called: what was claimed for it, and never came to it, goes to this one. */
+  before: string | undefined;
   /** Asks the server, as the person whose claims these are. */
   ask<T>(path: string, body: unknown): Promise<T>;
   /** Seconds that a claim holds. */
   leaseS: number;
 }
 
-export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): ClaimLoop {
+export function createClaimLoop({ store, outbox, page, before, ask, leaseS }: Deps): ClaimLoop {
   const state: ClaimLoop["state"] = signal("loading");
   const problem = signal("");
   const kind = signal<Kind | undefined>(undefined);
@@ -60,7 +62,12 @@ export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): Cla
         outbox.waiting.peek().flatMap((act) => (act.does === "decide" ? act.decision.photo : [])),
       );
       const settled = settledOf(store.items.peek());
-      const { photos } = await ask<Claims>("review/claims", { page, limit: HOLD, ...(kinds && { kinds }) });
+      const { photos } = await ask<Claims>("review/claims", {
+        page,
+        before,
+        limit: HOLD,
+        ...(kinds && { kinds }),
+      });
       if (mine !== round) return await release(photos.map(({ id }) => id));
       const left = withoutLost(store.items.peek(), had, new Set(photos.map(({ id }) => id)));
       store.take(bounded(withClaimed(left, photos, onItsWay, settled), MOST));
