@@ -47,7 +47,7 @@ export function startWork({ name, settings }: Session, page: string): Work {
     later,
   });
   const left = takeLeft<Left>(name);
-  const store = createReviewStore(outbox, later, left?.done);
+  const store = createReviewStore(outbox, laterInView, left?.done);
   const stopLeaving = leaveToNext(name, (): Left => ({ page, done: lastOf(store.done) }));
   const wake = (): void => outbox.wake();
   addEventListener("online", wake);
@@ -97,9 +97,25 @@ function lastOf(done: Left["done"]): Left["done"] {
   return done.slice(tooMany + 1);
 }
 
+/** Calls back after so many milliseconds, unless what it returns is called before. */
 function later(ms: number, wake: () => void): () => void {
   const timer = setTimeout(wake, ms);
   return () => clearTimeout(timer);
+}
+
+/** The same, once the page was seen for so long without a break. */
+function laterInView(ms: number, wake: () => void): () => void {
+  let stopWaiting = (): void => {};
+  const onSeen = (): void => {
+    stopWaiting();
+    if (document.visibilityState === "visible") stopWaiting = later(ms, wake);
+  };
+  document.addEventListener("visibilitychange", onSeen);
+  onSeen();
+  return () => {
+    stopWaiting();
+    document.removeEventListener("visibilitychange", onSeen);
+  };
 }
 
 export function browserStorage(): KeptStrings {

@@ -24,7 +24,10 @@ function open() {
   const add = (...acts: Act[]): void => {
     waiting.value = [...waiting.value, ...acts];
   };
-  const store = createReviewStore({ add }, () => () => {});
+  const store = createReviewStore({ add }, (_ms, wake) => {
+    wake();
+    return () => {};
+  });
   const claims = createClaimLoop({
     store,
     outbox: { waiting },

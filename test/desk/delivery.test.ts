@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, gate, test, until } from "./desk.ts";
+import { type Desk, gate, looked, test, until } from "./desk.ts";
 import { startProxy } from "./proxy.ts";
 
 const decided = async ({ db }: Desk) =>
@@ -9,7 +9,7 @@ const decided = async ({ db }: Desk) =>
     .rows;
 const opened = async (desk: Desk, name: string): Promise<Page> => {
   const page = await desk.open(name);
-  await page.locator(".card").first().waitFor();
+  await looked(page);
   return page;
 };
 const by = "moderator:ann";
@@ -129,7 +129,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     const page = await opened(desk, "ann");
     await page.clock.install();
     await page.reload();
-    await page.locator(".card").first().waitFor();
+    await looked(page);
     // the first is never answered
     await page.route("**/review/decisions", () => {}, { times: 1 });
     await page.keyboard.press("h");
@@ -147,7 +147,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     const proxy = await startProxy(desk.url);
     onTestFinished(proxy.close);
     const page = await desk.open("ann", { at: proxy.url });
-    await page.locator(".card").first().waitFor();
+    await looked(page);
     await desk.stop();
     await page.keyboard.press("h");
     await page.getByText("Offline").waitFor();

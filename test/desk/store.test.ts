@@ -27,6 +27,7 @@ function open(ids: string) {
   };
   const store = createReviewStore({ add: (...more) => acts.push(...more) }, later);
   store.take([...ids].map(item));
+  wake();
   const without = (gone: string): Items => store.items.value.filter(({ photo }) => !gone.includes(photo.id));
   const decided = (): string =>
     acts.flatMap((act) => (act.does === "decide" ? act.decision.photo : [])).join("");
@@ -111,7 +112,7 @@ describe("what a moderator decides", () => {
 
   test("is said together with another photo that came into hand, and so is that alone", () => {
     const { store, without } = open("abc");
-    const look = "Another photo came into hand: look at it first";
+    const look = "A photo just came into hand: look at it first";
     store.go(2);
     store.decide("shown", false);
     expect(said()).toBe(`c.jpg shown. ${look}`);

@@ -276,7 +276,8 @@ describe("migrations", () => {
   test("build an index where it is missing or was left unfinished, also when two do at once", async ({
     db,
   }) => {
-    const valid = "select indisvalid as valid from pg_index where indexrelid = to_regclass('photos_by_listing')";
+    const valid =
+      "select indisvalid as valid from pg_index where indexrelid = to_regclass('photos_by_listing')";
     await db.pool.query(
       "update pg_index set indisvalid = false where indexrelid = 'photos_by_listing'::regclass",
     );

@@ -115,7 +115,7 @@ function Actions({ item, many }: { item: Item; many: number }) {
       <div class="actions-of small">
         <p class="soft">
           {store.slipped.value ? (
-            <b>Another came into hand: look first</b>
+            <b>Just came into hand: look first</b>
           ) : many > 0 ? (
             <b>{count(many, "photo")} selected</b>
           ) : (

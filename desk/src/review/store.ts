@@ -23,7 +23,7 @@ export interface ReviewStore {
   at: Signal<number>;
   current: { readonly value: Item | undefined };
   selected: Signal<ReadonlySet<string>>;
-  /** Whether another photo just came into hand though nobody moved: for a second nothing is decided or selected. */
+  /** Whether a photo just came into hand though nobody moved: for a second nothing is decided or selected. */
   slipped: { readonly value: boolean };
   /** When each decision of this page was made, in milliseconds. */
   times: Signal<readonly number[]>;
@@ -66,8 +66,6 @@ export function createReviewStore(
   const current = computed(() => items.value[at.value]);
   const done = doneBefore.map((group) => [...group]);
   const guard = createGuard(later);
-  /** Whether a list was taken before: nobody can have meant another photo than those of the first. */
-  let began = false;
 
   const clamp = (index: number): number => Math.max(0, Math.min(index, items.peek().length - 1));
   const targets = (): Items => {
@@ -231,12 +229,11 @@ export function createReviewStore(
         before.every(
           ({ photo, decision }) => after.has(photo.id) && after.get(photo.id)!.decision === decision,
         );
-      // also where nothing was in hand: one key too many may be on its way
-      if (began && !same && after.size > 0) {
+      // also where nothing was in hand, as in a page that just opened: one key too many may be on its way
+      if (!same && after.size > 0) {
         guard.slip();
         announce(LOOK);
       }
-      began = true;
     },
     setCategory(category) {
       if (guard.refuses()) return;
