@@ -2,6 +2,7 @@ import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
 import { type Desk, gate, looked, test, until } from "./desk.ts";
+import { violations } from "./look.ts";
 import { startProxy } from "./proxy.ts";
 
 const decided = async ({ db }: Desk) =>
@@ -13,6 +14,9 @@ const opened = async (desk: Desk, name: string): Promise<Page> => {
   return page;
 };
 const by = "moderator:ann";
+/** Acts that the browser keeps, those that did not count among them. */
+const kept = (page: Page): Promise<number> =>
+  page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes(".act.")).length);
 
 describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () => {
   test("what is decided offline is delivered once the network is back", async ({ desk }) => {
@@ -24,10 +28,11 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await page.getByText("3 decisions on the way.").waitFor();
     expect(await decided(desk)).toEqual([]);
     await page.context().setOffline(false);
-    const kept = () =>
-      page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes(".act.")).length);
     // what is kept in the browser goes once it was answered, the undoing last
-    await until(kept, (n) => n === 0);
+    await until(
+      () => kept(page),
+      (n) => n === 0,
+    );
     expect(await decided(desk)).toMatchObject([
       { by, verdict: "shown" },
       { by, verdict: "hidden" },
@@ -87,12 +92,13 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
       await claim.passed;
       await route.continue();
     });
-    const kept = () =>
-      next.evaluate(() => Object.keys(localStorage).filter((key) => key.includes(".act.")).length);
     await next.route("**/review/claims", async (route) => {
       const response = await route.fetch();
       claim.open();
-      await until(kept, (n) => n === 0);
+      await until(
+        () => kept(next),
+        (n) => n === 0,
+      );
       await route.fulfill({ response });
     });
     await next.goto(`${desk.url}/desk/review`);
@@ -335,7 +341,22 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     );
     await ann.unroute("**/review/decisions");
     await ann.getByText("you decided shown, but bob decided it meanwhile: it is hidden").waitFor();
-    await ann.getByRole("button", { name: "Decide it my way" }).click();
+    // what is pressed once more, as if it had not been heard, overrules nobody
+    const card = ann.locator(".card.failed");
+    await card.click();
+    for (const key of ["s", "2"]) await ann.keyboard.press(key);
+    await ann.getByRole("status").getByText("a button, and no key").waitFor();
+    expect(await kept(ann)).toBe(1);
+    expect(await decided(desk)).toHaveLength(1);
+    // it is seen as it is now
+    const inspector = ann.getByRole("complementary");
+    await inspector.getByText("Decided by bob.").waitFor();
+    await inspector.getByText("bob decided it meanwhile: it is hidden").waitFor();
+    expect(await card.getAttribute("aria-label")).toMatch(/hidden$/);
+    expect(await violations(ann)).toEqual([]);
+    await inspector.getByRole("button", { name: "Decide it my way" }).focus();
+    await ann.keyboard.press("Enter");
+    await ann.getByRole("heading", { name: "1 decision did not count" }).waitFor({ state: "detached" });
     expect(
       await until(
         () => decided(desk),

@@ -155,6 +155,26 @@ describe("what a moderator decides", () => {
     expect(decided()).toBe("aa");
   });
 
+  test("is not again what another decided meanwhile, but on purpose", () => {
+    const { store, acts, decided } = open("abc");
+    store.decide("shown", false);
+    const changed = { outcome: "changed", by: "bob", state: "hidden", asOf: "7" } as const;
+    store.answered(acts[0]!, changed);
+    store.go(0);
+    store.setCategory("menu");
+    store.decide("shown", false);
+    store.decide("hidden", true);
+    expect([decided(), store.items.value[0]!.category]).toEqual(["a", null]);
+    for (const index of [0, 1]) store.toggle(index);
+    store.decide("hidden", true);
+    expect(decided()).toBe("ab");
+    store.insist(acts[0]!, changed);
+    expect(acts.at(-1)).toMatchObject({ decision: { photo: "a", verdict: "shown", asOf: "7" } });
+    store.go(0);
+    store.decide("hidden", true);
+    expect(decided()).toBe("abaa");
+  });
+
   test("is done at once where the list only grew, or lost what was not aimed at", () => {
     const { store, without, decided } = open("abc");
     store.take([...without("c"), item("d")]);

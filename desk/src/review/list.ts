@@ -99,6 +99,14 @@ export function isOpen({ decision }: Item): boolean {
   return !decision;
 }
 
+/**
+ * Whether it was decided otherwise meanwhile. Its moderator must have seen that: what decides it again is nothing that may be
+ * pressed once more as if it had not been heard.
+ */
+export function isOverruled({ answer }: Item): boolean {
+  return answer?.outcome === "changed";
+}
+
 /** Whether this was decided here already, and may count: once more would only make history longer. */
 export function says(
   { decision, answer, category }: Item,

@@ -3,9 +3,9 @@ import { get, wordsOf } from "../api.ts";
 import type { Decision, Photo } from "../types.ts";
 import { announce } from "../ui/announce.tsx";
 import { uuid } from "../uuid.ts";
-import { count, nameOf, STATE_WORDS } from "../words.ts";
+import { count, nameOf, STATE_WORDS, stateWords } from "../words.ts";
 import { createGuard, LOOK } from "./guard.ts";
-import { changed, type Item, type Items, isOpen, itemOf, nextOpen, says } from "./list.ts";
+import { changed, type Item, type Items, isOpen, isOverruled, itemOf, nextOpen, says } from "./list.ts";
 import { type Act, type Answer, counts, type Outbox } from "./outbox.ts";
 
 /** A decision that may be taken back, and the photo as it was before, where the list had it. */
@@ -73,13 +73,19 @@ export function createReviewStore(
     const item = current.peek();
     return chosen.length > 0 ? chosen : item ? [item] : [];
   };
+  /** Of these, those that may be decided, or given a category. */
+  const mine = (): Items => {
+    const [all, left] = [targets(), targets().filter((item) => !isOverruled(item))];
+    if (left.length === 0 && all.length > 0) announce(OVERRULED);
+    return left;
+  };
   const change = (ids: readonly string[], how: (item: Item) => Item): void => {
     items.value = changed(items.peek(), new Set(ids), how);
   };
 
   function decide(verdict: Decision["verdict"], human: boolean | null): void {
     if (guard.refuses()) return;
-    const chosen = targets().filter((item) => !says(item, verdict, human));
+    const chosen = mine().filter((item) => !says(item, verdict, human));
     if (chosen.length === 0) return;
     const from = at.peek();
     const decisions = new Map(
@@ -154,6 +160,7 @@ export function createReviewStore(
       return { ...item, answer, photo: { ...item.photo, asOf: answer.asOf ?? item.photo.asOf } };
     });
     if (counts(answer)) return;
+    if (answer.outcome === "changed") void renew(id);
     for (const [place, group] of done.entries()) {
       const index = group.findIndex((each) => each.id === act.id);
       if (index < 0) continue;
@@ -163,6 +170,15 @@ export function createReviewStore(
       break;
     }
     announce(`The decision on ${nameOf(act)} did not count`);
+  }
+
+  /** The photo as it is now, where the server can be reached: what its moderator must know is said all the same. */
+  async function renew(id: string): Promise<void> {
+    const photo = await get<Photo>(`photos/${id}`).catch(() => undefined);
+    if (photo)
+      change([id], (item) =>
+        isOverruled(item) ? { ...item, photo: { ...photo, kind: item.photo.kind } } : item,
+      );
   }
 
   return {
@@ -237,7 +253,8 @@ export function createReviewStore(
     },
     setCategory(category) {
       if (guard.refuses()) return;
-      const chosen = targets();
+      const chosen = mine();
+      if (chosen.length === 0) return;
       const same = chosen.every((item) => item.category === category);
       change(
         chosen.map(({ photo }) => photo.id),
@@ -268,13 +285,17 @@ function decisionOf({ id, asOf }: Photo, said: Pick<Decision, "verdict" | "categ
   return { id: uuid(), photo: id, ...said, note: null, asOf };
 }
 
-function decideAct(decision: Decision, key: string): Act {
+export function decideAct(decision: Decision, key: string): Act {
   return { does: "decide", id: decision.id, decision, key };
 }
 
 /** What to say of an item: its decision, else what the server says. */
-export function stateOf({ decision, photo }: Item): string {
+export function stateOf(item: Item): string {
+  const { decision, answer, photo } = item;
+  if (isOverruled(item) && answer?.state) return stateWords(answer.state);
   return decision ? decision.verdict : STATE_WORDS[photo.state];
 }
+
+const OVERRULED = "It was decided meanwhile: a button, and no key, decides it again";
 
 const MAX_UNDO = 500;
