@@ -5,6 +5,7 @@ import { post } from "./api.ts";
 import { leaveToNext, takeLeft } from "./left.ts";
 import { connected } from "./live.ts";
 import { type ClaimLoop, createClaimLoop } from "./review/claims.ts";
+import { type AllDone, createUndoable } from "./review/done.ts";
 import {
   type Act,
   type Answer,
@@ -13,7 +14,7 @@ import {
   type KeptStrings,
   type Outbox,
 } from "./review/outbox.ts";
-import { createReviewStore, type Done, type ReviewStore } from "./review/store.ts";
+import { createReviewStore, type ReviewStore } from "./review/store.ts";
 import type { AllDecided, Session, Undone } from "./types.ts";
 
 /** What one signed-in person is at, on whichever page. */
@@ -27,7 +28,7 @@ export interface Work {
 /** What goes on in the next page of the tab. */
 interface Left {
   page: string;
-  done: readonly (readonly Done[])[];
+  done: AllDone;
 }
 
 const Context = createContext<Work | undefined>(undefined);
@@ -47,8 +48,9 @@ export function startWork({ name, settings }: Session, page: string): Work {
     later,
   });
   const left = takeLeft<Left>(name);
-  const store = createReviewStore(outbox, laterInView, left?.done);
-  const stopLeaving = leaveToNext(name, (): Left => ({ page, done: lastOf(store.done) }));
+  const done = createUndoable(left?.done);
+  const store = createReviewStore(outbox, laterInView, done);
+  const stopLeaving = leaveToNext(name, (): Left => ({ page, done: done.kept() }));
   const wake = (): void => outbox.wake();
   addEventListener("online", wake);
   outbox.wake();
@@ -87,16 +89,6 @@ async function deliver(acts: readonly Act[], owner: string, page: string): Promi
   return answer.decisions.map(({ outcome, by, state, asOf }) => ({ outcome, by, state, asOf }));
 }
 
-/** As many of the last as there is room for in a tab, which is for some million characters. */
-function lastOf(done: Left["done"]): Left["done"] {
-  let room = MOST_LEFT;
-  const tooMany = done.findLastIndex((group) => {
-    room -= group.length;
-    return room < 0;
-  });
-  return done.slice(tooMany + 1);
-}
-
 /** Calls back after so many milliseconds, unless what it returns is called before. */
 function later(ms: number, wake: () => void): () => void {
   const timer = setTimeout(wake, ms);
@@ -126,8 +118,6 @@ export function browserStorage(): KeptStrings {
   }
 }
 
-/** Decisions, each of which takes about two thousand characters with its photo. */
-const MOST_LEFT = 500;
 /** Where storage is forbidden; the outbox says so. */
 const NO_STORAGE: KeptStrings = {
   length: 0,

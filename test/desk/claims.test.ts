@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createClaimLoop } from "../../desk/src/review/claims.ts";
+import { createUndoable } from "../../desk/src/review/done.ts";
 import type { Act } from "../../desk/src/review/outbox.ts";
 import { createReviewStore } from "../../desk/src/review/store.ts";
 
@@ -24,10 +25,11 @@ function open() {
   const add = (...acts: Act[]): void => {
     waiting.value = [...waiting.value, ...acts];
   };
-  const store = createReviewStore({ add }, (_ms, wake) => {
+  const soon = (_ms: number, wake: () => void): (() => void) => {
     wake();
     return () => {};
-  });
+  };
+  const store = createReviewStore({ add }, soon, createUndoable());
   const claims = createClaimLoop({
     store,
     outbox: { waiting },

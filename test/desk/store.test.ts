@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { createUndoable } from "../../desk/src/review/done.ts";
 import type { Item, Items } from "../../desk/src/review/list.ts";
 import type { Act } from "../../desk/src/review/outbox.ts";
 import { createReviewStore } from "../../desk/src/review/store.ts";
@@ -25,7 +26,7 @@ function open(ids: string) {
       wake = () => {};
     };
   };
-  const store = createReviewStore({ add: (...more) => acts.push(...more) }, later);
+  const store = createReviewStore({ add: (...more) => acts.push(...more) }, later, createUndoable());
   store.take([...ids].map(item));
   wake();
   const without = (gone: string): Items => store.items.value.filter(({ photo }) => !gone.includes(photo.id));

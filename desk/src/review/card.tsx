@@ -5,9 +5,8 @@ import { heat, Picture } from "../ui/picture.tsx";
 import { Human } from "../ui/scores.tsx";
 import { KIND_WORDS, nameOf, reasonOf, STATE_WORDS, score, sureOf } from "../words.ts";
 import { useWork } from "../work.ts";
-import { asDecided, type Item, isOverruled } from "./list.ts";
+import { asDecided, type Item, isOverruled, stateOf } from "./list.ts";
 import { counts } from "./outbox.ts";
-import { stateOf } from "./store.ts";
 
 interface CardProps {
   item: Item;

@@ -1,4 +1,5 @@
 import type { Decision, Photo } from "../types.ts";
+import { STATE_WORDS, stateWords } from "../words.ts";
 import { type Answer, counts } from "./outbox.ts";
 
 /** A photo in the list of a moderator, and what they made of it so far. */
@@ -79,6 +80,13 @@ export function nextOpen(items: Items, from: number): number {
 export function asDecided({ photo, decision, answer }: Item): Photo {
   if (!decision || (answer && !counts(answer))) return photo;
   return { ...photo, state: decision.verdict, rule: "moderator", sawHuman: decision.human };
+}
+
+/** What to say of an item: its decision, else what the server says. */
+export function stateOf(item: Item): string {
+  const { decision, answer, photo } = item;
+  if (isOverruled(item) && answer?.state) return stateWords(answer.state);
+  return decision ? decision.verdict : STATE_WORDS[photo.state];
 }
 
 /** At most `most` items: of those that are decided the oldest go first, and never one that is not settled. */

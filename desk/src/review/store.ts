@@ -3,18 +3,11 @@ import { get, wordsOf } from "../api.ts";
 import type { Decision, Photo } from "../types.ts";
 import { announce } from "../ui/announce.tsx";
 import { uuid } from "../uuid.ts";
-import { count, nameOf, STATE_WORDS, stateWords } from "../words.ts";
+import { count, nameOf } from "../words.ts";
+import type { Undoable } from "./done.ts";
 import { createGuard, LOOK } from "./guard.ts";
 import { changed, type Item, type Items, isOpen, isOverruled, itemOf, nextOpen, says } from "./list.ts";
 import { type Act, type Answer, counts, type Outbox } from "./outbox.ts";
-
-/** A decision that may be taken back, and the photo as it was before, where the list had it. */
-export interface Done {
-  id: string;
-  photo: string;
-  key: string;
-  before: Photo | undefined;
-}
 
 /** The list of one moderator: what is in it, what is looked at, and what may be done. */
 export interface ReviewStore {
@@ -27,8 +20,6 @@ export interface ReviewStore {
   slipped: { readonly value: boolean };
   /** When each decision of this page was made, in milliseconds. */
   times: Signal<readonly number[]>;
-  /** What `undo` takes back, the last first. Decisions that were made at once are taken back at once. */
-  done: readonly (readonly Done[])[];
   move(by: number, extend?: boolean): void;
   go(index: number): void;
   toggle(index: number, through?: boolean): void;
@@ -50,21 +41,17 @@ export interface ReviewStore {
   refresh(id: string): Promise<void>;
 }
 
-/**
- * @param later calls back after `ms`, unless what it returns is called before.
- * @param doneBefore what was `done` of the page before this one, which is taken back here.
- */
+/** @param later calls back after `ms`, unless what it returns is called before. */
 export function createReviewStore(
   outbox: Pick<Outbox, "add">,
   later: (ms: number, wake: () => void) => () => void,
-  doneBefore: readonly (readonly Done[])[] = [],
+  done: Undoable,
 ): ReviewStore {
   const items = signal<Items>([]);
   const at = signal(0);
   const selected = signal<ReadonlySet<string>>(new Set());
   const times = signal<readonly number[]>([]);
   const current = computed(() => items.value[at.value]);
-  const done = doneBefore.map((group) => [...group]);
   const guard = createGuard(later);
 
   const clamp = (index: number): number => Math.max(0, Math.min(index, items.peek().length - 1));
@@ -113,8 +100,6 @@ export function createReviewStore(
         before: photo,
       })),
     );
-    // the oldest are beyond what anybody remembers
-    if (done.length > MAX_UNDO) done.shift();
     outbox.add(...chosen.map(({ photo }) => decideAct(decisions.get(photo.id)!, photo.key)));
     const which = chosen.length > 1 ? count(chosen.length, "photo") : nameOf(chosen[0]!.photo);
     announce(`${which} ${verdict}${back ? `. ${LOOK}` : ""}`);
@@ -161,14 +146,7 @@ export function createReviewStore(
     });
     if (counts(answer)) return;
     if (answer.outcome === "changed") void renew(id);
-    for (const [place, group] of done.entries()) {
-      const index = group.findIndex((each) => each.id === act.id);
-      if (index < 0) continue;
-      group.splice(index, 1);
-      // nothing is left to take back of it
-      if (group.length === 0) done.splice(place, 1);
-      break;
-    }
+    done.drop(act.id);
     announce(`The decision on ${nameOf(act)} did not count`);
   }
 
@@ -188,7 +166,6 @@ export function createReviewStore(
     selected,
     slipped: guard.slipped,
     times,
-    done,
     decide,
     undo,
     answered,
@@ -289,13 +266,4 @@ export function decideAct(decision: Decision, key: string): Act {
   return { does: "decide", id: decision.id, decision, key };
 }
 
-/** What to say of an item: its decision, else what the server says. */
-export function stateOf(item: Item): string {
-  const { decision, answer, photo } = item;
-  if (isOverruled(item) && answer?.state) return stateWords(answer.state);
-  return decision ? decision.verdict : STATE_WORDS[photo.state];
-}
-
 const OVERRULED = "It was decided meanwhile: a button, and no key, decides it again";
-
-const MAX_UNDO = 500;
