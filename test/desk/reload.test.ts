@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, looked, test, until } from "./desk.ts";
+import { type Desk, gate, looked, test, until } from "./desk.ts";
 
 const decided = async ({ db }: Desk): Promise<string[]> =>
   (
@@ -25,7 +25,7 @@ const opened = async (desk: Desk): Promise<Page> => {
   return page;
 };
 
-describe.skipIf(!CHROMIUM)("after a reload", { timeout: 120_000 }, () => {
+describe.skipIf(!CHROMIUM)("after a reload, or signing out", { timeout: 120_000 }, () => {
   test("what was decided before it is taken back, the last first, and is in hand", async ({ desk }) => {
     const page = await opened(desk);
     const [first, second, third, fourth] = await names(page);
@@ -97,6 +97,40 @@ describe.skipIf(!CHROMIUM)("after a reload", { timeout: 120_000 }, () => {
       () => decided(desk),
       (all) => all.length === 0,
     );
+  });
+
+  test("photos are free once their moderator has signed out, and not before the server is asked to end the session", async ({
+    desk,
+  }) => {
+    const page = await opened(desk);
+    const all = await held(desk);
+    const ended = gate();
+    let stillHeld: string[] | undefined;
+    await page.route("**/desk/api/session", async (route) => {
+      if (route.request().method() !== "DELETE") return route.continue();
+      stillHeld = await held(desk);
+      ended.open();
+      await route.abort();
+    });
+    const refused: string[] = [];
+    page.on("response", (answer) => {
+      if (answer.status() === 401) refused.push(answer.url());
+    });
+    const signOut = async (): Promise<void> => {
+      await page.getByRole("button", { name: "You, and the theme" }).click();
+      await page.getByRole("button", { name: "Sign out" }).click();
+    };
+    await signOut();
+    await ended.passed;
+    expect(stillHeld).toEqual([]);
+    // whoever is still signed in goes on
+    await looked(page);
+    expect(await held(desk)).toEqual(all);
+    await page.keyboard.press("Escape");
+    await page.unroute("**/desk/api/session");
+    await signOut();
+    await page.getByLabel("Token").waitFor();
+    expect([await held(desk), refused]).toEqual([[], []]);
   });
 
   test("what was claimed and never came to the page is there", async ({ desk }) => {

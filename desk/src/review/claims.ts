@@ -19,6 +19,8 @@ export interface ClaimLoop {
   fill(anew?: boolean): Promise<void>;
   /** Gives back what is undecided, and asks for this kind alone. */
   only(kind: Kind | undefined): Promise<void>;
+  /** Gives back what is undecided, and claims nothing until the returned function is called: its person is about to sign out. */
+  rest(): Promise<() => void>;
   /** Keeps claims as long as it runs; the returned function ends it, and gives back what is undecided. */
   run(): () => void;
 }
@@ -41,17 +43,24 @@ export function createClaimLoop({ store, outbox, page, before, ask, leaseS }: De
   const problem = signal("");
   const kind = signal<Kind | undefined>(undefined);
   const exhausted = signal(false);
-  let [busy, running, away] = [false, false, false];
+  let [running, resting, away] = [false, false, false];
+  let claiming: Promise<void> | undefined;
   /** Changes with what is asked for: an answer to what was asked before is given back. */
   let round = 0;
   /** All that was given back has arrived: a claim that overtook it would be answered with what is free the next moment. */
   let given: Promise<unknown> = Promise.resolve();
 
   async function fill(anew = false): Promise<void> {
-    if (busy || !running || away || open(store.items.peek()).length > LOW || (exhausted.peek() && !anew))
-      return;
-    busy = true;
+    if (claiming || !running || resting || away) return;
+    if (open(store.items.peek()).length > LOW || (exhausted.peek() && !anew)) return;
     const mine = round;
+    claiming = claim(mine);
+    await claiming;
+    claiming = undefined;
+    if (mine !== round) await fill(true);
+  }
+
+  async function claim(mine: number): Promise<void> {
     try {
       await given;
       if (mine !== round) return;
@@ -77,9 +86,6 @@ export function createClaimLoop({ store, outbox, page, before, ask, leaseS }: De
     } catch (thrown) {
       if (state.peek() === "loading") state.value = "failed";
       problem.value = wordsOf(thrown);
-    } finally {
-      busy = false;
-      if (mine !== round) await fill(true);
     }
   }
 
@@ -144,6 +150,17 @@ export function createClaimLoop({ store, outbox, page, before, ask, leaseS }: De
       state.value = "loading";
       await giveBack();
       await fill(true);
+    },
+    async rest() {
+      resting = true;
+      state.value = "loading";
+      await giveBack();
+      // what is answered now is given back too
+      await claiming;
+      return () => {
+        resting = false;
+        void fill(true);
+      };
     },
     run() {
       running = true;
