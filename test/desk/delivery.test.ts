@@ -294,6 +294,8 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await ann.getByRole("heading", { name: "3 decisions did not count" }).waitFor();
     // below the first the next comes up, which nobody has read
     await ann.getByRole("button", { name: "Understood", exact: true }).first().dblclick();
+    const notice = ann.getByRole("region", { name: "Decisions that did not count" });
+    await notice.getByText("A double click counts once").waitFor();
     await ann.getByRole("heading", { name: "2 decisions did not count" }).waitFor();
     await ann.getByRole("button", { name: "All understood" }).click();
     await ann.getByRole("heading", { name: /did not count/ }).waitFor({ state: "detached" });
@@ -384,8 +386,9 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await page.getByText("✓ hidden").first().waitFor();
     const { rows } = await desk.db.pool.query("select photo_id from review_decisions");
     await other.goto(`${desk.url}/desk/photos/${rows[0].photo_id}`);
-    await other.getByRole("button", { name: "Show", exact: true }).click();
+    await other.getByRole("button", { name: "Show", exact: true }).dblclick();
     await other.getByText("The server has your decision: shown.").waitFor();
+    expect(await decided(desk)).toHaveLength(2);
     await page.keyboard.press("u");
     await page
       .getByText("it cannot be taken back, because you decided it again meanwhile: it is shown")

@@ -1,7 +1,7 @@
 import { useEffect } from "preact/hooks";
 import { person } from "../session.ts";
 import { Icon } from "../ui/icon.tsx";
-import { once } from "../ui/once.ts";
+import { leftOut, once } from "../ui/once.ts";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Scores } from "../ui/scores.tsx";
 import { count, KIND_WORDS, nameOf, reasonOf, when } from "../words.ts";
@@ -67,7 +67,7 @@ function Empty() {
       <p class="inspector-empty soft small">Nothing is left to decide. Select a photo to look at it again.</p>
       <div class="actions">
         <div class="actions-of small">
-          <p />
+          <p>{leftOut}</p>
           <Undo />
         </div>
       </div>
@@ -116,6 +116,8 @@ function Actions({ item, many }: { item: Item; many: number }) {
         <p class="soft">
           {store.slipped.value ? (
             <b>Just came into hand: look first</b>
+          ) : leftOut.value ? (
+            <b>{leftOut}</b>
           ) : many > 0 ? (
             <b>{count(many, "photo")} selected</b>
           ) : (
@@ -152,7 +154,7 @@ function Decide({ chosen }: { chosen: string | null }) {
             type="button"
             aria-pressed={chosen === name}
             aria-keyshortcuts={String(index + 1)}
-            onClick={() => store.setCategory(name)}
+            onClick={once(() => store.setCategory(name))}
           >
             {name}{" "}
             <span class="key" aria-hidden="true">

@@ -1,6 +1,6 @@
 import { problem } from "../session.ts";
 import { Icon } from "../ui/icon.tsx";
-import { once } from "../ui/once.ts";
+import { leftOut, once } from "../ui/once.ts";
 import { count, nameOf } from "../words.ts";
 import { useWork } from "../work.ts";
 import { Insist, isMine, wordsOf } from "./conflict.tsx";
@@ -52,6 +52,7 @@ export function Notices() {
             <h2>
               <Icon name="warn" /> {count(failed.length, "decision")} did not count
             </h2>
+            {leftOut.value && <b>{leftOut}</b>}
             {failed.length > 1 && (
               <button
                 type="button"
