@@ -58,6 +58,18 @@ const STATES: Record<string, (page: Page, desk: Desk) => Promise<void>> = {
     await page.goto(`${url}/desk/nowhere`);
     await page.getByText("Nothing is at this address").waitFor();
   },
+  async "review, decided by another meanwhile"(page, { url, db }) {
+    await page.goto(`${url}/desk/review`);
+    await looked(page);
+    const link = await page.locator(".inspector-name a").getAttribute("href");
+    await page.context().route("**/review/decisions", (route) => route.abort());
+    await page.keyboard.press("s");
+    await db.pool.query("delete from review_claims");
+    await db.pool.query("select record_review($1, 'bob', 'hidden', null, true)", [link!.split("/").at(-1)]);
+    await page.context().unroute("**/review/decisions");
+    await page.locator(".card.failed").click({ position: { x: 60, y: 160 } });
+    await page.locator(".inspector").getByText("bob decided it meanwhile").waitFor();
+  },
   async "the sign-in"(page, { url }) {
     await page.context().clearCookies();
     await page.goto(`${url}/desk/`);

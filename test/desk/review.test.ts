@@ -411,6 +411,7 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
       "select photo_id from reviews group by photo_id having count(*) > 1",
     );
     expect(rows).toEqual([]);
+    await Promise.all(pages.map((page) => page.unrouteAll({ behavior: "wait" })));
   });
 
   many(

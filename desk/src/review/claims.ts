@@ -45,6 +45,8 @@ export function createClaimLoop({ store, outbox, page, before, ask, leaseS }: De
   const exhausted = signal(false);
   let [running, resting, away] = [false, false, false];
   let claiming: Promise<void> | undefined;
+  /** Until the server has heard of it, and no longer: where the tab was copied, the page before may be there still. */
+  let follows = before;
   /** Changes with what is asked for: an answer to what was asked before is given back. */
   let round = 0;
   /** All that was given back has arrived: a claim that overtook it would be answered with what is free the next moment. */
@@ -73,10 +75,11 @@ export function createClaimLoop({ store, outbox, page, before, ask, leaseS }: De
       const settled = settledOf(store.items.peek());
       const { photos } = await ask<Claims>("review/claims", {
         page,
-        before,
+        before: follows,
         limit: HOLD,
         ...(kinds && { kinds }),
       });
+      follows = undefined;
       if (mine !== round) return await release(photos.map(({ id }) => id));
       const left = withoutLost(store.items.peek(), had, new Set(photos.map(({ id }) => id)));
       store.take(bounded(withClaimed(left, photos, onItsWay, settled), MOST));

@@ -50,9 +50,9 @@ export function Notices() {
         <section class="notice conflicts" aria-label="Decisions that did not count">
           <header>
             <h2>
-              <Icon name="warn" /> {count(failed.length, "decision")} did not count
+              <Icon name="warn" /> {/* in its place, so that no button moves away under whoever clicks */}
+              {leftOut.value || `${count(failed.length, "decision")} did not count`}
             </h2>
-            {leftOut.value && <b>{leftOut}</b>}
             {failed.length > 1 && (
               <button
                 type="button"
