@@ -137,10 +137,12 @@ end $$;
 -- Claims photos for a page of a moderator for p_lease_s seconds, until it holds p_limit. p_parts: a JSON array of {kinds, most},
 -- which are filled one after the other: of the kinds of a part those photos come first that have waited longest.
 -- What the page holds already is renewed, unless it is of a kind that is not asked for, or needs nobody any more.
+-- p_before: the page before this one in its tab, which is gone: what it holds still is held by this one.
 -- Returns what the page holds, what was held before first. Whoever asks at the same moment takes turns, so each page gets
 -- other photos, those of one moderator too.
 create function claim_reviews(
-  p_moderator text, p_page text, p_parts jsonb, p_limit integer, p_lease_s double precision, p_audit integer
+  p_moderator text, p_page text, p_parts jsonb, p_limit integer, p_lease_s double precision, p_audit integer,
+  p_before text default null
 ) returns table (photo_id bigint, kind text) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -152,8 +154,9 @@ begin
   perform pg_advisory_xact_lock(hashtext('maitred claim_reviews'));
   -- whoever changes several claims takes them in the order of their photos
   perform 1 from review_claims c
-  where (c.moderator, c.page) = (p_moderator, p_page) or c.until < now() - interval '1 day'
+  where (c.moderator = p_moderator and c.page in (p_page, p_before)) or c.until < now() - interval '1 day'
   order by c.photo_id for update;
+  update review_claims c set page = p_page where (c.moderator, c.page) = (p_moderator, p_before);
   delete from review_claims where until < now() - interval '1 day';
   delete from review_claims c
   where (c.moderator, c.page) = (p_moderator, p_page) and (

@@ -45,6 +45,7 @@ try {
     await page.request.post(new URL(`photos/${id}/appeal`, api).href, appeal);
   }
   await page.locator(".kind", { hasText: "Appeal" }).first().waitFor();
+  await page.getByText("look first").waitFor({ state: "detached" });
   for (const key of ["j", "j", "3", "s", "s", "j", "j"]) await page.keyboard.press(key);
   await page.getByText("✓").nth(1).waitFor();
   // as the server counts, which the page hears of a little later

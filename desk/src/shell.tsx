@@ -8,6 +8,7 @@ import { person, signOut } from "./session.ts";
 import { setTheme, THEMES, theme } from "./theme.ts";
 import { Icon } from "./ui/icon.tsx";
 import { Mark } from "./ui/mark.tsx";
+import { useWork } from "./work.ts";
 
 export function Shell({ pages, children }: { pages: readonly Page[]; children: ComponentChildren }) {
   const { path } = useLocation();
@@ -53,6 +54,13 @@ export function Shell({ pages, children }: { pages: readonly Page[]; children: C
 }
 
 function Person() {
+  const { claims } = useWork();
+  async function onSignOut(): Promise<void> {
+    // whose photos these are is known only as long as the session is
+    const goOn = await claims.rest();
+    await signOut();
+    if (person.peek()) goOn();
+  }
   return (
     <div id="person" popover="auto" class="person">
       <p>
@@ -61,7 +69,7 @@ function Person() {
         <span class="soft small">{person.value?.roles.join(", ")}</span>
       </p>
       <ThemeChoice />
-      <button type="button" onClick={() => void signOut()}>
+      <button type="button" onClick={() => void onSignOut()}>
         Sign out
       </button>
     </div>

@@ -2,8 +2,10 @@ import { effect, untracked } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import { post } from "./api.ts";
+import { leaveToNext, takeLeft } from "./left.ts";
 import { connected } from "./live.ts";
 import { type ClaimLoop, createClaimLoop } from "./review/claims.ts";
+import { type AllDone, createUndoable } from "./review/done.ts";
 import {
   type Act,
   type Answer,
@@ -23,6 +25,12 @@ export interface Work {
   close(): void;
 }
 
+/** What goes on in the next page of the tab. */
+interface Left {
+  page: string;
+  done: AllDone;
+}
+
 const Context = createContext<Work | undefined>(undefined);
 export const WorkProvider = Context.Provider;
 
@@ -39,7 +47,10 @@ export function startWork({ name, settings }: Session, page: string): Work {
     answered: (act, answer) => store.answered(act, answer),
     later,
   });
-  const store = createReviewStore(outbox, later);
+  const left = takeLeft<Left>(name);
+  const done = createUndoable(left?.done);
+  const store = createReviewStore(outbox, laterInView, done);
+  const stopLeaving = leaveToNext(name, (): Left => ({ page, done: done.kept() }));
   const wake = (): void => outbox.wake();
   addEventListener("online", wake);
   outbox.wake();
@@ -54,10 +65,12 @@ export function startWork({ name, settings }: Session, page: string): Work {
       store,
       outbox,
       page,
+      before: left?.page,
       ask: (path, body) => post(path, body, name),
       leaseS: settings.leaseS,
     }),
     close() {
+      stopLeaving();
       stopWaking();
       removeEventListener("online", wake);
       outbox.close();
@@ -76,9 +89,25 @@ async function deliver(acts: readonly Act[], owner: string, page: string): Promi
   return answer.decisions.map(({ outcome, by, state, asOf }) => ({ outcome, by, state, asOf }));
 }
 
+/** Calls back after so many milliseconds, unless what it returns is called before. */
 function later(ms: number, wake: () => void): () => void {
   const timer = setTimeout(wake, ms);
   return () => clearTimeout(timer);
+}
+
+/** The same, once the page was seen for so long without a break. */
+function laterInView(ms: number, wake: () => void): () => void {
+  let stopWaiting = (): void => {};
+  const onSeen = (): void => {
+    stopWaiting();
+    if (document.visibilityState === "visible") stopWaiting = later(ms, wake);
+  };
+  document.addEventListener("visibilitychange", onSeen);
+  onSeen();
+  return () => {
+    stopWaiting();
+    document.removeEventListener("visibilitychange", onSeen);
+  };
 }
 
 export function browserStorage(): KeptStrings {

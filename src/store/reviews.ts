@@ -14,6 +14,8 @@ export interface Holder {
 }
 
 export interface Claim extends Holder {
+  /** The page before this one in its tab, which is gone: what it holds still goes to this one. */
+  before?: string | undefined;
   parts: readonly ClaimPart[];
   /** How many the page is to hold in all. */
   limit: number;
@@ -47,7 +49,7 @@ export interface Decided {
 export async function claimReviews(db: Pool, claim: Claim): Promise<{ photo: string; kind: string }[]> {
   return query<{ photo: string; kind: string }>(db, {
     name: "claim_reviews",
-    text: "select photo_id as photo, kind from claim_reviews($1, $2, $3, $4, $5, $6)",
+    text: "select photo_id as photo, kind from claim_reviews($1, $2, $3, $4, $5, $6, $7)",
     values: [
       claim.moderator,
       claim.page,
@@ -55,6 +57,7 @@ export async function claimReviews(db: Pool, claim: Claim): Promise<{ photo: str
       claim.limit,
       claim.leaseS,
       claim.auditPerMille,
+      claim.before,
     ],
   });
 }

@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createClaimLoop } from "../../desk/src/review/claims.ts";
+import { createUndoable } from "../../desk/src/review/done.ts";
 import type { Act } from "../../desk/src/review/outbox.ts";
 import { createReviewStore } from "../../desk/src/review/store.ts";
 
@@ -18,25 +19,31 @@ afterEach(() => {
 });
 
 /** A page whose server is the test: what it asks waits until it is answered. */
-function open() {
-  const asked: { what: string; answer(photos: string[]): void }[] = [];
+function open(before?: string) {
+  const asked: { what: string; answer(photos: string[]): void; fail(): void }[] = [];
   const waiting = signal<readonly Act[]>([]);
   const add = (...acts: Act[]): void => {
     waiting.value = [...waiting.value, ...acts];
   };
-  const store = createReviewStore({ add }, () => () => {});
+  const soon = (_ms: number, wake: () => void): (() => void) => {
+    wake();
+    return () => {};
+  };
+  const store = createReviewStore({ add }, soon, createUndoable());
   const claims = createClaimLoop({
     store,
     outbox: { waiting },
     page: "p",
+    before,
     leaseS: 120,
     ask: <T>(path: string, body: unknown) =>
-      new Promise<T>((resolve) => {
-        const { kinds = [], photos = [] } = body as { kinds?: string[]; photos?: string[] };
-        const what = [path.split("/").at(-1), ...kinds, ...photos].join(" ");
+      new Promise<T>((resolve, fail) => {
+        const { kinds = [], photos = [], before: of = [] } = body as Record<string, string[] | undefined>;
+        const what = [path.split("/").at(-1), ...kinds, ...photos].concat(of).join(" ");
         const isClaim = path === "review/claims";
         asked.push({
           what,
+          fail: () => fail(new Error("away")),
           answer: (ids) => resolve({ photos: isClaim ? ids.map(photo) : ids } as T),
         });
       }),
@@ -99,6 +106,22 @@ describe("what a page gives back", () => {
     expect([heard().at(-1), claims.state.value]).toEqual(["claims", "loading"]);
     stop();
   });
+});
+
+test("what the page before it held is asked for until it is had, and then never again: that name may live on in another tab", async () => {
+  const { claims, asked, heard, settled } = open("old");
+  const stop = claims.run();
+  await settled();
+  asked[0]!.fail();
+  await settled();
+  void claims.fill(true);
+  await settled();
+  asked[1]!.answer(["a"]);
+  await settled();
+  void claims.fill(true);
+  await settled();
+  expect(heard()).toEqual(["claims old", "claims old", "claims"]);
+  stop();
 });
 
 test("what a renewal said of photos that were given back since takes none that were claimed again", async () => {

@@ -1,7 +1,8 @@
 import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, gate, test, until } from "./desk.ts";
+import { type Desk, gate, looked, test, until } from "./desk.ts";
+import { violations } from "./look.ts";
 import { startProxy } from "./proxy.ts";
 
 const decided = async ({ db }: Desk) =>
@@ -9,10 +10,13 @@ const decided = async ({ db }: Desk) =>
     .rows;
 const opened = async (desk: Desk, name: string): Promise<Page> => {
   const page = await desk.open(name);
-  await page.locator(".card").first().waitFor();
+  await looked(page);
   return page;
 };
 const by = "moderator:ann";
+/** Acts that the browser keeps, those that did not count among them. */
+const kept = (page: Page): Promise<number> =>
+  page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes(".act.")).length);
 
 describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () => {
   test("what is decided offline is delivered once the network is back", async ({ desk }) => {
@@ -24,10 +28,11 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await page.getByText("3 decisions on the way.").waitFor();
     expect(await decided(desk)).toEqual([]);
     await page.context().setOffline(false);
-    const kept = () =>
-      page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes(".act.")).length);
     // what is kept in the browser goes once it was answered, the undoing last
-    await until(kept, (n) => n === 0);
+    await until(
+      () => kept(page),
+      (n) => n === 0,
+    );
     expect(await decided(desk)).toMatchObject([
       { by, verdict: "shown" },
       { by, verdict: "hidden" },
@@ -87,12 +92,13 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
       await claim.passed;
       await route.continue();
     });
-    const kept = () =>
-      next.evaluate(() => Object.keys(localStorage).filter((key) => key.includes(".act.")).length);
     await next.route("**/review/claims", async (route) => {
       const response = await route.fetch();
       claim.open();
-      await until(kept, (n) => n === 0);
+      await until(
+        () => kept(next),
+        (n) => n === 0,
+      );
       await route.fulfill({ response });
     });
     await next.goto(`${desk.url}/desk/review`);
@@ -129,7 +135,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     const page = await opened(desk, "ann");
     await page.clock.install();
     await page.reload();
-    await page.locator(".card").first().waitFor();
+    await looked(page);
     // the first is never answered
     await page.route("**/review/decisions", () => {}, { times: 1 });
     await page.keyboard.press("h");
@@ -147,7 +153,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     const proxy = await startProxy(desk.url);
     onTestFinished(proxy.close);
     const page = await desk.open("ann", { at: proxy.url });
-    await page.locator(".card").first().waitFor();
+    await looked(page);
     await desk.stop();
     await page.keyboard.press("h");
     await page.getByText("Offline").waitFor();
@@ -288,6 +294,8 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await ann.getByRole("heading", { name: "3 decisions did not count" }).waitFor();
     // below the first the next comes up, which nobody has read
     await ann.getByRole("button", { name: "Understood", exact: true }).first().dblclick();
+    const notice = ann.getByRole("region", { name: "Decisions that did not count" });
+    await notice.getByText("A double click counts once").waitFor();
     await ann.getByRole("heading", { name: "2 decisions did not count" }).waitFor();
     await ann.getByRole("button", { name: "All understood" }).click();
     await ann.getByRole("heading", { name: /did not count/ }).waitFor({ state: "detached" });
@@ -335,7 +343,22 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     );
     await ann.unroute("**/review/decisions");
     await ann.getByText("you decided shown, but bob decided it meanwhile: it is hidden").waitFor();
-    await ann.getByRole("button", { name: "Decide it my way" }).click();
+    // what is pressed once more, as if it had not been heard, overrules nobody
+    const card = ann.locator(".card.failed");
+    await card.click();
+    for (const key of ["s", "2"]) await ann.keyboard.press(key);
+    await ann.getByRole("status").getByText("a button, and no key").waitFor();
+    expect(await kept(ann)).toBe(1);
+    expect(await decided(desk)).toHaveLength(1);
+    // it is seen as it is now
+    const inspector = ann.getByRole("complementary");
+    await inspector.getByText("Decided by bob.").waitFor();
+    await inspector.getByText("bob decided it meanwhile: it is hidden").waitFor();
+    expect(await card.getAttribute("aria-label")).toMatch(/hidden$/);
+    expect(await violations(ann)).toEqual([]);
+    await inspector.getByRole("button", { name: "Decide it my way" }).focus();
+    await ann.keyboard.press("Enter");
+    await ann.getByRole("heading", { name: "1 decision did not count" }).waitFor({ state: "detached" });
     expect(
       await until(
         () => decided(desk),
@@ -363,8 +386,9 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await page.getByText("✓ hidden").first().waitFor();
     const { rows } = await desk.db.pool.query("select photo_id from review_decisions");
     await other.goto(`${desk.url}/desk/photos/${rows[0].photo_id}`);
-    await other.getByRole("button", { name: "Show", exact: true }).click();
+    await other.getByRole("button", { name: "Show", exact: true }).dblclick();
     await other.getByText("The server has your decision: shown.").waitFor();
+    expect(await decided(desk)).toHaveLength(2);
     await page.keyboard.press("u");
     await page
       .getByText("it cannot be taken back, because you decided it again meanwhile: it is shown")

@@ -157,6 +157,12 @@ export async function until<T>(read: () => Promise<T>, holds: (value: T) => bool
   }
 }
 
+/** A photo is in hand, and has been for as long as the page wants it looked at. */
+export async function looked(page: Page): Promise<void> {
+  await page.locator(".card").first().waitFor();
+  await page.getByText("look first").waitFor({ state: "detached" });
+}
+
 /** What waits for it goes on once it is open. */
 export function gate(): { passed: Promise<void>; open(): void } {
   let open = (): void => {};

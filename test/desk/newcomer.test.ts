@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished } from "vitest";
 import { maitred } from "../maitred.ts";
 import { troubled } from "../watched.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, NARROW, test, until } from "./desk.ts";
+import { type Desk, looked, NARROW, test, until } from "./desk.ts";
 
 const idOf = async ({ db }: Desk, key: string): Promise<string> =>
   (await db.pool.query("select id from photos where key = $1", [key])).rows[0].id;
@@ -46,7 +46,7 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
 
   test("sees as many photos waiting as there are, those in their own hand included", async ({ desk }) => {
     const page = await desk.open("ann");
-    await page.locator(".card").first().waitFor();
+    await looked(page);
     const words = await page.getByRole("heading", { name: /in hand/ }).innerText();
     const [, mine] = /(\d+) in hand/.exec(words)!;
     const all = page.getByRole("button", { name: /^All/ });
@@ -87,7 +87,7 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
 
   test("gives no category by taking back and deciding anew", async ({ desk }) => {
     const page = await desk.open("ann");
-    await page.locator(".card").first().waitFor();
+    await looked(page);
     const first = await inHand(page);
     await page.keyboard.press("3");
     await page.keyboard.press("s");
@@ -140,7 +140,7 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
   test("reads what was taken back as one would say it", async ({ desk }) => {
     const id = await idOf(desk, "menu-1.jpg");
     const page = await desk.open("ann");
-    await page.locator(".card").first().waitFor();
+    await looked(page);
     const taken = await inHand(page);
     await page.keyboard.press("s");
     await until(
@@ -231,7 +231,7 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
 
   test("reads the log of who did what as sentences", async ({ desk }) => {
     const page = await desk.open("ann", { scopes: ["review", "operate"] });
-    await page.locator(".card").first().waitFor();
+    await looked(page);
     await page.keyboard.press("2");
     await page.keyboard.press("h");
     await until(

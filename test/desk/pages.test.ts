@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, NARROW, test, WIDE } from "./desk.ts";
+import { type Desk, looked, NARROW, test, WIDE } from "./desk.ts";
 import { overflowOf, shoot, violations } from "./look.ts";
 
 /** Each state of each page, and how to come to it once somebody is signed in. */
@@ -15,8 +15,7 @@ const STATES: Record<string, (page: Page, desk: Desk) => Promise<void>> = {
     await page.locator(".card img").first().waitFor();
   },
   async "review, in work"(page) {
-    await page.locator(".card").first().waitFor();
-    await page.getByText(/look first/).waitFor({ state: "hidden" });
+    await looked(page);
     await page.context().route("**/review/decisions", (route) => route.abort());
     for (const key of ["s", "h", "x", "2", "m"]) await page.keyboard.press(key);
     await page.getByText("2 decisions on the way.").waitFor();
@@ -58,6 +57,18 @@ const STATES: Record<string, (page: Page, desk: Desk) => Promise<void>> = {
   async "no such page"(page, { url }) {
     await page.goto(`${url}/desk/nowhere`);
     await page.getByText("Nothing is at this address").waitFor();
+  },
+  async "review, decided by another meanwhile"(page, { url, db }) {
+    await page.goto(`${url}/desk/review`);
+    await looked(page);
+    const link = await page.locator(".inspector-name a").getAttribute("href");
+    await page.context().route("**/review/decisions", (route) => route.abort());
+    await page.keyboard.press("s");
+    await db.pool.query("delete from review_claims");
+    await db.pool.query("select record_review($1, 'bob', 'hidden', null, true)", [link!.split("/").at(-1)]);
+    await page.context().unroute("**/review/decisions");
+    await page.locator(".card.failed").click({ position: { x: 60, y: 160 } });
+    await page.locator(".inspector").getByText("bob decided it meanwhile").waitFor();
   },
   async "the sign-in"(page, { url }) {
     await page.context().clearCookies();

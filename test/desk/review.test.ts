@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, gate, NARROW, test, until } from "./desk.ts";
+import { type Desk, gate, looked, NARROW, test, until } from "./desk.ts";
 
 const reviews = async ({ db }: Desk) =>
   (
@@ -21,7 +21,7 @@ const inHand = (page: Page): Promise<string | null> =>
   page.locator('.card[aria-current="true"]').getAttribute("aria-label");
 const opened = async (desk: Desk, name = "ann", options = {}): Promise<Page> => {
   const page = await desk.open(name, options);
-  await page.locator(".card").first().waitFor();
+  await looked(page);
   return page;
 };
 
@@ -108,10 +108,15 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     expect(await inHand(page)).toContain(second);
     await hold("Space");
     expect(await inHand(page)).toContain(third);
+    const once = page.locator(".actions").getByText("A double click counts once");
     await button("Hide: other").dblclick();
     expect(await inHand(page)).toContain(fourth);
+    await once.waitFor();
+    await once.waitFor({ state: "detached" });
     await button("Undo").dblclick();
     expect(await inHand(page)).toContain(third);
+    await once.waitFor();
+    await page.getByRole("status").getByText("A double click counts once").waitFor();
     await button("Undo").focus();
     await hold("Enter");
     expect(await inHand(page)).toContain(second);
@@ -283,7 +288,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await page.getByText("All done").waitFor();
     const key = page.evaluate(pressAsOneComes, "h");
     await desk.db.pool.query(ASK);
-    expect(await key).toEqual({ checked: false, said: "Another came into hand: look first" });
+    expect(await key).toEqual({ checked: false, said: "Just came into hand: look first" });
     const said = page.getByText("look first");
     await said.waitFor({ state: "detached" });
     expect(await page.locator(".card:not(.decided)").count()).toBe(1);
@@ -311,7 +316,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
     await page.locator(`.card[aria-label^="${second},"][aria-current]`).waitFor();
     await expect.poll(focused).toContain(second);
-    await page.getByRole("status").getByText("Another photo came into hand: look at it first").waitFor();
+    await page.getByRole("status").getByText("A photo just came into hand: look at it first").waitFor();
   });
 
   test("what is decided while a claim is answered is not asked about again", async ({ desk }) => {
@@ -406,6 +411,7 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
       "select photo_id from reviews group by photo_id having count(*) > 1",
     );
     expect(rows).toEqual([]);
+    await Promise.all(pages.map((page) => page.unrouteAll({ behavior: "wait" })));
   });
 
   many(
@@ -436,7 +442,7 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
     const page = await opened(desk);
     await page.clock.install();
     await page.reload();
-    await page.locator(".card").first().waitFor();
+    await looked(page);
     await page.keyboard.press("h");
     await page.getByText("✓ hidden").first().waitFor();
     await page.clock.fastForward(601_000);
@@ -455,7 +461,7 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
     expect(await held()).toBeGreaterThan(0);
     await page.clock.install();
     await page.reload();
-    await page.locator(".card").first().waitFor();
+    await looked(page);
     await page.clock.fastForward(601_000);
     await page.getByText("Your photos went to others").waitFor();
     await until(held, (n) => n === 0);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { createUndoable } from "../../desk/src/review/done.ts";
 import type { Item, Items } from "../../desk/src/review/list.ts";
 import type { Act } from "../../desk/src/review/outbox.ts";
 import { createReviewStore } from "../../desk/src/review/store.ts";
@@ -25,8 +26,9 @@ function open(ids: string) {
       wake = () => {};
     };
   };
-  const store = createReviewStore({ add: (...more) => acts.push(...more) }, later);
+  const store = createReviewStore({ add: (...more) => acts.push(...more) }, later, createUndoable());
   store.take([...ids].map(item));
+  wake();
   const without = (gone: string): Items => store.items.value.filter(({ photo }) => !gone.includes(photo.id));
   const decided = (): string =>
     acts.flatMap((act) => (act.does === "decide" ? act.decision.photo : [])).join("");
@@ -111,7 +113,7 @@ describe("what a moderator decides", () => {
 
   test("is said together with another photo that came into hand, and so is that alone", () => {
     const { store, without } = open("abc");
-    const look = "Another photo came into hand: look at it first";
+    const look = "A photo just came into hand: look at it first";
     store.go(2);
     store.decide("shown", false);
     expect(said()).toBe(`c.jpg shown. ${look}`);
@@ -152,6 +154,26 @@ describe("what a moderator decides", () => {
       store.decide("hidden", true);
     }
     expect(decided()).toBe("aa");
+  });
+
+  test("is not again what another decided meanwhile, but on purpose", () => {
+    const { store, acts, decided } = open("abc");
+    store.decide("shown", false);
+    const changed = { outcome: "changed", by: "bob", state: "hidden", asOf: "7" } as const;
+    store.answered(acts[0]!, changed);
+    store.go(0);
+    store.setCategory("menu");
+    store.decide("shown", false);
+    store.decide("hidden", true);
+    expect([decided(), store.items.value[0]!.category]).toEqual(["a", null]);
+    for (const index of [0, 1]) store.toggle(index);
+    store.decide("hidden", true);
+    expect(decided()).toBe("ab");
+    store.insist(acts[0]!, changed);
+    expect(acts.at(-1)).toMatchObject({ decision: { photo: "a", verdict: "shown", asOf: "7" } });
+    store.go(0);
+    store.decide("hidden", true);
+    expect(decided()).toBe("abaa");
   });
 
   test("is done at once where the list only grew, or lost what was not aimed at", () => {

@@ -197,6 +197,23 @@ test("two pages of one moderator hold other photos, and whatever one asks for, r
   expect(idsOf(await claim(ann, 9, ["human"], "two"))).toEqual([one[0]]);
 });
 
+test("a page takes over what the one before it in its tab holds still, and nothing of another's or of anybody else", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const ids = await judged(db, [{}, {}, {}, {}, {}]);
+  const [ann, bob] = [await desk.signIn("ann", "review"), await desk.signIn("bob", "review")];
+  const next = async (person: Person, page: string, before: string) =>
+    idsOf((await person.ask("POST", "/desk/api/review/claims", { limit: 4, page, before })).body.photos);
+  await claim(ann, 2, undefined, "one");
+  await claim(ann, 1, undefined, "other");
+  expect(await next(bob, "two", "one")).toEqual(ids.slice(3));
+  expect(await next(ann, "two", "one")).toEqual(ids.slice(0, 2));
+  expect(idsOf(await claim(ann, 2, undefined, "one"))).toEqual([]);
+  expect(idsOf(await claim(ann, 1, undefined, "other"))).toEqual([ids[2]]);
+});
+
 test("a decision sets the verdict, is in history with its moderator, and becomes a label", async ({
   openDesk,
   db,

@@ -4,6 +4,7 @@ import { may, person } from "../session.ts";
 import type { Decision, WholePhoto } from "../types.ts";
 import { Dialog } from "../ui/dialog.tsx";
 import { Icon } from "../ui/icon.tsx";
+import { once } from "../ui/once.ts";
 import { uuid } from "../uuid.ts";
 import { nameOf } from "../words.ts";
 import { useWork } from "../work.ts";
@@ -110,13 +111,13 @@ function Override({ photo, onDone }: Pick<PhotoActionsProps, "photo" | "onDone">
         </select>
       </label>
       <div class={photo.state === "failed" ? "decide unsure" : "decide"}>
-        <button type="button" class="decide-show" onClick={() => decide("shown", false)}>
+        <button type="button" class="decide-show" onClick={once(() => decide("shown", false))}>
           <Icon name="check" /> Show
         </button>
-        <button type="button" class="decide-hide" onClick={() => decide("hidden", true)}>
+        <button type="button" class="decide-hide" onClick={once(() => decide("hidden", true))}>
           <Icon name="hide" /> Hide: human
         </button>
-        <button type="button" class="decide-other" onClick={() => decide("hidden", null)}>
+        <button type="button" class="decide-other" onClick={once(() => decide("hidden", null))}>
           Hide: other
         </button>
       </div>

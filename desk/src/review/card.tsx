@@ -5,9 +5,8 @@ import { heat, Picture } from "../ui/picture.tsx";
 import { Human } from "../ui/scores.tsx";
 import { KIND_WORDS, nameOf, reasonOf, STATE_WORDS, score, sureOf } from "../words.ts";
 import { useWork } from "../work.ts";
-import { asDecided, type Item } from "./list.ts";
+import { asDecided, type Item, isOverruled, stateOf } from "./list.ts";
 import { counts } from "./outbox.ts";
-import { stateOf } from "./store.ts";
 
 interface CardProps {
   item: Item;
@@ -68,7 +67,9 @@ export function Card({ item, index, of, current, selected }: CardProps) {
         </label>
         {photo.kind && photo.kind !== "audit" && <span class="kind">{KIND_WORDS[photo.kind]}</span>}
         {state !== STATE_WORDS.review && (
-          <span class={`card-state verdict ${state}`}>{decision ? decidedWords(item) : state}</span>
+          <span class={`card-state verdict ${state}`}>
+            {decision && !isOverruled(item) ? decidedWords(item) : state}
+          </span>
         )}
         <div class="card-words">
           <p class="card-line number">

@@ -19,6 +19,8 @@ export interface ClaimLoop {
   fill(anew?: boolean): Promise<void>;
   /** Gives back what is undecided, and asks for this kind alone. */
   only(kind: Kind | undefined): Promise<void>;
+  /** Gives back what is undecided, and claims nothing until the returned function is called: its person is about to sign out. */
+  rest(): Promise<() => void>;
   /** Keeps claims as long as it runs; the returned function ends it, and gives back what is undecided. */
   run(): () => void;
 }
@@ -28,28 +30,39 @@ interface Deps {
   outbox: Pick<Outbox, "waiting">;
   /** By which the server tells this page from others of the same person, which hold other photos. */
   page: string;
+  /** How the page before this one in its tab was called: what was claimed for it, and never came to it, goes to this one. */
+  before: string | undefined;
   /** Asks the server, as the person whose claims these are. */
   ask<T>(path: string, body: unknown): Promise<T>;
   /** Seconds that a claim holds. */
   leaseS: number;
 }
 
-export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): ClaimLoop {
+export function createClaimLoop({ store, outbox, page, before, ask, leaseS }: Deps): ClaimLoop {
   const state: ClaimLoop["state"] = signal("loading");
   const problem = signal("");
   const kind = signal<Kind | undefined>(undefined);
   const exhausted = signal(false);
-  let [busy, running, away] = [false, false, false];
+  let [running, resting, away] = [false, false, false];
+  let claiming: Promise<void> | undefined;
+  /** Until the server has heard of it, and no longer: where the tab was copied, the page before may be there still. */
+  let follows = before;
   /** Changes with what is asked for: an answer to what was asked before is given back. */
   let round = 0;
   /** All that was given back has arrived: a claim that overtook it would be answered with what is free the next moment. */
   let given: Promise<unknown> = Promise.resolve();
 
   async function fill(anew = false): Promise<void> {
-    if (busy || !running || away || open(store.items.peek()).length > LOW || (exhausted.peek() && !anew))
-      return;
-    busy = true;
+    if (claiming || !running || resting || away) return;
+    if (open(store.items.peek()).length > LOW || (exhausted.peek() && !anew)) return;
     const mine = round;
+    claiming = claim(mine);
+    await claiming;
+    claiming = undefined;
+    if (mine !== round) await fill(true);
+  }
+
+  async function claim(mine: number): Promise<void> {
     try {
       await given;
       if (mine !== round) return;
@@ -60,7 +73,13 @@ export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): Cla
         outbox.waiting.peek().flatMap((act) => (act.does === "decide" ? act.decision.photo : [])),
       );
       const settled = settledOf(store.items.peek());
-      const { photos } = await ask<Claims>("review/claims", { page, limit: HOLD, ...(kinds && { kinds }) });
+      const { photos } = await ask<Claims>("review/claims", {
+        page,
+        before: follows,
+        limit: HOLD,
+        ...(kinds && { kinds }),
+      });
+      follows = undefined;
       if (mine !== round) return await release(photos.map(({ id }) => id));
       const left = withoutLost(store.items.peek(), had, new Set(photos.map(({ id }) => id)));
       store.take(bounded(withClaimed(left, photos, onItsWay, settled), MOST));
@@ -70,9 +89,6 @@ export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): Cla
     } catch (thrown) {
       if (state.peek() === "loading") state.value = "failed";
       problem.value = wordsOf(thrown);
-    } finally {
-      busy = false;
-      if (mine !== round) await fill(true);
     }
   }
 
@@ -137,6 +153,17 @@ export function createClaimLoop({ store, outbox, page, ask, leaseS }: Deps): Cla
       state.value = "loading";
       await giveBack();
       await fill(true);
+    },
+    async rest() {
+      resting = true;
+      state.value = "loading";
+      await giveBack();
+      // what is answered now is given back too
+      await claiming;
+      return () => {
+        resting = false;
+        void fill(true);
+      };
     },
     run() {
       running = true;

@@ -1,9 +1,9 @@
 import { type Signal, signal } from "@preact/signals";
 import { announce } from "../ui/announce.tsx";
 
-/** Holds back what was meant for another photo than the one that is in hand now. */
+/** Holds back what was meant for another photo than the one that is in hand now, or for none. */
 export interface Guard {
-  /** Whether another photo just came into hand though nobody moved. */
+  /** Whether a photo just came into hand though nobody moved. */
   slipped: Signal<boolean>;
   /** Whoever calls it says so, with what else there is to say: of what is said at once only the last is heard. */
   slip(): void;
@@ -41,7 +41,7 @@ export function createGuard(later: (ms: number, wake: () => void) => () => void)
   };
 }
 
-export const LOOK = "Another photo came into hand: look at it first";
+export const LOOK = "A photo just came into hand: look at it first";
 
 /** As long as a hand may take to stop what it had begun. */
 const LOOK_MS = 1_000;

@@ -1,13 +1,15 @@
 import { useEffect } from "preact/hooks";
 import { person } from "../session.ts";
 import { Icon } from "../ui/icon.tsx";
-import { once } from "../ui/once.ts";
+import { leftOut, once } from "../ui/once.ts";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Scores } from "../ui/scores.tsx";
 import { count, KIND_WORDS, nameOf, reasonOf, when } from "../words.ts";
 import { useWork } from "../work.ts";
-import { asDecided, type Item, nextOpen } from "./list.ts";
-import { counts } from "./outbox.ts";
+import { Insist, wordsOf as whyNot } from "./conflict.tsx";
+import { asDecided, type Item, isOverruled, nextOpen } from "./list.ts";
+import { counts, type Failed } from "./outbox.ts";
+import { decideAct } from "./store.ts";
 
 /** The photo in hand at a size to judge by, and everything that may be done with it, or with those selected. */
 export function Inspector() {
@@ -65,7 +67,7 @@ function Empty() {
       <p class="inspector-empty soft small">Nothing is left to decide. Select a photo to look at it again.</p>
       <div class="actions">
         <div class="actions-of small">
-          <p />
+          <p>{leftOut}</p>
           <Undo />
         </div>
       </div>
@@ -108,14 +110,14 @@ function Facts({ item: { photo } }: { item: Item }) {
 
 function Actions({ item, many }: { item: Item; many: number }) {
   const { store } = useWork();
-  const { categories } = person.value!.settings;
-  const chosen = item.category;
   return (
     <div class="actions">
       <div class="actions-of small">
         <p class="soft">
           {store.slipped.value ? (
-            <b>Another came into hand: look first</b>
+            <b>Just came into hand: look first</b>
+          ) : leftOut.value ? (
+            <b>{leftOut}</b>
           ) : many > 0 ? (
             <b>{count(many, "photo")} selected</b>
           ) : (
@@ -134,6 +136,17 @@ function Actions({ item, many }: { item: Item; many: number }) {
         )}
         <Undo />
       </div>
+      {many === 0 && isOverruled(item) ? <Overruled item={item} /> : <Decide chosen={item.category} />}
+    </div>
+  );
+}
+
+/** @param chosen the category that the next decision gives. */
+function Decide({ chosen }: { chosen: string | null }) {
+  const { store } = useWork();
+  const { categories } = person.value!.settings;
+  return (
+    <>
       <fieldset class="categories" aria-label="Category">
         {categories.slice(0, 4).map((name, index) => (
           <button
@@ -141,7 +154,7 @@ function Actions({ item, many }: { item: Item; many: number }) {
             type="button"
             aria-pressed={chosen === name}
             aria-keyshortcuts={String(index + 1)}
-            onClick={() => store.setCategory(name)}
+            onClick={once(() => store.setCategory(name))}
           >
             {name}{" "}
             <span class="key" aria-hidden="true">
@@ -185,6 +198,19 @@ function Actions({ item, many }: { item: Item; many: number }) {
           </span>
         </button>
       </div>
+    </>
+  );
+}
+
+/** In the place of what decides: another did meanwhile. */
+function Overruled({ item: { photo, decision, answer } }: { item: Item }) {
+  const failed: Failed = { act: decideAct(decision!, photo.key), answer: answer! };
+  return (
+    <div class="overruled">
+      <p class="small">
+        You decided {decision!.verdict}, but <b>{whyNot(failed)}</b>.
+      </p>
+      <Insist failed={failed} />
     </div>
   );
 }

@@ -1,4 +1,5 @@
 import type { Decision, Photo } from "../types.ts";
+import { STATE_WORDS, stateWords } from "../words.ts";
 import { type Answer, counts } from "./outbox.ts";
 
 /** A photo in the list of a moderator, and what they made of it so far. */
@@ -40,7 +41,7 @@ export function withClaimed(
   return [...known, ...more.map(itemOf)];
 }
 
-function itemOf(photo: Photo): Item {
+export function itemOf(photo: Photo): Item {
   return { photo, category: null, decision: undefined, answer: undefined };
 }
 
@@ -81,6 +82,13 @@ export function asDecided({ photo, decision, answer }: Item): Photo {
   return { ...photo, state: decision.verdict, rule: "moderator", sawHuman: decision.human };
 }
 
+/** What to say of an item: its decision, else what the server says. */
+export function stateOf(item: Item): string {
+  const { decision, answer, photo } = item;
+  if (isOverruled(item) && answer?.state) return stateWords(answer.state);
+  return decision ? decision.verdict : STATE_WORDS[photo.state];
+}
+
 /** At most `most` items: of those that are decided the oldest go first, and never one that is not settled. */
 export function bounded(items: Items, most: number): Items {
   let surplus = items.length - most;
@@ -97,6 +105,14 @@ export function open(items: Items): Items {
 /** Whether it is to be decided. */
 export function isOpen({ decision }: Item): boolean {
   return !decision;
+}
+
+/**
+ * Whether it was decided otherwise meanwhile. Its moderator must have seen that: what decides it again is nothing that may be
+ * pressed once more as if it had not been heard.
+ */
+export function isOverruled({ answer }: Item): boolean {
+  return answer?.outcome === "changed";
 }
 
 /** Whether this was decided here already, and may count: once more would only make history longer. */

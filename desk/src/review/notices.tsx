@@ -1,8 +1,9 @@
-import { person, problem } from "../session.ts";
+import { problem } from "../session.ts";
 import { Icon } from "../ui/icon.tsx";
-import { once } from "../ui/once.ts";
-import { count, nameOf, stateWords, who } from "../words.ts";
+import { leftOut, once } from "../ui/once.ts";
+import { count, nameOf } from "../words.ts";
 import { useWork } from "../work.ts";
+import { Insist, isMine, wordsOf } from "./conflict.tsx";
 import type { Failed } from "./outbox.ts";
 
 /** What a moderator must know: decisions that do not count, and a browser or a server that does not do its part. */
@@ -49,7 +50,8 @@ export function Notices() {
         <section class="notice conflicts" aria-label="Decisions that did not count">
           <header>
             <h2>
-              <Icon name="warn" /> {count(failed.length, "decision")} did not count
+              <Icon name="warn" /> {/* in its place, so that no button moves away under whoever clicks */}
+              {leftOut.value || `${count(failed.length, "decision")} did not count`}
             </h2>
             {failed.length > 1 && (
               <button
@@ -75,7 +77,7 @@ export function Notices() {
 }
 
 function Conflict({ failed: { act, answer } }: { failed: Failed }) {
-  const { outbox, store } = useWork();
+  const { outbox } = useWork();
   const photo = act.does === "decide" ? act.decision.photo : act.photo;
   const mayInsist = act.does === "decide" && answer.outcome === "changed";
   return (
@@ -88,49 +90,11 @@ function Conflict({ failed: { act, answer } }: { failed: Failed }) {
         {wordsOf({ act, answer })}.
       </span>
       <span class="conflict-do">
-        {mayInsist && (
-          <button
-            type="button"
-            onClick={once(() => {
-              store.insist(act, answer);
-              outbox.dismiss(act.id);
-            })}
-          >
-            {isMine(answer) ? "Decide it again" : "Decide it my way"}
-          </button>
-        )}
+        {mayInsist && <Insist failed={{ act, answer }} />}
         <button type="button" class="quiet" onClick={once(() => outbox.dismiss(act.id))}>
           {!mayInsist ? "Understood" : isMine(answer) ? "Leave it" : "Leave theirs"}
         </button>
       </span>
     </li>
   );
-}
-
-/** Whether nobody else was in the way: this person did something else in another tab, or on another machine. */
-function isMine({ by }: Failed["answer"]): boolean {
-  return who(by) === person.value?.name;
-}
-
-function wordsOf({ act, answer }: Failed): string {
-  const other = who(answer.by);
-  switch (answer.outcome) {
-    case "taken":
-      return `${other} holds it`;
-    case "changed": {
-      const now = `it is ${answer.state ? stateWords(answer.state) : "decided"}`;
-      if (!isMine(answer)) return `${other} decided it meanwhile: ${now}`;
-      return act.does === "decide"
-        ? `you took that back meanwhile: ${now}`
-        : `you decided it again meanwhile: ${now}`;
-    }
-    case "withdrawn":
-      return "its object was replaced or removed meanwhile, so there is nothing to decide any more";
-    case "gone":
-      return "it is not there any more";
-    case "clash":
-      return "its id was used before, which is a bug";
-    default:
-      return answer.words ?? "the server refused it";
-  }
 }

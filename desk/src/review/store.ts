@@ -3,9 +3,10 @@ import { get, wordsOf } from "../api.ts";
 import type { Decision, Photo } from "../types.ts";
 import { announce } from "../ui/announce.tsx";
 import { uuid } from "../uuid.ts";
-import { count, nameOf, STATE_WORDS } from "../words.ts";
+import { count, nameOf } from "../words.ts";
+import type { Undoable } from "./done.ts";
 import { createGuard, LOOK } from "./guard.ts";
-import { changed, type Item, type Items, isOpen, nextOpen, says } from "./list.ts";
+import { changed, type Item, type Items, isOpen, isOverruled, itemOf, nextOpen, says } from "./list.ts";
 import { type Act, type Answer, counts, type Outbox } from "./outbox.ts";
 
 /** The list of one moderator: what is in it, what is looked at, and what may be done. */
@@ -15,7 +16,7 @@ export interface ReviewStore {
   at: Signal<number>;
   current: { readonly value: Item | undefined };
   selected: Signal<ReadonlySet<string>>;
-  /** Whether another photo just came into hand though nobody moved: for a second nothing is decided or selected. */
+  /** Whether a photo just came into hand though nobody moved: for a second nothing is decided or selected. */
   slipped: { readonly value: boolean };
   /** When each decision of this page was made, in milliseconds. */
   times: Signal<readonly number[]>;
@@ -30,6 +31,7 @@ export interface ReviewStore {
   take(next: Items): void;
   setCategory(category: string): void;
   decide(verdict: Decision["verdict"], human: boolean | null): void;
+  /** A photo that is not in the list any more comes back to it. */
   undo(): void;
   /** Decides anew what another decided meanwhile. */
   insist(act: Act, answer: Answer): void;
@@ -43,17 +45,14 @@ export interface ReviewStore {
 export function createReviewStore(
   outbox: Pick<Outbox, "add">,
   later: (ms: number, wake: () => void) => () => void,
+  done: Undoable,
 ): ReviewStore {
   const items = signal<Items>([]);
   const at = signal(0);
   const selected = signal<ReadonlySet<string>>(new Set());
   const times = signal<readonly number[]>([]);
   const current = computed(() => items.value[at.value]);
-  /** Decisions that were made at once are taken back at once; the last is the last. */
-  const done: { id: string; photo: string; key: string }[][] = [];
   const guard = createGuard(later);
-  /** Whether a list was taken before: nobody can have meant another photo than those of the first. */
-  let began = false;
 
   const clamp = (index: number): number => Math.max(0, Math.min(index, items.peek().length - 1));
   const targets = (): Items => {
@@ -61,13 +60,19 @@ export function createReviewStore(
     const item = current.peek();
     return chosen.length > 0 ? chosen : item ? [item] : [];
   };
+  /** Of these, those that may be decided, or given a category. */
+  const mine = (): Items => {
+    const [all, left] = [targets(), targets().filter((item) => !isOverruled(item))];
+    if (left.length === 0 && all.length > 0) announce(OVERRULED);
+    return left;
+  };
   const change = (ids: readonly string[], how: (item: Item) => Item): void => {
     items.value = changed(items.peek(), new Set(ids), how);
   };
 
   function decide(verdict: Decision["verdict"], human: boolean | null): void {
     if (guard.refuses()) return;
-    const chosen = targets().filter((item) => !says(item, verdict, human));
+    const chosen = mine().filter((item) => !says(item, verdict, human));
     if (chosen.length === 0) return;
     const from = at.peek();
     const decisions = new Map(
@@ -88,10 +93,13 @@ export function createReviewStore(
     const back = at.peek() < from;
     if (back) guard.slip();
     done.push(
-      chosen.map(({ photo }) => ({ id: decisions.get(photo.id)!.id, photo: photo.id, key: photo.key })),
+      chosen.map(({ photo }) => ({
+        id: decisions.get(photo.id)!.id,
+        photo: photo.id,
+        key: photo.key,
+        before: photo,
+      })),
     );
-    // the oldest are beyond what anybody remembers
-    if (done.length > MAX_UNDO) done.shift();
     outbox.add(...chosen.map(({ photo }) => decideAct(decisions.get(photo.id)!, photo.key)));
     const which = chosen.length > 1 ? count(chosen.length, "photo") : nameOf(chosen[0]!.photo);
     announce(`${which} ${verdict}${back ? `. ${LOOK}` : ""}`);
@@ -105,6 +113,9 @@ export function createReviewStore(
     }
     const ids = last.map(({ photo }) => photo);
     batch(() => {
+      const there = new Set(items.peek().map(({ photo }) => photo.id));
+      const back = last.flatMap(({ before }) => (before && !there.has(before.id) ? itemOf(before) : []));
+      items.value = [...items.peek().slice(0, at.peek()), ...back, ...items.peek().slice(at.peek())];
       // with its category, or the next decision would give it again
       change(ids, (item) => ({ ...item, category: null, decision: undefined, answer: undefined }));
       times.value = times.peek().slice(0, -last.length);
@@ -134,15 +145,18 @@ export function createReviewStore(
       return { ...item, answer, photo: { ...item.photo, asOf: answer.asOf ?? item.photo.asOf } };
     });
     if (counts(answer)) return;
-    for (const [place, group] of done.entries()) {
-      const index = group.findIndex((each) => each.id === act.id);
-      if (index < 0) continue;
-      group.splice(index, 1);
-      // nothing is left to take back of it
-      if (group.length === 0) done.splice(place, 1);
-      break;
-    }
+    if (answer.outcome === "changed") void renew(id);
+    done.drop(act.id);
     announce(`The decision on ${nameOf(act)} did not count`);
+  }
+
+  /** The photo as it is now, where the server can be reached: what its moderator must know is said all the same. */
+  async function renew(id: string): Promise<void> {
+    const photo = await get<Photo>(`photos/${id}`).catch(() => undefined);
+    if (photo)
+      change([id], (item) =>
+        isOverruled(item) ? { ...item, photo: { ...photo, kind: item.photo.kind } } : item,
+      );
   }
 
   return {
@@ -208,16 +222,16 @@ export function createReviewStore(
         before.every(
           ({ photo, decision }) => after.has(photo.id) && after.get(photo.id)!.decision === decision,
         );
-      // also where nothing was in hand: one key too many may be on its way
-      if (began && !same && after.size > 0) {
+      // also where nothing was in hand, as in a page that just opened: one key too many may be on its way
+      if (!same && after.size > 0) {
         guard.slip();
         announce(LOOK);
       }
-      began = true;
     },
     setCategory(category) {
       if (guard.refuses()) return;
-      const chosen = targets();
+      const chosen = mine();
+      if (chosen.length === 0) return;
       const same = chosen.every((item) => item.category === category);
       change(
         chosen.map(({ photo }) => photo.id),
@@ -229,7 +243,8 @@ export function createReviewStore(
       if (act.does !== "decide") return;
       const decision = { ...act.decision, id: uuid(), asOf: answer.asOf ?? null };
       change([decision.photo], (item) => ({ ...item, decision, answer: undefined }));
-      done.push([{ id: decision.id, photo: decision.photo, key: act.key }]);
+      const before = items.peek().find(({ photo }) => photo.id === decision.photo)?.photo;
+      done.push([{ id: decision.id, photo: decision.photo, key: act.key, before }]);
       outbox.add(decideAct(decision, act.key));
     },
     async refresh(id) {
@@ -247,13 +262,8 @@ function decisionOf({ id, asOf }: Photo, said: Pick<Decision, "verdict" | "categ
   return { id: uuid(), photo: id, ...said, note: null, asOf };
 }
 
-function decideAct(decision: Decision, key: string): Act {
+export function decideAct(decision: Decision, key: string): Act {
   return { does: "decide", id: decision.id, decision, key };
 }
 
-/** What to say of an item: its decision, else what the server says. */
-export function stateOf({ decision, photo }: Item): string {
-  return decision ? decision.verdict : STATE_WORDS[photo.state];
-}
-
-const MAX_UNDO = 500;
+const OVERRULED = "It was decided meanwhile: a button, and no key, decides it again";

@@ -42,7 +42,12 @@ export interface DeskDeps {
   /** Seconds that a claim holds unless it is renewed. */
   leaseS: number;
 
-  claim(holder: Holder, parts: readonly Part[], limit: number): Promise<{ photo: string; kind: string }[]>;
+  /** @param holder and the page before it in its tab, of which it takes over what that holds still. */
+  claim(
+    holder: Holder & { before?: string | undefined },
+    parts: readonly Part[],
+    limit: number,
+  ): Promise<{ photo: string; kind: string }[]>;
   /** @returns those that are still held. */
   renew(holder: Holder, photos: readonly string[]): Promise<string[]>;
   release(holder: Holder, photos: readonly string[]): Promise<void>;

@@ -25,10 +25,10 @@ export const reviewRoutes: readonly DeskRoute[] = [
       const {
         kinds = KINDS,
         limit,
-        page,
+        ...pages
       } = readShape(shapes.claimAsked, body ?? {}, "expected kinds and a limit");
       const until = untilOf(deps);
-      const claims = await deps.claim({ moderator: session.name, page }, partsOf(kinds, limit), limit);
+      const claims = await deps.claim({ moderator: session.name, ...pages }, partsOf(kinds, limit), limit);
       const kindOf = new Map(claims.map(({ photo, kind }) => [photo, kind]));
       const photos = await deps.photos(claims.map(({ photo }) => photo));
       return {

@@ -12,6 +12,9 @@ export const claimAsked = z.strictObject({
   kinds: kinds.optional().describe("without it all, with audits as a tenth"),
   limit: z.int().min(1).max(200).default(50).describe("how many the page is to hold, those it has included"),
   page,
+  before: text(36)
+    .optional()
+    .describe("the page before it in its tab: what that holds still, this one takes over"),
 });
 export const claims = z.object({
   photos: z.array(photo).describe("all that the page holds, those held before first"),
