@@ -6,6 +6,7 @@ import type { AccessDeps } from "../src/http/desk/access.ts";
 import type { DeskDeps, DeskSettings } from "../src/http/desk/deps.ts";
 import { SIDES } from "../src/http/desk/links.ts";
 import { createOidc } from "../src/http/desk/oidc.ts";
+import { peakOf } from "../src/image/heat.ts";
 import { TRAINED_CATEGORIES } from "../src/label.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import { packageRoot } from "../src/package-root.ts";
@@ -74,7 +75,21 @@ export function openDesk(
     async picture(id, size, signal) {
       const [photo] = await readDeskPhotos(db, [id]);
       if (!photo) throw new PhotoError("GONE", `there is no photo ${id}`);
-      return pictures.draw(photo, SIDES[size], size === "heat", signal);
+      return pictures.draw(photo, SIDES[size], signal);
+    },
+    async heat(id, signal) {
+      const [photo] = await readDeskPhotos(db, [id]);
+      if (!photo) throw new PhotoError("GONE", `there is no photo ${id}`);
+      const { scores, map } = await pictures.explain(photo, signal);
+      const { width, height, values } = map;
+      const { x, y } = peakOf(map);
+      return {
+        human: scores.human,
+        peak: { x, y },
+        width,
+        height,
+        values: Array.from(values, (value) => Math.round(value * 100) / 100),
+      };
     },
     async rerun(id, by) {
       const [photo] = await readDeskPhotos(db, [id]);
