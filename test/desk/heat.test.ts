@@ -8,7 +8,7 @@ import { makeModel } from "../models.ts";
 import { colourGraph } from "../onnx.ts";
 import { CHROMIUM } from "./chromium.ts";
 import { test as base, NARROW, WIDE } from "./desk.ts";
-import { shoot } from "./look.ts";
+import { shoot, violations } from "./look.ts";
 import { startProxy } from "./proxy.ts";
 
 /** Dark photos with a white spot, as large as a cell of the map of a model that takes it for a human. */
@@ -120,6 +120,7 @@ describe.skipIf(!CHROMIUM)("the heat map", { timeout: 120_000 }, () => {
       if (viewport === WIDE) await expectOnPhoto(page.locator(".inspector"), name);
       await shoot(page, `heat-${name}-${viewport.width}`);
     }
+    expect(await violations(page)).toEqual([]);
     for (const name of NAMES) {
       await page.goto(`${desk.url}/desk/photos/${ids[name]}`);
       await page.getByRole("button", { name: "Heat map" }).click();
@@ -161,23 +162,35 @@ describe.skipIf(!CHROMIUM)("the heat map", { timeout: 120_000 }, () => {
     onTestFinished(proxy.close);
     const page = await desk.open("ann", { at: proxy.url });
     const seen = page.locator(".inspector .picture");
-    await seen.locator("img").waitFor();
+    const width = () => seen.locator("img").evaluate((img) => (img as HTMLImageElement).naturalWidth);
+    await expect.poll(width).toBe(384);
     const path = join(folder, NAMES[0]!);
     rmSync(path);
     await page.keyboard.press("m");
     await seen.getByText("no heat map: GONE").waitFor({ timeout: 60_000 });
-    expect(await seen.locator("img").evaluate((img) => (img as HTMLImageElement).naturalWidth)).toBe(384);
+    expect(await width()).toBe(384);
+    await page.setViewportSize(NARROW);
+    const card = page.locator(".card[aria-current]");
+    await card.getByText("no heat map: GONE").waitFor();
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      await shoot(page, `heat-problem-${colorScheme}`);
+      expect(await violations(page)).toEqual([]);
+    }
     await paint(path, PHOTOS[NAMES[0]!]);
+    await card.getByRole("button", { name: "Try again" }).click();
+    await expectOnPhoto(card, NAMES[0]!);
+    await page.setViewportSize(WIDE);
     await seen.getByRole("button", { name: "Try again" }).click();
     await expectOnPhoto(seen, NAMES[0]!);
     await page.keyboard.press("j");
     await expectOnPhoto(seen, NAMES[1]!);
-    await expectOnPhoto(page.locator(".card[aria-current]"), NAMES[1]!);
+    await expectOnPhoto(card, NAMES[1]!);
     expect(proxy.asked.filter((url) => url.includes(`/${ids[NAMES[1]!]}/heat`))).toHaveLength(1);
   });
 
   test("is asked for by a fresh link where the one that the page has is too old", async ({ desk, ids }) => {
-    const page = await desk.open("ann", { path: `/desk/photos/${ids["portrait.png"]}` });
+    const page = await desk.open("ann");
     const asked: string[] = [];
     await page.route("**/heat?*", (route) => {
       const url = route.request().url();
@@ -192,7 +205,7 @@ describe.skipIf(!CHROMIUM)("the heat map", { timeout: 120_000 }, () => {
       photo.links.heat += `&fresh=${++fresh}`;
       await route.fulfill({ response, json: photo });
     });
-    await page.reload();
+    await page.goto(`${desk.url}/desk/photos/${ids["portrait.png"]}`);
     await page.getByRole("button", { name: "Heat map" }).click();
     await expectOnPhoto(page.locator(".photo-look"), "portrait.png");
     expect(asked).toEqual(["1", "2"]);
