@@ -10,6 +10,7 @@ import { peakOf } from "../src/image/heat.ts";
 import { TRAINED_CATEGORIES } from "../src/label.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import { packageRoot } from "../src/package-root.ts";
+import type { PhotoRef } from "../src/photo.ts";
 import { boardQueues } from "../src/queue/board.ts";
 import { recently } from "../src/recently.ts";
 import { KINDS } from "../src/review/kinds.ts";
@@ -50,6 +51,11 @@ export function openDesk(
   const active = async () => (await readModels(db)).find(({ state }) => state === "active");
   const pictures = openPictures(config, scope, openExplainer(config, scope, active));
   const { reviewLeaseS: leaseS, auditPerMille } = config;
+  async function known(id: string): Promise<PhotoRef> {
+    const [photo] = await readDeskPhotos(db, [id]);
+    if (!photo) throw new PhotoError("GONE", `there is no photo ${id}`);
+    return photo;
+  }
   const deps: DeskDeps = {
     access: {
       redeem,
@@ -72,15 +78,9 @@ export function openDesk(
     photos: (ids) => readDeskPhotos(db, ids),
     wholePhoto: (id) => readWholePhoto(db, id),
     search: (search) => searchPhotos(db, search),
-    async picture(id, size, signal) {
-      const [photo] = await readDeskPhotos(db, [id]);
-      if (!photo) throw new PhotoError("GONE", `there is no photo ${id}`);
-      return pictures.draw(photo, SIDES[size], signal);
-    },
+    picture: async (id, size, signal) => pictures.draw(await known(id), SIDES[size], signal),
     async heat(id, signal) {
-      const [photo] = await readDeskPhotos(db, [id]);
-      if (!photo) throw new PhotoError("GONE", `there is no photo ${id}`);
-      const { scores, map } = await pictures.explain(photo, signal);
+      const { scores, map } = await pictures.explain(await known(id), signal);
       const { width, height, values } = map;
       const { x, y } = peakOf(map);
       return {

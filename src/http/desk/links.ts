@@ -9,8 +9,8 @@ type Size = (typeof SIZES)[number];
 export type Links = Record<Size, string>;
 
 /**
- * Links to the pictures of a photo, and to its heat map, for the session with this secret alone. They hold for 5 to 10 minutes, and stay the
- * same for five, so that a browser keeps what it has.
+ * Links to the pictures of a photo, and to its heat map, for the session with this secret alone. They hold for 5 to 10
+ * minutes, and stay the same for five, so that a browser keeps what it has.
  */
 export function linksOf(secret: string, photo: string, now: Date): Links {
   const until = Math.ceil(now.valueOf() / 1_000 / STEP_S) * STEP_S + STEP_S;
