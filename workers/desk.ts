@@ -6,9 +6,11 @@ import type { AccessDeps } from "../src/http/desk/access.ts";
 import type { DeskDeps, DeskSettings } from "../src/http/desk/deps.ts";
 import { SIDES } from "../src/http/desk/links.ts";
 import { createOidc } from "../src/http/desk/oidc.ts";
+import { peakOf } from "../src/image/heat.ts";
 import { TRAINED_CATEGORIES } from "../src/label.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import { packageRoot } from "../src/package-root.ts";
+import type { PhotoRef } from "../src/photo.ts";
 import { boardQueues } from "../src/queue/board.ts";
 import { recently } from "../src/recently.ts";
 import { KINDS } from "../src/review/kinds.ts";
@@ -49,6 +51,11 @@ export function openDesk(
   const active = async () => (await readModels(db)).find(({ state }) => state === "active");
   const pictures = openPictures(config, scope, openExplainer(config, scope, active));
   const { reviewLeaseS: leaseS, auditPerMille } = config;
+  async function known(id: string): Promise<PhotoRef> {
+    const [photo] = await readDeskPhotos(db, [id]);
+    if (!photo) throw new PhotoError("GONE", `there is no photo ${id}`);
+    return photo;
+  }
   const deps: DeskDeps = {
     access: {
       redeem,
@@ -71,10 +78,18 @@ export function openDesk(
     photos: (ids) => readDeskPhotos(db, ids),
     wholePhoto: (id) => readWholePhoto(db, id),
     search: (search) => searchPhotos(db, search),
-    async picture(id, size, signal) {
-      const [photo] = await readDeskPhotos(db, [id]);
-      if (!photo) throw new PhotoError("GONE", `there is no photo ${id}`);
-      return pictures.draw(photo, SIDES[size], size === "heat", signal);
+    picture: async (id, size, signal) => pictures.draw(await known(id), SIDES[size], signal),
+    async heat(id, signal) {
+      const { scores, map } = await pictures.explain(await known(id), signal);
+      const { width, height, values } = map;
+      const { x, y } = peakOf(map);
+      return {
+        human: scores.human,
+        peak: { x, y },
+        width,
+        height,
+        values: Array.from(values, (value) => Math.round(value * 100) / 100),
+      };
     },
     async rerun(id, by) {
       const [photo] = await readDeskPhotos(db, [id]);

@@ -6,7 +6,6 @@ import { PhotoError, UpstreamError } from "../src/errors.ts";
 import { type DecodeHeic, restrictSharp } from "../src/image/decode.ts";
 import { createFetch, type FetchPhoto } from "../src/image/fetch.ts";
 import { createFolderFetch } from "../src/image/folder.ts";
-import { drawHeat } from "../src/image/heat.ts";
 import { createHeicDecoder } from "../src/image/heic.ts";
 import { connectS3, createS3Fetch } from "../src/image/s3.ts";
 import { shrink } from "../src/image/shrink.ts";
@@ -18,13 +17,15 @@ import type { PhotoRef } from "../src/photo.ts";
 
 export interface Pictures {
   /**
-   * A photo as a JPEG of at most `side` pixels, without EXIF; with `heat` where the model sees a human is laid over it.
+   * A photo as a JPEG of at most `side` pixels, without EXIF.
    *
    * @param signal drops it where it has not begun.
    * @throws {PhotoError} as fetching and decoding do.
    * @throws {UpstreamError} as they do, and CLOSED where too many wait.
    */
-  draw(photo: PhotoRef, side: number, heat: boolean, signal: AbortSignal): Promise<Uint8Array>;
+  draw(photo: PhotoRef, side: number, signal: AbortSignal): Promise<Uint8Array>;
+  /** Where in a photo the model sees a human. @throws as `draw` does, and as what says so. */
+  explain(photo: PhotoRef, signal: AbortSignal): Promise<Explained>;
 }
 
 /**
@@ -42,26 +43,25 @@ export function openPictures(
   const heic = openHeic(scope);
   const plain = createLine(WIDTH, MAX_WAITING);
   // one after the other, and beside the others, which are faster and are not to wait for them
-  const heated = createLine(1, MAX_WAITING_HEAT);
+  const explained = createLine(1, MAX_EXPLAINED);
 
-  async function make(photo: PhotoRef, side: number, heat: boolean): Promise<Uint8Array> {
-    const { bytes } = await fetch(photo, { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs });
-    const limits = { side, maxPixels: config.maxPixels, quality: 82, damaged: true };
-    if (!heat) return shrink(bytes, limits, heic(side));
-    const { scores, map } = await explain(bytes);
-    return drawHeat(bytes, map, scores.human, limits, heic(side));
+  async function bytesOf(photo: PhotoRef, signal: AbortSignal): Promise<Uint8Array> {
+    if (signal.aborted) throw new PhotoError("GONE", "nobody waits for it any more");
+    const limits = { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs };
+    return (await fetch(photo, limits)).bytes;
   }
 
   return {
-    draw: (photo, side, heat, signal) =>
-      (heat ? heated : plain)(async () => {
-        if (signal.aborted) throw new PhotoError("GONE", "nobody waits for it any more");
-        return make(photo, side, heat);
+    draw: (photo, side, signal) =>
+      plain(async () => {
+        const limits = { side, maxPixels: config.maxPixels, quality: 82, damaged: true };
+        return shrink(await bytesOf(photo, signal), limits, heic(side));
       }),
+    explain: (photo, signal) => explained(async () => explain(await bytesOf(photo, signal))),
   };
 }
 
-/** Makes `width` pictures at once, of which `most` may wait or be made. */
+/** Does `width` pieces of work at once, of which `most` may wait or be done. */
 function createLine(width: number, most: number): <T>(work: () => Promise<T>) => Promise<T> {
   const gate = createGate(width);
   let waiting = 0;
@@ -93,5 +93,5 @@ function openHeic(scope: Scope): (side: number) => DecodeHeic {
 const WIDTH = availableParallelism() + 2;
 /** Some pages of pictures. */
 const MAX_WAITING = 500;
-/** A page asks for one at a time, and each takes long. */
-const MAX_WAITING_HEAT = 50;
+/** A page asks for one at a time. */
+const MAX_EXPLAINED = 50;

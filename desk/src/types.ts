@@ -11,6 +11,7 @@ export type NoSession = z.infer<typeof schemas.noSession>;
 export type Role = z.infer<typeof schemas.role>;
 export type Kind = z.infer<typeof schemas.kind>;
 export type Photo = z.infer<typeof schemas.photo>;
+export type HeatMap = z.infer<typeof schemas.heat>;
 export type WholePhoto = z.infer<typeof schemas.wholePhoto>;
 export type Claims = z.infer<typeof review.claims>;
 export type Renewed = z.infer<typeof review.renewed>;

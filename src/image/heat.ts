@@ -87,7 +87,6 @@ interface Canvas {
 
 type Colour = readonly [red: number, green: number, blue: number, alpha: number];
 
-/** Pixel by pixel, as fast as can be: nobody else is answered meanwhile. */
 function paintMap({ width, height, rgb }: Canvas, map: HumanMap): void {
   const { values } = map;
   const across = placesOf(width, map.width);

@@ -255,16 +255,6 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await page.getByRole("heading", { name }).waitFor();
   });
 
-  test("the heat map is laid over the photo in hand", async ({ desk }) => {
-    const page = await opened(desk);
-    await page.keyboard.press("m");
-    const drawn = page.locator(".inspector img[src*='/heat']");
-    // the first one waits until the model is loaded
-    await expect
-      .poll(() => drawn.evaluate((img) => (img as HTMLImageElement).naturalWidth), { timeout: 60_000 })
-      .toBeGreaterThan(100);
-  });
-
   test("new photos come by themselves once the list is empty, and are no one else's", async ({ desk }) => {
     const page = await opened(desk);
     await page.keyboard.press("a");

@@ -4,6 +4,8 @@ import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client
 import { startFauxqs } from "fauxqs";
 import sharp from "sharp";
 import { expect, inject } from "vitest";
+import { z } from "zod";
+import { heat } from "../../src/http/desk/schemas.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import { openExplainer } from "../../workers/explain.ts";
@@ -12,6 +14,7 @@ import { test as base, type Judged, judged, type Person } from "../desk.ts";
 import type { Database } from "../fixtures.ts";
 import { makeModel } from "../models.ts";
 import { colourGraph } from "../onnx.ts";
+import { paint } from "../painted.ts";
 
 type Links = Record<"small" | "medium" | "large" | "heat", string>;
 
@@ -137,9 +140,11 @@ test("however many heat maps wait, photos are shown", async ({ configFor, folder
   });
   const pictures = openPictures(configFor("postgres", { MAITRED_FOLDERS: folder }), scope, () => explained);
   const photo = { store: "folder", bucket: folder, key: "0.jpg", version: "" } as const;
-  const draw = (heat: boolean) => pictures.draw(photo, 64, heat, AbortSignal.timeout(60_000));
-  const heats = Array.from({ length: 500 }, () => draw(true).catch((error: Error) => error.message));
-  expect((await sharp(await draw(false)).metadata()).height).toBe(64);
+  const signal = AbortSignal.timeout(60_000);
+  const heats = Array.from({ length: 500 }, () =>
+    pictures.explain(photo, signal).catch((error: Error) => error.message),
+  );
+  expect((await sharp(await pictures.draw(photo, 64, signal)).metadata()).height).toBe(64);
   explain(new Error("no model"));
   expect(new Set(await Promise.all(heats))).toEqual(
     new Set(["no model", "too many pictures wait: try again"]),
@@ -147,25 +152,64 @@ test("however many heat maps wait, photos are shown", async ({ configFor, folder
   await scope.close();
 });
 
-test("the heat map shows where the model sees a human", async ({ openDesk, db, folder }) => {
-  const desk = await openDesk({ MAITRED_FOLDERS: folder });
-  copyFileSync(join(inject("samples"), "landing-portrait-1.jpg"), join(folder, "0.jpg"));
-  writeFileSync(join(folder, "1.jpg"), readFileSync(join(inject("samples"), "menu-1.jpg")));
-  const [person, menu] = await photos(db, { key: "0.jpg" }, { key: "1.jpg" });
+test("the heat map is told by its cells, which are highest where a human is, in a few kilobytes", async ({
+  openDesk,
+  db,
+  folder,
+}) => {
+  const eyes = makeModel(join(folder, "models"), "eyes-1", { files: { "model.onnx": colourGraph(64) } });
+  const desk = await openDesk({ MAITRED_FOLDERS: folder, MAITRED_MODEL: eyes });
+  const spots = [
+    { x: 0.25, y: 0.75 },
+    { x: 0.75, y: 0.5 },
+  ];
+  for (const [n, spot] of spots.entries()) {
+    await paint(folder, { file: `${n}.png`, colour: [90, 30, 20], light: { ...spot, bright: 0.9 } });
+  }
+  const ids = await photos(db, { key: "0.png" }, { key: "1.png" });
   await db.pool.query("update photos set store = 'folder', bucket = $1", [folder]);
   const ann = await desk.signIn("ann", "review");
-  const painted = async (id: string | undefined): Promise<number> => {
-    const links = await linksOf(ann, id);
-    const pixels = async (link: string) => {
-      const { status, body } = await ann.ask("GET", link);
-      expect(status).toBe(200);
-      return sharp(body).resize(64, 64, { fit: "fill" }).raw().toBuffer();
-    };
-    const [plain, heat] = [await pixels(links.medium), await pixels(links.heat)];
-    return plain.reduce((sum, value, n) => sum + Math.abs(value - heat[n]!), 0) / plain.length;
+  for (const [n, spot] of spots.entries()) {
+    const { heat: link } = await linksOf(ann, ids[n]);
+    const { status, headers, body } = await ann.ask("GET", link);
+    expect(status).toBe(200);
+    expect(headers.get("cache-control")).toMatch(/^private, max-age=\d+$/);
+    expect(Number(headers.get("content-length"))).toBeLessThan(3_000);
+    const { human, peak, width, height, values } = z.strictObject(heat.shape).parse(body);
+    expect(human).toBeCloseTo(0.9, 1);
+    expect([width, height, values.length]).toEqual([8, 8, 64]);
+    // the spot spans two cells
+    for (const axis of ["x", "y"] as const) expect(Math.abs(peak[axis] - spot[axis])).toBeLessThan(0.125);
+    const cell = Math.floor(peak.y * height) * width + Math.floor(peak.x * width);
+    expect(values[cell]).toBe(Math.max(...values));
+    expect(values.filter((value) => value > 0.5)).toHaveLength(4);
+    // in another session, or for another photo
+    expect((await (await desk.signIn(`bob-${n}`, "review")).ask("GET", link)).status).toBe(403);
+    expect((await ann.ask("GET", link.replace(`/${ids[n]}/`, `/${ids[1 - n]}/`))).status).toBe(403);
+  }
+});
+
+test("of a photo that cannot be read the heat map says why, and so does a model that does not say where", async ({
+  openDesk,
+  db,
+  folder,
+}) => {
+  writeFileSync(join(folder, "0.jpg"), "no photo");
+  const blind = makeModel(join(folder, "models"), "blind-1");
+  const [id] = await photos(db, { key: "0.jpg" });
+  await db.pool.query("update photos set store = 'folder', bucket = $1", [folder]);
+  const heatFor = async (name: string, env: Record<string, string>) => {
+    const person = await (await openDesk({ MAITRED_FOLDERS: folder, ...env })).signIn(name, "review");
+    return person.ask("GET", (await linksOf(person, id)).heat);
   };
-  // the ring around the peak alone changes a menu, red where it sees somebody the other
-  expect(await painted(person)).toBeGreaterThan(2 * (await painted(menu)));
+  expect(await heatFor("ann", {})).toMatchObject({
+    status: 422,
+    body: { detail: expect.stringContaining("UNSUPPORTED_FORMAT") },
+  });
+  expect(await heatFor("bob", { MAITRED_MODEL: blind })).toMatchObject({
+    status: 409,
+    body: { detail: expect.stringContaining("expected an output human_map") },
+  });
 });
 
 test("where a human is seen is said by the model that is active now", async ({ configFor, folder }) => {

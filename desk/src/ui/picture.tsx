@@ -1,10 +1,11 @@
 import { signal } from "@preact/signals";
-import { useEffect, useState } from "preact/hooks";
-import { connected } from "../live.ts";
 import { stored } from "../stored.ts";
 import type { Photo } from "../types.ts";
 import { hiddenForHuman, nameOf } from "../words.ts";
+import { Heat } from "./heat.tsx";
 import { Icon } from "./icon.tsx";
+import { Problem } from "./problem.tsx";
+import { type Refusal, useLink } from "./use-link.ts";
 
 const kept = stored("maitred.blur");
 /** Whether photos hidden for a human are blurred; undefined: as the server says. */
@@ -26,20 +27,10 @@ export function reveal(id: string): void {
   revealed.value = next;
 }
 
-interface Loading {
-  src: string;
-  loaded?: boolean;
-  broken?: boolean;
-  /** Why it is broken, in words. */
-  problem?: string;
-  /** The server was not there, or not well. */
-  away?: boolean;
-}
-
 interface PictureProps {
   photo: Photo;
   size: "small" | "medium" | "large";
-  /** Instead of the photo alone, with the heat map over it. */
+  /** With the heat map laid over it. */
   withHeat?: boolean;
   /** Whether the server blurs unless this person said otherwise. */
   blurred: boolean;
@@ -51,59 +42,33 @@ interface PictureProps {
 
 /** A photo by its signed link, under a veil where it is hidden for a human; what cannot be shown says why. */
 export function Picture({ photo, size, withHeat, blurred, reachable = true, onStale }: PictureProps) {
-  const src = withHeat ? photo.links.heat : photo.links[size];
-  const [state, setState] = useState<Loading>({ src });
-  const [asked, setAsked] = useState(false);
-  useEffect(() => setAsked(false), [photo.id, withHeat]);
+  const src = photo.links[size];
+  const shown = useLink<number>(photo.id, src, onStale);
   const veiled = (blur.value ?? blurred) && hiddenForHuman(photo) && !revealed.value.has(photo.id);
-  const now = state.src === src ? state : { src };
-
-  useEffect(() => {
-    // the server is back: nobody has to ask for each picture that did not come meanwhile
-    if (connected.value && now.away) setState({ src });
-  }, [connected.value]);
-
-  async function onError(): Promise<void> {
-    // the browser's own sign of a broken image says nothing
-    setState({ src, broken: true });
-    const { status, problem } = await refusalOf(src);
-    if (status !== STALE || asked) return setState({ src, problem, away: status === 0 || status >= 500 });
-    setAsked(true);
-    await onStale();
-    // where fresh links came, this one is forgotten already
-    setState((now) => (now.src === src && now.broken ? { src, problem } : now));
-  }
-
+  const { came: ratio, failed, problem } = shown;
   return (
     <figure class={`picture${veiled ? " veiled" : ""}`}>
-      {now.problem ? (
-        <div class="picture-problem small">
-          <Icon name="warn" />
-          <p title={now.problem}>{now.problem}</p>
-          <button
-            type="button"
-            tabIndex={reachable ? 0 : -1}
-            onClick={() => {
-              setAsked(false);
-              setState({ src });
-            }}
-          >
-            Try again
-          </button>
-        </div>
-      ) : now.broken ? null : (
+      {problem ? (
+        <Problem reachable={reachable} onAgain={shown.again}>
+          {problem}
+        </Problem>
+      ) : failed ? null : (
         <img
           key={photo.id}
           src={src}
-          alt={`${nameOf(photo)}${withHeat ? ", with the heat map of where a human is seen" : ""}`}
+          alt={nameOf(photo)}
           decoding="async"
           draggable={false}
-          onLoad={() => setState({ src, loaded: true })}
-          onError={() => void onError()}
+          onLoad={({ currentTarget: { naturalWidth, naturalHeight } }) =>
+            shown.onCome(naturalWidth / naturalHeight)
+          }
+          // the browser's own sign of a broken image says nothing
+          onError={() => void shown.onFail(refusalOf(src))}
         />
       )}
-      {!now.loaded && !now.problem && <div class="picture-wait" aria-hidden="true" />}
-      {veiled && !now.problem && (
+      {!ratio && !problem && <div class="picture-wait" aria-hidden="true" />}
+      {withHeat && ratio && <Heat photo={photo} ratio={ratio} reachable={reachable} onStale={onStale} />}
+      {veiled && !problem && (
         <button
           type="button"
           class="veil"
@@ -121,7 +86,7 @@ export function Picture({ photo, size, withHeat, blurred, reachable = true, onSt
 }
 
 /** Why a link leads to no picture, in the server's words. */
-async function refusalOf(src: string): Promise<{ status: number; problem: string }> {
+async function refusalOf(src: string): Promise<Refusal> {
   try {
     const answer = await fetch(src);
     if (answer.ok) return { status: answer.status, problem: "the photo did not load" };
@@ -131,6 +96,3 @@ async function refusalOf(src: string): Promise<{ status: number; problem: string
     return { status: 0, problem: "the server cannot be reached" };
   }
 }
-
-/** Of links that are too old. */
-const STALE = 403;

@@ -3,12 +3,12 @@ import type { Part } from "../../review/kinds.ts";
 import type { AccessDeps, AccessSettings, Who } from "./access.ts";
 import type { Board } from "./board.ts";
 import type { DashboardDeps } from "./dashboard-deps.ts";
-import type { Size } from "./links.ts";
+import type { SIDES } from "./links.ts";
 import type { auditLog, sessions } from "./log-schemas.ts";
 import type { Oidc } from "./oidc.ts";
 import type { OperateDeps } from "./operate-deps.ts";
 import type { decided, decision } from "./review-schemas.ts";
-import type { photo, searchAsked, wholePhoto } from "./schemas.ts";
+import type { heat, photo, searchAsked, wholePhoto } from "./schemas.ts";
 
 export interface DeskSettings extends AccessSettings {
   /** Seconds without a request after which a session ends. */
@@ -68,7 +68,9 @@ export interface DeskDeps {
   /** Ids, newest first; fewer than the limit, or none, where many were looked at. */
   search(search: Search): Promise<{ ids: string[]; next: string | null }>;
   /** A JPEG. @throws {PhotoError} or {UpstreamError} as fetching and decoding do. */
-  picture(photo: string, size: Size, signal: AbortSignal): Promise<Uint8Array>;
+  picture(photo: string, size: keyof typeof SIDES, signal: AbortSignal): Promise<Uint8Array>;
+  /** Where in it the model sees a human. @throws as `picture` does; {ConfigError} MODEL_INVALID where the model does not say. */
+  heat(photo: string, signal: AbortSignal): Promise<z.infer<typeof heat>>;
   /** Has a photo judged again. */
   rerun(photo: string, by: string): Promise<"queued" | "gone" | "moderator">;
   /** Erases all that is known of the object of a photo; undefined where there is no such photo. */

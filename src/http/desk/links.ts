@@ -1,15 +1,16 @@
 import { isSigned, sign } from "./secrets.ts";
 
-/** Pixels of the long side, at most, by the name of a picture; heat shows where the model sees a human. */
-export const SIDES = { small: 320, medium: 640, large: 1_600, heat: 640 } as const;
-export type Size = keyof typeof SIDES;
-export const SIZES = ["small", "medium", "large", "heat"] as const satisfies readonly Size[];
+/** Pixels of the long side, at most, by the name of a picture. */
+export const SIDES = { small: 320, medium: 640, large: 1_600 } as const;
+/** What links lead to; heat says where the model sees a human. */
+export const SIZES = ["small", "medium", "large", "heat"] as const;
+type Size = (typeof SIZES)[number];
 
 export type Links = Record<Size, string>;
 
 /**
- * Links to the pictures of a photo, for the session with this secret alone. They hold for 5 to 10 minutes, and stay the
- * same for five, so that a browser keeps what it has.
+ * Links to the pictures of a photo, and to its heat map, for the session with this secret alone. They hold for 5 to 10
+ * minutes, and stay the same for five, so that a browser keeps what it has.
  */
 export function linksOf(secret: string, photo: string, now: Date): Links {
   const until = Math.ceil(now.valueOf() / 1_000 / STEP_S) * STEP_S + STEP_S;

@@ -7,8 +7,12 @@ import type { Access } from "./access.ts";
 import type { DeskDeps } from "./deps.ts";
 import { linkHolds, SIZES } from "./links.ts";
 
-/** Serves the pictures that links lead to: a link opens its picture for the session that it was made for, while it holds. */
-export function servePictures(app: FastifyInstance, access: Access, deps: Pick<DeskDeps, "picture">): void {
+/** Serves what links lead to: a link opens its picture for the session that it was made for, while it holds. */
+export function servePictures(
+  app: FastifyInstance,
+  access: Access,
+  deps: Pick<DeskDeps, "picture" | "heat">,
+): void {
   app.get("/desk/api/pictures/:id/:size", { exposeHeadRoute: false }, async (request, reply) => {
     const session = await access.require(request, "any");
     const { id, size } = readShape(asked, request.params, "expected a photo and a size");
@@ -19,10 +23,12 @@ export function servePictures(app: FastifyInstance, access: Access, deps: Pick<D
     const left = new AbortController();
     // whoever scrolls by wants the next ones, and not these
     reply.raw.once("close", () => left.abort());
-    const picture = await deps.picture(id, size, left.signal).catch((thrown: unknown) => {
+    const made = size === "heat" ? deps.heat(id, left.signal) : deps.picture(id, size, left.signal);
+    const answer = await made.catch((thrown: unknown) => {
       throw asProblem(thrown);
     });
-    return reply.type("image/jpeg").header("cache-control", `private, max-age=${leftS}`).send(picture);
+    if (size !== "heat") reply.type("image/jpeg");
+    return reply.header("cache-control", `private, max-age=${leftS}`).send(answer);
   });
 }
 

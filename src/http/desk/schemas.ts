@@ -77,7 +77,17 @@ export const photo = z.object({
   appeal: z.object({ reason: z.string(), by: z.string(), at: time }).nullable(),
   links: z
     .object({ small: z.string(), medium: z.string(), large: z.string(), heat: z.string() })
-    .describe("JPEGs of at most 320, 640 and 1,600 pixels, and of 640 with where the model sees a human"),
+    .describe("JPEGs of at most 320, 640 and 1,600 pixels, and where the model sees a human, as JSON"),
+});
+
+const share = z.number().min(0).max(1);
+/** What `links.heat` leads to. */
+export const heat = z.object({
+  human: share.describe("probability that a human is visible, of the model that is active now"),
+  peak: z.object({ x: share, y: share }).describe("where it is highest, of the frame from the top left"),
+  width: z.int().positive(),
+  height: z.int().positive(),
+  values: z.array(share).describe("width x height cells, row by row from the top left, to two decimals"),
 });
 
 export const searchAsked = z.object({
