@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { useLocation, useRoute } from "preact-iso";
 import { person } from "../session.ts";
 import type { WholePhoto } from "../types.ts";
+import { Facts } from "../ui/facts.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Scores } from "../ui/scores.tsx";
@@ -86,7 +87,7 @@ function OnePhoto({ id }: { id: string }) {
           <b>{said}.</b> <span class="soft">{photo.failure ? `${photo.failure}: ${more}` : more}</span>
         </p>
         <Scores human={photo.human} scores={photo.scores} />
-        <Facts photo={photo} />
+        <PhotoFacts photo={photo} />
         <PhotoActions
           photo={photo}
           onDone={(words) => {
@@ -108,7 +109,7 @@ function OnePhoto({ id }: { id: string }) {
   );
 }
 
-function Facts({ photo }: { photo: WholePhoto }) {
+function PhotoFacts({ photo }: { photo: WholePhoto }) {
   const facts: [string, string | null][] = [
     ["key", photo.key],
     ["bucket", `${photo.bucket} (${photo.store})`],
@@ -122,16 +123,5 @@ function Facts({ photo }: { photo: WholePhoto }) {
     ["policy", photo.policy],
     ["object", photo.current ? null : "was replaced or removed since"],
   ];
-  return (
-    <dl class="facts small">
-      {facts.map(([name, value]) =>
-        value ? (
-          <div key={name}>
-            <dt class="soft">{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ) : null,
-      )}
-    </dl>
-  );
+  return <Facts facts={facts} />;
 }

@@ -1,5 +1,6 @@
 import { useEffect } from "preact/hooks";
 import { person } from "../session.ts";
+import { Facts } from "../ui/facts.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { leftOut, once } from "../ui/once.ts";
 import { heat, Picture } from "../ui/picture.tsx";
@@ -53,7 +54,7 @@ export function Inspector() {
           </p>
         )}
         <Scores human={photo.human} scores={photo.scores} />
-        <Facts item={item} />
+        <ItemFacts item={item} />
       </div>
       <Actions item={item} many={many} />
     </aside>
@@ -87,25 +88,14 @@ function Undo() {
   );
 }
 
-function Facts({ item: { photo } }: { item: Item }) {
+function ItemFacts({ item: { photo } }: { item: Item }) {
   const facts: [string, string | null][] = [
     ["asked", photo.kind && photo.kind !== "audit" ? KIND_WORDS[photo.kind] : null],
     ["listing", photo.listing],
     ["uploader", photo.uploader && `${photo.uploader}${photo.claimed ? `, says ${photo.claimed}` : ""}`],
     ["known since", when(photo.registeredAt)],
   ];
-  return (
-    <dl class="facts small">
-      {facts.map(([name, value]) =>
-        value ? (
-          <div key={name}>
-            <dt class="soft">{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ) : null,
-      )}
-    </dl>
-  );
+  return <Facts facts={facts} />;
 }
 
 function Actions({ item, many }: { item: Item; many: number }) {

@@ -1,0 +1,15 @@
+/** Names and what is known under them; what is not known is left out. */
+export function Facts({ facts }: { facts: readonly (readonly [name: string, value: string | null])[] }) {
+  return (
+    <dl class="facts small">
+      {facts.map(([name, value]) =>
+        value ? (
+          <div key={name}>
+            <dt class="soft">{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ) : null,
+      )}
+    </dl>
+  );
+}
