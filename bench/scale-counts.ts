@@ -54,7 +54,7 @@ export async function mistakes(
     "changed by the recorder": recorded.changed,
     "left the line": recorded.left,
     failed: recorded.failed,
-    "jobs in the queue": (await redis.keys(`${queuePrefix}:backfill:fed-*`)).length,
+    "jobs in the queue": (await redis.keys(`${queuePrefix}:backfill:de:fed-*`)).length,
   };
   const none = new Set(["waiting", "failed", "jobs in the queue"]);
   return Object.entries(counted)

@@ -23,7 +23,7 @@ export interface Queues extends Closable {
   /** How many jobs of these photos there are, waiting or in hand. */
   held(photoIds: readonly string[]): Promise<number>;
   /**
-   * Takes the jobs of these photos out of both lanes. One that is in hand stays until its worker is done with it.
+   * Takes the jobs of these photos out of both lanes. One that is in hand stays until its worker is done with it, and none follows it.
    *
    * @returns how many were taken out, and how many are in hand.
    */
@@ -58,12 +58,13 @@ export function openQueues(server: QueueServer, onError: (error: Error) => void)
       return jobs;
     },
     async remove(photoIds) {
+      // first, so that nothing takes the place of a job in hand that ends meanwhile
+      await server.forgetNext(photoIds.flatMap(asksOf));
       let [removed, inHand] = [0, 0];
       for await (const { queue, id } of jobsOf(photoIds)) {
         if ((await queue.remove(id)) === 1) removed++;
         else inHand++;
       }
-      await server.forgetNext(photoIds.flatMap(asksOf));
       return { removed, inHand };
     },
     async add(lane, photos) {

@@ -36,7 +36,7 @@ export interface QueueServer extends Closable {
   check(): Promise<string>;
   /** Makes the tables of the Postgres backend; on Redis there is nothing to make. */
   migrate(): Promise<void>;
-  /** Forgets what was to follow jobs that were taken out, by what they were asked as: on Postgres BullMQ leaves it behind. */
+  /** Forgets what is to follow jobs, in hand or not, by what they were asked as; it is BullMQ's own, which has no call for it. */
   forgetNext(asked: readonly string[]): Promise<void>;
 }
 
@@ -112,15 +112,19 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
 function redisServer(settings: QueueSettings, onError: (error: Error) => void): QueueServer {
   const redis = connectRedis(settings);
   redis.on("error", onError);
+  // in a cluster all keys of a queue must lie on one node, which the braces ask for
+  const prefix = redis instanceof Cluster ? `{${settings.queuePrefix}}` : settings.queuePrefix;
   return {
     kind: "redis",
     connection: redis,
-    // in a cluster all keys of a queue must lie on one node, which the braces ask for
-    prefix: redis instanceof Cluster ? `{${settings.queuePrefix}}` : settings.queuePrefix,
+    prefix,
     backend: createRedisBackend as unknown as BackendFactory<IQueueBackend>,
     check: () => checkRedis(redis),
     migrate: async () => {},
-    forgetNext: async () => {},
+    async forgetNext(asked) {
+      const keys = LANES.flatMap((lane) => asked.map((ask) => `${prefix}:${lane}:dn:${ask}`));
+      if (keys.length > 0) await redis.del(keys);
+    },
     close: async () => {
       redis.disconnect();
     },

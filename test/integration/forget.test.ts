@@ -327,7 +327,7 @@ describe.each(BACKENDS)("on %s, the queue", (backend) => {
     expect(await queues.held([id])).toBe(0);
   });
 
-  test("ends a job in hand without effect: its verdict has no row to go to", async ({
+  test("ends a job in hand without effect, and has none follow it: its verdict has no row to go to", async ({
     db,
     configFor,
     open,
@@ -344,6 +344,7 @@ describe.each(BACKENDS)("on %s, the queue", (backend) => {
     const settings = { concurrency: 1, lockMs: 30_000, attempts: 3, backoffMs: 10 };
     const consumer = await consume(server, "live", settings, {
       async photo(photo) {
+        await queues.add("live", [photo]);
         begin();
         await judged;
         outcomes.push(await recordOutcomes(db.pool, [verdict(photo.id)]));
