@@ -129,8 +129,10 @@ comment on column verdicts.rendition is 'True where a rendition of the photo was
 
 -- The current photos of objects of one bucket, as a listing or an inventory names them; what is not known yet is made known.
 -- A listing may be old: it neither replaces what an event made current, nor brings back what an event removed.
--- Arrays: one element an object; version, listing, uploader and claimed are those of a photo that is new.
--- Locks: the objects that are new, so that an event about one of them comes before or after, never between.
+-- Arrays: one element an object; version is that of a photo that is new. Listing, uploader and claimed are filled in where they
+-- are not known of the photo that is current, as register_photos does, and replace nothing.
+-- Locks: the objects that are new, so that an event about one of them comes before or after, never between; then the photos that
+-- it fills in, in the order of their ids.
 create function photos_of_objects(
   p_store text, p_bucket text, p_key text[], p_version text[], p_listing text[], p_uploader text[], p_claimed text[]
 ) returns setof bigint language plpgsql as $$
@@ -162,6 +164,20 @@ begin
     delete from object_order o
     where (o.store, o.bucket, o.version) = (p_store, p_bucket, '') and o.key = any (ours) and o.latest is null and not o.removed;
   end if;
+  with told as (
+    select distinct on (i.key) i.*
+    from unnest(p_key, p_listing, p_uploader, p_claimed) with ordinality as i (key, listing, uploader, claimed, n)
+    where coalesce(i.listing, i.uploader, i.claimed) is not null order by i.key, i.n
+  ), locked as materialized (
+    select p.id, t.listing, t.uploader, t.claimed from told t
+    join photos p on (p.store, p.bucket, p.key) = (p_store, p_bucket, t.key) and p.superseded_at is null
+    where p.listing is null and t.listing is not null or p.uploader is null and t.uploader is not null
+      or p.claimed is null and t.claimed is not null
+    order by p.id for no key update of p
+  )
+  update photos p
+  set listing = coalesce(p.listing, l.listing), uploader = coalesce(p.uploader, l.uploader), claimed = coalesce(p.claimed, l.claimed)
+  from locked l where p.id = l.id;
   return query
     select p.id from photos p
     where p.store = p_store and p.bucket = p_bucket and p.key = any (p_key) and p.superseded_at is null;

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, inject } from "vitest";
 import { openIntake } from "../../src/cli/intake.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
-import type { PhotoJob, Verdict } from "../../src/photo.ts";
+import type { Known, PhotoJob, Verdict } from "../../src/photo.ts";
 import { consume } from "../../src/queue/consumer.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
 import { readBackfillCounts, sampleBackfillChanges } from "../../src/store/backfill-counts.ts";
@@ -527,6 +527,38 @@ describe("a listing", () => {
     ]);
     expect(await photosOfObjects(db.pool, [object("a"), object("b")])).toHaveLength(2);
     expect((await db.pool.query("select key from object_order")).rows).toEqual([{ key: "a" }]);
+  });
+
+  test("fills in what was not known of a photo, and replaces nothing", async ({ db }) => {
+    const [, b] = await photos(db, "a", "b");
+    await recordOutcomes(db.pool, [judged(b!, "shown")]);
+    await db.pool.query("update photos set listing = '1' where id = $1", [b]);
+    await db.pool.query(
+      "insert into photos (store, bucket, key, superseded_at) values ('s3', 'archive', 'c', now())",
+    );
+    const told = (key: string, known: Known) => ({ ...object(key), known });
+    await photosOfObjects(db.pool, [
+      told("b", { listing: "2", uploader: "user", claimed: "menu" }),
+      told("a", {}),
+      told("c", { listing: "3" }),
+      told("a", { listing: "2" }),
+    ]);
+    await photosOfObjects(db.pool, [
+      told("a", { listing: "9", claimed: "food" }),
+      told("b", { claimed: "food" }),
+    ]);
+    const { rows } = await db.pool.query(
+      "select key, concat_ws(' ', version, listing, uploader, claimed) as known from photos order by id",
+    );
+    expect(rows).toEqual([
+      { key: "a", known: " 2 food" },
+      { key: "b", known: " 1 user menu" },
+      { key: "c", known: "" },
+      { key: "c", known: "etag:1 3" },
+    ]);
+    // what is counted by listing follows
+    await db.pool.query("update rollups set built_at = now()");
+    expect((await db.pool.query("select * from check_rollups()")).rows).toEqual([]);
   });
 
   test("that is old brings nothing back that an event removed", async ({ db }) => {
