@@ -33,7 +33,7 @@ import {
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
-import { reportFigures, reportWorker } from "../../src/store/models.ts";
+import { registerModel, reportFigures, reportWorker } from "../../src/store/models.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { keepPolicy } from "../../src/store/policies.ts";
 import { selectPhotos, viewPhotos } from "../../src/store/selected-photos.ts";
@@ -1015,7 +1015,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     "start",
     "--missing",
     "--model",
-    "m-2",
+    "restaurant-3",
     "--max-rate",
     "5",
     "--rendition-template",
@@ -1136,6 +1136,30 @@ test("the command starts nothing of what cannot be read, unless it is told to", 
   ]);
   expect((await db.pool.query("select from backfills")).rows).toEqual([]);
   expect((await starts("s3://nowhere/2019/", "--unchecked")).code).toBe(0);
+}, 90_000);
+
+test("the model that counts is one that somebody knows", async ({ db }) => {
+  const env = { DATABASE_URL: db.url };
+  const starts = async (model: string) => {
+    const { exit, stderr } = maitred(["backfill", "start", "--older-model", "--model", model], env);
+    return { code: await exit, err: stderr() };
+  };
+  await registerModel(db.pool, { id: "pub-1", sha256: "0".repeat(64), measured: null }, "ann");
+  const worker = { worker: "w", model: "cafe-2", variant: "", provider: "cpu", pinned: true, problem: "" };
+  await reportWorker(db.pool, worker);
+  expect(await starts("restaurant-9")).toEqual({
+    code: 2,
+    err: expect.stringContaining(
+      'maitred backfill: --model: expected one of cafe-2, pub-1, restaurant-3, got "restaurant-9": did you mean restaurant-3?\n',
+    ),
+  });
+  expect((await db.pool.query("select from backfills")).rows).toEqual([]);
+  for (const known of ["cafe-2", "pub-1", "restaurant-3"]) expect((await starts(known)).code).toBe(0);
+  expect((await db.pool.query("select model from backfills order by id")).rows).toEqual([
+    { model: "model:cafe-2" },
+    { model: "model:pub-1" },
+    { model: "model:restaurant-3" },
+  ]);
 }, 90_000);
 
 test("a dry run looks for renditions of some photos, and says what they save", async ({ db }) => {
