@@ -616,7 +616,7 @@ test("the role of workers may do all that a feeder, a worker and an operator do 
   expect(await rollbackBackfill(worker, first, "0", "me")).toMatchObject({ restored: 2 });
   const proposal = (id: string): Outcome => ({ ...judged(id, "hidden"), fed: true });
   const proposed = await over({ propose: true }, ids.map(proposal));
-  expect(await applyProposals(worker, proposed, "me", 1)).toBe(1);
+  expect(await applyProposals(worker, proposed, "me", 1)).toEqual({ taken: 1, changed: 1 });
   expect(await discardProposals(worker, proposed, "me")).toBe(1);
   await changeBackfill(worker, await addBackfill(worker, ofAll), "cancelled", "me", "no need");
   await registerPhotos(worker, [{ ...photo, key: "new" }], "live");
