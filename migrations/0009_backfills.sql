@@ -132,7 +132,8 @@ comment on column verdicts.rendition is 'True where a rendition of the photo was
 -- The current photos of objects of one bucket, as a listing or an inventory names them; what is not known yet is made known.
 -- A listing may be old: it neither replaces what an event made current, nor brings back what an event removed.
 -- Arrays: one element an object; version is that of a photo that is new. Listing, uploader and claimed are filled in where they
--- are not known of the photo that is current, as register_photos does, and replace nothing.
+-- are not known of the photo that is current, as register_photos does, and replace nothing. What is said of another version is
+-- left out, as far as that can be told: an etag may be that of any version id.
 -- Locks: the objects that are new, so that an event about one of them comes before or after, never between; then the photos that
 -- it fills in, in the order of their ids.
 create function photos_of_objects(
@@ -168,11 +169,12 @@ begin
   end if;
   with told as (
     select distinct on (i.key) i.*
-    from unnest(p_key, p_listing, p_uploader, p_claimed) with ordinality as i (key, listing, uploader, claimed, n)
+    from unnest(p_key, p_version, p_listing, p_uploader, p_claimed) with ordinality as i (key, version, listing, uploader, claimed, n)
     where coalesce(i.listing, i.uploader, i.claimed) is not null order by i.key, i.n
   ), locked as materialized (
     select p.id, t.listing, t.uploader, t.claimed from told t
     join photos p on (p.store, p.bucket, p.key) = (p_store, p_bucket, t.key) and p.superseded_at is null
+      and (p.version in ('', t.version) or t.version = '' or (p.version like 'etag:%') <> (t.version like 'etag:%'))
     where p.listing is null and t.listing is not null or p.uploader is null and t.uploader is not null
       or p.claimed is null and t.claimed is not null
     order by p.id for no key update of p

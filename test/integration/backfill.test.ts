@@ -522,7 +522,7 @@ describe("a listing", () => {
       "select key, version, listing, lane, superseded_at from photos order by key",
     );
     expect(rows).toEqual([
-      { key: "a", version: "v2", listing: null, lane: "live", superseded_at: null },
+      { key: "a", version: "v2", listing: "7", lane: "live", superseded_at: null },
       { key: "b", version: "etag:1", listing: "7", lane: "backfill", superseded_at: null },
     ]);
     expect(await photosOfObjects(db.pool, [object("a"), object("b")])).toHaveLength(2);
@@ -536,11 +536,16 @@ describe("a listing", () => {
     await db.pool.query(
       "insert into photos (store, bucket, key, superseded_at) values ('s3', 'archive', 'c', now())",
     );
+    await db.pool.query(
+      "insert into photos (store, bucket, key, version) values ('s3', 'archive', 'd', 'etag:2')",
+    );
     const told = (key: string, known: Known) => ({ ...object(key), known });
     await photosOfObjects(db.pool, [
       told("b", { listing: "2", uploader: "user", claimed: "menu" }),
       told("a", {}),
       told("c", { listing: "3" }),
+      // what is said of another version is not of this photo
+      told("d", { claimed: "food" }),
       told("a", { listing: "2" }),
     ]);
     await photosOfObjects(db.pool, [
@@ -554,6 +559,7 @@ describe("a listing", () => {
       { key: "a", known: " 2 food" },
       { key: "b", known: " 1 user menu" },
       { key: "c", known: "" },
+      { key: "d", known: "etag:2" },
       { key: "c", known: "etag:1 3" },
     ]);
     // what is counted by listing follows
