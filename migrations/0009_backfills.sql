@@ -29,6 +29,7 @@ create table backfills (
 comment on table backfills is 'One row a run over the archive; maitred feed works on those that are running.';
 comment on column backfills.what is 'The selector: which photos, see src/backfill/selector.ts';
 comment on column backfills.model is 'model:NAME; what it decided already is skipped, unless again';
+comment on column backfills.again is 'It judges what its model decided already, too, and writes what comes out otherwise';
 comment on column backfills.propose is 'Whether its verdicts wait in proposals until somebody applies them';
 comment on column backfills.outcome is 'What an operator did with it afterwards';
 comment on column backfills.max_rate is 'Photos a second at most; null: as fast as they are judged';
@@ -52,7 +53,8 @@ comment on table backfill_photos is 'Photos that backfills wait for.';
 create index backfill_photos_backfill on backfill_photos (backfill_id, fed_at);
 
 -- How verdicts came out, counted as they are committed. after = 'kept': the verdict before stands, because a moderator
--- gave it, because the same model and policy had given it, or because the photo could not be had this time (code says so).
+-- gave it, because the same model and policy had given it (with again: no other one), or because the photo could not be had
+-- this time (code says so).
 create table backfill_counts (
   backfill_id     bigint not null references backfills on delete cascade,
   before          text not null,
@@ -129,8 +131,11 @@ comment on column verdicts.rendition is 'True where a rendition of the photo was
 
 -- The current photos of objects of one bucket, as a listing or an inventory names them; what is not known yet is made known.
 -- A listing may be old: it neither replaces what an event made current, nor brings back what an event removed.
--- Arrays: one element an object; version, listing, uploader and claimed are those of a photo that is new.
--- Locks: the objects that are new, so that an event about one of them comes before or after, never between.
+-- Arrays: one element an object; version is that of a photo that is new. Listing, uploader and claimed are filled in where they
+-- are not known of the photo that is current, as register_photos does, and replace nothing. What is said of another version is
+-- left out, as far as that can be told: an etag may be that of any version id.
+-- Locks: the objects that are new, so that an event about one of them comes before or after, never between; then the photos that
+-- it fills in, in the order of their ids.
 create function photos_of_objects(
   p_store text, p_bucket text, p_key text[], p_version text[], p_listing text[], p_uploader text[], p_claimed text[]
 ) returns setof bigint language plpgsql as $$
@@ -162,6 +167,21 @@ begin
     delete from object_order o
     where (o.store, o.bucket, o.version) = (p_store, p_bucket, '') and o.key = any (ours) and o.latest is null and not o.removed;
   end if;
+  with told as (
+    select distinct on (i.key) i.*
+    from unnest(p_key, p_version, p_listing, p_uploader, p_claimed) with ordinality as i (key, version, listing, uploader, claimed, n)
+    where coalesce(i.listing, i.uploader, i.claimed) is not null order by i.key, i.n
+  ), locked as materialized (
+    select p.id, t.listing, t.uploader, t.claimed from told t
+    join photos p on (p.store, p.bucket, p.key) = (p_store, p_bucket, t.key) and p.superseded_at is null
+      and (p.version in ('', t.version) or t.version = '' or (p.version like 'etag:%') <> (t.version like 'etag:%'))
+    where p.listing is null and t.listing is not null or p.uploader is null and t.uploader is not null
+      or p.claimed is null and t.claimed is not null
+    order by p.id for no key update of p
+  )
+  update photos p
+  set listing = coalesce(p.listing, l.listing), uploader = coalesce(p.uploader, l.uploader), claimed = coalesce(p.claimed, l.claimed)
+  from locked l where p.id = l.id;
   return query
     select p.id from photos p
     where p.store = p_store and p.bucket = p_bucket and p.key = any (p_key) and p.superseded_at is null;
@@ -358,7 +378,12 @@ end $$;
 --   counted   that backfill counts it now, and makes it a proposal if it proposes;
 --   stored    it is from the scores of an earlier verdict, and changes nothing of a photo that this is not the verdict of any more;
 --   digest, rendition  for the columns of these names. What a model says of the photo itself replaces what it said of a
---             rendition by the same policy, and not the other way round.
+--             rendition by the same policy, and not the other way round;
+--   over      of a proposal: the verdict of its model that stood when it was made.
+-- What the same model and policy say otherwise than they did (verdict, rule, category or score of a human) is a change where a
+-- run with again waits for the photo, or proposed it and the photo was not decided since; but not where the scores were taken
+-- over (the batch is 'same-ID'), nor where they are of a rendition, and what stands of the photo itself. A run that only
+-- proposes makes no verdict of it, and nothing of what was not fed.
 -- Where a photo is in the group twice, what was asked for otherwise than by backfills counts, and then what read the photo itself.
 create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
 begin
@@ -373,37 +398,47 @@ begin
     from jsonb_array_elements(p_items) as e (item), jsonb_to_record(e.item) as i (
       id bigint, verdict text, rule text, reason text, category text, human real, scores jsonb, tags jsonb,
       by text, policy text, batch text, known jsonb, failure text, transient boolean,
-      fed boolean, backfill bigint, counted boolean, stored boolean, digest bytea, rendition boolean)
+      fed boolean, backfill bigint, counted boolean, stored boolean, digest bytea, rendition boolean, over bigint)
     order by i.id, i.fed is true, i.rendition is true
   ), waiting as (
     delete from backfill_photos b using input i where b.photo_id = i.id and i.backfill is null
     returning b.photo_id, b.backfill_id
   ), settled as materialized (
-    select x.photo_id, f.id as backfill_id, f.propose, f.what ->> 'kind' = 'manifest' as listed
+    select x.photo_id, f.id as backfill_id, f.propose, f.again, f.what ->> 'kind' = 'manifest' as listed
     from (
       select w.photo_id, w.backfill_id from waiting w
       union
       select i.id, i.backfill from input i where i.backfill is not null and i.counted
     ) x join backfills f on f.id = x.backfill_id
   ), wanted as materialized (
-    select input.*, locked.state as before, coalesce(locked.category, '') as before_category,
+    select input.*, locked.state as before, coalesce(locked.category, '') as before_category, asked.proposed, standing.id as standing,
       coalesce(input.backfill, (select max(s.backfill_id) from settled s where s.photo_id = input.id and not s.propose)) as of_backfill,
-      coalesce((select bool_and(s.propose) from settled s where s.photo_id = input.id), false)
-        and (coalesce(input.fed, false) or coalesce(input.counted, false)) as proposed,
       case
         when locked.decided_by like 'moderator:%' then false
-        when input.fed and not exists (select from settled s where s.photo_id = input.id) then false
-        when input.stored and (locked.state = 'failed' or locked.decided_by is distinct from input.by or (input.rendition is true) <> coalesce((
-          select v.rendition from verdicts v where v.photo_id = input.id order by v.id desc limit 1), false)) then false
+        when input.fed and not asked.settled then false
+        when input.stored and (locked.state = 'failed' or locked.decided_by is distinct from input.by
+          or (input.rendition is true) <> coalesce(standing.rendition, false)) then false
         when input.verdict = 'failed' then
           case when locked.state = 'failed' then locked.failure is distinct from input.failure
                else locked.state = 'pending' or not input.transient end
-        else locked.state in ('pending', 'failed')
-          or locked.decided_by is distinct from input.by or locked.policy is distinct from input.policy
-          or (input.rendition is not true and coalesce((
-            select v.rendition from verdicts v where v.photo_id = input.id order by v.id desc limit 1), false))
+        when locked.state in ('pending', 'failed')
+          or locked.decided_by is distinct from input.by or locked.policy is distinct from input.policy then true
+        when (input.rendition is true) <> coalesce(standing.rendition, false) then input.rendition is not true
+        else (asked.again and input.batch not like 'same-%' or coalesce(input.over = standing.id, false))
+          and (locked.state, locked.rule, locked.category, locked.human)
+            is distinct from (input.verdict, input.rule, input.category, input.human)
       end as differs
     from input join photos locked on locked.id = input.id
+    left join lateral (
+      select v.id, v.rendition from verdicts v
+      where v.photo_id = input.id and locked.decided_by = input.by order by v.id desc limit 1
+    ) standing on true
+    cross join lateral (
+      select count(*) > 0 as settled,
+        coalesce(bool_and(s.propose), false) and (coalesce(input.fed, false) or coalesce(input.counted, false)) as proposed,
+        coalesce(bool_or(s.again) filter (where not s.propose), bool_or(s.again) and input.fed, false) as again
+      from settled s where s.photo_id = input.id
+    ) asked
   ), changing as materialized (
     select * from wanted w where w.differs and not w.proposed
   ), state as (
@@ -439,7 +474,7 @@ begin
       coalesce(w.failure, '') as code,
       -- nothing else would tell the feeder that a list names it once more
       s.listed and not (w.differs and case when w.proposed then s.propose else w.of_backfill is not distinct from s.backfill_id end) as unseen,
-      case when w.differs and w.proposed and s.propose then w.item - 'counted' - 'fed' end as proposal
+      case when w.differs and w.proposed and s.propose then w.item - 'counted' - 'fed' || jsonb_build_object('over', w.standing) end as proposal
     from settled s join wanted w on w.id = s.photo_id
   ), proposed as (
     insert into proposals (backfill_id, photo_id, item)
@@ -489,14 +524,15 @@ begin
   where id = p_id;
 end $$;
 
--- Makes at most p_limit proposals of a backfill the verdicts; call it until it answers 0. What a moderator, or another run
--- of the same model and policy, has decided meanwhile stays. Returns how many proposals it took.
+-- Makes at most p_limit proposals of a backfill the verdicts; call it until it takes none. What a moderator, or another run
+-- of the same model and policy, has decided meanwhile stays. Returns how many proposals it took, and how many of these are
+-- verdicts now. Where there is none any more, it changes nothing of a backfill that was applied or discarded before.
 -- MD404: there is no such backfill. MD409: it does not propose, or is not over, or was rolled back.
-create function apply_proposals(p_id bigint, p_limit integer, p_by text) returns bigint language plpgsql as $$
+create function apply_proposals(p_id bigint, p_limit integer, p_by text, out taken bigint, out changed bigint)
+language plpgsql as $$
 declare
   run backfills;
   items jsonb;
-  taken bigint;
 begin
   run := backfill_that_is_over(p_id);
   if not run.propose then raise exception 'backfill % proposed nothing', p_id using errcode = 'MD409'; end if;
@@ -506,15 +542,14 @@ begin
   ), gone as (
     delete from proposals s using page where s.backfill_id = p_id and s.photo_id = page.photo_id returning s.item
   )
-  select jsonb_agg(item), count(*) into items, taken from gone;
-  if taken > 0 then perform record_verdicts(items); end if;
-  -- none is left of what was discarded
+  select coalesce(jsonb_agg(item), '[]'), count(*) into items, taken from gone;
+  select count(*) into changed from record_verdicts(items) v where v.changed;
   update backfills set outcome = 'applied', changed_by = p_by, changed_at = now(), why = 'applied'
   where id = p_id and (taken > 0 or outcome is null);
-  return taken;
 end $$;
 
--- Forgets at most p_limit proposals of a backfill; call it until it answers 0. Errors as apply_proposals.
+-- Forgets at most p_limit proposals of a backfill; call it until it answers 0, how many it forgot. Otherwise as apply_proposals,
+-- but that it may have been rolled back, and that of one that was applied in part the rest is forgotten.
 create function discard_proposals(p_id bigint, p_limit integer, p_by text) returns bigint language plpgsql as $$
 declare
   run backfills;
@@ -526,7 +561,8 @@ begin
     select photo_id from proposals where backfill_id = p_id order by photo_id limit p_limit);
   get diagnostics gone = row_count;
   update backfills
-  set outcome = coalesce(outcome, 'discarded'), changed_by = p_by, changed_at = now(), why = 'discarded' where id = p_id;
+  set outcome = coalesce(outcome, 'discarded'), changed_by = p_by, changed_at = now(), why = 'discarded'
+  where id = p_id and (gone > 0 or outcome is null);
   return gone;
 end $$;
 

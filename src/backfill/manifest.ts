@@ -5,7 +5,7 @@ import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import { versionOf } from "../intake/event.ts";
 import { fits, MAX_KEY_BYTES } from "../intake/shape.ts";
-import type { Known, PhotoRef } from "../photo.ts";
+import type { Known, PhotoRef, Uploader } from "../photo.ts";
 import { lines, MAX_LINE, parseLine, tooLong, withoutMark } from "./json-lines.ts";
 
 /** Where reading goes on: the file of an inventory, and how many of its records were read. */
@@ -36,7 +36,8 @@ export type OpenFile = (at: string) => Promise<Readable>;
  * Any of the lists may be packed as `.gz`. A line has at most a million characters.
  *
  * @param bucket of records that name none.
- * @throws {ConfigError} CONFIG_INVALID when the manifest as a whole cannot be read; what `open` throws.
+ * @throws {ConfigError} CONFIG_INVALID when the manifest as a whole cannot be read, or names an uploader that there is none of;
+ *   what `open` throws.
  */
 export async function* readManifest(
   open: OpenFile,
@@ -54,6 +55,8 @@ export async function* readManifest(
       record++;
       if (record <= skip) continue;
       if (fields && !isCurrent(fields)) continue;
+      const wrong = fields?.["uploader"] && !isUploader(fields["uploader"]);
+      if (wrong) throw noUploader(`${list.at}: record ${record}`, fields["uploader"]!);
       yield { photo: fields && asPhoto(fields, bucket), next: { file, record } };
     }
     if (record < skip) throw replaced(list.at, `${record} records`, skip);
@@ -66,6 +69,14 @@ function replaced(at: string, has: string, read: number): ConfigError {
   return new ConfigError(
     "CONFIG_INVALID",
     `${at} has ${has}, and ${read} of it were read already; ${advice}`,
+  );
+}
+
+/** Left out it would be lost, and nobody would hear of it. */
+function noUploader(where: string, got: string): ConfigError {
+  return new ConfigError(
+    "CONFIG_INVALID",
+    `${where}: uploader: expected moderator or user, got ${JSON.stringify(got.slice(0, 100))}`,
   );
 }
 
@@ -197,10 +208,14 @@ function asPhoto(fields: Fields, given: string | undefined): ManifestRecord["pho
     version: versionOf(version, etag),
     known: {
       ...(listing && fits(listing, 1_000) && { listing }),
-      ...((uploader === "moderator" || uploader === "user") && { uploader }),
+      ...(isUploader(uploader) && { uploader }),
       ...(claimed && fits(claimed, 1_000) && { claimed }),
     },
   };
+}
+
+function isUploader(name: string | undefined): name is Uploader {
+  return name === "moderator" || name === "user";
 }
 
 /** Columns of an S3 Inventory by our names for them. */

@@ -1,17 +1,19 @@
 import { isAbsolute, resolve } from "node:path";
-import { openDefaultModel } from "../../workers/judge.ts";
+import { modelDirectories, openDefaultModel } from "../../workers/judge.ts";
 import { parseHours } from "../backfill/pace.ts";
 import { parseRendition } from "../backfill/rendition.ts";
 import { describe, type FedSelector, type PhotoSelector, parseSelector } from "../backfill/selector.ts";
 import { readConfig } from "../config.ts";
+import { listModels } from "../infer/folders.ts";
 import { addBackfill } from "../store/backfills.ts";
-import { readModels } from "../store/models.ts";
+import { readModels, readWorkers } from "../store/models.ts";
 import type { Pool } from "../store/pool.ts";
 import { lastPhotoId } from "../store/selected-photos.ts";
 import type { BackfillCommand } from "./backfill-command.ts";
 import { estimate } from "./backfill-estimate.ts";
 import { lookAt } from "./backfill-look.ts";
 import { follow } from "./backfill-report.ts";
+import { closest } from "./closest.ts";
 import { type Arguments, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
 import { accountOf } from "./model-promote.ts";
 
@@ -24,7 +26,7 @@ export const start: BackfillCommand = async (db, args, terminal) => {
   if (hours !== null) parseHours(hours);
   const rendition = values["rendition-template"] === undefined ? null : String(values["rendition-template"]);
   if (rendition !== null) parseRendition(rendition);
-  const model = `model:${values["model"] ?? (await activeModel(db, terminal))}`;
+  const model = `model:${await modelOf(values, db, terminal)}`;
   if (values["dry-run"]) return estimate(db, { what, model, maxRate, rendition }, args, terminal);
   if (!values["unchecked"]) await lookAt(db, what, terminal);
   const how = {
@@ -109,10 +111,22 @@ async function photoFilters(values: Arguments["values"], db: Pool): Promise<Phot
   return { kind: "photos", ...filters, upTo: await lastPhotoId(db) };
 }
 
-/** The model that workers run: the active one, or what they run where none is. */
-async function activeModel(db: Pool, terminal: Terminal): Promise<string> {
-  const active = (await readModels(db)).find(({ state }) => state === "active");
-  return active?.id ?? (await openDefaultModel(connectedConfig(terminal))).id;
+/**
+ * The model that workers run, which is the active one, or what they run where none is; unless another is named. One that nobody
+ * knows would never decide a photo, and each run would judge all of them again.
+ */
+async function modelOf(values: Arguments["values"], db: Pool, terminal: Terminal): Promise<string> {
+  const models = await readModels(db);
+  const config = connectedConfig(terminal);
+  const active = models.find(({ state }) => state === "active")?.id ?? (await openDefaultModel(config)).id;
+  const named = String(values["model"] ?? active);
+  const running = (await readWorkers(db)).map(({ model }) => model);
+  const folders = listModels(modelDirectories(config)).keys();
+  const known = [...new Set([active, ...models.map(({ id }) => id), ...running, ...folders])].sort();
+  if (known.includes(named)) return named;
+  throw new UsageError(
+    `--model: expected one of ${known.join(", ")}, got ${JSON.stringify(named)}${closest(named, known)}`,
+  );
 }
 
 function numberOf(

@@ -1,5 +1,7 @@
+import { ConfigError } from "../errors.ts";
 import {
   applyProposals,
+  type BackfillRow,
   changeBackfill,
   discardProposals,
   retryBackfill,
@@ -44,7 +46,7 @@ are queued, and rollback says how many others there are, which only start --miss
 
   --dry-run         how many, how long at the best rate of the workers that run, how many requests and bytes; starts nothing
   --propose         keep the new verdicts as proposals: report shows them, and apply or discard decides on all
-  --again           also what the model has decided already
+  --again           also what the model has decided already; where it says otherwise now, that is written
   --model ID        the model that counts as having decided (default: the active one)
   --max-rate N      photos a second at most
   --hours 22-06     only at these hours of the feeder's clock
@@ -60,7 +62,7 @@ are queued, and rollback says how many others there are, which only start --miss
   maitred backfill start --older-model --watch
 
 Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos failed in it; of start, 2 there is no such
-bucket, manifest or view.
+bucket, manifest, view or model; of apply and discard, 2 the other of them was done before.
 `,
   options: {
     view: { type: "string" },
@@ -123,25 +125,31 @@ function throughout(
     id: string,
     by: string,
     after: string,
-  ) => Promise<{ after: string; photos: number; pending?: number } | undefined>,
+  ) => Promise<{ after: string; photos: number; otherwise?: number; pending?: number } | undefined>,
+  outcome?: BackfillRow["outcome"],
 ): BackfillCommand {
   return async (db, args, terminal) => {
     const { id } = await theBackfill(db, idOf(args));
     let photos = 0;
+    let otherwise: number | undefined;
     let pending: number | undefined;
     let after = "0";
     for (;;) {
       const done = await page(db, id, accountOf(args.values), after);
       if (!done) break;
       photos += done.photos;
+      if (done.otherwise !== undefined) otherwise = (otherwise ?? 0) + done.otherwise;
       if (done.pending !== undefined) pending = (pending ?? 0) + done.pending;
       after = done.after;
       if (terminal.columns > 0) terminal.say(`\r${photos} photos\x1b[K\r`);
     }
+    if (outcome && photos + (otherwise ?? 0) === 0) await refuseAfter(outcome, db, id);
+    const of = otherwise ? ` of ${photos + otherwise}` : "";
+    const but = otherwise ? `; ${otherwise} were decided otherwise meanwhile` : "";
     terminal.print(
       args.values["json"]
-        ? JSON.stringify({ id, photos, pending })
-        : `${photos} photos of backfill ${id} are ${said}`,
+        ? JSON.stringify({ id, photos, otherwise, pending })
+        : `${photos}${of} photos of backfill ${id} are ${said}${but}`,
     );
     if (pending && !args.values["json"])
       terminal.print(
@@ -151,14 +159,28 @@ function throughout(
   };
 }
 
-const apply = throughout("decided as it proposed", async (db, id, by) => {
-  const photos = await applyProposals(db, id, by);
-  return photos > 0 ? { photos, after: "" } : undefined;
-});
-const discard = throughout("left as they were", async (db, id, by) => {
-  const photos = await discardProposals(db, id, by);
-  return photos > 0 ? { photos, after: "" } : undefined;
-});
+/** There was nothing to do: because it was done before, or because the opposite was. */
+async function refuseAfter(wanted: BackfillRow["outcome"], db: Pool, id: string): Promise<void> {
+  const { outcome } = await theBackfill(db, id);
+  if (outcome !== wanted) throw new ConfigError("CONFIG_INVALID", `backfill ${id} was ${outcome} already`);
+}
+
+const apply = throughout(
+  "decided as it proposed",
+  async (db, id, by) => {
+    const { taken, changed } = await applyProposals(db, id, by);
+    return taken > 0 ? { photos: changed, otherwise: taken - changed, after: "" } : undefined;
+  },
+  "applied",
+);
+const discard = throughout(
+  "left as they were",
+  async (db, id, by) => {
+    const photos = await discardProposals(db, id, by);
+    return photos > 0 ? { photos, after: "" } : undefined;
+  },
+  "discarded",
+);
 const rollback = throughout("as they were before", async (db, id, by, after) => {
   const page = await rollbackBackfill(db, id, after, by);
   return page && { photos: page.restored, pending: page.pending, after: page.after };

@@ -121,19 +121,30 @@ export async function retryBackfill(
 /**
  * Makes proposals of a backfill verdicts, a page of them; see apply_proposals.
  *
- * @returns how many there were; 0 when none is left.
- * @throws {ConfigError} CONFIG_INVALID where it is not over, or proposed nothing.
+ * @returns how many it took, 0 when none is left; and how many of these are verdicts now: the photos of the others were
+ *   decided meanwhile.
+ * @throws {ConfigError} CONFIG_INVALID where it is not over, or proposed nothing, or was rolled back.
  */
-export async function applyProposals(db: Pool, id: string, by: string, limit = 500): Promise<number> {
-  const rows = await ask<{ taken: number }>(db, {
+export async function applyProposals(
+  db: Pool,
+  id: string,
+  by: string,
+  limit = 500,
+): Promise<{ taken: number; changed: number }> {
+  const rows = await ask<{ taken: number; changed: number }>(db, {
     name: "apply_proposals",
-    text: "select apply_proposals($1, $2, $3)::float8 as taken",
+    text: "select taken::float8 as taken, changed::float8 as changed from apply_proposals($1, $2, $3)",
     values: [id, limit, by],
   });
-  return rows[0]!.taken;
+  return rows[0]!;
 }
 
-/** Forgets proposals, a page of them; as applyProposals. */
+/**
+ * Forgets proposals, a page of them; see discard_proposals.
+ *
+ * @returns how many; 0 when none is left.
+ * @throws {ConfigError} CONFIG_INVALID where it is not over, or proposed nothing.
+ */
 export async function discardProposals(db: Pool, id: string, by: string, limit = 5_000): Promise<number> {
   const rows = await ask<{ gone: number }>(db, {
     name: "discard_proposals",

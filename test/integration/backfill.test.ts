@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, inject } from "vitest";
 import { openIntake } from "../../src/cli/intake.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
-import type { PhotoJob, Verdict } from "../../src/photo.ts";
+import type { Known, PhotoJob, Verdict } from "../../src/photo.ts";
 import { consume } from "../../src/queue/consumer.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
 import { readBackfillCounts, sampleBackfillChanges } from "../../src/store/backfill-counts.ts";
@@ -33,7 +33,7 @@ import {
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
-import { reportFigures, reportWorker } from "../../src/store/models.ts";
+import { registerModel, reportFigures, reportWorker } from "../../src/store/models.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { keepPolicy } from "../../src/store/policies.ts";
 import { selectPhotos, viewPhotos } from "../../src/store/selected-photos.ts";
@@ -522,11 +522,49 @@ describe("a listing", () => {
       "select key, version, listing, lane, superseded_at from photos order by key",
     );
     expect(rows).toEqual([
-      { key: "a", version: "v2", listing: null, lane: "live", superseded_at: null },
+      { key: "a", version: "v2", listing: "7", lane: "live", superseded_at: null },
       { key: "b", version: "etag:1", listing: "7", lane: "backfill", superseded_at: null },
     ]);
     expect(await photosOfObjects(db.pool, [object("a"), object("b")])).toHaveLength(2);
     expect((await db.pool.query("select key from object_order")).rows).toEqual([{ key: "a" }]);
+  });
+
+  test("fills in what was not known of a photo, and replaces nothing", async ({ db }) => {
+    const [, b] = await photos(db, "a", "b");
+    await recordOutcomes(db.pool, [judged(b!, "shown")]);
+    await db.pool.query("update photos set listing = '1' where id = $1", [b]);
+    await db.pool.query(
+      "insert into photos (store, bucket, key, superseded_at) values ('s3', 'archive', 'c', now())",
+    );
+    await db.pool.query(
+      "insert into photos (store, bucket, key, version) values ('s3', 'archive', 'd', 'etag:2')",
+    );
+    const told = (key: string, known: Known) => ({ ...object(key), known });
+    await photosOfObjects(db.pool, [
+      told("b", { listing: "2", uploader: "user", claimed: "menu" }),
+      told("a", {}),
+      told("c", { listing: "3" }),
+      // what is said of another version is not of this photo
+      told("d", { claimed: "food" }),
+      told("a", { listing: "2" }),
+    ]);
+    await photosOfObjects(db.pool, [
+      told("a", { listing: "9", claimed: "food" }),
+      told("b", { claimed: "food" }),
+    ]);
+    const { rows } = await db.pool.query(
+      "select key, concat_ws(' ', version, listing, uploader, claimed) as known from photos order by id",
+    );
+    expect(rows).toEqual([
+      { key: "a", known: " 2 food" },
+      { key: "b", known: " 1 user menu" },
+      { key: "c", known: "" },
+      { key: "d", known: "etag:2" },
+      { key: "c", known: "etag:1 3" },
+    ]);
+    // what is counted by listing follows
+    await db.pool.query("update rollups set built_at = now()");
+    expect((await db.pool.query("select * from check_rollups()")).rows).toEqual([]);
   });
 
   test("that is old brings nothing back that an event removed", async ({ db }) => {
@@ -584,7 +622,7 @@ test("the role of workers may do all that a feeder, a worker and an operator do 
   expect(await rollbackBackfill(worker, first, "0", "me")).toMatchObject({ restored: 2 });
   const proposal = (id: string): Outcome => ({ ...judged(id, "hidden"), fed: true });
   const proposed = await over({ propose: true }, ids.map(proposal));
-  expect(await applyProposals(worker, proposed, "me", 1)).toBe(1);
+  expect(await applyProposals(worker, proposed, "me", 1)).toEqual({ taken: 1, changed: 1 });
   expect(await discardProposals(worker, proposed, "me")).toBe(1);
   await changeBackfill(worker, await addBackfill(worker, ofAll), "cancelled", "me", "no need");
   await registerPhotos(worker, [{ ...photo, key: "new" }], "live");
@@ -983,7 +1021,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     "start",
     "--missing",
     "--model",
-    "m-2",
+    "restaurant-3",
     "--max-rate",
     "5",
     "--rendition-template",
@@ -1104,6 +1142,30 @@ test("the command starts nothing of what cannot be read, unless it is told to", 
   ]);
   expect((await db.pool.query("select from backfills")).rows).toEqual([]);
   expect((await starts("s3://nowhere/2019/", "--unchecked")).code).toBe(0);
+}, 90_000);
+
+test("the model that counts is one that somebody knows", async ({ db }) => {
+  const env = { DATABASE_URL: db.url };
+  const starts = async (model: string) => {
+    const { exit, stderr } = maitred(["backfill", "start", "--older-model", "--model", model], env);
+    return { code: await exit, err: stderr() };
+  };
+  await registerModel(db.pool, { id: "pub-1", sha256: "0".repeat(64), measured: null }, "ann");
+  const worker = { worker: "w", model: "cafe-2", variant: "", provider: "cpu", pinned: true, problem: "" };
+  await reportWorker(db.pool, worker);
+  expect(await starts("restaurant-9")).toEqual({
+    code: 2,
+    err: expect.stringContaining(
+      'maitred backfill: --model: expected one of cafe-2, pub-1, restaurant-3, got "restaurant-9": did you mean restaurant-3?\n',
+    ),
+  });
+  expect((await db.pool.query("select from backfills")).rows).toEqual([]);
+  for (const known of ["cafe-2", "pub-1", "restaurant-3"]) expect((await starts(known)).code).toBe(0);
+  expect((await db.pool.query("select model from backfills order by id")).rows).toEqual([
+    { model: "model:cafe-2" },
+    { model: "model:pub-1" },
+    { model: "model:restaurant-3" },
+  ]);
 }, 90_000);
 
 test("a dry run looks for renditions of some photos, and says what they save", async ({ db }) => {

@@ -148,7 +148,7 @@ function createActs(db: Database, photos: readonly string[], random: () => numbe
       const id = one(runs.slice(-5));
       await unlessRefused(
         one([
-          () => throughout(() => applyProposals(db.pool, id, "oda", 2)),
+          () => throughout(async () => (await applyProposals(db.pool, id, "oda", 2)).taken),
           () => throughout(() => discardProposals(db.pool, id, "oda", 2)),
           () => changeBackfill(db.pool, id, "cancelled", "oda", "no"),
           () => retryBackfill(db.pool, id, undefined, "oda"),

@@ -96,6 +96,8 @@ async function throughout(page: () => Promise<number>): Promise<number> {
     total += photos;
   }
 }
+const applyAll = (db: Database, id: string, by = "ann"): Promise<number> =>
+  throughout(async () => (await applyProposals(db.pool, id, by, 3)).taken);
 async function rollback(db: Database, id: string, limit = 2): Promise<number> {
   let [after, total] = ["0", 0];
   for (;;) {
@@ -172,7 +174,7 @@ describe("a backfill that proposes", () => {
     expect(moves.sort()).toEqual(["hidden hidden 1", "review shown 1", "shown hidden 1", "shown shown 1"]);
     await endBackfills(db.pool);
     await db.pool.query("select record_review($1, 'bob', 'hidden')", [ids["b"]]);
-    expect(await throughout(() => applyProposals(db.pool, id, "ann", 3))).toBe(4);
+    expect(await applyAll(db, id)).toBe(4);
     expect(await states(db)).toBe("hidden hidden hidden shown");
     expect(await seen(db)).toMatchObject({
       a: { decided_by: "model:m-2" },
@@ -192,7 +194,7 @@ describe("a backfill that proposes", () => {
     await judge(db, after, { by: "model:m-2", fed: true });
     await endBackfills(db.pool);
     expect(await throughout(() => discardProposals(db.pool, id, "ann", 3))).toBe(4);
-    expect(await throughout(() => applyProposals(db.pool, id, "ann"))).toBe(0);
+    expect(await applyAll(db, id)).toBe(0);
     expect(await seen(db)).toEqual(was);
     const plain = await addBackfill(db.pool, { ...run, what: all, propose: false });
     await changeBackfill(db.pool, plain, "cancelled", "ann", "x");
@@ -232,7 +234,7 @@ describe("a backfill that proposes", () => {
     });
     expect(await readBackfill(db.pool, id)).toMatchObject({ state: "cancelled", fed: 4, waiting: 0 });
     expect(await endBackfills(db.pool)).toEqual([other]);
-    expect(await throughout(() => applyProposals(db.pool, id, "ann"))).toBe(2);
+    expect(await applyAll(db, id)).toBe(2);
     expect(await seen(db)).toMatchObject({ a: { state: "hidden" }, c: { decided_by: "model:m-2" } });
     expect(await rollback(db, id)).toBe(2);
     expect(await seen(db)).toMatchObject({ a: was["a"], c: was["c"] });
@@ -264,14 +266,14 @@ describe("a backfill that proposes", () => {
       result: { decision, scores: { categories: { food: 0.9 }, human: 0.01 } },
     };
     expect(await recordAnew(db.pool, policyRun, [anew], allOf(1))).toBe(true);
-    expect(await throughout(() => applyProposals(db.pool, earlier, "ann"))).toBe(1);
+    expect(await applyAll(db, earlier)).toBe(1);
     expect(await readBackfill(db.pool, id)).toMatchObject({ waiting: 4 });
     const was = await seen(db);
     expect(was).toMatchObject({ a: { decided_by: "model:m-0" }, b: { policy: "p-2" } });
     await judge(db, after, { by: "model:m-2", fed: true });
     expect(await seen(db)).toEqual(was);
     await endBackfills(db.pool);
-    expect(await throughout(() => applyProposals(db.pool, id, "ann"))).toBe(4);
+    expect(await applyAll(db, id)).toBe(4);
   });
 
   test("stays that though its jobs are done again by a worker that could not say so", async ({ db }) => {
@@ -324,7 +326,7 @@ describe("a backfill that proposes", () => {
     await judge(db, { a: ["food", 0.9, 0.01] }, { by: "model:m-2" });
     await feedRetries(db.pool, id, 10);
     await endBackfills(db.pool);
-    await throughout(() => applyProposals(db.pool, id, "ann"));
+    await applyAll(db, id);
     expect(await states(db)).toBe("shown");
   });
 
@@ -335,7 +337,7 @@ describe("a backfill that proposes", () => {
     await judge(db, after, { by: "model:m-2", fed: true });
     await endBackfills(db.pool);
     await throughout(() => discardProposals(db.pool, id, "ann"));
-    expect(await throughout(() => applyProposals(db.pool, id, "bob"))).toBe(0);
+    expect(await applyAll(db, id, "bob")).toBe(0);
     expect(await readBackfill(db.pool, id)).toMatchObject({ outcome: "discarded", changedBy: "ann" });
   });
 
@@ -346,7 +348,7 @@ describe("a backfill that proposes", () => {
     await judge(db, { a: ["food", 0.9, 0.01] });
     expect(await states(db)).toBe("shown");
     await endBackfills(db.pool);
-    expect(await throughout(() => applyProposals(db.pool, id, "ann"))).toBe(0);
+    expect(await applyAll(db, id)).toBe(0);
   });
 });
 
@@ -491,7 +493,7 @@ describe("a policy run", () => {
         anew(r, "hidden", true),
       ];
       expect(await recordAnew(db.pool, run, group, allOf(5))).toBe(true);
-      if (propose) expect(await applyProposals(db.pool, run, "oda", 100)).toBe(1);
+      if (propose) expect(await applyProposals(db.pool, run, "oda", 100)).toEqual({ taken: 1, changed: 1 });
       const now = await seen(db);
       expect(now["d"]).toMatchObject({ state: "hidden", policy: "p-2" });
       expect({ ...now, d: was["d"] }).toEqual(was);

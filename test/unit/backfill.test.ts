@@ -42,7 +42,9 @@ describe("a manifest", () => {
   const files: Record<string, string | Buffer> = {
     "s3://m/list.csv": 'Key,listing,etag\n"a,b.jpg",42,"""e1"""\n\nc+d %41.jpg,,\n,7,\nf/,,\n',
     "s3://m/list.jsonl":
-      '{"bucket":"x","key":"1.jpg","version":"v1","uploader":"user"}\nno json\n{"bucket":"x","key":"2.jpg","uploader":"robot"}',
+      '{"bucket":"x","key":"1.jpg","version":"v1","uploader":"user"}\nno json\n{"bucket":"x","key":"2.jpg","uploader":null,"of":"robot"}',
+    "s3://m/robot.jsonl": '{"key":"1.jpg"}\n{"uploader":"user"}\n{"key":"2.jpg","uploader":"robot"}',
+    "s3://m/people.csv": "key,uploader\n1.jpg,\n2.jpg,User\n",
     "s3://m/list.csv.gz": gzipSync("bucket,key\nx,1.jpg\nx,2.jpg\n"),
     "s3://m/members.csv.gz": Buffer.concat([
       gzipSync("bucket,key\nx,1.jpg\n"),
@@ -109,6 +111,18 @@ describe("a manifest", () => {
     const records = await all("s3://m/list.jsonl");
     expect(named(records)).toEqual([["x", "1.jpg", "v1"], undefined, ["x", "2.jpg", ""]]);
     expect(records.map(({ photo }) => photo?.known)).toEqual([{ uploader: "user" }, undefined, {}]);
+  });
+
+  test("is refused where it names an uploader that there is none of, as --uploader is", async () => {
+    await expect(all("s3://m/robot.jsonl", undefined, "b")).rejects.toThrow(
+      new ConfigError(
+        "CONFIG_INVALID",
+        's3://m/robot.jsonl: record 3: uploader: expected moderator or user, got "robot"',
+      ),
+    );
+    await expect(all("s3://m/people.csv", undefined, "b")).rejects.toThrow(
+      /record 2: uploader: .* got "User"/,
+    );
   });
 
   test("is read whatever program wrote it: with a mark of its encoding, and lines that end in several ways", async () => {
