@@ -13,6 +13,7 @@ import { packageRoot } from "../src/package-root.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
 import {
+  countWaiting,
   endBackfills,
   feedBackfill,
   feedRetries,
@@ -75,12 +76,17 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
           for await (const photos of waitingPhotos(db, olderThanS))
             yield photos.flatMap(({ template, ...photo }) => withRenditions([photo], template));
         },
+        waiting: (olderThanS) => countWaiting(db, olderThanS),
         add: (photos) =>
           queues.add(
             "backfill",
             photos.map((photo) => ({ ...photo, fed: true })),
           ),
         depth: async () => (await queues.depth("backfill")).waiting,
+        async held() {
+          const { waiting, active, delayed } = await queues.depth("backfill");
+          return waiting + active + delayed;
+        },
         liveOldestMs: async () => (await queues.depth("live")).oldestMs,
         finish: () => endBackfills(db),
         fail: (id, why) => changeBackfill(db, id, "paused", "maitred feed", why),

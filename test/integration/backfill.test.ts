@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { type FauxqsServer, startFauxqs } from "fauxqs";
+import { Redis } from "ioredis";
 import pg from "pg";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
@@ -672,6 +673,28 @@ describe("a choice of photos", () => {
     await expect(viewPhotos(db.pool, "pgmigrations", "", 1)).rejects.toThrow(/a view with a column photo_id/);
   });
 });
+
+test.runIf(BACKENDS.length > 1)("what Redis lost without a dump is queued again within seconds", async ({
+  db,
+  configFor,
+}) => {
+  const ids = await photos(db, "l-1", "l-2", "l-3");
+  const id = await addBackfill(db.pool, ofAll);
+  const scope = new Scope();
+  const config = configFor("redis");
+  const redis = new Redis(config.queueUrl);
+  try {
+    await startFeed(config, createLog("silent"), scope);
+    const { queues } = openIntake(config, scope, () => {});
+    await expect.poll(() => queues.held(ids), { timeout: 10_000 }).toBe(3);
+    await redis.del(await redis.keys(`${config.queuePrefix}:*`));
+    await expect.poll(() => queues.held(ids), { timeout: 20_000 }).toBe(3);
+    expect(await readBackfill(db.pool, id)).toMatchObject({ fed: 3, waiting: 3 });
+  } finally {
+    redis.disconnect();
+    await scope.close();
+  }
+}, 40_000);
 
 describe.each(BACKENDS)("the feeder on %s", (backend) => {
   test("feeds a prefix and a manifest to a worker, which judges every photo once", async ({

@@ -222,6 +222,8 @@ describe("the feeder", () => {
       },
       retry: async () => [],
       async *waitingPhotos() {},
+      waiting: async () => 0,
+      held: async () => queue.length,
       add: async (photos) => void queue.push(...photos.map(({ id }) => id)),
       depth: async () => queue.length,
       liveOldestMs: async () => state.live,
@@ -411,6 +413,34 @@ describe("the feeder", () => {
     await feeder.round();
     expect(asked).toEqual([0, 600]);
     expect(queue).toEqual(["9", "9"]);
+  });
+
+  test("queues again what the queue has lost, within seconds, and what waits in another's queue not without end", async () => {
+    const asked: number[] = [];
+    const photo = (id: string) => ({ id, store: "s3" as const, bucket: "b", key: id, version: "", known: {} });
+    const { state, feeder, queue } = world([], 0, {
+      waiting: async () => 5,
+      async *waitingPhotos(olderThanS) {
+        asked.push(olderThanS);
+        yield ["1", "2", "3", "4", "5"].map(photo);
+      },
+    });
+    await feeder.round();
+    // what is about to be queued, or was judged just now, is not lost
+    queue.splice(3);
+    await feeder.round();
+    expect(asked).toEqual([0]);
+    queue.splice(2);
+    await feeder.round();
+    expect(asked).toEqual([0, 5]);
+    expect(queue).toHaveLength(7);
+    queue.length = 0;
+    state.now += 29_000;
+    await feeder.round();
+    expect(asked).toHaveLength(2);
+    state.now += 1_000;
+    await feeder.round();
+    expect(asked).toEqual([0, 5, 5]);
   });
 
   async function* throwing(error: Error): AsyncGenerator<Page> {
