@@ -1,7 +1,7 @@
 /** Process: keeps the backfill lane filled. `maitred feed` runs it. */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createFeeder, type RunningBackfill } from "../src/backfill/feeder.ts";
+import { createFeeder, FEEDER, type RunningBackfill } from "../src/backfill/feeder.ts";
 import { type PageDeps, pages } from "../src/backfill/pages.ts";
 import { withRenditions } from "../src/backfill/rendition.ts";
 import type { Config } from "../src/config.ts";
@@ -89,7 +89,7 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
         },
         liveOldestMs: async () => (await queues.depth("live")).oldestMs,
         finish: () => endBackfills(db),
-        fail: (id, why) => changeBackfill(db, id, "paused", "maitred feed", why),
+        fail: (id, why) => changeBackfill(db, id, "paused", FEEDER, why),
         now: Date.now,
       },
       { queue: () => bound(config, db), liveTargetMs: config.liveTargetMs },

@@ -6,6 +6,9 @@ import type { Cursor, Page } from "./pages.ts";
 import { parseRendition } from "./rendition.ts";
 import { type FedSelector, parseSelector } from "./selector.ts";
 
+/** Who pauses a backfill that cannot go on. */
+export const FEEDER = "maitred feed";
+
 /** A backfill that is running, as the table has it: another version, or a hand, may have written it. */
 export interface StoredBackfill {
   id: string;

@@ -674,27 +674,28 @@ describe("a choice of photos", () => {
   });
 });
 
-test.runIf(BACKENDS.length > 1)("what Redis lost without a dump is queued again within seconds", async ({
-  db,
-  configFor,
-}) => {
-  const ids = await photos(db, "l-1", "l-2", "l-3");
-  const id = await addBackfill(db.pool, ofAll);
-  const scope = new Scope();
-  const config = configFor("redis");
-  const redis = new Redis(config.queueUrl);
-  try {
-    await startFeed(config, createLog("silent"), scope);
-    const { queues } = openIntake(config, scope, () => {});
-    await expect.poll(() => queues.held(ids), { timeout: 10_000 }).toBe(3);
-    await redis.del(await redis.keys(`${config.queuePrefix}:*`));
-    await expect.poll(() => queues.held(ids), { timeout: 20_000 }).toBe(3);
-    expect(await readBackfill(db.pool, id)).toMatchObject({ fed: 3, waiting: 3 });
-  } finally {
-    redis.disconnect();
-    await scope.close();
-  }
-}, 40_000);
+test.runIf(BACKENDS.length > 1)(
+  "what Redis lost without a dump is queued again within seconds",
+  async ({ db, configFor }) => {
+    const ids = await photos(db, "l-1", "l-2", "l-3");
+    const id = await addBackfill(db.pool, ofAll);
+    const scope = new Scope();
+    const config = configFor("redis");
+    const redis = new Redis(config.queueUrl);
+    try {
+      await startFeed(config, createLog("silent"), scope);
+      const { queues } = openIntake(config, scope, () => {});
+      await expect.poll(() => queues.held(ids), { timeout: 10_000 }).toBe(3);
+      await redis.del(await redis.keys(`${config.queuePrefix}:*`));
+      await expect.poll(() => queues.held(ids), { timeout: 20_000 }).toBe(3);
+      expect(await readBackfill(db.pool, id)).toMatchObject({ fed: 3, waiting: 3 });
+    } finally {
+      redis.disconnect();
+      await scope.close();
+    }
+  },
+  40_000,
+);
 
 describe.each(BACKENDS)("the feeder on %s", (backend) => {
   test("feeds a prefix and a manifest to a worker, which judges every photo once", async ({
@@ -1105,6 +1106,27 @@ test("a backfill that is not there is exit code 1, and one that is over is shown
   const watched = await run("status", id, "--watch");
   expect(`${watched.err}${watched.out}`.match(/cancelled/g)).toHaveLength(1);
 });
+
+test("watching ends where the feeder had to pause the run, and waits where a person did, saying why once", async ({
+  db,
+}) => {
+  const env = { DATABASE_URL: db.url };
+  const id = await addBackfill(db.pool, ofAll);
+  await changeBackfill(db.pool, id, "paused", "bob", "too early");
+  const watching = maitred(["backfill", "status", id, "--watch"], env);
+  try {
+    await watching.says(`paused, by bob: too early; waiting for maitred backfill resume ${id}\n`);
+    await changeBackfill(db.pool, id, "running", "bob", "");
+    await watching.says("running: ");
+    await changeBackfill(db.pool, id, "paused", "maitred feed", "CONFIG_INVALID: list.csv: no such file");
+    expect(await watching.exit).toBe(1);
+  } finally {
+    watching.child.kill();
+  }
+  expect(watching.stderr().match(/paused/g)).toHaveLength(1);
+  expect(watching.stdout()).toContain("paused, by maitred feed: CONFIG_INVALID: list.csv: no such file\n");
+  expect(watching.stdout()).toContain(`once that is mended: maitred backfill resume ${id}\n`);
+}, 40_000);
 
 test("the command starts nothing of what cannot be read, unless it is told to", async ({ db }) => {
   const env = { DATABASE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };

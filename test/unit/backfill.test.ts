@@ -7,7 +7,7 @@ import { parseHours, within } from "../../src/backfill/pace.ts";
 import type { Page } from "../../src/backfill/pages.ts";
 import { describeStored, describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
 import { duration } from "../../src/cli/backfill-estimate.ts";
-import { createRate, progressLine } from "../../src/cli/backfill-report.ts";
+import { createRate, progressLine, statusLines } from "../../src/cli/backfill-report.ts";
 import { ConfigError, UpstreamError } from "../../src/errors.ts";
 import type { BackfillRow } from "../../src/store/backfills.ts";
 
@@ -417,7 +417,14 @@ describe("the feeder", () => {
 
   test("queues again what the queue has lost, within seconds, and what waits in another's queue not without end", async () => {
     const asked: number[] = [];
-    const photo = (id: string) => ({ id, store: "s3" as const, bucket: "b", key: id, version: "", known: {} });
+    const photo = (id: string) => ({
+      id,
+      store: "s3" as const,
+      bucket: "b",
+      key: id,
+      version: "",
+      known: {},
+    });
     const { state, feeder, queue } = world([], 0, {
       waiting: async () => 5,
       async *waitingPhotos(olderThanS) {
@@ -493,6 +500,36 @@ test("progress says how much is left as far as that is known, and failures by co
   expect(line({ readAll: true })).toMatch(/^running: 139 judged, .* 6 s left/);
   expect(line({ what: { kind: "prefix", bucket: "b", prefix: "" } })).not.toMatch(/left|read/);
   expect(line({ cursor: null })).not.toMatch(/left/);
+});
+
+test("a run that waits for its hours says until when, as long as there is something to feed", () => {
+  const row = {
+    id: "7",
+    state: "running",
+    what: { kind: "prefix", bucket: "b", prefix: "" },
+    hours: "22-06",
+    maxRate: 500,
+    readAll: false,
+    fed: 0,
+    waiting: 0,
+    judged: 0,
+    skipped: 0,
+    unreadable: 0,
+  } as BackfillRow;
+  const at = (hour: number): Date => new Date(2026, 0, 1, hour, 30);
+  expect(progressLine(row, [], 0, at(12))).toMatch(/^running, waits until 22:00: 0 judged/);
+  expect(progressLine(row, [], 0, at(23))).toMatch(/^running: 0 judged/);
+  expect(statusLines(row, [], at(12))).toEqual([
+    "backfill 7: s3://b/",
+    "running, waits until 22:00",
+    "0 judged, 0 waiting, 0 skipped, more to come",
+    "fed at 22-06 of the feeder's clock, at most 500 photos/s",
+    "0 got another verdict or category",
+  ]);
+  expect(statusLines({ ...row, hours: "24-06" }, [], at(12))[1]).toBe("running, waits until 00:00");
+  expect(statusLines({ ...row, readAll: true }, [], at(12))[1]).toBe("running");
+  expect(statusLines({ ...row, readAll: true, retrying: true }, [], at(12))[1]).toMatch(/until 22:00/);
+  expect(statusLines({ ...row, state: "paused" }, [], at(12))[1]).toBe("paused");
 });
 
 test("a selector is told in words, and one of another version is refused by name", () => {
