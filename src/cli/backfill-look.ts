@@ -1,4 +1,5 @@
 import { manifestsOf } from "../../workers/manifests.ts";
+import { openAll } from "../backfill/inventory.ts";
 import { pages } from "../backfill/pages.ts";
 import { describe, type FedSelector } from "../backfill/selector.ts";
 import { ConfigError, ModerationError } from "../errors.ts";
@@ -14,7 +15,8 @@ import { connectedConfig, type Terminal } from "./command.ts";
  */
 export async function lookAt(db: Pool, what: FedSelector, terminal: Terminal): Promise<void> {
   if (what.kind === "photos") return;
-  const s3 = connectS3(connectedConfig(terminal), 1);
+  const s3 = connectS3(connectedConfig(terminal), 8);
+  const open = manifestsOf(s3);
   try {
     const read = pages(
       {
@@ -22,13 +24,15 @@ export async function lookAt(db: Pool, what: FedSelector, terminal: Terminal): P
         known: async () => [],
         select: () => Promise.reject(new Error("only photos are selected")),
         view: (name, after, limit) => viewPhotos(db, name, after, limit),
-        open: manifestsOf(s3),
+        open,
       },
       what,
       null,
       1,
     );
-    for await (const _ of read) break;
+    let useless = 0;
+    for await (const { unreadable } of read) if (unreadable === 0 || ++useless >= LOOKED_AT) break;
+    if (what.kind === "manifest" && what.at.endsWith(".json")) await openAll(open, what.at);
   } catch (thrown) {
     if (!(thrown instanceof ModerationError) || thrown.retry) throw thrown;
     const start = "nothing was started; --unchecked starts it all the same, where the feeder can read it";
@@ -39,3 +43,6 @@ export async function lookAt(db: Pool, what: FedSelector, terminal: Terminal): P
     s3.destroy();
   }
 }
+
+/** Records of a list that name no photo, after which its feeder finds out by itself whether any does. */
+const LOOKED_AT = 10_000;

@@ -1134,11 +1134,22 @@ test("the command starts nothing of what cannot be read, unless it is told to", 
     const { exit, stderr } = maitred(["backfill", "start", ...what], env);
     return { code: await exit, err: stderr() };
   };
+  await put("keys.csv", "key\n1.jpg\n2.jpg\n");
+  await put("inventory/1.csv", '"archive","1.jpg"\n');
+  const inventory = {
+    destinationBucket: "arn:aws:s3:::archive",
+    fileFormat: "CSV",
+    fileSchema: "Bucket, Key",
+    files: [{ key: "inventory/1.csv" }, { key: "inventory/2.csv" }],
+  };
+  await put("inventory/manifest.json", JSON.stringify(inventory));
   const refused = await Promise.all([
     starts("s3://nowhere/2019/"),
     starts("s3://archive/none.csv"),
     starts("./none.csv"),
     starts("--view", "none"),
+    starts("s3://archive/inventory/manifest.json"),
+    starts("s3://archive/keys.csv"),
   ]);
   const why = (text: RegExp) => ({ code: 2, err: expect.stringMatching(text) });
   expect(refused).toEqual([
@@ -1146,6 +1157,10 @@ test("the command starts nothing of what cannot be read, unless it is told to", 
     why(/s3:\/\/archive\/none\.csv: .*NoSuchKey: nothing was started/),
     why(/none\.csv: .*ENOENT.*: nothing was started/),
     why(/view none: .*: nothing was started/),
+    why(/archive\/inventory\/2\.csv: NoSuchKey: nothing was started/),
+    why(
+      /keys\.csv: none of its 2 records names a photo: record 1 names no bucket, .*--bucket NAME.*: nothing/,
+    ),
   ]);
   expect((await db.pool.query("select from backfills")).rows).toEqual([]);
   expect((await starts("s3://nowhere/2019/", "--unchecked")).code).toBe(0);

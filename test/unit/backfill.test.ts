@@ -1,10 +1,11 @@
+import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { createFeeder, type FeederDeps, type RunningBackfill } from "../../src/backfill/feeder.ts";
 import { type ManifestRecord, readManifest } from "../../src/backfill/manifest.ts";
 import { parseHours, within } from "../../src/backfill/pace.ts";
-import type { Page } from "../../src/backfill/pages.ts";
+import { type Page, pages } from "../../src/backfill/pages.ts";
 import { describeStored, describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
 import { duration } from "../../src/cli/backfill-estimate.ts";
 import { createRate, progressLine, statusLines } from "../../src/cli/backfill-report.ts";
@@ -157,6 +158,63 @@ describe("a manifest", () => {
   ])("%s is refused as a whole", async (at, why) => {
     await expect(all(at)).rejects.toThrow(why);
     await expect(all(at)).rejects.toBeInstanceOf(ConfigError);
+  });
+});
+
+describe("an inventory that says the MD5 of its files", () => {
+  const rows = '"photos","1.jpg"\n"photos","2.jpg"\n';
+  const names = async (data: Buffer, MD5checksum: string, key: string): Promise<unknown[]> => {
+    const manifest = JSON.stringify({
+      destinationBucket: "arn:aws:s3:::inv",
+      fileFormat: "CSV",
+      fileSchema: "Bucket, Key",
+      files: [{ key, size: data.length, MD5checksum }],
+    });
+    const open = async (at: string): Promise<Readable> =>
+      Readable.from([at.endsWith(".json") ? Buffer.from(manifest) : data]);
+    const read = readManifest(open, "s3://inv/manifest.json", { file: 0, record: 0 }, undefined);
+    return (await gather(read)).map(({ photo }) => photo?.key);
+  };
+  const md5 = (data: Buffer): string => createHash("md5").update(data).digest("hex");
+
+  test.each([
+    ["1.csv", Buffer.from(rows)],
+    ["1.csv.gz", gzipSync(rows)],
+  ])("is read where %s is that, and refused at its end where not", async (key, data) => {
+    expect(await names(data, md5(data).toUpperCase(), key)).toEqual(["1.jpg", "2.jpg"]);
+    const other = names(data, md5(Buffer.from("other")), key);
+    await expect(other).rejects.toThrow(
+      `s3://inv/${key}: expected the MD5 that manifest.json says, ${md5(Buffer.from("other"))}, got ${md5(data)}`,
+    );
+    await expect(other).rejects.toBeInstanceOf(ConfigError);
+  });
+});
+
+describe("a list of which no record names a photo", () => {
+  const read = (list: string, from: { file: number; record: number } | null = null): Promise<Page[]> => {
+    const deps = {
+      list: () => Promise.reject(new Error("unused")),
+      select: () => Promise.reject(new Error("unused")),
+      view: () => Promise.reject(new Error("unused")),
+      known: async (photos: readonly { key: string }[]) => photos.map(({ key }) => key),
+      open: async () => Readable.from([Buffer.from(list)]),
+    };
+    return gather(pages(deps, { kind: "manifest", at: "s3://m/l.csv" }, from, 2));
+  };
+
+  test("is refused at its end with the first records and why, unless some were read before", async () => {
+    await expect(read("key\n1.jpg\n2.jpg\n3.jpg\n")).rejects.toThrow(
+      "s3://m/l.csv: none of its 3 records names a photo: record 1 names no bucket, record 2 names no bucket; --bucket NAME says whose keys they are",
+    );
+    const other = read(`bucket,key\nb,\nb,${"x".repeat(1_025)}\n`);
+    await expect(other).rejects.toThrow(/: record 1 names no key, record 2 has a key that S3 cannot have$/);
+    await expect(other).rejects.toBeInstanceOf(ConfigError);
+    expect(await read("key\n1.jpg\n2.jpg\n", { file: 0, record: 1 })).toMatchObject([{ unreadable: 1 }]);
+    expect(await read("bucket,key\n,1.jpg\nb,2.jpg\n")).toMatchObject([
+      { ids: ["2.jpg"], unreadable: 1 },
+      { ids: [], end: true },
+    ]);
+    expect(await read("key\n")).toMatchObject([{ ids: [], unreadable: 0, end: true }]);
   });
 });
 
