@@ -1,12 +1,29 @@
 import { manifestsOf } from "../../workers/manifests.ts";
 import { openAll } from "../backfill/inventory.ts";
 import { pages } from "../backfill/pages.ts";
+import { renditionBucket } from "../backfill/rendition.ts";
 import { describe, type FedSelector } from "../backfill/selector.ts";
 import { ConfigError, ModerationError } from "../errors.ts";
-import { connectS3, listStretch } from "../image/s3.ts";
+import { connectS3, isAbsent, listStretch } from "../image/s3.ts";
 import type { Pool } from "../store/pool.ts";
 import { viewPhotos } from "../store/selected-photos.ts";
 import { connectedConfig, type Terminal } from "./command.ts";
+
+/** @throws {ConfigError} CONFIG_INVALID where the renditions of all photos are looked for in a bucket that is not there. */
+export async function lookForRenditions(template: string, terminal: Terminal): Promise<void> {
+  const bucket = renditionBucket(template);
+  if (bucket === undefined) return;
+  const s3 = connectS3(connectedConfig(terminal), 1);
+  try {
+    if (!(await isAbsent(s3, bucket))) return;
+  } finally {
+    s3.destroy();
+  }
+  throw new ConfigError(
+    "CONFIG_INVALID",
+    `--rendition-template: there is no bucket ${bucket}, got ${JSON.stringify(template)}`,
+  );
+}
 
 /**
  * Reads the beginning of what a backfill is about, so that a mistake in its name is told at once, and changes nothing.

@@ -990,6 +990,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     listRequests: 1,
     bytes: 8,
     sizesAsked: 0,
+    sizesFound: 0,
     getRequests: 2,
     renditions: null,
     photosPerS: null,
@@ -1002,7 +1003,11 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   await put("dry/list.jsonl", '{"key":"dry/1.jpg"}\n{"key":"dry/2.jpg"}\n{"key":"dry/1.jpg","etag":"e"}\n');
   expect(
     (await run("start", "s3://archive/dry/list.jsonl", "--bucket", "archive", "--dry-run", "--json")).out,
-  ).toMatch(/^\{"photos":2,.*"bytes":8,"sizesAsked":2,"getRequests":2,/);
+  ).toMatch(/^\{"photos":2,.*"bytes":8,"sizesAsked":2,"sizesFound":2,"getRequests":2,/);
+  await put("dry/some.csv", "bucket,key\narchive,dry/1.jpg\narchive,dry/none.jpg\n");
+  expect((await run("start", "s3://archive/dry/some.csv", "--dry-run")).out).toContain(
+    "at most 2 GET requests, 0.000 GB by the sizes of 1 of 2 asked for: the rest is absent or refused, and counts as none\n",
+  );
   const started = await run(
     "start",
     "--missing",
@@ -1150,6 +1155,8 @@ test("the command starts nothing of what cannot be read, unless it is told to", 
     starts("--view", "none"),
     starts("s3://archive/inventory/manifest.json"),
     starts("s3://archive/keys.csv"),
+    starts("s3://archive/dry/", "--rendition-template", "s3://elsewhere/{key}"),
+    starts("s3://archive/dry/", "--rendition-template", "s3://elsewhere/{key}", "--dry-run"),
   ]);
   const why = (text: RegExp) => ({ code: 2, err: expect.stringMatching(text) });
   expect(refused).toEqual([
@@ -1161,6 +1168,8 @@ test("the command starts nothing of what cannot be read, unless it is told to", 
     why(
       /keys\.csv: none of its 2 records names a photo: record 1 names no bucket, .*--bucket NAME.*: nothing/,
     ),
+    why(/--rendition-template: there is no bucket elsewhere, got "s3:/),
+    why(/--rendition-template: there is no bucket elsewhere, got "s3:/),
   ]);
   expect((await db.pool.query("select from backfills")).rows).toEqual([]);
   expect((await starts("s3://nowhere/2019/", "--unchecked")).code).toBe(0);
@@ -1185,6 +1194,6 @@ test("a dry run looks for renditions of some photos, and says what they save", a
   });
   const ofTable = ["start", "--missing", "--rendition-template", "s3://thumbs/sized/1{key}"];
   expect((await run(...ofTable, "--dry-run")).out).toMatch(
-    /at most 4 GET requests; how many bytes the bucket did not say\nof 2 photos that were looked at, 0 have a rendition: about 0.000 GB of them all, and 2 originals\n/,
+    /at most 4 GET requests; how many bytes the bucket did not say\nof 2 photos that were looked at, 0 have a rendition: about 0.000 GB of them all, and 2 originals\nnone of them has one: is --rendition-template right\?/,
   );
 }, 90_000);
