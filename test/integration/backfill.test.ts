@@ -697,6 +697,42 @@ test.runIf(BACKENDS.length > 1)(
   40_000,
 );
 
+test("a list of which no record names a photo, and an inventory's damaged file, end paused with why", async ({
+  db,
+  configFor,
+}) => {
+  await put("useless.csv", "key\n1.jpg\n");
+  await put("damaged/1.csv", '"archive","1.jpg"\n');
+  const inventory = {
+    destinationBucket: "arn:aws:s3:::archive",
+    fileFormat: "CSV",
+    fileSchema: "Bucket, Key",
+    files: [{ key: "damaged/1.csv", MD5checksum: "0".repeat(32) }],
+  };
+  await put("damaged/manifest.json", JSON.stringify(inventory));
+  const starts = (key: string) =>
+    addBackfill(db.pool, { ...ofAll, what: { kind: "manifest", at: `s3://archive/${key}` } });
+  const runs = [await starts("useless.csv"), await starts("damaged/manifest.json")];
+  const scope = new Scope();
+  try {
+    const config = configFor(BACKENDS[0]!, { MAITRED_S3_ENDPOINT: s3.address });
+    await startFeed(config, createLog("silent"), scope);
+    const states = () => Promise.all(runs.map(async (id) => (await readBackfill(db.pool, id))!.state));
+    await expect.poll(states, { timeout: 20_000 }).toEqual(["paused", "paused"]);
+    expect(await readBackfill(db.pool, runs[0]!)).toMatchObject({
+      why: expect.stringMatching(
+        /^CONFIG_INVALID: .*useless\.csv: none of its 1 records names a photo: record 1/,
+      ),
+    });
+    expect(await readBackfill(db.pool, runs[1]!)).toMatchObject({
+      fed: 0,
+      why: expect.stringMatching(/^CONFIG_INVALID: .*damaged\/1\.csv: expected the MD5/),
+    });
+  } finally {
+    await scope.close();
+  }
+}, 40_000);
+
 describe.each(BACKENDS)("the feeder on %s", (backend) => {
   test("feeds a prefix and a manifest to a worker, which judges every photo once", async ({
     configFor,
