@@ -92,8 +92,7 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
     const due = now - requeuedAt >= REQUEUE_MS;
     if (!due && (now - lostAt < LOST_MS || !(await lost()))) return;
     if (!due) lostAt = now;
-    const first = requeuedAt === Number.NEGATIVE_INFINITY;
-    const olderThanS = first ? 0 : due ? REQUEUE_MS / 1_000 : SETTLED_S;
+    const olderThanS = !due ? SETTLED_S : Number.isFinite(requeuedAt) ? REQUEUE_MS / 1_000 : 0;
     for await (const photos of deps.waitingPhotos(olderThanS)) await deps.add(photos);
     requeuedAt = deps.now();
   }

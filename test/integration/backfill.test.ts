@@ -1,10 +1,11 @@
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { type FauxqsServer, startFauxqs } from "fauxqs";
-import { Redis } from "ioredis";
 import pg from "pg";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
@@ -680,18 +681,33 @@ test.runIf(BACKENDS.length > 1)(
     const ids = await photos(db, "l-1", "l-2", "l-3");
     const id = await addBackfill(db.pool, ofAll);
     const scope = new Scope();
-    const config = configFor("redis");
-    const redis = new Redis(config.queueUrl);
+    const socket = `/tmp/maitred-lost-${process.pid}.sock`;
+    const startRedis = async () => {
+      const child = spawn("redis-server", ["--port", "0", "--unixsocket", socket, "--save", ""], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      await new Promise<void>((resolve) => {
+        child.stdout.on("data", (chunk: Buffer) => /ready to accept/i.test(chunk.toString()) && resolve());
+      });
+      return child;
+    };
+    let redis = await startRedis();
     try {
+      const config = configFor("redis", {
+        MAITRED_QUEUE_URL: "redis://localhost",
+        MAITRED_QUEUE_OPTIONS: JSON.stringify({ path: socket }),
+      });
       await startFeed(config, createLog("silent"), scope);
       const { queues } = openIntake(config, scope, () => {});
       await expect.poll(() => queues.held(ids), { timeout: 10_000 }).toBe(3);
-      await redis.del(await redis.keys(`${config.queuePrefix}:*`));
+      redis.kill("SIGKILL");
+      await once(redis, "exit");
+      redis = await startRedis();
       await expect.poll(() => queues.held(ids), { timeout: 20_000 }).toBe(3);
       expect(await readBackfill(db.pool, id)).toMatchObject({ fed: 3, waiting: 3 });
     } finally {
-      redis.disconnect();
       await scope.close();
+      redis.kill();
     }
   },
   40_000,
