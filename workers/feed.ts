@@ -1,7 +1,7 @@
 /** Process: keeps the backfill lane filled. `maitred feed` runs it. */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createFeeder, type RunningBackfill } from "../src/backfill/feeder.ts";
+import { createFeeder, FEEDER, type RunningBackfill } from "../src/backfill/feeder.ts";
 import { type PageDeps, pages } from "../src/backfill/pages.ts";
 import { withRenditions } from "../src/backfill/rendition.ts";
 import type { Config } from "../src/config.ts";
@@ -13,6 +13,7 @@ import { packageRoot } from "../src/package-root.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
 import {
+  countWaiting,
   endBackfills,
   feedBackfill,
   feedRetries,
@@ -75,15 +76,20 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
           for await (const photos of waitingPhotos(db, olderThanS))
             yield photos.flatMap(({ template, ...photo }) => withRenditions([photo], template));
         },
+        waiting: (olderThanS) => countWaiting(db, olderThanS),
         add: (photos) =>
           queues.add(
             "backfill",
             photos.map((photo) => ({ ...photo, fed: true })),
           ),
         depth: async () => (await queues.depth("backfill")).waiting,
+        async held() {
+          const { waiting, active, delayed } = await queues.depth("backfill");
+          return waiting + active + delayed;
+        },
         liveOldestMs: async () => (await queues.depth("live")).oldestMs,
         finish: () => endBackfills(db),
-        fail: (id, why) => changeBackfill(db, id, "paused", "maitred feed", why),
+        fail: (id, why) => changeBackfill(db, id, "paused", FEEDER, why),
         now: Date.now,
       },
       { queue: () => bound(config, db), liveTargetMs: config.liveTargetMs },

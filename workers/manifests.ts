@@ -1,6 +1,6 @@
 /** Part of processes: opening the manifests of backfills, where the feeder or a command finds them. */
 import { createReadStream, type ReadStream } from "node:fs";
-import type { OpenFile } from "../src/backfill/manifest.ts";
+import type { OpenFile } from "../src/backfill/inventory.ts";
 import { ConfigError } from "../src/errors.ts";
 import { openObject } from "../src/image/s3.ts";
 

@@ -27,7 +27,7 @@ import { regularly } from "../src/regularly.ts";
 import { hasDigests } from "../src/store/indexes.ts";
 import { listen } from "../src/store/listen.ts";
 import { requireSchema } from "../src/store/migrate.ts";
-import { readModels, reportFigures, reportWorker } from "../src/store/models.ts";
+import { forgetWorker, readModels, reportFigures, reportWorker } from "../src/store/models.ts";
 import { keepPolicy } from "../src/store/policies.ts";
 import { connect } from "../src/store/pool.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
@@ -149,6 +149,10 @@ export async function startWorker(
   );
   scope.hold("line", worker);
   let known = "";
+  // once it has told the last of itself; one that cannot say so is not shown for longer than one that was killed
+  scope.onClose("what the worker told", () =>
+    forgetWorker(db, name).catch((thrown: unknown) => broken("saying that the worker ends")(asError(thrown))),
+  );
   const follower = scope.hold(
     "models in use",
     createFollower<Warm>(

@@ -6,6 +6,9 @@ import type { Cursor, Page } from "./pages.ts";
 import { parseRendition } from "./rendition.ts";
 import { type FedSelector, parseSelector } from "./selector.ts";
 
+/** Who pauses a backfill that cannot go on. */
+export const FEEDER = "maitred feed";
+
 /** A backfill that is running, as the table has it: another version, or a hand, may have written it. */
 export interface StoredBackfill {
   id: string;
@@ -37,9 +40,13 @@ export interface FeederDeps {
   retry(id: string, size: number): Promise<PhotoJob[] | undefined>;
   /** What was fed before and is not judged yet, `olderThanS` seconds ago or more. */
   waitingPhotos(olderThanS: number): AsyncGenerator<PhotoJob[]>;
+  /** How many photos these are. */
+  waiting(olderThanS: number): Promise<number>;
   add(photos: readonly PhotoJob[]): Promise<void>;
   /** Photos that wait in the backfill lane. */
   depth(): Promise<number>;
+  /** Jobs of the backfill lane: those that wait, are in hand, or are put off. */
+  held(): Promise<number>;
   /** How long the oldest upload has waited, in milliseconds. */
   liveOldestMs(): Promise<number>;
   /** Ends those of which nothing is left to do. */
@@ -72,17 +79,29 @@ export interface Feeder extends Closable {
 /**
  * Keeps the backfill lane filled, and never more than that, whatever the archive's size. Several backfills take turns,
  * a page each. A page's photos are committed as waiting together with the cursor behind it, and queued afterwards; what
- * a crash in between leaves unqueued is queued again when the feeder starts, and whenever it has waited for long.
+ * a crash in between leaves unqueued is queued again when the feeder starts, when the queue holds so little of it that
+ * it must have lost the rest, and whenever it has waited for long.
  */
 export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: FeederEvents): Feeder {
   const open = new Map<string, Source>();
   let requeuedAt = Number.NEGATIVE_INFINITY;
+  let lostAt = Number.NEGATIVE_INFINITY;
 
   async function requeue(): Promise<void> {
-    if (deps.now() - requeuedAt < REQUEUE_MS) return;
-    const olderThanS = requeuedAt === Number.NEGATIVE_INFINITY ? 0 : REQUEUE_MS / 1_000;
+    const now = deps.now();
+    const due = now - requeuedAt >= REQUEUE_MS;
+    if (!due && (now - lostAt < LOST_MS || !(await lost()))) return;
+    if (!due) lostAt = now;
+    const olderThanS = !due ? SETTLED_S : Number.isFinite(requeuedAt) ? REQUEUE_MS / 1_000 : 0;
     for await (const photos of deps.waitingPhotos(olderThanS)) await deps.add(photos);
     requeuedAt = deps.now();
+  }
+
+  /** Whether the queue holds less than half of what it was given: a page that another feeder is about to queue is not of it. */
+  async function lost(): Promise<boolean> {
+    const waiting = await deps.waiting(SETTLED_S);
+    // asked afterwards, since a job leaves the queue only once its photo does not wait any more
+    return waiting > 0 && 2 * (await deps.held()) < waiting;
   }
 
   /** Those that a feeder works on. One that is not understood is stopped, and holds up no other. */
@@ -226,3 +245,6 @@ function createSource(deps: FeederDeps, backfill: RunningBackfill, size: number)
 const PAGE = 1_000;
 const ROUND_MS = 5_000;
 const REQUEUE_MS = 10 * 60_000;
+/** What was lost is queued again no more often than this: it may wait in another group's queue, which nobody here can see. */
+const LOST_MS = 30_000;
+const SETTLED_S = 5;

@@ -1,12 +1,12 @@
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { CsvError, parse } from "csv-parse";
-import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import { versionOf } from "../intake/event.ts";
 import { fits, MAX_KEY_BYTES } from "../intake/shape.ts";
 import type { Known, PhotoRef, Uploader } from "../photo.ts";
-import { lines, MAX_LINE, parseLine, tooLong, withoutMark } from "./json-lines.ts";
+import { checked, type List, type OpenFile, readInventory } from "./inventory.ts";
+import { lines, MAX_LINE, parseLine, tooLong } from "./json-lines.ts";
 
 /** Where reading goes on: the file of an inventory, and how many of its records were read. */
 export interface ManifestCursor {
@@ -14,15 +14,15 @@ export interface ManifestCursor {
   record: number;
 }
 
-/** One record of a manifest; undefined where it names no photo that could be. */
+/** One record of a manifest. */
 export interface ManifestRecord {
+  /** Undefined where it names no photo that could be. */
   photo: (PhotoRef & { known: Known }) | undefined;
+  /** What it lacks then; "" otherwise. */
+  why: string;
   /** Reading that begins here comes after this record. */
   next: ManifestCursor;
 }
-
-/** Gives the bytes of `s3://bucket/key` or of an absolute path. */
-export type OpenFile = (at: string) => Promise<Readable>;
 
 /**
  * The records of a manifest, from `from` on, in constant memory.
@@ -31,7 +31,7 @@ export type OpenFile = (at: string) => Promise<Readable>;
  *   `uploader`, `claimed`; keys as they are.
  * - `….jsonl` or `….ndjson`: an object of the same names a line.
  * - `…/manifest.json` of an S3 Inventory in CSV: its files lie in its destination bucket, keys are percent-encoded, versions that
- *   are not the latest and delete markers are left out.
+ *   are not the latest and delete markers are left out. A file that is not what its MD5 there says is refused at its end.
  *
  * Any of the lists may be packed as `.gz`. A line has at most a million characters.
  *
@@ -45,7 +45,9 @@ export async function* readManifest(
   from: ManifestCursor,
   bucket: string | undefined,
 ): AsyncGenerator<ManifestRecord> {
-  const lists = at.endsWith(".json") ? await readInventory(open, at) : [{ at, columns: undefined }];
+  const lists = at.endsWith(".json")
+    ? await readInventory(open, at)
+    : [{ at, columns: undefined, md5: undefined }];
   if (from.file > 0 && from.file >= lists.length) throw replaced(at, `${lists.length} files`, from.file + 1);
   for (const [file, list] of lists.entries()) {
     if (file < from.file) continue;
@@ -57,7 +59,7 @@ export async function* readManifest(
       if (fields && !isCurrent(fields)) continue;
       const wrong = fields?.["uploader"] && !isUploader(fields["uploader"]);
       if (wrong) throw noUploader(`${list.at}: record ${record}`, fields["uploader"]!);
-      yield { photo: fields && asPhoto(fields, bucket), next: { file, record } };
+      yield { ...asPhoto(fields, bucket), next: { file, record } };
     }
     if (record < skip) throw replaced(list.at, `${record} records`, skip);
   }
@@ -80,43 +82,7 @@ function noUploader(where: string, got: string): ConfigError {
   );
 }
 
-interface List {
-  at: string;
-  /** Of an inventory, which has no header. */
-  columns: string[] | undefined;
-}
 type Fields = Record<string, string>;
-
-const inventory = z.object({
-  destinationBucket: z.string(),
-  fileFormat: z.string(),
-  fileSchema: z.string(),
-  files: z.array(z.object({ key: z.string() })),
-});
-
-async function readInventory(open: OpenFile, at: string): Promise<List[]> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of await open(at)) chunks.push(chunk as Buffer);
-  const refuse = (why: string, cause?: unknown): ConfigError =>
-    new ConfigError("CONFIG_INVALID", `${at}: expected the manifest.json of an S3 Inventory: ${why}`, {
-      cause,
-    });
-  let raw: unknown;
-  try {
-    raw = JSON.parse(withoutMark(Buffer.concat(chunks).toString("utf8")));
-  } catch (cause) {
-    throw refuse("it is not JSON", cause);
-  }
-  const result = inventory.safeParse(raw);
-  if (!result.success)
-    throw refuse(`${result.error.issues[0]!.path.join(".")}: ${result.error.issues[0]!.message}`);
-  const { fileFormat, fileSchema, destinationBucket, files } = result.data;
-  if (fileFormat !== "CSV") throw refuse(`in CSV; this one is in ${fileFormat}`);
-  const columns = fileSchema.split(",").map((name) => INVENTORY[name.trim()] ?? `_${name.trim()}`);
-  if (!columns.includes("key")) throw refuse("with a column Key");
-  const destination = destinationBucket.replace(/^arn:[^:]*:s3:::/, "");
-  return files.map(({ key }) => ({ at: `s3://${destination}/${key}`, columns }));
-}
 
 async function* records(open: OpenFile, list: List): AsyncGenerator<Fields | undefined> {
   try {
@@ -134,10 +100,12 @@ async function* records(open: OpenFile, list: List): AsyncGenerator<Fields | und
   }
 }
 
-async function* unpacked(open: OpenFile, { at, columns }: List): AsyncGenerator<Fields | undefined> {
+async function* unpacked(open: OpenFile, list: List): AsyncGenerator<Fields | undefined> {
+  const { at, columns, md5 } = list;
   const packed = at.endsWith(".gz");
   const name = packed ? at.slice(0, -3) : at;
-  const source = await open(at);
+  const opened = await open(at);
+  const source = md5 === undefined ? opened : Readable.from(checked(opened, list), { objectMode: false });
   const bytes = packed ? source.pipe(createGunzip()) : source;
   source.on("error", (error) => bytes.destroy(error));
   if (/\.(jsonl|ndjson)$/.test(name)) {
@@ -197,11 +165,13 @@ function isCurrent(fields: Fields): boolean {
   return fields["latest"] !== "false" && fields["marker"] !== "true" && !fields["key"]?.endsWith("/");
 }
 
-function asPhoto(fields: Fields, given: string | undefined): ManifestRecord["photo"] {
+function asPhoto(fields: Fields | undefined, given: string | undefined): Omit<ManifestRecord, "next"> {
+  if (!fields) return { photo: undefined, why: "cannot be read" };
   const { key = "", bucket = "", version, etag, listing, uploader, claimed } = fields;
   const where = bucket || given || "";
-  if (!fits(key, MAX_KEY_BYTES) || !fits(where, 255)) return undefined;
-  return {
+  const why = lacking(key, where);
+  if (why !== "") return { photo: undefined, why };
+  const photo: ManifestRecord["photo"] = {
     store: "s3",
     bucket: where,
     key,
@@ -212,18 +182,16 @@ function asPhoto(fields: Fields, given: string | undefined): ManifestRecord["pho
       ...(claimed && fits(claimed, 1_000) && { claimed }),
     },
   };
+  return { photo, why };
 }
 
 function isUploader(name: string | undefined): name is Uploader {
   return name === "moderator" || name === "user";
 }
 
-/** Columns of an S3 Inventory by our names for them. */
-const INVENTORY: Readonly<Record<string, string>> = {
-  Bucket: "bucket",
-  Key: "key",
-  VersionId: "version",
-  IsLatest: "latest",
-  IsDeleteMarker: "marker",
-  ETag: "etag",
-};
+function lacking(key: string, bucket: string): string {
+  if (key === "") return "names no key";
+  if (!fits(key, MAX_KEY_BYTES)) return "has a key that S3 cannot have";
+  if (bucket === "") return "names no bucket";
+  return fits(bucket, 255) ? "" : "has a bucket that S3 cannot have";
+}

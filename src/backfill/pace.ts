@@ -16,6 +16,11 @@ export function parseHours(text: string): Hours {
   return hours;
 }
 
+/** When they begin, such as 22:00; undefined where the moment lies within them. */
+export function waitsUntil(hours: Hours, at: Date): string | undefined {
+  return within(hours, at) ? undefined : `${String(hours.from % 24).padStart(2, "0")}:00`;
+}
+
 /** Whether a moment lies within the hours: `from` belongs to them, `to` does not. */
 export function within({ from, to }: Hours, at: Date): boolean {
   const hour = at.getHours();

@@ -1,5 +1,7 @@
+import { ConfigError } from "../errors.ts";
 import type { Known, PhotoRef } from "../photo.ts";
-import { type ManifestCursor, type OpenFile, readManifest } from "./manifest.ts";
+import type { OpenFile } from "./inventory.ts";
+import { type ManifestCursor, readManifest } from "./manifest.ts";
 import type { FedSelector, PhotoSelector } from "./selector.ts";
 
 /** Where a selector goes on; stored as JSON, and null at its beginning. */
@@ -41,7 +43,7 @@ export interface PageDeps {
  * The photos of a selector from `from` on, in pages of at most `size`. Each page is complete: whoever keeps its cursor
  * can go on behind it in another process.
  *
- * @throws {ConfigError} CONFIG_INVALID for a manifest that cannot be read; {UpstreamError} what may be better later.
+ * @throws {ConfigError} CONFIG_INVALID for a manifest that cannot be read, or none of whose records names a photo; {UpstreamError} what may be better later.
  */
 export async function* pages(
   deps: PageDeps,
@@ -87,6 +89,9 @@ async function* manifestPages(
 ): AsyncGenerator<Page> {
   let photos: (PhotoRef & { known: Known })[] = [];
   let unreadable = 0;
+  let usable = false;
+  let read = 0;
+  const whys: string[] = [];
   let cursor = from ?? { file: 0, record: 0 };
   const page = async (end: boolean): Promise<Page> => {
     const ids: string[] = [];
@@ -96,13 +101,26 @@ async function* manifestPages(
     unreadable = 0;
     return done;
   };
-  for await (const { photo, next } of readManifest(deps.open, at, cursor, bucket)) {
+  for await (const { photo, why, next } of readManifest(deps.open, at, cursor, bucket)) {
+    read++;
+    usable ||= photo !== undefined;
     if (photo) photos.push(photo);
     else unreadable++;
+    if (!photo && whys.length < 2) whys.push(`record ${next.record} ${why}`);
     cursor = next;
     if (photos.length + unreadable >= size) yield await page(false);
   }
+  // what was read before a stop may have named some
+  if (from === null && read > 0 && !usable) throw useless(at, read, whys);
   yield await page(true);
+}
+
+function useless(at: string, records: number, whys: readonly string[]): ConfigError {
+  const bucket = whys.some((why) => why.endsWith("names no bucket"))
+    ? "; --bucket NAME says whose keys they are"
+    : "";
+  const none = `${at}: none of its ${records} records names a photo`;
+  return new ConfigError("CONFIG_INVALID", `${none}: ${whys.join(", ")}${bucket}`);
 }
 
 function byBucket<T extends PhotoRef>(photos: readonly T[]): T[][] {

@@ -42,6 +42,12 @@ export function parseRendition(template: string): RenditionOf {
   };
 }
 
+/** The bucket that a template names for all photos; undefined where it is each photo's own. */
+export function renditionBucket(template: string): string | undefined {
+  const bucket = /^s3:\/\/([^/]*)\//.exec(template)?.[1];
+  return bucket?.includes("{bucket}") ? undefined : bucket;
+}
+
 /**
  * Photos as they are queued by a backfill that reads renditions; null: it reads none. Nor does it by a template that is not
  * understood: such a backfill feeds nothing new, and what waits for it is judged itself, before and after it is cancelled.

@@ -41,6 +41,7 @@ export async function estimate(
     listRequests: 0,
     bytes: null as number | null,
     sizesAsked: 0,
+    sizesFound: 0,
   };
   const sample = createSample<string>(LOOKED_AT);
   let renditions: RenditionEstimate | null = null;
@@ -72,8 +73,10 @@ export async function estimate(
       ? sample.kept.map((photo) => JSON.parse(photo))
       : await readPhotos(db, sample.kept);
     if (what.kind !== "prefix") {
-      counted.bytes = await estimateBytes(s3, some, counted.photos);
+      const sizes = await estimateBytes(s3, some, counted.photos);
+      counted.bytes = sizes?.bytes ?? null;
       counted.sizesAsked = some.length;
+      counted.sizesFound = sizes?.found ?? 0;
     }
     if (rendition !== null) renditions = await estimateRenditions(s3, some, counted.photos, rendition);
   } finally {
@@ -127,6 +130,8 @@ interface Estimate {
   bytes: number | null;
   /** How many photos' sizes were asked for to say so of all; 0 where the listing told. */
   sizesAsked: number;
+  /** How many of those are there: the others count as no bytes. */
+  sizesFound: number;
   getRequests: number;
   renditions: RenditionEstimate | null;
   photosPerS: number | null;
@@ -136,10 +141,12 @@ interface Estimate {
 }
 
 function printed(what: FedSelector, result: Estimate): string[] {
-  const { photos, unreadable, listRequests, getRequests, bytes, sizesAsked, renditions, seconds } = result;
+  const { photos, unreadable, listRequests, getRequests, bytes, renditions, seconds } = result;
   const lines = [`${photos} photos: ${describe(what)}`];
   if (unreadable) lines.push(`${unreadable} records name no photo`);
-  const about = sizesAsked > 0 ? ` as ${sizesAsked} of them say` : "";
+  const { sizesAsked, sizesFound } = result;
+  const rest = sizesFound < sizesAsked ? ": the rest is absent or refused, and counts as none" : "";
+  const about = sizesAsked > 0 ? ` by the sizes of ${sizesFound} of ${sizesAsked} asked for${rest}` : "";
   const size =
     bytes === null
       ? "; how many bytes the bucket did not say"
@@ -151,6 +158,10 @@ function printed(what: FedSelector, result: Estimate): string[] {
       `of ${looked} photos that were looked at, ${found} have a rendition: about ${gigabytes(renditions.bytes)}` +
         ` of them all, and ${originals} originals`,
     );
+    if (looked > 0 && found === 0)
+      lines.push(
+        "none of them has one: is --rendition-template right? Each costs a request more than without it",
+      );
   }
   lines.push(
     seconds === null

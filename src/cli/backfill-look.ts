@@ -1,11 +1,29 @@
 import { manifestsOf } from "../../workers/manifests.ts";
+import { openAll } from "../backfill/inventory.ts";
 import { pages } from "../backfill/pages.ts";
+import { renditionBucket } from "../backfill/rendition.ts";
 import { describe, type FedSelector } from "../backfill/selector.ts";
 import { ConfigError, ModerationError } from "../errors.ts";
-import { connectS3, listStretch } from "../image/s3.ts";
+import { connectS3, isAbsent, listStretch } from "../image/s3.ts";
 import type { Pool } from "../store/pool.ts";
 import { viewPhotos } from "../store/selected-photos.ts";
 import { connectedConfig, type Terminal } from "./command.ts";
+
+/** @throws {ConfigError} CONFIG_INVALID where the renditions of all photos are looked for in a bucket that is not there. */
+export async function lookForRenditions(template: string, terminal: Terminal): Promise<void> {
+  const bucket = renditionBucket(template);
+  if (bucket === undefined) return;
+  const s3 = connectS3(connectedConfig(terminal), 1);
+  try {
+    if (!(await isAbsent(s3, bucket))) return;
+  } finally {
+    s3.destroy();
+  }
+  throw new ConfigError(
+    "CONFIG_INVALID",
+    `--rendition-template: there is no bucket ${bucket}, got ${JSON.stringify(template)}`,
+  );
+}
 
 /**
  * Reads the beginning of what a backfill is about, so that a mistake in its name is told at once, and changes nothing.
@@ -14,7 +32,8 @@ import { connectedConfig, type Terminal } from "./command.ts";
  */
 export async function lookAt(db: Pool, what: FedSelector, terminal: Terminal): Promise<void> {
   if (what.kind === "photos") return;
-  const s3 = connectS3(connectedConfig(terminal), 1);
+  const s3 = connectS3(connectedConfig(terminal), 8);
+  const open = manifestsOf(s3);
   try {
     const read = pages(
       {
@@ -22,13 +41,15 @@ export async function lookAt(db: Pool, what: FedSelector, terminal: Terminal): P
         known: async () => [],
         select: () => Promise.reject(new Error("only photos are selected")),
         view: (name, after, limit) => viewPhotos(db, name, after, limit),
-        open: manifestsOf(s3),
+        open,
       },
       what,
       null,
       1,
     );
-    for await (const _ of read) break;
+    let useless = 0;
+    for await (const { unreadable } of read) if (unreadable === 0 || ++useless >= LOOKED_AT) break;
+    if (what.kind === "manifest" && what.at.endsWith(".json")) await openAll(open, what.at);
   } catch (thrown) {
     if (!(thrown instanceof ModerationError) || thrown.retry) throw thrown;
     const start = "nothing was started; --unchecked starts it all the same, where the feeder can read it";
@@ -39,3 +60,6 @@ export async function lookAt(db: Pool, what: FedSelector, terminal: Terminal): P
     s3.destroy();
   }
 }
+
+/** Records of a list that name no photo, after which its feeder finds out by itself whether any does. */
+const LOOKED_AT = 10_000;

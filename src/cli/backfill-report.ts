@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { FEEDER } from "../backfill/feeder.ts";
+import { parseHours, waitsUntil } from "../backfill/pace.ts";
 import { describeStored, selector } from "../backfill/selector.ts";
 import {
   type BackfillChange,
@@ -44,25 +46,29 @@ export const status: BackfillCommand = async (db, args, terminal) => {
   return failedIn(counts) > 0 ? EXIT.notAll : EXIT.done;
 };
 
-/** Shows a backfill until it is over. Leaving it stops nothing. */
+/** Shows a backfill until it is over, or its feeder has paused it. Leaving it stops nothing. */
 export async function follow(db: Pool, id: string, terminal: Terminal, json: boolean): Promise<number> {
   const rateOf = createRate(() => performance.now());
+  const clear = terminal.columns > 0 ? "\r\x1b[K" : "";
+  let told: string | undefined;
   for (;;) {
     const { row, counts } = await read(db, id);
     const rate = rateOf(row);
-    const over = row.endedAt !== null;
+    const stuck = row.state === "paused" && row.changedBy === FEEDER;
+    const over = row.endedAt !== null || stuck;
+    const paused = row.state === "paused" ? stateLine(row) : undefined;
     if (json) terminal.print(JSON.stringify({ ...row, counts, photosPerS: rate }));
-    else if (!over) {
+    else if (over) {
+      terminal.say(clear);
+      for (const each of statusLines(row, counts)) terminal.print(each);
+    } else if (paused !== undefined) {
+      if (paused !== told) terminal.say(`${clear}${paused}; waiting for maitred backfill resume ${id}\n`);
+    } else {
       const line = progressLine(row, counts, rate);
       terminal.say(terminal.columns > 0 ? `\r${line.slice(0, terminal.columns - 1)}\x1b[K` : `${line}\n`);
     }
-    if (over) {
-      if (!json) {
-        terminal.say(terminal.columns > 0 ? "\r\x1b[K" : "");
-        for (const each of statusLines(row, counts)) terminal.print(each);
-      }
-      return failedIn(counts) > 0 ? EXIT.notAll : EXIT.done;
-    }
+    told = paused;
+    if (over) return stuck || failedIn(counts) > 0 ? EXIT.notAll : EXIT.done;
     await sleep(terminal.columns > 0 ? 1_000 : 5_000);
   }
 }
@@ -105,7 +111,11 @@ async function read(db: Pool, id: string): Promise<{ row: BackfillRow; counts: B
   return { row: await theBackfill(db, id), counts: await readBackfillCounts(db, id) };
 }
 
-export function statusLines(row: BackfillRow, counts: readonly BackfillCount[]): string[] {
+export function statusLines(
+  row: BackfillRow,
+  counts: readonly BackfillCount[],
+  now: Date = new Date(),
+): string[] {
   const gone = row.fed - row.waiting - row.judged;
   const more = [
     gone > 0 ? `, ${gone} replaced or forgotten before their turn` : "",
@@ -114,9 +124,14 @@ export function statusLines(row: BackfillRow, counts: readonly BackfillCount[]):
   ];
   const lines = [
     `backfill ${row.id}: ${describeStored(row.what)}`,
-    `${row.state}${row.changedBy && row.why ? `, by ${row.changedBy}: ${row.why}` : ""}`,
+    stateLine(row, now),
     `${row.judged} judged, ${row.waiting} waiting, ${row.skipped} skipped${more.join("")}`,
   ];
+  const limits = [
+    row.hours ? `at ${row.hours} of the feeder's clock` : "",
+    row.maxRate ? `at most ${row.maxRate} photos/s` : "",
+  ].filter(Boolean);
+  if (limits.length > 0) lines.push(`fed ${limits.join(", ")}`);
   if (row.rendition) lines.push(`by renditions where there are any: ${row.rendition}`);
   const changed = sum(counts.filter(isChange));
   lines.push(`${changed} got another verdict or category`);
@@ -125,17 +140,33 @@ export function statusLines(row: BackfillRow, counts: readonly BackfillCount[]):
   if (row.outcome) lines.push(`it was ${row.outcome}${row.changedBy ? ` by ${row.changedBy}` : ""}`);
   const failures = failuresIn(counts);
   if (failures) lines.push(`failed: ${failures}; maitred backfill retry-failed ${row.id}`);
+  if (row.state === "paused" && row.changedBy === FEEDER)
+    lines.push(`once that is mended: maitred backfill resume ${row.id}`);
   return lines;
 }
 
+/** The state, who gave it that and why, and what a run waits for by the clock of this machine. */
+function stateLine(row: BackfillRow, now: Date = new Date()): string {
+  const { state, hours, readAll, retrying, changedBy, why } = row;
+  const feeds = state === "running" && (!readAll || retrying);
+  const until = feeds && hours ? waitsUntil(parseHours(hours), now) : undefined;
+  const waits = until === undefined ? "" : `, waits until ${until}`;
+  return `${state}${waits}${changedBy && why ? `, by ${changedBy}: ${why}` : ""}`;
+}
+
 /** One line of a run that goes on: how far it is, as far as that is known, how fast, and how it comes out. */
-export function progressLine(row: BackfillRow, counts: readonly BackfillCount[], rate: number): string {
+export function progressLine(
+  row: BackfillRow,
+  counts: readonly BackfillCount[],
+  rate: number,
+  now: Date = new Date(),
+): string {
   const part = partRead(row);
   const toCome = part ? (row.fed * (1 - part)) / part : undefined;
   const left = toCome !== undefined && rate > 0 ? `, ${duration((row.waiting + toCome) / rate)} left` : "";
   const done = part === undefined || row.readAll ? "" : ` ${Math.floor(part * 100)} % read,`;
   const failures = failuresIn(counts);
-  return `${row.state}:${done} ${row.judged} judged, ${row.waiting} waiting, ${rate.toFixed(1)}/s${left}, ${sum(counts.filter(isChange))} changed${failures ? `, failed: ${failures}` : ""}`;
+  return `${stateLine({ ...row, why: null }, now)}:${done} ${row.judged} judged, ${row.waiting} waiting, ${rate.toFixed(1)}/s${left}, ${sum(counts.filter(isChange))} changed${failures ? `, failed: ${failures}` : ""}`;
 }
 
 /** How much of its selector was read, 0 to 1; undefined where nobody knows how much there is before its end. */

@@ -11,7 +11,7 @@ import type { Pool } from "../store/pool.ts";
 import { lastPhotoId } from "../store/selected-photos.ts";
 import type { BackfillCommand } from "./backfill-command.ts";
 import { estimate } from "./backfill-estimate.ts";
-import { lookAt } from "./backfill-look.ts";
+import { lookAt, lookForRenditions } from "./backfill-look.ts";
 import { follow } from "./backfill-report.ts";
 import { closest } from "./closest.ts";
 import { type Arguments, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
@@ -27,6 +27,7 @@ export const start: BackfillCommand = async (db, args, terminal) => {
   const rendition = values["rendition-template"] === undefined ? null : String(values["rendition-template"]);
   if (rendition !== null) parseRendition(rendition);
   const model = `model:${await modelOf(values, db, terminal)}`;
+  if (rendition !== null && !values["unchecked"]) await lookForRenditions(rendition, terminal);
   if (values["dry-run"]) return estimate(db, { what, model, maxRate, rendition }, args, terminal);
   if (!values["unchecked"]) await lookAt(db, what, terminal);
   const how = {

@@ -61,8 +61,9 @@ are queued, and rollback says how many others there are, which only start --miss
   maitred backfill start s3://photos/2019/ --max-rate 500 --hours 22-06
   maitred backfill start --older-model --watch
 
-Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos failed in it; of start, 2 there is no such
-bucket, manifest, view or model; of apply and discard, 2 the other of them was done before.
+Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos failed in it; of --watch, 1 also where the feeder
+had to pause it; of start, 2 there is no such bucket, manifest, view or model; of apply and discard, 2 the other of them was
+done before.
 `,
   options: {
     view: { type: "string" },

@@ -43,12 +43,12 @@ export async function estimateRenditions(
   };
 }
 
-/** Bytes of all `photos`, as the sizes of `some` say, evenly drawn; null where none of them is there or no answer comes. */
+/** Bytes of all `photos`, as the sizes of those of `some` that are there say, evenly drawn; null where none is or no answer comes. */
 export async function estimateBytes(
   s3: S3Client,
   some: readonly PhotoRef[],
   photos: number,
-): Promise<number | null> {
+): Promise<{ bytes: number; found: number } | null> {
   let [found, bytes] = [0, 0];
   try {
     for (const photo of some.filter(({ store }) => store === "s3")) {
@@ -60,7 +60,7 @@ export async function estimateBytes(
     if (!(thrown instanceof UpstreamError)) throw thrown;
     return null;
   }
-  return found > 0 ? Math.round((bytes * photos) / some.length) : null;
+  return found > 0 ? { bytes: Math.round((bytes * photos) / some.length), found } : null;
 }
 
 /** Keeps `size` of the items that it is offered, each with the same chance. */

@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
 import {
   GetObjectCommand,
+  HeadBucketCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
   type ListObjectsV2CommandInput,
@@ -142,6 +143,18 @@ export async function probeBucket(s3: S3Client, bucket: string): Promise<string>
     return "can be listed and read";
   }
   return "can be listed, and is empty";
+}
+
+/** Whether the store says that there is no such bucket; where it does not let us ask, nobody knows. */
+export async function isAbsent(s3: S3Client, bucket: string): Promise<boolean> {
+  try {
+    await s3.send(new HeadBucketCommand({ Bucket: bucket }));
+    return false;
+  } catch (thrown) {
+    const error = named({ store: "s3", bucket, key: "", version: "" }, thrown);
+    if (error instanceof PhotoError) return error.code === "GONE";
+    throw error;
+  }
 }
 
 /** Bytes of an object; undefined where it is absent, or refused. @throws {UpstreamError} STORE_UNAVAILABLE. */

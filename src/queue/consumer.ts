@@ -16,7 +16,7 @@ export interface Attempt {
 export interface ConsumerSettings {
   /** Photos in hand at once. */
   concurrency: number;
-  /** Milliseconds after which a photo of a dead worker goes to another. */
+  /** Milliseconds after which the lock of a dead worker ends; its photo goes to another within half as much more. */
   lockMs: number;
   /** Tries of one photo whose store does not answer. */
   attempts: number;
@@ -62,7 +62,8 @@ export async function consume(
       autorun: false,
       concurrency: settings.concurrency,
       lockDuration: settings.lockMs,
-      stalledInterval: settings.lockMs,
+      // a look finds a lock that ended only if the one before saw its photo in hand
+      stalledInterval: Math.ceil(settings.lockMs / 4),
       // BullMQ would take the job away before anybody has committed what became of the photo: `handle` gives it up instead
       maxStalledCount: 1_000_000,
       settings: {

@@ -57,7 +57,13 @@ export const judging = {
   fetchTimeoutMs: int("MAITRED_FETCH_TIMEOUT_MS", 10_000, 100, 300_000, "longest one fetch may take"),
   attempts: int("MAITRED_ATTEMPTS", 5, 1, 100, "tries of a photo whose store does not answer"),
   backoffMs: int("MAITRED_BACKOFF_MS", 1_000, 1, 600_000, "wait before the second try; doubles each time"),
-  lockMs: int("MAITRED_LOCK_MS", 30_000, 500, 600_000, "how soon a dead worker's photos go to another"),
+  lockMs: int(
+    "MAITRED_LOCK_MS",
+    30_000,
+    500,
+    600_000,
+    "when a dead worker's photos go to another, or up to half as much later",
+  ),
   graceMs: int("MAITRED_GRACE_MS", 25_000, 0, 600_000, "time to drain after SIGTERM"),
   duplicates: choice(
     "MAITRED_DUPLICATES",

@@ -66,6 +66,18 @@ export async function* waitingPhotos(
   }
 }
 
+/** How many photos `waitingPhotos` has. */
+export async function countWaiting(db: Pool, olderThanS: number): Promise<number> {
+  const rows = await query<{ photos: number }>(db, {
+    name: "count_waiting_backfill_photos",
+    text: `select count(distinct w.photo_id)::float8 as photos
+        from backfill_photos w join backfills b on b.id = w.backfill_id
+        where b.state in ('running', 'cancelled') and w.fed_at <= now() - make_interval(secs => $1)`,
+    values: [olderThanS],
+  });
+  return rows[0]!.photos;
+}
+
 /** Ends those of which nothing is left to do; see end_backfills. @returns their ids. */
 export async function endBackfills(db: Pool): Promise<string[]> {
   const rows = await query<{ id: string }>(db, {

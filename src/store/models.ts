@@ -123,6 +123,15 @@ export async function reportFigures(db: Pool, worker: string, figures: object): 
   });
 }
 
+/** Says that a worker has ended. */
+export async function forgetWorker(db: Pool, worker: string): Promise<void> {
+  await query(db, {
+    name: "forget_worker",
+    text: "delete from model_workers where worker = $1",
+    values: [worker],
+  });
+}
+
 export interface WorkerRow extends WorkerReport {
   seenAt: Date;
   /** What it did of late, as its own version says it; null until it has. */

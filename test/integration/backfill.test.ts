@@ -1,4 +1,6 @@
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -711,6 +713,80 @@ describe("a choice of photos", () => {
   });
 });
 
+test.runIf(BACKENDS.length > 1)(
+  "what Redis lost without a dump is queued again within seconds",
+  async ({ db, configFor }) => {
+    const ids = await photos(db, "l-1", "l-2", "l-3");
+    const id = await addBackfill(db.pool, ofAll);
+    const scope = new Scope();
+    const socket = `/tmp/maitred-lost-${process.pid}.sock`;
+    const startRedis = async () => {
+      const child = spawn("redis-server", ["--port", "0", "--unixsocket", socket, "--save", ""], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      await new Promise<void>((resolve) => {
+        child.stdout.on("data", (chunk: Buffer) => /ready to accept/i.test(chunk.toString()) && resolve());
+      });
+      return child;
+    };
+    let redis = await startRedis();
+    try {
+      const config = configFor("redis", {
+        MAITRED_QUEUE_URL: "redis://localhost",
+        MAITRED_QUEUE_OPTIONS: JSON.stringify({ path: socket }),
+      });
+      await startFeed(config, createLog("silent"), scope);
+      const { queues } = openIntake(config, scope, () => {});
+      await expect.poll(() => queues.held(ids), { timeout: 10_000 }).toBe(3);
+      redis.kill("SIGKILL");
+      await once(redis, "exit");
+      redis = await startRedis();
+      await expect.poll(() => queues.held(ids), { timeout: 20_000 }).toBe(3);
+      expect(await readBackfill(db.pool, id)).toMatchObject({ fed: 3, waiting: 3 });
+    } finally {
+      await scope.close();
+      redis.kill();
+    }
+  },
+  40_000,
+);
+
+test("a list of which no record names a photo, and an inventory's damaged file, end paused with why", async ({
+  db,
+  configFor,
+}) => {
+  await put("useless.csv", "key\n1.jpg\n");
+  await put("damaged/1.csv", '"archive","1.jpg"\n');
+  const inventory = {
+    destinationBucket: "arn:aws:s3:::archive",
+    fileFormat: "CSV",
+    fileSchema: "Bucket, Key",
+    files: [{ key: "damaged/1.csv", MD5checksum: "0".repeat(32) }],
+  };
+  await put("damaged/manifest.json", JSON.stringify(inventory));
+  const starts = (key: string) =>
+    addBackfill(db.pool, { ...ofAll, what: { kind: "manifest", at: `s3://archive/${key}` } });
+  const runs = [await starts("useless.csv"), await starts("damaged/manifest.json")];
+  const scope = new Scope();
+  try {
+    const config = configFor(BACKENDS[0]!, { MAITRED_S3_ENDPOINT: s3.address });
+    await startFeed(config, createLog("silent"), scope);
+    const states = () => Promise.all(runs.map(async (id) => (await readBackfill(db.pool, id))!.state));
+    await expect.poll(states, { timeout: 20_000 }).toEqual(["paused", "paused"]);
+    expect(await readBackfill(db.pool, runs[0]!)).toMatchObject({
+      why: expect.stringMatching(
+        /^CONFIG_INVALID: .*useless\.csv: none of its 1 records names a photo: record 1/,
+      ),
+    });
+    expect(await readBackfill(db.pool, runs[1]!)).toMatchObject({
+      fed: 0,
+      why: expect.stringMatching(/^CONFIG_INVALID: .*damaged\/1\.csv: expected the MD5/),
+    });
+  } finally {
+    await scope.close();
+  }
+}, 40_000);
+
 describe.each(BACKENDS)("the feeder on %s", (backend) => {
   test("feeds a prefix and a manifest to a worker, which judges every photo once", async ({
     configFor,
@@ -1004,6 +1080,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     listRequests: 1,
     bytes: 8,
     sizesAsked: 0,
+    sizesFound: 0,
     getRequests: 2,
     renditions: null,
     photosPerS: null,
@@ -1016,7 +1093,11 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   await put("dry/list.jsonl", '{"key":"dry/1.jpg"}\n{"key":"dry/2.jpg"}\n{"key":"dry/1.jpg","etag":"e"}\n');
   expect(
     (await run("start", "s3://archive/dry/list.jsonl", "--bucket", "archive", "--dry-run", "--json")).out,
-  ).toMatch(/^\{"photos":2,.*"bytes":8,"sizesAsked":2,"getRequests":2,/);
+  ).toMatch(/^\{"photos":2,.*"bytes":8,"sizesAsked":2,"sizesFound":2,"getRequests":2,/);
+  await put("dry/some.csv", "bucket,key\narchive,dry/1.jpg\narchive,dry/none.jpg\n");
+  expect((await run("start", "s3://archive/dry/some.csv", "--dry-run")).out).toContain(
+    "at most 2 GET requests, 0.000 GB by the sizes of 1 of 2 asked for: the rest is absent or refused, and counts as none\n",
+  );
   const started = await run(
     "start",
     "--missing",
@@ -1121,17 +1202,51 @@ test("a backfill that is not there is exit code 1, and one that is over is shown
   expect(`${watched.err}${watched.out}`.match(/cancelled/g)).toHaveLength(1);
 });
 
+test("watching ends where the feeder had to pause the run, and waits where a person did, saying why once", async ({
+  db,
+}) => {
+  const env = { DATABASE_URL: db.url };
+  const id = await addBackfill(db.pool, ofAll);
+  await changeBackfill(db.pool, id, "paused", "bob", "too early");
+  const watching = maitred(["backfill", "status", id, "--watch"], env);
+  try {
+    await watching.says(`paused, by bob: too early; waiting for maitred backfill resume ${id}\n`);
+    await changeBackfill(db.pool, id, "running", "bob", "");
+    await watching.says("running: ");
+    await changeBackfill(db.pool, id, "paused", "maitred feed", "CONFIG_INVALID: list.csv: no such file");
+    expect(await watching.exit).toBe(1);
+  } finally {
+    watching.child.kill();
+  }
+  expect(watching.stderr().match(/paused/g)).toHaveLength(1);
+  expect(watching.stdout()).toContain("paused, by maitred feed: CONFIG_INVALID: list.csv: no such file\n");
+  expect(watching.stdout()).toContain(`once that is mended: maitred backfill resume ${id}\n`);
+}, 40_000);
+
 test("the command starts nothing of what cannot be read, unless it is told to", async ({ db }) => {
   const env = { DATABASE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
   const starts = async (...what: string[]) => {
     const { exit, stderr } = maitred(["backfill", "start", ...what], env);
     return { code: await exit, err: stderr() };
   };
+  await put("keys.csv", "key\n1.jpg\n2.jpg\n");
+  await put("inventory/1.csv", '"archive","1.jpg"\n');
+  const inventory = {
+    destinationBucket: "arn:aws:s3:::archive",
+    fileFormat: "CSV",
+    fileSchema: "Bucket, Key",
+    files: [{ key: "inventory/1.csv" }, { key: "inventory/2.csv" }],
+  };
+  await put("inventory/manifest.json", JSON.stringify(inventory));
   const refused = await Promise.all([
     starts("s3://nowhere/2019/"),
     starts("s3://archive/none.csv"),
     starts("./none.csv"),
     starts("--view", "none"),
+    starts("s3://archive/inventory/manifest.json"),
+    starts("s3://archive/keys.csv"),
+    starts("s3://archive/dry/", "--rendition-template", "s3://elsewhere/{key}"),
+    starts("s3://archive/dry/", "--rendition-template", "s3://elsewhere/{key}", "--dry-run"),
   ]);
   const why = (text: RegExp) => ({ code: 2, err: expect.stringMatching(text) });
   expect(refused).toEqual([
@@ -1139,6 +1254,12 @@ test("the command starts nothing of what cannot be read, unless it is told to", 
     why(/s3:\/\/archive\/none\.csv: .*NoSuchKey: nothing was started/),
     why(/none\.csv: .*ENOENT.*: nothing was started/),
     why(/view none: .*: nothing was started/),
+    why(/archive\/inventory\/2\.csv: NoSuchKey: nothing was started/),
+    why(
+      /keys\.csv: none of its 2 records names a photo: record 1 names no bucket, .*--bucket NAME.*: nothing/,
+    ),
+    why(/--rendition-template: there is no bucket elsewhere, got "s3:/),
+    why(/--rendition-template: there is no bucket elsewhere, got "s3:/),
   ]);
   expect((await db.pool.query("select from backfills")).rows).toEqual([]);
   expect((await starts("s3://nowhere/2019/", "--unchecked")).code).toBe(0);
@@ -1187,6 +1308,6 @@ test("a dry run looks for renditions of some photos, and says what they save", a
   });
   const ofTable = ["start", "--missing", "--rendition-template", "s3://thumbs/sized/1{key}"];
   expect((await run(...ofTable, "--dry-run")).out).toMatch(
-    /at most 4 GET requests; how many bytes the bucket did not say\nof 2 photos that were looked at, 0 have a rendition: about 0.000 GB of them all, and 2 originals\n/,
+    /at most 4 GET requests; how many bytes the bucket did not say\nof 2 photos that were looked at, 0 have a rendition: about 0.000 GB of them all, and 2 originals\nnone of them has one: is --rendition-template right\?/,
   );
 }, 90_000);

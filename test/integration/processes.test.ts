@@ -6,6 +6,7 @@ import type { Config } from "../../src/config.ts";
 import { listFolder } from "../../src/image/folder.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import type { PhotoRef } from "../../src/photo.ts";
+import { readWorkers } from "../../src/store/models.ts";
 import { BACKENDS, type Database, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
 
@@ -78,8 +79,10 @@ describe.each(BACKENDS)("workers on %s", (backend) => {
     await queueCopies(config, folder, 120);
     const first = maitred(["worker"], envOf(config, folder));
     await until(async () => (await counts(db)).verdicts > 0);
+    await until(async () => (await readWorkers(db.pool)).length === 1);
     first.child.kill("SIGTERM");
     expect(await first.exit).toBe(0);
+    expect(await readWorkers(db.pool)).toEqual([]);
     const between = await counts(db);
     expect(between.pending).toBeGreaterThan(0);
     const second = maitred(["worker"], envOf(config, folder));

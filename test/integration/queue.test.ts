@@ -292,6 +292,27 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     expect([got.items, recorded.items]).toEqual([["1"], ["1"]]);
   });
 
+  test("of a worker that was killed go to one that starts then within one and a half times its lock", async ({
+    open,
+    configFor,
+  }) => {
+    const { queues, take } = open(backend);
+    const { queueUrl, queueOptions, queuePrefix } = configFor(backend);
+    await queues.add("live", [job(1)]);
+    const killed = `
+      import { consume } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/consumer.js`)};
+      import { openQueueServer } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/server.js`)};
+      const server = openQueueServer(${JSON.stringify({ queueUrl, queueOptions, queuePrefix })}, () => {});
+      await consume(server, "live", { concurrency: 1, lockMs: 4_000, attempts: 3, backoffMs: 5 }, { photo: async () => process.exit(9), async abandoned() {}, error() {} });`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", killed], { stdio: "inherit" });
+    expect((await once(child, "exit"))[0]).toBe(9);
+    const died = performance.now();
+    const got = collector<string>(1);
+    await take("live", async ({ id }) => got.push(id), { lockMs: 4_000 });
+    await got.done;
+    expect(performance.now() - died).toBeLessThan(6_000);
+  });
+
   test("drop a job that is not a photo, loudly, and go on", async ({ open }) => {
     const { queues, take, errors } = open(backend);
     await queues.add("live", [{ nonsense: true } as unknown as PhotoJob, job(2)]);

@@ -1,13 +1,14 @@
+import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { createFeeder, type FeederDeps, type RunningBackfill } from "../../src/backfill/feeder.ts";
 import { type ManifestRecord, readManifest } from "../../src/backfill/manifest.ts";
 import { parseHours, within } from "../../src/backfill/pace.ts";
-import type { Page } from "../../src/backfill/pages.ts";
+import { type Page, pages } from "../../src/backfill/pages.ts";
 import { describeStored, describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
 import { duration } from "../../src/cli/backfill-estimate.ts";
-import { createRate, progressLine } from "../../src/cli/backfill-report.ts";
+import { createRate, progressLine, statusLines } from "../../src/cli/backfill-report.ts";
 import { ConfigError, UpstreamError } from "../../src/errors.ts";
 import type { BackfillRow } from "../../src/store/backfills.ts";
 
@@ -174,6 +175,63 @@ describe("a manifest", () => {
   });
 });
 
+describe("an inventory that says the MD5 of its files", () => {
+  const rows = '"photos","1.jpg"\n"photos","2.jpg"\n';
+  const names = async (data: Buffer, MD5checksum: string, key: string): Promise<unknown[]> => {
+    const manifest = JSON.stringify({
+      destinationBucket: "arn:aws:s3:::inv",
+      fileFormat: "CSV",
+      fileSchema: "Bucket, Key",
+      files: [{ key, size: data.length, MD5checksum }],
+    });
+    const open = async (at: string): Promise<Readable> =>
+      Readable.from([at.endsWith(".json") ? Buffer.from(manifest) : data]);
+    const read = readManifest(open, "s3://inv/manifest.json", { file: 0, record: 0 }, undefined);
+    return (await gather(read)).map(({ photo }) => photo?.key);
+  };
+  const md5 = (data: Buffer): string => createHash("md5").update(data).digest("hex");
+
+  test.each([
+    ["1.csv", Buffer.from(rows)],
+    ["1.csv.gz", gzipSync(rows)],
+  ])("is read where %s is that, and refused at its end where not", async (key, data) => {
+    expect(await names(data, md5(data).toUpperCase(), key)).toEqual(["1.jpg", "2.jpg"]);
+    const other = names(data, md5(Buffer.from("other")), key);
+    await expect(other).rejects.toThrow(
+      `s3://inv/${key}: expected the MD5 that manifest.json says, ${md5(Buffer.from("other"))}, got ${md5(data)}`,
+    );
+    await expect(other).rejects.toBeInstanceOf(ConfigError);
+  });
+});
+
+describe("a list of which no record names a photo", () => {
+  const read = (list: string, from: { file: number; record: number } | null = null): Promise<Page[]> => {
+    const deps = {
+      list: () => Promise.reject(new Error("unused")),
+      select: () => Promise.reject(new Error("unused")),
+      view: () => Promise.reject(new Error("unused")),
+      known: async (photos: readonly { key: string }[]) => photos.map(({ key }) => key),
+      open: async () => Readable.from([Buffer.from(list)]),
+    };
+    return gather(pages(deps, { kind: "manifest", at: "s3://m/l.csv" }, from, 2));
+  };
+
+  test("is refused at its end with the first records and why, unless some were read before", async () => {
+    await expect(read("key\n1.jpg\n2.jpg\n3.jpg\n")).rejects.toThrow(
+      "s3://m/l.csv: none of its 3 records names a photo: record 1 names no bucket, record 2 names no bucket; --bucket NAME says whose keys they are",
+    );
+    const other = read(`bucket,key\nb,\nb,${"x".repeat(1_025)}\n`);
+    await expect(other).rejects.toThrow(/: record 1 names no key, record 2 has a key that S3 cannot have$/);
+    await expect(other).rejects.toBeInstanceOf(ConfigError);
+    expect(await read("key\n1.jpg\n2.jpg\n", { file: 0, record: 1 })).toMatchObject([{ unreadable: 1 }]);
+    expect(await read("bucket,key\n,1.jpg\nb,2.jpg\n")).toMatchObject([
+      { ids: ["2.jpg"], unreadable: 1 },
+      { ids: [], end: true },
+    ]);
+    expect(await read("key\n")).toMatchObject([{ ids: [], unreadable: 0, end: true }]);
+  });
+});
+
 describe("a manifest that was replaced while it was read", () => {
   const open = async (at: string): Promise<Readable> =>
     Readable.from([
@@ -236,6 +294,8 @@ describe("the feeder", () => {
       },
       retry: async () => [],
       async *waitingPhotos() {},
+      waiting: async () => 0,
+      held: async () => queue.length,
       add: async (photos) => void queue.push(...photos.map(({ id }) => id)),
       depth: async () => queue.length,
       liveOldestMs: async () => state.live,
@@ -427,6 +487,41 @@ describe("the feeder", () => {
     expect(queue).toEqual(["9", "9"]);
   });
 
+  test("queues again what the queue has lost, within seconds, and what waits in another's queue not without end", async () => {
+    const asked: number[] = [];
+    const photo = (id: string) => ({
+      id,
+      store: "s3" as const,
+      bucket: "b",
+      key: id,
+      version: "",
+      known: {},
+    });
+    const { state, feeder, queue } = world([], 0, {
+      waiting: async () => 5,
+      async *waitingPhotos(olderThanS) {
+        asked.push(olderThanS);
+        yield ["1", "2", "3", "4", "5"].map(photo);
+      },
+    });
+    await feeder.round();
+    // what is about to be queued, or was judged just now, is not lost
+    queue.splice(3);
+    await feeder.round();
+    expect(asked).toEqual([0]);
+    queue.splice(2);
+    await feeder.round();
+    expect(asked).toEqual([0, 5]);
+    expect(queue).toHaveLength(7);
+    queue.length = 0;
+    state.now += 29_000;
+    await feeder.round();
+    expect(asked).toHaveLength(2);
+    state.now += 1_000;
+    await feeder.round();
+    expect(asked).toEqual([0, 5, 5]);
+  });
+
   async function* throwing(error: Error): AsyncGenerator<Page> {
     yield await Promise.reject(error);
   }
@@ -477,6 +572,36 @@ test("progress says how much is left as far as that is known, and failures by co
   expect(line({ readAll: true })).toMatch(/^running: 139 judged, .* 6 s left/);
   expect(line({ what: { kind: "prefix", bucket: "b", prefix: "" } })).not.toMatch(/left|read/);
   expect(line({ cursor: null })).not.toMatch(/left/);
+});
+
+test("a run that waits for its hours says until when, as long as there is something to feed", () => {
+  const row = {
+    id: "7",
+    state: "running",
+    what: { kind: "prefix", bucket: "b", prefix: "" },
+    hours: "22-06",
+    maxRate: 500,
+    readAll: false,
+    fed: 0,
+    waiting: 0,
+    judged: 0,
+    skipped: 0,
+    unreadable: 0,
+  } as BackfillRow;
+  const at = (hour: number): Date => new Date(2026, 0, 1, hour, 30);
+  expect(progressLine(row, [], 0, at(12))).toMatch(/^running, waits until 22:00: 0 judged/);
+  expect(progressLine(row, [], 0, at(23))).toMatch(/^running: 0 judged/);
+  expect(statusLines(row, [], at(12))).toEqual([
+    "backfill 7: s3://b/",
+    "running, waits until 22:00",
+    "0 judged, 0 waiting, 0 skipped, more to come",
+    "fed at 22-06 of the feeder's clock, at most 500 photos/s",
+    "0 got another verdict or category",
+  ]);
+  expect(statusLines({ ...row, hours: "24-06" }, [], at(12))[1]).toBe("running, waits until 00:00");
+  expect(statusLines({ ...row, readAll: true }, [], at(12))[1]).toBe("running");
+  expect(statusLines({ ...row, readAll: true, retrying: true }, [], at(12))[1]).toMatch(/until 22:00/);
+  expect(statusLines({ ...row, state: "paused" }, [], at(12))[1]).toBe("paused");
 });
 
 test("a selector is told in words, and one of another version is refused by name", () => {
