@@ -83,7 +83,7 @@ Exit codes: with --once, 0 every photo was judged, 1 some were not.
       await progress.done();
       progress.stop();
       const photos = await readPhotos(intake.db, ids);
-      if (!values["json"]) for (const line of photoTable(photos)) terminal.print(line);
+      if (!values["json"]) for (const line of photoTable(photos, terminal.printColumns)) terminal.print(line);
       terminal.say(`\n${progress.summary(worker.model, worker.provider)}\n`);
       return photos.every((photo) => photo.state !== "failed") ? EXIT.done : EXIT.notAll;
     } catch (error) {

@@ -1011,7 +1011,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     seconds: null,
   });
   expect((await run("start", "--missing", "--dry-run")).out).toMatch(
-    /^2 photos: photos: state pending\nat most 2 GET requests; how many bytes the bucket did not say\n/,
+    /^2 photos: state pending\nat most 2 GET requests; how many bytes the bucket did not say\n/,
   );
   await put("dry/list.jsonl", '{"key":"dry/1.jpg"}\n{"key":"dry/2.jpg"}\n{"key":"dry/1.jpg","etag":"e"}\n');
   expect(
@@ -1187,6 +1187,6 @@ test("a dry run looks for renditions of some photos, and says what they save", a
   });
   const ofTable = ["start", "--missing", "--rendition-template", "s3://thumbs/sized/1{key}"];
   expect((await run(...ofTable, "--dry-run")).out).toMatch(
-    /at most 4 GET requests; how many bytes the bucket did not say\nof 2 photos that were looked at, 0 have a rendition: about 0.000 GB of them all, and 2 originals\n/,
+    /at most 4 GET requests; how many bytes the bucket did not say\nof 2 photos looked at, 0 have a rendition: about 0.000 GB of them all, and 2 originals\n/,
   );
 }, 90_000);
