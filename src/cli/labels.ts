@@ -52,7 +52,8 @@ Exit codes: 0 all is written but for photos that are gone, 1 others could not be
     const config = connectedConfig(terminal);
     const scope = new Scope();
     try {
-      if (!args.values["dry-run"]) makeOutputFolder("FOLDER", folder);
+      if (!args.values["dry-run"])
+        for (const each of [folder, join(folder, "photos")]) makeOutputFolder("FOLDER", each);
       const db = connect(config.databaseUrl, () => {}, 2);
       scope.onClose("Postgres", () => db.end());
       await requireSchema(db, join(packageRoot(), "migrations"));

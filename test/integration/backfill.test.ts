@@ -1137,7 +1137,7 @@ test("the command starts nothing of what cannot be read, unless it is told to", 
   expect(refused).toEqual([
     why(/s3:\/\/nowhere\/2019\/: .*NoSuchBucket: nothing was started/),
     why(/s3:\/\/archive\/none\.csv: .*NoSuchKey: nothing was started/),
-    why(/none\.csv: .*ENOENT.*: nothing was started/),
+    why(/backfill: \/[^ ]*none\.csv: there is no such file; .*: nothing was started/),
     why(/view none: .*: nothing was started/),
   ]);
   expect((await db.pool.query("select from backfills")).rows).toEqual([]);

@@ -92,6 +92,11 @@ describe("a folder that cannot be", () => {
         expect(err).not.toContain(" photos, ");
       }
     }
+    const home = await ended(["up", "--once", set], { MAITRED_HOME: file });
+    expect([home.code, home.err]).toEqual([
+      2,
+      expect.stringContaining(said("MAITRED_HOME", file, "it is a file")),
+    ]);
   }, 120_000);
 });
 
