@@ -146,14 +146,15 @@ function throughout(
       if (terminal.columns > 0) terminal.say(`\r${photos} photos\x1b[K\r`);
     }
     if (outcome && photos + (otherwise ?? 0) === 0) await refuseAfter(outcome, db, id);
-    const what = `${otherwise ? `${photos} of ` : ""}${counted(photos + (otherwise ?? 0), "photo")}`;
+    const all = photos + (otherwise ?? 0);
+    const what = `${otherwise ? `${photos} of ` : ""}${counted(all, "photo")}`;
     const but = otherwise
       ? `; ${otherwise} ${otherwise === 1 ? "was" : "were"} decided otherwise meanwhile`
       : "";
     terminal.print(
       args.values["json"]
         ? JSON.stringify({ id, photos, otherwise, pending })
-        : `${what} of backfill ${id} ${photos === 1 ? "is" : "are"} ${said}${but}`,
+        : `${what} of backfill ${id} ${all === 1 ? "is" : "are"} ${said}${but}`,
     );
     if (pending && !args.values["json"])
       terminal.print(
