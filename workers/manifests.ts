@@ -16,13 +16,22 @@ async function openFile(path: string): Promise<ReadStream> {
   const file = createReadStream(path);
   await new Promise<void>((resolve, reject) => {
     file.once("open", () => resolve());
-    file.once("error", (cause) =>
+    file.once("error", (cause: NodeJS.ErrnoException) =>
       reject(
-        new ConfigError("CONFIG_INVALID", `${path}: ${cause.message}; the feeder must be able to read it`, {
-          cause,
-        }),
+        new ConfigError(
+          "CONFIG_INVALID",
+          `${path}: ${WHY[cause.code ?? ""] ?? cause.message}; the feeder must be able to read it`,
+          {
+            cause,
+          },
+        ),
       ),
     );
   });
   return file;
 }
+
+const WHY: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  EACCES: "this account may not read it",
+};

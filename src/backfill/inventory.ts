@@ -31,8 +31,10 @@ export async function readInventory(open: OpenFile, at: string): Promise<List[]>
     throw refuse("it is not JSON", cause);
   }
   const result = inventory.safeParse(raw);
-  if (!result.success)
-    throw refuse(`${result.error.issues[0]!.path.join(".")}: ${result.error.issues[0]!.message}`);
+  if (!result.success) {
+    const where = result.error.issues[0]!.path.join(".");
+    throw refuse(where ? `without ${where}, or it is of another type` : "it is no object");
+  }
   const { fileFormat, fileSchema, destinationBucket, files } = result.data;
   if (fileFormat !== "CSV") throw refuse(`in CSV; this one is in ${fileFormat}`);
   const columns = fileSchema.split(",").map((name) => INVENTORY[name.trim()] ?? `_${name.trim()}`);

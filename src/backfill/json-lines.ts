@@ -30,12 +30,16 @@ export function withoutMark(text: string): string {
 }
 
 export function tooLong(at: string, line: number): ConfigError {
-  const most = `expected at most ${MAX_LINE.toLocaleString("en")} characters in a line`;
-  return new ConfigError("CONFIG_INVALID", `${at}: line ${line} is longer: ${most}`);
+  const most = MAX_LINE.toLocaleString("en");
+  return new ConfigError(
+    "CONFIG_INVALID",
+    `${at}: line ${line} is longer than ${most} characters, the most that a line may have`,
+  );
 }
 
-/** The fields of an object by their names in small letters; undefined where the line is none. */
+/** The fields of an object by their names in small letters; undefined where the line is none, or not in UTF-8. */
 export function parseLine(line: string): Record<string, string> | undefined {
+  if (isMangled(line)) return undefined;
   try {
     const value: unknown = JSON.parse(line);
     const result = z.record(z.string(), z.unknown()).safeParse(value);
@@ -50,6 +54,14 @@ export function parseLine(line: string): Record<string, string> | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Whether bytes of it were not UTF-8: what was read in their place names another object than was meant. A key that has
+ * this character itself can be named in JSON lines, as \\ufffd.
+ */
+export function isMangled(text: string): boolean {
+  return text.includes("\uFFFD");
 }
 
 /** A key has at most 1,024 bytes: what is so long is no list, and would be held in memory as a whole. */

@@ -6,7 +6,7 @@ import { versionOf } from "../intake/event.ts";
 import { fits, MAX_KEY_BYTES } from "../intake/shape.ts";
 import type { Known, PhotoRef, Uploader } from "../photo.ts";
 import { checked, type List, type OpenFile, readInventory } from "./inventory.ts";
-import { lines, MAX_LINE, parseLine, tooLong } from "./json-lines.ts";
+import { isMangled, lines, MAX_LINE, parseLine, tooLong } from "./json-lines.ts";
 
 /** Where reading goes on: the file of an inventory, and how many of its records were read. */
 export interface ManifestCursor {
@@ -33,7 +33,8 @@ export interface ManifestRecord {
  * - `…/manifest.json` of an S3 Inventory in CSV: its files lie in its destination bucket, keys are percent-encoded, versions that
  *   are not the latest and delete markers are left out. A file that is not what its MD5 there says is refused at its end.
  *
- * Any of the lists may be packed as `.gz`. A line has at most a million characters.
+ * Any of the lists may be packed as `.gz`. A line has at most a million characters. They are in UTF-8, or CSV with its mark in
+ * UTF-16; a record with bytes that are not names no photo.
  *
  * @param bucket of records that name none.
  * @throws {ConfigError} CONFIG_INVALID when the manifest as a whole cannot be read, or names an uploader that there is none of;
@@ -118,6 +119,10 @@ async function* unpacked(open: OpenFile, list: List): AsyncGenerator<Fields | un
       `${at}: expected .csv, .jsonl or .ndjson, maybe with .gz, or manifest.json`,
     );
   let header: string[] | undefined;
+  let gzip = false;
+  bytes.once("data", (chunk: Buffer) => {
+    gzip = chunk[0] === 0x1f && chunk[1] === 0x8b;
+  });
   const parser = bytes.pipe(
     parse({
       columns: columns ?? ((first: string[]) => (header = checkHeader(first, at))),
@@ -132,11 +137,16 @@ async function* unpacked(open: OpenFile, list: List): AsyncGenerator<Fields | un
   bytes.on("error", (error) => parser.destroy(error));
   try {
     for await (const fields of parser) {
-      if (columns) decodeKey(fields as Fields);
-      yield fields as Fields;
+      const mangled = isMangled(Object.values(fields as Fields).join());
+      if (columns && !mangled) decodeKey(fields as Fields);
+      yield mangled ? undefined : (fields as Fields);
     }
     if (!columns && !header) checkHeader([], at);
   } catch (thrown) {
+    if (gzip)
+      throw new ConfigError("CONFIG_INVALID", `${at}: expected CSV, got gzip: name it .csv.gz`, {
+        cause: thrown,
+      });
     if (!(thrown instanceof CsvError)) throw thrown;
     if (thrown.code === "CSV_MAX_RECORD_SIZE") throw tooLong(at, Number(thrown["lines"]));
     throw new ConfigError("CONFIG_INVALID", `${at}: expected CSV: ${thrown.message}`, { cause: thrown });
@@ -148,7 +158,7 @@ function checkHeader(header: string[], at: string): string[] {
   if (columns.includes("key")) return columns;
   throw new ConfigError(
     "CONFIG_INVALID",
-    `${at}: expected a first line that names the column key, got ${header.join(",") || "nothing"}`,
+    `${at}: expected a first line that names the column key, got ${header.length > 0 ? JSON.stringify(header.join(",").slice(0, 200)) : "nothing"}`,
   );
 }
 

@@ -2,6 +2,8 @@ import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 
 const bucket = z.string().min(1);
+/** What a view may be called: its name, as Postgres has it, maybe with its schema. */
+export const VIEW = /^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$/;
 
 /** Which photos a backfill is about; stored with it as JSON. */
 export const selector = z.discriminatedUnion("kind", [
@@ -34,7 +36,7 @@ export const selector = z.discriminatedUnion("kind", [
     upTo: z.string().regex(/^\d+$/),
   }),
   /** The `photo_id`s of a view or table. */
-  z.strictObject({ kind: z.literal("view"), view: z.string().regex(/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$/) }),
+  z.strictObject({ kind: z.literal("view"), view: z.string().regex(VIEW) }),
   /** Photos whose stored scores another policy decides anew: no feeder is asked, see redecide.ts. */
   z.strictObject({ kind: z.literal("policy"), policy: z.string(), upTo: z.string().regex(/^\d+$/) }),
 ]);

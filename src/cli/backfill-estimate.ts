@@ -10,6 +10,7 @@ import { readPhotos } from "../store/photos.ts";
 import type { Pool } from "../store/pool.ts";
 import { selectPhotos, viewPhotos } from "../store/selected-photos.ts";
 import { type Arguments, connectedConfig, EXIT, type Terminal } from "./command.ts";
+import { counted } from "./plural.ts";
 import {
   createSample,
   estimateBytes,
@@ -142,8 +143,9 @@ interface Estimate {
 
 function printed(what: FedSelector, result: Estimate): string[] {
   const { photos, unreadable, listRequests, getRequests, bytes, renditions, seconds } = result;
-  const lines = [`${photos} photos: ${describe(what)}`];
-  if (unreadable) lines.push(`${unreadable} records name no photo`);
+  // what is said of photos in Postgres begins with that word
+  const lines = [`${counted(photos, "photo")}: ${describe(what).replace(/^photos: /, "")}`];
+  if (unreadable) lines.push(`${counted(unreadable, "record names", "records name")} no photo`);
   const { sizesAsked, sizesFound } = result;
   const rest = sizesFound < sizesAsked ? ": the rest is absent or refused, and counts as none" : "";
   const about = sizesAsked > 0 ? ` by the sizes of ${sizesFound} of ${sizesAsked} asked for${rest}` : "";
@@ -151,11 +153,13 @@ function printed(what: FedSelector, result: Estimate): string[] {
     bytes === null
       ? "; how many bytes the bucket did not say"
       : `, ${gigabytes(bytes)}${renditions ? " of originals" : ""}${about}`;
-  lines.push(`at most ${getRequests} GET requests${listRequests ? `, ${listRequests} to list` : ""}${size}`);
+  lines.push(
+    `at most ${counted(getRequests, "GET request")}${listRequests ? `, ${listRequests} to list` : ""}${size}`,
+  );
   if (renditions) {
     const { looked, found, originals } = renditions;
     lines.push(
-      `of ${looked} photos that were looked at, ${found} have a rendition: about ${gigabytes(renditions.bytes)}` +
+      `of ${counted(looked, "photo")} looked at, ${found} ${found === 1 ? "has" : "have"} a rendition: about ${gigabytes(renditions.bytes)}` +
         ` of them all, and ${originals} originals`,
     );
     if (looked > 0 && found === 0)

@@ -53,7 +53,8 @@ export async function lookAt(db: Pool, what: FedSelector, terminal: Terminal): P
   } catch (thrown) {
     if (!(thrown instanceof ModerationError) || thrown.retry) throw thrown;
     const start = "nothing was started; --unchecked starts it all the same, where the feeder can read it";
-    throw new ConfigError("CONFIG_INVALID", `${describe(what)}: ${thrown.message}: ${start}`, {
+    const named = thrown.message.startsWith(describe(what)) ? "" : `${describe(what)}: `;
+    throw new ConfigError("CONFIG_INVALID", `${named}${thrown.message}: ${start}`, {
       cause: thrown,
     });
   } finally {

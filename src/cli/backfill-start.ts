@@ -2,7 +2,7 @@ import { isAbsolute, resolve } from "node:path";
 import { modelDirectories, openDefaultModel } from "../../workers/judge.ts";
 import { parseHours } from "../backfill/pace.ts";
 import { parseRendition } from "../backfill/rendition.ts";
-import { describe, type FedSelector, type PhotoSelector, parseSelector } from "../backfill/selector.ts";
+import { describe, type FedSelector, type PhotoSelector, VIEW } from "../backfill/selector.ts";
 import { readConfig } from "../config.ts";
 import { listModels } from "../infer/folders.ts";
 import { addBackfill } from "../store/backfills.ts";
@@ -15,6 +15,7 @@ import { lookAt, lookForRenditions } from "./backfill-look.ts";
 import { follow } from "./backfill-report.ts";
 import { closest } from "./closest.ts";
 import { type Arguments, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
+import { failureCode } from "./failure-code.ts";
 import { accountOf } from "./model-promote.ts";
 
 /** maitred backfill start: see `backfill`. */
@@ -50,20 +51,29 @@ export const start: BackfillCommand = async (db, args, terminal) => {
 
 async function selectorOf({ values, positionals }: Arguments, db: Pool): Promise<FedSelector> {
   const [what, ...more] = positionals;
-  const filters = await photoFilters(values, db);
-  const given = [what, values["view"], filters].filter((each) => each !== undefined);
-  if (given.length !== 1 || more.length > 0) {
+  const choices = CHOICES.filter((name) => values[name] !== undefined).map((name) => `--${name}`);
+  const view = values["view"] === undefined ? [] : ["--view"];
+  const [one, other] = [...(what === undefined ? [] : [what]), ...view, ...choices.slice(0, 1)];
+  if (more.length > 0) throw new UsageError(`expected one of them, got ${[what, ...more].join(" and ")}`);
+  if (other !== undefined) throw new UsageError(`expected ${one} or ${other}, not both`);
+  if (one === undefined) {
     throw new UsageError(
       "expected one of s3://bucket/prefix/, a manifest, --view, or a choice of photos such as --missing",
     );
   }
   const url = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(what ?? "");
   const prefix = url && (url[2] === "" || url[2]!.endsWith("/")) ? url : undefined;
+  if (values["bucket"] === "") throw new UsageError("--bucket: expected the name of a bucket");
   if (values["bucket"] !== undefined && (what === undefined || prefix))
     throw new UsageError("--bucket: expected a manifest beside it, whose lines may name none");
-  if (filters) return filters;
+  if (choices.length > 0) return photoFilters(values, db);
   if (values["view"] !== undefined) {
-    return parseSelector({ kind: "view", view: values["view"] }) as FedSelector;
+    if (!VIEW.test(String(values["view"]))) {
+      throw new UsageError(
+        `--view: expected NAME or SCHEMA.NAME of letters, digits and _, without quotes, got ${JSON.stringify(values["view"])}`,
+      );
+    }
+    return { kind: "view", view: String(values["view"]) };
   }
   if (prefix) return { kind: "prefix", bucket: prefix[1]!, prefix: prefix[2]! };
   if (!/\.(csv|jsonl|ndjson)(\.gz)?$|\.json$/.test(what!)) {
@@ -79,7 +89,7 @@ async function selectorOf({ values, positionals }: Arguments, db: Pool): Promise
   };
 }
 
-async function photoFilters(values: Arguments["values"], db: Pool): Promise<PhotoSelector | undefined> {
+async function photoFilters(values: Arguments["values"], db: Pool): Promise<PhotoSelector> {
   const date = (name: string): string | undefined => {
     if (values[name] === undefined) return undefined;
     const at = new Date(String(values[name]));
@@ -89,10 +99,13 @@ async function photoFilters(values: Arguments["values"], db: Pool): Promise<Phot
   if (values["missing"] && values["failed"]) throw new UsageError("expected --missing or --failed, not both");
   if (values["code"] !== undefined && !values["failed"])
     throw new UsageError("--code: expected --failed beside it");
+  if (values["listing"] === "") throw new UsageError("--listing: expected a restaurant's id");
   const below = numberOf(values["below"], "--below", 0, 1);
   const since = date("since");
   const until = date("until");
-  const { listing, uploader, code } = values as { listing?: string; uploader?: string; code?: string };
+  if (since && until && since >= until) throw new UsageError("--until: expected a time after --since");
+  const code = failureCode(values["code"]);
+  const { listing, uploader } = values as { listing?: string; uploader?: string };
   const who = (["moderator", "user"] as const).find((each) => each === uploader);
   if (uploader !== undefined && !who) {
     throw new UsageError(`--uploader: expected moderator or user, got ${JSON.stringify(uploader)}`);
@@ -108,7 +121,10 @@ async function photoFilters(values: Arguments["values"], db: Pool): Promise<Phot
     ...(listing !== undefined && { listing }),
     ...(who && { uploader: who }),
   };
-  if (Object.keys(filters).length === 0 && !values["all"]) return undefined;
+  const beside = CHOICES.find((name) => name !== "all" && values[name] !== undefined);
+  if (values["all"] && beside) {
+    throw new UsageError(`expected --all or a choice such as --${beside}, not both`);
+  }
   return { kind: "photos", ...filters, upTo: await lastPhotoId(db) };
 }
 
@@ -116,7 +132,7 @@ async function photoFilters(values: Arguments["values"], db: Pool): Promise<Phot
  * The model that workers run, which is the active one, or what they run where none is; unless another is named. One that nobody
  * knows would never decide a photo, and each run would judge all of them again.
  */
-async function modelOf(values: Arguments["values"], db: Pool, terminal: Terminal): Promise<string> {
+export async function modelOf(values: Arguments["values"], db: Pool, terminal: Terminal): Promise<string> {
   const models = await readModels(db);
   const config = connectedConfig(terminal);
   const active = models.find(({ state }) => state === "active")?.id ?? (await openDefaultModel(config)).id;
@@ -141,3 +157,17 @@ function numberOf(
   if (Number.isFinite(number) && number >= min && number <= max) return number;
   throw new UsageError(`${name}: expected a number ${min} to ${max}, got ${JSON.stringify(value)}`);
 }
+
+/** Options that choose among the photos in Postgres. */
+const CHOICES = [
+  "missing",
+  "failed",
+  "code",
+  "older-model",
+  "below",
+  "since",
+  "until",
+  "listing",
+  "uploader",
+  "all",
+];

@@ -12,7 +12,9 @@ import { type BackfillCommand, idOf, theBackfill } from "./backfill-command.ts";
 import { list, report, status } from "./backfill-report.ts";
 import { start } from "./backfill-start.ts";
 import { type Command, EXIT, UsageError } from "./command.ts";
+import { failureCode } from "./failure-code.ts";
 import { accountOf } from "./model-promote.ts";
+import { counted } from "./plural.ts";
 import { choose, withPostgres } from "./subcommand.ts";
 
 export const backfill: Command = {
@@ -27,7 +29,7 @@ WHAT is one of
   s3://bucket/prefix/          everything below it (or s3://bucket/)
   a manifest                   s3://bucket/key or a path: .csv with a header, .jsonl, either with .gz, or the
                                manifest.json of an S3 Inventory; --bucket NAME for lines that name none
-  --view NAME                  the photo_ids of a view or table
+  --view NAME                  the photo_ids of a view or table; its name, or SCHEMA.NAME, of letters, digits and _
   and photos that Postgres knows, by any of
   --missing                    without a verdict
   --failed [--code CODE]       that failed
@@ -145,16 +147,19 @@ function throughout(
       if (terminal.columns > 0) terminal.say(`\r${photos} photos\x1b[K\r`);
     }
     if (outcome && photos + (otherwise ?? 0) === 0) await refuseAfter(outcome, db, id);
-    const of = otherwise ? ` of ${photos + otherwise}` : "";
-    const but = otherwise ? `; ${otherwise} were decided otherwise meanwhile` : "";
+    const all = photos + (otherwise ?? 0);
+    const what = `${otherwise ? `${photos} of ` : ""}${counted(all, "photo")}`;
+    const but = otherwise
+      ? `; ${otherwise} ${otherwise === 1 ? "was" : "were"} decided otherwise meanwhile`
+      : "";
     terminal.print(
       args.values["json"]
         ? JSON.stringify({ id, photos, otherwise, pending })
-        : `${photos}${of} photos of backfill ${id} are ${said}${but}`,
+        : `${what} of backfill ${id} ${all === 1 ? "is" : "are"} ${said}${but}`,
     );
     if (pending && !args.values["json"])
       terminal.print(
-        `${pending} photos of it have no verdict, are not shown, and wait for nobody: maitred backfill start --missing judges them, with all others that have none`,
+        `${counted(pending, "photo")} of it ${pending === 1 ? "has no verdict, is not shown, and waits" : "have no verdict, are not shown, and wait"} for nobody: maitred backfill start --missing judges all that have none`,
       );
     return EXIT.done;
   };
@@ -190,11 +195,11 @@ const rollback = throughout("as they were before", async (db, id, by, after) => 
 const retryFailed: BackfillCommand = async (db, args, terminal) => {
   const { id } = await theBackfill(db, idOf(args));
   const { values } = args;
-  const photos = await retryBackfill(db, id, values["code"] as string | undefined, accountOf(values));
+  const photos = await retryBackfill(db, id, failureCode(values["code"]), accountOf(values));
   terminal.print(
     values["json"]
       ? JSON.stringify({ id, photos })
-      : `maitred feed will queue ${photos} photos of backfill ${id} again`,
+      : `maitred feed will queue ${counted(photos, "photo")} of backfill ${id} again`,
   );
   return EXIT.done;
 };

@@ -8,8 +8,8 @@ import { packageRoot } from "../package-root.ts";
 import { reviewedPhotos } from "../store/labels.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { connect } from "../store/pool.ts";
-import type { Terminal } from "./command.ts";
 import { createCounter, judgeLabels, openFileJudge } from "./judging.ts";
+import { printable, type Terminal } from "./terminal.ts";
 
 /** Judges the photos of a labelled set; what is left out is said. */
 export async function samplesFromLabels(
@@ -19,20 +19,23 @@ export async function samplesFromLabels(
   terminal: Terminal,
 ): Promise<Sample[]> {
   const { labels, problems } = readLabelledSet(path, model.categories);
-  if (problems.length > 0)
-    terminal.say(`lines that are no labels: ${problems.length}\n${someOf(problems)}\n`);
+  if (problems.length > 0) sayAll(terminal, `lines that are left out: ${problems.length}`, problems);
   const judge = await openFileJudge(config, model);
   try {
     const counter = createCounter(terminal, model.id, labels.length);
     const { scores, unjudged } = await judgeLabels(judge, labels, counter.count).finally(counter.stop);
     if (unjudged.length > 0) {
       const named = unjudged.map(({ file, error }) => `${file}: ${error.code}: ${error.message}`);
-      terminal.say(`photos that could not be judged: ${unjudged.length}\n${someOf(named)}\n`);
+      sayAll(terminal, `photos that could not be judged: ${unjudged.length}`, named);
     }
     return labels.flatMap((label, index) => (scores[index] ? [{ label, scores: scores[index] }] : []));
   } finally {
     await judge.close();
   }
+}
+
+function sayAll({ say }: Terminal, title: string, lines: readonly string[]): void {
+  for (const line of [title, ...someOf(lines)]) say(`${printable(line)}\n`);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, realpathSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { readConfig } from "../config.ts";
@@ -10,6 +10,7 @@ import type { Scores } from "../photo.ts";
 import { type Command, EXIT, type Terminal, table, UsageError } from "./command.ts";
 import { createExplainer, type Explainer } from "./explain.ts";
 import { type FileJudge, openFileJudge } from "./judging.ts";
+import { makeOutputFolder } from "./output-folder.ts";
 
 /** One line of `--json`. */
 type Line =
@@ -85,7 +86,7 @@ Exit codes: 0 every file was judged, 1 some were not.
 
 /** Pictures among photos would be judged as photos the next time. */
 function refuseMixing(out: string, paths: readonly string[]): void {
-  mkdirSync(out, { recursive: true });
+  makeOutputFolder("--explain", out);
   const folder = realpathSync(out);
   for (const path of paths) {
     const given = existsSync(path) ? realpathSync(path) : resolve(path);

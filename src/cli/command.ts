@@ -2,18 +2,9 @@ import type { ParseArgsConfig } from "node:util";
 import { type Config, readConfig } from "../config.ts";
 import { findPostgres } from "../embedded/postgres.ts";
 import { ConfigError } from "../errors.ts";
+import { printable, type Terminal } from "./terminal.ts";
 
-/** What a command may touch of the process; tests pass their own. */
-export interface Terminal {
-  env: Readonly<Record<string, string | undefined>>;
-  /** Data: lines on stdout. */
-  print(line: string): void;
-  /** For a person: text on stderr. */
-  say(text: string): void;
-  /** Width of stderr if it is a terminal, which can be drawn upon; 0 otherwise. */
-  columns: number;
-  stdin: AsyncIterable<Buffer | string>;
-}
+export type { Terminal };
 
 export interface Arguments {
   values: Readonly<Record<string, string | boolean | undefined>>;
@@ -61,8 +52,9 @@ export function connectedConfig(terminal: Terminal): Config {
   return { ...config, databaseUrl, queueUrl: config.queueUrl || (config.queueOptions ? "" : databaseUrl) };
 }
 
-/** Lines of columns, each as wide as its widest cell; the last is not padded. */
-export function table(rows: readonly (readonly string[])[]): string[] {
+/** Lines of columns, each as wide as its widest cell as it is printed; the last is not padded. */
+export function table(cells: readonly (readonly string[])[]): string[] {
+  const rows = cells.map((row) => row.map(printable));
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   return rows.map((row) =>
     row

@@ -25,7 +25,8 @@ DATABASE_URL, or of the maitred up that runs on MAITRED_HOME.
     if (values["json"]) {
       print(JSON.stringify(Object.fromEntries(settings.map(({ env, value }) => [env, value]))));
     } else if (values["markdown"]) {
-      print("| variable | default | what it is |\n| --- | --- | --- |");
+      print("| variable | default | what it is |");
+      print("| --- | --- | --- |");
       for (const { env, fallback, help } of settings)
         print(`| \`${env}\` | ${fallback && `\`${fallback}\``} | ${help} |`);
     } else {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { countPending, photoWriters, tellAgain } from "../store/destinations.ts";
 import type { Pool } from "../store/pool.ts";
 import { type Arguments, EXIT, type Terminal, UsageError } from "./command.ts";
+import { counted } from "./plural.ts";
 
 /**
  * maitred destination catch-up: tells one destination of photos as they are now, in the order of their ids, and waits while
@@ -22,7 +23,7 @@ export function catchUp(
     let told = 0;
     let after = from;
     let said = performance.now();
-    const where = (): string => `${told} photos told of; --after ${after} goes on from here`;
+    const where = (): string => `${counted(told, "photo")} told of; --after ${after} goes on from here`;
     await writersEnded(db, terminal);
     try {
       for (;;) {
@@ -41,7 +42,9 @@ export function catchUp(
       throw error;
     }
     if (terminal.columns > 0) terminal.say("\r\x1b[K");
-    terminal.print(values["json"] ? JSON.stringify({ id, told }) : `${id} is told of ${told} photos`);
+    terminal.print(
+      values["json"] ? JSON.stringify({ id, told }) : `${id} is told of ${counted(told, "photo")}`,
+    );
     return EXIT.done;
   };
 }

@@ -9,6 +9,7 @@ import { Scope } from "../lifecycle.ts";
 import { type Known, LANES, type Lane, type PhotoRef } from "../photo.ts";
 import { databaseTime, photosToReplay } from "../store/photos.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
+import { failureCode } from "./failure-code.ts";
 import { openIntake } from "./intake.ts";
 
 export const enqueue: Command = {
@@ -113,11 +114,8 @@ function replayOf({
   values,
 }: Arguments): { state: "failed" | "pending"; code?: string; olderThanS: number } | undefined {
   if (values["failed"]) {
-    return {
-      state: "failed",
-      ...(typeof values["code"] === "string" && { code: values["code"] }),
-      olderThanS: 0,
-    };
+    const code = failureCode(values["code"]);
+    return { state: "failed", ...(code !== undefined && { code }), olderThanS: 0 };
   }
   if (values["pending"]) return { state: "pending", olderThanS: 600 };
   return undefined;

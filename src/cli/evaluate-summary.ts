@@ -6,13 +6,14 @@ import { GROUP_NAMES } from "../evaluate/page-figures.ts";
 import type { Report } from "../evaluate/report.ts";
 import { FEW_SOURCES, fewSources } from "../evaluate/report.ts";
 import { table } from "./command.ts";
+import { counted } from "./plural.ts";
 
 /** The report as lines for a terminal. */
 export function summaryOf({ subjects, comparison, unjudged, problems, labelled }: Report): string[] {
   const lines: string[] = [];
   for (const { name, provider, evaluation } of subjects) {
     const { photos, sources, category, human, effect } = evaluation;
-    lines.push(`${name} on ${provider}: ${photos} photos from ${sources} sources`, "");
+    lines.push(`${name} on ${provider}: ${counted(photos, "photo")} from ${counted(sources, "source")}`, "");
     lines.push(...table([["", "", "95 % interval"], ...figures(evaluation)]), "");
     lines.push(
       ...table([
@@ -38,10 +39,10 @@ export function summaryOf({ subjects, comparison, unjudged, problems, labelled }
   if (comparison) lines.push(...compared(comparison, subjects[0]!.name, subjects[1]!.name));
   if (unjudged.length > 0) {
     const named = unjudged.map(({ file, code, message }) => `  ${file}: ${code}: ${message}`);
-    lines.push(`photos that could not be judged: ${unjudged.length} of ${labelled}`, someOf(named));
+    lines.push(`photos that could not be judged: ${unjudged.length} of ${labelled}`, ...someOf(named));
   }
   if (problems.length > 0) {
-    lines.push(`lines that are no labels: ${problems.length}`, someOf(problems.map((line) => `  ${line}`)));
+    lines.push(`lines that are left out: ${problems.length}`, ...someOf(problems.map((line) => `  ${line}`)));
   }
   while (lines.at(-1) === "") lines.pop();
   return lines;
@@ -81,7 +82,7 @@ function compared(
   return [
     ...table([["right in", "photos", one, other, "only one", "p", ""], ...rows]),
     "",
-    `They differ on ${differences.length} photos${differences.length > first.length ? `, the first ${first.length} of them` : ""}:`,
+    `They differ on ${counted(differences.length, "photo")}${differences.length > first.length ? `, the first ${first.length} of them` : ""}:`,
     ...(first.length > 0 ? table(first) : []),
     "",
   ];

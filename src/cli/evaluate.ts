@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { type Config, readConfig } from "../config.ts";
 import { decide } from "../decide/decide.ts";
@@ -15,6 +15,7 @@ import { openModelInUse, openNamed } from "./choose-model.ts";
 import { type Arguments, type Command, EXIT, type Terminal, UsageError } from "./command.ts";
 import { summaryOf } from "./evaluate-summary.ts";
 import { createCounter, judgeLabels, openFileJudge } from "./judging.ts";
+import { makeOutputFolder } from "./output-folder.ts";
 import { makeThumbnails } from "./thumbnails.ts";
 
 export const evaluate: Command = {
@@ -26,7 +27,7 @@ Judges labelled photos as a worker does, and says how good that is: category acc
 well humans are told from none, whether probabilities mean what they say, and what the policy would show and hold back;
 all with 95 % intervals that know that photos of one source are alike. FOLDER holds a labels.jsonl, or sub-folders
 named food/, ambience/, menu/, other/, human/, nohuman/ (docs/evaluate.md). Photos that cannot be judged, and lines
-that are no labels, are named and left out.
+that are no labels or say a photo again, are named and left out.
 
   --out FOLDER              writes index.html, one page with everything on it, and evaluation.json there
   --model ID|FOLDER         the model (default: the active one, else MAITRED_MODEL, else the one that ships)
@@ -66,10 +67,11 @@ Exit codes: 0 every label counted, 1 some photos or lines were left out.
     const models = await modelsOf(args, config);
     const set = readLabelledSet(path, models[0]!.categories);
     const labelled = { ...set, labels: sample(set.labels, limit) };
-    const { report, paths } = await reportOf(config, models, labelled, worst, terminal, path);
     const out = values["out"] as string | undefined;
+    // before everything is judged, and in vain
+    if (out !== undefined) makeOutputFolder("--out", out);
+    const { report, paths } = await reportOf(config, models, labelled, worst, terminal, path);
     if (out !== undefined) {
-      mkdirSync(out, { recursive: true });
       const thumbnails = await makeThumbnails(config, paths);
       writeFileSync(join(out, "evaluation.json"), `${asJson(report, 1)}\n`);
       writeFileSync(join(out, "index.html"), renderPage(report, thumbnails));
@@ -77,7 +79,7 @@ Exit codes: 0 every label counted, 1 some photos or lines were left out.
     if (values["json"]) terminal.print(asJson(report));
     else {
       for (const line of summaryOf(report)) terminal.print(line);
-      if (out !== undefined) terminal.print(`\n${join(out, "index.html")}`);
+      if (out !== undefined) for (const line of ["", join(out, "index.html")]) terminal.print(line);
     }
     return report.problems.length + report.unjudged.length === 0 ? EXIT.done : EXIT.notAll;
   },

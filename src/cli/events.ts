@@ -130,7 +130,7 @@ const show: Subcommand = async (db, { ids = [] }, terminal, json) => {
       value instanceof Date ? value.toISOString() : String(value ?? ""),
     ]);
     for (const line of table(rows)) terminal.print(line);
-    terminal.print(`\n${body}`);
+    for (const line of ["", ...body.split(/\r?\n/)]) terminal.print(line);
   }
   return EXIT.done;
 };

@@ -15,6 +15,9 @@ import { requireSchema } from "../store/migrate.ts";
 import { connect, type Pool } from "../store/pool.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
 import { openPictureHeic } from "./judging.ts";
+import { makeOutputFolder } from "./output-folder.ts";
+import { counted } from "./plural.ts";
+import { printable } from "./terminal.ts";
 
 export const labels: Command = {
   summary: "export: what people said of photos, as the folder that training reads",
@@ -49,6 +52,8 @@ Exit codes: 0 all is written but for photos that are gone, 1 others could not be
     const config = connectedConfig(terminal);
     const scope = new Scope();
     try {
+      if (!args.values["dry-run"])
+        for (const each of [folder, join(folder, "photos")]) makeOutputFolder("FOLDER", each);
       const db = connect(config.databaseUrl, () => {}, 2);
       scope.onClose("Postgres", () => db.end());
       await requireSchema(db, join(packageRoot(), "migrations"));
@@ -56,7 +61,7 @@ Exit codes: 0 all is written but for photos that are gone, 1 others could not be
       const dryRun = Boolean(args.values["dry-run"]);
       const done = dryRun ? await count(photos) : await write(photos, folder, config, scope, terminal);
       for (const { code, photo, bucket, key, message } of done.missing) {
-        terminal.say(`${code} photo ${photo} ${bucket}/${key}: ${message}\n`);
+        terminal.say(`${printable(`${code} photo ${photo} ${bucket}/${key}: ${message}`)}\n`);
       }
       terminal.print(args.values["json"] ? JSON.stringify(done) : summary(done, dryRun, folder));
       return done.missing.every(({ code }) => code === "GONE") ? EXIT.done : EXIT.notAll;
@@ -144,7 +149,7 @@ async function write(
     load: openLoad(config, scope),
     pause: (tries) => sleep(config.backoffMs * 2 ** (tries - 1)),
     progress: ({ labels, fetched, missing }) => {
-      line = `${labels} labels, ${fetched} photos fetched, ${missing.length} not to be had`;
+      line = `${counted(labels, "label")}, ${counted(fetched, "photo")} fetched, ${missing.length} not to be had`;
     },
   };
   try {
@@ -175,8 +180,8 @@ function openLoad(config: Config, scope: Scope): ExportDeps["load"] {
 
 function summary(done: Exported, dryRun: boolean, folder: string): string {
   const origins = Object.entries(done.origins).map(([origin, photos]) => `${photos} by ${origin}`);
-  const parts = [`${done.labels} labels${origins.length > 0 ? ` (${origins.join(", ")})` : ""}`];
-  if (!dryRun) parts.push(`${done.fetched} photos fetched, ${done.present} there already`);
+  const parts = [`${counted(done.labels, "label")}${origins.length > 0 ? ` (${origins.join(", ")})` : ""}`];
+  if (!dryRun) parts.push(`${counted(done.fetched, "photo")} fetched, ${done.present} there already`);
   if (done.unusable > 0) parts.push(`${done.unusable} said nothing that training knows`);
   if (done.missing.length > 0) parts.push(`${done.missing.length} not to be had`);
   return `${parts.join("; ")}${dryRun ? "" : `; ${join(folder, "labels.jsonl")}`}`;

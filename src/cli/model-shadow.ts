@@ -4,8 +4,10 @@ import { openModelById } from "../infer/folders.ts";
 import { readModels, registerModel, shadowModel } from "../store/models.ts";
 import { connect } from "../store/pool.ts";
 import { compareShadow, type Pair, type ShadowComparison } from "../store/shadow.ts";
+import { modelOf } from "./backfill-start.ts";
 import { type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
 import { accountOf } from "./model-promote.ts";
+import { counted } from "./plural.ts";
 
 /** maitred model shadow: see `model`. */
 export const shadow: Command["run"] = async ({ values, positionals: [id] }, terminal) => {
@@ -22,6 +24,9 @@ export const shadow: Command["run"] = async ({ values, positionals: [id] }, term
       terminal.print(current ? `${current.id} is no shadow any more` : "there is no shadow");
       return EXIT.done;
     }
+    // also where none was ever promoted, and they run the one that ships
+    if (id === (await modelOf({}, db, terminal)))
+      throw new UsageError(`${id} is the active model: a shadow runs beside it, and is another`);
     const model = await openModelById(modelDirectories(config), { id, sha256: "" }, config.variant);
     // the policy must know its categories, here as in the workers
     await (await openJudge(config, model)).close();
@@ -62,7 +67,7 @@ function printed(comparison: ShadowComparison): string[] {
     `${photo.bucket}/${photo.key}`,
   ]);
   return [
-    `${shadow} beside ${beside}, on ${photos} photos`,
+    `${shadow} beside ${beside}, on ${counted(photos, "photo")}`,
     "",
     ...crossed("verdict", shadow, verdicts),
     "",

@@ -3,7 +3,9 @@ import type { LineOutcome } from "../moderate/line.ts";
 import type { WorkerEvents } from "../moderate/worker.ts";
 import type { PhotoJob } from "../photo.ts";
 import type { PhotoRow } from "../store/photos.ts";
-import { type Terminal, table } from "./command.ts";
+import { table } from "./command.ts";
+import { counted } from "./plural.ts";
+import { cut, printable, type Terminal } from "./terminal.ts";
 
 export interface Progress {
   events: Partial<WorkerEvents>;
@@ -37,7 +39,8 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
     else if (!everyPhoto) terminal.say(`${line()}\n`);
   };
   // in place of the live line, which is drawn again below it
-  const say = (text: string): void => terminal.say(`${terminal.columns > 0 ? "\r\x1b[K" : ""}${text}\n`);
+  const say = (text: string): void =>
+    terminal.say(`${terminal.columns > 0 ? "\r\x1b[K" : ""}${printable(text)}\n`);
   const timer = setInterval(draw, terminal.columns > 0 ? 100 : 2_000);
 
   function left(photo: PhotoJob, outcome: LineOutcome, changed: boolean): void {
@@ -87,20 +90,27 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
         ([stage, { seconds, photos }]) => `${stage} ${((seconds / photos) * 1000).toFixed(1)}`,
       );
       const inference = batched > 0 ? ((inferring / batched) * 1000).toFixed(1) : "-";
+      const judged = `${counted(photos, "photo")} judged now`;
+      if (photos === 0) return `${judged}, with ${model} on ${provider}`;
       return [
-        `${photos} photos judged now, ${rate().toFixed(1)} photos/s with ${model} on ${provider}`,
-        `${batches} batches, ${batches > 0 ? (batched / batches).toFixed(1) : "-"} photos each on average`,
+        `${judged}, ${rate().toFixed(1)} photos/s with ${model} on ${provider}`,
+        `${counted(batches, "batch", "batches")}, ${batches > 0 ? (batched / batches).toFixed(1) : "-"} photos each on average`,
         `milliseconds a photo: ${times.join(", ")} (of batch, inference alone ${inference})`,
       ].join("\n");
     },
   };
 }
 
-/** A photo a line: photo, category, score, human, verdict, reason. Where all are of one folder, it is not repeated. */
-export function photoTable(photos: readonly PhotoRow[]): string[] {
+/**
+ * A photo a line: photo, category, score, human, verdict, reason. Where all are of one folder, it is not repeated.
+ *
+ * @param columns of the terminal, where a long name has half of them; 0: all of it.
+ */
+export function photoTable(photos: readonly PhotoRow[], columns = 0): string[] {
+  const most = columns > 0 ? Math.max(NARROWEST, Math.floor(columns / 2)) : Number.POSITIVE_INFINITY;
   const oneFolder = photos.every(({ bucket }) => bucket === photos[0]!.bucket);
   const rows = photos.map((photo) => [
-    oneFolder ? photo.key : addressOf(photo),
+    cut(printable(oneFolder ? photo.key : addressOf(photo)), most),
     photo.category ?? "-",
     photo.categoryScore === null ? "-" : hundredths(photo.categoryScore),
     photo.human === null ? "-" : hundredths(photo.human),
@@ -134,3 +144,6 @@ function asLine(photo: PhotoJob, result: LineOutcome["result"]): string {
   const { verdict, reason } = result.decision;
   return `${verdict.padEnd(6)}  ${addressOf(photo)}  ${reason}`;
 }
+
+/** Columns of a name below which its ends tell nothing. */
+const NARROWEST = 24;

@@ -1,5 +1,5 @@
 import type { DestinationStream } from "pino";
-import type { Terminal } from "./command.ts";
+import { printable, type Terminal } from "./terminal.ts";
 
 interface Entry {
   msg?: string;
@@ -11,7 +11,7 @@ interface Entry {
 export function sentences({ say, columns }: Terminal): DestinationStream {
   // what is drawn there at that moment is drawn again
   const begin = columns > 0 ? "\r\x1b[K" : "";
-  return { write: (line) => say(`${begin}${sentenceOf(JSON.parse(line))}\n`) };
+  return { write: (line) => say(`${begin}${printable(sentenceOf(JSON.parse(line)))}\n`) };
 }
 
 function sentenceOf({ level: _, time: __, pid: ___, msg, err, ...about }: Entry): string {

@@ -1,5 +1,6 @@
 import type { Totals } from "../intake/sweep.ts";
 import type { Terminal } from "./command.ts";
+import { counted } from "./plural.ts";
 import type { Result, Target } from "./sweep-bucket.ts";
 
 export interface SweepProgress {
@@ -23,7 +24,7 @@ export function createSweepProgress(terminal: Terminal, { bucket, prefix }: Targ
       if (now - last < (terminal.columns > 0 ? DRAW_MS : SAY_MS)) return;
       last = now;
       const rate = ((totals.listed - first) / (now - begun)) * 1_000;
-      const line = `${name}  ${totals.listed} keys, ${rate.toFixed(0)}/s  ${counted(totals)}  at ${JSON.stringify(cursor)}`;
+      const line = `${name}  ${totals.listed} keys, ${rate.toFixed(0)}/s  ${totalsOf(totals)}  at ${JSON.stringify(cursor)}`;
       terminal.say(terminal.columns > 0 ? `${wipe}${line.slice(0, terminal.columns - 1)}` : `${line}\n`);
     },
     say: (text) => terminal.say(`${wipe}${name}: ${text}\n`),
@@ -35,7 +36,7 @@ export function createSweepProgress(terminal: Terminal, { bucket, prefix }: Targ
 export function describe(result: Result): string[] {
   const { bucket, prefix, listed, seconds, dryRun, stopped, samples, unordered } = result;
   const lines = [
-    `${bucket}/${prefix}: ${listed} photos listed in ${seconds.toFixed(1)} s; ${counted(result)}`,
+    `${bucket}/${prefix}: ${counted(listed, "photo")} listed in ${seconds.toFixed(1)} s; ${totalsOf(result)}`,
   ];
   if (unordered) {
     const order = "elsewhere than in the order of their bytes, and were looked at one by one";
@@ -49,7 +50,7 @@ export function describe(result: Result): string[] {
   return lines;
 }
 
-function counted({ known, missed, gone, young, unclear }: Totals): string {
+function totalsOf({ known, missed, gone, young, unclear }: Totals): string {
   return `known ${known}  missed ${missed}  gone ${gone}  young ${young}  unclear ${unclear}`;
 }
 

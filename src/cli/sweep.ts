@@ -10,6 +10,7 @@ import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, Usa
 import { openIntake } from "./intake.ts";
 import { type BucketSweep, type Result, sweepBucket, type Target } from "./sweep-bucket.ts";
 import { createSweepProgress, describe } from "./sweep-progress.ts";
+import { printable } from "./terminal.ts";
 
 export const sweep: Command = {
   summary: "compare buckets with Postgres: queue what events had missed, withdraw what is gone",
@@ -119,7 +120,7 @@ async function one(target: Target, { terminal, stays, json, ...how }: One): Prom
       terminal.say(`${target.bucket}/${target.prefix}: interrupted; run it again to go on from there\n`);
     }
     if (how.signal.aborted || !stays || !(error instanceof ModerationError)) throw error;
-    terminal.say(`${target.bucket}/${target.prefix}: ${error.code}: ${error.message}\n`);
+    terminal.say(`${printable(`${target.bucket}/${target.prefix}: ${error.code}: ${error.message}`)}\n`);
     return undefined;
   }
 }

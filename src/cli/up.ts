@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { delimiter, resolve } from "node:path";
 import { type RunningApi, startApi } from "../../workers/api.ts";
 import { startDeliver } from "../../workers/deliver.ts";
@@ -14,6 +14,7 @@ import { type Command, EXIT, type Terminal, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
 import { migrateAll } from "./migrate.ts";
 import { accountOf } from "./model-promote.ts";
+import { makeOutputFolder } from "./output-folder.ts";
 import { createProgress, photoTable } from "./progress.ts";
 import { sentences } from "./sentences.ts";
 import { type WatchDeps, watchFolder, withdrawGone } from "./watch-folder.ts";
@@ -83,7 +84,7 @@ Exit codes: with --once, 0 every photo was judged, 1 some were not.
       await progress.done();
       progress.stop();
       const photos = await readPhotos(intake.db, ids);
-      if (!values["json"]) for (const line of photoTable(photos)) terminal.print(line);
+      if (!values["json"]) for (const line of photoTable(photos, terminal.printColumns)) terminal.print(line);
       terminal.say(`\n${progress.summary(worker.model, worker.provider)}\n`);
       return photos.every((photo) => photo.state !== "failed") ? EXIT.done : EXIT.notAll;
     } catch (error) {
@@ -97,7 +98,7 @@ Exit codes: with --once, 0 every photo was judged, 1 some were not.
 };
 
 async function startServers(settings: Config, folders: readonly string[], scope: Scope): Promise<Config> {
-  mkdirSync(settings.home, { recursive: true });
+  makeOutputFolder("MAITRED_HOME", settings.home);
   let { databaseUrl } = settings;
   if (!databaseUrl) databaseUrl = scope.hold("embedded Postgres", await startPostgres(settings.home)).url;
   const allowed = settings.folders.split(delimiter).filter(Boolean).concat(folders);

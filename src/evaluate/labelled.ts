@@ -29,7 +29,7 @@ export interface Label {
 
 export interface LabelledSet {
   labels: Label[];
-  /** One for each line that is no label: where it is, and what was expected. */
+  /** One for each line that is no label, or of a photo that has one: where it is, and what was expected. */
   problems: string[];
 }
 
@@ -49,7 +49,7 @@ export function readLabelledSet(path: string, categories: readonly string[]): La
       ? { labels: fromFolders(resolve(path), categories), problems: [] }
       : fromLines(resolve(file), categories);
   if (set.labels.length > 0) return set;
-  if (set.problems.length > 0) throw invalid(someOf(set.problems));
+  if (set.problems.length > 0) throw invalid(someOf(set.problems).join("\n"));
   throw invalid(`${path}: it has no labelled photos: ${expected(categories)}`);
 }
 
@@ -60,14 +60,14 @@ export function readLabelledSet(path: string, categories: readonly string[]): La
  */
 export function readLabelled(path: string, categories: readonly string[]): Label[] {
   const { labels, problems } = readLabelledSet(path, categories);
-  if (problems.length > 0) throw invalid(someOf(problems));
+  if (problems.length > 0) throw invalid(someOf(problems).join("\n"));
   return labels;
 }
 
 /** The first of many lines. */
-export function someOf(lines: readonly string[]): string {
+export function someOf(lines: readonly string[]): string[] {
   const more = lines.length > SHOWN ? [`and ${lines.length - SHOWN} more`] : [];
-  return [...lines.slice(0, SHOWN), ...more].join("\n");
+  return [...lines.slice(0, SHOWN), ...more];
 }
 
 /** At most `limit` labels, spread evenly over the whole set (which is sorted), in its order; the same each time. */
@@ -81,13 +81,23 @@ export function sample(labels: readonly Label[], limit: number, seed = 1): Label
 function fromLines(file: string, categories: readonly string[]): LabelledSet {
   const problems: string[] = [];
   const labels: Label[] = [];
+  const lineOf = new Map<string, number>();
   const line = lineSchema(categories);
   const lines = readFileSync(file, "utf8").split("\n");
   for (const [index, text] of lines.entries()) {
     if (text.trim() === "") continue;
     const result = line.safeParse(parsed(text));
-    if (result.success) labels.push(asLabel(result.data, dirname(file)));
-    else {
+    if (result.success) {
+      const label = asLabel(result.data, dirname(file));
+      const before = lineOf.get(label.path);
+      // counted twice, it would make every figure surer than it is
+      if (before !== undefined)
+        problems.push(`${file}:${index + 1}: ${label.file} is on line ${before} already, which counts`);
+      else {
+        lineOf.set(label.path, index + 1);
+        labels.push(label);
+      }
+    } else {
       const issues = result.error.issues.map(({ path, message }) => [...path, message].join(": "));
       problems.push(`${file}:${index + 1}: ${issues.join("; ")}`);
     }

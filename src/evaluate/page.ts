@@ -85,7 +85,7 @@ function leftOut({ problems, unjudged, labelled }: Report): Html | null {
     html`<ul class="plain small">${lines.slice(0, LISTED).map((line) => html`<li>${line}</li>`)}${lines.length > LISTED && html`<li>and ${lines.length - LISTED} more, in evaluation.json</li>`}</ul>`;
   return html`<section aria-labelledby="left-out"><h2 id="left-out">Left out</h2>
 ${unjudged.length > 0 && html`<p>Photos that could not be judged, and count nowhere: ${unjudged.length} of ${labelled}</p>${list(unjudged.map(({ file, code, message }) => `${file}: ${code}: ${message}`))}`}
-${problems.length > 0 && html`<p>Lines that are no labels: ${problems.length}</p>${list(problems)}`}</section>`;
+${problems.length > 0 && html`<p>Lines that are left out: ${problems.length}</p>${list(problems)}`}</section>`;
 }
 
 /** Lines of a list that is no figure. */

@@ -1,5 +1,5 @@
 import sharp, { type Metadata, type Sharp, type SharpOptions } from "sharp";
-import { asError, PhotoError } from "../errors.ts";
+import { asError, ERROR_CODES, PhotoError } from "../errors.ts";
 import { type Format, sniff } from "./sniff.ts";
 
 export interface DecodeLimits {
@@ -107,5 +107,8 @@ function options(failOn: "truncated" | "none"): SharpOptions {
 
 export function corrupt(thrown: unknown): PhotoError {
   if (thrown instanceof PhotoError) return thrown;
-  return new PhotoError("CORRUPT", asError(thrown).message.split("\n")[0]!, { cause: thrown });
+  const said = asError(thrown).message.split("\n")[0]!.replace(/: *$/, "");
+  // the decoder's words are of the process, and may be gone when another thread has failed too
+  const why = /^(Unknown error)?$/.test(said) ? ERROR_CODES.CORRUPT : said;
+  return new PhotoError("CORRUPT", why, { cause: thrown });
 }

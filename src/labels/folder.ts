@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { codeOf, PhotoError, UpstreamError } from "../errors.ts";
+import { ConfigError, codeOf, PhotoError, UpstreamError } from "../errors.ts";
 import { type Label, type LabelledPhoto, labelOf } from "../label.ts";
 
 export interface ExportDeps {
@@ -32,6 +32,7 @@ export interface Exported {
  *
  * @param width how many photos are in hand at once.
  * @param attempts tries of a photo whose store does not answer.
+ * @throws {ConfigError} LABELS_INVALID when a line of an earlier labels.jsonl is no label, before anything is fetched.
  * @throws {UpstreamError} when a store does not answer; running it again goes on where it ended.
  */
 export async function writeLabels(
@@ -99,13 +100,29 @@ async function load(
 function readLabels(folder: string): Map<string, Label> {
   const path = join(folder, LABELS);
   if (!existsSync(path)) return new Map();
-  const lines = readFileSync(path, "utf8").split("\n").filter(Boolean);
-  return new Map(
-    lines.map((line) => {
-      const label = JSON.parse(line) as Label;
-      return [label.file, label];
-    }),
-  );
+  const labels = new Map<string, Label>();
+  for (const [index, line] of readFileSync(path, "utf8").split("\n").entries()) {
+    if (line.trim() === "") continue;
+    const label = parsed(line);
+    // to go on without it would lose what it says
+    if (!label) {
+      throw new ConfigError(
+        "LABELS_INVALID",
+        `${path}:${index + 1}: expected a label with its file: mend or remove it`,
+      );
+    }
+    labels.set(label.file, label);
+  }
+  return labels;
+}
+
+function parsed(line: string): Label | undefined {
+  try {
+    const label = JSON.parse(line) as Label | null;
+    return typeof label?.file === "string" ? label : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Works on at most `width` items at once. The first failure is thrown once what is in hand has ended. */

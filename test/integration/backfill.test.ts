@@ -1088,7 +1088,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     seconds: null,
   });
   expect((await run("start", "--missing", "--dry-run")).out).toMatch(
-    /^2 photos: photos: state pending\nat most 2 GET requests; how many bytes the bucket did not say\n/,
+    /^2 photos: state pending\nat most 2 GET requests; how many bytes the bucket did not say\n/,
   );
   await put("dry/list.jsonl", '{"key":"dry/1.jpg"}\n{"key":"dry/2.jpg"}\n{"key":"dry/1.jpg","etag":"e"}\n');
   expect(
@@ -1252,7 +1252,7 @@ test("the command starts nothing of what cannot be read, unless it is told to", 
   expect(refused).toEqual([
     why(/s3:\/\/nowhere\/2019\/: .*NoSuchBucket: nothing was started/),
     why(/s3:\/\/archive\/none\.csv: .*NoSuchKey: nothing was started/),
-    why(/none\.csv: .*ENOENT.*: nothing was started/),
+    why(/backfill: \/[^ ]*none\.csv: there is no such file; .*: nothing was started/),
     why(/view none: .*: nothing was started/),
     why(/archive\/inventory\/2\.csv: NoSuchKey: nothing was started/),
     why(
@@ -1308,6 +1308,6 @@ test("a dry run looks for renditions of some photos, and says what they save", a
   });
   const ofTable = ["start", "--missing", "--rendition-template", "s3://thumbs/sized/1{key}"];
   expect((await run(...ofTable, "--dry-run")).out).toMatch(
-    /at most 4 GET requests; how many bytes the bucket did not say\nof 2 photos that were looked at, 0 have a rendition: about 0.000 GB of them all, and 2 originals\nnone of them has one: is --rendition-template right\?/,
+    /at most 4 GET requests; how many bytes the bucket did not say\nof 2 photos looked at, 0 have a rendition: about 0.000 GB of them all, and 2 originals\nnone of them has one: is --rendition-template right\?/,
   );
 }, 90_000);

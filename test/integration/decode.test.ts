@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { deflateSync } from "node:zlib";
 import sharp, { type Sharp } from "sharp";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { decode, restrictSharp } from "../../src/image/decode.ts";
+import { corrupt, decode, restrictSharp } from "../../src/image/decode.ts";
 import { createHeicDecoder } from "../../src/image/heic.ts";
 import { packageRoot } from "../../src/package-root.ts";
 
@@ -126,6 +126,17 @@ describe("decode", () => {
     for (const bytes of [await sharp(menu).png().toBuffer(), await sharp(menu).webp().toBuffer()]) {
       await expect(pixelsOf(bytes.subarray(0, bytes.length / 2))).rejects.toMatchObject({ code: "CORRUPT" });
     }
+  });
+
+  test("says that a photo is broken also where its decoder has no word for it", async () => {
+    expect(corrupt(new Error("Unknown error"))).toMatchObject({
+      code: "CORRUPT",
+      message: "the image cannot be decoded",
+    });
+    const png = await sharp(menu).png().toBuffer();
+    await expect(pixelsOf(png.subarray(0, 12))).rejects.toMatchObject({
+      message: expect.stringMatching(/[^: ]$/),
+    });
   });
 
   test("refuses a header that makes no sense", async () => {

@@ -522,7 +522,7 @@ describe("maitred destination", () => {
     const { id } = await hook(receiver.url);
     const wrong = await cli(["destination", "catch-up", id, "--since", "yesterday"]);
     expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining("--since: expected a time") });
-    expect((await cli(["destination", "catch-up", id])).stdout).toBe(`${id} is told of 1 photos\n`);
+    expect((await cli(["destination", "catch-up", id])).stdout).toBe(`${id} is told of 1 photo\n`);
     await cli(["destination", "disable", id]);
     await judge(db, photo, "hidden");
     const enabled = await cli(["destination", "enable", id]);
@@ -545,7 +545,7 @@ describe("maitred destination", () => {
       await catching.says("waits for the end of 1 transactions");
       await worker.query("commit");
       expect(await catching.exit).toBe(0);
-      expect(catching.stdout()).toBe(`${id} is told of 1 photos\n`);
+      expect(catching.stdout()).toBe(`${id} is told of 1 photo\n`);
       expect(await rows(db, "select destination, photo_id from deliveries")).toEqual([
         { destination: id, photo_id: photo },
       ]);

@@ -128,7 +128,7 @@ test("sets two models side by side, and names the photos on which they differ", 
   expect(readFileSync(join(out, "index.html"), "utf8")).toContain("They differ on 3 photos");
 });
 
-test("goes on after lines that are no labels and photos that cannot be judged, and names them", async ({
+test("goes on after lines that are no labels or say a photo again, and photos that cannot be judged, and names them", async ({
   folder,
 }) => {
   const { set, env } = await paintSet(folder);
@@ -138,6 +138,7 @@ test("goes on after lines that are no labels and photos that cannot be judged, a
     '{"file": "x.jpg", "category": "soup"}',
     '{"file": "gone.jpg", "category": "food"}',
     '{"file": "torn.jpg", "category": "food"}',
+    '{"file": "./room.png", "category": "food"}',
   ];
   appendFileSync(join(set, "labels.jsonl"), `${bad.join("\n")}\n`);
   const out = join(folder, "report");
@@ -147,6 +148,7 @@ test("goes on after lines that are no labels and photos that cannot be judged, a
   expect(report.problems).toEqual([
     expect.stringMatching(/labels\.jsonl:11: expected a JSON object/),
     expect.stringMatching(/labels\.jsonl:12: category: expected one of food/),
+    expect.stringMatching(/labels\.jsonl:15: \.\/room\.png is on line 5 already, which counts/),
   ]);
   expect(report.unjudged.map(({ file, code }) => [file, code])).toEqual([
     ["gone.jpg", "GONE"],

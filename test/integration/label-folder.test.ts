@@ -55,6 +55,18 @@ describe("labelOf", () => {
 });
 
 describe("writeLabels", () => {
+  test("fetches nothing where an earlier label cannot be read, which would be lost", async ({ folder }) => {
+    const broken = '{"file":"photos/7.jpg"}\n{"file":\n';
+    writeFileSync(join(folder, "labels.jsonl"), broken);
+    const load = () => Promise.reject(new Error("was fetched"));
+    const written = writeLabels(deps(load), many(3), folder, { width: 1, attempts: 1 });
+    await expect(written).rejects.toMatchObject({
+      code: "LABELS_INVALID",
+      message: expect.stringMatching(/labels\.jsonl:2: expected/),
+    });
+    expect(readFileSync(join(folder, "labels.jsonl"), "utf8")).toBe(broken);
+  });
+
   test("has at most so many photos in hand, and as many as that", async ({ folder }) => {
     let [inHand, most] = [0, 0];
     const load = async (): Promise<Uint8Array> => {

@@ -288,9 +288,7 @@ describe("a backfill that is rolled back", () => {
     // whoever was interrupted and begins again is told the same
     const { exit, stdout } = maitred(["backfill", "rollback", bad], { DATABASE_URL: db.url });
     expect(await exit).toBe(0);
-    expect(stdout()).toMatch(
-      /^0 photos .*\n1 photos of it have no verdict.*maitred backfill start --missing/,
-    );
+    expect(stdout()).toMatch(/^0 photos .*\n1 photo of it has no verdict.*maitred backfill start --missing/);
     await judge(db, archive!, "shown");
     expect(await rollbackBackfill(db.pool, bad, "0", "oda")).toMatchObject({ restored: 0, pending: 0 });
   });

@@ -53,6 +53,15 @@ describe("a manifest", () => {
     ]),
     "s3://m/marked.jsonl": '\uFEFF{"Bucket":"x","Key":"1.jpg"}\r\n{"bucket":"x","key":{"name":"2.jpg"}}\r\n',
     "s3://m/mixed.csv": "\uFEFFbucket,key\nx,1.jpg\r\nx,2.jpg\nx,3.jpg\r\n",
+    "s3://m/latin.csv": Buffer.from(
+      "bucket,key,listing\nx,caf\xe9.jpg,\nx,2.jpg,7\nx,3.jpg,\xff\n",
+      "latin1",
+    ),
+    "s3://m/latin.jsonl": Buffer.from(
+      '{"bucket":"x","key":"caf\xe9.jpg"}\n{"bucket":"x","key":"\\ufffd.jpg"}\n',
+      "latin1",
+    ),
+    "s3://m/wide.csv": Buffer.from("\uFEFFbucket,key\nx,café.jpg\n", "utf16le"),
     "s3://m/windows.csv": 'bucket,key\r\nx,1.jpg\nx,"2\r\n.jpg"\n',
     "s3://m/empty.csv": "\r\n\n",
     "s3://inv/marked/manifest.json": `\uFEFF${JSON.stringify({
@@ -136,6 +145,12 @@ describe("a manifest", () => {
     expect(named(await all("s3://inv/marked/manifest.json"))).toEqual([["photos", "3.jpg", ""]]);
   });
 
+  test("names no photo in a record whose bytes are not UTF-8, and the others", async () => {
+    expect(named(await all("s3://m/latin.csv"))).toEqual([undefined, ["x", "2.jpg", ""], undefined]);
+    expect(named(await all("s3://m/latin.jsonl"))).toEqual([undefined, ["x", "\ufffd.jpg", ""]]);
+    expect(named(await all("s3://m/wide.csv"))).toEqual([["x", "café.jpg", ""]]);
+  });
+
   test("of an S3 Inventory is read file by file: latest versions, decoded keys", async () => {
     expect(named(await all("s3://inv/2026/manifest.json"))).toEqual([
       ["photos", "a b+%.jpg", "v1"],
@@ -165,7 +180,7 @@ describe("a manifest", () => {
     ["s3://inv/parquet/manifest.json", /expected .* S3 Inventory: in CSV; this one is in Parquet/],
     ["s3://m/cut.csv.gz", /cut\.csv\.gz: expected gzip: unexpected end of file/],
     ["s3://m/plain.jsonl.gz", /plain\.jsonl\.gz: expected gzip: incorrect header check/],
-    ["s3://m/long.jsonl", /long\.jsonl: line 3 is longer: expected at most 1,000,000 characters/],
+    ["s3://m/long.jsonl", /long\.jsonl: line 3 is longer than 1,000,000 characters, the most/],
     ["s3://m/endless.jsonl.gz", /line 1 is longer/],
     ["s3://m/long.csv", /long\.csv: line 3 is longer/],
     ["s3://m/unclosed.csv", /expected CSV: Quote Not Closed/],

@@ -31,6 +31,25 @@ test("a photo that fails again at the next start is not said again, and each is 
   expect(screen.said).toEqual([line]);
   progress.events.left?.({ ...photo, store: "s3", bucket: "photos" }, "live", failed, true);
   expect(screen.said.at(-1)).toBe("failed  s3://photos/a/b.jpg  CORRUPT: cut off\n");
+  // a stranger chose the name
+  progress.events.left?.({ ...photo, bucket: "/p", key: "a\nshown  \r\x1b[K.jpg" }, "live", failed, true);
+  progress.withdrew("/p", ["b\nc"]);
+  expect(screen.said.slice(-2)).toEqual([
+    "failed  /p/a\\nshown  \\r\\u001b[K.jpg  CORRUPT: cut off\n",
+    "withdrawn  /p/b\\nc\n",
+  ]);
+  progress.stop();
+});
+
+test("a summary counts one photo as one, and says nothing of the time of none", () => {
+  const progress = createProgress(terminal(), true, false);
+  expect(progress.summary("m-1", "cpu")).toBe("0 photos judged now, with m-1 on cpu");
+  const photo = { id: "1", store: "s3", bucket: "b", key: "k", version: "", known: {} } as const;
+  const result = { failure: "GONE", message: "no such key", transient: false } as const;
+  progress.events.stage?.("fetch", "live", 0.01);
+  progress.events.batch?.("b", 1, 0.01, "cpu");
+  progress.events.left?.(photo, "live", { photoId: "1", by: "m", known: {}, batch: "b", result }, true);
+  expect(progress.summary("m-1", "cpu")).toMatch(/^1 photo judged now, .*\n1 batch, 1\.0 photos each/);
   progress.stop();
 });
 

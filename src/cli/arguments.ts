@@ -1,0 +1,46 @@
+import { parseArgs } from "node:util";
+import { asError } from "../errors.ts";
+import { closest } from "./closest.ts";
+import { type Arguments, type Command, UsageError } from "./command.ts";
+
+/** The options and words after a command. @throws {UsageError} */
+export function argumentsOf(given: readonly string[], options: Command["options"]): Arguments {
+  try {
+    const args = withNegatives(given, options);
+    const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
+    const lists = Object.entries(values).filter((entry): entry is [string, string[]] =>
+      Array.isArray(entry[1]),
+    );
+    return { values: values as Arguments["values"], lists: Object.fromEntries(lists), positionals };
+  } catch (thrown) {
+    const error = asError(thrown);
+    if (!String((error as { code?: unknown }).code).startsWith("ERR_PARSE_ARGS")) throw error;
+    throw new UsageError(inOurWords(error.message, options), { cause: error });
+  }
+}
+
+/** A number below zero is a value, and no option. */
+function withNegatives(given: readonly string[], options: Command["options"]): string[] {
+  const args: string[] = [];
+  for (const arg of given) {
+    const before = args.at(-1) ?? "";
+    const takes = before.startsWith("--") && options[before.slice(2)]?.type === "string";
+    if (takes && /^-[\d.]/.test(arg)) args[args.length - 1] = `${before}=${arg}`;
+    else args.push(arg);
+  }
+  return args;
+}
+
+/** What Node says of arguments, without what it says to programmers. */
+function inOurWords(message: string, options: Command["options"]): string {
+  const unknown = /^Unknown option '(--?[^']+)'/.exec(message)?.[1];
+  if (unknown !== undefined) {
+    const names = Object.keys(options).map((each) => `--${each}`);
+    return `there is no option ${unknown}${closest(unknown, names)}`;
+  }
+  const bare = /^Option '(?:-\w, )?(--[^' ]+)(?: <value>)?' argument (?:missing|is ambiguous)/.exec(
+    message,
+  )?.[1];
+  if (bare === undefined) return message;
+  return `${bare}: expected a value; one that begins with a dash is written ${bare}=VALUE`;
+}

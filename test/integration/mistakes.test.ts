@@ -1,0 +1,168 @@
+/** What the commands say of mistakes, and of text that strangers wrote. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { describe, expect } from "vitest";
+import { feedBackfill } from "../../src/store/backfill-feed.ts";
+import { addBackfill } from "../../src/store/backfills.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Database, test } from "../fixtures.ts";
+import { maitred } from "../maitred.ts";
+import { judged, ofAll, register } from "../verdicts.ts";
+
+const EVIL = "\x1b[2Jx\n999  shown\u009b2J\u202e.jpg";
+const SEEN = "\\u001b[2Jx\\n999  shown\\u009b2J\\u202e.jpg";
+
+async function ended(args: string[], env: Record<string, string> = {}) {
+  const command = maitred(args, env);
+  return { code: await command.exit, out: command.stdout(), err: command.stderr() };
+}
+const backfill = (db: Database, ...args: string[]) => ended(["backfill", ...args], { DATABASE_URL: db.url });
+
+describe("what strangers wrote draws nothing on a terminal", () => {
+  test("in the report of a backfill and its dry run", async ({ db }) => {
+    const photo = await register(db, EVIL);
+    const id = await addBackfill(db.pool, ofAll);
+    await feedBackfill(db.pool, id, null, {
+      ids: [photo],
+      cursor: { after: photo },
+      end: true,
+      unreadable: 0,
+    });
+    await recordOutcomes(db.pool, [judged(photo, "shown", "model:m-2")]);
+    const report = await backfill(db, "report", id);
+    expect(report.out).toContain(`photos/${SEEN}\n`);
+    expect(report.out).not.toContain("\x1b");
+    const json = await backfill(db, "report", id, "--json");
+    expect(json.out).not.toMatch(/[\u007f-\u009f\u202e]/);
+    expect(JSON.parse(json.out).sample[0].key).toBe(EVIL);
+    const dry = await backfill(db, "start", "--listing", EVIL, "--dry-run");
+    expect(dry.out).toContain(SEEN);
+    expect(dry.out).not.toContain("\x1b");
+  });
+
+  test("in what classify says of a file", async ({ folder }) => {
+    writeFileSync(join(folder, EVIL), "words");
+    const { out } = await ended(["classify", folder]);
+    expect(out).toMatch(/^failed .*\n$/);
+    expect(out).toContain(join(folder, SEEN));
+  });
+
+  test("in errors", async ({ db, folder }) => {
+    const list = join(folder, "packed.csv");
+    writeFileSync(list, gzipSync("key\n1.jpg\n"));
+    const { code, err } = await backfill(db, "start", list);
+    expect(code).toBe(2);
+    expect(err).toContain("expected CSV, got gzip: name it .csv.gz");
+    expect(err).not.toMatch(/[^\n\x20-\x7e]/);
+  });
+});
+
+describe("who has seen enough", () => {
+  test.for([[["--help"]], [["config"]], [["config", "--json"]]] as const)(
+    "of %j ends it quietly",
+    async ([args]) => {
+      const command = maitred([...args]);
+      command.child.stdout!.destroy();
+      expect(await command.exit).toBe(141);
+      expect(command.stderr()).toBe("");
+    },
+  );
+});
+
+describe("a folder that cannot be", () => {
+  test("is told before anything is done", async ({ db, folder }) => {
+    const [set, file] = [join(folder, "set"), join(folder, "file")];
+    mkdirSync(join(set, "food"), { recursive: true });
+    for (const each of [join(set, "food", "a.jpg"), file]) writeFileSync(each, "words");
+    const env = { DATABASE_URL: db.url };
+    const said = (option: string, path: string, why: string) =>
+      `${option}: expected a folder that can be written to, got ${JSON.stringify(path)}: ${why}`;
+    for (const [args, option] of [
+      [["labels", "export"], "FOLDER"],
+      [["evaluate", set, "--out"], "--out"],
+      [["classify", set, "--explain"], "--explain"],
+    ] as const) {
+      for (const [path, why] of [
+        [file, "it is a file"],
+        ["/dev/null/x", "a part of it is a file"],
+      ] as const) {
+        const { code, err } = await ended([...args, path], env);
+        expect([args[0], code, err]).toEqual([args[0], 2, expect.stringContaining(said(option, path, why))]);
+        expect(err).not.toContain(" photos, ");
+      }
+    }
+    const home = await ended(["up", "--once", set], { MAITRED_HOME: file });
+    expect([home.code, home.err]).toEqual([
+      2,
+      expect.stringContaining(said("MAITRED_HOME", file, "it is a file")),
+    ]);
+  }, 120_000);
+});
+
+describe("what contradicts itself", () => {
+  test("starts no backfill", async ({ db }) => {
+    const id = await addBackfill(db.pool, ofAll);
+    for (const [args, why] of [
+      [["start", "--since", "2026-02-01", "--until", "2026-01-01"], "--until: expected a time after --since"],
+      [["start", "--all", "--missing"], "expected --all or a choice such as --missing, not both"],
+      [["start", "--older-model", "--all"], "expected --all or a choice such as --older-model, not both"],
+      [["start", "--all", "--listing", ""], "--listing: expected a restaurant's id"],
+      [["start", "--failed", "--code", "CORUPT"], '--code: there is no code "CORUPT": did you mean CORRUPT?'],
+      [["retry-failed", id, "--code", "NOPE"], '--code: there is no code "NOPE"'],
+      [["start", "s3://photos/2019/", "--missing"], "expected s3://photos/2019/ or --missing, not both"],
+      [["start", "s3://photos/2019/", "--view", "v"], "expected s3://photos/2019/ or --view, not both"],
+      [["start", "--view", "v", "--below", "0.5"], "expected --view or --below, not both"],
+      [["start", "s3://a/", "s3://b/"], "expected one of them, got s3://a/ and s3://b/"],
+      [["start"], "expected one of s3://bucket/prefix/, a manifest, --view, or a choice of photos"],
+    ] as const) {
+      const { code, err } = await backfill(db, ...args);
+      expect([args, code, err]).toEqual([args, 2, expect.stringContaining(why)]);
+    }
+    expect((await db.pool.query("select id from backfills")).rows).toEqual([{ id }]);
+  }, 120_000);
+
+  test("replays no unknown failure", async ({ db }) => {
+    const { code, err } = await ended(["enqueue", "--failed", "--code", "NOPE"], { DATABASE_URL: db.url });
+    expect([code, err]).toEqual([2, expect.stringContaining('--code: there is no code "NOPE"')]);
+  });
+
+  test("makes no shadow of the active model", async ({ db }) => {
+    const { code, err } = await ended(["model", "shadow", "restaurant-3"], { DATABASE_URL: db.url });
+    expect([code, err]).toEqual([2, expect.stringContaining("restaurant-3 is the active model")]);
+  });
+});
+
+describe("mistakes are told in words", () => {
+  test("of backfill start", async ({ db, folder }) => {
+    const manifest = (name: string, text: string): string => {
+      mkdirSync(join(folder, name));
+      writeFileSync(join(folder, name, "manifest.json"), text);
+      return join(folder, name, "manifest.json");
+    };
+    const inventory = "expected the manifest.json of an S3 Inventory";
+    const none = join(folder, "nope.csv");
+    for (const [args, why] of [
+      [
+        ["start", "--view", 's2."Odd View"'],
+        /--view: expected NAME or SCHEMA\.NAME of letters, digits and _/,
+      ],
+      [
+        ["start", "--missing", "--max-rate", "-5"],
+        /--max-rate: expected a number 0\.01 to 1000000, got "-5"/,
+      ],
+      [["start", "--missing", "--model", "--dry-run"], /--model: expected a value.*--model=/],
+      [["start", "--missing", "--model"], /--model: expected a value/],
+      [["start", manifest("a", "[]")], new RegExp(`${inventory}: it is no object`)],
+      [
+        ["start", manifest("b", '{"fileFormat":"CSV"}')],
+        new RegExp(`${inventory}: without destinationBucket`),
+      ],
+      [["start", none], new RegExp(`^maitred backfill: ${none}: there is no such file; the feeder must`)],
+    ] as const) {
+      const { code, err } = await backfill(db, ...args);
+      expect([args, code, err]).toEqual([args, 2, expect.stringMatching(why)]);
+      expect(err).not.toMatch(/ambiguous|Invalid|ENOENT/);
+    }
+  }, 120_000);
+});

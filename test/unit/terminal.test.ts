@@ -1,0 +1,48 @@
+import { PassThrough } from "node:stream";
+import { expect, test } from "vitest";
+import { table } from "../../src/cli/command.ts";
+import { photoTable } from "../../src/cli/progress.ts";
+import { openTerminal, printable } from "../../src/cli/terminal.ts";
+import type { PhotoRow } from "../../src/store/photos.ts";
+
+test("what would draw on a terminal, or turn its text round, is shown as JSON writes it", () => {
+  expect(printable("dîner 🍜 é.jpg")).toBe("dîner 🍜 é.jpg");
+  expect(printable("\x1b[2J\n\t\x7f\x9b\u202e\u2028")).toBe("\\u001b[2J\\n\\t\\u007f\\u009b\\u202e\\u2028");
+});
+
+test("a terminal prints a line as one line, and JSON as the same JSON", () => {
+  const [out, err] = [new PassThrough(), new PassThrough()];
+  const terminal = openTerminal({ env: {}, stdout: out, stderr: err, stdin: new PassThrough() });
+  const key = "a\x1b[2J\x9b\n\u202e.jpg";
+  terminal.print(`b/${key}`);
+  terminal.print(JSON.stringify({ key }));
+  const [line, json, ...rest] = String(out.read()).split("\n");
+  expect(line).toBe("b/a\\u001b[2J\\u009b\\n\\u202e.jpg");
+  expect(JSON.parse(json!)).toEqual({ key });
+  expect(rest).toEqual([""]);
+  // its own lines are drawn again and again
+  terminal.say("\r3 photos\x1b[K\ndone \x1b[2J\n");
+  expect(String(err.read())).toBe("\r3 photos\x1b[K\ndone \\u001b[2J\n");
+});
+
+test("cells are as wide as they are seen", () => {
+  expect(
+    table([
+      ["a\n", "b"],
+      ["a", "b"],
+    ]),
+  ).toEqual(["a\\n  b", "a    b"]);
+});
+
+test("a long name is cut in its middle on a terminal, so that it pads no other row, and nowhere else", () => {
+  const photo = { store: "folder", bucket: "/p", category: null, categoryScore: null, human: null } as const;
+  const rows = ["short.jpg", `2019/${"x".repeat(250)}-end.jpg`].map(
+    (key) =>
+      ({ ...photo, key, state: "failed", failure: "GONE", reason: "no such file" }) as unknown as PhotoRow,
+  );
+  const [, first, second] = photoTable(rows, 80);
+  expect(first).toMatch(/^short\.jpg +- +- +- +failed {3}GONE: no such file$/);
+  expect(second).toMatch(/^2019\/x+…x+-end\.jpg {2}-/);
+  expect(first!.length).toBeLessThan(100);
+  expect(photoTable(rows, 0)[2]).toContain(rows[1]!.key);
+});
