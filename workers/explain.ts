@@ -5,6 +5,7 @@ import { openModelById } from "../src/infer/folders.ts";
 import type { Explained } from "../src/infer/infer.ts";
 import type { Model } from "../src/infer/model.ts";
 import type { Scope } from "../src/lifecycle.ts";
+import { strongest } from "../src/moderate/frames.ts";
 import { createGate } from "../src/moderate/gate.ts";
 import { type Judge, modelDirectories, openDefaultModel, openJudge } from "./judge.ts";
 
@@ -19,7 +20,7 @@ export function openExplainer(
   config: Config,
   scope: Scope,
   active: () => Promise<Wanted | undefined>,
-): (bytes: Uint8Array) => Promise<Explained> {
+): (bytes: Uint8Array) => Promise<Explained & { frame: number }> {
   const one = createGate(1);
   let opened: Judge | undefined;
   let idle: NodeJS.Timeout | undefined;
@@ -59,8 +60,10 @@ export function openExplainer(
       if (wanted && opened && opened.model.id !== wanted.id) await close();
       try {
         opened ??= await open(wanted);
-        const [explained] = await opened.inference.explain([await opened.decode(bytes, (work) => work())]);
-        return explained!;
+        const explained: Explained[] = [];
+        for (const frame of await opened.decode(bytes, (work) => work()))
+          explained.push(...(await opened.inference.explain([frame])));
+        return strongest(explained);
       } finally {
         idle = setTimeout(() => void one("live", close).catch(() => {}), IDLE_MS).unref();
       }

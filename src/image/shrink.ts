@@ -1,5 +1,6 @@
 import sharp, { type Sharp } from "sharp";
 import { checkHeader, corrupt, type DecodeHeic } from "./decode.ts";
+import { judgedPages } from "./pages.ts";
 import { sniff } from "./sniff.ts";
 
 export interface ShrinkLimits {
@@ -10,6 +11,8 @@ export interface ShrinkLimits {
   quality?: number;
   /** Take a JPEG that lost its end as it is: it has been judged so. */
   damaged?: boolean;
+  /** Which of the frames that are judged (default: the first). */
+  frame?: number;
 }
 
 /**
@@ -36,15 +39,17 @@ export async function shrink(bytes: Uint8Array, limits: ShrinkLimits, heic: Deco
 /** The photo that `shrink` writes, before it is written, and its size in pixels. */
 export async function shrunk(
   bytes: Uint8Array,
-  { side, maxPixels, damaged = false }: ShrinkLimits,
+  { side, maxPixels, damaged = false, frame = 0 }: ShrinkLimits,
   heic: DecodeHeic,
 ): Promise<{ photo: Sharp; width: number; height: number }> {
   const format = sniff(bytes);
-  const { autoOrient } = await checkHeader(bytes, format, maxPixels);
+  const header = await checkHeader(bytes, format, maxPixels);
+  const { autoOrient } = header;
   const scale = Math.min(1, side / Math.max(autoOrient.width, autoOrient.height));
   const width = Math.max(1, Math.round(autoOrient.width * scale));
   const height = Math.max(1, Math.round(autoOrient.height * scale));
-  const options = { limitInputPixels: false, sequentialRead: true } as const;
+  const page = frame > 0 && judgedPages(header, maxPixels)[frame];
+  const options = { limitInputPixels: false, sequentialRead: true, ...(page && { page }) } as const;
   const photo =
     format === "heic"
       ? sharp(await heic(bytes), { raw: { width: side, height: side, channels: 3 } })

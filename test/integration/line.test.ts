@@ -180,8 +180,8 @@ describe.each(BACKENDS)("the line on %s", (backend) => {
     const one = await openJudge(configFor(backend));
     const expected = new Map<string, { categories: Record<string, number>; human: number }>();
     for (const { name, bytes } of photos) {
-      const pixels = await one.decode(bytes, (work) => work());
-      expected.set(name, (await one.inference.run([pixels]))[0]!);
+      const frames = await one.decode(bytes, (work) => work());
+      expected.set(name, (await one.inference.run(frames))[0]!);
     }
     await one.close();
 
@@ -222,6 +222,46 @@ describe.each(BACKENDS)("the line on %s", (backend) => {
     });
     expect((await judge([photo])).get("77/food/x.jpg")).toMatchObject({ listing: "77", claimed: "menu" });
   });
+});
+
+test("a human in a later frame of an animation hides it, and its category is that of the first", async ({
+  start,
+  configFor,
+  db,
+}) => {
+  const frame = (file: string) =>
+    sharp(readFileSync(join(samples, file)))
+      .resize(320, 320, { fit: "fill" })
+      .png()
+      .toBuffer();
+  const food = await frame("business-product-1.jpg");
+  const human = await frame("landing-portrait-1.jpg");
+  const animation = (format: "gif" | "webp", frames: Buffer[]) =>
+    sharp(frames, { join: { animated: true } })
+      .toFormat(format)
+      .toBuffer();
+  const files = {
+    "gif.gif": await animation("gif", [food, human]),
+    "webp.webp": await animation("webp", [food, human, food]),
+    "still.webp": await animation("webp", [food, food]),
+  };
+  const { judge } = await start(BACKENDS[0]!);
+  const photos = await Promise.all(Object.entries(files).map(([key, bytes]) => put(key, bytes)));
+  const rows = await judge(photos);
+  expect(rows.get("gif.gif")).toMatchObject({ state: "hidden", rule: "human", category: "food" });
+  expect(rows.get("webp.webp")).toMatchObject({ state: "hidden", rule: "human", category: "food" });
+  expect(rows.get("still.webp")).toMatchObject({ state: "shown", category: "food" });
+
+  const one = await openJudge(configFor(BACKENDS[0]!));
+  const frames = await one.decode(files["webp.webp"], (work) => work());
+  const scores = await one.inference.run(frames);
+  await one.close();
+  const { rows: stored } = await db.pool.query(
+    "select v.human, v.scores from verdicts v join photos p on p.id = v.photo_id where p.key = 'webp.webp'",
+  );
+  expect(stored).toHaveLength(1);
+  expect(stored[0].human).toBeCloseTo(scores[1]!.human, 3);
+  expect(stored[0].scores["food"]).toBeCloseTo(scores[0]!.categories["food"]!, 3);
 });
 
 test("a worker keeps the counts of dashboards folded, where nothing else runs", async ({ start, db }) => {

@@ -26,7 +26,7 @@ function fake(name: string, side: number, { held = false, maxBatch = 2 } = {}): 
     runs: [],
     closed: false,
     release: gate.resolve,
-    decode: (_bytes, turn) => turn(async () => new Uint8Array(side * side * 3)),
+    decode: (_bytes, turn) => turn(async () => [new Uint8Array(side * side * 3)]),
     async run(photos) {
       await gate.promise;
       if (photos.some((photo) => photo.length !== side * side * 3)) throw new Error("pixels of another side");
@@ -276,7 +276,7 @@ describe("a rendition", () => {
       async () => new Uint8Array(1),
       async (bytes) => {
         if (bytes.length === 1) throw new PhotoError("CORRUPT", "no image");
-        return new Uint8Array(12);
+        return [new Uint8Array(12)];
       },
     );
     await broken.judge();
