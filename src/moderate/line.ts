@@ -157,7 +157,7 @@ export async function moderate(steps: LineSteps, photo: PhotoJob, lane: Lane, la
       steps.retried(photo, lane, error);
       throw error;
     }
-    const result = { failure: codeOf(error), message: error.message, transient: !isPermanent(error) };
+    const result = { failure: codeOf(error), message: error.message, transient: !isOfPhoto(error) };
     return finish(steps.by(), "", result);
   }
   const { by, batch, ...result } = judged;
@@ -172,6 +172,11 @@ function isTriedAgain(error: Error, last: boolean): boolean {
 /** Never the photo's fault: pixels cannot make the model fail, nor their hash Postgres. */
 function isOurs(error: Error): boolean {
   return error instanceof ModerationError && OURS.has(error.code);
+}
+
+/** Whether it says something of the photo, so that what was decided of it before does not hold any more. */
+function isOfPhoto(error: Error): boolean {
+  return isPermanent(error) && codeOf(error) !== "ACCESS_DENIED";
 }
 
 function isPermanent(error: Error): boolean {

@@ -1,4 +1,12 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -264,6 +272,23 @@ test("a human in a later frame of an animation hides it, and its category is tha
   expect(stored[0].scores["food"]).toBeCloseTo(scores[0]!.categories["food"]!, 3);
 });
 
+test("a folder that is away undoes no verdict", async ({ start, folder }) => {
+  const photos = join(folder, "disk");
+  mkdirSync(photos);
+  for (const name of ["a.jpg", "b.jpg"])
+    copyFileSync(join(samples, "business-product-1.jpg"), join(photos, name));
+  const { judge } = await start(BACKENDS[0]!, { MAITRED_FOLDERS: folder });
+  const photo = (key: string): PhotoRef => ({ store: "folder", bucket: photos, key, version: "" });
+  expect((await judge([photo("a.jpg")])).get("a.jpg")).toMatchObject({ state: "shown" });
+  renameSync(photos, `${photos}.away`);
+  const rows = await judge([photo("a.jpg"), photo("c.jpg")]);
+  expect(rows.get("a.jpg")).toMatchObject({ state: "shown" });
+  expect(rows.get("c.jpg")).toMatchObject({ state: "failed", failure: "STORE_UNAVAILABLE" });
+  renameSync(`${photos}.away`, photos);
+  rmSync(join(photos, "a.jpg"));
+  expect((await judge([photo("a.jpg")])).get("a.jpg")).toMatchObject({ state: "failed", failure: "GONE" });
+});
+
 test("a worker keeps the counts of dashboards folded, where nothing else runs", async ({ start, db }) => {
   await db.pool.query(
     "insert into rollup_scores_changes values ('2026-01-01', 'model:m', 'human', 0, 7), ('2026-01-01', 'model:m', 'human', 0, 2)",
@@ -277,6 +302,9 @@ describe("a store that misbehaves", () => {
   const backend = BACKENDS[0]!;
   let server: Server;
   let sent = 0;
+  /** How the store answers for `decided`: with the photo, or with this refusal. */
+  let refusal: { status: number; code: string } | undefined;
+  const xml = { "content-type": "application/xml" };
 
   beforeAll(async () => {
     server = createServer((request, response) => {
@@ -290,6 +318,15 @@ describe("a store that misbehaves", () => {
         return void response
           .writeHead(403, { "content-type": "application/xml" })
           .end("<Error><Code>InvalidAccessKeyId</Code></Error>");
+      if (key === "nobucket")
+        return void response.writeHead(404, xml).end("<Error><Code>NoSuchBucket</Code></Error>");
+      if (key === "nos3") return void response.writeHead(404).end("<html>not found</html>");
+      if (key === "decided" && !refusal)
+        return void response.end(readFileSync(join(samples, "business-product-1.jpg")));
+      if (key === "decided" && refusal)
+        return void response
+          .writeHead(refusal.status, xml)
+          .end(refusal.code && `<Error><Code>${refusal.code}</Code></Error>`);
       if (key === "busy") return void response.writeHead(503).end();
       if (key === "short") {
         response.writeHead(200, { "content-length": "5000" }).write("half");
@@ -316,6 +353,8 @@ describe("a store that misbehaves", () => {
     ["busy", "STORE_UNAVAILABLE", 2],
     ["short", "STORE_UNAVAILABLE", 2],
     ["keys", "STORE_UNAVAILABLE", 2],
+    ["nobucket", "STORE_UNAVAILABLE", 2],
+    ["nos3", "STORE_UNAVAILABLE", 2],
     ["denied", "ACCESS_DENIED", 0],
     ["endless", "TOO_LARGE", 0],
   ] as const) {
@@ -333,4 +372,37 @@ describe("a store that misbehaves", () => {
       expect(sent).toBeLessThan(20_000_000);
     });
   }
+
+  test("what is not said of the photo undoes no verdict, and fails what waits by a name that says what to check", async ({
+    start,
+  }) => {
+    const { port } = server.address() as AddressInfo;
+    const line = await start(backend, { MAITRED_S3_ENDPOINT: `http://127.0.0.1:${port}` });
+    const photo = (key: string): PhotoRef => ({ store: "s3", bucket: "b", key, version: "" });
+    const decided = photo("first/decided");
+    refusal = undefined;
+    expect((await line.judge([decided])).get(decided.key)).toMatchObject({ state: "shown" });
+    for (const [status, code, failure, reason] of [
+      [404, "NoSuchBucket", "STORE_UNAVAILABLE", "NoSuchBucket: check the bucket and MAITRED_S3_ENDPOINT"],
+      [404, "", "STORE_UNAVAILABLE", "check MAITRED_S3_ENDPOINT"],
+      [403, "AccessDenied", "ACCESS_DENIED", "AccessDenied"],
+      [403, "InvalidAccessKeyId", "STORE_UNAVAILABLE", "check the credentials"],
+      [403, "SignatureDoesNotMatch", "STORE_UNAVAILABLE", "check the credentials"],
+      [301, "PermanentRedirect", "STORE_UNAVAILABLE", "check MAITRED_S3_REGION"],
+      [400, "AuthorizationHeaderMalformed", "STORE_UNAVAILABLE", "check MAITRED_S3_REGION"],
+    ] as const) {
+      refusal = { status, code };
+      const waiting = photo(`${status}${code}/decided`);
+      const rows = await line.judge([decided, waiting]);
+      expect.soft(rows.get(decided.key), code).toMatchObject({ state: "shown", failure: null });
+      expect
+        .soft(rows.get(waiting.key), code)
+        .toMatchObject({ state: "failed", failure, reason: expect.stringContaining(reason) });
+    }
+    refusal = { status: 404, code: "NoSuchKey" };
+    expect((await line.judge([decided])).get(decided.key)).toMatchObject({
+      state: "failed",
+      failure: "GONE",
+    });
+  });
 });
