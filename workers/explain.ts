@@ -1,11 +1,12 @@
 /** Part of processes: where in a photo the model in use sees a human, asked now and then. */
 import type { Config } from "../src/config.ts";
 import { ConfigError, UpstreamError } from "../src/errors.ts";
+import { onSheet } from "../src/image/heat.ts";
 import { openModelById } from "../src/infer/folders.ts";
 import type { Explained } from "../src/infer/infer.ts";
 import type { Model } from "../src/infer/model.ts";
 import type { Scope } from "../src/lifecycle.ts";
-import { strongest } from "../src/moderate/frames.ts";
+import { together } from "../src/moderate/frames.ts";
 import { createGate } from "../src/moderate/gate.ts";
 import { type Judge, modelDirectories, openDefaultModel, openJudge } from "./judge.ts";
 
@@ -14,13 +15,13 @@ import { type Judge, modelDirectories, openDefaultModel, openJudge } from "./jud
  * for ten minutes. It runs one photo at a time, on one core, and gives way to everything else.
  *
  * @param active the model that is active, unless MAITRED_MODEL names one; undefined: the one that ships.
- * @returns as FileJudge.explain does. It throws {ConfigError} MODEL_INVALID where the model cannot be had, or says nowhere.
+ * @returns scores and map of a photo; of an animation the map is that of its sheet. It throws {ConfigError} MODEL_INVALID where the model cannot be had, or says nowhere.
  */
 export function openExplainer(
   config: Config,
   scope: Scope,
   active: () => Promise<Wanted | undefined>,
-): (bytes: Uint8Array) => Promise<Explained & { frame: number }> {
+): (bytes: Uint8Array) => Promise<Explained> {
   const one = createGate(1);
   let opened: Judge | undefined;
   let idle: NodeJS.Timeout | undefined;
@@ -63,7 +64,11 @@ export function openExplainer(
         const explained: Explained[] = [];
         for (const frame of await opened.decode(bytes, (work) => work()))
           explained.push(...(await opened.inference.explain([frame])));
-        return strongest(explained);
+        // laid out as the pictures of the desk are
+        return {
+          scores: together(explained.map(({ scores }) => scores)),
+          map: onSheet(explained.map(({ map }) => map)),
+        };
       } finally {
         idle = setTimeout(() => void one("live", close).catch(() => {}), IDLE_MS).unref();
       }
