@@ -110,7 +110,7 @@ async function listPage(
 ): Promise<ListObjectsV2CommandOutput> {
   const request = { Bucket: bucket, Prefix: prefix, EncodingType: "url" as const, ...from };
   const page = await s3.send(new ListObjectsV2Command(request)).catch((thrown: unknown) => {
-    throw namedByHand({ store: "s3", bucket, key: prefix, version: "" }, thrown);
+    throw namedAbsent({ store: "s3", bucket, key: prefix, version: "" }, thrown);
   });
   const decode = decoderOf(page.EncodingType);
   return {
@@ -124,7 +124,7 @@ export async function openObject(s3: S3Client, bucket: string, key: string): Pro
   const answer = await s3
     .send(new GetObjectCommand({ Bucket: bucket, Key: key }))
     .catch((thrown: unknown) => {
-      throw namedByHand({ store: "s3", bucket, key, version: "" }, thrown);
+      throw namedAbsent({ store: "s3", bucket, key, version: "" }, thrown);
     });
   return answer.Body as Readable;
 }
@@ -151,7 +151,7 @@ export async function isAbsent(s3: S3Client, bucket: string): Promise<boolean> {
     await s3.send(new HeadBucketCommand({ Bucket: bucket }));
     return false;
   } catch (thrown) {
-    const error = named({ store: "s3", bucket, key: "", version: "" }, thrown);
+    const error = namedAbsent({ store: "s3", bucket, key: "", version: "" }, thrown);
     if (error instanceof PhotoError) return error.code === "GONE";
     throw error;
   }
@@ -162,7 +162,7 @@ export async function objectSize(s3: S3Client, photo: PhotoRef): Promise<number 
   try {
     return (await s3.send(new HeadObjectCommand(address(photo)))).ContentLength;
   } catch (thrown) {
-    const error = namedByHand(photo, thrown);
+    const error = namedAbsent(photo, thrown);
     if (error instanceof PhotoError) return undefined;
     throw error;
   }
@@ -234,7 +234,7 @@ function knownFrom(metadata: Record<string, string>): Known {
  * S3's many names for few cases. What the operator may mend (credentials, bucket, endpoint, region) is retried; what is
  * said of the object is final.
  */
-export function named(photo: PhotoRef, thrown: unknown): Error {
+function named(photo: PhotoRef, thrown: unknown): Error {
   const error = asError(thrown);
   if (error instanceof PhotoError || error.name === "UpstreamError") return error;
   const status = statusOf(thrown);
@@ -249,8 +249,11 @@ export function named(photo: PhotoRef, thrown: unknown): Error {
   return unavailable(photo, `${error.name}: ${error.message}`, error);
 }
 
-/** As `named`, where no verdict hangs on it: whoever named a bucket that is not there is told at once. */
-function namedByHand(photo: PhotoRef, thrown: unknown): Error {
+/**
+ * As `named`, where no verdict hangs on it: GONE is whatever is not there, be it the bucket, as the answer to a HEAD has no
+ * body that tells, and whoever named a bucket is told at once.
+ */
+export function namedAbsent(photo: PhotoRef, thrown: unknown): Error {
   if (statusOf(thrown) !== 404) return named(photo, thrown);
   const { name } = asError(thrown);
   return new PhotoError("GONE", `${photo.bucket}/${photo.key}: ${name}`, { cause: thrown });
