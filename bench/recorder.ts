@@ -57,7 +57,7 @@ const stored = new Map<Uint8Array, Scores>();
 const inPlaceOf: Uint8Array[] = [];
 for (const picture of pictures) {
   const { bytes } = await fetch(picture, limits);
-  const [scores] = await judge.inference.run([await judge.decode(bytes, (work) => work())]);
+  const [scores] = await judge.inference.run(await judge.decode(bytes, (work) => work()));
   inPlaceOf.push(new Uint8Array(0));
   stored.set(inPlaceOf.at(-1)!, scores!);
 }
@@ -69,7 +69,7 @@ const model: LineModel = {
   side: judge.model.side,
   maxBatch: 256,
   threads: judge.inference.threads,
-  decode: async (bytes, turn) => (stored.has(bytes) ? bytes : judge.decode(bytes, turn)),
+  decode: async (bytes, turn) => (stored.has(bytes) ? [bytes] : judge.decode(bytes, turn)),
   run: (photos) => Promise.all(photos.map(async (photo) => stored.get(photo) ?? judged(photo))),
   decide: (scores) => decide(scores, judge.policy),
   close: () => judge.close(),

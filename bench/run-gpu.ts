@@ -66,7 +66,7 @@ const judge = await openJudge({ ...config, provider: "cpu" });
 const decodePhotosPerS = round(await measureDecoding(judge, paths, seconds));
 say(`decode alone     ${decodePhotosPerS} photos/s`);
 const decoded: Uint8Array[] = [];
-for (const path of paths) decoded.push(await judge.decode(await readFile(path), (work) => work()));
+for (const path of paths) decoded.push(...(await judge.decode(await readFile(path), (work) => work())));
 const model = judge.model;
 await judge.close();
 const pixels = Array.from({ length: SIZES.at(-1)! }, (_, n) => decoded[n % decoded.length]!);

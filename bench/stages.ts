@@ -23,7 +23,7 @@ export async function measureStages(
   const { provider } = await judge.inference.ready();
   const decodePhotosPerS = await measureDecoding(judge, paths, seconds);
   const first = paths.slice(0, judge.inference.maxBatch);
-  const pixels = await Promise.all(first.map((path) => decodeFile(judge, path)));
+  const pixels = (await Promise.all(first.map((path) => decodeFile(judge, path)))).flat();
   await judge.close();
   const inferPhotosPerS: Stages["inferPhotosPerS"] = {};
   for (const { variant } of judge.model.variants)
@@ -40,7 +40,7 @@ export function measureDecoding(judge: Judge, paths: readonly string[], seconds:
   });
 }
 
-async function decodeFile(judge: Judge, path: string): Promise<Uint8Array> {
+async function decodeFile(judge: Judge, path: string): Promise<Uint8Array[]> {
   return judge.decode(await readFile(path), (work) => work());
 }
 

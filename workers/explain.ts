@@ -1,10 +1,12 @@
 /** Part of processes: where in a photo the model in use sees a human, asked now and then. */
 import type { Config } from "../src/config.ts";
 import { ConfigError, UpstreamError } from "../src/errors.ts";
+import { onSheet } from "../src/image/heat.ts";
 import { openModelById } from "../src/infer/folders.ts";
 import type { Explained } from "../src/infer/infer.ts";
 import type { Model } from "../src/infer/model.ts";
 import type { Scope } from "../src/lifecycle.ts";
+import { together } from "../src/moderate/frames.ts";
 import { createGate } from "../src/moderate/gate.ts";
 import { type Judge, modelDirectories, openDefaultModel, openJudge } from "./judge.ts";
 
@@ -13,7 +15,7 @@ import { type Judge, modelDirectories, openDefaultModel, openJudge } from "./jud
  * for ten minutes. It runs one photo at a time, on one core, and gives way to everything else.
  *
  * @param active the model that is active, unless MAITRED_MODEL names one; undefined: the one that ships.
- * @returns as FileJudge.explain does. It throws {ConfigError} MODEL_INVALID where the model cannot be had, or says nowhere.
+ * @returns scores and map of a photo; of an animation the map is that of its sheet. It throws {ConfigError} MODEL_INVALID where the model cannot be had, or says nowhere.
  */
 export function openExplainer(
   config: Config,
@@ -59,8 +61,14 @@ export function openExplainer(
       if (wanted && opened && opened.model.id !== wanted.id) await close();
       try {
         opened ??= await open(wanted);
-        const [explained] = await opened.inference.explain([await opened.decode(bytes, (work) => work())]);
-        return explained!;
+        const explained: Explained[] = [];
+        for (const frame of await opened.decode(bytes, (work) => work()))
+          explained.push(...(await opened.inference.explain([frame])));
+        // laid out as the pictures of the desk are
+        return {
+          scores: together(explained.map(({ scores }) => scores)),
+          map: onSheet(explained.map(({ map }) => map)),
+        };
       } finally {
         idle = setTimeout(() => void one("live", close).catch(() => {}), IDLE_MS).unref();
       }

@@ -22,7 +22,8 @@ export interface Judge extends Required<Closable> {
   inference: Inference;
   /** Cores that may decode at once. */
   decoders: number;
-  decode(bytes: Uint8Array, turn: Turn): Promise<Uint8Array>;
+  /** See `LineModel`. */
+  decode(bytes: Uint8Array, turn: Turn): Promise<Uint8Array[]>;
   /** Puts off, as CLOSED, what waits for a slow decoder: it would outlast the time to drain. */
   refuseWaiting(): void;
 }
@@ -75,7 +76,7 @@ export async function openJudge(
     // one more than cores, so that a core is busy while another photo is between two steps
     decoders: cores + 1,
     decode(bytes, turn) {
-      const work = (): Promise<Uint8Array> => decode(bytes, limits, heic.decode);
+      const work = (): Promise<Uint8Array[]> => decode(bytes, limits, heic.decode);
       // HEIC waits for threads of its own, and must not take a turn that others could use
       return sniff(bytes) === "heic" ? work() : turn(work);
     },

@@ -17,14 +17,14 @@ import type { PhotoRef } from "../src/photo.ts";
 
 export interface Pictures {
   /**
-   * A photo as a JPEG of at most `side` pixels, without EXIF.
+   * A photo as a JPEG of at most `side` pixels, without EXIF; of an animation all frames that are judged, in rows.
    *
    * @param signal drops it where it has not begun.
    * @throws {PhotoError} as fetching and decoding do.
    * @throws {UpstreamError} as they do, and CLOSED where too many wait.
    */
   draw(photo: PhotoRef, side: number, signal: AbortSignal): Promise<Uint8Array>;
-  /** Where in a photo the model sees a human. @throws as `draw` does, and as what says so. */
+  /** Where in what `draw` draws the model sees a human. @throws as `draw` does, and as what says so. */
   explain(photo: PhotoRef, signal: AbortSignal): Promise<Explained>;
 }
 
@@ -54,7 +54,7 @@ export function openPictures(
   return {
     draw: (photo, side, signal) =>
       plain(async () => {
-        const limits = { side, maxPixels: config.maxPixels, quality: 82, damaged: true };
+        const limits = { side, maxPixels: config.maxPixels, quality: 82, damaged: true, sheet: true };
         return shrink(await bytesOf(photo, signal), limits, heic(side));
       }),
     explain: (photo, signal) => explained(async () => explain(await bytesOf(photo, signal))),

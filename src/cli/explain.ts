@@ -17,8 +17,8 @@ export function createExplainer(config: Config, judge: FileJudge, out: string): 
   const heic = openPictureHeic(SIDE);
   return {
     async explain(path) {
-      const { scores, map, bytes } = await judge.explain(path);
-      const limits = { side: SIDE, maxPixels: config.maxPixels };
+      const { scores, map, frame, bytes } = await judge.explain(path);
+      const limits = { side: SIDE, maxPixels: config.maxPixels, frame };
       const drawn = await judge.turn(() => drawHeat(bytes, map, scores.human, limits, heic.decode));
       const picture = join(out, pictureName(path));
       // whoever looks meanwhile never sees a part of it

@@ -10,6 +10,7 @@ import { createHeicDecoder, type HeicDecoder } from "../image/heic.ts";
 import { createBatcher } from "../infer/batcher.ts";
 import type { Explained, InferReady } from "../infer/infer.ts";
 import type { Model } from "../infer/model.ts";
+import { strongest, together } from "../moderate/frames.ts";
 import { createGate } from "../moderate/gate.ts";
 import { packageRoot } from "../package-root.ts";
 import type { Scores } from "../photo.ts";
@@ -28,8 +29,11 @@ export interface FileJudge {
    * @throws {UpstreamError} when a thread crashed.
    */
   scores(path: string): Promise<Scores>;
-  /** As `scores`, and says where; `bytes` are the file's. Only for a judge that was opened with `explain`. */
-  explain(path: string): Promise<Explained & { bytes: Uint8Array }>;
+  /**
+   * As `scores`, and says where, in which of the frames that are judged; `bytes` are the file's. Only for a judge that was
+   * opened with `explain`.
+   */
+  explain(path: string): Promise<Explained & { frame: number; bytes: Uint8Array }>;
   /** Lets one more piece of work keep a core busy, when it is its turn. */
   turn<T>(work: () => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -75,11 +79,16 @@ export async function openFileJudge(
       turn,
       async scores(path) {
         const bytes = await readPhoto(path, config.maxBytes);
-        return batcher.add(await judge.decode(bytes, turn), "live");
+        const frames = await judge.decode(bytes, turn);
+        return together(await Promise.all(frames.map((frame) => batcher.add(frame, "live"))));
       },
       async explain(path) {
         const bytes = await readPhoto(path, config.maxBytes);
-        return { ...(await explainer.add(await judge.decode(bytes, turn), "live")), bytes };
+        const frames = await judge.decode(bytes, turn);
+        return {
+          ...strongest(await Promise.all(frames.map((frame) => explainer.add(frame, "live")))),
+          bytes,
+        };
       },
       async close() {
         // a process that ends inside of a model run is aborted

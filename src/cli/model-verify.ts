@@ -92,17 +92,17 @@ async function check(
 async function decoded(
   folder: string,
   config: Config,
-  decode: (bytes: Uint8Array, turn: <T>(work: () => Promise<T>) => Promise<T>) => Promise<Uint8Array>,
+  decode: (bytes: Uint8Array, turn: <T>(work: () => Promise<T>) => Promise<T>) => Promise<Uint8Array[]>,
 ): Promise<Uint8Array[]> {
   const pixels: Uint8Array[] = [];
   for await (const path of walk(folder)) {
     try {
-      pixels.push(await decode(await readPhoto(path, config.maxBytes), (work) => work()));
+      pixels.push(...(await decode(await readPhoto(path, config.maxBytes), (work) => work())));
     } catch (thrown) {
       // a labelled folder holds its labels too, and perhaps a photo that is broken
       if (!(thrown instanceof ModerationError) || thrown.retry) throw thrown;
     }
-    if (pixels.length === SAMPLES) break;
+    if (pixels.length >= SAMPLES) break;
   }
   if (pixels.length === 0) throw new UsageError(`--photos: there is no photo in ${folder}`);
   return pixels;

@@ -1,5 +1,7 @@
 import sharp, { type Metadata, type Sharp, type SharpOptions } from "sharp";
 import { asError, ERROR_CODES, PhotoError } from "../errors.ts";
+import { tellsBrightness } from "./jpeg-scans.ts";
+import { judgedPages } from "./pages.ts";
 import { type Format, sniff } from "./sniff.ts";
 
 export interface DecodeLimits {
@@ -14,27 +16,37 @@ export type DecodeHeic = (bytes: Uint8Array) => Promise<Uint8Array>;
 
 /**
  * Decodes one photo to the pixels a model reads: side * side * 3 bytes, RGB, row by row, the frame squashed to
- * a square.
+ * a square; of an animation one such frame for each of `judgedPages`.
  *
- * Orientation is applied, transparency is laid on white, only the first frame of an animation is read, and every
- * colour space becomes sRGB. A JPEG that lost its end is read if at least half of its rows are there.
+ * Orientation is applied, transparency is laid on white, and every colour space becomes sRGB. A JPEG that lost its end
+ * is read if at least half of its rows are there, and of a progressive one each frequency.
  *
  * @throws {PhotoError} EMPTY, UNSUPPORTED_FORMAT, TOO_MANY_PIXELS or CORRUPT; trying again cannot help.
  * @throws {UpstreamError} DECODE_UNAVAILABLE from the HEIC thread.
  */
-export async function decode(bytes: Uint8Array, limits: DecodeLimits, heic: DecodeHeic): Promise<Uint8Array> {
+export async function decode(
+  bytes: Uint8Array,
+  limits: DecodeLimits,
+  heic: DecodeHeic,
+): Promise<Uint8Array[]> {
   const format = sniff(bytes);
-  await checkHeader(bytes, format, limits.maxPixels);
-  if (format === "heic") return heic(bytes);
+  const header = await checkHeader(bytes, format, limits.maxPixels);
+  if (format === "heic") return [await heic(bytes)];
+  const pages = judgedPages(header, limits.maxPixels);
+  const read = (failOn: "truncated" | "none", page: number): Promise<Buffer> =>
+    pixelsOf(sharp(bytes, { ...options(failOn), ...(page > 0 && { page }) }).autoOrient(), limits.side);
   try {
-    return await pixelsOf(sharp(bytes, options("truncated")).autoOrient(), limits.side);
+    const frames: Uint8Array[] = [];
+    // one after the other: a photo keeps one core busy, and one frame in memory
+    for (const page of pages) frames.push(await read("truncated", page));
+    return frames;
   } catch (thrown) {
-    if (format === "jpeg" && (await decodedShare(bytes)) >= 0.5) {
-      return pixelsOf(sharp(bytes, options("none")).autoOrient(), limits.side).catch((cause) => {
+    if (format !== "jpeg" || !(await isMostlyThere(bytes, header))) throw corrupt(thrown);
+    return [
+      await read("none", 0).catch((cause) => {
         throw corrupt(cause);
-      });
-    }
-    throw corrupt(thrown);
+      }),
+    ];
   }
 }
 
@@ -78,6 +90,10 @@ export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: 
     "TOO_MANY_PIXELS",
     `expected at most ${limit} pixels, got ${width} x ${height} (MAITRED_MAX_PIXELS)`,
   );
+}
+
+async function isMostlyThere(jpeg: Uint8Array, { isProgressive }: Metadata): Promise<boolean> {
+  return isProgressive ? tellsBrightness(jpeg) : (await decodedShare(jpeg)) >= 0.5;
 }
 
 /**

@@ -2,7 +2,7 @@ import { opendir, readFile, realpath, stat } from "node:fs/promises";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { PhotoError, UpstreamError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
-import { type FetchPhoto, tooLarge } from "./fetch.ts";
+import { type FetchPhoto, tooLarge, unavailable } from "./fetch.ts";
 
 /**
  * Reads photos from folders: the bucket is an absolute folder, the key a path below it with forward slashes.
@@ -24,7 +24,10 @@ export function createFolderFetch(allowed: readonly string[]): FetchPhoto {
       }
       return { bytes: await read(path, photo.version, limits.maxBytes), known: {} };
     } catch (thrown) {
-      throw named(photo.key, thrown);
+      const error = named(photo.key, thrown);
+      if (error instanceof PhotoError && error.code === "GONE" && (await isAway(photo.bucket)))
+        throw unavailable(photo, "the folder is empty or away: check that it is mounted", thrown);
+      throw error;
     }
   };
 }

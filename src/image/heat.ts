@@ -1,7 +1,7 @@
 import sharp from "sharp";
 import type { HumanMap } from "../photo.ts";
-import { corrupt, type DecodeHeic } from "./decode.ts";
-import { type ShrinkLimits, shrunk } from "./shrink.ts";
+import type { DecodeHeic } from "./decode.ts";
+import { asCorrupt, columnsOf, type ShrinkLimits, shrunk } from "./shrink.ts";
 
 /** The middle of a cell, 0..1 of the frame from the top left, and what the map says there. */
 export interface Peak {
@@ -31,6 +31,20 @@ export function peakOf({ width, height, values }: HumanMap): Peak {
   const x = ((best % width) + 0.5) / width;
   const y = (Math.floor(best / width) + 0.5) / height;
   return { x, y, score: values[best]! };
+}
+
+/** The maps of an animation's frames, all of one size, as `ShrinkLimits.sheet` lays out the frames; of one frame its map. */
+export function onSheet(maps: readonly HumanMap[]): HumanMap {
+  const across = columnsOf(maps.length);
+  const { width, height } = maps[0]!;
+  const values = new Float32Array(across * width * across * height);
+  for (const [frame, map] of maps.entries()) {
+    const [left, top] = [(frame % across) * width, Math.floor(frame / across) * height];
+    for (let row = 0; row < height; row++) {
+      values.set(map.values.subarray(row * width, (row + 1) * width), (top + row) * across * width + left);
+    }
+  }
+  return { width: across * width, height: across * height, values };
 }
 
 function clamped(at: number, cells: number): number {
@@ -72,10 +86,6 @@ export async function drawHeat(
     .jpeg({ quality: 80, chromaSubsampling: "4:4:4", optimizeCoding: false })
     .toBuffer()
     .catch(asCorrupt);
-}
-
-function asCorrupt(thrown: unknown): never {
-  throw corrupt(thrown);
 }
 
 interface Canvas {

@@ -110,7 +110,7 @@ async function listPage(
 ): Promise<ListObjectsV2CommandOutput> {
   const request = { Bucket: bucket, Prefix: prefix, EncodingType: "url" as const, ...from };
   const page = await s3.send(new ListObjectsV2Command(request)).catch((thrown: unknown) => {
-    throw named({ store: "s3", bucket, key: prefix, version: "" }, thrown);
+    throw namedAbsent({ store: "s3", bucket, key: prefix, version: "" }, thrown);
   });
   const decode = decoderOf(page.EncodingType);
   return {
@@ -124,7 +124,7 @@ export async function openObject(s3: S3Client, bucket: string, key: string): Pro
   const answer = await s3
     .send(new GetObjectCommand({ Bucket: bucket, Key: key }))
     .catch((thrown: unknown) => {
-      throw named({ store: "s3", bucket, key, version: "" }, thrown);
+      throw namedAbsent({ store: "s3", bucket, key, version: "" }, thrown);
     });
   return answer.Body as Readable;
 }
@@ -151,7 +151,7 @@ export async function isAbsent(s3: S3Client, bucket: string): Promise<boolean> {
     await s3.send(new HeadBucketCommand({ Bucket: bucket }));
     return false;
   } catch (thrown) {
-    const error = named({ store: "s3", bucket, key: "", version: "" }, thrown);
+    const error = namedAbsent({ store: "s3", bucket, key: "", version: "" }, thrown);
     if (error instanceof PhotoError) return error.code === "GONE";
     throw error;
   }
@@ -162,7 +162,7 @@ export async function objectSize(s3: S3Client, photo: PhotoRef): Promise<number 
   try {
     return (await s3.send(new HeadObjectCommand(address(photo)))).ContentLength;
   } catch (thrown) {
-    const error = named(photo, thrown);
+    const error = namedAbsent(photo, thrown);
     if (error instanceof PhotoError) return undefined;
     throw error;
   }
@@ -230,25 +230,54 @@ function knownFrom(metadata: Record<string, string>): Known {
   };
 }
 
-/** S3's many names for few cases. What the operator may mend soon (credentials) is retried; the rest is final. */
-export function named(photo: PhotoRef, thrown: unknown): Error {
+/**
+ * S3's many names for few cases. What the operator may mend (credentials, bucket, endpoint, region) is retried; what is
+ * said of the object is final.
+ */
+function named(photo: PhotoRef, thrown: unknown): Error {
   const error = asError(thrown);
   if (error instanceof PhotoError || error.name === "UpstreamError") return error;
-  const status = (thrown as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
+  const status = statusOf(thrown);
   const where = `${photo.bucket}/${photo.key}`;
-  if (CREDENTIALS.has(error.name)) return unavailable(photo, `${error.name}: check the credentials`, error);
-  if (status === 404) return new PhotoError("GONE", `${where}: ${error.name}`, { cause: error });
+  const check = MENDED_BY[error.name];
+  if (check) return unavailable(photo, `${error.name}: check ${check}`, error);
+  if (ABSENT.has(error.name)) return new PhotoError("GONE", `${where}: ${error.name}`, { cause: error });
   if (status === 412) return new PhotoError("GONE", `${where}: it was replaced`, { cause: error });
   if (status === 403) return new PhotoError("ACCESS_DENIED", `${where}: ${error.name}`, { cause: error });
+  // a server that knows no such path may be none of S3
+  if (status === 404) return unavailable(photo, `${error.name}: check MAITRED_S3_ENDPOINT`, error);
   return unavailable(photo, `${error.name}: ${error.message}`, error);
 }
 
-const CREDENTIALS = new Set([
-  "CredentialsProviderError",
-  "ExpiredToken",
-  "ExpiredTokenException",
-  "InvalidAccessKeyId",
-  "InvalidToken",
-  "RequestTimeTooSkewed",
-  "SignatureDoesNotMatch",
-]);
+/**
+ * As `named`, where no verdict hangs on it: GONE is whatever is not there, be it the bucket, as the answer to a HEAD has no
+ * body that tells, and whoever named a bucket is told at once.
+ */
+export function namedAbsent(photo: PhotoRef, thrown: unknown): Error {
+  if (statusOf(thrown) !== 404) return named(photo, thrown);
+  const { name } = asError(thrown);
+  return new PhotoError("GONE", `${photo.bucket}/${photo.key}: ${name}`, { cause: thrown });
+}
+
+function statusOf(thrown: unknown): number | undefined {
+  return (thrown as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
+}
+
+/** What to check, by the error's name: none of them is about the object. */
+const MENDED_BY: Record<string, string> = {
+  ...Object.fromEntries(
+    [
+      "CredentialsProviderError",
+      "ExpiredToken",
+      "ExpiredTokenException",
+      "InvalidAccessKeyId",
+      "InvalidToken",
+      "SignatureDoesNotMatch",
+    ].map((name) => [name, "the credentials"]),
+  ),
+  RequestTimeTooSkewed: "the clock",
+  NoSuchBucket: "the bucket and MAITRED_S3_ENDPOINT",
+  PermanentRedirect: "MAITRED_S3_REGION",
+  AuthorizationHeaderMalformed: "MAITRED_S3_REGION",
+};
+const ABSENT = new Set(["NoSuchKey", "NoSuchVersion"]);

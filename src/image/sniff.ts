@@ -4,7 +4,8 @@ import { PhotoError } from "../errors.ts";
 export type Format = "jpeg" | "png" | "webp" | "gif" | "avif" | "heic";
 
 /**
- * Tells a photo's format from its first bytes; its name does not count.
+ * Tells a photo's format from its first bytes; its name does not count. Of PNG, AVIF and HEIC only the first picture can
+ * be read, so that one that moves is of no format that is judged.
  *
  * @throws {PhotoError} EMPTY, or UNSUPPORTED_FORMAT saying what it looks like.
  */
@@ -12,18 +13,50 @@ export function sniff(bytes: Uint8Array): Format {
   if (bytes.length === 0) throw new PhotoError("EMPTY", "the object has no bytes");
   const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 64)).toString("latin1");
   if (head.startsWith("\xff\xd8\xff")) return "jpeg";
-  if (head.startsWith("\x89PNG\r\n\x1a\n")) return "png";
+  if (head.startsWith("\x89PNG\r\n\x1a\n")) return still("png", bytes, hasAnimationChunk);
   if (head.startsWith("GIF87a") || head.startsWith("GIF89a")) return "gif";
   if (head.startsWith("RIFF") && head.startsWith("WEBP", 8)) return "webp";
   if (head.startsWith("ftyp", 4)) {
     const brands = head.slice(8, Math.min(Buffer.from(head, "latin1").readUInt32BE(0), 64));
-    if (/avi[fs]/.test(brands)) return "avif";
-    if (/hei[cxms]|hev[cxms]|mif1|msf1/.test(brands)) return "heic";
+    if (/avi[fs]/.test(brands)) return still("avif", bytes, hasTracks);
+    if (/hei[cxms]|hev[cxms]|mif1|msf1/.test(brands)) return still("heic", bytes, hasTracks);
   }
   throw new PhotoError(
     "UNSUPPORTED_FORMAT",
     `expected jpeg, png, webp, gif, avif or heic, got ${looksLike(head)}`,
   );
+}
+
+function still(format: Format, bytes: Uint8Array, moves: (photo: DataView) => boolean): Format {
+  if (!moves(new DataView(bytes.buffer, bytes.byteOffset, bytes.length))) return format;
+  throw new PhotoError(
+    "UNSUPPORTED_FORMAT",
+    `expected a still ${format}, got an animation, of which only the first frame could be judged`,
+  );
+}
+
+/** APNG: a PNG with an acTL before its first pixels. */
+function hasAnimationChunk(png: DataView): boolean {
+  for (let at = 8; at + 8 <= png.byteLength; at += 12 + png.getUint32(at)) {
+    const type = png.getUint32(at + 4);
+    if (type === ACTL) return true;
+    if (type === IDAT) return false;
+  }
+  return false;
+}
+
+/** A sequence of HEIF: a moov among its outermost boxes. */
+function hasTracks(heif: DataView): boolean {
+  for (let at = 0; at + 8 <= heif.byteLength; ) {
+    if (heif.getUint32(at + 4) === MOOV) return true;
+    const size = heif.getUint32(at);
+    const long = size === 1 && at + 16 <= heif.byteLength;
+    const length = long ? Number(heif.getBigUint64(at + 8)) : size;
+    // 0: to the end of the file
+    if (length < 8) return false;
+    at += length;
+  }
+  return false;
 }
 
 function looksLike(head: string): string {
@@ -45,3 +78,7 @@ function looksLike(head: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what tells binary from text
   return /[\x00-\x08\x0e-\x1a]/.test(head) ? "unknown bytes" : "text";
 }
+
+const ACTL = 0x6163544c;
+const IDAT = 0x49444154;
+const MOOV = 0x6d6f6f76;

@@ -8,7 +8,7 @@ import {
 import { PhotoError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
 import { unavailable } from "./fetch.ts";
-import { named } from "./s3.ts";
+import { namedAbsent } from "./s3.ts";
 
 /** Tags of ours on an object; every other tag is somebody else's, and stays. */
 export interface PhotoTags {
@@ -65,7 +65,7 @@ export async function setTags(
   } catch (thrown) {
     const error = abort.abortSignal.aborted
       ? unavailable(photo, `no complete answer within ${timeoutMs} ms`, thrown)
-      : named(photo, thrown);
+      : namedAbsent(photo, thrown);
     if (error instanceof PhotoError && error.code === "GONE") return { became: "gone" };
     throw error;
   }

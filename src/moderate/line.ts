@@ -17,13 +17,16 @@ export interface LineModel extends Closable {
   provider: string;
   /** Pixels, both edges of what `decode` gives and `run` takes. */
   side: number;
-  /** The most photos that `run` takes. */
+  /** The most frames that `run` takes. */
   maxBatch: number;
   /** Runs that are worked on at the same time. */
   threads: number;
-  /** @param turn runs what keeps a core busy, when it is this photo's turn. */
-  decode(bytes: Uint8Array, turn: Turn): Promise<Uint8Array>;
-  run(photos: readonly Uint8Array[]): Promise<Scores[]>;
+  /**
+   * @param turn runs what keeps a core busy, when it is this photo's turn.
+   * @returns the pixels of its one frame, or of those of an animation that are judged.
+   */
+  decode(bytes: Uint8Array, turn: Turn): Promise<Uint8Array[]>;
+  run(frames: readonly Uint8Array[]): Promise<Scores[]>;
   decide(scores: Scores): Decision;
 }
 
@@ -33,9 +36,9 @@ export interface ModelSteps {
   by: string;
   /** Has the bytes judged, unless their scores are known. */
   score: Score;
-  decode(bytes: Uint8Array, lane: Lane): Promise<Uint8Array>;
+  decode(bytes: Uint8Array, lane: Lane): Promise<Uint8Array[]>;
   /** Waits for a batch and for its run. */
-  infer(pixels: Uint8Array, lane: Lane): Promise<Scored>;
+  infer(pixels: readonly Uint8Array[], lane: Lane): Promise<Scored>;
   decide(scores: Scores): Decision;
 }
 
@@ -55,7 +58,7 @@ export interface LineSteps {
   /** Whether `shadow` is to be told of this photo, for which its bytes and pixels are kept until its commit. */
   shadows(photo: PhotoJob, lane: Lane): boolean;
   /** Told after the commit; must return at once. */
-  shadow(photo: PhotoJob, judged: Judged, frame: Frame): void;
+  shadow(photo: PhotoJob, judged: Judged, kept: Kept): void;
   observe(stage: Stage, lane: Lane, seconds: number): void;
   /** Told of every photo whose rendition cannot be judged, and which is now read itself. */
   passedOver(photo: PhotoJob, error: Error): void;
@@ -65,10 +68,10 @@ export interface LineSteps {
   retried(photo: PhotoJob, lane: Lane, error: Error): void;
 }
 
-/** A photo as it was fetched, and as its model decoded it, where it had to. */
-export interface Frame {
+/** A photo as it was fetched, and as its model decoded its frames, where it had to. */
+export interface Kept {
   bytes: Uint8Array;
-  pixels: Uint8Array | undefined;
+  pixels: readonly Uint8Array[] | undefined;
 }
 
 /** What a model said of a photo, and what follows from it. */
@@ -114,19 +117,19 @@ export async function moderate(steps: LineSteps, photo: PhotoJob, lane: Lane, la
     steps.left(photo, lane, outcome, changed);
   };
 
-  let frame: Frame | undefined;
+  let kept: Kept | undefined;
   const judge = async (source: PhotoRef): Promise<Judged & Scored> => {
     const fetched = await timed("fetch", () => steps.fetch(source));
     // the event knows best, then the object, then its key
     known = { ...steps.knownFromKey(photo.key), ...fetched.known, ...photo.known };
     return steps.withModel(lane, async (model) => {
-      let pixels: Uint8Array | undefined;
+      let pixels: Uint8Array[] | undefined;
       const scored = await model.score(photo.id, fetched.bytes, lane, async () => {
         const decoded = await timed("decode", () => model.decode(fetched.bytes, lane));
         pixels = decoded;
         return timed("batch", () => model.infer(decoded, lane));
       });
-      if (steps.shadows(photo, lane)) frame = { bytes: fetched.bytes, pixels };
+      if (steps.shadows(photo, lane)) kept = { bytes: fetched.bytes, pixels };
       else release(fetched.bytes);
       return { by: model.by, decision: model.decide(scored.scores), ...scored };
     });
@@ -154,12 +157,12 @@ export async function moderate(steps: LineSteps, photo: PhotoJob, lane: Lane, la
       steps.retried(photo, lane, error);
       throw error;
     }
-    const result = { failure: codeOf(error), message: error.message, transient: !isPermanent(error) };
+    const result = { failure: codeOf(error), message: error.message, transient: !isOfPhoto(error) };
     return finish(steps.by(), "", result);
   }
   const { by, batch, ...result } = judged;
   await finish(by, batch, result);
-  if (frame) steps.shadow(photo, judged, frame);
+  if (kept) steps.shadow(photo, judged, kept);
 }
 
 function isTriedAgain(error: Error, last: boolean): boolean {
@@ -169,6 +172,11 @@ function isTriedAgain(error: Error, last: boolean): boolean {
 /** Never the photo's fault: pixels cannot make the model fail, nor their hash Postgres. */
 function isOurs(error: Error): boolean {
   return error instanceof ModerationError && OURS.has(error.code);
+}
+
+/** Whether it says something of the photo, so that what was decided of it before does not hold any more. */
+function isOfPhoto(error: Error): boolean {
+  return isPermanent(error) && codeOf(error) !== "ACCESS_DENIED";
 }
 
 function isPermanent(error: Error): boolean {

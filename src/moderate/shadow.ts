@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import { asError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Decision, Scores } from "../photo.ts";
-import type { Frame, Judged, LineModel, Turn } from "./line.ts";
+import { runFrames } from "./frames.ts";
+import type { Judged, Kept, LineModel, Turn } from "./line.ts";
 
 /** What the shadow said of a photo, beside what gave it its verdict. */
 export interface ShadowScore {
@@ -38,7 +39,7 @@ export interface Shadow extends Closable {
   offer(photo: Offered): void;
 }
 
-export interface Offered extends Frame {
+export interface Offered extends Kept {
   photoId: string;
   beside: Judged;
 }
@@ -69,13 +70,13 @@ export function createShadow({ model, share, turn, record }: ShadowDeps, events:
   }
 
   async function judge(batch: readonly Offered[]): Promise<ShadowScore[]> {
-    const pixels: Uint8Array[] = [];
+    const pixels: (readonly Uint8Array[])[] = [];
     for (const photo of batch) {
       // what was decoded for another side is of no use here, and what was judged before was not decoded
-      const fits = photo.pixels?.length === pixelBytes;
+      const fits = photo.pixels?.[0]?.length === pixelBytes;
       pixels.push(fits ? photo.pixels! : await model.decode(photo.bytes, turn));
     }
-    const scores = await model.run(pixels);
+    const scores = await runFrames(pixels, model.run, model.maxBatch);
     return batch.map(({ photoId, beside }, index) => {
       const mine = scores[index]!;
       return { photoId, by: model.by, scores: mine, decision: model.decide(mine), beside };

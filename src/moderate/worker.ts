@@ -3,6 +3,7 @@ import { asError, codeOf, type ErrorCode, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
 import { policyIdOf } from "../policy-id.ts";
+import { strongest } from "./frames.ts";
 import { createGate } from "./gate.ts";
 import {
   type LineModel,
@@ -118,7 +119,12 @@ export function createModerationWorker(
       by: model.by,
       score,
       decode: (bytes, lane) => model.decode(bytes, (work) => decoding(lane, work)),
-      infer: (pixels, lane) => inference.add(pixels, lane),
+      async infer(pixels, lane) {
+        const { scores, batch } = strongest(
+          await Promise.all(pixels.map((frame) => inference.add(frame, lane))),
+        );
+        return { scores, batch };
+      },
       decide: model.decide,
       async close() {
         await close();
@@ -178,7 +184,7 @@ export function createModerationWorker(
     record: (outcome, lane) => recorder.add(outcome, lane),
     knownFromKey: deps.knownFromKey,
     shadows: (photo, lane) => lane === "live" && (shadow?.wants(photo.id) ?? false),
-    shadow: (photo, judged, frame) => shadow?.offer({ photoId: photo.id, beside: judged, ...frame }),
+    shadow: (photo, judged, kept) => shadow?.offer({ photoId: photo.id, beside: judged, ...kept }),
     observe: events.stage,
     passedOver: events.passedOver,
     left: events.left,

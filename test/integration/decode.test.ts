@@ -9,7 +9,12 @@ import { packageRoot } from "../../src/package-root.ts";
 
 const limits = { side: 64, maxPixels: 50_000_000 };
 const heic = createHeicDecoder(new URL(`file://${packageRoot()}/dist/workers/heic.js`), limits.side, 1);
-const pixelsOf = (bytes: Uint8Array): Promise<Uint8Array> => decode(bytes, limits, heic.decode);
+const framesOf = (bytes: Uint8Array, of = limits) => decode(bytes, of, heic.decode);
+const pixelsOf = async (bytes: Uint8Array): Promise<Uint8Array> => {
+  const frames = await framesOf(bytes);
+  expect(frames).toHaveLength(1);
+  return frames[0]!;
+};
 const samples = inject("samples");
 let menu: Buffer;
 let plain: Uint8Array;
@@ -69,18 +74,59 @@ describe("decode", () => {
     expect(difference(await pixelsOf(bytes), plain)).toBeLessThan(3);
   });
 
-  test.each(["gif", "webp"] as const)("reads the first frame of an animated %s", async (format) => {
-    const frame = (background: string) =>
-      sharp({ create: { width: 40, height: 40, channels: 3, background } })
-        .png()
+  describe.each(["gif", "webp"] as const)("of an animated %s", (format) => {
+    /** Frame n is as bright as n * 10. */
+    const animated = async (frames: number): Promise<Buffer> => {
+      const grey = (level: number) =>
+        sharp({
+          create: { width: 40, height: 40, channels: 3, background: { r: level, g: level, b: level } },
+        })
+          .png()
+          .toBuffer();
+      const levels = await Promise.all(Array.from({ length: frames }, (_, n) => grey(n * 10)));
+      return sharp(levels, { join: { animated: true } })
+        .toFormat(format, { lossless: true })
         .toBuffer();
-    const frames = [await frame("#ff0000"), await frame("#0000ff")];
-    const bytes = await sharp(frames, { join: { animated: true } })
-      .toFormat(format)
-      .toBuffer();
-    const [red, , blue] = await pixelsOf(bytes);
-    expect(red).toBeGreaterThan(200);
-    expect(blue).toBeLessThan(50);
+    };
+    const seen = async (bytes: Uint8Array, maxPixels = limits.maxPixels): Promise<number[]> =>
+      (await framesOf(bytes, { ...limits, maxPixels })).map((pixels) => {
+        expect(pixels.length).toBe(64 * 64 * 3);
+        return Math.round(pixels[0]! / 10);
+      });
+
+    test("reads every frame where there are eight, and of more the first, the last and six between", async () => {
+      expect(await seen(await animated(3))).toEqual([0, 1, 2]);
+      expect(await seen(await animated(22))).toEqual([0, 3, 6, 9, 12, 15, 18, 21]);
+    });
+
+    test("reads fewer where eight are too long a way, and refuses where the last alone is", async () => {
+      const bytes = await animated(22);
+      // a frame counts as 2,000 pixels at least, and the limit is four times as high for what is passed through
+      expect(await seen(bytes, 35 * 500)).toEqual([0, 11, 21]);
+      expect(await seen(bytes, 23 * 500)).toEqual([0, 21]);
+      await expect(seen(bytes, 22 * 500)).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
+    });
+  });
+
+  test("a GIF of very many frames takes no longer than a large photo, or is refused at once", async () => {
+    const since = performance.now();
+    expect((await framesOf(gifOf(10_000, 100, 100))).length).toBeGreaterThan(1);
+    expect(performance.now() - since).toBeLessThan(10_000);
+    const after = performance.now();
+    await expect(framesOf(gifOf(100_000, 100, 100))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
+    await expect(framesOf(gifOf(1_000_000, 1, 1))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
+    expect(performance.now() - after).toBeLessThan(5_000);
+  });
+
+  test("refuses an animated PNG, of which it could read the first frame only", async () => {
+    const png = await sharp(menu).resize(64, 64).png().toBuffer();
+    // eight frames, for ever
+    const control = pngChunk("acTL", Buffer.from([0, 0, 0, 8, 0, 0, 0, 0]));
+    const bytes = Buffer.concat([png.subarray(0, 33), control, png.subarray(33)]);
+    await expect(framesOf(bytes)).rejects.toMatchObject({
+      code: "UNSUPPORTED_FORMAT",
+      message: expect.stringContaining("an animation"),
+    });
   });
 
   test("lays transparency on white", async () => {
@@ -113,6 +159,24 @@ describe("decode", () => {
       await expect(pixelsOf(bytes.subarray(0, bytes.length * 0.2)), `${file} at 20 %`).rejects.toMatchObject({
         code: "CORRUPT",
       });
+    }
+  });
+
+  test("judges a progressive JPEG that lost its end when all frequencies are told, not from a coarse picture", async () => {
+    for (const file of readdirSync(samples)) {
+      if (!/business|portrait/.test(file)) continue;
+      const bytes = await sharp(readFileSync(join(samples, file)))
+        .resize(800, 600)
+        .jpeg({ progressive: true })
+        .toBuffer();
+      for (const share of [0.1, 0.2, 0.3])
+        await expect(
+          pixelsOf(bytes.subarray(0, bytes.length * share)),
+          `${file} at ${share}`,
+        ).rejects.toMatchObject({ code: "CORRUPT" });
+      const whole = await pixelsOf(bytes);
+      const cut = await pixelsOf(bytes.subarray(0, bytes.length * 0.8));
+      expect(difference(cut, whole), file).toBeLessThan(3);
     }
   });
 
@@ -169,20 +233,31 @@ function pngBomb(width: number, height: number): Buffer {
   header.writeUInt32BE(height, 4);
   header.set([1, 0, 0, 0, 0], 8);
   const rows = deflateSync(Buffer.alloc((Math.ceil(width / 8) + 1) * height));
-  const chunk = (type: string, data: Buffer): Buffer => {
-    const body = Buffer.concat([Buffer.from(type), data]);
-    const frame = Buffer.alloc(8);
-    frame.writeUInt32BE(data.length, 0);
-    frame.writeUInt32BE(crc32(body), 4);
-    return Buffer.concat([frame.subarray(0, 4), body, frame.subarray(4)]);
-  };
   const signature = Buffer.from("\x89PNG\r\n\x1a\n", "latin1");
   return Buffer.concat([
     signature,
-    chunk("IHDR", header),
-    chunk("IDAT", rows),
-    chunk("IEND", Buffer.alloc(0)),
+    pngChunk("IHDR", header),
+    pngChunk("IDAT", rows),
+    pngChunk("IEND", Buffer.alloc(0)),
   ]);
+}
+
+function pngChunk(type: string, data: Buffer): Buffer {
+  const body = Buffer.concat([Buffer.from(type), data]);
+  const frame = Buffer.alloc(8);
+  frame.writeUInt32BE(data.length, 0);
+  frame.writeUInt32BE(crc32(body), 4);
+  return Buffer.concat([frame.subarray(0, 4), body, frame.subarray(4)]);
+}
+
+/** A GIF whose frames are all alike: one pixel is told, and the others are left out. */
+function gifOf(frames: number, width: number, height: number): Buffer {
+  const size = Buffer.alloc(4);
+  size.writeUInt16LE(width, 0);
+  size.writeUInt16LE(height, 2);
+  const head = [Buffer.from("GIF89a"), size, Buffer.from([0x80, 0, 0, 255, 0, 0, 0, 0, 255])];
+  const one = Buffer.concat([Buffer.from([0x2c, 0, 0, 0, 0]), size, Buffer.from([0, 2, 2, 0x44, 0x01, 0])]);
+  return Buffer.concat([...head, ...Array<Buffer>(frames).fill(one), Buffer.from([0x3b])]);
 }
 
 function jpegClaiming(width: number, height: number): Buffer {

@@ -189,6 +189,54 @@ test("the heat map is told by its cells, which are highest where a human is, in 
   }
 });
 
+test("of an animation the picture shows every frame that is judged, and the heat map lies on it", async ({
+  openDesk,
+  db,
+  folder,
+}) => {
+  const eyes = makeModel(join(folder, "models"), "eyes-1", { files: { "model.onnx": colourGraph(64) } });
+  const desk = await openDesk({ MAITRED_FOLDERS: folder, MAITRED_MODEL: eyes });
+  const colours = [
+    [90, 0, 0],
+    [0, 90, 0],
+    [0, 0, 90],
+  ] as const;
+  for (const [n, colour] of colours.entries()) {
+    await paint(folder, {
+      file: `${n}.png`,
+      colour,
+      ...(n === 2 && { light: { x: 0.5, y: 0.5, bright: 0.9 } }),
+    });
+  }
+  const frames = colours.map((_, n) => readFileSync(join(folder, `${n}.png`)));
+  const animated = sharp(frames, { join: { animated: true } }).webp({ lossless: true });
+  writeFileSync(join(folder, "a.webp"), await animated.toBuffer());
+  const [id] = await photos(db, { key: "a.webp" });
+  await db.pool.query("update photos set store = 'folder', bucket = $1", [folder]);
+  const ann = await desk.signIn("ann", "review");
+  const links = await linksOf(ann, id);
+  const { data, info } = await sharp((await ann.ask("GET", links.medium)).body)
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  expect([info.width, info.height]).toEqual([512, 512]);
+  const at = (x: number, y: number) => {
+    const start = (Math.floor(y * info.height) * info.width + Math.floor(x * info.width)) * 3;
+    return [...data.subarray(start, start + 3)].map((value) => (value > 45 ? 1 : 0));
+  };
+  expect([at(0.05, 0.05), at(0.95, 0.05), at(0.05, 0.95), at(0.95, 0.95)]).toEqual([
+    [1, 0, 0],
+    [0, 1, 0],
+    [0, 0, 1],
+    [1, 1, 1],
+  ]);
+  const { human, peak, width, height, values } = z
+    .strictObject(heat.shape)
+    .parse((await ann.ask("GET", links.heat)).body);
+  expect(human).toBeCloseTo(0.9, 1);
+  expect([width, height, values.length]).toEqual([16, 16, 256]);
+  expect(Math.hypot(peak.x - 0.25, peak.y - 0.75)).toBeLessThan(0.1);
+});
+
 test("of a photo that cannot be read the heat map says why, and so does a model that does not say where", async ({
   openDesk,
   db,

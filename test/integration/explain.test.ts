@@ -74,6 +74,26 @@ test("draws what is red where the map is high, and leaves the rest of the photo 
   expect(Math.max(red!, blue!, Math.abs(green! - 60))).toBeLessThan(12);
 });
 
+test("of an animation, draws the frame that most likely shows a human", async ({ folder }) => {
+  const lights = [undefined, { x: 0.25, y: 0.75, bright: 0.9 }, { x: 0.75, y: 0.25, bright: 0.4 }];
+  for (const [n, light] of lights.entries())
+    await paint(folder, { file: `${n}.png`, colour: [n * 20, 60, 0], ...(light && { light }) });
+  mkdirSync(join(folder, "photos"));
+  const frames = lights.map((_, n) => join(folder, `${n}.png`));
+  await sharp(frames, { join: { animated: true } })
+    .webp({ lossless: true })
+    .toFile(join(folder, "photos/a.webp"));
+  const command = maitred(["classify", "--json", "--explain", join(folder, "out"), join(folder, "photos")], {
+    MAITRED_MODEL: makeEyes(folder),
+  });
+  expect(await command.exit, command.stderr()).toBe(0);
+  const [{ where, human, picture }] = lines(command.stdout()) as [Line];
+  expect(human).toBeCloseTo(0.9, 1);
+  expect(Math.hypot(where.x - 0.25, where.y - 0.75)).toBeLessThan(0.15);
+  const [red] = (await pixels(picture)).at(0.9, 0.9);
+  expect(Math.abs(red! - 20)).toBeLessThan(8);
+});
+
 test("photos of one name get pictures of their own, the same each time, and a bad file gets none", async ({
   folder,
 }) => {

@@ -23,7 +23,7 @@ function heldModel() {
     side: 1,
     maxBatch: 4,
     threads: 1,
-    decode: async (bytes) => bytes,
+    decode: async (bytes) => [bytes],
     async run(photos) {
       const run = photos.map((photo) => photo[0]!);
       runs.push(run);

@@ -1,4 +1,12 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -180,8 +188,8 @@ describe.each(BACKENDS)("the line on %s", (backend) => {
     const one = await openJudge(configFor(backend));
     const expected = new Map<string, { categories: Record<string, number>; human: number }>();
     for (const { name, bytes } of photos) {
-      const pixels = await one.decode(bytes, (work) => work());
-      expected.set(name, (await one.inference.run([pixels]))[0]!);
+      const frames = await one.decode(bytes, (work) => work());
+      expected.set(name, (await one.inference.run(frames))[0]!);
     }
     await one.close();
 
@@ -224,6 +232,63 @@ describe.each(BACKENDS)("the line on %s", (backend) => {
   });
 });
 
+test("a human in a later frame of an animation hides it, and its category is that of the first", async ({
+  start,
+  configFor,
+  db,
+}) => {
+  const frame = (file: string) =>
+    sharp(readFileSync(join(samples, file)))
+      .resize(320, 320, { fit: "fill" })
+      .png()
+      .toBuffer();
+  const food = await frame("business-product-1.jpg");
+  const human = await frame("landing-portrait-1.jpg");
+  const animation = (format: "gif" | "webp", frames: Buffer[]) =>
+    sharp(frames, { join: { animated: true } })
+      .toFormat(format)
+      .toBuffer();
+  const files = {
+    "gif.gif": await animation("gif", [food, human]),
+    "webp.webp": await animation("webp", [food, human, food]),
+    "still.webp": await animation("webp", [food, food]),
+  };
+  const { judge } = await start(BACKENDS[0]!);
+  const photos = await Promise.all(Object.entries(files).map(([key, bytes]) => put(key, bytes)));
+  const rows = await judge(photos);
+  expect(rows.get("gif.gif")).toMatchObject({ state: "hidden", rule: "human", category: "food" });
+  expect(rows.get("webp.webp")).toMatchObject({ state: "hidden", rule: "human", category: "food" });
+  expect(rows.get("still.webp")).toMatchObject({ state: "shown", category: "food" });
+
+  const one = await openJudge(configFor(BACKENDS[0]!));
+  const frames = await one.decode(files["webp.webp"], (work) => work());
+  const scores = await one.inference.run(frames);
+  await one.close();
+  const { rows: stored } = await db.pool.query(
+    "select v.human, v.scores from verdicts v join photos p on p.id = v.photo_id where p.key = 'webp.webp'",
+  );
+  expect(stored).toHaveLength(1);
+  expect(stored[0].human).toBeCloseTo(scores[1]!.human, 3);
+  expect(stored[0].scores["food"]).toBeCloseTo(scores[0]!.categories["food"]!, 3);
+});
+
+test("a folder that is away undoes no verdict", async ({ start, folder }) => {
+  const photos = join(folder, "disk");
+  mkdirSync(photos);
+  for (const name of ["a.jpg", "b.jpg"])
+    copyFileSync(join(samples, "business-product-1.jpg"), join(photos, name));
+  const { judge } = await start(BACKENDS[0]!, { MAITRED_FOLDERS: folder });
+  const photo = (key: string): PhotoRef => ({ store: "folder", bucket: photos, key, version: "" });
+  expect((await judge([photo("a.jpg")])).get("a.jpg")).toMatchObject({ state: "shown" });
+  renameSync(photos, `${photos}.away`);
+  const rows = await judge([photo("a.jpg"), photo("c.jpg")]);
+  expect(rows.get("a.jpg")).toMatchObject({ state: "shown" });
+  expect(rows.get("c.jpg")).toMatchObject({ state: "failed", failure: "STORE_UNAVAILABLE" });
+  renameSync(`${photos}.away`, photos);
+  rmSync(join(photos, "a.jpg"));
+  expect((await judge([photo("a.jpg")])).get("a.jpg")).toMatchObject({ state: "failed", failure: "GONE" });
+});
+
 test("a worker keeps the counts of dashboards folded, where nothing else runs", async ({ start, db }) => {
   await db.pool.query(
     "insert into rollup_scores_changes values ('2026-01-01', 'model:m', 'human', 0, 7), ('2026-01-01', 'model:m', 'human', 0, 2)",
@@ -237,6 +302,9 @@ describe("a store that misbehaves", () => {
   const backend = BACKENDS[0]!;
   let server: Server;
   let sent = 0;
+  /** How the store answers for `decided`: with the photo, or with this refusal. */
+  let refusal: { status: number; code: string } | undefined;
+  const xml = { "content-type": "application/xml" };
 
   beforeAll(async () => {
     server = createServer((request, response) => {
@@ -250,6 +318,15 @@ describe("a store that misbehaves", () => {
         return void response
           .writeHead(403, { "content-type": "application/xml" })
           .end("<Error><Code>InvalidAccessKeyId</Code></Error>");
+      if (key === "nobucket")
+        return void response.writeHead(404, xml).end("<Error><Code>NoSuchBucket</Code></Error>");
+      if (key === "nos3") return void response.writeHead(404).end("<html>not found</html>");
+      if (key === "decided" && !refusal)
+        return void response.end(readFileSync(join(samples, "business-product-1.jpg")));
+      if (key === "decided" && refusal)
+        return void response
+          .writeHead(refusal.status, xml)
+          .end(refusal.code && `<Error><Code>${refusal.code}</Code></Error>`);
       if (key === "busy") return void response.writeHead(503).end();
       if (key === "short") {
         response.writeHead(200, { "content-length": "5000" }).write("half");
@@ -276,6 +353,8 @@ describe("a store that misbehaves", () => {
     ["busy", "STORE_UNAVAILABLE", 2],
     ["short", "STORE_UNAVAILABLE", 2],
     ["keys", "STORE_UNAVAILABLE", 2],
+    ["nobucket", "STORE_UNAVAILABLE", 2],
+    ["nos3", "STORE_UNAVAILABLE", 2],
     ["denied", "ACCESS_DENIED", 0],
     ["endless", "TOO_LARGE", 0],
   ] as const) {
@@ -293,4 +372,37 @@ describe("a store that misbehaves", () => {
       expect(sent).toBeLessThan(20_000_000);
     });
   }
+
+  test("what is not said of the photo undoes no verdict, and fails what waits by a name that says what to check", async ({
+    start,
+  }) => {
+    const { port } = server.address() as AddressInfo;
+    const line = await start(backend, { MAITRED_S3_ENDPOINT: `http://127.0.0.1:${port}` });
+    const photo = (key: string): PhotoRef => ({ store: "s3", bucket: "b", key, version: "" });
+    const decided = photo("first/decided");
+    refusal = undefined;
+    expect((await line.judge([decided])).get(decided.key)).toMatchObject({ state: "shown" });
+    for (const [status, code, failure, reason] of [
+      [404, "NoSuchBucket", "STORE_UNAVAILABLE", "NoSuchBucket: check the bucket and MAITRED_S3_ENDPOINT"],
+      [404, "", "STORE_UNAVAILABLE", "check MAITRED_S3_ENDPOINT"],
+      [403, "AccessDenied", "ACCESS_DENIED", "AccessDenied"],
+      [403, "InvalidAccessKeyId", "STORE_UNAVAILABLE", "check the credentials"],
+      [403, "SignatureDoesNotMatch", "STORE_UNAVAILABLE", "check the credentials"],
+      [301, "PermanentRedirect", "STORE_UNAVAILABLE", "check MAITRED_S3_REGION"],
+      [400, "AuthorizationHeaderMalformed", "STORE_UNAVAILABLE", "check MAITRED_S3_REGION"],
+    ] as const) {
+      refusal = { status, code };
+      const waiting = photo(`${status}${code}/decided`);
+      const rows = await line.judge([decided, waiting]);
+      expect.soft(rows.get(decided.key), code).toMatchObject({ state: "shown", failure: null });
+      expect
+        .soft(rows.get(waiting.key), code)
+        .toMatchObject({ state: "failed", failure, reason: expect.stringContaining(reason) });
+    }
+    refusal = { status: 404, code: "NoSuchKey" };
+    expect((await line.judge([decided])).get(decided.key)).toMatchObject({
+      state: "failed",
+      failure: "GONE",
+    });
+  });
 });

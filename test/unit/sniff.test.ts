@@ -12,6 +12,8 @@ test.each([
   ["avif", "\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf"],
   ["heic", "\0\0\0\x18ftypheic\0\0\0\0mif1heic"],
   ["heic", "\0\0\0\x18ftypmif1\0\0\0\0mif1heic"],
+  ["png", "\x89PNG\r\n\x1a\n\0\0\0\x04IHDRacTL\0\0\0\0\0\0\0\x04IDATacTL"],
+  ["avif", "\0\0\0\x14ftypavif\0\0\0\0mif1\0\0\0\x10metamoovmoov\0\0\0\0mdat"],
 ])("knows %s by its first bytes", (format, head) => {
   expect(sniff(bytes(head))).toBe(format);
 });
@@ -29,6 +31,9 @@ test.each([
   ["UNSUPPORTED_FORMAT", "unknown bytes", "\x01\x02\x03"],
   ["UNSUPPORTED_FORMAT", "text", "\xff\xd8"],
   ["UNSUPPORTED_FORMAT", "a video", "\0\0\0\x01ftyp"],
+  ["UNSUPPORTED_FORMAT", "an animation", "\0\0\0\x14ftypavis\0\0\0\0avis\0\0\0\x08meta\0\0\0\x08moov"],
+  ["UNSUPPORTED_FORMAT", "an animation", "\0\0\0\x14ftyphevc\0\0\0\0msf1\0\0\0\x08moov"],
+  ["UNSUPPORTED_FORMAT", "an animation", "\x89PNG\r\n\x1a\n\0\0\0\0IHDR\0\0\0\0\0\0\0\0acTL"],
 ])("refuses as %s, saying %s", (code, message, head) => {
   expect(() => sniff(bytes(head))).toThrow(
     expect.objectContaining({ code, message: expect.stringContaining(message) }),

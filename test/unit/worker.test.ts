@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { PhotoError, UpstreamError } from "../../src/errors.ts";
 import { createBatcher } from "../../src/infer/batcher.ts";
+import { strongest } from "../../src/moderate/frames.ts";
 import type { LineModel } from "../../src/moderate/line.ts";
 import { createShadow, type ShadowScore } from "../../src/moderate/shadow.ts";
 import { createModerationWorker, type RecordedOutcome, type WorkerDeps } from "../../src/moderate/worker.ts";
@@ -26,7 +27,7 @@ function fake(name: string, side: number, { held = false, maxBatch = 2 } = {}): 
     runs: [],
     closed: false,
     release: gate.resolve,
-    decode: (_bytes, turn) => turn(async () => new Uint8Array(side * side * 3)),
+    decode: (_bytes, turn) => turn(async () => [new Uint8Array(side * side * 3)]),
     async run(photos) {
       await gate.promise;
       if (photos.some((photo) => photo.length !== side * side * 3)) throw new Error("pixels of another side");
@@ -245,6 +246,35 @@ describe("photos whose bytes were judged before", () => {
   });
 });
 
+test("of several frames the first says the category and the strongest whether a human is there, to a shadow too", async () => {
+  const seeing = (name: string) => {
+    const model = fake(name, 1, { maxBatch: 2 });
+    // a frame of one pixel, which says of each what it is
+    model.decode = async () => [20, 90, 10].map((human, n) => new Uint8Array([human, n, 0]));
+    model.run = async (frames) => {
+      model.runs.push(frames.length);
+      return frames.map(([human, n]) => ({ categories: { food: n! / 10 }, human: human! / 100 }));
+    };
+    return model;
+  };
+  const shadowed: ShadowScore[] = [];
+  const line = start(seeing("m"), async (scores) => void shadowed.push(...scores));
+  const shadow = seeing("shadow");
+  await line.worker.shadow(shadow, 1);
+  await line.judge("1");
+  await line.worker.close();
+  const scores = { categories: { food: 0 }, human: 0.9 };
+  expect(line.recorded).toHaveLength(1);
+  expect(line.recorded[0]!.result).toMatchObject({ scores });
+  expect(shadowed).toMatchObject([{ photoId: "1", scores }]);
+  expect(shadow.runs).toEqual([2, 1]);
+});
+
+test("a score of any frame that is no number is none of the photo", async () => {
+  const frames = [0.2, Number.NaN, 0.1].map((human) => ({ scores: { categories: { food: 1 }, human } }));
+  expect(strongest(frames)).toEqual({ scores: { categories: { food: 1 }, human: Number.NaN }, frame: 0 });
+});
+
 describe("a rendition", () => {
   const small = { store: "s3", bucket: "thumbs", key: "small", version: "" } as const;
   const reading = (rendition: () => Promise<Uint8Array>, decode?: LineModel["decode"]) => {
@@ -276,7 +306,7 @@ describe("a rendition", () => {
       async () => new Uint8Array(1),
       async (bytes) => {
         if (bytes.length === 1) throw new PhotoError("CORRUPT", "no image");
-        return new Uint8Array(12);
+        return [new Uint8Array(12)];
       },
     );
     await broken.judge();
