@@ -8,7 +8,7 @@ import {
 import { PhotoError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
 import { unavailable } from "./fetch.ts";
-import { namedAbsent } from "./s3.ts";
+import { namedAbsent } from "./s3-errors.ts";
 
 /** Tags of ours on an object; every other tag is somebody else's, and stays. */
 export interface PhotoTags {

@@ -9,8 +9,7 @@ import { count, KIND_WORDS, nameOf, reasonOf, when } from "../words.ts";
 import { useWork } from "../work.ts";
 import { Insist, wordsOf as whyNot } from "./conflict.tsx";
 import { asDecided, type Item, isOverruled, nextOpen } from "./list.ts";
-import { counts, type Failed } from "./outbox.ts";
-import { decideAct } from "./store.ts";
+import { counts, decideAct, type Failed } from "./outbox.ts";
 
 /** The photo in hand at a size to judge by, and everything that may be done with it, or with those selected. */
 export function Inspector() {

@@ -1,11 +1,23 @@
 import { type Signal, signal } from "@preact/signals";
 import { Refused, wordsOf } from "../api.ts";
 import type { Decided, Decision, Photo, Undone } from "../types.ts";
+import { uuid } from "../uuid.ts";
 
 /** What a moderator did. The id of a decision makes it, and its undo, the same act however often it is sent. */
 export type Act =
   | { does: "decide"; id: string; decision: Decision; key: string }
   | { does: "undo"; id: string; decision: string; photo: string; key: string };
+
+export function decisionOf(
+  { id, asOf }: Photo,
+  said: Pick<Decision, "verdict" | "category" | "human">,
+): Decision {
+  return { id: uuid(), photo: id, ...said, note: null, asOf };
+}
+
+export function decideAct(decision: Decision, key: string): Act {
+  return { does: "decide", id: decision.id, decision, key };
+}
 
 /** What became of an act; `words` where the server refused it as a whole. */
 export interface Answer {

@@ -7,7 +7,7 @@ import { count, nameOf } from "../words.ts";
 import type { Undoable } from "./done.ts";
 import { createGuard, LOOK } from "./guard.ts";
 import { changed, type Item, type Items, isOpen, isOverruled, itemOf, nextOpen, says } from "./list.ts";
-import { type Act, type Answer, counts, type Outbox } from "./outbox.ts";
+import { type Act, type Answer, counts, decideAct, decisionOf, type Outbox } from "./outbox.ts";
 
 /** The list of one moderator: what is in it, what is looked at, and what may be done. */
 export interface ReviewStore {
@@ -256,14 +256,6 @@ export function createReviewStore(
       }
     },
   };
-}
-
-function decisionOf({ id, asOf }: Photo, said: Pick<Decision, "verdict" | "category" | "human">): Decision {
-  return { id: uuid(), photo: id, ...said, note: null, asOf };
-}
-
-export function decideAct(decision: Decision, key: string): Act {
-  return { does: "decide", id: decision.id, decision, key };
 }
 
 const OVERRULED = "It was decided meanwhile: a button, and no key, decides it again";

@@ -1,0 +1,55 @@
+import { asError, PhotoError } from "../errors.ts";
+import type { PhotoRef } from "../photo.ts";
+import { unavailable } from "./fetch.ts";
+
+/**
+ * S3's many names for few cases. What the operator may mend (credentials, bucket, endpoint, region) is retried; what is
+ * said of the object is final.
+ */
+export function named(photo: PhotoRef, thrown: unknown): Error {
+  const error = asError(thrown);
+  if (error instanceof PhotoError || error.name === "UpstreamError") return error;
+  const status = statusOf(thrown);
+  const where = `${photo.bucket}/${photo.key}`;
+  const check = MENDED_BY[error.name];
+  if (check) return unavailable(photo, `${error.name}: check ${check}`, error);
+  if (ABSENT.has(error.name)) return new PhotoError("GONE", `${where}: ${error.name}`, { cause: error });
+  if (status === 412) return new PhotoError("GONE", `${where}: it was replaced`, { cause: error });
+  if (status === 403) return new PhotoError("ACCESS_DENIED", `${where}: ${error.name}`, { cause: error });
+  // a server that knows no such path may be none of S3
+  if (status === 404) return unavailable(photo, `${error.name}: check MAITRED_S3_ENDPOINT`, error);
+  return unavailable(photo, `${error.name}: ${error.message}`, error);
+}
+
+/**
+ * As `named`, where no verdict hangs on it: GONE is whatever is not there, be it the bucket, as the answer to a HEAD has no
+ * body that tells, and whoever named a bucket is told at once.
+ */
+export function namedAbsent(photo: PhotoRef, thrown: unknown): Error {
+  if (statusOf(thrown) !== 404) return named(photo, thrown);
+  const { name } = asError(thrown);
+  return new PhotoError("GONE", `${photo.bucket}/${photo.key}: ${name}`, { cause: thrown });
+}
+
+function statusOf(thrown: unknown): number | undefined {
+  return (thrown as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
+}
+
+/** What to check, by the error's name: none of them is about the object. */
+const MENDED_BY: Record<string, string> = {
+  ...Object.fromEntries(
+    [
+      "CredentialsProviderError",
+      "ExpiredToken",
+      "ExpiredTokenException",
+      "InvalidAccessKeyId",
+      "InvalidToken",
+      "SignatureDoesNotMatch",
+    ].map((name) => [name, "the credentials"]),
+  ),
+  RequestTimeTooSkewed: "the clock",
+  NoSuchBucket: "the bucket and MAITRED_S3_ENDPOINT",
+  PermanentRedirect: "MAITRED_S3_REGION",
+  AuthorizationHeaderMalformed: "MAITRED_S3_REGION",
+};
+const ABSENT = new Set(["NoSuchKey", "NoSuchVersion"]);
