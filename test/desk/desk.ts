@@ -88,7 +88,7 @@ export const test = base.extend<
   /** What more is set of the process that serves the desk, at this address. */
   // biome-ignore lint/correctness/noEmptyPattern: as above
   settings: async ({}, use) => use(async () => ({})),
-  desk: async ({ db, judged, browser, copies, settings }, use) => {
+  desk: async ({ db, judged, browser, copies, settings, task }, use) => {
     await db.pool.query("delete from photos where key ~ '^[0-9]-' and left(key, 1)::int >= $1", [copies]);
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
@@ -138,6 +138,7 @@ export const test = base.extend<
     };
     await desk.start();
     await use(desk);
+    if (task.result?.state === "fail") await tell(contexts);
     await Promise.all(contexts.map((context) => context.close()));
     await desk.stop();
   },
@@ -170,6 +171,13 @@ export function gate(): { passed: Promise<void>; open(): void } {
     open = resolve;
   });
   return { passed, open };
+}
+
+/** What stood on the pages of a test that failed: the call that waited in vain does not tell. */
+async function tell(contexts: readonly BrowserContext[]): Promise<void> {
+  for (const page of contexts.flatMap((context) => context.pages())) {
+    console.error(`--- ${page.url()}\n${await page.locator("body").innerText()}`);
+  }
 }
 
 function watch(page: Page, url: string, complaints: string[]): void {
