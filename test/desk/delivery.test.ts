@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, gate, looked, test, until } from "./desk.ts";
+import { type Desk, gate, intercept, looked, test, until } from "./desk.ts";
 import { violations } from "./look.ts";
 import { startProxy } from "./proxy.ts";
 
@@ -59,7 +59,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
   }) => {
     const page = await opened(desk, "ann");
     const before = await page.locator(".card").count();
-    await page.context().route("**/review/decisions", (route) => route.abort());
+    await intercept(page.context(), "**/review/decisions", (route) => route.abort());
     await page.keyboard.press("s");
     await page.keyboard.press("s");
     await page.getByText("2 decisions on the way.").waitFor();
@@ -81,7 +81,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     const page = await opened(desk, "ann");
     const context = page.context();
     const before = await page.locator(".card").count();
-    await context.route("**/review/decisions", (route) => route.abort());
+    await intercept(context, "**/review/decisions", (route) => route.abort());
     await page.keyboard.press("s");
     await page.getByText("1 decision on the way.").waitFor();
     const next = await context.newPage();
@@ -109,7 +109,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
   test("an answer that was lost on the way does not make a decision count twice", async ({ desk }) => {
     const page = await opened(desk, "ann");
     let lost = 0;
-    await page.route("**/review/decisions", async (route) => {
+    await intercept(page, "**/review/decisions", async (route) => {
       const answer = await route.fetch();
       if (lost++ > 0) return route.fulfill({ response: answer });
       await route.abort();
@@ -137,7 +137,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await page.reload();
     await looked(page);
     // the first is never answered
-    await page.route("**/review/decisions", () => {}, { times: 1 });
+    await intercept(page, "**/review/decisions", () => {}, { times: 1 });
     await page.keyboard.press("h");
     await page.getByText("… hidden").waitFor();
     await page.clock.fastForward(61_000);
@@ -173,7 +173,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     const page = await opened(desk, "ann");
     // as an ingress says while it knows no way to the server
     const body = "default backend - 404";
-    await page.route("**/review/decisions", (route) => route.fulfill({ status: 404, body }));
+    await intercept(page, "**/review/decisions", (route) => route.fulfill({ status: 404, body }));
     await page.keyboard.press("h");
     await page.getByText("1 decision on the way.").waitFor();
     await page.unroute("**/review/decisions");
@@ -208,7 +208,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
   }) => {
     const page = await opened(desk, "ann");
     // in no tab of hers
-    await page.context().route("**/review/decisions", (route) => route.abort());
+    await intercept(page.context(), "**/review/decisions", (route) => route.abort());
     await page.keyboard.press("h");
     await page.getByText("1 decision on the way.").waitFor();
     const other = await page.context().newPage();
@@ -225,8 +225,8 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
       await tab.getByRole("button", { name: "Sign out" }).click();
     };
     // her own tab learns late of who signs in
-    await page.route("**/api/live*", () => {});
-    await page.route("**/api/session", () => {});
+    await intercept(page, "**/api/live*", () => {});
+    await intercept(page, "**/api/session", () => {});
     await leave(other);
     await other.getByText("1 decision of ann is kept in this browser").waitFor();
     await signIn(other, "bob");
@@ -252,7 +252,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     desk,
   }) => {
     const page = await opened(desk, "ann");
-    await page.route("**/review/decisions", (route) => route.abort());
+    await intercept(page, "**/review/decisions", (route) => route.abort());
     await page.keyboard.press("s");
     await page.getByText("1 decision on the way.").waitFor();
     await desk.db.pool.query("select end_session(id, 'root', 'revoked') from desk_sessions");
@@ -286,7 +286,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
 
   test("many decisions that did not count are seen as such, and put away at once", async ({ desk }) => {
     const ann = await opened(desk, "ann");
-    await ann.context().route("**/review/decisions", (route) => route.abort());
+    await intercept(ann.context(), "**/review/decisions", (route) => route.abort());
     for (let n = 0; n < 3; n++) await ann.keyboard.press("s");
     await ann.getByText("3 decisions on the way.").waitFor();
     await desk.db.pool.query("update review_claims set moderator = 'bob', until = now() + interval '1 hour'");
@@ -315,7 +315,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await bob.goto(`${desk.url}/desk/photos/${rows[0].id}`);
     await bob.getByRole("heading", { name: rows[0].key }).waitFor();
     await bob.getByLabel("Category").selectOption("menu");
-    await bob.route(`**${link!.replace("/desk/", "/desk/api/")}`, () => {});
+    await intercept(bob, `**${link!.replace("/desk/", "/desk/api/")}`, () => {});
     await notice.getByRole("link").click();
     await bob.waitForURL(`**${link}`);
     // nothing of the one before is left to be decided by mistake
@@ -330,7 +330,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
   }) => {
     const ann = await opened(desk, "ann");
     const link = await ann.locator(".inspector-name a").getAttribute("href");
-    await ann.route("**/review/decisions", (route) => route.abort());
+    await intercept(ann, "**/review/decisions", (route) => route.abort());
     await ann.keyboard.press("s");
     await ann.getByText("1 decision on the way.").waitFor();
     // as if her lease had ended

@@ -164,6 +164,16 @@ export async function looked(page: Page): Promise<void> {
   await page.getByText("look first").waitFor({ state: "detached" });
 }
 
+/**
+ * Has requests handled from the next one on. Once `route` alone has returned, a page that is busy has yet to hear of it, and
+ * sends what a key decides there and then past it.
+ */
+export async function intercept(of: Page | BrowserContext, ...how: Parameters<Page["route"]>): Promise<void> {
+  await of.route(...how);
+  // a page answers only after it has heard
+  for (const page of "pages" in of ? of.pages() : [of]) await page.evaluate(() => {});
+}
+
 /** What waits for it goes on once it is open. */
 export function gate(): { passed: Promise<void>; open(): void } {
   let open = (): void => {};

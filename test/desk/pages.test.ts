@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, looked, NARROW, test, WIDE } from "./desk.ts";
+import { type Desk, intercept, looked, NARROW, test, WIDE } from "./desk.ts";
 import { overflowOf, shoot, violations } from "./look.ts";
 
 /** Each state of each page, and how to come to it once somebody is signed in. */
@@ -16,7 +16,7 @@ const STATES: Record<string, (page: Page, desk: Desk) => Promise<void>> = {
   },
   async "review, in work"(page) {
     await looked(page);
-    await page.context().route("**/review/decisions", (route) => route.abort());
+    await intercept(page.context(), "**/review/decisions", (route) => route.abort());
     for (const key of ["s", "h", "x", "2", "m"]) await page.keyboard.press(key);
     await page.getByText("2 decisions on the way.").waitFor();
     await page.context().unroute("**/review/decisions");
@@ -62,7 +62,7 @@ const STATES: Record<string, (page: Page, desk: Desk) => Promise<void>> = {
     await page.goto(`${url}/desk/review`);
     await looked(page);
     const link = await page.locator(".inspector-name a").getAttribute("href");
-    await page.context().route("**/review/decisions", (route) => route.abort());
+    await intercept(page.context(), "**/review/decisions", (route) => route.abort());
     await page.keyboard.press("s");
     await db.pool.query("delete from review_claims");
     await db.pool.query("select record_review($1, 'bob', 'hidden', null, true)", [link!.split("/").at(-1)]);

@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, gate, looked, test, until } from "./desk.ts";
+import { type Desk, gate, intercept, looked, test, until } from "./desk.ts";
 
 const decided = async ({ db }: Desk): Promise<string[]> =>
   (
@@ -106,7 +106,7 @@ describe.skipIf(!CHROMIUM)("after a reload, or signing out", { timeout: 120_000 
     const all = await held(desk);
     const ended = gate();
     let stillHeld: string[] | undefined;
-    await page.route("**/desk/api/session", async (route) => {
+    await intercept(page, "**/desk/api/session", async (route) => {
       if (route.request().method() !== "DELETE") return route.continue();
       stillHeld = await held(desk);
       ended.open();

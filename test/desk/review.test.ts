@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, gate, looked, NARROW, test, until } from "./desk.ts";
+import { type Desk, gate, intercept, looked, NARROW, test, until } from "./desk.ts";
 
 const reviews = async ({ db }: Desk) =>
   (
@@ -50,7 +50,9 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await page.keyboard.press("j");
     expect(await inHand(page)).toContain(second);
     // a screen reader is where the keys act
-    expect(await page.evaluate(() => document.activeElement?.getAttribute("aria-label"))).toContain(second);
+    await expect
+      .poll(() => page.evaluate(() => document.activeElement?.getAttribute("aria-label")))
+      .toContain(second);
     await page.keyboard.press("k");
     await page.keyboard.press("h");
     await page.keyboard.press("3");
@@ -187,7 +189,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
   test("what is hidden here for a human is blurred at once, and what is shown is not", async ({ desk }) => {
     const page = await opened(desk);
     // nobody has answered yet
-    await page.route("**/review/decisions", () => {});
+    await intercept(page, "**/review/decisions", () => {});
     const card = (name: string) => page.locator(`.card[aria-label^="${name},"]`);
     const [clear, blurred] = await Promise.all(
       [".card:not(:has(.veil))", ".card:has(.veil)"].map((which) =>
@@ -315,7 +317,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     const { rows } = await desk.db.pool.query("select id::text from photos where key = $1", [first]);
     const [asked, decided] = [gate(), gate()];
     // the server claims, and then reads the photos: the decision falls between, so that they are as of it
-    await page.route("**/review/claims", async (route) => {
+    await intercept(page, "**/review/claims", async (route) => {
       const response = await route.fetch();
       const { photos, ...rest } = (await response.json()) as { photos: { id: string; asOf: string }[] };
       asked.open();
@@ -366,7 +368,7 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
       (["ann", "bob"] as const).map(async (name) => {
         const page = await desk.open(name, { path: "/desk/search" });
         // what reaches the page is what its moderator sees
-        await page.route("**/review/claims", async (route) => {
+        await intercept(page, "**/review/claims", async (route) => {
           const answer = await route.fetch();
           const { photos } = (await answer.json()) as { photos: { id: string }[] };
           for (const { id } of photos) seen[name].add(id);

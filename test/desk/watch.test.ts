@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished } from "vitest";
 import { maitred } from "../maitred.ts";
 import { judgedOverTime, troubled } from "../watched.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, NARROW, test, until, WIDE } from "./desk.ts";
+import { type Desk, intercept, NARROW, test, until, WIDE } from "./desk.ts";
 import { overflowOf, shoot, violations } from "./look.ts";
 
 const today = (): string => new Date().toISOString().slice(0, 10);
@@ -191,12 +191,12 @@ describe.skipIf(!CHROMIUM)("dashboards", { timeout: 180_000 }, () => {
     await verdicts.getByText("As a table").click();
     await rows.first().waitFor();
     const days = await rows.count();
-    await page.route("**/dashboards/counts*", () => {});
+    await intercept(page, "**/dashboards/counts*", () => {});
     await page.getByRole("link", { name: "7 days" }).click();
     await page.waitForURL("**/dashboards?days=7");
     expect(await rows.count()).toBe(days);
     await page.unroute("**/dashboards/counts*");
-    await page.route("**/dashboards/counts*", (route) => route.abort());
+    await intercept(page, "**/dashboards/counts*", (route) => route.abort());
     await page.getByRole("link", { name: "90 days" }).click();
     await page.getByRole("alert").getByText("the server cannot be reached").waitFor();
     expect(await verdicts.count()).toBe(0);
