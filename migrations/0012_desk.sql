@@ -271,7 +271,10 @@ begin
     elsif claim.moderator <> p_moderator and claim.until > now() then
       outcome := 'taken';
       other := claim.moderator;
-    elsif i.seen <> as_of and photo.decided_by like 'moderator:%' and photo.decided_by <> 'moderator:' || p_moderator then
+    elsif photo.decided_by like 'moderator:%' and photo.decided_by <> 'moderator:' || p_moderator and exists (
+      -- what an undo restored was known before
+      select from verdicts v
+      where v.photo_id = i.photo and v.id > i.seen and v.decided_by = photo.decided_by and v.rule <> 'undo') then
       outcome := 'changed';
       other := substr(photo.decided_by, 11);
     else

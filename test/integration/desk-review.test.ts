@@ -389,6 +389,30 @@ test("a decision is not taken back once another moderator has decided", async ({
   });
 });
 
+test("what another moderator decided long before, and an undo restored, is in nobody's way", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const [id] = await judged(db, [{}]);
+  const [ann, bob] = [await desk.signIn("ann", "review"), await desk.signIn("bob", "review")];
+  await decide(bob, { id: randomUUID(), photo: id, verdict: "hidden" });
+  await ann.ask("POST", `/desk/api/photos/${id}/appeal`, { reason: "look again" });
+  const [{ asOf }] = (await claim(ann)) as [Held];
+  const wrong = { id: randomUUID(), photo: id, verdict: "hidden", asOf };
+  await decide(ann, wrong);
+  await undo(ann, wrong.id);
+  // decided before the page had heard what the photo was after the undo
+  const meant = { id: randomUUID(), photo: id, verdict: "shown", asOf };
+  expect(await decide(ann, meant)).toMatchObject([{ outcome: "done", state: "shown" }]);
+  await undo(ann, meant.id);
+  await lapse(db);
+  await decide(bob, { id: randomUUID(), photo: id, verdict: "hidden" });
+  expect(await decide(ann, { ...meant, id: randomUUID() })).toMatchObject([
+    { outcome: "changed", by: "bob", state: "hidden" },
+  ]);
+});
+
 test("audits are a fixed share of what models showed and hid, and are labelled so where they were drawn", async ({
   openDesk,
   db,
