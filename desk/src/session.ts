@@ -4,7 +4,7 @@ import type { NoSession, Role, Session } from "./types.ts";
 
 /** undefined until the server was asked. */
 export const session = signal<Session | NoSession | undefined>(undefined);
-/** Why nobody is signed in, where somebody tried. */
+/** Why somebody is not signed in, or not signed out, who tried. */
 export const problem = signal("");
 export const person = computed(() => (session.value?.signedIn ? session.value : undefined));
 
@@ -34,8 +34,13 @@ export async function signIn(how: { token: string } | { link: string }): Promise
 }
 
 export async function signOut(): Promise<void> {
-  await remove("session").catch(() => {});
+  let failed = "";
+  await remove("session").catch((thrown: unknown) => {
+    failed = wordsOf(thrown);
+  });
   await refresh();
+  // whoever leaves the page now is to know that it is still theirs
+  problem.value = person.peek() ? failed : "";
 }
 
 /** To be called where the server said 401: what is on the page stays, under the sign-in. */

@@ -123,7 +123,8 @@ describe.skipIf(!CHROMIUM)("after a reload, or signing out", { timeout: 120_000 
     await signOut();
     await ended.passed;
     expect(stillHeld).toEqual([]);
-    // whoever is still signed in goes on
+    // whoever is still signed in goes on, and is told so
+    await page.getByText("You stay signed in as before: the server cannot be reached.").waitFor();
     await looked(page);
     expect(await held(desk)).toEqual(all);
     await page.keyboard.press("Escape");
