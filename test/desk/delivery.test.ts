@@ -292,10 +292,13 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await desk.db.pool.query("update review_claims set moderator = 'bob', until = now() + interval '1 hour'");
     await ann.context().unroute("**/review/decisions");
     await ann.getByRole("heading", { name: "3 decisions did not count" }).waitFor();
-    // below the first the next comes up, which nobody has read
-    await ann.getByRole("button", { name: "Understood", exact: true }).first().dblclick();
     const notice = ann.getByRole("region", { name: "Decisions that did not count" });
-    await notice.getByText("A double click counts once").waitFor();
+    await Promise.all([
+      // it stands there for two seconds
+      notice.getByText("A double click counts once").waitFor(),
+      // below the first the next comes up, which nobody has read
+      ann.getByRole("button", { name: "Understood", exact: true }).first().dblclick(),
+    ]);
     await ann.getByRole("heading", { name: "2 decisions did not count" }).waitFor();
     await ann.getByRole("button", { name: "All understood" }).click();
     await ann.getByRole("heading", { name: /did not count/ }).waitFor({ state: "detached" });

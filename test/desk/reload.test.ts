@@ -167,8 +167,8 @@ describe.skipIf(!CHROMIUM)("after a reload, or signing out", { timeout: 120_000 
         for (const key of ["s", "x", "2"]) dispatchEvent(new KeyboardEvent("keydown", { key }));
       }).observe(document, { childList: true, subtree: true });
     });
-    await page.reload();
-    await page.getByText("look first").waitFor();
+    // it stands there for a second
+    await Promise.all([page.getByText("look first").waitFor(), page.reload()]);
     await page.getByRole("status").getByText("look at it first").waitFor();
     await looked(page);
     expect(await inHand(page)).toBe(first);
