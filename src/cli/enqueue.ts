@@ -130,19 +130,22 @@ async function* sources(positionals: readonly string[], { stdin }: Terminal): As
   }
 }
 
-/** The photos behind each source, in pages; single ones are gathered, so that a long list is not a call each. */
+/**
+ * The photos behind each source, in pages; single ones are gathered, so that a long list is not a call each. They come before
+ * whatever is looked for after them, as each page is taken for as old as the one before it was taken in.
+ */
 async function* pages(sources: AsyncIterable<string>, s3: S3Client): AsyncGenerator<PhotoRef[]> {
   let single: PhotoRef[] = [];
   for await (const source of sources) {
     const url = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(source);
-    if (url?.[2] === "" || url?.[2]?.endsWith("/")) yield* listObjects(s3, url[1]!, url[2]);
-    else if (url) single.push(await s3Photo(s3, url[1]!, url[2]!));
-    else if (/^\w+:\/\//.test(source)) throw new UsageError(`expected s3:// or a path, got ${source}`);
-    else if (await isFolder(source)) yield* listFolder(resolve(source));
-    else single.push(await filePhoto(resolve(source)));
-    if (single.length < 500) continue;
-    yield single;
-    single = [];
+    if (!url && /^\w+:\/\//.test(source)) throw new UsageError(`expected s3:// or a path, got ${source}`);
+    const many = url ? url[2] === "" || url[2]!.endsWith("/") : await isFolder(source);
+    if (!many) single.push(await (url ? s3Photo(s3, url[1]!, url[2]!) : filePhoto(resolve(source))));
+    if (single.length >= (many ? 1 : 500)) {
+      yield single;
+      single = [];
+    }
+    if (many) yield* url ? listObjects(s3, url[1]!, url[2]!) : listFolder(resolve(source));
   }
   if (single.length > 0) yield single;
 }
