@@ -360,6 +360,16 @@ describe("the feeder", () => {
     expect(queue.filter((id) => id.startsWith("2:")).length).toBe(2_000);
   });
 
+  test("lets them take turns also where there is room for a page at a time, as where one worker runs", async () => {
+    const { queue, fed, feeder } = world([run("1"), run("2"), run("3")], 1_000);
+    const fedOf = (id: string): number => fed.filter((photo) => photo.startsWith(`${id}:`)).length;
+    for (let round = 0; round < 6; round++) {
+      await feeder.round();
+      queue.length = 0;
+    }
+    expect(["1", "2", "3"].map(fedOf)).toEqual([200, 200, 200]);
+  });
+
   test("feeds nothing while uploads wait for too long, or outside of its hours", async () => {
     const { state, feeder, fed } = world([run("1", { hours: "22-06" })], 100);
     state.now = new Date(2026, 0, 1, 12).valueOf();
