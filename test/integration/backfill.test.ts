@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
@@ -787,6 +787,41 @@ test("a list of which no record names a photo, and an inventory's damaged file, 
   }
 }, 40_000);
 
+test("a list in a bucket is fed however often its run was paused and resumed before it was read to its end", async ({
+  db,
+  configFor,
+}) => {
+  await put("long.csv", `bucket,key\n${"archive,there.jpg\n".repeat(400_000)}`);
+  const id = await addBackfill(db.pool, {
+    ...ofAll,
+    maxRate: 1,
+    what: { kind: "manifest", at: "s3://archive/long.csv" },
+  });
+  const scope = new Scope();
+  try {
+    const config = configFor(BACKENDS[0]!, { MAITRED_S3_ENDPOINT: s3.address });
+    await startFeed(config, createLog("silent"), scope);
+    const seen = async () => (await readBackfill(db.pool, id))!.seen;
+    // its photo is fed once and skipped then, which takes no time of its rate
+    for (let times = 0; times < 6; times++) {
+      const before = await seen();
+      await expect.poll(seen, { timeout: 10_000 }).toBeGreaterThan(before);
+      await changeBackfill(db.pool, id, "paused", "ada", "lunch");
+      // the feeder has seen that, once it feeds something else
+      const other = await addBackfill(db.pool, {
+        ...ofAll,
+        what: { kind: "prefix", bucket: "archive", prefix: "no/" },
+      });
+      await expect
+        .poll(async () => (await readBackfill(db.pool, other))!.state, { timeout: 10_000 })
+        .toBe("done");
+      await changeBackfill(db.pool, id, "running", "ada", "");
+    }
+  } finally {
+    await scope.close();
+  }
+}, 120_000);
+
 describe.each(BACKENDS)("the feeder on %s", (backend) => {
   test("feeds a prefix and a manifest to a worker, which judges every photo once", async ({
     configFor,
@@ -1238,12 +1273,13 @@ test("watching ends where the feeder had to pause the run, and waits where a per
   expect(watching.stdout()).toContain(`once that is mended: maitred backfill resume ${id}\n`);
 }, 40_000);
 
-test("the command starts nothing of what cannot be read, unless it is told to", async ({ db }) => {
+test("the command starts nothing of what cannot be read, unless it is told to", async ({ db, folder }) => {
   const env = { DATABASE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
   const starts = async (...what: string[]) => {
     const { exit, stderr } = maitred(["backfill", "start", ...what], env);
     return { code: await exit, err: stderr() };
   };
+  mkdirSync(join(folder, "parts.csv"));
   await put("keys.csv", "key\n1.jpg\n2.jpg\n");
   await put("inventory/1.csv", '"archive","1.jpg"\n');
   const inventory = {
@@ -1257,6 +1293,7 @@ test("the command starts nothing of what cannot be read, unless it is told to", 
     starts("s3://nowhere/2019/"),
     starts("s3://archive/none.csv"),
     starts("./none.csv"),
+    starts(join(folder, "parts.csv")),
     starts("--view", "none"),
     starts("s3://archive/inventory/manifest.json"),
     starts("s3://archive/keys.csv"),
@@ -1268,6 +1305,7 @@ test("the command starts nothing of what cannot be read, unless it is told to", 
     why(/s3:\/\/nowhere\/2019\/: .*NoSuchBucket: nothing was started/),
     why(/s3:\/\/archive\/none\.csv: .*NoSuchKey: nothing was started/),
     why(/backfill: \/[^ ]*none\.csv: there is no such file; .*: nothing was started/),
+    why(/parts\.csv: expected a file, got a folder: name a list in it: nothing was started/),
     why(/view none: .*: nothing was started/),
     why(/archive\/inventory\/2\.csv: NoSuchKey: nothing was started/),
     why(
