@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import type { S3Client } from "@aws-sdk/client-s3";
 import { folderPhoto, listFolder } from "../image/folder.ts";
-import { connectS3, listObjects } from "../image/s3.ts";
+import { ANSWER_MS, connectS3, listObjects } from "../image/s3.ts";
 import { Scope } from "../lifecycle.ts";
 import { type Known, LANES, type Lane, type PhotoRef } from "../photo.ts";
 import { databaseTime, photosToReplay } from "../store/photos.ts";
@@ -53,7 +53,7 @@ these a line on stdin. What is decided already is left alone unless --again is g
     const config = connectedConfig(terminal);
     const scope = new Scope();
     const intake = openIntake(config, scope, () => {});
-    const s3 = connectS3(config, 8);
+    const s3 = connectS3(config, 8, 1, ANSWER_MS);
     scope.onClose("S3", () => s3.destroy());
     const counts = { queued: 0, decided: 0 };
     const progress = (): void => {

@@ -2,6 +2,8 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
@@ -10,6 +12,7 @@ import pg from "pg";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
 import { openIntake } from "../../src/cli/intake.ts";
+import { connectS3, listStretch, openObject } from "../../src/image/s3.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import type { Known, PhotoJob, Verdict } from "../../src/photo.ts";
@@ -786,6 +789,19 @@ test("a list of which no record names a photo, and an inventory's damaged file, 
     await scope.close();
   }
 }, 40_000);
+
+test("a store that takes requests and never answers is away, like one that takes none", async () => {
+  const silent = createServer().listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const s3Endpoint = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  const through = connectS3({ s3Endpoint, s3Region: "us-east-1", s3PathStyle: "auto" }, 1, 1, 100);
+  const away = { code: "STORE_UNAVAILABLE", message: expect.stringContaining("100 ms") };
+  await expect(listStretch(through, "archive", "", "", 1)).rejects.toMatchObject(away);
+  await expect(openObject(through, "archive", "list.csv")).rejects.toMatchObject(away);
+  through.destroy();
+  silent.closeAllConnections();
+  silent.close();
+}, 10_000);
 
 test("a list in a bucket is fed however often its run was paused and resumed before it was read to its end", async ({
   db,
