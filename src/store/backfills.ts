@@ -40,6 +40,8 @@ export interface BackfillRow {
   retrying: boolean;
   /** At its rate, what was fed lasts for now. */
   rests: boolean;
+  /** Some of what it proposed was neither applied nor discarded. */
+  undecided: boolean;
 }
 
 export type NewBackfill = Pick<
@@ -203,7 +205,8 @@ const BACKFILL = `select id, what, model, again, propose, state, outcome, max_ra
     (select count(*) from backfill_photos w where w.backfill_id = backfills.id)::float8 as waiting,
     (select coalesce(sum(c.photos), 0) from backfill_counts c where c.backfill_id = backfills.id)::float8 as judged,
     exists (select from backfill_retries r where r.backfill_id = backfills.id) as retrying,
-    coalesce(rests_until > now(), false) as rests
+    coalesce(rests_until > now(), false) as rests,
+    exists (select from proposals s where s.backfill_id = backfills.id) as undecided
   from backfills`;
 
 /** What these functions refuse is the caller's to mend. */
