@@ -187,9 +187,11 @@ begin
     where p.store = p_store and p.bucket = p_bucket and p.key = any (p_key) and p.superseded_at is null;
 end $$;
 
--- Until when a backfill rests that feeds so many photos more: as long as they take at its rate. It makes up for one second, no more.
+-- Until when a backfill rests that feeds so many photos more: as long as they take at its rate. It makes up for less than a second
+-- by which it is late, so that its rate is kept, and for nothing of a longer stop.
 create function rests_after(run backfills, p_photos bigint) returns timestamptz language sql as $$
-  select greatest(run.rests_until, clock_timestamp() - interval '1 second') + make_interval(secs => p_photos / run.max_rate)
+  select case when run.rests_until > clock_timestamp() - interval '1 second' then run.rests_until else clock_timestamp() end
+    + make_interval(secs => p_photos / run.max_rate)
 $$;
 
 -- Takes note that a page of the selector was read, in the transaction that says which of its photos are to be judged.

@@ -247,6 +247,15 @@ describe("a backfill", () => {
     await later(10_000);
     expect(await feedBackfill(db.pool, id, { after: "2" }, page([ids[2]!], "3", false))).toHaveLength(1);
     expect(await feedBackfill(db.pool, id, { after: "3" }, page([ids[3]!], "4", false))).toBeUndefined();
+    // neither at its beginning nor after a stop are there two seconds' worth in one
+    const fast = await addBackfill(db.pool, { ...ofAll, maxRate: 2 });
+    for (const from of [0, 2]) {
+      const cursor = from === 0 ? null : { after: String(from) };
+      const two = page(ids.slice(from, from + 2), String(from + 2), false);
+      expect(await feedBackfill(db.pool, fast, cursor, two)).toHaveLength(2);
+      expect(await rests(fast)).toBe(true);
+      await later(10_000);
+    }
     // what is skipped costs nothing
     await recordOutcomes(db.pool, [judged(ids[4]!, "shown"), failed(ids[5]!)]);
     expect(await feedBackfill(db.pool, again, null, page([ids[4]!], "1", false))).toEqual([]);
