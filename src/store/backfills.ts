@@ -198,6 +198,7 @@ export async function bestRate(db: Pool): Promise<number | null> {
   return rows[0]!.rate;
 }
 
+// undecided by the first row in the order of the primary key: "exists" would read all that one run proposed to find none of another
 const BACKFILL = `select id, what, model, again, propose, state, outcome, max_rate as "maxRate", hours, rendition, started_by as "startedBy",
     started_at as "startedAt", changed_by as "changedBy", changed_at as "changedAt", why, ended_at as "endedAt", cursor,
     read_all as "readAll", seen::float8 as seen, fed::float8 as fed, skipped::float8 as skipped,
@@ -206,7 +207,8 @@ const BACKFILL = `select id, what, model, again, propose, state, outcome, max_ra
     (select coalesce(sum(c.photos), 0) from backfill_counts c where c.backfill_id = backfills.id)::float8 as judged,
     exists (select from backfill_retries r where r.backfill_id = backfills.id) as retrying,
     coalesce(rests_until > now(), false) as rests,
-    exists (select from proposals s where s.backfill_id = backfills.id) as undecided
+    coalesce((select s.backfill_id from proposals s where s.backfill_id >= backfills.id
+      order by s.backfill_id, s.photo_id limit 1) = backfills.id, false) as undecided
   from backfills`;
 
 /** What these functions refuse is the caller's to mend. */
