@@ -261,8 +261,11 @@ declare
 begin
   select * into run from backfills where id = p_id for no key update;
   if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
-  if run.state = 'cancelled' then raise exception 'backfill % was cancelled', p_id using errcode = 'MD409'; end if;
-  if run.outcome = 'rolled back' then raise exception 'backfill % was rolled back', p_id using errcode = 'MD409'; end if;
+  if run.state = 'cancelled' or run.outcome = 'rolled back' then
+    raise exception 'backfill % was %: maitred backfill start --failed tries again what failed', p_id,
+      case when run.state = 'cancelled' then run.state else run.outcome end
+      using errcode = 'MD409';
+  end if;
   with codes as (
     select code, sum(photos) as photos from backfill_counts
     where backfill_id = p_id and code <> '' and (p_code is null or code = p_code) group by 1 having sum(photos) > 0
@@ -537,7 +540,7 @@ declare
   items jsonb;
 begin
   run := backfill_that_is_over(p_id);
-  if not run.propose then raise exception 'backfill % proposed nothing', p_id using errcode = 'MD409'; end if;
+  if not run.propose then raise exception 'backfill % gave verdicts, not proposals: maitred backfill rollback undoes them', p_id using errcode = 'MD409'; end if;
   if run.outcome = 'rolled back' then raise exception 'backfill % was rolled back', p_id using errcode = 'MD409'; end if;
   with page as (
     select s.photo_id from proposals s where s.backfill_id = p_id order by s.photo_id limit p_limit
@@ -558,7 +561,7 @@ declare
   gone bigint;
 begin
   run := backfill_that_is_over(p_id);
-  if not run.propose then raise exception 'backfill % proposed nothing', p_id using errcode = 'MD409'; end if;
+  if not run.propose then raise exception 'backfill % gave verdicts, not proposals: maitred backfill rollback undoes them', p_id using errcode = 'MD409'; end if;
   delete from proposals s where s.backfill_id = p_id and s.photo_id in (
     select photo_id from proposals where backfill_id = p_id order by photo_id limit p_limit);
   get diagnostics gone = row_count;

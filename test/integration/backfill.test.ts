@@ -301,7 +301,9 @@ describe("a backfill", () => {
     expect(await gather(waitingPhotos(db.pool, 0))).toEqual([]);
     expect(await rollbackBackfill(db.pool, id, "0", "me")).toMatchObject({ restored: 1 });
     await expect(changeBackfill(db.pool, id, "running", "me", "")).rejects.toThrow(/is cancelled already/);
-    await expect(retryBackfill(db.pool, id, undefined, "me")).rejects.toThrow(/was cancelled/);
+    await expect(retryBackfill(db.pool, id, undefined, "me")).rejects.toThrow(
+      /was cancelled: maitred backfill start --failed tries again what failed/,
+    );
     await expect(changeBackfill(db.pool, "99", "paused", "me", "x")).rejects.toThrow(/no backfill 99/);
   });
 
