@@ -187,9 +187,11 @@ begin
     where p.store = p_store and p.bucket = p_bucket and p.key = any (p_key) and p.superseded_at is null;
 end $$;
 
--- Until when a backfill rests that feeds so many photos more: as long as they take at its rate. It makes up for one second, no more.
+-- Until when a backfill rests that feeds so many photos more: as long as they take at its rate. It makes up for less than a second
+-- by which it is late, so that its rate is kept, and for nothing of a longer stop.
 create function rests_after(run backfills, p_photos bigint) returns timestamptz language sql as $$
-  select greatest(run.rests_until, clock_timestamp() - interval '1 second') + make_interval(secs => p_photos / run.max_rate)
+  select case when run.rests_until > clock_timestamp() - interval '1 second' then run.rests_until else clock_timestamp() end
+    + make_interval(secs => p_photos / run.max_rate)
 $$;
 
 -- Takes note that a page of the selector was read, in the transaction that says which of its photos are to be judged.
@@ -259,8 +261,11 @@ declare
 begin
   select * into run from backfills where id = p_id for no key update;
   if not found then raise exception 'there is no backfill %', p_id using errcode = 'MD404'; end if;
-  if run.state = 'cancelled' then raise exception 'backfill % was cancelled', p_id using errcode = 'MD409'; end if;
-  if run.outcome = 'rolled back' then raise exception 'backfill % was rolled back', p_id using errcode = 'MD409'; end if;
+  if run.state = 'cancelled' or run.outcome = 'rolled back' then
+    raise exception 'backfill % was %: maitred backfill start --failed tries again what failed', p_id,
+      case when run.state = 'cancelled' then run.state else run.outcome end
+      using errcode = 'MD409';
+  end if;
   with codes as (
     select code, sum(photos) as photos from backfill_counts
     where backfill_id = p_id and code <> '' and (p_code is null or code = p_code) group by 1 having sum(photos) > 0
@@ -535,7 +540,7 @@ declare
   items jsonb;
 begin
   run := backfill_that_is_over(p_id);
-  if not run.propose then raise exception 'backfill % proposed nothing', p_id using errcode = 'MD409'; end if;
+  if not run.propose then raise exception 'backfill % gave verdicts, not proposals: maitred backfill rollback undoes them', p_id using errcode = 'MD409'; end if;
   if run.outcome = 'rolled back' then raise exception 'backfill % was rolled back', p_id using errcode = 'MD409'; end if;
   with page as (
     select s.photo_id from proposals s where s.backfill_id = p_id order by s.photo_id limit p_limit
@@ -556,7 +561,7 @@ declare
   gone bigint;
 begin
   run := backfill_that_is_over(p_id);
-  if not run.propose then raise exception 'backfill % proposed nothing', p_id using errcode = 'MD409'; end if;
+  if not run.propose then raise exception 'backfill % gave verdicts, not proposals: maitred backfill rollback undoes them', p_id using errcode = 'MD409'; end if;
   delete from proposals s where s.backfill_id = p_id and s.photo_id in (
     select photo_id from proposals where backfill_id = p_id order by photo_id limit p_limit);
   get diagnostics gone = row_count;

@@ -6,7 +6,7 @@ import { type PageDeps, pages } from "../src/backfill/pages.ts";
 import { withRenditions } from "../src/backfill/rendition.ts";
 import type { Config } from "../src/config.ts";
 import { asError } from "../src/errors.ts";
-import { connectS3, listStretch } from "../src/image/s3.ts";
+import { ANSWER_MS, connectS3, listStretch } from "../src/image/s3.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { packageRoot } from "../src/package-root.ts";
@@ -46,7 +46,7 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
   await queues.ready();
   // what a rollback leaves to be queued, where neither the API nor a listener runs
   keepQueued(db, queues, log, scope);
-  const s3 = connectS3(config, 4);
+  const s3 = connectS3(config, 4, 1, ANSWER_MS);
   scope.onClose("feeder's S3", () => s3.destroy());
   const unwell = broken("what the feeder needs");
   const depsFor = ({ model }: RunningBackfill): PageDeps => ({

@@ -86,6 +86,8 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
   const open = new Map<string, Source>();
   let requeuedAt = Number.NEGATIVE_INFINITY;
   let lostAt = Number.NEGATIVE_INFINITY;
+  /** Whose turn was the last. */
+  let last = "0";
 
   async function requeue(): Promise<void> {
     const now = deps.now();
@@ -144,6 +146,15 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
       });
   }
 
+  /** From the one behind the last on, for there may be room for a single page. */
+  function inTurn(all: readonly Source[]): Source[] {
+    const next = Math.max(
+      0,
+      all.findIndex(({ backfill }) => Number(backfill.id) > Number(last)),
+    );
+    return [...all.slice(next), ...all.slice(0, next)];
+  }
+
   /** @returns photos fed, or undefined when there is nothing more to be had of it for now. */
   async function turn(source: Source): Promise<number | undefined> {
     const { id } = source.backfill;
@@ -177,7 +188,7 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
       await requeue();
       for (const id of await deps.finish()) events.finished(id);
       let fed = 0;
-      let all = await sources(running);
+      let all = inTurn(await sources(running));
       if (all.length === 0 || (await deps.liveOldestMs()) > limits.liveTargetMs) return 0;
       let room = (await limits.queue()) - (await deps.depth());
       // what is skipped takes no room: of an archive that is decided already that may be hours
@@ -186,6 +197,7 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
         const still: Source[] = [];
         for (const source of all) {
           if (room <= 0) break;
+          last = source.backfill.id;
           const photos = await turn(source);
           if (photos === undefined) continue;
           fed += photos;

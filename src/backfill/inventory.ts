@@ -18,12 +18,17 @@ export interface List {
 
 /** @throws {ConfigError} CONFIG_INVALID where it is none in CSV; what `open` throws. */
 export async function readInventory(open: OpenFile, at: string): Promise<List[]> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of await open(at)) chunks.push(chunk as Buffer);
   const refuse = (why: string, cause?: unknown): ConfigError =>
     new ConfigError("CONFIG_INVALID", `${at}: expected the manifest.json of an S3 Inventory: ${why}`, {
       cause,
     });
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of await open(at)) {
+    chunks.push(chunk as Buffer);
+    size += (chunk as Buffer).length;
+    if (size > MAX_BYTES) throw refuse("it is longer than 64 MB; name a list of photos .jsonl");
+  }
   let raw: unknown;
   try {
     raw = JSON.parse(withoutMark(Buffer.concat(chunks).toString("utf8")));
@@ -93,3 +98,5 @@ const INVENTORY: Readonly<Record<string, string>> = {
 };
 
 const OPEN_AT_ONCE = 8;
+/** It is held in memory, and one of an inventory of billions of objects has a few. */
+const MAX_BYTES = 64e6;

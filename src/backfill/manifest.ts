@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { CsvError, parse } from "csv-parse";
-import { ConfigError } from "../errors.ts";
+import { asError, ConfigError } from "../errors.ts";
 import { versionOf } from "../intake/event.ts";
 import { fits, MAX_KEY_BYTES } from "../intake/shape.ts";
 import type { Known, PhotoRef, Uploader } from "../photo.ts";
@@ -34,7 +34,7 @@ export interface ManifestRecord {
  *   are not the latest and delete markers are left out. A file that is not what its MD5 there says is refused at its end.
  *
  * Any of the lists may be packed as `.gz`. A line has at most a million characters. They are in UTF-8, or CSV with its mark in
- * UTF-16; a record with bytes that are not names no photo.
+ * UTF-16; a record with bytes that are not, or with more fields than its header, names no photo.
  *
  * @param bucket of records that name none.
  * @throws {ConfigError} CONFIG_INVALID when the manifest as a whole cannot be read, or names an uploader that there is none of;
@@ -86,26 +86,26 @@ function noUploader(where: string, got: string): ConfigError {
 type Fields = Record<string, string>;
 
 async function* records(open: OpenFile, list: List): AsyncGenerator<Fields | undefined> {
+  const opened = await open(list.at);
   try {
-    yield* unpacked(open, list);
+    yield* unpacked(opened, list);
   } catch (thrown) {
     // of no use to try again: what keeps a store from sending all of it is another error
-    if (
-      !(thrown instanceof Error) ||
-      !/^Z_(DATA|BUF)_ERROR$/.test(String((thrown as NodeJS.ErrnoException).code))
-    )
-      throw thrown;
-    throw new ConfigError("CONFIG_INVALID", `${list.at}: expected gzip: ${thrown.message}`, {
-      cause: thrown,
-    });
+    const { code, message } = asError(thrown) as NodeJS.ErrnoException;
+    const why =
+      code === "EISDIR" ? "expected a file, got a folder: name a list in it" : `expected gzip: ${message}`;
+    if (!/^(EISDIR|Z_DATA_ERROR|Z_BUF_ERROR)$/.test(String(code))) throw thrown;
+    throw new ConfigError("CONFIG_INVALID", `${list.at}: ${why}`, { cause: thrown });
+  } finally {
+    // what reads from it does not close it, and a store has few connections for us
+    opened.destroy();
   }
 }
 
-async function* unpacked(open: OpenFile, list: List): AsyncGenerator<Fields | undefined> {
+async function* unpacked(opened: Readable, list: List): AsyncGenerator<Fields | undefined> {
   const { at, columns, md5 } = list;
   const packed = at.endsWith(".gz");
   const name = packed ? at.slice(0, -3) : at;
-  const opened = await open(at);
   const source = md5 === undefined ? opened : Readable.from(checked(opened, list), { objectMode: false });
   const bytes = packed ? source.pipe(createGunzip()) : source;
   source.on("error", (error) => bytes.destroy(error));
@@ -118,14 +118,12 @@ async function* unpacked(open: OpenFile, list: List): AsyncGenerator<Fields | un
       "CONFIG_INVALID",
       `${at}: expected .csv, .jsonl or .ndjson, maybe with .gz, or manifest.json`,
     );
-  let header: string[] | undefined;
   let gzip = false;
   bytes.once("data", (chunk: Buffer) => {
     gzip = chunk[0] === 0x1f && chunk[1] === 0x8b;
   });
   const parser = bytes.pipe(
     parse({
-      columns: columns ?? ((first: string[]) => (header = checkHeader(first, at))),
       bom: true,
       // found from the first line otherwise, and a list that was put together has several
       record_delimiter: ["\r\n", "\n", "\r"],
@@ -136,12 +134,12 @@ async function* unpacked(open: OpenFile, list: List): AsyncGenerator<Fields | un
   );
   bytes.on("error", (error) => parser.destroy(error));
   try {
-    for await (const fields of parser) {
-      const mangled = isMangled(Object.values(fields as Fields).join());
-      if (columns && !mangled) decodeKey(fields as Fields);
-      yield mangled ? undefined : (fields as Fields);
+    let names = columns;
+    for await (const values of parser as AsyncIterable<string[]>) {
+      if (names) yield fieldsOf(values, names, columns !== undefined);
+      else names = checkHeader(values, at);
     }
-    if (!columns && !header) checkHeader([], at);
+    if (!names) checkHeader([], at);
   } catch (thrown) {
     if (gzip)
       throw new ConfigError("CONFIG_INVALID", `${at}: expected CSV, got gzip: name it .csv.gz`, {
@@ -162,12 +160,28 @@ function checkHeader(header: string[], at: string): string[] {
   );
 }
 
-/** Inventories write keys as URLs do. */
-function decodeKey(fields: Fields): void {
+/**
+ * Undefined where bytes of it were not UTF-8, or there are more values than columns: a key with a comma and no quotes would be
+ * cut short, and name another object.
+ */
+function fieldsOf(
+  values: readonly string[],
+  columns: readonly string[],
+  encoded: boolean,
+): Fields | undefined {
+  if (isMangled(values.join()) || values.slice(columns.length).some((value) => value !== ""))
+    return undefined;
+  const fields: Fields = Object.fromEntries(columns.map((name, index) => [name, values[index] ?? ""]));
+  if (encoded) fields["key"] = decoded(fields["key"]!);
+  return fields;
+}
+
+/** Inventories write keys as URLs do. @returns "" where it is none. */
+function decoded(key: string): string {
   try {
-    fields["key"] = decodeURIComponent((fields["key"] ?? "").replaceAll("+", " "));
+    return decodeURIComponent(key.replaceAll("+", " "));
   } catch {
-    fields["key"] = "";
+    return "";
   }
 }
 

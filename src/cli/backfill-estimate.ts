@@ -2,7 +2,7 @@ import { manifestsOf } from "../../workers/manifests.ts";
 import type { PageDeps } from "../backfill/pages.ts";
 import { pages } from "../backfill/pages.ts";
 import { describe, type FedSelector } from "../backfill/selector.ts";
-import { connectS3, listStretch } from "../image/s3.ts";
+import { ANSWER_MS, connectS3, listStretch } from "../image/s3.ts";
 import type { PhotoRef } from "../photo.ts";
 import { bestRate } from "../store/backfills.ts";
 import { readWorkers } from "../store/models.ts";
@@ -35,7 +35,7 @@ export async function estimate(
   terminal: Terminal,
 ): Promise<number> {
   const { what, model, maxRate, rendition } = intended;
-  const s3 = connectS3(connectedConfig(terminal), 2);
+  const s3 = connectS3(connectedConfig(terminal), 2, 1, ANSWER_MS);
   const counted = {
     photos: 0,
     unreadable: 0,

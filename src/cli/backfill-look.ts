@@ -4,7 +4,7 @@ import { pages } from "../backfill/pages.ts";
 import { renditionBucket } from "../backfill/rendition.ts";
 import { describe, type FedSelector } from "../backfill/selector.ts";
 import { ConfigError, ModerationError } from "../errors.ts";
-import { connectS3, isAbsent, listStretch } from "../image/s3.ts";
+import { ANSWER_MS, connectS3, isAbsent, listStretch } from "../image/s3.ts";
 import type { Pool } from "../store/pool.ts";
 import { viewPhotos } from "../store/selected-photos.ts";
 import { connectedConfig, type Terminal } from "./command.ts";
@@ -13,7 +13,7 @@ import { connectedConfig, type Terminal } from "./command.ts";
 export async function lookForRenditions(template: string, terminal: Terminal): Promise<void> {
   const bucket = renditionBucket(template);
   if (bucket === undefined) return;
-  const s3 = connectS3(connectedConfig(terminal), 1);
+  const s3 = connectS3(connectedConfig(terminal), 1, 1, ANSWER_MS);
   try {
     if (!(await isAbsent(s3, bucket))) return;
   } finally {
@@ -32,7 +32,7 @@ export async function lookForRenditions(template: string, terminal: Terminal): P
  */
 export async function lookAt(db: Pool, what: FedSelector, terminal: Terminal): Promise<void> {
   if (what.kind === "photos") return;
-  const s3 = connectS3(connectedConfig(terminal), 8);
+  const s3 = connectS3(connectedConfig(terminal), 8, 1, ANSWER_MS);
   const open = manifestsOf(s3);
   try {
     const read = pages(

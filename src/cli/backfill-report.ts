@@ -135,9 +135,11 @@ export function statusLines(
   if (row.rendition) lines.push(`by renditions where there are any: ${row.rendition}`);
   const changed = sum(counts.filter(isChange));
   lines.push(`${changed} got another verdict or category`);
-  if (row.propose && !row.outcome)
+  if (row.undecided && !row.outcome)
     lines.push("these are proposals: maitred backfill apply or discard decides on them");
   if (row.outcome) lines.push(`it was ${row.outcome}${row.changedBy ? ` by ${row.changedBy}` : ""}`);
+  if (row.undecided && row.outcome)
+    lines.push("proposals are left: maitred backfill apply or discard goes on with them");
   const failures = failuresIn(counts);
   if (failures) lines.push(`failed: ${failures}; maitred backfill retry-failed ${row.id}`);
   if (row.state === "paused" && row.changedBy === FEEDER)

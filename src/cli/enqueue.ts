@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import type { S3Client } from "@aws-sdk/client-s3";
 import { folderPhoto, listFolder } from "../image/folder.ts";
-import { connectS3, listObjects } from "../image/s3.ts";
+import { ANSWER_MS, connectS3, listObjects } from "../image/s3.ts";
 import { Scope } from "../lifecycle.ts";
 import { type Known, LANES, type Lane, type PhotoRef } from "../photo.ts";
 import { databaseTime, photosToReplay } from "../store/photos.ts";
@@ -53,7 +53,7 @@ these a line on stdin. What is decided already is left alone unless --again is g
     const config = connectedConfig(terminal);
     const scope = new Scope();
     const intake = openIntake(config, scope, () => {});
-    const s3 = connectS3(config, 8);
+    const s3 = connectS3(config, 8, 1, ANSWER_MS);
     scope.onClose("S3", () => s3.destroy());
     const counts = { queued: 0, decided: 0 };
     const progress = (): void => {
@@ -130,19 +130,22 @@ async function* sources(positionals: readonly string[], { stdin }: Terminal): As
   }
 }
 
-/** The photos behind each source, in pages; single ones are gathered, so that a long list is not a call each. */
+/**
+ * The photos behind each source, in pages; single ones are gathered, so that a long list is not a call each. They come before
+ * whatever is looked for after them, as each page is taken for as old as the one before it was taken in.
+ */
 async function* pages(sources: AsyncIterable<string>, s3: S3Client): AsyncGenerator<PhotoRef[]> {
   let single: PhotoRef[] = [];
   for await (const source of sources) {
     const url = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(source);
-    if (url?.[2] === "" || url?.[2]?.endsWith("/")) yield* listObjects(s3, url[1]!, url[2]);
-    else if (url) single.push(await s3Photo(s3, url[1]!, url[2]!));
-    else if (/^\w+:\/\//.test(source)) throw new UsageError(`expected s3:// or a path, got ${source}`);
-    else if (await isFolder(source)) yield* listFolder(resolve(source));
-    else single.push(await filePhoto(resolve(source)));
-    if (single.length < 500) continue;
-    yield single;
-    single = [];
+    if (!url && /^\w+:\/\//.test(source)) throw new UsageError(`expected s3:// or a path, got ${source}`);
+    const many = url ? url[2] === "" || url[2]!.endsWith("/") : await isFolder(source);
+    if (!many) single.push(await (url ? s3Photo(s3, url[1]!, url[2]!) : filePhoto(resolve(source))));
+    if (single.length >= (many ? 1 : 500)) {
+      yield single;
+      single = [];
+    }
+    if (many) yield* url ? listObjects(s3, url[1]!, url[2]!) : listFolder(resolve(source));
   }
   if (single.length > 0) yield single;
 }

@@ -28,11 +28,13 @@ export interface S3Settings {
  *
  * @param connections how many may be open at once.
  * @param attempts tries of a request that no queue tries again.
+ * @param answerMs milliseconds that an answer may take to begin, for whoever waits for one by no clock of his own; 0: for ever.
  */
 export function connectS3(
   { s3Endpoint, s3Region, s3PathStyle }: S3Settings,
   connections: number,
   attempts = 1,
+  answerMs = 0,
 ): S3Client {
   return new S3Client({
     region: s3Region,
@@ -42,6 +44,7 @@ export function connectS3(
     maxAttempts: attempts,
     requestHandler: new NodeHttpHandler({
       connectionTimeout: 5_000,
+      ...(answerMs > 0 && { requestTimeout: answerMs, throwOnRequestTimeout: true }),
       httpsAgent: { maxSockets: connections, keepAlive: true },
       httpAgent: { maxSockets: connections, keepAlive: true },
     }),
@@ -67,6 +70,9 @@ export function createS3Fetch(s3: S3Client): FetchPhoto {
     }
   };
 }
+
+/** In which a store begins to answer, however many delete markers a page of its list goes over. */
+export const ANSWER_MS = 60_000;
 
 /** The objects under a prefix, a page of at most 1,000 at a time, in the order of their keys. */
 export async function* listObjects(s3: S3Client, bucket: string, prefix: string): AsyncGenerator<PhotoRef[]> {

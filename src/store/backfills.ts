@@ -40,6 +40,8 @@ export interface BackfillRow {
   retrying: boolean;
   /** At its rate, what was fed lasts for now. */
   rests: boolean;
+  /** Some of what it proposed was neither applied nor discarded. */
+  undecided: boolean;
 }
 
 export type NewBackfill = Pick<
@@ -179,18 +181,24 @@ export async function rollbackBackfill(
 
 /**
  * Photos a second in the best minute of the last day, of all workers together and as far as the newest verdicts show; null
- * where nothing was judged.
+ * where nothing was judged. What was decided from stored scores, applied or taken back is not counted: no worker did that.
  */
 export async function bestRate(db: Pool): Promise<number | null> {
   const rows = await query<{ rate: number | null }>(db, {
     name: "best_rate",
     text: `select max(photos)::float8 / 60 as rate from (
-        select count(*) as photos from (select decided_at from verdicts order by id desc limit 500000) v
-        where decided_at > now() - interval '1 day' group by date_trunc('minute', decided_at)) m`,
+        select count(*) as photos from (
+          select decided_at, decided_by, batch, backfill_id from verdicts order by id desc limit 500000) v
+        where decided_at > now() - interval '1 day' and decided_by like 'model:%'
+          and coalesce(batch, '') not like 'rollback-%'
+          and not exists (
+            select from backfills b where b.id = v.backfill_id and (b.propose or b.what ->> 'kind' = 'policy'))
+        group by date_trunc('minute', decided_at)) m`,
   });
   return rows[0]!.rate;
 }
 
+// undecided by the first row in the order of the primary key: "exists" would read all that one run proposed to find none of another
 const BACKFILL = `select id, what, model, again, propose, state, outcome, max_rate as "maxRate", hours, rendition, started_by as "startedBy",
     started_at as "startedAt", changed_by as "changedBy", changed_at as "changedAt", why, ended_at as "endedAt", cursor,
     read_all as "readAll", seen::float8 as seen, fed::float8 as fed, skipped::float8 as skipped,
@@ -198,7 +206,9 @@ const BACKFILL = `select id, what, model, again, propose, state, outcome, max_ra
     (select count(*) from backfill_photos w where w.backfill_id = backfills.id)::float8 as waiting,
     (select coalesce(sum(c.photos), 0) from backfill_counts c where c.backfill_id = backfills.id)::float8 as judged,
     exists (select from backfill_retries r where r.backfill_id = backfills.id) as retrying,
-    coalesce(rests_until > now(), false) as rests
+    coalesce(rests_until > now(), false) as rests,
+    coalesce((select s.backfill_id from proposals s where s.backfill_id >= backfills.id
+      order by s.backfill_id, s.photo_id limit 1) = backfills.id, false) as undecided
   from backfills`;
 
 /** What these functions refuse is the caller's to mend. */

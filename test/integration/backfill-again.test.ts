@@ -1,4 +1,5 @@
 import { describe, expect } from "vitest";
+import { statusLines } from "../../src/cli/backfill-report.ts";
 import type { Verdict } from "../../src/photo.ts";
 import { readBackfillCounts, sampleBackfillChanges } from "../../src/store/backfill-counts.ts";
 import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
@@ -6,6 +7,7 @@ import {
   addBackfill,
   applyProposals,
   discardProposals,
+  readBackfill,
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
@@ -190,7 +192,12 @@ describe("a backfill that proposed", () => {
   test("and was applied in part is applied or discarded to its end", async ({ db }) => {
     const ids = await three(db);
     const id = await proposed(db, ids);
+    const said = async () => statusLines((await readBackfill(db.pool, id))!, []).join("\n");
+    expect(await said()).toMatch(/\nthese are proposals: maitred backfill apply or discard decides on them$/);
     expect(await applyProposals(db.pool, id, "ann", 1)).toEqual({ taken: 1, changed: 1 });
+    expect(await said()).toMatch(
+      /\nit was applied by ann\nproposals are left: maitred backfill apply or discard goes on/,
+    );
     expect(await run(db)("discard", id)).toMatchObject({
       code: 0,
       out: `2 photos of backfill ${id} are left as they were\n`,
@@ -198,5 +205,6 @@ describe("a backfill that proposed", () => {
     expect(await decided(db)).toEqual([{ outcome: "applied", changed_by: "ann", why: "discarded" }]);
     expect(await discardProposals(db.pool, id, "bob")).toBe(0);
     expect(await decided(db)).toEqual([{ outcome: "applied", changed_by: "ann", why: "discarded" }]);
-  });
+    expect(await said()).not.toMatch(/proposals/);
+  }, 30_000);
 });

@@ -1,7 +1,9 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
@@ -10,6 +12,7 @@ import pg from "pg";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
 import { openIntake } from "../../src/cli/intake.ts";
+import { connectS3, listStretch, openObject } from "../../src/image/s3.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import type { Known, PhotoJob, Verdict } from "../../src/photo.ts";
@@ -244,6 +247,15 @@ describe("a backfill", () => {
     await later(10_000);
     expect(await feedBackfill(db.pool, id, { after: "2" }, page([ids[2]!], "3", false))).toHaveLength(1);
     expect(await feedBackfill(db.pool, id, { after: "3" }, page([ids[3]!], "4", false))).toBeUndefined();
+    // neither at its beginning nor after a stop are there two seconds' worth in one
+    const fast = await addBackfill(db.pool, { ...ofAll, maxRate: 2 });
+    for (const from of [0, 2]) {
+      const cursor = from === 0 ? null : { after: String(from) };
+      const two = page(ids.slice(from, from + 2), String(from + 2), false);
+      expect(await feedBackfill(db.pool, fast, cursor, two)).toHaveLength(2);
+      expect(await rests(fast)).toBe(true);
+      await later(10_000);
+    }
     // what is skipped costs nothing
     await recordOutcomes(db.pool, [judged(ids[4]!, "shown"), failed(ids[5]!)]);
     expect(await feedBackfill(db.pool, again, null, page([ids[4]!], "1", false))).toEqual([]);
@@ -289,7 +301,9 @@ describe("a backfill", () => {
     expect(await gather(waitingPhotos(db.pool, 0))).toEqual([]);
     expect(await rollbackBackfill(db.pool, id, "0", "me")).toMatchObject({ restored: 1 });
     await expect(changeBackfill(db.pool, id, "running", "me", "")).rejects.toThrow(/is cancelled already/);
-    await expect(retryBackfill(db.pool, id, undefined, "me")).rejects.toThrow(/was cancelled/);
+    await expect(retryBackfill(db.pool, id, undefined, "me")).rejects.toThrow(
+      /was cancelled: maitred backfill start --failed tries again what failed/,
+    );
     await expect(changeBackfill(db.pool, "99", "paused", "me", "x")).rejects.toThrow(/no backfill 99/);
   });
 
@@ -787,6 +801,54 @@ test("a list of which no record names a photo, and an inventory's damaged file, 
   }
 }, 40_000);
 
+test("a store that takes requests and never answers is away, like one that takes none", async () => {
+  const silent = createServer().listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const s3Endpoint = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  const through = connectS3({ s3Endpoint, s3Region: "us-east-1", s3PathStyle: "auto" }, 1, 1, 100);
+  const away = { code: "STORE_UNAVAILABLE", message: expect.stringContaining("100 ms") };
+  await expect(listStretch(through, "archive", "", "", 1)).rejects.toMatchObject(away);
+  await expect(openObject(through, "archive", "list.csv")).rejects.toMatchObject(away);
+  through.destroy();
+  silent.closeAllConnections();
+  silent.close();
+}, 10_000);
+
+test("a list in a bucket is fed however often its run was paused and resumed before it was read to its end", async ({
+  db,
+  configFor,
+}) => {
+  await put("long.csv", `bucket,key\n${"archive,there.jpg\n".repeat(400_000)}`);
+  const id = await addBackfill(db.pool, {
+    ...ofAll,
+    maxRate: 1,
+    what: { kind: "manifest", at: "s3://archive/long.csv" },
+  });
+  const scope = new Scope();
+  try {
+    const config = configFor(BACKENDS[0]!, { MAITRED_S3_ENDPOINT: s3.address });
+    await startFeed(config, createLog("silent"), scope);
+    const seen = async () => (await readBackfill(db.pool, id))!.seen;
+    // its photo is fed once and skipped then, which takes no time of its rate
+    for (let times = 0; times < 6; times++) {
+      const before = await seen();
+      await expect.poll(seen, { timeout: 10_000 }).toBeGreaterThan(before);
+      await changeBackfill(db.pool, id, "paused", "ada", "lunch");
+      // the feeder has seen that, once it feeds something else
+      const other = await addBackfill(db.pool, {
+        ...ofAll,
+        what: { kind: "prefix", bucket: "archive", prefix: "no/" },
+      });
+      await expect
+        .poll(async () => (await readBackfill(db.pool, other))!.state, { timeout: 10_000 })
+        .toBe("done");
+      await changeBackfill(db.pool, id, "running", "ada", "");
+    }
+  } finally {
+    await scope.close();
+  }
+}, 120_000);
+
 describe.each(BACKENDS)("the feeder on %s", (backend) => {
   test("feeds a prefix and a manifest to a worker, which judges every photo once", async ({
     configFor,
@@ -1159,6 +1221,21 @@ test("where no worker runs the rate is that of the best minute of the last day",
   await at(60, await of(2));
   await at(10, await of(1));
   expect(await bestRate(db.pool)).toBe(2 / 60);
+  // what a policy decided anew, what was applied, taken back or said by a moderator: no worker judged it
+  const policy = await addBackfill(db.pool, { ...ofAll, what: { kind: "policy", policy: "p2", upTo: "3" } });
+  const proposed = await addBackfill(db.pool, { ...ofAll, propose: true });
+  for (const [by, batch, run] of [
+    ["model:m-1", `policy-${policy}`, policy],
+    ["model:m-1", "t-1", proposed],
+    ["model:m-1", "rollback-7", null],
+    ["moderator:ada", "", null],
+  ])
+    await db.pool.query(
+      `insert into verdicts (photo_id, verdict, rule, reason, decided_by, batch, backfill_id, decided_at)
+        select id, 'shown', 'clear', 'because', $1, $2, $3, date_trunc('minute', now()) - interval '30 minutes' from photos`,
+      [by, batch, run],
+    );
+  expect(await bestRate(db.pool)).toBe(2 / 60);
 });
 
 test("a dry run counts with the rate of the workers that run, and says so", async ({ db }) => {
@@ -1223,12 +1300,13 @@ test("watching ends where the feeder had to pause the run, and waits where a per
   expect(watching.stdout()).toContain(`once that is mended: maitred backfill resume ${id}\n`);
 }, 40_000);
 
-test("the command starts nothing of what cannot be read, unless it is told to", async ({ db }) => {
+test("the command starts nothing of what cannot be read, unless it is told to", async ({ db, folder }) => {
   const env = { DATABASE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
   const starts = async (...what: string[]) => {
     const { exit, stderr } = maitred(["backfill", "start", ...what], env);
     return { code: await exit, err: stderr() };
   };
+  mkdirSync(join(folder, "parts.csv"));
   await put("keys.csv", "key\n1.jpg\n2.jpg\n");
   await put("inventory/1.csv", '"archive","1.jpg"\n');
   const inventory = {
@@ -1242,6 +1320,7 @@ test("the command starts nothing of what cannot be read, unless it is told to", 
     starts("s3://nowhere/2019/"),
     starts("s3://archive/none.csv"),
     starts("./none.csv"),
+    starts(join(folder, "parts.csv")),
     starts("--view", "none"),
     starts("s3://archive/inventory/manifest.json"),
     starts("s3://archive/keys.csv"),
@@ -1253,6 +1332,7 @@ test("the command starts nothing of what cannot be read, unless it is told to", 
     why(/s3:\/\/nowhere\/2019\/: .*NoSuchBucket: nothing was started/),
     why(/s3:\/\/archive\/none\.csv: .*NoSuchKey: nothing was started/),
     why(/backfill: \/[^ ]*none\.csv: there is no such file; .*: nothing was started/),
+    why(/parts\.csv: expected a file, got a folder: name a list in it: nothing was started/),
     why(/view none: .*: nothing was started/),
     why(/archive\/inventory\/2\.csv: NoSuchKey: nothing was started/),
     why(

@@ -9,10 +9,14 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { startFauxqs } from "fauxqs";
 import pg from "pg";
 import { describe, expect, inject } from "vitest";
 import { BACKENDS, queueUrl, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
+import { startProxy } from "../proxy.ts";
+import { judge, register, removeObject } from "../verdicts.ts";
 
 const samples = inject("samples");
 const jsonLines = (text: string) =>
@@ -351,5 +355,31 @@ describe("enqueue", () => {
         state: "pending",
       })),
     );
+  });
+
+  test("brings back no photo that was removed after it was looked for, whatever is listed after it", async ({
+    db,
+  }) => {
+    const s3 = await startFauxqs({ port: 0, logger: false });
+    s3.createBucket("photos");
+    const client = new S3Client({ endpoint: s3.address, region: "us-east-1", forcePathStyle: true });
+    for (const Key of ["one.jpg", "2019/a.jpg"])
+      await client.send(new PutObjectCommand({ Bucket: "photos", Key, Body: Key }));
+    await judge(db, await register(db, "one.jpg"), "shown");
+    const proxy = await startProxy(s3.address, async ({ url }) => {
+      if (url?.includes("prefix=2019")) await removeObject(db, "one.jpg");
+    });
+    const command = maitred(["enqueue", "s3://photos/one.jpg", "s3://photos/2019/"], {
+      DATABASE_URL: db.url,
+      MAITRED_QUEUE_URL: queueUrl(BACKENDS[0]!, db),
+      MAITRED_QUEUE_PREFIX: BACKENDS[0] === "redis" ? db.url.slice(-10) : "maitred_queue",
+      MAITRED_S3_ENDPOINT: proxy.url,
+    });
+    expect([await command.exit, command.stderr()]).toEqual([0, ""]);
+    const current = "select key from photos where superseded_at is null";
+    expect((await db.pool.query(current)).rows).toEqual([{ key: "2019/a.jpg" }]);
+    client.destroy();
+    await proxy.close();
+    await s3.stop();
   });
 });

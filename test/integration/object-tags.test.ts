@@ -1,6 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { createServer, request as httpRequest } from "node:http";
-import type { AddressInfo } from "node:net";
 import {
   CreateBucketCommand,
   DeleteObjectCommand,
@@ -22,6 +20,7 @@ import { decideReviews, undoReview } from "../../src/store/reviews.ts";
 import { startDeliver } from "../../workers/deliver.ts";
 import { test as base, type Database } from "../fixtures.ts";
 import { HAS_MOTO, startMoto } from "../moto.ts";
+import { startProxy } from "../proxy.ts";
 import { judge, register, removeObject } from "../verdicts.ts";
 
 let server: Awaited<ReturnType<typeof startMoto>>;
@@ -256,25 +255,3 @@ describe.skipIf(!HAS_MOTO)("object tags", () => {
     expect(found["maitred-verdict"]).toBe("hidden");
   });
 });
-
-/** Passes requests on as they are, after `before`. */
-async function startProxy(
-  target: string,
-  before: (request: { method?: string | undefined; url?: string | undefined }) => Promise<void>,
-): Promise<{ url: string; close(): Promise<void> }> {
-  const proxy = createServer(async (incoming, outgoing) => {
-    await before(incoming);
-    const { method, headers } = incoming;
-    const options = { method, headers, path: incoming.url };
-    const sent = httpRequest(target, options, (answer) => {
-      outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
-      answer.pipe(outgoing);
-    });
-    incoming.pipe(sent);
-  });
-  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
-  return {
-    url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
-    close: () => new Promise((resolve) => proxy.close(() => resolve())),
-  };
-}

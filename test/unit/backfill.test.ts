@@ -62,6 +62,7 @@ describe("a manifest", () => {
       "latin1",
     ),
     "s3://m/wide.csv": Buffer.from("\uFEFFbucket,key\nx,café.jpg\n", "utf16le"),
+    "s3://m/commas.csv": 'bucket,key\nx,1.jpg\nx,dinner, table 4.jpg\nx,"a,b.jpg"\nx,3.jpg,,\n',
     "s3://m/windows.csv": 'bucket,key\r\nx,1.jpg\nx,"2\r\n.jpg"\n',
     "s3://m/empty.csv": "\r\n\n",
     "s3://inv/marked/manifest.json": `\uFEFF${JSON.stringify({
@@ -78,6 +79,7 @@ describe("a manifest", () => {
     "s3://m/long.jsonl": `{"bucket":"x","key":"1.jpg"}\n\n{"key":"${"a".repeat(1_000_000)}"}\n`,
     "s3://m/endless.jsonl.gz": gzipSync("a".repeat(3_000_000)),
     "s3://m/long.csv": `bucket,key\nx,1.jpg\nx,${"a".repeat(1_000_001)}\n`,
+    "s3://m/photos.json": Buffer.alloc(64_000_001, '{"key":"1.jpg"}\n'),
     "s3://m/unclosed.csv": 'bucket,key\nx,"1.jpg\n',
     "s3://m/other.parquet": "PAR1",
     "s3://inv/2026/manifest.json": JSON.stringify({
@@ -151,6 +153,49 @@ describe("a manifest", () => {
     expect(named(await all("s3://m/wide.csv"))).toEqual([["x", "café.jpg", ""]]);
   });
 
+  test.each(["list.csv", "list.csv.gz", "list.jsonl", "list.jsonl.gz", "inventory"])(
+    "%s is closed where nobody reads on, or its connection would never be free again",
+    async (name) => {
+      const csv = `"b","1.jpg"\n`.repeat(200_000);
+      const inventory = {
+        destinationBucket: "arn:aws:s3:::m",
+        fileFormat: "CSV",
+        fileSchema: "Bucket, Key",
+        files: [{ key: "i.csv", MD5checksum: "0".repeat(32) }],
+      };
+      const lists: Record<string, string | Buffer> = {
+        "s3://m/list.csv": `bucket,key\n${csv}`,
+        "s3://m/list.csv.gz": gzipSync(`bucket,key\n${csv}`, { level: 0 }),
+        "s3://m/list.jsonl": '{"bucket":"b","key":"1.jpg"}\n'.repeat(200_000),
+        "s3://m/list.jsonl.gz": gzipSync('{"bucket":"b","key":"1.jpg"}\n'.repeat(200_000), { level: 0 }),
+        "s3://m/manifest.json": JSON.stringify(inventory),
+        "s3://m/i.csv": csv,
+      };
+      const opened: Readable[] = [];
+      const open = async (at: string): Promise<Readable> => {
+        const bytes = Buffer.from(lists[at]!);
+        const parts = Array.from({ length: Math.ceil(bytes.length / 1_000) }, (_, n) =>
+          bytes.subarray(n * 1_000, (n + 1) * 1_000),
+        );
+        opened.push(Readable.from(parts));
+        return opened.at(-1)!;
+      };
+      const at = name === "inventory" ? "s3://m/manifest.json" : `s3://m/${name}`;
+      for await (const _ of readManifest(open, at, { file: 0, record: 0 }, undefined)) break;
+      expect(opened.map(({ destroyed }) => destroyed)).toEqual(opened.map(() => true));
+      expect(opened.at(-1)!.readableEnded).toBe(false);
+    },
+  );
+
+  test("names no photo in a record with more fields than its header, which is a key with a comma and no quotes", async () => {
+    expect(named(await all("s3://m/commas.csv"))).toEqual([
+      ["x", "1.jpg", ""],
+      undefined,
+      ["x", "a,b.jpg", ""],
+      ["x", "3.jpg", ""],
+    ]);
+  });
+
   test("of an S3 Inventory is read file by file: latest versions, decoded keys", async () => {
     expect(named(await all("s3://inv/2026/manifest.json"))).toEqual([
       ["photos", "a b+%.jpg", "v1"],
@@ -184,6 +229,7 @@ describe("a manifest", () => {
     ["s3://m/endless.jsonl.gz", /line 1 is longer/],
     ["s3://m/long.csv", /long\.csv: line 3 is longer/],
     ["s3://m/unclosed.csv", /expected CSV: Quote Not Closed/],
+    ["s3://m/photos.json", /photos\.json: expected the manifest\.json of an S3 Inventory: .*longer than/],
   ])("%s is refused as a whole", async (at, why) => {
     await expect(all(at)).rejects.toThrow(why);
     await expect(all(at)).rejects.toBeInstanceOf(ConfigError);
@@ -358,6 +404,16 @@ describe("the feeder", () => {
     await feeder.round();
     expect(queue.filter((id) => id.startsWith("1:")).length).toBe(2_000);
     expect(queue.filter((id) => id.startsWith("2:")).length).toBe(2_000);
+  });
+
+  test("lets them take turns also where there is room for a page at a time, as where one worker runs", async () => {
+    const { queue, fed, feeder } = world([run("1"), run("2"), run("3")], 1_000);
+    const fedOf = (id: string): number => fed.filter((photo) => photo.startsWith(`${id}:`)).length;
+    for (let round = 0; round < 6; round++) {
+      await feeder.round();
+      queue.length = 0;
+    }
+    expect(["1", "2", "3"].map(fedOf)).toEqual([200, 200, 200]);
   });
 
   test("feeds nothing while uploads wait for too long, or outside of its hours", async () => {
