@@ -453,6 +453,15 @@ describe("maitred model", () => {
     expect((await db.pool.query("select from models")).rowCount).toBe(0);
   });
 
+  test("lists a model with its figures, as training measured them", async ({ models }) => {
+    const measured = { categoryAccuracy: [0.9215, 0.8937, 0.9461], macroF1: 0.5, humanAveragePrecision: "?" };
+    makeModel(models, "a-1", { measured });
+    const list = maitred(["model", "list"], { MAITRED_MODELS: models, MAITRED_HOME: models });
+    expect(await list.exit, list.stderr()).toBe(0);
+    expect(list.stdout()).toMatch(/^ +a-1 +- +0\.921 +0\.500 +- /m);
+    expect(list.stdout()).toMatch(/^\* +restaurant-3 +default +0\.\d{3} +0\.\d{3} +0\.\d{3} /m);
+  });
+
   test("verifies every variant, and finds one that says something else", async ({ models }) => {
     const plain = graphThatSays({ says: "food" });
     makeModel(models, "good-1", { files: { "model.onnx": plain, "model.int8.onnx": plain } });
