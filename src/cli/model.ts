@@ -23,7 +23,7 @@ usage: maitred model list [--json]
        maitred model promote ID --gold PATH [--reason WHY] [--json]
        maitred model promote ID --force --reason WHY [--json]
        maitred model rollback --reason WHY [--json]
-       maitred model shadow ID [--share 0.05] | --stop
+       maitred model shadow ID [--share 0.05] [--json] | --stop [--json]
        maitred model compare [ID] [--most 20] [--json]
 
 Models are folders named by their ids, below MAITRED_MODELS or those that ship (docs/model.md). One of them is active:

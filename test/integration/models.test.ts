@@ -414,6 +414,22 @@ describe("maitred model", () => {
     ]);
   });
 
+  test("says so where no photo of the gold set tells whether it holds back humans", async ({
+    models,
+    folder,
+    db,
+  }) => {
+    copyShipped(models, "restaurant-7");
+    mkdirSync(join(folder, "food"));
+    copyFileSync(join(samples, "business-product-1.jpg"), join(folder, "food/a.jpg"));
+    const env = { DATABASE_URL: db.url, MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
+    const command = maitred(["model", "promote", "restaurant-7", "--gold", folder], env);
+    expect(await command.exit, command.stderr()).toBe(0);
+    expect(command.stderr()).toMatch(/^no photo of --gold .* says whether a human is visible/m);
+    expect(command.stdout()).toMatch(/^category +1 .* no difference beyond chance$/m);
+    expect(command.stdout()).toMatch(/^human +0 .* not measured$/m);
+  });
+
   test("refuses what is worse, promotes it by force, and goes back", async ({ models, folder, db }) => {
     await promote(db, copyShipped(models, "restaurant-7"));
     copyShipped(models, "restaurant-8", ["menu", "other", "food", "ambience"]);
@@ -551,5 +567,18 @@ describe("a shadow", () => {
     expect(rows).toEqual([{ decided_by: "model:b-1", state: "hidden" }]);
     expect(await shadowed()).toBe(seen);
     await expect(shadowModel(db.pool, "b-1", 0.5)).rejects.toThrow("is the active model");
+  });
+
+  test("is told of in JSON, and its share in words as it was given", async ({ models, db }) => {
+    makeModel(models, "b-1", { says: "menu" });
+    const shadow = async (...args: string[]): Promise<string> => {
+      const command = maitred(["model", "shadow", ...args], { DATABASE_URL: db.url, MAITRED_MODELS: models });
+      expect(await command.exit, command.stderr()).toBe(0);
+      return command.stdout();
+    };
+    expect(await shadow("b-1", "--share", "0.07")).toContain("b-1 judges 7 % of the live photos");
+    expect(JSON.parse(await shadow("b-1", "--json"))).toEqual({ shadow: "b-1", share: 0.05 });
+    expect(JSON.parse(await shadow("--stop", "--json"))).toEqual({ shadow: null, before: "b-1" });
+    expect(JSON.parse(await shadow("--stop", "--json"))).toEqual({ shadow: null, before: null });
   });
 });
