@@ -5,7 +5,10 @@ uint8 [N, S, S, 3], RGB → category probabilities [N, K], human probability [N]
 
 import copy
 import math
+import os
 from pathlib import Path
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, as it is imported; it would tell Microsoft of the machine and the model
 
 import numpy as np
 import onnx

@@ -1,5 +1,5 @@
 /** Thread: bytes of a HEIC photo → side * side * 3 bytes of RGB. libheif (WebAssembly) has applied its rotation. */
-import decodeHeic from "heic-decode";
+import libheif from "libheif-js/wasm-bundle.js";
 import sharp from "sharp";
 import { asError, PhotoError } from "../src/errors.ts";
 import { pixelsOf } from "../src/image/decode.ts";
@@ -9,10 +9,9 @@ import { serveThread } from "../src/thread.ts";
 await serveThread(async () => ({
   ready: null,
   async handle({ bytes, side }: HeicTask) {
-    const photo = await decodeHeic({ buffer: bytes }).catch((cause: unknown) => {
+    const { data, width, height } = await decode(bytes).catch((cause: unknown) => {
       throw new PhotoError("CORRUPT", `heic: ${asError(cause).message}`, { cause });
     });
-    const { width, height, data } = photo;
     const rgba = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
     const pixels = await pixelsOf(sharp(rgba, { raw: { width, height, channels: 4 } }), side);
     // sharp's buffer may be a window of a shared one, which cannot be transferred
@@ -20,3 +19,23 @@ await serveThread(async () => ({
     return { result, transfer: [result.buffer] };
   },
 }));
+
+/** Of several images the primary one, which is what is shown and need not be the first. */
+async function decode(
+  bytes: Uint8Array,
+): Promise<{ data: Uint8ClampedArray; width: number; height: number }> {
+  const file = new libheif.HeifDecoder();
+  const images = file.decode(bytes);
+  try {
+    const image = images.find((each) => each.is_primary());
+    if (!image) throw new Error("it has no image that can be read");
+    const [width, height] = [image.get_width(), image.get_height()];
+    const data = new Uint8ClampedArray(width * height * 4);
+    const filled = await new Promise((done) => image.display({ data }, done));
+    if (!filled) throw new Error("its pixels cannot be read");
+    return { data, width, height };
+  } finally {
+    for (const image of images) image.free();
+    file.decoder?.delete();
+  }
+}

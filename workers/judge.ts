@@ -56,6 +56,8 @@ export async function openJudge(
   const model = given ?? (await openDefaultModel(config));
   const { policy, policyText } = openPolicy(config, model, how.policyText);
   restrictSharp();
+  // ONNX Runtime tells Microsoft of the machine, the command and the model, and a command of some hundred paths crashes it
+  process.env["ORT_DISABLE_TELEMETRY"] = "1";
   const cores = availableParallelism();
   // threads run the compiled entry points, whether this module is compiled or not
   const entry = (name: string): URL => new URL(`file://${join(packageRoot(), "dist", "workers", name)}`);

@@ -1,4 +1,5 @@
 import { existsSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { openPolicy } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { decide } from "../decide/decide.ts";
@@ -12,6 +13,7 @@ import { samplesFromLabels, samplesFromVerdicts } from "./calibrate-samples.ts";
 import { type Outcome, summaryOf, warningsOf } from "./calibrate-summary.ts";
 import { openModelInUse, openNamed } from "./choose-model.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, UsageError } from "./command.ts";
+import { makeOutputFolder } from "./output-folder.ts";
 
 export const calibrate: Command = {
   summary: "choose a policy's thresholds for what may be shown or held back at most",
@@ -72,6 +74,8 @@ Exit codes: 0 chosen, 1 no threshold does that, and nothing is written.
     const target = targetOf(args);
     const refused = `--out: expected a new file, got ${out}, which is there; --force replaces it`;
     if (out !== undefined && !force && existsSync(out)) throw new UsageError(refused);
+    // before everything is judged, and in vain
+    if (out !== undefined) makeOutputFolder("--out", dirname(out));
     const config = configOf(args, verdicts ? connectedConfig(terminal) : readConfig(terminal.env));
     const model = await modelOf(args, config);
     const { policy: base, policyText } = openPolicy(config, model);

@@ -112,13 +112,19 @@ function knownOf({ values }: Arguments): Known {
 
 function replayOf({
   values,
+  positionals,
 }: Arguments): { state: "failed" | "pending"; code?: string; olderThanS: number } | undefined {
-  if (values["failed"]) {
-    const code = failureCode(values["code"]);
-    return { state: "failed", ...(code !== undefined && { code }), olderThanS: 0 };
-  }
-  if (values["pending"]) return { state: "pending", olderThanS: 600 };
-  return undefined;
+  const { failed, pending } = values;
+  if (failed && pending) throw new UsageError("expected --failed or --pending, not both");
+  if (values["code"] !== undefined && !failed) throw new UsageError("--code: expected --failed too");
+  if (!failed && !pending) return undefined;
+  const state = failed ? "failed" : "pending";
+  const options = ["listing", "uploader", "claimed", "again"].filter((name) => values[name] !== undefined);
+  const [other] = [...positionals, ...options.map((name) => `--${name}`)];
+  // it would be taken for a choice among them
+  if (other !== undefined) throw new UsageError(`--${state}: expected nothing besides, got ${other}`);
+  const code = failureCode(values["code"]);
+  return { state, ...(code !== undefined && { code }), olderThanS: failed ? 0 : 600 };
 }
 
 async function* sources(positionals: readonly string[], { stdin }: Terminal): AsyncGenerator<string> {

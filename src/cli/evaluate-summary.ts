@@ -1,5 +1,6 @@
 import { GROUPS } from "../evaluate/effect.ts";
 import type { Estimate, Evaluation } from "../evaluate/evaluation.ts";
+import { wordsOf } from "../evaluate/gold.ts";
 import { percent, pValue, range } from "../evaluate/html.ts";
 import { someOf } from "../evaluate/labelled.ts";
 import { GROUP_NAMES } from "../evaluate/page-figures.ts";
@@ -68,14 +69,17 @@ function compared(
   one: string,
   other: string,
 ): string[] {
-  const rows = duels.map(({ question, photos, active, candidate, onlyActive, onlyCandidate, p }) => [
-    question,
-    String(photos),
-    ...[active, candidate].map((right) => percent(photos === 0 ? null : right / photos)),
-    `${onlyActive} / ${onlyCandidate}`,
-    pValue(p),
-    p >= 0.05 ? "no difference beyond chance" : `${candidate > active ? other : one} is better`,
-  ]);
+  const rows = duels.map((duel) => {
+    const { question, photos, active, candidate, onlyActive, onlyCandidate, p } = duel;
+    return [
+      question,
+      String(photos),
+      ...[active, candidate].map((right) => percent(photos === 0 ? null : right / photos)),
+      `${onlyActive} / ${onlyCandidate}`,
+      pValue(p),
+      wordsOf(duel, one, other),
+    ];
+  });
   const first = differences.slice(0, 10).map(({ file, first, second }) => {
     return [`  ${file}`, `${first.category}, ${first.verdict}`, `${second.category}, ${second.verdict}`];
   });

@@ -111,8 +111,8 @@ function asRow({ worker, model, variant, provider, pinned, problem }: WorkerRepo
   return [worker, `${model} ${variant}${pinned ? " (MAITRED_MODEL)" : ""}`, provider, problem];
 }
 
-/** A number of `measured`, which is whatever model.json says. */
+/** A number of `measured`, which is whatever model.json says; training says value, low and high. */
 function figure(measured: unknown, name: string): string {
-  const value = (measured as Record<string, unknown> | null)?.[name];
+  const [value] = [(measured as Record<string, unknown> | null)?.[name]].flat();
   return typeof value === "number" ? value.toFixed(3) : "-";
 }

@@ -2,7 +2,7 @@ import { userInfo } from "node:os";
 import { modelDirectories, openShippedModel } from "../../workers/judge.ts";
 import type { Config } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { type Duel, duel } from "../evaluate/gold.ts";
+import { type Duel, duel, wordsOf } from "../evaluate/gold.ts";
 import { type Label, readLabelled } from "../evaluate/labelled.ts";
 import { openModelById } from "../infer/folders.ts";
 import type { Model } from "../infer/model.ts";
@@ -42,6 +42,13 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
       await registerModel(db, candidate, by);
       const why = reason ?? "not worse on the gold set";
       await promoteModel(db, { to: id, from, by, why, figures: duels.length > 0 ? duels : null });
+    }
+    for (const { question } of duels.filter(({ photos }) => photos === 0)) {
+      const what =
+        question === "human"
+          ? "whether a human is visible, so that nobody knows what it shows"
+          : "its category";
+      terminal.say(`no photo of --gold that could be judged says ${what}\n`);
     }
     if (values["json"]) terminal.print(JSON.stringify({ promoted, from, to: id, worse, duels }));
     else {
@@ -137,7 +144,7 @@ function printed(duels: readonly Duel[], from: string, to: string): string[] {
       right(candidate, photos),
       `${onlyActive} / ${onlyCandidate}`,
       p.toFixed(4),
-      each.worse ? "worse" : candidate > active && p < 0.05 ? "better" : "no difference beyond chance",
+      wordsOf(each, from, to),
     ];
   });
   return table([["right in", "photos", from, to, "only one", "p", ""], ...rows]);

@@ -21,7 +21,8 @@ export const shadow: Command["run"] = async ({ values, positionals: [id] }, term
     if (id === undefined) {
       const current = (await readModels(db)).find(({ state }) => state === "shadow");
       if (current) await shadowModel(db, current.id, null);
-      terminal.print(current ? `${current.id} is no shadow any more` : "there is no shadow");
+      const said = current ? `${current.id} is no shadow any more` : "there is no shadow";
+      terminal.print(values["json"] ? JSON.stringify({ shadow: null, before: current?.id ?? null }) : said);
       return EXIT.done;
     }
     // also where none was ever promoted, and they run the one that ships
@@ -32,9 +33,9 @@ export const shadow: Command["run"] = async ({ values, positionals: [id] }, term
     await (await openJudge(config, model)).close();
     await registerModel(db, model, accountOf(values));
     await shadowModel(db, model.id, share);
-    terminal.print(
-      `${model.id} judges ${100 * share} % of the live photos too; maitred model compare shows how`,
-    );
+    const percent = Number((100 * share).toPrecision(12));
+    const said = `${model.id} judges ${percent} % of the live photos too; maitred model compare shows how`;
+    terminal.print(values["json"] ? JSON.stringify({ shadow: model.id, share }) : said);
     return EXIT.done;
   } finally {
     await db.end();

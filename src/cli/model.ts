@@ -1,13 +1,19 @@
-import type { Command } from "./command.ts";
+import { type Command, UsageError } from "./command.ts";
 import { list } from "./model-list.ts";
 import { promote, rollback } from "./model-promote.ts";
 import { compare, shadow } from "./model-shadow.ts";
 import { verify } from "./model-verify.ts";
 import { choose } from "./subcommand.ts";
 
-const PARTS: ReadonlyMap<string, Command["run"]> = new Map(
-  Object.entries({ list, verify, promote, rollback, shadow, compare }),
-);
+/** What does it, and how many words it reads. */
+const PARTS: ReadonlyMap<string, [run: Command["run"], words: number]> = new Map([
+  ["list", [list, 0]],
+  ["verify", [verify, Number.POSITIVE_INFINITY]],
+  ["promote", [promote, 1]],
+  ["rollback", [rollback, 0]],
+  ["shadow", [shadow, 1]],
+  ["compare", [compare, 1]],
+]);
 
 export const model: Command = {
   summary: "list, verify, promote and compare models; workers follow without a restart",
@@ -15,9 +21,9 @@ export const model: Command = {
 usage: maitred model list [--json]
        maitred model verify ID|FOLDER... [--photos FOLDER] [--tolerance 0.02] [--json]
        maitred model promote ID --gold PATH [--reason WHY] [--json]
-       maitred model promote ID --force --reason WHY
-       maitred model rollback --reason WHY
-       maitred model shadow ID [--share 0.05] | --stop
+       maitred model promote ID --force --reason WHY [--json]
+       maitred model rollback --reason WHY [--json]
+       maitred model shadow ID [--share 0.05] [--json] | --stop [--json]
        maitred model compare [ID] [--most 20] [--json]
 
 Models are folders named by their ids, below MAITRED_MODELS or those that ship (docs/model.md). One of them is active:
@@ -36,7 +42,8 @@ a row in Postgres that every worker follows, finishing the batch at hand first. 
 
   --by WHO   who is written down for it (default: the name of your account)
 
-Exit codes: 0 done, 1 not verified, not promoted, or a model in use cannot be opened here.
+Exit codes: 0 done, 1 a variant's scores differ, not promoted, or a model in use cannot be opened here; 2 also where files are
+not those of their model.json, or none is there to go back to.
 `,
   options: {
     photos: { type: "string" },
@@ -52,7 +59,10 @@ Exit codes: 0 done, 1 not verified, not promoted, or a model in use cannot be op
   },
 
   async run(args, terminal) {
-    const [run, positionals] = choose(PARTS, args.positionals);
+    const [[run, words], positionals] = choose(PARTS, args.positionals);
+    const more = positionals[words];
+    if (more !== undefined)
+      throw new UsageError(`${args.positionals[0]}: expected no more words, got ${JSON.stringify(more)}`);
     return run({ ...args, positionals }, terminal);
   },
 };

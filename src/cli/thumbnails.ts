@@ -9,7 +9,7 @@ import { openPictureHeic } from "./judging.ts";
 export async function makeThumbnails(config: Config, paths: readonly string[]): Promise<Map<string, string>> {
   const heic = openPictureHeic(SIDE);
   const gate = createGate(4);
-  const limits = { side: SIDE, maxPixels: config.maxPixels, quality: 72, damaged: true };
+  const limits = { side: SIDE, maxPixels: config.maxPixels, quality: 72, damaged: true, sheet: true };
   const one = async (path: string): Promise<[string, string][]> => {
     try {
       const bytes = await readPhoto(path, config.maxBytes);

@@ -56,6 +56,12 @@ export function duel(
   ];
 }
 
+/** What a duel says, in words: which of the two is better, called `one` and `other`, where it can tell. */
+export function wordsOf({ photos, active, candidate, p }: Duel, one: string, other: string): string {
+  if (photos === 0) return "not measured";
+  return p >= 0.05 ? "no difference beyond chance" : `${candidate > active ? other : one} is better`;
+}
+
 function outcome(question: Duel["question"], right: readonly (readonly [boolean, boolean])[]): Duel {
   const active = right.filter(([first]) => first).length;
   const candidate = right.filter(([, second]) => second).length;

@@ -1,5 +1,6 @@
 /** The parts of the page that are photos: the worst mistakes, and where two models differ. */
 import type { Comparison, Difference } from "./comparison.ts";
+import { wordsOf } from "./gold.ts";
 import { type Html, html, percent, pValue } from "./html.ts";
 import { MISTAKES, type Mistake, type MistakeKind } from "./mistakes.ts";
 import { scrolling } from "./page-figures.ts";
@@ -28,11 +29,7 @@ export function differenceSection(
   const [one, other] = [subjects[0]!.name, subjects[1]!.name];
   const rows = duels.map(
     (duel) =>
-      html`<tr><th scope="row">${QUESTIONS[duel.question]}</th><td>${duel.photos}</td><td>${percent(part(duel.active, duel.photos))}</td><td>${percent(part(duel.candidate, duel.photos))}</td><td>${duel.onlyActive}</td><td>${duel.onlyCandidate}</td><td>${pValue(duel.p)}</td><td class="text">${
-        duel.p >= 0.05
-          ? "no difference beyond chance"
-          : `${duel.candidate > duel.active ? other : one} is better`
-      }</td></tr>`,
+      html`<tr><th scope="row">${QUESTIONS[duel.question]}</th><td>${duel.photos}</td><td>${percent(part(duel.active, duel.photos))}</td><td>${percent(part(duel.candidate, duel.photos))}</td><td>${duel.onlyActive}</td><td>${duel.onlyCandidate}</td><td>${pValue(duel.p)}</td><td class="text">${wordsOf(duel, one, other)}</td></tr>`,
   );
   const first = differences.slice(0, DIFFERENCES_SHOWN);
   return html`<section aria-labelledby="compare"><h2 id="compare">Side by side</h2>

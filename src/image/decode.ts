@@ -85,6 +85,13 @@ export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: 
   // decoded row by row, a large photo costs time but no memory; anything else is held whole
   const streamed = (format === "jpeg" || format === "png") && !isProgressive;
   const limit = streamed ? maxPixels * 4 : maxPixels;
+  // some hundred rows are held at once: those of a small PNG that is one long row took 10 GB; other formats have no such rows
+  if (format === "png" && width > MOST_ACROSS) {
+    throw new PhotoError(
+      "TOO_MANY_PIXELS",
+      `expected a PNG of at most ${MOST_ACROSS} pixels across, got ${width} x ${height}`,
+    );
+  }
   if (width * height <= limit) return header;
   throw new PhotoError(
     "TOO_MANY_PIXELS",
@@ -128,3 +135,5 @@ export function corrupt(thrown: unknown): PhotoError {
   const why = /^(Unknown error)?$/.test(said) ? ERROR_CODES.CORRUPT : said;
   return new PhotoError("CORRUPT", why, { cause: thrown });
 }
+
+const MOST_ACROSS = 32_768;

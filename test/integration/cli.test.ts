@@ -149,6 +149,15 @@ describe("classify", () => {
     expect(jsonLines(command.stdout())[0]).toMatchObject({ verdict: "shown" });
   });
 
+  test("judges as many files as a pattern of the shell names, and tells nobody of it", async ({ folder }) => {
+    const paths = Array.from({ length: 520 }, (_, n) => join(folder, `a-photo-that-is-not-there-${n}.jpg`));
+    // where CI is set the runtime keeps quiet by itself
+    const command = maitred(["classify", "--json", ...paths], { CI: "", TMPDIR: folder });
+    expect(await command.exit).toBe(1);
+    expect(jsonLines(command.stdout())).toHaveLength(520);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   test("refuses a model whose file is not the one that was measured", async ({ folder }) => {
     writeFileSync(join(folder, "model.onnx"), "x");
     const model = {

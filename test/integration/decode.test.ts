@@ -139,6 +139,13 @@ describe("decode", () => {
     expect(difference(await pixelsOf(bytes), plain)).toBeLessThan(4);
   });
 
+  test("of a HEIC of several images reads the one that is shown, which is not the first", async () => {
+    const bytes = readFileSync(join(packageRoot(), "test/photos/primary-is-second.heic"));
+    const [red, , blue] = await pixelsOf(bytes);
+    expect(red).toBeLessThan(20);
+    expect(blue).toBeGreaterThan(235);
+  });
+
   test("names a broken HEIC, and reads the next one", async () => {
     const bytes = readFileSync(join(packageRoot(), "test/photos/menu.heic"));
     await expect(pixelsOf(bytes.subarray(0, 3_000))).rejects.toMatchObject({ code: "CORRUPT", retry: false });
@@ -212,6 +219,7 @@ describe("decode", () => {
   test("refuses a bomb on its header, in no time", async () => {
     const since = performance.now();
     await expect(pixelsOf(pngBomb(20_000, 20_000))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
+    await expect(pixelsOf(pngBomb(1_000_000, 10))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
     await expect(pixelsOf(jpegClaiming(65_000, 65_000))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
     expect(performance.now() - since).toBeLessThan(1_000);
   });

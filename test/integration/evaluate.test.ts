@@ -1,6 +1,9 @@
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import sharp from "sharp";
 import { expect } from "vitest";
+import { makeThumbnails } from "../../src/cli/thumbnails.ts";
+import { readConfig } from "../../src/config.ts";
 import type { Report } from "../../src/evaluate/report.ts";
 import { test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
@@ -106,6 +109,21 @@ test("writes one page that needs nothing else, with the mistakes on it, and the 
   const report = JSON.parse(readFileSync(join(out, "evaluation.json"), "utf8")) as Report;
   expect(report.subjects[0]?.evaluation.category.accuracy.value).toBeCloseTo(7 / 9, 5);
   expect(JSON.stringify(report)).not.toContain(set);
+});
+
+test("its pictures show every frame of an animation that was judged, side by side", async ({ folder }) => {
+  const frame = (background: string) =>
+    sharp({ create: { width: 40, height: 40, channels: 3, background } })
+      .png()
+      .toBuffer();
+  const path = join(folder, "a.gif");
+  await sharp([await frame("black"), await frame("white")], { join: { animated: true } }).toFile(path);
+  const picture = (await makeThumbnails(readConfig({}), [path])).get(path)!;
+  const pixels = await sharp(Buffer.from(picture.split(",")[1]!, "base64"))
+    .resize(2, 2, { kernel: "nearest" })
+    .raw()
+    .toBuffer();
+  expect([pixels[0]! < 20, pixels[3]! > 235]).toEqual([true, true]);
 });
 
 test("sets two models side by side, and names the photos on which they differ", async ({ folder }) => {

@@ -92,6 +92,10 @@ describe("a folder that cannot be", () => {
         expect(err).not.toContain(" photos, ");
       }
     }
+    const policy = join(file, "policy.yaml");
+    const { code, err } = await ended(["calibrate", "--max-held", "0.1", "--out", policy, set], env);
+    expect([code, err]).toEqual([2, expect.stringContaining(said("--out", file, "it is a file"))]);
+    expect(err).not.toContain(" photos, ");
     const home = await ended(["up", "--once", set], { MAITRED_HOME: file });
     expect([home.code, home.err]).toEqual([
       2,
@@ -125,6 +129,36 @@ describe("what contradicts itself", () => {
   test("replays no unknown failure", async ({ db }) => {
     const { code, err } = await ended(["enqueue", "--failed", "--code", "NOPE"], { DATABASE_URL: db.url });
     expect([code, err]).toEqual([2, expect.stringContaining('--code: there is no code "NOPE"')]);
+  });
+
+  test("replays no more than what was named", async ({ db }) => {
+    for (const [args, why] of [
+      [["--failed", "s3://photos/2019/"], "--failed: expected nothing besides, got s3://photos/2019/"],
+      [["--failed", "--listing", "42"], "--failed: expected nothing besides, got --listing"],
+      [["--pending", "-"], "--pending: expected nothing besides, got -"],
+      [["--failed", "--pending"], "expected --failed or --pending, not both"],
+      [["--pending", "--code", "CORRUPT"], "--code: expected --failed too"],
+      [["--code", "CORRUPT", "s3://photos/2019/"], "--code: expected --failed too"],
+    ] as const) {
+      const { code, err } = await ended(["enqueue", ...args], { DATABASE_URL: db.url });
+      expect([args, code, err]).toEqual([args, 2, expect.stringContaining(why)]);
+    }
+  });
+
+  test("changes no model where more words are given than it reads", async ({ db }) => {
+    for (const [args, why] of [
+      [
+        ["rollback", "restaurant-2", "--reason", "worse"],
+        'rollback: expected no more words, got "restaurant-2"',
+      ],
+      [["promote", "a-1", "b-1", "--force", "--reason", "x"], 'promote: expected no more words, got "b-1"'],
+      [["shadow", "a-1", "b-1"], 'shadow: expected no more words, got "b-1"'],
+      [["compare", "a-1", "b-1"], 'compare: expected no more words, got "b-1"'],
+      [["list", "a-1"], 'list: expected no more words, got "a-1"'],
+    ] as const) {
+      const { code, err } = await ended(["model", ...args], { DATABASE_URL: db.url });
+      expect([args, code, err]).toEqual([args, 2, expect.stringContaining(why)]);
+    }
   });
 
   test("makes no shadow of the active model", async ({ db }) => {

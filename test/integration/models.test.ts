@@ -414,6 +414,22 @@ describe("maitred model", () => {
     ]);
   });
 
+  test("says so where no photo of the gold set tells whether it holds back humans", async ({
+    models,
+    folder,
+    db,
+  }) => {
+    copyShipped(models, "restaurant-7");
+    mkdirSync(join(folder, "food"));
+    copyFileSync(join(samples, "business-product-1.jpg"), join(folder, "food/a.jpg"));
+    const env = { DATABASE_URL: db.url, MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
+    const command = maitred(["model", "promote", "restaurant-7", "--gold", folder], env);
+    expect(await command.exit, command.stderr()).toBe(0);
+    expect(command.stderr()).toMatch(/^no photo of --gold .* says whether a human is visible/m);
+    expect(command.stdout()).toMatch(/^category +1 .* no difference beyond chance$/m);
+    expect(command.stdout()).toMatch(/^human +0 .* not measured$/m);
+  });
+
   test("refuses what is worse, promotes it by force, and goes back", async ({ models, folder, db }) => {
     await promote(db, copyShipped(models, "restaurant-7"));
     copyShipped(models, "restaurant-8", ["menu", "other", "food", "ambience"]);
@@ -451,6 +467,15 @@ describe("maitred model", () => {
       expect(command.stderr()).toContain("--reason");
     }
     expect((await db.pool.query("select from models")).rowCount).toBe(0);
+  });
+
+  test("lists a model with its figures, as training measured them", async ({ models }) => {
+    const measured = { categoryAccuracy: [0.9215, 0.8937, 0.9461], macroF1: 0.5, humanAveragePrecision: "?" };
+    makeModel(models, "a-1", { measured });
+    const list = maitred(["model", "list"], { MAITRED_MODELS: models, MAITRED_HOME: models });
+    expect(await list.exit, list.stderr()).toBe(0);
+    expect(list.stdout()).toMatch(/^ +a-1 +- +0\.921 +0\.500 +- /m);
+    expect(list.stdout()).toMatch(/^\* +restaurant-3 +default +0\.\d{3} +0\.\d{3} +0\.\d{3} /m);
   });
 
   test("verifies every variant, and finds one that says something else", async ({ models }) => {
@@ -542,5 +567,18 @@ describe("a shadow", () => {
     expect(rows).toEqual([{ decided_by: "model:b-1", state: "hidden" }]);
     expect(await shadowed()).toBe(seen);
     await expect(shadowModel(db.pool, "b-1", 0.5)).rejects.toThrow("is the active model");
+  });
+
+  test("is told of in JSON, and its share in words as it was given", async ({ models, db }) => {
+    makeModel(models, "b-1", { says: "menu" });
+    const shadow = async (...args: string[]): Promise<string> => {
+      const command = maitred(["model", "shadow", ...args], { DATABASE_URL: db.url, MAITRED_MODELS: models });
+      expect(await command.exit, command.stderr()).toBe(0);
+      return command.stdout();
+    };
+    expect(await shadow("b-1", "--share", "0.07")).toContain("b-1 judges 7 % of the live photos");
+    expect(JSON.parse(await shadow("b-1", "--json"))).toEqual({ shadow: "b-1", share: 0.05 });
+    expect(JSON.parse(await shadow("--stop", "--json"))).toEqual({ shadow: null, before: "b-1" });
+    expect(JSON.parse(await shadow("--stop", "--json"))).toEqual({ shadow: null, before: null });
   });
 });

@@ -70,7 +70,7 @@ const OWNER: Record<string, string[]> = {
   pg: ["store"],
   "node-pg-migrate": ["store"],
   sharp: ["image", "workers"],
-  "heic-decode": ["workers"],
+  "libheif-js/wasm-bundle.js": ["workers"],
   "@aws-sdk/client-s3": ["image", "cli"],
   "@smithy/node-http-handler": ["image"],
   "onnxruntime-node": ["workers"],
