@@ -144,7 +144,9 @@ describe("a backfill that is rolled back", () => {
     const why = { rule: "rollback", reason: `backfill ${id} was rolled back` };
     expect(await seen(db)).toEqual({ ...was, e: { ...(was["e"] as object), ...why } });
     expect(await rollback(db, id)).toBe(0);
-    await expect(retryBackfill(db.pool, id, undefined, "ann")).rejects.toThrow(/was rolled back: .* start --failed/);
+    await expect(retryBackfill(db.pool, id, undefined, "ann")).rejects.toThrow(
+      /was rolled back: .* start --failed/,
+    );
     // what somebody decided after the run is not of the run
     const second = await addBackfill(db.pool, { ...run, what: all, propose: false });
     await feedAll(db, second);
@@ -198,7 +200,9 @@ describe("a backfill that proposes", () => {
     expect(await seen(db)).toEqual(was);
     const plain = await addBackfill(db.pool, { ...run, what: all, propose: false });
     await changeBackfill(db.pool, plain, "cancelled", "ann", "x");
-    await expect(applyProposals(db.pool, plain, "ann")).rejects.toThrow(/gave verdicts, not proposals: .* rollback/);
+    await expect(applyProposals(db.pool, plain, "ann")).rejects.toThrow(
+      /gave verdicts, not proposals: .* rollback/,
+    );
   });
 
   test("that is cancelled keeps what is in the queue from becoming verdicts, and is decided on after that", async ({
