@@ -129,6 +129,10 @@ export const wholePhoto = photo.extend({
         by: z.string(),
         policy: z.string().nullable(),
         failure: z.string().nullable().describe("why it could not be judged, as a code"),
+        tries: z
+          .int()
+          .nullable()
+          .describe("how many it took; null of a verdict of the first one, and where they were not counted"),
         at: time,
         saw: z.object({ human: z.boolean().nullable(), audit: z.boolean() }).nullable(),
       }),
