@@ -158,6 +158,10 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     await page.getByRole("link", { name: "Clear" }).click();
     await expect.poll(() => page.getByLabel("Key begins with").inputValue()).toBe("");
     await page.getByText("That is all: 22 photos.").waitFor();
+    await page.goto(`${desk.url}/desk/search?scoreTo=0.01&by=restaurant-3`);
+    await page.getByText("No photo is like that").waitFor();
+    expect(await page.getByLabel("Category score to").inputValue()).toBe("0.01");
+    expect(await page.getByLabel("Model or moderator").inputValue()).toBe("restaurant-3");
     // what no policy of today knows is said all the same
     await page.goto(`${desk.url}/desk/search?category=dessert&rule=INTERNAL`);
     await page.getByText("No photo is like that").waitFor();

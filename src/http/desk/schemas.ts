@@ -101,6 +101,13 @@ export const searchAsked = z.object({
   rule: text(100).optional().describe("of the policy, or the code of a failure"),
   humanFrom: z.coerce.number().min(0).max(1).optional(),
   humanTo: z.coerce.number().min(0).max(1).optional(),
+  scoreFrom: z.coerce
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe("of the category, as a model scored it last"),
+  scoreTo: z.coerce.number().min(0).max(1).optional(),
   from: time.optional().describe("registered then or later"),
   to: time.optional().describe("registered before"),
   after: id.optional().describe("the next of the page before"),
