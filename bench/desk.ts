@@ -167,6 +167,7 @@ async function measure(
   await search("a listing", (n) => `listing=${(n * 31) % 5_000}`);
   await search("hidden menus", () => "category=menu&state=hidden");
   await search("what hardly any photo is", () => "humanFrom=0.99999&state=shown");
+  await search("a category that no model is sure of", () => "scoreFrom=0.99999");
   await search("a key", (n) => `bucket=photos&key=uploads/${n * 97}-dinner.jpg`);
   await search("a day half a year ago", () => "from=2026-05-01T00:00:00Z&to=2026-05-02T00:00:00Z");
   await time(

@@ -116,7 +116,7 @@ const consumer = await consume(
   "backfill",
   { ...config, concurrency },
   {
-    photo: (photo, { last }) => worker.photo(photo, "backfill", last),
+    photo: (photo, which) => worker.photo(photo, "backfill", which),
     abandoned: async (photo, reason) => unwell(new Error(`photo ${photo.id} was abandoned: ${reason}`)),
     error: unwell,
   },

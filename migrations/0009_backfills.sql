@@ -125,9 +125,11 @@ comment on column verdicts.failure is 'The code of a failure; null in rows older
 --              within minutes, and a photo that somebody made to meet a harmless one would be shown.
 --   rendition  that a smaller copy was judged; its name follows from that of the photo and the template of the backfill.
 -- The index is in src/store/indexes.ts: built while workers run. Until it is there, maitred migrate has not ended.
-alter table verdicts add column digest bytea, add column rendition boolean;
+--   tries      of a failure, and of a verdict that took more than one.
+alter table verdicts add column digest bytea, add column rendition boolean, add column tries smallint;
 comment on column verdicts.digest is 'SHA-256 of the bytes that the model judged; null where it did not run for this verdict';
 comment on column verdicts.rendition is 'True where a rendition of the photo was judged, and not the photo itself';
+comment on column verdicts.tries is 'How many tries a failure took, or a verdict that took more than one; null otherwise';
 
 -- The current photos of objects of one bucket, as a listing or an inventory names them; what is not known yet is made known.
 -- A listing may be old: it neither replaces what an event made current, nor brings back what an event removed.
@@ -382,7 +384,7 @@ end $$;
 --   backfill  a backfill that the verdict is of without having waited for it; nobody judged the photo, so who waits for that waits on;
 --   counted   that backfill counts it now, and makes it a proposal if it proposes;
 --   stored    it is from the scores of an earlier verdict, and changes nothing of a photo that this is not the verdict of any more;
---   digest, rendition  for the columns of these names. What a model says of the photo itself replaces what it said of a
+--   digest, rendition, tries  for the columns of these names. What a model says of the photo itself replaces what it said of a
 --             rendition by the same policy, and not the other way round;
 --   over      of a proposal: the verdict of its model that stood when it was made.
 -- What the same model and policy say otherwise than they did (verdict, rule, category or score of a human) is a change where a
@@ -403,7 +405,7 @@ begin
     from jsonb_array_elements(p_items) as e (item), jsonb_to_record(e.item) as i (
       id bigint, verdict text, rule text, reason text, category text, human real, scores jsonb, tags jsonb,
       by text, policy text, batch text, known jsonb, failure text, transient boolean,
-      fed boolean, backfill bigint, counted boolean, stored boolean, digest bytea, rendition boolean, over bigint)
+      fed boolean, backfill bigint, counted boolean, stored boolean, digest bytea, rendition boolean, tries smallint, over bigint)
     order by i.id, i.fed is true, i.rendition is true
   ), waiting as (
     delete from backfill_photos b using input i where b.photo_id = i.id and i.backfill is null
@@ -456,9 +458,9 @@ begin
     from changing w where p.id = w.id
   ), history as (
     insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, batch, failure, backfill_id,
-      digest, rendition)
+      digest, rendition, tries)
     select w.id, w.verdict, w.rule, w.reason, w.category, w.human, w.scores, w.by, w.policy, w.batch, w.failure, w.of_backfill,
-      w.digest, w.rendition
+      w.digest, w.rendition, w.tries
     from changing w
   ), given as (
     select w.id, t.category, t.score, t.threshold, w.by

@@ -208,9 +208,9 @@ export async function startWorker(
       lane,
       { ...config, concurrency },
       {
-        async photo(photo, { last, ageMs }) {
+        async photo(photo, { ageMs, ...which }) {
           const since = Date.now();
-          await worker.photo(photo, lane, last);
+          await worker.photo(photo, lane, which);
           metrics.age(lane, ageMs + Date.now() - since);
         },
         abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),

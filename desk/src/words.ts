@@ -21,6 +21,7 @@ const RULE_WORDS: Record<string, string> = {
   moderator: "A moderator decided",
   undo: "Taken back",
   rollback: "A backfill was rolled back",
+  failed: "It could not be judged",
 };
 
 export function rule(name: string | null): string {

@@ -47,7 +47,7 @@ export interface Photo {
   reason: string | null;
   /** The code, where it could not be judged. */
   failure: string | null;
-  /** model:NAME or moderator:NAME. */
+  /** model:NAME or moderator:NAME; of a failure the model that was to judge it. */
   by: string | null;
   registeredAt: string;
   decidedAt: string | null;

@@ -28,8 +28,12 @@ export function explain(error: Error, reply: FastifyReply, { refused, failed }: 
       : send(reply, status, error.message);
   }
   if (status < 500) return send(reply, status, error.message, error.code);
-  // the message names servers, which is nobody's business but the log's
-  return send(reply.header("retry-after", AWAY_S), status, "a server is away for now: try again", error.code);
+  // the message names servers, which is nobody's business but the log's; a store's is said of its photos that failed, too
+  const detail =
+    error.code === "STORE_UNAVAILABLE"
+      ? `${error.code}: ${error.message}`
+      : "a server is away for now: try again";
+  return send(reply.header("retry-after", AWAY_S), status, detail, error.code);
 }
 
 function statusOf(error: ModerationError): number {

@@ -36,7 +36,10 @@ export const photo = z.object({
   rule: z.string().nullable(),
   reason: z.string().nullable(),
   failure: z.string().nullable().describe("the code, where it could not be judged"),
-  by: z.string().nullable().describe("model:NAME or moderator:NAME"),
+  by: z
+    .string()
+    .nullable()
+    .describe("model:NAME or moderator:NAME; of a failure the model that was to judge it"),
   registeredAt: time,
   decidedAt: time.nullable(),
   history: z

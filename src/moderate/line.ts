@@ -68,6 +68,13 @@ export interface LineSteps {
   retried(photo: PhotoJob, lane: Lane, error: Error): void;
 }
 
+export interface Try {
+  /** How many there have been, this one too. */
+  tries: number;
+  /** No further one follows, so that what may pass later is recorded as a failure too. */
+  last: boolean;
+}
+
 /** A photo as it was fetched, and as its model decoded its frames, where it had to. */
 export interface Kept {
   bytes: Uint8Array;
@@ -83,6 +90,8 @@ export interface Judged {
 
 export interface LineOutcome {
   photoId: string;
+  /** How many tries it took; none of a photo that never came as far as the line. */
+  tries?: number;
   /** As of its job. */
   fed?: true;
   /** The model that judged it, or was to. */
@@ -98,10 +107,14 @@ export interface LineOutcome {
  * Takes one photo through fetch ▸ decode ▸ batch ▸ infer ▸ decide ▸ record. Returning means that its verdict or
  * its named failure is committed.
  *
- * @param last no further try follows, so that what may pass later is recorded as a failure too.
  * @throws whatever may pass when tried again: UpstreamError, or a bug.
  */
-export async function moderate(steps: LineSteps, photo: PhotoJob, lane: Lane, last: boolean): Promise<void> {
+export async function moderate(
+  steps: LineSteps,
+  photo: PhotoJob,
+  lane: Lane,
+  { tries, last }: Try,
+): Promise<void> {
   const begun = performance.now();
   let known: Known = { ...steps.knownFromKey(photo.key), ...photo.known };
   const timed = async <T>(stage: Stage, work: () => Promise<T>): Promise<T> => {
@@ -111,7 +124,15 @@ export async function moderate(steps: LineSteps, photo: PhotoJob, lane: Lane, la
     return value;
   };
   const finish = async (by: string, batch: string, result: LineOutcome["result"]): Promise<void> => {
-    const outcome = { photoId: photo.id, ...(photo.fed && { fed: photo.fed }), by, known, batch, result };
+    const outcome = {
+      photoId: photo.id,
+      tries,
+      ...(photo.fed && { fed: photo.fed }),
+      by,
+      known,
+      batch,
+      result,
+    };
     const { changed } = await timed("record", () => steps.record(outcome, lane));
     steps.observe("total", lane, (performance.now() - begun) / 1000);
     steps.left(photo, lane, outcome, changed);

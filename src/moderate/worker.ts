@@ -12,6 +12,7 @@ import {
   type ModelSteps,
   moderate,
   type Stage,
+  type Try,
 } from "./line.ts";
 import { createRoom, type Room } from "./room.ts";
 import { createScore, type KnownScores, type Score, type Scored } from "./same-bytes.ts";
@@ -65,7 +66,7 @@ export interface WorkerEvents extends ShadowEvents {
 
 export interface ModerationWorker extends Closable {
   /** See `moderate`. */
-  photo(photo: PhotoJob, lane: Lane, last: boolean): Promise<void>;
+  photo(photo: PhotoJob, lane: Lane, which: Try): Promise<void>;
   /** Records a failure of a photo that never came as far as the line. */
   fail(photo: PhotoJob, lane: Lane, failure: ErrorCode, message: string): Promise<void>;
   /**
@@ -192,7 +193,7 @@ export function createModerationWorker(
   };
 
   return {
-    photo: (photo, lane, last) => admission(lane, () => moderate(steps, photo, lane, last)),
+    photo: (photo, lane, which) => admission(lane, () => moderate(steps, photo, lane, which)),
     async fail(photo, lane, failure, message) {
       const result = { failure, message, transient: true };
       const { id: photoId, known, fed } = photo;

@@ -7,6 +7,8 @@ import type { QueueServer } from "./server.ts";
 
 export interface Attempt {
   lane: Lane;
+  /** How many there have been, this one too; outages of our own count for none. */
+  tries: number;
   /** No further try follows: what is thrown now is final. */
   last: boolean;
   /** Milliseconds since the photo was queued. */
@@ -86,11 +88,12 @@ export async function consume(
       throw new UnrecoverableError("expected a photo");
     }
     const deaths = job.stalledCounter;
-    const last = deaths >= MAX_DEATHS || job.attemptsMade + 1 >= settings.attempts;
+    const tries = job.attemptsMade + 1;
+    const last = deaths >= MAX_DEATHS || tries >= settings.attempts;
     try {
       if (deaths >= MAX_DEATHS)
         await handlers.abandoned(photo, `in hand each time that ${deaths} workers died`);
-      else await handlers.photo(photo, { lane, last, ageMs: Date.now() - job.timestamp });
+      else await handlers.photo(photo, { lane, tries, last, ageMs: Date.now() - job.timestamp });
     } catch (thrown) {
       if (thrown instanceof PhotoError || !(last || isOutage(thrown))) throw forQueue(thrown);
       if (!isOutage(thrown)) handlers.error(asError(thrown));

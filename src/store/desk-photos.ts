@@ -47,6 +47,8 @@ export interface WholePhotoRow extends DeskPhotoRow {
     policy: string | null;
     /** Why it could not be judged, as a code. */
     failure: string | null;
+    /** How many it took; null of a verdict of the first one, and where they were not counted. */
+    tries: number | null;
     at: string;
     /** What a moderator saw. */
     saw: { human: boolean | null; audit: boolean } | null;
@@ -116,7 +118,7 @@ const HISTORY = `
     order by score desc, category) from tags where photo_id = p.id), '[]') as tags,
   coalesce((select json_agg(json_build_object('verdict', v.verdict, 'rule', v.rule, 'reason', v.reason,
       'category', v.category, 'human', v.human, 'scores', v.scores, 'by', v.decided_by, 'policy', v.policy, 'failure', v.failure,
-      'at', v.decided_at, 'saw', (select json_build_object('human', r.human, 'audit', r.audit) from reviews r
+      'tries', v.tries, 'at', v.decided_at, 'saw', (select json_build_object('human', r.human, 'audit', r.audit) from reviews r
         where r.verdict_id = v.id)) order by v.id)
     from (select * from verdicts where photo_id = p.id order by id desc limit 1000) v), '[]') as history,
   (select count(*)::int from verdicts where photo_id = p.id) as verdicts,

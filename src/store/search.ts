@@ -16,6 +16,9 @@ export interface SearchFilter {
   rule?: string | undefined;
   humanFrom?: number | undefined;
   humanTo?: number | undefined;
+  /** What a model gave the photo's category, of whose scores the photo's page shows the last. */
+  scoreFrom?: number | undefined;
+  scoreTo?: number | undefined;
   /** Registered then or later, as ISO 8601. */
   from?: string | undefined;
   /** Registered before. */
@@ -72,16 +75,25 @@ export async function searchPhotos(
     ...given((v) => `registered_at >= ${v}`, filter.from),
     ...given((v) => `registered_at < ${v}`, filter.to),
   ];
+  const scored = filter.scoreFrom !== undefined || filter.scoreTo !== undefined;
+  if (scored) {
+    const places = `$${values.push(filter.scoreFrom ?? 0)} and $${values.push(filter.scoreTo ?? 1)}`;
+    others.push(`exists (
+      select from (
+        select v.scores from verdicts v where v.photo_id = s.id and v.scores is not null order by v.id desc limit 1) latest
+      where (scores ->> s.category)::real between ${places})`);
+  }
+  const looked = scored ? SCORED_STRETCH : STRETCH;
   const stretch = `from photos where ${["true", ...indexed].join(" and ")} order by id desc`;
   const rows = await query<{ id: string }>(db, {
-    text: `select id from (select * ${stretch} limit ${STRETCH}) s
+    text: `select id from (select * ${stretch} limit ${looked}) s
       where ${["true", ...others].join(" and ")} order by id desc limit $${values.push(filter.limit)}`,
     values,
   });
   const ids = rows.map(({ id }) => id);
   if (ids.length === filter.limit) return { ids, next: ids.at(-1)! };
   const [last] = await query<{ id: string }>(db, {
-    text: `select id ${stretch} offset ${STRETCH - 1} limit 1`,
+    text: `select id ${stretch} offset ${looked - 1} limit 1`,
     values: values.slice(0, narrow),
   });
   return { ids, next: last?.id ?? null };
@@ -89,3 +101,5 @@ export async function searchPhotos(
 
 /** Photos that one page looks at: some tens of milliseconds. */
 const STRETCH = 20_000;
+/** The same where the scores of each are read out of its history. */
+const SCORED_STRETCH = 5_000;

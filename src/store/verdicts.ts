@@ -18,6 +18,8 @@ export interface Outcome {
    * was recorded before.
    */
   fed?: true;
+  /** How many tries it took, where they were counted. */
+  tries?: number;
   /** The backfill that the verdict is of, and that counts it, without having fed the photo. */
   backfill?: string;
   result:
@@ -85,10 +87,12 @@ export async function recordAnew(
   }
 }
 
-function asItem({ photoId, known, batch, by, policy, fed, backfill, result }: Outcome): object {
+function asItem({ photoId, known, batch, by, policy, fed, backfill, tries, result }: Outcome): object {
   const told = Object.fromEntries(Object.entries(known).map(([name, value]) => [name, clean(value)]));
   const counted = backfill === undefined ? undefined : true;
-  const common = { id: photoId, known: told, batch, by, policy, fed, backfill, counted };
+  // that a verdict took one try is what nearly all of a large table would say
+  const counts = "failure" in result || (tries ?? 1) > 1 ? { tries } : {};
+  const common = { id: photoId, known: told, batch, by, policy, fed, backfill, counted, ...counts };
   if ("failure" in result) {
     const { failure, message, transient } = result;
     return { ...common, verdict: "failed", rule: "failed", reason: clean(message), failure, transient };

@@ -158,6 +158,10 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     await page.getByRole("link", { name: "Clear" }).click();
     await expect.poll(() => page.getByLabel("Key begins with").inputValue()).toBe("");
     await page.getByText("That is all: 22 photos.").waitFor();
+    await page.goto(`${desk.url}/desk/search?scoreTo=0.01&by=restaurant-3`);
+    await page.getByText("No photo is like that").waitFor();
+    expect(await page.getByLabel("Category score to").inputValue()).toBe("0.01");
+    expect(await page.getByLabel("Model or moderator").inputValue()).toBe("restaurant-3");
     // what no policy of today knows is said all the same
     await page.goto(`${desk.url}/desk/search?category=dessert&rule=INTERNAL`);
     await page.getByText("No photo is like that").waitFor();
@@ -189,6 +193,22 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
       (await desk.db.pool.query("select state, category, decided_by from photos where id = $1", [rows[0].id]))
         .rows,
     ).toEqual([{ state: "shown", category: "ambience", decided_by: "moderator:ann" }]);
+  });
+
+  test("a photo's page says how often a photo was tried that failed, and names no model, as none judged it", async ({
+    desk,
+  }) => {
+    const { rows } = await desk.db.pool.query(`with failed as (
+      insert into photos (store, bucket, key, state, failure, rule, reason, decided_by, decided_at)
+      values ('s3', 'nowhere', 'a.jpg', 'failed', 'STORE_UNAVAILABLE', 'failed', 'no bucket', 'model:restaurant-3', now())
+      returning id, state, rule, reason, failure, decided_by)
+    insert into verdicts (photo_id, verdict, rule, reason, failure, decided_by, tries)
+      select *, 5 from failed returning photo_id as id`);
+    const page = await desk.open("ann", { path: `/desk/photos/${rows[0].id}` });
+    const failed = page.locator(".history li", { hasText: "failed" });
+    await failed.waitFor();
+    expect(await failed.innerText()).toMatch(/failed after 5 tries\s+STORE_UNAVAILABLE. no bucket$/);
+    expect(await page.getByText("restaurant-3").count()).toBe(0);
   });
 
   test("what was forgotten is not shown any more", async ({ desk }) => {

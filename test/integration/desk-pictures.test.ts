@@ -129,6 +129,17 @@ test("what cannot be had or read says why, and so does a store that is away", as
   const bob = await away.signIn("bob", "review");
   const answer = await bob.ask("GET", (await linksOf(bob, gone)).small);
   expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "5"]);
+  expect(answer.body.detail).toMatch(/^STORE_UNAVAILABLE: photos\/42\/0.jpg: /);
+
+  await db.pool.query("update photos set bucket = 'nowhere' where id = $1", [gone]);
+  const nowhere = await ann.ask("GET", (await linksOf(ann, gone)).small);
+  // as the photo's own failure has it
+  expect(nowhere).toMatchObject({
+    status: 503,
+    body: {
+      detail: "STORE_UNAVAILABLE: nowhere/42/0.jpg: NoSuchBucket: check the bucket and MAITRED_S3_ENDPOINT",
+    },
+  });
 });
 
 test("however many heat maps wait, photos are shown", async ({ configFor, folder }) => {

@@ -38,6 +38,30 @@ describe("a search", () => {
     expect([keysOf(found), found.next]).toEqual([expected, null]);
   });
 
+  test("finds by what a model gave the photo's category, the last time", async ({ openDesk, db }) => {
+    const desk = await openDesk();
+    const ids = await judged(db, PHOTOS);
+    await db.pool.query(
+      `insert into verdicts (photo_id, verdict, rule, reason, decided_by, scores)
+        select id, 'review', 'category-uncertain', '', 'model:restaurant-3',
+          jsonb_build_object('food', food, 'menu', 0.9, 'ambience', 0.1)
+        from unnest($1::bigint[], array[0.31, 0.1, 0.2, 0.7]) u (id, food)`,
+      [ids],
+    );
+    // what is no model's has no scores
+    await db.pool.query(
+      `insert into verdicts (photo_id, verdict, rule, reason, decided_by)
+        select id, 'shown', 'moderator', '', 'moderator:ann' from unnest($1::bigint[]) u (id)`,
+      [ids],
+    );
+    const vic = await desk.signIn("vic", "read");
+    const between = async (asked: object) => keysOf(await search(vic, { ...asked }));
+    expect(await between({ scoreFrom: "0.31", scoreTo: "0.7" })).toEqual(["2/d_.jpg", "1/a b%.jpg"]);
+    expect(await between({ scoreFrom: "0.71" })).toEqual(["1/b.jpg"]);
+    expect(await between({ scoreTo: "0.4", category: "food" })).toEqual(["1/a b%.jpg"]);
+    expect(await between({ scoreTo: "0" })).toEqual([]);
+  });
+
   test("finds what is there now, and what was withdrawn", async ({ openDesk, db }) => {
     const desk = await openDesk();
     const [gone] = await judged(db, PHOTOS);

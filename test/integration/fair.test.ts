@@ -108,7 +108,7 @@ describe.each(BACKENDS)("with a backlog of a backfill in the queue on %s", (back
     const first = next();
     for (const lane of LANES) {
       const handlers = {
-        photo: (photo: PhotoJob) => worker.photo(photo, lane, false),
+        photo: (photo: PhotoJob) => worker.photo(photo, lane, { tries: 1, last: false }),
         abandoned: async () => {},
         error: () => {},
       };

@@ -358,7 +358,7 @@ describe("a store that misbehaves", () => {
     ["denied", "ACCESS_DENIED", 0],
     ["endless", "TOO_LARGE", 0],
   ] as const) {
-    test(`${key}: ${code} after ${retries} retries`, async ({ start }) => {
+    test(`${key}: ${code} after ${retries} retries, which history tells`, async ({ start, db }) => {
       const { port } = server.address() as AddressInfo;
       const line = await start(backend, {
         MAITRED_S3_ENDPOINT: `http://127.0.0.1:${port}`,
@@ -368,6 +368,9 @@ describe("a store that misbehaves", () => {
       const rows = await line.judge([{ store: "s3", bucket: "b", key, version: "" }]);
       expect(rows.get(key)).toMatchObject({ state: "failed", failure: code });
       expect(line.retries).toEqual(Array(retries).fill("STORE_UNAVAILABLE"));
+      expect((await db.pool.query("select verdict, tries from verdicts")).rows).toEqual([
+        { verdict: "failed", tries: retries + 1 },
+      ]);
       // what is beyond the limit is at most what sockets hold
       expect(sent).toBeLessThan(20_000_000);
     });

@@ -181,6 +181,20 @@ describe("recordOutcomes", () => {
     expect((await stateOf(db, id!)).state).toBe("failed");
   });
 
+  test("history has how many tries a failure took, and a verdict that took more than one", async ({ db }) => {
+    const [once, again, failed] = await register(db, "a", "b", "c");
+    await recordOutcomes(db.pool, [
+      verdict(once!, { tries: 1 }),
+      verdict(again!, { tries: 2 }),
+      { ...failure(failed!, "CORRUPT", false), tries: 1 },
+    ]);
+    expect((await db.pool.query("select photo_id, tries from verdicts order by photo_id")).rows).toEqual([
+      { photo_id: once, tries: null },
+      { photo_id: again, tries: 2 },
+      { photo_id: failed, tries: 1 },
+    ]);
+  });
+
   test("answers nothing for a photo that was deleted while it was in hand", async ({ db }) => {
     const [id] = await register(db, "a");
     await db.pool.query("delete from photos");

@@ -122,6 +122,11 @@ describe("what dashboards and alert rules name", () => {
     expect(wrong).toEqual([]);
   });
 
+  test("is of the days that are chosen, but for the photos of one listing", () => {
+    const always = targets.filter(({ rawSql }) => rawSql && !/\$__time(Filter|From)\(/.test(rawSql));
+    expect(always.map(({ panel }) => panel)).toEqual(["Photos of a listing"]);
+  });
+
   test("is PromQL", async ({ folder }) => {
     const file = join(folder, "dashboards.json");
     const expressions = promQl.map(({ expr }) => expr.replaceAll("$__rate_interval", "5m"));

@@ -112,6 +112,17 @@ test("every disruption budget and service selects the pods of one deployment", (
   }
 });
 
+test("scaling.yaml scales workers on GPUs once it is told to, as docs/operations.md says", () => {
+  const [, from, to] = /sed 's\/(\S+)\$\/(\S+)\/' scaling\.yaml/.exec(
+    read(join(packageRoot(), "docs/operations.md")),
+  )!;
+  const scaled = parse(
+    read(join(deploy, "scaling.yaml")).replaceAll(new RegExp(`${from}$`, "gm"), to!),
+  ) as Thing;
+  expect(scaled.metadata.name).toBe("maitred-worker-gpu");
+  expect(named("Deployment", scaled.spec.scaleTargetRef.name).spec.replicas).toBeUndefined();
+});
+
 test("workers are scaled by a metric that workers export, and whose absence takes none away", () => {
   const { spec } = named("ScaledObject", "maitred-worker");
   expect(Object.keys(spec).sort()).toEqual([
@@ -143,7 +154,12 @@ test("docker compose runs every long-lived command, with time to drain and setti
   const { services } = parse(read(join(packageRoot(), "docker-compose.yml")), { merge: true }) as {
     services: Record<
       string,
-      { command?: string[]; environment?: Record<string, string>; stop_grace_period?: string }
+      {
+        command?: string[];
+        environment?: Record<string, string>;
+        stop_grace_period?: string;
+        ports?: string[];
+      }
     >;
   };
   const ours = ["worker", "api", "listen", "feed", "deliver", "sweep", "migrate"];
@@ -158,4 +174,6 @@ test("docker compose runs every long-lived command, with time to drain and setti
     const { graceMs } = readConfig(Object.fromEntries(told));
     if (name !== "migrate") expect(Number.parseInt(grace!, 10), name).toBeGreaterThan(graceMs / 1_000 + 3);
   }
+  // of two, one would not get its port of the host
+  for (const name of ["worker", "worker-gpu", "listen"]) expect(services[name]!.ports, name).toBeUndefined();
 });

@@ -78,7 +78,7 @@ function start(
       },
     },
   );
-  const judge = (id: string, lane: Lane = "live") => worker.photo(photo(id), lane, false);
+  const judge = (id: string, lane: Lane = "live") => worker.photo(photo(id), lane, { tries: 1, last: false });
   return { worker, recorded, shadowed, retried, passedOver, judge };
 }
 
@@ -240,7 +240,7 @@ describe("photos whose bytes were judged before", () => {
     const { worker, recorded, retried } = start(fake("m", 2), undefined, {
       knownScores: () => Promise.reject(away),
     });
-    await expect(worker.photo(photo("1"), "live", true)).rejects.toBe(away);
+    await expect(worker.photo(photo("1"), "live", { tries: 1, last: true })).rejects.toBe(away);
     expect([recorded, retried]).toEqual([[], ["Postgres is away"]]);
     await worker.close();
   });
@@ -288,7 +288,9 @@ describe("a rendition", () => {
       },
     });
     const judge = (last = false) =>
-      line.worker.photo({ ...photo("1"), rendition: small }, "backfill", last).finally(line.worker.close);
+      line.worker
+        .photo({ ...photo("1"), rendition: small }, "backfill", { tries: 1, last })
+        .finally(line.worker.close);
     return { ...line, fetched, judge };
   };
 

@@ -45,6 +45,8 @@ function Verdict({ verdict: past }: { verdict: WholePhoto["history"][number] }) 
   const { said, more } = undone
     ? { said: "As it was before", more: undone[2] }
     : reasonOf({ ...past, saw: past.saw?.human ?? null });
+  // whatever failed did so before a model had judged
+  const judged = undone || past.verdict !== "failed";
   // who decided is said above
   const words = [past.rule === "moderator" ? "" : (past.failure ?? said), more].filter(Boolean).join(". ");
   return (
@@ -55,7 +57,9 @@ function Verdict({ verdict: past }: { verdict: WholePhoto["history"][number] }) 
       <div>
         <p>
           <span class={`verdict ${past.verdict}`}>{STATE_WORDS[past.verdict as Photo["state"]]}</span>{" "}
-          {past.category} {undone ? "again: taken back by" : "by"} <b>{undone ? undone[1] : who(past.by)}</b>
+          {past.category} {undone ? "again: taken back by " : judged && "by "}
+          {judged && <b>{undone ? undone[1] : who(past.by)}</b>}
+          {past.tries !== null && ` after ${count(past.tries, "try", "tries")}`}
           {past.saw?.audit && <span class="soft"> (audit)</span>}
         </p>
         {words && <p class="small soft">{words}</p>}

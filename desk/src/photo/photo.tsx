@@ -110,14 +110,16 @@ function OnePhoto({ id }: { id: string }) {
 }
 
 function PhotoFacts({ photo }: { photo: WholePhoto }) {
+  // before a model had judged
+  const failed = photo.state === "failed";
   const facts: [string, string | null][] = [
     ["key", photo.key],
     ["bucket", `${photo.bucket} (${photo.store})`],
     ["version", photo.version || null],
     ["listing", photo.listing],
     ["uploader", photo.uploader && `${photo.uploader}${photo.claimed ? `, says ${photo.claimed}` : ""}`],
-    ["decided by", photo.rule === "moderator" || photo.by === null ? null : who(photo.by)],
-    ["decided", when(photo.decidedAt)],
+    ["decided by", photo.rule === "moderator" || failed || photo.by === null ? null : who(photo.by)],
+    [failed ? "given up" : "decided", when(photo.decidedAt)],
     ["known since", when(photo.registeredAt)],
     ["model", photo.model],
     ["policy", photo.policy],

@@ -63,12 +63,18 @@ export function FilterForm({ filters }: { filters: Filters }) {
               "Reason",
               RULES.map((name) => [name, rule(name)] as const),
             )}
-            {text("by", "Decided by", { placeholder: "a model, or a moderator" })}
+            {text("by", "Model or moderator", { placeholder: "who decided" })}
             <fieldset>
-              <legend>Human, 0 to 1</legend>
+              <legend>Human score, 0 to 1</legend>
               <input {...range} name="humanFrom" aria-label="Human score from" />
               <span aria-hidden="true">–</span>
               <input {...range} name="humanTo" aria-label="Human score to" />
+            </fieldset>
+            <fieldset>
+              <legend>Category score, 0 to 1</legend>
+              <input {...range} name="scoreFrom" aria-label="Category score from" />
+              <span aria-hidden="true">–</span>
+              <input {...range} name="scoreTo" aria-label="Category score to" />
             </fieldset>
             <fieldset class="dates">
               <legend>Registered, days of UTC</legend>

@@ -12,6 +12,8 @@ export const FILTERS = [
   "by",
   "humanFrom",
   "humanTo",
+  "scoreFrom",
+  "scoreTo",
   "from",
   "to",
 ] as const;

@@ -101,6 +101,13 @@ export const searchAsked = z.object({
   rule: text(100).optional().describe("of the policy, or the code of a failure"),
   humanFrom: z.coerce.number().min(0).max(1).optional(),
   humanTo: z.coerce.number().min(0).max(1).optional(),
+  scoreFrom: z.coerce
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe("of the category, as a model scored it last"),
+  scoreTo: z.coerce.number().min(0).max(1).optional(),
   from: time.optional().describe("registered then or later"),
   to: time.optional().describe("registered before"),
   after: id.optional().describe("the next of the page before"),
@@ -129,6 +136,10 @@ export const wholePhoto = photo.extend({
         by: z.string(),
         policy: z.string().nullable(),
         failure: z.string().nullable().describe("why it could not be judged, as a code"),
+        tries: z
+          .int()
+          .nullable()
+          .describe("how many it took; null of a verdict of the first one, and where they were not counted"),
         at: time,
         saw: z.object({ human: z.boolean().nullable(), audit: z.boolean() }).nullable(),
       }),
