@@ -25,6 +25,19 @@ export async function overflowOf(page: Page): Promise<string[]> {
   });
 }
 
+/** Tables of which something is seen only by scrolling sideways, by their names. */
+export async function cutTables(page: Page): Promise<string[]> {
+  return page
+    .locator(".table-scroll")
+    .evaluateAll((all) =>
+      all.flatMap((each) =>
+        each.scrollWidth > each.clientWidth
+          ? [`${each.ariaLabel}: ${each.scrollWidth} pixels in ${each.clientWidth}`]
+          : [],
+      ),
+    );
+}
+
 /**
  * Where DESK_SHOTS names a folder, pictures of every page go there, to be looked at.
  *
