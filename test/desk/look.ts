@@ -25,14 +25,16 @@ export async function overflowOf(page: Page): Promise<string[]> {
   });
 }
 
-/** Tables of which something is seen only by scrolling sideways, by their names. */
-export async function cutTables(page: Page): Promise<string[]> {
+/** Tables of which something is seen only by scrolling sideways, and cards whose words end early. */
+export async function cutOff(page: Page): Promise<string[]> {
   return page
-    .locator(".table-scroll")
+    .locator(".table-scroll, .card-reason, .card-words")
     .evaluateAll((all) =>
       all.flatMap((each) =>
-        each.scrollWidth > each.clientWidth
-          ? [`${each.ariaLabel}: ${each.scrollWidth} pixels in ${each.clientWidth}`]
+        each.scrollWidth > each.clientWidth || each.scrollHeight > each.clientHeight
+          ? [
+              `${each.ariaLabel ?? each.textContent}: ${each.scrollWidth} x ${each.scrollHeight} pixels in ${each.clientWidth} x ${each.clientHeight}`,
+            ]
           : [],
       ),
     );

@@ -4,7 +4,7 @@ import { maitred } from "../maitred.ts";
 import { judgedOverTime, troubled } from "../watched.ts";
 import { CHROMIUM } from "./chromium.ts";
 import { type Desk, intercept, NARROW, test, until, WIDE } from "./desk.ts";
-import { cutTables, overflowOf, shoot, violations } from "./look.ts";
+import { cutOff, overflowOf, shoot, violations } from "./look.ts";
 
 const today = (): string => new Date().toISOString().slice(0, 10);
 const opened = async (page: Page): Promise<void> =>
@@ -306,7 +306,7 @@ describe.skipIf(!CHROMIUM)("pages to watch", { timeout: 300_000 }, () => {
         }
         const overflow = await overflowOf(page);
         if (overflow.length > 0) found[`${name}, larger than the screen`] = overflow;
-        found[`${name}, cut tables`] = await cutTables(page);
+        found[`${name}, cut off`] = await cutOff(page);
       }
       expect(Object.entries(found).filter(([, violated]) => violated.length > 0)).toEqual([]);
       expect(desk.complaints).toEqual([]);
