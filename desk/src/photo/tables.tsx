@@ -35,9 +35,11 @@ export function Deliveries({ deliveries }: Pick<WholePhoto, "deliveries">) {
     <section aria-labelledby="deliveries">
       <h2 id="deliveries">Told to others</h2>
       <Table label="Table of deliveries" head={["destination", "what", "state", "#tries", "when"]} stacked>
-        {deliveries.map(({ destination, kind, state, attempts, error, at, deliveredAt }) => (
+        {deliveries.map(({ destination, to, kind, state, attempts, error, at, deliveredAt }) => (
           <tr key={`${destination} ${kind} ${at}`}>
-            <td>{destination}</td>
+            <td>
+              {to} <span class="mono soft">{destination}</span>
+            </td>
             <td>{kind}</td>
             <td>
               {state}
