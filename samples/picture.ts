@@ -49,7 +49,7 @@ try {
   for (const key of ["j", "j", "3", "s", "s", "j", "j"]) await page.keyboard.press(key);
   await page.getByText("✓").nth(1).waitFor();
   // as the server counts, which the page hears of a little later
-  await page.getByRole("button", { name: /^Verify\s+5$/ }).waitFor();
+  await page.getByRole("button", { name: /^All\s+10$/ }).waitFor();
   await page.getByText(/^2\s+last hour$/).waitFor();
   await page.waitForFunction("[...document.images].every(({ complete }) => complete)");
   await page.screenshot({ path: join(packageRoot(), "docs/desk.png") });

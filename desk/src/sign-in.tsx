@@ -72,9 +72,12 @@ export function SignIn({ asked }: { asked: boolean }) {
               </button>
             </form>
             <p id="token-how" class="soft small">
-              An operator makes one: <code class="mono">maitred token create --scopes review NAME</code>. The
-              scope says what you may do: review to decide, operate to run, read to look, or some with commas
-              between.
+              An operator makes one:{" "}
+              <code class="mono">
+                maitred token create <span class="whole">--scopes</span> review NAME
+              </code>
+              . The scope says what you may do: review to decide, operate to run, read to look, or some with
+              commas between.
             </p>
           </>
         )}

@@ -5,13 +5,15 @@ export interface AuditEntry {
   /** ISO 8601. */
   at: string;
   who: string;
+  /** Where that is `token:ID`, the token's name. */
+  token: string | null;
   /** Such as `decided` or `revoked`. */
   did: string;
   photo: string | null;
   about: Record<string, unknown>;
 }
 
-export type NewAuditEntry = Omit<AuditEntry, "id" | "at">;
+export type NewAuditEntry = Omit<AuditEntry, "id" | "at" | "token">;
 
 /**
  * Does what Postgres alone does and writes down who did it, in one transaction: neither is there without the other.
@@ -49,7 +51,9 @@ export async function readAuditLog(
 ): Promise<AuditEntry[]> {
   return query<AuditEntry>(db, {
     name: "read_audit_log",
-    text: `select id, to_json(at) as at, who, did, photo, about from audit_log
+    text: `select id, to_json(at) as at, who, did, photo, about,
+        (select name from tokens t where t.id = substring(who from '^token:(.*)$')) as token
+      from audit_log
       where id < coalesce($1::bigint, 9223372036854775807) order by id desc limit $2`,
     values: [before ?? null, limit],
   });

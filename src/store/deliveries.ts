@@ -62,8 +62,13 @@ export async function purgeDeliveries(
   return row!.purged;
 }
 
+/** Of destinations t: the host of a webhook, whose whole URL may be secret; of others the bucket, or null. */
+export const TOLD = `coalesce(substring(t.url from '://(?:[^/?#]*@)?([^/?#@]+)'), t.bucket)`;
+
 export interface DeliveryFigures {
   destination: string;
+  /** Host of a webhook; of others the bucket, null for all. */
+  to: string | null;
   kind: "webhook" | "s3-tags";
   enabled: boolean;
   /** Of more than 10,000 it is 10,000. */
@@ -84,7 +89,7 @@ export async function deliveryFigures(db: Pool): Promise<DeliveryFigures[]> {
         select from deliveries d where d.destination = t.id and d.state = '${state}' limit ${MOST}) d)::integer as ${state}`;
   return query<DeliveryFigures>(db, {
     name: "delivery_figures",
-    text: `select t.id as destination, t.kind, t.enabled, ${some("pending")}, ${some("dead")},
+    text: `select t.id as destination, ${TOLD} as "to", t.kind, t.enabled, ${some("pending")}, ${some("dead")},
         -- a change that is the oldest has the lowest number
         coalesce(extract(epoch from now() - o.created_at), 0)::real as "oldestS"
       from destinations t

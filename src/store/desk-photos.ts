@@ -1,4 +1,5 @@
 import type { PhotoRef } from "../photo.ts";
+import { TOLD } from "./deliveries.ts";
 import type { PhotoState } from "./photos.ts";
 import { type Pool, query } from "./pool.ts";
 
@@ -69,6 +70,7 @@ export interface WholePhotoRow extends DeskPhotoRow {
   appeals: { reason: string; by: string; at: string; answeredAt: string | null }[];
   deliveries: {
     destination: string;
+    to: string | null;
     kind: string;
     state: "pending" | "delivered" | "dead";
     attempts: number;
@@ -98,6 +100,10 @@ export async function readWholePhoto(db: Pool, id: string): Promise<WholePhotoRo
   return rows[0];
 }
 
+/** A token that told of an appeal by its name, which tells people more than its id. */
+const APPEALED_BY = `coalesce(
+    (select 'token ' || t.name from tokens t where t.id = substring(a.by from '^token:(.*)$')), a.by)`;
+
 const COLUMNS = `p.id, p.store, p.bucket, p.key, p.version, p.superseded_at is null as current, p.listing, p.uploader,
   p.claimed, p.state, p.category, p.human, s.scores, s.model, p.rule, p.reason, p.decided_by as by,
   case when p.decided_by like 'moderator:%' then
@@ -106,7 +112,7 @@ const COLUMNS = `p.id, p.store, p.bucket, p.key, p.version, p.superseded_at is n
     as "categoryBy",
   to_json(p.registered_at) as "registeredAt", to_json(p.decided_at) as "decidedAt",
   coalesce((select max(id) from verdicts where photo_id = p.id), 0)::text as "asOf",
-  (select json_build_object('reason', a.reason, 'by', a.by, 'at', a.at) from appeals a
+  (select json_build_object('reason', a.reason, 'by', ${APPEALED_BY}, 'at', a.at) from appeals a
     where a.photo_id = p.id and a.answered_at is null) as appeal`;
 
 const LATEST = `left join lateral (
@@ -128,9 +134,10 @@ const HISTORY = `
       'human', s.human, 'scores', s.scores, 'at', s.judged_at) order by s.judged_at)
     -- of each model through its key
     from models m join shadow_scores s on (s.model, s.photo_id) = (m.id, p.id)), '[]') as shadows,
-  coalesce((select json_agg(json_build_object('reason', a.reason, 'by', a.by, 'at', a.at, 'answeredAt', a.answered_at)
+  coalesce((select json_agg(json_build_object('reason', a.reason, 'by', ${APPEALED_BY}, 'at', a.at, 'answeredAt', a.answered_at)
     order by a.id) from appeals a where a.photo_id = p.id), '[]') as appeals,
-  coalesce((select json_agg(json_build_object('destination', d.destination, 'kind', d.kind, 'state', d.state,
+  coalesce((select json_agg(json_build_object('destination', d.destination, 'to', d."to", 'kind', d.kind, 'state', d.state,
       'attempts', d.attempts, 'error', d.last_error, 'at', d.created_at, 'deliveredAt', d.delivered_at) order by d.seq desc)
-    from (select d.*, o.kind, o.created_at from outbox o join deliveries d using (seq)
+    from (select d.*, ${TOLD} as "to", o.kind, o.created_at
+      from outbox o join deliveries d using (seq) join destinations t on t.id = d.destination
       where o.photo_id = p.id order by seq desc limit 50) d), '[]') as deliveries`;

@@ -83,7 +83,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     const before = await page.locator(".card").count();
     await intercept(context, "**/review/decisions", (route) => route.abort());
     await page.keyboard.press("s");
-    await page.getByText("1 decision on the way.").waitFor();
+    await page.getByText("1 decision on the way. It is kept in this browser, and is sent").waitFor();
     const next = await context.newPage();
     await page.close();
     await context.unroute("**/review/decisions");

@@ -25,6 +25,22 @@ export async function overflowOf(page: Page): Promise<string[]> {
   });
 }
 
+/** Tables of which something is seen only by scrolling, those of charts downwards aside, and cards whose words end early. */
+export async function cutOff(page: Page): Promise<string[]> {
+  return page
+    .locator(".table-scroll, .card-reason, .card-words")
+    .evaluateAll((all) =>
+      all.flatMap((each) =>
+        each.scrollWidth > each.clientWidth ||
+        (each.scrollHeight > each.clientHeight && !each.closest(".more"))
+          ? [
+              `${each.ariaLabel ?? each.textContent}: ${each.scrollWidth} x ${each.scrollHeight} pixels in ${each.clientWidth} x ${each.clientHeight}`,
+            ]
+          : [],
+      ),
+    );
+}
+
 /**
  * Where DESK_SHOTS names a folder, pictures of every page go there, to be looked at.
  *

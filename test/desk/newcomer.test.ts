@@ -57,6 +57,10 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
     const answer = await page.request.get(`${desk.url}/desk/api/review/queue`);
     const { kinds } = (await answer.json()) as { kinds: Record<string, number> };
     expect(Object.values(kinds).reduce((sum, each) => sum + each, 0)).toBe(Number(mine));
+    // whoever comes later is told where they are
+    const later = await desk.open("bob");
+    await later.getByRole("heading", { name: "Nothing waits for you" }).waitFor();
+    await later.getByText(`${mine} photos are in hand already`).waitFor();
   });
 
   test("signs in with a link that they paste into a tab in which the sign-in is open", async ({

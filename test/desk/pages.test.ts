@@ -2,7 +2,7 @@ import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
 import { type Desk, intercept, looked, NARROW, test, WIDE } from "./desk.ts";
-import { overflowOf, shoot, violations } from "./look.ts";
+import { cutOff, overflowOf, shoot, violations } from "./look.ts";
 
 /** Each state of each page, and how to come to it once somebody is signed in. */
 const STATES: Record<string, (page: Page, desk: Desk) => Promise<void>> = {
@@ -94,6 +94,7 @@ describe.skipIf(!CHROMIUM)("every page", { timeout: 300_000 }, () => {
         }
         const overflow = await overflowOf(page);
         if (overflow.length > 0) found[`${name}, larger than the screen`] = overflow;
+        found[`${name}, cut off`] = await cutOff(page);
         if (/help|menu/.test(name)) await page.keyboard.press("Escape");
       }
       expect(Object.entries(found).filter(([, violated]) => violated.length > 0)).toEqual([]);
@@ -209,6 +210,20 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     await failed.waitFor();
     expect(await failed.innerText()).toMatch(/failed after 5 tries\s+STORE_UNAVAILABLE. no bucket$/);
     expect(await page.getByText("restaurant-3").count()).toBe(0);
+  });
+
+  test("back leads to the page before, or to Search where none of the desk was before", async ({ desk }) => {
+    const page = await desk.open("vic", { path: "/desk/search?state=hidden", scopes: ["read"] });
+    const photo = page.locator(".card a").first();
+    const address = await photo.getAttribute("href");
+    const back = page.getByRole("button", { name: "Back" });
+    await photo.click();
+    await back.click();
+    await page.waitForURL("**/search?state=hidden");
+    const tab = await page.context().newPage();
+    await tab.goto(`${desk.url}${address}`);
+    await tab.getByRole("button", { name: "Back" }).click();
+    await tab.waitForURL("**/desk/search");
   });
 
   test("what was forgotten is not shown any more", async ({ desk }) => {

@@ -4,11 +4,18 @@ import { maitred } from "../maitred.ts";
 import { judgedOverTime, troubled } from "../watched.ts";
 import { CHROMIUM } from "./chromium.ts";
 import { type Desk, intercept, NARROW, test, until, WIDE } from "./desk.ts";
-import { overflowOf, shoot, violations } from "./look.ts";
+import { cutOff, overflowOf, shoot, violations } from "./look.ts";
 
 const today = (): string => new Date().toISOString().slice(0, 10);
 const opened = async (page: Page): Promise<void> =>
   page.getByRole("heading", { name: "Backfills" }).waitFor();
+
+/** As dashboards count them, there are five thousand times as many photos. */
+async function manyMore({ db }: Desk): Promise<void> {
+  for (const counts of ["rollup_hours", "rollup_hours_changes", "rollup_days"]) {
+    await db.pool.query(`update ${counts} set photos = photos * 5000`);
+  }
+}
 
 /** A real worker beside the desk, until the test ends; answers how to have it judge a photo of the folder. */
 async function startWorker({ db }: Desk, folder: string): Promise<(key: string) => Promise<void>> {
@@ -206,6 +213,49 @@ describe.skipIf(!CHROMIUM)("dashboards", { timeout: 180_000 }, () => {
   });
 });
 
+describe.skipIf(!CHROMIUM)("charts", { timeout: 180_000 }, () => {
+  test("write the figures of their axes whole, of a single day only that one, and values once asked", async ({
+    desk,
+  }) => {
+    await judgedOverTime(desk.db, today());
+    await manyMore(desk);
+    const page = await desk.open("vic", { path: "/desk/search", scopes: ["read"] });
+    const axes = await watchText(page);
+    await page.goto(`${desk.url}/desk/dashboards?days=30`);
+    const verdicts = page.locator("figure", { has: page.getByRole("heading", { name: "Verdicts" }) });
+    await expect
+      .poll(async () => (await axes()).map(({ text }) => text))
+      .toEqual(expect.arrayContaining(["300,000"]));
+    expect((await axes()).filter(({ left }) => left < 0)).toEqual([]);
+    // what nobody asked for does not look as if it were missing
+    expect(await verdicts.locator(".u-legend").textContent()).not.toContain("–");
+    await verdicts.locator(".u-over").hover();
+    await expect.poll(() => verdicts.locator(".u-legend").textContent()).toMatch(/shown\d+,000/);
+
+    await page.goto(`${desk.url}/desk/dashboards?days=1`);
+    const days = async (): Promise<string[]> =>
+      (await axes()).filter(({ of }) => of.startsWith("Mean by day")).map(({ text }) => text);
+    await expect.poll(days).toContain(today().slice(5));
+    expect(new Set((await days()).filter((text) => /[-:]/.test(text)))).toEqual(new Set([today().slice(5)]));
+  });
+});
+
+/** @returns what was written on canvases since the page was opened: in which figure, and how far from its left edge. */
+async function watchText(page: Page): Promise<() => Promise<{ of: string; text: string; left: number }[]>> {
+  await page.addInitScript(() => {
+    const written: unknown[] = [];
+    const { fillText } = CanvasRenderingContext2D.prototype;
+    CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+      const of = this.canvas.closest("figure")?.querySelector("h2")?.textContent;
+      const left = x - (this.textAlign === "right" ? this.measureText(text).width : 0);
+      written.push({ of, text, left });
+      fillText.call(this, text, x, y);
+    };
+    Object.assign(globalThis, { written });
+  });
+  return () => page.evaluate("written");
+}
+
 const STATES: Record<string, (page: Page, url: string) => Promise<void>> = {
   async operate(page, url) {
     await page.goto(`${url}/desk/operate`);
@@ -220,6 +270,11 @@ const STATES: Record<string, (page: Page, url: string) => Promise<void>> = {
       .first()
       .click();
     await page.getByRole("dialog").waitFor();
+  },
+  async "a photo that others were told of"(page) {
+    await page.keyboard.press("Escape");
+    await page.getByRole("link", { name: "42/told.jpg" }).click();
+    await page.getByRole("heading", { name: "Told to others" }).waitFor();
   },
   async dashboards(page, url) {
     await page.goto(`${url}/desk/dashboards?days=30&listing=7,8`);
@@ -239,17 +294,19 @@ describe.skipIf(!CHROMIUM)("pages to watch", { timeout: 300_000 }, () => {
     async (viewport, { desk }) => {
       await troubled(desk.db);
       await judgedOverTime(desk.db, today());
+      await manyMore(desk);
       const page = await desk.open("oda", { viewport, scopes: ["operate"], path: "/desk/operate" });
       const found: Record<string, string[]> = {};
       for (const [name, reach] of Object.entries(STATES)) {
         await reach(page, desk.url);
         for (const colorScheme of ["light", "dark"] as const) {
           await page.emulateMedia({ colorScheme });
-          await shoot(page, `${name}-${colorScheme}-${viewport.width}`, ".watch-page");
+          await shoot(page, `${name}-${colorScheme}-${viewport.width}`, ".watch-page, .photo-page");
           found[`${name}, ${colorScheme}`] = await violations(page);
         }
         const overflow = await overflowOf(page);
         if (overflow.length > 0) found[`${name}, larger than the screen`] = overflow;
+        found[`${name}, cut off`] = await cutOff(page);
       }
       expect(Object.entries(found).filter(([, violated]) => violated.length > 0)).toEqual([]);
       expect(desk.complaints).toEqual([]);

@@ -327,7 +327,15 @@ describe("a receiver", () => {
       { destination: id, state: "delivered", attempts: 1, last_error: null },
     ]);
     expect(await deliveryFigures(db.pool)).toEqual([
-      { destination: id, kind: "webhook", enabled: true, pending: 0, oldestS: 0, dead: 1 },
+      {
+        destination: id,
+        to: new URL(receiver.url).host,
+        kind: "webhook",
+        enabled: true,
+        pending: 0,
+        oldestS: 0,
+        dead: 1,
+      },
     ]);
     const listed = JSON.parse((await cli(["deliveries", "list", "--state", "dead", "--json"])).stdout);
     expect(listed).toMatchObject([

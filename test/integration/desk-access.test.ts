@@ -297,6 +297,13 @@ test("who signed in, out, and ended whose session is in the audit log, which nob
   ]);
   const rest = (await oda.ask("GET", `/desk/api/audit?limit=2&before=${page.next}`)).body;
   expect(rest).toMatchObject({ entries: [{ who: "oda", did: "signed-in", photo: null }], next: null });
+  // a token is known by its name
+  await db.pool.query("insert into audit_log (who, did, about) values ('token:' || $1, 'appealed', '{}')", [
+    oda.tokenId,
+  ]);
+  const [told] = (await oda.ask("GET", "/desk/api/audit?limit=1")).body.entries;
+  expect(told).toMatchObject({ who: `token:${oda.tokenId}`, token: "oda", did: "appealed" });
+  expect(rest.entries[0].token).toBeNull();
   for (const change of ["update audit_log set who = 'x'", "delete from audit_log"]) {
     await expect(db.pool.query(change)).rejects.toMatchObject({ code: "MD409" });
   }

@@ -49,7 +49,7 @@ describe("what operators watch", () => {
       ],
       failures: [{ code: "CORRUPT", photos: 4 }],
       badMessages: 2,
-      destinations: [{ destination: "3f9c2a71b0d4", kind: "webhook", dead: 1 }],
+      destinations: [{ destination: "3f9c2a71b0d4", to: "platform.example.com", kind: "webhook", dead: 1 }],
       sweeps: [{ bucket: "photos", missed: 7, gone: 3, last: { prefix: "2026/", listed: 120_000 } }],
     });
     const [run, over] = body.backfills;

@@ -100,10 +100,10 @@ function Log() {
         </p>
       )}
       <Table label="Table of entries" head={["when", "who", "did", "photo"]} stacked>
-        {answer?.entries.map(({ id, at, who, did, photo, about }) => (
+        {answer?.entries.map(({ id, at, who, token, did, photo, about }) => (
           <tr key={id}>
             <td>{when(at)}</td>
-            <th scope="row">{meansOf(who)}</th>
+            <th scope="row">{token ? <span title={meansOf(who)}>token {token}</span> : meansOf(who)}</th>
             <td class="wrapped">{wordsOf({ did, about })}</td>
             <td>{photo && <a href={`/desk/photos/${photo}`}>photo {photo}</a>}</td>
           </tr>

@@ -27,7 +27,11 @@ export function AgreementOf({ answer }: { answer: Agreement }) {
           <h3>
             {who(model.model)} <span class="soft small">{count(model.audited, "photo")} audited</span>
           </h3>
-          <Table label={`Agreement with ${who(model.model)}`} head={["what", "#share", "95 %", "#photos"]}>
+          <Table
+            label={`Agreement with ${who(model.model)}`}
+            head={["what", "#share", "95 %", "#photos"]}
+            stacked
+          >
             <Share name="verdict stayed as it was" of={model.kept} />
             <Share name="of what it hid, shows a human (precision)" of={model.human.precision} />
             <Share name="of humans, it hid (recall)" of={model.human.recall} />

@@ -54,16 +54,20 @@ export function Models({ answer }: { answer: Counts }) {
   return (
     <section class="panel">
       <h2>Who decided</h2>
-      <Table label="Who decided" head={["model or moderator", ...VERDICTS.map((each) => `#${each}`), "#all"]}>
+      <Table
+        label="Who decided"
+        head={["model or moderator", ...VERDICTS.map((each) => `#${each}`), "#all"]}
+        stacked
+      >
         {rows.map(({ model, photos }) => (
           <tr key={model}>
             <th scope="row">{model ? who(model) : "nobody"}</th>
             {VERDICTS.map((verdict) => (
-              <td key={verdict} class="figure">
+              <td key={verdict} class="figure" data-name={verdict}>
                 {(photos[verdict] ?? 0).toLocaleString()}
               </td>
             ))}
-            <td class="figure">
+            <td class="figure" data-name="all">
               {Object.values(photos)
                 .reduce((sum, each) => sum + each, 0)
                 .toLocaleString()}

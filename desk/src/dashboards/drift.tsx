@@ -59,16 +59,23 @@ export function DriftOf({ range, answer }: { range: Days; answer: Drift }) {
         <Table
           label="Drift of scores"
           head={["score", "#stability index", "change", "#photos", "#photos before"]}
+          stacked
         >
           {scores.map(({ score, psi, now, before: then }) => (
             <tr key={score}>
               <th scope="row">{score}</th>
-              <td class="figure">{psi === null ? "–" : psi.toFixed(3)}</td>
+              <td class="figure" data-name="stability index">
+                {psi === null ? "–" : psi.toFixed(3)}
+              </td>
               <td>
                 <Verdict psi={psi} />
               </td>
-              <td class="figure">{sum(now).toLocaleString()}</td>
-              <td class="figure">{sum(then).toLocaleString()}</td>
+              <td class="figure" data-name="photos">
+                {sum(now).toLocaleString()}
+              </td>
+              <td class="figure" data-name="photos before">
+                {sum(then).toLocaleString()}
+              </td>
             </tr>
           ))}
         </Table>

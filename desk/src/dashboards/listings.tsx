@@ -46,7 +46,11 @@ function Counted({ listing }: { listing: string }) {
   if (!answer) return <p class="soft small">One moment…</p>;
   if (answer.listings.length === 0) return <p class="soft small">No photo of these listings was judged.</p>;
   return (
-    <Table label="Photos of listings" head={["listing", "category", ...VERDICTS.map((each) => `#${each}`)]}>
+    <Table
+      label="Photos of listings"
+      head={["listing", "category", ...VERDICTS.map((each) => `#${each}`)]}
+      stacked
+    >
       {byCategory(answer.listings).map(({ listing, category, photos }) => (
         <tr key={`${listing} ${category}`}>
           <th scope="row">
@@ -54,7 +58,7 @@ function Counted({ listing }: { listing: string }) {
           </th>
           <td>{category ?? "none"}</td>
           {VERDICTS.map((verdict) => (
-            <td key={verdict} class="figure">
+            <td key={verdict} class="figure" data-name={verdict}>
               {(photos[verdict] ?? 0).toLocaleString()}
             </td>
           ))}

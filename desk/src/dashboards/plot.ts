@@ -21,6 +21,7 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
   const { x, series, plain = false, as = "count", steps = false } = options;
   const [ink, soft, edge] = ["--ink", "--soft", "--edge"].map((name) => colourOf(element, name));
   const value = (each: number | null): string => (each === null ? "–" : written(each, as));
+  const xAs = (each: number): string => (plain ? each.toFixed(2) : time(each));
   // as in the tables: of UTC, and the same everywhere
   const time = (seconds: number): string =>
     new Date(seconds * 1_000).toISOString().slice(0, 16).replace("T", " ");
@@ -34,7 +35,8 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
       // hours and days are of UTC, as in the tables
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), "Etc/UTC"),
       scales: {
-        x: { time: !plain },
+        // around a single x there would be years
+        x: { time: !plain, range: (_chart, low, high) => (low < high ? [low, high] : [low - 1, high + 1]) },
         y: { range: (_chart, _low, high) => [0, Math.max(high, as === "count" ? 1 : 0.01) * 1.05] },
       },
       axes: [
@@ -42,17 +44,18 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
           ...axis,
           size: 32,
           values: (_chart, values) => values.map((each) => (plain ? each.toFixed(1) : short(each))),
+          ...(x.length === 1 && { splits: (chart) => [chart.data[0][0]!] }),
         },
         {
           ...axis,
-          size: 56,
+          size: besides,
           values: (_chart, values) => values.map((each) => onAxis(each, as)),
         },
       ],
       series: [
         {
           label: plain ? "from" : "UTC",
-          value: (_chart, each) => (typeof each !== "number" ? "–" : plain ? each.toFixed(2) : time(each)),
+          value: (_chart, each, _series, at) => (at === null ? "" : xAs(each)),
         },
         ...series.map(({ name, values }, index) => ({
           label: name,
@@ -67,7 +70,9 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
             size: 7,
             fill: colourOf(element, `--series-${(index % COLOURS) + 1}`),
           },
-          value: (_chart: uPlot, each: number | null) => value(each),
+          // nobody points at the chart
+          value: (_chart: uPlot, each: number | null, _series: number, at: number | null) =>
+            at === null ? "" : value(each),
           ...(steps && { paths: uPlot.paths.stepped!({ align: 1 }) }),
         })),
       ],
@@ -94,6 +99,14 @@ export function written(value: number, as: Unit): string {
   return value.toLocaleString(undefined, { maximumFractionDigits: 1 });
 }
 
+/** Pixels beside the axis of values: what the longest of them takes, and what its ticks do. */
+function besides(chart: uPlot, values: string[] | null): number {
+  // uPlot keeps the font in an array, in pixels of the screen
+  chart.ctx.font = chart.axes[1]!.font![0]!;
+  const widths = (values ?? []).map((each) => chart.ctx.measureText(each).width / devicePixelRatio);
+  return Math.max(LEAST_BESIDES, ...widths.map((width) => Math.ceil(width) + 16));
+}
+
 /** Without digits that say nothing. */
 function onAxis(value: number, as: Unit): string {
   return as === "share" ? `${Number((value * 100).toFixed(1))} %` : written(value, as);
@@ -109,6 +122,8 @@ function colourOf(element: HTMLElement, name: string): string {
 }
 
 const HEIGHT = 220;
+/** So that charts below each other begin at the same place. */
+const LEAST_BESIDES = 56;
 const COLOURS = 5;
 const EDGES = ["solid", "dashed", "dotted", "double", "dashed"];
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5]];

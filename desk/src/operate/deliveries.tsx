@@ -35,10 +35,11 @@ export function Deliveries({ now }: { now: Operating }) {
           stacked
           head={["destination", "kind", "#to tell", "#oldest", "#dead", ...(may("operator") ? [""] : [])]}
         >
-          {now.destinations.map(({ destination, kind, enabled, pending, oldestS, dead: given }) => (
+          {now.destinations.map(({ destination, to, kind, enabled, pending, oldestS, dead: given }) => (
             <tr key={destination}>
-              <td class="mono">
-                {destination} {!enabled && <span class="verdict review">off</span>}
+              <td>
+                {to} <span class="mono soft">{destination}</span>{" "}
+                {!enabled && <span class="verdict review">off</span>}
               </td>
               <td>{kind}</td>
               <td class="figure" data-name="to tell">
@@ -82,7 +83,10 @@ export function Deliveries({ now }: { now: Operating }) {
                 <td>
                   <a href={`/desk/photos/${each.photoId}`}>{each.key}</a>
                 </td>
-                <td class="mono">{each.destination}</td>
+                <td>
+                  {now.destinations.find(({ destination }) => destination === each.destination)?.to}{" "}
+                  <span class="mono soft">{each.destination}</span>
+                </td>
                 <td>{each.change}</td>
                 <td class="figure" data-name="tries">
                   {each.attempts}

@@ -16,6 +16,7 @@ export function Sweeps({ now }: { now: Operating }) {
         <Table
           label="Sweeps"
           head={["bucket", "last", "#listed", "#took", "#missed", "#missed ever", "#gone ever"]}
+          stacked
         >
           {now.sweeps.map(({ bucket, missed, gone, last }) => (
             <tr key={bucket}>
@@ -24,11 +25,21 @@ export function Sweeps({ now }: { now: Operating }) {
                 {last?.prefix && <span class="soft">/{last.prefix}</span>}
               </td>
               <td>{last ? when(last.finishedAt) : "not finished"}</td>
-              <td class="figure">{last?.listed.toLocaleString() ?? "–"}</td>
-              <td class="figure">{last ? duration(last.seconds) : "–"}</td>
-              <td class={last?.missed ? "figure bad" : "figure"}>{last?.missed.toLocaleString() ?? "–"}</td>
-              <td class="figure">{missed.toLocaleString()}</td>
-              <td class="figure">{gone.toLocaleString()}</td>
+              <td class="figure" data-name="listed">
+                {last?.listed.toLocaleString() ?? "–"}
+              </td>
+              <td class="figure" data-name="took">
+                {last ? duration(last.seconds) : "–"}
+              </td>
+              <td class={last?.missed ? "figure bad" : "figure"} data-name="missed">
+                {last?.missed.toLocaleString() ?? "–"}
+              </td>
+              <td class="figure" data-name="missed ever">
+                {missed.toLocaleString()}
+              </td>
+              <td class="figure" data-name="gone ever">
+                {gone.toLocaleString()}
+              </td>
             </tr>
           ))}
         </Table>

@@ -21,7 +21,7 @@ export default function PhotoPage() {
 }
 
 function OnePhoto({ id }: { id: string }) {
-  const { back } = useLocation();
+  const back = useBack();
   const { answer: photo, problem, again } = useAsked<WholePhoto>(`photos/${id}`);
   const [done, setDone] = useState("");
   const [forgotten, setForgotten] = useState(false);
@@ -107,6 +107,13 @@ function OnePhoto({ id }: { id: string }) {
       </div>
     </div>
   );
+}
+
+/** To the page before; to Search where none of the desk was before, as in a tab of its own. */
+function useBack(): () => void {
+  const { back, route } = useLocation();
+  // not every browser has `navigation`, which knows of pages of the desk alone
+  return () => ((window.navigation?.canGoBack ?? history.length > 1) ? back() : route("/desk/search"));
 }
 
 function PhotoFacts({ photo }: { photo: WholePhoto }) {

@@ -1,5 +1,5 @@
 import type { WholePhoto } from "../types.ts";
-import { Scrolled } from "../ui/scrolled.tsx";
+import { Table } from "../ui/table.tsx";
 import { score, when, who } from "../words.ts";
 
 export function Tags({ tags }: Pick<WholePhoto, "tags">) {
@@ -34,33 +34,24 @@ export function Deliveries({ deliveries }: Pick<WholePhoto, "deliveries">) {
   return (
     <section aria-labelledby="deliveries">
       <h2 id="deliveries">Told to others</h2>
-      <Scrolled label="Table of deliveries">
-        <table class="small number">
-          <thead>
-            <tr>
-              <th scope="col">destination</th>
-              <th scope="col">what</th>
-              <th scope="col">state</th>
-              <th scope="col">tries</th>
-              <th scope="col">when</th>
-            </tr>
-          </thead>
-          <tbody>
-            {deliveries.map(({ destination, kind, state, attempts, error, at, deliveredAt }) => (
-              <tr key={`${destination} ${kind} ${at}`}>
-                <td>{destination}</td>
-                <td>{kind}</td>
-                <td>
-                  {state}
-                  {error && <span class="soft"> {error}</span>}
-                </td>
-                <td>{attempts}</td>
-                <td>{when(deliveredAt ?? at)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scrolled>
+      <Table label="Table of deliveries" head={["destination", "what", "state", "#tries", "when"]} stacked>
+        {deliveries.map(({ destination, to, kind, state, attempts, error, at, deliveredAt }) => (
+          <tr key={`${destination} ${kind} ${at}`}>
+            <td>
+              {to} <span class="mono soft">{destination}</span>
+            </td>
+            <td>{kind}</td>
+            <td>
+              {state}
+              {error && <span class="soft"> {error}</span>}
+            </td>
+            <td class="figure" data-name="tries">
+              {attempts}
+            </td>
+            <td>{when(deliveredAt ?? at)}</td>
+          </tr>
+        ))}
+      </Table>
     </section>
   );
 }

@@ -36,8 +36,9 @@ export function Notices() {
         <p class="notice" role="status">
           <Icon name="offline" />
           <span>
-            <b>{count(waiting, "decision")} on the way.</b> They are kept in this browser, and are sent once
-            the server answers: {outbox.trouble.value}.
+            <b>{count(waiting, "decision")} on the way.</b>{" "}
+            {waiting === 1 ? "It is kept in this browser, and is" : "They are kept in this browser, and are"}{" "}
+            sent once the server answers: {outbox.trouble.value}.
           </span>
         </p>
       )}

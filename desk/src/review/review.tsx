@@ -8,6 +8,7 @@ import { narrow } from "../ui/narrow.ts";
 import { heat, reveal } from "../ui/picture.tsx";
 import { useTitle } from "../ui/title.ts";
 import type { CellRules } from "../ui/window.ts";
+import { count } from "../words.ts";
 import { useWork } from "../work.ts";
 import { Card } from "./card.tsx";
 import { Help } from "./help.tsx";
@@ -115,6 +116,20 @@ function End() {
   );
 }
 
+/** How many wait of what is asked for, all of which others hold. */
+function Elsewhere() {
+  const { claims } = useWork();
+  const kind = claims.kind.value;
+  const held = (kind ? queue.value?.kinds[kind] : waiting.value) ?? 0;
+  if (held === 0) return <>New photos appear here by themselves.</>;
+  return (
+    <>
+      {held >= 10_000 ? "10,000 photos or more" : count(held, "photo")} {held === 1 ? "is" : "are"} in hand
+      already: others have them, or another page of yours. What they leave appears here by itself.
+    </>
+  );
+}
+
 /** Before the first answer, where nothing waits, and where the server is away. */
 function Nothing() {
   const { claims } = useWork();
@@ -152,7 +167,8 @@ function Nothing() {
           <Icon name="bell" />
           <h2>Nothing waits for you</h2>
           <p class="soft">
-            New photos appear here by themselves.{claims.kind.value && " Other kinds may have some."}
+            <Elsewhere />
+            {claims.kind.value && " Other kinds may have some."}
           </p>
           {claims.kind.value && (
             <button type="button" onClick={() => void claims.only(undefined)}>
@@ -165,6 +181,6 @@ function Nothing() {
 }
 
 const AWAY = "Nobody used this page for ten minutes. Press any key to go on.";
-const RULES: CellRules = { minWidth: 168, gap: 12, textHeight: 72 };
-/** Nothing stands beside the grid there: a photo is judged by what its card shows. */
-const NARROW_RULES: CellRules = { ...RULES, minWidth: 300 };
+const RULES: CellRules = { minWidth: 168, gap: 12, textHeight: 88 };
+/** Nothing stands beside the grid there: a photo is judged by what its card shows. Two lines of it take a reason. */
+const NARROW_RULES: CellRules = { minWidth: 300, gap: 12, textHeight: 72 };

@@ -1,5 +1,4 @@
 import type { ComponentChildren } from "preact";
-import { Scrolled } from "./scrolled.tsx";
 
 interface TableProps {
   label: string;
@@ -13,7 +12,8 @@ interface TableProps {
 /** A table that scrolls sideways where there is no room. */
 export function Table({ label, head, stacked = false, children }: TableProps) {
   return (
-    <Scrolled label={label}>
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: without it the keyboard could not scroll it
+    <section class="table-scroll" tabIndex={0} aria-label={label}>
       <table class={stacked ? "small number stacked" : "small number"}>
         <thead>
           <tr>
@@ -26,6 +26,6 @@ export function Table({ label, head, stacked = false, children }: TableProps) {
         </thead>
         <tbody>{children}</tbody>
       </table>
-    </Scrolled>
+    </section>
   );
 }

@@ -16,7 +16,8 @@ export const auditLog = z.object({
     z.object({
       id: z.string(),
       at: time,
-      who: z.string(),
+      who: z.string().describe("a name, or token:ID"),
+      token: z.string().nullable().describe("name of that token"),
       did: z.string().describe("such as signed-in, decided, undone, appealed, revoked"),
       photo: z.string().nullable(),
       about: z.record(z.string(), z.unknown()),

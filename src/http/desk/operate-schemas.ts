@@ -76,6 +76,7 @@ export const operating = z.object({
   destinations: z.array(
     z.object({
       destination: z.string(),
+      to: z.string().nullable().describe("host of a webhook; of others the bucket, null for all"),
       kind: z.string(),
       enabled: z.boolean(),
       pending: count,

@@ -166,6 +166,7 @@ export const wholePhoto = photo.extend({
     .array(
       z.object({
         destination: z.string(),
+        to: z.string().nullable().describe("host of a webhook; of others the bucket, null for all"),
         kind: z.string(),
         state: z.enum(["pending", "delivered", "dead"]),
         attempts: z.int(),
