@@ -577,7 +577,8 @@ create function taken_back(v verdicts) returns boolean stable language sql as $$
 $$;
 
 -- Restores what was before a backfill, for these photos, which the caller has locked: the latest verdict that is neither of the
--- backfill nor taken back. A photo that was judged again since keeps that verdict. One that had none is pending again.
+-- backfill nor taken back, as of when it was given: history says when it was restored. A photo that was judged again since
+-- keeps that verdict. One that had none is pending again.
 -- Tags are given again from the scores and the policy of the verdict before; of a policy that is not known any more, the best
 -- category alone. A verdict of another backfill that stands again is of that one as before, so that it can be rolled back too.
 -- Returns how many photos it restored.
@@ -592,9 +593,11 @@ create function restore_before_backfill(p_id bigint, p_ids bigint[]) returns big
     join photos p on p.id = o.id and p.state <> 'pending'
     left join lateral (
       select v.id as verdict_id, v.verdict, v.rule, v.reason, v.category, v.human, v.scores, v.decided_by, v.policy, v.failure,
-        v.backfill_id, v.rendition
+        v.backfill_id, v.rendition, v.decided_at
       from verdicts v
       where v.photo_id = o.id and v.id < o.last_id and v.backfill_id is distinct from p_id and not taken_back(v)
+        -- the verdict itself, and not that it stood again, which was later
+        and coalesce(v.batch, '') not like 'rollback-%'
       order by v.id desc limit 1
     ) b on true
     where not exists (select from verdicts v where v.photo_id = o.id and v.id > o.last_id and not taken_back(v))
@@ -603,7 +606,7 @@ create function restore_before_backfill(p_id bigint, p_ids bigint[]) returns big
     set state = coalesce(s.verdict, 'pending'), category = s.category, human = s.human,
         rule = coalesce(s.rule, 'rollback'), reason = coalesce(s.reason, 'backfill ' || p_id || ' was rolled back'),
         failure = case when s.verdict = 'failed' then coalesce(s.failure, 'INTERNAL') end,
-        decided_by = s.decided_by, policy = s.policy, decided_at = case when s.verdict is not null then now() end
+        decided_by = s.decided_by, policy = s.policy, decided_at = s.decided_at
     from standing s where p.id = s.id returning p.id, p.state, p.lane, p.superseded_at
   ), history as (
     insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, batch, failure, backfill_id,
