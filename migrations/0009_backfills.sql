@@ -11,6 +11,7 @@ create table backfills (
   max_rate   real check (max_rate > 0),
   hours      text,
   rendition  text,
+  expected   bigint check (expected > 0),
   started_by text not null,
   started_at timestamptz not null default now(),
   changed_by text,
@@ -36,6 +37,7 @@ comment on column backfills.max_rate is 'Photos a second at most; null: as fast 
 comment on column backfills.hours is 'When it may feed, such as 22-06; null: always';
 comment on column backfills.changed_by is 'Who paused, resumed or cancelled it last, when (changed_at) and why';
 comment on column backfills.rendition is 'Template of the keys that are read instead of the photos'', such as resized/{key}; null: none';
+comment on column backfills.expected is 'How many photos there are, as whoever started it said; null: nobody did';
 comment on column backfills.cursor is 'Where the selector goes on; committed with what was fed up to there';
 comment on column backfills.rests_until is 'Of one with a max_rate: what was fed lasts until then, by whichever feeder';
 comment on column backfills.read_all is 'Whether the selector was read to its end';

@@ -20,6 +20,8 @@ export interface BackfillRow {
   hours: string | null;
   /** Of the keys that are read instead of the photos'; null: the photos themselves are. */
   rendition: string | null;
+  /** How many photos `what` names, as whoever started it said. */
+  expected: number | null;
   startedBy: string;
   startedAt: Date;
   changedBy: string | null;
@@ -48,16 +50,16 @@ export type NewBackfill = Pick<
   BackfillRow,
   "what" | "model" | "again" | "propose" | "maxRate" | "hours" | "startedBy"
 > &
-  Partial<Pick<BackfillRow, "rendition">>;
+  Partial<Pick<BackfillRow, "rendition" | "expected">>;
 
 /** @returns its id. */
 export async function addBackfill(db: Pool, run: NewBackfill): Promise<string> {
-  const { what, model, again, propose, maxRate, hours, startedBy, rendition = null } = run;
+  const { what, model, again, propose, maxRate, hours, startedBy, rendition = null, expected = null } = run;
   const rows = await query<{ id: string }>(db, {
     name: "add_backfill",
-    text: `insert into backfills (what, model, again, propose, max_rate, hours, started_by, rendition)
-      values ($1, $2, $3, $4, $5, $6, $7, $8) returning id`,
-    values: [JSON.stringify(what), model, again, propose, maxRate, hours, startedBy, rendition],
+    text: `insert into backfills (what, model, again, propose, max_rate, hours, started_by, rendition, expected)
+      values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning id`,
+    values: [JSON.stringify(what), model, again, propose, maxRate, hours, startedBy, rendition, expected],
   });
   return rows[0]!.id;
 }
@@ -199,7 +201,8 @@ export async function bestRate(db: Pool): Promise<number | null> {
 }
 
 // undecided by the first row in the order of the primary key: "exists" would read all that one run proposed to find none of another
-const BACKFILL = `select id, what, model, again, propose, state, outcome, max_rate as "maxRate", hours, rendition, started_by as "startedBy",
+const BACKFILL = `select id, what, model, again, propose, state, outcome, max_rate as "maxRate", hours, rendition, expected::float8 as expected,
+    started_by as "startedBy",
     started_at as "startedAt", changed_by as "changedBy", changed_at as "changedAt", why, ended_at as "endedAt", cursor,
     read_all as "readAll", seen::float8 as seen, fed::float8 as fed, skipped::float8 as skipped,
     unreadable::float8 as unreadable,

@@ -1167,6 +1167,8 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     "restaurant-3",
     "--max-rate",
     "5",
+    "--expect",
+    "4",
     "--rendition-template",
     "small/{key}",
     "--by",
@@ -1177,7 +1179,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   expect(started.code).toBe(0);
   expect((await run("pause", id)).err).toMatch(/--why/);
   expect(await run("pause", id, "--why", "too early", "--by", "bob")).toMatchObject({ code: 0 });
-  expect((await run("status", id)).out).toMatch(/paused, by bob: too early/);
+  expect((await run("status", id)).out).toMatch(/paused, by bob: too early\n.* 0 skipped, 0 % read\n/);
   expect((await run("status", id)).out).toMatch(/by renditions where there are any: small\/\{key\}/);
   expect((await run("list")).out).toMatch(/paused .* ann +photos: state pending/);
   await run("resume", id);
@@ -1192,6 +1194,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   for (const [args, why] of [
     [["start", "s3://archive/x"], /a prefix with its slash, or a manifest/],
     [["start", "--missing", "--rendition-template", "small.jpg"], /expected \{key\} or \{stem\} in the key/],
+    [["start", "--missing", "--expect", "1.5"], /--expect: expected a whole number/],
     [["start", "--missing", "--hours", "9"], /two hours such as 22-06/],
     [["sttus", id], /got "sttus": did you mean status\?/],
     // what would silently do nothing, or more than was asked for

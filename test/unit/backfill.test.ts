@@ -6,9 +6,10 @@ import { createFeeder, type FeederDeps, type RunningBackfill } from "../../src/b
 import { type ManifestRecord, readManifest } from "../../src/backfill/manifest.ts";
 import { parseHours, within } from "../../src/backfill/pace.ts";
 import { type Page, pages } from "../../src/backfill/pages.ts";
+import { createRate } from "../../src/backfill/progress.ts";
 import { describeStored, describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
 import { duration } from "../../src/cli/backfill-estimate.ts";
-import { createRate, progressLine, statusLines } from "../../src/cli/backfill-report.ts";
+import { progressLine, statusLines } from "../../src/cli/backfill-report.ts";
 import { ConfigError, UpstreamError } from "../../src/errors.ts";
 import type { BackfillRow } from "../../src/store/backfills.ts";
 
@@ -619,6 +620,9 @@ test("the rate of a run is that since it was taken up last, and never below none
   // failed photos are tried again
   expect(after(10, "running", 300, 150)).toBe(0);
   expect(after(10, "running", 300, 130)).toBe(2);
+  // nobody looked meanwhile
+  expect(after(100, "running", 300, 120)).toBe(0);
+  expect(after(10, "running", 300, 110)).toBe(1);
 });
 
 test("progress says how much is left as far as that is known, and failures by code", () => {
@@ -627,6 +631,8 @@ test("progress says how much is left as far as that is known, and failures by co
     what: { kind: "photos", upTo: "1000" },
     cursor: { after: "250" },
     readAll: false,
+    expected: null,
+    seen: 250,
     fed: 200,
     waiting: 60,
     judged: 139,
@@ -643,6 +649,10 @@ test("progress says how much is left as far as that is known, and failures by co
   expect(line({ readAll: true })).toMatch(/^running: 139 judged, .* 6 s left/);
   expect(line({ what: { kind: "prefix", bucket: "b", prefix: "" } })).not.toMatch(/left|read/);
   expect(line({ cursor: null })).not.toMatch(/left/);
+  // of a prefix as somebody counted it, as long as there are no more
+  const prefix = { what: { kind: "prefix", bucket: "b", prefix: "" } };
+  expect(line({ ...prefix, expected: 1_000 })).toMatch(/^running: 25 % read, .* 1 min 6 s left/);
+  expect(line({ ...prefix, expected: 249 })).not.toMatch(/left|read/);
 });
 
 test("a run that waits for its hours says until when, as long as there is something to feed", () => {
@@ -653,6 +663,7 @@ test("a run that waits for its hours says until when, as long as there is someth
     hours: "22-06",
     maxRate: 500,
     readAll: false,
+    expected: null,
     fed: 0,
     waiting: 0,
     judged: 0,

@@ -40,6 +40,10 @@ export const backfill = z.object({
   skipped: count,
   unreadable: count,
   readAll: z.boolean().describe("false: how many there are is not known yet"),
+  part: z.number().min(0).max(1).nullable().describe("how much was read; null: nobody knows of how much"),
+  photosPerS: count.describe("since it was looked at first, or taken up last"),
+  leftS: count.nullable().describe("how long the rest takes at that rate; null: nobody knows"),
+  changed: count.describe("photos that got another verdict or category"),
   failures: z.array(z.object({ code: z.string(), photos: count })),
 });
 
