@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { FEEDER } from "../backfill/feeder.ts";
-import { parseHours, waitsUntil } from "../backfill/pace.ts";
+import { inWords, parseHours, waitsUntil } from "../backfill/pace.ts";
 import { createRate, partRead, photosLeft } from "../backfill/progress.ts";
 import { describeStored } from "../backfill/selector.ts";
 import {
@@ -152,7 +152,7 @@ export function progressLine(
   const part = row.readAll ? undefined : partRead(row);
   const done = part === undefined ? "" : ` ${percent(part)} read,`;
   const failures = failuresIn(counts);
-  return `${stateLine({ ...row, why: null }, now)}:${done} ${row.judged} judged, ${row.waiting} waiting, ${rate.toFixed(1)}/s${left}, ${sum(counts.filter(isChange))} changed${failures ? `, failed: ${failures}` : ""}`;
+  return `${stateLine({ ...row, why: null }, now)}:${done} ${row.judged} judged, ${row.waiting} waiting, ${inWords(rate)}/s${left}, ${sum(counts.filter(isChange))} changed${failures ? `, failed: ${failures}` : ""}`;
 }
 
 function percent(part: number): string {

@@ -32,10 +32,12 @@ export const start: BackfillCommand = async (db, args, terminal) => {
   if (rendition !== null) parseRendition(rendition);
   const model = `model:${await modelOf(values, db, terminal)}`;
   if (rendition !== null && !values["unchecked"]) await lookForRenditions(rendition, terminal);
-  if (values["dry-run"]) return estimate(db, { what, model, maxRate, rendition }, args, terminal);
+  const again = Boolean(values["again"]);
+  if (values["dry-run"])
+    return estimate(db, { what, model, again, maxRate, hours, rendition }, args, terminal);
   if (!values["unchecked"]) await lookAt(db, what, terminal);
   const how = {
-    again: Boolean(values["again"]),
+    again,
     propose: Boolean(values["propose"]),
     maxRate,
     hours,

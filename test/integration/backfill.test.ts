@@ -1138,6 +1138,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   await put("dry/2.jpg", "123");
   expect(JSON.parse((await run("start", "s3://archive/dry/", "--dry-run", "--json")).out)).toEqual({
     photos: 2,
+    skipped: 0,
     unreadable: 0,
     listRequests: 1,
     bytes: 8,
@@ -1155,7 +1156,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   await put("dry/list.jsonl", '{"key":"dry/1.jpg"}\n{"key":"dry/2.jpg"}\n{"key":"dry/1.jpg","etag":"e"}\n');
   expect(
     (await run("start", "s3://archive/dry/list.jsonl", "--bucket", "archive", "--dry-run", "--json")).out,
-  ).toMatch(/^\{"photos":2,.*"bytes":8,"sizesAsked":2,"sizesFound":2,"getRequests":2,/);
+  ).toMatch(/^\{"photos":2,"skipped":0,.*"bytes":8,"sizesAsked":2,"sizesFound":2,"getRequests":2,/);
   await put("dry/some.csv", "bucket,key\narchive,dry/1.jpg\narchive,dry/none.jpg\n");
   expect((await run("start", "s3://archive/dry/some.csv", "--dry-run")).out).toContain(
     "at most 2 GET requests, 0.000 GB by the sizes of 1 of 2 asked for: the rest is absent or refused, and counts as none\n",
@@ -1260,6 +1261,50 @@ test("a dry run counts with the rate of the workers that run, and says so", asyn
   expect(await run()).toContain(
     "about 4 s at 0.5 photos/s, which is the best five seconds of each of the 2 workers that run\n",
   );
+  // two hundred seconds of a night's hour
+  expect(await run("--max-rate", "0.01", "--hours", "02-03")).toContain(
+    "about 3 min 20 s at 0.01 photos/s, which is --max-rate, within 02-03 only\n",
+  );
+});
+
+test("a dry run tells what is decided already apart, of photos in Postgres, a prefix and a list", async ({
+  db,
+  folder,
+}) => {
+  const keys = ["settled/ours.jpg", "settled/moderated.jpg", "settled/other.jpg", "settled/failed.jpg"];
+  const [ours, moderated, other, bad] = await photos(db, ...keys);
+  for (const key of [...keys, "settled/new.jpg"]) await put(key, "12345");
+  await recordOutcomes(db.pool, [
+    judged(ours!, "shown", "model:restaurant-3"),
+    judged(other!, "shown", "model:m-1"),
+    { ...failed(bad!), by: "model:restaurant-3" },
+  ]);
+  await db.pool.query("select record_review($1, 'ann', 'shown')", [moderated]);
+  const list = join(folder, "list.csv");
+  writeFileSync(list, ["bucket,key", ...keys.map((key) => `archive,${key}`)].join("\n"));
+  const env = { DATABASE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
+  const run = async (...args: string[]) => {
+    const command = maitred(
+      ["backfill", "start", ...args, "--model", "restaurant-3", "--max-rate", "0.01", "--dry-run"],
+      env,
+    );
+    expect(await command.exit, command.stderr()).toBe(0);
+    return command.stdout();
+  };
+  expect(await run("--all")).toBe(
+    "4 photos: all photos\n2 of them are decided already, and skipped: 2 left to judge\n" +
+      "at most 2 GET requests, 0.000 GB by the sizes of 2 of 2 asked for\nabout 3 min 20 s at 0.01 photos/s, which is --max-rate\n",
+  );
+  expect(JSON.parse(await run("s3://archive/settled/", "--json"))).toMatchObject({
+    ...{ photos: 5, skipped: 2, getRequests: 3, seconds: 300 },
+  });
+  expect(JSON.parse(await run(list, "--json"))).toMatchObject({
+    photos: 4,
+    skipped: 2,
+    bytes: 10,
+    seconds: 200,
+  });
+  expect(JSON.parse(await run("--all", "--again", "--json"))).toMatchObject({ photos: 4, skipped: 1 });
 });
 
 test("a backfill that is not there is exit code 1, and one that is over is shown once", async ({ db }) => {

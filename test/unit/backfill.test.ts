@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { createFeeder, type FeederDeps, type RunningBackfill } from "../../src/backfill/feeder.ts";
 import { type ManifestRecord, readManifest } from "../../src/backfill/manifest.ts";
-import { parseHours, within } from "../../src/backfill/pace.ts";
+import { parseHours, secondsWithin, within } from "../../src/backfill/pace.ts";
 import { type Page, pages } from "../../src/backfill/pages.ts";
 import { createRate } from "../../src/backfill/progress.ts";
 import { describeStored, describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
@@ -33,6 +33,13 @@ describe("hours", () => {
     const day = parseHours("9-17");
     expect([8, 9, 16, 17].map((hour) => within(day, at(hour)))).toEqual([false, true, true, false]);
     expect(within(parseHours("20-24"), at(23))).toBe(true);
+  });
+
+  test("are waited for once a day by what takes longer", () => {
+    const hour = parseHours("02-03");
+    expect([60, 3_600, 3_601].map((s) => secondsWithin(hour, s))).toEqual([60, 3_600, 86_401]);
+    // a third of the day, so that a day's work is done on the third
+    expect(secondsWithin(parseHours("22-06"), 24 * 3_600)).toBe((2 * 24 + 8) * 3_600);
   });
 
   test.each(["22", "22-25", "7-7", "0-24", "a-b", "22:00-06:00"])("%s is refused", (text) => {
@@ -646,6 +653,7 @@ test("progress says how much is left as far as that is known, and failures by co
   expect(line({})).toBe(
     "running: 25 % read, 139 judged, 60 waiting, 10.0/s, 1 min 6 s left, 3 changed, failed: 2 CORRUPT, 1 INTERNAL",
   );
+  expect(progressLine({ ...row, readAll: true }, counts, 0.0125)).toMatch(/ 0\.013\/s, 1 h 20 min left/);
   expect(line({ readAll: true })).toMatch(/^running: 139 judged, .* 6 s left/);
   expect(line({ what: { kind: "prefix", bucket: "b", prefix: "" } })).not.toMatch(/left|read/);
   expect(line({ cursor: null })).not.toMatch(/left/);
