@@ -57,7 +57,7 @@ export interface FeederDeps {
 }
 
 export interface FeederLimits {
-  /** Photos that may wait in the backfill lane. */
+  /** Photos that may wait in the backfill lane before the last page is put there. */
   queue(): Promise<number>;
   /** Nothing is fed while an upload has waited longer, in milliseconds. */
   liveTargetMs: number;
@@ -77,8 +77,8 @@ export interface Feeder extends Closable {
 }
 
 /**
- * Keeps the backfill lane filled, and never more than that, whatever the archive's size. Several backfills take turns,
- * a page each. A page's photos are committed as waiting together with the cursor behind it, and queued afterwards; what
+ * Keeps the backfill lane filled, and at most a page over that, whatever the archive's size: pages are read ahead, so that
+ * none can be cut to the room there is. Several backfills take turns, a page each. A page's photos are committed as waiting together with the cursor behind it, and queued afterwards; what
  * a crash in between leaves unqueued is queued again when the feeder starts, when the queue holds so little of it that
  * it must have lost the rest, and whenever it has waited for long.
  */
