@@ -234,7 +234,7 @@ begin
   return query select p.* from photos p where p.id = any (wanted) order by p.id;
 end $$;
 
--- Pauses, resumes or cancels a backfill, and writes who and why. A cancelled one feeds nothing more; what is in the queue
+-- Pauses, resumes or cancels a backfill, and writes who and why, also to audit_log, which keeps all of them. A cancelled one feeds nothing more; what is in the queue
 -- for it is still judged, and is still its own, or a proposal would become a verdict.
 -- MD404: there is none. MD409: it is in a state from which that cannot be.
 create function change_backfill(p_id bigint, p_state text, p_by text, p_why text) returns void language plpgsql as $$
@@ -250,6 +250,19 @@ begin
       ended_at = case when p_state = 'cancelled' then now() end
   where id = p_id;
   if p_state = 'cancelled' then delete from backfill_retries where backfill_id = p_id; end if;
+  insert into audit_log (who, did, about)
+  values (p_by, 'changed-backfill', jsonb_build_object('backfill', p_id::text, 'state', p_state, 'why', p_why));
+end $$;
+
+-- Takes note of what was done with a backfill that is over, a page at a time: p_outcome is what became of it, p_why what was done.
+-- audit_log has whoever begins to do so once, and not each page. Locks: the backfill, which the caller has.
+create function note_outcome(p_run backfills, p_outcome text, p_why text, p_by text) returns void language plpgsql as $$
+begin
+  update backfills set outcome = p_outcome, changed_by = p_by, changed_at = now(), why = p_why where id = p_run.id;
+  if (p_run.why, p_run.changed_by) is distinct from (p_why, p_by) then
+    insert into audit_log (who, did, about)
+    values (p_by, replace(p_why, ' ', '-') || '-backfill', jsonb_build_object('backfill', p_run.id::text));
+  end if;
 end $$;
 
 -- Has the photos that failed in a backfill tried again, and lets a finished one run again for it. It only writes down what is
@@ -282,6 +295,8 @@ begin
         why = 'failed photos are tried again'
     where id = p_id;
   end if;
+  insert into audit_log (who, did, about)
+  values (p_by, 'retried-backfill', jsonb_strip_nulls(jsonb_build_object('backfill', p_id::text, 'code', p_code, 'photos', failed)));
   return failed;
 end $$;
 
@@ -551,8 +566,7 @@ begin
   )
   select coalesce(jsonb_agg(item), '[]'), count(*) into items, taken from gone;
   select count(*) into changed from record_verdicts(items) v where v.changed;
-  update backfills set outcome = 'applied', changed_by = p_by, changed_at = now(), why = 'applied'
-  where id = p_id and (taken > 0 or outcome is null);
+  if taken > 0 or run.outcome is null then perform note_outcome(run, 'applied', 'applied', p_by); end if;
 end $$;
 
 -- Forgets at most p_limit proposals of a backfill; call it until it answers 0, how many it forgot. Otherwise as apply_proposals,
@@ -567,9 +581,9 @@ begin
   delete from proposals s where s.backfill_id = p_id and s.photo_id in (
     select photo_id from proposals where backfill_id = p_id order by photo_id limit p_limit);
   get diagnostics gone = row_count;
-  update backfills
-  set outcome = coalesce(outcome, 'discarded'), changed_by = p_by, changed_at = now(), why = 'discarded'
-  where id = p_id and (gone > 0 or outcome is null);
+  if gone > 0 or run.outcome is null then
+    perform note_outcome(run, coalesce(run.outcome, 'discarded'), 'discarded', p_by);
+  end if;
   return gone;
 end $$;
 
@@ -646,9 +660,11 @@ $$;
 -- MD404: there is no such backfill. MD409: it is not over. Locks: the photos, in the order of their ids.
 create function rollback_backfill(p_id bigint, p_after bigint, p_limit integer, p_by text)
 returns table (last_id bigint, restored bigint, pending bigint) language plpgsql as $$
-declare ids bigint[];
+declare
+  run backfills;
+  ids bigint[];
 begin
-  perform backfill_that_is_over(p_id);
+  run := backfill_that_is_over(p_id);
   select array_agg(photo_id order by photo_id) into ids from (
     select distinct v.photo_id from verdicts v where v.backfill_id = p_id and v.photo_id > p_after order by 1 limit p_limit) v;
   if ids is null then return; end if;
@@ -659,7 +675,7 @@ begin
     and not exists (select from backfill_photos w where w.photo_id = p.id)
     and not exists (select from unqueued u where u.photo_id = p.id);
   last_id := ids[cardinality(ids)];
-  update backfills set outcome = 'rolled back', changed_by = p_by, changed_at = now(), why = 'rolled back' where id = p_id;
+  perform note_outcome(run, 'rolled back', 'rolled back', p_by);
   return next;
 end $$;
 
@@ -686,7 +702,7 @@ begin
         select format('table %I', relname) from pg_class where relnamespace = 'public'::regnamespace
           and relname in ('backfills', 'backfill_photos', 'backfill_counts', 'backfill_changes', 'backfill_retries', 'proposals', 'policies')
         union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'public'::regnamespace
-          and proname in ('photos_of_objects', 'rests_after', 'feed_backfill', 'change_backfill', 'retry_backfill', 'feed_retries', 'end_backfills', 'record_verdicts', 'decide_anew', 'backfill_that_is_over',
+          and proname in ('photos_of_objects', 'rests_after', 'feed_backfill', 'change_backfill', 'note_outcome', 'retry_backfill', 'feed_retries', 'end_backfills', 'record_verdicts', 'decide_anew', 'backfill_that_is_over',
             'apply_proposals', 'discard_proposals', 'taken_back', 'restore_before_backfill', 'rollback_backfill', 'grant_roles_before_backfills')
       loop
         execute format('alter %s owner to maitred_migrator', thing);

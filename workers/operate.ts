@@ -107,16 +107,9 @@ export function openOperate(intake: EventIntake): OperateDeps {
     },
     replayFailures: (code, after, by) =>
       replayFailed(intake, code, after, (photos) => asks(by, "replayed-failures", { code, photos })),
-    changeBackfill: (id, state, by, why) =>
-      does(by, "changed-backfill", async (client) => {
-        await changeBackfill(client, id, state, by, why);
-        return { answer: undefined, about: { backfill: id, state, why } };
-      }),
-    retryBackfill: (id, code, by) =>
-      does(by, "retried-backfill", async (client) => {
-        const photos = await retryBackfill(client, id, code, by);
-        return { answer: photos, about: { backfill: id, ...(code && { code }), photos } };
-      }),
+    // these two write down themselves who did it
+    changeBackfill: (id, state, by, why) => changeBackfill(db, id, state, by, why),
+    retryBackfill: (id, code, by) => retryBackfill(db, id, code, by),
   };
 }
 

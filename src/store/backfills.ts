@@ -88,7 +88,7 @@ export async function readBackfill(db: Pool, id: string): Promise<BackfillRow | 
  * @throws {ConfigError} CONFIG_INVALID where there is no such backfill, or it is in that state or over.
  */
 export async function changeBackfill(
-  db: Queryable,
+  db: Pool,
   id: string,
   state: "running" | "paused" | "cancelled",
   by: string,
