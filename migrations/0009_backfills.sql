@@ -54,6 +54,15 @@ create table backfill_photos (
 comment on table backfill_photos is 'Photos that backfills wait for.';
 create index backfill_photos_backfill on backfill_photos (backfill_id, fed_at);
 
+-- Of all feeders the one that spoke last, so that whoever looks at a run that does not go on is told why.
+create table feeding (
+  single      boolean primary key default true check (single),
+  heard_at    timestamptz not null,
+  stands_back boolean not null
+);
+comment on table feeding is 'When a maitred feed or maitred up last said that it feeds backfills: a single row.';
+comment on column feeding.stands_back is 'Whether it feeds nothing, because an upload has waited for longer than MAITRED_LIVE_TARGET_MS';
+
 -- How verdicts came out, counted as they are committed. after = 'kept': the verdict before stands, because a moderator
 -- gave it, because the same model and policy had given it (with again: no other one), or because the photo could not be had
 -- this time (code says so).
@@ -686,7 +695,7 @@ declare thing text;
 begin
   perform grant_roles_before_backfills(p_queue_schema);
   if to_regrole('maitred_worker') is not null then
-    grant select, insert, update on backfills to maitred_worker;
+    grant select, insert, update on backfills, feeding to maitred_worker;
     grant select, insert, update, delete on backfill_photos, backfill_counts, backfill_changes, backfill_retries, proposals
       to maitred_worker;
     grant select, insert on policies to maitred_worker;
@@ -700,7 +709,7 @@ begin
     begin
       for thing in
         select format('table %I', relname) from pg_class where relnamespace = 'public'::regnamespace
-          and relname in ('backfills', 'backfill_photos', 'backfill_counts', 'backfill_changes', 'backfill_retries', 'proposals', 'policies')
+          and relname in ('backfills', 'feeding', 'backfill_photos', 'backfill_counts', 'backfill_changes', 'backfill_retries', 'proposals', 'policies')
         union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'public'::regnamespace
           and proname in ('photos_of_objects', 'rests_after', 'feed_backfill', 'change_backfill', 'note_outcome', 'retry_backfill', 'feed_retries', 'end_backfills', 'record_verdicts', 'decide_anew', 'backfill_that_is_over',
             'apply_proposals', 'discard_proposals', 'taken_back', 'restore_before_backfill', 'rollback_backfill', 'grant_roles_before_backfills')

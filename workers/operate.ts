@@ -1,4 +1,5 @@
 /** Part of processes: what operators watch and do at the desk, assembled from its parts. */
+import { heldBy } from "../src/backfill/held.ts";
 import { createRate, partRead, photosLeft } from "../src/backfill/progress.ts";
 import { describeStored } from "../src/backfill/selector.ts";
 import type { OperateDeps, Operating, Settled } from "../src/http/desk/operate-deps.ts";
@@ -180,6 +181,7 @@ function asRun(row: BackfillRow, rate: number): Omit<Operating["backfills"][numb
     startedAt: row.startedAt.toISOString(),
     endedAt: row.endedAt?.toISOString() ?? null,
     judged: row.judged,
+    held: heldBy(row, new Date()) ?? null,
     part: partRead(row) ?? null,
     photosPerS: rate,
     leftS: left !== undefined && rate > 0 ? left / rate : null,

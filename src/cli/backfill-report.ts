@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { FEEDER } from "../backfill/feeder.ts";
-import { inWords, parseHours, waitsUntil } from "../backfill/pace.ts";
+import { heldBy } from "../backfill/held.ts";
+import { inWords } from "../backfill/pace.ts";
 import { createRate, partRead, photosLeft } from "../backfill/progress.ts";
 import { describeStored } from "../backfill/selector.ts";
 import {
@@ -133,11 +134,9 @@ export function statusLines(
 
 /** The state, who gave it that and why, and what a run waits for by the clock of this machine. */
 function stateLine(row: BackfillRow, now: Date = new Date()): string {
-  const { state, hours, readAll, retrying, changedBy, why } = row;
-  const feeds = state === "running" && (!readAll || retrying);
-  const until = feeds && hours ? waitsUntil(parseHours(hours), now) : undefined;
-  const waits = until === undefined ? "" : `, waits until ${until}`;
-  return `${state}${waits}${changedBy && why ? `, by ${changedBy}: ${why}` : ""}`;
+  const { state, changedBy, why } = row;
+  const held = heldBy(row, now);
+  return `${state}${held ? `, ${held}` : ""}${changedBy && why ? `, by ${changedBy}: ${why}` : ""}`;
 }
 
 /** One line of a run that goes on: how far it is, as far as that is known, how fast, and how it comes out. */

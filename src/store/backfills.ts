@@ -42,6 +42,10 @@ export interface BackfillRow {
   retrying: boolean;
   /** At its rate, what was fed lasts for now. */
   rests: boolean;
+  /** What feeders last said of themselves; `nobody`: none did within half a minute. */
+  feeder: "feeds" | "stands back" | "nobody";
+  /** Whether one runs. */
+  worker: boolean;
   /** Some of what it proposed was neither applied nor discarded. */
   undecided: boolean;
 }
@@ -210,6 +214,10 @@ const BACKFILL = `select id, what, model, again, propose, state, outcome, max_ra
     (select coalesce(sum(c.photos), 0) from backfill_counts c where c.backfill_id = backfills.id)::float8 as judged,
     exists (select from backfill_retries r where r.backfill_id = backfills.id) as retrying,
     coalesce(rests_until > now(), false) as rests,
+    case when what ->> 'kind' = 'policy' then 'feeds' else coalesce((
+      select case when f.stands_back then 'stands back' else 'feeds' end
+      from feeding f where f.heard_at > now() - interval '30 seconds'), 'nobody') end as feeder,
+    exists (select from model_workers m where m.seen_at > now() - interval '2 minutes') as worker,
     coalesce((select s.backfill_id from proposals s where s.backfill_id >= backfills.id
       order by s.backfill_id, s.photo_id limit 1) = backfills.id, false) as undecided
   from backfills`;

@@ -11,6 +11,7 @@ import { type FauxqsServer, startFauxqs } from "fauxqs";
 import pg from "pg";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
+import { statusLines } from "../../src/cli/backfill-report.ts";
 import { openIntake } from "../../src/cli/intake.ts";
 import { connectS3, listStretch, openObject } from "../../src/image/s3.ts";
 import { Scope } from "../../src/lifecycle.ts";
@@ -929,6 +930,31 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
     }
   });
 
+  test("tells whoever looks at a run that it stands back for an upload, or that it does not run any more", async ({
+    configFor,
+    db,
+  }) => {
+    await photos(db, "p1", "p2", "p3");
+    const id = await addBackfill(db.pool, ofAll);
+    const line = async () => statusLines((await readBackfill(db.pool, id))!, [])[1];
+    const nobody = "running, waits for maitred feed or maitred up: none runs";
+    expect(await line()).toBe(nobody);
+    const scope = new Scope();
+    try {
+      const config = configFor(backend, { MAITRED_LIVE_TARGET_MS: "100", MAITRED_FEED_LIMIT: "1" });
+      const upload = { store: "s3", bucket: "archive", key: "waits.jpg", version: "" } as const;
+      await openIntake(config, scope, () => {}).take([upload], "live");
+      await startFeed(config, createLog("silent"), scope);
+      await expect
+        .poll(line, { timeout: 20_000 })
+        .toBe("running, waits for an upload that is older than MAITRED_LIVE_TARGET_MS");
+    } finally {
+      await scope.close();
+    }
+    await db.pool.query("update feeding set heard_at = heard_at - interval '31 seconds'");
+    expect(await line()).toBe(nobody);
+  });
+
   test("proposes nothing of what was queued by hand in its lane: that is a verdict at once", async ({
     configFor,
     db,
@@ -1337,7 +1363,7 @@ test("watching ends where the feeder had to pause the run, and waits where a per
   try {
     await watching.says(`paused, by bob: too early; waiting for maitred backfill resume ${id}\n`);
     await changeBackfill(db.pool, id, "running", "bob", "");
-    await watching.says("running: ");
+    await watching.says("running, waits for maitred feed or maitred up: none runs: ");
     await changeBackfill(db.pool, id, "paused", "maitred feed", "CONFIG_INVALID: list.csv: no such file");
     expect(await watching.exit).toBe(1);
   } finally {

@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { createFeeder, type FeederDeps, type RunningBackfill } from "../../src/backfill/feeder.ts";
+import { heldBy, type Waiting } from "../../src/backfill/held.ts";
 import { type ManifestRecord, readManifest } from "../../src/backfill/manifest.ts";
 import { parseHours, secondsWithin, within } from "../../src/backfill/pace.ts";
 import { type Page, pages } from "../../src/backfill/pages.ts";
@@ -429,10 +430,13 @@ describe("the feeder", () => {
     state.now = new Date(2026, 0, 1, 12).valueOf();
     expect(await feeder.round()).toBe(0);
     state.now = new Date(2026, 0, 1, 23).valueOf();
+    expect(feeder.standsBack()).toBe(false);
     state.live = 1_001;
     expect(await feeder.round()).toBe(0);
+    expect(feeder.standsBack()).toBe(true);
     state.live = 1_000;
     expect(await feeder.round()).toBe(100);
+    expect(feeder.standsBack()).toBe(false);
     expect(fed).toHaveLength(100);
   });
 
@@ -643,6 +647,8 @@ test("progress says how much is left as far as that is known, and failures by co
     fed: 200,
     waiting: 60,
     judged: 139,
+    feeder: "feeds",
+    worker: true,
   } as BackfillRow;
   const count = { before: "pending", beforeCategory: "", after: "failed", afterCategory: "" };
   const counts = [
@@ -692,6 +698,22 @@ test("a run that waits for its hours says until when, as long as there is someth
   expect(statusLines({ ...row, readAll: true }, [], at(12))[1]).toBe("running");
   expect(statusLines({ ...row, readAll: true, retrying: true }, [], at(12))[1]).toMatch(/until 22:00/);
   expect(statusLines({ ...row, state: "paused" }, [], at(12))[1]).toBe("paused");
+});
+
+test("a run that nobody works on says for whom it waits", () => {
+  const run = { state: "running", hours: null, readAll: false, retrying: false, waiting: 1 };
+  const held = (but: Partial<Waiting>) =>
+    heldBy({ ...run, feeder: "feeds", worker: true, ...but }, new Date());
+  expect(held({})).toBeUndefined();
+  expect(held({ feeder: "nobody", readAll: true })).toBe("waits for maitred feed or maitred up: none runs");
+  expect(held({ feeder: "nobody", state: "done" })).toBeUndefined();
+  expect(held({ feeder: "stands back" })).toBe(
+    "waits for an upload that is older than MAITRED_LIVE_TARGET_MS",
+  );
+  // nothing more is to be fed
+  expect(held({ feeder: "stands back", readAll: true })).toBeUndefined();
+  expect(held({ worker: false })).toBe("waits for a worker: none runs");
+  expect(held({ worker: false, waiting: 0 })).toBeUndefined();
 });
 
 test("a selector is told in words, and one of another version is refused by name", () => {

@@ -42,7 +42,9 @@ function Run({ run, act }: { run: Backfill; act: Act }) {
         <h3 title={what}>
           <span class="soft">{id}</span> {what}
         </h3>
-        <span class={`verdict ${STATE_CLASS[state]}`}>{run.outcome ?? state}</span>
+        <span class={`verdict ${run.held ? "" : STATE_CLASS[state]}`}>
+          {run.held ? "waits" : (run.outcome ?? state)}
+        </span>
       </div>
       {state !== "cancelled" && (
         <progress
@@ -65,6 +67,7 @@ function Run({ run, act }: { run: Backfill; act: Act }) {
           {part !== null && !readAll && `${Math.floor(part * 100)} % read, `}
           {perSecond(photosPerS)}
           {run.leftS !== null && `, ${duration(run.leftS)} left`}
+          {run.held && `, ${run.held}`}
         </p>
       )}
       <p class="small soft">

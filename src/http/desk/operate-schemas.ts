@@ -27,6 +27,7 @@ export const backfill = z.object({
   model: z.string(),
   propose: z.boolean(),
   state: z.enum(["running", "paused", "cancelled", "done"]),
+  held: z.string().nullable().describe("what one that runs waits for; null: nothing holds it"),
   outcome: z.string().nullable().describe("applied, discarded or rolled back"),
   maxRate: z.number().nullable().describe("photos a second"),
   hours: z.string().nullable(),
