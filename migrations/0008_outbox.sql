@@ -177,9 +177,9 @@ begin
       -- a reason of one that is pending says why its verdict was taken back, which may be told twice: nothing says when
       and (p.state <> 'pending' or p.reason is not null)
       and case when p_since is null then p.superseded_at is null
-        else coalesce(greatest(p.decided_at, p.superseded_at) >= p_since, true)
-          -- a verdict that stands again, because another was taken back, has its old time
-          or exists (select from review_decisions r where r.photo_id = p.id and r.undone_at >= p_since) end
+        else p.state = 'pending' or greatest(p.decided_at, p.superseded_at) >= p_since
+          -- a verdict that stands again, because another was taken back, has its old time: history says when that was
+          or exists (select from verdicts v where v.photo_id = p.id and v.decided_at >= p_since) end
     -- nobody changes them between the number that is taken and the commit
     order by p.id for share);
   told := tell(ids, p_destination);

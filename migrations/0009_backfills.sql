@@ -11,6 +11,7 @@ create table backfills (
   max_rate   real check (max_rate > 0),
   hours      text,
   rendition  text,
+  expected   bigint check (expected > 0),
   started_by text not null,
   started_at timestamptz not null default now(),
   changed_by text,
@@ -36,6 +37,7 @@ comment on column backfills.max_rate is 'Photos a second at most; null: as fast 
 comment on column backfills.hours is 'When it may feed, such as 22-06; null: always';
 comment on column backfills.changed_by is 'Who paused, resumed or cancelled it last, when (changed_at) and why';
 comment on column backfills.rendition is 'Template of the keys that are read instead of the photos'', such as resized/{key}; null: none';
+comment on column backfills.expected is 'How many photos there are, as whoever started it said; null: nobody did';
 comment on column backfills.cursor is 'Where the selector goes on; committed with what was fed up to there';
 comment on column backfills.rests_until is 'Of one with a max_rate: what was fed lasts until then, by whichever feeder';
 comment on column backfills.read_all is 'Whether the selector was read to its end';
@@ -51,6 +53,15 @@ create table backfill_photos (
 );
 comment on table backfill_photos is 'Photos that backfills wait for.';
 create index backfill_photos_backfill on backfill_photos (backfill_id, fed_at);
+
+-- Of all feeders the one that spoke last, so that whoever looks at a run that does not go on is told why.
+create table feeding (
+  single      boolean primary key default true check (single),
+  heard_at    timestamptz not null,
+  stands_back boolean not null
+);
+comment on table feeding is 'When a maitred feed or maitred up last said that it feeds backfills: a single row.';
+comment on column feeding.stands_back is 'Whether it feeds nothing, because an upload has waited for longer than MAITRED_LIVE_TARGET_MS';
 
 -- How verdicts came out, counted as they are committed. after = 'kept': the verdict before stands, because a moderator
 -- gave it, because the same model and policy had given it (with again: no other one), or because the photo could not be had
@@ -234,7 +245,7 @@ begin
   return query select p.* from photos p where p.id = any (wanted) order by p.id;
 end $$;
 
--- Pauses, resumes or cancels a backfill, and writes who and why. A cancelled one feeds nothing more; what is in the queue
+-- Pauses, resumes or cancels a backfill, and writes who and why, also to audit_log, which keeps all of them. A cancelled one feeds nothing more; what is in the queue
 -- for it is still judged, and is still its own, or a proposal would become a verdict.
 -- MD404: there is none. MD409: it is in a state from which that cannot be.
 create function change_backfill(p_id bigint, p_state text, p_by text, p_why text) returns void language plpgsql as $$
@@ -250,6 +261,19 @@ begin
       ended_at = case when p_state = 'cancelled' then now() end
   where id = p_id;
   if p_state = 'cancelled' then delete from backfill_retries where backfill_id = p_id; end if;
+  insert into audit_log (who, did, about)
+  values (p_by, 'changed-backfill', jsonb_build_object('backfill', p_id::text, 'state', p_state, 'why', p_why));
+end $$;
+
+-- Takes note of what was done with a backfill that is over, a page at a time: p_outcome is what became of it, p_why what was done.
+-- audit_log has whoever begins to do so once, and not each page. Locks: the backfill, which the caller has.
+create function note_outcome(p_run backfills, p_outcome text, p_why text, p_by text) returns void language plpgsql as $$
+begin
+  update backfills set outcome = p_outcome, changed_by = p_by, changed_at = now(), why = p_why where id = p_run.id;
+  if (p_run.why, p_run.changed_by) is distinct from (p_why, p_by) then
+    insert into audit_log (who, did, about)
+    values (p_by, replace(p_why, ' ', '-') || '-backfill', jsonb_build_object('backfill', p_run.id::text));
+  end if;
 end $$;
 
 -- Has the photos that failed in a backfill tried again, and lets a finished one run again for it. It only writes down what is
@@ -282,6 +306,8 @@ begin
         why = 'failed photos are tried again'
     where id = p_id;
   end if;
+  insert into audit_log (who, did, about)
+  values (p_by, 'retried-backfill', jsonb_strip_nulls(jsonb_build_object('backfill', p_id::text, 'code', p_code, 'photos', failed)));
   return failed;
 end $$;
 
@@ -551,8 +577,7 @@ begin
   )
   select coalesce(jsonb_agg(item), '[]'), count(*) into items, taken from gone;
   select count(*) into changed from record_verdicts(items) v where v.changed;
-  update backfills set outcome = 'applied', changed_by = p_by, changed_at = now(), why = 'applied'
-  where id = p_id and (taken > 0 or outcome is null);
+  if taken > 0 or run.outcome is null then perform note_outcome(run, 'applied', 'applied', p_by); end if;
 end $$;
 
 -- Forgets at most p_limit proposals of a backfill; call it until it answers 0, how many it forgot. Otherwise as apply_proposals,
@@ -567,9 +592,9 @@ begin
   delete from proposals s where s.backfill_id = p_id and s.photo_id in (
     select photo_id from proposals where backfill_id = p_id order by photo_id limit p_limit);
   get diagnostics gone = row_count;
-  update backfills
-  set outcome = coalesce(outcome, 'discarded'), changed_by = p_by, changed_at = now(), why = 'discarded'
-  where id = p_id and (gone > 0 or outcome is null);
+  if gone > 0 or run.outcome is null then
+    perform note_outcome(run, coalesce(run.outcome, 'discarded'), 'discarded', p_by);
+  end if;
   return gone;
 end $$;
 
@@ -579,7 +604,8 @@ create function taken_back(v verdicts) returns boolean stable language sql as $$
 $$;
 
 -- Restores what was before a backfill, for these photos, which the caller has locked: the latest verdict that is neither of the
--- backfill nor taken back. A photo that was judged again since keeps that verdict. One that had none is pending again.
+-- backfill nor taken back, as of when it was given: history says when it was restored. A photo that was judged again since
+-- keeps that verdict. One that had none is pending again.
 -- Tags are given again from the scores and the policy of the verdict before; of a policy that is not known any more, the best
 -- category alone. A verdict of another backfill that stands again is of that one as before, so that it can be rolled back too.
 -- Returns how many photos it restored.
@@ -594,9 +620,11 @@ create function restore_before_backfill(p_id bigint, p_ids bigint[]) returns big
     join photos p on p.id = o.id and p.state <> 'pending'
     left join lateral (
       select v.id as verdict_id, v.verdict, v.rule, v.reason, v.category, v.human, v.scores, v.decided_by, v.policy, v.failure,
-        v.backfill_id, v.rendition
+        v.backfill_id, v.rendition, v.decided_at
       from verdicts v
       where v.photo_id = o.id and v.id < o.last_id and v.backfill_id is distinct from p_id and not taken_back(v)
+        -- the verdict itself, and not that it stood again, which was later
+        and coalesce(v.batch, '') not like 'rollback-%'
       order by v.id desc limit 1
     ) b on true
     where not exists (select from verdicts v where v.photo_id = o.id and v.id > o.last_id and not taken_back(v))
@@ -605,7 +633,7 @@ create function restore_before_backfill(p_id bigint, p_ids bigint[]) returns big
     set state = coalesce(s.verdict, 'pending'), category = s.category, human = s.human,
         rule = coalesce(s.rule, 'rollback'), reason = coalesce(s.reason, 'backfill ' || p_id || ' was rolled back'),
         failure = case when s.verdict = 'failed' then coalesce(s.failure, 'INTERNAL') end,
-        decided_by = s.decided_by, policy = s.policy, decided_at = case when s.verdict is not null then now() end
+        decided_by = s.decided_by, policy = s.policy, decided_at = s.decided_at
     from standing s where p.id = s.id returning p.id, p.state, p.lane, p.superseded_at
   ), history as (
     insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, batch, failure, backfill_id,
@@ -643,9 +671,11 @@ $$;
 -- MD404: there is no such backfill. MD409: it is not over. Locks: the photos, in the order of their ids.
 create function rollback_backfill(p_id bigint, p_after bigint, p_limit integer, p_by text)
 returns table (last_id bigint, restored bigint, pending bigint) language plpgsql as $$
-declare ids bigint[];
+declare
+  run backfills;
+  ids bigint[];
 begin
-  perform backfill_that_is_over(p_id);
+  run := backfill_that_is_over(p_id);
   select array_agg(photo_id order by photo_id) into ids from (
     select distinct v.photo_id from verdicts v where v.backfill_id = p_id and v.photo_id > p_after order by 1 limit p_limit) v;
   if ids is null then return; end if;
@@ -656,7 +686,7 @@ begin
     and not exists (select from backfill_photos w where w.photo_id = p.id)
     and not exists (select from unqueued u where u.photo_id = p.id);
   last_id := ids[cardinality(ids)];
-  update backfills set outcome = 'rolled back', changed_by = p_by, changed_at = now(), why = 'rolled back' where id = p_id;
+  perform note_outcome(run, 'rolled back', 'rolled back', p_by);
   return next;
 end $$;
 
@@ -667,7 +697,7 @@ declare thing text;
 begin
   perform grant_roles_before_backfills(p_queue_schema);
   if to_regrole('maitred_worker') is not null then
-    grant select, insert, update on backfills to maitred_worker;
+    grant select, insert, update on backfills, feeding to maitred_worker;
     grant select, insert, update, delete on backfill_photos, backfill_counts, backfill_changes, backfill_retries, proposals
       to maitred_worker;
     grant select, insert on policies to maitred_worker;
@@ -681,9 +711,9 @@ begin
     begin
       for thing in
         select format('table %I', relname) from pg_class where relnamespace = 'public'::regnamespace
-          and relname in ('backfills', 'backfill_photos', 'backfill_counts', 'backfill_changes', 'backfill_retries', 'proposals', 'policies')
+          and relname in ('backfills', 'feeding', 'backfill_photos', 'backfill_counts', 'backfill_changes', 'backfill_retries', 'proposals', 'policies')
         union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'public'::regnamespace
-          and proname in ('photos_of_objects', 'rests_after', 'feed_backfill', 'change_backfill', 'retry_backfill', 'feed_retries', 'end_backfills', 'record_verdicts', 'decide_anew', 'backfill_that_is_over',
+          and proname in ('photos_of_objects', 'rests_after', 'feed_backfill', 'change_backfill', 'note_outcome', 'retry_backfill', 'feed_retries', 'end_backfills', 'record_verdicts', 'decide_anew', 'backfill_that_is_over',
             'apply_proposals', 'discard_proposals', 'taken_back', 'restore_before_backfill', 'rollback_backfill', 'grant_roles_before_backfills')
       loop
         execute format('alter %s owner to maitred_migrator', thing);

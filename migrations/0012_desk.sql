@@ -34,7 +34,7 @@ create table audit_log (
   photo    bigint,
   about    jsonb not null default '{}'
 );
-comment on table audit_log is 'Who did what at the desk, oldest first; rows are only added. Of a photo it knows the number alone, which names nothing once the photo is forgotten.';
+comment on table audit_log is 'Who did what at the desk, and to backfills from wherever, oldest first; rows are only added. Of a photo it knows the number alone, which names nothing once the photo is forgotten.';
 create index audit_log_photo on audit_log (photo, id) where photo is not null;
 create trigger audit_log_append_only before update or delete on audit_log
   for each row execute function refuse_change();

@@ -106,7 +106,7 @@ async function halfway(db: Database): Promise<string> {
     propose: true,
     startedBy: "oda",
   });
-  await changeBackfill(db.pool, over, "cancelled", "oda", "the list was of last year");
+  await changeBackfill(db.pool, over, "cancelled", "lea", "the list was of last year");
   return id;
 }
 

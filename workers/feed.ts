@@ -12,11 +12,13 @@ import type { Logger } from "../src/log.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
+import { regularly } from "../src/regularly.ts";
 import {
   countWaiting,
   endBackfills,
   feedBackfill,
   feedRetries,
+  noteFeeding,
   photosOfObjects,
   waitingPhotos,
 } from "../src/store/backfill-feed.ts";
@@ -103,6 +105,10 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
   );
 
   const ending = new AbortController();
+  scope.hold(
+    "feeder's word",
+    regularly(() => noteFeeding(db, feeder.standsBack()).catch(unwell), SAY_MS),
+  );
   const loop = (async () => {
     while (!ending.signal.aborted) {
       let fed = 0;
@@ -143,4 +149,5 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
 const CPU_BATCH = 8;
 const CUDA_BATCH = 64;
 const ROUND_MS = 200;
+const SAY_MS = 5_000;
 const OUTAGE_MS = 5_000;

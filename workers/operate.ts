@@ -1,11 +1,13 @@
 /** Part of processes: what operators watch and do at the desk, assembled from its parts. */
+import { heldBy } from "../src/backfill/held.ts";
+import { createRate, partRead, photosLeft } from "../src/backfill/progress.ts";
 import { describeStored } from "../src/backfill/selector.ts";
 import type { OperateDeps, Operating, Settled } from "../src/http/desk/operate-deps.ts";
 import { within } from "../src/http/within.ts";
 import { LANES } from "../src/photo.ts";
 import { recently } from "../src/recently.ts";
 import { addAuditEntry, audited } from "../src/store/audit-log.ts";
-import { readBackfillFailures } from "../src/store/backfill-counts.ts";
+import { readBackfillSums } from "../src/store/backfill-counts.ts";
 import { type BackfillRow, changeBackfill, readBackfills, retryBackfill } from "../src/store/backfills.ts";
 import {
   countBadMessages,
@@ -34,6 +36,7 @@ export function openOperate(intake: EventIntake): OperateDeps {
     ),
   );
   const slow = recently(() => readSlow(db), SLOW_MS);
+  const runs = createRuns(db);
   // before what needs the queue too, so that whoever dies in between has said who asked for it
   const asks = (who: string, did: string, about: Record<string, unknown>): Promise<void> =>
     addAuditEntry(db, { who, did, photo: null, about });
@@ -52,7 +55,7 @@ export function openOperate(intake: EventIntake): OperateDeps {
         lanes(PATIENCE_MS),
         unqueuedState(db),
         readWorkers(db),
-        readRuns(db),
+        runs(),
         slow(),
       ]);
       return {
@@ -105,16 +108,9 @@ export function openOperate(intake: EventIntake): OperateDeps {
     },
     replayFailures: (code, after, by) =>
       replayFailed(intake, code, after, (photos) => asks(by, "replayed-failures", { code, photos })),
-    changeBackfill: (id, state, by, why) =>
-      does(by, "changed-backfill", async (client) => {
-        await changeBackfill(client, id, state, by, why);
-        return { answer: undefined, about: { backfill: id, state, why } };
-      }),
-    retryBackfill: (id, code, by) =>
-      does(by, "retried-backfill", async (client) => {
-        const photos = await retryBackfill(client, id, code, by);
-        return { answer: photos, about: { backfill: id, ...(code && { code }), photos } };
-      }),
+    // these two write down themselves who did it
+    changeBackfill: (id, state, by, why) => changeBackfill(db, id, state, by, why),
+    retryBackfill: (id, code, by) => retryBackfill(db, id, code, by),
   };
 }
 
@@ -148,25 +144,36 @@ async function readSlow(
   };
 }
 
-/** Those that are not over, and the latest of the others. */
-async function readRuns(db: Pool): Promise<Operating["backfills"]> {
-  const rows = await readBackfills(db);
-  const over = rows.filter(({ state }) => state === "cancelled" || state === "done");
-  const open = rows.filter((row) => !over.includes(row));
-  const shown = [...open, ...over.slice(0, OVER)].slice(0, SHOWN);
-  const failures = await readBackfillFailures(
-    db,
-    shown.map(({ id }) => id),
-  );
-  return shown.map((row) => ({
-    ...asRun(row),
-    failures: failures.flatMap(({ id, code, photos }) => (id === row.id ? { code, photos } : [])),
-  }));
+/** Those that are not over, and the latest of the others; how fast they are, from asking again and again. */
+function createRuns(db: Pool): () => Promise<Operating["backfills"]> {
+  const rates = new Map<string, ReturnType<typeof createRate>>();
+  return async () => {
+    const rows = await readBackfills(db);
+    const over = rows.filter(({ state }) => state === "cancelled" || state === "done");
+    const open = rows.filter((row) => !over.includes(row));
+    for (const id of rates.keys()) if (!open.some((row) => row.id === id)) rates.delete(id);
+    const shown = [...open, ...over.slice(0, OVER)].slice(0, SHOWN);
+    const sums = await readBackfillSums(
+      db,
+      shown.map(({ id }) => id),
+    );
+    return shown.map((row) => {
+      const rateOf = rates.get(row.id) ?? createRate(() => performance.now());
+      if (open.includes(row)) rates.set(row.id, rateOf);
+      const of = sums.filter(({ id }) => id === row.id);
+      return {
+        ...asRun(row, rateOf(row)),
+        changed: of.reduce((sum, { changed }) => sum + changed, 0),
+        failures: of.flatMap(({ code, photos }) => (code === "" ? [] : { code, photos })),
+      };
+    });
+  };
 }
 
-function asRun(row: BackfillRow): Omit<Operating["backfills"][number], "failures"> {
+function asRun(row: BackfillRow, rate: number): Omit<Operating["backfills"][number], "failures" | "changed"> {
   const { id, model, propose, state, outcome, maxRate, hours, startedBy, changedBy, why } = row;
   const { waiting, skipped, unreadable, readAll } = row;
+  const left = photosLeft(row);
   return {
     ...{ id, model, propose, state, outcome, maxRate, hours, startedBy, changedBy, why },
     ...{ waiting, skipped, unreadable, readAll },
@@ -174,6 +181,10 @@ function asRun(row: BackfillRow): Omit<Operating["backfills"][number], "failures
     startedAt: row.startedAt.toISOString(),
     endedAt: row.endedAt?.toISOString() ?? null,
     judged: row.judged,
+    held: heldBy(row, new Date()) ?? null,
+    part: partRead(row) ?? null,
+    photosPerS: rate,
+    leftS: left !== undefined && rate > 0 ? left / rate : null,
   };
 }
 

@@ -57,7 +57,7 @@ export interface FeederDeps {
 }
 
 export interface FeederLimits {
-  /** Photos that may wait in the backfill lane. */
+  /** Photos that may wait in the backfill lane before the last page is put there. */
   queue(): Promise<number>;
   /** Nothing is fed while an upload has waited longer, in milliseconds. */
   liveTargetMs: number;
@@ -74,11 +74,13 @@ export interface FeederEvents {
 export interface Feeder extends Closable {
   /** One round of some seconds at most: feeds what there is room for. @returns how many photos it fed. */
   round(): Promise<number>;
+  /** Whether the last round fed nothing because an upload had waited for too long. */
+  standsBack(): boolean;
 }
 
 /**
- * Keeps the backfill lane filled, and never more than that, whatever the archive's size. Several backfills take turns,
- * a page each. A page's photos are committed as waiting together with the cursor behind it, and queued afterwards; what
+ * Keeps the backfill lane filled, and at most a page over that, whatever the archive's size: pages are read ahead, so that
+ * none can be cut to the room there is. Several backfills take turns, a page each. A page's photos are committed as waiting together with the cursor behind it, and queued afterwards; what
  * a crash in between leaves unqueued is queued again when the feeder starts, when the queue holds so little of it that
  * it must have lost the rest, and whenever it has waited for long.
  */
@@ -86,6 +88,7 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
   const open = new Map<string, Source>();
   let requeuedAt = Number.NEGATIVE_INFINITY;
   let lostAt = Number.NEGATIVE_INFINITY;
+  let standsBack = false;
   /** Whose turn was the last. */
   let last = "0";
 
@@ -189,7 +192,8 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
       for (const id of await deps.finish()) events.finished(id);
       let fed = 0;
       let all = inTurn(await sources(running));
-      if (all.length === 0 || (await deps.liveOldestMs()) > limits.liveTargetMs) return 0;
+      standsBack = all.length > 0 && (await deps.liveOldestMs()) > limits.liveTargetMs;
+      if (all.length === 0 || standsBack) return 0;
       let room = (await limits.queue()) - (await deps.depth());
       // what is skipped takes no room: of an archive that is decided already that may be hours
       const until = deps.now() + ROUND_MS;
@@ -209,6 +213,7 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
       }
       return fed;
     },
+    standsBack: () => standsBack,
     async close() {
       for (const source of open.values())
         await source.close().catch((error: unknown) => events.unwell(asError(error)));

@@ -26,3 +26,17 @@ export function within({ from, to }: Hours, at: Date): boolean {
   const hour = at.getHours();
   return from < to ? hour >= from && hour < to : hour >= from || hour < to;
 }
+
+/** How long it is from the beginning of such hours until something has gone on for `seconds` within them, in seconds. */
+export function secondsWithin({ from, to }: Hours, seconds: number): number {
+  const length = ((to - from + 24) % 24) * 3_600;
+  const nights = Math.max(0, Math.ceil(seconds / length) - 1);
+  return seconds + nights * (86_400 - length);
+}
+
+/** Photos a second for a person: a small number with digits that say something. */
+export function inWords(photosPerS: number): string {
+  return photosPerS === 0 || photosPerS >= 1
+    ? photosPerS.toFixed(1)
+    : String(Number(photosPerS.toPrecision(2)));
+}

@@ -1,10 +1,12 @@
 import { manifestsOf } from "../../workers/manifests.ts";
+import { inWords, parseHours, secondsWithin } from "../backfill/pace.ts";
 import type { PageDeps } from "../backfill/pages.ts";
 import { pages } from "../backfill/pages.ts";
 import { describe, type FedSelector } from "../backfill/selector.ts";
 import { ANSWER_MS, connectS3, listStretch } from "../image/s3.ts";
 import type { PhotoRef } from "../photo.ts";
 import { bestRate } from "../store/backfills.ts";
+import { type Deciding, decidedObjects, decidedPhotos } from "../store/decided-photos.ts";
 import { readWorkers } from "../store/models.ts";
 import { readPhotos } from "../store/photos.ts";
 import type { Pool } from "../store/pool.ts";
@@ -19,10 +21,10 @@ import {
 } from "./rendition-sample.ts";
 
 /** Of a backfill, what it takes to say how long and how much. */
-export interface Intended {
+export interface Intended extends Deciding {
   what: FedSelector;
-  model: string;
   maxRate: number | null;
+  hours: string | null;
   /** Template of renditions. */
   rendition: string | null;
 }
@@ -34,10 +36,11 @@ export async function estimate(
   { values }: Arguments,
   terminal: Terminal,
 ): Promise<number> {
-  const { what, model, maxRate, rendition } = intended;
+  const { what, model, maxRate, hours, rendition } = intended;
   const s3 = connectS3(connectedConfig(terminal), 2, 1, ANSWER_MS);
   const counted = {
     photos: 0,
+    skipped: 0,
     unreadable: 0,
     listRequests: 0,
     bytes: null as number | null,
@@ -46,6 +49,7 @@ export async function estimate(
   };
   const sample = createSample<string>(LOOKED_AT);
   let renditions: RenditionEstimate | null = null;
+  let left = 0;
   const deps: PageDeps = {
     async list(bucket, prefix, after, limit) {
       const stretch = await listStretch(s3, bucket, prefix, after, limit);
@@ -62,38 +66,42 @@ export async function estimate(
     view: (name, after, limit) => viewPhotos(db, name, after, limit),
     open: manifestsOf(s3),
   };
+  const listed = what.kind === "prefix" || what.kind === "manifest";
   try {
     for await (const page of pages(deps, what, null, 1_000)) {
+      const decided = listed
+        ? await decidedObjects(db, page.ids.map(asPhoto), intended)
+        : await decidedPhotos(db, page.ids, intended);
       counted.photos += page.ids.length;
+      counted.skipped += decided.size;
       counted.unreadable += page.unreadable;
-      page.ids.forEach(sample.offer);
+      for (const [at, id] of page.ids.entries()) if (!decided.has(at)) sample.offer(id);
       if (terminal.columns > 0) terminal.say(`\r${counted.photos} photos so far\x1b[K\r`);
     }
-    const listed = what.kind === "prefix" || what.kind === "manifest";
-    const some: PhotoRef[] = listed
-      ? sample.kept.map((photo) => JSON.parse(photo))
-      : await readPhotos(db, sample.kept);
+    const some = listed ? sample.kept.map(asPhoto) : await readPhotos(db, sample.kept);
+    left = counted.photos - counted.skipped;
     if (what.kind !== "prefix") {
-      const sizes = await estimateBytes(s3, some, counted.photos);
-      counted.bytes = sizes?.bytes ?? null;
+      const sizes = await estimateBytes(s3, some, left);
+      counted.bytes = left === 0 ? 0 : (sizes?.bytes ?? null);
       counted.sizesAsked = some.length;
       counted.sizesFound = sizes?.found ?? 0;
     }
-    if (rendition !== null) renditions = await estimateRenditions(s3, some, counted.photos, rendition);
+    if (rendition !== null) renditions = await estimateRenditions(s3, some, left, rendition);
   } finally {
     s3.destroy();
   }
   const rate = await rateOf(db, maxRate);
+  const seconds = rate && left / rate.photosPerS;
   const result = {
     ...counted,
-    getRequests: counted.photos + (renditions?.originals ?? 0),
+    getRequests: left + (renditions?.originals ?? 0),
     renditions,
     photosPerS: rate?.photosPerS ?? null,
     rateIs: rate?.is ?? null,
-    seconds: rate ? Math.ceil(counted.photos / rate.photosPerS) : null,
+    seconds: seconds && Math.ceil(hours ? secondsWithin(parseHours(hours), seconds) : seconds),
   };
   if (values["json"]) terminal.print(JSON.stringify(result));
-  else for (const line of printed(what, result)) terminal.print(line);
+  else for (const line of printed(intended, result)) terminal.print(line);
   return EXIT.done;
 }
 
@@ -125,9 +133,11 @@ async function measuredRate(db: Pool): Promise<Rate | null> {
 
 interface Estimate {
   photos: number;
+  /** Of these, those that are decided already. */
+  skipped: number;
   unreadable: number;
   listRequests: number;
-  /** Of the photos themselves; null where it could not be found out. */
+  /** Of the photos themselves, of a prefix with those that are skipped; null where it could not be found out. */
   bytes: number | null;
   /** How many photos' sizes were asked for to say so of all; 0 where the listing told. */
   sizesAsked: number;
@@ -141,10 +151,18 @@ interface Estimate {
   seconds: number | null;
 }
 
-function printed(what: FedSelector, result: Estimate): string[] {
-  const { photos, unreadable, listRequests, getRequests, bytes, renditions, seconds } = result;
+function asPhoto(id: string): PhotoRef {
+  return JSON.parse(id);
+}
+
+function printed({ what, hours }: Intended, result: Estimate): string[] {
+  const { photos, skipped, unreadable, listRequests, getRequests, bytes, renditions, seconds } = result;
   // what is said of photos in Postgres begins with that word
   const lines = [`${counted(photos, "photo")}: ${describe(what).replace(/^photos: /, "")}`];
+  if (skipped)
+    lines.push(
+      `${skipped} of them ${skipped === 1 ? "is" : "are"} decided already, and skipped: ${photos - skipped} left to judge`,
+    );
   if (unreadable) lines.push(`${counted(unreadable, "record names", "records name")} no photo`);
   const { sizesAsked, sizesFound } = result;
   const rest = sizesFound < sizesAsked ? ": the rest is absent or refused, and counts as none" : "";
@@ -152,7 +170,7 @@ function printed(what: FedSelector, result: Estimate): string[] {
   const size =
     bytes === null
       ? "; how many bytes the bucket did not say"
-      : `, ${gigabytes(bytes)}${renditions ? " of originals" : ""}${about}`;
+      : `, ${gigabytes(bytes)}${renditions ? " of originals" : ""}${about}${what.kind === "prefix" && skipped ? " with what is skipped" : ""}`;
   lines.push(
     `at most ${counted(getRequests, "GET request")}${listRequests ? `, ${listRequests} to list` : ""}${size}`,
   );
@@ -170,9 +188,8 @@ function printed(what: FedSelector, result: Estimate): string[] {
   lines.push(
     seconds === null
       ? "how long: nothing was judged within a day, so no rate is known"
-      : `about ${duration(seconds)} at ${result.photosPerS!.toFixed(1)} photos/s, which is ${result.rateIs}`,
+      : `about ${duration(seconds)} at ${inWords(result.photosPerS!)} photos/s, which is ${result.rateIs}${hours ? `, within ${hours} only` : ""}`,
   );
-  lines.push("what is decided already is among them, and will be skipped");
   return lines;
 }
 

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { FEEDER } from "../backfill/feeder.ts";
-import { parseHours, waitsUntil } from "../backfill/pace.ts";
-import { describeStored, selector } from "../backfill/selector.ts";
+import { heldBy } from "../backfill/held.ts";
+import { inWords } from "../backfill/pace.ts";
+import { createRate, partRead, photosLeft } from "../backfill/progress.ts";
+import { describeStored } from "../backfill/selector.ts";
 import {
   type BackfillChange,
   type BackfillCount,
@@ -73,24 +75,6 @@ export async function follow(db: Pool, id: string, terminal: Terminal, json: boo
   }
 }
 
-/**
- * How many photos a second a run judges, from looking at it again and again: since it was taken up last, or failed photos
- * were fed again. What went before says nothing of how long the rest takes.
- */
-export function createRate(
-  now: () => number,
-): (row: Pick<BackfillRow, "state" | "fed" | "waiting">) => number {
-  let first: { at: number; state: string; judged: number } | undefined;
-  let last = 0;
-  return ({ state, fed, waiting }) => {
-    const judged = fed - waiting;
-    if (first?.state !== state || judged < last) first = { at: now(), state, judged };
-    last = judged;
-    const seconds = (now() - first.at) / 1_000;
-    return seconds > 0 ? (judged - first.judged) / seconds : 0;
-  };
-}
-
 /** maitred backfill report: see `backfill`. */
 export const report: BackfillCommand = async (db, args, terminal) => {
   const id = idOf(args);
@@ -117,10 +101,11 @@ export function statusLines(
   now: Date = new Date(),
 ): string[] {
   const gone = row.fed - row.waiting - row.judged;
+  const part = partRead(row);
   const more = [
     gone > 0 ? `, ${gone} replaced or forgotten before their turn` : "",
     row.unreadable > 0 ? `, ${row.unreadable} records unreadable` : "",
-    row.readAll ? "" : ", more to come",
+    row.readAll ? "" : part === undefined ? ", more to come" : `, ${percent(part)} read`,
   ];
   const lines = [
     `backfill ${row.id}: ${describeStored(row.what)}`,
@@ -149,11 +134,9 @@ export function statusLines(
 
 /** The state, who gave it that and why, and what a run waits for by the clock of this machine. */
 function stateLine(row: BackfillRow, now: Date = new Date()): string {
-  const { state, hours, readAll, retrying, changedBy, why } = row;
-  const feeds = state === "running" && (!readAll || retrying);
-  const until = feeds && hours ? waitsUntil(parseHours(hours), now) : undefined;
-  const waits = until === undefined ? "" : `, waits until ${until}`;
-  return `${state}${waits}${changedBy && why ? `, by ${changedBy}: ${why}` : ""}`;
+  const { state, changedBy, why } = row;
+  const held = heldBy(row, now);
+  return `${state}${held ? `, ${held}` : ""}${changedBy && why ? `, by ${changedBy}: ${why}` : ""}`;
 }
 
 /** One line of a run that goes on: how far it is, as far as that is known, how fast, and how it comes out. */
@@ -163,23 +146,16 @@ export function progressLine(
   rate: number,
   now: Date = new Date(),
 ): string {
-  const part = partRead(row);
-  const toCome = part ? (row.fed * (1 - part)) / part : undefined;
-  const left = toCome !== undefined && rate > 0 ? `, ${duration((row.waiting + toCome) / rate)} left` : "";
-  const done = part === undefined || row.readAll ? "" : ` ${Math.floor(part * 100)} % read,`;
+  const toCome = photosLeft(row);
+  const left = toCome !== undefined && rate > 0 ? `, ${duration(toCome / rate)} left` : "";
+  const part = row.readAll ? undefined : partRead(row);
+  const done = part === undefined ? "" : ` ${percent(part)} read,`;
   const failures = failuresIn(counts);
-  return `${stateLine({ ...row, why: null }, now)}:${done} ${row.judged} judged, ${row.waiting} waiting, ${rate.toFixed(1)}/s${left}, ${sum(counts.filter(isChange))} changed${failures ? `, failed: ${failures}` : ""}`;
+  return `${stateLine({ ...row, why: null }, now)}:${done} ${row.judged} judged, ${row.waiting} waiting, ${inWords(rate)}/s${left}, ${sum(counts.filter(isChange))} changed${failures ? `, failed: ${failures}` : ""}`;
 }
 
-/** How much of its selector was read, 0 to 1; undefined where nobody knows how much there is before its end. */
-function partRead({ what, cursor, readAll }: BackfillRow): number | undefined {
-  if (readAll) return 1;
-  const known = selector.safeParse(what).data;
-  if (!known || !("upTo" in known)) return undefined;
-  return Math.min(
-    1,
-    Number((cursor as { after: string } | null)?.after ?? 0) / Math.max(1, Number(known.upTo)),
-  );
+function percent(part: number): string {
+  return `${Math.floor(part * 100)} %`;
 }
 
 /** Such as `3 CORRUPT, 1 STORE_UNAVAILABLE`; "" where none failed. */

@@ -23,20 +23,26 @@ export const start: BackfillCommand = async (db, args, terminal) => {
   const { values } = args;
   const what = await selectorOf(args, db);
   const maxRate = numberOf(values["max-rate"], "--max-rate", 0.01, 1e6);
+  const expected = numberOf(values["expect"], "--expect", 1, 1e15);
+  if (expected !== null && !Number.isInteger(expected))
+    throw new UsageError(`--expect: expected a whole number, got ${JSON.stringify(values["expect"])}`);
   const hours = values["hours"] === undefined ? null : String(values["hours"]);
   if (hours !== null) parseHours(hours);
   const rendition = values["rendition-template"] === undefined ? null : String(values["rendition-template"]);
   if (rendition !== null) parseRendition(rendition);
   const model = `model:${await modelOf(values, db, terminal)}`;
   if (rendition !== null && !values["unchecked"]) await lookForRenditions(rendition, terminal);
-  if (values["dry-run"]) return estimate(db, { what, model, maxRate, rendition }, args, terminal);
+  const again = Boolean(values["again"]);
+  if (values["dry-run"])
+    return estimate(db, { what, model, again, maxRate, hours, rendition }, args, terminal);
   if (!values["unchecked"]) await lookAt(db, what, terminal);
   const how = {
-    again: Boolean(values["again"]),
+    again,
     propose: Boolean(values["propose"]),
     maxRate,
     hours,
     rendition,
+    expected,
   };
   const id = await addBackfill(db, { what, model, ...how, startedBy: accountOf(values) });
   if (values["json"]) terminal.print(JSON.stringify({ id, what }));

@@ -52,6 +52,8 @@ are queued, and rollback says how many others there are, which only start --miss
   --model ID        the model that counts as having decided (default: the active one)
   --max-rate N      photos a second at most
   --hours 22-06     only at these hours of the feeder's clock
+  --expect N        how many photos there are, as --dry-run says: of a prefix, a list or a view nobody knows before its end,
+                    and status has neither a share nor the time left
   --rendition-template resized/{key}
                     judge that smaller copy of each photo where there is one, of the same bucket or of s3://thumbs/{key};
                     {stem} is the key without its extension, {bucket} the photo's. Read docs/backfill.md first
@@ -85,6 +87,7 @@ done before.
     propose: { type: "boolean" },
     model: { type: "string" },
     "max-rate": { type: "string" },
+    expect: { type: "string" },
     hours: { type: "string" },
     "rendition-template": { type: "string" },
     unchecked: { type: "boolean" },

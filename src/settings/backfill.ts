@@ -7,7 +7,7 @@ export const backfill = {
     0,
     0,
     10_000_000,
-    "photos of backfills that wait in the queue at once; 0: 20 batches a worker",
+    "photos of backfills to which the queue is filled, page by page; 0: 20 batches a worker",
   ),
   liveTargetMs: int(
     "MAITRED_LIVE_TARGET_MS",

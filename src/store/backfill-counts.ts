@@ -23,15 +23,18 @@ export async function readBackfillCounts(db: Pool, id: string): Promise<Backfill
   });
 }
 
-/** Photos that failed in these backfills, by the id of the backfill and the code, most first. */
-export async function readBackfillFailures(
+/** How the photos of these backfills came out, by the id of the backfill and the code, which is "" unless they failed; most first. */
+export async function readBackfillSums(
   db: Pool,
   ids: readonly string[],
-): Promise<{ id: string; code: string; photos: number }[]> {
-  return query<{ id: string; code: string; photos: number }>(db, {
-    name: "read_backfill_failures",
-    text: `select backfill_id as id, code, sum(photos)::float8 as photos from backfill_counts
-      where backfill_id = any ($1::bigint[]) and code <> '' group by 1, 2 having sum(photos) > 0 order by 3 desc, 2`,
+): Promise<{ id: string; code: string; photos: number; changed: number }[]> {
+  return query<{ id: string; code: string; photos: number; changed: number }>(db, {
+    name: "read_backfill_sums",
+    text: `select backfill_id as id, code, sum(photos)::float8 as photos,
+        coalesce(sum(photos) filter (
+          where after <> 'kept' and (before, before_category) <> (after, after_category)), 0)::float8 as changed
+      from backfill_counts
+      where backfill_id = any ($1::bigint[]) group by 1, 2 having sum(photos) > 0 order by 3 desc, 2`,
     values: [ids],
   });
 }

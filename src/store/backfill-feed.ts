@@ -78,6 +78,16 @@ export async function countWaiting(db: Pool, olderThanS: number): Promise<number
   return rows[0]!.photos;
 }
 
+/** Says that a feeder runs, and whether it feeds nothing because an upload has waited for too long. */
+export async function noteFeeding(db: Pool, standsBack: boolean): Promise<void> {
+  await query(db, {
+    name: "note_feeding",
+    text: `insert into feeding (heard_at, stands_back) values (now(), $1)
+      on conflict (single) do update set heard_at = excluded.heard_at, stands_back = excluded.stands_back`,
+    values: [standsBack],
+  });
+}
+
 /** Ends those of which nothing is left to do; see end_backfills. @returns their ids. */
 export async function endBackfills(db: Pool): Promise<string[]> {
   const rows = await query<{ id: string }>(db, {

@@ -20,6 +20,8 @@ export interface BackfillRow {
   hours: string | null;
   /** Of the keys that are read instead of the photos'; null: the photos themselves are. */
   rendition: string | null;
+  /** How many photos `what` names, as whoever started it said. */
+  expected: number | null;
   startedBy: string;
   startedAt: Date;
   changedBy: string | null;
@@ -40,6 +42,10 @@ export interface BackfillRow {
   retrying: boolean;
   /** At its rate, what was fed lasts for now. */
   rests: boolean;
+  /** What feeders last said of themselves; `nobody`: none did within half a minute. */
+  feeder: "feeds" | "stands back" | "nobody";
+  /** Whether one runs. */
+  worker: boolean;
   /** Some of what it proposed was neither applied nor discarded. */
   undecided: boolean;
 }
@@ -48,16 +54,16 @@ export type NewBackfill = Pick<
   BackfillRow,
   "what" | "model" | "again" | "propose" | "maxRate" | "hours" | "startedBy"
 > &
-  Partial<Pick<BackfillRow, "rendition">>;
+  Partial<Pick<BackfillRow, "rendition" | "expected">>;
 
 /** @returns its id. */
 export async function addBackfill(db: Pool, run: NewBackfill): Promise<string> {
-  const { what, model, again, propose, maxRate, hours, startedBy, rendition = null } = run;
+  const { what, model, again, propose, maxRate, hours, startedBy, rendition = null, expected = null } = run;
   const rows = await query<{ id: string }>(db, {
     name: "add_backfill",
-    text: `insert into backfills (what, model, again, propose, max_rate, hours, started_by, rendition)
-      values ($1, $2, $3, $4, $5, $6, $7, $8) returning id`,
-    values: [JSON.stringify(what), model, again, propose, maxRate, hours, startedBy, rendition],
+    text: `insert into backfills (what, model, again, propose, max_rate, hours, started_by, rendition, expected)
+      values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning id`,
+    values: [JSON.stringify(what), model, again, propose, maxRate, hours, startedBy, rendition, expected],
   });
   return rows[0]!.id;
 }
@@ -86,7 +92,7 @@ export async function readBackfill(db: Pool, id: string): Promise<BackfillRow | 
  * @throws {ConfigError} CONFIG_INVALID where there is no such backfill, or it is in that state or over.
  */
 export async function changeBackfill(
-  db: Queryable,
+  db: Pool,
   id: string,
   state: "running" | "paused" | "cancelled",
   by: string,
@@ -199,7 +205,8 @@ export async function bestRate(db: Pool): Promise<number | null> {
 }
 
 // undecided by the first row in the order of the primary key: "exists" would read all that one run proposed to find none of another
-const BACKFILL = `select id, what, model, again, propose, state, outcome, max_rate as "maxRate", hours, rendition, started_by as "startedBy",
+const BACKFILL = `select id, what, model, again, propose, state, outcome, max_rate as "maxRate", hours, rendition, expected::float8 as expected,
+    started_by as "startedBy",
     started_at as "startedAt", changed_by as "changedBy", changed_at as "changedAt", why, ended_at as "endedAt", cursor,
     read_all as "readAll", seen::float8 as seen, fed::float8 as fed, skipped::float8 as skipped,
     unreadable::float8 as unreadable,
@@ -207,6 +214,10 @@ const BACKFILL = `select id, what, model, again, propose, state, outcome, max_ra
     (select coalesce(sum(c.photos), 0) from backfill_counts c where c.backfill_id = backfills.id)::float8 as judged,
     exists (select from backfill_retries r where r.backfill_id = backfills.id) as retrying,
     coalesce(rests_until > now(), false) as rests,
+    case when what ->> 'kind' = 'policy' then 'feeds' else coalesce((
+      select case when f.stands_back then 'stands back' else 'feeds' end
+      from feeding f where f.heard_at > now() - interval '30 seconds'), 'nobody') end as feeder,
+    exists (select from model_workers m where m.seen_at > now() - interval '2 minutes') as worker,
     coalesce((select s.backfill_id from proposals s where s.backfill_id >= backfills.id
       order by s.backfill_id, s.photo_id limit 1) = backfills.id, false) as undecided
   from backfills`;

@@ -50,7 +50,14 @@ describe.skipIf(!CHROMIUM)("operate", { timeout: 180_000 }, () => {
       .poll(() => page.getByRole("listitem").filter({ hasText: "decode" }).count(), { timeout: 60_000 })
       .toBe(1);
     expect(await page.getByText("No photo has failed.").count()).toBe(1);
-    await troubled(desk.db);
+    const { backfill } = await troubled(desk.db);
+    // how much is read of a prefix nobody knows, unless somebody says how much there is
+    const bar = page.getByRole("progressbar", { name: `Judged of backfill ${backfill}` });
+    const position = () => bar.evaluate((at) => (at as HTMLProgressElement).position);
+    expect(await position()).toBe(-1);
+    await desk.db.pool.query("update backfills set expected = 6 where id = $1", [backfill]);
+    await expect.poll(position, { timeout: 20_000 }).toBeCloseTo(1 / 3);
+    await page.getByText("50 % read, ").waitFor();
     const row = page.getByRole("region", { name: "Failures" }).getByRole("row", { name: "CORRUPT" });
     await row.getByText("4").waitFor();
     await page

@@ -11,6 +11,7 @@ import { type FauxqsServer, startFauxqs } from "fauxqs";
 import pg from "pg";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
+import { statusLines } from "../../src/cli/backfill-report.ts";
 import { openIntake } from "../../src/cli/intake.ts";
 import { connectS3, listStretch, openObject } from "../../src/image/s3.ts";
 import { Scope } from "../../src/lifecycle.ts";
@@ -929,6 +930,31 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
     }
   });
 
+  test("tells whoever looks at a run that it stands back for an upload, or that it does not run any more", async ({
+    configFor,
+    db,
+  }) => {
+    await photos(db, "p1", "p2", "p3");
+    const id = await addBackfill(db.pool, ofAll);
+    const line = async () => statusLines((await readBackfill(db.pool, id))!, [])[1];
+    const nobody = "running, waits for maitred feed or maitred up: none runs";
+    expect(await line()).toBe(nobody);
+    const scope = new Scope();
+    try {
+      const config = configFor(backend, { MAITRED_LIVE_TARGET_MS: "100", MAITRED_FEED_LIMIT: "1" });
+      const upload = { store: "s3", bucket: "archive", key: "waits.jpg", version: "" } as const;
+      await openIntake(config, scope, () => {}).take([upload], "live");
+      await startFeed(config, createLog("silent"), scope);
+      await expect
+        .poll(line, { timeout: 20_000 })
+        .toBe("running, waits for an upload that is older than MAITRED_LIVE_TARGET_MS");
+    } finally {
+      await scope.close();
+    }
+    await db.pool.query("update feeding set heard_at = heard_at - interval '31 seconds'");
+    expect(await line()).toBe(nobody);
+  });
+
   test("proposes nothing of what was queued by hand in its lane: that is a verdict at once", async ({
     configFor,
     db,
@@ -1138,6 +1164,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   await put("dry/2.jpg", "123");
   expect(JSON.parse((await run("start", "s3://archive/dry/", "--dry-run", "--json")).out)).toEqual({
     photos: 2,
+    skipped: 0,
     unreadable: 0,
     listRequests: 1,
     bytes: 8,
@@ -1155,7 +1182,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   await put("dry/list.jsonl", '{"key":"dry/1.jpg"}\n{"key":"dry/2.jpg"}\n{"key":"dry/1.jpg","etag":"e"}\n');
   expect(
     (await run("start", "s3://archive/dry/list.jsonl", "--bucket", "archive", "--dry-run", "--json")).out,
-  ).toMatch(/^\{"photos":2,.*"bytes":8,"sizesAsked":2,"sizesFound":2,"getRequests":2,/);
+  ).toMatch(/^\{"photos":2,"skipped":0,.*"bytes":8,"sizesAsked":2,"sizesFound":2,"getRequests":2,/);
   await put("dry/some.csv", "bucket,key\narchive,dry/1.jpg\narchive,dry/none.jpg\n");
   expect((await run("start", "s3://archive/dry/some.csv", "--dry-run")).out).toContain(
     "at most 2 GET requests, 0.000 GB by the sizes of 1 of 2 asked for: the rest is absent or refused, and counts as none\n",
@@ -1167,6 +1194,8 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     "restaurant-3",
     "--max-rate",
     "5",
+    "--expect",
+    "4",
     "--rendition-template",
     "small/{key}",
     "--by",
@@ -1177,7 +1206,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   expect(started.code).toBe(0);
   expect((await run("pause", id)).err).toMatch(/--why/);
   expect(await run("pause", id, "--why", "too early", "--by", "bob")).toMatchObject({ code: 0 });
-  expect((await run("status", id)).out).toMatch(/paused, by bob: too early/);
+  expect((await run("status", id)).out).toMatch(/paused, by bob: too early\n.* 0 skipped, 0 % read\n/);
   expect((await run("status", id)).out).toMatch(/by renditions where there are any: small\/\{key\}/);
   expect((await run("list")).out).toMatch(/paused .* ann +photos: state pending/);
   await run("resume", id);
@@ -1192,6 +1221,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   for (const [args, why] of [
     [["start", "s3://archive/x"], /a prefix with its slash, or a manifest/],
     [["start", "--missing", "--rendition-template", "small.jpg"], /expected \{key\} or \{stem\} in the key/],
+    [["start", "--missing", "--expect", "1.5"], /--expect: expected a whole number/],
     [["start", "--missing", "--hours", "9"], /two hours such as 22-06/],
     [["sttus", id], /got "sttus": did you mean status\?/],
     // what would silently do nothing, or more than was asked for
@@ -1257,6 +1287,50 @@ test("a dry run counts with the rate of the workers that run, and says so", asyn
   expect(await run()).toContain(
     "about 4 s at 0.5 photos/s, which is the best five seconds of each of the 2 workers that run\n",
   );
+  // two hundred seconds of a night's hour
+  expect(await run("--max-rate", "0.01", "--hours", "02-03")).toContain(
+    "about 3 min 20 s at 0.01 photos/s, which is --max-rate, within 02-03 only\n",
+  );
+});
+
+test("a dry run tells what is decided already apart, of photos in Postgres, a prefix and a list", async ({
+  db,
+  folder,
+}) => {
+  const keys = ["settled/ours.jpg", "settled/moderated.jpg", "settled/other.jpg", "settled/failed.jpg"];
+  const [ours, moderated, other, bad] = await photos(db, ...keys);
+  for (const key of [...keys, "settled/new.jpg"]) await put(key, "12345");
+  await recordOutcomes(db.pool, [
+    judged(ours!, "shown", "model:restaurant-3"),
+    judged(other!, "shown", "model:m-1"),
+    { ...failed(bad!), by: "model:restaurant-3" },
+  ]);
+  await db.pool.query("select record_review($1, 'ann', 'shown')", [moderated]);
+  const list = join(folder, "list.csv");
+  writeFileSync(list, ["bucket,key", ...keys.map((key) => `archive,${key}`)].join("\n"));
+  const env = { DATABASE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
+  const run = async (...args: string[]) => {
+    const command = maitred(
+      ["backfill", "start", ...args, "--model", "restaurant-3", "--max-rate", "0.01", "--dry-run"],
+      env,
+    );
+    expect(await command.exit, command.stderr()).toBe(0);
+    return command.stdout();
+  };
+  expect(await run("--all")).toBe(
+    "4 photos: all photos\n2 of them are decided already, and skipped: 2 left to judge\n" +
+      "at most 2 GET requests, 0.000 GB by the sizes of 2 of 2 asked for\nabout 3 min 20 s at 0.01 photos/s, which is --max-rate\n",
+  );
+  expect(JSON.parse(await run("s3://archive/settled/", "--json"))).toMatchObject({
+    ...{ photos: 5, skipped: 2, getRequests: 3, seconds: 300 },
+  });
+  expect(JSON.parse(await run(list, "--json"))).toMatchObject({
+    photos: 4,
+    skipped: 2,
+    bytes: 10,
+    seconds: 200,
+  });
+  expect(JSON.parse(await run("--all", "--again", "--json"))).toMatchObject({ photos: 4, skipped: 1 });
 });
 
 test("a backfill that is not there is exit code 1, and one that is over is shown once", async ({ db }) => {
@@ -1289,7 +1363,7 @@ test("watching ends where the feeder had to pause the run, and waits where a per
   try {
     await watching.says(`paused, by bob: too early; waiting for maitred backfill resume ${id}\n`);
     await changeBackfill(db.pool, id, "running", "bob", "");
-    await watching.says("running: ");
+    await watching.says("running, waits for maitred feed or maitred up: none runs: ");
     await changeBackfill(db.pool, id, "paused", "maitred feed", "CONFIG_INVALID: list.csv: no such file");
     expect(await watching.exit).toBe(1);
   } finally {

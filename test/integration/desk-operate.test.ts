@@ -5,11 +5,21 @@ import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { openQueues } from "../../src/queue/queues.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
-import { feedRetries } from "../../src/store/backfill-feed.ts";
+import { endBackfills, feedBackfill, feedRetries } from "../../src/store/backfill-feed.ts";
+import {
+  addBackfill,
+  applyProposals,
+  changeBackfill,
+  discardProposals,
+  rollbackBackfill,
+} from "../../src/store/backfills.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { openDesk } from "../../workers/desk.ts";
 import { openEventIntake } from "../../workers/intake.ts";
 import { test as base, type Person } from "../desk.ts";
 import { BACKENDS, type Database, queueUrl } from "../fixtures.ts";
+import { maitred } from "../maitred.ts";
+import { judged, ofAll, register } from "../verdicts.ts";
 import { judgedOverTime, troubled } from "../watched.ts";
 
 const test = base.extend<{ queued(): Promise<string[]> }>({
@@ -29,9 +39,13 @@ const test = base.extend<{ queued(): Promise<string[]> }>({
   },
 });
 
+/** What was done but for signing in, and by lea before the test began. */
 const logged = async (db: Database) =>
-  (await db.pool.query("select who, did, about from audit_log where did not like 'signed%' order by id"))
-    .rows;
+  (
+    await db.pool.query(
+      "select who, did, about from audit_log where did not like 'signed%' and who <> 'lea' order by id",
+    )
+  ).rows;
 
 /** The log as the desk words it. */
 const told = async (db: Database): Promise<string[]> => (await logged(db)).map(wordsOf);
@@ -54,6 +68,9 @@ describe("what operators watch", () => {
     });
     const [run, over] = body.backfills;
     expect(run).toMatchObject({ id: backfill, state: "running", judged: 2, waiting: 1, readAll: false });
+    expect(run.held).toBe("waits for maitred feed or maitred up: none runs");
+    // of a prefix nobody knows how much there is
+    expect(run).toMatchObject({ part: null, leftS: null, photosPerS: 0, changed: 2 });
     expect(run.failures).toEqual([{ code: "CORRUPT", photos: 1 }]);
     expect(over).toMatchObject({ state: "cancelled", why: "the list was of last year", failures: [] });
     const [cpu, gpu] = body.workers;
@@ -129,6 +146,45 @@ describe("what operators do", () => {
       `had 0 photos of backfill ${backfill} that failed with GONE judged again`,
       `had 1 photo of backfill ${backfill} judged again`,
       `set backfill ${backfill} to cancelled: no need`,
+    ]);
+  });
+
+  test("is in one log with what commands and the feeder do to backfills, each once however many pages it takes", async ({
+    db,
+  }) => {
+    const { backfill } = await troubled(db);
+    for (const args of [
+      ["pause", backfill, "--why", "too early"],
+      ["resume", backfill],
+      ["retry-failed", backfill, "--code", "CORRUPT"],
+    ]) {
+      const { exit, stderr } = maitred(["backfill", ...args, "--by", "ann"], { DATABASE_URL: db.url });
+      expect(await exit, stderr()).toBe(0);
+    }
+    await changeBackfill(db.pool, backfill, "paused", "maitred feed", "MANIFEST: gone");
+    const ids = [await register(db, "p1"), await register(db, "p2")];
+    const proposed = async (): Promise<string> => {
+      const id = await addBackfill(db.pool, { ...ofAll, again: true, propose: true });
+      await feedBackfill(db.pool, id, null, { ids, cursor: { after: "x" }, end: true, unreadable: 0 });
+      await recordOutcomes(
+        db.pool,
+        ids.map((photo) => ({ ...judged(photo, "shown", "model:m-2"), fed: true as const })),
+      );
+      await endBackfills(db.pool);
+      return id;
+    };
+    const [applied, discarded] = [await proposed(), await proposed()];
+    for (let page = 0; page < 3; page++) await applyProposals(db.pool, applied, "ann", 1);
+    for (let page = 0; page < 3; page++) await discardProposals(db.pool, discarded, "ann", 1);
+    for (const after of ["0", ids[0]!, ids[1]!]) await rollbackBackfill(db.pool, applied, after, "bob", 1);
+    expect((await logged(db)).map((entry) => `${entry.who} ${wordsOf(entry)}`)).toEqual([
+      `ann set backfill ${backfill} to paused: too early`,
+      `ann set backfill ${backfill} to running`,
+      `ann had 1 photo of backfill ${backfill} that failed with CORRUPT judged again`,
+      `maitred feed set backfill ${backfill} to paused: MANIFEST: gone`,
+      `ann made what backfill ${applied} proposed verdicts`,
+      `ann discarded what backfill ${discarded} proposed`,
+      `bob rolled back backfill ${applied}`,
     ]);
   });
 

@@ -268,6 +268,13 @@ describe("catching up", () => {
     return (await outbox(db)).map(({ kind, payload }) => `${payload.key} ${kind} ${payload.state}`);
   };
 
+  /** What was decided until now was so an hour before. */
+  const anHourAgo = (db: Database) =>
+    db.pool.query(`alter table verdicts disable trigger verdicts_append_only;
+      update verdicts set decided_at = decided_at - interval '1 hour';
+      alter table verdicts enable trigger verdicts_append_only;
+      update photos set decided_at = decided_at - interval '1 hour'`);
+
   test("tells one destination of every current photo that has a verdict or failed, as it is now", async ({
     db,
   }) => {
@@ -288,7 +295,7 @@ describe("catching up", () => {
     const ids: string[] = [];
     for (const key of ["a", "b", "c"]) ids.push(await register(db, key));
     for (const id of ids) await judge(db, id, "shown");
-    await db.pool.query("update photos set decided_at = now() - interval '1 hour'");
+    await anHourAgo(db);
     await webhook(db);
     await enableDestination(db.pool, "w", false);
     await judge(db, ids[1]!, "hidden");
@@ -299,13 +306,14 @@ describe("catching up", () => {
 
   test("tells of verdicts that were taken back meanwhile, for another or for none", async ({ db }) => {
     const ids = [];
-    for (const key of ["restored", "pending", "rolled back", "never judged", "replaced"])
+    for (const key of ["restored", "pending", "rolled back", "never judged", "replaced", "stands again"])
       ids.push(await register(db, key));
     await judge(db, ids[0]!, "hidden");
+    await recordOutcomes(db.pool, [{ ...judged(ids[5]!, "hidden", "model:m-9"), policy: "old" }]);
     const undo = [await decide(db, ids[0]!), await decide(db, ids[1]!), await decide(db, ids[4]!)];
-    const rollBack = await backfilled(db, [ids[2]!]);
+    const rollBack = await backfilled(db, [ids[2]!, ids[5]!]);
     await register(db, "replaced", "etag:2");
-    await db.pool.query("update photos set decided_at = decided_at - interval '1 hour'");
+    await anHourAgo(db);
     await db.pool.query(`update review_decisions set before = before || '{"decided_at": "2020-01-01"}'
       where before ->> 'state' <> 'pending'`);
     await webhook(db);
@@ -318,8 +326,9 @@ describe("catching up", () => {
       "pending photo.withdrawn pending",
       "rolled back photo.withdrawn pending",
     ];
-    expect(await told(db)).toEqual(current);
-    expect(await told(db, before!.since)).toEqual([...current, "replaced photo.withdrawn pending"]);
+    const again = "stands again photo.verdict hidden";
+    expect(await told(db)).toEqual([...current, again]);
+    expect(await told(db, before!.since)).toEqual([...current, "replaced photo.withdrawn pending", again]);
   });
 
   test("since a destination was disabled misses nothing that was under way at that moment", async ({

@@ -223,7 +223,7 @@ describe("a backfill that is rolled back", () => {
     await undo(db, await decide(db, id, { category: "menu" }));
     expect(await whole(db, id)).toMatchObject({ state: "hidden", decided_by: "model:bad" });
     expect(await rollBack(db, bad)).toBe(1);
-    expect(await whole(db, id)).toEqual({ ...before, decided_at: expect.any(Date) });
+    expect(await whole(db, id)).toEqual(before);
     expect(await rollBack(db, bad)).toBe(0);
     await judge(db, id, "hidden");
     expect(await whole(db, id)).toMatchObject({ state: "hidden" });
@@ -238,7 +238,7 @@ describe("a backfill that is rolled back", () => {
     const made = [await decide(db, ids[0]!), await decide(db, ids[1]!)];
     expect(await rollBack(db, bad)).toBe(0);
     for (const id of made) expect(await undo(db, id)).toBe("done");
-    expect(await whole(db, ids[0]!)).toEqual({ ...before, decided_at: expect.any(Date) });
+    expect(await whole(db, ids[0]!)).toEqual(before);
     expect(await whole(db, ids[1]!)).toMatchObject({
       state: "pending",
       reason: `backfill ${bad} was rolled back`,
@@ -263,7 +263,7 @@ describe("a backfill that is rolled back", () => {
         decided_by: order[0] === 0 ? "model:worse" : "model:bad",
       });
       await rollBack(db, runs[order[1]]!);
-      expect(await whole(db, ids[0]!)).toEqual({ ...before, decided_at: expect.any(Date) });
+      expect(await whole(db, ids[0]!)).toEqual(before);
       expect(await whole(db, ids[1]!)).toMatchObject({ state: "pending" });
     }
   });

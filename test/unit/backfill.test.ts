@@ -3,12 +3,14 @@ import { Readable } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { createFeeder, type FeederDeps, type RunningBackfill } from "../../src/backfill/feeder.ts";
+import { heldBy, type Waiting } from "../../src/backfill/held.ts";
 import { type ManifestRecord, readManifest } from "../../src/backfill/manifest.ts";
-import { parseHours, within } from "../../src/backfill/pace.ts";
+import { parseHours, secondsWithin, within } from "../../src/backfill/pace.ts";
 import { type Page, pages } from "../../src/backfill/pages.ts";
+import { createRate } from "../../src/backfill/progress.ts";
 import { describeStored, describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
 import { duration } from "../../src/cli/backfill-estimate.ts";
-import { createRate, progressLine, statusLines } from "../../src/cli/backfill-report.ts";
+import { progressLine, statusLines } from "../../src/cli/backfill-report.ts";
 import { ConfigError, UpstreamError } from "../../src/errors.ts";
 import type { BackfillRow } from "../../src/store/backfills.ts";
 
@@ -32,6 +34,13 @@ describe("hours", () => {
     const day = parseHours("9-17");
     expect([8, 9, 16, 17].map((hour) => within(day, at(hour)))).toEqual([false, true, true, false]);
     expect(within(parseHours("20-24"), at(23))).toBe(true);
+  });
+
+  test("are waited for once a day by what takes longer", () => {
+    const hour = parseHours("02-03");
+    expect([60, 3_600, 3_601].map((s) => secondsWithin(hour, s))).toEqual([60, 3_600, 86_401]);
+    // a third of the day, so that a day's work is done on the third
+    expect(secondsWithin(parseHours("22-06"), 24 * 3_600)).toBe((2 * 24 + 8) * 3_600);
   });
 
   test.each(["22", "22-25", "7-7", "0-24", "a-b", "22:00-06:00"])("%s is refused", (text) => {
@@ -421,10 +430,13 @@ describe("the feeder", () => {
     state.now = new Date(2026, 0, 1, 12).valueOf();
     expect(await feeder.round()).toBe(0);
     state.now = new Date(2026, 0, 1, 23).valueOf();
+    expect(feeder.standsBack()).toBe(false);
     state.live = 1_001;
     expect(await feeder.round()).toBe(0);
+    expect(feeder.standsBack()).toBe(true);
     state.live = 1_000;
     expect(await feeder.round()).toBe(100);
+    expect(feeder.standsBack()).toBe(false);
     expect(fed).toHaveLength(100);
   });
 
@@ -619,6 +631,9 @@ test("the rate of a run is that since it was taken up last, and never below none
   // failed photos are tried again
   expect(after(10, "running", 300, 150)).toBe(0);
   expect(after(10, "running", 300, 130)).toBe(2);
+  // nobody looked meanwhile
+  expect(after(100, "running", 300, 120)).toBe(0);
+  expect(after(10, "running", 300, 110)).toBe(1);
 });
 
 test("progress says how much is left as far as that is known, and failures by code", () => {
@@ -627,9 +642,13 @@ test("progress says how much is left as far as that is known, and failures by co
     what: { kind: "photos", upTo: "1000" },
     cursor: { after: "250" },
     readAll: false,
+    expected: null,
+    seen: 250,
     fed: 200,
     waiting: 60,
     judged: 139,
+    feeder: "feeds",
+    worker: true,
   } as BackfillRow;
   const count = { before: "pending", beforeCategory: "", after: "failed", afterCategory: "" };
   const counts = [
@@ -640,9 +659,14 @@ test("progress says how much is left as far as that is known, and failures by co
   expect(line({})).toBe(
     "running: 25 % read, 139 judged, 60 waiting, 10.0/s, 1 min 6 s left, 3 changed, failed: 2 CORRUPT, 1 INTERNAL",
   );
+  expect(progressLine({ ...row, readAll: true }, counts, 0.0125)).toMatch(/ 0\.013\/s, 1 h 20 min left/);
   expect(line({ readAll: true })).toMatch(/^running: 139 judged, .* 6 s left/);
   expect(line({ what: { kind: "prefix", bucket: "b", prefix: "" } })).not.toMatch(/left|read/);
   expect(line({ cursor: null })).not.toMatch(/left/);
+  // of a prefix as somebody counted it, as long as there are no more
+  const prefix = { what: { kind: "prefix", bucket: "b", prefix: "" } };
+  expect(line({ ...prefix, expected: 1_000 })).toMatch(/^running: 25 % read, .* 1 min 6 s left/);
+  expect(line({ ...prefix, expected: 249 })).not.toMatch(/left|read/);
 });
 
 test("a run that waits for its hours says until when, as long as there is something to feed", () => {
@@ -653,6 +677,7 @@ test("a run that waits for its hours says until when, as long as there is someth
     hours: "22-06",
     maxRate: 500,
     readAll: false,
+    expected: null,
     fed: 0,
     waiting: 0,
     judged: 0,
@@ -673,6 +698,22 @@ test("a run that waits for its hours says until when, as long as there is someth
   expect(statusLines({ ...row, readAll: true }, [], at(12))[1]).toBe("running");
   expect(statusLines({ ...row, readAll: true, retrying: true }, [], at(12))[1]).toMatch(/until 22:00/);
   expect(statusLines({ ...row, state: "paused" }, [], at(12))[1]).toBe("paused");
+});
+
+test("a run that nobody works on says for whom it waits", () => {
+  const run = { state: "running", hours: null, readAll: false, retrying: false, waiting: 1 };
+  const held = (but: Partial<Waiting>) =>
+    heldBy({ ...run, feeder: "feeds", worker: true, ...but }, new Date());
+  expect(held({})).toBeUndefined();
+  expect(held({ feeder: "nobody", readAll: true })).toBe("waits for maitred feed or maitred up: none runs");
+  expect(held({ feeder: "nobody", state: "done" })).toBeUndefined();
+  expect(held({ feeder: "stands back" })).toBe(
+    "waits for an upload that is older than MAITRED_LIVE_TARGET_MS",
+  );
+  // nothing more is to be fed
+  expect(held({ feeder: "stands back", readAll: true })).toBeUndefined();
+  expect(held({ worker: false })).toBe("waits for a worker: none runs");
+  expect(held({ worker: false, waiting: 0 })).toBeUndefined();
 });
 
 test("a selector is told in words, and one of another version is refused by name", () => {

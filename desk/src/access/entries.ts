@@ -35,6 +35,12 @@ export function wordsOf({ did, about }: Pick<Entry, "did" | "about">): string {
       return `set backfill ${of("backfill")} to ${of("state")}${about["why"] ? `: ${of("why")}` : ""}`;
     case "retried-backfill":
       return `had ${photosOf(about["photos"])} of backfill ${of("backfill")}${about["code"] ? ` that failed with ${of("code")}` : ""} judged again`;
+    case "applied-backfill":
+      return `made what backfill ${of("backfill")} proposed verdicts`;
+    case "discarded-backfill":
+      return `discarded what backfill ${of("backfill")} proposed`;
+    case "rolled-back-backfill":
+      return `rolled back backfill ${of("backfill")}`;
     default:
       return `${did} ${Object.entries(about)
         .map(([name, value]) => `${name} ${String(value)}`)

@@ -4,6 +4,7 @@ import { may } from "../session.ts";
 import type { Backfill, Operating } from "../types.ts";
 import { count, when, who } from "../words.ts";
 import { type Act, useAct } from "./act.ts";
+import { duration, perSecond } from "./figures.ts";
 import { Said } from "./said.tsx";
 import { Why } from "./why.tsx";
 
@@ -29,35 +30,50 @@ export function Backfills({ now }: { now: Operating }) {
 }
 
 function Run({ run, act }: { run: Backfill; act: Act }) {
-  const { id, state, what, model, judged, waiting, skipped, unreadable, readAll } = run;
+  const { id, state, what, model, judged, waiting, skipped, unreadable, readAll, part, photosPerS } = run;
   const failed = run.failures.reduce((sum, { photos }) => sum + photos, 0);
   const known = judged + waiting;
-  const final = readAll || state === "done" || state === "cancelled";
+  const over = state === "done" || state === "cancelled";
+  const final = readAll || over;
+  const share = part === null ? undefined : known > 0 ? (part * judged) / known : part;
   return (
     <li class="run">
       <div class="run-head">
         <h3 title={what}>
           <span class="soft">{id}</span> {what}
         </h3>
-        <span class={`verdict ${STATE_CLASS[state]}`}>{run.outcome ?? state}</span>
+        <span class={`verdict ${run.held ? "" : STATE_CLASS[state]}`}>
+          {run.held ? "waits" : (run.outcome ?? state)}
+        </span>
       </div>
-      <progress
-        aria-label={`Judged of backfill ${id}`}
-        max={Math.max(1, known)}
-        value={judged}
-        class={final ? "" : "open"}
-      />
+      {state !== "cancelled" && (
+        <progress
+          // one that has shown a share does not forget it
+          key={String(share === undefined)}
+          aria-label={`Judged of backfill ${id}`}
+          {...(share !== undefined && { value: share })}
+        />
+      )}
       <p class="small number">
         {judged.toLocaleString()} of {final ? "" : "at least "}
         {count(known, "photo")} judged
         {failed > 0 && <b class="bad">, {failed.toLocaleString()} failed</b>}
         {skipped > 0 && `, ${skipped.toLocaleString()} skipped`}
         {unreadable > 0 && `, ${count(unreadable, "line")} unreadable`}
+        {`, ${count(run.changed, "other verdict")}`}
       </p>
+      {!over && (
+        <p class="small number">
+          {part !== null && !readAll && `${Math.floor(part * 100)} % read, `}
+          {perSecond(photosPerS)}
+          {run.leftS !== null && `, ${duration(run.leftS)} left`}
+          {run.held && `, ${run.held}`}
+        </p>
+      )}
       <p class="small soft">
         {who(model)}
         {run.propose && ", as proposals"}
-        {run.maxRate !== null && `, at most ${run.maxRate}/s`}
+        {run.maxRate !== null && `, at most ${perSecond(run.maxRate)}`}
         {run.hours && `, from ${run.hours.replace("-", " to ")} h`} · started {when(run.startedAt)} by{" "}
         {run.startedBy}
         {run.why && ` · ${run.changedBy}: ${run.why}`}

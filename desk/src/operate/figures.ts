@@ -68,6 +68,11 @@ export function meanRunMs({ batches, runSeconds }: WorkerFigures): number | unde
   return runs > 0 ? (runSeconds / runs) * 1_000 : undefined;
 }
 
+/** Photos a second, in words; a small number with digits that say something. */
+export function perSecond(rate: number): string {
+  return `${rate === 0 || rate >= 1 ? rate.toFixed(1) : Number(rate.toPrecision(2))}/s`;
+}
+
 /** Such as "3 s", "4 min" or "2 h". */
 export function duration(seconds: number): string {
   if (seconds < 1) return seconds === 0 ? "0 s" : "< 1 s";

@@ -27,6 +27,7 @@ export const backfill = z.object({
   model: z.string(),
   propose: z.boolean(),
   state: z.enum(["running", "paused", "cancelled", "done"]),
+  held: z.string().nullable().describe("what one that runs waits for; null: nothing holds it"),
   outcome: z.string().nullable().describe("applied, discarded or rolled back"),
   maxRate: z.number().nullable().describe("photos a second"),
   hours: z.string().nullable(),
@@ -40,6 +41,10 @@ export const backfill = z.object({
   skipped: count,
   unreadable: count,
   readAll: z.boolean().describe("false: how many there are is not known yet"),
+  part: z.number().min(0).max(1).nullable().describe("how much was read; null: nobody knows of how much"),
+  photosPerS: count.describe("since it was looked at first, or taken up last"),
+  leftS: count.nullable().describe("how long the rest takes at that rate; null: nobody knows"),
+  changed: count.describe("photos that got another verdict or category"),
   failures: z.array(z.object({ code: z.string(), photos: count })),
 });
 

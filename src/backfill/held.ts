@@ -1,0 +1,30 @@
+import { parseHours, waitsUntil } from "./pace.ts";
+
+/** Of a run, what says whether anybody works on it, as far as Postgres knows. */
+export interface Waiting {
+  state: string;
+  hours: string | null;
+  readAll: boolean;
+  /** Failed photos are to be fed again. */
+  retrying: boolean;
+  /** Fed and not judged yet. */
+  waiting: number;
+  /** What feeders last said of themselves; `nobody`: none did within half a minute. */
+  feeder: "feeds" | "stands back" | "nobody";
+  /** Whether one runs. */
+  worker: boolean;
+}
+
+/** What a run waits for that is running, by this machine's clock, such as "waits until 22:00"; undefined where nothing holds it. */
+export function heldBy(run: Waiting, now: Date): string | undefined {
+  const { state, hours, readAll, retrying, waiting, feeder, worker } = run;
+  if (state !== "running") return undefined;
+  if (feeder === "nobody") return "waits for maitred feed or maitred up: none runs";
+  const feeds = !readAll || retrying;
+  const until = feeds && hours ? waitsUntil(parseHours(hours), now) : undefined;
+  if (until !== undefined) return `waits until ${until}`;
+  if (feeds && feeder === "stands back")
+    return "waits for an upload that is older than MAITRED_LIVE_TARGET_MS";
+  if (waiting > 0 && !worker) return "waits for a worker: none runs";
+  return undefined;
+}
