@@ -156,9 +156,11 @@ declare
   fresh text[];
   ours text[];
 begin
+  -- "offset 0": each key is looked up by itself. A bucket of which statistics know nothing yet is taken for one photo, and all of
+  -- it would be read for every page.
   select array_agg(distinct k) into fresh from unnest(p_key) k
   where not exists (
-    select from photos p where (p.store, p.bucket, p.key) = (p_store, p_bucket, k) and p.superseded_at is null);
+    select from photos p where (p.store, p.bucket, p.key) = (p_store, p_bucket, k) and p.superseded_at is null offset 0);
   if fresh is not null then
     with made as (
       insert into object_order as o (store, bucket, key) select p_store, p_bucket, k from unnest(fresh) k order by k
@@ -170,10 +172,10 @@ begin
     from unnest(p_key, p_version, p_listing, p_uploader, p_claimed) as i (key, version, listing, uploader, claimed)
     where i.key = any (fresh)
       and not exists (
-        select from photos p where (p.store, p.bucket, p.key) = (p_store, p_bucket, i.key) and p.superseded_at is null)
+        select from photos p where (p.store, p.bucket, p.key) = (p_store, p_bucket, i.key) and p.superseded_at is null offset 0)
       and not exists (
         select from object_order o
-        where (o.store, o.bucket, o.key) = (p_store, p_bucket, i.key) and o.version in ('', i.version) and o.removed)
+        where (o.store, o.bucket, o.key) = (p_store, p_bucket, i.key) and o.version in ('', i.version) and o.removed offset 0)
     order by i.key
     on conflict do nothing;
     -- the row was only to be waited for: an archive must not leave one for each of its objects
@@ -181,12 +183,13 @@ begin
     where (o.store, o.bucket, o.version) = (p_store, p_bucket, '') and o.key = any (ours) and o.latest is null and not o.removed;
   end if;
   with told as (
-    select distinct on (i.key) i.*
+    -- store and bucket for the same reason as "offset 0" above
+    select distinct on (i.key) p_store as store, p_bucket as bucket, i.*
     from unnest(p_key, p_version, p_listing, p_uploader, p_claimed) with ordinality as i (key, version, listing, uploader, claimed, n)
     where coalesce(i.listing, i.uploader, i.claimed) is not null order by i.key, i.n
   ), locked as materialized (
     select p.id, t.listing, t.uploader, t.claimed from told t
-    join photos p on (p.store, p.bucket, p.key) = (p_store, p_bucket, t.key) and p.superseded_at is null
+    join photos p on (p.store, p.bucket, p.key) = (t.store, t.bucket, t.key) and p.superseded_at is null
       and (p.version in ('', t.version) or t.version = '' or (p.version like 'etag:%') <> (t.version like 'etag:%'))
     where p.listing is null and t.listing is not null or p.uploader is null and t.uploader is not null
       or p.claimed is null and t.claimed is not null
@@ -226,15 +229,16 @@ begin
     or run.rests_until > clock_timestamp() then
     raise exception 'backfill % stands elsewhere', p_id using errcode = 'MD412';
   end if;
+  -- "offset 0" as in photos_of_objects: a backfill of which statistics know nothing yet may have millions of rows
   select coalesce(array_agg(p.id order by p.id), '{}') into wanted from photos p
   where p.id = any (p_photo_ids) and p.superseded_at is null
     and (p.decided_by is null or p.decided_by not like 'moderator:%')
     and (run.again or p.state in ('pending', 'failed') or p.decided_by is distinct from run.model)
-    and not exists (select from backfill_photos w where (w.photo_id, w.backfill_id) = (p.id, p_id))
-    and not exists (select from backfill_changes c where (c.backfill_id, c.photo_id) = (p_id, p.id))
-    and not exists (select from proposals s where (s.backfill_id, s.photo_id) = (p_id, p.id))
+    and not exists (select from backfill_photos w where (w.photo_id, w.backfill_id) = (p.id, p_id) offset 0)
+    and not exists (select from backfill_changes c where (c.backfill_id, c.photo_id) = (p_id, p.id) offset 0)
+    and not exists (select from proposals s where (s.backfill_id, s.photo_id) = (p_id, p.id) offset 0)
     and not ((run.again or run.what ->> 'kind' = 'manifest')
-      and exists (select from verdicts v where v.photo_id = p.id and v.backfill_id = p_id));
+      and exists (select from verdicts v where v.photo_id = p.id and v.backfill_id = p_id offset 0));
   insert into backfill_photos (photo_id, backfill_id) select unnest(wanted), p_id on conflict do nothing;
   update backfills
   set cursor = p_cursor, read_all = p_read_all, unreadable = unreadable + p_unreadable,

@@ -1,9 +1,10 @@
 /** Process: keeps the backfill lane filled. `maitred feed` runs it. */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createFeeder, FEEDER, type RunningBackfill } from "../src/backfill/feeder.ts";
+import { createFeeder, FEEDER } from "../src/backfill/feeder.ts";
 import { type PageDeps, pages } from "../src/backfill/pages.ts";
 import { withRenditions } from "../src/backfill/rendition.ts";
+import type { RunningBackfill } from "../src/backfill/source.ts";
 import type { Config } from "../src/config.ts";
 import { asError } from "../src/errors.ts";
 import { ANSWER_MS, connectS3, listStretch } from "../src/image/s3.ts";

@@ -2,42 +2,22 @@ import { asError, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { PhotoJob } from "../photo.ts";
 import { parseHours, within } from "./pace.ts";
-import type { Cursor, Page } from "./pages.ts";
 import { parseRendition } from "./rendition.ts";
-import { type FedSelector, parseSelector } from "./selector.ts";
+import { parseSelector } from "./selector.ts";
+import {
+  createSource,
+  type RunningBackfill,
+  type Source,
+  type SourceDeps,
+  type StoredBackfill,
+} from "./source.ts";
 
 /** Who pauses a backfill that cannot go on. */
 export const FEEDER = "maitred feed";
 
-/** A backfill that is running, as the table has it: another version, or a hand, may have written it. */
-export interface StoredBackfill {
-  id: string;
-  what: unknown;
-  model: string;
-  maxRate: number | null;
-  hours: string | null;
-  /** Template of the renditions that are read instead of the photos; null: none is. */
-  rendition: string | null;
-  cursor: Cursor | null;
-  readAll: boolean;
-  /** Failed photos are to be fed again. */
-  retrying: boolean;
-  /** At its rate, what was fed lasts for now. */
-  rests: boolean;
-}
-
-export interface RunningBackfill extends StoredBackfill {
-  what: FedSelector;
-}
-
-export interface FeederDeps {
+export interface FeederDeps extends SourceDeps {
   /** Those that are running, the oldest first. */
   running(): Promise<StoredBackfill[]>;
-  pages(backfill: RunningBackfill, size: number): AsyncGenerator<Page>;
-  /** Commits that a page was read; the photos to queue, or undefined where somebody else was faster or stopped it, or it rests. */
-  feed(backfill: RunningBackfill, from: Cursor | null, page: Page): Promise<PhotoJob[] | undefined>;
-  /** Commits that a page of failed photos is fed again; the photos to queue, or undefined where somebody stopped it. */
-  retry(id: string, size: number): Promise<PhotoJob[] | undefined>;
   /** What was fed before and is not judged yet, `olderThanS` seconds ago or more. */
   waitingPhotos(olderThanS: number): AsyncGenerator<PhotoJob[]>;
   /** How many photos these are. */
@@ -80,9 +60,9 @@ export interface Feeder extends Closable {
 
 /**
  * Keeps the backfill lane filled, and at most a page over that, whatever the archive's size: pages are read ahead, so that
- * none can be cut to the room there is. Several backfills take turns, a page each. A page's photos are committed as waiting together with the cursor behind it, and queued afterwards; what
- * a crash in between leaves unqueued is queued again when the feeder starts, when the queue holds so little of it that
- * it must have lost the rest, and whenever it has waited for long.
+ * none can be cut to the room there is. Several backfills take turns, a page each. A page's photos are committed as waiting
+ * together with the cursor behind it, and queued afterwards; what a crash in between leaves unqueued is queued again when the
+ * feeder starts, when the queue holds so little of it that it must have lost the rest, and whenever it has waited for long.
  */
 export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: FeederEvents): Feeder {
   const open = new Map<string, Source>();
@@ -218,43 +198,6 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
       for (const source of open.values())
         await source.close().catch((error: unknown) => events.unwell(asError(error)));
       open.clear();
-    },
-  };
-}
-
-/** A backfill that is being read, or whose failed photos are fed again: those come first. */
-interface Source {
-  backfill: RunningBackfill;
-  /** Commits that the next page is fed; the photos to queue, or undefined where there is nothing more. */
-  feed(): Promise<PhotoJob[] | undefined>;
-  close(): Promise<void>;
-}
-
-function createSource(deps: FeederDeps, backfill: RunningBackfill, size: number): Source {
-  // a rate below a page would otherwise come in bursts
-  const pageSize = Math.min(size, Math.max(1, Math.ceil(backfill.maxRate ?? size)));
-  const pages = deps.pages(backfill, pageSize);
-  let from = backfill.cursor;
-  let ahead: ReturnType<typeof pages.next> | undefined;
-  return {
-    backfill,
-    async feed() {
-      if (backfill.retrying) {
-        const photos = await deps.retry(backfill.id, pageSize);
-        return photos?.length === 0 ? undefined : photos;
-      }
-      const { value, done } = await (ahead ?? pages.next());
-      if (done) return undefined;
-      // one page is read while the one before is committed and queued: that nearly doubles the rate
-      ahead = pages.next();
-      // whoever takes it hears of it
-      ahead.catch(() => {});
-      const read = from;
-      from = value.cursor;
-      return deps.feed(backfill, read, value);
-    },
-    async close() {
-      await pages.return(undefined);
     },
   };
 }

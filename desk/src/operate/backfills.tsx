@@ -71,12 +71,11 @@ function Run({ run, act }: { run: Backfill; act: Act }) {
         </p>
       )}
       <p class="small soft">
-        {who(model)}
+        {model && `${who(model)} · `}started {when(run.startedAt)} by {run.startedBy}
         {run.propose && ", as proposals"}
         {run.maxRate !== null && `, at most ${perSecond(run.maxRate)}`}
-        {run.hours && `, from ${run.hours.replace("-", " to ")} h`} · started {when(run.startedAt)} by{" "}
-        {run.startedBy}
-        {run.why && ` · ${run.changedBy}: ${run.why}`}
+        {run.hours && `, from ${run.hours.replace("-", " to ")} h`}
+        {run.why && run.state !== "done" && ` · ${run.changedBy}: ${run.why}`}
       </p>
       {may("operator") && <Controls run={run} failed={failed} act={act} />}
     </li>
