@@ -24,7 +24,7 @@ if (values.help) {
 
 Runs one backfill over a bucket that nobody has looked at: planned, fed through Redis and recorded, and then counts what
 is there. A local server stands for the bucket, of small photos. One photo in --every is fetched, decoded and judged; the
-others are recorded from the scores that the model gave the same picture. A million photos take half an hour or more.
+others are recorded from the scores that the model gave the same picture. A million photos take six minutes on two cores.
   --photos N    in the bucket, at least 10000 (default 20000)
   --every N     one photo in so many is judged (default 100)
   --limit N     photos that the feeder keeps in the queue (default 5000)
