@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from depthwise import Depthwise
+
 # expansion, channels, repeats, stride, kernel of each stage of EfficientNet-B0
 STAGES = [(1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3),
           (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3)]
@@ -39,6 +41,9 @@ class SameConv(nn.Conv2d):
         for size, kernel, stride in zip(x.shape[-2:], self.kernel_size, self.stride):
             total = max((math.ceil(int(size) / stride) - 1) * stride + kernel - int(size), 0)
             pads = [total // 2, total - total // 2] + pads
+        if self.groups > 1 and torch.is_grad_enabled() and x.device.type == "cpu":
+            kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+            return Depthwise.apply(F.pad(x.to(kind), pads), weight.to(kind), bias.to(kind), self.stride)
         if pads[0] == pads[1] and pads[2] == pads[3]:
             return F.conv2d(x, weight, bias, self.stride, (pads[2], pads[0]), 1, self.groups)
         return F.conv2d(F.pad(x, pads), weight, bias, self.stride, 0, 1, self.groups)
