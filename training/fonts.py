@@ -18,6 +18,7 @@ STYLES = {
                        r"|fool|wasn|manners|delphine|sketch|lobster|comic|chalk|brush|pacifico|z003|aoyagi|loco|klee|seto"
                         r"|leckerli", re.I),
     "mono": re.compile(r"mono|cour|hack|inconsolata|typewriter", re.I),
+    "sans": re.compile(r"^(?!.*mono).*(sans|lato|roboto|carlito|cantarell|arimo|heros|gothic|hind|cabin)", re.I),
     "print": re.compile(r""),
 }
 

@@ -41,7 +41,7 @@ class SameConv(nn.Conv2d):
         for size, kernel, stride in zip(x.shape[-2:], self.kernel_size, self.stride):
             total = max((math.ceil(int(size) / stride) - 1) * stride + kernel - int(size), 0)
             pads = [total // 2, total - total // 2] + pads
-        if self.groups > 1 and torch.is_grad_enabled() and x.device.type == "cpu":
+        if self.groups > 1 and self.training and x.device.type == "cpu":
             kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
             return Depthwise.apply(F.pad(x.to(kind), pads), weight.to(kind), bias.to(kind), self.stride)
         if pads[0] == pads[1] and pads[2] == pads[3]:

@@ -25,7 +25,7 @@ FAREWELLS = ["THANK YOU", "Please come again", "GOODS SOLD ARE NOT RETURNABLE", 
 
 def receipt(rng: Random, photos: Photos) -> Page:
     page = Page(rng, (rng.randint(190, 320), rng.randint(420, 820)), rng.choice(PAPER), "chalk" if rng.random() < 0.3 else "plain",
-                rng.choice(["mono", "mono", "print"]), rng.choice(["english", "english", "german", "french", "spanish", "indian"]))
+                rng.choice(["mono", "mono", "sans", "sans", "print"]), rng.choice(["english", "english", "german", "french", "spanish", "indian"]))
     page.ink = rng.choice(INK)
     size, shouts = page.width / rng.uniform(19, 34), rng.random() < 0.5
     y = _head(page, size * 1.5, size)

@@ -32,7 +32,7 @@ from graph import Shipped
 from make import describe
 from measure import peak_of
 from menus import render
-from net import MaitredNet
+from net import MaitredNet, SameConv
 from peak import displaced
 from steps import Step, Work
 from train import Samples, distance_to, load_run
@@ -328,6 +328,33 @@ class Folds(unittest.TestCase):
                 where.setdefault(group_of(label["source"]), set()).add(fold)
             self.assertTrue(all(len(each) == 1 for each in where.values()))
             self.assertEqual(set().union(*where.values()), set(range(folds)))
+
+
+class Gradients(unittest.TestCase):
+    def test_of_depthwise_convolutions_are_those_of_pytorch(self):
+        torch.manual_seed(0)
+        for kernel, stride, size in ((3, 1, 9), (3, 2, 10), (5, 1, 9), (5, 2, 10), (5, 2, 9)):
+            conv, norm = SameConv(6, 6, kernel, stride=stride, groups=6, bias=False), torch.nn.BatchNorm2d(6)
+            torch.nn.init.normal_(norm.weight)
+            torch.nn.init.normal_(norm.bias)
+            known = [torch.randn(2, 6, size, size, requires_grad=True), conv.weight, norm.weight, norm.bias]
+            plain = conv.eval().normalised(known[0], norm)  # PyTorch's own convolution
+            half = (-(-size // stride) - 1) * stride + kernel - size
+            scale = (norm.weight * torch.rsqrt(norm.running_var + norm.eps))[:, None, None, None]
+            padded = torch.nn.functional.pad(known[0], (half // 2, half - half // 2) * 2)
+            expected = torch.nn.functional.conv2d(padded, conv.weight * scale, norm.bias, stride, 0, 1, 6)
+            towards = torch.randn_like(expected)
+            wanted = torch.autograd.grad(expected, known, towards)
+            given = conv.train().normalised(known[0], norm)
+            torch.testing.assert_close(given, plain)
+            for ours, theirs in zip(torch.autograd.grad(given, known, towards), wanted):
+                torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+            with torch.autocast("cpu", torch.bfloat16):
+                short = conv.normalised(known[0], norm)
+            self.assertEqual(short.dtype, torch.bfloat16)
+            for ours, theirs in zip(torch.autograd.grad(short, known, towards.bfloat16()), wanted):
+                self.assertEqual(ours.dtype, torch.float32)
+                torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05 * theirs.abs().max().item())
 
 
 class Peak(unittest.TestCase):

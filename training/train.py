@@ -2,7 +2,7 @@
 
 Whole sources are held out (one part of --folds), never random photos; with --fold -1 none is. Stop at any time and
 run the same command again: it goes on from the last checkpoint. Same seed, same cache and same thread count: same
-network, on a CPU; on a GPU one that differs in the last bits.
+network, on one kind of CPU; on a GPU one that differs in the last bits.
 """
 
 import argparse
@@ -118,6 +118,12 @@ def main():
 WANT_OF_MEMORY = re.compile("can't allocate memory|ALLOC_FAILED")
 
 
+def multiplies_in_16_bits() -> bool:
+    """Whether this CPU has bfloat16 products of its own; where they are emulated they take longer than in 32 bits."""
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
 def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
@@ -168,7 +174,7 @@ def train(args: argparse.Namespace) -> None:
         return reader.submit(samples.batch, rows[step * args.batch:(step + 1) * args.batch])
 
     def outputs_of(net: MaitredNet, kept: torch.Tensor):
-        with torch.autocast("cuda", torch.bfloat16, enabled=device == "cuda"):
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda" or multiplies_in_16_bits()):
             return net.rest(net.stem(kept) if whole else kept)
 
     coming = read(step)
