@@ -28,7 +28,7 @@ class Features:
     def __init__(self, folder: Path, part: str):
         about = json.loads((folder / "about.json").read_text())
         count = len(about["plan"]) if part == "draws" else about["photos"]
-        self.data, self.pixels = Path(about["data"]), about["pixels"]
+        self.data, self.pixels, self.trunk = Path(about["data"]), about["pixels"], about["trunk"]
         self.labels = read_labels(self.data)
         self.photos = np.array(about["plan"]).reshape(count, -1) if part == "draws" else np.arange(count)[:, None]
         self.features = _open(folder, part, about, count, "r")

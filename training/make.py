@@ -21,8 +21,10 @@ import weights
 from arguments import read_arguments
 from steps import HERE, Step, Work, code_digest, minutes_text, run_together, say
 
-# measured on one core at 288 pixels: samples a second
-CHECK, RENDER, DRAW, PLAIN, MOSAIC, TRAIN, WHOLE = 500, 10, 33, 44, 20, 12.8, 5
+# measured on one core at 288 pixels (AVX-512 with products in bfloat16): samples a second
+CHECK, RENDER, DRAW, PLAIN, MOSAIC, TRAIN, WHOLE, TELL = 500, 28, 33, 44, 20, 64, 28, 290
+# how many times as long as with lite0
+WORK = {"lite0": 1, "lite1": 1.4, "lite2": 1.8}
 CACHES = ["features-photos", "features-rendered", "features-mosaics", "features-turned-photos", "features-turned-rendered"]
 ROOT = HERE.parent
 
@@ -33,7 +35,7 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
     allocator = {"LD_PRELOAD": " ".join(filter(None, [os.environ.get("LD_PRELOAD"), args.malloc]))} if args.malloc else {}
     count, known = fingerprint(photos)
     corrections = {"corrections": hashlib.sha256((HERE / "corrections.jsonl").read_bytes()).hexdigest()}
-    net = code_digest("features.py", "data.py", "net.py")
+    net = code_digest("features.py", "data.py", "net.py", "depthwise.py")
     scale = (args.side / 288) ** 2
 
     check = Step("check", [*python, "check.py", str(photos), "--folds", str(args.folds), "--jobs", jobs], work / "checked",
@@ -49,21 +51,31 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
         fetch.append([Step(name, [*python, "weights.py", "--out", str(file.parent), "--trunk", trunk], file.parent, {"sha256": digest}, 0.2)])
         return file, digest
 
-    file, digest = weights_of(args.trunk, args.weights, "weights")
+    starts = {args.trunk: weights_of(args.trunk, args.weights, "weights")}
+    if args.teacher and args.teacher not in starts:
+        starts[args.teacher] = weights_of(args.teacher, args.teacher_weights, "teacher-weights")
+    cached: dict[str, list[Step]] = {trunk: [] for trunk in starts}
 
-    def features(name: str, folder: Path, draws: int, after: list[Step], minutes: float, *more: str) -> Step:
-        # the n-th samples of two caches must not be augmented alike
+    def features(name: str, folder: Path, draws: int, after: list[Step], minutes: float, *more: str) -> None:
+        # the n-th samples of two caches must not be augmented alike; those of two trunks must
         seed = args.seed + 1000 * CACHES.index(name)
-        command = [*python, "features.py", str(folder), "--out", str(work / name), "--side", str(args.side), "--draws", str(draws), "--seed", str(seed),
-                   "--jobs", jobs, *more, *(["--pixels"] if args.pixels else ["--weights", str(file), "--trunk", args.trunk])]
-        # pixels are the same for every network
-        frozen = {"pixels": True} if args.pixels else {"weights": digest, "trunk": args.trunk}
-        settings = {"photos": str(photos), "content": known, "side": args.side, "draws": draws, "seed": seed, "more": more, "code": net} | frozen
-        # corrected labels are taken in afterwards; only half of a plan cannot be gone on from with other labels
-        return Step(name, command, work / name, settings, minutes * scale / args.jobs, after, corrections, env=allocator, on_gpu=not args.pixels)
+        settings = {"photos": str(photos), "content": known, "side": args.side, "draws": draws, "seed": seed, "more": more, "code": net}
+        for trunk, (file, digest) in starts.items():
+            if args.pixels and caches and caches[-1][0].name == name:  # pixels are the same for every network
+                cached[trunk].append(caches[-1][0])
+                continue
+            out = work / (name if trunk == args.trunk else f"{name}-{trunk}")
+            command = [*python, "features.py", str(folder), "--out", str(out), "--side", str(args.side), "--draws", str(draws), "--seed", str(seed),
+                       "--jobs", jobs, *more, *(["--pixels"] if args.pixels else ["--weights", str(file), "--trunk", trunk])]
+            frozen = {"pixels": True} if args.pixels else {"weights": digest, "trunk": trunk}
+            # corrected labels are taken in afterwards; only half of a plan cannot be gone on from with other labels
+            step = Step(out.name, command, out, settings | frozen, minutes * scale / args.jobs, after, corrections, env=allocator, on_gpu=not args.pixels)
+            caches.append([step])
+            cached[trunk].append(step)
 
-    caches, renders = [], []
-    caches.append([features("features-photos", photos, args.draws, [], (args.draws / DRAW + count / PLAIN) / 60)])
+    caches: list[list[Step]] = []
+    renders: list[list[Step]] = []
+    features("features-photos", photos, args.draws, [], (args.draws / DRAW + count / PLAIN) / 60)
     if args.rendered:
         half = str(args.rendered // 2)
         made = work / "rendered"
@@ -72,52 +84,59 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
                                      "menus.py", "cards.py", "documents.py", "receipts.py", "page.py", "scene.py", "fonts.py", "words.txt")},
                       args.rendered / RENDER / 60)
         renders = [[render]]
-        caches.append([features("features-rendered", made, 3 * args.rendered, [render], args.rendered * (3 / DRAW + 1 / PLAIN) / 60)])
+        features("features-rendered", made, 3 * args.rendered, [render], args.rendered * (3 / DRAW + 1 / PLAIN) / 60)
     if args.mosaics:
-        caches.append([features("features-mosaics", photos, args.mosaics, [], args.mosaics / MOSAIC / 60, "--mosaic")])
+        features("features-mosaics", photos, args.mosaics, [], args.mosaics / MOSAIC / 60, "--mosaic")
     kinds = [("photos", photos, []), *(("rendered", step.makes, [step]) for stage in renders for step in stage)]
     for kind, folder, after in kinds if args.turned else []:
         draws = args.turned // len(kinds)
-        caches.append([features(f"features-turned-{kind}", folder, draws, after, draws / DRAW / 60, "--turned", "1")])
-    cached = [step for stage in caches for step in stage]
+        features(f"features-turned-{kind}", folder, draws, after, draws / DRAW / 60, "--turned", "1")
 
-    def train(name: str, fold: int, samples: int, threads: int, trunk: str = args.trunk, start: tuple[Path, str] = (file, digest),
-              teachers: list[Step] = []) -> Step:
-        command = [*python, "train.py", *(str(step.makes) for step in cached), "--out", str(work / "runs" / name), "--weights", str(start[0]),
+    def train(name: str, fold: int, samples: int, threads: int, trunk: str, told: list[Step]) -> Step:
+        file, digest = starts[trunk]
+        command = [*python, "train.py", *(str(step.makes) for step in cached[trunk]), "--out", str(work / "runs" / name), "--weights", str(file),
                    "--folds", str(args.folds), "--fold", str(fold), "--draws", str(samples), "--seed", str(args.seed), "--threads", str(threads)]
-        how = ["--batch", str(min(args.batch, samples)), *(["--lr", "6e-4"] if args.pixels else [])]
+        how = ["--batch", str(min(args.batch, samples)), *(["--lr", "6e-4"] if args.pixels or trunk != args.trunk else [])]
         command += [*how, *(["--trunk", trunk] if args.pixels else [])]
-        command += ["--teacher", *(str(step.makes) for step in teachers)] if teachers else []
-        settings = {"folds": args.folds, "fold": fold, "samples": samples, "seed": args.seed, "weights": start[1], "trunk": trunk, "how": how,
+        command += ["--told", *(str(step.makes) for step in told)] if told else []
+        settings = {"folds": args.folds, "fold": fold, "samples": samples, "seed": args.seed, "weights": digest, "trunk": trunk, "how": how,
                     "code": [net, code_digest("train.py", "measure.py")]} | corrections
         # a second thread on one network brings half of what a second network would
-        rate = (WHOLE if args.pixels else TRAIN) / scale * (1 + 0.5 * (threads - 1)) * (1 if args.malloc else 0.62)
-        return Step(name, command, work / "runs" / name, settings, samples / rate / 60, [*cached, *teachers], env=allocator, on_gpu=True)
+        rate = (WHOLE if args.pixels else TRAIN) / WORK[trunk] / scale * (1 + 0.5 * (threads - 1)) * (1 if args.malloc else 0.62)
+        return Step(name, command, work / "runs" / name, settings, samples / rate / 60, [*cached[trunk], *told], env=allocator, on_gpu=True)
+
+    def tell(teacher: Step) -> Step:
+        of = cached[args.teacher]
+        name = teacher.name.replace("teacher", "told")
+        command = [*python, "tell.py", str(teacher.makes), *(str(step.makes) for step in of), "--out", str(work / name)]
+        samples = args.draws + 3 * args.rendered + args.mosaics + args.turned
+        return Step(name, command, work / name, {"code": [net, code_digest("tell.py", "train.py")]}, samples / TELL * WORK[args.teacher] * scale / 60, [teacher, *of], env=allocator, on_gpu=True)
 
     stages: list[list[Step]] = []
     # a network on everything has more to learn from than those of the folds had, in the same proportion
     more = args.folds / (args.folds - 1)
-    taught: dict[int, list[Step]] = {}
+    told: dict[int, list[Step]] = {}
 
-    def each(name: str, samples: int, **how) -> list[Step]:
+    def each(name: str, samples: int, trunk: str) -> list[Step]:
         """A network for each fold, in stages of as many as there are cores for."""
         made: list[Step] = []
         for begin in range(0, args.folds, args.jobs):
             together = range(begin, min(begin + args.jobs, args.folds))
             threads = min(8, max(1, args.jobs // len(together)))
-            stages.append([train(f"{name}{fold}", fold, samples, threads, teachers=taught.get(fold, []), **how) for fold in together])
+            stages.append([train(f"{name}{fold}", fold, samples, threads, trunk, told.get(fold, [])) for fold in together])
             made += stages[-1]
         return made
 
-    def whole(name: str, samples: int, **how) -> Step:
-        return train(name, -1, round(samples * more), min(8, args.jobs), teachers=taught.get(-1, []), **how)
+    def whole(name: str, samples: int, trunk: str) -> Step:
+        return train(name, -1, round(samples * more), min(8, args.jobs), trunk, told.get(-1, []))
 
     if args.teacher:
-        how = {"trunk": args.teacher, "start": weights_of(args.teacher, args.teacher_weights, "teacher-weights")}
-        of_folds, of_all = each("teacher", args.teacher_samples, **how), whole("teacher-final", args.teacher_samples, **how)
+        of_folds, of_all = each("teacher", args.teacher_samples, args.teacher), whole("teacher-final", args.teacher_samples, args.teacher)
         stages.append([of_all])
-        taught = {fold: [step] for fold, step in enumerate(of_folds)} | {-1: [of_all]}
-    folds, final = each("fold", args.samples), whole("final", args.samples)
+        told = {fold: [tell(step)] for fold, step in enumerate(of_folds)} | {-1: [tell(of_all)]}
+        said = [step for steps in told.values() for step in steps]
+        stages += [said[begin:begin + args.jobs] for begin in range(0, len(said), args.jobs)]
+    folds, final = each("fold", args.samples, args.trunk), whole("final", args.samples, args.trunk)
     exported = work / "export" / args.out.name
     export = Step("export", [*python, "export.py", str(final.makes), str(exported), "--folds", *(str(step.makes) for step in folds)], exported,
                   {"name": args.out.name, "code": code_digest("export.py", "graph.py", "calibrate.py", "card.py", "measure.py", "data.py", "net.py")},
@@ -145,8 +164,10 @@ def fingerprint(photos: Path) -> tuple[int, str]:
 
 def disk_bytes(args: argparse.Namespace, photos: int) -> int:
     samples = args.draws + photos + 4 * args.rendered + args.mosaics + args.turned
-    each = args.side ** 2 * 3 if args.pixels else (args.side // 8) ** 2 * 40 * 2
-    return round(samples * each * 1.05 + 60e6 * (args.folds + 1) + 100e6)
+    channels = sum(48 if trunk == "lite2" else 40 for trunk in {args.trunk, args.teacher} - {None})
+    each = args.side ** 2 * 3 if args.pixels else (args.side // 8) ** 2 * channels * 2
+    told = (args.folds + 1) * (args.side // 16) ** 2 * 2 if args.teacher else 0
+    return round(samples * (each * 1.05 + told) + 60e6 * (args.folds + 1) * (2 if args.teacher else 1) + 100e6)
 
 
 def found_gpu() -> str | None:

@@ -78,6 +78,12 @@ class Block(nn.Module):
         return x + y if self.skip else y
 
 
+def in_16_bits(device: str) -> torch.autocast:
+    """Products in bfloat16 where the device has them; where a CPU has not, they are emulated and take longer than in 32 bits."""
+    able = torch.cpu.get_capabilities()
+    return torch.autocast(device, torch.bfloat16, enabled=device == "cuda" or bool(able.get("avx512_bf16") or able.get("amx_bf16")))
+
+
 def in_place(maps):
     """Maps [N, H, W] as the network makes them → such that a cell speaks of its own square of the frame. At each of four halvings
     the odd pixel of the padding lies right and below, so that a cell sees best what is 7.5 of its 16 pixels to the right

@@ -85,10 +85,10 @@ def write_labels(root: Path, lines: list) -> None:
     (root / "labels.jsonl").write_text("".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines))
 
 
-def draw_weights(file: Path) -> None:
-    """Random weights of the trunk, such that signals neither fade nor explode on their way."""
+def draw_weights(file: Path, trunk: str = "lite0") -> None:
+    """Random weights of a trunk, such that signals neither fade nor explode on their way."""
     torch.manual_seed(0)
-    net = MaitredNet(4)
+    net = MaitredNet(4, trunk)
     for module in net.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -277,14 +277,8 @@ class Make(unittest.TestCase):
         self.assertIn("held out part 0 of 3, not part 1 of 3", refused.stderr)
 
     def test_trains_every_layer_and_learns_from_a_teacher_where_pixels_are_kept(self):
-        work, out = self.root / "pixels", self.root / "taught-1"
-        command = script("make.py", self.photos, out, "--work", work, "--weights", self.weights, "--side", SIDE, "--draws", 45, "--rendered", 0, "--turned", 0,
-                         "--mosaics", 12, "--folds", 2, "--samples", 48, "--jobs", 2, "--pixels", "--teacher", "lite0", "--teacher-weights", self.weights,
-                         "--teacher-samples", 24)
-        made = subprocess.run(command, capture_output=True, text=True)
-        self.assertEqual(made.returncode, 0, made.stdout + made.stderr)
-        self.assertEqual(json.loads((out / "model.json").read_text())["trainedFrom"]["taughtBy"], ["efficientnet-lite0, 48 draws"])
-        nets = {name: load_run(work / "runs" / name, 0, 2)[0].eval() for name in ("fold0", "teacher0")}
+        work = self.learn_from_a_teacher("pixels", "lite0", self.weights, "--pixels")
+        nets = {name: load_run(work / "runs" / name)[0].eval() for name in ("fold0", "teacher0")}
         runs = {name: net.state_dict() for name, net in nets.items()}
         self.assertFalse(torch.equal(runs["fold0"]["_conv_stem.weight"], torch.load(self.weights)["_conv_stem.weight"]))
         self.assertFalse(torch.equal(runs["fold0"]["category.weight"], runs["teacher0"]["category.weight"]))
@@ -292,13 +286,44 @@ class Make(unittest.TestCase):
         samples = Samples([work / "features-photos"], 2, 0).batch(np.array([[0, 0], [0, 1]]))[0].float()
         with torch.inference_mode():
             said = {name: net.rest(net.stem(samples)) for name, net in nets.items()}
-        self.assertLess(distance_to([said["teacher0"]], said["teacher0"]), distance_to([said["teacher0"]], said["fold0"]))
-        refused = subprocess.run(script("train.py", work / "features-photos", "--out", self.root / "untaught", "--weights", self.weights, "--folds", 2, "--fold", 1,
-                                        "--teacher", work / "runs" / "teacher0"), capture_output=True, text=True)
-        self.assertIn("held out part 0 of 2, not part 1 of 2", refused.stderr)
+        taught = said["teacher0"][:3]
+        self.assertLess(distance_to(taught, said["teacher0"]), distance_to(taught, said["fold0"]))
         mixed = subprocess.run(script("train.py", work / "features-photos", self.caches[0], "--out", self.root / "mixed", "--weights", self.weights),
                                capture_output=True, text=True)
         self.assertIn("name those of one kind", mixed.stderr)
+
+    def test_learns_from_a_teacher_of_another_size_whose_first_layers_are_as_they_were_too(self):
+        weights = self.root / "larger.pth"
+        draw_weights(weights, "lite1")
+        work = self.learn_from_a_teacher("features", "lite1", weights)
+        own, larger = ([work / f"features-{kind}{of}" for kind in ("photos", "mosaics")] for of in ("", "-lite1"))
+        told = Samples(own, 2, 0, [work / "told0"])
+        teacher, how = load_run(work / "runs" / "teacher0")
+        self.assertEqual(how["trunk"], "lite1")
+        # of the very samples that are learnt from, mosaics included
+        for cache in (0, 1):
+            rows = np.array([[cache, 3], [cache, 7]])
+            with torch.inference_mode():
+                said = teacher.eval().rest(Samples(larger, 2, 0).batch(rows)[0].float())
+            for ours, theirs in zip(told.batch(rows)[4:], said):
+                torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05)
+        for of, complaint in ((own, "held out part 0 of 2, not part 1 of 2"), (own[::-1], "tells of other samples")):
+            fold = 1 if of is own else 0
+            refused = subprocess.run(script("train.py", *of, "--out", self.root / "untaught", "--weights", self.weights, "--folds", 2, "--fold", fold,
+                                            "--told", work / "told0"), capture_output=True, text=True)
+            self.assertIn(complaint, refused.stderr)
+        unlike = subprocess.run(script("tell.py", work / "runs" / "teacher0", *own, "--out", self.root / "unlike"), capture_output=True, text=True)
+        self.assertIn("holds features of lite0", unlike.stderr)
+
+    def learn_from_a_teacher(self, name: str, trunk: str, weights: Path, *more) -> Path:
+        work, out = self.root / name, self.root / f"{name}-1"
+        command = script("make.py", self.photos, out, "--work", work, "--weights", self.weights, "--side", SIDE, "--draws", 45, "--rendered", 0, "--turned", 0,
+                         "--mosaics", 12, "--folds", 2, "--samples", 48, "--jobs", 2, "--teacher", trunk, "--teacher-weights", weights,
+                         "--teacher-samples", 24, *more)
+        made = subprocess.run(command, capture_output=True, text=True)
+        self.assertEqual(made.returncode, 0, made.stdout + made.stderr)
+        self.assertEqual(json.loads((out / "model.json").read_text())["trainedFrom"]["taughtBy"], [f"efficientnet-{trunk}, 48 draws"])
+        return work
 
     def test_trains_on_no_sample_that_holds_a_photo_held_out(self):
         mixed = 0

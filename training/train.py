@@ -6,6 +6,7 @@ network, on one kind of CPU; on a GPU one that differs in the last bits.
 """
 
 import argparse
+import hashlib
 import json
 import math
 import re
@@ -20,13 +21,13 @@ import torch.nn.functional as F
 from data import CATEGORIES, UNKNOWN, assign_folds
 from features import Features
 from measure import measure, predict
-from net import WIDTH_DEPTH, MaitredNet
+from net import WIDTH_DEPTH, MaitredNet, in_16_bits
 
 
 class Samples:
     """The augmented samples of several caches that may be trained on, and the labels of their photos."""
 
-    def __init__(self, caches: list[Path], folds: int, fold: int):
+    def __init__(self, caches: list[Path], folds: int, fold: int, told: list[Path] = []):
         self.parts = [Features(cache, "draws") for cache in caches]
         if len({part.pixels for part in self.parts}) > 1:
             raise SystemExit("some caches hold pixels and others features: name those of one kind")
@@ -38,11 +39,30 @@ class Samples:
             np.stack([np.full(len(kept), n), kept], 1)
             for n, part in enumerate(self.parts)
             for kept in [np.flatnonzero(~np.isin(part.photos, self.held[n]).any(1))]])
+        self.taught_by, self.told = [], []
+        for folder in told:
+            about = json.loads((folder / "told.json").read_text())
+            refuse_leak(folder, about, folds, fold)
+            if about["drawn"] != [drawn(cache) for cache in caches]:
+                raise SystemExit(f"{folder}: tells of other samples than those of these caches, or in another order")
+            self.taught_by.append(about["by"])
+            self.told.append([dict(np.load(folder / f"{n}.npz")) for n in range(len(caches))])
 
     def batch(self, rows: np.ndarray):
-        """Features, category, human and map targets of the rows."""
-        parts = [part.batch(at) for n, part in enumerate(self.parts) for at in [rows[rows[:, 0] == n, 1]] if len(at)]
+        """Features, category, human and map targets of the rows; and, where there are teachers, the mean of their logits of each."""
+        parts = [part.batch(at) + self._told(n, at) for n, part in enumerate(self.parts) for at in [rows[rows[:, 0] == n, 1]] if len(at)]
         return [torch.cat(each) for each in zip(*parts)]
+
+    def _told(self, cache: int, at: np.ndarray) -> tuple:
+        if not self.told:
+            return ()
+        return tuple(torch.from_numpy(np.mean([each[cache][key][at] for each in self.told], 0, np.float32)) for key in ("category", "human", "map"))
+
+
+def drawn(cache: Path) -> str:
+    """A hash of which samples a cache holds, whatever was made of them."""
+    about = json.loads((cache / "about.json").read_text())
+    return hashlib.sha256(json.dumps([about[key] for key in ("data", "photos", "side", "seed", "turned", "plan")]).encode()).hexdigest()
 
 
 def loss_of(outputs, category, human, target):
@@ -66,9 +86,9 @@ def loss_of(outputs, category, human, target):
     return total
 
 
-def distance_to(teachers: list[tuple], outputs) -> torch.Tensor:
-    """From what the teachers say of the same samples, in the mean of their logits, labelled or not."""
-    logits, human, human_map, _ = (torch.stack(each).mean(0) for each in zip(*teachers))
+def distance_to(told, outputs) -> torch.Tensor:
+    """From the logits that teachers `told` of the same samples: categories, human and map; labelled or not."""
+    logits, human, human_map = told
     category = F.kl_div(F.log_softmax(outputs[0] / SOFT, 1), F.softmax(logits / SOFT, 1), reduction="batchmean") * SOFT ** 2
     return (category + 1.5 * F.binary_cross_entropy_with_logits(outputs[1], torch.sigmoid(human))
             + 0.5 * F.binary_cross_entropy_with_logits(outputs[2], torch.sigmoid(human_map)))
@@ -77,12 +97,15 @@ def distance_to(teachers: list[tuple], outputs) -> torch.Tensor:
 SOFT = 2.0  # temperature at which the categories that are not the likeliest tell something too
 
 
-def load_run(folder: Path, fold: int, folds: int) -> tuple[MaitredNet, dict]:
-    """The averaged network of a run, and what it was trained with. Raises SystemExit where it was trained on what is held out here."""
+def refuse_leak(folder: Path, how: dict, folds: int, fold: int) -> None:
+    """Raises SystemExit where a network was trained on what is held out here."""
+    if fold >= 0 and (how["folds"], how["fold"]) != (folds, fold):
+        raise SystemExit(f"{folder}: held out part {how['fold']} of {how['folds']}, not part {fold} of {folds}")
+
+
+def load_run(folder: Path) -> tuple[MaitredNet, dict]:
+    """The averaged network of a run, and what it was trained with."""
     saved = torch.load(folder / "last.pt", map_location="cpu", weights_only=False)
-    dealt = saved["args"]["folds"], saved["args"]["fold"]
-    if fold >= 0 and dealt != (folds, fold):
-        raise SystemExit(f"{folder}: held out part {dealt[1]} of {dealt[0]}, not part {fold} of {folds}")
     average = torch.optim.swa_utils.AveragedModel(MaitredNet(len(CATEGORIES), saved["args"]["trunk"]))
     average.load_state_dict(saved["average"])
     return average.module, saved["args"]
@@ -94,7 +117,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the log")
     parser.add_argument("--weights", required=True, help="ImageNet weights of the trunk (.pth); none: random ones, for tests")
     parser.add_argument("--start", type=Path, help="folder of a run of the same fold to go on from with other caches, instead of ImageNet's weights")
-    parser.add_argument("--teacher", type=Path, nargs="+", default=[], help="runs of the same fold, on pixels, whose mean is learnt from beside the labels")
+    parser.add_argument("--told", type=Path, nargs="+", default=[], help="what teachers of the same fold say of the same samples (tell.py); their mean is learnt from beside the labels")
     parser.add_argument("--trunk", choices=list(WIDTH_DEPTH), help="another EfficientNet than that of the caches, which must hold pixels")
     parser.add_argument("--draws", type=int, default=30_000, help="samples seen in all")
     parser.add_argument("--batch", type=int, default=24)
@@ -118,32 +141,26 @@ def main():
 WANT_OF_MEMORY = re.compile("can't allocate memory|ALLOC_FAILED")
 
 
-def multiplies_in_16_bits() -> bool:
-    """Whether this CPU has bfloat16 products of its own; where they are emulated they take longer than in 32 bits."""
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-
-
 def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    samples = Samples(args.caches, args.folds, args.fold)
+    samples = Samples(args.caches, args.folds, args.fold, args.told)
     about = json.loads((args.caches[0] / "about.json").read_text())
     whole = about["pixels"]
     trunk = args.trunk or about["trunk"]
-    if not whole and (trunk != about["trunk"] or args.teacher):
-        raise SystemExit("--trunk and --teacher need caches of pixels: features.py --pixels")
+    if not whole and trunk != about["trunk"]:
+        raise SystemExit(f"--trunk {trunk} needs caches of it, or of pixels: features.py --trunk {trunk}, or --pixels")
     print(f"{len(samples.index)} samples to train on, {len(samples.held[0])} photos of other sources held out, on {device}", flush=True)
 
     net = MaitredNet(len(CATEGORIES), trunk)
     if args.weights != "none":
         net.load_imagenet(args.weights)
     if args.start:
-        net.load_state_dict(load_run(args.start, args.fold, args.folds)[0].state_dict())
-    taught_by = [load_run(run, args.fold, args.folds) for run in args.teacher]
-    teachers = [teacher.to(device, memory_format=torch.channels_last).eval() for teacher, _ in taught_by]
+        begun_as, how = load_run(args.start)
+        refuse_leak(args.start, how, args.folds, args.fold)
+        net.load_state_dict(begun_as.state_dict())
     net = net.to(device, memory_format=torch.channels_last)
     # new layers learn faster than those that know ImageNet; biases and scales do not decay
     groups = [{"params": [value for name, value in net.trained(whole) if (name[0] != "_", value.ndim > 1) == (fresh, decays)],
@@ -173,25 +190,20 @@ def train(args: argparse.Namespace) -> None:
     def read(step: int):
         return reader.submit(samples.batch, rows[step * args.batch:(step + 1) * args.batch])
 
-    def outputs_of(net: MaitredNet, kept: torch.Tensor):
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda" or multiplies_in_16_bits()):
-            return net.rest(net.stem(kept) if whole else kept)
-
     coming = read(step)
     while step < steps:
         lr = min((step + 1) / (0.06 * steps + 1), 0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-3
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * lr
-        features, category, human, target = (each.to(device) for each in coming.result())
+        features, category, human, target, *told = (each.to(device) for each in coming.result())
         if step + 1 < steps:
             coming = read(step + 1)
         features = features.float().contiguous(memory_format=torch.channels_last)
-        outputs = outputs_of(net, features)
+        with in_16_bits(device):
+            outputs = net.rest(net.stem(features) if whole else features)
         loss = loss_of(outputs, category, human, target)
-        if teachers:
-            with torch.no_grad():
-                taught = [outputs_of(teacher, features) for teacher in teachers]
-            loss = 0.5 * loss + distance_to(taught, outputs)
+        if told:
+            loss = 0.5 * loss + distance_to(told, outputs)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_([value for _, value in net.trained(whole)], 5.0)
@@ -209,7 +221,7 @@ def train(args: argparse.Namespace) -> None:
         if step % args.every == 0 or step == steps:
             partial = {"net": net.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
                        "step": step, "rng": torch.get_rng_state(), "cudaRng": torch.cuda.get_rng_state_all() if device == "cuda" else [], "args": vars(args) | {
-                           "trunk": trunk, "side": about["side"], "taughtBy": [f"efficientnet-{how['trunk']}, {how['draws']} draws" for _, how in taught_by]}}
+                           "trunk": trunk, "side": about["side"], "taughtBy": samples.taught_by}}
             torch.save(partial, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
 
