@@ -22,7 +22,7 @@ from arguments import read_arguments
 from steps import HERE, Step, Work, code_digest, minutes_text, run_together, say
 
 # measured on one core at 288 pixels (AVX-512 with products in bfloat16): samples a second
-CHECK, RENDER, DRAW, PLAIN, MOSAIC, TRAIN, WHOLE, TELL = 500, 28, 33, 44, 20, 64, 28, 290
+CHECK, RENDER, DRAW, PLAIN, MOSAIC, TRAIN, WHOLE, TELL = 500, 28, 85, 110, 45, 62, 28, 290
 # how many times as long as with lite0
 WORK = {"lite0": 1, "lite1": 1.4, "lite2": 1.8}
 CACHES = ["features-photos", "features-rendered", "features-mosaics", "features-turned-photos", "features-turned-rendered"]

@@ -87,7 +87,7 @@ def loss_of(outputs, category, human, target):
 
 
 def distance_to(told, outputs) -> torch.Tensor:
-    """From the logits that teachers `told` of the same samples: categories, human and map; labelled or not."""
+    """From what teachers said of the same samples, labelled or not: logits of categories, human and map."""
     logits, human, human_map = told
     category = F.kl_div(F.log_softmax(outputs[0] / SOFT, 1), F.softmax(logits / SOFT, 1), reduction="batchmean") * SOFT ** 2
     return (category + 1.5 * F.binary_cross_entropy_with_logits(outputs[1], torch.sigmoid(human))
