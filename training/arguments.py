@@ -20,7 +20,7 @@ def read_arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--weights", default="auto", help="ImageNet weights (.pth); auto: fetched by weights.py (auto)")
     parser.add_argument("--trunk", default="lite0", choices=list(weights.SHA256), help="EfficientNet of this size (lite0)")
     parser.add_argument("--pixels", action="store_true", help="train every layer, from pixels: only for a GPU")
-    parser.add_argument("--teacher", choices=list(weights.SHA256), help="train a network of this size for each first, that ours learns from besides; without --pixels twice the disk")
+    parser.add_argument("--teacher", choices=list(weights.SHA256), help="train a network of this size for each first, that ours learns from besides: with --pixels, it was better")
     parser.add_argument("--teacher-weights", help="its ImageNet weights, as --weights (auto)")
     parser.add_argument("--teacher-samples", type=int, help="samples that each fold's teacher is trained on (60000)")
     parser.add_argument("--folds", type=int, default=3, help="parts that the sources are dealt into, each held out once (3)")
@@ -39,6 +39,8 @@ def read_arguments(description: str) -> argparse.Namespace:
         parser.error(f"expected a folder called NAME-VERSION, such as ../models/ours-1, got {args.out}")
     if not (args.photos / "labels.jsonl").exists():
         parser.error(f"there is no {args.photos / 'labels.jsonl'}: README.md says what a labelled folder is, and `maitred labels export` makes one")
+    if args.teacher == args.trunk and args.teacher_weights not in (None, args.weights):
+        parser.error("--teacher-weights: a teacher as large as its pupil starts from the same --weights")
     if not args.teacher and (args.teacher_samples is not None or args.teacher_weights is not None):
         parser.error("--teacher-samples and --teacher-weights: there is no --teacher")
     args.teacher_samples, args.teacher_weights = args.teacher_samples or TEACHER_SAMPLES, args.teacher_weights or "auto"

@@ -8,6 +8,7 @@ uint8 [samples, S, S, 3], for any trunk: 249 kB a sample. Stop it at any time an
 """
 
 import argparse
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -28,7 +29,7 @@ class Features:
     def __init__(self, folder: Path, part: str):
         about = json.loads((folder / "about.json").read_text())
         count = len(about["plan"]) if part == "draws" else about["photos"]
-        self.data, self.pixels, self.trunk = Path(about["data"]), about["pixels"], about["trunk"]
+        self.folder, self.data, self.pixels, self.trunk = folder.name, Path(about["data"]), about["pixels"], about["trunk"]
         self.labels = read_labels(self.data)
         self.photos = np.array(about["plan"]).reshape(count, -1) if part == "draws" else np.arange(count)[:, None]
         self.features = _open(folder, part, about, count, "r")
@@ -52,6 +53,12 @@ class Features:
         features = torch.from_numpy(self.features[at]).permute(0, 3, 1, 2)
         category, human, target = (torch.from_numpy(self.targets[key][at]) for key in ("category", "human", "map"))
         return features, category.long(), human.long(), target.float()
+
+
+def drawn(folder: Path) -> str:
+    """A hash of which samples a cache holds, whatever was made of them."""
+    about = json.loads((folder / "about.json").read_text())
+    return hashlib.sha256(json.dumps([about[key] for key in ("data", "photos", "side", "seed", "turned", "plan")]).encode()).hexdigest()
 
 
 def _open(folder: Path, part: str, about: dict, count: int, mode: str) -> np.memmap:

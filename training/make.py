@@ -3,7 +3,7 @@
 check the photos, fetch ImageNet weights, render menus, run the frozen layers once, train a network for each part
 of the sources that is held out (they give the figures) and one on everything (it ships), export, verify. Stop it at any
 time (Ctrl-C) and run it again: what is done is skipped, what was interrupted goes on, and what depends on a changed
-setting is done anew. The same photos, seed and --jobs give the same network, on CPUs.
+setting is done anew. The same photos, seed and --jobs give the same network, on CPUs of one kind.
 """
 
 import argparse
@@ -54,22 +54,21 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
     starts = {args.trunk: weights_of(args.trunk, args.weights, "weights")}
     if args.teacher and args.teacher not in starts:
         starts[args.teacher] = weights_of(args.teacher, args.teacher_weights, "teacher-weights")
-    cached: dict[str, list[Step]] = {trunk: [] for trunk in starts}
+    # pixels are the same for every network
+    frozen = [{"pixels": True}] if args.pixels else [{"trunk": trunk, "weights": digest} for trunk, (_, digest) in starts.items()]
+    cached: dict[str, list[Step]] = dict.fromkeys(starts, []) if args.pixels else {trunk: [] for trunk in starts}
 
     def features(name: str, folder: Path, draws: int, after: list[Step], minutes: float, *more: str) -> None:
         # the n-th samples of two caches must not be augmented alike; those of two trunks must
         seed = args.seed + 1000 * CACHES.index(name)
         settings = {"photos": str(photos), "content": known, "side": args.side, "draws": draws, "seed": seed, "more": more, "code": net}
-        for trunk, (file, digest) in starts.items():
-            if args.pixels and caches and caches[-1][0].name == name:  # pixels are the same for every network
-                cached[trunk].append(caches[-1][0])
-                continue
+        # corrected labels are taken in afterwards; only half of a plan, or that of one trunk, cannot be gone on from with other labels
+        settings |= corrections if len(frozen) > 1 else {}
+        for trunk, how in zip(starts, frozen):
             out = work / (name if trunk == args.trunk else f"{name}-{trunk}")
             command = [*python, "features.py", str(folder), "--out", str(out), "--side", str(args.side), "--draws", str(draws), "--seed", str(seed),
-                       "--jobs", jobs, *more, *(["--pixels"] if args.pixels else ["--weights", str(file), "--trunk", trunk])]
-            frozen = {"pixels": True} if args.pixels else {"weights": digest, "trunk": trunk}
-            # corrected labels are taken in afterwards; only half of a plan cannot be gone on from with other labels
-            step = Step(out.name, command, out, settings | frozen, minutes * scale / args.jobs, after, corrections, env=allocator, on_gpu=not args.pixels)
+                       "--jobs", jobs, *more, *(["--pixels"] if args.pixels else ["--weights", str(starts[trunk][0]), "--trunk", trunk])]
+            step = Step(out.name, command, out, settings | how, minutes * scale / args.jobs, after, corrections, env=allocator, on_gpu=not args.pixels)
             caches.append([step])
             cached[trunk].append(step)
 
@@ -106,11 +105,12 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
         return Step(name, command, work / "runs" / name, settings, samples / rate / 60, [*cached[trunk], *told], env=allocator, on_gpu=True)
 
     def tell(teacher: Step) -> Step:
-        of = cached[args.teacher]
-        name = teacher.name.replace("teacher", "told")
-        command = [*python, "tell.py", str(teacher.makes), *(str(step.makes) for step in of), "--out", str(work / name)]
+        of, out = cached[args.teacher], work / teacher.name.replace("teacher", "told")
+        threads = max(1, min(8, args.jobs // min(args.jobs, args.folds + 1)))
+        command = [*python, "tell.py", str(teacher.makes), *(str(step.makes) for step in of), "--out", str(out), "--threads", str(threads)]
         samples = args.draws + 3 * args.rendered + args.mosaics + args.turned
-        return Step(name, command, work / name, {"code": [net, code_digest("tell.py", "train.py")]}, samples / TELL * WORK[args.teacher] * scale / 60, [teacher, *of], env=allocator, on_gpu=True)
+        minutes = samples / TELL * WORK[args.teacher] * scale / threads / 60
+        return Step(out.name, command, out, {"code": code_digest("tell.py")}, minutes, [teacher, *of], env=allocator, on_gpu=True)
 
     stages: list[list[Step]] = []
     # a network on everything has more to learn from than those of the folds had, in the same proportion

@@ -79,7 +79,7 @@ class Block(nn.Module):
 
 
 def in_16_bits(device: str) -> torch.autocast:
-    """Products in bfloat16 where the device has them; where a CPU has not, they are emulated and take longer than in 32 bits."""
+    """Products in bfloat16 on CUDA, and on x86 that has them; emulated they would take longer than in 32 bits."""
     able = torch.cpu.get_capabilities()
     return torch.autocast(device, torch.bfloat16, enabled=device == "cuda" or bool(able.get("avx512_bf16") or able.get("amx_bf16")))
 

@@ -33,7 +33,7 @@ def _letters(language: str) -> str:
 
 
 class Page:
-    """Draws for one page. `style` is print, hand or mono; `paper` a colour that decides the ink."""
+    """Draws for one page. `style` is print, sans, hand or mono; `paper` a colour that decides the ink."""
 
     def __init__(self, rng: Random, size: tuple[int, int], paper: RGB, surface: str = "plain", style: str = "print",
                  language: str | None = None):

@@ -3,22 +3,20 @@
 Example: python tell.py runs/teacher0 cache2/photos cache2/menus --out told/teacher0
 
 One file a cache, in their order: category logits [samples, K], human logits [samples] and map logits [samples, S/16, S/16], float16. The caches
-of who learns may be of another trunk, and hold the same samples. Stop it at any time and run it again.
+of who learns may be of another trunk, and hold the same samples. It takes minutes, and begins anew when it is run again.
 """
 
 import argparse
 import json
-import os
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from data import CATEGORIES
-from features import Features
+from features import Features, drawn
 from net import in_16_bits
-from train import drawn, load_run
+from train import load_run
 
 SPOKEN = ("category", "human", "map")
 BATCH = 48
@@ -36,6 +34,8 @@ def tell(net, samples: Features, device: str) -> dict[str, np.ndarray]:
             outputs = net.rest(net.stem(kept) if samples.pixels else kept)
         for key, output in zip(SPOKEN, outputs):
             said[key][at] = output.half().cpu().numpy()
+        if start // BATCH % 20 == 0:
+            print(json.dumps({samples.folder: at[-1].item() + 1, "of": count}), flush=True)
     return said
 
 
@@ -51,17 +51,12 @@ def main():
     net, how = load_run(args.run)
     net = net.to(device, memory_format=torch.channels_last).eval()
     args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "told.json").unlink(missing_ok=True)
     for number, cache in enumerate(args.caches):
-        file, begun = args.out / f"{number}.npz", time.time()
-        if file.exists():
-            continue
         samples = Features(cache, "draws")
         if not samples.pixels and samples.trunk != how["trunk"]:
             raise SystemExit(f"{cache}: holds features of {samples.trunk}, and {args.run} was trained on those of {how['trunk']}: name its caches")
-        partial = file.with_suffix(".tmp.npz")
-        np.savez(partial, **tell(net, samples, device))
-        os.replace(partial, file)
-        print(json.dumps({"cache": str(cache), "samples": len(samples.photos), "samplesPerS": round(len(samples.photos) / (time.time() - begun), 1)}), flush=True)
+        np.savez(args.out / f"{number}.npz", **tell(net, samples, device))
     (args.out / "told.json").write_text(json.dumps({
         "by": f"efficientnet-{how['trunk']}, {how['draws']} draws", "folds": how["folds"], "fold": how["fold"], "drawn": [drawn(cache) for cache in args.caches]}))
 

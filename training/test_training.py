@@ -193,7 +193,7 @@ class Make(unittest.TestCase):
         self.assertNotIn("Traceback", failed.stderr)
 
     def test_tells_no_minutes_of_what_a_gpu_does(self):
-        args = argparse.Namespace(photos=self.photos, jobs=2, malloc=None, draws=1, rendered=0, mosaics=0, turned=0, side=SIDE, folds=2, pixels=True)
+        args = argparse.Namespace(photos=self.photos, jobs=2, malloc=None, draws=1, rendered=0, mosaics=0, turned=0, side=SIDE, folds=2, pixels=True, trunk="lite0", teacher=None)
         stages = [[Step("draw", [], self.root / "drawn", {}, 3)], [Step("train", [], self.root / "trained", {}, 60, on_gpu=True)]]
         told = {}
         for gpu in (None, "H200"):

@@ -6,7 +6,6 @@ network, on one kind of CPU; on a GPU one that differs in the last bits.
 """
 
 import argparse
-import hashlib
 import json
 import math
 import re
@@ -19,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from data import CATEGORIES, UNKNOWN, assign_folds
-from features import Features
+from features import Features, drawn
 from measure import measure, predict
 from net import WIDTH_DEPTH, MaitredNet, in_16_bits
 
@@ -44,7 +43,7 @@ class Samples:
             about = json.loads((folder / "told.json").read_text())
             refuse_leak(folder, about, folds, fold)
             if about["drawn"] != [drawn(cache) for cache in caches]:
-                raise SystemExit(f"{folder}: tells of other samples than those of these caches, or in another order")
+                raise SystemExit(f"{folder}: tells of other samples than those of these caches, or in another order: run tell.py on caches made with the same --draws, --seed and labels, named alike")
             self.taught_by.append(about["by"])
             self.told.append([dict(np.load(folder / f"{n}.npz")) for n in range(len(caches))])
 
@@ -57,12 +56,6 @@ class Samples:
         if not self.told:
             return ()
         return tuple(torch.from_numpy(np.mean([each[cache][key][at] for each in self.told], 0, np.float32)) for key in ("category", "human", "map"))
-
-
-def drawn(cache: Path) -> str:
-    """A hash of which samples a cache holds, whatever was made of them."""
-    about = json.loads((cache / "about.json").read_text())
-    return hashlib.sha256(json.dumps([about[key] for key in ("data", "photos", "side", "seed", "turned", "plan")]).encode()).hexdigest()
 
 
 def loss_of(outputs, category, human, target):
