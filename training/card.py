@@ -16,12 +16,17 @@ def card(model: dict) -> str:
                           for name, row in zip(model["categories"], measured["confusion"]))
     int8 = measured["int8"]
     teachers = f", which also learned from {', '.join(trained['taughtBy'])}" if trained["taughtBy"] else ""
+    others = (f"""
+Figures of humans are those of other networks ({measured['humansBy']}), which were given the detector as this one was: of the networks of this one's
+own folds, which gave the figures of categories, no scores were kept.
+""" if "humansBy" in measured else "")
     tables = " Up to 250 of the human-free photos also lay under rendered menus, as tables, in every part." if trained["rendered"] else ""
     verdict = "It ships, and is what CPUs run." if int8["ships"] else "It does not ship."
     return f"""# {model['name']}-{model['version']}
 
 Sorts photos of restaurants into food, ambience, menu and other, and tells whether any human is visible. One network
 ({trained['trunk']}{teachers}), {model['input']['side']} x {model['input']['side']} pixels, two heads: a photo has a category and may show a human as well.
+Beside it a detector looks for persons in the same pixels ({trained['detector']}, not trained further); its logit is added to that of the human.
 
 ## What it was trained on
 
@@ -33,7 +38,7 @@ The sources were dealt into {measured['folds']} parts. A network of the same rec
 part, once for each: {measured['photos']:,} photos of {measured['sources']} sources, none of which the network that judged it had been trained on. The
 network that ships learned from all parts. Calibration was fitted on the other parts. In brackets: 95 % of draws of whole
 sources, with replacement.{tables}
-
+{others}
 | | |
 | --- | --- |
 {heads}

@@ -17,11 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from beside import VARIANTS, add_detector, export_detector, keep_in_16_bits
 from calibrate import Calibration, calibrate
 from card import card
 from data import CATEGORIES, Photos, read_labels
+from detector import Detector
 from graph import Shipped, export_fp16, export_fp32, export_int8, open_graph, run
-from measure import measure
+from measure import measure, peak_of
 from net import MaitredNet
 
 LOSS, GAIN = 0.005, 1.5
@@ -40,6 +42,7 @@ class Run:
         self.net = average.module.eval()
         about = json.loads((Path(self.args["caches"][0]) / "about.json").read_text())
         self.data = Path(about["data"])
+        self.detector = Detector().load(about["detector"])
         self.sources = [json.loads((Path(cache) / "about.json").read_text()) for cache in self.args["caches"]]
         held = folder / "held-out.pt"
         if held.exists():
@@ -52,35 +55,41 @@ def pooled(folds: list[Run], labels: list[dict]) -> tuple[dict, list[dict]]:
     category, human, peak, held = [], [], [], []
     for fold in folds:
         others = [other for other in folds if other is not fold] or [fold]
-        a, b = fit(others, labels).apply(fold.scores)
-        category.append(a), human.append(b), peak.append(fold.scores["peak"].numpy())
+        a, b, maps = fit(others, labels).apply(fold.scores)
+        category.append(a), human.append(b), peak.append(peak_of(maps).numpy())
         held += [labels[photo] for photo in fold.photos]
     return measure(*map(np.concatenate, (category, human, peak)), held), held
 
 
 def fit(folds: list[Run], labels: list[dict]) -> Calibration:
-    scores = {key: torch.cat([fold.scores[key] for fold in folds]) for key in ("category", "human")}
+    scores = {key: torch.cat([fold.scores[key] for fold in folds]) for key in folds[0].scores}
     photos = np.concatenate([fold.photos for fold in folds])
     return calibrate(scores, *([labels[photo][key] for photo in photos] for key in ("category_id", "human_id")))
 
 
-def write_graphs(net, side: int, calibration: Calibration, sample: np.ndarray, folder: Path) -> float:
-    """Writes all three into `folder`; returns the largest difference between PyTorch and fp32."""
+def write_graphs(net, side: int, calibration: Calibration, sample: np.ndarray, detector: Path, folder: Path) -> float:
+    """Writes all three into `folder`, each with its own of the `detector`'s (export_detector); returns the largest difference between PyTorch
+    and fp32, before weights are kept in 16 bits."""
     folder.mkdir(parents=True, exist_ok=True)
     shipped = Shipped(net, side, calibration).eval()
-    export_fp32(shipped, side, folder / "model.onnx")
-    export_fp16(folder / "model.onnx", folder / "model.fp16.onnx")
-    export_int8(folder / "model.onnx", sample, folder / "model.int8.onnx")
+    fp32, fp16, int8 = (folder / name for name in VARIANTS)
+    export_fp32(shipped, side, fp32)
+    export_fp16(fp32, fp16)
+    export_int8(fp32, sample, int8)
     with torch.inference_mode():
         expected = [part.numpy() for part in shipped(torch.from_numpy(sample[:16]))]
-    return max(float(np.abs(a - b).max()) for a, b in zip(expected, run(folder / "model.onnx", sample[:16])))
+    worst = max(float(np.abs(a - b).max()) for a, b in zip(expected, run(fp32, sample[:16])))
+    for name in VARIANTS:
+        add_detector(folder / name, detector / name, folder / name, calibration.seen, (1.0, 0.0), (calibration.slope, calibration.offset))
+    keep_in_16_bits(fp32)
+    return worst
 
 
-def compare_int8(folds: list[Run], labels: list[dict], sample: np.ndarray, work: Path, limit: int, threshold: float) -> dict:
+def compare_int8(folds: list[Run], labels: list[dict], sample: np.ndarray, detector: Path, work: Path, limit: int, threshold: float) -> dict:
     """The same held-out photos through fp32 and int8 of the fold networks: what int8 loses, as shares."""
     fp32, int8, truth = [], [], []
     for number, fold in enumerate(folds):
-        write_graphs(fold.net, fold.args["side"], fit(folds, labels), sample, work / f"fold{number}")
+        write_graphs(fold.net, fold.args["side"], fit(folds, labels), sample, detector, work / f"fold{number}")
         at = np.sort(np.random.default_rng(0).permutation(fold.photos)[:limit])
         pixels = read(fold.data, [labels[photo] for photo in at], fold.args["side"])
         for name, kept in (("model.onnx", fp32), ("model.int8.onnx", int8)):
@@ -105,6 +114,10 @@ def read(data: Path, labels: list[dict], side: int) -> np.ndarray:
     """uint8 [n, side, side, 3]."""
     photos = Photos(data, labels, side)
     return np.stack([photos[n][0].numpy().transpose(1, 2, 0) for n in range(len(labels))])
+
+
+def licences(labels: list[dict]) -> dict[str, int]:
+    return dict(Counter(str(label.get("licence") or "") for label in labels).most_common())
 
 
 def milliseconds(files: dict[str, Path], sample: np.ndarray) -> dict[str, float]:
@@ -144,14 +157,16 @@ def main():
     calibration = fit(folds, labels)
 
     args.out.mkdir(parents=True, exist_ok=True)
-    worst = write_graphs(final.net, side, calibration, sample, args.out)
+    detector = args.run / "detector"
+    export_detector(final.detector, side, sample, detector)
+    worst = write_graphs(final.net, side, calibration, sample, detector, args.out)
     if worst > 1e-3:
         raise SystemExit(f"model.onnx differs from PyTorch by {worst}: not exported")
     # in a process of its own: the threads that made the graphs would take part of the core
     with ProcessPoolExecutor(1, get_context("spawn")) as alone:
         graphs = {"fp32": args.out / "model.onnx", "int8": args.out / "model.int8.onnx"}
         speed = alone.submit(milliseconds, graphs, sample[:8]).result()
-    int8 = compare_int8(folds, labels, sample, args.run / "int8", args.limit, args.threshold) | {
+    int8 = compare_int8(folds, labels, sample, detector, args.run / "int8", args.limit, args.threshold) | {
         "msPerPhoto": speed, "gain": round(speed["fp32"] / speed["int8"], 2)}
     # thresholds are set for a model and may move; what no threshold gives back is a loss
     lost = max(int8["categoryAccuracyLost"], int8["humanAveragePrecisionLost"])
@@ -168,9 +183,9 @@ def main():
         "categories": CATEGORIES,
         "calibration": calibration._asdict(),
         "trainedFrom": {
-            "trunk": f"efficientnet-{final.args['trunk']}, ImageNet weights (Apache-2.0)", "photos": len(labels),
+            "trunk": f"efficientnet-{final.args['trunk']}, ImageNet weights (Apache-2.0)", "detector": "NanoDet-g, COCO weights (Apache-2.0)", "photos": len(labels),
             "sources": len({label["source"] for label in labels}), "rendered": sum({about["data"]: about["photos"] for about in final.sources if about["data"] != str(final.data)}.values()),
-            "licences": dict(Counter(str(label.get("licence") or "") for label in labels).most_common()), "draws": final.args["draws"], "taughtBy": final.args["taughtBy"], "seed": final.args["seed"], "code": "training/train.py",
+            "licences": licences(labels), "draws": final.args["draws"], "taughtBy": final.args["taughtBy"], "seed": final.args["seed"], "code": "training/train.py",
             "labelsSha256": hashlib.sha256((final.data / "labels.jsonl").read_bytes()).hexdigest()},
         "measured": {"folds": len(folds), **measured, "int8": int8},
     }

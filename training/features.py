@@ -1,8 +1,8 @@
 """Labelled folder → what the frozen blocks make of it, once for all folds and runs.
 
-Example: python features.py ../photos --out cache/photos --weights efficientnet-lite0.pth
+Example: python features.py ../photos --out cache/photos --weights weights/efficientnet-lite0.pth --detector weights/nanodet-g.bin
 
-`draws` holds augmented samples (plan_draws says of which photos), `plain` every photo as it is. Features are float16
+`draws` holds augmented samples (plan_draws says of which photos), `plain` every photo as it is, and what the detector sees in it. Features are float16
 [samples, S/8, S/8, C], memory-mapped: 104 kB a sample at 288 pixels. With --pixels nothing is frozen, and what is kept is the pixels,
 uint8 [samples, S, S, 3], for any trunk: 249 kB a sample. Stop it at any time and run it again.
 """
@@ -18,7 +18,8 @@ import torch
 from torch.multiprocessing import spawn
 
 from data import UNKNOWN, Photos, plan_draws, plan_mosaics, read_labels
-from net import MaitredNet
+from detector import Detector
+from net import MaitredNet, in_16_bits
 
 CHUNK = 64
 
@@ -68,10 +69,13 @@ def _open(folder: Path, part: str, about: dict, count: int, mode: str) -> np.mem
 
 def _gather(folder: Path, part: str, count: int):
     done = [np.load(file) for file in sorted(folder.glob(f"{part}-*.npz"), key=lambda f: int(f.stem.split("-")[1]))]
-    joined = {key: np.concatenate([each[key] for each in done]) for key in ("category", "human", "map")}
+    joined = {key: np.concatenate([each[key] for each in done]) for key in done[0]}
     if len(joined["category"]) != count:
         raise SystemExit(f"{folder}: {len(joined['category'])} of {count} samples of {part} are there: run features.py again")
-    np.savez(folder / f"{part}.npz", **joined)
+    # several networks are trained from one cache side by side
+    partial = folder / f"{part}.{os.getpid()}.tmp.npz"
+    np.savez(partial, **joined)
+    os.replace(partial, folder / f"{part}.npz")
     return joined
 
 
@@ -82,6 +86,7 @@ def _work(job: int, jobs: int, folder: Path, part: str, weights: str, device: st
     plan = about["plan"] if part == "draws" else None
     photos = Photos(data, read_labels(data), side, plan, about["seed"], about.get("turned", 0))
     out = _open(folder, part, about, len(photos), "r+")
+    detector = Detector().load(about["detector"]).to(device, memory_format=torch.channels_last) if part == "plain" else None
     if not about["pixels"]:
         net = MaitredNet(4, about["trunk"]).eval()
         if weights != "none":
@@ -93,17 +98,30 @@ def _work(job: int, jobs: int, folder: Path, part: str, weights: str, device: st
             continue
         at = range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(photos)))
         pixels, category, human, target = zip(*(photos[index] for index in at))
+        found = {"category": np.int8(category), "human": np.int8(human), "map": torch.stack(target).numpy().astype(np.int8)}
         with torch.inference_mode():
             for start in range(0, len(at), 16):
                 batch = torch.stack(pixels[start:start + 16])
                 if not about["pixels"]:
                     batch = net.stem(batch.to(device, memory_format=torch.channels_last).float()).half().cpu()
                 out[at[start]:at[start] + len(batch)] = batch.permute(0, 2, 3, 1).numpy()
+            if detector:
+                found["seen"] = _seen(detector, pixels, device)
         partial = marker.with_suffix(".tmp.npz")
-        np.savez(partial, category=np.int8(category), human=np.int8(human), map=torch.stack(target).numpy().astype(np.int8))
+        np.savez(partial, **found)
         os.replace(partial, marker)
         if job == 0 and chunk % (jobs * 10) == 0:
             print(json.dumps({part: at[-1] + 1, "of": len(photos)}), flush=True)
+
+
+def _seen(detector: Detector, pixels: tuple, device: str) -> np.ndarray:
+    """float16 [n, S/16, S/16]."""
+    parts = []
+    for start in range(0, len(pixels), 16):
+        batch = torch.stack(pixels[start:start + 16]).to(device, memory_format=torch.channels_last)
+        with in_16_bits(device):
+            parts.append(detector(batch.float()).half().cpu().numpy())
+    return np.concatenate(parts)
 
 
 def main():
@@ -111,6 +129,7 @@ def main():
     parser.add_argument("data", type=Path, help="folder with labels.jsonl")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--weights", help="ImageNet weights of the trunk (.pth), unless --pixels; none: random ones, for tests")
+    parser.add_argument("--detector", type=Path, required=True, help="weights of the detector (nanodet-g.bin)")
     parser.add_argument("--trunk", default="lite0", choices=["lite0", "lite1", "lite2"])
     parser.add_argument("--pixels", action="store_true", help="keep the pixels, to train every layer: for a GPU")
     parser.add_argument("--side", type=int, default=288, help="pixels, both edges; a multiple of 32")
@@ -123,11 +142,12 @@ def main():
 
     if not args.weights and not args.pixels:
         parser.error("expected --weights, or --pixels, which needs none")
+    Detector().load(args.detector)  # other weights end it here
     args.out.mkdir(parents=True, exist_ok=True)
     labels = read_labels(args.data)
     channels = 3 if args.pixels else MaitredNet(4, args.trunk)._blocks[5]._expand_conv.in_channels
     about = {"data": str(args.data.resolve()), "photos": len(labels), "side": args.side, "trunk": args.trunk, "pixels": args.pixels,
-             "channels": channels, "seed": args.seed, "turned": args.turned, "plan": (plan_mosaics if args.mosaic else plan_draws)(labels, args.draws, args.seed)}
+             "channels": channels, "detector": str(args.detector.resolve()), "seed": args.seed, "turned": args.turned, "plan": (plan_mosaics if args.mosaic else plan_draws)(labels, args.draws, args.seed)}
     known = args.out / "about.json"
     if known.exists() and json.loads(known.read_text()) != about:
         raise SystemExit(f"{args.out}: holds features of other photos or settings: name another folder")

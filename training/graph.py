@@ -1,6 +1,7 @@
 """A trained network → ONNX graphs: fp32, fp16 for CUDA, int8 for CPUs, all with the same inputs and outputs.
 
-uint8 [N, S, S, 3], RGB → category probabilities [N, K], human probability [N], human_map [N, S/16, S/16] in 0..1.
+uint8 [N, S, S, 3], RGB → category probabilities [N, K], human probability [N], human_map [N, S/16, S/16] in 0..1. Of humans they say what the
+network alone does: beside.py adds what the detector sees.
 """
 
 import copy
@@ -83,11 +84,10 @@ class Shipped(nn.Module):
                 torch.sigmoid(human * fitted.slope + fitted.offset), in_place(torch.sigmoid(human_map)))
 
 
-def export_fp32(shipped: Shipped, side: int, file: Path) -> None:
+def export_fp32(module: nn.Module, side: int, file: Path, outputs: tuple = ("category", "human", "human_map")) -> None:
     example = torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8)
-    torch.onnx.export(shipped.eval(), (example,), str(file), input_names=["photos"], dynamo=False, opset_version=17,
-                      output_names=["category", "human", "human_map"],
-                      dynamic_axes={name: {0: "n"} for name in ("photos", "category", "human", "human_map")})
+    torch.onnx.export(module.eval(), (example,), str(file), input_names=["photos"], dynamo=False, opset_version=17,
+                      output_names=list(outputs), dynamic_axes={name: {0: "n"} for name in ("photos", *outputs)})
     # folds constants
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -122,16 +122,19 @@ def export_fp16(fp32: Path, file: Path) -> None:
     onnx.save(model, str(file))
 
 
-def export_int8(fp32: Path, photos: np.ndarray, file: Path) -> None:
+QUANTIZED = ["Conv", "Add", "Clip", "GlobalAveragePool", "Resize"]
+
+
+def export_int8(fp32: Path, photos: np.ndarray, file: Path, kinds: list[str] = QUANTIZED) -> None:
     """Static, weights per channel, activations by the range that `photos` (uint8 [n, S, S, 3]) take in training data.
 
     Weights use 7 bits: on CPUs without VNNI, sums of two products of 8 bits overflow 16 and are cut off, and scores
     would depend on the machine. Those of a channel of its own use all 8, for onnxruntime multiplies them in 32 bits; they
     are where bits matter most.
     """
-    _quantize(fp32, photos, file, reduce_range=True)
+    _quantize(fp32, photos, file, kinds, reduce_range=True)
     whole = file.with_suffix(".whole.onnx")
-    _quantize(fp32, photos, whole, reduce_range=False)
+    _quantize(fp32, photos, whole, kinds, reduce_range=False)
     model = onnx.load(str(file))
     _take_depthwise(model.graph, onnx.load(str(whole)).graph)
     whole.unlink()
@@ -140,7 +143,7 @@ def export_int8(fp32: Path, photos: np.ndarray, file: Path) -> None:
     onnx.save(model, str(file))
 
 
-def _quantize(fp32: Path, photos: np.ndarray, file: Path, reduce_range: bool) -> None:
+def _quantize(fp32: Path, photos: np.ndarray, file: Path, kinds: list[str], reduce_range: bool) -> None:
     class Photos(CalibrationDataReader):
         def __init__(self):
             self.batches = iter(np.array_split(photos, max(1, len(photos) // 8)))
@@ -151,7 +154,7 @@ def _quantize(fp32: Path, photos: np.ndarray, file: Path, reduce_range: bool) ->
 
     quantize_static(str(fp32), str(file), Photos(), quant_format=QuantFormat.QOperator, per_channel=True, reduce_range=reduce_range,
                     activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                    op_types_to_quantize=["Conv", "Add", "Clip", "GlobalAveragePool", "Resize"])
+                    op_types_to_quantize=kinds)
 
 
 def _take_depthwise(graph: onnx.GraphProto, other: onnx.GraphProto) -> None:

@@ -24,7 +24,7 @@ from steps import HERE, Step, Work, code_digest, minutes_text, run_together, say
 # measured on one core at 288 pixels (AVX-512 with products in bfloat16): samples a second
 CHECK, RENDER, DRAW, PLAIN, MOSAIC, TRAIN, WHOLE, TELL = 500, 28, 85, 110, 45, 62, 28, 290
 # how many times as long as with lite0
-WORK = {"lite0": 1, "lite1": 1.4, "lite2": 1.8}
+WORK = {"lite0": 1, "lite1": 1.63, "lite2": 1.8}
 CACHES = ["features-photos", "features-rendered", "features-mosaics", "features-turned-photos", "features-turned-rendered"]
 ROOT = HERE.parent
 
@@ -35,7 +35,7 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
     allocator = {"LD_PRELOAD": " ".join(filter(None, [os.environ.get("LD_PRELOAD"), args.malloc]))} if args.malloc else {}
     count, known = fingerprint(photos)
     corrections = {"corrections": hashlib.sha256((HERE / "corrections.jsonl").read_bytes()).hexdigest()}
-    net = code_digest("features.py", "data.py", "net.py", "depthwise.py")
+    net = code_digest("features.py", "data.py", "net.py", "depthwise.py", "detector.py")
     scale = (args.side / 288) ** 2
 
     check = Step("check", [*python, "check.py", str(photos), "--folds", str(args.folds), "--jobs", jobs], work / "checked",
@@ -52,10 +52,16 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
         return file, digest
 
     starts = {args.trunk: weights_of(args.trunk, args.weights, "weights")}
+    if args.detector == "auto":
+        detector, seen = work / "detector-weights" / weights.DETECTOR, weights.DETECTOR_SHA256
+        fetch.append([Step("detector-weights", [*python, "weights.py", "--out", str(detector.parent), "--detector"], detector.parent, {"sha256": seen}, 0.3)])
+    else:
+        detector, seen = Path(args.detector).resolve(), weights.sha256(Path(args.detector))
     if args.teacher and args.teacher not in starts:
         starts[args.teacher] = weights_of(args.teacher, args.teacher_weights, "teacher-weights")
     # pixels are the same for every network
     frozen = [{"pixels": True}] if args.pixels else [{"trunk": trunk, "weights": digest} for trunk, (_, digest) in starts.items()]
+    frozen = [how | {"detector": seen} for how in frozen]
     cached: dict[str, list[Step]] = dict.fromkeys(starts, []) if args.pixels else {trunk: [] for trunk in starts}
 
     def features(name: str, folder: Path, draws: int, after: list[Step], minutes: float, *more: str) -> None:
@@ -67,7 +73,7 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
         for trunk, how in zip(starts, frozen):
             out = work / (name if trunk == args.trunk else f"{name}-{trunk}")
             command = [*python, "features.py", str(folder), "--out", str(out), "--side", str(args.side), "--draws", str(draws), "--seed", str(seed),
-                       "--jobs", jobs, *more, *(["--pixels"] if args.pixels else ["--weights", str(starts[trunk][0]), "--trunk", trunk])]
+                       "--detector", str(detector), "--jobs", jobs, *more, *(["--pixels"] if args.pixels else ["--weights", str(starts[trunk][0]), "--trunk", trunk])]
             step = Step(out.name, command, out, settings | how, minutes * scale / args.jobs, after, corrections, env=allocator, on_gpu=not args.pixels)
             caches.append([step])
             cached[trunk].append(step)
@@ -139,7 +145,7 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
     folds, final = each("fold", args.samples, args.trunk), whole("final", args.samples, args.trunk)
     exported = work / "export" / args.out.name
     export = Step("export", [*python, "export.py", str(final.makes), str(exported), "--folds", *(str(step.makes) for step in folds)], exported,
-                  {"name": args.out.name, "code": code_digest("export.py", "graph.py", "calibrate.py", "card.py", "measure.py", "data.py", "net.py")},
+                  {"name": args.out.name, "code": code_digest("export.py", "graph.py", "beside.py", "calibrate.py", "card.py", "measure.py", "data.py", "net.py")},
                   1 + 4 * args.folds / 3 * scale, [final, *folds], env=allocator)
     ends = [[export]]
     if shutil.which("node") and (ROOT / "node_modules").is_dir():

@@ -7,19 +7,22 @@ import torch.nn.functional as F
 from data import CATEGORIES
 from net import in_place
 
+LEAST = 1e-4  # of a map, so that it has a logit
+
 
 @torch.inference_mode()
 def predict(net, features, at: np.ndarray, device="cpu", batch=48):
-    """Category logits [N, K], human logits [N] and the map's peak as [N, 2] (x, y in 0..1) of the cached photos `at`."""
+    """Of the cached photos `at`: category logits [N, K], human logits [N], and logits of the map and of what the detector sees [N, S/16, S/16]."""
     net.eval()
-    categories, humans, peaks = [], [], []
+    categories, humans, maps = [], [], []
     for start in range(0, len(at), batch):
         kept = features.batch(at[start:start + batch])[0].to(device).float().contiguous(memory_format=torch.channels_last)
         category, human, human_map, _ = net.rest(net.stem(kept) if features.pixels else kept)
         categories.append(category.float().cpu())
         humans.append(human.float().cpu())
-        peaks.append(peak_of(in_place(torch.sigmoid(human_map.cpu()))))
-    return {"category": torch.cat(categories), "human": torch.cat(humans), "peak": torch.cat(peaks)}
+        maps.append(torch.logit(in_place(torch.sigmoid(human_map.float().cpu())), LEAST))
+    return {"category": torch.cat(categories), "human": torch.cat(humans), "map": torch.cat(maps),
+            "seen": torch.from_numpy(features.targets["seen"][at]).float()}
 
 
 def peak_of(maps: torch.Tensor) -> torch.Tensor:
@@ -118,4 +121,4 @@ def in_box(peak, label) -> bool:
     return any(x0 <= peak[0] * width <= x1 and y0 <= peak[1] * height <= y1 for x0, y0, x1, y1 in label["persons"])
 
 
-THRESHOLDS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+THRESHOLDS = (0.02, 0.03, 0.05, 0.07, 0.08, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

@@ -24,15 +24,17 @@ import torch
 from PIL import Image, ImageDraw
 
 import curves
-from calibrate import Calibration
+from beside import VARIANTS, add_detector, export_detector
+from calibrate import Calibration, calibrate
 from card import card
 from check import check
 from data import assign_folds, group_of, read_labels
-from graph import Shipped
+from detector import Detector
+from graph import Shipped, export_fp16, export_fp32, export_int8, run
 from make import describe
 from measure import peak_of
 from menus import render
-from net import MaitredNet, SameConv
+from net import MaitredNet, SameConv, in_place
 from peak import displaced
 from steps import Step, Work
 from train import Samples, distance_to, load_run
@@ -95,6 +97,12 @@ def draw_weights(file: Path, trunk: str = "lite0") -> None:
     torch.save({key: value for key, value in net.state_dict().items() if key.startswith("_")}, file)
 
 
+def draw_detector(file: Path) -> None:
+    """Random weights of the detector."""
+    torch.manual_seed(0)
+    np.concatenate([part.detach().half().numpy().ravel() for part in Detector().parameters()]).tofile(file)
+
+
 def network(run: Path) -> str:
     """A hash of the weights that a run ended with."""
     saved = torch.load(run / "last.pt", weights_only=False)["average"]
@@ -116,7 +124,9 @@ class Make(unittest.TestCase):
         cls.caches = [cls.work / f"features-{name}" for name in ("photos", "rendered", "mosaics", "turned-photos", "turned-rendered")]
         draw_photos(cls.photos)
         draw_weights(cls.weights)
-        cls.command = script("make.py", cls.photos, cls.out, "--work", cls.work, "--weights", cls.weights, "--side", SIDE, "--draws", 90,
+        cls.detector = cls.root / "detector.bin"
+        draw_detector(cls.detector)
+        cls.command = script("make.py", cls.photos, cls.out, "--work", cls.work, "--weights", cls.weights, "--detector", cls.detector, "--side", SIDE, "--draws", 90,
                              "--rendered", 6, "--mosaics", 24, "--turned", 60, "--samples", 72, "--jobs", 2)
         stopped = subprocess.Popen(cls.command, stdout=subprocess.PIPE, text=True)
         for line in stopped.stdout:
@@ -147,6 +157,66 @@ class Make(unittest.TestCase):
         category, human, human_map = graph.run(None, {"photos": pixels})
         np.testing.assert_allclose(category.sum(1), 1, atol=1e-5)
         self.assertEqual((human.shape, human_map.shape), ((3,), (3, SIDE // 16, SIDE // 16)))
+
+    def test_adds_what_the_detector_sees_to_what_the_network_says_of_humans(self):
+        model = json.loads((self.out / "model.json").read_text())
+        calibration = Calibration(**model["calibration"])
+        net, detector = load_run(self.work / "runs" / "final")[0].eval(), Detector().load(self.detector)
+        pixels = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
+        with torch.inference_mode():
+            x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+            category, human, human_map, _ = net.rest(net.stem(x))
+            scores = {"category": category, "human": human, "map": torch.logit(in_place(torch.sigmoid(human_map)), 1e-4), "seen": detector(x)}
+            said = calibration.apply(scores)
+        for name, close in (("model.onnx", 2e-2), ("model.fp16.onnx", 3e-2)):  # at the frame's edge the graph's detector sees another grey
+            for ours, theirs in zip(said, run(self.out / name, pixels)):
+                np.testing.assert_allclose(theirs, ours, atol=close)
+        # the graph of the network alone, and another share of the detector
+        before = self.root / "before-1"
+        shutil.copytree(self.out, before)
+        alone = Shipped(net, SIDE, calibration).eval()
+        export_fp32(alone, SIDE, before / "model.onnx")
+        export_fp16(before / "model.onnx", before / "model.fp16.onnx")
+        export_int8(before / "model.onnx", pixels, before / "model.int8.onnx")
+        detectors = self.root / "detectors"
+        export_detector(detector, SIDE, pixels, detectors)
+        with torch.inference_mode():
+            own = [part.numpy() for part in alone(torch.from_numpy(pixels))]
+        for name, close in (("model.onnx", 1e-4), ("model.int8.onnx", 0.1)):
+            add_detector(before / name, detectors / name, self.root / name, 30.0, (0.5, 0.25), (2.0, -1.0))
+            category, human, human_map = run(self.root / name, pixels)
+            persons, (_, logit, map_logit) = run(detectors / name, pixels)[0], (np.log(each / (1 - each)) for each in own)
+            np.testing.assert_allclose(human, 1 / (1 + np.exp(-(logit / 2 + 30 * persons.max((1, 2)) + 0.25))), atol=close)
+            np.testing.assert_allclose(human_map, 1 / (1 + np.exp(-(map_logit * 2 + 30 * persons - 1))), atol=max(close, 2e-3))
+            self.assertGreater(persons.std(), 0.001)
+
+    def test_gives_a_model_that_was_made_without_the_detector_the_same_categories_and_another_opinion_of_humans(self):
+        about = json.loads((self.out / "model.json").read_text())
+        old, new = self.root / "old-1", self.root / "old-2"
+        old.mkdir()
+        pixels = np.random.default_rng(0).integers(0, 256, (16, SIDE, SIDE, 3), np.uint8)
+        net = load_run(self.work / "runs" / "final")[0].eval()
+        fp32, fp16, int8 = (old / name for name in VARIANTS)
+        export_fp32(Shipped(net, SIDE, Calibration(**about["calibration"])).eval(), SIDE, fp32)
+        export_fp16(fp32, fp16)
+        export_int8(fp32, pixels, int8)
+        command = script("adopt.py", old, new, "--detector", self.detector, "--folds", *(self.work / "runs" / f"fold{n}" for n in range(3)), "--sample", 16)
+        (old / "model.json").write_text(json.dumps(about))
+        refused = subprocess.run(command, capture_output=True, text=True)
+        self.assertIn("has a detector already", refused.stderr)
+        del about["trainedFrom"]["detector"]
+        (old / "model.json").write_text(json.dumps(about))
+        done = subprocess.run(command, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        made = json.loads((new / "model.json").read_text())
+        self.assertEqual({name: file["sha256"] for name, file in made["files"].items()},
+                         {name: hashlib.sha256((new / name).read_bytes()).hexdigest() for name in VARIANTS})
+        for name in VARIANTS:
+            (category, human, _), (ours, alone, _) = run(new / name, pixels), run(old / name, pixels)
+            np.testing.assert_allclose(category, ours, atol=2e-3)
+            self.assertGreater(np.abs(human - alone).max(), 1e-4)
+        self.assertEqual(made["measured"]["categoryAccuracy"], about["measured"]["categoryAccuracy"])
+        self.assertIn("Figures of humans are those of other networks (efficientnet-lite0, 72 draws)", (new / "card.md").read_text())
 
     def test_keeps_to_7_bits_where_8_could_overflow_and_takes_8_where_they_cannot(self):
         graph = onnx.load(str(self.work / "runs" / "final" / "int8" / "fold0" / "model.int8.onnx")).graph
@@ -182,6 +252,10 @@ class Make(unittest.TestCase):
                                      capture_output=True, text=True)
             self.assertEqual(refused.returncode, 2, refused.stdout + refused.stderr)
             self.assertRegex(refused.stderr, rf"{option} .*{file.name}: expected the ImageNet weights of efficientnet-{trunk}")
+        refused = subprocess.run(script("make.py", self.photos, self.root / "none-1", "--dry-run", "--detector", self.weights, "--work", self.root / "none"),
+                                 capture_output=True, text=True)
+        self.assertEqual(refused.returncode, 2, refused.stdout + refused.stderr)
+        self.assertIn(f"--detector {self.weights}: expected the detector's weights, 7476934 bytes", refused.stderr)
         self.assertFalse((self.root / "none").exists())
 
     def test_says_what_to_do_where_memory_is_too_small(self):
@@ -250,7 +324,7 @@ class Make(unittest.TestCase):
         self.assertNotEqual(network(self.root / "else"), network(self.root / "again"))
 
     def test_gives_the_same_features_for_the_same_seed_however_many_processes(self):
-        arguments = "--weights", self.weights, "--side", SIDE, "--draws", 90, "--jobs", 1
+        arguments = "--weights", self.weights, "--detector", self.detector, "--side", SIDE, "--draws", 90, "--jobs", 1
         subprocess.run(script("features.py", self.photos, "--out", self.root / "features", *arguments), check=True, capture_output=True)
         for name in ("draws.raw", "plain.raw"):
             self.assertEqual((self.root / "features" / name).read_bytes(), (self.work / "features-photos" / name).read_bytes())
@@ -307,17 +381,17 @@ class Make(unittest.TestCase):
                 said = teacher.eval().rest(Samples(larger, 2, 0).batch(rows)[0].float())
             for ours, theirs in zip(told.batch(rows)[4:], said):
                 torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05)
-        for of, complaint in ((own, "held out part 0 of 2, not part 1 of 2"), (own[::-1], "tells of other samples")):
-            fold = 1 if of is own else 0
+        for of, fold, folder, complaint in ((own, 1, "told0", "held out part 0 of 2, not part 1 of 2"), (own[::-1], 0, "told0", "tells of other samples"),
+                                            (own, 0, "teacher0", "nothing was told there to its end")):
             refused = subprocess.run(script("train.py", *of, "--out", self.root / "untaught", "--weights", self.weights, "--folds", 2, "--fold", fold,
-                                            "--told", work / "told0"), capture_output=True, text=True)
+                                            "--told", work / folder), capture_output=True, text=True)
             self.assertIn(complaint, refused.stderr)
         unlike = subprocess.run(script("tell.py", work / "runs" / "teacher0", *own, "--out", self.root / "unlike"), capture_output=True, text=True)
         self.assertIn("holds features of lite0", unlike.stderr)
 
     def learn_from_a_teacher(self, name: str, trunk: str, weights: Path, *more) -> Path:
         work, out = self.root / name, self.root / f"{name}-1"
-        command = script("make.py", self.photos, out, "--work", work, "--weights", self.weights, "--side", SIDE, "--draws", 45, "--rendered", 0, "--turned", 0,
+        command = script("make.py", self.photos, out, "--work", work, "--weights", self.weights, "--detector", self.detector, "--side", SIDE, "--draws", 45, "--rendered", 0, "--turned", 0,
                          "--mosaics", 12, "--folds", 2, "--samples", 48, "--jobs", 2, "--teacher", trunk, "--teacher-weights", weights,
                          "--teacher-samples", 24, *more)
         made = subprocess.run(command, capture_output=True, text=True)
@@ -340,6 +414,20 @@ class Make(unittest.TestCase):
                         self.assertGreater(len(kept), len(part) / 2)
                 mixed += sum(0 < len(held & set(four)) < len(set(four)) for four in samples.parts[2].photos.tolist())
         self.assertGreater(mixed, 0)
+
+
+class Calibrated(unittest.TestCase):
+    def test_weighs_the_network_and_the_detector_as_they_were_weighed(self):
+        torch.manual_seed(0)
+        scores = {"category": torch.randn(6000, 4), "human": torch.randn(6000) * 2, "seen": torch.randn(6000, 3, 3) * 2, "map": torch.randn(6000, 3, 3)}
+        truth = torch.sigmoid(0.5 * scores["human"] + 1.5 * scores["seen"].amax((1, 2)) - 3)
+        human = np.where(np.arange(6000) % 7, torch.bernoulli(truth).numpy(), -1)
+        found = calibrate(scores, np.full(6000, -1) + (np.arange(6000) % 2) * 2, human)
+        np.testing.assert_allclose((found.slope, found.seen, found.offset), (0.5, 1.5, -3), atol=0.2)
+        _, probability, maps = found.apply(scores)
+        np.testing.assert_allclose(probability, truth, atol=0.08)
+        expected = torch.sigmoid(found.slope * scores["map"] + found.seen * scores["seen"] + found.offset)
+        torch.testing.assert_close(maps, expected)
 
 
 class Folds(unittest.TestCase):
@@ -401,7 +489,7 @@ class Peak(unittest.TestCase):
         photos = torch.full((2, 288, 288, 3), 127, dtype=torch.uint8)
         photos[1, 100:124, 140:164] = 150
         with torch.inference_mode():
-            empty, spot = Shipped(net, 288, Calibration(1.0, [0.0] * 4, 1.0, 0.0)).eval()(photos)[2].double()
+            empty, spot = Shipped(net, 288, Calibration(1.0, [0.0] * 4, 1.0, 0.0, 0.0)).eval()(photos)[2].double()
         weights, middles = (spot - empty) / (spot - empty).sum(), (torch.arange(18.0, dtype=torch.float64) + 0.5) * 16
         x, y = float(weights.sum(0) @ middles), float(weights.sum(1) @ middles)
         self.assertLess(max(abs(x - 152), abs(y - 112)), 2)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 from data import CATEGORIES, UNKNOWN, assign_folds
 from features import Features, drawn
-from measure import measure, predict
+from measure import measure, peak_of, predict
 from net import WIDTH_DEPTH, MaitredNet, in_16_bits
 
 
@@ -40,6 +40,8 @@ class Samples:
             for kept in [np.flatnonzero(~np.isin(part.photos, self.held[n]).any(1))]])
         self.taught_by, self.told = [], []
         for folder in told:
+            if not (folder / "told.json").exists():
+                raise SystemExit(f"{folder}: nothing was told there to its end: run tell.py again")
             about = json.loads((folder / "told.json").read_text())
             refuse_leak(folder, about, folds, fold)
             if about["drawn"] != [drawn(cache) for cache in caches]:
@@ -225,7 +227,7 @@ def train(args: argparse.Namespace) -> None:
     scores = predict(average.module, plain, held, device)
     torch.save({"scores": scores, "photos": [(0, int(photo)) for photo in held]}, args.out / "held-out.pt")
     labels = [plain.labels[photo] for photo in held]
-    report = measure(F.softmax(scores["category"], 1).numpy(), torch.sigmoid(scores["human"]).numpy(), scores["peak"].numpy(), labels)
+    report = measure(F.softmax(scores["category"], 1).numpy(), torch.sigmoid(scores["human"]).numpy(), peak_of(torch.sigmoid(scores["map"])).numpy(), labels)
     (args.out / "held-out.json").write_text(json.dumps(report, indent=1))
     print(json.dumps(report, indent=1), flush=True)
 
