@@ -77,7 +77,7 @@ select n, 's3', 'photos', 'uploads/' || listing || '/' || md5(n::text) || '.jpg'
   case when state <> 'pending' then rule || ': ' || category || ' 0.84, human 0.02 < 0.05' end,
   case when state = 'failed' then (array['CORRUPT', 'UNSUPPORTED_FORMAT', 'GONE', 'TOO_LARGE', 'STORE_UNAVAILABLE'])[1 + floor(h * 5)::int] end,
   case when state = 'pending' then null when rule = 'moderator' then 'moderator:' || (array['ann', 'bob', 'cyd', 'dee', 'eve', 'fay', 'gus', 'hal'])[1 + floor(h * 8)::int]
-    when n < $ALL * 0.4 then 'model:restaurant-2' else 'model:restaurant-3' end,
+    when n < $ALL * 0.4 then 'model:restaurant-2' else 'model:restaurant-4' end,
   case when state <> 'pending' and rule <> 'moderator' then '5f0c1d9be2a7' end, 'live', at, case when state <> 'pending' then at + make_interval(secs => 2 + 5 * h) end,
   case when v < 0.03 then at + interval '1 day' end
 from (

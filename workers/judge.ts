@@ -116,4 +116,4 @@ function readPolicy(file: string): string {
   }
 }
 
-const SHIPPED = "restaurant-3";
+const SHIPPED = "restaurant-4";

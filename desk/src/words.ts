@@ -73,7 +73,7 @@ export function when(time: string | null): string {
   return time === null ? "–" : clock.format(new Date(time));
 }
 
-/** `moderator:ann` → "ann", `model:restaurant-3` → "the model restaurant-3". */
+/** `moderator:ann` → "ann", `model:restaurant-4` → "the model restaurant-4". */
 export function who(by: string | null | undefined): string {
   const [, role, name] = /^(model|moderator):(.*)$/.exec(by ?? "") ?? [];
   if (role === "model") return `the model ${name}`;

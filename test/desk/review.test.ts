@@ -26,7 +26,7 @@ const opened = async (desk: Desk, name = "ann", options = {}): Promise<Page> => 
 };
 
 /** Has a person asked about one photo more. */
-const ASK = `update photos set state = 'review', rule = 'verify', decided_by = 'model:restaurant-3'
+const ASK = `update photos set state = 'review', rule = 'verify', decided_by = 'model:restaurant-4'
   where id = (select min(id) from photos where state = 'shown' and decided_by like 'model:%') returning key`;
 /** In the page: in the moment in which a photo comes, presses the key, and its box. */
 const pressAsOneComes = (key: string): Promise<{ checked: boolean; said: string | undefined }> =>

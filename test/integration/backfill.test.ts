@@ -1228,7 +1228,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     "start",
     "--missing",
     "--model",
-    "restaurant-3",
+    "restaurant-4",
     "--max-rate",
     "5",
     "--expect",
@@ -1338,9 +1338,9 @@ test("a dry run tells what is decided already apart, of photos in Postgres, a pr
   const [ours, moderated, other, bad] = await photos(db, ...keys);
   for (const key of [...keys, "settled/new.jpg"]) await put(key, "12345");
   await recordOutcomes(db.pool, [
-    judged(ours!, "shown", "model:restaurant-3"),
+    judged(ours!, "shown", "model:restaurant-4"),
     judged(other!, "shown", "model:m-1"),
-    { ...failed(bad!), by: "model:restaurant-3" },
+    { ...failed(bad!), by: "model:restaurant-4" },
   ]);
   await db.pool.query("select record_review($1, 'ann', 'shown')", [moderated]);
   const list = join(folder, "list.csv");
@@ -1348,7 +1348,7 @@ test("a dry run tells what is decided already apart, of photos in Postgres, a pr
   const env = { DATABASE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
   const run = async (...args: string[]) => {
     const command = maitred(
-      ["backfill", "start", ...args, "--model", "restaurant-3", "--max-rate", "0.01", "--dry-run"],
+      ["backfill", "start", ...args, "--model", "restaurant-4", "--max-rate", "0.01", "--dry-run"],
       env,
     );
     expect(await command.exit, command.stderr()).toBe(0);
@@ -1468,15 +1468,15 @@ test("the model that counts is one that somebody knows", async ({ db }) => {
   expect(await starts("restaurant-9")).toEqual({
     code: 2,
     err: expect.stringContaining(
-      'maitred backfill: --model: expected one of cafe-2, pub-1, restaurant-3, got "restaurant-9": did you mean restaurant-3?\n',
+      'maitred backfill: --model: expected one of cafe-2, pub-1, restaurant-4, got "restaurant-9": did you mean restaurant-4?\n',
     ),
   });
   expect((await db.pool.query("select from backfills")).rows).toEqual([]);
-  for (const known of ["cafe-2", "pub-1", "restaurant-3"]) expect((await starts(known)).code).toBe(0);
+  for (const known of ["cafe-2", "pub-1", "restaurant-4"]) expect((await starts(known)).code).toBe(0);
   expect((await db.pool.query("select model from backfills order by id")).rows).toEqual([
     { model: "model:cafe-2" },
     { model: "model:pub-1" },
-    { model: "model:restaurant-3" },
+    { model: "model:restaurant-4" },
   ]);
 }, 90_000);
 

@@ -120,7 +120,7 @@ describe("classify", () => {
       undefined,
       "GONE",
     ]);
-    expect(lines[0]).toMatchObject({ category: "menu", verdict: "review", model: "restaurant-3" });
+    expect(lines[0]).toMatchObject({ category: "menu", verdict: "review", model: "restaurant-4" });
     expect(Object.keys(lines[0])).toEqual([
       "path",
       "category",

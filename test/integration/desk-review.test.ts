@@ -66,7 +66,7 @@ test("the queue counts photos by why a person is asked, and shows each with what
     listing: "42",
     state: "review",
     scores: { menu: 0.5 },
-    model: "restaurant-3",
+    model: "restaurant-4",
     reason: "because",
     appeal: null,
   });
@@ -245,7 +245,7 @@ test("a decision sets the verdict, is in history with its moderator, and becomes
   expect(await claim(ann)).toEqual([]);
   const whole = (await ann.ask("GET", `/desk/api/photos/${id}`)).body;
   expect(whole.history).toMatchObject([
-    { by: "model:restaurant-3", verdict: "review", saw: null },
+    { by: "model:restaurant-4", verdict: "review", saw: null },
     { by: "moderator:ann", verdict: "hidden", saw: { human: true, audit: false } },
   ]);
 });
@@ -358,9 +358,9 @@ test("taking a decision back restores the photo, its tags and its appeal, teache
   expect(await claim(bob)).toEqual([]);
   const { history } = (await ann.ask("GET", `/desk/api/photos/${id}`)).body;
   expect(history.map(({ rule, by }: { rule: string; by: string }) => [rule, by])).toEqual([
-    ["clear", "model:restaurant-3"],
+    ["clear", "model:restaurant-4"],
     ["moderator", "moderator:ann"],
-    ["undo", "model:restaurant-3"],
+    ["undo", "model:restaurant-4"],
   ]);
 
   expect((await undo(ann, decision.id)).outcome).toBe("known");

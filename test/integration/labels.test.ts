@@ -73,7 +73,7 @@ describe("what counts as a label", () => {
   }) => {
     const id = await register(db, {}, { claimed: "menu", listing: "42" });
     await judge(db, id, "old", 0.25);
-    await judge(db, id, "restaurant-3", 0.5);
+    await judge(db, id, "restaurant-4", 0.5);
     await review(db, id, "ann", "food", true);
     await review(db, id, "bob", "other", null);
     const [photo, ...rest] = await all(reviewedPhotos(db.pool, { since }));
@@ -91,7 +91,7 @@ describe("what counts as a label", () => {
       category: "other",
       human: true,
       model: {
-        by: "model:restaurant-3",
+        by: "model:restaurant-4",
         verdict: "shown",
         scores: { food: 0.75, other: 0.25 },
         human: 0.5,

@@ -162,8 +162,8 @@ describe("what contradicts itself", () => {
   });
 
   test("makes no shadow of the active model", async ({ db }) => {
-    const { code, err } = await ended(["model", "shadow", "restaurant-3"], { DATABASE_URL: db.url });
-    expect([code, err]).toEqual([2, expect.stringContaining("restaurant-3 is the active model")]);
+    const { code, err } = await ended(["model", "shadow", "restaurant-4"], { DATABASE_URL: db.url });
+    expect([code, err]).toEqual([2, expect.stringContaining("restaurant-4 is the active model")]);
   });
 });
 

@@ -27,7 +27,7 @@ import { maitred } from "../maitred.ts";
 import { CATEGORIES, graphThatSays, makeModel } from "../models.ts";
 
 const samples = inject("samples");
-const shipped = join(packageRoot(), "models", "restaurant-3");
+const shipped = join(packageRoot(), "models", "restaurant-4");
 
 interface Line {
   worker: RunningWorker;
@@ -216,15 +216,15 @@ describe("a worker", () => {
     db,
   }) => {
     const { worker, judge } = await start();
-    expect(worker.model).toBe("restaurant-3");
+    expect(worker.model).toBe("restaurant-4");
     await judge(names("real", 4));
     await promote(db, makeModel(models, "b-1", { says: "ambience" }));
     await expect.poll(() => worker.model, { timeout: 20_000 }).toBe("b-1");
     await judge(names("next", 2));
-    expect((await judgedBy(db)).map((row) => row["decided_by"])).toContain("model:restaurant-3");
+    expect((await judgedBy(db)).map((row) => row["decided_by"])).toContain("model:restaurant-4");
     const metrics = await (await fetch(`${worker.url}/metrics`)).text();
     expect(metrics).toContain('maitred_model_info{model="b-1",variant="fp32",provider="cpu"} 1');
-    expect(metrics).not.toContain('model="restaurant-3"');
+    expect(metrics).not.toContain('model="restaurant-4"');
   });
 
   test.for([
@@ -404,13 +404,13 @@ describe("maitred model", () => {
     const good = maitred(["model", "promote", "restaurant-7", "--gold", gold, "--by", "ann", "--json"], env);
     expect(await good.exit, good.stderr()).toBe(0);
     const report = JSON.parse(good.stdout());
-    expect(report).toMatchObject({ promoted: true, from: "restaurant-3", to: "restaurant-7", worse: [] });
+    expect(report).toMatchObject({ promoted: true, from: "restaurant-4", to: "restaurant-7", worse: [] });
     expect(report.duels[0]).toMatchObject({ question: "category", onlyActive: 0, onlyCandidate: 0, p: 1 });
     expect(report.duels[0].photos).toBeGreaterThanOrEqual(10);
 
     const { rows } = await db.pool.query("select from_model, to_model, by, figures from promotions");
     expect(rows).toEqual([
-      { from_model: "restaurant-3", to_model: "restaurant-7", by: "ann", figures: report.duels },
+      { from_model: "restaurant-4", to_model: "restaurant-7", by: "ann", figures: report.duels },
     ]);
   });
 
@@ -449,7 +449,7 @@ describe("maitred model", () => {
     expect(await list.exit, list.stderr()).toBe(0);
     const { models: listed, history } = JSON.parse(list.stdout());
     expect(listed).toMatchObject([
-      { id: "restaurant-3", state: "" },
+      { id: "restaurant-4", state: "" },
       { id: "restaurant-7", state: "active", problem: "" },
       { id: "restaurant-8", state: "retired" },
     ]);
@@ -461,7 +461,7 @@ describe("maitred model", () => {
   });
 
   test("promotes nothing without a gold set, or unmeasured without a reason", async ({ db }) => {
-    for (const args of [["restaurant-3"], ["restaurant-3", "--force"]]) {
+    for (const args of [["restaurant-4"], ["restaurant-4", "--force"]]) {
       const command = maitred(["model", "promote", ...args], { DATABASE_URL: db.url });
       expect(await command.exit).toBe(2);
       expect(command.stderr()).toContain("--reason");
@@ -475,7 +475,7 @@ describe("maitred model", () => {
     const list = maitred(["model", "list"], { MAITRED_MODELS: models, MAITRED_HOME: models });
     expect(await list.exit, list.stderr()).toBe(0);
     expect(list.stdout()).toMatch(/^ +a-1 +- +0\.921 +0\.500 +- /m);
-    expect(list.stdout()).toMatch(/^\* +restaurant-3 +default +0\.\d{3} +0\.\d{3} +0\.\d{3} /m);
+    expect(list.stdout()).toMatch(/^\* +restaurant-4 +default +0\.\d{3} +0\.\d{3} +0\.\d{3} /m);
   });
 
   test("verifies every variant, and finds one that says something else", async ({ models }) => {
@@ -484,10 +484,10 @@ describe("maitred model", () => {
     const other = graphThatSays({ says: "menu" });
     makeModel(models, "bad-1", { files: { "model.int8.onnx": other, "model.onnx": plain } });
     const env = { MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
-    const good = maitred(["model", "verify", "good-1", "restaurant-3"], env);
+    const good = maitred(["model", "verify", "good-1", "restaurant-4"], env);
     expect(await good.exit, good.stderr()).toBe(0);
     expect(good.stdout()).toMatch(/ok +good-1 +int8 +cpu +[\d.]+ +0.0000/);
-    expect(good.stdout()).toMatch(/ok +restaurant-3 +fp32 +cpu +[\d.]+ +0.0000/);
+    expect(good.stdout()).toMatch(/ok +restaurant-4 +fp32 +cpu +[\d.]+ +0.0000/);
     const labelled = join(models, "labelled");
     mkdirSync(labelled);
     writeFileSync(join(labelled, "labels.jsonl"), "{}\n");

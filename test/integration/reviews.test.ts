@@ -5,7 +5,7 @@ import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 
 const scores: Scores = { categories: { food: 0.9, menu: 0.1 }, human: 0.01 };
-const shownAsFood = (photoId: string, by = "model:restaurant-3"): Outcome => ({
+const shownAsFood = (photoId: string, by = "model:restaurant-4"): Outcome => ({
   photoId,
   known: {},
   batch: "t-1",
@@ -55,7 +55,7 @@ describe("record_review", () => {
       policy: null,
     });
     expect(await rows(db, "select verdict, decided_by, category from verdicts order by id")).toEqual([
-      { verdict: "shown", decided_by: "model:restaurant-3", category: "food" },
+      { verdict: "shown", decided_by: "model:restaurant-4", category: "food" },
       { verdict: "hidden", decided_by: "moderator:ann", category: "menu" },
     ]);
     expect(await rows(db, "select * from reviews")).toEqual([
@@ -63,7 +63,7 @@ describe("record_review", () => {
         ...{ verdict_id, photo_id: id, category: "menu", human: true, audit: true },
         ...{ moderator: "ann", at: expect.any(Date), verdict: "hidden" },
         ...{
-          model: "model:restaurant-3",
+          model: "model:restaurant-4",
           model_verdict: "shown",
           model_rule: "clear",
           model_category: "food",
@@ -83,7 +83,7 @@ describe("record_review", () => {
     await review(db, id, "ann", "shown");
     expect(await photo(db, id)).toMatchObject({ category: "food", reason: "decided by ann" });
     expect(await rows(db, "select category, model from tags")).toEqual([
-      { category: "food", model: "model:restaurant-3" },
+      { category: "food", model: "model:restaurant-4" },
     ]);
     const other = (
       await registerPhotos(db.pool, [{ store: "s3", bucket: "b", key: "z", version: "1", known: {} }], "live")
