@@ -15,9 +15,22 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
+from beside import Beside
 from calibrate import Calibration
+from detector import Detector
 from graph import Shipped
 from net import MaitredNet
+
+
+class Both(torch.nn.Module):
+    """The network and the detector, of the same photos."""
+
+    def __init__(self, *parts: torch.nn.Module):
+        super().__init__()
+        self.parts = torch.nn.ModuleList(parts)
+
+    def forward(self, photos):
+        return [part(photos) for part in self.parts]
 
 
 @torch.inference_mode()
@@ -42,7 +55,7 @@ def rate(network: torch.nn.Module, side: int, size: int, seconds: float) -> floa
 def main() -> None:
     side, seconds, *sizes = sys.argv[1:]
     torch.backends.cudnn.benchmark = True
-    network = Shipped(MaitredNet(4), int(side), Calibration(1.0, [0.0] * 4, 1.0, 0.0)).eval()
+    network = Both(Shipped(MaitredNet(4), int(side), Calibration(1.0, [0.0] * 4, 1.0, 0.0, 0.0)), Beside(Detector())).eval()
     # the weights in 16 bits already, so that no run converts them; what turns logits into probabilities stays in 32
     for module in network.modules():
         if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):

@@ -1,4 +1,4 @@
-"""Adds the detector to a model that was made without it. Example: python adopt.py ../models/restaurant-3 ../models/restaurant-4 \\
+"""Adds the detector to a model that was made without it. Example: python adopt.py ../models/old-1 ../models/new-1 \\
   --detector weights/nanodet-g.bin --folds runs/f0 runs/f1 runs/f2
 
 Categories stay what they are. How much the detector counts beside the model's own logit is what is best for the networks of --folds, on
@@ -11,18 +11,17 @@ import hashlib
 import json
 import shutil
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from beside import VARIANTS, add_detector, export_detector, keep_in_16_bits
+from calibrate import Calibration
 from card import card
 from data import read_labels
 from detector import Detector
-from export import Run, compare_int8, fit, licences, milliseconds, pooled, read
+from export import Run, compare_int8, fit, licences, measured_runs, pooled, read, shipping, weigh_int8
 
 OF_HUMANS = ("humanAveragePrecision", "humanCalibrationError", "peakInBox", "shownAt0.02", "shownAt0.03", "shownAt0.04", "shownAt0.06",
              "smallShownAt0.02", "smallShownAt0.03", "smallShownAt0.04", "smallShownAt0.06", "thresholds")
@@ -31,52 +30,66 @@ OF_HUMANS = ("humanAveragePrecision", "humanCalibrationError", "peakInBox", "sho
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="model folder, made without the detector")
-    parser.add_argument("out", type=Path, help="model folder to make, such as ../models/restaurant-4")
+    parser.add_argument("out", type=Path, help="model folder to make, such as ../models/restaurant-5")
     parser.add_argument("--detector", type=Path, required=True, help="its weights (weights.py --detector)")
-    parser.add_argument("--folds", type=Path, nargs="+", required=True, help="runs of one recipe, a fold each")
+    parser.add_argument("--folds", type=Path, nargs="+", required=True, help="runs of one recipe, a fold each, on the photos that the model was made of")
     parser.add_argument("--sample", type=int, default=160, help="photos that set the detector's ranges of int8")
     parser.add_argument("--limit", type=int, default=1200, help="held-out photos of each fold that int8 is compared on")
     parser.add_argument("--threshold", type=float, default=0.1, help="human threshold that int8 is compared at; one of those in measure.py")
     args = parser.parse_args()
     name, _, version = args.out.name.rpartition("-")
     if not name or args.out.exists():
-        raise SystemExit(f"{args.out}: expected the name and version of a folder that is not there yet, such as restaurant-4")
+        raise SystemExit(f"{args.out}: expected the name and version of a folder that is not there yet, such as restaurant-5")
     about = json.loads((args.model / "model.json").read_text())
-    if "detector" in about["trainedFrom"]:
-        raise SystemExit(f"{args.model}: has a detector already: name a model that was made without")
+    folds, side = measured_runs(args.folds), about["input"]["side"]
+    refuse(args.model, about, folds)
 
-    folds = [Run(folder) for folder in args.folds]
-    labels, side = read_labels(folds[0].data), about["input"]["side"]
-    both, alone = fit(folds, labels), fit([Alone(fold) for fold in folds], labels)
-    # of the networks of the folds: how their own logit, calibrated alone, and the detector's make the logit of both
-    own = both.slope / alone.slope
-    human = own, both.offset - own * alone.offset
-    print(json.dumps({"ownLogit": own, "detectorsLogit": both.seen, "added": human[1]}), flush=True)
+    labels = read_labels(folds[0].data)
+    calibration = second_opinion(folds, labels, about["calibration"])
+    print(json.dumps({"calibration": calibration._asdict()}), flush=True)
+    own = calibration.slope / about["calibration"]["slope"]
+    human = own, calibration.offset - own * about["calibration"]["offset"]
 
     sample = read(folds[0].data, [labels[n] for n in np.random.default_rng(1).permutation(len(labels))[:args.sample]], side)
     with tempfile.TemporaryDirectory() as work:
-        detector, made = Path(work) / "detector", Path(work) / args.out.name
+        seers, made = Path(work) / "detector", Path(work) / args.out.name
         made.mkdir()
-        export_detector(Detector().load(args.detector), side, sample, detector)
+        export_detector(Detector().load(args.detector), side, sample, seers)
         for variant in VARIANTS:
-            add_detector(args.model / variant, detector / variant, made / variant, both.seen, human, (both.slope, both.offset))
+            add_detector(args.model / variant, seers / variant, made / variant, calibration.seen, human, (calibration.slope, calibration.offset))
         keep_in_16_bits(made / VARIANTS[0])
-        with ProcessPoolExecutor(1, get_context("spawn")) as process:
-            speed = process.submit(milliseconds, {"fp32": made / VARIANTS[0], "int8": made / VARIANTS[2]}, sample[:8]).result()
+        int8 = weigh_int8(compare_int8(folds, labels, sample, seers, Path(work), args.limit, args.threshold), made, sample)
         measured = pooled(folds, labels)[0]
-        int8 = compare_int8(folds, labels, sample, detector, Path(work), args.limit, args.threshold)
-        int8 |= {"msPerPhoto": speed, "gain": round(speed["fp32"] / speed["int8"], 2), "ships": True}
         description = about | {
-            "name": name, "version": version, "files": {file: {"sha256": hashlib.sha256((made / file).read_bytes()).hexdigest()} for file in VARIANTS},
-            "calibration": about["calibration"] | {"detector": {
-                "human": {"own": round(own, 4), "seen": both.seen, "offset": round(human[1], 4)},
-                "map": {"own": both.slope, "seen": both.seen, "offset": both.offset}}},
+            "name": name, "version": version, **shipping(int8, made),
+            "calibration": calibration._asdict(),
             "trainedFrom": {"licences": licences(labels)} | about["trainedFrom"] | {"detector": "NanoDet-g, COCO weights (Apache-2.0)", "adopted": args.model.name},
             "measured": about["measured"] | {key: measured[key] for key in OF_HUMANS} | {"int8": int8, "humansBy": humans_by(folds)}}
         (made / "model.json").write_text(json.dumps(description, indent=1) + "\n")
         (made / "card.md").write_text(card(description))
         shutil.copytree(made, args.out)
     print(json.dumps({key: description["measured"][key] for key in (*OF_HUMANS, "int8")}, indent=1))
+
+
+def refuse(model: Path, about: dict, folds: list[Run]) -> None:
+    """Raises SystemExit where a model cannot be given the detector, or not by these runs."""
+    if "detector" in about["trainedFrom"]:
+        raise SystemExit(f"{model}: has a detector already: name a model that was made without")
+    lacking = [variant for variant in VARIANTS if not (model / variant).exists()]
+    if lacking:
+        raise SystemExit(f"{model}: expected {', '.join(VARIANTS)}, there is no {', '.join(lacking)}")
+    for fold in folds:
+        labels = hashlib.sha256((fold.data / "labels.jsonl").read_bytes()).hexdigest()
+        if (fold.args["side"], labels) != (about["input"]["side"], about["trainedFrom"]["labelsSha256"]):
+            raise SystemExit(f"{fold.folder}: was trained on photos of another size or with other labels than {model}")
+
+
+def second_opinion(folds: list[Run], labels: list[dict], alone: dict) -> Calibration:
+    """A model's calibration, `alone`, as it becomes with the detector: as that of the networks of `folds` does."""
+    both, before = fit(folds, labels), fit([Alone(fold) for fold in folds], labels)
+    own = both.slope / before.slope
+    return Calibration(alone["temperature"], alone["bias"], round(own * alone["slope"], 4), both.seen,
+                       round(own * (alone["offset"] - before.offset) + both.offset, 4))
 
 
 class Alone:

@@ -29,8 +29,8 @@ def calibrate(scores: dict, category: np.ndarray, human: np.ndarray) -> Calibrat
     """By least log-loss over the photos with a label (ids; -1 where unknown). The biases give back the categories'
     shares, which training draws otherwise; they are held near nought, for a share is a trait of the collection."""
     category, human, most = torch.as_tensor(category).long(), torch.as_tensor(human).long(), scores["seen"].amax((1, 2))
-    # a detector that says the same of every photo, as one of random weights does, must not count
-    middle, spread = most.mean(), most.std() + 0.01
+    # a detector that says next to the same of every photo, as one of random weights does, must not count
+    middle, spread = most.mean(), most.std() + 0.1
     raw = torch.zeros(4 + scores["category"].shape[1], requires_grad=True)  # log temperature, log slope, seen, offset, biases
     optimizer = torch.optim.LBFGS([raw], max_iter=200, line_search_fn="strong_wolfe")
 
@@ -39,7 +39,7 @@ def calibrate(scores: dict, category: np.ndarray, human: np.ndarray) -> Calibrat
         logits = scores["category"] / raw[0].exp() + raw[4:]
         loss = F.cross_entropy(logits[category >= 0], category[category >= 0]) + 0.03 * raw[4:].square().sum()
         logit = scores["human"] * raw[1].exp() + (most - middle) / spread * raw[2] + raw[3]
-        loss = loss + F.binary_cross_entropy_with_logits(logit[human >= 0], human[human >= 0].float())
+        loss = loss + F.binary_cross_entropy_with_logits(logit[human >= 0], human[human >= 0].float()) + 1e-5 * raw[2].square()
         loss.backward()
         return loss
 

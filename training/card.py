@@ -59,7 +59,7 @@ Of {counts['human']:,} photos with a human ({counts['small']} with small ones on
 {thresholds}
 
 int8 against fp32 on {int8['photos']:,} held-out photos: category accuracy {-int8['categoryAccuracyLost']:+.2%}, human average precision {-int8['humanAveragePrecisionLost']:+.2%},
-humans below the threshold {int8['moreHumansShown']:+.2%}; {int8['msPerPhoto']['int8']} ms a photo on one core instead of {int8['msPerPhoto']['fp32']}. {verdict}
+humans below {int8['threshold']} {int8['moreHumansShown']:+.2%}; {int8['msPerPhoto']['int8']} ms a photo on one core instead of {int8['msPerPhoto']['fp32']}. {verdict}
 
 ## What it cannot do
 

@@ -1,4 +1,4 @@
-"""A trained network → a model folder. Example: python export.py runs/final ../models/restaurant-3 --folds runs/f0 runs/f1 runs/f2
+"""A trained network → a model folder. Example: python export.py runs/final ../models/restaurant-5 --folds runs/f0 runs/f1 runs/f2
 
 Figures and calibration come from the fold runs: each saw the photos of other sources only. What is measured on one
 fold is calibrated on the others; what ships is calibrated on all. int8 ships where it keeps up with fp32 on the
@@ -22,11 +22,13 @@ from calibrate import Calibration, calibrate
 from card import card
 from data import CATEGORIES, Photos, read_labels
 from detector import Detector
-from graph import Shipped, export_fp16, export_fp32, export_int8, open_graph, run
+from features import DETECTOR, read_about
+from graph import Shipped, export_fp16, export_fp32, export_int8, open_graph, run as graph_outputs
 from measure import measure, peak_of
 from net import MaitredNet
 
 LOSS, GAIN = 0.005, 1.5
+BESIDE = 0.05  # of a human's probability: the detector in a graph sees another grey at the frame's edge
 
 
 class Run:
@@ -40,14 +42,23 @@ class Run:
         average = torch.optim.swa_utils.AveragedModel(net)
         average.load_state_dict(saved["average"])
         self.net = average.module.eval()
-        about = json.loads((Path(self.args["caches"][0]) / "about.json").read_text())
-        self.data = Path(about["data"])
-        self.detector = Detector().load(about["detector"])
-        self.sources = [json.loads((Path(cache) / "about.json").read_text()) for cache in self.args["caches"]]
+        caches = [Path(cache) for cache in self.args["caches"]]
+        self.sources = [read_about(cache) for cache in caches]
+        self.data = Path(self.sources[0]["data"])
+        self.detector = Detector().load(caches[0] / DETECTOR)
         held = folder / "held-out.pt"
         if held.exists():
             kept = torch.load(held, weights_only=False)
             self.scores, self.photos = kept["scores"], np.array([photo for _, photo in kept["photos"]])
+
+
+def measured_runs(folders: list[Path]) -> list[Run]:
+    """Raises SystemExit where one was not trained to its end, or without what is held out."""
+    runs = [Run(folder) for folder in folders]
+    missing = [str(run.folder) for run in runs if not hasattr(run, "photos") or "seen" not in run.scores]
+    if missing:
+        raise SystemExit(f"{', '.join(missing)}: no scores of what is held out, or of before there was a detector: run train.py with --fold to its end")
+    return runs
 
 
 def pooled(folds: list[Run], labels: list[dict]) -> tuple[dict, list[dict]]:
@@ -67,33 +78,39 @@ def fit(folds: list[Run], labels: list[dict]) -> Calibration:
     return calibrate(scores, *([labels[photo][key] for photo in photos] for key in ("category_id", "human_id")))
 
 
-def write_graphs(net, side: int, calibration: Calibration, sample: np.ndarray, detector: Path, folder: Path) -> float:
-    """Writes all three into `folder`, each with its own of the `detector`'s (export_detector); returns the largest difference between PyTorch
-    and fp32, before weights are kept in 16 bits."""
+def write_graphs(run: Run, calibration: Calibration, sample: np.ndarray, seers: Path, folder: Path) -> float:
+    """Writes all three into `folder`, each with the one of the detector in `seers` (export_detector); returns the largest difference
+    between PyTorch and fp32 of the network alone. Raises SystemExit where what both say is not what was calibrated."""
     folder.mkdir(parents=True, exist_ok=True)
-    shipped = Shipped(net, side, calibration).eval()
+    side = run.args["side"]
+    shipped = Shipped(run.net, side, calibration).eval()
     fp32, fp16, int8 = (folder / name for name in VARIANTS)
     export_fp32(shipped, side, fp32)
     export_fp16(fp32, fp16)
     export_int8(fp32, sample, int8)
+    some = torch.from_numpy(sample[:16])
     with torch.inference_mode():
-        expected = [part.numpy() for part in shipped(torch.from_numpy(sample[:16]))]
-    worst = max(float(np.abs(a - b).max()) for a, b in zip(expected, run(fp32, sample[:16])))
+        alone, seen = shipped(some), run.detector(some.permute(0, 3, 1, 2).float())
+    worst = max(float(np.abs(a.numpy() - b).max()) for a, b in zip(alone, graph_outputs(fp32, sample[:16])))
     for name in VARIANTS:
-        add_detector(folder / name, detector / name, folder / name, calibration.seen, (1.0, 0.0), (calibration.slope, calibration.offset))
+        add_detector(folder / name, seers / name, folder / name, calibration.seen, (1.0, 0.0), (calibration.slope, calibration.offset))
     keep_in_16_bits(fp32)
+    expected = torch.sigmoid(torch.logit(alone[1]) + calibration.seen * seen.amax((1, 2))).numpy()
+    apart = float(np.abs(expected - graph_outputs(fp32, sample[:16])[1]).max())
+    if apart > BESIDE:
+        raise SystemExit(f"{fp32}: with the detector it differs from PyTorch by {apart} in humans: not exported")
     return worst
 
 
-def compare_int8(folds: list[Run], labels: list[dict], sample: np.ndarray, detector: Path, work: Path, limit: int, threshold: float) -> dict:
+def compare_int8(folds: list[Run], labels: list[dict], sample: np.ndarray, seers: Path, work: Path, limit: int, threshold: float) -> dict:
     """The same held-out photos through fp32 and int8 of the fold networks: what int8 loses, as shares."""
     fp32, int8, truth = [], [], []
     for number, fold in enumerate(folds):
-        write_graphs(fold.net, fold.args["side"], fit(folds, labels), sample, detector, work / f"fold{number}")
+        write_graphs(fold, fit(folds, labels), sample, seers, work / f"fold{number}")
         at = np.sort(np.random.default_rng(0).permutation(fold.photos)[:limit])
         pixels = read(fold.data, [labels[photo] for photo in at], fold.args["side"])
         for name, kept in (("model.onnx", fp32), ("model.int8.onnx", int8)):
-            kept.append(run(work / f"fold{number}" / name, pixels)[:2])
+            kept.append(graph_outputs(work / f"fold{number}" / name, pixels)[:2])
         truth += [labels[photo] for photo in at]
         print(json.dumps({"int8": number + 1, "of": len(folds)}), flush=True)
     figures = {}
@@ -102,7 +119,7 @@ def compare_int8(folds: list[Run], labels: list[dict], sample: np.ndarray, detec
         figures[name] = measure(category, human, np.zeros((len(human), 2)), truth, rounds=1)
     at = [entry["human"] for entry in figures["fp32"]["thresholds"]].index(threshold)
     rows = {name: figures[name]["thresholds"][at] for name in figures}
-    return {"photos": len(truth),
+    return {"photos": len(truth), "threshold": threshold,
             "categoryAccuracyLost": round(figures["fp32"]["categoryAccuracy"][0] - figures["int8"]["categoryAccuracy"][0], 4),
             "humanAveragePrecisionLost": round(figures["fp32"]["humanAveragePrecision"][0] - figures["int8"]["humanAveragePrecision"][0], 4),
             "moreHumansShown": round(rows["int8"]["shown"] - rows["fp32"]["shown"], 4),
@@ -114,6 +131,26 @@ def read(data: Path, labels: list[dict], side: int) -> np.ndarray:
     """uint8 [n, side, side, 3]."""
     photos = Photos(data, labels, side)
     return np.stack([photos[n][0].numpy().transpose(1, 2, 0) for n in range(len(labels))])
+
+
+def weigh_int8(losses: dict, folder: Path, sample: np.ndarray) -> dict:
+    """`losses` (compare_int8), with the times of the graphs in `folder`, and whether int8 ships."""
+    # in a process of its own: the threads that made the graphs would take part of the core
+    with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+        speed = alone.submit(milliseconds, {"fp32": folder / VARIANTS[0], "int8": folder / VARIANTS[2]}, sample[:8]).result()
+    gain = round(speed["fp32"] / speed["int8"], 2)
+    # thresholds are set for a model and may move; what no threshold gives back is a loss
+    lost = max(losses["categoryAccuracyLost"], losses["humanAveragePrecisionLost"])
+    return losses | {"msPerPhoto": speed, "gain": gain, "lost": lost, "ships": lost < LOSS and gain >= GAIN}
+
+
+def shipping(int8: dict, folder: Path) -> dict:
+    """`files` and `variants` of model.json; int8 is taken out of the folder where it does not ship (weigh_int8)."""
+    variants = {"cuda": VARIANTS[1]} | ({"cpu": VARIANTS[2]} if int8["ships"] else {})
+    if not int8["ships"]:
+        (folder / VARIANTS[2]).unlink()
+        print(f"int8 does not ship: it loses {int8['lost']:.4f} (less than {LOSS} may be) and is {int8['gain']} times as fast ({GAIN} is the least)")
+    return {"files": {file.name: {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()} for file in sorted(folder.glob("*.onnx"))}, "variants": variants}
 
 
 def licences(labels: list[dict]) -> dict[str, int]:
@@ -136,7 +173,7 @@ def milliseconds(files: dict[str, Path], sample: np.ndarray) -> dict[str, float]
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the network that ships, trained with --fold -1")
-    parser.add_argument("out", type=Path, help="model folder, such as ../models/restaurant-3")
+    parser.add_argument("out", type=Path, help="model folder, such as ../models/restaurant-5")
     parser.add_argument("--folds", type=Path, nargs="+", required=True, help="runs of the same recipe, a fold each")
     parser.add_argument("--sample", type=int, default=160, help="training photos that set the ranges of int8")
     parser.add_argument("--limit", type=int, default=1200, help="held-out photos of each fold that int8 is compared on")
@@ -144,41 +181,25 @@ def main():
     args = parser.parse_args()
     name, _, version = args.out.name.rpartition("-")
     if not name:
-        raise SystemExit(f"{args.out}: expected a name and a version, such as restaurant-3")
+        raise SystemExit(f"{args.out}: expected a name and a version, such as restaurant-5")
 
-    final, folds = Run(args.run), [Run(folder) for folder in args.folds]
+    final, folds = Run(args.run), measured_runs(args.folds)
     labels, side = read_labels(final.data), final.args["side"]
-    missing = [str(fold.folder) for fold in folds if not hasattr(fold, "photos")]
-    if missing:
-        raise SystemExit(f"{', '.join(missing)}: no held-out.pt: run train.py with --fold to its end")
     print("measuring the folds", flush=True)
     measured, held = pooled(folds, labels)
     sample = read(final.data, [labels[n] for n in np.random.default_rng(1).permutation(len(labels))[:args.sample]], side)
     calibration = fit(folds, labels)
 
     args.out.mkdir(parents=True, exist_ok=True)
-    detector = args.run / "detector"
-    export_detector(final.detector, side, sample, detector)
-    worst = write_graphs(final.net, side, calibration, sample, detector, args.out)
+    seers = args.run / "detector"
+    export_detector(final.detector, side, sample, seers)
+    worst = write_graphs(final, calibration, sample, seers, args.out)
     if worst > 1e-3:
         raise SystemExit(f"model.onnx differs from PyTorch by {worst}: not exported")
-    # in a process of its own: the threads that made the graphs would take part of the core
-    with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-        graphs = {"fp32": args.out / "model.onnx", "int8": args.out / "model.int8.onnx"}
-        speed = alone.submit(milliseconds, graphs, sample[:8]).result()
-    int8 = compare_int8(folds, labels, sample, detector, args.run / "int8", args.limit, args.threshold) | {
-        "msPerPhoto": speed, "gain": round(speed["fp32"] / speed["int8"], 2)}
-    # thresholds are set for a model and may move; what no threshold gives back is a loss
-    lost = max(int8["categoryAccuracyLost"], int8["humanAveragePrecisionLost"])
-    int8["ships"] = lost < LOSS and int8["gain"] >= GAIN
-    variants = {"cuda": "model.fp16.onnx"} | ({"cpu": "model.int8.onnx"} if int8["ships"] else {})
-    if not int8["ships"]:
-        (args.out / "model.int8.onnx").unlink()
-        print(f"int8 does not ship: it loses {lost:.4f} (less than {LOSS} may be) and is {int8['gain']} times as fast ({GAIN} is the least)")
-
-    files = {file.name: {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()} for file in sorted(args.out.glob("*.onnx"))}
+    int8 = weigh_int8(compare_int8(folds, labels, sample, seers, args.run / "int8", args.limit, args.threshold), args.out, sample)
+    graphs = shipping(int8, args.out)
     description = {
-        "name": name, "version": version, "files": files, "variants": variants,
+        "name": name, "version": version, **graphs,
         "input": {"side": side, "fit": "squash", "layout": "uint8 NHWC RGB"},
         "categories": CATEGORIES,
         "calibration": calibration._asdict(),
@@ -192,8 +213,8 @@ def main():
     (args.out / "model.json").write_text(json.dumps(description, indent=1) + "\n")
     (args.out / "card.md").write_text(card(description))
     print(json.dumps(description["measured"], indent=1))
-    megabytes = sum((args.out / file).stat().st_size for file in files) / 1e6
-    print(f"{args.out}: {', '.join(files)}, {megabytes:.1f} MB; fp32 differs from PyTorch by at most {worst:.1e}")
+    megabytes = sum((args.out / file).stat().st_size for file in graphs["files"]) / 1e6
+    print(f"{args.out}: {', '.join(graphs['files'])}, {megabytes:.1f} MB; fp32 differs from PyTorch by at most {worst:.1e}")
 
 
 if __name__ == "__main__":

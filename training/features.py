@@ -22,13 +22,14 @@ from detector import Detector
 from net import MaitredNet, in_16_bits
 
 CHUNK = 64
+DETECTOR = "detector.bin"  # its weights, beside what it saw
 
 
 class Features:
     """The samples of one cache folder, opened for reading."""
 
     def __init__(self, folder: Path, part: str):
-        about = json.loads((folder / "about.json").read_text())
+        about = read_about(folder)
         count = len(about["plan"]) if part == "draws" else about["photos"]
         self.folder, self.data, self.pixels, self.trunk = folder.name, Path(about["data"]), about["pixels"], about["trunk"]
         self.labels = read_labels(self.data)
@@ -62,6 +63,13 @@ def drawn(folder: Path) -> str:
     return hashlib.sha256(json.dumps([about[key] for key in ("data", "photos", "side", "seed", "turned", "plan")]).encode()).hexdigest()
 
 
+def read_about(folder: Path) -> dict:
+    about = json.loads((folder / "about.json").read_text())
+    if "detector" not in about:
+        raise SystemExit(f"{folder}: was made before there was a detector: run features.py anew, into another folder")
+    return about
+
+
 def _open(folder: Path, part: str, about: dict, count: int, mode: str) -> np.memmap:
     side, kind = (about["side"], np.uint8) if about["pixels"] else (about["side"] // 8, np.float16)
     return np.memmap(folder / f"{part}.raw", kind, mode, shape=(count, side, side, about["channels"]))
@@ -86,7 +94,9 @@ def _work(job: int, jobs: int, folder: Path, part: str, weights: str, device: st
     plan = about["plan"] if part == "draws" else None
     photos = Photos(data, read_labels(data), side, plan, about["seed"], about.get("turned", 0))
     out = _open(folder, part, about, len(photos), "r+")
-    detector = Detector().load(about["detector"]).to(device, memory_format=torch.channels_last) if part == "plain" else None
+    # pixels are for a GPU that other processes do not share
+    looks = "cpu" if about["pixels"] else device
+    detector = Detector().load(folder / DETECTOR).to(looks, memory_format=torch.channels_last) if part == "plain" else None
     if not about["pixels"]:
         net = MaitredNet(4, about["trunk"]).eval()
         if weights != "none":
@@ -106,7 +116,7 @@ def _work(job: int, jobs: int, folder: Path, part: str, weights: str, device: st
                     batch = net.stem(batch.to(device, memory_format=torch.channels_last).float()).half().cpu()
                 out[at[start]:at[start] + len(batch)] = batch.permute(0, 2, 3, 1).numpy()
             if detector:
-                found["seen"] = _seen(detector, pixels, device)
+                found["seen"] = _seen(detector, pixels, looks)
         partial = marker.with_suffix(".tmp.npz")
         np.savez(partial, **found)
         os.replace(partial, marker)
@@ -143,14 +153,16 @@ def main():
     if not args.weights and not args.pixels:
         parser.error("expected --weights, or --pixels, which needs none")
     Detector().load(args.detector)  # other weights end it here
+    weights = args.detector.read_bytes()
     args.out.mkdir(parents=True, exist_ok=True)
     labels = read_labels(args.data)
     channels = 3 if args.pixels else MaitredNet(4, args.trunk)._blocks[5]._expand_conv.in_channels
     about = {"data": str(args.data.resolve()), "photos": len(labels), "side": args.side, "trunk": args.trunk, "pixels": args.pixels,
-             "channels": channels, "detector": str(args.detector.resolve()), "seed": args.seed, "turned": args.turned, "plan": (plan_mosaics if args.mosaic else plan_draws)(labels, args.draws, args.seed)}
+             "channels": channels, "detector": hashlib.sha256(weights).hexdigest(), "seed": args.seed, "turned": args.turned, "plan": (plan_mosaics if args.mosaic else plan_draws)(labels, args.draws, args.seed)}
     known = args.out / "about.json"
     if known.exists() and json.loads(known.read_text()) != about:
         raise SystemExit(f"{args.out}: holds features of other photos or settings: name another folder")
+    (args.out / DETECTOR).write_bytes(weights)
     known.write_text(json.dumps(about))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     jobs = 1 if device == "cuda" and not args.pixels else args.jobs

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from data import CATEGORIES, UNKNOWN, assign_folds
-from features import Features, drawn
+from features import Features, drawn, read_about
 from measure import measure, peak_of, predict
 from net import WIDTH_DEPTH, MaitredNet, in_16_bits
 
@@ -142,7 +142,7 @@ def train(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     samples = Samples(args.caches, args.folds, args.fold, args.told)
-    about = json.loads((args.caches[0] / "about.json").read_text())
+    about = read_about(args.caches[0])
     whole = about["pixels"]
     trunk = args.trunk or about["trunk"]
     if not whole and trunk != about["trunk"]:
