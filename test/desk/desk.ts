@@ -83,7 +83,7 @@ export const test = base.extend<
     { scope: "worker" },
   ],
   db: async ({ judged }, use) => withDatabase(judged.database, use),
-  /** How often each sample is there, at most six times. */
+  /** How often each sample is there, at most eight times. */
   copies: 1,
   /** What more is set of the process that serves the desk, at this address. */
   // biome-ignore lint/correctness/noEmptyPattern: as above
@@ -147,7 +147,7 @@ export const test = base.extend<
 export const WIDE = { width: 1280, height: 800 };
 export const NARROW = { width: 390, height: 844 };
 /** Two moderators who hold as many as they may at once leave some for each other. */
-const MOST_COPIES = 6;
+const MOST_COPIES = 8;
 
 /** Polls what another process commits: there is no other way to see it. */
 export async function until<T>(read: () => Promise<T>, holds: (value: T) => boolean): Promise<T> {

@@ -359,7 +359,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
 });
 
 describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
-  const many = test.extend({ copies: 6 });
+  const many = test.extend({ copies: 8 });
 
   many("never see the same photo, and never decide it twice", async ({ desk }) => {
     const seen = { ann: new Set<string>(), bob: new Set<string>() };
