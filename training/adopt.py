@@ -21,7 +21,7 @@ from calibrate import Calibration
 from card import card
 from data import read_labels
 from detector import Detector
-from export import Run, compare_int8, fit, licences, measured_runs, pooled, read, shipping, weigh_int8
+from export import Run, compare_int8, fit, int8_options, licences, measured_runs, pooled, read, shipping, weigh_int8
 
 OF_HUMANS = ("humanAveragePrecision", "humanCalibrationError", "peakInBox", "shownAt0.02", "shownAt0.03", "shownAt0.04", "shownAt0.06",
              "smallShownAt0.02", "smallShownAt0.03", "smallShownAt0.04", "smallShownAt0.06", "thresholds")
@@ -33,9 +33,7 @@ def main():
     parser.add_argument("out", type=Path, help="model folder to make, such as ../models/restaurant-5")
     parser.add_argument("--detector", type=Path, required=True, help="its weights (weights.py --detector)")
     parser.add_argument("--folds", type=Path, nargs="+", required=True, help="runs of one recipe, a fold each, on the photos that the model was made of")
-    parser.add_argument("--sample", type=int, default=160, help="photos that set the detector's ranges of int8")
-    parser.add_argument("--limit", type=int, default=1200, help="held-out photos of each fold that int8 is compared on")
-    parser.add_argument("--threshold", type=float, default=0.1, help="human threshold that int8 is compared at; one of those in measure.py")
+    int8_options(parser)
     args = parser.parse_args()
     name, _, version = args.out.name.rpartition("-")
     if not name or args.out.exists():

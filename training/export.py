@@ -73,7 +73,7 @@ def pooled(folds: list[Run], labels: list[dict]) -> tuple[dict, list[dict]]:
 
 
 def fit(folds: list[Run], labels: list[dict]) -> Calibration:
-    scores = {key: torch.cat([fold.scores[key] for fold in folds]) for key in folds[0].scores}
+    scores = {key: torch.cat([fold.scores[key] for fold in folds]) for key in ("category", "human", "seen")}
     photos = np.concatenate([fold.photos for fold in folds])
     return calibrate(scores, *([labels[photo][key] for photo in photos] for key in ("category_id", "human_id")))
 
@@ -170,14 +170,18 @@ def milliseconds(files: dict[str, Path], sample: np.ndarray) -> dict[str, float]
     return {name: round(float(np.median(taken[1:])), 2) for name, taken in times.items()}
 
 
+def int8_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sample", type=int, default=160, help="training photos that set the ranges of int8")
+    parser.add_argument("--limit", type=int, default=1200, help="held-out photos of each fold that int8 is compared on")
+    parser.add_argument("--threshold", type=float, default=0.1, help="human threshold that int8 is compared at; one of those in measure.py")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the network that ships, trained with --fold -1")
     parser.add_argument("out", type=Path, help="model folder, such as ../models/restaurant-5")
     parser.add_argument("--folds", type=Path, nargs="+", required=True, help="runs of the same recipe, a fold each")
-    parser.add_argument("--sample", type=int, default=160, help="training photos that set the ranges of int8")
-    parser.add_argument("--limit", type=int, default=1200, help="held-out photos of each fold that int8 is compared on")
-    parser.add_argument("--threshold", type=float, default=0.1, help="human threshold that int8 is compared at; one of those in measure.py")
+    int8_options(parser)
     args = parser.parse_args()
     name, _, version = args.out.name.rpartition("-")
     if not name:
