@@ -1,7 +1,8 @@
 /** Part of processes: opening the manifests of backfills, where the feeder or a command finds them. */
-import { createReadStream, type ReadStream } from "node:fs";
+import type { ReadStream } from "node:fs";
+import { open } from "node:fs/promises";
 import type { OpenFile } from "../src/backfill/inventory.ts";
-import { ConfigError } from "../src/errors.ts";
+import { asError, ConfigError } from "../src/errors.ts";
 import { openObject } from "../src/image/s3.ts";
 
 /** @returns what opens `s3://bucket/key` or a path; it throws a ConfigError CONFIG_INVALID for a path that cannot be read. */
@@ -13,22 +14,16 @@ export function manifestsOf(s3: Parameters<typeof openObject>[0]): OpenFile {
 }
 
 async function openFile(path: string): Promise<ReadStream> {
-  const file = createReadStream(path);
-  await new Promise<void>((resolve, reject) => {
-    file.once("open", () => resolve());
-    file.once("error", (cause: NodeJS.ErrnoException) =>
-      reject(
-        new ConfigError(
-          "CONFIG_INVALID",
-          `${path}: ${WHY[cause.code ?? ""] ?? cause.message}; the feeder must be able to read it`,
-          {
-            cause,
-          },
-        ),
-      ),
-    );
-  });
-  return file;
+  try {
+    const file = await open(path);
+    if (!(await file.stat()).isDirectory()) return file.createReadStream();
+    await file.close();
+  } catch (thrown) {
+    const cause = asError(thrown) as NodeJS.ErrnoException;
+    const why = WHY[cause.code ?? ""] ?? cause.message;
+    throw new ConfigError("CONFIG_INVALID", `${path}: ${why}; the feeder must be able to read it`, { cause });
+  }
+  throw new ConfigError("CONFIG_INVALID", `${path}: expected a file, got a folder: name a list in it`);
 }
 
 const WHY: Readonly<Record<string, string>> = {

@@ -92,10 +92,8 @@ async function* records(open: OpenFile, list: List): AsyncGenerator<Fields | und
   } catch (thrown) {
     // of no use to try again: what keeps a store from sending all of it is another error
     const { code, message } = asError(thrown) as NodeJS.ErrnoException;
-    const why =
-      code === "EISDIR" ? "expected a file, got a folder: name a list in it" : `expected gzip: ${message}`;
-    if (!/^(EISDIR|Z_DATA_ERROR|Z_BUF_ERROR)$/.test(String(code))) throw thrown;
-    throw new ConfigError("CONFIG_INVALID", `${list.at}: ${why}`, { cause: thrown });
+    if (!/^(Z_DATA_ERROR|Z_BUF_ERROR)$/.test(String(code))) throw thrown;
+    throw new ConfigError("CONFIG_INVALID", `${list.at}: expected gzip: ${message}`, { cause: thrown });
   } finally {
     // what reads from it does not close it, and a store has few connections for us
     opened.destroy();

@@ -160,7 +160,9 @@ function statOf(path: string) {
   try {
     return statSync(path);
   } catch (cause) {
-    throw new ConfigError("LABELS_INVALID", asError(cause).message, { cause });
+    const { code, message } = asError(cause) as NodeJS.ErrnoException;
+    const why = code === "ENOENT" ? "there is no such file or folder" : message;
+    throw new ConfigError("LABELS_INVALID", `${path}: ${why}`, { cause });
   }
 }
 

@@ -176,6 +176,8 @@ describe("mistakes are told in words", () => {
     };
     const inventory = "expected the manifest.json of an S3 Inventory";
     const none = join(folder, "nope.csv");
+    const listFolder = join(folder, "folder.json");
+    mkdirSync(listFolder);
     for (const [args, why] of [
       [
         ["start", "--view", 's2."Odd View"'],
@@ -192,11 +194,12 @@ describe("mistakes are told in words", () => {
         ["start", manifest("b", '{"fileFormat":"CSV"}')],
         new RegExp(`${inventory}: without destinationBucket`),
       ],
+      [["start", listFolder], /folder\.json: expected a file, got a folder: name a list in it/],
       [["start", none], new RegExp(`^maitred backfill: ${none}: there is no such file; the feeder must`)],
     ] as const) {
       const { code, err } = await backfill(db, ...args);
       expect([args, code, err]).toEqual([args, 2, expect.stringMatching(why)]);
-      expect(err).not.toMatch(/ambiguous|Invalid|ENOENT/);
+      expect(err).not.toMatch(/ambiguous|Invalid|ENOENT|EISDIR/);
     }
   }, 120_000);
 });
