@@ -2,6 +2,7 @@
 
 import argparse
 import ctypes.util
+import math
 import os
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ def read_arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--teacher", choices=list(weights.SHA256), help="train a network of this size for each first, that ours learns from besides: with --pixels, it was better")
     parser.add_argument("--teacher-weights", help="its ImageNet weights, as --weights (auto)")
     parser.add_argument("--teacher-samples", type=int, help="samples that each fold's teacher is trained on (60000)")
+    parser.add_argument("--recall", type=float, default=2.0, help="how much counts in training that what ImageNet taught is not forgotten; 0: nothing (2)")
     parser.add_argument("--folds", type=int, default=3, help="parts that the sources are dealt into, each held out once (3)")
     parser.add_argument("--draws", type=int, default=45_000, help="augmented samples made of the photos (45000)")
     parser.add_argument("--samples", type=int, default=24_000, help="samples that each fold's network is trained on (24000)")
@@ -53,6 +55,8 @@ def read_arguments(description: str) -> argparse.Namespace:
     for name, low in least.items():
         if getattr(args, name) < low:
             parser.error(f"--{name}: expected {low} or more, got {getattr(args, name)}")
+    if not 0 <= args.recall < math.inf:
+        parser.error(f"--recall: expected 0 or more, got {args.recall}")
     if args.side < 64 or args.side % 32:
         parser.error(f"--side: expected a multiple of 32, from 64 on, got {args.side}")
     _check_weights(parser, "--weights", args.weights, args.trunk)

@@ -8,6 +8,7 @@ the time of a training step on a CPU, and small batches and single threads give 
 The first FROZEN blocks (edges, textures) need not be trained, so that features.py can compute them once.
 """
 
+import copy
 import math
 
 import torch
@@ -91,6 +92,17 @@ def in_place(maps):
     return F.avg_pool2d(F.pad(maps.unsqueeze(1), (1, 0, 1, 0), mode="replicate"), 2, 1).squeeze(1)
 
 
+class Recall(nn.Module):
+    """The last block's output → what ImageNet's features, pooled [N, 1280], of the same photo were. Starts as that layer of `net`, which is untouched yet."""
+
+    def __init__(self, net: "MaitredNet"):
+        super().__init__()
+        self._conv, self._bn = copy.deepcopy(net._conv_head), copy.deepcopy(net._bn1)
+
+    def forward(self, x):
+        return F.relu6(self._conv.normalised(x, self._bn), inplace=True).mean((2, 3)).float()
+
+
 class MaitredNet(nn.Module):
     """float32 [N, 3, S, S] in 0..255, S a multiple of 32 → category logits [N, K], human logit [N],
     human map logits [N, S/16, S/16]. `rest` gives the map's own human logit [N] besides.
@@ -152,11 +164,15 @@ class MaitredNet(nn.Module):
             x = block(x)
         return x
 
-    def rest(self, x):
+    def blocks(self, x):
+        """What follows the frozen blocks: their output → that of the last block of stride 16, and of the last one [N, C, S/32, S/32]."""
         for index, block in enumerate(self._blocks[FROZEN:], FROZEN):
             x = block(x)
             if index == self._stride16:
                 middle = x
+        return middle, x
+
+    def heads(self, middle, x):
         head = F.relu6(self._conv_head.normalised(x, self._bn1), inplace=True)
         pooled = self.drop(head.mean((2, 3)))
         coarse = F.interpolate(self.lateral32(x), scale_factor=2.0, mode="nearest")
@@ -168,6 +184,9 @@ class MaitredNet(nn.Module):
         peak = self.human_gain * peak / self.sharpness + self.human_bias
         human = peak + self.human_frame(pooled).squeeze(1).float()
         return self.category(pooled).float(), human, human_map, peak
+
+    def rest(self, x):
+        return self.heads(*self.blocks(x))
 
     def forward(self, x):
         return self.rest(self.stem(x))[:3]

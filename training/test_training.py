@@ -28,16 +28,17 @@ from beside import VARIANTS, add_detector, export_detector
 from calibrate import Calibration, calibrate
 from card import card
 from check import check
-from data import assign_folds, group_of, read_labels
+from data import assign_folds, group_of
 from detector import Detector
 from graph import Shipped, export_fp16, export_fp32, export_int8, run
 from make import describe
 from measure import peak_of
 from menus import render
-from net import MaitredNet, SameConv, in_place
+from net import MaitredNet, Recall, SameConv, in_place
 from peak import displaced
 from steps import Step, Work
-from train import Samples, distance_to, load_run
+from samples import Samples
+from train import distance_to, load_run
 
 HERE = Path(__file__).parent
 SIDE = 64
@@ -147,7 +148,7 @@ class Make(unittest.TestCase):
             raise AssertionError(cls.made.stdout + cls.made.stderr)
 
     def train(self, out: str, *more) -> list[str]:
-        return script("train.py", *self.caches, "--out", self.root / out, "--weights", self.weights, "--draws", 72, *more)
+        return script("train.py", *self.caches, "--out", self.root / out, "--weights", self.weights, "--draws", 72, "--recall", self.work / "recall-lite0", *more)
 
     def test_stops_when_told_and_goes_on_from_there(self):
         self.assertEqual(self.stopped, (130, False))
@@ -353,6 +354,54 @@ class Make(unittest.TestCase):
         subprocess.run(self.train("killed", *more), check=True, capture_output=True)
         subprocess.run(self.train("whole", *more), check=True, capture_output=True)
         self.assertEqual(network(self.root / "killed"), network(self.root / "whole"))
+
+    def test_forgets_less_of_what_imagenet_taught_the_more_that_counts(self):
+        imagenet = self.work / "recall-lite0"
+        samples = Samples(self.caches, 3, 0, recall=imagenet)
+        *_, pooled = samples.batch(samples.index[:24])
+        forgot = {}
+        for weight in (0, 20):
+            out = self.root / f"recall{weight}"
+            subprocess.run(self.train(out.name, "--fold", 0, "--recall-weight", weight, "--lr", 2e-3), check=True, capture_output=True)
+            saved = torch.load(out / "last.pt", weights_only=False)
+            net = MaitredNet(4)
+            net.load_state_dict(saved["net"])
+            recall = Recall(net)
+            recall.load_state_dict(saved["recall"])
+            with torch.inference_mode():
+                last = net.eval().blocks(samples.batch(samples.index[:24])[0].float())[1]
+                forgot[weight] = float(((recall(last) - pooled).square() / samples.spread()).mean())
+        self.assertLess(forgot[20], forgot[0] / 2)
+        for told, complaint in ((("--told", imagenet), "which is for --recall"), (("--recall", self.work / "runs" / "fold0"), "nothing was told there to its end")):
+            refused = subprocess.run(self.train("untold", "--fold", 0, *told), capture_output=True, text=True)
+            self.assertIn(complaint, refused.stderr)
+
+    def test_knows_what_imagenet_makes_of_every_sample(self):
+        samples = Samples(self.caches, 3, 0, recall=self.work / "recall-lite0")
+        net = MaitredNet(4)
+        net.load_imagenet(str(self.weights))
+        for cache in range(len(self.caches)):
+            rows = np.array([[cache, 3], [cache, 7]])
+            features, *_, pooled = samples.batch(rows)
+            with torch.inference_mode():
+                torch.testing.assert_close(pooled, Recall(net.eval())(net.blocks(features.float())[1]), rtol=0.05, atol=0.05)
+
+    def test_gives_the_weights_of_a_model_folder_back_to_train_on_from(self):
+        file = self.root / "tiny-1.pth"
+        subprocess.run(script("reopen.py", self.out, "--out", file, "--imagenet", self.weights), check=True, capture_output=True)
+        reopened, shipped = MaitredNet(4), load_run(self.work / "runs" / "final")[0].eval()
+        reopened.load_imagenet(str(file))
+        pixels = torch.randint(0, 256, (4, 3, SIDE, SIDE)).float()
+        with torch.inference_mode():
+            for ours, theirs in zip(reopened.eval()(pixels), shipped(pixels)):
+                torch.testing.assert_close(ours, theirs, rtol=0.02, atol=0.02)
+        again = self.train("reopened", "--fold", 0, "--lr", 0, "--draws", 24)
+        again[again.index("--weights") + 1] = str(file)
+        subprocess.run(again, check=True, capture_output=True)
+        torch.testing.assert_close(load_run(self.root / "reopened")[0].state_dict()["category.weight"], reopened.state_dict()["category.weight"])
+        (self.root / "empty-1").mkdir()
+        refused = subprocess.run(script("reopen.py", self.root / "empty-1", "--out", file), capture_output=True, text=True)
+        self.assertIn("expected a model folder, there is no model.json", refused.stderr)
 
     def test_goes_on_from_a_run_that_held_out_the_same_part_and_from_no_other(self):
         start = "--start", self.work / "runs" / "fold0"

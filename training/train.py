@@ -17,47 +17,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from data import CATEGORIES, UNKNOWN, assign_folds
-from features import Features, drawn, read_about
+from data import CATEGORIES, UNKNOWN
+from features import Features, read_about
 from measure import measure, peak_of, predict
-from net import WIDTH_DEPTH, MaitredNet, in_16_bits
-
-
-class Samples:
-    """The augmented samples of several caches that may be trained on, and the labels of their photos."""
-
-    def __init__(self, caches: list[Path], folds: int, fold: int, told: list[Path] = []):
-        self.parts = [Features(cache, "draws") for cache in caches]
-        if len({part.pixels for part in self.parts}) > 1:
-            raise SystemExit("some caches hold pixels and others features: name those of one kind")
-        real = self.parts[0]
-        held = np.flatnonzero(np.array(assign_folds(real.labels, folds)) == fold)
-        # the photos of the first folder are the measure; rendered ones have no source that could leak
-        self.held = [held if part.data == real.data else np.array([], int) for part in self.parts]
-        self.index = np.concatenate([
-            np.stack([np.full(len(kept), n), kept], 1)
-            for n, part in enumerate(self.parts)
-            for kept in [np.flatnonzero(~np.isin(part.photos, self.held[n]).any(1))]])
-        self.taught_by, self.told = [], []
-        for folder in told:
-            if not (folder / "told.json").exists():
-                raise SystemExit(f"{folder}: nothing was told there to its end: run tell.py again")
-            about = json.loads((folder / "told.json").read_text())
-            refuse_leak(folder, about, folds, fold)
-            if about["drawn"] != [drawn(cache) for cache in caches]:
-                raise SystemExit(f"{folder}: tells of other samples than those of these caches, or in another order: run tell.py on caches made with the same --draws, --seed and labels, named alike")
-            self.taught_by.append(about["by"])
-            self.told.append([dict(np.load(folder / f"{n}.npz")) for n in range(len(caches))])
-
-    def batch(self, rows: np.ndarray):
-        """Features, category, human and map targets of the rows; and, where there are teachers, the mean of their logits of each."""
-        parts = [part.batch(at) + self._told(n, at) for n, part in enumerate(self.parts) for at in [rows[rows[:, 0] == n, 1]] if len(at)]
-        return [torch.cat(each) for each in zip(*parts)]
-
-    def _told(self, cache: int, at: np.ndarray) -> tuple:
-        if not self.told:
-            return ()
-        return tuple(torch.from_numpy(np.mean([each[cache][key][at] for each in self.told], 0, np.float32)) for key in ("category", "human", "map"))
+from net import WIDTH_DEPTH, MaitredNet, Recall, in_16_bits
+from samples import Samples, refuse_leak
 
 
 def loss_of(outputs, category, human, target):
@@ -92,12 +56,6 @@ def distance_to(told, outputs) -> torch.Tensor:
 SOFT = 2.0  # temperature at which the categories that are not the likeliest tell something too
 
 
-def refuse_leak(folder: Path, how: dict, folds: int, fold: int) -> None:
-    """Raises SystemExit where a network was trained on what is held out here."""
-    if fold >= 0 and (how["folds"], how["fold"]) != (folds, fold):
-        raise SystemExit(f"{folder}: held out part {how['fold']} of {how['folds']}, not part {fold} of {folds}")
-
-
 def load_run(folder: Path) -> tuple[MaitredNet, dict]:
     """The averaged network of a run, and what it was trained with."""
     saved = torch.load(folder / "last.pt", map_location="cpu", weights_only=False)
@@ -113,6 +71,8 @@ def main():
     parser.add_argument("--weights", required=True, help="ImageNet weights of the trunk (.pth); none: random ones, for tests")
     parser.add_argument("--start", type=Path, help="folder of a run of the same fold to go on from with other caches, instead of ImageNet's weights")
     parser.add_argument("--told", type=Path, nargs="+", default=[], help="what teachers of the same fold say of the same samples (tell.py); their mean is learnt from beside the labels")
+    parser.add_argument("--recall", type=Path, help="what ImageNet's weights of the trunk tell of the same samples (tell.py), which is not to be forgotten")
+    parser.add_argument("--recall-weight", type=float, default=2.0, help="how much that counts in the loss (2)")
     parser.add_argument("--trunk", choices=list(WIDTH_DEPTH), help="another EfficientNet than that of the caches, which must hold pixels")
     parser.add_argument("--draws", type=int, default=30_000, help="samples seen in all")
     parser.add_argument("--batch", type=int, default=24)
@@ -141,7 +101,7 @@ def train(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    samples = Samples(args.caches, args.folds, args.fold, args.told)
+    samples = Samples(args.caches, args.folds, args.fold, args.told, args.recall)
     about = read_about(args.caches[0])
     whole = about["pixels"]
     trunk = args.trunk or about["trunk"]
@@ -152,13 +112,16 @@ def train(args: argparse.Namespace) -> None:
     net = MaitredNet(len(CATEGORIES), trunk)
     if args.weights != "none":
         net.load_imagenet(args.weights)
+    recall = Recall(net).to(device, memory_format=torch.channels_last) if args.recall else torch.nn.Module()
+    spread = samples.spread().to(device) if args.recall else None
     if args.start:
         begun_as, how = load_run(args.start)
         refuse_leak(args.start, how, args.folds, args.fold)
         net.load_state_dict(begun_as.state_dict())
     net = net.to(device, memory_format=torch.channels_last)
+    trained = [*net.trained(whole), *recall.named_parameters()]
     # new layers learn faster than those that know ImageNet; biases and scales do not decay
-    groups = [{"params": [value for name, value in net.trained(whole) if (name[0] != "_", value.ndim > 1) == (fresh, decays)],
+    groups = [{"params": [value for name, value in trained if (name[0] != "_", value.ndim > 1) == (fresh, decays)],
                "base": args.lr * (3.0 if fresh else 1.0), "weight_decay": 0.03 if decays else 0.0}
               for fresh in (False, True) for decays in (False, True)]
     optimizer = torch.optim.AdamW(groups, lr=args.lr)
@@ -168,6 +131,7 @@ def train(args: argparse.Namespace) -> None:
     if checkpoint.exists():
         saved = torch.load(checkpoint, map_location=device, weights_only=False)
         net.load_state_dict(saved["net"])
+        recall.load_state_dict(saved["recall"])
         average.load_state_dict(saved["average"])
         optimizer.load_state_dict(saved["optimizer"])
         step = saved["step"]
@@ -195,13 +159,17 @@ def train(args: argparse.Namespace) -> None:
             coming = read(step + 1)
         features = features.float().contiguous(memory_format=torch.channels_last)
         with in_16_bits(device):
-            outputs = net.rest(net.stem(features) if whole else features)
+            middle, last = net.blocks(net.stem(features) if whole else features)
+            outputs = net.heads(middle, last)
+            recalled = recall(last) if args.recall else None
         loss = loss_of(outputs, category, human, target)
-        if told:
-            loss = 0.5 * loss + distance_to(told, outputs)
+        if args.told:
+            loss = 0.5 * loss + distance_to(told[:3], outputs)
+        if args.recall:
+            loss = loss + args.recall_weight * ((recalled - told[-1]).square() / spread).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([value for _, value in net.trained(whole)], 5.0)
+        torch.nn.utils.clip_grad_norm_([value for _, value in trained], 5.0)
         optimizer.step()
         average.update_parameters(net)
         step += 1
@@ -214,7 +182,7 @@ def train(args: argparse.Namespace) -> None:
             with open(args.out / "log.jsonl", "a") as log:
                 log.write(json.dumps(entry) + "\n")
         if step % args.every == 0 or step == steps:
-            partial = {"net": net.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
+            partial = {"net": net.state_dict(), "recall": recall.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
                        "step": step, "rng": torch.get_rng_state(), "cudaRng": torch.cuda.get_rng_state_all() if device == "cuda" else [], "args": vars(args) | {
                            "trunk": trunk, "side": about["side"], "taughtBy": samples.taught_by}}
             torch.save(partial, checkpoint.with_suffix(".tmp"))
