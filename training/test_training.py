@@ -95,6 +95,8 @@ def draw_weights(file: Path, trunk: str = "lite0") -> None:
     for module in net.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        elif isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.bias, std=0.1)  # a graph keeps equal ones once
     torch.save({key: value for key, value in net.state_dict().items() if key.startswith("_")}, file)
 
 
@@ -384,7 +386,10 @@ class Make(unittest.TestCase):
             rows = np.array([[cache, 3], [cache, 7]])
             features, *_, pooled = samples.batch(rows)
             with torch.inference_mode():
-                torch.testing.assert_close(pooled, Recall(net.eval())(net.blocks(features.float())[1]), rtol=0.05, atol=0.05)
+                expected = Recall(net.eval())(net.blocks(features.float())[1])
+            # told in 16 bits
+            self.assertLess((pooled - expected).abs().mean(), expected.std() / 50)
+            self.assertGreater((pooled[0] - expected[1]).abs().mean(), expected.std() / 50)
 
     def test_gives_the_weights_of_a_model_folder_back_to_train_on_from(self):
         file = self.root / "tiny-1.pth"
