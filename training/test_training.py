@@ -322,8 +322,9 @@ class Make(unittest.TestCase):
         training = {"fold0", "fold1", "fold2", "final", "export"} | ({"verify"} if (self.work / "verified").exists() else set())
         self.assertEqual(plan(), set())
         self.assertEqual(plan("--samples", "96"), training)
-        self.assertEqual(plan("--mosaics", "12"), training | {"features-mosaics"})
-        self.assertEqual(plan("--rendered", "4"), training | {"render", "features-rendered", "features-turned-rendered"})
+        self.assertEqual(plan("--recall", "1"), training)
+        self.assertEqual(plan("--mosaics", "12"), training | {"features-mosaics", "recall-lite0"})
+        self.assertEqual(plan("--rendered", "4"), training | {"render", "features-rendered", "features-turned-rendered", "recall-lite0"})
 
     def test_leaves_a_model_alone_that_it_did_not_make(self):
         other = self.root / "other-1"
