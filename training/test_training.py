@@ -161,6 +161,7 @@ class Make(unittest.TestCase):
     def test_makes_a_model_folder_whose_graph_gives_probabilities(self):
         model = json.loads((self.out / "model.json").read_text(), parse_constant=self.fail)
         self.assertEqual((model["name"], model["version"], model["measured"]["photos"]), ("tiny", "1", 45))
+        self.assertEqual(model["trainedFrom"]["recall"], 2)
         for name, file in model["files"].items():
             self.assertEqual(file["sha256"], hashlib.sha256((self.out / name).read_bytes()).hexdigest())
         graph = onnxruntime.InferenceSession(str(self.out / "model.onnx"))
@@ -405,6 +406,8 @@ class Make(unittest.TestCase):
         again[again.index("--weights") + 1] = str(file)
         subprocess.run(again, check=True, capture_output=True)
         torch.testing.assert_close(load_run(self.root / "reopened")[0].state_dict()["category.weight"], reopened.state_dict()["category.weight"])
+        asked = [str(file) if word == str(self.weights) else str(self.root / "on") if word == str(self.work) else word for word in self.command]
+        subprocess.run([*asked, "--dry-run"], check=True, capture_output=True)
         (self.root / "empty-1").mkdir()
         refused = subprocess.run(script("reopen.py", self.root / "empty-1", "--out", file), capture_output=True, text=True)
         self.assertIn("expected a model folder, there is no model.json", refused.stderr)
