@@ -210,7 +210,8 @@ def main():
         "trainedFrom": {
             "trunk": f"efficientnet-{final.args['trunk']}, ImageNet weights (Apache-2.0)", "detector": "NanoDet-g, COCO weights (Apache-2.0)", "photos": len(labels),
             "sources": len({label["source"] for label in labels}), "rendered": sum({about["data"]: about["photos"] for about in final.sources if about["data"] != str(final.data)}.values()),
-            "licences": licences(labels), "draws": final.args["draws"], "taughtBy": final.args["taughtBy"], "recall": final.args["recall_weight"] if final.args.get("recall") else 0, "seed": final.args["seed"], "code": "training/train.py",
+            "licences": licences(labels), "draws": final.args["draws"], "taughtBy": final.args["taughtBy"],
+            "recall": final.args["recall_weight"] if final.args.get("recall") else 0, "seed": final.args["seed"], "code": "training/train.py",
             "labelsSha256": hashlib.sha256((final.data / "labels.jsonl").read_bytes()).hexdigest()},
         "measured": {"folds": len(folds), **measured, "int8": int8},
     }

@@ -149,7 +149,7 @@ class MaitredNet(nn.Module):
             raise SystemExit(self._other_weights(path))
 
     def _other_weights(self, path: str) -> str:
-        return (f"{path}: expected the ImageNet weights of efficientnet-{self.trunk}, as weights.py --trunk {self.trunk} fetches them; "
+        return (f"{path}: expected the ImageNet weights of efficientnet-{self.trunk}, as weights.py --trunk {self.trunk} fetches them, or a model's of as many categories (reopen.py); "
                 "name those, or the --trunk that these are of")
 
     def trained(self, whole: bool = False) -> list[tuple[str, nn.Parameter]]:

@@ -58,8 +58,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="file to write (.pth)")
     parser.add_argument("--imagenet", type=Path, help="ImageNet's weights of its trunk (.pth); left out, weights.py fetches them beside --out")
     args = parser.parse_args()
-    if not (args.model / "model.json").exists():
-        raise SystemExit(f"{args.model}: expected a model folder, there is no model.json")
+    lacking = [name for name in ("model.json", VARIANTS[0]) if not (args.model / name).exists()]
+    if lacking:
+        raise SystemExit(f"{args.model}: expected a model folder, there is no {lacking[0]}")
     trunk = re.search(r"lite\d", json.loads((args.model / "model.json").read_text())["trainedFrom"]["trunk"])[0]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     net = reopen(args.model, args.imagenet or weights.fetch(args.out.parent, trunk), trunk)

@@ -35,7 +35,12 @@ class Samples:
             refuse_leak(folder, about, folds, fold)
             self.taught_by.append(about["by"])
             self.told.append(said)
-        self.pooled = [part["pooled"] for part in read_told(recall, caches)[1]] if recall else None
+        self.pooled, self.recalls = None, None
+        if recall:
+            about, said = read_told(recall, caches)
+            if "fold" in about:
+                raise SystemExit(f"{recall}: tells what a teacher says, which is for --told")
+            self.pooled, self.recalls = [part["pooled"] for part in said], about["trunk"]
 
     def batch(self, rows: np.ndarray):
         """Features, category, human and map targets of the rows; where there are teachers, the mean of their logits of each; and, where
@@ -51,8 +56,13 @@ class Samples:
 
     def spread(self) -> torch.Tensor:
         """Variance of each of ImageNet's features [1280] over what is trained on."""
-        trained = np.concatenate([pooled[self.index[self.index[:, 0] == n, 1]] for n, pooled in enumerate(self.pooled)])
-        return torch.from_numpy(trained.var(0, np.float32) + 1e-4)
+        count, total, squares = 0, 0.0, 0.0
+        for n, pooled in enumerate(self.pooled):
+            at = self.index[self.index[:, 0] == n, 1]
+            for start in range(0, len(at), 1000):
+                some = pooled[at[start:start + 1000]].astype(np.float64)
+                count, total, squares = count + len(some), total + some.sum(0), squares + (some ** 2).sum(0)
+        return torch.from_numpy((squares / count - (total / count) ** 2).astype(np.float32)).clamp_min(0) + 1e-4
 
 
 def read_told(folder: Path, caches: list[Path]) -> tuple[dict, list[dict]]:

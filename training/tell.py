@@ -21,6 +21,7 @@ from features import Features, drawn
 from net import WIDTH_DEPTH, MaitredNet, Recall, in_16_bits
 from samples import SPOKEN
 from train import load_run
+from weights import sha256
 
 BATCH = 48
 
@@ -54,9 +55,11 @@ def main():
     torch.set_num_threads(args.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if args.network.is_file():
-        net, how, about = MaitredNet(len(CATEGORIES), args.trunk), {"trunk": args.trunk}, {"by": f"efficientnet-{args.trunk}, ImageNet"}
+        net, how, about = MaitredNet(len(CATEGORIES), args.trunk), {"trunk": args.trunk}, {"trunk": args.trunk, "weights": sha256(args.network)}
         net.load_imagenet(str(args.network))
     else:
+        if not (args.network / "last.pt").exists():
+            raise SystemExit(f"{args.network}: expected a folder that train.py wrote, or a file of weights")
         net, how = load_run(args.network)
         about = {"by": f"efficientnet-{how['trunk']}, {how['draws']} draws", "folds": how["folds"], "fold": how["fold"]}
     net = net.to(device, memory_format=torch.channels_last).eval()

@@ -395,7 +395,12 @@ class Make(unittest.TestCase):
 
     def test_gives_the_weights_of_a_model_folder_back_to_train_on_from(self):
         file = self.root / "tiny-1.pth"
-        subprocess.run(script("reopen.py", self.out, "--out", file, "--imagenet", self.weights), check=True, capture_output=True)
+        # of others than those that it was trained on from nothing is left but how the folded is told apart
+        torch.manual_seed(1)
+        other = {key: value if value.ndim == 0 else torch.rand_like(value) + 0.5 for key, value in torch.load(self.weights).items()}
+        other["_blocks.0._bn1.weight"][0] = 0
+        torch.save(other, self.root / "other.pth")
+        subprocess.run(script("reopen.py", self.out, "--out", file, "--imagenet", self.root / "other.pth"), check=True, capture_output=True)
         reopened, shipped = MaitredNet(4), load_run(self.work / "runs" / "final")[0].eval()
         reopened.load_imagenet(str(file))
         pixels = torch.randint(0, 256, (4, 3, SIDE, SIDE)).float()
@@ -406,11 +411,14 @@ class Make(unittest.TestCase):
         again[again.index("--weights") + 1] = str(file)
         subprocess.run(again, check=True, capture_output=True)
         torch.testing.assert_close(load_run(self.root / "reopened")[0].state_dict()["category.weight"], reopened.state_dict()["category.weight"])
-        asked = [str(file) if word == str(self.weights) else str(self.root / "on") if word == str(self.work) else word for word in self.command]
-        subprocess.run([*asked, "--dry-run"], check=True, capture_output=True)
+        instead = {str(self.weights): str(file), str(self.work): str(self.root / "on"), str(self.out): str(self.root / "on-1")}
+        planned = subprocess.run([*(instead.get(word, word) for word in self.command), "--dry-run"], capture_output=True, text=True)
+        self.assertIn("recall-lite0", planned.stdout, planned.stderr)
         (self.root / "empty-1").mkdir()
         refused = subprocess.run(script("reopen.py", self.root / "empty-1", "--out", file), capture_output=True, text=True)
         self.assertIn("expected a model folder, there is no model.json", refused.stderr)
+        refused = subprocess.run(script("tell.py", self.root / "none.pth", *self.caches, "--out", self.root / "none"), capture_output=True, text=True)
+        self.assertIn("none.pth: expected a folder that train.py wrote, or a file of weights", refused.stderr)
 
     def test_goes_on_from_a_run_that_held_out_the_same_part_and_from_no_other(self):
         start = "--start", self.work / "runs" / "fold0"
@@ -435,6 +443,9 @@ class Make(unittest.TestCase):
         mixed = subprocess.run(script("train.py", work / "features-photos", self.caches[0], "--out", self.root / "mixed", "--weights", self.weights),
                                capture_output=True, text=True)
         self.assertIn("name those of one kind", mixed.stderr)
+        other = subprocess.run(script("train.py", work / "features-photos", work / "features-mosaics", "--out", self.root / "mixed", "--weights", self.weights, "--trunk", "lite1",
+                                      "--recall", work / "recall-lite0"), capture_output=True, text=True)
+        self.assertIn("tells what lite0 knows, and lite1 is to be trained", other.stderr)
 
     def test_learns_from_a_teacher_of_another_size_whose_first_layers_are_as_they_were_too(self):
         weights = self.root / "larger.pth"
@@ -456,6 +467,8 @@ class Make(unittest.TestCase):
             refused = subprocess.run(script("train.py", *of, "--out", self.root / "untaught", "--weights", self.weights, "--folds", 2, "--fold", fold,
                                             "--told", work / folder), capture_output=True, text=True)
             self.assertIn(complaint, refused.stderr)
+        taught = subprocess.run(script("train.py", *own, "--out", self.root / "untaught", "--weights", self.weights, "--recall", work / "told0"), capture_output=True, text=True)
+        self.assertIn("tells what a teacher says, which is for --told", taught.stderr)
         unlike = subprocess.run(script("tell.py", work / "runs" / "teacher0", *own, "--out", self.root / "unlike"), capture_output=True, text=True)
         self.assertIn("holds features of lite0", unlike.stderr)
 

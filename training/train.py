@@ -107,6 +107,8 @@ def train(args: argparse.Namespace) -> None:
     trunk = args.trunk or about["trunk"]
     if not whole and trunk != about["trunk"]:
         raise SystemExit(f"--trunk {trunk} needs caches of it, or of pixels: features.py --trunk {trunk}, or --pixels")
+    if samples.recalls not in (None, trunk):
+        raise SystemExit(f"{args.recall}: tells what {samples.recalls} knows, and {trunk} is to be trained: run tell.py --trunk {trunk}")
     print(f"{len(samples.index)} samples to train on, {len(samples.held[0])} photos of other sources held out, on {device}", flush=True)
 
     net = MaitredNet(len(CATEGORIES), trunk)
@@ -131,7 +133,9 @@ def train(args: argparse.Namespace) -> None:
     if checkpoint.exists():
         saved = torch.load(checkpoint, map_location=device, weights_only=False)
         net.load_state_dict(saved["net"])
-        recall.load_state_dict(saved["recall"])
+        if bool(saved.get("recall")) != bool(args.recall):
+            raise SystemExit(f"{args.out}: was begun {'with' if saved.get('recall') else 'without'} --recall: go on so, or name another --out")
+        recall.load_state_dict(saved.get("recall", {}))
         average.load_state_dict(saved["average"])
         optimizer.load_state_dict(saved["optimizer"])
         step = saved["step"]
