@@ -1,6 +1,6 @@
 import { GROUPS } from "../evaluate/effect.ts";
 import type { Estimate, Evaluation } from "../evaluate/evaluation.ts";
-import { wordsOf } from "../evaluate/gold.ts";
+import { QUESTIONS, wordsOf } from "../evaluate/gold.ts";
 import { percent, pValue, range } from "../evaluate/html.ts";
 import { someOf } from "../evaluate/labelled.ts";
 import { GROUP_NAMES } from "../evaluate/page-figures.ts";
@@ -72,7 +72,7 @@ function compared(
   const rows = duels.map((duel) => {
     const { question, photos, active, candidate, onlyActive, onlyCandidate, p } = duel;
     return [
-      question,
+      QUESTIONS[question],
       String(photos),
       ...[active, candidate].map((right) => percent(photos === 0 ? null : right / photos)),
       `${onlyActive} / ${onlyCandidate}`,

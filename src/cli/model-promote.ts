@@ -2,8 +2,9 @@ import { userInfo } from "node:os";
 import { modelDirectories, openShippedModel } from "../../workers/judge.ts";
 import type { Config } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { type Duel, duel, wordsOf } from "../evaluate/gold.ts";
-import { type Label, readLabelled } from "../evaluate/labelled.ts";
+import { type Duel, duel, QUESTIONS, wordsOf } from "../evaluate/gold.ts";
+import { type Label, readLabelled, someOf } from "../evaluate/labelled.ts";
+import { FEWEST_TO_DIFFER } from "../evaluate/statistics.ts";
 import { openModelById } from "../infer/folders.ts";
 import type { Model } from "../infer/model.ts";
 import type { Scores } from "../photo.ts";
@@ -36,6 +37,7 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
         : await judgeBoth(config, readLabelled(gold, active.categories), active, candidate);
     const from = row?.id ?? (active && active.id !== id ? active.id : null);
     const worse = duels.filter((each) => each.worse).map(({ question }) => question);
+    const names = worse.map((question) => QUESTIONS[question]).join(", and in ");
     const promoted = worse.length === 0 || Boolean(force);
     if (promoted) {
       if (!row && active && active.id !== id) await registerModel(db, active, by);
@@ -43,12 +45,9 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
       const why = reason ?? "not worse on the gold set";
       await promoteModel(db, { to: id, from, by, why, figures: duels.length > 0 ? duels : null });
     }
-    for (const { question } of duels.filter(({ photos }) => photos === 0)) {
-      const what =
-        question === "human"
-          ? "whether a human is visible, so that nobody knows what it shows"
-          : "its category";
-      terminal.say(`no photo of --gold that could be judged says ${what}\n`);
+    for (const { question, photos } of duels.filter(({ photos }) => photos < FEWEST_TO_DIFFER)) {
+      const few = `--gold: ${photos} photos ${ASKED_OF[question]}, of which too few say nothing`;
+      terminal.say(`${few}: give ${FEWEST_TO_DIFFER} or more, and hundreds to find small differences\n`);
     }
     if (values["json"]) terminal.print(JSON.stringify({ promoted, from, to: id, worse, duels }));
     else {
@@ -56,7 +55,7 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
       terminal.print(
         promoted
           ? `${id} is active; workers follow within seconds, and maitred model list shows them`
-          : `${id} is not promoted: it is worse beyond chance in ${worse.join(" and ")}; --force --reason WHY promotes it all the same`,
+          : `${id} is not promoted: it is worse beyond chance in ${names}; --force --reason WHY promotes it all the same`,
       );
     }
     return promoted ? EXIT.done : EXIT.notAll;
@@ -111,12 +110,10 @@ async function judgeBoth(
 ): Promise<Duel[]> {
   const before = await judgeAll(config, active, labels);
   const after = await judgeAll(config, candidate, labels);
-  const duels = duel(labels, before.scores, after.scores, after.review);
-  if (duels.some(({ photos }) => photos > 0)) return duels;
-  throw new ConfigError("LABELS_INVALID", "--gold: expected photos that both models can judge, got none");
+  return duel(labels, before.scores, after.scores, after.review);
 }
 
-/** Scores by label; undefined where the photo cannot be judged. */
+/** @throws {ConfigError} LABELS_INVALID with the photos that cannot be judged. */
 async function judgeAll(
   config: Config,
   model: Model,
@@ -127,6 +124,12 @@ async function judgeAll(
     const { scores, unjudged } = await judgeLabels(judge, labels);
     const passing = unjudged.find(({ error }) => error.retry);
     if (passing) throw passing.error;
+    if (unjudged.length > 0) {
+      // a model that was not asked about them was not measured
+      const named = unjudged.map(({ file, error }) => `${file}: ${error.code}: ${error.message}`);
+      const what = `--gold: expected photos that can be judged: mend these, or take them out: ${unjudged.length} of ${labels.length}`;
+      throw new ConfigError("LABELS_INVALID", [what, ...someOf(named)].join("\n"));
+    }
     return { scores, review: judge.policy.human.review };
   } finally {
     await judge.close();
@@ -138,7 +141,7 @@ function printed(duels: readonly Duel[], from: string, to: string): string[] {
   const rows = duels.map((each) => {
     const { question, photos, active, candidate, onlyActive, onlyCandidate, p } = each;
     return [
-      question,
+      QUESTIONS[question],
       String(photos),
       right(active, photos),
       right(candidate, photos),
@@ -149,6 +152,13 @@ function printed(duels: readonly Duel[], from: string, to: string): string[] {
   });
   return table([["right in", "photos", from, to, "only one", "p", ""], ...rows]);
 }
+
+/** What says that a photo is asked about. */
+const ASKED_OF = {
+  category: "with a category",
+  human: "with a human",
+  clear: "without a human",
+} satisfies Record<Duel["question"], string>;
 
 function right(hits: number, of: number): string {
   return of === 0 ? "-" : `${((100 * hits) / of).toFixed(1)} %`;

@@ -1,26 +1,36 @@
 import type { Scores } from "../photo.ts";
+import { clusterOf, isIn } from "./effect.ts";
 import type { Label } from "./labelled.ts";
-import { mcnemar } from "./statistics.ts";
+import { FEWEST_TO_DIFFER, mcnemar } from "./statistics.ts";
 
 /** How two models answered the same question about the same photos. */
 export interface Duel {
-  question: "category" | "human";
+  question: keyof typeof QUESTIONS;
   photos: number;
+  /** Of these photos; one that names no source is its own. */
+  sources: number;
   /** Photos that each has right. */
   active: number;
   candidate: number;
   /** Photos that one has right and the other wrong. */
   onlyActive: number;
   onlyCandidate: number;
-  /** How likely a difference like this is where both are equally good: McNemar's exact test, two-sided. */
+  /** How likely a difference like this is where both are equally good: McNemar's exact test over sources, two-sided. */
   p: number;
   /** The candidate has fewer right, beyond chance. */
   worse: boolean;
 }
 
+/** What is asked of each photo. Humans and clear photos are asked for apart, because a leak is not made good by clear photos. */
+export const QUESTIONS = {
+  category: "category",
+  human: "humans held back",
+  clear: "clear photos let pass",
+};
+
 /**
- * Compares two models on labelled photos: whether the most probable category is the right one, and whether a photo is
- * held back exactly if it shows a human. Hands alone are neither, as everywhere.
+ * Compares two models on labelled photos: whether the most probable category is the right one, whether a photo with a
+ * human is held back for it, and whether one without is not. Hands alone and likenesses are neither, as everywhere.
  *
  * @param active scores by label, in the order of `labels`; undefined where a photo cannot be judged, which counts for neither.
  * @param review the policy's threshold from which on a human is held back.
@@ -36,40 +46,51 @@ export function duel(
     return first && second ? [{ label, first, second }] : [];
   });
   const ofCategory = judged.filter(({ label }) => label.category !== null);
-  const ofHuman = judged.filter(({ label }) => label.human !== null && !label.hands);
+  const ofHuman = judged.filter(({ label }) => isIn("humans", label));
+  const clear = judged.filter(({ label }) => isIn("foodAndAmbience", label) || isIn("otherHumanFree", label));
+  // a score that is no number holds back, as the policy does
+  const held = ({ human }: Scores): boolean => !(human < review);
   return [
-    outcome(
-      "category",
-      ofCategory.map(({ label, first, second }) => [
-        best(first) === label.category,
-        best(second) === label.category,
-      ]),
-    ),
-    outcome(
-      "human",
-      // a score that is no number holds back, as the policy does
-      ofHuman.map(({ label, first, second }) => [
-        !(first.human < review) === label.human,
-        !(second.human < review) === label.human,
-      ]),
-    ),
+    outcome("category", ofCategory, (scores, label) => best(scores) === label.category),
+    outcome("human", ofHuman, held),
+    outcome("clear", clear, (scores) => !held(scores)),
   ];
 }
 
 /** What a duel says, in words: which of the two is better, called `one` and `other`, where it can tell. */
 export function wordsOf({ photos, active, candidate, p }: Duel, one: string, other: string): string {
   if (photos === 0) return "not measured";
+  if (photos < FEWEST_TO_DIFFER) return "too few photos to tell";
   return p >= 0.05 ? "no difference beyond chance" : `${candidate > active ? other : one} is better`;
 }
 
-function outcome(question: Duel["question"], right: readonly (readonly [boolean, boolean])[]): Duel {
-  const active = right.filter(([first]) => first).length;
-  const candidate = right.filter(([, second]) => second).length;
-  const onlyActive = right.filter(([first, second]) => first && !second).length;
-  const onlyCandidate = right.filter(([first, second]) => second && !first).length;
-  const p = mcnemar(onlyActive, onlyCandidate);
+interface Pair {
+  label: Label;
+  first: Scores;
+  second: Scores;
+}
+
+function outcome(
+  question: Duel["question"],
+  pairs: readonly Pair[],
+  isRight: (scores: Scores, label: Label) => boolean,
+): Duel {
+  let [active, candidate, onlyActive, onlyCandidate] = [0, 0, 0, 0];
+  const sources = new Set(pairs.map(({ label }) => clusterOf(label))).size;
+  const differences = new Map<string, number>();
+  for (const [index, { label, first, second }] of pairs.entries()) {
+    const [one, other] = [isRight(first, label), isRight(second, label)];
+    if (one) active++;
+    if (other) candidate++;
+    if (one && !other) onlyActive++;
+    if (other && !one) onlyCandidate++;
+    // too few sources could never tell, and a model that leaks would pass: photos then stand for themselves
+    const unit = sources < FEWEST_TO_DIFFER ? `photo ${index}` : clusterOf(label);
+    differences.set(unit, (differences.get(unit) ?? 0) + Number(other) - Number(one));
+  }
+  const p = mcnemar([...differences.values()]);
   const worse = candidate < active && p < 0.05;
-  return { question, photos: right.length, active, candidate, onlyActive, onlyCandidate, p, worse };
+  return { question, photos: pairs.length, sources, active, candidate, onlyActive, onlyCandidate, p, worse };
 }
 
 function best({ categories }: Scores): string | undefined {

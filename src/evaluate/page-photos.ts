@@ -1,6 +1,6 @@
 /** The parts of the page that are photos: the worst mistakes, and where two models differ. */
 import type { Comparison, Difference } from "./comparison.ts";
-import { wordsOf } from "./gold.ts";
+import { QUESTIONS, wordsOf } from "./gold.ts";
 import { type Html, html, percent, pValue } from "./html.ts";
 import { MISTAKES, type Mistake, type MistakeKind } from "./mistakes.ts";
 import { scrolling } from "./page-figures.ts";
@@ -35,7 +35,7 @@ export function differenceSection(
   return html`<section aria-labelledby="compare"><h2 id="compare">Side by side</h2>
 <div class="card">${scrolling(
     "McNemar's test",
-    html`<table><caption>McNemar's exact test over ${photos} photos: p is how likely such a difference is where both are equally good.</caption>
+    html`<table><caption>McNemar's exact test over ${photos} photos, whole sources at a time: p is how likely such a difference is where both are equally good.</caption>
 <thead><tr><th scope="col" class="text">right in</th><th scope="col">photos</th><th scope="col">${one}</th><th scope="col">${other}</th><th scope="col">only ${one}</th><th scope="col">only ${other}</th><th scope="col">p</th><th scope="col" class="text">so</th></tr></thead><tbody>${rows}</tbody></table>`,
   )}</div>
 <h3>They differ on ${differences.length} photos${differences.length > first.length && `, the first ${first.length} of them here`}</h3>
@@ -100,9 +100,4 @@ const TITLES: Record<MistakeKind, string> = {
   humansShown: "Shown although a human is visible",
   heldForHuman: "Held back for a human where nobody is",
   wrongCategory: "The wrong category",
-};
-
-const QUESTIONS = {
-  category: "the category",
-  human: "holding back humans, and nobody else",
 };

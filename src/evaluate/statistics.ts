@@ -101,21 +101,33 @@ export function averagePrecisionFigure(photos: readonly Scored[]): Figure {
 }
 
 /**
- * McNemar's exact test: how likely two models that are equally good differ at least so much by chance, two-sided.
+ * McNemar's exact test: how likely two models that are equally good differ at least so much by chance, two-sided. Photos of one
+ * source are alike and may differ all together, so that it is whole sources whose differences fall either way; where
+ * each photo is a source of its own this is the test as it is in books.
  *
- * @param onlyFirst photos that the first has right and the second wrong; `onlySecond` the other way about.
+ * @param differences of each source: photos that only the second has right, less those that only the first has.
  */
-export function mcnemar(onlyFirst: number, onlySecond: number): number {
-  const differing = onlyFirst + onlySecond;
-  // in logarithms, because 2 ** -1100 is zero
-  let term = -differing * Math.LN2;
-  let tail = 0;
-  for (let k = 0; k <= Math.min(onlyFirst, onlySecond); k++) {
-    tail += Math.exp(term);
-    term += Math.log((differing - k) / (k + 1));
+export function mcnemar(differences: readonly number[]): number {
+  const sizes = differences.map(Math.abs).filter((size) => size > 0);
+  const most = sizes.reduce((sum, size) => sum + size, 0);
+  const seen = Math.abs(differences.reduce((sum, difference) => sum + difference, 0));
+  // how likely what falls to one side adds up to each number
+  const chance = new Float64Array(most + 1);
+  chance[0] = 1;
+  let reached = 0;
+  for (const size of sizes) {
+    reached += size;
+    for (let sum = reached; sum >= 0; sum--) {
+      chance[sum] = (chance[sum]! + (sum >= size ? chance[sum - size]! : 0)) / 2;
+    }
   }
-  return Math.min(1, 2 * tail);
+  let p = 0;
+  for (const [sum, share] of chance.entries()) if (Math.abs(most - 2 * sum) >= seen) p += share;
+  return Math.min(1, p);
 }
+
+/** Below so many sources (or photos) no difference, however one-sided, is beyond chance: 2 / 2 ** 6 is the first p below 0.05. */
+export const FEWEST_TO_DIFFER = 6;
 
 export interface CalibrationBin {
   photos: number;

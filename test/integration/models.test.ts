@@ -425,9 +425,28 @@ describe("maitred model", () => {
     const env = { DATABASE_URL: db.url, MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
     const command = maitred(["model", "promote", "restaurant-7", "--gold", folder], env);
     expect(await command.exit, command.stderr()).toBe(0);
-    expect(command.stderr()).toMatch(/^no photo of --gold .* says whether a human is visible/m);
-    expect(command.stdout()).toMatch(/^category +1 .* no difference beyond chance$/m);
-    expect(command.stdout()).toMatch(/^human +0 .* not measured$/m);
+    expect(command.stderr()).toMatch(/^--gold: 0 photos with a human, of which too few say nothing: give 6/m);
+    expect(command.stdout()).toMatch(/^category +1 .* too few photos to tell$/m);
+    expect(command.stdout()).toMatch(/^humans held back +0 .* not measured$/m);
+  });
+
+  test("refuses a gold set of which a photo cannot be judged, and names it", async ({
+    models,
+    folder,
+    db,
+  }) => {
+    copyShipped(models, "restaurant-7");
+    const gold = goldOf(folder);
+    writeFileSync(
+      gold,
+      `${readFileSync(gold, "utf8")}\n{"file":"gone.jpg","category":"food","human":true}\n`,
+    );
+    const env = { DATABASE_URL: db.url, MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
+    const command = maitred(["model", "promote", "restaurant-7", "--gold", gold], env);
+    expect(await command.exit).toBe(2);
+    expect(command.stderr()).toMatch(/expected photos that can be judged.*: 1 of /);
+    expect(command.stderr()).toContain("gone.jpg: ");
+    expect((await db.pool.query("select from models")).rowCount).toBe(0);
   });
 
   test("refuses what is worse, promotes it by force, and goes back", async ({ models, folder, db }) => {

@@ -169,7 +169,8 @@ test("two models differ where their category or what would be shown does, and th
   expect(photos).toBe(4);
   expect(duels).toMatchObject([
     { question: "category", active: 3, candidate: 2, onlyActive: 1 },
-    { question: "human", active: 3, candidate: 2, onlyActive: 1 },
+    { question: "human", photos: 1, active: 1, candidate: 0, onlyActive: 1 },
+    { question: "clear", photos: 2, active: 2, candidate: 2, onlyActive: 0 },
   ]);
   expect(differences.map(({ file, right }) => ({ file, ...right }))).toEqual([
     { file: "leak", category: null, shown: "first" },

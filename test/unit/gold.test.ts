@@ -3,9 +3,10 @@ import { duel } from "../../src/evaluate/gold.ts";
 import type { Label } from "../../src/evaluate/labelled.ts";
 import type { Scores } from "../../src/photo.ts";
 
+let photos = 0;
 const label = (category: string | null, human: boolean | null, hands = false): Label => ({
   file: "",
-  path: "",
+  path: `${photos++}`,
   category,
   human,
   hands,
@@ -19,9 +20,11 @@ const says = (category: string, human: number): Scores => ({
   human,
 });
 const many = <T>(count: number, value: T): T[] => Array(count).fill(value);
+const labelled = (count: number, ...args: Parameters<typeof label>): Label[] =>
+  Array.from({ length: count }, () => label(...args));
 
 test("a candidate that is worse beyond chance is told from one that is unlucky", () => {
-  const labels = many(20, label("food", false));
+  const labels = labelled(20, "food", false);
   const active = many(20, says("food", 0.01));
   const unlucky = [...many(5, says("menu", 0.01)), ...many(15, says("food", 0.01))];
   // five against none: p = 2 / 2 ** 5
@@ -41,20 +44,50 @@ test("a candidate that is worse beyond chance is told from one that is unlucky",
   expect(duel(labels, worse, active, 0.04)[0]).toMatchObject({ p: expect.closeTo(0.03125, 9), worse: false });
 });
 
+test("the photos of one source fall together, where there are sources enough to tell", () => {
+  const active = many(12, says("food", 0.01));
+  const worse = many(12, says("menu", 0.01));
+  const from = (sources: number): Label[] =>
+    labelled(12, "food", false).map((each, index) => ({ ...each, source: `s${index % sources}` }));
+  expect(duel(from(6), active, worse, 0.04)[0]).toMatchObject({ sources: 6, p: expect.closeTo(0.03125, 9) });
+  // five sources could never tell: photos stand for themselves, so that a bad model does not pass
+  const few = duel(from(5), active, worse, 0.04)[0]!;
+  expect(few).toMatchObject({ sources: 5, p: expect.closeTo(2 / 2 ** 12, 9), worse: true });
+  // one source of eleven that turns over is not beyond chance, whatever its photos
+  const turned = active.map((each, index) => (index === 0 ? worse[0]! : each));
+  expect(duel(from(11), active, turned, 0.04)[0]).toMatchObject({ onlyActive: 1, p: 1, worse: false });
+});
+
+test("clear photos do not make good for humans that are shown, nor the other way round", () => {
+  const labels = [...labelled(30, "food", true), ...labelled(200, "food", false)];
+  const active = [
+    ...many(30, says("food", 0.9)),
+    ...many(40, says("food", 0.9)),
+    ...many(160, says("food", 0)),
+  ];
+  const leaks = [...many(8, says("food", 0)), ...many(22, says("food", 0.9)), ...many(200, says("food", 0))];
+  const [, human, clear] = duel(labels, active, leaks, 0.04);
+  expect(human).toMatchObject({ photos: 30, active: 30, candidate: 22, onlyCandidate: 0, worse: true });
+  expect(clear).toMatchObject({ photos: 200, active: 160, candidate: 200, worse: false });
+  expect(duel(labels, leaks, active, 0.04)[2]).toMatchObject({ worse: true });
+});
+
 test("a human is judged at the policy's threshold, both ways", () => {
   const labels = [label(null, true), label(null, true), label(null, false), label(null, false)];
   const active = [says("food", 0.04), says("food", 0.039), says("food", 0.04), says("food", 0.039)];
-  const [category, human] = duel(labels, active, active, 0.04);
+  const [category, human, clear] = duel(labels, active, active, 0.04);
   expect(category?.photos).toBe(0);
-  // held back, missed, held back for nothing, shown
-  expect(human).toMatchObject({ photos: 4, active: 2, candidate: 2, p: 1 });
+  // held back, and missed; held back for nothing, and shown
+  expect(human).toMatchObject({ photos: 2, active: 1, candidate: 1, p: 1 });
+  expect(clear).toMatchObject({ photos: 2, active: 1, candidate: 1, p: 1 });
 });
 
-test("hands alone, what nobody labelled, and what one model cannot judge count for neither", () => {
-  const labels = [label("food", true, true), label(null, null), label("food", true)];
-  const scores = many(3, says("food", 0.9));
-  const [category, human] = duel(labels, scores, [scores[0], scores[1], undefined], 0.04);
-  expect([category?.photos, human?.photos]).toEqual([1, 0]);
+test("hands alone, likenesses, what nobody labelled, and what one model cannot judge count for neither", () => {
+  const statue = { ...label(null, false), kind: "statue" };
+  const labels = [label("food", true, true), label(null, null), label("food", true), statue];
+  const scores = many(4, says("food", 0.9));
+  const [category, human, clear] = duel(labels, scores, [scores[0], scores[1], undefined, scores[3]], 0.04);
+  expect([category?.photos, human?.photos, clear?.photos]).toEqual([1, 0, 0]);
 });
 
 test("a score that is no number holds the photo back, as the policy does", () => {
