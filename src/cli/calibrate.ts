@@ -35,7 +35,7 @@ thresholds that the others chose.
   --out FILE            writes the new policy there, with the comments of the old one; without it nothing is written
   --force               also if FILE is there
   --policy FILE         the policy to start from (default: MAITRED_POLICY, or the one that ships)
-  --model ID|FOLDER     the model (default: the active one, else MAITRED_MODEL, else the one that ships)
+  --model ID|FOLDER     the model (default: MAITRED_MODEL, else the active one, else the one that ships)
   --variant NAME        its variant (default: the one that runs here)
   --verdicts            learn from moderators' verdicts; --audit: only of photos drawn at random; --since: only since then
   --json                the result as one JSON object on stdout

@@ -4,6 +4,7 @@ import { QUESTIONS, wordsOf } from "../evaluate/gold.ts";
 import { percent, pValue, range } from "../evaluate/html.ts";
 import { someOf } from "../evaluate/labelled.ts";
 import { GROUP_NAMES } from "../evaluate/page-figures.ts";
+import { wordsOfChance } from "../evaluate/reliability.ts";
 import type { Report } from "../evaluate/report.ts";
 import { FEW_SOURCES, fewSources } from "../evaluate/report.ts";
 import { table } from "./command.ts";
@@ -59,8 +60,16 @@ function figures({ category, human }: Evaluation): string[][] {
     row("category accuracy", category.accuracy),
     row("macro-F1", category.macroF1),
     row("human average precision", human.averagePrecision),
-    ["calibration error, category", percent(category.reliability.expectedCalibrationError), ""],
-    ["calibration error, human", percent(human.reliability.expectedCalibrationError), ""],
+    [
+      "calibration error, category",
+      percent(category.reliability.expectedCalibrationError),
+      wordsOfChance(category.reliability.byChance),
+    ],
+    [
+      "calibration error, human",
+      percent(human.reliability.expectedCalibrationError),
+      wordsOfChance(human.reliability.byChance),
+    ],
   ];
 }
 

@@ -30,7 +30,7 @@ named food/, ambience/, menu/, other/, human/, nohuman/ (docs/evaluate.md). Phot
 that are no labels or say a photo again, are named and left out.
 
   --out FOLDER              writes index.html, one page with everything on it, and evaluation.json there
-  --model ID|FOLDER         the model (default: the active one, else MAITRED_MODEL, else the one that ships)
+  --model ID|FOLDER         the model (default: MAITRED_MODEL, else the active one, else the one that ships)
   --variant NAME            its variant, such as int8 (default: the one that runs here)
   --compare ID|FOLDER       another model on the same photos, with McNemar's test, and the photos on which they differ
   --compare-variant NAME    its variant; without --compare, that of the same model

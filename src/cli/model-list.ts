@@ -1,8 +1,11 @@
+import { join } from "node:path";
 import { modelDirectories, openShippedModel } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { findPostgres } from "../embedded/postgres.ts";
 import { asError } from "../errors.ts";
 import { listModels, openModelById } from "../infer/folders.ts";
+import { packageRoot } from "../package-root.ts";
+import { requireSchema } from "../store/migrate.ts";
 import {
   type ModelRow,
   type Promotion,
@@ -47,6 +50,7 @@ async function readAll(
 ): Promise<{ rows: ModelRow[]; workers: WorkerReport[]; history: Promotion[] }> {
   const db = connect(url, () => {}, 1);
   try {
+    await requireSchema(db, join(packageRoot(), "migrations"));
     return { rows: await readModels(db), workers: await readWorkers(db), history: await readPromotions(db) };
   } finally {
     await db.end();

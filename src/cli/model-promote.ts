@@ -1,4 +1,5 @@
 import { userInfo } from "node:os";
+import { join } from "node:path";
 import { modelDirectories, openShippedModel } from "../../workers/judge.ts";
 import type { Config } from "../config.ts";
 import { ConfigError } from "../errors.ts";
@@ -7,8 +8,10 @@ import { type Label, readLabelled, someOf } from "../evaluate/labelled.ts";
 import { FEWEST_TO_DIFFER } from "../evaluate/statistics.ts";
 import { openModelById } from "../infer/folders.ts";
 import type { Model } from "../infer/model.ts";
+import { packageRoot } from "../package-root.ts";
 import type { Scores } from "../photo.ts";
-import { promoteModel, readModels, registerModel, rollbackModel } from "../store/models.ts";
+import { requireSchema } from "../store/migrate.ts";
+import { promoteModel, readModels, readPromotions, registerModel, rollbackModel } from "../store/models.ts";
 import { connect } from "../store/pool.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
 import { judgeLabels, openFileJudge } from "./judging.ts";
@@ -25,6 +28,7 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
   const by = accountOf(values);
   const db = connect(config.databaseUrl, () => {}, 1);
   try {
+    await requireSchema(db, join(packageRoot(), "migrations"));
     const candidate = await openModelById(modelDirectories(config), { id, sha256: "" }, config.variant);
     const row = (await readModels(db)).find(({ state }) => state === "active");
     if (row?.id === id) throw new ConfigError("MODEL_INVALID", `${id} is active already`);
@@ -66,15 +70,23 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
 
 /** maitred model rollback: see `model`. */
 export const rollback: Command["run"] = async ({ values }, terminal) => {
-  const reason = values["reason"] as string | undefined;
+  const { reason, from: expected, force } = values as { reason?: string; from?: string; force?: boolean };
   if (!reason) throw new UsageError("expected --reason, for the history");
-  const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 1);
+  const config = connectedConfig(terminal);
+  const db = connect(config.databaseUrl, () => {}, 1);
   try {
-    const id = await rollbackModel(db, accountOf(values), reason);
+    await requireSchema(db, join(packageRoot(), "migrations"));
+    const models = await readModels(db);
+    const from = expected ?? models.find(({ state }) => state === "active")?.id ?? null;
+    const to = (await readPromotions(db)).find(({ kind, to }) => kind === "promote" && to === from)?.from;
+    const previous = models.find(({ id }) => id === to);
+    // workers would keep the one that they are to leave, and one that starts would not
+    if (previous && !force) await openModelById(modelDirectories(config), previous, config.variant);
+    const id = await rollbackModel(db, { from, by: accountOf(values), why: reason });
     terminal.print(
       values["json"]
-        ? JSON.stringify({ active: id })
-        : `${id} is active again; workers follow within seconds`,
+        ? JSON.stringify({ active: id, from })
+        : `${id} is active again, after ${from}; workers follow within seconds`,
     );
     return EXIT.done;
   } finally {

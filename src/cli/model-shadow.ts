@@ -1,6 +1,9 @@
+import { join } from "node:path";
 import { modelDirectories, openJudge } from "../../workers/judge.ts";
 import { hundredths } from "../decide/decide.ts";
 import { openModelById } from "../infer/folders.ts";
+import { packageRoot } from "../package-root.ts";
+import { requireSchema } from "../store/migrate.ts";
 import { readModels, registerModel, shadowModel } from "../store/models.ts";
 import { connect } from "../store/pool.ts";
 import { compareShadow, type Pair, type ShadowComparison } from "../store/shadow.ts";
@@ -18,6 +21,7 @@ export const shadow: Command["run"] = async ({ values, positionals: [id] }, term
   const config = connectedConfig(terminal);
   const db = connect(config.databaseUrl, () => {}, 1);
   try {
+    await requireSchema(db, join(packageRoot(), "migrations"));
     if (id === undefined) {
       const current = (await readModels(db)).find(({ state }) => state === "shadow");
       if (current) await shadowModel(db, current.id, null);
@@ -48,6 +52,7 @@ export const compare: Command["run"] = async ({ values, positionals: [id] }, ter
   if (!Number.isInteger(most) || most < 0) throw new UsageError("--most: expected a whole number from 0 up");
   const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 1);
   try {
+    await requireSchema(db, join(packageRoot(), "migrations"));
     const comparison = await compareShadow(db, id, most);
     if (values["json"]) terminal.print(JSON.stringify(comparison ?? null));
     else if (comparison) for (const line of printed(comparison)) terminal.print(line);

@@ -22,7 +22,7 @@ usage: maitred model list [--json]
        maitred model verify ID|FOLDER... [--photos FOLDER] [--tolerance 0.02] [--json]
        maitred model promote ID --gold PATH [--reason WHY] [--json]
        maitred model promote ID --force --reason WHY [--json]
-       maitred model rollback --reason WHY [--json]
+       maitred model rollback --reason WHY [--from ID] [--force] [--json]
        maitred model shadow ID [--share 0.05] [--json] | --stop [--json]
        maitred model compare [ID] [--most 20] [--json]
 
@@ -35,7 +35,7 @@ a row in Postgres that every worker follows, finishing the batch at hand first. 
   promote   judges the labelled photos of --gold (a labels.jsonl, or a folder as training/README.md describes) with
             the active model and with this one, and refuses it if it is worse beyond chance (McNemar's exact test,
             p < 0.05) in category, in humans held back, or in clear photos let pass, at the policy's human.review
-  rollback  returns to the model before
+  rollback  returns to the model before, if its folder is here (--force: also if not); --from: only if ID is active still
   shadow    lets a model judge a share of the live photos after the active one; its scores are kept in shadow_scores,
             and change nothing
   compare   where the shadow's word differs from the verdicts
@@ -52,6 +52,7 @@ not those of their model.json, or none is there to go back to.
     force: { type: "boolean" },
     reason: { type: "string" },
     by: { type: "string" },
+    from: { type: "string" },
     share: { type: "string" },
     stop: { type: "boolean" },
     most: { type: "string" },

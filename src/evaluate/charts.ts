@@ -1,5 +1,6 @@
 /** Charts as inline SVG: axes 0..1 both ways, coloured by the classes of the page's style, with no script and no font. */
-import type { CalibrationBin, CurvePoint } from "./statistics.ts";
+import type { CalibrationBin } from "./reliability.ts";
+import type { CurvePoint } from "./statistics.ts";
 
 export interface Series {
   name: string;

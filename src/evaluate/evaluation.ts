@@ -3,29 +3,21 @@ import type { Scores } from "../photo.ts";
 import { clusterOf, type Effect, effectOf, type Group, type Judged } from "./effect.ts";
 import type { Label } from "./labelled.ts";
 import { type Mistakes, mistakesOf } from "./mistakes.ts";
+import { type Reliability, reliabilityOf } from "./reliability.ts";
 import {
   averagePrecision,
   averagePrecisionFigure,
   bootstrap,
-  type CalibrationBin,
   type CurvePoint,
-  calibration,
-  expectedCalibrationError,
   type Figure,
   type Interval,
   precisionRecallCurve,
-  type Scored,
   wilson,
 } from "./statistics.ts";
 
 /** A figure 0..1, null where it has no value, and its interval over whole sources drawn again. */
 export interface Estimate extends Interval {
   value: number | null;
-}
-
-export interface Reliability {
-  expectedCalibrationError: number | null;
-  bins: CalibrationBin[];
 }
 
 export interface CategoryFigures {
@@ -201,11 +193,6 @@ function widened(estimate: Estimate, photos: number): Estimate {
 /** For figures that are no shares, only where resampling says that they are certain. */
 function ifCertain(estimate: Estimate, photos: number): Estimate {
   return estimate.low === estimate.high ? widened(estimate, photos) : estimate;
-}
-
-function reliabilityOf(scored: readonly Scored[]): Reliability {
-  const bins = calibration(scored);
-  return { expectedCalibrationError: expectedCalibrationError(bins), bins };
 }
 
 /** A curve that is drawn needs no more points than this; the first and the last stay. */

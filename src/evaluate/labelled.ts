@@ -70,12 +70,15 @@ export function someOf(lines: readonly string[]): string[] {
   return [...lines.slice(0, SHOWN), ...more];
 }
 
-/** At most `limit` labels, spread evenly over the whole set (which is sorted), in its order; the same each time. */
+/** At most `limit` labels, each once, spread evenly over the whole set (which is sorted), in its order; the same each time. */
 export function sample(labels: readonly Label[], limit: number, seed = 1): Label[] {
   if (labels.length <= limit) return [...labels];
   const next = random(seed);
-  const stride = labels.length / limit;
-  return Array.from({ length: limit }, (_, index) => labels[Math.floor((index + next()) * stride)]!);
+  const start = (index: number): number => Math.floor((index * labels.length) / limit);
+  return Array.from({ length: limit }, (_, index) => {
+    const [from, to] = [start(index), start(index + 1)];
+    return labels[from + Math.floor(next() * (to - from))]!;
+  });
 }
 
 function fromLines(file: string, categories: readonly string[]): LabelledSet {
@@ -83,7 +86,9 @@ function fromLines(file: string, categories: readonly string[]): LabelledSet {
   const labels: Label[] = [];
   const lineOf = new Map<string, number>();
   const line = lineSchema(categories);
-  const lines = readFileSync(file, "utf8").split("\n");
+  const lines = readFileSync(file, "utf8")
+    .replace(/^\ufeff/, "")
+    .split("\n");
   for (const [index, text] of lines.entries()) {
     if (text.trim() === "") continue;
     const result = line.safeParse(parsed(text));
@@ -141,12 +146,15 @@ function asLabel(line: z.infer<ReturnType<typeof lineSchema>>, folder: string): 
 function fromFolders(root: string, categories: readonly string[]): Label[] {
   const files: Dirent[] = readdirSync(root, { recursive: true, withFileTypes: true });
   const labels: Label[] = [];
+  const known = new Map([...categories, ...Object.keys(HUMAN)].map((name) => [name.toLowerCase(), name]));
   for (const path of files.filter((entry) => !entry.isDirectory()).map((e) => join(e.parentPath, e.name))) {
     const file = relative(root, path).split(sep).join("/");
-    const parts = file.split("/").slice(0, -1);
+    const folders = file.split("/").slice(0, -1);
+    // Food/ is food/
+    const parts = folders.map((part) => known.get(part.toLowerCase()) ?? part);
     if (basename(file).startsWith(".") || parts.some((part) => part.startsWith("."))) continue;
     const found = parts.filter((part) => categories.includes(part));
-    const humans = parts.filter((part) => part in HUMAN);
+    const humans = parts.filter((part) => Object.hasOwn(HUMAN, part));
     if (found.length > 1 || humans.length > 1)
       throw invalid(`${path}: its folders say two things: ${[...found, ...humans].join(", ")}`);
     if (found.length + humans.length === 0) continue;

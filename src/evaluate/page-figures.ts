@@ -2,8 +2,9 @@
 import type { Policy } from "../decide/policy.ts";
 import { precisionRecallChart, reliabilityChart } from "./charts.ts";
 import { type Effect, GROUPS, type Group } from "./effect.ts";
-import type { Estimate, Evaluation, Reliability } from "./evaluation.ts";
+import type { Estimate, Evaluation } from "./evaluation.ts";
 import { type Html, html, percent, range, raw } from "./html.ts";
+import { type Reliability, wordsOfChance } from "./reliability.ts";
 import type { Subject } from "./report.ts";
 import type { CurvePoint } from "./statistics.ts";
 
@@ -118,13 +119,13 @@ function curveNumbers(curve: readonly CurvePoint[]): Html {
 <thead><tr><th scope="col" class="text">recall</th><th scope="col">precision</th><th scope="col">threshold</th></tr></thead><tbody>${rows}</tbody></table></details>`;
 }
 
-function reliability(title: string, { bins, expectedCalibrationError }: Reliability): Html {
+function reliability(title: string, { bins, expectedCalibrationError, byChance }: Reliability): Html {
   const label = `Share that is true over the model's probability; expected calibration error ${percent(expectedCalibrationError)}`;
   const rows = bins.map(
     ({ photos, score, share: truth }) =>
       html`<tr><th scope="row">${percent(score)}</th><td>${share(truth)}</td><td>${photos}</td></tr>`,
   );
-  return html`<h3>${title} Expected calibration error ${percent(expectedCalibrationError)}</h3>${raw(reliabilityChart(label, bins))}
+  return html`<h3>${title} Expected calibration error ${percent(expectedCalibrationError)}</h3><p class="soft small">${wordsOfChance(byChance)}</p>${raw(reliabilityChart(label, bins))}
 <details><summary>As numbers</summary><table><caption>Photos in the order of their probability, in equal parts</caption>
 <thead><tr><th scope="col" class="text">model says</th><th scope="col">true</th><th scope="col">photos</th></tr></thead><tbody>${rows}</tbody></table></details>`;
 }

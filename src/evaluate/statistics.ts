@@ -129,27 +129,6 @@ export function mcnemar(differences: readonly number[]): number {
 /** Below so many sources (or photos) no difference, however one-sided, is beyond chance: 2 / 2 ** 6 is the first p below 0.05. */
 export const FEWEST_TO_DIFFER = 6;
 
-export interface CalibrationBin {
-  photos: number;
-  /** What the model says, on average: 0..1. */
-  score: number;
-  /** What is true, with Wilson's interval. */
-  share: Proportion;
-}
-
-/** Photos in the order of their scores, in at most `bins` equally filled bins; fewer where there are few photos. */
-export function calibration(photos: readonly Scored[], bins = 15): CalibrationBin[] {
-  const ascending = descending(photos).reverse();
-  const count = Math.min(bins, photos.length);
-  return Array.from({ length: count }, (_, bin) => {
-    const from = Math.round((bin * photos.length) / count);
-    const inside = ascending.slice(from, Math.round(((bin + 1) * photos.length) / count));
-    const score = inside.reduce((sum, index) => sum + photos[index]!.score, 0) / inside.length;
-    const hits = inside.filter((index) => photos[index]!.positive).length;
-    return { photos: inside.length, score, share: wilson(hits, inside.length) };
-  });
-}
-
 /**
  * The share of photos of which something is true, with the wider of two intervals: Wilson's, which knows that nothing
  * seen in few photos is not nothing, and that of whole sources drawn again, which knows that their photos are alike.
@@ -171,16 +150,6 @@ export function shareBySource(hits: readonly boolean[], clusters: readonly strin
     low: Math.min(proportion.low, share.low),
     high: Math.max(proportion.high, share.high),
   };
-}
-
-/** How far scores and truth are apart, averaged over the photos: 0..1; null without photos. */
-export function expectedCalibrationError(bins: readonly CalibrationBin[]): number | null {
-  const photos = bins.reduce((sum, bin) => sum + bin.photos, 0);
-  if (photos === 0) return null;
-  return bins.reduce(
-    (sum, bin) => sum + (bin.photos / photos) * Math.abs(bin.score - (bin.share.value ?? 0)),
-    0,
-  );
 }
 
 /** A figure of a resampled set: weights[i] says how often photo i is in it. null where it has no value. */
@@ -238,7 +207,8 @@ function middle(values: number[], rounds: number): Interval {
   return { low: at(0.025), high: at(0.975) };
 }
 
-function descending(photos: readonly Scored[]): number[] {
+/** Places of the photos, from the highest score down. */
+export function descending(photos: readonly Scored[]): number[] {
   return photos.map((_, index) => index).sort((a, b) => photos[b]!.score - photos[a]!.score);
 }
 

@@ -55,6 +55,8 @@ export function createFollower<Model extends Closable>(
   async function once(): Promise<void> {
     const orders = await deps.read();
     const problems: string[] = [];
+    // before it becomes the active one itself, and would be set beside itself
+    if (!same(orders.shadow, shadow)) await cast(undefined);
     if (orders.active && !same(orders.active, running)) {
       problems.push(...(await attempt(orders.active, false, succeed)));
     }

@@ -1,5 +1,5 @@
 import { ConfigError } from "../errors.ts";
-import { type Pool, query } from "./pool.ts";
+import { connection, type Pool, query } from "./pool.ts";
 
 export type ModelState = "candidate" | "shadow" | "active" | "retired";
 
@@ -63,15 +63,25 @@ export async function promoteModel(db: Pool, promotion: Omit<Promotion, "kind" |
 /**
  * Returns to the model before the active one, whose id it answers; see rollback_model in migrations/0004_models.sql.
  *
- * @throws {ConfigError} MODEL_INVALID when there is none.
+ * @param from the one that is to be active still, null where none is: of two who go back at once the second is refused.
+ * @throws {ConfigError} MODEL_INVALID when another is, or there is none before it.
  */
-export async function rollbackModel(db: Pool, by: string, why: string): Promise<string> {
-  const statement = {
-    name: "rollback_model",
-    text: "select rollback_model($1, $2) as id",
-    values: [by, why],
-  };
-  return (await ask<{ id: string }>(db, statement))[0]!.id;
+export async function rollbackModel(
+  db: Pool,
+  { from, by, why }: { from: string | null; by: string; why: string },
+): Promise<string> {
+  return connection(db, async (client) => {
+    await client.query("begin");
+    await client.query("lock table models in share row exclusive mode");
+    const active = (await client.query("select id from models where state = 'active'")).rows[0]?.id ?? null;
+    if (active !== from) {
+      const message = `${active ?? "no model"} is active, not ${from}: maitred model list says who changed it`;
+      throw new ConfigError("MODEL_INVALID", message);
+    }
+    const { rows } = await client.query("select rollback_model($1, $2) as id", [by, why]);
+    await client.query("commit");
+    return rows[0].id as string;
+  }).catch(refused);
 }
 
 /** Every change of the active model, latest first. */
@@ -152,13 +162,15 @@ async function ask<Row extends Record<string, unknown>>(
   db: Pool,
   statement: Parameters<typeof query>[1],
 ): Promise<Row[]> {
-  return query<Row>(db, statement).catch((cause: { code?: unknown; message: string }) => {
-    const code = String(cause.code);
-    if (code.startsWith("MD4")) throw new ConfigError("MODEL_INVALID", cause.message, { cause });
-    if (code !== FORBIDDEN) throw cause;
-    const who = "a member of maitred_migrator may, or whoever owns the tables";
-    throw new ConfigError("CONFIG_INVALID", `${cause.message}: ${who}: mend DATABASE_URL`, { cause });
-  });
+  return query<Row>(db, statement).catch(refused);
+}
+
+function refused(cause: { code?: unknown; message: string }): never {
+  const code = String(cause.code);
+  if (code.startsWith("MD4")) throw new ConfigError("MODEL_INVALID", cause.message, { cause });
+  if (code !== FORBIDDEN) throw cause;
+  const who = "a member of maitred_migrator may, or whoever owns the tables";
+  throw new ConfigError("CONFIG_INVALID", `${cause.message}: ${who}: mend DATABASE_URL`, { cause });
 }
 
 const FORBIDDEN = "42501";

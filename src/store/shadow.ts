@@ -80,7 +80,7 @@ export async function compareShadow(
 ): Promise<ShadowComparison | undefined> {
   const [models] = await query<{ shadow: string; beside: string }>(db, {
     name: "compared_models",
-    text: `select model as shadow, beside from shadow_scores where $1::text is null or model = $1
+    text: `select model as shadow, beside from shadow_scores where ($1::text is null or model = $1) and beside <> model
         order by judged_at desc limit 1`,
     values: [shadow ?? null],
   });

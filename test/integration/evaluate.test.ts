@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { expect } from "vitest";
@@ -158,7 +158,9 @@ test("goes on after lines that are no labels or say a photo again, and photos th
     '{"file": "torn.jpg", "category": "food"}',
     '{"file": "./room.png", "category": "food"}',
   ];
-  appendFileSync(join(set, "labels.jsonl"), `${bad.join("\n")}\n`);
+  const lines = readFileSync(join(set, "labels.jsonl"), "utf8");
+  // as some editors begin a file
+  writeFileSync(join(set, "labels.jsonl"), `\ufeff${lines}${bad.join("\n")}\n`);
   const out = join(folder, "report");
   const { code, report } = await evaluated(["--model", "eyes-1", "--out", out, set], env);
   expect(code).toBe(1);
@@ -181,7 +183,7 @@ test("goes on after lines that are no labels or say a photo again, and photos th
 test("reads folders named by what is in them, and follows another policy", async ({ folder }) => {
   const { env } = await paintSet(folder);
   const set = join(folder, "sorted");
-  await paint(set, { file: "food/nohuman/a.png", colour: RED });
+  await paint(set, { file: "Food/nohuman/a.png", colour: RED });
   await paint(set, { file: "human/b.png", colour: RED, light: { ...CENTRE, bright: 0.3 } });
   const policy = join(folder, "lax.yaml");
   writeFileSync(

@@ -194,7 +194,7 @@ describe("a worker", () => {
     // each by the model that signed it, whole
     for (const row of between)
       expect(row["category"]).toBe(row["decided_by"] === "model:a-1" ? "food" : "ambience");
-    expect(await rollbackModel(db.pool, "bob", "too many rooms")).toBe("a-1");
+    expect(await rollbackModel(db.pool, { from: "b-1", by: "bob", why: "too many rooms" })).toBe("a-1");
     await expect.poll(() => worker.model, { timeout: 20_000 }).toBe("a-1");
     await judge(names("third", 12));
     const { rows } = await db.pool.query("select distinct decided_by from photos where key like 'third%'");
@@ -363,8 +363,32 @@ describe("promotions", () => {
     await pool.end();
   });
 
+  test("of two who go back at once the second does not go back further", async ({ db, models }) => {
+    for (const id of ["a-1", "b-1", "c-1"]) await promote(db, makeModel(models, id));
+    const back = { from: "c-1", by: "ann", why: "bad" };
+    const both = await Promise.allSettled([rollbackModel(db.pool, back), rollbackModel(db.pool, back)]);
+    expect(both.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    expect((await db.pool.query("select id from models where state = 'active'")).rows).toEqual([
+      { id: "b-1" },
+    ]);
+  });
+
+  test("does not go back to a model that is gone, unless it is forced to", async ({ models, db }) => {
+    for (const id of ["a-1", "b-1"]) await promote(db, makeModel(models, id));
+    rmSync(join(models, "a-1"), { recursive: true });
+    const env = { DATABASE_URL: db.url, MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
+    const gone = maitred(["model", "rollback", "--reason", "bad"], env);
+    expect(await gone.exit).toBe(2);
+    expect(gone.stderr()).toContain("a-1");
+    const forced = maitred(["model", "rollback", "--reason", "bad", "--force", "--json"], env);
+    expect(await forced.exit, forced.stderr()).toBe(0);
+    expect(JSON.parse(forced.stdout())).toEqual({ active: "a-1", from: "b-1" });
+  });
+
   test("rolling back where nothing was promoted says so", async ({ db }) => {
-    await expect(rollbackModel(db.pool, "ann", "a test")).rejects.toThrow("no model before");
+    await expect(rollbackModel(db.pool, { from: null, by: "ann", why: "a test" })).rejects.toThrow(
+      "no model before",
+    );
   });
 });
 
@@ -463,7 +487,10 @@ describe("maitred model", () => {
 
     const back = maitred(["model", "rollback", "--reason", "it was worse", "--by", "bob"], env);
     expect(await back.exit, back.stderr()).toBe(0);
-    expect(back.stdout()).toContain("restaurant-7 is active again");
+    expect(back.stdout()).toContain("restaurant-7 is active again, after restaurant-8");
+    const again = maitred(["model", "rollback", "--reason", "bad", "--from", "restaurant-8"], env);
+    expect(await again.exit).toBe(2);
+    expect(again.stderr()).toContain("restaurant-7 is active, not restaurant-8");
     const list = maitred(["model", "list", "--json"], env);
     expect(await list.exit, list.stderr()).toBe(0);
     const { models: listed, history } = JSON.parse(list.stdout());

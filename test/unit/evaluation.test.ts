@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { decide } from "../../src/decide/decide.ts";
 import { compare } from "../../src/evaluate/comparison.ts";
 import { type Evaluation, evaluate, judgedOf } from "../../src/evaluate/evaluation.ts";
-import type { Label } from "../../src/evaluate/labelled.ts";
+import { type Label, sample } from "../../src/evaluate/labelled.ts";
+import { reliabilityOf } from "../../src/evaluate/reliability.ts";
 import {
   averagePrecision,
   averagePrecisionFigure,
@@ -177,4 +178,36 @@ test("two models differ where their category or what would be shown does, and th
     { file: "unknown", category: null, shown: null },
     { file: "category", category: "first", shown: null },
   ]);
+});
+
+test("calibration keeps photos of equal score together, and tells what chance alone would put apart", () => {
+  const sorted = Array.from({ length: 1000 }, (_, n) => ({ score: 0.5, positive: n < 500 }));
+  expect(reliabilityOf(sorted)).toMatchObject({ expectedCalibrationError: 0, bins: [{ photos: 1000 }] });
+  const next = random(7);
+  const honest = (count: number) =>
+    reliabilityOf(
+      Array.from({ length: count }, () => next()).map((score) => ({ score, positive: next() < score })),
+    );
+  for (const [photos, low, high] of [
+    [300, 0.05, 0.1],
+    [10_000, 0.008, 0.02],
+  ] as const) {
+    const { byChance, expectedCalibrationError, bins } = honest(photos);
+    expect([low < byChance!, byChance! < high, expectedCalibrationError! < byChance!]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    expect(bins.map((bin) => bin.photos).every((count) => Math.abs(count - photos / 15) <= 1)).toBe(true);
+  }
+  const overconfident = Array.from({ length: 300 }, () => ({ score: 0.9, positive: next() < 0.6 }));
+  const { byChance, expectedCalibrationError } = reliabilityOf(overconfident);
+  expect(expectedCalibrationError!).toBeGreaterThan(byChance! * 2);
+  expect(reliabilityOf([])).toEqual({ expectedCalibrationError: null, byChance: null, bins: [] });
+});
+
+test("a sample holds no photo twice, whatever its size", () => {
+  const labels = Array.from({ length: 1000 }, (_, n) => labelled(`${n}`));
+  for (const limit of [1, 7, 300, 900, 999]) expect(new Set(sample(labels, limit)).size).toBe(limit);
+  expect(sample(labels, 900)).toEqual(sample(labels, 900));
 });

@@ -77,6 +77,17 @@ test("starts, changes and ends a shadow; one that cannot be opened leaves none",
   await follower.close();
 });
 
+test("a shadow that becomes the active model ends before it is set beside itself", async () => {
+  const { follower, orders, steps } = follow();
+  orders.shadow = { ...wanted("s"), share: 0.1 };
+  await follower.look();
+  orders.shadow = undefined;
+  orders.active = wanted("s");
+  await follower.look();
+  expect(steps.slice(2)).toEqual(["shadow none", "open s", "replace s"]);
+  await follower.close();
+});
+
 test("what changes during a look is looked at once more", async () => {
   const opening = latch();
   const { follower, orders, steps } = follow(() => opening.promise);
