@@ -22,7 +22,8 @@ export function decide(scores: Scores, policy: Policy): Decision {
 
   const { hide, review } = policy.human;
   const numbers = [scores.human, ...ranked.map(([, score]) => score)];
-  if (!numbers.every((score) => score >= 0 && score <= 1)) {
+  // JSON has no NaN: it comes back as null, which is taken for 0 by comparisons
+  if (!numbers.every((score) => typeof score === "number" && score >= 0 && score <= 1)) {
     return verdict("review", "scores-invalid", "the model gave a score that is no probability");
   }
   if (scores.human >= hide) {

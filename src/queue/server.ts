@@ -133,7 +133,13 @@ function redisServer(settings: QueueSettings, onError: (error: Error) => void): 
 
 function connectRedis({ queueUrl, queueOptions }: QueueSettings): Redis | Cluster {
   // BullMQ's workers wait for ever rather than fail while the server is away
-  const common = { maxRetriesPerRequest: null, enableReadyCheck: true };
+  // one that is gone without a word is noticed too: no command waits longer than ten seconds for a job
+  const common = {
+    maxRetriesPerRequest: null,
+    enableReadyCheck: true,
+    socketTimeout: 60_000,
+    keepAlive: 10_000,
+  };
   if (!queueOptions) return new Redis(queueUrl, common);
   let parsed: { cluster?: ClusterNode[] };
   try {

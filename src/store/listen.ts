@@ -23,6 +23,7 @@ export function listen(
       connectionString: url,
       connectionTimeoutMillis: 10_000,
       keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
       application_name: "maitred",
     });
     current = client;

@@ -16,10 +16,14 @@ export function connect(url: string, onError: (error: Error) => void, max = 8): 
     connectionTimeoutMillis: 10_000,
     // a statement that hangs must not hold a group of photos for ever
     statement_timeout: 60_000,
+    // nor must a server that is gone without a word, and cannot end it
+    query_timeout: 65_000,
     application_name: "maitred",
     // a role and a schema of the same name would otherwise hide the tables
     options: "-c search_path=public",
     keepAlive: true,
+    // Linux would wait two hours
+    keepAliveInitialDelayMillis: 10_000,
   });
   pool.on("error", onError);
   return pool;
@@ -63,16 +67,43 @@ export async function connection<T>(db: Pool, work: (client: pg.PoolClient) => P
   }
 }
 
+/**
+ * Runs one statement that may take hours.
+ *
+ * @throws {UpstreamError} as `query` does.
+ */
+export async function patiently<Row extends pg.QueryResultRow>(
+  db: Pool,
+  text: string,
+  values: readonly unknown[] = [],
+): Promise<Row[]> {
+  return connection(db, async (client) => {
+    await client.query("set statement_timeout = 0");
+    const unhurried = { text, values: [...values], query_timeout: LONGEST_MS };
+    const { rows } = await client.query<Row>(unhurried);
+    await client.query("reset statement_timeout");
+    return rows;
+  });
+}
+
 /** Whatever a statement threw, as an UpstreamError where it says nothing of the statement. */
 export function named(cause: unknown): unknown {
   if (!isOutage(cause)) return cause;
   return new UpstreamError("DATABASE_UNAVAILABLE", `Postgres: ${(cause as Error).message}`, { cause });
 }
 
-/** What goes away by itself: no connection, a server that stops or is full, a lost race between transactions. */
+/** What goes away by itself: no connection, a server that stops or is full, a lost race between transactions, a password that is being changed. */
 function isOutage(thrown: unknown): boolean {
+  // of the addresses of a name, each with what it answered
+  if (thrown instanceof AggregateError && thrown.errors.some(isOutage)) return true;
   const code = (thrown as { code?: unknown }).code;
   // node-postgres gives a lost connection no code
   if (typeof code !== "string") return /connection|timeout/i.test(String((thrown as Error).message));
-  return /^(08|53|57|40|25006|ECONN|ETIMEDOUT|EPIPE|ENOTFOUND|EAI_AGAIN)/.test(code);
+  return OUTAGES.test(code);
 }
+
+const OUTAGES =
+  /^(08|53|57|58|40|25006|28P01|ECONN|ETIMEDOUT|EPIPE|EHOST|ENET|EADDRNOTAVAIL|ENOTFOUND|EAI_AGAIN)/;
+
+/** What a timer can wait for at most. */
+const LONGEST_MS = 2 ** 31 - 1;

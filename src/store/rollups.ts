@@ -1,5 +1,5 @@
 import type pg from "pg";
-import { connection, type Pool, query } from "./pool.ts";
+import { type Pool, patiently, query } from "./pool.ts";
 
 /** A count that is not what the tables say. */
 export interface WrongCount {
@@ -56,15 +56,11 @@ export async function foldRollups(db: Pool): Promise<number> {
  * @throws {UpstreamError} DATABASE_UNAVAILABLE
  */
 export async function checkRollups(db: Pool, limit: number): Promise<WrongCount[]> {
-  return connection(db, async (client) => {
-    await client.query("set statement_timeout = 0");
-    const { rows } = await client.query<WrongCount>(
-      `select rollup, of, missing::float8 as missing from check_rollups() order by abs(missing) desc, rollup, of limit $1`,
-      [limit],
-    );
-    await client.query("reset statement_timeout");
-    return rows;
-  });
+  return patiently<WrongCount>(
+    db,
+    "select rollup, of, missing::float8 as missing from check_rollups() order by abs(missing) desc, rollup, of limit $1",
+    [limit],
+  );
 }
 
 /**
@@ -74,12 +70,8 @@ export async function checkRollups(db: Pool, limit: number): Promise<WrongCount[
  * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing was mended, or nobody knows.
  */
 export async function mendRollups(db: Pool): Promise<number> {
-  return connection(db, async (client) => {
-    await client.query("set statement_timeout = 0");
-    const { rows } = await client.query<{ wrong: number }>("select mend_rollups()::float8 as wrong");
-    await client.query("reset statement_timeout");
-    return rows[0]!.wrong;
-  });
+  const [mended] = await patiently<{ wrong: number }>(db, "select mend_rollups()::float8 as wrong");
+  return mended!.wrong;
 }
 
 export interface RollupState {

@@ -113,7 +113,7 @@ function asItem({ photoId, known, batch, by, policy, fed, backfill, tries, resul
 }
 
 /**
- * The scores that a model gave to bytes, by their digests; those that it never judged are missing.
+ * The scores that a model gave to bytes, by their digests; those that it never judged, or gave scores that are no numbers, are missing.
  *
  * @param by `model:NAME`.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE.
@@ -130,7 +130,8 @@ export async function knownScores(
       from unnest($2::text[]) d (digest) cross join decode(d.digest, 'hex') b (bytes) cross join lateral (
         select photo_id, human, scores from verdicts
         where ${digestPrefix("digest")} = ${digestPrefix("b.bytes")} and digest = b.bytes
-          and decided_by = $1 and scores is not null limit 1) v`,
+          and decided_by = $1 and scores is not null and human is not null
+          and not jsonb_path_exists(scores, '$.* ? (@ == null)') limit 1) v`,
     values: [by, digests],
   });
   return new Map(

@@ -192,6 +192,20 @@ describe("known scores", () => {
     expect(await knownScores(db.pool, "model:m-1", [])).toEqual(new Map());
   });
 
+  test("are not those that were no numbers, so that the bytes are judged again", async ({ db }) => {
+    for (const [key, scores] of [
+      ["a", { categories: { food: 0.9, menu: 0.1 }, human: Number.NaN }],
+      ["b", { categories: { food: 0.9, menu: Number.NaN }, human: 0 }],
+    ] as const) {
+      const outcome = withDigest(await register(db, key), bytes[0]);
+      const unsure = { ...outcome, result: { ...outcome.result, scores } } as typeof outcome;
+      expect([...(await recordOutcomes(db.pool, [unsure])).values()]).toEqual([true]);
+      expect(await knownScores(db.pool, "model:m-1", bytes)).toEqual(new Map());
+    }
+    await recordOutcomes(db.pool, [withDigest(await register(db, "c"), bytes[0])]);
+    expect((await knownScores(db.pool, "model:m-1", bytes)).size).toBe(1);
+  });
+
   test("stay although the photo failed or was reviewed since, and go when it is erased", async ({ db }) => {
     const a = await register(db, "a");
     await recordOutcomes(db.pool, [withDigest(a, bytes[0])]);

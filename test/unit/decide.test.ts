@@ -44,7 +44,7 @@ describe("decide", () => {
     expect(decide(scores("food", 0.9, 0.5999), policy).reason).toBe("human 0.59 is between 0.20 and 0.60");
   });
 
-  test.each([Number.NaN, -0.1, 1.1, Number.POSITIVE_INFINITY])(
+  test.each([Number.NaN, -0.1, 1.1, Number.POSITIVE_INFINITY, null as unknown as number])(
     "never shows a photo whose human score is %s",
     (human) => {
       expect(decide(scores("food", 0.9, human), policy)).toMatchObject({
