@@ -30,7 +30,7 @@ export async function replayBadMessage(
   if (!message) return undefined;
   if (message.resolution) return { state: message.resolution };
   try {
-    const taken = await takeEvents(events, parseMessage(message.body, new Date()).events);
+    const taken = await takeEvents(events, parseMessage(message.body, message.receivedAt).events);
     await resolveBadMessage(db, id, "replayed");
     return { state: "replayed", photos: taken.flatMap(({ photoId }) => photoId ?? []) };
   } catch (thrown) {

@@ -24,6 +24,7 @@ export interface PhotoEvent {
   order: string | null;
   /** The source's own name of the event, for logs; the same in every delivery. */
   id: string;
+  /** When it was said, as far as the source tells, else when it came. */
   receivedAt: Date;
   known: Known;
 }

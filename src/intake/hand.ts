@@ -11,6 +11,7 @@ export interface Message {
   body: string;
   /** How often it was delivered, this time among them. */
   receives: number;
+  sentAt: Date;
 }
 
 /** A message that cannot be taken, with why. */
@@ -45,7 +46,7 @@ export class Hand {
   constructor(messages: readonly Message[]) {
     for (const message of messages) {
       try {
-        this.understood.add({ message, said: parseMessage(message.body, new Date()).events });
+        this.understood.add({ message, said: parseMessage(message.body, message.sentAt).events });
       } catch (thrown) {
         this.bad.set(message, asError(thrown));
       }

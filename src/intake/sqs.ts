@@ -45,7 +45,7 @@ export function openSqsQueue(url: string, settings: SqsSettings): MessageQueue &
         MaxNumberOfMessages: MOST,
         WaitTimeSeconds: WAIT_S,
         VisibilityTimeout: sqsVisibilityS,
-        MessageSystemAttributeNames: ["ApproximateReceiveCount"],
+        MessageSystemAttributeNames: ["ApproximateReceiveCount", "SentTimestamp"],
       });
       const { Messages = [] } = await sqs.send(request, { abortSignal: stop });
       return Messages.map(({ MessageId = "", ReceiptHandle = "", Body = "", Attributes }) => ({
@@ -53,6 +53,7 @@ export function openSqsQueue(url: string, settings: SqsSettings): MessageQueue &
         receipt: ReceiptHandle,
         body: Body,
         receives: Number(Attributes?.ApproximateReceiveCount ?? 1),
+        sentAt: new Date(Number(Attributes?.SentTimestamp ?? Date.now())),
       }));
     },
     async hide(messages) {

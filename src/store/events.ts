@@ -7,6 +7,8 @@ export interface StoredEvent extends PhotoRef {
   kind: "created" | "removed";
   order: string | null;
   known: Known;
+  /** When it was said, where that is known: see `told` in migrations/0006_intake.sql. */
+  receivedAt?: Date;
 }
 
 /** See record_events in migrations/0006_intake.sql. */
@@ -39,13 +41,14 @@ export async function recordEvents(
     text: `select photo_id as "photoId", outcome, queue from record_events($1, $2, $3)`,
     values: [
       JSON.stringify(
-        events.map(({ kind, store, bucket, key, version, order, known }) => ({
+        events.map(({ kind, store, bucket, key, version, order, known, receivedAt }) => ({
           kind,
           store,
           bucket,
           key,
           version,
           ord: order,
+          told: receivedAt,
           ...known,
         })),
       ),

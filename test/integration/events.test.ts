@@ -519,6 +519,50 @@ describe("what is told of an object without a version", () => {
   });
 });
 
+describe("what is told once more of a photo that was replaced", () => {
+  const at = (version: string, receivedAt: Date, known = {}) =>
+    event({ version, order: null, receivedAt, known });
+  const judge = async (db: Database, ...ids: (string | null)[]) =>
+    recordOutcomes(
+      db.pool,
+      ids.map((id) => shown(id!)),
+    );
+
+  test("brings nothing back where the object's events have an order, and adds what it knows", async ({
+    db,
+  }) => {
+    const first = await one(db, event());
+    const second = await one(db, event({ version: "etag:2", order: "20" }));
+    await judge(db, first.photoId, second.photoId);
+    const late = at("etag:1", new Date(), { listing: "42" });
+    expect(await one(db, late)).toEqual({ photoId: first.photoId, outcome: "stale", queue: false });
+    expect(await current(db)).toEqual(["etag:2"]);
+    expect(await rows(db, "select listing from photos order by id")).toEqual([
+      { listing: "42" },
+      { listing: null },
+    ]);
+    await record(db, removed("30"));
+    expect(await outcomes(db, at("etag:2", new Date()))).toEqual(["stale"]);
+    expect(await current(db)).toEqual([]);
+  });
+
+  test("brings nothing back that was replaced since it was said; else a worker looks whether it is there", async ({
+    db,
+  }) => {
+    const said = new Date(Date.now() - 60_000);
+    const first = await one(db, at("etag:1", said));
+    const second = await one(db, at("etag:2", said));
+    await judge(db, first.photoId, second.photoId);
+    await markQueued(db.pool, [first.photoId!, second.photoId!]);
+    // SQS delivers it a second time
+    expect(await one(db, at("etag:1", said))).toMatchObject({ outcome: "stale", queue: false });
+    expect(await current(db)).toEqual(["etag:2"]);
+    const again = await one(db, at("etag:1", new Date(Date.now() + 5_000)));
+    expect(again).toEqual({ photoId: first.photoId, outcome: "accepted", queue: true });
+    expect(await current(db)).toEqual(["etag:1"]);
+  });
+});
+
 test("a photo that was queued by hand and an event of it are one photo", async ({ db }) => {
   const ref = { store: "s3", bucket: "b", key: "a", version: "etag:1", known: {} } as const;
   const [known] = await registerPhotos(db.pool, [ref], "backfill");
