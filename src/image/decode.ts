@@ -86,10 +86,11 @@ export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: 
   const streamed = (format === "jpeg" || format === "png") && !isProgressive;
   const limit = streamed ? maxPixels * 4 : maxPixels;
   // some hundred rows are held at once: those of a small PNG that is one long row took 10 GB; other formats have no such rows
-  if (format === "png" && width > MOST_ACROSS) {
+  // and each row costs time of its own: 20 million rows of one pixel took 5 s
+  if (format === "png" && (width > MOST_ACROSS || height > MOST_DOWN)) {
     throw new PhotoError(
       "TOO_MANY_PIXELS",
-      `expected a PNG of at most ${MOST_ACROSS} pixels across, got ${width} x ${height}`,
+      `expected a PNG of at most ${MOST_ACROSS} pixels across and ${MOST_DOWN} down, got ${width} x ${height}`,
     );
   }
   if (width * height <= limit) return header;
@@ -137,3 +138,4 @@ export function corrupt(thrown: unknown): PhotoError {
 }
 
 const MOST_ACROSS = 32_768;
+const MOST_DOWN = 262_144;

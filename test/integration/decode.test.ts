@@ -220,6 +220,7 @@ describe("decode", () => {
     const since = performance.now();
     await expect(pixelsOf(pngBomb(20_000, 20_000))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
     await expect(pixelsOf(pngBomb(1_000_000, 10))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
+    await expect(pixelsOf(pngBomb(1, 300_000))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
     await expect(pixelsOf(jpegClaiming(65_000, 65_000))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
     expect(performance.now() - since).toBeLessThan(1_000);
   });
