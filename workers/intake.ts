@@ -13,6 +13,7 @@ import { forgetBadMessages } from "../src/store/bad-messages.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../src/store/events.ts";
 import { forgetAnswers } from "../src/store/idempotent-answers.ts";
 import { requireSchema } from "../src/store/migrate.ts";
+import { pendingUploads, photosToReplay } from "../src/store/photos.ts";
 import { connect, type Pool } from "../src/store/pool.ts";
 import { keepFolded } from "./rollups.ts";
 
@@ -81,11 +82,36 @@ export function keepQueued(db: Pool, queues: Queues, log: Logger, scope: Scope):
     try {
       const photos = await queueForgotten(deps, FORGOTTEN_S);
       if (photos > 0) log.warn({ photos }, "queued what had been committed and not queued");
+      const lost = await queueLost(db, queues);
+      if (lost > 0) log.warn({ photos: lost }, "queued uploads that the queue had lost");
     } catch (err) {
       log.warn({ err }, "could not look for what is not queued, and will again");
     }
   };
   scope.hold("queueing", regularly(queue, TIDY_MS));
+}
+
+/**
+ * Queues uploads again where fewer are in the queue than have waited for long: a queue whose server failed over loses what it was
+ * given last, and one without a disk all. What is in it still is not doubled.
+ *
+ * @returns how many.
+ */
+export async function queueLost(
+  db: Pool,
+  queues: Pick<Queues, "depth" | "add">,
+  olderThanS = LOST_S,
+): Promise<number> {
+  const { waiting, active, delayed } = await orAway(queues.depth("live"));
+  const held = waiting + active + delayed;
+  // asked afterwards, since a job leaves the queue only once its photo is pending no more
+  if (held >= MOST_HELD || (await pendingUploads(db, olderThanS, held + 1)).photos <= held) return 0;
+  let lost = 0;
+  for await (const page of photosToReplay(db, { state: "pending", lane: "live", olderThanS })) {
+    await orAway(queues.add("live", page));
+    lost += page.length;
+  }
+  return lost;
 }
 
 /** What BullMQ throws says nothing of whose fault it is; here it is always its server's. BullMQ itself waits for ever. */
@@ -106,3 +132,6 @@ async function orAway<T>(work: Promise<T>): Promise<T> {
 const QUEUE_MS = 10_000;
 const TIDY_MS = 60_000;
 const FORGOTTEN_S = 30;
+const LOST_S = 600;
+/** Where more is in the queue, what it lost is looked for once that is done: it would have to be counted every minute. */
+const MOST_HELD = 10_000;

@@ -9,6 +9,8 @@ const INDEXES: Readonly<Record<string, string>> = {
   // by 8 of the 32 bytes: 30 bytes a row of it, where a hash index takes 38 and a tree of all 32 takes 77 (npm run
   // bench:same-bytes); one row a picture and model, see migrations/0009_backfills.sql
   verdicts_digest: `verdicts (${digestPrefix("digest")}) where digest is not null`,
+  // what has no verdict yet, the oldest first
+  photos_pending_lane: "photos (lane, registered_at) where state = 'pending' and superseded_at is null",
   // what waits for a moderator, by why it does
   photos_review_rule: "photos (rule, id) where state = 'review' and superseded_at is null",
   // from which audits are drawn: one photo in twenty, so that it costs the others nothing
@@ -21,7 +23,7 @@ const INDEXES: Readonly<Record<string, string>> = {
 };
 
 /** What one of these, or a table of counts, does as well. Each index less is one less to be written with every verdict. */
-const REPLACED = ["photos_public", "photos_decided"];
+const REPLACED = ["photos_public", "photos_decided", "photos_pending"];
 
 /**
  * Builds what is missing, and anew what was left unfinished, and drops what that replaces. The caller holds the lock of `migrate`, so that nobody

@@ -68,6 +68,7 @@ export async function currentKeys(
 export interface Replay {
   state: "failed" | "pending";
   code?: string;
+  lane?: Lane;
   olderThanS: number;
   /** Only photos with a larger id. */
   after?: string;
@@ -85,14 +86,32 @@ export async function* photosToReplay(
       name: "photos_to_replay",
       text: `select id, store, bucket, key, version, lane from photos
         where state = $1 and ($2::text is null or failure = $2) and superseded_at is null
-          and registered_at <= now() - make_interval(secs => $3) and id > $4
+          and registered_at <= now() - make_interval(secs => $3) and id > $4 and ($6::text is null or lane = $6)
         order by id limit $5`,
-      values: [replay.state, replay.code ?? null, replay.olderThanS, after, pageSize],
+      values: [replay.state, replay.code ?? null, replay.olderThanS, after, pageSize, replay.lane ?? null],
     });
     if (rows.length === 0) return;
     yield rows.map((row) => ({ ...row, known: {} }));
     after = rows.at(-1)!.id;
   }
+}
+
+/** How many uploads have had no verdict for so long, counted up to `limit`, and how long the oldest of all has, in seconds. */
+export async function pendingUploads(
+  db: Pool,
+  olderThanS: number,
+  limit: number,
+): Promise<{ photos: number; oldestS: number }> {
+  const rows = await query<{ photos: number; oldestS: number }>(db, {
+    name: "pending_uploads",
+    text: `with waiting as (
+        select registered_at from photos where state = 'pending' and lane = 'live' and superseded_at is null
+        order by registered_at limit $2)
+      select count(*) filter (where registered_at <= now() - make_interval(secs => $1))::int as photos,
+        coalesce(extract(epoch from now() - min(registered_at)), 0)::float8 as "oldestS" from waiting`,
+    values: [olderThanS, limit],
+  });
+  return rows[0]!;
 }
 
 export interface PhotoRow extends PhotoRef {

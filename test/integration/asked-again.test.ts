@@ -9,6 +9,7 @@ import { feedBackfill, feedRetries } from "../../src/store/backfill-feed.ts";
 import { addBackfill, retryBackfill } from "../../src/store/backfills.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { queueLost } from "../../workers/intake.ts";
 import { BACKENDS, test as base, type Database } from "../fixtures.ts";
 import { fail, judged, ofAll, register } from "../verdicts.ts";
 
@@ -93,3 +94,33 @@ describe.each(BACKENDS)(
     });
   },
 );
+
+describe.each(BACKENDS)("with the queue on %s, uploads that it lost", (backend) => {
+  test("are queued again once fewer are in it than wait, and those that are in it are not doubled", async ({
+    db,
+    open,
+  }) => {
+    const { queues } = open(backend);
+    const ids: string[] = [];
+    for (const key of ["a", "b", "c", "d"]) ids.push(await register(db, key));
+    const job = (id: string, key: string): PhotoJob => ({
+      id,
+      store: "s3",
+      bucket: "photos",
+      key,
+      version: "etag:1",
+      known: {},
+    });
+    await queues.add("live", [job(ids[0]!, "a"), job(ids[1]!, "b")]);
+    await db.pool.query(
+      "update photos set registered_at = now() - interval '20 minutes' where key in ('a', 'b')",
+    );
+    // c and d may be on their way
+    expect(await queueLost(db.pool, queues)).toBe(0);
+    await db.pool.query("update photos set registered_at = now() - interval '20 minutes'");
+    expect(await queueLost(db.pool, queues)).toBe(4);
+    expect((await queues.depth("live")).waiting).toBe(4);
+    expect(await queues.held(ids)).toBe(4);
+    expect(await queueLost(db.pool, queues)).toBe(0);
+  });
+});

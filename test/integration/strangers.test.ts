@@ -276,6 +276,9 @@ describe("/metrics", () => {
     await addDestination(db.pool, { id: "tags", kind: "s3-tags", bucket: null, url: null }, null);
     await db.pool.query("select record_review(id, 'ann', 'shown') from photos");
     await db.pool.query("update outbox set created_at = now() - interval '1 hour'");
+    await db.pool.query(
+      "insert into photos (store, bucket, key, registered_at) values ('s3', 'b', 'old', now() - interval '2 hours')",
+    );
     const metrics = async () => (await fetch(`${url}/metrics`)).text();
     // a request is counted once its answer has left, which its caller may see earlier
     await expect.poll(metrics).toContain('route="none",method="GET",status="404"');
@@ -293,6 +296,7 @@ describe("/metrics", () => {
     expect(count('maitred_http_bytes_total{direction="out"}')).toBeGreaterThan(100);
     expect(count("maitred_unqueued_photos")).toBe(1);
     expect(count("maitred_unqueued_oldest_seconds")).toBeCloseTo(3_600, -2);
+    expect(count("maitred_pending_oldest_seconds")).toBeCloseTo(7_200, -2);
     expect(count('maitred_sweep_missed_photos{bucket="b"}')).toBe(4);
     expect(count('maitred_sweep_gone_photos{bucket="b"}')).toBe(2);
     expect(count('maitred_sweep_finished_timestamp_seconds{bucket="b"}')).toBe(7);
