@@ -1,13 +1,16 @@
 import { join } from "node:path";
 import type { Config } from "../config.ts";
+import { ConfigError } from "../errors.ts";
 import type { Sample } from "../evaluate/calibrate.ts";
 import { type Label, readLabelledSet, someOf } from "../evaluate/labelled.ts";
 import type { Model } from "../infer/model.ts";
 import { labelOf } from "../label.ts";
 import { packageRoot } from "../package-root.ts";
+import { countDecided } from "../store/counts.ts";
 import { reviewedPhotos } from "../store/labels.ts";
 import { requireSchema } from "../store/migrate.ts";
-import { connect } from "../store/pool.ts";
+import { connect, type Pool } from "../store/pool.ts";
+import { rollupState } from "../store/rollups.ts";
 import { createCounter, judgeLabels, openFileJudge } from "./judging.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
@@ -41,6 +44,11 @@ function sayAll({ say }: Terminal, title: string, lines: readonly string[]): voi
 /**
  * What moderators said of photos, with the scores that the model gave them before. Photos that another model judged
  * last are left out, because thresholds are of one model's scores.
+ *
+ * Moderators see all that the model sent to review, and of what it showed or hid the audits, drawn at random. With `audit`
+ * each of these is weighed by how many photos with that verdict it stands for, and what they saw for another reason is left out.
+ *
+ * @throws {ConfigError} LABELS_INVALID where it gave a verdict of which they saw no photo so.
  */
 export async function samplesFromVerdicts(
   config: Config,
@@ -49,19 +57,23 @@ export async function samplesFromVerdicts(
   terminal: Terminal,
 ): Promise<Sample[]> {
   const db = connect(config.databaseUrl, () => {}, 1);
-  const samples: Sample[] = [];
+  const samples: (Sample & { verdict: string })[] = [];
+  const reviewed = new Map<string, number>();
   let others = 0;
   try {
     await requireSchema(db, join(packageRoot(), "migrations"));
-    for await (const page of reviewedPhotos(db, { since, ...(audit && { audit }) })) {
+    for await (const page of reviewedPhotos(db, { since })) {
       for (const photo of page) {
         const said = photo.model;
+        if (said?.by === `model:${model.id}`)
+          reviewed.set(said.verdict, (reviewed.get(said.verdict) ?? 0) + 1);
         const known = labelOf(photo);
         if (!known) continue;
         if (said?.by !== `model:${model.id}`) {
           others++;
           continue;
         }
+        if (audit && (said.verdict === "review") === (photo.origin === "audit")) continue;
         const { category, human, source } = known;
         const none = { hands: false, small: false, kind: null, persons: null };
         const label: Label = {
@@ -72,12 +84,42 @@ export async function samplesFromVerdicts(
           source,
           ...none,
         };
-        samples.push({ label, scores: { categories: said.scores, human: said.human } });
+        const scores = { categories: said.scores, human: said.human };
+        samples.push({ label, scores, verdict: said.verdict });
       }
     }
+    if (audit) await weigh(db, model.id, samples, reviewed, since);
   } finally {
     await db.end();
   }
   if (others > 0) terminal.say(`reviewed photos that ${model.id} had not judged, left out: ${others}\n`);
   return samples;
+}
+
+async function weigh(
+  db: Pool,
+  id: string,
+  samples: (Sample & { verdict: string })[],
+  reviewed: ReadonlyMap<string, number>,
+  since: Date,
+): Promise<void> {
+  if (!(await rollupState(db)).built) {
+    throw new ConfigError(
+      "CONFIG_INVALID",
+      "--audit: the counts of verdicts are not complete: run maitred migrate",
+    );
+  }
+  const standing = await countDecided(db, `model:${id}`, since);
+  for (const verdict of new Set([...standing.keys(), ...reviewed.keys()])) {
+    const all = (standing.get(verdict) ?? 0) + (reviewed.get(verdict) ?? 0);
+    const of = samples.filter((sample) => sample.verdict === verdict);
+    if (of.length === 0) {
+      const what = verdict === "review" ? "sent to review" : verdict;
+      throw new ConfigError(
+        "LABELS_INVALID",
+        `--audit: of ${all} photos that ${id} has ${what}, moderators said of none drawn at random what it shows: have some audited first (docs/desk.md), or calibrate on labelled photos`,
+      );
+    }
+    for (const sample of of) sample.weight = all / of.length;
+  }
 }

@@ -20,8 +20,11 @@ export interface Outcome {
   warnings: string[];
 }
 
-/** Why the figures may not be what they seem. `counted`: photos that the target is about. */
-export function warningsOf(chosen: Outcome, counted: number, biased: boolean): string[] {
+/** Why the figures may not be what they seem. `counted`: photos that the target is about; `stay`: thresholds that could not be met. */
+export function warningsOf(
+  chosen: Outcome,
+  { counted, biased, stay }: { counted: number; biased: boolean; stay: readonly string[] },
+): string[] {
   const { target, after, sources } = chosen;
   const warnings: string[] = [];
   // with none of n seen, up to 3 / n may still be: the rule of three
@@ -37,7 +40,12 @@ export function warningsOf(chosen: Outcome, counted: number, biased: boolean): s
   if (sources < FEW_SOURCES) warnings.push(fewSources(sources));
   if (biased) {
     warnings.push(
-      "moderators see what the policy sends them, so these are not shares of all photos: --audit uses those drawn at random",
+      "moderators see what the policy sends them, so these are not shares of all photos: --audit weighs each by how many it stands for",
+    );
+  }
+  if (stay.length > 0) {
+    warnings.push(
+      `${stay.join(", ")}: no threshold is right so often on these photos, so what was there stays`,
     );
   }
   if (after && target.limit === "shown" && after.policy.human.review === after.policy.human.hide) {

@@ -6,8 +6,15 @@ import { decide } from "../decide/decide.ts";
 import { type Policy, parsePolicy } from "../decide/policy.ts";
 import { changesBetween, rewritePolicy } from "../decide/rewrite.ts";
 import { ConfigError } from "../errors.ts";
-import { chooseThresholds, judgedBy, judgedByOthers, type Target } from "../evaluate/calibrate.ts";
+import {
+  chooseThresholds,
+  judgedBy,
+  judgedByOthers,
+  type Target,
+  unattained,
+} from "../evaluate/calibrate.ts";
 import { clusterOf, effectOf, type Group, isIn } from "../evaluate/effect.ts";
+import { worthOf } from "../evaluate/statistics.ts";
 import type { Model } from "../infer/model.ts";
 import { samplesFromLabels, samplesFromVerdicts } from "./calibrate-samples.ts";
 import { type Outcome, summaryOf, warningsOf } from "./calibrate-summary.ts";
@@ -37,7 +44,8 @@ thresholds that the others chose.
   --policy FILE         the policy to start from (default: MAITRED_POLICY, or the one that ships)
   --model ID|FOLDER     the model (default: MAITRED_MODEL, else the active one, else the one that ships)
   --variant NAME        its variant (default: the one that runs here)
-  --verdicts            learn from moderators' verdicts; --audit: only of photos drawn at random; --since: only since then
+  --verdicts            learn from moderators' verdicts; --since: only since then
+  --audit               of these, audits and what the model sent to review, each weighed by how many photos it stands for
   --json                the result as one JSON object on stdout
 
   maitred calibrate --max-shown 0.01 --out policy.yaml ./labelled && export MAITRED_POLICY=$PWD/policy.yaml
@@ -84,7 +92,9 @@ Exit codes: 0 chosen, 1 no threshold does that, and nothing is written.
         ? await samplesFromVerdicts(config, model, { audit: Boolean(audit), since }, terminal)
         : await samplesFromLabels(config, model, path, terminal);
     const group: Group = target.limit === "shown" ? "humans" : "foodAndAmbience";
-    const counted = samples.filter(({ label }) => isIn(group, label)).length;
+    const counted = worthOf(
+      samples.filter(({ label }) => isIn(group, label)).map(({ weight = 1 }) => weight),
+    );
     if (counted === 0) {
       const message = `expected photos ${target.limit === "shown" ? "with a human" : "of food and ambience without a human"} that ${model.id} has judged, got none`;
       throw new ConfigError("LABELS_INVALID", message);
@@ -104,7 +114,12 @@ Exit codes: 0 chosen, 1 no threshold does that, and nothing is written.
       const others = judgedByOthers(samples, base, target, decide);
       chosen.byOthers = others ? effectOf(others) : null;
     }
-    chosen.warnings = warningsOf(chosen, counted, Boolean(verdicts) && !audit);
+    const stay = unattained(samples, base, target);
+    chosen.warnings = warningsOf(chosen, {
+      counted: Math.floor(counted),
+      biased: Boolean(verdicts) && !audit,
+      stay,
+    });
     if (policy && out !== undefined) {
       const text = written(policyText, base, policy, target, chosen);
       // what is written must be what was measured

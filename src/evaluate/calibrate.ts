@@ -10,6 +10,8 @@ export type Decide = (scores: Scores, policy: Policy) => Decision;
 export interface Sample {
   label: Label;
   scores: Scores;
+  /** As in `Judged`. */
+  weight?: number;
 }
 
 export interface Target {
@@ -35,24 +37,11 @@ export function chooseThresholds(
   target: Target,
   decide: Decide,
 ): Policy | undefined {
-  const { tagPrecision, hidePrecision } = target;
-  const categories =
-    tagPrecision === null
-      ? base.categories
-      : Object.fromEntries(
-          Object.keys(base.categories).map((name) => {
-            const known = samples.filter(({ label }) => label.category !== null);
-            const points = known.map(({ label, scores }) => ({
-              score: scores.categories[name] ?? 0,
-              positive: label.category === name,
-            }));
-            return [name, lowestWithPrecision(points, tagPrecision) ?? base.categories[name]!];
-          }),
-        );
-  const known = samples.filter(({ label }) => label.human !== null && !label.hands);
-  const points = known.map(({ label, scores }) => ({ score: scores.human, positive: label.human === true }));
-  const hide =
-    (hidePrecision === null ? undefined : lowestWithPrecision(points, hidePrecision)) ?? base.human.hide;
+  const precise = byPrecision(samples, base, target);
+  const categories = Object.fromEntries(
+    Object.entries(base.categories).map(([name, threshold]) => [name, precise.categories[name] ?? threshold]),
+  );
+  const hide = precise.hide ?? base.human.hide;
   const withReview = (review: number): Policy => ({
     ...base,
     categories,
@@ -63,14 +52,61 @@ export function chooseThresholds(
   );
   const share = (review: number): number => {
     const policy = withReview(review);
-    const shown = counted.filter(({ scores }) => decide(scores, policy).verdict === "shown").length;
-    return (target.limit === "shown" ? shown : counted.length - shown) / counted.length;
+    const shown = sum(counted.filter(({ scores }) => decide(scores, policy).verdict === "shown"));
+    return (target.limit === "shown" ? shown : sum(counted) - shown) / sum(counted);
   };
   const review =
     target.limit === "shown"
       ? highest(counted, hide, (at) => share(at) <= target.share)
       : lowest(counted, (at) => share(at) <= target.share);
   return review === undefined ? undefined : withReview(review);
+}
+
+/** The thresholds that are to be right so often and that no score is: they stay as they are. */
+export function unattained(samples: readonly Sample[], base: Policy, target: Target): string[] {
+  const { categories, hide } = byPrecision(samples, base, target);
+  const names = target.tagPrecision === null ? [] : Object.keys(base.categories);
+  const missed = names.filter((name) => categories[name] === undefined).map((name) => `categories.${name}`);
+  return [...missed, ...(target.hidePrecision !== null && hide === undefined ? ["human.hide"] : [])];
+}
+
+function byPrecision(
+  samples: readonly Sample[],
+  base: Policy,
+  { tagPrecision, hidePrecision }: Target,
+): { categories: Record<string, number | undefined>; hide: number | undefined } {
+  const ofCategory = samples.filter(({ label }) => label.category !== null);
+  const ofHuman = samples.filter(({ label }) => label.human !== null && !label.hands);
+  const lowest = (
+    known: readonly Sample[],
+    precision: number | null,
+    point: (sample: Sample) => { score: number; positive: boolean },
+  ): number | undefined =>
+    precision === null
+      ? undefined
+      : lowestWithPrecision(
+          known.map((sample) => ({ ...point(sample), weight: sample.weight ?? 1 })),
+          precision,
+        );
+  return {
+    categories: Object.fromEntries(
+      Object.keys(base.categories).map((name) => [
+        name,
+        lowest(ofCategory, tagPrecision, ({ label, scores }) => ({
+          score: scores.categories[name] ?? 0,
+          positive: label.category === name,
+        })),
+      ]),
+    ),
+    hide: lowest(ofHuman, hidePrecision, ({ label, scores }) => ({
+      score: scores.human,
+      positive: label.human === true,
+    })),
+  };
+}
+
+function sum(samples: readonly Sample[]): number {
+  return samples.reduce((all, { weight = 1 }) => all + weight, 0);
 }
 
 /** Of the samples by the policy's decision. */
@@ -146,16 +182,17 @@ function lowest(samples: readonly Sample[], fine: (at: number) => boolean): numb
 
 /** The lowest threshold from which on at least this share is positive, over all that score as much; undefined: none. */
 function lowestWithPrecision(
-  points: readonly { score: number; positive: boolean }[],
+  points: readonly { score: number; positive: boolean; weight: number }[],
   precision: number,
 ): number | undefined {
   const order = points.toSorted((a, b) => b.score - a.score);
   let found: { score: number; below: number } | undefined;
-  let right = 0;
-  for (const [index, { score, positive }] of order.entries()) {
-    if (positive) right++;
+  let [right, all] = [0, 0];
+  for (const [index, { score, positive, weight }] of order.entries()) {
+    all += weight;
+    if (positive) right += weight;
     const below = order[index + 1]?.score ?? Number.NEGATIVE_INFINITY;
-    if (below !== score && right / (index + 1) >= precision) found = { score, below };
+    if (below !== score && right / all >= precision) found = { score, below };
   }
   if (!found) return undefined;
   const readable = rounded(found.score, Math.floor);

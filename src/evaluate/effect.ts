@@ -8,6 +8,8 @@ export interface Judged {
   label: Label;
   scores: Scores;
   decision: Decision;
+  /** How many photos it stands for: one, unless more of its like were left out than of others. */
+  weight?: number;
 }
 
 export const GROUPS = [
@@ -53,6 +55,7 @@ function effect(judged: readonly Judged[]): Effect {
   const shown = shareBySource(
     judged.map(({ decision }) => decision.verdict === "shown"),
     clusters,
+    judged.map(({ weight = 1 }) => weight),
   );
   const rules: Record<string, number> = {};
   for (const { decision } of judged) {
@@ -68,7 +71,7 @@ function effect(judged: readonly Judged[]): Effect {
 
 function rest({ hits, of, value, low, high }: Proportion): Proportion {
   const left = of - hits;
-  return { hits: left, of, value: value === null ? null : left / of, low: 1 - high, high: 1 - low };
+  return { hits: left, of, value: value === null ? null : 1 - value, low: 1 - high, high: 1 - low };
 }
 
 /** What people come to see: held back without need, it hurts most. */

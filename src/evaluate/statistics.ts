@@ -132,24 +132,35 @@ export const FEWEST_TO_DIFFER = 6;
 /**
  * The share of photos of which something is true, with the wider of two intervals: Wilson's, which knows that nothing
  * seen in few photos is not nothing, and that of whole sources drawn again, which knows that their photos are alike.
+ *
+ * @param weights how many photos each stands for; all the same by default. `hits` and `of` are counts all the same.
  */
-export function shareBySource(hits: readonly boolean[], clusters: readonly string[]): Proportion {
-  const proportion = wilson(hits.filter(Boolean).length, hits.length);
-  if (hits.length === 0) return proportion;
-  const figure: Figure = (weights) => {
+export function shareBySource(
+  hits: readonly boolean[],
+  clusters: readonly string[],
+  weights: readonly number[] = hits.map(() => 1),
+): Proportion {
+  const counts = { hits: hits.filter(Boolean).length, of: hits.length };
+  if (hits.length === 0) return wilson(0, 0);
+  const figure: Figure = (drawn) => {
     let [hit, all] = [0, 0];
-    for (const [index, weight] of weights.entries()) {
-      all += weight;
-      if (hits[index]) hit += weight;
+    for (const [index, times] of drawn.entries()) {
+      all += times * weights[index]!;
+      if (hits[index]) hit += times * weights[index]!;
     }
     return all === 0 ? null : hit / all;
   };
+  const value = figure(new Float64Array(hits.length).fill(1))!;
+  const photos = worthOf(weights);
+  const { low, high } = wilson(counts.hits === 0 ? 0 : value * photos, photos);
   const { share } = bootstrap(clusters, { share: figure });
-  return {
-    ...proportion,
-    low: Math.min(proportion.low, share.low),
-    high: Math.max(proportion.high, share.high),
-  };
+  return { ...counts, value, low: Math.min(low, share.low), high: Math.max(high, share.high) };
+}
+
+/** As how many photos of equal weight these count (Kish): fewer than they are, where a few stand for most. */
+export function worthOf(weights: readonly number[]): number {
+  const [sum, squares] = [0, 1].map((power) => weights.reduce((all, each) => all + each * each ** power, 0));
+  return squares === 0 ? 0 : sum! ** 2 / squares!;
 }
 
 /** A figure of a resampled set: weights[i] says how often photo i is in it. null where it has no value. */

@@ -14,7 +14,7 @@ import { paint } from "../painted.ts";
 interface Outcome {
   photos: number;
   sources: number;
-  before: { effect: Record<string, { shown: { hits: number }; held: { hits: number } }> };
+  before: { effect: Record<string, { shown: { hits: number; value?: number }; held: { hits: number } }> };
   after: Outcome["before"] & { policy: { human: { hide: number; review: number } } };
   byOthers: Outcome["before"] | null;
   warnings: string[];
@@ -142,6 +142,49 @@ test("learns from moderators' verdicts, by the scores that this model gave befor
   expect(none.stderr).toContain("expected photos with a human that eyes-1 has judged, got none");
 });
 
+test("weighs audits, and what was sent to review, by how many photos they stand for", async ({
+  folder,
+  db,
+}) => {
+  const { env } = await paintSet(folder);
+  const settings = { ...env, DATABASE_URL: db.url };
+  let n = 0;
+  const many = async (
+    count: number,
+    verdict: "shown" | "hidden" | "review",
+    score: (k: number) => number,
+  ) => {
+    const ids: string[] = [];
+    for (let k = 0; k < count; k++) ids.push(await judged(db, n++, "eyes-1", score(k), verdict));
+    return ids;
+  };
+  const shown = await many(60, "shown", () => 0.01);
+  const unsure = await many(20, "review", (k) => 0.1 + 0.02 * (k >> 1));
+  const hidden = await many(33, "hidden", () => 0.9);
+  const asked = ["--max-shown", "0.1", "--verdicts", "--audit"];
+  for (const id of shown.slice(0, 6)) await review(db, id, false, true);
+  for (const id of hidden.slice(0, 3)) await review(db, id, true, true);
+  const early = await calibrated(asked, settings);
+  expect(early.code).toBe(2);
+  expect(early.stderr).toContain("of 20 photos that eyes-1 has sent to review");
+  // one of two has a human
+  for (const [k, id] of unsure.entries()) await review(db, id, k % 2 === 0, false);
+  const { code, outcome, stderr } = await calibrated(asked, settings);
+  expect(code, stderr).toBe(0);
+  expect(outcome.photos).toBe(29);
+  // 33 hidden and 10 unsure humans, of which a tenth is four
+  expect(outcome.after.policy.human.review).toBeCloseTo(0.18, 5);
+  expect(outcome.after.effect["humans"]!.shown).toMatchObject({ hits: 4, value: expect.closeTo(4 / 43, 9) });
+});
+
+test("says which thresholds stay because none is right so often", async ({ folder }) => {
+  const { set, env } = await paintSet(folder);
+  const { outcome } = await calibrated(["--max-shown", "0.1", "--tag-precision", "1", set], env);
+  expect(outcome.warnings.join("\n")).toMatch(
+    /^categories.ambience, categories.menu, categories.other: no threshold is right so often/m,
+  );
+});
+
 test.for([
   [["x"], "expected one of --max-shown and --max-held"],
   [["--max-shown", "0.1", "--max-held", "0.1", "x"], "expected one of --max-shown and --max-held"],
@@ -163,11 +206,27 @@ async function reviewed(
   human: boolean,
   audit: boolean,
 ): Promise<void> {
+  const id = await judged(db, n, model, score, "shown");
+  await review(db, id, human, audit);
+}
+
+async function review(db: Database, id: string, human: boolean, audit: boolean): Promise<void> {
+  const verdict = human ? "hidden" : "shown";
+  await db.pool.query("select record_review($1, 'ann', $2, 'food', $3, $4)", [id, verdict, human, audit]);
+}
+
+async function judged(
+  db: Database,
+  n: number,
+  model: string,
+  score: number,
+  verdict: "shown" | "hidden" | "review",
+): Promise<string> {
   const photo = { store: "s3" as const, bucket: "b", key: `${n}.jpg`, version: "" };
   const [row] = await registerPhotos(db.pool, [{ ...photo, known: { listing: `${n}` } }], "live");
   const { id } = row!;
   const scores = { categories: { food: 0.97, ambience: 0.01, menu: 0.01, other: 0.01 }, human: score };
-  const decision = { verdict: "shown" as const, rule: "clear", reason: "", category: "food", tags: [] };
+  const decision = { verdict, rule: "clear", reason: "", category: "food", tags: [] };
   await recordOutcomes(db.pool, [
     {
       photoId: id,
@@ -178,6 +237,5 @@ async function reviewed(
       result: { scores, decision },
     },
   ]);
-  const verdict = human ? "hidden" : "shown";
-  await db.pool.query("select record_review($1, 'ann', $2, 'food', $3, $4)", [id, verdict, human, audit]);
+  return id;
 }

@@ -10,6 +10,7 @@ import {
   precisionRecallCurve,
   random,
   shareBySource,
+  worthOf,
 } from "../../src/evaluate/statistics.ts";
 import type { Scores } from "../../src/photo.ts";
 import { labelled, scored } from "../labels.ts";
@@ -210,4 +211,14 @@ test("a sample holds no photo twice, whatever its size", () => {
   const labels = Array.from({ length: 1000 }, (_, n) => labelled(`${n}`));
   for (const limit of [1, 7, 300, 900, 999]) expect(new Set(sample(labels, limit)).size).toBe(limit);
   expect(sample(labels, 900)).toEqual(sample(labels, 900));
+});
+
+test("photos that stand for more than one are weighed, and count for no more than they are", () => {
+  expect(worthOf([2, 2, 2])).toBeCloseTo(3, 9);
+  expect(worthOf([10, 1])).toBeCloseTo(121 / 101, 9);
+  expect(worthOf([])).toBe(0);
+  const apart = ["a", "b", "c", "d"];
+  const hits = [true, false, false, false];
+  expect(shareBySource(hits, apart, [9, 1, 1, 1])).toMatchObject({ hits: 1, of: 4, value: 0.75 });
+  expect(shareBySource(hits, apart, [3, 3, 3, 3])).toEqual(shareBySource(hits, apart));
 });
