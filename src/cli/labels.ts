@@ -6,7 +6,7 @@ import { createFetch } from "../image/fetch.ts";
 import { createFolderFetch } from "../image/folder.ts";
 import { connectS3, createS3Fetch } from "../image/s3.ts";
 import { shrink } from "../image/shrink.ts";
-import { type LabelledPhoto, labelOf } from "../label.ts";
+import { type LabelledPhoto, labelOf, type Origin } from "../label.ts";
 import { type ExportDeps, type Exported, writeLabels } from "../labels/folder.ts";
 import { Scope } from "../lifecycle.ts";
 import { packageRoot } from "../package-root.ts";
@@ -59,7 +59,9 @@ Exit codes: 0 all is written but for photos that are gone, 1 others could not be
       await requireSchema(db, join(packageRoot(), "migrations"));
       const photos = labelled(db, chosen);
       const dryRun = Boolean(args.values["dry-run"]);
-      const done = dryRun ? await count(photos) : await write(photos, folder, config, scope, terminal);
+      const done = dryRun
+        ? await count(photos)
+        : await write(photos, folder, wholeOf(chosen), config, scope, terminal);
       for (const { code, photo, bucket, key, message } of done.missing) {
         terminal.say(`${printable(`${code} photo ${photo} ${bucket}/${key}: ${message}`)}\n`);
       }
@@ -104,6 +106,12 @@ function choiceOf({ values }: Arguments): Choice {
   return { from: new Set(from), since, limit };
 }
 
+/** The origins whose labels are all exported. Of a claim that is gone the photo was replaced, which says nothing against it. */
+function wholeOf({ from, since, limit }: Choice): Origin[] {
+  const all = since.valueOf() <= 0 && limit === Number.MAX_SAFE_INTEGER;
+  return all && from.has("moderators") && from.has("audit") ? ["moderator", "audit"] : [];
+}
+
 /** The photos to export, the most trusted first, so that a limit leaves out claims before it leaves out reviews. */
 async function* labelled(db: Pool, { from, since, limit }: Choice): AsyncGenerator<LabelledPhoto> {
   let left = limit;
@@ -122,7 +130,8 @@ async function* pages(db: Pool, from: ReadonlySet<string>, since: Date): AsyncGe
 }
 
 async function count(photos: AsyncIterable<LabelledPhoto>): Promise<Exported> {
-  const done: Exported = { labels: 0, fetched: 0, present: 0, unusable: 0, origins: {}, missing: [] };
+  const none = { labels: 0, fetched: 0, present: 0, unusable: 0, takenBack: 0 };
+  const done: Exported = { ...none, origins: {}, missing: [] };
   for await (const photo of photos) {
     if (!labelOf(photo)) {
       done.unusable++;
@@ -137,6 +146,7 @@ async function count(photos: AsyncIterable<LabelledPhoto>): Promise<Exported> {
 async function write(
   photos: AsyncIterable<LabelledPhoto>,
   folder: string,
+  whole: readonly Origin[],
   config: Config,
   scope: Scope,
   terminal: Terminal,
@@ -153,7 +163,7 @@ async function write(
     },
   };
   try {
-    return await writeLabels(deps, photos, folder, { width: WIDTH, attempts: config.attempts });
+    return await writeLabels(deps, photos, folder, { width: WIDTH, attempts: config.attempts, whole });
   } finally {
     clearInterval(timer);
     if (terminal.columns > 0) terminal.say("\r\x1b[K");
@@ -182,6 +192,7 @@ function summary(done: Exported, dryRun: boolean, folder: string): string {
   const origins = Object.entries(done.origins).map(([origin, photos]) => `${photos} by ${origin}`);
   const parts = [`${counted(done.labels, "label")}${origins.length > 0 ? ` (${origins.join(", ")})` : ""}`];
   if (!dryRun) parts.push(`${counted(done.fetched, "photo")} fetched, ${done.present} there already`);
+  if (done.takenBack > 0) parts.push(`${done.takenBack} of before were taken back`);
   if (done.unusable > 0) parts.push(`${done.unusable} said nothing that training knows`);
   if (done.missing.length > 0) parts.push(`${done.missing.length} not to be had`);
   return `${parts.join("; ")}${dryRun ? "" : `; ${join(folder, "labels.jsonl")}`}`;

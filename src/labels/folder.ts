@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { createReadStream, existsSync, mkdirSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { ConfigError, codeOf, PhotoError, UpstreamError } from "../errors.ts";
-import { type Label, type LabelledPhoto, labelOf } from "../label.ts";
+import { type Label, type LabelledPhoto, labelOf, type Origin } from "../label.ts";
 
 export interface ExportDeps {
   /** Bytes of the photo as it is written. @throws {PhotoError}, {UpstreamError} */
@@ -20,6 +21,8 @@ export interface Exported {
   present: number;
   /** Said something, but nothing that training knows. */
   unusable: number;
+  /** Labels of earlier runs that nobody gives any more. */
+  takenBack: number;
   origins: Record<string, number>;
   /** Photos that could not be had, with the code that says why. */
   missing: { photo: string; bucket: string; key: string; code: string; message: string }[];
@@ -28,8 +31,10 @@ export interface Exported {
 /**
  * Writes photos and their labels to a folder as training/ reads it: `photos/ID.jpg` and `labels.jsonl`. A photo that
  * is there is not fetched again, for a photo never changes. Labels of an earlier run stay, unless this one has a newer
- * label of the same photo, or cannot have the photo. labels.jsonl is replaced as a whole, also when this ends early.
+ * label of the same photo, or cannot have the photo, or has seen all labels of that origin, and that one not: it was taken
+ * back. labels.jsonl is replaced as a whole, also when this ends early.
  *
+ * @param whole origins of which `photos` are all that there are.
  * @param width how many photos are in hand at once.
  * @param attempts tries of a photo whose store does not answer.
  * @throws {ConfigError} LABELS_INVALID when a line of an earlier labels.jsonl is no label, before anything is fetched.
@@ -39,11 +44,20 @@ export async function writeLabels(
   deps: ExportDeps,
   photos: AsyncIterable<LabelledPhoto>,
   folder: string,
-  { width, attempts }: { width: number; attempts: number },
+  { width, attempts, whole = [] }: { width: number; attempts: number; whole?: readonly Origin[] },
 ): Promise<Exported> {
   mkdirSync(join(folder, "photos"), { recursive: true });
-  const labels = readLabels(folder);
-  const done: Exported = { labels: 0, fetched: 0, present: 0, unusable: 0, origins: {}, missing: [] };
+  const labels = await readLabels(folder);
+  const seen = new Set<string>();
+  const done: Exported = {
+    labels: 0,
+    fetched: 0,
+    present: 0,
+    unusable: 0,
+    takenBack: 0,
+    origins: {},
+    missing: [],
+  };
 
   async function one(photo: LabelledPhoto): Promise<void> {
     const label = labelOf(photo);
@@ -51,6 +65,7 @@ export async function writeLabels(
       done.unusable++;
       return;
     }
+    seen.add(label.file);
     const file = join(folder, label.file);
     try {
       if (existsSync(file)) done.present++;
@@ -58,7 +73,7 @@ export async function writeLabels(
         await replace(file, await load(deps, photo, attempts));
         done.fetched++;
       }
-      labels.set(label.file, label);
+      labels.set(label.file, JSON.stringify(label));
       done.labels++;
       done.origins[label.origin] = (done.origins[label.origin] ?? 0) + 1;
     } catch (thrown) {
@@ -74,9 +89,15 @@ export async function writeLabels(
       await one(photo);
       deps.progress(done);
     });
+    for (const [file, line] of whole.length > 0 ? labels : []) {
+      const { photo, origin } = JSON.parse(line) as Partial<Label>;
+      // lines of somebody's own name no photo of ours
+      if (seen.has(file) || !photo || !origin || !whole.includes(origin)) continue;
+      labels.delete(file);
+      done.takenBack++;
+    }
   } finally {
-    const lines = [...labels.values()].map((label) => `${JSON.stringify(label)}\n`);
-    await replace(join(folder, LABELS), lines.join(""));
+    await replace(join(folder, LABELS), inParts(labels.values()));
   }
   return done;
 }
@@ -96,12 +117,18 @@ async function load(
   }
 }
 
-/** By file, in their order. */
-function readLabels(folder: string): Map<string, Label> {
+/** Lines by file, in their order. */
+async function readLabels(folder: string): Promise<Map<string, string>> {
   const path = join(folder, LABELS);
-  if (!existsSync(path)) return new Map();
-  const labels = new Map<string, Label>();
-  for (const [index, line] of readFileSync(path, "utf8").split("\n").entries()) {
+  const labels = new Map<string, string>();
+  if (!existsSync(path)) return labels;
+  let index = -1;
+  for await (const text of createInterface({
+    input: createReadStream(path),
+    crlfDelay: Number.POSITIVE_INFINITY,
+  })) {
+    index++;
+    const line = index === 0 ? text.replace(/^\ufeff/, "") : text;
     if (line.trim() === "") continue;
     const label = parsed(line);
     // to go on without it would lose what it says
@@ -111,9 +138,21 @@ function readLabels(folder: string): Map<string, Label> {
         `${path}:${index + 1}: expected a label with its file: mend or remove it`,
       );
     }
-    labels.set(label.file, label);
+    labels.set(label.file, line);
   }
   return labels;
+}
+
+/** A string cannot hold a million labels. */
+function* inParts(lines: Iterable<string>): Generator<string> {
+  let part: string[] = [];
+  for (const line of lines) {
+    part.push(`${line}\n`);
+    if (part.length < PART) continue;
+    yield part.join("");
+    part = [];
+  }
+  yield part.join("");
 }
 
 function parsed(line: string): Label | undefined {
@@ -147,10 +186,12 @@ async function forEach<Item>(
 }
 
 /** Whoever reads meanwhile, or after a crash, sees the old file or the new one, never a part of it. */
-async function replace(path: string, contents: Uint8Array | string): Promise<void> {
+async function replace(path: string, contents: Uint8Array | Iterable<string>): Promise<void> {
   const part = `${path}.${process.pid}.part`;
   await writeFile(part, contents);
   await rename(part, path);
 }
 
 const LABELS = "labels.jsonl";
+/** Lines written at once. */
+const PART = 1_000;

@@ -61,14 +61,17 @@ async function judge(policy?: string): Promise<Judged[]> {
     .map((line) => JSON.parse(line) as Judged);
 }
 
-/** A line for each photo whose verdict is not one of those that are acceptable. */
+/** A line for each photo whose verdict is not one of those that are acceptable, and for food of another category. */
 function broken(judged: readonly Judged[]): string[] {
-  return gold.flatMap(({ file, verdicts, why }, index) => {
-    const { verdict, scores, human, reason } = judged[index]!;
-    if (!verdicts || verdicts.includes(verdict)) return [];
+  return gold.flatMap(({ file, category, verdicts, why }, index) => {
+    const { verdict, category: said, scores, human, reason } = judged[index]!;
+    if (!verdicts) return [];
+    // what people come to see must stand under its name
+    const named = category !== "food" || said === category;
+    if (verdicts.includes(verdict) && named) return [];
     const all = Object.entries({ ...scores, human }).map(([name, score]) => `${name} ${score.toFixed(4)}`);
     return [
-      `${file}: expected ${verdicts.join(" or ")} (${why}), got ${verdict}: ${all.join(", ")} (${reason})`,
+      `${file}: expected ${verdicts.join(" or ")} (${why}), got ${verdict}${named ? "" : ` as ${said}, not ${category}`}: ${all.join(", ")} (${reason})`,
     ];
   });
 }

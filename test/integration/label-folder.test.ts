@@ -120,6 +120,25 @@ describe("writeLabels", () => {
     expect(readdirSync(folder).sort()).toEqual(["labels.jsonl", "photos"]);
   });
 
+  test("drops what was taken back where it has seen all, and no line of others or claim", async ({
+    folder,
+  }) => {
+    const lines = [
+      { file: "mine.jpg", category: "menu" },
+      { file: "photos/7.jpg", photo: "7", origin: "moderator", category: "food" },
+      { file: "photos/8.jpg", photo: "8", origin: "claim", category: "food" },
+      { file: "photos/1.jpg", photo: "1", origin: "moderator", category: "menu" },
+    ].map((line) => `${JSON.stringify(line)}\n`);
+    writeFileSync(join(folder, "labels.jsonl"), `\ufeff${lines.join("")}`);
+    const load = deps(async () => bytes);
+    const limits = { width: 1, attempts: 1 };
+    expect(await writeLabels(load, many(1), folder, limits)).toMatchObject({ takenBack: 0 });
+    const whole = ["moderator", "audit"] as const;
+    expect(await writeLabels(load, many(1), folder, { ...limits, whole })).toMatchObject({ takenBack: 1 });
+    const files = readFileSync(join(folder, "labels.jsonl"), "utf8").trim().split("\n");
+    expect(files.map((line) => JSON.parse(line).file)).toEqual(["mine.jpg", "photos/8.jpg", "photos/1.jpg"]);
+  });
+
   test("keeps lines of others, and replaces its own", async ({ folder }) => {
     const other = `{"file":"mine.jpg","category":"menu","human":false,"source":"me","photo":"x"}\n`;
     const stale = `{"file":"photos/1.jpg","category":"menu","photo":"1"}\n`;

@@ -185,6 +185,7 @@ describe("maitred labels export", () => {
       fetched: 3,
       present: 0,
       unusable: 1,
+      takenBack: 0,
       origins: { moderator: 1, audit: 1, claim: 1 },
       missing: [{ photo: gone, bucket, key: "uploads/gone.jpg", code: "GONE", message: expect.any(String) }],
     });
