@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import sharp from "sharp";
+import { random } from "../src/evaluate/statistics.ts";
 
 /** What is used of opentype.js, which has no types of its own and two faces: Node sees one, bundlers the other. */
 interface Font {
@@ -60,15 +61,24 @@ async function render(card: Card): Promise<Buffer> {
     <g fill="${card.ink}">${shapes.join("")}</g><rect width="${width}" height="${height}" fill="url(#light)"/></svg>`;
   const flat = await sharp(Buffer.from(svg)).png().toBuffer();
   const tilted = await sharp(flat).rotate(card.tilt, { background: "#00000000" }).png().toBuffer();
-  const noise = { type: "gaussian", mean: 118, sigma: 14 } as const;
-  const table = sharp({
-    create: { width: 1280, height: 1640, channels: 3, background: "#6b4a32", noise },
-  }).tint("#7a5236");
-  return table
+  return table(1280, 1640)
     .composite([{ input: tilted, gravity: "centre" }])
     .blur(0.7)
     .jpeg({ quality: 88 })
     .toBuffer();
+}
+
+/** Grained wood, the same each time: the noise that sharp makes is another in every process. */
+function table(width: number, height: number): sharp.Sharp {
+  const next = random(1);
+  const grain = Uint8Array.from({ length: width * height }, () => {
+    // of four numbers the sum is all but normal: a mean of 118, and a deviation of 14
+    const sum = next() + next() + next() + next();
+    return 118 + 14 * (sum - 2) * Math.sqrt(3);
+  });
+  return sharp(grain, { raw: { width, height, channels: 1 } })
+    .toColourspace("srgb")
+    .tint("#7a5236");
 }
 
 function outline(
