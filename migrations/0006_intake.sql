@@ -47,9 +47,7 @@ returns bigint language sql as $$
 $$;
 
 -- Acts on events in one transaction. p_events: a JSON array of {kind, store, bucket, key, version, ord, listing,
--- uploader, claimed, told}; p_pad: left or right, see order_key. Events without an order count as the newest, as they come; but
--- with told, which is when it was said, a version that was replaced or removed since, or of an object whose events have orders,
--- is an old word: it is stale, and what it knows of the photo is added.
+-- uploader, claimed}; p_pad: left or right, see order_key. Events without an order count as the newest, as they come.
 --   created: the version is the current photo of its object, and supersedes the others. With neither version nor order it
 --     is told of the photo that is current, unless that one failed; what is told so before any event is known of the
 --     photo that the first event names;
@@ -74,7 +72,6 @@ declare
   photo photos;
   told photos;
   named boolean;
-  revived boolean;
 begin
   -- of rivals that speak of one object, each waits here for the one before it, and then sees what that one committed;
   -- nothing is updated, only locked, and made anew where who was waited for has forgotten the object
@@ -89,8 +86,8 @@ begin
 
   for e in
     select * from rows from (jsonb_to_recordset(p_events) as (
-      kind text, store text, bucket text, key text, version text, ord text, listing text, uploader text, claimed text, told timestamptz
-    )) with ordinality as i (kind, store, bucket, key, version, ord, listing, uploader, claimed, told, n) order by n
+      kind text, store text, bucket text, key text, version text, ord text, listing text, uploader text, claimed text
+    )) with ordinality as i (kind, store, bucket, key, version, ord, listing, uploader, claimed, n) order by n
   loop
     select * into seen from object_order o
     where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, '');
@@ -145,15 +142,7 @@ begin
       where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, e.version) and e.version <> ''
     ) then
       outcome := 'stale';
-    elsif e.ord is null and e.version <> '' and photo.superseded_at is not null
-      -- one clock is not the other
-      and (seen.latest is not null or photo.superseded_at > e.told + interval '1 second') and e.told is not null then
-      outcome := 'stale';
-      update photos p set listing = coalesce(p.listing, e.listing), uploader = coalesce(p.uploader, e.uploader),
-        claimed = coalesce(p.claimed, e.claimed)
-      where p.id = photo.id;
     else
-      revived := e.told is not null and e.ord is null and photo.superseded_at is not null;
       outcome := case when photo.superseded_at is null and photo.state <> 'failed' then 'known' else 'accepted' end;
       select * into told from photos p
       where (p.store, p.bucket, p.key, p.version) = (e.store, e.bucket, e.key, '') and p.superseded_at is null;
@@ -168,11 +157,7 @@ begin
       returning p.* into photo;
       photo_id := photo.id;
       perform withdraw_photos(e.store, e.bucket, e.key, '', photo.id);
-      if revived and photo.state = 'shown' then
-        -- nothing tells whether its bytes are those of today: a worker looks
-        update photos p set lane = 'live' where p.id = photo.id;
-      end if;
-      if photo.state in ('pending', 'failed') or (revived and photo.state = 'shown') then
+      if photo.state in ('pending', 'failed') then
         insert into unqueued (photo_id) values (photo.id) on conflict do nothing;
       end if;
     end if;

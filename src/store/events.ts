@@ -7,7 +7,7 @@ export interface StoredEvent extends PhotoRef {
   kind: "created" | "removed";
   order: string | null;
   known: Known;
-  /** When it was said, where that is known: see `told` in migrations/0006_intake.sql. */
+  /** When it was said, where that is known: see migrations/0014_told_again.sql. */
   receivedAt?: Date;
 }
 
