@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import sharp from "sharp";
+import sharp, { type Sharp } from "sharp";
 import { random } from "../src/evaluate/statistics.ts";
 
 /** What is used of opentype.js, which has no types of its own and two faces: Node sees one, bundlers the other. */
@@ -69,7 +69,7 @@ async function render(card: Card): Promise<Buffer> {
 }
 
 /** Grained wood, the same each time: the noise that sharp makes is another in every process. */
-function table(width: number, height: number): sharp.Sharp {
+function table(width: number, height: number): Sharp {
   const next = random(1);
   const grain = Uint8Array.from({ length: width * height }, () => {
     // of four numbers the sum is all but normal: a mean of 118, and a deviation of 14
