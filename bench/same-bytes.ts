@@ -8,6 +8,7 @@ import { connect } from "../src/store/pool.ts";
 import { knownScores } from "../src/store/verdicts.ts";
 import { measureLine } from "./line.ts";
 import { linkPhotos } from "./photos.ts";
+import { unhurried } from "./unhurried.ts";
 
 /** Of one run; the milliseconds are of all threads of this process, without Postgres and Redis. */
 export interface Rate {
@@ -74,7 +75,7 @@ export interface Looked {
 /** The look for digests among `rows` of them. */
 export async function measureLookups(config: Config, rows: number): Promise<Looked> {
   await migrateAll(config);
-  const db = connect(config.databaseUrl, () => {}, 2);
+  const db = connect(unhurried(config.databaseUrl), () => {}, 2);
   const client = await db.connect();
   try {
     await client.query("set statement_timeout = 0");

@@ -13,6 +13,7 @@ import { cpuSeconds, postgresCpuSeconds, redisCpuSeconds, residentMiB } from "./
 import type { Recorded, RecorderSettings } from "./recorder.ts";
 import { mistakes, type Sizes, sizes } from "./scale-counts.ts";
 import type { Store } from "./store.ts";
+import { unhurried } from "./unhurried.ts";
 
 export interface Scale {
   photos: number;
@@ -56,7 +57,7 @@ export interface ScaleSettings {
 export async function measureScale(config: Config, store: Store, settings: ScaleSettings): Promise<Scale> {
   const { photos, queueLimit } = settings;
   await migrateAll(config);
-  const db = connect(config.databaseUrl, () => {}, 1);
+  const db = connect(unhurried(config.databaseUrl), () => {}, 1);
   const redis = new Redis(config.queueUrl);
   const emptyBytes = await usedBytes(redis);
   const { id } = JSON.parse(

@@ -1,8 +1,9 @@
 -- Up Migration
 
 -- As before (migrations/0006_intake.sql), but for p_events' told: when it was said, of events that have no order. A version that was
--- replaced or removed since, or that is of an object whose events have orders, is then an old word: it is stale, and what it
--- knows of the photo is added. Where it makes a photo current that was shown before, a worker looks whether its bytes are there.
+-- replaced or removed since, or that is named and of an object whose events have orders, is then an old word: it is stale, and what it
+-- knows of the photo is added. So is one that a moderator had shown, as their verdict outlives what a worker sees. Where it makes another
+-- photo current that was shown before, a worker looks whether its bytes are there.
 create or replace function record_events(p_events jsonb, p_pad text)
 returns table (photo_id bigint, outcome text, queue boolean) language plpgsql as $$
 declare
@@ -83,9 +84,11 @@ begin
       where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, e.version) and e.version <> ''
     ) then
       outcome := 'stale';
-    elsif e.told is not null and e.ord is null and e.version <> '' and photo.superseded_at is not null
+    elsif e.told is not null and e.ord is null and photo.superseded_at is not null and (
       -- one clock is not the other
-      and (seen.latest is not null or photo.superseded_at > e.told + interval '1 second') then
+      photo.superseded_at > e.told + interval '1 second'
+      or (e.version <> '' and seen.latest is not null)
+      or (photo.state = 'shown' and photo.decided_by like 'moderator:%')) then
       outcome := 'stale';
       update photos p set listing = coalesce(p.listing, e.listing), uploader = coalesce(p.uploader, e.uploader),
         claimed = coalesce(p.claimed, e.claimed)

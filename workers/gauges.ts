@@ -3,7 +3,7 @@ import type { GaugeSource } from "../src/http/gauges.ts";
 import { countBadMessages } from "../src/store/bad-messages.ts";
 import { deliveryFigures } from "../src/store/deliveries.ts";
 import { unqueuedState } from "../src/store/events.ts";
-import { pendingUploads } from "../src/store/photos.ts";
+import { oldestPendingS } from "../src/store/photos.ts";
 import type { Pool } from "../src/store/pool.ts";
 import { sweepTotals } from "../src/store/sweep-totals.ts";
 
@@ -30,7 +30,7 @@ export function gaugesOf(db: Pool): GaugeSource[] {
           help: "how long ago the oldest upload without a verdict was made known; 0 when none is",
         },
       ],
-      read: async () => ({ maitred_pending_oldest_seconds: (await pendingUploads(db, 0, 1)).oldestS }),
+      read: async () => ({ maitred_pending_oldest_seconds: await oldestPendingS(db) }),
     },
     {
       gauges: [{ name: "maitred_bad_messages", help: "messages of queues that wait for maitred events" }],

@@ -6,6 +6,7 @@ import { type EventDeps, type QueueDeps, queueForgotten } from "../src/intake/ta
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { packageRoot } from "../src/package-root.ts";
+import type { PhotoJob } from "../src/photo.ts";
 import { openQueues, type Queues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
 import { regularly } from "../src/regularly.ts";
@@ -13,7 +14,7 @@ import { forgetBadMessages } from "../src/store/bad-messages.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../src/store/events.ts";
 import { forgetAnswers } from "../src/store/idempotent-answers.ts";
 import { requireSchema } from "../src/store/migrate.ts";
-import { pendingUploads, photosToReplay } from "../src/store/photos.ts";
+import { type PendingCursor, pendingUploads } from "../src/store/photos.ts";
 import { connect, type Pool } from "../src/store/pool.ts";
 import { keepFolded } from "./rollups.ts";
 
@@ -92,26 +93,31 @@ export function keepQueued(db: Pool, queues: Queues, log: Logger, scope: Scope):
 }
 
 /**
- * Queues uploads again where fewer are in the queue than have waited for long: a queue whose server failed over loses what it was
- * given last, and one without a disk all. What is in it still is not doubled.
+ * Queues uploads again that wait and are in no queue: one whose server failed over loses what it was given last, and one without
+ * a disk all. As uploads are judged in their order, what was lost is the oldest sooner or later: where nothing of a page is
+ * missing, no more is looked at.
  *
- * @returns how many.
+ * @returns how many were missing.
  */
 export async function queueLost(
   db: Pool,
-  queues: Pick<Queues, "depth" | "add">,
+  queues: Pick<Queues, "held" | "add">,
   olderThanS = LOST_S,
 ): Promise<number> {
-  const { waiting, active, delayed } = await orAway(queues.depth("live"));
-  const held = waiting + active + delayed;
-  // asked afterwards, since a job leaves the queue only once its photo is pending no more
-  if (held >= MOST_HELD || (await pendingUploads(db, olderThanS, held + 1)).photos <= held) return 0;
   let lost = 0;
-  for await (const page of photosToReplay(db, { state: "pending", lane: "live", olderThanS })) {
-    await orAway(queues.add("live", page));
-    lost += page.length;
+  let after: PendingCursor | undefined;
+  for (;;) {
+    const page = await pendingUploads(db, olderThanS, after, LOST_PAGE);
+    const missing: PhotoJob[] = [];
+    for (const { registeredAt: _, ...photo } of page) {
+      if ((await orAway(queues.held([photo.id]))) === 0) missing.push(photo);
+    }
+    if (missing.length > 0) await orAway(queues.add("live", missing));
+    lost += missing.length;
+    if (missing.length === 0 || page.length < LOST_PAGE) return lost;
+    const { registeredAt: at, id } = page.at(-1)!;
+    after = { at, id };
   }
-  return lost;
 }
 
 /** What BullMQ throws says nothing of whose fault it is; here it is always its server's. BullMQ itself waits for ever. */
@@ -133,5 +139,5 @@ const QUEUE_MS = 10_000;
 const TIDY_MS = 60_000;
 const FORGOTTEN_S = 30;
 const LOST_S = 600;
-/** Where more is in the queue, what it lost is looked for once that is done: it would have to be counted every minute. */
-const MOST_HELD = 10_000;
+/** Each is looked for in the queue, which takes some requests to its server. */
+const LOST_PAGE = 100;

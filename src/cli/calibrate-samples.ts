@@ -41,6 +41,13 @@ function sayAll({ say }: Terminal, title: string, lines: readonly string[]): voi
   for (const line of [title, ...someOf(lines)]) say(`${printable(line)}\n`);
 }
 
+/** Photos with one verdict of a model, and how many of them were reviewed by chance, or all as they came. */
+export interface Stratum {
+  verdict: string;
+  reviewed: number;
+  photos: number;
+}
+
 /**
  * What moderators said of photos, with the scores that the model gave them before. Photos that another model judged
  * last are left out, because thresholds are of one model's scores.
@@ -55,9 +62,10 @@ export async function samplesFromVerdicts(
   model: Model,
   { audit, since }: { audit: boolean; since: Date },
   terminal: Terminal,
-): Promise<Sample[]> {
+): Promise<{ samples: Sample[]; strata: Stratum[] }> {
   const db = connect(config.databaseUrl, () => {}, 1);
   const samples: (Sample & { verdict: string })[] = [];
+  let strata: Stratum[] = [];
   const reviewed = new Map<string, number>();
   let others = 0;
   try {
@@ -88,12 +96,12 @@ export async function samplesFromVerdicts(
         samples.push({ label, scores, verdict: said.verdict });
       }
     }
-    if (audit) await weigh(db, model.id, samples, reviewed, since);
+    if (audit) strata = await weigh(db, model.id, samples, reviewed, since);
   } finally {
     await db.end();
   }
   if (others > 0) terminal.say(`reviewed photos that ${model.id} had not judged, left out: ${others}\n`);
-  return samples;
+  return { samples, strata };
 }
 
 async function weigh(
@@ -102,7 +110,7 @@ async function weigh(
   samples: (Sample & { verdict: string })[],
   reviewed: ReadonlyMap<string, number>,
   since: Date,
-): Promise<void> {
+): Promise<Stratum[]> {
   if (!(await rollupState(db)).built) {
     throw new ConfigError(
       "CONFIG_INVALID",
@@ -110,16 +118,19 @@ async function weigh(
     );
   }
   const standing = await countDecided(db, `model:${id}`, since);
-  for (const verdict of new Set([...standing.keys(), ...reviewed.keys()])) {
-    const all = (standing.get(verdict) ?? 0) + (reviewed.get(verdict) ?? 0);
+  const verdicts = [...new Set([...standing.keys(), ...reviewed.keys()])].sort();
+  return verdicts.map((verdict) => {
+    const photos = (standing.get(verdict) ?? 0) + (reviewed.get(verdict) ?? 0);
     const of = samples.filter((sample) => sample.verdict === verdict);
-    if (of.length === 0) {
+    // hidden photos are few, and those that are not counted have no part in what is shown
+    if (of.length === 0 && verdict !== "hidden") {
       const what = verdict === "review" ? "sent to review" : verdict;
       throw new ConfigError(
         "LABELS_INVALID",
-        `--audit: of ${all} photos that ${id} has ${what}, moderators said of none drawn at random what it shows: have some audited first (docs/desk.md), or calibrate on labelled photos`,
+        `--audit: of ${photos} photos that ${id} has ${what}, moderators said of none drawn at random what it shows: have some audited first (docs/desk.md), or calibrate on labelled photos`,
       );
     }
-    for (const sample of of) sample.weight = all / of.length;
-  }
+    for (const sample of of) sample.weight = photos / of.length;
+    return { verdict, reviewed: of.length, photos };
+  });
 }

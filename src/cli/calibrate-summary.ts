@@ -5,6 +5,7 @@ import { type Effect, GROUPS, type Group } from "../evaluate/effect.ts";
 import { percent, range } from "../evaluate/html.ts";
 import { GROUP_NAMES } from "../evaluate/page-figures.ts";
 import { FEW_SOURCES, fewSources } from "../evaluate/report.ts";
+import type { Stratum } from "./calibrate-samples.ts";
 import { table } from "./command.ts";
 
 /** What is printed as JSON. */
@@ -17,14 +18,23 @@ export interface Outcome {
   after: { policy: Policy; effect: Record<Group, Effect> } | null;
   /** What thresholds that other sources chose do to each source. */
   byOthers: Record<Group, Effect> | null;
+  /** With --audit: which photos those that moderators saw stand for. */
+  strata: Stratum[];
   warnings: string[];
 }
 
-/** Why the figures may not be what they seem. `counted`: photos that the target is about; `stay`: thresholds that could not be met. */
-export function warningsOf(
-  chosen: Outcome,
-  { counted, biased, stay }: { counted: number; biased: boolean; stay: readonly string[] },
-): string[] {
+export interface Doubts {
+  /** Photos that the target is about, and how many they stand for. */
+  counted: number;
+  standFor: number;
+  /** Whether the photos are what the policy sent to moderators. */
+  biased: boolean;
+  /** Thresholds that could not be met. */
+  stay: readonly string[];
+}
+
+/** Why the figures may not be what they seem. */
+export function warningsOf(chosen: Outcome, { counted, standFor, biased, stay }: Doubts): string[] {
   const { target, after, sources } = chosen;
   const warnings: string[] = [];
   // with none of n seen, up to 3 / n may still be: the rule of three
@@ -43,6 +53,17 @@ export function warningsOf(
       "moderators see what the policy sends them, so these are not shares of all photos: --audit weighs each by how many it stands for",
     );
   }
+  for (const { verdict, reviewed, photos } of chosen.strata) {
+    // where what is to be rare may lie unseen: humans among what was shown, clear photos among what was hidden
+    if (verdict !== (target.limit === "shown" ? "shown" : "hidden") || target.share === 0) continue;
+    // the rule of three once more: what no audit shows may still be true of so many
+    const unseen = Math.min(photos, (3 * photos) / Math.max(reviewed, 1));
+    const needed = Math.ceil((3 * photos) / (target.share * standFor));
+    if (unseen <= target.share * standFor) continue;
+    warnings.push(
+      `too few audits: ${reviewed} of ${photos} photos that were ${verdict}, so that ${Math.round(unseen)} of those may show what none of these does: ${needed} or more could tell`,
+    );
+  }
   if (stay.length > 0) {
     warnings.push(
       `${stay.join(", ")}: no threshold is right so often on these photos, so what was there stays`,
@@ -58,6 +79,14 @@ export function warningsOf(
 export function summaryOf(chosen: Outcome, out: string | undefined): string[] {
   const { model, photos, sources, before, after, byOthers, target, warnings } = chosen;
   const lines = [`${model}: ${photos} labelled photos from ${sources} sources`, ""];
+  if (chosen.strata.length > 0) {
+    const all = chosen.strata.map(({ verdict, reviewed, photos }) => [
+      verdict,
+      String(reviewed),
+      String(photos),
+    ]);
+    lines.push(...table([["verdict", "reviewed", "of photos"], ...all]), "");
+  }
   const effects = [before.effect, ...(after ? [after.effect] : []), ...(byOthers ? [byOthers] : [])];
   const heads = [
     "before",

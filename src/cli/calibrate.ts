@@ -87,14 +87,13 @@ Exit codes: 0 chosen, 1 no threshold does that, and nothing is written.
     const config = configOf(args, verdicts ? connectedConfig(terminal) : readConfig(terminal.env));
     const model = await modelOf(args, config);
     const { policy: base, policyText } = openPolicy(config, model);
-    const samples =
+    const { samples, strata } =
       path === undefined
         ? await samplesFromVerdicts(config, model, { audit: Boolean(audit), since }, terminal)
-        : await samplesFromLabels(config, model, path, terminal);
+        : { samples: await samplesFromLabels(config, model, path, terminal), strata: [] };
     const group: Group = target.limit === "shown" ? "humans" : "foodAndAmbience";
-    const counted = worthOf(
-      samples.filter(({ label }) => isIn(group, label)).map(({ weight = 1 }) => weight),
-    );
+    const weights = samples.filter(({ label }) => isIn(group, label)).map(({ weight = 1 }) => weight);
+    const counted = worthOf(weights);
     if (counted === 0) {
       const message = `expected photos ${target.limit === "shown" ? "with a human" : "of food and ambience without a human"} that ${model.id} has judged, got none`;
       throw new ConfigError("LABELS_INVALID", message);
@@ -108,17 +107,18 @@ Exit codes: 0 chosen, 1 no threshold does that, and nothing is written.
       before: { policy: base, effect: effectOf(judgedBy(samples, base, decide)) },
       after: policy ? { policy, effect: effectOf(judgedBy(samples, policy, decide)) } : null,
       byOthers: null,
+      strata,
       warnings: [],
     };
     if (policy) {
       const others = judgedByOthers(samples, base, target, decide);
       chosen.byOthers = others ? effectOf(others) : null;
     }
-    const stay = unattained(samples, base, target);
     chosen.warnings = warningsOf(chosen, {
       counted: Math.floor(counted),
+      standFor: weights.reduce((all, each) => all + each, 0),
       biased: Boolean(verdicts) && !audit,
-      stay,
+      stay: unattained(samples, base, target),
     });
     if (policy && out !== undefined) {
       const text = written(policyText, base, policy, target, chosen);

@@ -10,7 +10,7 @@ import { type LabelledPhoto, labelOf, type Origin } from "../label.ts";
 import { type ExportDeps, type Exported, writeLabels } from "../labels/folder.ts";
 import { Scope } from "../lifecycle.ts";
 import { packageRoot } from "../package-root.ts";
-import { claimedPhotos, reviewedPhotos } from "../store/labels.ts";
+import { claimedPhotos, photosWithoutReview, reviewedPhotos } from "../store/labels.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { connect, type Pool } from "../store/pool.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
@@ -61,7 +61,7 @@ Exit codes: 0 all is written but for photos that are gone, 1 others could not be
       const dryRun = Boolean(args.values["dry-run"]);
       const done = dryRun
         ? await count(photos)
-        : await write(photos, folder, wholeOf(chosen), config, scope, terminal);
+        : await write(db, photos, folder, wholeOf(chosen), config, scope, terminal);
       for (const { code, photo, bucket, key, message } of done.missing) {
         terminal.say(`${printable(`${code} photo ${photo} ${bucket}/${key}: ${message}`)}\n`);
       }
@@ -144,6 +144,7 @@ async function count(photos: AsyncIterable<LabelledPhoto>): Promise<Exported> {
 }
 
 async function write(
+  db: Pool,
   photos: AsyncIterable<LabelledPhoto>,
   folder: string,
   whole: readonly Origin[],
@@ -157,6 +158,7 @@ async function write(
   scope.onClose("progress", () => clearInterval(timer));
   const deps: ExportDeps = {
     load: openLoad(config, scope),
+    withoutReview: (ids) => photosWithoutReview(db, ids),
     pause: (tries) => sleep(config.backoffMs * 2 ** (tries - 1)),
     progress: ({ labels, fetched, missing }) => {
       line = `${counted(labels, "label")}, ${counted(fetched, "photo")} fetched, ${missing.length} not to be had`;

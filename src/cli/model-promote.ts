@@ -77,11 +77,12 @@ export const rollback: Command["run"] = async ({ values }, terminal) => {
   try {
     await requireSchema(db, join(packageRoot(), "migrations"));
     const models = await readModels(db);
-    const from = expected ?? models.find(({ state }) => state === "active")?.id ?? null;
+    const active = models.find(({ state }) => state === "active")?.id ?? null;
+    const from = expected ?? active;
     const to = (await readPromotions(db)).find(({ kind, to }) => kind === "promote" && to === from)?.from;
     const previous = models.find(({ id }) => id === to);
     // workers would keep the one that they are to leave, and one that starts would not
-    if (previous && !force) await openModelById(modelDirectories(config), previous, config.variant);
+    if (previous && from === active && !force) await openModelById(modelDirectories(config), previous, config.variant);
     const id = await rollbackModel(db, { from, by: accountOf(values), why: reason });
     terminal.print(
       values["json"]
@@ -122,7 +123,12 @@ async function judgeBoth(
 ): Promise<Duel[]> {
   const before = await judgeAll(config, active, labels);
   const after = await judgeAll(config, candidate, labels);
-  return duel(labels, before.scores, after.scores, after.review);
+  const duels = duel(labels, before.scores, after.scores, after.review);
+  if (duels.some(({ photos }) => photos > 0)) return duels;
+  throw new ConfigError(
+    "LABELS_INVALID",
+    "--gold: expected photos with a category, a human or none, got none",
+  );
 }
 
 /** @throws {ConfigError} LABELS_INVALID with the photos that cannot be judged. */

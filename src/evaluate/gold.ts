@@ -76,21 +76,34 @@ function outcome(
   isRight: (scores: Scores, label: Label) => boolean,
 ): Duel {
   let [active, candidate, onlyActive, onlyCandidate] = [0, 0, 0, 0];
-  const sources = new Set(pairs.map(({ label }) => clusterOf(label))).size;
   const differences = new Map<string, number>();
-  for (const [index, { label, first, second }] of pairs.entries()) {
+  const photos: number[] = [];
+  for (const { label, first, second } of pairs) {
     const [one, other] = [isRight(first, label), isRight(second, label)];
     if (one) active++;
     if (other) candidate++;
     if (one && !other) onlyActive++;
     if (other && !one) onlyCandidate++;
-    // too few sources could never tell, and a model that leaks would pass: photos then stand for themselves
-    const unit = sources < FEWEST_TO_DIFFER ? `photo ${index}` : clusterOf(label);
-    differences.set(unit, (differences.get(unit) ?? 0) + Number(other) - Number(one));
+    const source = clusterOf(label);
+    photos.push(Number(other) - Number(one));
+    differences.set(source, (differences.get(source) ?? 0) + Number(other) - Number(one));
   }
-  const p = mcnemar([...differences.values()]);
+  const bySource = [...differences.values()];
+  const differing = bySource.filter((difference) => difference !== 0).length;
+  // where few sources differ, they could never tell, and a model that leaks in five restaurants would pass: photos stand for themselves
+  const p = mcnemar(differing < FEWEST_TO_DIFFER ? photos : bySource);
   const worse = candidate < active && p < 0.05;
-  return { question, photos: pairs.length, sources, active, candidate, onlyActive, onlyCandidate, p, worse };
+  return {
+    question,
+    photos: pairs.length,
+    sources: differences.size,
+    active,
+    candidate,
+    onlyActive,
+    onlyCandidate,
+    p,
+    worse,
+  };
 }
 
 function best({ categories }: Scores): string | undefined {

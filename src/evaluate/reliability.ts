@@ -39,7 +39,7 @@ export function calibration(photos: readonly Scored[], bins = 15): CalibrationBi
   const made: CalibrationBin[] = [];
   let from = 0;
   for (let to = 1; to <= ascending.length; to++) {
-    const isFull = to >= Math.round(((made.length + 1) * ascending.length) / bins);
+    const isFull = to - from >= Math.round((ascending.length - from) / Math.max(1, bins - made.length));
     if (to < ascending.length && (!isFull || ascending[to]!.score === ascending[to - 1]!.score)) continue;
     const inside = ascending.slice(from, to);
     const score = inside.reduce((sum, photo) => sum + photo.score, 0) / inside.length;

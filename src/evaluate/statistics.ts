@@ -102,8 +102,8 @@ export function averagePrecisionFigure(photos: readonly Scored[]): Figure {
 
 /**
  * McNemar's exact test: how likely two models that are equally good differ at least so much by chance, two-sided. Photos of one
- * source are alike and may differ all together, so that it is whole sources whose differences fall either way; where
- * each photo is a source of its own this is the test as it is in books.
+ * source are alike and may differ all together, so that it is whole sources whose differences fall either way (a sign-flip
+ * test); where each photo is a source of its own this is the test as it is in books.
  *
  * @param differences of each source: photos that only the second has right, less those that only the first has.
  */

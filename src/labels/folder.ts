@@ -1,7 +1,6 @@
 import { createReadStream, existsSync, mkdirSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { ConfigError, codeOf, PhotoError, UpstreamError } from "../errors.ts";
 import { type Label, type LabelledPhoto, labelOf, type Origin } from "../label.ts";
 
@@ -10,6 +9,8 @@ export interface ExportDeps {
   load(photo: LabelledPhoto): Promise<Uint8Array>;
   /** Waits before another try of a store that did not answer; `tries` is how many there have been. */
   pause(tries: number): Promise<void>;
+  /** Of photos by their ids, those that are there and of which no moderator says anything any more. */
+  withoutReview(photos: readonly string[]): Promise<string[]>;
   /** Called after each photo. */
   progress(done: Exported): void;
 }
@@ -31,8 +32,8 @@ export interface Exported {
 /**
  * Writes photos and their labels to a folder as training/ reads it: `photos/ID.jpg` and `labels.jsonl`. A photo that
  * is there is not fetched again, for a photo never changes. Labels of an earlier run stay, unless this one has a newer
- * label of the same photo, or cannot have the photo, or has seen all labels of that origin, and that one not: it was taken
- * back. labels.jsonl is replaced as a whole, also when this ends early.
+ * label of the same photo, or cannot have the photo, or has seen all labels of that origin, and that one was taken back.
+ * labels.jsonl is replaced as a whole, also when this ends early.
  *
  * @param whole origins of which `photos` are all that there are.
  * @param width how many photos are in hand at once.
@@ -89,12 +90,19 @@ export async function writeLabels(
       await one(photo);
       deps.progress(done);
     });
+    const doubtful = new Map<string, string>();
     for (const [file, line] of whole.length > 0 ? labels : []) {
       const { photo, origin } = JSON.parse(line) as Partial<Label>;
       // lines of somebody's own name no photo of ours
-      if (seen.has(file) || !photo || !origin || !whole.includes(origin)) continue;
-      labels.delete(file);
-      done.takenBack++;
+      if (!seen.has(file) && photo && origin && whole.includes(origin)) doubtful.set(photo, file);
+    }
+    // one that was reviewed anew meanwhile, or erased, was not seen either
+    const photosOf = [...doubtful.keys()];
+    for (let at = 0; at < photosOf.length; at += PART) {
+      for (const photo of await deps.withoutReview(photosOf.slice(at, at + PART))) {
+        labels.delete(doubtful.get(photo)!);
+        done.takenBack++;
+      }
     }
   } finally {
     await replace(join(folder, LABELS), inParts(labels.values()));
@@ -122,11 +130,17 @@ async function readLabels(folder: string): Promise<Map<string, string>> {
   const path = join(folder, LABELS);
   const labels = new Map<string, string>();
   if (!existsSync(path)) return labels;
-  let index = -1;
-  for await (const text of createInterface({
-    input: createReadStream(path),
-    crlfDelay: Number.POSITIVE_INFINITY,
-  })) {
+  let [rest, index] = ["", -1];
+  // not by readline, for which newer versions of Node end a line at more than its feed
+  async function* lines(): AsyncGenerator<string> {
+    for await (const chunk of createReadStream(path, "utf8")) {
+      const parts = (rest + chunk).split("\n");
+      rest = parts.pop()!;
+      yield* parts;
+    }
+    yield rest;
+  }
+  for await (const text of lines()) {
     index++;
     const line = index === 0 ? text.replace(/^\ufeff/, "") : text;
     if (line.trim() === "") continue;
@@ -193,5 +207,5 @@ async function replace(path: string, contents: Uint8Array | Iterable<string>): P
 }
 
 const LABELS = "labels.jsonl";
-/** Lines written at once. */
+/** Lines written, and photos asked for, at once. */
 const PART = 1_000;

@@ -10,7 +10,7 @@ const INDEXES: Readonly<Record<string, string>> = {
   // bench:same-bytes); one row a picture and model, see migrations/0009_backfills.sql
   verdicts_digest: `verdicts (${digestPrefix("digest")}) where digest is not null`,
   // what has no verdict yet, the oldest first
-  photos_pending_lane: "photos (lane, registered_at) where state = 'pending' and superseded_at is null",
+  photos_pending_lane: "photos (lane, registered_at, id) where state = 'pending' and superseded_at is null",
   // what waits for a moderator, by why it does
   photos_review_rule: "photos (rule, id) where state = 'review' and superseded_at is null",
   // from which audits are drawn: one photo in twenty, so that it costs the others nothing

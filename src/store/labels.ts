@@ -39,6 +39,17 @@ export async function* reviewedPhotos(
   }
 }
 
+/** Of photos by their ids, those that are there and of which no moderator says anything. */
+export async function photosWithoutReview(db: Pool, ids: readonly string[]): Promise<string[]> {
+  const rows = await query<{ id: string }>(db, {
+    name: "photos_without_review",
+    text: `select id from photos p where id = any ($1::bigint[])
+      and not exists (select from reviews r where r.photo_id = p.id)`,
+    values: [ids.filter((id) => /^\d{1,18}$/.test(id))],
+  });
+  return rows.map(({ id }) => id);
+}
+
 /**
  * Current photos whose uploader marked a category and that no moderator has judged, the newest first. What an
  * uploader says is weak, and says nothing on humans. A page reads a bounded stretch of the table, and may be empty.

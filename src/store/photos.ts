@@ -68,7 +68,6 @@ export async function currentKeys(
 export interface Replay {
   state: "failed" | "pending";
   code?: string;
-  lane?: Lane;
   olderThanS: number;
   /** Only photos with a larger id. */
   after?: string;
@@ -86,9 +85,9 @@ export async function* photosToReplay(
       name: "photos_to_replay",
       text: `select id, store, bucket, key, version, lane from photos
         where state = $1 and ($2::text is null or failure = $2) and superseded_at is null
-          and registered_at <= now() - make_interval(secs => $3) and id > $4 and ($6::text is null or lane = $6)
+          and registered_at <= now() - make_interval(secs => $3) and id > $4
         order by id limit $5`,
-      values: [replay.state, replay.code ?? null, replay.olderThanS, after, pageSize, replay.lane ?? null],
+      values: [replay.state, replay.code ?? null, replay.olderThanS, after, pageSize],
     });
     if (rows.length === 0) return;
     yield rows.map((row) => ({ ...row, known: {} }));
@@ -96,22 +95,39 @@ export async function* photosToReplay(
   }
 }
 
-/** How many uploads have had no verdict for so long, counted up to `limit`, and how long the oldest of all has, in seconds. */
+/** Where a page of `pendingUploads` ended. */
+export interface PendingCursor {
+  at: Date;
+  id: string;
+}
+
+/** Uploads that have had no verdict for so long, those that have waited longest first, behind `after`; at most `limit`. */
 export async function pendingUploads(
   db: Pool,
   olderThanS: number,
+  after: PendingCursor | undefined,
   limit: number,
-): Promise<{ photos: number; oldestS: number }> {
-  const rows = await query<{ photos: number; oldestS: number }>(db, {
+): Promise<(PhotoJob & { registeredAt: Date })[]> {
+  const rows = await query<PhotoRef & { id: string; registeredAt: Date }>(db, {
     name: "pending_uploads",
-    text: `with waiting as (
-        select registered_at from photos where state = 'pending' and lane = 'live' and superseded_at is null
-        order by registered_at limit $2)
-      select count(*) filter (where registered_at <= now() - make_interval(secs => $1))::int as photos,
-        coalesce(extract(epoch from now() - min(registered_at)), 0)::float8 as "oldestS" from waiting`,
-    values: [olderThanS, limit],
+    // the order of the index photos_pending_lane, and nothing that is not in it
+    text: `select id, store, bucket, key, version, registered_at as "registeredAt" from photos
+      where state = 'pending' and lane = 'live' and superseded_at is null
+        and registered_at <= now() - make_interval(secs => $1) and (registered_at, id) > ($2::timestamptz, $3::bigint)
+      order by registered_at, id limit $4`,
+    values: [olderThanS, after?.at ?? "-infinity", after?.id ?? "0", limit],
   });
-  return rows[0]!;
+  return rows.map((row) => ({ ...row, known: {} }));
+}
+
+/** How long ago the oldest upload without a verdict was made known, in seconds; 0 where there is none. */
+export async function oldestPendingS(db: Pool): Promise<number> {
+  const rows = await query<{ seconds: number }>(db, {
+    name: "oldest_pending",
+    text: `select coalesce(extract(epoch from now() - min(registered_at)), 0)::float8 as seconds from photos
+      where state = 'pending' and lane = 'live' and superseded_at is null`,
+  });
+  return rows[0]!.seconds;
 }
 
 export interface PhotoRow extends PhotoRef {

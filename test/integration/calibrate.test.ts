@@ -172,6 +172,11 @@ test("weighs audits, and what was sent to review, by how many photos they stand 
   const { code, outcome, stderr } = await calibrated(asked, settings);
   expect(code, stderr).toBe(0);
   expect(outcome.photos).toBe(29);
+  // of the 60 that were shown, half may have a human that six audits do not show
+  expect(outcome.warnings.join("\n")).toMatch(
+    /too few audits: 6 of 60 photos that were shown, so that 30 .*: 42 or more/,
+  );
+  expect(outcome.warnings.join("\n")).not.toContain("moderators see");
   // 33 hidden and 10 unsure humans, of which a tenth is four
   expect(outcome.after.policy.human.review).toBeCloseTo(0.18, 5);
   expect(outcome.after.effect["humans"]!.shown).toMatchObject({ hits: 4, value: expect.closeTo(4 / 43, 9) });

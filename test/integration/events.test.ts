@@ -503,7 +503,10 @@ describe("what is told of an object without a version", () => {
     expect(await outcomes(db, told())).toEqual(["accepted"]);
     expect(await current(db)).toEqual([""]);
     await record(db, removed(null));
-    expect(await outcomes(db, told())).toEqual(["accepted"]);
+    // the message of before, once more
+    expect(await outcomes(db, told())).toEqual(["stale"]);
+    expect(await current(db)).toEqual([]);
+    expect(await outcomes(db, { ...told(), receivedAt: new Date() })).toEqual(["accepted"]);
     expect(await current(db)).toEqual([""]);
   });
 
@@ -560,6 +563,14 @@ describe("what is told once more of a photo that was replaced", () => {
     const again = await one(db, at("etag:1", new Date(Date.now() + 5_000)));
     expect(again).toEqual({ photoId: first.photoId, outcome: "accepted", queue: true });
     expect(await current(db)).toEqual(["etag:1"]);
+  });
+
+  test("brings nothing back that a moderator had shown, whose verdict outlives its bytes", async ({ db }) => {
+    const first = await one(db, at("etag:1", new Date()));
+    await db.pool.query("select record_review($1, 'ann', 'shown')", [first.photoId]);
+    await one(db, at("etag:2", new Date()));
+    expect(await outcomes(db, at("etag:1", new Date(Date.now() + 5_000)))).toEqual(["stale"]);
+    expect(await current(db)).toEqual(["etag:2"]);
   });
 });
 

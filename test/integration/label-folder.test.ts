@@ -27,6 +27,7 @@ async function* many(count: number): AsyncGenerator<LabelledPhoto> {
 const deps = (load: ExportDeps["load"], pauses: number[] = []): ExportDeps => ({
   load,
   pause: async (tries) => void pauses.push(tries),
+  withoutReview: async () => [],
   progress: () => {},
 });
 const bytes = new Uint8Array([1]);
@@ -134,7 +135,10 @@ describe("writeLabels", () => {
     const limits = { width: 1, attempts: 1 };
     expect(await writeLabels(load, many(1), folder, limits)).toMatchObject({ takenBack: 0 });
     const whole = ["moderator", "audit"] as const;
-    expect(await writeLabels(load, many(1), folder, { ...limits, whole })).toMatchObject({ takenBack: 1 });
+    // reviewed anew while this ran
+    expect(await writeLabels(load, many(1), folder, { ...limits, whole })).toMatchObject({ takenBack: 0 });
+    const gone = { ...load, withoutReview: async (ids: readonly string[]) => [...ids] };
+    expect(await writeLabels(gone, many(1), folder, { ...limits, whole })).toMatchObject({ takenBack: 1 });
     const files = readFileSync(join(folder, "labels.jsonl"), "utf8").trim().split("\n");
     expect(files.map((line) => JSON.parse(line).file)).toEqual(["mine.jpg", "photos/8.jpg", "photos/1.jpg"]);
   });

@@ -139,6 +139,15 @@ test("photos of one source are alike, so that few sources give a wide interval",
 });
 
 test("the average precision of a resampled set is that of its curve, also where scores are equal", () => {
+  // six in ten score 0: what is left fills the other bins evenly
+  const tied = Array.from({ length: 1000 }, (_, n) => ({
+    score: Math.max(0, n - 599) / 1000,
+    positive: n > 600,
+  }));
+  const sizes = reliabilityOf(tied).bins.map(({ photos }) => photos);
+  expect([sizes[0], sizes.length, Math.min(...sizes.slice(1)), Math.max(...sizes.slice(1))]).toEqual([
+    600, 15, 28, 29,
+  ]);
   const next = random(7);
   const photos = Array.from({ length: 200 }, () => {
     const positive = next() < 0.3;

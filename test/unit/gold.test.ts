@@ -53,9 +53,21 @@ test("the photos of one source fall together, where there are sources enough to 
   // five sources could never tell: photos stand for themselves, so that a bad model does not pass
   const few = duel(from(5), active, worse, 0.04)[0]!;
   expect(few).toMatchObject({ sources: 5, p: expect.closeTo(2 / 2 ** 12, 9), worse: true });
-  // one source of eleven that turns over is not beyond chance, whatever its photos
-  const turned = active.map((each, index) => (index === 0 ? worse[0]! : each));
-  expect(duel(from(11), active, turned, 0.04)[0]).toMatchObject({ onlyActive: 1, p: 1, worse: false });
+  // nor could five that differ beside one that does not
+  const five = active.map((each, index) => (index % 6 < 5 ? worse[0]! : each));
+  expect(duel(from(6), active, five, 0.04)[0]).toMatchObject({ onlyActive: 10, worse: true });
+  // of twenty-four restaurants seven differ, five of them for the worse: not beyond chance, though ten photos to two would be
+  const photos = labelled(48, "food", false).map((each, index) => ({ ...each, source: `s${index % 24}` }));
+  const right = many(48, says("food", 0.01));
+  const wrongAt = (is: (index: number) => boolean) =>
+    right.map((each, index) => (is(index) ? says("menu", 0.01) : each));
+  const before = wrongAt((index) => [5, 6].includes(index));
+  const after = wrongAt((index) => index % 24 < 5);
+  expect(duel(photos, before, after, 0.04)[0]).toMatchObject({
+    onlyActive: 10,
+    onlyCandidate: 2,
+    worse: false,
+  });
 });
 
 test("clear photos do not make good for humans that are shown, nor the other way round", () => {
