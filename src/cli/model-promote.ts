@@ -82,7 +82,8 @@ export const rollback: Command["run"] = async ({ values }, terminal) => {
     const to = (await readPromotions(db)).find(({ kind, to }) => kind === "promote" && to === from)?.from;
     const previous = models.find(({ id }) => id === to);
     // workers would keep the one that they are to leave, and one that starts would not
-    if (previous && from === active && !force) await openModelById(modelDirectories(config), previous, config.variant);
+    if (previous && from === active && !force)
+      await openModelById(modelDirectories(config), previous, config.variant);
     const id = await rollbackModel(db, { from, by: accountOf(values), why: reason });
     terminal.print(
       values["json"]
