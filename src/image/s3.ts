@@ -14,6 +14,7 @@ import type { Known, PhotoRef } from "../photo.ts";
 import { type FetchLimits, type FetchPhoto, tooLarge, unavailable } from "./fetch.ts";
 import { named, namedAbsent } from "./s3-errors.ts";
 import { decoderOf } from "./s3-listing.ts";
+import { HEAD_BYTES, sniff } from "./sniff.ts";
 
 export interface S3Settings {
   /** "" is AWS itself. */
@@ -218,6 +219,8 @@ async function collect(
     for await (const chunk of body as AsyncIterable<Uint8Array>) {
       size += chunk.length;
       if (size > maxBytes) throw tooLarge(size, maxBytes);
+      // a video is not fetched to its end, and held, to be refused
+      if (chunks.length === 0 && size >= HEAD_BYTES) sniff(chunk);
       chunks.push(chunk);
     }
     if (length !== undefined && size !== length) throw unavailable(photo, `${size} of ${length} bytes came`);

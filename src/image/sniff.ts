@@ -3,6 +3,9 @@ import { PhotoError } from "../errors.ts";
 /** The formats that are judged. `heic` is HEVC in a HEIF container; AVIF has a decoder of its own. */
 export type Format = "jpeg" | "png" | "webp" | "gif" | "avif" | "heic";
 
+/** Bytes that tell what is no photo. */
+export const HEAD_BYTES = 64;
+
 /**
  * Tells a photo's format from its first bytes; its name does not count. Of PNG, AVIF and HEIC only the first picture can
  * be read, so that one that moves is of no format that is judged.
@@ -11,13 +14,15 @@ export type Format = "jpeg" | "png" | "webp" | "gif" | "avif" | "heic";
  */
 export function sniff(bytes: Uint8Array): Format {
   if (bytes.length === 0) throw new PhotoError("EMPTY", "the object has no bytes");
-  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 64)).toString("latin1");
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, HEAD_BYTES)).toString(
+    "latin1",
+  );
   if (head.startsWith("\xff\xd8\xff")) return "jpeg";
   if (head.startsWith("\x89PNG\r\n\x1a\n")) return still("png", bytes, hasAnimationChunk);
   if (head.startsWith("GIF87a") || head.startsWith("GIF89a")) return "gif";
   if (head.startsWith("RIFF") && head.startsWith("WEBP", 8)) return "webp";
   if (head.startsWith("ftyp", 4)) {
-    const brands = head.slice(8, Math.min(Buffer.from(head, "latin1").readUInt32BE(0), 64));
+    const brands = head.slice(8, Math.min(Buffer.from(head, "latin1").readUInt32BE(0), HEAD_BYTES));
     if (/avi[fs]/.test(brands)) return still("avif", bytes, hasTracks);
     if (/hei[cxms]|hev[cxms]|mif1|msf1/.test(brands)) return still("heic", bytes, hasTracks);
   }

@@ -335,6 +335,7 @@ describe("a store that misbehaves", () => {
       // endless: no length, and bytes for as long as anyone reads
       response.writeHead(200);
       const chunk = Buffer.alloc(65_536);
+      if (key !== "video") chunk.set([0xff, 0xd8, 0xff]);
       const more = (): void => {
         while (!response.destroyed && response.write(chunk)) sent += chunk.length;
       };
@@ -357,6 +358,7 @@ describe("a store that misbehaves", () => {
     ["nos3", "STORE_UNAVAILABLE", 2],
     ["denied", "ACCESS_DENIED", 0],
     ["endless", "TOO_LARGE", 0],
+    ["video", "UNSUPPORTED_FORMAT", 0],
   ] as const) {
     test(`${key}: ${code} after ${retries} retries, which history tells`, async ({ start, db }) => {
       const { port } = server.address() as AddressInfo;
