@@ -26,6 +26,13 @@ export class Unreachable extends Error {
   }
 }
 
+let owner: string | undefined;
+
+/** From now on this page asks as this person and nobody else, in whose place somebody may have signed in in another tab. */
+export function speakFor(name: string | undefined): void {
+  owner = name;
+}
+
 type Query = Record<string, string | number | undefined>;
 
 /** @throws {Refused} @throws {Unreachable} */
@@ -65,12 +72,13 @@ async function send<T>(method: string, path: string, { body, as, signal }: Sent 
   const timer = setTimeout(() => patience.abort(), PATIENCE_MS);
   signal?.addEventListener("abort", () => patience.abort());
   try {
+    const who = as ?? (path === "session" ? undefined : owner);
     const answer = await fetch(`/desk/api/${path}`, {
       method,
       // the header is what no form of another site can send; what nobody is there to ask for keeps nobody signed in
       headers: {
         "x-maitred-desk": unusedMs() < UNUSED_MS ? "1" : "idle",
-        ...(as !== undefined && { "x-maitred-as": encodeURIComponent(as) }),
+        ...(who !== undefined && { "x-maitred-as": encodeURIComponent(who) }),
         ...(body !== undefined && { "content-type": "application/json" }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),

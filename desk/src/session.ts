@@ -1,5 +1,5 @@
-import { computed, signal } from "@preact/signals";
-import { get, post, remove, wordsOf } from "./api.ts";
+import { computed, effect, signal } from "@preact/signals";
+import { get, post, remove, speakFor, wordsOf } from "./api.ts";
 import type { NoSession, Role, Session } from "./types.ts";
 
 /** undefined until the server was asked. */
@@ -7,6 +7,8 @@ export const session = signal<Session | NoSession | undefined>(undefined);
 /** Why somebody is not signed in, or not signed out, who tried. */
 export const problem = signal("");
 export const person = computed(() => (session.value?.signedIn ? session.value : undefined));
+
+effect(() => speakFor(person.value?.name));
 
 export function may(role: Role): boolean {
   return person.value?.roles.includes(role) ?? false;

@@ -45,7 +45,7 @@ export async function findSession(
 ): Promise<SessionRow | undefined> {
   const [session] = await query<SessionRow & { stale: boolean }>(db, {
     name: "find_session",
-    text: `select ${COLUMNS}, s.seen_at < now() - interval '1 minute' as stale
+    text: `select ${COLUMNS}, s.seen_at < now() - ${RENEWED} as stale
       from desk_sessions s where s.id = $1 and ${holds("$2")}`,
     values: [id, idleS],
   });
@@ -54,8 +54,8 @@ export async function findSession(
   if (stale && use) {
     await query(db, {
       name: "touch_session",
-      text: "update desk_sessions set seen_at = now() where id = $1 and seen_at < now() - interval '1 minute'",
-      values: [id],
+      text: `update desk_sessions set seen_at = now() where id = $1 and seen_at < now() - ${RENEWED}`,
+      values: [id, idleS],
     });
   }
   return found;
@@ -97,3 +97,6 @@ function holds(idleS: string): string {
 
 const COLUMNS = `s.id, s.hash, s.subject, s.name, s.roles, to_json(s.started_at) as "startedAt",
   to_json(s.seen_at) as "seenAt", to_json(s.ends_at) as "endsAt"`;
+
+/** Not with every request, and often enough for the shortest that a session may be idle. */
+const RENEWED = "make_interval(secs => least(60, $2::float8 / 4))";

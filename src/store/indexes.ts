@@ -13,6 +13,8 @@ const INDEXES: Readonly<Record<string, string>> = {
   photos_pending_lane: "photos (lane, registered_at, id) where state = 'pending' and superseded_at is null",
   // what waits for a moderator, by why it does
   photos_review_rule: "photos (rule, id) where state = 'review' and superseded_at is null",
+  // what failed, newest first, whatever its code
+  photos_failed_id: "photos (id) where state = 'failed'",
   // from which audits are drawn: one photo in twenty, so that it costs the others nothing
   photos_audit: `photos (id) where superseded_at is null and state in ('shown', 'hidden') and decided_by like 'model:%'
     and audit_rank(id) < 50`,

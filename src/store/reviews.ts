@@ -24,7 +24,7 @@ export interface Claim extends Holder {
   auditPerMille: number;
 }
 
-/** One decision of a moderator; see decide_reviews in migrations/0012_desk.sql. */
+/** One decision of a moderator; see decide_reviews in migrations/0015_desk_again.sql. */
 export interface ReviewDecision {
   /** A UUID that nothing else has. */
   id: string;
@@ -34,6 +34,8 @@ export interface ReviewDecision {
   human: boolean | null;
   note: string | null;
   asOf: string | null;
+  /** When the appeal was made that was shown with the photo, which this answers. */
+  appeal?: string | null;
 }
 
 export interface Decided {
@@ -45,7 +47,7 @@ export interface Decided {
   asOf: string | null;
 }
 
-/** What the page holds from now on; see claim_reviews in migrations/0012_desk.sql. */
+/** What the page holds from now on; see claim_reviews in migrations/0015_desk_again.sql. */
 export async function claimReviews(db: Pool, claim: Claim): Promise<{ photo: string; kind: string }[]> {
   return query<{ photo: string; kind: string }>(db, {
     name: "claim_reviews",

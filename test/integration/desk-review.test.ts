@@ -455,6 +455,42 @@ test("a long list does not starve audits: they are one in ten", async ({ openDes
   expect(held.filter(({ kind }) => kind === "human")).toHaveLength(45);
 });
 
+test("audits stay one in ten of what a page holds, however often it is filled up", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk({ MAITRED_AUDIT_PER_MILLE: "50" });
+  await judged(db, [...Array(400).fill({}), ...Array(800).fill({ state: "shown" })]);
+  const ann = await desk.signIn("ann", "review");
+  for (let refill = 0; refill < 5; refill++) {
+    const held = await claim(ann, 60);
+    expect([held.length, held.filter(({ kind }) => kind === "audit").length]).toEqual([60, 6]);
+    // those that have waited longest come first, and audits last
+    const first = held.filter(({ kind }) => kind !== "audit").slice(0, 30);
+    for (const { id } of first)
+      await decide(ann, { id: randomUUID(), photo: id, verdict: "shown", human: false });
+  }
+});
+
+test("a decision answers the appeal that was seen, and none that came meanwhile", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk({ MAITRED_AUDIT_PER_MILLE: "0" });
+  const [id] = await judged(db, [{}]);
+  const [ann, bob] = [await desk.signIn("ann", "review"), await desk.signIn("bob", "review")];
+  expect(await claim(ann)).toMatchObject([{ id, kind: "human", appeal: null }]);
+  await bob.ask("POST", `/desk/api/photos/${id}/appeal`, { reason: "that is me in the mirror" });
+  await decide(ann, { id: randomUUID(), photo: id, verdict: "shown", human: false });
+  const [again] = await claim(bob);
+  expect(again).toMatchObject({ id, kind: "appeal", appeal: { reason: "that is me in the mirror" } });
+  // of the photo's own page, where it is not held
+  await bob.ask("POST", "/desk/api/review/release", { photos: [id], page: "" });
+  const appeal = (again as unknown as { appeal: { at: string } }).appeal.at;
+  await decide(ann, { id: randomUUID(), photo: id, verdict: "hidden", human: true, appeal });
+  expect(await claim(bob)).toEqual([]);
+});
+
 test("an appeal asks a person and leaves the verdict as it is, until a moderator decides", async ({
   openDesk,
   db,

@@ -91,7 +91,8 @@ function Override({ photo, onDone }: Pick<PhotoActionsProps, "photo" | "onDone">
 
   function decide(verdict: Decision["verdict"], human: boolean | null): void {
     const id = uuid();
-    const said = { verdict, category: category || null, human, note: null, asOf: photo.asOf };
+    const appeal = photo.appeals.find(({ answeredAt }) => answeredAt === null)?.at ?? null;
+    const said = { verdict, category: category || null, human, note: null, asOf: photo.asOf, appeal };
     const decision = { id, photo: photo.id, ...said };
     outbox.add({ does: "decide", id, decision, key: photo.key });
     setSent(decision);

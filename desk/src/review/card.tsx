@@ -78,7 +78,7 @@ export function Card({ item, index, of, current, selected }: CardProps) {
             <Human score={photo.human} />
           </p>
           <p class="card-reason soft">
-            {said}. {more}
+            {photo.appeal ? `Appeal of ${photo.appeal.by}: ${photo.appeal.reason}` : `${said}. ${more}`}
           </p>
         </div>
       </article>

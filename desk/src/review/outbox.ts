@@ -9,10 +9,10 @@ export type Act =
   | { does: "undo"; id: string; decision: string; photo: string; key: string };
 
 export function decisionOf(
-  { id, asOf }: Photo,
+  { id, asOf, appeal }: Photo,
   said: Pick<Decision, "verdict" | "category" | "human">,
 ): Decision {
-  return { id: uuid(), photo: id, ...said, note: null, asOf };
+  return { id: uuid(), photo: id, ...said, note: null, asOf, appeal: appeal?.at ?? null };
 }
 
 export function decideAct(decision: Decision, key: string): Act {

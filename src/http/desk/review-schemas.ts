@@ -39,6 +39,12 @@ export const decision = z.strictObject({
     .nullable()
     .default(null)
     .describe("of the photo as it was shown; null: whatever it is now"),
+  appeal: time
+    .nullable()
+    .default(null)
+    .describe(
+      "`at` of the appeal that was shown with the photo, which this answers; one that came since stays open",
+    ),
 });
 export const decisions = z.strictObject({ decisions: z.array(decision).min(1).max(200) });
 export const decided = z.object({
