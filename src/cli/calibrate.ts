@@ -1,5 +1,6 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { openPolicy } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { decide } from "../decide/decide.ts";
@@ -123,7 +124,12 @@ Exit codes: 0 chosen, 1 no threshold does that, and nothing is written.
     if (policy && out !== undefined) {
       const text = written(policyText, base, policy, target, chosen);
       // what is written must be what was measured
-      parsePolicy(text, model.categories, out);
+      const read = parsePolicy(text, model.categories, out);
+      if (!isDeepStrictEqual(read, policy)) {
+        const message =
+          "--policy: expected plain numbers, got anchors (&) or aliases (*), by which one number changes others";
+        throw new ConfigError("POLICY_INVALID", message);
+      }
       try {
         writeFileSync(out, text, { flag: force ? "w" : "wx" });
       } catch (thrown) {

@@ -9,7 +9,10 @@ import type { Policy } from "./policy.ts";
 export function decide(scores: Scores, policy: Policy): Decision {
   const ranked = Object.entries(scores.categories).sort(([, a], [, b]) => b - a);
   const [category, best] = ranked[0] ?? ["", Number.NaN];
-  const tags: Tag[] = ranked
+  const numbers = [scores.human, ...ranked.map(([, score]) => score)];
+  // JSON has no NaN: it comes back as null, which is taken for 0 by comparisons
+  const valid = numbers.every((score) => typeof score === "number" && score >= 0 && score <= 1);
+  const tags: Tag[] = (valid ? ranked : [])
     .map(([name, score]) => ({ category: name, score, threshold: policy.categories[name] ?? 1 }))
     .filter((tag) => tag.score >= tag.threshold);
   const verdict = (verdict: Verdict, rule: string, reason: string): Decision => ({
@@ -21,9 +24,7 @@ export function decide(scores: Scores, policy: Policy): Decision {
   });
 
   const { hide, review } = policy.human;
-  const numbers = [scores.human, ...ranked.map(([, score]) => score)];
-  // JSON has no NaN: it comes back as null, which is taken for 0 by comparisons
-  if (!numbers.every((score) => typeof score === "number" && score >= 0 && score <= 1)) {
+  if (!valid) {
     return verdict("review", "scores-invalid", "the model gave a score that is no probability");
   }
   if (scores.human >= hide) {

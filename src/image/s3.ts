@@ -176,13 +176,13 @@ export async function objectSize(s3: S3Client, photo: PhotoRef): Promise<number 
   }
 }
 
-/** Folders' markers are no photos. */
+/** Folders' markers are no photos; and what Postgres cannot keep would end the page that it is on. */
 function asPhotos(
   bucket: string,
   objects: readonly { Key?: string | undefined; ETag?: string | undefined }[],
 ): PhotoRef[] {
   return objects
-    .filter(({ Key }) => Key && !Key.endsWith("/"))
+    .filter(({ Key }) => Key && !Key.endsWith("/") && !Key.includes("\0") && Key.isWellFormed())
     .map(({ Key, ETag }) => ({
       store: "s3",
       bucket,

@@ -151,8 +151,30 @@ export async function countPending(db: Pool, id: string, limit: number): Promise
   return row!.pending;
 }
 
-/** Forgets it, and all that it was to be told. @returns whether there was one. */
+/**
+ * Forgets it, and all that it was to be told: page by page, after it is disabled, as whoever commits a verdict meanwhile would wait for all
+ * of it together. @returns whether there was one.
+ */
 export async function removeDestination(db: Pool, id: string): Promise<boolean> {
+  await query(db, {
+    name: "end_destination",
+    text: "update destinations set enabled = false where id = $1 and enabled",
+    values: [id],
+  });
+  for (;;) {
+    const [page] = await query<{ deleted: number }>(db, {
+      name: "forget_deliveries",
+      text: `with gone as (
+          delete from deliveries where ctid = any (array(
+            select ctid from deliveries where destination = $1 limit $2)) returning seq
+        ), untold as (
+          delete from outbox o using gone g where o.seq = g.seq
+            and not exists (select from deliveries d where d.seq = o.seq and d.destination <> $1)
+        ) select count(*)::int as deleted from gone`,
+      values: [id, PAGE],
+    });
+    if (page!.deleted < PAGE) break;
+  }
   const [row] = await query<{ removed: boolean }>(db, {
     name: "remove_destination",
     text: "select remove_destination($1) as removed",
@@ -160,3 +182,6 @@ export async function removeDestination(db: Pool, id: string): Promise<boolean> 
   });
   return row!.removed;
 }
+
+/** Deliveries that are deleted in one statement. */
+const PAGE = 10_000;

@@ -18,6 +18,8 @@ const INDEXES: Readonly<Record<string, string>> = {
   // from which audits are drawn: one photo in twenty, so that it costs the others nothing
   photos_audit: `photos (id) where superseded_at is null and state in ('shown', 'hidden') and decided_by like 'model:%'
     and audit_rank(id) < 50`,
+  // of a photo that is erased; the primary key begins with the model
+  shadow_scores_photo: "shadow_scores (photo_id)",
   verdicts_backfill: "verdicts (backfill_id, photo_id, id) where backfill_id is not null",
   // a restaurant's photo tabs, and all of its photos whatever became of them, newest first. The id stands before what a verdict
   // changes, so that the verdict writes to the page that the registration wrote to

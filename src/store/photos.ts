@@ -82,12 +82,13 @@ export async function* photosToReplay(
   let after = replay.after ?? "0";
   for (;;) {
     const rows = await query<PhotoRef & { id: string; lane: Lane }>(db, {
-      name: "photos_to_replay",
+      name: `photos_to_replay_${replay.state}`,
+      // written out, because the indexes are of these states alone
       text: `select id, store, bucket, key, version, lane from photos
-        where state = $1 and ($2::text is null or failure = $2) and superseded_at is null
-          and registered_at <= now() - make_interval(secs => $3) and id > $4
-        order by id limit $5`,
-      values: [replay.state, replay.code ?? null, replay.olderThanS, after, pageSize],
+        where state = '${replay.state}' and ($1::text is null or failure = $1) and superseded_at is null
+          and registered_at <= now() - make_interval(secs => $2) and id > $3
+        order by id limit $4`,
+      values: [replay.code ?? null, replay.olderThanS, after, pageSize],
     });
     if (rows.length === 0) return;
     yield rows.map((row) => ({ ...row, known: {} }));

@@ -485,7 +485,7 @@ test("a decision answers the appeal that was seen, and none that came meanwhile"
   const [again] = await claim(bob);
   expect(again).toMatchObject({ id, kind: "appeal", appeal: { reason: "that is me in the mirror" } });
   // of the photo's own page, where it is not held
-  await bob.ask("POST", "/desk/api/review/release", { photos: [id], page: "" });
+  await bob.ask("POST", "/desk/api/review/claims/release", { photos: [id] });
   const appeal = (again as unknown as { appeal: { at: string } }).appeal.at;
   await decide(ann, { id: randomUUID(), photo: id, verdict: "hidden", human: true, appeal });
   expect(await claim(bob)).toEqual([]);

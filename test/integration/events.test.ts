@@ -594,6 +594,26 @@ test("a photo that is queued by hand from a listing, which has no version ids, i
   expect(await rows(db, "select version from photos")).toEqual([{ version: "3HL4kqt" }]);
 });
 
+test("a listing replaces no photo that was told of without a version, and keeps a moderator's verdict", async ({
+  db,
+}) => {
+  const told = event({ version: "", order: null, receivedAt: new Date(), known: { listing: "42" } });
+  const { photoId } = await one(db, told);
+  await db.pool.query("select record_review($1, 'ann', 'hidden')", [photoId]);
+  const ref = { store: "s3", bucket: "b", key: "a", version: "etag:1", known: {} } as const;
+  expect(await registerPhotos(db.pool, [ref], "live")).toMatchObject([{ id: photoId, version: "" }]);
+  expect(await rows(db, "select version, state, listing from photos")).toEqual([
+    { version: "", state: "hidden", listing: "42" },
+  ]);
+  // one that failed is looked for anew
+  const failed = { failure: "GONE", message: "", transient: false } as const;
+  const other = await one(db, { ...told, key: "c" });
+  await recordOutcomes(db.pool, [{ ...shown(other.photoId!), result: failed }]);
+  expect(await registerPhotos(db.pool, [{ ...ref, key: "c" }], "live")).toMatchObject([
+    { version: "etag:1" },
+  ]);
+});
+
 test("a listing that is older than a removal or an overwrite undoes neither", async ({ db }) => {
   const listed = (key: string) => ({ store: "s3", bucket: "b", key, version: "etag:1", known: {} }) as const;
   const gone = await one(db, event({ key: "gone" }));

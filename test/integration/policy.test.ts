@@ -336,6 +336,21 @@ describe("a backfill that proposes", () => {
     expect(await states(db)).toBe("shown");
   });
 
+  test("of a failure undoes no verdict that the same model and policy gave meanwhile", async ({ db }) => {
+    const ids = await judge(db, { a: ["food", 0.9, 0.01] });
+    const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
+    await feedAll(db, id);
+    const failure = { failure: "GONE" as const, message: "no", transient: false };
+    const by = "model:m-2";
+    const told = { photoId: ids["a"]!, known: {}, batch: "", by, policy: policyIdOf(yaml), fed: true as const };
+    await recordOutcomes(db.pool, [{ ...told, result: failure }]);
+    await endBackfills(db.pool);
+    // the bucket is mended, and the photo is uploaded again
+    await judge(db, { a: ["food", 0.9, 0.01] }, { by });
+    await applyAll(db, id);
+    expect(await states(db)).toBe("shown");
+  });
+
   test("that was discarded stays that, whoever applies it afterwards", async ({ db }) => {
     await judge(db, before);
     const id = await addBackfill(db.pool, { ...run, what: all, propose: true });

@@ -53,6 +53,12 @@ describe("decide", () => {
       });
     },
   );
+
+  test("what is no number is no tag either, whatever the threshold", () => {
+    const said = { human: 0, categories: { food: 0.9, menu: null as unknown as number } };
+    const open = { ...policy, categories: { ...policy.categories, menu: 0 } };
+    expect(decide(said, open)).toMatchObject({ rule: "scores-invalid", tags: [] });
+  });
 });
 
 describe("parsePolicy", () => {
