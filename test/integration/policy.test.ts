@@ -342,7 +342,14 @@ describe("a backfill that proposes", () => {
     await feedAll(db, id);
     const failure = { failure: "GONE" as const, message: "no", transient: false };
     const by = "model:m-2";
-    const told = { photoId: ids["a"]!, known: {}, batch: "", by, policy: policyIdOf(yaml), fed: true as const };
+    const told = {
+      photoId: ids["a"]!,
+      known: {},
+      batch: "",
+      by,
+      policy: policyIdOf(yaml),
+      fed: true as const,
+    };
     await recordOutcomes(db.pool, [{ ...told, result: failure }]);
     await endBackfills(db.pool);
     // the bucket is mended, and the photo is uploaded again
