@@ -78,7 +78,9 @@ export function Card({ item, index, of, current, selected }: CardProps) {
             <Human score={photo.human} />
           </p>
           <p class="card-reason soft">
-            {photo.appeal ? `Appeal of ${photo.appeal.by}: ${photo.appeal.reason}` : `${said}. ${more}`}
+            {photo.appeal && narrow.value
+              ? `Appeal of ${photo.appeal.by}: ${photo.appeal.reason}`
+              : `${said}. ${more}`}
           </p>
         </div>
       </article>
