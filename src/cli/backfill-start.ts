@@ -17,6 +17,7 @@ import { closest } from "./closest.ts";
 import { type Arguments, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
 import { failureCode } from "./failure-code.ts";
 import { accountOf } from "./model-promote.ts";
+import { timeOption } from "./time.ts";
 
 /** maitred backfill start: see `backfill`. */
 export const start: BackfillCommand = async (db, args, terminal) => {
@@ -96,19 +97,12 @@ async function selectorOf({ values, positionals }: Arguments, db: Pool): Promise
 }
 
 async function photoFilters(values: Arguments["values"], db: Pool): Promise<PhotoSelector> {
-  const date = (name: string): string | undefined => {
-    if (values[name] === undefined) return undefined;
-    const at = new Date(String(values[name]));
-    if (Number.isNaN(at.valueOf())) throw new UsageError(`--${name}: expected a date such as 2026-01-01`);
-    return at.toISOString();
-  };
   if (values["missing"] && values["failed"]) throw new UsageError("expected --missing or --failed, not both");
   if (values["code"] !== undefined && !values["failed"])
     throw new UsageError("--code: expected --failed beside it");
   if (values["listing"] === "") throw new UsageError("--listing: expected a restaurant's id");
   const below = numberOf(values["below"], "--below", 0, 1);
-  const since = date("since");
-  const until = date("until");
+  const [since, until] = ["since", "until"].map((name) => timeOption(values[name], name)?.toISOString());
   if (since && until && since >= until) throw new UsageError("--until: expected a time after --since");
   const code = failureCode(values["code"]);
   const { listing, uploader } = values as { listing?: string; uploader?: string };

@@ -22,6 +22,7 @@ import { type Outcome, summaryOf, warningsOf } from "./calibrate-summary.ts";
 import { openModelInUse, openNamed } from "./choose-model.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, UsageError } from "./command.ts";
 import { makeOutputFolder } from "./output-folder.ts";
+import { timeOption } from "./time.ts";
 
 export const calibrate: Command = {
   summary: "choose a policy's thresholds for what may be shown or held back at most",
@@ -79,7 +80,7 @@ Exit codes: 0 chosen, 1 no threshold does that, and nothing is written.
     if (!verdicts && (audit || values["since"] !== undefined)) {
       throw new UsageError("--audit, --since: expected --verdicts too");
     }
-    const since = sinceOf(args);
+    const since = timeOption(args.values["since"], "since") ?? new Date(0);
     const target = targetOf(args);
     const refused = `--out: expected a new file, got ${out}, which is there; --force replaces it`;
     if (out !== undefined && !force && existsSync(out)) throw new UsageError(refused);
@@ -160,12 +161,6 @@ function shareOf({ values }: Arguments, name: string): number | null {
   const share = values[name] === "" ? Number.NaN : Number(values[name]);
   if (share >= 0 && share <= 1) return share;
   throw new UsageError(`--${name}: expected a number 0 to 1, got ${JSON.stringify(values[name])}`);
-}
-
-function sinceOf({ values }: Arguments): Date {
-  const since = new Date(String(values["since"] ?? "1970-01-01"));
-  if (!Number.isNaN(since.valueOf())) return since;
-  throw new UsageError(`--since: expected a date such as 2026-01-01, got ${JSON.stringify(values["since"])}`);
 }
 
 function configOf({ values }: Arguments, config: Config): Config {

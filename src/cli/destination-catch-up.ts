@@ -3,6 +3,7 @@ import { countPending, photoWriters, tellAgain } from "../store/destinations.ts"
 import type { Pool } from "../store/pool.ts";
 import { type Arguments, EXIT, type Terminal, UsageError } from "./command.ts";
 import { counted } from "./plural.ts";
+import { timeOption } from "./time.ts";
 
 /**
  * maitred destination catch-up: tells one destination of photos as they are now, in the order of their ids, and waits while
@@ -14,7 +15,7 @@ export function catchUp(
   { values }: Arguments,
   terminal: Terminal,
 ): (db: Pool) => Promise<number> {
-  const since = timeOf(values["since"]);
+  const since = timeOption(values["since"], "since") ?? null;
   const from = String(values["after"] ?? "0");
   if (!/^\d{1,18}$/.test(from)) {
     throw new UsageError(`--after: expected the id of a photo, got ${JSON.stringify(from)}`);
@@ -62,13 +63,6 @@ async function writersEnded(db: Pool, terminal: Terminal): Promise<void> {
     }
     await sleep(LOOK_MS);
   }
-}
-
-function timeOf(value: unknown): Date | null {
-  if (value === undefined) return null;
-  const time = new Date(String(value));
-  if (!Number.isNaN(time.getTime())) return time;
-  throw new UsageError(`--since: expected a time such as 2026-11-26T03:57:53Z, got ${JSON.stringify(value)}`);
 }
 
 /** Photos that are looked at in one transaction, which holds up whoever changes them. */

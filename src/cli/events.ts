@@ -20,6 +20,7 @@ import {
   UsageError,
 } from "./command.ts";
 import { choose } from "./subcommand.ts";
+import { timeOption } from "./time.ts";
 
 export const events: Command = {
   summary: "list, show, replay and discard messages of queues that could not be taken",
@@ -90,10 +91,7 @@ function filterOf(what: string, ids: readonly string[], { values }: Arguments): 
   if (what !== "list" && what !== "show" && ids.length > 0 === all) {
     throw new UsageError("expected ids, as maitred events list shows them, or --all");
   }
-  const since = values["since"] === undefined ? undefined : new Date(String(values["since"]));
-  if (since && Number.isNaN(since.valueOf())) {
-    throw new UsageError(`--since: expected a time, got ${JSON.stringify(values["since"])}`);
-  }
+  const since = timeOption(values["since"], "since");
   return {
     ...(ids.length > 0 && { ids }),
     ...(values["source"] !== undefined && { source: String(values["source"]) }),

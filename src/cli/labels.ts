@@ -18,6 +18,7 @@ import { openPictureHeic } from "./judging.ts";
 import { makeOutputFolder } from "./output-folder.ts";
 import { counted } from "./plural.ts";
 import { printable } from "./terminal.ts";
+import { timeOption } from "./time.ts";
 
 export const labels: Command = {
   summary: "export: what people said of photos, as the folder that training reads",
@@ -93,12 +94,7 @@ function choiceOf({ values }: Arguments): Choice {
   if (unknown !== undefined) {
     throw new UsageError(`--from: expected some of ${FROM.join(", ")}, got ${JSON.stringify(unknown)}`);
   }
-  const since = new Date(String(values["since"] ?? "1970-01-01"));
-  if (Number.isNaN(since.valueOf())) {
-    throw new UsageError(
-      `--since: expected a date such as 2026-01-01, got ${JSON.stringify(values["since"])}`,
-    );
-  }
+  const since = timeOption(values["since"], "since") ?? new Date(0);
   const limit = Number(values["limit"] ?? Number.MAX_SAFE_INTEGER);
   if (!Number.isInteger(limit) || limit < 1) {
     throw new UsageError(`--limit: expected a whole number above 0, got ${JSON.stringify(values["limit"])}`);

@@ -196,7 +196,7 @@ test.for([
   [["--max-shown", "1 %", "x"], "--max-shown: expected a number 0 to 1"],
   [["--max-shown", "0.1"], "expected one labelled folder or labels.jsonl, or --verdicts"],
   [["--max-shown", "0.1", "--audit", "x"], "expected --verdicts too"],
-  [["--max-shown", "0.1", "--verdicts", "--since", "soon"], "--since: expected a date"],
+  [["--max-shown", "0.1", "--verdicts", "--since", "soon"], "--since: expected a day"],
 ] as const)("%j exits 2 and says what was expected", async ([args, message]) => {
   const command = maitred(["calibrate", ...args], { DATABASE_URL: "postgres://nobody@127.0.0.1:1/x" });
   expect(await command.exit).toBe(2);

@@ -529,7 +529,7 @@ describe("maitred destination", () => {
     await judge(db, photo, "shown");
     const { id } = await hook(receiver.url);
     const wrong = await cli(["destination", "catch-up", id, "--since", "yesterday"]);
-    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining("--since: expected a time") });
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining("--since: expected a day") });
     expect((await cli(["destination", "catch-up", id])).stdout).toBe(`${id} is told of 1 photo\n`);
     await cli(["destination", "disable", id]);
     await judge(db, photo, "hidden");

@@ -32,6 +32,16 @@ export default function SearchPage() {
             </button>
           </div>
         )}
+        {state === "paused" && photos.length === 0 && (
+          <div class="blank">
+            <Icon name="bell" />
+            <h2>None of the newest photos is like that</h2>
+            <p class="soft">Older ones may be. A listing, a key or a day narrows where to look.</p>
+            <button type="button" class="primary" onClick={more}>
+              Look further back
+            </button>
+          </div>
+        )}
         {state === "ready" && photos.length === 0 && (
           <div class="blank">
             <Icon name="bell" />
@@ -48,7 +58,7 @@ export default function SearchPage() {
             label="Photos found"
             count={photos.length}
             rules={RULES}
-            onEnd={() => next && more()}
+            onEnd={() => next && state !== "paused" && more()}
             cell={(index) => <Result key={photos[index]!.id} photo={photos[index]!} onFresh={replace} />}
           >
             <p class="all-done soft small" role="status">
@@ -56,6 +66,10 @@ export default function SearchPage() {
               {state === "failed" ? (
                 <button type="button" onClick={more}>
                   Try again
+                </button>
+              ) : state === "paused" ? (
+                <button type="button" onClick={more}>
+                  Look further back
                 </button>
               ) : next ? (
                 "More are being fetched…"
@@ -75,7 +89,7 @@ export default function SearchPage() {
 function useFound(url: string, query: Readonly<Record<string, string>>) {
   const [photos, setPhotos] = useState<readonly Photo[]>([]);
   const [next, setNext] = useState<string | null>(null);
-  const [state, setState] = useState<"loading" | "ready" | "failed">("loading");
+  const [state, setState] = useState<"loading" | "ready" | "paused" | "failed">("loading");
   const [problem, setProblem] = useState("");
   const busy = useRef<AbortController>(undefined);
 
@@ -85,7 +99,7 @@ function useFound(url: string, query: Readonly<Record<string, string>>) {
     busy.current = mine;
     setState("loading");
     try {
-      let [from, many] = [after, 0];
+      let [from, many, looks] = [after, 0, 0];
       do {
         // the server looks at so many photos at a time, and may find few of them, or none
         const found = await get<Found>("photos", asked(filtersOf(query), from ?? undefined), mine.signal);
@@ -93,8 +107,9 @@ function useFound(url: string, query: Readonly<Record<string, string>>) {
         setNext(found.next);
         from = found.next;
         many += found.photos.length;
-      } while (from && many < ENOUGH);
-      setState("ready");
+        looks += 1;
+      } while (from && many < ENOUGH && looks < LOOKS);
+      setState(from && many < ENOUGH ? "paused" : "ready");
       if (!after) announce(`${count(many, "photo")}${from ? " and more" : ""} found`);
     } catch (thrown) {
       if (mine.signal.aborted) return;
@@ -124,4 +139,6 @@ function useFound(url: string, query: Readonly<Record<string, string>>) {
 
 /** Photos, as many as fill a screen. */
 const ENOUGH = 40;
+/** Pages of the server's without enough to show, of some tens of milliseconds each: then somebody must want more. */
+const LOOKS = 100;
 const RULES: CellRules = { minWidth: 168, gap: 12, textHeight: 58 };
