@@ -49,7 +49,7 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
   await queues.ready();
   // what a rollback leaves to be queued, where neither the API nor a listener runs
   keepQueued(db, queues, log, scope);
-  const s3 = connectS3(config, 4, 1, ANSWER_MS);
+  const s3 = connectS3(config, CONNECTIONS, 1, ANSWER_MS);
   scope.onClose("feeder's S3", () => s3.destroy());
   const unwell = broken("what the feeder needs");
   const depsFor = ({ model }: RunningBackfill): PageDeps => ({
@@ -149,6 +149,8 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
 
 const CPU_BATCH = 8;
 const CUDA_BATCH = 64;
+/** Each run over a list in a bucket holds one open as long as it goes on; the others are for listings. */
+const CONNECTIONS = 64;
 const ROUND_MS = 200;
 const SAY_MS = 5_000;
 const OUTAGE_MS = 5_000;
