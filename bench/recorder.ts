@@ -95,7 +95,12 @@ const worker = createModerationWorker(
     policyText,
   },
   model,
-  { maxWaitMs: config.maxWaitMs, inHand: concurrency, decoders: judge.decoders },
+  {
+    maxWaitMs: config.maxWaitMs,
+    inHand: concurrency,
+    decoders: judge.decoders,
+    slowDecoders: judge.slowDecoders,
+  },
   {
     stage: () => {},
     batch: () => {},

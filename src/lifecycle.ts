@@ -57,7 +57,9 @@ export class Scope {
 /** The part of `process` that a graceful end needs; tests pass their own. */
 export interface ProcessLike {
   on(signal: "SIGTERM" | "SIGINT", listener: () => void): unknown;
-  exit(code: number): void;
+  exit(code?: number | string | null): void;
+  /** What the end was brought about by; without one a clean end is 0. */
+  readonly exitCode?: number | string | null | undefined;
 }
 
 /**
@@ -86,7 +88,7 @@ export function exitOnSignal(
       leave();
     }, graceMs).unref();
     scope.close().then(
-      () => proc.exit(0),
+      () => proc.exit(proc.exitCode ?? 0),
       (error: unknown) => {
         report(error);
         proc.exit(1);

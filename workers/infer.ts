@@ -6,7 +6,7 @@ import { basename, dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { workerData } from "node:worker_threads";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { asError, UpstreamError } from "../src/errors.ts";
+import { asError, ConfigError, UpstreamError } from "../src/errors.ts";
 import type { InferCall, InferData, InferReady, InferResult } from "../src/infer/infer.ts";
 import type { Provider } from "../src/infer/model.ts";
 import type { HumanMap } from "../src/photo.ts";
@@ -49,10 +49,12 @@ await serveThread<InferCall, InferResult, InferReady>(async () => {
 
 async function openSession(): Promise<{ session: InferenceSession; provider: Provider; instead: string }> {
   const problems: string[] = [];
+  let instead = "";
   for (const provider of data.providers) {
     // onnxruntime prints a page of errors when it is asked for a provider whose library is not there
     if (provider === "cuda" && !existsSync(cudaLibrary())) {
       problems.push("cuda: its provider is not installed: npm run install:cuda");
+      if (existsSync("/dev/nvidiactl")) instead = problems.join("; ");
       continue;
     }
     try {
@@ -65,9 +67,11 @@ async function openSession(): Promise<{ session: InferenceSession; provider: Pro
           size,
           maps: false,
         });
-      return { session, provider, instead: problems.join("; ") };
+      return { session, provider, instead };
     } catch (error) {
+      if (error instanceof ConfigError) throw error;
       problems.push(`${provider}: ${asError(error).message.split("\n")[0]}`);
+      instead = problems.join("; ");
     }
   }
   throw new UpstreamError("INFERENCE_UNAVAILABLE", `no execution provider works: ${problems.join("; ")}`);
@@ -114,11 +118,23 @@ async function run(
     shape,
   );
   const output = await session.run({ photos }, ["category", "human", ...(maps ? ["human_map"] : [])]);
+  expectShape(output, "category", [size, data.categories]);
+  expectShape(output, "human", [size]);
   const category = (output["category"]!.data as Float32Array).slice(0, count * data.categories);
   const human = (output["human"]!.data as Float32Array).slice(0, count);
   const mapped = maps ? mapsOf(output["human_map"]!, count) : [];
   for (const tensor of Object.values(output)) tensor.dispose();
   return { pixels, category, human, maps: mapped };
+}
+
+/** Of another shape a photo would get the scores of those beside it. */
+function expectShape(output: InferenceSession.ReturnType, name: string, shape: readonly number[]): void {
+  const { dims } = output[name]!;
+  if (dims.join() === shape.join()) return;
+  throw new ConfigError(
+    "MODEL_INVALID",
+    `expected the graph's output ${name} to be ${JSON.stringify(shape)} as model.json has it, got ${JSON.stringify(dims)}`,
+  );
 }
 
 /** Copies, because the tensor's memory is not JavaScript's. */

@@ -20,8 +20,9 @@ export interface Judge extends Required<Closable> {
   policy: Policy;
   policyText: string;
   inference: Inference;
-  /** Cores that may decode at once. */
+  /** Photos that may be decoded at once, and besides them slow ones. */
   decoders: number;
+  slowDecoders: number;
   /** See `LineModel`. */
   decode(bytes: Uint8Array, turn: Turn): Promise<Uint8Array[]>;
   /** Puts off, as CLOSED, what waits for a slow decoder: it would outlast the time to drain. */
@@ -65,7 +66,8 @@ export async function openJudge(
     ...config,
     background: how.background ?? false,
   });
-  const heic = createHeicDecoder(entry("heic.js"), model.side, Math.max(1, Math.floor(cores / 2)));
+  const slowDecoders = Math.max(1, Math.floor(cores / 2));
+  const heic = createHeicDecoder(entry("heic.js"), model.side, slowDecoders);
   const limits = { side: model.side, maxPixels: config.maxPixels };
   const scope = new Scope();
   scope.hold("inference", inference);
@@ -77,10 +79,9 @@ export async function openJudge(
     inference,
     // one more than cores, so that a core is busy while another photo is between two steps
     decoders: cores + 1,
+    slowDecoders,
     decode(bytes, turn) {
-      const work = (): Promise<Uint8Array[]> => decode(bytes, limits, heic.decode);
-      // HEIC waits for threads of its own, and must not take a turn that others could use
-      return sniff(bytes) === "heic" ? work() : turn(work);
+      return turn(() => decode(bytes, limits, heic.decode), sniff(bytes) === "heic");
     },
     refuseWaiting: heic.refuseWaiting,
     halt: () => scope.halt(),

@@ -2,7 +2,7 @@
 import { hostname } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import type { Config } from "../src/config.ts";
-import { asError } from "../src/errors.ts";
+import { asError, UpstreamError } from "../src/errors.ts";
 import { createMetrics } from "../src/http/metrics.ts";
 import { serveHttp } from "../src/http/server.ts";
 import { createFetch } from "../src/image/fetch.ts";
@@ -12,6 +12,7 @@ import { connectS3, createS3Fetch } from "../src/image/s3.ts";
 import { createBatcher } from "../src/infer/batcher.ts";
 import { openModelById } from "../src/infer/folders.ts";
 import type { Model } from "../src/infer/model.ts";
+import { watchInference } from "../src/infer/watch.ts";
 import type { Closable, Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { createFollower, type Wanted } from "../src/moderate/follow.ts";
@@ -92,6 +93,23 @@ export async function startWorker(
     };
   };
   const pinned = config.model !== "";
+  /** Whether what history has under this model's name is of this model, and is found quickly. */
+  const canKnow = async (): Promise<boolean> => {
+    const { id, sha256 } = current.judge.model;
+    // one that is tried may be made anew under its name
+    const ours = !pinned || (await readModels(db)).some((row) => row.id === id && row.sha256 === sha256);
+    if (!ours) {
+      log.warn(
+        { model: id },
+        "MAITRED_MODEL is not registered as it is, so each photo is judged: maitred model shadow",
+      );
+      return false;
+    }
+    const quick = await hasDigests(db);
+    if (!quick)
+      log.warn("the index verdicts_digest is not built, so each photo is judged: run maitred migrate");
+    return quick;
+  };
   const active = pinned ? undefined : (await orders()).active;
   let current = await models.open(active ? await byId(active) : await openDefaultModel(config));
   const { policyText, policy } = current.judge;
@@ -101,7 +119,7 @@ export async function startWorker(
     metrics.model({ model: judge.model.id, variant, provider });
     const about = { model: judge.model.id, variant, provider, warmUpMs: Math.round(warmUpMs) };
     log.info({ ...about, ...(pinned && { pinned: "MAITRED_MODEL" }) }, message);
-    if (instead && config.provider === "cuda") log.warn({ instead }, "CUDA does not run here");
+    if (instead) log.warn({ instead }, "CUDA does not run here");
   };
   announce("the model is warm");
   const first = asLineModel(current);
@@ -117,9 +135,7 @@ export async function startWorker(
     s3: createS3Fetch(s3),
     ...(folders.length > 0 && { folder: createFolderFetch(folders) }),
   });
-  const once = config.duplicates === "once" && (await hasDigests(db));
-  if (config.duplicates === "once" && !once)
-    log.warn("the index verdicts_digest is not built, so each photo is judged: run maitred migrate");
+  const once = config.duplicates === "once" && (await canKnow());
   const fetchLimits = { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs };
   const worker = createModerationWorker(
     {
@@ -144,6 +160,7 @@ export async function startWorker(
       maxWaitMs: config.maxWaitMs,
       inHand: concurrency + 2 * maxBatch,
       decoders: current.judge.decoders,
+      slowDecoders: current.judge.slowDecoders,
     },
     said.events,
   );
@@ -158,7 +175,16 @@ export async function startWorker(
     createFollower<Warm>(
       {
         read: () => (pinned ? Promise.resolve({ active: undefined, shadow: undefined }) : orders()),
-        open: async (wanted, background) => models.open(await byId(wanted), { background, policyText }),
+        async open(wanted, background) {
+          const next = await models.open(await byId(wanted), { background, policyText });
+          if (background || current.provider === "cpu" || next.provider === "cuda") return next;
+          // two models beside each other may be too much for a card that holds either
+          await next.close();
+          throw new UpstreamError(
+            "INFERENCE_UNAVAILABLE",
+            `${wanted.id} would run on ${next.provider}: ${next.instead}`,
+          );
+        },
         async replace(next) {
           const before = current.judge.model.id;
           current = next;
@@ -193,6 +219,15 @@ export async function startWorker(
   scope.hold(
     "notices",
     listen(config.databaseUrl, "maitred_models", () => void follower.look(), broken("Postgres")),
+  );
+  const watched = { oldest: () => current.judge.inference.oldest, infers: said.infers };
+  scope.hold(
+    "watch",
+    watchInference(watched, (why) => {
+      log.fatal({ why }, "this worker cannot judge any more and ends, so that it is started again");
+      process.exitCode = 1;
+      process.kill(process.pid, "SIGTERM");
+    }),
   );
   tellFigures(() => reportFigures(db, name, recent.figures()), broken("telling figures"), scope);
   const consumers: Closable[] = [];

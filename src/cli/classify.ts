@@ -58,7 +58,7 @@ Exit codes: 0 every file was judged, 1 some were not.
     const judge = await openFileJudge(config, undefined, { explain: out !== undefined });
     const explainer = out === undefined ? undefined : createExplainer(config, judge, out);
     const { provider, instead } = judge.ready;
-    if (instead && config.provider === "cuda") terminal.say(`CUDA does not run here: ${instead}\n`);
+    if (instead) terminal.say(`CUDA does not run here: ${instead}\n`);
     const print = values["json"] ? (line: Line) => terminal.print(JSON.stringify(line)) : printer(terminal);
     const since = performance.now();
     let judged = 0;

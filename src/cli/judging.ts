@@ -12,6 +12,7 @@ import type { Explained, InferReady } from "../infer/infer.ts";
 import type { Model } from "../infer/model.ts";
 import { strongest, together } from "../moderate/frames.ts";
 import { createGate } from "../moderate/gate.ts";
+import type { Turn } from "../moderate/line.ts";
 import { packageRoot } from "../package-root.ts";
 import type { Scores } from "../photo.ts";
 import type { Terminal } from "./command.ts";
@@ -35,7 +36,7 @@ export interface FileJudge {
    */
   explain(path: string): Promise<Explained & { frame: number; bytes: Uint8Array }>;
   /** Lets one more piece of work keep a core busy, when it is its turn. */
-  turn<T>(work: () => Promise<T>): Promise<T>;
+  turn: Turn;
   close(): Promise<void>;
 }
 
@@ -69,7 +70,7 @@ export async function openFileJudge(
     const batcher = createBatcher<Uint8Array, Scores>(inference.run, limits);
     const explainer = createBatcher<Uint8Array, Explained>(inference.explain, limits);
     const gate = createGate(judge.decoders);
-    const turn = <T>(work: () => Promise<T>): Promise<T> => gate("live", work);
+    const turn: Turn = (work, slow) => (slow ? work() : gate("live", work));
     return {
       model,
       policy: judge.policy,

@@ -26,7 +26,7 @@ export interface InferReady {
   provider: Provider;
   /** The variant of the model that runs there. */
   variant: string;
-  /** Why the preferred provider does not run; "" if it does. */
+  /** Why the preferred provider does not run; "" if it does, or where there is neither a GPU nor what would use one. */
   instead: string;
   /** Whether the graph says where in the frame a human is. */
   maps: boolean;
@@ -64,6 +64,8 @@ export interface Inference extends Closable {
   maxBatch: number;
   /** Runs that are worked on at the same time, each in a thread of its own. */
   threads: number;
+  /** The call that has been out longest; undefined while none is. */
+  readonly oldest: unknown;
   /**
    * @param photos each side * side * 3 bytes of RGB; at most `maxBatch` of them.
    * @throws {UpstreamError} INFERENCE_UNAVAILABLE when the thread died; the next call starts it again.
@@ -94,9 +96,11 @@ export interface InferSettings {
  * @param url the entry point workers/infer.ts.
  */
 export function createInference(url: URL, model: Model, settings: InferSettings): Inference {
-  const providers: Provider[] = settings.provider === "auto" ? ["cuda", "cpu"] : [settings.provider];
-  const limit = { cpu: settings.maxBatch || 8, cuda: settings.maxBatch || 64 };
   const background = settings.background ?? false;
+  const preferred: Provider[] = settings.provider === "auto" ? ["cuda", "cpu"] : [settings.provider];
+  // the card is the active model's
+  const providers: Provider[] = background ? ["cpu"] : preferred;
+  const limit = { cpu: settings.maxBatch || 8, cuda: settings.maxBatch || 64 };
   const cores = background ? 1 : availableParallelism();
   const runs = settings.threads > 0 ? Math.max(1, Math.floor(cores / settings.threads)) : Math.min(cores, 4);
   const workerData: InferData = {
@@ -125,6 +129,7 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
   let starting: Promise<InferReady> | undefined;
   const photoBytes = model.side * model.side * 3;
   const free: ArrayBuffer[] = [];
+  const out = new Set<InferCall>();
   let provider: Provider = providers.at(-1)!;
 
   async function send(photos: readonly Uint8Array[], maps: boolean): Promise<InferResult> {
@@ -137,10 +142,13 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
       target.set(photo, index * photoBytes);
     }
     const idlest = crew.reduce((best, each) => (each.busy < best.busy ? each : best));
+    const call: InferCall = { pixels, count: photos.length, size, maps };
     idlest.busy++;
-    const result = await idlest.thread
-      .call({ pixels, count: photos.length, size, maps }, [pixels])
-      .finally(() => idlest.busy--);
+    out.add(call);
+    const result = await idlest.thread.call(call, [pixels]).finally(() => {
+      idlest.busy--;
+      out.delete(call);
+    });
     free.push(result.pixels);
     return result;
   }
@@ -163,8 +171,10 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
   async function start(): Promise<InferReady> {
     const ready = await crew[0]!.thread.ready();
     provider = ready.provider;
+    // a thread that starts again does so on the one that sizes, variant and figures are of
+    workerData.providers = [provider];
     if (provider === "cpu") {
-      while (crew.length < runs) crew.push(member({ ...workerData, providers: ["cpu"] }));
+      while (crew.length < runs) crew.push(member(workerData));
       await Promise.all(crew.map(({ thread }) => thread.ready()));
     }
     return ready;
@@ -180,6 +190,9 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
     },
     get threads() {
       return crew.length;
+    },
+    get oldest() {
+      return out.values().next().value;
     },
     run,
     explain,

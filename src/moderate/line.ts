@@ -7,7 +7,8 @@ import type { Score, Scored } from "./same-bytes.ts";
 
 export type Stage = "fetch" | "lookup" | "decode" | "batch" | "record" | "total";
 
-export type Turn = <T>(work: () => Promise<T>) => Promise<T>;
+/** @param slow it waits for threads of its own, and keeps no core of this one's busy. */
+export type Turn = <T>(work: () => Promise<T>, slow?: boolean) => Promise<T>;
 
 /** A model that is open and warm. */
 export interface LineModel extends Closable {
@@ -22,7 +23,7 @@ export interface LineModel extends Closable {
   /** Runs that are worked on at the same time. */
   threads: number;
   /**
-   * @param turn runs what keeps a core busy, when it is this photo's turn.
+   * @param turn runs the decoding when it is this photo's turn.
    * @returns the pixels of its one frame, or of those of an animation that are judged.
    */
   decode(bytes: Uint8Array, turn: Turn): Promise<Uint8Array[]>;

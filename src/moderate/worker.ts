@@ -4,7 +4,7 @@ import type { Closable } from "../lifecycle.ts";
 import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
 import { policyIdOf } from "../policy-id.ts";
 import { strongest } from "./frames.ts";
-import { createGate } from "./gate.ts";
+import { type Class, createGate } from "./gate.ts";
 import {
   type LineModel,
   type LineOutcome,
@@ -13,6 +13,7 @@ import {
   moderate,
   type Stage,
   type Try,
+  type Turn,
 } from "./line.ts";
 import { createRoom, type Room } from "./room.ts";
 import { createScore, type KnownScores, type Score, type Scored } from "./same-bytes.ts";
@@ -48,8 +49,9 @@ export interface WorkerLimits {
   maxWaitMs: number;
   /** Photos in hand, of both lanes together. */
   inHand: number;
-  /** Photos that are decoded at once. */
+  /** Photos that are decoded at once, and besides them those that have threads of their own. */
   decoders: number;
+  slowDecoders: number;
 }
 
 /** What is told of the line while it runs: counters, logs, the progress of a command. */
@@ -80,8 +82,8 @@ export interface ModerationWorker extends Closable {
 
 /**
  * The line with its two batchers: one forms a model's batches, one the groups that are committed together.
- * Two gates, live photos first, keep a backlog of the archive from standing in front of an upload and bound the
- * memory: at most `inHand` photos have bytes or pixels here, and at most `decoders` are being decoded.
+ * Gates, live photos first, keep a backlog of the archive from standing in front of an upload and bound the
+ * memory: at most `inHand` photos have bytes or pixels here, and at most `decoders` and `slowDecoders` are being decoded.
  *
  * @param first the model to begin with; the worker closes it.
  */
@@ -94,9 +96,14 @@ export function createModerationWorker(
   const policy = policyIdOf(deps.policyText);
   const admission = createGate(limits.inHand);
   const decoding = createGate(limits.decoders);
+  const decodingSlowly = createGate(limits.slowDecoders);
   const tag = `${process.pid.toString(36)}${Date.now().toString(36)}`;
   let batches = 0;
   let shadow: Shadow | undefined;
+
+  function turnOf(of: Class): Turn {
+    return (work, slow) => (slow ? decodingSlowly : decoding)(of, work);
+  }
 
   function seat(model: LineModel): ModelSteps & Closable {
     const inference = deps.batcher<Uint8Array, Scored>(
@@ -119,7 +126,7 @@ export function createModerationWorker(
     return {
       by: model.by,
       score,
-      decode: (bytes, lane) => model.decode(bytes, (work) => decoding(lane, work)),
+      decode: (bytes, lane) => model.decode(bytes, turnOf(lane)),
       async infer(pixels, lane) {
         const { scores, batch } = strongest(
           await Promise.all(pixels.map((frame) => inference.add(frame, lane))),
@@ -205,11 +212,7 @@ export function createModerationWorker(
     async shadow(model, share) {
       const before = shadow;
       shadow =
-        model &&
-        createShadow(
-          { model, share, turn: (work) => decoding("shadow", work), record: deps.recordShadow },
-          events,
-        );
+        model && createShadow({ model, share, turn: turnOf("shadow"), record: deps.recordShadow }, events);
       await before?.close();
     },
     async close() {

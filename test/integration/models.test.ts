@@ -173,6 +173,20 @@ describe("variants", () => {
   });
 });
 
+test("a graph whose output is not as wide as model.json says is refused, as photos would get their neighbours' scores", async ({
+  models,
+}) => {
+  const files = { "model.onnx": graphThatSays({ categories: [...CATEGORIES, "drinks"] }) };
+  const judge = await openJudge(readConfig({ MAITRED_MODEL: makeModel(models, "wide-1", { files }) }));
+  await expect(judge.inference.ready()).rejects.toMatchObject({
+    code: "MODEL_INVALID",
+    message: expect.stringContaining(
+      "expected the graph's output category to be [1,4] as model.json has it, got [1,5]",
+    ),
+  });
+  await judge.close();
+});
+
 describe("a worker", () => {
   test("follows the active model without a restart, also one of another side, and back", async ({
     start,

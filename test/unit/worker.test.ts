@@ -65,7 +65,7 @@ function start(
       ...deps,
     },
     first,
-    { maxWaitMs: 0, inHand: 64, decoders: 2 },
+    { maxWaitMs: 0, inHand: 64, decoders: 2, slowDecoders: 1 },
     {
       stage: () => {},
       batch: () => {},
@@ -132,6 +132,39 @@ test("a photo's bytes are freed once it is judged, unless a shadow reads them to
   await worker.shadow(fake("next", 2), 1);
   await judge("2");
   expect(fetched.map(({ length }) => length)).toEqual([0, 7]);
+  await worker.close();
+});
+
+test("an upload that is decoded slowly goes before slow ones of the archive, and holds up none that is quick", async () => {
+  const [slow, quick] = [1, 0];
+  const order: string[] = [];
+  let release = (): void => {};
+  const first = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const model: LineModel = {
+    ...fake("m", 2),
+    provider: "cuda",
+    decode: (bytes, turn) =>
+      turn(async () => {
+        order.push(String(bytes));
+        if (order.length === 1) await first;
+        return [new Uint8Array(2 * 2 * 3)];
+      }, bytes[0] === slow),
+  };
+  const { worker, judge } = start(model, undefined, {
+    fetch: async ({ key }) => ({
+      bytes: Uint8Array.of(key === "quick" ? quick : slow, Number(key)),
+      known: {},
+    }),
+  });
+  const archive = ["1", "2", "3"].map((id) => judge(id, "backfill"));
+  await new Promise(setImmediate);
+  const upload = judge("4");
+  await judge("quick");
+  release();
+  await Promise.all([...archive, upload]);
+  expect(order).toEqual(["1,1", "0,0", "1,4", "1,2", "1,3"]);
   await worker.close();
 });
 
