@@ -67,11 +67,11 @@ begin
       if outcome = 'removed' then
         update photos p set superseded_at = case when p.decided_by like 'moderator:%' then now() end, lane = 'live'
         where (p.store, p.bucket, p.key) = (e.store, e.bucket, e.key) and p.superseded_at is null
-          and p.state in ('shown', 'hidden', 'review') and has_no_id(p.version);
+          and (p.state in ('shown', 'review') or (p.state = 'hidden' and p.decided_by like 'model:%')) and has_no_id(p.version);
         insert into unqueued (photo_id)
         select p.id from photos p
         where (p.store, p.bucket, p.key) = (e.store, e.bucket, e.key) and p.superseded_at is null
-          and p.state in ('shown', 'hidden', 'review') and has_no_id(p.version)
+          and (p.state in ('shown', 'review') or (p.state = 'hidden' and p.decided_by like 'model:%')) and has_no_id(p.version)
         on conflict do nothing;
       end if;
     elsif order_key(e.ord, p_pad) <= order_key(seen.latest, p_pad) then

@@ -122,7 +122,7 @@ begin
 end $$;
 
 -- As before (migrations/0012_desk.sql), but that a decision is not taken back which does not stand any more, because the photo was uploaded
--- again.
+-- again, and that a worker looks whether what is shown by it is there, where the version does not say.
 create or replace function undo_review(p_moderator text, p_decision uuid, p_lease_s double precision, p_page text default '')
 returns table (photo_id bigint, outcome text, kind text) language plpgsql as $$
 #variable_conflict use_column
@@ -182,7 +182,9 @@ begin
     where v.photo_id = d.photo_id and f.outcome = 'rolled back') r;
   -- one of the archive too: whoever rolled back was not told of it, since it had the decision then
   insert into unqueued (photo_id)
-  select p.id from photos p where p.id = d.photo_id and p.state = 'pending' and p.superseded_at is null
+  select p.id from photos p where p.id = d.photo_id and p.superseded_at is null
+    -- the version that it is may have gone while a moderator had hidden it
+    and (p.state = 'pending' or (p.state = 'shown' and p.decided_by like 'model:%' and has_no_id(p.version)))
   on conflict do nothing;
   return query
   select d.photo_id, 'done', (

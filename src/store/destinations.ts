@@ -1,5 +1,5 @@
 import { ConfigError } from "../errors.ts";
-import { type Pool, query } from "./pool.ts";
+import { connection, type Pool, query } from "./pool.ts";
 
 /** Who is told, without what it signs with; see migrations/0008_outbox.sql. */
 export interface Destination {
@@ -161,26 +161,33 @@ export async function removeDestination(db: Pool, id: string): Promise<boolean> 
     text: "update destinations set enabled = false where id = $1 and enabled",
     values: [id],
   });
-  for (;;) {
-    const [page] = await query<{ deleted: number }>(db, {
-      name: "forget_deliveries",
-      text: `with gone as (
-          delete from deliveries where ctid = any (array(
-            select ctid from deliveries where destination = $1 limit $2)) returning seq
-        ), untold as (
-          delete from outbox o using gone g where o.seq = g.seq
-            and not exists (select from deliveries d where d.seq = o.seq and d.destination <> $1)
-        ) select count(*)::int as deleted from gone`,
-      values: [id, PAGE],
-    });
-    if (page!.deleted < PAGE) break;
-  }
+  while ((await forgetDeliveries(db, id)) === PAGE);
   const [row] = await query<{ removed: boolean }>(db, {
     name: "remove_destination",
     text: "select remove_destination($1) as removed",
     values: [id],
   });
   return row!.removed;
+}
+
+/** Of two that delete what one change was to tell, each would see the other's, and nobody would delete the change: in turns. */
+async function forgetDeliveries(db: Pool, id: string): Promise<number> {
+  return connection(db, async (client) => {
+    await client.query("begin");
+    await client.query("select pg_advisory_xact_lock(hashtext('maitred purge_deliveries'))");
+    const { rows } = await client.query<{ deleted: number }>(
+      `with gone as (
+        delete from deliveries where ctid = any (array(
+          select ctid from deliveries where destination = $1 limit $2)) returning seq
+      ), untold as (
+        delete from outbox o using gone g where o.seq = g.seq
+          and not exists (select from deliveries d where d.seq = o.seq and d.destination <> $1)
+      ) select count(*)::int as deleted from gone`,
+      [id, PAGE],
+    );
+    await client.query("commit");
+    return rows[0]!.deleted;
+  });
 }
 
 /** Deliveries that are deleted in one statement. */

@@ -1,0 +1,199 @@
+import { randomUUID } from "node:crypto";
+import { describe, expect } from "vitest";
+import { feedBackfill } from "../../src/store/backfill-feed.ts";
+import { addBackfill } from "../../src/store/backfills.ts";
+import { addDestination, tellAgain } from "../../src/store/destinations.ts";
+import { recordEvents, type StoredEvent } from "../../src/store/events.ts";
+import { registerPhotos } from "../../src/store/photos.ts";
+import { decideReviews, undoReview } from "../../src/store/reviews.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Database, test } from "../fixtures.ts";
+import { judged, ofAll } from "../verdicts.ts";
+
+const HOUR_MS = 3_600_000;
+const event = (over: Partial<StoredEvent> = {}): StoredEvent => ({
+  kind: "created",
+  store: "s3",
+  bucket: "b",
+  key: "a",
+  version: "",
+  order: null,
+  known: {},
+  receivedAt: new Date(),
+  ...over,
+});
+const say = async (db: Database, ...events: StoredEvent[]) => recordEvents(db.pool, events, "right");
+const saidOnce = async (db: Database, each: StoredEvent) => (await say(db, each))[0]!;
+const rows = async (db: Database, sql: string, ...values: unknown[]) =>
+  (await db.pool.query(sql, values)).rows;
+const inPublic = async (db: Database): Promise<string[]> =>
+  (await rows(db, "select version from public_photos")).map(({ version }) => version);
+const current = async (db: Database): Promise<string[]> =>
+  (await rows(db, "select version from photos where superseded_at is null order by 1")).map(
+    ({ version }) => version,
+  );
+const decide = async (db: Database, photo: string, verdict: "shown" | "hidden") => {
+  const id = randomUUID();
+  await decideReviews(db.pool, "ann", [
+    { id, photo, verdict, category: null, human: false, note: null, asOf: null },
+  ]);
+  return id;
+};
+
+describe("a photo that is known by its key alone, uploaded again after it was removed", () => {
+  test("is pending, with no tag of the bytes before, until it is judged again", async ({ db }) => {
+    const { photoId } = await saidOnce(db, event());
+    await recordOutcomes(db.pool, [judged(photoId!, "shown")]);
+    await say(db, event({ kind: "removed" }));
+    expect(await saidOnce(db, event())).toEqual({ photoId, outcome: "accepted", queue: true });
+    expect(await inPublic(db)).toEqual([]);
+    expect(await rows(db, "select state, rule, lane from photos")).toEqual([
+      { state: "pending", rule: "uploaded-again", lane: "live" },
+    ]);
+    expect(await rows(db, "select * from tags")).toEqual([]);
+    await recordOutcomes(db.pool, [judged(photoId!, "hidden")]);
+    expect(await rows(db, "select state from photos")).toEqual([{ state: "hidden" }]);
+  });
+
+  test("is so where a moderator had shown it too, and nobody takes that decision back any more", async ({
+    db,
+  }) => {
+    const { photoId } = await saidOnce(db, event({ order: "10" }));
+    await recordOutcomes(db.pool, [judged(photoId!, "shown")]);
+    const decision = await decide(db, photoId!, "shown");
+    await say(db, event({ kind: "removed", order: "11" }), event({ order: "12" }));
+    expect(await inPublic(db)).toEqual([]);
+    expect(await undoReview(db.pool, "ann", decision, 60)).toMatchObject({ outcome: "changed" });
+    expect(await inPublic(db)).toEqual([]);
+  });
+
+  test("stays hidden where a moderator had hidden it", async ({ db }) => {
+    const { photoId } = await saidOnce(db, event({ order: "10" }));
+    await decide(db, photoId!, "hidden");
+    await say(db, event({ kind: "removed", order: "11" }), event({ order: "12" }));
+    expect(await rows(db, "select state, decided_by from photos")).toEqual([
+      { state: "hidden", decided_by: "moderator:ann" },
+    ]);
+  });
+
+  test("has no verdict of before proposed to it", async ({ db }) => {
+    const { photoId } = await saidOnce(db, event());
+    await recordOutcomes(db.pool, [judged(photoId!, "hidden")]);
+    const run = await addBackfill(db.pool, { ...ofAll, propose: true });
+    const page = { ids: [photoId!], unreadable: 0, cursor: { after: photoId! }, end: true };
+    await feedBackfill(db.pool, run, null, page);
+    await recordOutcomes(db.pool, [{ ...judged(photoId!, "shown", "model:m-2"), fed: true }]);
+    expect(await rows(db, "select photo_id from proposals")).toEqual([{ photo_id: photoId }]);
+    await say(db, event({ kind: "removed" }), event());
+    expect(await rows(db, "select * from proposals")).toEqual([]);
+  });
+});
+
+test("another verdict of the same model counts where the version does not say which bytes it is of", async ({
+  db,
+}) => {
+  const [{ photoId: keyed }, { photoId: named }] = [
+    await saidOnce(db, event()),
+    await saidOnce(db, event({ key: "n", version: "etag:1" })),
+  ];
+  await recordOutcomes(db.pool, [judged(keyed!, "shown"), judged(named!, "shown")]);
+  await recordOutcomes(db.pool, [judged(keyed!, "hidden"), judged(named!, "hidden")]);
+  expect(await inPublic(db)).toEqual(["etag:1"]);
+  const history = "select count(*)::int from verdicts where photo_id = $1";
+  await recordOutcomes(db.pool, [judged(keyed!, "hidden")]);
+  expect(await rows(db, history, keyed)).toEqual([{ count: 2 }]);
+});
+
+describe("what has no order and was said long before what is known", () => {
+  const earlier = new Date(Date.now() - HOUR_MS);
+
+  test("removes nothing, erasing or not", async ({ db }) => {
+    const { photoId } = await saidOnce(db, event({ version: "etag:1", order: "10" }));
+    await decide(db, photoId!, "shown");
+    const late = event({ kind: "removed", receivedAt: earlier });
+    expect(await saidOnce(db, late)).toMatchObject({ outcome: "stale" });
+    expect(await recordEvents(db.pool, [late], "right", true)).toMatchObject([{ outcome: "stale" }]);
+    expect(await inPublic(db)).toEqual(["etag:1"]);
+  });
+
+  test("makes no other photo current", async ({ db }) => {
+    await say(db, event({ version: "etag:2" }));
+    const late = event({ version: "etag:1", receivedAt: earlier });
+    expect(await saidOnce(db, late)).toEqual({ photoId: null, outcome: "stale", queue: false });
+    expect(await current(db)).toEqual(["etag:2"]);
+  });
+
+  test("counts where it only waited for whoever hears it, as what it is beside did", async ({ db }) => {
+    const at = (seconds: number) => new Date(earlier.valueOf() + seconds * 1_000);
+    await say(db, event({ version: "etag:1", receivedAt: at(0) }));
+    expect(await saidOnce(db, event({ version: "etag:2", receivedAt: at(1) }))).toMatchObject({
+      outcome: "accepted",
+    });
+    expect(await saidOnce(db, event({ kind: "removed", receivedAt: at(2) }))).toMatchObject({
+      outcome: "removed",
+    });
+    expect(await current(db)).toEqual([]);
+  });
+});
+
+test("a removal erases what it withdraws also where the next upload comes in the same call", async ({
+  db,
+}) => {
+  const old = await saidOnce(db, event({ version: "etag:1", order: "10" }));
+  await recordOutcomes(db.pool, [judged(old.photoId!, "hidden")]);
+  const both = [event({ kind: "removed", order: "11" }), event({ version: "etag:2", order: "12" })];
+  expect(await recordEvents(db.pool, both, "right", true)).toMatchObject([
+    { outcome: "removed" },
+    { outcome: "accepted", queue: true },
+  ]);
+  expect(await rows(db, "select version from photos")).toEqual([{ version: "etag:2" }]);
+  expect(await rows(db, "select * from verdicts")).toEqual([]);
+});
+
+test("of two versions of one object in one call the last is current, and the verdict of the other is not public", async ({
+  db,
+}) => {
+  const photo = (version: string) => ({ store: "s3" as const, bucket: "b", key: "a", version, known: {} });
+  const [first] = await registerPhotos(db.pool, [photo("etag:1")], "live");
+  await recordOutcomes(db.pool, [judged(first!.id, "shown")]);
+  await registerPhotos(db.pool, [photo("etag:1"), photo("etag:2")], "live");
+  expect(await current(db)).toEqual(["etag:2"]);
+  await registerPhotos(db.pool, [photo("etag:2"), photo("etag:1")], "live");
+  expect(await inPublic(db)).toEqual(["etag:1"]);
+});
+
+test("a version that is gone for good has a worker look at what waits for a moderator too", async ({
+  db,
+}) => {
+  const { photoId } = await saidOnce(db, event({ version: "etag:1" }));
+  await recordOutcomes(db.pool, [judged(photoId!, "review")]);
+  await db.pool.query("delete from unqueued");
+  await say(db, event({ kind: "removed", version: "v1", order: "10" }));
+  expect(await rows(db, "select photo_id from unqueued")).toEqual([{ photo_id: photoId }]);
+});
+
+test("a decision that is taken back has a worker look whether what is shown by it is there", async ({
+  db,
+}) => {
+  const { photoId } = await saidOnce(db, event({ version: "etag:1" }));
+  await recordOutcomes(db.pool, [judged(photoId!, "shown")]);
+  const decision = await decide(db, photoId!, "hidden");
+  await say(db, event({ kind: "removed", version: "v1", order: "10" }));
+  await db.pool.query("delete from unqueued");
+  expect(await undoReview(db.pool, "ann", decision, 60)).toMatchObject({ outcome: "done" });
+  expect(await rows(db, "select photo_id from unqueued")).toEqual([{ photo_id: photoId }]);
+});
+
+test("a destination that missed it is told of a photo that is current again", async ({ db }) => {
+  const { photoId } = await saidOnce(db, event({ version: "etag:1", order: "10" }));
+  await recordOutcomes(db.pool, [judged(photoId!, "shown")]);
+  await say(db, event({ kind: "removed", order: "11" }));
+  const [{ now }] = await rows(db, "select now()");
+  await say(db, event({ version: "etag:1", order: "12" }));
+  await addDestination(
+    db.pool,
+    { id: "w", kind: "webhook", bucket: null, url: "https://app.example/hook" },
+    "whsec_c2VjcmV0",
+  );
+  expect(await tellAgain(db.pool, "w", now, "0", 10)).toMatchObject({ told: 1 });
+});
