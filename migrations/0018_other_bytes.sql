@@ -5,6 +5,28 @@ comment on column photos.revived_at is 'When it was last current again after it 
 alter table object_order add column told timestamptz;
 comment on column object_order.told is 'When the latest was said of what was told of the object as a whole; null where that is not known';
 
+-- Of withdrawn photos that are about to be current again, and of which nothing but the key says which bytes they are: no verdict stands
+-- any more, nothing is proposed, and no moderator holds them. Before they are current, so that nobody is shown or told what was said of other
+-- bytes. What a moderator had hidden stays hidden. Its caller has locked them.
+create function forget_bytes(p_ids bigint[]) returns void language plpgsql as $$
+declare
+  judged bigint[] := array(
+    select id from photos
+    where id = any (p_ids) and version = '' and state in ('shown', 'hidden', 'review')
+      and not (state = 'hidden' and decided_by like 'moderator:%'));
+begin
+  if judged = '{}' then
+    return;
+  end if;
+  delete from tags where photo_id = any (judged);
+  delete from proposals where photo_id = any (judged);
+  delete from review_claims where photo_id = any (judged);
+  update photos
+  set state = 'pending', category = null, human = null, rule = 'uploaded-again',
+      reason = 'uploaded again after it was removed: its bytes may be others', decided_by = null, policy = null, decided_at = null, lane = 'live'
+  where id = any (judged);
+end $$;
+
 -- As before (migrations/0014_told_again.sql), but:
 --   - one that is known by nothing but its key, and is current again, has the verdict of other bytes: it is pending, and judged anew, unless
 --     a moderator had hidden it;
@@ -107,16 +129,9 @@ begin
       select from photos p where (p.store, p.bucket, p.key) = (e.store, e.bucket, e.key) and p.superseded_at is null) then
       outcome := 'stale';
     else
-      if photo.superseded_at is not null and e.version = '' and photo.state in ('shown', 'hidden', 'review')
-        and not (photo.state = 'hidden' and photo.decided_by like 'moderator:%') then
-        -- before it is current again, so that nobody is shown or told what was said of other bytes
-        delete from tags t where t.photo_id = photo.id;
-        delete from proposals s where s.photo_id = photo.id;
-        update photos p
-        set state = 'pending', category = null, human = null, rule = 'uploaded-again',
-            reason = 'uploaded again after it was removed: its bytes may be others', decided_by = null, policy = null, decided_at = null,
-            lane = 'live'
-        where p.id = photo.id returning p.* into photo;
+      if photo.superseded_at is not null and e.version = '' then
+        perform forget_bytes(array[photo.id]);
+        select * into photo from photos p where p.id = photo.id;
       end if;
       outcome := case when photo.superseded_at is null and photo.state <> 'failed' then 'known' else 'accepted' end;
       select * into told from photos p
@@ -171,13 +186,16 @@ begin
     where e.kind = 'removed' and outcomes[e.n] <> 'stale' and p.superseded_at is not null
       and (p.store, p.bucket, p.key) = (e.store, e.bucket, e.key)
       and (e.version in ('', p.version) or (e.version = 'null' and has_no_id(p.version)))
-      -- what came after it in the same call was withdrawn by something else
-      and not (p.id = any (ids[e.n + 1 : ]));
+      -- what an upload after it in the same call made current was withdrawn by something else
+      and not exists (
+        select from unnest(ids, outcomes) with ordinality as l (id, outcome, n)
+        where l.n > e.n and l.id = p.id and l.outcome in ('accepted', 'known'));
   end if;
   return query select * from unnest(ids, outcomes, queues);
 end $$;
 
--- As before (migrations/0016_decided_stays.sql), but that of two versions of one object in one call only the last is current.
+-- As before (migrations/0016_decided_stays.sql), but that of two versions of one object in one call only the last is current, and with
+-- forget_bytes, as above.
 create or replace function register_photos(
   p_store text[], p_bucket text[], p_key text[], p_version text[],
   p_listing text[], p_uploader text[], p_claimed text[], p_lane text, p_looked timestamptz default null
@@ -196,6 +214,13 @@ begin
   -- in the order in which everybody locks photos, and not in that of their keys
   perform 1 from photos p
   where (p.store, p.bucket, p.key) in (select * from unnest(p_store, p_bucket, p_key)) order by p.id for update;
+  perform forget_bytes(array(
+    select p.id from unnest(p_store, p_bucket, p_key, p_version) as i (store, bucket, key, version)
+    join photos p on (p.store, p.bucket, p.key, p.version) = (i.store, i.bucket, i.key, i.version)
+    where p.version = '' and p.superseded_at is not null and p.superseded_at > p_looked is not true
+      and not exists (
+        select from photos c
+        where (c.store, c.bucket, c.key) = (i.store, i.bucket, i.key) and c.superseded_at is null and c.registered_at > p_looked)));
   -- "do update", not "do nothing": it locks the row, so a rival's uncommitted one is waited for and returned
   return query
   with input as (
@@ -273,4 +298,20 @@ begin
     order by p.id for share);
   told := tell(ids, p_destination);
   return next;
+end $$;
+
+-- What grant_roles gave until now, and then what is new here; it is called by the same name.
+alter function grant_roles(text) rename to grant_roles_before_bytes;
+create function grant_roles(p_queue_schema text) returns void language plpgsql as $$
+begin
+  perform grant_roles_before_bytes(p_queue_schema);
+  if to_regrole('maitred_migrator') is not null then
+    begin
+      alter function forget_bytes(bigint[]) owner to maitred_migrator;
+      alter function grant_roles_before_bytes(text) owner to maitred_migrator;
+    exception
+      when insufficient_privilege then
+        raise notice 'forget_bytes stays with %: only an administrator may give it to maitred_migrator', current_user;
+    end;
+  end if;
 end $$;

@@ -1,7 +1,9 @@
 -- Up Migration
 
--- As before (migrations/0016_decided_stays.sql), but that a verdict of the same model and policy counts where it is another, of photos whose
--- version does not say which bytes they are.
+-- As before (migrations/0016_decided_stays.sql), but that of photos whose version does not say which bytes they are
+--   - a verdict of the same model and policy counts where it is another, of other bytes, and they were fetched after the one that stands:
+--     p_items' age is how many seconds ago that was;
+--   - nothing counts of bytes that were fetched before the photo was uploaded again.
 create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
 begin
   -- a statement of its own, so that the next one sees what a rival committed while this one waited
@@ -14,7 +16,7 @@ begin
     select distinct on (i.id) i.*, e.item
     from jsonb_array_elements(p_items) as e (item), jsonb_to_record(e.item) as i (
       id bigint, verdict text, rule text, reason text, category text, human real, scores jsonb, tags jsonb,
-      by text, policy text, batch text, known jsonb, failure text, transient boolean,
+      by text, policy text, batch text, known jsonb, failure text, transient boolean, age double precision,
       fed boolean, backfill bigint, counted boolean, stored boolean, digest bytea, rendition boolean, tries smallint, over bigint)
     order by i.id, i.fed is true, i.rendition is true
   ), waiting as (
@@ -32,6 +34,7 @@ begin
       coalesce(input.backfill, (select max(s.backfill_id) from settled s where s.photo_id = input.id and not s.propose)) as of_backfill,
       case
         when locked.decided_by like 'moderator:%' then false
+        when locked.version = '' and now() - make_interval(secs => input.age) < locked.revived_at then false
         when input.fed and not asked.settled then false
         when input.stored and (locked.state = 'failed' or locked.decided_by is distinct from input.by
           or (input.rendition is true) <> coalesce(standing.rendition, false)) then false
@@ -44,14 +47,17 @@ begin
         when locked.state in ('pending', 'failed')
           or locked.decided_by is distinct from input.by or locked.policy is distinct from input.policy then true
         when (input.rendition is true) <> coalesce(standing.rendition, false) then input.rendition is not true
-        else (asked.again and input.batch not like 'same-%' or coalesce(input.over = standing.id, false)
-            or locked.version = '' or locked.version like 'generation:%')
+        else (asked.again and input.batch not like 'same-%' or coalesce(input.over = standing.id, false))
           and (locked.state, locked.rule, locked.category, locked.human)
             is distinct from (input.verdict, input.rule, input.category, input.human)
+          or (locked.version = '' or locked.version like 'generation:%')
+          and coalesce(now() - make_interval(secs => input.age) > locked.decided_at, false)
+          and (input.digest is null or input.digest is distinct from standing.digest)
+          and (locked.state, locked.rule, locked.category) is distinct from (input.verdict, input.rule, input.category)
       end as differs
     from input join photos locked on locked.id = input.id
     left join lateral (
-      select v.id, v.rendition from verdicts v
+      select v.id, v.rendition, v.digest from verdicts v
       where v.photo_id = input.id and locked.decided_by = input.by order by v.id desc limit 1
     ) standing on true
     cross join lateral (
@@ -95,7 +101,7 @@ begin
       coalesce(w.failure, '') as code,
       -- nothing else would tell the feeder that a list names it once more
       s.listed and not (w.differs and case when w.proposed then s.propose else w.of_backfill is not distinct from s.backfill_id end) as unseen,
-      case when w.differs and w.proposed and s.propose then w.item - 'counted' - 'fed' || jsonb_build_object('over', w.standing) end as proposal
+      case when w.differs and w.proposed and s.propose then w.item - 'counted' - 'fed' - 'age' || jsonb_build_object('over', w.standing) end as proposal
     from settled s join wanted w on w.id = s.photo_id
   ), proposed as (
     insert into proposals (backfill_id, photo_id, item)
@@ -122,7 +128,8 @@ begin
 end $$;
 
 -- As before (migrations/0012_desk.sql), but that a decision is not taken back which does not stand any more, because the photo was uploaded
--- again, and that a worker looks whether what is shown by it is there, where the version does not say.
+-- again; that one of before that leaves the photo pending; and that a worker looks whether what is shown by it is there, where the version
+-- does not say.
 create or replace function undo_review(p_moderator text, p_decision uuid, p_lease_s double precision, p_page text default '')
 returns table (photo_id bigint, outcome text, kind text) language plpgsql as $$
 #variable_conflict use_column
@@ -149,6 +156,17 @@ begin
   end if;
 
   b := jsonb_populate_record(null::photos, d.before);
+  if exists (select from photos p where p.id = d.photo_id and p.version = '' and p.revived_at > d.at) then
+    -- what stood before is of other bytes
+    b.state := 'pending';
+    b.category := null;
+    b.human := null;
+    b.failure := null;
+    b.decided_by := null;
+    b.policy := null;
+    b.decided_at := null;
+    d.before := d.before - 'tags';
+  end if;
   update review_decisions r set undone_at = now() where r.id = p_decision;
   delete from reviews r where r.verdict_id = d.verdict_id;
   if b.state = 'pending' then
@@ -213,3 +231,134 @@ begin
   select count(*) into changed from record_verdicts(items) v where v.changed;
   if taken > 0 or run.outcome is null then perform note_outcome(run, 'applied', 'applied', p_by); end if;
 end $$;
+
+-- As before (migrations/0015_desk_again.sql), but that nothing is shown of which the moderator saw what was there before it was uploaded again.
+create or replace function decide_reviews(p_moderator text, p_items jsonb)
+returns table (id uuid, photo_id bigint, outcome text, other text, state text, as_of bigint) language plpgsql as $$
+#variable_conflict use_column
+declare
+  i record;
+  photo photos;
+  known review_decisions;
+  claim review_claims;
+  before jsonb;
+  written bigint;
+begin
+  perform 1 from photos p
+  where p.id in (select t.photo from jsonb_to_recordset(p_items) as t (photo bigint)) order by p.id for update;
+  perform 1 from review_claims c
+  where c.photo_id in (select t.photo from jsonb_to_recordset(p_items) as t (photo bigint)) order by c.photo_id for update;
+  for i in
+    select * from rows from (jsonb_to_recordset(p_items) as (
+      id uuid, photo bigint, verdict text, category text, human boolean, note text, "asOf" bigint, appeal timestamptz
+    )) with ordinality as t (id, photo, verdict, category, human, note, seen, appeal, n) order by n
+  loop
+    id := i.id;
+    photo_id := i.photo;
+    other := null;
+    select * into photo from photos p where p.id = i.photo;
+    select * into known from review_decisions d where d.id = i.id;
+    select * into claim from review_claims c where c.photo_id = i.photo;
+    select max(v.id) into as_of from verdicts v where v.photo_id = i.photo;
+    if known.id is not null then
+      outcome := case
+        when (known.moderator, known.photo_id, known.verdict, known.category, known.human)
+          is distinct from (p_moderator, i.photo, i.verdict, i.category, i.human) then 'clash'
+        when known.undone_at is not null then 'changed'
+        else 'known' end;
+      other := case when outcome = 'changed' then p_moderator end;
+    elsif photo.id is null then
+      outcome := 'gone';
+    elsif photo.superseded_at is not null
+      -- it was uploaded again, and what was looked at may be other bytes
+      or (photo.version = '' and photo.revived_at is not null and i.verdict = 'shown'
+        and (photo.rule = 'uploaded-again' or i.seen < as_of)) then
+      outcome := 'withdrawn';
+    elsif claim.moderator <> p_moderator and claim.until > now() then
+      outcome := 'taken';
+      other := claim.moderator;
+    elsif photo.decided_by like 'moderator:%' and photo.decided_by <> 'moderator:' || p_moderator and exists (
+      -- what an undo restored was known before
+      select from verdicts v
+      where v.photo_id = i.photo and v.id > i.seen and v.decided_by = photo.decided_by and v.rule <> 'undo') then
+      outcome := 'changed';
+      other := substr(photo.decided_by, 11);
+    else
+      claim := case when claim.moderator = p_moderator then claim end;
+      before := photo_before(photo);
+      written := record_review(
+        i.photo, p_moderator, i.verdict, i.category, i.human, coalesce(claim.kind = 'audit', false), i.note);
+      insert into review_decisions (id, photo_id, moderator, kind, verdict, category, human, verdict_id, before)
+      values (i.id, i.photo, p_moderator, claim.kind, i.verdict, i.category, i.human, written,
+        before);
+      update appeals a set answered_at = now(), decision_id = i.id where a.photo_id = i.photo and a.answered_at is null
+        and (claim.kind = 'appeal' or a.at <= i.appeal);
+      delete from review_claims c where c.photo_id = i.photo;
+      insert into audit_log (who, did, photo, about)
+      values (p_moderator, 'decided', i.photo, jsonb_strip_nulls(jsonb_build_object('decision', i.id, 'verdict', i.verdict,
+        'before', photo.state, 'category', i.category, 'human', i.human, 'kind', claim.kind)));
+      outcome := 'done';
+      as_of := written;
+    end if;
+    state := case outcome when 'done' then i.verdict else photo.state end;
+    return next;
+  end loop;
+end $$;
+
+-- As before (migrations/0009_backfills.sql), but that no verdict stands again that is of what was there before it was uploaded again.
+create or replace function restore_before_backfill(p_id bigint, p_ids bigint[]) returns bigint language sql as $$
+  with ours as (
+    select i.id, max(v.id) as last_id
+    from unnest(p_ids) as i (id) join verdicts v on v.photo_id = i.id and v.backfill_id = p_id group by 1
+  ), standing as materialized (
+    select o.id, b.*
+    from ours o
+    -- one that is pending was restored before: history has no row of that
+    join photos p on p.id = o.id and p.state <> 'pending'
+    left join lateral (
+      select v.id as verdict_id, v.verdict, v.rule, v.reason, v.category, v.human, v.scores, v.decided_by, v.policy, v.failure,
+        v.backfill_id, v.rendition, v.decided_at
+      from verdicts v
+      where v.photo_id = o.id and v.id < o.last_id and v.backfill_id is distinct from p_id and not taken_back(v)
+        and (p.version <> '' or p.revived_at is null or v.decided_at >= p.revived_at)
+        -- the verdict itself, and not that it stood again, which was later
+        and coalesce(v.batch, '') not like 'rollback-%'
+      order by v.id desc limit 1
+    ) b on true
+    where not exists (select from verdicts v where v.photo_id = o.id and v.id > o.last_id and not taken_back(v))
+  ), state as (
+    update photos p
+    set state = coalesce(s.verdict, 'pending'), category = s.category, human = s.human,
+        rule = coalesce(s.rule, 'rollback'), reason = coalesce(s.reason, 'backfill ' || p_id || ' was rolled back'),
+        failure = case when s.verdict = 'failed' then coalesce(s.failure, 'INTERNAL') end,
+        decided_by = s.decided_by, policy = s.policy, decided_at = s.decided_at
+    from standing s where p.id = s.id returning p.id, p.state, p.lane, p.superseded_at
+  ), history as (
+    insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, batch, failure, backfill_id,
+      rendition)
+    select s.id, s.verdict, s.rule, s.reason, s.category, s.human, s.scores, s.decided_by, s.policy, 'rollback-' || p_id, s.failure,
+      s.backfill_id, s.rendition
+    from standing s where s.verdict is not null
+  ), given as (
+    select s.id, c.key as category, c.value::double precision as score,
+      coalesce((l.thresholds ->> c.key)::double precision, 1) as threshold, s.decided_by, l.id is null as unknown, c.key = s.category as best
+    from standing s cross join lateral jsonb_each_text(coalesce(s.scores, '{}')) c left join policies l on l.id = s.policy
+  ), due as (
+    select g.id, g.category, g.score, case when g.unknown then 0 else g.threshold end as threshold, g.decided_by
+    from given g where case when g.unknown then g.best else g.score >= g.threshold end
+  ), taken as (
+    delete from tags t using standing s
+    where t.photo_id = s.id and not exists (select from due d where d.id = t.photo_id and d.category = t.category)
+  ), kept as (
+    insert into tags as t (photo_id, category, score, threshold, model)
+    select d.id, d.category, d.score, d.threshold, d.decided_by from due d
+    on conflict on constraint tags_pkey do update
+      set score = excluded.score, threshold = excluded.threshold, model = excluded.model
+  ), queued as (
+    -- an upload whose own job came while the backfill's verdict stood has none any more
+    insert into unqueued (photo_id)
+    select s.id from state s where s.state = 'pending' and s.lane = 'live' and s.superseded_at is null
+    on conflict do nothing
+  )
+  select count(*) from state;
+$$;

@@ -7,6 +7,8 @@ import type { WorkerEvents } from "../src/moderate/worker.ts";
 
 export interface Saying {
   events: WorkerEvents;
+  /** Tries in a row that inference failed. */
+  failedTries(): number;
   /** Whether inference worked of late: a worker that cannot judge says so. */
   infers(): boolean;
 }
@@ -18,9 +20,9 @@ export function createSaying(
   recent: Recent,
   events: Partial<WorkerEvents>,
 ): Saying {
-  /** Tries in a row that inference failed. */
   let ill = 0;
   return {
+    failedTries: () => ill,
     infers: () => ill < MOST_ILL,
     events: {
       stage(stage, lane, seconds) {

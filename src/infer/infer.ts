@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { ModerationError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { HumanMap, Scores } from "../photo.ts";
 import { createThread } from "../thread.ts";
@@ -66,6 +67,8 @@ export interface Inference extends Closable {
   threads: number;
   /** The call that has been out longest; undefined while none is. */
   readonly oldest: unknown;
+  /** Rejects whatever is out, and all that comes, with INFERENCE_UNAVAILABLE: their photos are somebody else's to judge. */
+  abandon(): void;
   /**
    * @param photos each side * side * 3 bytes of RGB; at most `maxBatch` of them.
    * @throws {UpstreamError} INFERENCE_UNAVAILABLE when the thread died; the next call starts it again.
@@ -130,6 +133,11 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
   const photoBytes = model.side * model.side * 3;
   const free: ArrayBuffer[] = [];
   const out = new Set<InferCall>();
+  let abandon = (): void => {};
+  const abandoned = new Promise<never>((_resolve, reject) => {
+    abandon = () => reject(new UpstreamError("INFERENCE_UNAVAILABLE", "this worker cannot judge any more"));
+  });
+  abandoned.catch(() => {});
   let provider: Provider = providers.at(-1)!;
 
   async function send(photos: readonly Uint8Array[], maps: boolean): Promise<InferResult> {
@@ -145,9 +153,15 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
     const call: InferCall = { pixels, count: photos.length, size, maps };
     idlest.busy++;
     out.add(call);
-    const result = await idlest.thread.call(call, [pixels]).finally(() => {
+    const answer = idlest.thread.call(call, [pixels]).finally(() => {
       idlest.busy--;
       out.delete(call);
+    });
+    answer.catch(() => {});
+    const result = await Promise.race([abandoned, answer]).catch((thrown: unknown) => {
+      // a folder that was changed under a thread which starts again is no fault of the photo
+      if (!(thrown instanceof ModerationError) || thrown.retry) throw thrown;
+      throw new UpstreamError("INFERENCE_UNAVAILABLE", thrown.message, { cause: thrown });
     });
     free.push(result.pixels);
     return result;
@@ -194,6 +208,7 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
     get oldest() {
       return out.values().next().value;
     },
+    abandon,
     run,
     explain,
     halt: async () => void (await Promise.all(crew.map(({ thread }) => thread.halt()))),

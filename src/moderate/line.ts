@@ -93,6 +93,8 @@ export interface LineOutcome {
   photoId: string;
   /** How many tries it took; none of a photo that never came as far as the line. */
   tries?: number;
+  /** When it began to be fetched, in milliseconds as of `Date.now`. */
+  fetchedAt?: number;
   /** As of its job. */
   fed?: true;
   /** The model that judged it, or was to. */
@@ -117,6 +119,7 @@ export async function moderate(
   { tries, last }: Try,
 ): Promise<void> {
   const begun = performance.now();
+  let fetchedAt: number | undefined;
   let known: Known = { ...steps.knownFromKey(photo.key), ...photo.known };
   const timed = async <T>(stage: Stage, work: () => Promise<T>): Promise<T> => {
     const since = performance.now();
@@ -128,6 +131,7 @@ export async function moderate(
     const outcome = {
       photoId: photo.id,
       tries,
+      ...(fetchedAt !== undefined && { fetchedAt }),
       ...(photo.fed && { fed: photo.fed }),
       by,
       known,
@@ -141,6 +145,7 @@ export async function moderate(
 
   let kept: Kept | undefined;
   const judge = async (source: PhotoRef): Promise<Judged & Scored> => {
+    fetchedAt = Date.now();
     const fetched = await timed("fetch", () => steps.fetch(source));
     // the event knows best, then the object, then its key
     known = { ...steps.knownFromKey(photo.key), ...fetched.known, ...photo.known };

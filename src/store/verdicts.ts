@@ -20,6 +20,8 @@ export interface Outcome {
   fed?: true;
   /** How many tries it took, where they were counted. */
   tries?: number;
+  /** When the photo began to be fetched, in milliseconds as of `Date.now`; none of scores that were stored. */
+  fetchedAt?: number;
   /** The backfill that the verdict is of, and that counts it, without having fed the photo. */
   backfill?: string;
   result:
@@ -87,12 +89,15 @@ export async function recordAnew(
   }
 }
 
-function asItem({ photoId, known, batch, by, policy, fed, backfill, tries, result }: Outcome): object {
+function asItem(outcome: Outcome): object {
+  const { photoId, known, batch, by, policy, fed, backfill, tries, fetchedAt, result } = outcome;
   const told = Object.fromEntries(Object.entries(known).map(([name, value]) => [name, clean(value)]));
   const counted = backfill === undefined ? undefined : true;
   // that a verdict took one try is what nearly all of a large table would say
   const counts = "failure" in result || (tries ?? 1) > 1 ? { tries } : {};
-  const common = { id: photoId, known: told, batch, by, policy, fed, backfill, counted, ...counts };
+  // how long ago, as the clock of Postgres is another
+  const age = fetchedAt === undefined ? undefined : Math.max(0, Date.now() - fetchedAt) / 1000;
+  const common = { id: photoId, known: told, batch, by, policy, fed, backfill, counted, age, ...counts };
   if ("failure" in result) {
     const { failure, message, transient } = result;
     return { ...common, verdict: "failed", rule: "failed", reason: clean(message), failure, transient };

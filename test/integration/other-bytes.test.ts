@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect } from "vitest";
-import { feedBackfill } from "../../src/store/backfill-feed.ts";
-import { addBackfill } from "../../src/store/backfills.ts";
+import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
+import { addBackfill, rollbackBackfill } from "../../src/store/backfills.ts";
 import { addDestination, tellAgain } from "../../src/store/destinations.ts";
 import { recordEvents, type StoredEvent } from "../../src/store/events.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
@@ -89,19 +89,102 @@ describe("a photo that is known by its key alone, uploaded again after it was re
   });
 });
 
-test("another verdict of the same model counts where the version does not say which bytes it is of", async ({
-  db,
-}) => {
-  const [{ photoId: keyed }, { photoId: named }] = [
-    await saidOnce(db, event()),
-    await saidOnce(db, event({ key: "n", version: "etag:1" })),
-  ];
-  await recordOutcomes(db.pool, [judged(keyed!, "shown"), judged(named!, "shown")]);
-  await recordOutcomes(db.pool, [judged(keyed!, "hidden"), judged(named!, "hidden")]);
-  expect(await inPublic(db)).toEqual(["etag:1"]);
-  const history = "select count(*)::int from verdicts where photo_id = $1";
-  await recordOutcomes(db.pool, [judged(keyed!, "hidden")]);
-  expect(await rows(db, history, keyed)).toEqual([{ count: 2 }]);
+describe("a verdict of a photo whose version does not say which bytes it is of", () => {
+  const now = (photoId: string, verdict: "shown" | "hidden") => ({
+    ...judged(photoId, verdict),
+    fetchedAt: Date.now(),
+  });
+
+  test("counts where it is another one than that of the same model before, and is written once", async ({
+    db,
+  }) => {
+    const [{ photoId: keyed }, { photoId: named }] = [
+      await saidOnce(db, event()),
+      await saidOnce(db, event({ key: "n", version: "etag:1" })),
+    ];
+    await recordOutcomes(db.pool, [now(keyed!, "shown"), now(named!, "shown")]);
+    await recordOutcomes(db.pool, [now(keyed!, "hidden"), now(named!, "hidden")]);
+    expect(await inPublic(db)).toEqual(["etag:1"]);
+    await recordOutcomes(db.pool, [now(keyed!, "hidden")]);
+    expect(await rows(db, "select verdict from verdicts where photo_id = $1 order by id", keyed)).toEqual([
+      { verdict: "shown" },
+      { verdict: "hidden" },
+    ]);
+  });
+
+  test("does not where its bytes were fetched before those of the one that stands", async ({ db }) => {
+    const { photoId } = await saidOnce(db, event());
+    const early = now(photoId!, "shown");
+    await recordOutcomes(db.pool, [now(photoId!, "hidden")]);
+    expect(await recordOutcomes(db.pool, [early])).toEqual(new Map([[photoId, false]]));
+    expect(await inPublic(db)).toEqual([]);
+  });
+
+  test("does not where they were fetched before it was uploaded again", async ({ db }) => {
+    const { photoId } = await saidOnce(db, event());
+    await recordOutcomes(db.pool, [now(photoId!, "hidden")]);
+    const early = { ...judged(photoId!, "shown", "model:m-2"), fetchedAt: Date.now() - 1_000 };
+    await say(db, event({ kind: "removed" }), event());
+    expect(await recordOutcomes(db.pool, [early])).toEqual(new Map([[photoId, false]]));
+    expect(await rows(db, "select state from photos")).toEqual([{ state: "pending" }]);
+  });
+});
+
+describe("once it was uploaded again and judged, nothing brings the verdict of before back:", () => {
+  test("not the rollback of a backfill", async ({ db }) => {
+    const { photoId } = await saidOnce(db, event());
+    await recordOutcomes(db.pool, [judged(photoId!, "shown")]);
+    await say(db, event({ kind: "removed" }), event());
+    const run = await addBackfill(db.pool, ofAll);
+    await feedBackfill(db.pool, run, null, {
+      ids: [photoId!],
+      unreadable: 0,
+      cursor: { after: photoId! },
+      end: true,
+    });
+    await recordOutcomes(db.pool, [{ ...judged(photoId!, "hidden", "model:m-2"), fed: true }]);
+    await endBackfills(db.pool);
+    await rollbackBackfill(db.pool, run, "0", "me");
+    expect(await rows(db, "select state from photos")).toEqual([{ state: "pending" }]);
+    expect(await rows(db, "select photo_id from unqueued")).toEqual([{ photo_id: photoId }]);
+  });
+
+  test("not a moderator who takes back what they had hidden", async ({ db }) => {
+    const { photoId } = await saidOnce(db, event());
+    await recordOutcomes(db.pool, [judged(photoId!, "shown")]);
+    const decision = await decide(db, photoId!, "hidden");
+    await say(db, event({ kind: "removed" }), event());
+    expect(await undoReview(db.pool, "ann", decision, 60)).toMatchObject({ outcome: "done" });
+    expect(await rows(db, "select state from photos")).toEqual([{ state: "pending" }]);
+    expect(await rows(db, "select * from tags")).toEqual([]);
+  });
+
+  test("not a moderator who still looks at what was there before", async ({ db }) => {
+    const { photoId } = await saidOnce(db, event());
+    await recordOutcomes(db.pool, [judged(photoId!, "review")]);
+    const [{ seen }] = await rows(db, "select max(id) as seen from verdicts");
+    await say(db, event({ kind: "removed" }), event());
+    const show = async () => {
+      const said = { verdict: "shown", category: null, human: false, note: null } as const;
+      const [answer] = await decideReviews(db.pool, "ann", [
+        { id: randomUUID(), photo: photoId!, asOf: seen, ...said },
+      ]);
+      return answer!.outcome;
+    };
+    expect(await show()).toBe("withdrawn");
+    await recordOutcomes(db.pool, [judged(photoId!, "review")]);
+    expect(await show()).toBe("withdrawn");
+    expect(await inPublic(db)).toEqual([]);
+  });
+
+  test("not maitred enqueue of its key, though it is not there", async ({ db }) => {
+    const { photoId } = await saidOnce(db, event());
+    await recordOutcomes(db.pool, [judged(photoId!, "shown")]);
+    await say(db, event({ kind: "removed" }));
+    const photo = { store: "s3" as const, bucket: "b", key: "a", version: "", known: {} };
+    expect(await registerPhotos(db.pool, [photo], "live")).toMatchObject([{ id: photoId, state: "pending" }]);
+    expect(await inPublic(db)).toEqual([]);
+  });
 });
 
 describe("what has no order and was said long before what is known", () => {
@@ -148,6 +231,24 @@ test("a removal erases what it withdraws also where the next upload comes in the
   ]);
   expect(await rows(db, "select version from photos")).toEqual([{ version: "etag:2" }]);
   expect(await rows(db, "select * from verdicts")).toEqual([]);
+});
+
+test("a removal erases whatever else is said in the same call, of objects that nobody knows and of uploads before it", async ({
+  db,
+}) => {
+  await say(
+    db,
+    event({ version: "etag:1", order: "10" }),
+    event({ key: "z", version: "etag:1", order: "10" }),
+  );
+  const call = [
+    event({ kind: "removed", order: "11" }),
+    event({ version: "etag:1", order: "10" }),
+    event({ kind: "removed", key: "z", order: "11" }),
+    event({ kind: "removed", key: "unheard", order: "11" }),
+  ];
+  await recordEvents(db.pool, call, "right", true);
+  expect(await rows(db, "select key from photos")).toEqual([]);
 });
 
 test("of two versions of one object in one call the last is current, and the verdict of the other is not public", async ({
