@@ -107,8 +107,10 @@ function createApi(
     return { status: "ready" };
   });
   app.get("/metrics", async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
-  const document = openApi(routes, settings.version);
-  app.get("/openapi.json", async () => document);
+  const document = Buffer.from(JSON.stringify(openApi(routes, settings.version)));
+  app.get("/openapi.json", async (_request, reply) =>
+    reply.type("application/json; charset=utf-8").send(document),
+  );
   for (const route of routes) {
     // in a scope of its own, where other types of bodies are read than elsewhere
     app.register(async (own) => {

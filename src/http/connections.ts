@@ -6,24 +6,39 @@ import { PROBLEM_TYPE, problemOf } from "./problem.ts";
 export interface Patience {
   headerMs: number;
   requestMs: number;
+  /** Longest that nothing moves on a connection, such as an answer that is not read. */
+  idleMs: number;
   /** How often it is looked who is late. */
   lookMs: number;
 }
 
-/** What a Fastify server is made with, so that nobody sends slowly, or much before a body. */
-export function boundedServer({ headerMs, requestMs, lookMs }: Patience = PATIENCE): object {
+/** What a Fastify server is made with, so that nobody sends slowly, or much before a body, or never reads. */
+export function boundedServer({ headerMs, requestMs, idleMs, lookMs }: Patience = PATIENCE): object {
   return {
     requestTimeout: requestMs,
+    connectionTimeout: idleMs,
     http: { headersTimeout: headerMs, connectionsCheckingInterval: lookMs, maxHeaderSize: 16_384 },
   };
 }
 
 /**
  * Bounds the connections of a server that is about to listen, and its end: requests that are half sent do not hold it
- * up for longer than a few seconds. Beyond the bound new connections are closed at once.
+ * up for longer than a few seconds. Beyond the bound new connections are closed at once, and so is one that asks on and on
+ * before it has its answers, which are kept for it meanwhile.
  */
 export function boundConnections(app: FastifyInstance): void {
   app.server.maxConnections = MAX_CONNECTIONS;
+  const unanswered = new WeakMap<Socket, number>();
+  app.addHook("onRequest", async ({ raw: { socket } }, reply) => {
+    const count = (unanswered.get(socket) ?? 0) + 1;
+    unanswered.set(socket, count);
+    if (count <= MAX_UNANSWERED) return;
+    socket.destroy();
+    reply.hijack();
+  });
+  app.addHook("onResponse", async ({ raw: { socket } }) => {
+    unanswered.set(socket, (unanswered.get(socket) ?? 0) - 1);
+  });
   app.addHook("preClose", async () => {
     setTimeout(() => app.server.closeAllConnections(), LAST_WORDS_MS).unref();
   });
@@ -47,6 +62,7 @@ const BROKEN: Readonly<Record<string, [number, string]>> = {
   HPE_HEADER_OVERFLOW: [431, "the header is too long"],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, "the extensions of a chunk are too long"],
 };
-const PATIENCE: Patience = { headerMs: 20_000, requestMs: 60_000, lookMs: 5_000 };
+const PATIENCE: Patience = { headerMs: 20_000, requestMs: 60_000, idleMs: 120_000, lookMs: 5_000 };
 const MAX_CONNECTIONS = 4_000;
+const MAX_UNANSWERED = 16;
 const LAST_WORDS_MS = 5_000;

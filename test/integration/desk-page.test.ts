@@ -1,5 +1,6 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
+import { once } from "node:events";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { type AddressInfo, connect } from "node:net";
 import { join } from "node:path";
 import fastify from "fastify";
 import { expect } from "vitest";
@@ -51,6 +52,39 @@ test("the built page is served as it is, and its addresses are all its own", asy
     /immutable|max-age/,
   );
   expect((await app.inject("/desk")).headers["location"]).toBe("/desk/");
+  // a build came
+  writeFileSync(join(folder, "index.html"), "<!doctype html><title>built anew</title>");
+  expect((await app.inject("/desk/")).body).toContain("built anew");
+  await app.close();
+});
+
+test("whoever asks for files and leaves without them leaves none open", async ({ folder }) => {
+  mkdirSync(join(folder, "assets"));
+  // more than lies between two ends of a connection
+  writeFileSync(join(folder, "assets/main-1a2b.js"), Buffer.alloc(20_000_000));
+  const app = fastify();
+  let [asked, allAsked] = [0, () => {}];
+  app.addHook("onSend", async () => {
+    if (++asked === 10) allAsked();
+  });
+  servePage(app, folder);
+  await app.listen();
+  const { port } = app.server.address() as AddressInfo;
+  const left = new Promise((resolve) => {
+    app.server.once("connection", (socket) => socket.once("close", resolve));
+  });
+  const all = new Promise<void>((resolve) => {
+    allAsked = resolve;
+  });
+  const openFiles = () => readdirSync("/dev/fd").length;
+  const before = openFiles();
+  const request = "GET /desk/assets/main-1a2b.js HTTP/1.1\r\nHost: x\r\n\r\n";
+  const socket = connect(port, "127.0.0.1", () => socket.write(request.repeat(10)));
+  socket.pause();
+  await all;
+  await once(socket.destroy(), "close");
+  await left;
+  await expect.poll(openFiles).toBe(before);
   await app.close();
 });
 

@@ -1,7 +1,10 @@
-import { connect } from "node:net";
+import { once } from "node:events";
+import { type AddressInfo, connect } from "node:net";
+import fastify from "fastify";
 import { expect, test } from "vitest";
 import { UpstreamError } from "../../src/errors.ts";
 import { serveApi } from "../../src/http/api.ts";
+import { boundConnections, boundedServer } from "../../src/http/connections.ts";
 import type { ApiDeps } from "../../src/http/route.ts";
 import { bearerOf, createToken, isToken } from "../../src/http/tokens.ts";
 
@@ -85,7 +88,7 @@ test.each([
   ],
 ])("%s that never ends is answered 408, and the connection ends", async (_name, text) => {
   const deps = depsWith({});
-  const patience = { headerMs: 200, requestMs: 300, lookMs: 50 };
+  const patience = { headerMs: 200, requestMs: 300, idleMs: 120_000, lookMs: 50 };
   const api = await serveApi({ ...SETTINGS, patience }, deps, { answered() {}, failed() {} });
   const socket = connect(Number(new URL(api.url).port), "127.0.0.1", () => socket.write(text));
   let heard = "";
@@ -93,6 +96,56 @@ test.each([
   expect(heard).toMatch(/^HTTP\/1.1 408 /);
   expect(heard).toContain("application/problem+json");
   await api.close();
+});
+
+test("a connection that asks on and on before it has its answers ends, and one that asks a little ahead has them", async () => {
+  let asked = 0;
+  let answer = (): void => {};
+  const answered = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const app = fastify();
+  boundConnections(app);
+  app.get("/", async () => {
+    asked++;
+    await answered;
+    return "x";
+  });
+  await app.listen();
+  const { port } = app.server.address() as AddressInfo;
+  const request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+  const greedy = connect(port, "127.0.0.1", () => greedy.write(request.repeat(1_000)));
+  await once(
+    greedy.on("error", () => {}),
+    "close",
+  );
+  expect(asked).toBe(16);
+  answer();
+  const modest = connect(port, "127.0.0.1", () => modest.write(request.repeat(16)));
+  let heard = "";
+  for await (const chunk of modest) {
+    heard += chunk;
+    const answers = heard.split("HTTP/1.1 200").length - 1;
+    if (answers === 16) modest.write(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+  }
+  expect(heard.split("HTTP/1.1 200")).toHaveLength(18);
+  await app.close();
+});
+
+test("a connection whose answer is never read ends", async () => {
+  const patience = { headerMs: 20_000, requestMs: 60_000, idleMs: 200, lookMs: 50 };
+  const app = fastify(boundedServer(patience));
+  app.get("/", async () => Buffer.alloc(50_000_000));
+  await app.listen();
+  const ended = new Promise((resolve) => {
+    app.server.once("connection", (socket) => socket.once("close", resolve));
+  });
+  const { port } = app.server.address() as AddressInfo;
+  const socket = connect(port, "127.0.0.1", () => socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+  socket.on("error", () => {}).pause();
+  await ended;
+  socket.destroy();
+  await app.close();
 });
 
 test("a token is told from another by its hash alone, and holds 256 random bits", () => {

@@ -76,7 +76,6 @@ const OWNER: Record<string, string[]> = {
   "onnxruntime-node": ["workers"],
   fastify: ["http"],
   "@fastify/cookie": ["http"],
-  "@fastify/static": ["http"],
   "@bull-board/api": ["http"],
   "@bull-board/api/bullMQAdapter": ["queue"],
   "@bull-board/fastify": ["http"],
