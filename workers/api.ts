@@ -101,6 +101,7 @@ function createSenders(config: Config, log: Logger, { fetch, googleKeys }: Asked
     told: (about: object) => log.warn(about, "a subscription of SNS was confirmed, or ended"),
   };
   return {
+    hearsSns: rules.topics.length > 0,
     openSns: (body) => openSns(body, rules, sns, new Date()),
     checkTopic: (topic) => checkTopic(topic, rules.topics),
     openPubSub: createPubSubVerifier(

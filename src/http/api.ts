@@ -5,7 +5,13 @@ import { recently } from "../recently.ts";
 import { type ApiMetrics, createApiMetrics } from "./api-metrics.ts";
 import { readJson } from "./bodies.ts";
 import { provenOtherwise } from "./callers.ts";
-import { answerBroken, boundConnections, boundedServer, type Patience } from "./connections.ts";
+import {
+  answerBroken,
+  boundArriving,
+  boundConnections,
+  boundedServer,
+  type Patience,
+} from "./connections.ts";
 import type { DeskDeps, DeskSettings } from "./desk/deps.ts";
 import { serveDesk } from "./desk/desk.ts";
 import { explain } from "./explain.ts";
@@ -146,6 +152,7 @@ function serve(app: FastifyInstance, route: Route, serving: Serving): void {
   const { deps, events, metrics, waiting } = serving;
   const { queueLimit } = serving.settings;
   const tokens = new WeakMap<FastifyRequest, string>();
+  const arrive = boundArriving(MAX_ARRIVING);
   app.route({
     method: route.method,
     url: route.url,
@@ -158,6 +165,7 @@ function serve(app: FastifyInstance, route: Route, serving: Serving): void {
         const later = { "retry-after": BUSY_S };
         throw new HttpProblem(429, `${queueLimit} uploads wait already`, later, "queue_full");
       }
+      if (route.proofs?.includes("signature")) arrive(request.raw);
     },
     async onResponse(request, reply) {
       const { method, url } = route;
@@ -224,3 +232,5 @@ async function authenticate(
 }
 
 const BUSY_S = "30";
+/** Bodies of a route that anybody may send one to. */
+const MAX_ARRIVING = 64;

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
+import { EventError } from "../errors.ts";
 
 /**
  * How a caller may prove itself to a route: a token of ours as Bearer, or as the password of Basic; a message that is
@@ -8,6 +9,8 @@ export type Proof = "token" | "password" | "signature" | "oidc";
 
 /** What tells that a message of others is theirs. */
 export interface Senders {
+  /** Whether any topic of SNS is heard. */
+  hearsSns: boolean;
   /** The text that SNS published, verified, or undefined where the message was about the subscription itself. */
   openSns(body: unknown): Promise<string | undefined>;
   /** @throws {EventError} EVENT_REFUSED unless this topic of SNS is heard. */
@@ -16,14 +19,24 @@ export interface Senders {
   openPubSub(jwt: string): Promise<string>;
 }
 
-/** Who calls, for the log, where no token of ours is to say so; undefined where one is. */
+/**
+ * Who calls, for the log, where no token of ours is to say so; undefined where one is.
+ *
+ * @throws {EventError} EVENT_REFUSED where nobody who may call so is heard; what `openPubSub` throws.
+ */
 export async function provenOtherwise(
   proofs: readonly Proof[],
   headers: IncomingHttpHeaders,
   senders: Senders,
 ): Promise<string | undefined> {
   // the body of such a message proves itself, once it is here
-  if (proofs.includes("signature") && !isRaw(headers)) return "sns";
+  if (proofs.includes("signature") && !isRaw(headers)) {
+    if (senders.hearsSns) return "sns";
+    throw new EventError(
+      "EVENT_REFUSED",
+      "no topic of SNS is heard: MAITRED_SNS_TOPICS names those that are",
+    );
+  }
   const [, jwt] = /^Bearer +([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(headers.authorization ?? "") ?? [];
   if (proofs.includes("oidc") && jwt) return senders.openPubSub(jwt);
   return undefined;

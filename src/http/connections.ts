@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { PROBLEM_TYPE, problemOf } from "./problem.ts";
@@ -42,6 +43,20 @@ export function boundConnections(app: FastifyInstance): void {
   app.addHook("preClose", async () => {
     setTimeout(() => app.server.closeAllConnections(), LAST_WORDS_MS).unref();
   });
+}
+
+/**
+ * Lets only so many bodies of strangers arrive at once: the one that has taken longest makes room for another. Were the others
+ * refused, whoever sends slowly would keep out all who do not.
+ */
+export function boundArriving(most: number): (request: IncomingMessage) => void {
+  const arriving = new Set<IncomingMessage>();
+  return (request) => {
+    arriving.add(request);
+    request.once("close", () => arriving.delete(request));
+    const [oldest] = arriving;
+    if (arriving.size > most) oldest?.destroy();
+  };
 }
 
 /** Answers what was no HTTP, or came too slowly or with too long a header: nothing of Fastify has seen it. */

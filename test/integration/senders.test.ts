@@ -274,7 +274,12 @@ describe("a message of SNS", () => {
 
   test("is not heard where no topic is named", async ({ start }) => {
     const { post, asked } = await start({ env: { MAITRED_SNS_TOPICS: "" } });
-    expect((await post(signer.sign(notification(s3)))).status).toBe(403);
+    expect(await post(signer.sign(notification(s3)))).toMatchObject({
+      status: 403,
+      body: { code: "EVENT_REFUSED", detail: expect.stringContaining("MAITRED_SNS_TOPICS") },
+    });
+    // before the body is read
+    expect((await post("x".repeat(2_000_000))).status).toBe(403);
     expect(asked).toEqual([]);
   });
 });

@@ -28,7 +28,7 @@ function depsWith(over: Partial<ApiDeps>): ApiDeps {
     openAppeal: nothing,
     readPhoto: nothing,
     readPhotoOf: nothing,
-    senders: { openSns: nothing, checkTopic() {}, openPubSub: async () => "" },
+    senders: { hearsSns: true, openSns: nothing, checkTopic() {}, openPubSub: async () => "" },
     takeKey: async (_token, _key, request) => ({ request, answered: undefined }),
     keepAnswer: nothing,
     freeKey: nothing,
@@ -146,6 +146,31 @@ test("a connection whose answer is never read ends", async () => {
   await ended;
   socket.destroy();
   await app.close();
+});
+
+test("strangers who send slowly keep nobody out, and are not waited for without end", async () => {
+  const api = await serveApi(SETTINGS, depsWith({}), { answered() {}, failed() {} });
+  const head =
+    "POST /v1/events/sns HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n";
+  const slow = [];
+  for (let n = 0; n < 64; n++) {
+    const socket = connect(Number(new URL(api.url).port), "127.0.0.1");
+    socket.on("error", () => {}).write(`${head}Expect: 100-continue\r\n\r\n{`);
+    // it is there before the next one is
+    await once(socket, "data");
+    slow.push(socket);
+  }
+  const first = once(slow[0]!, "close");
+  const { status } = await fetch(`${api.url}/v1/events/sns`, {
+    method: "POST",
+    headers: { "content-type": "text/plain" },
+    body: "{}",
+  });
+  expect(status).toBe(200);
+  await first;
+  expect(slow.filter(({ closed }) => closed)).toHaveLength(1);
+  for (const socket of slow) socket.destroy();
+  await api.close();
 });
 
 test("a token is told from another by its hash alone, and holds 256 random bits", () => {
