@@ -61,5 +61,6 @@ const PROVIDER_WORDS: Record<string, string> = {
   "oidc-unverified":
     "your provider has not verified your address, by which this desk knows you: verify it there",
   "oidc-expired": "the sign-in took too long: try again",
+  "oidc-often": "too many sign-ins came from your address: try again in a minute",
   "oidc-away": "your provider does not answer: try again later",
 };

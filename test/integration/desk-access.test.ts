@@ -183,6 +183,29 @@ test("wrong tokens are refused and after some not looked at, and a good one of a
   expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
 });
 
+test("cookies of no session are after some not looked up, and keep out nobody who has one or a token", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk({ MAITRED_AUTH_LIMIT: "3" });
+  const ann = await desk.signIn("ann", "review");
+  const stranger = (n: number) =>
+    askerOf(desk.url, ann.cookie.replace(/=.*/, `=${String(n).padStart(12, "0")}_${"A".repeat(43)}`));
+  for (const n of [1, 2, 3])
+    expect((await stranger(n)("GET", "/desk/api/session")).body.signedIn).toBe(false);
+  await db.pool.query("alter table desk_sessions rename to gone");
+  // it would be 500 if Postgres were asked
+  expect((await stranger(4)("GET", "/desk/api/review/queue")).status).toBe(401);
+  await db.pool.query("alter table gone rename to desk_sessions");
+  expect((await ann.ask("GET", "/desk/api/review/queue")).status).toBe(200);
+  const bob = createToken();
+  await addToken(db.pool, { ...bob, name: "bob", scopes: ["review"] });
+  const { status, headers } = await stranger(5)("POST", "/desk/api/session", { token: bob.token });
+  expect(status).toBe(200);
+  const cookie = headers.getSetCookie()[0]!.split(";")[0]!;
+  expect((await askerOf(desk.url, cookie)("GET", "/desk/api/review/queue")).status).toBe(200);
+});
+
 test("a one-time link signs in once", async ({ openDesk }) => {
   const desk = await openDesk();
   const link = desk.signInLink({ subject: "link:local", name: "local", roles: ["moderator", "operator"] });

@@ -161,6 +161,21 @@ test("an answer that is used again, forged, or of another sign-in signs nobody i
   expect(await outcome(replayed, used)).toBe("/desk/?problem=oidc-failed out");
 });
 
+test("whoever makes up answers has the provider asked only so often", async ({ openBoth }) => {
+  const { desk, host } = await openBoth({}, { MAITRED_AUTH_LIMIT: "2" });
+  const pending = Buffer.from(JSON.stringify({ state: "s", nonce: "n", verifier: "v" })).toString(
+    "base64url",
+  );
+  const ask = askerOf(desk.url, `maitred-oidc-${host.split(":")[1]}=${pending}`);
+  const ends: (string | null)[] = [];
+  for (const code of ["a", "b", "c"]) {
+    const { headers } = await ask("GET", `/desk/api/oidc/callback?state=s&code=${code}`);
+    ends.push(headers.get("location"));
+  }
+  const failed = "/desk/?problem=oidc-failed";
+  expect(ends).toEqual([failed, failed, "/desk/?problem=oidc-often"]);
+});
+
 test("nobody's link makes the desk send people elsewhere", async ({ openBoth }) => {
   const { desk } = await openBoth({ email: "ann@example.com", groups: ["mods"] });
   for (const to of [

@@ -1,11 +1,11 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import type { Limits } from "../limits.ts";
+import { createLimits, type LimitSettings, type Limits } from "../limits.ts";
 import { HttpProblem } from "../problem.ts";
 import { bearerOf, isToken, type StoredToken } from "../tokens.ts";
 import type { Role } from "./schemas.ts";
 import { createSessionSecret, isSecret, readCookie } from "./secrets.ts";
 
-export interface AccessSettings {
+export interface AccessSettings extends Pick<LimitSettings, "authLimit"> {
   /** Where browsers reach the desk, as https://photos.example.com; "": as they ask. */
   deskUrl: string;
   /** Seconds after which a session ends, used or not. */
@@ -74,11 +74,22 @@ export interface Access {
 
 export function createAccess(settings: AccessSettings, deps: AccessDeps, limits: Limits): Access {
   const sessions = new WeakMap<FastifyRequest, Promise<Session | undefined>>();
+  // of their own: pages whose session ended are to keep no token out
+  const cookies = createLimits({ rateLimit: 0, authLimit: settings.authLimit });
 
   async function find(request: FastifyRequest): Promise<Session | undefined> {
-    const own = readCookie(request.cookies[cookieName(settings, request)]);
-    const stored = own && (await deps.findSession(own.id, isUse(request)));
-    if (!own || !stored || !isSecret(own.secret, stored.hash)) return undefined;
+    const cookie = request.cookies[cookieName(settings, request)] ?? "";
+    const own = readCookie(cookie);
+    if (!own) return undefined;
+    // whoever is not looked up any more is to sign in, which a token can
+    const heard = await cookies.guess(request.ip, cookie).catch(() => "limited");
+    if (heard === "limited") return undefined;
+    const stored = await deps.findSession(own.id, isUse(request));
+    if (!stored || !isSecret(own.secret, stored.hash)) {
+      await cookies.wrong(request.ip, cookie);
+      return undefined;
+    }
+    await cookies.good(own.id, cookie);
     const { subject, name, roles, endsAt } = stored;
     return { id: own.id, secret: own.secret, subject, name, roles: roles as Role[], endsAt };
   }
@@ -111,6 +122,7 @@ export function createAccess(settings: AccessSettings, deps: AccessDeps, limits:
       await access.end(request);
       const { id, secret, hash, cookie } = createSessionSecret();
       const started = await deps.startSession({ ...who, id, hash });
+      await cookies.good(id, cookie);
       const secure = isSecure(settings, request);
       reply.setCookie(cookieName(settings, request), cookie, {
         httpOnly: true,

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { UpstreamError } from "../../errors.ts";
+import { createLimits } from "../limits.ts";
 import { HttpProblem } from "../problem.ts";
 import { type Access, type AccessSettings, cookieName, isSecure } from "./access.ts";
 import type { Oidc, PendingSignIn } from "./oidc.ts";
@@ -11,6 +12,7 @@ export function serveOidc(
   { settings, access, failed }: { settings: AccessSettings; access: Access; failed(error: unknown): void },
 ): void {
   const cookieOf = (request: FastifyRequest): string => cookieName(settings, request, "maitred-oidc");
+  const answers = createLimits({ rateLimit: settings.authLimit, authLimit: 0 });
 
   app.get("/desk/api/oidc/start", async (request, reply) => {
     if (!oidc) throw new HttpProblem(404, "no provider is configured: see MAITRED_OIDC_ISSUER");
@@ -41,6 +43,9 @@ export function serveOidc(
     const secure = isSecure(settings, request);
     reply.clearCookie(cookieOf(request), { secure, path: secure ? "/" : "/desk" });
     if (!pending) return reply.redirect("/desk/?problem=oidc-expired", 302);
+    // anybody can write the cookie, and each answer has the provider asked, with the client's secret
+    const heard = await answers.other(request.ip).catch(() => "limited");
+    if (heard === "limited") return reply.redirect("/desk/?problem=oidc-often", 302);
     try {
       const who = await oidc.finish(request.url.slice(request.url.indexOf("?")), pending);
       if (who === "no-role" || who === "unverified") return reply.redirect(`/desk/?problem=oidc-${who}`, 302);
