@@ -161,7 +161,7 @@ function serve(app: FastifyInstance, route: Route, serving: Serving): void {
     // before the body is read, so that nobody makes this process read what it will refuse
     async onRequest(request) {
       tokens.set(request, await authenticate(route, request, serving));
-      if (route.method === "POST" && queueLimit > 0 && (await waiting()) >= queueLimit) {
+      if (route.queues && queueLimit > 0 && (await waiting()) >= queueLimit) {
         const later = { "retry-after": BUSY_S };
         throw new HttpProblem(429, `${queueLimit} uploads wait already`, later, "queue_full");
       }

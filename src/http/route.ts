@@ -57,6 +57,8 @@ export interface Route {
   scope: Scope;
   /** How a caller may prove itself, where it is not by a token as Bearer alone. */
   proofs?: readonly Proof[];
+  /** Whether what it takes is queued, so that it is refused where too many uploads wait. */
+  queues?: boolean;
   /** Largest body, in bytes. */
   maxBytes?: number;
   body?: z.ZodType;

@@ -24,6 +24,7 @@ export const routes: readonly Route[] = [
     name: "tellOfPhotos",
     summary: "Tell of one photo, or of up to 1,000",
     scope: "ingest",
+    queues: true,
     maxBytes: 4_000_000,
     body: newPhotos,
     example: examples.photo,
@@ -140,6 +141,7 @@ function intake(
     name: `take_${source}`,
     summary,
     scope: "ingest",
+    queues: true,
     // S3 sends at most 64 KB, and a message of any source about one object is far smaller
     maxBytes: 1_000_000,
     body,

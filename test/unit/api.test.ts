@@ -173,6 +173,25 @@ test("strangers who send slowly keep nobody out, and are not waited for without 
   await api.close();
 });
 
+test("where too many uploads wait, or nobody can say how many, an appeal is taken all the same", async () => {
+  const openAppeal = async () => ({ at: "2026-01-02T03:04:05.678Z", fresh: true });
+  const ask = async (waiting: () => Promise<number>): Promise<number[]> => {
+    const api = await serveApi(SETTINGS, depsWith({ waiting, openAppeal }), { answered() {}, failed() {} });
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    const post = async (path: string, body: object): Promise<number> =>
+      (await fetch(api.url + path, { method: "POST", headers, body: JSON.stringify(body) })).status;
+    const answers = [
+      await post("/v1/photos", { bucket: "b", key: "a" }),
+      await post("/v1/photos/1/appeal", { reason: "it is a statue" }),
+    ];
+    await api.close();
+    return answers;
+  };
+  expect(await ask(async () => 1)).toEqual([429, 201]);
+  const away = new UpstreamError("QUEUE_UNAVAILABLE", "Redis: connect ECONNREFUSED");
+  expect(await ask(() => Promise.reject(away))).toEqual([503, 201]);
+});
+
 test("a token is told from another by its hash alone, and holds 256 random bits", () => {
   const other = createToken();
   expect(bearerOf(`Bearer ${token}`)).toEqual({ token, id });
