@@ -3,7 +3,7 @@ import { createGunzip } from "node:zlib";
 import { CsvError, parse } from "csv-parse";
 import { asError, ConfigError } from "../errors.ts";
 import { versionOf } from "../intake/event.ts";
-import { fits, MAX_KEY_BYTES } from "../intake/shape.ts";
+import { fits, isBucket, MAX_KEY_BYTES } from "../intake/shape.ts";
 import type { Known, PhotoRef, Uploader } from "../photo.ts";
 import { checked, type List, type OpenFile, readInventory } from "./inventory.ts";
 import { isMangled, lines, MAX_LINE, parseLine, tooLong } from "./json-lines.ts";
@@ -215,5 +215,5 @@ function lacking(key: string, bucket: string): string {
   if (key === "") return "names no key";
   if (!fits(key, MAX_KEY_BYTES)) return "has a key that S3 cannot have";
   if (bucket === "") return "names no bucket";
-  return fits(bucket, 255) ? "" : "has a bucket that S3 cannot have";
+  return isBucket(bucket) ? "" : "has a bucket that S3 cannot have";
 }

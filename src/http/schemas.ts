@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { bucketName, MAX_KEY_BYTES, text } from "../intake/shape.ts";
+import { MAX_KEY_BYTES, text } from "../intake/shape.ts";
 
 export const taken = z
   .object({
@@ -57,7 +57,7 @@ export const photo = z.object({
 });
 
 export const photoQuery = z.object({
-  bucket: bucketName.describe("or, of a photo of a folder, the folder's absolute path"),
+  bucket: text(255).describe("or, of a photo of a folder, the folder's absolute path"),
   key: text(MAX_KEY_BYTES).describe(
     "as the store knows it, not encoded; of a photo of a folder, its path below that",
   ),

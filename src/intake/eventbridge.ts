@@ -7,7 +7,11 @@ import { bucketName, readShape, versionText } from "./shape.ts";
 export const eventBridgeMessage = z.object({
   id: z.string(),
   source: z.literal("aws.s3", {
-    error: ({ input }) => `expected aws.s3, got ${JSON.stringify(input)?.slice(0, 100)}`,
+    // what is no text may be nested more deeply than what can be written
+    error: ({ input }) =>
+      typeof input === "string"
+        ? `expected aws.s3, got ${JSON.stringify(input).slice(0, 100)}`
+        : "expected aws.s3",
   }),
   "detail-type": z.string(),
   detail: z.unknown(),

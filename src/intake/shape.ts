@@ -9,17 +9,24 @@ export function fits(text: string, maxBytes: number): boolean {
   return text !== "" && !text.includes("\0") && text.isWellFormed() && Buffer.byteLength(text) <= maxBytes;
 }
 
+/** Whether a bucket may be called so: in the path of a request anything else would lead to another bucket, or nowhere. */
+export function isBucket(name: string): boolean {
+  return fits(name, 255) && !name.includes("/") && name !== "." && name !== "..";
+}
+
 export const text = (maxBytes: number) =>
   z
     .string()
     .refine((value) => fits(value, maxBytes), `expected 1 to ${maxBytes} bytes of text`)
     .meta(lengthOf(1, maxBytes));
-export const bucketName = text(255);
-/** Version ids and etags; both may be empty, or null. */
+export const bucketName = z
+  .string()
+  .refine(isBucket, 'expected 1 to 255 bytes of text without "/", and not . or ..')
+  .meta({ ...lengthOf(1, 255), pattern: "^(?!\\.{1,2}$)[^\\u0000/]*$" });
+/** Version ids and etags, of which a request has each in a header or in its address; both may be empty, or null. */
 export const versionText = z
   .string()
-  .refine((value) => value === "" || fits(value, 1_000), "expected at most 1000 bytes of text")
-  .meta(lengthOf(0, 1_000))
+  .regex(/^[\x21-\x7e]{0,1000}$/, "expected at most 1000 visible ASCII characters")
   .nullish();
 
 /** What a JSON schema can say of such text: it counts characters, of which some are more than a byte. */

@@ -120,6 +120,18 @@ describe("a notification of S3", () => {
       expect(() => parseS3(body, now)).toThrow(refused(/./));
   });
 
+  test("names a bucket and an etag that a request to S3 can have", () => {
+    const named = (name: string) => ({ ...record, s3: { ...record.s3, bucket: { name } } });
+    const record = s3Record("ObjectCreated:Put", { key: "a" }) as { s3: object };
+    for (const name of ["a/b", "/", ".", ".."])
+      expect(() => s3(named(name))).toThrow(refused(/^Records\[0\]\.s3\.bucket\.name: expected/));
+    expect(s3(named("a.b..c")).events).toHaveLength(1);
+    const etag = (etag: string) => only(s3(s3Record("ObjectCreated:Put", { key: "a", etag }))).version;
+    for (const wrong of ["日本", "a\nb", "a b", "é", "x".repeat(1_001)])
+      expect(() => etag(wrong)).toThrow(refused(/^Records\[0\]\.s3\.object\.eTag: expected/));
+    expect([etag('"d41d8-2"'), etag("")]).toEqual(["etag:d41d8-2", "generation:0055aed6dcd90281e5"]);
+  });
+
   test("that is broken and long is refused in few words, which logs and answers repeat", () => {
     const long = "%".repeat(500_000);
     const record = s3Record("ObjectCreated:Put", { key: "a" }) as { s3: { object: { key: string } } };
@@ -203,7 +215,8 @@ describe("an event of EventBridge", () => {
     expect(() => parseEventBridge(foreign, now)).toThrow(refused(/^source: expected aws\.s3/));
     const bare = { ...eventBridge("Object Created", { key: "a" }), detail: {} };
     expect(() => parseEventBridge(bare, now)).toThrow(refused(/^detail\.bucket/));
-    for (const body of [null, 7, "x", [], {}])
+    const deep = JSON.parse("[".repeat(200_000) + "]".repeat(200_000));
+    for (const body of [null, 7, "x", [], {}, { ...foreign, source: deep }])
       expect(() => parseEventBridge(body, now)).toThrow(refused(/./));
   });
 });
