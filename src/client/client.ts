@@ -69,11 +69,20 @@ export class ApiError extends Error {
   readonly status: number;
   /** Seconds after which to ask again, where the API said so: it is busy, or a server behind it is away. */
   readonly retryAfterS: number | undefined;
+  /** The API's own code of it, where it has one. */
+  readonly code: string | undefined;
 
-  constructor(status: number, message: string, retryAfterS: number | undefined, options?: ErrorOptions) {
+  constructor(
+    status: number,
+    message: string,
+    retryAfterS: number | undefined,
+    code?: string,
+    options?: ErrorOptions,
+  ) {
     super(message, options);
     this.status = status;
     this.retryAfterS = retryAfterS;
+    this.code = code;
   }
 }
 
@@ -127,14 +136,21 @@ export function createClient({ url, token, timeoutMs = 10_000 }: ClientOptions):
       .then(async (answer) => [answer, await answer.text()] as const)
       .catch((cause: Error) => {
         const why = cause.cause instanceof Error ? cause.cause.message : cause.message;
-        throw new ApiError(0, `${method} ${path.split("?")[0]}: no answer: ${why}`, undefined, { cause });
+        throw new ApiError(0, `${method} ${path.split("?")[0]}: no answer: ${why}`, undefined, undefined, {
+          cause,
+        });
       });
     const said = parsed(text);
     if (answer.ok && said !== undefined) return said;
-    const { detail } = (said ?? {}) as { detail?: unknown };
+    const { detail, code } = (said ?? {}) as { detail?: unknown; code?: unknown };
     const message = typeof detail === "string" ? detail : answer.statusText || "no answer that is understood";
     const after = Number(answer.headers.get("retry-after") ?? Number.NaN);
-    throw new ApiError(answer.status, message, Number.isFinite(after) ? after : undefined);
+    throw new ApiError(
+      answer.status,
+      message,
+      Number.isFinite(after) ? after : undefined,
+      typeof code === "string" ? code : undefined,
+    );
   }
 
   return {
@@ -150,7 +166,8 @@ export function createClient({ url, token, timeoutMs = 10_000 }: ClientOptions):
       try {
         return (await ask("GET", path)) as Photo;
       } catch (error) {
-        if (error instanceof ApiError && error.status === 404) return undefined;
+        // any other 404 is of an address that is not the API's
+        if (error instanceof ApiError && error.code === "PHOTO_UNKNOWN") return undefined;
         throw error;
       }
     },

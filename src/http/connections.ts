@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
-import { PROBLEM_TYPE, problemOf } from "./problem.ts";
+import { HttpProblem, PROBLEM_TYPE, problemOf } from "./problem.ts";
 
 /** How long a request may take to arrive, however slowly it is sent. */
 export interface Patience {
@@ -18,29 +18,36 @@ export function boundedServer({ headerMs, requestMs, idleMs, lookMs }: Patience 
   return {
     requestTimeout: requestMs,
     connectionTimeout: idleMs,
+    // it would be no problem document
+    return503OnClosing: false,
     http: { headersTimeout: headerMs, connectionsCheckingInterval: lookMs, maxHeaderSize: 16_384 },
   };
 }
 
 /**
  * Bounds the connections of a server that is about to listen, and its end: requests that are half sent do not hold it
- * up for longer than a few seconds. Beyond the bound new connections are closed at once, and so is one that asks on and on
+ * up for longer than a few seconds, and those that come now are refused. Beyond the bound new connections are closed at once, and so is one that asks on and on
  * before it has its answers, which are kept for it meanwhile.
  */
 export function boundConnections(app: FastifyInstance): void {
   app.server.maxConnections = MAX_CONNECTIONS;
   const unanswered = new WeakMap<Socket, number>();
+  let ending = false;
   app.addHook("onRequest", async ({ raw: { socket } }, reply) => {
     const count = (unanswered.get(socket) ?? 0) + 1;
     unanswered.set(socket, count);
-    if (count <= MAX_UNANSWERED) return;
-    socket.destroy();
-    reply.hijack();
+    if (count > MAX_UNANSWERED) {
+      socket.destroy();
+      reply.hijack();
+    } else if (ending) {
+      throw new HttpProblem(503, "this process ends: another may answer", { "retry-after": ENDING_S });
+    }
   });
   app.addHook("onResponse", async ({ raw: { socket } }) => {
     unanswered.set(socket, (unanswered.get(socket) ?? 0) - 1);
   });
   app.addHook("preClose", async () => {
+    ending = true;
     setTimeout(() => app.server.closeAllConnections(), LAST_WORDS_MS).unref();
   });
 }
@@ -81,3 +88,4 @@ const PATIENCE: Patience = { headerMs: 20_000, requestMs: 60_000, idleMs: 120_00
 const MAX_CONNECTIONS = 4_000;
 const MAX_UNANSWERED = 16;
 const LAST_WORDS_MS = 5_000;
+const ENDING_S = "5";

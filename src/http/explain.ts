@@ -14,7 +14,7 @@ export interface Explained {
 export function explain(error: Error, reply: FastifyReply, { refused, failed }: Explained): FastifyReply {
   if (error instanceof HttpProblem) {
     refused(error.reason);
-    return send(reply.headers(error.headers), error.status, error.message);
+    return send(reply.headers(error.headers), error.status, error.message, error.code);
   }
   // what fastify itself refuses has one: a body that is too large, not JSON, or of another type
   const { statusCode } = error as { statusCode?: number };

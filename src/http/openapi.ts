@@ -99,13 +99,17 @@ const OF_BODIES: Route["answers"] = {
 };
 const OF_ALL: Route["answers"] = {
   401: { means: "No token, or none that is valid", schema: problem },
-  403: { means: "The token lacks the scope", schema: problem },
+  403: {
+    means: "The token lacks the scope, or the message is not believed (EVENT_REFUSED)",
+    schema: problem,
+  },
   429: {
     means: "This token asks too often, or too many uploads wait; Retry-After says when to come again",
     schema: problem,
   },
   503: {
-    means: "Postgres or the queue does not answer; Retry-After says when to come again",
+    means:
+      "Postgres, the queue or who signed a message (SENDER_UNAVAILABLE) does not answer, or this process ends; Retry-After says when to come again",
     schema: problem,
   },
 };

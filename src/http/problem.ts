@@ -18,17 +18,21 @@ export class HttpProblem extends Error {
   readonly headers: Readonly<Record<string, string>>;
   /** Why, in a word that is counted. */
   readonly reason: string;
+  /** What a program is to know of it. */
+  readonly code: string | undefined;
 
   constructor(
     status: number,
     detail: string,
     headers: Record<string, string> = {},
     reason = reasonOf(status),
+    code?: string,
   ) {
     super(detail);
     this.status = status;
     this.headers = headers;
     this.reason = reason;
+    this.code = code;
   }
 }
 

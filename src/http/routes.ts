@@ -176,7 +176,7 @@ async function openedBy({ senders }: ApiDeps, body: unknown): Promise<unknown> {
 }
 
 function found(record: PhotoRecord | undefined, otherwise: string): Answer {
-  if (!record) throw new HttpProblem(404, otherwise);
+  if (!record) throw new HttpProblem(404, otherwise, {}, "unknown", "PHOTO_UNKNOWN");
   return { status: 200, body: { ...record, public: record.current && record.state === "shown" } };
 }
 
@@ -184,6 +184,6 @@ function photoAnswers(): Route["answers"] {
   return {
     200: { means: "The photo", schema: photo },
     400: { means: "The request is not as it should be", schema: problem },
-    404: { means: "No such photo is known", schema: problem },
+    404: { means: "No such photo is known: the code is PHOTO_UNKNOWN", schema: problem },
   };
 }

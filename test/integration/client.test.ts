@@ -81,9 +81,16 @@ describe("the client", () => {
   });
 
   test("knows nothing of a photo that nobody told of", async ({ api }) => {
-    const client = createClient(await api());
+    const { url, token } = await api();
+    const client = createClient({ url, token });
     expect(await client.readPhoto("999")).toBeUndefined();
     expect(await client.readPhoto({ bucket: "photos", key: "none" })).toBeUndefined();
+    // an address that is wrong is not told for one
+    await expect(createClient({ url: `${url}/v1`, token }).readPhoto("999")).rejects.toMatchObject({
+      name: "ApiError",
+      status: 404,
+      code: undefined,
+    });
   });
 
   test("says why something was refused, as the API says it", async ({ api }) => {

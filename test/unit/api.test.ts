@@ -192,6 +192,40 @@ test("where too many uploads wait, or nobody can say how many, an appeal is take
   expect(await ask(() => Promise.reject(away))).toEqual([503, 201]);
 });
 
+test("what is asked while the process ends is a problem that says when to come again", async () => {
+  let read = (): void => {};
+  let answer = (): void => {};
+  const isRead = new Promise<void>((resolve) => {
+    read = resolve;
+  });
+  const answered = new Promise<undefined>((resolve) => {
+    answer = () => resolve(undefined);
+  });
+  const findToken = async () => ({ id, name: "ann", hash, scopes: ["read"] });
+  const readPhoto = () => {
+    read();
+    return answered;
+  };
+  const api = await serveApi(SETTINGS, depsWith({ findToken, readPhoto }), { answered() {}, failed() {} });
+  const socket = connect(Number(new URL(api.url).port), "127.0.0.1");
+  const request = `GET /v1/photos/1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`;
+  socket.write(request);
+  await isRead;
+  const closed = api.close();
+  // nobody new is let in
+  await expect.poll(() => fetch(`${api.url}/healthz`).catch(() => "refused")).toBe("refused");
+  socket.write(request);
+  answer();
+  let heard = "";
+  for await (const chunk of socket) heard += chunk;
+  const [, first, second] = heard.split("HTTP/1.1 ");
+  expect(first).toMatch(/^404 /);
+  expect(second).toMatch(/^503 /);
+  expect(second).toMatch(/^retry-after: \d+\r$/m);
+  expect(second).toContain("application/problem+json");
+  await closed;
+});
+
 test("a token is told from another by its hash alone, and holds 256 random bits", () => {
   const other = createToken();
   expect(bearerOf(`Bearer ${token}`)).toEqual({ token, id });
