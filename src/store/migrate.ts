@@ -4,6 +4,7 @@ import { runner } from "node-pg-migrate";
 import pg from "pg";
 import { ConfigError, UpstreamError } from "../errors.ts";
 import { buildIndexes } from "./indexes.ts";
+import { query } from "./pool.ts";
 import { buildRollups } from "./rollups.ts";
 
 export interface SchemaState {
@@ -68,9 +69,9 @@ export async function compare(db: pg.Pool | pg.Client, folder: string): Promise<
   const { rows: found } = await db.query<{ found: boolean }>("select to_regclass($1) is not null as found", [
     TABLE,
   ]);
-  const { rows } = found[0]?.found
-    ? await db.query<{ name: string }>(`select name from ${TABLE} order by id`)
-    : { rows: [] };
+  const rows = found[0]?.found
+    ? await query<{ name: string }>(db, { text: `select name from ${TABLE} order by id` })
+    : [];
   const applied = rows.map((row) => row.name);
   return {
     missing: known.filter((name) => !applied.includes(name)),

@@ -1,5 +1,5 @@
 import pg from "pg";
-import { UpstreamError } from "../errors.ts";
+import { ConfigError, UpstreamError } from "../errors.ts";
 
 export type Pool = pg.Pool;
 
@@ -33,6 +33,7 @@ export function connect(url: string, onError: (error: Error) => void, max = 8): 
  * Runs one statement on behalf of the line.
  *
  * @throws {UpstreamError} DATABASE_UNAVAILABLE when Postgres could not be reached or is going away.
+ * @throws {ConfigError} CONFIG_INVALID: this role may not.
  */
 export async function query<Row extends pg.QueryResultRow>(
   db: Queryable,
@@ -48,7 +49,7 @@ export async function query<Row extends pg.QueryResultRow>(
 /**
  * Lends one connection for statements that belong together. After a failure it is closed, which ends its transaction.
  *
- * @throws {UpstreamError} as `query` does.
+ * @throws as `query` does.
  */
 export async function connection<T>(db: Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   let client: pg.PoolClient | undefined;
@@ -70,7 +71,7 @@ export async function connection<T>(db: Pool, work: (client: pg.PoolClient) => P
 /**
  * Runs one statement that may take hours.
  *
- * @throws {UpstreamError} as `query` does.
+ * @throws as `query` does.
  */
 export async function patiently<Row extends pg.QueryResultRow>(
   db: Pool,
@@ -86,10 +87,15 @@ export async function patiently<Row extends pg.QueryResultRow>(
   });
 }
 
-/** Whatever a statement threw, as an UpstreamError where it says nothing of the statement. */
+/** Whatever a statement threw: an UpstreamError where it says nothing of the statement, a ConfigError where the role may not. */
 export function named(cause: unknown): unknown {
+  const { code, message } = cause as { code?: unknown; message: string };
+  if (code === FORBIDDEN) {
+    const who = "a member of maitred_migrator may, or whoever owns the tables";
+    return new ConfigError("CONFIG_INVALID", `${message}: ${who}: mend DATABASE_URL`, { cause });
+  }
   if (!isOutage(cause)) return cause;
-  return new UpstreamError("DATABASE_UNAVAILABLE", `Postgres: ${(cause as Error).message}`, { cause });
+  return new UpstreamError("DATABASE_UNAVAILABLE", `Postgres: ${message}`, { cause });
 }
 
 /** What goes away by itself: no connection, a server that stops or is full, a lost race between transactions, a password that is being changed. */
@@ -102,6 +108,7 @@ function isOutage(thrown: unknown): boolean {
   return OUTAGES.test(code);
 }
 
+const FORBIDDEN = "42501";
 const OUTAGES =
   /^(08|53|57|58|40|25006|28P01|ECONN|ETIMEDOUT|EPIPE|EHOST|ENET|EADDRNOTAVAIL|ENOTFOUND|EAI_AGAIN)/;
 

@@ -168,6 +168,28 @@ describe("what contradicts itself", () => {
 });
 
 describe("mistakes are told in words", () => {
+  test.for([
+    ["token", "create", "--scopes", "read", "ann"],
+    ["token", "revoke", "x"],
+    ["destination", "add", "notify"],
+    ["rollups", "mend"],
+    ["forget", "--yes", "photos/a.jpg"],
+    ["model", "rollback", "--force", "--reason", "worse"],
+  ])("of a role that may not: %j", async (args, { db }) => {
+    const url = new URL(db.url);
+    url.searchParams.set("options", "-c role=maitred_worker");
+    const { code, err } = await ended(args, { DATABASE_URL: url.href, MAITRED_QUEUE_URL: db.url });
+    const who = /: a member of maitred_migrator may, or whoever owns the tables: mend DATABASE_URL\n$/;
+    expect([code, err]).toEqual([2, expect.stringMatching(who)]);
+  });
+
+  test("of a role that may not even look", async ({ db }) => {
+    const url = new URL(db.url);
+    url.searchParams.set("options", "-c role=maitred_dashboard");
+    const { code, err } = await ended(["worker"], { DATABASE_URL: url.href });
+    expect([code, err]).toEqual([2, expect.stringContaining("permission denied for table pgmigrations: ")]);
+  });
+
   test("of backfill start", async ({ db, folder }) => {
     const manifest = (name: string, text: string): string => {
       mkdirSync(join(folder, name));

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { PhotoError, UpstreamError } from "../../src/errors.ts";
+import { ConfigError, PhotoError, UpstreamError } from "../../src/errors.ts";
 import { createBatcher } from "../../src/infer/batcher.ts";
 import { strongest } from "../../src/moderate/frames.ts";
 import type { LineModel } from "../../src/moderate/line.ts";
@@ -268,13 +268,15 @@ describe("photos whose bytes were judged before", () => {
     await worker.close();
   });
 
-  test("wait for Postgres, which is no fault of theirs even at the last try", async () => {
-    const away = new UpstreamError("DATABASE_UNAVAILABLE", "Postgres is away");
+  test.each([
+    new UpstreamError("DATABASE_UNAVAILABLE", "Postgres is away"),
+    new ConfigError("CONFIG_INVALID", "permission denied for table verdicts"),
+  ])("wait where $message, which is no fault of theirs even at the last try", async (error) => {
     const { worker, recorded, retried } = start(fake("m", 2), undefined, {
-      knownScores: () => Promise.reject(away),
+      knownScores: () => Promise.reject(error),
     });
-    await expect(worker.photo(photo("1"), "live", { tries: 1, last: true })).rejects.toBe(away);
-    expect([recorded, retried]).toEqual([[], ["Postgres is away"]]);
+    await expect(worker.photo(photo("1"), "live", { tries: 1, last: true })).rejects.toBe(error);
+    expect([recorded, retried]).toEqual([[], [error.message]]);
     await worker.close();
   });
 });
