@@ -19,6 +19,7 @@ interface Container {
   volumeMounts: object[];
 }
 interface Pod {
+  enableServiceLinks?: boolean;
   terminationGracePeriodSeconds?: number;
   securityContext: object;
   containers: [Container];
@@ -65,6 +66,10 @@ describe.each(pods)("%s", (name, pod) => {
     expect(config.databaseUrl).toMatch(name.includes("migrate") ? /OWNER/ : /USER/);
   });
 
+  test("reads no setting out of the Services beside it", () => {
+    expect(pod.enableServiceLinks).toBe(false);
+  });
+
   test("has the time that draining takes", () => {
     const { graceMs } = readConfig(environmentOf(container));
     const preStopS = Number(container.lifecycle?.preStop.exec.command[1] ?? 0);
@@ -89,6 +94,11 @@ describe.each(pods)("%s", (name, pod) => {
     const port = { worker: config.port, listen: config.port, api: config.apiPort }[container.args[0]!];
     expect(container.ports?.[0]?.containerPort).toBe(port);
   });
+});
+
+test("a worker gives its GPU back before the one that follows it asks for one", () => {
+  const { strategy } = named("Deployment", "maitred-worker-gpu").spec;
+  expect(strategy).toEqual({ rollingUpdate: { maxSurge: 0, maxUnavailable: 1 } });
 });
 
 test("the pods that serve the desk know where browsers reach it, which is not in the clear", () => {
@@ -121,6 +131,22 @@ test("scaling.yaml scales workers on GPUs once it is told to, as docs/operations
   ) as Thing;
   expect(scaled.metadata.name).toBe("maitred-worker-gpu");
   expect(named("Deployment", scaled.spec.scaleTargetRef.name).spec.replicas).toBeUndefined();
+});
+
+test("a pod for whoever administers is made of migrate.yaml, as docs/operations.md says", () => {
+  const [, from, to, args, command] = /sed 's\/(.+?)\/(.+?)\/; s\/(.+?)\/(.+?)\/' migrate\.yaml/.exec(
+    read(join(packageRoot(), "docs/operations.md")),
+  )!;
+  const { metadata, spec } = parse(
+    read(join(deploy, "migrate.yaml"))
+      .replaceAll(new RegExp(from!, "gm"), to!)
+      .replaceAll(new RegExp(args!, "g"), command!),
+  ) as Thing;
+  expect(metadata.name).toBe("maitred-admin");
+  const [container] = spec.template.spec.containers as [Container & { command: string[] }];
+  expect(container).toMatchObject({ command: ["sleep", "3600"] });
+  expect(container.args).toBeUndefined();
+  expect(readConfig(environmentOf(container)).databaseUrl).toContain("OWNER");
 });
 
 test("workers are scaled by a metric that workers export, and whose absence takes none away", () => {
