@@ -1,15 +1,17 @@
 import { Counter, collectDefaultMetrics, Registry } from "prom-client";
+import { type GaugeSource, showGauges } from "./gauges.ts";
 
 /** What a listener counts, under names that dashboards may rely on. */
 export interface ListenMetrics {
   messages(source: string, outcome: "taken" | "bad", count: number): void;
   events(source: string, outcome: string): void;
   failed(source: string, code: string): void;
+  /** The exposition text; asks for the gauges as they are now. */
   text(): Promise<string>;
   contentType: string;
 }
 
-export function createListenMetrics(): ListenMetrics {
+export function createListenMetrics(gauges: readonly GaugeSource[]): ListenMetrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -31,6 +33,7 @@ export function createListenMetrics(): ListenMetrics {
     labelNames: ["source", "code"],
     registers,
   });
+  for (const source of gauges) showGauges(registry, source);
   return {
     messages: (source, outcome, count) => messages.inc({ source, outcome }, count),
     events: (source, outcome) => events.inc({ source, outcome }),

@@ -7,6 +7,7 @@ export interface Depths {
   lane: Lane;
   waiting: number;
   oldestMs: number;
+  paused: boolean;
 }
 
 /** Everything that is counted, under names that dashboards may rely on. */
@@ -120,6 +121,7 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
         help: "how long the oldest waiting photo has waited",
         labels: ["lane"],
       },
+      { name: "maitred_queue_paused", help: "1 while nobody takes photos of the lane", labels: ["lane"] },
     ],
     async read() {
       const lanes = await depths();
@@ -128,6 +130,7 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
       return {
         maitred_queue_waiting: of(({ waiting }) => waiting),
         maitred_queue_oldest_seconds: of(({ oldestMs }) => oldestMs / 1_000),
+        maitred_queue_paused: of(({ paused }) => Number(paused)),
       };
     },
   });

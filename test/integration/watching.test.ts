@@ -70,7 +70,7 @@ describe("what dashboards and alert rules name", () => {
     const texts = await Promise.all([
       createMetrics(async () => []).text(),
       createApiMetrics(gaugesOf(db.pool)).text(),
-      createListenMetrics().text(),
+      createListenMetrics([]).text(),
     ]);
     const shown = new Set(
       texts.flatMap((text) => [...text.matchAll(/^# TYPE (\w+)/gm)].map(([, name]) => name!)),
@@ -86,7 +86,7 @@ describe("what dashboards and alert rules name", () => {
   });
 
   test("is what workers and Postgres say of each: labels too", async ({ db }) => {
-    const metrics = createMetrics(async () => [{ lane: "live", waiting: 1, oldestMs: 1 }]);
+    const metrics = createMetrics(async () => [{ lane: "live", waiting: 1, oldestMs: 1, paused: false }]);
     metrics.verdict("live", "hidden", "food");
     metrics.failure("live", "CORRUPT");
     metrics.retry("live", "CORRUPT");
@@ -100,7 +100,7 @@ describe("what dashboards and alert rules name", () => {
     api.answered({ route: "/", method: "GET", status: 200, seconds: 1 });
     api.refused("x");
     api.event("s3", "accepted");
-    const listened = createListenMetrics();
+    const listened = createListenMetrics([]);
     listened.events("sqs", "accepted");
     const text = (await Promise.all([metrics.text(), api.text(), listened.text()])).join("\n");
     const labels = new Map<string, Set<string>>();

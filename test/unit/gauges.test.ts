@@ -60,10 +60,10 @@ test("a scrape does not wait for long for gauges that do not come", async () => 
   expect(await scraped).toEqual([]);
 });
 
-test("a worker's metrics say of each lane how many photos wait, and how long the oldest has", async () => {
+test("a worker's metrics say of each lane how many photos wait, how long the oldest has, and whether it is paused", async () => {
   const metrics = createMetrics(async () => [
-    { lane: "live", waiting: 3, oldestMs: 4_500 },
-    { lane: "backfill", waiting: 0, oldestMs: 0 },
+    { lane: "live", waiting: 3, oldestMs: 4_500, paused: true },
+    { lane: "backfill", waiting: 0, oldestMs: 0, paused: false },
   ]);
   const text = await metrics.text();
   expect(text.split("\n").filter((line) => line.startsWith("maitred_queue"))).toEqual([
@@ -71,5 +71,7 @@ test("a worker's metrics say of each lane how many photos wait, and how long the
     'maitred_queue_waiting{lane="backfill"} 0',
     'maitred_queue_oldest_seconds{lane="live"} 4.5',
     'maitred_queue_oldest_seconds{lane="backfill"} 0',
+    'maitred_queue_paused{lane="live"} 1',
+    'maitred_queue_paused{lane="backfill"} 0',
   ]);
 });

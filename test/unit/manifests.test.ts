@@ -170,8 +170,13 @@ test("workers are scaled by a metric that workers export, and whose absence take
   ]);
   expect(trigger).toMatchObject({ type: "prometheus", metricType: "Value" });
   expect(trigger.metadata.ignoreNullValues).toBe("false");
-  const [, metric] = /max\((\w+)\{lane="live"\}\)/.exec(trigger.metadata.query)!;
-  expect(read(join(packageRoot(), "src/http/metrics.ts"))).toContain(`name: "${metric}"`);
+  const metrics = [...trigger.metadata.query.matchAll(/max\((\w+)\{lane="live"\}\)/g)];
+  expect(metrics.map(([, metric]) => metric)).toEqual([
+    "maitred_queue_oldest_seconds",
+    "maitred_queue_paused",
+  ]);
+  for (const [, metric] of metrics)
+    expect(read(join(packageRoot(), "src/http/metrics.ts"))).toContain(`name: "${metric}"`);
   // more workers come before backfills stand back
   expect(Number(trigger.metadata.threshold) * 1_000).toBeLessThan(readConfig({}).liveTargetMs);
 });
