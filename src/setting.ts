@@ -49,6 +49,25 @@ export function int(env: string, fallback: number, min: number, max: number, hel
   };
 }
 
+/** Where a server is, with one of these schemes; it may hold a password, and is never quoted. */
+export function serverUrl(env: string, schemes: readonly string[], help: string): Setting<string> {
+  return {
+    env,
+    help,
+    fallback: "",
+    secret: true,
+    read(raw) {
+      // one that names a socket in its query has no host
+      const known = schemes.some((scheme) => raw.toLowerCase().startsWith(`${scheme}://`));
+      if (known && URL.canParse(raw.replace("@/", "@host/"))) return raw;
+      const begins = schemes.map((scheme) => `${scheme}://`).join(", ");
+      throw new Error(
+        `${env}: expected a URL that begins with one of ${begins}, in which the password is percent-encoded, such as / as %2F; it is not shown`,
+      );
+    },
+  };
+}
+
 /** Scheme, host and port of a web address, and nothing more. */
 export function origin(env: string, help: string): Setting<string> {
   return {

@@ -5,7 +5,8 @@ import {
   type IQueueBackend,
   PostgresConnection,
 } from "bullmq";
-import { Cluster, type ClusterNode, Redis } from "ioredis";
+import { Cluster, type ClusterNode, Redis, ReplyError } from "ioredis";
+import { z } from "zod";
 import { asError, ConfigError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import { LANES } from "../photo.ts";
@@ -119,7 +120,7 @@ function redisServer(settings: QueueSettings, onError: (error: Error) => void): 
     connection: redis,
     prefix,
     backend: createRedisBackend as unknown as BackendFactory<IQueueBackend>,
-    check: () => checkRedis(redis),
+    check: () => checkRedis(redis).catch(refused),
     migrate: async () => {},
     async forgetNext(asked) {
       const keys = LANES.flatMap((lane) => asked.map((ask) => `${prefix}:${lane}:dn:${ask}`));
@@ -141,16 +142,21 @@ function connectRedis({ queueUrl, queueOptions }: QueueSettings): Redis | Cluste
     keepAlive: 10_000,
   };
   if (!queueOptions) return new Redis(queueUrl, common);
-  let parsed: { cluster?: ClusterNode[] };
-  try {
-    parsed = JSON.parse(queueOptions);
-  } catch (cause) {
-    throw new ConfigError("CONFIG_INVALID", "MAITRED_QUEUE_OPTIONS: expected JSON", { cause });
-  }
-  const { cluster, ...rest } = parsed;
-  if (cluster) return new Cluster(cluster, { redisOptions: common, ...rest } as object);
+  const { cluster, redisOptions, ...rest } = readOptions(queueOptions);
+  if (cluster) return new Cluster(cluster, { redisOptions: { ...common, ...redisOptions }, ...rest });
   const own: object = { ...common, ...rest };
   return queueUrl ? new Redis(queueUrl, own) : new Redis(own);
+}
+
+function readOptions(queueOptions: string): z.infer<typeof optionsShape> {
+  try {
+    return optionsShape.parse(JSON.parse(queueOptions));
+  } catch (cause) {
+    const such = `{"sentinels": [...], "name": ...} or {"cluster": [{"host": ..., "port": ...}]}`;
+    throw new ConfigError("CONFIG_INVALID", `MAITRED_QUEUE_OPTIONS: expected JSON such as ${such}`, {
+      cause,
+    });
+  }
 }
 
 async function checkRedis(redis: Redis | Cluster): Promise<string> {
@@ -172,6 +178,15 @@ async function checkRedis(redis: Redis | Cluster): Promise<string> {
     }
   }
   return `Redis ${version}`;
+}
+
+/** What Redis answered in place of what it was asked. It is not passed on as a cause: its command may hold the password. */
+function refused(thrown: unknown): never {
+  if (!(thrown instanceof ReplyError)) throw thrown;
+  const { message } = asError(thrown);
+  const todo = REFUSALS[message.split(" ", 1)[0]!];
+  if (!todo) throw new UpstreamError("QUEUE_UNAVAILABLE", `Redis: ${message}`);
+  throw new ConfigError("QUEUE_MISCONFIGURED", `Redis: ${todo}`);
 }
 
 async function masters(cluster: Cluster): Promise<Redis[]> {
@@ -196,3 +211,15 @@ async function withDeadline<T>(answer: Promise<T>, ms: number): Promise<T> {
   });
   return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }
+
+const optionsShape = z.looseObject({
+  cluster: z.array(z.custom<ClusterNode>()).min(1).optional(),
+  redisOptions: z.looseObject({}).optional(),
+});
+const WHERE = "mend MAITRED_QUEUE_URL, as redis://USER:PASSWORD@HOST:6379, or MAITRED_QUEUE_OPTIONS";
+const REFUSALS: Readonly<Record<string, string>> = {
+  NOAUTH: `expected a password, got none: ${WHERE}`,
+  WRONGPASS: `it does not take this user and password: ${WHERE}`,
+  NOPERM:
+    "its user may not do all that is needed: allow it INFO, scripts, and all keys of MAITRED_QUEUE_PREFIX",
+};

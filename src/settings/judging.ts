@@ -1,10 +1,16 @@
-import { choice, int, path, secret, text } from "../setting.ts";
+import { choice, int, path, secret, serverUrl, text } from "../setting.ts";
 
 /** Settings of what judges: its servers, its model, its limits. */
 export const judging = {
-  databaseUrl: secret(text("DATABASE_URL", "", "Postgres, as a postgres:// URL; empty: the embedded one")),
-  queueUrl: secret(
-    text("MAITRED_QUEUE_URL", "", "redis://, rediss:// or postgres:// URL; empty: the same as DATABASE_URL"),
+  databaseUrl: serverUrl(
+    "DATABASE_URL",
+    ["postgres", "postgresql"],
+    "Postgres, as a postgres:// URL; empty: the embedded one",
+  ),
+  queueUrl: serverUrl(
+    "MAITRED_QUEUE_URL",
+    ["redis", "rediss", "postgres", "postgresql"],
+    "redis://, rediss:// or postgres:// URL; empty: the same as DATABASE_URL",
   ),
   queueOptions: secret(
     text("MAITRED_QUEUE_OPTIONS", "", "JSON for ioredis: {sentinels, name} or {cluster: [{host, port}]}"),

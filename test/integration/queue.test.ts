@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Redis } from "ioredis";
+import { inspect } from "node:util";
+import { type Cluster, Redis } from "ioredis";
 import { describe, expect } from "vitest";
 import { migrateAll } from "../../src/cli/migrate.ts";
 import { PhotoError, UpstreamError } from "../../src/errors.ts";
@@ -365,6 +366,41 @@ describe("queue servers", () => {
     await once(child, "exit");
   });
 
+  base.runIf(BACKENDS.length > 1)(
+    "a Redis that wants another password or user is a setting to mend",
+    async () => {
+      const path = `/tmp/maitred-password-${process.pid}.sock`;
+      const child = spawn("redis-server", [
+        ...["--port", "0", "--unixsocket", path, "--save", "", "--maxmemory-policy", "noeviction"],
+        ...["--requirepass", "hunter2", "--user", "few", "on", ">hunter2", "~*", "&*", "+@all", "-info"],
+      ]);
+      await once(child.stdout, "data");
+      try {
+        for (const [login, message] of [
+          [{}, /^Redis: expected a password, got none: mend MAITRED_QUEUE_URL/],
+          [
+            { password: "hunter3" },
+            /^Redis: it does not take this user and password: mend MAITRED_QUEUE_URL/,
+          ],
+          [{ username: "few", password: "hunter2" }, /^Redis: its user may not do all that is needed/],
+        ] as const) {
+          const queueOptions = JSON.stringify({ path, ...login });
+          const server = openQueueServer({ queueUrl: "", queueOptions, queuePrefix: "x" }, () => {});
+          const refusal = await server.check().catch((thrown: unknown) => thrown);
+          await server.close();
+          expect(refusal).toMatchObject({
+            code: "QUEUE_MISCONFIGURED",
+            message: expect.stringMatching(message),
+          });
+          expect(inspect(refusal, { depth: null })).not.toContain("hunter");
+        }
+      } finally {
+        child.kill();
+        await once(child, "exit");
+      }
+    },
+  );
+
   base.runIf(BACKENDS.length > 1)("a Redis Cluster is named by MAITRED_QUEUE_OPTIONS", async () => {
     const port = 21_000 + (process.pid % 10_000);
     const folder = mkdtempSync(join(tmpdir(), "maitred-cluster-"));
@@ -439,6 +475,37 @@ describe("queue servers", () => {
       code: "QUEUE_UNAVAILABLE",
     });
   });
+
+  base("what is set for the nodes of a Redis Cluster stands beside what is set here", async () => {
+    const nodes = {
+      cluster: [{ host: "127.0.0.1", port: 1 }],
+      redisOptions: { password: "x", keepAlive: 1 },
+    };
+    const queueOptions = JSON.stringify(nodes);
+    const server = openQueueServer({ queueUrl: "", queueOptions, queuePrefix: "x" }, () => {});
+    expect((server.connection as Cluster).options.redisOptions).toEqual({
+      maxRetriesPerRequest: null,
+      enableReadyCheck: true,
+      socketTimeout: 60_000,
+      keepAlive: 1,
+      password: "x",
+    });
+    await server.close();
+  });
+
+  base.each(["{", "null", "5", "[]", '{"cluster":5}', '{"cluster":[]}', '{"redisOptions":"x"}'])(
+    "MAITRED_QUEUE_OPTIONS=%s is refused",
+    (queueOptions) => {
+      expect(() =>
+        openQueueServer({ queueUrl: "redis://x", queueOptions, queuePrefix: "x" }, () => {}),
+      ).toThrow(
+        expect.objectContaining({
+          code: "CONFIG_INVALID",
+          message: expect.stringContaining("expected JSON"),
+        }),
+      );
+    },
+  );
 
   base.each(["http://x", "", "localhost:6379"])("%j is no queue", (queueUrl) => {
     expect(() => openQueueServer({ queueUrl, queueOptions: "", queuePrefix: "x" }, () => {})).toThrow(

@@ -38,6 +38,27 @@ describe("readConfig", () => {
     }
   });
 
+  test("takes URLs of servers whose schemes it knows, and shows none that is wrong", () => {
+    const read = (url: string) => readConfig({ DATABASE_URL: url }).databaseUrl;
+    const fine = ["postgres://u:a%2Fb@h:5432/d", "postgresql:///d", "postgres://u:p@/d?host=/run/postgresql"];
+    expect(fine.map(read)).toEqual(fine);
+    for (const wrong of [
+      "postgres://u:s3cret/b@h/d",
+      "mysql://u:s3cret@h/d",
+      "host=h password=s3cret",
+      "redis://h",
+    ]) {
+      const env = { DATABASE_URL: wrong, MAITRED_QUEUE_URL: `http:${wrong}`, MAITRED_PORT: "x" };
+      const mistakes = expect.objectContaining({
+        message: expect.stringMatching(
+          /^DATABASE_URL: expected a URL .*percent-encoded.*\nMAITRED_QUEUE_URL: expected a URL .*\nMAITRED_PORT: .*$/,
+        ),
+      });
+      expect(() => readConfig(env)).toThrow(mistakes);
+      expect(() => readConfig(env)).not.toThrow("s3cret");
+    }
+  });
+
   test("cannot be changed once read", () => {
     expect(Object.isFrozen(readConfig({}))).toBe(true);
   });
