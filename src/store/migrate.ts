@@ -61,6 +61,30 @@ export async function requireSchema(db: pg.Pool, folder: string): Promise<void> 
   }
 }
 
+/**
+ * Asks whether a worker could write to what there is of its tables; changes nothing.
+ *
+ * @throws {ConfigError} CONFIG_INVALID, saying what stands in the way.
+ */
+export async function requireWritable(db: pg.Pool): Promise<void> {
+  const [state] = await query<{ role: string; standby: boolean; readOnly: boolean; lacks: string[] }>(db, {
+    text: `select current_user as role, pg_is_in_recovery() as standby,
+        current_setting('transaction_read_only')::boolean as "readOnly",
+        array(select privilege || ' on ' || name
+          from (values ('pgmigrations', 'select'), ('photos', 'insert'), ('photos', 'update'), ('verdicts', 'insert'),
+            ('tags', 'insert'), ('tags', 'delete'), ('policies', 'insert'), ('model_workers', 'insert')) as needed (name, privilege)
+          where not has_table_privilege(to_regclass(name), privilege)) as lacks`,
+  });
+  const { role, standby, readOnly, lacks } = state!;
+  const wrong = standby
+    ? "it is a standby: let DATABASE_URL name the primary"
+    : readOnly
+      ? `transaction_read_only is on: reset default_transaction_read_only of the server, the database or the role ${role}`
+      : lacks.length > 0 && `the role ${role} lacks ${lacks.join(", ")}: grant maitred_worker to it`;
+  if (wrong)
+    throw new ConfigError("CONFIG_INVALID", `expected a Postgres that can be written to, but ${wrong}`);
+}
+
 export async function compare(db: pg.Pool | pg.Client, folder: string): Promise<SchemaState> {
   const known = readdirSync(folder)
     .filter((file) => file.endsWith(".sql"))

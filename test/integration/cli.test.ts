@@ -333,6 +333,27 @@ describe("doctor", () => {
     expect(command.stdout()).toMatch(/FAIL +folder \/nowhere/);
     expect(command.stdout()).not.toContain("hunter2");
   });
+
+  test("says why Postgres cannot be written to", async ({ db }) => {
+    for (const [options, why] of [
+      ["-c default_transaction_read_only=on", "transaction_read_only is on"],
+      [
+        "-c role=maitred_dashboard",
+        "the role maitred_dashboard lacks select on pgmigrations, insert on photos",
+      ],
+      ["-c role=maitred_worker", "a worker may write"],
+    ] as const) {
+      const url = new URL(db.url);
+      url.searchParams.set("options", options);
+      const command = maitred(["doctor", "--json"], { DATABASE_URL: url.href });
+      await command.exit;
+      const findings: { check: string; ok: boolean; detail: string }[] = JSON.parse(command.stdout());
+      expect(findings.find(({ check }) => check === "postgres")).toMatchObject({
+        ok: options.includes("worker"),
+        detail: expect.stringContaining(why),
+      });
+    }
+  }, 60_000);
 });
 
 describe("enqueue", () => {
