@@ -87,9 +87,12 @@ const show: Subcommand = ([seq, ...more], { values }, terminal) => {
       return EXIT.notAll;
     }
     const told = (await listDeliveries(db, filter, 10_000)).map(({ bucket: _, key: __, ...each }) => each);
-    terminal.print(
-      JSON.stringify({ seq: filter.seq, ...change, deliveries: told }, null, values["json"] ? 0 : 2),
+    const json = JSON.stringify(
+      { seq: filter.seq, ...change, deliveries: told },
+      null,
+      values["json"] ? 0 : 2,
     );
+    for (const line of json.split("\n")) terminal.print(line);
     return EXIT.done;
   };
 };

@@ -351,6 +351,9 @@ describe("a receiver", () => {
       payload: { key: "a" },
       deliveries: [{ state: "dead" }],
     });
+    const read = (await cli(["deliveries", "show", listed[0].seq])).stdout;
+    expect(read).toMatch(/^ {4}"key": "a",$/m);
+    expect(JSON.parse(read)).toEqual(shown);
     receiver.answer = (response) => void response.writeHead(200).end();
     expect((await cli(["deliveries", "replay", "--destination", id])).stdout).toBe(
       "1 deliveries are sent again\n",

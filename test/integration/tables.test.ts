@@ -1,7 +1,10 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
 import pg from "pg";
 import { describe, expect } from "vitest";
 import { documentedQueries } from "../../bench/tables.ts";
+import { packageRoot } from "../../src/package-root.ts";
 import { addBackfill, rollbackBackfill } from "../../src/store/backfills.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { forgetObjects } from "../../src/store/forget.ts";
@@ -334,6 +337,19 @@ describe("what docs/tables.md says", () => {
       client.release(true);
     }
   });
+});
+
+test("the README counts what was decided by hour, each verdict and category once, whoever decided", async ({
+  db,
+}) => {
+  const ids = [await register(db, "a"), await register(db, "b")];
+  await recordOutcomes(
+    db.pool,
+    ids.map((id, n) => judged(id, "shown", `model:m-${n}`)),
+  );
+  const readme = readFileSync(join(packageRoot(), "README.md"), "utf8");
+  const [, query] = /^-- what was decided.*\n([^;]+);/m.exec(readme)!;
+  expect(await rows(db, query!)).toMatchObject([{ verdict: "shown", photos: "2" }]);
 });
 
 test("what runs with the rights of its owner, workers may call where they need it, and nobody else may", async ({
