@@ -61,29 +61,25 @@ export interface Result extends Totals, Target {
 
 /** One sweep of one bucket, from where the last one was interrupted to its end, with all its neighbours. */
 export async function sweepBucket(target: Target, how: BucketSweep): Promise<Result> {
-  const { bucket, prefix } = target;
-  const { db } = how.intake;
-  if (how.dryRun) return run(target, how, undefined);
-  const lock = await lockSweeps(db, bucket);
+  const { bucket } = target;
+  if (how.dryRun) return run(target, how);
+  const lock = await lockSweeps(how.intake.db, bucket);
   const busy = `another sweep of ${bucket} runs; wait for its end`;
   if (!lock) return { ...target, ...NOTHING, seconds: 0, dryRun: false, finished: false, stopped: busy };
   try {
-    if (how.restart) await abandonSweep(db, bucket, prefix);
-    const row = await beginSweep(db, bucket, prefix);
-    if (row.cursor !== "") how.say(`goes on behind ${JSON.stringify(row.cursor)}`);
-    // what a sweep that died had committed and not queued
-    await queueForgotten(queueDeps(how), FORGOTTEN_S);
-    return await run(target, how, row);
+    return await run(target, how);
   } finally {
     await lock.close();
   }
 }
 
-async function run(target: Target, how: BucketSweep, row: SweepRow | undefined): Promise<Result> {
+async function run(target: Target, how: BucketSweep): Promise<Result> {
   const { bucket, prefix } = target;
   const { s3, signal, intake } = how;
   const asking = { s3, bucket, turn: createPace(how.rate, signal), signal };
   const versions = await keepsVersions(asking);
+  // once the bucket has answered: what is none would be shown as a sweep that never ends
+  const row = how.dryRun ? undefined : await begin(target, how);
   const begun = performance.now();
   const samples = { missed: [] as string[], gone: [] as string[] };
   const clock = createClock();
@@ -118,6 +114,16 @@ async function run(target: Target, how: BucketSweep, row: SweepRow | undefined):
     }),
     ...(how.dryRun && { samples }),
   };
+}
+
+async function begin({ bucket, prefix }: Target, how: BucketSweep): Promise<SweepRow> {
+  const { db } = how.intake;
+  if (how.restart) await abandonSweep(db, bucket, prefix);
+  const row = await beginSweep(db, bucket, prefix);
+  if (row.cursor !== "") how.say(`goes on behind ${JSON.stringify(row.cursor)}`);
+  // what a sweep that died had committed and not queued
+  await queueForgotten(queueDeps(how), FORGOTTEN_S);
+  return row;
 }
 
 function queueDeps({ intake }: BucketSweep) {

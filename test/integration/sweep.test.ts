@@ -332,7 +332,7 @@ describe("what went wrong is no reason to withdraw:", () => {
       },
     });
 
-  test("no bucket, no access to the listing, no answer, no such server", async ({ bench }) => {
+  test("no bucket, no access to the listing, no answer, no such server", async ({ bench, db }) => {
     const { told, sweep, current, s3, config, bucket, intake } = await bench();
     await told("created", "a", "etag:1", "1");
     const listing = "ListObjectsV2Command";
@@ -346,12 +346,15 @@ describe("what went wrong is no reason to withdraw:", () => {
     // every key of a bucket that vanished meanwhile looks absent
     const vanished = refusing(s3, "HeadBucketCommand", 404);
     await expect(sweep({ s3: vanished })).rejects.toThrow(`there is no bucket ${bucket}`);
-    await expect(
-      sweepBucket(
-        { bucket: "no-such-bucket", prefix: "" },
-        { ...({} as BucketSweep), intake, s3, rate: 100, signal: new AbortController().signal, dryRun: true },
-      ),
-    ).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    for (const dryRun of [true, false]) {
+      await expect(
+        sweepBucket(
+          { bucket: "no-such-bucket", prefix: "" },
+          { ...({} as BucketSweep), intake, s3, rate: 100, signal: new AbortController().signal, dryRun },
+        ),
+      ).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    }
+    expect((await sweepTotals(db.pool)).map(({ bucket }) => bucket)).toEqual([bucket]);
     expect(await current()).toEqual(["a etag:1"]);
   });
 
