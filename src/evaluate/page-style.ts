@@ -16,14 +16,14 @@ a{color:var(--accent)}:focus-visible{outline:3px solid var(--accent);outline-off
 .tiles li,.card{background:var(--card);border:1px solid var(--edge);border-radius:10px;padding:14px 16px;min-width:0}
 .tiles li{display:flex;flex-direction:column}.tiles .about{margin-bottom:auto;padding-bottom:6px}.tiles b{display:block;font-size:1.65rem;line-height:1.25;font-variant-numeric:tabular-nums}
 .tiles .who{font-size:.8rem;font-weight:600}.tiles .small+.who:not(.about+.who){margin-top:8px}.tiles span{display:block}
-.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:14px;margin-top:14px}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,490px),1fr));gap:14px;margin-top:14px}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.925rem}
 caption{text-align:left;padding-bottom:8px;font-size:.875rem}
 th,td{padding:6px 10px 6px 0;text-align:right;border-top:1px solid var(--edge);vertical-align:top}
 thead th{border-top:0;color:var(--soft);font-weight:500;vertical-align:bottom}
 th[scope=row]{text-align:left;font-weight:600;min-width:6.5rem}td.text{min-width:11rem}.confusion th[scope=row],details th[scope=row]{min-width:0}td.text,th.text{text-align:left}td:not(.text){white-space:nowrap}th+td.text,td+td.text,th+th.text{padding-left:14px}
-td i{display:block;font-style:normal;font-size:.8rem;color:var(--soft);white-space:nowrap}
+td i{display:block;font-style:normal;font-size:.8rem;color:var(--soft);white-space:normal}
 .confusion td{text-align:center;padding:8px 4px;background:rgba(var(--wrong),calc(var(--p)*.85))}
 .confusion th{padding-right:8px}.confusion thead th{text-align:center}
 .confusion thead td{border:0;background:none}.confusion td.right{background:rgba(var(--heat),calc(var(--p)*.38))}
