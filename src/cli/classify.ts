@@ -35,7 +35,8 @@ usage: maitred classify [--json] [--explain FOLDER] PATH...
 
 Decodes, batches, infers and decides as a worker does, and prints a line for each file, in the order given. Folders
 are walked; every regular file in them counts, whatever its name. A file that cannot be judged gets a line with its
-error, and the rest goes on.
+error, and the rest goes on. Scores have two digits, cut and not rounded, so that one just below a threshold never reads as
+if it reached it; those of --json have four, beside the same reason.
 
   --explain FOLDER   writes a small JPEG of each photo there that shows where the model sees a human: clear where it sees
                      none, yellow to red where it does, a ring around the peak, and the photo's score. Its name is the
@@ -74,6 +75,8 @@ Exit codes: 0 every file was judged, 1 some were not.
       await judge.close();
       await explainer?.close();
     }
+    if (judged + failed === 0)
+      throw new UsageError(`expected photos, got no file in ${positionals.join(", ")}`);
     const seconds = (performance.now() - since) / 1000;
     if (!values["json"]) {
       const rate = ((judged + failed) / seconds).toFixed(1);

@@ -6,7 +6,8 @@ export const config: Command = {
   help: `
 usage: maitred config [--json | --markdown | --database-url]
 
-Prints every setting: its environment variable, its value, its default and what it is for. Passwords are hidden.
+Prints every setting: its environment variable, its value, what it is for, and its default where that is another. Passwords
+are hidden.
 --markdown prints the table of the README. --database-url prints where Postgres is, with its password, and nothing else: of
 DATABASE_URL, or of the maitred up that runs on MAITRED_HOME.
 
@@ -30,7 +31,10 @@ DATABASE_URL, or of the maitred up that runs on MAITRED_HOME.
       for (const { env, fallback, help } of settings)
         print(`| \`${env}\` | ${fallback && `\`${fallback}\``} | ${help} |`);
     } else {
-      const rows = settings.map(({ env, value, help }) => [env, value || "-", help]);
+      const rows = settings.map(({ env, value, fallback, help }) => {
+        const instead = fallback && value !== fallback ? ` (default ${fallback})` : "";
+        return [env, value || "-", `${help}${instead}`];
+      });
       for (const line of table(rows)) print(line);
     }
     return EXIT.done;

@@ -222,7 +222,8 @@ function checkUrl(text: string, allow: readonly string[]): void {
     );
   }
   const encrypted = url.protocol === "https:";
-  if ((!encrypted && allow.length === 0) || !createAddresses(allow).permits(url.hostname, encrypted)) {
-    throw new UsageError(`add webhook: ${url.hostname} ${why(encrypted)}`);
+  const { permits } = createAddresses(allow);
+  if ((!encrypted && allow.length === 0) || !permits(url.hostname, encrypted)) {
+    throw new UsageError(`add webhook: ${url.hostname} ${why(permits(url.hostname, true))}`);
   }
 }

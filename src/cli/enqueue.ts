@@ -1,9 +1,9 @@
 import { stat } from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
+import { basename, delimiter, dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import type { S3Client } from "@aws-sdk/client-s3";
-import { folderPhoto, listFolder } from "../image/folder.ts";
+import { folderPhoto, isInside, listFolder } from "../image/folder.ts";
 import { ANSWER_MS, connectS3, listObjects } from "../image/s3.ts";
 import { Scope } from "../lifecycle.ts";
 import { type Known, LANES, type Lane, type PhotoRef } from "../photo.ts";
@@ -11,6 +11,7 @@ import { databaseTime, photosToReplay } from "../store/photos.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
 import { failureCode } from "./failure-code.ts";
 import { openIntake } from "./intake.ts";
+import { printable } from "./terminal.ts";
 
 export const enqueue: Command = {
   summary: "queue photos: objects, prefixes, files, folders, or a list on stdin",
@@ -56,6 +57,8 @@ these a line on stdin. What is decided already is left alone unless --again is g
     const s3 = connectS3(config, 8, 1, ANSWER_MS);
     scope.onClose("S3", () => s3.destroy());
     const counts = { queued: 0, decided: 0 };
+    const roots = config.folders.split(delimiter).filter(Boolean);
+    let outside: string | undefined;
     const progress = (): void => {
       if (terminal.columns > 0) terminal.say(`\r${counts.queued} queued\x1b[K\r`);
     };
@@ -79,6 +82,7 @@ these a line on stdin. What is decided already is left alone unless --again is g
           const again = Boolean(args.values["again"]);
           const { ids, queued } = await intake.take(page, lane, { known, again, looked });
           looked = await databaseTime(intake.db);
+          outside ??= page.find((photo) => isOutside(photo, roots))?.bucket;
           counts.queued += queued.length;
           counts.decided += ids.length - queued.length;
           progress();
@@ -86,6 +90,12 @@ these a line on stdin. What is decided already is left alone unless --again is g
       }
     } finally {
       await scope.close();
+    }
+    if (outside !== undefined) {
+      const where = `${printable(outside)} is not in MAITRED_FOLDERS here`;
+      terminal.say(
+        `${where}: workers judge what lies there if it is in theirs, or lies in one that maitred up was given\n`,
+      );
     }
     if (args.values["json"]) terminal.print(JSON.stringify(counts));
     else
@@ -173,6 +183,10 @@ async function filePhoto(path: string): Promise<PhotoRef> {
     key: basename(path),
     version: "",
   }));
+}
+
+function isOutside({ store, bucket, key }: PhotoRef, roots: readonly string[]): boolean {
+  return store === "folder" && !roots.some((root) => isInside(resolve(root), join(bucket, key)));
 }
 
 async function isFolder(path: string): Promise<boolean> {

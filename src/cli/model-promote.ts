@@ -58,7 +58,7 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
       for (const line of printed(duels, from ?? "-", id)) terminal.print(line);
       terminal.print(
         promoted
-          ? `${id} is active; workers follow within seconds, and maitred model list shows them`
+          ? `${id} is active; workers that have its folder follow within seconds: maitred model list shows which`
           : `${id} is not promoted: it is worse beyond chance in ${names}; --force --reason WHY promotes it all the same`,
       );
     }
@@ -88,7 +88,7 @@ export const rollback: Command["run"] = async ({ values }, terminal) => {
     terminal.print(
       values["json"]
         ? JSON.stringify({ active: id, from })
-        : `${id} is active again, after ${from}; workers follow within seconds`,
+        : `${id} is active again, after ${from}; workers that have its folder follow within seconds: maitred model list shows which`,
     );
     return EXIT.done;
   } finally {

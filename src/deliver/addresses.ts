@@ -52,7 +52,8 @@ export function createAddresses(allow: readonly string[], resolve: Resolve = sys
             ({ address, family }) =>
               permits(address, encrypted) && (!options.family || options.family === family),
           );
-          if (!open[0]) callback(new AddressRefused(`${hostname} ${why(encrypted)}`), []);
+          const overTls = found.some(({ address }) => permits(address, true));
+          if (!open[0]) callback(new AddressRefused(`${hostname} ${why(overTls)}`), []);
           else if (options.all) callback(null, open);
           else callback(null, open[0].address, open[0].family);
         },
@@ -62,11 +63,12 @@ export function createAddresses(allow: readonly string[], resolve: Resolve = sys
   };
 }
 
-/** Why an address is refused, and what an operator may do about it. */
-export function why(encrypted: boolean): string {
-  return encrypted
-    ? "is no address of the public internet (MAITRED_WEBHOOK_ALLOW names networks that may be called all the same)"
-    : "may be called with https alone (MAITRED_WEBHOOK_ALLOW names networks to which http may be spoken)";
+/** Why an address is refused, and what an operator may do about it; `overTls` where it is not over TLS. */
+export function why(overTls: boolean): string {
+  const what = overTls
+    ? "may be called with https alone, at an address of the public internet"
+    : "is no address of the public internet";
+  return `${what} (MAITRED_WEBHOOK_ALLOW names networks that may be called all the same, over http too: set it here and for the maitred deliver or maitred up that sends)`;
 }
 
 type Resolve = (hostname: string) => Promise<Resolved[]>;

@@ -35,7 +35,7 @@ export function createWebhookSender(
     const url = new URL(text);
     const encrypted = url.protocol === "https:";
     if (!addresses.permits(url.hostname, encrypted)) {
-      throw new AddressRefused(`${url.hostname} ${why(encrypted)}`);
+      throw new AddressRefused(`${url.hostname} ${why(addresses.permits(url.hostname, true))}`);
     }
     const timestamp = Math.floor(Date.now() / 1000);
     const headers = {

@@ -28,7 +28,7 @@ export function createFetch(stores: Partial<Record<Store, FetchPhoto>>): FetchPh
     if (fetch) return fetch(photo, limits);
     throw new PhotoError(
       "ACCESS_DENIED",
-      `no ${photo.store} store is configured${photo.store === "folder" ? ": set MAITRED_FOLDERS" : ""}`,
+      `no ${photo.store} store is configured${photo.store === "folder" ? `: set MAITRED_FOLDERS=${photo.bucket}` : ""}`,
     );
   };
 }

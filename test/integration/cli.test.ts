@@ -136,6 +136,12 @@ describe("classify", () => {
     ).toBeCloseTo(1, 2);
   });
 
+  test("says that there is no photo where there is none, and exits 2", async ({ folder }) => {
+    const command = maitred(["classify", folder]);
+    expect(await command.exit).toBe(2);
+    expect(command.stderr()).toContain(`expected photos, got no file in ${folder}`);
+  });
+
   test("exits 0 when every file was judged, and follows another policy", async ({ folder }) => {
     const policy = join(folder, "policy.yaml");
     writeFileSync(
@@ -372,7 +378,10 @@ describe("enqueue", () => {
       );
       expect(await command.exit).toBe(0);
       expect(JSON.parse(command.stdout())).toEqual({ queued: 2, decided: 0 });
+      expect(command.stderr()).toContain(`${folder} is not in MAITRED_FOLDERS here`);
     }
+    const allowed = maitred(["enqueue", join(folder, "a.jpg")], { ...env, MAITRED_FOLDERS: folder });
+    expect([await allowed.exit, allowed.stderr()]).toEqual([0, ""]);
     const { rows } = await db.pool.query(
       "select key, listing, uploader, lane, state from photos order by key",
     );

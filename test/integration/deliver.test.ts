@@ -395,7 +395,9 @@ describe("an address", () => {
   test.for([
     ["https://127.1/", "is no address of the public internet"],
     ["https://[::ffff:10.0.0.1]/", "is no address of the public internet"],
+    ["http://127.0.0.1:9911/hook", "127.0.0.1 is no address of the public internet"],
     ["http://app.example/hook", "may be called with https alone"],
+    ["http://app.example/hook", "set it here and for the maitred deliver or maitred up"],
     ["https://user:pass@app.example/", "without user and password"],
     ["ftp://app.example/", "expected an https:// URL"],
   ])("%s is refused when it is added", async ([url, message], { cli, db }) => {

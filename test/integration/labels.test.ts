@@ -177,6 +177,8 @@ describe("maitred labels export", () => {
     await review(db, side, "ann", "menu", false);
     await review(db, phone, "ann", "menu", true, true);
     const env = { DATABASE_URL: db.url, MAITRED_FOLDERS: bucket };
+    const lacking = await exported({ DATABASE_URL: db.url }, join(folder, "none"));
+    expect(lacking.stderr).toContain(`set MAITRED_FOLDERS=${bucket}`);
 
     const first = await exported(env, out);
     expect(first.code, first.stderr).toBe(0);

@@ -82,6 +82,19 @@ test.each(["postgres://a:s3cret@h/d", "s3cret", '{"password":"s3cret"}', "redis:
   },
 );
 
+async function configLines(values: Record<string, boolean>, env: Record<string, string>): Promise<string[]> {
+  const lines: string[] = [];
+  const terminal = { env, print: (line: string) => void lines.push(line), say() {}, columns: 0 };
+  await config.run({ values, positionals: [] }, { ...terminal, stdin: (async function* () {})() });
+  return lines;
+}
+
+test("maitred config says the default of what is set to something else", async () => {
+  const lines = await configLines({}, { MAITRED_MAX_WAIT_MS: "50", MAITRED_PORT: "7070" });
+  expect(lines.find((line) => line.startsWith("MAITRED_MAX_WAIT_MS "))).toMatch(/ 50 .* \(default 20\)$/);
+  expect(lines.find((line) => line.startsWith("MAITRED_PORT "))).not.toContain("default");
+});
+
 describe("the settings in the documentation", () => {
   const read = (file: string): string => readFileSync(join(packageRoot(), file), "utf8");
   const inDocs = (text: string): string[] => text.split("\n").filter((line) => /^\| `[A-Z_]+` \|/.test(line));
@@ -90,15 +103,8 @@ describe("the settings in the documentation", () => {
     ...readdirSync(join(packageRoot(), "docs")).map((file) => `docs/${file}`),
   ].filter((file) => file.endsWith(".md"));
 
-  async function printed(): Promise<string[]> {
-    const lines: string[] = [];
-    const terminal = { env: {}, print: (line: string) => void lines.push(line), say() {}, columns: 0 };
-    await config.run(
-      { values: { markdown: true }, positionals: [] },
-      { ...terminal, stdin: (async function* () {})() },
-    );
-    return inDocs(lines.join("\n"));
-  }
+  const printed = async (): Promise<string[]> =>
+    inDocs((await configLines({ markdown: true }, {})).join("\n"));
 
   test.each([
     ["README.md", undefined],

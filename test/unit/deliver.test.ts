@@ -92,6 +92,19 @@ describe("addresses", () => {
   });
 });
 
+test.each([
+  ["10.0.0.1", "rebound.example is no address of the public internet"],
+  ["8.8.8.8", "rebound.example may be called with https alone"],
+])("plain HTTP to a name that answers %s is refused with what would help", (address, message) => {
+  const lookup = createAddresses([], async () => [{ address, family: 4 }]).lookup(false);
+  return new Promise<void>((done) =>
+    lookup("rebound.example", {}, (error) => {
+      expect(error?.message).toContain(message);
+      done();
+    }),
+  );
+});
+
 describe("backoff", () => {
   test("doubles, stays at twelve hours, and makes three days of nineteen attempts", () => {
     expect([1, 2, 3].map((attempt) => waitMs(attempt, 5_000, 0.5))).toEqual([5_000, 10_000, 20_000]);
