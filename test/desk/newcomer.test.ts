@@ -61,6 +61,7 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
     const later = await desk.open("bob");
     await later.getByRole("heading", { name: "Nothing waits for you" }).waitFor();
     await later.getByText(`${mine} photos are in hand already`).waitFor();
+    await later.getByText("of a page that is gone within 2 min.").waitFor();
   });
 
   test("signs in with a link that they paste into a tab in which the sign-in is open", async ({

@@ -234,6 +234,12 @@ describe.skipIf(!CHROMIUM)("charts", { timeout: 180_000 }, () => {
       .poll(async () => (await axes()).map(({ text }) => text))
       .toEqual(expect.arrayContaining(["300,000"]));
     expect((await axes()).filter(({ left }) => left < 0)).toEqual([]);
+    const sampleOf = (name: string): Promise<string> => {
+      const marker = verdicts.locator(".u-series", { hasText: name }).locator(".u-marker");
+      return marker.evaluate((each) => getComputedStyle(each).backgroundImage);
+    };
+    expect(await sampleOf("shown")).toBe("none");
+    expect(await sampleOf("hidden")).toMatch(/^repeating-linear-gradient\(.* 12px\)$/);
     // what nobody asked for does not look as if it were missing
     expect(await verdicts.locator(".u-legend").textContent()).not.toContain("–");
     await verdicts.locator(".u-over").hover();

@@ -52,6 +52,9 @@ test("the built page is served as it is, and its addresses are all its own", asy
     /immutable|max-age/,
   );
   expect((await app.inject("/desk")).headers["location"]).toBe("/desk/");
+  const browser = { accept: "text/html,application/xhtml+xml,*/*;q=0.8" };
+  expect((await app.inject({ url: "/", headers: browser })).headers["location"]).toBe("/desk/");
+  expect(await app.inject("/")).toMatchObject({ statusCode: 404 });
   // a build came
   writeFileSync(join(folder, "index.html"), "<!doctype html><title>built anew</title>");
   expect((await app.inject("/desk/")).body).toContain("built anew");

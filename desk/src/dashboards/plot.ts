@@ -20,6 +20,9 @@ export interface PlotOptions {
 export function plot(element: HTMLElement, options: PlotOptions): () => void {
   const { x, series, plain = false, as = "count", steps = false } = options;
   const [ink, soft, edge] = ["--ink", "--soft", "--edge"].map((name) => colourOf(element, name));
+  const colours = series.map((_, index) => colourOf(element, `--series-${(index % COLOURS) + 1}`));
+  // told apart without colours too
+  const dashes = series.map((_, index) => DASHES[index % DASHES.length]!);
   const value = (each: number | null): string => (each === null ? "–" : written(each, as));
   const xAs = (each: number): string => (plain ? each.toFixed(2) : time(each));
   // as in the tables: of UTC, and the same everywhere
@@ -59,16 +62,15 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
         },
         ...series.map(({ name, values }, index) => ({
           label: name,
-          stroke: colourOf(element, `--series-${(index % COLOURS) + 1}`),
+          stroke: colours[index]!,
           width: 2,
-          // told apart without colours too
-          dash: DASHES[index % DASHES.length]!,
+          dash: dashes[index]!,
           // a line needs two points
           points: {
             show: false,
             filter: () => alone(values),
             size: 7,
-            fill: colourOf(element, `--series-${(index % COLOURS) + 1}`),
+            fill: colours[index]!,
           },
           // nobody points at the chart
           value: (_chart: uPlot, each: number | null, _series: number, at: number | null) =>
@@ -76,7 +78,9 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
           ...(steps && { paths: uPlot.paths.stepped!({ align: 1 }) }),
         })),
       ],
-      legend: { markers: { dash: (_chart, index) => EDGES[(index - 1) % EDGES.length] ?? "solid" } },
+      legend: {
+        markers: { width: 0, fill: (_chart, index) => sample(colours[index - 1]!, dashes[index - 1]!) },
+      },
       cursor: { points: { stroke: ink! }, drag: { x: false, y: false } },
     },
     [plain ? [...x] : x.map((ms) => ms / 1_000), ...series.map(({ values }) => [...values])],
@@ -121,9 +125,18 @@ function colourOf(element: HTMLElement, name: string): string {
   return color;
 }
 
+/** The line as the chart draws it, as a background. */
+function sample(colour: string, dash: readonly number[]): string {
+  let at = 0;
+  const stops = dash.map((length, index) => {
+    at += length;
+    return `${index % 2 === 0 ? colour : "transparent"} ${at - length}px ${at}px`;
+  });
+  return stops.length > 0 ? `repeating-linear-gradient(90deg, ${stops.join(", ")})` : colour;
+}
+
 const HEIGHT = 220;
 /** So that charts below each other begin at the same place. */
 const LEAST_BESIDES = 56;
 const COLOURS = 5;
-const EDGES = ["solid", "dashed", "dotted", "double", "dashed"];
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5]];

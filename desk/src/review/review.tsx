@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { queue, waiting } from "../live.ts";
+import { duration } from "../operate/figures.ts";
 import { person } from "../session.ts";
 import { Grid } from "../ui/grid.tsx";
 import { Icon } from "../ui/icon.tsx";
@@ -125,7 +126,8 @@ function Elsewhere() {
   return (
     <>
       {held >= 10_000 ? "10,000 photos or more" : count(held, "photo")} {held === 1 ? "is" : "are"} in hand
-      already: others have them, or another page of yours. What they leave appears here by itself.
+      already: others have them, or another page of yours. What they leave appears here by itself, of a page
+      that is gone within {duration(person.value!.settings.leaseS)}.
     </>
   );
 }

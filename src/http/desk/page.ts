@@ -4,11 +4,15 @@ import type { FastifyInstance } from "fastify";
 import { HttpProblem } from "../problem.ts";
 
 /**
- * Serves the built page below /desk/: its files as they are, kept by browsers for ever where their name tells what is in
- * them, and index.html for every other address, which is one within the page.
+ * Serves the built page below /desk/, to which browsers that ask for / are led: its files as they are, kept by browsers for
+ * ever where their name tells what is in them, and index.html for every other address, which is one within the page.
  */
 export function servePage(app: FastifyInstance, folder: string): void {
   const read = keptFiles(folder);
+  app.get("/", async (request, reply) => {
+    if (!request.headers.accept?.includes("text/html")) return reply.callNotFound();
+    return reply.redirect("/desk/");
+  });
   app.get("/desk", async (_request, reply) => reply.redirect("/desk/", 308));
   app.get("/desk/*", async (request, reply) => {
     const path = (request.params as { "*": string })["*"];
