@@ -33,35 +33,40 @@ export interface Doubts {
   stay: readonly string[];
 }
 
-/** Why the figures may not be what they seem. */
-export function warningsOf(chosen: Outcome, { counted, standFor, biased, stay }: Doubts): string[] {
-  const { target, after, sources } = chosen;
-  const warnings: string[] = [];
+/** Why these photos cannot tell that the target is met. */
+export function tooFewOf({ target, strata }: Outcome, { counted, standFor }: Doubts): string[] {
+  const reasons: string[] = [];
   // with none of n seen, up to 3 / n may still be: the rule of three
   const enough = Math.ceil(3 / Math.max(target.share, 1e-6));
   if (counted < enough) {
     const what = target.limit === "shown" ? "with a human" : "of food and ambience without a human";
-    warnings.push(
+    reasons.push(
       target.share === 0
         ? "no number of photos can tell that a share is 0"
         : `too few photos: ${counted} ${what} cannot tell ${percent(target.share)}, ${enough} or more could`,
     );
   }
-  if (sources < FEW_SOURCES) warnings.push(fewSources(sources));
-  if (biased) {
-    warnings.push(
-      "moderators see what the policy sends them, so these are not shares of all photos: --audit weighs each by how many it stands for",
-    );
-  }
-  for (const { verdict, reviewed, photos } of chosen.strata) {
+  for (const { verdict, reviewed, photos } of strata) {
     // where what is to be rare may lie unseen: humans among what was shown, clear photos among what was hidden
     if (verdict !== (target.limit === "shown" ? "shown" : "hidden") || target.share === 0) continue;
     // the rule of three once more: what no audit shows may still be true of so many
     const unseen = Math.min(photos, (3 * photos) / Math.max(reviewed, 1));
     const needed = Math.ceil((3 * photos) / (target.share * standFor));
     if (unseen <= target.share * standFor) continue;
-    warnings.push(
+    reasons.push(
       `too few audits: ${reviewed} of ${photos} photos that were ${verdict}, so that ${Math.round(unseen)} of those may show what none of these does: ${needed} or more could tell`,
+    );
+  }
+  return reasons;
+}
+
+/** Why else the figures may not be what they seem. */
+export function warningsOf({ target, after, sources }: Outcome, { biased, stay }: Doubts): string[] {
+  const warnings: string[] = [];
+  if (sources < FEW_SOURCES) warnings.push(fewSources(sources));
+  if (biased) {
+    warnings.push(
+      "moderators see what the policy sends them, so these are not shares of all photos: --audit weighs each by how many it stands for",
     );
   }
   if (stay.length > 0) {
@@ -75,8 +80,8 @@ export function warningsOf(chosen: Outcome, { counted, standFor, biased, stay }:
   return warnings;
 }
 
-/** The outcome as lines for a terminal. */
-export function summaryOf(chosen: Outcome, out: string | undefined): string[] {
+/** The outcome as lines for a terminal; `told` where the photos are enough to tell that the target is met. */
+export function summaryOf(chosen: Outcome, out: string | undefined, told: boolean): string[] {
   const { model, photos, sources, before, after, byOthers, target, warnings } = chosen;
   const lines = [`${model}: ${photos} labelled photos from ${sources} sources`, ""];
   if (chosen.strata.length > 0) {
@@ -128,7 +133,9 @@ export function summaryOf(chosen: Outcome, out: string | undefined): string[] {
   if (out !== undefined)
     lines.push(
       "",
-      `${out}: set MAITRED_POLICY to it; its old comments stay, also where they tell old figures`,
+      told
+        ? `${out}: set MAITRED_POLICY to it; its old comments stay, also where they tell old figures`
+        : `${out}: do not use it before more photos say so: these cannot tell that it does what is asked`,
     );
   return lines;
 }

@@ -18,7 +18,7 @@ import { clusterOf, effectOf, type Group, isIn } from "../evaluate/effect.ts";
 import { worthOf } from "../evaluate/statistics.ts";
 import type { Model } from "../infer/model.ts";
 import { samplesFromLabels, samplesFromVerdicts } from "./calibrate-samples.ts";
-import { type Outcome, summaryOf, warningsOf } from "./calibrate-summary.ts";
+import { type Doubts, type Outcome, summaryOf, tooFewOf, warningsOf } from "./calibrate-summary.ts";
 import { openModelInUse, openNamed } from "./choose-model.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, UsageError } from "./command.ts";
 import { makeOutputFolder } from "./output-folder.ts";
@@ -52,7 +52,8 @@ thresholds that the others chose.
 
   maitred calibrate --max-shown 0.01 --out policy.yaml ./labelled && export MAITRED_POLICY=$PWD/policy.yaml
 
-Exit codes: 0 chosen, 1 no threshold does that, and nothing is written.
+Exit codes: 0 chosen, 1 no threshold does that, and nothing is written, or the photos are too few to tell it, as what is
+written says beside each number.
 `,
   options: {
     "max-shown": { type: "string" },
@@ -116,14 +117,16 @@ Exit codes: 0 chosen, 1 no threshold does that, and nothing is written.
       const others = judgedByOthers(samples, base, target, decide);
       chosen.byOthers = others ? effectOf(others) : null;
     }
-    chosen.warnings = warningsOf(chosen, {
+    const doubts: Doubts = {
       counted: Math.floor(counted),
       standFor: weights.reduce((all, each) => all + each, 0),
       biased: Boolean(verdicts) && !audit,
       stay: unattained(samples, base, target),
-    });
+    };
+    const tooFew = tooFewOf(chosen, doubts);
+    chosen.warnings = [...tooFew, ...warningsOf(chosen, doubts)];
     if (policy && out !== undefined) {
-      const text = written(policyText, base, policy, target, chosen);
+      const text = written(policyText, base, policy, chosen, tooFew);
       // what is written must be what was measured
       const read = parsePolicy(text, model.categories, out);
       if (!isDeepStrictEqual(read, policy)) {
@@ -139,8 +142,11 @@ Exit codes: 0 chosen, 1 no threshold does that, and nothing is written.
       }
     }
     if (values["json"]) terminal.print(JSON.stringify(chosen));
-    else for (const line of summaryOf(chosen, policy ? out : undefined)) terminal.print(line);
-    return policy ? EXIT.done : EXIT.notAll;
+    else {
+      const lines = summaryOf(chosen, policy ? out : undefined, tooFew.length === 0);
+      for (const line of lines) terminal.print(line);
+    }
+    return policy && tooFew.length === 0 ? EXIT.done : EXIT.notAll;
   },
 };
 
@@ -173,8 +179,14 @@ function modelOf({ values }: Arguments, config: Config): Promise<Model> {
   return name === undefined ? openModelInUse(config) : openNamed(config, name, config.variant);
 }
 
-function written(text: string, base: Policy, policy: Policy, target: Target, chosen: Outcome): string {
+function written(
+  text: string,
+  base: Policy,
+  policy: Policy,
+  { target, photos, model }: Outcome,
+  tooFew: readonly string[],
+): string {
   const aim = `--max-${target.limit} ${target.share}`;
-  const about = `maitred calibrate ${aim} on ${chosen.photos} photos with ${chosen.model}, ${new Date().toISOString().slice(0, 10)}`;
-  return rewritePolicy(text, changesBetween(base, policy), about);
+  const about = `maitred calibrate ${aim} on ${photos} photos with ${model}, ${new Date().toISOString().slice(0, 10)}`;
+  return rewritePolicy(text, changesBetween(base, policy), [about, ...tooFew].join("; "));
 }

@@ -51,7 +51,7 @@ test("writes a policy that does what it says, as evaluate measures it, with the 
   const { set, env } = await paintSet(folder);
   const out = join(folder, "policy.yaml");
   const { code, outcome, stderr } = await calibrated(["--max-shown", "0.1", "--out", out, set], env);
-  expect(code, stderr).toBe(0);
+  expect(code, stderr).toBe(1);
   expect(outcome).toMatchObject({ photos: 24, sources: 24 });
   expect(outcome.after.effect["humans"]!.shown.hits).toBe(1);
   const text = readFileSync(out, "utf8");
@@ -93,11 +93,16 @@ test("says that its figures are optimistic, what to expect instead, and that the
   folder,
 }) => {
   const { set, env } = await paintSet(folder);
-  const command = maitred(["calibrate", "--model", "eyes-1", "--max-shown", "0.01", set], env);
-  expect(await command.exit, command.stderr()).toBe(0);
+  const out = join(folder, "policy.yaml");
+  const command = maitred(["calibrate", "--model", "eyes-1", "--max-shown", "0.01", "--out", out, set], env);
+  expect(await command.exit, command.stderr()).toBe(1);
   expect(command.stdout()).toMatch(/threshold +before +after\nhuman.review +0\.\d+ +0\.\d+/);
   expect(command.stdout()).toContain("better than it will be; the last column is what to expect");
-  expect(command.stdout()).toContain("too few photos: 12 with a human cannot tell 1.0 %, 300 or more could");
+  const tooFew = "too few photos: 12 with a human cannot tell 1.0 %, 300 or more could";
+  expect(command.stdout()).toContain(`warning: ${tooFew}\n`);
+  expect(command.stdout()).toMatch(/policy\.yaml: do not use it before more photos say so: .*\n$/);
+  // whoever finds the number later reads it too
+  expect(readFileSync(out, "utf8")).toMatch(new RegExp(`review: .* # was .*; ${tooFew}$`, "m"));
 });
 
 test("writes nothing where no threshold does what is asked", async ({ folder }) => {
@@ -127,7 +132,7 @@ test("learns from moderators' verdicts, by the scores that this model gave befor
   }
   await reviewed(db, 20, "other-1", 0.01, true, true);
   const all = await calibrated(["--max-shown", "0.1", "--verdicts"], settings);
-  expect(all.code, all.stderr).toBe(0);
+  expect(all.code, all.stderr).toBe(1);
   expect(all.outcome).toMatchObject({ photos: 20, sources: 20 });
   expect(all.outcome.after.effect["humans"]!.shown.hits).toBe(1);
   // the dimmest but one of the humans
@@ -170,7 +175,7 @@ test("weighs audits, and what was sent to review, by how many photos they stand 
   // one of two has a human
   for (const [k, id] of unsure.entries()) await review(db, id, k % 2 === 0, false);
   const { code, outcome, stderr } = await calibrated(asked, settings);
-  expect(code, stderr).toBe(0);
+  expect(code, stderr).toBe(1);
   expect(outcome.photos).toBe(29);
   // of the 60 that were shown, half may have a human that six audits do not show
   expect(outcome.warnings.join("\n")).toMatch(
