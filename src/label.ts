@@ -59,7 +59,12 @@ export function labelOf(photo: LabelledPhoto): Label | undefined {
   const { id, store, bucket, key, version, origin, human, by, at, model } = photo;
   const about = { photo: id, store, bucket, key, version, model };
   const source = photo.listing ? `listing:${photo.listing}` : `prefix:${bucket}/${folderOf(key)}`;
-  return { file: `photos/${id}.jpg`, category, human, source, origin, by, at: at.toISOString(), ...about };
+  return { file: fileOf(photo), category, human, source, origin, by, at: at.toISOString(), ...about };
+}
+
+/** Where a photo lies in the folder of labels. */
+export function fileOf({ id }: LabelledPhoto): string {
+  return `photos/${id}.jpg`;
 }
 
 function folderOf(key: string): string {

@@ -2,7 +2,7 @@ import { createReadStream, existsSync, mkdirSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError, codeOf, PhotoError, UpstreamError } from "../errors.ts";
-import { type Label, type LabelledPhoto, labelOf, type Origin } from "../label.ts";
+import { fileOf, type Label, type LabelledPhoto, labelOf, type Origin } from "../label.ts";
 
 export interface ExportDeps {
   /** Bytes of the photo as it is written. @throws {PhotoError}, {UpstreamError} */
@@ -32,7 +32,8 @@ export interface Exported {
 /**
  * Writes photos and their labels to a folder as training/ reads it: `photos/ID.jpg` and `labels.jsonl`. A photo that
  * is there is not fetched again, for a photo never changes. Labels of an earlier run stay, unless this one has a newer
- * label of the same photo, or cannot have the photo, or has seen all labels of that origin, and that one was taken back.
+ * label of the same photo, or sees that nothing of it teaches anything any more, or cannot have the photo, or has seen
+ * all labels of that origin, and that one was taken back.
  * labels.jsonl is replaced as a whole, also when this ends early.
  *
  * @param whole origins of which `photos` are all that there are.
@@ -64,6 +65,8 @@ export async function writeLabels(
     const label = labelOf(photo);
     if (!label) {
       done.unusable++;
+      // what it was when an earlier run saw it
+      if (labels.delete(fileOf(photo))) done.takenBack++;
       return;
     }
     seen.add(label.file);

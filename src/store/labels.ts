@@ -4,13 +4,14 @@ import { type Pool, query } from "./pool.ts";
 export interface LabelFilter {
   /** Only what was said since then. */
   since: Date;
-  /** Moderators' verdicts that are audits, those that are not, or both. */
+  /** Photos that were audited since a model judged them, those that were not, or both. */
   audit?: boolean;
 }
 
 /**
  * Photos that a moderator has judged, the last judged first, in pages. Where moderators differ the latest counts;
- * where the latest said nothing on the category, or on humans, the latest who did.
+ * where the latest said nothing on the category, or on humans, the latest who did. An audit stays one when the photo is
+ * reviewed again, after an appeal for instance: it was drawn at random all the same.
  */
 export async function* reviewedPhotos(
   db: Pool,
@@ -22,13 +23,17 @@ export async function* reviewedPhotos(
     const rows: (LabelledPhoto & { verdictId: string })[] = await query(db, {
       name: "reviewed_photos",
       text: `select r.verdict_id as "verdictId", ${PHOTO},
-          case when r.audit then 'audit' else 'moderator' end as origin, v.decided_by as by, v.decided_at as at,
+          case when a.drawn then 'audit' else 'moderator' end as origin, v.decided_by as by, v.decided_at as at,
           (select category from reviews where photo_id = p.id and category is not null order by verdict_id desc limit 1),
           (select human from reviews where photo_id = p.id and human is not null order by verdict_id desc limit 1),
           ${modelSaid("and id < r.verdict_id")} as model
         from reviews r join verdicts v on v.id = r.verdict_id join photos p on p.id = r.photo_id
+          cross join lateral (
+            select coalesce(bool_or(audit), false) as drawn from reviews
+            where photo_id = p.id and verdict_id > coalesce((
+              select max(id) from verdicts where photo_id = p.id and scores is not null and id < r.verdict_id), 0)) a
         where r.verdict_id < $1 and v.decided_at >= $2
-          and ($3::boolean is null or r.audit = $3)
+          and ($3::boolean is null or a.drawn = $3)
           and not exists (select from reviews l where l.photo_id = r.photo_id and l.verdict_id > r.verdict_id)
         order by r.verdict_id desc limit $4`,
       values: [before, since, audit ?? null, pageSize],

@@ -169,6 +169,8 @@ test("weighs audits, and what was sent to review, by how many photos they stand 
   const asked = ["--max-shown", "0.1", "--verdicts", "--audit"];
   for (const id of shown.slice(0, 6)) await review(db, id, false, true);
   for (const id of hidden.slice(0, 3)) await review(db, id, true, true);
+  // an appeal takes no photo out of the sample that it was drawn in
+  await review(db, hidden[0]!, true, false);
   const early = await calibrated(asked, settings);
   expect(early.code).toBe(2);
   expect(early.stderr).toContain("of 20 photos that eyes-1 has sent to review");

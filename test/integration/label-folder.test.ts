@@ -143,6 +143,17 @@ describe("writeLabels", () => {
     expect(files.map((line) => JSON.parse(line).file)).toEqual(["mine.jpg", "photos/8.jpg", "photos/1.jpg"]);
   });
 
+  test("drops what it wrote of a photo that teaches nothing any more", async ({ folder }) => {
+    const [load, limits] = [deps(async () => bytes), { width: 1, attempts: 1 }];
+    await writeLabels(load, many(2), folder, limits);
+    const again = async function* () {
+      yield photo(1, { origin: "moderator", category: null });
+      yield photo(3, { category: null });
+    };
+    expect(await writeLabels(load, again(), folder, limits)).toMatchObject({ unusable: 2, takenBack: 1 });
+    expect(labelled(folder)).toEqual(["2"]);
+  });
+
   test("keeps lines of others, and replaces its own", async ({ folder }) => {
     const other = `{"file":"mine.jpg","category":"menu","human":false,"source":"me","photo":"x"}\n`;
     const stale = `{"file":"photos/1.jpg","category":"menu","photo":"1"}\n`;

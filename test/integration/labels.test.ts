@@ -132,6 +132,34 @@ describe("what counts as a label", () => {
     expect(await all(reviewedPhotos(db.pool, { since, audit: false }, 2))).toHaveLength(6);
   });
 
+  test("an audit stays one when the photo is reviewed again, until a model judges it anew", async ({
+    db,
+  }) => {
+    const [appealed, before] = [await register(db, { key: "1" }), await register(db, { key: "2" })];
+    for (const id of [appealed, before]) {
+      await judge(db, id, "old", 0.25);
+      await review(db, id, "ann", "food", false, true);
+    }
+    // no worker overwrites a moderator: the photo waited for a verdict again, as after a rollback
+    await db.pool.query(
+      "update photos set state = 'pending', decided_by = null, decided_at = null where id = $1",
+      [before],
+    );
+    await judge(db, before, "restaurant-4", 0.5);
+    for (const id of [appealed, before]) await review(db, id, "bob", "menu", null);
+    const found = async (audit?: boolean) =>
+      (await all(reviewedPhotos(db.pool, audit === undefined ? { since } : { since, audit }))).map(
+        ({ id, origin, by, category }) => [id, origin, by, category],
+      );
+    const [audited, other] = [
+      [appealed, "audit", "moderator:bob", "menu"],
+      [before, "moderator", "moderator:bob", "menu"],
+    ];
+    expect(await found()).toEqual([other, audited]);
+    expect(await found(true)).toEqual([audited]);
+    expect(await found(false)).toEqual([other]);
+  });
+
   test("since leaves out what was said before, and stops reading where all is older", async ({ db }) => {
     for (const [key, day] of [
       ["1", "2025-01-01"],
