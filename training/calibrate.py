@@ -45,6 +45,9 @@ def calibrate(scores: dict, category: np.ndarray, human: np.ndarray) -> Calibrat
 
     optimizer.step(closure)
     found = raw.detach()
+    if found[2] < 0:
+        # it speaks for humans: on few photos it can seem to speak against them
+        return calibrate(scores | {"seen": torch.zeros_like(scores["seen"])}, category, human)
     found[2] /= spread
     found[3] -= found[2] * middle
     temperature, slope, seen, offset, *bias = (round(each, 4) for each in (*found[:2].exp().tolist(), *found[2:].tolist()))

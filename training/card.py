@@ -83,9 +83,11 @@ def _licences(stated: dict[str, int]) -> str:
 
 
 def _interval(figure, digits):
+    if figure is None:
+        return "-"
     value, low, high = figure
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def _share(value):
-    return "" if value is None else f"{value:.1%}"
+    return "-" if value is None else f"{value:.1%}"

@@ -36,10 +36,12 @@ def peak_of(maps: torch.Tensor) -> torch.Tensor:
 
 
 def average_precision(truth: np.ndarray, score: np.ndarray) -> float:
+    """As src/evaluate/statistics.ts has it: photos of equal score stand on the same side of every threshold. NaN where none is true."""
     order = np.argsort(-score, kind="stable")
-    hits = truth[order]
-    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
-    return float((precision * hits).sum() / max(hits.sum(), 1))
+    last = np.append(score[order][1:] != score[order][:-1], len(order) > 0)
+    called = np.flatnonzero(last) + 1
+    right = np.cumsum(truth[order])[called - 1]
+    return _ratio((right / called * np.diff(right, prepend=0)).sum(), truth.sum())
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
@@ -51,11 +53,13 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15)
 
 
 def f1_of(truth: np.ndarray, guess: np.ndarray, category: int) -> tuple[float, float, float]:
-    """Precision, recall and F1 of one category."""
-    right = int(((guess == category) & (truth == category)).sum())
-    precision = right / max(int((guess == category).sum()), 1)
-    recall = right / max(int((truth == category).sum()), 1)
-    return precision, recall, 2 * precision * recall / max(precision + recall, 1e-9)
+    """Precision, recall and F1 of one category, as src/evaluate/evaluation.ts has them: NaN where none is called so, and where none is."""
+    right, called, there = (int(each.sum()) for each in ((guess == category) & (truth == category), guess == category, truth == category))
+    return _ratio(right, called), _ratio(right, there), _ratio(2 * right, called + there) if there else np.nan
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else np.nan
 
 
 def measure(category_p: np.ndarray, human_p: np.ndarray, peak: np.ndarray, labels: list[dict], rounds: int = 400) -> dict:
@@ -74,14 +78,15 @@ def measure(category_p: np.ndarray, human_p: np.ndarray, peak: np.ndarray, label
     def figures(at: np.ndarray) -> dict:
         t, g, h, p = truth[at], guess[at], human[at], human_p[at]
         known, judged = t >= 0, h >= 0
+        each = [f1_of(t[known], g[known], k) for k in range(len(CATEGORIES))]
         out = {"categoryAccuracy": (g[known] == t[known]).mean() if known.any() else np.nan,
-               "macroF1": np.mean([f1_of(t[known], g[known], k)[2] for k in range(len(CATEGORIES))]),
+               "macroF1": np.nanmean([f1 for _, _, f1 in each]) if known.any() else np.nan,
                "categoryCalibrationError": calibration_error(category_p[at][known].max(1), g[known] == t[known]),
                "humanAveragePrecision": average_precision(h[judged], p[judged]),
                "humanCalibrationError": calibration_error(p[judged], h[judged]),
                "peakInBox": inside[at][boxed[at]].mean() if boxed[at].any() else np.nan}
         for k, name in enumerate(CATEGORIES):
-            out |= {f"{name}.{what}": value for what, value in zip(("precision", "recall", "f1"), f1_of(t[known], g[known], k))}
+            out |= {f"{name}.{what}": value for what, value in zip(("precision", "recall", "f1"), each[k])}
         for held in (0.02, 0.03, 0.04, 0.06):
             threshold = np.quantile(p[free[at]], 1 - held) if free[at].any() else np.nan
             for name, which in (("shownAt", h == 1), ("smallShownAt", (h == 1) & small[at])):
@@ -102,7 +107,9 @@ def measure(category_p: np.ndarray, human_p: np.ndarray, peak: np.ndarray, label
     for key, value in point.items():
         spread = np.array([draw[key] for draw in draws], float)
         spread = spread[~np.isnan(spread)]
-        report[key] = [round(float(v), 4) for v in (value, *np.quantile(spread, [0.025, 0.975]))] if len(spread) and not np.isnan(value) else None
+        # what had no value in most draws could be anything
+        interval = np.quantile(spread, [0.025, 0.975]) if len(spread) >= max(rounds / 2, 1) else (0.0, 1.0)
+        report[key] = None if np.isnan(value) else [round(float(v), 4) for v in (value, *interval)]
     report["confusion"] = [[int(((truth == t) & (guess == g)).sum()) for g in range(len(CATEGORIES))] for t in range(len(CATEGORIES))]
     report["thresholds"] = [{
         "human": threshold, "shown": _share(human_p[human == 1] < threshold),

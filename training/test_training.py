@@ -28,11 +28,11 @@ from beside import VARIANTS, add_detector, export_detector
 from calibrate import Calibration, calibrate
 from card import card
 from check import check
-from data import assign_folds, group_of
+from data import CATEGORIES, assign_folds, group_of
 from detector import Detector
 from graph import Shipped, export_fp16, export_fp32, export_int8, run
 from make import describe
-from measure import peak_of
+from measure import average_precision, measure, peak_of
 from menus import render
 from net import MaitredNet, Recall, SameConv, in_place
 from peak import displaced
@@ -511,6 +511,42 @@ class Calibrated(unittest.TestCase):
         np.testing.assert_allclose(probability, truth, atol=0.08)
         expected = torch.sigmoid(found.slope * scores["map"] + found.seen * scores["seen"] + found.offset)
         torch.testing.assert_close(maps, expected)
+
+
+    def test_lets_no_detector_speak_against_a_human(self):
+        torch.manual_seed(0)
+        human = torch.arange(20) % 2
+        scores = {"category": torch.zeros(20, 4), "human": human * 2.0 - 1 + torch.randn(20), "seen": (-human + torch.randn(20) / 2)[:, None, None]}
+        found = calibrate(scores, np.full(20, 0), human.numpy())
+        self.assertEqual(found.seen, 0)
+        self.assertEqual(found, calibrate(scores | {"seen": torch.zeros(20, 1, 1)}, np.full(20, 0), human.numpy()))
+
+
+class Measured(unittest.TestCase):
+    def labels(self, *categories: str) -> list[dict]:
+        """Photos of a source each, every second one with a human."""
+        return [{"category_id": CATEGORIES.index(category), "human_id": n % 2, "source": f"s{n}"} for n, category in enumerate(categories)]
+
+    def perfect(self, labels: list[dict]) -> dict:
+        category = np.eye(4)[[label["category_id"] for label in labels]]
+        return measure(category, np.array([label["human_id"] for label in labels], float), np.zeros((len(labels), 2)), labels)
+
+    def test_counts_no_category_that_does_not_occur(self):
+        report = self.perfect(self.labels(*["food", "ambience", "other"] * 4))
+        self.assertEqual((report["macroF1"], report["menu.precision"], report["menu.recall"], report["menu.f1"]), ([1, 1, 1], None, None, None))
+
+    def test_draws_without_a_scarce_category_say_nothing_of_it(self):
+        report = self.perfect(self.labels(*["food"] * 10, "menu", "menu"))
+        self.assertEqual(report["menu.f1"], [1, 1, 1])
+
+    def test_knows_no_average_precision_where_nobody_is(self):
+        labels = [label | {"human_id": 0} for label in self.labels("food", "menu")]
+        self.assertIsNone(self.perfect(labels)["humanAveragePrecision"])
+
+    def test_puts_equal_scores_on_the_same_side_of_every_threshold(self):
+        for order in ([1, 0, 0, 1], [0, 1, 1, 0]):
+            self.assertEqual(average_precision(np.array(order), np.full(4, 0.5)), 0.5)
+        self.assertAlmostEqual(average_precision(np.array([1, 0, 1, 0]), np.array([0.9, 0.5, 0.5, 0.1])), (1 + 2 / 3) / 2)
 
 
 class Folds(unittest.TestCase):
