@@ -7,7 +7,6 @@ those networks', and the card says so; the figures of categories stay the model'
 """
 
 import argparse
-import hashlib
 import json
 import shutil
 import tempfile
@@ -19,9 +18,9 @@ import torch
 from beside import VARIANTS, add_detector, export_detector, keep_in_16_bits
 from calibrate import Calibration
 from card import card
-from data import read_labels
 from detector import Detector
 from export import Run, compare_int8, fit, int8_options, licences, measured_runs, pooled, read, shipping, weigh_int8
+from features import labels_of
 
 OF_HUMANS = ("humanAveragePrecision", "humanCalibrationError", "peakInBox", "shownAt0.02", "shownAt0.03", "shownAt0.04", "shownAt0.06",
              "smallShownAt0.02", "smallShownAt0.03", "smallShownAt0.04", "smallShownAt0.06", "thresholds")
@@ -42,7 +41,7 @@ def main():
     folds, side = measured_runs(args.folds), about["input"]["side"]
     refuse(args.model, about, folds)
 
-    labels = read_labels(folds[0].data)
+    labels = labels_of(folds[0].sources[0])
     calibration = second_opinion(folds, labels, about["calibration"])
     print(json.dumps({"calibration": calibration._asdict()}), flush=True)
     own = calibration.slope / about["calibration"]["slope"]
@@ -77,8 +76,7 @@ def refuse(model: Path, about: dict, folds: list[Run]) -> None:
     if lacking:
         raise SystemExit(f"{model}: expected {', '.join(VARIANTS)}, there is no {', '.join(lacking)}")
     for fold in folds:
-        labels = hashlib.sha256((fold.data / "labels.jsonl").read_bytes()).hexdigest()
-        if (fold.args["side"], labels) != (about["input"]["side"], about["trainedFrom"]["labelsSha256"]):
+        if (fold.args["side"], fold.sources[0]["labels"]) != (about["input"]["side"], about["trainedFrom"]["labelsSha256"]):
             raise SystemExit(f"{fold.folder}: was trained on photos of another size or with other labels than {model}")
 
 

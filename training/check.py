@@ -1,8 +1,8 @@
 """Looks through a labelled folder before hours are spent on it. Example: python check.py ../photos
 
-Errors are what training would crash on, learn wrongly, or measure too kindly: photos that cannot be read, labels that
-mean nothing, boxes outside of the frame, the same picture under two labels, or in two sources (so that it may be
-trained on in one and measured in the other). Exit code 1 where there is one; warnings only say what to expect.
+Errors are what training would crash on, learn wrongly, or could not measure: photos that cannot be read, labels (or corrections) that
+mean nothing, boxes outside of the frame, parts without humans. Exit code 1 where there is one; warnings only say what to expect, such as
+of one picture under several labels, of which one counts.
 """
 
 import argparse
@@ -15,7 +15,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from data import CATEGORIES, FOLDS, assign_folds, group_of, read_labels
+import data
+from data import CATEGORIES, FOLDS, assign_folds, contradictions, copies_of, group_of, lines_of, read_labels
 
 SHOWN = 10
 FEW_PHOTOS, FEW_SOURCES = 100, 6
@@ -24,16 +25,16 @@ FEW_PHOTOS, FEW_SOURCES = 100, 6
 def check(root: Path, folds: int = FOLDS, jobs: int = 1) -> dict:
     """`photos`, `sources`, `counts`; `errors` and `warnings`, each {"kind", "where", "message"}."""
     errors, warnings = [], []
-    lines = _read_lines(root, errors)
+    lines = _read_labels(root / "labels.jsonl", errors)
+    _read_lines(data.CORRECTIONS, errors)
     if not errors:
         looks = _look(root, [line["file"] for line in lines], jobs)
-        labels = lines
-        if all("error" not in look for look in looks):
-            labels = read_labels(root)
+        readable = all("error" not in look for look in looks)
+        labels = read_labels(root) if readable else lines
         _check_photos(labels, looks, errors, warnings)
-        _check_duplicates(labels, looks, errors, warnings)
-        if labels is not lines:
-            _check_folds(labels, folds, errors, warnings)
+        if readable:
+            left_out = _check_copies(lines, looks, warnings)
+            _check_folds([label for index, label in enumerate(labels) if index not in left_out], folds, errors, warnings)
     return {"photos": len(lines), "sources": len({group_of(line["source"]) for line in lines}), "counts": _counts(lines),
             "errors": errors, "warnings": warnings}
 
@@ -42,28 +43,32 @@ def _problem(kind: str, where: str, message: str) -> dict:
     return {"kind": kind, "where": where, "message": message}
 
 
-def _read_lines(root: Path, errors: list) -> list[dict]:
-    """The lines of labels.jsonl that say what a label must say."""
-    file, lines, seen = root / "labels.jsonl", [], {}
+def _read_labels(file: Path, errors: list) -> list[dict]:
     if not file.exists():
         errors.append(_problem("labels", str(file), "there is no such file: a labelled folder has one line in it for each photo"))
         return []
-    for number, text in enumerate(file.read_text().splitlines(), 1):
-        if not text:
-            continue
+    labels, seen = _read_lines(file, errors), {}
+    for number, label in labels:
+        first = seen.setdefault(label["file"], number)
+        if first != number:
+            errors.append(_problem("labels", f"{file.name}:{number}", f"{label['file']} has a label in line {first} already"))
+    if not labels and not errors:
+        errors.append(_problem("labels", str(file), "it is empty"))
+    return [label for _, label in labels]
+
+
+def _read_lines(file: Path, errors: list) -> list[tuple[int, dict]]:
+    """The numbered lines that say what a label must say."""
+    lines = []
+    for number, text in lines_of(file.read_bytes()):
         try:
             line = json.loads(text)
         except ValueError:
             line = None
         wrong = _wrong(line)
-        if not wrong and line["file"] in seen:
-            wrong = [("labels", f"{line['file']} has a label in line {seen[line['file']]} already")]
-        errors += [_problem(kind, f"labels.jsonl:{number}", message) for kind, message in wrong]
+        errors += [_problem(kind, f"{file.name}:{number}", message) for kind, message in wrong]
         if not wrong:
-            seen[line["file"]] = number
-            lines.append(line)
-    if not lines and not errors:
-        errors.append(_problem("labels", str(file), "it is empty"))
+            lines.append((number, line))
     return lines
 
 
@@ -128,28 +133,24 @@ def _check_photos(labels, looks, errors, warnings) -> None:
         warnings.append(_problem("turned", turned[0], f"EXIF turns {len(turned)} photos, which training reads as they are stored: turn them"))
 
 
-def _check_duplicates(labels, looks, errors, warnings) -> None:
+def _check_copies(labels, looks, warnings) -> set[int]:
+    """Places of the labels that do not count, as they are copies."""
+    left_out = set(copies_of(labels, [look["sha256"] for look in looks]))
     same = defaultdict(list)
-    for label, look in zip(labels, looks):
-        if "error" not in look:
-            same[look["sha256"]].append(label)
-    copies = 0
+    for index, look in enumerate(looks):
+        same[look["sha256"]].append(index)
     for twins in same.values():
-        first, files = twins[0], " = ".join(twin["file"] for twin in twins)
-        copies += len(twins) - 1
-        for key in ("category", "human"):
-            said = {twin[key] for twin in twins if twin.get(key) is not None}
-            if len(said) > 1:
-                errors.append(_problem("contradiction", files, f"the same picture, but {key} is {' and '.join(sorted(json.dumps(each) for each in said))}"))
-        if len({group_of(twin["source"]) for twin in twins}) > 1:
-            errors.append(_problem("leak", files, "the same picture in sources " + ", ".join(sorted({twin["source"] for twin in twins}))
-                                   + ": keep one line, or give all of them one source"))
-    if copies:
-        warnings.append(_problem("copies", "labels.jsonl", f"{copies} photos are copies of others, byte for byte, and count twice"))
+        counts = [labels[index]["file"] for index in twins if index not in left_out]
+        for key, said in contradictions([labels[index] for index in twins]).items():
+            warnings.append(_problem("contradiction", " = ".join(labels[index]["file"] for index in twins), f"the same picture, but {key} is {' and '.join(map(json.dumps, said))}: "
+                                     + (f"{counts[0]} counts" if counts else "none of them counts; remove the lines that are wrong")))
+    if left_out:
+        warnings.append(_problem("copies", "labels.jsonl", f"{len(left_out)} photos are copies of others, byte for byte, and do not count: of each picture one label does, the newest"))
+    return left_out
 
 
 def _check_folds(labels, folds, errors, warnings) -> None:
-    fold_of = assign_folds(labels, folds)
+    fold_of, sources = assign_folds(labels, folds), len({group_of(label["source"]) for label in labels})
     for fold in range(folds):
         held = [label for label, its in zip(labels, fold_of) if its == fold]
         lacks = [name for name, count in (
@@ -158,15 +159,15 @@ def _check_folds(labels, folds, errors, warnings) -> None:
             if not count]
         if lacks:
             errors.append(_problem("folds", f"fold {fold} of {folds}", f"has no {' and no '.join(lacks)}, so nothing can be measured on it: "
-                                   "add photos of more sources, or ask for fewer --folds"))
+                                   "add photos of more sources" + (", or ask for fewer --folds" if folds > 2 and sources > 1 else "")))
         for k, name in enumerate(CATEGORIES):
             if not any(label["category_id"] == k for label in held):
                 warnings.append(_problem("folds", f"fold {fold} of {folds}", f"has no {name}: it says nothing of {name}"))
     for k, name in [*enumerate(CATEGORIES), (None, "human")]:
         mine = [label for label in labels if (label["human_id"] == 1 if k is None else label["category_id"] == k)]
-        sources = len({group_of(label["source"]) for label in mine})
-        if len(mine) < FEW_PHOTOS or sources < max(FEW_SOURCES, folds):
-            warnings.append(_problem("few", name, f"{len(mine)} photos of {sources} sources: expect it to be weak, and its figures to be rough "
+        its = len({group_of(label["source"]) for label in mine})
+        if len(mine) < FEW_PHOTOS or its < max(FEW_SOURCES, folds):
+            warnings.append(_problem("few", name, f"{len(mine)} photos of {its} sources: expect it to be weak, and its figures to be rough "
                                      f"(from {FEW_PHOTOS} photos of {max(FEW_SOURCES, folds)} sources on is better)"))
 
 

@@ -1,9 +1,11 @@
 """Labelled photos → augmented training samples, and folds that never split a source."""
 
+import hashlib
 import io
 import json
 import random
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,17 @@ from torch.utils.data import Dataset
 CATEGORIES = ["food", "ambience", "menu", "other"]
 UNKNOWN = -1
 FOLDS = 3
+CORRECTIONS = Path(__file__).with_name("corrections.jsonl")
 
 
-def read_labels(root: Path) -> list[dict]:
-    """labels.jsonl of `root`; every entry gets `category_id` and `human_id` (-1 where unknown). What somebody saw to be
-    wrong is put right by corrections.jsonl beside this file, and such an entry says so by `corrected`."""
-    labels = _lines(root / "labels.jsonl")
-    corrections = {(entry["file"], entry["source"]): entry for entry in _lines(Path(__file__).with_name("corrections.jsonl"))}
+def read_labels(root: Path, corrected: bool = True, sha256: str | None = None) -> list[dict]:
+    """labels.jsonl of `root`; every entry gets `category_id` and `human_id` (-1 where unknown). If `corrected`, what somebody saw
+    to be wrong is put right by CORRECTIONS, and such an entry says so by `corrected`. Raises SystemExit where it is not the file of that `sha256`."""
+    contents = (root / "labels.jsonl").read_bytes()
+    if sha256 not in (None, hashlib.sha256(contents).hexdigest()):
+        raise SystemExit(f"{root / 'labels.jsonl'}: has changed since features were made of these photos: run make.py again, or features.py into another folder")
+    labels = [json.loads(text) for _, text in lines_of(contents)]
+    corrections = {(entry["file"], entry["source"]): entry for _, text in lines_of(CORRECTIONS.read_bytes()) for entry in [json.loads(text)] if corrected}
     for label in labels:
         # folds are dealt by the labels as they came, so that a correction moves no photo from one to another
         label["dealt_by"] = label.get("category"), label.get("human") if not label.get("hands") else None
@@ -37,8 +43,32 @@ def read_labels(root: Path) -> list[dict]:
     return labels
 
 
-def _lines(file: Path) -> list[dict]:
-    return [json.loads(line) for line in file.read_text().splitlines() if line]
+def lines_of(contents: bytes) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, numbered. Not by splitlines(), which ends a line at more than its feed."""
+    for number, text in enumerate(contents.decode("utf-8-sig", "replace").split("\n"), 1):
+        if text.strip():
+            yield number, text
+
+
+def copies_of(labels: list[dict], hashes: list[str]) -> list[int]:
+    """Places of the labels that do not count, because others are of the same bytes. What a moderator said counts before a claim, and
+    the newest of those by `at`; none, where they contradict each other and nothing tells which is the newest."""
+    same = defaultdict(list)
+    for index, digest in enumerate(hashes):
+        same[digest].append(index)
+    left_out = []
+    for twins in same.values():
+        ranks = [(labels[index].get("origin") != "claim", str(labels[index].get("at") or "")) for index in twins]
+        newest = [index for index, rank in zip(twins, ranks) if rank == max(ranks)]
+        counts = None if contradictions([labels[index] for index in newest]) else newest[0]
+        left_out += [index for index in twins if index != counts]
+    return sorted(left_out)
+
+
+def contradictions(labels: list[dict]) -> dict[str, list]:
+    """What they say of `category` and `human`, where that is more than one thing."""
+    said = {key: {label[key] for label in labels if label.get(key) is not None} for key in ("category", "human")}
+    return {key: sorted(each) for key, each in said.items() if len(each) > 1}
 
 
 def assign_folds(labels: list[dict], folds: int) -> list[int]:

@@ -20,9 +20,9 @@ import torch
 from beside import VARIANTS, add_detector, export_detector, keep_in_16_bits
 from calibrate import Calibration, calibrate
 from card import card
-from data import CATEGORIES, Photos, read_labels
+from data import CATEGORIES, Photos
 from detector import Detector
-from features import DETECTOR, read_about
+from features import DETECTOR, labels_of, read_about
 from graph import Shipped, export_fp16, export_fp32, export_int8, open_graph, run as graph_outputs
 from measure import measure, peak_of
 from net import MaitredNet
@@ -188,7 +188,10 @@ def main():
         raise SystemExit(f"{args.out}: expected a name and a version, such as restaurant-5")
 
     final, folds = Run(args.run), measured_runs(args.folds)
-    labels, side = read_labels(final.data), final.args["side"]
+    labels, side = labels_of(final.sources[0]), final.args["side"]
+    others = [str(run.folder) for run in folds if any(run.sources[0][key] != final.sources[0][key] for key in ("labels", "copies"))]
+    if others:
+        raise SystemExit(f"{', '.join(others)}: trained with other labels than {args.run}")
     print("measuring the folds", flush=True)
     measured, held = pooled(folds, labels)
     sample = read(final.data, [labels[n] for n in np.random.default_rng(1).permutation(len(labels))[:args.sample]], side)
@@ -212,7 +215,7 @@ def main():
             "sources": len({label["source"] for label in labels}), "rendered": sum({about["data"]: about["photos"] for about in final.sources if about["data"] != str(final.data)}.values()),
             "licences": licences(labels), "draws": final.args["draws"], "taughtBy": final.args["taughtBy"],
             "recall": final.args["recall_weight"] if final.args.get("recall") else 0, "seed": final.args["seed"], "code": "training/train.py",
-            "labelsSha256": hashlib.sha256((final.data / "labels.jsonl").read_bytes()).hexdigest()},
+            "labelsSha256": final.sources[0]["labels"]},
         "measured": {"folds": len(folds), **measured, "int8": int8},
     }
     (args.out / "model.json").write_text(json.dumps(description, indent=1) + "\n")

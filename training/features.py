@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch.multiprocessing import spawn
 
-from data import UNKNOWN, Photos, plan_draws, plan_mosaics, read_labels
+from data import UNKNOWN, Photos, copies_of, plan_draws, plan_mosaics, read_labels
 from detector import Detector
 from net import MaitredNet, in_16_bits
+from weights import sha256
 
 CHUNK = 64
 DETECTOR = "detector.bin"  # its weights, beside what it saw
@@ -32,7 +33,7 @@ class Features:
         about = read_about(folder)
         count = len(about["plan"]) if part == "draws" else about["photos"]
         self.folder, self.data, self.pixels, self.trunk = folder.name, Path(about["data"]), about["pixels"], about["trunk"]
-        self.labels = read_labels(self.data)
+        self.labels = labels_of(about)
         self.photos = np.array(about["plan"]).reshape(count, -1) if part == "draws" else np.arange(count)[:, None]
         self.features = _open(folder, part, about, count, "r")
         gathered = folder / f"{part}.npz"
@@ -40,7 +41,7 @@ class Features:
         self._correct()
 
     def _correct(self):
-        """Takes in labels that were corrected after the features were made; where a human was cannot be known then."""
+        """Takes in corrections, of which the features know nothing; where a human was cannot be known then."""
         corrected = np.array([bool(label.get("corrected")) for label in self.labels])
         human, category = (np.array([label[key] for label in self.labels]) for key in ("human_id", "category_id"))
         rows = corrected[self.photos].any(1)
@@ -60,14 +61,21 @@ class Features:
 def drawn(folder: Path) -> str:
     """A hash of which samples a cache holds, whatever was made of them."""
     about = json.loads((folder / "about.json").read_text())
-    return hashlib.sha256(json.dumps([about[key] for key in ("data", "photos", "side", "seed", "turned", "plan")]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([about[key] for key in ("data", "labels", "copies", "photos", "side", "seed", "turned", "plan")]).encode()).hexdigest()
 
 
 def read_about(folder: Path) -> dict:
     about = json.loads((folder / "about.json").read_text())
-    if "detector" not in about:
-        raise SystemExit(f"{folder}: was made before there was a detector: run features.py anew, into another folder")
+    if "copies" not in about:
+        raise SystemExit(f"{folder}: was made by an earlier version: run features.py anew, into another folder")
     return about
+
+
+def labels_of(about: dict, corrected: bool = True) -> list[dict]:
+    """Of a cache's photos, in their order, as read_labels has them. Raises SystemExit where labels.jsonl has changed since: places in it
+    mean other photos then, and folds would be dealt otherwise."""
+    copies = set(about["copies"])
+    return [label for index, label in enumerate(read_labels(Path(about["data"]), corrected, about["labels"])) if index not in copies]
 
 
 def _open(folder: Path, part: str, about: dict, count: int, mode: str) -> np.memmap:
@@ -92,7 +100,7 @@ def _work(job: int, jobs: int, folder: Path, part: str, weights: str, device: st
     about = json.loads((folder / "about.json").read_text())
     data, side = Path(about["data"]), about["side"]
     plan = about["plan"] if part == "draws" else None
-    photos = Photos(data, read_labels(data), side, plan, about["seed"], about.get("turned", 0))
+    photos = Photos(data, labels_of(about, corrected=False), side, plan, about["seed"], about.get("turned", 0))
     out = _open(folder, part, about, len(photos), "r+")
     # pixels are for a GPU that other processes do not share
     looks = "cpu" if about["pixels"] else device
@@ -155,9 +163,12 @@ def main():
     Detector().load(args.detector)  # other weights end it here
     weights = args.detector.read_bytes()
     args.out.mkdir(parents=True, exist_ok=True)
-    labels = read_labels(args.data)
+    of = {"data": str(args.data.resolve()), "labels": sha256(args.data / "labels.jsonl")}
+    every = read_labels(args.data, corrected=False, sha256=of["labels"])
+    of["copies"] = copies_of(every, [sha256(args.data / label["file"]) for label in every])
+    labels = labels_of(of, corrected=False)
     channels = 3 if args.pixels else MaitredNet(4, args.trunk)._blocks[5]._expand_conv.in_channels
-    about = {"data": str(args.data.resolve()), "photos": len(labels), "side": args.side, "trunk": args.trunk, "pixels": args.pixels,
+    about = of | {"photos": len(labels), "side": args.side, "trunk": args.trunk, "pixels": args.pixels,
              "channels": channels, "detector": hashlib.sha256(weights).hexdigest(), "seed": args.seed, "turned": args.turned, "plan": (plan_mosaics if args.mosaic else plan_draws)(labels, args.draws, args.seed)}
     known = args.out / "about.json"
     if known.exists() and json.loads(known.read_text()) != about:

@@ -90,10 +90,10 @@ def main() -> None:
     describe(args, work, stages, found_gpu())
     if args.dry_run:
         return
+    steps = {step.name: step for stage in stages for step in stage}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     import curves  # with PyTorch, which takes seconds: not for --help
 
-    steps = {step.name: step for stage in stages for step in stage}
     runs = [step.makes for step in steps.values() if step.makes.parent.name == "runs"]
     drawn = 0.0
 
@@ -103,10 +103,14 @@ def main() -> None:
             curves.write(runs, args.work / "curves.html", None if now else 20)
             drawn = time.monotonic()
 
+    def refuse_changed() -> None:
+        if fingerprint(args.photos)[1] != steps["check"].settings["photos"]:
+            raise SystemExit(f"\n{args.photos}: labels or photos have changed since this began: run the same command again, which does anew what depends on them")
+
     say(f"learning curves: {args.work / 'curves.html'}")
     try:
         for stage in stages:
-            run_together(work, stage, draw)
+            run_together(work, stage, draw, refuse_changed)
             if stage[0].name in ("check", "verify"):
                 print(work.log(stage[0]).read_text())
     except KeyboardInterrupt:

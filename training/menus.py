@@ -36,7 +36,7 @@ def render(rng: Random, kind: str, backgrounds: Photos) -> tuple[Image.Image, st
 
 def _backgrounds(rng: Random, folder: Path, count: int = 250) -> list[Image.Image]:
     """Photos of food and rooms without people, small."""
-    labels = [json.loads(line) for line in (folder / "labels.jsonl").read_text().splitlines() if line]
+    labels = [json.loads(line) for line in (folder / "labels.jsonl").read_text("utf-8-sig", "replace").split("\n") if line.strip()]
     usable = [label["file"] for label in labels if label.get("human") is False and not label.get("hands")
               and label.get("category") in ("food", "ambience")]
     photos = []

@@ -58,13 +58,11 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
         # the n-th samples of two caches must not be augmented alike; those of two trunks must
         seed = args.seed + 1000 * CACHES.index(name)
         settings = {"photos": str(photos), "content": known, "side": args.side, "draws": draws, "seed": seed, "more": more, "code": net}
-        # corrected labels are taken in afterwards; only half of a plan, or that of one trunk, cannot be gone on from with other labels
-        settings |= corrections if len(frozen) > 1 else {}
         for trunk, how in zip(starts, frozen):
             out = work / (name if trunk == args.trunk else f"{name}-{trunk}")
             command = [*python, "features.py", str(folder), "--out", str(out), "--side", str(args.side), "--draws", str(draws), "--seed", str(seed),
                        "--detector", str(detector), "--jobs", jobs, *more, *(["--pixels"] if args.pixels else ["--weights", str(starts[trunk][0]), "--trunk", trunk])]
-            step = Step(out.name, command, out, settings | how, minutes * scale / args.jobs, after, corrections, env=allocator, on_gpu=not args.pixels)
+            step = Step(out.name, command, out, settings | how, minutes * scale / args.jobs, after, env=allocator, on_gpu=not args.pixels)
             caches.append([step])
             cached[trunk].append(step)
 

@@ -18,15 +18,13 @@ SHOWN_S, POLL_S = 30, 0.2
 
 @dataclass
 class Step:
-    """`settings` are all that its result depends on, the steps in `after` aside. `resume` must be the same besides for
-    half of a result to be gone on from. `makes` is deleted before a step is done anew."""
+    """`settings` are all that its result depends on, the steps in `after` aside. `makes` is deleted before a step is done anew."""
     name: str
     command: list[str]
     makes: Path
     settings: dict
     minutes: float
     after: list["Step"] = field(default_factory=list)
-    resume: dict = field(default_factory=dict)
     env: dict = field(default_factory=dict)
     on_gpu: bool = False  # where PyTorch finds one, `minutes` say nothing
 
@@ -58,7 +56,7 @@ class Work:
             return "changed"
         if kept["done"]:
             return "done" if step.makes.exists() else "new"
-        return "begun" if kept["resume"] == step.resume else "changed"
+        return "begun"
 
     def begin(self, step: Step) -> subprocess.Popen:
         state = self.state(step)
@@ -78,14 +76,14 @@ class Work:
 
     def _mark(self, step: Step, done: bool) -> None:
         partial = self._marker(step).with_suffix(".tmp")
-        kept = {"done": done, "digest": step.digest(), "settings": step.settings, "after": [each.name for each in step.after],
-                "resume": step.resume}
+        kept = {"done": done, "digest": step.digest(), "settings": step.settings, "after": [each.name for each in step.after]}
         partial.write_text(json.dumps(kept, indent=1))
         partial.replace(self._marker(step))
 
 
-def run_together(work: Work, steps: list[Step], tick: Callable[[], None]) -> None:
+def run_together(work: Work, steps: list[Step], tick: Callable[[], None], refuse_changed: Callable[[], None]) -> None:
     """Runs those of `steps` that are not done, side by side, with a line of progress; `tick` is called now and then.
+    `refuse_changed` raises where what they read is not what they were planned for: no step begins or counts as done then.
     Raises SystemExit with the end of the log where one fails. However it is left, no step is running then."""
     todo = [step for step in steps if work.state(step) != "done"]
     for step in steps:
@@ -94,6 +92,8 @@ def run_together(work: Work, steps: list[Step], tick: Callable[[], None]) -> Non
     begun, shown, last = time.monotonic(), 0.0, ""
     running = {}
     try:
+        if todo:
+            refuse_changed()
         for step in todo:
             verb = "goes on" if work.state(step) == "begun" else "begins"
             running[step.name] = (step, work.begin(step))
@@ -105,6 +105,7 @@ def run_together(work: Work, steps: list[Step], tick: Callable[[], None]) -> Non
                 if code is None:
                     continue
                 del running[name]
+                refuse_changed()
                 if code:
                     raise SystemExit(failure(work, step, code))
                 work.end(step)

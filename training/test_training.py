@@ -24,12 +24,15 @@ import torch
 from PIL import Image, ImageDraw
 
 import curves
+import data
+import features
 from beside import VARIANTS, add_detector, export_detector
 from calibrate import Calibration, calibrate
 from card import card
 from check import check
 from data import CATEGORIES, assign_folds, group_of
 from detector import Detector
+from features import Features, labels_of
 from graph import Shipped, export_fp16, export_fp32, export_int8, run
 from make import describe
 from measure import average_precision, measure, peak_of
@@ -257,6 +260,57 @@ class Make(unittest.TestCase):
         model = json.loads((self.out / "model.json").read_text())
         self.assertEqual(model["trainedFrom"]["licences"], {"": 45})
         self.assertIn("CC0 (40), MIT (3); none for 2.", card(model | {"trainedFrom": model["trainedFrom"] | {"licences": {"CC0": 40, "MIT": 3, "": 2}}}))
+
+    def test_ends_where_labels_change_meanwhile_and_does_anew_what_depends_on_them(self):
+        photos, work = shutil.copytree(self.photos, self.root / "nightly"), self.root / "nightly-work"
+        command = script("make.py", photos, self.root / "nightly-1", "--work", work, "--weights", self.weights, "--detector", self.detector, "--side", SIDE, "--draws", 45, "--rendered", 0)
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        lines = (photos / "labels.jsonl").read_text().splitlines(keepends=True)
+        for line in run.stdout:
+            if line.startswith("features-photos: begins"):
+                (photos / "labels.jsonl").write_text("".join(reversed(lines)))
+        self.assertIn("have changed since this began: run the same command again", run.stderr.read())
+        self.assertEqual(run.wait(), 1)
+        run.stdout.close(), run.stderr.close()
+        planned = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True).stdout
+        self.assertRegex(planned, r"check .*: anew\n")
+        self.assertRegex(planned, r"features-photos .*: anew\n")
+
+    def test_reads_no_features_of_which_the_labels_have_changed(self):
+        cache, photos = shutil.copytree(self.caches[0], self.root / "stale"), shutil.copytree(self.photos, self.root / "relabelled")
+        lines = (self.photos / "labels.jsonl").read_text().splitlines(keepends=True)
+        about = json.loads((cache / "about.json").read_text()) | {"data": str(photos)}
+        (cache / "about.json").write_text(json.dumps(about))
+        self.assertEqual(len(Features(cache, "draws").labels), 45)
+        self.assertEqual([label["file"] for label in labels_of(about | {"copies": [0, 2]})[:2]], ["0-room.jpg", "0-menu.jpg"])
+        (photos / "labels.jsonl").write_text("".join(reversed(lines)))
+        with self.assertRaisesRegex(SystemExit, "has changed since features were made"):
+            Features(cache, "draws")
+
+    def test_holds_a_picture_of_two_sources_out_with_one_of_them_alone(self):
+        photos = shutil.copytree(self.photos, self.root / "twins")
+        shutil.copy(photos / "0-food.jpg", photos / "1-food.jpg")
+        subprocess.run(script("features.py", photos, "--out", self.root / "twice", "--pixels", "--detector", self.detector, "--side", SIDE, "--draws", 88, "--jobs", 1), check=True, capture_output=True)
+        parts = [Samples([self.root / "twice"], 3, fold) for fold in range(3)]
+        files = [part.parts[0].labels[photo]["file"] for part in parts for photo in part.held[0]]
+        self.assertEqual((len(files), "0-food.jpg" in files, "1-food.jpg" in files), (44, True, False))
+
+    def test_forgets_a_correction_that_is_taken_back(self):
+        before = Features(self.caches[0], "draws")
+        self.addCleanup(setattr, data, "CORRECTIONS", data.CORRECTIONS)
+        data.CORRECTIONS = self.root / "corrections.jsonl"
+        data.CORRECTIONS.write_text(json.dumps({"file": "0-room.jpg", "source": "place0", "category": "menu", "human": True}) + "\n")
+        cache = shutil.copytree(self.caches[0], self.root / "corrected")
+        for made in cache.glob("draws*.npz"):
+            made.unlink()
+        self.addCleanup(torch.set_num_threads, torch.get_num_threads())
+        features._work(0, 1, cache, "draws", str(self.weights), "cpu")
+        room = before.photos[:, 0] == 1
+        corrected = Features(cache, "draws")
+        self.assertEqual({(int(category), int(human)) for category, human in zip(corrected.targets["category"][room], corrected.targets["human"][room])}, {(2, 1)})
+        data.CORRECTIONS.write_text("")
+        for key, values in Features(cache, "draws").targets.items():
+            np.testing.assert_array_equal(values, before.targets[key])
 
     def test_refuses_weights_of_another_network_before_anything_is_done(self):
         other = self.root / "text.pth"
@@ -669,13 +723,33 @@ class Check(unittest.TestCase):
         self.label(2, persons=[[80, 10, 140, 60]])
         self.assertEqual(self.faults(), [("box", "0-person.jpg")])
 
-    def test_finds_one_picture_under_two_labels(self):
-        shutil.copy(self.photos / "0-food.jpg", self.photos / "0-room.jpg")
-        self.assertEqual(self.faults(), [("contradiction", "0-food.jpg = 0-room.jpg")])
+    def test_counts_one_picture_once_by_its_newest_label(self):
+        shutil.copy(self.photos / "0-food.jpg", self.photos / "1-room.jpg")
+        for first, other, counts in (({}, {}, "none of them counts"), ({"at": "2026-01-01"}, {}, "0-food.jpg counts"), ({"at": "2026-01-01"}, {"at": "2026-01-02"}, "1-room.jpg counts"),
+                                     ({"at": "2026-01-01"}, {"at": "2026-01-02", "origin": "claim"}, "0-food.jpg counts")):
+            write_labels(self.photos, [line | (first if n == 0 else other if n == 6 else {}) for n, line in enumerate(self.lines)])
+            report = check(self.photos)
+            told = {each["kind"]: each for each in report["warnings"] if each["kind"] in ("contradiction", "copies")}
+            self.assertEqual((report["errors"], told["contradiction"]["where"]), ([], "0-food.jpg = 1-room.jpg"))
+            self.assertIn(counts, told["contradiction"]["message"])
+            self.assertIn(f"{2 if counts.startswith('none') else 1} photos are copies", told["copies"]["message"])
 
-    def test_finds_one_picture_in_two_sources(self):
-        shutil.copy(self.photos / "0-food.jpg", self.photos / "1-food.jpg")
-        self.assertEqual(self.faults(), [("leak", "0-food.jpg = 1-food.jpg")])
+    def test_reads_lines_as_they_were_written(self):
+        lines = [json.dumps(line | {"key": "a\u2028b\u0085c"}, ensure_ascii=False) for line in self.lines]
+        (self.photos / "labels.jsonl").write_bytes(("\n \n".join(lines) + "\n").encode("utf-8-sig"))
+        self.assertEqual((self.faults(), check(self.photos)["photos"]), ([], 45))
+
+    def test_finds_corrections_that_mean_nothing(self):
+        self.addCleanup(setattr, data, "CORRECTIONS", data.CORRECTIONS)
+        data.CORRECTIONS = self.photos / "corrections.jsonl"
+        data.CORRECTIONS.write_text('{"file": "0-food.jpg", "source": "place0", "category": "starter"}\n')
+        self.assertEqual(self.faults(), [("category", "corrections.jsonl:1")])
+
+    def test_advises_fewer_parts_only_where_that_can_help(self):
+        for sources, advised in ((1, False), (2, True)):
+            write_labels(self.photos, [line | {"source": f"place{n % sources}"} for n, line in enumerate(self.lines)])
+            said = " ".join(each["message"] for each in check(self.photos)["errors"])
+            self.assertEqual("fewer --folds" in said, advised)
 
     def test_finds_parts_on_which_nothing_could_be_measured(self):
         self.assertEqual({kind for kind, _ in self.faults(folds=12)}, {"folds"})
