@@ -36,6 +36,7 @@ def read_arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--turned", type=int, default=4_800, help="photos and rendered ones on their sides or heads, half of each; 0: none (4800)")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another network (1)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cores to use, and so networks trained side by side (all)")
+    parser.add_argument("--replace", action="store_true", help="put another model in place of the one that an earlier run made there")
     parser.add_argument("--dry-run", action="store_true", help="only print the plan")
     args = parser.parse_args()
     if not all(args.out.name.rpartition("-")[::2]):

@@ -57,14 +57,22 @@ def describe(args, work: Work, stages: list[list[Step]], gpu: str | None) -> Non
 
 def place(exported: Path, out: Path, work: Work) -> None:
     """Copies the verified model to where it was asked for."""
-    if out.exists():
-        shutil.rmtree(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial, former = (out.with_name(f".{out.name}.{part}") for part in ("partial", "former"))
+    for each in (partial, former):
+        shutil.rmtree(each, ignore_errors=True)
     shutil.copytree(exported, partial)
+    if out.exists():
+        out.rename(former)
     (work.folder / "placed.json").write_text(json.dumps({"out": str(out.resolve()), "sha256": weights.sha256(partial / "model.json")}))
     partial.rename(out)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def refuse_another(out: Path, work: Work, export: Step) -> None:
+    """Workers refuse a model that is not the one that was promoted by this name, and its weights would be nowhere any more."""
+    if out.exists() and not (work.state(export) == "done" and weights.sha256(export.makes / "model.json") == weights.sha256(out / "model.json")):
+        raise SystemExit(f"{out} is there, and would be another model now: name another version (--work {work.folder} keeps what is done), or --replace it")
 
 
 def refuse_others(out: Path, work: Work) -> None:
@@ -91,6 +99,8 @@ def main() -> None:
     if args.dry_run:
         return
     steps = {step.name: step for stage in stages for step in stage}
+    if not args.replace:
+        refuse_another(args.out, work, steps["export"])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     import curves  # with PyTorch, which takes seconds: not for --help
 

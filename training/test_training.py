@@ -34,7 +34,7 @@ from data import CATEGORIES, assign_folds, group_of
 from detector import Detector
 from features import Features, labels_of
 from graph import Shipped, export_fp16, export_fp32, export_int8, run
-from make import describe
+from make import describe, place
 from measure import average_precision, measure, peak_of
 from menus import render
 from net import MaitredNet, Recall, SameConv, in_place
@@ -380,6 +380,20 @@ class Make(unittest.TestCase):
         self.assertEqual(plan("--recall", "1"), training)
         self.assertEqual(plan("--mosaics", "12"), training | {"features-mosaics", "recall-lite0"})
         self.assertEqual(plan("--rendered", "4"), training | {"render", "features-rendered", "features-turned-rendered", "recall-lite0"})
+
+    def test_leaves_the_model_in_place_that_it_made_where_it_would_be_another_now(self):
+        refused = subprocess.run([*self.command, "--samples", "96"], capture_output=True, text=True)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("would be another model now", refused.stderr)
+        self.assertNotIn("begins", refused.stdout)
+
+    def test_puts_a_model_in_place_of_another_as_a_whole(self):
+        made, out = self.root / "made", self.root / "placed" / "tiny-2"
+        made.mkdir()
+        for version in ("first", "second"):
+            (made / "model.json").write_text(version)
+            place(made, out, Work(self.root / "placing"))
+            self.assertEqual([(each.name, (each / "model.json").read_text()) for each in out.parent.iterdir()], [("tiny-2", version)])
 
     def test_leaves_a_model_alone_that_it_did_not_make(self):
         other = self.root / "other-1"
