@@ -21,6 +21,7 @@ from card import card
 from detector import Detector
 from export import Run, compare_int8, fit, int8_options, licences, measured_runs, pooled, read, shipping, weigh_int8
 from features import labels_of
+from weights import detector_text, sha256
 
 OF_HUMANS = ("humanAveragePrecision", "humanCalibrationError", "peakInBox", "shownAt0.02", "shownAt0.03", "shownAt0.04", "shownAt0.06",
              "smallShownAt0.02", "smallShownAt0.03", "smallShownAt0.04", "smallShownAt0.06", "thresholds")
@@ -60,7 +61,7 @@ def main():
         description = about | {
             "name": name, "version": version, **shipping(int8, made),
             "calibration": calibration._asdict(),
-            "trainedFrom": {"licences": licences(labels)} | about["trainedFrom"] | {"detector": "NanoDet-g, COCO weights (Apache-2.0)", "adopted": args.model.name},
+            "trainedFrom": {"licences": licences(labels)} | about["trainedFrom"] | {"detector": detector_text(sha256(args.detector)), "adopted": args.model.name},
             "measured": about["measured"] | {key: measured[key] for key in OF_HUMANS} | {"int8": int8, "humansBy": humans_by(folds)}}
         (made / "model.json").write_text(json.dumps(description, indent=1) + "\n")
         (made / "card.md").write_text(card(description))

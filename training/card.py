@@ -31,7 +31,7 @@ Beside it a detector looks for persons in the same pixels ({trained['detector']}
 ## What it was trained on
 
 {trained['photos']:,} photos of {trained['sources']:,} sources, and {trained['rendered']:,} rendered menus and look-alikes. {_licences(trained['licences'])}
-
+{_before(trained.get('begunWith', {}))}
 ## What was measured
 
 The sources were dealt into {measured['folds']} parts. A network of the same recipe was trained on all but one part and measured on that
@@ -68,6 +68,19 @@ humans below {int8['threshold']} {int8['moreHumansShown']:+.2%}; {int8['msPerPho
 - Judge what the photo is worth, whether it is this restaurant, or whether it is decent.
 - Read menus; it only knows what they look like. Menus on screens, and in scripts that it saw little of, are weak.
 - Tell who anybody is. It was not made to, and must not be used to.
+"""
+
+
+def _before(begun: dict) -> str:
+    """What the weights that it began with had learnt from, where that is more than ImageNet."""
+    if "trainedFrom" not in begun:
+        return ""
+    former = begun["trainedFrom"]
+    known = (f"These were trained on {former['photos']:,} photos of {former['sources']:,} sources, beginning with {former['trunk']}. {_licences(former.get('licences', {}))}" if former
+             else "What these were\ntrained on, and under which licence they are, is not known here.")
+    return f"""
+It went on from {begun['weights']}. {known}
+Where sources are among both, the figures below mean nothing: the networks that were measured had seen them.
 """
 
 

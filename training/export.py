@@ -26,6 +26,7 @@ from features import DETECTOR, labels_of, read_about
 from graph import Shipped, export_fp16, export_fp32, export_int8, open_graph, run as graph_outputs
 from measure import measure, peak_of
 from net import MaitredNet
+from weights import detector_text
 
 LOSS, GAIN = 0.005, 1.5
 BESIDE = 0.05  # of a human's probability: the detector in a graph sees another grey at the frame's edge
@@ -188,6 +189,7 @@ def main():
         raise SystemExit(f"{args.out}: expected a name and a version, such as restaurant-5")
 
     final, folds = Run(args.run), measured_runs(args.folds)
+    begun = final.args["begunWith"]
     labels, side = labels_of(final.sources[0]), final.args["side"]
     others = [str(run.folder) for run in folds if any(run.sources[0][key] != final.sources[0][key] for key in ("labels", "copies"))]
     if others:
@@ -211,10 +213,11 @@ def main():
         "categories": CATEGORIES,
         "calibration": calibration._asdict(),
         "trainedFrom": {
-            "trunk": f"efficientnet-{final.args['trunk']}, ImageNet weights (Apache-2.0)", "detector": "NanoDet-g, COCO weights (Apache-2.0)", "photos": len(labels),
+            "trunk": f"efficientnet-{final.args['trunk']}, {begun['weights']}", "detector": detector_text(final.sources[0]["detector"]), "photos": len(labels),
             "sources": len({label["source"] for label in labels}), "rendered": sum({about["data"]: about["photos"] for about in final.sources if about["data"] != str(final.data)}.values()),
             "licences": licences(labels), "draws": final.args["draws"], "taughtBy": final.args["taughtBy"],
             "recall": final.args["recall_weight"] if final.args.get("recall") else 0, "seed": final.args["seed"], "code": "training/train.py",
+            "begunWith": begun,
             "labelsSha256": final.sources[0]["labels"]},
         "measured": {"folds": len(folds), **measured, "int8": int8},
     }

@@ -28,6 +28,7 @@ def _round_channels(channels: float) -> int:
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
+MODEL = "model"  # in a file of weights: the name of the model that they are of, and what that was trained from (reopen.py)
 FROZEN = 5  # blocks: to stride 8, 40 channels in lite0
 
 
@@ -141,7 +142,7 @@ class MaitredNet(nn.Module):
     def load_imagenet(self, path: str) -> None:
         """Raises SystemExit where these are not this trunk's weights."""
         try:
-            weights = {k: v for k, v in torch.load(path, map_location="cpu").items() if not k.startswith("_fc")}
+            weights = {k: v for k, v in torch.load(path, map_location="cpu").items() if not k.startswith("_fc") and k != MODEL}
             missing, unexpected = self.load_state_dict(weights, strict=False)
         except Exception as cause:  # whatever a file that is none of PyTorch's, or holds other shapes, leads to
             raise SystemExit(self._other_weights(path)) from cause

@@ -18,7 +18,7 @@ from onnx import numpy_helper
 
 import weights
 from beside import VARIANTS
-from net import MaitredNet
+from net import MODEL, MaitredNet
 
 
 def reopen(model: Path, imagenet: Path, trunk: str) -> MaitredNet:
@@ -61,10 +61,12 @@ def main() -> None:
     lacking = [name for name in ("model.json", VARIANTS[0]) if not (args.model / name).exists()]
     if lacking:
         raise SystemExit(f"{args.model}: expected a model folder, there is no {lacking[0]}")
-    trunk = re.search(r"lite\d", json.loads((args.model / "model.json").read_text())["trainedFrom"]["trunk"])[0]
+    about = json.loads((args.model / "model.json").read_text())
+    trunk = re.search(r"lite\d", about["trainedFrom"]["trunk"])[0]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     net = reopen(args.model, args.imagenet or weights.fetch(args.out.parent, trunk), trunk)
-    torch.save(net.state_dict(), args.out)
+    of = {"name": f"{about['name']}-{about['version']}", "trainedFrom": about["trainedFrom"]}
+    torch.save(net.state_dict() | {MODEL: of}, args.out)
     print(args.out)
 
 

@@ -41,7 +41,7 @@ from net import MaitredNet, Recall, SameConv, in_place
 from peak import displaced
 from steps import Step, Work
 from samples import Samples
-from train import distance_to, load_run
+from train import begun_with, distance_to, load_run
 
 HERE = Path(__file__).parent
 SIDE = 64
@@ -261,6 +261,18 @@ class Make(unittest.TestCase):
         self.assertEqual(model["trainedFrom"]["licences"], {"": 45})
         self.assertIn("CC0 (40), MIT (3); none for 2.", card(model | {"trainedFrom": model["trainedFrom"] | {"licences": {"CC0": 40, "MIT": 3, "": 2}}}))
 
+    def test_tells_what_it_began_with(self):
+        model = json.loads((self.out / "model.json").read_text())
+        trained = model["trainedFrom"]
+        self.assertRegex(trained["trunk"], r"^efficientnet-lite0, weights of trunk.pth \(sha256 [0-9a-f]{12}\)$")
+        self.assertNotIn("COCO", trained["detector"])
+        self.assertIn("is not known here", (self.out / "card.md").read_text())
+        begun = {"weights": "weights of restaurant-4", "trainedFrom": {"photos": 10199, "sources": 253, "trunk": "efficientnet-lite0, ImageNet weights (Apache-2.0)"}}
+        told = card(model | {"trainedFrom": trained | {"begunWith": begun}})
+        self.assertIn("It went on from weights of restaurant-4. These were trained on 10,199 photos of 253 sources", told)
+        self.assertIn("the figures below mean nothing", told)
+        self.assertNotIn("went on", card(model | {"trainedFrom": trained | {"begunWith": {"weights": "ImageNet weights (Apache-2.0)"}}}))
+
     def test_ends_where_labels_change_meanwhile_and_does_anew_what_depends_on_them(self):
         photos, work = shutil.copytree(self.photos, self.root / "nightly"), self.root / "nightly-work"
         command = script("make.py", photos, self.root / "nightly-1", "--work", work, "--weights", self.weights, "--detector", self.detector, "--side", SIDE, "--draws", 45, "--rendered", 0)
@@ -471,6 +483,8 @@ class Make(unittest.TestCase):
         subprocess.run(script("reopen.py", self.out, "--out", file, "--imagenet", self.root / "other.pth"), check=True, capture_output=True)
         reopened, shipped = MaitredNet(4), load_run(self.work / "runs" / "final")[0].eval()
         reopened.load_imagenet(str(file))
+        begun = begun_with(str(file), "lite0")
+        self.assertEqual((begun["weights"], begun["trainedFrom"]["photos"]), ("weights of tiny-1", 45))
         pixels = torch.randint(0, 256, (4, 3, SIDE, SIDE)).float()
         with torch.inference_mode():
             for ours, theirs in zip(reopened.eval()(pixels), shipped(pixels)):

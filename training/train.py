@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from data import CATEGORIES, UNKNOWN
 from features import Features, read_about
 from measure import measure, peak_of, predict
-from net import WIDTH_DEPTH, MaitredNet, Recall, in_16_bits
+from net import MODEL, WIDTH_DEPTH, MaitredNet, Recall, in_16_bits
 from samples import Samples, refuse_leak
+from weights import SHA256, sha256
 
 
 def loss_of(outputs, category, human, target):
@@ -62,6 +63,19 @@ def load_run(folder: Path) -> tuple[MaitredNet, dict]:
     average = torch.optim.swa_utils.AveragedModel(MaitredNet(len(CATEGORIES), saved["args"]["trunk"]))
     average.load_state_dict(saved["average"])
     return average.module, saved["args"]
+
+
+def begun_with(weights: str, trunk: str) -> dict:
+    """What training begins with: `weights` in words and, where these learnt from photos of others before, `trainedFrom`: what is known of that."""
+    if weights == "none":
+        return {"weights": "random weights"}
+    digest = sha256(Path(weights))
+    if digest == SHA256[trunk]:
+        return {"weights": "ImageNet weights (Apache-2.0)"}
+    model = torch.load(weights, map_location="cpu").get(MODEL)
+    if model:
+        return {"weights": f"weights of {model['name']}", "trainedFrom": model["trainedFrom"]}
+    return {"weights": f"weights of {Path(weights).name} (sha256 {digest[:12]})", "trainedFrom": {}}
 
 
 def main():
@@ -116,10 +130,13 @@ def train(args: argparse.Namespace) -> None:
         net.load_imagenet(args.weights)
     recall = Recall(net).to(device, memory_format=torch.channels_last) if args.recall else torch.nn.Module()
     spread = samples.spread().to(device) if args.recall else None
+    origin = begun_with(args.weights, trunk)
     if args.start:
         begun_as, how = load_run(args.start)
         refuse_leak(args.start, how, args.folds, args.fold)
         net.load_state_dict(begun_as.state_dict())
+        before = how.get("begunWith", {"weights": "weights of which nothing is known"})
+        origin = {"weights": f"weights of a run of {how['draws']} draws that began with {before['weights']}", "trainedFrom": before.get("trainedFrom", {})}
     net = net.to(device, memory_format=torch.channels_last)
     trained = [*net.trained(whole), *recall.named_parameters()]
     # new layers learn faster than those that know ImageNet; biases and scales do not decay
@@ -188,7 +205,7 @@ def train(args: argparse.Namespace) -> None:
         if step % args.every == 0 or step == steps:
             partial = {"net": net.state_dict(), "recall": recall.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
                        "step": step, "rng": torch.get_rng_state(), "cudaRng": torch.cuda.get_rng_state_all() if device == "cuda" else [], "args": vars(args) | {
-                           "trunk": trunk, "side": about["side"], "taughtBy": samples.taught_by}}
+                           "trunk": trunk, "side": about["side"], "taughtBy": samples.taught_by, "begunWith": origin}}
             torch.save(partial, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
 

@@ -100,6 +100,11 @@ def _in_layers(graph: dict, values: bytes) -> list[np.ndarray]:
     return layers
 
 
+def detector_text(digest: str) -> str:
+    """What the detector is, for model.json, by the sha256 of its weights."""
+    return "NanoDet-g, " + ("COCO weights (Apache-2.0)" if digest == DETECTOR_SHA256 else f"weights of sha256 {digest[:12]}, which are not those that weights.py fetches")
+
+
 def sha256(file: Path) -> str:
     with open(file, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
