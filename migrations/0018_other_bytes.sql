@@ -7,20 +7,23 @@ comment on column object_order.told is 'When the latest was said of what was tol
 
 -- Of withdrawn photos that are about to be current again, and of which nothing but the key says which bytes they are: no verdict stands
 -- any more, nothing is proposed, and no moderator holds them. Before they are current, so that nobody is shown or told what was said of other
--- bytes. What a moderator had hidden stays hidden. Its caller has locked them.
+-- bytes. What a moderator had hidden stays hidden, which history says anew. Its caller has locked them.
 create function forget_bytes(p_ids bigint[]) returns void language plpgsql as $$
 declare
+  ids bigint[] := array(select id from photos where id = any (p_ids) and version = '');
   judged bigint[] := array(
     select id from photos
-    where id = any (p_ids) and version = '' and state in ('shown', 'hidden', 'review')
-      and not (state = 'hidden' and decided_by like 'moderator:%'));
+    where id = any (ids) and state in ('shown', 'hidden', 'review') and not (state = 'hidden' and decided_by like 'moderator:%'));
 begin
-  if judged = '{}' then
+  if ids = '{}' then
     return;
   end if;
+  delete from proposals where photo_id = any (ids);
+  delete from review_claims where photo_id = any (ids);
+  insert into verdicts (photo_id, verdict, rule, reason, category, decided_by, decided_at)
+  select id, state, 'uploaded-again', 'uploaded again after it was removed, and hidden as before', category, decided_by, clock_timestamp()
+  from photos where id = any (ids) and state = 'hidden' and decided_by like 'moderator:%';
   delete from tags where photo_id = any (judged);
-  delete from proposals where photo_id = any (judged);
-  delete from review_claims where photo_id = any (judged);
   update photos
   set state = 'pending', category = null, human = null, rule = 'uploaded-again',
       reason = 'uploaded again after it was removed: its bytes may be others', decided_by = null, policy = null, decided_at = null, lane = 'live'
@@ -42,6 +45,7 @@ declare
   told photos;
   named boolean;
   late interval;
+  again boolean;
 begin
   -- of rivals that speak of one object, each waits here for the one before it, and then sees what that one committed;
   -- nothing is updated, only locked, and made anew where who was waited for has forgotten the object
@@ -129,7 +133,8 @@ begin
       select from photos p where (p.store, p.bucket, p.key) = (e.store, e.bucket, e.key) and p.superseded_at is null) then
       outcome := 'stale';
     else
-      if photo.superseded_at is not null and e.version = '' then
+      again := photo.superseded_at is not null;
+      if again and e.version = '' then
         perform forget_bytes(array[photo.id]);
         select * into photo from photos p where p.id = photo.id;
       end if;
@@ -141,14 +146,14 @@ begin
         coalesce(e.claimed, told.claimed))
       on conflict on constraint photos_store_bucket_key_version_key do update
         set superseded_at = null,
-            revived_at = case when p.superseded_at is null then p.revived_at else now() end,
+            revived_at = case when p.superseded_at is null then p.revived_at else clock_timestamp() end,
             listing = coalesce(p.listing, excluded.listing),
             uploader = coalesce(p.uploader, excluded.uploader),
             claimed = coalesce(p.claimed, excluded.claimed)
       returning p.* into photo;
       photo_id := photo.id;
       perform withdraw_photos(e.store, e.bucket, e.key, '', photo.id);
-      if e.told is not null and e.ord is null and photo.state = 'shown' and photo.revived_at = now() then
+      if e.told is not null and e.ord is null and photo.state = 'shown' and again then
         -- nothing tells whether its bytes are those of today: a worker looks
         update photos p set lane = 'live' where p.id = photo.id;
         insert into unqueued (photo_id) values (photo.id) on conflict do nothing;
@@ -183,7 +188,9 @@ begin
     delete from photos p
     using rows from (jsonb_to_recordset(p_events) as (kind text, store text, bucket text, key text, version text))
       with ordinality as e (kind, store, bucket, key, version, n)
-    where e.kind = 'removed' and outcomes[e.n] <> 'stale' and p.superseded_at is not null
+    where e.kind = 'removed' and p.superseded_at is not null
+      -- one that comes twice is of a version that is gone for good, or had its effect
+      and outcomes[e.n] in ('removed', 'known', case when e.version not in ('', 'null') then 'duplicate' end)
       and (p.store, p.bucket, p.key) = (e.store, e.bucket, e.key)
       and (e.version in ('', p.version) or (e.version = 'null' and has_no_id(p.version)))
       -- what an upload after it in the same call made current was withdrawn by something else
@@ -248,7 +255,7 @@ begin
             when excluded.superseded_at is not null then coalesce(p.superseded_at, now())
             when p.superseded_at > p_looked then p.superseded_at end,
           revived_at = case when excluded.superseded_at is null and p.superseded_at is not null and p.superseded_at > p_looked is not true
-            then now() else p.revived_at end,
+            then clock_timestamp() else p.revived_at end,
           listing = coalesce(p.listing, excluded.listing),
           uploader = coalesce(p.uploader, excluded.uploader),
           claimed = coalesce(p.claimed, excluded.claimed)

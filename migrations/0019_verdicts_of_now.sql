@@ -128,8 +128,7 @@ begin
 end $$;
 
 -- As before (migrations/0012_desk.sql), but that a decision is not taken back which does not stand any more, because the photo was uploaded
--- again; that one of before that leaves the photo pending; and that a worker looks whether what is shown by it is there, where the version
--- does not say.
+-- again; and that a worker looks whether what is shown by it is there, where the version does not say.
 create or replace function undo_review(p_moderator text, p_decision uuid, p_lease_s double precision, p_page text default '')
 returns table (photo_id bigint, outcome text, kind text) language plpgsql as $$
 #variable_conflict use_column
@@ -156,17 +155,6 @@ begin
   end if;
 
   b := jsonb_populate_record(null::photos, d.before);
-  if exists (select from photos p where p.id = d.photo_id and p.version = '' and p.revived_at > d.at) then
-    -- what stood before is of other bytes
-    b.state := 'pending';
-    b.category := null;
-    b.human := null;
-    b.failure := null;
-    b.decided_by := null;
-    b.policy := null;
-    b.decided_at := null;
-    d.before := d.before - 'tags';
-  end if;
   update review_decisions r set undone_at = now() where r.id = p_decision;
   delete from reviews r where r.verdict_id = d.verdict_id;
   if b.state = 'pending' then
@@ -271,8 +259,8 @@ begin
       outcome := 'gone';
     elsif photo.superseded_at is not null
       -- it was uploaded again, and what was looked at may be other bytes
-      or (photo.version = '' and photo.revived_at is not null and i.verdict = 'shown'
-        and (photo.rule = 'uploaded-again' or i.seen < as_of)) then
+      or (photo.version = '' and photo.revived_at is not null and i.verdict = 'shown' and not exists (
+        select from verdicts v where v.photo_id = i.photo and v.id <= i.seen and v.decided_at >= photo.revived_at)) then
       outcome := 'withdrawn';
     elsif claim.moderator <> p_moderator and claim.until > now() then
       outcome := 'taken';

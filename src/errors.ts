@@ -14,6 +14,7 @@ export const ERROR_CODES = {
   DECODE_UNAVAILABLE: "the decoding thread crashed",
   INFERENCE_UNAVAILABLE: "the inference thread crashed",
   DATABASE_UNAVAILABLE: "Postgres did not answer",
+  DATABASE_FORBIDDEN: "Postgres does not let the role of DATABASE_URL do what is needed",
   DATABASE_TIMEOUT: "Postgres did not finish what a message asked of it within a minute",
   QUEUE_UNAVAILABLE: "the queue's server did not answer",
   WORKER_CRASHED: "the photo was in hand each time several workers died",

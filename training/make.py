@@ -15,7 +15,7 @@ from pathlib import Path
 
 import weights
 from arguments import read_arguments
-from plan import disk_bytes, fingerprint, plan
+from plan import corrections_digest, disk_bytes, fingerprint, plan
 from steps import Step, Work, minutes_text, run_together, say
 
 
@@ -114,8 +114,8 @@ def main() -> None:
             drawn = time.monotonic()
 
     def refuse_changed() -> None:
-        if fingerprint(args.photos)[1] != steps["check"].settings["photos"]:
-            raise SystemExit(f"\n{args.photos}: labels or photos have changed since this began: run the same command again, which does anew what depends on them")
+        if [fingerprint(args.photos)[1], corrections_digest()] != [steps["check"].settings[key] for key in ("photos", "corrections")]:
+            raise SystemExit(f"\n{args.photos}: labels, corrections or photos have changed since this began: run the same command again, which does anew what depends on them")
 
     say(f"learning curves: {args.work / 'curves.html'}")
     try:

@@ -24,7 +24,7 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
     python, photos, jobs = [sys.executable, "-u"], args.photos.resolve(), str(args.jobs)
     allocator = {"LD_PRELOAD": " ".join(filter(None, [os.environ.get("LD_PRELOAD"), args.malloc]))} if args.malloc else {}
     count, known = fingerprint(photos)
-    corrections = {"corrections": hashlib.sha256((HERE / "corrections.jsonl").read_bytes()).hexdigest()}
+    corrections = {"corrections": corrections_digest()}
     net = code_digest("features.py", "data.py", "net.py", "depthwise.py", "detector.py")
     scale = (args.side / 288) ** 2
 
@@ -147,6 +147,10 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
         ends.append([Step("verify", ["node", str(ROOT / "bin" / "maitred.js"), "model", "verify", str(exported), "--photos", str(photos)],
                           work / "verified", {}, 0.3, [export])])
     return [[check], *fetch, *renders, *caches, *stages, [final], *ends]
+
+
+def corrections_digest() -> str:
+    return hashlib.sha256((HERE / "corrections.jsonl").read_bytes()).hexdigest()
 
 
 def fingerprint(photos: Path) -> tuple[int, str]:

@@ -18,6 +18,9 @@ export interface Models {
   open(model: Model, how?: { background: boolean; policyText: string }): Promise<Warm>;
   /** See `Judge`; of all that are open. */
   refuseWaiting(): void;
+  /** See `Inference`; of all that are open. */
+  oldest(): unknown;
+  abandon(): void;
 }
 
 /** @param scope closes what is still open. */
@@ -49,6 +52,10 @@ export function createModels(config: Config, scope: Scope): Models {
     },
     refuseWaiting() {
       for (const judge of judges) judge.refuseWaiting();
+    },
+    oldest: () => [...judges].map(({ inference }) => inference.oldest).find((run) => run !== undefined),
+    abandon() {
+      for (const { inference } of judges) inference.abandon();
     },
   };
 }

@@ -220,14 +220,14 @@ export async function startWorker(
     "notices",
     listen(config.databaseUrl, "maitred_models", () => void follower.look(), broken("Postgres")),
   );
-  const watched = { oldest: () => current.judge.inference.oldest, failedTries: said.failedTries };
+  const watched = { oldest: models.oldest, failedTries: said.failedTries };
   // a large batch on a slow CPU takes long, and of it the warm-up was one run
   const patienceMs = Math.max(LEAST_PATIENCE_MS, 10 * current.warmUpMs);
   scope.hold(
     "watch",
     watchInference(watched, patienceMs, (why) => {
       log.fatal({ why }, "this worker cannot judge any more and ends, so that it is started again");
-      current.judge.inference.abandon();
+      models.abandon();
       process.exitCode = 1;
       process.kill(process.pid, "SIGTERM");
     }),

@@ -116,7 +116,10 @@ function explain(name: string, error: Error, terminal: Terminal): number {
     say(error.message);
     return EXIT.notAll;
   }
-  if (error instanceof ConfigError) {
+  if (
+    error instanceof ConfigError ||
+    (error instanceof ModerationError && error.code === "DATABASE_FORBIDDEN")
+  ) {
     say(error.message);
     return EXIT.usage;
   }

@@ -59,10 +59,15 @@ export function boundConnections(app: FastifyInstance): void {
 export function boundArriving(most: number): (request: IncomingMessage) => void {
   const arriving = new Set<IncomingMessage>();
   return (request) => {
+    // its end was told before anybody listened
+    if (request.destroyed) return;
     arriving.add(request);
     request.once("close", () => arriving.delete(request));
     const [oldest] = arriving;
-    if (arriving.size > most) oldest?.destroy();
+    if (arriving.size <= most || !oldest) return;
+    // now, as its close comes later than the next request may
+    arriving.delete(oldest);
+    oldest.destroy();
   };
 }
 

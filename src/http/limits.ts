@@ -78,11 +78,12 @@ function tooMany(detail: string, { msBeforeNext }: RateLimiterRes, reason: strin
   return new HttpProblem(429, detail, { "retry-after": String(seconds) }, reason);
 }
 
-function remember(hashes: Set<string>, hash: string): void {
-  if (hashes.has(hash)) return;
-  hashes.add(hash);
-  const [oldest] = hashes;
-  if (hashes.size > REMEMBERED && oldest !== undefined) hashes.delete(oldest);
+/** Keeps the newest 1,000. */
+export function remember(known: Set<string>, one: string): void {
+  if (known.has(one)) return;
+  known.add(one);
+  const [oldest] = known;
+  if (known.size > REMEMBERED && oldest !== undefined) known.delete(oldest);
 }
 
 function hashOf(token: string): string {

@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import { asError, ConfigError, codeOf, ModerationError } from "../errors.ts";
+import { asError, codeOf, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Decision, Known, Lane, PhotoJob, PhotoRef, Scores } from "../photo.ts";
 import { release } from "./release.ts";
@@ -196,9 +196,9 @@ function isTriedAgain(error: Error, last: boolean): boolean {
   return isOurs(error) || (!isPermanent(error) && !last);
 }
 
-/** Never the photo's fault: pixels cannot make the model fail, nor their hash Postgres, nor either of them take rights away. */
+/** Never the photo's fault: pixels cannot make the model fail, nor their hash Postgres. */
 function isOurs(error: Error): boolean {
-  return error instanceof ConfigError || (error instanceof ModerationError && OURS.has(error.code));
+  return error instanceof ModerationError && OURS.has(error.code);
 }
 
 /** Whether it says something of the photo, so that what was decided of it before does not hold any more. */
@@ -210,4 +210,9 @@ function isPermanent(error: Error): boolean {
   return error instanceof ModerationError && !error.retry;
 }
 
-const OURS: ReadonlySet<string> = new Set(["CLOSED", "INFERENCE_UNAVAILABLE", "DATABASE_UNAVAILABLE"]);
+const OURS: ReadonlySet<string> = new Set([
+  "CLOSED",
+  "INFERENCE_UNAVAILABLE",
+  "DATABASE_UNAVAILABLE",
+  "DATABASE_FORBIDDEN",
+]);

@@ -125,7 +125,12 @@ function isOutage(thrown: unknown): boolean {
   return thrown instanceof ModerationError && OUTAGES.has(thrown.code);
 }
 
-const OUTAGES = new Set<string>(["DATABASE_UNAVAILABLE", "INFERENCE_UNAVAILABLE", "CLOSED"]);
+const OUTAGES = new Set<string>([
+  "DATABASE_UNAVAILABLE",
+  "DATABASE_FORBIDDEN",
+  "INFERENCE_UNAVAILABLE",
+  "CLOSED",
+]);
 const MAX_DEATHS = 4;
 const OUTAGE_DELAY_MS = 2_000;
 const MAX_BACKOFF_MS = 60_000;

@@ -14,7 +14,7 @@ export interface Forgotten {
  * @param by who wants it; it is written down with the counts.
  * @param dry rolls it back, so that the answer is what would be erased.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing was erased, or nobody knows.
- * @throws {ConfigError} CONFIG_INVALID: this role may not, and nothing was erased.
+ * @throws {UpstreamError} DATABASE_FORBIDDEN: this role may not, and nothing was erased.
  */
 export async function forgetObjects(
   db: Pool,

@@ -125,10 +125,13 @@ export async function pendingUploads(
 export async function oldestPendingS(db: Pool): Promise<number> {
   const rows = await query<{ seconds: number }>(db, {
     name: "oldest_pending",
-    // one that was uploaded again is not as old as it is known, and there are few of them
-    text: `select coalesce(extract(epoch from now() - min(greatest(registered_at, revived_at))), 0)::float8 as seconds from (
-        select registered_at, revived_at from photos
-        where state = 'pending' and lane = 'live' and superseded_at is null order by registered_at limit 100) p`,
+    // one that was uploaded again is not as old as it is known; of these the first are enough
+    text: `with pending as not materialized (
+        select registered_at, revived_at from photos where state = 'pending' and lane = 'live' and superseded_at is null)
+      select coalesce(extract(epoch from now() - min(since)), 0)::float8 as seconds from (
+        (select registered_at as since from pending where revived_at is null order by registered_at limit 1)
+        union all
+        select greatest(registered_at, revived_at) from (select * from pending order by registered_at limit 100) first) p`,
   });
   return rows[0]!.seconds;
 }

@@ -1,5 +1,5 @@
 import pg from "pg";
-import { ConfigError, UpstreamError } from "../errors.ts";
+import { UpstreamError } from "../errors.ts";
 
 export type Pool = pg.Pool;
 
@@ -33,7 +33,7 @@ export function connect(url: string, onError: (error: Error) => void, max = 8): 
  * Runs one statement on behalf of the line.
  *
  * @throws {UpstreamError} DATABASE_UNAVAILABLE when Postgres could not be reached or is going away.
- * @throws {ConfigError} CONFIG_INVALID: this role may not.
+ * @throws {UpstreamError} DATABASE_FORBIDDEN: this role may not.
  */
 export async function query<Row extends pg.QueryResultRow>(
   db: Queryable,
@@ -87,12 +87,14 @@ export async function patiently<Row extends pg.QueryResultRow>(
   });
 }
 
-/** Whatever a statement threw: an UpstreamError where it says nothing of the statement, a ConfigError where the role may not. */
+/** Whatever a statement threw, as an UpstreamError where it says nothing of the statement. */
 export function named(cause: unknown): unknown {
   const { code, message } = cause as { code?: unknown; message: string };
+  // rights that are being given, or were taken away, and no fault of whatever was to be done
   if (code === FORBIDDEN) {
-    const who = "a member of maitred_migrator may, or whoever owns the tables";
-    return new ConfigError("CONFIG_INVALID", `${message}: ${who}: mend DATABASE_URL`, { cause });
+    const who =
+      "maitred doctor says what the role of a worker lacks, and a member of maitred_migrator may administer";
+    return new UpstreamError("DATABASE_FORBIDDEN", `${message}: ${who}`, { cause });
   }
   if (!isOutage(cause)) return cause;
   return new UpstreamError("DATABASE_UNAVAILABLE", `Postgres: ${message}`, { cause });

@@ -78,7 +78,7 @@ export async function viewPhotos(
     values: [after || "0", limit],
   }).catch((cause: { code?: unknown; message: string }) => {
     // no such table or column, no right to it; no number, or whatever else a view may stumble over
-    if (!(cause instanceof ConfigError) && !/^(42|22)/.test(String(cause.code))) throw cause;
+    if (!/^(42|22|DATABASE_FORBIDDEN)/.test(String(cause.code))) throw cause;
     throw new ConfigError(
       "CONFIG_INVALID",
       `view ${name}: expected a view with a column photo_id: ${cause.message}`,

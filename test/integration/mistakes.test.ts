@@ -179,7 +179,7 @@ describe("mistakes are told in words", () => {
     const url = new URL(db.url);
     url.searchParams.set("options", "-c role=maitred_worker");
     const { code, err } = await ended(args, { DATABASE_URL: url.href, MAITRED_QUEUE_URL: db.url });
-    const who = /: a member of maitred_migrator may, or whoever owns the tables: mend DATABASE_URL\n$/;
+    const who = /: maitred doctor says what .* and a member of maitred_migrator may administer\n$/;
     expect([code, err]).toEqual([2, expect.stringMatching(who)]);
   });
 

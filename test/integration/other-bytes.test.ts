@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect } from "vitest";
 import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
-import { addBackfill, rollbackBackfill } from "../../src/store/backfills.ts";
+import { addBackfill, applyProposals, rollbackBackfill } from "../../src/store/backfills.ts";
 import { addDestination, tellAgain } from "../../src/store/destinations.ts";
 import { recordEvents, type StoredEvent } from "../../src/store/events.ts";
+import { photosWithoutReview, reviewedPhotos } from "../../src/store/labels.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { decideReviews, undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
@@ -154,15 +155,44 @@ describe("once it was uploaded again and judged, nothing brings the verdict of b
     await recordOutcomes(db.pool, [judged(photoId!, "shown")]);
     const decision = await decide(db, photoId!, "hidden");
     await say(db, event({ kind: "removed" }), event());
-    expect(await undoReview(db.pool, "ann", decision, 60)).toMatchObject({ outcome: "done" });
-    expect(await rows(db, "select state from photos")).toEqual([{ state: "pending" }]);
-    expect(await rows(db, "select * from tags")).toEqual([]);
+    expect(await undoReview(db.pool, "ann", decision, 60)).toMatchObject({ outcome: "changed" });
+    expect(await rows(db, "select state from photos")).toEqual([{ state: "hidden" }]);
+  });
+
+  test("not what a backfill had proposed of it while it waited", async ({ db }) => {
+    const { photoId } = await saidOnce(db, event());
+    const run = await addBackfill(db.pool, { ...ofAll, propose: true });
+    await feedBackfill(db.pool, run, null, {
+      ids: [photoId!],
+      unreadable: 0,
+      cursor: { after: photoId! },
+      end: true,
+    });
+    await recordOutcomes(db.pool, [{ ...judged(photoId!, "shown", "model:m-2"), fed: true }]);
+    await say(db, event({ kind: "removed" }), event());
+    await recordOutcomes(db.pool, [judged(photoId!, "hidden")]);
+    await endBackfills(db.pool);
+    await applyProposals(db.pool, run, "me");
+    expect(await rows(db, "select state from photos")).toEqual([{ state: "hidden" }]);
+  });
+
+  test("no label is of what a moderator saw before", async ({ db }) => {
+    const { photoId } = await saidOnce(db, event());
+    await decide(db, photoId!, "hidden");
+    const labelled = async () => {
+      const found: unknown[] = [];
+      for await (const page of reviewedPhotos(db.pool, { since: new Date(0) })) found.push(...page);
+      return found.length;
+    };
+    expect([await labelled(), await photosWithoutReview(db.pool, [photoId!])]).toEqual([1, []]);
+    await say(db, event({ kind: "removed" }), event());
+    expect([await labelled(), await photosWithoutReview(db.pool, [photoId!])]).toEqual([0, [photoId]]);
   });
 
   test("not a moderator who still looks at what was there before", async ({ db }) => {
     const { photoId } = await saidOnce(db, event());
     await recordOutcomes(db.pool, [judged(photoId!, "review")]);
-    const [{ seen }] = await rows(db, "select max(id) as seen from verdicts");
+    let [{ seen }] = await rows(db, "select max(id) as seen from verdicts");
     await say(db, event({ kind: "removed" }), event());
     const show = async () => {
       const said = { verdict: "shown", category: null, human: false, note: null } as const;
@@ -175,6 +205,8 @@ describe("once it was uploaded again and judged, nothing brings the verdict of b
     await recordOutcomes(db.pool, [judged(photoId!, "review")]);
     expect(await show()).toBe("withdrawn");
     expect(await inPublic(db)).toEqual([]);
+    [{ seen }] = await rows(db, "select max(id) as seen from verdicts");
+    expect(await show()).toBe("done");
   });
 
   test("not maitred enqueue of its key, though it is not there", async ({ db }) => {
@@ -231,6 +263,17 @@ test("a removal erases what it withdraws also where the next upload comes in the
   ]);
   expect(await rows(db, "select version from photos")).toEqual([{ version: "etag:2" }]);
   expect(await rows(db, "select * from verdicts")).toEqual([]);
+});
+
+test("a removal that comes twice erases nothing that something else withdrew", async ({ db }) => {
+  const removal = event({ kind: "removed", order: "11" });
+  await say(db, event({ version: "etag:1", order: "10" }), removal);
+  await say(db, event({ version: "etag:2" }), event({ version: "etag:3" }));
+  expect(await recordEvents(db.pool, [removal], "right", true)).toMatchObject([{ outcome: "duplicate" }]);
+  expect(await rows(db, "select version from photos where version > 'etag:1' order by 1")).toEqual([
+    { version: "etag:2" },
+    { version: "etag:3" },
+  ]);
 });
 
 test("a removal erases whatever else is said in the same call, of objects that nobody knows and of uploads before it", async ({

@@ -368,7 +368,7 @@ test("what runs with the rights of its owner, workers may call where they need i
     new pg.Pool({ connectionString: db.url, options: `-c role=${role}` }).on("error", () => {});
   const [worker, dashboard] = [as("maitred_worker"), as("maitred_dashboard")];
   await foldRollups(worker);
-  await expect(foldRollups(dashboard)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+  await expect(foldRollups(dashboard)).rejects.toMatchObject({ code: "DATABASE_FORBIDDEN" });
   await Promise.all([worker.end(), dashboard.end()]);
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ConfigError, PhotoError, UpstreamError } from "../../src/errors.ts";
+import { PhotoError, UpstreamError } from "../../src/errors.ts";
 import { createBatcher } from "../../src/infer/batcher.ts";
 import { strongest } from "../../src/moderate/frames.ts";
 import type { LineModel } from "../../src/moderate/line.ts";
@@ -270,7 +270,7 @@ describe("photos whose bytes were judged before", () => {
 
   test.each([
     new UpstreamError("DATABASE_UNAVAILABLE", "Postgres is away"),
-    new ConfigError("CONFIG_INVALID", "permission denied for table verdicts"),
+    new UpstreamError("DATABASE_FORBIDDEN", "permission denied for table verdicts"),
   ])("wait where $message, which is no fault of theirs even at the last try", async (error) => {
     const { worker, recorded, retried } = start(fake("m", 2), undefined, {
       knownScores: () => Promise.reject(error),

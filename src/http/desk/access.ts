@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { createLimits, type LimitSettings, type Limits } from "../limits.ts";
+import { createLimits, type LimitSettings, type Limits, remember } from "../limits.ts";
 import { HttpProblem } from "../problem.ts";
 import { bearerOf, isToken, type StoredToken } from "../tokens.ts";
 import type { Role } from "./schemas.ts";
@@ -77,15 +77,17 @@ export function createAccess(settings: AccessSettings, deps: AccessDeps, limits:
   // of their own: pages whose session ended are to keep no token out
   const cookies = createLimits({ rateLimit: 0, authLimit: settings.authLimit });
 
-  async function find(request: FastifyRequest): Promise<Session | undefined> {
+  // one that is of no session never will be again: a page asks many things with it, and only the first counts
+  const wrong = new Set<string>();
+
+  async function find(request: FastifyRequest, limited = true): Promise<Session | undefined> {
     const cookie = request.cookies[cookieName(settings, request)] ?? "";
     const own = readCookie(cookie);
-    if (!own) return undefined;
-    // whoever is not looked up any more is to sign in, which a token can
-    const heard = await cookies.guess(request.ip, cookie).catch(() => "limited");
-    if (heard === "limited") return undefined;
+    if (!own || wrong.has(cookie)) return undefined;
+    if (limited) await cookies.guess(request.ip, cookie);
     const stored = await deps.findSession(own.id, isUse(request));
     if (!stored || !isSecret(own.secret, stored.hash)) {
+      remember(wrong, cookie);
       await cookies.wrong(request.ip, cookie);
       return undefined;
     }
@@ -119,6 +121,8 @@ export function createAccess(settings: AccessSettings, deps: AccessDeps, limits:
       );
     },
     async start(request, reply, who) {
+      // whoever comes here has just shown who they are
+      sessions.set(request, sessions.get(request) ?? find(request, false));
       await access.end(request);
       const { id, secret, hash, cookie } = createSessionSecret();
       const started = await deps.startSession({ ...who, id, hash });
