@@ -34,6 +34,9 @@ def check(root: Path, folds: int = FOLDS, jobs: int = 1) -> dict:
         _check_photos(labels, looks, errors, warnings)
         if readable:
             left_out = _check_copies(lines, looks, warnings)
+            wasted = [labels[index]["file"] for index in sorted(left_out) if labels[index].get("corrected")]
+            if wasted:
+                warnings.append(_problem("copies", ", ".join(wasted), "corrections.jsonl corrects what does not count: correct the copy that does"))
             _check_folds([label for index, label in enumerate(labels) if index not in left_out], folds, errors, warnings)
     return {"photos": len(lines), "sources": len({group_of(line["source"]) for line in lines}), "counts": _counts(lines),
             "errors": errors, "warnings": warnings}

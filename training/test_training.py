@@ -773,6 +773,14 @@ class Check(unittest.TestCase):
         data.CORRECTIONS.write_text('{"file": "0-food.jpg", "source": "place0", "category": "starter"}\n')
         self.assertEqual(self.faults(), [("category", "corrections.jsonl:1")])
 
+    def test_tells_of_corrections_of_what_does_not_count(self):
+        shutil.copy(self.photos / "0-food.jpg", self.photos / "1-food.jpg")
+        self.addCleanup(setattr, data, "CORRECTIONS", data.CORRECTIONS)
+        data.CORRECTIONS = self.photos / "corrections.jsonl"
+        for source, file, told in (("place1", "1-food.jpg", 1), ("place0", "0-food.jpg", 0)):
+            data.CORRECTIONS.write_text(json.dumps({"file": file, "source": source, "category": "food", "human": False}) + "\n")
+            self.assertEqual(sum("correct the copy that does" in each["message"] for each in check(self.photos)["warnings"]), told)
+
     def test_advises_fewer_parts_only_where_that_can_help(self):
         for sources, advised in ((1, False), (2, True)):
             write_labels(self.photos, [line | {"source": f"place{n % sources}"} for n, line in enumerate(self.lines)])
