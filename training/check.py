@@ -16,7 +16,8 @@ from pathlib import Path
 from PIL import Image
 
 import data
-from data import CATEGORIES, FOLDS, assign_folds, contradictions, copies_of, group_of, lines_of, read_labels
+from copies import contradictions, copies_of
+from data import CATEGORIES, FOLDS, assign_folds, group_of, lines_of, read_labels
 
 SHOWN = 10
 FEW_PHOTOS, FEW_SOURCES = 100, 6

@@ -25,11 +25,11 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
     allocator = {"LD_PRELOAD": " ".join(filter(None, [os.environ.get("LD_PRELOAD"), args.malloc]))} if args.malloc else {}
     count, known = fingerprint(photos)
     corrections = {"corrections": corrections_digest()}
-    net = code_digest("features.py", "data.py", "net.py", "depthwise.py", "detector.py")
+    net = code_digest("features.py", "copies.py", "data.py", "net.py", "depthwise.py", "detector.py")
     scale = (args.side / 288) ** 2
 
     check = Step("check", [*python, "check.py", str(photos), "--folds", str(args.folds), "--jobs", jobs], work / "checked",
-                 {"photos": known, "folds": args.folds, "code": code_digest("check.py", "data.py")} | corrections,
+                 {"photos": known, "folds": args.folds, "code": code_digest("check.py", "copies.py", "data.py")} | corrections,
                  count / CHECK / args.jobs / 60)
     fetch: list[list[Step]] = []
 

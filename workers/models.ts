@@ -4,9 +4,15 @@ import { decide } from "../src/decide/decide.ts";
 import { UpstreamError } from "../src/errors.ts";
 import type { InferReady } from "../src/infer/infer.ts";
 import type { Model } from "../src/infer/model.ts";
+import { watchInference } from "../src/infer/watch.ts";
 import type { Closable, Scope } from "../src/lifecycle.ts";
+import type { Logger } from "../src/log.ts";
 import type { LineModel } from "../src/moderate/line.ts";
+import { hasDigests } from "../src/store/indexes.ts";
+import { readModels } from "../src/store/models.ts";
+import type { Pool } from "../src/store/pool.ts";
 import { type Judge, openJudge } from "./judge.ts";
+import type { Saying } from "./saying.ts";
 
 /** A judge that is warm, and what it said when it was. */
 export interface Warm extends InferReady, Closable {
@@ -74,3 +80,43 @@ export function asLineModel({ judge, provider, close }: Warm): LineModel {
     close,
   };
 }
+
+/** Whether what history has under this model's name is of this model, and is found quickly; else the log says why not. */
+export async function knowsBytes(
+  db: Pool,
+  log: Logger,
+  { id, sha256 }: Pick<Model, "id" | "sha256">,
+  pinned: boolean,
+): Promise<boolean> {
+  // one that is tried may be made anew under its name
+  if (pinned && !(await readModels(db)).some((row) => row.id === id && row.sha256 === sha256)) {
+    log.warn(
+      { model: id },
+      "MAITRED_MODEL is not registered as it is, so each photo is judged: maitred model shadow",
+    );
+    return false;
+  }
+  const quick = await hasDigests(db);
+  if (!quick)
+    log.warn("the index verdicts_digest is not built, so each photo is judged: run maitred migrate");
+  return quick;
+}
+
+/** Ends the process, so that it is started again, where its models will not come back by themselves. */
+export function watchModels(
+  { oldest, abandon }: Models,
+  { failedTries }: Saying,
+  warmUpMs: number,
+  log: Logger,
+): Closable {
+  // a large batch on a slow CPU takes long, and of it the warm-up was one run
+  const patienceMs = Math.max(LEAST_PATIENCE_MS, 10 * warmUpMs);
+  return watchInference({ oldest, failedTries }, patienceMs, (why) => {
+    log.fatal({ why }, "this worker cannot judge any more and ends, so that it is started again");
+    abandon();
+    process.exitCode = 1;
+    process.kill(process.pid, "SIGTERM");
+  });
+}
+
+const LEAST_PATIENCE_MS = 60_000;

@@ -12,7 +12,6 @@ import { connectS3, createS3Fetch } from "../src/image/s3.ts";
 import { createBatcher } from "../src/infer/batcher.ts";
 import { openModelById } from "../src/infer/folders.ts";
 import type { Model } from "../src/infer/model.ts";
-import { watchInference } from "../src/infer/watch.ts";
 import type { Closable, Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { createFollower, type Wanted } from "../src/moderate/follow.ts";
@@ -25,7 +24,6 @@ import { consume } from "../src/queue/consumer.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
 import { regularly } from "../src/regularly.ts";
-import { hasDigests } from "../src/store/indexes.ts";
 import { listen } from "../src/store/listen.ts";
 import { requireSchema } from "../src/store/migrate.ts";
 import { forgetWorker, readModels, reportFigures, reportWorker } from "../src/store/models.ts";
@@ -34,7 +32,7 @@ import { connect } from "../src/store/pool.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
 import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
 import { modelDirectories, openDefaultModel } from "./judge.ts";
-import { asLineModel, createModels, type Warm } from "./models.ts";
+import { asLineModel, createModels, knowsBytes, type Warm, watchModels } from "./models.ts";
 import { keepFolded } from "./rollups.ts";
 import { createSaying } from "./saying.ts";
 
@@ -93,23 +91,6 @@ export async function startWorker(
     };
   };
   const pinned = config.model !== "";
-  /** Whether what history has under this model's name is of this model, and is found quickly. */
-  const canKnow = async (): Promise<boolean> => {
-    const { id, sha256 } = current.judge.model;
-    // one that is tried may be made anew under its name
-    const ours = !pinned || (await readModels(db)).some((row) => row.id === id && row.sha256 === sha256);
-    if (!ours) {
-      log.warn(
-        { model: id },
-        "MAITRED_MODEL is not registered as it is, so each photo is judged: maitred model shadow",
-      );
-      return false;
-    }
-    const quick = await hasDigests(db);
-    if (!quick)
-      log.warn("the index verdicts_digest is not built, so each photo is judged: run maitred migrate");
-    return quick;
-  };
   const active = pinned ? undefined : (await orders()).active;
   let current = await models.open(active ? await byId(active) : await openDefaultModel(config));
   const { policyText, policy } = current.judge;
@@ -135,7 +116,7 @@ export async function startWorker(
     s3: createS3Fetch(s3),
     ...(folders.length > 0 && { folder: createFolderFetch(folders) }),
   });
-  const once = config.duplicates === "once" && (await canKnow());
+  const once = config.duplicates === "once" && (await knowsBytes(db, log, current.judge.model, pinned));
   const fetchLimits = { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs };
   const worker = createModerationWorker(
     {
@@ -220,18 +201,7 @@ export async function startWorker(
     "notices",
     listen(config.databaseUrl, "maitred_models", () => void follower.look(), broken("Postgres")),
   );
-  const watched = { oldest: models.oldest, failedTries: said.failedTries };
-  // a large batch on a slow CPU takes long, and of it the warm-up was one run
-  const patienceMs = Math.max(LEAST_PATIENCE_MS, 10 * current.warmUpMs);
-  scope.hold(
-    "watch",
-    watchInference(watched, patienceMs, (why) => {
-      log.fatal({ why }, "this worker cannot judge any more and ends, so that it is started again");
-      models.abandon();
-      process.exitCode = 1;
-      process.kill(process.pid, "SIGTERM");
-    }),
-  );
+  scope.hold("watch", watchModels(models, said, current.warmUpMs, log));
   tellFigures(() => reportFigures(db, name, recent.figures()), broken("telling figures"), scope);
   const consumers: Closable[] = [];
   scope.onClose("lanes", async () => {
@@ -284,4 +254,3 @@ function idOf(by: string): string {
 /** How often a worker looks which model is active, in case a notice was lost. */
 const FOLLOW_MS = 30_000;
 const TELL_MS = 4_000;
-const LEAST_PATIENCE_MS = 60_000;
