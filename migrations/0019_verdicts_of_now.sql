@@ -2,7 +2,7 @@
 
 -- As before (migrations/0016_decided_stays.sql), but that of photos whose version does not say which bytes they are
 --   - a verdict of the same model and policy counts where it is another, of other bytes, and they were fetched after the one that stands:
---     p_items' age is how many seconds ago that was;
+--     p_items' age is how many seconds ago that was, give or take how long they are on their way;
 --   - nothing counts of bytes that were fetched before the photo was uploaded again.
 create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
 begin
@@ -51,7 +51,7 @@ begin
           and (locked.state, locked.rule, locked.category, locked.human)
             is distinct from (input.verdict, input.rule, input.category, input.human)
           or (locked.version = '' or locked.version like 'generation:%')
-          and coalesce(now() - make_interval(secs => input.age) > locked.decided_at, false)
+          and coalesce(now() - make_interval(secs => input.age) > locked.decided_at + interval '1 second', false)
           and (input.digest is null or input.digest is distinct from standing.digest)
           and (locked.state, locked.rule, locked.category) is distinct from (input.verdict, input.rule, input.category)
       end as differs

@@ -1,7 +1,7 @@
 import type { ErrorCode } from "../errors.ts";
 import type { Decision, Known, Scores } from "../photo.ts";
 import { digestPrefix } from "./digest.ts";
-import { connection, type Pool, query } from "./pool.ts";
+import { connection, type Pool, type Queryable, query } from "./pool.ts";
 
 /** What became of one photo: a verdict by a model and a policy, or a failure with its code. */
 export interface Outcome {
@@ -44,14 +44,20 @@ export interface Outcome {
  * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing of the group was committed, or nobody knows.
  */
 export async function recordOutcomes(db: Pool, outcomes: readonly Outcome[]): Promise<Map<string, boolean>> {
-  const rows = await connection(db, (client) =>
-    query<{ photo_id: string; changed: boolean }>(client, {
-      name: "record_verdicts",
-      text: "select photo_id, changed from record_verdicts($1)",
-      // only now, as an item says how long ago its photo was fetched
-      values: [JSON.stringify(outcomes.map(asItem))],
-    }),
-  );
+  return connection(db, (client) => recordWith(client, outcomes));
+}
+
+/** The same within a transaction that is under way. */
+export async function recordWith(
+  client: Queryable,
+  outcomes: readonly Outcome[],
+): Promise<Map<string, boolean>> {
+  const rows = await query<{ photo_id: string; changed: boolean }>(client, {
+    name: "record_verdicts",
+    text: "select photo_id, changed from record_verdicts($1)",
+    // not while it waits for a connection, as an item says how long ago its photo was fetched
+    values: [JSON.stringify(outcomes.map(asItem))],
+  });
   return new Map(rows.map((row) => [row.photo_id, row.changed]));
 }
 

@@ -43,7 +43,7 @@ import { registerModel, reportFigures, reportWorker } from "../../src/store/mode
 import { registerPhotos } from "../../src/store/photos.ts";
 import { keepPolicy } from "../../src/store/policies.ts";
 import { selectPhotos, viewPhotos } from "../../src/store/selected-photos.ts";
-import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Outcome, recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
 import { startFeed } from "../../workers/feed.ts";
 import { startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, type Database, test } from "../fixtures.ts";
@@ -471,7 +471,7 @@ describe("a backfill", () => {
       const feeding = feedBackfill(db.pool, id, { after: "1" }, page([b!], "2"));
       await waitersIn(db);
       // counting it needs the row of the backfill
-      await recordOutcomes(worker as never, [judged(a!, "shown"), judged(b!, "shown", "model:m-1")]);
+      await recordWith(worker, [judged(a!, "shown"), judged(b!, "shown", "model:m-1")]);
       await worker.query("commit");
       expect((await feeding)!.map((photo) => photo.id)).toEqual([b]);
       expect(await counts(db, id)).toEqual([["pending", "shown", "", 1]]);
@@ -493,10 +493,10 @@ describe("a backfill", () => {
     try {
       await feeder.query("set lock_timeout = '2s'");
       await worker.query("begin");
-      await recordOutcomes(worker as never, [judged(b!, "shown")]);
+      await recordWith(worker, [judged(b!, "shown")]);
       expect(await endBackfills(feeder as never)).toEqual([other]);
       // were the first photo's row held for it, each would wait for the other
-      await recordOutcomes(worker as never, [judged(a!, "shown")]);
+      await recordWith(worker, [judged(a!, "shown")]);
       await worker.query("commit");
     } finally {
       worker.release(true);

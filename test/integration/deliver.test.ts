@@ -4,7 +4,7 @@ import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { deliveryFigures, purgeDeliveries } from "../../src/store/deliveries.ts";
 import { listDestinations } from "../../src/store/destinations.ts";
-import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { recordWith } from "../../src/store/verdicts.ts";
 import { startDeliver } from "../../workers/deliver.ts";
 import { test as base, type Database } from "../fixtures.ts";
 import { maitred, type Running } from "../maitred.ts";
@@ -551,7 +551,7 @@ describe("maitred destination", () => {
     const worker = await db.pool.connect();
     try {
       await worker.query("begin");
-      await recordOutcomes(worker as never, [judged(photo, "shown")]);
+      await recordWith(worker, [judged(photo, "shown")]);
       const { stdout } = await cli(["destination", "add", "s3-tags"]);
       const id = stdout.trim();
       const catching = maitred(["destination", "catch-up", id], { DATABASE_URL: db.url });

@@ -195,7 +195,9 @@ test("cookies of no session are after some not looked up, and keep out nobody wh
     expect((await stranger(n)("GET", "/desk/api/session")).body.signedIn).toBe(false);
   await db.pool.query("alter table desk_sessions rename to gone");
   // it would be 500 if Postgres were asked
-  expect((await stranger(4)("GET", "/desk/api/review/queue")).status).toBe(401);
+  expect((await stranger(4)("GET", "/desk/api/review/queue")).status).toBe(429);
+  // nor is it of one that was of no session before
+  expect((await stranger(1)("GET", "/desk/api/review/queue")).status).toBe(401);
   await db.pool.query("alter table gone rename to desk_sessions");
   expect((await ann.ask("GET", "/desk/api/review/queue")).status).toBe(200);
   const bob = createToken();

@@ -320,7 +320,9 @@ describe.each(BACKENDS)("on %s, the queue", (backend) => {
     const id = await created(db);
     await queues.add("live", [job(id)]);
     const worker = new pg.Pool({ connectionString: db.url, options: "-c role=maitred_worker" });
-    await expect(erase(worker, queues, [OBJECT], "oda")).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    await expect(erase(worker, queues, [OBJECT], "oda")).rejects.toMatchObject({
+      code: "DATABASE_FORBIDDEN",
+    });
     await worker.end();
     expect(await queues.held([id])).toBe(1);
     expect(await erase(db.pool, queues, [OBJECT], "ann")).toMatchObject({ removed: 1, inHand: 0 });

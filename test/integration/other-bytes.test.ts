@@ -104,6 +104,7 @@ describe("a verdict of a photo whose version does not say which bytes it is of",
       await saidOnce(db, event({ key: "n", version: "etag:1" })),
     ];
     await recordOutcomes(db.pool, [now(keyed!, "shown"), now(named!, "shown")]);
+    await db.pool.query("update photos set decided_at = decided_at - interval '1 minute'");
     await recordOutcomes(db.pool, [now(keyed!, "hidden"), now(named!, "hidden")]);
     expect(await inPublic(db)).toEqual(["etag:1"]);
     await recordOutcomes(db.pool, [now(keyed!, "hidden")]);
@@ -115,7 +116,7 @@ describe("a verdict of a photo whose version does not say which bytes it is of",
 
   test("does not where its bytes were fetched before those of the one that stands", async ({ db }) => {
     const { photoId } = await saidOnce(db, event());
-    const early = now(photoId!, "shown");
+    const early = { ...now(photoId!, "shown"), fetchedAt: Date.now() - 1_000 };
     await recordOutcomes(db.pool, [now(photoId!, "hidden")]);
     expect(await recordOutcomes(db.pool, [early])).toEqual(new Map([[photoId, false]]));
     expect(await inPublic(db)).toEqual([]);

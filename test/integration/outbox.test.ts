@@ -17,7 +17,7 @@ import {
 } from "../../src/store/destinations.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { decideReviews, undoReview } from "../../src/store/reviews.ts";
-import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { fail, judge, judged, register, removeObject } from "../verdicts.ts";
 
@@ -242,7 +242,7 @@ describe("the outbox", () => {
     const client = await db.pool.connect();
     try {
       await client.query("begin; set local role maitred_worker");
-      await recordOutcomes(client as never, [judged(id, "shown")]);
+      await recordWith(client, [judged(id, "shown")]);
       await expect(
         client.query("savepoint s; insert into destinations (id, kind) values ('x', 'notify')"),
       ).rejects.toThrow("permission denied");

@@ -6,7 +6,7 @@ import { packageRoot } from "../../src/package-root.ts";
 import type { PhotoRef } from "../../src/photo.ts";
 import { migrate, requireSchema } from "../../src/store/migrate.ts";
 import { photosToReplay, readPhotos, registerPhotos } from "../../src/store/photos.ts";
-import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Outcome, recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 
 const photo = (key: string, version = "1"): PhotoRef & { known: object } => ({
@@ -218,7 +218,7 @@ describe("recordOutcomes", () => {
       query: async () =>
         Promise.reject(Object.assign(new Error("terminating connection"), { code: "57P01" })),
     };
-    await expect(recordOutcomes(away as unknown as Database["pool"], [verdict(id!)])).rejects.toMatchObject({
+    await expect(recordWith(away as unknown as Database["pool"], [verdict(id!)])).rejects.toMatchObject({
       code: "DATABASE_UNAVAILABLE",
       retry: true,
     });

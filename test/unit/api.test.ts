@@ -1,10 +1,11 @@
 import { once } from "node:events";
-import { type AddressInfo, connect } from "node:net";
+import { IncomingMessage } from "node:http";
+import { type AddressInfo, connect, Socket } from "node:net";
 import fastify from "fastify";
 import { expect, test } from "vitest";
 import { UpstreamError } from "../../src/errors.ts";
 import { serveApi } from "../../src/http/api.ts";
-import { boundConnections, boundedServer } from "../../src/http/connections.ts";
+import { boundArriving, boundConnections, boundedServer } from "../../src/http/connections.ts";
 import type { ApiDeps } from "../../src/http/route.ts";
 import { bearerOf, createToken, isToken } from "../../src/http/tokens.ts";
 
@@ -236,4 +237,14 @@ test("a token is told from another by its hash alone, and holds 256 random bits"
   for (const header of [undefined, "", token, `Basic ${token}`, `Bearer ${token}x`, "Bearer mtd_x_y"]) {
     expect(bearerOf(header)).toBeUndefined();
   }
+});
+
+test("of strangers who come in one turn each makes room by itself, and whoever has left takes none", () => {
+  const arrive = boundArriving(2);
+  const stranger = () => new IncomingMessage(new Socket());
+  const left = stranger();
+  left.destroy();
+  const all = [stranger(), stranger(), stranger(), stranger()];
+  for (const request of [left, ...all]) arrive(request);
+  expect(all.map(({ destroyed }) => destroyed)).toEqual([true, true, false, false]);
 });

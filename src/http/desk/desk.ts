@@ -3,6 +3,7 @@ import type { FastifyInstance } from "fastify";
 import { asError } from "../../errors.ts";
 import { readShape } from "../../intake/shape.ts";
 import type { Limits } from "../limits.ts";
+import { HttpProblem } from "../problem.ts";
 import { type Access, createAccess, refuseForgery, type Session } from "./access.ts";
 import { serveBoard } from "./board.ts";
 import type { DeskDeps, DeskSettings } from "./deps.ts";
@@ -53,7 +54,10 @@ function serveSession(app: FastifyInstance, access: Access, { settings, deps }: 
     settings: { blur: settings.deskBlur === "on", leaseS: deps.leaseS, categories: deps.categories },
   });
   app.get("/desk/api/session", async (request) => {
-    const session = await access.session(request);
+    const session = await access.session(request).catch((thrown: unknown) => {
+      // whoever is not looked up is to be asked for a token all the same
+      if (!(thrown instanceof HttpProblem) || thrown.status !== 429) throw thrown;
+    });
     return session ? about(session) : { signedIn: false, oidc: deps.oidc !== undefined };
   });
   app.post("/desk/api/session", { bodyLimit: MAX_BYTES }, async (request, reply) =>
