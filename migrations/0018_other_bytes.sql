@@ -6,27 +6,29 @@ alter table object_order add column told timestamptz;
 comment on column object_order.told is 'When the latest was said of what was told of the object as a whole; null where that is not known';
 
 -- Of withdrawn photos that are about to be current again, and of which nothing but the key says which bytes they are: no verdict stands
--- any more, nothing is proposed, and no moderator holds them. Before they are current, so that nobody is shown or told what was said of other
--- bytes. What a moderator had hidden stays hidden, which history says anew. Its caller has locked them.
+-- or failure any more, nothing is proposed, and no moderator holds them. Before they are current, so that nobody is shown or told what was
+-- said of other bytes. What a moderator had hidden stays hidden, which history says anew. Its caller has locked them.
 create function forget_bytes(p_ids bigint[]) returns void language plpgsql as $$
 declare
   ids bigint[] := array(select id from photos where id = any (p_ids) and version = '');
   judged bigint[] := array(
     select id from photos
-    where id = any (ids) and state in ('shown', 'hidden', 'review') and not (state = 'hidden' and decided_by like 'moderator:%'));
+    where id = any (ids) and state <> 'pending' and not (state = 'hidden' and decided_by like 'moderator:%'));
 begin
   if ids = '{}' then
     return;
   end if;
   delete from proposals where photo_id = any (ids);
   delete from review_claims where photo_id = any (ids);
+  update photos set revived_at = clock_timestamp() where id = any (ids);
   insert into verdicts (photo_id, verdict, rule, reason, category, decided_by, decided_at)
   select id, state, 'uploaded-again', 'uploaded again after it was removed, and hidden as before', category, decided_by, clock_timestamp()
   from photos where id = any (ids) and state = 'hidden' and decided_by like 'moderator:%';
   delete from tags where photo_id = any (judged);
   update photos
   set state = 'pending', category = null, human = null, rule = 'uploaded-again',
-      reason = 'uploaded again after it was removed: its bytes may be others', decided_by = null, policy = null, decided_at = null, lane = 'live'
+      reason = 'uploaded again after it was removed: its bytes may be others', failure = null, decided_by = null, policy = null, decided_at = null,
+      lane = 'live'
   where id = any (judged);
 end $$;
 
@@ -146,7 +148,7 @@ begin
         coalesce(e.claimed, told.claimed))
       on conflict on constraint photos_store_bucket_key_version_key do update
         set superseded_at = null,
-            revived_at = case when p.superseded_at is null then p.revived_at else clock_timestamp() end,
+            revived_at = case when p.superseded_at is null or p.version = '' then p.revived_at else clock_timestamp() end,
             listing = coalesce(p.listing, excluded.listing),
             uploader = coalesce(p.uploader, excluded.uploader),
             claimed = coalesce(p.claimed, excluded.claimed)
@@ -254,7 +256,8 @@ begin
       set superseded_at = case
             when excluded.superseded_at is not null then coalesce(p.superseded_at, now())
             when p.superseded_at > p_looked then p.superseded_at end,
-          revived_at = case when excluded.superseded_at is null and p.superseded_at is not null and p.superseded_at > p_looked is not true
+          revived_at = case
+            when p.version <> '' and excluded.superseded_at is null and p.superseded_at is not null and p.superseded_at > p_looked is not true
             then clock_timestamp() else p.revived_at end,
           listing = coalesce(p.listing, excluded.listing),
           uploader = coalesce(p.uploader, excluded.uploader),

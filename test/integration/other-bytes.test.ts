@@ -9,7 +9,7 @@ import { registerPhotos } from "../../src/store/photos.ts";
 import { decideReviews, undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
-import { judged, ofAll } from "../verdicts.ts";
+import { fail, judged, ofAll } from "../verdicts.ts";
 
 const HOUR_MS = 3_600_000;
 const event = (over: Partial<StoredEvent> = {}): StoredEvent => ({
@@ -41,6 +41,14 @@ const decide = async (db: Database, photo: string, verdict: "shown" | "hidden") 
   return id;
 };
 
+/** As on a page that was loaded now. */
+const decideOnFresh = async (db: Database, photo: string, verdict: "shown" | "hidden") => {
+  const [{ seen }] = await rows(db, "select max(id) as seen from verdicts");
+  const said = { verdict, category: null, human: false, note: null } as const;
+  const [answer] = await decideReviews(db.pool, "ann", [{ id: randomUUID(), photo, asOf: seen, ...said }]);
+  return answer!.outcome;
+};
+
 describe("a photo that is known by its key alone, uploaded again after it was removed", () => {
   test("is pending, with no tag of the bytes before, until it is judged again", async ({ db }) => {
     const { photoId } = await saidOnce(db, event());
@@ -68,13 +76,28 @@ describe("a photo that is known by its key alone, uploaded again after it was re
     expect(await inPublic(db)).toEqual([]);
   });
 
-  test("stays hidden where a moderator had hidden it", async ({ db }) => {
+  test("is so where it had failed, and what fails anew can be decided", async ({ db }) => {
+    const { photoId } = await saidOnce(db, event());
+    await fail(db, photoId!);
+    await say(db, event({ kind: "removed" }), event());
+    expect(await rows(db, "select state, failure from photos")).toEqual([
+      { state: "pending", failure: null },
+    ]);
+    await fail(db, photoId!);
+    expect(await decideOnFresh(db, photoId!, "shown")).toBe("done");
+  });
+
+  test("stays hidden where a moderator had hidden it, until one who sees it now decides otherwise", async ({
+    db,
+  }) => {
     const { photoId } = await saidOnce(db, event({ order: "10" }));
     await decide(db, photoId!, "hidden");
     await say(db, event({ kind: "removed", order: "11" }), event({ order: "12" }));
     expect(await rows(db, "select state, decided_by from photos")).toEqual([
       { state: "hidden", decided_by: "moderator:ann" },
     ]);
+    expect(await decideOnFresh(db, photoId!, "shown")).toBe("done");
+    expect(await inPublic(db)).toEqual([""]);
   });
 
   test("has no verdict of before proposed to it", async ({ db }) => {
