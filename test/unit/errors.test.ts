@@ -17,6 +17,7 @@ test("codes are stored and graphed, so none is ever renamed: only add to this li
     "DECODE_UNAVAILABLE",
     "INFERENCE_UNAVAILABLE",
     "DATABASE_UNAVAILABLE",
+    "DATABASE_FORBIDDEN",
     "DATABASE_TIMEOUT",
     "QUEUE_UNAVAILABLE",
     "WORKER_CRASHED",
