@@ -170,11 +170,8 @@ describe("what contradicts itself", () => {
 describe("mistakes are told in words", () => {
   test.for([
     ["token", "create", "--scopes", "read", "ann"],
-    ["token", "revoke", "x"],
-    ["destination", "add", "notify"],
     ["rollups", "mend"],
     ["forget", "--yes", "photos/a.jpg"],
-    ["model", "rollback", "--force", "--reason", "worse"],
   ])("of a role that may not: %j", async (args, { db }) => {
     const url = new URL(db.url);
     url.searchParams.set("options", "-c role=maitred_worker");
