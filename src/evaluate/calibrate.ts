@@ -133,7 +133,7 @@ export function judgedByOthers(
     if (!sources.has(source)) sources.set(source, sources.size % folds);
   }
   if (sources.size < 2 * folds) return undefined;
-  const judged: Judged[] = [];
+  const judged: Judged[][] = [];
   for (let fold = 0; fold < folds; fold++) {
     const inside = ({ label }: Sample): boolean => sources.get(clusterOf(label)) === fold;
     const policy = chooseThresholds(
@@ -143,9 +143,9 @@ export function judgedByOthers(
       decide,
     );
     if (!policy) return undefined;
-    judged.push(...judgedBy(samples.filter(inside), policy, decide));
+    judged.push(judgedBy(samples.filter(inside), policy, decide));
   }
-  return judged;
+  return judged.flat();
 }
 
 /** The highest threshold up to `most` that is fine. As it rises, more is shown, so that what is fine comes first. */
@@ -169,8 +169,10 @@ function highest(
 /** The lowest threshold that is fine. As it rises, less is held back, so that what is fine comes last. */
 function lowest(samples: readonly Sample[], fine: (at: number) => boolean): number | undefined {
   if (!fine(1)) return undefined;
-  // just above a score it is no longer held back
-  const scores = distinct(samples, 1).map((score) => Math.min(1, rounded(score * (1 + 1e-6), Math.ceil)));
+  // just above a score it is no longer held back; of 0 that is no share of it, and must not reach the next
+  const scores = distinct(samples, 1).map((score, index, all) =>
+    score === 0 ? Math.min(1e-6, all[index + 1] ?? 1) : Math.min(1, rounded(score * (1 + 1e-6), Math.ceil)),
+  );
   let [from, to] = [0, scores.length];
   while (from < to) {
     const middle = (from + to) >> 1;
@@ -200,7 +202,7 @@ function lowestWithPrecision(
 }
 
 function distinct(samples: readonly Sample[], most: number): number[] {
-  const scores = samples.map(({ scores: { human } }) => human).filter((human) => human > 0 && human <= most);
+  const scores = samples.map(({ scores: { human } }) => human).filter((human) => human >= 0 && human <= most);
   return [...new Set(scores)].sort((a, b) => a - b);
 }
 

@@ -112,6 +112,18 @@ test("says so where categories alone hold back more than the target", () => {
   expect(choose(samples, aim("held", 0.5))).toBeDefined();
 });
 
+test("where clear photos score 0, what scores more is held back for it", () => {
+  const scores = (human: boolean, count: number, score: number) =>
+    Array.from({ length: count }, (_, n) => sample(`${human} ${score} ${n}`, human, score));
+  const samples = [...scores(false, 97, 0), ...scores(false, 3, 0.7), ...scores(true, 50, 0.6)];
+  const { human } = choose(samples, aim("held", 0.04))!;
+  expect(human).toEqual({ hide: 0.8, review: 0.000001 });
+  expect(shownOf(samples, { ...base, human }, true)).toBe(0);
+  // as it scores so little, what holds it back is what lets the rest pass
+  const dim = [...scores(false, 97, 0), ...scores(false, 3, 1e-9)];
+  expect(choose(dim, aim("held", 0.04))?.human.review).toBe(1e-9);
+});
+
 test("thresholds of categories and human.hide are the lowest at which they are right so often", () => {
   const samples = [
     ...[0.9, 0.8, 0.6].map((score) => ({
