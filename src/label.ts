@@ -21,6 +21,8 @@ export interface ModelSaid {
 export interface LabelledPhoto extends PhotoRef {
   id: string;
   listing: string | null;
+  /** When it was last uploaded again, of one whose bytes may be others since: it is known by its key alone. */
+  revivedAt: Date | null;
   origin: Origin;
   /** As that person said it, which may be no category of ours; null where they did not say. */
   category: string | null;
@@ -62,9 +64,9 @@ export function labelOf(photo: LabelledPhoto): Label | undefined {
   return { file: fileOf(photo), category, human, source, origin, by, at: at.toISOString(), ...about };
 }
 
-/** Where a photo lies in the folder of labels. */
-export function fileOf({ id }: LabelledPhoto): string {
-  return `photos/${id}.jpg`;
+/** Where a photo lies in the folder of labels. What was uploaded again is another file: no label is ever beside other bytes. */
+export function fileOf({ id, revivedAt }: LabelledPhoto): string {
+  return `photos/${revivedAt ? `${id}-${revivedAt.valueOf()}` : id}.jpg`;
 }
 
 function folderOf(key: string): string {

@@ -31,7 +31,7 @@ export interface Exported {
 
 /**
  * Writes photos and their labels to a folder as training/ reads it: `photos/ID.jpg` and `labels.jsonl`. A photo that
- * is there is not fetched again, for a photo never changes. Labels of an earlier run stay, unless this one has a newer
+ * is there is not fetched again, for a file never changes. Labels of an earlier run stay, unless this one has a newer
  * label of the same photo, or sees that nothing of it teaches anything any more, or cannot have the photo, or has seen
  * all labels of that origin, and that one was taken back.
  * labels.jsonl is replaced as a whole, also when this ends early.
@@ -50,7 +50,7 @@ export async function writeLabels(
 ): Promise<Exported> {
   mkdirSync(join(folder, "photos"), { recursive: true });
   const labels = await readLabels(folder);
-  const seen = new Set<string>();
+  const seen = new Map<string, string>();
   const done: Exported = {
     labels: 0,
     fetched: 0,
@@ -69,7 +69,7 @@ export async function writeLabels(
       if (labels.delete(fileOf(photo))) done.takenBack++;
       return;
     }
-    seen.add(label.file);
+    seen.set(label.photo, label.file);
     const file = join(folder, label.file);
     try {
       if (existsSync(file)) done.present++;
@@ -97,7 +97,10 @@ export async function writeLabels(
     for (const [file, line] of whole.length > 0 ? labels : []) {
       const { photo, origin } = JSON.parse(line) as Partial<Label>;
       // lines of somebody's own name no photo of ours
-      if (!seen.has(file) && photo && origin && whole.includes(origin)) doubtful.set(photo, file);
+      if (!photo || !origin || !whole.includes(origin) || seen.get(photo) === file) continue;
+      if (!seen.has(photo)) doubtful.set(photo, file);
+      // of bytes before those that are labelled now
+      else if (labels.delete(file)) done.takenBack++;
     }
     // one that was reviewed anew meanwhile, or erased, was not seen either
     const photosOf = [...doubtful.keys()];

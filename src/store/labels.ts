@@ -93,7 +93,8 @@ export async function* claimedPhotos(
 /** Above every id: a page that begins there is a range of the index, as any other is. */
 const LAST_ID = "9223372036854775807";
 
-const PHOTO = "p.id, p.store, p.bucket, p.key, p.version, p.listing";
+const PHOTO = `p.id, p.store, p.bucket, p.key, p.version, p.listing,
+  case when p.version = '' then p.revived_at end as "revivedAt"`;
 
 /** Whether a review is of the bytes that photo `p` has now: see forget_bytes in migrations/0018_other_bytes.sql. */
 function ofToday(review: string): string {

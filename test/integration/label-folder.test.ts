@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { PhotoError, UpstreamError } from "../../src/errors.ts";
-import { type LabelledPhoto, labelOf } from "../../src/label.ts";
+import { type LabelledPhoto, labelOf, type Origin } from "../../src/label.ts";
 import { type ExportDeps, writeLabels } from "../../src/labels/folder.ts";
 import { test } from "../fixtures.ts";
 
@@ -13,6 +13,7 @@ const photo = (id: number, over: Partial<LabelledPhoto> = {}): LabelledPhoto => 
   key: `uploads/2026/${id}.jpg`,
   version: "",
   listing: null,
+  revivedAt: null,
   origin: "claim",
   category: "food",
   human: null,
@@ -80,6 +81,34 @@ describe("writeLabels", () => {
     expect(done).toMatchObject({ labels: 50, fetched: 50 });
     expect(most).toBe(4);
     expect(readdirSync(join(folder, "photos"))).toHaveLength(50);
+  });
+
+  test("fetches what was uploaded again under its key, and says nothing new of the picture of before", async ({
+    folder,
+  }) => {
+    const exported = async (body: string, over: Partial<LabelledPhoto>, whole: Origin[] = []) => {
+      const one = async function* () {
+        yield photo(1, { origin: "moderator", ...over });
+      };
+      const load = deps(async () => Buffer.from(body));
+      return writeLabels(load, one(), folder, { width: 1, attempts: 1, whole });
+    };
+    const paired = () =>
+      readFileSync(join(folder, "labels.jsonl"), "utf8")
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line))
+        .map(({ file, human }) => [readFileSync(join(folder, file), "utf8"), human]);
+    await exported("a dish", { human: false });
+    const again = { human: true, revivedAt: new Date("2026-02-01") };
+    expect(await exported("a guest", again)).toMatchObject({ fetched: 1, present: 0 });
+    expect(paired()).toEqual([
+      ["a dish", false],
+      ["a guest", true],
+    ]);
+    const all = await exported("nothing new", again, ["moderator"]);
+    expect(all).toMatchObject({ fetched: 0, present: 1, takenBack: 1 });
+    expect(paired()).toEqual([["a guest", true]]);
   });
 
   test("tries a store that does not answer again, and never a photo that is at fault", async ({ folder }) => {

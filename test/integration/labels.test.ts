@@ -85,6 +85,7 @@ describe("what counts as a label", () => {
       key: "a.jpg",
       version: "",
       listing: "42",
+      revivedAt: null,
       origin: "moderator",
       by: "moderator:bob",
       at: expect.any(Date),

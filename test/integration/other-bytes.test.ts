@@ -204,13 +204,16 @@ describe("once it was uploaded again and judged, nothing brings the verdict of b
     const { photoId } = await saidOnce(db, event());
     await decide(db, photoId!, "hidden");
     const labelled = async () => {
-      const found: unknown[] = [];
-      for await (const page of reviewedPhotos(db.pool, { since: new Date(0) })) found.push(...page);
-      return found.length;
+      const found: (Date | null)[] = [];
+      for await (const page of reviewedPhotos(db.pool, { since: new Date(0) }))
+        found.push(...page.map(({ revivedAt }) => revivedAt));
+      return found;
     };
-    expect([await labelled(), await photosWithoutReview(db.pool, [photoId!])]).toEqual([1, []]);
+    expect([await labelled(), await photosWithoutReview(db.pool, [photoId!])]).toEqual([[null], []]);
     await say(db, event({ kind: "removed" }), event());
-    expect([await labelled(), await photosWithoutReview(db.pool, [photoId!])]).toEqual([0, [photoId]]);
+    expect([await labelled(), await photosWithoutReview(db.pool, [photoId!])]).toEqual([[], [photoId]]);
+    expect(await decideOnFresh(db, photoId!, "shown")).toBe("done");
+    expect(await labelled()).toEqual([expect.any(Date)]);
   });
 
   test("not a moderator who still looks at what was there before", async ({ db }) => {
