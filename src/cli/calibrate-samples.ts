@@ -70,7 +70,9 @@ export async function samplesFromVerdicts(
   let others = 0;
   try {
     await requireSchema(db, join(packageRoot(), "migrations"));
-    for await (const page of reviewedPhotos(db, { since })) {
+    // what was judged since then may be reviewed later, and is weighed by how much was judged
+    const filter = audit ? { since: new Date(0), judgedSince: since } : { since };
+    for await (const page of reviewedPhotos(db, filter)) {
       for (const photo of page) {
         const said = photo.model;
         if (said?.by === `model:${model.id}`)
@@ -92,7 +94,8 @@ export async function samplesFromVerdicts(
           source,
           ...none,
         };
-        const scores = { categories: said.scores, human: said.human };
+        // Postgres writes a real in as few digits as tell it from others: this is the number that the model gave
+        const scores = { categories: said.scores, human: Math.fround(said.human) };
         samples.push({ label, scores, verdict: said.verdict });
       }
     }

@@ -47,7 +47,8 @@ thresholds that the others chose.
   --model ID|FOLDER     the model (default: MAITRED_MODEL, else the active one, else the one that ships)
   --variant NAME        its variant (default: the one that runs here)
   --verdicts            learn from moderators' verdicts; --since: only since then
-  --audit               of these, audits and what the model sent to review, each weighed by how many photos it stands for
+  --audit               of these, audits and what the model sent to review, each weighed by how many photos it stands for;
+                        --since: only of photos that the model judged on that day (of UTC) or later
   --json                the result as one JSON object on stdout
 
   maitred calibrate --max-shown 0.01 --out policy.yaml ./labelled && export MAITRED_POLICY=$PWD/policy.yaml

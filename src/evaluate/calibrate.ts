@@ -169,7 +169,7 @@ function highest(
 /** The lowest threshold that is fine. As it rises, less is held back, so that what is fine comes last. */
 function lowest(samples: readonly Sample[], fine: (at: number) => boolean): number | undefined {
   if (!fine(1)) return undefined;
-  // just above a score it is no longer held back; of 0 that is no share of it, and must not reach the next
+  // just above a score it is no longer held back; of 0 no factor says where that is, and the next stays held back
   const scores = distinct(samples, 1).map((score, index, all) =>
     score === 0 ? Math.min(1e-6, all[index + 1] ?? 1) : Math.min(1, rounded(score * (1 + 1e-6), Math.ceil)),
   );
