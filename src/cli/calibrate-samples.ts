@@ -21,7 +21,7 @@ export async function samplesFromLabels(
   path: string,
   terminal: Terminal,
 ): Promise<Sample[]> {
-  const { labels, problems } = readLabelledSet(path, model.categories);
+  const { labels, problems } = await readLabelledSet(path, model.categories);
   if (problems.length > 0) sayAll(terminal, `lines that are left out: ${problems.length}`, problems);
   const judge = await openFileJudge(config, model);
   try {

@@ -31,9 +31,9 @@ that are no labels or say a photo again, are named and left out.
 
   --out FOLDER              writes index.html, one page with everything on it, and evaluation.json there
   --model ID|FOLDER         the model (default: MAITRED_MODEL, else the active one, else the one that ships)
-  --variant NAME            its variant, such as int8 (default: the one that runs here)
+  --variant NAME            its variant, such as int8 (default: MAITRED_VARIANT, else the one that runs here)
   --compare ID|FOLDER       another model on the same photos, with McNemar's test, and the photos on which they differ
-  --compare-variant NAME    its variant; without --compare, that of the same model
+  --compare-variant NAME    its variant (default: as --variant); without --compare, that of the same model
   --policy FILE             instead of MAITRED_POLICY
   --limit N                 so many photos, spread evenly over the set
   --worst N                 mistakes of each kind that the page shows (default 24)
@@ -65,7 +65,7 @@ Exit codes: 0 every label counted, 1 some photos or lines were left out.
     const limit = wholeNumber(args, "limit", Number.MAX_SAFE_INTEGER);
     const config = configOf(args, terminal);
     const models = await modelsOf(args, config);
-    const set = readLabelledSet(path, models[0]!.categories);
+    const set = await readLabelledSet(path, models[0]!.categories);
     const labelled = { ...set, labels: sample(set.labels, limit) };
     const out = values["out"] as string | undefined;
     // before everything is judged, and in vain
@@ -99,7 +99,7 @@ async function modelsOf({ values }: Arguments, config: Config): Promise<Model[]>
   const first = await open(model, config.variant);
   const otherVariant = values["compare-variant"] as string | undefined;
   if (other === undefined && otherVariant === undefined) return [first];
-  const second = await open(other ?? model, otherVariant ?? "auto");
+  const second = await open(other ?? model, otherVariant ?? config.variant);
   if (first.categories.toSorted().join() !== second.categories.toSorted().join()) {
     throw new ConfigError(
       "MODEL_INVALID",

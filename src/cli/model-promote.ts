@@ -38,7 +38,7 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
     const duels =
       gold === undefined || !active
         ? await runOnce(config, candidate)
-        : await judgeBoth(config, readLabelled(gold, active.categories), active, candidate);
+        : await judgeBoth(config, await readLabelled(gold, active.categories), active, candidate);
     const from = row?.id ?? (active && active.id !== id ? active.id : null);
     const worse = duels.filter((each) => each.worse).map(({ question }) => question);
     const names = worse.map((question) => QUESTIONS[question]).join(", and in ");

@@ -1,7 +1,8 @@
-import { type Dirent, readdirSync, readFileSync, statSync } from "node:fs";
-import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { existsSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { z } from "zod";
 import { asError, ConfigError } from "../errors.ts";
+import { linesOf } from "../lines.ts";
 import { random } from "./statistics.ts";
 
 /** In pixels of the photo as it is seen (orientation applied): [x0, y0, x1, y1]. */
@@ -29,25 +30,25 @@ export interface Label {
 
 export interface LabelledSet {
   labels: Label[];
-  /** One for each line that is no label, or of a photo that has one: where it is, and what was expected. */
+  /** One for each line that is no label, or of a photo that has one, and each link to nothing: where it is, and what was expected. */
   problems: string[];
 }
 
 /**
  * Reads a labelled set: a `labels.jsonl` (training/README.md describes its fields), a folder that holds one, or a
  * folder whose sub-folders say it: one for each category, and `human/` or `nohuman/` anywhere on the way. What lies in
- * no such sub-folder, or has a name that begins with a dot, is not part of the set.
+ * no such sub-folder, or has a name that begins with a dot, is not part of the set. Links are followed.
  *
  * @param categories what the model knows: any other category is a mistake.
  * @throws {ConfigError} LABELS_INVALID when nothing in it is a label.
  */
-export function readLabelledSet(path: string, categories: readonly string[]): LabelledSet {
+export async function readLabelledSet(path: string, categories: readonly string[]): Promise<LabelledSet> {
   const isFolder = statOf(path).isDirectory();
   const file = isFolder ? join(path, "labels.jsonl") : path;
   const set =
     isFolder && !statSync(file, { throwIfNoEntry: false })
-      ? { labels: fromFolders(resolve(path), categories), problems: [] }
-      : fromLines(resolve(file), categories);
+      ? fromFolders(resolve(path), categories)
+      : await fromLines(resolve(file), categories);
   if (set.labels.length > 0) return set;
   if (set.problems.length > 0) throw invalid(someOf(set.problems).join("\n"));
   throw invalid(`${path}: it has no labelled photos: ${expected(categories)}`);
@@ -58,8 +59,8 @@ export function readLabelledSet(path: string, categories: readonly string[]): La
  *
  * @throws {ConfigError} LABELS_INVALID with the lines that are wrong, or when the set is empty.
  */
-export function readLabelled(path: string, categories: readonly string[]): Label[] {
-  const { labels, problems } = readLabelledSet(path, categories);
+export async function readLabelled(path: string, categories: readonly string[]): Promise<Label[]> {
+  const { labels, problems } = await readLabelledSet(path, categories);
   if (problems.length > 0) throw invalid(someOf(problems).join("\n"));
   return labels;
 }
@@ -81,30 +82,26 @@ export function sample(labels: readonly Label[], limit: number, seed = 1): Label
   });
 }
 
-function fromLines(file: string, categories: readonly string[]): LabelledSet {
+async function fromLines(file: string, categories: readonly string[]): Promise<LabelledSet> {
   const problems: string[] = [];
   const labels: Label[] = [];
   const lineOf = new Map<string, number>();
   const line = lineSchema(categories);
-  const lines = readFileSync(file, "utf8")
-    .replace(/^\ufeff/, "")
-    .split("\n");
-  for (const [index, text] of lines.entries()) {
-    if (text.trim() === "") continue;
+  for await (const [number, text] of linesOf(file)) {
     const result = line.safeParse(parsed(text));
     if (result.success) {
       const label = asLabel(result.data, dirname(file));
       const before = lineOf.get(label.path);
       // counted twice, it would make every figure surer than it is
       if (before !== undefined)
-        problems.push(`${file}:${index + 1}: ${label.file} is on line ${before} already, which counts`);
+        problems.push(`${file}:${number}: ${label.file} is on line ${before} already, which counts`);
       else {
-        lineOf.set(label.path, index + 1);
+        lineOf.set(label.path, number);
         labels.push(label);
       }
     } else {
       const issues = result.error.issues.map(({ path, message }) => [...path, message].join(": "));
-      problems.push(`${file}:${index + 1}: ${issues.join("; ")}`);
+      problems.push(`${file}:${number}: ${issues.join("; ")}`);
     }
   }
   return { labels, problems };
@@ -143,16 +140,15 @@ function asLabel(line: z.infer<ReturnType<typeof lineSchema>>, folder: string): 
   };
 }
 
-function fromFolders(root: string, categories: readonly string[]): Label[] {
-  const files: Dirent[] = readdirSync(root, { recursive: true, withFileTypes: true });
+function fromFolders(root: string, categories: readonly string[]): LabelledSet {
+  const problems: string[] = [];
   const labels: Label[] = [];
   const known = new Map([...categories, ...Object.keys(HUMAN)].map((name) => [name.toLowerCase(), name]));
-  for (const path of files.filter((entry) => !entry.isDirectory()).map((e) => join(e.parentPath, e.name))) {
+  for (const path of filesBelow(root, problems)) {
     const file = relative(root, path).split(sep).join("/");
     const folders = file.split("/").slice(0, -1);
     // Food/ is food/
     const parts = folders.map((part) => known.get(part.toLowerCase()) ?? part);
-    if (basename(file).startsWith(".") || parts.some((part) => part.startsWith("."))) continue;
     const found = parts.filter((part) => categories.includes(part));
     const humans = parts.filter((part) => Object.hasOwn(HUMAN, part));
     if (found.length > 1 || humans.length > 1)
@@ -161,7 +157,24 @@ function fromFolders(root: string, categories: readonly string[]): Label[] {
     const none = { hands: false, small: false, kind: null, persons: null, source: null };
     labels.push({ file, path, category: found[0] ?? null, human: HUMAN[humans[0] ?? ""] ?? null, ...none });
   }
-  return labels.sort((a, b) => (a.file < b.file ? -1 : 1));
+  return { labels: labels.sort((a, b) => (a.file < b.file ? -1 : 1)), problems };
+}
+
+/** @param above folders that it lies in, by their real paths: a link may lead back to one. */
+function* filesBelow(folder: string, problems: string[], above: readonly string[] = []): Generator<string> {
+  const real = realpathSync(folder);
+  if (above.includes(real)) return;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.name.startsWith(".")) continue;
+    const path = join(folder, entry.name);
+    const isLink = entry.isSymbolicLink();
+    // it may have stood for a whole category, as where a disk is not mounted
+    if (isLink && !existsSync(path))
+      problems.push(`${path}: expected a photo or a folder, got a link to nothing`);
+    else if (isLink ? statSync(path).isDirectory() : entry.isDirectory())
+      yield* filesBelow(path, problems, [...above, real]);
+    else yield path;
+  }
 }
 
 function statOf(path: string) {

@@ -1,8 +1,9 @@
-import { createReadStream, existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError, codeOf, PhotoError, UpstreamError } from "../errors.ts";
 import { fileOf, type Label, type LabelledPhoto, labelOf, type Origin } from "../label.ts";
+import { linesOf } from "../lines.ts";
 
 export interface ExportDeps {
   /** Bytes of the photo as it is written. @throws {PhotoError}, {UpstreamError} */
@@ -136,26 +137,13 @@ async function readLabels(folder: string): Promise<Map<string, string>> {
   const path = join(folder, LABELS);
   const labels = new Map<string, string>();
   if (!existsSync(path)) return labels;
-  let [rest, index] = ["", -1];
-  // not by readline, for which newer versions of Node end a line at more than its feed
-  async function* lines(): AsyncGenerator<string> {
-    for await (const chunk of createReadStream(path, "utf8")) {
-      const parts = (rest + chunk).split("\n");
-      rest = parts.pop()!;
-      yield* parts;
-    }
-    yield rest;
-  }
-  for await (const text of lines()) {
-    index++;
-    const line = index === 0 ? text.replace(/^\ufeff/, "") : text;
-    if (line.trim() === "") continue;
+  for await (const [number, line] of linesOf(path)) {
     const label = parsed(line);
     // to go on without it would lose what it says
     if (!label) {
       throw new ConfigError(
         "LABELS_INVALID",
-        `${path}:${index + 1}: expected a label with its file: mend or remove it`,
+        `${path}:${number}: expected a label with its file: mend or remove it`,
       );
     }
     labels.set(label.file, line);

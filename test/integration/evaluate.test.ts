@@ -1,9 +1,10 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { expect } from "vitest";
 import { makeThumbnails } from "../../src/cli/thumbnails.ts";
 import { readConfig } from "../../src/config.ts";
+import { readLabelledSet } from "../../src/evaluate/labelled.ts";
 import type { Report } from "../../src/evaluate/report.ts";
 import { test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
@@ -196,6 +197,37 @@ test("reads folders named by what is in them, and follows another policy", async
   };
   expect(await shown()).toBe(0);
   expect(await shown("--policy", policy)).toBe(1);
+});
+
+test("follows links among the folders, and names those that lead nowhere", async ({ folder }) => {
+  const set = join(folder, "set");
+  for (const path of ["elsewhere/nohuman", "set/human"]) mkdirSync(join(folder, path), { recursive: true });
+  for (const path of ["elsewhere/nohuman/a.jpg", "set/human/b.jpg"]) writeFileSync(join(folder, path), "");
+  symlinkSync(join(folder, "elsewhere"), join(set, "food"));
+  symlinkSync(join(folder, "elsewhere"), join(folder, "elsewhere", "round"));
+  symlinkSync(join(folder, "unmounted"), join(set, "menu"));
+  const { labels, problems } = await readLabelledSet(set, ["food", "menu"]);
+  expect(labels.map(({ file, category, human }) => [file, category, human])).toEqual([
+    ["food/nohuman/a.jpg", "food", false],
+    ["human/b.jpg", null, true],
+  ]);
+  expect(problems).toEqual([`${join(set, "menu")}: expected a photo or a folder, got a link to nothing`]);
+});
+
+test("compares models and not their variants where the environment names one", async ({ folder }) => {
+  const { set, env } = await paintSet(folder);
+  for (const id of ["a-1", "b-1"]) {
+    const files = { "model.onnx": colourGraph(64), "model.int8.onnx": colourGraph(64) };
+    makeModel(env["MAITRED_MODELS"]!, id, { files, variants: { cpu: "model.int8.onnx" } });
+  }
+  const names = async (...more: string[]) => {
+    const args = ["--model", "a-1", "--compare", "b-1", "--limit", "1", ...more, set];
+    const { report, stderr } = await evaluated(args, { ...env, MAITRED_VARIANT: "fp32" });
+    expect(report.subjects, stderr).toBeDefined();
+    return report.subjects.map(({ name }) => name);
+  };
+  expect(await names()).toEqual(["a-1 fp32", "b-1 fp32"]);
+  expect(await names("--compare-variant", "auto")).toEqual(["a-1 fp32", "b-1 int8"]);
 });
 
 test("says what is wrong before it judges anything", async ({ folder }) => {
