@@ -2,7 +2,7 @@ import { existsSync, realpathSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { readConfig } from "../config.ts";
-import { decide, hundredths } from "../decide/decide.ts";
+import { cutTo, decide, hundredths } from "../decide/decide.ts";
 import { asError, codeOf, ModerationError } from "../errors.ts";
 import { isInside, walk } from "../image/folder.ts";
 import type { Peak } from "../image/heat.ts";
@@ -36,7 +36,7 @@ usage: maitred classify [--json] [--explain FOLDER] PATH...
 Decodes, batches, infers and decides as a worker does, and prints a line for each file, in the order given. Folders
 are walked; every regular file in them counts, whatever its name. A file that cannot be judged gets a line with its
 error, and the rest goes on. Scores have two digits, cut and not rounded, so that one just below a threshold never reads as
-if it reached it; those of --json have four, beside the same reason.
+if it reached it; in a reason they have as many as the threshold there, and with --json four.
 
   --explain FOLDER   writes a small JPEG of each photo there that shows where the model sees a human: clear where it sees
                      none, yellow to red where it does, a ring around the peak, and the photo's score. Its name is the
@@ -104,7 +104,7 @@ function lineFor(judge: FileJudge, explainer: Explainer | undefined): (path: str
     try {
       if (!explainer) return judgedLine(path, await judge.scores(path), judge);
       const { scores, where, picture } = await explainer.explain(path);
-      const peak = { x: round(where.x), y: round(where.y), score: round(where.score) };
+      const peak = { x: fourDigits(where.x), y: fourDigits(where.y), score: fourDigits(where.score) };
       return { ...judgedLine(path, scores, judge), where: peak, picture };
     } catch (thrown) {
       if (!(thrown instanceof ModerationError)) throw thrown;
@@ -115,12 +115,12 @@ function lineFor(judge: FileJudge, explainer: Explainer | undefined): (path: str
 
 function judgedLine(path: string, scores: Scores, { model, policy }: FileJudge) {
   const { category, verdict, reason } = decide(scores, policy);
-  const rounded = Object.entries(scores.categories).map(([name, score]) => [name, round(score)]);
+  const written = Object.entries(scores.categories).map(([name, score]) => [name, fourDigits(score)]);
   return {
     path,
     category,
-    scores: Object.fromEntries(rounded) as Record<string, number>,
-    human: round(scores.human),
+    scores: Object.fromEntries(written) as Record<string, number>,
+    human: fourDigits(scores.human),
     verdict,
     reason,
     model: model.id,
@@ -173,6 +173,6 @@ function printer({ print }: Terminal): (line: Line) => void {
   };
 }
 
-function round(score: number): number {
-  return Math.round(score * 10_000) / 10_000;
+function fourDigits(score: number): number {
+  return Number(cutTo(4, score));
 }

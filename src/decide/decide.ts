@@ -28,13 +28,13 @@ export function decide(scores: Scores, policy: Policy): Decision {
     return verdict("review", "scores-invalid", "the model gave a score that is no probability");
   }
   if (scores.human >= hide) {
-    return verdict("hidden", "human", `human ${hundredths(scores.human)} >= ${hundredths(hide)}`);
+    return verdict("hidden", "human", `human ${beside(scores.human, hide)} >= ${exact(hide)}`);
   }
   if (scores.human >= review) {
     return verdict(
       "review",
       "human-uncertain",
-      `human ${hundredths(scores.human)} is between ${hundredths(review)} and ${hundredths(hide)}`,
+      `human ${beside(scores.human, review, hide)} is between ${exact(review)} and ${exact(hide)}`,
     );
   }
   const toVerify = tags.find((tag) => policy.verify.includes(tag.category));
@@ -50,17 +50,38 @@ export function decide(scores: Scores, policy: Policy): Decision {
     return verdict(
       "review",
       "category-uncertain",
-      `${category} ${hundredths(best)} is best, and below ${hundredths(threshold)}`,
+      `${category} ${beside(best, threshold)} is best, and below ${exact(threshold)}`,
     );
   }
   return verdict(
     "shown",
     "clear",
-    `${category} ${hundredths(best)}, human ${hundredths(scores.human)} < ${hundredths(review)}`,
+    `${category} ${hundredths(best)}, human ${beside(scores.human, review)} < ${exact(review)}`,
   );
 }
 
 /** Rounded down to two digits, so that a score just below its threshold never reads as having reached it. */
 export function hundredths(score: number): string {
-  return (Math.floor(score * 100 + 1e-9) / 100).toFixed(2);
+  return cutTo(2, score);
+}
+
+export function cutTo(digits: number, score: number): string {
+  const scale = 10 ** digits;
+  return (Math.floor(score * scale + 1e-9) / scale).toFixed(digits);
+}
+
+/** With as many digits as the thresholds that it is compared with. */
+function beside(score: number, ...thresholds: number[]): string {
+  return cutTo(Math.max(...thresholds.map(digitsOf)), score);
+}
+
+function exact(threshold: number): string {
+  return threshold.toFixed(digitsOf(threshold));
+}
+
+/** Digits after the point that it takes to write a threshold, and two at least. */
+function digitsOf(threshold: number): number {
+  let digits = 2;
+  while (digits < 20 && Number(threshold.toFixed(digits)) !== threshold) digits++;
+  return digits;
 }

@@ -195,13 +195,17 @@ function ifCertain(estimate: Estimate, photos: number): Estimate {
   return estimate.low === estimate.high ? widened(estimate, photos) : estimate;
 }
 
-/** A curve that is drawn needs no more points than this; the first and the last stay. */
-function thinned(curve: readonly CurvePoint[], points = 200): CurvePoint[] {
-  if (curve.length <= points) return [...curve];
-  return Array.from(
-    { length: points },
-    (_, index) => curve[Math.round((index * (curve.length - 1)) / (points - 1))]!,
+/**
+ * A curve that is drawn needs no more points: the first that finds each half per cent, and the last. Taken by their place instead,
+ * they would pass over most points that find one more, where positives are few.
+ */
+function thinned(curve: readonly CurvePoint[], steps = 200): CurvePoint[] {
+  if (curve.length <= steps) return [...curve];
+  const first = Array.from(
+    { length: steps + 1 },
+    (_, step) => curve.find(({ recall }) => recall >= step / steps)!,
   );
+  return [...new Set([...first, curve.at(-1)!])];
 }
 
 /** Scores by label as judged photos; those that have none are left out. */

@@ -1,4 +1,5 @@
 /** The parts of the page that are figures: what the policy does, how good the categories are, and the human score. */
+import { cutTo } from "../decide/decide.ts";
 import type { Policy } from "../decide/policy.ts";
 import { precisionRecallChart, reliabilityChart } from "./charts.ts";
 import { type Effect, GROUPS, type Group } from "./effect.ts";
@@ -112,7 +113,7 @@ function curveNumbers(curve: readonly CurvePoint[]): Html {
   const rows = [0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1].flatMap((wanted) => {
     const point = curve.find(({ recall }) => recall >= wanted);
     return point
-      ? html`<tr><th scope="row">${percent(wanted)}</th><td>${percent(point.precision)}</td><td>${point.threshold.toFixed(4)}</td></tr>`
+      ? html`<tr><th scope="row">${percent(wanted)}</th><td>${percent(point.precision)}</td><td>${cutTo(4, point.threshold)}</td></tr>`
       : [];
   });
   return html`<details><summary>As numbers</summary><table><caption>Thresholds that find so many of the photos with a human</caption>

@@ -15,6 +15,7 @@ import pg from "pg";
 import { describe, expect, inject } from "vitest";
 import { BACKENDS, queueUrl, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
+import { makeModel } from "../models.ts";
 import { startProxy } from "../proxy.ts";
 import { judge, register, removeObject } from "../verdicts.ts";
 
@@ -153,6 +154,21 @@ describe("classify", () => {
     });
     expect(await command.exit).toBe(0);
     expect(jsonLines(command.stdout())[0]).toMatchObject({ verdict: "shown" });
+  });
+
+  test("scores are cut, so that none reads as having reached a threshold that it did not reach", async ({
+    folder,
+  }) => {
+    const settings = { MAITRED_MODEL: makeModel(folder, "near-1", { human: 0.49996 }) };
+    const photo = join(samples, "menu-1.jpg");
+    const [text, json] = [
+      ["classify", photo],
+      ["classify", "--json", photo],
+    ].map((args) => maitred(args, settings));
+    expect(await text!.exit, text!.stderr()).toBe(0);
+    expect(text!.stdout()).toMatch(/ human 0\.49 .* human 0\.49 is between 0\.08 and 0\.50/);
+    expect(await json!.exit, json!.stderr()).toBe(0);
+    expect(jsonLines(json!.stdout())[0].human).toBe(0.4999);
   });
 
   test("judges as many files as a pattern of the shell names, and tells nobody of it", async ({ folder }) => {

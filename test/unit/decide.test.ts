@@ -44,6 +44,14 @@ describe("decide", () => {
     expect(decide(scores("food", 0.9, 0.5999), policy).reason).toBe("human 0.59 is between 0.20 and 0.60");
   });
 
+  test("has as many digits in the reason as the threshold, and score and threshold never read the wrong way round", () => {
+    const fine = { ...policy, human: { hide: 0.5, review: 0.008377 } };
+    const reason = (human: number) => decide(scores("food", 0.9, human), fine).reason;
+    expect(reason(0.0041)).toBe("food 0.90, human 0.004100 < 0.008377");
+    expect(reason(0.0084)).toBe("human 0.008400 is between 0.008377 and 0.50");
+    expect(reason(0.75)).toBe("human 0.75 >= 0.50");
+  });
+
   test.each([Number.NaN, -0.1, 1.1, Number.POSITIVE_INFINITY, null as unknown as number])(
     "never shows a photo whose human score is %s",
     (human) => {

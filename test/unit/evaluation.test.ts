@@ -113,6 +113,25 @@ test("the mistakes that the model was surest of are named first, hands alone are
   expect(human).toMatchObject({ photos: 4, humans: 3 });
 });
 
+test("the curve that is drawn finds as many humans at the threshold and precision of the whole, also where they are rare", () => {
+  const next = random(7);
+  const photos = Array.from({ length: 3_000 }, (_, n) => {
+    const human = n % 100 === 0;
+    const label = labelled(`${n}`, { human, source: `${n % 10}` });
+    return [label, scored("food", 0.9, human ? 1 - next() ** 3 : next() ** 3)] as const;
+  });
+  const whole = precisionRecallCurve(
+    photos.map(([label, { human }]) => ({ score: human, positive: label.human === true })),
+  );
+  const { curve } = evaluated(photos).human;
+  expect(curve.length).toBeLessThan(300);
+  for (const wanted of [0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1]) {
+    const first = (points: typeof curve) => points.find(({ recall }) => recall >= wanted);
+    expect(first(curve)).toEqual(first(whole));
+  }
+  expect(curve.at(-1)).toEqual(whole.at(-1));
+});
+
 test("what was never seen wrong in few photos is not called certain", () => {
   const photos = Array.from({ length: 10 }, (_, n) => {
     const label = labelled(`${n}`, { category: "food", human: false, source: `${n % 5}` });

@@ -83,6 +83,11 @@ test("whoever uses a keyboard or a screen reader finds sections, table heads, na
   }
 });
 
+test("a threshold that finds so many is cut, as one above it would miss the photo that it is named for", () => {
+  const page = renderPage(reportOf([[0.9, 0.84996]]), thumbnails);
+  expect(page).toMatch(/<th scope="row">100\.0&nbsp;%<\/th><td>33\.3&nbsp;%<\/td><td>0\.8499<\/td>/);
+});
+
 test("only photos with a human are blurred until they are chosen", () => {
   const page = renderPage(reportOf([[0.9, 0.05]]), thumbnails);
   const tiles = [...page.matchAll(/<li>(<label class="veil">|<img)[\s\S]*?<\/li>/g)].map(([tile]) => tile);
