@@ -1,5 +1,6 @@
 /** Thread: batches of pixels → probabilities, one run at a time, on the first provider that works. */
-import { existsSync, readlinkSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants, setPriority } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -8,7 +9,7 @@ import { workerData } from "node:worker_threads";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { asError, ConfigError, UpstreamError } from "../src/errors.ts";
 import type { InferCall, InferData, InferReady, InferResult } from "../src/infer/infer.ts";
-import type { Provider } from "../src/infer/model.ts";
+import type { Graph, Provider } from "../src/infer/model.ts";
 import type { HumanMap } from "../src/photo.ts";
 import { serveThread } from "../src/thread.ts";
 
@@ -58,7 +59,7 @@ async function openSession(): Promise<{ session: InferenceSession; provider: Pro
       continue;
     }
     try {
-      const session = await InferenceSession.create(data.graphs[provider].file, optionsFor(provider));
+      const session = await InferenceSession.create(read(data.graphs[provider]), optionsFor(provider));
       // a provider that opens a graph may still be unable to run it
       for (const size of data.sizes[provider])
         await run(session, {
@@ -75,6 +76,17 @@ async function openSession(): Promise<{ session: InferenceSession; provider: Pro
     }
   }
   throw new UpstreamError("INFERENCE_UNAVAILABLE", `no execution provider works: ${problems.join("; ")}`);
+}
+
+/** What is opened is what was checked: the folder may have been swapped since, where this thread is not the first. */
+function read({ file, sha256 }: Graph): Uint8Array {
+  const bytes = readFileSync(file);
+  const found = createHash("sha256").update(bytes).digest("hex");
+  if (found === sha256) return bytes;
+  throw new ConfigError(
+    "MODEL_INVALID",
+    `${file}: expected sha256 ${sha256}, got ${found}: fetch the model again`,
+  );
 }
 
 /** Of this thread alone, and before it starts others, which inherit it. */

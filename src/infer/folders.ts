@@ -1,12 +1,22 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { type Model, openModel } from "./model.ts";
 
-/** The model folders below some directories, by id; where two directories have one, the first one's counts. */
+/**
+ * The model folders below some directories, by id; where two directories have one, the first one's counts.
+ *
+ * @throws {ConfigError} CONFIG_INVALID where one of them is a file.
+ */
 export function listModels(directories: readonly string[]): Map<string, string> {
   const found = new Map<string, string>();
   for (const directory of directories.filter((each) => existsSync(each))) {
+    if (!statSync(directory).isDirectory()) {
+      throw new ConfigError(
+        "CONFIG_INVALID",
+        `expected the folder that model folders lie in, got the file ${directory}: mend MAITRED_MODELS`,
+      );
+    }
     for (const id of readdirSync(directory).sort()) {
       const folder = join(directory, id);
       if (!found.has(id) && existsSync(join(folder, "model.json"))) found.set(id, folder);

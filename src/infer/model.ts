@@ -22,6 +22,7 @@ export interface Graph {
   variant: string;
   /** Absolute path. */
   file: string;
+  sha256: string;
 }
 
 /** A model folder whose files are what its model.json says. */
@@ -80,9 +81,9 @@ export async function openModel(folder: string, variant = "auto"): Promise<Model
     if (found !== sha256)
       throw invalid(`${file}: expected sha256 ${sha256}, got ${found}: fetch the model again`);
   }
-  const graphs = Object.keys(files)
-    .filter((file) => file.endsWith(".onnx"))
-    .map((file) => ({ variant: variantOf(file), file: join(folder, file) }));
+  const graphs = Object.entries(files)
+    .filter(([file]) => file.endsWith(".onnx"))
+    .map(([file, { sha256 }]) => ({ variant: variantOf(file), file: join(folder, file), sha256 }));
   const graphFor = (provider: Provider): Graph => {
     const wanted = variant === "auto" ? variantOf(chosen[provider]) : variant;
     const graph = graphs.find((each) => each.variant === wanted);

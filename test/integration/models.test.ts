@@ -173,6 +173,19 @@ describe("variants", () => {
   });
 });
 
+test("a graph that was replaced after its hash was checked is not opened, as verdicts would be signed for another", async ({
+  models,
+}) => {
+  const model = await openModel(makeModel(models, "a-1", { says: "food" }));
+  writeFileSync(model.graphs.cpu.file, graphThatSays({ says: "menu" }));
+  const judge = await openJudge(readConfig({ MAITRED_PROVIDER: "cpu" }), model);
+  await expect(judge.inference.ready()).rejects.toMatchObject({
+    code: "MODEL_INVALID",
+    message: expect.stringContaining(`expected sha256 ${model.graphs.cpu.sha256}`),
+  });
+  await judge.close();
+});
+
 test("a graph whose output is not as wide as model.json says is refused, as photos would get their neighbours' scores", async ({
   models,
 }) => {
@@ -527,6 +540,13 @@ describe("maitred model", () => {
       expect(command.stderr()).toContain("--reason");
     }
     expect((await db.pool.query("select from models")).rowCount).toBe(0);
+  });
+
+  test("says so where MAITRED_MODELS names a file", async ({ models }) => {
+    const file = join(makeModel(models, "a-1"), "model.json");
+    const list = maitred(["model", "list"], { MAITRED_MODELS: file, MAITRED_HOME: models });
+    expect(await list.exit).toBe(2);
+    expect(list.stderr()).toContain(`got the file ${file}: mend MAITRED_MODELS`);
   });
 
   test("lists a model with its figures, as training measured them", async ({ models }) => {
