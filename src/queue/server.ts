@@ -140,6 +140,9 @@ function connectRedis({ queueUrl, queueOptions }: QueueSettings): Redis | Cluste
     enableReadyCheck: true,
     socketTimeout: 60_000,
     keepAlive: 10_000,
+    // a primary that became a replica keeps its connections: the name leads to another one by now. What it refused is not sent
+    // again, as the scripts of a pipeline may be unknown there; whoever asked for it is told
+    reconnectOnError: ({ message }: Error) => message.startsWith("READONLY"),
   };
   if (!queueOptions) return new Redis(queueUrl, common);
   const { cluster, redisOptions, ...rest } = readOptions(queueOptions);

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync } from "node:fs";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
@@ -401,6 +402,69 @@ describe("queue servers", () => {
     },
   );
 
+  base.runIf(BACKENDS.length > 1)(
+    "a Redis that became a replica is left for the one that its name leads to by then",
+    async () => {
+      const first = 11_000 + 2 * (process.pid % 5_000);
+      const ports = [first, first + 1];
+      const folder = mkdtempSync(join(tmpdir(), "maitred-switch-"));
+      const flags = ["--dir", folder, "--save", "", "--maxmemory-policy", "noeviction", "--port"];
+      const children = ports.map((port) => spawn("redis-server", [...flags, String(port)]));
+      let leader = ports[0]!;
+      const name = createServer((from) => {
+        const to = connect(leader, "127.0.0.1");
+        from.on("error", () => to.destroy()).on("close", () => to.destroy());
+        to.on("error", () => from.destroy()).on("close", () => from.destroy());
+        from.pipe(to).pipe(from);
+      });
+      name.listen(0, "127.0.0.1");
+      await Promise.all([once(name, "listening"), ...children.map(({ stdout }) => once(stdout, "data"))]);
+      const old = new Redis(leader);
+      const scope = new Scope();
+      try {
+        const { port } = name.address() as AddressInfo;
+        const settings = { queueUrl: `redis://127.0.0.1:${port}`, queueOptions: "", queuePrefix: "x" };
+        const server = scope.hold(
+          "server",
+          openQueueServer(settings, () => {}),
+        );
+        const queues = scope.hold(
+          "queues",
+          openQueues(server, () => {}),
+        );
+        const got = collector<string>(2);
+        const handlers = {
+          photo: async ({ id }: PhotoJob) => got.push(id),
+          abandoned: async () => {},
+          error: () => {},
+        };
+        scope.hold(
+          "consumer",
+          await consume(
+            server,
+            "live",
+            { concurrency: 1, lockMs: 5_000, attempts: 3, backoffMs: 5 },
+            handlers,
+          ),
+        );
+        await queues.add("live", [job(1)]);
+        await expect.poll(() => got.items).toEqual(["1"]);
+
+        leader = ports[1]!;
+        await old.replicaof("127.0.0.1", leader);
+        // whoever was refused is told, and asks again
+        await expect.poll(() => queues.add("live", [job(2)]).then(() => "added", String)).toBe("added");
+        await got.done;
+        expect(got.items).toEqual(["1", "2"]);
+      } finally {
+        await scope.close();
+        old.disconnect();
+        name.close();
+        for (const child of children) child.kill();
+      }
+    },
+  );
+
   base.runIf(BACKENDS.length > 1)("a Redis Cluster is named by MAITRED_QUEUE_OPTIONS", async () => {
     const port = 21_000 + (process.pid % 10_000);
     const folder = mkdtempSync(join(tmpdir(), "maitred-cluster-"));
@@ -488,6 +552,7 @@ describe("queue servers", () => {
       enableReadyCheck: true,
       socketTimeout: 60_000,
       keepAlive: 1,
+      reconnectOnError: expect.any(Function),
       password: "x",
     });
     await server.close();
