@@ -52,10 +52,10 @@ export interface Listener extends Closable {
 /**
  * Takes in what a queue brings, each receive in one transaction. A message is removed once what it says is committed: a
  * photo that is committed and that no queue could hold is queued later by whoever looks for such. What cannot be
- * understood is put aside, and then removed. While Postgres is away what is in hand is kept hidden and nothing more is
- * received, so that an outage costs a message one delivery, however long it lasts. What fails for a reason that is not
- * understood comes back, until the queue's own redrive takes it, or it is put aside after `MAX_RECEIVES` deliveries.
- * `close` receives nothing more, and ends what is in hand.
+ * understood is put aside, and then removed. While Postgres is away, or lets nobody write, what is in hand is kept hidden
+ * and nothing more is received, so that an outage costs a message one delivery, however long it lasts. What fails for a
+ * reason that is not understood comes back, until the queue's own redrive takes it, or it is put aside after `MAX_RECEIVES`
+ * deliveries. `close` receives nothing more, and ends what is in hand.
  */
 export function listenTo(
   queue: MessageQueue,
@@ -98,14 +98,15 @@ export function listenTo(
       (settings.visibilityS * 1_000) / 3,
     );
     try {
-      for (let tries = 1; ; tries++) {
+      for (let tries = 0, outages = 0; ; outages++) {
         hand.failure = undefined;
         await takeTogether([...hand.understood], hand);
         if (hand.bad.size > 0) await putAside(hand);
         if (!hand.failure || hand.understood.size + hand.bad.size === 0) break;
         failing.add(loop);
         // a message that fails so while Postgres answers must not hold up the others for ever
-        if (tries === MAX_TRIES || !(await answersAgain(hand.failure))) break;
+        if (!isRefusedToAll(hand.failure) && ++tries === MAX_TRIES) break;
+        if (!(await answersAgain(hand.failure, outages))) break;
       }
     } finally {
       clearInterval(renew);
@@ -150,9 +151,9 @@ export function listenTo(
     hand.bad.clear();
   }
 
-  /** Waits until Postgres answers. @returns false where it is time to stop first. */
-  async function answersAgain(failure: Error): Promise<boolean> {
-    for (let tries = 0; ; tries++) {
+  /** Waits until Postgres answers, longer the more `tries` there were. @returns false where it is time to stop first. */
+  async function answersAgain(failure: Error, tries: number): Promise<boolean> {
+    for (; ; tries++) {
       events.unwell(failure);
       await rest(backoffMs(tries));
       if (stop.signal.aborted) return false;
@@ -180,6 +181,11 @@ function isOutage(thrown: unknown): thrown is ModerationError {
   return thrown instanceof ModerationError && thrown.retry && thrown.code !== "DATABASE_TIMEOUT";
 }
 
+/** No message is why Postgres takes nothing of anybody; it may be why Postgres crashes, or runs out of memory. */
+function isRefusedToAll(failure: Error): boolean {
+  return WRITES_REFUSED.has(String((failure.cause as { code?: unknown } | undefined)?.code));
+}
+
 function backoffMs(failures: number): number {
   return Math.min(MAX_BACKOFF_MS, 1_000 * 2 ** failures);
 }
@@ -188,3 +194,5 @@ function backoffMs(failures: number): number {
 const MAX_TRIES = 3;
 const FULL_MS = 2_000;
 const MAX_BACKOFF_MS = 30_000;
+/** SQLSTATEs: it is read-only, its disk is full, or its role lacks a right. */
+const WRITES_REFUSED = new Set(["25006", "53100", "42501"]);
