@@ -24,7 +24,7 @@ export interface PhotoEvent {
   order: string | null;
   /** The source's own name of the event, for logs; the same in every delivery. */
   id: string;
-  /** When it was said, as far as the source tells, else when it came. */
+  /** When it was said, as far as the source tells, else when it came: what has an order counts by that. */
   receivedAt: Date;
   known: Known;
 }
@@ -86,6 +86,15 @@ export function checkSequencer(sequencer: string | null | undefined, where: stri
     "EVENT_INVALID",
     `${where}: expected a hexadecimal sequencer, got ${JSON.stringify(sequencer.slice(0, 100))}`,
   );
+}
+
+/**
+ * When an event was said: without an order, which would say what is later, at its own time where that can be read and lies
+ * before it came. One before 1970 is how a clock that was never set, and Go, write that they know none.
+ */
+export function saidAt(order: string | null, time: unknown, receivedAt: Date): Date {
+  const said = order === null && typeof time === "string" ? Date.parse(time) : Number.NaN;
+  return said > 0 && said < receivedAt.valueOf() ? new Date(said) : receivedAt;
 }
 
 /**

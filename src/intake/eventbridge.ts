@@ -1,6 +1,14 @@
 import { z } from "zod";
 import { EventError } from "../errors.ts";
-import { checkKey, checkSequencer, createdVersion, isFolder, type Parsed, removedVersion } from "./event.ts";
+import {
+  checkKey,
+  checkSequencer,
+  createdVersion,
+  isFolder,
+  type Parsed,
+  removedVersion,
+  saidAt,
+} from "./event.ts";
 import { bucketName, readShape, versionText } from "./shape.ts";
 
 /** An event of S3 as EventBridge sends it; what else it holds is ignored. */
@@ -14,6 +22,7 @@ export const eventBridgeMessage = z.object({
         : "expected aws.s3",
   }),
   "detail-type": z.string(),
+  time: z.unknown().optional(),
   detail: z.unknown(),
 });
 const detail = z.object({
@@ -64,7 +73,7 @@ export function parseEventBridge(body: unknown, receivedAt: Date): Parsed {
         ...(typeof object.size === "number" && { size: object.size }),
         order,
         id: message.id,
-        receivedAt,
+        receivedAt: saidAt(order, message.time, receivedAt),
         known: {},
       },
     ],

@@ -8,6 +8,7 @@ import {
   type Parsed,
   type PhotoEvent,
   removedVersion,
+  saidAt,
 } from "./event.ts";
 import { bucketName, readShape, versionText } from "./shape.ts";
 
@@ -16,6 +17,12 @@ const record = z.object({
   eventVersion: z.string().regex(/^2\.[0-9]+$/, {
     error: ({ input }) => `expected 2.0 or a later 2.x, got ${JSON.stringify(input)?.slice(0, 100)}`,
   }),
+  // Ceph's sequencers do not sort, and its keys are not encoded
+  eventSource: z
+    .unknown()
+    .refine((source) => source !== "ceph:s3", "expected any but ceph:s3: use POST /v1/photos for its photos")
+    .optional(),
+  eventTime: z.unknown().optional(),
   eventName: z.string(),
   responseElements: z.record(z.string(), z.unknown()).nullish(),
   s3: z.object({
@@ -78,7 +85,7 @@ function parseRecord(each: z.infer<typeof record>, where: string, receivedAt: Da
       ...(typeof object.size === "number" && { size: object.size }),
       order,
       id: typeof request === "string" ? `${request}-${order ?? ""}` : (order ?? ""),
-      receivedAt,
+      receivedAt: saidAt(order, each.eventTime, receivedAt),
       known: {},
     },
   ];

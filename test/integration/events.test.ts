@@ -150,6 +150,24 @@ describe("a removal", () => {
     expect(await outcomes(db, removed("11"))).toEqual(["duplicate"]);
   });
 
+  test("without an order that comes late takes nothing that was uploaded after it was said", async ({
+    db,
+  }) => {
+    const ago = (hours: number) => new Date(Date.now() - hours * 3_600_000).toISOString();
+    const expired = (hours: number) => {
+      const [said, time] = [{ bucket: "b", key: "a", sequencer: null }, ago(hours)];
+      return [
+        parseS3({ Records: [s3Record("LifecycleExpiration:Delete", said, { eventTime: time })] }, new Date()),
+        parseEventBridge({ ...eventBridge("Object Deleted", said), time }, new Date()),
+      ].flatMap(({ events }) => events);
+    };
+    await record(db, event({ receivedAt: new Date(ago(2)) }));
+    expect(await outcomes(db, ...expired(3))).toEqual(["stale", "stale"]);
+    expect(await current(db)).toEqual(["etag:1"]);
+    expect(await outcomes(db, ...expired(1))).toEqual(["removed", "known"]);
+    expect(await current(db)).toEqual([]);
+  });
+
   test("gives way to a later upload, with the verdict that those bytes had", async ({ db }) => {
     const { photoId } = await one(db, event());
     await recordOutcomes(db.pool, [shown(photoId!)]);

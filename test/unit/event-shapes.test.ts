@@ -93,6 +93,13 @@ describe("a notification of S3", () => {
     );
   });
 
+  test("of Ceph is refused, as its sequencers do not sort", () => {
+    const ceph = s3Record("ObjectCreated:Put", { key: "a" }, { eventSource: "ceph:s3" });
+    expect(() => s3(ceph)).toThrow(refused(/^Records\[0\]\.eventSource: .* POST \/v1\/photos/));
+    const silent = s3Record("ObjectCreated:Put", { key: "a" }, { eventSource: undefined });
+    expect(s3(silent).events).toHaveLength(1);
+  });
+
   test("that is broken is refused as a whole, and says where", () => {
     const good = s3Record("ObjectCreated:Put", { key: "a" });
     const withKey = (key: string) => {
@@ -141,6 +148,28 @@ describe("a notification of S3", () => {
       refused(/^.{1,300}$/),
     );
   });
+});
+
+describe("an event without a sequencer", () => {
+  const said = { key: "a", sequencer: null };
+  const times = (time: unknown, sequencer: string | null = null) => [
+    only(s3(s3Record("LifecycleExpiration:Delete", { ...said, sequencer }, { eventTime: time }))).receivedAt,
+    only(parseEventBridge({ ...eventBridge("Object Deleted", { ...said, sequencer }), time }, now))
+      .receivedAt,
+  ];
+
+  test("was said at its own time, however late it comes", () => {
+    const then = new Date("2026-01-01T03:04:05.678Z");
+    expect(times(then.toISOString())).toEqual([then, then]);
+    expect(times(then.toISOString(), "0b")).toEqual([now, now]);
+  });
+
+  test.each([undefined, 7, {}, "", "soon", "2026-01-02T03:04:07Z", "0001-01-01T00:00:00Z"])(
+    "and with the time %j was said when it came",
+    (time) => {
+      expect(times(time)).toEqual([now, now]);
+    },
+  );
 });
 
 test("MinIO's webhook is read like S3's records, with its prefix and its encoded slashes", () => {
