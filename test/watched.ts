@@ -18,9 +18,10 @@ export async function troubled(db: Database): Promise<{ failed: string[]; backfi
     failed.push(id);
   }
   await keepBadMessages(db.pool, "sqs:uploads", [
-    { messageId: "m1", body: "hello", code: "EVENT_INVALID", detail: "expected JSON" },
+    { messageId: "m1", sentAt: new Date(), body: "hello", code: "EVENT_INVALID", detail: "expected JSON" },
     {
       messageId: "m2",
+      sentAt: new Date(),
       body: JSON.stringify({ bucket: "photos", key: "42/late.jpg", listing: "42" }),
       code: "EVENT_INVALID",
       detail: "a version before did not understand it",

@@ -30,7 +30,8 @@ export async function replayBadMessage(
   if (!message) return undefined;
   if (message.resolution) return { state: message.resolution };
   try {
-    const taken = await takeEvents(events, parseMessage(message.body, message.receivedAt).events);
+    const said = parseMessage(message.body, message.sentAt ?? message.receivedAt);
+    const taken = await takeEvents(events, said.events);
     await resolveBadMessage(db, id, "replayed");
     return { state: "replayed", photos: taken.flatMap(({ photoId }) => photoId ?? []) };
   } catch (thrown) {

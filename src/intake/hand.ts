@@ -17,6 +17,7 @@ export interface Message {
 /** A message that cannot be taken, with why. */
 export interface Bad {
   messageId: string;
+  sentAt: Date;
   body: string;
   code: string;
   detail: string;
@@ -71,8 +72,9 @@ export class Hand {
 
   /** What is to be put aside, with why. */
   described(): Bad[] {
-    return [...this.bad].map(([{ id, body }, error]) => ({
+    return [...this.bad].map(([{ id, sentAt, body }, error]) => ({
       messageId: id,
+      sentAt,
       body,
       code: codeOf(error),
       detail: error.message,

@@ -4,6 +4,7 @@ import { type Pool, type Queryable, query } from "./pool.ts";
 export interface NewBadMessage {
   /** As its source names it. */
   messageId: string;
+  sentAt: Date;
   body: string;
   code: string;
   detail: string;
@@ -17,6 +18,8 @@ export interface BadMessage {
   bytes: number;
   code: string;
   detail: string;
+  /** null where it was put aside before that was kept. */
+  sentAt: Date | null;
   receivedAt: Date;
   attempts: number;
   triedAt: Date;
@@ -41,8 +44,8 @@ export async function keepBadMessages(
 ): Promise<void> {
   await query(db, {
     name: "keep_bad_messages",
-    text: `insert into bad_messages (source, message_id, body, bytes, code, detail)
-      select $1, * from unnest($2::text[], $3::text[], $4::integer[], $5::text[], $6::text[])
+    text: `insert into bad_messages (source, message_id, body, bytes, code, detail, sent_at)
+      select $1, * from unnest($2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[])
       on conflict (source, message_id) do nothing`,
     values: [
       source,
@@ -51,6 +54,7 @@ export async function keepBadMessages(
       messages.map(({ body }) => Buffer.byteLength(body)),
       messages.map(({ code }) => code),
       messages.map(({ detail }) => storable(detail, MAX_DETAIL_BYTES)),
+      messages.map(({ sentAt }) => sentAt),
     ],
   });
 }
@@ -138,7 +142,7 @@ function storable(text: string, maxBytes: number): string {
     .toString();
 }
 
-const COLUMNS = `id, source, message_id as "messageId", bytes, code, detail, received_at as "receivedAt", attempts,
-  tried_at as "triedAt", resolved_at as "resolvedAt", resolution`;
+const COLUMNS = `id, source, message_id as "messageId", bytes, code, detail, sent_at as "sentAt",
+  received_at as "receivedAt", attempts, tried_at as "triedAt", resolved_at as "resolvedAt", resolution`;
 const MAX_BODY_BYTES = 1_048_576;
 const MAX_DETAIL_BYTES = 2_000;

@@ -2,11 +2,14 @@ import { parseArgs } from "node:util";
 import { describe, expect } from "vitest";
 import type { Arguments } from "../../src/cli/command.ts";
 import { events } from "../../src/cli/events.ts";
+import { parseMessage } from "../../src/intake/message.ts";
 import { countBadMessages, forgetBadMessages, keepBadMessages } from "../../src/store/bad-messages.ts";
+import { recordEvents } from "../../src/store/events.ts";
 import { BACKENDS, type Database, queueUrl, test } from "../fixtures.ts";
 
 const bad = (messageId: string, body: string, detail = "expected JSON") => ({
   messageId,
+  sentAt: new Date("2026-01-02T03:04:05Z"),
   body,
   code: "EVENT_INVALID",
   detail,
@@ -135,6 +138,21 @@ describe.each(BACKENDS)("maitred events, with the queue on %s,", (backend) => {
     expect((await db.pool.query("select from photos")).rows).toHaveLength(2);
     expect((await db.pool.query("select from unqueued")).rows).toEqual([]);
   });
+});
+
+test("a message that is replayed is as old as its being sent, and replaces nothing that was told since", async ({
+  db,
+}) => {
+  const env = { DATABASE_URL: db.url };
+  const ago = (hours: number) => new Date(Date.now() - hours * 3_600_000);
+  const upload = (etag: string) => JSON.stringify({ bucket: "photos", key: "a", etag });
+  await keep(db, { ...bad("m1", upload("1")), sentAt: ago(48) });
+  await recordEvents(db.pool, parseMessage(upload("2"), ago(24)).events, "right");
+  const listed = await run(env, "list", "--json");
+  expect(Date.parse(listed.lines[0].sentAt)).toBeLessThan(ago(47).valueOf());
+  expect(await run(env, "replay", "--all")).toMatchObject({ code: 0 });
+  const current = "select version from photos where superseded_at is null";
+  expect((await db.pool.query(current)).rows).toEqual([{ version: "etag:2" }]);
 });
 
 test.for([

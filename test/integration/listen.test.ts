@@ -176,6 +176,7 @@ describe("a message that cannot be understood", () => {
       source: "sqs:uploads",
       message_id: ids[0],
       bytes: 5,
+      sent_at: expect.any(Date),
       code: "EVENT_INVALID",
       detail: "the message: expected JSON",
       attempts: 1,

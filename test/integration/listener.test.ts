@@ -88,8 +88,9 @@ describe("a listener whose neighbours", () => {
     );
     await expect.poll(() => aside, settled).toHaveLength(1);
     await expect.poll(() => sqs.held().waiting + sqs.held().hidden, settled).toBe(1);
+    const body = '{"bucket":"b","key":"poison old"}';
     expect(aside).toEqual([
-      { messageId: old, body: '{"bucket":"b","key":"poison old"}', code: "INTERNAL", detail: "a bug" },
+      { messageId: old, sentAt: expect.any(Date), body, code: "INTERNAL", detail: "a bug" },
     ]);
     expect(taken.toSorted()).toEqual(["one", "two"]);
     expect(errors[0]).toContain("a bug");
