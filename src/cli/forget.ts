@@ -15,6 +15,7 @@ import { requireSchema } from "../store/migrate.ts";
 import { type Command, connectedConfig, EXIT, type Terminal, table, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
 import { accountOf } from "./model-promote.ts";
+import { counted } from "./plural.ts";
 
 export const forget: Command = {
   summary: "erase everything that is known of one object, and list what that was",
@@ -66,6 +67,8 @@ Exit codes: 1 nothing was known of it, or it was not confirmed.
         return EXIT.notAll;
       }
       if (there !== "no") terminal.say(warning(there));
+      const { bad_messages: messages = 0 } = known.counts;
+      if (messages > 0) terminal.say(whole(messages));
       if (dry) {
         print({ erased: false, counts: known.counts, jobs, jobsInHand: 0, stillThere: there });
         return EXIT.done;
@@ -149,6 +152,11 @@ function warning(there: "yes" | "unknown"): string {
       ? "the object is still there"
       : "the store does not say whether the object is still there";
   return `${why}: the next sweep or event finds it again, unless you delete it there\n`;
+}
+
+function whole(messages: number): string {
+  const what = counted(messages, "message");
+  return `${what} that could not be taken would go too, with whatever is said there of other objects: mend and replay first what maitred events list shows\n`;
 }
 
 async function confirmed({ counts }: Forgotten, what: string, { say, stdin }: Terminal): Promise<boolean> {

@@ -416,6 +416,7 @@ describe("maitred forget", () => {
       expect(await dry.exit).toBe(0);
       expect(JSON.parse(dry.stdout())).toMatchObject({ erased: false, jobs: 1, counts: { photos: 2 } });
       expect(dry.stderr()).toContain("the object is still there");
+      expect(dry.stderr()).toContain("2 messages that could not be taken would go too");
 
       const unsure = maitred(["forget", `photos/${KEY}`], env, "no\n");
       expect(await unsure.exit).toBe(1);
