@@ -24,7 +24,7 @@ export interface PhotoEvent {
   order: string | null;
   /** The source's own name of the event, for logs; the same in every delivery. */
   id: string;
-  /** When it was said, as far as the source tells, else when it came: what has an order counts by that. */
+  /** When it was said, as far as the source tells, else when it came. What has an order counts by that first. */
   receivedAt: Date;
   known: Known;
 }
@@ -89,11 +89,11 @@ export function checkSequencer(sequencer: string | null | undefined, where: stri
 }
 
 /**
- * When an event was said: without an order, which would say what is later, at its own time where that can be read and lies
- * before it came. One before 1970 is how a clock that was never set, and Go, write that they know none.
+ * When an event was said: at its own time, where that can be read and lies before it came. Also of one that has an order, for a later
+ * one may have none, and is measured by it. A time before 1970 is how a clock that was never set, and Go, write that they know none.
  */
-export function saidAt(order: string | null, time: unknown, receivedAt: Date): Date {
-  const said = order === null && typeof time === "string" ? Date.parse(time) : Number.NaN;
+export function saidAt(time: unknown, receivedAt: Date): Date {
+  const said = typeof time === "string" ? Date.parse(time) : Number.NaN;
   return said > 0 && said < receivedAt.valueOf() ? new Date(said) : receivedAt;
 }
 

@@ -73,7 +73,7 @@ export function parseEventBridge(body: unknown, receivedAt: Date): Parsed {
         ...(typeof object.size === "number" && { size: object.size }),
         order,
         id: message.id,
-        receivedAt: saidAt(order, message.time, receivedAt),
+        receivedAt: saidAt(message.time, receivedAt),
         known: {},
       },
     ],

@@ -85,7 +85,7 @@ function parseRecord(each: z.infer<typeof record>, where: string, receivedAt: Da
       ...(typeof object.size === "number" && { size: object.size }),
       order,
       id: typeof request === "string" ? `${request}-${order ?? ""}` : (order ?? ""),
-      receivedAt: saidAt(order, each.eventTime, receivedAt),
+      receivedAt: saidAt(each.eventTime, receivedAt),
       known: {},
     },
   ];

@@ -168,6 +168,21 @@ describe("a removal", () => {
     expect(await current(db)).toEqual([]);
   });
 
+  test("without an order counts although the upload before it came late, with one", async ({ db }) => {
+    const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
+    const said = (name: string, minutes: number, sequencer: string | null) =>
+      parseS3(
+        {
+          Records: [
+            s3Record(name, { bucket: "b", key: "a", etag: "1", sequencer }, { eventTime: ago(minutes) }),
+          ],
+        },
+        new Date(),
+      ).events;
+    await record(db, ...said("ObjectCreated:Put", 20, "0a"));
+    expect(await outcomes(db, ...said("LifecycleExpiration:Delete", 10, null))).toEqual(["removed"]);
+  });
+
   test("gives way to a later upload, with the verdict that those bytes had", async ({ db }) => {
     const { photoId } = await one(db, event());
     await recordOutcomes(db.pool, [shown(photoId!)]);
