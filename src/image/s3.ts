@@ -1,4 +1,4 @@
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import {
   GetObjectCommand,
   HeadBucketCommand,
@@ -72,7 +72,7 @@ export function createS3Fetch(s3: S3Client): FetchPhoto {
   };
 }
 
-/** In which a store begins to answer, however many delete markers a page of its list goes over. */
+/** In which a store begins to answer, however many delete markers a page of its list goes over, and in which more of an object comes. */
 export const ANSWER_MS = 60_000;
 
 /** The objects under a prefix, a page of at most 1,000 at a time, in the order of their keys. */
@@ -127,14 +127,44 @@ async function listPage(
   };
 }
 
-/** The bytes of an object that is not a photo, as they come. @throws as FetchPhoto does. */
-export async function openObject(s3: S3Client, bucket: string, key: string): Promise<Readable> {
+/**
+ * The bytes of an object that is not a photo, as they come.
+ *
+ * @param waitMs milliseconds that whoever reads waits for more of them; the stream then ends with STORE_UNAVAILABLE.
+ * @throws as FetchPhoto does.
+ */
+export async function openObject(
+  s3: S3Client,
+  bucket: string,
+  key: string,
+  waitMs = ANSWER_MS,
+): Promise<Readable> {
+  const photo: PhotoRef = { store: "s3", bucket, key, version: "" };
   const answer = await s3
     .send(new GetObjectCommand({ Bucket: bucket, Key: key }))
     .catch((thrown: unknown) => {
-      throw namedAbsent({ store: "s3", bucket, key, version: "" }, thrown);
+      throw namedAbsent(photo, thrown);
     });
-  return answer.Body as Readable;
+  const body = answer.Body as Readable;
+  const late = (): void => void body.destroy(unavailable(photo, `no more of it came within ${waitMs} ms`));
+  // one that nobody has begun to read closes nothing by itself
+  return Readable.from(promptly(body, waitMs, late), { objectMode: false }).once("close", () =>
+    body.destroy(),
+  );
+}
+
+/** What comes, and `late` where more is asked for and none comes in time. What whoever reads does meanwhile is no wait. */
+async function* promptly(bytes: Readable, waitMs: number, late: () => void): AsyncGenerator<Uint8Array> {
+  let timer = setTimeout(late, waitMs);
+  try {
+    for await (const chunk of bytes) {
+      clearTimeout(timer);
+      yield chunk as Uint8Array;
+      timer = setTimeout(late, waitMs);
+    }
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Does what a worker does, on one photo of a bucket: lists it and reads a byte of it. @throws as FetchPhoto does. */

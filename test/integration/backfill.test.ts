@@ -877,6 +877,31 @@ test("a store that takes requests and never answers is away, like one that takes
   silent.close();
 }, 10_000);
 
+test("a store that stops in the middle of a list is away, and holds no connection", async () => {
+  const half = "bucket,key\n".padEnd(200_000, "archive,1.jpg\n");
+  const stalling = createServer((request, response) => {
+    const whole = request.url!.includes("whole");
+    response.writeHead(200, { "content-length": whole ? half.length : 2 * half.length });
+    if (whole) response.end(half);
+    else response.write(half);
+  }).listen(0, "127.0.0.1");
+  await once(stalling, "listening");
+  const s3Endpoint = `http://127.0.0.1:${(stalling.address() as AddressInfo).port}`;
+  const through = connectS3({ s3Endpoint, s3Region: "us-east-1", s3PathStyle: "auto" }, 1);
+  const read = async (key: string, waitMs?: number) =>
+    Buffer.concat(await (await openObject(through, "archive", key, waitMs)).toArray()).toString();
+  await expect(read("stalls.csv", 100)).rejects.toMatchObject({
+    code: "STORE_UNAVAILABLE",
+    message: "archive/stalls.csv: no more of it came within 100 ms",
+  });
+  expect(await read("whole.csv")).toBe(half);
+  (await openObject(through, "archive", "stalls.csv")).destroy();
+  expect(await read("whole.csv")).toBe(half);
+  through.destroy();
+  stalling.closeAllConnections();
+  stalling.close();
+}, 20_000);
+
 test("a list in a bucket is fed however often its run was paused and resumed before it was read to its end", async ({
   db,
   configFor,
