@@ -1,8 +1,10 @@
 -- Up Migration
 
--- As before (migrations/0009_backfills.sql), but that what names no version id makes no photo of an object of which a version id is known, and
--- none of which is current: it may be an older version that is the latest again, which no event tells, and which a moderator had hidden. A
--- sweep asks the bucket which it is. Its newest photo is returned in its place, which whoever feeds it skips, as it is withdrawn.
+-- As before (migrations/0009_backfills.sql), but:
+--   - what names no version id makes no photo of an object of which a version id is known, and none of which is current: it may be an older
+--     version that is the latest again, which no event tells, and which a moderator had hidden. A sweep asks the bucket which it is. Its
+--     newest photo is returned in its place, which whoever feeds it skips, as it is withdrawn;
+--   - of several versions of one object the last is the current one, as in register_photos, and not any of them.
 create or replace function photos_of_objects(
   p_store text, p_bucket text, p_key text[], p_version text[], p_listing text[], p_uploader text[], p_claimed text[]
 ) returns setof bigint language plpgsql as $$
@@ -23,7 +25,7 @@ begin
     select array_agg(key) into ours from made;
     insert into photos (store, bucket, key, version, listing, uploader, claimed, lane)
     select distinct on (i.key) p_store, p_bucket, i.key, i.version, i.listing, i.uploader, i.claimed, 'backfill'
-    from unnest(p_key, p_version, p_listing, p_uploader, p_claimed) as i (key, version, listing, uploader, claimed)
+    from unnest(p_key, p_version, p_listing, p_uploader, p_claimed) with ordinality as i (key, version, listing, uploader, claimed, n)
     where i.key = any (fresh)
       and not exists (
         select from photos p where (p.store, p.bucket, p.key) = (p_store, p_bucket, i.key) and p.superseded_at is null offset 0)
@@ -32,7 +34,7 @@ begin
         where (o.store, o.bucket, o.key) = (p_store, p_bucket, i.key) and o.version in ('', i.version) and o.removed offset 0)
       and not (has_no_id(i.version) and exists (
         select from photos p where (p.store, p.bucket, p.key) = (p_store, p_bucket, i.key) and not has_no_id(p.version) offset 0))
-    order by i.key
+    order by i.key, i.n desc
     on conflict do nothing;
     -- the row was only to be waited for: an archive must not leave one for each of its objects
     delete from object_order o
@@ -42,7 +44,7 @@ begin
     -- store and bucket for the same reason as "offset 0" above
     select distinct on (i.key) p_store as store, p_bucket as bucket, i.*
     from unnest(p_key, p_version, p_listing, p_uploader, p_claimed) with ordinality as i (key, version, listing, uploader, claimed, n)
-    where coalesce(i.listing, i.uploader, i.claimed) is not null order by i.key, i.n
+    where coalesce(i.listing, i.uploader, i.claimed) is not null order by i.key, i.n desc
   ), locked as materialized (
     select p.id, t.listing, t.uploader, t.claimed from told t
     join photos p on (p.store, p.bucket, p.key) = (t.store, t.bucket, t.key) and p.superseded_at is null

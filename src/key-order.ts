@@ -5,3 +5,11 @@
 export function compareKeys(a: string, b: string): number {
   return a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
+
+/**
+ * Postgres holds no zero character. Of the keys that it can hold, those up to this one are the same as those up to the
+ * whole key.
+ */
+export function storable(key: string): string {
+  return key.split("\0")[0]!;
+}

@@ -1,4 +1,4 @@
-import { asError, ModerationError } from "../errors.ts";
+import { asError, ConfigError, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { PhotoJob } from "../photo.ts";
 import { parseHours, within } from "./pace.ts";
@@ -155,7 +155,14 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
     } catch (thrown) {
       await source.close();
       open.delete(id);
+      const { code, message } = asError(thrown) as NodeJS.ErrnoException;
       if (thrown instanceof ModerationError && !thrown.retry) await stop(id, thrown);
+      // it would refuse the same at every try
+      else if (REFUSED.test(String(code)))
+        await stop(
+          id,
+          new ConfigError("CONFIG_INVALID", `Postgres refuses what it names: ${message}`, { cause: thrown }),
+        );
       else {
         // the others go on; this one is read again from where it stands
         events.unwell(asError(thrown));
@@ -202,6 +209,8 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
   };
 }
 
+/** SQL states of data that no column takes, and of what is longer than an index holds. */
+const REFUSED = /^(22|54)...$/;
 const PAGE = 1_000;
 const ROUND_MS = 5_000;
 const REQUEUE_MS = 10 * 60_000;

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import type { Readable } from "node:stream";
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
-import { withoutMark } from "./json-lines.ts";
+import { fieldName, withoutMark } from "./json-lines.ts";
 
 /** Gives the bytes of `s3://bucket/key` or of an absolute path. */
 export type OpenFile = (at: string) => Promise<Readable>;
@@ -42,7 +42,7 @@ export async function readInventory(open: OpenFile, at: string): Promise<List[]>
   }
   const { fileFormat, fileSchema, destinationBucket, files } = result.data;
   if (fileFormat !== "CSV") throw refuse(`in CSV; this one is in ${fileFormat}`);
-  const columns = fileSchema.split(",").map((name) => INVENTORY[name.trim()] ?? `_${name.trim()}`);
+  const columns = fileSchema.split(",").map(fieldName);
   if (!columns.includes("key")) throw refuse("with a column Key");
   const destination = destinationBucket.replace(/^arn:[^:]*:s3:::/, "");
   return files.map(({ key, MD5checksum }) => ({
@@ -86,16 +86,6 @@ const inventory = z.object({
   fileSchema: z.string(),
   files: z.array(z.object({ key: z.string(), MD5checksum: z.string().optional() })),
 });
-
-/** Columns of an S3 Inventory by our names for them. */
-const INVENTORY: Readonly<Record<string, string>> = {
-  Bucket: "bucket",
-  Key: "key",
-  VersionId: "version",
-  IsLatest: "latest",
-  IsDeleteMarker: "marker",
-  ETag: "etag",
-};
 
 const OPEN_AT_ONCE = 8;
 /** It is held in memory, and one of an inventory of billions of objects has a few. */

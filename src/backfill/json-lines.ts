@@ -37,24 +37,45 @@ export function tooLong(at: string, line: number): ConfigError {
   );
 }
 
-/** The fields of an object by their names in small letters; undefined where the line is none, or not in UTF-8. */
-export function parseLine(line: string): Record<string, string> | undefined {
-  if (isMangled(line)) return undefined;
+/** What a record says, by the names of `fieldName`; or why it cannot be read. */
+export type Fields = Record<string, string> | typeof UNREADABLE | typeof ROUNDED;
+export const UNREADABLE = "cannot be read";
+const ROUNDED = "has a number that JSON rounds: quote it";
+
+/** The fields of an object. */
+export function parseLine(line: string): Fields {
+  if (isMangled(line)) return UNREADABLE;
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(line);
-    const result = z.record(z.string(), z.unknown()).safeParse(value);
-    if (!result.success) return undefined;
-    return Object.fromEntries(
-      Object.entries(result.data).map(([name, field]) => [
-        name.toLowerCase(),
-        // neither null nor what has parts names anything
-        typeof field === "object" ? "" : String(field),
-      ]),
-    );
+    value = JSON.parse(line);
   } catch {
-    return undefined;
+    return UNREADABLE;
   }
+  const result = z.record(z.string(), z.unknown()).safeParse(value);
+  if (!result.success) return UNREADABLE;
+  const fields: Record<string, string> = {};
+  for (const [written, field] of Object.entries(result.data)) {
+    const name = fieldName(written);
+    // it would name another restaurant, or object
+    if (READ.has(name) && typeof field === "number" && !Number.isSafeInteger(field)) return ROUNDED;
+    // neither null nor what has parts names anything
+    fields[name] = typeof field === "object" ? "" : String(field);
+  }
+  return fields;
 }
+
+/** Our name for a field, however who wrote the list spells it: as S3 Inventory does, the AWS CLI or a table in SQL. */
+export function fieldName(written: string): string {
+  const bare = written.trim().toLowerCase().replaceAll(/[ _-]/g, "");
+  return OURS.get(bare) ?? bare;
+}
+
+const OURS = new Map([
+  ["versionid", "version"],
+  ["islatest", "latest"],
+  ["isdeletemarker", "marker"],
+]);
+const READ = new Set(["key", "bucket", "version", "etag", "listing", "uploader", "claimed"]);
 
 /**
  * Whether bytes of it were not UTF-8: what was read in their place names another object than was meant. A key that has

@@ -3,10 +3,19 @@ import { createGunzip } from "node:zlib";
 import { CsvError, parse } from "csv-parse";
 import { asError, ConfigError } from "../errors.ts";
 import { versionOf } from "../intake/event.ts";
-import { fits, isBucket, MAX_KEY_BYTES } from "../intake/shape.ts";
+import { fits, isBucket, MAX_KEY_BYTES, versionText } from "../intake/shape.ts";
 import type { Known, PhotoRef, Uploader } from "../photo.ts";
 import { checked, type List, type OpenFile, readInventory } from "./inventory.ts";
-import { isMangled, lines, MAX_LINE, parseLine, tooLong } from "./json-lines.ts";
+import {
+  type Fields,
+  fieldName,
+  isMangled,
+  lines,
+  MAX_LINE,
+  parseLine,
+  tooLong,
+  UNREADABLE,
+} from "./json-lines.ts";
 
 /** Where reading goes on: the file of an inventory, and how many of its records were read. */
 export interface ManifestCursor {
@@ -28,10 +37,13 @@ export interface ManifestRecord {
  * The records of a manifest, from `from` on, in constant memory.
  *
  * - `….csv`: a header that names the columns `key` and, as far as there are any, `bucket`, `version`, `etag`, `listing`,
- *   `uploader`, `claimed`; keys as they are.
+ *   `uploader`, `claimed`, `is_latest`, `is_delete_marker`; keys as they are. A column whose name has blanks around it has them
+ *   around its values too.
  * - `….jsonl` or `….ndjson`: an object of the same names a line.
- * - `…/manifest.json` of an S3 Inventory in CSV: its files lie in its destination bucket, keys are percent-encoded, versions that
- *   are not the latest and delete markers are left out. A file that is not what its MD5 there says is refused at its end.
+ * - `…/manifest.json` of an S3 Inventory in CSV: its files lie in its destination bucket, keys are percent-encoded. A file that is
+ *   not what its MD5 there says is refused at its end.
+ *
+ * Versions that are not the latest and delete markers are left out.
  *
  * Any of the lists may be packed as `.gz`. A line has at most a million characters. They are in UTF-8, or CSV with its mark in
  * UTF-16; a record with bytes that are not, or with more fields than its header, names no photo.
@@ -57,9 +69,11 @@ export async function* readManifest(
     for await (const fields of records(open, list)) {
       record++;
       if (record <= skip) continue;
-      if (fields && !isCurrent(fields)) continue;
-      const wrong = fields?.["uploader"] && !isUploader(fields["uploader"]);
-      if (wrong) throw noUploader(`${list.at}: record ${record}`, fields["uploader"]!);
+      if (typeof fields !== "string") {
+        if (!isCurrent(fields)) continue;
+        const { uploader } = fields;
+        if (uploader && !isUploader(uploader)) throw noUploader(`${list.at}: record ${record}`, uploader);
+      }
       yield { ...asPhoto(fields, bucket), next: { file, record } };
     }
     if (record < skip) throw replaced(list.at, `${record} records`, skip);
@@ -83,9 +97,7 @@ function noUploader(where: string, got: string): ConfigError {
   );
 }
 
-type Fields = Record<string, string>;
-
-async function* records(open: OpenFile, list: List): AsyncGenerator<Fields | undefined> {
+async function* records(open: OpenFile, list: List): AsyncGenerator<Fields> {
   const opened = await open(list.at);
   try {
     yield* unpacked(opened, list);
@@ -100,7 +112,7 @@ async function* records(open: OpenFile, list: List): AsyncGenerator<Fields | und
   }
 }
 
-async function* unpacked(opened: Readable, list: List): AsyncGenerator<Fields | undefined> {
+async function* unpacked(opened: Readable, list: List): AsyncGenerator<Fields> {
   const { at, columns, md5 } = list;
   const packed = at.endsWith(".gz");
   const name = packed ? at.slice(0, -3) : at;
@@ -133,9 +145,15 @@ async function* unpacked(opened: Readable, list: List): AsyncGenerator<Fields | 
   bytes.on("error", (error) => parser.destroy(error));
   try {
     let names = columns;
+    let padded: boolean[] = [];
     for await (const values of parser as AsyncIterable<string[]>) {
-      if (names) yield fieldsOf(values, names, columns !== undefined);
-      else names = checkHeader(values, at);
+      if (names) {
+        const bare = values.map((value, index) => (padded[index] ? value.trim() : value));
+        yield fieldsOf(bare, names, columns !== undefined);
+      } else {
+        names = checkHeader(values, at);
+        padded = values.map((name) => name !== name.trim());
+      }
     }
     if (!names) checkHeader([], at);
   } catch (thrown) {
@@ -150,7 +168,7 @@ async function* unpacked(opened: Readable, list: List): AsyncGenerator<Fields | 
 }
 
 function checkHeader(header: string[], at: string): string[] {
-  const columns = header.map((name) => name.trim().toLowerCase());
+  const columns = header.map(fieldName);
   if (columns.includes("key")) return columns;
   throw new ConfigError(
     "CONFIG_INVALID",
@@ -159,17 +177,15 @@ function checkHeader(header: string[], at: string): string[] {
 }
 
 /**
- * Undefined where bytes of it were not UTF-8, or there are more values than columns: a key with a comma and no quotes would be
+ * No fields where bytes of it were not UTF-8, or there are more values than columns: a key with a comma and no quotes would be
  * cut short, and name another object.
  */
-function fieldsOf(
-  values: readonly string[],
-  columns: readonly string[],
-  encoded: boolean,
-): Fields | undefined {
+function fieldsOf(values: readonly string[], columns: readonly string[], encoded: boolean): Fields {
   if (isMangled(values.join()) || values.slice(columns.length).some((value) => value !== ""))
-    return undefined;
-  const fields: Fields = Object.fromEntries(columns.map((name, index) => [name, values[index] ?? ""]));
+    return UNREADABLE;
+  const fields: Record<string, string> = Object.fromEntries(
+    columns.map((name, index) => [name, values[index] ?? ""]),
+  );
   if (encoded) fields["key"] = decoded(fields["key"]!);
   return fields;
 }
@@ -183,15 +199,15 @@ function decoded(key: string): string {
   }
 }
 
-function isCurrent(fields: Fields): boolean {
-  return fields["latest"] !== "false" && fields["marker"] !== "true" && !fields["key"]?.endsWith("/");
+function isCurrent({ latest, marker, key }: Record<string, string>): boolean {
+  return latest?.toLowerCase() !== "false" && marker?.toLowerCase() !== "true" && !key?.endsWith("/");
 }
 
-function asPhoto(fields: Fields | undefined, given: string | undefined): Omit<ManifestRecord, "next"> {
-  if (!fields) return { photo: undefined, why: "cannot be read" };
+function asPhoto(fields: Fields, given: string | undefined): Omit<ManifestRecord, "next"> {
+  if (typeof fields === "string") return { photo: undefined, why: fields };
   const { key = "", bucket = "", version, etag, listing, uploader, claimed } = fields;
   const where = bucket || given || "";
-  const why = lacking(key, where);
+  const why = lacking(key, where, [version, etag]);
   if (why !== "") return { photo: undefined, why };
   const photo: ManifestRecord["photo"] = {
     store: "s3",
@@ -211,9 +227,11 @@ function isUploader(name: string | undefined): name is Uploader {
   return name === "moderator" || name === "user";
 }
 
-function lacking(key: string, bucket: string): string {
+function lacking(key: string, bucket: string, versions: readonly (string | undefined)[]): string {
   if (key === "") return "names no key";
   if (!fits(key, MAX_KEY_BYTES)) return "has a key that S3 cannot have";
   if (bucket === "") return "names no bucket";
-  return isBucket(bucket) ? "" : "has a bucket that S3 cannot have";
+  if (!isBucket(bucket)) return "has a bucket that S3 cannot have";
+  const can = versions.every((version) => versionText.safeParse(version).success);
+  return can ? "" : "has a version or an etag that S3 cannot have";
 }

@@ -1,4 +1,5 @@
 import { ConfigError } from "../errors.ts";
+import { storable } from "../key-order.ts";
 import type { Known, PhotoRef } from "../photo.ts";
 import type { OpenFile } from "./inventory.ts";
 import { type ManifestCursor, readManifest } from "./manifest.ts";
@@ -59,7 +60,7 @@ export async function* pages(
   for (;;) {
     const { ids, ...next } = await stretch(deps, what, after, size);
     after = next.after;
-    yield { ids, cursor: { after }, end: next.end, unreadable: 0 };
+    yield { ids, cursor: { after: storable(after) }, end: next.end, unreadable: 0 };
     if (next.end) return;
   }
 }

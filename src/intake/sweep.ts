@@ -1,4 +1,4 @@
-import { compareKeys } from "../key-order.ts";
+import { compareKeys, storable } from "../key-order.ts";
 import {
   type BucketObject,
   type KnownObject,
@@ -156,14 +156,6 @@ async function* slices(
     yield { listed: here, known, upTo: after };
     if (!full) return;
   }
-}
-
-/**
- * Postgres holds no zero character. Of the keys that it can hold, those up to this one are the same as those up to the
- * whole key.
- */
-function storable(key: string): string {
-  return key.split("\0")[0]!;
 }
 
 /**

@@ -621,6 +621,22 @@ describe("a listing", () => {
     expect((await db.pool.query("select * from check_rollups()")).rows).toEqual([]);
   });
 
+  test("that names several versions of an object makes the last of them known, with what it says of that", async ({
+    db,
+  }) => {
+    const told = (key: string, version: string, listing: string) => ({
+      ...object(key, version),
+      known: { listing },
+    });
+    await recordEvents(db.pool, [event("created", "b", "v2", "10")], "right");
+    await photosOfObjects(db.pool, [
+      ...["v1", "v3", "v2"].map((version) => told("a", version, version)),
+      ...["v1", "v2"].map((version) => told("b", version, version)),
+    ]);
+    const { rows } = await db.pool.query("select key, version, listing from photos order by key");
+    expect(rows).toEqual(["a", "b"].map((key) => ({ key, version: "v2", listing: "v2" })));
+  });
+
   test("that is old brings nothing back that an event removed", async ({ db }) => {
     await recordEvents(
       db.pool,

@@ -73,6 +73,21 @@ describe("a manifest", () => {
     ),
     "s3://m/wide.csv": Buffer.from("\uFEFFbucket,key\nx,café.jpg\n", "utf16le"),
     "s3://m/commas.csv": 'bucket,key\nx,1.jpg\nx,dinner, table 4.jpg\nx,"a,b.jpg"\nx,3.jpg,,\n',
+    "s3://m/versions.csv":
+      "key,version_id,IsLatest,Is_Delete_Marker\n1.jpg,v2,True,\n1.jpg,v1,False,\n2.jpg,v9,TRUE,true\n3.jpg,null,,\n",
+    "s3://m/versions.jsonl":
+      '{"Key":"1.jpg","VersionId":"v2","IsLatest":true,"ETag":"\\"e\\""}\n{"Key":"1.jpg","VersionId":"v1","IsLatest":false}\n{"key":"2.jpg","is_delete_marker":true}\n',
+    "s3://m/impossible.jsonl": [
+      { version: "a\u0000b" },
+      { version: "v".repeat(6_000) },
+      { etag: "\u00e9 x" },
+      { etag: '"e1"' },
+    ]
+      .map((more) => JSON.stringify({ key: "1.jpg", ...more }))
+      .join("\n"),
+    "s3://m/numbers.jsonl":
+      '{"key":"1.jpg","listing":1541815603606036481}\n{"key":1541815603606036481}\n{"key":"2.jpg","listing":42,"size":1e30}\n',
+    "s3://m/padded.csv": "key, listing ,version\n a.jpg, 42, v1\nb.jpg, 43 ,v2\n",
     "s3://m/windows.csv": 'bucket,key\r\nx,1.jpg\nx,"2\r\n.jpg"\n',
     "s3://m/empty.csv": "\r\n\n",
     "s3://inv/marked/manifest.json": `\uFEFF${JSON.stringify({
@@ -206,6 +221,33 @@ describe("a manifest", () => {
     ]);
   });
 
+  test("leaves out versions that are not the latest and delete markers, however its columns are spelled", async () => {
+    expect(named(await all("s3://m/versions.csv", undefined, "b"))).toEqual([
+      ["b", "1.jpg", "v2"],
+      ["b", "3.jpg", ""],
+    ]);
+    expect(named(await all("s3://m/versions.jsonl", undefined, "b"))).toEqual([["b", "1.jpg", "v2"]]);
+  });
+
+  test("names no photo in a record with a version or an etag that no request and no table could hold", async () => {
+    const records = await all("s3://m/impossible.jsonl", undefined, "b");
+    expect(named(records)).toEqual([undefined, undefined, undefined, ["b", "1.jpg", "etag:e1"]]);
+    expect(records[0]!.why).toBe("has a version or an etag that S3 cannot have");
+  });
+
+  test("names no photo by a number that JSON rounds, which would be another restaurant's", async () => {
+    const records = await all("s3://m/numbers.jsonl", undefined, "b");
+    expect(named(records)).toEqual([undefined, undefined, ["b", "2.jpg", ""]]);
+    expect(records[0]!.why).toBe("has a number that JSON rounds: quote it");
+    expect(records[2]!.photo!.known).toEqual({ listing: "42" });
+  });
+
+  test("has blanks around values where it has them around the column's name", async () => {
+    const records = await all("s3://m/padded.csv", undefined, "b");
+    expect(named(records)).toEqual([undefined, ["b", "b.jpg", "v2"]]);
+    expect(records[1]!.photo!.known).toEqual({ listing: "43" });
+  });
+
   test("of an S3 Inventory is read file by file: latest versions, decoded keys", async () => {
     expect(named(await all("s3://inv/2026/manifest.json"))).toEqual([
       ["photos", "a b+%.jpg", "v1"],
@@ -301,6 +343,32 @@ describe("a list of which no record names a photo", () => {
     ]);
     expect(await read("key\n")).toMatchObject([{ ids: [], unreadable: 0, end: true }]);
   });
+});
+
+test("a prefix goes on behind a key with a zero character, which Postgres cannot keep as a cursor", async () => {
+  const keys = ["a", "b\0c", "d"];
+  const deps = {
+    list: async (_bucket: string, _prefix: string, after: string, limit: number) => {
+      const left = keys.filter((key) => key > after);
+      const found = left.slice(0, limit);
+      const photos = found.map((key) => ({ store: "s3" as const, bucket: "b", key, version: "" }));
+      return {
+        found: photos.filter(({ key }) => !key.includes("\0")),
+        after: found.at(-1) ?? after,
+        end: left.length <= limit,
+      };
+    },
+    select: () => Promise.reject(new Error("unused")),
+    view: () => Promise.reject(new Error("unused")),
+    known: async (photos: readonly { key: string }[]) => photos.map(({ key }) => key),
+    open: () => Promise.reject(new Error("unused")),
+  };
+  const read = await gather(pages(deps, { kind: "prefix", bucket: "b", prefix: "" }, null, 1));
+  expect(read.map(({ ids, cursor }) => [...ids, cursor])).toEqual([
+    ["a", { after: "a" }],
+    [{ after: "b" }],
+    ["d", { after: "d" }],
+  ]);
 });
 
 describe("a manifest that was replaced while it was read", () => {
@@ -509,6 +577,21 @@ describe("the feeder", () => {
     deps.pages = pages;
     expect(await feeder.round()).toBe(10);
     expect(fed).toHaveLength(20);
+  });
+
+  test("pauses one of which Postgres refuses what it names, and feeds the others", async () => {
+    const backfills = [run("1"), run("2"), run("3")];
+    const { deps, feeder, failed } = world(backfills, 10);
+    const { feed } = deps;
+    const codes: Record<string, string> = { 1: "22P05", 2: "54000" };
+    deps.feed = async (backfill, ...page) => {
+      const code = codes[backfill.id];
+      if (code) throw Object.assign(new Error("of no use"), { code });
+      return feed(backfill, ...page);
+    };
+    expect(await feeder.round()).toBe(10);
+    expect(failed).toEqual(["1", "2"]);
+    expect(backfills.map(({ id }) => id)).toEqual(["3"]);
   });
 
   test("pauses one that it does not understand, with why, and feeds the others", async () => {
