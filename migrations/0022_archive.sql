@@ -146,3 +146,74 @@ begin
   delete from object_order o using unnest(made) m
   where (o.store, o.bucket, o.key, o.version) = (m.store, m.bucket, m.key, m.version);
 end $$;
+
+-- As before (migrations/0019_verdicts_of_now.sql), but of photos whose id is above p_after, as rollback_backfill: the index keeps what pages before have
+-- deleted until vacuum comes, and each page went over all of it. Returns the last id that it looked at, null where there is none above.
+-- What is proposed meanwhile may lie below: begin again at 0 until none is left.
+drop function apply_proposals(bigint, integer, text);
+create function apply_proposals(
+  p_id bigint, p_after bigint, p_limit integer, p_by text, out last_id bigint, out taken bigint, out changed bigint
+) language plpgsql as $$
+declare
+  run backfills;
+  ids bigint[];
+  items jsonb;
+begin
+  run := backfill_that_is_over(p_id);
+  if not run.propose then raise exception 'backfill % gave verdicts, not proposals: maitred backfill rollback undoes them', p_id using errcode = 'MD409'; end if;
+  if run.outcome = 'rolled back' then raise exception 'backfill % was rolled back', p_id using errcode = 'MD409'; end if;
+  ids := array(
+    select s.photo_id from proposals s where s.backfill_id = p_id and s.photo_id > p_after order by s.photo_id limit p_limit);
+  -- first, as everybody locks photos before what speaks of them
+  perform 1 from photos p where p.id = any (ids) order by p.id for update;
+  with gone as (
+    delete from proposals s where s.backfill_id = p_id and s.photo_id = any (ids) returning s.item
+  )
+  select coalesce(jsonb_agg(item), '[]'), count(*) into items, taken from gone;
+  select count(*) into changed from record_verdicts(items) v where v.changed;
+  if taken > 0 or run.outcome is null then perform note_outcome(run, 'applied', 'applied', p_by); end if;
+  last_id := ids[cardinality(ids)];
+end $$;
+
+-- As before (migrations/0009_backfills.sql), but of photos whose id is above p_after, as apply_proposals.
+drop function discard_proposals(bigint, integer, text);
+create function discard_proposals(
+  p_id bigint, p_after bigint, p_limit integer, p_by text, out last_id bigint, out gone bigint
+) language plpgsql as $$
+declare
+  run backfills;
+begin
+  run := backfill_that_is_over(p_id);
+  if not run.propose then raise exception 'backfill % gave verdicts, not proposals: maitred backfill rollback undoes them', p_id using errcode = 'MD409'; end if;
+  with page as (
+    delete from proposals s where s.backfill_id = p_id and s.photo_id in (
+      select photo_id from proposals where backfill_id = p_id and photo_id > p_after order by photo_id limit p_limit)
+    returning s.photo_id
+  )
+  select max(photo_id), count(*) into last_id, gone from page;
+  if gone > 0 or run.outcome is null then
+    perform note_outcome(run, coalesce(run.outcome, 'discarded'), 'discarded', p_by);
+  end if;
+end $$;
+
+-- As before (migrations/0009_backfills.sql), but that each photo that waits is looked up by itself: of some thousands among a million Postgres read
+-- all photos rather, at each round of a feeder.
+create or replace function end_backfills() returns setof bigint language plpgsql as $$
+declare read_through bigint[];
+begin
+  delete from backfill_photos where (photo_id, backfill_id) in (
+    select w.photo_id, w.backfill_id from backfill_photos w
+    cross join lateral (select from photos p where p.id = w.photo_id and p.superseded_at is not null offset 0) p
+    for update of w skip locked);
+  -- a statement of its own, so that the next one sees what was fed or is to be tried again before the lock was had
+  read_through := array(
+    select b.id from backfills b
+    where b.state = 'running' and b.read_all and not exists (select from backfill_photos w where w.backfill_id = b.id)
+    for no key update skip locked);
+  return query
+  update backfills b set state = 'done', ended_at = now()
+  where b.id = any (read_through)
+    and not exists (select from backfill_photos w where w.backfill_id = b.id)
+    and not exists (select from backfill_retries r where r.backfill_id = b.id)
+  returning b.id;
+end $$;

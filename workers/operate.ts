@@ -8,7 +8,7 @@ import { LANES } from "../src/photo.ts";
 import { recently } from "../src/recently.ts";
 import { addAuditEntry, audited } from "../src/store/audit-log.ts";
 import { readBackfillSums } from "../src/store/backfill-counts.ts";
-import { type BackfillRow, changeBackfill, readBackfills, retryBackfill } from "../src/store/backfills.ts";
+import { changeBackfill, type ListedBackfill, readBackfills, retryBackfill } from "../src/store/backfills.ts";
 import {
   countBadMessages,
   listBadMessages,
@@ -170,7 +170,10 @@ function createRuns(db: Pool): () => Promise<Operating["backfills"]> {
   };
 }
 
-function asRun(row: BackfillRow, rate: number): Omit<Operating["backfills"][number], "failures" | "changed"> {
+function asRun(
+  row: ListedBackfill,
+  rate: number,
+): Omit<Operating["backfills"][number], "failures" | "changed"> {
   const { id, model, propose, state, outcome, maxRate, hours, startedBy, changedBy, why } = row;
   const { waiting, skipped, unreadable, readAll } = row;
   const left = photosLeft(row);

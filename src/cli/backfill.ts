@@ -142,7 +142,12 @@ function throughout(
     let after = "0";
     for (;;) {
       const done = await page(db, id, accountOf(args.values), after);
-      if (!done) break;
+      if (!done) {
+        if (!outcome || after === "0") break;
+        // what was proposed meanwhile may be of any photo
+        after = "0";
+        continue;
+      }
       photos += done.photos;
       if (done.otherwise !== undefined) otherwise = (otherwise ?? 0) + done.otherwise;
       if (done.pending !== undefined) pending = (pending ?? 0) + done.pending;
@@ -176,17 +181,17 @@ async function refuseAfter(wanted: BackfillRow["outcome"], db: Pool, id: string)
 
 const apply = throughout(
   "decided as it proposed",
-  async (db, id, by) => {
-    const { taken, changed } = await applyProposals(db, id, by);
-    return taken > 0 ? { photos: changed, otherwise: taken - changed, after: "" } : undefined;
+  async (db, id, by, after) => {
+    const page = await applyProposals(db, id, after, by);
+    return page && { photos: page.changed, otherwise: page.taken - page.changed, after: page.after };
   },
   "applied",
 );
 const discard = throughout(
   "left as they were",
-  async (db, id, by) => {
-    const photos = await discardProposals(db, id, by);
-    return photos > 0 ? { photos, after: "" } : undefined;
+  async (db, id, by, after) => {
+    const page = await discardProposals(db, id, after, by);
+    return page && { photos: page.gone, after: page.after };
   },
   "discarded",
 );

@@ -50,6 +50,9 @@ export interface BackfillRow {
   undecided: boolean;
 }
 
+/** What is read of each where all are: not whether proposals are left, which may be a long look after many were applied. */
+export type ListedBackfill = Omit<BackfillRow, "undecided">;
+
 export type NewBackfill = Pick<
   BackfillRow,
   "what" | "model" | "again" | "propose" | "maxRate" | "hours" | "startedBy"
@@ -69,10 +72,10 @@ export async function addBackfill(db: Pool, run: NewBackfill): Promise<string> {
 }
 
 /** The latest first; of one state where it is given. */
-export async function readBackfills(db: Pool, state?: BackfillState): Promise<BackfillRow[]> {
-  return query<BackfillRow>(db, {
+export async function readBackfills(db: Pool, state?: BackfillState): Promise<ListedBackfill[]> {
+  return query<ListedBackfill>(db, {
     name: "read_backfills",
-    text: `${BACKFILL} where ($1::text is null or state = $1) order by id desc`,
+    text: `select ${COLUMNS} from backfills where ($1::text is null or state = $1) order by id desc`,
     values: [state ?? null],
   });
 }
@@ -80,7 +83,10 @@ export async function readBackfills(db: Pool, state?: BackfillState): Promise<Ba
 export async function readBackfill(db: Pool, id: string): Promise<BackfillRow | undefined> {
   const rows = await query<BackfillRow>(db, {
     name: "read_backfill",
-    text: `${BACKFILL} where id = $1`,
+    // undecided by the first row in the order of the primary key: "exists" would read all that one run proposed to find none of another
+    text: `select ${COLUMNS}, coalesce((select s.backfill_id from proposals s where s.backfill_id >= backfills.id
+        order by s.backfill_id, s.photo_id limit 1) = backfills.id, false) as undecided
+      from backfills where id = $1`,
     values: [id],
   });
   return rows[0];
@@ -127,39 +133,52 @@ export async function retryBackfill(
 }
 
 /**
- * Makes proposals of a backfill verdicts, a page of them; see apply_proposals.
+ * Makes proposals of a backfill verdicts, a page of those of photos after `after`; see apply_proposals.
  *
- * @returns how many it took, 0 when none is left; and how many of these are verdicts now: the photos of the others were
- *   decided meanwhile.
+ * @returns where to go on, how many it took, and how many of these are verdicts now: the photos of the others were decided
+ *   meanwhile; undefined when none is left behind `after`.
  * @throws {ConfigError} CONFIG_INVALID where it is not over, or proposed nothing, or was rolled back.
  */
 export async function applyProposals(
   db: Pool,
   id: string,
+  after: string,
   by: string,
   limit = 500,
-): Promise<{ taken: number; changed: number }> {
-  const rows = await ask<{ taken: number; changed: number }>(db, {
+): Promise<{ after: string; taken: number; changed: number } | undefined> {
+  const rows = await ask<{ after: string | null; taken: number; changed: number }>(db, {
     name: "apply_proposals",
-    text: "select taken::float8 as taken, changed::float8 as changed from apply_proposals($1, $2, $3)",
-    values: [id, limit, by],
+    text: `select last_id as after, taken::float8 as taken, changed::float8 as changed
+      from apply_proposals($1, $2, $3, $4)`,
+    values: [id, after, limit, by],
   });
-  return rows[0]!;
+  return unlessAtEnd(rows[0]!);
 }
 
 /**
- * Forgets proposals, a page of them; see discard_proposals.
+ * Forgets proposals, a page of those of photos after `after`; see discard_proposals.
  *
- * @returns how many; 0 when none is left.
+ * @returns where to go on, and how many; undefined when none is left behind `after`.
  * @throws {ConfigError} CONFIG_INVALID where it is not over, or proposed nothing.
  */
-export async function discardProposals(db: Pool, id: string, by: string, limit = 5_000): Promise<number> {
-  const rows = await ask<{ gone: number }>(db, {
+export async function discardProposals(
+  db: Pool,
+  id: string,
+  after: string,
+  by: string,
+  limit = 5_000,
+): Promise<{ after: string; gone: number } | undefined> {
+  const rows = await ask<{ after: string | null; gone: number }>(db, {
     name: "discard_proposals",
-    text: "select discard_proposals($1, $2, $3)::float8 as gone",
-    values: [id, limit, by],
+    text: "select last_id as after, gone::float8 as gone from discard_proposals($1, $2, $3, $4)",
+    values: [id, after, limit, by],
   });
-  return rows[0]!.gone;
+  return unlessAtEnd(rows[0]!);
+}
+
+function unlessAtEnd<T extends { after: string | null }>(page: T): (T & { after: string }) | undefined {
+  const { after } = page;
+  return after === null ? undefined : { ...page, after };
 }
 
 /**
@@ -204,8 +223,7 @@ export async function bestRate(db: Pool): Promise<number | null> {
   return rows[0]!.rate;
 }
 
-// undecided by the first row in the order of the primary key: "exists" would read all that one run proposed to find none of another
-const BACKFILL = `select id, what, model, again, propose, state, outcome, max_rate as "maxRate", hours, rendition, expected::float8 as expected,
+const COLUMNS = `id, what, model, again, propose, state, outcome, max_rate as "maxRate", hours, rendition, expected::float8 as expected,
     started_by as "startedBy",
     started_at as "startedAt", changed_by as "changedBy", changed_at as "changedAt", why, ended_at as "endedAt", cursor,
     read_all as "readAll", seen::float8 as seen, fed::float8 as fed, skipped::float8 as skipped,
@@ -217,10 +235,7 @@ const BACKFILL = `select id, what, model, again, propose, state, outcome, max_ra
     case when what ->> 'kind' = 'policy' then 'feeds' else coalesce((
       select case when f.stands_back then 'stands back' else 'feeds' end
       from feeding f where f.heard_at > now() - interval '30 seconds'), 'nobody') end as feeder,
-    exists (select from model_workers m where m.seen_at > now() - interval '2 minutes') as worker,
-    coalesce((select s.backfill_id from proposals s where s.backfill_id >= backfills.id
-      order by s.backfill_id, s.photo_id limit 1) = backfills.id, false) as undecided
-  from backfills`;
+    exists (select from model_workers m where m.seen_at > now() - interval '2 minutes') as worker`;
 
 /** What these functions refuse is the caller's to mend. */
 async function ask<Row extends Record<string, unknown>>(

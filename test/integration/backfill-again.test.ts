@@ -189,12 +189,36 @@ describe("a backfill that proposed", () => {
     });
   }, 60_000);
 
+  test("is applied and discarded from where the page before ended, and once more where it proposes meanwhile", async ({
+    db,
+  }) => {
+    const ids = await three(db);
+    const runs = [await proposed(db, ids), await proposed(db, ids)];
+    expect(await applyProposals(db.pool, runs[0]!, ids[0], "ann", 1)).toMatchObject({
+      after: ids[1],
+      taken: 1,
+    });
+    expect(await discardProposals(db.pool, runs[1]!, ids[0], "ann", 1)).toEqual({ after: ids[1], gone: 1 });
+    expect(await applyProposals(db.pool, runs[0]!, ids[2], "ann", 1)).toBeUndefined();
+    expect(await discardProposals(db.pool, runs[1]!, ids[2], "ann", 1)).toBeUndefined();
+    await db.pool.query(`
+      create function propose_again() returns trigger language plpgsql as $$ begin
+        insert into proposals select old.backfill_id, ${ids[1]}, old.item || '{"id": ${ids[1]}}' where old.photo_id = ${ids[2]};
+        return null;
+      end $$;
+      create trigger propose_again after delete on proposals for each row execute function propose_again()`);
+    for (const [index, word] of ["apply", "discard"].entries()) {
+      expect(await run(db)(word, runs[index]!, "--json")).toMatchObject({ code: 0 });
+    }
+    expect((await db.pool.query("select from proposals")).rowCount).toBe(0);
+  }, 30_000);
+
   test("and was applied in part is applied or discarded to its end", async ({ db }) => {
     const ids = await three(db);
     const id = await proposed(db, ids);
     const said = async () => statusLines((await readBackfill(db.pool, id))!, []).join("\n");
     expect(await said()).toMatch(/\nthese are proposals: maitred backfill apply or discard decides on them$/);
-    expect(await applyProposals(db.pool, id, "ann", 1)).toEqual({ taken: 1, changed: 1 });
+    expect(await applyProposals(db.pool, id, "0", "ann", 1)).toMatchObject({ taken: 1, changed: 1 });
     expect(await said()).toMatch(
       /\nit was applied by ann\nproposals are left: maitred backfill apply or discard goes on/,
     );
@@ -203,7 +227,7 @@ describe("a backfill that proposed", () => {
       out: `2 photos of backfill ${id} are left as they were\n`,
     });
     expect(await decided(db)).toEqual([{ outcome: "applied", changed_by: "ann", why: "discarded" }]);
-    expect(await discardProposals(db.pool, id, "bob")).toBe(0);
+    expect(await discardProposals(db.pool, id, "0", "bob")).toBeUndefined();
     expect(await decided(db)).toEqual([{ outcome: "applied", changed_by: "ann", why: "discarded" }]);
     expect(await said()).not.toMatch(/proposals/);
   }, 30_000);

@@ -460,6 +460,30 @@ describe("a backfill", () => {
     expect(await endBackfills(db.pool)).toEqual([id]);
   });
 
+  test("reads no photo but those that wait to see whether they are still there", async ({ db }) => {
+    await db.pool.query(
+      "insert into photos (store, bucket, key) select 's3', 'archive', n::text from generate_series(1, 10000) n",
+    );
+    await addBackfill(db.pool, ofAll);
+    await db.pool.query(
+      "insert into backfill_photos select p.id, b.id from photos p, backfills b limit 2000",
+    );
+    await db.pool.query("analyze photos, backfill_photos");
+    const client = await db.pool.connect();
+    const read = async (): Promise<number> => {
+      const { rows } = await client.query(
+        "select (idx_tup_fetch + seq_tup_read)::float8 as read from pg_stat_xact_user_tables where relname = 'photos'",
+      );
+      return rows[0].read;
+    };
+    await client.query("begin");
+    const before = await read();
+    await client.query("select end_backfills()");
+    expect((await read()) - before).toBe(2_000);
+    await client.query("rollback");
+    client.release();
+  });
+
   test("is fed while a verdict of it is committed, without a deadlock", async ({ db }) => {
     const [a, b] = await photos(db, "a", "b");
     const id = await addBackfill(db.pool, ofAll);
@@ -717,8 +741,8 @@ test("the role of workers may do all that a feeder, a worker and an operator do 
   expect(await rollbackBackfill(worker, first, "0", "me")).toMatchObject({ restored: 2 });
   const proposal = (id: string): Outcome => ({ ...judged(id, "hidden"), fed: true });
   const proposed = await over({ propose: true }, ids.map(proposal));
-  expect(await applyProposals(worker, proposed, "me", 1)).toEqual({ taken: 1, changed: 1 });
-  expect(await discardProposals(worker, proposed, "me")).toBe(1);
+  expect(await applyProposals(worker, proposed, "0", "me", 1)).toMatchObject({ taken: 1, changed: 1 });
+  expect(await discardProposals(worker, proposed, "0", "me")).toMatchObject({ gone: 1 });
   await changeBackfill(worker, await addBackfill(worker, ofAll), "cancelled", "me", "no need");
   await registerPhotos(worker, [{ ...photo, key: "new" }], "live");
   await worker.query("insert into unqueued select unnest($1::bigint[])", [ids]);

@@ -174,8 +174,8 @@ describe("what operators do", () => {
       return id;
     };
     const [applied, discarded] = [await proposed(), await proposed()];
-    for (let page = 0; page < 3; page++) await applyProposals(db.pool, applied, "ann", 1);
-    for (let page = 0; page < 3; page++) await discardProposals(db.pool, discarded, "ann", 1);
+    for (let page = 0; page < 3; page++) await applyProposals(db.pool, applied, "0", "ann", 1);
+    for (let page = 0; page < 3; page++) await discardProposals(db.pool, discarded, "0", "ann", 1);
     for (const after of ["0", ids[0]!, ids[1]!]) await rollbackBackfill(db.pool, applied, after, "bob", 1);
     expect((await logged(db)).map((entry) => `${entry.who} ${wordsOf(entry)}`)).toEqual([
       `ann set backfill ${backfill} to paused: too early`,

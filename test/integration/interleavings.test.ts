@@ -148,8 +148,8 @@ function createActs(db: Database, photos: readonly string[], random: () => numbe
       const id = one(runs.slice(-5));
       await unlessRefused(
         one([
-          () => throughout(async () => (await applyProposals(db.pool, id, "oda", 2)).taken),
-          () => throughout(() => discardProposals(db.pool, id, "oda", 2)),
+          () => throughout(async () => (await applyProposals(db.pool, id, "0", "oda", 2))?.taken ?? 0),
+          () => throughout(async () => (await discardProposals(db.pool, id, "0", "oda", 2))?.gone ?? 0),
           () => changeBackfill(db.pool, id, "cancelled", "oda", "no"),
           () => retryBackfill(db.pool, id, undefined, "oda"),
         ])(),

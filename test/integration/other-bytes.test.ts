@@ -196,7 +196,7 @@ describe("once it was uploaded again and judged, nothing brings the verdict of b
     await say(db, event({ kind: "removed" }), event());
     await recordOutcomes(db.pool, [judged(photoId!, "hidden")]);
     await endBackfills(db.pool);
-    await applyProposals(db.pool, run, "me");
+    await applyProposals(db.pool, run, "0", "me");
     expect(await rows(db, "select state from photos")).toEqual([{ state: "hidden" }]);
   });
 

@@ -99,7 +99,7 @@ async function throughout(page: () => Promise<number>): Promise<number> {
   }
 }
 const applyAll = (db: Database, id: string, by = "ann"): Promise<number> =>
-  throughout(async () => (await applyProposals(db.pool, id, by, 3)).taken);
+  throughout(async () => (await applyProposals(db.pool, id, "0", by, 3))?.taken ?? 0);
 async function rollback(db: Database, id: string, limit = 2): Promise<number> {
   let [after, total] = ["0", 0];
   for (;;) {
@@ -197,12 +197,14 @@ describe("a backfill that proposes", () => {
     await feedAll(db, id);
     await judge(db, after, { by: "model:m-2", fed: true });
     await endBackfills(db.pool);
-    expect(await throughout(() => discardProposals(db.pool, id, "ann", 3))).toBe(4);
+    expect(
+      await throughout(async () => (await discardProposals(db.pool, id, "0", "ann", 3))?.gone ?? 0),
+    ).toBe(4);
     expect(await applyAll(db, id)).toBe(0);
     expect(await seen(db)).toEqual(was);
     const plain = await addBackfill(db.pool, { ...run, what: all, propose: false });
     await changeBackfill(db.pool, plain, "cancelled", "ann", "x");
-    await expect(applyProposals(db.pool, plain, "ann")).rejects.toThrow(
+    await expect(applyProposals(db.pool, plain, "0", "ann")).rejects.toThrow(
       /gave verdicts, not proposals: .* rollback/,
     );
   });
@@ -226,7 +228,7 @@ describe("a backfill that proposes", () => {
     const { a, b, ...rest } = after;
     await judge(db, { a: a! }, { by: "model:m-2", fed: true });
     await changeBackfill(db.pool, id, "cancelled", "ann", "wrong model");
-    await expect(discardProposals(db.pool, id, "ann")).rejects.toThrow(
+    await expect(discardProposals(db.pool, id, "0", "ann")).rejects.toThrow(
       /in the queue: wait until they are judged/,
     );
     // an upload has its verdict, and so has what another run waits for
@@ -300,7 +302,7 @@ describe("a backfill that proposes", () => {
     await recordOutcomes(db.pool, [outcome]);
     expect(await recordOutcomes(db.pool, [outcome])).toEqual(new Map([[ids["a"], false]]));
     await endBackfills(db.pool);
-    await throughout(() => discardProposals(db.pool, id, "ann"));
+    await throughout(async () => (await discardProposals(db.pool, id, "0", "ann"))?.gone ?? 0);
     await recordOutcomes(db.pool, [outcome]);
     expect(await seen(db)).toEqual(was);
     expect(await readBackfillCounts(db.pool, id)).toMatchObject([{ after: "hidden", photos: 1 }]);
@@ -364,7 +366,7 @@ describe("a backfill that proposes", () => {
     await feedAll(db, id);
     await judge(db, after, { by: "model:m-2", fed: true });
     await endBackfills(db.pool);
-    await throughout(() => discardProposals(db.pool, id, "ann"));
+    await throughout(async () => (await discardProposals(db.pool, id, "0", "ann"))?.gone ?? 0);
     expect(await applyAll(db, id, "bob")).toBe(0);
     expect(await readBackfill(db.pool, id)).toMatchObject({ outcome: "discarded", changedBy: "ann" });
   });
@@ -521,7 +523,8 @@ describe("a policy run", () => {
         anew(r, "hidden", true),
       ];
       expect(await recordAnew(db.pool, run, group, allOf(5))).toBe(true);
-      if (propose) expect(await applyProposals(db.pool, run, "oda", 100)).toEqual({ taken: 1, changed: 1 });
+      if (propose)
+        expect(await applyProposals(db.pool, run, "0", "oda", 100)).toMatchObject({ taken: 1, changed: 1 });
       const now = await seen(db);
       expect(now["d"]).toMatchObject({ state: "hidden", policy: "p-2" });
       expect({ ...now, d: was["d"] }).toEqual(was);
