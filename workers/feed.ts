@@ -21,6 +21,7 @@ import {
   feedRetries,
   noteFeeding,
   photosOfObjects,
+  readCursor,
   waitingPhotos,
 } from "../src/store/backfill-feed.ts";
 import { changeBackfill, readBackfills } from "../src/store/backfills.ts";
@@ -73,6 +74,7 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
           const photos = await feedBackfill(db, id, from, page);
           return photos && withRenditions(photos, rendition);
         },
+        stands: async (id) => (await readCursor(db, id)) as RunningBackfill["cursor"],
         // what failed did so itself, whatever its rendition
         retry: (id, size) => feedRetries(db, id, size),
         async *waitingPhotos(olderThanS) {

@@ -57,28 +57,42 @@ export async function* pages(
     return;
   }
   let after = (from as { after: string } | null)?.after ?? "";
+  if (what.kind === "prefix") {
+    yield* prefixPages(deps, what, after, size);
+    return;
+  }
   for (;;) {
-    const { ids, ...next } = await stretch(deps, what, after, size);
+    const { found, end, ...next } = await (what.kind === "view"
+      ? deps.view(what.view, after, size)
+      : deps.select(what, after, size));
     after = next.after;
-    yield { ids, cursor: { after: storable(after) }, end: next.end, unreadable: 0 };
-    if (next.end) return;
+    yield { ids: found, cursor: { after }, end, unreadable: 0 };
+    if (end) return;
   }
 }
 
-async function stretch(
+/** As many are listed as a request gives, however few make a page: stores take their price by the request. */
+async function* prefixPages(
   deps: PageDeps,
-  what: Exclude<FedSelector, { kind: "manifest" }>,
-  after: string,
+  { bucket, prefix }: Extract<FedSelector, { kind: "prefix" }>,
+  from: string,
   size: number,
-): Promise<{ ids: string[]; after: string; end: boolean }> {
-  if (what.kind === "prefix") {
-    const { found, ...next } = await deps.list(what.bucket, what.prefix, after, Math.min(size, 1_000));
-    return { ids: await deps.known(found.map((photo) => ({ ...photo, known: {} }))), ...next };
+): AsyncGenerator<Page> {
+  let listed: Stretch<PhotoRef> = { found: [], after: from, end: false };
+  while (!listed.end) {
+    listed = await deps.list(bucket, prefix, listed.after, LISTED);
+    const { found, after, end } = listed;
+    for (let at = 0; at === 0 || at < found.length; at += size) {
+      const some = found.slice(at, at + size);
+      const last = at + size >= found.length;
+      yield {
+        ids: await deps.known(some.map((photo) => ({ ...photo, known: {} }))),
+        cursor: { after: storable(last ? after : some.at(-1)!.key) },
+        end: last && end,
+        unreadable: 0,
+      };
+    }
   }
-  const { found, ...next } = await (what.kind === "view"
-    ? deps.view(what.view, after, size)
-    : deps.select(what, after, size));
-  return { ids: found, ...next };
 }
 
 async function* manifestPages(
@@ -133,3 +147,6 @@ function byBucket<T extends PhotoRef>(photos: readonly T[]): T[][] {
   }
   return [...groups.values()];
 }
+
+/** The most that S3 lists at once. */
+const LISTED = 1_000;

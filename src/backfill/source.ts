@@ -1,3 +1,4 @@
+import { compareKeys } from "../key-order.ts";
 import type { PhotoJob } from "../photo.ts";
 import type { Cursor, Page } from "./pages.ts";
 import type { FedSelector } from "./selector.ts";
@@ -27,6 +28,8 @@ export interface SourceDeps {
   pages(backfill: RunningBackfill, size: number): AsyncGenerator<Page>;
   /** Commits that a page was read; the photos to queue, or undefined where somebody else was faster or stopped it, or it rests. */
   feed(backfill: RunningBackfill, from: Cursor | null, page: Page): Promise<PhotoJob[] | undefined>;
+  /** How far it was read, by whichever feeder; null: not at all. */
+  stands(id: string): Promise<Cursor | null>;
   /** Commits that a page of failed photos is fed again; the photos to queue, or undefined where somebody stopped it. */
   retry(id: string, size: number): Promise<PhotoJob[] | undefined>;
 }
@@ -60,10 +63,21 @@ export function createSource(deps: SourceDeps, backfill: RunningBackfill, size: 
       ahead.catch(() => {});
       const read = from;
       from = value.cursor;
-      return deps.feed(backfill, read, value);
+      const photos = await deps.feed(backfill, read, value);
+      // what comes from Postgres is as well begun anew
+      if (photos || backfill.what.kind === "photos" || backfill.what.kind === "view") return photos;
+      // another feeder fed this page; opened anew, a list would be read from its start, and a bucket listed again
+      return reaches(await deps.stands(backfill.id), from) ? [] : undefined;
     },
     async close() {
       await pages.return(undefined);
     },
   };
+}
+
+/** Whether what was read up to `stands` has the page that ends at `end`. Of a store that lists in no order that may be wrong, and the page is read anew. */
+function reaches(stands: Cursor | null, end: Cursor): boolean {
+  if (!stands) return false;
+  if ("after" in stands) return "after" in end && compareKeys(stands.after, end.after) >= 0;
+  return "file" in end && (stands.file - end.file || stands.record - end.record) >= 0;
 }

@@ -27,6 +27,16 @@ export async function feedBackfill(
   });
 }
 
+/** The cursor of the last page that was committed; null where there is none. */
+export async function readCursor(db: Pool, id: string): Promise<unknown> {
+  const rows = await query<{ cursor: unknown }>(db, {
+    name: "read_backfill_cursor",
+    text: "select cursor from backfills where id = $1",
+    values: [id],
+  });
+  return rows[0]?.cursor ?? null;
+}
+
 /**
  * Feeds a page of what is to be tried again; see feed_retries.
  *

@@ -6,7 +6,7 @@ import { createFeeder, type FeederDeps } from "../../src/backfill/feeder.ts";
 import { heldBy, type Waiting } from "../../src/backfill/held.ts";
 import { type ManifestRecord, readManifest } from "../../src/backfill/manifest.ts";
 import { parseHours, secondsWithin, within } from "../../src/backfill/pace.ts";
-import { type Page, pages } from "../../src/backfill/pages.ts";
+import { type Page, type PageDeps, pages } from "../../src/backfill/pages.ts";
 import { createRate } from "../../src/backfill/progress.ts";
 import { describeStored, describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
 import type { RunningBackfill } from "../../src/backfill/source.ts";
@@ -317,12 +317,13 @@ describe("an inventory that says the MD5 of its files", () => {
   });
 });
 
+const never = () => Promise.reject(new Error("unused"));
+const unused = { list: never, select: never, view: never, open: never };
+
 describe("a list of which no record names a photo", () => {
   const read = (list: string, from: { file: number; record: number } | null = null): Promise<Page[]> => {
     const deps = {
-      list: () => Promise.reject(new Error("unused")),
-      select: () => Promise.reject(new Error("unused")),
-      view: () => Promise.reject(new Error("unused")),
+      ...unused,
       known: async (photos: readonly { key: string }[]) => photos.map(({ key }) => key),
       open: async () => Readable.from([Buffer.from(list)]),
     };
@@ -345,23 +346,45 @@ describe("a list of which no record names a photo", () => {
   });
 });
 
+test("a prefix is listed a thousand keys at a time, however few make a page, and goes on behind any page", async () => {
+  const keys = Array.from({ length: 2_500 }, (_, n) => String(n).padStart(4, "0"));
+  let lists = 0;
+  const deps: PageDeps = {
+    ...unused,
+    list: async (bucket, _prefix, after, limit) => {
+      lists++;
+      const left = keys.filter((key) => key > after);
+      const found = left.slice(0, limit).map((key) => ({ store: "s3" as const, bucket, key, version: "" }));
+      return { found, after: found.at(-1)?.key ?? after, end: left.length <= limit };
+    },
+    known: async (photos) => photos.map(({ key }) => key),
+  };
+  const prefix = { kind: "prefix", bucket: "b", prefix: "" } as const;
+  const read = await gather(pages(deps, prefix, null, 160));
+  expect(lists).toBe(3);
+  expect(read.flatMap(({ ids }) => ids)).toEqual(keys);
+  expect(read.map(({ end }) => end)).toEqual(read.map((_, index) => index === read.length - 1));
+  for (const [index, { cursor }] of read.slice(0, -1).entries()) {
+    const { value } = await pages(deps, prefix, cursor, 160).next();
+    expect((value as Page).ids[0]).toBe(read[index + 1]!.ids[0]);
+  }
+});
+
 test("a prefix goes on behind a key with a zero character, which Postgres cannot keep as a cursor", async () => {
   const keys = ["a", "b\0c", "d"];
   const deps = {
-    list: async (_bucket: string, _prefix: string, after: string, limit: number) => {
+    ...unused,
+    list: async (_bucket: string, _prefix: string, after: string) => {
       const left = keys.filter((key) => key > after);
-      const found = left.slice(0, limit);
+      const found = left.slice(0, 1);
       const photos = found.map((key) => ({ store: "s3" as const, bucket: "b", key, version: "" }));
       return {
         found: photos.filter(({ key }) => !key.includes("\0")),
         after: found.at(-1) ?? after,
-        end: left.length <= limit,
+        end: left.length <= 1,
       };
     },
-    select: () => Promise.reject(new Error("unused")),
-    view: () => Promise.reject(new Error("unused")),
     known: async (photos: readonly { key: string }[]) => photos.map(({ key }) => key),
-    open: () => Promise.reject(new Error("unused")),
   };
   const read = await gather(pages(deps, { kind: "prefix", bucket: "b", prefix: "" }, null, 1));
   expect(read.map(({ ids, cursor }) => [...ids, cursor])).toEqual([
@@ -431,6 +454,7 @@ describe("the feeder", () => {
         fed.push(...page.ids);
         return page.ids.map((id) => ({ id, store: "s3", bucket: "b", key: id, version: "", known: {} }));
       },
+      stands: async (id) => backfills.find((each) => each.id === id)?.cursor ?? null,
       retry: async () => [],
       async *waitingPhotos() {},
       waiting: async () => 0,
@@ -560,6 +584,37 @@ describe("the feeder", () => {
     await feeder.round();
     await feeder.round();
     expect(fed.slice(100)).toEqual(Array.from({ length: 100 }, (_, index) => `1:${200 + index}`));
+  });
+
+  test("opens a list once, whoever else feeds pages of it, and anew where it stands within a page", async () => {
+    const list = "key\n".padEnd(10_000, "1.jpg\n");
+    const backfills = [run("1", { what: { kind: "manifest", at: "s3://m/l.csv", bucket: "b" } })];
+    const { deps, feeder, fed, queue } = world(backfills, 0);
+    let opened = 0;
+    const read: PageDeps = {
+      ...unused,
+      known: async (photos) => photos.map(() => "1"),
+      open: async () => {
+        opened++;
+        return Readable.from([Buffer.from(list)]);
+      },
+    };
+    deps.pages = ({ what, cursor }, size) => pages(read, what, cursor, size);
+    const elsewhere = (record: number) => {
+      backfills[0]!.cursor = { file: 0, record };
+      queue.length = 0;
+    };
+    await feeder.round();
+    elsewhere(500);
+    expect(await feeder.round()).toBe(100);
+    expect(backfills[0]!.cursor).toEqual({ file: 0, record: 600 });
+    expect([opened, fed.length]).toEqual([1, 200]);
+    elsewhere(650);
+    await feeder.round();
+    await feeder.round();
+    expect(backfills[0]!.cursor).toEqual({ file: 0, record: 750 });
+    expect(opened).toBe(2);
+    await feeder.close();
   });
 
   test("pauses one that cannot go on, waits for what is away, and feeds the others", async () => {
