@@ -75,7 +75,8 @@ export async function finishRotation(db: Pool, id: string): Promise<boolean> {
 }
 
 /**
- * What waits for it goes on as soon as it is enabled; of what happens while it is not, `tellAgain` tells.
+ * What waits for it goes on as soon as it is enabled; of what happens while it is not, `tellAgain` tells. It waits for no verdict:
+ * one that is being committed tells it still, and that waits as the rest does.
  *
  * @returns since when it was as it was before, and a minute more; undefined where there is no such destination.
  */
@@ -87,7 +88,7 @@ export async function enableDestination(
 ): Promise<{ wasEnabled: boolean; since: Date } | undefined> {
   const [row] = await query<{ wasEnabled: boolean; since: Date }>(db, {
     name: "enable_destination",
-    text: `with before as (select enabled, changed_at from destinations where id = $1 for update),
+    text: `with before as (select enabled, changed_at from destinations where id = $1 for no key update),
         changed as (
           update destinations d set enabled = $2, note = $3, changed_at = case when b.enabled = $2 then d.changed_at else now() end
           from before b where d.id = $1),
@@ -115,7 +116,9 @@ export async function tellAgain(
 ): Promise<{ lastId: string | undefined; told: number }> {
   const [row] = await query<{ lastId: string; told: number }>(db, {
     name: "tell_again",
-    text: `select last_id as "lastId", told::integer from tell_again($1, $2, $3, $4)`,
+    // whoever disables it waits for the page, or the page would tell nothing and be passed over
+    text: `select last_id as "lastId", told::integer
+      from tell_again(coalesce((select id from destinations where id = $1 for share), $1), $2, $3, $4)`,
     values: [id, since, after, limit],
   }).catch((cause: { code?: unknown; message: string }) => {
     if (cause.code !== "MD404" && cause.code !== "MD409") throw cause;

@@ -20,6 +20,7 @@ import { decideReviews, undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { fail, judge, judged, register, removeObject } from "../verdicts.ts";
+import { waitersIn } from "../waits.ts";
 
 const rows = async (db: Database, sql: string, ...values: unknown[]) =>
   (await db.pool.query(sql, values)).rows;
@@ -512,6 +513,42 @@ describe("claims", () => {
   });
 });
 
+describe("a destination that is disabled", () => {
+  test("waits for no verdict, and what that tells it goes once it is enabled", async ({ db }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    const client = await db.pool.connect();
+    try {
+      await client.query("begin");
+      await client.query("select record_review($1, 'ann', 'hidden')", [id]);
+      await enableDestination(db.pool, "w", false);
+      await client.query("commit");
+    } finally {
+      client.release(true);
+    }
+    expect(await claim(db)).toEqual([]);
+    await enableDestination(db.pool, "w", true);
+    expect(await claim(db)).toHaveLength(1);
+  });
+
+  test("is told the page of a catch-up that is under way, which would go on after it", async ({ db }) => {
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    await webhook(db);
+    const client = await db.pool.connect();
+    await client.query("begin");
+    await client.query("select from photos where id = $1 for update", [id]);
+    const page = tellAgain(db.pool, "w", null, "0", 10);
+    await waitersIn(db);
+    const disabled = enableDestination(db.pool, "w", false);
+    await Promise.race([disabled, waitersIn(db, 2)]);
+    await client.query("commit");
+    client.release();
+    expect(await page).toMatchObject({ told: 1 });
+    await disabled;
+  });
+});
+
 describe("a destination that is removed", () => {
   test("takes with it what is being written for it at that moment", async ({ db }) => {
     await webhook(db);
@@ -520,7 +557,7 @@ describe("a destination that is removed", () => {
     await client.query("begin");
     await client.query("select record_review($1, 'ann', 'hidden')", [id]);
     const removed = removeDestination(db.pool, "w");
-    await blocked(db);
+    await waitersIn(db);
     await client.query("commit");
     client.release();
     expect(await removed).toBe(true);
@@ -534,7 +571,7 @@ describe("a destination that is removed", () => {
     await client.query("begin");
     await client.query("select remove_destination('w')");
     const verdict = judge(db, id, "shown");
-    await blocked(db);
+    await waitersIn(db);
     await client.query("commit");
     client.release();
     await verdict;
@@ -581,12 +618,6 @@ test("a destination of the kind notify hears of changes on its channel, in the t
 });
 
 /** Waits until somebody waits for somebody else. */
-async function blocked(db: Database): Promise<void> {
-  const waiting =
-    "select from pg_stat_activity where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0";
-  while ((await rows(db, waiting)).length === 0);
-}
-
 function first<T>(list: readonly T[]): T | undefined {
   return list[0];
 }
