@@ -30,20 +30,23 @@ export interface TagDeps {
 /**
  * Makes the tags of a photo's object say what is known of it now, which may be more than the change that is told: so a
  * change that comes late, or again, never brings an old verdict back. It looks once more after writing, because another
- * process may have been faster with a later change; and where other bytes have taken the object's place meanwhile, they
- * get the tags of their own photo, or none. Where a photo that is known by its etag turns out to be a version that has a
+ * process may have been faster with a later change; and where other bytes have taken the object's place, they get the
+ * tags of their own photo, or none. Where a photo that is known by its etag turns out to be a version that has a
  * photo of its own, that one has the last word.
  */
 export function createTagger(deps: TagDeps): (claim: Pick<Claim, "payload">) => Promise<Attempt> {
   return async ({ payload }) => {
     const { store, bucket, key } = payload;
     let version = payload.version;
+    let note: string | undefined;
     for (let turn = 0; turn < MOST_TURNS; turn++) {
       const photo: PhotoRef = { store: store === "s3" ? "s3" : "folder", bucket, key, version };
       const tags = tagsOf(await deps.photoOf(photo));
       const result = await deps.setTags(photo, tags);
-      if (result.became === "overtaken") version = result.version;
-      else if (result.became === "gone")
+      if (result.became === "overtaken") {
+        version = result.version;
+        note = "other bytes are in its place: they have the tags of their own verdict, or none";
+      } else if (result.became === "gone")
         return { outcome: "delivered", note: "its bytes are not there any more" };
       else if (result.became === "full") return full(bucket, key);
       else if (result.became === "unknown")
@@ -51,7 +54,7 @@ export function createTagger(deps: TagDeps): (claim: Pick<Claim, "payload">) => 
       else if ("version" in result && (await deps.photoOf({ ...photo, version: result.version })))
         version = result.version;
       else if (JSON.stringify(tagsOf(await deps.photoOf(photo))) === JSON.stringify(tags))
-        return { outcome: "delivered" };
+        return { outcome: "delivered", ...(note && { note }) };
     }
     return { outcome: "failed", why: `it changed ${MOST_TURNS} times while it was tagged` };
   };

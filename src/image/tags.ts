@@ -19,8 +19,9 @@ export interface PhotoTags {
 /**
  * What became of setting tags.
  *   tagged     the object has them; where the photo is known by its etag and the bucket keeps versions, `version` has them
- *   gone       there is no such object, or other bytes are there: nothing was written
- *   overtaken  other bytes took the object's place at that moment, so that they may have the tags: `version` says which
+ *   gone       there is no such object, or a later version is there: nothing was written
+ *   overtaken  other bytes took the object's place, and may have the tags, of this attempt or of one before that did not end:
+ *              `version` says which
  *   full       it has as many tags of others as the store takes: nothing was written
  *   unknown    nothing tells the photo's bytes from later ones under its key: nothing was written
  */
@@ -54,7 +55,9 @@ export async function setTags(
     if (!version.startsWith("etag:"))
       return await write(s3, { Bucket, Key, VersionId: version }, tags, abort);
     const before = await head();
-    if (before.etag !== version) return { became: "gone" };
+    if (before.etag !== version) {
+      return before.VersionId ? { became: "gone" } : { became: "overtaken", version: before.etag };
+    }
     if (before.VersionId) {
       const written = await write(s3, { Bucket, Key, VersionId: before.VersionId }, tags, abort);
       return written.became === "tagged" ? { became: "tagged", version: before.VersionId } : written;

@@ -144,7 +144,7 @@ describe.skipIf(!HAS_MOTO)("object tags", () => {
     expect(await tagsOf("unknown")).toEqual({});
     const { rows } = await db.pool.query("select last_error as note from deliveries order by seq");
     expect(rows.map(({ note }) => note)).toEqual([
-      "its bytes are not there any more",
+      "other bytes are in its place: they have the tags of their own verdict, or none",
       "not tagged: it has neither version id nor etag",
       "its bytes are not there any more",
       "its bytes are not there any more",
@@ -208,10 +208,24 @@ describe.skipIf(!HAS_MOTO)("object tags", () => {
       setTags: (photo, tags) => setTags(through, photo, tags, 10_000),
     });
     const payload = { id: "1", sequence: 1, store: "s3", bucket: "photos", key: "raced", version };
-    expect(await tag({ payload })).toEqual({ outcome: "delivered" });
+    expect(await tag({ payload })).toMatchObject({ outcome: "delivered" });
     expect(Object.keys(await tagsOf("raced"))).not.toContain("maitred-verdict");
     through.destroy();
     await proxy.close();
+  });
+
+  test("are taken back from bytes that came while an attempt wrote them that did not end", async ({ db }) => {
+    const version = await put("cut off", "one");
+    await judge(db, await register(db, "cut off", version), "shown");
+    const later = await put("cut off", "two", "photos", "maitred-verdict=shown&by=uploader");
+    await register(db, "cut off", later);
+    const tag = createTagger({
+      photoOf: (photo) => readPhotoState(db.pool, photo),
+      setTags: (photo, tags) => setTags(s3, photo, tags, 10_000),
+    });
+    const payload = { id: "1", sequence: 1, store: "s3", bucket: "photos", key: "cut off", version };
+    expect(await tag({ payload })).toMatchObject({ outcome: "delivered" });
+    expect(await tagsOf("cut off")).toEqual({ by: "uploader" });
   });
 
   test("that others leave no room for are a dead delivery at once, which says what to do", async ({

@@ -195,7 +195,7 @@ describe("the tagger", () => {
         return version === "etag:1" ? { became: "overtaken", version: "etag:2" } : { became: "tagged" };
       },
     });
-    expect(await tag({ payload })).toEqual({ outcome: "delivered" });
+    expect(await tag({ payload })).toMatchObject({ outcome: "delivered" });
     expect(set).toEqual([
       ["etag:1", "shown"],
       ["etag:2", verdict],
