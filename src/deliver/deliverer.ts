@@ -4,7 +4,7 @@ import { waitMs } from "./backoff.ts";
 import type { Attempt, Claim } from "./message.ts";
 
 export interface DelivererDeps {
-  /** Claims at most `total` of what is due, and of one destination at most `each` less what is `busy` of it. */
+  /** Claims at most `total` of what is due, and of one destination at most `each`, or its share, less what is `busy` of it. */
   claim(busy: Readonly<Record<string, number>>, each: number, total: number): Promise<Claim[]>;
   settle(claim: Claim, settled: Settled): Promise<void>;
   /** Tells a destination nothing more. */

@@ -17,19 +17,22 @@ export interface ClaimedDelivery {
 }
 
 /**
- * Claims what is due, for `leaseS` seconds: at most `total`, and of one destination at most `each` less what is `busy`
- * of it. What is claimed is nobody else's until then; what is not settled by then is due again.
+ * Claims what is due, for `leaseS` seconds: at most `total`, and of one destination at most `each`, or an equal share of
+ * `total` and what is busy if that is less, less what is `busy` of it: however many are slow, they leave the others their share.
+ * What is claimed is nobody else's until then; what is not settled by then is due again.
  */
 export async function claimDeliveries(
   db: Pool,
   busy: Readonly<Record<string, number>>,
   { each, total, leaseS }: { each: number; total: number; leaseS: number },
 ): Promise<ClaimedDelivery[]> {
+  const inHand = Object.values(busy).reduce((sum, count) => sum + count, 0);
   return query<ClaimedDelivery>(db, {
     name: "claim_deliveries",
-    text: `select seq, destination, kind, url, secrets, photo_id as "photoId", change, payload, created_at as "createdAt",
-        attempt from claim_deliveries($1, $2, $3, $4)`,
-    values: [JSON.stringify(busy), each, total, leaseS],
+    text: `select seq, destination, kind, url, secrets, photo_id as "photoId", change, payload, created_at as "createdAt", attempt
+      from (select greatest(count(*), 1) as told from destinations where enabled and kind <> 'notify') t,
+        claim_deliveries($1, least($2, greatest($5 / told, 1))::integer, $3, $4)`,
+    values: [JSON.stringify(busy), each, total, leaseS, total + inHand],
   });
 }
 

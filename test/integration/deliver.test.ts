@@ -188,7 +188,7 @@ describe("a receiver", () => {
     await start({
       MAITRED_DELIVER_TIMEOUT_MS: "30000",
       MAITRED_DELIVER_BACKOFF_MS: "3600000",
-      MAITRED_DELIVER_EACH: "2",
+      MAITRED_DELIVER_CONCURRENCY: "6",
     });
     const taken = "select from deliveries where destination = $1 and state = 'delivered'";
     await until(async () => (await rows(db, taken, id)).length === 12);

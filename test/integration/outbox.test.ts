@@ -509,7 +509,14 @@ describe("claims", () => {
     for (const key of "abcdef") await judge(db, await register(db, key), "shown");
     const first = await claimDeliveries(db.pool, { one: 3 }, { each: 4, total: 100, leaseS: 60 });
     expect(first.map(({ destination }) => destination).sort()).toEqual(["one", "two", "two", "two", "two"]);
-    expect(await claimDeliveries(db.pool, {}, { each: 100, total: 3, leaseS: 60 })).toHaveLength(3);
+    expect(await claimDeliveries(db.pool, { one: 2 }, { each: 100, total: 1, leaseS: 60 })).toHaveLength(1);
+  });
+
+  test("leave each destination its share of what the process may have in hand", async ({ db }) => {
+    for (const id of ["one", "two", "three"]) await webhook(db, id);
+    for (const key of "abcdef") await judge(db, await register(db, key), "shown");
+    const claimed = await claimDeliveries(db.pool, { one: 2 }, { each: 8, total: 5, leaseS: 60 });
+    expect(claimed.map(({ destination }) => destination).sort()).toEqual(["three", "three", "two", "two"]);
   });
 });
 
