@@ -520,6 +520,62 @@ describe("claims", () => {
   });
 });
 
+describe("a receiver that keeps photos by bucket and key as docs/effects.md says", () => {
+  interface Said {
+    id: string;
+    sequence: number;
+    current: boolean;
+    state: string;
+  }
+
+  function held(messages: Said[]): string | undefined {
+    const highest: Record<string, number> = {};
+    let highestCurrent = 0;
+    let photo: Said | undefined;
+    for (const said of messages) {
+      if (said.sequence < (highest[said.id] ?? 0)) continue;
+      highest[said.id] = said.sequence;
+      if (said.current ? said.sequence < highestCurrent : said.id !== photo?.id) continue;
+      if (said.current) highestCurrent = said.sequence;
+      photo = said;
+    }
+    return photo && `${photo.id} ${photo.current ? photo.state : "withdrawn"}`;
+  }
+
+  /** Every order in which those of two photos may come, each photo's own in theirs. */
+  function orders(one: Said[], other: Said[]): Said[][] {
+    if (!one[0] || !other[0]) return [[...one, ...other]];
+    const [first, second] = [one[0], other[0]];
+    return [
+      ...orders(one.slice(1), other).map((rest) => [first, ...rest]),
+      ...orders(one, other.slice(1)).map((rest) => [second, ...rest]),
+    ];
+  }
+
+  test("has what is so in the end, in whichever order those of two photos come", async ({ db }) => {
+    await webhook(db);
+    const upload = async (version: string, order: string): Promise<string> => {
+      const event = { store: "s3", bucket: "photos", key: "a", kind: "created", known: {} } as const;
+      return (await recordEvents(db.pool, [{ ...event, version, order }], "right"))[0]!.photoId!;
+    };
+    const all = async (): Promise<(string | undefined)[]> => {
+      const said = (await outbox(db)).map(({ payload }) => payload as Said);
+      const of = (id: string): Said[] => said.filter((each) => each.id === id);
+      return orders(of(old), of(later)).map(held);
+    };
+    const old = await upload("v1", "01");
+    await judge(db, old, "shown");
+    const later = await upload("v2", "02");
+    await judge(db, later, "hidden");
+    expect(new Set(await all())).toEqual(new Set([`${later} hidden`]));
+    await upload("v1", "03");
+    expect(new Set(await all())).toEqual(new Set([`${old} shown`]));
+    await judge(db, old, "hidden");
+    await upload("v2", "04");
+    expect(new Set(await all())).toEqual(new Set([`${later} hidden`]));
+  });
+});
+
 describe("a destination that is disabled", () => {
   test("waits for no verdict, and what that tells it goes once it is enabled", async ({ db }) => {
     await webhook(db);
