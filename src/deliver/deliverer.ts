@@ -117,6 +117,7 @@ export function createDeliverer(
     // whoever enables the destination again goes on where it stopped
     if (attempt.outcome === "refused") return { state: "pending", note, waitMs: 0 };
     if (attempt.final || number >= limits.attempts) return { state: "dead", note, waitMs: 0 };
+    // one that asks for seconds each time would else have used up within minutes the attempts that are to last for days
     const backoff = waitMs(number, limits.backoffMs, Math.random());
     return { state: "pending", note, waitMs: Math.max(backoff, attempt.retryAfterMs ?? 0) };
   }

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { createAddresses } from "../../src/deliver/addresses.ts";
 import { retryAfterMs, waitMs } from "../../src/deliver/backoff.ts";
 import { createDeliverer, type Settled } from "../../src/deliver/deliverer.ts";
-import type { Claim } from "../../src/deliver/message.ts";
+import type { Attempt, Claim } from "../../src/deliver/message.ts";
 import { createTagger, type PhotoNow, type VerdictTags } from "../../src/deliver/object-tags.ts";
 import { createSecret, sign } from "../../src/signature.ts";
 
@@ -132,23 +132,47 @@ describe("backoff", () => {
   });
 });
 
-test("why a delivery failed is noted in one line", async () => {
-  const claimed = { destination: "d", attempt: 1 } as Claim;
-  const claims = [[claimed]];
-  const settled = await new Promise<Settled>((resolve) => {
-    const deliverer = createDeliverer(
-      {
-        claim: async () => claims.pop() ?? [],
-        settle: async (_, settled) => resolve(settled),
-        disable: async () => {},
-        tell: () => Promise.reject(new Error("XML parse error.\n  To see more:\tlook")),
-      },
-      { total: 1, each: 1, attempts: 3, backoffMs: 1, pollMs: 60_000 },
-      { attempted: () => void deliverer.close(), unwell: () => {} },
-    );
-    deliverer.look();
+describe("a delivery that failed", () => {
+  /** What becomes of attempt number `attempt`, of 19. */
+  const settledAfter = (attempt: number, tell: () => Promise<Attempt>): Promise<Settled> =>
+    new Promise((resolve) => {
+      const claims = [[{ destination: "d", attempt } as Claim]];
+      const deliverer = createDeliverer(
+        {
+          claim: async () => claims.pop() ?? [],
+          settle: async (_, settled) => resolve(settled),
+          disable: async () => {},
+          tell,
+        },
+        { total: 1, each: 1, attempts: 19, backoffMs: 5_000, pollMs: 60_000 },
+        { attempted: () => void deliverer.close(), unwell: () => {} },
+      );
+      deliverer.look();
+    });
+
+  test("has why in one line", async () => {
+    const fails = () => Promise.reject(new Error("XML parse error.\n  To see more:\tlook"));
+    expect(await settledAfter(1, fails)).toMatchObject({
+      state: "pending",
+      note: "XML parse error. To see more: look",
+    });
   });
-  expect(settled).toMatchObject({ state: "pending", note: "XML parse error. To see more: look" });
+
+  test.each([
+    [1, 60_000, 60_000],
+    [1, 1_000, 4_000],
+    [14, 60_000, 32_768_000],
+  ])(
+    "attempt %i whose receiver asks for %i ms waits that long or, where that is longer, as long as any",
+    async (attempt, retryAfterMs, atLeast) => {
+      const busy = async (): Promise<Attempt> => ({
+        outcome: "failed",
+        why: "it answered 503",
+        retryAfterMs,
+      });
+      expect((await settledAfter(attempt, busy)).waitMs).toBeGreaterThanOrEqual(atLeast);
+    },
+  );
 });
 
 test("a signature is the one that the library of Standard Webhooks makes", () => {
