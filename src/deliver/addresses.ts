@@ -24,7 +24,10 @@ export class AddressRefused extends Error {}
  * @param allow addresses, and networks as CIDRs, to which also plain HTTP may be sent.
  * @param resolve the addresses of a name.
  */
-export function createAddresses(allow: readonly string[], resolve: Resolve = systemResolve()): Addresses {
+export function createAddresses(
+  allow: readonly string[],
+  resolve: Resolve = inTurns(systemResolve),
+): Addresses {
   const allowed = new BlockList();
   for (const network of allow) {
     const [address = "", bits] = network.split("/");
@@ -73,19 +76,35 @@ export function why(overTls: boolean): string {
 
 type Resolve = (hostname: string) => Promise<Resolved[]>;
 
-/** Asks for a name once at a time: the system's resolver has few threads, and a name that hangs must not take them all. */
-function systemResolve(): Resolve {
+/**
+ * Asks for a name once at a time, and of the names that did not have an address when they were last asked for, or never
+ * were, one after the other: the system's resolver has two threads, and however many names hang, they leave one of them to
+ * those that do not.
+ */
+export function inTurns(resolve: Resolve): Resolve {
   const asked = new Map<string, Promise<Resolved[]>>();
+  const found = new Set<string>();
+  let turn: Promise<unknown> = Promise.resolve();
   return (hostname) => {
     const running = asked.get(hostname);
     if (running) return running;
-    const answer = new Promise<Resolved[]>((resolve, reject) => {
-      systemLookup(hostname, { all: true }, (error, found) => (error ? reject(error) : resolve(found)));
-    }).finally(() => asked.delete(hostname));
+    const known = found.delete(hostname);
+    const answer = (known ? resolve(hostname) : turn.then(() => resolve(hostname)))
+      .then((addresses) => {
+        found.add(hostname);
+        return addresses;
+      })
+      .finally(() => asked.delete(hostname));
+    if (!known) turn = answer.catch(() => {});
     asked.set(hostname, answer);
     return answer;
   };
 }
+
+const systemResolve: Resolve = (hostname) =>
+  new Promise((resolve, reject) => {
+    systemLookup(hostname, { all: true }, (error, found) => (error ? reject(error) : resolve(found)));
+  });
 
 function typeOf(address: string): "ipv4" | "ipv6" {
   return isIP(address) === 4 ? "ipv4" : "ipv6";

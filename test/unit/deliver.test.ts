@@ -1,6 +1,6 @@
 import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
-import { createAddresses } from "../../src/deliver/addresses.ts";
+import { createAddresses, inTurns } from "../../src/deliver/addresses.ts";
 import { retryAfterMs, waitMs } from "../../src/deliver/backoff.ts";
 import { createDeliverer, type Settled } from "../../src/deliver/deliverer.ts";
 import type { Attempt, Claim } from "../../src/deliver/message.ts";
@@ -103,6 +103,36 @@ test.each([
       done();
     }),
   );
+});
+
+test("names that hang, and are asked for one after the other, hold up no name that was found before", async () => {
+  const asked: { name: string; settle(error?: Error): void }[] = [];
+  const resolve = inTurns(
+    (name) =>
+      new Promise((done, fail) => {
+        asked.push({ name, settle: (error) => (error ? fail(error) : done([])) });
+      }),
+  );
+  const names = () => asked.map(({ name }) => name);
+  const good = resolve("good");
+  await expect.poll(names).toEqual(["good"]);
+  asked[0]!.settle();
+  await good;
+  const hanging = ["one", "other", "one"].map((name) => resolve(name));
+  await expect.poll(names).toEqual(["good", "one"]);
+  const again = resolve("good");
+  expect(names()).toEqual(["good", "one", "good"]);
+  asked[1]!.settle(new Error("EAI_AGAIN"));
+  await expect(hanging[0]).rejects.toThrow("EAI_AGAIN");
+  await expect(hanging[2]).rejects.toThrow("EAI_AGAIN");
+  await expect.poll(names).toEqual(["good", "one", "good", "other"]);
+  asked[2]!.settle(new Error("EAI_AGAIN"));
+  await expect(again).rejects.toThrow("EAI_AGAIN");
+  // it is one of them now, and waits for the one that hangs
+  void resolve("good");
+  asked[3]!.settle();
+  await hanging[1];
+  await expect.poll(names).toEqual(["good", "one", "good", "other", "good"]);
 });
 
 describe("backoff", () => {
