@@ -80,7 +80,8 @@ export function openOperate(intake: EventIntake): OperateDeps {
       does(by, "replayed-deliveries", async (client) => {
         const which = { destination, ...(seq && { seq }) };
         let replayed = 0;
-        for await (const page of replayDeliveries(client, { state: "dead", ...which })) replayed += page;
+        for await (const page of replayDeliveries(client, { state: "dead", ...which }))
+          replayed += page.replayed;
         return { answer: replayed, about: { ...which, replayed } };
       }),
     async badMessages() {

@@ -18,7 +18,7 @@ usage: maitred deliveries list [--state STATE] [--destination ID] [--photo ID] [
 STATE is pending, delivered (kept for MAITRED_DELIVER_KEEP_DAYS) or dead (it failed too often, and is tried no more).
 replay sends dead deliveries once more, or those of another --state; a SEQUENCE whatever its state. Receivers know it by
 its webhook-id, which stays the same. It does so a thousand at a time, and can be ended: run again, it goes on with
-those that are still dead.
+those that are still dead. What goes to a destination that is disabled waits until it is enabled.
 
   --state STATE      pending, delivered or dead
   --destination ID   of this destination
@@ -106,10 +106,12 @@ const replay: Subcommand = ([seq, ...more], { values }, terminal) => {
   if (!seq) filter.state ??= "dead";
   return async (db) => {
     let replayed = 0;
+    const disabled = new Set<string>();
     const where = (): string => `${replayed} deliveries are sent again`;
     try {
       for await (const page of replayDeliveries(db, filter)) {
-        replayed += page;
+        replayed += page.replayed;
+        if (!page.enabled) disabled.add(page.destination);
         if (terminal.columns > 0) terminal.say(`\r\x1b[K${where()}`);
       }
     } catch (error) {
@@ -117,7 +119,15 @@ const replay: Subcommand = ([seq, ...more], { values }, terminal) => {
       throw error;
     }
     if (terminal.columns > 0) terminal.say("\r\x1b[K");
-    terminal.print(values["json"] ? JSON.stringify({ replayed }) : where());
+    if (values["json"]) terminal.print(JSON.stringify({ replayed, disabled: [...disabled] }));
+    else {
+      terminal.print(where());
+      for (const id of disabled) {
+        terminal.print(
+          `${id} is disabled: those to it go once it is enabled: maitred destination enable ${id}`,
+        );
+      }
+    }
     return EXIT.done;
   };
 };

@@ -25,6 +25,11 @@ export function catchUp(
     let after = from;
     let said = performance.now();
     const where = (): string => `${counted(told, "photo")} told of; --after ${after} goes on from here`;
+    const report = (what: string): void => {
+      if (performance.now() - said <= (terminal.columns > 0 ? DRAW_MS : SAY_MS)) return;
+      said = performance.now();
+      terminal.say(terminal.columns > 0 ? `\r\x1b[K${what}` : `${what}\n`);
+    };
     await writersEnded(db, terminal);
     try {
       for (;;) {
@@ -32,11 +37,13 @@ export function catchUp(
         told += page.told;
         if (page.lastId === undefined) break;
         after = page.lastId;
-        if (performance.now() - said > (terminal.columns > 0 ? DRAW_MS : SAY_MS)) {
-          said = performance.now();
-          terminal.say(terminal.columns > 0 ? `\r\x1b[K${where()}` : `${where()}\n`);
+        report(where());
+        while ((await countPending(db, id, PENDING)) >= PENDING) {
+          report(`${where()}; waits for maitred deliver, which has ${PENDING} deliveries to make`);
+          await sleep(WAIT_MS);
+          // no photo: it throws once the destination is disabled or removed, as nothing is delivered to it then
+          await tellAgain(db, id, since, after, 0);
         }
-        while ((await countPending(db, id, PENDING)) >= PENDING) await sleep(WAIT_MS);
       }
     } catch (error) {
       if (after !== from) terminal.say(`${where()}\n`);

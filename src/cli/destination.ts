@@ -36,9 +36,10 @@ usage: maitred destination add webhook URL [--bucket BUCKET]
 
 A destination is told of everything that happens to photos from then on. maitred deliver does it for webhooks and
 s3-tags; notify is Postgres' own NOTIFY on the channel maitred_photos. The secret that signs webhooks is printed once,
-by add and by rotate. After rotate the key before signs too, until its receivers have changed over. What waits for a
-destination that is disabled goes on when it is enabled. catch-up tells it of all photos as they are now, or of those
-that changed since a time: what happened before it was added or while it was disabled. remove forgets what waits, too.
+by add and by rotate. After rotate the key before signs too, until its receivers have changed over; rotated once more
+until then, it is the newer of the two keys that signs no more. What waits for a destination that is disabled goes on
+when it is enabled. catch-up tells it of all photos as they are now, or of those that changed since a time: what
+happened before it was added or while it was disabled. remove forgets what waits, too.
 
   --bucket BUCKET   only photos of this bucket
   --keep HOURS      how long the key before signs too (default 24)
@@ -121,13 +122,16 @@ const rotate: Subcommand = (rest, { values }, terminal) => {
       return say(terminal, values, id, await finishRotation(db, id), "signs with one key", "webhook");
     }
     const secret = createSecret();
-    if (!(await rotateSecret(db, id, secret, hours * 3_600)))
-      return say(terminal, values, id, false, "", "webhook");
-    terminal.print(values["json"] ? JSON.stringify({ id, secret, keepHours: hours }) : secret);
-    if (!values["json"])
+    const rotated = await rotateSecret(db, id, secret, hours * 3_600);
+    if (!rotated) return say(terminal, values, id, false, "", "webhook");
+    terminal.print(values["json"] ? JSON.stringify({ id, secret, keepHours: hours, ...rotated }) : secret);
+    if (!values["json"]) {
       terminal.say(
-        `${id} signs with this secret, not shown again, and for ${hours} hours with the one before\n`,
+        rotated.replaced
+          ? `${id} signs with this secret, not shown again, in place of the newer of its two, and for ${hours} hours with the older\n`
+          : `${id} signs with this secret, not shown again, and for ${hours} hours with the one before\n`,
       );
+    }
     return EXIT.done;
   };
 };

@@ -162,20 +162,21 @@ export async function readChange(
  * Makes deliveries due at once, with all their attempts before them. Those that somebody has already are sent again; those
  * that are being told at that moment are left.
  *
- * Yields how many, page by page of at most `pageSize`. Given a pool, what was yielded stays when the caller ends.
+ * Yields how many of which destination, page by page of at most `pageSize`; to one that is not enabled they go once it is.
+ * Given a pool, what was yielded stays when the caller ends.
  */
 export async function* replayDeliveries(
   db: Queryable,
   filter: DeliveryFilter,
   pageSize = 1_000,
-): AsyncGenerator<number> {
-  const to = await query<{ id: string }>(db, {
+): AsyncGenerator<{ replayed: number; destination: string; enabled: boolean }> {
+  const to = await query<{ id: string; enabled: boolean }>(db, {
     name: "destinations_to_replay",
-    text: "select id from destinations where kind <> 'notify' and ($1::text is null or id = $1) order by id",
+    text: "select id, enabled from destinations where kind <> 'notify' and ($1::text is null or id = $1) order by id",
     values: [filter.destination ?? null],
   });
   // one destination after the other, since the index of what is dead begins with it
-  for (const { id } of to) {
+  for (const { id, enabled } of to) {
     for (let after: string | null = "0"; after !== null; ) {
       const [row]: { replayed: number; last: string | null }[] = await query(db, {
         // without a name, so that it is planned for this filter: the few that are dead are found among all others
@@ -191,7 +192,7 @@ export async function* replayDeliveries(
           select (select count(*) from again)::integer as replayed, (select max(seq) from again) as last from told`,
         values: [...valuesOf({ ...filter, destination: id }), after, pageSize],
       });
-      if (row!.replayed > 0) yield row!.replayed;
+      if (row!.replayed > 0) yield { replayed: row!.replayed, destination: id, enabled };
       after = row!.replayed < pageSize ? null : row!.last;
     }
   }

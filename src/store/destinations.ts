@@ -53,15 +53,28 @@ export async function readWebhook(
   return rows[0];
 }
 
-/** Signs with `secret` from now on, and for `keepS` seconds also with the one before. @returns whether there is such a webhook. */
-export async function rotateSecret(db: Pool, id: string, secret: string, keepS: number): Promise<boolean> {
-  const rows = await query(db, {
+/**
+ * Signs with `secret` from now on, and for `keepS` seconds also with the one before. Where two sign already that is the
+ * older one, and `replaced` is true: the newer may have been lost before any receiver had it, and signs no more.
+ *
+ * @returns undefined where there is no such webhook.
+ */
+export async function rotateSecret(
+  db: Pool,
+  id: string,
+  secret: string,
+  keepS: number,
+): Promise<{ replaced: boolean } | undefined> {
+  const [row] = await query<{ replaced: boolean }>(db, {
     name: "rotate_secret",
-    text: `update destinations set old_secret = secret, old_until = now() + make_interval(secs => $3), secret = $2
-      where id = $1 and kind = 'webhook' returning id`,
+    text: `with before as (
+        select id, coalesce(old_until > now(), false) as two from destinations where id = $1 and kind = 'webhook' for no key update)
+      update destinations d set old_secret = case when two then d.old_secret else d.secret end,
+        old_until = now() + make_interval(secs => $3), secret = $2
+      from before b where d.id = b.id returning two as replaced`,
     values: [id, secret, keepS],
   });
-  return rows.length > 0;
+  return row;
 }
 
 /** Signs with one key again. @returns whether there is such a webhook. */

@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished } from "vitest";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { deliveryFigures, purgeDeliveries } from "../../src/store/deliveries.ts";
-import { listDestinations } from "../../src/store/destinations.ts";
+import { enableDestination, listDestinations, readWebhook } from "../../src/store/destinations.ts";
 import { recordWith } from "../../src/store/verdicts.ts";
 import { startDeliver } from "../../workers/deliver.ts";
 import { test as base, type Database } from "../fixtures.ts";
@@ -121,6 +121,19 @@ describe("a webhook", () => {
     const one = (await receiver.got(2))[1]!;
     new Webhook(after).verify(one.body, one.headers);
     expect(() => new Webhook(before).verify(one.body, one.headers)).toThrow();
+  });
+
+  test("is signed with the key that receivers have also after a new one was lost and rotated again", async ({
+    db,
+    hook,
+    cli,
+  }) => {
+    const { id, secret } = await hook("http://127.0.0.1:9/");
+    const rotate = async () => JSON.parse((await cli(["destination", "rotate", id, "--json"])).stdout);
+    expect(await rotate()).toMatchObject({ replaced: false });
+    const again = await rotate();
+    expect(again).toMatchObject({ replaced: true });
+    expect((await readWebhook(db.pool, id))!.secrets).toEqual([again.secret, secret]);
   });
 
   test("comes again under the same id until it is taken, and then no more", async ({
@@ -523,6 +536,21 @@ describe("maitred destination", () => {
     expect((await cli(["destination", "remove", id])).code).toBe(1);
   });
 
+  test("is named where it is disabled and its dead deliveries are replayed", async ({ db, cli }) => {
+    const [off, on] = [
+      (await cli(["destination", "add", "s3-tags"])).stdout.trim(),
+      (await cli(["destination", "add", "s3-tags"])).stdout.trim(),
+    ];
+    await judge(db, await register(db, "a"), "shown");
+    await enableDestination(db.pool, off, false);
+    const replay = async (...args: string[]): Promise<string> =>
+      (await cli(["deliveries", "replay", "--all", "--state", "pending", ...args])).stdout;
+    expect(JSON.parse(await replay("--json"))).toEqual({ replayed: 2, disabled: [off] });
+    const said = await replay();
+    expect(said).toContain(`maitred destination enable ${off}\n`);
+    expect(said).not.toContain(on);
+  });
+
   test("catches up on what was before it, and says how to after it was disabled", async ({
     db,
     cli,
@@ -544,6 +572,31 @@ describe("maitred destination", () => {
     expect(JSON.parse(again.stdout)).toEqual({ id, told: 1 });
     await start();
     expect((await receiver.got(2)).map(({ message }) => message.data.state)).toEqual(["shown", "hidden"]);
+  });
+
+  test("catches up no further once it is disabled, also while it waits for what is to be delivered", async ({
+    db,
+    cli,
+  }) => {
+    const photo = await register(db, "a");
+    await judge(db, photo, "shown");
+    const id = (await cli(["destination", "add", "s3-tags"])).stdout.trim();
+    await db.pool.query(
+      `with told as (
+        insert into outbox (photo_id, kind, payload) select -n, 'photo.verdict', '{}' from generate_series(1, 10000) n
+        returning seq, photo_id
+      ) insert into deliveries (seq, destination, photo_id) select seq, $1, photo_id from told`,
+      [id],
+    );
+    const catching = cli(["destination", "catch-up", id]);
+    await until(
+      async () => (await rows(db, "select from deliveries where photo_id = $1", photo)).length === 1,
+    );
+    await enableDestination(db.pool, id, false);
+    const { code, stderr } = await catching;
+    expect(code).not.toBe(0);
+    expect(stderr).toContain(`1 photo told of; --after ${photo} goes on from here`);
+    expect(stderr).toContain(`destination ${id} is not enabled`);
   });
 
   test("catches up on what was being changed while it was added", async ({ db, cli }) => {

@@ -723,18 +723,18 @@ test("a replay keeps what it has done when it is ended, and goes on with the res
       `select destination, array_agg(photo_id order by seq) as photos from deliveries
        where state = 'pending' and attempts = 0 group by 1 order by 1`,
     );
-  for await (const replayed of replayDeliveries(db.pool, { state: "dead" }, 2)) {
+  for await (const { replayed } of replayDeliveries(db.pool, { state: "dead" }, 2)) {
     expect(replayed).toBe(2);
     break;
   }
   expect(await fresh()).toEqual([{ destination: "v", photos: ["2", "3"] }]);
   const pages: number[] = [];
-  for await (const replayed of replayDeliveries(db.pool, { state: "dead" }, 2)) pages.push(replayed);
+  for await (const { replayed } of replayDeliveries(db.pool, { state: "dead" }, 2)) pages.push(replayed);
   expect(pages).toEqual([2, 1, 2, 2, 1]);
   expect(await fresh()).toEqual(
     ["v", "w"].map((destination) => ({ destination, photos: ["2", "3", "4", "5", "6"] })),
   );
   // those that are still matched are not met again
-  for await (const replayed of replayDeliveries(db.pool, { state: "pending" }, 5)) pages.push(replayed);
+  for await (const { replayed } of replayDeliveries(db.pool, { state: "pending" }, 5)) pages.push(replayed);
   expect(pages.slice(5)).toEqual([5, 5]);
 });
