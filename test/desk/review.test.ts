@@ -310,6 +310,33 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await page.getByRole("status").getByText("A photo just came into hand: look at it first").waitFor();
   });
 
+  test("what was uploaded again meanwhile is decided by no key and no button, until it comes anew", async ({
+    desk,
+  }) => {
+    const page = await opened(desk);
+    const [first, second] = await names(page);
+    await desk.db.pool.query(
+      `with judged as (update photos set version = '', revived_at = clock_timestamp() where key = $1 returning *)
+      insert into verdicts (photo_id, verdict, rule, reason, category, decided_by, policy, decided_at)
+      select id, state, rule, reason, category, decided_by, policy, revived_at from judged`,
+      [first],
+    );
+    await page.keyboard.press("s");
+    const card = page.locator(`.card[aria-label^="${first},"]`);
+    await card.getByText("withdrawn").waitFor();
+    await page.keyboard.press("k");
+    await page.locator(".actions").getByText("its object was replaced or removed meanwhile").waitFor();
+    await page.keyboard.press("s");
+    expect(await page.locator(".actions button").allInnerTexts()).toEqual([expect.stringContaining("Undo")]);
+    await page.keyboard.press("j");
+    await page.keyboard.press("h");
+    await until(
+      () => reviews(desk),
+      (rows) => rows.length > 0,
+    );
+    expect(await reviews(desk)).toMatchObject([{ key: second, verdict: "hidden" }]);
+  });
+
   test("what is decided while a claim is answered is not asked about again", async ({ desk }) => {
     const page = await opened(desk);
     const [first] = await names(page);

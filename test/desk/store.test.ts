@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createUndoable } from "../../desk/src/review/done.ts";
-import type { Item, Items } from "../../desk/src/review/list.ts";
+import { type Item, type Items, stateOf } from "../../desk/src/review/list.ts";
 import type { Act } from "../../desk/src/review/outbox.ts";
 import { createReviewStore } from "../../desk/src/review/store.ts";
 import type { Photo } from "../../desk/src/types.ts";
@@ -174,6 +174,30 @@ describe("what a moderator decides", () => {
     store.go(0);
     store.decide("hidden", true);
     expect(decided()).toBe("abaa");
+  });
+
+  test("is of what was looked at, though the server has a newer verdict", () => {
+    const { store, acts } = open("ab");
+    store.decide("hidden", true);
+    store.answered(acts[0]!, { outcome: "done", asOf: "7" });
+    store.go(0);
+    store.decide("shown", false);
+    expect(acts[1]).toMatchObject({ decision: { photo: "a", asOf: "1" } });
+  });
+
+  test("is nothing that was replaced or removed meanwhile, until it comes anew", () => {
+    const { store, acts, look, decided } = open("ab");
+    store.decide("shown", false);
+    store.answered(acts[0]!, { outcome: "withdrawn", state: "review", asOf: "7" });
+    store.go(0);
+    store.setCategory("menu");
+    store.decide("shown", false);
+    expect([decided(), stateOf(store.items.value[0]!)]).toEqual(["a", "withdrawn"]);
+    const anew = item("a");
+    store.take([{ ...anew, photo: { ...anew.photo, asOf: "7" } }, item("b")]);
+    look();
+    store.decide("shown", false);
+    expect(acts[1]).toMatchObject({ decision: { photo: "a", category: null, asOf: "7" } });
   });
 
   test("is done at once where the list only grew, or lost what was not aimed at", () => {

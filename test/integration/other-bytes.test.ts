@@ -221,19 +221,22 @@ describe("once it was uploaded again and judged, nothing brings the verdict of b
     await recordOutcomes(db.pool, [judged(photoId!, "review")]);
     let [{ seen }] = await rows(db, "select max(id) as seen from verdicts");
     await say(db, event({ kind: "removed" }), event());
-    const show = async () => {
-      const said = { verdict: "shown", category: null, human: false, note: null } as const;
+    const decideAs = async (verdict: "shown" | "hidden") => {
+      const said = { verdict, category: null, human: false, note: null } as const;
       const [answer] = await decideReviews(db.pool, "ann", [
         { id: randomUUID(), photo: photoId!, asOf: seen, ...said },
       ]);
       return answer!.outcome;
     };
-    expect(await show()).toBe("withdrawn");
+    expect(await decideAs("shown")).toBe("withdrawn");
     await recordOutcomes(db.pool, [judged(photoId!, "review")]);
-    expect(await show()).toBe("withdrawn");
+    expect(await decideAs("shown")).toBe("withdrawn");
+    // nor does a verdict of their own make them see it
+    expect(await decideAs("hidden")).toBe("done");
+    expect(await decideAs("shown")).toBe("withdrawn");
     expect(await inPublic(db)).toEqual([]);
     [{ seen }] = await rows(db, "select max(id) as seen from verdicts");
-    expect(await show()).toBe("done");
+    expect(await decideAs("shown")).toBe("done");
   });
 
   test("not maitred enqueue of its key, though it is not there", async ({ db }) => {

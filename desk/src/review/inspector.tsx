@@ -191,7 +191,7 @@ function Decide({ chosen }: { chosen: string | null }) {
   );
 }
 
-/** In the place of what decides: another did meanwhile. */
+/** In the place of what decides: another did meanwhile, or what was looked at is there no more. */
 function Overruled({ item: { photo, decision, answer } }: { item: Item }) {
   const failed: Failed = { act: decideAct(decision!, photo.key), answer: answer! };
   return (
@@ -199,7 +199,7 @@ function Overruled({ item: { photo, decision, answer } }: { item: Item }) {
       <p class="small">
         You decided {decision!.verdict}, but <b>{whyNot(failed)}</b>.
       </p>
-      <Insist failed={failed} />
+      {answer!.outcome === "changed" && <Insist failed={failed} />}
     </div>
   );
 }

@@ -85,6 +85,7 @@ export function asDecided({ photo, decision, answer }: Item): Photo {
 /** What to say of an item: its decision, else what the server says. */
 export function stateOf(item: Item): string {
   const { decision, answer, photo } = item;
+  if (answer?.outcome === "withdrawn") return "withdrawn";
   if (isOverruled(item) && answer?.state) return stateWords(answer.state);
   return decision ? decision.verdict : STATE_WORDS[photo.state];
 }
@@ -108,11 +109,11 @@ export function isOpen({ decision }: Item): boolean {
 }
 
 /**
- * Whether it was decided otherwise meanwhile. Its moderator must have seen that: what decides it again is nothing that may be
- * pressed once more as if it had not been heard.
+ * Whether it was decided otherwise, replaced or removed meanwhile. Its moderator must have seen that: what decides it again is
+ * nothing that may be pressed once more as if it had not been heard, and of other bytes only what shows them.
  */
 export function isOverruled({ answer }: Item): boolean {
-  return answer?.outcome === "changed";
+  return answer?.outcome === "changed" || answer?.outcome === "withdrawn";
 }
 
 /** Whether this was decided here already, and may count: once more would only make history longer. */

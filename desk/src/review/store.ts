@@ -142,7 +142,8 @@ export function createReviewStore(
     change([id], (item) => {
       // a later decision of ours is on its way
       if (item.decision?.id !== act.id) return item;
-      return { ...item, answer, photo: { ...item.photo, asOf: answer.asOf ?? item.photo.asOf } };
+      // what was looked at stays as of when it was: the server's newest verdict may be of other bytes
+      return { ...item, answer };
     });
     if (counts(answer)) return;
     if (answer.outcome === "changed") void renew(id);
@@ -258,4 +259,4 @@ export function createReviewStore(
   };
 }
 
-const OVERRULED = "It was decided meanwhile: a button, and no key, decides it again";
+const OVERRULED = "It was decided, replaced or removed meanwhile: no key decides it again";
