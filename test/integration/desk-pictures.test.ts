@@ -108,6 +108,22 @@ test("a link opens nothing in another session, for another photo or size, or lat
   expect((await linksOf(ann, id)).small).toBe(small);
 });
 
+test("a verdict makes another link, so that no browser shows the bytes of before beside it", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const [id] = await photos(db, {});
+  const ann = await desk.signIn("ann", "review");
+  const { small } = await linksOf(ann, id);
+  await db.pool.query("select record_review($1, 'bob', 'hidden', null, true)", [id]);
+  const [before, after] = [small, (await linksOf(ann, id)).small].map((link) => new URL(link, desk.url));
+  expect(after!.searchParams.get("until")).toBe(before!.searchParams.get("until"));
+  expect(after!.searchParams.get("sign")).not.toBe(before!.searchParams.get("sign"));
+  before!.searchParams.set("asOf", after!.searchParams.get("asOf")!);
+  expect((await ann.ask("GET", before!.pathname + before!.search)).status).toBe(403);
+});
+
 test("what cannot be had or read says why, and so does a store that is away", async ({
   openDesk,
   db,

@@ -8,29 +8,41 @@ type Size = (typeof SIZES)[number];
 
 export type Links = Record<Size, string>;
 
+interface Link {
+  photo: string;
+  size: Size;
+  /** Its latest verdict when the link was made. */
+  asOf: string;
+  /** In seconds since 1970. */
+  until: number;
+}
+
 /**
  * Links to the pictures of a photo, and to its heat map, for the session with this secret alone. They hold for 5 to 10
- * minutes, and stay the same for five, so that a browser keeps what it has.
+ * minutes, and stay the same for five, so that a browser keeps what it has; or until the next verdict, as it may be of other
+ * bytes, and whoever decides with that `asOf` must have seen those.
  */
-export function linksOf(secret: string, photo: string, now: Date): Links {
+export function linksOf(secret: string, { id, asOf }: { id: string; asOf: string }, now: Date): Links {
   const until = Math.ceil(now.valueOf() / 1_000 / STEP_S) * STEP_S + STEP_S;
-  const link = (size: Size): string =>
-    `/desk/api/pictures/${photo}/${size}?until=${until}&sign=${sign(secret, textOf(photo, size, until))}`;
+  const link = (size: Size): string => {
+    const signature = sign(secret, textOf({ photo: id, size, asOf, until }));
+    return `/desk/api/pictures/${id}/${size}?asOf=${asOf}&until=${until}&sign=${signature}`;
+  };
   return { small: link("small"), medium: link("medium"), large: link("large"), heat: link("heat") };
 }
 
 /** Seconds that a link still holds; undefined where it is none of this session's, or too old. */
 export function linkHolds(
   secret: string,
-  { photo, size, until, signature }: { photo: string; size: Size; until: number; signature: string },
+  { signature, ...link }: Link & { signature: string },
   now: Date,
 ): number | undefined {
-  const leftS = Math.floor(until - now.valueOf() / 1_000);
-  return leftS > 0 && isSigned(secret, textOf(photo, size, until), signature) ? leftS : undefined;
+  const leftS = Math.floor(link.until - now.valueOf() / 1_000);
+  return leftS > 0 && isSigned(secret, textOf(link), signature) ? leftS : undefined;
 }
 
-function textOf(photo: string, size: Size, until: number): string {
-  return `${photo}/${size}/${until}`;
+function textOf({ photo, size, asOf, until }: Link): string {
+  return `${photo}/${size}/${asOf}/${until}`;
 }
 
 const STEP_S = 300;

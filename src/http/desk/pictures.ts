@@ -16,8 +16,8 @@ export function servePictures(
   app.get("/desk/api/pictures/:id/:size", { exposeHeadRoute: false }, async (request, reply) => {
     const session = await access.require(request, "any");
     const { id, size } = readShape(asked, request.params, "expected a photo and a size");
-    const { until, sign } = readShape(proof, request.query, "expected until and sign");
-    const leftS = linkHolds(session.secret, { photo: id, size, until, signature: sign }, new Date());
+    const { sign, ...about } = readShape(proof, request.query, "expected asOf, until and sign");
+    const leftS = linkHolds(session.secret, { photo: id, size, ...about, signature: sign }, new Date());
     if (leftS === undefined)
       throw new HttpProblem(403, "the link is too old, or not of this session: ask for the photo again");
     const left = new AbortController();
@@ -41,4 +41,8 @@ function asProblem(thrown: unknown): unknown {
 }
 
 const asked = z.object({ id: z.string().regex(/^[1-9][0-9]{0,17}$/), size: z.enum(SIZES) });
-const proof = z.object({ until: z.coerce.number().int(), sign: z.string().max(100) });
+const proof = z.object({
+  asOf: z.string().max(20),
+  until: z.coerce.number().int(),
+  sign: z.string().max(100),
+});

@@ -102,7 +102,7 @@ export const reviewRoutes: readonly DeskRoute[] = [
 
 /** A photo as this session may see it: its links are good for nobody else. */
 export function shown<Photo extends DeskPhoto>(photo: Photo, session: Session, kind: string | null) {
-  return { ...photo, kind: kind as Kind | null, links: linksOf(session.secret, photo.id, new Date()) };
+  return { ...photo, kind: kind as Kind | null, links: linksOf(session.secret, photo, new Date()) };
 }
 
 /** Told before the claim is made, so that nobody counts on a second too many. */
