@@ -9,7 +9,7 @@ import {
 } from "../../desk/src/review/list.ts";
 import { addressOf, asked, filtersOf } from "../../desk/src/search/query.ts";
 import type { Photo } from "../../desk/src/types.ts";
-import { cellsInView, layCells, scrollToCell } from "../../desk/src/ui/window.ts";
+import { cellsInView, isInView, layCells, scrollToCell } from "../../desk/src/ui/window.ts";
 import { hiddenForHuman } from "../../desk/src/words.ts";
 
 const rules = { minWidth: 168, gap: 12, textHeight: 72 };
@@ -39,6 +39,21 @@ describe("the grid", () => {
     expect(scrollToCell(cells, 0, view, 12)).toBe(0);
     expect(scrollToCell(cells, 26, view, 12)).toBe(1_000);
     expect(scrollToCell(cells, 500, view, 12)).toBe(101 * 213 + 12 - 700);
+  });
+
+  test("has a cell in view that was just scrolled to, however low it is, and no longer once another takes its place", () => {
+    const cells = layCells(370, 9, { ...rules, minWidth: 300 });
+    for (const height of [40, 300, 360, 500]) {
+      const seen = (top: number): boolean => isInView(cells, 3, { top, height });
+      const top = scrollToCell(cells, 3, { top: 0, height }, 12);
+      expect([seen(top), seen(top + 20), seen(top + cells.rowHeight), seen(0)]).toEqual([
+        true,
+        true,
+        false,
+        false,
+      ]);
+      expect(scrollToCell(cells, 3, { top, height }, 12)).toBe(top);
+    }
   });
 });
 

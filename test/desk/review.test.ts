@@ -256,6 +256,39 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await page.getByRole("heading", { name }).waitFor();
   });
 
+  test("on a phone neither button nor key decides a photo that was scrolled out of view, but brings it back", async ({
+    desk,
+  }) => {
+    const page = await opened(desk, "ann", { viewport: NARROW, hasTouch: true });
+    const first = (await inHand(page))!.split(",")[0]!;
+    const card = page.locator(`.card[aria-label^="${first},"]`);
+    const show = page.getByRole("button", { name: "Show", exact: true });
+    const away = () =>
+      page.locator(".scroller").evaluate((scroller) => {
+        scroller.scrollTop = 5 * scroller.clientHeight;
+      });
+    for (const press of [() => show.tap(), () => page.keyboard.press("s"), () => page.keyboard.press("x")]) {
+      await away();
+      await card.waitFor({ state: "detached" });
+      await Promise.all([page.getByText("look first").waitFor(), press()]);
+      const [seen, scroller] = [await card.boundingBox(), await page.locator(".scroller").boundingBox()];
+      expect(seen!.y).toBeGreaterThanOrEqual(scroller!.y);
+      await looked(page);
+    }
+    expect(await page.locator(".card.decided, .card input:checked").count()).toBe(0);
+    // what is selected was chosen one by one
+    await page.getByRole("checkbox", { name: `Select ${first}` }).tap();
+    await away();
+    await card.waitFor({ state: "detached" });
+    await show.tap();
+    expect(
+      await until(
+        () => reviews(desk),
+        (rows) => rows.length > 0,
+      ),
+    ).toMatchObject([{ key: first, verdict: "shown" }]);
+  });
+
   test("new photos come by themselves once the list is empty, and are no one else's", async ({ desk }) => {
     const page = await opened(desk);
     await page.keyboard.press("a");

@@ -176,6 +176,26 @@ describe("what a moderator decides", () => {
     expect(decided()).toBe("abaa");
   });
 
+  test("is not the photo in hand where that was scrolled out of view, but what was selected", () => {
+    const { store, look, decided } = open("abcd");
+    store.sight.current = () => false;
+    store.setCategory("menu");
+    look();
+    store.toggle(0);
+    look();
+    store.move(1, true);
+    look();
+    store.decide("shown", false);
+    expect([decided(), store.slipped.value, store.selected.value.size]).toEqual(["", true, 0]);
+    look();
+    for (const index of [1, 2]) store.toggle(index);
+    store.decide("shown", false);
+    expect(decided()).toBe("bc");
+    store.sight.current = () => true;
+    store.decide("hidden", true);
+    expect(store.items.value[3]!.decision).toMatchObject({ verdict: "hidden", category: null });
+  });
+
   test("is of what was looked at, though the server has a newer verdict", () => {
     const { store, acts } = open("ab");
     store.decide("hidden", true);

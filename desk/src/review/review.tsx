@@ -40,6 +40,8 @@ export default function ReviewPage() {
             count={items.length}
             rules={narrow.value ? NARROW_RULES : RULES}
             at={store.at.value}
+            // beside the grid the photo in hand is seen wherever that is scrolled to
+            sight={narrow.value ? store.sight : null}
             onColumns={setColumns}
             cell={(index) => (
               <Card

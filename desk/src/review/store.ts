@@ -2,6 +2,7 @@ import { batch, computed, type Signal, signal } from "@preact/signals";
 import { get, wordsOf } from "../api.ts";
 import type { Decision, Photo } from "../types.ts";
 import { announce } from "../ui/announce.tsx";
+import type { Sight } from "../ui/grid.tsx";
 import { uuid } from "../uuid.ts";
 import { count, nameOf } from "../words.ts";
 import type { Undoable } from "./done.ts";
@@ -18,6 +19,8 @@ export interface ReviewStore {
   selected: Signal<ReadonlySet<string>>;
   /** Whether a photo just came into hand though nobody moved: for a second nothing is decided or selected. */
   slipped: { readonly value: boolean };
+  /** Of whoever alone shows the photo in hand; null where it is seen anyway. */
+  sight: { current: Sight };
   /** When each decision of this page was made, in milliseconds. */
   times: Signal<readonly number[]>;
   move(by: number, extend?: boolean): void;
@@ -53,6 +56,7 @@ export function createReviewStore(
   const times = signal<readonly number[]>([]);
   const current = computed(() => items.value[at.value]);
   const guard = createGuard(later);
+  const sight: ReviewStore["sight"] = { current: null };
 
   const clamp = (index: number): number => Math.max(0, Math.min(index, items.peek().length - 1));
   const targets = (): Items => {
@@ -60,8 +64,14 @@ export function createReviewStore(
     const item = current.peek();
     return chosen.length > 0 ? chosen : item ? [item] : [];
   };
+  /** Whether nothing may be done with the photo in hand just now; one that was scrolled out of view comes into hand anew. */
+  const refuses = (): boolean => {
+    if (sight.current?.() === false) guard.slip();
+    return guard.refuses();
+  };
   /** Of these, those that may be decided, or given a category. */
   const mine = (): Items => {
+    if (selected.peek().size > 0 ? guard.refuses() : refuses()) return [];
     const [all, left] = [targets(), targets().filter((item) => !isOverruled(item))];
     if (left.length === 0 && all.length > 0) announce(OVERRULED);
     return left;
@@ -71,7 +81,6 @@ export function createReviewStore(
   };
 
   function decide(verdict: Decision["verdict"], human: boolean | null): void {
-    if (guard.refuses()) return;
     const chosen = mine().filter((item) => !says(item, verdict, human));
     if (chosen.length === 0) return;
     const from = at.peek();
@@ -166,13 +175,14 @@ export function createReviewStore(
     current,
     selected,
     slipped: guard.slipped,
+    sight,
     times,
     decide,
     undo,
     answered,
     move(by, extend = false) {
       // a photo that nobody has looked at is not selected on the way
-      if (extend && guard.refuses()) return;
+      if (extend && refuses()) return;
       const from = at.peek();
       // from behind the last there is nothing but back
       if (by < 0 || from < items.peek().length) at.value = clamp(from + by);
@@ -185,7 +195,7 @@ export function createReviewStore(
     },
     toggle(index, through = false) {
       // what is selected is what the next key decides
-      if (guard.refuses()) return;
+      if (index === at.peek() ? refuses() : guard.refuses()) return;
       const id = items.peek()[index]?.photo.id;
       if (id === undefined) return;
       const next = new Set(selected.peek());
@@ -230,7 +240,6 @@ export function createReviewStore(
       }
     },
     setCategory(category) {
-      if (guard.refuses()) return;
       const chosen = mine();
       if (chosen.length === 0) return;
       const same = chosen.every((item) => item.category === category);

@@ -1,6 +1,9 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { type CellRules, cellsInView, layCells, scrollToCell } from "./window.ts";
+import { useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { type CellRules, cellsInView, isInView, layCells, scrollToCell } from "./window.ts";
+
+/** Brings a cell into view, and says whether it was there. */
+export type Sight = (() => boolean) | null;
 
 interface GridProps {
   /** What the list is of. */
@@ -11,6 +14,8 @@ interface GridProps {
   cell(index: number): ComponentChildren;
   /** The cell that is kept in view, and has the focus where the grid has it. */
   at?: number;
+  /** Is given the sight of that cell while the grid is there. */
+  sight?: { current: Sight } | null;
   /** How many columns there are now. */
   onColumns?(columns: number): void;
   /** The last cells came into view. */
@@ -20,7 +25,7 @@ interface GridProps {
 }
 
 /** A list of equal cells in its own scroller, of which those in view are in the page. */
-export function Grid({ label, count, rules, cell, at, onColumns, onEnd, children }: GridProps) {
+export function Grid({ label, count, rules, cell, at, sight = null, onColumns, onEnd, children }: GridProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const [size, setSize] = useState({ width: 0, height: 0 });
   /** Top of the uppermost row that is in view: where it stays the same, nothing is rendered anew. */
@@ -33,6 +38,15 @@ export function Grid({ label, count, rules, cell, at, onColumns, onEnd, children
   function onScroll(): void {
     const { scrollTop } = scroller.current!;
     setTop(scrollTop - (scrollTop % cells.rowHeight));
+  }
+
+  function show(): boolean {
+    const element = scroller.current!;
+    if (at === undefined || !size.width || at >= count) return true;
+    const view = { top: element.scrollTop, height: element.clientHeight };
+    element.scrollTop = scrollToCell(cells, at, view, rules.gap);
+    onScroll();
+    return isInView(cells, at, view);
   }
 
   useLayoutEffect(() => {
@@ -48,13 +62,8 @@ export function Grid({ label, count, rules, cell, at, onColumns, onEnd, children
   useEffect(() => {
     if (end >= count && size.width) onEnd?.();
   }, [end, count, size.width]);
-  useLayoutEffect(() => {
-    const element = scroller.current!;
-    if (at === undefined || !size.width || at >= count) return;
-    const view = { top: element.scrollTop, height: element.clientHeight };
-    element.scrollTop = scrollToCell(cells, at, view, rules.gap);
-    onScroll();
-  }, [at, cells]);
+  useLayoutEffect(() => void show(), [at, cells]);
+  useImperativeHandle(sight, () => show);
 
   return (
     <div class="scroller" ref={scroller} onScroll={onScroll}>

@@ -36,9 +36,20 @@ export function cellsInView(
   return { first: Math.min(firstRow * columns, count), end: Math.min(endRow * columns, count) };
 }
 
+/** Whether cell `index` is so far in view, or fills it so far, that no other is meant by whoever looks. */
+export function isInView(
+  { columns, rowHeight }: Cells,
+  index: number,
+  { top, height }: { top: number; height: number },
+): boolean {
+  const start = Math.floor(index / columns) * rowHeight;
+  const seen = Math.min(start + rowHeight, top + height) - Math.max(start, top);
+  return seen >= 0.75 * Math.min(rowHeight, height);
+}
+
 /**
- * Where to scroll so that cell `index` is wholly in view, with a gap above, which is the padding of what scrolls, and one below;
- * `top` where it is already.
+ * Where to scroll so that cell `index` is wholly in view, with a gap above, which is the padding of what scrolls, and one below,
+ * or its upper part where there is no room for all of it; `top` where it is already.
  */
 export function scrollToCell(
   { columns, rowHeight }: Cells,
@@ -49,5 +60,5 @@ export function scrollToCell(
   const start = Math.floor(index / columns) * rowHeight;
   const end = start + rowHeight + gap;
   if (start < top) return start;
-  return end > top + height ? end - height : top;
+  return end > top + height ? Math.min(start, end - height) : top;
 }
