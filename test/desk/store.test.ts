@@ -68,6 +68,7 @@ describe("what a moderator decides", () => {
     const { store, look, without, decided } = open("abcd");
     store.take(without("a"));
     store.toggle(0);
+    store.select("bc");
     store.move(1, true);
     expect([store.selected.value.size, store.at.value]).toEqual([0, 0]);
     for (const next of [

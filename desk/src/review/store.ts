@@ -211,7 +211,9 @@ export function createReviewStore(
       });
     },
     select(ids) {
-      selected.value = new Set(ids);
+      const next = new Set(ids);
+      if (next.size > 0 && guard.refuses()) return;
+      selected.value = next;
     },
     take(next) {
       const [before, had] = [targets(), items.peek()];
