@@ -1,7 +1,8 @@
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, gate, intercept, looked, NARROW, test, until } from "./desk.ts";
+import { type Desk, gate, intercept, looked, NARROW, test, until, WIDE } from "./desk.ts";
+import { overflowOf } from "./look.ts";
 
 const reviews = async ({ db }: Desk) =>
   (
@@ -288,6 +289,21 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
       ),
     ).toMatchObject([{ key: first, verdict: "shown" }]);
   });
+
+  test.for([WIDE, NARROW])(
+    "a long name leaves every button on the screen, at $width pixels",
+    async (viewport, { desk }) => {
+      await desk.db.pool.query(
+        "update photos set key = gen_random_uuid() || '-' || gen_random_uuid() || '.jpg'",
+      );
+      const page = await opened(desk, "ann", { viewport });
+      const rights = await page
+        .locator(".actions button")
+        .evaluateAll((buttons) => buttons.map((button) => button.getBoundingClientRect().right));
+      expect(Math.max(...rights)).toBeLessThanOrEqual(viewport.width);
+      expect(await overflowOf(page)).toEqual([]);
+    },
+  );
 
   test("new photos come by themselves once the list is empty, and are no one else's", async ({ desk }) => {
     const page = await opened(desk);
