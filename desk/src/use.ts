@@ -1,5 +1,5 @@
-/** What somebody does who uses the page. */
-export const USES = ["keydown", "pointerdown", "pointermove", "wheel"] as const;
+/** What somebody does who uses the page; a click and an input alone where they speak to it, or a screen reader presses. */
+export const USES = ["keydown", "pointerdown", "pointermove", "wheel", "click", "input"] as const;
 
 let usedAt = Date.now();
 

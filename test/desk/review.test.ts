@@ -542,4 +542,19 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
     await page.locator(".card").first().waitFor();
     expect(await held()).toBeGreaterThan(0);
   });
+
+  test("photos stay with whoever only speaks to the page, or has a screen reader press", async ({ desk }) => {
+    const page = await opened(desk);
+    await page.clock.install();
+    await page.reload();
+    await looked(page);
+    const renewed = async (): Promise<void> => {
+      const answer = page.waitForResponse("**/review/claims/renew");
+      await page.clock.fastForward(400_000);
+      expect((await (await answer).json()).photos.length).toBeGreaterThan(0);
+    };
+    await renewed();
+    await page.evaluate(() => document.querySelector<HTMLElement>(".toolbar-switches button")!.click());
+    await renewed();
+  });
 });
