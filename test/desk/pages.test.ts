@@ -196,6 +196,17 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     ).toEqual([{ state: "shown", category: "ambience", decided_by: "moderator:ann" }]);
   });
 
+  test("a photo's page has the later of two decisions of one moment above the other", async ({ desk }) => {
+    const { rows } = await desk.db.pool.query(
+      `select id, record_review(id, 'ann', 'shown', null, false), record_review(id, 'ann', 'hidden', null, true)
+      from photos where key = 'landing-portrait-1.jpg'`,
+    );
+    const page = await desk.open("ann", { path: `/desk/photos/${rows[0].id}` });
+    const verdicts = page.locator(".history .verdict");
+    await verdicts.first().waitFor();
+    expect((await verdicts.allInnerTexts()).slice(0, 2)).toEqual(["hidden", "shown"]);
+  });
+
   test("a photo's page says how often a photo was tried that failed, and names no model, as none judged it", async ({
     desk,
   }) => {

@@ -3,29 +3,30 @@ import { count, reasonOf, STATE_WORDS, score, when, who } from "../words.ts";
 
 /** Verdicts and appeals in the order they came, the last first. */
 export function History({ photo }: { photo: WholePhoto }) {
-  const verdicts = photo.history.map((each) => ({
+  const verdicts = photo.history.map((each, index) => ({
     at: each.at,
-    row: <Verdict key={`verdict ${each.at} ${each.rule}`} verdict={each} />,
+    row: <Verdict key={`verdict ${index}`} verdict={each} />,
   }));
-  const appeals = photo.appeals.map((each) => ({
+  const appeals = photo.appeals.map((each, index) => ({
     at: each.at,
-    row: <Appeal key={`appeal ${each.at}`} appeal={each} />,
+    row: <Appeal key={`appeal ${index}`} appeal={each} />,
   }));
   const shadows = photo.shadows.map((each) => ({
     at: each.at,
     row: <Shadow key={`shadow ${each.model}`} shadow={each} />,
   }));
-  const reruns = photo.reruns.map((each) => ({
+  const reruns = photo.reruns.map((each, index) => ({
     at: each.at,
-    row: <Rerun key={`rerun ${each.at}`} rerun={each} />,
+    row: <Rerun key={`rerun ${index}`} rerun={each} />,
   }));
   const withdrawn = photo.withdrawnAt
     ? [{ at: photo.withdrawnAt, row: <Withdrawn key="withdrawn" at={photo.withdrawnAt} /> }]
     : [];
   const registered = { at: photo.registeredAt, row: <Registered key="registered" photo={photo} /> };
-  const rows = [registered, ...verdicts, ...reruns, ...shadows, ...appeals, ...withdrawn].sort(
-    (a, b) => Date.parse(b.at) - Date.parse(a.at),
-  );
+  const rows = [registered, ...verdicts, ...reruns, ...shadows, ...appeals, ...withdrawn]
+    // of those of one moment the later one is above too
+    .reverse()
+    .sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
   return (
     <section aria-labelledby="history">
       <h2 id="history">History</h2>
