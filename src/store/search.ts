@@ -32,12 +32,13 @@ export interface SearchFilter {
  * Ids of photos, the newest first. A page looks at a bounded stretch of what an index narrows it to, so that no filter makes
  * it slow; it may then hold fewer than `limit`, or none, and yet not be the last.
  *
- * @returns `next`: what `after` is of the next page; null where this one is the last.
+ * @returns `next`: what `after` is of the next page; null where this one is the last. `capped`: it is, and yet not all keys that
+ * begin so were looked at.
  */
 export async function searchPhotos(
   db: Pool,
   filter: SearchFilter,
-): Promise<{ ids: string[]; next: string | null }> {
+): Promise<{ ids: string[]; next: string | null; capped: boolean }> {
   const values: unknown[] = [];
   const given = (condition: (place: string) => string, value: unknown): string[] => {
     if (value === undefined) return [];
@@ -91,14 +92,22 @@ export async function searchPhotos(
     values,
   });
   const ids = rows.map(({ id }) => id);
-  if (ids.length === filter.limit) return { ids, next: ids.at(-1)! };
+  if (ids.length === filter.limit) return { ids, next: ids.at(-1)!, capped: false };
   const [last] = await query<{ id: string }>(db, {
     text: `select id ${stretch} offset ${looked - 1} limit 1`,
     values: values.slice(0, narrow),
   });
-  return { ids, next: last?.id ?? null };
+  if (last || filter.key === undefined) return { ids, next: last?.id ?? null, capped: false };
+  const full = await query(db, {
+    text: `select from photos where id = any(array(select photos_by_key($1, $2)))
+      group by store, bucket having count(*) >= ${MOST_KEYS} limit 1`,
+    values: [filter.bucket ?? null, filter.key],
+  });
+  return { ids, next: null, capped: full.length > 0 };
 }
 
+/** Photos of a bucket that photos_by_key gives at most. */
+const MOST_KEYS = 5_000;
 /** Photos that one page looks at: some tens of milliseconds. */
 const STRETCH = 20_000;
 /** The same where the scores of each are read out of its history. */

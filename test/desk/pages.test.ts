@@ -207,6 +207,15 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     expect((await verdicts.allInnerTexts()).slice(0, 2)).toEqual(["hidden", "shown"]);
   });
 
+  test("a search says where it has not looked at every key that begins so", async ({ desk }) => {
+    await desk.db.pool.query(`insert into photos (store, bucket, key, state, decided_at, rule)
+      select 's3', 'photos', 'many/' || n, 'shown', now(), 'clear' from generate_series(10001, 15001) n`);
+    const page = await desk.open("vic", { path: "/desk/search?key=many/&state=hidden", scopes: ["read"] });
+    await page.getByText("only the first 5,000 keys that begin so were looked at").waitFor();
+    await page.goto(`${desk.url}/desk/search?key=many/1000&state=hidden`);
+    await page.getByText("Take a filter away").waitFor();
+  });
+
   test("a photo's page says how often a photo was tried that failed, and names no model, as none judged it", async ({
     desk,
   }) => {

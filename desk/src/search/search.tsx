@@ -15,7 +15,7 @@ import { Result } from "./result.tsx";
 /** Photos by what is known of them. The address says everything, so that it can be sent to somebody. */
 export default function SearchPage() {
   const { query, url } = useLocation();
-  const { photos, next, state, problem, more, replace } = useFound(url, query);
+  const { photos, next, capped, state, problem, more, replace } = useFound(url, query);
   const filtered = Object.keys(filtersOf(query)).length > 0;
   useTitle("Search");
   return (
@@ -47,9 +47,11 @@ export default function SearchPage() {
             <Icon name="bell" />
             <h2>{filtered ? "No photo is like that" : "No photo is known yet"}</h2>
             <p class="soft">
-              {filtered
-                ? "Take a filter away. A key is searched by how it begins."
-                : "Photos are found here once their uploads were told of."}
+              {capped
+                ? CAPPED
+                : filtered
+                  ? "Take a filter away. A key is searched by how it begins."
+                  : "Photos are found here once their uploads were told of."}
             </p>
           </div>
         )}
@@ -73,6 +75,8 @@ export default function SearchPage() {
                 </button>
               ) : next ? (
                 "More are being fetched…"
+              ) : capped ? (
+                `${count(photos.length, "photo")}. ${CAPPED}`
               ) : (
                 `That is all: ${count(photos.length, "photo")}.`
               )}
@@ -89,6 +93,7 @@ export default function SearchPage() {
 function useFound(url: string, query: Readonly<Record<string, string>>) {
   const [photos, setPhotos] = useState<readonly Photo[]>([]);
   const [next, setNext] = useState<string | null>(null);
+  const [capped, setCapped] = useState(false);
   const [state, setState] = useState<"loading" | "ready" | "paused" | "failed">("loading");
   const [problem, setProblem] = useState("");
   const busy = useRef<AbortController>(undefined);
@@ -105,6 +110,7 @@ function useFound(url: string, query: Readonly<Record<string, string>>) {
         const found = await get<Found>("photos", asked(filtersOf(query), from ?? undefined), mine.signal);
         setPhotos((before) => [...before, ...found.photos]);
         setNext(found.next);
+        setCapped(found.capped);
         from = found.next;
         many += found.photos.length;
         looks += 1;
@@ -128,6 +134,7 @@ function useFound(url: string, query: Readonly<Record<string, string>>) {
   return {
     photos,
     next,
+    capped,
     state,
     problem,
     more: () => {
@@ -137,6 +144,7 @@ function useFound(url: string, query: Readonly<Record<string, string>>) {
   };
 }
 
+const CAPPED = "Of a bucket only the first 5,000 keys that begin so were looked at: lengthen the key.";
 /** Photos, as many as fill a screen. */
 const ENOUGH = 40;
 /** Pages of the server's without enough to show, of some tens of milliseconds each: then somebody must want more. */

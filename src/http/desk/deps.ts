@@ -65,8 +65,8 @@ export interface DeskDeps {
   /** Those that exist, in this order. */
   photos(ids: readonly string[]): Promise<DeskPhoto[]>;
   wholePhoto(id: string): Promise<DeskWholePhoto | undefined>;
-  /** Ids, newest first; fewer than the limit, or none, where many were looked at. */
-  search(search: Search): Promise<{ ids: string[]; next: string | null }>;
+  /** Ids, newest first; fewer than the limit, or none, where many were looked at; `capped` where not all could be. */
+  search(search: Search): Promise<{ ids: string[]; next: string | null; capped: boolean }>;
   /** A JPEG. @throws {PhotoError} or {UpstreamError} as fetching and decoding do. */
   picture(photo: string, size: keyof typeof SIDES, signal: AbortSignal): Promise<Uint8Array>;
   /** Where in it the model sees a human. @throws as `picture` does; {ConfigError} MODEL_INVALID where the model does not say. */

@@ -15,9 +15,9 @@ export const photoRoutes: readonly DeskRoute[] = [
     answer: shapes.found,
     async handle(deps, { session, query }) {
       const search = readShape(shapes.searchAsked, query, "expected what to search for");
-      const { ids, next } = await deps.search(search);
+      const { ids, ...rest } = await deps.search(search);
       const photos = await deps.photos(ids);
-      return { status: 200, body: { photos: photos.map((photo) => shown(photo, session, null)), next } };
+      return { status: 200, body: { photos: photos.map((photo) => shown(photo, session, null)), ...rest } };
     },
   },
   {

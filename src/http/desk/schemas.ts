@@ -116,6 +116,11 @@ export const searchAsked = z.object({
 export const found = z.object({
   photos: z.array(photo).describe("newest first; a page may be short, or empty, and yet not be the last"),
   next: id.nullable().describe("the after of the next page; null where this is the last"),
+  capped: z
+    .boolean()
+    .describe(
+      "whether this is the last though only the first 5,000 keys of a bucket that begin so were looked at",
+    ),
 });
 
 export const photoAsked = z.object({ id });
