@@ -1,6 +1,7 @@
 import { Readable } from "node:stream";
 import {
   GetObjectCommand,
+  type GetObjectCommandOutput,
   HeadBucketCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
@@ -62,7 +63,7 @@ export function createS3Fetch(s3: S3Client): FetchPhoto {
     const abort = AbortSignal.timeout(limits.timeoutMs);
     try {
       const answer = await s3.send(new GetObjectCommand({ ...address(photo) }), { abortSignal: abort });
-      const bytes = await collect(answer.Body as Readable, answer.ContentLength, photo, limits, abort);
+      const bytes = await collect(answer, photo, limits, abort);
       return { bytes, known: knownFrom(answer.Metadata ?? {}) };
     } catch (thrown) {
       throw abort.aborted
@@ -234,15 +235,16 @@ function address({ bucket, key, version }: PhotoRef): {
 }
 
 async function collect(
-  body: Readable,
-  length: number | undefined,
+  { Body, ContentLength: length, ETag }: GetObjectCommandOutput,
   photo: PhotoRef,
   { maxBytes }: FetchLimits,
   abort: AbortSignal,
 ): Promise<Uint8Array> {
+  const body = Body as Readable;
   const onAbort = (): void => void body.destroy(new Error("timed out"));
   abort.addEventListener("abort", onAbort, { once: true });
   try {
+    checkTag(photo, ETag);
     if (length !== undefined && length > maxBytes) throw tooLarge(length, maxBytes);
     const chunks: Uint8Array[] = [];
     let size = 0;
@@ -259,6 +261,15 @@ async function collect(
     abort.removeEventListener("abort", onAbort);
     body.destroy();
   }
+}
+
+/** That it is S3 which answers, and with the object that was asked for: not every server knows If-Match. */
+function checkTag(photo: PhotoRef, tag: string | undefined): void {
+  if (!tag)
+    throw unavailable(photo, "an answer without ETag, which is none of S3: check MAITRED_S3_ENDPOINT");
+  const plain = tag.replace(/^W\//, "").replaceAll('"', "");
+  if (photo.version.startsWith("etag:") && photo.version.slice(5) !== plain)
+    throw new PhotoError("GONE", `${photo.bucket}/${photo.key}: it was replaced`);
 }
 
 function knownFrom(metadata: Record<string, string>): Known {

@@ -310,6 +310,9 @@ describe("a store that misbehaves", () => {
     server = createServer((request, response) => {
       const key = request.url!.split("?")[0]!.split("/").at(-1)!;
       if (key === "silent") return;
+      if (key === "page") return void response.end("<!doctype html><title>console</title>");
+      if (key === "nothing") return void response.end();
+      response.setHeader("etag", '"abc"');
       if (key === "denied")
         return void response
           .writeHead(403, { "content-type": "application/xml" })
@@ -403,6 +406,20 @@ describe("a store that misbehaves", () => {
       expect
         .soft(rows.get(waiting.key), code)
         .toMatchObject({ state: "failed", failure, reason: expect.stringContaining(reason) });
+    }
+    for (const key of ["page", "nothing"])
+      expect((await line.judge([photo(key)])).get(key)).toMatchObject({
+        failure: "STORE_UNAVAILABLE",
+        reason: expect.stringContaining("check MAITRED_S3_ENDPOINT"),
+      });
+    refusal = undefined;
+    // of a server that does not know If-Match
+    for (const [version, then] of [
+      ["etag:abc", { state: "shown" }],
+      ["etag:other", { state: "failed", failure: "GONE" }],
+    ] as const) {
+      const tagged = { ...photo(`${version}/decided`), version };
+      expect((await line.judge([tagged])).get(tagged.key)).toMatchObject(then);
     }
     refusal = { status: 404, code: "NoSuchKey" };
     expect((await line.judge([decided])).get(decided.key)).toMatchObject({
