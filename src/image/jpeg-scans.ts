@@ -6,21 +6,43 @@ export function tellsBrightness(bytes: Uint8Array): boolean {
   let brightness: number | undefined;
   let told = 0;
   let telling = 0;
-  for (let at = 2; at + 4 < bytes.length; ) {
-    const marker = bytes[at + 1]!;
-    // 00 and the restarts are part of a scan's data
-    if (bytes[at] !== 0xff || marker === 0 || marker === 0xff || (marker >= 0xd0 && marker <= 0xd7)) {
-      at++;
-      continue;
-    }
+  for (const { marker, at } of markersOf(bytes)) {
     // only what another marker follows is there to its end
     told += telling;
     telling = 0;
     if (marker >= 0xc0 && marker <= 0xc2) brightness = bytes[at + 10];
-    if (marker === 0xda) telling = frequencies(bytes.subarray(at + 4), brightness);
-    at += 2 + bytes[at + 2]! * 256 + bytes[at + 3]!;
+    if (marker === SCAN) telling = frequencies(bytes.subarray(at + 4), brightness);
   }
   return told >= 64;
+}
+
+/** In how many scans a JPEG is told: encoders write about ten, and each takes a walk over all of the picture. */
+export function scansOf(bytes: Uint8Array): number {
+  let scans = 0;
+  for (const { marker } of markersOf(bytes)) if (marker === SCAN) scans++;
+  return scans;
+}
+
+/** Up to the end of the picture; as libjpeg walks over them, or a scan could be hidden from who counts. */
+function* markersOf(jpeg: Uint8Array): Generator<{ marker: number; at: number }> {
+  // a Buffer looks for a byte several times as fast as walking to it does
+  const bytes = Buffer.from(jpeg.buffer, jpeg.byteOffset, jpeg.length);
+  for (let at = 2; at + 4 < bytes.length; ) {
+    if (bytes[at] !== 0xff) {
+      at = bytes.indexOf(0xff, at);
+      if (at < 0) return;
+      continue;
+    }
+    const marker = bytes[at + 1]!;
+    // 00 and the restarts are part of a scan's data, 01 has no length, and before a marker there may be any number of ff
+    if (marker <= 1 || marker === 0xff || (marker >= 0xd0 && marker <= 0xd7)) {
+      at++;
+      continue;
+    }
+    yield { marker, at };
+    if (marker === END) return;
+    at += 2 + bytes.readUInt16BE(at + 2);
+  }
 }
 
 /** How many frequencies of a component a scan is the first to tell. */
@@ -32,3 +54,6 @@ function frequencies(scan: Uint8Array, component: number | undefined): number {
     if (scan[1 + 2 * n] === component && isFirst) return last! - first! + 1;
   return 0;
 }
+
+const SCAN = 0xda;
+const END = 0xd9;

@@ -187,6 +187,22 @@ describe("decode", () => {
     }
   });
 
+  test("refuses a JPEG of very many scans, also where they stand behind markers that have no length", async () => {
+    const jpeg = await sharp(menu).resize(64, 64).jpeg({ progressive: true }).toBuffer();
+    const last = jpeg.lastIndexOf(Buffer.from([0xff, 0xda]));
+    const again = (times: number, ...before: number[]): Buffer => {
+      const scan = Buffer.concat([Buffer.from(before), jpeg.subarray(last, -2)]);
+      return Buffer.concat([jpeg.subarray(0, -2), ...Array<Buffer>(times).fill(scan), jpeg.subarray(-2)]);
+    };
+    for (const bytes of [again(100), again(100, 0xff, 0x01), again(100, 0xff, 0xff, 0xff)])
+      await expect(pixelsOf(bytes)).rejects.toMatchObject({
+        code: "TOO_MANY_PIXELS",
+        message: expect.stringMatching(/at most 100 scans, got 1\d\d$/),
+      });
+    // what follows the end of a picture is none of it
+    await expect(pixelsOf(Buffer.concat([jpeg, again(100)]))).resolves.toHaveLength(64 * 64 * 3);
+  });
+
   test("refuses a JPEG that is cut off before its first scan", async () => {
     const scan = menu.indexOf(Buffer.from([0xff, 0xda]));
     await expect(pixelsOf(menu.subarray(0, scan))).rejects.toMatchObject({ code: "CORRUPT" });
