@@ -18,8 +18,9 @@ export type DecodeHeic = (bytes: Uint8Array) => Promise<Uint8Array>;
  * Decodes one photo to the pixels a model reads: side * side * 3 bytes, RGB, row by row, the frame squashed to
  * a square; of an animation one such frame for each of `judgedPages`.
  *
- * Orientation is applied, transparency is laid on white, and every colour space becomes sRGB. A JPEG that lost its end
- * is read if at least half of its rows are there, and of a progressive one each frequency.
+ * Orientation is applied, transparency is laid on white, and every colour space becomes sRGB, but for what a PNG's gAMA and
+ * cICP and the profile of a HEIC say, which no decoder here applies. A JPEG that lost its end is read if at least half of its
+ * rows are there, and of a progressive one each frequency.
  *
  * @throws {PhotoError} EMPTY, UNSUPPORTED_FORMAT, TOO_MANY_PIXELS or CORRUPT; trying again cannot help.
  * @throws {UpstreamError} DECODE_UNAVAILABLE from the HEIC thread.

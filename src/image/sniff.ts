@@ -18,7 +18,10 @@ export function sniff(bytes: Uint8Array): Format {
     "latin1",
   );
   if (head.startsWith("\xff\xd8\xff")) return "jpeg";
-  if (head.startsWith("\x89PNG\r\n\x1a\n")) return still("png", bytes, hasAnimationChunk);
+  if (head.startsWith("\x89PNG\r\n\x1a\n")) {
+    checkColours(new DataView(bytes.buffer, bytes.byteOffset, bytes.length));
+    return still("png", bytes, hasAnimationChunk);
+  }
   if (head.startsWith("GIF87a") || head.startsWith("GIF89a")) return "gif";
   if (head.startsWith("RIFF") && head.startsWith("WEBP", 8)) return "webp";
   if (head.startsWith("ftyp", 4)) {
@@ -42,12 +45,39 @@ function still(format: Format, bytes: Uint8Array, moves: (photo: DataView) => bo
 
 /** APNG: a PNG with an acTL before its first pixels. */
 function hasAnimationChunk(png: DataView): boolean {
-  for (let at = 8; at + 8 <= png.byteLength; at += 12 + png.getUint32(at)) {
-    const type = png.getUint32(at + 4);
-    if (type === ACTL) return true;
-    if (type === IDAT) return false;
-  }
+  for (const { type } of chunksOf(png)) if (type === ACTL) return true;
   return false;
+}
+
+/**
+ * Browsers show another picture than the one that would be judged where the decoder here leaves out what they apply. A
+ * gamma is looked at also where a profile stands beside it: one with a fault in it overrides nothing.
+ */
+function checkColours(png: DataView): void {
+  for (const { type, at } of chunksOf(png)) {
+    if (type === ICCP && png.getUint8(24) === 16 && GREYS.has(png.getUint8(25))) {
+      throw new PhotoError(
+        "UNSUPPORTED_FORMAT",
+        "expected a grey png of 16 bits without a colour profile, which would not be applied: save it in 8 bits, or without the profile",
+      );
+    }
+    if (type !== GAMA) continue;
+    const gamma = png.getUint32(at + 8) / 100_000;
+    if (gamma >= 0.3 && gamma <= 0.65) continue;
+    throw new PhotoError(
+      "UNSUPPORTED_FORMAT",
+      `expected a png of a gamma of 0.3 to 0.65, got ${gamma}, which browsers would show as another picture: save it as sRGB`,
+    );
+  }
+}
+
+/** The chunks of a PNG after its header, up to its first pixels, and where each begins. */
+function* chunksOf(png: DataView): Generator<{ type: number; at: number }> {
+  for (let at = 33; at + 12 <= png.byteLength; at += 12 + png.getUint32(at)) {
+    const type = png.getUint32(at + 4);
+    if (type === IDAT) return;
+    yield { type, at };
+  }
 }
 
 /** A sequence of HEIF: a moov among its outermost boxes. */
@@ -85,5 +115,9 @@ function looksLike(head: string): string {
 }
 
 const ACTL = 0x6163544c;
+const GAMA = 0x67414d41;
+const ICCP = 0x69434350;
 const IDAT = 0x49444154;
+/** Colour types of a PNG: grey, and grey with alpha. */
+const GREYS = new Set([0, 4]);
 const MOOV = 0x6d6f6f76;

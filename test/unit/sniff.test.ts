@@ -12,10 +12,30 @@ test.each([
   ["avif", "\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf"],
   ["heic", "\0\0\0\x18ftypheic\0\0\0\0mif1heic"],
   ["heic", "\0\0\0\x18ftypmif1\0\0\0\0mif1heic"],
-  ["png", "\x89PNG\r\n\x1a\n\0\0\0\x04IHDRacTL\0\0\0\0\0\0\0\x04IDATacTL"],
   ["avif", "\0\0\0\x14ftypavif\0\0\0\0mif1\0\0\0\x10metamoovmoov\0\0\0\0mdat"],
 ])("knows %s by its first bytes", (format, head) => {
   expect(sniff(bytes(head))).toBe(format);
+});
+
+/** A PNG of a bit depth and a colour type, up to its first pixels. */
+const png = (depth: number, colour: number, ...chunks: string[]): string =>
+  `\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01${String.fromCharCode(depth, colour)}\0\0\0crc4${chunks.join("")}`;
+const gamma = (times100000: number): string => {
+  const data = Buffer.alloc(4);
+  data.writeUInt32BE(times100000);
+  return `\0\0\0\x04gAMA${data.toString("latin1")}crc4`;
+};
+const chunk = (type: string): string => `\0\0\0\0${type}crc4`;
+
+test.each([
+  ["of the gamma of sRGB", png(8, 2, gamma(45_455), chunk("IDAT"))],
+  ["of the gamma of old screens", png(8, 2, gamma(55_556), chunk("IDAT"))],
+  ["of 16 bits and colours, with a profile", png(16, 6, chunk("iCCP"), chunk("IDAT"))],
+  ["of 8 bits and grey, with a profile", png(8, 0, chunk("iCCP"), chunk("IDAT"))],
+  ["that says what moves after its first pixels", png(8, 2, chunk("IDAT"), chunk("acTL"))],
+  ["that is none", "\x89PNG\r\n\x1a\n\0\0\0\0iCCP"],
+])("judges a png %s", (_what, head) => {
+  expect(sniff(bytes(head))).toBe("png");
 });
 
 test.each([
@@ -33,7 +53,12 @@ test.each([
   ["UNSUPPORTED_FORMAT", "a video", "\0\0\0\x01ftyp"],
   ["UNSUPPORTED_FORMAT", "an animation", "\0\0\0\x14ftypavis\0\0\0\0avis\0\0\0\x08meta\0\0\0\x08moov"],
   ["UNSUPPORTED_FORMAT", "an animation", "\0\0\0\x14ftyphevc\0\0\0\0msf1\0\0\0\x08moov"],
-  ["UNSUPPORTED_FORMAT", "an animation", "\x89PNG\r\n\x1a\n\0\0\0\0IHDR\0\0\0\0\0\0\0\0acTL"],
+  ["UNSUPPORTED_FORMAT", "an animation", png(8, 2, chunk("acTL"))],
+  ["UNSUPPORTED_FORMAT", "got 0.03788, which", png(16, 2, gamma(3_788), chunk("IDAT"))],
+  ["UNSUPPORTED_FORMAT", "got 0.03788, which", png(16, 2, gamma(3_788), chunk("sRGB"), chunk("IDAT"))],
+  ["UNSUPPORTED_FORMAT", "got 1, which", png(8, 2, gamma(45_455), gamma(100_000), chunk("IDAT"))],
+  ["UNSUPPORTED_FORMAT", "without a colour profile", png(16, 0, chunk("iCCP"), chunk("IDAT"))],
+  ["UNSUPPORTED_FORMAT", "without a colour profile", png(16, 4, chunk("iCCP"), chunk("IDAT"))],
 ])("refuses as %s, saying %s", (code, message, head) => {
   expect(() => sniff(bytes(head))).toThrow(
     expect.objectContaining({ code, message: expect.stringContaining(message) }),
