@@ -15,7 +15,7 @@ import { type Judge, modelDirectories, openDefaultModel, openJudge } from "./jud
  * for ten minutes. It runs one photo at a time, on one core, and gives way to everything else.
  *
  * @param active the model that is active, unless MAITRED_MODEL names one; undefined: the one that ships.
- * @returns scores and map of a photo; of an animation the map is that of its sheet. It throws {ConfigError} MODEL_INVALID where the model cannot be had, or says nowhere.
+ * @returns scores and map of a photo; of one of several views the map is that of its sheet. It throws {ConfigError} MODEL_INVALID where the model cannot be had, or says nowhere.
  */
 export function openExplainer(
   config: Config,

@@ -67,7 +67,7 @@ export async function openJudge(
     background: how.background ?? false,
   });
   const slowDecoders = Math.max(1, Math.floor(cores / 2));
-  const heic = createHeicDecoder(entry("heic.js"), model.side, slowDecoders);
+  const heic = createHeicDecoder(entry("heic.js"), slowDecoders);
   const limits = { side: model.side, maxPixels: config.maxPixels };
   const scope = new Scope();
   scope.hold("inference", inference);

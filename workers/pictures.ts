@@ -3,12 +3,13 @@ import { availableParallelism } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import type { Config } from "../src/config.ts";
 import { PhotoError, UpstreamError } from "../src/errors.ts";
-import { type DecodeHeic, restrictSharp } from "../src/image/decode.ts";
+import { restrictSharp } from "../src/image/decode.ts";
 import { createFetch, type FetchPhoto } from "../src/image/fetch.ts";
 import { createFolderFetch } from "../src/image/folder.ts";
 import { createHeicDecoder } from "../src/image/heic.ts";
 import { connectS3, createS3Fetch } from "../src/image/s3.ts";
 import { shrink } from "../src/image/shrink.ts";
+import type { DecodeHeic } from "../src/image/views.ts";
 import type { Explained } from "../src/infer/infer.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import { createGate } from "../src/moderate/gate.ts";
@@ -17,7 +18,7 @@ import type { PhotoRef } from "../src/photo.ts";
 
 export interface Pictures {
   /**
-   * A photo as a JPEG of at most `side` pixels, without EXIF; of an animation all frames that are judged, in rows.
+   * A photo as a JPEG of at most `side` pixels, without EXIF; of one of which several views are judged, all of them, in rows.
    *
    * @param signal drops it where it has not begun.
    * @throws {PhotoError} as fetching and decoding do.
@@ -55,7 +56,7 @@ export function openPictures(
     draw: (photo, side, signal) =>
       plain(async () => {
         const limits = { side, maxPixels: config.maxPixels, quality: 82, damaged: true, sheet: true };
-        return shrink(await bytesOf(photo, signal), limits, heic(side));
+        return shrink(await bytesOf(photo, signal), limits, heic);
       }),
     explain: (photo, signal) => explained(async () => explain(await bytesOf(photo, signal))),
   };
@@ -82,11 +83,10 @@ function openFetch(config: Config, scope: Scope): FetchPhoto {
   });
 }
 
-/** A decoder of HEIC for each size of pictures, of one thread for all: each would keep some hundred MB. */
-function openHeic(scope: Scope): (side: number) => DecodeHeic {
+/** Of one thread: each would keep some hundred MB. */
+function openHeic(scope: Scope): DecodeHeic {
   const entry = new URL(`file://${join(packageRoot(), "dist", "workers", "heic.js")}`);
-  const decoder = scope.hold("heic", createHeicDecoder(entry, 0, 1));
-  return (side) => (bytes) => decoder.decode(bytes, side);
+  return scope.hold("heic", createHeicDecoder(entry, 1)).decode;
 }
 
 /** Pictures that are made at once. */

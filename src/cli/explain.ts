@@ -14,7 +14,7 @@ export interface Explainer extends Closable {
 
 /** @param out an existing folder; the same file has the same picture in it each time. */
 export function createExplainer(config: Config, judge: FileJudge, out: string): Explainer {
-  const heic = openPictureHeic(SIDE);
+  const heic = openPictureHeic();
   return {
     async explain(path) {
       const { scores, map, frame, bytes } = await judge.explain(path);

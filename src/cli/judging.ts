@@ -31,7 +31,7 @@ export interface FileJudge {
    */
   scores(path: string): Promise<Scores>;
   /**
-   * As `scores`, and says where, in which of the frames that are judged; `bytes` are the file's. Only for a judge that was
+   * As `scores`, and says where, in which of the views that are judged; `bytes` are the file's. Only for a judge that was
    * opened with `explain`.
    */
   explain(path: string): Promise<Explained & { frame: number; bytes: Uint8Array }>;
@@ -103,10 +103,10 @@ export async function openFileJudge(
   }
 }
 
-/** Decodes HEIC photos to `side` x `side` pixels, for pictures that people look at. Starts nothing until there is one. */
-export function openPictureHeic(side: number): HeicDecoder {
+/** Decodes HEIC photos for pictures that people look at. Starts nothing until there is one. */
+export function openPictureHeic(): HeicDecoder {
   const entry = new URL(`file://${join(packageRoot(), "dist", "workers", "heic.js")}`);
-  return createHeicDecoder(entry, side, Math.max(1, Math.floor(availableParallelism() / 2)));
+  return createHeicDecoder(entry, Math.max(1, Math.floor(availableParallelism() / 2)));
 }
 
 /** A labelled photo that could not be judged. */

@@ -178,7 +178,7 @@ function openLoad(config: Config, scope: Scope): ExportDeps["load"] {
     s3: createS3Fetch(s3),
     ...(folders.length > 0 && { folder: createFolderFetch(folders.map((folder) => resolve(folder))) }),
   });
-  const heic = scope.hold("heic", openPictureHeic(LONG_SIDE));
+  const heic = scope.hold("heic", openPictureHeic());
   const limits = { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs };
   return async (photo) => {
     const { bytes } = await fetch(photo, limits);

@@ -7,7 +7,7 @@ import { openPictureHeic } from "./judging.ts";
 
 /** Small pictures as data: URLs by path, for a page that needs nothing else. A photo that went away has none. */
 export async function makeThumbnails(config: Config, paths: readonly string[]): Promise<Map<string, string>> {
-  const heic = openPictureHeic(SIDE);
+  const heic = openPictureHeic();
   const gate = createGate(4);
   const limits = { side: SIDE, maxPixels: config.maxPixels, quality: 72, damaged: true, sheet: true };
   const one = async (path: string): Promise<[string, string][]> => {

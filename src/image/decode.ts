@@ -1,8 +1,8 @@
-import sharp, { type Metadata, type Sharp, type SharpOptions } from "sharp";
-import { asError, ERROR_CODES, PhotoError } from "../errors.ts";
+import sharp, { type Metadata } from "sharp";
+import { asError, ERROR_CODES, ModerationError, PhotoError } from "../errors.ts";
 import { scansOf, tellsBrightness } from "./jpeg-scans.ts";
-import { judgedPages } from "./pages.ts";
 import { type Format, sniff } from "./sniff.ts";
+import { type DecodeHeic, optionsOf, pixelsOf, readViews } from "./views.ts";
 
 export interface DecodeLimits {
   /** Pixels, both edges of the model's input. */
@@ -11,57 +11,34 @@ export interface DecodeLimits {
   maxPixels: number;
 }
 
-/** Decodes HEIC elsewhere: it takes most of a second of CPU time, and must not hold this thread. */
-export type DecodeHeic = (bytes: Uint8Array) => Promise<Uint8Array>;
-
 /**
- * Decodes one photo to the pixels a model reads: side * side * 3 bytes, RGB, row by row, the frame squashed to
- * a square; of an animation one such frame for each of `judgedPages`.
+ * Decodes one photo to the pixels a model reads: side * side * 3 bytes, RGB, row by row, squashed to a square, for each of
+ * its views (see `readViews`), of which the first is the whole as most viewers show it.
  *
- * Orientation is applied, transparency is laid on white, and every colour space becomes sRGB, but for what a PNG's gAMA and
- * cICP and the profile of a HEIC say, which no decoder here applies. A JPEG that lost its end is read if at least half of its
- * rows are there, and of a progressive one each frequency.
+ * Orientation is applied, and every colour space becomes sRGB, but for what a PNG's gAMA and cICP and the profile of a HEIC
+ * say, which no decoder here applies. A JPEG that lost its end is read if at least half of its rows are there, and of a
+ * progressive one each frequency.
  *
  * @throws {PhotoError} EMPTY, UNSUPPORTED_FORMAT, TOO_MANY_PIXELS or CORRUPT; trying again cannot help.
  * @throws {UpstreamError} DECODE_UNAVAILABLE from the HEIC thread.
  */
 export async function decode(
   bytes: Uint8Array,
-  limits: DecodeLimits,
+  { side, maxPixels }: DecodeLimits,
   heic: DecodeHeic,
 ): Promise<Uint8Array[]> {
   const format = sniff(bytes);
-  const header = await checkHeader(bytes, format, limits.maxPixels);
-  if (format === "heic") return [await heic(bytes)];
-  const pages = judgedPages(header, limits.maxPixels);
-  const read = (failOn: "truncated" | "none", page: number): Promise<Buffer> =>
-    pixelsOf(sharp(bytes, { ...options(failOn), ...(page > 0 && { page }) }).autoOrient(), limits.side);
+  const header = await checkHeader(bytes, format, maxPixels);
+  const read = (failOn: "truncated" | "none"): Promise<Uint8Array[]> =>
+    readViews({ bytes, format, header, maxPixels }, { width: side, height: side }, failOn, heic);
   try {
-    const frames: Uint8Array[] = [];
-    // one after the other: a photo keeps one core busy, and one frame in memory
-    for (const page of pages) frames.push(await read("truncated", page));
-    return frames;
+    return await read("truncated");
   } catch (thrown) {
     if (format !== "jpeg" || !(await isMostlyThere(bytes, header))) throw corrupt(thrown);
-    return [
-      await read("none", 0).catch((cause) => {
-        throw corrupt(cause);
-      }),
-    ];
+    return await read("none").catch((cause) => {
+      throw corrupt(cause);
+    });
   }
-}
-
-/** The last steps, which the HEIC thread shares. */
-export function pixelsOf(photo: Sharp, side: number): Promise<Buffer> {
-  return (
-    photo
-      .resize(side, side, { fit: "fill" })
-      .flatten({ background: "white" })
-      .toColourspace("srgb")
-      .raw()
-      // toUint8Array() of sharp 0.35.5 never frees its native copy: a bench saw 250 kB a photo stay
-      .toBuffer()
-  );
 }
 
 /** Process-wide: one decode uses one thread, nothing is cached, and only the loaders of judged formats exist. */
@@ -78,7 +55,7 @@ export function restrictSharp(): void {
 export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: number): Promise<Metadata> {
   let header: Metadata;
   try {
-    header = await sharp(bytes, options("none")).metadata();
+    header = await sharp(bytes, optionsOf("none")).metadata();
   } catch (thrown) {
     throw corrupt(thrown);
   }
@@ -118,8 +95,8 @@ async function isMostlyThere(jpeg: Uint8Array, { isProgressive }: Metadata): Pro
  */
 async function decodedShare(bytes: Uint8Array): Promise<number> {
   const rows = 128;
-  const photo = sharp(bytes, options("none")).resize(rows, rows, { fit: "fill", kernel: "nearest" });
-  const pixels = await pixelsOf(photo, rows).catch(() => undefined);
+  const photo = sharp(bytes, optionsOf("none")).resize(rows, rows, { fit: "fill", kernel: "nearest" });
+  const pixels = await pixelsOf(photo, { width: rows, height: rows }).catch(() => undefined);
   if (!pixels) return 0;
   const last = pixels.subarray(-3);
   let flat = 0;
@@ -132,13 +109,8 @@ function isFlat(row: Uint8Array, colour: Uint8Array): boolean {
   return row.every((value, index) => Math.abs(value - colour[index % 3]!) <= 1);
 }
 
-function options(failOn: "truncated" | "none"): SharpOptions {
-  // the limit is checked on the header, where the message can name the setting
-  return { failOn, limitInputPixels: false, sequentialRead: true };
-}
-
-export function corrupt(thrown: unknown): PhotoError {
-  if (thrown instanceof PhotoError) return thrown;
+export function corrupt(thrown: unknown): ModerationError {
+  if (thrown instanceof ModerationError) return thrown;
   const said = asError(thrown).message.split("\n")[0]!.replace(/: *$/, "");
   // the decoder's words are of the process, and may be gone when another thread has failed too
   const why = /^(Unknown error)?$/.test(said) ? ERROR_CODES.CORRUPT : said;

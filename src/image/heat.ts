@@ -1,7 +1,7 @@
 import sharp from "sharp";
 import type { HumanMap } from "../photo.ts";
-import type { DecodeHeic } from "./decode.ts";
 import { asCorrupt, columnsOf, type ShrinkLimits, shrunk } from "./shrink.ts";
+import type { DecodeHeic } from "./views.ts";
 
 /** The middle of a cell, 0..1 of the frame from the top left, and what the map says there. */
 export interface Peak {
@@ -33,7 +33,7 @@ export function peakOf({ width, height, values }: HumanMap): Peak {
   return { x, y, score: values[best]! };
 }
 
-/** The maps of an animation's frames, all of one size, as `ShrinkLimits.sheet` lays out the frames; of one frame its map. */
+/** The maps of a photo's views, all of one size, as `ShrinkLimits.sheet` lays out the views; of one view its map. */
 export function onSheet(maps: readonly HumanMap[]): HumanMap {
   const across = columnsOf(maps.length);
   const { width, height } = maps[0]!;

@@ -1,21 +1,21 @@
 import { UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import { createThread } from "../thread.ts";
+import type { DecodeHeic, Size } from "./views.ts";
 
-/** One photo, and the size in pixels that it is to have. */
+/** What `DecodeHeic` is asked for. */
 export interface HeicTask {
   bytes: Uint8Array;
-  side: number;
+  size: Size;
+  alpha: boolean;
 }
 
 export interface HeicDecoder extends Closable {
   /**
-   * @param side if not that which it was made for.
-   * @returns side * side * 3 bytes of RGB.
    * @throws {PhotoError} CORRUPT.
    * @throws {UpstreamError} DECODE_UNAVAILABLE when a thread died, or took more than a minute.
    */
-  decode(bytes: Uint8Array, side?: number): Promise<Uint8Array>;
+  decode: DecodeHeic;
   /** From now on whatever has not begun rejects with CLOSED. */
   refuseWaiting(): void;
 }
@@ -27,7 +27,7 @@ export interface HeicDecoder extends Closable {
  *
  * @param url the entry point workers/heic.ts.
  */
-export function createHeicDecoder(url: URL, side: number, threads: number): HeicDecoder {
+export function createHeicDecoder(url: URL, threads: number): HeicDecoder {
   let refused = false;
   const crew = Array.from({ length: threads }, () => ({
     thread: createThread<HeicTask, Uint8Array, null>({
@@ -40,13 +40,13 @@ export function createHeicDecoder(url: URL, side: number, threads: number): Heic
     length: 0,
   }));
   return {
-    decode(bytes, to = side) {
+    decode(bytes, size, alpha) {
       const member = crew.reduce((best, each) => (each.length < best.length ? each : best));
       member.length++;
       // sent only when the one before is done, so that the time limit counts from when its own work begins
       const begin = (): Promise<Uint8Array> => {
         if (refused) throw new UpstreamError("CLOSED", "shutting down before it was decoded");
-        return member.thread.call({ bytes, side: to }, []);
+        return member.thread.call({ bytes, size, alpha }, []);
       };
       const done = member.tail.then(begin).finally(() => member.length--);
       member.tail = done.catch(() => {});

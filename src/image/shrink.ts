@@ -1,7 +1,8 @@
-import sharp, { type OverlayOptions, type Sharp } from "sharp";
-import { checkHeader, corrupt, type DecodeHeic } from "./decode.ts";
-import { judgedPages } from "./pages.ts";
+import sharp, { type Metadata, type Sharp } from "sharp";
+import { checkHeader, corrupt } from "./decode.ts";
+import { partsIn, type Reading, readingsOf } from "./readings.ts";
 import { sniff } from "./sniff.ts";
+import { type DecodeHeic, open, readViews, type Size, scaled } from "./views.ts";
 
 export interface ShrinkLimits {
   /** Pixels of the long side, at most. */
@@ -11,9 +12,9 @@ export interface ShrinkLimits {
   quality?: number;
   /** Take a JPEG that lost its end as it is: it has been judged so. */
   damaged?: boolean;
-  /** Which of the frames that are judged (default: the first). */
+  /** Which of the views that are judged (default: the first). */
   frame?: number;
-  /** Of an animation, all of the frames that are judged, in rows, instead of one. */
+  /** All of the views that are judged, in rows, instead of one. */
   sheet?: boolean;
 }
 
@@ -21,14 +22,13 @@ export interface ShrinkLimits {
  * A photo as a JPEG of at most `side` pixels on its long side, upright, in sRGB, on white where it is transparent,
  * and without any metadata: no EXIF, no place, no camera.
  *
- * @param heic decodes HEIC to `side` x `side` pixels.
  * @throws {PhotoError} EMPTY, UNSUPPORTED_FORMAT, TOO_MANY_PIXELS or CORRUPT; trying again cannot help.
  * @throws {UpstreamError} DECODE_UNAVAILABLE from the HEIC thread.
  */
 export async function shrink(bytes: Uint8Array, limits: ShrinkLimits, heic: DecodeHeic): Promise<Buffer> {
-  const { photo, frames } = await shrunk(bytes, limits, heic);
+  const { photo } = await shrunk(bytes, limits, heic);
   return (
-    (frames > 1 ? await sheetOf(frames, bytes, limits, heic) : photo)
+    photo
       // tables of its own for each JPEG would save four bytes in a hundred, and take as long again as all the rest
       .jpeg({ quality: limits.quality ?? 90, optimizeCoding: false })
       .toBuffer()
@@ -40,58 +40,67 @@ export function asCorrupt(thrown: unknown): never {
   throw corrupt(thrown);
 }
 
-/** Of a sheet of so many frames, which has as many rows: it is of the shape of a frame. */
-export function columnsOf(frames: number): number {
-  return Math.ceil(Math.sqrt(frames));
+/** Of a sheet of so many views, which has as many rows: it is of the shape of a view. */
+export function columnsOf(views: number): number {
+  return Math.ceil(Math.sqrt(views));
 }
 
-/** Of at most `side` pixels as a whole. */
-async function sheetOf(
-  frames: number,
-  bytes: Uint8Array,
-  limits: ShrinkLimits,
-  heic: DecodeHeic,
-): Promise<Sharp> {
-  const across = columnsOf(frames);
-  const side = Math.max(1, Math.floor(limits.side / across));
-  const layers: OverlayOptions[] = [];
-  const canvas = { width: 1, height: 1 };
-  for (let frame = 0; frame < frames; frame++) {
-    const { photo, width, height } = await shrunk(bytes, { ...limits, side, frame, sheet: false }, heic);
-    const input = await photo.raw().toBuffer().catch(asCorrupt);
-    const [left, top] = [(frame % across) * width, Math.floor(frame / across) * height];
-    layers.push({ input, raw: { width, height, channels: 3 }, left, top });
-    Object.assign(canvas, { width: across * width, height: across * height });
-  }
-  return sharp({ create: { ...canvas, channels: 3, background: "white" } }).composite(layers);
-}
-
-/** The photo that `shrink` writes, before it is written, its size in pixels, and how many frames a sheet is to show. */
+/** The photo that `shrink` writes, before it is written, and its size in pixels. */
 export async function shrunk(
   bytes: Uint8Array,
   { side, maxPixels, damaged = false, frame = 0, sheet = false }: ShrinkLimits,
   heic: DecodeHeic,
-): Promise<{ photo: Sharp; width: number; height: number; frames: number }> {
+): Promise<{ photo: Sharp } & Size> {
   const format = sniff(bytes);
   const header = await checkHeader(bytes, format, maxPixels);
-  const { autoOrient } = header;
-  const scale = Math.min(1, side / Math.max(autoOrient.width, autoOrient.height));
-  const width = Math.max(1, Math.round(autoOrient.width * scale));
-  const height = Math.max(1, Math.round(autoOrient.height * scale));
-  const pages = frame > 0 || sheet ? judgedPages(header, maxPixels) : [0];
-  const page = pages[frame] ?? 0;
-  const options = { limitInputPixels: false, sequentialRead: true, ...(page > 0 && { page }) } as const;
-  const photo =
-    format === "heic"
-      ? sharp(await heic(bytes), { raw: { width: side, height: side, channels: 3 } })
-      : sharp(bytes, { ...options, failOn: damaged ? "none" : "truncated" }).autoOrient();
-  return {
-    photo: photo
-      .resize(width, height, { fit: "fill" })
-      .flatten({ background: "white" })
-      .toColourspace("srgb"),
-    width,
-    height,
-    frames: sheet ? pages.length : 1,
-  };
+  const failOn = damaged ? "none" : "truncated";
+  const readings = readingsOf(header, maxPixels);
+  const first = readings[0]!;
+  const count = readings.length * (1 + first.parts);
+  // as a stream, where nothing has to be cut, or laid on black
+  if (sheet ? count === 1 && !header.hasAlpha : frame === 0) {
+    const size = fitted(header.autoOrient, side);
+    const photo =
+      format === "heic"
+        ? sharp(await heic(bytes, size, false), { raw: { ...size, channels: 3 } })
+        : open(bytes, first, failOn);
+    return { photo: scaled(photo, size), ...size };
+  }
+  const cellOf = (views: number): Size =>
+    fitted(shapeOf(header, first), Math.max(1, Math.floor(side / columnsOf(views))));
+  const read = (size: Size): Promise<Uint8Array[]> =>
+    readViews({ bytes, format, header, maxPixels }, size, failOn, heic).catch(asCorrupt);
+  let size = cellOf(sheet ? count : 1);
+  let views = await read(size);
+  if (!sheet) return { photo: sharp(views[frame] ?? views[0], { raw: { ...size, channels: 3 } }), ...size };
+  if (views.length !== count) {
+    // some are on black too, which only their pixels tell
+    size = cellOf(views.length);
+    views = await read(size);
+  }
+  return sheetOf(views, size);
+}
+
+function sheetOf(views: readonly Uint8Array[], { width, height }: Size): { photo: Sharp } & Size {
+  const across = columnsOf(views.length);
+  const sheet = { width: across * width, height: across * height };
+  const layers = views.map(({ buffer, byteOffset, length }, view) => ({
+    input: Buffer.from(buffer, byteOffset, length),
+    raw: { width, height, channels: 3 as const },
+    left: (view % across) * width,
+    top: Math.floor(view / across) * height,
+  }));
+  const photo = sharp({ create: { ...sheet, channels: 3, background: "white" } }).composite(layers);
+  return { photo, ...sheet };
+}
+
+/** Of a view, before it is squashed: that of a part, where there are parts. */
+function shapeOf({ autoOrient: { width, height } }: Metadata, { parts, wide }: Reading): Size {
+  const times = partsIn(parts);
+  return wide ? { width: width / times, height } : { width, height: height / times };
+}
+
+function fitted({ width, height }: Size, side: number): Size {
+  const scale = Math.min(1, side / Math.max(width, height));
+  return { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) };
 }

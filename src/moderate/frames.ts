@@ -1,8 +1,8 @@
 import type { Scores } from "../photo.ts";
 
 /**
- * The scores of a photo from those of its frames, in their order. A human in one frame is a human in the photo. The
- * categories are those of the first frame: it is what a still preview shows, and the mean would be of no frame.
+ * The scores of a photo from those of its frames, or other views of it, in their order. A human in one frame is a human in
+ * the photo. The categories are those of the first frame: it is what a still preview shows, and the mean would be of no frame.
  */
 export function together(frames: readonly Scores[]): Scores {
   return { categories: frames[0]!.categories, human: Math.max(...frames.map(({ human }) => human)) };

@@ -24,7 +24,7 @@ export interface LineModel extends Closable {
   threads: number;
   /**
    * @param turn runs the decoding when it is this photo's turn.
-   * @returns the pixels of its one frame, or of those of an animation that are judged.
+   * @returns the pixels of its one frame, or of each of several views.
    */
   decode(bytes: Uint8Array, turn: Turn): Promise<Uint8Array[]>;
   run(frames: readonly Uint8Array[]): Promise<Scores[]>;

@@ -8,7 +8,7 @@ import { createHeicDecoder } from "../../src/image/heic.ts";
 import { packageRoot } from "../../src/package-root.ts";
 
 const limits = { side: 64, maxPixels: 50_000_000 };
-const heic = createHeicDecoder(new URL(`file://${packageRoot()}/dist/workers/heic.js`), limits.side, 1);
+const heic = createHeicDecoder(new URL(`file://${packageRoot()}/dist/workers/heic.js`), 1);
 const framesOf = (bytes: Uint8Array, of = limits) => decode(bytes, of, heic.decode);
 const pixelsOf = async (bytes: Uint8Array): Promise<Uint8Array> => {
   const frames = await framesOf(bytes);
@@ -129,9 +129,131 @@ describe("decode", () => {
     });
   });
 
-  test("lays transparency on white", async () => {
-    const clear = { create: { width: 40, height: 40, channels: 4, background: "#00000000" } } as const;
-    expect((await pixelsOf(await sharp(clear).png().toBuffer())).every((value) => value === 255)).toBe(true);
+  /** What is at the middle of each view. */
+  const middles = async (bytes: Uint8Array): Promise<number[][]> =>
+    (await framesOf(bytes)).map((pixels) => {
+      expect(pixels.length).toBe(64 * 64 * 3);
+      return [...pixels.subarray((32 * 64 + 32) * 3).subarray(0, 3)];
+    });
+
+  test.each(["png", "webp", "avif"] as const)(
+    "lays a transparent %s on white, and then on black where that is another picture",
+    async (format) => {
+      const at = (alpha: number): Promise<Buffer> =>
+        sharp({ create: { width: 90, height: 60, channels: 4, background: { r: 200, g: 0, b: 100, alpha } } })
+          .toFormat(format, { lossless: true })
+          .toBuffer();
+      const near = (colour: number[]) => colour.map((value) => Math.round(value / 10) * 10);
+      expect((await middles(await at(0))).map(near)).toEqual([
+        [260, 260, 260],
+        [0, 0, 0],
+      ]);
+      expect((await middles(await at(0.5))).map(near)).toEqual([
+        [230, 130, 180],
+        [100, 0, 50],
+      ]);
+      expect((await middles(await at(1))).map(near)).toEqual([[200, 0, 100]]);
+    },
+  );
+
+  test("lays each frame of an animation on both where it can be seen through", async () => {
+    const frames = await Promise.all(
+      ["#ff0000ff", "#00ff0000"].map((background) =>
+        sharp({ create: { width: 40, height: 40, channels: 4, background } })
+          .png()
+          .toBuffer(),
+      ),
+    );
+    const bytes = await sharp(frames, { join: { animated: true } })
+      .webp({ lossless: true })
+      .toBuffer();
+    expect(await middles(bytes)).toEqual([
+      [255, 0, 0],
+      [255, 255, 255],
+      [0, 0, 0],
+    ]);
+  });
+
+  test("judges a WebP both upright and as it is stored, where these are not the same", async () => {
+    const stored = await sharp(menu).rotate(-90).png().toBuffer();
+    const turned = async (orientation: number): Promise<Uint8Array[]> =>
+      framesOf(await sharp(stored).withMetadata({ orientation }).webp().toBuffer());
+    const [upright, lying, ...more] = await turned(6);
+    expect(difference(upright!, plain)).toBeLessThan(6);
+    expect(difference(lying!, await pixelsOf(stored))).toBeLessThan(6);
+    expect(more).toEqual([]);
+    expect(await turned(1)).toHaveLength(1);
+  });
+
+  describe("of a long photo", () => {
+    /** One square as bright as 10, 20, and so on after the other. */
+    const strip = (squares: number, wide: boolean): Sharp => {
+      const [width, height] = wide ? [squares * 60, 60] : [60, squares * 60];
+      const layers = Array.from({ length: squares }, (_, n) => {
+        const level = 10 * (n + 1);
+        const background = { r: level, g: level, b: level };
+        const [left, top] = wide ? [n * 60, 0] : [0, n * 60];
+        return { input: { create: { width: 60, height: 60, channels: 3 as const, background } }, left, top };
+      });
+      return sharp({ create: { width, height, channels: 3, background: "white" } }).composite(layers);
+    };
+    /** The squares that are seen in each view, from its one end to the other. */
+    const seen = (views: Uint8Array[], wide: boolean): number[][] =>
+      views.map((pixels) => {
+        // but for the rims, where one runs into the next
+        const line = Array.from(
+          { length: 56 },
+          (_, n) => pixels[(wide ? 32 * 64 + n + 4 : (n + 4) * 64 + 32) * 3]!,
+        );
+        return [...new Set(line.map((value) => Math.round(value / 10)))];
+      });
+
+    test.each([true, false])("reads the whole and then overlapping parts of it (wide: %s)", async (wide) => {
+      expect(seen(await framesOf(await strip(3, wide).png().toBuffer()), wide)).toEqual([
+        [1, 2, 3],
+        [1, 2],
+        [2, 3],
+      ]);
+      const [whole, ...parts] = seen(await framesOf(await strip(10, wide).png().toBuffer()), wide);
+      expect(whole).toHaveLength(10);
+      expect(parts).toHaveLength(7);
+      expect(parts[0]).toEqual([1, 2]);
+      expect(parts[6]).toEqual([9, 10]);
+      // whoever is cut by the end of one part is whole in the next
+      for (const [n, part] of parts.slice(1).entries()) expect(parts[n]).toContain(part[0]);
+    });
+
+    test("cuts along the side that is long once it is upright", async () => {
+      const bytes = await strip(5, true).withMetadata({ orientation: 6 }).jpeg({ quality: 100 }).toBuffer();
+      const views = seen(await framesOf(bytes), false);
+      expect(views).toHaveLength(5);
+      expect([views[1]![0], views[4]!.at(-1)]).toEqual([1, 5]);
+    });
+
+    test("reads one of 2.5 : 1 as a whole, and of its frames fewer where all is too much", async () => {
+      const plainly = { create: { width: 100, height: 40, channels: 3, background: "teal" } } as const;
+      expect(await framesOf(await sharp(plainly).png().toBuffer())).toHaveLength(1);
+      const frames = await Promise.all(
+        ["red", "lime", "blue", "teal", "gold"].map((background) =>
+          sharp({ create: { width: 300, height: 100, channels: 3, background } })
+            .png()
+            .toBuffer(),
+        ),
+      );
+      const animated = sharp(frames, { join: { animated: true } });
+      // three views of each frame, and six where it is turned too
+      expect(await framesOf(await animated.clone().webp().toBuffer())).toHaveLength(15);
+      const turned = animated.clone().withMetadata({ orientation: 3 });
+      expect(await framesOf(await turned.webp().toBuffer())).toHaveLength(12);
+    });
+
+    test("refuses what is no photo any more", async () => {
+      const line = { create: { width: 1_700, height: 100, channels: 3, background: "teal" } } as const;
+      await expect(framesOf(await sharp(line).png().toBuffer())).rejects.toMatchObject({
+        code: "UNSUPPORTED_FORMAT",
+        message: expect.stringContaining("at most 16 times as long as wide, got 1700 x 100"),
+      });
+    });
   });
 
   test.each(["menu.heic", "menu-rotated.heic"])("reads %s upright", async (file) => {

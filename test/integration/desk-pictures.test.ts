@@ -264,6 +264,47 @@ test("of an animation the picture shows every frame that is judged, and the heat
   expect(Math.hypot(peak.x - 0.25, peak.y - 0.75)).toBeLessThan(0.1);
 });
 
+test("of a long photo the picture shows the parts too, and of a transparent one what is on black, and the heat map lies on them", async ({
+  openDesk,
+  db,
+  folder,
+}) => {
+  const eyes = makeModel(join(folder, "models"), "eyes-1", { files: { "model.onnx": colourGraph(64) } });
+  const desk = await openDesk({ MAITRED_FOLDERS: folder, MAITRED_MODEL: eyes });
+  const light = { create: { width: 50, height: 50, channels: 3, background: "white" } } as const;
+  const dark = (width: number, channels: 3 | 4, background: string) =>
+    sharp({ create: { width, height: 200, channels, background } });
+  // in the whole, which is squashed to a square, the light is thinner than a cell of the map
+  await dark(1_200, 3, "#5a1e14")
+    .composite([{ input: light, left: 1_055, top: 75 }])
+    .toFile(join(folder, "0.png"));
+  // brighter where it is seen through
+  await dark(400, 4, "#5a1e14")
+    .composite([{ input: light, blend: "dest-out", left: 300, top: 75 }])
+    .toFile(join(folder, "1.png"));
+  const ids = await photos(db, { key: "0.png" }, { key: "1.png" });
+  await db.pool.query("update photos set store = 'folder', bucket = $1", [folder]);
+  const ann = await desk.signIn("ann", "review");
+  for (const [n, { size, cells, spot }] of [
+    // whole, four parts and a place that is empty, each a third of the way across
+    { size: [639, 321], cells: 24, spot: { x: 1.7 / 3, y: 1.5 / 3 } },
+    { size: [640, 320], cells: 16, spot: { x: 0.406, y: 0.25 } },
+  ].entries()) {
+    const links = await linksOf(ann, ids[n]);
+    const { data, info } = await sharp((await ann.ask("GET", links.medium)).body)
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+    const { human, peak, width, height } = z
+      .strictObject(heat.shape)
+      .parse((await ann.ask("GET", links.heat)).body);
+    expect(human).toBeGreaterThan(0.8);
+    expect([info.width, info.height, width, height]).toEqual([...size, cells, cells]);
+    expect(Math.hypot(peak.x - spot.x, peak.y - spot.y)).toBeLessThan(0.06);
+    const [column, row] = [Math.floor(peak.x * info.width), Math.floor(peak.y * info.height)];
+    expect(data[(row * info.width + column) * 3 + 2]).toBeGreaterThan(200);
+  }
+});
+
 test("of a photo that cannot be read the heat map says why, and so does a model that does not say where", async ({
   openDesk,
   db,

@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import sharp, { type Sharp } from "sharp";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { collectGold, type Gold } from "../../samples/gold.ts";
 import { maitred } from "../maitred.ts";
@@ -35,6 +36,43 @@ test("every photo of the gold set has a label, and no human's may be shown", () 
     expect(verdicts).toEqual(["review"]);
 });
 
+test("a human anywhere in a long photo hides it, and so does one who is seen on black only", async () => {
+  const tile = (file: string): Promise<Buffer> =>
+    sharp(join(folder, file)).resize(300, 225, { fit: "fill" }).removeAlpha().raw().toBuffer();
+  const raw = { width: 300, height: 225, channels: 3 } as const;
+  const [food, human] = [await tile("business-product-1.jpg"), await tile("business-intro.jpg")];
+  const laid = mkdtempSync(join(tmpdir(), "maitred-laid-"));
+  const files: string[] = [];
+  const expected: string[] = [];
+  const lay = async (name: string, verdict: string, photo: Sharp): Promise<void> => {
+    await photo.toFile(join(laid, name));
+    files.push(join(laid, name));
+    expected.push(`${name} ${verdict}`);
+  };
+  for (const tiles of [4, 10])
+    for (const at of [-1, 0, 1, tiles / 2, tiles - 1]) {
+      const layers = Array.from({ length: tiles }, (_, n) => {
+        return { input: n === at ? human : food, raw, left: 0, top: n * 225 };
+      });
+      const strip = sharp({ create: { ...raw, height: tiles * 225, background: "white" } }).composite(layers);
+      await lay(`${tiles}-${at}.jpg`, at < 0 ? "shown" : "hidden", strip);
+    }
+  // brightness of food on white, and of the human on black
+  const mirage = Buffer.alloc(300 * 225 * 4);
+  for (let pixel = 0; pixel < 300 * 225; pixel++) {
+    const [onWhite, onBlack] = [128 + food[pixel * 3]! / 2, Math.min(0.8 * human[pixel * 3]!, 127)];
+    const alpha = 255 - onWhite + onBlack;
+    mirage.fill((255 * onBlack) / alpha, pixel * 4, pixel * 4 + 3);
+    mirage[pixel * 4 + 3] = alpha;
+  }
+  await lay("mirage.png", "hidden", sharp(mirage, { raw: { ...raw, channels: 4 } }));
+  const onWhite = sharp(join(laid, "mirage.png")).flatten({ background: "white" });
+  await lay("on-white.png", "shown", onWhite);
+  const judged = await classify(files);
+  expect(judged.map(({ verdict }, index) => `${basename(files[index]!)} ${verdict}`)).toEqual(expected);
+  rmSync(laid, { recursive: true });
+});
+
 test("names each photo that broke its verdict, its scores and what was expected", async () => {
   const allShown = "human: { hide: 1, review: 1 }\ncategories: { food: 0, ambience: 0, menu: 0, other: 0 }\n";
   const lax = broken(await judge(`version: 1\n${allShown}`));
@@ -52,7 +90,14 @@ async function judge(policy?: string): Promise<Judged[]> {
     env["MAITRED_POLICY"] = join(mkdtempSync(join(tmpdir(), "maitred-policy-")), "policy.yaml");
     writeFileSync(env["MAITRED_POLICY"], policy);
   }
-  const command = maitred(["classify", "--json", ...gold.map(({ file }) => join(folder, file))], env);
+  return classify(
+    gold.map(({ file }) => join(folder, file)),
+    env,
+  );
+}
+
+async function classify(files: readonly string[], env: Record<string, string> = {}): Promise<Judged[]> {
+  const command = maitred(["classify", "--json", ...files], env);
   expect(await command.exit, command.stderr()).toBe(0);
   return command
     .stdout()

@@ -1,0 +1,86 @@
+import type { Metadata } from "sharp";
+import { PhotoError } from "../errors.ts";
+
+/** What is decoded at once of a photo: its views are cut out of it. */
+export interface Reading {
+  /** Number of the frame. */
+  page: number;
+  /** Whether the orientation that the file tells is applied. */
+  upright: boolean;
+  /** Into how many parts it is cut besides the whole: 0, or 2 and more. */
+  parts: number;
+  /** Whether the parts lie side by side, and not one below the other. */
+  wide: boolean;
+}
+
+/**
+ * What is to be read of a photo, the way in which most viewers show it first:
+ * - of an animation the first frame, the last and up to six evenly between them. To read a frame the decoder passes through
+ *   all that come before it, so that fewer are judged where that would be more than `4 * maxPixels`, as much as of one large
+ *   photo that is decoded row by row;
+ * - of a WebP that tells an orientation each both upright and as it is stored, because viewers are of two minds about it;
+ * - of a long photo each also in parts, for squashed to a square it loses its people.
+ *
+ * All in all these are at most 16 views.
+ *
+ * @param header of a photo whose single frame is within the limits.
+ * @throws {PhotoError} TOO_MANY_PIXELS where the way to the last frame alone is longer, or first and last have too many views;
+ * UNSUPPORTED_FORMAT of more than 16 : 1.
+ */
+export function readingsOf(header: Metadata, maxPixels: number): Reading[] {
+  const { format, orientation = 1, width, height, autoOrient } = header;
+  const parts = partsOf(header);
+  const turns = format === "webp" && orientation > 1 ? [true, false] : [true];
+  const most = Math.min(MOST_PAGES, Math.floor(MOST_VIEWS / turns.length / (1 + parts)));
+  return judgedPages(header, most, maxPixels / turns.length).flatMap((page) =>
+    turns.map((upright) => {
+      const shown = upright ? autoOrient : { width, height };
+      return { page, upright, parts, wide: shown.width > shown.height };
+    }),
+  );
+}
+
+/** How often a part goes into the whole that is cut into so many, each of which overlaps the one before by a third. */
+export function partsIn(parts: number): number {
+  return parts === 0 ? 1 : (2 * parts + 1) / 3;
+}
+
+/** Parts are 1.4 to 2 times as long as they are wide, and those of a photo of more than 10 : 1 up to 3.2 times. */
+function partsOf({ width, height }: Metadata): number {
+  const ratio = Math.max(width, height) / Math.min(width, height);
+  if (ratio > LONGEST) {
+    throw new PhotoError(
+      "UNSUPPORTED_FORMAT",
+      `expected a photo at most ${LONGEST} times as long as wide, got ${width} x ${height}, in which people are too small to be told`,
+    );
+  }
+  return ratio > LONG ? Math.min(MOST_PARTS, Math.ceil(0.75 * ratio - 0.5)) : 0;
+}
+
+function judgedPages(
+  { format, pages = 1, width, height }: Metadata,
+  most: number,
+  maxPixels: number,
+): number[] {
+  // the further images of HEIF are no frames: what shows it shows its primary image
+  if (pages === 1 || (format !== "gif" && format !== "webp")) return [0];
+  const each = Math.max(width * height, LEAST_PIXELS);
+  for (let count = Math.min(pages, most); count > 1; count--) {
+    const judged = Array.from({ length: count }, (_, n) => Math.round((n * (pages - 1)) / (count - 1)));
+    const passed = judged.reduce((sum, page) => sum + page + 1, 0);
+    if (passed * each <= 4 * maxPixels) return judged;
+  }
+  throw new PhotoError(
+    "TOO_MANY_PIXELS",
+    `expected an animation whose first and last frame take at most ${4 * maxPixels} pixels and ${MOST_VIEWS} views, got ${pages} frames of ${width} x ${height} (MAITRED_MAX_PIXELS)`,
+  );
+}
+
+/** A frame takes time however small it is; sharp counts to 100,000 frames. */
+const LEAST_PIXELS = 2_000;
+const MOST_PAGES = 8;
+const MOST_VIEWS = 16;
+const MOST_PARTS = 7;
+/** Times as long as wide. */
+const LONG = 2.5;
+const LONGEST = 16;

@@ -1,0 +1,122 @@
+import sharp, { type Metadata, type Sharp, type SharpOptions } from "sharp";
+import { partsIn, type Reading, readingsOf } from "./readings.ts";
+import type { Format } from "./sniff.ts";
+
+/** In pixels. */
+export interface Size {
+  width: number;
+  height: number;
+}
+
+/** A photo whose header was checked. */
+export interface Opened {
+  bytes: Uint8Array;
+  format: Format;
+  header: Metadata;
+  maxPixels: number;
+}
+
+/**
+ * Decodes HEIC, squashed to a size, to RGB, or where it has alpha to RGBA. Elsewhere: it takes most of a second of CPU time,
+ * and must not hold this thread.
+ */
+export type DecodeHeic = (bytes: Uint8Array, size: Size, alpha: boolean) => Promise<Uint8Array>;
+
+/**
+ * What is judged of a photo, and shown to who judges the judge: each view width * height * 3 bytes of RGB. Of each of its
+ * readings the whole, squashed, then its parts; where it can be seen through, all of them on white and then on black, as nobody
+ * knows on what it is shown.
+ *
+ * @throws {PhotoError} TOO_MANY_PIXELS; and whatever the decoder throws.
+ */
+export async function readViews(
+  photo: Opened,
+  size: Size,
+  failOn: SharpOptions["failOn"],
+  heic: DecodeHeic,
+): Promise<Uint8Array[]> {
+  const { bytes, format, header, maxPixels } = photo;
+  const views: Uint8Array[] = [];
+  // one after the other: a photo keeps one core busy, and one reading in memory
+  for (const reading of readingsOf(header, maxPixels)) {
+    const whole = spread(size, reading);
+    const pixels =
+      format === "heic"
+        ? await heic(bytes, whole, header.hasAlpha)
+        : await pixelsOf(open(bytes, reading, failOn), whole, header.hasAlpha);
+    for (const laid of header.hasAlpha ? laidOn(pixels) : [pixels])
+      views.push(...(await cut(laid, whole, reading, size)));
+  }
+  return views;
+}
+
+/** A reading before it is read. */
+export function open(
+  bytes: Uint8Array,
+  { page, upright }: Pick<Reading, "page" | "upright">,
+  failOn: SharpOptions["failOn"],
+): Sharp {
+  const photo = sharp(bytes, { ...optionsOf(failOn), ...(page > 0 && { page }) });
+  return upright ? photo.autoOrient() : photo;
+}
+
+/** The last steps, which the HEIC thread shares: RGB on white, or RGBA. */
+export function pixelsOf(photo: Sharp, size: Size, alpha = false): Promise<Buffer> {
+  // toUint8Array() of sharp 0.35.5 never frees its native copy: a bench saw 250 kB a photo stay
+  return scaled(photo, size, alpha).raw().toBuffer();
+}
+
+export function scaled(photo: Sharp, { width, height }: Size, alpha = false): Sharp {
+  const fit = photo.resize(width, height, { fit: "fill" });
+  return (alpha ? fit.ensureAlpha() : fit.flatten({ background: "white" })).toColourspace("srgb");
+}
+
+export function optionsOf(failOn: SharpOptions["failOn"]): SharpOptions {
+  // the limit is checked on the header, where the message can name the setting
+  return { failOn, limitInputPixels: false, sequentialRead: true };
+}
+
+/** Of a whole out of which each part is to be cut in `size`. */
+function spread({ width, height }: Size, { parts, wide }: Reading): Size {
+  const times = partsIn(parts);
+  return wide ? { width: Math.round(width * times), height } : { width, height: Math.round(height * times) };
+}
+
+/** RGBA as RGB on white, and on black where that is another picture. */
+function laidOn(rgba: Uint8Array): Uint8Array[] {
+  const pixels = rgba.length / 4;
+  const [white, black] = [new Uint8Array(pixels * 3), new Uint8Array(pixels * 3)];
+  let seenThrough = 0;
+  for (let from = 0, to = 0; from < rgba.length; from += 4) {
+    const alpha = rgba[from + 3]!;
+    seenThrough += 255 - alpha;
+    for (let channel = 0; channel < 3; channel++) {
+      const value = Math.round((rgba[from + channel]! * alpha) / 255);
+      black[to] = value;
+      white[to++] = value + 255 - alpha;
+    }
+  }
+  return seenThrough / pixels < NOTICED ? [white] : [white, black];
+}
+
+/** The whole in `size`, and its parts from one end to the other. */
+async function cut(
+  rgb: Uint8Array,
+  whole: Size,
+  { parts, wide }: Reading,
+  { width, height }: Size,
+): Promise<Uint8Array[]> {
+  if (parts === 0) return [rgb];
+  const strip = (): Sharp => sharp(rgb, { raw: { ...whole, channels: 3 } });
+  const views = [await pixelsOf(strip(), { width, height })];
+  const way = wide ? whole.width - width : whole.height - height;
+  for (let part = 0; part < parts; part++) {
+    const start = Math.round((way * part) / (parts - 1));
+    const [left, top] = wide ? [start, 0] : [0, start];
+    views.push(await strip().extract({ left, top, width, height }).raw().toBuffer());
+  }
+  return views;
+}
+
+/** By which the mean pixel on white is brighter than on black, of 255: as where 1/500 of a photo is clear. */
+const NOTICED = 0.5;
