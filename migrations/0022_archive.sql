@@ -68,7 +68,7 @@ begin
 end $$;
 
 -- As before (migrations/0018_other_bytes.sql), but that an etag makes no photo of such an object here either: its newest photo of a version id
--- stands in for it, and stays withdrawn.
+-- stands in for it, stays withdrawn, and has the state 'withdrawn' here.
 create or replace function register_photos(
   p_store text[], p_bucket text[], p_key text[], p_version text[],
   p_listing text[], p_uploader text[], p_claimed text[], p_lane text, p_looked timestamptz default null
@@ -108,7 +108,7 @@ begin
           when p.superseded_at is null then p.registered_at > p_looked
             or (u.store = 's3' and u.version like 'etag:%' and p.version not like 'etag:%' and (p.version <> '' or p.state <> 'failed'))
           else u.store = 's3' and u.version like 'etag:%' and not has_no_id(p.version) and not exists (
-            select from photos k where (k.store, k.bucket, k.key, k.version) = (u.store, u.bucket, u.key, u.version)) end
+            select from photos k where (k.store, k.bucket, k.key) = (u.store, u.bucket, u.key) and k.superseded_at is null) end
       order by p.superseded_at is not null, p.id desc limit 1
     ) c on true
   ), ordered as (
@@ -139,7 +139,7 @@ begin
       and (p.store, p.bucket, p.key) = (w.store, w.bucket, w.key) and p.version <> w.version
       and not exists (select from one_each o where (o.store, o.bucket, o.key, o.version) = (p.store, p.bucket, p.key, p.version))
   )
-  select w.id, w.state, w.version, w.fresh
+  select w.id, case when i.withdrawn then 'withdrawn' else w.state end, w.version, w.fresh
   from input i join written w using (store, bucket, key, version)
   order by i.n;
   -- the rows were only to be waited for: an archive must not leave one for each of its objects
@@ -149,8 +149,7 @@ end $$;
 
 -- As before (migrations/0019_verdicts_of_now.sql), but of photos whose id is above p_after, as rollback_backfill: the index keeps what pages before have
 -- deleted until vacuum comes, and each page went over all of it. Returns the last id that it looked at, null where there is none above.
--- What is proposed meanwhile may lie below: begin again at 0 until none is left.
-drop function apply_proposals(bigint, integer, text);
+-- What is proposed meanwhile may lie below: begin again at 0 until none is left. The one before stays, for commands of the version before that run on.
 create function apply_proposals(
   p_id bigint, p_after bigint, p_limit integer, p_by text, out last_id bigint, out taken bigint, out changed bigint
 ) language plpgsql as $$
@@ -176,7 +175,6 @@ begin
 end $$;
 
 -- As before (migrations/0009_backfills.sql), but of photos whose id is above p_after, as apply_proposals.
-drop function discard_proposals(bigint, integer, text);
 create function discard_proposals(
   p_id bigint, p_after bigint, p_limit integer, p_by text, out last_id bigint, out gone bigint
 ) language plpgsql as $$

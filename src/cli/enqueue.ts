@@ -56,7 +56,7 @@ these a line on stdin. What is decided already is left alone unless --again is g
     const intake = openIntake(config, scope, () => {});
     const s3 = connectS3(config, 8, 1, ANSWER_MS);
     scope.onClose("S3", () => s3.destroy());
-    const counts = { queued: 0, decided: 0 };
+    const counts = { queued: 0, decided: 0, unclear: 0 };
     const roots = config.folders.split(delimiter).filter(Boolean);
     let outside: string | undefined;
     const progress = (): void => {
@@ -80,11 +80,12 @@ these a line on stdin. What is decided already is left alone unless --again is g
         let looked = await databaseTime(intake.db);
         for await (const page of pages(sources(args.positionals, terminal), s3)) {
           const again = Boolean(args.values["again"]);
-          const { ids, queued } = await intake.take(page, lane, { known, again, looked });
+          const { ids, queued, unclear } = await intake.take(page, lane, { known, again, looked });
           looked = await databaseTime(intake.db);
           outside ??= page.find((photo) => isOutside(photo, roots))?.bucket;
           counts.queued += queued.length;
-          counts.decided += ids.length - queued.length;
+          counts.decided += ids.length - queued.length - unclear.length;
+          counts.unclear += unclear.length;
           progress();
         }
       }
@@ -95,6 +96,11 @@ these a line on stdin. What is decided already is left alone unless --again is g
       const where = `${printable(outside)} is not in MAITRED_FOLDERS here`;
       terminal.say(
         `${where}: workers judge what lies there if it is in theirs, or lies in one that maitred up was given\n`,
+      );
+    }
+    if (counts.unclear > 0) {
+      terminal.say(
+        `of ${counts.unclear} an older version may be the object again, which a listing does not tell: maitred sweep BUCKET does\n`,
       );
     }
     if (args.values["json"]) terminal.print(JSON.stringify(counts));

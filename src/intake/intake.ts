@@ -22,8 +22,10 @@ export interface TakingIn {
 export interface TakenIn {
   /** Of all photos, in the order given. */
   ids: string[];
-  /** Of those that were queued; the others are decided already. */
+  /** Of those that were queued; of the others, those that are not `unclear` are decided already. */
   queued: string[];
+  /** Of those of which nothing but a sweep tells which version they are. */
+  unclear: string[];
 }
 
 /**
@@ -42,10 +44,14 @@ export async function takeIn(
     lane,
     looked,
   );
-  const wanted = registered.filter(({ state }) => again || state === "pending" || state === "failed");
+  const unclear = registered.filter(({ state }) => state === "withdrawn");
+  const wanted = registered.filter(
+    ({ state }) => state === "pending" || state === "failed" || (again && state !== "withdrawn"),
+  );
   await deps.add(
     lane,
     wanted.map(({ id, store, bucket, key, version, known }) => ({ id, store, bucket, key, version, known })),
   );
-  return { ids: registered.map(({ id }) => id), queued: wanted.map(({ id }) => id) };
+  const ids = (photos: readonly PhotoJob[]): string[] => photos.map(({ id }) => id);
+  return { ids: ids(registered), queued: ids(wanted), unclear: ids(unclear) };
 }

@@ -692,11 +692,23 @@ describe("a listing", () => {
       expect(await feedBackfill(db.pool, id, null, page(found))).toEqual([]);
       expect(await readBackfill(db.pool, id)).toMatchObject({ seen: 1, fed: 0, skipped: 1 });
     }
-    await registerPhotos(db.pool, [object("a")], "live");
-    const { rows } = await db.pool.query(
-      "select version, superseded_at is null as current from photos order by id",
-    );
-    expect(rows).toEqual(["v1", "v2"].map((version) => ({ version, current: false })));
+    expect(await registerPhotos(db.pool, [object("a")], "live")).toMatchObject([{ state: "withdrawn" }]);
+    const seen = async () =>
+      (
+        await db.pool.query(
+          "select version from photos where superseded_at is null union all select 'of ' || count(*) from photos",
+        )
+      ).rows.map(({ version }) => version);
+    expect(await seen()).toEqual(["of 2"]);
+    // one that has no version id any more was overwritten by another
+    await recordEvents(db.pool, [event("created", "a", "etag:1", "13")], "right");
+    await registerPhotos(db.pool, [object("a", "etag:2")], "live");
+    expect(await seen()).toEqual(["etag:2", "of 4"]);
+    await recordEvents(db.pool, [event("removed", "a", "", "14")], "right");
+    expect(await registerPhotos(db.pool, [object("a", "etag:1")], "live")).toMatchObject([
+      { state: "withdrawn" },
+    ]);
+    expect(await seen()).toEqual(["of 4"]);
   });
 
   test("and an event of the same new object leave one current photo, the event's", async ({ db }) => {

@@ -230,10 +230,10 @@ describe("up", () => {
 
     const replay = maitred(["enqueue", "--failed", "--json"], { MAITRED_HOME });
     expect(await replay.exit).toBe(0);
-    expect(JSON.parse(replay.stdout())).toEqual({ queued: 1, decided: 0 });
+    expect(JSON.parse(replay.stdout())).toEqual({ queued: 1, decided: 0, unclear: 0 });
     const known = maitred(["enqueue", "--json", folder], { MAITRED_HOME });
     expect(await known.exit).toBe(0);
-    expect(JSON.parse(known.stdout())).toEqual({ queued: 1, decided: 1 });
+    expect(JSON.parse(known.stdout())).toEqual({ queued: 1, decided: 1, unclear: 0 });
     const doctor = maitred(["doctor", "--json"], { MAITRED_HOME });
     expect(await doctor.exit).toBe(0);
     expect(JSON.parse(doctor.stdout()).map(({ ok }: { ok: boolean }) => ok)).toEqual([
@@ -393,7 +393,7 @@ describe("enqueue", () => {
         `${folder}/a.jpg\n\n${folder}/missing.jpg\n`,
       );
       expect(await command.exit).toBe(0);
-      expect(JSON.parse(command.stdout())).toEqual({ queued: 2, decided: 0 });
+      expect(JSON.parse(command.stdout())).toEqual({ queued: 2, decided: 0, unclear: 0 });
       expect(command.stderr()).toContain(`${folder} is not in MAITRED_FOLDERS here`);
     }
     const allowed = maitred(["enqueue", join(folder, "a.jpg")], { ...env, MAITRED_FOLDERS: folder });
