@@ -149,6 +149,8 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
         open.delete(id);
         return undefined;
       }
+      // one with a rate rests now: its next page would be refused, and its list opened anew
+      if (photos === "elsewhere") return source.backfill.maxRate === null ? 0 : undefined;
       await deps.add(photos);
       events.fed(id, photos.length);
       return photos.length;

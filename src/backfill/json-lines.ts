@@ -57,7 +57,8 @@ export function parseLine(line: string): Fields {
   for (const [written, field] of Object.entries(result.data)) {
     const name = fieldName(written);
     // it would name another restaurant, or object
-    if (READ.has(name) && typeof field === "number" && !Number.isSafeInteger(field)) return ROUNDED;
+    if (READ.has(name) && typeof field === "number" && Math.abs(field) > Number.MAX_SAFE_INTEGER)
+      return ROUNDED;
     // neither null nor what has parts names anything
     fields[name] = typeof field === "object" ? "" : String(field);
   }

@@ -199,9 +199,13 @@ function decoded(key: string): string {
   }
 }
 
-function isCurrent({ latest, marker, key }: Record<string, string>): boolean {
-  return latest?.toLowerCase() !== "false" && marker?.toLowerCase() !== "true" && !key?.endsWith("/");
+function isCurrent({ latest = "", marker = "", key }: Record<string, string>): boolean {
+  return !NO.test(latest.trim()) && !YES.test(marker.trim()) && !key?.endsWith("/");
 }
+
+/** As Inventories, JSON, and dumps of Postgres and MySQL write them. */
+const NO = /^(false|f|no|0)$/i;
+const YES = /^(true|t|yes|1)$/i;
 
 function asPhoto(fields: Fields, given: string | undefined): Omit<ManifestRecord, "next"> {
   if (typeof fields === "string") return { photo: undefined, why: fields };

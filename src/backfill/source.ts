@@ -37,8 +37,8 @@ export interface SourceDeps {
 /** A backfill that is being read, or whose failed photos are fed again: those come first. */
 export interface Source {
   backfill: RunningBackfill;
-  /** Commits that the next page is fed; the photos to queue, or undefined where there is nothing more. */
-  feed(): Promise<PhotoJob[] | undefined>;
+  /** Commits that the next page is fed; the photos to queue, "elsewhere" where another feeder did it, or undefined where there is nothing more. */
+  feed(): Promise<PhotoJob[] | "elsewhere" | undefined>;
   close(): Promise<void>;
 }
 
@@ -67,7 +67,7 @@ export function createSource(deps: SourceDeps, backfill: RunningBackfill, size: 
       // what comes from Postgres is as well begun anew
       if (photos || backfill.what.kind === "photos" || backfill.what.kind === "view") return photos;
       // another feeder fed this page; opened anew, a list would be read from its start, and a bucket listed again
-      return reaches(await deps.stands(backfill.id), from) ? [] : undefined;
+      return reaches(await deps.stands(backfill.id), from) ? "elsewhere" : undefined;
     },
     async close() {
       await pages.return(undefined);

@@ -74,7 +74,7 @@ describe("a manifest", () => {
     "s3://m/wide.csv": Buffer.from("\uFEFFbucket,key\nx,café.jpg\n", "utf16le"),
     "s3://m/commas.csv": 'bucket,key\nx,1.jpg\nx,dinner, table 4.jpg\nx,"a,b.jpg"\nx,3.jpg,,\n',
     "s3://m/versions.csv":
-      "key,version_id,IsLatest,Is_Delete_Marker\n1.jpg,v2,True,\n1.jpg,v1,False,\n2.jpg,v9,TRUE,true\n3.jpg,null,,\n",
+      "key,version_id,IsLatest,Is_Delete_Marker\n1.jpg,v2,True,\n1.jpg,v1,False,\n2.jpg,v9,TRUE,true\n3.jpg,null,,\n4.jpg,v1,f,f\n4.jpg,v2,t,f\n5.jpg,v3,t,t\n6.jpg,v1, 0,0\n",
     "s3://m/versions.jsonl":
       '{"Key":"1.jpg","VersionId":"v2","IsLatest":true,"ETag":"\\"e\\""}\n{"Key":"1.jpg","VersionId":"v1","IsLatest":false}\n{"key":"2.jpg","is_delete_marker":true}\n',
     "s3://m/impossible.jsonl": [
@@ -225,6 +225,7 @@ describe("a manifest", () => {
     expect(named(await all("s3://m/versions.csv", undefined, "b"))).toEqual([
       ["b", "1.jpg", "v2"],
       ["b", "3.jpg", ""],
+      ["b", "4.jpg", "v2"],
     ]);
     expect(named(await all("s3://m/versions.jsonl", undefined, "b"))).toEqual([["b", "1.jpg", "v2"]]);
   });
@@ -609,10 +610,16 @@ describe("the feeder", () => {
     expect(await feeder.round()).toBe(100);
     expect(backfills[0]!.cursor).toEqual({ file: 0, record: 600 });
     expect([opened, fed.length]).toEqual([1, 200]);
-    elsewhere(650);
+    elsewhere(700);
+    // at a rate the page behind is refused as long as the run rests
+    backfills[0]!.maxRate = 100;
+    expect(await feeder.round()).toBe(100);
+    expect([backfills[0]!.cursor, opened]).toEqual([{ file: 0, record: 800 }, 1]);
+    backfills[0]!.maxRate = null;
+    elsewhere(850);
     await feeder.round();
     await feeder.round();
-    expect(backfills[0]!.cursor).toEqual({ file: 0, record: 750 });
+    expect(backfills[0]!.cursor).toEqual({ file: 0, record: 950 });
     expect(opened).toBe(2);
     await feeder.close();
   });
