@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import {
   type BackendFactory,
   createPostgresBackend,
@@ -142,7 +143,7 @@ function connectRedis({ queueUrl, queueOptions }: QueueSettings): Redis | Cluste
     keepAlive: 10_000,
     // a primary that became a replica keeps its connections: the name leads to another one by now. What it refused is not sent
     // again, as the scripts of a pipeline may be unknown there; whoever asked for it is told
-    reconnectOnError: ({ message }: Error) => message.startsWith("READONLY"),
+    reconnectOnError: ({ message }: Error) => message.startsWith("READONLY") && mayReconnect(),
   };
   if (!queueOptions) return new Redis(queueUrl, common);
   const { cluster, redisOptions, ...rest } = readOptions(queueOptions);
@@ -150,6 +151,15 @@ function connectRedis({ queueUrl, queueOptions }: QueueSettings): Redis | Cluste
   const own: object = { ...common, ...rest };
   return queueUrl ? new Redis(queueUrl, own) : new Redis(own);
 }
+
+/** Twice a second at most, in a whole process: one that stays read-only would be connected to again with each command. */
+function mayReconnect(): boolean {
+  const now = performance.now();
+  if (now < reconnectsFrom) return false;
+  reconnectsFrom = now + 500;
+  return true;
+}
+let reconnectsFrom = 0;
 
 function readOptions(queueOptions: string): z.infer<typeof optionsShape> {
   try {
