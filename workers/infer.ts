@@ -110,7 +110,13 @@ function optionsFor(provider: Provider): InferenceSession.SessionOptions {
     graphOptimizationLevel: "all",
     intraOpNumThreads: data.threads,
     // idle threads that spin take the cores from decoding
-    extra: { session: { intra_op: { allow_spinning: "0" } } },
+    // and nothing is read besides the bytes that were hashed, such as weights that lie where this was started
+    extra: {
+      session: {
+        intra_op: { allow_spinning: "0" },
+        model_external_initializers_file_folder_path: "/dev/null",
+      },
+    },
     logSeverityLevel: 3,
   };
 }

@@ -77,19 +77,25 @@ export async function openModel(folder: string, variant = "auto"): Promise<Model
     if (!files[file]) throw invalid(`${path}: files: expected ${file}`);
   }
   for (const [file, { sha256 }] of Object.entries(files)) {
+    if (!file.endsWith(".onnx"))
+      throw invalid(`${path}: files: expected graphs, got ${file}: weights must be in the graph itself`);
     const found = await hashOf(join(folder, file));
     if (found !== sha256)
       throw invalid(`${file}: expected sha256 ${sha256}, got ${found}: fetch the model again`);
   }
-  const graphs = Object.entries(files)
-    .filter(([file]) => file.endsWith(".onnx"))
-    .map(([file, { sha256 }]) => ({ variant: variantOf(file), file: join(folder, file), sha256 }));
+  const graphs = Object.entries(files).map(([file, { sha256 }]) => ({
+    variant: variantOf(file),
+    file: join(folder, file),
+    sha256,
+  }));
   const graphFor = (provider: Provider): Graph => {
     const wanted = variant === "auto" ? variantOf(chosen[provider]) : variant;
     const graph = graphs.find((each) => each.variant === wanted);
     if (graph) return graph;
     const known = graphs.map((each) => each.variant).join(", ");
-    throw invalid(`${name}-${version} has no variant ${variant}, only ${known}: mend MAITRED_VARIANT`);
+    throw invalid(
+      `${name}-${version} has no variant ${variant}, only ${known}: mend MAITRED_VARIANT, --variant or --compare-variant`,
+    );
   };
   return {
     id: `${name}-${version}`,

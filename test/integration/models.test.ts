@@ -142,6 +142,15 @@ describe("variants", () => {
     await expect(openModel(folder)).rejects.toMatchObject({ code: "MODEL_INVALID" });
   });
 
+  test("weights beside the graph refuse the model, as a graph is opened without its folder", async ({
+    models,
+  }) => {
+    const folder = makeModel(models, "v-1", { files: { ...files, "model.onnx.data": Buffer.alloc(8) } });
+    await expect(openModel(folder)).rejects.toThrow(
+      "got model.onnx.data: weights must be in the graph itself",
+    );
+  });
+
   test("a variant that is not among the files refuses the model", async ({ models }) => {
     const folder = makeModel(models, "v-1", { variants: { cpu: "model.int8.onnx" } });
     await expect(openModel(folder)).rejects.toThrow("files: expected model.int8.onnx");
