@@ -69,6 +69,11 @@ export function fileOf({ id, revivedAt }: LabelledPhoto): string {
   return `photos/${revivedAt ? `${id}-${revivedAt.valueOf()}` : id}.jpg`;
 }
 
+/** Whether it is where that photo lies, or lay before it was uploaded again. */
+export function isFileOf(id: string, file: string): boolean {
+  return /^photos\/([^-]*?)(-\d+)?\.jpg$/.exec(file)?.[1] === id;
+}
+
 function folderOf(key: string): string {
   return key.slice(0, key.lastIndexOf("/") + 1);
 }

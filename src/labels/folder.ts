@@ -2,7 +2,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError, codeOf, PhotoError, UpstreamError } from "../errors.ts";
-import { fileOf, type Label, type LabelledPhoto, labelOf, type Origin } from "../label.ts";
+import { fileOf, isFileOf, type Label, type LabelledPhoto, labelOf, type Origin } from "../label.ts";
 import { linesOf } from "../lines.ts";
 
 export interface ExportDeps {
@@ -94,21 +94,20 @@ export async function writeLabels(
       await one(photo);
       deps.progress(done);
     });
-    const doubtful = new Map<string, string>();
+    const doubtful = new Map<string, string[]>();
     for (const [file, line] of whole.length > 0 ? labels : []) {
       const { photo, origin } = JSON.parse(line) as Partial<Label>;
-      // lines of somebody's own name no photo of ours
-      if (!photo || !origin || !whole.includes(origin) || seen.get(photo) === file) continue;
-      if (!seen.has(photo)) doubtful.set(photo, file);
+      // lines of somebody's own name no photo of ours, or a file of theirs
+      if (!photo || !origin || !whole.includes(origin) || !isFileOf(photo, file)) continue;
+      if (!seen.has(photo)) doubtful.set(photo, [...(doubtful.get(photo) ?? []), file]);
       // of bytes before those that are labelled now
-      else if (labels.delete(file)) done.takenBack++;
+      else if (seen.get(photo) !== file && labels.delete(file)) done.takenBack++;
     }
     // one that was reviewed anew meanwhile, or erased, was not seen either
     const photosOf = [...doubtful.keys()];
     for (let at = 0; at < photosOf.length; at += PART) {
       for (const photo of await deps.withoutReview(photosOf.slice(at, at + PART))) {
-        labels.delete(doubtful.get(photo)!);
-        done.takenBack++;
+        for (const file of doubtful.get(photo)!) if (labels.delete(file)) done.takenBack++;
       }
     }
   } finally {

@@ -106,9 +106,35 @@ describe("writeLabels", () => {
       ["a dish", false],
       ["a guest", true],
     ]);
+    const [line] = readFileSync(join(folder, "labels.jsonl"), "utf8").split("\n");
+    const theirs = { ...JSON.parse(line!), file: "photos/mine-2.jpg" };
+    writeFileSync(join(folder, "labels.jsonl"), `${JSON.stringify(theirs)}\n`, { flag: "a" });
+    writeFileSync(join(folder, theirs.file), "a crop");
     const all = await exported("nothing new", again, ["moderator"]);
     expect(all).toMatchObject({ fetched: 0, present: 1, takenBack: 1 });
-    expect(paired()).toEqual([["a guest", true]]);
+    expect(paired()).toEqual([
+      ["a guest", true],
+      ["a crop", false],
+    ]);
+  });
+
+  test("takes back what it knows of all pictures of a photo", async ({ folder }) => {
+    for (const revivedAt of [null, new Date("2026-02-01")]) {
+      const one = async function* () {
+        yield photo(1, { revivedAt });
+      };
+      await writeLabels(
+        deps(async () => bytes),
+        one(),
+        folder,
+        { width: 1, attempts: 1, whole: [] },
+      );
+    }
+    expect(labelled(folder)).toEqual(["1", "1"]);
+    const gone = { ...deps(async () => bytes), withoutReview: async () => ["1"] };
+    const how = { width: 1, attempts: 1, whole: ["claim" as const] };
+    expect(await writeLabels(gone, many(0), folder, how)).toMatchObject({ takenBack: 2 });
+    expect(labelled(folder)).toEqual([]);
   });
 
   test("tries a store that does not answer again, and never a photo that is at fault", async ({ folder }) => {
