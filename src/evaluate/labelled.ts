@@ -144,9 +144,11 @@ function fromFolders(root: string, categories: readonly string[]): LabelledSet {
   const problems: string[] = [];
   const labels: Label[] = [];
   const known = new Map([...categories, ...Object.keys(HUMAN)].map((name) => [name.toLowerCase(), name]));
-  for (const path of filesBelow(root, problems)) {
+  const said = new Map<string, string>();
+  for (const { path, real } of filesBelow(root)) {
     const file = relative(root, path).split(sep).join("/");
-    const folders = file.split("/").slice(0, -1);
+    // a link to nothing may have stood for a whole category, as where a disk is not mounted
+    const folders = file.split("/").slice(0, real === undefined ? undefined : -1);
     // Food/ is food/
     const parts = folders.map((part) => known.get(part.toLowerCase()) ?? part);
     const found = parts.filter((part) => categories.includes(part));
@@ -154,26 +156,43 @@ function fromFolders(root: string, categories: readonly string[]): LabelledSet {
     if (found.length > 1 || humans.length > 1)
       throw invalid(`${path}: its folders say two things: ${[...found, ...humans].join(", ")}`);
     if (found.length + humans.length === 0) continue;
+    if (real === undefined) {
+      problems.push(`${path}: expected a photo or a folder, got a link to nothing`);
+      continue;
+    }
+    // counted twice, it would make every figure surer than it is
+    const says = [...found.map(() => `category of ${real}`), ...humans.map(() => `human in ${real}`)];
+    const twice = says.find((what) => said.has(what));
+    if (twice !== undefined) {
+      problems.push(`${path}: is ${said.get(twice)} already, which counts`);
+      continue;
+    }
+    for (const what of says) said.set(what, path);
     const none = { hands: false, small: false, kind: null, persons: null, source: null };
     labels.push({ file, path, category: found[0] ?? null, human: HUMAN[humans[0] ?? ""] ?? null, ...none });
   }
   return { labels: labels.sort((a, b) => (a.file < b.file ? -1 : 1)), problems };
 }
 
-/** @param above folders that it lies in, by their real paths: a link may lead back to one. */
-function* filesBelow(folder: string, problems: string[], above: readonly string[] = []): Generator<string> {
-  const real = realpathSync(folder);
-  if (above.includes(real)) return;
+/**
+ * Files, with their real paths; undefined is that of a link to nothing.
+ *
+ * @param above folders that it lies in, by their real paths: a link may lead back to one.
+ */
+function* filesBelow(
+  folder: string,
+  above: readonly string[] = [],
+): Generator<{ path: string; real: string | undefined }> {
+  const inside = realpathSync(folder);
+  if (above.includes(inside)) return;
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     if (entry.name.startsWith(".")) continue;
     const path = join(folder, entry.name);
     const isLink = entry.isSymbolicLink();
-    // it may have stood for a whole category, as where a disk is not mounted
-    if (isLink && !existsSync(path))
-      problems.push(`${path}: expected a photo or a folder, got a link to nothing`);
+    if (isLink && !existsSync(path)) yield { path, real: undefined };
     else if (isLink ? statSync(path).isDirectory() : entry.isDirectory())
-      yield* filesBelow(path, problems, [...above, real]);
-    else yield path;
+      yield* filesBelow(path, [...above, inside]);
+    else yield { path, real: isLink ? realpathSync(path) : join(inside, entry.name) };
   }
 }
 

@@ -205,13 +205,24 @@ test("follows links among the folders, and names those that lead nowhere", async
   for (const path of ["elsewhere/nohuman/a.jpg", "set/human/b.jpg"]) writeFileSync(join(folder, path), "");
   symlinkSync(join(folder, "elsewhere"), join(set, "food"));
   symlinkSync(join(folder, "elsewhere"), join(folder, "elsewhere", "round"));
-  symlinkSync(join(folder, "unmounted"), join(set, "menu"));
+  for (const name of ["menu", "read-me"]) symlinkSync(join(folder, "unmounted"), join(set, name));
   const { labels, problems } = await readLabelledSet(set, ["food", "menu"]);
   expect(labels.map(({ file, category, human }) => [file, category, human])).toEqual([
     ["food/nohuman/a.jpg", "food", false],
     ["human/b.jpg", null, true],
   ]);
-  expect(problems).toEqual([`${join(set, "menu")}: expected a photo or a folder, got a link to nothing`]);
+  const nothing = `${join(set, "menu")}: expected a photo or a folder, got a link to nothing`;
+  expect(problems).toEqual([nothing]);
+  // a photo may be in one folder for its category, and in another for whether it has a human; not in two for the same
+  symlinkSync(join(set, "human"), join(set, "drinks"));
+  symlinkSync(join(set, "human"), join(set, "human-too"));
+  mkdirSync(join(set, "more"));
+  symlinkSync(join(set, "human"), join(set, "more", "human"));
+  const again = await readLabelledSet(set, ["food", "menu", "drinks"]);
+  expect(again.labels.map(({ file }) => file)).toEqual(["drinks/b.jpg", "food/nohuman/a.jpg", "human/b.jpg"]);
+  expect(again.problems).toContain(
+    `${join(set, "more/human/b.jpg")}: is ${join(set, "human/b.jpg")} already, which counts`,
+  );
 });
 
 test("compares models and not their variants where the environment names one", async ({ folder }) => {
