@@ -77,25 +77,48 @@ export function why(overTls: boolean): string {
 type Resolve = (hostname: string) => Promise<Resolved[]>;
 
 /**
- * Asks for a name once at a time, and of the names that did not have an address when they were last asked for, or never
- * were, one after the other: the system's resolver has two threads, and however many names hang, they leave one of them to
- * those that do not.
+ * Asks for a name once at a time, and of the names that had no address when they were last asked for, or never were asked
+ * for, one after the other, the latter first: the system's resolver has two threads, and however many names hang, they leave
+ * one of them to those that do not.
  */
 export function inTurns(resolve: Resolve): Resolve {
   const asked = new Map<string, Promise<Resolved[]>>();
-  const found = new Set<string>();
-  let turn: Promise<unknown> = Promise.resolve();
+  const found = new Map<string, boolean>();
+  const strangers: (() => Promise<unknown>)[] = [];
+  const failed: (() => Promise<unknown>)[] = [];
+  let busy = false;
+
+  async function run(): Promise<void> {
+    if (busy) return;
+    busy = true;
+    for (let next = strangers.shift() ?? failed.shift(); next; next = strangers.shift() ?? failed.shift())
+      await next().catch(() => {});
+    busy = false;
+  }
+
+  function inTurn(hostname: string, waiting: (() => Promise<unknown>)[]): Promise<Resolved[]> {
+    return new Promise((resolved, rejected) => {
+      waiting.push(() => resolve(hostname).then(resolved, rejected));
+      void run();
+    });
+  }
+
   return (hostname) => {
     const running = asked.get(hostname);
     if (running) return running;
-    const known = found.delete(hostname);
-    const answer = (known ? resolve(hostname) : turn.then(() => resolve(hostname)))
-      .then((addresses) => {
-        found.add(hostname);
-        return addresses;
-      })
-      .finally(() => asked.delete(hostname));
-    if (!known) turn = answer.catch(() => {});
+    const before = found.get(hostname);
+    const answer = (before ? resolve(hostname) : inTurn(hostname, before === undefined ? strangers : failed))
+      .finally(() => asked.delete(hostname))
+      .then(
+        (addresses) => {
+          found.set(hostname, true);
+          return addresses;
+        },
+        (error: unknown) => {
+          found.set(hostname, false);
+          throw error;
+        },
+      );
     asked.set(hostname, answer);
     return answer;
   };

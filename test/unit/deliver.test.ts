@@ -133,6 +133,11 @@ test("names that hang, and are asked for one after the other, hold up no name th
   asked[3]!.settle();
   await hanging[1];
   await expect.poll(names).toEqual(["good", "one", "good", "other", "good"]);
+  // of those that wait, one that was never asked for goes first
+  void resolve("one");
+  void resolve("new");
+  asked[4]!.settle();
+  await expect.poll(names).toEqual(["good", "one", "good", "other", "good", "new"]);
 });
 
 describe("backoff", () => {
