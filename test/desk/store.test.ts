@@ -49,6 +49,17 @@ describe("what a moderator decides", () => {
     expect(store.items.value[0]!.decision).toMatchObject({ category: null });
   });
 
+  test("is never other bytes of the photo in hand than were looked at", () => {
+    const { store, look, decided } = open("ab");
+    const [first, ...rest] = store.items.value;
+    store.take([{ ...first!, photo: { ...first!.photo, asOf: "2" } }, ...rest]);
+    store.decide("shown", false);
+    expect([decided(), store.slipped.value]).toEqual(["", true]);
+    look();
+    store.decide("shown", false);
+    expect(decided()).toBe("a");
+  });
+
   test("is what was selected, and never the photo in hand instead of what another took meanwhile", () => {
     const { store, look, without, decided } = open("abcd");
     store.go(2);

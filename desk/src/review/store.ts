@@ -145,6 +145,7 @@ export function createReviewStore(
     if (act.does === "undo") {
       const { photo } = answer;
       if (photo) change([photo.id], (item) => (item.decision ? item : { ...item, photo }));
+      if (photo && !counts(answer) && current.peek()?.photo.id === photo.id) guard.slip();
       return;
     }
     const { photo: id } = act.decision;
@@ -229,11 +230,12 @@ export function createReviewStore(
         at.value = stays ? from : nextOpen(next, from - 1);
       });
       const after = new Map(targets().map((item) => [item.photo.id, item]));
-      // one that is open again, as after an appeal, is looked at anew
+      // one that is open again, as after an appeal, is looked at anew; and one that may have other bytes, as it has another verdict
       const same =
         before.length === after.size &&
         before.every(
-          ({ photo, decision }) => after.has(photo.id) && after.get(photo.id)!.decision === decision,
+          ({ photo, decision }) =>
+            after.get(photo.id)?.decision === decision && after.get(photo.id)?.photo.asOf === photo.asOf,
         );
       // also where nothing was in hand, as in a page that just opened: one key too many may be on its way
       if (!same && after.size > 0) {
