@@ -15,8 +15,8 @@ export interface DecodeLimits {
  * Decodes one photo to the pixels a model reads: side * side * 3 bytes, RGB, row by row, squashed to a square, for each of
  * its views (see `readViews`), of which the first is the whole as most viewers show it.
  *
- * Orientation is applied, and every colour space becomes sRGB, but for what a PNG's gAMA and cICP and the profile of a HEIC
- * say, which no decoder here applies. A JPEG that lost its end is read if at least half of its rows are there, and of a
+ * Orientation is applied, and every colour space becomes sRGB, but for what a PNG's gAMA and cICP, the nclx of AVIF and HEIC and
+ * the profile of a HEIC say, which no decoder here applies: what is far from sRGB by the former is refused. A JPEG that lost its end is read if at least half of its rows are there, and of a
  * progressive one each frequency.
  *
  * @throws {PhotoError} EMPTY, UNSUPPORTED_FORMAT, TOO_MANY_PIXELS or CORRUPT; trying again cannot help.
@@ -34,7 +34,8 @@ export async function decode(
   try {
     return await read("truncated");
   } catch (thrown) {
-    if (format !== "jpeg" || !(await isMostlyThere(bytes, header))) throw corrupt(thrown);
+    if (thrown instanceof ModerationError || format !== "jpeg" || !(await isMostlyThere(bytes, header)))
+      throw corrupt(thrown);
     return await read("none").catch((cause) => {
       throw corrupt(cause);
     });

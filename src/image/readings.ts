@@ -21,7 +21,7 @@ export interface Reading {
  * - of a WebP that tells an orientation each both upright and as it is stored, because viewers are of two minds about it;
  * - of a long photo each also in parts, for squashed to a square it loses its people.
  *
- * All in all these are at most 16 views.
+ * All in all these are at most 16 views, before what is transparent is laid on white and on black.
  *
  * @param header of a photo whose single frame is within the limits.
  * @throws {PhotoError} TOO_MANY_PIXELS where the way to the last frame alone is longer, or first and last have too many views;

@@ -19,7 +19,7 @@ export interface ShrinkLimits {
 }
 
 /**
- * A photo as a JPEG of at most `side` pixels on its long side, upright, in sRGB, on white where it is transparent,
+ * A photo as a JPEG of at most `side` pixels on its long side, upright, in sRGB, laid on white or black where it is transparent,
  * and without any metadata: no EXIF, no place, no camera.
  *
  * @throws {PhotoError} EMPTY, UNSUPPORTED_FORMAT, TOO_MANY_PIXELS or CORRUPT; trying again cannot help.
@@ -58,7 +58,7 @@ export async function shrunk(
   const first = readings[0]!;
   const count = readings.length * (1 + first.parts);
   // as a stream, where nothing has to be cut, or laid on black
-  if (sheet ? count === 1 && !header.hasAlpha : frame === 0) {
+  if (!header.hasAlpha && (sheet ? count === 1 : frame === 0)) {
     const size = fitted(header.autoOrient, side);
     const photo =
       format === "heic"

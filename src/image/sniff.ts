@@ -19,15 +19,15 @@ export function sniff(bytes: Uint8Array): Format {
   );
   if (head.startsWith("\xff\xd8\xff")) return "jpeg";
   if (head.startsWith("\x89PNG\r\n\x1a\n")) {
-    checkColours(new DataView(bytes.buffer, bytes.byteOffset, bytes.length));
-    return still("png", bytes, hasAnimationChunk);
+    checkChunks(new DataView(bytes.buffer, bytes.byteOffset, bytes.length));
+    return "png";
   }
   if (head.startsWith("GIF87a") || head.startsWith("GIF89a")) return "gif";
   if (head.startsWith("RIFF") && head.startsWith("WEBP", 8)) return "webp";
   if (head.startsWith("ftyp", 4)) {
     const brands = head.slice(8, Math.min(Buffer.from(head, "latin1").readUInt32BE(0), HEAD_BYTES));
-    if (/avi[fs]/.test(brands)) return still("avif", bytes, hasTracks);
-    if (/hei[cxms]|hev[cxms]|mif1|msf1/.test(brands)) return still("heic", bytes, hasTracks);
+    if (/avi[fs]/.test(brands)) return still("avif", bytes);
+    if (/hei[cxms]|hev[cxms]|mif1|msf1/.test(brands)) return still("heic", bytes);
   }
   throw new PhotoError(
     "UNSUPPORTED_FORMAT",
@@ -35,63 +35,73 @@ export function sniff(bytes: Uint8Array): Format {
   );
 }
 
-function still(format: Format, bytes: Uint8Array, moves: (photo: DataView) => boolean): Format {
-  if (!moves(new DataView(bytes.buffer, bytes.byteOffset, bytes.length))) return format;
-  throw new PhotoError(
-    "UNSUPPORTED_FORMAT",
-    `expected a still ${format}, got an animation, of which only the first frame could be judged`,
-  );
+function unsupported(what: string): PhotoError {
+  return new PhotoError("UNSUPPORTED_FORMAT", `expected ${what}`);
 }
 
-/** APNG: a PNG with an acTL before its first pixels. */
-function hasAnimationChunk(png: DataView): boolean {
-  for (const { type } of chunksOf(png)) if (type === ACTL) return true;
-  return false;
+function animated(format: Format): PhotoError {
+  return unsupported(`a still ${format}, got an animation, of which only the first frame could be judged`);
 }
 
 /**
- * Browsers show another picture than the one that would be judged where the decoder here leaves out what they apply. A
- * gamma is looked at also where a profile stands beside it: one with a fault in it overrides nothing.
+ * Up to its first pixels a PNG may say that it moves (acTL), and colours that the decoder here leaves out and browsers apply, so
+ * that they would show another picture than the one that is judged. A gamma is looked at also where a profile stands beside
+ * it: one with a fault in it overrides nothing.
  */
-function checkColours(png: DataView): void {
-  for (const { type, at } of chunksOf(png)) {
-    if (type === ICCP && png.getUint8(24) === 16 && GREYS.has(png.getUint8(25))) {
-      throw new PhotoError(
-        "UNSUPPORTED_FORMAT",
-        "expected a grey png of 16 bits without a colour profile, which would not be applied: save it in 8 bits, or without the profile",
-      );
-    }
-    if (type !== GAMA) continue;
-    const gamma = png.getUint32(at + 8) / 100_000;
-    if (gamma >= 0.3 && gamma <= 0.65) continue;
-    throw new PhotoError(
-      "UNSUPPORTED_FORMAT",
-      `expected a png of a gamma of 0.3 to 0.65, got ${gamma}, which browsers would show as another picture: save it as sRGB`,
-    );
-  }
-}
-
-/** The chunks of a PNG after its header, up to its first pixels, and where each begins. */
-function* chunksOf(png: DataView): Generator<{ type: number; at: number }> {
+function checkChunks(png: DataView): void {
+  let chunks = 0;
   for (let at = 33; at + 12 <= png.byteLength; at += 12 + png.getUint32(at)) {
     const type = png.getUint32(at + 4);
     if (type === IDAT) return;
-    yield { type, at };
+    // two million empty ones held the thread for half a second
+    if (++chunks > MOST_CHUNKS) throw unsupported(`a png of at most ${MOST_CHUNKS} chunks before its pixels`);
+    if (type === ACTL) throw animated("png");
+    if (type === ICCP && png.getUint8(24) === 16 && GREYS.has(png.getUint8(25)))
+      throw unsupported(
+        "a grey png of 16 bits without a colour profile, which would not be applied: save it in 8 bits, or without the profile",
+      );
+    if (type === CICP && at + 12 < png.byteLength) checkTransfer("png", png.getUint8(at + 9));
+    if (type !== GAMA) continue;
+    const gamma = png.getUint32(at + 8) / 100_000;
+    if (gamma < 0.3 || gamma > 0.65)
+      throw unsupported(
+        `a png of a gamma of 0.3 to 0.65, got ${gamma}, which browsers would show as another picture: save it as sRGB`,
+      );
   }
 }
 
-/** A sequence of HEIF: a moov among its outermost boxes. */
-function hasTracks(heif: DataView): boolean {
-  for (let at = 0; at + 8 <= heif.byteLength; ) {
-    if (heif.getUint32(at + 4) === MOOV) return true;
-    const size = heif.getUint32(at);
-    const long = size === 1 && at + 16 <= heif.byteLength;
-    const length = long ? Number(heif.getBigUint64(at + 8)) : size;
+/** Of HEIF: no sequence, which is a moov among its outermost boxes; and in its meta no colours that are not applied. */
+function still(format: Format, bytes: Uint8Array): Format {
+  const heif = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let at = 0; at + 8 <= heif.length; ) {
+    const type = heif.toString("latin1", at + 4, at + 8);
+    if (type === "moov") throw animated(format);
+    const size = heif.readUInt32BE(at);
+    const long = size === 1 && at + 16 <= heif.length;
+    const length = long ? Number(heif.readBigUInt64BE(at + 8)) : size;
     // 0: to the end of the file
-    if (length < 8) return false;
+    const end = size === 0 ? heif.length : at + length;
+    if (type === "meta") {
+      const meta = heif.subarray(at, end);
+      for (
+        let box = meta.indexOf(NCLX);
+        box >= 0 && box + 12 <= meta.length;
+        box = meta.indexOf(NCLX, box + 1)
+      )
+        checkTransfer(format, meta.readUInt16BE(box + 10));
+    }
+    if (length < 8) return format;
     at += length;
   }
-  return false;
+  return format;
+}
+
+/** @param transfer of ITU-T H.273: from stored to shown brightness. Those of all that a camera or a screen writes are near enough to sRGB. */
+function checkTransfer(format: Format, transfer: number): void {
+  if (FAR_TRANSFERS.has(transfer))
+    throw unsupported(
+      `a ${format} of the brightness of sRGB, got transfer ${transfer}, which browsers would show as another picture: save it as sRGB`,
+    );
 }
 
 function looksLike(head: string): string {
@@ -120,4 +130,8 @@ const ICCP = 0x69434350;
 const IDAT = 0x49444154;
 /** Colour types of a PNG: grey, and grey with alpha. */
 const GREYS = new Set([0, 4]);
-const MOOV = 0x6d6f6f76;
+const CICP = 0x63494350;
+const MOST_CHUNKS = 10_000;
+const NCLX = "colrnclx";
+/** Linear, logarithmic, and that of cinemas. */
+const FAR_TRANSFERS = new Set([8, 9, 10, 17]);

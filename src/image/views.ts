@@ -25,7 +25,8 @@ export type DecodeHeic = (bytes: Uint8Array, size: Size, alpha: boolean) => Prom
 /**
  * What is judged of a photo, and shown to who judges the judge: each view width * height * 3 bytes of RGB. Of each of its
  * readings the whole, squashed, then its parts; where it can be seen through, all of them on white and then on black, as nobody
- * knows on what it is shown.
+ * knows on what it is shown, or the other way round where on white there is next to nothing. What is read as it is stored too is on
+ * white alone then: those who show it so are few, and its views many.
  *
  * @throws {PhotoError} TOO_MANY_PIXELS; and whatever the decoder throws.
  */
@@ -40,11 +41,12 @@ export async function readViews(
   // one after the other: a photo keeps one core busy, and one reading in memory
   for (const reading of readingsOf(header, maxPixels)) {
     const whole = spread(size, reading);
+    const alpha = header.hasAlpha && reading.upright;
     const pixels =
       format === "heic"
-        ? await heic(bytes, whole, header.hasAlpha)
-        : await pixelsOf(open(bytes, reading, failOn), whole, header.hasAlpha);
-    for (const laid of header.hasAlpha ? laidOn(pixels) : [pixels])
+        ? await heic(bytes, whole, alpha)
+        : await pixelsOf(open(bytes, reading, failOn), whole, alpha);
+    for (const laid of alpha ? laidOn(pixels) : [pixels])
       views.push(...(await cut(laid, whole, reading, size)));
   }
   return views;
@@ -82,7 +84,7 @@ function spread({ width, height }: Size, { parts, wide }: Reading): Size {
   return wide ? { width: Math.round(width * times), height } : { width, height: Math.round(height * times) };
 }
 
-/** RGBA as RGB on white, and on black where that is another picture. */
+/** RGBA as RGB on white, and on black where that is another picture; first the one on which most is to be seen, white if in doubt. */
 function laidOn(rgba: Uint8Array): Uint8Array[] {
   const pixels = rgba.length / 4;
   const [white, black] = [new Uint8Array(pixels * 3), new Uint8Array(pixels * 3)];
@@ -96,7 +98,14 @@ function laidOn(rgba: Uint8Array): Uint8Array[] {
       white[to++] = value + 255 - alpha;
     }
   }
-  return seenThrough / pixels < NOTICED ? [white] : [white, black];
+  if (seenThrough / pixels < NOTICED) return [white];
+  return contrast(black) > MORE * contrast(white) ? [black, white] : [white, black];
+}
+
+/** How far its bytes are from their mean, of 255. */
+function contrast(rgb: Uint8Array): number {
+  const mean = rgb.reduce((sum, value) => sum + value, 0) / rgb.length;
+  return Math.sqrt(rgb.reduce((sum, value) => sum + (value - mean) ** 2, 0) / rgb.length);
 }
 
 /** The whole in `size`, and its parts from one end to the other. */
@@ -120,3 +129,5 @@ async function cut(
 
 /** By which the mean pixel on white is brighter than on black, of 255: as where 1/500 of a photo is clear. */
 const NOTICED = 0.5;
+/** As light writing has on black. */
+const MORE = 4;

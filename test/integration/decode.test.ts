@@ -156,6 +156,26 @@ describe("decode", () => {
     },
   );
 
+  test("lays what is light on black first, as on white there is nothing to be seen", async () => {
+    const written = (colour: string) =>
+      sharp({ create: { width: 90, height: 90, channels: 4, background: "#0000" } })
+        .composite([
+          {
+            input: { create: { width: 40, height: 40, channels: 4, background: colour } },
+            gravity: "centre",
+          },
+        ])
+        .png()
+        .toBuffer();
+    expect(await middles(await written("#fff8f0"))).toEqual([
+      [255, 248, 240],
+      [255, 248, 240],
+    ]);
+    const corner = async (colour: string) => (await framesOf(await written(colour))).map(([red]) => red);
+    expect(await corner("#fff8f0")).toEqual([0, 255]);
+    expect(await corner("#302010")).toEqual([255, 0]);
+  });
+
   test("lays each frame of an animation on both where it can be seen through", async () => {
     const frames = await Promise.all(
       ["#ff0000ff", "#00ff0000"].map((background) =>

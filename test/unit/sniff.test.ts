@@ -25,12 +25,16 @@ const gamma = (times100000: number): string => {
   data.writeUInt32BE(times100000);
   return `\0\0\0\x04gAMA${data.toString("latin1")}crc4`;
 };
+const cicp = (transfer: number): string => `\0\0\0\x04cICP\x01${String.fromCharCode(transfer)}\0\x01crc4`;
+const nclx = (transfer: number): string =>
+  `\0\0\0\x14ftypavif\0\0\0\0mif1\0\0\0\x1bmeta\0\0\0\x13colrnclx\0\x01\0${String.fromCharCode(transfer)}\0\x01\x80`;
 const chunk = (type: string): string => `\0\0\0\0${type}crc4`;
 
 test.each([
   ["of the gamma of sRGB", png(8, 2, gamma(45_455), chunk("IDAT"))],
   ["of the gamma of old screens", png(8, 2, gamma(55_556), chunk("IDAT"))],
   ["of 16 bits and colours, with a profile", png(16, 6, chunk("iCCP"), chunk("IDAT"))],
+  ["of the transfer of a screen", png(16, 2, cicp(13), chunk("IDAT"))],
   ["of 8 bits and grey, with a profile", png(8, 0, chunk("iCCP"), chunk("IDAT"))],
   ["that says what moves after its first pixels", png(8, 2, chunk("IDAT"), chunk("acTL"))],
   ["that is none", "\x89PNG\r\n\x1a\n\0\0\0\0iCCP"],
@@ -57,10 +61,17 @@ test.each([
   ["UNSUPPORTED_FORMAT", "got 0.03788, which", png(16, 2, gamma(3_788), chunk("IDAT"))],
   ["UNSUPPORTED_FORMAT", "got 0.03788, which", png(16, 2, gamma(3_788), chunk("sRGB"), chunk("IDAT"))],
   ["UNSUPPORTED_FORMAT", "got 1, which", png(8, 2, gamma(45_455), gamma(100_000), chunk("IDAT"))],
+  ["UNSUPPORTED_FORMAT", "png of the brightness of sRGB, got transfer 8", png(16, 2, cicp(8), chunk("IDAT"))],
+  ["UNSUPPORTED_FORMAT", "avif of the brightness of sRGB, got transfer 8", nclx(8)],
+  ["UNSUPPORTED_FORMAT", "at most 10000 chunks", png(8, 2, chunk("tEXt").repeat(10_001))],
   ["UNSUPPORTED_FORMAT", "without a colour profile", png(16, 0, chunk("iCCP"), chunk("IDAT"))],
   ["UNSUPPORTED_FORMAT", "without a colour profile", png(16, 4, chunk("iCCP"), chunk("IDAT"))],
 ])("refuses as %s, saying %s", (code, message, head) => {
   expect(() => sniff(bytes(head))).toThrow(
     expect.objectContaining({ code, message: expect.stringContaining(message) }),
   );
+});
+
+test.each([1, 2, 13, 16])("judges an avif of transfer %s, as cameras write", (transfer) => {
+  expect(sniff(bytes(nclx(transfer)))).toBe("avif");
 });
