@@ -350,7 +350,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     const card = ann.locator(".card.failed");
     await card.click();
     for (const key of ["s", "2"]) await ann.keyboard.press(key);
-    await ann.getByRole("status").getByText("a button, and no key").waitFor();
+    await ann.getByRole("status").getByText("no key decides it again").waitFor();
     expect(await kept(ann)).toBe(1);
     expect(await decided(desk)).toHaveLength(1);
     // it is seen as it is now
@@ -378,7 +378,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await desk.db.pool.query("update photos set superseded_at = now()");
     await page.keyboard.press("s");
     await page.getByText(/you decided shown, but its object was replaced or removed meanwhile/).waitFor();
-    await page.getByText("did not count", { exact: true }).waitFor();
+    await page.locator(".card.failed").getByText("withdrawn", { exact: true }).waitFor();
     expect(await decided(desk)).toEqual([]);
   });
 
