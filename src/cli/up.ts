@@ -139,6 +139,6 @@ async function stay(
     `the API answers at ${api.url}; maitred token create --scopes ingest,read NAME makes a token for it\n`,
   );
   terminal.say(`${desk}\n`);
-  terminal.say('its tables: psql "$(maitred config --database-url)"; docs/tables.md has queries\n');
+  terminal.say('its tables: psql "$(npx maitred config --database-url)"; docs/tables.md has queries\n');
   return new Promise(() => {});
 }

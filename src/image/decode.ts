@@ -34,8 +34,13 @@ export async function decode(
   try {
     return await read("truncated");
   } catch (thrown) {
-    if (thrown instanceof ModerationError || format !== "jpeg" || !(await isMostlyThere(bytes, header)))
-      throw corrupt(thrown);
+    if (thrown instanceof ModerationError || format !== "jpeg") throw corrupt(thrown);
+    if (!(await isMostlyThere(bytes, header))) {
+      const lacks = header.isProgressive
+        ? "not every frequency of it is there"
+        : "less than half of its rows can be read";
+      throw new PhotoError("CORRUPT", `${corrupt(thrown).message}: ${lacks}`, { cause: thrown });
+    }
     return await read("none").catch((cause) => {
       throw corrupt(cause);
     });

@@ -1,6 +1,6 @@
 import sharp from "sharp";
 import type { HumanMap } from "../photo.ts";
-import { asCorrupt, columnsOf, type ShrinkLimits, shrunk } from "./shrink.ts";
+import { asCorrupt, gridOf, type ShrinkLimits, shrunk } from "./shrink.ts";
 import type { DecodeHeic } from "./views.ts";
 
 /** The middle of a cell, 0..1 of the frame from the top left, and what the map says there. */
@@ -35,16 +35,16 @@ export function peakOf({ width, height, values }: HumanMap): Peak {
 
 /** The maps of a photo's views, all of one size, as `ShrinkLimits.sheet` lays out the views; of one view its map. */
 export function onSheet(maps: readonly HumanMap[]): HumanMap {
-  const across = columnsOf(maps.length);
+  const { across, down } = gridOf(maps.length);
   const { width, height } = maps[0]!;
-  const values = new Float32Array(across * width * across * height);
+  const values = new Float32Array(across * width * down * height);
   for (const [frame, map] of maps.entries()) {
     const [left, top] = [(frame % across) * width, Math.floor(frame / across) * height];
     for (let row = 0; row < height; row++) {
       values.set(map.values.subarray(row * width, (row + 1) * width), (top + row) * across * width + left);
     }
   }
-  return { width: across * width, height: across * height, values };
+  return { width: across * width, height: down * height, values };
 }
 
 function clamped(at: number, cells: number): number {

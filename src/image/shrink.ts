@@ -40,9 +40,10 @@ export function asCorrupt(thrown: unknown): never {
   throw corrupt(thrown);
 }
 
-/** Of a sheet of so many views, which has as many rows: it is of the shape of a view. */
-export function columnsOf(views: number): number {
-  return Math.ceil(Math.sqrt(views));
+/** How a sheet of so many views is laid out. */
+export function gridOf(views: number): { across: number; down: number } {
+  const across = Math.ceil(Math.sqrt(views));
+  return { across, down: Math.ceil(views / across) };
 }
 
 /** The photo that `shrink` writes, before it is written, and its size in pixels. */
@@ -67,7 +68,7 @@ export async function shrunk(
     return { photo: scaled(photo, size), ...size };
   }
   const cellOf = (views: number): Size =>
-    fitted(shapeOf(header, first), Math.max(1, Math.floor(side / columnsOf(views))));
+    fitted(shapeOf(header, first), Math.max(1, Math.floor(side / gridOf(views).across)));
   const read = (size: Size): Promise<Uint8Array[]> =>
     readViews({ bytes, format, header, maxPixels }, size, failOn, heic).catch(asCorrupt);
   let size = cellOf(sheet ? count : 1);
@@ -82,8 +83,8 @@ export async function shrunk(
 }
 
 function sheetOf(views: readonly Uint8Array[], { width, height }: Size): { photo: Sharp } & Size {
-  const across = columnsOf(views.length);
-  const sheet = { width: across * width, height: across * height };
+  const { across, down } = gridOf(views.length);
+  const sheet = { width: across * width, height: down * height };
   const layers = views.map(({ buffer, byteOffset, length }, view) => ({
     input: Buffer.from(buffer, byteOffset, length),
     raw: { width, height, channels: 3 as const },
