@@ -286,32 +286,24 @@ test("a Postgres that nobody may write to costs a message one delivery, however 
   const { queueArn } = sqs.server.createQueue("dead");
   await sqs.redrive(queueArn, 1);
   const { url } = await start("postgres", { MAITRED_SQS_RECEIVES: "1", MAITRED_SQS_VISIBILITY_S: "3" });
-  const admin = new pg.Client(db.url);
-  await admin.connect();
-  await admin.query("set default_transaction_read_only = off");
-  const readOnly = async (value: "on" | "off"): Promise<void> => {
-    await admin.query(`alter database ${admin.database} set default_transaction_read_only = ${value}`);
-    // who is connected keeps to what was so when they came
-    await admin.query(`select pg_terminate_backend(pid) from pg_stat_activity
-      where datname = current_database() and pid <> pg_backend_pid()`);
-  };
+  // as one that is read-only refuses each of them; to make it so would end connections, where BullMQ may not hear of that
+  const tables = ["object_order", "photos", "bad_messages"];
+  await db.pool.query(`create function refuse() returns trigger language plpgsql as
+    $$ begin raise exception 'it is read-only' using errcode = '25006'; end $$`);
+  for (const table of tables)
+    await db.pool.query(`create trigger refuse before insert on ${table} execute function refuse()`);
   const failures = async (): Promise<number> => {
     const metrics = await (await fetch(`${url}/metrics`)).text();
     return Number(
       /^maitred_listen_failures_total{.*code="DATABASE_UNAVAILABLE"} (\d+)$/m.exec(metrics)?.[1] ?? 0,
     );
   };
-  try {
-    await readOnly("on");
-    await sqs.send({ Records: [record("a")] }, "hello");
-    // more than the tries of one that fails while others are taken
-    await expect.poll(failures, { ...settled, timeout: 30_000 }).toBeGreaterThan(3);
-    await readOnly("off");
-    await expect.poll(() => sqs.held(), { ...settled, timeout: 30_000 }).toEqual(gone);
-    expect(await keys(db)).toEqual(["a"]);
-    expect(await bad(db)).toMatchObject([{ body: "hello" }]);
-    expect(sqs.server.inspectQueue("dead")!.messages.ready).toEqual([]);
-  } finally {
-    await admin.end();
-  }
+  await sqs.send({ Records: [record("a")] }, "hello");
+  // more than the tries of one that fails while others are taken
+  await expect.poll(failures, { ...settled, timeout: 30_000 }).toBeGreaterThan(3);
+  await db.pool.query("drop function refuse cascade");
+  await expect.poll(() => sqs.held(), { ...settled, timeout: 30_000 }).toEqual(gone);
+  expect(await keys(db)).toEqual(["a"]);
+  expect(await bad(db)).toMatchObject([{ body: "hello" }]);
+  expect(sqs.server.inspectQueue("dead")!.messages.ready).toEqual([]);
 });
