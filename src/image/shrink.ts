@@ -71,7 +71,7 @@ export async function shrunk(
     fitted(shapeOf(header, first), Math.max(1, Math.floor(side / gridOf(views).across)));
   const read = (size: Size): Promise<Uint8Array[]> =>
     readViews({ bytes, format, header, maxPixels }, size, failOn, heic).catch(asCorrupt);
-  let size = cellOf(sheet ? count : 1);
+  let size = sheet || frame > 0 ? cellOf(sheet ? count : 1) : fitted(header.autoOrient, side);
   let views = await read(size);
   if (!sheet) return { photo: sharp(views[frame] ?? views[0], { raw: { ...size, channels: 3 } }), ...size };
   if (views.length !== count) {

@@ -5,6 +5,7 @@ import sharp, { type Sharp } from "sharp";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { corrupt, decode, restrictSharp } from "../../src/image/decode.ts";
 import { createHeicDecoder } from "../../src/image/heic.ts";
+import { shrink } from "../../src/image/shrink.ts";
 import { packageRoot } from "../../src/package-root.ts";
 
 const limits = { side: 64, maxPixels: 50_000_000 };
@@ -227,6 +228,16 @@ describe("decode", () => {
         );
         return [...new Set(line.map((value) => Math.round(value / 10)))];
       });
+
+    test.each([3, 4] as const)("makes a picture of its own shape, with %s channels", async (channels) => {
+      const create = { width: 1_000, height: 200, channels, background: "#5a1e14" };
+      const picture = await shrink(
+        await sharp({ create }).png().toBuffer(),
+        { ...limits, side: 500 },
+        heic.decode,
+      );
+      expect(await sharp(picture).metadata()).toMatchObject({ width: 500, height: 100 });
+    });
 
     test.each([true, false])("reads the whole and then overlapping parts of it (wide: %s)", async (wide) => {
       expect(seen(await framesOf(await strip(3, wide).png().toBuffer()), wide)).toEqual([
