@@ -30,7 +30,10 @@ export const routes: readonly Route[] = [
     example: examples.photo,
     idempotent: true,
     answers: {
-      200: { means: "All of it was known", schema: taken.or(takenAll) },
+      200: {
+        means: "Nothing of it is to be judged; what it says of photos is kept",
+        schema: taken.or(takenAll),
+      },
       202: { means: "Committed; a worker will judge it", schema: taken.or(takenAll) },
       400: { means: "The body is not as it should be", schema: problem },
       422: { means: "The Idempotency-Key came with another body before", schema: problem },

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { EventError } from "../errors.ts";
-import { checkKey, isFolder, type Parsed } from "./event.ts";
+import { checkKey, isFolder, type Parsed, saidAt } from "./event.ts";
 import { bucketName, readShape } from "./shape.ts";
 
 const attributes = z.object({
@@ -9,6 +9,7 @@ const attributes = z.object({
   objectId: z.string(),
   objectGeneration: z.string().regex(/^[0-9]{1,20}$/, "expected a whole number"),
   payloadFormat: z.string().optional(),
+  eventTime: z.unknown().optional(),
 });
 /** A notification of Cloud Storage as a Pub/Sub push subscription delivers it. */
 export const gcsMessage = z.object({
@@ -56,7 +57,7 @@ export function parseGcs(body: unknown, receivedAt: Date): Parsed {
         // one generation comes to be and goes with the same number, and it goes last
         order: said.objectGeneration.padStart(20, "0") + (kind === "created" ? "0" : "1"),
         id: message.messageId,
-        receivedAt,
+        receivedAt: saidAt(said.eventTime, receivedAt),
         known: {},
       },
     ],

@@ -37,8 +37,7 @@ export async function takeEvents(deps: EventDeps, events: readonly PhotoEvent[])
   for (const [index, { photoId, queue }] of recorded.entries()) {
     if (!queue || photoId === null) continue;
     const { store, bucket, key, version, known } = events[index]!;
-    // what was told first stays, as in the table
-    const told = { ...known, ...photos.get(photoId)?.known };
+    const told = { ...photos.get(photoId)?.known, ...known };
     photos.set(photoId, { id: photoId, store, bucket, key, version, known: told });
   }
   await queuePhotos(deps, "live", [...photos.values()]);

@@ -10,9 +10,11 @@ export const newPhoto = z.strictObject({
   etag: versionText.describe(
     "without a version id, what tells this photo from a later one under the same key",
   ),
-  listing: text(200).optional().describe("the restaurant it belongs to"),
-  uploader: z.enum(["moderator", "user"]).optional(),
-  claimed: text(200).optional().describe("the category that its uploader marked"),
+  listing: text(200).optional().describe("the restaurant it belongs to; the last that is told counts"),
+  uploader: z.enum(["moderator", "user"]).optional().describe("the last that is told counts"),
+  claimed: text(200)
+    .optional()
+    .describe("the category that its uploader marked; the first that is told stays"),
 });
 /** What `POST /v1/photos` takes, and a queue too. */
 export const newPhotos = z.union([newPhoto, z.array(newPhoto).min(1).max(1_000)]);

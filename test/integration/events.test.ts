@@ -543,14 +543,46 @@ describe("what is told of an object without a version", () => {
     expect(await current(db)).toEqual([""]);
   });
 
-  test("is known of the photo that the first event names, and of no later one", async ({ db }) => {
+  test("is known of the photo that the first event names, and of those that replace it but for the claim", async ({
+    db,
+  }) => {
     await one(db, told({ listing: "42", uploader: "user", claimed: "food" }));
     await one(db, event());
     await one(db, event({ version: "etag:2", order: "11" }));
     expect(await rows(db, "select version, listing, uploader, claimed from photos order by id")).toEqual([
       { version: "", listing: "42", uploader: "user", claimed: "food" },
       { version: "etag:1", listing: "42", uploader: "user", claimed: "food" },
-      { version: "etag:2", listing: null, uploader: null, claimed: null },
+      { version: "etag:2", listing: "42", uploader: "user", claimed: null },
+    ]);
+    await record(db, removed("12"), event({ version: "etag:3", order: "13" }));
+    expect(await rows(db, "select listing, uploader from photos where superseded_at is null")).toEqual([
+      { listing: null, uploader: null },
+    ]);
+  });
+
+  test("is known of an overwrite also where it is told before its event", async ({ db }) => {
+    await one(db, event({ known: { listing: "42" } }));
+    await one(db, told({ listing: "43" }));
+    await one(db, event({ version: "etag:2", order: "11" }));
+    await one(db, event({ version: "etag:1", order: "12" }));
+    expect(await rows(db, "select version, listing from photos order by id")).toEqual([
+      { version: "etag:1", listing: "43" },
+      { version: "etag:2", listing: "43" },
+    ]);
+  });
+
+  test("is known instead of what was told before, but for the claim, and not where it was said earlier", async ({
+    db,
+  }) => {
+    const now = Date.now();
+    const said = (known: PhotoEvent["known"], ms: number) => ({ ...told(known), receivedAt: new Date(ms) });
+    await one(db, said({ listing: "77", uploader: "user", claimed: "menu" }, now));
+    const mended = said({ listing: "78", uploader: "moderator", claimed: "food" }, now + 60_000);
+    expect(await one(db, mended)).toMatchObject({ outcome: "known" });
+    // SQS delivers the first a second time
+    await one(db, said({ listing: "77", uploader: "user" }, now));
+    expect(await rows(db, "select listing, uploader, claimed from photos")).toEqual([
+      { listing: "78", uploader: "moderator", claimed: "menu" },
     ]);
   });
 });
@@ -604,6 +636,85 @@ describe("what is told once more of a photo that was replaced", () => {
     await one(db, at("etag:2", new Date()));
     expect(await outcomes(db, at("etag:1", new Date(Date.now() + 5_000)))).toEqual(["stale"]);
     expect(await current(db)).toEqual(["etag:2"]);
+  });
+});
+
+describe("an event with an order, of an object that an upload handler told of and no event before it", () => {
+  const MINUTE_MS = 60_000;
+  const told = (version: string) => event({ version, order: null, receivedAt: new Date() });
+  const at = (sinceMs: number, over: Partial<PhotoEvent> = {}) =>
+    event({ receivedAt: new Date(Date.now() + sinceMs), ...over });
+
+  test("is stale where the photo was replaced since it was said", async ({ db }) => {
+    const first = await one(db, told("etag:1"));
+    await recordOutcomes(db.pool, [shown(first.photoId!)]);
+    const second = await one(db, told("etag:2"));
+    await rows(db, "select record_review($1, 'ann', 'hidden')", second.photoId);
+    expect(await one(db, at(-MINUTE_MS))).toEqual({ photoId: first.photoId, outcome: "stale", queue: false });
+    expect(await publicVersions(db)).toEqual([]);
+    expect(await current(db)).toEqual(["etag:2"]);
+  });
+
+  test("counts where it was said after that, and a worker looks whether its bytes are there", async ({
+    db,
+  }) => {
+    const first = await one(db, told("etag:1"));
+    await recordOutcomes(db.pool, [shown(first.photoId!)]);
+    await one(db, told("etag:2"));
+    await rows(db, "delete from unqueued");
+    const again = { photoId: first.photoId, outcome: "accepted", queue: true };
+    expect(await one(db, at(MINUTE_MS))).toEqual(again);
+    expect(await publicVersions(db)).toEqual(["etag:1"]);
+  });
+
+  test("is stale where it is of a photo that nobody knows, and a worker looks at what stays", async ({
+    db,
+  }) => {
+    const { photoId } = await one(db, told("etag:2"));
+    await recordOutcomes(db.pool, [shown(photoId!)]);
+    await rows(db, "delete from unqueued");
+    expect(await one(db, at(-MINUTE_MS))).toEqual({ photoId: null, outcome: "stale", queue: false });
+    expect(await publicVersions(db)).toEqual(["etag:2"]);
+    expect(await rows(db, "select photo_id from unqueued")).toEqual([{ photo_id: photoId }]);
+    expect(await outcomes(db, at(MINUTE_MS, { version: "etag:3" }))).toEqual(["accepted"]);
+  });
+
+  test("names what was told without a version, and what has another name without a verdict, however late", async ({
+    db,
+  }) => {
+    const { photoId } = await one(db, told(""));
+    await recordOutcomes(db.pool, [shown(photoId!)]);
+    await one(db, { ...told("etag:md5"), key: "z" });
+    expect(await outcomes(db, at(-MINUTE_MS), at(-MINUTE_MS, { key: "z" }))).toEqual([
+      "accepted",
+      "accepted",
+    ]);
+    expect(await current(db)).toEqual(["etag:1", "etag:1"]);
+  });
+
+  test("removes nothing that was uploaded after it was said, whether it has a verdict or not, and erases none of it", async ({
+    db,
+  }) => {
+    await record(db, told("etag:1"), { ...told(""), key: "z" });
+    const late = [at(-MINUTE_MS, { kind: "removed", version: "" })];
+    late.push({ ...late[0]!, key: "z" });
+    const answers = await recordEvents(db.pool, late, "right", true);
+    expect(answers.map(({ outcome }) => outcome)).toEqual(["stale", "stale"]);
+    expect(await current(db)).toEqual(["", "etag:1"]);
+  });
+
+  test("removes what was uploaded before it was said, though it was told of once more since, or waited to be", async ({
+    db,
+  }) => {
+    await record(db, told("etag:1"), {
+      ...told("etag:1"),
+      key: "z",
+      receivedAt: new Date(Date.now() - 60 * MINUTE_MS),
+    });
+    await rows(db, "update photos set registered_at = registered_at - interval '1 hour' where key = 'a'");
+    await record(db, told("etag:1"));
+    const gone = at(-MINUTE_MS, { kind: "removed", version: "" });
+    expect(await outcomes(db, gone, { ...gone, key: "z" })).toEqual(["removed", "removed"]);
   });
 });
 

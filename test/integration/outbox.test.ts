@@ -98,6 +98,21 @@ describe("the outbox", () => {
     expect((await outbox(db)).map(({ payload }) => payload.state)).toEqual(["review"]);
   });
 
+  test("says of what has a verdict which listing it is of, once that is told, and once", async ({ db }) => {
+    await webhook(db);
+    const event = { kind: "created", store: "s3", bucket: "b", key: "a", order: null } as const;
+    const tell = (listing?: string) =>
+      recordEvents(db.pool, [{ ...event, version: "etag:1", known: listing ? { listing } : {} }], "right");
+    const [told] = await tell();
+    await judge(db, told!.photoId!, "shown");
+    for (const listing of ["77", "77", "78"]) await tell(listing);
+    expect((await outbox(db)).map(({ kind, payload }) => [kind, payload.listing])).toEqual([
+      ["photo.verdict", null],
+      ["photo.verdict", "77"],
+      ["photo.verdict", "78"],
+    ]);
+  });
+
   test("loses what is rolled back with it", async ({ db }) => {
     await webhook(db);
     const id = await register(db, "a");

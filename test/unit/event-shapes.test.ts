@@ -263,6 +263,7 @@ describe("a notification of Cloud Storage", () => {
       size: 77,
       order: "000017123456789012340",
       id: "136969346945",
+      receivedAt: new Date("2026-01-02T03:04:05.678Z"),
     });
   });
 
