@@ -7,10 +7,10 @@ export interface NewPhoto {
   version?: string | null;
   /** Without a version id, what tells this photo from a later one under the same key. */
   etag?: string | null;
-  /** The restaurant it belongs to. */
+  /** The restaurant it belongs to. The last that is told counts, of the uploader too. */
   listing?: string;
   uploader?: "moderator" | "user";
-  /** The category that its uploader marked. */
+  /** The category that its uploader marked. The first that is told stays. */
   claimed?: string;
 }
 
@@ -109,9 +109,17 @@ export interface Client {
   readPhoto(which: string | { bucket: string; key: string }): Promise<Photo | undefined>;
 }
 
-/** Speaks with `maitred api`. Nothing is repeated: an ApiError says when the caller may. */
+/**
+ * Speaks with `maitred api`. Nothing is repeated: an ApiError says when the caller may.
+ *
+ * @throws {TypeError} where the token cannot be one.
+ */
 export function createClient({ url, token, timeoutMs = 10_000 }: ClientOptions): Client {
   const base = url.replace(/\/+$/, "");
+  // as files and secret stores end what they hold
+  const bearer = token.trim();
+  // fetch would say the token in the message of its error
+  if (!/^[\x21-\x7e]+$/.test(bearer)) throw new TypeError("token: expected visible ASCII characters");
 
   async function ask(
     method: string,
@@ -120,7 +128,7 @@ export function createClient({ url, token, timeoutMs = 10_000 }: ClientOptions):
     idempotencyKey?: string,
   ): Promise<unknown> {
     const headers = {
-      authorization: `Bearer ${token}`,
+      authorization: `Bearer ${bearer}`,
       ...(body !== undefined && { "content-type": "application/json" }),
       ...(idempotencyKey !== undefined && { "idempotency-key": idempotencyKey }),
     };

@@ -22,7 +22,7 @@ export interface ForgottenPhoto {
 
 /**
  * What a webhook says.
- *   photo.verdict    it has a verdict: its first, another, or it is current again
+ *   photo.verdict    it has a verdict: its first, another, it is current again, or another listing, uploader or claim was told of it
  *   photo.failed     it could not be judged
  *   photo.withdrawn  it was removed, or another version of its object took its place: `current` is false; or its verdict was
  *                    taken back, and it waits for one again: its `state` is pending
@@ -53,7 +53,8 @@ export interface VerifyOptions {
  * @param body as it came, before anybody parsed it: of JSON that was parsed and written again the signature differs.
  * @param headers of the request: of `node:http`, express or fastify, or a `Headers`.
  * @param secrets `whsec_…`; several while a key is rotated.
- * @throws {WebhookError} where a header is missing, the time is too far from now, or no signature is right.
+ * @throws {WebhookError} where a header is missing, the time is too far from now, no signature is right, a secret is none, or the body
+ *   was parsed.
  */
 export function verifyWebhook(
   body: string | Uint8Array,
@@ -61,6 +62,11 @@ export function verifyWebhook(
   secrets: string | readonly string[],
   { toleranceS = 300, now = Date.now() }: VerifyOptions = {},
 ): WebhookMessage {
+  if (typeof body !== "string" && !(body instanceof Uint8Array)) {
+    throw new WebhookError(
+      "body: expected it as it came, as a string or bytes: it was parsed, or never read",
+    );
+  }
   const id = header(headers, "webhook-id");
   const timestamp = header(headers, "webhook-timestamp");
   const given = header(headers, "webhook-signature").split(" ");
@@ -68,8 +74,8 @@ export function verifyWebhook(
   if (!(Math.abs(now / 1000 - Number(timestamp)) <= toleranceS)) {
     throw new WebhookError(`webhook-timestamp: expected one within ${toleranceS} seconds of now`);
   }
-  const keys = typeof secrets === "string" ? [secrets] : secrets;
-  if (keys.some((key) => Buffer.from(key.replace(/^whsec_/, ""), "base64").length === 0)) {
+  const keys = [secrets].flat();
+  if (keys.some((key) => !key || Buffer.from(key.replace(/^whsec_/, ""), "base64").length === 0)) {
     throw new WebhookError("secrets: expected whsec_ and base64");
   }
   const right = sign(keys, id, Number(timestamp), body).split(" ");

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -93,6 +93,14 @@ describe("the client", () => {
     });
   });
 
+  test("takes its token as a file ends it, and says none that cannot be one", async ({ api }) => {
+    const { url, token } = await api();
+    expect(await createClient({ url, token: `${token}\n` }).readPhoto("999")).toBeUndefined();
+    for (const wrong of ["", "secret\r\ntoken", "secret token"]) {
+      expect(() => createClient({ url, token: wrong })).toThrow(/^token: expected visible ASCII characters$/);
+    }
+  });
+
   test("says why something was refused, as the API says it", async ({ api }) => {
     const { url, token } = await api();
     const refused = createClient({ url, token: `${token}x` }).readPhoto("1");
@@ -175,8 +183,12 @@ describe("verifyWebhook", () => {
     ["a time that is to come", body, signed(secret, now + 301_000), secret],
     ["no secret", body, signed(), []],
     ["an empty secret", body, signed(), ["whsec_"]],
+    ["a secret that is not set", body, signed(), undefined],
+    ["a secret that is not set beside one that is", body, signed(), [secret, undefined]],
+    ["a body that was parsed", JSON.parse(body), signed(), secret],
+    ["a body that was never read", undefined, signed(), secret],
   ] as const)("refuses %s", ([, sent, headers, secrets]) => {
-    expect(() => verifyWebhook(sent, headers, secrets, { now })).toThrow(WebhookError);
+    expect(() => verifyWebhook(sent, headers, secrets as unknown as string[], { now })).toThrow(WebhookError);
   });
 
   test("takes times as far from now as it is told to", () => {
@@ -205,12 +217,35 @@ const kind: Kind = "photo.forgotten";
 console.log(photo?.state, kind);
 `,
   );
+  const examples = readFileSync(join(packageRoot(), "docs", "effects.md"), "utf8").matchAll(
+    /^```ts\n(.*?)^```$/gms,
+  );
+  const files = Array.from(examples, ([, example], n) => {
+    writeFileSync(join(folder, `example${n}.ts`), `${OF_EXAMPLES}${example}`);
+    return `example${n}.ts`;
+  });
+  expect(files).toHaveLength(2);
   const flags = "--outDir out --strict --module nodenext --target es2023 --types node".split(" ");
   const typeRoots = join(packageRoot(), "node_modules", "@types");
   const tsc = join(packageRoot(), "node_modules", "typescript", "bin", "tsc");
-  await run(process.execPath, [tsc, ...flags, "--typeRoots", typeRoots, "app.ts"], { cwd: folder }).catch(
-    ({ stdout }) => expect(stdout).toBe(""),
-  );
+  await run(process.execPath, [tsc, ...flags, "--typeRoots", typeRoots, "app.ts", ...files], {
+    cwd: folder,
+  }).catch(({ stdout }) => expect(stdout).toBe(""));
   const { stdout } = await run(process.execPath, [join(folder, "out", "app.js"), url, token]);
   expect(stdout).toBe("400\npending photo.forgotten\n");
 });
+
+/** What the examples of docs/effects.md take for granted. */
+const OF_EXAMPLES = `import type { IncomingHttpHeaders } from "node:http";
+import type { ChangedPhoto } from "maitred";
+declare const express: { raw(options: { type: string }): unknown };
+declare const app: {
+  post(
+    path: string,
+    raw: unknown,
+    handle: (request: { body: any; headers: IncomingHttpHeaders }, response: { sendStatus(code: number): void }) => unknown,
+  ): void;
+};
+declare function erasePhoto(id: string): Promise<void>;
+declare function keepIfNewer(photo: ChangedPhoto): Promise<void>;
+`;
