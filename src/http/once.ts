@@ -10,8 +10,8 @@ export interface IdempotencyKeys {
     key: string,
     request: Buffer,
   ): Promise<{ request: Uint8Array; answered: Kept | undefined }>;
-  /** Keeps what a request was answered that took its key. */
-  keepAnswer(tokenId: string, key: string, request: Buffer, answer: Kept): Promise<void>;
+  /** Keeps what a request was answered that took its key; the answer that stands, which one beside it may have had first. */
+  keepAnswer(tokenId: string, key: string, request: Buffer, answer: Kept): Promise<Kept>;
   /** Gives the key of a request back that was refused. */
   freeKey(tokenId: string, key: string, request: Buffer): Promise<void>;
 }
@@ -55,8 +55,8 @@ export function once<Deps extends IdempotencyKeys>(handle: Handle<Deps>): Handle
       if (thrown instanceof ModerationError && !thrown.retry) await deps.freeKey(tokenId, key, request);
       throw thrown;
     });
-    await deps.keepAnswer(tokenId, key, request, { status: answer.status, answer: answer.body });
-    return answer;
+    const kept = await deps.keepAnswer(tokenId, key, request, { status: answer.status, answer: answer.body });
+    return { ...answer, status: kept.status, body: kept.answer };
   };
 }
 

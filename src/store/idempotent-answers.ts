@@ -41,20 +41,23 @@ export async function takeKey(
   }
 }
 
-/** Keeps the answer to a request that took its key; of two at once the first is kept. */
+/** Keeps the answer to a request that took its key; of two at once the first is kept. Returns the one that stands. */
 export async function keepAnswer(
   db: Pool,
   tokenId: string,
   key: string,
   request: Buffer,
   { status, answer }: IdempotentAnswer,
-): Promise<void> {
-  await query(db, {
+): Promise<IdempotentAnswer> {
+  const [kept] = await query<IdempotentAnswer>(db, {
     name: "keep_answer",
-    text: `update idempotent_answers set status = $4, answer = $5, answered_at = now()
-      where token_id = $1 and key = $2 and request = $3 and answer is null`,
+    text: `update idempotent_answers
+      set status = coalesce(status, $4), answer = coalesce(answer, $5), answered_at = case when answer is null then now() else answered_at end
+      where token_id = $1 and key = $2 and request = $3 returning status, answer`,
     values: [tokenId, key, request, status, JSON.stringify(answer)],
   });
+  // none where the key went to another body, a minute later
+  return kept ?? { status, answer };
 }
 
 /** Gives the key of a request back that was refused. */

@@ -31,7 +31,7 @@ function depsWith(over: Partial<ApiDeps>): ApiDeps {
     readPhotoOf: nothing,
     senders: { hearsSns: true, openSns: nothing, checkTopic() {}, openPubSub: async () => "" },
     takeKey: async (_token, _key, request) => ({ request, answered: undefined }),
-    keepAnswer: nothing,
+    keepAnswer: async (_, __, ___, answer) => answer,
     freeKey: nothing,
     gauges: [],
     ...over,
