@@ -138,7 +138,10 @@ export async function moderate(
       batch,
       result,
     };
-    const { changed } = await timed("record", () => steps.record(outcome, lane));
+    const { changed } = await timed("record", () => steps.record(outcome, lane)).catch((thrown: unknown) => {
+      steps.retried(photo, lane, asError(thrown));
+      throw thrown;
+    });
     steps.observe("total", lane, (performance.now() - begun) / 1000);
     steps.left(photo, lane, outcome, changed);
   };

@@ -281,6 +281,20 @@ describe("photos whose bytes were judged before", () => {
   });
 });
 
+test.each([
+  { what: "verdict", fetch: async () => ({ bytes: new Uint8Array(1), known: {} }) },
+  { what: "failure", fetch: () => Promise.reject(new PhotoError("GONE", "it is gone")) },
+])("a photo whose $what cannot be committed is told of as one that is tried again", async ({ fetch }) => {
+  const error = new UpstreamError("DATABASE_UNAVAILABLE", "Postgres is read-only");
+  const { worker, retried, judge } = start(fake("m", 2), undefined, {
+    fetch,
+    record: () => Promise.reject(error),
+  });
+  await expect(judge("1")).rejects.toBe(error);
+  expect(retried).toEqual([error.message]);
+  await worker.close();
+});
+
 test("of several frames the first says the category and the strongest whether a human is there, to a shadow too", async () => {
   const seeing = (name: string) => {
     const model = fake(name, 1, { maxBatch: 2 });
