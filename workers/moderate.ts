@@ -68,7 +68,9 @@ export async function startWorker(
   const queues = scope.hold("queues", openQueues(server, broken("the queue")));
   await queues.ready();
   const metrics = createMetrics(() =>
-    Promise.all(LANES.map(async (lane) => ({ lane, ...(await queues.depth(lane)) }))),
+    Promise.all(
+      LANES.map(async (lane) => ({ lane, prefix: config.queuePrefix, ...(await queues.depth(lane)) })),
+    ),
   );
   const recent = createRecent(() => performance.now());
   const name = `${hostname()}:${process.pid}`;

@@ -1,11 +1,15 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import type { ErrorCode } from "../errors.ts";
-import type { Lane, Verdict } from "../photo.ts";
+import { ERROR_CODES, type ErrorCode } from "../errors.ts";
+import { LANES, type Lane, type Verdict } from "../photo.ts";
 import { showGauges } from "./gauges.ts";
 
 export interface Depths {
   lane: Lane;
+  /** MAITRED_QUEUE_PREFIX, which tells apart what several groups show to one Prometheus. */
+  prefix: string;
   waiting: number;
+  /** Tried again later. */
+  delayed: number;
   oldestMs: number;
   paused: boolean;
 }
@@ -51,6 +55,11 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
     labelNames: ["lane", "code"],
     registers,
   });
+  // a rate does not see what a counter begins with, nor a sum a counter that is not there
+  for (const lane of LANES) {
+    for (const verdict of VERDICTS) photos.inc({ lane, verdict, category: "" }, 0);
+    for (const code of Object.keys(ERROR_CODES)) failures.inc({ lane, code }, 0);
+  }
   const retries = new Counter({
     name: "maitred_retries_total",
     help: "tries that failed and are made again, by code",
@@ -113,22 +122,25 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
     labelNames: ["outcome"],
     registers,
   });
+  const labels = ["lane", "prefix"];
   showGauges(registry, {
     gauges: [
-      { name: "maitred_queue_waiting", help: "photos that wait", labels: ["lane"] },
+      { name: "maitred_queue_waiting", help: "photos that wait", labels },
       {
-        name: "maitred_queue_oldest_seconds",
-        help: "how long the oldest waiting photo has waited",
-        labels: ["lane"],
+        name: "maitred_queue_delayed",
+        help: "photos of which a try failed and that are tried again",
+        labels,
       },
-      { name: "maitred_queue_paused", help: "1 while nobody takes photos of the lane", labels: ["lane"] },
+      { name: "maitred_queue_oldest_seconds", help: "how long the oldest waiting photo has waited", labels },
+      { name: "maitred_queue_paused", help: "1 while nobody takes photos of the lane", labels },
     ],
     async read() {
       const lanes = await depths();
       const of = (value: (depth: Depths) => number) =>
-        lanes.map((depth) => ({ labels: { lane: depth.lane }, value: value(depth) }));
+        lanes.map((depth) => ({ labels: { lane: depth.lane, prefix: depth.prefix }, value: value(depth) }));
       return {
         maitred_queue_waiting: of(({ waiting }) => waiting),
+        maitred_queue_delayed: of(({ delayed }) => delayed),
         maitred_queue_oldest_seconds: of(({ oldestMs }) => oldestMs / 1_000),
         maitred_queue_paused: of(({ paused }) => Number(paused)),
       };
@@ -156,3 +168,5 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
     contentType: registry.contentType,
   };
 }
+
+const VERDICTS: readonly Verdict[] = ["shown", "hidden", "review"];

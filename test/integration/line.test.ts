@@ -158,7 +158,7 @@ describe.each(BACKENDS)("the line on %s", (backend) => {
     expect(metrics).toMatch(/maitred_photos_total\{lane="live",verdict="hidden",category="\w+"\} 1/);
     expect(metrics).toContain('maitred_failures_total{lane="live",code="CORRUPT"} 1');
     expect(metrics).toMatch(/maitred_stage_seconds_count\{stage="decode",lane="live"\} \d+/);
-    expect(metrics).toContain('maitred_queue_waiting{lane="backfill"} 0');
+    expect(metrics).toMatch(/maitred_queue_waiting\{lane="backfill",prefix="\w+"\} 0/);
     expect((await fetch(`${worker.url}/readyz`)).status).toBe(200);
     expect((await fetch(`${worker.url}/healthz`)).status).toBe(200);
   });

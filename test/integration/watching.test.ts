@@ -86,7 +86,9 @@ describe("what dashboards and alert rules name", () => {
   });
 
   test("is what workers and Postgres say of each: labels too", async ({ db }) => {
-    const metrics = createMetrics(async () => [{ lane: "live", waiting: 1, oldestMs: 1, paused: false }]);
+    const metrics = createMetrics(async () => [
+      { lane: "live", prefix: "q", waiting: 1, delayed: 1, oldestMs: 1, paused: false },
+    ]);
     metrics.verdict("live", "hidden", "food");
     metrics.failure("live", "CORRUPT");
     metrics.retry("live", "CORRUPT");
@@ -102,6 +104,7 @@ describe("what dashboards and alert rules name", () => {
     api.event("s3", "accepted");
     const listened = createListenMetrics([]);
     listened.events("sqs", "accepted");
+    listened.failed("sqs", "DATABASE_UNAVAILABLE");
     const text = (await Promise.all([metrics.text(), api.text(), listened.text()])).join("\n");
     const labels = new Map<string, Set<string>>();
     for (const [, name, inside] of text.matchAll(/^(maitred_\w+)\{([^}]*)\}/gm)) {

@@ -60,18 +60,26 @@ test("a scrape does not wait for long for gauges that do not come", async () => 
   expect(await scraped).toEqual([]);
 });
 
-test("a worker's metrics say of each lane how many photos wait, how long the oldest has, and whether it is paused", async () => {
+test("a worker's metrics say of each lane how many photos wait or are put off, how long the oldest has, and whether it is paused", async () => {
   const metrics = createMetrics(async () => [
-    { lane: "live", waiting: 3, oldestMs: 4_500, paused: true },
-    { lane: "backfill", waiting: 0, oldestMs: 0, paused: false },
+    { lane: "live", prefix: "q", waiting: 3, delayed: 7, oldestMs: 4_500, paused: true },
+    { lane: "backfill", prefix: "q", waiting: 0, delayed: 0, oldestMs: 0, paused: false },
   ]);
   const text = await metrics.text();
   expect(text.split("\n").filter((line) => line.startsWith("maitred_queue"))).toEqual([
-    'maitred_queue_waiting{lane="live"} 3',
-    'maitred_queue_waiting{lane="backfill"} 0',
-    'maitred_queue_oldest_seconds{lane="live"} 4.5',
-    'maitred_queue_oldest_seconds{lane="backfill"} 0',
-    'maitred_queue_paused{lane="live"} 1',
-    'maitred_queue_paused{lane="backfill"} 0',
+    'maitred_queue_waiting{lane="live",prefix="q"} 3',
+    'maitred_queue_waiting{lane="backfill",prefix="q"} 0',
+    'maitred_queue_delayed{lane="live",prefix="q"} 7',
+    'maitred_queue_delayed{lane="backfill",prefix="q"} 0',
+    'maitred_queue_oldest_seconds{lane="live",prefix="q"} 4.5',
+    'maitred_queue_oldest_seconds{lane="backfill",prefix="q"} 0',
+    'maitred_queue_paused{lane="live",prefix="q"} 1',
+    'maitred_queue_paused{lane="backfill",prefix="q"} 0',
   ]);
+});
+
+test("a worker's counters of verdicts and failures are there, at 0, before its first photo", async () => {
+  const text = await createMetrics(async () => []).text();
+  expect(text).toContain('maitred_photos_total{lane="live",verdict="hidden",category=""} 0');
+  expect(text).toContain('maitred_failures_total{lane="backfill",code="ACCESS_DENIED"} 0');
 });
