@@ -97,7 +97,7 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
         fail: (id, why) => changeBackfill(db, id, "paused", FEEDER, why),
         now: Date.now,
       },
-      { queue: () => bound(config, db), liveTargetMs: config.liveTargetMs },
+      { queue: () => feedLimit(config, db), liveTargetMs: config.liveTargetMs },
       {
         fed: (backfill, photos) => log.debug({ backfill, photos }, "fed"),
         finished: (backfill) => log.info({ backfill }, "the backfill is done"),
@@ -131,8 +131,8 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
   log.info("feeding");
 }
 
-/** Twenty batches for each worker that is alive, unless MAITRED_FEED_LIMIT says a number. */
-async function bound(config: Config, db: Pool): Promise<number> {
+/** Photos that a feeder keeps in the lane: twenty batches for each worker that is alive, unless MAITRED_FEED_LIMIT says a number. */
+export async function feedLimit(config: Config, db: Pool): Promise<number> {
   if (config.feedLimit > 0) return config.feedLimit;
   const workers = await readWorkers(db);
   const batches = workers.map(({ provider }) => (provider === "cuda" ? CUDA_BATCH : CPU_BATCH));

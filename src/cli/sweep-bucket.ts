@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { S3Client } from "@aws-sdk/client-s3";
+import { feedLimit } from "../../workers/feed.ts";
 import type { Config } from "../config.ts";
 import { headObject, keepsVersions, listPages, requireBucket } from "../image/s3-listing.ts";
 import { createPace } from "../intake/pace.ts";
@@ -38,7 +39,7 @@ export interface BucketSweep {
   graceMs: number;
   /** Requests to the store a second. */
   rate: number;
-  /** Photos that may wait in the lane before this waits. */
+  /** Photos that may wait in the lane, besides those that a feeder keeps there, before this waits. */
   queueLimit: number;
   /** Keys of a page of the listing. */
   pageSize?: number;
@@ -174,10 +175,12 @@ async function note({ items }: Step, samples: { missed: string[]; gone: string[]
   return done;
 }
 
-async function room({ intake, lane, queueLimit, signal, say }: BucketSweep): Promise<void> {
+async function room({ intake, config, lane, queueLimit, signal, say }: BucketSweep): Promise<void> {
   for (let told = false; ; told = true) {
     const { waiting } = await intake.queues.depth(lane);
-    if (waiting < queueLimit) return;
+    // what a feeder keeps there never becomes less for as long as its backfill runs
+    const fed = lane === "backfill" ? await feedLimit(config, intake.db) : 0;
+    if (waiting < queueLimit + fed) return;
     if (!told) say(`waits: ${waiting} photos are in the lane ${lane} already (--queue)`);
     await sleep(ROOM_MS, undefined, { signal });
   }

@@ -25,7 +25,7 @@ it was when it is run again. Two sweeps of one bucket do not run at once.
   --lane LANE         where what was missed is queued: backfill (the default) or live
   --grace TIME        leaves alone what differs and is younger than this, as its event may still come (default 15m)
   --rate N            requests to the store a second at most (default 100)
-  --queue N           waits while so many photos wait in the lane (default 10000)
+  --queue N           waits while so many photos wait in the lane, besides those of maitred feed (default 10000)
   --allow-removals    withdraws also when more than 100 photos and a tenth of those known are gone
   --restart           begins anew where an earlier one was interrupted
   --every TIME        stays, and sweeps again so long after each beginning, such as 6h

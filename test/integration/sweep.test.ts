@@ -525,13 +525,14 @@ test("a worker's role sweeps, also where removals erase, and a dashboard's does 
 });
 
 test("a sweep waits while its lane is full", async ({ bench }) => {
-  const { put, sweep, waiting, intake } = await bench();
+  const { put, sweep, waiting, intake, config } = await bench();
   for (const key of ["a", "b", "c"]) await put(key);
   const stop = new AbortController();
   const said: string[] = [];
   const waits = sweep({
     pageSize: 2,
-    queueLimit: 2,
+    config: { ...config, feedLimit: 1 },
+    queueLimit: 1,
     signal: stop.signal,
     say(text) {
       said.push(text);
@@ -542,6 +543,24 @@ test("a sweep waits while its lane is full", async ({ bench }) => {
   expect(said).toEqual([expect.stringContaining("waits: 2 photos are in the lane backfill")]);
   expect(await waiting()).toBe(2);
   expect((await intake.queues.depth("live")).waiting).toBe(0);
+});
+
+test("a sweep does not wait for what a feeder keeps in its lane", async ({ bench }) => {
+  const { put, remove, told, sweep, intake, bucket, config } = await bench();
+  await told("created", "gone", await put("gone"), "1");
+  await remove("gone");
+  await put("missed");
+  const ref = { store: "s3", bucket, key: "old", version: "", known: {}, fed: true } as const;
+  const fed = Array.from({ length: 5 }, (_, n) => ({ ...ref, id: String(1_000 + n) }));
+  await intake.queues.add("backfill", fed);
+  const swept = await sweep({
+    config: { ...config, feedLimit: 5 },
+    queueLimit: 1,
+    say(text) {
+      throw new Error(text);
+    },
+  });
+  expect(counts(swept)).toEqual(found({ listed: 1, missed: 1, gone: 1 }));
 });
 
 describe.skipIf(!HAS_MOTO)("in a bucket that keeps versions", () => {
