@@ -106,6 +106,34 @@ test("the pods that serve the desk know where browsers reach it, which is not in
   expect(readConfig(environmentOf(container)).deskUrl).toMatch(/^https:/);
 });
 
+test("the API stays in its Service while the queue's server is away", () => {
+  const [container] = named("Deployment", "maitred-api").spec.template.spec.containers;
+  expect(container.startupProbe.httpGet.path).toBe("/readyz");
+  expect(container.readinessProbe.httpGet.path).toBe("/healthz");
+});
+
+test("what Prometheus scrapes has the jobs that alert rules know, by the operator and as docs/operations.md says", () => {
+  const { selector, podMetricsEndpoints } = named("PodMonitor", "maitred").spec;
+  const [{ port, relabelings }] = podMetricsEndpoints;
+  const scraped = things.flatMap(({ kind, spec }) => {
+    const [container] = (kind === "Deployment" && spec.template.spec.containers) || [];
+    if (!container?.ports) return [];
+    const { labels, annotations } = spec.template.metadata;
+    expect(labels).toMatchObject(selector.matchLabels);
+    expect(container.ports).toEqual([
+      { name: port, containerPort: Number(annotations["prometheus.io/port"]) },
+    ]);
+    return [`maitred-${labels["app.kubernetes.io/component"]}`];
+  });
+  const jobs = parse(read(join(packageRoot(), "deploy/prometheus/prometheus.yml"))).scrape_configs;
+  expect(scraped.sort()).toEqual(jobs.map(({ job_name }: { job_name: string }) => job_name).sort());
+  const [, plain] = /```yaml\n(- source_labels[^`]+)```/.exec(
+    read(join(packageRoot(), "docs/operations.md")),
+  )!;
+  const spelt = plain!.replaceAll("source_labels", "sourceLabels").replaceAll("target_label", "targetLabel");
+  expect(parse(spelt)).toEqual(relabelings);
+});
+
 test("every disruption budget and service selects the pods of one deployment", () => {
   const selectors = things.flatMap(({ kind, spec }) =>
     kind === "PodDisruptionBudget" ? [spec.selector.matchLabels] : kind === "Service" ? [spec.selector] : [],
@@ -170,7 +198,7 @@ test("workers are scaled by a metric that workers export, and whose absence take
   ]);
   expect(trigger).toMatchObject({ type: "prometheus", metricType: "Value" });
   expect(trigger.metadata.ignoreNullValues).toBe("false");
-  const metrics = [...trigger.metadata.query.matchAll(/max\((\w+)\{lane="live"\}\)/g)];
+  const metrics = [...trigger.metadata.query.matchAll(/max by \(prefix\) \((\w+)\{lane="live"\}\)/g)];
   expect(metrics.map(([, metric]) => metric)).toEqual([
     "maitred_queue_oldest_seconds",
     "maitred_queue_paused",
