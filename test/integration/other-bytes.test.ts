@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect } from "vitest";
+import { readBackfillCounts } from "../../src/store/backfill-counts.ts";
 import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
 import { addBackfill, applyProposals, rollbackBackfill } from "../../src/store/backfills.ts";
 import { addDestination, tellAgain } from "../../src/store/destinations.ts";
@@ -7,7 +8,7 @@ import { recordEvents, type StoredEvent } from "../../src/store/events.ts";
 import { photosWithoutReview, reviewedPhotos } from "../../src/store/labels.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { decideReviews, undoReview } from "../../src/store/reviews.ts";
-import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Outcome, recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { fail, judged, ofAll } from "../verdicts.ts";
 
@@ -152,6 +153,95 @@ describe("a verdict of a photo whose version does not say which bytes it is of",
     await say(db, event({ kind: "removed" }), event());
     expect(await recordOutcomes(db.pool, [early])).toEqual(new Map([[photoId, false]]));
     expect(await rows(db, "select state from photos")).toEqual([{ state: "pending" }]);
+  });
+});
+
+describe("what was decided of bytes that were replaced", () => {
+  /** By the scores of these bytes, fetched so many seconds ago. */
+  const seen = (photoId: string, verdict: "shown" | "hidden", bytes: string, agoS = 0): Outcome => {
+    const { result, ...outcome } = judged(photoId, verdict);
+    const { scores, ...rest } = result as Extract<Outcome["result"], { scores: unknown }>;
+    const human = verdict === "hidden" ? 0.97 : 0.01;
+    return {
+      ...outcome,
+      fetchedAt: Date.now() - 1_000 * agoS,
+      result: { ...rest, scores: { ...scores, human }, digest: bytes.repeat(64) },
+    };
+  };
+  /** What a policy makes of the scores that were read. */
+  const anew = ({ fetchedAt: _, ...outcome }: Outcome) => {
+    const { digest: __, ...result } = outcome.result as Extract<Outcome["result"], { scores: unknown }>;
+    return { ...outcome, policy: "p2", result };
+  };
+  const policyRun = (db: Database, propose: boolean) =>
+    addBackfill(db.pool, { ...ofAll, what: { kind: "policy", policy: "p2", upTo: "9" }, model: "", propose });
+  const all = { from: null, to: { after: "9" }, seen: 1, end: true };
+  const standing = (db: Database) => rows(db, "select state, policy from photos");
+
+  test.for([false, true])(
+    "is no verdict by another policy, whose run had read its scores before (proposals: %s)",
+    async (propose, { db }) => {
+      const { photoId } = await saidOnce(db, event());
+      const before = seen(photoId!, "shown", "a");
+      await recordOutcomes(db.pool, [before]);
+      const run = await policyRun(db, propose);
+      await say(db, event({ kind: "removed" }), event());
+      await recordOutcomes(db.pool, [seen(photoId!, "hidden", "b")]);
+      expect(await recordAnew(db.pool, run, [anew(before)], all)).toBe(true);
+      expect(await readBackfillCounts(db.pool, run)).toMatchObject([{ after: "kept", photos: 1 }]);
+      expect(await rows(db, "select * from proposals")).toEqual([]);
+      expect(await standing(db)).toEqual([{ state: "hidden", policy: "p1" }]);
+    },
+  );
+
+  test("is none as another policy had proposed it, but where the same scores stand again", async ({ db }) => {
+    const [{ photoId: changed }, { photoId: same }] = [
+      await saidOnce(db, event()),
+      await saidOnce(db, event({ key: "n" })),
+    ];
+    const before = [seen(changed!, "shown", "a"), seen(same!, "shown", "a")];
+    await recordOutcomes(db.pool, before);
+    const run = await policyRun(db, true);
+    await recordAnew(db.pool, run, before.map(anew), { ...all, seen: 2 });
+    await db.pool.query("update photos set decided_at = decided_at - interval '1 minute'");
+    await recordOutcomes(db.pool, [seen(changed!, "hidden", "b")]);
+    await undoReview(db.pool, "ann", await decide(db, same!, "hidden"), 60);
+    expect(await applyProposals(db.pool, run, "0", "me")).toMatchObject({ taken: 2, changed: 1 });
+    expect(await standing(db)).toEqual([
+      { state: "hidden", policy: "p1" },
+      { state: "shown", policy: "p2" },
+    ]);
+  });
+
+  test("is none as another model had proposed it, but where the same bytes were judged since", async ({
+    db,
+  }) => {
+    const photos: string[] = [];
+    for (const key of ["changed", "same", "copy"]) photos.push((await saidOnce(db, event({ key }))).photoId!);
+    const [changed, same, copy] = photos as [string, string, string];
+    const run = await addBackfill(db.pool, { ...ofAll, propose: true });
+    const page = { ids: photos, unreadable: 0, cursor: { after: copy }, end: true };
+    await feedBackfill(db.pool, run, null, page);
+    const proposed = photos.map((id) => ({
+      ...seen(id, "shown", "a", 60),
+      by: "model:m-2",
+      fed: true as const,
+    }));
+    const { result } = proposed[2]!;
+    proposed[2]!.result = { ...result, rendition: true } as typeof result;
+    await recordOutcomes(db.pool, proposed);
+    await recordOutcomes(db.pool, [
+      seen(changed, "hidden", "b"),
+      seen(same, "hidden", "a"),
+      // the bytes of a copy are others in any case
+      seen(copy, "hidden", "b"),
+    ]);
+    await endBackfills(db.pool);
+    expect(await applyProposals(db.pool, run, "0", "me")).toMatchObject({ taken: 3, changed: 2 });
+    expect(await rows(db, "select key from public_photos order by 1")).toEqual([
+      { key: "copy" },
+      { key: "same" },
+    ]);
   });
 });
 

@@ -31,6 +31,11 @@ type Said = [category: string, score: number, human: number];
 async function judge(
   db: Database,
   said: Record<string, Said>,
+function scoresOf([category, score, human]: Said) {
+  const others = categories.filter((each) => each !== category).map((each) => [each, (1 - score) / 3]);
+  return { human, categories: { [category]: score, ...Object.fromEntries(others) } };
+}
+
   {
     by = "model:m-1",
     policy = shipped,
@@ -52,15 +57,7 @@ async function judge(
   await recordOutcomes(
     db.pool,
     photos.map(({ id, key }) => {
-      const [category, score, human] = said[key]!;
-      const others = categories.filter((each) => each !== category);
-      const scores = {
-        human,
-        categories: {
-          [category]: score,
-          ...Object.fromEntries(others.map((each) => [each, (1 - score) / 3])),
-        },
-      };
+      const scores = scoresOf(said[key]!);
       const result = { scores, decision: decide(scores, policy), ...(rendition && { rendition }) };
       return {
         photoId: id,
@@ -271,7 +268,7 @@ describe("a backfill that proposes", () => {
       batch: "policy-1",
       by: "model:m-1",
       policy: "p-2",
-      result: { decision, scores: { categories: { food: 0.9 }, human: 0.01 } },
+      result: { decision, scores: scoresOf(before["b"]!) },
     };
     expect(await recordAnew(db.pool, policyRun, [anew], allOf(1))).toBe(true);
     expect(await applyAll(db, earlier)).toBe(1);
@@ -488,15 +485,16 @@ describe("a policy run", () => {
       startedBy: "oda",
     });
   };
-  const anew = (photoId: string, verdict: "shown" | "hidden", rendition = false) => ({
+  /** Hidden by the scores that it has. */
+  const anew = (photoId: string, said: Said, rendition = false) => ({
     photoId,
     known: {},
     batch: "policy-1",
     by: "model:m-1",
     policy: "p-2",
     result: {
-      decision: { verdict, rule: "clear", reason: "so", category: "food", tags: [] },
-      scores: { categories: { food: 0.9 }, human: 0.01 },
+      decision: { verdict: "hidden" as const, rule: "clear", reason: "so", category: "food", tags: [] },
+      scores: scoresOf(said),
       ...(rendition && { rendition }),
     },
   });
@@ -511,7 +509,7 @@ describe("a policy run", () => {
       // another model, a failure, a moderator, the photo itself after its rendition; and nobody
       await judge(db, { a: ["menu", 0.9, 0.01] }, { by: "model:m-2" });
       const failed = {
-        ...anew(ids["b"]!, "shown"),
+        ...anew(ids["b"]!, before["b"]!),
         result: { failure: "CORRUPT" as const, message: "no", transient: false },
       };
       await recordOutcomes(db.pool, [failed]);
@@ -519,8 +517,8 @@ describe("a policy run", () => {
       await judge(db, { r: ["food", 0.9, 0.01] });
       const was = await seen(db);
       const group = [
-        ...["a", "b", "c", "d"].map((key) => anew(ids[key]!, "hidden")),
-        anew(r, "hidden", true),
+        ...["a", "b", "c", "d"].map((key) => anew(ids[key]!, before[key]!)),
+        anew(r, ["food", 0.9, 0.01], true),
       ];
       expect(await recordAnew(db.pool, run, group, allOf(5))).toBe(true);
       if (propose)
@@ -537,7 +535,7 @@ describe("a policy run", () => {
     for (const state of ["cancelled", "paused"] as const) {
       const run = await began(db);
       await changeBackfill(db.pool, run, state, "oda", "not now");
-      expect(await recordAnew(db.pool, run, [anew(ids["a"]!, "hidden")], allOf(1))).toBe(false);
+      expect(await recordAnew(db.pool, run, [anew(ids["a"]!, before["a"]!)], allOf(1))).toBe(false);
       expect(await readBackfill(db.pool, run)).toMatchObject({ state, seen: 0 });
     }
     expect(await seen(db)).toEqual(was);
@@ -549,7 +547,7 @@ describe("a policy run", () => {
       const ids = await judge(db, before);
       const run = await began(db, propose);
       const first = { from: null, to: { after: ids["b"]! }, seen: 2, end: false };
-      const group = [anew(ids["b"]!, "hidden")];
+      const group = [anew(ids["b"]!, before["b"]!)];
       expect(await recordAnew(db.pool, run, group, first)).toBe(true);
       expect(await recordAnew(db.pool, run, group, first)).toBe(false);
       const rest = { from: first.to, to: { after: "1000" }, seen: 2, end: true };
