@@ -131,3 +131,18 @@ begin
   )
   select w.id, w.differs and not w.proposed from wanted w;
 end $$;
+
+-- As before (migrations/0011_rollups.sql), but that a model has said nothing yet of a photo that it judged before it was uploaded again.
+create or replace function context_of_review(p_verdict_id bigint, p_photo_id bigint)
+returns table (moderator text, at timestamptz, verdict text, model text, model_verdict text, model_rule text, model_category text)
+stable language sql as $$
+  select substr(v.decided_by, length('moderator:') + 1), v.decided_at, v.verdict, m.decided_by, m.verdict, m.rule, m.category
+  from verdicts v join photos p on p.id = p_photo_id
+  left join lateral (
+    select b.decided_by, b.verdict, b.rule, b.category from verdicts b
+    where b.photo_id = p_photo_id and b.id < p_verdict_id and b.decided_by like 'model:%' and b.rule <> 'undo'
+      and (p.version <> '' or p.revived_at is null or b.decided_at >= p.revived_at)
+    order by b.id desc limit 1
+  ) m on true
+  where v.id = p_verdict_id
+$$;

@@ -26,15 +26,15 @@ export async function* reviewedPhotos(
       name: "reviewed_photos",
       text: `select r.verdict_id as "verdictId", ${PHOTO},
           case when a.drawn then 'audit' else 'moderator' end as origin, v.decided_by as by, v.decided_at as at,
-          (select category from reviews o where photo_id = p.id and category is not null and ${ofToday("o")} order by verdict_id desc limit 1),
-          (select human from reviews o where photo_id = p.id and human is not null and ${ofToday("o")} order by verdict_id desc limit 1),
+          (select category from reviews o where photo_id = p.id and category is not null and ${ofToday("o.at")} order by verdict_id desc limit 1),
+          (select human from reviews o where photo_id = p.id and human is not null and ${ofToday("o.at")} order by verdict_id desc limit 1),
           ${modelSaid("and id < r.verdict_id")} as model
         from reviews r join verdicts v on v.id = r.verdict_id join photos p on p.id = r.photo_id
           cross join lateral (
             select coalesce(bool_or(audit), false) as drawn from reviews
             where photo_id = p.id and verdict_id > coalesce((
               select max(id) from verdicts where photo_id = p.id and scores is not null and id < r.verdict_id), 0)) a
-        where r.verdict_id < $1 and v.decided_at >= $2 and ${ofToday("r")}
+        where r.verdict_id < $1 and v.decided_at >= $2 and ${ofToday("r.at")}
           and ($3::boolean is null or a.drawn = $3)
           and ($4::timestamptz is null or (
             select (decided_at at time zone 'UTC')::date >= ($4 at time zone 'UTC')::date
@@ -54,7 +54,7 @@ export async function photosWithoutReview(db: Pool, ids: readonly string[]): Pro
   const rows = await query<{ id: string }>(db, {
     name: "photos_without_review",
     text: `select id from photos p where id = any ($1::bigint[])
-      and not exists (select from reviews r where r.photo_id = p.id and ${ofToday("r")})`,
+      and not exists (select from reviews r where r.photo_id = p.id and ${ofToday("r.at")})`,
     values: [ids.filter((id) => /^\d{1,18}$/.test(id))],
   });
   return rows.map(({ id }) => id);
@@ -87,7 +87,7 @@ export async function* claimedPhotos(
         from photos p
         where p.id >= $1 and p.id < $2 and p.registered_at >= $3
           and p.claimed is not null and p.superseded_at is null and p.state <> 'failed'
-          and not exists (select from reviews r where r.photo_id = p.id and ${ofToday("r")})
+          and not exists (select from reviews r where r.photo_id = p.id and ${ofToday("r.at")})
         order by p.id desc`,
       values: [stretch.first, before, since],
     });
@@ -101,13 +101,13 @@ const LAST_ID = "9223372036854775807";
 const PHOTO = `p.id, p.store, p.bucket, p.key, p.version, p.listing,
   case when p.version = '' then p.revived_at end as "revivedAt"`;
 
-/** Whether a review is of the bytes that photo `p` has now: see forget_bytes in migrations/0018_other_bytes.sql. */
-function ofToday(review: string): string {
-  return `(p.version <> '' or p.revived_at is null or ${review}.at >= p.revived_at)`;
+/** Whether what was said then is of the bytes that photo `p` has now: see forget_bytes in migrations/0018_other_bytes.sql. */
+function ofToday(at: string): string {
+  return `(p.version <> '' or p.revived_at is null or ${at} >= p.revived_at)`;
 }
 
-/** The last verdict of a model on photo `p`, as JSON; null where none was given, or it failed. */
+/** The last verdict of a model on photo `p`, as it is now, as JSON; null where none was given, or it failed. */
 function modelSaid(and: string): string {
   return `(select json_build_object('by', decided_by, 'verdict', verdict, 'scores', scores, 'human', human)
-    from verdicts where photo_id = p.id and scores is not null ${and} order by id desc limit 1)`;
+    from verdicts where photo_id = p.id and scores is not null and ${ofToday("decided_at")} ${and} order by id desc limit 1)`;
 }

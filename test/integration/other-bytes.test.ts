@@ -306,6 +306,18 @@ describe("once it was uploaded again and judged, nothing brings the verdict of b
     expect(await labelled()).toEqual([expect.any(Date)]);
   });
 
+  test("what a model said before is beside no review", async ({ db }) => {
+    const { photoId } = await saidOnce(db, event());
+    await recordOutcomes(db.pool, [judged(photoId!, "shown")]);
+    await say(db, event({ kind: "removed" }), event());
+    await decide(db, photoId!, "hidden");
+    for await (const [photo] of reviewedPhotos(db.pool, { since: new Date(0) }))
+      expect(photo).toMatchObject({ id: photoId, model: null });
+    expect(await rows(db, "select model, model_verdict from reviews")).toEqual([
+      { model: null, model_verdict: null },
+    ]);
+  });
+
   test("not a moderator who still looks at what was there before", async ({ db }) => {
     const { photoId } = await saidOnce(db, event());
     await recordOutcomes(db.pool, [judged(photoId!, "review")]);
