@@ -132,6 +132,75 @@ begin
   select w.id, w.differs and not w.proposed from wanted w;
 end $$;
 
+-- As before (migrations/0019_verdicts_of_now.sql), but that a worker looks at every photo that is shown by a model's verdict again.
+create or replace function undo_review(p_moderator text, p_decision uuid, p_lease_s double precision, p_page text default '')
+returns table (photo_id bigint, outcome text, kind text) language plpgsql as $$
+#variable_conflict use_column
+declare
+  d review_decisions;
+  b photos;
+  stood verdicts;
+begin
+  select * into d from review_decisions r where (r.id, r.moderator) = (p_decision, p_moderator);
+  perform 1 from photos p where p.id = d.photo_id for update;
+  if not found then
+    return query select null::bigint, 'gone', null::text;
+    return;
+  end if;
+  -- as it is now that the photo is locked
+  select * into d from review_decisions r where r.id = p_decision;
+  if d.undone_at is not null then
+    return query select d.photo_id, 'known', null::text;
+    return;
+  elsif d.verdict_id <> (select max(v.id) from verdicts v where v.photo_id = d.photo_id and not taken_back(v))
+    or not exists (select from photos p where p.id = d.photo_id and p.decided_by = 'moderator:' || p_moderator) then
+    return query select d.photo_id, 'changed', null::text;
+    return;
+  end if;
+
+  b := jsonb_populate_record(null::photos, d.before);
+  update review_decisions r set undone_at = now() where r.id = p_decision;
+  delete from reviews r where r.verdict_id = d.verdict_id;
+  if b.state = 'pending' then
+    b.rule := 'undo';
+    b.reason := 'taken back by ' || p_moderator;
+  else
+    select * into stood from verdicts v where v.photo_id = d.photo_id and v.id < d.verdict_id order by v.id desc limit 1;
+    insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, failure, rendition)
+    values (d.photo_id, b.state, 'undo', 'taken back by ' || p_moderator || ': ' || coalesce(b.reason, ''), b.category, b.human,
+      stood.scores, b.decided_by, b.policy, b.failure, stood.rendition);
+  end if;
+  delete from tags t where t.photo_id = d.photo_id;
+  insert into tags select t.* from jsonb_populate_recordset(null::tags, d.before -> 'tags') t;
+  update appeals a set answered_at = null, decision_id = null
+  where a.decision_id = p_decision
+    and not exists (select from appeals o where o.photo_id = d.photo_id and o.answered_at is null);
+  insert into review_claims as c (photo_id, moderator, page, kind, until)
+  select d.photo_id, p_moderator, p_page, d.kind, now() + make_interval(secs => p_lease_s) where d.kind is not null
+  on conflict (photo_id) do update
+    set moderator = excluded.moderator, page = excluded.page, kind = excluded.kind, until = excluded.until
+    where c.until <= now();
+  insert into audit_log (who, did, photo, about)
+  values (p_moderator, 'undone', d.photo_id, jsonb_build_object('decision', p_decision, 'verdict', d.verdict, 'again', b.state));
+  -- last, so that what is told of the photo has its tags
+  update photos p
+  set state = b.state, category = b.category, human = b.human, rule = b.rule, reason = b.reason, failure = b.failure,
+      decided_by = b.decided_by, policy = b.policy, decided_at = b.decided_at
+  where p.id = d.photo_id;
+  perform restore_before_backfill(r.id, array[d.photo_id]) from (
+    select distinct f.id from verdicts v join backfills f on f.id = v.backfill_id
+    where v.photo_id = d.photo_id and f.outcome = 'rolled back') r;
+  -- one of the archive too: whoever rolled back was not told of it, since it had the decision then
+  insert into unqueued (photo_id)
+  select p.id from photos p where p.id = d.photo_id and p.superseded_at is null
+    -- while a moderator had hidden it the version that it is may have gone, or another model or policy come that would not show it
+    and (p.state = 'pending' or (p.state = 'shown' and p.decided_by like 'model:%'))
+  on conflict do nothing;
+  return query
+  select d.photo_id, 'done', (
+    select c.kind from review_claims c where (c.photo_id, c.moderator, c.page) = (d.photo_id, p_moderator, p_page));
+end $$;
+
 -- As before (migrations/0011_rollups.sql), but that a model has said nothing yet of a photo that it judged before it was uploaded again.
 create or replace function context_of_review(p_verdict_id bigint, p_photo_id bigint)
 returns table (moderator text, at timestamptz, verdict text, model text, model_verdict text, model_rule text, model_category text)

@@ -111,6 +111,19 @@ describe("taking a decision back", () => {
     expect(await whole(db, id)).toMatchObject({ state: "shown", rule: "clear", reason: "because" });
   });
 
+  test("has a photo that is shown again judged anew: another model or policy may have come meanwhile", async ({
+    db,
+  }) => {
+    for (const verdict of ["shown", "hidden", "review"] as const) {
+      const id = await register(db, verdict, "3HL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY");
+      await judge(db, id, verdict);
+      await undo(db, await decide(db, id));
+      expect(await whole(db, id)).toMatchObject({ state: verdict });
+    }
+    // what is hidden or in review stays so until somebody looks
+    expect(await unqueuedPhotos(db.pool, 0, 10)).toMatchObject([{ key: "shown" }]);
+  });
+
   test("queues no photo that was replaced meanwhile", async ({ db }) => {
     const id = await register(db, "a");
     const made = await decide(db, id);
