@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Config } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { Sample } from "../evaluate/calibrate.ts";
+import { bestCategory } from "../evaluate/gold.ts";
 import { type Label, readLabelledSet, someOf } from "../evaluate/labelled.ts";
 import type { Model } from "../infer/model.ts";
 import { labelOf } from "../label.ts";
@@ -77,7 +78,8 @@ export async function samplesFromVerdicts(
         const said = photo.model;
         if (said?.by === `model:${model.id}`)
           reviewed.set(said.verdict, (reviewed.get(said.verdict) ?? 0) + 1);
-        const known = labelOf(photo);
+        // a category that a moderator left as it was is right, as in src/evaluate/agreement.ts
+        const known = labelOf({ ...photo, category: photo.category ?? bestCategory(said?.scores ?? {}) });
         if (!known) continue;
         if (said?.by !== `model:${model.id}`) {
           others++;

@@ -51,7 +51,7 @@ export function duel(
   // a score that is no number holds back, as the policy does
   const held = ({ human }: Scores): boolean => !(human < review);
   return [
-    outcome("category", ofCategory, (scores, label) => best(scores) === label.category),
+    outcome("category", ofCategory, (scores, label) => bestCategory(scores.categories) === label.category),
     outcome("human", ofHuman, held),
     outcome("clear", clear, (scores) => !held(scores)),
   ];
@@ -106,6 +106,7 @@ function outcome(
   };
 }
 
-function best({ categories }: Scores): string | undefined {
-  return Object.entries(categories).sort(([, a], [, b]) => b - a)[0]?.[0];
+/** Null where there is none. */
+export function bestCategory(categories: Scores["categories"]): string | null {
+  return Object.entries(categories).sort(([, a], [, b]) => b - a)[0]?.[0] ?? null;
 }

@@ -4,7 +4,7 @@ import { type Pool, query } from "./pool.ts";
 export interface LabelFilter {
   /** Only what was said since then. */
   since: Date;
-  /** Only of photos that a model judged on that day, of UTC, or later: as verdicts are counted. */
+  /** Only of current photos, and that a model judged on that day, of UTC, or later: as verdicts are counted. */
   judgedSince?: Date;
   /** Photos that were audited since a model judged them, those that were not, or both. */
   audit?: boolean;
@@ -36,7 +36,7 @@ export async function* reviewedPhotos(
               select max(id) from verdicts where photo_id = p.id and scores is not null and id < r.verdict_id), 0)) a
         where r.verdict_id < $1 and v.decided_at >= $2 and ${ofToday("r.at")}
           and ($3::boolean is null or a.drawn = $3)
-          and ($4::timestamptz is null or (
+          and ($4::timestamptz is null or p.superseded_at is null and (
             select (decided_at at time zone 'UTC')::date >= ($4 at time zone 'UTC')::date
             from verdicts where photo_id = p.id and scores is not null and id < r.verdict_id order by id desc limit 1))
           and not exists (select from reviews l where l.photo_id = r.photo_id and l.verdict_id > r.verdict_id)

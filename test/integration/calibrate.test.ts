@@ -15,7 +15,9 @@ interface Outcome {
   photos: number;
   sources: number;
   before: { effect: Record<string, { shown: { hits: number; value?: number }; held: { hits: number } }> };
-  after: Outcome["before"] & { policy: { human: { hide: number; review: number } } };
+  after: Outcome["before"] & {
+    policy: { human: { hide: number; review: number }; categories: Record<string, number> };
+  };
   byOthers: Outcome["before"] | null;
   strata: unknown[];
   warnings: string[];
@@ -212,6 +214,34 @@ test("since a day is since the model's verdict where audits stand for others, ho
   expect(outcome.strata, stderr).toEqual([{ verdict: "shown", reviewed: 5, photos: 20 }]);
 });
 
+test("knows of no photo that was withdrawn where audits stand for others", async ({ folder, db }) => {
+  const { env } = await paintSet(folder);
+  const ids: string[] = [];
+  for (let n = 0; n < 20; n++) ids.push(await judged(db, n, "eyes-1", 0.01, "shown"));
+  for (const [n, id] of ids.slice(0, 10).entries()) await review(db, id, n < 5, true);
+  await db.pool.query("update photos set superseded_at = now() where id = any ($1)", [ids.slice(3, 15)]);
+  const { outcome, stderr } = await calibrated(["--max-shown", "0.1", "--verdicts", "--audit"], {
+    ...env,
+    DATABASE_URL: db.url,
+  });
+  expect(outcome.strata, stderr).toEqual([{ verdict: "shown", reviewed: 3, photos: 8 }]);
+});
+
+test("takes a category that a moderator left as it was for right", async ({ folder, db }) => {
+  const { env } = await paintSet(folder);
+  for (let n = 0; n < 20; n++) {
+    const id = await judged(db, n, "eyes-1", 0.01, "shown");
+    await review(db, id, false, false, n < 5 ? "other" : null);
+  }
+  const asked = ["--max-held", "0.1", "--tag-precision", "0.7", "--verdicts"];
+  const { outcome, stderr } = await calibrated(asked, { ...env, DATABASE_URL: db.url });
+  expect(outcome.before.effect, stderr).toMatchObject({
+    foodAndAmbience: { photos: 15 },
+    otherHumanFree: { photos: 5 },
+  });
+  expect(outcome.after.policy.categories["food"]).toBe(0.97);
+});
+
 test("says which thresholds stay because none is right so often", async ({ folder }) => {
   const { set, env } = await paintSet(folder);
   const { outcome } = await calibrated(["--max-shown", "0.1", "--tag-precision", "1", set], env);
@@ -245,9 +275,15 @@ async function reviewed(
   await review(db, id, human, audit);
 }
 
-async function review(db: Database, id: string, human: boolean, audit: boolean): Promise<void> {
-  const verdict = human ? "hidden" : "shown";
-  await db.pool.query("select record_review($1, 'ann', $2, 'food', $3, $4)", [id, verdict, human, audit]);
+async function review(
+  db: Database,
+  id: string,
+  human: boolean,
+  audit: boolean,
+  category: string | null = "food",
+): Promise<void> {
+  const said = [id, human ? "hidden" : "shown", category, human, audit];
+  await db.pool.query("select record_review($1, 'ann', $2, $3, $4, $5)", said);
 }
 
 async function judged(
