@@ -5,7 +5,7 @@ import { openPolicy } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { decide } from "../decide/decide.ts";
 import { type Policy, parsePolicy } from "../decide/policy.ts";
-import { changesBetween, rewritePolicy } from "../decide/rewrite.ts";
+import { changesBetween, hasAliases, rewritePolicy } from "../decide/rewrite.ts";
 import { ConfigError } from "../errors.ts";
 import {
   chooseThresholds,
@@ -91,6 +91,7 @@ written says beside each number.
     const config = configOf(args, verdicts ? connectedConfig(terminal) : readConfig(terminal.env));
     const model = await modelOf(args, config);
     const { policy: base, policyText } = openPolicy(config, model);
+    if (out !== undefined && hasAliases(policyText)) throw notPlain();
     const { samples, strata } =
       path === undefined
         ? await samplesFromVerdicts(config, model, { audit: Boolean(audit), since }, terminal)
@@ -130,11 +131,7 @@ written says beside each number.
       const text = written(policyText, base, policy, chosen, tooFew);
       // what is written must be what was measured
       const read = parsePolicy(text, model.categories, out);
-      if (!isDeepStrictEqual(read, policy)) {
-        const message =
-          "--policy: expected plain numbers, got anchors (&) or aliases (*), by which one number changes others";
-        throw new ConfigError("POLICY_INVALID", message);
-      }
+      if (!isDeepStrictEqual(read, policy)) throw notPlain();
       try {
         writeFileSync(out, text, { flag: force ? "w" : "wx" });
       } catch (thrown) {
@@ -178,6 +175,12 @@ function configOf({ values }: Arguments, config: Config): Config {
 function modelOf({ values }: Arguments, config: Config): Promise<Model> {
   const name = values["model"] as string | undefined;
   return name === undefined ? openModelInUse(config) : openNamed(config, name, config.variant);
+}
+
+function notPlain(): ConfigError {
+  const message =
+    "--policy: expected plain numbers, got anchors (&) or aliases (*), by which one number changes others";
+  return new ConfigError("POLICY_INVALID", message);
 }
 
 function written(

@@ -1,4 +1,4 @@
-import { parseDocument, type Scalar } from "yaml";
+import { parseDocument, type Scalar, visit } from "yaml";
 import type { Policy } from "./policy.ts";
 
 /** A number of a policy that becomes another one. */
@@ -25,6 +25,18 @@ export function changesBetween(before: Policy, after: Policy): Change[] {
     const to = now[index]![2];
     return from === to ? [] : [{ at: [group, name] as const, from, to }];
   });
+}
+
+/** Whether one of its numbers stands for others, so that `rewritePolicy` cannot change each by itself. */
+export function hasAliases(yaml: string): boolean {
+  let found = false;
+  visit(parseDocument(yaml), {
+    Alias() {
+      found = true;
+      return visit.BREAK;
+    },
+  });
+  return found;
 }
 
 /**

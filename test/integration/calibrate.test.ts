@@ -242,6 +242,16 @@ test("takes a category that a moderator left as it was for right", async ({ fold
   expect(outcome.after.policy.categories["food"]).toBe(0.97);
 });
 
+test("says that a policy cannot be rewritten before it judges anything", async ({ folder }) => {
+  const aliased = join(folder, "aliased.yaml");
+  const shipped = readFileSync(join(packageRoot(), "policy.yaml"), "utf8");
+  writeFileSync(aliased, shipped.replace("hide: 0.5", "hide: &h 0.5").replace("review: 0.08", "review: *h"));
+  const asked = ["calibrate", "--policy", aliased, "--max-shown", "0.1", "/nowhere"];
+  const refused = maitred([...asked, "--out", join(folder, "policy.yaml")], {});
+  expect(await refused.exit).toBe(2);
+  expect(refused.stderr()).toContain("--policy: expected plain numbers");
+});
+
 test("says which thresholds stay because none is right so often", async ({ folder }) => {
   const { set, env } = await paintSet(folder);
   const { outcome } = await calibrated(["--max-shown", "0.1", "--tag-precision", "1", set], env);
