@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { openDefaultModel } from "../../workers/judge.ts";
 import { type Redecided, redecide } from "../backfill/redecide.ts";
 import { selector } from "../backfill/selector.ts";
 import { type Policy, parsePolicy } from "../decide/policy.ts";
@@ -13,6 +12,7 @@ import { keepPolicy, readPolicies, type ScoredPhoto, scoredPhotos } from "../sto
 import { connect, type Pool } from "../store/pool.ts";
 import { lastPhotoId } from "../store/selected-photos.ts";
 import { recordAnew, type Stretch } from "../store/verdicts.ts";
+import { openModelInUse } from "./choose-model.ts";
 import {
   type Arguments,
   type Command,
@@ -55,7 +55,7 @@ again it goes on. What moderators decided stays. Workers follow the file of MAIT
       throw new UsageError("--propose: expected apply, as diff changes nothing");
     if (file === undefined || more.length > 0) throw new UsageError("expected one policy file");
     const config = connectedConfig(terminal);
-    const { categories } = await openDefaultModel(config);
+    const { categories } = await openModelInUse(config);
     const yaml = read(file);
     const next = { id: policyIdOf(yaml), yaml, policy: parsePolicy(yaml, categories, file) };
     const db = connect(config.databaseUrl, () => {}, 2);
@@ -122,7 +122,7 @@ const diff: Subcommand = async (db, next, before, { values }, terminal) => {
   }
   terminal.print(
     photos === 0
-      ? `policy ${next.id} decided every photo that has scores: there is nothing to compare`
+      ? `no photo has scores that another policy than ${next.id} decided on: there is nothing to compare`
       : `${changed} of ${photos} photos get another verdict or category, ${other} other tags or another rule`,
   );
   for (const line of table(sorted.map(([move, count]) => [String(count), move]))) terminal.print(line);

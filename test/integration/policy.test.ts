@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { decide } from "../../src/decide/decide.ts";
 import { type Policy, parsePolicy } from "../../src/decide/policy.ts";
+import { openModel } from "../../src/infer/model.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import { policyIdOf } from "../../src/policy-id.ts";
 import { readBackfillCounts } from "../../src/store/backfill-counts.ts";
@@ -16,11 +17,13 @@ import {
   retryBackfill,
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
+import { promoteModel, registerModel } from "../../src/store/models.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { keepPolicy, scoredPhotos } from "../../src/store/policies.ts";
 import { recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
+import { makeModel } from "../models.ts";
 
 const yaml = readFileSync(join(packageRoot(), "policy.yaml"), "utf8");
 const categories = ["food", "ambience", "menu", "other"];
@@ -28,14 +31,14 @@ const shipped = parsePolicy(yaml, categories, "shipped");
 /** Score of the category, and of a human. */
 type Said = [category: string, score: number, human: number];
 
-async function judge(
-  db: Database,
-  said: Record<string, Said>,
 function scoresOf([category, score, human]: Said) {
   const others = categories.filter((each) => each !== category).map((each) => [each, (1 - score) / 3]);
   return { human, categories: { [category]: score, ...Object.fromEntries(others) } };
 }
 
+async function judge(
+  db: Database,
+  said: Record<string, Said>,
   {
     by = "model:m-1",
     policy = shipped,
@@ -452,6 +455,31 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
   }
 }, 90_000);
 
+test("a policy is of the categories of the active model, and there may be nothing that it would decide", async ({
+  db,
+  folder,
+}) => {
+  const model = { categories: ["food", "misc"] };
+  const active = await openModel(makeModel(join(folder, "models"), "ours-1", model), "auto");
+  await registerModel(db.pool, active, "ann");
+  const why = { by: "ann", why: "", figures: null };
+  await promoteModel(db.pool, { to: "ours-1", from: null, ...why });
+  const diff = async (text: string) => {
+    writeFileSync(join(folder, "policy.yaml"), text);
+    const env = { DATABASE_URL: db.url, MAITRED_MODELS: join(folder, "models") };
+    const { exit, stdout, stderr } = maitred(["policy", "diff", join(folder, "policy.yaml")], env);
+    return { code: await exit, said: stdout() + stderr() };
+  };
+  const ours =
+    "version: 1\nhuman: {hide: 0.5, review: 0.1}\ncategories: {food: 0.5, misc: 0.5}\nverify: []\n";
+  expect(await diff(ours)).toEqual({
+    code: 0,
+    said: `no photo has scores that another policy than ${policyIdOf(ours)} decided on: there is nothing to compare\n`,
+  });
+  const { code, said } = await diff(yaml);
+  expect([code, said]).toEqual([2, expect.stringContaining("the model knows only food, misc")]);
+});
+
 test("photos that another policy decided are looked for a bounded stretch at a time", async ({ db }) => {
   const { b } = (await judge(db, before)) as { b: string };
   // as if many had been decided by this policy before it
@@ -551,8 +579,8 @@ describe("a policy run", () => {
       expect(await recordAnew(db.pool, run, group, first)).toBe(true);
       expect(await recordAnew(db.pool, run, group, first)).toBe(false);
       const rest = { from: first.to, to: { after: "1000" }, seen: 2, end: true };
-      expect(await recordAnew(db.pool, run, [anew(ids["d"]!, "hidden")], rest)).toBe(true);
-      expect(await recordAnew(db.pool, run, [anew(ids["d"]!, "hidden")], rest)).toBe(false);
+      expect(await recordAnew(db.pool, run, [anew(ids["d"]!, before["d"]!)], rest)).toBe(true);
+      expect(await recordAnew(db.pool, run, [anew(ids["d"]!, before["d"]!)], rest)).toBe(false);
       expect(await readBackfill(db.pool, run)).toMatchObject({ state: "done", seen: 4, fed: 2, skipped: 2 });
       const moves = (await readBackfillCounts(db.pool, run)).map(({ before, after, photos }) => [
         before,
