@@ -64,7 +64,8 @@ again it goes on. What moderators decided stays. Workers follow the file of MAIT
       const before = new Map<string, Policy>();
       for (const [id, row] of await readPolicies(db)) {
         try {
-          before.set(id, parsePolicy(row.yaml, categories, id));
+          // once a policy could be without `verify`
+          before.set(id, parsePolicy(row.yaml, categories, id, { verify: [] }));
         } catch {
           // it was for other categories: whatever it decided is decided anew
         }

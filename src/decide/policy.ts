@@ -9,7 +9,10 @@ const schema = z
     version: z.literal(1),
     human: z.strictObject({ hide: probability, review: probability }),
     categories: z.record(z.string().min(1), probability),
-    verify: z.array(z.string()).default([]),
+    verify: z.array(
+      z.string(),
+      "expected the categories that a person checks before they are shown, such as [menu]; [] says none",
+    ),
   })
   .refine((policy) => policy.human.review <= policy.human.hide, {
     path: ["human", "review"],
@@ -22,16 +25,22 @@ export type Policy = Readonly<z.infer<typeof schema>>;
 /**
  * Reads a policy from YAML and checks it against the categories of the model it will judge.
  *
+ * @param absent what stands for keys that are not there.
  * @throws {ConfigError} POLICY_INVALID, one line a mistake.
  */
-export function parsePolicy(yaml: string, categories: readonly string[], name: string): Policy {
+export function parsePolicy(
+  yaml: string,
+  categories: readonly string[],
+  name: string,
+  absent?: Partial<Policy>,
+): Policy {
   let raw: unknown;
   try {
     raw = parse(yaml);
   } catch (cause) {
     throw new ConfigError("POLICY_INVALID", `${name}: expected YAML: ${(cause as Error).message}`, { cause });
   }
-  const result = schema.safeParse(raw);
+  const result = schema.safeParse(absent ? { ...absent, ...(raw as object) } : raw);
   if (!result.success) {
     const lines = result.error.issues.map((issue) => `${name}: ${issue.path.join(".")}: ${issue.message}`);
     throw new ConfigError("POLICY_INVALID", lines.join("\n"));

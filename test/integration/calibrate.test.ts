@@ -112,7 +112,7 @@ test("writes nothing where no threshold does what is asked", async ({ folder }) 
   const { set, env } = await paintSet(folder);
   const strict = join(folder, "strict.yaml");
   const categories = "categories: { food: 1, ambience: 1, menu: 1, other: 1 }";
-  writeFileSync(strict, `version: 1\nhuman: { hide: 0.5, review: 0.1 }\n${categories}\n`);
+  writeFileSync(strict, `version: 1\nhuman: { hide: 0.5, review: 0.1 }\n${categories}\nverify: []\n`);
   const out = join(folder, "policy.yaml");
   const command = maitred(
     ["calibrate", "--model", "eyes-1", "--policy", strict, "--max-held", "0.04", "--out", out, set],

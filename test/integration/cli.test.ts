@@ -147,7 +147,7 @@ describe("classify", () => {
     const policy = join(folder, "policy.yaml");
     writeFileSync(
       policy,
-      "version: 1\nhuman: { hide: 1, review: 1 }\ncategories: { food: 0, ambience: 0, menu: 0, other: 0 }\n",
+      "version: 1\nhuman: { hide: 1, review: 1 }\ncategories: { food: 0, ambience: 0, menu: 0, other: 0 }\nverify: []\n",
     );
     const command = maitred(["classify", "--json", join(samples, "landing-portrait-1.jpg")], {
       MAITRED_POLICY: policy,

@@ -189,7 +189,7 @@ test("reads folders named by what is in them, and follows another policy", async
   const policy = join(folder, "lax.yaml");
   writeFileSync(
     policy,
-    "version: 1\nhuman: { hide: 0.9, review: 0.9 }\ncategories: { food: 0, ambience: 0, menu: 1, other: 0 }\n",
+    "version: 1\nhuman: { hide: 0.9, review: 0.9 }\ncategories: { food: 0, ambience: 0, menu: 1, other: 0 }\nverify: []\n",
   );
   const shown = async (...more: string[]) => {
     const { report } = await evaluated(["--model", "eyes-1", ...more, set], env);

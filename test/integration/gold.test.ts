@@ -74,7 +74,8 @@ test("a human anywhere in a long photo hides it, and so does one who is seen on 
 });
 
 test("names each photo that broke its verdict, its scores and what was expected", async () => {
-  const allShown = "human: { hide: 1, review: 1 }\ncategories: { food: 0, ambience: 0, menu: 0, other: 0 }\n";
+  const allShown =
+    "human: { hide: 1, review: 1 }\ncategories: { food: 0, ambience: 0, menu: 0, other: 0 }\nverify: []\n";
   const lax = broken(await judge(`version: 1\n${allShown}`));
   expect(lax.join("\n")).toMatch(
     /menu-1\.jpg: expected review \(a menu card: .*\), got shown: food \d\.\d+, ambience \d\.\d+, menu 0\.\d+, other \d\.\d+, human 0\.\d+/,

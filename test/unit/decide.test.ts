@@ -93,12 +93,19 @@ describe("parsePolicy", () => {
       yaml.replace("review: 0.2", "review: 0.9"),
       "review <= hide",
     ],
+    ["silence on what is verified", yaml.replace("verify: [menu]", ""), "verify: expected the categories"],
     ["a name that is not known", yaml.replace("verify", "verfiy"), "verfiy"],
     ["a future version", yaml.replace("version: 1", "version: 2"), "version"],
     ["what is no YAML", "a: [", "expected YAML"],
   ])("refuses %s", (_name, text, message) => {
     expect(() => parsePolicy(text, CATEGORIES, "test.yaml")).toThrow(message);
   });
+});
+
+test("a policy that was kept before it had to say what is verified is read all the same", () => {
+  const kept = yaml.replace("verify: [menu]", "");
+  expect(parsePolicy(kept, CATEGORIES, "p", { verify: [] })).toEqual({ ...policy, verify: [] });
+  expect(parsePolicy(yaml, CATEGORIES, "p", { verify: [] })).toEqual(policy);
 });
 
 test("a stored score decides as the model's own did, which Postgres writes in fewer digits", () => {
