@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { DelayedError, type Job, UnrecoverableError, Worker } from "bullmq";
-import { asError, ModerationError, PhotoError, UpstreamError } from "../errors.ts";
+import { asError, codeOf, ModerationError, PhotoError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Lane, PhotoJob } from "../photo.ts";
 import { parsePayload } from "./queues.ts";
@@ -7,7 +8,7 @@ import type { QueueServer } from "./server.ts";
 
 export interface Attempt {
   lane: Lane;
-  /** How many there have been, this one too; outages of our own count for none. */
+  /** How many there have been, this one too; outages count for none. */
   tries: number;
   /** No further try follows: what is thrown now is final. */
   last: boolean;
@@ -24,6 +25,8 @@ export interface ConsumerSettings {
   attempts: number;
   /** Milliseconds before the second try; doubles each time up to a minute, give or take half. */
   backoffMs: number;
+  /** Milliseconds since a photo was queued after which its tries count also while its store answers for none. */
+  patienceMs: number;
 }
 
 export interface ConsumerHandlers {
@@ -54,6 +57,8 @@ export async function consume(
   settings: ConsumerSettings,
   handlers: ConsumerHandlers,
 ): Promise<Closable> {
+  /** Buckets whose store refused the last that was asked of it. */
+  const refusing = new Set<string>();
   const worker = new Worker(
     lane,
     (job, token) => handle(job, token),
@@ -89,18 +94,31 @@ export async function consume(
     }
     const deaths = job.stalledCounter;
     const tries = job.attemptsMade + 1;
-    const last = deaths >= MAX_DEATHS || tries >= settings.attempts;
+    const ageMs = Date.now() - job.timestamp;
+    const { store, bucket } = photo.rendition ?? photo;
+    const asked = `${store} ${bucket}`;
+    // a store that answers for no other photo says nothing of this one; in the end it does, or a photo that is alone in its bucket
+    // would be asked for without end
+    const away = refusing.has(asked) && ageMs < settings.patienceMs;
+    const last = deaths >= MAX_DEATHS || (tries >= settings.attempts && !away);
     try {
       if (deaths >= MAX_DEATHS)
         await handlers.abandoned(photo, `in hand each time that ${deaths} workers died`);
-      else await handlers.photo(photo, { lane, tries, last, ageMs: Date.now() - job.timestamp });
+      else {
+        await handlers.photo(photo, { lane, tries, last, ageMs });
+        refusing.delete(asked);
+      }
     } catch (thrown) {
-      if (thrown instanceof PhotoError || !(last || isOutage(thrown))) throw forQueue(thrown);
-      if (!isOutage(thrown)) handlers.error(asError(thrown));
-      // our own outage says nothing of the photo, so it costs none of its tries; and whatever keeps the outcome
+      const refused = codeOf(thrown) === "STORE_UNAVAILABLE";
+      if (refused) refusing.add(asked);
+      const outage = isOutage(thrown) || (refused && away);
+      if (thrown instanceof PhotoError || !(last || outage)) throw forQueue(thrown);
+      if (!outage) handlers.error(asError(thrown));
+      // kept in hand meanwhile, or a store that refuses at once would be asked as fast as the queue hands out photos
+      if (refused) await sleep(REFUSED_MS);
+      // an outage says nothing of the photo, so it costs none of its tries; and whatever keeps the outcome
       // of a last try from being committed must not make the job go away
-      await job.moveToDelayed(Date.now() + Math.round(OUTAGE_DELAY_MS * (1 + Math.random())), token);
-      throw new DelayedError();
+      await putBack(job, token, OUTAGE_DELAY_MS);
     }
   }
 
@@ -112,6 +130,12 @@ export async function consume(
   }
   worker.run().catch((error: unknown) => handlers.error(asError(error)));
   return { close: () => worker.close() };
+}
+
+/** Costs the photo no try. @param delayMs milliseconds at least, and up to twice as many. */
+async function putBack(job: Job, token: string | undefined, delayMs: number): Promise<never> {
+  await job.moveToDelayed(Date.now() + Math.round(delayMs * (1 + Math.random())), token);
+  throw new DelayedError();
 }
 
 /** The one place that knows how the queue spells "do not retry". */
@@ -133,4 +157,5 @@ const OUTAGES = new Set<string>([
 ]);
 const MAX_DEATHS = 4;
 const OUTAGE_DELAY_MS = 2_000;
+const REFUSED_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;

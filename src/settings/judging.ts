@@ -63,6 +63,13 @@ export const judging = {
   fetchTimeoutMs: int("MAITRED_FETCH_TIMEOUT_MS", 10_000, 100, 300_000, "longest one fetch may take"),
   attempts: int("MAITRED_ATTEMPTS", 5, 1, 100, "tries of a photo whose store does not answer"),
   backoffMs: int("MAITRED_BACKOFF_MS", 1_000, 1, 600_000, "wait before the second try; doubles each time"),
+  patienceMs: int(
+    "MAITRED_PATIENCE_MS",
+    86_400_000,
+    0,
+    2_592_000_000,
+    "how long a photo waits, whose store answers for none of its bucket, before it may fail",
+  ),
   lockMs: int(
     "MAITRED_LOCK_MS",
     30_000,

@@ -34,7 +34,7 @@ const test = base.extend<{ open(backend: (typeof BACKENDS)[number]): Line }>({
               void (await recordOutcomes(db.pool, [{ ...judged(id, "shown"), ...(fed && { fed }) }]));
             await first(photo);
           };
-          const settings = { concurrency: 1, lockMs: 30_000, attempts: 3, backoffMs: 10 };
+          const settings = { concurrency: 1, lockMs: 30_000, attempts: 3, backoffMs: 10, patienceMs: 0 };
           const handlers = {
             photo: (photo: PhotoJob) => judge(photo),
             abandoned: async () => {},

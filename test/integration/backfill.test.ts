@@ -1182,7 +1182,7 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
       await consume(
         server,
         "backfill",
-        { concurrency: 10, lockMs: 30_000, attempts: 3, backoffMs: 10 },
+        { concurrency: 10, lockMs: 30_000, attempts: 3, backoffMs: 10, patienceMs: 0 },
         {
           async photo(photo) {
             seen.set(photo.id, (seen.get(photo.id) ?? 0) + 1);
@@ -1245,7 +1245,7 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
           openQueueServer(config, () => {}),
         );
         await server.migrate();
-        const limits = { concurrency: 4, lockMs: 30_000, attempts: 3, backoffMs: 10 };
+        const limits = { concurrency: 4, lockMs: 30_000, attempts: 3, backoffMs: 10, patienceMs: 0 };
         work.hold(
           "consumer",
           await consume(server, "backfill", limits, {

@@ -343,7 +343,7 @@ describe.each(BACKENDS)("on %s, the queue", (backend) => {
     const begun = new Promise<void>((resolve) => (begin = resolve));
     const judged = new Promise<void>((resolve) => (judge = resolve));
     const outcomes: Map<string, boolean>[] = [];
-    const settings = { concurrency: 1, lockMs: 30_000, attempts: 3, backoffMs: 10 };
+    const settings = { concurrency: 1, lockMs: 30_000, attempts: 3, backoffMs: 10, patienceMs: 0 };
     const consumer = await consume(server, "live", settings, {
       async photo(photo) {
         await queues.add("live", [photo]);
@@ -373,7 +373,7 @@ describe.each(BACKENDS)("on %s, the queue", (backend) => {
     const config = configFor(backend);
     const { queues, server } = open(config);
     await queues.add("live", [job("1")]);
-    const settings = { concurrency: 1, lockMs: 30_000, attempts: 3, backoffMs: 60_000 };
+    const settings = { concurrency: 1, lockMs: 30_000, attempts: 3, backoffMs: 60_000, patienceMs: 0 };
     const consumer = await consume(server, "live", settings, {
       async photo(photo) {
         await queues.add("live", [photo]);

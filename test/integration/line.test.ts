@@ -62,6 +62,7 @@ const test = base.extend<{ start(backend: Backend, env?: Record<string, string>)
         MAITRED_S3_ENDPOINT: s3.address,
         MAITRED_BACKOFF_MS: "20",
         MAITRED_ATTEMPTS: "3",
+        MAITRED_PATIENCE_MS: "0",
         ...env,
       });
       const left = new Set<string>();

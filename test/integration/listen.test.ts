@@ -126,7 +126,7 @@ describe.each(BACKENDS)("with the queue of photos on %s", (backend) => {
       .toBe(15);
     expect((await queues.depth("live")).waiting).toBeGreaterThan(0);
     expect(sqs.receives()).toContain(0);
-    const limits = { concurrency: 4, lockMs: 5_000, attempts: 1, backoffMs: 1 };
+    const limits = { concurrency: 4, lockMs: 5_000, attempts: 1, backoffMs: 1, patienceMs: 0 };
     const nothing = async (): Promise<void> => {};
     const consumer = await consume(server, "live", limits, {
       photo: nothing,

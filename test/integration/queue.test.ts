@@ -33,6 +33,8 @@ const job = (id: number): PhotoJob => ({
   known: {},
 });
 
+const TRIES = { attempts: 3, backoffMs: 5, patienceMs: 0 };
+
 type Handle = (photo: PhotoJob, attempt: Attempt) => Promise<void>;
 
 /** Queues and consumers of one test; everything is closed at its end. */
@@ -43,7 +45,9 @@ interface Bench {
   take(
     lane: Lane,
     photo: Handle,
-    over?: Partial<{ concurrency: number; lockMs: number } & ConsumerHandlers>,
+    over?: Partial<
+      { concurrency: number; lockMs: number; attempts: number; patienceMs: number } & ConsumerHandlers
+    >,
   ): Promise<{ close(): Promise<void> }>;
 }
 
@@ -66,15 +70,16 @@ const test = base.extend<{ open(backend: Backend): Bench }>({
         queues,
         errors,
         take(lane, photo, over = {}) {
-          const { concurrency = 4, lockMs = 5_000, ...rest } = over;
+          const { concurrency = 4, lockMs = 5_000, attempts, patienceMs, ...rest } = { ...TRIES, ...over };
           const handlers = {
             photo,
             abandoned: async () => {},
             error: (error: Error) => void errors.push(error),
             ...rest,
           };
-          return consume(server, lane, { concurrency, lockMs, attempts: 3, backoffMs: 5 }, handlers).then(
-            (consumer) => scope.hold("consumer", consumer),
+          const settings = { ...TRIES, concurrency, lockMs, attempts, patienceMs };
+          return consume(server, lane, settings, handlers).then((consumer) =>
+            scope.hold("consumer", consumer),
           );
         },
       };
@@ -215,6 +220,29 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     expect(lasts.items).toEqual([false, false]);
   });
 
+  test("wait for a store that answers for no photo, and give up the one for which alone it does not", async ({
+    open,
+  }) => {
+    const { queues, take } = open(backend);
+    const refused = collector<boolean>(2);
+    const lasts = collector<boolean>(3);
+    await take(
+      "live",
+      async ({ id }, { last }) => {
+        if (id === "2") return;
+        refused.push(last);
+        lasts.push(last);
+        if (!last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
+      },
+      { attempts: 2, patienceMs: 60_000 },
+    );
+    await queues.add("live", [job(1)]);
+    await refused.done;
+    await queues.add("live", [job(2)]);
+    await lasts.done;
+    expect(lasts.items).toEqual([false, false, true]);
+  });
+
   test("pause one lane alone", async ({ open }) => {
     const { queues, take } = open(backend);
     await queues.pause("backfill");
@@ -265,7 +293,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
       import { openQueueServer } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/server.js`)};
       const server = openQueueServer(${JSON.stringify({ queueUrl, queueOptions, queuePrefix })}, () => {});
       const die = (code) => async () => process.exit(code);
-      await consume(server, "live", { concurrency: 1, lockMs: 500, attempts: 3, backoffMs: 5 }, { photo: die(9), abandoned: die(8), error() {} });`;
+      await consume(server, "live", { concurrency: 1, lockMs: 500, ...${JSON.stringify(TRIES)} }, { photo: die(9), abandoned: die(8), error() {} });`;
     const codes: unknown[] = [];
     while (codes.at(-1) !== 8) {
       const child = spawn(process.execPath, ["--input-type=module", "-e", killed], { stdio: "inherit" });
@@ -305,7 +333,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
       import { consume } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/consumer.js`)};
       import { openQueueServer } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/server.js`)};
       const server = openQueueServer(${JSON.stringify({ queueUrl, queueOptions, queuePrefix })}, () => {});
-      await consume(server, "live", { concurrency: 1, lockMs: 4_000, attempts: 3, backoffMs: 5 }, { photo: async () => process.exit(9), async abandoned() {}, error() {} });`;
+      await consume(server, "live", { concurrency: 1, lockMs: 4_000, ...${JSON.stringify(TRIES)} }, { photo: async () => process.exit(9), async abandoned() {}, error() {} });`;
     const child = spawn(process.execPath, ["--input-type=module", "-e", killed], { stdio: "inherit" });
     expect((await once(child, "exit"))[0]).toBe(9);
     const died = performance.now();
@@ -440,12 +468,7 @@ describe("queue servers", () => {
         };
         scope.hold(
           "consumer",
-          await consume(
-            server,
-            "live",
-            { concurrency: 1, lockMs: 5_000, attempts: 3, backoffMs: 5 },
-            handlers,
-          ),
+          await consume(server, "live", { concurrency: 1, lockMs: 5_000, ...TRIES }, handlers),
         );
         await queues.add("live", [job(1)]);
         await expect.poll(() => got.items).toEqual(["1"]);
@@ -506,7 +529,7 @@ describe("queue servers", () => {
       };
       scope.hold(
         "consumer",
-        await consume(server, "live", { concurrency: 1, lockMs: 5_000, attempts: 3, backoffMs: 5 }, handlers),
+        await consume(server, "live", { concurrency: 1, lockMs: 5_000, ...TRIES }, handlers),
       );
       await queues.add("live", [job(1)]);
       await got.done;
@@ -534,7 +557,7 @@ describe("queue servers", () => {
     const server = openQueueServer({ queueUrl: url, queueOptions: "", queuePrefix: "x" }, () => {});
     const handlers = { photo: async () => {}, abandoned: async () => {}, error: () => {} };
     await expect(
-      consume(server, "live", { concurrency: 2, lockMs: 1_000, attempts: 3, backoffMs: 5 }, handlers),
+      consume(server, "live", { concurrency: 2, lockMs: 1_000, ...TRIES }, handlers),
     ).rejects.toMatchObject({
       code: "QUEUE_UNAVAILABLE",
     });
