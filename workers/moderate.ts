@@ -18,7 +18,7 @@ import { createFollower, type Wanted } from "../src/moderate/follow.ts";
 import { createRecent } from "../src/moderate/recent.ts";
 import { createModerationWorker, type WorkerEvents } from "../src/moderate/worker.ts";
 import { packageRoot } from "../src/package-root.ts";
-import { LANES } from "../src/photo.ts";
+import { LANES, type PhotoJob } from "../src/photo.ts";
 import { policyIdOf } from "../src/policy-id.ts";
 import { consume } from "../src/queue/consumer.ts";
 import { openQueues } from "../src/queue/queues.ts";
@@ -206,6 +206,7 @@ export async function startWorker(
   scope.hold("watch", watchModels(models, said, current.warmUpMs, log));
   tellFigures(() => reportFigures(db, name, recent.figures()), broken("telling figures"), scope);
   const consumers: Closable[] = [];
+  const suspects = new Set<PhotoJob>();
   scope.onClose("lanes", async () => {
     ready = false;
     models.refuseWaiting();
@@ -226,6 +227,7 @@ export async function startWorker(
         abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),
         error: broken(`lane ${lane}`),
       },
+      suspects,
     );
     consumers.push(consumer);
   }
