@@ -2,7 +2,7 @@
 import { hostname } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import type { Config } from "../src/config.ts";
-import { asError, UpstreamError } from "../src/errors.ts";
+import { asError, codeOf, UpstreamError } from "../src/errors.ts";
 import { createMetrics } from "../src/http/metrics.ts";
 import { serveHttp } from "../src/http/server.ts";
 import { createFetch } from "../src/image/fetch.ts";
@@ -15,6 +15,7 @@ import type { Model } from "../src/infer/model.ts";
 import type { Closable, Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { createFollower, type Wanted } from "../src/moderate/follow.ts";
+import { createHold } from "../src/moderate/hold.ts";
 import { createRecent } from "../src/moderate/recent.ts";
 import { createModerationWorker, type WorkerEvents } from "../src/moderate/worker.ts";
 import { packageRoot } from "../src/package-root.ts";
@@ -204,12 +205,16 @@ export async function startWorker(
     listen(config.databaseUrl, "maitred_models", () => void follower.look(), broken("Postgres")),
   );
   scope.hold("watch", watchModels(models, said, current.warmUpMs, log));
-  tellFigures(() => reportFigures(db, name, recent.figures()), broken("telling figures"), scope);
+  const tell = () => reportFigures(db, name, recent.figures());
+  tellFigures(tell, broken("telling figures"), scope);
+  // what is fetched while nothing can be recorded is fetched again; telling figures is a write that any worker may do
+  const recording = createHold(tell, (error) => codeOf(error).startsWith("DATABASE_"), ASK_MS);
   const consumers: Closable[] = [];
   const suspects = new Set<PhotoJob>();
   scope.onClose("lanes", async () => {
     ready = false;
     models.refuseWaiting();
+    await recording.close();
     // together: a lane that still took photos would stand in front of the other's
     await Promise.all(consumers.map((consumer) => consumer.close()));
   });
@@ -221,7 +226,7 @@ export async function startWorker(
       {
         async photo(photo, { ageMs, ...which }) {
           const since = Date.now();
-          await worker.photo(photo, lane, which);
+          await recording.run(() => worker.photo(photo, lane, which));
           metrics.age(lane, ageMs + Date.now() - since);
         },
         abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),
@@ -258,3 +263,5 @@ function idOf(by: string): string {
 /** How often a worker looks which model is active, in case a notice was lost. */
 const FOLLOW_MS = 30_000;
 const TELL_MS = 4_000;
+/** How often Postgres is asked whether it takes writes again. */
+const ASK_MS = 1_000;

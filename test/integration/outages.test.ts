@@ -13,7 +13,7 @@ import { startWorker } from "../../workers/moderate.ts";
 import { BACKENDS } from "../fixtures.ts";
 
 test.each(BACKENDS)(
-  "with the queue on %s, a restart of Postgres under a working worker loses nothing",
+  "with the queue on %s, a restart of Postgres under a working worker loses nothing, and has only what was in hand fetched again",
   async (backend) => {
     const home = mkdtempSync(join(tmpdir(), "maitred-outage-"));
     const folder = join(home, "photos");
@@ -27,6 +27,7 @@ test.each(BACKENDS)(
       MAITRED_FOLDERS: folder,
       MAITRED_PORT: "0",
       MAITRED_LOCK_MS: "2000",
+      MAITRED_CONCURRENCY: "4",
     });
     try {
       await migrateAll(config);
@@ -34,6 +35,7 @@ test.each(BACKENDS)(
       for (let n = 0; n < 60; n++)
         copyFileSync(join(inject("samples"), "menu-1.jpg"), join(folder, `${n}.jpg`));
       const states: string[] = [];
+      const retried: string[] = [];
       let wake = (): void => {};
       const reach = (count: number): Promise<void> =>
         new Promise((resolve) => {
@@ -45,6 +47,7 @@ test.each(BACKENDS)(
           states.push("failure" in result ? result.failure : result.decision.verdict);
           wake();
         },
+        retried: ({ id }) => void retried.push(id),
       });
       const takeIn = new Scope();
       for await (const page of listFolder(folder))
@@ -56,6 +59,7 @@ test.each(BACKENDS)(
       expect(postgres.url).toBe(url);
       await reach(60);
       expect(new Set(states)).toEqual(new Set(["review"]));
+      expect(retried.length).toBeLessThanOrEqual(4);
     } finally {
       await scope.close();
       await postgres.close();
