@@ -9,7 +9,7 @@ import { connectS3, probeBucket } from "../image/s3.ts";
 import { openModelById } from "../infer/folders.ts";
 import { packageRoot } from "../package-root.ts";
 import { openQueueServer } from "../queue/server.ts";
-import { requireSchema, requireWritable, serverVersion } from "../store/migrate.ts";
+import { requireClosed, requireSchema, requireWritable, serverVersion } from "../store/migrate.ts";
 import { type ModelRow, readModels } from "../store/models.ts";
 import { connect } from "../store/pool.ts";
 import { rollupState } from "../store/rollups.ts";
@@ -27,8 +27,8 @@ export const doctor: Command = {
   help: `
 usage: maitred doctor [--bucket NAME]... [--json]
 
-Checks Node, memory, Postgres (version, schema, whether a worker may write, and whether somebody folds the counts that
-dashboards read; maitred rollups compares them), the queue's server (Redis: version and eviction policy), the folders of MAITRED_FOLDERS, the
+Checks Node, memory, Postgres (version, schema, whether a worker may write, whether PUBLIC may create, and whether somebody
+folds the counts that dashboards read; maitred rollups compares them), the queue's server (Redis: version and eviction policy), the folders of MAITRED_FOLDERS, the
 buckets named, the policy and the model's hashes, and runs the model once to see which execution provider really runs.
 Changes nothing.
 
@@ -100,6 +100,7 @@ async function checkPostgres(config: Config): Promise<string> {
     const version = await serverVersion(db);
     await requireWritable(db);
     await requireSchema(db, join(packageRoot(), "migrations"));
+    await requireClosed(db);
     const { built, waiting, foldedAt } = await rollupState(db);
     if (!built) throw new Error("the counts that dashboards read are not complete: run maitred migrate");
     if (waiting >= MANY_CHANGES) {

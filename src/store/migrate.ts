@@ -24,6 +24,10 @@ export async function migrate(url: string, folder: string, queueSchema: string):
   const client = new pg.Client({ connectionString: url, options: "-c search_path=public" });
   await client.connect();
   try {
+    // what a role or a database allows its queries; transaction_timeout is of Postgres 17 and newer
+    await client.query(
+      "select set_config(name, '0', false) from pg_settings where name in ('statement_timeout', 'transaction_timeout')",
+    );
     await lock(client);
     refuseNewer(await compare(client, folder));
     const applied = await untilUnlocked(client, () =>
@@ -85,6 +89,22 @@ export async function requireWritable(db: pg.Pool): Promise<void> {
     throw new ConfigError("CONFIG_INVALID", `expected a Postgres that can be written to, but ${wrong}`);
 }
 
+/**
+ * Asks whether PUBLIC may create in the schema public, as on Postgres 14 and what was upgraded from there; changes nothing.
+ *
+ * @throws {ConfigError} CONFIG_INVALID, saying what an administrator has to do.
+ */
+export async function requireClosed(db: pg.Pool): Promise<void> {
+  const [state] = await query<{ open: boolean }>(db, {
+    text: "select has_schema_privilege('public', 'public', 'create') as open",
+  });
+  if (!state!.open) return;
+  throw new ConfigError(
+    "CONFIG_INVALID",
+    "every role may create in the schema public, and so run what it likes as the owner of the tables: grant create on schema public to the roles that make tables there, and then revoke create on schema public from public",
+  );
+}
+
 export async function compare(db: pg.Pool | pg.Client, folder: string): Promise<SchemaState> {
   const known = readdirSync(folder)
     .filter((file) => file.endsWith(".sql"))
@@ -132,7 +152,9 @@ async function lock(client: pg.Client): Promise<void> {
  * @throws {UpstreamError} DATABASE_UNAVAILABLE where somebody holds a table for minutes.
  */
 async function untilUnlocked<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
-  await client.query(`set lock_timeout = ${LOCK_MS}`);
+  await client.query(
+    `select set_config('lock_timeout', (setting::integer + ${BEYOND_MS})::text, false) from pg_settings where name = 'deadlock_timeout'`,
+  );
   try {
     for (let tries = 1; ; tries++) {
       try {
@@ -146,7 +168,7 @@ async function untilUnlocked<T>(client: pg.Client, work: () => Promise<T>): Prom
         if (tries === LOCK_TRIES) {
           throw new UpstreamError(
             "DATABASE_UNAVAILABLE",
-            "somebody holds a table that the migration needs: end long transactions (pg_stat_activity shows them), and run it again",
+            "somebody holds a table that the migration needs: end long transactions, or let an autovacuum end that is to prevent wraparound, as it is not cancelled (pg_stat_activity shows both), and run it again",
             { cause },
           );
         }
@@ -168,9 +190,10 @@ function refuseNewer({ unknown }: SchemaState): void {
 
 const TABLE = "pgmigrations";
 /**
- * Nobody who writes waits longer for a migration that itself waits; then they have their turn. Below deadlock_timeout, so
- * that of a migration and a worker who wait for each other it is the migration that gives way.
+ * Nobody who writes waits longer for a migration that itself waits; then they have their turn. It is beyond deadlock_timeout, after which Postgres
+ * cancels an autovacuum that is in the way: on large tables one nearly always is. Of a migration and a worker who wait for each other either may be
+ * the one who gives way, and each begins again.
  */
-const LOCK_MS = 500;
+const BEYOND_MS = 500;
 const LOCK_PAUSE_MS = 1_000;
 const LOCK_TRIES = 60;

@@ -8,6 +8,7 @@ import { migrate, requireSchema } from "../../src/store/migrate.ts";
 import { photosToReplay, readPhotos, registerPhotos } from "../../src/store/photos.ts";
 import { type Outcome, recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
+import { maitred } from "../maitred.ts";
 
 const photo = (key: string, version = "1"): PhotoRef & { known: object } => ({
   store: "s3",
@@ -300,6 +301,58 @@ describe("migrations", () => {
     await db.pool.query("drop index photos_by_listing");
     await Promise.all([1, 2, 3].map(() => migrate(db.url, folder, "maitred_queue")));
     expect((await db.pool.query(valid)).rows).toEqual([{ valid: true }]);
+  });
+
+  test("wait for nobody, such as an autovacuum, where nothing is to be applied", async ({ db }) => {
+    const vacuum = await db.pool.connect();
+    await vacuum.query("begin; lock table photos, verdicts, tags in share update exclusive mode");
+    try {
+      expect(await migrate(db.url, folder, "maitred_queue")).toEqual([]);
+    } finally {
+      vacuum.release(true);
+    }
+  });
+
+  test("take as long as they do, and wait for a table for longer than it takes Postgres to cancel an autovacuum", async ({
+    db,
+    folder: longer,
+  }) => {
+    const database = new URL(db.url).pathname.slice(1);
+    for (const setting of [
+      "statement_timeout = '1min'",
+      "transaction_timeout = '1min'",
+      "deadlock_timeout = '2s'",
+    ])
+      await db.pool.query(`alter database ${database} set ${setting}`);
+    cpSync(folder, longer, { recursive: true });
+    writeFileSync(
+      join(longer, "9999_future.sql"),
+      `-- Up Migration
+      create table future as select current_setting('statement_timeout') as statement,
+        current_setting('transaction_timeout') as transaction,
+        current_setting('lock_timeout')::interval > current_setting('deadlock_timeout')::interval as longer;`,
+    );
+    await migrate(db.url, longer, "maitred_queue");
+    expect((await db.pool.query("select * from future")).rows).toEqual([
+      { statement: "0", transaction: "0", longer: true },
+    ]);
+  });
+
+  test("take the right to create in the schema public from everybody but those who own the tables or have it by name, and doctor looks", async ({
+    db,
+  }) => {
+    const may = async (role: string) =>
+      (await db.pool.query("select has_schema_privilege($1, 'public', 'create') as may", [role])).rows[0].may;
+    await db.pool.query("grant create on schema public to public");
+    expect(await may("maitred_dashboard")).toBe(true);
+    const doctor = maitred(["doctor"], { DATABASE_URL: db.url });
+    expect(await doctor.exit).toBe(1);
+    expect(doctor.stdout()).toMatch(
+      /FAIL +postgres +every role .* revoke create on schema public from public/,
+    );
+    await migrate(db.url, folder, "maitred_queue");
+    expect(await may("maitred_dashboard")).toBe(false);
+    expect(await may("maitred_migrator")).toBe(true);
   });
 
   test("refuse a database that is newer, and a worker refuses one that is older", async ({ db }) => {
