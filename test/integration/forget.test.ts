@@ -119,6 +119,14 @@ async function know(db: Database, key: string): Promise<string[]> {
     now,
   );
   await rows(db, "insert into sweeps (bucket, prefix, cursor) values ('photos', $1, $2)", `${now}`, key);
+  // of this one object
+  await rows(
+    db,
+    `insert into backfills (what, model, started_by, state, ended_at)
+      values (jsonb_build_object('kind', 'prefix', 'bucket', 'photos', 'prefix', $1::text), 'model:m-1', 'ann', 'done', now())`,
+    key,
+  );
+  await rows(db, "insert into sweeps (bucket, prefix, state) values ('photos', $1, 'done')", key);
   return [old, now];
 }
 
@@ -197,12 +205,12 @@ describe("forgetting an object", () => {
       appeals: 1,
       review_claims: 1,
       review_decisions: 1,
-      backfills: 1,
+      backfills: 2,
       outbox: 1,
       deliveries: 1,
       bad_messages: 2,
       idempotent_answers: 2,
-      sweeps: 1,
+      sweeps: 2,
       object_order: 1,
     });
     expect(await tablesWith(db, "secret-dish-4711")).toEqual([]);
