@@ -228,3 +228,5 @@ begin
     select c.key, c.value::bigint from jsonb_each_text(counts) c
     union all select 'photo ' || i.id, 1::bigint from unnest(ids) i (id);
 end $$;
+
+comment on view score_counts is 'How the scores that models gave are distributed, day by day. Runs of maitred backfill are left out; what sweeps and maitred enqueue bring, in either lane, is not.';
