@@ -56,15 +56,15 @@ export class Scope {
 
 /** The part of `process` that a graceful end needs; tests pass their own. */
 export interface ProcessLike {
-  on(signal: "SIGTERM" | "SIGINT", listener: () => void): unknown;
+  on(signal: "SIGTERM" | "SIGINT" | "SIGHUP", listener: () => void): unknown;
   exit(code?: number | string | null): void;
-  /** What the end was brought about by; without one a clean end is 0. */
+  /** Says what the end was brought about by; without one a clean end is 0, and another 1. */
   readonly exitCode?: number | string | null | undefined;
 }
 
 /**
  * First signal drains for at most `graceMs` and exits 0; a second one, or the deadline, exits 1 at once, which is
- * after the model run at hand: a process that exits inside of one is aborted.
+ * after the model run at hand: a process that exits inside of one is aborted. A terminal that is closed is such a signal too.
  */
 export function exitOnSignal(
   proc: ProcessLike,
@@ -74,8 +74,8 @@ export function exitOnSignal(
 ): void {
   let stopping = false;
   const leave = (): void => {
-    setTimeout(() => proc.exit(1), HALT_MS).unref();
-    void scope.halt().finally(() => proc.exit(1));
+    setTimeout(() => proc.exit(proc.exitCode ?? 1), HALT_MS).unref();
+    void scope.halt().finally(() => proc.exit(proc.exitCode ?? 1));
   };
   const onSignal = (): void => {
     if (stopping) {
@@ -91,12 +91,13 @@ export function exitOnSignal(
       () => proc.exit(proc.exitCode ?? 0),
       (error: unknown) => {
         report(error);
-        proc.exit(1);
+        proc.exit(proc.exitCode ?? 1);
       },
     );
   };
   proc.on("SIGTERM", onSignal);
   proc.on("SIGINT", onSignal);
+  proc.on("SIGHUP", onSignal);
 }
 
 const HALT_MS = 3_000;

@@ -139,17 +139,22 @@ function explain(name: string, error: Error, terminal: Terminal): number {
 let gone = false;
 /** Whoever read has seen enough, as `head` does: drains where there is something to drain, and ends quietly. */
 function onGone(error: NodeJS.ErrnoException): void {
+  // the terminal was closed, which SIGHUP tells
+  if (error.code === "EIO") return;
   if (error.code !== "EPIPE") throw error;
   // a second signal would not drain
   if (gone) return;
   gone = true;
-  if (!process.emit("SIGTERM", "SIGTERM")) process.exit(128 + constants.signals.SIGPIPE);
+  process.exitCode = 128 + constants.signals.SIGPIPE;
+  if (!process.emit("SIGTERM", "SIGTERM")) process.exit();
 }
 process.stdout.on("error", onGone);
 process.stderr.on("error", onGone);
 // the SDK that is locked supports every Node that we do; its warning is about versions to come
 process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] = "true";
-process.exitCode = await main(process.argv.slice(2), openTerminal(process));
+const code = await main(process.argv.slice(2), openTerminal(process));
+// what ended it early says more
+process.exitCode ??= code;
 // a pipe that is read slowly gets all of it before this ends; what is still open by mistake cannot hold it up
 if (process.stdout.writableLength > 0) await new Promise((resolve) => process.stdout.once("drain", resolve));
 // that nobody reads any more is told a moment after it was written

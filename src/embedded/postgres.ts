@@ -1,15 +1,23 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chownSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, mkdirSync, openSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ConfigError } from "../errors.ts";
-import type { Closable } from "../lifecycle.ts";
-import { findPostgresBinaries, type PostgresBinaries } from "./binaries.ts";
+import { ConfigError, UpstreamError } from "../errors.ts";
+import type { Closable, Scope } from "../lifecycle.ts";
+import { findPostgresBinaries } from "./binaries.ts";
 
 export interface EmbeddedPostgres extends Closable {
   url: string;
+}
+
+interface Owner {
+  /** Ends the server too, from the moment on that it begins to start. */
+  scope?: Scope;
+  /** Is told when the server has ended although nobody closed it. */
+  lost?(error: Error): void;
 }
 
 /**
@@ -18,26 +26,50 @@ export interface EmbeddedPostgres extends Closable {
  *
  * @throws {ConfigError} CONFIG_INVALID when another living process owns this home, or none can be started.
  */
-export async function startPostgres(home: string): Promise<EmbeddedPostgres> {
+export async function startPostgres(
+  home: string,
+  { scope, lost = () => {} }: Owner = {},
+): Promise<EmbeddedPostgres> {
+  mkdirSync(join(home, "postgres"), { recursive: true });
   const place = placesBelow(home);
-  const owner = existsSync(place.owner) ? Number(readFileSync(place.owner, "utf8")) : 0;
-  if (owner !== 0 && owner !== process.pid && commandOf(owner).includes("node")) {
+  const owner = Number(readIfThere(place.owner));
+  if (owner !== process.pid && commandOf(owner).includes("node")) {
     throw new ConfigError(
       "CONFIG_INVALID",
       `${home} is in use by the maitred with process id ${owner}: stop it, or set MAITRED_HOME to another folder`,
     );
   }
-  mkdirSync(place.root, { recursive: true });
-  writeFileSync(place.owner, String(process.pid));
+  const adopted = running(place);
+  if (adopted) writeFileSync(place.owner, String(process.pid));
+  const child = adopted ? undefined : await launch(place);
+  const pid = adopted?.pid ?? child!.pid!;
 
-  if (!running(place)) await launch(place);
-  const server = running(place)!;
+  let watch: NodeJS.Timeout | undefined;
   const close = async (): Promise<void> => {
-    if (isAlive(server.pid)) process.kill(server.pid, "SIGINT");
-    while (isAlive(server.pid)) await sleep(20);
-    rmSync(place.owner, { force: true });
+    clearInterval(watch);
+    // the group, as it may be an initdb still
+    if (isAlive(pid)) process.kill(-pid, "SIGINT");
+    while (isAlive(pid)) await sleep(20);
+    if (child?.exitCode !== LOCKED) rmSync(place.owner, { force: true });
   };
-  return { url: urlOf(place, server.port), close };
+  scope?.onClose("embedded Postgres", close);
+  try {
+    const port = await portOf(place, pid);
+    writeFileSync(place.port, String(port));
+    watch = setInterval(() => {
+      if (isAlive(pid)) return;
+      clearInterval(watch);
+      lost(new UpstreamError("DATABASE_UNAVAILABLE", `the end of ${place.log} says why`));
+    }, LOOK_MS).unref();
+    return { url: urlOf(place, port), close };
+  } catch (cause) {
+    await close();
+    const why =
+      child?.exitCode === LOCKED
+        ? `${home} is in use by a Postgres that cannot be seen from here, as that of another container: stop it, or set MAITRED_HOME to another folder`
+        : `embedded Postgres did not start: ${(cause as Error).message}`;
+    throw new ConfigError("CONFIG_INVALID", why, { cause });
+  }
 }
 
 /** The URL of the embedded Postgres that runs below `home`, if one does. */
@@ -53,11 +85,14 @@ interface Places {
   password: string;
   port: string;
   owner: string;
+  lock: string;
   log: string;
 }
 
 function placesBelow(home: string): Places {
-  const root = join(home, "postgres");
+  const named = join(home, "postgres");
+  // its server is known by its path, which is one however the home was named
+  const root = existsSync(named) ? realpathSync(named) : named;
   const file = (name: string): string => join(root, name);
   return {
     root,
@@ -65,16 +100,16 @@ function placesBelow(home: string): Places {
     password: file("password"),
     port: file("port"),
     owner: file("owner"),
+    lock: file("lock"),
     log: file("log"),
   };
 }
 
-async function launch(place: Places): Promise<void> {
-  const binaries = findPostgresBinaries();
-  if (!existsSync(join(place.data, "PG_VERSION"))) await create(place, binaries);
-  rmSync(join(place.data, "postmaster.pid"), { force: true });
-  const port = await freePort(place.port);
-  const log = openSync(place.log, "a");
+/** Begins to start the server, whose process the one given becomes. */
+async function launch(place: Places): Promise<ChildProcess> {
+  const { initdb, postgres } = findPostgresBinaries();
+  if (readIfThere(place.password) === "")
+    writeFileSync(place.password, randomBytes(18).toString("base64url"), { mode: 0o600 });
   const settings = {
     listen_addresses: "127.0.0.1",
     unix_socket_directories: "",
@@ -83,47 +118,49 @@ async function launch(place: Places): Promise<void> {
     // the verdict that it acknowledges, because the log of both is one
     synchronous_commit: "off",
     log_min_messages: "warning",
+    port: String(await freePort(place.port)),
   };
   const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-  const child = start([binaries.postgres, "-D", place.data, "-p", String(port), ...flags], log);
-  const gone = new Promise<never>((_, reject) => {
-    child.once("error", reject);
-    child.once("exit", (code) => reject(new Error(`postgres ended with ${code}: ${tail(place.log)}`)));
-  });
-  gone.catch(() => {});
-  const ready = async (): Promise<void> => {
-    while (running(place)?.ready !== true) await sleep(15);
-  };
-  try {
-    await Promise.race([ready(), gone]);
-  } catch (cause) {
-    throw new ConfigError("CONFIG_INVALID", `embedded Postgres did not start: ${(cause as Error).message}`, {
-      cause,
-    });
+  const script = ["sh", "-c", START, "sh", place.root, String(process.pid), initdb, postgres, ...flags];
+  // the kernel keeps it for as long as a process of the server lives, and other containers see it, which see no process of
+  // this one; where there is no flock, as on macOS, there are no such containers
+  const lock = spawnSync("flock", ["--version"]).status === 0;
+  const locked = ["flock", "--no-fork", "--timeout", "5", "--conflict-exit-code", String(LOCKED), place.lock];
+  const child = start(lock ? [...locked, ...script] : script, openSync(place.log, "a"));
+  if (child.pid === undefined) {
+    const [cause] = (await once(child, "error")) as [Error];
+    throw new ConfigError("CONFIG_INVALID", `embedded Postgres did not start: ${cause.message}`, { cause });
   }
   child.unref();
+  return child;
 }
 
-async function create(place: Places, binaries: PostgresBinaries): Promise<void> {
-  // what an interrupted initdb left behind
-  rmSync(place.data, { recursive: true, force: true });
-  mkdirSync(place.data, { mode: 0o700 });
-  writeFileSync(place.password, randomBytes(18).toString("base64url"), { mode: 0o600 });
-  const user = unprivileged();
-  if (user) {
-    chownSync(place.data, user.uid, user.gid);
-    chownSync(place.password, user.uid, user.gid);
+/** What may be done by the holder of the lock alone. An initdb that is interrupted leaves nothing that passes for a database. */
+const START = `
+set -e
+root=$1 owner=$2 initdb=$3 postgres=$4
+shift 4
+printf %s "$owner" > "$root/owner"
+if [ ! -e "$root/data/PG_VERSION" ]; then
+  rm -rf "$root/data" "$root/data.new"
+  "$initdb" -D "$root/data.new" --pwfile="$root/password" --auth=scram-sha-256 --username=maitred --encoding=UTF8 --locale=C --no-sync
+  mv "$root/data.new" "$root/data"
+fi
+# its process id may be anybody's by now
+rm -f "$root/data/postmaster.pid"
+exec "$postgres" -D "$root/data" "$@"
+`;
+
+/** Waits until it takes connections. */
+async function portOf(place: Places, pid: number): Promise<number> {
+  for (const until = Date.now() + START_MS; Date.now() < until; await sleep(15)) {
+    const server = running(place);
+    if (server?.pid === pid && server.status === "ready") return server.port;
+    if (server?.pid === pid && server.status === "stopping")
+      throw new Error(`it is ending: start again in a moment; if that does not help, ${place.log} says why`);
+    if (!isAlive(pid)) throw new Error(`it ended: ${tail(place.log)}`);
   }
-  const flags = ["--auth=scram-sha-256", "--username=maitred", "--encoding=UTF8", "--locale=C", "--no-sync"];
-  const log = openSync(place.log, "a");
-  const child = start([binaries.initdb, "-D", place.data, `--pwfile=${place.password}`, ...flags], log);
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("exit", resolve);
-  });
-  if (code === 0) return;
-  rmSync(place.data, { recursive: true, force: true });
-  throw new ConfigError("CONFIG_INVALID", `embedded Postgres could not be made: ${tail(place.log)}`);
+  throw new Error(`it was not ready within ${START_MS / 60_000} minutes: ${place.log} says why`);
 }
 
 /**
@@ -144,13 +181,13 @@ function unprivileged(): { uid: number; gid: number } | undefined {
   return process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : undefined;
 }
 
-/** What postmaster.pid says of a living server: its process, its port, and whether it takes connections. */
-function running(place: Places): { pid: number; port: number; ready: boolean } | undefined {
+/** What postmaster.pid says of a living server: its process, its port, and whether it takes connections ("ready"). */
+function running(place: Places): { pid: number; port: number; status: string } | undefined {
   const lines = readIfThere(join(place.data, "postmaster.pid")).split("\n");
   const pid = Number(lines[0]);
   // after a crash of the machine the number may be anybody's
   if (!Number.isInteger(pid) || !commandOf(pid).includes(place.data)) return undefined;
-  return { pid, port: Number(lines[3]), ready: lines[7]?.trim() === "ready" };
+  return { pid, port: Number(lines[3]), status: lines[7]?.trim() ?? "" };
 }
 
 function isAlive(pid: number): boolean {
@@ -191,10 +228,7 @@ function tail(file: string): string {
 
 /** The port that it had last time, so that its URL stays, or any other that is free. */
 async function freePort(file: string): Promise<number> {
-  const last = existsSync(file) ? Number(readFileSync(file, "utf8")) : 0;
-  const port = await tryPort(last).catch(() => tryPort(0));
-  writeFileSync(file, String(port));
-  return port;
+  return tryPort(Number(readIfThere(file))).catch(() => tryPort(0));
 }
 
 function tryPort(wanted: number): Promise<number> {
@@ -206,3 +240,9 @@ function tryPort(wanted: number): Promise<number> {
     });
   });
 }
+
+/** Longer than it takes to recover after a crash. */
+const START_MS = 300_000;
+const LOOK_MS = 1_000;
+/** What flock ends with where somebody else holds the lock. */
+const LOCKED = 75;

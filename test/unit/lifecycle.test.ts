@@ -21,22 +21,32 @@ describe("exitOnSignal", () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  function listen(close: () => Promise<void>) {
+  function listen(close: () => Promise<void>, broughtAbout?: number) {
     const codes: number[] = [];
-    const listeners: (() => void)[] = [];
+    const listeners = new Map<string, () => void>();
     const proc = {
-      on: (_signal: string, listener: () => void) => listeners.push(listener),
+      on: (signal: string, listener: () => void) => listeners.set(signal, listener),
       exit: (code: number) => void codes.push(code),
+      exitCode: broughtAbout,
     };
     exitOnSignal(proc, { close, halt: async () => {} }, 1_000, () => {});
-    return { codes, signal: listeners[0]! };
+    return { codes, signal: (name = "SIGTERM") => listeners.get(name)!() };
   }
 
-  test("drains and exits 0", async () => {
+  test.for(["SIGTERM", "SIGINT", "SIGHUP"])("drains on %s and exits 0", async (name) => {
     const { codes, signal } = listen(async () => {});
-    signal();
+    signal(name);
     await vi.advanceTimersByTimeAsync(0);
     expect(codes).toEqual([0]);
+  });
+
+  test("exits with what brought the end about, also where not everything closed cleanly", async () => {
+    for (const close of [async () => {}, () => Promise.reject(new Error("leak"))]) {
+      const { codes, signal } = listen(close, 3);
+      signal();
+      await vi.advanceTimersByTimeAsync(0);
+      expect(codes).toEqual([3]);
+    }
   });
 
   test("exits 1 at once on a second signal", async () => {
