@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { opendir } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { delimiter, join } from "node:path";
 import { modelDirectories, openJudge } from "../../workers/judge.ts";
@@ -154,8 +154,13 @@ async function activeModel(config: Config): Promise<ModelRow | undefined> {
 }
 
 async function checkFolder(folder: string): Promise<string> {
-  if (existsSync(folder)) return "can be read";
-  throw new Error("there is no such folder: mend MAITRED_FOLDERS");
+  try {
+    await (await opendir(folder)).close();
+    return "can be read";
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? "";
+    throw new Error(`${NO_FOLDER[code] ?? code}: mend MAITRED_FOLDERS`, { cause });
+  }
 }
 
 async function checkBucket(config: Config, bucket: string): Promise<string> {
@@ -179,6 +184,11 @@ function explain(check: string, error: Error): string {
 
 /** What views add in some hundred milliseconds; with somebody who folds it takes ten seconds of 50,000 photos each. */
 const MANY_CHANGES = 500_000;
+const NO_FOLDER: Record<string, string> = {
+  ENOENT: "there is no such folder",
+  ENOTDIR: "expected a folder, got a file",
+  EACCES: "this account may not read it",
+};
 const HINTS: Record<string, string> = {
   postgres: "check DATABASE_URL, and that Postgres runs and lets this role in",
   queue: "check MAITRED_QUEUE_URL and MAITRED_QUEUE_OPTIONS, and that the server runs",

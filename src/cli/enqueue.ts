@@ -33,6 +33,8 @@ these a line on stdin. What is decided already is left alone unless --again is g
 
   maitred enqueue --listing 42 s3://photos/uploads/dinner.jpg
   maitred enqueue --lane backfill s3://photos/2019/
+
+Exit codes: 1 something in a folder cannot be read and was left out.
 `,
   options: {
     lane: { type: "string" },
@@ -59,6 +61,11 @@ these a line on stdin. What is decided already is left alone unless --again is g
     const counts = { queued: 0, decided: 0, unclear: 0 };
     const roots = config.folders.split(delimiter).filter(Boolean);
     let outside: string | undefined;
+    let whole = true;
+    const leftOut = (what: string): void => {
+      whole = false;
+      terminal.say(`left out  ${printable(what)}\n`);
+    };
     const progress = (): void => {
       if (terminal.columns > 0) terminal.say(`\r${counts.queued} queued\x1b[K\r`);
     };
@@ -78,7 +85,7 @@ these a line on stdin. What is decided already is left alone unless --again is g
         }
       } else {
         let looked = await databaseTime(intake.db);
-        for await (const page of pages(sources(args.positionals, terminal), s3)) {
+        for await (const page of pages(sources(args.positionals, terminal), s3, leftOut)) {
           const again = Boolean(args.values["again"]);
           const { ids, queued, unclear } = await intake.take(page, lane, { known, again, looked });
           looked = await databaseTime(intake.db);
@@ -108,7 +115,7 @@ these a line on stdin. What is decided already is left alone unless --again is g
       terminal.print(
         `${counts.queued} queued${counts.decided > 0 ? `, ${counts.decided} decided already (--again judges them once more)` : ""}`,
       );
-    return EXIT.done;
+    return whole ? EXIT.done : EXIT.notAll;
   },
 };
 
@@ -156,7 +163,11 @@ async function* sources(positionals: readonly string[], { stdin }: Terminal): As
  * The photos behind each source, in pages; single ones are gathered, so that a long list is not a call each. They come before
  * whatever is looked for after them, as each page is taken for as old as the one before it was taken in.
  */
-async function* pages(sources: AsyncIterable<string>, s3: S3Client): AsyncGenerator<PhotoRef[]> {
+async function* pages(
+  sources: AsyncIterable<string>,
+  s3: S3Client,
+  leftOut: (what: string) => void,
+): AsyncGenerator<PhotoRef[]> {
   let single: PhotoRef[] = [];
   for await (const source of sources) {
     const url = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(source);
@@ -167,7 +178,7 @@ async function* pages(sources: AsyncIterable<string>, s3: S3Client): AsyncGenera
       yield single;
       single = [];
     }
-    if (many) yield* url ? listObjects(s3, url[1]!, url[2]!) : listFolder(resolve(source));
+    if (many) yield* url ? listObjects(s3, url[1]!, url[2]!) : listFolder(resolve(source), leftOut);
   }
   if (single.length > 0) yield single;
 }

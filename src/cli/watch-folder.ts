@@ -1,3 +1,4 @@
+import { lstatSync, type Stats } from "node:fs";
 import { relative, sep } from "node:path";
 import { watch } from "chokidar";
 import { asError, codeOf } from "../errors.ts";
@@ -90,10 +91,13 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): void
       .slice(folder.length)
       .split(/[\\/]/)
       .some((part) => part.startsWith("."));
+  // as in a listing, links are followed to files but not to folders
+  const isLinkedFolder = (path: string, stats?: Stats): boolean =>
+    Boolean(stats?.isDirectory()) && path !== folder && lstatSync(path).isSymbolicLink();
   const watcher = scope.hold(
     `watcher of ${folder}`,
     watch(folder, {
-      ignored: isHidden,
+      ignored: (path, stats) => isHidden(path) || isLinkedFolder(path, stats),
       awaitWriteFinish: { stabilityThreshold: 300, pollInterval: 100 },
     }),
   );

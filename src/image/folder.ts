@@ -43,8 +43,15 @@ export async function readPhoto(path: string, maxBytes: number): Promise<Uint8Ar
   });
 }
 
-/** Every regular file below a folder as a photo, in pages of at most 1,000; those whose names begin with a dot are not photos. */
-export async function* listFolder(folder: string): AsyncGenerator<PhotoRef[]> {
+/**
+ * Every regular file below a folder as a photo, in pages of at most 1,000; those whose names begin with a dot are not photos.
+ *
+ * @param leftOut is told what cannot be read, and why.
+ */
+export async function* listFolder(
+  folder: string,
+  leftOut: (what: string) => void = () => {},
+): AsyncGenerator<PhotoRef[]> {
   let page: PhotoRef[] = [];
   for await (const path of walk(folder)) {
     if (
@@ -53,7 +60,15 @@ export async function* listFolder(folder: string): AsyncGenerator<PhotoRef[]> {
         .some((part) => part.startsWith("."))
     )
       continue;
-    if (await isFile(path)) page.push(await folderPhoto(folder, path));
+    try {
+      page.push(await folderPhoto(folder, path));
+    } catch (thrown) {
+      const { code, message } = thrown as NodeJS.ErrnoException;
+      // what Node reads in place of bytes that are none of UTF-8, and then finds nothing by; any other was deleted meanwhile
+      const unnamed = path.includes("\ufffd") && `${path}: its name is not UTF-8: rename it`;
+      const what = code === "ENOENT" ? unnamed : message;
+      if (what) leftOut(what);
+    }
     if (page.length < 1_000) continue;
     yield page;
     page = [];
@@ -114,9 +129,10 @@ async function isAway(folder: string): Promise<boolean> {
   return true;
 }
 
-/** The photo that a file is now. */
+/** The photo that a file is now. @throws {PhotoError} ACCESS_DENIED: it is a folder. */
 export async function folderPhoto(folder: string, path: string): Promise<PhotoRef> {
-  const { mtimeMs, size } = await stat(path);
+  const { mtimeMs, size, isFolder } = await facts(path);
+  if (isFolder) throw unreadable(path);
   const key = relative(folder, path).split(sep).join("/");
   return { store: "folder", bucket: folder, key, version: versionOf(mtimeMs, size) };
 }
@@ -127,12 +143,16 @@ function versionOf(mtimeMs: number, size: number): string {
 
 async function read(path: string, version: string, maxBytes: number): Promise<Uint8Array> {
   const { mtimeMs, size, isFile, isFolder } = await facts(path);
-  if (isFolder) throw new PhotoError("ACCESS_DENIED", `${path}: a folder that cannot be read`);
+  if (isFolder) throw unreadable(path);
   if (!isFile) throw new PhotoError("UNSUPPORTED_FORMAT", `${path}: expected a regular file`);
   if (version !== "" && version !== versionOf(mtimeMs, size))
     throw new PhotoError("GONE", `${path}: it was replaced`);
   if (size > maxBytes) throw tooLarge(size, maxBytes);
   return readFile(path);
+}
+
+function unreadable(path: string): PhotoError {
+  return new PhotoError("ACCESS_DENIED", `${path}: a folder that cannot be read`);
 }
 
 async function facts(
