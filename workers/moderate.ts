@@ -205,7 +205,7 @@ export async function startWorker(
     listen(config.databaseUrl, "maitred_models", () => void follower.look(), broken("Postgres")),
   );
   scope.hold("watch", watchModels(models, said, current.warmUpMs, log));
-  const tell = () => reportFigures(db, name, recent.figures());
+  const tell = () => reportFigures(db, name, { ...recent.figures(), folders });
   tellFigures(tell, broken("telling figures"), scope);
   // what is fetched while nothing can be recorded is fetched again; telling figures is a write that any worker may do
   const recording = createHold(tell, (error) => codeOf(error).startsWith("DATABASE_"), ASK_MS);

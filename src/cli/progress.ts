@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { hundredths } from "../decide/decide.ts";
 import type { LineOutcome } from "../moderate/line.ts";
 import type { WorkerEvents } from "../moderate/worker.ts";
@@ -13,7 +14,10 @@ export interface Progress {
   expect(ids: readonly string[]): void;
   /** Keys of photos that were taken off the page. */
   withdrew(folder: string, keys: readonly string[]): void;
-  done(): Promise<void>;
+  /** What is in a folder and cannot be judged. */
+  leftOut(what: string): void;
+  /** @param held says how many jobs of a photo there are: one that another worker has judged has none. */
+  done(held: (id: string) => Promise<number>): Promise<void>;
   stop(): void;
   summary(model: string, provider: string): string;
 }
@@ -78,12 +82,22 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
     withdrew(folder, keys) {
       for (const key of keys) say(`withdrawn  ${addressOf({ store: "folder", bucket: folder, key })}`);
     },
-    async done() {
-      if (waiting.size > 0) await new Promise<void>((resolve) => (wake = resolve));
+    leftOut: (what) => say(`left out  ${what}`),
+    async done(held) {
+      while (waiting.size > 0) {
+        const told = new Promise<void>((resolve) => (wake = resolve));
+        await Promise.race([told, sleep(LOOK_MS, undefined, { ref: false })]);
+        for (const id of waiting) {
+          // while nobody can say, it may be held
+          if ((await held(id).catch(() => 1)) > 0) break;
+          waiting.delete(id);
+        }
+      }
     },
     stop() {
       clearInterval(timer);
       if (terminal.columns > 0) draw();
+      if (waiting.size > 0) say(`${counted(waiting.size, "photo")} not judged yet: the next start goes on`);
     },
     summary(model, provider) {
       const times = [...stages].map(
@@ -145,5 +159,7 @@ function asLine(photo: PhotoJob, result: LineOutcome["result"]): string {
   return `${verdict.padEnd(6)}  ${addressOf(photo)}  ${reason}`;
 }
 
+/** How often to look whether somebody else has judged what is waited for. */
+const LOOK_MS = 2_000;
 /** Columns of a name below which its ends tell nothing. */
 const NARROWEST = 24;

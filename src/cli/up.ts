@@ -1,15 +1,19 @@
-import { existsSync } from "node:fs";
-import { delimiter, resolve } from "node:path";
+import { realpathSync, statSync } from "node:fs";
+import { constants } from "node:os";
+import { delimiter, relative, resolve, sep } from "node:path";
 import { type RunningApi, startApi } from "../../workers/api.ts";
 import { startDeliver } from "../../workers/deliver.ts";
 import { startFeed } from "../../workers/feed.ts";
 import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
 import { type Config, readConfig } from "../config.ts";
 import { startPostgres } from "../embedded/postgres.ts";
-import { listFolder } from "../image/folder.ts";
+import { ConfigError } from "../errors.ts";
+import { isInside, listFolder } from "../image/folder.ts";
 import { exitOnSignal, Scope } from "../lifecycle.ts";
 import { createLog } from "../log.ts";
+import { readWorkers } from "../store/models.ts";
 import { readPhotos } from "../store/photos.ts";
+import { connect } from "../store/pool.ts";
 import { type Command, EXIT, type Terminal, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
 import { migrateAll } from "./migrate.ts";
@@ -34,29 +38,39 @@ there is judged here. It feeds backfills and tells destinations, as maitred feed
 token: run maitred token create beside it. The desk (docs/desk.md) is served too, and where only this machine can reach
 it, an address is printed that signs you in to it, once. Several may run at once, each with a
 MAITRED_HOME of its own: where the usual ports are in use it takes others, and says which; a port that is set is taken
-or refused.
+or refused. On a Postgres of DATABASE_URL where a worker runs already that may read other folders, it does not start: each
+would take photos of the other's.
 
-  --once      end when everything is judged, with a table of the photos
-  --json      one JSON object a photo on stdout
+  --once      end when everything is judged, with a table of the photos; what cannot be read is named
+  --json      one JSON object a photo on stdout; none of what another worker judged
   --verbose   the worker's log on stderr, as JSON, with all there is to know of an error
 
   maitred up ./my-photos
 
-Exit codes: with --once, 0 every photo was judged, 1 some were not.
+Exit codes: with --once, 0 every photo was judged, 1 some were not, 130, 143 or 129 a signal came first; 3 the embedded
+Postgres ended by itself.
 `,
   options: { once: { type: "boolean" }, json: { type: "boolean" }, verbose: { type: "boolean" } },
 
   async run({ values, positionals }, terminal) {
     if (positionals.length === 0) throw new UsageError("expected at least one folder with photos");
     const folders = positionals.map((folder) => resolve(folder));
-    const missing = folders.find((folder) => !existsSync(folder));
-    if (missing) throw new UsageError(`${missing}: there is no such folder`);
+    for (const folder of folders) requireFolder(folder);
     const scope = new Scope();
     const settings = readConfig(terminal.env);
     const log = values["verbose"] ? createLog(settings.logLevel) : createLog("error", sentences(terminal));
+    // what was interrupted is not done
+    if (values["once"])
+      for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+        process.once(signal, () => (process.exitCode ??= 128 + constants.signals[signal]));
     exitOnSignal(process, scope, settings.graceMs, (err) => log.error({ err }, "not a clean end"));
+    const lost = (err: Error): void => {
+      log.error({ err }, "the embedded Postgres has ended, and maitred ends too");
+      process.exitCode = EXIT.unavailable;
+      process.kill(process.pid, "SIGTERM");
+    };
     try {
-      const config = await startServers(settings, folders, scope);
+      const config = await startServers(settings, folders, scope, lost);
       const progress = createProgress(terminal, Boolean(values["json"]), !values["once"]);
       scope.onClose("progress", progress.stop);
       // a port that nobody asked for is no reason not to start
@@ -74,19 +88,24 @@ Exit codes: with --once, 0 every photo was judged, 1 some were not.
       }
 
       const ids: string[] = [];
+      let whole = true;
+      const leftOut = (what: string): void => {
+        whole = false;
+        progress.leftOut(what);
+      };
       for (const folder of folders) {
-        for await (const page of listFolder(folder)) {
+        for await (const page of listFolder(folder, leftOut)) {
           const taken = await intake.take(page, "live");
           ids.push(...taken.ids);
           progress.expect(taken.queued);
         }
       }
-      await progress.done();
+      await progress.done((id) => intake.queues.held([id]));
       progress.stop();
       const photos = await readPhotos(intake.db, ids);
       if (!values["json"]) for (const line of photoTable(photos, terminal.printColumns)) terminal.print(line);
       terminal.say(`\n${progress.summary(worker.model, worker.provider)}\n`);
-      return photos.every((photo) => photo.state !== "failed") ? EXIT.done : EXIT.notAll;
+      return whole && photos.every((photo) => photo.state !== "failed") ? EXIT.done : EXIT.notAll;
     } catch (error) {
       if (!scope.closing) throw error;
       // a signal during the start ended it, and the signal's handler exits
@@ -97,10 +116,30 @@ Exit codes: with --once, 0 every photo was judged, 1 some were not.
   },
 };
 
-async function startServers(settings: Config, folders: readonly string[], scope: Scope): Promise<Config> {
+/** @throws {UsageError} where it cannot be read as one of MAITRED_FOLDERS. */
+function requireFolder(folder: string): void {
+  const found = statSync(folder, { throwIfNoEntry: false });
+  if (!found) throw new UsageError(`${folder}: there is no such folder`);
+  if (!found.isDirectory())
+    throw new UsageError(`${folder}: expected a folder, got a file: maitred classify judges files`);
+  if (folder.includes(delimiter))
+    throw new UsageError(
+      `${folder}: expected a folder without ${delimiter} in its path, which separates those of MAITRED_FOLDERS: rename it, or name a link to it`,
+    );
+}
+
+async function startServers(
+  settings: Config,
+  folders: readonly string[],
+  scope: Scope,
+  lost: (error: Error) => void,
+): Promise<Config> {
   makeOutputFolder("MAITRED_HOME", settings.home);
   let { databaseUrl } = settings;
-  if (!databaseUrl) databaseUrl = scope.hold("embedded Postgres", await startPostgres(settings.home)).url;
+  if (!databaseUrl) {
+    for (const folder of folders) requireApart(settings.home, folder);
+    databaseUrl = (await startPostgres(settings.home, { scope, lost })).url;
+  }
   const allowed = settings.folders.split(delimiter).filter(Boolean).concat(folders);
   const config = {
     ...settings,
@@ -109,7 +148,42 @@ async function startServers(settings: Config, folders: readonly string[], scope:
     folders: allowed.join(delimiter),
   };
   await migrateAll(config);
+  if (settings.databaseUrl) await requireSameFolders(config);
   return config;
+}
+
+/** @throws {UsageError} where files of Postgres would be taken for photos. */
+function requireApart(home: string, folder: string): void {
+  const below = relative(realpathSync(folder), realpathSync(home));
+  // what is hidden is no photo, and what lies above begins with dots too
+  if (below.split(sep).some((part) => part.startsWith("."))) return;
+  throw new UsageError(
+    `MAITRED_HOME: ${home} lies in ${folder}, whose files are judged: set it to a folder elsewhere, or to one whose name begins with a dot`,
+  );
+}
+
+/**
+ * Of two workers on one queue each takes photos of the other's folders, and what it may not read fails.
+ *
+ * @throws {ConfigError} CONFIG_INVALID where one runs that may read others.
+ */
+async function requireSameFolders({ databaseUrl, folders }: Config): Promise<void> {
+  const ours = folders.split(delimiter).map((folder) => resolve(folder));
+  const within = (some: readonly string[], all: readonly string[]): boolean =>
+    some.every((each) => all.some((root) => root === each || isInside(root, each)));
+  const db = connect(databaseUrl, () => {}, 1);
+  try {
+    for (const { worker, figures } of await readWorkers(db)) {
+      const theirs = (figures as { folders?: string[] } | null)?.folders;
+      if (!theirs || (within(ours, theirs) && within(theirs, ours))) continue;
+      throw new ConfigError(
+        "CONFIG_INVALID",
+        `the worker ${worker} takes photos from the same queue and may read ${theirs.join(", ") || "no folders"}, and this one ${ours.join(", ")}: what is not the same to both would fail. Set MAITRED_FOLDERS to all of them for both, or DATABASE_URL to another database; one that was killed counts for two minutes`,
+      );
+    }
+  } finally {
+    await db.end();
+  }
 }
 
 /** How the person at the keyboard gets to the desk. A link that signs in is for nobody else's network. */

@@ -3,8 +3,10 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -326,16 +328,23 @@ describe("up", () => {
     rmSync(MAITRED_HOME, { recursive: true });
   });
 
-  test("takes over the server that a killed one left running", async ({ folder }) => {
+  test("takes over the server that a killed one left running, however its home is named", async ({
+    folder,
+  }) => {
     const MAITRED_HOME = home();
     const first = maitred(["up", folder], { MAITRED_HOME });
     await first.says("watches");
+    const [server] = readFileSync(join(MAITRED_HOME, "postgres/data/postmaster.pid"), "utf8").split("\n");
     first.child.kill("SIGKILL");
     await first.exit;
     copyFileSync(join(samples, "menu-1.jpg"), join(folder, "menu.jpg"));
-    const second = maitred(["up", "--once", folder], { MAITRED_HOME });
+    const link = `${MAITRED_HOME}-link`;
+    symlinkSync(MAITRED_HOME, link);
+    const second = maitred(["up", "--once", folder], { MAITRED_HOME: link });
     expect(await second.exit).toBe(0);
     expect(second.stdout()).toMatch(/menu.jpg +menu/);
+    expect(() => process.kill(Number(server), 0)).toThrow("ESRCH");
+    rmSync(link);
     rmSync(MAITRED_HOME, { recursive: true });
   });
 });
@@ -346,13 +355,14 @@ describe("doctor", () => {
       MAITRED_HOME: folder,
       MAITRED_MODEL: folder,
       DATABASE_URL: "postgres://x:hunter2@127.0.0.1:1/x",
-      MAITRED_FOLDERS: "/nowhere",
+      MAITRED_FOLDERS: `/nowhere:${join(samples, "menu-1.jpg")}`,
     };
     const command = maitred(["doctor"], env);
     expect(await command.exit).toBe(1);
     expect(command.stdout()).toMatch(/FAIL +postgres +.*ECONNREFUSED/);
     expect(command.stdout()).toMatch(/FAIL +model +.*MAITRED_MODEL/);
     expect(command.stdout()).toMatch(/FAIL +folder \/nowhere/);
+    expect(command.stdout()).toMatch(/FAIL +folder .*menu-1.jpg +expected a folder, got a file/);
     expect(command.stdout()).not.toContain("hunter2");
   });
 

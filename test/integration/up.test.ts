@@ -1,10 +1,23 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { startFauxqs } from "fauxqs";
-import { expect, inject } from "vitest";
+import { describe, expect, inject } from "vitest";
+import { openQueues } from "../../src/queue/queues.ts";
+import { openQueueServer } from "../../src/queue/server.ts";
 import { test as base } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
 import { type Receiver, startReceiver } from "../receiver.ts";
@@ -141,3 +154,176 @@ test("where a port that was asked for is in use, maitred up says so and what to 
     );
   }
 }, 60_000);
+
+describe("what cannot be judged", () => {
+  const sample = (to: string): void => copyFileSync(join(inject("samples"), "business-product-1.jpg"), to);
+
+  test("is refused with what to do, and exit code 2", async ({ folder, home }) => {
+    const file = join(folder, "a.jpg");
+    sample(file);
+    const colon = join(folder, "a:b");
+    mkdirSync(colon);
+    for (const [photos, MAITRED_HOME, message] of [
+      [file, home, "a.jpg: expected a folder, got a file: maitred classify judges files"],
+      [colon, home, "a:b: expected a folder without : in its path"],
+      [folder, join(folder, "home"), `MAITRED_HOME: ${folder}/home lies in ${folder}`],
+      [folder, folder, `MAITRED_HOME: ${folder} lies in ${folder}`],
+    ] as const) {
+      const up = maitred(["up", "--once", photos], { MAITRED_HOME });
+      expect(await up.exit).toBe(2);
+      expect(up.stderr()).toContain(message);
+    }
+  });
+
+  // other systems have no such names
+  test.runIf(process.platform === "linux")(
+    "is named where its name is not UTF-8, with exit code 1",
+    async ({ db, folder, home }) => {
+      sample(join(folder, "a.jpg"));
+      sample(`${folder}/b.jpg`);
+      writeFileSync(Buffer.concat([Buffer.from(`${folder}/caf`), Buffer.from([0xe9])]), "");
+      const env = { MAITRED_HOME: home, DATABASE_URL: db.url };
+      for (const command of ["up --once", "enqueue"]) {
+        const ended = maitred([...command.split(" "), folder], env);
+        expect(await ended.exit).toBe(1);
+        expect(ended.stderr()).toContain(`left out  ${folder}/caf\ufffd: its name is not UTF-8`);
+      }
+      expect((await db.pool.query("select state from photos")).rows).toEqual(
+        Array(2).fill({ state: "shown" }),
+      );
+    },
+  );
+
+  test("is what lies behind links to folders, while it watches too", async ({ db, folder, home }) => {
+    const outside = join(home, "outside");
+    mkdirSync(outside);
+    sample(join(outside, "a.jpg"));
+    symlinkSync(outside, join(folder, "folder"));
+    symlinkSync(join(inject("samples"), "menu-1.jpg"), join(folder, "link.jpg"));
+    const env = {
+      MAITRED_HOME: home,
+      DATABASE_URL: db.url,
+      MAITRED_API_PORT: "0",
+      MAITRED_FOLDERS: inject("samples"),
+    };
+    const up = maitred(["up", folder], env);
+    await up.says("link.jpg");
+    sample(join(folder, "z.jpg"));
+    await up.says("z.jpg");
+    up.child.kill("SIGINT");
+    expect(await up.exit).toBe(0);
+    const { rows } = await db.pool.query("select key from photos order by key");
+    expect(rows.map(({ key }) => key)).toEqual(["link.jpg", "z.jpg"]);
+  });
+});
+
+describe("--once", () => {
+  test("that is interrupted says how many photos are left, and exits as signals do", async ({
+    db,
+    folder,
+    home,
+    configFor,
+  }) => {
+    copyFileSync(join(inject("samples"), "menu-1.jpg"), join(folder, "a.jpg"));
+    const config = configFor("postgres");
+    const server = openQueueServer(config, () => {});
+    const queues = openQueues(server, () => {});
+    await queues.pause("live");
+    const env = { MAITRED_HOME: home, DATABASE_URL: db.url };
+    const up = maitred(["up", "--once", folder], env);
+    await up.says("0/1 photos");
+    up.child.kill("SIGINT");
+    expect(await up.exit).toBe(130);
+    expect(up.stderr()).toContain("1 photo not judged yet");
+    await queues.resume("live");
+    await queues.close();
+    await server.close();
+    const unread = maitred(["up", "--once", "--json", folder], env);
+    unread.child.stdout!.destroy();
+    expect(await unread.exit).toBe(141);
+  });
+
+  test("is refused beside a worker that may not read the same folders", async ({ db, folder, home }) => {
+    const env = { MAITRED_HOME: home, DATABASE_URL: db.url };
+    const worker = maitred(["worker"], { ...env, MAITRED_FOLDERS: home });
+    const figures = async () => (await db.pool.query("select figures from model_workers")).rows[0]?.figures;
+    await expect.poll(figures, { timeout: 20_000 }).toBeTruthy();
+    const up = maitred(["up", "--once", folder], env);
+    expect(await up.exit).toBe(2);
+    expect(up.stderr()).toContain(`and may read ${home}, and this one ${folder}`);
+    worker.child.kill("SIGTERM");
+    expect(await worker.exit).toBe(0);
+    expect(await maitred(["up", "--once", folder], env).exit).toBe(0);
+  });
+});
+
+describe("the embedded Postgres", () => {
+  const env = (home: string) => ({ MAITRED_HOME: home, MAITRED_API_PORT: "0" });
+  const processes = (home: string): string[] =>
+    spawnSync("ps", ["-eo", "pgid=,args="], { encoding: "utf8" })
+      .stdout.split("\n")
+      .filter((line) => line.includes(join(home, "postgres", "data")));
+
+  test("is made anew where making it was interrupted", async ({ folder, home }) => {
+    const first = maitred(["up", folder], env(home));
+    const begun = () =>
+      ["data", "data.new"].some((name) => existsSync(join(home, "postgres", name, "PG_VERSION")));
+    await expect.poll(begun, { interval: 5, timeout: 20_000 }).toBe(true);
+    first.child.kill("SIGKILL");
+    process.kill(-Number.parseInt(processes(home)[0]!, 10), "SIGKILL");
+    await first.exit;
+    expect(await maitred(["up", "--once", folder], env(home)).exit).toBe(0);
+  });
+
+  test("ends with maitred: as soon as it starts, and where its terminal is closed", async ({
+    folder,
+    home,
+  }) => {
+    const starting = maitred(["up", folder], env(home));
+    await expect
+      .poll(() => existsSync(join(home, "postgres", "owner")), { interval: 5, timeout: 20_000 })
+      .toBe(true);
+    starting.child.kill("SIGINT");
+    expect(await starting.exit).toBe(0);
+    await expect.poll(() => processes(home)).toEqual([]);
+    const up = maitred(["up", folder], env(home));
+    await up.says("watches");
+    up.child.kill("SIGHUP");
+    expect(await up.exit).toBe(0);
+    expect(processes(home)).toEqual([]);
+  });
+
+  test("takes maitred with it, which says so and exits 3", async ({ folder, home }) => {
+    const up = maitred(["up", folder], env(home));
+    await up.says("watches");
+    process.kill(-Number.parseInt(processes(home)[0]!, 10), "SIGKILL");
+    expect(await up.exit).toBe(3);
+    expect(up.stderr()).toContain("the embedded Postgres has ended, and maitred ends too");
+  });
+
+  test.runIf(spawnSync("flock", ["--version"]).status === 0)(
+    "has its files alone, whoever else runs where it cannot be seen",
+    async ({ folder, home }) => {
+      const up = maitred(["up", folder], env(home));
+      await up.says("watches");
+      const lock = join(home, "postgres", "lock");
+      expect(spawnSync("flock", ["--nonblock", lock, "true"]).status).toBe(1);
+      up.child.kill("SIGINT");
+      expect(await up.exit).toBe(0);
+
+      // as one of another container, whose processes are not seen here
+      const other = spawn("flock", ["--no-fork", lock, "cat"]);
+      other.stdin.write("it has the lock");
+      await once(other.stdout, "data");
+      const pidFile = join(home, "postgres", "data", "postmaster.pid");
+      writeFileSync(pidFile, "4194304\n");
+      const rival = maitred(["up", "--once", folder], env(home));
+      expect(await rival.exit).toBe(2);
+      expect(rival.stderr()).toContain("is in use by a Postgres that cannot be seen from here");
+      expect(existsSync(pidFile)).toBe(true);
+      other.stdin.end();
+      await once(other, "close");
+      expect(await maitred(["up", "--once", folder], env(home)).exit).toBe(0);
+    },
+  );
+});

@@ -53,6 +53,21 @@ test("a summary counts one photo as one, and says nothing of the time of none", 
   progress.stop();
 });
 
+test("a photo that another worker judges is not waited for, and one that waits when all ends is told of", async () => {
+  const screen = terminal();
+  const progress = createProgress(screen, true, false);
+  progress.expect(["1", "2"]);
+  progress.stop();
+  expect(screen.said.at(-1)).toBe("2 photos not judged yet: the next start goes on\n");
+  const asked: string[] = [];
+  await progress.done(async (id) => {
+    asked.push(id);
+    if (asked.length === 1) throw new UpstreamError("QUEUE_UNAVAILABLE", "away");
+    return 0;
+  });
+  expect(asked).toEqual(["1", "1", "2"]);
+});
+
 test("a log that a person reads says a sentence: what happened, to what, and why", () => {
   const screen = terminal(80);
   const log = createLog("error", sentences(screen));
