@@ -9,7 +9,7 @@ export interface Fetched {
 
 export interface FetchLimits {
   maxBytes: number;
-  /** Milliseconds for the whole fetch, first byte to last. */
+  /** Milliseconds in which a store begins to answer, and in which more of an object comes. */
   timeoutMs: number;
 }
 

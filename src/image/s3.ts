@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import { Readable } from "node:stream";
 import {
   GetObjectCommand,
@@ -44,6 +45,9 @@ export function connectS3(
     ...(s3Endpoint && { endpoint: s3Endpoint }),
     // the queue retries, in one place, with backoff; a second layer would only hide that from the counters
     maxAttempts: attempts,
+    // S3 gives each object a CRC64NVME, which JavaScript would compute on the main thread for longer than all else of a fetch
+    // takes; TLS and the length tell what was damaged on its way
+    responseChecksumValidation: "WHEN_REQUIRED",
     requestHandler: new NodeHttpHandler({
       connectionTimeout: 5_000,
       ...(answerMs > 0 && { requestTimeout: answerMs, throwOnRequestTimeout: true }),
@@ -54,21 +58,25 @@ export function connectS3(
 }
 
 /**
- * Reads objects from S3. A version `etag:X` must still be the object's etag, any other non-empty version is a
- * version id, except for `generation:X`, of which the object as it is now is read. Metadata
- * `listing`, `uploader` and `claimed` is what the object says of its photo.
+ * Reads objects from S3. One that keeps coming may take a millisecond for every 50 bytes longer than `timeoutMs`. A version
+ * `etag:X` must still be the object's etag, any other non-empty version is a version id, except for `generation:X`, of
+ * which the object as it is now is read. Metadata `listing`, `uploader` and `claimed` is what the object says of its photo.
  */
 export function createS3Fetch(s3: S3Client): FetchPhoto {
   return async (photo, limits) => {
-    const abort = AbortSignal.timeout(limits.timeoutMs);
+    const abort = new AbortController();
+    const quiet = setTimeout(() => abort.abort(), limits.timeoutMs);
     try {
-      const answer = await s3.send(new GetObjectCommand({ ...address(photo) }), { abortSignal: abort });
-      const bytes = await collect(answer, photo, limits, abort);
+      const command = new GetObjectCommand({ ...address(photo) });
+      const answer = await s3.send(command, { abortSignal: abort.signal });
+      const bytes = await collect(answer, photo, limits, abort.signal, () => void quiet.refresh());
       return { bytes, known: knownFrom(answer.Metadata ?? {}) };
     } catch (thrown) {
-      throw abort.aborted
-        ? unavailable(photo, `no complete answer within ${limits.timeoutMs} ms`, thrown)
+      throw abort.signal.aborted
+        ? unavailable(photo, `nothing came for ${limits.timeoutMs} ms`, thrown)
         : named(photo, thrown);
+    } finally {
+      clearTimeout(quiet);
     }
   };
 }
@@ -237,8 +245,9 @@ function address({ bucket, key, version }: PhotoRef): {
 async function collect(
   { Body, ContentLength: length, ETag }: GetObjectCommandOutput,
   photo: PhotoRef,
-  { maxBytes }: FetchLimits,
+  { maxBytes, timeoutMs }: FetchLimits,
   abort: AbortSignal,
+  came: () => void,
 ): Promise<Uint8Array> {
   const body = Body as Readable;
   const onAbort = (): void => void body.destroy(new Error("timed out"));
@@ -246,10 +255,16 @@ async function collect(
   try {
     checkTag(photo, ETag);
     if (length !== undefined && length > maxBytes) throw tooLarge(length, maxBytes);
+    const mostMs = timeoutMs + (length ?? maxBytes) / LEAST_BYTES_PER_MS;
+    const since = performance.now();
     const chunks: Uint8Array[] = [];
     let size = 0;
     for await (const chunk of body as AsyncIterable<Uint8Array>) {
+      came();
       size += chunk.length;
+      // hundreds of photos share a network, so that all of them may be slow; but none may come for ever
+      if (performance.now() - since > mostMs)
+        throw unavailable(photo, `${size} bytes came within ${Math.round(mostMs)} ms`);
       if (size > maxBytes) throw tooLarge(size, maxBytes);
       // a video is not fetched to its end, and held, to be refused
       if (chunks.length === 0 && size >= HEAD_BYTES) sniff(chunk);
@@ -280,3 +295,6 @@ function knownFrom(metadata: Record<string, string>): Known {
     ...(claimed && { claimed }),
   };
 }
+
+/** Of a photo that keeps coming. */
+const LEAST_BYTES_PER_MS = 50;

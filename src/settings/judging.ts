@@ -60,7 +60,13 @@ export const judging = {
     1_000_000_000,
     "largest image, width x height; four times as many where it is decoded row by row",
   ),
-  fetchTimeoutMs: int("MAITRED_FETCH_TIMEOUT_MS", 10_000, 100, 300_000, "longest one fetch may take"),
+  fetchTimeoutMs: int(
+    "MAITRED_FETCH_TIMEOUT_MS",
+    10_000,
+    100,
+    300_000,
+    "longest wait for the first bytes of an S3 object, and for more of them",
+  ),
   attempts: int("MAITRED_ATTEMPTS", 5, 1, 100, "tries of a photo whose store does not answer"),
   backoffMs: int("MAITRED_BACKOFF_MS", 1_000, 1, 600_000, "wait before the second try; doubles each time"),
   patienceMs: int(

@@ -7,7 +7,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
@@ -16,6 +16,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
 import { openIntake } from "../../src/cli/intake.ts";
 import { listFolder } from "../../src/image/folder.ts";
+import { connectS3, createS3Fetch } from "../../src/image/s3.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import type { Known, Lane, PhotoRef } from "../../src/photo.ts";
@@ -303,6 +304,7 @@ describe("a store that misbehaves", () => {
   const backend = BACKENDS[0]!;
   let server: Server;
   let sent = 0;
+  let asked: IncomingHttpHeaders = {};
   /** How the store answers for `decided`: with the photo, or with this refusal. */
   let refusal: { status: number; code: string } | undefined;
   const xml = { "content-type": "application/xml" };
@@ -310,6 +312,7 @@ describe("a store that misbehaves", () => {
   beforeAll(async () => {
     server = createServer((request, response) => {
       const key = request.url!.split("?")[0]!.split("/").at(-1)!;
+      asked = request.headers;
       if (key === "silent") return;
       if (key === "page") return void response.end("<!doctype html><title>console</title>");
       if (key === "nothing") return void response.end();
@@ -336,6 +339,19 @@ describe("a store that misbehaves", () => {
         response.writeHead(200, { "content-length": "5000" }).write("half");
         return void setImmediate(() => response.destroy());
       }
+      if (key === "trickles" || key === "slow") {
+        const [parts, bytes, everyMs] = key === "slow" ? [5, 100_000, 400] : [1_000, 10, 20];
+        const part = Buffer.alloc(bytes);
+        part.set([0xff, 0xd8, 0xff]);
+        response.writeHead(200, { "content-length": parts * bytes });
+        let left = parts;
+        const timer = setInterval(() => {
+          if (--left > 0 && !response.destroyed) return void response.write(part);
+          clearInterval(timer);
+          response.end(part);
+        }, everyMs);
+        return;
+      }
       // endless: no length, and bytes for as long as anyone reads
       response.writeHead(200);
       const chunk = Buffer.alloc(65_536);
@@ -357,6 +373,7 @@ describe("a store that misbehaves", () => {
     ["silent", "STORE_UNAVAILABLE", 2],
     ["busy", "STORE_UNAVAILABLE", 2],
     ["short", "STORE_UNAVAILABLE", 2],
+    ["trickles", "STORE_UNAVAILABLE", 2],
     ["keys", "STORE_UNAVAILABLE", 2],
     ["nobucket", "STORE_UNAVAILABLE", 2],
     ["nos3", "STORE_UNAVAILABLE", 2],
@@ -381,6 +398,18 @@ describe("a store that misbehaves", () => {
       expect(sent).toBeLessThan(20_000_000);
     });
   }
+
+  test("a photo has the time that it takes for as long as more of it keeps coming, and no checksum is asked for", async () => {
+    const { port } = server.address() as AddressInfo;
+    const s3Endpoint = `http://127.0.0.1:${port}`;
+    const through = connectS3({ s3Endpoint, s3Region: "us-east-1", s3PathStyle: "auto" }, 1);
+    const slow: PhotoRef = { store: "s3", bucket: "b", key: "slow", version: "" };
+    const limits = { maxBytes: 1_000_000, timeoutMs: 1_500 };
+    const { bytes } = await createS3Fetch(through)(slow, limits);
+    expect(bytes.length).toBe(500_000);
+    expect(asked).not.toHaveProperty("x-amz-checksum-mode");
+    through.destroy();
+  });
 
   test("what is not said of the photo undoes no verdict, and fails what waits by a name that says what to check", async ({
     start,
