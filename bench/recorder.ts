@@ -97,7 +97,6 @@ const worker = createModerationWorker(
   model,
   {
     maxWaitMs: config.maxWaitMs,
-    inHand: concurrency,
     decoders: judge.decoders,
     slowDecoders: judge.slowDecoders,
   },

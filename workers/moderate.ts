@@ -1,5 +1,5 @@
 /** Process: the moderation worker, assembled from its parts. `maitred worker` and `maitred up` run it. */
-import { hostname } from "node:os";
+import { availableParallelism, hostname } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import type { Config } from "../src/config.ts";
 import { asError, codeOf, UpstreamError } from "../src/errors.ts";
@@ -108,7 +108,8 @@ export async function startWorker(
   announce("the model is warm");
   const first = asLineModel(current);
   const { maxBatch } = first;
-  const concurrency = config.concurrency || Math.max(24, 3 * maxBatch);
+  // most of a photo's time is a wait for its bytes, so that cores want more photos in hand than they decode
+  const concurrency = config.concurrency || Math.max(24, 3 * maxBatch, 6 * availableParallelism());
   const s3 = connectS3(config, concurrency * LANES.length);
   scope.onClose("S3", () => s3.destroy());
   const folders = config.folders
@@ -142,7 +143,6 @@ export async function startWorker(
     first,
     {
       maxWaitMs: config.maxWaitMs,
-      inHand: concurrency + 2 * maxBatch,
       decoders: current.judge.decoders,
       slowDecoders: current.judge.slowDecoders,
     },

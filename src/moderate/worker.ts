@@ -47,8 +47,6 @@ export interface RecordedOutcome extends LineOutcome {
 
 export interface WorkerLimits {
   maxWaitMs: number;
-  /** Photos in hand, of both lanes together. */
-  inHand: number;
   /** Photos that are decoded at once, and besides them those that have threads of their own. */
   decoders: number;
   slowDecoders: number;
@@ -82,8 +80,8 @@ export interface ModerationWorker extends Closable {
 
 /**
  * The line with its two batchers: one forms a model's batches, one the groups that are committed together.
- * Gates, live photos first, keep a backlog of the archive from standing in front of an upload and bound the
- * memory: at most `inHand` photos have bytes or pixels here, and at most `decoders` and `slowDecoders` are being decoded.
+ * Gates, live photos first, keep a backlog of the archive from standing in front of an upload: at most `decoders` and
+ * `slowDecoders` photos are being decoded. Its callers bound how many of each lane are in hand, with their bytes or pixels.
  *
  * @param first the model to begin with; the worker closes it.
  */
@@ -94,7 +92,6 @@ export function createModerationWorker(
   events: WorkerEvents,
 ): ModerationWorker {
   const policy = policyIdOf(deps.policyText);
-  const admission = createGate(limits.inHand);
   const decoding = createGate(limits.decoders);
   const decodingSlowly = createGate(limits.slowDecoders);
   const tag = `${process.pid.toString(36)}${Date.now().toString(36)}`;
@@ -200,7 +197,7 @@ export function createModerationWorker(
   };
 
   return {
-    photo: (photo, lane, which) => admission(lane, () => moderate(steps, photo, lane, which)),
+    photo: (photo, lane, which) => moderate(steps, photo, lane, which),
     async fail(photo, lane, failure, message) {
       const result = { failure, message, transient: true };
       const { id: photoId, known, fed } = photo;

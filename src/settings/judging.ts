@@ -37,7 +37,7 @@ export const judging = {
     0,
     0,
     2_048,
-    "photos taken from each queue at once; 0: three batches, at least 24",
+    "photos taken from each queue at once; 0: three batches or six a core, at least 24",
   ),
   threads: int(
     "MAITRED_THREADS",

@@ -78,7 +78,7 @@ describe.each(BACKENDS)("with a backlog of a backfill in the queue on %s", (back
         policyText: "",
       },
       model,
-      { maxWaitMs: 0, inHand: 32, decoders: 3, slowDecoders: 1 },
+      { maxWaitMs: 0, decoders: 3, slowDecoders: 1 },
       {
         stage: (stage, lane) => stage === "decode" && lane === "live" && arrived(),
         batch: () => {},

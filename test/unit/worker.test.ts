@@ -65,7 +65,7 @@ function start(
       ...deps,
     },
     first,
-    { maxWaitMs: 0, inHand: 64, decoders: 2, slowDecoders: 1 },
+    { maxWaitMs: 0, decoders: 2, slowDecoders: 1 },
     {
       stage: () => {},
       batch: () => {},
@@ -132,6 +132,22 @@ test("a photo's bytes are freed once it is judged, unless a shadow reads them to
   await worker.shadow(fake("next", 2), 1);
   await judge("2");
   expect(fetched.map(({ length }) => length)).toEqual([0, 7]);
+  await worker.close();
+});
+
+test("an upload is fetched and judged however many photos of the archive are in hand", async () => {
+  const stalled = latch();
+  const { worker, recorded, judge } = start(fake("m", 2), undefined, {
+    async fetch({ key }) {
+      if (key !== "upload") await stalled.promise;
+      return { bytes: new Uint8Array(1), known: {} };
+    },
+  });
+  const archive = Array.from({ length: 1_000 }, (_, n) => judge(String(n), "backfill"));
+  await judge("upload");
+  expect(recorded).toMatchObject([{ photoId: "upload" }]);
+  stalled.resolve();
+  await Promise.all(archive);
   await worker.close();
 });
 
