@@ -66,8 +66,7 @@ export async function openJudge(
     ...config,
     background: how.background ?? false,
   });
-  const slowDecoders = Math.max(1, Math.floor(cores / 2));
-  const heic = createHeicDecoder(entry("heic.js"), slowDecoders);
+  const heic = createHeicDecoder(entry("heic.js"), cores);
   const limits = { side: model.side, maxPixels: config.maxPixels };
   const scope = new Scope();
   scope.hold("inference", inference);
@@ -79,7 +78,8 @@ export async function openJudge(
     inference,
     // one more than cores, so that a core is busy while another photo is between two steps
     decoders: cores + 1,
-    slowDecoders,
+    // the system shares the cores out between them and the others; with fewer, those that wait would hold the lane's places
+    slowDecoders: cores,
     decode(bytes, turn) {
       return turn(() => decode(bytes, limits, heic.decode), sniff(bytes) === "heic");
     },

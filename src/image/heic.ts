@@ -21,7 +21,7 @@ export interface HeicDecoder extends Closable {
 }
 
 /**
- * Decodes HEIC in a few threads of their own: 0.6 to 1 s of one core and 48 MB for 12 megapixels, which is why
+ * Decodes HEIC in a few threads of their own: 0.6 to 1 s of one core and 150 MiB for 12 megapixels, which is why
  * each decodes one photo at a time. A thread starts with the first photo that it gets, and keeps the memory that its
  * largest one took. Callers wait in order; they bound how many.
  *
