@@ -8,6 +8,12 @@ export function cpuSeconds(pid: number): number {
   return (user! + system!) / TICKS;
 }
 
+/** Seconds of CPU of this process' main thread so far. Linux. */
+export function mainThreadSeconds(): number {
+  const [user, system] = ticks(`self/task/${process.pid}`);
+  return (user! + system!) / TICKS;
+}
+
 /** Resident memory of a process in MiB. Linux. */
 export function residentMiB(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1_024;
@@ -38,8 +44,8 @@ export async function redisCpuSeconds(redis: Redis): Promise<number> {
   );
 }
 
-/** User and system time of a process, and of its children that have ended. */
-function ticks(pid: number): number[] {
+/** User and system time of a process or a thread, and of its children that have ended. */
+function ticks(pid: number | string): number[] {
   return fields(pid).slice(11, 15).map(Number);
 }
 
@@ -48,7 +54,7 @@ function parentOf(pid: number): number {
 }
 
 /** Of /proc/PID/stat, what stands behind the name. */
-function fields(pid: number): string[] {
+function fields(pid: number | string): string[] {
   return readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)!.split(" ");
 }
 
