@@ -1,8 +1,12 @@
 -- Up Migration
 
+-- The listing is that of the photo that this one took the place of, as it was told none of its own: what its object says counts more.
+alter table photos add column inherited boolean;
+
 -- As before (migrations/0019_verdicts_of_now.sql), but that where the bytes may be others, what was said of those before is no verdict:
 --   - nothing that was decided from stored scores counts where the verdict that stands has other scores;
---   - no proposal counts where other bytes were judged after its own were fetched: it keeps when that was.
+--   - no proposal counts where other bytes were judged, or the photo failed, after its own were fetched: it keeps when that was;
+--   - a listing that was inherited gives way to what the object says.
 create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
 begin
   -- a statement of its own, so that the next one sees what a rival committed while this one waited
@@ -38,10 +42,13 @@ begin
         when input.stored and (locked.state = 'failed' or locked.decided_by is distinct from input.by
           or (input.rendition is true) <> coalesce(standing.rendition, false)
           or (standing.scores, standing.human) is distinct from (input.scores, input.human)) then false
+        when input.fetched is not null and locked.state = 'failed' and locked.decided_at > input.fetched then false
         when input.fetched is not null and exists (
           select from verdicts v
           where v.photo_id = input.id and v.decided_at > input.fetched and v.digest <> input.digest
-            and coalesce(v.rendition, false) = (input.rendition is true)) then false
+            -- of an original and its rendition digests always differ, which tells nothing where the version is of certain bytes
+            and (coalesce(v.rendition, false) = (input.rendition is true)
+              or (v.rendition is not true and (locked.version = '' or locked.version like 'generation:%')))) then false
         when input.verdict = 'failed' and input.backfill is not null and input.counted is not true
           and locked.state not in ('pending', 'failed') and locked.decided_by = input.by and locked.policy = input.policy
           and standing.id is distinct from input.over then false
@@ -76,7 +83,8 @@ begin
     update photos p
     set state = w.verdict, category = w.category, human = w.human, rule = w.rule, reason = w.reason,
         failure = w.failure, decided_by = w.by, policy = w.policy, decided_at = now(),
-        listing = coalesce(p.listing, w.known ->> 'listing'),
+        listing = case when p.inherited then coalesce(w.known ->> 'listing', p.listing) else coalesce(p.listing, w.known ->> 'listing') end,
+        inherited = p.inherited and w.known ->> 'listing' is null,
         uploader = coalesce(p.uploader, w.known ->> 'uploader'),
         claimed = coalesce(p.claimed, w.known ->> 'claimed')
     from changing w where p.id = w.id
@@ -190,7 +198,8 @@ begin
   perform restore_before_backfill(r.id, array[d.photo_id]) from (
     select distinct f.id from verdicts v join backfills f on f.id = v.backfill_id
     where v.photo_id = d.photo_id and f.outcome = 'rolled back') r;
-  -- one of the archive too: whoever rolled back was not told of it, since it had the decision then
+  -- one of the archive too: whoever rolled back was not told of it, since it had the decision then. What is shown meanwhile is looked at soon
+  update photos p set lane = 'live' where p.id = d.photo_id and p.state = 'shown' and p.decided_by like 'model:%' and p.lane <> 'live';
   insert into unqueued (photo_id)
   select p.id from photos p where p.id = d.photo_id and p.superseded_at is null
     -- while a moderator had hidden it the version that it is may have gone, or another model or policy come that would not show it

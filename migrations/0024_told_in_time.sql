@@ -3,7 +3,7 @@
 -- As before (migrations/0018_other_bytes.sql), but:
 --   - what has an order, of an object of which no event had one, is stale where it was said before what is current was first told of: by an
 --     upload handler, which is often quicker than the event. It took a later photo off the page, and brought the one before back with its verdict;
---   - a photo that takes the place of another has its listing and uploader where it is told of none: what a handler tells of a key before the
+--   - a photo that takes the place of another has its listing where it is told of none, until it is: what a handler tells of a key before the
 --     event of an overwrite is told of the photo before. One that was removed passes nothing on;
 --   - of a listing or an uploader told again the last counts, unless it was said before what is known: a wrong one could not be mended.
 create or replace function record_events(p_events jsonb, p_pad text)
@@ -61,7 +61,7 @@ begin
     -- of what was said last, which telling again moves, and of its row, which a queue delays. To an upload what has no version does not count,
     -- as its event is to name it, nor what has no verdict, as it may be a wrong name for the same bytes.
     outrun := e.ord is not null and seen.latest is null and (
-      (e.kind = 'created' and photo.superseded_at > e.told + interval '1 second')
+      (e.kind = 'created' and photo.superseded_at is not null and least(photo.superseded_at, seen.told) > e.told + interval '1 second')
       or exists (
         select from photos p
         where (p.store, p.bucket, p.key) = (e.store, e.bucket, e.key) and p.superseded_at is null
@@ -134,15 +134,18 @@ begin
       outcome := case when photo.superseded_at is null and photo.state <> 'failed' then 'known' else 'accepted' end;
       select * into told from photos p
       where (p.store, p.bucket, p.key) = (e.store, e.bucket, e.key) and p.superseded_at is null order by p.id desc limit 1;
-      insert into photos as p (store, bucket, key, version, listing, uploader, claimed)
-      values (e.store, e.bucket, e.key, e.version, coalesce(e.listing, told.listing), coalesce(e.uploader, told.uploader),
-        -- a claim is of bytes
+      insert into photos as p (store, bucket, key, version, listing, inherited, uploader, claimed)
+      values (e.store, e.bucket, e.key, e.version, coalesce(e.listing, told.listing),
+        e.listing is null and told.listing is not null and (told.version <> '' or told.inherited),
+        -- these are of bytes
+        coalesce(e.uploader, case when told.version = '' then told.uploader end),
         coalesce(e.claimed, case when told.version = '' then told.claimed end))
       on conflict on constraint photos_store_bucket_key_version_key do update
         set superseded_at = null,
             revived_at = case when p.superseded_at is null or p.version = '' then p.revived_at else clock_timestamp() end,
-            listing = case when late > interval '1 second' then coalesce(p.listing, excluded.listing)
-              else coalesce(excluded.listing, p.listing) end,
+            listing = case when p.inherited or late <= interval '1 second' and excluded.inherited is not true then coalesce(excluded.listing, p.listing)
+              else coalesce(p.listing, excluded.listing) end,
+            inherited = case when p.inherited or p.listing is null then excluded.inherited else false end,
             uploader = case when late > interval '1 second' then coalesce(p.uploader, excluded.uploader)
               else coalesce(excluded.uploader, p.uploader) end,
             claimed = coalesce(p.claimed, excluded.claimed)

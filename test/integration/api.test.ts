@@ -217,8 +217,11 @@ describe("POST /v1/photos", () => {
         expect(taken.size).toBe(1);
         // the same body comes through however often it was sent
         const through = answers.filter(({ status }) => status !== 422);
-        expect(through.map(({ status, body }) => ({ status, body }))).toEqual(
-          Array(2).fill({ status: 202, body: through[0]!.body }),
+        // as the first to be answered was: that it was taken, or that the other had been
+        const [{ status, body }] = through as [Answered, Answered];
+        expect([200, 202]).toContain(status);
+        expect(through.map((each) => ({ status: each.status, body: each.body }))).toEqual(
+          Array(2).fill({ status, body }),
         );
         const { rows } = await db.pool.query("select key from photos where bucket = $1", [`b${round}`]);
         expect(rows).toEqual([...taken].map((key) => ({ key })));

@@ -543,7 +543,7 @@ describe("what is told of an object without a version", () => {
     expect(await current(db)).toEqual([""]);
   });
 
-  test("is known of the photo that the first event names, and of those that replace it but for the claim", async ({
+  test("is known of the photo that the first event names, and its listing of those that replace it", async ({
     db,
   }) => {
     await one(db, told({ listing: "42", uploader: "user", claimed: "food" }));
@@ -552,7 +552,7 @@ describe("what is told of an object without a version", () => {
     expect(await rows(db, "select version, listing, uploader, claimed from photos order by id")).toEqual([
       { version: "", listing: "42", uploader: "user", claimed: "food" },
       { version: "etag:1", listing: "42", uploader: "user", claimed: "food" },
-      { version: "etag:2", listing: "42", uploader: "user", claimed: null },
+      { version: "etag:2", listing: "42", uploader: null, claimed: null },
     ]);
     await record(db, removed("12"), event({ version: "etag:3", order: "13" }));
     expect(await rows(db, "select listing, uploader from photos where superseded_at is null")).toEqual([
@@ -568,6 +568,32 @@ describe("what is told of an object without a version", () => {
     expect(await rows(db, "select version, listing from photos order by id")).toEqual([
       { version: "etag:1", listing: "43" },
       { version: "etag:2", listing: "43" },
+    ]);
+  });
+
+  test("is known instead of what was inherited, though it was said before the event, and so is what the object says", async ({
+    db,
+  }) => {
+    const now = Date.now();
+    await one(db, event({ known: { listing: "42" } }));
+    const { photoId } = await one(
+      db,
+      event({ version: "etag:2", order: "11", receivedAt: new Date(now + 60_000) }),
+    );
+    const listings = () => rows(db, "select listing, inherited from photos order by id desc");
+    expect((await listings())[0]).toEqual({ listing: "42", inherited: true });
+    await one(db, { ...told({ listing: "43" }), receivedAt: new Date(now + 55_000) });
+    expect((await listings())[0]).toEqual({ listing: "43", inherited: false });
+    const third = await one(db, event({ version: "etag:3", order: "12" }));
+    expect((await listings())[0]).toEqual({ listing: "43", inherited: true });
+    await recordOutcomes(db.pool, [
+      { ...shown(photoId!), known: { listing: "no" } },
+      { ...shown(third.photoId!), known: { listing: "44" } },
+    ]);
+    expect(await listings()).toEqual([
+      { listing: "44", inherited: false },
+      { listing: "43", inherited: false },
+      { listing: "42", inherited: false },
     ]);
   });
 
@@ -653,6 +679,14 @@ describe("an event with an order, of an object that an upload handler told of an
     expect(await one(db, at(-MINUTE_MS))).toEqual({ photoId: first.photoId, outcome: "stale", queue: false });
     expect(await publicVersions(db)).toEqual([]);
     expect(await current(db)).toEqual(["etag:2"]);
+  });
+
+  test("counts though what was said before it was taken in late", async ({ db }) => {
+    const first = await one(db, { ...told("etag:1"), receivedAt: new Date(Date.now() - 60 * MINUTE_MS) });
+    await one(db, { ...told("etag:2"), receivedAt: new Date(Date.now() - 10 * MINUTE_MS) });
+    const again = { photoId: first.photoId, outcome: "accepted", queue: true };
+    expect(await one(db, at(-5 * MINUTE_MS))).toEqual(again);
+    expect(await current(db)).toEqual(["etag:1"]);
   });
 
   test("counts where it was said after that, and a worker looks whether its bytes are there", async ({

@@ -213,34 +213,43 @@ describe("what was decided of bytes that were replaced", () => {
     ]);
   });
 
-  test("is none as another model had proposed it, but where the same bytes were judged since", async ({
+  test("is none as another model had proposed it, but where the same bytes were judged since, or a copy of them", async ({
     db,
   }) => {
     const photos: string[] = [];
-    for (const key of ["changed", "same", "copy"]) photos.push((await saidOnce(db, event({ key }))).photoId!);
-    const [changed, same, copy] = photos as [string, string, string];
+    for (const [key, version] of [
+      ["changed"],
+      ["same"],
+      ["lost"],
+      ["keyed"],
+      ["versioned", "etag:1"],
+    ] as const)
+      photos.push((await saidOnce(db, event({ key, version: version ?? "" }))).photoId!);
+    const [changed, same, lost, keyed, versioned] = photos as [string, string, string, string, string];
     const run = await addBackfill(db.pool, { ...ofAll, propose: true });
-    const page = { ids: photos, unreadable: 0, cursor: { after: copy }, end: true };
+    const page = { ids: photos, unreadable: 0, cursor: { after: versioned }, end: true };
     await feedBackfill(db.pool, run, null, page);
     const proposed = photos.map((id) => ({
       ...seen(id, "shown", "a", 60),
       by: "model:m-2",
       fed: true as const,
     }));
-    const { result } = proposed[2]!;
-    proposed[2]!.result = { ...result, rendition: true } as typeof result;
+    for (const copy of proposed.slice(3))
+      copy.result = { ...copy.result, rendition: true } as Outcome["result"];
     await recordOutcomes(db.pool, proposed);
     await recordOutcomes(db.pool, [
       seen(changed, "hidden", "b"),
       seen(same, "hidden", "a"),
       // the bytes of a copy are others in any case
-      seen(copy, "hidden", "b"),
+      seen(keyed, "hidden", "b"),
+      seen(versioned, "hidden", "b"),
     ]);
+    await fail(db, lost);
     await endBackfills(db.pool);
-    expect(await applyProposals(db.pool, run, "0", "me")).toMatchObject({ taken: 3, changed: 2 });
+    expect(await applyProposals(db.pool, run, "0", "me")).toMatchObject({ taken: 5, changed: 2 });
     expect(await rows(db, "select key from public_photos order by 1")).toEqual([
-      { key: "copy" },
       { key: "same" },
+      { key: "versioned" },
     ]);
   });
 });
@@ -456,8 +465,11 @@ test("a decision that is taken back has a worker look whether what is shown by i
   const decision = await decide(db, photoId!, "hidden");
   await say(db, event({ kind: "removed", version: "v1", order: "10" }));
   await db.pool.query("delete from unqueued");
+  await db.pool.query("update photos set lane = 'backfill'");
   expect(await undoReview(db.pool, "ann", decision, 60)).toMatchObject({ outcome: "done" });
-  expect(await rows(db, "select photo_id from unqueued")).toEqual([{ photo_id: photoId }]);
+  expect(await rows(db, "select photo_id, lane from unqueued u join photos p on p.id = u.photo_id")).toEqual([
+    { photo_id: photoId, lane: "live" },
+  ]);
 });
 
 test("a destination that missed it is told of a photo that is current again", async ({ db }) => {
