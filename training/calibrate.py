@@ -27,8 +27,12 @@ class Calibration(NamedTuple):
 
 def calibrate(scores: dict, category: np.ndarray, human: np.ndarray) -> Calibration:
     """By least log-loss over the photos with a label (ids; -1 where unknown). The biases give back the categories'
-    shares, which training draws otherwise; they are held near nought, for a share is a trait of the collection."""
-    category, human, most = torch.as_tensor(category).long(), torch.as_tensor(human).long(), scores["seen"].amax((1, 2))
+    shares, which training draws otherwise; they are held near nought, for a share is a trait of the collection. Few photos are often
+    told apart without a fault, and would make logits endless: labels are believed as far as Platt believes them (`_believed`)."""
+    category, human = np.asarray(category, int), np.asarray(human, int)
+    known, judged = category >= 0, human >= 0
+    categories, humans = _believed(category[known], scores["category"].shape[1]), _believed(human[judged], 2)[:, 1]
+    most = scores["seen"].amax((1, 2))
     # a detector that says next to the same of every photo, as one of random weights does, must not count
     middle, spread = most.mean(), most.std() + 0.1
     raw = torch.zeros(4 + scores["category"].shape[1], requires_grad=True)  # log temperature, log slope, seen, offset, biases
@@ -37,9 +41,10 @@ def calibrate(scores: dict, category: np.ndarray, human: np.ndarray) -> Calibrat
     def closure():
         optimizer.zero_grad()
         logits = scores["category"] / raw[0].exp() + raw[4:]
-        loss = F.cross_entropy(logits[category >= 0], category[category >= 0]) + 0.03 * raw[4:].square().sum()
+        loss = F.cross_entropy(logits[known], categories) + 0.03 * raw[4:].square().sum()
         logit = scores["human"] * raw[1].exp() + (most - middle) / spread * raw[2] + raw[3]
-        loss = loss + F.binary_cross_entropy_with_logits(logit[human >= 0], human[human >= 0].float()) + 1e-5 * raw[2].square()
+        # the last term: what logits that tell nothing are divided by would have no end
+        loss = loss + F.binary_cross_entropy_with_logits(logit[judged], humans) + 1e-5 * raw[:3].square().sum()
         loss.backward()
         return loss
 
@@ -52,3 +57,11 @@ def calibrate(scores: dict, category: np.ndarray, human: np.ndarray) -> Calibrat
     found[3] -= found[2] * middle
     temperature, slope, seen, offset, *bias = (round(each, 4) for each in (*found[:2].exp().tolist(), *found[2:].tolist()))
     return Calibration(temperature, bias, slope, seen, offset)
+
+
+def _believed(ids: np.ndarray, classes: int) -> torch.Tensor:
+    """Targets [N, classes]: of n photos of a class each belongs to it by (n + 1) / (n + 2), and evenly to the others by what is left. J. Platt,
+    Probabilistic Outputs for Support Vector Machines, 1999, section 2.2; there are two classes there."""
+    doubt = torch.from_numpy(1 / (np.bincount(ids, minlength=classes)[ids] + 2.0)).float()[:, None]
+    own = F.one_hot(torch.from_numpy(ids).long(), classes)
+    return own * (1 - doubt) + (1 - own) * doubt / (classes - 1)

@@ -595,6 +595,22 @@ class Calibrated(unittest.TestCase):
         torch.testing.assert_close(maps, expected)
 
 
+    def test_is_no_surer_than_few_photos_can_make_it_where_they_are_told_apart_without_a_fault(self):
+        category, human = np.arange(24) % 4, np.arange(24) // 4 % 2
+        scores = {"category": torch.eye(4)[category] * 2, "human": torch.from_numpy(human * 4.0 - 2), "seen": torch.from_numpy(human * 2.0 - 1)[:, None, None]}
+        found = calibrate(scores, category, human)
+        missed = {"category": torch.zeros(1, 4), "human": torch.tensor([-2.0]), "seen": torch.full((1, 1, 1), -1.0), "map": torch.zeros(1, 1, 1)}
+        self.assertGreater(found.apply(missed)[1][0], 0.05)
+        sure, *_ = found.apply(scores | {"map": torch.zeros(24, 1, 1)})
+        np.testing.assert_allclose(sure.max(1), 7 / 8, atol=0.02)  # of six photos of each category, and two that were not seen
+
+    def test_finds_numbers_for_logits_that_tell_nothing(self):
+        category, human = np.arange(24) % 4, np.arange(24) // 4 % 2
+        scores = {"category": torch.eye(4)[category] * -2, "human": torch.from_numpy(2 - human * 4.0), "seen": torch.zeros(24, 1, 1)}
+        found = calibrate(scores, category, human)
+        self.assertLess(found.temperature, 1e4)
+        self.assertLess(found.slope, 0.05)
+
     def test_lets_no_detector_speak_against_a_human(self):
         torch.manual_seed(0)
         human = torch.arange(20) % 2
