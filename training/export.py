@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from augment import Photos
 from beside import VARIANTS, add_detector, export_detector, keep_in_16_bits
 from calibrate import Calibration, calibrate
 from card import card
-from data import CATEGORIES, Photos
+from data import CATEGORIES
 from detector import Detector
 from features import DETECTOR, labels_of, read_about
 from graph import Shipped, export_fp16, export_fp32, export_int8, open_graph, run as graph_outputs

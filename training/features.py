@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch.multiprocessing import spawn
 
+from augment import Photos
 from copies import copies_of
-from data import UNKNOWN, Photos, plan_draws, plan_mosaics, read_labels
+from data import UNKNOWN, plan_draws, plan_mosaics, read_labels
 from detector import Detector
 from net import MaitredNet, in_16_bits
 from weights import sha256

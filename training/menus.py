@@ -15,6 +15,7 @@ from PIL import Image
 import cards
 import documents
 import fonts
+from data import open_photo
 from page import can_write, languages
 from scene import photograph
 
@@ -41,9 +42,7 @@ def _backgrounds(rng: Random, folder: Path, count: int = 250) -> list[Image.Imag
               and label.get("category") in ("food", "ambience")]
     photos = []
     for file in rng.sample(usable, min(count, len(usable))):
-        photo = Image.open(folder / file)
-        photo.draft("RGB", (480, 480))
-        photo = photo.convert("RGB")
+        photo = open_photo(folder / file, 480)
         photo.thumbnail((480, 480))
         photos.append(photo)
     return photos

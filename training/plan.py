@@ -25,7 +25,7 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
     allocator = {"LD_PRELOAD": " ".join(filter(None, [os.environ.get("LD_PRELOAD"), args.malloc]))} if args.malloc else {}
     count, known = fingerprint(photos)
     corrections = {"corrections": corrections_digest()}
-    net = code_digest("features.py", "copies.py", "data.py", "net.py", "depthwise.py", "detector.py")
+    net = code_digest("features.py", "copies.py", "data.py", "augment.py", "net.py", "depthwise.py", "detector.py")
     scale = (args.side / 288) ** 2
 
     check = Step("check", [*python, "check.py", str(photos), "--folds", str(args.folds), "--jobs", jobs], work / "checked",
@@ -74,7 +74,7 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
         made = work / "rendered"
         render = Step("render", [*python, "menus.py", str(made), "--menus", half, "--documents", half, "--seed", str(args.seed), "--photos",
                                  str(photos)], made, {"photos": known, "count": args.rendered, "seed": args.seed, "code": code_digest(
-                                     "menus.py", "cards.py", "documents.py", "receipts.py", "page.py", "scene.py", "fonts.py", "words.txt")},
+                                     "menus.py", "data.py", "cards.py", "documents.py", "receipts.py", "page.py", "scene.py", "fonts.py", "words.txt")},
                       args.rendered / RENDER / 60)
         renders = [[render]]
         features("features-rendered", made, 3 * args.rendered, [render], args.rendered * (3 / DRAW + 1 / PLAIN) / 60)
@@ -140,7 +140,7 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
     folds, final = each("fold", args.samples, args.trunk), whole("final", args.samples, args.trunk)
     exported = work / "export" / args.out.name
     export = Step("export", [*python, "export.py", str(final.makes), str(exported), "--folds", *(str(step.makes) for step in folds)], exported,
-                  {"name": args.out.name, "code": code_digest("export.py", "graph.py", "beside.py", "calibrate.py", "card.py", "measure.py", "data.py", "net.py")},
+                  {"name": args.out.name, "code": code_digest("export.py", "graph.py", "beside.py", "calibrate.py", "card.py", "measure.py", "data.py", "augment.py", "net.py")},
                   1 + 4 * args.folds / 3 * scale, [final, *folds], env=allocator)
     ends = [[export]]
     if shutil.which("node") and (ROOT / "node_modules").is_dir():

@@ -29,8 +29,8 @@ import features
 from beside import VARIANTS, add_detector, export_detector
 from calibrate import Calibration, calibrate
 from card import card
-from check import check
-from data import CATEGORIES, assign_folds, group_of
+from check import check, printed
+from data import CATEGORIES, assign_folds, group_of, open_photo
 from detector import Detector
 from features import Features, labels_of
 from graph import Shipped, export_fp16, export_fp32, export_int8, run
@@ -645,6 +645,30 @@ class Measured(unittest.TestCase):
         for order in ([1, 0, 0, 1], [0, 1, 1, 0]):
             self.assertEqual(average_precision(np.array(order), np.full(4, 0.5)), 0.5)
         self.assertAlmostEqual(average_precision(np.array([1, 0, 1, 0]), np.array([0.9, 0.5, 0.5, 0.1])), (1 + 2 / 3) / 2)
+
+
+class Opened(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def opened(self, photo: Image.Image, **how) -> np.ndarray:
+        photo.save(self.folder / "photo.png", **how)
+        return np.asarray(open_photo(self.folder / "photo.png"))
+
+    def test_lies_on_white_where_it_is_transparent_and_on_black_where_it_could_not_be_seen_there(self):
+        for ink, ground in ((0, 255), (255, 0)):
+            menu = Image.new("LA", (40, 30), (ink, 0))
+            ImageDraw.Draw(menu).rectangle((10, 10, 20, 20), fill=(ink, 255))
+            listed = Image.new("P", (40, 30), 1)
+            listed.putpalette([ink] * 6)
+            ImageDraw.Draw(listed).rectangle((10, 10, 20, 20), fill=0)
+            for seen in (self.opened(menu), self.opened(menu.convert("RGBA")), self.opened(listed, transparency=1)):
+                self.assertEqual((seen.shape, seen[0, 0].tolist(), seen[15, 15].tolist()), ((30, 40, 3), [ground] * 3, [ink] * 3))
+
+    def test_has_all_shades_of_16_bits(self):
+        shades = np.arange(0, 65536, 256, np.uint16)[None]
+        np.testing.assert_array_equal(self.opened(Image.fromarray(shades))[0, :, 0], np.arange(256))
 
 
 class Folds(unittest.TestCase):
