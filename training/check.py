@@ -1,8 +1,8 @@
 """Looks through a labelled folder before hours are spent on it. Example: python check.py ../photos
 
 Errors are what training would crash on, learn wrongly, or could not measure: photos that cannot be read, labels (or corrections) that
-mean nothing, boxes outside of the frame, parts without humans. Exit code 1 where there is one; warnings only say what to expect, such as
-of one picture under several labels, of which one counts.
+mean nothing, boxes outside of the frame or in other units, parts without humans. Exit code 1 where there is one; warnings only say what to expect, such as
+of one picture under several labels, of which one counts, or of two sources.
 """
 
 import argparse
@@ -13,11 +13,12 @@ from collections import Counter, defaultdict
 from multiprocessing import Pool
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 import data
-from copies import contradictions, copies_of
-from data import CATEGORIES, FOLDS, assign_folds, group_of, lines_of, read_labels
+from copies import contradictions, copies_of, near_copies
+from data import CATEGORIES, FOLDS, assign_folds, group_of, lines_of, open_photo, read_labels
 
 SHOWN = 10
 FEW_PHOTOS, FEW_SOURCES = 100, 6
@@ -27,7 +28,7 @@ def check(root: Path, folds: int = FOLDS, jobs: int = 1) -> dict:
     """`photos`, `sources`, `counts`; `errors` and `warnings`, each {"kind", "where", "message"}."""
     errors, warnings = [], []
     lines = _read_labels(root / "labels.jsonl", errors)
-    _read_lines(data.CORRECTIONS, errors)
+    corrections = [correction for _, correction in _read_lines(data.CORRECTIONS, errors)]
     if not errors:
         looks = _look(root, [line["file"] for line in lines], jobs)
         readable = all("error" not in look for look in looks)
@@ -38,9 +39,12 @@ def check(root: Path, folds: int = FOLDS, jobs: int = 1) -> dict:
             wasted = [labels[index]["file"] for index in sorted(left_out) if labels[index].get("corrected")]
             if wasted:
                 warnings.append(_problem("copies", ", ".join(wasted), "corrections.jsonl corrects what does not count: correct the copy that does"))
-            _check_folds([label for index, label in enumerate(labels) if index not in left_out], folds, errors, warnings)
+            kept = [index for index in range(len(labels)) if index not in left_out]
+            _check_near_copies([labels[index] for index in kept], [looks[index] for index in kept], warnings)
+            _check_folds([labels[index] for index in kept], folds, errors, warnings)
+    places = {(line["file"], line["source"]) for line in lines}
     return {"photos": len(lines), "sources": len({group_of(line["source"]) for line in lines}), "counts": _counts(lines),
-            "errors": errors, "warnings": warnings}
+            "corrections": {"apply": sum((each["file"], each["source"]) in places for each in corrections), "of": len(corrections)}, "errors": errors, "warnings": warnings}
 
 
 def _problem(kind: str, where: str, message: str) -> dict:
@@ -83,13 +87,18 @@ def _wrong(line) -> list[tuple[str, str]]:
              for key in ("file", "source") if not (isinstance(line.get(key), str) and line[key])]
     if line.get("category") is not None and line["category"] not in CATEGORIES:
         wrong.append(("category", f"expected {', '.join(CATEGORIES)} or null for category, got {json.dumps(line['category'])}"))
-    if line.get("human") not in (None, True, False) or isinstance(line.get("human"), (int, float)) and not isinstance(line["human"], bool):
-        wrong.append(("human", f"expected true, false or null for human, got {json.dumps(line['human'])}"))
+    wrong += [("human", f"expected true, false or null for {key}, got {json.dumps(line[key])}")
+              for key in ("human", "hands", "small") if not isinstance(line.get(key), bool | None)]
+    if not isinstance(line.get("kind"), str | None):
+        wrong.append(("labels", f"expected a text or null for kind, got {json.dumps(line['kind'])}"))
     boxes = line.get("persons")
     if boxes is not None and not (isinstance(boxes, list) and all(_is_box(box) for box in boxes)):
         wrong.append(("box", "expected boxes [x0, y0, x1, y1] for persons, with x0 < x1 and y0 < y1"))
     elif boxes and line.get("human") is False:
         wrong.append(("box", "human is false, but persons has boxes"))
+    elif any(max(x1 - x0, y1 - y0) <= 1 for x0, y0, x1, y1 in boxes or []):
+        # training takes a person that fills next to nothing of a crop for one that is not in it
+        wrong.append(("box", "expected boxes in pixels for persons, got one of a pixel at most: write shares of the frame as pixels"))
     return wrong
 
 
@@ -107,15 +116,14 @@ def _look(root: Path, files: list[str], jobs: int) -> list[dict]:
 
 
 def _look_at(path: Path) -> dict:
-    """Reads all of a photo, at a small scale where its format can; `sha256`, `size`, and whether EXIF `turns` it."""
+    """Reads all of a photo, at a small scale where its format can; `sha256`, `size`, whether EXIF `turns` it, and its `greys` (near_copies)."""
     try:
         with open(path, "rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
         with Image.open(path) as photo:
             size, turns = photo.size, photo.getexif().get(0x0112, 1) != 1
-            photo.draft("RGB", (64, 64))
-            photo.load()
-        return {"sha256": digest, "size": size, "turns": turns}
+        greys = open_photo(path, 64).convert("L").resize((16, 16), Image.Resampling.BOX)
+        return {"sha256": digest, "size": size, "turns": turns, "greys": np.ravel(greys)}
     except Exception as error:  # Pillow's decoders raise of all kinds
         return {"error": str(error) or type(error).__name__}
 
@@ -151,6 +159,12 @@ def _check_copies(labels, looks, warnings) -> set[int]:
     if left_out:
         warnings.append(_problem("copies", "labels.jsonl", f"{len(left_out)} photos are copies of others, byte for byte, and do not count: of each picture one label does, the newest"))
     return left_out
+
+
+def _check_near_copies(labels, looks, warnings) -> None:
+    for first, later in near_copies(labels, np.array([look["greys"] for look in looks]).reshape(-1, 256)):
+        warnings.append(_problem("near copies", f"{labels[first]['file']} ~ {labels[later]['file']}", f"look the same, of sources {labels[first]['source']} and {labels[later]['source']}: "
+                                 "figures are too good where one is trained on and the other held out; give both one source, or remove a line"))
 
 
 def _check_folds(labels, folds, errors, warnings) -> None:
@@ -190,7 +204,7 @@ def printed(report: dict) -> list[str]:
              f"{'':10}{'human':>8}{'none':>8}{'unknown':>9}"]
     lines += [f"{name:10}{row['human']:8}{row['none']:8}{row['unknown']:9}" for name, row in report["counts"]["byCategory"].items()]
     largest = ", ".join(f"{name} {count}" for name, count in report["counts"]["largestSources"].items())
-    lines += ["", f"largest sources: {largest or 'none'}"]
+    lines += ["", f"largest sources: {largest or 'none'}", "{apply} of {of} corrections apply: their file and source are those of a photo".format(**report["corrections"])]
     for what in ("errors", "warnings"):
         by_kind = defaultdict(list)
         for problem in report[what]:

@@ -779,7 +779,8 @@ class Check(unittest.TestCase):
     def test_finds_labels_that_mean_nothing(self):
         for changed, kind in (({"category": "drinks"}, "category"), ({"human": "yes"}, "human"), ({"human": 1}, "human"), ({"source": ""}, "labels"),
                               ({"file": None}, "labels"), ({"file": "0-room.jpg"}, "labels"), ({"persons": [[1, 2, 3]]}, "box"),
-                              ({"persons": [[30, 5, 20, 40]]}, "box"), ({"persons": [[1, 1, 20, 20]]}, "box")):
+                              ({"persons": [[30, 5, 20, 40]]}, "box"), ({"persons": [[1, 1, 20, 20]]}, "box"),
+                              ({"human": True, "persons": [[0.1, 0.2, 0.6, 0.9]]}, "box"), ({"hands": "false"}, "human"), ({"small": 1}, "human"), ({"kind": ["a"]}, "labels")):
             self.label(5, **changed)
             self.assertEqual(self.faults(), [(kind, "labels.jsonl:6")], changed)
 
@@ -802,6 +803,21 @@ class Check(unittest.TestCase):
             self.assertIn(counts, told["contradiction"]["message"])
             self.assertIn(f"{2 if counts.startswith('none') else 1} photos are copies", told["copies"]["message"])
 
+    def test_tells_of_pictures_that_look_the_same_in_two_sources_and_of_no_others(self):
+        def near():
+            return [each["where"] for each in check(self.photos)["warnings"] if each["kind"] == "near copies"]
+        for number, (name, source) in enumerate((("menu", "place0"), ("document", "place3"))):
+            rng = np.random.default_rng(number)
+            photo = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)).resize((480, 360), Image.Resampling.BICUBIC)
+            photo.save(self.photos / f"0-{name}.jpg", quality=90)
+            photo.resize((432, 324)).save(self.photos / f"3-{name}.jpg", quality=80)
+            flat = Image.linear_gradient("L").point([240 + number + shade // 20 for shade in range(256)])
+            flat.save(self.photos / f"{number}-food.jpg")
+        before = [line for line in near() if "menu" in line or "document" in line or "-food" in line]
+        self.assertEqual(before, ["0-menu.jpg ~ 3-menu.jpg", "0-document.jpg ~ 3-document.jpg"])
+        write_labels(self.photos, [line | ({"source": "place0"} if line["file"] == "3-menu.jpg" else {}) for line in self.lines])
+        self.assertNotIn("0-menu.jpg ~ 3-menu.jpg", near())
+
     def test_reads_lines_as_they_were_written(self):
         lines = [json.dumps(line | {"key": "a\u2028b\u0085c"}, ensure_ascii=False) for line in self.lines]
         (self.photos / "labels.jsonl").write_bytes(("\n \n".join(lines) + "\n").encode("utf-8-sig"))
@@ -812,6 +828,15 @@ class Check(unittest.TestCase):
         data.CORRECTIONS = self.photos / "corrections.jsonl"
         data.CORRECTIONS.write_text('{"file": "0-food.jpg", "source": "place0", "category": "starter"}\n')
         self.assertEqual(self.faults(), [("category", "corrections.jsonl:1")])
+
+    def test_tells_how_many_corrections_apply(self):
+        self.addCleanup(setattr, data, "CORRECTIONS", data.CORRECTIONS)
+        data.CORRECTIONS = self.photos / "corrections.jsonl"
+        write = [json.dumps({"file": "0-food.jpg", "source": source, "category": "menu"}) + "\n" for source in ("place0", "Place0")]
+        data.CORRECTIONS.write_text("".join(write))
+        report = check(self.photos)
+        self.assertEqual(report["corrections"], {"apply": 1, "of": 2})
+        self.assertIn("1 of 2 corrections apply", "\n".join(printed(report)))
 
     def test_tells_of_corrections_of_what_does_not_count(self):
         shutil.copy(self.photos / "0-food.jpg", self.photos / "1-food.jpg")
