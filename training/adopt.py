@@ -19,7 +19,7 @@ from beside import VARIANTS, add_detector, export_detector, keep_in_16_bits
 from calibrate import Calibration
 from card import card
 from detector import Detector
-from export import Run, compare_int8, fit, int8_options, licences, measured_runs, pooled, read, shipping, weigh_int8
+from export import Run, compare_int8, fit, int8_options, licences, measured_runs, pooled, read, shipping, spread, weigh_int8
 from features import labels_of
 from weights import detector_text, sha256
 
@@ -62,7 +62,7 @@ def main():
             "name": name, "version": version, **shipping(int8, made),
             "calibration": calibration._asdict(),
             "trainedFrom": {"licences": licences(labels)} | about["trainedFrom"] | {"detector": detector_text(sha256(args.detector)), "adopted": args.model.name},
-            "measured": about["measured"] | {key: measured[key] for key in OF_HUMANS} | {"int8": int8, "humansBy": humans_by(folds)}}
+            "measured": about["measured"] | {key: measured[key] for key in OF_HUMANS} | {"humanSpread": spread(folds, fit(folds, labels)), "int8": int8, "humansBy": humans_by(folds)}}
         (made / "model.json").write_text(json.dumps(description, indent=1) + "\n")
         (made / "card.md").write_text(card(description))
         shutil.copytree(made, args.out)

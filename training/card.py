@@ -10,7 +10,7 @@ def card(model: dict) -> str:
         ("category accuracy", "categoryAccuracy", 3), ("macro-F1", "macroF1", 3), ("human: average precision", "humanAveragePrecision", 4),
         ("category: expected calibration error", "categoryCalibrationError", 3), ("human: expected calibration error", "humanCalibrationError", 3),
         ("peak of human_map inside a person's box", "peakInBox", 3)) if measured[key])
-    thresholds = "\n".join(f"| {row['human']} | " + " | ".join(_share(row[key]) for key in (
+    thresholds = "\n".join(f"| {row['human']} | " + " | ".join(_share(row[key], row["intervals"][key]) for key in (
         "shown", "smallShown", "freeFoodAndAmbienceHeld", "likenessesHeld")) + " |" for row in measured["thresholds"])
     confusion = "\n".join(f"| {name} | " + " | ".join(f"{count:,}" for count in row) + " |"
                           for name, row in zip(model["categories"], measured["confusion"]))
@@ -28,6 +28,8 @@ Sorts photos of restaurants into food, ambience, menu and other, and tells wheth
 ({trained['trunk']}{teachers}), {model['input']['side']} x {model['input']['side']} pixels, two heads: a photo has a category and may show a human as well.
 Beside it a detector looks for persons in the same pixels ({trained['detector']}, not trained further); its logit is added to that of the human.
 
+{_calibrated(model['calibration'], measured['humanSpread'])}
+
 ## What it was trained on
 
 {trained['photos']:,} photos of {trained['sources']:,} sources, and {trained['rendered']:,} rendered menus and look-alikes. {_licences(trained['licences'])}
@@ -37,7 +39,7 @@ Beside it a detector looks for persons in the same pixels ({trained['detector']}
 The sources were dealt into {measured['folds']} parts. A network of the same recipe was trained on all but one part and measured on that
 part, once for each: {measured['photos']:,} photos of {measured['sources']} sources, none of which the network that judged it had been trained on. The
 network that ships learned from all parts. Calibration was fitted on the other parts. In brackets: 95 % of draws of whole
-sources, with replacement.{tables}
+sources, with replacement; for shares at a threshold, also what so few photos leave open (Wilson), if that is wider.{tables}
 {others}
 | | |
 | --- | --- |
@@ -71,6 +73,17 @@ humans below {int8['threshold']} {int8['moreHumansShown']:+.2%}; {int8['msPerPho
 """
 
 
+def _calibrated(found: dict, spread: dict) -> str:
+    """How much each counts: what hardly differs from photo to photo tells nobody from anybody, whatever it is multiplied by."""
+    silent = [warning for by, warning in (
+        ("network", "**What the network says of humans counts next to nothing: only the detector tells them. Train on more photos of humans.**"),
+        ("detector", "**The detector counts next to nothing: only the network tells humans.**")) if spread[by] < 0.1]
+    return "\n".join([
+        f"That sum is {found['slope']:g} x the network's logit + {found['seen']:g} x the most that the detector says anywhere {found['offset']:+g}. From photo to photo, of those",
+        f"held out, the first part varies by {spread['network']:g} (a standard deviation) and the second by {spread['detector']:g}. Logits of categories are divided by {found['temperature']:g}.",
+        *silent])
+
+
 def _before(begun: dict) -> str:
     """What the weights that it began with had learnt from, where that is more than ImageNet."""
     if "trainedFrom" not in begun:
@@ -102,5 +115,5 @@ def _interval(figure, digits):
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def _share(value):
-    return "-" if value is None else f"{value:.1%}"
+def _share(value, interval):
+    return "-" if value is None else f"{value:.1%} ({interval[0]:.1%} to {interval[1]:.1%})"

@@ -21,7 +21,7 @@ from augment import Photos
 from beside import VARIANTS, add_detector, export_detector, keep_in_16_bits
 from calibrate import Calibration, calibrate
 from card import card
-from data import CATEGORIES
+from data import CATEGORIES, group_of
 from detector import Detector
 from features import DETECTOR, labels_of, read_about
 from graph import Shipped, export_fp16, export_fp32, export_int8, open_graph, run as graph_outputs
@@ -78,6 +78,12 @@ def fit(folds: list[Run], labels: list[dict]) -> Calibration:
     scores = {key: torch.cat([fold.scores[key] for fold in folds]) for key in ("category", "human", "seen")}
     photos = np.concatenate([fold.photos for fold in folds])
     return calibrate(scores, *([labels[photo][key] for photo in photos] for key in ("category_id", "human_id")))
+
+
+def spread(folds: list[Run], calibration: Calibration) -> dict[str, float]:
+    """Standard deviations, over the photos held out, of what the network and the detector each add to the logit of a human."""
+    added = {"network": [fold.scores["human"] * calibration.slope for fold in folds], "detector": [fold.scores["seen"].amax((1, 2)) * calibration.seen for fold in folds]}
+    return {by: round(float(torch.cat(logits).std()), 2) for by, logits in added.items()}
 
 
 def write_graphs(run: Run, calibration: Calibration, sample: np.ndarray, seers: Path, folder: Path) -> float:
@@ -215,12 +221,12 @@ def main():
         "calibration": calibration._asdict(),
         "trainedFrom": {
             "trunk": f"efficientnet-{final.args['trunk']}, {begun['weights']}", "detector": detector_text(final.sources[0]["detector"]), "photos": len(labels),
-            "sources": len({label["source"] for label in labels}), "rendered": sum({about["data"]: about["photos"] for about in final.sources if about["data"] != str(final.data)}.values()),
+            "sources": len({group_of(label["source"]) for label in labels}), "rendered": sum({about["data"]: about["photos"] for about in final.sources if about["data"] != str(final.data)}.values()),
             "licences": licences(labels), "draws": final.args["draws"], "taughtBy": final.args["taughtBy"],
             "recall": final.args["recall_weight"] if final.args.get("recall") else 0, "seed": final.args["seed"], "code": "training/train.py",
             "begunWith": begun,
             "labelsSha256": final.sources[0]["labels"]},
-        "measured": {"folds": len(folds), **measured, "int8": int8},
+        "measured": {"folds": len(folds), **measured, "humanSpread": spread(folds, calibration), "int8": int8},
     }
     (args.out / "model.json").write_text(json.dumps(description, indent=1) + "\n")
     (args.out / "card.md").write_text(card(description))

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from data import CATEGORIES
+from data import CATEGORIES, group_of
 from net import in_place
 
 LEAST = 1e-4  # of a map, so that it has a logit
@@ -64,7 +64,7 @@ def _ratio(part: float, whole: float) -> float:
 
 def measure(category_p: np.ndarray, human_p: np.ndarray, peak: np.ndarray, labels: list[dict], rounds: int = 400) -> dict:
     """Figures of probabilities [N, K] and [N] and map peaks [N, 2]; each `[value, low, high]` with the interval that
-    95 % of `rounds` draws of whole sources, with replacement, fall into."""
+    95 % of `rounds` draws of whole sources, with replacement, fall into. Those of `thresholds` have theirs in `intervals`."""
     truth = np.array([label["category_id"] for label in labels])
     human = np.array([label["human_id"] for label in labels])
     small = np.array([bool(label.get("small")) for label in labels])
@@ -95,11 +95,12 @@ def measure(category_p: np.ndarray, human_p: np.ndarray, peak: np.ndarray, label
 
     groups: dict[str, list[int]] = {}
     for n, label in enumerate(labels):
-        groups.setdefault(label["source"], []).append(n)
+        groups.setdefault(group_of(label["source"]), []).append(n)
     sources, rng = [np.array(each) for each in groups.values()], np.random.default_rng(0)
     point = figures(np.arange(len(labels)))
     with np.errstate(all="ignore"):
-        draws = [figures(np.concatenate([sources[k] for k in rng.integers(0, len(sources), len(sources))])) for _ in range(rounds)]
+        drawn = [rng.integers(0, len(sources), len(sources)) for _ in range(rounds)]
+        draws = [figures(np.concatenate([sources[k] for k in each])) for each in drawn]
     report = {"photos": len(labels), "sources": len(sources),
               "counts": {name: int((truth == k).sum()) for k, name in enumerate(CATEGORIES)} | {
                   "human": int((human == 1).sum()), "humanFree": int((human == 0).sum()), "freeFoodAndAmbience": int(free.sum()),
@@ -111,16 +112,27 @@ def measure(category_p: np.ndarray, human_p: np.ndarray, peak: np.ndarray, label
         interval = np.quantile(spread, [0.025, 0.975]) if len(spread) >= max(rounds / 2, 1) else (0.0, 1.0)
         report[key] = None if np.isnan(value) else [round(float(v), 4) for v in (value, *interval)]
     report["confusion"] = [[int(((truth == t) & (guess == g)).sum()) for g in range(len(CATEGORIES))] for t in range(len(CATEGORIES))]
-    report["thresholds"] = [{
-        "human": threshold, "shown": _share(human_p[human == 1] < threshold),
-        "smallShown": _share(human_p[(human == 1) & small] < threshold),
-        "freeFoodAndAmbienceHeld": _share(human_p[free] >= threshold),
-        "likenessesHeld": _share(human_p[likeness & (human == 0)] >= threshold)} for threshold in THRESHOLDS]
+    report["thresholds"] = []
+    for threshold in THRESHOLDS:
+        below = human_p < threshold
+        shares = {name: _share(hits, of, sources, drawn) for name, hits, of in (
+            ("shown", below, human == 1), ("smallShown", below, (human == 1) & small),
+            ("freeFoodAndAmbienceHeld", ~below, free), ("likenessesHeld", ~below, likeness & (human == 0)))}
+        report["thresholds"].append({"human": threshold, **{name: value for name, (value, _) in shares.items()}, "intervals": {name: interval for name, (_, interval) in shares.items()}})
     return report
 
 
-def _share(what: np.ndarray) -> float | None:
-    return round(float(what.mean()), 4) if len(what) else None
+def _share(hits: np.ndarray, of: np.ndarray, sources: list[np.ndarray], drawn: list[np.ndarray]) -> tuple[float | None, list[float] | None]:
+    """With the wider of two intervals, as shareBySource in src/evaluate/statistics.ts: Wilson's, for nothing seen in few photos is not nothing, and
+    that of the sources drawn."""
+    if not of.any():
+        return None, None
+    hit, count = (np.array([each[source].sum() for source in sources]) for each in (hits & of, of))
+    share, n, z = hit.sum() / count.sum(), count.sum(), 1.96
+    middle, half = (share + z ** 2 / (2 * n)) / (1 + z ** 2 / n), z * (share * (1 - share) / n + z ** 2 / (4 * n ** 2)) ** 0.5 / (1 + z ** 2 / n)
+    spread = np.quantile([hit[each].sum() / count[each].sum() for each in drawn if count[each].any()] or [share], [0.025, 0.975])
+    low, high = min(middle - half, spread[0]), max(middle + half, spread[1])
+    return round(float(share), 4), [round(float(min(max(each, 0), 1)), 4) for each in (low, high)]
 
 
 def in_box(peak, label) -> bool:

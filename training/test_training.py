@@ -261,6 +261,16 @@ class Make(unittest.TestCase):
         self.assertEqual(model["trainedFrom"]["licences"], {"": 45})
         self.assertIn("CC0 (40), MIT (3); none for 2.", card(model | {"trainedFrom": model["trainedFrom"] | {"licences": {"CC0": 40, "MIT": 3, "": 2}}}))
 
+    def test_tells_how_much_the_network_and_the_detector_count(self):
+        model = json.loads((self.out / "model.json").read_text())
+        found, sources = model["calibration"], model["trainedFrom"]["sources"]
+        self.assertIn(f"{found['slope']:g} x the network's logit + {found['seen']:g} x the most that the detector says anywhere {found['offset']:+g}", (self.out / "card.md").read_text())
+        self.assertEqual((sources, model["measured"]["sources"]), (9, 9))
+        for by, warned in (("network", "only the detector tells them"), ("detector", "only the network tells humans")):
+            for spread in (0.01, 1):
+                told = card(model | {"measured": model["measured"] | {"humanSpread": {"network": 1, "detector": 1} | {by: spread}}})
+                self.assertEqual(warned in told, spread < 0.1)
+
     def test_tells_what_it_began_with(self):
         model = json.loads((self.out / "model.json").read_text())
         trained = model["trainedFrom"]
@@ -645,6 +655,18 @@ class Measured(unittest.TestCase):
         for order in ([1, 0, 0, 1], [0, 1, 1, 0]):
             self.assertEqual(average_precision(np.array(order), np.full(4, 0.5)), 0.5)
         self.assertAlmostEqual(average_precision(np.array([1, 0, 1, 0]), np.array([0.9, 0.5, 0.5, 0.1])), (1 + 2 / 3) / 2)
+
+
+    def test_knows_that_none_of_a_few_photos_is_not_none(self):
+        labels = self.labels(*["food"] * 8)
+        none, all_of = self.perfect(labels)["thresholds"][0], self.perfect(labels * 50)["thresholds"][0]
+        self.assertEqual((none["human"], none["shown"], none["smallShown"], none["intervals"]["smallShown"]), (0.02, 0, None, None))
+        self.assertEqual(none["intervals"]["shown"], [0, 0.4899])  # Wilson's of 4
+        self.assertLess(all_of["intervals"]["shown"][1], 0.02)
+
+    def test_counts_sources_as_folds_are_dealt(self):
+        labels = [label | {"source": source} for label, source in zip(self.labels(*["food"] * 4), ("COCO a", "COCO b", "A/b", "a-b"))]
+        self.assertEqual(self.perfect(labels)["sources"], 2)
 
 
 class Opened(unittest.TestCase):
