@@ -144,6 +144,19 @@ def _seen(detector: Detector, pixels: tuple, device: str) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def reserve(file: Path, size: int) -> None:
+    """Makes a file of so many bytes, all of which the disk has room for: where it filled up later, writing to mapped memory would end in SIGBUS.
+    Raises SystemExit where there is no room."""
+    with open(file, "wb") as empty:
+        try:
+            if hasattr(os, "posix_fallocate"):  # macOS has none
+                os.posix_fallocate(empty.fileno(), 0, size)
+            empty.truncate(size)
+        except OSError as fault:
+            file.unlink()
+            raise SystemExit(f"{file}: expected room for {size / 1e9:.2f} GB there: {fault.strerror}: name another folder, or fewer --draws")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with labels.jsonl")
@@ -185,8 +198,7 @@ def main():
         cells, width = (args.side, 1) if args.pixels else (args.side // 8, 2)
         size = count * cells ** 2 * channels * width
         if not file.exists() or file.stat().st_size != size:
-            with open(file, "wb") as empty:
-                empty.truncate(size)
+            reserve(file, size)
         spawn(_work, (jobs, args.out, part, args.weights, device), jobs)
 
 

@@ -154,13 +154,15 @@ def corrections_digest() -> str:
 
 
 def fingerprint(photos: Path) -> tuple[int, str]:
-    """How many labels there are, and a hash of them and of their photos' sizes: reading all photos would take long."""
+    """How many labels there are, and a hash of them and of their photos' sizes and times, for reading all photos would take long. A copy of the
+    folder that does not keep the times is of other photos."""
     labels, digest, count = photos / "labels.jsonl", hashlib.sha256(), 0
     for line in labels.read_bytes().splitlines():
         digest.update(line)
         try:
             file = photos / json.loads(line)["file"]
-            digest.update(str(file.stat().st_size).encode())
+            about = file.stat()
+            digest.update(f"{about.st_size} {about.st_mtime_ns} ".encode())
             count += 1
         except (OSError, ValueError, KeyError, TypeError):
             continue  # check.py says what is wrong with it

@@ -39,6 +39,7 @@ from measure import average_precision, measure, peak_of
 from menus import render
 from net import MaitredNet, Recall, SameConv, in_place
 from peak import displaced
+from plan import fingerprint
 from steps import Step, Work
 from samples import Samples
 from train import begun_with, distance_to, load_run
@@ -349,6 +350,25 @@ class Make(unittest.TestCase):
         self.assertEqual(refused.returncode, 2, refused.stdout + refused.stderr)
         self.assertIn(f"--detector {self.weights}: expected the detector's weights, 7476934 bytes", refused.stderr)
         self.assertFalse((self.root / "none").exists())
+
+    def test_does_anew_what_was_made_of_a_photo_that_other_bytes_took_the_place_of(self):
+        photos = shutil.copytree(self.photos, self.root / "replaced")
+        before, file = fingerprint(photos), photos / "0-food.jpg"
+        self.assertEqual(before, fingerprint(photos))
+        bytes_before, then = file.read_bytes(), file.stat().st_mtime_ns
+        file.write_bytes(bytes_before[::-1])
+        os.utime(file, ns=(then, then + 1_000_000))
+        self.assertNotEqual(before, fingerprint(photos))
+
+    def test_names_the_disk_that_has_no_room_for_features_before_they_are_made(self):
+        made = self.root / "room"
+        features.reserve(made, 1 << 20)
+        self.assertGreaterEqual(made.stat().st_blocks * 512, 1 << 20)
+        arguments = "--weights", self.weights, "--detector", self.detector, "--side", SIDE, "--draws", 4000, "--jobs", 1
+        failed = subprocess.run(script("features.py", self.photos, "--out", self.root / "full", *arguments), capture_output=True, text=True,
+                                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, 8 << 20)))
+        self.assertRegex(failed.stderr, r"^\S*/full/draws.raw: expected room for 0.02 GB there: ")
+        self.assertEqual((failed.returncode, (self.root / "full" / "draws.raw").exists()), (1, False))
 
     def test_says_what_to_do_where_memory_is_too_small(self):
         # address space for PyTorch and a batch or two, of 300,000 samples at once
