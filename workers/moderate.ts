@@ -19,7 +19,7 @@ import { createHold } from "../src/moderate/hold.ts";
 import { createRecent } from "../src/moderate/recent.ts";
 import { createModerationWorker, type WorkerEvents } from "../src/moderate/worker.ts";
 import { packageRoot } from "../src/package-root.ts";
-import { LANES, type PhotoJob } from "../src/photo.ts";
+import { LANES } from "../src/photo.ts";
 import { policyIdOf } from "../src/policy-id.ts";
 import { consume } from "../src/queue/consumer.ts";
 import { openQueues } from "../src/queue/queues.ts";
@@ -210,7 +210,6 @@ export async function startWorker(
   // what is fetched while nothing can be recorded is fetched again; telling figures is a write that any worker may do
   const recording = createHold(tell, (error) => codeOf(error).startsWith("DATABASE_"), ASK_MS);
   const consumers: Closable[] = [];
-  const suspects = new Set<PhotoJob>();
   scope.onClose("lanes", async () => {
     ready = false;
     models.refuseWaiting();
@@ -232,7 +231,6 @@ export async function startWorker(
         abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),
         error: broken(`lane ${lane}`),
       },
-      suspects,
     );
     consumers.push(consumer);
   }

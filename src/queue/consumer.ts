@@ -48,8 +48,6 @@ export interface ConsumerHandlers {
  * this thread runs, so nothing on it may take longer than half of `lockMs`. `close` takes no more photos and
  * waits for those in hand.
  *
- * @param suspects shared by the lanes of a process: the photo in hand that was in hand when a worker died. There is one at most, so
- *   that the one that kills workers is in hand with none that was beside it before.
  * @throws {UpstreamError} QUEUE_UNAVAILABLE when the queue's server refuses at the start; once it has begun,
  *   outages are waited out.
  */
@@ -58,7 +56,6 @@ export async function consume(
   lane: Lane,
   settings: ConsumerSettings,
   handlers: ConsumerHandlers,
-  suspects = new Set<PhotoJob>(),
 ): Promise<Closable> {
   /** Buckets whose store refused the last that was asked of it. */
   const refusing = new Set<string>();
@@ -104,9 +101,6 @@ export async function consume(
     // would be asked for without end
     const away = refusing.has(asked) && ageMs < settings.patienceMs;
     const last = deaths >= MAX_DEATHS || (tries >= settings.attempts && !away);
-    const suspect = deaths > 0 && deaths < MAX_DEATHS;
-    if (suspect && suspects.size > 0) return putBack(job, token, SUSPECT_DELAY_MS);
-    if (suspect) suspects.add(photo);
     try {
       if (deaths >= MAX_DEATHS)
         await handlers.abandoned(photo, `in hand each time that ${deaths} workers died`);
@@ -125,8 +119,6 @@ export async function consume(
       // an outage says nothing of the photo, so it costs none of its tries; and whatever keeps the outcome
       // of a last try from being committed must not make the job go away
       await putBack(job, token, OUTAGE_DELAY_MS);
-    } finally {
-      suspects.delete(photo);
     }
   }
 
@@ -165,6 +157,5 @@ const OUTAGES = new Set<string>([
 ]);
 const MAX_DEATHS = 4;
 const OUTAGE_DELAY_MS = 2_000;
-const SUSPECT_DELAY_MS = 1_000;
 const REFUSED_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;

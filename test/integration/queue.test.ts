@@ -322,49 +322,6 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     expect([got.items, recorded.items]).toEqual([["1"], ["1"]]);
   });
 
-  test("hand out what was in hand as a worker died one at a time, beside what was not", async ({
-    open,
-    configFor,
-  }) => {
-    const { queues, take } = open(backend);
-    const { queueUrl, queueOptions, queuePrefix } = configFor(backend);
-    await queues.add("live", [1, 2, 3, 4].map(job));
-    const killed = `
-      import { consume } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/consumer.js`)};
-      import { openQueueServer } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/server.js`)};
-      const server = openQueueServer(${JSON.stringify({ queueUrl, queueOptions, queuePrefix })}, () => {});
-      let inHand = 0;
-      const photo = async () => { if (++inHand === 4) process.exit(9); await new Promise(() => {}); };
-      await consume(server, "live", { concurrency: 4, lockMs: 500, ...${JSON.stringify(TRIES)} }, { photo, async abandoned() {}, error() {} });`;
-    const child = spawn(process.execPath, ["--input-type=module", "-e", killed], { stdio: "inherit" });
-    expect((await once(child, "exit"))[0]).toBe(9);
-    const got = collector<string>(5);
-    const { promise: judged, resolve: judge } = withResolvers<void>();
-    let inHand = 0;
-    let most = 0;
-    await take(
-      "live",
-      async ({ id }) => {
-        if (id !== "5") {
-          most = Math.max(most, ++inHand);
-          await judged;
-          inHand--;
-        }
-        got.push(id);
-      },
-      { lockMs: 500 },
-    );
-    await expect
-      .poll(() => queues.depth("live"), { timeout: 5_000 })
-      .toMatchObject({ active: 1, delayed: 3 });
-    await queues.add("live", [job(5)]);
-    await expect.poll(() => got.items).toEqual(["5"]);
-    judge();
-    await got.done;
-    expect(got.items.toSorted()).toEqual(["1", "2", "3", "4", "5"]);
-    expect(most).toBe(1);
-  });
-
   test("of a worker that was killed go to one that starts then within one and a half times its lock", async ({
     open,
     configFor,
