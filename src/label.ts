@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { PhotoRef } from "./photo.ts";
 
 /** Who says what a photo shows, the most trusted first: a moderator (audits by random sample apart), or its uploader. */
@@ -62,6 +63,14 @@ export function labelOf(photo: LabelledPhoto): Label | undefined {
   const about = { photo: id, store, bucket, key, version, model };
   const source = photo.listing ? `listing:${photo.listing}` : `prefix:${bucket}/${folderOf(key)}`;
   return { file: fileOf(photo), category, human, source, origin, by, at: at.toISOString(), ...about };
+}
+
+/**
+ * Whether a source is one of those, `share` of all, that are kept for measuring: the same ones in every export, and with a
+ * larger share these and others.
+ */
+export function isHeldOut(source: string, share: number): boolean {
+  return createHash("sha256").update(source).digest().readUInt32BE() < share * 2 ** 32;
 }
 
 /** Where a photo lies in the folder of labels. What was uploaded again is another file: no label is ever beside other bytes. */

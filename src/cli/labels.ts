@@ -4,9 +4,10 @@ import type { Config } from "../config.ts";
 import { restrictSharp } from "../image/decode.ts";
 import { createFetch } from "../image/fetch.ts";
 import { createFolderFetch } from "../image/folder.ts";
+import { createKeyTemplate } from "../image/key-template.ts";
 import { connectS3, createS3Fetch } from "../image/s3.ts";
 import { shrink } from "../image/shrink.ts";
-import { type LabelledPhoto, labelOf, type Origin } from "../label.ts";
+import { isHeldOut, type LabelledPhoto, labelOf, type Origin } from "../label.ts";
 import { type ExportDeps, type Exported, writeLabels } from "../labels/folder.ts";
 import { Scope } from "../lifecycle.ts";
 import { packageRoot } from "../package-root.ts";
@@ -32,10 +33,16 @@ again: photos that are there are not fetched again, and labels of earlier runs s
   --from WHAT    of moderators, claims, audit, with commas between (default all three)
   --since DATE   only what was said since then, such as 2026-01-01
   --limit N      at most so many photos
+  --without-held-out SHARE
+                 without the photos of that share of the sources, such as 0.2: for training
+  --held-out SHARE
+                 only the photos of these sources, for measuring. They are the same ones in every export, so that
+                 folders of both kinds never share one, where the share is the same
   --dry-run      only count: fetch and write nothing
   --json         the result as one JSON object on stdout
 
-  maitred labels export --from moderators,audit --since 2026-01-01 ./labelled
+  maitred labels export --without-held-out 0.2 ./labelled
+  maitred labels export --held-out 0.2 --from moderators,audit ./gold
 
 Exit codes: 0 all is written but for photos that are gone, 1 others could not be had, and are listed.
 `,
@@ -43,6 +50,8 @@ Exit codes: 0 all is written but for photos that are gone, 1 others could not be
     from: { type: "string" },
     since: { type: "string" },
     limit: { type: "string" },
+    "without-held-out": { type: "string" },
+    "held-out": { type: "string" },
     "dry-run": { type: "boolean" },
     json: { type: "boolean" },
   },
@@ -58,13 +67,18 @@ Exit codes: 0 all is written but for photos that are gone, 1 others could not be
       const db = connect(config.databaseUrl, () => {}, 2);
       scope.onClose("Postgres", () => db.end());
       await requireSchema(db, join(packageRoot(), "migrations"));
-      const photos = labelled(db, chosen);
+      const photos = labelled(db, chosen, createKeyTemplate(config.keyTemplate));
       const dryRun = Boolean(args.values["dry-run"]);
       const done = dryRun
-        ? await count(photos)
-        : await write(db, photos, folder, wholeOf(chosen), config, scope, terminal);
+        ? await count(photos, chosen)
+        : await write(db, photos, folder, chosen, config, scope, terminal);
       for (const { code, photo, bucket, key, message } of done.missing) {
         terminal.say(`${printable(`${code} photo ${photo} ${bucket}/${key}: ${message}`)}\n`);
+      }
+      if (done.withoutListing > 0) {
+        const few = `${done.withoutListing} of ${counted(done.labels, "label")} have no listing`;
+        const then = "their source is the folder of their key, and one restaurant may be in several";
+        terminal.say(`${few}: ${then}; set MAITRED_KEY_TEMPLATE where keys name the listing\n`);
       }
       terminal.print(args.values["json"] ? JSON.stringify(done) : summary(done, dryRun, folder));
       return done.missing.every(({ code }) => code === "GONE") ? EXIT.done : EXIT.notAll;
@@ -78,6 +92,8 @@ interface Choice {
   from: ReadonlySet<string>;
   since: Date;
   limit: number;
+  /** Whether the photos of a source are asked for. */
+  belongs: (source: string) => boolean;
 }
 
 function folderOf({ positionals }: Arguments): string {
@@ -99,7 +115,22 @@ function choiceOf({ values }: Arguments): Choice {
   if (!Number.isInteger(limit) || limit < 1) {
     throw new UsageError(`--limit: expected a whole number above 0, got ${JSON.stringify(values["limit"])}`);
   }
-  return { from: new Set(from), since, limit };
+  return { from: new Set(from), since, limit, belongs: belongsOf(values) };
+}
+
+function belongsOf(values: Arguments["values"]): Choice["belongs"] {
+  const [without, only] = [values["without-held-out"], values["held-out"]];
+  if (without !== undefined && only !== undefined) {
+    throw new UsageError("expected one of --without-held-out and --held-out, each with a folder of its own");
+  }
+  const given = without ?? only;
+  if (given === undefined) return () => true;
+  const share = Number(given);
+  if (!(share > 0 && share < 1)) {
+    const name = without === undefined ? "--held-out" : "--without-held-out";
+    throw new UsageError(`${name}: expected a number between 0 and 1, got ${JSON.stringify(given)}`);
+  }
+  return (source) => isHeldOut(source, share) === (only !== undefined);
 }
 
 /** The origins whose labels are all exported. Of a claim that is gone the photo was replaced, which says nothing against it. */
@@ -109,11 +140,18 @@ function wholeOf({ from, since, limit }: Choice): Origin[] {
 }
 
 /** The photos to export, the most trusted first, so that a limit leaves out claims before it leaves out reviews. */
-async function* labelled(db: Pool, { from, since, limit }: Choice): AsyncGenerator<LabelledPhoto> {
+async function* labelled(
+  db: Pool,
+  { from, since, limit, belongs }: Choice,
+  knownFromKey: ReturnType<typeof createKeyTemplate>,
+): AsyncGenerator<LabelledPhoto> {
   let left = limit;
   for await (const page of pages(db, from, since)) {
-    for (const photo of page) {
-      if (left-- === 0) return;
+    for (const each of page) {
+      // one that was judged before workers knew the template
+      const photo = { ...each, listing: each.listing ?? knownFromKey(each.key).listing ?? null };
+      const label = labelOf(photo);
+      if ((!label || belongs(label.source)) && left-- === 0) return;
       yield photo;
     }
   }
@@ -125,15 +163,29 @@ async function* pages(db: Pool, from: ReadonlySet<string>, since: Date): AsyncGe
   if (from.has("claims")) yield* claimedPhotos(db, { since });
 }
 
-async function count(photos: AsyncIterable<LabelledPhoto>): Promise<Exported> {
-  const none = { labels: 0, fetched: 0, present: 0, unusable: 0, takenBack: 0 };
+async function count(photos: AsyncIterable<LabelledPhoto>, { belongs }: Choice): Promise<Exported> {
+  const none = {
+    labels: 0,
+    fetched: 0,
+    present: 0,
+    unusable: 0,
+    takenBack: 0,
+    leftOut: 0,
+    withoutListing: 0,
+  };
   const done: Exported = { ...none, origins: {}, missing: [] };
   for await (const photo of photos) {
-    if (!labelOf(photo)) {
+    const label = labelOf(photo);
+    if (!label) {
       done.unusable++;
       continue;
     }
+    if (!belongs(label.source)) {
+      done.leftOut++;
+      continue;
+    }
     done.labels++;
+    if (photo.listing === null) done.withoutListing++;
     done.origins[photo.origin] = (done.origins[photo.origin] ?? 0) + 1;
   }
   return done;
@@ -143,7 +195,7 @@ async function write(
   db: Pool,
   photos: AsyncIterable<LabelledPhoto>,
   folder: string,
-  whole: readonly Origin[],
+  chosen: Choice,
   config: Config,
   scope: Scope,
   terminal: Terminal,
@@ -161,7 +213,12 @@ async function write(
     },
   };
   try {
-    return await writeLabels(deps, photos, folder, { width: WIDTH, attempts: config.attempts, whole });
+    return await writeLabels(deps, photos, folder, {
+      width: WIDTH,
+      attempts: config.attempts,
+      whole: wholeOf(chosen),
+      belongs: chosen.belongs,
+    });
   } finally {
     clearInterval(timer);
     if (terminal.columns > 0) terminal.say("\r\x1b[K");
@@ -191,6 +248,7 @@ function summary(done: Exported, dryRun: boolean, folder: string): string {
   const parts = [`${counted(done.labels, "label")}${origins.length > 0 ? ` (${origins.join(", ")})` : ""}`];
   if (!dryRun) parts.push(`${counted(done.fetched, "photo")} fetched, ${done.present} there already`);
   if (done.takenBack > 0) parts.push(`${done.takenBack} of before were taken back`);
+  if (done.leftOut > 0) parts.push(`${done.leftOut} of sources that are left out`);
   if (done.unusable > 0) parts.push(`${done.unusable} said nothing that training knows`);
   if (done.missing.length > 0) parts.push(`${done.missing.length} not to be had`);
   return `${parts.join("; ")}${dryRun ? "" : `; ${join(folder, "labels.jsonl")}`}`;

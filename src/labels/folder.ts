@@ -16,6 +16,17 @@ export interface ExportDeps {
   progress(done: Exported): void;
 }
 
+export interface ExportOptions {
+  /** How many photos are in hand at once. */
+  width: number;
+  /** Tries of a photo whose store does not answer. */
+  attempts: number;
+  /** Origins of which the photos are all that there are. */
+  whole?: readonly Origin[];
+  /** Whether photos of a source are for this folder; labels of others go, also those of earlier runs. */
+  belongs?: (source: string) => boolean;
+}
+
 export interface Exported {
   labels: number;
   /** Photos fetched now, and those that were there from an earlier run. */
@@ -25,6 +36,10 @@ export interface Exported {
   unusable: number;
   /** Labels of earlier runs that nobody gives any more. */
   takenBack: number;
+  /** Photos of sources that do not belong into this folder. */
+  leftOut: number;
+  /** Labels whose source is the folder of their key. */
+  withoutListing: number;
   origins: Record<string, number>;
   /** Photos that could not be had, with the code that says why. */
   missing: { photo: string; bucket: string; key: string; code: string; message: string }[];
@@ -37,9 +52,6 @@ export interface Exported {
  * all labels of that origin, and that one was taken back.
  * labels.jsonl is replaced as a whole, also when this ends early.
  *
- * @param whole origins of which `photos` are all that there are.
- * @param width how many photos are in hand at once.
- * @param attempts tries of a photo whose store does not answer.
  * @throws {ConfigError} LABELS_INVALID when a line of an earlier labels.jsonl is no label, before anything is fetched.
  * @throws {UpstreamError} when a store does not answer; running it again goes on where it ended.
  */
@@ -47,10 +59,14 @@ export async function writeLabels(
   deps: ExportDeps,
   photos: AsyncIterable<LabelledPhoto>,
   folder: string,
-  { width, attempts, whole = [] }: { width: number; attempts: number; whole?: readonly Origin[] },
+  { width, attempts, whole = [], belongs = () => true }: ExportOptions,
 ): Promise<Exported> {
   mkdirSync(join(folder, "photos"), { recursive: true });
   const labels = await readLabels(folder);
+  for (const [file, line] of labels) {
+    const { photo, source } = JSON.parse(line) as Partial<Label>;
+    if (photo && source && isFileOf(photo, file) && !belongs(source)) labels.delete(file);
+  }
   const seen = new Map<string, string>();
   const done: Exported = {
     labels: 0,
@@ -58,6 +74,8 @@ export async function writeLabels(
     present: 0,
     unusable: 0,
     takenBack: 0,
+    leftOut: 0,
+    withoutListing: 0,
     origins: {},
     missing: [],
   };
@@ -71,6 +89,12 @@ export async function writeLabels(
       return;
     }
     seen.set(label.photo, label.file);
+    if (!belongs(label.source)) {
+      done.leftOut++;
+      // its listing was not known then
+      labels.delete(label.file);
+      return;
+    }
     const file = join(folder, label.file);
     try {
       if (existsSync(file)) done.present++;
@@ -80,6 +104,7 @@ export async function writeLabels(
       }
       labels.set(label.file, JSON.stringify(label));
       done.labels++;
+      if (photo.listing === null) done.withoutListing++;
       done.origins[label.origin] = (done.origins[label.origin] ?? 0) + 1;
     } catch (thrown) {
       if (!(thrown instanceof PhotoError)) throw thrown;

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { PhotoError, UpstreamError } from "../../src/errors.ts";
-import { type LabelledPhoto, labelOf, type Origin } from "../../src/label.ts";
+import { isHeldOut, type LabelledPhoto, labelOf, type Origin } from "../../src/label.ts";
 import { type ExportDeps, writeLabels } from "../../src/labels/folder.ts";
 import { test } from "../fixtures.ts";
 
@@ -53,6 +53,19 @@ describe("labelOf", () => {
     });
     expect(labelOf(photo(1, { category: "pets" }))).toBeUndefined();
     expect(labelOf(photo(1, { category: null }))).toBeUndefined();
+  });
+});
+
+describe("isHeldOut", () => {
+  const sources = Array.from({ length: 1_000 }, (_, id) => `listing:${id}`);
+  const heldOut = (share: number): string[] => sources.filter((source) => isHeldOut(source, share));
+
+  test("takes about that share of the sources, the same ones for ever, and more with a larger share", () => {
+    expect(heldOut(0.2).length).toBeGreaterThan(160);
+    expect(heldOut(0.2).length).toBeLessThan(240);
+    // another rule would put into training today what a set of last month measures on
+    expect(heldOut(0.005)).toEqual([54, 177, 353, 391, 823].map((id) => `listing:${id}`));
+    expect(heldOut(0.4)).toEqual(expect.arrayContaining(heldOut(0.2)));
   });
 });
 

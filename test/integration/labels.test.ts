@@ -217,10 +217,13 @@ describe("maitred labels export", () => {
       present: 0,
       unusable: 1,
       takenBack: 0,
+      leftOut: 0,
+      withoutListing: 2,
       origins: { moderator: 1, audit: 1, claim: 1 },
       missing: [{ photo: gone, bucket, key: "uploads/gone.jpg", code: "GONE", message: expect.any(String) }],
     });
     expect(first.stderr).toContain(`GONE photo ${gone} ${bucket}/uploads/gone.jpg`);
+    expect(first.stderr).toMatch(/^2 of 3 labels have no listing: .*MAITRED_KEY_TEMPLATE/m);
     const labels = new Map(labelsOf(out).map((label) => [label.photo, label]));
     expect([...labels.keys()].sort()).toEqual([side, phone, tiny].sort());
     expect(labels.has(useless)).toBe(false);
@@ -297,6 +300,42 @@ describe("maitred labels export", () => {
     expect(await dry("--from", "claims,audit")).toEqual({ audit: 1, claim: 3 });
     expect(await dry("--since", "2999-01-01")).toEqual({});
     expect(existsSync(out)).toBe(false);
+  });
+
+  test("a folder to train from and one to measure on share no source, whatever was in them before", async ({
+    db,
+    folder,
+  }) => {
+    const bucket = join(folder, "photos");
+    for (let listing = 0; listing < 20; listing++) {
+      mkdirSync(join(bucket, `${listing}`), { recursive: true });
+      for (const name of ["a.jpg", "b.jpg"]) {
+        copyFileSync(join(samples, "menu-1.jpg"), join(bucket, `${listing}`, name));
+        await register(db, { store: "folder", bucket, key: `${listing}/${name}` }, { claimed: "menu" });
+      }
+    }
+    const env = { DATABASE_URL: db.url, MAITRED_FOLDERS: bucket };
+    const [train, gold] = [join(folder, "train"), join(folder, "gold")];
+    expect((await exported(env, train)).done).toMatchObject({ labels: 40, withoutListing: 40 });
+    // the listing is in the key, and was when these were judged
+    const told = { ...env, MAITRED_KEY_TEMPLATE: "{listing}/{name}" };
+    const without = await exported(told, train, "--without-held-out", "0.3", "--limit", "4");
+    expect(without.code, without.stderr).toBe(0);
+    expect(without.done).toMatchObject({ labels: 4, withoutListing: 0 });
+    expect(without.stderr).toBe("");
+    await exported(told, train, "--without-held-out", "0.3");
+    const only = await exported(told, gold, "--held-out", "0.3");
+    const sources = (of: string) => new Set(labelsOf(of).map(({ source }) => source));
+    expect([...sources(train)].filter((source) => sources(gold).has(source))).toEqual([]);
+    expect(labelsOf(train).length + labelsOf(gold).length).toBe(40);
+    expect(sources(train).size + sources(gold).size).toBe(20);
+    expect(only.done).toMatchObject({ labels: labelsOf(gold).length, leftOut: labelsOf(train).length });
+    expect(labelsOf(gold).length).toBeGreaterThan(0);
+
+    const both = await exported(env, train, "--held-out", "0.3", "--without-held-out", "0.3");
+    expect(both.stderr).toContain("expected one of --without-held-out and --held-out");
+    const all = await exported(env, train, "--held-out", "1");
+    expect(all.stderr).toContain('--held-out: expected a number between 0 and 1, got "1"');
   });
 
   test("fetches from S3 the version that was labelled, and exits 1 for what it may not have", async ({
