@@ -15,6 +15,7 @@ import { promoteModel, readModels, readPromotions, registerModel, rollbackModel 
 import { connect } from "../store/pool.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
 import { judgeLabels, openFileJudge } from "./judging.ts";
+import { counted } from "./plural.ts";
 
 /** maitred model promote: see `model`. */
 export const promote: Command["run"] = async ({ values, positionals: [id] }, terminal) => {
@@ -41,25 +42,38 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
         : await judgeBoth(config, await readLabelled(gold, active.categories), active, candidate);
     const from = row?.id ?? (active && active.id !== id ? active.id : null);
     const worse = duels.filter((each) => each.worse).map(({ question }) => question);
-    const names = worse.map((question) => QUESTIONS[question]).join(", and in ");
-    const promoted = worse.length === 0 || Boolean(force);
+    // of so few whatever it answers is let pass
+    const tooFew = duels.filter(({ photos }) => photos < FEWEST_TO_DIFFER);
+    const against: string[] = [];
+    if (worse.length > 0) {
+      const names = worse.map((question) => QUESTIONS[question]).join(", and in ");
+      against.push(`it is worse beyond chance in ${names}`);
+    }
+    if (tooFew.length > 0) {
+      against.push(
+        `${tooFew.map(askedOf).join(", ")} tell nothing, ${FEWEST_TO_DIFFER} or more of each could`,
+      );
+    }
+    const promoted = against.length === 0 || Boolean(force);
     if (promoted) {
       if (!row && active && active.id !== id) await registerModel(db, active, by);
       await registerModel(db, candidate, by);
-      const why = reason ?? "not worse on the gold set";
+      const why = reason ?? `not worse on the gold set: ${duels.map(askedOf).join(", ")}`;
       await promoteModel(db, { to: id, from, by, why, figures: duels.length > 0 ? duels : null });
     }
-    for (const { question, photos } of duels.filter(({ photos }) => photos < FEWEST_TO_DIFFER)) {
-      const few = `--gold: ${photos} photos ${ASKED_OF[question]}, of which too few say nothing`;
+    for (const each of tooFew) {
+      const few = `--gold: ${askedOf(each)}, of which too few say nothing`;
       terminal.say(`${few}: give ${FEWEST_TO_DIFFER} or more, and hundreds to find small differences\n`);
     }
-    if (values["json"]) terminal.print(JSON.stringify({ promoted, from, to: id, worse, duels }));
-    else {
+    if (values["json"]) {
+      const unmeasured = tooFew.map(({ question }) => question);
+      terminal.print(JSON.stringify({ promoted, from, to: id, worse, unmeasured, duels }));
+    } else {
       for (const line of printed(duels, from ?? "-", id)) terminal.print(line);
       terminal.print(
         promoted
           ? `${id} is active; workers that have its folder follow within seconds: maitred model list shows which`
-          : `${id} is not promoted: it is worse beyond chance in ${names}; --force --reason WHY promotes it all the same`,
+          : `${id} is not promoted: ${against.join("; ")}; --force --reason WHY promotes it all the same`,
       );
     }
     return promoted ? EXIT.done : EXIT.notAll;
@@ -178,6 +192,10 @@ const ASKED_OF = {
   human: "with a human",
   clear: "without a human",
 } satisfies Record<Duel["question"], string>;
+
+function askedOf({ question, photos }: Duel): string {
+  return `${counted(photos, "photo")} ${ASKED_OF[question]}`;
+}
 
 function right(hits: number, of: number): string {
   return of === 0 ? "-" : `${((100 * hits) / of).toFixed(1)} %`;

@@ -34,7 +34,8 @@ a row in Postgres that every worker follows, finishing the batch at hand first. 
             from the first variant's; --tolerance is the mean difference that is let pass, --photos real ones to use
   promote   judges the labelled photos of --gold (a labels.jsonl, or a folder as training/README.md describes) with
             the active model and with this one, and refuses it if it is worse beyond chance (McNemar's exact test,
-            p < 0.05) in category, in humans held back, or in clear photos let pass, at the policy's human.review
+            p < 0.05) in category, in humans held back, or in clear photos let pass, at the policy's human.review, or if
+            fewer than six photos ask one of these, which could not tell
   rollback  returns to the model before, if its folder is here (--force: also if not); --from: only if ID is active still
   shadow    lets a model judge a share of the live photos after the active one; its scores are kept in shadow_scores,
             and change nothing

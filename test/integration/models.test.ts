@@ -468,13 +468,15 @@ describe("maitred model", () => {
     expect(report.duels[0]).toMatchObject({ question: "category", onlyActive: 0, onlyCandidate: 0, p: 1 });
     expect(report.duels[0].photos).toBeGreaterThanOrEqual(10);
 
-    const { rows } = await db.pool.query("select from_model, to_model, by, figures from promotions");
+    const { rows } = await db.pool.query("select from_model, to_model, by, why, figures from promotions");
+    const why =
+      "not worse on the gold set: 10 photos with a category, 6 photos with a human, 10 photos without a human";
     expect(rows).toEqual([
-      { from_model: "restaurant-4", to_model: "restaurant-7", by: "ann", figures: report.duels },
+      { from_model: "restaurant-4", to_model: "restaurant-7", by: "ann", why, figures: report.duels },
     ]);
   });
 
-  test("says so where no photo of the gold set tells whether it holds back humans", async ({
+  test("refuses a gold set of which too few photos tell whether it holds back humans, unless forced", async ({
     models,
     folder,
     db,
@@ -483,11 +485,22 @@ describe("maitred model", () => {
     mkdirSync(join(folder, "food"));
     copyFileSync(join(samples, "business-product-1.jpg"), join(folder, "food/a.jpg"));
     const env = { DATABASE_URL: db.url, MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
-    const command = maitred(["model", "promote", "restaurant-7", "--gold", folder], env);
-    expect(await command.exit, command.stderr()).toBe(0);
+    const args = ["model", "promote", "restaurant-7", "--gold", folder];
+    const command = maitred(args, env);
+    expect(await command.exit, command.stderr()).toBe(1);
     expect(command.stderr()).toMatch(/^--gold: 0 photos with a human, of which too few say nothing: give 6/m);
     expect(command.stdout()).toMatch(/^category +1 .* too few photos to tell$/m);
     expect(command.stdout()).toMatch(/^humans held back +0 .* not measured$/m);
+    expect(command.stdout()).toMatch(
+      /^restaurant-7 is not promoted: .*0 photos with a human.* tell nothing, 6 or more of each could; --force/m,
+    );
+    expect((await db.pool.query("select from models")).rowCount).toBe(0);
+    const forced = maitred([...args, "--force", "--reason", "to see", "--json"], env);
+    expect(await forced.exit, forced.stderr()).toBe(0);
+    expect(JSON.parse(forced.stdout())).toMatchObject({
+      promoted: true,
+      unmeasured: ["category", "human", "clear"],
+    });
   });
 
   test("refuses a gold set of which a photo cannot be judged, and names it", async ({
