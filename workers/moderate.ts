@@ -2,6 +2,7 @@
 import { availableParallelism, hostname } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import type { Config } from "../src/config.ts";
+import { unfitFor } from "../src/decide/policy.ts";
 import { asError, codeOf, UpstreamError } from "../src/errors.ts";
 import { createMetrics } from "../src/http/metrics.ts";
 import { serveHttp } from "../src/http/server.ts";
@@ -104,6 +105,8 @@ export async function startWorker(
     const about = { model: judge.model.id, variant, provider, warmUpMs: Math.round(warmUpMs) };
     log.info({ ...about, ...(pinned && { pinned: "MAITRED_MODEL" }) }, message);
     if (instead) log.warn({ instead }, "CUDA does not run here");
+    const unfit = unfitFor(policy, judge.model.id);
+    if (unfit) log.warn({ unfit }, "photos are decided on by thresholds of another model");
   };
   announce("the model is warm");
   const first = asLineModel(current);
@@ -181,7 +184,9 @@ export async function startWorker(
           log.info({ model: next?.judge.model.id, share }, next ? "a shadow runs" : "no shadow runs");
         },
         async report(problem) {
-          metrics.modelProblem(problem !== "");
+          const { judge, variant, provider } = current;
+          const problems = [problem, unfitFor(policy, judge.model.id)].filter(Boolean).join("; ");
+          metrics.modelProblem(problems !== "");
           if (problem !== known) {
             if (problem)
               log.error(
@@ -191,8 +196,8 @@ export async function startWorker(
             else log.info("every model that is to run does");
           }
           known = problem;
-          const { judge, variant, provider } = current;
-          await reportWorker(db, { worker: name, model: judge.model.id, variant, provider, pinned, problem });
+          const about = { worker: name, model: judge.model.id, variant, provider, pinned };
+          await reportWorker(db, { ...about, problem: problems });
         },
         unwell: broken("following the active model"),
       },

@@ -131,7 +131,7 @@ written says beside each number.
       const text = written(policyText, base, policy, chosen, tooFew);
       // what is written must be what was measured
       const read = parsePolicy(text, model.categories, out);
-      if (!isDeepStrictEqual(read, policy)) throw notPlain();
+      if (!isDeepStrictEqual(read, { ...policy, model: model.id })) throw notPlain();
       try {
         writeFileSync(out, text, { flag: force ? "w" : "wx" });
       } catch (thrown) {
@@ -192,5 +192,5 @@ function written(
 ): string {
   const aim = `--max-${target.limit} ${target.share}`;
   const about = `maitred calibrate ${aim} on ${photos} photos with ${model}, ${new Date().toISOString().slice(0, 10)}`;
-  return rewritePolicy(text, changesBetween(base, policy), [about, ...tooFew].join("; "));
+  return rewritePolicy(text, changesBetween(base, policy), { model, why: [about, ...tooFew].join("; ") });
 }

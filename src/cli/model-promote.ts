@@ -1,8 +1,9 @@
 import { userInfo } from "node:os";
 import { join } from "node:path";
-import { modelDirectories, openShippedModel } from "../../workers/judge.ts";
+import { modelDirectories, openPolicy, openShippedModel } from "../../workers/judge.ts";
 import type { Config } from "../config.ts";
-import { ConfigError } from "../errors.ts";
+import { unfitFor } from "../decide/policy.ts";
+import { asError, ConfigError } from "../errors.ts";
 import { type Duel, duel, QUESTIONS, wordsOf } from "../evaluate/gold.ts";
 import { type Label, readLabelled, someOf } from "../evaluate/labelled.ts";
 import { FEWEST_TO_DIFFER } from "../evaluate/statistics.ts";
@@ -61,6 +62,7 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
       const why = reason ?? `not worse on the gold set: ${duels.map(askedOf).join(", ")}`;
       await promoteModel(db, { to: id, from, by, why, figures: duels.length > 0 ? duels : null });
     }
+    if (promoted) terminal.say(saidOfPolicy(config, candidate));
     for (const each of tooFew) {
       const few = `--gold: ${askedOf(each)}, of which too few say nothing`;
       terminal.say(`${few}: give ${FEWEST_TO_DIFFER} or more, and hundreds to find small differences\n`);
@@ -96,9 +98,12 @@ export const rollback: Command["run"] = async ({ values }, terminal) => {
     const to = (await readPromotions(db)).find(({ kind, to }) => kind === "promote" && to === from)?.from;
     const previous = models.find(({ id }) => id === to);
     // workers would keep the one that they are to leave, and one that starts would not
-    if (previous && from === active && !force)
-      await openModelById(modelDirectories(config), previous, config.variant);
+    const model =
+      previous && from === active && !force
+        ? await openModelById(modelDirectories(config), previous, config.variant)
+        : undefined;
     const id = await rollbackModel(db, { from, by: accountOf(values), why: reason });
+    if (model) terminal.say(saidOfPolicy(config, model));
     terminal.print(
       values["json"]
         ? JSON.stringify({ active: id, from })
@@ -119,6 +124,20 @@ export function accountOf(values: Arguments["values"]): string {
     // a container may run as a user that nobody gave a name
     return `uid ${process.getuid?.() ?? "unknown"}`;
   }
+}
+
+/** A warning where the policy here is not for that model, else nothing. Which one workers have is not known here. */
+function saidOfPolicy(config: Config, model: Model): string {
+  let unfit: string;
+  try {
+    unfit = unfitFor(openPolicy(config, model).policy, model.id);
+  } catch (thrown) {
+    // the model is active by now, whatever the policy here is
+    unfit = asError(thrown).message;
+  }
+  return (
+    unfit && `warning: ${unfit} (this is the policy here, of MAITRED_POLICY: look at that of your workers)\n`
+  );
 }
 
 function openActive(config: Config, row: { id: string; sha256: string } | undefined): Promise<Model> {

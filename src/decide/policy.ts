@@ -7,6 +7,7 @@ const probability = z.number().min(0).max(1);
 const schema = z
   .strictObject({
     version: z.literal(1),
+    model: z.string().min(1).optional(),
     human: z.strictObject({ hide: probability, review: probability }),
     categories: z.record(z.string().min(1), probability),
     verify: z.array(
@@ -19,7 +20,7 @@ const schema = z
     message: "expected review <= hide: the uncertain band lies below the threshold that hides",
   });
 
-/** Thresholds 0..1; `verify` names categories that a person checks before they are shown. */
+/** Thresholds 0..1; `model` is the one that they were chosen for, and decides nothing; `verify` names categories that a person checks before they are shown. */
 export type Policy = Readonly<z.infer<typeof schema>>;
 
 /**
@@ -56,4 +57,10 @@ export function parsePolicy(
   ];
   if (problems.length > 0) throw new ConfigError("POLICY_INVALID", problems.join("\n"));
   return Object.freeze(policy);
+}
+
+/** What is wrong where a model is decided on by thresholds that were chosen for another; "" where nothing is, or none is named. */
+export function unfitFor(policy: Policy, model: string): string {
+  if (policy.model === undefined || policy.model === model) return "";
+  return `the policy has the thresholds of ${policy.model}, not of ${model}: choose others with maitred calibrate, or name ${model} in it`;
 }

@@ -40,11 +40,16 @@ export function hasAliases(yaml: string): boolean {
 }
 
 /**
- * The text of a policy with other numbers in it. Its comments and whatever else it says stay; each number that changes
+ * The text of a policy with other numbers in it, for `model`. Its comments and whatever else it says stay; each number that changes
  * gets a comment of its own with what it was and why.
  */
-export function rewritePolicy(yaml: string, changes: readonly Change[], why: string): string {
+export function rewritePolicy(
+  yaml: string,
+  changes: readonly Change[],
+  { model, why }: { model: string; why: string },
+): string {
   const document = parseDocument(yaml);
+  document.set("model", model);
   for (const { at, from, to } of changes) {
     const scalar = document.getIn(at, true) as Scalar;
     scalar.value = to;

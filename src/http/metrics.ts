@@ -24,7 +24,7 @@ export interface Metrics {
   batch(photos: number, seconds: number, provider: string): void;
   /** What judges from now on. */
   model(about: { model: string; variant: string; provider: string }): void;
-  /** Whether a model that is to run here cannot. */
+  /** Whether a model that is to run here cannot, or the policy is for another. */
   modelProblem(exists: boolean): void;
   shadow(outcome: "judged" | "dropped" | "failed", photos: number): void;
   /** A photo whose bytes the model has judged before. */
@@ -101,7 +101,7 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
   });
   const modelProblem = new Gauge({
     name: "maitred_model_problem",
-    help: "1 while a model that is to run here cannot be opened",
+    help: "1 while a model that is to run here cannot be opened, or the policy is for another",
     registers,
   });
   const shadows = new Counter({

@@ -62,7 +62,7 @@ test("writes a policy that does what it says, as evaluate measures it, with the 
   const comments = (yaml: string): string[] => yaml.split("\n").filter((line) => line.startsWith("#"));
   expect(comments(text)).toEqual(comments(shipped));
   const { human } = outcome.after.policy;
-  expect(parse(text)).toEqual({ ...parse(shipped), human });
+  expect(parse(text)).toEqual({ ...parse(shipped), model: "eyes-1", human });
   expect(text).toContain(
     `was ${parse(shipped).human.review}; maitred calibrate --max-shown 0.1 on 24 photos with eyes-1`,
   );

@@ -44,8 +44,12 @@ const test = base.extend<{
     const scope = new Scope();
     await use(async (env = {}) => {
       const photosFolder = join(folder, "photos");
+      // for no model in particular
+      const policy = join(folder, "policy.yaml");
+      const yaml = readFileSync(join(packageRoot(), "policy.yaml"), "utf8");
+      writeFileSync(policy, yaml.replace(/^model: .*$/m, ""));
       const settings = { MAITRED_FOLDERS: photosFolder, MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
-      const config = configFor(BACKENDS[0]!, { ...settings, ...env });
+      const config = configFor(BACKENDS[0]!, { ...settings, MAITRED_POLICY: policy, ...env });
       const left = new Set<string>();
       let wake = (): void => {};
       const worker = await startWorker(config, createLog("silent"), scope, {
@@ -322,6 +326,19 @@ describe("a worker", () => {
     expect(worker.model).toBe("a-1");
   });
 
+  test("says so while the policy has the thresholds of another model", async ({ start, models, db }) => {
+    const { worker } = await start({ MAITRED_POLICY: "" });
+    await expect.poll(() => problems(db), { timeout: 20_000 }).toEqual([""]);
+    await promote(db, makeModel(models, "a-1"));
+    const unfit = expect.stringContaining("the thresholds of restaurant-4, not of a-1");
+    await expect.poll(() => problems(db), { timeout: 20_000 }).toEqual([unfit]);
+    expect(worker.model).toBe("a-1");
+    expect(await (await fetch(`${worker.url}/metrics`)).text()).toContain("maitred_model_problem 1");
+    await promote(db, shipped);
+    await expect.poll(() => problems(db), { timeout: 20_000 }).toEqual([""]);
+    expect(await (await fetch(`${worker.url}/metrics`)).text()).toContain("maitred_model_problem 0");
+  });
+
   test("keeps to MAITRED_MODEL, whichever is active", async ({ start, models, db }) => {
     const pinned = makeModel(models, "a-1");
     const { worker } = await start({ MAITRED_MODEL: pinned });
@@ -537,6 +554,12 @@ describe("maitred model", () => {
     const back = maitred(["model", "rollback", "--reason", "it was worse", "--by", "bob"], env);
     expect(await back.exit, back.stderr()).toBe(0);
     expect(back.stdout()).toContain("restaurant-7 is active again, after restaurant-8");
+    for (const [command, id] of [
+      [forced, "restaurant-8"],
+      [back, "restaurant-7"],
+    ] as const) {
+      expect(command.stderr()).toContain(`the thresholds of restaurant-4, not of ${id}`);
+    }
     const again = maitred(["model", "rollback", "--reason", "bad", "--from", "restaurant-8"], env);
     expect(await again.exit).toBe(2);
     expect(again.stderr()).toContain("restaurant-7 is active, not restaurant-8");

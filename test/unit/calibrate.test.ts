@@ -183,8 +183,8 @@ test("a rewritten policy keeps its comments and its order, and says of each numb
   };
   const changes = changesBetween(base, after);
   expect(changes.map(({ at }) => at.join("."))).toEqual(["human.review", "categories.food"]);
-  const text = rewritePolicy(yaml, changes, "because");
-  expect(parse(text)).toEqual(after);
+  const text = rewritePolicy(yaml, changes, { model: "eyes-1", why: "because" });
+  expect(parse(text)).toEqual({ ...after, model: "eyes-1" });
   for (const kept of ["# why\n", "# inline", "# tags\n", "  ambience: 0.5\n", "verify: [menu]\n"]) {
     expect(text).toContain(kept);
   }
