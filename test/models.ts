@@ -13,13 +13,14 @@ export interface Made {
   categories?: string[];
   variants?: Record<string, string>;
   measured?: Record<string, unknown>;
+  trainedFrom?: Record<string, unknown>;
   /** By file name; without it, one `model.onnx` that says what the fields above do. */
   files?: Record<string, Buffer>;
 }
 
 /** Writes a model folder whose hashes are right, and answers its path. */
 export function makeModel(directory: string, id: string, made: Made = {}): string {
-  const { side = 64, categories = CATEGORIES, variants, measured } = made;
+  const { side = 64, categories = CATEGORIES, variants, measured, trainedFrom } = made;
   const files = made.files ?? { "model.onnx": graphThatSays(made) };
   const folder = join(directory, id);
   mkdirSync(folder, { recursive: true });
@@ -35,7 +36,11 @@ export function makeModel(directory: string, id: string, made: Made = {}): strin
     input: { side, fit: "squash" },
     categories,
   };
-  const more = { ...(variants && { variants }), ...(measured && { measured }) };
+  const more = {
+    ...(variants && { variants }),
+    ...(measured && { measured }),
+    ...(trainedFrom && { trainedFrom }),
+  };
   writeFileSync(join(folder, "model.json"), JSON.stringify({ ...about, ...more }));
   return folder;
 }

@@ -30,6 +30,7 @@ from net import MaitredNet
 from weights import detector_text
 
 LOSS, GAIN = 0.005, 1.5
+MOST_SOURCES = 5_000  # of a model.json that people read
 BESIDE = 0.05  # of a human's probability: the detector in a graph sees another grey at the frame's edge
 
 
@@ -165,6 +166,12 @@ def licences(labels: list[dict]) -> dict[str, int]:
     return dict(Counter(str(label.get("licence") or "") for label in labels).most_common())
 
 
+def source_hashes(labels: list[dict]) -> list[str]:
+    """By which `maitred evaluate` and `model promote` tell that photos are of sources that a model knows. Of very many there are none."""
+    sources = {label["source"] for label in labels}
+    return sorted(hashlib.sha256(source.encode()).hexdigest()[:8] for source in sources) if len(sources) <= MOST_SOURCES else []
+
+
 def milliseconds(files: dict[str, Path], sample: np.ndarray) -> dict[str, float]:
     """Of one core for a photo, in batches of 8: the median of 40 runs, in turns, for others may use the machine too."""
     graphs, batch = {name: open_graph(file, threads=1) for name, file in files.items()}, {"photos": sample}
@@ -224,7 +231,7 @@ def main():
             "sources": len({group_of(label["source"]) for label in labels}), "rendered": sum({about["data"]: about["photos"] for about in final.sources if about["data"] != str(final.data)}.values()),
             "licences": licences(labels), "draws": final.args["draws"], "taughtBy": final.args["taughtBy"],
             "recall": final.args["recall_weight"] if final.args.get("recall") else 0, "seed": final.args["seed"], "code": "training/train.py",
-            "begunWith": begun,
+            "begunWith": begun, "sourceHashes": source_hashes(labels),
             "labelsSha256": final.sources[0]["labels"]},
         "measured": {"folds": len(folds), **measured, "humanSpread": spread(folds, calibration), "int8": int8},
     }

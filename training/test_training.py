@@ -166,6 +166,7 @@ class Make(unittest.TestCase):
         model = json.loads((self.out / "model.json").read_text(), parse_constant=self.fail)
         self.assertEqual((model["name"], model["version"], model["measured"]["photos"]), ("tiny", "1", 45))
         self.assertEqual(model["trainedFrom"]["recall"], 2)
+        self.assertEqual(len(model["trainedFrom"]["sourceHashes"]), model["trainedFrom"]["sources"])
         for name, file in model["files"].items():
             self.assertEqual(file["sha256"], hashlib.sha256((self.out / name).read_bytes()).hexdigest())
         graph = onnxruntime.InferenceSession(str(self.out / "model.onnx"))

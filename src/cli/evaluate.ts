@@ -10,6 +10,7 @@ import { type LabelledSet, readLabelledSet, sample } from "../evaluate/labelled.
 import { renderPage } from "../evaluate/page.ts";
 import { DIFFERENCES_SHOWN } from "../evaluate/page-photos.ts";
 import { asJson, type Report, type Subject } from "../evaluate/report.ts";
+import { saidOf, type TrainedOn, trainedOn } from "../evaluate/trained-on.ts";
 import type { Model } from "../infer/model.ts";
 import { openModelInUse, openNamed } from "./choose-model.ts";
 import { type Arguments, type Command, EXIT, type Terminal, UsageError } from "./command.ts";
@@ -67,10 +68,12 @@ Exit codes: 0 every label counted, 1 some photos or lines were left out.
     const models = await modelsOf(args, config);
     const set = await readLabelledSet(path, models[0]!.categories);
     const labelled = { ...set, labels: sample(set.labels, limit) };
+    const known = trainedOn(models, labelled.labels);
+    for (const each of known) terminal.say(`${saidOf(each)}\n`);
     const out = values["out"] as string | undefined;
     // before everything is judged, and in vain
     if (out !== undefined) makeOutputFolder("--out", out);
-    const { report, paths } = await reportOf(config, models, labelled, worst, terminal, path);
+    const { report, paths } = await reportOf(config, models, labelled, known, worst, terminal, path);
     if (out !== undefined) {
       const thumbnails = await makeThumbnails(config, paths);
       writeFileSync(join(out, "evaluation.json"), `${asJson(report, 1)}\n`);
@@ -113,6 +116,7 @@ async function reportOf(
   config: Config,
   models: readonly Model[],
   { labels, problems }: LabelledSet,
+  known: TrainedOn[],
   worst: number,
   terminal: Terminal,
   path: string,
@@ -159,6 +163,7 @@ async function reportOf(
     problems: [...problems],
     unjudged: [...unjudged.values()],
     subjects,
+    trainedOn: known,
     comparison,
   };
   return { report, paths: pathsOf(subjects, comparison) };

@@ -7,6 +7,7 @@ import { asError, ConfigError } from "../errors.ts";
 import { type Duel, duel, QUESTIONS, wordsOf } from "../evaluate/gold.ts";
 import { type Label, readLabelled, someOf } from "../evaluate/labelled.ts";
 import { FEWEST_TO_DIFFER } from "../evaluate/statistics.ts";
+import { saidOf, trainedOn } from "../evaluate/trained-on.ts";
 import { openModelById } from "../infer/folders.ts";
 import type { Model } from "../infer/model.ts";
 import { packageRoot } from "../package-root.ts";
@@ -36,11 +37,14 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
     if (row?.id === id) throw new ConfigError("MODEL_INVALID", `${id} is active already`);
     // an active one that is not needed here need not be here
     const active = row && gold === undefined ? undefined : await openActive(config, row);
+    const labels = gold === undefined || !active ? [] : await readLabelled(gold, active.categories);
+    const known = trainedOn(active ? [active, candidate] : [candidate], labels);
+    for (const each of known) terminal.say(`${saidOf(each)}\n`);
     // also without a gold set the candidate must be one that runs
     const duels =
       gold === undefined || !active
         ? await runOnce(config, candidate)
-        : await judgeBoth(config, await readLabelled(gold, active.categories), active, candidate);
+        : await judgeBoth(config, labels, active, candidate);
     const from = row?.id ?? (active && active.id !== id ? active.id : null);
     const worse = duels.filter((each) => each.worse).map(({ question }) => question);
     // of so few whatever it answers is let pass
@@ -69,7 +73,7 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
     }
     if (values["json"]) {
       const unmeasured = tooFew.map(({ question }) => question);
-      terminal.print(JSON.stringify({ promoted, from, to: id, worse, unmeasured, duels }));
+      terminal.print(JSON.stringify({ promoted, from, to: id, worse, unmeasured, trainedOn: known, duels }));
     } else {
       for (const line of printed(duels, from ?? "-", id)) terminal.print(line);
       terminal.print(

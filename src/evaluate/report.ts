@@ -1,6 +1,7 @@
 import type { Policy } from "../decide/policy.ts";
 import type { Comparison } from "./comparison.ts";
 import type { Evaluation } from "./evaluation.ts";
+import type { TrainedOn } from "./trained-on.ts";
 
 /** A model, and how good it is. */
 export interface Subject {
@@ -24,6 +25,8 @@ export interface Report {
   unjudged: { file: string; code: string; message: string }[];
   /** One model, or two that are compared. */
   subjects: Subject[];
+  /** Those of them that know sources of the set. */
+  trainedOn: TrainedOn[];
   comparison: Comparison | null;
 }
 

@@ -44,6 +44,8 @@ export interface Model {
   categories: readonly string[];
   /** What model.json says of its quality; shown, not used. */
   measured: unknown;
+  /** And of what it was trained on. */
+  trainedFrom: unknown;
 }
 
 /**
@@ -107,6 +109,7 @@ export async function openModel(folder: string, variant = "auto"): Promise<Model
     side: input.side,
     categories,
     measured: result.data["measured"] ?? null,
+    trainedFrom: result.data["trainedFrom"] ?? null,
   };
 }
 

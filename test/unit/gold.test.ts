@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { duel } from "../../src/evaluate/gold.ts";
 import type { Label } from "../../src/evaluate/labelled.ts";
+import { trainedOn } from "../../src/evaluate/trained-on.ts";
 import type { Scores } from "../../src/photo.ts";
 
 let photos = 0;
@@ -105,4 +106,28 @@ test("hands alone, likenesses, what nobody labelled, and what one model cannot j
 test("a score that is no number holds the photo back, as the policy does", () => {
   const [, human] = duel([label(null, true)], [says("food", Number.NaN)], [says("food", 0)], 0.04);
   expect(human).toMatchObject({ active: 1, candidate: 0 });
+});
+
+test("a model knows the sources that it was trained on, and those of the one that it went on from", () => {
+  const labels = ["listing:1", "listing:1", "listing:2", "listing:3", null].map((source) => ({
+    ...label("food", false),
+    source,
+  }));
+  // sha256 of listing:1, as training writes it, and of listing:2
+  const before = { id: "a-1", trainedFrom: { sourceHashes: ["ecd85c4a"] } };
+  const after = {
+    sourceHashes: ["b25d18bb"],
+    begunWith: { weights: "a-1", trainedFrom: before.trainedFrom },
+  };
+  expect(trainedOn([before, { id: "b-1", trainedFrom: after }, before], labels)).toEqual([
+    { model: "a-1", sources: 1, photos: 2 },
+    { model: "b-1", sources: 2, photos: 3 },
+  ]);
+  const silent = [null, {}, { sourceHashes: 7 }, { sourceHashes: ["00000000"] }];
+  expect(
+    trainedOn(
+      silent.map((trainedFrom, index) => ({ id: `${index}`, trainedFrom })),
+      labels,
+    ),
+  ).toEqual([]);
 });

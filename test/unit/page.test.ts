@@ -35,6 +35,7 @@ function reportOf(models: readonly (readonly [number, number])[]): Report {
     labelled: 5,
     problems: ["labels.jsonl:9: <oops>"],
     unjudged: [{ file: "<gone>", code: "GONE", message: "no such file" }],
+    trainedOn: [],
     subjects: judged.map((each, index) => ({
       name: `m-${index} fp32`,
       model: `m-${index}`,
