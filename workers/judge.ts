@@ -60,13 +60,16 @@ export async function openJudge(
   // ONNX Runtime tells Microsoft of the machine, the command and the model, and a command of some hundred paths crashes it
   process.env["ORT_DISABLE_TELEMETRY"] = "1";
   const cores = availableParallelism();
+  // the system shares the cores out between them and the others; with fewer, those that wait would hold the lane's places. Each
+  // keeps up to 600 MiB
+  const slowDecoders = Math.min(cores, 8);
   // threads run the compiled entry points, whether this module is compiled or not
   const entry = (name: string): URL => new URL(`file://${join(packageRoot(), "dist", "workers", name)}`);
   const inference = createInference(entry("infer.js"), model, {
     ...config,
     background: how.background ?? false,
   });
-  const heic = createHeicDecoder(entry("heic.js"), cores);
+  const heic = createHeicDecoder(entry("heic.js"), slowDecoders);
   const limits = { side: model.side, maxPixels: config.maxPixels };
   const scope = new Scope();
   scope.hold("inference", inference);
@@ -78,8 +81,7 @@ export async function openJudge(
     inference,
     // one more than cores, so that a core is busy while another photo is between two steps
     decoders: cores + 1,
-    // the system shares the cores out between them and the others; with fewer, those that wait would hold the lane's places
-    slowDecoders: cores,
+    slowDecoders,
     decode(bytes, turn) {
       return turn(() => decode(bytes, limits, heic.decode), sniff(bytes) === "heic");
     },

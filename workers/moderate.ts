@@ -112,7 +112,8 @@ export async function startWorker(
   const first = asLineModel(current);
   const { maxBatch } = first;
   // most of a photo's time is a wait for its bytes, so that cores want more photos in hand than they decode
-  const concurrency = config.concurrency || Math.max(24, 3 * maxBatch, 6 * availableParallelism());
+  const concurrency =
+    config.concurrency || Math.max(24, 3 * maxBatch, Math.min(6 * availableParallelism(), 96));
   const s3 = connectS3(config, concurrency * LANES.length);
   scope.onClose("S3", () => s3.destroy());
   const folders = config.folders
@@ -210,10 +211,19 @@ export async function startWorker(
     listen(config.databaseUrl, "maitred_models", () => void follower.look(), broken("Postgres")),
   );
   scope.hold("watch", watchModels(models, said, current.warmUpMs, log));
-  const tell = () => reportFigures(db, name, { ...recent.figures(), folders });
+  const tell = (): Promise<void> => reportFigures(db, name, { ...recent.figures(), folders });
   tellFigures(tell, broken("telling figures"), scope);
   // what is fetched while nothing can be recorded is fetched again; telling figures is a write that any worker may do
-  const recording = createHold(tell, (error) => codeOf(error).startsWith("DATABASE_"), ASK_MS);
+  const recording = createHold(
+    () =>
+      tell().catch((thrown: unknown) => {
+        // no photo is tried meanwhile, and alerts look at tries
+        for (const lane of LANES) metrics.retry(lane, codeOf(thrown));
+        throw thrown;
+      }),
+    (error) => codeOf(error).startsWith("DATABASE_"),
+    ASK_MS,
+  );
   const consumers: Closable[] = [];
   scope.onClose("lanes", async () => {
     ready = false;

@@ -75,7 +75,9 @@ Postgres ended by itself.
       scope.onClose("progress", progress.stop);
       // a port that nobody asked for is no reason not to start
       const ifTaken = (name: string) => ({ orAnyFree: !terminal.env[name]?.trim() });
-      const worker = await startWorker(config, log, scope, progress.events, ifTaken("MAITRED_PORT"));
+      // who waits for the end is told of what cannot be read
+      const judging = values["once"] ? { ...config, patienceMs: 0 } : config;
+      const worker = await startWorker(judging, log, scope, progress.events, ifTaken("MAITRED_PORT"));
       const intake = openIntake(config, scope, (err) => log.warn({ err }, "a server is unwell"));
       const watching = { intake, log, withdrew: progress.withdrew };
       for (const folder of folders) await withdrawGone(folder, watching);

@@ -58,7 +58,7 @@ export function connectS3(
 }
 
 /**
- * Reads objects from S3. One that keeps coming may take a millisecond for every 50 bytes longer than `timeoutMs`. A version
+ * Reads objects from S3. One that keeps coming may take twice `timeoutMs`. A version
  * `etag:X` must still be the object's etag, any other non-empty version is a version id, except for `generation:X`, of
  * which the object as it is now is read. Metadata `listing`, `uploader` and `claimed` is what the object says of its photo.
  */
@@ -69,6 +69,7 @@ export function createS3Fetch(s3: S3Client): FetchPhoto {
     try {
       const command = new GetObjectCommand({ ...address(photo) });
       const answer = await s3.send(command, { abortSignal: abort.signal });
+      quiet.refresh();
       const bytes = await collect(answer, photo, limits, abort.signal, () => void quiet.refresh());
       return { bytes, known: knownFrom(answer.Metadata ?? {}) };
     } catch (thrown) {
@@ -255,14 +256,14 @@ async function collect(
   try {
     checkTag(photo, ETag);
     if (length !== undefined && length > maxBytes) throw tooLarge(length, maxBytes);
-    const mostMs = timeoutMs + (length ?? maxBytes) / LEAST_BYTES_PER_MS;
+    const mostMs = 2 * timeoutMs;
     const since = performance.now();
     const chunks: Uint8Array[] = [];
     let size = 0;
     for await (const chunk of body as AsyncIterable<Uint8Array>) {
       came();
       size += chunk.length;
-      // hundreds of photos share a network, so that all of them may be slow; but none may come for ever
+      // hundreds of photos share a network, so that all of them may be slow; but none may outlast the drain of a worker that ends
       if (performance.now() - since > mostMs)
         throw unavailable(photo, `${size} bytes came within ${Math.round(mostMs)} ms`);
       if (size > maxBytes) throw tooLarge(size, maxBytes);
@@ -297,4 +298,3 @@ function knownFrom(metadata: Record<string, string>): Known {
 }
 
 /** Of a photo that keeps coming. */
-const LEAST_BYTES_PER_MS = 50;

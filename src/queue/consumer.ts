@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { DelayedError, type Job, UnrecoverableError, Worker } from "bullmq";
 import { asError, codeOf, ModerationError, PhotoError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
@@ -25,7 +24,7 @@ export interface ConsumerSettings {
   attempts: number;
   /** Milliseconds before the second try; doubles each time up to a minute, give or take half. */
   backoffMs: number;
-  /** Milliseconds since a photo was queued after which its tries count also while its store answers for none. */
+  /** Milliseconds since an upload was queued after which its tries count also while its store answers for none. */
   patienceMs: number;
 }
 
@@ -57,8 +56,8 @@ export async function consume(
   settings: ConsumerSettings,
   handlers: ConsumerHandlers,
 ): Promise<Closable> {
-  /** Buckets whose store refused the last that was asked of it. */
-  const refusing = new Set<string>();
+  /** Buckets whose store refused the last that was asked of it, and whether a photo asks it again now. */
+  const refusing = new Map<string, boolean>();
   const worker = new Worker(
     lane,
     (job, token) => handle(job, token),
@@ -95,11 +94,14 @@ export async function consume(
     const deaths = job.stalledCounter;
     const tries = job.attemptsMade + 1;
     const ageMs = Date.now() - job.timestamp;
-    const { store, bucket } = photo.rendition ?? photo;
-    const asked = `${store} ${bucket}`;
+    const asked = `${photo.store} ${photo.bucket}`;
     // a store that answers for no other photo says nothing of this one; in the end it does, or a photo that is alone in its bucket
-    // would be asked for without end
-    const away = refusing.has(asked) && ageMs < settings.patienceMs;
+    // would be asked for without end. What a backfill could not read it lists, and tries again when it is told to
+    const away = lane === "live" && deaths < MAX_DEATHS && refusing.has(asked) && ageMs < settings.patienceMs;
+    const awayMs = Math.min(Math.max(ageMs / 4, OUTAGE_DELAY_MS), MAX_BACKOFF_MS);
+    // one asks for all of them: a store that is away would have all places of the lane, and photos of others wait
+    if (away && refusing.get(asked)) return putBack(job, token, awayMs);
+    if (away) refusing.set(asked, true);
     const last = deaths >= MAX_DEATHS || (tries >= settings.attempts && !away);
     try {
       if (deaths >= MAX_DEATHS)
@@ -110,15 +112,13 @@ export async function consume(
       }
     } catch (thrown) {
       const refused = codeOf(thrown) === "STORE_UNAVAILABLE";
-      if (refused) refusing.add(asked);
+      if (away || refused) refusing.set(asked, false);
       const outage = isOutage(thrown) || (refused && away);
       if (thrown instanceof PhotoError || !(last || outage)) throw forQueue(thrown);
       if (!outage) handlers.error(asError(thrown));
-      // kept in hand meanwhile, or a store that refuses at once would be asked as fast as the queue hands out photos
-      if (refused) await sleep(REFUSED_MS);
       // an outage says nothing of the photo, so it costs none of its tries; and whatever keeps the outcome
       // of a last try from being committed must not make the job go away
-      await putBack(job, token, OUTAGE_DELAY_MS);
+      await putBack(job, token, refused ? awayMs : OUTAGE_DELAY_MS);
     }
   }
 
@@ -157,5 +157,4 @@ const OUTAGES = new Set<string>([
 ]);
 const MAX_DEATHS = 4;
 const OUTAGE_DELAY_MS = 2_000;
-const REFUSED_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;

@@ -37,7 +37,7 @@ export const judging = {
     0,
     0,
     2_048,
-    "photos taken from each queue at once; 0: three batches or six a core, at least 24",
+    "photos taken from each queue at once; 0: three batches or six a core, 24 to 96 on CPUs",
   ),
   threads: int(
     "MAITRED_THREADS",
@@ -65,7 +65,7 @@ export const judging = {
     10_000,
     100,
     300_000,
-    "longest wait for the first bytes of an S3 object, and for more of them",
+    "longest wait for the first bytes of an S3 object, and for more of them; twice that for all",
   ),
   attempts: int("MAITRED_ATTEMPTS", 5, 1, 100, "tries of a photo whose store does not answer"),
   backoffMs: int("MAITRED_BACKOFF_MS", 1_000, 1, 600_000, "wait before the second try; doubles each time"),
@@ -74,7 +74,7 @@ export const judging = {
     86_400_000,
     0,
     2_592_000_000,
-    "how long a photo waits, whose store answers for none of its bucket, before it may fail",
+    "how long an upload waits, whose store answers for none of its bucket, before it may fail",
   ),
   lockMs: int(
     "MAITRED_LOCK_MS",
