@@ -19,7 +19,12 @@ async function manyMore({ db }: Desk): Promise<void> {
 
 /** A real worker beside the desk, until the test ends; answers how to have it judge a photo of the folder. */
 async function startWorker({ db }: Desk, folder: string): Promise<(key: string) => Promise<void>> {
-  const env = { DATABASE_URL: db.url, MAITRED_FOLDERS: folder, MAITRED_PROVIDER: "cpu" };
+  const env = {
+    DATABASE_URL: db.url,
+    MAITRED_FOLDERS: folder,
+    MAITRED_PROVIDER: "cpu",
+    MAITRED_PATIENCE_MS: "0",
+  };
   const worker = maitred(["worker"], env);
   onTestFinished(async () => {
     worker.child.kill("SIGTERM");
