@@ -56,8 +56,8 @@ export async function consume(
   settings: ConsumerSettings,
   handlers: ConsumerHandlers,
 ): Promise<Closable> {
-  /** Buckets whose store refused the last that was asked of it, and whether a photo asks it again now. */
-  const refusing = new Map<string, boolean>();
+  /** How often a bucket's store refused since it last answered, and whether a photo asks an absent one again now. */
+  const refusals = new Map<string, { inRow: number; asking: boolean }>();
   const worker = new Worker(
     lane,
     (job, token) => handle(job, token),
@@ -95,30 +95,39 @@ export async function consume(
     const tries = job.attemptsMade + 1;
     const ageMs = Date.now() - job.timestamp;
     const asked = `${photo.store} ${photo.bucket}`;
-    // a store that answers for no other photo says nothing of this one; in the end it does, or a photo that is alone in its bucket
+    const refused = refusals.get(asked) ?? { inRow: 0, asking: false };
+    refusals.set(asked, refused);
+    // a store that refuses more than one photo's tries in a row is away, which says nothing of this one; in the end it does, or it
     // would be asked for without end. What a backfill could not read it lists, and tries again when it is told to
-    const away = lane === "live" && deaths < MAX_DEATHS && refusing.has(asked) && ageMs < settings.patienceMs;
+    const away =
+      lane === "live" &&
+      deaths < MAX_DEATHS &&
+      refused.inRow >= settings.attempts &&
+      ageMs < settings.patienceMs;
     const awayMs = Math.min(Math.max(ageMs / 4, OUTAGE_DELAY_MS), MAX_BACKOFF_MS);
     // one asks for all of them: a store that is away would have all places of the lane, and photos of others wait
-    if (away && refusing.get(asked)) return putBack(job, token, awayMs);
-    if (away) refusing.set(asked, true);
+    if (away && refused.asking) return putBack(job, token, awayMs);
+    if (away) refused.asking = true;
     const last = deaths >= MAX_DEATHS || (tries >= settings.attempts && !away);
     try {
       if (deaths >= MAX_DEATHS)
         await handlers.abandoned(photo, `in hand each time that ${deaths} workers died`);
       else {
         await handlers.photo(photo, { lane, tries, last, ageMs });
-        refusing.delete(asked);
+        // what ends a last try may be that it was refused
+        if (!last) refused.inRow = 0;
       }
     } catch (thrown) {
-      const refused = codeOf(thrown) === "STORE_UNAVAILABLE";
-      if (away || refused) refusing.set(asked, false);
-      const outage = isOutage(thrown) || (refused && away);
+      const unavailable = codeOf(thrown) === "STORE_UNAVAILABLE";
+      if (unavailable) refused.inRow++;
+      const outage = isOutage(thrown) || (unavailable && away);
       if (thrown instanceof PhotoError || !(last || outage)) throw forQueue(thrown);
       if (!outage) handlers.error(asError(thrown));
       // an outage says nothing of the photo, so it costs none of its tries; and whatever keeps the outcome
       // of a last try from being committed must not make the job go away
-      await putBack(job, token, refused ? awayMs : OUTAGE_DELAY_MS);
+      await putBack(job, token, unavailable ? awayMs : OUTAGE_DELAY_MS);
+    } finally {
+      if (away) refused.asking = false;
     }
   }
 

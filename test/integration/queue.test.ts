@@ -4,6 +4,7 @@ import { mkdtempSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "node:util";
 import { type Cluster, Redis } from "ioredis";
 import { describe, expect } from "vitest";
@@ -220,25 +221,52 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     expect(lasts.items).toEqual([false, false]);
   });
 
-  test("wait for a store that answers for no photo, and give up the one for which alone it does not", async ({
+  test("wait for a store that refuses more tries in a row than one photo has, of which one asks at a time", async ({
     open,
   }) => {
     const { queues, take } = open(backend);
-    const refused = collector<boolean>(2);
-    const lasts = collector<boolean>(3);
+    let away = true;
+    let asking = 0;
+    const together: number[] = [];
+    const tries = collector<string>(12);
+    const read = collector<string>(20);
     await take(
       "live",
       async ({ id }, { last }) => {
-        if (id === "2") return;
-        refused.push(last);
+        if (!away) return read.push(id);
+        together.push(++asking);
+        // as others that are handed out meanwhile would ask
+        await sleep(50);
+        asking--;
+        tries.push(id);
+        if (!last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
+      },
+      { attempts: 3, patienceMs: 60_000 },
+    );
+    await queues.add(
+      "live",
+      Array.from({ length: 20 }, (_, n) => job(n)),
+    );
+    await tries.done;
+    away = false;
+    await read.done;
+    expect(new Set(read.items).size).toBe(20);
+    // four were in hand, and two at most begin between the first refusals
+    expect(new Set(together.slice(6))).toEqual(new Set([1]));
+  });
+
+  test("give up a photo that is refused alone", async ({ open }) => {
+    const { queues, take } = open(backend);
+    const lasts = collector<boolean>(3);
+    await take(
+      "live",
+      async (_, { last }) => {
         lasts.push(last);
         if (!last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
       },
-      { attempts: 2, patienceMs: 60_000 },
+      { attempts: 3, patienceMs: 60_000 },
     );
     await queues.add("live", [job(1)]);
-    await refused.done;
-    await queues.add("live", [job(2)]);
     await lasts.done;
     expect(lasts.items).toEqual([false, false, true]);
   });
