@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { PhotoRef } from "./photo.ts";
+import type { PhotoRef, Scores } from "./photo.ts";
 
 /** Who says what a photo shows, the most trusted first: a moderator (audits by random sample apart), or its uploader. */
 export const ORIGINS = ["moderator", "audit", "claim"] as const;
@@ -38,6 +38,8 @@ export interface LabelledPhoto extends PhotoRef {
 export interface Label {
   file: string;
   category: string | null;
+  /** The category is the model's: a moderator who looked for humans gave none. */
+  left: boolean;
   human: boolean | null;
   source: string;
   origin: Origin;
@@ -53,16 +55,25 @@ export interface Label {
 
 /**
  * The label of a photo, or nothing where it would teach nothing: neither a category that training knows nor a word
- * on humans. `source` is the listing, else the folder that the key lies in: photos that share it are alike, and are
+ * on humans. A category that a moderator left as it was is the model's. `source` is the listing, else the folder that the key lies in: photos that share it are alike, and are
  * left out of training together.
  */
 export function labelOf(photo: LabelledPhoto): Label | undefined {
-  const category = TRAINED_CATEGORIES.find((known) => known === photo.category?.toLowerCase()) ?? null;
-  if (category === null && photo.human === null) return undefined;
   const { id, store, bucket, key, version, origin, human, by, at, model } = photo;
+  // the desk shows it beside what it asks; who hid the photo for another reason need not have looked at it
+  const leftAs = photo.category === null && human !== null && model ? bestCategory(model.scores) : null;
+  const said = (photo.category ?? leftAs)?.toLowerCase();
+  const category = TRAINED_CATEGORIES.find((known) => known === said) ?? null;
+  if (category === null && human === null) return undefined;
+  const left = category !== null && leftAs !== null;
   const about = { photo: id, store, bucket, key, version, model };
   const source = photo.listing ? `listing:${photo.listing}` : `prefix:${bucket}/${folderOf(key)}`;
-  return { file: fileOf(photo), category, human, source, origin, by, at: at.toISOString(), ...about };
+  return { file: fileOf(photo), category, left, human, source, origin, by, at: at.toISOString(), ...about };
+}
+
+/** Null where there is none. */
+export function bestCategory(categories: Scores["categories"]): string | null {
+  return Object.entries(categories).sort(([, a], [, b]) => b - a)[0]?.[0] ?? null;
 }
 
 /**

@@ -2,7 +2,6 @@ import { join } from "node:path";
 import type { Config } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { Sample } from "../evaluate/calibrate.ts";
-import { bestCategory } from "../evaluate/gold.ts";
 import { type Label, readLabelledSet, someOf } from "../evaluate/labelled.ts";
 import type { Model } from "../infer/model.ts";
 import { labelOf } from "../label.ts";
@@ -78,8 +77,7 @@ export async function samplesFromVerdicts(
         const said = photo.model;
         if (said?.by === `model:${model.id}`)
           reviewed.set(said.verdict, (reviewed.get(said.verdict) ?? 0) + 1);
-        // a category that a moderator left as it was is right, as in src/evaluate/agreement.ts
-        const known = labelOf({ ...photo, category: photo.category ?? bestCategory(said?.scores ?? {}) });
+        const known = labelOf(photo);
         if (!known) continue;
         if (said?.by !== `model:${model.id}`) {
           others++;

@@ -1,3 +1,4 @@
+import { bestCategory } from "../label.ts";
 import type { Scores } from "../photo.ts";
 import { clusterOf, isIn } from "./effect.ts";
 import type { Label } from "./labelled.ts";
@@ -104,9 +105,4 @@ function outcome(
     p,
     worse,
   };
-}
-
-/** Null where there is none. */
-export function bestCategory(categories: Scores["categories"]): string | null {
-  return Object.entries(categories).sort(([, a], [, b]) => b - a)[0]?.[0] ?? null;
 }

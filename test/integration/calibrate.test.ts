@@ -233,9 +233,13 @@ test("takes a category that a moderator left as it was for right", async ({ fold
     const id = await judged(db, n, "eyes-1", 0.01, "shown");
     await review(db, id, false, false, n < 5 ? "other" : null);
   }
+  // hidden for another reason than a human: nobody looked at its category
+  const spam = await judged(db, 20, "eyes-1", 0.01, "shown");
+  await db.pool.query("select record_review($1, 'ann', 'hidden')", [spam]);
   const asked = ["--max-held", "0.1", "--tag-precision", "0.7", "--verdicts"];
   const { outcome, stderr } = await calibrated(asked, { ...env, DATABASE_URL: db.url });
-  expect(outcome.before.effect, stderr).toMatchObject({
+  expect(outcome.photos, stderr).toBe(20);
+  expect(outcome.before.effect).toMatchObject({
     foodAndAmbience: { photos: 15 },
     otherHumanFree: { photos: 5 },
   });

@@ -54,6 +54,21 @@ describe("labelOf", () => {
     expect(labelOf(photo(1, { category: "pets" }))).toBeUndefined();
     expect(labelOf(photo(1, { category: null }))).toBeUndefined();
   });
+
+  test("takes the model's category where a moderator who looked for humans left it, and says so", () => {
+    const model = { by: "model:m-1", verdict: "review", scores: { food: 0.2, menu: 0.7 }, human: 0.1 };
+    const reviewed = (over: Partial<LabelledPhoto>) =>
+      labelOf(photo(1, { origin: "moderator", category: null, human: false, model, ...over }));
+    expect(reviewed({})).toMatchObject({ category: "menu", left: true, human: false });
+    expect(reviewed({ category: "food" })).toMatchObject({ category: "food", left: false });
+    // given, though training does not know it: it is not the model's
+    expect(reviewed({ category: "pets" })).toMatchObject({ category: null, left: false });
+    // hidden for another reason than a human
+    expect(reviewed({ human: null })).toBeUndefined();
+    expect(reviewed({ model: null })).toMatchObject({ category: null, left: false });
+    const drinks = { ...model, scores: { drinks: 0.6, food: 0.4 } };
+    expect(reviewed({ model: drinks })).toMatchObject({ category: null, left: false, human: false });
+  });
 });
 
 describe("isHeldOut", () => {

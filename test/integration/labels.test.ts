@@ -203,8 +203,9 @@ describe("maitred labels export", () => {
     const tiny = await register(db, at("tiny.png"), { claimed: "Other", uploader: "moderator" });
     const gone = await register(db, at("gone.jpg"), { claimed: "food" });
     const useless = await register(db, at("useless.jpg"), { claimed: "pets" });
+    await judge(db, phone, "restaurant-4", 0.25);
     await review(db, side, "ann", "menu", false);
-    await review(db, phone, "ann", "menu", true, true);
+    await review(db, phone, "ann", null, true, true);
     const env = { DATABASE_URL: db.url, MAITRED_FOLDERS: bucket };
     const lacking = await exported({ DATABASE_URL: db.url }, join(folder, "none"));
     expect(lacking.stderr).toContain(`set MAITRED_FOLDERS=${bucket}`);
@@ -230,6 +231,7 @@ describe("maitred labels export", () => {
     expect(labels.get(side)).toMatchObject({
       file: `photos/${side}.jpg`,
       category: "menu",
+      left: false,
       human: false,
       source: "listing:42",
       origin: "moderator",
@@ -242,6 +244,8 @@ describe("maitred labels export", () => {
     });
     expect(labels.get(phone)).toMatchObject({
       origin: "audit",
+      category: "food",
+      left: true,
       human: true,
       source: `prefix:${bucket}/uploads/`,
     });
