@@ -1,6 +1,7 @@
 import { delimiter, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config.ts";
+import { FEW_SOURCES } from "../evaluate/report.ts";
 import { restrictSharp } from "../image/decode.ts";
 import { createFetch } from "../image/fetch.ts";
 import { createFolderFetch } from "../image/folder.ts";
@@ -67,7 +68,8 @@ Exit codes: 0 all is written but for photos that are gone, 1 others could not be
       const db = connect(config.databaseUrl, () => {}, 2);
       scope.onClose("Postgres", () => db.end());
       await requireSchema(db, join(packageRoot(), "migrations"));
-      const photos = labelled(db, chosen, createKeyTemplate(config.keyTemplate));
+      const seen: Seen = { labels: 0, withoutListing: 0, sources: new Set(), others: new Set(), all: false };
+      const photos = labelled(db, chosen, createKeyTemplate(config.keyTemplate), seen);
       const dryRun = Boolean(args.values["dry-run"]);
       const done = dryRun
         ? await count(photos, chosen)
@@ -75,12 +77,14 @@ Exit codes: 0 all is written but for photos that are gone, 1 others could not be
       for (const { code, photo, bucket, key, message } of done.missing) {
         terminal.say(`${printable(`${code} photo ${photo} ${bucket}/${key}: ${message}`)}\n`);
       }
-      if (done.withoutListing > 0) {
-        const few = `${done.withoutListing} of ${counted(done.labels, "label")} have no listing`;
-        const then = "their source is the folder of their key, and one restaurant may be in several";
-        terminal.say(`${few}: ${then}; set MAITRED_KEY_TEMPLATE where keys name the listing\n`);
-      }
-      terminal.print(args.values["json"] ? JSON.stringify(done) : summary(done, dryRun, folder));
+      const warnings = warningsOf(seen, chosen);
+      for (const each of warnings) terminal.say(`${printable(each)}\n`);
+      const { withoutListing } = seen;
+      terminal.print(
+        args.values["json"]
+          ? JSON.stringify({ ...done, withoutListing, warnings })
+          : summary(done, dryRun, folder),
+      );
       return done.missing.every(({ code }) => code === "GONE") ? EXIT.done : EXIT.notAll;
     } finally {
       await scope.close();
@@ -92,8 +96,22 @@ interface Choice {
   from: ReadonlySet<string>;
   since: Date;
   limit: number;
+  /** A share of the sources is kept apart, for a folder of their own. */
+  apart: boolean;
   /** Whether the photos of a source are asked for. */
   belongs: (source: string) => boolean;
+}
+
+/** What was looked at, also of sources that are left out, and photos that could not be had. */
+interface Seen {
+  labels: number;
+  /** Labels whose source is the folder of their key. */
+  withoutListing: number;
+  /** Sources that are asked for, and those that are not. */
+  sources: Set<string>;
+  others: Set<string>;
+  /** All there is was looked at. */
+  all: boolean;
 }
 
 function folderOf({ positionals }: Arguments): string {
@@ -115,7 +133,8 @@ function choiceOf({ values }: Arguments): Choice {
   if (!Number.isInteger(limit) || limit < 1) {
     throw new UsageError(`--limit: expected a whole number above 0, got ${JSON.stringify(values["limit"])}`);
   }
-  return { from: new Set(from), since, limit, belongs: belongsOf(values) };
+  const apart = values["held-out"] !== undefined || values["without-held-out"] !== undefined;
+  return { from: new Set(from), since, limit, apart, belongs: belongsOf(values) };
 }
 
 function belongsOf(values: Arguments["values"]): Choice["belongs"] {
@@ -144,6 +163,7 @@ async function* labelled(
   db: Pool,
   { from, since, limit, belongs }: Choice,
   knownFromKey: ReturnType<typeof createKeyTemplate>,
+  seen: Seen,
 ): AsyncGenerator<LabelledPhoto> {
   let left = limit;
   for await (const page of pages(db, from, since)) {
@@ -151,10 +171,17 @@ async function* labelled(
       // one that was judged before workers knew the template
       const photo = { ...each, listing: each.listing ?? knownFromKey(each.key).listing ?? null };
       const label = labelOf(photo);
-      if ((!label || belongs(label.source)) && left-- === 0) return;
+      const asked = !label || belongs(label.source);
+      if (asked && left-- === 0) return;
+      if (label) {
+        seen.labels++;
+        if (photo.listing === null) seen.withoutListing++;
+        (asked ? seen.sources : seen.others).add(label.source);
+      }
       yield photo;
     }
   }
+  seen.all = since.valueOf() <= 0;
 }
 
 async function* pages(db: Pool, from: ReadonlySet<string>, since: Date): AsyncGenerator<LabelledPhoto[]> {
@@ -171,7 +198,6 @@ async function count(photos: AsyncIterable<LabelledPhoto>, { belongs }: Choice):
     unusable: 0,
     takenBack: 0,
     leftOut: 0,
-    withoutListing: 0,
   };
   const done: Exported = { ...none, origins: {}, missing: [] };
   for await (const photo of photos) {
@@ -185,7 +211,6 @@ async function count(photos: AsyncIterable<LabelledPhoto>, { belongs }: Choice):
       continue;
     }
     done.labels++;
-    if (photo.listing === null) done.withoutListing++;
     done.origins[photo.origin] = (done.origins[photo.origin] ?? 0) + 1;
   }
   return done;
@@ -241,6 +266,25 @@ function openLoad(config: Config, scope: Scope): ExportDeps["load"] {
     const { bytes } = await fetch(photo, limits);
     return shrink(bytes, { side: LONG_SIDE, maxPixels: config.maxPixels }, heic.decode);
   };
+}
+
+function warningsOf({ labels, withoutListing, sources, others, all }: Seen, { apart }: Choice): string[] {
+  const warnings: string[] = [];
+  if (withoutListing > 0) {
+    const few = `${withoutListing} of ${counted(labels, "label")} have no listing`;
+    const then = "their source is the folder of their key, and one restaurant may be in several";
+    warnings.push(`${few}: ${then}; set MAITRED_KEY_TEMPLATE where keys name the listing`);
+  }
+  // where only a part was looked at, as by --since, a folder has more than this run tells of
+  if (!apart || !all || labels === 0 || Math.min(sources.size, others.size) >= FEW_SOURCES) return warnings;
+  const [one, ...more] = [...sources, ...others];
+  const few =
+    more.length === 0
+      ? `all photos are of one source, ${one}, so that ${sources.size === 0 ? "this folder" : "the folder of the others"} has none`
+      : `too few sources: ${sources.size} for this folder, ${others.size} for that of the others, and photos of one source are alike`;
+  const then =
+    withoutListing > 0 ? "give listings with the upload" : "label photos of more, or give both another share";
+  return [...warnings, `${few}: ${then}`];
 }
 
 function summary(done: Exported, dryRun: boolean, folder: string): string {

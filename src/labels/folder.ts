@@ -38,8 +38,6 @@ export interface Exported {
   takenBack: number;
   /** Photos of sources that do not belong into this folder. */
   leftOut: number;
-  /** Labels whose source is the folder of their key. */
-  withoutListing: number;
   origins: Record<string, number>;
   /** Photos that could not be had, with the code that says why. */
   missing: { photo: string; bucket: string; key: string; code: string; message: string }[];
@@ -75,7 +73,6 @@ export async function writeLabels(
     unusable: 0,
     takenBack: 0,
     leftOut: 0,
-    withoutListing: 0,
     origins: {},
     missing: [],
   };
@@ -104,7 +101,6 @@ export async function writeLabels(
       }
       labels.set(label.file, JSON.stringify(label));
       done.labels++;
-      if (photo.listing === null) done.withoutListing++;
       done.origins[label.origin] = (done.origins[label.origin] ?? 0) + 1;
     } catch (thrown) {
       if (!(thrown instanceof PhotoError)) throw thrown;

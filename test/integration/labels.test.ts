@@ -219,12 +219,13 @@ describe("maitred labels export", () => {
       unusable: 1,
       takenBack: 0,
       leftOut: 0,
-      withoutListing: 2,
+      withoutListing: 3,
+      warnings: [expect.stringContaining("have no listing")],
       origins: { moderator: 1, audit: 1, claim: 1 },
       missing: [{ photo: gone, bucket, key: "uploads/gone.jpg", code: "GONE", message: expect.any(String) }],
     });
     expect(first.stderr).toContain(`GONE photo ${gone} ${bucket}/uploads/gone.jpg`);
-    expect(first.stderr).toMatch(/^2 of 3 labels have no listing: .*MAITRED_KEY_TEMPLATE/m);
+    expect(first.stderr).toMatch(/^3 of 4 labels have no listing: .*MAITRED_KEY_TEMPLATE/m);
     const labels = new Map(labelsOf(out).map((label) => [label.photo, label]));
     expect([...labels.keys()].sort()).toEqual([side, phone, tiny].sort());
     expect(labels.has(useless)).toBe(false);
@@ -335,11 +336,30 @@ describe("maitred labels export", () => {
     expect(sources(train).size + sources(gold).size).toBe(20);
     expect(only.done).toMatchObject({ labels: labelsOf(gold).length, leftOut: labelsOf(train).length });
     expect(labelsOf(gold).length).toBeGreaterThan(0);
+    const few = `too few sources: ${sources(gold).size} for this folder, ${sources(train).size} for that of the others`;
+    expect(only.stderr).toContain(few);
+    expect(only.done["warnings"]).toEqual([expect.stringContaining(few)]);
 
     const both = await exported(env, train, "--held-out", "0.3", "--without-held-out", "0.3");
     expect(both.stderr).toContain("expected one of --without-held-out and --held-out");
     const all = await exported(env, train, "--held-out", "1");
     expect(all.stderr).toContain('--held-out: expected a number between 0 and 1, got "1"');
+  });
+
+  test("says that nothing can be kept apart where all photos are of one source", async ({ db, folder }) => {
+    for (const n of [1, 2, 3]) await register(db, { key: `uploads/${n}` }, { claimed: "food" });
+    const dry = (option: string) => exported({ DATABASE_URL: db.url }, folder, "--dry-run", option, "0.2");
+    const [gold, train] = [await dry("--held-out"), await dry("--without-held-out")];
+    expect([gold.done["labels"], train.done["labels"]]).toEqual([0, 3]);
+    const one = "all photos are of one source, prefix:b/uploads/, so that";
+    for (const [{ done, stderr }, none] of [
+      [gold, "this folder has none"],
+      [train, "the folder of the others has none"],
+    ] as const) {
+      expect(done).toMatchObject({ withoutListing: 3, warnings: [expect.anything(), expect.anything()] });
+      expect(stderr).toMatch(/^3 of 3 labels have no listing: /m);
+      expect(stderr).toContain(`${one} ${none}: give listings with the upload\n`);
+    }
   });
 
   test("fetches from S3 the version that was labelled, and exits 1 for what it may not have", async ({
