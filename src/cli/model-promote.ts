@@ -38,7 +38,7 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
     // an active one that is not needed here need not be here
     const active = row && gold === undefined ? undefined : await openActive(config, row);
     const labels = gold === undefined || !active ? [] : await readLabelled(gold, active.categories);
-    const known = trainedOn(active ? [active, candidate] : [candidate], labels);
+    const known = active && labels.length > 0 ? trainedOn([active, candidate], labels) : [];
     for (const each of known) terminal.say(`${saidOf(each)}\n`);
     // also without a gold set the candidate must be one that runs
     const duels =

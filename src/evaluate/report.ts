@@ -25,7 +25,7 @@ export interface Report {
   unjudged: { file: string; code: string; message: string }[];
   /** One model, or two that are compared. */
   subjects: Subject[];
-  /** Those of them that know sources of the set. */
+  /** Those of them that know sources of the set, or of which nobody can tell. */
   trainedOn: TrainedOn[];
   comparison: Comparison | null;
 }

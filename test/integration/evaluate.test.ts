@@ -266,13 +266,21 @@ test("says so where none of the photos can be judged", async ({ folder, db }) =>
   expect(none.stderr()).toContain("expected photos that can be judged, got none");
 });
 
-test("warns of a set whose sources the model was trained on", async ({ folder }) => {
+test("warns of a set whose sources the model was trained on, and where nobody can tell", async ({
+  folder,
+}) => {
   const { set, env } = await paintSet(folder);
   // sha256 of s1
   makeModel(join(folder, "models"), "knows-1", { trainedFrom: { sourceHashes: ["e8bc163c"] } });
-  const { report, stderr } = await evaluated(["--model", "knows-1", set], env);
-  expect(report.trainedOn).toEqual([{ model: "knows-1", sources: 1, photos: 2 }]);
+  const { report, stderr } = await evaluated(["--model", "knows-1", "--compare", "eyes-1", set], env);
+  expect(report.trainedOn).toEqual([
+    { model: "knows-1", sources: 1, photos: 2 },
+    { model: "eyes-1", sources: null, photos: null },
+  ]);
   expect(stderr).toContain("warning: knows-1 was trained on sources of this set");
+  expect(stderr).toContain(
+    "eyes-1 does not say which sources it was trained on: whether photos of this set are among them cannot be told\n",
+  );
 });
 
 test("runs the active model where a database is named", async ({ folder, db }) => {

@@ -506,6 +506,7 @@ describe("maitred model", () => {
     const command = maitred(args, env);
     expect(await command.exit, command.stderr()).toBe(1);
     expect(command.stderr()).toMatch(/^--gold: 0 photos with a human, of which too few say nothing: give 6/m);
+    expect(command.stderr()).toMatch(/^restaurant-7 does not say which sources it was trained on: /m);
     expect(command.stdout()).toMatch(/^category +1 .* too few photos to tell$/m);
     expect(command.stdout()).toMatch(/^humans held back +0 .* not measured$/m);
     expect(command.stdout()).toMatch(
@@ -517,6 +518,7 @@ describe("maitred model", () => {
     expect(JSON.parse(forced.stdout())).toMatchObject({
       promoted: true,
       unmeasured: ["category", "human", "clear"],
+      trainedOn: ["restaurant-4", "restaurant-7"].map((model) => ({ model, sources: null, photos: null })),
     });
   });
 

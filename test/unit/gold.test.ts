@@ -114,7 +114,8 @@ test("a model knows the sources that it was trained on, and those of the one tha
     source,
   }));
   // sha256 of listing:1, as training writes it, and of listing:2
-  const before = { id: "a-1", trainedFrom: { sourceHashes: ["ecd85c4a"] } };
+  const imageNet = { weights: "ImageNet weights (Apache-2.0)" };
+  const before = { id: "a-1", trainedFrom: { sourceHashes: ["ecd85c4a"], begunWith: imageNet } };
   const after = {
     sourceHashes: ["b25d18bb"],
     begunWith: { weights: "a-1", trainedFrom: before.trainedFrom },
@@ -123,11 +124,18 @@ test("a model knows the sources that it was trained on, and those of the one tha
     { model: "a-1", sources: 1, photos: 2 },
     { model: "b-1", sources: 2, photos: 3 },
   ]);
-  const silent = [null, {}, { sourceHashes: 7 }, { sourceHashes: ["00000000"] }];
-  expect(
-    trainedOn(
-      silent.map((trainedFrom, index) => ({ id: `${index}`, trainedFrom })),
-      labels,
-    ),
-  ).toEqual([]);
+  const others = { sourceHashes: ["00000000"], begunWith: imageNet };
+  expect(trainedOn([{ id: "c-1", trainedFrom: others }], labels)).toEqual([]);
+  const silent = [
+    null,
+    {},
+    { sourceHashes: 7 },
+    // of more than training writes down
+    { sourceHashes: [] },
+    { ...others, begunWith: { weights: "weights of a-1", trainedFrom: {} } },
+  ];
+  for (const trainedFrom of silent)
+    expect(trainedOn([{ id: "d-1", trainedFrom }], labels)).toEqual([
+      { model: "d-1", sources: null, photos: null },
+    ]);
 });
