@@ -91,18 +91,22 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): void
       .slice(folder.length)
       .split(/[\\/]/)
       .some((part) => part.startsWith("."));
-  // as in a listing, links are followed to files but not to folders
-  const isLinkedFolder = (path: string, stats?: Stats): boolean =>
-    Boolean(stats?.isDirectory()) && path !== folder && lstatSync(path).isSymbolicLink();
   const watcher = scope.hold(
     `watcher of ${folder}`,
     watch(folder, {
-      ignored: (path, stats) => isHidden(path) || isLinkedFolder(path, stats),
+      ignored: (path, stats) => isHidden(path) || (path !== folder && isLinkedFolder(path, stats)),
       awaitWriteFinish: { stabilityThreshold: 300, pollInterval: 100 },
     }),
   );
   watcher.on("add", touch).on("change", touch).on("unlink", touch);
   watcher.on("error", (err) => log.error({ err, folder }, "watching failed"));
+}
+
+/** Of what a listing named, and may be gone since. As there, links are followed to files but not to folders. */
+export function isLinkedFolder(path: string, stats?: Stats): boolean {
+  return (
+    stats?.isDirectory() === true && lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true
+  );
 }
 
 /**

@@ -1,5 +1,7 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
-import { takeSome } from "../../src/cli/watch-folder.ts";
+import { isLinkedFolder, takeSome } from "../../src/cli/watch-folder.ts";
 
 test("of many files that were touched a page is taken at a time, the oldest first, and each once", () => {
   const touched = new Set(["a", "b", "c"]);
@@ -7,4 +9,8 @@ test("of many files that were touched a page is taken at a time, the oldest firs
   touched.add("a");
   expect(takeSome(touched, 2)).toEqual(["c", "a"]);
   expect(takeSome(touched, 2)).toEqual([]);
+});
+
+test("a folder that went since it was listed is no link", () => {
+  expect(isLinkedFolder(join(import.meta.dirname, "gone"), statSync(import.meta.dirname))).toBe(false);
 });
