@@ -72,8 +72,10 @@ export interface LineSteps {
 export interface Try {
   /** How many there have been, this one too. */
   tries: number;
-  /** No further one follows, so that what may pass later is recorded as a failure too. */
+  /** No further one follows, so that what may pass later is recorded as a failure too, */
   last: boolean;
+  /** but for a store that does not give the photo itself: it is waited for. */
+  waits?: boolean;
 }
 
 /** A photo as it was fetched, and as its model decoded its frames, where it had to. */
@@ -116,7 +118,7 @@ export async function moderate(
   steps: LineSteps,
   photo: PhotoJob,
   lane: Lane,
-  { tries, last }: Try,
+  { tries, last, waits = false }: Try,
 ): Promise<void> {
   const begun = performance.now();
   let fetchedAt: number | undefined;
@@ -183,7 +185,7 @@ export async function moderate(
     judged = await judgeEither();
   } catch (thrown) {
     const error = asError(thrown);
-    if (isTriedAgain(error, last)) {
+    if (isTriedAgain(error, last && !(waits && codeOf(error) === "STORE_UNAVAILABLE"))) {
       steps.retried(photo, lane, error);
       throw error;
     }

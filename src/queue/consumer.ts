@@ -9,8 +9,10 @@ export interface Attempt {
   lane: Lane;
   /** How many there have been, this one too; outages count for none. */
   tries: number;
-  /** No further try follows: what is thrown now is final. */
+  /** No further try follows: what is thrown now is final, */
   last: boolean;
+  /** except for STORE_UNAVAILABLE, as nothing has shown that the store is there: the photo waits for it. */
+  waits: boolean;
   /** Milliseconds since the photo was queued. */
   ageMs: number;
 }
@@ -24,7 +26,7 @@ export interface ConsumerSettings {
   attempts: number;
   /** Milliseconds before the second try; doubles each time up to a minute, give or take half. */
   backoffMs: number;
-  /** Milliseconds since an upload was queued after which its tries count also while its store answers for none. */
+  /** Milliseconds since an upload was queued after which it waits no more for a store that answers for none. */
   patienceMs: number;
 }
 
@@ -56,8 +58,8 @@ export async function consume(
   settings: ConsumerSettings,
   handlers: ConsumerHandlers,
 ): Promise<Closable> {
-  /** How often a bucket's store refused since it last answered, and whether a photo asks an absent one again now. */
-  const refusals = new Map<string, { inRow: number; asking: boolean }>();
+  /** When what a bucket gave last was asked for, which photos it refused since, and whether one asks it now that it is away. */
+  const buckets = new Map<string, { gaveAt: number; refused: Set<string>; asking: boolean }>();
   const worker = new Worker(
     lane,
     (job, token) => handle(job, token),
@@ -93,41 +95,47 @@ export async function consume(
     }
     const deaths = job.stalledCounter;
     const tries = job.attemptsMade + 1;
-    const ageMs = Date.now() - job.timestamp;
+    const now = Date.now();
+    const ageMs = now - job.timestamp;
     const asked = `${photo.store} ${photo.bucket}`;
-    const refused = refusals.get(asked) ?? { inRow: 0, asking: false };
-    refusals.set(asked, refused);
-    // a store that refuses more than one photo's tries in a row is away, which says nothing of this one; in the end it does, or it
-    // would be asked for without end. What a backfill could not read it lists, and tries again when it is told to
-    const away =
-      lane === "live" &&
-      deaths < MAX_DEATHS &&
-      refused.inRow >= settings.attempts &&
-      ageMs < settings.patienceMs;
+    const bucket = buckets.get(asked) ?? { gaveAt: 0, refused: new Set(), asking: false };
+    buckets.set(asked, bucket);
+    // of the job's first refusal, which may be another worker's
+    const { refusedAt = Number.POSITIVE_INFINITY } = job.progress as { refusedAt?: number };
+    // in the end its tries are over, or it would be asked for without end. What a backfill could not read it lists, and tries again
+    // when it is told to
+    const patient = lane === "live" && deaths < MAX_DEATHS && ageMs < settings.patienceMs;
+    const away = patient && bucket.refused.size >= MANY_REFUSED;
+    // a store that has given none since it refused this one may be away, which says nothing of the photo
+    const waits = away || (patient && tries >= settings.attempts && bucket.gaveAt <= refusedAt);
     const awayMs = Math.min(Math.max(ageMs / 4, OUTAGE_DELAY_MS), MAX_BACKOFF_MS);
     // one asks for all of them: a store that is away would have all places of the lane, and photos of others wait
-    if (away && refused.asking) return putBack(job, token, awayMs);
-    if (away) refused.asking = true;
-    const last = deaths >= MAX_DEATHS || (tries >= settings.attempts && !away);
+    if (away && bucket.asking) return putBack(job, token, awayMs);
+    if (away) bucket.asking = true;
+    const last = deaths >= MAX_DEATHS || tries >= settings.attempts;
     try {
       if (deaths >= MAX_DEATHS)
         await handlers.abandoned(photo, `in hand each time that ${deaths} workers died`);
       else {
-        await handlers.photo(photo, { lane, tries, last, ageMs });
+        await handlers.photo(photo, { lane, tries, last, waits, ageMs });
         // what ends a last try may be that it was refused
-        if (!last) refused.inRow = 0;
+        if (waits || !last) {
+          bucket.gaveAt = Math.max(bucket.gaveAt, now);
+          bucket.refused.clear();
+        }
       }
     } catch (thrown) {
       const unavailable = codeOf(thrown) === "STORE_UNAVAILABLE";
-      if (unavailable) refused.inRow++;
-      const outage = isOutage(thrown) || (unavailable && away);
+      if (unavailable && bucket.refused.size < MANY_REFUSED) bucket.refused.add(photo.id);
+      if (unavailable && patient && refusedAt > now) await job.updateProgress({ refusedAt: Date.now() });
+      const outage = isOutage(thrown) || (unavailable && waits);
       if (thrown instanceof PhotoError || !(last || outage)) throw forQueue(thrown);
       if (!outage) handlers.error(asError(thrown));
       // an outage says nothing of the photo, so it costs none of its tries; and whatever keeps the outcome
       // of a last try from being committed must not make the job go away
       await putBack(job, token, unavailable ? awayMs : OUTAGE_DELAY_MS);
     } finally {
-      if (away) refused.asking = false;
+      if (away) bucket.asking = false;
     }
   }
 
@@ -165,5 +173,7 @@ const OUTAGES = new Set<string>([
   "CLOSED",
 ]);
 const MAX_DEATHS = 4;
+/** Photos that a store refuses in a row where it is away, and not they are at fault. */
+const MANY_REFUSED = 5;
 const OUTAGE_DELAY_MS = 2_000;
 const MAX_BACKOFF_MS = 60_000;

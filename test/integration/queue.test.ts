@@ -221,27 +221,27 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     expect(lasts.items).toEqual([false, false]);
   });
 
-  test("wait for a store that refuses more tries in a row than one photo has, of which one asks at a time", async ({
+  test("wait for a store that refuses several photos in a row, of which one asks at a time", async ({
     open,
   }) => {
     const { queues, take } = open(backend);
     let away = true;
     let asking = 0;
     const together: number[] = [];
-    const tries = collector<string>(12);
+    const tries = collector<string>(14);
     const read = collector<string>(20);
     await take(
       "live",
-      async ({ id }, { last }) => {
+      async ({ id }, { last, waits }) => {
         if (!away) return read.push(id);
         together.push(++asking);
         // as others that are handed out meanwhile would ask
         await sleep(50);
         asking--;
         tries.push(id);
-        if (!last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
+        if (waits || !last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
       },
-      { attempts: 3, patienceMs: 60_000 },
+      { attempts: 1, patienceMs: 60_000 },
     );
     await queues.add(
       "live",
@@ -251,24 +251,84 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     away = false;
     await read.done;
     expect(new Set(read.items).size).toBe(20);
-    // four were in hand, and two at most begin between the first refusals
-    expect(new Set(together.slice(6))).toEqual(new Set([1]));
+    // twice four were in hand before five of them were refused
+    expect(new Set(together.slice(8))).toEqual(new Set([1]));
   });
 
-  test("give up a photo that is refused alone", async ({ open }) => {
+  test.for([1, 3])(
+    "wait for a store that refuses the only photo, of %d attempts, until patience ends",
+    async (attempts, { open }) => {
+      const { queues, take } = open(backend);
+      const givenUp = withResolvers<void>();
+      const waited: boolean[] = [];
+      await take(
+        "live",
+        async (_, { last, waits }) => {
+          if (last) waited.push(waits);
+          if (waits || !last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
+          givenUp.resolve();
+        },
+        { attempts, patienceMs: 4_000 },
+      );
+      await queues.add("live", [job(1)]);
+      await givenUp.promise;
+      expect(waited[0]).toBe(true);
+      await expect.poll(() => queues.held(["1"])).toBe(0);
+    },
+  );
+
+  test.for([
+    { asked: "after", ends: "ends", at: 2, waits: false },
+    { asked: "before", ends: "does not end", at: 1, waits: true },
+  ])(
+    "what a store gives that was asked for $asked it refused a photo $ends that one",
+    async ({ at, waits: expected }, { open }) => {
+      const { queues, take } = open(backend);
+      const [begun, give, read] = [withResolvers<void>(), withResolvers<void>(), withResolvers<void>()];
+      const tries = collector<boolean>(3);
+      await take(
+        "live",
+        async ({ id }, { last, waits }) => {
+          if (id === "2") {
+            begun.resolve();
+            await give.promise;
+            return read.resolve();
+          }
+          tries.push(waits);
+          if (tries.items.length === at) {
+            await queues.add("live", [job(2)]);
+            await begun.promise;
+          }
+          if (tries.items.length === 2) {
+            give.resolve();
+            await read.promise;
+          }
+          if (!last) throw new UpstreamError("STORE_UNAVAILABLE", "refused");
+        },
+        { attempts: 3, patienceMs: 60_000 },
+      );
+      await queues.add("live", [job(1)]);
+      await tries.done;
+      expect(tries.items).toEqual([false, false, expected]);
+    },
+  );
+
+  test("let no other photo wait for one that is refused alone, however often", async ({ open }) => {
     const { queues, take } = open(backend);
-    const lasts = collector<boolean>(3);
+    const read = withResolvers<void>();
+    let refused = 0;
     await take(
       "live",
-      async (_, { last }) => {
-        lasts.push(last);
-        if (!last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
+      async ({ id }) => {
+        if (id === "2") return read.resolve();
+        if (refused++ < 8) throw new UpstreamError("STORE_UNAVAILABLE", "this object alone");
+        await queues.add("live", [job(2)]);
+        await read.promise;
       },
-      { attempts: 3, patienceMs: 60_000 },
+      { attempts: 20, patienceMs: 60_000 },
     );
     await queues.add("live", [job(1)]);
-    await lasts.done;
-    expect(lasts.items).toEqual([false, false, true]);
+    await read.promise;
   });
 
   test("pause one lane alone", async ({ open }) => {

@@ -297,6 +297,18 @@ describe("photos whose bytes were judged before", () => {
   });
 });
 
+test("a photo that waits for its store has no last try of it, and has one of everything else", async () => {
+  const away = new UpstreamError("STORE_UNAVAILABLE", "503");
+  const which = { tries: 3, last: true, waits: true };
+  const waiting = start(fake("m", 2), undefined, { fetch: () => Promise.reject(away) });
+  await expect(waiting.worker.photo(photo("1"), "live", which)).rejects.toBe(away);
+  expect([waiting.recorded, waiting.retried]).toEqual([[], [away.message]]);
+  const broken = start(fake("m", 2), undefined, { fetch: () => Promise.reject(new Error("a bug")) });
+  await broken.worker.photo(photo("1"), "live", which);
+  expect(broken.recorded).toMatchObject([{ result: { failure: "INTERNAL" } }]);
+  await Promise.all([waiting.worker.close(), broken.worker.close()]);
+});
+
 test.each([
   { what: "verdict", fetch: async () => ({ bytes: new Uint8Array(1), known: {} }) },
   { what: "failure", fetch: () => Promise.reject(new PhotoError("GONE", "it is gone")) },
