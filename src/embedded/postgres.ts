@@ -15,7 +15,7 @@ export interface EmbeddedPostgres extends Closable {
 
 interface Owner {
   /** Ends the server too, from the moment on that it begins to start. */
-  scope?: Scope;
+  scope?: Scope | undefined;
   /** Is told when the server has ended although nobody closed it. */
   lost?(error: Error): void;
 }
@@ -45,12 +45,16 @@ export async function startPostgres(
   const pid = adopted?.pid ?? child!.pid!;
 
   let watch: NodeJS.Timeout | undefined;
-  const close = async (): Promise<void> => {
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => (closing ??= end());
+  const end = async (): Promise<void> => {
     clearInterval(watch);
+    // whoever waits for the lock has named no owner: the one that is named is another
+    const waits = commandOf(pid).includes(place.lock);
     // the group, as it may be an initdb still
     if (isAlive(pid)) process.kill(-pid, "SIGINT");
     while (isAlive(pid)) await sleep(20);
-    if (child?.exitCode !== LOCKED) rmSync(place.owner, { force: true });
+    if (!waits && child?.exitCode !== LOCKED) rmSync(place.owner, { force: true });
   };
   scope?.onClose("embedded Postgres", close);
   try {
@@ -64,6 +68,9 @@ export async function startPostgres(
     return { url: urlOf(place, port), close };
   } catch (cause) {
     await close();
+    // a killed owner leaves one that is begun, and is there by now, or is still being made
+    if (child?.exitCode === LOCKED && (running(place) || !existsSync(place.data)))
+      return startPostgres(home, { scope, lost });
     const why =
       child?.exitCode === LOCKED
         ? `${home} is in use by a Postgres that cannot be seen from here, as that of another container: stop it, or set MAITRED_HOME to another folder`

@@ -258,11 +258,15 @@ describe("--once", () => {
 });
 
 describe("the embedded Postgres", () => {
+  const FLOCK = spawnSync("flock", ["--version"]).status === 0;
   const env = (home: string) => ({ MAITRED_HOME: home, MAITRED_API_PORT: "0" });
+  const lines = (): string[] =>
+    spawnSync("ps", ["-eo", "pgid=,args="], { encoding: "utf8" }).stdout.split("\n");
   const processes = (home: string): string[] =>
-    spawnSync("ps", ["-eo", "pgid=,args="], { encoding: "utf8" })
-      .stdout.split("\n")
-      .filter((line) => line.includes(join(home, "postgres", "data")));
+    lines().filter((line) => line.includes(join(home, "postgres", "data")));
+  /** Those that wait for its lock, which become something else once they have it. */
+  const waiting = (home: string): string[] =>
+    lines().filter((line) => /^ *\d+ flock /.test(line) && line.includes(join(home, "postgres", "lock")));
 
   test("is made anew where making it was interrupted", async ({ folder, home }) => {
     const first = maitred(["up", folder], env(home));
@@ -274,6 +278,33 @@ describe("the embedded Postgres", () => {
     await first.exit;
     expect(await maitred(["up", "--once", folder], env(home)).exit).toBe(0);
   });
+
+  test.runIf(FLOCK)(
+    "is the next one's where its owner was killed while it was made",
+    async ({ folder, home }) => {
+      const first = maitred(["up", folder], env(home));
+      await expect
+        .poll(() => existsSync(join(home, "postgres", "data.new", "PG_VERSION")), {
+          interval: 5,
+          timeout: 20_000,
+        })
+        .toBe(true);
+      // as slow as it may be
+      const group = -Number.parseInt(processes(home)[0]!, 10);
+      process.kill(group, "SIGSTOP");
+      first.child.kill("SIGKILL");
+      await first.exit;
+      const next = maitred(["up", "--once", folder], env(home));
+      await expect.poll(() => waiting(home), { timeout: 20_000 }).toHaveLength(1);
+      const [waited] = waiting(home);
+      await expect
+        .poll(() => [undefined, waited].includes(waiting(home)[0]), { timeout: 20_000 })
+        .toBe(false);
+      process.kill(group, "SIGCONT");
+      expect(await next.exit, next.stderr()).toBe(0);
+      expect(processes(home)).toEqual([]);
+    },
+  );
 
   test("ends with maitred: as soon as it starts, and where its terminal is closed", async ({
     folder,
@@ -301,7 +332,7 @@ describe("the embedded Postgres", () => {
     expect(up.stderr()).toContain("the embedded Postgres has ended, and maitred ends too");
   });
 
-  test.runIf(spawnSync("flock", ["--version"]).status === 0)(
+  test.runIf(FLOCK)(
     "has its files alone, whoever else runs where it cannot be seen",
     async ({ folder, home }) => {
       const up = maitred(["up", folder], env(home));
@@ -321,6 +352,13 @@ describe("the embedded Postgres", () => {
       expect(await rival.exit).toBe(2);
       expect(rival.stderr()).toContain("is in use by a Postgres that cannot be seen from here");
       expect(existsSync(pidFile)).toBe(true);
+      const owner = join(home, "postgres", "owner");
+      writeFileSync(owner, "4194304");
+      const interrupted = maitred(["up", folder], env(home));
+      await expect.poll(() => waiting(home), { timeout: 20_000 }).toHaveLength(1);
+      interrupted.child.kill("SIGINT");
+      expect(await interrupted.exit).toBe(0);
+      expect(existsSync(owner)).toBe(true);
       other.stdin.end();
       await once(other, "close");
       expect(await maitred(["up", "--once", folder], env(home)).exit).toBe(0);
