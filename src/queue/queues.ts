@@ -9,7 +9,7 @@ export interface LaneDepth {
   active: number;
   delayed: number;
   paused: boolean;
-  /** Milliseconds that the oldest waiting photo has waited; 0 when none does. */
+  /** Milliseconds that the oldest waiting photo has waited that no worker has had yet; 0 when none does. */
   oldestMs: number;
 }
 
@@ -79,13 +79,15 @@ export function openQueues(server: QueueServer, onError: (error: Error) => void)
     resume: (lane) => queues[lane].resume(),
     async depth(lane) {
       const queue = queues[lane];
-      const [counts, paused, oldest] = await Promise.all([
+      const [counts, paused, first] = await Promise.all([
         queue.getJobCounts(...WAITING, "active", "delayed"),
         queue.isPaused(),
-        queue.getJobs(WAITING, 0, 0, true),
+        queue.getJobs(WAITING, 0, LOOKED_AT - 1, true),
       ]);
       const { waiting = 0, paused: held = 0, active = 0, delayed = 0 } = counts;
-      const oldestMs = oldest[0] ? Date.now() - oldest[0].timestamp : 0;
+      // one that was put off waits for its store, or for Postgres, and more workers would not help it
+      const oldest = first.find((job) => job && !job.processedOn);
+      const oldestMs = oldest ? Date.now() - oldest.timestamp : 0;
       return { waiting: waiting + held, active, delayed, paused, oldestMs };
     },
     async ready() {
@@ -156,6 +158,9 @@ export function parsePayload(data: unknown): PhotoJob | undefined {
 
 /** On Postgres each job of a page takes a lock, and the server has a few thousand for all its clients. */
 const PAGE = 100;
+
+/** Of the photos that wait, how many are looked at for the oldest: those that were put off come back a few at a time. */
+const LOOKED_AT = 100;
 
 /** While a queue is paused, BullMQ's Postgres backend counts what waits under a name that its types leave out. */
 const WAITING = ["waiting", "paused"] as JobType[];

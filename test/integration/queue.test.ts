@@ -448,6 +448,23 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     expect((await queues.depth("live")).oldestMs).toBeLessThan(5_000);
   });
 
+  test("count for no age a photo that was put off, and is to be tried again", async ({ open }) => {
+    const { queues, take } = open(backend);
+    const begun = withResolvers<void>();
+    const consumer = await take("live", async () => {
+      begun.resolve();
+      throw new UpstreamError("STORE_UNAVAILABLE", "down");
+    });
+    await queues.add("live", [job(1)]);
+    await begun.promise;
+    await consumer.close();
+    const [lane] = queues.own;
+    for (const off of await lane!.getDelayed()) await off.promote();
+    expect(await queues.depth("live")).toMatchObject({ waiting: 1, oldestMs: 0 });
+    await queues.add("live", [job(2)]);
+    await expect.poll(async () => (await queues.depth("live")).oldestMs).toBeGreaterThan(0);
+  });
+
   test("say what server they are on", async ({ open }) => {
     expect(await open(backend).server.check()).toMatch(/^(Redis|Postgres) \d+/);
   });
