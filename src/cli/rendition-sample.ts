@@ -1,7 +1,7 @@
 import type { S3Client } from "@aws-sdk/client-s3";
 import { parseRendition } from "../backfill/rendition.ts";
 import { UpstreamError } from "../errors.ts";
-import { objectSize } from "../image/s3.ts";
+import { objectSize } from "../image/s3-bucket.ts";
 import type { PhotoRef } from "../photo.ts";
 
 /** What a look at the renditions of some photos says of all of them. */

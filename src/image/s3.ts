@@ -1,21 +1,11 @@
 import { performance } from "node:perf_hooks";
 import { Readable } from "node:stream";
-import {
-  GetObjectCommand,
-  type GetObjectCommandOutput,
-  HeadBucketCommand,
-  HeadObjectCommand,
-  ListObjectsV2Command,
-  type ListObjectsV2CommandInput,
-  type ListObjectsV2CommandOutput,
-  S3Client,
-} from "@aws-sdk/client-s3";
+import { GetObjectCommand, type GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { PhotoError } from "../errors.ts";
 import type { Known, PhotoRef } from "../photo.ts";
 import { type FetchLimits, type FetchPhoto, tooLarge, unavailable } from "./fetch.ts";
 import { named, namedAbsent } from "./s3-errors.ts";
-import { decoderOf } from "./s3-listing.ts";
 import { HEAD_BYTES, sniff } from "./sniff.ts";
 
 export interface S3Settings {
@@ -85,58 +75,6 @@ export function createS3Fetch(s3: S3Client): FetchPhoto {
 /** In which a store begins to answer, however many delete markers a page of its list goes over, and in which more of an object comes. */
 export const ANSWER_MS = 60_000;
 
-/** The objects under a prefix, a page of at most 1,000 at a time, in the order of their keys. */
-export async function* listObjects(s3: S3Client, bucket: string, prefix: string): AsyncGenerator<PhotoRef[]> {
-  let token: string | undefined;
-  do {
-    const page = await listPage(s3, bucket, prefix, { ...(token && { ContinuationToken: token }) });
-    yield asPhotos(bucket, page.Contents ?? []);
-    token = page.NextContinuationToken;
-  } while (token);
-}
-
-/** The objects below a prefix whose keys come after `after`, at most `limit`, in the order of their keys. */
-export async function listStretch(
-  s3: S3Client,
-  bucket: string,
-  prefix: string,
-  after: string,
-  limit: number,
-): Promise<{ found: PhotoRef[]; bytes: number; after: string; end: boolean }> {
-  let page = await listPage(s3, bucket, prefix, { MaxKeys: limit, ...(after && { StartAfter: after }) });
-  // a page may be empty and yet not be the last
-  while (page.NextContinuationToken && !page.Contents?.length)
-    page = await listPage(s3, bucket, prefix, {
-      MaxKeys: limit,
-      ContinuationToken: page.NextContinuationToken,
-    });
-  const objects = page.Contents ?? [];
-  const bytes = objects.reduce((sum, { Size = 0 }) => sum + Size, 0);
-  return {
-    found: asPhotos(bucket, objects),
-    bytes,
-    after: objects.at(-1)?.Key ?? after,
-    end: !page.IsTruncated,
-  };
-}
-
-async function listPage(
-  s3: S3Client,
-  bucket: string,
-  prefix: string,
-  from: Pick<ListObjectsV2CommandInput, "MaxKeys" | "StartAfter" | "ContinuationToken">,
-): Promise<ListObjectsV2CommandOutput> {
-  const request = { Bucket: bucket, Prefix: prefix, EncodingType: "url" as const, ...from };
-  const page = await s3.send(new ListObjectsV2Command(request)).catch((thrown: unknown) => {
-    throw namedAbsent({ store: "s3", bucket, key: prefix, version: "" }, thrown);
-  });
-  const decode = decoderOf(page.EncodingType);
-  return {
-    ...page,
-    Contents: (page.Contents ?? []).map((each) => ({ ...each, Key: decode(each.Key ?? "") })),
-  };
-}
-
 /**
  * The bytes of an object that is not a photo, as they come.
  *
@@ -177,61 +115,8 @@ async function* promptly(bytes: Readable, waitMs: number, late: () => void): Asy
   }
 }
 
-/** Does what a worker does, on one photo of a bucket: lists it and reads a byte of it. @throws as FetchPhoto does. */
-export async function probeBucket(s3: S3Client, bucket: string): Promise<string> {
-  for await (const page of listObjects(s3, bucket, "")) {
-    const photo = page[0];
-    if (!photo) continue;
-    const answer = await s3
-      .send(new GetObjectCommand({ ...address(photo), Range: "bytes=0-0" }))
-      .catch((thrown) => {
-        throw named(photo, thrown);
-      });
-    (answer.Body as Readable).destroy();
-    return "can be listed and read";
-  }
-  return "can be listed, and is empty";
-}
-
-/** Whether the store says that there is no such bucket; where it does not let us ask, nobody knows. */
-export async function isAbsent(s3: S3Client, bucket: string): Promise<boolean> {
-  try {
-    await s3.send(new HeadBucketCommand({ Bucket: bucket }));
-    return false;
-  } catch (thrown) {
-    const error = namedAbsent({ store: "s3", bucket, key: "", version: "" }, thrown);
-    if (error instanceof PhotoError) return error.code === "GONE";
-    throw error;
-  }
-}
-
-/** Bytes of an object; undefined where it is absent, or refused. @throws {UpstreamError} STORE_UNAVAILABLE. */
-export async function objectSize(s3: S3Client, photo: PhotoRef): Promise<number | undefined> {
-  try {
-    return (await s3.send(new HeadObjectCommand(address(photo)))).ContentLength;
-  } catch (thrown) {
-    const error = namedAbsent(photo, thrown);
-    if (error instanceof PhotoError) return undefined;
-    throw error;
-  }
-}
-
-/** Folders' markers are no photos; and what Postgres cannot keep would end the page that it is on. */
-function asPhotos(
-  bucket: string,
-  objects: readonly { Key?: string | undefined; ETag?: string | undefined }[],
-): PhotoRef[] {
-  return objects
-    .filter(({ Key }) => Key && !Key.endsWith("/") && !Key.includes("\0") && Key.isWellFormed())
-    .map(({ Key, ETag }) => ({
-      store: "s3",
-      bucket,
-      key: Key!,
-      version: ETag ? `etag:${ETag.replaceAll('"', "")}` : "",
-    }));
-}
-
-function address({ bucket, key, version }: PhotoRef): {
+/** As requests name an object, of the version that was queued. */
+export function address({ bucket, key, version }: PhotoRef): {
   Bucket: string;
   Key: string;
   IfMatch?: string;
@@ -296,5 +181,3 @@ function knownFrom(metadata: Record<string, string>): Known {
     ...(claimed && { claimed }),
   };
 }
-
-/** Of a photo that keeps coming. */

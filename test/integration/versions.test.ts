@@ -8,7 +8,8 @@ import {
 } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { codeOf } from "../../src/errors.ts";
-import { connectS3, createS3Fetch, listObjects } from "../../src/image/s3.ts";
+import { connectS3, createS3Fetch } from "../../src/image/s3.ts";
+import { listObjects } from "../../src/image/s3-bucket.ts";
 import { parseS3 } from "../../src/intake/s3.ts";
 import { recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
 import { registerPhotos } from "../../src/store/photos.ts";

@@ -1,0 +1,121 @@
+import type { Readable } from "node:stream";
+import {
+  GetObjectCommand,
+  HeadBucketCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  type ListObjectsV2CommandInput,
+  type ListObjectsV2CommandOutput,
+  type S3Client,
+} from "@aws-sdk/client-s3";
+import { PhotoError } from "../errors.ts";
+import type { PhotoRef } from "../photo.ts";
+import { address } from "./s3.ts";
+import { named, namedAbsent } from "./s3-errors.ts";
+import { decoderOf } from "./s3-listing.ts";
+
+/** The objects under a prefix, a page of at most 1,000 at a time, in the order of their keys. */
+export async function* listObjects(s3: S3Client, bucket: string, prefix: string): AsyncGenerator<PhotoRef[]> {
+  let token: string | undefined;
+  do {
+    const page = await listPage(s3, bucket, prefix, { ...(token && { ContinuationToken: token }) });
+    yield asPhotos(bucket, page.Contents ?? []);
+    token = page.NextContinuationToken;
+  } while (token);
+}
+
+/** The objects below a prefix whose keys come after `after`, at most `limit`, in the order of their keys. */
+export async function listStretch(
+  s3: S3Client,
+  bucket: string,
+  prefix: string,
+  after: string,
+  limit: number,
+): Promise<{ found: PhotoRef[]; bytes: number; after: string; end: boolean }> {
+  let page = await listPage(s3, bucket, prefix, { MaxKeys: limit, ...(after && { StartAfter: after }) });
+  // a page may be empty and yet not be the last
+  while (page.NextContinuationToken && !page.Contents?.length)
+    page = await listPage(s3, bucket, prefix, {
+      MaxKeys: limit,
+      ContinuationToken: page.NextContinuationToken,
+    });
+  const objects = page.Contents ?? [];
+  const bytes = objects.reduce((sum, { Size = 0 }) => sum + Size, 0);
+  return {
+    found: asPhotos(bucket, objects),
+    bytes,
+    after: objects.at(-1)?.Key ?? after,
+    end: !page.IsTruncated,
+  };
+}
+
+/** Does what a worker does, on one photo of a bucket: lists it and reads a byte of it. @throws as FetchPhoto does. */
+export async function probeBucket(s3: S3Client, bucket: string): Promise<string> {
+  for await (const page of listObjects(s3, bucket, "")) {
+    const photo = page[0];
+    if (!photo) continue;
+    const answer = await s3
+      .send(new GetObjectCommand({ ...address(photo), Range: "bytes=0-0" }))
+      .catch((thrown) => {
+        throw named(photo, thrown);
+      });
+    (answer.Body as Readable).destroy();
+    return "can be listed and read";
+  }
+  return "can be listed, and is empty";
+}
+
+/** Whether the store says that there is no such bucket; where it does not let us ask, nobody knows. */
+export async function isAbsent(s3: S3Client, bucket: string): Promise<boolean> {
+  try {
+    await s3.send(new HeadBucketCommand({ Bucket: bucket }));
+    return false;
+  } catch (thrown) {
+    const error = namedAbsent({ store: "s3", bucket, key: "", version: "" }, thrown);
+    if (error instanceof PhotoError) return error.code === "GONE";
+    throw error;
+  }
+}
+
+/** Bytes of an object; undefined where it is absent, or refused. @throws {UpstreamError} STORE_UNAVAILABLE. */
+export async function objectSize(s3: S3Client, photo: PhotoRef): Promise<number | undefined> {
+  try {
+    return (await s3.send(new HeadObjectCommand(address(photo)))).ContentLength;
+  } catch (thrown) {
+    const error = namedAbsent(photo, thrown);
+    if (error instanceof PhotoError) return undefined;
+    throw error;
+  }
+}
+
+async function listPage(
+  s3: S3Client,
+  bucket: string,
+  prefix: string,
+  from: Pick<ListObjectsV2CommandInput, "MaxKeys" | "StartAfter" | "ContinuationToken">,
+): Promise<ListObjectsV2CommandOutput> {
+  const request = { Bucket: bucket, Prefix: prefix, EncodingType: "url" as const, ...from };
+  const page = await s3.send(new ListObjectsV2Command(request)).catch((thrown: unknown) => {
+    throw namedAbsent({ store: "s3", bucket, key: prefix, version: "" }, thrown);
+  });
+  const decode = decoderOf(page.EncodingType);
+  return {
+    ...page,
+    Contents: (page.Contents ?? []).map((each) => ({ ...each, Key: decode(each.Key ?? "") })),
+  };
+}
+
+/** Folders' markers are no photos; and what Postgres cannot keep would end the page that it is on. */
+function asPhotos(
+  bucket: string,
+  objects: readonly { Key?: string | undefined; ETag?: string | undefined }[],
+): PhotoRef[] {
+  return objects
+    .filter(({ Key }) => Key && !Key.endsWith("/") && !Key.includes("\0") && Key.isWellFormed())
+    .map(({ Key, ETag }) => ({
+      store: "s3",
+      bucket,
+      key: Key!,
+      version: ETag ? `etag:${ETag.replaceAll('"', "")}` : "",
+    }));
+}
