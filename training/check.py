@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 import data
-from copies import contradictions, copies_of, near_copies
+from copies import contradictions, counting, near_copies, said_of, same_bytes
 from data import CATEGORIES, FOLDS, assign_folds, group_of, lines_of, open_photo, read_labels
 
 SHOWN = 10
@@ -35,13 +35,14 @@ def check(root: Path, folds: int = FOLDS, jobs: int = 1) -> dict:
         labels = read_labels(root) if readable else lines
         _check_photos(labels, looks, errors, warnings)
         if readable:
-            left_out = _check_copies(lines, looks, warnings)
-            wasted = [labels[index]["file"] for index in sorted(left_out) if labels[index].get("corrected")]
+            same = same_bytes([look["sha256"] for look in looks])
+            counted = _check_copies(lines, same, warnings)
+            wasted = [label["file"] for index, label in enumerate(labels) if index not in counted and label.get("corrected")]
             if wasted:
                 warnings.append(_problem("copies", ", ".join(wasted), "corrections.jsonl corrects what does not count: correct the copy that does"))
-            kept = [index for index in range(len(labels)) if index not in left_out]
-            _check_near_copies([labels[index] for index in kept], [looks[index] for index in kept], warnings)
-            _check_folds([labels[index] for index in kept], folds, errors, warnings)
+            kept = read_labels(root, same=same)
+            _check_near_copies(kept, [looks[index] for index in counted], warnings)
+            _check_folds(kept, folds, errors, warnings)
     places = {(line["file"], line["source"]) for line in lines}
     return {"photos": len(lines), "sources": len({group_of(line["source"]) for line in lines}), "counts": _counts(lines),
             "corrections": {"apply": sum((each["file"], each["source"]) in places for each in corrections), "of": len(corrections)}, "errors": errors, "warnings": warnings}
@@ -145,24 +146,21 @@ def _check_photos(labels, looks, errors, warnings) -> None:
         warnings.append(_problem("turned", turned[0], f"EXIF turns {len(turned)} photos, which training reads as they are stored: turn them"))
 
 
-def _check_copies(labels, looks, warnings) -> set[int]:
-    """Places of the labels that do not count, as they are copies."""
-    left_out = set(copies_of(labels, [look["sha256"] for look in looks]))
-    same = defaultdict(list)
-    for index, look in enumerate(looks):
-        same[look["sha256"]].append(index)
-    for twins in same.values():
-        counts = [labels[index]["file"] for index in twins if index not in left_out]
+def _check_copies(labels, same, warnings) -> dict[int, dict]:
+    """The labels that count, by their places (counting)."""
+    counted = counting(labels, same)
+    for twins in same:
+        counts = [counted[index] for index in twins if index in counted]
         for key, said in contradictions([labels[index] for index in twins]).items():
             warnings.append(_problem("contradiction", " = ".join(labels[index]["file"] for index in twins), f"the same picture, but {key} is {' and '.join(map(json.dumps, said))}: "
-                                     + (f"{counts[0]} counts" if counts else "none of them counts; remove the lines that are wrong")))
-    if left_out:
-        warnings.append(_problem("copies", "labels.jsonl", f"{len(left_out)} photos are copies of others, byte for byte, and do not count: of each picture one label does, the newest"))
-    return left_out
+                                     + (f"{json.dumps(said_of(counts[0])[key])} counts" if counts else "none of them counts; remove the lines that are wrong")))
+    if len(counted) < len(labels):
+        warnings.append(_problem("copies", "labels.jsonl", f"{len(labels) - len(counted)} photos are copies of others, byte for byte, and do not count: each picture does once, by what was said of it last"))
+    return counted
 
 
 def _check_near_copies(labels, looks, warnings) -> None:
-    for first, later in near_copies(labels, np.array([look["greys"] for look in looks]).reshape(-1, 256)):
+    for first, later in near_copies([group_of(label["source"]) for label in labels], np.array([look["greys"] for look in looks]).reshape(-1, 256)):
         warnings.append(_problem("near copies", f"{labels[first]['file']} ~ {labels[later]['file']}", f"look the same, of sources {labels[first]['source']} and {labels[later]['source']}: "
                                  "figures are too good where one is trained on and the other held out; give both one source, or remove a line"))
 

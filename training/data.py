@@ -10,23 +10,26 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from copies import counting
+
 CATEGORIES = ["food", "ambience", "menu", "other"]
 UNKNOWN = -1
 FOLDS = 3
 CORRECTIONS = Path(__file__).with_name("corrections.jsonl")
 
 
-def read_labels(root: Path, corrected: bool = True, sha256: str | None = None) -> list[dict]:
-    """labels.jsonl of `root`; every entry gets `category_id` and `human_id` (-1 where unknown). If `corrected`, what somebody saw
+def read_labels(root: Path, corrected: bool = True, sha256: str | None = None, same: list[list[int]] = []) -> list[dict]:
+    """labels.jsonl of `root`, of photos that are the `same` (same_bytes) the one that counts; every entry gets `category_id` and `human_id` (-1 where unknown). If `corrected`, what somebody saw
     to be wrong is put right by CORRECTIONS, and such an entry says so by `corrected`. Raises SystemExit where it is not the file of that `sha256`."""
     contents = (root / "labels.jsonl").read_bytes()
     if sha256 not in (None, hashlib.sha256(contents).hexdigest()):
         raise SystemExit(f"{root / 'labels.jsonl'}: has changed since features were made of these photos: run make.py again, or features.py into another folder")
-    labels = [json.loads(text) for _, text in lines_of(contents)]
+    labels = list(counting([json.loads(text) for _, text in lines_of(contents)], same).values())
     corrections = {(entry["file"], entry["source"]): entry for _, text in lines_of(CORRECTIONS.read_bytes()) for entry in [json.loads(text)] if corrected}
     for label in labels:
         # folds are dealt by the labels as they came, so that a correction moves no photo from one to another
         label["dealt_by"] = label.get("category"), label.get("human") if not label.get("hands") else None
+        label.pop("corrected", None)  # a field of the folder's own
         correction = corrections.get((label["file"], label["source"]))
         if correction:
             label |= correction | {"corrected": True, "persons": None}

@@ -205,7 +205,7 @@ def main():
     final, folds = Run(args.run), measured_runs(args.folds)
     begun = final.args["begunWith"]
     labels, side = labels_of(final.sources[0]), final.args["side"]
-    others = [str(run.folder) for run in folds if any(run.sources[0][key] != final.sources[0][key] for key in ("labels", "copies"))]
+    others = [str(run.folder) for run in folds if any(run.sources[0][key] != final.sources[0][key] for key in ("labels", "same"))]
     if others:
         raise SystemExit(f"{', '.join(others)}: trained with other labels than {args.run}")
     print("measuring the folds", flush=True)

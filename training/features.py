@@ -18,7 +18,7 @@ import torch
 from torch.multiprocessing import spawn
 
 from augment import Photos
-from copies import copies_of
+from copies import same_bytes
 from data import UNKNOWN, plan_draws, plan_mosaics, read_labels
 from detector import Detector
 from net import MaitredNet, in_16_bits
@@ -63,12 +63,12 @@ class Features:
 def drawn(folder: Path) -> str:
     """A hash of which samples a cache holds, whatever was made of them."""
     about = json.loads((folder / "about.json").read_text())
-    return hashlib.sha256(json.dumps([about[key] for key in ("data", "labels", "copies", "photos", "side", "seed", "turned", "plan")]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([about[key] for key in ("data", "labels", "same", "photos", "side", "seed", "turned", "plan")]).encode()).hexdigest()
 
 
 def read_about(folder: Path) -> dict:
     about = json.loads((folder / "about.json").read_text())
-    if "copies" not in about:
+    if "same" not in about:
         raise SystemExit(f"{folder}: was made by an earlier version: run features.py anew, into another folder")
     return about
 
@@ -76,8 +76,7 @@ def read_about(folder: Path) -> dict:
 def labels_of(about: dict, corrected: bool = True) -> list[dict]:
     """Of a cache's photos, in their order, as read_labels has them. Raises SystemExit where labels.jsonl has changed since: places in it
     mean other photos then, and folds would be dealt otherwise."""
-    copies = set(about["copies"])
-    return [label for index, label in enumerate(read_labels(Path(about["data"]), corrected, about["labels"])) if index not in copies]
+    return read_labels(Path(about["data"]), corrected, about["labels"], about["same"])
 
 
 def _open(folder: Path, part: str, about: dict, count: int, mode: str) -> np.memmap:
@@ -180,7 +179,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     of = {"data": str(args.data.resolve()), "labels": sha256(args.data / "labels.jsonl")}
     every = read_labels(args.data, corrected=False, sha256=of["labels"])
-    of["copies"] = copies_of(every, [sha256(args.data / label["file"]) for label in every])
+    of["same"] = same_bytes([sha256(args.data / label["file"]) for label in every])
     labels = labels_of(of, corrected=False)
     channels = 3 if args.pixels else MaitredNet(4, args.trunk)._blocks[5]._expand_conv.in_channels
     about = of | {"photos": len(labels), "side": args.side, "trunk": args.trunk, "pixels": args.pixels,

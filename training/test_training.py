@@ -30,7 +30,7 @@ from beside import VARIANTS, add_detector, export_detector
 from calibrate import Calibration, calibrate
 from card import card
 from check import check, printed
-from data import CATEGORIES, assign_folds, group_of, open_photo
+from data import CATEGORIES, assign_folds, group_of, open_photo, read_labels
 from detector import Detector
 from features import Features, labels_of
 from graph import Shipped, export_fp16, export_fp32, export_int8, run
@@ -306,7 +306,7 @@ class Make(unittest.TestCase):
         about = json.loads((cache / "about.json").read_text()) | {"data": str(photos)}
         (cache / "about.json").write_text(json.dumps(about))
         self.assertEqual(len(Features(cache, "draws").labels), 45)
-        self.assertEqual([label["file"] for label in labels_of(about | {"copies": [0, 2]})[:2]], ["0-room.jpg", "0-menu.jpg"])
+        self.assertEqual([label["file"] for label in labels_of(about | {"same": [[0, 2], [1, 3]]})[:2]], ["0-document.jpg", "1-food.jpg"])
         (photos / "labels.jsonl").write_text("".join(reversed(lines)))
         with self.assertRaisesRegex(SystemExit, "has changed since features were made"):
             Features(cache, "draws")
@@ -837,14 +837,32 @@ class Check(unittest.TestCase):
 
     def test_counts_one_picture_once_by_its_newest_label(self):
         shutil.copy(self.photos / "0-food.jpg", self.photos / "1-room.jpg")
-        for first, other, counts in (({}, {}, "none of them counts"), ({"at": "2026-01-01"}, {}, "0-food.jpg counts"), ({"at": "2026-01-01"}, {"at": "2026-01-02"}, "1-room.jpg counts"),
-                                     ({"at": "2026-01-01"}, {"at": "2026-01-02", "origin": "claim"}, "0-food.jpg counts")):
+        for first, other, counts in (({}, {}, "none of them counts"), ({"at": "2026-01-01"}, {}, '"food" counts'), ({"at": "2026-01-01"}, {"at": "2026-01-02"}, '"ambience" counts'),
+                                     ({"at": "2026-01-01T01:00:00Z"}, {"at": "2026-01-01 00:30:00+00"}, '"food" counts'), ({"at": "2026-01-01T01:00:00+03:00"}, {"at": "2026-01-01"}, '"ambience" counts'),
+                                     ({"at": "2026-01-01"}, {"at": "2026-01-02", "origin": "claim"}, '"food" counts')):
             write_labels(self.photos, [line | (first if n == 0 else other if n == 6 else {}) for n, line in enumerate(self.lines)])
             report = check(self.photos)
             told = {each["kind"]: each for each in report["warnings"] if each["kind"] in ("contradiction", "copies")}
             self.assertEqual((report["errors"], told["contradiction"]["where"]), ([], "0-food.jpg = 1-room.jpg"))
             self.assertIn(counts, told["contradiction"]["message"])
             self.assertIn(f"{2 if counts.startswith('none') else 1} photos are copies", told["copies"]["message"])
+
+    def test_knows_of_one_picture_what_was_said_last_of_its_category_and_of_its_humans(self):
+        def known(*twins: dict) -> tuple:
+            write_labels(self.photos, [{"file": f"{n}.jpg", "source": f"s{n}"} | twin for n, twin in enumerate(twins)])
+            kept = read_labels(self.photos, same=[list(range(len(twins)))])
+            return tuple(kept[0].get(key) for key in ("file", "category", "human", "human_id", "persons")) if kept else ()
+        draw_scene(Random(0), "room")[0].save(self.photos / "1.jpg")
+        human, boxes = {"human": True, "at": "2026-01-01"}, [[1, 2, 30, 40]]
+        self.assertEqual(known(human | {"persons": boxes}, {"category": "food", "human": None, "at": "2026-01-02"}), ("1.jpg", "food", True, 1, boxes))
+        self.assertEqual(known(human | {"persons": boxes}, {"category": "food", "human": False, "at": "2026-01-02"}), ("1.jpg", "food", False, 0, None))
+        self.assertEqual(known(human, {"hands": True, "category": "food", "at": "2026-01-02"}), ("1.jpg", "food", None, -1, None))
+        self.assertEqual(known(human, {"category": "menu", "origin": "claim", "at": "2026-01-02"}), ("0.jpg", "menu", True, 1, None))
+        self.assertEqual(known(human, human | {"human": False}, {"category": "food", "at": "2026-01-02"}), ())
+
+    def test_believes_of_no_label_that_it_was_corrected_but_by_corrections(self):
+        write_labels(self.photos, [line | {"corrected": True} for line in self.lines])
+        self.assertFalse([label for label in read_labels(self.photos) if label.get("corrected")])
 
     def test_tells_of_pictures_that_look_the_same_in_two_sources_and_of_no_others(self):
         def near():
