@@ -1,7 +1,9 @@
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { openJudge } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { ModerationError } from "../errors.ts";
+import { readLabelledSet } from "../evaluate/labelled.ts";
 import { readPhoto, walk } from "../image/folder.ts";
 import type { Model } from "../infer/model.ts";
 import type { Scores } from "../photo.ts";
@@ -69,7 +71,10 @@ async function check(
   const judge = await openJudge(config, model);
   try {
     const { provider, instead } = await judge.inference.ready();
-    const pixels = folder === undefined ? patterns(model.side) : await decoded(folder, config, judge.decode);
+    const pixels =
+      folder === undefined
+        ? patterns(model.side)
+        : await decoded(folder, model.categories, config, judge.decode);
     const size = judge.inference.maxBatch;
     const scores: Scores[] = [];
     let ms = 0;
@@ -91,21 +96,28 @@ async function check(
 
 async function decoded(
   folder: string,
+  categories: readonly string[],
   config: Config,
   decode: (bytes: Uint8Array, turn: <T>(work: () => Promise<T>) => Promise<T>) => Promise<Uint8Array[]>,
 ): Promise<Uint8Array[]> {
   const pixels: Uint8Array[] = [];
-  for await (const path of walk(folder)) {
+  for await (const path of photosOf(folder, categories)) {
     try {
       pixels.push(...(await decode(await readPhoto(path, config.maxBytes), (work) => work())));
     } catch (thrown) {
-      // a labelled folder holds its labels too, and perhaps a photo that is broken
+      // perhaps a photo that is broken, or what is none
       if (!(thrown instanceof ModerationError) || thrown.retry) throw thrown;
     }
     if (pixels.length >= SAMPLES) break;
   }
   if (pixels.length === 0) throw new UsageError(`--photos: there is no photo in ${folder}`);
   return pixels;
+}
+
+/** Of a folder with a labels.jsonl those that it names, which may lie behind links to folders, or elsewhere. */
+async function* photosOf(folder: string, categories: readonly string[]): AsyncGenerator<string> {
+  if (!existsSync(join(folder, "labels.jsonl"))) yield* walk(folder);
+  else for (const { path } of (await readLabelledSet(folder, categories)).labels) yield path;
 }
 
 /** Soft gradients with discs on them, each in colours of its own: the same ones every time. */

@@ -1,4 +1,12 @@
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, inject } from "vitest";
 import { openIntake } from "../../src/cli/intake.ts";
@@ -617,8 +625,8 @@ describe("maitred model", () => {
     expect(good.stdout()).toMatch(/ok +restaurant-4 +fp32 +cpu +[\d.]+ +0.0000/);
     const labelled = join(models, "labelled");
     mkdirSync(labelled);
-    writeFileSync(join(labelled, "labels.jsonl"), "{}\n");
-    copyFileSync(join(samples, "menu-1.jpg"), join(labelled, "menu-1.jpg"));
+    symlinkSync(samples, join(labelled, "linked"));
+    writeFileSync(join(labelled, "labels.jsonl"), '{"file":"linked/menu-1.jpg"}\n');
     const bad = maitred(["model", "verify", join(models, "bad-1"), "--json", "--photos", labelled], env);
     expect(await bad.exit, bad.stderr()).toBe(1);
     expect(JSON.parse(bad.stdout())).toMatchObject([
