@@ -22,6 +22,8 @@ own folds, which gave the figures of categories, no scores were kept.
 """ if "humansBy" in measured else "")
     tables = " Up to 250 of the human-free photos also lay under rendered menus, as tables, in every part." if trained["rendered"] else ""
     verdict = "It ships, and is what CPUs run." if int8["ships"] else "It does not ship."
+    category, human, shown = ("not measured" if int8[key] is None else f"{sign * int8[key]:+.2%}" for key, sign in (
+        ("categoryAccuracyLost", -1), ("humanAveragePrecisionLost", -1), ("moreHumansShown", 1)))
     return f"""# {model['name']}-{model['version']}
 
 Sorts photos of restaurants into food, ambience, menu and other, and tells whether any human is visible. One network
@@ -60,8 +62,8 @@ Of {counts['human']:,} photos with a human ({counts['small']} with small ones on
 | --- | --- | --- | --- | --- |
 {thresholds}
 
-int8 against fp32 on {int8['photos']:,} held-out photos: category accuracy {-int8['categoryAccuracyLost']:+.2%}, human average precision {-int8['humanAveragePrecisionLost']:+.2%},
-humans below {int8['threshold']} {int8['moreHumansShown']:+.2%}; {int8['msPerPhoto']['int8']} ms a photo on one core instead of {int8['msPerPhoto']['fp32']}. {verdict}
+int8 against fp32 on {int8['photos']:,} held-out photos: category accuracy {category}, human average precision {human},
+humans below {int8['threshold']} {shown}; {int8['msPerPhoto']['int8']} ms a photo on one core instead of {int8['msPerPhoto']['fp32']}. {verdict}
 
 ## What it cannot do
 

@@ -179,8 +179,10 @@ def _check_folds(labels, folds, errors, warnings) -> None:
         for k, name in enumerate(CATEGORIES):
             if not any(label["category_id"] == k for label in held):
                 warnings.append(_problem("folds", f"fold {fold} of {folds}", f"has no {name}: it says nothing of {name}"))
-    for k, name in [*enumerate(CATEGORIES), (None, "human")]:
-        mine = [label for label in labels if (label["human_id"] == 1 if k is None else label["category_id"] == k)]
+    kinds = {name: [label for label in labels if label["category_id"] == k] for k, name in enumerate(CATEGORIES)}
+    kinds |= {"human": [label for label in labels if label["human_id"] == 1],
+              "food and ambience without a human": [label for label in labels if label["human_id"] == 0 and label["category_id"] in (0, 1)]}
+    for name, mine in kinds.items():
         its = len({group_of(label["source"]) for label in mine})
         if len(mine) < FEW_PHOTOS or its < max(FEW_SOURCES, folds):
             warnings.append(_problem("few", name, f"{len(mine)} photos of {its} sources: expect it to be weak, and its figures to be rough "

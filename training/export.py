@@ -21,7 +21,7 @@ from augment import Photos
 from beside import VARIANTS, add_detector, export_detector, keep_in_16_bits
 from calibrate import Calibration, calibrate
 from card import card
-from data import CATEGORIES, group_of
+from data import CATEGORIES, UNKNOWN, group_of
 from detector import Detector
 from features import DETECTOR, labels_of, read_about
 from graph import Shipped, export_fp16, export_fp32, export_int8, open_graph, run as graph_outputs
@@ -112,11 +112,11 @@ def write_graphs(run: Run, calibration: Calibration, sample: np.ndarray, seers: 
 
 
 def compare_int8(folds: list[Run], labels: list[dict], sample: np.ndarray, seers: Path, work: Path, limit: int, threshold: float) -> dict:
-    """The same held-out photos through fp32 and int8 of the fold networks: what int8 loses, as shares."""
+    """The same held-out photos through fp32 and int8 of the fold networks: what int8 loses, as shares; None where no photo tells."""
     fp32, int8, truth = [], [], []
     for number, fold in enumerate(folds):
         write_graphs(fold, fit(folds, labels), sample, seers, work / f"fold{number}")
-        at = np.sort(np.random.default_rng(0).permutation(fold.photos)[:limit])
+        at = drawn_for_int8(fold.photos, labels, limit)
         pixels = read(fold.data, [labels[photo] for photo in at], fold.args["side"])
         for name, kept in (("model.onnx", fp32), ("model.int8.onnx", int8)):
             kept.append(graph_outputs(work / f"fold{number}" / name, pixels)[:2])
@@ -129,11 +129,21 @@ def compare_int8(folds: list[Run], labels: list[dict], sample: np.ndarray, seers
     at = [entry["human"] for entry in figures["fp32"]["thresholds"]].index(threshold)
     rows = {name: figures[name]["thresholds"][at] for name in figures}
     return {"photos": len(truth), "threshold": threshold,
-            "categoryAccuracyLost": round(figures["fp32"]["categoryAccuracy"][0] - figures["int8"]["categoryAccuracy"][0], 4),
-            "humanAveragePrecisionLost": round(figures["fp32"]["humanAveragePrecision"][0] - figures["int8"]["humanAveragePrecision"][0], 4),
-            "moreHumansShown": round(rows["int8"]["shown"] - rows["fp32"]["shown"], 4),
+            **{f"{key}Lost": _difference(*(figures[name][key] and figures[name][key][0] for name in ("fp32", "int8"))) for key in ("categoryAccuracy", "humanAveragePrecision")},
+            "moreHumansShown": _difference(rows["int8"]["shown"], rows["fp32"]["shown"]),
             "thresholds": figures["int8"]["thresholds"],
-            "moreHeld": round(rows["int8"]["freeFoodAndAmbienceHeld"] - rows["fp32"]["freeFoodAndAmbienceHeld"], 4)}
+            "moreHeld": _difference(rows["int8"]["freeFoodAndAmbienceHeld"], rows["fp32"]["freeFoodAndAmbienceHeld"])}
+
+
+def drawn_for_int8(photos: np.ndarray, labels: list[dict], limit: int) -> np.ndarray:
+    """At most `limit` of the photos: half of them, as far as there are so many, tell of humans, which few may do."""
+    drawn = np.random.default_rng(0).permutation(photos).tolist()
+    known = [photo for photo in drawn if labels[photo]["human_id"] != UNKNOWN]
+    return np.sort(list(dict.fromkeys([*known[:limit // 2], *drawn]))[:limit])
+
+
+def _difference(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else round(one - other, 4)
 
 
 def read(data: Path, labels: list[dict], side: int) -> np.ndarray:
@@ -149,8 +159,8 @@ def weigh_int8(losses: dict, folder: Path, sample: np.ndarray) -> dict:
         speed = alone.submit(milliseconds, {"fp32": folder / VARIANTS[0], "int8": folder / VARIANTS[2]}, sample[:8]).result()
     gain = round(speed["fp32"] / speed["int8"], 2)
     # thresholds are set for a model and may move; what no threshold gives back is a loss
-    lost = max(losses["categoryAccuracyLost"], losses["humanAveragePrecisionLost"])
-    return losses | {"msPerPhoto": speed, "gain": gain, "lost": lost, "ships": lost < LOSS and gain >= GAIN}
+    lost = None if None in losses.values() else max(losses["categoryAccuracyLost"], losses["humanAveragePrecisionLost"])
+    return losses | {"msPerPhoto": speed, "gain": gain, "lost": lost, "ships": lost is not None and lost < LOSS and gain >= GAIN}
 
 
 def shipping(int8: dict, folder: Path) -> dict:
@@ -158,7 +168,8 @@ def shipping(int8: dict, folder: Path) -> dict:
     variants = {"cuda": VARIANTS[1]} | ({"cpu": VARIANTS[2]} if int8["ships"] else {})
     if not int8["ships"]:
         (folder / VARIANTS[2]).unlink()
-        print(f"int8 does not ship: it loses {int8['lost']:.4f} (less than {LOSS} may be) and is {int8['gain']} times as fast ({GAIN} is the least)")
+        loses = f"it loses {int8['lost']:.4f} (less than {LOSS} may be)" if int8["lost"] is not None else "what it loses was not measured: too few of the photos held out tell"
+        print(f"int8 does not ship: {loses}, and it is {int8['gain']} times as fast ({GAIN} is the least)")
     return {"files": {file.name: {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()} for file in sorted(folder.glob("*.onnx"))}, "variants": variants}
 
 

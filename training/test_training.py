@@ -32,6 +32,7 @@ from card import card
 from check import check, printed
 from data import CATEGORIES, assign_folds, group_of, open_photo, read_labels
 from detector import Detector
+from export import compare_int8, drawn_for_int8, measured_runs, shipping, weigh_int8
 from features import Features, labels_of
 from graph import Shipped, export_fp16, export_fp32, export_int8, run
 from make import describe, place
@@ -272,6 +273,24 @@ class Make(unittest.TestCase):
             for spread in (0.01, 1):
                 told = card(model | {"measured": model["measured"] | {"humanSpread": {"network": 1, "detector": 1} | {by: spread}}})
                 self.assertEqual(warned in told, spread < 0.1)
+
+    def test_ships_no_int8_of_which_no_photo_tells_what_it_loses_of_humans(self):
+        runs, out = [self.work / "runs" / f"fold{number}" for number in range(3)], self.root / "few"
+        folds, model = measured_runs(runs), json.loads((self.out / "model.json").read_text())
+        labels = labels_of(folds[0].sources[0])
+        for fold in folds:
+            for photo in drawn_for_int8(fold.photos, labels, 3):
+                labels[photo]["human_id"] = 0
+        sample = np.random.default_rng(0).integers(0, 256, (16, SIDE, SIDE, 3), np.uint8)
+        losses = compare_int8(folds, labels, sample, self.work / "runs" / "final" / "detector", out, 3, 0.1)
+        self.assertEqual((losses["photos"], losses["humanAveragePrecisionLost"], losses["moreHumansShown"]), (9, None, None))
+        for name in VARIANTS:
+            shutil.copy(self.out / VARIANTS[0], out / name)
+        with contextlib.redirect_stdout(io.StringIO()) as told:
+            int8 = weigh_int8(losses, out, sample)
+            self.assertNotIn("cpu", shipping(int8, out)["variants"])
+        self.assertIn("what it loses was not measured", told.getvalue())
+        self.assertIn("human average precision not measured", card(model | {"measured": model["measured"] | {"int8": int8}}))
 
     def test_tells_what_it_began_with(self):
         model = json.loads((self.out / "model.json").read_text())
@@ -651,6 +670,13 @@ class Calibrated(unittest.TestCase):
         self.assertEqual(found, calibrate(scores | {"seen": torch.zeros(20, 1, 1)}, np.full(20, 0), human.numpy()))
 
 
+class Compared(unittest.TestCase):
+    def test_is_int8_on_photos_that_tell_of_humans_where_few_do(self):
+        labels = [{"human_id": n % 2 if n % 100 < 2 else -1} for n in range(2000)]
+        drawn = drawn_for_int8(np.arange(2000), labels, 60)
+        self.assertEqual((len(drawn), sum(n % 100 < 2 for n in drawn)), (60, 30))
+
+
 class Measured(unittest.TestCase):
     def labels(self, *categories: str) -> list[dict]:
         """Photos of a source each, every second one with a human."""
@@ -810,7 +836,7 @@ class Check(unittest.TestCase):
         report = check(self.photos)
         self.assertEqual((report["errors"], report["photos"], report["sources"]), ([], 45, 9))
         self.assertEqual(report["counts"]["byCategory"]["ambience"], {"human": 9, "none": 9, "unknown": 0})
-        self.assertIn("few", {each["kind"] for each in report["warnings"]})
+        self.assertEqual([each["where"] for each in report["warnings"] if each["kind"] == "few"], [*CATEGORIES, "human", "food and ambience without a human"])
         self.assertEqual(report["errors"], check(self.photos, jobs=2)["errors"])
 
     def test_finds_photos_that_cannot_be_read(self):
