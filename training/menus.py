@@ -15,9 +15,11 @@ from PIL import Image
 import cards
 import documents
 import fonts
-from data import open_photo
+from copies import same_bytes
+from data import open_photo, read_labels
 from page import can_write, languages
 from scene import photograph
+from weights import sha256
 
 Photos = list[Image.Image] | None
 
@@ -36,10 +38,9 @@ def render(rng: Random, kind: str, backgrounds: Photos) -> tuple[Image.Image, st
 
 
 def _backgrounds(rng: Random, folder: Path, count: int = 250) -> list[Image.Image]:
-    """Photos of food and rooms without people, small."""
-    labels = [json.loads(line) for line in (folder / "labels.jsonl").read_text("utf-8-sig", "replace").split("\n") if line.strip()]
-    usable = [label["file"] for label in labels if label.get("human") is False and not label.get("hands")
-              and label.get("category") in ("food", "ambience")]
+    """Photos of food and rooms without people, small; none of which corrections or another label of the same bytes say something else."""
+    same = same_bytes([sha256(folder / label["file"]) for label in read_labels(folder, corrected=False)])
+    usable = [label["file"] for label in read_labels(folder, same=same) if label["human_id"] == 0 and label["category_id"] in (0, 1)]
     photos = []
     for file in rng.sample(usable, min(count, len(usable))):
         photo = open_photo(folder / file, 480)

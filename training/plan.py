@@ -74,7 +74,7 @@ def plan(args: argparse.Namespace, work: Path) -> list[list[Step]]:
         made = work / "rendered"
         render = Step("render", [*python, "menus.py", str(made), "--menus", half, "--documents", half, "--seed", str(args.seed), "--photos",
                                  str(photos)], made, {"photos": known, "count": args.rendered, "seed": args.seed, "code": code_digest(
-                                     "menus.py", "data.py", "cards.py", "documents.py", "receipts.py", "page.py", "scene.py", "fonts.py", "words.txt")},
+                                     "menus.py", "copies.py", "data.py", "cards.py", "documents.py", "receipts.py", "page.py", "scene.py", "fonts.py", "words.txt")} | corrections,
                       args.rendered / RENDER / 60)
         renders = [[render]]
         features("features-rendered", made, 3 * args.rendered, [render], args.rendered * (3 / DRAW + 1 / PLAIN) / 60)
