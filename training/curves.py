@@ -30,8 +30,11 @@ def read_run(folder: Path) -> dict:
             continue  # the last line of a run that was killed while it wrote
         # what was done again after an interruption counts once
         log = {step: kept for step, kept in log.items() if step < entry["step"]} | {entry["step"]: entry}
-    held = folder / "held-out.json"
-    return {"name": folder.name, "log": list(log.values()), "held": json.loads(held.read_text()) if held.exists() else None}
+    try:
+        held = json.loads((folder / "held-out.json").read_text())
+    except (FileNotFoundError, ValueError):  # not written yet, or half of it by an earlier version
+        held = None
+    return {"name": folder.name, "log": list(log.values()), "held": held}
 
 
 def page(runs: list[dict], refresh: int | None = None) -> str:

@@ -188,7 +188,9 @@ def main():
     if known.exists() and json.loads(known.read_text()) != about:
         raise SystemExit(f"{args.out}: holds features of other photos or settings: name another folder")
     (args.out / DETECTOR).write_bytes(weights)
-    known.write_text(json.dumps(about))
+    partial = known.with_suffix(".tmp")
+    partial.write_text(json.dumps(about))
+    partial.replace(known)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     jobs = 1 if device == "cuda" and not args.pixels else args.jobs
     parts = {"draws": len(about["plan"])} | ({} if args.mosaic or args.turned else {"plain": len(labels)})

@@ -217,7 +217,9 @@ def train(args: argparse.Namespace) -> None:
     torch.save({"scores": scores, "photos": [(0, int(photo)) for photo in held]}, args.out / "held-out.pt")
     labels = [plain.labels[photo] for photo in held]
     report = measure(F.softmax(scores["category"], 1).numpy(), torch.sigmoid(scores["human"]).numpy(), peak_of(torch.sigmoid(scores["map"])).numpy(), labels)
-    (args.out / "held-out.json").write_text(json.dumps(report, indent=1))
+    partial = args.out / "held-out.tmp"
+    partial.write_text(json.dumps(report, indent=1))
+    partial.replace(args.out / "held-out.json")
     print(json.dumps(report, indent=1), flush=True)
 
 
