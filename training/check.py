@@ -9,8 +9,11 @@ import argparse
 import hashlib
 import json
 import os
+import threading
 from collections import Counter, defaultdict
-from multiprocessing import Pool
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,8 @@ from data import CATEGORIES, FOLDS, assign_folds, group_of, lines_of, open_photo
 
 SHOWN = 10
 FEW_PHOTOS, FEW_SOURCES = 100, 6
+LARGE = 1024  # of the long side, in pixels
+PLANNED = 400_000  # pixels of a photo: twice those of plan.py's, and from there on time goes with them
 
 
 def check(root: Path, folds: int = FOLDS, jobs: int = 1) -> dict:
@@ -112,8 +117,16 @@ def _look(root: Path, files: list[str], jobs: int) -> list[dict]:
     paths = [root / file for file in files]
     if jobs == 1:
         return [_look_at(path) for path in paths]
-    with Pool(jobs) as pool:
-        return pool.map(_look_at, paths, chunksize=32)
+    try:
+        with ProcessPoolExecutor(jobs, initializer=_end_with_parent) as pool:
+            return list(pool.map(_look_at, paths, chunksize=32))
+    except BrokenProcessPool:
+        raise SystemExit("one of the processes that look at photos was ended, perhaps for want of memory: try fewer --jobs")
+
+
+def _end_with_parent() -> None:
+    """Those that have nothing to do would wait for ever where the process that began them is ended, and hold the lock of make.py."""
+    threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
 
 
 def _look_at(path: Path) -> dict:
@@ -130,7 +143,7 @@ def _look_at(path: Path) -> dict:
 
 
 def _check_photos(labels, looks, errors, warnings) -> None:
-    turned = []
+    turned, pixels = [], []
     for label, look in zip(labels, looks):
         if "error" in look:
             errors.append(_problem("unreadable", label["file"], f"{look['error']}: remove its line, or bring the photo"))
@@ -142,8 +155,13 @@ def _check_photos(labels, looks, errors, warnings) -> None:
                 errors.append(_problem("box", label["file"], f"{box} leaves the frame of {width} x {height} pixels"))
         if look["turns"]:
             turned.append(label["file"])
+        pixels.append((max(width, height), width * height))
     if turned:
         warnings.append(_problem("turned", turned[0], f"EXIF turns {len(turned)} photos, which training reads as they are stored: turn them"))
+    longest, area = np.median(pixels, 0) if pixels else (0, 0)
+    if longest > LARGE:
+        warnings.append(_problem("large", "labels.jsonl", f"most photos are larger than {LARGE} pixels: samples of them take some {area / PLANNED:.0f} times as long to draw as planned: "
+                                 "shrink them to 512, as `maitred labels export` does, and boxes of persons with them"))
 
 
 def _check_copies(labels, same, warnings) -> dict[int, dict]:
@@ -205,7 +223,7 @@ def printed(report: dict) -> list[str]:
     lines += [f"{name:10}{row['human']:8}{row['none']:8}{row['unknown']:9}" for name, row in report["counts"]["byCategory"].items()]
     largest = ", ".join(f"{name} {count}" for name, count in report["counts"]["largestSources"].items())
     lines += ["", f"largest sources: {largest or 'none'}", "{apply} of {of} corrections apply: their file and source are those of a photo".format(**report["corrections"])]
-    for what in ("errors", "warnings"):
+    for what in ("warnings", "errors"):  # make.py shows the end
         by_kind = defaultdict(list)
         for problem in report[what]:
             by_kind[problem["kind"]].append(problem)

@@ -144,7 +144,7 @@ def progress(log: Path) -> str:
 
 
 def failure(work: Work, step: Step, code: int) -> str:
-    ending = "\n".join(f"  {line}" for line in tail(work.log(step), 12))
+    ending = "\n".join(f"  {line}" for line in tail(work.log(step), 30))
     return f"\n{step.name} failed with {code}. All of it: {work.log(step)}\n{ending}\nOnce that is put right, the same command goes on from here."
 
 

@@ -37,7 +37,7 @@ from features import Features, labels_of
 from graph import Shipped, export_fp16, export_fp32, export_int8, run
 from make import describe, place
 from measure import average_precision, measure, peak_of
-from menus import render
+from menus import _backgrounds, render
 from net import MaitredNet, Recall, SameConv, in_place
 from peak import displaced
 from plan import fingerprint
@@ -942,6 +942,28 @@ class Check(unittest.TestCase):
     def test_finds_parts_on_which_nothing_could_be_measured(self):
         self.assertEqual({kind for kind, _ in self.faults(folds=12)}, {"folds"})
 
+    def test_tells_errors_last_where_make_shows_them(self):
+        told = printed(check(self.photos, 12))
+        self.assertGreater(told.index("error, folds:"), told.index("warning, few:"))
+
+    def test_warns_of_photos_that_take_long_to_read(self):
+        self.assertNotIn("large", {each["kind"] for each in check(self.photos)["warnings"]})
+        for line in self.lines:
+            Image.open(self.photos / line["file"]).resize((1600, 1200)).save(self.photos / line["file"])
+        self.assertIn("some 5 times as long", next(each["message"] for each in check(self.photos)["warnings"] if each["kind"] == "large"))
+
+    def test_ends_where_one_of_its_processes_is_ended(self):
+        (self.photos / "0-food.jpg").unlink()
+        os.mkfifo(self.photos / "0-food.jpg")
+        for which, code in (("those that it began", 1), ("the first", -signal.SIGKILL)):
+            checked = subprocess.Popen(script("check.py", self.photos, "--jobs", 2), stderr=subprocess.PIPE, text=True)
+            with open(self.photos / "0-food.jpg", "wb"):  # opens once one of them reads it
+                begun = subprocess.run(["pgrep", "-P", str(checked.pid)], capture_output=True, text=True, check=True).stdout.split()
+                for process in map(int, begun) if code == 1 else [checked.pid]:
+                    os.kill(process, signal.SIGKILL)
+                said = checked.communicate(timeout=60)[1]  # until all of them have ended
+            self.assertEqual((checked.returncode, "try fewer --jobs" in said), (code, code == 1), which)
+
     def test_exits_with_1_and_gives_json(self):
         done = subprocess.run(script("check.py", self.photos, "--json", "--folds", 12, "--jobs", 1), capture_output=True, text=True)
         self.assertEqual((done.returncode, {each["kind"] for each in json.loads(done.stdout)["errors"]}), (1, {"folds"}))
@@ -957,6 +979,26 @@ class Curves(unittest.TestCase):
             self.assertEqual([(entry["step"], entry["loss"]) for entry in run["log"]], [(20, 3), (40, 1)])
             self.assertIn('http-equiv="refresh"', curves.page([run], refresh=20))
             self.assertIn("67%, 1 min left", curves.page([run]))
+
+    def test_know_no_figures_where_only_half_of_them_are_written(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "held-out.json").write_text('{"photos": 4')
+            self.assertIsNone(curves.read_run(Path(folder))["held"])
+
+
+class Tables(unittest.TestCase):
+    def test_are_photos_that_nothing_says_show_a_human(self):
+        with tempfile.TemporaryDirectory() as folder:
+            photos = Path(folder) / "photos"
+            draw_photos(photos, 2)
+            self.addCleanup(setattr, data, "CORRECTIONS", data.CORRECTIONS)
+            data.CORRECTIONS = photos / "corrections.jsonl"
+            data.CORRECTIONS.write_text("")
+            self.assertEqual(len(_backgrounds(Random(0), photos)), 4)
+            data.CORRECTIONS.write_text(json.dumps({"file": "0-food.jpg", "source": "place0", "human": True}) + "\n")
+            self.assertEqual(len(_backgrounds(Random(0), photos)), 3)
+            shutil.copy(photos / "1-room.jpg", photos / "1-person.jpg")
+            self.assertEqual(len(_backgrounds(Random(0), photos)), 2)
 
 
 if __name__ == "__main__":
