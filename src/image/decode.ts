@@ -1,6 +1,8 @@
 import sharp, { type Metadata } from "sharp";
 import { asError, ERROR_CODES, ModerationError, PhotoError } from "../errors.ts";
 import { scansOf, tellsBrightness } from "./jpeg-scans.ts";
+import { recolours } from "./profile.ts";
+import type { Header } from "./readings.ts";
 import { type Format, sniff } from "./sniff.ts";
 import { type DecodeHeic, optionsOf, pixelsOf, readViews } from "./views.ts";
 
@@ -58,7 +60,7 @@ export function restrictSharp(): void {
 }
 
 /** @throws {PhotoError} TOO_MANY_PIXELS or CORRUPT, before anything is decoded. */
-export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: number): Promise<Metadata> {
+export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: number): Promise<Header> {
   let header: Metadata;
   try {
     header = await sharp(bytes, optionsOf("none")).metadata();
@@ -88,7 +90,8 @@ export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: 
   if (scans > MOST_SCANS) {
     throw new PhotoError("TOO_MANY_PIXELS", `expected a JPEG of at most ${MOST_SCANS} scans, got ${scans}`);
   }
-  return header;
+  // the HEIC thread applies none
+  return { ...header, recoloured: format !== "heic" && (await recolours(header)) };
 }
 
 async function isMostlyThere(jpeg: Uint8Array, { isProgressive }: Metadata): Promise<boolean> {

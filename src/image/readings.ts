@@ -1,12 +1,20 @@
 import type { Metadata } from "sharp";
 import { PhotoError } from "../errors.ts";
 
+/** What is told of a photo before it is decoded. */
+export interface Header extends Metadata {
+  /** Whether its colour profile makes quite another picture of it (see `recolours`). */
+  recoloured: boolean;
+}
+
 /** What is decoded at once of a photo: its views are cut out of it. */
 export interface Reading {
   /** Number of the frame. */
   page: number;
   /** Whether the orientation that the file tells is applied. */
   upright: boolean;
+  /** Whether its colour profile is applied, where there is one. */
+  profiled: boolean;
   /** Into how many parts it is cut besides the whole: 0, or 2 and more. */
   parts: number;
   /** Whether the parts lie side by side, and not one below the other. */
@@ -19,23 +27,29 @@ export interface Reading {
  *   all that come before it, so that fewer are judged where that would be more than `4 * maxPixels`, as much as of one large
  *   photo that is decoded row by row;
  * - of a WebP that tells an orientation each both upright and as it is stored, because viewers are of two minds about it;
+ * - of a photo that its colour profile makes another picture each both with the profile and without it, because browsers leave out
+ *   some that the decoder applies;
  * - of a long photo each also in parts, for squashed to a square it loses its people.
  *
- * All in all these are at most 16 views, before what is transparent is laid on white and on black.
+ * All in all these are at most 16 views, or 32 of a WebP that is read in four ways, before what is transparent is laid on white and
+ * on black.
  *
  * @param header of a photo whose single frame is within the limits.
  * @throws {PhotoError} TOO_MANY_PIXELS where the way to the last frame alone is longer, or first and last have too many views;
  * UNSUPPORTED_FORMAT of more than 16 : 1.
  */
-export function readingsOf(header: Metadata, maxPixels: number): Reading[] {
-  const { format, orientation = 1, width, height, autoOrient } = header;
+export function readingsOf(header: Header, maxPixels: number): Reading[] {
+  const { format, orientation = 1, width, height, autoOrient, recoloured } = header;
   const parts = partsOf(header);
   const turns = format === "webp" && orientation > 1 ? [true, false] : [true];
-  const most = Math.min(MOST_PAGES, Math.floor(MOST_VIEWS / turns.length / (1 + parts)));
-  return judgedPages(header, most, maxPixels / turns.length).flatMap((page) =>
-    turns.map((upright) => {
-      const shown = upright ? autoOrient : { width, height };
-      return { page, upright, parts, wide: shown.width > shown.height };
+  const ways = turns.flatMap((upright) =>
+    (recoloured ? [true, false] : [true]).map((profiled) => ({ upright, profiled })),
+  );
+  const most = Math.min(MOST_PAGES, Math.floor(MOST_VIEWS / ways.length / (1 + parts)));
+  return judgedPages(header, most, maxPixels / ways.length).flatMap((page) =>
+    ways.map((way) => {
+      const shown = way.upright ? autoOrient : { width, height };
+      return { page, ...way, parts, wide: shown.width > shown.height };
     }),
   );
 }

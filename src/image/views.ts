@@ -1,5 +1,5 @@
-import sharp, { type Metadata, type Sharp, type SharpOptions } from "sharp";
-import { partsIn, type Reading, readingsOf } from "./readings.ts";
+import sharp, { type Sharp, type SharpOptions } from "sharp";
+import { type Header, partsIn, type Reading, readingsOf } from "./readings.ts";
 import type { Format } from "./sniff.ts";
 
 /** In pixels. */
@@ -12,7 +12,7 @@ export interface Size {
 export interface Opened {
   bytes: Uint8Array;
   format: Format;
-  header: Metadata;
+  header: Header;
   maxPixels: number;
 }
 
@@ -55,10 +55,10 @@ export async function readViews(
 /** A reading before it is read. */
 export function open(
   bytes: Uint8Array,
-  { page, upright }: Pick<Reading, "page" | "upright">,
+  { page, upright, profiled }: Pick<Reading, "page" | "upright" | "profiled">,
   failOn: SharpOptions["failOn"],
 ): Sharp {
-  const photo = sharp(bytes, { ...optionsOf(failOn), ...(page > 0 && { page }) });
+  const photo = sharp(bytes, { ...optionsOf(failOn), ignoreIcc: !profiled, ...(page > 0 && { page }) });
   return upright ? photo.autoOrient() : photo;
 }
 

@@ -206,6 +206,46 @@ describe("decode", () => {
     expect(await turned(1)).toHaveLength(1);
   });
 
+  describe("of a photo with a colour profile", () => {
+    /** The profile of sRGB that stands in a file, made one that makes everything white, of a version that browsers leave out. */
+    const whitened = (bytes: Buffer): Buffer => {
+      bytes.writeUInt32BE(0x05000000, bytes.indexOf("acsp") - 28);
+      const curve = bytes.indexOf("para");
+      bytes.writeUInt16BE(0, curve + 8);
+      bytes.writeUInt32BE(0.01 * 65_536, curve + 12);
+      return bytes;
+    };
+    const profiled = (profile: string, format: "jpeg" | "webp" | "avif"): Promise<Buffer> =>
+      sharp(menu).resize(500, 640, { fit: "fill" }).withIccProfile(profile).toFormat(format).toBuffer();
+
+    test.each(["jpeg", "webp", "avif"] as const)(
+      "reads a %s of quite another picture without it too",
+      async (format) => {
+        const views = await framesOf(whitened(await profiled("srgb", format)));
+        expect(views).toHaveLength(2);
+        expect(difference(views[0]!, plain)).toBeGreaterThan(40);
+        expect(difference(views[1]!, plain)).toBeLessThan(6);
+      },
+    );
+
+    test("reads a grey one without it too", async () => {
+      const coloured = whitened(await profiled("srgb", "jpeg"));
+      const at = coloured.indexOf("ICC_PROFILE") - 4;
+      const segment = coloured.subarray(at, at + 2 + coloured.readUInt16BE(at + 2));
+      segment.write("GRAY", 18 + 16);
+      segment.write("kTRC", segment.indexOf("rTRC"));
+      const grey = await sharp(menu).toColourspace("b-w").jpeg().toBuffer();
+      const views = await framesOf(Buffer.concat([grey.subarray(0, 2), segment, grey.subarray(2)]));
+      expect(views).toHaveLength(2);
+      expect(difference(views[1]!, await pixelsOf(grey))).toBe(0);
+      expect(difference(views[0]!, views[1]!)).toBeGreaterThan(40);
+    });
+
+    test.each(["srgb", "p3"])("reads one of %s once", async (profile) => {
+      expect(difference(await pixelsOf(await profiled(profile, "jpeg")), plain)).toBeLessThan(6);
+    });
+  });
+
   describe("of a long photo", () => {
     /** One square as bright as 10, 20, and so on after the other. */
     const strip = (squares: number, wide: boolean): Sharp => {
