@@ -1,4 +1,6 @@
 import { PhotoError } from "../errors.ts";
+import { readAv1 } from "./av1.ts";
+import { type Box, boxesOf, cropsInside, picturesOf } from "./heif.ts";
 
 /** The formats that are judged. `heic` is HEVC in a HEIF container; AVIF has a decoder of its own. */
 export type Format = "jpeg" | "png" | "webp" | "gif" | "avif" | "heic";
@@ -73,27 +75,36 @@ function checkChunks(png: DataView): void {
 /** Of HEIF: no sequence, which is a moov among its outermost boxes; and in its meta no colours that are not applied. */
 function still(format: Format, bytes: Uint8Array): Format {
   const heif = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (let at = 0; at + 8 <= heif.length; ) {
-    const type = heif.toString("latin1", at + 4, at + 8);
-    if (type === "moov") throw animated(format);
-    const size = heif.readUInt32BE(at);
-    const long = size === 1 && at + 16 <= heif.length;
-    const length = long ? Number(heif.readBigUInt64BE(at + 8)) : size;
-    // 0: to the end of the file
-    const end = size === 0 ? heif.length : at + length;
-    if (type === "meta") {
-      const meta = heif.subarray(at, end);
-      for (
-        let box = meta.indexOf(NCLX);
-        box >= 0 && box + 12 <= meta.length;
-        box = meta.indexOf(NCLX, box + 1)
-      )
-        checkTransfer(format, meta.readUInt16BE(box + 10));
-    }
-    if (length < 8) return format;
-    at += length;
+  for (const box of boxesOf(heif, { from: 0, to: heif.length })) {
+    if (box.type === "moov") throw animated(format);
+    if (box.type !== "meta") continue;
+    const meta = heif.subarray(box.from, box.to);
+    for (let at = meta.indexOf(NCLX); at >= 0 && at + 12 <= meta.length; at = meta.indexOf(NCLX, at + 1))
+      checkTransfer(format, meta.readUInt16BE(at + 10));
+    if (format === "avif") checkPictures(heif, box);
   }
   return format;
+}
+
+/** What the decoder of AVIF shows in another way than browsers do. */
+function checkPictures(avif: Buffer, meta: Box): void {
+  try {
+    for (const picture of picturesOf(avif, meta)) {
+      const { moves, transfers } = readAv1(picture);
+      if (moves)
+        throw unsupported(
+          "a still avif, got several frames in a picture, of which browsers show another than could be judged",
+        );
+      for (const transfer of transfers) checkTransfer("avif", transfer);
+    }
+    if (cropsInside(avif, meta))
+      throw unsupported(
+        "an avif that is cropped from its upper left corner, if at all, got one of which browsers show all: crop its pixels",
+      );
+  } catch (thrown) {
+    // the decoder says so of what is cut off; and of a download it may be the first bytes that are looked at
+    if (!(thrown instanceof RangeError)) throw thrown;
+  }
 }
 
 /** @param transfer of ITU-T H.273: from stored to shown brightness. Those of all that a camera or a screen writes are near enough to sRGB. */

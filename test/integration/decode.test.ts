@@ -130,6 +130,22 @@ describe("decode", () => {
     });
   });
 
+  test("refuses an AVIF of two frames in one picture, of which it would read another than browsers show", async () => {
+    const avif = await sharp(menu).resize(64, 64).avif({ effort: 0 }).toBuffer();
+    const from = avif.indexOf("mdat") + 4;
+    const picture = avif.subarray(from);
+    const twice = Buffer.concat([avif, picture]);
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(picture.length);
+    twice.writeUInt32BE(2 * picture.length, twice.indexOf(length, twice.indexOf("iloc")));
+    twice.writeUInt32BE(8 + 2 * picture.length, from - 8);
+    await expect(framesOf(avif)).resolves.toHaveLength(1);
+    await expect(framesOf(twice)).rejects.toMatchObject({
+      code: "UNSUPPORTED_FORMAT",
+      message: expect.stringContaining("several frames"),
+    });
+  });
+
   /** What is at the middle of each view. */
   const middles = async (bytes: Uint8Array): Promise<number[][]> =>
     (await framesOf(bytes)).map((pixels) => {

@@ -75,3 +75,72 @@ test.each([
 test.each([1, 2, 13, 16])("judges an avif of transfer %s, as cameras write", (transfer) => {
   expect(sniff(bytes(nclx(transfer)))).toBe("avif");
 });
+
+const u32 = (...values: number[]): string =>
+  values
+    .map((value) => String.fromCharCode(value >>> 24, (value >> 16) & 255, (value >> 8) & 255, value & 255))
+    .join("");
+const box = (type: string, ...content: string[]): string => {
+  const held = content.join("");
+  return u32(8 + held.length) + type + held;
+};
+/** An AVIF of these pictures, all of which have these properties. */
+const avif = (pictures: string[], ...properties: string[]): string => {
+  const count = String.fromCharCode(0, pictures.length);
+  const id = (n: number): string => String.fromCharCode(0, n + 1);
+  const infos = pictures.map((_, n) => box("infe", "\x02\0\0\0", id(n), "\0\0av01\0"));
+  const places = pictures.map((units, n) => {
+    const offset = pictures.slice(0, n).join("").length;
+    return `${id(n)}\0\x01\0\0\0\x01${u32(offset, units.length)}`;
+  });
+  const own = properties.map((_, n) => String.fromCharCode(n + 1)).join("");
+  const owned = pictures.map((_, n) => id(n) + String.fromCharCode(properties.length) + own);
+  return (
+    box("ftyp", "avif\0\0\0\0mif1") +
+    box(
+      "meta",
+      u32(0),
+      box("iinf", u32(0), count, ...infos),
+      box("iloc", "\x01\0\0\0\x44\0", count, ...places),
+      box("idat", ...pictures),
+      box("iprp", box("ipco", ...properties), box("ipma", u32(0, pictures.length), ...owned)),
+    )
+  );
+};
+const hex = (digits: string): string => Buffer.from(digits, "hex").toString("latin1");
+/** Units of AV1: sequence headers as libaom writes them, and frames without anything in them. */
+const HEADER = hex("0a0a196a603d5cd1010d0684");
+const STILL_HEADER = hex("0a093821e5990d2021a0d2");
+const LINEAR_HEADER = hex("0a0a396a603d5cd202100d20");
+const FRAME = hex("3200");
+const FRAME_IN_PARTS = hex("1a0022002200");
+const size = (width: number, height: number): string => box("ispe", u32(0, width, height));
+/** The middle of what is left lies so far from that of all, in halves of a pixel. */
+const crop = (width: number, height: number, right: number, down: number): string =>
+  box("clap", u32(width, 1, height, 1, right, 2, down, 2));
+
+test.each([
+  ["of a frame", avif([HEADER + FRAME])],
+  ["of a still's header", avif([STILL_HEADER + FRAME])],
+  ["of a frame in parts", avif([HEADER + FRAME_IN_PARTS])],
+  ["of tiles", avif([HEADER + FRAME, HEADER + FRAME], size(64, 64))],
+  ["that is cropped to the right", avif([HEADER + FRAME], size(101, 64), crop(100, 64, -1, 0))],
+  ["whose first bytes have come", avif([HEADER + FRAME, HEADER + FRAME + FRAME], size(64, 64)).slice(0, 130)],
+])("judges an avif %s", (_what, head) => {
+  expect(sniff(bytes(head))).toBe("avif");
+});
+
+test.each([
+  ["several frames", avif([HEADER + FRAME + FRAME])],
+  ["several frames", avif([HEADER + FRAME_IN_PARTS + FRAME])],
+  ["several frames", avif([HEADER + FRAME, HEADER + FRAME + HEADER + FRAME])],
+  ["several frames", avif([HEADER + hex("1200").repeat(10_001)])],
+  ["got transfer 8", avif([LINEAR_HEADER + FRAME])],
+  ["cropped from its upper left corner", avif([HEADER + FRAME], size(101, 64), crop(100, 64, 1, 0))],
+  ["cropped from its upper left corner", avif([HEADER + FRAME], size(64, 101), crop(64, 100, 0, 1))],
+  ["at most 10000 boxes", box("ftyp", "avif\0\0\0\0mif1") + box("free").repeat(10_001)],
+])("refuses an avif, saying %s", (message, head) => {
+  expect(() => sniff(bytes(head))).toThrow(
+    expect.objectContaining({ code: "UNSUPPORTED_FORMAT", message: expect.stringContaining(message) }),
+  );
+});
