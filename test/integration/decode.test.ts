@@ -76,8 +76,8 @@ describe("decode", () => {
   });
 
   describe.each(["gif", "webp"] as const)("of an animated %s", (format) => {
-    /** Frame n is as bright as n * 10. */
-    const animated = async (frames: number): Promise<Buffer> => {
+    /** Frame n is as bright as n * 10, and held for so many milliseconds. */
+    const animated = async (frames: number, held: (n: number) => number = () => 100): Promise<Buffer> => {
       const grey = (level: number) =>
         sharp({
           create: { width: 40, height: 40, channels: 3, background: { r: level, g: level, b: level } },
@@ -86,7 +86,7 @@ describe("decode", () => {
           .toBuffer();
       const levels = await Promise.all(Array.from({ length: frames }, (_, n) => grey(n * 10)));
       return sharp(levels, { join: { animated: true } })
-        .toFormat(format, { lossless: true })
+        .toFormat(format, { lossless: true, delay: levels.map((_, n) => held(n)) })
         .toBuffer();
     };
     const seen = async (bytes: Uint8Array, maxPixels = limits.maxPixels): Promise<number[]> =>
@@ -98,6 +98,13 @@ describe("decode", () => {
     test("reads every frame where there are eight, and of more the first, the last and six between", async () => {
       expect(await seen(await animated(3))).toEqual([0, 1, 2]);
       expect(await seen(await animated(22))).toEqual([0, 3, 6, 9, 12, 15, 18, 21]);
+    });
+
+    test("reads those held longest first, and of slides more than eight", async () => {
+      const pause = await animated(22, (n) => (n === 3 ? 5_000 : n === 20 ? 10 : 46 + n));
+      expect(await seen(pause)).toEqual([0, 3, 5, 9, 12, 16, 20, 21]);
+      const slides = await animated(24, (n) => (n % 2 === 0 ? 2_900 + n : 50));
+      expect(await seen(slides)).toEqual([0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 23]);
     });
 
     test("reads fewer where eight are too long a way, and refuses where the last alone is", async () => {
