@@ -131,6 +131,10 @@ function looksLike(head: string): string {
   if (head.startsWith("BM")) return "BMP";
   if (head.startsWith("\xff\x0a") || head.startsWith("JXL", 4)) return "JPEG XL";
   if (head.startsWith("PK\x03\x04")) return "a zip archive";
+  if (head.startsWith("\x1f\x8b")) return "gzip: is the object stored with Content-Encoding?";
+  if (head.startsWith("jP  ", 4)) return "JPEG 2000";
+  if (head.startsWith("8BPS")) return "PSD";
+  if (head.startsWith("\0\0\x01\0")) return "ICO";
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what tells binary from text
   return /[\x00-\x08\x0e-\x1a]/.test(head) ? "unknown bytes" : "text";
 }
