@@ -4,13 +4,15 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../src/config.ts";
 import { type Policy, parsePolicy } from "../src/decide/policy.ts";
-import { asError, ConfigError } from "../src/errors.ts";
+import { asError, ConfigError, UpstreamError } from "../src/errors.ts";
 import { decode, restrictSharp } from "../src/image/decode.ts";
 import { createHeicDecoder } from "../src/image/heic.ts";
+import { mostPixels } from "../src/image/heif.ts";
 import { sniff } from "../src/image/sniff.ts";
 import { createInference, type Inference } from "../src/infer/infer.ts";
 import { type Model, openModel } from "../src/infer/model.ts";
 import { type Closable, Scope } from "../src/lifecycle.ts";
+import { createGate } from "../src/moderate/gate.ts";
 import type { Turn } from "../src/moderate/line.ts";
 import { packageRoot } from "../src/package-root.ts";
 
@@ -25,7 +27,7 @@ export interface Judge extends Required<Closable> {
   slowDecoders: number;
   /** See `LineModel`. */
   decode(bytes: Uint8Array, turn: Turn): Promise<Uint8Array[]>;
-  /** Puts off, as CLOSED, what waits for a slow decoder: it would outlast the time to drain. */
+  /** Puts off, as CLOSED, what waits for a slow decoder, or for another large AVIF: it would outlast the time to drain. */
   refuseWaiting(): void;
 }
 
@@ -71,6 +73,9 @@ export async function openJudge(
   });
   const heic = createHeicDecoder(entry("heic.js"), slowDecoders);
   const limits = { side: model.side, maxPixels: config.maxPixels };
+  // a kilobyte of AVIF may be 50 megapixels, which take 1.2 GB: the memory of a worker is that of one of them
+  const large = createGate(1);
+  let refused = false;
   const scope = new Scope();
   scope.hold("inference", inference);
   scope.hold("heic", heic);
@@ -83,9 +88,19 @@ export async function openJudge(
     decoders: cores + 1,
     slowDecoders,
     decode(bytes, turn) {
-      return turn(() => decode(bytes, limits, heic.decode), sniff(bytes) === "heic");
+      const format = sniff(bytes);
+      const work = (): Promise<Uint8Array[]> => decode(bytes, limits, heic.decode);
+      if (format !== "avif" || mostPixels(bytes) <= LARGE) return turn(work, format === "heic");
+      const unlessRefused = (): Promise<Uint8Array[]> => {
+        if (refused) throw new UpstreamError("CLOSED", "shutting down before it was decoded");
+        return work();
+      };
+      return turn(() => large("live", unlessRefused), true);
     },
-    refuseWaiting: heic.refuseWaiting,
+    refuseWaiting() {
+      refused = true;
+      heic.refuseWaiting();
+    },
     halt: () => scope.halt(),
     close: () => scope.close(),
   };
@@ -119,4 +134,6 @@ function readPolicy(file: string): string {
   }
 }
 
+/** Pixels of an AVIF: phones make 12 megapixels. */
+const LARGE = 16_000_000;
 const SHIPPED = "restaurant-4";

@@ -90,9 +90,7 @@ function* placesOf(file: Buffer, meta: Extent): Generator<{ id: number; extents:
  */
 export function cropsInside(file: Buffer, meta: Extent): boolean {
   for (const iprp of boxesIn(file, meta, "iprp")) {
-    const properties = [...boxesOf(file, iprp)]
-      .filter(({ type }) => type === "ipco")
-      .flatMap((ipco) => [...boxesOf(file, ipco)]);
+    const properties = propertiesIn(file, [iprp]);
     if (!properties.some(({ type }) => type === "clap")) continue;
     for (const ipma of boxesOf(file, iprp)) {
       if (ipma.type !== "ipma") continue;
@@ -130,6 +128,26 @@ function atOrigin(file: Buffer, clap: Extent, ispe: Extent): boolean {
     file.readUInt32BE(ispe.from + 4) + 2 * right === width &&
     file.readUInt32BE(ispe.from + 8) + 2 * down === height
   );
+}
+
+/** Of the largest picture that is told of. */
+export function mostPixels(bytes: Uint8Array): number {
+  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  let most = 0;
+  for (const meta of boxesOf(file, { from: 0, to: file.length })) {
+    if (meta.type !== "meta") continue;
+    for (const { type, from, to } of propertiesIn(file, boxesIn(file, meta, "iprp")))
+      if (type === "ispe" && to - from >= 12)
+        most = Math.max(most, file.readUInt32BE(from + 4) * file.readUInt32BE(from + 8));
+  }
+  return most;
+}
+
+function propertiesIn(file: Buffer, iprps: readonly Box[]): Box[] {
+  return iprps
+    .flatMap((iprp) => [...boxesOf(file, iprp)])
+    .filter(({ type }) => type === "ipco")
+    .flatMap((ipco) => [...boxesOf(file, ipco)]);
 }
 
 function boxesIn(file: Buffer, meta: Extent, type: string): Box[] {

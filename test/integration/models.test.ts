@@ -8,6 +8,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import sharp from "sharp";
 import { describe, expect, inject } from "vitest";
 import { openIntake } from "../../src/cli/intake.ts";
 import { readConfig } from "../../src/config.ts";
@@ -204,6 +205,30 @@ test("a graph that was replaced after its hash was checked is not opened, as ver
     code: "MODEL_INVALID",
     message: expect.stringContaining(`expected sha256 ${model.graphs.cpu.sha256}`),
   });
+  await judge.close();
+});
+
+test("large AVIF are decoded one at a time, and those that wait at the end are put off", async ({
+  models,
+}) => {
+  const judge = await openJudge(readConfig({ MAITRED_MODEL: makeModel(models, "a-1", {}) }));
+  const avif = (width: number): Promise<Buffer> =>
+    sharp({ create: { width, height: 4_000, channels: 3, background: "teal" } })
+      .avif({ effort: 0 })
+      .toBuffer();
+  const slow: boolean[] = [];
+  const decoded = (bytes: Buffer): Promise<Uint8Array[]> =>
+    judge.decode(bytes, (work, isSlow = false) => {
+      slow.push(isSlow);
+      return work();
+    });
+  const [ordinary, large] = [await avif(4_000), await avif(4_200)];
+  const all = [large, large, ordinary].map(decoded);
+  judge.refuseWaiting();
+  const outcomes = await Promise.allSettled(all);
+  expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+  expect(outcomes[1]).toMatchObject({ reason: { code: "CLOSED", retry: true } });
+  expect(slow).toEqual([true, true, false]);
   await judge.close();
 });
 
