@@ -11,6 +11,8 @@ export async function recolours({ icc, channels, space }: Metadata): Promise<boo
   const read = channels < 3 ? 1 : 3;
   const id = `${read} ${createHash("sha256").update(icc).digest("base64")}`;
   const answer = answers.get(id) ?? compare(icc, read);
+  // or what went wrong once would fail every photo of the profile
+  answer.catch(() => answers.delete(id));
   answers.delete(id);
   answers.set(id, answer);
   if (answers.size > MOST_ANSWERS) answers.delete(answers.keys().next().value!);
