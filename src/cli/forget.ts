@@ -1,5 +1,6 @@
+import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { erase } from "../../workers/erase.ts";
@@ -20,12 +21,13 @@ import { counted } from "./plural.ts";
 export const forget: Command = {
   summary: "erase everything that is known of one object, and list what that was",
   help: `
-usage: maitred forget [--dry-run | --yes] [--by NAME] [--json] BUCKET/KEY
+usage: maitred forget [--dry-run | --yes] [--by NAME] [--json] BUCKET/KEY | PATH
 
 Deletes every version of the object from Postgres, with tags, verdicts, reviews, scores and whatever else names it, in one
 transaction, and takes its jobs out of the queue. It lists how many rows of which table went (--json: also where none did);
 who did it and when is kept, but not of which object. The object itself stays where it is: delete it first, or the next sweep or event finds it again.
-For a photo of a folder, give its absolute path. Only owners of the tables may do it: members of maitred_migrator.
+A photo of a folder is named by its path, also once its file is gone: one that begins with / or . is none of an object.
+Only owners of the tables may do it: members of maitred_migrator.
 
   --dry-run   only lists what there is
   --yes       does not ask
@@ -33,6 +35,7 @@ For a photo of a folder, give its absolute path. Only owners of the tables may d
   --json      one JSON object on stdout
 
   maitred forget photos/42/dinner.jpg
+  maitred forget ./photos/dinner.jpg
 
 Exit codes: 1 nothing was known of it, or it was not confirmed.
 `,
@@ -45,7 +48,7 @@ Exit codes: 1 nothing was known of it, or it was not confirmed.
 
   async run({ values, positionals }, terminal) {
     const [what, ...more] = positionals;
-    if (what === undefined || more.length > 0) throw new UsageError("expected one BUCKET/KEY");
+    if (what === undefined || more.length > 0) throw new UsageError("expected one BUCKET/KEY or path");
     const objects = objectsOf(what);
     const by = accountOf(values);
     const config = connectedConfig(terminal);
@@ -63,7 +66,11 @@ Exit codes: 1 nothing was known of it, or it was not confirmed.
         if (values["json"]) {
           print({ erased: false, counts: known.counts, jobs: 0, jobsInHand: 0, stillThere: there });
         }
-        terminal.say(`nothing is known of ${JSON.stringify(what)}, so there is nothing to erase\n`);
+        const other =
+          objects[0]?.store === "s3"
+            ? "; a photo of a folder is named by a path that begins with / or ."
+            : "";
+        terminal.say(`nothing is known of ${JSON.stringify(what)}, so there is nothing to erase${other}\n`);
         return EXIT.notAll;
       }
       if (there !== "no") terminal.say(warning(there));
@@ -103,17 +110,22 @@ interface ObjectRef {
 
 /** A path may be of any folder above it that was given to maitred. */
 function objectsOf(what: string): ObjectRef[] {
-  if (what.startsWith("/")) {
-    const parts = what.split("/");
+  const [, scheme, bucket, key] = /^(s3:\/\/)?([^/]+)\/(.+)$/s.exec(what) ?? [];
+  if (/^[./]/.test(what) || (!bucket && existsSync(what))) {
+    const parts = resolve(what).split("/");
     return parts.slice(2).map((_, n) => ({
       store: "folder",
       bucket: parts.slice(0, n + 2).join("/"),
       key: parts.slice(n + 2).join("/"),
     }));
   }
-  const [, bucket, key] = /^(?:s3:\/\/)?([^/]+)\/(.+)$/s.exec(what) ?? [];
-  if (bucket && key) return [{ store: "s3", bucket, key }];
-  throw new UsageError(`expected BUCKET/KEY, got ${JSON.stringify(what)}`);
+  if (!bucket || !key) throw new UsageError(`expected BUCKET/KEY or a path, got ${JSON.stringify(what)}`);
+  if (!scheme && existsSync(what)) {
+    throw new UsageError(
+      `expected ./${what}, a file here, or s3://${what}, an object: ${JSON.stringify(what)} may be either`,
+    );
+  }
+  return [{ store: "s3", bucket, key }];
 }
 
 async function isThere(

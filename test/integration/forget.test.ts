@@ -1,3 +1,5 @@
+import { writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
 import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { startFauxqs } from "fauxqs";
 import { Redis } from "ioredis";
@@ -448,7 +450,9 @@ describe("maitred forget", () => {
       const anew = maitred(["forget", "--yes", `photos/${KEY}`], env);
       expect(await anew.exit).toBe(1);
       expect(anew.stdout()).toBe("");
-      expect(anew.stderr()).toBe(`nothing is known of "photos/${KEY}", so there is nothing to erase\n`);
+      expect(anew.stderr()).toBe(
+        `nothing is known of "photos/${KEY}", so there is nothing to erase; a photo of a folder is named by a path that begins with / or .\n`,
+      );
     } finally {
       s3.destroy();
       await store.stop();
@@ -464,6 +468,35 @@ describe("maitred forget", () => {
       counts: { photos: 1 },
       stillThere: "no",
     });
+  });
+
+  test("finds it by a relative path too, and erases nothing where that may be an object's name", async ({
+    db,
+    configFor,
+    folder,
+  }) => {
+    for (const key of ["a.jpg", "gone.jpg"]) await created(db, { store: "folder", bucket: folder, key });
+    await created(db, { bucket: "src", key: "index.ts" });
+    writeFileSync(join(folder, "a.jpg"), "");
+    const env = envOf(configFor("postgres"));
+    const forget = async (path: string) => {
+      const command = maitred(["forget", "--yes", "--json", path], env);
+      return { code: await command.exit, out: command.stdout(), err: command.stderr() };
+    };
+    const here = relative(process.cwd(), folder);
+    expect(here).toMatch(/^\.\.\//);
+    for (const [key, stillThere] of [
+      ["a.jpg", "yes"],
+      ["gone.jpg", "no"],
+    ] as const) {
+      const { code, out } = await forget(`${here}/${key}`);
+      expect(code).toBe(0);
+      expect(JSON.parse(out)).toMatchObject({ erased: true, counts: { photos: 1 }, stillThere });
+    }
+    const either = await forget("src/index.ts");
+    expect(either.code).toBe(2);
+    expect(either.err).toContain("expected ./src/index.ts, a file here, or s3://src/index.ts, an object");
+    expect((await forget("s3://src/index.ts")).code).toBe(0);
   });
 });
 
