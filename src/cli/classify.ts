@@ -34,13 +34,15 @@ export const classify: Command = {
 usage: maitred classify [--json] [--explain FOLDER] PATH...
 
 Decodes, batches, infers and decides as a worker does, and prints a line for each file, in the order given. Folders
-are walked; every regular file in them counts, whatever its name. A file that cannot be judged gets a line with its
+are walked; every regular file in them counts, whatever its name, but for names that begin with a dot. Links are
+followed to files, but not to folders. A file that cannot be judged, also a link to nothing, gets a line with its
 error, and the rest goes on. Scores have two digits, cut and not rounded, so that one just below a threshold never reads as
 if it reached it; in a reason they have as many as the threshold there, and with --json four.
 
   --explain FOLDER   writes a small JPEG of each photo there that shows where the model sees a human: clear where it sees
-                     none, yellow to red where it does, a ring around the peak, and the photo's score. Its name is the
-                     photo's and a hash of the photo's path, so that the same photo has the same picture each time
+                     none, yellow to red where it does, a ring around the peak, and the photo's score; no ring where
+                     the map stays below 0.5 there, which is no clear place. Its name is the photo's and a hash of the
+                     photo's path, so that the same photo has the same picture each time
   --json             one object a line
 
   maitred classify dinner.jpg ./photos
@@ -53,6 +55,10 @@ Exit codes: 0 every file was judged, 1 some were not.
 
   async run({ values, positionals }, terminal) {
     if (positionals.length === 0) throw new UsageError("expected at least one file or folder");
+    const url = positionals.find((path) => /^\w+:\/\//.test(path));
+    if (url !== undefined) {
+      throw new UsageError(`classify reads files, got ${url}; for S3: maitred enqueue s3://bucket/key`);
+    }
     const out = values["explain"] as string | undefined;
     if (out !== undefined) refuseMixing(out, positionals);
     const config = readConfig(terminal.env);

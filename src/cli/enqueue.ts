@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { statSync } from "node:fs";
 import { basename, delimiter, dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
@@ -21,7 +21,8 @@ usage: maitred enqueue [options] WHAT...
        maitred enqueue --failed [--code CODE] | --pending
 
 WHAT is s3://bucket/key, s3://bucket/prefix/ (with its slash: everything below), a file, a folder, or - for one of
-these a line on stdin. What is decided already is left alone unless --again is given.
+these a line on stdin. Files and folders must be there, where this runs; names in a folder that begin with a dot are left out.
+What is decided already is left alone unless --again is given.
 
   --lane live|backfill   which queue (default live; of a replay, the one that it was in)
   --listing ID           the restaurant that the photos belong to
@@ -35,7 +36,8 @@ these a line on stdin. What is decided already is left alone unless --again is g
   maitred enqueue --listing 42 s3://photos/uploads/dinner.jpg
   maitred enqueue --lane backfill s3://photos/2019/
 
-Exit codes: 1 something in a folder cannot be read and was left out.
+Exit codes: 1 something in a folder or on stdin is not there or cannot be read, and was left out; 2 an argument is not
+there, or there is no photo in any.
 `,
   options: {
     lane: { type: "string" },
@@ -54,6 +56,10 @@ Exit codes: 1 something in a folder cannot be read and was left out.
     const known = knownOf(args);
     const replay = replayOf(args);
     if (!replay && args.positionals.length === 0) throw new UsageError("expected what to queue");
+    for (const what of args.positionals) {
+      if (what !== "-" && !bucketUrl(what) && kindOf(what) === "nothing")
+        throw new UsageError(`${what}: ${NOT_THERE}`);
+    }
     const config = connectedConfig(terminal);
     const scope = new Scope();
     const intake = openIntake(config, scope, () => {});
@@ -100,6 +106,9 @@ Exit codes: 1 something in a folder cannot be read and was left out.
     } finally {
       await scope.close();
     }
+    const found = counts.queued + counts.decided + counts.unclear;
+    if (found === 0 && whole && !replay && !args.positionals.includes("-"))
+      throw new UsageError(`expected photos, got none in ${args.positionals.join(", ")}`);
     if (outside !== undefined) {
       const where = `${printable(outside)} is not in MAITRED_FOLDERS here`;
       terminal.say(
@@ -171,9 +180,14 @@ async function* pages(
 ): AsyncGenerator<PhotoRef[]> {
   let single: PhotoRef[] = [];
   for await (const source of sources) {
-    const url = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(source);
-    if (!url && /^\w+:\/\//.test(source)) throw new UsageError(`expected s3:// or a path, got ${source}`);
-    const many = url ? url[2] === "" || url[2]!.endsWith("/") : await isFolder(source);
+    const url = bucketUrl(source);
+    const kind = url ? undefined : kindOf(source);
+    // a list may name what was deleted since it was made
+    if (kind === "nothing") {
+      leftOut(`${source}: ${NOT_THERE}`);
+      continue;
+    }
+    const many = url ? url[2] === "" || url[2]!.endsWith("/") : kind === "folder";
     if (!many) single.push(await (url ? s3Photo(s3, url[1]!, url[2]!) : filePhoto(resolve(source))));
     if (single.length >= (many ? 1 : 500)) {
       yield single;
@@ -182,6 +196,13 @@ async function* pages(
     if (many) yield* url ? listObjects(s3, url[1]!, url[2]!) : listFolder(resolve(source), leftOut);
   }
   if (single.length > 0) yield single;
+}
+
+/** Bucket and key, or prefix; undefined: it is a path. */
+function bucketUrl(source: string): RegExpExecArray | null {
+  const url = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(source);
+  if (!url && /^\w+:\/\//.test(source)) throw new UsageError(`expected s3:// or a path, got ${source}`);
+  return url;
 }
 
 /** The object as it is now. One that is not there is queued all the same: it ends as a failure with its code. */
@@ -207,9 +228,15 @@ function isOutside({ store, bucket, key }: PhotoRef, roots: readonly string[]): 
   return store === "folder" && !roots.some((root) => isInside(resolve(root), join(bucket, key)));
 }
 
-async function isFolder(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
+function kindOf(path: string): "folder" | "file" | "nothing" {
+  try {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (!found) return "nothing";
+    return found.isDirectory() ? "folder" : "file";
+  } catch (thrown) {
+    // workers may be allowed to look at what this command may not
+    return (thrown as NodeJS.ErrnoException).code === "ENOTDIR" ? "nothing" : "file";
+  }
 }
+
+const NOT_THERE = "there is no such file or folder";

@@ -1,4 +1,4 @@
-import { opendir, readFile, realpath, stat } from "node:fs/promises";
+import { lstat, opendir, readFile, realpath, stat } from "node:fs/promises";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { PhotoError, UpstreamError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
@@ -19,7 +19,7 @@ export function createFolderFetch(allowed: readonly string[]): FetchPhoto {
       if (!roots.some((root) => isInside(root, path))) {
         throw new PhotoError(
           "ACCESS_DENIED",
-          `${path} is outside of the folders that MAITRED_FOLDERS allows`,
+          `${path} lies outside of the folders that may be read: name its folder in MAITRED_FOLDERS, or give it to maitred up too`,
         );
       }
       return { bytes: await read(path, photo.version, limits.maxBytes), known: {} };
@@ -44,7 +44,7 @@ export async function readPhoto(path: string, maxBytes: number): Promise<Uint8Ar
 }
 
 /**
- * Every regular file below a folder as a photo, in pages of at most 1,000; those whose names begin with a dot are not photos.
+ * Every file that `walk` gives as a photo, in pages of at most 1,000.
  *
  * @param leftOut is told what cannot be read, and why.
  */
@@ -54,19 +54,14 @@ export async function* listFolder(
 ): AsyncGenerator<PhotoRef[]> {
   let page: PhotoRef[] = [];
   for await (const path of walk(folder)) {
-    if (
-      relative(folder, path)
-        .split(sep)
-        .some((part) => part.startsWith("."))
-    )
-      continue;
     try {
       page.push(await folderPhoto(folder, path));
     } catch (thrown) {
       const { code, message } = thrown as NodeJS.ErrnoException;
       // what Node reads in place of bytes that are none of UTF-8, and then finds nothing by; any other was deleted meanwhile
       const unnamed = path.includes("\ufffd") && `${path}: its name is not UTF-8: rename it`;
-      const what = code === "ENOENT" ? unnamed : message;
+      const dangling = (await isLink(path)) && `${path}: a link to nothing`;
+      const what = code === "ENOENT" ? unnamed || dangling : message;
       if (what) leftOut(what);
     }
     if (page.length < 1_000) continue;
@@ -77,8 +72,9 @@ export async function* listFolder(
 }
 
 /**
- * Paths of all regular files below a folder, links followed to files but not to folders. A folder that cannot be
- * read is given as a path itself, so that reading it says why.
+ * Paths of all regular files below a folder, links followed to files but not to folders; what has a name that begins with a
+ * dot is no photo. A folder that cannot be read, and a link that leads nowhere, is given as a path itself, so that reading
+ * it says why.
  */
 export async function* walk(folder: string): AsyncGenerator<string> {
   const entries = [];
@@ -90,9 +86,10 @@ export async function* walk(folder: string): AsyncGenerator<string> {
   }
   entries.sort((a, b) => (a.name < b.name ? -1 : 1));
   for (const entry of entries) {
+    if (entry.name.startsWith(".")) continue;
     const path = join(folder, entry.name);
     if (entry.isDirectory()) yield* walk(path);
-    else if (entry.isFile() || (entry.isSymbolicLink() && (await isFile(path)))) yield path;
+    else if (entry.isFile() || (entry.isSymbolicLink() && (await mayBeFile(path)))) yield path;
   }
 }
 
@@ -162,9 +159,16 @@ async function facts(
   return { mtimeMs: found.mtimeMs, size: found.size, isFile: found.isFile(), isFolder: found.isDirectory() };
 }
 
-async function isFile(path: string): Promise<boolean> {
+async function mayBeFile(path: string): Promise<boolean> {
   return facts(path).then(
     (found) => found.isFile,
+    () => true,
+  );
+}
+
+async function isLink(path: string): Promise<boolean> {
+  return lstat(path).then(
+    (found) => found.isSymbolicLink(),
     () => false,
   );
 }

@@ -74,8 +74,14 @@ describe("maitred", () => {
     [["token", "crate"], 'expected create, list or revoke, got "crate": did you mean create?\n'],
     [["destination"], "expected add, list, rotate, catch-up, test, enable, disable or remove\n"],
     [["classify"], "expected at least one file or folder"],
+    [
+      ["classify", "x", "s3://b/k"],
+      "classify reads files, got s3://b/k; for S3: maitred enqueue s3://bucket/key",
+    ],
     [["classify", "--jsno", "x"], "there is no option --jsno: did you mean --json?\n"],
     [["enqueue", "--lane", "fast", "x"], "expected live or backfill"],
+    [["enqueue", "s3://b/k", "../no-such/"], "../no-such/: there is no such file or folder"],
+    [["enqueue", "package.json/a.jpg"], "package.json/a.jpg: there is no such file or folder"],
     [["up"], "expected at least one folder"],
   ] as const)("%j exits 2 and says what was expected", async ([args, message]) => {
     const command = maitred([...args]);
@@ -107,20 +113,21 @@ describe("classify", () => {
     copyFileSync(join(samples, "business-product-1.jpg"), join(deep, "coffee.txt"));
     writeFileSync(join(deep, "bad.jpg"), "words");
     writeFileSync(join(deep, ".hidden"), "");
+    symlinkSync("nowhere", join(deep, "dangling.jpg"));
     const menu = join(samples, "menu-1.jpg");
     const command = maitred(["classify", "--json", menu, folder, join(folder, "nowhere.jpg")]);
     expect(await command.exit).toBe(1);
     const lines = jsonLines(command.stdout());
     expect(lines.map(({ path }) => path)).toEqual([
       menu,
-      ...[".hidden", "bad.jpg", "coffee.txt"].map((name) => join(deep, name)),
+      ...["bad.jpg", "coffee.txt", "dangling.jpg"].map((name) => join(deep, name)),
       join(folder, "nowhere.jpg"),
     ]);
     expect(lines.map(({ error }) => error?.code)).toEqual([
       undefined,
-      "EMPTY",
       "UNSUPPORTED_FORMAT",
       undefined,
+      "GONE",
       "GONE",
     ]);
     expect(lines[0]).toMatchObject({ category: "menu", verdict: "review", model: "restaurant-4" });
@@ -389,8 +396,8 @@ describe("doctor", () => {
 });
 
 describe("enqueue", () => {
-  test("queues what stdin lists, with what is known of it, once", async ({ db, folder }) => {
-    copyFileSync(join(samples, "menu-1.jpg"), join(folder, "a.jpg"));
+  test("queues what stdin lists and is there, with what is known of it, once", async ({ db, folder }) => {
+    for (const name of ["a.jpg", "b.jpg"]) copyFileSync(join(samples, "menu-1.jpg"), join(folder, name));
     const env = {
       DATABASE_URL: db.url,
       MAITRED_QUEUE_URL: queueUrl(BACKENDS[0]!, db),
@@ -400,9 +407,12 @@ describe("enqueue", () => {
       const command = maitred(
         ["enqueue", "--json", "--listing", "42", "--uploader", "user", "--lane", "backfill", "-"],
         env,
-        `${folder}/a.jpg\n\n${folder}/missing.jpg\n`,
+        `${folder}/a.jpg\n\n${folder}/missing.jpg\n${folder}/b.jpg\n`,
       );
-      expect(await command.exit).toBe(0);
+      expect(await command.exit).toBe(1);
+      expect(command.stderr()).toContain(
+        `left out  ${folder}/missing.jpg: there is no such file or folder\n`,
+      );
       expect(JSON.parse(command.stdout())).toEqual({ queued: 2, decided: 0, unclear: 0 });
       expect(command.stderr()).toContain(`${folder} is not in MAITRED_FOLDERS here`);
     }
@@ -412,7 +422,7 @@ describe("enqueue", () => {
       "select key, listing, uploader, lane, state from photos order by key",
     );
     expect(rows).toEqual(
-      ["a.jpg", "missing.jpg"].map((key) => ({
+      ["a.jpg", "b.jpg"].map((key) => ({
         key,
         listing: "42",
         uploader: "user",
@@ -420,6 +430,20 @@ describe("enqueue", () => {
         state: "pending",
       })),
     );
+  });
+
+  test("says that a folder has no photo, and names links in it that lead nowhere", async ({ db, folder }) => {
+    const env = { DATABASE_URL: db.url, MAITRED_QUEUE_URL: db.url };
+    writeFileSync(join(folder, ".DS_Store"), "");
+    const empty = maitred(["enqueue", folder], env);
+    expect([await empty.exit, empty.stdout()]).toEqual([2, ""]);
+    expect(empty.stderr()).toContain(`expected photos, got none in ${folder}`);
+    const nothing = maitred(["enqueue", "-"], env);
+    expect([await nothing.exit, nothing.stdout()]).toEqual([0, "0 queued\n"]);
+    symlinkSync("nowhere", join(folder, "a.jpg"));
+    const dangling = maitred(["enqueue", folder], env);
+    expect([await dangling.exit, dangling.stdout()]).toEqual([1, "0 queued\n"]);
+    expect(dangling.stderr()).toContain(`left out  ${folder}/a.jpg: a link to nothing\n`);
   });
 
   test("brings back no photo that was removed after it was looked for, whatever is listed after it", async ({
