@@ -6,7 +6,7 @@ import type { AccessDeps } from "../src/http/desk/access.ts";
 import type { DeskDeps, DeskSettings } from "../src/http/desk/deps.ts";
 import { SIDES } from "../src/http/desk/links.ts";
 import { createOidc } from "../src/http/desk/oidc.ts";
-import { peakOf } from "../src/image/heat.ts";
+import { isClear, peakOf } from "../src/image/heat.ts";
 import { TRAINED_CATEGORIES } from "../src/label.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import { packageRoot } from "../src/package-root.ts";
@@ -82,10 +82,11 @@ export function openDesk(
     async heat(id, signal) {
       const { scores, map } = await pictures.explain(await known(id), signal);
       const { width, height, values } = map;
-      const { x, y } = peakOf(map);
+      const peak = peakOf(map);
       return {
         human: scores.human,
-        peak: { x, y },
+        peak: { x: peak.x, y: peak.y },
+        clear: isClear(peak),
         width,
         height,
         values: Array.from(values, (value) => Math.round(value * 100) / 100),

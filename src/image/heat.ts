@@ -33,6 +33,11 @@ export function peakOf({ width, height, values }: HumanMap): Peak {
   return { x, y, score: values[best]! };
 }
 
+/** Whether a peak tells a place: the model finds a human there likelier than none. Below, it lies wherever doubt is greatest. */
+export function isClear({ score }: Peak): boolean {
+  return score >= 0.5;
+}
+
 /** The maps of a photo's views, all of one size, as `ShrinkLimits.sheet` lays out the views; of one view its map. */
 export function onSheet(maps: readonly HumanMap[]): HumanMap {
   const { across, down } = gridOf(maps.length);
@@ -56,7 +61,7 @@ const WEIGHTS = [1, 4, 6, 4, 1];
 
 /**
  * A photo as a small JPEG with the map laid over it: clear where the model sees nobody, yellow to red where it does, a
- * ring around the peak, and beside it the photo's score for a human.
+ * ring around the peak, and beside it the photo's score for a human; without a clear peak no ring, and the score says so.
  *
  * @throws as `shrink` does.
  */
@@ -76,12 +81,15 @@ export async function drawHeat(
     rgb: new Uint8ClampedArray(pixels.buffer, pixels.byteOffset, pixels.length),
   };
   paintMap(canvas, map);
-  const { x, y } = peakOf(map);
+  const peak = peakOf(map);
   const radius = Math.max(6, Math.round(Math.max(width, height) / 40));
-  const [px, py] = [x * width, y * height];
-  paintRing(canvas, px, py, radius);
+  const [px, py] = [peak.x * width, peak.y * height];
   // rounded down, as in every verdict's reason
-  paintScore(canvas, px, py, radius, (Math.floor(human * 100 + 1e-9) / 100).toFixed(2));
+  const score = (Math.floor(human * 100 + 1e-9) / 100).toFixed(2);
+  if (isClear(peak)) {
+    paintRing(canvas, px, py, radius);
+    paintScore(canvas, px, py, radius, score);
+  } else paintScore(canvas, -radius, height, radius, `${score} NO CLEAR PLACE`);
   return sharp(pixels, { raw: { width, height, channels: 3 } })
     .jpeg({ quality: 80, chromaSubsampling: "4:4:4", optimizeCoding: false })
     .toBuffer()
@@ -136,7 +144,7 @@ function paintRing(canvas: Canvas, x: number, y: number, radius: number): void {
   }
 }
 
-/** On a dark plate beside the ring, on the side that has room. Drawn here, because no font can be relied on. */
+/** On a dark plate beside a ring at (x, y), on the side that has room. Drawn here, because no font can be relied on. */
 function paintScore(canvas: Canvas, x: number, y: number, radius: number, text: string): void {
   const dot = Math.max(2, Math.round(radius / 5));
   const [wide, high] = [(text.length * 4 + 1) * dot, 7 * dot];
@@ -196,4 +204,13 @@ const GLYPHS: Record<string, string> = {
   "8": "111101111101111",
   "9": "111101111001111",
   ".": "000000000000010",
+  " ": "000000000000000",
+  A: "111101111101101",
+  C: "111100100100111",
+  E: "111100110100111",
+  L: "100100100100111",
+  N: "110101101101101",
+  O: "111101101101111",
+  P: "111101111100100",
+  R: "110101110101101",
 };

@@ -11,11 +11,19 @@ import { test as base, NARROW, WIDE } from "./desk.ts";
 import { shoot, violations } from "./look.ts";
 import { startProxy } from "./proxy.ts";
 
+interface Spotted {
+  width: number;
+  height: number;
+  x: number;
+  y: number;
+  spot?: string;
+}
+
 /** Dark photos with a white spot, as large as a cell of the map of a model that takes it for a human. */
-const PHOTOS = {
+const PHOTOS: Record<"portrait.png" | "landscape.png", Spotted> = {
   "portrait.png": { width: 480, height: 800, x: 2.5 / 8, y: 6.5 / 8 },
   "landscape.png": { width: 960, height: 560, x: 7.5 / 8, y: 1.5 / 8 },
-} as const;
+};
 const NAMES = Object.keys(PHOTOS) as (keyof typeof PHOTOS)[];
 
 const test = base.extend<{
@@ -39,8 +47,11 @@ const test = base.extend<{
   },
 });
 
-async function paint(path: string, { width, height, x, y }: (typeof PHOTOS)["portrait.png"]): Promise<void> {
-  const spot = { width: width / 8, height: height / 8, channels: 3 as const, background: "white" };
+async function paint(
+  path: string,
+  { width, height, x, y, spot: background = "white" }: Spotted,
+): Promise<void> {
+  const spot = { width: width / 8, height: height / 8, channels: 3 as const, background };
   const at = { left: (x - 1 / 16) * width, top: (y - 1 / 16) * height };
   await sharp({ create: { width, height, channels: 3, background: { r: 90, g: 30, b: 20 } } })
     .composite([{ input: { create: spot }, ...at }])
@@ -151,6 +162,27 @@ describe.skipIf(!CHROMIUM)("the heat map", { timeout: 120_000 }, () => {
     expect(await filters()).toEqual(["none", "none"]);
     await expectOnPhoto(picture, "portrait.png");
     expect(await score.isVisible()).toBe(true);
+  });
+
+  test("says that it looks, and where no place is clear, in place of a ring", async ({ desk, folder }) => {
+    for (const name of NAMES) await paint(join(folder, name), { ...PHOTOS[name], spot: "#404040" });
+    const page = await desk.open("ann");
+    let goOn!: () => void;
+    const looked = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    await page.route("**/heat?*", (route) => looked.then(() => route.continue()));
+    await page.keyboard.press("m");
+    const pictures = [page.locator(".card[aria-current]"), page.locator(".inspector")];
+    for (const picture of pictures) await picture.getByText("looking for a human").waitFor();
+    await shoot(page, "heat-wait");
+    goOn();
+    for (const picture of pictures) {
+      await picture.getByText(/^0\.2\d, no clear place$/).waitFor({ timeout: 60_000 });
+      expect(await picture.locator(".heat-peak").count()).toBe(0);
+    }
+    await shoot(page, "heat-nowhere");
+    expect(await violations(page)).toEqual([]);
   });
 
   test("is told once to the card and the side, and says why where it is not, over the photo", async ({

@@ -30,7 +30,7 @@ const opened = async (desk: Desk, name = "ann", options = {}): Promise<Page> => 
 const ASK = `update photos set state = 'review', rule = 'verify', decided_by = 'model:restaurant-4'
   where id = (select min(id) from photos where state = 'shown' and decided_by like 'model:%') returning key`;
 /** In the page: in the moment in which a photo comes, presses the key, and its box. */
-const pressAsOneComes = (key: string): Promise<{ checked: boolean; said: string | undefined }> =>
+const pressAsOneComes = (key: string): Promise<{ checked: boolean; said: string | null; cut: boolean }> =>
   new Promise((resolve) => {
     const observer = new MutationObserver(() => {
       const box = document.querySelector<HTMLInputElement>(".card:not(.decided) input");
@@ -38,8 +38,9 @@ const pressAsOneComes = (key: string): Promise<{ checked: boolean; said: string 
       observer.disconnect();
       dispatchEvent(new KeyboardEvent("keydown", { key }));
       box.click();
-      const said = document.querySelector(".actions-of p")?.textContent;
-      resolve({ checked: box.checked, said });
+      const said = document.querySelector(".actions-of p")!;
+      const cut = said.scrollWidth > said.clientWidth;
+      resolve({ checked: box.checked, said: said.textContent, cut });
     });
     observer.observe(document, { childList: true, subtree: true });
   });
@@ -328,7 +329,11 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await page.getByText("All done").waitFor();
     const key = page.evaluate(pressAsOneComes, "h");
     await desk.db.pool.query(ASK);
-    expect(await key).toEqual({ checked: false, said: "Just came into hand: look first" });
+    expect(await key).toEqual({
+      checked: false,
+      said: "Just came into hand: look first",
+      cut: false,
+    });
     const said = page.getByText("look first");
     await said.waitFor({ state: "detached" });
     expect(await page.locator(".card:not(.decided)").count()).toBe(1);

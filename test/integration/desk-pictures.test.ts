@@ -202,8 +202,9 @@ test("the heat map is told by its cells, which are highest where a human is, in 
     expect(status).toBe(200);
     expect(headers.get("cache-control")).toMatch(/^private, max-age=\d+$/);
     expect(Number(headers.get("content-length"))).toBeLessThan(3_000);
-    const { human, peak, width, height, values } = z.strictObject(heat.shape).parse(body);
+    const { human, peak, clear, width, height, values } = z.strictObject(heat.shape).parse(body);
     expect(human).toBeCloseTo(0.9, 1);
+    expect(clear).toBe(true);
     expect([width, height, values.length]).toEqual([8, 8, 64]);
     // the spot spans two cells
     for (const axis of ["x", "y"] as const) expect(Math.abs(peak[axis] - spot[axis])).toBeLessThan(0.125);

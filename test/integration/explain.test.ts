@@ -55,6 +55,22 @@ test("the ring that is drawn, and the place that is printed, are where the map h
   }
 });
 
+test("no ring is drawn where no place is likelier to show a human than not, and the picture says so", async ({
+  folder,
+}) => {
+  const light = { x: 0.5, y: 0.25, bright: 0.3 };
+  await paint(join(folder, "photos"), { file: "a.png", colour: [90, 30, 20], light }, 512);
+  const command = maitred(["classify", "--json", "--explain", join(folder, "out"), join(folder, "photos")], {
+    MAITRED_MODEL: makeEyes(folder),
+  });
+  expect(await command.exit, command.stderr()).toBe(0);
+  const [{ where, picture }] = lines(command.stdout()) as [Line];
+  expect(where.score).toBeCloseTo(0.3, 1);
+  expect(await middleOfMark(picture)).toEqual({ x: 0.5, y: 0.5 });
+  const { data } = await pixels(picture);
+  expect(data.filter((value) => value > 240).length).toBeGreaterThan(300);
+});
+
 test("draws what is red where the map is high, and leaves the rest of the photo as it is", async ({
   folder,
 }) => {

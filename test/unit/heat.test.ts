@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { peakOf } from "../../src/image/heat.ts";
+import { isClear, peakOf } from "../../src/image/heat.ts";
 
 /** training/test_training.py reads the same map, and finds the same peak. */
 const map = {
@@ -30,4 +30,9 @@ test("the peak of a human at the frame's edge stays there", () => {
     y: 0.5,
     score: 0.5,
   });
+});
+
+test("a peak is clear where a human is likelier there than none", () => {
+  const peak = (value: number) => peakOf({ width: 2, height: 2, values: Float32Array.of(0, 0, value, 0) });
+  expect([isClear(peak(0.5)), isClear(peak(0.49))]).toEqual([true, false]);
 });

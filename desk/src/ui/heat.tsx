@@ -13,7 +13,7 @@ interface HeatProps {
   onStale(): Promise<void> | void;
 }
 
-/** Where the model sees a human, over the photo: yellow to red, a ring around the peak, and the photo's score beside it. */
+/** Where the model sees a human, over the photo: yellow to red, a ring around a clear peak, and the photo's score beside it. */
 export function Heat({ photo, ratio, reachable, onStale }: HeatProps) {
   const link = photo.links.heat;
   const { came: map, failed, problem, onCome, onFail, again } = useLink<HeatMap>(photo.id, link, onStale);
@@ -35,9 +35,15 @@ export function Heat({ photo, ratio, reachable, onStale }: HeatProps) {
       </Problem>
     );
   }
-  if (!map) return <div class="picture-wait" aria-hidden="true" />;
+  if (!map) {
+    return (
+      <div class="picture-wait" aria-hidden="true">
+        <span class="heat-said">looking for a human …</span>
+      </div>
+    );
+  }
   const { x, y } = map.peak;
-  const said = score(map.human);
+  const said = map.clear ? score(map.human) : `${score(map.human)}, no clear place`;
   return (
     <div
       class="heat"
@@ -46,8 +52,10 @@ export function Heat({ photo, ratio, reachable, onStale }: HeatProps) {
       style={{ "--ratio": ratio, "--x": x, "--y": y }}
     >
       <Cells map={map} />
-      <i class="heat-peak" />
-      <span class={`heat-score number${x > 0.5 ? " before" : ""}`}>{said}</span>
+      {map.clear && <i class="heat-peak" />}
+      <span class={`heat-said number ${!map.clear ? "" : x > 0.5 ? "at-peak before" : "at-peak"}`}>
+        {said}
+      </span>
     </div>
   );
 }

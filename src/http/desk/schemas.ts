@@ -85,6 +85,9 @@ const share = z.number().min(0).max(1);
 export const heat = z.object({
   human: share.describe("probability that a human is visible, of the model that is active now"),
   peak: z.object({ x: share, y: share }).describe("where it is highest, of the frame from the top left"),
+  clear: z
+    .boolean()
+    .describe("whether a human is likelier there than none: without that it is no place to point at"),
   width: z.int().positive(),
   height: z.int().positive(),
   values: z.array(share).describe("width x height cells, row by row from the top left, to two decimals"),
