@@ -21,7 +21,10 @@ export const text = (maxBytes: number) =>
     .meta(lengthOf(1, maxBytes));
 export const bucketName = z
   .string()
-  .refine(isBucket, 'expected 1 to 255 bytes of text without "/", and not . or ..')
+  .refine(
+    isBucket,
+    'expected 1 to 255 bytes of text without "/", and not . or ..; photos of folders go by maitred enqueue',
+  )
   .meta({ ...lengthOf(1, 255), pattern: "^(?!\\.{1,2}$)[^\\u0000/]*$" });
 /** Version ids and etags, of which a request has each in a header or in its address; both may be empty, or null. */
 export const versionText = z
