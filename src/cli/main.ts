@@ -146,7 +146,13 @@ function onGone(error: NodeJS.ErrnoException): void {
   if (gone) return;
   gone = true;
   process.exitCode = 128 + constants.signals.SIGPIPE;
-  if (!process.emit("SIGTERM", "SIGTERM")) process.exit();
+  if (process.emit("SIGTERM", "SIGTERM")) return;
+  // by the signal itself, as a process that exits inside of a model run is aborted; Node ignores it until a listener of it was removed
+  const ignore = (): void => {};
+  process.on("SIGPIPE", ignore).off("SIGPIPE", ignore);
+  process.kill(process.pid, "SIGPIPE");
+  // the first process of a container gets no signal that it does not listen to
+  process.exit();
 }
 process.stdout.on("error", onGone);
 process.stderr.on("error", onGone);

@@ -1,4 +1,5 @@
-import { accessSync, constants, mkdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { UsageError } from "./command.ts";
 
 /**
@@ -9,7 +10,7 @@ import { UsageError } from "./command.ts";
  */
 export function makeOutputFolder(name: string, path: string): void {
   try {
-    mkdirSync(path, { recursive: true });
+    make(path);
     accessSync(path, constants.W_OK);
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? "";
@@ -20,12 +21,23 @@ export function makeOutputFolder(name: string, path: string): void {
   }
 }
 
+/** Node's `recursive` tries for ever where ENOENT is said of what lies in a folder that is there, as /proc does. */
+function make(path: string): void {
+  if (!existsSync(dirname(path))) make(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (cause) {
+    // another process may have made it meanwhile
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw cause;
+  }
+}
+
 const WHY: Readonly<Record<string, string>> = {
   EEXIST: "it is a file",
   ENOTDIR: "a part of it is a file",
   EACCES: "this account may not",
   EPERM: "this account may not",
   EROFS: "its disk is read-only",
-  ENOENT: "a folder above it cannot be made",
+  ENOENT: "no folder can be made there",
   ENOSPC: "its disk is full",
 };

@@ -130,6 +130,7 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
   // the first tells which provider runs; only on the CPU do others join it
   const crew = [member(workerData)];
   let starting: Promise<InferReady> | undefined;
+  let ending = false;
   const photoBytes = model.side * model.side * 3;
   const free: ArrayBuffer[] = [];
   const out = new Set<InferCall>();
@@ -188,7 +189,8 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
     // a thread that starts again does so on the one that sizes, variant and figures are of
     workerData.providers = [provider];
     if (provider === "cpu") {
-      while (crew.length < runs) crew.push(member(workerData));
+      // one that joined by now would be ended by nobody, and a process that exits inside of its warm-up is aborted
+      while (crew.length < runs && !ending) crew.push(member(workerData));
       await Promise.all(crew.map(({ thread }) => thread.ready()));
     }
     return ready;
@@ -211,8 +213,12 @@ export function createInference(url: URL, model: Model, settings: InferSettings)
     abandon,
     run,
     explain,
-    halt: async () => void (await Promise.all(crew.map(({ thread }) => thread.halt()))),
+    async halt() {
+      ending = true;
+      await Promise.all(crew.map(({ thread }) => thread.halt()));
+    },
     async close() {
+      ending = true;
       await Promise.all(crew.map(({ thread }) => thread.close()));
       free.length = 0;
     },

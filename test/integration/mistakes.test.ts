@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { describe, expect } from "vitest";
+import { describe, expect, inject } from "vitest";
 import { feedBackfill } from "../../src/store/backfill-feed.ts";
 import { addBackfill } from "../../src/store/backfills.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
@@ -59,15 +59,19 @@ describe("what strangers wrote draws nothing on a terminal", () => {
 });
 
 describe("who has seen enough", () => {
-  test.for([[["--help"]], [["config"]], [["config", "--json"]]] as const)(
-    "of %j ends it quietly",
-    async ([args]) => {
-      const command = maitred([...args]);
-      command.child.stdout!.destroy();
-      expect(await command.exit).toBe(141);
-      expect(command.stderr()).toBe("");
-    },
-  );
+  test.for([
+    [["--help"]],
+    [["config"]],
+    [["config", "--json"]],
+    // in the middle of a model run
+    [["classify", inject("samples")]],
+  ] as const)("of %j ends it quietly", async ([args]) => {
+    const command = maitred([...args]);
+    command.child.stdout!.destroy();
+    // which shells call 141
+    expect(await command.exit).toBe("SIGPIPE");
+    expect(command.stderr()).toBe("");
+  });
 });
 
 describe("a folder that cannot be", () => {
@@ -86,6 +90,7 @@ describe("a folder that cannot be", () => {
       for (const [path, why] of [
         [file, "it is a file"],
         ["/dev/null/x", "a part of it is a file"],
+        ...(process.platform === "linux" ? [["/proc/x", "no folder can be made there"] as const] : []),
       ] as const) {
         const { code, err } = await ended([...args, path], env);
         expect([args[0], code, err]).toEqual([args[0], 2, expect.stringContaining(said(option, path, why))]);

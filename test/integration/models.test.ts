@@ -232,6 +232,15 @@ test("large AVIF are decoded one at a time, and those that wait at the end are p
   await judge.close();
 });
 
+test("no thread joins those of a model that is closed while it warms up, as nobody would end it", async () => {
+  const judge = await openJudge(readConfig({ MAITRED_PROVIDER: "cpu", MAITRED_THREADS: "1" }));
+  const warm = judge.inference.ready();
+  const refused = expect(warm).rejects.toMatchObject({ code: "CLOSED" });
+  await judge.close();
+  await refused;
+  expect(judge.inference.threads).toBe(1);
+});
+
 test("a graph whose output is not as wide as model.json says is refused, as photos would get their neighbours' scores", async ({
   models,
 }) => {
