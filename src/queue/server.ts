@@ -63,6 +63,8 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
   };
   const open = async (migrate = false): Promise<string> => {
     const probe = new PostgresConnection({ ...connection, max: 1, ...(migrate && { migrate }) });
+    // a connection that BullMQ holds and that breaks between two statements fails the next one
+    probe.pool.on("connect", (client) => void client.on("error", () => {}));
     try {
       await probe.waitUntilReady();
       if (migrate) {

@@ -4,7 +4,7 @@ import { runner } from "node-pg-migrate";
 import pg from "pg";
 import { ConfigError, UpstreamError } from "../errors.ts";
 import { buildIndexes } from "./indexes.ts";
-import { query } from "./pool.ts";
+import { named, query } from "./pool.ts";
 import { buildRollups } from "./rollups.ts";
 
 export interface SchemaState {
@@ -19,9 +19,12 @@ export interface SchemaState {
  *
  * @returns the migrations that were applied, in order.
  * @throws {ConfigError} SCHEMA_MISMATCH when the database is newer than this version.
+ * @throws {UpstreamError} DATABASE_UNAVAILABLE when Postgres goes away meanwhile; it may be called again.
  */
 export async function migrate(url: string, folder: string, queueSchema: string): Promise<string[]> {
   const client = new pg.Client({ connectionString: url, options: "-c search_path=public" });
+  // what breaks fails the statement at hand, or the next one
+  client.on("error", () => {});
   await client.connect();
   try {
     // what a role or a database allows its queries; transaction_timeout is of Postgres 17 and newer
@@ -44,6 +47,8 @@ export async function migrate(url: string, folder: string, queueSchema: string):
     await buildIndexes(client);
     await buildRollups(client);
     return applied.map((migration) => migration.name);
+  } catch (cause) {
+    throw named(cause);
   } finally {
     await client.end();
   }
@@ -155,28 +160,26 @@ async function untilUnlocked<T>(client: pg.Client, work: () => Promise<T>): Prom
   await client.query(
     `select set_config('lock_timeout', (setting::integer + ${BEYOND_MS})::text, false) from pg_settings where name = 'deadlock_timeout'`,
   );
-  try {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await work();
-      } catch (cause) {
-        // the runner leaves its transaction open
-        await client.query("rollback");
-        // a deadlock is a lock that was not to be had, too
-        const { code } = cause as { code?: unknown };
-        if (code !== "55P03" && code !== "40P01") throw cause;
-        if (tries === LOCK_TRIES) {
-          throw new UpstreamError(
-            "DATABASE_UNAVAILABLE",
-            "somebody holds a table that the migration needs: end long transactions, or let an autovacuum end that is to prevent wraparound, as it is not cancelled (pg_stat_activity shows both), and run it again",
-            { cause },
-          );
-        }
-        await sleep(LOCK_PAUSE_MS);
+  for (let tries = 1; ; tries++) {
+    try {
+      const result = await work();
+      await client.query("set lock_timeout = 0");
+      return result;
+    } catch (cause) {
+      // a deadlock is a lock that was not to be had, too
+      const { code } = cause as { code?: unknown };
+      if (code !== "55P03" && code !== "40P01") throw cause;
+      if (tries === LOCK_TRIES) {
+        throw new UpstreamError(
+          "DATABASE_UNAVAILABLE",
+          "somebody holds a table that the migration needs: end long transactions, or let an autovacuum end that is to prevent wraparound, as it is not cancelled (pg_stat_activity shows both), and run it again",
+          { cause },
+        );
       }
+      // the runner leaves its transaction open
+      await client.query("rollback");
+      await sleep(LOCK_PAUSE_MS);
     }
-  } finally {
-    await client.query("set lock_timeout = 0");
   }
 }
 

@@ -313,6 +313,24 @@ describe("migrations", () => {
     }
   });
 
+  test("whose connection is lost say so, and may be run again", async ({ db }) => {
+    const rival = await db.pool.connect();
+    await rival.query("select pg_advisory_lock(hashtext('maitred migrate'))");
+    try {
+      const refused = expect(migrate(db.url, folder, "maitred_queue")).rejects.toMatchObject({
+        code: "DATABASE_UNAVAILABLE",
+        retry: true,
+      });
+      const lose =
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like '%pg_try_advisory_lock%' and pid <> pg_backend_pid()";
+      await expect.poll(async () => (await rival.query(lose)).rowCount, { timeout: 20_000 }).toBe(1);
+      await refused;
+    } finally {
+      rival.release(true);
+    }
+    expect(await migrate(db.url, folder, "maitred_queue")).toEqual([]);
+  });
+
   test("take as long as they do, and wait for a table for longer than it takes Postgres to cancel an autovacuum", async ({
     db,
     folder: longer,
