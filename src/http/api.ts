@@ -222,7 +222,8 @@ async function authenticate(
   const stored = bearer && (await deps.findToken(bearer.id));
   if (!bearer || !stored || !isToken(bearer.token, stored)) {
     if (bearer) await limits.wrong(request.ip, bearer.token);
-    const how = "expected the header Authorization: Bearer TOKEN; maitred token create makes one";
+    const why = bearer ? "there is no such token here" : "expected the header Authorization: Bearer TOKEN";
+    const how = `${why}; maitred token create makes one`;
     // SNS sends a password only once it is asked for one
     throw new HttpProblem(401, how, { "www-authenticate": basic ? 'Basic realm="maitred"' : "Bearer" });
   }

@@ -373,14 +373,14 @@ describe("a caller", () => {
     expect([nobody.status, nobody.headers.get("www-authenticate")]).toEqual([401, "Bearer"]);
     const { token, id } = tokens.ingest;
     const another = `${token.slice(0, -1)}${token.endsWith("A") ? "B" : "A"}`;
-    for (const wrong of [
-      token,
-      `Basic ${token}`,
-      `Bearer ${another}`,
-      "Bearer x",
-      `Bearer ${createToken().token}`,
-    ]) {
-      expect((await as(wrong)).status).toBe(401);
+    for (const [wrong, why] of [
+      [token, "expected the header"],
+      [`Basic ${token}`, "expected the header"],
+      [`Bearer ${another}`, "there is no such token here"],
+      ["Bearer x", "expected the header"],
+      [`Bearer ${createToken().token}`, "there is no such token here"],
+    ] as const) {
+      expect(await as(wrong)).toMatchObject({ status: 401, body: { detail: expect.stringContaining(why) } });
     }
     expect((await ask("POST", path, { body, scope: "read" })).body.detail).toMatch(/lacks the scope ingest$/);
     expect((await ask("GET", "/v1/photos/1", { scope: "ingest" })).status).toBe(403);
