@@ -85,8 +85,8 @@ Exit codes: 0 every file was judged, 1 some were not.
       throw new UsageError(`expected photos, got no file in ${positionals.join(", ")}`);
     const seconds = (performance.now() - since) / 1000;
     if (!values["json"]) {
-      const rate = ((judged + failed) / seconds).toFixed(1);
-      terminal.say(`${judged} judged, ${failed} not, ${rate} photos/s on ${provider}\n`);
+      const speed = judged > 0 ? `${(judged / seconds).toFixed(1)} photos/s ` : "";
+      terminal.say(`${judged} judged, ${failed} not, ${speed}on ${provider}\n`);
       if (out !== undefined) terminal.say(`${judged} pictures in ${out}\n`);
     }
     return failed === 0 ? EXIT.done : EXIT.notAll;

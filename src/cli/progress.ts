@@ -19,7 +19,8 @@ export interface Progress {
   /** @param held says how many jobs of a photo there are: one that another worker has judged has none. */
   done(held: (id: string) => Promise<number>): Promise<void>;
   stop(): void;
-  summary(model: string, provider: string): string;
+  /** @param before how many were decided already. */
+  summary(model: string, provider: string, before: number): string;
 }
 
 /** Counts what the worker tells, and draws it: a live line on a terminal, a line every few seconds elsewhere. */
@@ -99,18 +100,24 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
       if (terminal.columns > 0) draw();
       if (waiting.size > 0) say(`${counted(waiting.size, "photo")} not judged yet: the next start goes on`);
     },
-    summary(model, provider) {
+    summary(model, provider, before) {
+      const failed = verdicts.get("failed") ?? 0;
+      const judged = photos - failed;
+      const speed = judged > 0 ? `${((judged / (last - first)) * 1000).toFixed(1)} photos/s ` : "";
+      const lines = [
+        `${judged} judged, ${failed} failed, ${before} decided before, ${speed}with ${model} on ${provider}`,
+      ];
+      if (batches > 0) {
+        const size = (batched / batches).toFixed(1);
+        lines.push(
+          `${counted(batches, "batch", "batches")}, ${size} photos each on average; inference alone takes ${((inferring / batched) * 1000).toFixed(1)} ms a photo`,
+        );
+      }
       const times = [...stages].map(
-        ([stage, { seconds, photos }]) => `${stage} ${((seconds / photos) * 1000).toFixed(1)}`,
+        ([stage, { seconds, photos }]) => `${stage} ${((seconds / photos) * 1000).toFixed(1)} of ${photos}`,
       );
-      const inference = batched > 0 ? ((inferring / batched) * 1000).toFixed(1) : "-";
-      const judged = `${counted(photos, "photo")} judged now`;
-      if (photos === 0) return `${judged}, with ${model} on ${provider}`;
-      return [
-        `${judged}, ${rate().toFixed(1)} photos/s with ${model} on ${provider}`,
-        `${counted(batches, "batch", "batches")}, ${batches > 0 ? (batched / batches).toFixed(1) : "-"} photos each on average`,
-        `milliseconds a photo: ${times.join(", ")} (of batch, inference alone ${inference})`,
-      ].join("\n");
+      if (times.length > 0) lines.push(`milliseconds a photo, of those that came to it: ${times.join(", ")}`);
+      return lines.join("\n");
     },
   };
 }

@@ -85,11 +85,13 @@ Postgres ended by itself.
         const api = await startApi(config, log, scope, ifTaken("MAITRED_API_PORT"));
         await startFeed(config, log, scope);
         await startDeliver(config, log, scope);
-        const desk = deskOf(config, api);
-        return await stay(folders, watching, { worker, api, desk }, scope, terminal);
+        const beside = homeFor(settings);
+        const desk = deskOf(config, api, beside);
+        return await stay(folders, watching, { worker, api, desk, beside }, scope, terminal);
       }
 
       const ids: string[] = [];
+      let before = 0;
       let whole = true;
       const leftOut = (what: string): void => {
         whole = false;
@@ -99,6 +101,7 @@ Postgres ended by itself.
         for await (const page of listFolder(folder, leftOut)) {
           const taken = await intake.take(page, "live");
           ids.push(...taken.ids);
+          before += taken.ids.length - taken.queued.length - taken.unclear.length;
           progress.expect(taken.queued);
         }
       }
@@ -106,7 +109,7 @@ Postgres ended by itself.
       progress.stop();
       const photos = await readPhotos(intake.db, ids);
       if (!values["json"]) for (const line of photoTable(photos, terminal.printColumns)) terminal.print(line);
-      terminal.say(`\n${progress.summary(worker.model, worker.provider)}\n`);
+      terminal.say(`\n${progress.summary(worker.model, worker.provider, before)}\n`);
       return whole && photos.every((photo) => photo.state !== "failed") ? EXIT.done : EXIT.notAll;
     } catch (error) {
       if (!scope.closing) throw error;
@@ -188,10 +191,16 @@ async function requireSameFolders({ databaseUrl, folders }: Config): Promise<voi
   }
 }
 
+/** What stands before a command in another shell, so that it finds the embedded Postgres of this one. */
+function homeFor({ databaseUrl, home }: Config): string {
+  if (databaseUrl || home === readConfig({}).home) return "";
+  return `MAITRED_HOME='${resolve(home).replaceAll("'", "'\\''")}' `;
+}
+
 /** How the person at the keyboard gets to the desk. A link that signs in is for nobody else's network. */
-function deskOf({ host, deskUrl }: Config, api: RunningApi): string {
+function deskOf({ host, deskUrl }: Config, api: RunningApi, beside: string): string {
   if (deskUrl !== "" || !/^(127\.[\d.]+|localhost|::1)$/.test(host)) {
-    const how = "maitred token create --scopes review,operate NAME makes a token for it";
+    const how = `${beside}maitred token create --scopes review,operate NAME makes a token for it`;
     return `the desk is at ${deskUrl || api.url}/desk/; ${how}`;
   }
   const name = accountOf({});
@@ -203,7 +212,7 @@ function deskOf({ host, deskUrl }: Config, api: RunningApi): string {
 async function stay(
   folders: readonly string[],
   deps: WatchDeps,
-  { worker, api, desk }: { worker: RunningWorker; api: RunningApi; desk: string },
+  { worker, api, desk, beside }: { worker: RunningWorker; api: RunningApi; desk: string; beside: string },
   scope: Scope,
   terminal: Terminal,
 ): Promise<number> {
@@ -212,9 +221,11 @@ async function stay(
     `${worker.model} on ${worker.provider} watches ${folders.join(", ")}; ${worker.url}/metrics; Ctrl-C ends\n`,
   );
   terminal.say(
-    `the API answers at ${api.url}; maitred token create --scopes ingest,read NAME makes a token for it\n`,
+    `the API answers at ${api.url}; ${beside}maitred token create --scopes ingest,read NAME makes a token for it\n`,
   );
   terminal.say(`${desk}\n`);
-  terminal.say('its tables: psql "$(npx maitred config --database-url)"; docs/tables.md has queries\n');
+  terminal.say(
+    `its tables: psql "$(${beside}npx maitred config --database-url)"; docs/tables.md has queries\n`,
+  );
   return new Promise(() => {});
 }

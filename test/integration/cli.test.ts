@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import {
   copyFileSync,
   mkdirSync,
@@ -10,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { startFauxqs } from "fauxqs";
 import pg from "pg";
@@ -146,6 +147,12 @@ describe("classify", () => {
     ).toBeCloseTo(1, 2);
   });
 
+  test("says no rate where nothing was judged", async ({ folder }) => {
+    const command = maitred(["classify", join(folder, "nowhere.jpg")]);
+    expect(await command.exit).toBe(1);
+    expect(command.stderr()).toMatch(/^0 judged, 1 not, on c/);
+  });
+
   test("says that there is no photo where there is none, and exits 2", async ({ folder }) => {
     const command = maitred(["classify", folder]);
     expect(await command.exit).toBe(2);
@@ -216,22 +223,27 @@ describe("up", () => {
     expect(table[0]).toMatch(/^photo +category +score +human +verdict +reason$/);
     expect(table).toHaveLength(readdirSync(samples).length + 1);
     expect(first.stdout()).toMatch(/landing-portrait-1.jpg +\w+ +[01]\.\d\d +\d\.\d\d +hidden/);
-    expect(first.stderr()).toMatch(/22 photos judged now, [\d.]+ photos\/s/);
+    expect(first.stderr()).toMatch(/22 judged, 0 failed, 0 decided before, [\d.]+ photos\/s with/);
     expect(first.stderr()).toMatch(/\d+ batches, [\d.]+ photos each on average/);
-    expect(first.stderr()).toMatch(/milliseconds a photo: fetch [\d.]+, lookup [\d.]+, decode/);
+    expect(first.stderr()).toMatch(
+      /milliseconds a photo, .*: fetch [\d.]+ of 22, lookup [\d.]+ of 22, decode/,
+    );
 
     const again = maitred(["up", "--once", "--json", samples], { MAITRED_HOME });
     expect(await again.exit).toBe(0);
-    expect(again.stderr()).toContain("0 photos judged now");
+    expect(again.stderr()).toContain("0 judged, 0 failed, 22 decided before, with");
     rmSync(MAITRED_HOME, { recursive: true });
   });
 
   test("stays, judges what is dropped in, lets other commands see its state, and drains on SIGINT", async ({
     folder,
   }) => {
-    const MAITRED_HOME = home();
+    const MAITRED_HOME = join(home(), "Ann's");
     const up = maitred(["up", folder], { MAITRED_HOME });
-    await up.says("watches");
+    await up.says("has queries");
+    const beside = up.stderr().match(/MAITRED_HOME='.*'(?= maitred token create)/)?.[0];
+    expect(execFileSync("sh", ["-c", `${beside}; printf %s "$MAITRED_HOME"`]).toString()).toBe(MAITRED_HOME);
+    expect(up.stderr()).toContain(`psql "$(${beside} npx maitred config --database-url)"`);
     copyFileSync(join(samples, "landing-portrait-1.jpg"), join(folder, "portrait.jpg"));
     await up.says(`hidden  ${folder}/portrait.jpg`);
     writeFileSync(join(folder, "broken.jpg"), "words");
@@ -270,7 +282,7 @@ describe("up", () => {
 
     up.child.kill("SIGINT");
     expect(await up.exit).toBe(0);
-    rmSync(MAITRED_HOME, { recursive: true });
+    rmSync(dirname(MAITRED_HOME), { recursive: true });
   });
 
   test("withdraws photos whose files were deleted or renamed, also while nothing ran, and judges a new name", async ({

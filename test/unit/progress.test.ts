@@ -4,6 +4,7 @@ import { sentences } from "../../src/cli/sentences.ts";
 import { UpstreamError } from "../../src/errors.ts";
 import { createLog } from "../../src/log.ts";
 import type { LineOutcome } from "../../src/moderate/line.ts";
+import type { Decision } from "../../src/photo.ts";
 
 function terminal(columns = 0) {
   const said: string[] = [];
@@ -41,15 +42,28 @@ test("a photo that fails again at the next start is not said again, and each is 
   progress.stop();
 });
 
-test("a summary counts one photo as one, and says nothing of the time of none", () => {
+test("a summary counts what failed apart, and says of how many photos each time is, and nothing of none", () => {
   const progress = createProgress(terminal(), true, false);
-  expect(progress.summary("m-1", "cpu")).toBe("0 photos judged now, with m-1 on cpu");
+  expect(progress.summary("m-1", "cpu", 2)).toBe("0 judged, 0 failed, 2 decided before, with m-1 on cpu");
   const photo = { id: "1", store: "s3", bucket: "b", key: "k", version: "", known: {} } as const;
-  const result = { failure: "GONE", message: "no such key", transient: false } as const;
+  const outcome = { photoId: "1", by: "m", known: {}, batch: "b" } as const;
+  const failure = { failure: "GONE", message: "no such key", transient: false } as const;
   progress.events.stage?.("fetch", "live", 0.01);
+  progress.events.left?.(photo, "live", { ...outcome, result: failure }, true);
+  expect(progress.summary("m-1", "cpu", 0)).toBe(
+    "0 judged, 1 failed, 0 decided before, with m-1 on cpu\nmilliseconds a photo, of those that came to it: fetch 10.0 of 1",
+  );
+  const scores = { categories: { food: 1 }, human: 0 };
+  const decision: Decision = { verdict: "shown", rule: "clear", reason: "", category: "food", tags: [] };
+  progress.events.stage?.("fetch", "live", 0.03);
+  progress.events.stage?.("decode", "live", 0.05);
   progress.events.batch?.("b", 1, 0.01, "cpu");
-  progress.events.left?.(photo, "live", { photoId: "1", by: "m", known: {}, batch: "b", result }, true);
-  expect(progress.summary("m-1", "cpu")).toMatch(/^1 photo judged now, .*\n1 batch, 1\.0 photos each/);
+  progress.events.left?.(photo, "live", { ...outcome, result: { scores, decision } }, true);
+  expect(progress.summary("m-1", "cpu", 0).replace(/[\d.]+ photos\/s/, "N photos/s")).toBe(
+    `1 judged, 1 failed, 0 decided before, N photos/s with m-1 on cpu
+1 batch, 1.0 photos each on average; inference alone takes 10.0 ms a photo
+milliseconds a photo, of those that came to it: fetch 20.0 of 2, decode 50.0 of 1`,
+  );
   progress.stop();
 });
 
