@@ -192,6 +192,5 @@ const NO_FOLDER: Record<string, string> = {
 };
 const HINTS: Record<string, string> = {
   postgres: "check DATABASE_URL, and that Postgres runs and lets this role in",
-  queue: "check MAITRED_QUEUE_URL and MAITRED_QUEUE_OPTIONS, and that the server runs",
   bucket: "check MAITRED_S3_ENDPOINT and the AWS credentials; a worker needs s3:ListBucket and s3:GetObject",
 };

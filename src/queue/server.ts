@@ -88,7 +88,9 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
           },
         );
       }
-      throw new UpstreamError("QUEUE_UNAVAILABLE", `Postgres: ${error.message}`, { cause });
+      throw new UpstreamError("QUEUE_UNAVAILABLE", `Postgres: ${reasonOf(error)}: ${POSTGRES_WHERE}`, {
+        cause,
+      });
     } finally {
       await probe.close();
     }
@@ -115,7 +117,11 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
 
 function redisServer(settings: QueueSettings, onError: (error: Error) => void): QueueServer {
   const redis = connectRedis(settings);
-  redis.on("error", onError);
+  let last: Error | undefined;
+  redis.on("error", (error: Error) => {
+    last = error;
+    onError(error);
+  });
   // in a cluster all keys of a queue must lie on one node, which the braces ask for
   const prefix = redis instanceof Cluster ? `{${settings.queuePrefix}}` : settings.queuePrefix;
   return {
@@ -123,7 +129,7 @@ function redisServer(settings: QueueSettings, onError: (error: Error) => void): 
     connection: redis,
     prefix,
     backend: createRedisBackend as unknown as BackendFactory<IQueueBackend>,
-    check: () => checkRedis(redis).catch(refused),
+    check: () => inTime(checkRedis(redis), () => last).catch(refused),
     migrate: async () => {},
     async forgetNext(asked) {
       const keys = LANES.flatMap((lane) => asked.map((ask) => `${prefix}:${lane}:dn:${ask}`));
@@ -178,7 +184,7 @@ async function checkRedis(redis: Redis | Cluster): Promise<string> {
   const nodes = redis instanceof Cluster ? await masters(redis) : [redis];
   let version = "";
   for (const node of nodes) {
-    const info = parseInfo(await withDeadline(node.info(), 10_000));
+    const info = parseInfo(await node.info());
     version = info["redis_version"] ?? "";
     const [major = 0, minor = 0] = version.split(".").map(Number);
     if (major < 6 || (major === 6 && minor < 2)) {
@@ -200,12 +206,12 @@ function refused(thrown: unknown): never {
   if (!(thrown instanceof ReplyError)) throw thrown;
   const { message } = asError(thrown);
   const todo = REFUSALS[message.split(" ", 1)[0]!];
-  if (!todo) throw new UpstreamError("QUEUE_UNAVAILABLE", `Redis: ${message}`);
+  if (!todo) throw new UpstreamError("QUEUE_UNAVAILABLE", `Redis: ${message}: ${REDIS_WHERE}`);
   throw new ConfigError("QUEUE_MISCONFIGURED", `Redis: ${todo}`);
 }
 
 async function masters(cluster: Cluster): Promise<Redis[]> {
-  await withDeadline(cluster.ping(), 10_000);
+  await cluster.ping();
   return cluster.nodes("master");
 }
 
@@ -215,22 +221,37 @@ function parseInfo(info: string): Record<string, string> {
   );
 }
 
-/** ioredis waits for ever for a server that is away; a check at start must not. */
-async function withDeadline<T>(answer: Promise<T>, ms: number): Promise<T> {
+/**
+ * ioredis connects again without end to a server that is away; a check at start must not.
+ *
+ * @param last why it could not connect, if it could not.
+ */
+async function inTime<T>(answer: Promise<T>, last: () => Error | undefined): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new UpstreamError("QUEUE_UNAVAILABLE", `Redis: no answer within ${ms} ms`)),
-      ms,
-    );
+    timer = setTimeout(() => {
+      const error = last();
+      const why = error ? `: ${reasonOf(error)}` : "";
+      const message = `Redis: no answer within ${CHECK_MS} ms${why}: ${REDIS_WHERE}`;
+      reject(new UpstreamError("QUEUE_UNAVAILABLE", message));
+    }, CHECK_MS);
   });
   return Promise.race([answer, late]).finally(() => clearTimeout(timer));
+}
+
+/** Of a name with several addresses, of which none answers, Node says nothing but the code. */
+function reasonOf(error: Error): string {
+  return error.message || String((error as { code?: unknown }).code);
 }
 
 const optionsShape = z.looseObject({
   cluster: z.array(z.custom<ClusterNode>()).min(1).optional(),
   redisOptions: z.looseObject({}).optional(),
 });
+const CHECK_MS = 10_000;
+const POSTGRES_WHERE =
+  "check MAITRED_QUEUE_URL, or DATABASE_URL where that is not set, and that Postgres runs and lets this role in";
+const REDIS_WHERE = "check MAITRED_QUEUE_URL and MAITRED_QUEUE_OPTIONS, and that the server runs";
 const WHERE = "mend MAITRED_QUEUE_URL, as redis://USER:PASSWORD@HOST:6379, or MAITRED_QUEUE_OPTIONS";
 const REFUSALS: Readonly<Record<string, string>> = {
   NOAUTH: `expected a password, got none: ${WHERE}`,

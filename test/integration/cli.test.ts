@@ -97,6 +97,18 @@ describe("maitred", () => {
     expect(command.stderr()).not.toContain("hunter2");
   });
 
+  test("says of a queue that cannot be reached why, and what to check", async () => {
+    const here = maitred(["migrate"], { DATABASE_URL: "postgres://x:hunter2@127.0.0.1:1/x" });
+    const redis = maitred(["enqueue", "s3://b/k"], {
+      DATABASE_URL: "postgres://x@127.0.0.1:1/x",
+      MAITRED_QUEUE_URL: "redis://:hunter2@127.0.0.1:1",
+    });
+    expect([await here.exit, await redis.exit]).toEqual([3, 3]);
+    expect(here.stderr()).toMatch(/QUEUE_UNAVAILABLE: Postgres: .*ECONNREFUSED.*: check .*DATABASE_URL/);
+    expect(redis.stderr()).toMatch(/QUEUE_UNAVAILABLE: Redis: .*ECONNREFUSED.*: check MAITRED_QUEUE_URL/);
+    expect(here.stderr() + redis.stderr()).not.toContain("hunter2");
+  });
+
   test("names every wrong setting, with exit code 2", async () => {
     const command = maitred(["config"], { MAITRED_MAX_BATCH: "x", MAITRED_PROVIDER: "y" });
     expect(await command.exit).toBe(2);
@@ -379,6 +391,7 @@ describe("doctor", () => {
     const command = maitred(["doctor"], env);
     expect(await command.exit).toBe(1);
     expect(command.stdout()).toMatch(/FAIL +postgres +.*ECONNREFUSED/);
+    expect(command.stdout()).toMatch(/FAIL +queue +.*ECONNREFUSED.*: check [^:]*DATABASE_URL[^:]*$/m);
     expect(command.stdout()).toMatch(/FAIL +model +.*MAITRED_MODEL/);
     expect(command.stdout()).toMatch(/FAIL +folder \/nowhere/);
     expect(command.stdout()).toMatch(/FAIL +folder .*menu-1.jpg +expected a folder, got a file/);
