@@ -61,7 +61,7 @@ const commands: Record<string, Command> = {
 };
 
 async function main(argv: readonly string[], terminal: Terminal): Promise<number> {
-  const [name = "--help", ...rest] = argv;
+  const [name = "--help", ...rest] = argv[0] === "help" && argv[1] ? [argv[1], "--help"] : argv;
   if (name === "--version" || name === "-v") {
     terminal.print(packageVersion());
     return EXIT.done;

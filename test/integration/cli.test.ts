@@ -61,6 +61,9 @@ describe("maitred", () => {
     const overview = maitred(["--help"]);
     expect(await overview.exit).toBe(0);
     for (const name of COMMANDS) expect(overview.stdout()).toContain(`  ${name} `);
+    const one = maitred(["help", "classify"]);
+    expect([await one.exit, one.stdout().slice(0, 23)]).toEqual([0, "usage: maitred classify"]);
+    expect(await maitred(["help", "frobnicate"]).exit).toBe(2);
   });
 
   test.for(COMMANDS)("%s explains itself", async (name) => {
