@@ -1,26 +1,25 @@
 import { delimiter, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config.ts";
-import { FEW_SOURCES } from "../evaluate/report.ts";
 import { restrictSharp } from "../image/decode.ts";
 import { createFetch } from "../image/fetch.ts";
 import { createFolderFetch } from "../image/folder.ts";
 import { createKeyTemplate } from "../image/key-template.ts";
 import { connectS3, createS3Fetch } from "../image/s3.ts";
 import { shrink } from "../image/shrink.ts";
-import { isHeldOut, type LabelledPhoto, labelOf, type Origin } from "../label.ts";
+import { type LabelledPhoto, labelOf } from "../label.ts";
 import { type ExportDeps, type Exported, writeLabels } from "../labels/folder.ts";
 import { Scope } from "../lifecycle.ts";
 import { packageRoot } from "../package-root.ts";
-import { claimedPhotos, photosWithoutReview, reviewedPhotos } from "../store/labels.ts";
+import { photosWithoutReview } from "../store/labels.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { connect, type Pool } from "../store/pool.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
 import { openPictureHeic } from "./judging.ts";
+import { type Choice, choiceOf, labelled, type Seen, warningsOf, wholeOf } from "./labels-choice.ts";
 import { makeOutputFolder } from "./output-folder.ts";
 import { counted } from "./plural.ts";
 import { printable } from "./terminal.ts";
-import { timeOption } from "./time.ts";
 
 export const labels: Command = {
   summary: "export: what people said of photos, as the folder that training reads",
@@ -92,102 +91,12 @@ Exit codes: 0 all is written but for photos that are gone, 1 others could not be
   },
 };
 
-interface Choice {
-  from: ReadonlySet<string>;
-  since: Date;
-  limit: number;
-  /** A share of the sources is kept apart, for a folder of their own. */
-  apart: boolean;
-  /** Whether the photos of a source are asked for. */
-  belongs: (source: string) => boolean;
-}
-
-/** What was looked at, also of sources that are left out, and photos that could not be had. */
-interface Seen {
-  labels: number;
-  /** Labels whose source is the folder of their key. */
-  withoutListing: number;
-  /** Sources that are asked for, and those that are not. */
-  sources: Set<string>;
-  others: Set<string>;
-  /** All there is was looked at. */
-  all: boolean;
-}
-
 function folderOf({ positionals }: Arguments): string {
   const [what, folder, ...rest] = positionals;
   if (what !== "export")
     throw new UsageError(`expected export, got ${what === undefined ? "nothing" : JSON.stringify(what)}`);
   if (folder === undefined || rest.length > 0) throw new UsageError("expected one folder to export to");
   return resolve(folder);
-}
-
-function choiceOf({ values }: Arguments): Choice {
-  const from = String(values["from"] ?? FROM.join(",")).split(",");
-  const unknown = from.find((each) => !FROM.includes(each));
-  if (unknown !== undefined) {
-    throw new UsageError(`--from: expected some of ${FROM.join(", ")}, got ${JSON.stringify(unknown)}`);
-  }
-  const since = timeOption(values["since"], "since") ?? new Date(0);
-  const limit = Number(values["limit"] ?? Number.MAX_SAFE_INTEGER);
-  if (!Number.isInteger(limit) || limit < 1) {
-    throw new UsageError(`--limit: expected a whole number above 0, got ${JSON.stringify(values["limit"])}`);
-  }
-  const apart = values["held-out"] !== undefined || values["without-held-out"] !== undefined;
-  return { from: new Set(from), since, limit, apart, belongs: belongsOf(values) };
-}
-
-function belongsOf(values: Arguments["values"]): Choice["belongs"] {
-  const [without, only] = [values["without-held-out"], values["held-out"]];
-  if (without !== undefined && only !== undefined) {
-    throw new UsageError("expected one of --without-held-out and --held-out, each with a folder of its own");
-  }
-  const given = without ?? only;
-  if (given === undefined) return () => true;
-  const share = Number(given);
-  if (!(share > 0 && share < 1)) {
-    const name = without === undefined ? "--held-out" : "--without-held-out";
-    throw new UsageError(`${name}: expected a number between 0 and 1, got ${JSON.stringify(given)}`);
-  }
-  return (source) => isHeldOut(source, share) === (only !== undefined);
-}
-
-/** The origins whose labels are all exported. Of a claim that is gone the photo was replaced, which says nothing against it. */
-function wholeOf({ from, since, limit }: Choice): Origin[] {
-  const all = since.valueOf() <= 0 && limit === Number.MAX_SAFE_INTEGER;
-  return all && from.has("moderators") && from.has("audit") ? ["moderator", "audit"] : [];
-}
-
-/** The photos to export, the most trusted first, so that a limit leaves out claims before it leaves out reviews. */
-async function* labelled(
-  db: Pool,
-  { from, since, limit, belongs }: Choice,
-  knownFromKey: ReturnType<typeof createKeyTemplate>,
-  seen: Seen,
-): AsyncGenerator<LabelledPhoto> {
-  let left = limit;
-  for await (const page of pages(db, from, since)) {
-    for (const each of page) {
-      // one that was judged before workers knew the template
-      const photo = { ...each, listing: each.listing ?? knownFromKey(each.key).listing ?? null };
-      const label = labelOf(photo);
-      const asked = !label || belongs(label.source);
-      if (asked && left-- === 0) return;
-      if (label) {
-        seen.labels++;
-        if (photo.listing === null) seen.withoutListing++;
-        (asked ? seen.sources : seen.others).add(label.source);
-      }
-      yield photo;
-    }
-  }
-  seen.all = since.valueOf() <= 0;
-}
-
-async function* pages(db: Pool, from: ReadonlySet<string>, since: Date): AsyncGenerator<LabelledPhoto[]> {
-  const [moderators, audit] = [from.has("moderators"), from.has("audit")];
-  if (moderators || audit) yield* reviewedPhotos(db, { since, ...(moderators !== audit && { audit }) });
-  if (from.has("claims")) yield* claimedPhotos(db, { since });
 }
 
 async function count(photos: AsyncIterable<LabelledPhoto>, { belongs }: Choice): Promise<Exported> {
@@ -268,25 +177,6 @@ function openLoad(config: Config, scope: Scope): ExportDeps["load"] {
   };
 }
 
-function warningsOf({ labels, withoutListing, sources, others, all }: Seen, { apart }: Choice): string[] {
-  const warnings: string[] = [];
-  if (withoutListing > 0) {
-    const few = `${withoutListing} of ${counted(labels, "label")} have no listing`;
-    const then = "their source is the folder of their key, and one restaurant may be in several";
-    warnings.push(`${few}: ${then}; set MAITRED_KEY_TEMPLATE where keys name the listing`);
-  }
-  // where only a part was looked at, as by --since, a folder has more than this run tells of
-  if (!apart || !all || labels === 0 || Math.min(sources.size, others.size) >= FEW_SOURCES) return warnings;
-  const [one, ...more] = [...sources, ...others];
-  const few =
-    more.length === 0
-      ? `all photos are of one source, ${one}, so that ${sources.size === 0 ? "this folder" : "the folder of the others"} has none`
-      : `too few sources: ${sources.size} for this folder, ${others.size} for that of the others, and photos of one source are alike`;
-  const then =
-    withoutListing > 0 ? "give listings with the upload" : "label photos of more, or give both another share";
-  return [...warnings, `${few}: ${then}`];
-}
-
 function summary(done: Exported, dryRun: boolean, folder: string): string {
   const origins = Object.entries(done.origins).map(([origin, photos]) => `${photos} by ${origin}`);
   const parts = [`${counted(done.labels, "label")}${origins.length > 0 ? ` (${origins.join(", ")})` : ""}`];
@@ -298,7 +188,6 @@ function summary(done: Exported, dryRun: boolean, folder: string): string {
   return `${parts.join("; ")}${dryRun ? "" : `; ${join(folder, "labels.jsonl")}`}`;
 }
 
-const FROM = ["moderators", "claims", "audit"];
 /** Pixels: twice what the largest model reads, so that training can crop. */
 const LONG_SIDE = 512;
 /** Photos in hand at once. */
