@@ -6,8 +6,9 @@ import sharp, { type Metadata } from "sharp";
  * browsers none in which they see a fault, and each sees others: of such a photo nobody knows which picture is shown.
  */
 export async function recolours({ icc, channels, space }: Metadata): Promise<boolean> {
-  if (!icc || space === "cmyk") return false;
-  if (icc.length > MOST_BYTES) return true;
+  if (!icc) return false;
+  // colours of ink are quite others with a profile than without one
+  if (space === "cmyk" || icc.length > MOST_BYTES) return true;
   const read = channels < 3 ? 1 : 3;
   const id = `${read} ${createHash("sha256").update(icc).digest("base64")}`;
   const answer = answers.get(id) ?? compare(icc, read);

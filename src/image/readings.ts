@@ -23,8 +23,8 @@ export interface Reading {
 
 /**
  * What is to be read of a photo, the way in which most viewers show it first:
- * - of an animation the first frame, the last and up to six between them, or more where more are held for a second: those that are
- *   held longest, and of such as are held about as long some evenly between them. To read a frame the decoder passes through
+ * - of an animation the first frame, the last and up to six between them, or more where more are held for a second, evenly by the
+ *   time for which they are held. To read a frame the decoder passes through
  *   all that come before it, so that fewer are judged where that would be more than `4 * maxPixels`, as much as of one large
  *   photo that is decoded row by row;
  * - of a WebP that tells an orientation each both upright and as it is stored, because viewers are of two minds about it;
@@ -80,16 +80,11 @@ function judgedPages(
   // the further images of HEIF are no frames: what shows it shows its primary image
   if (pages === 1 || (format !== "gif" && format !== "webp")) return [0];
   const each = Math.max(width * height, LEAST_PIXELS);
-  const between = heldBetween(pages, delay);
-  const slides = delay.slice(1, -1).filter((ms) => ms >= SLIDE_MS).length;
+  // browsers hold a frame that tells less for 100 ms
+  const held = Array.from({ length: pages }, (_, page) => (delay[page]! > 10 ? delay[page]! : 100));
+  const slides = held.slice(1, -1).filter((ms) => ms >= SLIDE_MS).length;
   for (let count = Math.min(pages, most, Math.max(MOST_PAGES, slides + 2)); count > 1; count--) {
-    const judged = [0, pages - 1];
-    for (const equals of between) {
-      const some = Math.min(count - judged.length, equals.length);
-      for (let n = 1; n <= some; n++)
-        judged.push(equals[Math.round((n * (equals.length + 1)) / (some + 1)) - 1]!);
-    }
-    judged.sort((a, b) => a - b);
+    const judged = [0, ...seenBetween(held, count - 2), pages - 1];
     const passed = judged.reduce((sum, page) => sum + page + 1, 0);
     if (passed * each <= 4 * maxPixels) return judged;
   }
@@ -99,23 +94,36 @@ function judgedPages(
   );
 }
 
-/** The frames between the first and the last, by how long they are held to the nearest power of two, longest first. */
-function heldBetween(pages: number, delay: readonly number[]): number[][] {
-  const held = new Map<number, number[]>();
-  for (let page = 1; page < pages - 1; page++) {
-    const ms = delay[page] ?? 0;
-    // browsers hold a frame that tells less for 100 ms
-    const about = Math.round(Math.log2(ms > 10 ? ms : 100));
-    held.set(about, held.get(about) ?? []);
-    held.get(about)!.push(page);
+/**
+ * So many frames between the first and the last, evenly by the time for which they are held: those that are held for more than their
+ * share once each, so that the time of the others is shared out among them.
+ */
+function seenBetween(held: readonly number[], count: number): number[] {
+  let others = held.map((ms, page) => ({ ms, page })).slice(1, -1);
+  const seen: number[] = [];
+  let step = 0;
+  for (let long = others; long.length > 0 && seen.length < count; ) {
+    step = others.reduce((sum, { ms }) => sum + ms, 0) / (count - seen.length + 1);
+    long = others.filter(({ ms }) => ms > step);
+    seen.push(...long.map(({ page }) => page));
+    if (long.length > 0) others = others.filter(({ ms }) => ms <= step);
   }
-  return [...held].sort(([a], [b]) => b - a).map(([, equals]) => equals);
+  let next = step;
+  let passed = 0;
+  for (const { ms, page } of others) {
+    passed += ms;
+    if (seen.length === count) break;
+    if (passed <= next) continue;
+    seen.push(page);
+    next += step;
+  }
+  return seen.sort((a, b) => a - b);
 }
 
 /** A frame takes time however small it is; sharp counts to 100,000 frames. */
 const LEAST_PIXELS = 2_000;
 const MOST_PAGES = 8;
-/** What is held as long is there to be looked at: of it as many are judged as there may be views. */
+/** What is held as long is there to be looked at: as many frames more are judged as there may be views. */
 const SLIDE_MS = 1_000;
 const MOST_VIEWS = 16;
 const MOST_PARTS = 7;

@@ -100,9 +100,11 @@ describe("decode", () => {
       expect(await seen(await animated(22))).toEqual([0, 3, 6, 9, 12, 15, 18, 21]);
     });
 
-    test("reads those held longest first, and of slides more than eight", async () => {
-      const pause = await animated(22, (n) => (n === 3 ? 5_000 : n === 20 ? 10 : 46 + n));
-      expect(await seen(pause)).toEqual([0, 3, 5, 9, 12, 16, 20, 21]);
+    test("reads them evenly by the time that they are held, and of slides more than eight", async () => {
+      const pause = await animated(22, (n) => (n === 4 ? 5_000 : 100));
+      expect(await seen(pause)).toEqual([0, 4, 5, 8, 11, 14, 17, 21]);
+      const merged = await animated(25, (n) => (n % 2 === 0 && (n < 8 || n > 16) ? 80 : 40));
+      expect(await seen(merged)).toEqual([0, 4, 6, 10, 14, 18, 20, 24]);
       const slides = await animated(24, (n) => (n % 2 === 0 ? 2_900 + n : 50));
       expect(await seen(slides)).toEqual([0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 23]);
     });
@@ -262,6 +264,10 @@ describe("decode", () => {
       expect(views).toHaveLength(2);
       expect(difference(views[1]!, await pixelsOf(grey))).toBe(0);
       expect(difference(views[0]!, views[1]!)).toBeGreaterThan(40);
+    });
+
+    test("reads one of ink with its profile and without it", async () => {
+      expect(await framesOf(await profiled("cmyk", "jpeg"))).toHaveLength(2);
     });
 
     test.each(["srgb", "p3"])("reads one of %s once", async (profile) => {
