@@ -29,6 +29,7 @@ interface Owner {
 export async function startPostgres(
   home: string,
   { scope, lost = () => {} }: Owner = {},
+  until = Date.now() + MAKING_MS,
 ): Promise<EmbeddedPostgres> {
   mkdirSync(join(home, "postgres"), { recursive: true });
   const place = placesBelow(home);
@@ -69,8 +70,8 @@ export async function startPostgres(
   } catch (cause) {
     await close();
     // a killed owner leaves one that is begun, and is there by now, or is still being made
-    if (child?.exitCode === LOCKED && (running(place) || !existsSync(place.data)))
-      return startPostgres(home, { scope, lost });
+    if (child?.exitCode === LOCKED && Date.now() < until && (running(place) || !existsSync(place.data)))
+      return startPostgres(home, { scope, lost }, until);
     const why =
       child?.exitCode === LOCKED
         ? `${home} is in use by a Postgres that cannot be seen from here, as that of another container: stop it, or set MAITRED_HOME to another folder`
@@ -250,6 +251,8 @@ function tryPort(wanted: number): Promise<number> {
 
 /** Longer than it takes to recover after a crash. */
 const START_MS = 300_000;
+/** In which another may make what we wait for; nobody is told that we do. */
+const MAKING_MS = 60_000;
 const LOOK_MS = 1_000;
 /** What flock ends with where somebody else holds the lock. */
 const LOCKED = 75;

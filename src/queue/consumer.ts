@@ -2,7 +2,7 @@ import { DelayedError, type Job, UnrecoverableError, Worker } from "bullmq";
 import { asError, codeOf, ModerationError, PhotoError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Lane, PhotoJob } from "../photo.ts";
-import { parsePayload } from "./queues.ts";
+import { MOST_PUT_OFF_MS, parsePayload } from "./queues.ts";
 import type { QueueServer } from "./server.ts";
 
 export interface Attempt {
@@ -100,7 +100,7 @@ export async function consume(
     const asked = `${photo.store} ${photo.bucket}`;
     const bucket = buckets.get(asked) ?? { gaveAt: 0, refused: new Set(), asking: false };
     buckets.set(asked, bucket);
-    // of the job's first refusal, which may be another worker's
+    // of the job's last refusal, which may be another worker's
     const { refusedAt = Number.POSITIVE_INFINITY } = job.progress as { refusedAt?: number };
     // in the end its tries are over, or it would be asked for without end. What a backfill could not read it lists, and tries again
     // when it is told to
@@ -127,7 +127,7 @@ export async function consume(
     } catch (thrown) {
       const unavailable = codeOf(thrown) === "STORE_UNAVAILABLE";
       if (unavailable && bucket.refused.size < MANY_REFUSED) bucket.refused.add(photo.id);
-      if (unavailable && patient && refusedAt > now) await job.updateProgress({ refusedAt: Date.now() });
+      if (unavailable && patient) await job.updateProgress({ refusedAt: Date.now() });
       const outage = isOutage(thrown) || (unavailable && waits);
       if (thrown instanceof PhotoError || !(last || outage)) throw forQueue(thrown);
       if (!outage) handlers.error(asError(thrown));
@@ -176,4 +176,4 @@ const MAX_DEATHS = 4;
 /** Photos that a store refuses in a row where it is away, and not they are at fault. */
 const MANY_REFUSED = 5;
 const OUTAGE_DELAY_MS = 2_000;
-const MAX_BACKOFF_MS = 60_000;
+const MAX_BACKOFF_MS = MOST_PUT_OFF_MS / 2;

@@ -9,7 +9,7 @@ export interface LaneDepth {
   active: number;
   delayed: number;
   paused: boolean;
-  /** Milliseconds that the oldest waiting photo has waited that no worker has had yet; 0 when none does. */
+  /** Milliseconds that the oldest waiting photo has waited, of one that was put off since it was due at the latest; 0 when none does. */
   oldestMs: number;
 }
 
@@ -85,9 +85,12 @@ export function openQueues(server: QueueServer, onError: (error: Error) => void)
         queue.getJobs(WAITING, 0, LOOKED_AT - 1, true),
       ]);
       const { waiting = 0, paused: held = 0, active = 0, delayed = 0 } = counts;
-      // one that was put off waits for its store, or for Postgres, and more workers would not help it
-      const oldest = first.find((job) => job && !job.processedOn);
-      const oldestMs = oldest ? Date.now() - oldest.timestamp : 0;
+      const now = Date.now();
+      // one that was put off waits for its store, or for Postgres: only since it is due would more workers help it
+      const ages = first.map(
+        (job) => now - (job?.processedOn ? job.processedOn + MOST_PUT_OFF_MS : (job?.timestamp ?? now)),
+      );
+      const oldestMs = Math.max(0, ...ages);
       return { waiting: waiting + held, active, delayed, paused, oldestMs };
     },
     async ready() {
@@ -156,10 +159,13 @@ export function parsePayload(data: unknown): PhotoJob | undefined {
   return result.success ? (result.data as PhotoJob) : undefined;
 }
 
+/** Milliseconds after which a photo that was put off, or is tried again, is due at the latest. */
+export const MOST_PUT_OFF_MS = 120_000;
+
 /** On Postgres each job of a page takes a lock, and the server has a few thousand for all its clients. */
 const PAGE = 100;
 
-/** Of the photos that wait, how many are looked at for the oldest: those that were put off come back a few at a time. */
+/** Of the photos that wait, how many are looked at for the oldest. */
 const LOOKED_AT = 100;
 
 /** While a queue is paused, BullMQ's Postgres backend counts what waits under a name that its types leave out. */
