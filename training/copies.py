@@ -8,7 +8,7 @@ import numpy as np
 
 ALIKE, CONTRAST, ROWS = 0.98, 10, 256
 # what says something of the category and of humans, and what goes with it
-FIELDS = {"category": ("category",), "human": ("human", "hands", "small", "persons")}
+FIELDS = {"category": ("category", "left"), "human": ("human", "hands", "small", "persons")}
 
 
 def same_bytes(hashes: list[str]) -> list[list[int]]:
@@ -21,19 +21,20 @@ def same_bytes(hashes: list[str]) -> list[list[int]]:
 
 def counting(labels: list[dict], same: list[list[int]]) -> dict[int, dict]:
     """The labels that count, by their places: of photos that are the `same` (same_bytes) the newest, with the category and the humans of whichever said
-    them last. What a moderator said counts before a claim; none counts, where they contradict each other and nothing tells which is the newest."""
+    them last. What a moderator said counts before a claim, and a category that one gave before one that was `left`; none counts, where they contradict
+    each other and nothing tells which is the newest."""
     kept = dict(enumerate(labels))
     for twins in same:
         told = [kept.pop(index) for index in twins]
-        newest = {key: _newest([label for label in told if said_of(label)[key] is not None]) for key in FIELDS}
+        newest = {key: _newest([label for label in told if said_of(label)[key] is not None], key) for key in FIELDS}
         if not any(key in contradictions(newest[key]) for key in FIELDS):
             last = _newest(told)[0]
             kept[twins[told.index(last)]] = last | {field: newest[key][0].get(field) for key in FIELDS if newest[key] for field in FIELDS[key]}
     return dict(sorted(kept.items()))
 
 
-def _newest(labels: list[dict]) -> list[dict]:
-    ranks = [(label.get("origin") != "claim", _seconds(label.get("at"))) for label in labels]
+def _newest(labels: list[dict], key: str | None = None) -> list[dict]:
+    ranks = [(label.get("origin") != "claim", key != "category" or not label.get("left"), _seconds(label.get("at"))) for label in labels]
     return [label for label, rank in zip(labels, ranks) if rank == max(ranks)]
 
 

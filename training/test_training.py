@@ -885,6 +885,9 @@ class Check(unittest.TestCase):
         self.assertEqual(known(human, {"hands": True, "category": "food", "at": "2026-01-02"}), ("1.jpg", "food", None, -1, None))
         self.assertEqual(known(human, {"category": "menu", "origin": "claim", "at": "2026-01-02"}), ("0.jpg", "menu", True, 1, None))
         self.assertEqual(known(human, human | {"human": False}, {"category": "food", "at": "2026-01-02"}), ())
+        given, left = human | {"category": "menu"}, {"category": "food", "left": True, "human": False}
+        self.assertEqual(known(given, left | {"at": "2026-01-02"}), ("1.jpg", "menu", False, 0, None))
+        self.assertEqual(known({"category": "menu", "origin": "claim"}, left), ("1.jpg", "food", False, 0, None))
 
     def test_believes_of_no_label_that_it_was_corrected_but_by_corrections(self):
         write_labels(self.photos, [line | {"corrected": True} for line in self.lines])
