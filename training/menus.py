@@ -7,6 +7,7 @@ and run it again with the same settings: it goes on.
 import argparse
 import json
 import time
+from collections import defaultdict
 from pathlib import Path
 from random import Random
 
@@ -15,7 +16,7 @@ from PIL import Image
 import cards
 import documents
 import fonts
-from copies import same_bytes
+from copies import FIELDS, said_of
 from data import open_photo, read_labels
 from page import can_write, languages
 from scene import photograph
@@ -38,9 +39,15 @@ def render(rng: Random, kind: str, backgrounds: Photos) -> tuple[Image.Image, st
 
 
 def _backgrounds(rng: Random, folder: Path, count: int = 250) -> list[Image.Image]:
-    """Photos of food and rooms without people, small; none of which corrections or another label of the same bytes say something else."""
-    same = same_bytes([sha256(folder / label["file"]) for label in read_labels(folder, corrected=False)])
-    usable = [label["file"] for label in read_labels(folder, same=same) if label["human_id"] == 0 and label["category_id"] in (0, 1)]
+    """Photos of food and rooms without people, small; none of which any label of the same bytes, however old, says something else."""
+    pictures = defaultdict(list)
+    for label in read_labels(folder):
+        pictures[sha256(folder / label["file"])].append(label)
+    usable = []
+    for twins in pictures.values():
+        said = {key: {said_of(label)[key] for label in twins} - {None} for key in FIELDS}
+        if said["human"] == {False} and set() < said["category"] <= {"food", "ambience"}:
+            usable.append(twins[0]["file"])
     photos = []
     for file in rng.sample(usable, min(count, len(usable))):
         photo = open_photo(folder / file, 480)

@@ -1003,6 +1003,24 @@ class Tables(unittest.TestCase):
             shutil.copy(photos / "1-room.jpg", photos / "1-person.jpg")
             self.assertEqual(len(_backgrounds(Random(0), photos)), 2)
 
+    def test_are_not_what_an_older_label_or_its_correction_says_shows_a_human(self):
+        def tables(*twins: dict, corrected: dict = {}) -> int:
+            write_labels(photos, [{"file": f"{n}-food.jpg", "source": f"place{n}", "category": "food", "at": f"2026-01-0{n + 1}"} | twin for n, twin in enumerate(twins)])
+            data.CORRECTIONS.write_text(json.dumps({"file": "0-food.jpg", "source": "place0"} | corrected))
+            return len(_backgrounds(Random(0), photos))
+        with tempfile.TemporaryDirectory() as folder:
+            photos = Path(folder) / "photos"
+            draw_photos(photos, 2)
+            shutil.copy(photos / "0-food.jpg", photos / "1-food.jpg")
+            self.addCleanup(setattr, data, "CORRECTIONS", data.CORRECTIONS)
+            data.CORRECTIONS = photos / "corrections.jsonl"
+            clear = {"human": False}
+            self.assertEqual(tables(clear, clear, corrected={"human": True}), 0)
+            self.assertEqual(tables({"human": True}, clear), 0)
+            self.assertEqual(tables({"hands": True}, clear), 0)
+            self.assertEqual(tables({"human": None}, clear), 1)
+            self.assertEqual(tables(clear, clear), 1)
+
 
 if __name__ == "__main__":
     unittest.main()
