@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { openJudge } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { ModerationError } from "../errors.ts";
-import { readLabelledSet } from "../evaluate/labelled.ts";
 import { readPhoto, walk } from "../image/folder.ts";
 import type { Model } from "../infer/model.ts";
+import { linesOf } from "../lines.ts";
 import type { Scores } from "../photo.ts";
 import { openNamed } from "./choose-model.ts";
 import { type Command, EXIT, table, UsageError } from "./command.ts";
@@ -71,10 +71,7 @@ async function check(
   const judge = await openJudge(config, model);
   try {
     const { provider, instead } = await judge.inference.ready();
-    const pixels =
-      folder === undefined
-        ? patterns(model.side)
-        : await decoded(folder, model.categories, config, judge.decode);
+    const pixels = folder === undefined ? patterns(model.side) : await decoded(folder, config, judge.decode);
     const size = judge.inference.maxBatch;
     const scores: Scores[] = [];
     let ms = 0;
@@ -96,28 +93,43 @@ async function check(
 
 async function decoded(
   folder: string,
-  categories: readonly string[],
   config: Config,
   decode: (bytes: Uint8Array, turn: <T>(work: () => Promise<T>) => Promise<T>) => Promise<Uint8Array[]>,
 ): Promise<Uint8Array[]> {
-  const pixels: Uint8Array[] = [];
-  for await (const path of photosOf(folder, categories)) {
-    try {
-      pixels.push(...(await decode(await readPhoto(path, config.maxBytes), (work) => work())));
-    } catch (thrown) {
-      // perhaps a photo that is broken, or what is none
-      if (!(thrown instanceof ModerationError) || thrown.retry) throw thrown;
+  for (const paths of [named(folder), walk(folder)]) {
+    const pixels: Uint8Array[] = [];
+    for await (const path of paths) {
+      try {
+        pixels.push(...(await decode(await readPhoto(path, config.maxBytes), (work) => work())));
+      } catch (thrown) {
+        // perhaps a photo that is broken, or what is none
+        if (!(thrown instanceof ModerationError) || thrown.retry) throw thrown;
+      }
+      if (pixels.length >= SAMPLES) break;
     }
-    if (pixels.length >= SAMPLES) break;
+    if (pixels.length > 0) return pixels;
   }
-  if (pixels.length === 0) throw new UsageError(`--photos: there is no photo in ${folder}`);
-  return pixels;
+  throw new UsageError(`--photos: there is no photo in ${folder}`);
 }
 
-/** Of a folder with a labels.jsonl those that it names, which may lie behind links to folders, or elsewhere. */
-async function* photosOf(folder: string, categories: readonly string[]): AsyncGenerator<string> {
-  if (!existsSync(join(folder, "labels.jsonl"))) yield* walk(folder);
-  else for (const { path } of (await readLabelledSet(folder, categories)).labels) yield path;
+/** What is there of the files that a labels.jsonl names, which may lie behind links to folders, or elsewhere. */
+async function* named(folder: string): AsyncGenerator<string> {
+  const labels = join(folder, "labels.jsonl");
+  if (!existsSync(labels)) return;
+  for await (const [, line] of linesOf(labels)) {
+    const path = resolve(folder, fileOf(line));
+    if (existsSync(path)) yield path;
+  }
+}
+
+/** Nothing else of a line is read, which may be for another model, or another tool's; "" if it names none. */
+function fileOf(line: string): string {
+  try {
+    const { file } = JSON.parse(line);
+    return typeof file === "string" ? file : "";
+  } catch {
+    return "";
+  }
 }
 
 /** Soft gradients with discs on them, each in colours of its own: the same ones every time. */

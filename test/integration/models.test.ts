@@ -660,13 +660,18 @@ describe("maitred model", () => {
     const labelled = join(models, "labelled");
     mkdirSync(labelled);
     symlinkSync(samples, join(labelled, "linked"));
-    writeFileSync(join(labelled, "labels.jsonl"), '{"file":"linked/menu-1.jpg"}\n');
+    const line = '{"file":"linked/menu-1.jpg","category":"exterior","human":"no"}';
+    writeFileSync(join(labelled, "labels.jsonl"), `null\n{"file":\n${line}\n`);
     const bad = maitred(["model", "verify", join(models, "bad-1"), "--json", "--photos", labelled], env);
     expect(await bad.exit, bad.stderr()).toBe(1);
     expect(JSON.parse(bad.stdout())).toMatchObject([
       { variant: "fp32", agrees: true, meanDifference: 0 },
       { variant: "int8", agrees: false },
     ]);
+    copyFileSync(join(samples, "menu-1.jpg"), join(labelled, "menu-1.jpg"));
+    writeFileSync(join(labelled, "labels.jsonl"), '{"photo":"menu-1.jpg"}\n{"file":"gone.jpg"}\n');
+    const walked = maitred(["model", "verify", "good-1", "--photos", labelled], env);
+    expect(await walked.exit, walked.stderr()).toBe(0);
   });
 });
 
