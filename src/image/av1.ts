@@ -1,18 +1,25 @@
 /** What a picture of AV1 tells of itself before it is decoded. */
 export interface Av1 {
-  /** Whether it has several frames, of which decoders show the first or the last; or more units than are walked over. */
+  /** Whether it has several frames, of which decoders show the first or the last. The layers of a frame are one. */
   moves: boolean;
   /** Of ITU-T H.273, as its sequence headers tell it. */
   transfers: number[];
 }
 
-/** Up to its end, or to where it is cut off. */
-export function readAv1(data: Buffer): Av1 {
+/**
+ * Up to its end, or to where it is cut off.
+ *
+ * @param spend called for each of its units.
+ */
+export function readAv1(data: Buffer, spend: (count: number) => void): Av1 {
   const read: Av1 = { moves: false, transfers: [] };
-  let frames = 0;
-  for (let at = 0, units = 0; at < data.length && !read.moves; ) {
+  let layered = false;
+  let last = -1;
+  for (let at = 0; at < data.length && !read.moves; ) {
+    spend(1);
     const head = data[at]!;
     const type = (head >> 3) & 15;
+    const layer = head & EXTENDED && layered ? ((data[at + 1] ?? 0) >> 3) & 3 : 0;
     at += head & EXTENDED ? 2 : 1;
     let size = data.length - at;
     if (head & SIZED) {
@@ -23,20 +30,29 @@ export function readAv1(data: Buffer): Av1 {
         if (byte < 128) break;
       }
     }
-    if (type === FRAME || type === FRAME_HEADER) frames++;
-    read.moves = frames > 1 || ++units > MOST_UNITS;
+    if (type === FRAME || type === FRAME_HEADER) {
+      // without a layer above the one before, it is another picture
+      read.moves = layer <= last;
+      last = layer;
+    }
     if (type === SEQUENCE_HEADER) {
-      const transfer = transferOf(data.subarray(at, at + size));
-      if (transfer !== undefined) read.transfers.push(transfer);
+      const header = readHeader(data.subarray(at, at + size));
+      layered = header.layered;
+      if (header.transfer !== undefined) read.transfers.push(header.transfer);
     }
     at += size;
   }
   return read;
 }
 
-/** The one field that matters of a sequence header stands behind nearly all others: AV1 5.5. */
-function transferOf(header: Buffer): number | undefined {
+/**
+ * The transfer, where it is told, stands behind nearly all other fields of a sequence header: AV1 5.5.
+ *
+ * layered: whether decoders know its layers as such. Where they do not, some show the first and some the last.
+ */
+function readHeader(header: Buffer): { layered: boolean; transfer?: number } {
   let at = 0;
+  let layered = false;
   const bits = (count: number): number => {
     let value = 0;
     for (const end = at + count; at < end; at++)
@@ -62,8 +78,11 @@ function transferOf(header: Buffer): number | undefined {
       }
     }
     const initialDelays = bits(1);
-    for (let points = bits(5) + 1; points > 0; points--) {
-      bits(12);
+    const points = bits(5) + 1;
+    for (let point = 0; point < points; point++) {
+      // the first point is the one that is shown
+      const spatial = bits(12) >> 8;
+      if (point === 0) layered = spatial !== 0;
       if (bits(5) > 7) bits(1);
       if (delayBits > 0 && bits(1)) bits(2 * delayBits + 1);
       if (initialDelays && bits(1)) bits(4);
@@ -86,9 +105,10 @@ function transferOf(header: Buffer): number | undefined {
   const deep = bits(1);
   if (profile === 2 && deep) bits(1);
   if (profile !== 1) bits(1);
-  if (!bits(1)) return undefined;
+  if (!bits(1)) return { layered };
   bits(8);
-  return bits(8);
+  const transfer = bits(8);
+  return at > header.length * 8 ? { layered } : { layered, transfer };
 }
 
 const EXTENDED = 4;
@@ -96,5 +116,3 @@ const SIZED = 2;
 const SEQUENCE_HEADER = 1;
 const FRAME_HEADER = 3;
 const FRAME = 6;
-/** A still has fewer than ten, or one for each of its tiles. */
-const MOST_UNITS = 10_000;

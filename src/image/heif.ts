@@ -1,5 +1,12 @@
 import { PhotoError } from "../errors.ts";
 
+/** A file of boxes, and what counts all that is walked over in it. */
+export interface Heif {
+  file: Buffer;
+  /** @throws {PhotoError} UNSUPPORTED_FORMAT where it is more than a photo has. */
+  spend(count: number): void;
+}
+
 /** Where something lies in a file, in bytes. */
 export interface Extent {
   from: number;
@@ -11,10 +18,22 @@ export interface Box extends Extent {
   type: string;
 }
 
+export function openHeif(bytes: Uint8Array): Heif {
+  let left = MOST;
+  return {
+    file: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length),
+    spend(count) {
+      left -= count;
+      // or a small file of boxes that tell of thousands of items would hold the thread
+      if (left < 0) throw unsupported(`a photo of at most ${MOST} boxes, items, extents and units`);
+    },
+  };
+}
+
 /** The boxes of HEIF that stand one after the other, as far as they are there. */
-export function* boxesOf(file: Buffer, { from, to }: Extent): Generator<Box> {
-  for (let at = from, boxes = 0; at + 8 <= to; ) {
-    if (++boxes > MOST) throw tooMany("boxes");
+export function* boxesOf({ file, spend }: Heif, { from, to }: Extent): Generator<Box> {
+  for (let at = from; at + 8 <= to; ) {
+    spend(1);
     const size = file.readUInt32BE(at);
     const long = size === 1 && at + 16 <= to;
     // 0: to the end of what holds it
@@ -26,150 +45,169 @@ export function* boxesOf(file: Buffer, { from, to }: Extent): Generator<Box> {
   }
 }
 
+/** What a meta holds. */
+export function boxesIn(heif: Heif, meta: Extent): Box[] {
+  // its version and flags come first
+  return [...boxesOf(heif, { ...meta, from: meta.from + 4 })];
+}
+
+/** What the items of a meta may be: their sizes, how they are cropped. */
+export function propertiesOf(heif: Heif, meta: readonly Box[]): Box[] {
+  const held = (boxes: readonly Box[], type: string): Box[] =>
+    boxes.filter((box) => box.type === type).flatMap((box) => [...boxesOf(heif, box)]);
+  return held(held(meta, "iprp"), "ipco");
+}
+
 /**
- * The bytes of each picture of AV1 that a meta tells of: the one that is shown or its tiles, its alpha, a preview.
+ * The bytes of each picture of AV1 that a meta tells of: the one that is shown or its tiles, its alpha, a preview. Tiles that are
+ * alike may be stored once, and come once.
  *
- * @throws {RangeError} where the meta is cut off.
+ * @throws {PhotoError} CORRUPT or UNSUPPORTED_FORMAT.
  */
-export function* picturesOf(file: Buffer, meta: Extent): Generator<Buffer> {
+export function* picturesOf(heif: Heif, meta: readonly Box[]): Generator<Buffer> {
+  const { file } = heif;
   const pictures = new Set<number>();
-  for (const iinf of boxesIn(file, meta, "iinf"))
-    for (const infe of boxesOf(file, { ...iinf, from: iinf.from + (file[iinf.from] === 0 ? 6 : 8) })) {
-      const read = reader(file, infe.from);
+  const iinf = onlyOne(meta, "iinf");
+  if (iinf)
+    for (const infe of boxesOf(heif, { ...iinf, from: iinf.from + (file[iinf.from] === 0 ? 6 : 8) })) {
+      const read = reader(file, infe);
       const idSize = read(1) < 3 ? 2 : 4;
       read(3);
       const id = read(idSize);
       read(2);
       if (read(4) === AV01) pictures.add(id);
     }
+  const walked = new Set<string>();
   let left = file.length;
-  for (const { id, extents } of placesOf(file, meta)) {
-    if (!pictures.has(id)) continue;
+  for (const { id, extents } of placesOf(heif, meta)) {
+    const place = extents.map(({ from, to }) => `${from}-${to}`).join();
+    if (!pictures.has(id) || walked.has(place)) continue;
+    walked.add(place);
     const parts = extents.map(({ from, to }) => file.subarray(from, to));
     left -= parts.reduce((sum, part) => sum + part.length, 0);
     // or a small file could tell of any number of large ones
-    if (left < 0) throw new PhotoError("UNSUPPORTED_FORMAT", "expected pictures that share no bytes");
+    if (left < 0) throw unsupported("pictures that share no bytes, unless they share all");
     yield parts.length === 1 ? parts[0]! : Buffer.concat(parts);
   }
 }
 
-function* placesOf(file: Buffer, meta: Extent): Generator<{ id: number; extents: Extent[] }> {
-  const [idat] = boxesIn(file, meta, "idat");
-  for (const iloc of boxesIn(file, meta, "iloc")) {
-    const read = reader(file, iloc.from);
-    const version = read(1);
-    read(3);
-    const [sizes, moreSizes] = [read(1), read(1)];
-    const indexSize = version === 0 ? 0 : moreSizes & 15;
-    let most = MOST;
-    for (let items = read(version < 2 ? 2 : 4); items > 0; items--) {
-      const id = read(version < 2 ? 2 : 4);
-      const inIdat = version > 0 && (read(2) & 15) === 1;
-      read(2);
-      const source = inIdat && idat ? idat : { from: 0, to: file.length };
-      const base = source.from + read(moreSizes >> 4);
-      const count = read(2);
-      most -= count + 1;
-      if (most < 0) throw tooMany("items");
-      const extents = Array.from({ length: count }, () => {
-        read(indexSize);
-        const from = base + read(sizes >> 4);
-        // 0: to the end of what it lies in
-        const length = read(sizes & 15) || source.to;
-        return { from, to: Math.min(from + length, source.to) };
-      });
-      yield { id, extents };
-    }
+function* placesOf(heif: Heif, meta: readonly Box[]): Generator<{ id: number; extents: Extent[] }> {
+  const { file, spend } = heif;
+  const idat = meta.find(({ type }) => type === "idat");
+  const iloc = onlyOne(meta, "iloc");
+  if (!iloc) return;
+  const read = reader(file, iloc);
+  const version = read(1);
+  read(3);
+  const [sizes, moreSizes] = [read(1), read(1)];
+  const indexSize = version === 0 ? 0 : moreSizes & 15;
+  for (let items = read(version < 2 ? 2 : 4); items > 0; items--) {
+    const id = read(version < 2 ? 2 : 4);
+    const inIdat = version > 0 && (read(2) & 15) === 1;
+    read(2);
+    const source = inIdat && idat ? idat : { from: 0, to: file.length };
+    const base = source.from + read(moreSizes >> 4);
+    const count = read(2);
+    spend(1 + count);
+    const extents = Array.from({ length: count }, () => {
+      read(indexSize);
+      const from = base + read(sizes >> 4);
+      // 0: to the end of what it lies in
+      const length = read(sizes & 15) || source.to;
+      return { from, to: Math.min(from + length, source.to) };
+    });
+    yield { id, extents };
   }
 }
 
 /**
- * Whether a picture is cropped (clap) and what is left does not begin at its upper left corner.
+ * Whether pictures are cropped (clap) to what does not begin at the upper left corner of every size there is: which of them
+ * is cropped does not matter, as hardly any photo is.
  *
- * @throws {RangeError} where the meta is cut off.
+ * @throws {PhotoError} CORRUPT.
  */
-export function cropsInside(file: Buffer, meta: Extent): boolean {
-  for (const iprp of boxesIn(file, meta, "iprp")) {
-    const properties = propertiesIn(file, [iprp]);
-    if (!properties.some(({ type }) => type === "clap")) continue;
-    for (const ipma of boxesOf(file, iprp)) {
-      if (ipma.type !== "ipma") continue;
-      const read = reader(file, ipma.from);
-      const idSize = read(1) === 0 ? 2 : 4;
-      const indexSize = read(3) & 1 ? 2 : 1;
-      const items = read(4);
-      if (items > MOST) throw tooMany("items");
-      for (let item = 0; item < items; item++) {
-        read(idSize);
-        const own = Array.from({ length: read(1) }, () => {
-          // the uppermost bit says only whether it must be understood
-          const index = read(indexSize) & (indexSize === 1 ? 0x7f : 0x7fff);
-          return properties[index - 1];
-        });
-        const sizes = own.filter((box) => box?.type === "ispe");
-        for (const clap of own)
-          if (clap?.type === "clap" && !sizes.every((ispe) => atOrigin(file, clap, ispe!))) return true;
-      }
-    }
-  }
-  return false;
+export function cropsInside({ file }: Heif, properties: readonly Box[]): boolean {
+  const claps = properties.filter(({ type }) => type === "clap");
+  const wholes = [
+    ...properties.filter(({ type }) => type === "ispe").map((ispe) => sizeOf(file, ispe)),
+    ...claps.map((clap) => wholeOf(file, clap)),
+  ];
+  return claps.length > 0 && new Set(wholes.map(({ width, height }) => `${width}x${height}`)).size > 1;
 }
 
-/** Of whole pixels; the middle of what is left is told by how far it is from the middle of all, in fractions. */
-function atOrigin(file: Buffer, clap: Extent, ispe: Extent): boolean {
-  const fraction = (nth: number): number =>
-    file.readInt32BE(clap.from + nth * 8) / file.readInt32BE(clap.from + nth * 8 + 4);
-  const [width, height, right, down] = [fraction(0), fraction(1), fraction(2), fraction(3)];
-  return (
-    Number.isInteger(width) &&
-    width > 0 &&
-    Number.isInteger(height) &&
-    height > 0 &&
-    file.readUInt32BE(ispe.from + 4) + 2 * right === width &&
-    file.readUInt32BE(ispe.from + 8) + 2 * down === height
+/** Which of its layers a picture shows (lsel) or is made of (a1op), where that is not all of them. */
+export function choosesLayers({ file }: Heif, properties: readonly Box[]): boolean {
+  return properties.some(
+    (box) =>
+      (box.type === "a1op" && reader(file, box)(1) !== 0) ||
+      (box.type === "lsel" && reader(file, box)(2) !== ALL_LAYERS),
   );
 }
 
 /** Of the largest picture that is told of. */
 export function mostPixels(bytes: Uint8Array): number {
-  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const heif = openHeif(bytes);
   let most = 0;
-  for (const meta of boxesOf(file, { from: 0, to: file.length })) {
+  for (const meta of boxesOf(heif, { from: 0, to: bytes.length })) {
     if (meta.type !== "meta") continue;
-    for (const { type, from, to } of propertiesIn(file, boxesIn(file, meta, "iprp")))
-      if (type === "ispe" && to - from >= 12)
-        most = Math.max(most, file.readUInt32BE(from + 4) * file.readUInt32BE(from + 8));
+    for (const box of propertiesOf(heif, boxesIn(heif, meta))) {
+      if (box.type !== "ispe") continue;
+      const { width, height } = sizeOf(heif.file, box);
+      most = Math.max(most, width * height);
+    }
   }
   return most;
 }
 
-function propertiesIn(file: Buffer, iprps: readonly Box[]): Box[] {
-  return iprps
-    .flatMap((iprp) => [...boxesOf(file, iprp)])
-    .filter(({ type }) => type === "ipco")
-    .flatMap((ipco) => [...boxesOf(file, ipco)]);
+interface Size {
+  width: number;
+  height: number;
 }
 
-function boxesIn(file: Buffer, meta: Extent, type: string): Box[] {
-  // its version and flags come first
-  return [...boxesOf(file, { ...meta, from: meta.from + 4 })].filter((box) => box.type === type);
+function sizeOf(file: Buffer, ispe: Extent): Size {
+  const read = reader(file, ispe);
+  read(4);
+  return { width: read(4), height: read(4) };
 }
 
-/** Reads one number of so many bytes after the other. */
-function reader(file: Buffer, from: number): (bytes: number) => number {
+/**
+ * Of the picture that is cropped, if what is left begins at its upper left corner, and NaN where that is not of whole pixels.
+ * A clap tells how far the middle of what is left is from the middle of all, in fractions.
+ */
+function wholeOf(file: Buffer, clap: Extent): Size {
+  const read = reader(file, clap);
+  // what is signed of them is how far
+  const fraction = (): number => (read(4) | 0) / read(4);
+  const [width, height, right, down] = [fraction(), fraction(), fraction(), fraction()];
+  const whole = (edge: number, moved: number): number =>
+    Number.isInteger(edge) && edge > 0 ? edge - 2 * moved : Number.NaN;
+  return { width: whole(width, right), height: whole(height, down) };
+}
+
+/** @throws {PhotoError} UNSUPPORTED_FORMAT: readers differ in which of several counts. */
+function onlyOne(meta: readonly Box[], type: string): Box | undefined {
+  const boxes = meta.filter((box) => box.type === type);
+  if (boxes.length > 1) throw unsupported(`a photo of one ${type}, got ${boxes.length}`);
+  return boxes[0];
+}
+
+/** Reads one number of so many bytes after the other, of what is in a box. */
+function reader(file: Buffer, { from, to }: Extent): (bytes: number) => number {
   let at = from;
   return (bytes) => {
+    if (at + bytes > to) throw new PhotoError("CORRUPT", "a box of it ends before what it tells of");
     let value = 0;
-    for (const end = at + bytes; at < end; at++) value = value * 256 + file.readUInt8(at);
+    for (const end = at + bytes; at < end; at++) value = value * 256 + file[at]!;
     return value;
   };
 }
 
-function tooMany(what: string): PhotoError {
-  return new PhotoError("UNSUPPORTED_FORMAT", `expected a photo of at most ${MOST} ${what}`);
+function unsupported(what: string): PhotoError {
+  return new PhotoError("UNSUPPORTED_FORMAT", `expected ${what}`);
 }
 
-/** A grid of 48 megapixels has some two hundred. */
+/** A grid of 48 megapixels has some two hundred tiles, each with a box, an item, an extent and three units. */
 const MOST = 10_000;
+const ALL_LAYERS = 0xffff;
 /** Of items: `av01`. */
 const AV01 = 0x61763031;

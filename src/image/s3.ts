@@ -153,7 +153,7 @@ async function collect(
         throw unavailable(photo, `${size} bytes came within ${Math.round(mostMs)} ms`);
       if (size > maxBytes) throw tooLarge(size, maxBytes);
       // a video is not fetched to its end, and held, to be refused
-      if (chunks.length === 0 && size >= HEAD_BYTES) sniff(chunk);
+      if (chunks.length === 0 && size >= HEAD_BYTES) sniff(chunk, false);
       chunks.push(chunk);
     }
     if (length !== undefined && size !== length) throw unavailable(photo, `${size} of ${length} bytes came`);

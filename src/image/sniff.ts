@@ -1,6 +1,16 @@
 import { PhotoError } from "../errors.ts";
 import { readAv1 } from "./av1.ts";
-import { type Box, boxesOf, cropsInside, picturesOf } from "./heif.ts";
+import {
+  type Box,
+  boxesIn,
+  boxesOf,
+  choosesLayers,
+  cropsInside,
+  type Heif,
+  openHeif,
+  picturesOf,
+  propertiesOf,
+} from "./heif.ts";
 
 /** The formats that are judged. `heic` is HEVC in a HEIF container; AVIF has a decoder of its own. */
 export type Format = "jpeg" | "png" | "webp" | "gif" | "avif" | "heic";
@@ -12,9 +22,10 @@ export const HEAD_BYTES = 64;
  * Tells a photo's format from its first bytes; its name does not count. Of PNG, AVIF and HEIC only the first picture can
  * be read, so that one that moves is of no format that is judged.
  *
- * @throws {PhotoError} EMPTY, or UNSUPPORTED_FORMAT saying what it looks like.
+ * @param whole false: they are only the first bytes, of which nothing is said that needs the others.
+ * @throws {PhotoError} EMPTY, UNSUPPORTED_FORMAT saying what it looks like, or CORRUPT.
  */
-export function sniff(bytes: Uint8Array): Format {
+export function sniff(bytes: Uint8Array, whole = true): Format {
   if (bytes.length === 0) throw new PhotoError("EMPTY", "the object has no bytes");
   const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, HEAD_BYTES)).toString(
     "latin1",
@@ -28,8 +39,8 @@ export function sniff(bytes: Uint8Array): Format {
   if (head.startsWith("RIFF") && head.startsWith("WEBP", 8)) return "webp";
   if (head.startsWith("ftyp", 4)) {
     const brands = head.slice(8, Math.min(Buffer.from(head, "latin1").readUInt32BE(0), HEAD_BYTES));
-    if (/avi[fs]/.test(brands)) return still("avif", bytes);
-    if (/hei[cxms]|hev[cxms]|mif1|msf1/.test(brands)) return still("heic", bytes);
+    if (/avi[fs]/.test(brands)) return still("avif", bytes, whole);
+    if (/hei[cxms]|hev[cxms]|mif1|msf1/.test(brands)) return still("heic", bytes, whole);
   }
   throw new PhotoError(
     "UNSUPPORTED_FORMAT",
@@ -73,37 +84,39 @@ function checkChunks(png: DataView): void {
 }
 
 /** Of HEIF: no sequence, which is a moov among its outermost boxes; and in its meta no colours that are not applied. */
-function still(format: Format, bytes: Uint8Array): Format {
-  const heif = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (const box of boxesOf(heif, { from: 0, to: heif.length })) {
+function still(format: Format, bytes: Uint8Array, whole: boolean): Format {
+  const heif = openHeif(bytes);
+  let metas = 0;
+  for (const box of boxesOf(heif, { from: 0, to: bytes.length })) {
     if (box.type === "moov") throw animated(format);
     if (box.type !== "meta") continue;
-    const meta = heif.subarray(box.from, box.to);
+    const meta = heif.file.subarray(box.from, box.to);
     for (let at = meta.indexOf(NCLX); at >= 0 && at + 12 <= meta.length; at = meta.indexOf(NCLX, at + 1))
       checkTransfer(format, meta.readUInt16BE(at + 10));
-    if (format === "avif") checkPictures(heif, box);
+    if (format !== "avif" || !whole) continue;
+    if (++metas > 1) throw unsupported("an avif of one meta, got several");
+    checkPictures(heif, box);
   }
   return format;
 }
 
 /** What the decoder of AVIF shows in another way than browsers do. */
-function checkPictures(avif: Buffer, meta: Box): void {
-  try {
-    for (const picture of picturesOf(avif, meta)) {
-      const { moves, transfers } = readAv1(picture);
-      if (moves)
-        throw unsupported(
-          "a still avif, got several frames in a picture, of which browsers show another than could be judged",
-        );
-      for (const transfer of transfers) checkTransfer("avif", transfer);
-    }
-    if (cropsInside(avif, meta))
+function checkPictures(avif: Heif, box: Box): void {
+  const meta = boxesIn(avif, box);
+  const properties = propertiesOf(avif, meta);
+  if (cropsInside(avif, properties))
+    throw unsupported(
+      "an avif that is cropped from its upper left corner, if at all, got one of which browsers show all: crop its pixels",
+    );
+  if (choosesLayers(avif, properties))
+    throw unsupported("an avif of which all layers are shown, got one that chooses some of them");
+  for (const picture of picturesOf(avif, meta)) {
+    const { moves, transfers } = readAv1(picture, avif.spend);
+    if (moves)
       throw unsupported(
-        "an avif that is cropped from its upper left corner, if at all, got one of which browsers show all: crop its pixels",
+        "a still avif, got several frames in a picture, of which browsers show another than could be judged",
       );
-  } catch (thrown) {
-    // the decoder says so of what is cut off; and of a download it may be the first bytes that are looked at
-    if (!(thrown instanceof RangeError)) throw thrown;
+    for (const transfer of transfers) checkTransfer("avif", transfer);
   }
 }
 

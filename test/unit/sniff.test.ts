@@ -88,27 +88,25 @@ const box = (type: string, ...content: string[]): string => {
   const held = content.join("");
   return u32(8 + held.length) + type + held;
 };
-/** An AVIF of these pictures, all of which have these properties. */
+const metaOf = (...boxes: string[]): string =>
+  box("ftyp", "avif\0\0\0\0mif1") + box("meta", u32(0), ...boxes);
+/** An AVIF of these pictures, all of which have these properties; of those that are alike the bytes are there once. */
 const avif = (pictures: string[], ...properties: string[]): string => {
+  const stored = [...new Set(pictures)];
   const count = String.fromCharCode(0, pictures.length);
   const id = (n: number): string => String.fromCharCode(0, n + 1);
   const infos = pictures.map((_, n) => box("infe", "\x02\0\0\0", id(n), "\0\0av01\0"));
   const places = pictures.map((units, n) => {
-    const offset = pictures.slice(0, n).join("").length;
+    const offset = stored.slice(0, stored.indexOf(units)).join("").length;
     return `${id(n)}\0\x01\0\0\0\x01${u32(offset, units.length)}`;
   });
   const own = properties.map((_, n) => String.fromCharCode(n + 1)).join("");
   const owned = pictures.map((_, n) => id(n) + String.fromCharCode(properties.length) + own);
-  return (
-    box("ftyp", "avif\0\0\0\0mif1") +
-    box(
-      "meta",
-      u32(0),
-      box("iinf", u32(0), count, ...infos),
-      box("iloc", "\x01\0\0\0\x44\0", count, ...places),
-      box("idat", ...pictures),
-      box("iprp", box("ipco", ...properties), box("ipma", u32(0, pictures.length), ...owned)),
-    )
+  return metaOf(
+    box("iinf", u32(0), count, ...infos),
+    box("iloc", "\x01\0\0\0\x44\0", count, ...places),
+    box("idat", ...stored),
+    box("iprp", box("ipco", ...properties), box("ipma", u32(0, pictures.length), ...owned)),
   );
 };
 const hex = (digits: string): string => Buffer.from(digits, "hex").toString("latin1");
@@ -117,7 +115,11 @@ const HEADER = hex("0a0a196a603d5cd1010d0684");
 const STILL_HEADER = hex("0a093821e5990d2021a0d2");
 const LINEAR_HEADER = hex("0a0a396a603d5cd202100d20");
 const FRAME = hex("3200");
+const LONG_FRAME = hex("327f") + "\0".repeat(127);
 const FRAME_IN_PARTS = hex("1a0022002200");
+/** Of two layers, which its header tells of, and frames of them. */
+const LAYERED_HEADER = hex("0a080003012800000000");
+const [LAYER_0, LAYER_1] = [hex("360000"), hex("360800")];
 const size = (width: number, height: number): string => box("ispe", u32(0, width, height));
 /** The middle of what is left lies so far from that of all, in halves of a pixel. */
 const crop = (width: number, height: number, right: number, down: number): string =>
@@ -129,7 +131,9 @@ test.each([
   ["of a frame in parts", avif([HEADER + FRAME_IN_PARTS])],
   ["of tiles", avif([HEADER + FRAME, HEADER + FRAME], size(64, 64))],
   ["that is cropped to the right", avif([HEADER + FRAME], size(101, 64), crop(100, 64, -1, 0))],
-  ["whose first bytes have come", avif([HEADER + FRAME, HEADER + FRAME + FRAME], size(64, 64)).slice(0, 130)],
+  ["of tiles that are alike", avif(Array(9).fill(HEADER + LONG_FRAME), size(64, 64))],
+  ["of layers", avif([LAYERED_HEADER + LAYER_0 + LAYER_1])],
+  ["whose header is cut off", avif([STILL_HEADER.slice(0, -2)])],
 ])("judges an avif %s", (_what, head) => {
   expect(sniff(bytes(head))).toBe("avif");
 });
@@ -138,13 +142,35 @@ test.each([
   ["several frames", avif([HEADER + FRAME + FRAME])],
   ["several frames", avif([HEADER + FRAME_IN_PARTS + FRAME])],
   ["several frames", avif([HEADER + FRAME, HEADER + FRAME + HEADER + FRAME])],
-  ["several frames", avif([HEADER + hex("1200").repeat(10_001)])],
+  ["several frames", avif([LAYERED_HEADER + LAYER_0 + LAYER_1 + LAYER_1])],
+  ["several frames", avif([LAYERED_HEADER + LAYER_1 + LAYER_0])],
+  ["several frames", avif([HEADER + LAYER_0 + LAYER_1])],
+  ["that chooses some of them", avif([LAYERED_HEADER + LAYER_0 + LAYER_1], box("lsel", "\0\0"))],
+  ["that chooses some of them", avif([LAYERED_HEADER + LAYER_0 + LAYER_1], box("a1op", "\x01"))],
   ["got transfer 8", avif([LINEAR_HEADER + FRAME])],
   ["cropped from its upper left corner", avif([HEADER + FRAME], size(101, 64), crop(100, 64, 1, 0))],
   ["cropped from its upper left corner", avif([HEADER + FRAME], size(64, 101), crop(64, 100, 0, 1))],
-  ["at most 10000 boxes", box("ftyp", "avif\0\0\0\0mif1") + box("free").repeat(10_001)],
+  ["cropped from its upper left corner", avif([HEADER], size(200, 64), size(101, 64), crop(100, 64, -1, 0))],
+  ["at most 10000 boxes", avif([]) + box("free").repeat(10_001)],
+  ["at most 10000 boxes", avif([HEADER + hex("1200").repeat(6_000)]) + box("free").repeat(6_000)],
+  ["of one iloc, got 2", metaOf(box("iloc", u32(0, 0)), box("iloc", u32(0, 0)))],
+  ["of one meta", avif([]) + box("meta", u32(0))],
 ])("refuses an avif, saying %s", (message, head) => {
   expect(() => sniff(bytes(head))).toThrow(
     expect.objectContaining({ code: "UNSUPPORTED_FORMAT", message: expect.stringContaining(message) }),
   );
 });
+
+test.each([
+  ["an item", box("iinf", u32(0), "\0\0", box("infe"))],
+  ["places", box("iloc", u32(0, 0x4400ffff))],
+  ["a size", box("iprp", box("ipco", box("ispe")))],
+])(
+  "says that an avif is corrupt where the box of %s is short, but not of its first bytes",
+  (_what, short) => {
+    // what follows is not read in its place
+    const head = bytes(metaOf(short) + box("free", "\0".repeat(99)));
+    expect(() => sniff(head)).toThrow(expect.objectContaining({ code: "CORRUPT" }));
+    expect(sniff(head, false)).toBe("avif");
+  },
+);
