@@ -12,7 +12,6 @@ import { sniff } from "../src/image/sniff.ts";
 import { createInference, type Inference } from "../src/infer/infer.ts";
 import { type Model, openModel } from "../src/infer/model.ts";
 import { type Closable, Scope } from "../src/lifecycle.ts";
-import { createGate } from "../src/moderate/gate.ts";
 import type { Turn } from "../src/moderate/line.ts";
 import { packageRoot } from "../src/package-root.ts";
 
@@ -73,8 +72,6 @@ export async function openJudge(
   });
   const heic = createHeicDecoder(entry("heic.js"), slowDecoders);
   const limits = { side: model.side, maxPixels: config.maxPixels };
-  // a kilobyte of AVIF may be 50 megapixels, which take 1.2 GB: the memory of a worker is that of one of them
-  const large = createGate(1);
   let refused = false;
   const scope = new Scope();
   scope.hold("inference", inference);
@@ -90,12 +87,14 @@ export async function openJudge(
     decode(bytes, turn) {
       const format = sniff(bytes);
       const work = (): Promise<Uint8Array[]> => decode(bytes, limits, heic.decode);
-      if (format !== "avif" || mostPixels(bytes) <= LARGE) return turn(work, format === "heic");
+      if (format !== "avif" || mostPixels(bytes) <= LARGE)
+        return turn(work, format === "heic" ? "slow" : "ordinary");
       const unlessRefused = (): Promise<Uint8Array[]> => {
         if (refused) throw new UpstreamError("CLOSED", "shutting down before it was decoded");
         return work();
       };
-      return turn(() => large("live", unlessRefused), true);
+      // a kilobyte of it may be 50 megapixels, which take 1.2 GB: the memory of a worker is that of one of them
+      return turn(unlessRefused, "large");
     },
     refuseWaiting() {
       refused = true;

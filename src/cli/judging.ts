@@ -69,8 +69,9 @@ export async function openFileJudge(
     };
     const batcher = createBatcher<Uint8Array, Scores>(inference.run, limits);
     const explainer = createBatcher<Uint8Array, Explained>(inference.explain, limits);
-    const gate = createGate(judge.decoders);
-    const turn: Turn = (work, slow) => (slow ? work() : gate("live", work));
+    const [gate, large] = [createGate(judge.decoders), createGate(1)];
+    const turn: Turn = (work, weight) =>
+      weight === "slow" ? work() : (weight === "large" ? large : gate)("live", work);
     return {
       model,
       policy: judge.policy,

@@ -7,8 +7,11 @@ import type { Score, Scored } from "./same-bytes.ts";
 
 export type Stage = "fetch" | "lookup" | "decode" | "batch" | "record" | "total";
 
-/** @param slow it waits for threads of its own, and keeps no core of this one's busy. */
-export type Turn = <T>(work: () => Promise<T>, slow?: boolean) => Promise<T>;
+/** Slow work waits for threads of its own, and keeps no core of this one's busy; large work takes so much memory that it is done one at a time. */
+export type Weight = "ordinary" | "slow" | "large";
+
+/** @param weight default ordinary. */
+export type Turn = <T>(work: () => Promise<T>, weight?: Weight) => Promise<T>;
 
 /** A model that is open and warm. */
 export interface LineModel extends Closable {

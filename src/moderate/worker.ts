@@ -4,7 +4,7 @@ import type { Closable } from "../lifecycle.ts";
 import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
 import { policyIdOf } from "../policy-id.ts";
 import { strongest } from "./frames.ts";
-import { type Class, createGate } from "./gate.ts";
+import { type Class, createGate, type Gate } from "./gate.ts";
 import {
   type LineModel,
   type LineOutcome,
@@ -14,6 +14,7 @@ import {
   type Stage,
   type Try,
   type Turn,
+  type Weight,
 } from "./line.ts";
 import { createRoom, type Room } from "./room.ts";
 import { createScore, type KnownScores, type Score, type Scored } from "./same-bytes.ts";
@@ -81,7 +82,7 @@ export interface ModerationWorker extends Closable {
 /**
  * The line with its two batchers: one forms a model's batches, one the groups that are committed together.
  * Gates, live photos first, keep a backlog of the archive from standing in front of an upload: at most `decoders` and
- * `slowDecoders` photos are being decoded. Its callers bound how many of each lane are in hand, with their bytes or pixels.
+ * `slowDecoders` photos are being decoded, and one that is large. Its callers bound how many of each lane are in hand, with their bytes or pixels.
  *
  * @param first the model to begin with; the worker closes it.
  */
@@ -92,14 +93,17 @@ export function createModerationWorker(
   events: WorkerEvents,
 ): ModerationWorker {
   const policy = policyIdOf(deps.policyText);
-  const decoding = createGate(limits.decoders);
-  const decodingSlowly = createGate(limits.slowDecoders);
+  const decoding: Record<Weight, Gate> = {
+    ordinary: createGate(limits.decoders),
+    slow: createGate(limits.slowDecoders),
+    large: createGate(1),
+  };
   const tag = `${process.pid.toString(36)}${Date.now().toString(36)}`;
   let batches = 0;
   let shadow: Shadow | undefined;
 
   function turnOf(of: Class): Turn {
-    return (work, slow) => (slow ? decodingSlowly : decoding)(of, work);
+    return (work, weight = "ordinary") => decoding[weight](of, work);
   }
 
   function seat(model: LineModel): ModelSteps & Closable {

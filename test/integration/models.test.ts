@@ -16,6 +16,8 @@ import { listFolder } from "../../src/image/folder.ts";
 import { openModel } from "../../src/infer/model.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
+import { createGate } from "../../src/moderate/gate.ts";
+import type { Weight } from "../../src/moderate/line.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import type { Decision, Lane, PhotoRef } from "../../src/photo.ts";
 import {
@@ -208,19 +210,18 @@ test("a graph that was replaced after its hash was checked is not opened, as ver
   await judge.close();
 });
 
-test("large AVIF are decoded one at a time, and those that wait at the end are put off", async ({
-  models,
-}) => {
+test("large AVIF have turns of their own, and those that wait at the end are put off", async ({ models }) => {
   const judge = await openJudge(readConfig({ MAITRED_MODEL: makeModel(models, "a-1", {}) }));
   const avif = (width: number): Promise<Buffer> =>
     sharp({ create: { width, height: 4_000, channels: 3, background: "teal" } })
       .avif({ effort: 0 })
       .toBuffer();
-  const slow: boolean[] = [];
+  const weights: (Weight | undefined)[] = [];
+  const gate = createGate(1);
   const decoded = (bytes: Buffer): Promise<Uint8Array[]> =>
-    judge.decode(bytes, (work, isSlow = false) => {
-      slow.push(isSlow);
-      return work();
+    judge.decode(bytes, (work, weight) => {
+      weights.push(weight);
+      return weight === "large" ? gate("live", work) : work();
     });
   const [ordinary, large] = [await avif(4_000), await avif(4_200)];
   const all = [large, large, ordinary].map(decoded);
@@ -228,7 +229,7 @@ test("large AVIF are decoded one at a time, and those that wait at the end are p
   const outcomes = await Promise.allSettled(all);
   expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
   expect(outcomes[1]).toMatchObject({ reason: { code: "CLOSED", retry: true } });
-  expect(slow).toEqual([true, true, false]);
+  expect(weights).toEqual(["large", "large", "ordinary"]);
   await judge.close();
 });
 

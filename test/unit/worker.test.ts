@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { PhotoError, UpstreamError } from "../../src/errors.ts";
 import { createBatcher } from "../../src/infer/batcher.ts";
 import { strongest } from "../../src/moderate/frames.ts";
-import type { LineModel } from "../../src/moderate/line.ts";
+import type { LineModel, Weight } from "../../src/moderate/line.ts";
 import { createShadow, type ShadowScore } from "../../src/moderate/shadow.ts";
 import { createModerationWorker, type RecordedOutcome, type WorkerDeps } from "../../src/moderate/worker.ts";
 import type { Lane, PhotoJob, Scores } from "../../src/photo.ts";
@@ -106,6 +106,32 @@ test("photos that one model began with are judged by it, later ones by the next,
   expect(next.closed).toBe(true);
 });
 
+test("a large photo that waits for another, also of the next model, keeps no slow one waiting", async () => {
+  const [held, begun]: [ReturnType<typeof latch>, string[]] = [latch(), []];
+  const weighing = (name: string, weight: Weight, until = Promise.resolve()): Fake => ({
+    ...fake(name, 2),
+    decode: (_bytes, turn) =>
+      turn(async () => {
+        begun.push(name);
+        await until;
+        return [new Uint8Array(12)];
+      }, weight),
+  });
+  const { worker, judge } = start(weighing("first", "large", held.promise));
+  const first = judge("1");
+  await new Promise(setImmediate);
+  const replaced = [worker.replace(weighing("second", "large"))];
+  const second = judge("2");
+  await new Promise(setImmediate);
+  replaced.push(worker.replace(weighing("slow", "slow")));
+  await judge("3");
+  expect(begun).toEqual(["first", "slow"]);
+  held.resolve();
+  await Promise.all([first, second, ...replaced]);
+  expect(begun).toEqual(["first", "slow", "second"]);
+  await worker.close();
+});
+
 test("closing during a replacement ends both models, after their last photos", async () => {
   const [old, next] = [fake("old", 2, { held: true }), fake("next", 2)];
   const { worker, recorded, judge } = start(old);
@@ -162,11 +188,14 @@ test("an upload that is decoded slowly goes before slow ones of the archive, and
     ...fake("m", 2),
     provider: "cuda",
     decode: (bytes, turn) =>
-      turn(async () => {
-        order.push(String(bytes));
-        if (order.length === 1) await first;
-        return [new Uint8Array(2 * 2 * 3)];
-      }, bytes[0] === slow),
+      turn(
+        async () => {
+          order.push(String(bytes));
+          if (order.length === 1) await first;
+          return [new Uint8Array(2 * 2 * 3)];
+        },
+        bytes[0] === slow ? "slow" : "ordinary",
+      ),
   };
   const { worker, judge } = start(model, undefined, {
     fetch: async ({ key }) => ({
