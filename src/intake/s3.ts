@@ -38,8 +38,8 @@ const record = z.object({
 });
 /** The body of a notification: of S3, and of MinIO, which adds `EventName` and `Key` beside the records. */
 export const s3Message = z.union([
-  z.object({ Event: z.literal("s3:TestEvent") }),
   z.object({ Records: z.array(record).max(1_000) }),
+  z.object({ Event: z.literal("s3:TestEvent") }),
 ]);
 
 /**

@@ -6,11 +6,12 @@ import {
   type IQueueBackend,
   PostgresConnection,
 } from "bullmq";
-import { Cluster, type ClusterNode, Redis, ReplyError } from "ioredis";
+import { Cluster, type ClusterNode, Redis } from "ioredis";
 import { z } from "zod";
 import { asError, ConfigError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import { LANES } from "../photo.ts";
+import { checkRedis, reasonOf } from "./redis-check.ts";
 
 export interface QueueSettings {
   /** redis://, rediss:// or postgres://. */
@@ -129,7 +130,7 @@ function redisServer(settings: QueueSettings, onError: (error: Error) => void): 
     connection: redis,
     prefix,
     backend: createRedisBackend as unknown as BackendFactory<IQueueBackend>,
-    check: () => inTime(checkRedis(redis), () => last).catch(refused),
+    check: () => checkRedis(redis, prefix, () => last),
     migrate: async () => {},
     async forgetNext(asked) {
       const keys = LANES.flatMap((lane) => asked.map((ask) => `${prefix}:${lane}:dn:${ask}`));
@@ -180,82 +181,9 @@ function readOptions(queueOptions: string): z.infer<typeof optionsShape> {
   }
 }
 
-async function checkRedis(redis: Redis | Cluster): Promise<string> {
-  const nodes = redis instanceof Cluster ? await masters(redis) : [redis];
-  let version = "";
-  for (const node of nodes) {
-    const info = parseInfo(await node.info());
-    version = info["redis_version"] ?? "";
-    const [major = 0, minor = 0] = version.split(".").map(Number);
-    if (major < 6 || (major === 6 && minor < 2)) {
-      throw new ConfigError("QUEUE_MISCONFIGURED", `Redis: expected version 6.2 or newer, got ${version}`);
-    }
-    const policy = info["maxmemory_policy"];
-    if (policy !== "noeviction") {
-      throw new ConfigError(
-        "QUEUE_MISCONFIGURED",
-        `Redis: expected maxmemory-policy noeviction, got ${policy}: any other drops jobs when memory runs out; run CONFIG SET maxmemory-policy noeviction, and put it into redis.conf`,
-      );
-    }
-  }
-  return `Redis ${version}`;
-}
-
-/** What Redis answered in place of what it was asked. It is not passed on as a cause: its command may hold the password. */
-function refused(thrown: unknown): never {
-  if (!(thrown instanceof ReplyError)) throw thrown;
-  const { message } = asError(thrown);
-  const todo = REFUSALS[message.split(" ", 1)[0]!];
-  if (!todo) throw new UpstreamError("QUEUE_UNAVAILABLE", `Redis: ${message}: ${REDIS_WHERE}`);
-  throw new ConfigError("QUEUE_MISCONFIGURED", `Redis: ${todo}`);
-}
-
-async function masters(cluster: Cluster): Promise<Redis[]> {
-  await cluster.ping();
-  return cluster.nodes("master");
-}
-
-function parseInfo(info: string): Record<string, string> {
-  return Object.fromEntries(
-    info.split(/\r?\n/).map((line) => line.split(/:(.*)/s).slice(0, 2) as [string, string]),
-  );
-}
-
-/**
- * ioredis connects again without end to a server that is away; a check at start must not.
- *
- * @param last why it could not connect, if it could not.
- */
-async function inTime<T>(answer: Promise<T>, last: () => Error | undefined): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      const error = last();
-      const why = error ? `: ${reasonOf(error)}` : "";
-      const message = `Redis: no answer within ${CHECK_MS} ms${why}: ${REDIS_WHERE}`;
-      reject(new UpstreamError("QUEUE_UNAVAILABLE", message));
-    }, CHECK_MS);
-  });
-  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
-}
-
-/** Of a name with several addresses, of which none answers, Node says nothing but the code. */
-function reasonOf(error: Error): string {
-  return error.message || String((error as { code?: unknown }).code);
-}
-
 const optionsShape = z.looseObject({
   cluster: z.array(z.custom<ClusterNode>()).min(1).optional(),
   redisOptions: z.looseObject({}).optional(),
 });
-const CHECK_MS = 10_000;
 const POSTGRES_WHERE =
   "check MAITRED_QUEUE_URL, or DATABASE_URL where that is not set, and that Postgres runs and lets this role in";
-const REDIS_WHERE = "check MAITRED_QUEUE_URL and MAITRED_QUEUE_OPTIONS, and that the server runs";
-const WHERE = "mend MAITRED_QUEUE_URL, as redis://USER:PASSWORD@HOST:6379, or MAITRED_QUEUE_OPTIONS";
-const REFUSALS: Readonly<Record<string, string>> = {
-  NOAUTH: `expected a password, got none: ${WHERE}`,
-  WRONGPASS: `it does not take this user and password: ${WHERE}`,
-  NOPERM:
-    "its user may not do all that is needed: allow it INFO, scripts, and all keys of MAITRED_QUEUE_PREFIX",
-};

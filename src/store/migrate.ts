@@ -25,7 +25,9 @@ export async function migrate(url: string, folder: string, queueSchema: string):
   const client = new pg.Client({ connectionString: url, options: "-c search_path=public" });
   // what breaks fails the statement at hand, or the next one
   client.on("error", () => {});
-  await client.connect();
+  await client.connect().catch((cause: unknown) => {
+    throw named(cause);
+  });
   try {
     // what a role or a database allows its queries; transaction_timeout is of Postgres 17 and newer
     await client.query(
@@ -115,10 +117,11 @@ export async function compare(db: pg.Pool | pg.Client, folder: string): Promise<
     .filter((file) => file.endsWith(".sql"))
     .map((file) => file.replace(/\.sql$/, ""))
     .sort();
-  const { rows: found } = await db.query<{ found: boolean }>("select to_regclass($1) is not null as found", [
-    TABLE,
-  ]);
-  const rows = found[0]?.found
+  const [table] = await query<{ found: boolean }>(db, {
+    text: "select to_regclass($1) is not null as found",
+    values: [TABLE],
+  });
+  const rows = table!.found
     ? await query<{ name: string }>(db, { text: `select name from ${TABLE} order by id` })
     : [];
   const applied = rows.map((row) => row.name);

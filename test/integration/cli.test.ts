@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import {
   copyFileSync,
   mkdirSync,
@@ -10,6 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
@@ -98,6 +100,22 @@ describe("maitred", () => {
     const command = maitred(["enqueue", "s3://b/k"], { DATABASE_URL: "postgres://x:hunter2@127.0.0.1:1/x" });
     expect(await command.exit).toBe(3);
     expect(command.stderr()).not.toContain("hunter2");
+  });
+
+  test("says so too of one that does not speak, or not yet", async () => {
+    const deaf = createServer((socket) => socket.end()).listen(0, "127.0.0.1");
+    await once(deaf, "listening");
+    const { port } = deaf.address() as AddressInfo;
+    for (const args of [
+      ["backfill", "list"],
+      ["sweep", "b"],
+      ["token", "list"],
+    ]) {
+      const command = maitred(args, { DATABASE_URL: `postgres://x@127.0.0.1:${port}/x` });
+      expect(await command.exit).toBe(3);
+      expect(command.stderr()).toContain("DATABASE_UNAVAILABLE: Postgres: ");
+    }
+    deaf.close();
   });
 
   test("says of a queue that cannot be reached why, and what to check", async () => {

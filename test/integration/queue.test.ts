@@ -497,34 +497,47 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
 });
 
 describe("queue servers", () => {
-  base.runIf(BACKENDS.length > 1)("a Redis that may evict jobs is refused, saying what to set", async () => {
-    const child = spawn("redis-server", [
-      "--port",
-      "0",
-      "--unixsocket",
-      `/tmp/maitred-${process.pid}.sock`,
-      "--save",
-      "",
-      "--maxmemory-policy",
-      "allkeys-lru",
-    ]);
-    await once(child.stdout, "data");
-    const server = openQueueServer(
-      {
-        queueUrl: "redis://x",
-        queueOptions: JSON.stringify({ path: `/tmp/maitred-${process.pid}.sock` }),
-        queuePrefix: "x",
-      },
-      () => {},
-    );
-    await expect(server.check()).rejects.toMatchObject({
-      code: "QUEUE_MISCONFIGURED",
-      message: expect.stringContaining("noeviction"),
-    });
-    await server.close();
-    child.kill();
-    await once(child, "exit");
-  });
+  base.runIf(BACKENDS.length > 1)(
+    "a Redis that may evict jobs is refused, saying what to set, and one that is full",
+    async () => {
+      const child = spawn("redis-server", [
+        "--port",
+        "0",
+        "--unixsocket",
+        `/tmp/maitred-${process.pid}.sock`,
+        "--save",
+        "",
+        "--maxmemory-policy",
+        "allkeys-lru",
+      ]);
+      await once(child.stdout, "data");
+      const server = openQueueServer(
+        {
+          queueUrl: "redis://x",
+          queueOptions: JSON.stringify({ path: `/tmp/maitred-${process.pid}.sock` }),
+          queuePrefix: "x",
+        },
+        () => {},
+      );
+      await expect(server.check()).rejects.toMatchObject({
+        code: "QUEUE_MISCONFIGURED",
+        message: expect.stringContaining("noeviction"),
+      });
+      // what is full answers to all that asks it nothing
+      const full = new Redis(`/tmp/maitred-${process.pid}.sock`);
+      await full.config("SET", "maxmemory-policy", "noeviction");
+      expect(await server.check()).toMatch(/^Redis /);
+      await full.config("SET", "maxmemory", "1");
+      await expect(server.check()).rejects.toMatchObject({
+        code: "QUEUE_UNAVAILABLE",
+        message: expect.stringContaining("maxmemory"),
+      });
+      full.disconnect();
+      await server.close();
+      child.kill();
+      await once(child, "exit");
+    },
+  );
 
   base.runIf(BACKENDS.length > 1)(
     "a Redis that wants another password or user is a setting to mend",

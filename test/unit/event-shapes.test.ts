@@ -79,6 +79,11 @@ describe("a notification of S3", () => {
     expect(parseS3(test, now)).toEqual({ events: [], ignored: 1 });
   });
 
+  test("of more records than a message may have is refused for that", () => {
+    const Records = Array.from({ length: 1_001 }, () => s3Record("ObjectCreated:Put", { key: "a" }));
+    expect(() => parseS3({ Records }, now)).toThrow(refused(/^Records: .*1000/));
+  });
+
   test.each(["2.0", "2.1", "2.6", "2.99"])("of version %s is read, whatever it adds", (eventVersion) => {
     const record = {
       ...s3Record("ObjectCreated:Put", { key: "a" }, { eventVersion }),
