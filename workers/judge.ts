@@ -5,9 +5,9 @@ import { join } from "node:path";
 import type { Config } from "../src/config.ts";
 import { type Policy, parsePolicy } from "../src/decide/policy.ts";
 import { asError, ConfigError, UpstreamError } from "../src/errors.ts";
+import { pixelsOfAvif } from "../src/image/avif.ts";
 import { decode, restrictSharp } from "../src/image/decode.ts";
 import { createHeicDecoder } from "../src/image/heic.ts";
-import { mostPixels } from "../src/image/heif.ts";
 import { sniff } from "../src/image/sniff.ts";
 import { createInference, type Inference } from "../src/infer/infer.ts";
 import { type Model, openModel } from "../src/infer/model.ts";
@@ -87,7 +87,7 @@ export async function openJudge(
     decode(bytes, turn) {
       const format = sniff(bytes);
       const work = (): Promise<Uint8Array[]> => decode(bytes, limits, heic.decode);
-      if (format !== "avif" || mostPixels(bytes) <= LARGE)
+      if (format !== "avif" || pixelsOfAvif(bytes).all <= LARGE)
         return turn(work, format === "heic" ? "slow" : "ordinary");
       const unlessRefused = (): Promise<Uint8Array[]> => {
         if (refused) throw new UpstreamError("CLOSED", "shutting down before it was decoded");

@@ -1,9 +1,11 @@
 /** What a picture of AV1 tells of itself before it is decoded. */
 export interface Av1 {
-  /** Whether it has several frames, of which decoders show the first or the last. The layers of a frame are one. */
+  /** Whether it has several frames, of which decoders show the first or the last. */
   moves: boolean;
   /** Of ITU-T H.273, as its sequence headers tell it. */
   transfers: number[];
+  /** As many as it may have at most, by its sequence headers. */
+  pixels: number;
 }
 
 /**
@@ -12,14 +14,12 @@ export interface Av1 {
  * @param spend called for each of its units.
  */
 export function readAv1(data: Buffer, spend: (count: number) => void): Av1 {
-  const read: Av1 = { moves: false, transfers: [] };
-  let layered = false;
-  let last = -1;
+  const read: Av1 = { moves: false, transfers: [], pixels: 0 };
+  let frames = 0;
   for (let at = 0; at < data.length && !read.moves; ) {
     spend(1);
     const head = data[at]!;
     const type = (head >> 3) & 15;
-    const layer = head & EXTENDED && layered ? ((data[at + 1] ?? 0) >> 3) & 3 : 0;
     at += head & EXTENDED ? 2 : 1;
     let size = data.length - at;
     if (head & SIZED) {
@@ -30,14 +30,11 @@ export function readAv1(data: Buffer, spend: (count: number) => void): Av1 {
         if (byte < 128) break;
       }
     }
-    if (type === FRAME || type === FRAME_HEADER) {
-      // without a layer above the one before, it is another picture
-      read.moves = layer <= last;
-      last = layer;
-    }
+    // layers too: of what is told as such some decoders show the first and some the last
+    if (type === FRAME || type === FRAME_HEADER) read.moves = ++frames > 1;
     if (type === SEQUENCE_HEADER) {
       const header = readHeader(data.subarray(at, at + size));
-      layered = header.layered;
+      read.pixels = Math.max(read.pixels, header.pixels);
       if (header.transfer !== undefined) read.transfers.push(header.transfer);
     }
     at += size;
@@ -45,14 +42,9 @@ export function readAv1(data: Buffer, spend: (count: number) => void): Av1 {
   return read;
 }
 
-/**
- * The transfer, where it is told, stands behind nearly all other fields of a sequence header: AV1 5.5.
- *
- * layered: whether decoders know its layers as such. Where they do not, some show the first and some the last.
- */
-function readHeader(header: Buffer): { layered: boolean; transfer?: number } {
+/** The transfer, where it is told, stands behind nearly all other fields of a sequence header: AV1 5.5. */
+function readHeader(header: Buffer): { pixels: number; transfer?: number } {
   let at = 0;
-  let layered = false;
   const bits = (count: number): number => {
     let value = 0;
     for (const end = at + count; at < end; at++)
@@ -78,18 +70,15 @@ function readHeader(header: Buffer): { layered: boolean; transfer?: number } {
       }
     }
     const initialDelays = bits(1);
-    const points = bits(5) + 1;
-    for (let point = 0; point < points; point++) {
-      // the first point is the one that is shown
-      const spatial = bits(12) >> 8;
-      if (point === 0) layered = spatial !== 0;
+    for (let points = bits(5) + 1; points > 0; points--) {
+      bits(12);
       if (bits(5) > 7) bits(1);
       if (delayBits > 0 && bits(1)) bits(2 * delayBits + 1);
       if (initialDelays && bits(1)) bits(4);
     }
   }
   const [across, down] = [bits(4), bits(4)];
-  bits(across + 1 + down + 1);
+  const pixels = (bits(across + 1) + 1) * (bits(down + 1) + 1);
   if (!reduced && bits(1)) bits(7);
   bits(3);
   if (!reduced) {
@@ -105,10 +94,10 @@ function readHeader(header: Buffer): { layered: boolean; transfer?: number } {
   const deep = bits(1);
   if (profile === 2 && deep) bits(1);
   if (profile !== 1) bits(1);
-  if (!bits(1)) return { layered };
+  if (!bits(1)) return { pixels };
   bits(8);
   const transfer = bits(8);
-  return at > header.length * 8 ? { layered } : { layered, transfer };
+  return at > header.length * 8 ? { pixels } : { pixels, transfer };
 }
 
 const EXTENDED = 4;

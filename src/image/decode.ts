@@ -1,5 +1,6 @@
 import sharp, { type Metadata } from "sharp";
 import { asError, ERROR_CODES, ModerationError, PhotoError } from "../errors.ts";
+import { pixelsOfAvif } from "./avif.ts";
 import { scansOf, tellsBrightness } from "./jpeg-scans.ts";
 import { recolours } from "./profile.ts";
 import type { Header } from "./readings.ts";
@@ -83,6 +84,14 @@ export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: 
     throw new PhotoError(
       "TOO_MANY_PIXELS",
       `expected at most ${limit} pixels, got ${width} x ${height} (MAITRED_MAX_PIXELS)`,
+    );
+  }
+  // a picture of 64 x 64 may be made of 250 tiles of 16 megapixels, which took 82 s; alpha, previews and the like are as large as it is
+  const { largest, all } = format === "avif" ? pixelsOfAvif(bytes) : { largest: 0, all: 0 };
+  if (largest > maxPixels || all > 4 * maxPixels) {
+    throw new PhotoError(
+      "TOO_MANY_PIXELS",
+      `expected an AVIF of at most ${maxPixels} pixels, and ${4 * maxPixels} in all tiles and other pictures of it, got ${all} (MAITRED_MAX_PIXELS)`,
     );
   }
   // half a megabyte of 2,647 scans took 29 s: a scan that says nothing new is a few bytes

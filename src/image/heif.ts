@@ -58,13 +58,18 @@ export function propertiesOf(heif: Heif, meta: readonly Box[]): Box[] {
   return held(held(meta, "iprp"), "ipco");
 }
 
+/** One of the pictures of a file, and how many times it is there: the one that is shown or its tiles, its alpha, a preview. */
+export interface Picture {
+  av1: Buffer;
+  times: number;
+}
+
 /**
- * The bytes of each picture of AV1 that a meta tells of: the one that is shown or its tiles, its alpha, a preview. Tiles that are
- * alike may be stored once, and come once.
+ * The pictures of AV1 that a meta tells of. Tiles that are alike may be stored once, and come once.
  *
  * @throws {PhotoError} CORRUPT or UNSUPPORTED_FORMAT.
  */
-export function* picturesOf(heif: Heif, meta: readonly Box[]): Generator<Buffer> {
+export function* picturesOf(heif: Heif, meta: readonly Box[]): Generator<Picture> {
   const { file } = heif;
   const pictures = new Set<number>();
   const iinf = onlyOne(meta, "iinf");
@@ -77,17 +82,19 @@ export function* picturesOf(heif: Heif, meta: readonly Box[]): Generator<Buffer>
       read(2);
       if (read(4) === AV01) pictures.add(id);
     }
-  const walked = new Set<string>();
-  let left = file.length;
+  const stored = new Map<string, { extents: Extent[]; times: number }>();
   for (const { id, extents } of placesOf(heif, meta)) {
+    if (!pictures.has(id)) continue;
     const place = extents.map(({ from, to }) => `${from}-${to}`).join();
-    if (!pictures.has(id) || walked.has(place)) continue;
-    walked.add(place);
+    stored.set(place, { extents, times: 1 + (stored.get(place)?.times ?? 0) });
+  }
+  let left = file.length;
+  for (const { extents, times } of stored.values()) {
     const parts = extents.map(({ from, to }) => file.subarray(from, to));
     left -= parts.reduce((sum, part) => sum + part.length, 0);
     // or a small file could tell of any number of large ones
     if (left < 0) throw unsupported("pictures that share no bytes, unless they share all");
-    yield parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+    yield { av1: parts.length === 1 ? parts[0]! : Buffer.concat(parts), times };
   }
 }
 
@@ -133,30 +140,6 @@ export function cropsInside({ file }: Heif, properties: readonly Box[]): boolean
     ...claps.map((clap) => wholeOf(file, clap)),
   ];
   return claps.length > 0 && new Set(wholes.map(({ width, height }) => `${width}x${height}`)).size > 1;
-}
-
-/** Which of its layers a picture shows (lsel) or is made of (a1op), where that is not all of them. */
-export function choosesLayers({ file }: Heif, properties: readonly Box[]): boolean {
-  return properties.some(
-    (box) =>
-      (box.type === "a1op" && reader(file, box)(1) !== 0) ||
-      (box.type === "lsel" && reader(file, box)(2) !== ALL_LAYERS),
-  );
-}
-
-/** Of the largest picture that is told of. */
-export function mostPixels(bytes: Uint8Array): number {
-  const heif = openHeif(bytes);
-  let most = 0;
-  for (const meta of boxesOf(heif, { from: 0, to: bytes.length })) {
-    if (meta.type !== "meta") continue;
-    for (const box of propertiesOf(heif, boxesIn(heif, meta))) {
-      if (box.type !== "ispe") continue;
-      const { width, height } = sizeOf(heif.file, box);
-      most = Math.max(most, width * height);
-    }
-  }
-  return most;
 }
 
 interface Size {
@@ -208,6 +191,5 @@ function unsupported(what: string): PhotoError {
 
 /** A grid of 48 megapixels has some two hundred tiles, each with a box, an item, an extent and three units. */
 const MOST = 10_000;
-const ALL_LAYERS = 0xffff;
 /** Of items: `av01`. */
 const AV01 = 0x61763031;

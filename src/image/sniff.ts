@@ -4,7 +4,6 @@ import {
   type Box,
   boxesIn,
   boxesOf,
-  choosesLayers,
   cropsInside,
   type Heif,
   openHeif,
@@ -106,12 +105,10 @@ function checkPictures(avif: Heif, box: Box): void {
   const properties = propertiesOf(avif, meta);
   if (cropsInside(avif, properties))
     throw unsupported(
-      "an avif that is cropped from its upper left corner, if at all, got one of which browsers show all: crop its pixels",
+      "an avif that is cropped from its upper left corner, if at all, and of one size then, got one of which browsers may show all: crop its pixels",
     );
-  if (choosesLayers(avif, properties))
-    throw unsupported("an avif of which all layers are shown, got one that chooses some of them");
-  for (const picture of picturesOf(avif, meta)) {
-    const { moves, transfers } = readAv1(picture, avif.spend);
+  for (const { av1 } of picturesOf(avif, meta)) {
+    const { moves, transfers } = readAv1(av1, avif.spend);
     if (moves)
       throw unsupported(
         "a still avif, got several frames in a picture, of which browsers show another than could be judged",
