@@ -172,6 +172,7 @@ describe.skipIf(!CHROMIUM)("the heat map", { timeout: 120_000 }, () => {
       goOn = resolve;
     });
     await page.route("**/heat?*", (route) => looked.then(() => route.continue()));
+    await page.locator(".card").first().waitFor();
     await page.keyboard.press("m");
     const pictures = [page.locator(".card[aria-current]"), page.locator(".inspector")];
     for (const picture of pictures) await picture.getByText("looking for a human").waitFor();
