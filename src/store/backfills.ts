@@ -3,7 +3,7 @@ import { type Pool, type Queryable, query } from "./pool.ts";
 
 export type BackfillState = "running" | "paused" | "cancelled" | "done";
 
-/** One run over the archive; see migrations/0009_backfills.sql. `what` and `cursor` are the feeder's. */
+/** One run over the archive; see migrations/0012_backfills.sql. `what` and `cursor` are the feeder's. */
 export interface BackfillRow {
   id: string;
   what: unknown;

@@ -7,7 +7,7 @@ import { digestPrefix } from "./digest.ts";
  */
 const INDEXES: Readonly<Record<string, string>> = {
   // by 8 of the 32 bytes: 30 bytes a row of it, where a hash index takes 38 and a tree of all 32 takes 77 (npm run
-  // bench:same-bytes); one row a picture and model, see migrations/0009_backfills.sql
+  // bench:same-bytes); one row a picture and model, see migrations/0003_verdicts.sql
   verdicts_digest: `verdicts (${digestPrefix("digest")}) where digest is not null`,
   // what has no verdict yet, the oldest first
   photos_pending_lane: "photos (lane, registered_at, id) where state = 'pending' and superseded_at is null",
@@ -26,12 +26,8 @@ const INDEXES: Readonly<Record<string, string>> = {
   photos_by_listing: "photos (listing, id desc, state, category) where listing is not null",
 };
 
-/** What one of these, or a table of counts, does as well. Each index less is one less to be written with every verdict. */
-const REPLACED = ["photos_public", "photos_decided", "photos_pending"];
-
 /**
- * Builds what is missing, and anew what was left unfinished, and drops what that replaces. The caller holds the lock of `migrate`, so that nobody
- * builds the same.
+ * Builds what is missing, and anew what was left unfinished. The caller holds the lock of `migrate`, so that nobody builds the same.
  */
 export async function buildIndexes(client: pg.Client): Promise<void> {
   for (const [name, definition] of Object.entries(INDEXES)) {
@@ -40,7 +36,6 @@ export async function buildIndexes(client: pg.Client): Promise<void> {
     if (valid === false) await client.query(`drop index concurrently ${name}`);
     await client.query(`create index concurrently ${name} on ${definition}`);
   }
-  for (const name of REPLACED) await client.query(`drop index concurrently if exists ${name}`);
 }
 
 /** Whether there is an index to look scores up by their digest; without it each look would read all verdicts. */

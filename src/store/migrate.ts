@@ -5,7 +5,6 @@ import pg from "pg";
 import { ConfigError, UpstreamError } from "../errors.ts";
 import { buildIndexes } from "./indexes.ts";
 import { named, query } from "./pool.ts";
-import { buildRollups } from "./rollups.ts";
 
 export interface SchemaState {
   /** Migrations that the code has and the database does not. */
@@ -18,7 +17,7 @@ export interface SchemaState {
  * Brings the database to the schema of this version; several processes may call it at once.
  *
  * @returns the migrations that were applied, in order.
- * @throws {ConfigError} SCHEMA_MISMATCH when the database is newer than this version.
+ * @throws {ConfigError} SCHEMA_MISMATCH when the database is newer than this version, or too old for it.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE when Postgres goes away meanwhile; it may be called again.
  */
 export async function migrate(url: string, folder: string, queueSchema: string): Promise<string[]> {
@@ -34,7 +33,8 @@ export async function migrate(url: string, folder: string, queueSchema: string):
       "select set_config(name, '0', false) from pg_settings where name in ('statement_timeout', 'transaction_timeout')",
     );
     await lock(client);
-    refuseNewer(await compare(client, folder));
+    await takeOver(client, folder);
+    refuseUnknown(await compare(client, folder));
     const applied = await untilUnlocked(client, () =>
       runner({
         dbClient: client,
@@ -47,7 +47,6 @@ export async function migrate(url: string, folder: string, queueSchema: string):
     );
     await untilUnlocked(client, () => client.query("select grant_roles($1)", [queueSchema]));
     await buildIndexes(client);
-    await buildRollups(client);
     return applied.map((migration) => migration.name);
   } catch (cause) {
     throw named(cause);
@@ -63,7 +62,7 @@ export async function migrate(url: string, folder: string, queueSchema: string):
  */
 export async function requireSchema(db: pg.Pool, folder: string): Promise<void> {
   const state = await compare(db, folder);
-  refuseNewer(state);
+  refuseUnknown(state);
   if (state.missing.length > 0) {
     throw new ConfigError(
       "SCHEMA_MISMATCH",
@@ -113,21 +112,11 @@ export async function requireClosed(db: pg.Pool): Promise<void> {
 }
 
 export async function compare(db: pg.Pool | pg.Client, folder: string): Promise<SchemaState> {
-  const known = readdirSync(folder)
-    .filter((file) => file.endsWith(".sql"))
-    .map((file) => file.replace(/\.sql$/, ""))
-    .sort();
-  const [table] = await query<{ found: boolean }>(db, {
-    text: "select to_regclass($1) is not null as found",
-    values: [TABLE],
-  });
-  const rows = table!.found
-    ? await query<{ name: string }>(db, { text: `select name from ${TABLE} order by id` })
-    : [];
-  const applied = rows.map((row) => row.name);
+  const known = namesIn(folder);
+  const applied = await namesOf(db);
   return {
     missing: known.filter((name) => !applied.includes(name)),
-    unknown: applied.filter((name) => !known.includes(name)),
+    unknown: applied.includes(FORMER.last) ? [] : applied.filter((name) => !known.includes(name)),
   };
 }
 
@@ -137,6 +126,35 @@ export async function serverVersion(db: pg.Pool): Promise<string> {
   const version = rows[0]!.server_version;
   if (Number.parseInt(version, 10) >= 14) return `Postgres ${version}`;
   throw new ConfigError("SCHEMA_MISMATCH", `expected Postgres 14 or newer, got ${version}`);
+}
+
+function namesIn(folder: string): string[] {
+  const files = readdirSync(folder).filter((file) => file.endsWith(".sql"));
+  return files.map((file) => file.replace(/\.sql$/, "")).sort();
+}
+
+async function namesOf(db: pg.Pool | pg.Client): Promise<string[]> {
+  const [table] = await query<{ found: boolean }>(db, {
+    text: "select to_regclass($1) is not null as found",
+    values: [TABLE],
+  });
+  if (!table!.found) return [];
+  const rows = await query<{ name: string }>(db, { text: `select name from ${TABLE} order by id` });
+  return rows.map((row) => row.name);
+}
+
+/** Of a database that the former migrations made, all of them: says that it has what the baseline would have made. */
+async function takeOver(client: pg.Client, folder: string): Promise<void> {
+  if (!(await namesOf(client)).includes(FORMER.last)) return;
+  const [rollups] = await query<{ built: boolean }>(client, {
+    text: "select built_at is not null as built from rollups",
+  });
+  if (!rollups!.built) throw unfinished();
+  await client.query(
+    `with former as (delete from ${TABLE})
+    insert into ${TABLE} (name, run_on) select name, now() from unnest($1::text[]) with ordinality as n (name, place) order by place`,
+    [namesIn(folder).filter((name) => name <= BASELINE_LAST)],
+  );
 }
 
 /**
@@ -186,15 +204,26 @@ async function untilUnlocked<T>(client: pg.Client, work: () => Promise<T>): Prom
   }
 }
 
-function refuseNewer({ unknown }: SchemaState): void {
+function refuseUnknown({ unknown }: SchemaState): void {
   if (unknown.length === 0) return;
+  if (unknown.includes(FORMER.first)) throw unfinished();
   throw new ConfigError(
     "SCHEMA_MISMATCH",
     `the database has ${unknown.join(", ")}, which this version does not know: use a newer maitred`,
   );
 }
 
+function unfinished(): ConfigError {
+  return new ConfigError(
+    "SCHEMA_MISMATCH",
+    `the database has former migrations, and was not migrated to the end of them: run maitred migrate of the last version that has ${FORMER.last} first`,
+  );
+}
+
 const TABLE = "pgmigrations";
+/** The migrations that were one after the other what the baseline is at once. It has none of their names. */
+const FORMER = { first: "0001_photos", last: "0026_overtaken" };
+const BASELINE_LAST = "0018_forget";
 /**
  * Nobody who writes waits longer for a migration that itself waits; then they have their turn. It is beyond deadlock_timeout, after which Postgres
  * cancels an autovacuum that is in the way: on large tables one nearly always is. Of a migration and a worker who wait for each other either may be

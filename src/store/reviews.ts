@@ -24,7 +24,7 @@ export interface Claim extends Holder {
   auditPerMille: number;
 }
 
-/** One decision of a moderator; see decide_reviews in migrations/0015_desk_again.sql. */
+/** One decision of a moderator; see decide_reviews in migrations/0009_decisions.sql. */
 export interface ReviewDecision {
   /** A UUID that nothing else has. */
   id: string;
@@ -47,7 +47,7 @@ export interface Decided {
   asOf: string | null;
 }
 
-/** What the page holds from now on; see claim_reviews in migrations/0015_desk_again.sql. */
+/** What the page holds from now on; see claim_reviews in migrations/0008_claims.sql. */
 export async function claimReviews(db: Pool, claim: Claim): Promise<{ photo: string; kind: string }[]> {
   return query<{ photo: string; kind: string }>(db, {
     name: "claim_reviews",
@@ -115,7 +115,7 @@ export interface Undone {
   kind: string | null;
 }
 
-/** Takes a decision back; see undo_review in migrations/0012_desk.sql. @param page gets the photo. */
+/** Takes a decision back; see undo_review in migrations/0009_decisions.sql. @param page gets the photo. */
 export async function undoReview(
   db: Pool,
   moderator: string,
@@ -175,7 +175,7 @@ export async function countDecisions(
 }
 
 /**
- * Opens an appeal, or finds the open one; see open_appeal in migrations/0012_desk.sql. The photo keeps its verdict.
+ * Opens an appeal, or finds the open one; see open_appeal in migrations/0008_claims.sql. The photo keeps its verdict.
  *
  * @param by who objects, and `who` says so.
  * @returns when it was made, as ISO 8601; undefined where no current photo has this id.

@@ -1,4 +1,3 @@
-import type pg from "pg";
 import { type Pool, patiently, query } from "./pool.ts";
 
 /** A count that is not what the tables say. */
@@ -8,27 +7,6 @@ export interface WrongCount {
   of: Record<string, unknown>;
   /** How many it should have more, or where negative less. */
   missing: number;
-}
-
-/**
- * Counts what was there before the counts were, once. Takes minutes on hundreds of millions of photos, and nobody who
- * writes waits for it; the caller holds the lock of `migrate`. See migrations/0011_rollups.sql.
- */
-export async function buildRollups(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ built: boolean }>(
-    "select built_at is not null as built from rollups",
-  );
-  if (rows[0]?.built) return;
-  let after: string | null = "0";
-  while (after !== null) {
-    const completed: pg.QueryResult<{ last: string | null }> = await client.query(
-      "select complete_reviews($1, $2) as last",
-      [after, REVIEWS],
-    );
-    after = completed.rows[0]!.last;
-  }
-  await client.query("select mend_rollups()");
-  await client.query("select fold_rollups(null)");
 }
 
 /**
@@ -97,4 +75,3 @@ export async function rollupState(db: Pool): Promise<RollupState> {
 const CHANGED = ["hours", "listings", "scores", "reviews"].map((rollup) => `rollup_${rollup}_changes`);
 /** Some tenths of a second's worth. */
 const CHANGES = 50_000;
-const REVIEWS = 5_000;

@@ -3,7 +3,7 @@ import { UpstreamError } from "../errors.ts";
 import type { Lane } from "../photo.ts";
 import { named, type Pool, query } from "./pool.ts";
 
-/** What a sweep has found so far; the table `sweeps` in migrations/0010_sweeps.sql says what each counts. */
+/** What a sweep has found so far; the table `sweeps` in migrations/0014_sweeps.sql says what each counts. */
 export interface SweepCounts {
   listed: number;
   known: number;
@@ -100,7 +100,7 @@ export interface SweepOutcome {
 }
 
 /**
- * Commits a step of a sweep with what was found in it; see sweep_step in migrations/0010_sweeps.sql.
+ * Commits a step of a sweep with what was found in it; see sweep_step in migrations/0014_sweeps.sql.
  *
  * @param from where the sweep is; it is then at `to`.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing of it was committed, or nobody knows; or somebody else went on
@@ -187,7 +187,7 @@ export interface ObjectState {
   seen: boolean;
 }
 
-/** See object_states in migrations/0010_sweeps.sql. */
+/** See object_states in migrations/0014_sweeps.sql. */
 export async function objectStates(
   db: Pool,
   bucket: string,

@@ -37,7 +37,7 @@ export interface Outcome {
 }
 
 /**
- * Commits a group of outcomes, in one transaction; see record_verdicts in migrations/0002_functions.sql.
+ * Commits a group of outcomes, in one transaction; see record_verdicts in migrations/0003_verdicts.sql.
  * Recording the same group again changes nothing.
  *
  * @returns by photo id, whether the row changed. A photo that no longer exists is missing from it.

@@ -125,8 +125,8 @@ begin
 end $$;
 
 -- Writes the outbox in the transaction that changes photos, whoever changes them: a model, a moderator, an event, a
--- hand. It tells of photos whose state, decision or place in the public changed, once they have a verdict or failed, and
--- of those that are pending again because it was taken back.
+-- hand. It tells of photos whose state, decision or place in the public changed, or what is known of them, as a listing often comes
+-- after the verdict; once they have a verdict or failed, and of those that are pending again because it was taken back.
 -- It runs after the whole statement, so that it sees the tags which the same statement wrote. Costs nothing but a look
 -- at destinations while none is enabled. It is the owner's, so that nobody who changes photos needs a right to the outbox.
 create function write_outbox() returns trigger
@@ -139,9 +139,9 @@ begin
   -- "except" compares nulls too, and never becomes a loop within a loop, however many rows there are
   changed := array(
     select id from (
-      select id, state, decided_by, decided_at, superseded_at from after where state <> 'pending'
+      select id, state, decided_by, decided_at, superseded_at, listing, uploader, claimed from after where state <> 'pending'
       except
-      select id, state, decided_by, decided_at, superseded_at from before) c
+      select id, state, decided_by, decided_at, superseded_at, listing, uploader, claimed from before) c
     union all
     (select id from after where state = 'pending' intersect select id from before where state <> 'pending'));
   if cardinality(changed) > 0 then
@@ -151,8 +151,8 @@ begin
 end $$;
 
 -- Tells one destination, a page at a time, what is known of photos that it was not told of: of the p_limit photos whose id
--- is above p_after, those that have a verdict or failed, or are pending again, and are current; with p_since those that
--- changed or were withdrawn since then, and whatever is pending again. What has been forgotten since then nobody knows any more.
+-- is above p_after, those that have a verdict or failed, or are pending again, and are current; with p_since those that changed,
+-- were withdrawn or are current again since then, and whatever is pending again. What has been forgotten since then nobody knows any more.
 -- Returns the last id it looked at, null at the end, and how many it tells of. Locks: the photos that it tells of.
 -- MD404: there is no such webhook or s3-tags. MD409: it is not enabled.
 create function tell_again(p_destination text, p_since timestamptz, p_after bigint, p_limit integer)
@@ -177,7 +177,7 @@ begin
       -- a reason of one that is pending says why its verdict was taken back, which may be told twice: nothing says when
       and (p.state <> 'pending' or p.reason is not null)
       and case when p_since is null then p.superseded_at is null
-        else p.state = 'pending' or greatest(p.decided_at, p.superseded_at) >= p_since
+        else p.state = 'pending' or greatest(p.decided_at, p.superseded_at, p.revived_at) >= p_since
           -- a verdict that stands again, because another was taken back, has its old time: history says when that was
           or exists (select from verdicts v where v.photo_id = p.id and v.decided_at >= p_since) end
     -- nobody changes them between the number that is taken and the commit
@@ -227,192 +227,7 @@ end $$;
 -- A trigger of somebody else's table would otherwise write to the outbox with its owner's rights.
 revoke execute on function write_outbox(), write_forgotten() from public;
 
--- Waits for the statements that are changing photos, and holds up new ones while it does; it reads no row of photos.
 create trigger photos_outbox after update on photos
   referencing old table as before new table as after for each statement execute function write_outbox();
 create trigger photos_forgotten after delete on photos
   referencing old table as gone for each statement execute function write_forgotten();
-
--- Claims what is due, at most p_each a destination less what p_busy says is in hand of it, and at most p_total, for
--- p_lease_s seconds. A change waits while an earlier one of its photo and destination is pending; a dead one is passed
--- over. A claim counts as an attempt, and its number tells it from a later claim.
--- Returns what is to be told, and to whom. Locks: what it claims; what a rival has locked it leaves alone.
-create function claim_deliveries(p_busy jsonb, p_each integer, p_total integer, p_lease_s double precision)
-returns table (
-  seq bigint, destination text, kind text, url text, secrets text[], photo_id bigint, change text, payload json,
-  created_at timestamptz, attempt integer
-) language plpgsql set plan_cache_mode = force_custom_plan as $$
-#variable_conflict use_column
-declare
-  t record;
-  taken integer;
-  room integer := p_total;
-begin
-  for t in select * from destinations d where d.enabled and d.kind <> 'notify' order by random() loop
-    return query
-    with due as materialized (
-      select d.seq from deliveries d
-      where d.destination = t.id and d.state = 'pending' and d.next_at <= now()
-        -- written so that it is asked of each row as it comes, and not of all that wait
-        and d.seq = (
-          select min(e.seq) from deliveries e
-          where e.destination = t.id and e.photo_id = d.photo_id and e.state = 'pending')
-      order by d.next_at, d.seq limit greatest(0, least(room, p_each - coalesce((p_busy ->> t.id)::integer, 0)))
-      for update skip locked
-    ), claimed as (
-      update deliveries d
-      set attempts = d.attempts + 1, claimed_until = now() + make_interval(secs => p_lease_s),
-          next_at = now() + make_interval(secs => p_lease_s)
-      from due where d.seq = due.seq and d.destination = t.id
-      returning d.seq, d.attempts
-    )
-    select c.seq, t.id, t.kind, t.url, array_remove(array[t.secret, case when t.old_until > now() then t.old_secret end], null),
-      o.photo_id, o.kind, o.payload, o.created_at, c.attempts
-    from claimed c join outbox o on o.seq = c.seq order by c.seq;
-    get diagnostics taken = row_count;
-    room := room - taken;
-  end loop;
-end $$;
-
--- Says how attempt number p_attempt ended: 'delivered', 'pending' (again in p_wait_s seconds) or 'dead'. Nothing is
--- done where it is not pending any more, or for a failure where a later attempt has begun. What waits behind it waits as
--- long, or until it is delivered. A photo.forgotten that everybody was told of goes at once. Locks: the row, what waits
--- behind it, and of a photo.forgotten its change.
-create function settle_delivery(
-  p_seq bigint, p_destination text, p_attempt integer, p_state text, p_error text, p_wait_s double precision
-) returns void language plpgsql as $$
-declare v_photo bigint;
-begin
-  update deliveries d
-  set state = p_state, claimed_until = null, last_error = p_error,
-      next_at = case when p_state = 'pending' then now() + make_interval(secs => p_wait_s) else now() end,
-      delivered_at = case when p_state = 'delivered' then now() end
-  where (d.seq, d.destination) = (p_seq, p_destination) and d.state = 'pending'
-    and (p_state = 'delivered' or d.attempts = p_attempt)
-  returning d.photo_id into v_photo;
-  if not found then
-    return;
-  end if;
-  if p_state = 'pending' then
-    update deliveries d set next_at = now() + make_interval(secs => p_wait_s)
-    where d.destination = p_destination and d.photo_id = v_photo and d.seq > p_seq and d.state = 'pending'
-      and d.next_at < now() + make_interval(secs => p_wait_s);
-  elsif p_state = 'delivered' then
-    update deliveries d set next_at = now()
-    where d.destination = p_destination and d.photo_id = v_photo and d.state = 'pending' and d.next_at > now()
-      and (d.claimed_until is null or d.claimed_until <= now());
-    perform 1 from outbox where seq = p_seq and kind = 'photo.forgotten' for update;
-    if found and not exists (select from deliveries where seq = p_seq and state <> 'delivered') then
-      delete from outbox where seq = p_seq;
-    end if;
-  end if;
-end $$;
-
--- Deletes at most p_limit deliveries that were made more than p_days days ago, and as many that have been dead for more
--- than p_dead_days, and of the changes those that nobody has yet to be told of. Returns how many deliveries it deleted.
-create function purge_deliveries(p_days double precision, p_dead_days double precision, p_limit integer)
-returns integer language plpgsql as $$
-declare purged bigint[];
-begin
-  with told as (
-    select d.seq, d.destination from deliveries d
-    where d.state = 'delivered' and d.delivered_at < now() - make_interval(secs => p_days * 86400)
-    order by d.delivered_at limit p_limit for update skip locked
-  ), dead as (
-    select d.seq, d.destination from deliveries d
-    where d.state = 'dead' and d.next_at < now() - make_interval(secs => p_dead_days * 86400)
-    order by d.next_at limit p_limit for update skip locked
-  ), old as (
-    select * from told union all select * from dead
-  ), gone as (
-    delete from deliveries d using old where (d.seq, d.destination) = (old.seq, old.destination) returning d.seq
-  )
-  select array_agg(seq) into purged from gone;
-  delete from outbox o where o.seq = any (purged) and not exists (select from deliveries d where d.seq = o.seq);
-  return coalesce(cardinality(purged), 0);
-end $$;
-
--- Forgets a destination and all that it was to be told. Returns whether there was one. Locks: the destination, which
--- waits for those who are writing to the outbox.
-create function remove_destination(p_id text) returns boolean language plpgsql as $$
-declare untold bigint[];
-begin
-  perform 1 from destinations where id = p_id for update;
-  with gone as (delete from deliveries where destination = p_id returning seq)
-  select array_agg(seq) into untold from gone;
-  delete from outbox o where o.seq = any (untold) and not exists (select from deliveries d where d.seq = o.seq);
-  delete from destinations where id = p_id;
-  return found;
-end $$;
-
--- As before (migrations/0005_reviews.sql), but that the photo comes last: what is told of it then has its new tags.
-create or replace function record_review(
-  p_photo_id bigint, p_moderator text, p_verdict text, p_category text default null, p_human boolean default null,
-  p_audit boolean default false, p_note text default null
-) returns bigint language plpgsql as $$
-declare
-  by_whom text := 'moderator:' || p_moderator;
-  why text := coalesce(p_note, 'decided by ' || p_moderator);
-  verdict_id bigint;
-begin
-  if p_verdict is null or p_verdict not in ('shown', 'hidden') then
-    raise exception 'expected the verdict shown or hidden, got %', p_verdict using errcode = '22023';
-  end if;
-  if coalesce(p_moderator, '') = '' then
-    raise exception 'expected the name of the moderator' using errcode = '22023';
-  end if;
-  perform 1 from photos where id = p_photo_id for update;
-  if not found then
-    raise exception 'there is no photo %', p_photo_id using errcode = 'MD404';
-  end if;
-
-  insert into verdicts (photo_id, verdict, rule, reason, category, decided_by)
-  values (p_photo_id, p_verdict, 'moderator', why, p_category, by_whom)
-  returning id into verdict_id;
-  insert into reviews (verdict_id, photo_id, category, human, audit)
-  values (verdict_id, p_photo_id, p_category, p_human, coalesce(p_audit, false));
-  if p_category is not null then
-    delete from tags where photo_id = p_photo_id and category <> p_category;
-    -- a person is sure: the score is 1, and no threshold was asked
-    insert into tags as t (photo_id, category, score, threshold, model) values (p_photo_id, p_category, 1, 0, by_whom)
-    on conflict on constraint tags_pkey do update
-      set score = excluded.score, threshold = excluded.threshold, model = excluded.model;
-  end if;
-  update photos
-  set state = p_verdict, category = coalesce(p_category, category), rule = 'moderator', reason = why, failure = null,
-      decided_by = by_whom, policy = null, decided_at = now()
-  where id = p_photo_id;
-  return verdict_id;
-end $$;
-
--- What grant_roles gave until now, and then what is new here; it is called by the same name. Workers deliver; who is
--- told, and with which secret, an administrator says.
-alter function grant_roles(text) rename to grant_roles_before_outbox;
-create function grant_roles(p_queue_schema text) returns void language plpgsql as $$
-begin
-  perform grant_roles_before_outbox(p_queue_schema);
-  if to_regrole('maitred_worker') is not null then
-    grant select, update (enabled, changed_at, note) on destinations to maitred_worker;
-    grant select, update, delete on outbox, deliveries to maitred_worker;
-  end if;
-  if to_regrole('maitred_migrator') is not null then
-    begin
-      alter table destinations owner to maitred_migrator;
-      alter table outbox owner to maitred_migrator;
-      alter table deliveries owner to maitred_migrator;
-      alter sequence outbox_seq owner to maitred_migrator;
-      alter function tell(bigint[], text) owner to maitred_migrator;
-      alter function write_outbox() owner to maitred_migrator;
-      alter function tell_again(text, timestamptz, bigint, integer) owner to maitred_migrator;
-      alter function write_forgotten() owner to maitred_migrator;
-      alter function claim_deliveries(jsonb, integer, integer, double precision) owner to maitred_migrator;
-      alter function settle_delivery(bigint, text, integer, text, text, double precision) owner to maitred_migrator;
-      alter function purge_deliveries(double precision, double precision, integer) owner to maitred_migrator;
-      alter function remove_destination(text) owner to maitred_migrator;
-      alter function grant_roles_before_outbox(text) owner to maitred_migrator;
-    exception
-      when insufficient_privilege then
-        raise notice 'the outbox stays with %: only an administrator may give it to maitred_migrator', current_user;
-    end;
-  end if;
-end $$;

@@ -31,14 +31,10 @@ create table promotions (
 comment on table promotions is 'Every change of the active model, oldest first; rows are only added.';
 comment on column promotions.from_model is 'Null where none was active before';
 comment on column promotions.figures is 'How both models judged the gold set, where they were measured';
-
-create or replace function refuse_change() returns trigger language plpgsql as $$
-begin
-  raise exception '% are history: rows are only added', tg_table_name using errcode = 'MD409';
-end $$;
 create trigger promotions_append_only before update or delete on promotions
   for each row execute function refuse_change();
 
+-- The desk is served by other processes, which cannot see a worker's own counters: figures has them. Rows are as few as workers are.
 create table model_workers (
   worker   text primary key,
   model    text not null,
@@ -46,11 +42,13 @@ create table model_workers (
   provider text not null,
   pinned   boolean not null,
   problem  text not null default '',
-  seen_at  timestamptz not null default now()
+  seen_at  timestamptz not null default now(),
+  figures  jsonb
 );
 comment on table model_workers is 'What each worker runs, as it last said.';
 comment on column model_workers.pinned is 'Whether MAITRED_MODEL keeps it from following the active model';
 comment on column model_workers.problem is 'Why it cannot run the active model or the shadow; empty: nothing is wrong';
+comment on column model_workers.figures is 'What it did within the last minute, as it last said: photos, stages, batches; null until it has';
 
 create table shadow_scores (
   model           text not null references models on delete cascade,
@@ -185,46 +183,3 @@ create function record_shadow_scores(p_items jsonb) returns void language sql as
     beside_verdict = excluded.beside_verdict, beside_category = excluded.beside_category,
     beside_human = excluded.beside_human, beside_scores = excluded.beside_scores, judged_at = now();
 $$;
-
--- As before, with what models need. Workers read which model is active; who makes one active is of maitred_migrator.
-create or replace function grant_roles(p_queue_schema text) returns void language plpgsql as $$
-declare thing text;
-begin
-  if to_regrole('maitred_worker') is not null then
-    grant select, insert, update on photos to maitred_worker;
-    grant select, insert, update, delete on tags to maitred_worker;
-    grant select, insert on verdicts to maitred_worker;
-    grant select on models, promotions to maitred_worker;
-    grant select, insert, update, delete on model_workers to maitred_worker;
-    grant select, insert, update on shadow_scores to maitred_worker;
-    grant select on pgmigrations, public_photos, photo_tags, failed_photos, hourly_counts to maitred_worker;
-    if to_regnamespace(p_queue_schema) is not null then
-      execute format('grant usage on schema %I to maitred_worker', p_queue_schema);
-      execute format('grant all on all tables in schema %I to maitred_worker', p_queue_schema);
-      execute format('grant all on all sequences in schema %I to maitred_worker', p_queue_schema);
-    end if;
-  end if;
-  if to_regrole('maitred_dashboard') is not null then
-    grant select on public_photos, photo_tags, failed_photos, hourly_counts to maitred_dashboard;
-  end if;
-  if to_regrole('maitred_migrator') is not null then
-    begin
-      grant create, usage on schema public to maitred_migrator;
-      for thing in
-        select format('table %I', relname) from pg_class
-        where relnamespace = 'public'::regnamespace and relname in ('photos', 'tags', 'verdicts', 'models', 'promotions',
-          'model_workers', 'shadow_scores', 'pgmigrations')
-        union all select format('view %I', viewname) from pg_views where schemaname = 'public'
-          and viewname in ('public_photos', 'photo_tags', 'failed_photos', 'hourly_counts')
-        union all select 'function ' || oid::regprocedure from pg_proc where pronamespace = 'public'::regnamespace
-          and proname in ('register_photos', 'record_verdicts', 'refuse_change', 'notify_models', 'register_model',
-            'promote_model', 'rollback_model', 'shadow_model', 'report_worker', 'record_shadow_scores', 'grant_roles')
-      loop
-        execute format('alter %s owner to maitred_migrator', thing);
-      end loop;
-    exception
-      when insufficient_privilege then
-        raise notice 'the tables stay with %: only an administrator may give them to maitred_migrator', current_user;
-    end;
-  end if;
-end $$;

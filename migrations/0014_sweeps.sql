@@ -1,7 +1,6 @@
 -- Up Migration
--- The sweep reads the current photos of a bucket in the order in which a store lists its keys, through an index that is
--- built outside of a transaction: see src/store/indexes.ts. What is here locks no large table.
 
+-- A sweep reads the current photos of a bucket in the order in which a store lists its keys.
 create table sweeps (
   id          bigint generated always as identity primary key,
   bucket      text not null,
@@ -29,16 +28,6 @@ comment on column sweeps.seconds is 'Time that it worked, without that in which 
 create unique index sweeps_running on sweeps (bucket, prefix) where state = 'running';
 create index sweeps_bucket on sweeps (bucket, id);
 
-create table erasures (
-  id     bigint generated always as identity primary key,
-  by     text not null,
-  at     timestamptz not null default now(),
-  counts jsonb not null
-);
-comment on table erasures is 'Who had an object forgotten, when, and how many rows of which table went; never which object.';
-create trigger erasures_append_only before update or delete on erasures
-  for each row execute function refuse_change();
-
 -- What is known of objects of a bucket, in no order. state: text that is another one as soon as an event, a sweep or
 -- maitred enqueue changed which photo of the object is current, or told anything of the object as a whole.
 -- seen: something was ever known of it.
@@ -57,25 +46,6 @@ returns table (key text, state text, seen boolean) stable language sql as $$
     from photos where (store, bucket, photos.key) = ('s3', p_bucket, k.key)
   ) p
 $$;
-
--- As record_events, and with p_erase a removal also deletes the photos that it leaves withdrawn, with their tags, verdicts,
--- reviews and scores: of the version that it names, else of the object. The order of the latest event stays.
-create function record_events(p_events jsonb, p_pad text, p_erase boolean)
-returns table (photo_id bigint, outcome text, queue boolean) language plpgsql as $$
-begin
-  return query select r.photo_id, r.outcome, r.queue from record_events(p_events, p_pad) r;
-  if p_erase then
-    -- record_events has locked them
-    delete from photos p using jsonb_to_recordset(p_events) as e (kind text, store text, bucket text, key text, version text)
-    where e.kind = 'removed' and p.superseded_at is not null
-      and (p.store, p.bucket, p.key) = (e.store, e.bucket, e.key)
-      and (e.version in ('', p.version) or (e.version = 'null' and has_no_id(p.version)))
-      -- the removal counted: nothing of the object is current, or that version is gone for good
-      and exists (
-        select from object_order o
-        where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, e.version) and o.removed);
-  end if;
-end $$;
 
 -- Commits one step of a sweep: its counts, how far it is, and what was found, as events without an order.
 -- p_items: a JSON array of {kind, key, version, state}, each key once; state as object_states gave it before the store was
@@ -140,29 +110,4 @@ begin
   from generate_series(1, jsonb_array_length(p_items)) i (n)
   left join jsonb_to_recordset(answers) as a (n bigint, photo_id bigint, outcome text, queue boolean) on a.n = i.n
   order by i.n;
-end $$;
-
--- What grant_roles gave until now, and then what is new here; it is called by the same name.
-alter function grant_roles(text) rename to grant_roles_before_sweeps;
-create function grant_roles(p_queue_schema text) returns void language plpgsql as $$
-begin
-  perform grant_roles_before_sweeps(p_queue_schema);
-  if to_regrole('maitred_worker') is not null then
-    grant select, insert, update on sweeps to maitred_worker;
-    -- for MAITRED_REMOVED=erase; forgetting is of maitred_migrator, who owns the tables
-    grant delete on photos to maitred_worker;
-  end if;
-  if to_regrole('maitred_migrator') is not null then
-    begin
-      alter table sweeps owner to maitred_migrator;
-      alter table erasures owner to maitred_migrator;
-      alter function object_states(text, text[]) owner to maitred_migrator;
-      alter function record_events(jsonb, text, boolean) owner to maitred_migrator;
-      alter function sweep_step(bigint, text, text, jsonb, jsonb, text, boolean, text) owner to maitred_migrator;
-      alter function grant_roles_before_sweeps(text) owner to maitred_migrator;
-    exception
-      when insufficient_privilege then
-        raise notice 'the tables of sweeps stay with %: only an administrator may give them to maitred_migrator', current_user;
-    end;
-  end if;
 end $$;

@@ -1,13 +1,95 @@
 -- Up Migration
 
--- The listing is that of the photo that this one took the place of, as it was told none of its own: what its object says counts more.
-alter table photos add column inherited boolean;
+-- What was judged stands on the row that holds its scores, so that whoever erases the one erases the other:
+--   digest     33 bytes of a row whose photo the model ran for, and nothing in others: those that took the scores over (their
+--              batch is 'same-ID'), and those that another policy or a moderator decided. So a picture that is
+--              uploaded a million times is there once. It is all of the SHA-256, of which the index holds 8 bytes: of these
+--              alone two of half a billion photos would meet by chance, one time in a hundred and fifty, and on purpose
+--              within minutes, and a photo that somebody made to meet a harmless one would be shown;
+--   rendition  that a smaller copy was judged; its name follows from that of the photo and the template of the backfill;
+--   tries      of a failure, and of a verdict that took more than one.
+-- The index of digests is in src/store/indexes.ts.
+create table verdicts (
+  id          bigint generated always as identity primary key,
+  photo_id    bigint not null references photos on delete cascade,
+  verdict     text not null check (verdict in ('shown', 'hidden', 'review', 'failed')),
+  rule        text not null,
+  reason      text not null,
+  category    text,
+  human       real,
+  scores      jsonb,
+  decided_by  text not null,
+  policy      text,
+  batch       text,
+  decided_at  timestamptz not null default now(),
+  -- no reference: it would be looked up for every verdict of a run
+  backfill_id bigint,
+  failure     text,
+  digest      bytea,
+  rendition   boolean,
+  tries       smallint
+) with (
+  -- only added to, and so to be vacuumed for index-only scans alone
+  autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02
+);
+comment on table verdicts is 'Every verdict ever given, oldest first; rows are only added.';
+comment on column verdicts.backfill_id is 'The backfill that the verdict is of';
+comment on column verdicts.failure is 'The code of a failure; null otherwise';
+comment on column verdicts.digest is 'SHA-256 of the bytes that the model judged; null where it did not run for this verdict';
+comment on column verdicts.rendition is 'True where a rendition of the photo was judged, and not the photo itself';
+comment on column verdicts.tries is 'How many tries a failure took, or a verdict that took more than one; null otherwise';
+create index verdicts_photo on verdicts (photo_id, id);
 
--- As before (migrations/0019_verdicts_of_now.sql), but that where the bytes may be others, what was said of those before is no verdict:
---   - nothing that was decided from stored scores counts where the verdict that stands has other scores;
---   - no proposal counts where other bytes were judged, or the photo failed, after its own were fetched: it keeps when that was;
---   - a listing that was inherited gives way to what the object says.
-create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
+create function refuse_change() returns trigger language plpgsql as $$
+begin
+  raise exception '% are history: rows are only added', tg_table_name using errcode = 'MD409';
+end $$;
+create trigger verdicts_append_only before update on verdicts for each row execute function refuse_change();
+
+-- What every policy said that ever gave a verdict here, so that the tags of an old verdict can be given again.
+create table policies (
+  id         text primary key,
+  yaml       text not null,
+  thresholds jsonb not null,
+  since      timestamptz not null default now()
+);
+comment on table policies is 'The policies that gave verdicts, by what photos.policy and verdicts.policy call them.';
+comment on column policies.thresholds is 'By category, 0 to 1';
+
+-- Commits a group of verdicts and failures: state, tags and history in one statement of one transaction.
+-- p_items: a JSON array of {id, verdict, rule, reason, category, human, scores, tags, by, policy, batch, known,
+-- failure, transient}. For verdict 'failed', failure is the code. Of known, what the object says, an inherited listing alone is replaced.
+-- Returns one row a photo that exists, with changed = false where nothing was to be done:
+--   the same model and policy had already decided it (a replayed job, or two workers on one photo);
+--   a moderator had decided it;
+--   it had already failed with this code; or a transient failure would have undone an earlier verdict.
+-- A photo that no longer exists has no row. Locks: the photos, in the order of their ids, so that two groups
+-- never wait for each other in a circle.
+-- It settles what backfills wait for in the same transaction: whoever judged the photo, a live upload too,
+-- it needs no judging any more. Items may also have
+--   fed       it was queued for backfills: where only proposing ones wait for the photo it becomes a proposal instead of a verdict.
+--             Where none waits for it any more it was recorded before, maybe as a proposal, and a worker that was killed, or lost
+--             Postgres, could not say so: nothing changes;
+--   backfill  a backfill that the verdict is of without having waited for it; nobody judged the photo, so who waits for that waits on;
+--   counted   that backfill counts it now, and makes it a proposal if it proposes;
+--   stored    it is from the scores of an earlier verdict, and changes nothing of a photo that this is not the verdict of any more,
+--             nor where the verdict that stands has other scores;
+--   digest, rendition, tries  for the columns of these names. What a model says of the photo itself replaces what it said of a
+--             rendition by the same policy, and not the other way round;
+--   over      of a proposal: the verdict of its model that stood when it was made. A failure that was proposed undoes no verdict
+--             that the same model and policy gave since;
+--   age       how many seconds ago its bytes were fetched, give or take how long they are on their way;
+--   fetched   of a proposal: when that was.
+-- What the same model and policy say otherwise than they did (verdict, rule, category or score of a human) is a change where a
+-- run with again waits for the photo, or proposed it and the photo was not decided since; but not where the scores were taken
+-- over (the batch is 'same-ID'), nor where they are of a rendition, and what stands of the photo itself. A run that only
+-- proposes makes no verdict of it, and nothing of what was not fed.
+-- Where the version does not say which bytes the photo has, what was said of others is no verdict:
+--   - one of the same model and policy that is another, of other bytes that were fetched after the one that stands, counts;
+--   - nothing counts of bytes that were fetched before the photo was uploaded again;
+--   - no proposal counts where other bytes were judged, or the photo failed, after its own were fetched.
+-- Where a photo is in the group twice, what was asked for otherwise than by backfills counts, and then what read the photo itself.
+create function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean) language plpgsql as $$
 begin
   -- a statement of its own, so that the next one sees what a rival committed while this one waited
   perform 1 from photos p
@@ -140,87 +222,19 @@ begin
   select w.id, w.differs and not w.proposed from wanted w;
 end $$;
 
--- As before (migrations/0019_verdicts_of_now.sql), but that a worker looks at every photo that is shown by a model's verdict again.
-create or replace function undo_review(p_moderator text, p_decision uuid, p_lease_s double precision, p_page text default '')
-returns table (photo_id bigint, outcome text, kind text) language plpgsql as $$
-#variable_conflict use_column
-declare
-  d review_decisions;
-  b photos;
-  stood verdicts;
-begin
-  select * into d from review_decisions r where (r.id, r.moderator) = (p_decision, p_moderator);
-  perform 1 from photos p where p.id = d.photo_id for update;
-  if not found then
-    return query select null::bigint, 'gone', null::text;
-    return;
-  end if;
-  -- as it is now that the photo is locked
-  select * into d from review_decisions r where r.id = p_decision;
-  if d.undone_at is not null then
-    return query select d.photo_id, 'known', null::text;
-    return;
-  elsif d.verdict_id <> (select max(v.id) from verdicts v where v.photo_id = d.photo_id and not taken_back(v))
-    or not exists (select from photos p where p.id = d.photo_id and p.decided_by = 'moderator:' || p_moderator) then
-    return query select d.photo_id, 'changed', null::text;
-    return;
-  end if;
-
-  b := jsonb_populate_record(null::photos, d.before);
-  update review_decisions r set undone_at = now() where r.id = p_decision;
-  delete from reviews r where r.verdict_id = d.verdict_id;
-  if b.state = 'pending' then
-    b.rule := 'undo';
-    b.reason := 'taken back by ' || p_moderator;
-  else
-    select * into stood from verdicts v where v.photo_id = d.photo_id and v.id < d.verdict_id order by v.id desc limit 1;
-    insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, failure, rendition)
-    values (d.photo_id, b.state, 'undo', 'taken back by ' || p_moderator || ': ' || coalesce(b.reason, ''), b.category, b.human,
-      stood.scores, b.decided_by, b.policy, b.failure, stood.rendition);
-  end if;
-  delete from tags t where t.photo_id = d.photo_id;
-  insert into tags select t.* from jsonb_populate_recordset(null::tags, d.before -> 'tags') t;
-  update appeals a set answered_at = null, decision_id = null
-  where a.decision_id = p_decision
-    and not exists (select from appeals o where o.photo_id = d.photo_id and o.answered_at is null);
-  insert into review_claims as c (photo_id, moderator, page, kind, until)
-  select d.photo_id, p_moderator, p_page, d.kind, now() + make_interval(secs => p_lease_s) where d.kind is not null
-  on conflict (photo_id) do update
-    set moderator = excluded.moderator, page = excluded.page, kind = excluded.kind, until = excluded.until
-    where c.until <= now();
-  insert into audit_log (who, did, photo, about)
-  values (p_moderator, 'undone', d.photo_id, jsonb_build_object('decision', p_decision, 'verdict', d.verdict, 'again', b.state));
-  -- last, so that what is told of the photo has its tags
-  update photos p
-  set state = b.state, category = b.category, human = b.human, rule = b.rule, reason = b.reason, failure = b.failure,
-      decided_by = b.decided_by, policy = b.policy, decided_at = b.decided_at
-  where p.id = d.photo_id;
-  perform restore_before_backfill(r.id, array[d.photo_id]) from (
-    select distinct f.id from verdicts v join backfills f on f.id = v.backfill_id
-    where v.photo_id = d.photo_id and f.outcome = 'rolled back') r;
-  -- one of the archive too: whoever rolled back was not told of it, since it had the decision then. What is shown meanwhile is looked at soon
-  update photos p set lane = 'live' where p.id = d.photo_id and p.state = 'shown' and p.decided_by like 'model:%' and p.lane <> 'live';
-  insert into unqueued (photo_id)
-  select p.id from photos p where p.id = d.photo_id and p.superseded_at is null
-    -- while a moderator had hidden it the version that it is may have gone, or another model or policy come that would not show it
-    and (p.state = 'pending' or (p.state = 'shown' and p.decided_by like 'model:%'))
-  on conflict do nothing;
-  return query
-  select d.photo_id, 'done', (
-    select c.kind from review_claims c where (c.photo_id, c.moderator, c.page) = (d.photo_id, p_moderator, p_page));
-end $$;
-
--- As before (migrations/0011_rollups.sql), but that a model has said nothing yet of a photo that it judged before it was uploaded again.
-create or replace function context_of_review(p_verdict_id bigint, p_photo_id bigint)
-returns table (moderator text, at timestamptz, verdict text, model text, model_verdict text, model_rule text, model_category text)
-stable language sql as $$
-  select substr(v.decided_by, length('moderator:') + 1), v.decided_at, v.verdict, m.decided_by, m.verdict, m.rule, m.category
-  from verdicts v join photos p on p.id = p_photo_id
-  left join lateral (
-    select b.decided_by, b.verdict, b.rule, b.category from verdicts b
-    where b.photo_id = p_photo_id and b.id < p_verdict_id and b.decided_by like 'model:%' and b.rule <> 'undo'
-      and (p.version <> '' or p.revived_at is null or b.decided_at >= p.revived_at)
-    order by b.id desc limit 1
-  ) m on true
-  where v.id = p_verdict_id
-$$;
+create view verdict_history as
+  select id as verdict_id, photo_id, decided_at, verdict, rule, reason, category, human, decided_by as model, policy, failure as code, backfill_id
+  from verdicts;
+comment on view verdict_history is 'Every verdict ever given; the largest id is the latest. A row with the rule undo says which one stands again since a moderator took a decision back.';
+comment on column verdict_history.verdict_id is 'Larger is later';
+comment on column verdict_history.photo_id is 'The photo';
+comment on column verdict_history.decided_at is 'When it was committed';
+comment on column verdict_history.verdict is 'shown, hidden, review or failed';
+comment on column verdict_history.rule is 'Why, as a word that never changes';
+comment on column verdict_history.reason is 'Why, for a person';
+comment on column verdict_history.category is 'Most probable category; null for failed photos, and where a moderator gave none';
+comment on column verdict_history.human is 'Probability 0 to 1 that a human is visible';
+comment on column verdict_history.model is 'Who decided: model:NAME or moderator:NAME';
+comment on column verdict_history.policy is 'Which policy, as the table policies has it; null for moderators';
+comment on column verdict_history.code is 'Failure code; null for judged photos';
+comment on column verdict_history.backfill_id is 'The backfill that it is of; null: none';
