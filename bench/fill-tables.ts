@@ -12,7 +12,7 @@ export const DISTRIBUTIONS = {
 };
 
 /**
- * Fills photos, tags, verdicts and reviews of the schema that is there with so many photos, over `workers` connections. The
+ * Fills photos, tags, verdicts and reviews with so many photos, over `workers` connections. The
  * tables are logged, and their indexes are dropped meanwhile and built again. Triggers do not fire: what they write is not
  * what is measured here.
  */
@@ -123,7 +123,9 @@ union all
 select id, 'menu', 0.25, 0.2, decided_by from photos where id between $FROM and $TO and category <> 'menu' and id % 10 = 0`;
 
 const REVIEWS = `
-insert into reviews (verdict_id, photo_id, category, human, audit)
-select v.id, v.photo_id, v.category, v.verdict = 'hidden', v.photo_id % 5 = 0
+insert into reviews (verdict_id, photo_id, category, human, audit, moderator, at, verdict, model, model_verdict, model_rule, model_category)
+select v.id, v.photo_id, v.category, v.verdict = 'hidden', v.photo_id % 5 = 0, substr(v.decided_by, 11), v.decided_at, v.verdict,
+  m.decided_by, m.verdict, m.rule, m.category
 from photos p join verdicts v on v.photo_id = p.id and v.decided_by = p.decided_by
+join verdicts m on m.photo_id = p.id and m.rule = 'human-uncertain'
 where p.id between $FROM and $TO and p.rule = 'moderator'`;

@@ -1,15 +1,14 @@
 /** `npm run bench:tables`: how fast tables and views are when they are full, printed and written to bench/results/. */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { runner } from "node-pg-migrate";
 import pg from "pg";
 import { startPostgres } from "../src/embedded/postgres.ts";
 import { packageRoot } from "../src/package-root.ts";
-import { compare, migrate } from "../src/store/migrate.ts";
+import { migrate } from "../src/store/migrate.ts";
 import { connect } from "../src/store/pool.ts";
-import { checkRollups, foldRollups } from "../src/store/rollups.ts";
+import { checkRollups, foldRollups, mendRollups } from "../src/store/rollups.ts";
 import { DISTRIBUTIONS, fillTables } from "./fill-tables.ts";
 import { timeArchive, timeQueries, timeScattered, timeUploads, writeBeside } from "./tables.ts";
 
@@ -17,21 +16,19 @@ const { values } = parseArgs({
   options: {
     photos: { type: "string", default: "1000000" },
     runs: { type: "string", default: "100" },
-    before: { type: "string", default: "0010" },
     home: { type: "string" },
     out: { type: "string" },
     help: { type: "boolean", short: "h" },
   },
 });
 if (values.help) {
-  process.stdout.write(`usage: npm run bench:tables -- [--photos N] [--runs N] [--before MIGRATION] [--home FOLDER] [--out FILE]
+  process.stdout.write(`usage: npm run bench:tables -- [--photos N] [--runs N] [--home FOLDER] [--out FILE]
 
-Fills an embedded Postgres of an earlier schema with generated photos, verdicts, tags and reviews, migrates it while a writer
+Fills an embedded Postgres with generated photos, verdicts, tags and reviews, makes their counts from nothing while a writer
 runs beside, and then measures every query of docs/tables.md, groups of 256 verdicts, folding, and the check of the counts.
-  --photos N          how many (default 1000000; 20 million take 30 GB of disk and half an hour on two cores)
-  --runs N            of each query and of each kind of group (default 100)
-  --before MIGRATION  the last one that the earlier schema has (default 0010)
-  --home FOLDER       keeps the database there; one that is filled there already is not filled again
+  --photos N     how many (default 1000000; 20 million take 30 GB of disk and half an hour on two cores)
+  --runs N       of each query and of each kind of group (default 100)
+  --home FOLDER  keeps the database there; one that is filled there already is not filled again
 `);
   process.exit(0);
 }
@@ -40,7 +37,6 @@ const runs = Number(values.runs);
 const say = (text: string): void =>
   void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
 const home = values.home ?? mkdtempSync(join(tmpdir(), "maitred-bench-"));
-const folder = join(packageRoot(), "migrations");
 const settings = {
   shared_buffers: "2GB",
   max_wal_size: "16GB",
@@ -85,20 +81,17 @@ const keep = (name: string, measured: unknown): void => {
 
 const { rows: filled } = await db.query("select to_regclass('photos') is not null as filled");
 if (!filled[0].filled) {
-  await migrateTo(values.before);
+  await migrate(postgres.url, join(packageRoot(), "migrations"), "maitred_queue");
   await fillTables(postgres.url, photos, availableParallelism(), say);
-}
-if ((await compare(db, folder)).missing.length > 0) {
-  keep("groupsBefore", await timeGroups());
   const quiet = new AbortController();
   setTimeout(() => quiet.abort(), 15_000);
   const writingBefore = await writeBeside(db, quiet.signal);
   const stop = new AbortController();
   const writing = writeBeside(db, stop.signal);
-  const [applied, took] = await seconds(() => migrate(postgres.url, folder, "maitred_queue"));
+  const [made, took] = await seconds(() => mendRollups(db));
   stop.abort();
-  keep("migration", { applied, seconds: took, writingBefore, writingBeside: await writing });
-  say(`migration: ${JSON.stringify(result["migration"])}`);
+  keep("counting", { made, seconds: took, writingBefore, writingBeside: await writing });
+  say(`counting: ${JSON.stringify(result["counting"])}`);
   await db.query("vacuum (analyze) photos, tags, verdicts, reviews");
   await db.query("analyze");
 }
@@ -135,23 +128,6 @@ async function timeGroups(): Promise<object> {
   for (const [which, times] of Object.entries(groups))
     say(`groups of 256, ${which}: p50 ${times.p50Ms} ms, p95 ${times.p95Ms} ms`);
   return groups;
-}
-
-/** The schema of an earlier version, on an empty database. */
-async function migrateTo(last: string): Promise<void> {
-  const earlier = readdirSync(folder).filter((file) => file.slice(0, 4) <= last);
-  const client = new pg.Client(postgres.url);
-  await client.connect();
-  await runner({
-    dbClient: client,
-    dir: folder,
-    direction: "up",
-    count: earlier.length,
-    migrationsTable: "pgmigrations",
-    noLock: true,
-    log: () => {},
-  });
-  await client.end();
 }
 
 async function seconds<T>(work: () => Promise<T>): Promise<[T, number]> {

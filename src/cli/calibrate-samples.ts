@@ -117,7 +117,7 @@ async function weigh(
   if (!(await rollupState(db)).built) {
     throw new ConfigError(
       "CONFIG_INVALID",
-      "--audit: the counts of verdicts are not complete: run maitred migrate",
+      "--audit: the counts of verdicts are not complete: run maitred rollups mend",
     );
   }
   const standing = await countDecided(db, `model:${id}`, since);

@@ -103,7 +103,7 @@ async function checkPostgres(config: Config): Promise<string> {
     await requireSchema(db, join(packageRoot(), "migrations"));
     await requireClosed(db);
     const { built, waiting, foldedAt } = await rollupState(db);
-    if (!built) throw new Error("the counts that dashboards read are not complete: run maitred migrate");
+    if (!built) throw new Error("the counts that dashboards read are not complete: run maitred rollups mend");
     if (waiting >= MANY_CHANGES) {
       const since = foldedAt ? `since ${foldedAt.toISOString()}` : "ever";
       throw new Error(

@@ -229,7 +229,6 @@ test.for([1, 2, 3, 4, 5, 6])(
     await addDestination(db.pool, to, "whsec_c2VjcmV0");
     for (const [id, thresholds] of Object.entries(THRESHOLDS))
       await keepPolicy(db.pool, { id, yaml: "", thresholds });
-    await rows(db, "update rollups set built_at = now()");
     const photos: string[] = [];
     for (const key of ["a", "b", "c", "d"]) photos.push(await register(db, key));
     const { any, settle } = createActs(db, photos, random);

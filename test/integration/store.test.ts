@@ -373,6 +373,48 @@ describe("migrations", () => {
     expect(await may("maitred_migrator")).toBe(true);
   });
 
+  describe("on a database that the former ones made", () => {
+    const ledger = async (db: Database) =>
+      (await db.pool.query("select name from pgmigrations order by id")).rows.map(({ name }) => name);
+    const made = (db: Database, ...names: string[]) =>
+      db.pool.query(
+        "with gone as (delete from pgmigrations) insert into pgmigrations (name, run_on) select unnest($1::text[]), now()",
+        [names],
+      );
+
+    test("write their own names in place of those, and go on with what is newer", async ({
+      db,
+      folder: longer,
+    }) => {
+      const baseline = await ledger(db);
+      const [id] = await register(db, "a");
+      await made(db, "0001_photos", "0012_desk", "0026_overtaken");
+      await expect(requireSchema(db.pool, folder)).rejects.toMatchObject({
+        code: "SCHEMA_MISMATCH",
+        message: expect.stringMatching(/^the database lacks .*: run maitred migrate first$/),
+      });
+      cpSync(folder, longer, { recursive: true });
+      writeFileSync(join(longer, "9999_future.sql"), "-- Up Migration\ncreate table future ();\n");
+      expect(await migrate(db.url, longer, "maitred_queue")).toEqual(["9999_future"]);
+      expect(await ledger(db)).toEqual([...baseline, "9999_future"]);
+      expect((await db.pool.query("select id from photos")).rows).toEqual([{ id }]);
+    });
+
+    test("refuse one that has some of those only, or was not migrated to their end", async ({ db }) => {
+      const refused = {
+        code: "SCHEMA_MISMATCH",
+        message: expect.stringContaining("last version that has 0026_overtaken first"),
+      };
+      await made(db, "0001_photos", "0012_desk");
+      await expect(migrate(db.url, folder, "maitred_queue")).rejects.toMatchObject(refused);
+      await expect(requireSchema(db.pool, folder)).rejects.toMatchObject(refused);
+      await made(db, "0001_photos", "0012_desk", "0026_overtaken");
+      await db.pool.query("update rollups set built_at = null");
+      await expect(migrate(db.url, folder, "maitred_queue")).rejects.toMatchObject(refused);
+      expect(await ledger(db)).toEqual(["0001_photos", "0012_desk", "0026_overtaken"]);
+    });
+  });
+
   test("refuse a database that is newer, and a worker refuses one that is older", async ({ db }) => {
     const longer = mkdtempSync(join(tmpdir(), "maitred-migrations-"));
     cpSync(folder, longer, { recursive: true });

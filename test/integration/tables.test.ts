@@ -8,7 +8,6 @@ import { packageRoot } from "../../src/package-root.ts";
 import { addBackfill, rollbackBackfill } from "../../src/store/backfills.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { forgetObjects } from "../../src/store/forget.ts";
-import { buildIndexes } from "../../src/store/indexes.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { checkRollups, foldRollups, mendRollups, rollupState } from "../../src/store/rollups.ts";
 import { type Outcome, recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
@@ -244,27 +243,6 @@ describe("counts", () => {
     expect(days.rows).toEqual([{ day: "2026-01-01" }]);
     client.release(true);
   });
-
-  test("are complete on a database that had photos and reviews before it had counts", async ({ db }) => {
-    const id = await register(db, "a");
-    await recordOutcomes(db.pool, [judged(id, "shown")]);
-    await rows(db, "select record_review($1, 'ann', 'hidden', 'menu', true, true)", id);
-    // as the migration leaves it
-    await rows(
-      db,
-      `delete from rollup_hours_changes; delete from rollup_listings_changes; delete from rollup_scores_changes;
-      delete from rollup_reviews_changes; alter table reviews disable trigger user;
-      update reviews set moderator = null, at = null, verdict = null, model = null, model_verdict = null, model_rule = null,
-        model_category = null;
-      alter table reviews enable trigger user; update rollups set built_at = null`,
-    );
-    expect(await rows(db, "select from daily_counts")).toEqual([]);
-    expect(await maitred(["migrate"], { DATABASE_URL: db.url }).exit).toBe(0);
-    await expectRight(db);
-    expect(await rows(db, "select model, model_verdict, reviews from review_counts")).toEqual([
-      { model: "model:m-1", model_verdict: "shown", reviews: "1" },
-    ]);
-  });
 });
 
 describe("maitred rollups", () => {
@@ -434,25 +412,6 @@ test("a photo and its tag stay on their pages when a few of many get a verdict",
 });
 
 describe("a migration", () => {
-  test("replaces indexes that others, or counts, do the work of", async ({ db }) => {
-    await rows(
-      db,
-      "create index photos_public on photos (listing, category, id desc) where state = 'shown' and superseded_at is null",
-    );
-    await rows(db, "create index photos_decided on photos (decided_at)");
-    const client = new pg.Client(db.url);
-    await client.connect();
-    await buildIndexes(client);
-    await client.end();
-    expect(
-      await rows(
-        db,
-        `select coalesce(to_regclass('photos_public'), to_regclass('photos_decided')) as old,
-          to_regclass('photos_by_listing') is not null as new`,
-      ),
-    ).toEqual([{ old: null, new: true }]);
-  });
-
   test("gives way to somebody who holds a table, and goes on when they are done", async ({ db }) => {
     const holder = await db.pool.connect();
     // as an administrator's first migration finds it

@@ -164,7 +164,6 @@ describe("taking a decision back", () => {
   test("is no judgement of a model to any count", async ({ db }) => {
     const id = await register(db, "a");
     await judge(db, id, "shown");
-    await rows(db, "update rollups set built_at = now()");
     const counts = () => rows(db, "select * from score_counts order by score");
     const before = await counts();
     expect(before).toHaveLength(2);
