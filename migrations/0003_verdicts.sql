@@ -58,7 +58,8 @@ comment on column policies.thresholds is 'By category, 0 to 1';
 
 -- Commits a group of verdicts and failures: state, tags and history in one statement of one transaction.
 -- p_items: a JSON array of {id, verdict, rule, reason, category, human, scores, tags, by, policy, batch, known,
--- failure, transient}. For verdict 'failed', failure is the code. Of known, what the object says, an inherited listing alone is replaced.
+-- failure, transient}. For verdict 'failed', failure is the code. What is in known fills in what is not known of the photo, and
+-- takes the place of a listing that was inherited.
 -- Returns one row a photo that exists, with changed = false where nothing was to be done:
 --   the same model and policy had already decided it (a replayed job, or two workers on one photo);
 --   a moderator had decided it;
