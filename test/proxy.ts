@@ -1,16 +1,18 @@
-import { createServer, request as httpRequest } from "node:http";
+import { createServer, request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** Passes requests on as they are, after `before`. */
+/** Passes requests on as they are, after `before`; `answered` may change what is answered. */
 export async function startProxy(
   target: string,
   before: (request: { method?: string | undefined; url?: string | undefined }) => Promise<void>,
+  answered: (headers: IncomingHttpHeaders) => void = () => {},
 ): Promise<{ url: string; close(): Promise<void> }> {
   const proxy = createServer(async (incoming, outgoing) => {
     await before(incoming);
     const { method, headers } = incoming;
     const options = { method, headers, path: incoming.url };
     const sent = httpRequest(target, options, (answer) => {
+      answered(answer.headers);
       outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
       answer.pipe(outgoing);
     });

@@ -2,9 +2,9 @@ import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { CsvError, parse } from "csv-parse";
 import { asError, ConfigError } from "../errors.ts";
-import { versionOf } from "../intake/event.ts";
 import { fits, isBucket, MAX_KEY_BYTES, versionText } from "../intake/shape.ts";
 import type { Known, PhotoRef, Uploader } from "../photo.ts";
+import { versionOf } from "../version.ts";
 import { checked, type List, type OpenFile, readInventory } from "./inventory.ts";
 import {
   type Fields,

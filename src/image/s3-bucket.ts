@@ -10,6 +10,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { PhotoError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
+import { versionOf } from "../version.ts";
 import { address } from "./s3.ts";
 import { named, namedAbsent } from "./s3-errors.ts";
 import { decoderOf } from "./s3-listing.ts";
@@ -116,6 +117,6 @@ function asPhotos(
       store: "s3",
       bucket,
       key: Key!,
-      version: ETag ? `etag:${ETag.replaceAll('"', "")}` : "",
+      version: versionOf(undefined, ETag),
     }));
 }

@@ -12,6 +12,7 @@ import { compareKeys } from "../key-order.ts";
 /** An object as it is now. */
 export interface ListedObject {
   key: string;
+  /** As the store says it. */
   etag: string | undefined;
   /** Where the bucket keeps versions; "null" is the store's name for having none. */
   versionId: string | undefined;
@@ -93,7 +94,7 @@ export async function headObject(asking: Asking, key: string): Promise<ListedObj
     const head = await within(asking, (options) => s3.send(command, options));
     return {
       key,
-      etag: bare(head.ETag),
+      etag: head.ETag,
       versionId: head.VersionId,
       modifiedAt: head.LastModified ?? new Date(),
     };
@@ -136,7 +137,7 @@ async function askObjects(asking: Asking, { prefix, pageSize }: Listing, place: 
   const decode = decoderOf(page.EncodingType);
   const objects = (page.Contents ?? []).flatMap(({ Key, ETag, LastModified }) =>
     Key
-      ? [{ key: decode(Key), etag: bare(ETag), versionId: undefined, modifiedAt: LastModified ?? new Date() }]
+      ? [{ key: decode(Key), etag: ETag, versionId: undefined, modifiedAt: LastModified ?? new Date() }]
       : [],
   );
   return { objects, next: page.NextContinuationToken ? { token: page.NextContinuationToken } : undefined };
@@ -160,7 +161,7 @@ async function askVersions(asking: Asking, { prefix, pageSize }: Listing, place:
   // where the latest is a marker, the object is not there
   const objects = (page.Versions ?? []).flatMap(({ Key, ETag, VersionId, IsLatest, LastModified }) =>
     Key && IsLatest
-      ? [{ key: decode(Key), etag: bare(ETag), versionId: VersionId, modifiedAt: LastModified ?? new Date() }]
+      ? [{ key: decode(Key), etag: ETag, versionId: VersionId, modifiedAt: LastModified ?? new Date() }]
       : [],
   );
   if (!page.IsTruncated || !page.NextKeyMarker) return { objects, next: undefined };
@@ -180,10 +181,6 @@ async function askVersions(asking: Asking, { prefix, pageSize }: Listing, place:
 /** As in an HTML form, so that XML can carry it; a store that ignores the wish sends it as it is. */
 export function decoderOf(encoding: string | undefined): (key: string) => string {
   return encoding === "url" ? (key) => decodeURIComponent(key.replaceAll("+", " ")) : (key) => key;
-}
-
-function bare(etag: string | undefined): string | undefined {
-  return etag?.replaceAll('"', "");
 }
 
 /** Sends one request when it is its turn, and ends it when it takes too long or nobody waits for it any more. */

@@ -4,6 +4,7 @@ import { GetObjectCommand, type GetObjectCommandOutput, S3Client } from "@aws-sd
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { PhotoError } from "../errors.ts";
 import type { Known, PhotoRef } from "../photo.ts";
+import { etagOf, isAnyBytes, versionOf } from "../version.ts";
 import { type FetchLimits, type FetchPhoto, tooLarge, unavailable } from "./fetch.ts";
 import { named, namedAbsent } from "./s3-errors.ts";
 import { HEAD_BYTES, sniff } from "./sniff.ts";
@@ -123,9 +124,13 @@ export function address({ bucket, key, version }: PhotoRef): {
   VersionId?: string;
 } {
   // the S3 protocol cannot ask for a generation; a newer one supersedes the photo as soon as it is known
-  if (version === "" || version.startsWith("generation:")) return { Bucket: bucket, Key: key };
-  if (version.startsWith("etag:")) return { Bucket: bucket, Key: key, IfMatch: `"${version.slice(5)}"` };
-  return { Bucket: bucket, Key: key, VersionId: version };
+  if (isAnyBytes(version)) return { Bucket: bucket, Key: key };
+  const etag = etagOf(version);
+  return {
+    Bucket: bucket,
+    Key: key,
+    ...(etag === undefined ? { VersionId: version } : { IfMatch: `"${etag}"` }),
+  };
 }
 
 async function collect(
@@ -168,8 +173,7 @@ async function collect(
 function checkTag(photo: PhotoRef, tag: string | undefined): void {
   if (!tag)
     throw unavailable(photo, "an answer without ETag, which is none of S3: check MAITRED_S3_ENDPOINT");
-  const plain = tag.replace(/^W\//, "").replaceAll('"', "");
-  if (photo.version.startsWith("etag:") && photo.version.slice(5) !== plain)
+  if (etagOf(photo.version) !== undefined && versionOf(undefined, tag) !== photo.version)
     throw new PhotoError("GONE", `${photo.bucket}/${photo.key}: it was replaced`);
 }
 

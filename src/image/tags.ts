@@ -7,6 +7,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { PhotoError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
+import { etagOf, isAnyBytes, versionOf } from "../version.ts";
 import { unavailable } from "./fetch.ts";
 import { namedAbsent } from "./s3-errors.ts";
 
@@ -44,15 +45,15 @@ export async function setTags(
   timeoutMs: number,
 ): Promise<Tagged> {
   const { store, bucket: Bucket, key: Key, version } = photo;
-  if (store !== "s3" || version === "" || version.startsWith("generation:")) return { became: "unknown" };
+  if (store !== "s3" || isAnyBytes(version)) return { became: "unknown" };
   const abort = { abortSignal: AbortSignal.timeout(timeoutMs) };
   const head = (): Promise<{ etag: string; VersionId?: string }> =>
-    s3.send(new HeadObjectCommand({ Bucket, Key }), abort).then(({ ETag = "", VersionId }) => ({
-      etag: `etag:${ETag.replaceAll('"', "")}`,
+    s3.send(new HeadObjectCommand({ Bucket, Key }), abort).then(({ ETag, VersionId }) => ({
+      etag: versionOf(undefined, ETag),
       ...(VersionId && VersionId !== "null" && { VersionId }),
     }));
   try {
-    if (!version.startsWith("etag:"))
+    if (etagOf(version) === undefined)
       return await write(s3, { Bucket, Key, VersionId: version }, tags, abort);
     const before = await head();
     if (before.etag !== version) {

@@ -104,21 +104,3 @@ export function saidAt(time: unknown, receivedAt: Date): Date {
 export function removedVersion(whole: boolean, versionId: string | null | undefined): string {
   return whole ? "" : (versionId ?? "");
 }
-
-/** The version of an object: its version id, or what identifies its bytes. "null" is S3's name for having none. */
-export function versionOf(versionId: string | null | undefined, etag: string | null | undefined): string {
-  if (versionId && versionId !== "null") return versionId;
-  return etag ? `etag:${etag.replaceAll('"', "")}` : "";
-}
-
-/**
- * The version of an object that is new. Where neither a version id nor an etag tells its bytes from those before it, its
- * order does: an overwrite must not keep the verdict of what it overwrote.
- */
-export function createdVersion(
-  versionId: string | null | undefined,
-  etag: string | null | undefined,
-  order: string | null,
-): string {
-  return versionOf(versionId, etag) || `generation:${order}`;
-}

@@ -1,14 +1,7 @@
 import { z } from "zod";
 import { EventError } from "../errors.ts";
-import {
-  checkKey,
-  checkSequencer,
-  createdVersion,
-  isFolder,
-  type Parsed,
-  removedVersion,
-  saidAt,
-} from "./event.ts";
+import { createdVersion } from "../version.ts";
+import { checkKey, checkSequencer, isFolder, type Parsed, removedVersion, saidAt } from "./event.ts";
 import { bucketName, readShape, versionText } from "./shape.ts";
 
 /** An event of S3 as EventBridge sends it; what else it holds is ignored. */

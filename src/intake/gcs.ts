@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { EventError } from "../errors.ts";
+import { createdVersion } from "../version.ts";
 import { checkKey, isFolder, type Parsed, saidAt } from "./event.ts";
 import { bucketName, readShape } from "./shape.ts";
 
@@ -52,7 +53,7 @@ export function parseGcs(body: unknown, receivedAt: Date): Parsed {
         store: "s3",
         bucket: said.bucketId,
         key,
-        version: kind === "removed" ? "" : md5 ? `etag:${md5}` : `generation:${said.objectGeneration}`,
+        version: kind === "removed" ? "" : createdVersion(undefined, md5, said.objectGeneration),
         ...(size !== undefined && { size: Number(size) }),
         // one generation comes to be and goes with the same number, and it goes last
         order: said.objectGeneration.padStart(20, "0") + (kind === "created" ? "0" : "1"),

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { EventError } from "../errors.ts";
+import { createdVersion } from "../version.ts";
 import {
   checkSequencer,
-  createdVersion,
   decodeFormKey,
   isFolder,
   type Parsed,

@@ -1,4 +1,5 @@
-import { isFolder, versionOf } from "./event.ts";
+import { etagOf, isAnyBytes, versionOf } from "../version.ts";
+import { isFolder } from "./event.ts";
 import { fits, MAX_KEY_BYTES } from "./shape.ts";
 
 /** An object as the store shows it. */
@@ -108,8 +109,8 @@ function created(object: BucketObject, state: string): Wanted {
 /** Whether one of the object's current photos is this object, or is of a kind of which that cannot be told. */
 function agrees(object: BucketObject, versions: readonly string[] | undefined, rules: Rules): boolean {
   return (versions ?? []).some((version) => {
-    if (version === "" || version.startsWith("generation:")) return true;
-    if (version.startsWith("etag:")) return version === versionOf(undefined, object.etag);
+    if (isAnyBytes(version)) return true;
+    if (etagOf(version) !== undefined) return version === versionOf(undefined, object.etag);
     return !rules.versions || version === object.versionId;
   });
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { type Parsed, type PhotoEvent, versionOf } from "./event.ts";
+import { versionOf } from "../version.ts";
+import type { Parsed, PhotoEvent } from "./event.ts";
 import { bucketName, MAX_KEY_BYTES, readShape, text, versionText } from "./shape.ts";
 
 /** A photo as a platform tells of it. A name that is not known is a mistake, and is said to be one. */

@@ -10,6 +10,8 @@ import {
 } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { createTagger } from "../../src/deliver/object-tags.ts";
+import { createS3Fetch } from "../../src/image/s3.ts";
+import { headObject, type ListedObject } from "../../src/image/s3-listing.ts";
 import { setTags } from "../../src/image/tags.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
@@ -17,6 +19,7 @@ import { replayDeliveries } from "../../src/store/deliveries.ts";
 import { addDestination } from "../../src/store/destinations.ts";
 import { readPhotoState } from "../../src/store/photos.ts";
 import { decideReviews, undoReview } from "../../src/store/reviews.ts";
+import { versionOf } from "../../src/version.ts";
 import { startDeliver } from "../../workers/deliver.ts";
 import { test as base, type Database } from "../fixtures.ts";
 import { HAS_MOTO, startMoto } from "../moto.ts";
@@ -41,7 +44,7 @@ const test = base.extend<{ deliver(): Promise<void> }>({
 /** Of a name that no other test uses: one server serves them all. */
 async function put(Key: string, Body: string, Bucket = "photos", Tagging?: string): Promise<string> {
   const answer = await s3.send(new PutObjectCommand({ Bucket, Key, Body, ...(Tagging && { Tagging }) }));
-  return answer.VersionId ?? `etag:${answer.ETag!.replaceAll('"', "")}`;
+  return versionOf(answer.VersionId, answer.ETag);
 }
 async function tagsOf(Key: string, Bucket = "photos", VersionId?: string): Promise<Record<string, string>> {
   const { TagSet = [] } = await s3.send(
@@ -191,6 +194,42 @@ describe.skipIf(!HAS_MOTO)("object tags", () => {
     await removeObject(db, "removed");
     await told(db);
     expect((await db.pool.query("select from deliveries")).rowCount).toBe(2);
+  });
+
+  test("reach objects whose etags are made weak on the way, which are fetched as well", async () => {
+    const version = await put("weak", "one");
+    const proxy = await startProxy(
+      server.url,
+      async () => {},
+      (headers) => {
+        if (headers.etag) headers.etag = `W/${headers.etag}`;
+      },
+    );
+    const through = new S3Client({ endpoint: proxy.url, region: "us-east-1", forcePathStyle: true });
+    const asking = {
+      s3: through,
+      bucket: "photos",
+      turn: async () => {},
+      signal: new AbortController().signal,
+    };
+    const looked = await headObject(asking, "weak");
+    expect(looked).toMatchObject({ etag: expect.stringMatching(/^W\/"/) });
+    const { versionId, etag } = looked as ListedObject;
+    const photo = {
+      store: "s3",
+      bucket: "photos",
+      key: "weak",
+      version: versionOf(versionId, etag),
+    } as const;
+    expect(photo.version).toBe(version);
+    const { bytes } = await createS3Fetch(through)(photo, { maxBytes: 1_000, timeoutMs: 10_000 });
+    expect(Buffer.from(bytes).toString()).toBe("one");
+    expect(await setTags(through, photo, { "maitred-verdict": "shown" }, 10_000)).toEqual({
+      became: "tagged",
+    });
+    expect(await tagsOf("weak")).toEqual({ "maitred-verdict": "shown" });
+    through.destroy();
+    await proxy.close();
   });
 
   test("are taken back from bytes that came while they were written", async ({ db }) => {
