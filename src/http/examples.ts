@@ -16,12 +16,10 @@ export const s3 = {
       eventSource: "aws:s3",
       eventTime: "2026-11-26T03:00:00.000Z",
       eventName: "ObjectCreated:Put",
-      responseElements: { "x-amz-request-id": "C3D13FE58DE4C810" },
       s3: {
         bucket: { name: "photos" },
         object: {
           key: "42/dinner+table.jpg",
-          size: 1024,
           eTag: "d41d8cd98f00b204e9800998ecf8427e",
           sequencer: "0055AED6DCD90281E5",
         },
@@ -40,7 +38,6 @@ export const eventBridge = {
     bucket: { name: "photos" },
     object: {
       key: "42/dinner table.jpg",
-      size: 1024,
       etag: "d41d8cd98f00b204e9800998ecf8427e",
       sequencer: "00617F08299329D189",
     },
@@ -50,13 +47,11 @@ export const eventBridge = {
 
 export const gcs = {
   message: {
-    messageId: "2070443601311540",
     attributes: {
       eventType: "OBJECT_FINALIZE",
       bucketId: "photos",
       objectId: "42/dinner table.jpg",
       objectGeneration: "1764126000000000",
-      payloadFormat: "JSON_API_V1",
     },
   },
   subscription: "projects/restaurant/subscriptions/maitred",

@@ -19,11 +19,7 @@ export interface PhotoEvent {
    * a bucket with versions keeps without a version id.
    */
   version: string;
-  /** In bytes, where the source says. */
-  size?: number;
   order: string | null;
-  /** The source's own name of the event, for logs; the same in every delivery. */
-  id: string;
   /** When it was said, as far as the source tells, else when it came. What has an order counts by that first. */
   receivedAt: Date;
   known: Known;

@@ -6,7 +6,6 @@ import { bucketName, readShape, versionText } from "./shape.ts";
 
 /** An event of S3 as EventBridge sends it; what else it holds is ignored. */
 export const eventBridgeMessage = z.object({
-  id: z.string(),
   source: z.literal("aws.s3", {
     // what is no text may be nested more deeply than what can be written
     error: ({ input }) =>
@@ -22,7 +21,6 @@ const detail = z.object({
   bucket: z.object({ name: bucketName }),
   object: z.object({
     key: z.string(),
-    size: z.number().nonnegative().nullish(),
     etag: versionText,
     "version-id": versionText,
     sequencer: z.string().nullish(),
@@ -63,9 +61,7 @@ export function parseEventBridge(body: unknown, receivedAt: Date): Parsed {
           kind === "created"
             ? createdVersion(object["version-id"], object.etag, order)
             : removedVersion(marker, object["version-id"]),
-        ...(typeof object.size === "number" && { size: object.size }),
         order,
-        id: message.id,
         receivedAt: saidAt(message.time, receivedAt),
         known: {},
       },

@@ -9,20 +9,17 @@ const attributes = z.object({
   bucketId: bucketName,
   objectId: z.string(),
   objectGeneration: z.string().regex(/^[0-9]{1,20}$/, "expected a whole number"),
-  payloadFormat: z.string().optional(),
   eventTime: z.unknown().optional(),
 });
 /** A notification of Cloud Storage as a Pub/Sub push subscription delivers it. */
 export const gcsMessage = z.object({
   message: z.object({
-    messageId: z.string(),
     attributes,
     data: z.string().nullish(),
   }),
 });
 /** What is read of the object's own description, which is there unless the notification leaves it out. */
 const description = z.object({
-  size: z.string().optional(),
   // what is longer would make a version that no table indexes
   md5Hash: z
     .string()
@@ -44,7 +41,7 @@ export function parseGcs(body: unknown, receivedAt: Date): Parsed {
   if (!kind) return { events: [], ignored: 1 };
   const key = checkKey(said.objectId, "objectId");
   if (isFolder(key)) return { events: [], ignored: 1 };
-  const { size, md5Hash } = describe(message.data);
+  const { md5Hash } = describe(message.data);
   const md5 = md5Hash && Buffer.from(md5Hash, "base64").toString("hex");
   return {
     events: [
@@ -54,10 +51,8 @@ export function parseGcs(body: unknown, receivedAt: Date): Parsed {
         bucket: said.bucketId,
         key,
         version: kind === "removed" ? "" : createdVersion(undefined, md5, said.objectGeneration),
-        ...(size !== undefined && { size: Number(size) }),
         // one generation comes to be and goes with the same number, and it goes last
         order: said.objectGeneration.padStart(20, "0") + (kind === "created" ? "0" : "1"),
-        id: message.messageId,
         receivedAt: saidAt(said.eventTime, receivedAt),
         known: {},
       },

@@ -24,12 +24,10 @@ const record = z.object({
     .optional(),
   eventTime: z.unknown().optional(),
   eventName: z.string(),
-  responseElements: z.record(z.string(), z.unknown()).nullish(),
   s3: z.object({
     bucket: z.object({ name: bucketName }),
     object: z.object({
       key: z.string(),
-      size: z.number().nonnegative().nullish(),
       eTag: versionText,
       versionId: versionText,
       sequencer: z.string().nullish(),
@@ -71,7 +69,6 @@ function parseRecord(each: z.infer<typeof record>, where: string, receivedAt: Da
       `${where}.s3.object.sequencer: expected one, as every record of a new object has`,
     );
   }
-  const request = each.responseElements?.["x-amz-request-id"];
   return [
     {
       kind,
@@ -82,9 +79,7 @@ function parseRecord(each: z.infer<typeof record>, where: string, receivedAt: Da
         kind === "created"
           ? createdVersion(object.versionId, object.eTag, order)
           : removedVersion(/:(DeleteMarkerCreated|DeleteAllVersions)$/.test(name), object.versionId),
-      ...(typeof object.size === "number" && { size: object.size }),
       order,
-      id: typeof request === "string" ? `${request}-${order ?? ""}` : (order ?? ""),
       receivedAt: saidAt(each.eventTime, receivedAt),
       known: {},
     },

@@ -40,7 +40,6 @@ function asEvent(photo: z.infer<typeof newPhoto>, receivedAt: Date): PhotoEvent 
     key,
     version: versionOf(version, etag),
     order: null,
-    id: "",
     receivedAt,
     known: { ...(listing && { listing }), ...(uploader && { uploader }), ...(claimed && { claimed }) },
   };

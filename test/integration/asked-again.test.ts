@@ -64,7 +64,7 @@ describe.each(BACKENDS)(
       };
       const created = { kind: "created", store: "s3", bucket: "photos", key: "a", version: "v1" } as const;
       const tell = (order: string) =>
-        takeEvents(deps, [{ ...created, id: order, order, known: {}, receivedAt: new Date() }]);
+        takeEvents(deps, [{ ...created, order, known: {}, receivedAt: new Date() }]);
       await tell("01");
       await judging("live", async ({ id }) => {
         await fail(db, id);

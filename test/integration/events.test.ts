@@ -23,7 +23,6 @@ const event = (over: Partial<PhotoEvent> = {}): PhotoEvent => ({
   key: "a",
   version: "etag:1",
   order: "10",
-  id: "",
   receivedAt: new Date(0),
   known: {},
   ...over,

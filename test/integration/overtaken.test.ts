@@ -16,7 +16,6 @@ const put = (n: number, key = "a"): PhotoEvent => ({
   key,
   version: `v${n}`,
   order: `${n}0`,
-  id: "",
   receivedAt: new Date(START + n * MINUTE_MS),
   known: {},
 });

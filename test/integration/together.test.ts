@@ -45,7 +45,6 @@ const created = (key: string): PhotoEvent => ({
   key,
   version: "",
   order: null,
-  id: "",
   receivedAt: new Date(),
   known: {},
 });

@@ -40,7 +40,6 @@ describe("a message of a queue", () => {
         key: "a",
         version: "etag:e1",
         order: null,
-        id: "",
         receivedAt: now,
         known: { listing: "42", uploader: "user", claimed: "menu" },
       },
