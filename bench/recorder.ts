@@ -6,7 +6,6 @@
 import { readConfig } from "../src/config.ts";
 import { decide } from "../src/decide/decide.ts";
 import { connectS3, createS3Fetch } from "../src/image/s3.ts";
-import { createBatcher } from "../src/infer/batcher.ts";
 import { Scope } from "../src/lifecycle.ts";
 import type { LineModel } from "../src/moderate/line.ts";
 import { createModerationWorker } from "../src/moderate/worker.ts";
@@ -91,7 +90,6 @@ const worker = createModerationWorker(
     record: (outcomes) => recordOutcomes(db, outcomes),
     recordShadow: async () => {},
     knownFromKey: () => ({}),
-    batcher: createBatcher,
     policyText,
   },
   model,

@@ -1,11 +1,12 @@
 /** Process: the HTTP API, assembled from its parts. `maitred api` runs it. */
+
+import { createBatcher } from "../src/batcher.ts";
 import type { Config } from "../src/config.ts";
 import { serveApi } from "../src/http/api.ts";
 import type { Senders } from "../src/http/callers.ts";
 import type { Who } from "../src/http/desk/access.ts";
 import { createOneTimeLinks } from "../src/http/desk/one-time-links.ts";
 import { createPubSubVerifier, GOOGLE_KEYS } from "../src/http/pubsub.ts";
-import { createBatcher } from "../src/infer/batcher.ts";
 import type { PhotoEvent } from "../src/intake/event.ts";
 import { checkTopic, openSns } from "../src/intake/sns.ts";
 import { confirmSubscription, createSigningKeys, type Fetch } from "../src/intake/sns-server.ts";

@@ -10,7 +10,6 @@ import { createFetch } from "../src/image/fetch.ts";
 import { createFolderFetch } from "../src/image/folder.ts";
 import { createKeyTemplate } from "../src/image/key-template.ts";
 import { connectS3, createS3Fetch } from "../src/image/s3.ts";
-import { createBatcher } from "../src/infer/batcher.ts";
 import { openModelById } from "../src/infer/folders.ts";
 import type { Model } from "../src/infer/model.ts";
 import type { Closable, Scope } from "../src/lifecycle.ts";
@@ -141,7 +140,6 @@ export async function startWorker(
           })),
         ),
       knownFromKey: createKeyTemplate(config.keyTemplate),
-      batcher: createBatcher,
       policyText,
     },
     first,

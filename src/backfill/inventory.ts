@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import type { Readable } from "node:stream";
 import { z } from "zod";
+import { each } from "../each.ts";
 import { ConfigError } from "../errors.ts";
 import { fieldName, withoutMark } from "./json-lines.ts";
 
@@ -59,10 +60,7 @@ export async function readInventory(open: OpenFile, at: string): Promise<List[]>
  */
 export async function openAll(open: OpenFile, at: string): Promise<void> {
   const lists = await readInventory(open, at);
-  for (let start = 0; start < lists.length; start += OPEN_AT_ONCE) {
-    const some = lists.slice(start, start + OPEN_AT_ONCE);
-    await Promise.all(some.map(async (list) => (await open(list.at)).destroy()));
-  }
+  await each(lists, OPEN_AT_ONCE, async (list) => void (await open(list.at)).destroy());
 }
 
 /** The bytes of a file, to an error instead of its end where they are not those that its inventory was written with. */

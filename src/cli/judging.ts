@@ -1,13 +1,14 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { openJudge } from "../../workers/judge.ts";
+import { createBatcher } from "../batcher.ts";
 import type { Config } from "../config.ts";
 import type { Policy } from "../decide/policy.ts";
+import { each } from "../each.ts";
 import { ConfigError, ModerationError } from "../errors.ts";
 import type { Label } from "../evaluate/labelled.ts";
 import { readPhoto } from "../image/folder.ts";
 import { createHeicDecoder, type HeicDecoder } from "../image/heic.ts";
-import { createBatcher } from "../infer/batcher.ts";
 import type { Explained, InferReady } from "../infer/infer.ts";
 import type { Model } from "../infer/model.ts";
 import { strongest, together } from "../moderate/frames.ts";
@@ -129,24 +130,16 @@ export async function judgeLabels(
 ): Promise<{ scores: (Scores | undefined)[]; unjudged: Unjudged[] }> {
   const scores: (Scores | undefined)[] = Array(labels.length).fill(undefined);
   const unjudged: Unjudged[] = [];
-  let [next, done] = [0, 0];
-  let broken = false;
-  async function lane(): Promise<void> {
-    for (let index = next++; index < labels.length && !broken; index = next++) {
-      const { path, file } = labels[index]!;
-      try {
-        scores[index] = await judge.scores(path);
-      } catch (error) {
-        broken = !(error instanceof ModerationError) || OURS.includes(error.code);
-        if (broken || !(error instanceof ModerationError)) throw error;
-        unjudged.push({ file, error });
-      }
-      onPhoto(++done);
+  let done = 0;
+  await each(labels.entries(), judge.width, async ([index, { path, file }]) => {
+    try {
+      scores[index] = await judge.scores(path);
+    } catch (error) {
+      if (!(error instanceof ModerationError) || OURS.includes(error.code)) throw error;
+      unjudged.push({ file, error });
     }
-  }
-  const lanes = Array.from({ length: Math.min(judge.width, labels.length) }, lane);
-  // all of them end before it throws, so that nothing is in hand when the judge is closed
-  for (const result of await Promise.allSettled(lanes)) if (result.status === "rejected") throw result.reason;
+    onPhoto(++done);
+  });
   unjudged.sort((a, b) => (a.file < b.file ? -1 : 1));
   return { scores, unjudged };
 }

@@ -1,3 +1,4 @@
+import { each } from "../each.ts";
 import { etagOf, isAnyBytes, versionOf } from "../version.ts";
 import { isFolder } from "./event.ts";
 import { fits, MAX_KEY_BYTES } from "./shape.ts";
@@ -120,19 +121,7 @@ async function lookAt(
   keys: readonly string[],
 ): Promise<Map<string, BucketObject | "absent" | "refused">> {
   const found = new Map<string, BucketObject | "absent" | "refused">();
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    while (next < keys.length) {
-      const key = keys[next++]!;
-      found.set(key, await deps.look(key));
-    }
-  };
-  try {
-    await Promise.all(Array.from({ length: LOOKS_AT_ONCE }, lane));
-  } finally {
-    // of one that failed, the others end too
-    next = keys.length;
-  }
+  await each(keys, LOOKS_AT_ONCE, async (key) => void found.set(key, await deps.look(key)));
   return found;
 }
 

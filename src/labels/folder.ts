@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { each } from "../each.ts";
 import { ConfigError, codeOf, PhotoError, UpstreamError } from "../errors.ts";
 import { fileOf, isFileOf, type Label, type LabelledPhoto, labelOf, type Origin } from "../label.ts";
 import { linesOf } from "../lines.ts";
@@ -111,7 +112,7 @@ export async function writeLabels(
   }
 
   try {
-    await forEach(photos, width, async (photo) => {
+    await each(photos, width, async (photo) => {
       await one(photo);
       deps.progress(done);
     });
@@ -190,27 +191,6 @@ function parsed(line: string): Label | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Works on at most `width` items at once. The first failure is thrown once what is in hand has ended. */
-async function forEach<Item>(
-  items: AsyncIterable<Item>,
-  width: number,
-  work: (item: Item) => Promise<void>,
-): Promise<void> {
-  const source = items[Symbol.asyncIterator]();
-  const failures: unknown[] = [];
-  const lane = async (): Promise<void> => {
-    while (failures.length === 0) {
-      const { done, value } = await source.next();
-      if (done) return;
-      await work(value);
-    }
-  };
-  const lanes = Array.from({ length: width }, () => lane().catch((failure) => void failures.push(failure)));
-  await Promise.all(lanes);
-  await source.return?.();
-  if (failures.length > 0) throw failures[0];
 }
 
 /** Whoever reads meanwhile, or after a crash, sees the old file or the new one, never a part of it. */

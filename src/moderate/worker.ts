@@ -1,4 +1,5 @@
 import { performance } from "node:perf_hooks";
+import { createBatcher } from "../batcher.ts";
 import { asError, codeOf, type ErrorCode, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
@@ -21,11 +22,6 @@ import { createScore, type KnownScores, type Score, type Scored } from "./same-b
 import { createShadow, type Shadow, type ShadowEvents, type ShadowScore } from "./shadow.ts";
 import { createSuccession } from "./succession.ts";
 
-/** A batcher's shape: calls for one become calls for many. */
-export interface Batching<In, Out> extends Closable {
-  add(item: In, lane: Lane): Promise<Out>;
-}
-
 export interface WorkerDeps {
   fetch(photo: PhotoRef): Promise<{ bytes: Uint8Array; known: Known }>;
   /** Commits a group; which of its photos changed, by id. */
@@ -34,10 +30,6 @@ export interface WorkerDeps {
   knownScores?(by: string, digests: readonly string[]): Promise<Map<string, KnownScores>>;
   recordShadow(scores: readonly ShadowScore[]): Promise<void>;
   knownFromKey(key: string): Known;
-  batcher<In, Out>(
-    run: (items: In[]) => Promise<readonly (Out | Error)[]>,
-    limits: { maxSize: number; maxWaitMs: number; workers: number; maxRunning: number },
-  ): Batching<In, Out>;
   /** The text of the policy that every model's `decide` follows. */
   policyText: string;
 }
@@ -107,7 +99,7 @@ export function createModerationWorker(
   }
 
   function seat(model: LineModel): ModelSteps & Closable {
-    const inference = deps.batcher<Uint8Array, Scored>(
+    const inference = createBatcher<Uint8Array, Scored>(
       async (photos) => {
         const batch = `${tag}-${++batches}`;
         const since = performance.now();
@@ -147,13 +139,10 @@ export function createModerationWorker(
   function scoring(by: string): { score: Score; close(): Promise<void> } {
     const { knownScores } = deps;
     if (!knownScores) return { score: (_photoId, _bytes, _lane, judge) => judge(), close: async () => {} };
-    const lookups = deps.batcher<string, KnownScores | undefined>(
-      async (digests) => {
-        const known = await knownScores(by, digests);
-        return digests.map((digest) => known.get(digest));
-      },
-      { maxSize: 256, maxWaitMs: 0, workers: 1, maxRunning: 1 },
-    );
+    const lookups = createBatcher<string, KnownScores | undefined>(async (digests) => {
+      const known = await knownScores(by, digests);
+      return digests.map((digest) => known.get(digest));
+    }, ONE_STATEMENT);
     const look = async (digest: string, lane: Lane): Promise<KnownScores | undefined> => {
       const since = performance.now();
       const known = await lookups.add(digest, lane);
@@ -168,18 +157,15 @@ export function createModerationWorker(
     first.provider === "cpu"
       ? createRoom(Math.max(1, limits.decoders - 1), QUIET_MS, () => performance.now())
       : (_lane, work) => work();
-  const recorder = deps.batcher<LineOutcome, { changed: boolean }>(
-    async (outcomes) => {
-      try {
-        return await commit(outcomes);
-      } catch (thrown) {
-        if (outcomes.length === 1 || thrown instanceof UpstreamError) throw thrown;
-        // one of them is what Postgres refuses: alone, each gets its own answer
-        return Promise.all(outcomes.map((outcome) => commit([outcome]).then(([only]) => only!, asError)));
-      }
-    },
-    { maxSize: 256, maxWaitMs: 0, workers: 1, maxRunning: 1 },
-  );
+  const recorder = createBatcher<LineOutcome, { changed: boolean }>(async (outcomes) => {
+    try {
+      return await commit(outcomes);
+    } catch (thrown) {
+      if (outcomes.length === 1 || thrown instanceof UpstreamError) throw thrown;
+      // one of them is what Postgres refuses: alone, each gets its own answer
+      return Promise.all(outcomes.map((outcome) => commit([outcome]).then(([only]) => only!, asError)));
+    }
+  }, ONE_STATEMENT);
   async function commit(outcomes: readonly LineOutcome[]): Promise<{ changed: boolean }[]> {
     const changed = await deps.record(outcomes.map((outcome) => ({ ...outcome, policy })));
     // a photo that was deleted while it was in hand has no row, and nothing to change
@@ -225,3 +211,5 @@ export function createModerationWorker(
 }
 
 const QUIET_MS = 10_000;
+/** Whatever came while the statement before ran goes into the next. */
+const ONE_STATEMENT = { maxSize: 256, maxWaitMs: 0, workers: 1, maxRunning: 1 };

@@ -1,5 +1,4 @@
 import { describe, expect } from "vitest";
-import { createBatcher } from "../../src/infer/batcher.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import type { LineModel } from "../../src/moderate/line.ts";
 import { createModerationWorker } from "../../src/moderate/worker.ts";
@@ -74,7 +73,6 @@ describe.each(BACKENDS)("with a backlog of a backfill in the queue on %s", (back
         record: (outcomes) => recordOutcomes(db.pool, outcomes),
         recordShadow: async () => {},
         knownFromKey: () => ({}),
-        batcher: createBatcher,
         policyText: "",
       },
       model,

@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
 import { PhotoError, UpstreamError } from "../../src/errors.ts";
-import { createBatcher } from "../../src/infer/batcher.ts";
 import { strongest } from "../../src/moderate/frames.ts";
 import type { LineModel, Weight } from "../../src/moderate/line.ts";
 import { createShadow, type ShadowScore } from "../../src/moderate/shadow.ts";
@@ -60,7 +59,6 @@ function start(
       },
       recordShadow,
       knownFromKey: () => ({}),
-      batcher: createBatcher,
       policyText: "",
       ...deps,
     },

@@ -1,6 +1,6 @@
-import { UpstreamError } from "../errors.ts";
-import type { Closable } from "../lifecycle.ts";
-import type { Lane } from "../photo.ts";
+import { UpstreamError } from "./errors.ts";
+import type { Closable } from "./lifecycle.ts";
+import type { Lane } from "./photo.ts";
 
 /**
  * Does the work of one batch: the answer's slot i is for item i. An Error in a slot fails that item alone, a
