@@ -10,6 +10,6 @@ export function compareKeys(a: string, b: string): number {
  * Postgres holds no zero character. Of the keys that it can hold, those up to this one are the same as those up to the
  * whole key.
  */
-export function storable(key: string): string {
+export function storableKey(key: string): string {
   return key.split("\0")[0]!;
 }

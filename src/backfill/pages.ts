@@ -1,5 +1,5 @@
 import { ConfigError } from "../errors.ts";
-import { storable } from "../key-order.ts";
+import { storableKey } from "../key-order.ts";
 import type { Known, PhotoRef } from "../photo.ts";
 import type { OpenFile } from "./inventory.ts";
 import { type ManifestCursor, readManifest } from "./manifest.ts";
@@ -87,7 +87,7 @@ async function* prefixPages(
       const last = at + size >= found.length;
       yield {
         ids: await deps.known(some.map((photo) => ({ ...photo, known: {} }))),
-        cursor: { after: storable(last ? after : some.at(-1)!.key) },
+        cursor: { after: storableKey(last ? after : some.at(-1)!.key) },
         end: last && end,
         unreadable: 0,
       };

@@ -10,6 +10,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { PhotoError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
+import { isStorable } from "../text.ts";
 import { versionOf } from "../version.ts";
 import { address } from "./s3.ts";
 import { named, namedAbsent } from "./s3-errors.ts";
@@ -112,7 +113,7 @@ function asPhotos(
   objects: readonly { Key?: string | undefined; ETag?: string | undefined }[],
 ): PhotoRef[] {
   return objects
-    .filter(({ Key }) => Key && !Key.endsWith("/") && !Key.includes("\0") && Key.isWellFormed())
+    .filter(({ Key }) => Key && !Key.endsWith("/") && isStorable(Key))
     .map(({ Key, ETag }) => ({
       store: "s3",
       bucket,

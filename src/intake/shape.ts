@@ -1,12 +1,13 @@
 import { z } from "zod";
 import { EventError } from "../errors.ts";
+import { isStorable } from "../text.ts";
 
 /** S3 has no longer keys, and the tables index them. */
 export const MAX_KEY_BYTES = 1_024;
 
-/** Text that a table can hold and index: Postgres takes no zero character and no half of a character pair. */
+/** Text that a table can hold and index. */
 export function fits(text: string, maxBytes: number): boolean {
-  return text !== "" && !text.includes("\0") && text.isWellFormed() && Buffer.byteLength(text) <= maxBytes;
+  return text !== "" && isStorable(text) && Buffer.byteLength(text) <= maxBytes;
 }
 
 /** Whether a bucket may be called so: in the path of a request anything else would lead to another bucket, or nowhere. */

@@ -1,4 +1,4 @@
-import { compareKeys, storable } from "../key-order.ts";
+import { compareKeys, storableKey } from "../key-order.ts";
 import {
   type BucketObject,
   type KnownObject,
@@ -138,7 +138,7 @@ async function* slices(
   let listed = page.objects
     .filter(({ key }) => compareKeys(key, after) > 0)
     .sort((a, b) => compareKeys(a.key, b.key));
-  const end = page.upTo === undefined ? undefined : storable(page.upTo);
+  const end = page.upTo === undefined ? undefined : storableKey(page.upTo);
   if (end !== undefined && compareKeys(end, after) < 0) return;
   for (;;) {
     const known = await deps.known(after, end, KNOWN_PAGE);
@@ -149,7 +149,7 @@ async function* slices(
     const here = split === -1 ? listed : listed.slice(0, split);
     listed = split === -1 ? [] : listed.slice(split);
     const lastKey = [here.at(-1)?.key, known.at(-1)?.key]
-      .flatMap((key) => (key === undefined ? [] : [storable(key)]))
+      .flatMap((key) => (key === undefined ? [] : [storableKey(key)]))
       .sort(compareKeys)
       .at(-1);
     after = upTo ?? lastKey ?? after;

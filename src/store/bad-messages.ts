@@ -1,3 +1,4 @@
+import { storable } from "../text.ts";
 import { type Pool, type Queryable, query } from "./pool.ts";
 
 /** A message that could not be taken. */
@@ -130,16 +131,6 @@ export async function forgetBadMessages(db: Pool): Promise<void> {
     name: "forget_bad_messages",
     text: "delete from bad_messages where resolved_at < now() - interval '30 days'",
   });
-}
-
-/** What Postgres can hold of a text; the rest becomes a replacement character, or is cut off. */
-function storable(text: string, maxBytes: number): string {
-  const clean = text.toWellFormed().replaceAll("\0", "\uFFFD");
-  if (Buffer.byteLength(clean) <= maxBytes) return clean;
-  // a character that the cut goes through becomes one of three bytes
-  return Buffer.from(clean)
-    .subarray(0, maxBytes - 3)
-    .toString();
 }
 
 const COLUMNS = `id, source, message_id as "messageId", bytes, code, detail, sent_at as "sentAt",

@@ -1,3 +1,4 @@
+import { storable } from "../text.ts";
 import { type Pool, type Queryable, query } from "./pool.ts";
 
 export type DeliveryState = "pending" | "delivered" | "dead";
@@ -43,7 +44,7 @@ export async function settleDelivery(
   { state, note, waitMs }: { state: DeliveryState; note: string | null; waitMs: number },
 ): Promise<void> {
   // a message may quote what came over the network, and Postgres refuses some of it
-  const said = note?.replaceAll("\0", "").toWellFormed() ?? null;
+  const said = note && storable(note, 2_000);
   await query(db, {
     name: "settle_delivery",
     text: "select settle_delivery($1, $2, $3, $4, $5, $6)",

@@ -1,5 +1,6 @@
 import type { ErrorCode } from "../errors.ts";
 import type { Decision, Known, Scores } from "../photo.ts";
+import { storable } from "../text.ts";
 import { digestPrefix } from "./digest.ts";
 import { connection, type Pool, type Queryable, query } from "./pool.ts";
 
@@ -100,7 +101,9 @@ export async function recordAnew(
 
 function asItem(outcome: Outcome): object {
   const { photoId, known, batch, by, policy, fed, backfill, tries, fetchedAt, result } = outcome;
-  const told = Object.fromEntries(Object.entries(known).map(([name, value]) => [name, clean(value)]));
+  const told = Object.fromEntries(
+    Object.entries(known).map(([name, value]) => [name, storable(value, MAX_BYTES)]),
+  );
   const counted = backfill === undefined ? undefined : true;
   // that a verdict took one try is what nearly all of a large table would say
   const counts = "failure" in result || (tries ?? 1) > 1 ? { tries } : {};
@@ -109,7 +112,14 @@ function asItem(outcome: Outcome): object {
   const common = { id: photoId, known: told, batch, by, policy, fed, backfill, counted, age, ...counts };
   if ("failure" in result) {
     const { failure, message, transient } = result;
-    return { ...common, verdict: "failed", rule: "failed", reason: clean(message), failure, transient };
+    return {
+      ...common,
+      verdict: "failed",
+      rule: "failed",
+      reason: storable(message, MAX_BYTES),
+      failure,
+      transient,
+    };
   }
   const { decision, scores, digest, rendition } = result;
   return {
@@ -164,7 +174,5 @@ interface Judged {
   scores: Record<string, number>;
 }
 
-/** Postgres refuses the zero character and half of a character pair, and a message may quote a file's own bytes. */
-function clean(message: string): string {
-  return message.replaceAll("\0", "").slice(0, 500).toWellFormed();
-}
+/** Of a failure's message, which may quote a file's own bytes, and of what is known of a photo, which an index holds. */
+const MAX_BYTES = 1_500;

@@ -161,7 +161,7 @@ describe("recordOutcomes", () => {
     await recordOutcomes(db.pool, [failure(id!, "CORRUPT", false)]);
     await recordOutcomes(db.pool, [failure(id!, "CORRUPT", false)]);
     expect((await db.pool.query("select code, reason from failed_photos")).rows).toEqual([
-      { code: "CORRUPT", reason: "nope\ufffd" },
+      { code: "CORRUPT", reason: "no\ufffdpe\ufffd" },
     ]);
     expect(await count(db, "verdicts")).toBe(1);
     const replay = [];

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { KINDS } from "../../review/kinds.ts";
+import { isStorable } from "../../text.ts";
 
 /** The shapes that the desk sends and is sent; its page is written against them. Times are ISO 8601, ids are text. */
 
@@ -15,15 +16,9 @@ export const kind = z
   );
 
 export const id = z.string().regex(/^[1-9][0-9]{0,17}$/, "expected an id");
-/** Text of at most so many characters that Postgres can hold: it takes no zero character and no half of a character pair. */
+/** Text of at most so many characters that Postgres can hold. */
 export const text = (most: number) =>
-  z
-    .string()
-    .max(most)
-    .refine(
-      (value) => !value.includes("\0") && !/\p{Surrogate}/u.test(value),
-      "expected text without zero characters",
-    );
+  z.string().max(most).refine(isStorable, "expected text without zero characters");
 export const time = z.iso.datetime({ offset: true });
 
 export const session = z.object({

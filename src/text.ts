@@ -1,0 +1,14 @@
+/** Whether Postgres can hold it: it takes no zero character, and no half of a character pair. */
+export function isStorable(text: string): boolean {
+  return !text.includes("\0") && !/\p{Surrogate}/u.test(text);
+}
+
+/** What Postgres can hold of a text; the rest becomes a replacement character, or is cut off. */
+export function storable(text: string, maxBytes: number): string {
+  const clean = text.replaceAll(/\p{Surrogate}/gu, "\uFFFD").replaceAll("\0", "\uFFFD");
+  if (Buffer.byteLength(clean) <= maxBytes) return clean;
+  // a character that the cut goes through becomes one of three bytes
+  return Buffer.from(clean)
+    .subarray(0, maxBytes - 3)
+    .toString();
+}
