@@ -21,7 +21,8 @@ import { openApi } from "./openapi.ts";
 import { HttpProblem } from "./problem.ts";
 import type { ApiDeps, Route } from "./route.ts";
 import { routes } from "./routes.ts";
-import { basicOf, bearerOf, isToken } from "./tokens.ts";
+import { isSecret } from "./secrets.ts";
+import { basicOf, bearerOf } from "./tokens.ts";
 
 export interface ApiSettings extends LimitSettings {
   host: string;
@@ -220,7 +221,7 @@ async function authenticate(
   const bearer = bearerOf(authorization) ?? (basic ? basicOf(authorization) : undefined);
   if (bearer) await limits.guess(request.ip, bearer.token);
   const stored = bearer && (await deps.findToken(bearer.id));
-  if (!bearer || !stored || !isToken(bearer.token, stored)) {
+  if (!bearer || !stored || !isSecret(bearer.token, stored.hash)) {
     if (bearer) await limits.wrong(request.ip, bearer.token);
     const why = bearer ? "there is no such token here" : "expected the header Authorization: Bearer TOKEN";
     const how = `${why}; maitred token create makes one`;

@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
 import { RateLimiterMemory, type RateLimiterRes } from "rate-limiter-flexible";
 import { HttpProblem } from "./problem.ts";
+import { nameOf } from "./secrets.ts";
 
 export interface LimitSettings {
   /** Requests of one token in a minute; 0: any number. */
@@ -43,19 +43,19 @@ export function createLimits({ rateLimit, authLimit }: LimitSettings): Limits {
   };
   return {
     async guess(address, token) {
-      if (authLimit === 0 || wereGood.has(hashOf(token))) return;
+      if (authLimit === 0 || wereGood.has(nameOf(token))) return;
       const spent = [await failures.get(networkOf(address)), await allFailures.get("")].find(
         (each) => each !== null && each.remainingPoints <= 0,
       );
       if (spent) throw tooMany("too many wrong tokens came from this address", spent, "guessing");
     },
     async wrong(address, token) {
-      wereGood.delete(hashOf(token));
+      wereGood.delete(nameOf(token));
       if (authLimit === 0) return;
       await Promise.all([failures.penalty(networkOf(address)), allFailures.penalty("")]);
     },
     async good(id, token) {
-      if (authLimit > 0) remember(wereGood, hashOf(token));
+      if (authLimit > 0) remember(wereGood, nameOf(token));
       await use(id, `the token ${id}`);
     },
     other: (address) => use(networkOf(address), "this address"),
@@ -84,10 +84,6 @@ export function remember(known: Set<string>, one: string): void {
   known.add(one);
   const [oldest] = known;
   if (known.size > REMEMBERED && oldest !== undefined) known.delete(oldest);
-}
-
-function hashOf(token: string): string {
-  return createHash("sha256").update(token).digest("base64");
 }
 
 const WINDOW_S = 60;

@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { createSecret, hashOf } from "./secrets.ts";
 
 export const SCOPES = ["ingest", "read", "operate", "review"] as const;
 /**
@@ -16,10 +16,10 @@ export interface StoredToken {
   scopes: readonly string[];
 }
 
-/** Makes a token of 256 random bits. It is shown once; what is stored is its id, which is no secret, and its hash. */
+/** Makes a token. What is stored of it is its id, which is no secret, and its hash. */
 export function createToken(): { token: string; id: string; hash: Buffer } {
-  const id = randomBytes(6).toString("hex");
-  const token = `mtd_${id}_${randomBytes(32).toString("base64url")}`;
+  const { id, secret } = createSecret();
+  const token = `mtd_${id}_${secret}`;
   return { token, id, hash: hashOf(token) };
 }
 
@@ -34,15 +34,4 @@ export function basicOf(header: string | undefined): { token: string; id: string
   const [, encoded] = /^Basic +([\w+/=-]+)$/i.exec(header ?? "") ?? [];
   const [, password] = /^[^:]*:(.*)$/s.exec(Buffer.from(encoded ?? "", "base64").toString()) ?? [];
   return password === undefined ? undefined : bearerOf(`Bearer ${password}`);
-}
-
-/** Whether it is this token, in a time that tells nothing of the answer. */
-export function isToken(token: string, stored: StoredToken): boolean {
-  const hash = hashOf(token);
-  return stored.hash.length === hash.length && timingSafeEqual(hash, stored.hash);
-}
-
-/** Of 256 random bits one round is enough: there is no dictionary of them. */
-function hashOf(token: string): Buffer {
-  return createHash("sha256").update(token).digest();
 }

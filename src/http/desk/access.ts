@@ -1,9 +1,9 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { createLimits, type LimitSettings, type Limits, remember } from "../limits.ts";
 import { HttpProblem } from "../problem.ts";
-import { bearerOf, isToken, type StoredToken } from "../tokens.ts";
+import { cookieOf, createSecret, hashOf, isSecret, readCookie } from "../secrets.ts";
+import { bearerOf, type StoredToken } from "../tokens.ts";
 import type { Role } from "./schemas.ts";
-import { createSessionSecret, isSecret, readCookie } from "./secrets.ts";
 
 export interface AccessSettings extends Pick<LimitSettings, "authLimit"> {
   /** Where browsers reach the desk, as https://photos.example.com; "": as they ask. */
@@ -124,9 +124,10 @@ export function createAccess(settings: AccessSettings, deps: AccessDeps, limits:
       // whoever comes here has just shown who they are
       sessions.set(request, sessions.get(request) ?? find(request, false));
       await access.end(request);
-      const { id, secret, hash, cookie } = createSessionSecret();
-      const started = await deps.startSession({ ...who, id, hash });
-      await cookies.good(id, cookie);
+      const own = createSecret();
+      const cookie = cookieOf(own);
+      const started = await deps.startSession({ ...who, id: own.id, hash: hashOf(own.secret) });
+      await cookies.good(own.id, cookie);
       const secure = isSecure(settings, request);
       reply.setCookie(cookieName(settings, request), cookie, {
         httpOnly: true,
@@ -136,7 +137,7 @@ export function createAccess(settings: AccessSettings, deps: AccessDeps, limits:
         path: secure ? "/" : "/desk",
         maxAge: settings.deskSessionS,
       });
-      return { ...who, ...started, id, secret };
+      return { ...who, ...started, ...own };
     },
     async end(request) {
       const session = await access.session(request);
@@ -190,7 +191,7 @@ async function ofToken(given: string, address: string, deps: AccessDeps, limits:
   const bearer = bearerOf(`Bearer ${given.trim()}`);
   await limits.guess(address, given);
   const stored = bearer && (await deps.findToken(bearer.id));
-  if (!bearer || !stored || !isToken(bearer.token, stored)) {
+  if (!bearer || !stored || !isSecret(bearer.token, stored.hash)) {
     await limits.wrong(address, given);
     throw new HttpProblem(401, `there is no such token; ${HOW}`);
   }

@@ -1,4 +1,4 @@
-import { isSigned, sign } from "./secrets.ts";
+import { isSigned, sign } from "../secrets.ts";
 
 /** Pixels of the long side, at most, by the name of a picture. */
 export const SIDES = { small: 320, medium: 640, large: 1_600 } as const;

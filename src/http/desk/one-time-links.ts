@@ -1,5 +1,5 @@
-import { createHash, randomBytes } from "node:crypto";
 import { isIP } from "node:net";
+import { createSecret, nameOf } from "../secrets.ts";
 import type { Who } from "./access.ts";
 
 /** Links that sign somebody in once, on the machine that the process runs on; they live in its memory alone. */
@@ -14,15 +14,15 @@ export function createOneTimeLinks(now: () => number = Date.now): OneTimeLinks {
   const waiting = new Map<string, { who: Who; until: number }>();
   return {
     create(who) {
-      const code = randomBytes(32).toString("base64url");
-      waiting.set(hashOf(code), { who, until: now() + HOUR_MS });
+      const { secret: code } = createSecret();
+      waiting.set(nameOf(code), { who, until: now() + HOUR_MS });
       return code;
     },
     redeem(code, address) {
-      const hash = hashOf(code);
-      const link = waiting.get(hash);
+      const name = nameOf(code);
+      const link = waiting.get(name);
       if (!link || !isLoopback(address)) return undefined;
-      waiting.delete(hash);
+      waiting.delete(name);
       return now() < link.until ? link.who : undefined;
     },
   };
@@ -31,10 +31,6 @@ export function createOneTimeLinks(now: () => number = Date.now): OneTimeLinks {
 function isLoopback(address: string): boolean {
   const bare = address.replace(/^::ffff:/, "");
   return isIP(bare) === 4 ? bare.startsWith("127.") : bare === "::1";
-}
-
-function hashOf(code: string): string {
-  return createHash("sha256").update(code).digest("base64");
 }
 
 const HOUR_MS = 3_600_000;
