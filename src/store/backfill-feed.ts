@@ -1,5 +1,6 @@
 import type { Known, PhotoJob, PhotoRef } from "../photo.ts";
 import { type Pool, query } from "./pool.ts";
+import { isRefused } from "./refused.ts";
 
 export interface FedPage {
   ids: readonly string[];
@@ -140,7 +141,7 @@ async function unlessStopped(
   try {
     return (await query<JobRow>(db, statement)).map(asJob);
   } catch (thrown) {
-    if ((thrown as { code?: unknown }).code === "MD412") return undefined;
+    if (isRefused(thrown, "MD412")) return undefined;
     throw thrown;
   }
 }

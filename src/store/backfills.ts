@@ -1,5 +1,5 @@
-import { ConfigError } from "../errors.ts";
 import { type Pool, type Queryable, query } from "./pool.ts";
+import { refusedAs } from "./refused.ts";
 
 export type BackfillState = "running" | "paused" | "cancelled" | "done";
 
@@ -104,11 +104,11 @@ export async function changeBackfill(
   by: string,
   why: string,
 ): Promise<void> {
-  await ask(db, {
+  await query(db, {
     name: "change_backfill",
     text: "select change_backfill($1, $2, $3, $4)",
     values: [id, state, by, why],
-  });
+  }).catch(refused);
 }
 
 /**
@@ -124,11 +124,11 @@ export async function retryBackfill(
   code: string | undefined,
   by: string,
 ): Promise<number> {
-  const rows = await ask<{ photos: number }>(db, {
+  const rows = await query<{ photos: number }>(db, {
     name: "retry_backfill",
     text: "select retry_backfill($1, $2, $3)::float8 as photos",
     values: [id, code ?? null, by],
-  });
+  }).catch(refused);
   return rows[0]!.photos;
 }
 
@@ -146,12 +146,12 @@ export async function applyProposals(
   by: string,
   limit = 500,
 ): Promise<{ after: string; taken: number; changed: number } | undefined> {
-  const rows = await ask<{ after: string | null; taken: number; changed: number }>(db, {
+  const rows = await query<{ after: string | null; taken: number; changed: number }>(db, {
     name: "apply_proposals",
     text: `select last_id as after, taken::float8 as taken, changed::float8 as changed
       from apply_proposals($1, $2, $3, $4)`,
     values: [id, after, limit, by],
-  });
+  }).catch(refused);
   return unlessAtEnd(rows[0]!);
 }
 
@@ -168,11 +168,11 @@ export async function discardProposals(
   by: string,
   limit = 5_000,
 ): Promise<{ after: string; gone: number } | undefined> {
-  const rows = await ask<{ after: string | null; gone: number }>(db, {
+  const rows = await query<{ after: string | null; gone: number }>(db, {
     name: "discard_proposals",
     text: "select last_id as after, gone::float8 as gone from discard_proposals($1, $2, $3, $4)",
     values: [id, after, limit, by],
-  });
+  }).catch(refused);
   return unlessAtEnd(rows[0]!);
 }
 
@@ -195,12 +195,12 @@ export async function rollbackBackfill(
   by: string,
   limit = 500,
 ): Promise<{ after: string; restored: number; pending: number } | undefined> {
-  const rows = await ask<{ after: string; restored: number; pending: number }>(db, {
+  const rows = await query<{ after: string; restored: number; pending: number }>(db, {
     name: "rollback_backfill",
     text: `select last_id as after, restored::float8 as restored, pending::float8 as pending
       from rollback_backfill($1, $2, $3, $4)`,
     values: [id, after, limit, by],
-  });
+  }).catch(refused);
   return rows[0];
 }
 
@@ -237,13 +237,4 @@ const COLUMNS = `id, what, model, again, propose, state, outcome, max_rate as "m
       from feeding f where f.heard_at > now() - interval '30 seconds'), 'nobody') end as feeder,
     exists (select from model_workers m where m.seen_at > now() - interval '2 minutes') as worker`;
 
-/** What these functions refuse is the caller's to mend. */
-async function ask<Row extends Record<string, unknown>>(
-  db: Queryable,
-  statement: Parameters<typeof query>[1],
-): Promise<Row[]> {
-  return query<Row>(db, statement).catch((cause: { code?: unknown; message: string }) => {
-    if (!String(cause.code).startsWith("MD4")) throw cause;
-    throw new ConfigError("CONFIG_INVALID", cause.message, { cause });
-  });
-}
+const refused = refusedAs("CONFIG_INVALID");

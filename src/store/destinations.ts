@@ -1,5 +1,5 @@
-import { ConfigError } from "../errors.ts";
 import { connection, type Pool, query } from "./pool.ts";
+import { refusedAs } from "./refused.ts";
 
 /** Who is told, without what it signs with; see migrations/0010_outbox.sql. */
 export interface Destination {
@@ -133,12 +133,7 @@ export async function tellAgain(
     text: `select last_id as "lastId", told::integer
       from tell_again(coalesce((select id from destinations where id = $1 for share), $1), $2, $3, $4)`,
     values: [id, since, after, limit],
-  }).catch((cause: { code?: unknown; message: string }) => {
-    if (cause.code !== "MD404" && cause.code !== "MD409") throw cause;
-    throw new ConfigError("CONFIG_INVALID", `${cause.message}: maitred destination list shows them`, {
-      cause,
-    });
-  });
+  }).catch(refusedAs("CONFIG_INVALID", ": maitred destination list shows them"));
   return { lastId: row?.lastId, told: row?.told ?? 0 };
 }
 

@@ -1,5 +1,6 @@
 import { ConfigError } from "../errors.ts";
 import { connection, type Pool, query } from "./pool.ts";
+import { refusedAs } from "./refused.ts";
 
 export type ModelState = "candidate" | "shadow" | "active" | "retired";
 
@@ -35,7 +36,9 @@ export async function registerModel(
   by: string,
 ): Promise<void> {
   const values = [id, sha256, JSON.stringify(measured), by];
-  await ask(db, { name: "register_model", text: "select register_model($1, $2, $3, $4)", values });
+  await query(db, { name: "register_model", text: "select register_model($1, $2, $3, $4)", values }).catch(
+    refused,
+  );
 }
 
 export interface Promotion {
@@ -57,7 +60,9 @@ export interface Promotion {
 export async function promoteModel(db: Pool, promotion: Omit<Promotion, "kind" | "at">): Promise<void> {
   const { to, from, by, why, figures } = promotion;
   const values = [to, from, by, why, figures === null ? null : JSON.stringify(figures)];
-  await ask(db, { name: "promote_model", text: "select promote_model($1, $2, $3, $4, $5)", values });
+  await query(db, { name: "promote_model", text: "select promote_model($1, $2, $3, $4, $5)", values }).catch(
+    refused,
+  );
 }
 
 /**
@@ -99,7 +104,9 @@ export async function readPromotions(db: Pool): Promise<Promotion[]> {
  * @throws {ConfigError} MODEL_INVALID when it is the active one.
  */
 export async function shadowModel(db: Pool, id: string, share: number | null): Promise<void> {
-  await ask(db, { name: "shadow_model", text: "select shadow_model($1, $2)", values: [id, share] });
+  await query(db, { name: "shadow_model", text: "select shadow_model($1, $2)", values: [id, share] }).catch(
+    refused,
+  );
 }
 
 export interface WorkerReport {
@@ -157,15 +164,4 @@ export async function readWorkers(db: Pool): Promise<WorkerRow[]> {
   });
 }
 
-/** What these functions refuse is the caller's to mend. */
-async function ask<Row extends Record<string, unknown>>(
-  db: Pool,
-  statement: Parameters<typeof query>[1],
-): Promise<Row[]> {
-  return query<Row>(db, statement).catch(refused);
-}
-
-function refused(cause: { code?: unknown; message: string }): never {
-  if (!String(cause.code).startsWith("MD4")) throw cause;
-  throw new ConfigError("MODEL_INVALID", cause.message, { cause });
-}
+const refused = refusedAs("MODEL_INVALID");

@@ -1,4 +1,5 @@
 import { type Pool, query } from "./pool.ts";
+import { isRefused } from "./refused.ts";
 
 /** Kinds of photos, of which at most so many are claimed together. */
 export interface ClaimPart {
@@ -194,7 +195,7 @@ export async function openAppeal(
     });
     return rows[0]!;
   } catch (cause) {
-    if ((cause as { code?: unknown }).code === NO_PHOTO) return undefined;
+    if (isRefused(cause, "MD404")) return undefined;
     throw cause;
   }
 }
@@ -202,4 +203,3 @@ export async function openAppeal(
 /** In the order in which everybody takes claims, so that two never wait for each other. */
 const HELD = `select photo_id from review_claims where (moderator, page) = ($1, $2) and photo_id = any($3)
   order by photo_id for update`;
-const NO_PHOTO = "MD404";

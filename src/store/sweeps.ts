@@ -2,6 +2,7 @@ import type pg from "pg";
 import { UpstreamError } from "../errors.ts";
 import type { Lane } from "../photo.ts";
 import { named, type Pool, query } from "./pool.ts";
+import { isRefused } from "./refused.ts";
 
 /** What a sweep has found so far; the table `sweeps` in migrations/0014_sweeps.sql says what each counts. */
 export interface SweepCounts {
@@ -131,8 +132,8 @@ export async function sweepStep(
       rules.lane,
     ],
   }).catch((cause: unknown) => {
-    if ((cause as { code?: unknown }).code !== "MD409") throw cause;
-    throw new UpstreamError("DATABASE_UNAVAILABLE", (cause as Error).message, { cause });
+    if (!isRefused(cause, "MD409")) throw cause;
+    throw new UpstreamError("DATABASE_UNAVAILABLE", cause.message, { cause });
   });
 }
 

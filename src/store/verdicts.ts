@@ -3,6 +3,7 @@ import type { Decision, Known, Scores } from "../photo.ts";
 import { storable } from "../text.ts";
 import { digestPrefix } from "./digest.ts";
 import { connection, type Pool, type Queryable, query } from "./pool.ts";
+import { isRefused } from "./refused.ts";
 
 /** What became of one photo: a verdict by a model and a policy, or a failure with its code. */
 export interface Outcome {
@@ -94,8 +95,8 @@ export async function recordAnew(
     });
     return true;
   } catch (cause) {
-    if (!/^MD4(09|12)$/.test(String((cause as { code?: unknown }).code))) throw cause;
-    return false;
+    if (isRefused(cause, "MD409", "MD412")) return false;
+    throw cause;
   }
 }
 
