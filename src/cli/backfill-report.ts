@@ -15,6 +15,7 @@ import type { Pool } from "../store/pool.ts";
 import { type BackfillCommand, idOf, theBackfill } from "./backfill-command.ts";
 import { duration } from "./backfill-estimate.ts";
 import { EXIT, type Terminal, table, UsageError } from "./command.ts";
+import { numberOption, whole } from "./options.ts";
 
 /** maitred backfill list: see `backfill`. */
 export const list: BackfillCommand = async (db, { values, positionals }, terminal) => {
@@ -78,8 +79,7 @@ export async function follow(db: Pool, id: string, terminal: Terminal, json: boo
 /** maitred backfill report: see `backfill`. */
 export const report: BackfillCommand = async (db, args, terminal) => {
   const id = idOf(args);
-  const most = Number(args.values["most"] ?? 20);
-  if (!Number.isInteger(most) || most < 0) throw new UsageError("--most: expected a whole number");
+  const most = numberOption(args.values, "most", whole(0), 20);
   const { row, counts } = await read(db, id);
   const sample = await sampleBackfillChanges(db, id, most);
   if (args.values["json"]) terminal.print(JSON.stringify({ ...row, counts, sample }));

@@ -15,18 +15,22 @@ import { lookAt, lookForRenditions } from "./backfill-look.ts";
 import { follow } from "./backfill-report.ts";
 import { closest } from "./closest.ts";
 import { type Arguments, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
-import { failureCode } from "./failure-code.ts";
-import { accountOf } from "./model-promote.ts";
-import { timeOption } from "./time.ts";
+import {
+  accountOption,
+  between,
+  codeOption,
+  numberOption,
+  timeOption,
+  uploaderOption,
+  whole,
+} from "./options.ts";
 
 /** maitred backfill start: see `backfill`. */
 export const start: BackfillCommand = async (db, args, terminal) => {
   const { values } = args;
   const what = await selectorOf(args, db);
-  const maxRate = numberOf(values["max-rate"], "--max-rate", 0.01, 1e6);
-  const expected = numberOf(values["expect"], "--expect", 1, 1e15);
-  if (expected !== null && !Number.isInteger(expected))
-    throw new UsageError(`--expect: expected a whole number, got ${JSON.stringify(values["expect"])}`);
+  const maxRate = numberOption(values, "max-rate", between(0.01, 1e6)) ?? null;
+  const expected = numberOption(values, "expect", whole(1, 1e15)) ?? null;
   const hours = values["hours"] === undefined ? null : String(values["hours"]);
   if (hours !== null) parseHours(hours);
   const rendition = values["rendition-template"] === undefined ? null : String(values["rendition-template"]);
@@ -45,7 +49,7 @@ export const start: BackfillCommand = async (db, args, terminal) => {
     rendition,
     expected,
   };
-  const id = await addBackfill(db, { what, model, ...how, startedBy: accountOf(values) });
+  const id = await addBackfill(db, { what, model, ...how, startedBy: accountOption(values) });
   if (values["json"]) terminal.print(JSON.stringify({ id, what }));
   else terminal.print(`backfill ${id} begins: ${describe(what)}`);
   if (values["watch"]) return follow(db, id, terminal, Boolean(values["json"]));
@@ -101,25 +105,22 @@ async function photoFilters(values: Arguments["values"], db: Pool): Promise<Phot
   if (values["code"] !== undefined && !values["failed"])
     throw new UsageError("--code: expected --failed beside it");
   if (values["listing"] === "") throw new UsageError("--listing: expected a restaurant's id");
-  const below = numberOf(values["below"], "--below", 0, 1);
-  const [since, until] = ["since", "until"].map((name) => timeOption(values[name], name)?.toISOString());
+  const below = numberOption(values, "below", between(0, 1));
+  const [since, until] = ["since", "until"].map((name) => timeOption(values, name)?.toISOString());
   if (since && until && since >= until) throw new UsageError("--until: expected a time after --since");
-  const code = failureCode(values["code"]);
-  const { listing, uploader } = values as { listing?: string; uploader?: string };
-  const who = (["moderator", "user"] as const).find((each) => each === uploader);
-  if (uploader !== undefined && !who) {
-    throw new UsageError(`--uploader: expected moderator or user, got ${JSON.stringify(uploader)}`);
-  }
+  const code = codeOption(values);
+  const listing = values["listing"] as string | undefined;
+  const uploader = uploaderOption(values);
   const filters = {
     ...(values["missing"] && { state: "pending" as const }),
     ...(values["failed"] && { state: "failed" as const }),
     ...(code !== undefined && { code }),
     ...(values["older-model"] && { olderModel: true }),
-    ...(below !== null && { below }),
+    ...(below !== undefined && { below }),
     ...(since && { since }),
     ...(until && { until }),
     ...(listing !== undefined && { listing }),
-    ...(who && { uploader: who }),
+    ...(uploader && { uploader }),
   };
   const beside = CHOICES.find((name) => name !== "all" && values[name] !== undefined);
   if (values["all"] && beside) {
@@ -144,18 +145,6 @@ export async function modelOf(values: Arguments["values"], db: Pool, terminal: T
   throw new UsageError(
     `--model: expected one of ${known.join(", ")}, got ${JSON.stringify(named)}${closest(named, known)}`,
   );
-}
-
-function numberOf(
-  value: string | boolean | undefined,
-  name: string,
-  min: number,
-  max: number,
-): number | null {
-  if (value === undefined) return null;
-  const number = Number(value);
-  if (Number.isFinite(number) && number >= min && number <= max) return number;
-  throw new UsageError(`${name}: expected a number ${min} to ${max}, got ${JSON.stringify(value)}`);
 }
 
 /** Options that choose among the photos in Postgres. */

@@ -12,8 +12,7 @@ import { type BackfillCommand, idOf, theBackfill } from "./backfill-command.ts";
 import { list, report, status } from "./backfill-report.ts";
 import { start } from "./backfill-start.ts";
 import { type Command, EXIT, UsageError } from "./command.ts";
-import { failureCode } from "./failure-code.ts";
-import { accountOf } from "./model-promote.ts";
+import { accountOption, codeOption } from "./options.ts";
 import { counted } from "./plural.ts";
 import { choose, withPostgres } from "./subcommand.ts";
 
@@ -117,7 +116,7 @@ function change(state: "running" | "paused" | "cancelled", said: string): Backfi
     const why = args.values["why"];
     if (state !== "running" && !why) throw new UsageError(`--why: expected why it is ${said}`);
     await theBackfill(db, id);
-    await changeBackfill(db, id, state, accountOf(args.values), String(why ?? ""));
+    await changeBackfill(db, id, state, accountOption(args.values), String(why ?? ""));
     terminal.print(args.values["json"] ? JSON.stringify({ id, state }) : `backfill ${id} is ${said}`);
     return EXIT.done;
   };
@@ -141,7 +140,7 @@ function throughout(
     let pending: number | undefined;
     let after = "0";
     for (;;) {
-      const done = await page(db, id, accountOf(args.values), after);
+      const done = await page(db, id, accountOption(args.values), after);
       if (!done) {
         if (!outcome || after === "0") break;
         // what was proposed meanwhile may be of any photo
@@ -203,7 +202,7 @@ const rollback = throughout("as they were before", async (db, id, by, after) => 
 const retryFailed: BackfillCommand = async (db, args, terminal) => {
   const { id } = await theBackfill(db, idOf(args));
   const { values } = args;
-  const photos = await retryBackfill(db, id, failureCode(values["code"]), accountOf(values));
+  const photos = await retryBackfill(db, id, codeOption(values), accountOption(values));
   terminal.print(
     values["json"]
       ? JSON.stringify({ id, photos })

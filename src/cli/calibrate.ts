@@ -21,8 +21,8 @@ import { samplesFromLabels, samplesFromVerdicts } from "./calibrate-samples.ts";
 import { type Doubts, type Outcome, summaryOf, tooFewOf, warningsOf } from "./calibrate-summary.ts";
 import { openModelInUse, openNamed } from "./choose-model.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, UsageError } from "./command.ts";
+import { between, numberOption, timeOption } from "./options.ts";
 import { makeOutputFolder } from "./output-folder.ts";
-import { timeOption } from "./time.ts";
 
 export const calibrate: Command = {
   summary: "choose a policy's thresholds for what may be shown or held back at most",
@@ -82,7 +82,7 @@ written says beside each number.
     if (!verdicts && (audit || values["since"] !== undefined)) {
       throw new UsageError("--audit, --since: expected --verdicts too");
     }
-    const since = timeOption(args.values["since"], "since") ?? new Date(0);
+    const since = timeOption(values, "since") ?? new Date(0);
     const target = targetOf(args);
     const refused = `--out: expected a new file, got ${out}, which is there; --force replaces it`;
     if (out !== undefined && !force && existsSync(out)) throw new UsageError(refused);
@@ -148,23 +148,19 @@ written says beside each number.
   },
 };
 
-function targetOf(args: Arguments): Target {
-  const shown = shareOf(args, "max-shown");
-  const held = shareOf(args, "max-held");
-  const share = shown ?? held;
-  if (share === null || (shown !== null && held !== null)) {
+function targetOf({ values }: Arguments): Target {
+  const share = (name: string): number | null => numberOption(values, name, between(0, 1)) ?? null;
+  const [shown, held] = [share("max-shown"), share("max-held")];
+  const most = shown ?? held;
+  if (most === null || (shown !== null && held !== null)) {
     throw new UsageError("expected one of --max-shown and --max-held");
   }
-  const limit = shown === null ? "held" : "shown";
-  const [tagPrecision, hidePrecision] = [shareOf(args, "tag-precision"), shareOf(args, "hide-precision")];
-  return { limit, share, tagPrecision, hidePrecision };
-}
-
-function shareOf({ values }: Arguments, name: string): number | null {
-  if (values[name] === undefined) return null;
-  const share = values[name] === "" ? Number.NaN : Number(values[name]);
-  if (share >= 0 && share <= 1) return share;
-  throw new UsageError(`--${name}: expected a number 0 to 1, got ${JSON.stringify(values[name])}`);
+  return {
+    limit: shown === null ? "held" : "shown",
+    share: most,
+    tagPrecision: share("tag-precision"),
+    hidePrecision: share("hide-precision"),
+  };
 }
 
 function configOf({ values }: Arguments, config: Config): Config {

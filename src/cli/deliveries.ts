@@ -6,6 +6,7 @@ import {
   replayDeliveries,
 } from "../store/deliveries.ts";
 import { type Arguments, type Command, EXIT, table, UsageError } from "./command.ts";
+import { numberOption, whole } from "./options.ts";
 import { runSubcommand, type Subcommand } from "./subcommand.ts";
 
 export const deliveries: Command = {
@@ -47,12 +48,7 @@ Exit codes: of show, 1 there is no such change.
 const list: Subcommand = (rest, { values }, terminal) => {
   if (rest.length > 0) throw new UsageError(`expected nothing after list, got ${JSON.stringify(rest[0])}`);
   const filter = filterOf(values);
-  const limit = Number(values["limit"] ?? 50);
-  if (!(Number.isInteger(limit) && limit >= 1 && limit <= 10_000)) {
-    throw new UsageError(
-      `--limit: expected a whole number 1 to 10000, got ${JSON.stringify(values["limit"])}`,
-    );
-  }
+  const limit = numberOption(values, "limit", whole(1, 10_000), 50);
   return async (db) => {
     const found = await listDeliveries(db, filter, limit);
     if (values["json"]) terminal.print(JSON.stringify(found));
@@ -99,11 +95,14 @@ const show: Subcommand = ([seq, ...more], { values }, terminal) => {
 
 const replay: Subcommand = ([seq, ...more], { values }, terminal) => {
   if (more.length > 0) throw new UsageError("replay: expected at most one sequence");
-  const filter: DeliveryFilter = { ...filterOf(values), ...(seq && { seq: number("replay", seq) }) };
-  if (!seq && !filter.destination && !filter.photoId && !values["all"]) {
+  const filter: DeliveryFilter = {
+    ...filterOf(values),
+    ...(seq !== undefined && { seq: number("replay", seq) }),
+  };
+  if (!filter.seq && !filter.destination && !filter.photoId && !values["all"]) {
     throw new UsageError("replay: expected a sequence, --destination, --photo, or --all");
   }
-  if (!seq) filter.state ??= "dead";
+  if (!filter.seq) filter.state ??= "dead";
   return async (db) => {
     let replayed = 0;
     const disabled = new Set<string>();
@@ -146,8 +145,8 @@ function filterOf(values: Arguments["values"]): DeliveryFilter {
   }
   return {
     ...(known && { state: known }),
-    ...(destination && { destination }),
-    ...(photo && { photoId: number("--photo", photo) }),
+    ...(destination !== undefined && { destination }),
+    ...(photo !== undefined && { photoId: number("--photo", photo) }),
   };
 }
 

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { countPending, photoWriters, tellAgain } from "../store/destinations.ts";
 import type { Pool } from "../store/pool.ts";
 import { type Arguments, EXIT, type Terminal, UsageError } from "./command.ts";
+import { timeOption } from "./options.ts";
 import { counted } from "./plural.ts";
-import { timeOption } from "./time.ts";
 
 /**
  * maitred destination catch-up: tells one destination of photos as they are now, in the order of their ids, and waits while
@@ -15,7 +15,7 @@ export function catchUp(
   { values }: Arguments,
   terminal: Terminal,
 ): (db: Pool) => Promise<number> {
-  const since = timeOption(values["since"], "since") ?? null;
+  const since = timeOption(values, "since") ?? null;
   const from = String(values["after"] ?? "0");
   if (!/^\d{1,18}$/.test(from)) {
     throw new UsageError(`--after: expected the id of a photo, got ${JSON.stringify(from)}`);

@@ -22,6 +22,7 @@ import {
   UsageError,
 } from "./command.ts";
 import { catchUp } from "./destination-catch-up.ts";
+import { between, numberOption } from "./options.ts";
 import { runSubcommand, type Subcommand } from "./subcommand.ts";
 
 export const destination: Command = {
@@ -111,12 +112,7 @@ const list: Subcommand = (rest, { values }, terminal) => {
 
 const rotate: Subcommand = (rest, { values }, terminal) => {
   const id = oneId("rotate", rest);
-  const hours = Number(values["keep"] ?? 24);
-  if (!(hours >= 0 && hours <= 8_760)) {
-    throw new UsageError(
-      `--keep: expected a number of hours 0 to 8760, got ${JSON.stringify(values["keep"])}`,
-    );
-  }
+  const hours = numberOption(values, "keep", between(0, 8_760), 24);
   return async (db) => {
     if (values["finish"]) {
       return say(terminal, values, id, await finishRotation(db, id), "signs with one key", "webhook");

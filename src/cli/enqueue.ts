@@ -7,11 +7,11 @@ import { folderPhoto, isInside, listFolder } from "../image/folder.ts";
 import { ANSWER_MS, connectS3 } from "../image/s3.ts";
 import { listObjects } from "../image/s3-bucket.ts";
 import { Scope } from "../lifecycle.ts";
-import { type Known, LANES, type Lane, type PhotoRef } from "../photo.ts";
+import { type Known, LANES, type PhotoRef } from "../photo.ts";
 import { databaseTime, photosToReplay } from "../store/photos.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
-import { failureCode } from "./failure-code.ts";
 import { openIntake } from "./intake.ts";
+import { codeOption, laneOption, uploaderOption } from "./options.ts";
 import { printable } from "./terminal.ts";
 
 export const enqueue: Command = {
@@ -52,7 +52,7 @@ there, or there is no photo in any.
   },
 
   async run(args, terminal) {
-    const lane = laneOf(args);
+    const lane = laneOption(args.values, "live");
     const known = knownOf(args);
     const replay = replayOf(args);
     if (!replay && args.positionals.length === 0) throw new UsageError("expected what to queue");
@@ -129,17 +129,9 @@ there, or there is no photo in any.
   },
 };
 
-function laneOf({ values }: Arguments): Lane {
-  const lane = LANES.find((lane) => lane === (values["lane"] ?? "live"));
-  if (lane) return lane;
-  throw new UsageError(`--lane: expected ${LANES.join(" or ")}, got ${JSON.stringify(values["lane"])}`);
-}
-
 function knownOf({ values }: Arguments): Known {
-  const { listing, uploader, claimed } = values as { listing?: string; uploader?: string; claimed?: string };
-  if (uploader !== undefined && uploader !== "moderator" && uploader !== "user") {
-    throw new UsageError(`--uploader: expected moderator or user, got ${JSON.stringify(uploader)}`);
-  }
+  const { listing, claimed } = values as { listing?: string; claimed?: string };
+  const uploader = uploaderOption(values);
   return { ...(listing && { listing }), ...(uploader && { uploader }), ...(claimed && { claimed }) };
 }
 
@@ -156,7 +148,7 @@ function replayOf({
   const [other] = [...positionals, ...options.map((name) => `--${name}`)];
   // it would be taken for a choice among them
   if (other !== undefined) throw new UsageError(`--${state}: expected nothing besides, got ${other}`);
-  const code = failureCode(values["code"]);
+  const code = codeOption(values);
   return { state, ...(code !== undefined && { code }), olderThanS: failed ? 0 : 600 };
 }
 

@@ -16,6 +16,7 @@ import { openModelInUse, openNamed } from "./choose-model.ts";
 import { type Arguments, type Command, EXIT, type Terminal, UsageError } from "./command.ts";
 import { summaryOf } from "./evaluate-summary.ts";
 import { createCounter, judgeLabels, openFileJudge } from "./judging.ts";
+import { numberOption, whole } from "./options.ts";
 import { makeOutputFolder } from "./output-folder.ts";
 import { makeThumbnails } from "./thumbnails.ts";
 
@@ -62,8 +63,8 @@ Exit codes: 0 every label counted, 1 some photos or lines were left out.
     const [path, ...rest] = positionals;
     if (path === undefined || rest.length > 0)
       throw new UsageError("expected one labelled folder or labels.jsonl");
-    const worst = wholeNumber(args, "worst", 24);
-    const limit = wholeNumber(args, "limit", Number.MAX_SAFE_INTEGER);
+    const worst = numberOption(values, "worst", whole(1), 24);
+    const limit = numberOption(values, "limit", whole(1), Number.MAX_SAFE_INTEGER);
     const config = configOf(args, terminal);
     const models = await modelsOf(args, config);
     const set = await readLabelledSet(path, models[0]!.categories);
@@ -176,10 +177,4 @@ function pathsOf(subjects: readonly Subject[], comparison: Comparison | null): s
   );
   const differences = comparison?.differences.slice(0, DIFFERENCES_SHOWN) ?? [];
   return [...new Set([...mistakes, ...differences].map((each) => each.path))];
-}
-
-function wholeNumber({ values }: Arguments, name: string, fallback: number): number {
-  const number = Number(values[name] ?? fallback);
-  if (Number.isInteger(number) && number > 0) return number;
-  throw new UsageError(`--${name}: expected a whole number above 0, got ${JSON.stringify(values[name])}`);
 }

@@ -19,8 +19,8 @@ import {
   table,
   UsageError,
 } from "./command.ts";
+import { timeOption } from "./options.ts";
 import { choose } from "./subcommand.ts";
-import { timeOption } from "./time.ts";
 
 export const events: Command = {
   summary: "list, show, replay and discard messages of queues that could not be taken",
@@ -91,7 +91,7 @@ function filterOf(what: string, ids: readonly string[], { values }: Arguments): 
   if (what !== "list" && what !== "show" && ids.length > 0 === all) {
     throw new UsageError("expected ids, as maitred events list shows them, or --all");
   }
-  const since = timeOption(values["since"], "since");
+  const since = timeOption(values, "since");
   return {
     ...(ids.length > 0 && { ids }),
     ...(values["source"] !== undefined && { source: String(values["source"]) }),

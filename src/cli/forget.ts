@@ -15,7 +15,7 @@ import { type Forgotten, forgetObjects } from "../store/forget.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { type Command, connectedConfig, EXIT, type Terminal, table, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
-import { accountOf } from "./model-promote.ts";
+import { accountOption } from "./options.ts";
 import { counted } from "./plural.ts";
 
 export const forget: Command = {
@@ -50,7 +50,7 @@ Exit codes: 1 nothing was known of it, or it was not confirmed.
     const [what, ...more] = positionals;
     if (what === undefined || more.length > 0) throw new UsageError("expected one BUCKET/KEY or path");
     const objects = objectsOf(what);
-    const by = accountOf(values);
+    const by = accountOption(values);
     const config = connectedConfig(terminal);
     const scope = new Scope();
     const intake = openIntake(config, scope, () => {});

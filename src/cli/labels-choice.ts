@@ -4,8 +4,8 @@ import { isHeldOut, type LabelledPhoto, labelOf, type Origin } from "../label.ts
 import { claimedPhotos, reviewedPhotos } from "../store/labels.ts";
 import type { Pool } from "../store/pool.ts";
 import { type Arguments, UsageError } from "./command.ts";
+import { numberOption, timeOption, whole } from "./options.ts";
 import { counted } from "./plural.ts";
-import { timeOption } from "./time.ts";
 
 /** Which labels `maitred labels export` is asked for. */
 export interface Choice {
@@ -36,27 +36,21 @@ export function choiceOf({ values }: Arguments): Choice {
   if (unknown !== undefined) {
     throw new UsageError(`--from: expected some of ${FROM.join(", ")}, got ${JSON.stringify(unknown)}`);
   }
-  const since = timeOption(values["since"], "since") ?? new Date(0);
-  const limit = Number(values["limit"] ?? Number.MAX_SAFE_INTEGER);
-  if (!Number.isInteger(limit) || limit < 1) {
-    throw new UsageError(`--limit: expected a whole number above 0, got ${JSON.stringify(values["limit"])}`);
-  }
+  const since = timeOption(values, "since") ?? new Date(0);
+  const limit = numberOption(values, "limit", whole(1), Number.MAX_SAFE_INTEGER);
   const apart = values["held-out"] !== undefined || values["without-held-out"] !== undefined;
   return { from: new Set(from), since, limit, apart, belongs: belongsOf(values) };
 }
 
 function belongsOf(values: Arguments["values"]): Choice["belongs"] {
-  const [without, only] = [values["without-held-out"], values["held-out"]];
+  const part = { words: "a number between 0 and 1", has: (share: number) => share > 0 && share < 1 };
+  const without = numberOption(values, "without-held-out", part);
+  const only = numberOption(values, "held-out", part);
   if (without !== undefined && only !== undefined) {
     throw new UsageError("expected one of --without-held-out and --held-out, each with a folder of its own");
   }
-  const given = without ?? only;
-  if (given === undefined) return () => true;
-  const share = Number(given);
-  if (!(share > 0 && share < 1)) {
-    const name = without === undefined ? "--held-out" : "--without-held-out";
-    throw new UsageError(`${name}: expected a number between 0 and 1, got ${JSON.stringify(given)}`);
-  }
+  const share = without ?? only;
+  if (share === undefined) return () => true;
   return (source) => isHeldOut(source, share) === (only !== undefined);
 }
 

@@ -1,4 +1,3 @@
-import { userInfo } from "node:os";
 import { join } from "node:path";
 import { modelDirectories, openPolicy, openShippedModel } from "../../workers/judge.ts";
 import type { Config } from "../config.ts";
@@ -15,8 +14,9 @@ import type { Scores } from "../photo.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { promoteModel, readModels, readPromotions, registerModel, rollbackModel } from "../store/models.ts";
 import { connect } from "../store/pool.ts";
-import { type Arguments, type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
+import { type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
 import { judgeLabels, openFileJudge } from "./judging.ts";
+import { accountOption } from "./options.ts";
 import { counted } from "./plural.ts";
 
 /** maitred model promote: see `model`. */
@@ -28,7 +28,7 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
     throw new UsageError("expected --gold with labelled photos, or --force --reason WHY");
   }
   const config = connectedConfig(terminal);
-  const by = accountOf(values);
+  const by = accountOption(values);
   const db = connect(config.databaseUrl, () => {}, 1);
   try {
     await requireSchema(db, join(packageRoot(), "migrations"));
@@ -106,7 +106,7 @@ export const rollback: Command["run"] = async ({ values }, terminal) => {
       previous && from === active && !force
         ? await openModelById(modelDirectories(config), previous, config.variant)
         : undefined;
-    const id = await rollbackModel(db, { from, by: accountOf(values), why: reason });
+    const id = await rollbackModel(db, { from, by: accountOption(values), why: reason });
     if (model) terminal.say(saidOfPolicy(config, model));
     terminal.print(
       values["json"]
@@ -118,17 +118,6 @@ export const rollback: Command["run"] = async ({ values }, terminal) => {
     await db.end();
   }
 };
-
-/** Who is written down for a change. */
-export function accountOf(values: Arguments["values"]): string {
-  if (values["by"] !== undefined) return String(values["by"]);
-  try {
-    return userInfo().username;
-  } catch {
-    // a container may run as a user that nobody gave a name
-    return `uid ${process.getuid?.() ?? "unknown"}`;
-  }
-}
 
 /** A warning where the policy here is not for that model, else nothing. Which one workers have is not known here. */
 function saidOfPolicy(config: Config, model: Model): string {

@@ -9,15 +9,14 @@ import { connect } from "../store/pool.ts";
 import { compareShadow, type Pair, type ShadowComparison } from "../store/shadow.ts";
 import { modelOf } from "./backfill-start.ts";
 import { type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
-import { accountOf } from "./model-promote.ts";
+import { accountOption, numberOption, whole } from "./options.ts";
 import { counted } from "./plural.ts";
 
 /** maitred model shadow: see `model`. */
 export const shadow: Command["run"] = async ({ values, positionals: [id] }, terminal) => {
   const stop = Boolean(values["stop"]);
   if (stop === (id !== undefined)) throw new UsageError("expected the id of a model, or --stop");
-  const share = Number(values["share"] ?? 0.05);
-  if (!(share > 0 && share <= 1)) throw new UsageError("--share: expected a number above 0, to 1");
+  const share = numberOption(values, "share", SOME, 0.05);
   const config = connectedConfig(terminal);
   const db = connect(config.databaseUrl, () => {}, 1);
   try {
@@ -35,7 +34,7 @@ export const shadow: Command["run"] = async ({ values, positionals: [id] }, term
     const model = await openModelById(modelDirectories(config), { id, sha256: "" }, config.variant);
     // the policy must know its categories, here as in the workers
     await (await openJudge(config, model)).close();
-    await registerModel(db, model, accountOf(values));
+    await registerModel(db, model, accountOption(values));
     await shadowModel(db, model.id, share);
     const percent = Number((100 * share).toPrecision(12));
     const said = `${model.id} judges ${percent} % of the live photos too; maitred model compare shows how`;
@@ -48,8 +47,7 @@ export const shadow: Command["run"] = async ({ values, positionals: [id] }, term
 
 /** maitred model compare: see `model`. */
 export const compare: Command["run"] = async ({ values, positionals: [id] }, terminal) => {
-  const most = Number(values["most"] ?? 20);
-  if (!Number.isInteger(most) || most < 0) throw new UsageError("--most: expected a whole number from 0 up");
+  const most = numberOption(values, "most", whole(0), 20);
   const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 1);
   try {
     await requireSchema(db, join(packageRoot(), "migrations"));
@@ -100,3 +98,5 @@ function crossed(what: string, shadow: string, pairs: readonly Pair[]): string[]
 function change(from: string, to: string): string {
   return from === to ? from : `${from} -> ${to}`;
 }
+
+const SOME = { words: "a number above 0, to 1", has: (share: number) => share > 0 && share <= 1 };

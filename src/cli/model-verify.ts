@@ -9,6 +9,7 @@ import { linesOf } from "../lines.ts";
 import type { Scores } from "../photo.ts";
 import { openNamed } from "./choose-model.ts";
 import { type Command, EXIT, table, UsageError } from "./command.ts";
+import { between, numberOption } from "./options.ts";
 
 interface Checked {
   model: string;
@@ -27,8 +28,7 @@ interface Checked {
 export const verify: Command["run"] = async ({ values, positionals }, terminal) => {
   if (positionals.length === 0) throw new UsageError("expected the id or the folder of a model");
   const config = readConfig(terminal.env);
-  const tolerance = Number(values["tolerance"] ?? 0.02);
-  if (!(tolerance >= 0 && tolerance <= 1)) throw new UsageError("--tolerance: expected a number 0 to 1");
+  const tolerance = numberOption(values, "tolerance", between(0, 1), 0.02);
   const photos = values["photos"] as string | undefined;
   if (photos !== undefined && !existsSync(photos)) throw new UsageError(`--photos: there is no ${photos}`);
   const checked: Checked[] = [];

@@ -22,7 +22,7 @@ import {
   table,
   UsageError,
 } from "./command.ts";
-import { accountOf } from "./model-promote.ts";
+import { accountOption, numberOption, whole } from "./options.ts";
 
 export const policy: Command = {
   summary: "see what another policy would decide from the stored scores, and decide by it",
@@ -92,8 +92,7 @@ type Subcommand = (
 ) => Promise<number>;
 
 const diff: Subcommand = async (db, next, before, { values }, terminal) => {
-  const most = Number(values["most"] ?? 20);
-  if (!Number.isInteger(most) || most < 0) throw new UsageError("--most: expected a whole number");
+  const most = numberOption(values, "most", whole(0), 20);
   const moves = new Map<string, number>();
   const sample: object[] = [];
   let [photos, changed, other] = [0, 0, 0];
@@ -138,7 +137,7 @@ const diff: Subcommand = async (db, next, before, { values }, terminal) => {
 
 const apply: Subcommand = async (db, next, before, { values }, terminal) => {
   await keepPolicy(db, { id: next.id, yaml: next.yaml, thresholds: next.policy.categories });
-  const run = await begin(db, next.id, Boolean(values["propose"]), accountOf(values));
+  const run = await begin(db, next.id, Boolean(values["propose"]), accountOption(values));
   let [photos, decided, from] = [0, 0, run.cursor];
   const record = async (
     changes: readonly Redecided<ScoredPhoto>[],

@@ -4,7 +4,7 @@ import { endSession, listSessions } from "../store/desk-sessions.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { connect } from "../store/pool.ts";
 import { type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
-import { accountOf } from "./model-promote.ts";
+import { accountOption } from "./options.ts";
 
 export const session: Command = {
   summary: "list and revoke the sessions of those who are signed in to the desk",
@@ -41,7 +41,7 @@ Exit codes: of revoke, 1 there is no such session, or it has ended.
     try {
       await requireSchema(db, join(packageRoot(), "migrations"));
       if (id !== undefined) {
-        const revoked = await endSession(db, id, accountOf(values), "revoked");
+        const revoked = await endSession(db, id, accountOption(values), "revoked");
         if (values["json"]) print(JSON.stringify({ id, revoked }));
         else if (revoked) print(`${id} is revoked`);
         if (!revoked) say(`there is no session ${JSON.stringify(id)}: maitred session list shows them\n`);

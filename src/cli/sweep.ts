@@ -4,10 +4,10 @@ import { asError, ModerationError } from "../errors.ts";
 import { connectS3 } from "../image/s3.ts";
 import { exitOnSignal, Scope } from "../lifecycle.ts";
 import { packageRoot } from "../package-root.ts";
-import { LANES, type Lane } from "../photo.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
+import { between, laneOption, numberOption } from "./options.ts";
 import { type BucketSweep, type Result, sweepBucket, type Target } from "./sweep-bucket.ts";
 import { createSweepProgress, describe } from "./sweep-progress.ts";
 import { printable } from "./terminal.ts";
@@ -138,23 +138,11 @@ function optionsOf(args: Arguments) {
     restart: Boolean(values["restart"]),
     allowRemovals: Boolean(values["allow-removals"]),
     json: Boolean(values["json"]),
-    lane: laneOf(values["lane"]),
+    lane: laneOption(values, "backfill"),
     graceMs: values["grace"] === undefined ? GRACE_MS : timeOf("grace", args),
-    rate: numberOf("rate", args, 100, 0.1, 10_000),
-    queueLimit: numberOf("queue", args, 10_000, 1, 100_000_000),
+    rate: numberOption(values, "rate", between(0.1, 10_000), 100),
+    queueLimit: numberOption(values, "queue", between(1, 100_000_000), 10_000),
   };
-}
-
-function laneOf(value: unknown): Lane {
-  const lane = LANES.find((lane) => lane === (value ?? "backfill"));
-  if (lane) return lane;
-  throw new UsageError(`--lane: expected ${LANES.join(" or ")}, got ${JSON.stringify(value)}`);
-}
-
-function numberOf(name: string, { values }: Arguments, fallback: number, min: number, max: number): number {
-  const value = Number(values[name] ?? fallback);
-  if (value >= min && value <= max) return value;
-  throw new UsageError(`--${name}: expected a number ${min} to ${max}, got ${JSON.stringify(values[name])}`);
 }
 
 /** Milliseconds of a time such as 15m. */

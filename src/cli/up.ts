@@ -17,7 +17,7 @@ import { connect } from "../store/pool.ts";
 import { type Command, EXIT, type Terminal, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
 import { migrateAll } from "./migrate.ts";
-import { accountOf } from "./model-promote.ts";
+import { accountOption } from "./options.ts";
 import { makeOutputFolder } from "./output-folder.ts";
 import { createProgress, photoTable } from "./progress.ts";
 import { sentences } from "./sentences.ts";
@@ -204,7 +204,7 @@ function deskOf({ host, deskUrl }: Config, api: RunningApi, beside: string): str
     const how = `${beside}maitred token create --scopes review,operate NAME makes a token for it`;
     return `the desk is at ${deskUrl || api.url}/desk/; ${how}`;
   }
-  const name = accountOf({});
+  const name = accountOption({});
   const link = api.signInLink({ subject: `link:${name}`, name, roles: ["moderator", "operator"] });
   return `the desk, signed in once within the hour: ${link}`;
 }

@@ -246,7 +246,7 @@ test("says what is wrong before it judges anything", async ({ folder }) => {
   mkdirSync(join(folder, "empty"));
   makeModel(env["MAITRED_MODELS"]!, "odd-1", { categories: ["cats", "dogs"] });
   for (const [args, message] of [
-    [[set, "--worst", "none"], "--worst: expected a whole number above 0"],
+    [[set, "--worst", "none"], "--worst: expected a whole number from 1 up"],
     [[join(folder, "none"), "--model", "eyes-1"], `${join(folder, "none")}: there is no such file or folder`],
     [[join(folder, "empty"), "--model", "eyes-1"], "it has no labelled photos"],
     [[set, "--model", "eyes-1", "--compare", "odd-1"], "expected the categories food, ambience, menu, other"],

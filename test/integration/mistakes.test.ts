@@ -172,6 +172,23 @@ describe("what contradicts itself", () => {
   });
 });
 
+describe("a number that is none", () => {
+  test.for([
+    [["destination", "rotate", "d1", "--keep", ""], '--keep: expected a number 0 to 8760, got ""'],
+    [["destination", "rotate", "d1", "--keep", " "], '--keep: expected a number 0 to 8760, got " "'],
+    [["backfill", "start", "--below", ""], '--below: expected a number 0 to 1, got ""'],
+    [["backfill", "report", "1", "--most", ""], '--most: expected a whole number from 0 up, got ""'],
+    [["model", "compare", "--most", ""], '--most: expected a whole number from 0 up, got ""'],
+    [["model", "verify", "restaurant-4", "--tolerance", ""], '--tolerance: expected a number 0 to 1, got ""'],
+    [["policy", "diff", "policy.yaml", "--most", ""], '--most: expected a whole number from 0 up, got ""'],
+    [["deliveries", "replay", "--all", "--photo", ""], '--photo: expected a number, got ""'],
+    [["deliveries", "replay", "", "--all"], 'replay: expected a number, got ""'],
+  ] as const)("is refused, and is no 0: %j", async ([args, why], { db }) => {
+    const { code, err } = await ended([...args], { DATABASE_URL: db.url });
+    expect([code, err]).toEqual([2, expect.stringContaining(why)]);
+  });
+});
+
 describe("mistakes are told in words", () => {
   test.for([
     ["token", "create", "--scopes", "read", "ann"],
