@@ -7,7 +7,6 @@ import pg from "pg";
 import type { TestProject } from "vitest/node";
 import { collectSamples } from "../samples/collect.ts";
 import { startPostgres } from "../src/embedded/postgres.ts";
-import { packageRoot } from "../src/package-root.ts";
 import { openQueueServer } from "../src/queue/server.ts";
 import { migrate } from "../src/store/migrate.ts";
 
@@ -36,7 +35,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     () => {},
   );
   await server.migrate();
-  await migrate(templateUrl, join(packageRoot(), "migrations"), "maitred_queue");
+  await migrate(templateUrl, "maitred_queue");
   const samples = join(home, "samples");
   await collectSamples(samples);
   project.provide("samples", samples);

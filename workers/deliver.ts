@@ -1,5 +1,4 @@
 /** Process: tells destinations what became of photos, assembled from its parts. `maitred deliver` runs it. */
-import { join } from "node:path";
 import type { Config } from "../src/config.ts";
 import { createAddresses } from "../src/deliver/addresses.ts";
 import { createDeliverer, type Deliverer } from "../src/deliver/deliverer.ts";
@@ -10,7 +9,7 @@ import { connectS3 } from "../src/image/s3.ts";
 import { setTags } from "../src/image/tags.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
-import { packageRoot, packageVersion } from "../src/package-root.ts";
+import { packageVersion } from "../src/package-root.ts";
 import { regularly } from "../src/regularly.ts";
 import { claimDeliveries, purgeDeliveries, settleDelivery } from "../src/store/deliveries.ts";
 import { enableDestination } from "../src/store/destinations.ts";
@@ -29,7 +28,7 @@ export async function startDeliver(config: Config, log: Logger, scope: Scope): P
   const broken = (error: Error): void => log.warn({ err: error }, "Postgres is unwell");
   const db = connect(config.databaseUrl, broken);
   scope.onClose("Postgres", () => db.end());
-  await requireSchema(db, join(packageRoot(), "migrations"));
+  await requireSchema(db);
   const webhooks = scope.hold(
     "webhooks",
     createWebhookSender(createAddresses(config.webhookAllow), {

@@ -1,5 +1,4 @@
 /** Process: keeps the backfill lane filled. `maitred feed` runs it. */
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createFeeder, FEEDER } from "../src/backfill/feeder.ts";
 import { type PageDeps, pages } from "../src/backfill/pages.ts";
@@ -11,7 +10,6 @@ import { ANSWER_MS, connectS3 } from "../src/image/s3.ts";
 import { listStretch } from "../src/image/s3-bucket.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
-import { packageRoot } from "../src/package-root.ts";
 import { openQueues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
 import { regularly } from "../src/regularly.ts";
@@ -43,7 +41,7 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
   const broken = (where: string) => (error: Error) => log.warn({ err: error }, `${where} is unwell`);
   const db = connect(config.databaseUrl, broken("Postgres"), 3);
   scope.onClose("feeder's Postgres", () => db.end());
-  await requireSchema(db, join(packageRoot(), "migrations"));
+  await requireSchema(db);
   keepFolded(db, log, scope);
   const server = scope.hold("feeder's queue server", openQueueServer(config, broken("the queue")));
   await server.check();

@@ -1,11 +1,9 @@
 /** Part of processes: what the intake of events is assembled from. The API, the listener and the CLI use it. */
-import { join } from "node:path";
 import type { Config } from "../src/config.ts";
 import { asError, UpstreamError } from "../src/errors.ts";
 import { type EventDeps, type QueueDeps, queueForgotten } from "../src/intake/take-events.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
-import { packageRoot } from "../src/package-root.ts";
 import type { PhotoJob } from "../src/photo.ts";
 import { openQueues, type Queues } from "../src/queue/queues.ts";
 import { openQueueServer } from "../src/queue/server.ts";
@@ -36,7 +34,7 @@ export async function openEventIntake(config: Config, log: Logger, scope: Scope)
   const broken = (where: string) => (error: Error) => log.warn({ err: error }, `${where} is unwell`);
   const db = connect(config.databaseUrl, broken("Postgres"));
   scope.onClose("Postgres", () => db.end());
-  await requireSchema(db, join(packageRoot(), "migrations"));
+  await requireSchema(db);
   const server = scope.hold("queue server", openQueueServer(config, broken("the queue")));
   await server.check();
   const queues = scope.hold("queues", openQueues(server, broken("the queue")));

@@ -1,6 +1,6 @@
 /** Process: the moderation worker, assembled from its parts. `maitred worker` and `maitred up` run it. */
 import { availableParallelism, hostname } from "node:os";
-import { delimiter, join, resolve } from "node:path";
+import { delimiter, resolve } from "node:path";
 import type { Config } from "../src/config.ts";
 import { unfitFor } from "../src/decide/policy.ts";
 import { asError, codeOf, UpstreamError } from "../src/errors.ts";
@@ -18,7 +18,6 @@ import { createFollower, type Wanted } from "../src/moderate/follow.ts";
 import { createHold } from "../src/moderate/hold.ts";
 import { createRecent } from "../src/moderate/recent.ts";
 import { createModerationWorker, type WorkerEvents } from "../src/moderate/worker.ts";
-import { packageRoot } from "../src/package-root.ts";
 import { LANES } from "../src/photo.ts";
 import { policyIdOf } from "../src/policy-id.ts";
 import { consume } from "../src/queue/consumer.ts";
@@ -62,7 +61,7 @@ export async function startWorker(
   const broken = (where: string) => (error: Error) => log.warn({ err: error }, `${where} is unwell`);
   const db = connect(config.databaseUrl, broken("Postgres"));
   scope.onClose("Postgres", () => db.end());
-  await requireSchema(db, join(packageRoot(), "migrations"));
+  await requireSchema(db);
   keepFolded(db, log, scope);
   const server = scope.hold("queue server", openQueueServer(config, broken("the queue")));
   await server.check();

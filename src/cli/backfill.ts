@@ -11,10 +11,11 @@ import type { Pool } from "../store/pool.ts";
 import { type BackfillCommand, idOf, theBackfill } from "./backfill-command.ts";
 import { list, report, status } from "./backfill-report.ts";
 import { start } from "./backfill-start.ts";
-import { type Command, EXIT, UsageError } from "./command.ts";
+import { type Command, connectedConfig, EXIT, UsageError } from "./command.ts";
 import { accountOption, codeOption } from "./options.ts";
 import { counted } from "./plural.ts";
-import { choose, withPostgres } from "./subcommand.ts";
+import { withPostgres } from "./postgres.ts";
+import { choose } from "./subcommand.ts";
 
 export const backfill: Command = {
   summary: "judge old photos: a bucket, a list, or a choice from Postgres; start, watch, pause, report",
@@ -100,7 +101,7 @@ done before.
   async run(args, terminal) {
     const [command, positionals] = choose(COMMANDS, args.positionals);
     checkOptions(args.positionals[0]!, Object.keys(args.values));
-    return withPostgres(terminal, (db) => command(db, { ...args, positionals }, terminal), 2);
+    return withPostgres(connectedConfig(terminal), (db) => command(db, { ...args, positionals }, terminal));
   },
 };
 

@@ -1,17 +1,15 @@
-import { join } from "node:path";
 import type { Config } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { Sample } from "../evaluate/calibrate.ts";
 import { type Label, readLabelledSet, someOf } from "../evaluate/labelled.ts";
 import type { Model } from "../infer/model.ts";
 import { labelOf } from "../label.ts";
-import { packageRoot } from "../package-root.ts";
 import { countDecided } from "../store/counts.ts";
 import { reviewedPhotos } from "../store/labels.ts";
-import { requireSchema } from "../store/migrate.ts";
-import { connect, type Pool } from "../store/pool.ts";
+import type { Pool } from "../store/pool.ts";
 import { rollupState } from "../store/rollups.ts";
 import { createCounter, judgeLabels, openFileJudge } from "./judging.ts";
+import { withPostgres } from "./postgres.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
 /** Judges the photos of a labelled set; what is left out is said. */
@@ -63,13 +61,11 @@ export async function samplesFromVerdicts(
   { audit, since }: { audit: boolean; since: Date },
   terminal: Terminal,
 ): Promise<{ samples: Sample[]; strata: Stratum[] }> {
-  const db = connect(config.databaseUrl, () => {}, 1);
   const samples: (Sample & { verdict: string })[] = [];
   let strata: Stratum[] = [];
   const reviewed = new Map<string, number>();
   let others = 0;
-  try {
-    await requireSchema(db, join(packageRoot(), "migrations"));
+  await withPostgres(config, async (db) => {
     // what was judged since then may be reviewed later, and is weighed by how much was judged
     const filter = audit ? { since: new Date(0), judgedSince: since } : { since };
     for await (const page of reviewedPhotos(db, filter)) {
@@ -100,9 +96,7 @@ export async function samplesFromVerdicts(
       }
     }
     if (audit) strata = await weigh(db, model.id, samples, reviewed, since);
-  } finally {
-    await db.end();
-  }
+  });
   if (others > 0) terminal.say(`reviewed photos that ${model.id} had not judged, left out: ${others}\n`);
   return { samples, strata };
 }

@@ -2,13 +2,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { modelDirectories, openDefaultModel } from "../../workers/judge.ts";
 import type { Config } from "../config.ts";
-import { findPostgres } from "../embedded/postgres.ts";
 import { openModelById } from "../infer/folders.ts";
 import { type Model, openModel } from "../infer/model.ts";
-import { packageRoot } from "../package-root.ts";
-import { requireSchema } from "../store/migrate.ts";
 import { readModels } from "../store/models.ts";
-import { connect } from "../store/pool.ts";
+import { withEmbedded } from "./command.ts";
+import { withPostgres } from "./postgres.ts";
 
 /** Opens what an argument names: a folder, or an id below the models directories. Hashes are checked. */
 export function openNamed(config: Config, name: string, variant: string): Promise<Model> {
@@ -21,15 +19,9 @@ export function openNamed(config: Config, name: string, variant: string): Promis
  * runs, else the one that ships.
  */
 export async function openModelInUse(config: Config): Promise<Model> {
-  const url = config.databaseUrl || findPostgres(config.home);
-  if (config.model || !url) return openDefaultModel(config);
-  const db = connect(url, () => {}, 1);
-  try {
-    await requireSchema(db, join(packageRoot(), "migrations"));
-    const active = (await readModels(db)).find(({ state }) => state === "active");
-    if (!active) return await openDefaultModel(config);
-    return await openModelById(modelDirectories(config), active, config.variant);
-  } finally {
-    await db.end();
-  }
+  const connected = withEmbedded(config);
+  if (config.model || !connected.databaseUrl) return openDefaultModel(config);
+  const active = (await withPostgres(connected, readModels)).find(({ state }) => state === "active");
+  if (!active) return openDefaultModel(config);
+  return openModelById(modelDirectories(config), active, config.variant);
 }

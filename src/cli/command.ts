@@ -39,16 +39,17 @@ export class UsageError extends Error {}
 /** What a command was to act on is not there: exit code 1. */
 export class NotThereError extends Error {}
 
-/** The settings, with the embedded Postgres of a running `maitred up` where no other is named. */
+/** As `withEmbedded`. @throws {ConfigError} where there is no Postgres. */
 export function connectedConfig(terminal: Terminal): Config {
-  const config = readConfig(terminal.env);
-  const databaseUrl = config.databaseUrl || findPostgres(config.home);
-  if (!databaseUrl) {
-    throw new ConfigError(
-      "CONFIG_INVALID",
-      "DATABASE_URL: expected a postgres:// URL, or a running maitred up",
-    );
-  }
+  const config = withEmbedded(readConfig(terminal.env));
+  if (config.databaseUrl) return config;
+  const message = "DATABASE_URL: expected a postgres:// URL, or a running maitred up";
+  throw new ConfigError("CONFIG_INVALID", message);
+}
+
+/** The settings, with the embedded Postgres of a running `maitred up`, if there is one, where no other is named. */
+export function withEmbedded(config: Config): Config {
+  const databaseUrl = config.databaseUrl || (findPostgres(config.home) ?? "");
   return { ...config, databaseUrl, queueUrl: config.queueUrl || (config.queueOptions ? "" : databaseUrl) };
 }
 

@@ -1,20 +1,18 @@
 import { opendir } from "node:fs/promises";
 import { totalmem } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter } from "node:path";
 import { modelDirectories, openJudge } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
-import { findPostgres } from "../embedded/postgres.ts";
 import { asError, ConfigError } from "../errors.ts";
 import { connectS3 } from "../image/s3.ts";
 import { probeBucket } from "../image/s3-bucket.ts";
 import { openModelById } from "../infer/folders.ts";
-import { packageRoot } from "../package-root.ts";
 import { openQueueServer } from "../queue/server.ts";
 import { requireClosed, requireSchema, requireWritable, serverVersion } from "../store/migrate.ts";
 import { type ModelRow, readModels } from "../store/models.ts";
-import { connect } from "../store/pool.ts";
 import { rollupState } from "../store/rollups.ts";
-import { type Command, EXIT, table, UsageError } from "./command.ts";
+import { type Command, EXIT, table, UsageError, withEmbedded } from "./command.ts";
+import { withAnyPostgres } from "./postgres.ts";
 
 interface Finding {
   check: string;
@@ -75,11 +73,6 @@ Exit codes: 0 all is well, 1 something is not.
   },
 };
 
-function withEmbedded(config: Config): Config {
-  const databaseUrl = config.databaseUrl || (findPostgres(config.home) ?? "");
-  return { ...config, databaseUrl, queueUrl: config.queueUrl || (config.queueOptions ? "" : databaseUrl) };
-}
-
 async function checkNode(): Promise<string> {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   if (major > 20 || (major === 20 && minor >= 19)) return process.versions.node;
@@ -96,11 +89,10 @@ async function checkMemory(): Promise<string> {
 
 async function checkPostgres(config: Config): Promise<string> {
   if (!config.databaseUrl) throw new Error("set DATABASE_URL, or start maitred up, which brings one");
-  const db = connect(config.databaseUrl, () => {}, 1);
-  try {
+  return withAnyPostgres(config, async (db) => {
     const version = await serverVersion(db);
     await requireWritable(db);
-    await requireSchema(db, join(packageRoot(), "migrations"));
+    await requireSchema(db);
     await requireClosed(db);
     const { built, waiting, foldedAt } = await rollupState(db);
     if (!built) throw new Error("the counts that dashboards read are not complete: run maitred rollups mend");
@@ -111,9 +103,7 @@ async function checkPostgres(config: Config): Promise<string> {
       );
     }
     return `${version}, schema is current, a worker may write`;
-  } finally {
-    await db.end();
-  }
+  });
 }
 
 async function checkQueue(config: Config): Promise<string> {
@@ -144,14 +134,8 @@ async function checkModel(config: Config): Promise<string> {
 /** undefined where none is, or where Postgres cannot say, which is a finding of its own. */
 async function activeModel(config: Config): Promise<ModelRow | undefined> {
   if (!config.databaseUrl) return undefined;
-  const db = connect(config.databaseUrl, () => {}, 1);
-  try {
-    return (await readModels(db)).find(({ state }) => state === "active");
-  } catch {
-    return undefined;
-  } finally {
-    await db.end();
-  }
+  const models = await withAnyPostgres(config, readModels).catch((): ModelRow[] => []);
+  return models.find(({ state }) => state === "active");
 }
 
 async function checkFolder(folder: string): Promise<string> {

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { erase } from "../../workers/erase.ts";
@@ -9,7 +9,6 @@ import { ModerationError } from "../errors.ts";
 import { connectS3 } from "../image/s3.ts";
 import { headObject } from "../image/s3-listing.ts";
 import { Scope } from "../lifecycle.ts";
-import { packageRoot } from "../package-root.ts";
 import type { Store } from "../photo.ts";
 import { type Forgotten, forgetObjects } from "../store/forget.ts";
 import { requireSchema } from "../store/migrate.ts";
@@ -55,7 +54,7 @@ Exit codes: 1 nothing was known of it, or it was not confirmed.
     const scope = new Scope();
     const intake = openIntake(config, scope, () => {});
     try {
-      await requireSchema(intake.db, join(packageRoot(), "migrations"));
+      await requireSchema(intake.db);
       await intake.server.check();
       const there = await isThere(config, objects, what);
       const known = await forgetObjects(intake.db, objects, by, true);

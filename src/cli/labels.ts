@@ -10,15 +10,14 @@ import { shrink } from "../image/shrink.ts";
 import { type LabelledPhoto, labelOf } from "../label.ts";
 import { type ExportDeps, type Exported, writeLabels } from "../labels/folder.ts";
 import { Scope } from "../lifecycle.ts";
-import { packageRoot } from "../package-root.ts";
 import { photosWithoutReview } from "../store/labels.ts";
-import { requireSchema } from "../store/migrate.ts";
-import { connect, type Pool } from "../store/pool.ts";
+import type { Pool } from "../store/pool.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
 import { openPictureHeic } from "./judging.ts";
 import { type Choice, choiceOf, labelled, type Seen, warningsOf, wholeOf } from "./labels-choice.ts";
 import { makeOutputFolder } from "./output-folder.ts";
 import { counted } from "./plural.ts";
+import { withPostgres } from "./postgres.ts";
 import { printable } from "./terminal.ts";
 
 export const labels: Command = {
@@ -60,34 +59,26 @@ Exit codes: 0 all is written but for photos that are gone, 1 others could not be
     const folder = folderOf(args);
     const chosen = choiceOf(args);
     const config = connectedConfig(terminal);
-    const scope = new Scope();
-    try {
-      if (!args.values["dry-run"])
-        for (const each of [folder, join(folder, "photos")]) makeOutputFolder("FOLDER", each);
-      const db = connect(config.databaseUrl, () => {}, 2);
-      scope.onClose("Postgres", () => db.end());
-      await requireSchema(db, join(packageRoot(), "migrations"));
-      const seen: Seen = { labels: 0, withoutListing: 0, sources: new Set(), others: new Set(), all: false };
+    const dryRun = Boolean(args.values["dry-run"]);
+    if (!dryRun) for (const each of [folder, join(folder, "photos")]) makeOutputFolder("FOLDER", each);
+    const seen: Seen = { labels: 0, withoutListing: 0, sources: new Set(), others: new Set(), all: false };
+    const gather = (db: Pool): Promise<Exported> => {
       const photos = labelled(db, chosen, createKeyTemplate(config.keyTemplate), seen);
-      const dryRun = Boolean(args.values["dry-run"]);
-      const done = dryRun
-        ? await count(photos, chosen)
-        : await write(db, photos, folder, chosen, config, scope, terminal);
-      for (const { code, photo, bucket, key, message } of done.missing) {
-        terminal.say(`${printable(`${code} photo ${photo} ${bucket}/${key}: ${message}`)}\n`);
-      }
-      const warnings = warningsOf(seen, chosen);
-      for (const each of warnings) terminal.say(`${printable(each)}\n`);
-      const { withoutListing } = seen;
-      terminal.print(
-        args.values["json"]
-          ? JSON.stringify({ ...done, withoutListing, warnings })
-          : summary(done, dryRun, folder),
-      );
-      return done.missing.every(({ code }) => code === "GONE") ? EXIT.done : EXIT.notAll;
-    } finally {
-      await scope.close();
+      return dryRun ? count(photos, chosen) : write(db, photos, folder, chosen, config, terminal);
+    };
+    const done = await withPostgres(config, gather);
+    for (const { code, photo, bucket, key, message } of done.missing) {
+      terminal.say(`${printable(`${code} photo ${photo} ${bucket}/${key}: ${message}`)}\n`);
     }
+    const warnings = warningsOf(seen, chosen);
+    for (const each of warnings) terminal.say(`${printable(each)}\n`);
+    const { withoutListing } = seen;
+    terminal.print(
+      args.values["json"]
+        ? JSON.stringify({ ...done, withoutListing, warnings })
+        : summary(done, dryRun, folder),
+    );
+    return done.missing.every(({ code }) => code === "GONE") ? EXIT.done : EXIT.notAll;
   },
 };
 
@@ -131,9 +122,9 @@ async function write(
   folder: string,
   chosen: Choice,
   config: Config,
-  scope: Scope,
   terminal: Terminal,
 ): Promise<Exported> {
+  const scope = new Scope();
   let line = "";
   const draw = (): void => terminal.say(terminal.columns > 0 ? `\r${line}\x1b[K` : `${line}\n`);
   const timer = setInterval(() => line && draw(), terminal.columns > 0 ? 100 : 5_000);
@@ -154,7 +145,7 @@ async function write(
       belongs: chosen.belongs,
     });
   } finally {
-    clearInterval(timer);
+    await scope.close();
     if (terminal.columns > 0) terminal.say("\r\x1b[K");
   }
 }

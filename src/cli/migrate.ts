@@ -1,6 +1,4 @@
-import { join } from "node:path";
 import type { Config } from "../config.ts";
-import { packageRoot } from "../package-root.ts";
 import { openQueueServer } from "../queue/server.ts";
 import { migrate as migrateStore } from "../store/migrate.ts";
 import { type Command, connectedConfig, EXIT } from "./command.ts";
@@ -37,5 +35,5 @@ export async function migrateAll(config: Config): Promise<string[]> {
   } finally {
     await server.close();
   }
-  return migrateStore(config.databaseUrl, join(packageRoot(), "migrations"), config.queuePrefix);
+  return migrateStore(config.databaseUrl, config.queuePrefix);
 }

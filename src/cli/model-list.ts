@@ -1,11 +1,7 @@
-import { join } from "node:path";
 import { modelDirectories, openShippedModel } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
-import { findPostgres } from "../embedded/postgres.ts";
 import { asError } from "../errors.ts";
 import { listModels, openModelById } from "../infer/folders.ts";
-import { packageRoot } from "../package-root.ts";
-import { requireSchema } from "../store/migrate.ts";
 import {
   type ModelRow,
   type Promotion,
@@ -14,8 +10,9 @@ import {
   readWorkers,
   type WorkerReport,
 } from "../store/models.ts";
-import { connect } from "../store/pool.ts";
-import { type Command, EXIT, table } from "./command.ts";
+import type { Pool } from "../store/pool.ts";
+import { type Command, EXIT, table, withEmbedded } from "./command.ts";
+import { withPostgres } from "./postgres.ts";
 
 /** One line of the list: a folder, a row, or both. */
 interface Listed {
@@ -33,10 +30,11 @@ interface Listed {
 
 /** maitred model list: see `model`. */
 export const list: Command["run"] = async ({ values }, terminal) => {
-  const settings = readConfig(terminal.env);
-  const databaseUrl = settings.databaseUrl || (findPostgres(settings.home) ?? "");
-  const known = databaseUrl ? await readAll(databaseUrl) : { rows: [], workers: [], history: [] };
-  if (!databaseUrl) terminal.say("no DATABASE_URL: these are the folders alone\n");
+  const settings = withEmbedded(readConfig(terminal.env));
+  const known = settings.databaseUrl
+    ? await withPostgres(settings, readAll)
+    : { rows: [], workers: [], history: [] };
+  if (!settings.databaseUrl) terminal.say("no DATABASE_URL: these are the folders alone\n");
   const models = await gather(settings, known.rows);
   const { workers, history } = known;
   if (values["json"]) terminal.print(JSON.stringify({ models, workers, history }));
@@ -46,15 +44,9 @@ export const list: Command["run"] = async ({ values }, terminal) => {
 };
 
 async function readAll(
-  url: string,
+  db: Pool,
 ): Promise<{ rows: ModelRow[]; workers: WorkerReport[]; history: Promotion[] }> {
-  const db = connect(url, () => {}, 1);
-  try {
-    await requireSchema(db, join(packageRoot(), "migrations"));
-    return { rows: await readModels(db), workers: await readWorkers(db), history: await readPromotions(db) };
-  } finally {
-    await db.end();
-  }
+  return { rows: await readModels(db), workers: await readWorkers(db), history: await readPromotions(db) };
 }
 
 async function gather(config: Config, rows: readonly ModelRow[]): Promise<Listed[]> {

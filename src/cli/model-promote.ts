@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { modelDirectories, openPolicy, openShippedModel } from "../../workers/judge.ts";
 import type { Config } from "../config.ts";
 import { unfitFor } from "../decide/policy.ts";
@@ -9,15 +8,13 @@ import { FEWEST_TO_DIFFER } from "../evaluate/statistics.ts";
 import { saidOf, trainedOn } from "../evaluate/trained-on.ts";
 import { openModelById } from "../infer/folders.ts";
 import type { Model } from "../infer/model.ts";
-import { packageRoot } from "../package-root.ts";
 import type { Scores } from "../photo.ts";
-import { requireSchema } from "../store/migrate.ts";
 import { promoteModel, readModels, readPromotions, registerModel, rollbackModel } from "../store/models.ts";
-import { connect } from "../store/pool.ts";
 import { type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
 import { judgeLabels, openFileJudge } from "./judging.ts";
 import { accountOption } from "./options.ts";
 import { counted } from "./plural.ts";
+import { withPostgres } from "./postgres.ts";
 
 /** maitred model promote: see `model`. */
 export const promote: Command["run"] = async ({ values, positionals: [id] }, terminal) => {
@@ -29,9 +26,7 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
   }
   const config = connectedConfig(terminal);
   const by = accountOption(values);
-  const db = connect(config.databaseUrl, () => {}, 1);
-  try {
-    await requireSchema(db, join(packageRoot(), "migrations"));
+  return withPostgres(config, async (db) => {
     const candidate = await openModelById(modelDirectories(config), { id, sha256: "" }, config.variant);
     const row = (await readModels(db)).find(({ state }) => state === "active");
     if (row?.id === id) throw new ConfigError("MODEL_INVALID", `${id} is active already`);
@@ -83,9 +78,7 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
       );
     }
     return promoted ? EXIT.done : EXIT.notAll;
-  } finally {
-    await db.end();
-  }
+  });
 };
 
 /** maitred model rollback: see `model`. */
@@ -93,9 +86,7 @@ export const rollback: Command["run"] = async ({ values }, terminal) => {
   const { reason, from: expected, force } = values as { reason?: string; from?: string; force?: boolean };
   if (!reason) throw new UsageError("expected --reason, for the history");
   const config = connectedConfig(terminal);
-  const db = connect(config.databaseUrl, () => {}, 1);
-  try {
-    await requireSchema(db, join(packageRoot(), "migrations"));
+  return withPostgres(config, async (db) => {
     const models = await readModels(db);
     const active = models.find(({ state }) => state === "active")?.id ?? null;
     const from = expected ?? active;
@@ -114,9 +105,7 @@ export const rollback: Command["run"] = async ({ values }, terminal) => {
         : `${id} is active again, after ${from}; workers that have its folder follow within seconds: maitred model list shows which`,
     );
     return EXIT.done;
-  } finally {
-    await db.end();
-  }
+  });
 };
 
 /** A warning where the policy here is not for that model, else nothing. Which one workers have is not known here. */

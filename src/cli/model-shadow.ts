@@ -1,16 +1,13 @@
-import { join } from "node:path";
 import { modelDirectories, openJudge } from "../../workers/judge.ts";
 import { hundredths } from "../decide/decide.ts";
 import { openModelById } from "../infer/folders.ts";
-import { packageRoot } from "../package-root.ts";
-import { requireSchema } from "../store/migrate.ts";
 import { readModels, registerModel, shadowModel } from "../store/models.ts";
-import { connect } from "../store/pool.ts";
 import { compareShadow, type Pair, type ShadowComparison } from "../store/shadow.ts";
 import { modelOf } from "./backfill-start.ts";
 import { type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
 import { accountOption, numberOption, whole } from "./options.ts";
 import { counted } from "./plural.ts";
+import { withPostgres } from "./postgres.ts";
 
 /** maitred model shadow: see `model`. */
 export const shadow: Command["run"] = async ({ values, positionals: [id] }, terminal) => {
@@ -18,9 +15,7 @@ export const shadow: Command["run"] = async ({ values, positionals: [id] }, term
   if (stop === (id !== undefined)) throw new UsageError("expected the id of a model, or --stop");
   const share = numberOption(values, "share", SOME, 0.05);
   const config = connectedConfig(terminal);
-  const db = connect(config.databaseUrl, () => {}, 1);
-  try {
-    await requireSchema(db, join(packageRoot(), "migrations"));
+  return withPostgres(config, async (db) => {
     if (id === undefined) {
       const current = (await readModels(db)).find(({ state }) => state === "shadow");
       if (current) await shadowModel(db, current.id, null);
@@ -40,25 +35,19 @@ export const shadow: Command["run"] = async ({ values, positionals: [id] }, term
     const said = `${model.id} judges ${percent} % of the live photos too; maitred model compare shows how`;
     terminal.print(values["json"] ? JSON.stringify({ shadow: model.id, share }) : said);
     return EXIT.done;
-  } finally {
-    await db.end();
-  }
+  });
 };
 
 /** maitred model compare: see `model`. */
 export const compare: Command["run"] = async ({ values, positionals: [id] }, terminal) => {
   const most = numberOption(values, "most", whole(0), 20);
-  const db = connect(connectedConfig(terminal).databaseUrl, () => {}, 1);
-  try {
-    await requireSchema(db, join(packageRoot(), "migrations"));
+  return withPostgres(connectedConfig(terminal), async (db) => {
     const comparison = await compareShadow(db, id, most);
     if (values["json"]) terminal.print(JSON.stringify(comparison ?? null));
     else if (comparison) for (const line of printed(comparison)) terminal.print(line);
     else terminal.print("no shadow has judged a photo yet: maitred model shadow ID");
     return EXIT.done;
-  } finally {
-    await db.end();
-  }
+  });
 };
 
 function printed(comparison: ShadowComparison): string[] {

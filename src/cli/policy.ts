@@ -1,15 +1,12 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { type Redecided, redecide } from "../backfill/redecide.ts";
 import { selector } from "../backfill/selector.ts";
 import { type Policy, parsePolicy } from "../decide/policy.ts";
 import { asError, ConfigError } from "../errors.ts";
-import { packageRoot } from "../package-root.ts";
 import { policyIdOf } from "../policy-id.ts";
 import { addBackfill, readBackfill, readBackfills } from "../store/backfills.ts";
-import { requireSchema } from "../store/migrate.ts";
 import { keepPolicy, readPolicies, type ScoredPhoto, scoredPhotos } from "../store/policies.ts";
-import { connect, type Pool } from "../store/pool.ts";
+import type { Pool } from "../store/pool.ts";
 import { lastPhotoId } from "../store/selected-photos.ts";
 import { recordAnew, type Stretch } from "../store/verdicts.ts";
 import { openModelInUse } from "./choose-model.ts";
@@ -23,6 +20,7 @@ import {
   UsageError,
 } from "./command.ts";
 import { accountOption, numberOption, whole } from "./options.ts";
+import { withPostgres } from "./postgres.ts";
 
 export const policy: Command = {
   summary: "see what another policy would decide from the stored scores, and decide by it",
@@ -58,9 +56,7 @@ again it goes on. What moderators decided stays. Workers follow the file of MAIT
     const { categories } = await openModelInUse(config);
     const yaml = read(file);
     const next = { id: policyIdOf(yaml), yaml, policy: parsePolicy(yaml, categories, file) };
-    const db = connect(config.databaseUrl, () => {}, 2);
-    try {
-      await requireSchema(db, join(packageRoot(), "migrations"));
+    return withPostgres(config, async (db) => {
       const before = new Map<string, Policy>();
       for (const [id, row] of await readPolicies(db)) {
         try {
@@ -70,10 +66,8 @@ again it goes on. What moderators decided stays. Workers follow the file of MAIT
           // it was for other categories: whatever it decided is decided anew
         }
       }
-      return await command(db, next, before, args, terminal);
-    } finally {
-      await db.end();
-    }
+      return command(db, next, before, args, terminal);
+    });
   },
 };
 

@@ -1,7 +1,8 @@
 import type { Pool } from "../store/pool.ts";
 import { checkRollups, foldRollups, mendRollups, rollupState } from "../store/rollups.ts";
-import { type Command, EXIT, type Terminal, table, UsageError } from "./command.ts";
-import { choose, withPostgres } from "./subcommand.ts";
+import { type Command, connectedConfig, EXIT, type Terminal, table, UsageError } from "./command.ts";
+import { withPostgres } from "./postgres.ts";
+import { choose } from "./subcommand.ts";
 
 export const rollups: Command = {
   summary: "compare the counts that dashboards read with the tables, and mend them",
@@ -29,7 +30,7 @@ Exit codes: 0 done, 1 of check: some counts are wrong. Only a member of maitred_
     const [command, rest] = choose(COMMANDS, positionals);
     if (rest.length > 0)
       throw new UsageError(`expected nothing after ${positionals[0]}, got ${JSON.stringify(rest[0])}`);
-    return withPostgres(terminal, (db) => command(db, terminal, Boolean(values["json"])));
+    return withPostgres(connectedConfig(terminal), (db) => command(db, terminal, Boolean(values["json"])));
   },
 };
 

@@ -1,5 +1,3 @@
-import { join } from "node:path";
-import { packageRoot } from "../package-root.ts";
 import { endSession, listSessions } from "../store/desk-sessions.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { connect } from "../store/pool.ts";
@@ -39,7 +37,7 @@ Exit codes: of revoke, 1 there is no such session, or it has ended.
     const config = connectedConfig(terminal);
     const db = connect(config.databaseUrl, () => {}, 1);
     try {
-      await requireSchema(db, join(packageRoot(), "migrations"));
+      await requireSchema(db);
       if (id !== undefined) {
         const revoked = await endSession(db, id, accountOption(values), "revoked");
         if (values["json"]) print(JSON.stringify({ id, revoked }));

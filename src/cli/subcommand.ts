@@ -1,9 +1,7 @@
-import { join } from "node:path";
-import { packageRoot } from "../package-root.ts";
-import { requireSchema } from "../store/migrate.ts";
-import { connect, type Pool } from "../store/pool.ts";
+import type { Pool } from "../store/pool.ts";
 import { closest } from "./closest.ts";
 import { type Arguments, connectedConfig, type Terminal, UsageError } from "./command.ts";
+import { withPostgres } from "./postgres.ts";
 
 /** One of the words after a command. Checks what was asked for, and returns what does it. */
 export type Subcommand = (
@@ -19,7 +17,7 @@ export async function runSubcommand(
   terminal: Terminal,
 ): Promise<number> {
   const [command, rest] = choose(words, args.positionals);
-  return withPostgres(terminal, command(rest, args, terminal));
+  return withPostgres(connectedConfig(terminal), command(rest, args, terminal));
 }
 
 /**
@@ -39,19 +37,4 @@ export function choose<Part>(
   throw new UsageError(
     word === "" ? `expected ${all}` : `expected ${all}, got ${JSON.stringify(word)}${meant}`,
   );
-}
-
-/** @throws {ConfigError} when none is named, or the schema is another. */
-export async function withPostgres(
-  terminal: Terminal,
-  work: (db: Pool) => Promise<number>,
-  connections = 1,
-): Promise<number> {
-  const db = connect(connectedConfig(terminal).databaseUrl, () => {}, connections);
-  try {
-    await requireSchema(db, join(packageRoot(), "migrations"));
-    return await work(db);
-  } finally {
-    await db.end();
-  }
 }

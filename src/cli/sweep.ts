@@ -1,9 +1,7 @@
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { asError, ModerationError } from "../errors.ts";
 import { connectS3 } from "../image/s3.ts";
 import { exitOnSignal, Scope } from "../lifecycle.ts";
-import { packageRoot } from "../package-root.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
@@ -65,7 +63,7 @@ Exit codes: 1 stopped before removals that nobody allowed, or another sweep of t
     const s3 = connectS3(config, 16, ATTEMPTS);
     scope.onClose("S3", () => s3.destroy());
     const work = async (): Promise<number> => {
-      await requireSchema(intake.db, join(packageRoot(), "migrations"));
+      await requireSchema(intake.db);
       if (!how.dryRun) await intake.server.check();
       for (;;) {
         const begun = Date.now();

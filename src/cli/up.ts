@@ -13,12 +13,12 @@ import { exitOnSignal, Scope } from "../lifecycle.ts";
 import { createLog } from "../log.ts";
 import { readWorkers } from "../store/models.ts";
 import { readPhotos } from "../store/photos.ts";
-import { connect } from "../store/pool.ts";
 import { type Command, EXIT, type Terminal, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
 import { migrateAll } from "./migrate.ts";
 import { accountOption } from "./options.ts";
 import { makeOutputFolder } from "./output-folder.ts";
+import { withPostgres } from "./postgres.ts";
 import { createProgress, photoTable } from "./progress.ts";
 import { sentences } from "./sentences.ts";
 import { type WatchDeps, watchFolder, withdrawGone } from "./watch-folder.ts";
@@ -177,18 +177,13 @@ async function requireSameFolders({ databaseUrl, folders }: Config): Promise<voi
   const ours = folders.split(delimiter).map((folder) => resolve(folder));
   const within = (some: readonly string[], all: readonly string[]): boolean =>
     some.every((each) => all.some((root) => root === each || isInside(root, each)));
-  const db = connect(databaseUrl, () => {}, 1);
-  try {
-    for (const { worker, figures } of await readWorkers(db)) {
-      const theirs = (figures as { folders?: string[] } | null)?.folders;
-      if (!theirs || (within(ours, theirs) && within(theirs, ours))) continue;
-      throw new ConfigError(
-        "CONFIG_INVALID",
-        `the worker ${worker} takes photos from the same queue and may read ${theirs.join(", ") || "no folders"}, and this one ${ours.join(", ")}: what is not the same to both would fail. Set MAITRED_FOLDERS to all of them for both, or DATABASE_URL to another database; one that was killed counts for two minutes`,
-      );
-    }
-  } finally {
-    await db.end();
+  for (const { worker, figures } of await withPostgres({ databaseUrl }, readWorkers)) {
+    const theirs = (figures as { folders?: string[] } | null)?.folders;
+    if (!theirs || (within(ours, theirs) && within(theirs, ours))) continue;
+    throw new ConfigError(
+      "CONFIG_INVALID",
+      `the worker ${worker} takes photos from the same queue and may read ${theirs.join(", ") || "no folders"}, and this one ${ours.join(", ")}: what is not the same to both would fail. Set MAITRED_FOLDERS to all of them for both, or DATABASE_URL to another database; one that was killed counts for two minutes`,
+    );
   }
 }
 

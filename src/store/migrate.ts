@@ -1,8 +1,10 @@
 import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { runner } from "node-pg-migrate";
 import pg from "pg";
 import { ConfigError, UpstreamError } from "../errors.ts";
+import { packageRoot } from "../package-root.ts";
 import { buildIndexes } from "./indexes.ts";
 import { named, query } from "./pool.ts";
 
@@ -20,7 +22,7 @@ export interface SchemaState {
  * @throws {ConfigError} SCHEMA_MISMATCH when the database is newer than this version, or too old for it.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE when Postgres goes away meanwhile; it may be called again.
  */
-export async function migrate(url: string, folder: string, queueSchema: string): Promise<string[]> {
+export async function migrate(url: string, queueSchema: string, folder = migrations()): Promise<string[]> {
   const client = new pg.Client({ connectionString: url, options: "-c search_path=public" });
   // what breaks fails the statement at hand, or the next one
   client.on("error", () => {});
@@ -60,7 +62,7 @@ export async function migrate(url: string, folder: string, queueSchema: string):
  *
  * @throws {ConfigError} SCHEMA_MISMATCH when they differ, saying which command mends it.
  */
-export async function requireSchema(db: pg.Pool, folder: string): Promise<void> {
+export async function requireSchema(db: pg.Pool, folder = migrations()): Promise<void> {
   const state = await compare(db, folder);
   refuseUnknown(state);
   if (state.missing.length > 0) {
@@ -202,6 +204,11 @@ async function untilUnlocked<T>(client: pg.Client, work: () => Promise<T>): Prom
       await sleep(LOCK_PAUSE_MS);
     }
   }
+}
+
+/** Those of this version. */
+function migrations(): string {
+  return join(packageRoot(), "migrations");
 }
 
 function refuseUnknown({ unknown }: SchemaState): void {

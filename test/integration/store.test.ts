@@ -282,10 +282,11 @@ describe("migrations", () => {
   const folder = join(packageRoot(), "migrations");
 
   test("applied twice at once, and again, change nothing", async ({ db }) => {
-    expect(
-      await Promise.all([migrate(db.url, folder, "maitred_queue"), migrate(db.url, folder, "maitred_queue")]),
-    ).toEqual([[], []]);
-    await expect(requireSchema(db.pool, folder)).resolves.toBeUndefined();
+    expect(await Promise.all([migrate(db.url, "maitred_queue"), migrate(db.url, "maitred_queue")])).toEqual([
+      [],
+      [],
+    ]);
+    await expect(requireSchema(db.pool)).resolves.toBeUndefined();
   });
 
   test("build an index where it is missing or was left unfinished, also when two do at once", async ({
@@ -296,10 +297,10 @@ describe("migrations", () => {
     await db.pool.query(
       "update pg_index set indisvalid = false where indexrelid = 'photos_by_listing'::regclass",
     );
-    await Promise.all([1, 2, 3].map(() => migrate(db.url, folder, "maitred_queue")));
+    await Promise.all([1, 2, 3].map(() => migrate(db.url, "maitred_queue")));
     expect((await db.pool.query(valid)).rows).toEqual([{ valid: true }]);
     await db.pool.query("drop index photos_by_listing");
-    await Promise.all([1, 2, 3].map(() => migrate(db.url, folder, "maitred_queue")));
+    await Promise.all([1, 2, 3].map(() => migrate(db.url, "maitred_queue")));
     expect((await db.pool.query(valid)).rows).toEqual([{ valid: true }]);
   });
 
@@ -307,7 +308,7 @@ describe("migrations", () => {
     const vacuum = await db.pool.connect();
     await vacuum.query("begin; lock table photos, verdicts, tags in share update exclusive mode");
     try {
-      expect(await migrate(db.url, folder, "maitred_queue")).toEqual([]);
+      expect(await migrate(db.url, "maitred_queue")).toEqual([]);
     } finally {
       vacuum.release(true);
     }
@@ -317,7 +318,7 @@ describe("migrations", () => {
     const rival = await db.pool.connect();
     await rival.query("select pg_advisory_lock(hashtext('maitred migrate'))");
     try {
-      const refused = expect(migrate(db.url, folder, "maitred_queue")).rejects.toMatchObject({
+      const refused = expect(migrate(db.url, "maitred_queue")).rejects.toMatchObject({
         code: "DATABASE_UNAVAILABLE",
         retry: true,
       });
@@ -328,7 +329,7 @@ describe("migrations", () => {
     } finally {
       rival.release(true);
     }
-    expect(await migrate(db.url, folder, "maitred_queue")).toEqual([]);
+    expect(await migrate(db.url, "maitred_queue")).toEqual([]);
   });
 
   test("take as long as they do, and wait for a table for longer than it takes Postgres to cancel an autovacuum", async ({
@@ -350,7 +351,7 @@ describe("migrations", () => {
         current_setting('transaction_timeout') as transaction,
         current_setting('lock_timeout')::interval > current_setting('deadlock_timeout')::interval as longer;`,
     );
-    await migrate(db.url, longer, "maitred_queue");
+    await migrate(db.url, "maitred_queue", longer);
     expect((await db.pool.query("select * from future")).rows).toEqual([
       { statement: "0", transaction: "0", longer: true },
     ]);
@@ -368,7 +369,7 @@ describe("migrations", () => {
     expect(doctor.stdout()).toMatch(
       /FAIL +postgres +every role .* revoke create on schema public from public/,
     );
-    await migrate(db.url, folder, "maitred_queue");
+    await migrate(db.url, "maitred_queue");
     expect(await may("maitred_dashboard")).toBe(false);
     expect(await may("maitred_migrator")).toBe(true);
   });
@@ -423,12 +424,12 @@ describe("migrations", () => {
       code: "SCHEMA_MISMATCH",
       message: expect.stringContaining("run maitred migrate"),
     });
-    expect(await migrate(db.url, longer, "maitred_queue")).toEqual(["9999_future"]);
-    await expect(migrate(db.url, folder, "maitred_queue")).rejects.toMatchObject({
+    expect(await migrate(db.url, "maitred_queue", longer)).toEqual(["9999_future"]);
+    await expect(migrate(db.url, "maitred_queue")).rejects.toMatchObject({
       code: "SCHEMA_MISMATCH",
       message: expect.stringContaining("9999_future"),
     });
-    await expect(requireSchema(db.pool, folder)).rejects.toMatchObject({
+    await expect(requireSchema(db.pool)).rejects.toMatchObject({
       message: expect.stringContaining("use a newer maitred"),
     });
   });
