@@ -14,12 +14,13 @@ import { type BackfillRow, readBackfills } from "../store/backfills.ts";
 import type { Pool } from "../store/pool.ts";
 import { type BackfillCommand, idOf, theBackfill } from "./backfill-command.ts";
 import { duration } from "./backfill-estimate.ts";
-import { EXIT, type Terminal, table, UsageError } from "./command.ts";
+import { EXIT, type Terminal, table } from "./command.ts";
 import { numberOption, whole } from "./options.ts";
+import { nothingAfter } from "./subcommand.ts";
 
 /** maitred backfill list: see `backfill`. */
 export const list: BackfillCommand = async (db, { values, positionals }, terminal) => {
-  if (positionals.length > 0) throw new UsageError(`expected nothing after list, got ${positionals[0]}`);
+  nothingAfter("list", positionals);
   const rows = await readBackfills(db);
   if (values["json"]) terminal.print(JSON.stringify(rows));
   else {

@@ -7,7 +7,7 @@ import {
 } from "../store/deliveries.ts";
 import { type Arguments, type Command, EXIT, table, UsageError } from "./command.ts";
 import { numberOption, whole } from "./options.ts";
-import { runSubcommand, type Subcommand } from "./subcommand.ts";
+import { nothingAfter, runSubcommand, type Subcommand } from "./subcommand.ts";
 
 export const deliveries: Command = {
   summary: "list what destinations have been told or are yet to be, and send it again",
@@ -46,7 +46,7 @@ Exit codes: of show, 1 there is no such change.
 };
 
 const list: Subcommand = (rest, { values }, terminal) => {
-  if (rest.length > 0) throw new UsageError(`expected nothing after list, got ${JSON.stringify(rest[0])}`);
+  nothingAfter("list", rest);
   const filter = filterOf(values);
   const limit = numberOption(values, "limit", whole(1, 10_000), 50);
   return async (db) => {

@@ -23,7 +23,7 @@ import {
 } from "./command.ts";
 import { catchUp } from "./destination-catch-up.ts";
 import { between, numberOption } from "./options.ts";
-import { runSubcommand, type Subcommand } from "./subcommand.ts";
+import { nothingAfter, oneId, runSubcommand, type Subcommand } from "./subcommand.ts";
 
 export const destination: Command = {
   summary: "say who is told what became of photos: webhooks, tags of S3 objects, NOTIFY",
@@ -91,7 +91,7 @@ const add: Subcommand = ([kind, url, ...more], { values }, terminal) => {
 };
 
 const list: Subcommand = (rest, { values }, terminal) => {
-  if (rest.length > 0) throw new UsageError(`expected nothing after list, got ${JSON.stringify(rest[0])}`);
+  nothingAfter("list", rest);
   return async (db) => {
     const found = await listDestinations(db);
     if (values["json"]) terminal.print(JSON.stringify(found));
@@ -111,7 +111,7 @@ const list: Subcommand = (rest, { values }, terminal) => {
 };
 
 const rotate: Subcommand = (rest, { values }, terminal) => {
-  const id = oneId("rotate", rest);
+  const id = oneId("destination", rest);
   const hours = numberOption(values, "keep", between(0, 8_760), 24);
   return async (db) => {
     if (values["finish"]) {
@@ -133,7 +133,7 @@ const rotate: Subcommand = (rest, { values }, terminal) => {
 };
 
 const test: Subcommand = (rest, { values }, terminal) => {
-  const id = oneId("test", rest);
+  const id = oneId("destination", rest);
   const config = connectedConfig(terminal);
   return async (db) => {
     const webhook = await readWebhook(db, id);
@@ -158,7 +158,7 @@ const test: Subcommand = (rest, { values }, terminal) => {
 };
 
 const enable: Subcommand = (rest, { values }, terminal) => {
-  const id = oneId("enable", rest);
+  const id = oneId("destination", rest);
   return async (db) => {
     const before = await enableDestination(db, id, true);
     if (before && !before.wasEnabled) {
@@ -170,13 +170,13 @@ const enable: Subcommand = (rest, { values }, terminal) => {
 };
 
 const disable: Subcommand = (rest, { values }, terminal) => {
-  const id = oneId("disable", rest);
+  const id = oneId("destination", rest);
   return async (db) =>
     say(terminal, values, id, (await enableDestination(db, id, false)) !== undefined, "is disabled");
 };
 
 const remove: Subcommand = (rest, { values }, terminal) => {
-  const id = oneId("remove", rest);
+  const id = oneId("destination", rest);
   return async (db) => say(terminal, values, id, await removeDestination(db, id), "is removed");
 };
 
@@ -184,17 +184,12 @@ const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
   ["add", add],
   ["list", list],
   ["rotate", rotate],
-  ["catch-up", (rest, args, terminal) => catchUp(oneId("catch-up", rest), args, terminal)],
+  ["catch-up", (rest, args, terminal) => catchUp(oneId("destination", rest), args, terminal)],
   ["test", test],
   ["enable", enable],
   ["disable", disable],
   ["remove", remove],
 ]);
-
-function oneId(command: string, [id, ...more]: readonly string[]): string {
-  if (id !== undefined && more.length === 0) return id;
-  throw new UsageError(`${command}: expected one id, as maitred destination list shows it`);
-}
 
 function say(
   terminal: Terminal,

@@ -20,7 +20,7 @@ import {
   UsageError,
 } from "./command.ts";
 import { timeOption } from "./options.ts";
-import { choose } from "./subcommand.ts";
+import { choose, nothingAfter, oneId } from "./subcommand.ts";
 
 export const events: Command = {
   summary: "list, show, replay and discard messages of queues that could not be taken",
@@ -85,9 +85,8 @@ function filterOf(what: string, ids: readonly string[], { values }: Arguments): 
     throw new UsageError(`expected ids, as maitred events list shows them, got ${JSON.stringify(wrong)}`);
   }
   const all = Boolean(values["all"]);
-  if (what === "list" && ids.length > 0) throw new UsageError("expected nothing after list");
-  if (what === "show" && ids.length !== 1)
-    throw new UsageError("expected one id, as maitred events list shows it");
+  if (what === "list") nothingAfter(what, ids);
+  if (what === "show") oneId("events", ids);
   if (what !== "list" && what !== "show" && ids.length > 0 === all) {
     throw new UsageError("expected ids, as maitred events list shows them, or --all");
   }

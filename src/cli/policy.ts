@@ -21,6 +21,7 @@ import {
 } from "./command.ts";
 import { accountOption, numberOption, whole } from "./options.ts";
 import { withPostgres } from "./postgres.ts";
+import { choose } from "./subcommand.ts";
 
 export const policy: Command = {
   summary: "see what another policy would decide from the stored scores, and decide by it",
@@ -46,9 +47,7 @@ again it goes on. What moderators decided stays. Workers follow the file of MAIT
   },
 
   async run(args, terminal) {
-    const [what, file, ...more] = args.positionals;
-    const command = what === "diff" ? diff : what === "apply" ? apply : undefined;
-    if (!command) throw new UsageError(`expected diff or apply, got ${JSON.stringify(what ?? "")}`);
+    const [command, [file, ...more]] = choose(COMMANDS, args.positionals);
     if (command === diff && args.values["propose"])
       throw new UsageError("--propose: expected apply, as diff changes nothing");
     if (file === undefined || more.length > 0) throw new UsageError("expected one policy file");
@@ -175,6 +174,11 @@ const apply: Subcommand = async (db, next, before, { values }, terminal) => {
   }
   return EXIT.done;
 };
+
+const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
+  ["diff", diff],
+  ["apply", apply],
+]);
 
 /** Somebody paused or cancelled the run while the command was at it, or does the same. */
 async function stopped(db: Pool, id: string, terminal: Terminal): Promise<number> {

@@ -1,8 +1,8 @@
 import type { Pool } from "../store/pool.ts";
 import { checkRollups, foldRollups, mendRollups, rollupState } from "../store/rollups.ts";
-import { type Command, connectedConfig, EXIT, type Terminal, table, UsageError } from "./command.ts";
+import { type Command, connectedConfig, EXIT, type Terminal, table } from "./command.ts";
 import { withPostgres } from "./postgres.ts";
-import { choose } from "./subcommand.ts";
+import { choose, nothingAfter } from "./subcommand.ts";
 
 export const rollups: Command = {
   summary: "compare the counts that dashboards read with the tables, and mend them",
@@ -28,8 +28,7 @@ Exit codes: 0 done, 1 of check: some counts are wrong. Only a member of maitred_
 
   async run({ values, positionals }, terminal) {
     const [command, rest] = choose(COMMANDS, positionals);
-    if (rest.length > 0)
-      throw new UsageError(`expected nothing after ${positionals[0]}, got ${JSON.stringify(rest[0])}`);
+    nothingAfter(positionals[0]!, rest);
     return withPostgres(connectedConfig(terminal), (db) => command(db, terminal, Boolean(values["json"])));
   },
 };

@@ -38,3 +38,14 @@ export function choose<Part>(
     word === "" ? `expected ${all}` : `expected ${all}, got ${JSON.stringify(word)}${meant}`,
   );
 }
+
+/** @throws {UsageError} where there are more words than `word` reads. */
+export function nothingAfter(word: string, [more]: readonly string[]): void {
+  if (more !== undefined) throw new UsageError(`expected nothing after ${word}, got ${JSON.stringify(more)}`);
+}
+
+/** The id that is all there is after a word of `maitred COMMAND`. @throws {UsageError} */
+export function oneId(command: string, [id, ...more]: readonly string[]): string {
+  if (id !== undefined && more.length === 0) return id;
+  throw new UsageError(`expected one id, as maitred ${command} list shows it`);
+}

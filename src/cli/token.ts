@@ -1,7 +1,7 @@
 import { createToken, SCOPES } from "../http/tokens.ts";
 import { addToken, listTokens, revokeToken } from "../store/tokens.ts";
 import { type Command, EXIT, table, UsageError } from "./command.ts";
-import { runSubcommand, type Subcommand } from "./subcommand.ts";
+import { nothingAfter, oneId, runSubcommand, type Subcommand } from "./subcommand.ts";
 
 export const token: Command = {
   summary: "create, list and revoke the tokens that callers of the API need",
@@ -54,7 +54,7 @@ const create: Subcommand = ([name, ...more], { values }, terminal) => {
 };
 
 const list: Subcommand = (rest, { values }, terminal) => {
-  if (rest.length > 0) throw new UsageError(`expected nothing after list, got ${JSON.stringify(rest[0])}`);
+  nothingAfter("list", rest);
   return async (db) => {
     const tokens = (await listTokens(db)).map(({ hash: _, ...shown }) => shown);
     if (values["json"]) terminal.print(JSON.stringify(tokens));
@@ -72,9 +72,8 @@ const list: Subcommand = (rest, { values }, terminal) => {
   };
 };
 
-const revoke: Subcommand = ([id, ...more], { values }, terminal) => {
-  if (id === undefined || more.length > 0)
-    throw new UsageError("expected one id, as maitred token list shows it");
+const revoke: Subcommand = (rest, { values }, terminal) => {
+  const id = oneId("token", rest);
   return async (db) => {
     const revoked = await revokeToken(db, id);
     if (values["json"]) terminal.print(JSON.stringify({ id, revoked }));
