@@ -3,7 +3,7 @@ import { refusedAs } from "./refused.ts";
 
 export type BackfillState = "running" | "paused" | "cancelled" | "done";
 
-/** One run over the archive; see migrations/0012_backfills.sql. `what` and `cursor` are the feeder's. */
+/** One run over the archive; the table `backfills`. `what` and `cursor` are the feeder's. */
 export interface BackfillRow {
   id: string;
   what: unknown;

@@ -1,6 +1,6 @@
 import { type Pool, query } from "./pool.ts";
 
-/** What dashboards read: the views of migrations/0016_count_views.sql, which docs/tables.md describes. Days are of UTC. */
+/** What dashboards read: the views that docs/tables.md describes. Days are of UTC. */
 
 export interface Range {
   /** First and last day, as 2026-01-31; both are in it. */

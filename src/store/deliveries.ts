@@ -3,7 +3,7 @@ import { type Pool, type Queryable, query } from "./pool.ts";
 
 export type DeliveryState = "pending" | "delivered" | "dead";
 
-/** One change that one destination is to be told of; see claim_deliveries in migrations/0011_deliveries.sql. */
+/** One change that one destination is to be told of; see claim_deliveries. */
 export interface ClaimedDelivery {
   seq: string;
   destination: string;
@@ -37,7 +37,7 @@ export async function claimDeliveries(
   });
 }
 
-/** Says how an attempt ended; see settle_delivery in migrations/0011_deliveries.sql. Saying it twice changes nothing. */
+/** Says how an attempt ended; see settle_delivery. Saying it twice changes nothing. */
 export async function settleDelivery(
   db: Pool,
   { seq, destination, attempt }: Pick<ClaimedDelivery, "seq" | "destination" | "attempt">,

@@ -14,7 +14,7 @@ export interface SessionRow {
 }
 
 /**
- * Signs somebody in; see start_session in migrations/0017_desk.sql.
+ * Signs somebody in; see start_session.
  *
  * @returns when the session ends at the latest, and what history calls this person: the name that was asked for, unless it is
  * of another.
@@ -71,7 +71,7 @@ export async function listSessions(db: Pool, idleS: number): Promise<SessionRow[
 }
 
 /**
- * Ends a session; see end_session in migrations/0017_desk.sql.
+ * Ends a session; see end_session.
  *
  * @param did what the audit log calls it.
  * @returns whether there was one.

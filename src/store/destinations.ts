@@ -1,7 +1,7 @@
 import { connection, type Pool, query } from "./pool.ts";
 import { refusedAs } from "./refused.ts";
 
-/** Who is told, without what it signs with; see migrations/0010_outbox.sql. */
+/** Who is told, without what it signs with; the table `destinations`. */
 export interface Destination {
   id: string;
   kind: "webhook" | "s3-tags" | "notify";
@@ -114,7 +114,7 @@ export async function enableDestination(
 }
 
 /**
- * Tells a destination of one page of photos as they are now; see tell_again in migrations/0010_outbox.sql.
+ * Tells a destination of one page of photos as they are now; see tell_again.
  *
  * @param since of those alone that changed since then; null: of all that are current.
  * @returns the last photo that was looked at, undefined at the end, and how many were told of.

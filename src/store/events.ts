@@ -2,16 +2,16 @@ import { UpstreamError } from "../errors.ts";
 import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
 import { type Pool, query } from "./pool.ts";
 
-/** What is stored of an event; `order` and `version` are explained in migrations/0004_intake.sql. */
+/** What is stored of an event; `order` is an order_key's, and `version` as in record_events. */
 export interface StoredEvent extends PhotoRef {
   kind: "created" | "removed";
   order: string | null;
   known: Known;
-  /** When it was said, where that is known: see migrations/0005_events.sql. */
+  /** When it was said, where that is known: see record_events. */
   receivedAt?: Date;
 }
 
-/** See record_events in migrations/0005_events.sql. */
+/** See record_events. */
 export type EventOutcome = "accepted" | "known" | "removed" | "duplicate" | "stale";
 
 export interface RecordedEvent {
@@ -26,7 +26,7 @@ export interface RecordedEvent {
  * Acts on events, in the order given, in one transaction; the same events again change nothing.
  *
  * @param pad the side on which the shorter of two orders is filled up with zeros.
- * @param erase whether a removal also deletes what it withdraws; see record_events in migrations/0005_events.sql.
+ * @param erase whether a removal also deletes what it withdraws; see record_events.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing of it was committed, or nobody knows; DATABASE_TIMEOUT: nothing was,
  *   as Postgres did not finish in the time that a statement has.
  */

@@ -9,7 +9,7 @@ export interface Forgotten {
 }
 
 /**
- * Erases everything that is known of objects, in one transaction; see forget_objects in migrations/0018_forget.sql.
+ * Erases everything that is known of objects, in one transaction; see forget_objects.
  *
  * @param by who wants it; it is written down with the counts.
  * @param dry rolls it back, so that the answer is what would be erased.

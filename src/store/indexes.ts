@@ -7,7 +7,7 @@ import { digestPrefix } from "./digest.ts";
  */
 const INDEXES: Readonly<Record<string, string>> = {
   // by 8 of the 32 bytes: 30 bytes a row of it, where a hash index takes 38 and a tree of all 32 takes 77 (npm run
-  // bench:same-bytes); one row a picture and model, see migrations/0003_verdicts.sql
+  // bench:same-bytes); one row a picture and model
   verdicts_digest: `verdicts (${digestPrefix("digest")}) where digest is not null`,
   // what has no verdict yet, the oldest first
   photos_pending_lane: "photos (lane, registered_at, id) where state = 'pending' and superseded_at is null",

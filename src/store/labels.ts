@@ -101,7 +101,7 @@ const LAST_ID = "9223372036854775807";
 const PHOTO = `p.id, p.store, p.bucket, p.key, p.version, p.listing,
   case when p.version = '' then p.revived_at end as "revivedAt"`;
 
-/** Whether what was said then is of the bytes that photo `p` has now: see forget_bytes in migrations/0004_intake.sql. */
+/** Whether what was said then is of the bytes that photo `p` has now: see forget_bytes. */
 function ofToday(at: string): string {
   return `(p.version <> '' or p.revived_at is null or ${at} >= p.revived_at)`;
 }

@@ -26,7 +26,7 @@ export async function readModels(db: Pool): Promise<ModelRow[]> {
 }
 
 /**
- * Makes a model known as a candidate; see register_model in migrations/0007_models.sql. Doing it again changes nothing.
+ * Makes a model known as a candidate; see register_model. Doing it again changes nothing.
  *
  * @throws {ConfigError} MODEL_INVALID when the id belongs to another model.json.
  */
@@ -53,7 +53,7 @@ export interface Promotion {
 }
 
 /**
- * Makes a registered model the active one; see promote_model in migrations/0007_models.sql.
+ * Makes a registered model the active one; see promote_model.
  *
  * @throws {ConfigError} MODEL_INVALID when it is active already, or `from` is not the active one any more.
  */
@@ -66,7 +66,7 @@ export async function promoteModel(db: Pool, promotion: Omit<Promotion, "kind" |
 }
 
 /**
- * Returns to the model before the active one, whose id it answers; see rollback_model in migrations/0007_models.sql.
+ * Returns to the model before the active one, whose id it answers; see rollback_model.
  *
  * @param from the one that is to be active still, null where none is: of two who go back at once the second is refused.
  * @throws {ConfigError} MODEL_INVALID when another is, or there is none before it.
@@ -98,8 +98,7 @@ export async function readPromotions(db: Pool): Promise<Promotion[]> {
 }
 
 /**
- * Lets a registered model be the shadow, of a share of the live photos; null ends it. See shadow_model in
- * migrations/0007_models.sql.
+ * Lets a registered model be the shadow, of a share of the live photos; null ends it. See shadow_model.
  *
  * @throws {ConfigError} MODEL_INVALID when it is the active one.
  */
@@ -131,7 +130,7 @@ export async function reportWorker(db: Pool, report: WorkerReport): Promise<void
   });
 }
 
-/** Says what a worker did of late; see migrations/0007_models.sql. One that has not reported yet has no row. */
+/** Says what a worker did of late; see report_worker. One that has not reported yet has no row. */
 export async function reportFigures(db: Pool, worker: string, figures: object): Promise<void> {
   await query(db, {
     name: "report_figures",

@@ -11,7 +11,7 @@ export interface Registered extends PhotoJob {
 }
 
 /**
- * Makes photos known, in the order given; see register_photos in migrations/0004_intake.sql. Calling it
+ * Makes photos known, in the order given; see register_photos. Calling it
  * again changes nothing but to fill in what was not known. The version of a photo that an event made known stays its own.
  *
  * @param looked the time of Postgres before the store was asked for them, so that what was withdrawn or replaced since stays so.

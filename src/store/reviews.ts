@@ -25,7 +25,7 @@ export interface Claim extends Holder {
   auditPerMille: number;
 }
 
-/** One decision of a moderator; see decide_reviews in migrations/0009_decisions.sql. */
+/** One decision of a moderator; see decide_reviews. */
 export interface ReviewDecision {
   /** A UUID that nothing else has. */
   id: string;
@@ -48,7 +48,7 @@ export interface Decided {
   asOf: string | null;
 }
 
-/** What the page holds from now on; see claim_reviews in migrations/0008_claims.sql. */
+/** What the page holds from now on; see claim_reviews. */
 export async function claimReviews(db: Pool, claim: Claim): Promise<{ photo: string; kind: string }[]> {
   return query<{ photo: string; kind: string }>(db, {
     name: "claim_reviews",
@@ -116,7 +116,7 @@ export interface Undone {
   kind: string | null;
 }
 
-/** Takes a decision back; see undo_review in migrations/0009_decisions.sql. @param page gets the photo. */
+/** Takes a decision back; see undo_review. @param page gets the photo. */
 export async function undoReview(
   db: Pool,
   moderator: string,
@@ -176,7 +176,7 @@ export async function countDecisions(
 }
 
 /**
- * Opens an appeal, or finds the open one; see open_appeal in migrations/0008_claims.sql. The photo keeps its verdict.
+ * Opens an appeal, or finds the open one; see open_appeal. The photo keeps its verdict.
  *
  * @param by who objects, and `who` says so.
  * @returns when it was made, as ISO 8601; undefined where no current photo has this id.

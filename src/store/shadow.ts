@@ -8,7 +8,7 @@ interface Said {
   decision: Decision;
 }
 
-/** Stores what the shadow said; see record_shadow_scores in migrations/0007_models.sql. */
+/** Stores what the shadow said; see record_shadow_scores. */
 export async function recordShadowScores(
   db: Pool,
   rows: readonly { photoId: string; shadow: Said; beside: Said }[],

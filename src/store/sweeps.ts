@@ -4,7 +4,7 @@ import type { Lane } from "../photo.ts";
 import { named, type Pool, query } from "./pool.ts";
 import { isRefused } from "./refused.ts";
 
-/** What a sweep has found so far; the table `sweeps` in migrations/0014_sweeps.sql says what each counts. */
+/** What a sweep has found so far; the table `sweeps` says what each counts. */
 export interface SweepCounts {
   listed: number;
   known: number;
@@ -101,7 +101,7 @@ export interface SweepOutcome {
 }
 
 /**
- * Commits a step of a sweep with what was found in it; see sweep_step in migrations/0014_sweeps.sql.
+ * Commits a step of a sweep with what was found in it; see sweep_step.
  *
  * @param from where the sweep is; it is then at `to`.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing of it was committed, or nobody knows; or somebody else went on
@@ -188,7 +188,7 @@ export interface ObjectState {
   seen: boolean;
 }
 
-/** See object_states in migrations/0014_sweeps.sql. */
+/** See object_states. */
 export async function objectStates(
   db: Pool,
   bucket: string,

@@ -39,7 +39,7 @@ export interface Outcome {
 }
 
 /**
- * Commits a group of outcomes, in one transaction; see record_verdicts in migrations/0003_verdicts.sql.
+ * Commits a group of outcomes, in one transaction; see record_verdicts.
  * Recording the same group again changes nothing.
  *
  * @returns by photo id, whether the row changed. A photo that no longer exists is missing from it.

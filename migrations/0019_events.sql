@@ -1,5 +1,7 @@
 -- Up Migration
 
+-- The last file, with functions alone: it is run too where the former migrations have made all the rest, some of which had these otherwise.
+
 -- Acts on events in one transaction. p_events: a JSON array of {kind, store, bucket, key, version, ord, told, listing,
 -- uploader, claimed}, told being when it was said; p_pad: left or right, see order_key.
 --   created: the version is the current photo of its object, and supersedes the others. With neither version nor order it
@@ -32,7 +34,7 @@
 --   stale      a later event was here before
 -- A photo without a verdict is put into unqueued; the caller queues it after the commit, and then calls mark_queued.
 -- Locks: the objects in the order of their keys, then their photos in the order of their ids.
-create function record_events(p_events jsonb, p_pad text)
+create or replace function record_events(p_events jsonb, p_pad text)
 returns table (photo_id bigint, outcome text, queue boolean) language plpgsql as $$
 declare
   e record;
@@ -235,7 +237,7 @@ end $$;
 -- As record_events, and with p_erase a removal also deletes the photos that it leaves withdrawn, with their tags, verdicts,
 -- reviews and scores: of the version that it names, else of the object; also where the same call has a later upload, and where
 -- the removal was overtaken and is taken only now. The order of the latest event stays.
-create function record_events(p_events jsonb, p_pad text, p_erase boolean)
+create or replace function record_events(p_events jsonb, p_pad text, p_erase boolean)
 returns table (photo_id bigint, outcome text, queue boolean) language plpgsql as $$
 declare
   ids bigint[];
@@ -266,29 +268,3 @@ begin
   end if;
   return query select * from unnest(ids, outcomes, queues);
 end $$;
-
--- What a queue brought and nobody understood. The message is gone from its queue once it is here.
-create table bad_messages (
-  id          bigint generated always as identity primary key,
-  source      text not null,
-  message_id  text not null,
-  body        text not null check (octet_length(body) <= 1048576),
-  bytes       integer not null,
-  code        text not null,
-  detail      text not null,
-  received_at timestamptz not null default now(),
-  attempts    integer not null default 1,
-  tried_at    timestamptz not null default now(),
-  resolved_at timestamptz,
-  resolution  text check (resolution in ('replayed', 'discarded')),
-  sent_at     timestamptz,
-  unique (source, message_id),
-  check ((resolved_at is null) = (resolution is null))
-);
-comment on table bad_messages is 'Messages of queues that could not be taken, with why; maitred events lists and replays them.';
-comment on column bad_messages.source is 'sqs:QUEUE';
-comment on column bad_messages.message_id is 'As the source names it: one that is delivered twice is here once';
-comment on column bad_messages.bytes is 'Of the body as it came; where it is more than is here, the rest was cut off';
-comment on column bad_messages.attempts is 'How often it was tried, the first time among them';
-comment on column bad_messages.sent_at is 'When it was sent, as its source says';
-create index bad_messages_open on bad_messages (id) where resolved_at is null;
