@@ -15,7 +15,7 @@
 --     history stay. What is current without a version id may be the version that went: it is queued in the lane live, so that
 --     a worker looks whether its bytes are there, also where it is hidden by a model or in review, as it may be shown later. A
 --     moderator's verdict outlives that, so what one has shown is withdrawn.
--- Of two events that have an order that says which is the later. One without an order counts as the newest, as it comes, but
+-- Of two events with an order their orders say which is the later. One without an order counts as the newest, as it comes, but
 --   - of a version that was replaced or removed since it was said, or that is named and of an object whose events have orders, it
 --     is an old word: it is stale, and what it knows of the photo is added. So is one of a photo that a moderator had shown, as
 --     their verdict outlives what a worker sees. Where it makes another photo current that was shown before, a worker looks

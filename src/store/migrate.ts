@@ -11,7 +11,7 @@ import { named, query } from "./pool.ts";
 export interface SchemaState {
   /** Migrations that the code has and the database does not. */
   missing: string[];
-  /** Migrations that the database has and the code does not. */
+  /** Migrations that the database has and the code does not, but for all of the former ones, which `migrate` takes over. */
   unknown: string[];
 }
 
