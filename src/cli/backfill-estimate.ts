@@ -20,6 +20,7 @@ import {
   estimateRenditions,
   type RenditionEstimate,
 } from "./rendition-sample.ts";
+import { drawStatus } from "./terminal.ts";
 
 /** Of a backfill, what it takes to say how long and how much. */
 export interface Intended extends Deciding {
@@ -77,7 +78,7 @@ export async function estimate(
       counted.skipped += decided.size;
       counted.unreadable += page.unreadable;
       for (const [at, id] of page.ids.entries()) if (!decided.has(at)) sample.offer(id);
-      if (terminal.columns > 0) terminal.say(`\r${counted.photos} photos so far\x1b[K\r`);
+      drawStatus(terminal, `${counted.photos} photos so far`);
     }
     const some = listed ? sample.kept.map(asPhoto) : await readPhotos(db, sample.kept);
     left = counted.photos - counted.skipped;

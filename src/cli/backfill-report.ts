@@ -17,6 +17,7 @@ import { duration } from "./backfill-estimate.ts";
 import { EXIT, type Terminal, table } from "./command.ts";
 import { numberOption, whole } from "./options.ts";
 import { nothingAfter } from "./subcommand.ts";
+import { sayStatus, wipeStatus } from "./terminal.ts";
 
 /** maitred backfill list: see `backfill`. */
 export const list: BackfillCommand = async (db, { values, positionals }, terminal) => {
@@ -53,7 +54,6 @@ export const status: BackfillCommand = async (db, args, terminal) => {
 /** Shows a backfill until it is over, or its feeder has paused it. Leaving it stops nothing. */
 export async function follow(db: Pool, id: string, terminal: Terminal, json: boolean): Promise<number> {
   const rateOf = createRate(() => performance.now());
-  const clear = terminal.columns > 0 ? "\r\x1b[K" : "";
   let told: string | undefined;
   for (;;) {
     const { row, counts } = await read(db, id);
@@ -63,14 +63,12 @@ export async function follow(db: Pool, id: string, terminal: Terminal, json: boo
     const paused = row.state === "paused" ? stateLine(row) : undefined;
     if (json) terminal.print(JSON.stringify({ ...row, counts, photosPerS: rate }));
     else if (over) {
-      terminal.say(clear);
+      wipeStatus(terminal);
       for (const each of statusLines(row, counts)) terminal.print(each);
     } else if (paused !== undefined) {
-      if (paused !== told) terminal.say(`${clear}${paused}; waiting for maitred backfill resume ${id}\n`);
-    } else {
-      const line = progressLine(row, counts, rate);
-      terminal.say(terminal.columns > 0 ? `\r${line.slice(0, terminal.columns - 1)}\x1b[K` : `${line}\n`);
-    }
+      wipeStatus(terminal);
+      if (paused !== told) terminal.say(`${paused}; waiting for maitred backfill resume ${id}\n`);
+    } else sayStatus(terminal, progressLine(row, counts, rate));
     told = paused;
     if (over) return stuck || failedIn(counts) > 0 ? EXIT.notAll : EXIT.done;
     await sleep(terminal.columns > 0 ? 1_000 : 5_000);

@@ -16,6 +16,7 @@ import { accountOption, codeOption } from "./options.ts";
 import { counted } from "./plural.ts";
 import { withPostgres } from "./postgres.ts";
 import { choose } from "./subcommand.ts";
+import { drawStatus } from "./terminal.ts";
 
 export const backfill: Command = {
   summary: "judge old photos: a bucket, a list, or a choice from Postgres; start, watch, pause, report",
@@ -152,7 +153,7 @@ function throughout(
       if (done.otherwise !== undefined) otherwise = (otherwise ?? 0) + done.otherwise;
       if (done.pending !== undefined) pending = (pending ?? 0) + done.pending;
       after = done.after;
-      if (terminal.columns > 0) terminal.say(`\r${photos} photos\x1b[K\r`);
+      drawStatus(terminal, `${photos} photos`);
     }
     if (outcome && photos + (otherwise ?? 0) === 0) await refuseAfter(outcome, db, id);
     const all = photos + (otherwise ?? 0);

@@ -11,6 +11,7 @@ import { type Command, EXIT, type Terminal, table, UsageError } from "./command.
 import { createExplainer, type Explainer } from "./explain.ts";
 import { type FileJudge, openFileJudge } from "./judging.ts";
 import { makeOutputFolder } from "./output-folder.ts";
+import { drawStatus } from "./terminal.ts";
 
 /** One line of `--json`. */
 type Line =
@@ -75,7 +76,7 @@ Exit codes: 0 every file was judged, 1 some were not.
         print(line);
         if ("error" in line) failed++;
         else judged++;
-        if (terminal.columns > 0) terminal.say(`\r${judged + failed} files\x1b[K\r`);
+        drawStatus(terminal, `${judged + failed} files`);
       }
     } finally {
       await judge.close();

@@ -8,6 +8,7 @@ import {
 import { type Arguments, type Command, EXIT, table, UsageError } from "./command.ts";
 import { numberOption, whole } from "./options.ts";
 import { nothingAfter, runSubcommand, type Subcommand } from "./subcommand.ts";
+import { drawStatus, wipeStatus } from "./terminal.ts";
 
 export const deliveries: Command = {
   summary: "list what destinations have been told or are yet to be, and send it again",
@@ -111,13 +112,14 @@ const replay: Subcommand = ([seq, ...more], { values }, terminal) => {
       for await (const page of replayDeliveries(db, filter)) {
         replayed += page.replayed;
         if (!page.enabled) disabled.add(page.destination);
-        if (terminal.columns > 0) terminal.say(`\r\x1b[K${where()}`);
+        drawStatus(terminal, where());
       }
     } catch (error) {
-      if (replayed > 0) terminal.say(`\r\x1b[K${where()}; the same command goes on\n`);
+      wipeStatus(terminal);
+      if (replayed > 0) terminal.say(`${where()}; the same command goes on\n`);
       throw error;
     }
-    if (terminal.columns > 0) terminal.say("\r\x1b[K");
+    wipeStatus(terminal);
     if (values["json"]) terminal.print(JSON.stringify({ replayed, disabled: [...disabled] }));
     else {
       terminal.print(where());

@@ -4,6 +4,7 @@ import type { Pool } from "../store/pool.ts";
 import { type Arguments, EXIT, type Terminal, UsageError } from "./command.ts";
 import { timeOption } from "./options.ts";
 import { counted } from "./plural.ts";
+import { sayStatus, wipeStatus } from "./terminal.ts";
 
 /**
  * maitred destination catch-up: tells one destination of photos as they are now, in the order of their ids, and waits while
@@ -28,7 +29,7 @@ export function catchUp(
     const report = (what: string): void => {
       if (performance.now() - said <= (terminal.columns > 0 ? DRAW_MS : SAY_MS)) return;
       said = performance.now();
-      terminal.say(terminal.columns > 0 ? `\r\x1b[K${what}` : `${what}\n`);
+      sayStatus(terminal, what);
     };
     await writersEnded(db, terminal);
     try {
@@ -46,10 +47,11 @@ export function catchUp(
         }
       }
     } catch (error) {
+      wipeStatus(terminal);
       if (after !== from) terminal.say(`${where()}\n`);
       throw error;
     }
-    if (terminal.columns > 0) terminal.say("\r\x1b[K");
+    wipeStatus(terminal);
     terminal.print(
       values["json"] ? JSON.stringify({ id, told }) : `${id} is told of ${counted(told, "photo")}`,
     );

@@ -12,7 +12,7 @@ import { databaseTime, photosToReplay } from "../store/photos.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
 import { codeOption, laneOption, uploaderOption } from "./options.ts";
-import { printable } from "./terminal.ts";
+import { drawStatus, printable } from "./terminal.ts";
 
 export const enqueue: Command = {
   summary: "queue photos: objects, prefixes, files, folders, or a list on stdin",
@@ -73,9 +73,7 @@ there, or there is no photo in any.
       whole = false;
       terminal.say(`left out  ${printable(what)}\n`);
     };
-    const progress = (): void => {
-      if (terminal.columns > 0) terminal.say(`\r${counts.queued} queued\x1b[K\r`);
-    };
+    const progress = (): void => drawStatus(terminal, `${counts.queued} queued`);
     try {
       await intake.server.check();
       if (replay) {

@@ -16,7 +16,7 @@ import { createGate } from "../moderate/gate.ts";
 import type { Turn } from "../moderate/line.ts";
 import { packageRoot } from "../package-root.ts";
 import type { Scores } from "../photo.ts";
-import type { Terminal } from "./command.ts";
+import { sayStatus, type Terminal } from "./terminal.ts";
 
 /** A model that judges files, batched and overlapped as a worker does. */
 export interface FileJudge {
@@ -150,8 +150,7 @@ export function createCounter(terminal: Terminal, what: string, of: number) {
   let done = 0;
   const draw = (): void => {
     const rate = ((1000 * done) / (performance.now() - since)).toFixed(1);
-    const line = `${what}: ${done}/${of} photos, ${rate}/s`;
-    terminal.say(terminal.columns > 0 ? `\r${line.slice(0, terminal.columns - 1)}\x1b[K` : `${line}\n`);
+    sayStatus(terminal, `${what}: ${done}/${of} photos, ${rate}/s`);
   };
   const timer = setInterval(draw, terminal.columns > 0 ? 100 : 5_000);
   return {

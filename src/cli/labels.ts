@@ -18,7 +18,7 @@ import { type Choice, choiceOf, labelled, type Seen, warningsOf, wholeOf } from 
 import { makeOutputFolder } from "./output-folder.ts";
 import { counted } from "./plural.ts";
 import { withPostgres } from "./postgres.ts";
-import { printable } from "./terminal.ts";
+import { printable, sayStatus, wipeStatus } from "./terminal.ts";
 
 export const labels: Command = {
   summary: "export: what people said of photos, as the folder that training reads",
@@ -126,8 +126,7 @@ async function write(
 ): Promise<Exported> {
   const scope = new Scope();
   let line = "";
-  const draw = (): void => terminal.say(terminal.columns > 0 ? `\r${line}\x1b[K` : `${line}\n`);
-  const timer = setInterval(() => line && draw(), terminal.columns > 0 ? 100 : 5_000);
+  const timer = setInterval(() => line && sayStatus(terminal, line), terminal.columns > 0 ? 100 : 5_000);
   scope.onClose("progress", () => clearInterval(timer));
   const deps: ExportDeps = {
     load: openLoad(config, scope),
@@ -146,7 +145,7 @@ async function write(
     });
   } finally {
     await scope.close();
-    if (terminal.columns > 0) terminal.say("\r\x1b[K");
+    wipeStatus(terminal);
   }
 }
 

@@ -22,6 +22,7 @@ import {
 import { accountOption, numberOption, whole } from "./options.ts";
 import { withPostgres } from "./postgres.ts";
 import { choose } from "./subcommand.ts";
+import { drawStatus } from "./terminal.ts";
 
 export const policy: Command = {
   summary: "see what another policy would decide from the stored scores, and decide by it",
@@ -105,7 +106,7 @@ const diff: Subcommand = async (db, next, before, { values }, terminal) => {
       if (sample.length < most) sample.push(each);
       else if (Math.random() * changed < most) sample[Math.floor(Math.random() * most)] = each;
     }
-    if (terminal.columns > 0) terminal.say(`\r${photos} photos, ${changed} change\x1b[K\r`);
+    drawStatus(terminal, `${photos} photos, ${changed} change`);
   }
   const sorted = [...moves].sort(([, a], [, b]) => b - a);
   if (values["json"]) {
@@ -160,7 +161,7 @@ const apply: Subcommand = async (db, next, before, { values }, terminal) => {
       if (!(await record(group, reached - seen, page[reached - 1]!.id))) return stopped(db, run.id, terminal);
       seen = reached;
     }
-    if (terminal.columns > 0) terminal.say(`\r${photos} photos, ${decided} decided anew\x1b[K\r`);
+    drawStatus(terminal, `${photos} photos, ${decided} decided anew`);
   }
   if (!(await record([], 0, run.upTo, true))) return stopped(db, run.id, terminal);
   const photosPerS = Math.round(photos / Math.max(0.001, (performance.now() - since) / 1_000));

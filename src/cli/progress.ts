@@ -6,7 +6,7 @@ import type { PhotoJob } from "../photo.ts";
 import type { PhotoRow } from "../store/photos.ts";
 import { table } from "./command.ts";
 import { counted } from "./plural.ts";
-import { cut, printable, type Terminal } from "./terminal.ts";
+import { cut, drawStatus, printable, sayStatus, type Terminal, wipeStatus } from "./terminal.ts";
 
 export interface Progress {
   events: Partial<WorkerEvents>;
@@ -40,12 +40,14 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
   };
   const draw = (): void => {
     if (photos === 0 && waiting.size === 0) return;
-    if (terminal.columns > 0) terminal.say(`\r${line().slice(0, terminal.columns - 1)}\x1b[K`);
-    else if (!everyPhoto) terminal.say(`${line()}\n`);
+    if (everyPhoto) drawStatus(terminal, line());
+    else sayStatus(terminal, line());
   };
   // in place of the live line, which is drawn again below it
-  const say = (text: string): void =>
-    terminal.say(`${terminal.columns > 0 ? "\r\x1b[K" : ""}${printable(text)}\n`);
+  const say = (text: string): void => {
+    wipeStatus(terminal);
+    terminal.say(`${printable(text)}\n`);
+  };
   const timer = setInterval(draw, terminal.columns > 0 ? 100 : 2_000);
 
   function left(photo: PhotoJob, outcome: LineOutcome, changed: boolean): void {
@@ -97,7 +99,9 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
     },
     stop() {
       clearInterval(timer);
-      if (terminal.columns > 0) draw();
+      // of what ends when all is judged, a table and a summary come next
+      if (everyPhoto) draw();
+      else wipeStatus(terminal);
       if (waiting.size > 0) say(`${counted(waiting.size, "photo")} not judged yet: the next start goes on`);
     },
     summary(model, provider, before) {

@@ -1,5 +1,5 @@
 import type { DestinationStream } from "pino";
-import { printable, type Terminal } from "./terminal.ts";
+import { printable, type Terminal, wipeStatus } from "./terminal.ts";
 
 interface Entry {
   msg?: string;
@@ -8,10 +8,14 @@ interface Entry {
 }
 
 /** Where a log goes that a person reads at a terminal: one sentence for each entry. */
-export function sentences({ say, columns }: Terminal): DestinationStream {
-  // what is drawn there at that moment is drawn again
-  const begin = columns > 0 ? "\r\x1b[K" : "";
-  return { write: (line) => say(`${begin}${printable(sentenceOf(JSON.parse(line)))}\n`) };
+export function sentences(terminal: Terminal): DestinationStream {
+  return {
+    write(line) {
+      // what is drawn there at that moment is drawn again
+      wipeStatus(terminal);
+      terminal.say(`${printable(sentenceOf(JSON.parse(line)))}\n`);
+    },
+  };
 }
 
 function sentenceOf({ level: _, time: __, pid: ___, msg, err, ...about }: Entry): string {

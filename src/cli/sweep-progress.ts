@@ -1,7 +1,7 @@
 import type { Totals } from "../intake/sweep.ts";
-import type { Terminal } from "./command.ts";
 import { counted } from "./plural.ts";
 import type { Result, Target } from "./sweep-bucket.ts";
+import { sayStatus, type Terminal, wipeStatus } from "./terminal.ts";
 
 export interface SweepProgress {
   step(totals: Totals, cursor: string): void;
@@ -15,7 +15,6 @@ export function createSweepProgress(terminal: Terminal, { bucket, prefix }: Targ
   const begun = performance.now();
   let first: number | undefined;
   let last = performance.now();
-  const wipe = terminal.columns > 0 ? "\r\x1b[K" : "";
   return {
     step(totals, cursor) {
       // one that goes on counts from where it began
@@ -24,11 +23,16 @@ export function createSweepProgress(terminal: Terminal, { bucket, prefix }: Targ
       if (now - last < (terminal.columns > 0 ? DRAW_MS : SAY_MS)) return;
       last = now;
       const rate = ((totals.listed - first) / (now - begun)) * 1_000;
-      const line = `${name}  ${totals.listed} keys, ${rate.toFixed(0)}/s  ${totalsOf(totals)}  at ${JSON.stringify(cursor)}`;
-      terminal.say(terminal.columns > 0 ? `${wipe}${line.slice(0, terminal.columns - 1)}` : `${line}\n`);
+      sayStatus(
+        terminal,
+        `${name}  ${totals.listed} keys, ${rate.toFixed(0)}/s  ${totalsOf(totals)}  at ${JSON.stringify(cursor)}`,
+      );
     },
-    say: (text) => terminal.say(`${wipe}${name}: ${text}\n`),
-    stop: () => terminal.say(wipe),
+    say(text) {
+      wipeStatus(terminal);
+      terminal.say(`${name}: ${text}\n`);
+    },
+    stop: () => wipeStatus(terminal),
   };
 }
 

@@ -58,6 +58,22 @@ export function cut(text: string, most: number): string {
   return `${text.slice(0, most - 1 - end)}…${text.slice(text.length - end)}`;
 }
 
+/** Draws on a terminal how far something is, in place of what was drawn before; what is written next stands on it. */
+export function drawStatus({ columns, say }: Terminal, line: string): void {
+  if (columns > 0) say(`\r${line.slice(0, columns - 1)}\x1b[K\r`);
+}
+
+/** The same, and where there is no terminal a line each time. */
+export function sayStatus(terminal: Terminal, line: string): void {
+  if (terminal.columns > 0) drawStatus(terminal, line);
+  else terminal.say(`${line}\n`);
+}
+
+/** Takes away what was drawn, for what is to stand there. */
+export function wipeStatus(terminal: Terminal): void {
+  drawStatus(terminal, "");
+}
+
 function widthOf({ isTTY, columns }: Screen): number {
   return isTTY ? (columns ?? 0) : 0;
 }

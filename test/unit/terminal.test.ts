@@ -2,7 +2,7 @@ import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { table } from "../../src/cli/command.ts";
 import { photoTable } from "../../src/cli/progress.ts";
-import { openTerminal, printable } from "../../src/cli/terminal.ts";
+import { drawStatus, openTerminal, printable, sayStatus, wipeStatus } from "../../src/cli/terminal.ts";
 import type { PhotoRow } from "../../src/store/photos.ts";
 
 test("what would draw on a terminal, or turn its text round, is shown as JSON writes it", () => {
@@ -45,4 +45,15 @@ test("a long name is cut in its middle on a terminal, so that it pads no other r
   expect(second).toMatch(/^2019\/x+…x+-end\.jpg {2}-/);
   expect(first!.length).toBeLessThan(100);
   expect(photoTable(rows, 0)[2]).toContain(rows[1]!.key);
+});
+
+test("how far something is stands on one line of a terminal, no wider than it, and what comes next takes its place", () => {
+  const said: string[] = [];
+  const terminal = { env: {}, print() {}, say: (text: string) => void said.push(text), stdin: [] as never };
+  for (const columns of [10, 0]) {
+    drawStatus({ ...terminal, columns }, "12 of 4,000 photos");
+    sayStatus({ ...terminal, columns }, "13 of 4,000 photos");
+    wipeStatus({ ...terminal, columns });
+  }
+  expect(said).toEqual(["\r12 of 4,0\x1b[K\r", "\r13 of 4,0\x1b[K\r", "\r\x1b[K\r", "13 of 4,000 photos\n"]);
 });
