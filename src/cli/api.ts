@@ -3,7 +3,6 @@ import type { Command } from "./command.ts";
 import { serve } from "./service.ts";
 
 export const api: Command = {
-  summary: "serve the HTTP API, which takes a bucket's events and tells what became of photos",
   help: `
 usage: maitred api
 

@@ -19,7 +19,6 @@ import { choose } from "./subcommand.ts";
 import { drawStatus } from "./terminal.ts";
 
 export const backfill: Command = {
-  summary: "judge old photos: a bucket, a list, or a choice from Postgres; start, watch, pause, report",
   help: `
 usage: maitred backfill start WHAT [options]
        maitred backfill list | status ID [--watch] | report ID [--most 20]

@@ -25,7 +25,6 @@ import { between, numberOption, timeOption } from "./options.ts";
 import { makeOutputFolder } from "./output-folder.ts";
 
 export const calibrate: Command = {
-  summary: "choose a policy's thresholds for what may be shown or held back at most",
   help: `
 usage: maitred calibrate --max-shown SHARE|--max-held SHARE [options] FOLDER|LABELS.JSONL
        maitred calibrate --max-shown SHARE|--max-held SHARE [options] --verdicts [--audit] [--since DATE]

@@ -30,7 +30,6 @@ type Line =
   | { path: string; error: { code: string; message: string } };
 
 export const classify: Command = {
-  summary: "judge files and folders here and now: no queue, no database",
   help: `
 usage: maitred classify [--json] [--explain FOLDER] PATH...
 

@@ -15,7 +15,6 @@ export interface Arguments {
 
 /** One command: data, not a framework. The number that `run` returns is the exit code. */
 export interface Command {
-  summary: string;
   /** Printed by --help: usage, an example, and what the exit codes mean where they are its own. */
   help: string;
   options: NonNullable<ParseArgsConfig["options"]>;

@@ -2,7 +2,6 @@ import { describeConfig, readConfig } from "../config.ts";
 import { type Command, connectedConfig, EXIT, table } from "./command.ts";
 
 export const config: Command = {
-  summary: "print every setting as it is in effect, without secrets",
   help: `
 usage: maitred config [--json | --markdown | --database-url]
 

@@ -3,7 +3,6 @@ import type { Command } from "./command.ts";
 import { serve } from "./service.ts";
 
 export const deliver: Command = {
-  summary: "tell destinations what became of photos: webhooks, and tags of S3 objects",
   help: `
 usage: maitred deliver
 

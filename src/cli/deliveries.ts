@@ -11,7 +11,6 @@ import { nothingAfter, runSubcommand, type Subcommand } from "./subcommand.ts";
 import { drawStatus, wipeStatus } from "./terminal.ts";
 
 export const deliveries: Command = {
-  summary: "list what destinations have been told or are yet to be, and send it again",
   help: `
 usage: maitred deliveries list [--state STATE] [--destination ID] [--photo ID] [--limit N]
        maitred deliveries show SEQUENCE

@@ -26,7 +26,6 @@ import { between, numberOption } from "./options.ts";
 import { nothingAfter, oneId, runSubcommand, type Subcommand } from "./subcommand.ts";
 
 export const destination: Command = {
-  summary: "say who is told what became of photos: webhooks, tags of S3 objects, NOTIFY",
   help: `
 usage: maitred destination add webhook URL [--bucket BUCKET]
        maitred destination add s3-tags|notify [--bucket BUCKET]

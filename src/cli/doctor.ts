@@ -22,7 +22,6 @@ interface Finding {
 }
 
 export const doctor: Command = {
-  summary: "check everything that a worker needs, and say what to do about what is missing",
   help: `
 usage: maitred doctor [--bucket NAME]... [--json]
 

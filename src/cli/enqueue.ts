@@ -15,7 +15,6 @@ import { codeOption, laneOption, uploaderOption } from "./options.ts";
 import { drawStatus, printable } from "./terminal.ts";
 
 export const enqueue: Command = {
-  summary: "queue photos: objects, prefixes, files, folders, or a list on stdin",
   help: `
 usage: maitred enqueue [options] WHAT...
        maitred enqueue --failed [--code CODE] | --pending

@@ -21,7 +21,6 @@ import { makeOutputFolder } from "./output-folder.ts";
 import { makeThumbnails } from "./thumbnails.ts";
 
 export const evaluate: Command = {
-  summary: "measure a model on labelled photos, or two side by side, as a page and as JSON",
   help: `
 usage: maitred evaluate [options] FOLDER|LABELS.JSONL
 

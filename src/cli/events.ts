@@ -23,7 +23,6 @@ import { timeOption } from "./options.ts";
 import { choose, nothingAfter, oneId } from "./subcommand.ts";
 
 export const events: Command = {
-  summary: "list, show, replay and discard messages of queues that could not be taken",
   help: `
 usage: maitred events list [--source SOURCE] [--since TIME] [--all] [--json]
        maitred events show ID [--json]

@@ -3,7 +3,6 @@ import type { Command } from "./command.ts";
 import { serve } from "./service.ts";
 
 export const feed: Command = {
-  summary: "do what maitred backfill start asks for: keep the backfill queue filled, and small",
   help: `
 usage: maitred feed
 

@@ -18,7 +18,6 @@ import { accountOption } from "./options.ts";
 import { counted } from "./plural.ts";
 
 export const forget: Command = {
-  summary: "erase everything that is known of one object, and list what that was",
   help: `
 usage: maitred forget [--dry-run | --yes] [--by NAME] [--json] BUCKET/KEY | PATH
 

@@ -21,7 +21,6 @@ import { withPostgres } from "./postgres.ts";
 import { printable, sayStatus, wipeStatus } from "./terminal.ts";
 
 export const labels: Command = {
-  summary: "export: what people said of photos, as the folder that training reads",
   help: `
 usage: maitred labels export [options] FOLDER
 

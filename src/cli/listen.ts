@@ -3,7 +3,6 @@ import type { Command } from "./command.ts";
 import { serve } from "./service.ts";
 
 export const listen: Command = {
-  summary: "take a bucket's events from queues of SQS, until told to stop",
   help: `
 usage: maitred listen
 

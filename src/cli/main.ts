@@ -2,63 +2,11 @@
 import { constants } from "node:os";
 import { asError, ConfigError, ModerationError } from "../errors.ts";
 import { packageVersion } from "../package-root.ts";
-import { api } from "./api.ts";
 import { argumentsOf } from "./arguments.ts";
-import { backfill } from "./backfill.ts";
-import { calibrate } from "./calibrate.ts";
-import { classify } from "./classify.ts";
 import { closest } from "./closest.ts";
-import { type Command, EXIT, NotThereError, table, UsageError } from "./command.ts";
-import { config } from "./config.ts";
-import { deliver } from "./deliver.ts";
-import { deliveries } from "./deliveries.ts";
-import { destination } from "./destination.ts";
-import { doctor } from "./doctor.ts";
-import { enqueue } from "./enqueue.ts";
-import { evaluate } from "./evaluate.ts";
-import { events } from "./events.ts";
-import { feed } from "./feed.ts";
-import { forget } from "./forget.ts";
-import { labels } from "./labels.ts";
-import { listen } from "./listen.ts";
-import { migrate } from "./migrate.ts";
-import { model } from "./model.ts";
-import { policy } from "./policy.ts";
-import { rollups } from "./rollups.ts";
-import { session } from "./session.ts";
-import { sweep } from "./sweep.ts";
+import { EXIT, NotThereError, table, UsageError } from "./command.ts";
+import { commands } from "./commands.ts";
 import { openTerminal, type Terminal } from "./terminal.ts";
-import { token } from "./token.ts";
-import { up } from "./up.ts";
-import { worker } from "./worker.ts";
-
-const commands: Record<string, Command> = {
-  up,
-  worker,
-  api,
-  listen,
-  feed,
-  deliver,
-  enqueue,
-  backfill,
-  policy,
-  sweep,
-  forget,
-  events,
-  destination,
-  deliveries,
-  classify,
-  evaluate,
-  calibrate,
-  labels,
-  model,
-  token,
-  session,
-  migrate,
-  rollups,
-  doctor,
-  config,
-};
 
 async function main(argv: readonly string[], terminal: Terminal): Promise<number> {
   const [name = "--help", ...rest] = argv[0] === "help" && argv[1] ? [argv[1], "--help"] : argv;
@@ -70,13 +18,14 @@ async function main(argv: readonly string[], terminal: Terminal): Promise<number
     for (const line of overview()) terminal.print(line);
     return EXIT.done;
   }
-  const command = commands[name];
-  if (!command) {
+  const found = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (!found) {
     const meant = closest(name, Object.keys(commands));
     terminal.say(`maitred: there is no command ${JSON.stringify(name)}${meant}\nmaitred --help lists them\n`);
     return EXIT.usage;
   }
   try {
+    const command = await found.load();
     const help = { help: { type: "boolean", short: "h" } } as const;
     const args = argumentsOf(rest, { ...command.options, ...help });
     if (args.values["help"]) {

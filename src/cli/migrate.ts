@@ -4,7 +4,6 @@ import { migrate as migrateStore } from "../store/migrate.ts";
 import { type Command, connectedConfig, EXIT } from "./command.ts";
 
 export const migrate: Command = {
-  summary: "bring the database, and the queue where it is in Postgres, to this version's schema",
   help: `
 usage: maitred migrate [--json]
 

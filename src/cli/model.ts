@@ -16,7 +16,6 @@ const PARTS: ReadonlyMap<string, [run: Command["run"], words: number]> = new Map
 ]);
 
 export const model: Command = {
-  summary: "list, verify, promote and compare models; workers follow without a restart",
   help: `
 usage: maitred model list [--json]
        maitred model verify ID|FOLDER... [--photos FOLDER] [--tolerance 0.02] [--json]

@@ -25,7 +25,6 @@ import { choose } from "./subcommand.ts";
 import { drawStatus } from "./terminal.ts";
 
 export const policy: Command = {
-  summary: "see what another policy would decide from the stored scores, and decide by it",
   help: `
 usage: maitred policy diff FILE [--most 20] [--json]
        maitred policy apply FILE [--propose] [--by WHO] [--json]

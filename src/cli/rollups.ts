@@ -5,7 +5,6 @@ import { withPostgres } from "./postgres.ts";
 import { choose, nothingAfter } from "./subcommand.ts";
 
 export const rollups: Command = {
-  summary: "compare the counts that dashboards read with the tables, and mend them",
   help: `
 usage: maitred rollups check [--json]
        maitred rollups mend [--json]

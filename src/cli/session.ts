@@ -5,7 +5,6 @@ import { accountOption } from "./options.ts";
 import { nothingAfter, oneId, runSubcommand, type Subcommand } from "./subcommand.ts";
 
 export const session: Command = {
-  summary: "list and revoke the sessions of those who are signed in to the desk",
   help: `
 usage: maitred session list [--json]
        maitred session revoke [--by NAME] [--json] ID

@@ -11,7 +11,6 @@ import { createSweepProgress, describe } from "./sweep-progress.ts";
 import { printable } from "./terminal.ts";
 
 export const sweep: Command = {
-  summary: "compare buckets with Postgres: queue what events had missed, withdraw what is gone",
   help: `
 usage: maitred sweep [options] BUCKET[/PREFIX]...
 

@@ -4,7 +4,6 @@ import { type Command, EXIT, table, UsageError } from "./command.ts";
 import { nothingAfter, oneId, runSubcommand, type Subcommand } from "./subcommand.ts";
 
 export const token: Command = {
-  summary: "create, list and revoke the tokens that callers of the API need",
   help: `
 usage: maitred token create --scopes SCOPES NAME
        maitred token list

@@ -24,7 +24,6 @@ import { sentences } from "./sentences.ts";
 import { type WatchDeps, watchFolder, withdrawGone } from "./watch-folder.ts";
 
 export const up: Command = {
-  summary: "everything in one process, on folders of yours: what is in them, and what is dropped in",
   help: `
 usage: maitred up [--once] [--json] [--verbose] FOLDER...
 

@@ -3,7 +3,6 @@ import type { Command } from "./command.ts";
 import { serve } from "./service.ts";
 
 export const worker: Command = {
-  summary: "take photos from the queues and judge them, until told to stop",
   help: `
 usage: maitred worker
 

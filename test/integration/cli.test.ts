@@ -77,6 +77,7 @@ describe("maitred", () => {
   test.for([
     [["frobnicate"], 'there is no command "frobnicate"\nmaitred --help lists them\n'],
     [["bakcfill", "list"], 'there is no command "bakcfill": did you mean backfill?\n'],
+    [["constructor"], 'there is no command "constructor"'],
     [["token", "crate"], 'expected create, list or revoke, got "crate": did you mean create?\n'],
     [["destination"], "expected add, list, rotate, catch-up, test, enable, disable or remove\n"],
     [["classify"], "expected at least one file or folder"],
