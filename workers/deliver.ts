@@ -14,9 +14,9 @@ import { regularly } from "../src/regularly.ts";
 import { claimDeliveries, purgeDeliveries, settleDelivery } from "../src/store/deliveries.ts";
 import { enableDestination } from "../src/store/destinations.ts";
 import { listen } from "../src/store/listen.ts";
-import { requireSchema } from "../src/store/migrate.ts";
 import { readPhotoState } from "../src/store/photos.ts";
-import { connect, type Pool } from "../src/store/pool.ts";
+import type { Pool } from "../src/store/pool.ts";
+import { openPostgres, unwell } from "./servers.ts";
 
 /**
  * Starts delivering and returns once it does. Every ten minutes it deletes what was delivered long enough ago.
@@ -25,10 +25,8 @@ import { connect, type Pool } from "../src/store/pool.ts";
  * @throws {ConfigError} when a setting or the schema is not usable.
  */
 export async function startDeliver(config: Config, log: Logger, scope: Scope): Promise<Deliverer> {
-  const broken = (error: Error): void => log.warn({ err: error }, "Postgres is unwell");
-  const db = connect(config.databaseUrl, broken);
-  scope.onClose("Postgres", () => db.end());
-  await requireSchema(db);
+  const broken = unwell(log, "Postgres");
+  const db = await openPostgres(config, log, scope);
   const webhooks = scope.hold(
     "webhooks",
     createWebhookSender(createAddresses(config.webhookAllow), {

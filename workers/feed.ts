@@ -10,8 +10,6 @@ import { ANSWER_MS, connectS3 } from "../src/image/s3.ts";
 import { listStretch } from "../src/image/s3-bucket.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
-import { openQueues } from "../src/queue/queues.ts";
-import { openQueueServer } from "../src/queue/server.ts";
 import { regularly } from "../src/regularly.ts";
 import {
   countWaiting,
@@ -24,13 +22,13 @@ import {
   waitingPhotos,
 } from "../src/store/backfill-feed.ts";
 import { changeBackfill, readBackfills } from "../src/store/backfills.ts";
-import { requireSchema } from "../src/store/migrate.ts";
 import { readWorkers } from "../src/store/models.ts";
-import { connect, type Pool } from "../src/store/pool.ts";
+import type { Pool } from "../src/store/pool.ts";
 import { selectPhotos, viewPhotos } from "../src/store/selected-photos.ts";
 import { keepQueued } from "./intake.ts";
 import { manifestsOf } from "./manifests.ts";
 import { keepFolded } from "./rollups.ts";
+import { openServers, unwell } from "./servers.ts";
 
 /**
  * Starts feeding and returns at once; the feeder goes on until `scope` is closed, over outages too.
@@ -38,20 +36,13 @@ import { keepFolded } from "./rollups.ts";
  * @throws {ConfigError} when a setting, the schema or the queue's server is not usable.
  */
 export async function startFeed(config: Config, log: Logger, scope: Scope): Promise<void> {
-  const broken = (where: string) => (error: Error) => log.warn({ err: error }, `${where} is unwell`);
-  const db = connect(config.databaseUrl, broken("Postgres"), 3);
-  scope.onClose("feeder's Postgres", () => db.end());
-  await requireSchema(db);
+  const { db, queues } = await openServers(config, log, scope, 3);
   keepFolded(db, log, scope);
-  const server = scope.hold("feeder's queue server", openQueueServer(config, broken("the queue")));
-  await server.check();
-  const queues = scope.hold("feeder's queues", openQueues(server, broken("the queue")));
-  await queues.ready();
   // what a rollback leaves to be queued, where neither the API nor a listener runs
   keepQueued(db, queues, log, scope);
   const s3 = connectS3(config, CONNECTIONS, 1, ANSWER_MS);
   scope.onClose("feeder's S3", () => s3.destroy());
-  const unwell = broken("what the feeder needs");
+  const broken = unwell(log, "what the feeder needs");
   const depsFor = ({ model }: RunningBackfill): PageDeps => ({
     list: (bucket, prefix, after, limit) => listStretch(s3, bucket, prefix, after, limit),
     known: (photos) => photosOfObjects(db, photos),
@@ -101,7 +92,7 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
         fed: (backfill, photos) => log.debug({ backfill, photos }, "fed"),
         finished: (backfill) => log.info({ backfill }, "the backfill is done"),
         failed: (backfill, err) => log.error({ backfill, err }, "the backfill cannot go on and is paused"),
-        unwell,
+        unwell: broken,
       },
     ),
   );
@@ -109,7 +100,7 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
   const ending = new AbortController();
   scope.hold(
     "feeder's word",
-    regularly(() => noteFeeding(db, feeder.standsBack()).catch(unwell), SAY_MS),
+    regularly(() => noteFeeding(db, feeder.standsBack()).catch(broken), SAY_MS),
   );
   const loop = (async () => {
     while (!ending.signal.aborted) {
@@ -117,7 +108,7 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
       try {
         fed = await feeder.round();
       } catch (thrown) {
-        unwell(asError(thrown));
+        broken(asError(thrown));
         await pause(OUTAGE_MS, ending.signal);
       }
       if (fed === 0) await pause(ROUND_MS, ending.signal);

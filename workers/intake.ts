@@ -5,16 +5,15 @@ import { type EventDeps, type QueueDeps, queueForgotten } from "../src/intake/ta
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import type { PhotoJob } from "../src/photo.ts";
-import { openQueues, type Queues } from "../src/queue/queues.ts";
-import { openQueueServer } from "../src/queue/server.ts";
+import type { Queues } from "../src/queue/queues.ts";
 import { regularly } from "../src/regularly.ts";
 import { forgetBadMessages } from "../src/store/bad-messages.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../src/store/events.ts";
 import { forgetAnswers } from "../src/store/idempotent-answers.ts";
-import { requireSchema } from "../src/store/migrate.ts";
 import { type PendingCursor, pendingUploads } from "../src/store/photos.ts";
-import { connect, type Pool } from "../src/store/pool.ts";
+import type { Pool } from "../src/store/pool.ts";
 import { keepFolded } from "./rollups.ts";
+import { openServers } from "./servers.ts";
 
 export interface EventIntake {
   db: Pool;
@@ -31,14 +30,7 @@ export interface EventIntake {
  * @throws {ConfigError} when a setting, the schema or the queue's server is not usable.
  */
 export async function openEventIntake(config: Config, log: Logger, scope: Scope): Promise<EventIntake> {
-  const broken = (where: string) => (error: Error) => log.warn({ err: error }, `${where} is unwell`);
-  const db = connect(config.databaseUrl, broken("Postgres"));
-  scope.onClose("Postgres", () => db.end());
-  await requireSchema(db);
-  const server = scope.hold("queue server", openQueueServer(config, broken("the queue")));
-  await server.check();
-  const queues = scope.hold("queues", openQueues(server, broken("the queue")));
-  await queues.ready();
+  const { db, queues } = await openServers(config, log, scope);
   return {
     db,
     events: {

@@ -21,20 +21,17 @@ import { createModerationWorker, type WorkerEvents } from "../src/moderate/worke
 import { LANES } from "../src/photo.ts";
 import { policyIdOf } from "../src/policy-id.ts";
 import { consume } from "../src/queue/consumer.ts";
-import { openQueues } from "../src/queue/queues.ts";
-import { openQueueServer } from "../src/queue/server.ts";
 import { regularly } from "../src/regularly.ts";
 import { listen } from "../src/store/listen.ts";
-import { requireSchema } from "../src/store/migrate.ts";
 import { forgetWorker, readModels, reportFigures, reportWorker } from "../src/store/models.ts";
 import { keepPolicy } from "../src/store/policies.ts";
-import { connect } from "../src/store/pool.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
 import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
 import { modelDirectories, openDefaultModel } from "./judge.ts";
 import { asLineModel, createModels, knowsBytes, type Warm, watchModels } from "./models.ts";
 import { keepFolded } from "./rollups.ts";
 import { createSaying } from "./saying.ts";
+import { openServers, unwell } from "./servers.ts";
 
 export interface RunningWorker {
   /** What judges now. */
@@ -58,15 +55,8 @@ export async function startWorker(
   events: Partial<WorkerEvents> = {},
   { orAnyFree = false } = {},
 ): Promise<RunningWorker> {
-  const broken = (where: string) => (error: Error) => log.warn({ err: error }, `${where} is unwell`);
-  const db = connect(config.databaseUrl, broken("Postgres"));
-  scope.onClose("Postgres", () => db.end());
-  await requireSchema(db);
+  const { db, server, queues } = await openServers(config, log, scope);
   keepFolded(db, log, scope);
-  const server = scope.hold("queue server", openQueueServer(config, broken("the queue")));
-  await server.check();
-  const queues = scope.hold("queues", openQueues(server, broken("the queue")));
-  await queues.ready();
   const metrics = createMetrics(() =>
     Promise.all(
       LANES.map(async (lane) => ({ lane, prefix: config.queuePrefix, ...(await queues.depth(lane)) })),
@@ -153,7 +143,9 @@ export async function startWorker(
   let known = "";
   // once it has told the last of itself; one that cannot say so is not shown for longer than one that was killed
   scope.onClose("what the worker told", () =>
-    forgetWorker(db, name).catch((thrown: unknown) => broken("saying that the worker ends")(asError(thrown))),
+    forgetWorker(db, name).catch((thrown: unknown) =>
+      unwell(log, "saying that the worker ends")(asError(thrown)),
+    ),
   );
   const follower = scope.hold(
     "models in use",
@@ -197,7 +189,7 @@ export async function startWorker(
           const about = { worker: name, model: judge.model.id, variant, provider, pinned };
           await reportWorker(db, { ...about, problem: problems });
         },
-        unwell: broken("following the active model"),
+        unwell: unwell(log, "following the active model"),
       },
       { id: current.judge.model.id, sha256: current.judge.model.sha256 },
       FOLLOW_MS,
@@ -205,11 +197,11 @@ export async function startWorker(
   );
   scope.hold(
     "notices",
-    listen(config.databaseUrl, "maitred_models", () => void follower.look(), broken("Postgres")),
+    listen(config.databaseUrl, "maitred_models", () => void follower.look(), unwell(log, "Postgres")),
   );
   scope.hold("watch", watchModels(models, said, current.warmUpMs, log));
   const tell = (): Promise<void> => reportFigures(db, name, { ...recent.figures(), folders });
-  tellFigures(tell, broken("telling figures"), scope);
+  tellFigures(tell, unwell(log, "telling figures"), scope);
   // what is fetched while nothing can be recorded is fetched again; telling figures is a write that any worker may do
   const recording = createHold(
     () =>
@@ -241,7 +233,7 @@ export async function startWorker(
           metrics.age(lane, ageMs + Date.now() - since);
         },
         abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),
-        error: broken(`lane ${lane}`),
+        error: unwell(log, `lane ${lane}`),
       },
     );
     consumers.push(consumer);
