@@ -1,15 +1,12 @@
 /** Process: the moderation worker, assembled from its parts. `maitred worker` and `maitred up` run it. */
 import { availableParallelism, hostname } from "node:os";
-import { delimiter, resolve } from "node:path";
 import type { Config } from "../src/config.ts";
 import { unfitFor } from "../src/decide/policy.ts";
 import { asError, codeOf, UpstreamError } from "../src/errors.ts";
 import { createMetrics } from "../src/http/metrics.ts";
 import { serveHttp } from "../src/http/server.ts";
-import { createFetch } from "../src/image/fetch.ts";
-import { createFolderFetch } from "../src/image/folder.ts";
+import { foldersOf } from "../src/image/folder.ts";
 import { createKeyTemplate } from "../src/image/key-template.ts";
-import { connectS3, createS3Fetch } from "../src/image/s3.ts";
 import { openModelById } from "../src/infer/folders.ts";
 import type { Model } from "../src/infer/model.ts";
 import type { Closable, Scope } from "../src/lifecycle.ts";
@@ -29,6 +26,7 @@ import { recordShadowScores } from "../src/store/shadow.ts";
 import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
 import { modelDirectories, openDefaultModel } from "./judge.ts";
 import { asLineModel, createModels, knowsBytes, type Warm, watchModels } from "./models.ts";
+import { openPhotos } from "./photos.ts";
 import { keepFolded } from "./rollups.ts";
 import { createSaying } from "./saying.ts";
 import { openServers, unwell } from "./servers.ts";
@@ -102,21 +100,10 @@ export async function startWorker(
   // most of a photo's time is a wait for its bytes, so that cores want more photos in hand than they decode
   const concurrency =
     config.concurrency || Math.max(24, 3 * maxBatch, Math.min(6 * availableParallelism(), 96));
-  const s3 = connectS3(config, concurrency * LANES.length);
-  scope.onClose("S3", () => s3.destroy());
-  const folders = config.folders
-    .split(delimiter)
-    .filter(Boolean)
-    .map((folder) => resolve(folder));
-  const fetch = createFetch({
-    s3: createS3Fetch(s3),
-    ...(folders.length > 0 && { folder: createFolderFetch(folders) }),
-  });
   const once = config.duplicates === "once" && (await knowsBytes(db, log, current.judge.model, pinned));
-  const fetchLimits = { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs };
   const worker = createModerationWorker(
     {
-      fetch: (photo) => fetch(photo, fetchLimits),
+      fetch: openPhotos(config, scope, concurrency * LANES.length),
       record: (outcomes) => recordOutcomes(db, outcomes),
       ...(once && { knownScores: (by, digests) => knownScores(db, by, digests) }),
       recordShadow: (scores) =>
@@ -200,6 +187,7 @@ export async function startWorker(
     listen(config.databaseUrl, "maitred_models", () => void follower.look(), unwell(log, "Postgres")),
   );
   scope.hold("watch", watchModels(models, said, current.warmUpMs, log));
+  const folders = foldersOf(config.folders);
   const tell = (): Promise<void> => reportFigures(db, name, { ...recent.figures(), folders });
   tellFigures(tell, unwell(log, "telling figures"), scope);
   // what is fetched while nothing can be recorded is fetched again; telling figures is a write that any worker may do

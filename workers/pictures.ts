@@ -1,13 +1,10 @@
 /** Part of processes: pictures of photos for people to look at. */
 import { availableParallelism } from "node:os";
-import { delimiter, join, resolve } from "node:path";
+import { join } from "node:path";
 import type { Config } from "../src/config.ts";
 import { PhotoError, UpstreamError } from "../src/errors.ts";
 import { restrictSharp } from "../src/image/decode.ts";
-import { createFetch, type FetchPhoto } from "../src/image/fetch.ts";
-import { createFolderFetch } from "../src/image/folder.ts";
 import { createHeicDecoder } from "../src/image/heic.ts";
-import { connectS3, createS3Fetch } from "../src/image/s3.ts";
 import { shrink } from "../src/image/shrink.ts";
 import type { DecodeHeic } from "../src/image/views.ts";
 import type { Explained } from "../src/infer/infer.ts";
@@ -15,6 +12,7 @@ import type { Scope } from "../src/lifecycle.ts";
 import { createGate } from "../src/moderate/gate.ts";
 import { packageRoot } from "../src/package-root.ts";
 import type { PhotoRef } from "../src/photo.ts";
+import { openPhotos } from "./photos.ts";
 
 export interface Pictures {
   /**
@@ -40,7 +38,7 @@ export function openPictures(
   explain: (bytes: Uint8Array) => Promise<Explained>,
 ): Pictures {
   restrictSharp();
-  const fetch = openFetch(config, scope);
+  const fetch = openPhotos(config, scope, WIDTH);
   const heic = openHeic(scope);
   const plain = createLine(WIDTH, MAX_WAITING);
   // one after the other, and beside the others, which are faster and are not to wait for them
@@ -48,8 +46,7 @@ export function openPictures(
 
   async function bytesOf(photo: PhotoRef, signal: AbortSignal): Promise<Uint8Array> {
     if (signal.aborted) throw new PhotoError("GONE", "nobody waits for it any more");
-    const limits = { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs };
-    return (await fetch(photo, limits)).bytes;
+    return (await fetch(photo)).bytes;
   }
 
   return {
@@ -71,16 +68,6 @@ function createLine(width: number, most: number): <T>(work: () => Promise<T>) =>
     waiting++;
     return gate("live", work).finally(() => waiting--);
   };
-}
-
-function openFetch(config: Config, scope: Scope): FetchPhoto {
-  const s3 = connectS3(config, WIDTH);
-  scope.onClose("S3 for pictures", () => s3.destroy());
-  const folders = config.folders.split(delimiter).filter(Boolean);
-  return createFetch({
-    s3: createS3Fetch(s3),
-    ...(folders.length > 0 && { folder: createFolderFetch(folders.map((folder) => resolve(folder))) }),
-  });
 }
 
 /** Of one thread: each would keep some hundred MB. */

@@ -1,9 +1,9 @@
 import { opendir } from "node:fs/promises";
 import { totalmem } from "node:os";
-import { delimiter } from "node:path";
 import { modelDirectories, openJudge } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { asError, ConfigError } from "../errors.ts";
+import { foldersOf } from "../image/folder.ts";
 import { connectS3 } from "../image/s3.ts";
 import { probeBucket } from "../image/s3-bucket.ts";
 import { openModelById } from "../infer/folders.ts";
@@ -47,10 +47,10 @@ Exit codes: 0 all is well, 1 something is not.
       ["postgres", () => checkPostgres(config)],
       ["queue", () => checkQueue(config)],
       ["model", () => checkModel(config)],
-      ...config.folders
-        .split(delimiter)
-        .filter(Boolean)
-        .map((folder): [string, () => Promise<string>] => [`folder ${folder}`, () => checkFolder(folder)]),
+      ...foldersOf(config.folders).map((folder): [string, () => Promise<string>] => [
+        `folder ${folder}`,
+        () => checkFolder(folder),
+      ]),
       ...buckets.map((bucket): [string, () => Promise<string>] => [
         `bucket ${bucket}`,
         () => checkBucket(config, bucket),

@@ -1,9 +1,9 @@
 import { statSync } from "node:fs";
-import { basename, delimiter, dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import type { S3Client } from "@aws-sdk/client-s3";
-import { folderPhoto, isInside, listFolder } from "../image/folder.ts";
+import { folderPhoto, foldersOf, isInside, listFolder } from "../image/folder.ts";
 import { ANSWER_MS, connectS3 } from "../image/s3.ts";
 import { listObjects } from "../image/s3-bucket.ts";
 import { Scope } from "../lifecycle.ts";
@@ -65,7 +65,7 @@ there, or there is no photo in any.
     const s3 = connectS3(config, 8, 1, ANSWER_MS);
     scope.onClose("S3", () => s3.destroy());
     const counts = { queued: 0, decided: 0, unclear: 0 };
-    const roots = config.folders.split(delimiter).filter(Boolean);
+    const roots = foldersOf(config.folders);
     let outside: string | undefined;
     let whole = true;
     const leftOut = (what: string): void => {
@@ -214,7 +214,7 @@ async function filePhoto(path: string): Promise<PhotoRef> {
 }
 
 function isOutside({ store, bucket, key }: PhotoRef, roots: readonly string[]): boolean {
-  return store === "folder" && !roots.some((root) => isInside(resolve(root), join(bucket, key)));
+  return store === "folder" && !roots.some((root) => isInside(root, join(bucket, key)));
 }
 
 function kindOf(path: string): "folder" | "file" | "nothing" {

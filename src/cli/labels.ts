@@ -1,11 +1,9 @@
-import { delimiter, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { openPhotos } from "../../workers/photos.ts";
 import type { Config } from "../config.ts";
 import { restrictSharp } from "../image/decode.ts";
-import { createFetch } from "../image/fetch.ts";
-import { createFolderFetch } from "../image/folder.ts";
 import { createKeyTemplate } from "../image/key-template.ts";
-import { connectS3, createS3Fetch } from "../image/s3.ts";
 import { shrink } from "../image/shrink.ts";
 import { type LabelledPhoto, labelOf } from "../label.ts";
 import { type ExportDeps, type Exported, writeLabels } from "../labels/folder.ts";
@@ -151,17 +149,10 @@ async function write(
 /** Fetches as a worker does, and makes the photo small. */
 function openLoad(config: Config, scope: Scope): ExportDeps["load"] {
   restrictSharp();
-  const s3 = connectS3(config, WIDTH);
-  scope.onClose("S3", () => s3.destroy());
-  const folders = config.folders.split(delimiter).filter(Boolean);
-  const fetch = createFetch({
-    s3: createS3Fetch(s3),
-    ...(folders.length > 0 && { folder: createFolderFetch(folders.map((folder) => resolve(folder))) }),
-  });
+  const fetch = openPhotos(config, scope, WIDTH);
   const heic = scope.hold("heic", openPictureHeic());
-  const limits = { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs };
   return async (photo) => {
-    const { bytes } = await fetch(photo, limits);
+    const { bytes } = await fetch(photo);
     return shrink(bytes, { side: LONG_SIDE, maxPixels: config.maxPixels }, heic.decode);
   };
 }

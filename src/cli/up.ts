@@ -8,7 +8,7 @@ import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
 import { type Config, readConfig } from "../config.ts";
 import { startPostgres } from "../embedded/postgres.ts";
 import { ConfigError } from "../errors.ts";
-import { isInside, listFolder } from "../image/folder.ts";
+import { foldersOf, isInside, listFolder } from "../image/folder.ts";
 import { exitOnSignal, Scope } from "../lifecycle.ts";
 import { createLog } from "../log.ts";
 import { readWorkers } from "../store/models.ts";
@@ -145,7 +145,7 @@ async function startServers(
     for (const folder of folders) requireApart(settings.home, folder);
     databaseUrl = (await startPostgres(settings.home, { scope, lost })).url;
   }
-  const allowed = settings.folders.split(delimiter).filter(Boolean).concat(folders);
+  const allowed = foldersOf(settings.folders).concat(folders);
   const config = {
     ...settings,
     databaseUrl,
@@ -173,7 +173,7 @@ function requireApart(home: string, folder: string): void {
  * @throws {ConfigError} CONFIG_INVALID where one runs that may read others.
  */
 async function requireSameFolders({ databaseUrl, folders }: Config): Promise<void> {
-  const ours = folders.split(delimiter).map((folder) => resolve(folder));
+  const ours = foldersOf(folders);
   const within = (some: readonly string[], all: readonly string[]): boolean =>
     some.every((each) => all.some((root) => root === each || isInside(root, each)));
   for (const { worker, figures } of await withPostgres({ databaseUrl }, readWorkers)) {

@@ -1,5 +1,5 @@
 import { lstat, opendir, readFile, realpath, stat } from "node:fs/promises";
-import { isAbsolute, join, relative, resolve, sep } from "node:path";
+import { delimiter, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { PhotoError, UpstreamError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
 import { type FetchPhoto, tooLarge, unavailable } from "./fetch.ts";
@@ -30,6 +30,12 @@ export function createFolderFetch(allowed: readonly string[]): FetchPhoto {
       throw error;
     }
   };
+}
+
+/** The folders that MAITRED_FOLDERS names, as absolute paths. */
+export function foldersOf(setting: string): string[] {
+  const folders = setting.split(delimiter).filter(Boolean);
+  return folders.map((folder) => resolve(folder));
 }
 
 /**

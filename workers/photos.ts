@@ -1,0 +1,29 @@
+/** Part of processes: the bytes of photos, from wherever they may be read. */
+import type { Config } from "../src/config.ts";
+import { createFetch, type Fetched } from "../src/image/fetch.ts";
+import { createFolderFetch, foldersOf } from "../src/image/folder.ts";
+import { connectS3, createS3Fetch } from "../src/image/s3.ts";
+import type { Scope } from "../src/lifecycle.ts";
+import type { PhotoRef } from "../src/photo.ts";
+
+/**
+ * Fetches photos of S3, and of MAITRED_FOLDERS, with the limits of the settings; `scope` closes it.
+ *
+ * @param connections to S3 at most.
+ * @returns what fetches one. @throws as `FetchPhoto` does.
+ */
+export function openPhotos(
+  config: Config,
+  scope: Scope,
+  connections: number,
+): (photo: PhotoRef) => Promise<Fetched> {
+  const s3 = connectS3(config, connections);
+  scope.onClose("S3", () => s3.destroy());
+  const folders = foldersOf(config.folders);
+  const fetch = createFetch({
+    s3: createS3Fetch(s3),
+    ...(folders.length > 0 && { folder: createFolderFetch(folders) }),
+  });
+  const limits = { maxBytes: config.maxBytes, timeoutMs: config.fetchTimeoutMs };
+  return (photo) => fetch(photo, limits);
+}
