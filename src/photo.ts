@@ -35,6 +35,15 @@ export interface PhotoJob extends PhotoRef {
   fed?: true;
 }
 
+/** What became of an event. */
+export interface Recorded {
+  /** null where the event speaks of no photo that is known. */
+  photoId: string | null;
+  outcome: "accepted" | "known" | "removed" | "duplicate" | "stale";
+  /** The photo has no verdict, and no queue is known to hold it. */
+  queue: boolean;
+}
+
 /** What the model says of one photo: probabilities 0..1. */
 export interface Scores {
   /** By category name; they sum to 1. */

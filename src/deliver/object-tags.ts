@@ -1,11 +1,6 @@
 import type { PhotoRef } from "../photo.ts";
+import type { PhotoTags, Tagged } from "../tagged.ts";
 import type { Attempt, Claim } from "./message.ts";
-
-/** What an object's tags say. */
-export interface VerdictTags {
-  "maitred-verdict": string;
-  "maitred-category"?: string;
-}
 
 /** What is known of the photo of an object at this moment. */
 export interface PhotoNow {
@@ -19,12 +14,7 @@ export interface TagDeps {
   /** undefined where no photo is known of this version of this object. */
   photoOf(photo: PhotoRef): Promise<PhotoNow | undefined>;
   /** Gives the object these tags, and takes other tags of ours away; null: all of them. */
-  setTags(
-    photo: PhotoRef,
-    tags: VerdictTags | null,
-  ): Promise<
-    { became: "tagged" | "gone" | "full" | "unknown" } | { became: "tagged" | "overtaken"; version: string }
-  >;
+  setTags(photo: PhotoRef, tags: PhotoTags | null): Promise<Tagged>;
 }
 
 /**
@@ -61,7 +51,7 @@ export function createTagger(deps: TagDeps): (claim: Pick<Claim, "payload">) => 
 }
 
 /** A photo that is not current is tagged as such: its bytes may still be there, as a version that somebody can ask for. */
-function tagsOf(photo: PhotoNow | undefined): VerdictTags | null {
+function tagsOf(photo: PhotoNow | undefined): PhotoTags | null {
   if (!photo || photo.state === "pending") return null;
   return {
     "maitred-verdict": photo.current ? photo.state : "withdrawn",

@@ -1,17 +1,5 @@
+import type { Audited } from "../counted.ts";
 import { type Proportion, wilson } from "./statistics.ts";
-
-/** Photos of the audit sample that a model said the same of, and a moderator too. */
-export interface Audited {
-  model: string;
-  saidVerdict: string;
-  saidCategory: string | null;
-  /** Whether the moderator saw a human; null: they did not say. */
-  human: boolean | null;
-  /** The category that the moderator gave; null: they left the model's as it was. */
-  category: string | null;
-  verdict: string;
-  reviews: number;
-}
 
 export interface Agreement {
   model: string;

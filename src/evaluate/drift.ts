@@ -1,13 +1,4 @@
-/** Scores of one kind, counted by day and by twentieth of 0 to 1. */
-export interface ScoreCount {
-  /** As 2026-01-31. */
-  day: string;
-  /** `human`, or the category that was the most probable. */
-  score: string;
-  /** 0 to 19. */
-  bucket: number;
-  photos: number;
-}
+import type { ScoreCount } from "../counted.ts";
 
 export interface Drift {
   score: string;

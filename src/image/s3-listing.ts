@@ -8,16 +8,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { asError, ConfigError, PhotoError, UpstreamError } from "../errors.ts";
 import { compareKeys } from "../key-order.ts";
-
-/** An object as it is now. */
-export interface ListedObject {
-  key: string;
-  /** As the store says it. */
-  etag: string | undefined;
-  /** Where the bucket keeps versions; "null" is the store's name for having none. */
-  versionId: string | undefined;
-  modifiedAt: Date;
-}
+import type { ListedObject } from "../swept.ts";
 
 export interface ListedPage {
   /** In the order in which the store lists: that of the bytes of their keys. */

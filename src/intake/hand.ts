@@ -1,7 +1,7 @@
 import { asError, codeOf } from "../errors.ts";
+import type { Recorded } from "../photo.ts";
 import type { PhotoEvent } from "./event.ts";
 import { parseMessage } from "./message.ts";
-import type { Recorded } from "./take-events.ts";
 
 export interface Message {
   /** The queue's own, the same in every delivery. */

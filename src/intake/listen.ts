@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { asError, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
+import type { Recorded } from "../photo.ts";
 import { recently } from "../recently.ts";
 import type { PhotoEvent } from "./event.ts";
 import { type Bad, Hand, type Message, type Read, Refused } from "./hand.ts";
-import type { Recorded } from "./take-events.ts";
 
 /** A queue that hides a message from others for a while, and delivers it again unless it is removed. */
 export interface MessageQueue {

@@ -1,21 +1,8 @@
 import { each } from "../each.ts";
+import type { KnownObject, ListedObject, Wanted } from "../swept.ts";
 import { etagOf, isAnyBytes, versionOf } from "../version.ts";
 import { isFolder } from "./event.ts";
 import { fits, MAX_KEY_BYTES } from "./shape.ts";
-
-/** An object as the store shows it. */
-export interface BucketObject {
-  key: string;
-  etag: string | undefined;
-  versionId: string | undefined;
-  modifiedAt: Date;
-}
-
-/** An object with the versions of its current photos, of which there is nearly always one. */
-export interface KnownObject {
-  key: string;
-  versions: string[];
-}
 
 export interface Rules {
   /** Milliseconds for which the events of an object may be on their way: until then it is left alone. */
@@ -29,17 +16,9 @@ export interface Looked {
   /** What is known of objects; of `state` only whether it changed matters. */
   states(keys: readonly string[]): Promise<{ key: string; state: string; seen: boolean }[]>;
   /** The object as it is now. */
-  look(key: string): Promise<BucketObject | "absent" | "refused">;
+  look(key: string): Promise<ListedObject | "absent" | "refused">;
   /** Rejects unless the bucket is there, without which every object would look absent. */
   requireBucket(): Promise<void>;
-}
-
-/** What is to be done about an object, if its `state` is still the same. */
-export interface Wanted {
-  kind: "created" | "removed";
-  key: string;
-  version: string;
-  state: string;
 }
 
 export interface Settled {
@@ -57,12 +36,12 @@ export interface Settled {
 export async function settle(
   deps: Looked,
   rules: Rules,
-  listed: readonly BucketObject[],
+  listed: readonly ListedObject[],
   known: readonly KnownObject[],
 ): Promise<Settled> {
   const counts = { listed: 0, known: 0, young: 0, unclear: 0 };
   const current = new Map(known.map(({ key, versions }) => [key, versions]));
-  const doubtful = new Map<string, BucketObject | undefined>();
+  const doubtful = new Map<string, ListedObject | undefined>();
   const youngest = Date.now() - rules.graceMs;
   const there = new Set<string>();
   for (const object of listed) {
@@ -103,12 +82,12 @@ export async function settle(
   return { counts, items };
 }
 
-function created(object: BucketObject, state: string): Wanted {
+function created(object: ListedObject, state: string): Wanted {
   return { kind: "created", key: object.key, version: versionOf(object.versionId, object.etag), state };
 }
 
 /** Whether one of the object's current photos is this object, or is of a kind of which that cannot be told. */
-function agrees(object: BucketObject, versions: readonly string[] | undefined, rules: Rules): boolean {
+function agrees(object: ListedObject, versions: readonly string[] | undefined, rules: Rules): boolean {
   return (versions ?? []).some((version) => {
     if (isAnyBytes(version)) return true;
     if (etagOf(version) !== undefined) return version === versionOf(undefined, object.etag);
@@ -119,8 +98,8 @@ function agrees(object: BucketObject, versions: readonly string[] | undefined, r
 async function lookAt(
   deps: Looked,
   keys: readonly string[],
-): Promise<Map<string, BucketObject | "absent" | "refused">> {
-  const found = new Map<string, BucketObject | "absent" | "refused">();
+): Promise<Map<string, ListedObject | "absent" | "refused">> {
+  const found = new Map<string, ListedObject | "absent" | "refused">();
   await each(keys, LOOKS_AT_ONCE, async (key) => void found.set(key, await deps.look(key)));
   return found;
 }

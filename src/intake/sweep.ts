@@ -1,12 +1,6 @@
 import { compareKeys, storableKey } from "../key-order.ts";
-import {
-  type BucketObject,
-  type KnownObject,
-  type Looked,
-  type Rules,
-  settle,
-  type Wanted,
-} from "./settle.ts";
+import type { KnownObject, ListedObject, Wanted } from "../swept.ts";
+import { type Looked, type Rules, settle } from "./settle.ts";
 import { fits, MAX_KEY_BYTES } from "./shape.ts";
 
 /** The neighbours of a sweep: the store, the table of photos, and the queue. */
@@ -15,7 +9,7 @@ export interface SweepDeps extends Looked {
    * The listing behind a key, in the order of the bytes of the keys; each page says up to which key it is complete, the
    * last one undefined.
    */
-  pages(after: string): AsyncIterable<{ objects: BucketObject[]; upTo: string | undefined }>;
+  pages(after: string): AsyncIterable<{ objects: ListedObject[]; upTo: string | undefined }>;
   /** Objects with a current photo behind `after` up to `upTo`, at most `limit` of them, in the same order. */
   known(after: string, upTo: string | undefined, limit: number): Promise<KnownObject[]>;
   /** Those of these objects that have a current photo. */
@@ -103,7 +97,7 @@ export async function sweep(
   }
 
   for await (const page of deps.pages(start)) {
-    const isStray = ({ key }: BucketObject): boolean =>
+    const isStray = ({ key }: ListedObject): boolean =>
       compareKeys(key, cursor) < 0 || (page.upTo !== undefined && compareKeys(key, page.upTo) > 0);
     // before the cursor moves
     const strays = page.objects.filter(isStray);
@@ -122,7 +116,7 @@ export async function sweep(
 }
 
 interface Slice {
-  listed: BucketObject[];
+  listed: ListedObject[];
   known: KnownObject[];
   upTo: string;
 }
@@ -130,7 +124,7 @@ interface Slice {
 /** A page of the listing beside what is known in its range, which may be more than fits into memory. */
 async function* slices(
   deps: SweepDeps,
-  page: { objects: BucketObject[]; upTo: string | undefined },
+  page: { objects: ListedObject[]; upTo: string | undefined },
   cursor: string,
 ): AsyncGenerator<Slice> {
   let after = cursor;

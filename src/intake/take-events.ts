@@ -1,5 +1,5 @@
 import { asError, UpstreamError } from "../errors.ts";
-import { LANES, type Lane, type PhotoJob } from "../photo.ts";
+import { LANES, type Lane, type PhotoJob, type Recorded } from "../photo.ts";
 import type { PhotoEvent } from "./event.ts";
 
 /** The queues, and the table of what is not in one yet. */
@@ -15,12 +15,6 @@ export interface QueueDeps {
 export interface EventDeps extends QueueDeps {
   /** Acts on events in one transaction, and answers in their order. */
   record(events: readonly PhotoEvent[]): Promise<Recorded[]>;
-}
-
-export interface Recorded {
-  photoId: string | null;
-  outcome: "accepted" | "known" | "removed" | "duplicate" | "stale";
-  queue: boolean;
 }
 
 /**

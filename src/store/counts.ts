@@ -1,3 +1,4 @@
+import type { Audited, ScoreCount } from "../counted.ts";
 import { type Pool, query } from "./pool.ts";
 
 /** What dashboards read: the views that docs/tables.md describes. Days are of UTC. */
@@ -96,21 +97,9 @@ export async function failureCounts(db: Pool): Promise<{ code: string; photos: n
   });
 }
 
-export interface AuditRow {
-  model: string;
-  /** What the model had said. */
-  saidVerdict: string;
-  saidCategory: string | null;
-  /** What the moderator said; null: nothing. */
-  human: boolean | null;
-  category: string | null;
-  verdict: string;
-  reviews: number;
-}
-
 /** Reviews of photos that were drawn at random to measure a model. */
-export async function auditCounts(db: Pool, { from, to }: Range): Promise<AuditRow[]> {
-  return query<AuditRow>(db, {
+export async function auditCounts(db: Pool, { from, to }: Range): Promise<Audited[]> {
+  return query<Audited>(db, {
     name: "audit_counts",
     text: `select model, model_verdict as "saidVerdict", model_category as "saidCategory", human, category, verdict,
         sum(reviews)::float8 as reviews
@@ -120,17 +109,9 @@ export async function auditCounts(db: Pool, { from, to }: Range): Promise<AuditR
   });
 }
 
-export interface ScoreRow {
-  day: string;
-  score: string;
-  /** 0 to 19: which twentieth of 0 to 1. */
-  bucket: number;
-  photos: number;
-}
-
 /** How scores that one model gave to uploads are distributed, day by day. */
-export async function scoreCounts(db: Pool, { from, to }: Range, model: string): Promise<ScoreRow[]> {
-  return query<ScoreRow>(db, {
+export async function scoreCounts(db: Pool, { from, to }: Range, model: string): Promise<ScoreCount[]> {
+  return query<ScoreCount>(db, {
     name: "score_counts",
     text: `select day::text as day, score, bucket::int as bucket, photos::float8 as photos from score_counts
       where model = $3 and day >= $1::date and day <= $2::date order by 1, 2, 3`,

@@ -1,5 +1,6 @@
+import type pg from "pg";
 import { UpstreamError } from "../errors.ts";
-import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
+import type { Known, Lane, PhotoJob, PhotoRef, Recorded } from "../photo.ts";
 import { type Pool, query } from "./pool.ts";
 
 /** What is stored of an event; `order` is an order_key's, and `version` as in record_events. */
@@ -9,17 +10,6 @@ export interface StoredEvent extends PhotoRef {
   known: Known;
   /** When it was said, where that is known: see record_events. */
   receivedAt?: Date;
-}
-
-/** See record_events. */
-export type EventOutcome = "accepted" | "known" | "removed" | "duplicate" | "stale";
-
-export interface RecordedEvent {
-  /** null where the event speaks of no photo that is known. */
-  photoId: string | null;
-  outcome: EventOutcome;
-  /** The photo has no verdict, and no queue is known to hold it. */
-  queue: boolean;
 }
 
 /**
@@ -35,8 +25,8 @@ export async function recordEvents(
   events: readonly StoredEvent[],
   pad: "left" | "right",
   erase = false,
-): Promise<RecordedEvent[]> {
-  return query<{ photoId: string | null; outcome: EventOutcome; queue: boolean }>(db, {
+): Promise<Recorded[]> {
+  return query<Recorded & pg.QueryResultRow>(db, {
     name: "record_events",
     text: `select photo_id as "photoId", outcome, queue from record_events($1, $2, $3)`,
     values: [

@@ -1,6 +1,7 @@
 import type pg from "pg";
 import { UpstreamError } from "../errors.ts";
-import type { Lane } from "../photo.ts";
+import type { Lane, Recorded } from "../photo.ts";
+import type { KnownObject, Wanted } from "../swept.ts";
 import { named, type Pool, query } from "./pool.ts";
 import { isRefused } from "./refused.ts";
 
@@ -85,19 +86,9 @@ export async function finishSweep(db: Pool, id: string, seconds: number): Promis
   });
 }
 
-/** What a sweep wants done, as an event without an order. */
-export interface SweepItem {
-  kind: "created" | "removed";
-  key: string;
-  version: string;
-  /** As `objectStates` gave it before the store was asked. */
-  state: string;
-}
-
-export interface SweepOutcome {
-  photoId: string | null;
-  outcome: "accepted" | "known" | "removed" | "duplicate" | "stale" | "changed";
-  queue: boolean;
+/** changed: what is known of the object is not what it was, and nothing was done about it. */
+export interface SweepOutcome extends Omit<Recorded, "outcome"> {
+  outcome: Recorded["outcome"] | "changed";
 }
 
 /**
@@ -114,7 +105,7 @@ export async function sweepStep(
     from: string;
     to: string;
     counts: Pick<SweepCounts, "listed" | "known" | "young" | "unclear"> & { seconds: number };
-    items: readonly SweepItem[];
+    items: readonly Wanted[];
   },
   rules: { pad: "left" | "right"; erase: boolean; lane: Lane },
 ): Promise<SweepOutcome[]> {
@@ -135,12 +126,6 @@ export async function sweepStep(
     if (!isRefused(cause, "MD409")) throw cause;
     throw new UpstreamError("DATABASE_UNAVAILABLE", cause.message, { cause });
   });
-}
-
-/** An object with at least one current photo. */
-export interface KnownObject {
-  key: string;
-  versions: string[];
 }
 
 /** Objects with a current photo whose keys lie behind `after`, up to `upTo`, in the order of their bytes. */

@@ -8,8 +8,8 @@ import { parseEventBridge } from "../../src/intake/eventbridge.ts";
 import { parseGcs } from "../../src/intake/gcs.ts";
 import { parseS3 } from "../../src/intake/s3.ts";
 import { type EventDeps, queueForgotten, takeEvents } from "../../src/intake/take-events.ts";
-import type { PhotoJob } from "../../src/photo.ts";
-import { markQueued, type RecordedEvent, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
+import type { PhotoJob, Recorded } from "../../src/photo.ts";
+import { markQueued, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
 import { databaseTime, registerPhotos } from "../../src/store/photos.ts";
 import { connect } from "../../src/store/pool.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
@@ -29,9 +29,9 @@ const event = (over: Partial<PhotoEvent> = {}): PhotoEvent => ({
 });
 const removed = (order: string | null, version = ""): PhotoEvent =>
   event({ kind: "removed", version, order });
-const record = (db: Database, ...events: PhotoEvent[]): Promise<RecordedEvent[]> =>
+const record = (db: Database, ...events: PhotoEvent[]): Promise<Recorded[]> =>
   recordEvents(db.pool, events, "right");
-const one = async (db: Database, each: PhotoEvent): Promise<RecordedEvent> => (await record(db, each))[0]!;
+const one = async (db: Database, each: PhotoEvent): Promise<Recorded> => (await record(db, each))[0]!;
 const outcomes = async (db: Database, ...events: PhotoEvent[]) =>
   (await record(db, ...events)).map(({ outcome }) => outcome);
 const shown = (photoId: string): Outcome => ({
@@ -504,7 +504,7 @@ describe("what is queued", () => {
 
   test("is a photo that failed, when its object is uploaded again", async ({ db }) => {
     const { deps, jobs } = intake(db);
-    const [{ photoId }] = (await takeEvents(deps, [event()])) as [RecordedEvent];
+    const [{ photoId }] = (await takeEvents(deps, [event()])) as [Recorded];
     const failure = { failure: "GONE", message: "gone", transient: false } as const;
     await recordOutcomes(db.pool, [{ ...shown(photoId!), result: failure }]);
     expect(await takeEvents(deps, [event({ order: "11" })])).toMatchObject([

@@ -11,7 +11,7 @@ import {
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { createTagger } from "../../src/deliver/object-tags.ts";
 import { createS3Fetch } from "../../src/image/s3.ts";
-import { headObject, type ListedObject } from "../../src/image/s3-listing.ts";
+import { headObject } from "../../src/image/s3-listing.ts";
 import { setTags } from "../../src/image/tags.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
@@ -19,6 +19,7 @@ import { replayDeliveries } from "../../src/store/deliveries.ts";
 import { addDestination } from "../../src/store/destinations.ts";
 import { readPhotoState } from "../../src/store/photos.ts";
 import { decideReviews, undoReview } from "../../src/store/reviews.ts";
+import type { ListedObject } from "../../src/swept.ts";
 import { versionOf } from "../../src/version.ts";
 import { startDeliver } from "../../workers/deliver.ts";
 import { test as base, type Database } from "../fixtures.ts";

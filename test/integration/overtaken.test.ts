@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect } from "vitest";
 import type { PhotoEvent } from "../../src/intake/event.ts";
-import { type RecordedEvent, recordEvents } from "../../src/store/events.ts";
+import type { Recorded } from "../../src/photo.ts";
+import { recordEvents } from "../../src/store/events.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 
@@ -28,7 +29,7 @@ const handler = (of: PhotoEvent, lateMin: number): PhotoEvent => ({
 });
 
 /** Records one event, and whatever is pending then is judged as harmless, as a worker does meanwhile. */
-async function judged(db: Database, event: PhotoEvent, erase = false): Promise<RecordedEvent> {
+async function judged(db: Database, event: PhotoEvent, erase = false): Promise<Recorded> {
   const [recorded] = await recordEvents(db.pool, [event], "right", erase);
   const { rows } = await db.pool.query<{ id: string }>(
     "select id from photos where state = 'pending' and superseded_at is null and key = $1",
