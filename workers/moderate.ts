@@ -1,31 +1,24 @@
 /** Process: the moderation worker, assembled from its parts. `maitred worker` and `maitred up` run it. */
 import { availableParallelism, hostname } from "node:os";
 import type { Config } from "../src/config.ts";
-import { unfitFor } from "../src/decide/policy.ts";
-import { asError, codeOf, UpstreamError } from "../src/errors.ts";
+import { asError, codeOf } from "../src/errors.ts";
 import { createMetrics } from "../src/http/metrics.ts";
 import { serveHttp } from "../src/http/server.ts";
 import { foldersOf } from "../src/image/folder.ts";
 import { createKeyTemplate } from "../src/image/key-template.ts";
-import { openModelById } from "../src/infer/folders.ts";
-import type { Model } from "../src/infer/model.ts";
 import type { Closable, Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
-import { createFollower, type Wanted } from "../src/moderate/follow.ts";
 import { createHold } from "../src/moderate/hold.ts";
 import { createRecent } from "../src/moderate/recent.ts";
 import { createModerationWorker, type WorkerEvents } from "../src/moderate/worker.ts";
 import { LANES } from "../src/photo.ts";
-import { policyIdOf } from "../src/policy-id.ts";
 import { consume } from "../src/queue/consumer.ts";
 import { regularly } from "../src/regularly.ts";
-import { listen } from "../src/store/listen.ts";
-import { forgetWorker, readModels, reportFigures, reportWorker } from "../src/store/models.ts";
-import { keepPolicy } from "../src/store/policies.ts";
+import { reportFigures } from "../src/store/models.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
 import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
-import { modelDirectories, openDefaultModel } from "./judge.ts";
-import { asLineModel, createModels, knowsBytes, type Warm, watchModels } from "./models.ts";
+import { openJudging } from "./judging.ts";
+import { asLineModel, createModels, knowsBytes, watchModels } from "./models.ts";
 import { openPhotos } from "./photos.ts";
 import { keepFolded } from "./rollups.ts";
 import { createSaying } from "./saying.ts";
@@ -70,37 +63,14 @@ export async function startWorker(
   );
 
   const models = createModels(config, scope);
-  const byId = (wanted: Wanted): Promise<Model> =>
-    openModelById(modelDirectories(config), wanted, config.variant);
-  const orders = async () => {
-    const rows = await readModels(db);
-    const shadow = rows.find((row) => row.state === "shadow");
-    return {
-      active: rows.find((row) => row.state === "active"),
-      shadow: shadow && { ...shadow, share: shadow.share ?? 0 },
-    };
-  };
-  const pinned = config.model !== "";
-  const active = pinned ? undefined : (await orders()).active;
-  let current = await models.open(active ? await byId(active) : await openDefaultModel(config));
-  const { policyText, policy } = current.judge;
-  await keepPolicy(db, { id: policyIdOf(policyText), yaml: policyText, thresholds: policy.categories });
-  const announce = (message: string): void => {
-    const { judge, provider, variant, instead, warmUpMs } = current;
-    metrics.model({ model: judge.model.id, variant, provider });
-    const about = { model: judge.model.id, variant, provider, warmUpMs: Math.round(warmUpMs) };
-    log.info({ ...about, ...(pinned && { pinned: "MAITRED_MODEL" }) }, message);
-    if (instead) log.warn({ instead }, "CUDA does not run here");
-    const unfit = unfitFor(policy, judge.model.id);
-    if (unfit) log.warn({ unfit }, "photos are decided on by thresholds of another model");
-  };
-  announce("the model is warm");
-  const first = asLineModel(current);
+  const judging = await openJudging(config, models, { db, metrics, log, scope });
+  const { judge, warmUpMs } = judging.current;
+  const first = asLineModel(judging.current);
   const { maxBatch } = first;
   // most of a photo's time is a wait for its bytes, so that cores want more photos in hand than they decode
   const concurrency =
     config.concurrency || Math.max(24, 3 * maxBatch, Math.min(6 * availableParallelism(), 96));
-  const once = config.duplicates === "once" && (await knowsBytes(db, log, current.judge.model, pinned));
+  const once = config.duplicates === "once" && (await knowsBytes(db, log, judge.model, judging.pinned));
   const worker = createModerationWorker(
     {
       fetch: openPhotos(config, scope, concurrency * LANES.length),
@@ -116,77 +86,15 @@ export async function startWorker(
           })),
         ),
       knownFromKey: createKeyTemplate(config.keyTemplate),
-      policyText,
+      policyText: judge.policyText,
     },
     first,
-    {
-      maxWaitMs: config.maxWaitMs,
-      decoders: current.judge.decoders,
-      slowDecoders: current.judge.slowDecoders,
-    },
+    { maxWaitMs: config.maxWaitMs, decoders: judge.decoders, slowDecoders: judge.slowDecoders },
     said.events,
   );
   scope.hold("line", worker);
-  let known = "";
-  // once it has told the last of itself; one that cannot say so is not shown for longer than one that was killed
-  scope.onClose("what the worker told", () =>
-    forgetWorker(db, name).catch((thrown: unknown) =>
-      unwell(log, "saying that the worker ends")(asError(thrown)),
-    ),
-  );
-  const follower = scope.hold(
-    "models in use",
-    createFollower<Warm>(
-      {
-        read: () => (pinned ? Promise.resolve({ active: undefined, shadow: undefined }) : orders()),
-        async open(wanted, background) {
-          const next = await models.open(await byId(wanted), { background, policyText });
-          if (background || current.provider === "cpu" || next.provider === "cuda") return next;
-          // two models beside each other may be too much for a card that holds either
-          await next.close();
-          throw new UpstreamError(
-            "INFERENCE_UNAVAILABLE",
-            `${wanted.id} would run on ${next.provider}: ${next.instead}`,
-          );
-        },
-        async replace(next) {
-          const before = current.judge.model.id;
-          current = next;
-          announce(`the model follows ${before}`);
-          await worker.replace(asLineModel(next));
-          log.info({ model: before }, "the model before is closed");
-        },
-        async shadow(next, share) {
-          await worker.shadow(next && asLineModel(next), share);
-          log.info({ model: next?.judge.model.id, share }, next ? "a shadow runs" : "no shadow runs");
-        },
-        async report(problem) {
-          const { judge, variant, provider } = current;
-          const problems = [problem, unfitFor(policy, judge.model.id)].filter(Boolean).join("; ");
-          metrics.modelProblem(problems !== "");
-          if (problem !== known) {
-            if (problem)
-              log.error(
-                { problem, model: current.judge.model.id },
-                "a model cannot run, and the one before goes on",
-              );
-            else log.info("every model that is to run does");
-          }
-          known = problem;
-          const about = { worker: name, model: judge.model.id, variant, provider, pinned };
-          await reportWorker(db, { ...about, problem: problems });
-        },
-        unwell: unwell(log, "following the active model"),
-      },
-      { id: current.judge.model.id, sha256: current.judge.model.sha256 },
-      FOLLOW_MS,
-    ),
-  );
-  scope.hold(
-    "notices",
-    listen(config.databaseUrl, "maitred_models", () => void follower.look(), unwell(log, "Postgres")),
-  );
-  scope.hold("watch", watchModels(models, said, current.warmUpMs, log));
+  const follower = judging.follow(worker, name);
+  scope.hold("watch", watchModels(models, said, warmUpMs, log));
   const folders = foldersOf(config.folders);
   const tell = (): Promise<void> => reportFigures(db, name, { ...recent.figures(), folders });
   tellFigures(tell, unwell(log, "telling figures"), scope);
@@ -231,10 +139,10 @@ export async function startWorker(
   log.info({ concurrency, maxBatch, url: http.url }, "taking photos");
   return {
     get model() {
-      return current.judge.model.id;
+      return judging.current.judge.model.id;
     },
     get provider() {
-      return current.provider;
+      return judging.current.provider;
     },
     url: http.url,
   };
@@ -250,8 +158,6 @@ function idOf(by: string): string {
   return by.replace(/^model:/, "");
 }
 
-/** How often a worker looks which model is active, in case a notice was lost. */
-const FOLLOW_MS = 30_000;
 const TELL_MS = 4_000;
 /** How often Postgres is asked whether it takes writes again. */
 const ASK_MS = 1_000;
