@@ -6,7 +6,7 @@ import type { AccessDeps } from "../src/http/desk/access.ts";
 import type { DeskDeps, DeskSettings } from "../src/http/desk/deps.ts";
 import { SIDES } from "../src/http/desk/links.ts";
 import { createOidc } from "../src/http/desk/oidc.ts";
-import { isClear, peakOf } from "../src/image/heat.ts";
+import { isClear, peakOf } from "../src/image/peak.ts";
 import { TRAINED_CATEGORIES } from "../src/label.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import { packageRoot } from "../src/package-root.ts";

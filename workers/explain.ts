@@ -1,7 +1,7 @@
 /** Part of processes: where in a photo the model in use sees a human, asked now and then. */
 import type { Config } from "../src/config.ts";
 import { ConfigError, UpstreamError } from "../src/errors.ts";
-import { onSheet } from "../src/image/heat.ts";
+import { onSheet } from "../src/image/peak.ts";
 import { openModelById } from "../src/infer/folders.ts";
 import type { Explained } from "../src/infer/infer.ts";
 import type { Model } from "../src/infer/model.ts";

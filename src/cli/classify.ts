@@ -5,7 +5,7 @@ import { readConfig } from "../config.ts";
 import { cutTo, decide, hundredths } from "../decide/decide.ts";
 import { asError, codeOf, ModerationError } from "../errors.ts";
 import { isInside, walk } from "../image/folder.ts";
-import type { Peak } from "../image/heat.ts";
+import type { Peak } from "../image/peak.ts";
 import type { Scores } from "../photo.ts";
 import { type Command, EXIT, type Terminal, table, UsageError } from "./command.ts";
 import { createExplainer, type Explainer } from "./explain.ts";

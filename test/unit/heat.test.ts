@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isClear, peakOf } from "../../src/image/heat.ts";
+import { isClear, peakOf } from "../../src/image/peak.ts";
 
 /** training/test_training.py reads the same map, and finds the same peak. */
 const map = {
