@@ -4,6 +4,7 @@ import { may } from "../session.ts";
 import type { Backfill, Operating } from "../types.ts";
 import { count, when, who } from "../words.ts";
 import { type Act, useAct } from "./act.ts";
+import { ActButton } from "./act-button.tsx";
 import { duration, perSecond } from "./figures.ts";
 import { Said } from "./said.tsx";
 import { Why } from "./why.tsx";
@@ -99,24 +100,24 @@ function Controls({ run: { id, state }, failed, act }: { run: Backfill; failed: 
   return (
     <div class="acts">
       {state === "running" && (
-        <button type="button" class="small" disabled={act.busy} onClick={() => setAsking("paused")}>
-          Pause… <span class="unseen">backfill {id}</span>
-        </button>
+        <ActButton act={act} of={`backfill ${id}`} onClick={() => setAsking("paused")}>
+          Pause…
+        </ActButton>
       )}
       {state === "paused" && (
-        <button type="button" class="small" disabled={act.busy} onClick={() => change("running")}>
-          Resume <span class="unseen">backfill {id}</span>
-        </button>
+        <ActButton act={act} of={`backfill ${id}`} onClick={() => change("running")}>
+          Resume
+        </ActButton>
       )}
       {failed > 0 && (
-        <button type="button" class="small" disabled={act.busy} onClick={retry}>
-          Retry failed <span class="unseen">of backfill {id}</span>
-        </button>
+        <ActButton act={act} of={`of backfill ${id}`} onClick={retry}>
+          Retry failed
+        </ActButton>
       )}
       {!over && (
-        <button type="button" class="small danger" disabled={act.busy} onClick={() => setAsking("cancelled")}>
-          Cancel… <span class="unseen">backfill {id}</span>
-        </button>
+        <ActButton act={act} of={`backfill ${id}`} danger onClick={() => setAsking("cancelled")}>
+          Cancel…
+        </ActButton>
       )}
       {asking && (
         <Why

@@ -5,6 +5,7 @@ import { Table } from "../ui/table.tsx";
 import { useAsked } from "../ui/use-asked.ts";
 import { count, when } from "../words.ts";
 import { useAct } from "./act.ts";
+import { ActButton } from "./act-button.tsx";
 import { duration } from "./figures.ts";
 import { Said } from "./said.tsx";
 
@@ -54,14 +55,9 @@ export function Deliveries({ now }: { now: Operating }) {
               {may("operator") && (
                 <td class="figure">
                   {given > 0 && (
-                    <button
-                      type="button"
-                      class="small"
-                      disabled={act.busy}
-                      onClick={() => replay(destination)}
-                    >
-                      Send all again <span class="unseen">to {destination}</span>
-                    </button>
+                    <ActButton act={act} of={`to ${destination}`} onClick={() => replay(destination)}>
+                      Send all again
+                    </ActButton>
                   )}
                 </td>
               )}
@@ -95,14 +91,13 @@ export function Deliveries({ now }: { now: Operating }) {
                 <td>{when(each.at)}</td>
                 {may("operator") && (
                   <td class="figure">
-                    <button
-                      type="button"
-                      class="small"
-                      disabled={act.busy}
+                    <ActButton
+                      act={act}
+                      of={`change ${each.seq}`}
                       onClick={() => replay(each.destination, each.seq)}
                     >
-                      Send again <span class="unseen">change {each.seq}</span>
-                    </button>
+                      Send again
+                    </ActButton>
                   </td>
                 )}
               </tr>

@@ -5,6 +5,7 @@ import type { FailuresReplayed, Operating } from "../types.ts";
 import { Table } from "../ui/table.tsx";
 import { count } from "../words.ts";
 import { useAct } from "./act.ts";
+import { ActButton } from "./act-button.tsx";
 import { Said } from "./said.tsx";
 
 /** Photos that could not be judged, by why. */
@@ -39,14 +40,13 @@ export function Failures({ now }: { now: Operating }) {
               <td class="figure">{photos.toLocaleString()}</td>
               {may("operator") && (
                 <td class="figure">
-                  <button
-                    type="button"
-                    class="small"
-                    disabled={act.busy}
+                  <ActButton
+                    act={act}
+                    of={`what failed with ${code}`}
                     onClick={() => void act.run(() => replay(code))}
                   >
-                    Judge again <span class="unseen">what failed with {code}</span>
-                  </button>
+                    Judge again
+                  </ActButton>
                 </td>
               )}
             </tr>

@@ -1,5 +1,6 @@
 import { useRef } from "preact/hooks";
 import type { Operating } from "../types.ts";
+import { Entry } from "../ui/facts.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { duration, throughput } from "./figures.ts";
 
@@ -28,10 +29,10 @@ export function Lanes({ now }: { now: Operating }) {
           </p>
           <Sparkline values={past[lane]} />
           <dl class="pairs small number">
-            <Pair name="oldest" value={waiting > 0 ? duration(oldestS) : "–"} />
-            <Pair name="judged" value={`${rates[lane].toFixed(1)}/s`} />
-            <Pair name="in hand" value={active.toLocaleString()} />
-            <Pair name="tried again later" value={delayed.toLocaleString()} />
+            <Entry name="oldest" value={waiting > 0 ? duration(oldestS) : "–"} />
+            <Entry name="judged" value={`${rates[lane].toFixed(1)}/s`} />
+            <Entry name="in hand" value={active.toLocaleString()} />
+            <Entry name="tried again later" value={delayed.toLocaleString()} />
           </dl>
         </section>
       ))}
@@ -44,24 +45,15 @@ export function Lanes({ now }: { now: Operating }) {
         </p>
         <Sparkline values={past.rate} />
         <dl class="pairs small number">
-          <Pair name="failed" value={`${(rates.failed * 100).toFixed(1)} %`} />
-          <Pair name="tries again" value={rates.retried.toLocaleString()} />
-          <Pair name="in no queue" value={now.unqueued.photos.toLocaleString()} />
-          <Pair
+          <Entry name="failed" value={`${(rates.failed * 100).toFixed(1)} %`} />
+          <Entry name="tries again" value={rates.retried.toLocaleString()} />
+          <Entry name="in no queue" value={now.unqueued.photos.toLocaleString()} />
+          <Entry
             name="oldest of these"
             value={now.unqueued.photos > 0 ? duration(now.unqueued.oldestS) : "–"}
           />
         </dl>
       </section>
-    </div>
-  );
-}
-
-export function Pair({ name, value }: { name: string; value: string }) {
-  return (
-    <div>
-      <dt class="soft">{name}</dt>
-      <dd>{value}</dd>
     </div>
   );
 }

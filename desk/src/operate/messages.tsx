@@ -7,6 +7,7 @@ import { Table } from "../ui/table.tsx";
 import { useAsked } from "../ui/use-asked.ts";
 import { count, when } from "../words.ts";
 import { type Act, useAct } from "./act.ts";
+import { ActButton } from "./act-button.tsx";
 import { Said } from "./said.tsx";
 
 type Message = BadMessages["messages"][number];
@@ -68,12 +69,12 @@ function Acts({ message: { id }, act, onSettled }: { message: Message; act: Act;
       <button type="button" class="small" onClick={() => setShown(true)}>
         Show <span class="unseen">message {id}</span>
       </button>
-      <button type="button" class="small" disabled={act.busy} onClick={() => settle("replay")}>
-        Replay <span class="unseen">message {id}</span>
-      </button>
-      <button type="button" class="small danger" disabled={act.busy} onClick={() => settle("discard")}>
-        Discard <span class="unseen">message {id}</span>
-      </button>
+      <ActButton act={act} of={`message ${id}`} onClick={() => settle("replay")}>
+        Replay
+      </ActButton>
+      <ActButton act={act} of={`message ${id}`} danger onClick={() => settle("discard")}>
+        Discard
+      </ActButton>
       {shown && <Body id={id} onClose={() => setShown(false)} />}
     </div>
   );

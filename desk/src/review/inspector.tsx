@@ -2,7 +2,8 @@ import { useEffect } from "preact/hooks";
 import { person } from "../session.ts";
 import { Facts } from "../ui/facts.tsx";
 import { Icon } from "../ui/icon.tsx";
-import { leftOut, once } from "../ui/once.ts";
+import { KeyButton } from "../ui/key-button.tsx";
+import { leftOut } from "../ui/once.ts";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Scores } from "../ui/scores.tsx";
 import { count, KIND_WORDS, nameOf, reasonOf, when } from "../words.ts";
@@ -78,12 +79,9 @@ function Empty() {
 function Undo() {
   const { store } = useWork();
   return (
-    <button type="button" class="quiet small" aria-keyshortcuts="u" onClick={once(() => store.undo())}>
-      <Icon name="undo" /> Undo{" "}
-      <span class="key" aria-hidden="true">
-        u
-      </span>
-    </button>
+    <KeyButton class="quiet small" keys="u" onClick={() => store.undo()}>
+      <Icon name="undo" /> Undo
+    </KeyButton>
   );
 }
 
@@ -138,54 +136,31 @@ function Decide({ chosen }: { chosen: string | null }) {
     <>
       <fieldset class="categories" aria-label="Category">
         {categories.slice(0, 4).map((name, index) => (
-          <button
+          <KeyButton
             key={name}
-            type="button"
+            keys={String(index + 1)}
             aria-pressed={chosen === name}
-            aria-keyshortcuts={String(index + 1)}
-            onClick={once(() => store.setCategory(name))}
+            onClick={() => store.setCategory(name)}
           >
-            {name}{" "}
-            <span class="key" aria-hidden="true">
-              {index + 1}
-            </span>
-          </button>
+            {name}
+          </KeyButton>
         ))}
       </fieldset>
       <div class="decide">
-        <button
-          type="button"
-          class="decide-show"
-          aria-keyshortcuts="s"
-          onClick={once(() => store.decide("shown", false))}
-        >
-          <Icon name="check" /> Show{" "}
-          <span class="key" aria-hidden="true">
-            s
-          </span>
-        </button>
-        <button
-          type="button"
-          class="decide-hide"
-          aria-keyshortcuts="h"
-          onClick={once(() => store.decide("hidden", true))}
-        >
-          <Icon name="hide" /> Hide: human{" "}
-          <span class="key" aria-hidden="true">
-            h
-          </span>
-        </button>
-        <button
-          type="button"
+        <KeyButton class="decide-show" keys="s" onClick={() => store.decide("shown", false)}>
+          <Icon name="check" /> Show
+        </KeyButton>
+        <KeyButton class="decide-hide" keys="h" onClick={() => store.decide("hidden", true)}>
+          <Icon name="hide" /> Hide: human
+        </KeyButton>
+        <KeyButton
           class="decide-other"
-          aria-keyshortcuts="Shift+h"
-          onClick={once(() => store.decide("hidden", null))}
+          keys="Shift+h"
+          shown="⇧h"
+          onClick={() => store.decide("hidden", null)}
         >
-          Hide: other{" "}
-          <span class="key" aria-hidden="true">
-            ⇧h
-          </span>
-        </button>
+          Hide: other
+        </KeyButton>
       </div>
     </>
   );
