@@ -13,7 +13,7 @@ import { createInference, type Inference } from "../src/infer/infer.ts";
 import { type Model, openModel } from "../src/infer/model.ts";
 import { type Closable, Scope } from "../src/lifecycle.ts";
 import type { Turn } from "../src/moderate/line.ts";
-import { packageRoot } from "../src/package-root.ts";
+import { packageRoot, threadEntry } from "../src/package-root.ts";
 
 /** The part of the line that needs neither queue nor database: `maitred classify` is made of it. */
 export interface Judge extends Required<Closable> {
@@ -64,13 +64,11 @@ export async function openJudge(
   // the system shares the cores out between them and the others; with fewer, those that wait would hold the lane's places. Each
   // keeps up to 600 MiB
   const slowDecoders = Math.min(cores, 8);
-  // threads run the compiled entry points, whether this module is compiled or not
-  const entry = (name: string): URL => new URL(`file://${join(packageRoot(), "dist", "workers", name)}`);
-  const inference = createInference(entry("infer.js"), model, {
+  const inference = createInference(threadEntry("infer"), model, {
     ...config,
     background: how.background ?? false,
   });
-  const heic = createHeicDecoder(entry("heic.js"), slowDecoders);
+  const heic = createHeicDecoder(threadEntry("heic"), slowDecoders);
   const limits = { side: model.side, maxPixels: config.maxPixels };
   let refused = false;
   const scope = new Scope();

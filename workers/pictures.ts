@@ -1,6 +1,5 @@
 /** Part of processes: pictures of photos for people to look at. */
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
 import type { Config } from "../src/config.ts";
 import { PhotoError, UpstreamError } from "../src/errors.ts";
 import { restrictSharp } from "../src/image/decode.ts";
@@ -10,7 +9,7 @@ import type { DecodeHeic } from "../src/image/views.ts";
 import type { Explained } from "../src/infer/infer.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import { createGate } from "../src/moderate/gate.ts";
-import { packageRoot } from "../src/package-root.ts";
+import { threadEntry } from "../src/package-root.ts";
 import type { PhotoRef } from "../src/photo.ts";
 import { openPhotos } from "./photos.ts";
 
@@ -72,8 +71,7 @@ function createLine(width: number, most: number): <T>(work: () => Promise<T>) =>
 
 /** Of one thread: each would keep some hundred MB. */
 function openHeic(scope: Scope): DecodeHeic {
-  const entry = new URL(`file://${join(packageRoot(), "dist", "workers", "heic.js")}`);
-  return scope.hold("heic", createHeicDecoder(entry, 1)).decode;
+  return scope.hold("heic", createHeicDecoder(threadEntry("heic"), 1)).decode;
 }
 
 /** Pictures that are made at once. */

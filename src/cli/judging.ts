@@ -1,5 +1,4 @@
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
 import { openJudge } from "../../workers/judge.ts";
 import { createBatcher } from "../batcher.ts";
 import type { Config } from "../config.ts";
@@ -14,7 +13,7 @@ import type { Model } from "../infer/model.ts";
 import { strongest, together } from "../moderate/frames.ts";
 import { createGate } from "../moderate/gate.ts";
 import type { Turn } from "../moderate/line.ts";
-import { packageRoot } from "../package-root.ts";
+import { threadEntry } from "../package-root.ts";
 import type { Scores } from "../photo.ts";
 import { sayStatus, type Terminal } from "./terminal.ts";
 
@@ -107,8 +106,7 @@ export async function openFileJudge(
 
 /** Decodes HEIC photos for pictures that people look at. Starts nothing until there is one. */
 export function openPictureHeic(): HeicDecoder {
-  const entry = new URL(`file://${join(packageRoot(), "dist", "workers", "heic.js")}`);
-  return createHeicDecoder(entry, Math.max(1, Math.floor(availableParallelism() / 2)));
+  return createHeicDecoder(threadEntry("heic"), Math.max(1, Math.floor(availableParallelism() / 2)));
 }
 
 /** A labelled photo that could not be judged. */
