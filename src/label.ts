@@ -2,8 +2,7 @@ import { createHash } from "node:crypto";
 import type { PhotoRef, Scores } from "./photo.ts";
 
 /** Who says what a photo shows, the most trusted first: a moderator (audits by random sample apart), or its uploader. */
-export const ORIGINS = ["moderator", "audit", "claim"] as const;
-export type Origin = (typeof ORIGINS)[number];
+export type Origin = "moderator" | "audit" | "claim";
 
 /** The categories that training/ knows. */
 export const TRAINED_CATEGORIES: readonly string[] = ["food", "ambience", "menu", "other"];

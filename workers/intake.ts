@@ -89,15 +89,11 @@ export function keepQueued(db: Pool, queues: Queues, log: Logger, scope: Scope):
  *
  * @returns how many were missing.
  */
-export async function queueLost(
-  db: Pool,
-  queues: Pick<Queues, "held" | "add">,
-  olderThanS = LOST_S,
-): Promise<number> {
+export async function queueLost(db: Pool, queues: Pick<Queues, "held" | "add">): Promise<number> {
   let lost = 0;
   let after: PendingCursor | undefined;
   for (;;) {
-    const page = await pendingUploads(db, olderThanS, after, LOST_PAGE);
+    const page = await pendingUploads(db, LOST_S, after, LOST_PAGE);
     const missing: PhotoJob[] = [];
     for (const { registeredAt: _, ...photo } of page) {
       if ((await orAway(queues.held([photo.id]))) === 0) missing.push(photo);

@@ -166,7 +166,7 @@ function failuresIn(counts: readonly BackfillCount[]): string {
 }
 
 /** The verdict before, and after: how many photos went from which to which. */
-export function matrixLines(counts: readonly BackfillCount[]): string[] {
+function matrixLines(counts: readonly BackfillCount[]): string[] {
   const befores = [...new Set(counts.map(({ before }) => before))].sort();
   const afters = [...new Set(counts.map(({ after }) => after))].sort();
   if (befores.length === 0) return [];

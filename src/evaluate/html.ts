@@ -23,8 +23,8 @@ export function percent(value: number | null, digits = 1): string {
 }
 
 /** An interval of shares: 97.5 to 99.3 %. */
-export function range({ low, high }: { low: number; high: number }, digits = 1): string {
-  return `${(100 * low).toFixed(digits)} to ${(100 * high).toFixed(digits)} %`;
+export function range({ low, high }: { low: number; high: number }): string {
+  return `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)} %`;
 }
 
 /** A p-value; one that is too small to read as what it is, not as nothing. */

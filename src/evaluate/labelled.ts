@@ -72,9 +72,9 @@ export function someOf(lines: readonly string[]): string[] {
 }
 
 /** At most `limit` labels, each once, spread evenly over the whole set (which is sorted), in its order; the same each time. */
-export function sample(labels: readonly Label[], limit: number, seed = 1): Label[] {
+export function sample(labels: readonly Label[], limit: number): Label[] {
   if (labels.length <= limit) return [...labels];
-  const next = random(seed);
+  const next = random(1);
   const start = (index: number): number => Math.floor((index * labels.length) / limit);
   return Array.from({ length: limit }, (_, index) => {
     const [from, to] = [start(index), start(index + 1)];

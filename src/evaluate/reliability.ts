@@ -32,7 +32,7 @@ export function wordsOfChance(byChance: number | null): string {
  * Photos in the order of their scores, in at most `bins` bins that are as equally filled as photos of equal score allow: those
  * lie in one bin, so that the order of the set decides nothing.
  */
-export function calibration(photos: readonly Scored[], bins = 15): CalibrationBin[] {
+function calibration(photos: readonly Scored[], bins = 15): CalibrationBin[] {
   const ascending = descending(photos)
     .reverse()
     .map((index) => photos[index]!);

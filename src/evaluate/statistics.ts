@@ -168,7 +168,7 @@ export type Figure = (weights: Float64Array) => number | null;
 
 /**
  * Intervals by resampling whole clusters, because photos of one source are alike: a second set would have other
- * sources, not other photos of the same. All figures are taken of the same resampled sets. The same seed gives the
+ * sources, not other photos of the same. All figures are taken of the same resampled sets. The same photos have the
  * same intervals.
  *
  * @param clusters for each photo, the source that it is drawn with; all different where each stands for itself.
@@ -177,17 +177,16 @@ export type Figure = (weights: Float64Array) => number | null;
 export function bootstrap<Name extends string>(
   clusters: readonly string[],
   figures: Record<Name, Figure>,
-  { rounds = 1_000, seed = 1 } = {},
 ): Record<Name, Interval> {
   const numbers = new Map<string, number>();
   for (const cluster of clusters) if (!numbers.has(cluster)) numbers.set(cluster, numbers.size);
   const clusterOf = Int32Array.from(clusters, (cluster) => numbers.get(cluster)!);
-  const next = random(seed);
+  const next = random(1);
   const drawn = new Float64Array(numbers.size);
   const weights = new Float64Array(clusters.length);
   const names = Object.keys(figures) as Name[];
   const seen = names.map((): number[] => []);
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < ROUNDS; round++) {
     drawn.fill(0);
     for (let pick = 0; pick < drawn.length; pick++) drawn[Math.floor(next() * drawn.length)]!++;
     for (const [index, cluster] of clusterOf.entries()) weights[index] = drawn[cluster]!;
@@ -196,7 +195,7 @@ export function bootstrap<Name extends string>(
       if (value !== null && Number.isFinite(value)) seen[place]!.push(value);
     }
   }
-  const intervals = names.map((name, place) => [name, middle(seen[place]!, rounds)]);
+  const intervals = names.map((name, place) => [name, middle(seen[place]!)]);
   return Object.fromEntries(intervals) as Record<Name, Interval>;
 }
 
@@ -211,8 +210,8 @@ export function random(seed: number): () => number {
   };
 }
 
-function middle(values: number[], rounds: number): Interval {
-  if (values.length < rounds / 2 || values.length === 0) return { low: 0, high: 1 };
+function middle(values: number[]): Interval {
+  if (values.length < ROUNDS / 2) return { low: 0, high: 1 };
   values.sort((a, b) => a - b);
   const at = (share: number): number => values[Math.round(share * (values.length - 1))]!;
   return { low: at(0.025), high: at(0.975) };
@@ -225,3 +224,5 @@ export function descending(photos: readonly Scored[]): number[] {
 
 /** Of the normal distribution, for 95 %. */
 const Z = 1.959963984540054;
+/** Sets that are drawn for an interval. */
+const ROUNDS = 1_000;

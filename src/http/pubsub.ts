@@ -23,7 +23,7 @@ export const GOOGLE_KEYS = "https://www.googleapis.com/oauth2/v3/certs";
  */
 export function createPubSubVerifier(
   { audience, account }: PubSubRules,
-  keysUrl = GOOGLE_KEYS,
+  keysUrl: string,
 ): (jwt: string) => Promise<string> {
   if (audience !== "" && account === "") {
     const how = "gcloud pubsub subscriptions describe shows it as pushConfig.oidcToken.serviceAccountEmail";

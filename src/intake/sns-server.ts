@@ -12,10 +12,7 @@ export type Fetch = (url: URL, init: RequestInit) => Promise<Response>;
  * @throws (each call) {EventError} EVENT_REFUSED where there is no certificate that is valid now, {UpstreamError}
  *   SENDER_UNAVAILABLE where the host does not answer.
  */
-export function createSigningKeys(
-  fetch: Fetch,
-  now: () => Date = () => new Date(),
-): (url: URL) => Promise<KeyObject> {
+export function createSigningKeys(fetch: Fetch): (url: URL) => Promise<KeyObject> {
   const kept = new Map<string, X509Certificate>();
   const fetching = new Map<string, Promise<X509Certificate>>();
 
@@ -40,7 +37,7 @@ export function createSigningKeys(
       certificate = await work;
     }
     const { validFrom, validTo } = certificate;
-    const at = now();
+    const at = new Date();
     if (at < new Date(validFrom) || at > new Date(validTo)) {
       throw new EventError(
         "EVENT_REFUSED",

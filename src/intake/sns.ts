@@ -76,7 +76,7 @@ export function checkTopic(topic: unknown, topics: readonly string[]): void {
 }
 
 /** The lines that SNS signs: names and values of some fields, in this order, those that are absent left out. */
-export function canonicalText(message: SnsMessage): string {
+function canonicalText(message: SnsMessage): string {
   const names =
     message.Type === "Notification"
       ? (["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"] as const)

@@ -156,7 +156,7 @@ async function putBack(job: Job, token: string | undefined, delayMs: number): Pr
 }
 
 /** The one place that knows how the queue spells "do not retry". */
-export function forQueue(thrown: unknown): Error {
+function forQueue(thrown: unknown): Error {
   const error = asError(thrown);
   if (!(error instanceof PhotoError)) return error;
   return Object.assign(new UnrecoverableError(`${error.code}: ${error.message}`), { cause: error });

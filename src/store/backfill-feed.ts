@@ -58,7 +58,6 @@ export async function feedRetries(db: Pool, id: string, limit: number): Promise<
 export async function* waitingPhotos(
   db: Pool,
   olderThanS: number,
-  pageSize = 1_000,
 ): AsyncGenerator<(PhotoJob & { template: string | null })[]> {
   let after = "0";
   for (;;) {
@@ -69,7 +68,7 @@ export async function* waitingPhotos(
         join photos p on p.id = w.photo_id join backfills b on b.id = w.backfill_id
         where b.state in ('running', 'cancelled') and w.fed_at <= now() - make_interval(secs => $1) and w.photo_id > $2
         order by p.id, b.rendition nulls first limit $3`,
-      values: [olderThanS, after, pageSize],
+      values: [olderThanS, after, PAGE],
     });
     if (rows.length === 0) return;
     yield rows.map((row) => ({ ...asJob(row), template: row.template }));
@@ -149,3 +148,5 @@ async function unlessStopped(
 function asJob({ id, store, bucket, key, version }: JobRow): PhotoJob {
   return { id, store, bucket, key, version, known: {} };
 }
+
+const PAGE = 1_000;

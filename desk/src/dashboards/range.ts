@@ -42,10 +42,6 @@ export function timesOf({ from, to }: Days, step: "hour" | "day"): number[] {
   return times;
 }
 
-export function daysOf({ from, to }: Days): number {
-  return Math.round((Date.parse(to) - Date.parse(from)) / DAY_MS) + 1;
-}
-
 function before(day: string, days: number): string {
   return new Date(Date.parse(day) - days * DAY_MS).toISOString().slice(0, 10);
 }

@@ -11,7 +11,7 @@ const kept = stored("maitred.blur");
 /** Whether photos hidden for a human are blurred; undefined: as the server says. */
 export const blur = signal<boolean | undefined>(kept.read() === null ? undefined : kept.read() === "on");
 /** Those that were asked for, until the page is left. */
-export const revealed = signal<ReadonlySet<string>>(new Set());
+const revealed = signal<ReadonlySet<string>>(new Set());
 /** Whether the photo in hand is shown with where the model sees a human. */
 export const heat = signal(false);
 
