@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
+import { commands } from "../../src/cli/commands.ts";
 import { readConfig } from "../../src/config.ts";
 import { packageRoot } from "../../src/package-root.ts";
 
@@ -45,10 +46,6 @@ const pods = things.flatMap(({ kind, metadata, spec }): [string, Pod][] => {
   const template = kind === "CronJob" ? spec.jobTemplate.spec.template : spec?.template;
   return template ? [[`${kind} ${metadata.name}`, template.spec]] : [];
 });
-const commands = [...read(join(packageRoot(), "src/cli/main.ts")).matchAll(/^import \{ (\w+) \}/gm)].map(
-  ([, name]) => name,
-);
-
 /** What a container's process would read. */
 function environmentOf({ env = [], envFrom }: Container): Record<string, string> {
   const sources = envFrom.map(({ configMapRef, secretRef }) =>
@@ -61,7 +58,7 @@ describe.each(pods)("%s", (name, pod) => {
   const [container] = pod.containers;
 
   test("runs a command that there is, with settings that there are", () => {
-    expect(commands).toContain(container.args[0]);
+    expect(Object.keys(commands)).toContain(container.args[0]);
     const config = readConfig(environmentOf(container));
     expect(config.databaseUrl).toMatch(name.includes("migrate") ? /OWNER/ : /USER/);
   });
