@@ -1,92 +1,68 @@
-import { PhotoError } from "../errors.ts";
+import { type Box, boxesIn, boxesOf, type Extent, type Heif, onlyOne, reader, unsupported } from "./boxes.ts";
 
-/** A file of boxes, and what counts all that is walked over in it. */
-export interface Heif {
-  file: Buffer;
-  /** @throws {PhotoError} UNSUPPORTED_FORMAT where it is more than a photo has. */
-  spend(count: number): void;
+/** What a file stores: a picture, or how it is made of others. */
+export interface Item {
+  /** Four letters, as a number. */
+  type: number;
+  /** Such as its size, and how it is cropped, in the order in which it has them. */
+  properties: Box[];
+  extents: Extent[];
 }
 
-/** Where something lies in a file, in bytes. */
-export interface Extent {
-  from: number;
-  to: number;
+/** What is decoded to show the primary item: itself, its alpha, and what either is made of, such as tiles with an alpha each. */
+export interface Shown {
+  item: Item;
+  as: "primary" | "alpha" | "part";
+  /** How often it is decoded. */
+  times: number;
 }
 
-/** Its extent is that of what it holds. */
-export interface Box extends Extent {
-  type: string;
-}
-
-export function openHeif(bytes: Uint8Array): Heif {
-  let left = MOST;
-  return {
-    file: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length),
-    spend(count) {
-      left -= count;
-      // or a small file of boxes that tell of thousands of items would hold the thread
-      if (left < 0) throw unsupported(`a photo of at most ${MOST} boxes, items, extents and units`);
-    },
-  };
-}
-
-/** The boxes of HEIF that stand one after the other, as far as they are there. */
-export function* boxesOf({ file, spend }: Heif, { from, to }: Extent): Generator<Box> {
-  for (let at = from; at + 8 <= to; ) {
-    spend(1);
-    const size = file.readUInt32BE(at);
-    const long = size === 1 && at + 16 <= to;
-    // 0: to the end of what holds it
-    const length = size === 0 ? to - at : long ? Number(file.readBigUInt64BE(at + 8)) : size;
-    const type = file.toString("latin1", at + 4, at + 8);
-    yield { type, from: at + (long ? 16 : 8), to: Math.min(at + length, to) };
-    if (length < 8) return;
-    at += length;
-  }
-}
-
-/** What a meta holds. */
-export function boxesIn(heif: Heif, meta: Extent): Box[] {
-  // its version and flags come first
-  return [...boxesOf(heif, { ...meta, from: meta.from + 4 })];
-}
-
-/** What the items of a meta may be: their sizes, how they are cropped. */
-export function propertiesOf(heif: Heif, meta: readonly Box[]): Box[] {
-  const held = (boxes: readonly Box[], type: string): Box[] =>
-    boxes.filter((box) => box.type === type).flatMap((box) => [...boxesOf(heif, box)]);
-  return held(held(meta, "iprp"), "ipco");
-}
-
-/** One of the pictures of a file, and how many times it is there: the one that is shown or its tiles, its alpha, a preview. */
+/** One of the pictures of a file, and how many times it is decoded. */
 export interface Picture {
   av1: Buffer;
   times: number;
 }
 
 /**
- * The pictures of AV1 that a meta tells of. Tiles that are alike may be stored once, and come once.
+ * What is decoded to show what a meta tells of. Other items are not seen, such as previews.
  *
  * @throws {PhotoError} CORRUPT or UNSUPPORTED_FORMAT.
  */
-export function* picturesOf(heif: Heif, meta: readonly Box[]): Generator<Picture> {
-  const { file } = heif;
-  const pictures = new Set<number>();
-  const iinf = onlyOne(meta, "iinf");
-  if (iinf)
-    for (const infe of boxesOf(heif, { ...iinf, from: iinf.from + (file[iinf.from] === 0 ? 6 : 8) })) {
-      const read = reader(file, infe);
-      const idSize = read(1) < 3 ? 2 : 4;
-      read(3);
-      const id = read(idSize);
-      read(2);
-      if (read(4) === AV01) pictures.add(id);
-    }
+export function shownIn(heif: Heif, meta: readonly Box[]): Shown[] {
+  const items = itemsOf(heif, meta);
+  const { parts, alphas } = referencesOf(heif, meta);
+  const pitm = onlyOne(meta, "pitm");
+  if (!pitm) return [];
+  const { version, read } = versioned(heif, pitm);
+  const shown = new Map<string, Shown>();
+  const waiting: { id: number; as: Shown["as"] }[] = [{ id: read(version === 0 ? 2 : 4), as: "primary" }];
+  // grows as it is gone through: what is referred to often comes often, and what refers to itself until all is spent
+  for (const { id, as } of waiting) {
+    const item = items.get(id);
+    const times = (shown.get(`${as} ${id}`)?.times ?? 0) + 1;
+    if (item) shown.set(`${as} ${id}`, { item, as, times });
+    const beside = alphas.get(id) ?? [];
+    if (beside.length > 1)
+      throw unsupported("a photo of one alpha, as readers differ in which of several counts");
+    const made = parts.get(id) ?? [];
+    heif.spend(beside.length + made.length);
+    for (const alpha of beside) waiting.push({ id: alpha, as: as === "primary" ? "alpha" : "part" });
+    for (const part of made) waiting.push({ id: part, as: "part" });
+  }
+  return [...shown.values()];
+}
+
+/**
+ * The pictures of AV1 among what is shown. Those that are alike may be stored once, and come once.
+ *
+ * @throws {PhotoError} UNSUPPORTED_FORMAT.
+ */
+export function* picturesOf({ file }: Heif, shown: readonly Shown[]): Generator<Picture> {
   const stored = new Map<string, { extents: Extent[]; times: number }>();
-  for (const { id, extents } of placesOf(heif, meta)) {
-    if (!pictures.has(id)) continue;
-    const place = extents.map(({ from, to }) => `${from}-${to}`).join();
-    stored.set(place, { extents, times: 1 + (stored.get(place)?.times ?? 0) });
+  for (const { item, times } of shown) {
+    if (item.type !== AV01) continue;
+    const place = item.extents.map(({ from, to }) => `${from}-${to}`).join();
+    stored.set(place, { extents: item.extents, times: times + (stored.get(place)?.times ?? 0) });
   }
   let left = file.length;
   for (const { extents, times } of stored.values()) {
@@ -98,42 +74,19 @@ export function* picturesOf(heif: Heif, meta: readonly Box[]): Generator<Picture
   }
 }
 
-function* placesOf(heif: Heif, meta: readonly Box[]): Generator<{ id: number; extents: Extent[] }> {
-  const { file, spend } = heif;
-  const idat = meta.find(({ type }) => type === "idat");
-  const iloc = onlyOne(meta, "iloc");
-  if (!iloc) return;
-  const read = reader(file, iloc);
-  const version = read(1);
-  read(3);
-  const [sizes, moreSizes] = [read(1), read(1)];
-  const indexSize = version === 0 ? 0 : moreSizes & 15;
-  for (let items = read(version < 2 ? 2 : 4); items > 0; items--) {
-    const id = read(version < 2 ? 2 : 4);
-    const inIdat = version > 0 && (read(2) & 15) === 1;
-    read(2);
-    const source = inIdat && idat ? idat : { from: 0, to: file.length };
-    const base = source.from + read(moreSizes >> 4);
-    const count = read(2);
-    spend(1 + count);
-    const extents = Array.from({ length: count }, () => {
-      read(indexSize);
-      const from = base + read(sizes >> 4);
-      // 0: to the end of what it lies in
-      const length = read(sizes & 15) || source.to;
-      return { from, to: Math.min(from + length, source.to) };
-    });
-    yield { id, extents };
-  }
+/** How an item is cropped, turned and mirrored once it is decoded, each with what it says, in hexadecimal. */
+export function changesOf({ file }: Heif, { properties }: Item): string[] {
+  return properties
+    .filter(({ type }) => CHANGES.has(type))
+    .map(({ type, from, to }) => type + file.toString("hex", from, Math.min(to, from + MOST_SAID)));
 }
 
 /**
- * Whether pictures are cropped (clap) to what does not begin at the upper left corner of every size there is: which of them
- * is cropped does not matter, as hardly any photo is.
+ * Whether an item is cropped (clap) to what does not begin at its upper left corner.
  *
  * @throws {PhotoError} CORRUPT.
  */
-export function cropsInside({ file }: Heif, properties: readonly Box[]): boolean {
+export function cropsInside({ file }: Heif, { properties }: Item): boolean {
   const claps = properties.filter(({ type }) => type === "clap");
   const wholes = [
     ...properties.filter(({ type }) => type === "ispe").map((ispe) => sizeOf(file, ispe)),
@@ -167,29 +120,115 @@ function wholeOf(file: Buffer, clap: Extent): Size {
   return { width: whole(width, right), height: whole(height, down) };
 }
 
-/** @throws {PhotoError} UNSUPPORTED_FORMAT: readers differ in which of several counts. */
-function onlyOne(meta: readonly Box[], type: string): Box | undefined {
-  const boxes = meta.filter((box) => box.type === type);
-  if (boxes.length > 1) throw unsupported(`a photo of one ${type}, got ${boxes.length}`);
-  return boxes[0];
+/** By their ids. */
+function itemsOf(heif: Heif, meta: readonly Box[]): Map<number, Item> {
+  const items = new Map<number, Item>();
+  const properties = propertiesOf(heif, meta);
+  const places = placesOf(heif, meta);
+  const iinf = onlyOne(meta, "iinf");
+  if (!iinf) return items;
+  const counted = heif.file[iinf.from] === 0 ? 2 : 4;
+  for (const infe of boxesIn(heif, { ...iinf, from: iinf.from + counted })) {
+    const { version, read } = versioned(heif, infe);
+    const id = read(version < 3 ? 2 : 4);
+    read(2);
+    if (items.has(id)) throw unsupported(`items of ids of their own, got several of ${id}`);
+    items.set(id, { type: read(4), properties: properties.get(id) ?? [], extents: places.get(id) ?? [] });
+  }
+  return items;
 }
 
-/** Reads one number of so many bytes after the other, of what is in a box. */
-function reader(file: Buffer, { from, to }: Extent): (bytes: number) => number {
-  let at = from;
-  return (bytes) => {
-    if (at + bytes > to) throw new PhotoError("CORRUPT", "a box of it ends before what it tells of");
-    let value = 0;
-    for (const end = at + bytes; at < end; at++) value = value * 256 + file[at]!;
-    return value;
-  };
+function propertiesOf(heif: Heif, meta: readonly Box[]): Map<number, Box[]> {
+  const owned = new Map<number, Box[]>();
+  const iprp = onlyOne(meta, "iprp");
+  const boxes = iprp ? [...boxesOf(heif, iprp)] : [];
+  const ipco = onlyOne(boxes, "ipco");
+  const properties = ipco ? [...boxesOf(heif, ipco)] : [];
+  for (const ipma of boxes.filter(({ type }) => type === "ipma")) {
+    const { version, flags, read } = versioned(heif, ipma);
+    for (let left = read(4); left > 0; left--) {
+      const id = read(version < 1 ? 2 : 4);
+      const count = read(1);
+      heif.spend(1 + count);
+      for (let n = 0; n < count; n++) {
+        // the first bit says whether a reader has to know it
+        const index = flags & 1 ? read(2) & 0x7fff : read(1) & 0x7f;
+        const property = properties[index - 1];
+        if (property) listOf(owned, id).push(property);
+      }
+    }
+  }
+  return owned;
 }
 
-function unsupported(what: string): PhotoError {
-  return new PhotoError("UNSUPPORTED_FORMAT", `expected ${what}`);
+/** Of items what they are made of, and the pictures beside them, such as their alpha. */
+function referencesOf(heif: Heif, meta: readonly Box[]): Record<"parts" | "alphas", Map<number, number[]>> {
+  const parts = new Map<number, number[]>();
+  const alphas = new Map<number, number[]>();
+  const iref = onlyOne(meta, "iref");
+  if (!iref) return { parts, alphas };
+  const idSize = versioned(heif, iref).version === 0 ? 2 : 4;
+  for (const box of boxesIn(heif, iref)) {
+    const read = reader(heif.file, box);
+    const id = read(idSize);
+    const count = read(2);
+    heif.spend(count);
+    for (let n = 0; n < count; n++) {
+      const other = read(idSize);
+      if (box.type === "dimg") listOf(parts, id).push(other);
+      if (box.type === "auxl") listOf(alphas, other).push(id);
+    }
+  }
+  return { parts, alphas };
 }
 
-/** A grid of 48 megapixels has some two hundred tiles, each with a box, an item, an extent and three units. */
-const MOST = 10_000;
+function placesOf(heif: Heif, meta: readonly Box[]): Map<number, Extent[]> {
+  const { file, spend } = heif;
+  const places = new Map<number, Extent[]>();
+  const idat = onlyOne(meta, "idat");
+  const iloc = onlyOne(meta, "iloc");
+  if (!iloc) return places;
+  const { version, read } = versioned(heif, iloc);
+  const [sizes, moreSizes] = [read(1), read(1)];
+  const indexSize = version === 0 ? 0 : moreSizes & 15;
+  for (let items = read(version < 2 ? 2 : 4); items > 0; items--) {
+    const id = read(version < 2 ? 2 : 4);
+    const inIdat = version > 0 && (read(2) & 15) === 1;
+    read(2);
+    const source = inIdat && idat ? idat : { from: 0, to: file.length };
+    const base = source.from + read(moreSizes >> 4);
+    const count = read(2);
+    spend(1 + count);
+    const extents = Array.from({ length: count }, () => {
+      read(indexSize);
+      const from = base + read(sizes >> 4);
+      // 0: to the end of what it lies in
+      const length = read(sizes & 15) || source.to;
+      return { from, to: Math.min(from + length, source.to) };
+    });
+    if (places.has(id)) throw unsupported(`one place of each item, got several of ${id}`);
+    places.set(id, extents);
+  }
+  return places;
+}
+
+function listOf<T>(lists: Map<number, T[]>, id: number): T[] {
+  const list = lists.get(id) ?? [];
+  lists.set(id, list);
+  return list;
+}
+
+/** Reads what a box has behind its version and flags. */
+function versioned(
+  { file }: Heif,
+  box: Extent,
+): { version: number; flags: number; read: (bytes: number) => number } {
+  const read = reader(file, box);
+  return { version: read(1), flags: read(3), read };
+}
+
 /** Of items: `av01`. */
 const AV01 = 0x61763031;
+const CHANGES = new Set(["clap", "irot", "imir"]);
+/** Bytes, of a clap; but a box may be as large as the file, and that of any number of items. */
+const MOST_SAID = 32;

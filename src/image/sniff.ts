@@ -1,15 +1,7 @@
 import { PhotoError } from "../errors.ts";
 import { readAv1 } from "./av1.ts";
-import {
-  type Box,
-  boxesIn,
-  boxesOf,
-  cropsInside,
-  type Heif,
-  openHeif,
-  picturesOf,
-  propertiesOf,
-} from "./heif.ts";
+import { type Box, boxesIn, boxesOf, type Heif, openHeif, unsupported } from "./boxes.ts";
+import { changesOf, cropsInside, picturesOf, type Shown, shownIn } from "./heif.ts";
 
 /** The formats that are judged. `heic` is HEVC in a HEIF container; AVIF has a decoder of its own. */
 export type Format = "jpeg" | "png" | "webp" | "gif" | "avif" | "heic";
@@ -45,10 +37,6 @@ export function sniff(bytes: Uint8Array, whole = true): Format {
     "UNSUPPORTED_FORMAT",
     `expected jpeg, png, webp, gif, avif or heic, got ${looksLike(head)}`,
   );
-}
-
-function unsupported(what: string): PhotoError {
-  return new PhotoError("UNSUPPORTED_FORMAT", `expected ${what}`);
 }
 
 function animated(format: Format): PhotoError {
@@ -101,13 +89,9 @@ function still(format: Format, bytes: Uint8Array, whole: boolean): Format {
 
 /** What the decoder of AVIF shows in another way than browsers do. */
 function checkPictures(avif: Heif, box: Box): void {
-  const meta = boxesIn(avif, box);
-  const properties = propertiesOf(avif, meta);
-  if (cropsInside(avif, properties))
-    throw unsupported(
-      "an avif that is cropped from its upper left corner, if at all, and of one size then, got one of which browsers may show all: crop its pixels",
-    );
-  for (const { av1 } of picturesOf(avif, meta)) {
+  const shown = shownIn(avif, boxesIn(avif, box));
+  checkChanges(avif, shown);
+  for (const { av1 } of picturesOf(avif, shown)) {
     const { moves, transfers } = readAv1(av1, avif.spend);
     if (moves)
       throw unsupported(
@@ -115,6 +99,28 @@ function checkPictures(avif: Heif, box: Box): void {
       );
     for (const transfer of transfers) checkTransfer("avif", transfer);
   }
+}
+
+/**
+ * Browsers crop, turn and then mirror a picture, in whatever order it says so, its alpha with it and its tiles never, where the
+ * decoder goes by the order, and by what is said of each.
+ */
+function checkChanges(avif: Heif, shown: readonly Shown[]): void {
+  const primary = shown.find(({ as }) => as === "primary");
+  if (!primary) return;
+  if (cropsInside(avif, primary.item))
+    throw unsupported(
+      "an avif that is cropped from its upper left corner, if at all, got one of which browsers may show all: crop its pixels",
+    );
+  const changes = changesOf(avif, primary.item);
+  const inOrder = /^(clap)?(irot)?(imir)?$/.test(changes.map((change) => change.slice(0, 4)).join(""));
+  const alike = shown.every(({ item, as }) =>
+    as === "part" ? changesOf(avif, item).length === 0 : String(changesOf(avif, item)) === String(changes),
+  );
+  if (!inOrder || !alike)
+    throw unsupported(
+      "an avif that is cropped, turned and mirrored once each, in this order, as a whole and with its alpha, got one that browsers may show in another way: turn its pixels",
+    );
 }
 
 /** @param transfer of ITU-T H.273: from stored to shown brightness. Those of all that a camera or a screen writes are near enough to sRGB. */

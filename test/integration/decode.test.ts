@@ -7,6 +7,7 @@ import { corrupt, decode, restrictSharp } from "../../src/image/decode.ts";
 import { createHeicDecoder } from "../../src/image/heic.ts";
 import { shrink } from "../../src/image/shrink.ts";
 import { packageRoot } from "../../src/package-root.ts";
+import { crop, heif, type Item, itemOf, mirror, turn } from "../heif.ts";
 
 const limits = { side: 64, maxPixels: 50_000_000 };
 const heic = createHeicDecoder(new URL(`file://${packageRoot()}/dist/workers/heic.js`), 1);
@@ -357,19 +358,53 @@ describe("decode", () => {
   });
 
   test.each(["menu.heic", "menu-rotated.heic"])("reads %s upright", async (file) => {
-    const bytes = readFileSync(join(packageRoot(), "test/photos", file));
+    const bytes = heicOf(file);
     expect(difference(await pixelsOf(bytes), plain)).toBeLessThan(4);
   });
 
+  describe.each(["avif", "heic"] as const)("of an %s that tells how it is to be shown", (format) => {
+    let picture: Item;
+    beforeAll(async () => {
+      const photo = sharp(menu).resize(500, 640, { fit: "fill" });
+      const file =
+        format === "avif" ? photo.avif({ quality: 90, effort: 0 }).toBuffer() : heicOf("menu.heic");
+      picture = itemOf(await file);
+    });
+    const told = (...changes: string[]): Buffer =>
+      Buffer.from(heif([{ ...picture, properties: [...picture.properties, ...changes] }]), "latin1");
+    const shown = (change: (photo: Sharp) => Sharp): Promise<Uint8Array> =>
+      change(sharp(menu).resize(500, 640, { fit: "fill" }))
+        .png()
+        .toBuffer()
+        .then(pixelsOf);
+
+    test.each<[string, string[], (photo: Sharp) => Sharp]>([
+      ["turned to the left", [turn(1)], (photo) => photo.rotate(-90)],
+      ["turned by half", [turn(2)], (photo) => photo.rotate(180)],
+      ["turned to the right", [turn(3)], (photo) => photo.rotate(90)],
+      ["mirrored from top to bottom", [mirror(0)], (photo) => photo.flip()],
+      ["mirrored from left to right", [mirror(1)], (photo) => photo.flop()],
+      // sharp mirrors before it turns
+      ["turned and then mirrored", [turn(1), mirror(0)], (photo) => photo.flop().rotate(-90)],
+      [
+        "cropped",
+        [crop(460, 600, -40, -40)],
+        (photo) => photo.extract({ left: 0, top: 0, width: 460, height: 600 }),
+      ],
+    ])("reads it %s", async (_how, changes, change) => {
+      expect(difference(await pixelsOf(told(...changes)), await shown(change))).toBeLessThan(6);
+    });
+  });
+
   test("of a HEIC of several images reads the one that is shown, which is not the first", async () => {
-    const bytes = readFileSync(join(packageRoot(), "test/photos/primary-is-second.heic"));
+    const bytes = heicOf("primary-is-second.heic");
     const [red, , blue] = await pixelsOf(bytes);
     expect(red).toBeLessThan(20);
     expect(blue).toBeGreaterThan(235);
   });
 
   test("names a broken HEIC, and reads the next one", async () => {
-    const bytes = readFileSync(join(packageRoot(), "test/photos/menu.heic"));
+    const bytes = heicOf("menu.heic");
     await expect(pixelsOf(bytes.subarray(0, 3_000))).rejects.toMatchObject({ code: "CORRUPT", retry: false });
     await expect(pixelsOf(bytes)).resolves.toHaveLength(64 * 64 * 3);
   });
@@ -472,6 +507,10 @@ describe("decode", () => {
     await expect(pixelsOf(new Uint8Array())).rejects.toMatchObject({ code: "EMPTY" });
   });
 });
+
+function heicOf(file: string): Buffer {
+  return readFileSync(join(packageRoot(), "test/photos", file));
+}
 
 /** A valid PNG of one bit a pixel, all zero: megabytes of pixels in a few kilobytes. */
 function pngBomb(width: number, height: number): Buffer {

@@ -1,6 +1,7 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { pixelsOfAvif } from "../../src/image/avif.ts";
 import { sniff } from "../../src/image/sniff.ts";
+import { box, crop, fileOf, grid, heif, type Item, mirror, refers, size, turn, u32 } from "../heif.ts";
 
 const bytes = (text: string): Uint8Array => Buffer.from(text, "latin1");
 
@@ -81,33 +82,17 @@ test.each([1, 2, 13, 16])("judges an avif of transfer %s, as cameras write", (tr
   expect(sniff(bytes(nclx(transfer)))).toBe("avif");
 });
 
-const u32 = (...values: number[]): string =>
-  values
-    .map((value) => String.fromCharCode(value >>> 24, (value >> 16) & 255, (value >> 8) & 255, value & 255))
-    .join("");
-const box = (type: string, ...content: string[]): string => {
-  const held = content.join("");
-  return u32(8 + held.length) + type + held;
-};
-const metaOf = (...boxes: string[]): string =>
-  box("ftyp", "avif\0\0\0\0mif1") + box("meta", u32(0), ...boxes);
-/** An AVIF of these pictures, all of which have these properties; of those that are alike the bytes are there once. */
-const avif = (pictures: string[], ...properties: string[]): string => {
-  const stored = [...new Set(pictures)];
-  const count = String.fromCharCode(0, pictures.length);
-  const id = (n: number): string => String.fromCharCode(0, n + 1);
-  const infos = pictures.map((_, n) => box("infe", "\x02\0\0\0", id(n), "\0\0av01\0"));
-  const places = pictures.map((units, n) => {
-    const offset = stored.slice(0, stored.indexOf(units)).join("").length;
-    return `${id(n)}\0\x01\0\0\0\x01${u32(offset, units.length)}`;
-  });
-  const own = properties.map((_, n) => String.fromCharCode(n + 1)).join("");
-  const owned = pictures.map((_, n) => id(n) + String.fromCharCode(properties.length) + own);
-  return metaOf(
-    box("iinf", u32(0), count, ...infos),
-    box("iloc", "\x01\0\0\0\x44\0", count, ...places),
-    box("idat", ...stored),
-    box("iprp", box("ipco", ...properties), box("ipma", u32(0, pictures.length), ...owned)),
+/** A picture of AV1. */
+const av1 = (data: string, ...properties: string[]): Item => ({ type: "av01", data, properties });
+/** Of one picture. */
+const avif = (data: string, ...properties: string[]): string => heif([av1(data, ...properties)]);
+/** Of tiles in one row, and what beside them. */
+const tiled = (tiles: Item[], changes: string[] = []): string => {
+  const whole = grid(1, tiles.length, 64, 64);
+  const ids = tiles.map((_, n) => n + 2);
+  return heif(
+    [{ ...whole, properties: [...whole.properties, ...changes] }, ...tiles],
+    refers("dimg", 1, ...ids),
   );
 };
 const hex = (digits: string): string => Buffer.from(digits, "hex").toString("latin1");
@@ -121,60 +106,105 @@ const FRAME_IN_PARTS = hex("1a0022002200");
 /** Of two layers, which its header tells of, and frames of them: browsers show the first or the last. */
 const LAYERED_HEADER = hex("0a080003012800000000");
 const [LAYER_0, LAYER_1] = [hex("360000"), hex("360800")];
-const size = (width: number, height: number): string => box("ispe", u32(0, width, height));
-/** The middle of what is left lies so far from that of all, in halves of a pixel. */
-const crop = (width: number, height: number, right: number, down: number): string =>
-  box("clap", u32(width, 1, height, 1, right, 2, down, 2));
+const PICTURE = HEADER + FRAME;
+const TO_THE_RIGHT = crop(100, 64, -1, 0);
+const INSIDE = crop(100, 64, 1, 0);
 
 test.each([
-  ["of a frame", avif([HEADER + FRAME])],
-  ["of a still's header", avif([STILL_HEADER + FRAME])],
-  ["of a frame in parts", avif([HEADER + FRAME_IN_PARTS])],
-  ["of tiles", avif([HEADER + FRAME, HEADER + FRAME], size(64, 64))],
-  ["that is cropped to the right", avif([HEADER + FRAME], size(101, 64), crop(100, 64, -1, 0))],
-  ["of tiles that are alike", avif(Array(9).fill(HEADER + LONG_FRAME), size(64, 64))],
-  ["whose header is cut off", avif([STILL_HEADER.slice(0, -2)])],
+  ["of a frame", avif(PICTURE)],
+  ["of a still's header", avif(STILL_HEADER + FRAME)],
+  ["of a frame in parts", avif(HEADER + FRAME_IN_PARTS)],
+  ["of tiles", tiled([av1(PICTURE, size(64, 64)), av1(PICTURE, size(64, 64))])],
+  ["that is cropped to the right", avif(PICTURE, size(101, 64), TO_THE_RIGHT)],
+  ["that is cropped, turned and mirrored", avif(PICTURE, size(101, 64), TO_THE_RIGHT, turn(1), mirror(0))],
+  ["of tiles that are turned as a whole", tiled([av1(PICTURE)], [turn(1)])],
+  ["of tiles that are alike", tiled(Array<Item>(9).fill(av1(HEADER + LONG_FRAME, size(64, 64))))],
+  ["whose header is cut off", avif(STILL_HEADER.slice(0, -2))],
+  [
+    "that is cropped, with a preview of another size",
+    heif([av1(PICTURE, size(101, 64), TO_THE_RIGHT), av1(PICTURE, size(50, 32))], refers("thmb", 2, 1)),
+  ],
+  [
+    "with a preview of which nothing is seen",
+    heif([av1(PICTURE), av1(PICTURE + FRAME, size(50, 32), INSIDE, turn(2))], refers("thmb", 2, 1)),
+  ],
+  [
+    "that is turned with its alpha",
+    heif([av1(PICTURE, turn(1)), av1(PICTURE, turn(1))], refers("auxl", 2, 1)),
+  ],
 ])("judges an avif %s", (_what, head) => {
   expect(sniff(bytes(head))).toBe("avif");
 });
 
 test.each([
-  ["several frames", avif([HEADER + FRAME + FRAME])],
-  ["several frames", avif([HEADER + FRAME_IN_PARTS + FRAME])],
-  ["several frames", avif([HEADER + FRAME, HEADER + FRAME + HEADER + FRAME])],
-  ["several frames", avif([LAYERED_HEADER + LAYER_0 + LAYER_1])],
-  ["got transfer 8", avif([LINEAR_HEADER + FRAME])],
-  ["cropped from its upper left corner", avif([HEADER + FRAME], size(101, 64), crop(100, 64, 1, 0))],
-  ["cropped from its upper left corner", avif([HEADER + FRAME], size(64, 101), crop(64, 100, 0, 1))],
-  ["cropped from its upper left corner", avif([HEADER], size(200, 64), size(101, 64), crop(100, 64, -1, 0))],
-  ["at most 10000 boxes", avif([]) + box("free").repeat(10_001)],
-  ["at most 10000 boxes", avif([HEADER + hex("1200").repeat(6_000)]) + box("free").repeat(6_000)],
-  ["of one iloc, got 2", metaOf(box("iloc", u32(0, 0)), box("iloc", u32(0, 0)))],
-  ["of one meta", avif([]) + box("meta", u32(0))],
+  ["several frames", avif(PICTURE + FRAME)],
+  ["several frames", avif(HEADER + FRAME_IN_PARTS + FRAME)],
+  ["several frames", tiled([av1(PICTURE), av1(PICTURE + PICTURE)])],
+  ["several frames", heif([av1(PICTURE), av1(PICTURE + FRAME)], refers("auxl", 2, 1))],
+  ["several frames", avif(LAYERED_HEADER + LAYER_0 + LAYER_1)],
+  ["got transfer 8", avif(LINEAR_HEADER + FRAME)],
+  ["cropped from its upper left corner", avif(PICTURE, size(101, 64), INSIDE)],
+  ["cropped from its upper left corner", avif(PICTURE, size(64, 101), crop(64, 100, 0, 1))],
+  ["cropped from its upper left corner", avif(PICTURE, size(200, 64), TO_THE_RIGHT)],
+  ["once each, in this order", avif(PICTURE, mirror(0), turn(1))],
+  ["once each, in this order", avif(PICTURE, turn(1), turn(1))],
+  ["once each, in this order", avif(PICTURE, size(101, 64), turn(1), TO_THE_RIGHT)],
+  ["as a whole and with its alpha", tiled([av1(PICTURE, turn(2))], [turn(2)])],
+  ["as a whole and with its alpha", tiled([av1(PICTURE, size(101, 64), TO_THE_RIGHT)])],
+  ["as a whole and with its alpha", heif([av1(PICTURE, turn(1)), av1(PICTURE)], refers("auxl", 2, 1))],
+  [
+    "as a whole and with its alpha",
+    heif([av1(PICTURE, turn(1)), av1(PICTURE, turn(2))], refers("auxl", 2, 1)),
+  ],
+  ["of one alpha", heif(Array<Item>(3).fill(av1(PICTURE)), refers("auxl", 2, 1), refers("auxl", 3, 1))],
+  ["at most 10000 boxes", avif(PICTURE) + box("free").repeat(10_001)],
+  ["at most 10000 boxes", avif(HEADER + hex("1200").repeat(6_000)) + box("free").repeat(6_000)],
+  ["at most 10000 boxes", heif([av1(PICTURE)], refers("dimg", 1, ...Array<number>(5_001).fill(1)))],
+  ["at most 10000 boxes", heif([av1(PICTURE)], refers("dimg", 1, 1))],
+  ["of one iloc, got 2", fileOf("avif", box("iloc", u32(0, 0)), box("iloc", u32(0, 0)))],
+  ["of one meta", avif(PICTURE) + box("meta", u32(0))],
 ])("refuses an avif, saying %s", (message, head) => {
   expect(() => sniff(bytes(head))).toThrow(
     expect.objectContaining({ code: "UNSUPPORTED_FORMAT", message: expect.stringContaining(message) }),
   );
 });
 
-test("counts the pixels of each tile of an avif, also of those that are stored once", () => {
-  const { largest } = pixelsOfAvif(bytes(avif([HEADER + FRAME])));
-  expect(largest).toBe(708_984);
-  expect(pixelsOfAvif(bytes(avif(Array(9).fill(HEADER + LONG_FRAME), size(64, 64))))).toEqual({
-    largest,
-    all: 9 * largest,
+describe("pixels of an avif", () => {
+  const tile = av1(HEADER + LONG_FRAME, size(64, 64));
+  const one = pixelsOfAvif(bytes(avif(HEADER + LONG_FRAME))).all;
+
+  test("are those of each tile, also of those that are stored once", () => {
+    expect(one).toBe(708_984);
+    expect(pixelsOfAvif(bytes(tiled(Array<Item>(9).fill(tile))))).toEqual({ largest: one, all: 9 * one });
+  });
+
+  test("are those of one that is told of once, as often as it is there", () => {
+    const file = heif([grid(3, 3, 64, 64), tile], refers("dimg", 1, ...Array<number>(9).fill(2)));
+    expect(pixelsOfAvif(bytes(file))).toEqual({ largest: one, all: 9 * one });
+  });
+
+  test("are those of its alpha too, of each tile or of all, and not those of previews", () => {
+    const alphas = heif(
+      [grid(1, 2, 64, 64), tile, tile, tile, tile],
+      refers("dimg", 1, 2, 3),
+      refers("auxl", 4, 2),
+      refers("auxl", 5, 1),
+    );
+    expect(pixelsOfAvif(bytes(alphas)).all).toBe(4 * one);
+    const preview = heif([tile, tile, av1(HEADER + FRAME)], refers("thmb", 2, 1));
+    expect(pixelsOfAvif(bytes(preview)).all).toBe(one);
   });
 });
 
 test.each([
-  ["an item", box("iinf", u32(0), "\0\0", box("infe"))],
-  ["places", box("iloc", u32(0, 0x4400ffff))],
-  ["a size", box("iprp", box("ipco", box("ispe")))],
+  ["an item", fileOf("avif", box("iinf", u32(0), "\0\0", box("infe")))],
+  ["places", fileOf("avif", box("iloc", u32(0, 0x4400ffff)))],
+  ["a size", avif(PICTURE, box("ispe"))],
 ])(
   "says that an avif is corrupt where the box of %s is short, but not of its first bytes",
   (_what, short) => {
     // what follows is not read in its place
-    const head = bytes(metaOf(short) + box("free", "\0".repeat(99)));
+    const head = bytes(short + box("free", "\0".repeat(99)));
     expect(() => sniff(head)).toThrow(expect.objectContaining({ code: "CORRUPT" }));
     expect(sniff(head, false)).toBe("avif");
   },
