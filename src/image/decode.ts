@@ -86,12 +86,12 @@ export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: 
       `expected at most ${limit} pixels, got ${width} x ${height} (MAITRED_MAX_PIXELS)`,
     );
   }
-  // a picture of 64 x 64 may be made of 250 tiles of 16 megapixels, which took 82 s; alpha, previews and the like are as large as it is
+  // a picture of 64 x 64 may be made of 250 tiles of 16 megapixels, which took 82 s; alpha is as large as it is
   const { largest, all } = format === "avif" ? pixelsOfAvif(bytes) : { largest: 0, all: 0 };
-  if (largest > maxPixels || all > 4 * maxPixels) {
+  if (largest > maxPixels || all > 2 * maxPixels) {
     throw new PhotoError(
       "TOO_MANY_PIXELS",
-      `expected an AVIF of at most ${maxPixels} pixels, and ${4 * maxPixels} in all tiles and other pictures of it, got ${all} (MAITRED_MAX_PIXELS)`,
+      `expected an AVIF of at most ${maxPixels} pixels, and ${2 * maxPixels} in all tiles of it and its alpha, got ${all} (MAITRED_MAX_PIXELS)`,
     );
   }
   // half a megabyte of 2,647 scans took 29 s: a scan that says nothing new is a few bytes

@@ -7,7 +7,7 @@ import { corrupt, decode, restrictSharp } from "../../src/image/decode.ts";
 import { createHeicDecoder } from "../../src/image/heic.ts";
 import { shrink } from "../../src/image/shrink.ts";
 import { packageRoot } from "../../src/package-root.ts";
-import { crop, heif, type Item, itemOf, mirror, turn } from "../heif.ts";
+import { crop, grid, heif, type Item, itemOf, mirror, refers, turn } from "../heif.ts";
 
 const limits = { side: 64, maxPixels: 50_000_000 };
 const heic = createHeicDecoder(new URL(`file://${packageRoot()}/dist/workers/heic.js`), 1);
@@ -393,6 +393,21 @@ describe("decode", () => {
       ],
     ])("reads it %s", async (_how, changes, change) => {
       expect(difference(await pixelsOf(told(...changes)), await shown(change))).toBeLessThan(6);
+    });
+  });
+
+  test("reads an AVIF of tiles that have twice as many pixels as the limit in all, and refuses more", async () => {
+    const tile = itemOf(await sharp(menu).resize(64, 64).avif({ effort: 0 }).toBuffer());
+    const tiled = (tiles: number): Buffer =>
+      Buffer.from(
+        heif([grid(1, tiles, 64, 64), tile], refers("dimg", 1, ...Array<number>(tiles).fill(2))),
+        "latin1",
+      );
+    const atMost = { side: 64, maxPixels: 64 * 64 };
+    await expect(framesOf(tiled(2), atMost)).resolves.toHaveLength(1);
+    await expect(framesOf(tiled(3), atMost)).rejects.toMatchObject({
+      code: "TOO_MANY_PIXELS",
+      message: expect.stringContaining("8192 in all tiles of it and its alpha, got 12288"),
     });
   });
 
