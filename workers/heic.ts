@@ -1,5 +1,5 @@
 /** Thread: bytes of a HEIC photo → its pixels, as `DecodeHeic` has them. libheif (WebAssembly) has applied its rotation. */
-import libheif from "libheif-js/wasm-bundle.js";
+import libheif, { type HeifImage } from "libheif-js/wasm-bundle.js";
 import sharp from "sharp";
 import { asError, PhotoError } from "../src/errors.ts";
 import type { HeicTask } from "../src/image/heic.ts";
@@ -9,10 +9,7 @@ import { serveThread } from "../src/thread.ts";
 await serveThread(async () => ({
   ready: null,
   async handle({ bytes, size, alpha }: HeicTask) {
-    const { data, width, height } = await decode(bytes).catch((cause: unknown) => {
-      throw new PhotoError("CORRUPT", `heic: ${asError(cause).message}`, { cause });
-    });
-    const rgba = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    const { rgba, width, height } = decode(bytes);
     const pixels = await pixelsOf(sharp(rgba, { raw: { width, height, channels: 4 } }), size, alpha);
     // sharp's buffer may be a window of a shared one, which cannot be transferred
     const result = new Uint8Array(pixels);
@@ -21,21 +18,40 @@ await serveThread(async () => ({
 }));
 
 /** Of several images the primary one, which is what is shown and need not be the first. */
-async function decode(
-  bytes: Uint8Array,
-): Promise<{ data: Uint8ClampedArray; width: number; height: number }> {
+function decode(bytes: Uint8Array): { rgba: Uint8Array; width: number; height: number } {
   const file = new libheif.HeifDecoder();
   const images = file.decode(bytes);
   try {
     const image = images.find((each) => each.is_primary());
     if (!image) throw new Error("it has no image that can be read");
-    const [width, height] = [image.get_width(), image.get_height()];
-    const data = new Uint8ClampedArray(width * height * 4);
-    const filled = await new Promise((done) => image.display({ data }, done));
-    if (!filled) throw new Error("its pixels cannot be read");
-    return { data, width, height };
+    return pixelsIn(image);
+  } catch (cause) {
+    throw new PhotoError("CORRUPT", `heic: ${asError(cause).message}`, { cause });
   } finally {
     for (const image of images) image.free();
     file.decoder?.delete();
+  }
+}
+
+function pixelsIn(image: HeifImage): { rgba: Uint8Array; width: number; height: number } {
+  const decoded = libheif.heif_js_decode_image2(
+    image.handle,
+    libheif.heif_colorspace.heif_colorspace_RGB,
+    libheif.heif_chroma.heif_chroma_interleaved_RGBA,
+  );
+  if ("message" in decoded) throw new Error(decoded.message.trim());
+  const { width, height, stride, data } = decoded.channels[0];
+  try {
+    // a crop that goes beyond the picture is cut off there, and viewers that leave it out show more
+    if (width !== image.get_width() || height !== image.get_height())
+      throw new Error(
+        `expected ${image.get_width()} x ${image.get_height()} pixels, as it says, got ${width} x ${height}`,
+      );
+    const rgba = new Uint8Array(width * height * 4);
+    for (let row = 0; row < height; row++)
+      rgba.set(data.subarray(row * stride, row * stride + width * 4), row * width * 4);
+    return { rgba, width, height };
+  } finally {
+    libheif.heif_image_release(decoded.image);
   }
 }

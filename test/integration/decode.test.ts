@@ -396,6 +396,23 @@ describe("decode", () => {
     });
   });
 
+  test("reads a HEIC cropped to its middle, and refuses a crop to more than is there", async () => {
+    const picture = itemOf(heicOf("menu.heic"));
+    const cropped = (clap: string): Buffer =>
+      Buffer.from(heif([{ ...picture, properties: [...picture.properties, clap] }]), "latin1");
+    const middle = sharp(menu)
+      .resize(500, 640, { fit: "fill" })
+      .extract({ left: 10, top: 20, width: 480, height: 600 });
+    const pixels = await pixelsOf(cropped(crop(480, 600, 0, 0)));
+    expect(difference(pixels, await pixelsOf(await middle.png().toBuffer()))).toBeLessThan(6);
+    // of rows of another length than the file says the decoder would make a picture of stripes
+    for (const clap of [crop(510, 630, 0, 0), crop(480, 600, 60, 0)])
+      await expect(pixelsOf(cropped(clap))).rejects.toMatchObject({
+        code: "CORRUPT",
+        message: expect.stringContaining("as it says, got"),
+      });
+  });
+
   test("reads an AVIF of tiles that have twice as many pixels as the limit in all, and refuses more", async () => {
     const tile = itemOf(await sharp(menu).resize(64, 64).avif({ effort: 0 }).toBuffer());
     const tiled = (tiles: number): Buffer =>
