@@ -132,18 +132,6 @@ def export_int8(fp32: Path, photos: np.ndarray, file: Path, kinds: list[str] = Q
     would depend on the machine. Those of a channel of its own use all 8, for onnxruntime multiplies them in 32 bits; they
     are where bits matter most.
     """
-    _quantize(fp32, photos, file, kinds, reduce_range=True)
-    whole = file.with_suffix(".whole.onnx")
-    _quantize(fp32, photos, whole, kinds, reduce_range=False)
-    model = onnx.load(str(file))
-    _take_depthwise(model.graph, onnx.load(str(whole)).graph)
-    whole.unlink()
-    _take_bytes_as_they_are(model.graph)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(file))
-
-
-def _quantize(fp32: Path, photos: np.ndarray, file: Path, kinds: list[str], reduce_range: bool) -> None:
     class Photos(CalibrationDataReader):
         def __init__(self):
             self.batches = iter(np.array_split(photos, max(1, len(photos) // 8)))
@@ -152,18 +140,18 @@ def _quantize(fp32: Path, photos: np.ndarray, file: Path, kinds: list[str], redu
             batch = next(self.batches, None)
             return None if batch is None else {"photos": batch}
 
-    quantize_static(str(fp32), str(file), Photos(), quant_format=QuantFormat.QOperator, per_channel=True, reduce_range=reduce_range,
-                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                    op_types_to_quantize=kinds)
+    whole = {weight: [{"axis": 0, "reduce_range": False}] for weight in _depthwise_weights(onnx.load(str(fp32)).graph)}
+    quantize_static(str(fp32), str(file), Photos(), quant_format=QuantFormat.QOperator, per_channel=True, reduce_range=True,
+                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=kinds,
+                    extra_options={"TensorQuantOverrides": whole})
+    model = onnx.load(str(file))
+    _take_bytes_as_they_are(model.graph)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(file))
 
 
-def _take_depthwise(graph: onnx.GraphProto, other: onnx.GraphProto) -> None:
-    """Weights, their scales and biases of the convolutions that see one channel, from a graph that is the same otherwise."""
-    ours, theirs = ({each.name: each for each in part.initializer} for part in (graph, other))
-    for node in graph.node:
-        if node.op_type == "QLinearConv" and any(each.name == "group" and each.i > 1 for each in node.attribute):
-            for name in (node.input[3], node.input[4], node.input[5], node.input[8]):
-                ours[name].CopyFrom(theirs[name])
+def _depthwise_weights(graph: onnx.GraphProto) -> list[str]:
+    return [node.input[1] for node in graph.node if node.op_type == "Conv" and any(each.name == "group" and each.i > 1 for each in node.attribute)]
 
 
 def _take_bytes_as_they_are(graph: onnx.GraphProto) -> None:
