@@ -96,8 +96,13 @@ def _gather(folder: Path, part: str, count: int):
     return joined
 
 
-def _work(job: int, jobs: int, folder: Path, part: str, weights: str, device: str) -> None:
+def _work(job: int, jobs: int, folder: Path, parts: list[str], weights: str, device: str) -> None:
     torch.set_num_threads(1)
+    for part in parts:
+        _make(job, jobs, folder, part, weights, device)
+
+
+def _make(job: int, jobs: int, folder: Path, part: str, weights: str, device: str) -> None:
     about = json.loads((folder / "about.json").read_text())
     data, side = Path(about["data"]), about["side"]
     plan = about["plan"] if part == "draws" else None
@@ -200,7 +205,10 @@ def main():
         size = count * cells ** 2 * channels * width
         if not file.exists() or file.stat().st_size != size:
             reserve(file, size)
-        spawn(_work, (jobs, args.out, part, args.weights, device), jobs)
+    if jobs == 1:
+        _work(0, 1, args.out, list(parts), args.weights, device)
+    else:
+        spawn(_work, (jobs, args.out, list(parts), args.weights, device), jobs)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,183 @@
+"""What is exported: graphs that say what the networks said."""
+
+import contextlib
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import unittest
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+import adopt
+import peak
+from beside import VARIANTS, add_detector, export_detector
+from calibrate import Calibration
+from card import card
+from detector import Detector
+from export import compare_int8, drawn_for_int8, measured_runs, shipping, weigh_int8
+from features import labels_of
+from fixtures import SIDE, Made, asked, done, write_variants
+from graph import Shipped, run
+from measure import peak_of
+from net import MaitredNet, in_place
+from peak import displaced
+from train import load_run
+
+
+class Graphs(Made):
+    def test_makes_a_model_folder_whose_graph_gives_probabilities(self):
+        model = json.loads((self.out / "model.json").read_text(), parse_constant=self.fail)
+        self.assertEqual((model["name"], model["version"], model["measured"]["photos"]), ("tiny", "1", 45))
+        self.assertEqual(model["trainedFrom"]["recall"], 2)
+        self.assertEqual(len(model["trainedFrom"]["sourceHashes"]), model["trainedFrom"]["sources"])
+        for name, file in model["files"].items():
+            self.assertEqual(file["sha256"], hashlib.sha256((self.out / name).read_bytes()).hexdigest())
+        graph = onnxruntime.InferenceSession(str(self.out / "model.onnx"))
+        pixels = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
+        category, human, human_map = graph.run(None, {"photos": pixels})
+        np.testing.assert_allclose(category.sum(1), 1, atol=1e-5)
+        self.assertEqual((human.shape, human_map.shape), ((3,), (3, SIDE // 16, SIDE // 16)))
+
+    def test_adds_what_the_detector_sees_to_what_the_network_says_of_humans(self):
+        model = json.loads((self.out / "model.json").read_text())
+        calibration = Calibration(**model["calibration"])
+        net, detector = load_run(self.work / "runs" / "final")[0].eval(), Detector().load(self.detector)
+        pixels = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
+        with torch.inference_mode():
+            x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+            category, human, human_map, _ = net.rest(net.stem(x))
+            scores = {"category": category, "human": human, "map": torch.logit(in_place(torch.sigmoid(human_map)), 1e-4), "seen": detector(x)}
+            said = calibration.apply(scores)
+        for name, close in (("model.onnx", 2e-2), ("model.fp16.onnx", 3e-2)):  # at the frame's edge the graph's detector sees another grey
+            for ours, theirs in zip(said, run(self.out / name, pixels)):
+                np.testing.assert_allclose(theirs, ours, atol=close)
+
+    def test_adds_it_up_in_each_graph_as_it_was_told_to(self):
+        calibration, before, seers = Calibration(1.0, [0.0] * 4, 1.0, 0.0, 0.0), self.root / "before", self.root / "seers"
+        net, detector = load_run(self.work / "runs" / "final")[0].eval(), Detector().load(self.detector)
+        pixels = np.random.default_rng(0).integers(0, 256, (8, SIDE, SIDE, 3), np.uint8)
+        before.mkdir()
+        alone = Shipped(net, SIDE, calibration).eval()
+        write_variants(alone, pixels, before)
+        export_detector(detector, SIDE, pixels, seers)
+        with torch.inference_mode():
+            _, human, human_map = (np.log(part.numpy() / (1 - part.numpy())) for part in alone(torch.from_numpy(pixels)))
+            persons = detector(torch.from_numpy(pixels).permute(0, 3, 1, 2).float()).numpy()
+        share = 6 / float(persons.max() - persons.min())  # what random weights see is made to matter
+        offset = -share * float(persons.mean())
+
+        def both(logits: np.ndarray, seen: np.ndarray) -> np.ndarray:
+            return 1 / (1 + np.exp(-(logits + share * seen + offset)))
+
+        for name, part in (("model.onnx", 0.1), ("model.int8.onnx", 0.2)):  # the frame's edge is another grey, and much of so small a frame
+            add_detector(before / name, seers / name, self.root / name, share, (0.5, offset), (0.25, offset))
+            _, ours, cells = run(self.root / name, pixels)
+            for found, logits, seen in ((ours, human / 2, persons.max((1, 2))), (cells, human_map / 4, persons)):
+                unseen = both(logits, np.full_like(seen, persons.mean()))
+                self.assertLess(np.abs(found - both(logits, seen)).mean(), part * np.abs(unseen - both(logits, seen)).mean())
+
+    def test_gives_a_model_that_was_made_without_the_detector_the_same_categories_and_another_opinion_of_humans(self):
+        about = json.loads((self.out / "model.json").read_text())
+        old, new = self.root / "old-1", self.root / "old-2"
+        old.mkdir()
+        pixels = np.random.default_rng(0).integers(0, 256, (16, SIDE, SIDE, 3), np.uint8)
+        net = load_run(self.work / "runs" / "final")[0].eval()
+        write_variants(Shipped(net, SIDE, Calibration(**about["calibration"])).eval(), pixels, old)
+
+        def adopted(**changed) -> subprocess.CompletedProcess:
+            trained = {key: value for key, value in about["trainedFrom"].items() if key != "detector"} | changed
+            (old / "model.json").write_text(json.dumps(about | {"trainedFrom": trained, "measured": about["measured"] | {"categoryAccuracy": [0.5, 0.4, 0.6]}}))
+            runs = [self.work / "runs" / f"fold{number}" for number in range(3)]
+            return asked(adopt, old, new, "--detector", self.detector, "--folds", *runs, "--sample", 16)
+
+        self.assertIn("has a detector already", adopted(detector="NanoDet").stderr)
+        self.assertIn("with other labels than", adopted(labelsSha256="0").stderr)
+        done = adopted()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        made = json.loads((new / "model.json").read_text())
+        for name, file in made["files"].items():
+            self.assertEqual(file["sha256"], hashlib.sha256((new / name).read_bytes()).hexdigest())
+            np.testing.assert_allclose(run(new / name, pixels)[0], run(old / name, pixels)[0], atol=2e-3)
+        self.assertEqual(made["measured"]["categoryAccuracy"], [0.5, 0.4, 0.6])
+        self.assertNotEqual(made["measured"]["humanAveragePrecision"], [0.5, 0.4, 0.6])
+        self.assertIn("Figures of humans are those of other networks (efficientnet-lite0, 72 draws)", (new / "card.md").read_text())
+
+    def test_keeps_to_7_bits_where_8_could_overflow_and_takes_8_where_they_cannot(self):
+        graph = onnx.load(str(self.work / "runs" / "final" / "int8" / "fold0" / "model.int8.onnx")).graph
+        weights = {each.name: np.abs(onnx.numpy_helper.to_array(each).astype(int)).max() for each in graph.initializer if each.data_type == onnx.TensorProto.INT8 and each.dims}
+        largest = {True: set(), False: set()}
+        for node in graph.node:
+            if node.op_type == "QLinearConv":
+                largest[any(each.name == "group" and each.i > 1 for each in node.attribute)].add(int(weights[node.input[3]]))
+        self.assertEqual(max(largest[True]), 127)
+        self.assertEqual(max(largest[False]), 64)
+
+    def test_ships_no_int8_of_which_no_photo_tells_what_it_loses_of_humans(self):
+        runs, out = [self.work / "runs" / f"fold{number}" for number in range(3)], self.root / "few"
+        folds, model = measured_runs(runs), json.loads((self.out / "model.json").read_text())
+        labels = labels_of(folds[0].sources[0])
+        for fold in folds:
+            for photo in drawn_for_int8(fold.photos, labels, 3):
+                labels[photo]["human_id"] = 0
+        sample = np.random.default_rng(0).integers(0, 256, (16, SIDE, SIDE, 3), np.uint8)
+        losses = compare_int8(folds, labels, sample, self.work / "runs" / "final" / "detector", out, 3, 0.1)
+        self.assertEqual((losses["photos"], losses["humanAveragePrecisionLost"], losses["moreHumansShown"]), (9, None, None))
+        for name in VARIANTS:
+            shutil.copy(self.out / VARIANTS[0], out / name)
+        with contextlib.redirect_stdout(io.StringIO()) as told:
+            int8 = weigh_int8(losses, out, sample)
+            self.assertNotIn("cpu", shipping(int8, out)["variants"])
+        self.assertIn("what it loses was not measured", told.getvalue())
+        self.assertIn("human average precision not measured", card(model | {"measured": model["measured"] | {"int8": int8}}))
+
+    def test_tells_on_how_many_photos_the_map_points_at_somebody(self):
+        told = done(peak, self.out / "model.onnx", self.photos)
+        self.assertRegex(told, r"5% to 15% +5 +[01]\.\d+ +[01]\.\d+\n15% to 100% +4 ")
+        self.assertRegex(told, r"all +9 +[01]\.\d+ +[01]\.\d+\nmaps lie -?\d\.\d+ cells too far left")
+
+
+class Compared(unittest.TestCase):
+    def test_is_int8_on_photos_that_tell_of_humans_where_few_do(self):
+        labels = [{"human_id": n % 2 if n % 100 < 2 else -1} for n in range(2000)]
+        drawn = drawn_for_int8(np.arange(2000), labels, 60)
+        self.assertEqual((len(drawn), sum(n % 100 < 2 for n in drawn)), (60, 30))
+
+
+
+class Peak(unittest.TestCase):
+    def test_lies_where_a_map_is_high_all_about_as_maitred_reads_it(self):
+        # test/unit/heat.test.ts reads the same maps, and finds the same peaks
+        flat = [[0, 0, 0, 0.1, 0.2, 0], [0, 0.97, 0.9, 0.94, 0.7, 0.1], [0, 0.2, 0.94, 0.96, 0.8, 0.1], [0, 0, 0.2, 0.7, 0.1, 0]]
+        np.testing.assert_allclose(peak_of(torch.tensor([flat])), [[3.5 / 6, 2.5 / 4]], atol=1e-6)
+        cornered = torch.zeros(1, 5, 6)
+        cornered[0, 4, :2] = torch.tensor([1, 0.9])
+        np.testing.assert_allclose(peak_of(cornered), [[0.5 / 6, 4.5 / 5]], atol=1e-6)
+
+
+    def test_lies_in_the_cell_of_what_it_is_of(self):
+        net = MaitredNet(4)
+        for module in net.modules():
+            if isinstance(module, torch.nn.Conv2d):  # every layer only blurs, and the coarse ones say nothing
+                torch.nn.init.constant_(module.weight, 1 / module.weight[0].numel())
+        torch.nn.init.zeros_(net.lateral32.weight)
+        photos = torch.full((2, 288, 288, 3), 127, dtype=torch.uint8)
+        photos[1, 100:124, 140:164] = 150
+        with torch.inference_mode():
+            empty, spot = Shipped(net, 288, Calibration(1.0, [0.0] * 4, 1.0, 0.0, 0.0)).eval()(photos)[2].double()
+        weights, middles = (spot - empty) / (spot - empty).sum(), (torch.arange(18.0, dtype=torch.float64) + 0.5) * 16
+        x, y = float(weights.sum(0) @ middles), float(weights.sum(1) @ middles)
+        self.assertLess(max(abs(x - 152), abs(y - 112)), 2)
+
+
+    def test_is_known_to_be_displaced_by_the_map_of_the_mirror_image(self):
+        # of what lies in the middle of both, a map that is displaced by a cell and a half shows the same in either
+        maps = np.zeros((1, 9, 9))
+        maps[0, 4, 2:4] = 0.5
+        np.testing.assert_allclose(displaced(maps, maps, 2), [1.5])
+        np.testing.assert_allclose(displaced(maps, maps, 1), [0])
+        np.testing.assert_allclose(displaced(maps, maps[:, :, ::-1], 2), [0])
