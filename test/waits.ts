@@ -1,10 +1,18 @@
 import type { Database } from "./fixtures.ts";
 
+/** What is read, once it holds: of what another process commits, or a server tells, there is no event. */
+export async function until<T>(read: () => Promise<T>, holds: (value: T) => unknown = Boolean): Promise<T> {
+  for (;;) {
+    const value = await read();
+    if (holds(value)) return value;
+    // without a pause, asking takes a core from what is waited for
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 /** Resolves once so many statements of the database wait for locks that others hold. */
 export async function waitersIn(db: Database, atLeast = 1): Promise<void> {
   const waits =
     "select from pg_stat_activity where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0";
-  while ((await db.pool.query(waits)).rows.length < atLeast) {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  await until(async () => (await db.pool.query(waits)).rows.length >= atLeast);
 }

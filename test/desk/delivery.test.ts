@@ -1,7 +1,8 @@
 import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished } from "vitest";
+import { until } from "../waits.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, gate, intercept, looked, test, until } from "./desk.ts";
+import { type Desk, gate, intercept, looked, test } from "./desk.ts";
 import { violations } from "./look.ts";
 import { startProxy } from "./proxy.ts";
 

@@ -1,15 +1,11 @@
-import { copyFileSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import pg from "pg";
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
-import { inject } from "vitest";
 import { createToken, type Scope } from "../../src/http/tokens.ts";
 import { addToken } from "../../src/store/tokens.ts";
 import { test as base, type Database, withDatabase } from "../fixtures.ts";
 import { maitred, type Running } from "../maitred.ts";
 import { launchChromium } from "./chromium.ts";
+import { type Judged, judgedSamples } from "./judged.ts";
 
 export interface Desk {
   url: string;
@@ -32,13 +28,6 @@ interface Opening extends BrowserContextOptions {
   scopes: Scope[];
 }
 
-interface Judged {
-  /** Name of a database in which the model that ships has judged the sample photos. */
-  database: string;
-  /** Where those lie. */
-  photos: string;
-}
-
 /**
  * A desk with the sample photos, judged by the model that ships, served by a real `maitred api` of its own. Against what
  * was hidden somebody appealed.
@@ -58,28 +47,7 @@ export const test = base.extend<
   ],
   judged: [
     // biome-ignore lint/correctness/noEmptyPattern: as above
-    async ({}, use) => {
-      const photos = mkdtempSync(join(tmpdir(), "maitred-desk-"));
-      for (const name of readdirSync(inject("samples"))) {
-        for (let copy = 0; copy < MOST_COPIES; copy++) {
-          copyFileSync(join(inject("samples"), name), join(photos, copy ? `${copy}-${name}` : name));
-        }
-      }
-      await withDatabase("template", async (db) => {
-        const env = { DATABASE_URL: db.url, MAITRED_PROVIDER: "cpu" };
-        const ended = await maitred(["up", "--once", "--json", photos], env).exit;
-        if (ended !== 0) throw new Error(`the samples were not judged: maitred up ended with ${ended}`);
-        // by no pool, which would stay connected: only what nobody is connected to can be cloned
-        const client = new pg.Client(db.url);
-        await client.connect();
-        await client.query(
-          "select open_appeal(id, 'nobody is in it', 'listing 7', 'token:uploads') from photos where state = 'hidden'",
-        );
-        await client.end();
-        await use({ database: new URL(db.url).pathname.slice(1), photos });
-      });
-      rmSync(photos, { recursive: true, force: true });
-    },
+    async ({}, use) => use(await judgedSamples()),
     { scope: "worker" },
   ],
   db: async ({ judged }, use) => withDatabase(judged.database, use),
@@ -146,18 +114,6 @@ export const test = base.extend<
 
 export const WIDE = { width: 1280, height: 800 };
 export const NARROW = { width: 390, height: 844 };
-/** Two moderators who hold as many as they may at once leave some for each other. */
-const MOST_COPIES = 8;
-
-/** Polls what another process commits: there is no other way to see it. */
-export async function until<T>(read: () => Promise<T>, holds: (value: T) => boolean): Promise<T> {
-  for (;;) {
-    const value = await read();
-    if (holds(value)) return value;
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
 /** A photo is in hand, and has been for as long as the page wants it looked at. */
 export async function looked(page: Page): Promise<void> {
   await page.locator(".card").first().waitFor();

@@ -1,11 +1,12 @@
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Locator, Page } from "playwright-core";
 import { describe, expect, onTestFinished } from "vitest";
 import { maitred } from "../maitred.ts";
+import { until } from "../waits.ts";
 import { troubled } from "../watched.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, looked, NARROW, test, until } from "./desk.ts";
+import { type Desk, looked, NARROW, test } from "./desk.ts";
 
 const idOf = async ({ db }: Desk, key: string): Promise<string> =>
   (await db.pool.query("select id from photos where key = $1", [key])).rows[0].id;
@@ -181,7 +182,10 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
   });
 
   test("reads why a photo cannot be shown, and is not led to show it", async ({ desk, judged }) => {
-    writeFileSync(join(judged.photos, "broken.jpg"), "no photo");
+    const broken = join(judged.photos, "broken.jpg");
+    writeFileSync(broken, "no photo");
+    // other files look at the same folder
+    onTestFinished(() => rmSync(broken));
     const { rows } = await desk.db.pool.query(
       `insert into photos (store, bucket, key, state, failure, reason, decided_at)
         values ('folder', $1, 'broken.jpg', 'failed', 'CORRUPT', 'it ends too early', now()) returning id`,

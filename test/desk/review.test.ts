@@ -1,7 +1,8 @@
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
+import { until } from "../waits.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, gate, intercept, looked, NARROW, test, until, WIDE } from "./desk.ts";
+import { type Desk, gate, intercept, looked, NARROW, test, WIDE } from "./desk.ts";
 import { overflowOf } from "./look.ts";
 
 const reviews = async ({ db }: Desk) =>

@@ -1,9 +1,10 @@
 import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished } from "vitest";
 import { maitred } from "../maitred.ts";
+import { until } from "../waits.ts";
 import { judgedOverTime, troubled } from "../watched.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, intercept, NARROW, test, until, WIDE } from "./desk.ts";
+import { type Desk, intercept, NARROW, test, WIDE } from "./desk.ts";
 import { cutOff, overflowOf, shoot, violations } from "./look.ts";
 
 const today = (): string => new Date().toISOString().slice(0, 10);

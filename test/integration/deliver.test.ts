@@ -10,6 +10,7 @@ import { test as base, type Database } from "../fixtures.ts";
 import { maitred, type Running } from "../maitred.ts";
 import { type Receiver, startReceiver } from "../receiver.ts";
 import { judge, judged, register } from "../verdicts.ts";
+import { until } from "../waits.ts";
 
 interface Hook {
   id: string;
@@ -67,10 +68,6 @@ const rows = async (db: Database, sql: string, ...values: unknown[]) =>
   (await db.pool.query(sql, values)).rows;
 const states = (db: Database) =>
   rows(db, "select destination, state, attempts, last_error from deliveries order by seq, destination");
-async function until(check: () => Promise<boolean>): Promise<void> {
-  // what a delivery leaves in the database has no other sign to wait for
-  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 20));
-}
 const allAre = (db: Database, state: string) => async (): Promise<boolean> =>
   (await rows(db, "select from deliveries where state <> $1", state)).length === 0;
 

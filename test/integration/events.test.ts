@@ -15,6 +15,7 @@ import { connect } from "../../src/store/pool.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { anyKey, eventBridge, gcsPush, minioMessage, s3Record } from "../events.ts";
 import { type Database, test } from "../fixtures.ts";
+import { until } from "../waits.ts";
 
 const event = (over: Partial<PhotoEvent> = {}): PhotoEvent => ({
   kind: "created",
@@ -386,7 +387,10 @@ describe("events in any order", () => {
     const waiting = one(db, event({ order: "10" }));
     const waits =
       "select from pg_stat_activity where wait_event_type = 'Lock' and query like '%record_events%'";
-    while ((await rows(db, waits)).length === 0) await new Promise((resolve) => setImmediate(resolve));
+    await until(
+      () => rows(db, waits),
+      ({ length }) => length > 0,
+    );
     await client.query("commit");
     client.release();
     expect(await waiting).toMatchObject({ outcome: "stale" });

@@ -26,6 +26,7 @@ import { test as base, type Database } from "../fixtures.ts";
 import { HAS_MOTO, startMoto } from "../moto.ts";
 import { startProxy } from "../proxy.ts";
 import { judge, register, removeObject } from "../verdicts.ts";
+import { until } from "../waits.ts";
 
 let server: Awaited<ReturnType<typeof startMoto>>;
 let s3: S3Client;
@@ -54,10 +55,11 @@ async function tagsOf(Key: string, Bucket = "photos", VersionId?: string): Promi
   return Object.fromEntries(TagSet.map((tag) => [tag.Key!, tag.Value!]));
 }
 const told = async (db: Database): Promise<void> => {
-  // what a delivery leaves has no other sign to wait for
-  while ((await db.pool.query("select from deliveries where state <> 'delivered'")).rowCount) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  const waits = "select from deliveries where state <> 'delivered'";
+  await until(
+    () => db.pool.query(waits),
+    ({ rowCount }) => rowCount === 0,
+  );
 };
 
 describe.skipIf(!HAS_MOTO)("object tags", () => {

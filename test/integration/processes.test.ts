@@ -9,6 +9,7 @@ import type { PhotoRef } from "../../src/photo.ts";
 import { readWorkers } from "../../src/store/models.ts";
 import { BACKENDS, type Database, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
+import { until } from "../waits.ts";
 
 const samples = inject("samples");
 
@@ -34,11 +35,6 @@ async function queueCopies(config: Config, folder: string, copies: number): Prom
   await intake.take(photos.slice(copies / 2), "backfill");
   await intake.take(photos.slice(0, copies / 2), "live");
   await scope.close();
-}
-
-async function until(check: () => Promise<boolean>): Promise<void> {
-  // polling another process's database is the one way to see what it has committed
-  while (!(await check())) await new Promise((resolve) => setImmediate(resolve));
 }
 
 const counts = async (db: Database): Promise<{ pending: number; verdicts: number; photos: number }> => {

@@ -17,6 +17,7 @@ import { type Attempt, type ConsumerHandlers, consume } from "../../src/queue/co
 import { openQueues } from "../../src/queue/queues.ts";
 import { openQueueServer, type QueueServer } from "../../src/queue/server.ts";
 import { BACKENDS, type Backend, test as base, type Database } from "../fixtures.ts";
+import { until } from "../waits.ts";
 
 /** Promise.withResolvers, which Node 20 lacks. */
 function withResolvers<T>(): { promise: Promise<T>; resolve(value: T): void } {
@@ -652,8 +653,10 @@ describe("queue servers", () => {
     try {
       const setup = new Redis(port);
       await setup.call("CLUSTER", "ADDSLOTSRANGE", "0", "16383");
-      while (!(await setup.cluster("INFO")).includes("cluster_state:ok"))
-        await new Promise((resolve) => setImmediate(resolve));
+      await until(
+        () => setup.cluster("INFO"),
+        (told) => told.includes("cluster_state:ok"),
+      );
       setup.disconnect();
       const queueOptions = JSON.stringify({ cluster: [{ host: "127.0.0.1", port }] });
       const server = scope.hold(

@@ -3,6 +3,7 @@ import type { Scores } from "../../src/photo.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
+import { until } from "../waits.ts";
 
 const scores: Scores = { categories: { food: 0.9, menu: 0.1 }, human: 0.01 };
 const shownAsFood = (photoId: string, by = "model:restaurant-4"): Outcome => ({
@@ -120,7 +121,10 @@ describe("record_review", () => {
     const reviewed = review(db, id, "ann", "hidden");
     const waits =
       "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%record_review%'";
-    while ((await rows(db, waits)).length === 0) await new Promise((resolve) => setImmediate(resolve));
+    await until(
+      () => rows(db, waits),
+      ({ length }) => length > 0,
+    );
     await client.query(
       "update photos set state = 'shown', decided_by = 'model:m', decided_at = now() where id = $1",
       [id],

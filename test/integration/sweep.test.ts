@@ -21,6 +21,7 @@ import { versionOf } from "../../src/version.ts";
 import { BACKENDS, type Backend, test as base, type Database } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
 import { HAS_MOTO, startMoto } from "../moto.ts";
+import { until } from "../waits.ts";
 
 interface Bench {
   db: Database;
@@ -660,8 +661,7 @@ describe("maitred sweep", () => {
     );
     await stays.says("there is no bucket no-such-bucket");
     await put("new");
-    // polling another process's database is the one way to see what it has committed
-    while ((await current()).length === 0) await new Promise((resolve) => setImmediate(resolve));
+    await until(current, ({ length }) => length > 0);
     stays.child.kill("SIGTERM");
     expect(await stays.exit).toBe(0);
   });

@@ -14,6 +14,7 @@ import { type Outcome, recordAnew, recordOutcomes } from "../../src/store/verdic
 import { type Database, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
 import { judged, ofAll, register } from "../verdicts.ts";
+import { until } from "../waits.ts";
 
 const rows = async (db: Database, sql: string, ...values: unknown[]) =>
   (await db.pool.query(sql, values)).rows;
@@ -278,7 +279,7 @@ describe("maitred rollups", () => {
     const second = mendRollups(db.pool).finally(() => {
       ended = true;
     });
-    while (!ended && (await rows(db, WAITING)).length === 0);
+    await until(async () => ended || (await rows(db, WAITING)).length > 0);
     await first.query("commit");
     first.release();
     expect(await second).toBe(0);
@@ -418,7 +419,10 @@ describe("a migration", () => {
     await rows(db, "alter table reviews owner to current_user");
     await holder.query("begin; lock table reviews in share mode");
     const migrating = maitred(["migrate"], { DATABASE_URL: db.url });
-    while ((await rows(db, WAITING)).length === 0);
+    await until(
+      () => rows(db, WAITING),
+      ({ length }) => length > 0,
+    );
     // who reads waits behind the migration that waits, which must not be for ever
     await rows(db, "select from reviews");
     await holder.query("commit");

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { isClear, peakOf } from "../../src/image/peak.ts";
 
-/** training/test_training.py reads the same map, and finds the same peak. */
+/** training/test_graphs.py reads the same map, and finds the same peak. */
 const map = {
   width: 6,
   height: 4,
