@@ -390,13 +390,13 @@ describe("migrations", () => {
       const baseline = await ledger(db);
       const [id] = await register(db, "a");
       await made(db, "0001_photos", "0012_desk", "0026_overtaken");
-      await expect(requireSchema(db.pool, folder)).rejects.toMatchObject({
+      await expect(requireSchema(db.pool)).rejects.toMatchObject({
         code: "SCHEMA_MISMATCH",
         message: expect.stringMatching(/^the database lacks .*: run maitred migrate first$/),
       });
       cpSync(folder, longer, { recursive: true });
       writeFileSync(join(longer, "9999_future.sql"), "-- Up Migration\ncreate table future ();\n");
-      expect(await migrate(db.url, longer, "maitred_queue")).toEqual(["9999_future"]);
+      expect(await migrate(db.url, "maitred_queue", longer)).toEqual(["0019_events", "9999_future"]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);
       expect((await db.pool.query("select id from photos")).rows).toEqual([{ id }]);
     });
@@ -407,11 +407,11 @@ describe("migrations", () => {
         message: expect.stringContaining("last version that has 0026_overtaken first"),
       };
       await made(db, "0001_photos", "0012_desk");
-      await expect(migrate(db.url, folder, "maitred_queue")).rejects.toMatchObject(refused);
-      await expect(requireSchema(db.pool, folder)).rejects.toMatchObject(refused);
+      await expect(migrate(db.url, "maitred_queue")).rejects.toMatchObject(refused);
+      await expect(requireSchema(db.pool)).rejects.toMatchObject(refused);
       await made(db, "0001_photos", "0012_desk", "0026_overtaken");
       await db.pool.query("update rollups set built_at = null");
-      await expect(migrate(db.url, folder, "maitred_queue")).rejects.toMatchObject(refused);
+      await expect(migrate(db.url, "maitred_queue")).rejects.toMatchObject(refused);
       expect(await ledger(db)).toEqual(["0001_photos", "0012_desk", "0026_overtaken"]);
     });
   });
