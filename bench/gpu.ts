@@ -6,7 +6,7 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 import type { Config } from "../src/config.ts";
 import type { Provider } from "../src/infer/model.ts";
 import type { Scores } from "../src/photo.ts";
-import { openJudge } from "../workers/judge.ts";
+import { openJudge } from "../src/wiring/judge.ts";
 import { rate } from "./stages.ts";
 
 /** What one graph does on one provider. */

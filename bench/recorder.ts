@@ -16,7 +16,7 @@ import { openQueueServer } from "../src/queue/server.ts";
 import { keepPolicy } from "../src/store/policies.ts";
 import { connect } from "../src/store/pool.ts";
 import { recordOutcomes } from "../src/store/verdicts.ts";
-import { openJudge } from "../workers/judge.ts";
+import { openJudge } from "../src/wiring/judge.ts";
 import { numberOf } from "./store.ts";
 
 export interface RecorderSettings {

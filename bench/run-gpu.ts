@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { type Config, readConfig } from "../src/config.ts";
 import { Scope } from "../src/lifecycle.ts";
 import { packageRoot } from "../src/package-root.ts";
-import { openJudge } from "../workers/judge.ts";
+import { openJudge } from "../src/wiring/judge.ts";
 import { type Graph, gpuName, measureGpuMemory, measureGraph, SIZES, scoresOnCpu } from "./gpu.ts";
 import { givenSettings, layGround } from "./ground.ts";
 import { measureLine } from "./line.ts";

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
 import type { Config } from "../src/config.ts";
-import { type Judge, openJudge } from "../workers/judge.ts";
+import { type Judge, openJudge } from "../src/wiring/judge.ts";
 
 export interface Stages {
   model: string;

@@ -18,9 +18,9 @@ import { freeKey, keepAnswer, takeKey } from "../src/store/idempotent-answers.ts
 import { readPhoto, readPhotoOf } from "../src/store/photo-details.ts";
 import { openAppeal } from "../src/store/reviews.ts";
 import { findTokens } from "../src/store/tokens.ts";
-import { openDesk } from "./desk.ts";
-import { gaugesOf } from "./gauges.ts";
-import { keepTidy, openEventIntake } from "./intake.ts";
+import { openDesk } from "../src/wiring/desk.ts";
+import { gaugesOf } from "../src/wiring/gauges.ts";
+import { keepTidy, openEventIntake } from "../src/wiring/intake.ts";
 
 /** Who is asked whether a message is theirs: SNS, and Google's published keys. */
 export interface Asked {

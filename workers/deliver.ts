@@ -16,7 +16,7 @@ import { enableDestination } from "../src/store/destinations.ts";
 import { listen } from "../src/store/listen.ts";
 import { readPhotoState } from "../src/store/photos.ts";
 import type { Pool } from "../src/store/pool.ts";
-import { openPostgres, unwell } from "./servers.ts";
+import { openPostgres, unwell } from "../src/wiring/servers.ts";
 
 /**
  * Starts delivering and returns once it does. Every ten minutes it deletes what was delivered long enough ago.

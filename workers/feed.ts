@@ -25,10 +25,10 @@ import { changeBackfill, readBackfills } from "../src/store/backfills.ts";
 import { readWorkers } from "../src/store/models.ts";
 import type { Pool } from "../src/store/pool.ts";
 import { selectPhotos, viewPhotos } from "../src/store/selected-photos.ts";
-import { keepQueued } from "./intake.ts";
-import { manifestsOf } from "./manifests.ts";
-import { keepFolded } from "./rollups.ts";
-import { openServers, unwell } from "./servers.ts";
+import { keepQueued } from "../src/wiring/intake.ts";
+import { manifestsOf } from "../src/wiring/manifests.ts";
+import { keepFolded } from "../src/wiring/rollups.ts";
+import { openServers, unwell } from "../src/wiring/servers.ts";
 
 /**
  * Starts feeding and returns at once; the feeder goes on until `scope` is closed, over outages too.

@@ -9,8 +9,8 @@ import { takeEvents } from "../src/intake/take-events.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { countBadMessages, keepBadMessages } from "../src/store/bad-messages.ts";
-import { gaugesOf } from "./gauges.ts";
-import { keepTidy, openEventIntake } from "./intake.ts";
+import { gaugesOf } from "../src/wiring/gauges.ts";
+import { keepTidy, openEventIntake } from "../src/wiring/intake.ts";
 
 /**
  * Starts listening and returns. `url` is where metrics and health are.

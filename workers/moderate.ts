@@ -17,12 +17,12 @@ import { regularly } from "../src/regularly.ts";
 import { reportFigures } from "../src/store/models.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
 import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
-import { openJudging } from "./judging.ts";
-import { asLineModel, createModels, knowsBytes, watchModels } from "./models.ts";
-import { openPhotos } from "./photos.ts";
-import { keepFolded } from "./rollups.ts";
-import { createSaying } from "./saying.ts";
-import { openServers, unwell } from "./servers.ts";
+import { openJudging } from "../src/wiring/judging.ts";
+import { asLineModel, createModels, knowsBytes, watchModels } from "../src/wiring/models.ts";
+import { openPhotos } from "../src/wiring/photos.ts";
+import { keepFolded } from "../src/wiring/rollups.ts";
+import { createSaying } from "../src/wiring/saying.ts";
+import { openServers, unwell } from "../src/wiring/servers.ts";
 
 export interface RunningWorker {
   /** What judges now. */

@@ -1,4 +1,3 @@
-import { manifestsOf } from "../../workers/manifests.ts";
 import { inWords, parseHours, secondsWithin } from "../backfill/pace.ts";
 import type { PageDeps } from "../backfill/pages.ts";
 import { pages } from "../backfill/pages.ts";
@@ -12,6 +11,7 @@ import { readWorkers } from "../store/models.ts";
 import { readPhotos } from "../store/photos.ts";
 import type { Pool } from "../store/pool.ts";
 import { selectPhotos, viewPhotos } from "../store/selected-photos.ts";
+import { manifestsOf } from "../wiring/manifests.ts";
 import { type Arguments, connectedConfig, EXIT, type Terminal } from "./command.ts";
 import { counted } from "./plural.ts";
 import {

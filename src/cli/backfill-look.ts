@@ -1,4 +1,3 @@
-import { manifestsOf } from "../../workers/manifests.ts";
 import { openAll } from "../backfill/inventory.ts";
 import { pages } from "../backfill/pages.ts";
 import { renditionBucket } from "../backfill/rendition.ts";
@@ -8,6 +7,7 @@ import { ANSWER_MS, connectS3 } from "../image/s3.ts";
 import { isAbsent, listStretch } from "../image/s3-bucket.ts";
 import type { Pool } from "../store/pool.ts";
 import { viewPhotos } from "../store/selected-photos.ts";
+import { manifestsOf } from "../wiring/manifests.ts";
 import { connectedConfig, type Terminal } from "./command.ts";
 
 /** @throws {ConfigError} CONFIG_INVALID where the renditions of all photos are looked for in a bucket that is not there. */

@@ -1,5 +1,4 @@
 import { isAbsolute, resolve } from "node:path";
-import { modelDirectories, openDefaultModel } from "../../workers/judge.ts";
 import { parseHours } from "../backfill/pace.ts";
 import { parseRendition } from "../backfill/rendition.ts";
 import { describe, type FedSelector, type PhotoSelector, VIEW } from "../backfill/selector.ts";
@@ -9,6 +8,7 @@ import { addBackfill } from "../store/backfills.ts";
 import { readModels, readWorkers } from "../store/models.ts";
 import type { Pool } from "../store/pool.ts";
 import { lastPhotoId } from "../store/selected-photos.ts";
+import { modelDirectories, openDefaultModel } from "../wiring/judge.ts";
 import type { BackfillCommand } from "./backfill-command.ts";
 import { estimate } from "./backfill-estimate.ts";
 import { lookAt, lookForRenditions } from "./backfill-look.ts";

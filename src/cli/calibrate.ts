@@ -1,7 +1,6 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { openPolicy } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { decide } from "../decide/decide.ts";
 import { type Policy, parsePolicy } from "../decide/policy.ts";
@@ -17,6 +16,7 @@ import {
 import { clusterOf, effectOf, type Group, isIn } from "../evaluate/effect.ts";
 import { worthOf } from "../evaluate/statistics.ts";
 import type { Model } from "../infer/model.ts";
+import { openPolicy } from "../wiring/judge.ts";
 import { samplesFromLabels, samplesFromVerdicts } from "./calibrate-samples.ts";
 import { type Doubts, type Outcome, summaryOf, tooFewOf, warningsOf } from "./calibrate-summary.ts";
 import { openModelInUse, openNamed } from "./choose-model.ts";

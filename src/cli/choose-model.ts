@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { modelDirectories, openDefaultModel } from "../../workers/judge.ts";
 import type { Config } from "../config.ts";
 import { openModelById } from "../infer/folders.ts";
 import { type Model, openModel } from "../infer/model.ts";
 import { readModels } from "../store/models.ts";
+import { modelDirectories, openDefaultModel } from "../wiring/judge.ts";
 import { withEmbedded } from "./command.ts";
 import { withPostgres } from "./postgres.ts";
 

@@ -1,6 +1,5 @@
 import { opendir } from "node:fs/promises";
 import { totalmem } from "node:os";
-import { modelDirectories, openJudge } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { asError, ConfigError } from "../errors.ts";
 import { foldersOf } from "../image/folder.ts";
@@ -11,6 +10,7 @@ import { openQueueServer } from "../queue/server.ts";
 import { requireClosed, requireSchema, requireWritable, serverVersion } from "../store/migrate.ts";
 import { type ModelRow, readModels } from "../store/models.ts";
 import { rollupState } from "../store/rollups.ts";
+import { modelDirectories, openJudge } from "../wiring/judge.ts";
 import { type Command, EXIT, table, UsageError, withEmbedded } from "./command.ts";
 import { withAnyPostgres } from "./postgres.ts";
 

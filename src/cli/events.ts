@@ -1,5 +1,3 @@
-import { openEventIntake } from "../../workers/intake.ts";
-import { type Replayed, replayBadMessage } from "../../workers/replay.ts";
 import { Scope } from "../lifecycle.ts";
 import { createLog } from "../log.ts";
 import {
@@ -10,6 +8,8 @@ import {
   resolveBadMessage,
 } from "../store/bad-messages.ts";
 import type { Pool } from "../store/pool.ts";
+import { openEventIntake } from "../wiring/intake.ts";
+import { type Replayed, replayBadMessage } from "../wiring/replay.ts";
 import {
   type Arguments,
   type Command,

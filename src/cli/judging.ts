@@ -1,5 +1,4 @@
 import { availableParallelism } from "node:os";
-import { openJudge } from "../../workers/judge.ts";
 import { createBatcher } from "../batcher.ts";
 import type { Config } from "../config.ts";
 import type { Policy } from "../decide/policy.ts";
@@ -15,6 +14,7 @@ import { createGate } from "../moderate/gate.ts";
 import type { Turn } from "../moderate/line.ts";
 import { threadEntry } from "../package-root.ts";
 import type { Scores } from "../photo.ts";
+import { openJudge } from "../wiring/judge.ts";
 import { sayStatus, type Terminal } from "./terminal.ts";
 
 /** A model that judges files, batched and overlapped as a worker does. */

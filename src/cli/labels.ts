@@ -1,6 +1,5 @@
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openPhotos } from "../../workers/photos.ts";
 import type { Config } from "../config.ts";
 import { restrictSharp } from "../image/decode.ts";
 import { createKeyTemplate } from "../image/key-template.ts";
@@ -10,6 +9,7 @@ import { type ExportDeps, type Exported, writeLabels } from "../labels/folder.ts
 import { Scope } from "../lifecycle.ts";
 import { photosWithoutReview } from "../store/labels.ts";
 import type { Pool } from "../store/pool.ts";
+import { openPhotos } from "../wiring/photos.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
 import { openPictureHeic } from "./judging.ts";
 import { type Choice, choiceOf, labelled, type Seen, warningsOf, wholeOf } from "./labels-choice.ts";

@@ -1,4 +1,3 @@
-import { modelDirectories, openShippedModel } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { asError } from "../errors.ts";
 import { listModels, openModelById } from "../infer/folders.ts";
@@ -11,6 +10,7 @@ import {
   type WorkerReport,
 } from "../store/models.ts";
 import type { Pool } from "../store/pool.ts";
+import { modelDirectories, openShippedModel } from "../wiring/judge.ts";
 import { type Command, EXIT, table, withEmbedded } from "./command.ts";
 import { withPostgres } from "./postgres.ts";
 

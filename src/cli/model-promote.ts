@@ -1,4 +1,3 @@
-import { modelDirectories, openPolicy, openShippedModel } from "../../workers/judge.ts";
 import type { Config } from "../config.ts";
 import { unfitFor } from "../decide/policy.ts";
 import { asError, ConfigError } from "../errors.ts";
@@ -10,6 +9,7 @@ import { openModelById } from "../infer/folders.ts";
 import type { Model } from "../infer/model.ts";
 import type { Scores } from "../photo.ts";
 import { promoteModel, readModels, readPromotions, registerModel, rollbackModel } from "../store/models.ts";
+import { modelDirectories, openPolicy, openShippedModel } from "../wiring/judge.ts";
 import { type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
 import { judgeLabels, openFileJudge } from "./judging.ts";
 import { accountOption } from "./options.ts";

@@ -1,8 +1,8 @@
-import { modelDirectories, openJudge } from "../../workers/judge.ts";
 import { hundredths } from "../decide/decide.ts";
 import { openModelById } from "../infer/folders.ts";
 import { readModels, registerModel, shadowModel } from "../store/models.ts";
 import { compareShadow, type Pair, type ShadowComparison } from "../store/shadow.ts";
+import { modelDirectories, openJudge } from "../wiring/judge.ts";
 import { modelOf } from "./backfill-start.ts";
 import { type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
 import { accountOption, numberOption, whole } from "./options.ts";

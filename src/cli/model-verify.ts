@@ -1,12 +1,12 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { openJudge } from "../../workers/judge.ts";
 import { type Config, readConfig } from "../config.ts";
 import { ModerationError } from "../errors.ts";
 import { readPhoto, walk } from "../image/folder.ts";
 import type { Model } from "../infer/model.ts";
 import { linesOf } from "../lines.ts";
 import type { Scores } from "../photo.ts";
+import { openJudge } from "../wiring/judge.ts";
 import { openNamed } from "./choose-model.ts";
 import { type Command, EXIT, table, UsageError } from "./command.ts";
 import { between, numberOption } from "./options.ts";

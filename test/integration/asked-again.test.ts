@@ -9,7 +9,7 @@ import { feedBackfill, feedRetries } from "../../src/store/backfill-feed.ts";
 import { addBackfill, retryBackfill } from "../../src/store/backfills.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
-import { queueLost } from "../../workers/intake.ts";
+import { queueLost } from "../../src/wiring/intake.ts";
 import { BACKENDS, test as base, type Database } from "../fixtures.ts";
 import { fail, judged, ofAll, register } from "../verdicts.ts";
 

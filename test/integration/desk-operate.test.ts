@@ -14,8 +14,8 @@ import {
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
-import { openDesk } from "../../workers/desk.ts";
-import { openEventIntake } from "../../workers/intake.ts";
+import { openDesk } from "../../src/wiring/desk.ts";
+import { openEventIntake } from "../../src/wiring/intake.ts";
 import { test as base, type Person } from "../desk.ts";
 import { BACKENDS, type Database, queueUrl } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";

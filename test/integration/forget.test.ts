@@ -14,7 +14,7 @@ import { consume } from "../../src/queue/consumer.ts";
 import { recordEvents, type StoredEvent } from "../../src/store/events.ts";
 import { forgetObjects } from "../../src/store/forget.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
-import { erase } from "../../workers/erase.ts";
+import { erase } from "../../src/wiring/erase.ts";
 import { BACKENDS, test as base, type Database } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
 import { waitersIn } from "../waits.ts";

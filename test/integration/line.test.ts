@@ -21,7 +21,7 @@ import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import type { Known, Lane, PhotoRef } from "../../src/photo.ts";
 import { rollupState } from "../../src/store/rollups.ts";
-import { openJudge } from "../../workers/judge.ts";
+import { openJudge } from "../../src/wiring/judge.ts";
 import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, type Backend, test as base } from "../fixtures.ts";
 

@@ -31,7 +31,7 @@ import {
 } from "../../src/store/models.ts";
 import { connect } from "../../src/store/pool.ts";
 import { recordShadowScores } from "../../src/store/shadow.ts";
-import { openJudge } from "../../workers/judge.ts";
+import { openJudge } from "../../src/wiring/judge.ts";
 import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, test as base, type Database } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";

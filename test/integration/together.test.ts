@@ -5,8 +5,8 @@ import { type EventDeps, takeTogether } from "../../src/intake/take-events.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { addToken, revokeToken } from "../../src/store/tokens.ts";
+import { openEventIntake } from "../../src/wiring/intake.ts";
 import { startApi } from "../../workers/api.ts";
-import { openEventIntake } from "../../workers/intake.ts";
 import { BACKENDS, type Backend, test as base } from "../fixtures.ts";
 
 interface Opened {

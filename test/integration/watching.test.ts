@@ -9,7 +9,7 @@ import { createListenMetrics } from "../../src/http/listen-metrics.ts";
 import { createMetrics } from "../../src/http/metrics.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import { auditCounts } from "../../src/store/counts.ts";
-import { gaugesOf } from "../../workers/gauges.ts";
+import { gaugesOf } from "../../src/wiring/gauges.ts";
 import { type Database, test } from "../fixtures.ts";
 import { judgedOverTime } from "../watched.ts";
 

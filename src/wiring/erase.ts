@@ -1,8 +1,8 @@
 /** Part of processes: erasing what is known of objects, in Postgres and in the queue. */
-import type { Store } from "../src/photo.ts";
-import type { Queues } from "../src/queue/queues.ts";
-import { forgetObjects } from "../src/store/forget.ts";
-import type { Pool } from "../src/store/pool.ts";
+import type { Store } from "../photo.ts";
+import type { Queues } from "../queue/queues.ts";
+import { forgetObjects } from "../store/forget.ts";
+import type { Pool } from "../store/pool.ts";
 
 /**
  * The rows go before the jobs: whoever may not erase has then taken nothing out of the queue. A job that is left, because

@@ -1,16 +1,16 @@
 /** The judges that a worker has open: the one that judges, those that come and go, and the shadow. */
-import type { Config } from "../src/config.ts";
-import { decide } from "../src/decide/decide.ts";
-import { UpstreamError } from "../src/errors.ts";
-import type { InferReady } from "../src/infer/infer.ts";
-import type { Model } from "../src/infer/model.ts";
-import { watchInference } from "../src/infer/watch.ts";
-import type { Closable, Scope } from "../src/lifecycle.ts";
-import type { Logger } from "../src/log.ts";
-import type { LineModel } from "../src/moderate/line.ts";
-import { hasDigests } from "../src/store/indexes.ts";
-import { readModels } from "../src/store/models.ts";
-import type { Pool } from "../src/store/pool.ts";
+import type { Config } from "../config.ts";
+import { decide } from "../decide/decide.ts";
+import { UpstreamError } from "../errors.ts";
+import type { InferReady } from "../infer/infer.ts";
+import type { Model } from "../infer/model.ts";
+import { watchInference } from "../infer/watch.ts";
+import type { Closable, Scope } from "../lifecycle.ts";
+import type { Logger } from "../log.ts";
+import type { LineModel } from "../moderate/line.ts";
+import { hasDigests } from "../store/indexes.ts";
+import { readModels } from "../store/models.ts";
+import type { Pool } from "../store/pool.ts";
 import { type Judge, openJudge } from "./judge.ts";
 import type { Saying } from "./saying.ts";
 

@@ -1,17 +1,17 @@
 /** Part of processes: what the intake of events is assembled from. The API, the listener and the CLI use it. */
-import type { Config } from "../src/config.ts";
-import { asError, UpstreamError } from "../src/errors.ts";
-import { type EventDeps, type QueueDeps, queueForgotten } from "../src/intake/take-events.ts";
-import type { Scope } from "../src/lifecycle.ts";
-import type { Logger } from "../src/log.ts";
-import type { PhotoJob } from "../src/photo.ts";
-import type { Queues } from "../src/queue/queues.ts";
-import { regularly } from "../src/regularly.ts";
-import { forgetBadMessages } from "../src/store/bad-messages.ts";
-import { markQueued, recordEvents, unqueuedPhotos } from "../src/store/events.ts";
-import { forgetAnswers } from "../src/store/idempotent-answers.ts";
-import { type PendingCursor, pendingUploads } from "../src/store/photos.ts";
-import type { Pool } from "../src/store/pool.ts";
+import type { Config } from "../config.ts";
+import { asError, UpstreamError } from "../errors.ts";
+import { type EventDeps, type QueueDeps, queueForgotten } from "../intake/take-events.ts";
+import type { Scope } from "../lifecycle.ts";
+import type { Logger } from "../log.ts";
+import type { PhotoJob } from "../photo.ts";
+import type { Queues } from "../queue/queues.ts";
+import { regularly } from "../regularly.ts";
+import { forgetBadMessages } from "../store/bad-messages.ts";
+import { markQueued, recordEvents, unqueuedPhotos } from "../store/events.ts";
+import { forgetAnswers } from "../store/idempotent-answers.ts";
+import { type PendingCursor, pendingUploads } from "../store/photos.ts";
+import type { Pool } from "../store/pool.ts";
 import { keepFolded } from "./rollups.ts";
 import { openServers } from "./servers.ts";
 

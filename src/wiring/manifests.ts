@@ -1,9 +1,9 @@
 /** Part of processes: opening the manifests of backfills, where the feeder or a command finds them. */
 import type { ReadStream } from "node:fs";
 import { open } from "node:fs/promises";
-import type { OpenFile } from "../src/backfill/inventory.ts";
-import { asError, ConfigError } from "../src/errors.ts";
-import { openObject } from "../src/image/s3.ts";
+import type { OpenFile } from "../backfill/inventory.ts";
+import { asError, ConfigError } from "../errors.ts";
+import { openObject } from "../image/s3.ts";
 
 /** @returns what opens `s3://bucket/key` or a path; it throws a ConfigError CONFIG_INVALID for a path that cannot be read. */
 export function manifestsOf(s3: Parameters<typeof openObject>[0]): OpenFile {

@@ -1,26 +1,26 @@
 /** Part of processes: what operators watch and do at the desk, assembled from its parts. */
-import { heldBy } from "../src/backfill/held.ts";
-import { createRate, partRead, photosLeft } from "../src/backfill/progress.ts";
-import { describeStored } from "../src/backfill/selector.ts";
-import type { OperateDeps, Operating, Settled } from "../src/http/desk/operate-deps.ts";
-import { within } from "../src/http/within.ts";
-import { LANES } from "../src/photo.ts";
-import { recently } from "../src/recently.ts";
-import { addAuditEntry, audited } from "../src/store/audit-log.ts";
-import { readBackfillSums } from "../src/store/backfill-counts.ts";
-import { changeBackfill, type ListedBackfill, readBackfills, retryBackfill } from "../src/store/backfills.ts";
+import { heldBy } from "../backfill/held.ts";
+import { createRate, partRead, photosLeft } from "../backfill/progress.ts";
+import { describeStored } from "../backfill/selector.ts";
+import type { OperateDeps, Operating, Settled } from "../http/desk/operate-deps.ts";
+import { within } from "../http/within.ts";
+import { LANES } from "../photo.ts";
+import { recently } from "../recently.ts";
+import { addAuditEntry, audited } from "../store/audit-log.ts";
+import { readBackfillSums } from "../store/backfill-counts.ts";
+import { changeBackfill, type ListedBackfill, readBackfills, retryBackfill } from "../store/backfills.ts";
 import {
   countBadMessages,
   listBadMessages,
   readBadMessage,
   resolveBadMessage,
-} from "../src/store/bad-messages.ts";
-import { failureCounts } from "../src/store/counts.ts";
-import { deliveryFigures, listDeliveries, replayDeliveries } from "../src/store/deliveries.ts";
-import { unqueuedState } from "../src/store/events.ts";
-import { readWorkers } from "../src/store/models.ts";
-import type { Pool, Queryable } from "../src/store/pool.ts";
-import { sweepTotals } from "../src/store/sweep-totals.ts";
+} from "../store/bad-messages.ts";
+import { failureCounts } from "../store/counts.ts";
+import { deliveryFigures, listDeliveries, replayDeliveries } from "../store/deliveries.ts";
+import { unqueuedState } from "../store/events.ts";
+import { readWorkers } from "../store/models.ts";
+import type { Pool, Queryable } from "../store/pool.ts";
+import { sweepTotals } from "../store/sweep-totals.ts";
 import type { EventIntake } from "./intake.ts";
 import { replayBadMessage, replayFailed } from "./replay.ts";
 

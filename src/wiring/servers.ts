@@ -1,11 +1,11 @@
 /** Part of processes: Postgres, and the queue, which nearly all of them need. */
-import type { Config } from "../src/config.ts";
-import type { Scope } from "../src/lifecycle.ts";
-import type { Logger } from "../src/log.ts";
-import { openQueues, type Queues } from "../src/queue/queues.ts";
-import { openQueueServer, type QueueServer } from "../src/queue/server.ts";
-import { requireSchema } from "../src/store/migrate.ts";
-import { connect, type Pool } from "../src/store/pool.ts";
+import type { Config } from "../config.ts";
+import type { Scope } from "../lifecycle.ts";
+import type { Logger } from "../log.ts";
+import { openQueues, type Queues } from "../queue/queues.ts";
+import { openQueueServer, type QueueServer } from "../queue/server.ts";
+import { requireSchema } from "../store/migrate.ts";
+import { connect, type Pool } from "../store/pool.ts";
 
 export interface Servers {
   db: Pool;

@@ -1,16 +1,16 @@
 /** Part of processes: pictures of photos for people to look at. */
 import { availableParallelism } from "node:os";
-import type { Config } from "../src/config.ts";
-import { PhotoError, UpstreamError } from "../src/errors.ts";
-import { restrictSharp } from "../src/image/decode.ts";
-import { createHeicDecoder } from "../src/image/heic.ts";
-import { shrink } from "../src/image/shrink.ts";
-import type { DecodeHeic } from "../src/image/views.ts";
-import type { Explained } from "../src/infer/infer.ts";
-import type { Scope } from "../src/lifecycle.ts";
-import { createGate } from "../src/moderate/gate.ts";
-import { threadEntry } from "../src/package-root.ts";
-import type { PhotoRef } from "../src/photo.ts";
+import type { Config } from "../config.ts";
+import { PhotoError, UpstreamError } from "../errors.ts";
+import { restrictSharp } from "../image/decode.ts";
+import { createHeicDecoder } from "../image/heic.ts";
+import { shrink } from "../image/shrink.ts";
+import type { DecodeHeic } from "../image/views.ts";
+import type { Explained } from "../infer/infer.ts";
+import type { Scope } from "../lifecycle.ts";
+import { createGate } from "../moderate/gate.ts";
+import { threadEntry } from "../package-root.ts";
+import type { PhotoRef } from "../photo.ts";
 import { openPhotos } from "./photos.ts";
 
 export interface Pictures {

@@ -1,13 +1,13 @@
 /** Part of processes: where in a photo the model in use sees a human, asked now and then. */
-import type { Config } from "../src/config.ts";
-import { ConfigError, UpstreamError } from "../src/errors.ts";
-import { onSheet } from "../src/image/peak.ts";
-import { openModelById } from "../src/infer/folders.ts";
-import type { Explained } from "../src/infer/infer.ts";
-import type { Model } from "../src/infer/model.ts";
-import type { Scope } from "../src/lifecycle.ts";
-import { together } from "../src/moderate/frames.ts";
-import { createGate } from "../src/moderate/gate.ts";
+import type { Config } from "../config.ts";
+import { ConfigError, UpstreamError } from "../errors.ts";
+import { onSheet } from "../image/peak.ts";
+import { openModelById } from "../infer/folders.ts";
+import type { Explained } from "../infer/infer.ts";
+import type { Model } from "../infer/model.ts";
+import type { Scope } from "../lifecycle.ts";
+import { together } from "../moderate/frames.ts";
+import { createGate } from "../moderate/gate.ts";
 import { type Judge, modelDirectories, openDefaultModel, openJudge } from "./judge.ts";
 
 /**

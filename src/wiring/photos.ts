@@ -1,10 +1,10 @@
 /** Part of processes: the bytes of photos, from wherever they may be read. */
-import type { Config } from "../src/config.ts";
-import { createFetch, type Fetched } from "../src/image/fetch.ts";
-import { createFolderFetch, foldersOf } from "../src/image/folder.ts";
-import { connectS3, createS3Fetch } from "../src/image/s3.ts";
-import type { Scope } from "../src/lifecycle.ts";
-import type { PhotoRef } from "../src/photo.ts";
+import type { Config } from "../config.ts";
+import { createFetch, type Fetched } from "../image/fetch.ts";
+import { createFolderFetch, foldersOf } from "../image/folder.ts";
+import { connectS3, createS3Fetch } from "../image/s3.ts";
+import type { Scope } from "../lifecycle.ts";
+import type { PhotoRef } from "../photo.ts";
 
 /**
  * Fetches photos of S3, and of MAITRED_FOLDERS, with the limits of the settings; `scope` closes it.

@@ -2,18 +2,18 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import type { Config } from "../src/config.ts";
-import { type Policy, parsePolicy } from "../src/decide/policy.ts";
-import { asError, ConfigError, UpstreamError } from "../src/errors.ts";
-import { pixelsOfAvif } from "../src/image/avif.ts";
-import { decode, restrictSharp } from "../src/image/decode.ts";
-import { createHeicDecoder } from "../src/image/heic.ts";
-import { sniff } from "../src/image/sniff.ts";
-import { createInference, type Inference } from "../src/infer/infer.ts";
-import { type Model, openModel } from "../src/infer/model.ts";
-import { type Closable, Scope } from "../src/lifecycle.ts";
-import type { Turn } from "../src/moderate/line.ts";
-import { packageRoot, threadEntry } from "../src/package-root.ts";
+import type { Config } from "../config.ts";
+import { type Policy, parsePolicy } from "../decide/policy.ts";
+import { asError, ConfigError, UpstreamError } from "../errors.ts";
+import { pixelsOfAvif } from "../image/avif.ts";
+import { decode, restrictSharp } from "../image/decode.ts";
+import { createHeicDecoder } from "../image/heic.ts";
+import { sniff } from "../image/sniff.ts";
+import { createInference, type Inference } from "../infer/infer.ts";
+import { type Model, openModel } from "../infer/model.ts";
+import { type Closable, Scope } from "../lifecycle.ts";
+import type { Turn } from "../moderate/line.ts";
+import { packageRoot, threadEntry } from "../package-root.ts";
 
 /** The part of the line that needs neither queue nor database: `maitred classify` is made of it. */
 export interface Judge extends Required<Closable> {

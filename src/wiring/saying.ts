@@ -1,9 +1,9 @@
 /** Part of a process: what a worker says of the photos that it judges. */
-import { codeOf } from "../src/errors.ts";
-import type { Metrics } from "../src/http/metrics.ts";
-import type { Logger } from "../src/log.ts";
-import type { Recent } from "../src/moderate/recent.ts";
-import type { WorkerEvents } from "../src/moderate/worker.ts";
+import { codeOf } from "../errors.ts";
+import type { Metrics } from "../http/metrics.ts";
+import type { Logger } from "../log.ts";
+import type { Recent } from "../moderate/recent.ts";
+import type { WorkerEvents } from "../moderate/worker.ts";
 
 export interface Saying {
   events: WorkerEvents;

@@ -1,11 +1,11 @@
 /** Part of processes: numbers of Postgres that `/metrics` shows. */
-import type { GaugeSource } from "../src/http/gauges.ts";
-import { countBadMessages } from "../src/store/bad-messages.ts";
-import { deliveryFigures } from "../src/store/deliveries.ts";
-import { unqueuedState } from "../src/store/events.ts";
-import { oldestPendingS } from "../src/store/photos.ts";
-import type { Pool } from "../src/store/pool.ts";
-import { sweepTotals } from "../src/store/sweep-totals.ts";
+import type { GaugeSource } from "../http/gauges.ts";
+import { countBadMessages } from "../store/bad-messages.ts";
+import { deliveryFigures } from "../store/deliveries.ts";
+import { unqueuedState } from "../store/events.ts";
+import { oldestPendingS } from "../store/photos.ts";
+import type { Pool } from "../store/pool.ts";
+import { sweepTotals } from "../store/sweep-totals.ts";
 
 /** Every process that serves these reads the same: in a dashboard take their maximum, not their sum. */
 export function gaugesOf(db: Pool): GaugeSource[] {

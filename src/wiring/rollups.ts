@@ -1,9 +1,9 @@
 /** Part of processes: keeps the counts behind dashboards folded. Workers, the API, the listener and the feeder do it. */
-import type { Scope } from "../src/lifecycle.ts";
-import type { Logger } from "../src/log.ts";
-import { regularly } from "../src/regularly.ts";
-import type { Pool } from "../src/store/pool.ts";
-import { foldRollups } from "../src/store/rollups.ts";
+import type { Scope } from "../lifecycle.ts";
+import type { Logger } from "../log.ts";
+import { regularly } from "../regularly.ts";
+import type { Pool } from "../store/pool.ts";
+import { foldRollups } from "../store/rollups.ts";
 
 /** Folds every ten seconds, until `scope` is closed. Of several processes one does it, and the others find nothing to do. */
 export function keepFolded(db: Pool, log: Logger, scope: Scope): void {

@@ -1,23 +1,23 @@
 /** Part of processes: the desk's neighbours, assembled from their parts. */
 import { join } from "node:path";
-import type { Config } from "../src/config.ts";
-import { PhotoError } from "../src/errors.ts";
-import type { AccessDeps } from "../src/http/desk/access.ts";
-import type { DeskDeps, DeskSettings } from "../src/http/desk/deps.ts";
-import { SIDES } from "../src/http/desk/links.ts";
-import { createOidc } from "../src/http/desk/oidc.ts";
-import { isClear, peakOf } from "../src/image/peak.ts";
-import { TRAINED_CATEGORIES } from "../src/label.ts";
-import type { Scope } from "../src/lifecycle.ts";
-import { packageRoot } from "../src/package-root.ts";
-import type { PhotoRef } from "../src/photo.ts";
-import { boardQueues } from "../src/queue/board.ts";
-import { recently } from "../src/recently.ts";
-import { KINDS } from "../src/review/kinds.ts";
-import { addAuditEntry, readAuditLog } from "../src/store/audit-log.ts";
-import { readDeskPhotos, readWholePhoto } from "../src/store/desk-photos.ts";
-import { endSession, findSession, listSessions, startSession } from "../src/store/desk-sessions.ts";
-import { readModels } from "../src/store/models.ts";
+import type { Config } from "../config.ts";
+import { PhotoError } from "../errors.ts";
+import type { AccessDeps } from "../http/desk/access.ts";
+import type { DeskDeps, DeskSettings } from "../http/desk/deps.ts";
+import { SIDES } from "../http/desk/links.ts";
+import { createOidc } from "../http/desk/oidc.ts";
+import { isClear, peakOf } from "../image/peak.ts";
+import { TRAINED_CATEGORIES } from "../label.ts";
+import type { Scope } from "../lifecycle.ts";
+import { packageRoot } from "../package-root.ts";
+import type { PhotoRef } from "../photo.ts";
+import { boardQueues } from "../queue/board.ts";
+import { recently } from "../recently.ts";
+import { KINDS } from "../review/kinds.ts";
+import { addAuditEntry, readAuditLog } from "../store/audit-log.ts";
+import { readDeskPhotos, readWholePhoto } from "../store/desk-photos.ts";
+import { endSession, findSession, listSessions, startSession } from "../store/desk-sessions.ts";
+import { readModels } from "../store/models.ts";
 import {
   claimReviews,
   countDecisions,
@@ -27,8 +27,8 @@ import {
   releaseClaims,
   renewClaims,
   undoReview,
-} from "../src/store/reviews.ts";
-import { searchPhotos } from "../src/store/search.ts";
+} from "../store/reviews.ts";
+import { searchPhotos } from "../store/search.ts";
 import { openDashboards } from "./dashboards.ts";
 import { erase } from "./erase.ts";
 import { openExplainer } from "./explain.ts";

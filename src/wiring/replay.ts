@@ -1,10 +1,10 @@
 /** Part of processes: takes once more what could not be taken, or judged. The desk and commands of the CLI use it. */
-import { asError, codeOf, EventError } from "../src/errors.ts";
-import { parseMessage } from "../src/intake/message.ts";
-import { takeEvents } from "../src/intake/take-events.ts";
-import { LANES } from "../src/photo.ts";
-import { readBadMessage, resolveBadMessage, retryFailed } from "../src/store/bad-messages.ts";
-import { photosToReplay } from "../src/store/photos.ts";
+import { asError, codeOf, EventError } from "../errors.ts";
+import { parseMessage } from "../intake/message.ts";
+import { takeEvents } from "../intake/take-events.ts";
+import { LANES } from "../photo.ts";
+import { readBadMessage, resolveBadMessage, retryFailed } from "../store/bad-messages.ts";
+import { photosToReplay } from "../store/photos.ts";
 import type { EventIntake } from "./intake.ts";
 
 export interface Replayed {

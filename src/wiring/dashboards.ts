@@ -1,9 +1,9 @@
 /** Part of processes: what the dashboards of the desk read. */
-import { agreement } from "../src/evaluate/agreement.ts";
-import { drift } from "../src/evaluate/drift.ts";
-import type { DashboardDeps } from "../src/http/desk/dashboard-deps.ts";
-import { auditCounts, countsByListing, countsOver, scoreCounts, scoredModels } from "../src/store/counts.ts";
-import type { Pool } from "../src/store/pool.ts";
+import { agreement } from "../evaluate/agreement.ts";
+import { drift } from "../evaluate/drift.ts";
+import type { DashboardDeps } from "../http/desk/dashboard-deps.ts";
+import { auditCounts, countsByListing, countsOver, scoreCounts, scoredModels } from "../store/counts.ts";
+import type { Pool } from "../store/pool.ts";
 
 export function openDashboards(db: Pool): DashboardDeps {
   return {
