@@ -120,13 +120,13 @@ describe("decode", () => {
   });
 
   test("a GIF of very many frames takes no longer than a large photo, or is refused at once", async () => {
-    const since = performance.now();
+    const since = process.cpuUsage();
     expect((await framesOf(gifOf(10_000, 100, 100))).length).toBeGreaterThan(1);
-    expect(performance.now() - since).toBeLessThan(10_000);
-    const after = performance.now();
+    expect(cpuMs(since)).toBeLessThan(10_000);
+    const after = process.cpuUsage();
     await expect(framesOf(gifOf(100_000, 100, 100))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
     await expect(framesOf(gifOf(1_000_000, 1, 1))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
-    expect(performance.now() - after).toBeLessThan(5_000);
+    expect(cpuMs(after)).toBeLessThan(5_000);
   });
 
   test("refuses an animated PNG, of which it could read the first frame only", async () => {
@@ -522,12 +522,12 @@ describe("decode", () => {
   });
 
   test("refuses a bomb on its header, in no time", async () => {
-    const since = performance.now();
+    const since = process.cpuUsage();
     await expect(pixelsOf(pngBomb(20_000, 20_000))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
     await expect(pixelsOf(pngBomb(1_000_000, 10))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
     await expect(pixelsOf(pngBomb(1, 300_000))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
     await expect(pixelsOf(jpegClaiming(65_000, 65_000))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
-    expect(performance.now() - since).toBeLessThan(1_000);
+    expect(cpuMs(since)).toBeLessThan(1_000);
   });
 
   test("names what is not a photo", async () => {
@@ -539,6 +539,12 @@ describe("decode", () => {
     await expect(pixelsOf(new Uint8Array())).rejects.toMatchObject({ code: "EMPTY" });
   });
 });
+
+/** What this process has computed since then, which others on the machine hardly change. */
+function cpuMs(since: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(since);
+  return (user + system) / 1000;
+}
 
 function heicOf(file: string): Buffer {
   return readFileSync(join(packageRoot(), "test/photos", file));
