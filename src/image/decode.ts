@@ -1,6 +1,8 @@
 import sharp, { type Metadata } from "sharp";
 import { asError, ERROR_CODES, ModerationError, PhotoError } from "../errors.ts";
 import { pixelsOfAvif } from "./avif.ts";
+import { unsupported } from "./boxes.ts";
+import { isMadeForBrightScreens } from "./gain-map.ts";
 import { scansOf, tellsBrightness } from "./jpeg-scans.ts";
 import { recolours } from "./profile.ts";
 import type { Header } from "./readings.ts";
@@ -94,6 +96,10 @@ export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: 
       `expected an AVIF of at most ${maxPixels} pixels, and ${2 * maxPixels} in all tiles of it and its alpha, got ${all} (MAITRED_MAX_PIXELS)`,
     );
   }
+  if (format === "jpeg" && isMadeForBrightScreens(bytes))
+    throw unsupported(
+      "a jpeg whose picture is the one for ordinary screens, got one with a gain map that makes another of it, which browsers show: save it without",
+    );
   // half a megabyte of 2,647 scans took 29 s: a scan that says nothing new is a few bytes
   const scans = format === "jpeg" && isProgressive ? scansOf(bytes) : 1;
   if (scans > MOST_SCANS) {

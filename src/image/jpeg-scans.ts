@@ -24,7 +24,7 @@ export function scansOf(bytes: Uint8Array): number {
 }
 
 /** Up to the end of the picture; as libjpeg walks over them, or a scan could be hidden from who counts. */
-function* markersOf(jpeg: Uint8Array): Generator<{ marker: number; at: number }> {
+export function* markersOf(jpeg: Uint8Array): Generator<{ marker: number; at: number }> {
   // a Buffer looks for a byte several times as fast as walking to it does
   const bytes = Buffer.from(jpeg.buffer, jpeg.byteOffset, jpeg.length);
   for (let at = 2; at + 4 < bytes.length; ) {
@@ -55,5 +55,5 @@ function frequencies(scan: Uint8Array, component: number | undefined): number {
   return 0;
 }
 
-const SCAN = 0xda;
+export const SCAN = 0xda;
 const END = 0xd9;
