@@ -6,7 +6,7 @@ import { argumentsOf } from "./arguments.ts";
 import { closest } from "./closest.ts";
 import { EXIT, NotThereError, table, UsageError } from "./command.ts";
 import { commands } from "./commands.ts";
-import { openTerminal, type Terminal } from "./terminal.ts";
+import { openTerminal, type Terminal, wipeStatus } from "./terminal.ts";
 
 async function main(argv: readonly string[], terminal: Terminal): Promise<number> {
   const [name = "--help", ...rest] = argv[0] === "help" && argv[1] ? [argv[1], "--help"] : argv;
@@ -54,6 +54,7 @@ function overview(): string[] {
 }
 
 function explain(name: string, error: Error, terminal: Terminal): number {
+  wipeStatus(terminal);
   // of the text in a message some is from outside: a line of it that could pass for another message is told apart
   const say = (message: string, more = ""): void =>
     terminal.say(`maitred ${name}: ${message.replaceAll("\n", "\n  ")}\n${more}`);

@@ -100,8 +100,11 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
     stop() {
       clearInterval(timer);
       // of what ends when all is judged, a table and a summary come next
-      if (everyPhoto) draw();
-      else wipeStatus(terminal);
+      if (!everyPhoto) wipeStatus(terminal);
+      else if (photos > 0 || waiting.size > 0) {
+        draw();
+        if (terminal.columns > 0) terminal.say("\n");
+      }
       if (waiting.size > 0) say(`${counted(waiting.size, "photo")} not judged yet: the next start goes on`);
     },
     summary(model, provider, before) {

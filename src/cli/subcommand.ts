@@ -17,7 +17,9 @@ export async function runSubcommand(
   terminal: Terminal,
 ): Promise<number> {
   const [command, rest] = choose(words, args.positionals);
-  return withPostgres(connectedConfig(terminal), command(rest, args, terminal));
+  // what is wrong with the arguments is said first
+  const work = command(rest, args, terminal);
+  return withPostgres(connectedConfig(terminal), work);
 }
 
 /**

@@ -79,6 +79,7 @@ describe("maitred", () => {
     [["bakcfill", "list"], 'there is no command "bakcfill": did you mean backfill?\n'],
     [["constructor"], 'there is no command "constructor"'],
     [["token", "crate"], 'expected create, list or revoke, got "crate": did you mean create?\n'],
+    [["token", "list", "foo"], 'expected nothing after list, got "foo"'],
     [["destination"], "expected add, list, rotate, catch-up, test, enable, disable or remove\n"],
     [["classify"], "expected at least one file or folder"],
     [

@@ -42,6 +42,17 @@ test("a photo that fails again at the next start is not said again, and each is 
   progress.stop();
 });
 
+test("what a shell writes when all has ended does not stand on the last line", () => {
+  const screen = terminal(80);
+  const progress = createProgress(screen, false, true);
+  progress.expect(["1"]);
+  progress.stop();
+  expect(screen.said.slice(0, 2)).toEqual([expect.stringContaining("0/1 photos"), "\n"]);
+  const quiet = terminal(80);
+  createProgress(quiet, false, true).stop();
+  expect(quiet.said).toEqual([]);
+});
+
 test("a summary counts what failed apart, and says of how many photos each time is, and nothing of none", () => {
   const progress = createProgress(terminal(), true, false);
   expect(progress.summary("m-1", "cpu", 2)).toBe("0 judged, 0 failed, 2 decided before, with m-1 on cpu");
