@@ -11,11 +11,7 @@ create table object_order (
   told      timestamptz,
   primary key (store, bucket, key, version)
 );
-comment on table object_order is 'The latest event of each object, each version that was removed on its own, and each that was old when its event came, or was erased.';
-comment on column object_order.version is
-  'Empty: the object as a whole; null: what has no version id; else a version that is gone for good, or, where it is not removed, that no upload handler brings back';
 comment on column object_order.latest is 'The highest order seen; null where no event had one';
-comment on column object_order.told is 'When the latest was said of what was told of the object as a whole; null where that is not known';
 
 -- What is committed here and not yet in a queue; empty but for a moment, unless a queue was away.
 create table unqueued (

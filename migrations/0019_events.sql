@@ -1,7 +1,17 @@
 -- Up Migration
 
 -- The last file: it is run too where the former migrations have made all the rest, the last of which had these otherwise.
-alter table object_order drop column if exists overtaken, add column overtaken text;
+alter table object_order add column if not exists overtaken jsonb;
+alter table object_order rename column overtaken to kept;
+alter table object_order add column overtaken text;
+update object_order
+set latest = coalesce(kept ->> 'ord', latest), overtaken = case kept ->> 'kind' when 'created' then kept ->> 'version' else '' end
+where kept is not null;
+alter table object_order drop column kept;
+comment on table object_order is 'The latest event of each object, each version that was removed on its own, and each that was old when its event came, or was erased.';
+comment on column object_order.version is
+  'Empty: the object as a whole; null: what has no version id; else a version that is gone for good, or, where it is not removed, that no upload handler brings back';
+comment on column object_order.told is 'When the latest was said of what was told of the object as a whole; null where that is not known. Of an erased version: when it was erased';
 comment on column object_order.overtaken is
   'Where what is current was told without an order: the version that the event of the latest order made current, empty for a removal';
 drop function if exists record_events(jsonb, text), record_events(jsonb, text, boolean);
@@ -31,7 +41,7 @@ drop function if exists record_events(jsonb, text), record_events(jsonb, text, b
 -- (object_order.overtaken), as is that of what a handler took the place of. Once the event of what is current comes with a lower order, or that
 -- version is deleted for good, what was kept counts: in a bucket with versions the photo before would stay on the page, since its bytes are
 -- still there, and the one of today would never be judged. A sweep has seen the bucket: what it makes current took the place of nothing.
--- No upload handler brings back a version whose event was stale when it came, or that is erased.
+-- No upload handler brings back a version id whose event was stale when it came and that is not kept, or that was erased after what it tells.
 -- With p_erase a removal also deletes the photos that it leaves withdrawn, with their tags, verdicts, reviews and scores: of the version
 -- that it names, else of the object, also where it was overtaken and is taken only now; of what came after it only what was known before it was said.
 -- Returns, in order, the photo (null where none is known), whether it wants to be queued, and what became of the event:
@@ -122,12 +132,15 @@ begin
       end if;
     elsif order_key(e.ord, p_pad) <= order_key(seen.latest, p_pad) then
       outcome := case when order_key(e.ord, p_pad) = order_key(seen.latest, p_pad) then 'duplicate' else 'stale' end;
-      replay := outcome = 'stale' and single and e.version = before.version;
+      -- what was told by its key alone has failed where its version is another by now
+      replay := outcome = 'stale' and single and (e.version = before.version or (before.version = '' and before.state = 'failed'));
     elsif order_key(e.ord, p_pad) <= order_key(unnamed.latest, p_pad) then
       outcome := case when order_key(e.ord, p_pad) = order_key(unnamed.latest, p_pad) then 'duplicate' else 'stale' end;
     elsif outrun then
       outcome := 'stale';
-      if single or (e.kind = 'created' and not has_no_id(before.version)) then
+      -- the event of an etag never says that what took the place of this was the earlier one, as it may be of another upload
+      if (case when before.version is null or before.version = '' then single
+        else not has_no_id(before.version) and (single or e.kind = 'created') end) then
         update object_order o set latest = e.ord, overtaken = e.version
         where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, '');
       end if;
@@ -146,6 +159,8 @@ begin
       insert into object_order as o (store, bucket, key, version, latest, removed)
       values (e.store, e.bucket, e.key, 'null', e.ord, true)
       on conflict on constraint object_order_pkey do update set latest = coalesce(excluded.latest, o.latest);
+      update object_order o set overtaken = null
+      where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, '') and o.overtaken <> '' and has_no_id(o.overtaken);
     elsif e.kind = 'removed' then
       outcome := case when seen.removed then 'known' else 'removed' end;
       photo_id := withdraw_photos(e.store, e.bucket, e.key, '', null);
@@ -153,7 +168,8 @@ begin
       select from object_order o
       where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, e.version) and e.version <> ''
         -- of what is kept a handler tells that it was not that old
-        and (o.removed or (e.ord is null and e.told is not null and e.version is distinct from seen.overtaken))
+        and (o.removed or (e.ord is null and e.told is not null and e.version is distinct from seen.overtaken
+          and (seen.latest is not null or e.told < o.told + interval '1 second')))
     ) then
       outcome := 'stale';
     elsif e.told is not null and e.ord is null and photo.superseded_at is not null and (
@@ -167,6 +183,10 @@ begin
       where p.id = photo.id;
     elsif photo.id is null and e.version <> '' and late > interval '1 minute' and (seen.removed or before.id is not null) then
       outcome := 'stale';
+      if e.version = seen.overtaken then
+        insert into photos (store, bucket, key, version, listing, uploader, claimed, superseded_at)
+        values (e.store, e.bucket, e.key, e.version, e.listing, e.uploader, e.claimed, now());
+      end if;
     else
       again := photo.superseded_at is not null;
       if again and e.version = '' then
@@ -225,8 +245,8 @@ begin
           and (outcome <> 'stale' or p.registered_at < e.told)
         returning p.version
       )
-      insert into object_order (store, bucket, key, version)
-      select e.store, e.bucket, e.key, d.version from erased d where not has_no_id(d.version) on conflict do nothing;
+      insert into object_order (store, bucket, key, version, told)
+      select e.store, e.bucket, e.key, d.version, now() from erased d where not has_no_id(d.version) on conflict do nothing;
     end if;
     -- the caller knows of no version but the one that it gave
     queue := e.kind = 'created' and named and exists (select from unqueued u where u.photo_id = photo.id);

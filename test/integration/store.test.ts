@@ -390,6 +390,10 @@ describe("migrations", () => {
       const baseline = await ledger(db);
       const [id] = await register(db, "a");
       await made(db, "0001_photos", "0012_desk", "0026_overtaken");
+      await db.pool.query("alter table object_order alter column overtaken type jsonb using null");
+      await db.pool.query(`insert into object_order (store, bucket, key, overtaken) values
+        ('s3', 'b', 'a', '{"kind": "created", "version": "v2", "ord": "20"}'),
+        ('s3', 'b', 'b', '{"kind": "removed", "version": "", "ord": "30"}'), ('s3', 'b', 'c', null)`);
       await expect(requireSchema(db.pool)).rejects.toMatchObject({
         code: "SCHEMA_MISMATCH",
         message: expect.stringMatching(/^the database lacks .*: run maitred migrate first$/),
@@ -399,6 +403,12 @@ describe("migrations", () => {
       expect(await migrate(db.url, "maitred_queue", longer)).toEqual(["0019_events", "9999_future"]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);
       expect((await db.pool.query("select id from photos")).rows).toEqual([{ id }]);
+      const { rows } = await db.pool.query("select key, latest, overtaken from object_order order by key");
+      expect(rows).toEqual([
+        { key: "a", latest: "20", overtaken: "v2" },
+        { key: "b", latest: "30", overtaken: "" },
+        { key: "c", latest: null, overtaken: null },
+      ]);
     });
 
     test("refuse one that has some of those only, or was not migrated to their end", async ({ db }) => {
