@@ -81,7 +81,7 @@ const keep = (name: string, measured: unknown): void => {
 
 const { rows: filled } = await db.query("select to_regclass('photos') is not null as filled");
 if (!filled[0].filled) {
-  await migrate(postgres.url, join(packageRoot(), "migrations"), "maitred_queue");
+  await migrate(postgres.url, "maitred_queue");
   await fillTables(postgres.url, photos, availableParallelism(), say);
   const quiet = new AbortController();
   setTimeout(() => quiet.abort(), 15_000);

@@ -27,7 +27,7 @@ def predict(net, features, at: np.ndarray, device="cpu", batch=48):
 
 def peak_of(maps: torch.Tensor) -> torch.Tensor:
     """Where maps [N, H, W] of 0..1 are highest when every cell is weighed together with those about it: the middle of a cell, [N, 2]
-    (x, y in 0..1). src/image/heat.ts reads maps in the same way; NOTES.md, 21, says why."""
+    (x, y in 0..1). src/image/peak.ts reads maps in the same way; NOTES.md, 21, says why."""
     height, width = maps.shape[1:]
     weights = torch.tensor([1, 4, 6, 4, 1], dtype=torch.float64)
     around = F.pad(maps.double()[:, None], (2, 2, 2, 2), mode="replicate")

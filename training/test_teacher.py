@@ -17,7 +17,7 @@ from train import distance_to, load_run
 class Teacher(Made):
     def test_trains_every_layer_and_learns_from_a_teacher_where_pixels_are_kept(self):
         work = self.root / "pixels"
-        made = subprocess.run(script("make.py", *self.options("pixels", "lite0", self.weights, "--pixels")), capture_output=True, text=True)
+        made = subprocess.run(script("make.py", *self.taught_by("pixels", "lite0", self.weights, "--pixels")), capture_output=True, text=True)
         self.assertEqual(made.returncode, 0, made.stdout + made.stderr)
         self.assertEqual(json.loads((self.root / "pixels-1" / "model.json").read_text())["trainedFrom"]["taughtBy"], ["efficientnet-lite0, 48 draws"])
         nets = {name: load_run(work / "runs" / name)[0].eval() for name in ("fold0", "teacher0")}
@@ -40,7 +40,7 @@ class Teacher(Made):
         weights = self.root / "larger.pth"
         draw_weights(weights, "lite1")
         work = self.root / "features"
-        self.assertEqual(stopped(script("make.py", *self.options("features", "lite1", weights)), "export: begins"), 130)
+        self.assertEqual(stopped(script("make.py", *self.taught_by("features", "lite1", weights)), "export: begins"), 130)
         self.assertEqual(load_run(work / "runs" / "final")[1]["taughtBy"], ["efficientnet-lite1, 48 draws"])
         own, larger = ([work / f"features-{kind}{of}" for kind in ("photos", "mosaics")] for of in ("", "-lite1"))
         told = Samples(own, 2, 0, [work / "told0"])
@@ -62,7 +62,7 @@ class Teacher(Made):
         unlike = asked(tell, work / "runs" / "teacher0", *own, "--out", self.root / "unlike")
         self.assertIn("holds features of lite0", unlike.stderr)
 
-    def options(self, name: str, trunk: str, weights: Path, *more) -> list:
+    def taught_by(self, name: str, trunk: str, weights: Path, *more) -> list:
         """Of make.py, for a network that learns from a teacher."""
         return [self.photos, self.root / f"{name}-1", "--work", self.root / name, "--weights", self.weights, "--detector", self.detector, "--side", SIDE, "--draws", 45,
                 "--rendered", 0, "--turned", 0, "--mosaics", 12, "--folds", 2, "--samples", 48, "--jobs", 1, "--teacher", trunk, "--teacher-weights", weights,
