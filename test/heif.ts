@@ -26,6 +26,12 @@ export const turn = (quarters: number): string => box("irot", String.fromCharCod
 /** 0: top and bottom change places, 1: left and right. */
 export const mirror = (axis: number): string => box("imir", String.fromCharCode(axis));
 
+/** What an item is to those that it refers to as `auxl`. */
+export const auxiliary = (urn: string): string => box("auxC", u32(0), urn, "\0");
+export const ALPHA = auxiliary("urn:mpeg:mpegB:cicp:systems:auxiliary:alpha");
+/** Whose units, such as its sequence header, a decoder gets before those of the item. */
+export const config = (units: string): string => box("av1C", u32(0x81000c00), units);
+
 /** A way in which one item is told of by another, both numbered from 1: `dimg` to its tiles, `auxl` from alpha, `thmb` from a preview. */
 export const refers = (type: string, from: number, ...to: number[]): string =>
   box(type, u16(from, to.length, ...to));

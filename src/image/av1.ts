@@ -1,3 +1,6 @@
+import { unsupported } from "./boxes.ts";
+import type { Picture } from "./heif.ts";
+
 /** What a picture of AV1 tells of itself before it is decoded. */
 export interface Av1 {
   /** Whether it has several frames, of which decoders show the first or the last. */
@@ -12,12 +15,14 @@ export interface Av1 {
  * Up to its end, or to where it is cut off.
  *
  * @param spend called for each of its units.
+ * @throws {PhotoError} UNSUPPORTED_FORMAT.
  */
-export function readAv1(data: Buffer, spend: (count: number) => void): Av1 {
+export function readAv1({ av1: data, dataFrom }: Picture, spend: (count: number) => void): Av1 {
   const read: Av1 = { moves: false, transfers: [], pixels: 0 };
   let frames = 0;
   for (let at = 0; at < data.length && !read.moves; ) {
     spend(1);
+    const begun = at;
     const head = data[at]!;
     const type = (head >> 3) & 15;
     at += head & EXTENDED ? 2 : 1;
@@ -38,6 +43,10 @@ export function readAv1(data: Buffer, spend: (count: number) => void): Av1 {
       if (header.transfer !== undefined) read.transfers.push(header.transfer);
     }
     at += size;
+    if (begun < dataFrom && at > dataFrom)
+      throw unsupported(
+        "units of AV1 that end where their av1C does, as readers differ in whether it counts",
+      );
   }
   return read;
 }

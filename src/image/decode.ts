@@ -1,8 +1,8 @@
 import sharp, { type Metadata } from "sharp";
 import { asError, ERROR_CODES, ModerationError, PhotoError } from "../errors.ts";
-import { pixelsOfAvif } from "./avif.ts";
 import { unsupported } from "./boxes.ts";
 import { isMadeForBrightScreens } from "./gain-map.ts";
+import { pixelsOfHeif } from "./heif-pixels.ts";
 import { scansOf, tellsBrightness } from "./jpeg-scans.ts";
 import { recolours } from "./profile.ts";
 import type { Header } from "./readings.ts";
@@ -89,11 +89,12 @@ export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: 
     );
   }
   // a picture of 64 x 64 may be made of 250 tiles of 16 megapixels, which took 82 s; alpha is as large as it is
-  const { largest, all } = format === "avif" ? pixelsOfAvif(bytes) : { largest: 0, all: 0 };
+  const { largest, all } =
+    format === "avif" || format === "heic" ? pixelsOfHeif(bytes, format) : { largest: 0, all: 0 };
   if (largest > maxPixels || all > 2 * maxPixels) {
     throw new PhotoError(
       "TOO_MANY_PIXELS",
-      `expected an AVIF of at most ${maxPixels} pixels, and ${2 * maxPixels} in all tiles of it and its alpha, got ${all} (MAITRED_MAX_PIXELS)`,
+      `expected a photo of at most ${maxPixels} pixels, and ${2 * maxPixels} in all tiles of it and its alpha, got ${all} (MAITRED_MAX_PIXELS)`,
     );
   }
   if (format === "jpeg" && isMadeForBrightScreens(bytes))

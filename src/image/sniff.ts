@@ -1,7 +1,7 @@
 import { PhotoError } from "../errors.ts";
 import { readAv1 } from "./av1.ts";
-import { type Box, boxesIn, boxesOf, type Heif, openHeif, unsupported } from "./boxes.ts";
-import { changesOf, cropsInside, picturesOf, type Shown, shownIn } from "./heif.ts";
+import { boxesIn, boxesOf, type Heif, openHeif, unsupported } from "./boxes.ts";
+import { changesOf, cropsInside, type HeifFormat, picturesOf, type Shown, shownIn } from "./heif.ts";
 
 /** The formats that are judged. `heic` is HEVC in a HEIF container; AVIF has a decoder of its own. */
 export type Format = "jpeg" | "png" | "webp" | "gif" | "avif" | "heic";
@@ -71,7 +71,7 @@ function checkChunks(png: DataView): void {
 }
 
 /** Of HEIF: no sequence, which is a moov among its outermost boxes; and in its meta no colours that are not applied. */
-function still(format: Format, bytes: Uint8Array, whole: boolean): Format {
+function still(format: HeifFormat, bytes: Uint8Array, whole: boolean): Format {
   const heif = openHeif(bytes);
   let metas = 0;
   for (const box of boxesOf(heif, { from: 0, to: bytes.length })) {
@@ -80,19 +80,19 @@ function still(format: Format, bytes: Uint8Array, whole: boolean): Format {
     const meta = heif.file.subarray(box.from, box.to);
     for (let at = meta.indexOf(NCLX); at >= 0 && at + 12 <= meta.length; at = meta.indexOf(NCLX, at + 1))
       checkTransfer(format, meta.readUInt16BE(at + 10));
-    if (format !== "avif" || !whole) continue;
-    if (++metas > 1) throw unsupported("an avif of one meta, got several");
-    checkPictures(heif, box);
+    if (!whole) continue;
+    if (++metas > 1) throw unsupported("a photo of one meta, got several");
+    const shown = shownIn(heif, boxesIn(heif, box), format);
+    if (format === "avif") checkPictures(heif, shown);
   }
   return format;
 }
 
 /** What the decoder of AVIF shows in another way than browsers do. */
-function checkPictures(avif: Heif, box: Box): void {
-  const shown = shownIn(avif, boxesIn(avif, box));
+function checkPictures(avif: Heif, shown: readonly Shown[]): void {
   checkChanges(avif, shown);
-  for (const { av1 } of picturesOf(avif, shown)) {
-    const { moves, transfers } = readAv1(av1, avif.spend);
+  for (const picture of picturesOf(avif, shown)) {
+    const { moves, transfers } = readAv1(picture, avif.spend);
     if (moves)
       throw unsupported(
         "a still avif, got several frames in a picture, of which browsers show another than could be judged",

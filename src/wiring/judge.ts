@@ -5,9 +5,9 @@ import { join } from "node:path";
 import type { Config } from "../config.ts";
 import { type Policy, parsePolicy } from "../decide/policy.ts";
 import { asError, ConfigError, UpstreamError } from "../errors.ts";
-import { pixelsOfAvif } from "../image/avif.ts";
 import { decode, restrictSharp } from "../image/decode.ts";
 import { createHeicDecoder } from "../image/heic.ts";
+import { pixelsOfHeif } from "../image/heif-pixels.ts";
 import { sniff } from "../image/sniff.ts";
 import { createInference, type Inference } from "../infer/infer.ts";
 import { type Model, openModel } from "../infer/model.ts";
@@ -85,7 +85,7 @@ export async function openJudge(
     decode(bytes, turn) {
       const format = sniff(bytes);
       const work = (): Promise<Uint8Array[]> => decode(bytes, limits, heic.decode);
-      if (format !== "avif" || pixelsOfAvif(bytes).all <= LARGE)
+      if (format !== "avif" || pixelsOfHeif(bytes, format).all <= LARGE)
         return turn(work, format === "heic" ? "slow" : "ordinary");
       const unlessRefused = (): Promise<Uint8Array[]> => {
         if (refused) throw new UpstreamError("CLOSED", "shutting down before it was decoded");

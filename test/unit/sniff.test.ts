@@ -1,7 +1,22 @@
 import { describe, expect, test } from "vitest";
-import { pixelsOfAvif } from "../../src/image/avif.ts";
+import { pixelsOfHeif } from "../../src/image/heif-pixels.ts";
 import { sniff } from "../../src/image/sniff.ts";
-import { box, crop, fileOf, grid, heif, type Item, mirror, refers, size, turn, u32 } from "../heif.ts";
+import {
+  ALPHA,
+  auxiliary,
+  box,
+  config,
+  crop,
+  fileOf,
+  grid,
+  heif,
+  type Item,
+  mirror,
+  refers,
+  size,
+  turn,
+  u32,
+} from "../heif.ts";
 
 const bytes = (text: string): Uint8Array => Buffer.from(text, "latin1");
 
@@ -107,6 +122,7 @@ const FRAME_IN_PARTS = hex("1a0022002200");
 const LAYERED_HEADER = hex("0a080003012800000000");
 const [LAYER_0, LAYER_1] = [hex("360000"), hex("360800")];
 const PICTURE = HEADER + FRAME;
+const DEPTH = auxiliary("urn:mpeg:mpegB:cicp:systems:auxiliary:depth");
 const TO_THE_RIGHT = crop(100, 64, -1, 0);
 const INSIDE = crop(100, 64, 1, 0);
 
@@ -119,6 +135,15 @@ test.each([
   ["that is cropped, turned and mirrored", avif(PICTURE, size(101, 64), TO_THE_RIGHT, turn(1), mirror(0))],
   ["of tiles that are turned as a whole", tiled([av1(PICTURE)], [turn(1)])],
   ["of tiles that are alike", tiled(Array<Item>(9).fill(av1(HEADER + LONG_FRAME, size(64, 64))))],
+  ["that tells of its header beside it", avif(PICTURE, config(HEADER))],
+  [
+    "with a depth of which nothing is seen",
+    heif(
+      [av1(PICTURE), av1(PICTURE + FRAME, turn(1), DEPTH), av1(PICTURE, DEPTH)],
+      refers("auxl", 2, 1),
+      refers("auxl", 3, 1),
+    ),
+  ],
   ["whose header is cut off", avif(STILL_HEADER.slice(0, -2))],
   [
     "that is cropped, with a preview of another size",
@@ -130,7 +155,7 @@ test.each([
   ],
   [
     "that is turned with its alpha",
-    heif([av1(PICTURE, turn(1)), av1(PICTURE, turn(1))], refers("auxl", 2, 1)),
+    heif([av1(PICTURE, turn(1)), av1(PICTURE, turn(1), ALPHA)], refers("auxl", 2, 1)),
   ],
 ])("judges an avif %s", (_what, head) => {
   expect(sniff(bytes(head))).toBe("avif");
@@ -140,7 +165,7 @@ test.each([
   ["several frames", avif(PICTURE + FRAME)],
   ["several frames", avif(HEADER + FRAME_IN_PARTS + FRAME)],
   ["several frames", tiled([av1(PICTURE), av1(PICTURE + PICTURE)])],
-  ["several frames", heif([av1(PICTURE), av1(PICTURE + FRAME)], refers("auxl", 2, 1))],
+  ["several frames", heif([av1(PICTURE), av1(PICTURE + FRAME, ALPHA)], refers("auxl", 2, 1))],
   ["several frames", avif(LAYERED_HEADER + LAYER_0 + LAYER_1)],
   ["got transfer 8", avif(LINEAR_HEADER + FRAME)],
   ["cropped from its upper left corner", avif(PICTURE, size(101, 64), INSIDE)],
@@ -151,16 +176,48 @@ test.each([
   ["once each, in this order", avif(PICTURE, size(101, 64), turn(1), TO_THE_RIGHT)],
   ["as a whole and with its alpha", tiled([av1(PICTURE, turn(2))], [turn(2)])],
   ["as a whole and with its alpha", tiled([av1(PICTURE, size(101, 64), TO_THE_RIGHT)])],
-  ["as a whole and with its alpha", heif([av1(PICTURE, turn(1)), av1(PICTURE)], refers("auxl", 2, 1))],
+  ["as a whole and with its alpha", heif([av1(PICTURE, turn(1)), av1(PICTURE, ALPHA)], refers("auxl", 2, 1))],
   [
     "as a whole and with its alpha",
-    heif([av1(PICTURE, turn(1)), av1(PICTURE, turn(2))], refers("auxl", 2, 1)),
+    heif([av1(PICTURE, turn(1)), av1(PICTURE, turn(2), ALPHA)], refers("auxl", 2, 1)),
   ],
-  ["of one alpha", heif(Array<Item>(3).fill(av1(PICTURE)), refers("auxl", 2, 1), refers("auxl", 3, 1))],
+  [
+    "of one alpha",
+    heif(Array<Item>(3).fill(av1(PICTURE, ALPHA)), refers("auxl", 2, 1), refers("auxl", 3, 1)),
+  ],
+  ["of one alpha", heif([av1(PICTURE, ALPHA)], refers("auxl", 1, 1))],
+  ["without the alpha of AVC", heif([av1(PICTURE, auxiliary("urn:mpeg:avc:2015:auxid:1"))])],
+  ["of one auxC", heif([av1(PICTURE, auxiliary("depth"), ALPHA)])],
+  [
+    "multiplied by its alpha",
+    heif([av1(PICTURE), av1(PICTURE, ALPHA)], refers("auxl", 2, 1), refers("prem", 1, 2)),
+  ],
+  [
+    "without a gain map",
+    heif([av1(PICTURE), av1(PICTURE), { ...av1(""), type: "tmap" }], refers("dimg", 3, 1, 2)),
+  ],
+  [
+    "of one picture, or of one grid",
+    heif([{ ...av1(PICTURE), type: "iovl" }, av1(PICTURE)], refers("dimg", 1, 2)),
+  ],
+  ["of one picture, or of one grid", tiled([{ ...av1(PICTURE), type: "iovl" }])],
+  ["of one picture, or of one grid", heif([grid(1, 1, 64, 64)], refers("dimg", 1, 1))],
+  ["of one picture, or of one grid", heif([grid(1, 1, 64, 64)], refers("dimg", 1, 9))],
+  [
+    "of one picture, or of one grid",
+    heif(
+      [av1(PICTURE), { ...av1(PICTURE, ALPHA), type: "iden" }],
+      refers("auxl", 2, 1),
+      refers("dimg", 2, 1),
+    ),
+  ],
+  ["several frames", avif(PICTURE, config(PICTURE))],
+  ["end where their av1C does", avif(PICTURE, config(hex("7a03")))],
+  ["end where their av1C does", avif(PICTURE, config(hex("78")))],
+  ["of one av1C", avif(PICTURE, config(""), config(HEADER))],
   ["at most 10000 boxes", avif(PICTURE) + box("free").repeat(10_001)],
   ["at most 10000 boxes", avif(HEADER + hex("1200").repeat(6_000)) + box("free").repeat(6_000)],
-  ["at most 10000 boxes", heif([av1(PICTURE)], refers("dimg", 1, ...Array<number>(5_001).fill(1)))],
-  ["at most 10000 boxes", heif([av1(PICTURE)], refers("dimg", 1, 1))],
+  ["at most 10000 boxes", heif([av1(PICTURE)], refers("dimg", 1, ...Array<number>(10_001).fill(1)))],
   ["of one iloc, got 2", fileOf("avif", box("iloc", u32(0, 0)), box("iloc", u32(0, 0)))],
   ["of one meta", avif(PICTURE) + box("meta", u32(0))],
 ])("refuses an avif, saying %s", (message, head) => {
@@ -170,29 +227,80 @@ test.each([
 });
 
 describe("pixels of an avif", () => {
+  const pixelsOf = (file: string) => pixelsOfHeif(bytes(file), "avif");
   const tile = av1(HEADER + LONG_FRAME, size(64, 64));
-  const one = pixelsOfAvif(bytes(avif(HEADER + LONG_FRAME))).all;
+  const one = pixelsOf(avif(HEADER + LONG_FRAME)).all;
 
   test("are those of each tile, also of those that are stored once", () => {
     expect(one).toBe(708_984);
-    expect(pixelsOfAvif(bytes(tiled(Array<Item>(9).fill(tile))))).toEqual({ largest: one, all: 9 * one });
+    expect(pixelsOf(tiled(Array<Item>(9).fill(tile)))).toEqual({ largest: one, all: 9 * one });
   });
 
   test("are those of one that is told of once, as often as it is there", () => {
     const file = heif([grid(3, 3, 64, 64), tile], refers("dimg", 1, ...Array<number>(9).fill(2)));
-    expect(pixelsOfAvif(bytes(file))).toEqual({ largest: one, all: 9 * one });
+    expect(pixelsOf(file)).toEqual({ largest: one, all: 9 * one });
   });
 
   test("are those of its alpha too, of each tile or of all, and not those of previews", () => {
+    const alpha = av1(HEADER + LONG_FRAME, size(64, 64), ALPHA);
     const alphas = heif(
-      [grid(1, 2, 64, 64), tile, tile, tile, tile],
+      [grid(1, 2, 64, 64), tile, tile, alpha, alpha],
       refers("dimg", 1, 2, 3),
       refers("auxl", 4, 2),
       refers("auxl", 5, 1),
     );
-    expect(pixelsOfAvif(bytes(alphas)).all).toBe(4 * one);
+    expect(pixelsOf(alphas).all).toBe(4 * one);
     const preview = heif([tile, tile, av1(HEADER + FRAME)], refers("thmb", 2, 1));
-    expect(pixelsOfAvif(bytes(preview)).all).toBe(one);
+    expect(pixelsOf(preview).all).toBe(one);
+  });
+
+  test("are those of a header beside it too, for each of several that share the rest", () => {
+    expect(pixelsOf(avif(FRAME, config(HEADER))).all).toBe(one);
+    const [small, large] = [config(STILL_HEADER), config(HEADER)].map((own) => av1(LONG_FRAME, own));
+    expect(pixelsOf(tiled([small!, large!])).largest).toBe(one);
+  });
+});
+
+/** As iPhones write them. */
+describe("a heic of tiles", () => {
+  const tile = (...more: string[]): Item => ({
+    type: "hvc1",
+    data: "",
+    properties: [size(512, 512), ...more],
+  });
+  const gainMap = auxiliary("urn:com:apple:photo:2020:aux:hdrgainmap");
+  const depth = auxiliary("urn:mpeg:hevc:2015:auxid:2");
+  const photo = (...references: string[]): string =>
+    heif(
+      [grid(1, 2, 1000, 500), tile(), tile(), tile(gainMap), tile(depth), { ...tile(), type: "tmap" }],
+      refers("dimg", 1, 2, 3),
+      refers("auxl", 4, 1),
+      refers("auxl", 5, 1),
+      refers("dimg", 6, 1, 4),
+      ...references,
+    );
+
+  test("is judged by these, beside whatever else there is of it", () => {
+    expect(sniff(bytes(photo()))).toBe("heic");
+    expect(pixelsOfHeif(bytes(photo()), "heic")).toEqual({ largest: 512 * 512, all: 2 * 512 * 512 });
+  });
+
+  test.each([
+    ["of one picture, or of one grid", heif([{ ...tile(), type: "iovl" }, tile()], refers("dimg", 1, 2))],
+    [
+      "of one picture, or of one grid",
+      heif([grid(1, 1, 9, 9), grid(1, 1, 9, 9), tile()], refers("dimg", 1, 2), refers("dimg", 2, 3)),
+    ],
+    [
+      "of one picture, or of one grid",
+      heif([grid(1, 1, 9, 9), { ...tile(), type: "av01" }, tile()], refers("dimg", 1, 2)),
+    ],
+    ["multiplied by its alpha", photo(refers("prem", 1, 4))],
+    ["of one meta", photo() + box("meta", u32(0))],
+  ])("is refused, saying %s", (message, head) => {
+    expect(() => sniff(bytes(head))).toThrow(
+      expect.objectContaining({ code: "UNSUPPORTED_FORMAT", message: expect.stringContaining(message) }),
+    );
   });
 });
 

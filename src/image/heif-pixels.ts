@@ -1,0 +1,25 @@
+import { readAv1 } from "./av1.ts";
+import { boxesIn, boxesOf, openHeif } from "./boxes.ts";
+import { type HeifFormat, picturesOf, shownIn, statedPixels } from "./heif.ts";
+
+/**
+ * Pixels of the largest picture that is decoded to show an AVIF or a HEIC, and of all of them: its tiles, as often as each is there,
+ * and its alpha. Of an AVIF they are those of its pictures, whatever size it says that it has; of a HEIC those that it says.
+ *
+ * @throws {PhotoError} CORRUPT or UNSUPPORTED_FORMAT.
+ */
+export function pixelsOfHeif(bytes: Uint8Array, format: HeifFormat): { largest: number; all: number } {
+  const heif = openHeif(bytes);
+  const found = { largest: 0, all: 0 };
+  for (const box of boxesOf(heif, { from: 0, to: bytes.length })) {
+    if (box.type !== "meta") continue;
+    const shown = shownIn(heif, boxesIn(heif, box), format);
+    if (format === "heic") return statedPixels(heif, shown);
+    for (const picture of picturesOf(heif, shown)) {
+      const { pixels } = readAv1(picture, heif.spend);
+      found.largest = Math.max(found.largest, pixels);
+      found.all += pixels * picture.times;
+    }
+  }
+  return found;
+}
