@@ -20,8 +20,9 @@ await serveThread(async () => ({
 /** Of several images the primary one, which is what is shown and need not be the first. */
 function decode(bytes: Uint8Array): { rgba: Uint8Array; width: number; height: number } {
   const file = new libheif.HeifDecoder();
-  const images = file.decode(bytes);
+  let images: HeifImage[] = [];
   try {
+    images = file.decode(bytes);
     const image = images.find((each) => each.is_primary());
     if (!image) throw new Error("it has no image that can be read");
     return pixelsIn(image);
