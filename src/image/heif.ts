@@ -38,7 +38,7 @@ export function shownIn(heif: Heif, meta: readonly Box[], format: HeifFormat): S
   const show = (id: number, as: Shown["as"], types: readonly number[]): void => {
     const item = items.get(id);
     if (!item || !types.includes(item.type))
-      throw unsupported(`an ${format} of one picture, or of one grid of pictures`);
+      throw unsupported("a photo of one picture, or of one grid of pictures, got one made in another way");
     shown.set(`${as} ${id}`, { item, as, times: (shown.get(`${as} ${id}`)?.times ?? 0) + 1 });
   };
   const alphasOf = (ids: readonly number[]): number[] => {
