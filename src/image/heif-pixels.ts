@@ -4,7 +4,8 @@ import { type HeifFormat, picturesOf, shownIn, statedPixels } from "./heif.ts";
 
 /**
  * Pixels of the largest picture that is decoded to show an AVIF or a HEIC, and of all of them: its tiles, as often as each is there,
- * and its alpha. Of an AVIF they are those of its pictures, whatever size it says that it has; of a HEIC those that it says.
+ * and its alpha. Of an AVIF they are those of its pictures, whatever size it says that it has; of a HEIC those that it says,
+ * since its decoder gives none of another size.
  *
  * @throws {PhotoError} CORRUPT or UNSUPPORTED_FORMAT.
  */

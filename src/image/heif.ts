@@ -84,18 +84,19 @@ export function* picturesOf({ file }: Heif, shown: readonly Shown[]): Generator<
   }
 }
 
-/** Pixels of all that is decoded, as far as what is stored says its size. */
+/** Pixels of the largest picture and of all, as far as what is stored says its size. */
 export function statedPixels({ file }: Heif, shown: readonly Shown[]): { largest: number; all: number } {
-  const stated = shown.flatMap(({ item: { type, properties }, times }) =>
-    properties
-      .filter((property) => type !== GRID && property.type === "ispe")
-      .map((ispe) => sizeOf(file, ispe))
-      .map(({ width, height }) => ({ pixels: width * height, times })),
-  );
-  return {
-    largest: stated.reduce((most, { pixels }) => Math.max(most, pixels), 0),
-    all: stated.reduce((sum, { pixels, times }) => sum + pixels * times, 0),
-  };
+  const stated = { largest: 0, all: 0 };
+  for (const { item, times } of shown) {
+    // it has no pixels but those of its tiles
+    if (item.type === GRID) continue;
+    for (const ispe of item.properties.filter(({ type }) => type === "ispe")) {
+      const { width, height } = sizeOf(file, ispe);
+      stated.largest = Math.max(stated.largest, width * height);
+      stated.all += width * height * times;
+    }
+  }
+  return stated;
 }
 
 /** How an item is cropped, turned and mirrored once it is decoded, each with what it says, in hexadecimal. */

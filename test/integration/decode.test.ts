@@ -413,20 +413,27 @@ describe("decode", () => {
       });
   });
 
-  test("reads an AVIF of tiles that have twice as many pixels as the limit in all, and refuses more", async () => {
-    const tile = itemOf(await sharp(menu).resize(64, 64).avif({ effort: 0 }).toBuffer());
-    const tiled = (tiles: number): Buffer =>
-      Buffer.from(
-        heif([grid(1, tiles, 64, 64), tile], refers("dimg", 1, ...Array<number>(tiles).fill(2))),
-        "latin1",
-      );
-    const atMost = { side: 64, maxPixels: 64 * 64 };
-    await expect(framesOf(tiled(2), atMost)).resolves.toHaveLength(1);
-    await expect(framesOf(tiled(3), atMost)).rejects.toMatchObject({
-      code: "TOO_MANY_PIXELS",
-      message: expect.stringContaining("8192 in all tiles of it and its alpha, got 12288"),
-    });
-  });
+  test.each(["avif", "heic"] as const)(
+    "reads an %s of tiles that have twice as many pixels as the limit in all, and refuses more",
+    async (format) => {
+      const avif = sharp(menu).resize(500, 640, { fit: "fill" }).avif({ effort: 0 });
+      const tile = itemOf(format === "avif" ? await avif.toBuffer() : heicOf("menu.heic"));
+      const tiled = (tiles: number): Buffer =>
+        Buffer.from(
+          heif(
+            [grid(1, tiles, 64, 64), ...Array<Item>(tiles).fill(tile)],
+            refers("dimg", 1, ...Array.from({ length: tiles }, (_, n) => n + 2)),
+          ),
+          "latin1",
+        );
+      const atMost = { side: 64, maxPixels: 500 * 640 };
+      await expect(framesOf(tiled(2), atMost)).resolves.toHaveLength(1);
+      await expect(framesOf(tiled(3), atMost)).rejects.toMatchObject({
+        code: "TOO_MANY_PIXELS",
+        message: expect.stringContaining("640000 in all tiles of it and its alpha, got 960000"),
+      });
+    },
+  );
 
   test("of a HEIC of several images reads the one that is shown, which is not the first", async () => {
     const bytes = heicOf("primary-is-second.heic");
