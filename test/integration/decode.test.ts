@@ -129,6 +129,29 @@ describe("decode", () => {
     expect(cpuMs(after)).toBeLessThan(5_000);
   });
 
+  test("refuses a JPEG that browsers make another picture of by its gain map, and no other that has one", async () => {
+    const segment = (marker: number, body: string): Buffer => {
+      const head = Buffer.from([0xff, marker, 0, 0]);
+      head.writeUInt16BE(body.length + 2, 2);
+      return Buffer.concat([head, Buffer.from(body, "latin1")]);
+    };
+    const withSegment = (jpeg: Buffer, added: Buffer): Buffer =>
+      Buffer.concat([jpeg.subarray(0, 2), added, jpeg.subarray(2)]);
+    const said = (hdr: string): Buffer =>
+      Buffer.concat([
+        withSegment(menu, segment(0xe2, "MPF\0MM\0*")),
+        withSegment(
+          menu,
+          segment(0xe1, `http://ns.adobe.com/xap/1.0/\0<x hdrgm:BaseRenditionIsHDR="${hdr}"/>`),
+        ),
+      ]);
+    await expect(framesOf(said("False"))).resolves.toHaveLength(1);
+    await expect(framesOf(said("True"))).rejects.toMatchObject({
+      code: "UNSUPPORTED_FORMAT",
+      message: expect.stringContaining("gain map"),
+    });
+  });
+
   test("refuses an animated PNG, of which it could read the first frame only", async () => {
     const png = await sharp(menu).resize(64, 64).png().toBuffer();
     // eight frames, for ever
