@@ -169,7 +169,7 @@ begin
       where (o.store, o.bucket, o.key, o.version) = (e.store, e.bucket, e.key, e.version) and e.version <> ''
         -- of what is kept a handler tells that it was not that old
         and (o.removed or (e.ord is null and e.told is not null and e.version is distinct from seen.overtaken
-          and (seen.latest is not null or e.told < o.told + interval '1 second')))
+          and (seen.latest is not null or coalesce(e.told < o.told + interval '1 second', true))))
     ) then
       outcome := 'stale';
     elsif e.told is not null and e.ord is null and photo.superseded_at is not null and (
@@ -185,7 +185,8 @@ begin
       outcome := 'stale';
       if e.version = seen.overtaken then
         insert into photos (store, bucket, key, version, listing, uploader, claimed, superseded_at)
-        values (e.store, e.bucket, e.key, e.version, e.listing, e.uploader, e.claimed, now());
+        values (e.store, e.bucket, e.key, e.version, e.listing, e.uploader, e.claimed, now())
+        on conflict do nothing returning id into photo_id;
       end if;
     else
       again := photo.superseded_at is not null;
@@ -246,7 +247,8 @@ begin
         returning p.version
       )
       insert into object_order (store, bucket, key, version, told)
-      select e.store, e.bucket, e.key, d.version, now() from erased d where not has_no_id(d.version) on conflict do nothing;
+      select e.store, e.bucket, e.key, d.version, now() from erased d where not has_no_id(d.version)
+      on conflict on constraint object_order_pkey do update set told = excluded.told;
     end if;
     -- the caller knows of no version but the one that it gave
     queue := e.kind = 'created' and named and exists (select from unqueued u where u.photo_id = photo.id);

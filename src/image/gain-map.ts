@@ -3,32 +3,45 @@ import { markersOf, SCAN } from "./jpeg-scans.ts";
 /**
  * Whether a JPEG has a gain map that makes its picture for ordinary screens (Ultra HDR, ISO 21496-1). Browsers show that one, and the decoder here
  * the picture as it is stored. In photos of phones it is the other way round: what is stored is for ordinary screens. What is
- * said of it stands in the gain map, a JPEG of its own behind the photo, which may lie anywhere.
+ * said of it stands in the gain map, a JPEG of its own behind the photo, which may lie anywhere. So is one whose gain map says it in a way
+ * that is not read here, or more than a hundred times.
  */
 export function isMadeForBrightScreens(jpeg: Uint8Array): boolean {
   const bytes = Buffer.from(jpeg.buffer, jpeg.byteOffset, jpeg.length);
-  // to look through all of a photo takes a millisecond or two
-  if (!mayHaveMore(bytes)) return false;
-  for (const at of placesOf(bytes, NAME)) {
-    // the end of an element says nothing
-    if (/<\/[^<>]*$/.test(bytes.toString("latin1", Math.max(0, at - 40), at))) continue;
-    const value = bytes.toString("latin1", at + NAME.length, at + NAME.length + 40);
-    if (!/^\s*=\s*(["'])False\1|^\s*>\s*False\s*</.test(value)) return true;
+  // to look through all of a photo takes a millisecond or two for each 3 MB
+  if (!leadsFurther(bytes)) return false;
+  let found = 0;
+  for (const [name, ordinary] of SAID) {
+    // XMP may be of 16 bits a letter; without the last byte it is found in either order of them
+    if (bytes.includes(Buffer.from(name, "utf16le").subarray(0, -1))) return true;
+    for (const at of placesOf(bytes, name)) {
+      if (++found > MOST) return true;
+      // the end of an element says nothing
+      if (/<\/[^<>]*$/.test(bytes.toString("latin1", Math.max(0, at - 40), at))) continue;
+      if (!ordinary.test(bytes.toString("latin1", at + name.length, at + name.length + 40))) return true;
+    }
   }
-  // XMP may be of 16 bits a letter; without the last byte it is found in either order of them
-  if (bytes.includes(Buffer.from(NAME, "utf16le").subarray(0, -1))) return true;
-  for (const at of placesOf(bytes, ISO))
+  for (const at of placesOf(bytes, ISO)) {
+    if (++found > MOST) return true;
     if (isoIsForBright(bytes.subarray(at + ISO.length, at - 2 + bytes.readUInt16BE(at - 2)))) return true;
-  return false;
+  }
+  // XMP of several segments, which may part a name, is of photos and not of gain maps
+  return bytes.includes(EXTENSION, endOf(bytes));
 }
 
 /** Whether what stands before the pixels could lead a browser to a gain map. */
-function mayHaveMore(bytes: Buffer): boolean {
+function leadsFurther(bytes: Buffer): boolean {
   for (const { marker, at } of markersOf(bytes)) {
     if (marker === SCAN) return false;
     if (LEADS.some((lead) => bytes.toString("latin1", at + 4, at + 4 + lead.length) === lead)) return true;
   }
   return false;
+}
+
+function endOf(bytes: Buffer): number {
+  let end = 0;
+  for (const { at } of markersOf(bytes)) end = at;
+  return end;
 }
 
 function* placesOf(bytes: Buffer, text: string): Generator<number> {
@@ -40,18 +53,26 @@ function isoIsForBright(said: Buffer): boolean {
   // the photo itself tells versions alone
   if (said.length < 21) return false;
   const flags = said[4]!;
-  const numbers = [5, 9, 13, 17].map((at) => said.readUInt32BE(at));
-  const [stored, other] =
-    flags & COMMON_DENOMINATOR ? [numbers[1]!, numbers[2]!] : [ratio(numbers, 0), ratio(numbers, 2)];
-  return (flags & BACKWARDS) !== 0 || !(stored < other);
+  const [a, b, c, d] = [5, 9, 13, 17].map((at) => said.readUInt32BE(at)) as [number, number, number, number];
+  const asFractions = a / b < c / d;
+  // where all have one denominator, which comes first; Chromium does not know of it and reads fractions
+  const asCommon = (flags & COMMON_DENOMINATOR) === 0 || b < c;
+  return (flags & BACKWARDS) !== 0 || !asFractions || !asCommon;
 }
 
-function ratio(numbers: readonly number[], at: number): number {
-  return numbers[at]! / numbers[at + 1]!;
+function is(value: string): RegExp {
+  return new RegExp(`^\\s*=\\s*(["'])${value}\\1|^\\s*>\\s*${value}\\s*<`);
 }
 
-const NAME = "BaseRenditionIsHDR";
+/** What is said, and how where the stored picture is for ordinary screens: below 0 even those would have the other one. */
+const SAID: readonly (readonly [string, RegExp])[] = [
+  ["BaseRenditionIsHDR", is("False")],
+  ["HDRCapacityMin", is("\\+?\\d[\\d.]*(?:[eE][-+]?\\d+)?")],
+];
 const ISO = "urn:iso:std:iso:ts:21496:-1\0";
 const LEADS = ["MPF\0", "http://ns.adobe.com/xap/1.0/\0", ISO];
+const EXTENSION = "http://ns.adobe.com/xmp/extension/\0";
 const COMMON_DENOMINATOR = 8;
 const BACKWARDS = 4;
+/** A photo says it a few times; of 25 MB that say nothing else it took a second. */
+const MOST = 100;

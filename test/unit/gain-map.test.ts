@@ -40,10 +40,24 @@ describe("a JPEG whose gain map is told of by XMP", () => {
     ).toBe(true);
   });
 
+  test("is for bright screens where ordinary ones count as such, or where it cannot be read as a whole", () => {
+    expect(withMap('<rdf:Description hdrgm:HDRCapacityMin="-2" hdrgm:HDRCapacityMax="-1"/>')).toBe(true);
+    expect(withMap("<hdrgm:HDRCapacityMin>-0.5</hdrgm:HDRCapacityMin>")).toBe(true);
+    expect(withMap('g:BaseRenditionIsHDR="False"'.repeat(101))).toBe(true);
+    const split = jpeg(
+      segment(0xe1, "http://ns.adobe.com/xmp/extension/\0g:BaseRendi"),
+      segment(0xe1, 'http://ns.adobe.com/xmp/extension/\0tionIsHDR="True"'),
+    );
+    expect(isMadeForBrightScreens(Buffer.concat([photo, split]))).toBe(true);
+  });
+
   test("is an ordinary photo otherwise, as those of phones are", () => {
     expect(withMap('<rdf:Description hdrgm:BaseRenditionIsHDR="False" hdrgm:GainMapMax="2"/>')).toBe(false);
     expect(withMap("<hdrgm:BaseRenditionIsHDR>False</hdrgm:BaseRenditionIsHDR>")).toBe(false);
-    expect(withMap('<rdf:Description hdrgm:GainMapMax="2"/>')).toBe(false);
+    expect(withMap('<rdf:Description hdrgm:GainMapMax="2" hdrgm:HDRCapacityMin="0.000000"/>')).toBe(false);
+    expect(withMap("<hdrgm:HDRCapacityMin>0</hdrgm:HDRCapacityMin>")).toBe(false);
+    const depth = segment(0xe1, `http://ns.adobe.com/xmp/extension/\0<GDepth/>`);
+    expect(isMadeForBrightScreens(Buffer.concat([jpeg(app2(MPF), depth), jpeg(app1("<x/>"))]))).toBe(false);
   });
 
   test("is not looked for behind a photo that leads nowhere", () => {
@@ -61,8 +75,11 @@ test("a JPEG whose gain map is told of by ISO 21496-1 is for bright screens wher
   expect(withMap(iso(0, 0, 1, 2, 1))).toBe(false);
   expect(withMap(iso(0, 2, 1, 0, 1))).toBe(true);
   expect(withMap(iso(0x40, 1, 2, 3, 4))).toBe(false);
-  expect(withMap(iso(8, 100, 0, 200))).toBe(false);
-  expect(withMap(iso(8, 100, 200, 0))).toBe(true);
+  // by one denominator the first is the brighter, by fractions the second: browsers read the latter
+  expect(withMap(iso(8, 100, 200, 2, 1))).toBe(true);
+  expect(withMap(iso(8, 100, 1, 2, 1))).toBe(true);
+  expect(withMap(iso(8, 1, 2, 4, 2))).toBe(false);
+  expect(withMap(iso(0, 0, 0, 5, 0))).toBe(true);
   expect(withMap(iso(4, 0, 1, 2, 1))).toBe(true);
   expect(withMap(iso(0, 2, 1, 0, 0))).toBe(true);
 });
