@@ -11,7 +11,7 @@ alter table object_order drop column kept;
 comment on table object_order is 'The latest event of each object, each version that was removed on its own, and each that was old when its event came, or was erased.';
 comment on column object_order.version is
   'Empty: the object as a whole; null: what has no version id; else a version that is gone for good, or, where it is not removed, that no upload handler brings back';
-comment on column object_order.told is 'When the latest was said of what was told of the object as a whole; null where that is not known. Of an erased version: when it was erased';
+comment on column object_order.told is 'When the latest was said of what was told of the object as a whole; null where that is not known. Of an erased version: when its removal was said';
 comment on column object_order.overtaken is
   'Where what is current was told without an order: the version that the event of the latest order made current, empty for a removal';
 drop function if exists record_events(jsonb, text), record_events(jsonb, text, boolean);
@@ -41,7 +41,7 @@ drop function if exists record_events(jsonb, text), record_events(jsonb, text, b
 -- (object_order.overtaken), as is that of what a handler took the place of. Once the event of what is current comes with a lower order, or that
 -- version is deleted for good, what was kept counts: in a bucket with versions the photo before would stay on the page, since its bytes are
 -- still there, and the one of today would never be judged. A sweep has seen the bucket: what it makes current took the place of nothing.
--- No upload handler brings back a version id whose event was stale when it came and that is not kept, or that was erased after what it tells.
+-- No upload handler brings back a version id whose event was stale when it came and that is not kept, or whose removal was said after what it tells, where it is erased.
 -- With p_erase a removal also deletes the photos that it leaves withdrawn, with their tags, verdicts, reviews and scores: of the version
 -- that it names, else of the object, also where it was overtaken and is taken only now; of what came after it only what was known before it was said.
 -- Returns, in order, the photo (null where none is known), whether it wants to be queued, and what became of the event:
@@ -247,7 +247,7 @@ begin
         returning p.version
       )
       insert into object_order (store, bucket, key, version, told)
-      select e.store, e.bucket, e.key, d.version, now() from erased d where not has_no_id(d.version)
+      select e.store, e.bucket, e.key, d.version, coalesce(e.told, now()) from erased d where not has_no_id(d.version)
       on conflict on constraint object_order_pkey do update set told = excluded.told;
     end if;
     -- the caller knows of no version but the one that it gave

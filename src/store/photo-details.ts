@@ -41,13 +41,14 @@ export async function readPhoto(db: Pool, id: string): Promise<PhotoDetails | un
 }
 
 /**
- * The current photo of an object, or where there is none the newest that was.
+ * The current photo of an object, or where there is none the newest that was: rather one that was there for a while than one
+ * that was replaced as it was made known.
  *
  * @param bucket an absolute path for a photo of a folder: no bucket's name begins with a slash.
  */
 export async function readPhotoOf(db: Pool, bucket: string, key: string): Promise<PhotoDetails | undefined> {
   const text = `${SELECT} where p.store = $1 and p.bucket = $2 and p.key = $3
-    order by (p.superseded_at is null) desc, p.id desc limit 1`;
+    order by (p.superseded_at is null) desc, (p.superseded_at > p.registered_at) desc, p.id desc limit 1`;
   const store = bucket.startsWith("/") ? "folder" : "s3";
   return (await query<PhotoDetails>(db, { name: "read_photo_of", text, values: [store, bucket, key] }))[0];
 }

@@ -8,8 +8,11 @@ import { parseEventBridge } from "../../src/intake/eventbridge.ts";
 import { parseGcs } from "../../src/intake/gcs.ts";
 import { parseS3 } from "../../src/intake/s3.ts";
 import { type EventDeps, queueForgotten, takeEvents } from "../../src/intake/take-events.ts";
+
 import type { PhotoJob, Recorded } from "../../src/photo.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
+import { readPhotoOf } from "../../src/store/photo-details.ts";
+
 import { databaseTime, registerPhotos } from "../../src/store/photos.ts";
 import { connect } from "../../src/store/pool.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
@@ -713,7 +716,7 @@ describe("an event with an order, of an object that an upload handler told of an
     expect(await one(db, at(-MINUTE_MS))).toEqual({ photoId: null, outcome: "stale", queue: false });
     expect(await publicVersions(db)).toEqual(["etag:2"]);
     expect(await rows(db, "select photo_id from unqueued")).toEqual([{ photo_id: photoId }]);
-    expect(await outcomes(db, at(MINUTE_MS, { version: "etag:3" }))).toEqual(["accepted"]);
+    expect(await outcomes(db, at(MINUTE_MS, { version: "etag:3", order: "11" }))).toEqual(["accepted"]);
   });
 
   test("names what was told without a version, and what has another name without a verdict, however late", async ({
@@ -793,6 +796,16 @@ test("a listing replaces no photo that was told of without a version, and keeps 
   expect(await registerPhotos(db.pool, [{ ...ref, key: "c" }], "live")).toMatchObject([
     { version: "etag:1" },
   ]);
+});
+
+test("of a removed object the photo is found that was there, and not one that was replaced as it was made known", async ({
+  db,
+}) => {
+  const ref = (version: string) => ({ store: "s3", bucket: "b", key: "a", version, known: {} }) as const;
+  await registerPhotos(db.pool, [ref("v2"), ref("v1")], "live");
+  expect(await current(db)).toEqual(["v1"]);
+  await record(db, removed("20"));
+  expect((await readPhotoOf(db.pool, "b", "a"))?.version).toBe("v1");
 });
 
 test("a listing that is older than a removal or an overwrite undoes neither", async ({ db }) => {
