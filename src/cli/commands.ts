@@ -30,6 +30,10 @@ export const commands: Readonly<Record<string, { summary: string; load(): Promis
     summary: "queue photos: objects, prefixes, files, folders, or a list on stdin",
     load: async () => (await import("./enqueue.ts")).enqueue,
   },
+  queue: {
+    summary: "show the two lanes, pause one, and resume it",
+    load: async () => (await import("./queue.ts")).queue,
+  },
   backfill: {
     summary: "judge old photos: a bucket, a list, or a choice from Postgres; start, watch, pause, report",
     load: async () => (await import("./backfill.ts")).backfill,

@@ -6,7 +6,9 @@ import { foldersOf } from "../image/folder.ts";
 import { connectS3 } from "../image/s3.ts";
 import { probeBucket } from "../image/s3-bucket.ts";
 import { openModelById } from "../infer/folders.ts";
-import { openQueueServer } from "../queue/server.ts";
+import { LANES, type Lane } from "../photo.ts";
+import { openQueues } from "../queue/queues.ts";
+import { openQueueServer, type QueueServer } from "../queue/server.ts";
 import { requireClosed, requireSchema, requireWritable, serverVersion } from "../store/migrate.ts";
 import { type ModelRow, readModels } from "../store/models.ts";
 import { rollupState } from "../store/rollups.ts";
@@ -26,8 +28,8 @@ export const doctor: Command = {
 usage: maitred doctor [--bucket NAME]... [--json]
 
 Checks Node, memory, Postgres (version, schema, whether a worker may write, whether PUBLIC may create, and whether somebody
-folds the counts that dashboards read; maitred rollups compares them), the queue's server (Redis: version and eviction policy), the folders of MAITRED_FOLDERS, the
-buckets named, the policy and the model's hashes, and runs the model once to see which execution provider really runs.
+folds the counts that dashboards read; maitred rollups compares them), the queue's server (Redis: version and eviction policy)
+and whether a lane is paused, the folders of MAITRED_FOLDERS, the buckets named, the policy and the model's hashes, and runs the model once to see which execution provider really runs.
 Changes nothing.
 
   maitred doctor --bucket photos
@@ -110,9 +112,25 @@ async function checkQueue(config: Config): Promise<string> {
     throw new Error("set MAITRED_QUEUE_URL, or DATABASE_URL to keep it in Postgres");
   const server = openQueueServer(config, () => {});
   try {
-    return `${await server.check()}${server.kind === "redis" ? ", noeviction" : ""}`;
+    const found = `${await server.check()}${server.kind === "redis" ? ", noeviction" : ""}`;
+    const paused = await pausedLanes(server);
+    if (paused.length === 0) return found;
+    const which = paused.map((lane) => `the lane ${lane} is paused`).join(" and ");
+    throw new Error(
+      `${found}, but ${which}: maitred queue status says by whom and why, and maitred queue resume ends it`,
+    );
   } finally {
     await server.close();
+  }
+}
+
+async function pausedLanes(server: QueueServer): Promise<Lane[]> {
+  const queues = openQueues(server, () => {});
+  try {
+    const depths = await Promise.all(LANES.map((lane) => queues.depth(lane)));
+    return LANES.filter((_, index) => depths[index]!.paused);
+  } finally {
+    await queues.close();
   }
 }
 

@@ -7,11 +7,12 @@ import { folderPhoto, foldersOf, isInside, listFolder } from "../image/folder.ts
 import { ANSWER_MS, connectS3 } from "../image/s3.ts";
 import { listObjects } from "../image/s3-bucket.ts";
 import { Scope } from "../lifecycle.ts";
-import { type Known, LANES, type PhotoRef } from "../photo.ts";
+import { type Known, LANES, type Lane, type PhotoRef } from "../photo.ts";
 import { databaseTime, photosToReplay } from "../store/photos.ts";
 import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
 import { codeOption, laneOption, uploaderOption } from "./options.ts";
+import { sayPaused } from "./paused.ts";
 import { drawStatus, printable } from "./terminal.ts";
 
 export const enqueue: Command = {
@@ -65,6 +66,7 @@ there, or there is no photo in any.
     const s3 = connectS3(config, 8, 1, ANSWER_MS);
     scope.onClose("S3", () => s3.destroy());
     const counts = { queued: 0, decided: 0, unclear: 0 };
+    const used = new Set<Lane>();
     const roots = foldersOf(config.folders);
     let outside: string | undefined;
     let whole = true;
@@ -79,6 +81,7 @@ there, or there is no photo in any.
         for await (const page of photosToReplay(intake.db, replay)) {
           for (const each of LANES) {
             const photos = page.filter((photo) => (args.values["lane"] ? lane : photo.lane) === each);
+            if (photos.length > 0) used.add(each);
             await intake.queues.add(
               each,
               photos.map(({ lane: _lane, ...photo }) => photo),
@@ -95,11 +98,13 @@ there, or there is no photo in any.
           looked = await databaseTime(intake.db);
           outside ??= page.find((photo) => isOutside(photo, roots))?.bucket;
           counts.queued += queued.length;
+          if (queued.length > 0) used.add(lane);
           counts.decided += ids.length - queued.length - unclear.length;
           counts.unclear += unclear.length;
           progress();
         }
       }
+      if (used.size > 0) await sayPaused(terminal, intake, [...used]);
     } finally {
       await scope.close();
     }

@@ -177,11 +177,12 @@ async function note({ items }: Step, samples: { missed: string[]; gone: string[]
 
 async function room({ intake, config, lane, queueLimit, signal, say }: BucketSweep): Promise<void> {
   for (let told = false; ; told = true) {
-    const { waiting } = await intake.queues.depth(lane);
+    const { waiting, paused } = await intake.queues.depth(lane);
     // what a feeder keeps there never becomes less for as long as its backfill runs
     const fed = lane === "backfill" ? await feedLimit(config, intake.db) : 0;
     if (waiting < queueLimit + fed) return;
-    if (!told) say(`waits: ${waiting} photos are in the lane ${lane} already (--queue)`);
+    const why = paused ? `, which is paused: maitred queue resume ${lane}` : "";
+    if (!told) say(`waits: ${waiting} photos are in the lane ${lane} already (--queue)${why}`);
     await sleep(ROOM_MS, undefined, { signal });
   }
 }

@@ -18,6 +18,7 @@ import { openIntake } from "./intake.ts";
 import { migrateAll } from "./migrate.ts";
 import { accountOption } from "./options.ts";
 import { makeOutputFolder } from "./output-folder.ts";
+import { sayPaused } from "./paused.ts";
 import { withPostgres } from "./postgres.ts";
 import { createProgress, photoTable } from "./progress.ts";
 import { sentences } from "./sentences.ts";
@@ -80,6 +81,7 @@ Postgres ended by itself.
       const worker = await startWorker(judging, log, scope, progress.events, ifTaken("MAITRED_PORT"));
       const intake = openIntake(config, scope, (err) => log.warn({ err }, "a server is unwell"));
       const watching = { intake, log, withdrew: progress.withdrew };
+      await sayPaused(terminal, intake);
       for (const folder of folders) await withdrawGone(folder, watching);
       if (!values["once"]) {
         const api = await startApi(config, log, scope, ifTaken("MAITRED_API_PORT"));

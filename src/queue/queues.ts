@@ -28,11 +28,14 @@ export interface Queues extends Closable {
    * @returns how many were taken out, and how many are in hand.
    */
   remove(photoIds: readonly string[]): Promise<{ removed: number; inHand: number }>;
+  /** What is in hand is finished, and nothing else is taken by any worker until `resume`: BullMQ keeps that with the queue. */
   pause(lane: Lane): Promise<void>;
   resume(lane: Lane): Promise<void>;
   depth(lane: Lane): Promise<LaneDepth>;
   /** Waits for the first connection, which BullMQ tries only once on Postgres. */
   ready(): Promise<void>;
+  /** What tells these queues from those of other groups with the same Postgres. */
+  readonly prefix: string;
   /** As BullMQ knows them, for what shows them so. */
   readonly own: readonly PhotoQueue[];
 }
@@ -52,6 +55,7 @@ export function openQueues(server: QueueServer, onError: (error: Error) => void)
   }
   return {
     own: Object.values(queues),
+    prefix: server.prefix,
     async held(photoIds) {
       let jobs = 0;
       for await (const _ of jobsOf(photoIds)) jobs++;

@@ -43,6 +43,24 @@ export async function addAuditEntry(db: Queryable, { who, did, photo, about }: N
   });
 }
 
+export interface LaneChange {
+  lane: string;
+  state: "running" | "paused";
+  who: string;
+  at: Date;
+  why: string;
+}
+
+/** Of each lane of the queues of `prefix`, what was written down last of who paused or resumed it. */
+export async function lastLaneChanges(db: Pool, prefix: string): Promise<LaneChange[]> {
+  return query<LaneChange>(db, {
+    name: "last_lane_changes",
+    text: `select distinct on (about ->> 'lane') about ->> 'lane' as lane, about ->> 'state' as state, who, at, about ->> 'why' as why
+      from audit_log where did = 'changed-lane' and about ->> 'prefix' = $1 order by about ->> 'lane', id desc`,
+    values: [prefix],
+  });
+}
+
 /** The newest first. @param before only what is older than this one. */
 export async function readAuditLog(
   db: Pool,

@@ -20,6 +20,8 @@ const INDEXES: Readonly<Record<string, string>> = {
     and audit_rank(id) < 50`,
   // of a photo that is erased; the primary key begins with the model
   shadow_scores_photo: "shadow_scores (photo_id)",
+  // who paused a lane, which the desk asks every second while one is paused
+  audit_log_lanes: "audit_log (id) where did = 'changed-lane'",
   verdicts_backfill: "verdicts (backfill_id, photo_id, id) where backfill_id is not null",
   // a restaurant's photo tabs, and all of its photos whatever became of them, newest first. The id stands before what a verdict
   // changes, so that the verdict writes to the page that the registration wrote to

@@ -107,7 +107,7 @@ export async function queueLost(db: Pool, queues: Pick<Queues, "held" | "add">):
 }
 
 /** What BullMQ throws says nothing of whose fault it is; here it is always its server's. BullMQ itself waits for ever. */
-async function orAway<T>(work: Promise<T>): Promise<T> {
+export async function orAway<T>(work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${QUEUE_MS} ms`)), QUEUE_MS);

@@ -39,6 +39,7 @@ const COMMANDS = [
   "feed",
   "deliver",
   "enqueue",
+  "queue",
   "backfill",
   "policy",
   "sweep",
@@ -90,6 +91,11 @@ describe("maitred", () => {
     [["enqueue", "--lane", "fast", "x"], "expected live or backfill"],
     [["enqueue", "s3://b/k", "../no-such/"], "../no-such/: there is no such file or folder"],
     [["enqueue", "package.json/a.jpg"], "package.json/a.jpg: there is no such file or folder"],
+    [["queue"], "expected status, pause or resume\n"],
+    [["queue", "status", "live"], 'expected nothing after status, got "live"'],
+    [["queue", "pause", "--why", "x"], "expected live or backfill\n"],
+    [["queue", "resume", "live", "backfill"], "expected live or backfill, got live backfill\n"],
+    [["queue", "pause", "live", "--why", " "], "--why: expected why it is paused\n"],
     [["up"], "expected at least one folder"],
   ] as const)("%j exits 2 and says what was expected", async ([args, message]) => {
     const command = maitred([...args]);

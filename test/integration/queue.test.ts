@@ -369,6 +369,43 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     await backfill.done;
   });
 
+  test("once paused finish what is in hand, and hand out no more to any worker until resumed", async ({
+    open,
+  }) => {
+    const { queues, take } = open(backend);
+    const begun = withResolvers<void>();
+    const finish = withResolvers<void>();
+    const done: string[] = [];
+    const all = withResolvers<void>();
+    const handle: Handle = async ({ id }) => {
+      begun.resolve();
+      await finish.promise;
+      if (done.push(id) === 4) all.resolve();
+    };
+    const first = await take("live", handle, { concurrency: 1 });
+    await queues.add("live", [job(1), job(2)]);
+    await begun.promise;
+    await queues.pause("live");
+    await queues.pause("live");
+    // of what is in hand, and of what waits, something is asked again
+    await queues.add("live", [job(1), job(2), job(3)]);
+    finish.resolve();
+    await expect.poll(() => queues.depth("live")).toMatchObject({ active: 0, waiting: 3, paused: true });
+    await first.close();
+    await take("live", handle);
+    // it takes of the other lane, and so would have taken of this one
+    const other = withResolvers<void>();
+    await take("backfill", async () => other.resolve());
+    await queues.add("backfill", [job(4)]);
+    await other.promise;
+    expect(done).toEqual(["1"]);
+    expect(await queues.depth("live")).toMatchObject({ active: 0, waiting: 3 });
+    await queues.resume("live");
+    await queues.resume("live");
+    await all.promise;
+    expect(done.sort()).toEqual(["1", "1", "2", "3"]);
+  });
+
   test("wait, on close, for the photos in hand, and hand out no more", async ({ open }) => {
     const { queues, take } = open(backend);
     await queues.add("live", [job(1), job(2), job(3)]);

@@ -235,6 +235,9 @@ describe("--once", () => {
     up.child.kill("SIGINT");
     expect(await up.exit).toBe(130);
     expect(up.stderr()).toContain("1 photo not judged yet");
+    expect(up.stderr()).toContain(
+      "the lane live is paused, and nobody wrote down who did it; nothing of it is judged until maitred queue resume live\n",
+    );
     await queues.resume("live");
     await queues.close();
     await server.close();
