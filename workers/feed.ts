@@ -6,6 +6,7 @@ import { withRenditions } from "../src/backfill/rendition.ts";
 import type { RunningBackfill } from "../src/backfill/source.ts";
 import type { Config } from "../src/config.ts";
 import { asError } from "../src/errors.ts";
+import { within } from "../src/http/within.ts";
 import { ANSWER_MS, connectS3 } from "../src/image/s3.ts";
 import { listStretch } from "../src/image/s3-bucket.ts";
 import type { Scope } from "../src/lifecycle.ts";
@@ -82,7 +83,11 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
           const { waiting, active, delayed } = await queues.depth("backfill");
           return waiting + active + delayed;
         },
-        liveOldestMs: async () => (await queues.depth("live")).oldestMs,
+        async liveOldestMs() {
+          const { paused, oldestMs } = await queues.depth("live");
+          // an upload that a person keeps back does not wait for what a backfill would take
+          return paused ? 0 : oldestMs;
+        },
         finish: () => endBackfills(db),
         fail: (id, why) => changeBackfill(db, id, "paused", FEEDER, why),
         now: Date.now,
@@ -98,10 +103,11 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
   );
 
   const ending = new AbortController();
-  scope.hold(
-    "feeder's word",
-    regularly(() => noteFeeding(db, feeder.standsBack()).catch(broken), SAY_MS),
-  );
+  // the queue's server may be away while Postgres is not
+  const lane = within(() => queues.depth("backfill"));
+  const say = async (): Promise<void> =>
+    noteFeeding(db, feeder.standsBack(), (await lane(PATIENCE_MS))?.paused ?? false).catch(broken);
+  scope.hold("feeder's word", regularly(say, SAY_MS));
   const loop = (async () => {
     while (!ending.signal.aborted) {
       let fed = 0;
@@ -145,4 +151,5 @@ const CUDA_BATCH = 64;
 const CONNECTIONS = 64;
 const ROUND_MS = 200;
 const SAY_MS = 5_000;
+const PATIENCE_MS = 1_500;
 const OUTAGE_MS = 5_000;

@@ -10,7 +10,7 @@ export interface Waiting {
   /** Fed and not judged yet. */
   waiting: number;
   /** What feeders last said of themselves; `nobody`: none did within half a minute. */
-  feeder: "feeds" | "stands back" | "nobody";
+  feeder: "feeds" | "stands back" | "lane paused" | "nobody";
   /** Whether one runs. */
   worker: boolean;
 }
@@ -21,6 +21,8 @@ export function heldBy(run: Waiting, now: Date): string | undefined {
   if (state !== "running") return undefined;
   if (feeder === "nobody") return "waits for maitred feed or maitred up: none runs";
   const feeds = !readAll || retrying;
+  if ((feeds || waiting > 0) && feeder === "lane paused")
+    return "waits for the lane backfill, which is paused: maitred queue status says by whom";
   const until = feeds && hours ? waitsUntil(parseHours(hours), now) : undefined;
   if (until !== undefined) return `waits until ${until}`;
   if (feeds && feeder === "stands back")

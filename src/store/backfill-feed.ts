@@ -88,13 +88,14 @@ export async function countWaiting(db: Pool, olderThanS: number): Promise<number
   return rows[0]!.photos;
 }
 
-/** Says that a feeder runs, and whether it feeds nothing because an upload has waited for too long. */
-export async function noteFeeding(db: Pool, standsBack: boolean): Promise<void> {
+/** Says that a feeder runs, whether it feeds nothing because an upload has waited for too long, and whether its lane is paused. */
+export async function noteFeeding(db: Pool, standsBack: boolean, lanePaused: boolean): Promise<void> {
   await query(db, {
     name: "note_feeding",
-    text: `insert into feeding (heard_at, stands_back) values (now(), $1)
-      on conflict (single) do update set heard_at = excluded.heard_at, stands_back = excluded.stands_back`,
-    values: [standsBack],
+    text: `insert into feeding (heard_at, stands_back, lane_paused) values (now(), $1, $2)
+      on conflict (single) do update
+      set heard_at = excluded.heard_at, stands_back = excluded.stands_back, lane_paused = excluded.lane_paused`,
+    values: [standsBack, lanePaused],
   });
 }
 

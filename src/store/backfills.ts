@@ -43,7 +43,7 @@ export interface BackfillRow {
   /** At its rate, what was fed lasts for now. */
   rests: boolean;
   /** What feeders last said of themselves; `nobody`: none did within half a minute. */
-  feeder: "feeds" | "stands back" | "nobody";
+  feeder: "feeds" | "stands back" | "lane paused" | "nobody";
   /** Whether one runs. */
   worker: boolean;
   /** Some of what it proposed was neither applied nor discarded. */
@@ -233,7 +233,7 @@ const COLUMNS = `id, what, model, again, propose, state, outcome, max_rate as "m
     exists (select from backfill_retries r where r.backfill_id = backfills.id) as retrying,
     coalesce(rests_until > now(), false) as rests,
     case when what ->> 'kind' = 'policy' then 'feeds' else coalesce((
-      select case when f.stands_back then 'stands back' else 'feeds' end
+      select case when f.lane_paused then 'lane paused' when f.stands_back then 'stands back' else 'feeds' end
       from feeding f where f.heard_at > now() - interval '30 seconds'), 'nobody') end as feeder,
     exists (select from model_workers m where m.seen_at > now() - interval '2 minutes') as worker`;
 

@@ -50,7 +50,7 @@ import { startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, type Database, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
 import { ofAll, register } from "../verdicts.ts";
-import { waitersIn } from "../waits.ts";
+import { until, waitersIn } from "../waits.ts";
 
 const samples = inject("samples");
 let s3: FauxqsServer;
@@ -1092,6 +1092,31 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
     }
     await db.pool.query("update feeding set heard_at = heard_at - interval '31 seconds'");
     expect(await line()).toBe(nobody);
+  });
+
+  test("feeds while the live lane is paused, whatever waits in it, and says when its own is", async ({
+    configFor,
+    db,
+  }) => {
+    await photos(db, "p1", "p2", "p3");
+    const id = await addBackfill(db.pool, ofAll);
+    const scope = new Scope();
+    try {
+      const config = configFor(backend, { MAITRED_LIVE_TARGET_MS: "100", MAITRED_FEED_LIMIT: "1" });
+      const upload = { store: "s3", bucket: "archive", key: "waits.jpg", version: "" } as const;
+      const { queues, take } = openIntake(config, scope, () => {});
+      await queues.pause("live");
+      await queues.pause("backfill");
+      await take([upload], "live");
+      await until(async () => (await queues.depth("live")).oldestMs > 100);
+      await startFeed(config, createLog("silent"), scope);
+      await expect.poll(async () => (await queues.depth("backfill")).waiting, { timeout: 20_000 }).toBe(1);
+      expect(statusLines((await readBackfill(db.pool, id))!, [])[1]).toBe(
+        "running, waits for the lane backfill, which is paused: maitred queue status says by whom",
+      );
+    } finally {
+      await scope.close();
+    }
   });
 
   test("proposes nothing of what was queued by hand in its lane: that is a verdict at once", async ({

@@ -391,6 +391,7 @@ describe("migrations", () => {
       const [id] = await register(db, "a");
       await made(db, "0001_photos", "0012_desk", "0026_overtaken");
       await db.pool.query("alter table object_order alter column overtaken type jsonb using null");
+      await db.pool.query("alter table feeding drop column lane_paused");
       await db.pool.query(`insert into object_order (store, bucket, key, overtaken) values
         ('s3', 'b', 'a', '{"kind": "created", "version": "v2", "ord": "20"}'),
         ('s3', 'b', 'b', '{"kind": "removed", "version": "", "ord": "30"}'), ('s3', 'b', 'c', null)`);
@@ -400,7 +401,11 @@ describe("migrations", () => {
       });
       cpSync(folder, longer, { recursive: true });
       writeFileSync(join(longer, "9999_future.sql"), "-- Up Migration\ncreate table future ();\n");
-      expect(await migrate(db.url, "maitred_queue", longer)).toEqual(["0019_events", "9999_future"]);
+      expect(await migrate(db.url, "maitred_queue", longer)).toEqual([
+        "0019_events",
+        "0020_lane_paused",
+        "9999_future",
+      ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);
       expect((await db.pool.query("select id from photos")).rows).toEqual([{ id }]);
       const { rows } = await db.pool.query("select key, latest, overtaken from object_order order by key");

@@ -858,6 +858,10 @@ test("a run that nobody works on says for whom it waits", () => {
   );
   // nothing more is to be fed
   expect(held({ feeder: "stands back", readAll: true })).toBeUndefined();
+  const paused = "waits for the lane backfill, which is paused: maitred queue status says by whom";
+  expect(held({ feeder: "lane paused" })).toBe(paused);
+  expect(held({ feeder: "lane paused", readAll: true })).toBe(paused);
+  expect(held({ feeder: "lane paused", readAll: true, waiting: 0 })).toBeUndefined();
   expect(held({ worker: false })).toBe("waits for a worker: none runs");
   expect(held({ worker: false, waiting: 0 })).toBeUndefined();
 });
