@@ -26,6 +26,7 @@ export type Found = z.infer<typeof schemas.found>;
 export type AuditLog = z.infer<typeof log.auditLog>;
 export type Sessions = z.infer<typeof log.sessions>;
 export type Operating = z.infer<typeof operate.operating>;
+export type Lane = NonNullable<Operating["lanes"]>[number];
 export type WorkerFigures = z.infer<typeof operate.figures>;
 export type Backfill = z.infer<typeof operate.backfill>;
 export type DeadDeliveries = z.infer<typeof operate.deadDeliveries>;

@@ -4,7 +4,6 @@ import { createRate, partRead, photosLeft } from "../backfill/progress.ts";
 import { describeStored } from "../backfill/selector.ts";
 import type { OperateDeps, Operating, Settled } from "../http/desk/operate-deps.ts";
 import { within } from "../http/within.ts";
-import { LANES } from "../photo.ts";
 import { recently } from "../recently.ts";
 import { addAuditEntry, audited } from "../store/audit-log.ts";
 import { readBackfillSums } from "../store/backfill-counts.ts";
@@ -22,19 +21,13 @@ import { readWorkers } from "../store/models.ts";
 import type { Pool, Queryable } from "../store/pool.ts";
 import { sweepTotals } from "../store/sweep-totals.ts";
 import type { EventIntake } from "./intake.ts";
+import { changeLane, readLanes } from "./lanes.ts";
 import { replayBadMessage, replayFailed } from "./replay.ts";
 
 export function openOperate(intake: EventIntake): OperateDeps {
-  const { db, queues } = intake;
+  const { db } = intake;
   // the queue's server may be away while Postgres is not: the page says so, and shows the rest
-  const lanes = within(() =>
-    Promise.all(
-      LANES.map(async (lane) => {
-        const { oldestMs, ...depth } = await queues.depth(lane);
-        return { lane, ...depth, oldestS: oldestMs / 1_000 };
-      }),
-    ),
-  );
+  const lanes = within(() => readLanes(intake));
   const slow = recently(() => readSlow(db), SLOW_MS);
   const runs = createRuns(db);
   // before what needs the queue too, so that whoever dies in between has said who asked for it
@@ -60,7 +53,11 @@ export function openOperate(intake: EventIntake): OperateDeps {
       ]);
       return {
         at: new Date().toISOString(),
-        lanes: depths ?? null,
+        lanes:
+          depths?.map(({ pausedBy, ...lane }) => ({
+            ...lane,
+            pausedBy: pausedBy && { ...pausedBy, at: pausedBy.at.toISOString() },
+          })) ?? null,
         unqueued,
         workers: workers.map((worker) => ({ ...worker, seenAt: worker.seenAt.toISOString() })),
         backfills,
@@ -109,7 +106,8 @@ export function openOperate(intake: EventIntake): OperateDeps {
     },
     replayFailures: (code, after, by) =>
       replayFailed(intake, code, after, (photos) => asks(by, "replayed-failures", { code, photos })),
-    // these two write down themselves who did it
+    // these write down themselves who did it
+    changeLane: (lane, state, by, why) => changeLane(intake, lane, state, by, why),
     changeBackfill: (id, state, by, why) => changeBackfill(db, id, state, by, why),
     retryBackfill: (id, code, by) => retryBackfill(db, id, code, by),
   };

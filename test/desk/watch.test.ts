@@ -95,6 +95,13 @@ describe.skipIf(!CHROMIUM)("operate", { timeout: 180_000 }, () => {
     await press(`Resume backfill ${backfill}`);
     await page.getByText(`Backfill ${backfill} is running.`).first().waitFor();
 
+    await press("Pause… the lane backfill");
+    await page.keyboard.type("the archive is moved");
+    await page.keyboard.press("Enter");
+    await page.getByText(/^oda, .*: the archive is moved$/).waitFor();
+    await press("Resume the lane backfill");
+    await page.getByText("The lane backfill is running.").first().waitFor();
+
     await press(/^Send all again/);
     await page.getByText("1 delivery to 3f9c2a71b0d4 is tried again.").first().waitFor();
     await press(/^Replay message 1/);
@@ -118,6 +125,8 @@ describe.skipIf(!CHROMIUM)("operate", { timeout: 180_000 }, () => {
     expect(rows.map(({ did }) => did)).toEqual([
       "changed-backfill",
       "changed-backfill",
+      "changed-lane",
+      "changed-lane",
       "replayed-deliveries",
       "replayed-message",
       "discarded-message",

@@ -149,6 +149,27 @@ describe("what operators do", () => {
     ]);
   });
 
+  test("pauses a lane with why, and resumes it", async ({ openDesk, db }) => {
+    const desk = await openDesk();
+    const [vic, oda] = [await desk.signIn("vic", "read"), await desk.signIn("oda", "operate")];
+    const change = async (who: Person, lane: string, state: string, why?: string) =>
+      (await who.ask("POST", `/desk/api/operate/lanes/${lane}/state`, { state, ...(why && { why }) })).status;
+    const lanes = async () => (await vic.ask("GET", "/desk/api/operate")).body.lanes;
+    expect(await change(vic, "live", "paused", "no")).toBe(403);
+    expect(await change(oda, "live", "paused")).toBe(400);
+    expect(await change(oda, "fast", "paused", "what lane")).toBe(400);
+    expect(await change(oda, "live", "paused", "the store is moved")).toBe(204);
+    expect(await change(oda, "live", "paused", "again")).toBe(409);
+    await expect.poll(lanes).toMatchObject([
+      { lane: "live", paused: true, pausedBy: { who: "oda", why: "the store is moved" } },
+      { lane: "backfill", paused: false, pausedBy: null },
+    ]);
+    expect(await change(oda, "live", "running")).toBe(204);
+    expect(await change(oda, "live", "running")).toBe(409);
+    await expect.poll(lanes).toMatchObject([{ paused: false, pausedBy: null }, {}]);
+    expect(await told(db)).toEqual(["paused the lane live: the store is moved", "resumed the lane live"]);
+  });
+
   test("is in one log with what commands and the feeder do to backfills, each once however many pages it takes", async ({
     db,
   }) => {
@@ -264,6 +285,7 @@ test("nothing is done of which it cannot be written down who did it", async ({ d
   const [{ id: photo }] = (await db.pool.query("select id from photos where state = 'shown'")).rows;
   const everything = async () => ({
     queued: await queued(),
+    lanes: (await operate.now()).lanes?.map(({ paused }) => paused),
     deliveries: await operate.deadDeliveries(),
     messages: await operate.badMessages(),
     backfills: (await db.pool.query("select * from backfills")).rows,
@@ -276,6 +298,7 @@ test("nothing is done of which it cannot be written down who did it", async ({ d
     () => operate.replayBadMessage(message!.id, "oda"),
     () => operate.discardBadMessage(message!.id, "oda"),
     () => operate.replayFailures("CORRUPT", undefined, "oda"),
+    () => operate.changeLane("live", "paused", "oda", "lunch"),
     () => operate.changeBackfill(backfill, "paused", "oda", "lunch"),
     () => operate.retryBackfill(backfill, undefined, "oda"),
     () => deps.rerun(photo, "oda"),

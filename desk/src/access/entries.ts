@@ -31,6 +31,8 @@ export function wordsOf({ did, about }: Pick<Entry, "did" | "about">): string {
       return `replayed message ${of("message")} of ${of("source")}`;
     case "discarded-message":
       return `discarded message ${of("message")} of ${of("source")}`;
+    case "changed-lane":
+      return `${of("state") === "paused" ? "paused" : "resumed"} the lane ${of("lane")}${about["why"] ? `: ${of("why")}` : ""}`;
     case "changed-backfill":
       return `set backfill ${of("backfill")} to ${of("state")}${about["why"] ? `: ${of("why")}` : ""}`;
     case "retried-backfill":

@@ -1,8 +1,15 @@
-import { useRef } from "preact/hooks";
-import type { Operating } from "../types.ts";
+import { useRef, useState } from "preact/hooks";
+import { post } from "../api.ts";
+import { may } from "../session.ts";
+import type { Lane, Operating } from "../types.ts";
 import { Entry } from "../ui/facts.tsx";
 import { Icon } from "../ui/icon.tsx";
+import { when } from "../words.ts";
+import { useAct } from "./act.ts";
+import { ActButton } from "./act-button.tsx";
 import { duration, throughput } from "./figures.ts";
+import { Said } from "./said.tsx";
+import { Why } from "./why.tsx";
 
 /** Both lanes: what waits, for how long, and how fast it goes away. */
 export function Lanes({ now }: { now: Operating }) {
@@ -18,7 +25,7 @@ export function Lanes({ now }: { now: Operating }) {
   }
   return (
     <div class="lanes">
-      {now.lanes.map(({ lane, waiting, oldestS, active, delayed, paused }) => (
+      {now.lanes.map(({ lane, waiting, oldestS, active, delayed, paused, pausedBy }) => (
         <section class="tile" key={lane}>
           <header>
             <h2>{LANE_WORDS[lane]}</h2>
@@ -34,6 +41,12 @@ export function Lanes({ now }: { now: Operating }) {
             <Entry name="in hand" value={active.toLocaleString()} />
             <Entry name="tried again later" value={delayed.toLocaleString()} />
           </dl>
+          {pausedBy && (
+            <p class="small soft">
+              {pausedBy.who}, {when(pausedBy.at)}: {pausedBy.why}
+            </p>
+          )}
+          {may("operator") && <Controls lane={lane} paused={paused} />}
         </section>
       ))}
       <section class="tile">
@@ -54,6 +67,42 @@ export function Lanes({ now }: { now: Operating }) {
           />
         </dl>
       </section>
+    </div>
+  );
+}
+
+function Controls({ lane, paused }: Pick<Lane, "lane" | "paused">) {
+  const act = useAct();
+  const [asking, setAsking] = useState(false);
+  const change = (state: "running" | "paused", why?: string): void =>
+    void act.run(async () => {
+      await post(`operate/lanes/${lane}/state`, { state, ...(why && { why }) });
+      return `The lane ${lane} is ${state}.`;
+    });
+  return (
+    <div class="acts">
+      {paused ? (
+        <ActButton act={act} of={`the lane ${lane}`} onClick={() => change("running")}>
+          Resume
+        </ActButton>
+      ) : (
+        <ActButton act={act} of={`the lane ${lane}`} onClick={() => setAsking(true)}>
+          Pause…
+        </ActButton>
+      )}
+      <Said act={act} />
+      {asking && (
+        <Why
+          title={`Pause the lane ${lane}`}
+          words="What workers have in hand is judged still. What waits, and what comes, waits until it is resumed; the other lane goes on."
+          act="Pause"
+          onClose={() => setAsking(false)}
+          onSaid={(why) => {
+            setAsking(false);
+            change("paused", why);
+          }}
+        />
+      )}
     </div>
   );
 }

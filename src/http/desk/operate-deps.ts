@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import type { Lane } from "../../photo.ts";
 import type * as shapes from "./operate-schemas.ts";
 
 export type Operating = Omit<z.infer<typeof shapes.operating>, "workers"> & {
@@ -22,6 +23,8 @@ export interface OperateDeps {
     after: string | undefined,
     by: string,
   ): Promise<{ queued: number; after: string | null }>;
+  /** @returns false where it is in that state already. */
+  changeLane(lane: Lane, state: "running" | "paused", by: string, why: string): Promise<boolean>;
   /** @throws {ConfigError} where there is no such backfill, or it is in that state or over. */
   changeBackfill(
     id: string,

@@ -79,6 +79,18 @@ export const operateRoutes: readonly DeskRoute[] = [
   settling("discard", (operate, id, by) => operate.discardBadMessage(id, by)),
   {
     method: "POST",
+    url: "/desk/api/operate/lanes/:lane/state",
+    role: "operator",
+    answer: z.undefined(),
+    async handle({ operate }, { session, params, body }) {
+      const { lane } = readShape(shapes.laneAsked, params, "expected a lane");
+      const { state, why } = readShape(shapes.changeLane, body, "expected a state, and why");
+      if (await operate.changeLane(lane, state, session.name, why)) return { status: 204, body: undefined };
+      throw new HttpProblem(409, `the lane ${lane} is ${state} already`);
+    },
+  },
+  {
+    method: "POST",
     url: "/desk/api/operate/backfills/:id/state",
     role: "operator",
     answer: z.undefined(),

@@ -8,6 +8,9 @@ const time = z.iso.datetime({ offset: true });
 const lane = z.enum(["live", "backfill"]);
 const count = z.number().min(0);
 const code = z.string().regex(/^[A-Z_]{1,60}$/, "expected a failure code");
+const why = text(500).trim().default("");
+const saysWhy = ({ state, why }: { state: string; why: string }): boolean =>
+  state === "running" || why !== "";
 
 export const figures = z
   .object({
@@ -58,6 +61,10 @@ export const operating = z.object({
         active: count,
         delayed: count.describe("that failed, and are tried again later"),
         paused: z.boolean(),
+        pausedBy: z
+          .object({ who: z.string(), at: time, why: z.string() })
+          .nullable()
+          .describe("null: it is not paused, or nobody wrote down who did it"),
         oldestS: count.describe("how long the oldest waiting photo has waited; 0 when none does"),
       }),
     )
@@ -166,12 +173,17 @@ export const failuresReplayed = z.object({
   after: id.nullable().describe("ask again with it: more are left; null where none is"),
 });
 
+export const laneAsked = z.object({ lane });
+export const changeLane = z
+  .strictObject({ state: z.enum(["running", "paused"]), why })
+  .refine(saysWhy, { message: "expected why", path: ["why"] });
+
 export const backfillAsked = z.object({ id });
 export const changeBackfill = z
   .strictObject({
     state: z.enum(["running", "paused", "cancelled"]),
-    why: text(500).trim().default(""),
+    why,
   })
-  .refine(({ state, why }) => state === "running" || why !== "", { message: "expected why", path: ["why"] });
+  .refine(saysWhy, { message: "expected why", path: ["why"] });
 export const retryBackfill = z.strictObject({ code: code.optional() });
 export const retried = z.object({ photos: count });
