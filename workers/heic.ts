@@ -1,7 +1,7 @@
 /** Thread: bytes of a HEIC photo → its pixels, as `DecodeHeic` has them. libheif (WebAssembly) has applied its rotation. */
 import libheif, { type HeifImage } from "libheif-js/wasm-bundle.js";
 import sharp from "sharp";
-import { asError, PhotoError } from "../src/errors.ts";
+import { PhotoError } from "../src/errors.ts";
 import type { HeicTask } from "../src/image/heic.ts";
 import { pixelsOf } from "../src/image/views.ts";
 import { serveThread } from "../src/thread.ts";
@@ -9,7 +9,7 @@ import { serveThread } from "../src/thread.ts";
 await serveThread(async () => ({
   ready: null,
   async handle({ bytes, size, alpha }: HeicTask) {
-    const { rgba, width, height } = decode(bytes);
+    const { rgba, width, height } = await decodeOrEnd(bytes);
     const pixels = await pixelsOf(sharp(rgba, { raw: { width, height, channels: 4 } }), size, alpha);
     // sharp's buffer may be a window of a shared one, which cannot be transferred
     const result = new Uint8Array(pixels);
@@ -17,35 +17,55 @@ await serveThread(async () => ({
   },
 }));
 
+interface Pixels {
+  rgba: Uint8Array;
+  width: number;
+  height: number;
+}
+
+/**
+ * That a photo is broken libheif answers. What it throws is a trap, such as the end of its memory, and leaves that memory in
+ * disorder, in which the next photo would be read: not caught, it ends the thread.
+ */
+function decodeOrEnd(bytes: Uint8Array): Pixels | Promise<never> {
+  try {
+    return decode(bytes);
+  } catch (thrown) {
+    if (thrown instanceof PhotoError) throw thrown;
+    queueMicrotask(() => {
+      throw thrown;
+    });
+    return new Promise<never>(() => {});
+  }
+}
+
 /** Of several images the primary one, which is what is shown and need not be the first. */
-function decode(bytes: Uint8Array): { rgba: Uint8Array; width: number; height: number } {
+function decode(bytes: Uint8Array): Pixels {
   const file = new libheif.HeifDecoder();
   let images: HeifImage[] = [];
   try {
     images = file.decode(bytes);
     const image = images.find((each) => each.is_primary());
-    if (!image) throw new Error("it has no image that can be read");
+    if (!image) throw corrupt("it has no image that can be read");
     return pixelsIn(image);
-  } catch (cause) {
-    throw new PhotoError("CORRUPT", `heic: ${asError(cause).message}`, { cause });
   } finally {
     for (const image of images) image.free();
     file.decoder?.delete();
   }
 }
 
-function pixelsIn(image: HeifImage): { rgba: Uint8Array; width: number; height: number } {
+function pixelsIn(image: HeifImage): Pixels {
   const decoded = libheif.heif_js_decode_image2(
     image.handle,
     libheif.heif_colorspace.heif_colorspace_RGB,
     libheif.heif_chroma.heif_chroma_interleaved_RGBA,
   );
-  if ("message" in decoded) throw new Error(decoded.message.trim());
+  if ("message" in decoded) throw corrupt(decoded.message.trim());
   const { width, height, stride, data } = decoded.channels[0];
   try {
     // a crop that goes beyond the picture is cut off there, and viewers that leave it out show more
     if (width !== image.get_width() || height !== image.get_height())
-      throw new Error(
+      throw corrupt(
         `expected ${image.get_width()} x ${image.get_height()} pixels, as it says, got ${width} x ${height}`,
       );
     const rgba = new Uint8Array(width * height * 4);
@@ -55,4 +75,8 @@ function pixelsIn(image: HeifImage): { rgba: Uint8Array; width: number; height: 
   } finally {
     libheif.heif_image_release(decoded.image);
   }
+}
+
+function corrupt(why: string): PhotoError {
+  return new PhotoError("CORRUPT", `heic: ${why}`);
 }

@@ -1,16 +1,20 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { deflateSync } from "node:zlib";
 import sharp, { type Sharp } from "sharp";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject } from "vitest";
 import { corrupt, decode, restrictSharp } from "../../src/image/decode.ts";
 import { createHeicDecoder } from "../../src/image/heic.ts";
 import { shrink } from "../../src/image/shrink.ts";
 import { packageRoot } from "../../src/package-root.ts";
+import { test } from "../fixtures.ts";
 import { crop, grid, heif, type Item, itemOf, mirror, refers, turn } from "../heif.ts";
 
 const limits = { side: 64, maxPixels: 50_000_000 };
-const heic = createHeicDecoder(new URL(`file://${packageRoot()}/dist/workers/heic.js`), 1);
+const HEIC_THREAD = new URL(`file://${packageRoot()}/dist/workers/heic.js`);
+const heic = createHeicDecoder(HEIC_THREAD, 1);
 const framesOf = (bytes: Uint8Array, of = limits) => decode(bytes, of, heic.decode);
 const pixelsOf = async (bytes: Uint8Array): Promise<Uint8Array> => {
   const frames = await framesOf(bytes);
@@ -469,6 +473,32 @@ describe("decode", () => {
     const bytes = heicOf("menu.heic");
     await expect(pixelsOf(bytes.subarray(0, 3_000))).rejects.toMatchObject({ code: "CORRUPT", retry: false });
     await expect(pixelsOf(bytes)).resolves.toHaveLength(64 * 64 * 3);
+  });
+
+  test("of a HEIC whose decoder traps says that no thread could read it, and reads the next by another", async ({
+    folder,
+  }) => {
+    // the memory of the first thread's libheif is overwritten
+    const libheif = createRequire(import.meta.url).resolve("libheif-js/wasm-bundle.js");
+    const [entry, begun] = [join(folder, "heic.mjs"), join(folder, "begun")];
+    writeFileSync(
+      entry,
+      `import { existsSync, writeFileSync } from "node:fs";
+      import libheif from ${JSON.stringify(libheif)};
+      if (!existsSync(${JSON.stringify(begun)})) libheif.HEAPU8.fill(255);
+      writeFileSync(${JSON.stringify(begun)}, "");
+      await import(${JSON.stringify(String(HEIC_THREAD))});`,
+    );
+    const trapping = createHeicDecoder(pathToFileURL(entry), 1);
+    const photos = [1, 2].map(() => decode(heicOf("menu.heic"), limits, trapping.decode));
+    expect(await Promise.allSettled(photos)).toMatchObject([
+      {
+        status: "rejected",
+        reason: { code: "DECODE_UNAVAILABLE", message: expect.stringContaining("memory access") },
+      },
+      { status: "fulfilled" },
+    ]);
+    await trapping.close();
   });
 
   test("judges real photos that lost the end when at least half is there, and refuses the others", async () => {
