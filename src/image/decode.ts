@@ -136,7 +136,11 @@ function isFlat(row: Uint8Array, colour: Uint8Array): boolean {
 
 export function corrupt(thrown: unknown): ModerationError {
   if (thrown instanceof ModerationError) return thrown;
-  const said = asError(thrown).message.split("\n")[0]!.replace(/: *$/, "");
+  // libheif looks beyond the end of a file, and logs that, before it says what is wrong
+  const said = asError(thrown)
+    .message.replace(/source: bad seek to -?\d+\n/g, "")
+    .split("\n")[0]!
+    .replace(/: *$/, "");
   // the decoder's words are of the process, and may be gone when another thread has failed too
   const why = /^(Unknown error)?$/.test(said) ? ERROR_CODES.CORRUPT : said;
   return new PhotoError("CORRUPT", why, { cause: thrown });

@@ -575,6 +575,15 @@ describe("decode", () => {
     });
   });
 
+  test.each(["avif", "heic"] as const)("says of a broken %s what is wrong with it", async (format) => {
+    const bytes = format === "avif" ? await sharp(menu).avif({ effort: 0 }).toBuffer() : heicOf("menu.heic");
+    bytes.write("nope", bytes.indexOf("pitm"));
+    await expect(pixelsOf(bytes)).rejects.toMatchObject({
+      code: "CORRUPT",
+      message: expect.stringMatching(/^Input buffer has corrupt header: heif: Invalid input: No 'pitm' box/),
+    });
+  });
+
   test("refuses a header that makes no sense", async () => {
     const bytes = Buffer.from(menu);
     bytes.fill(0x55, 4, 600);
