@@ -4,6 +4,7 @@ import { unsupported } from "./boxes.ts";
 import { isMadeForBrightScreens } from "./gain-map.ts";
 import { pixelsOfHeif } from "./heif-pixels.ts";
 import { scansOf, tellsBrightness } from "./jpeg-scans.ts";
+import { turnsOnlySome } from "./orientation.ts";
 import { recolours } from "./profile.ts";
 import type { Header } from "./readings.ts";
 import { type Format, sniff } from "./sniff.ts";
@@ -62,7 +63,7 @@ export function restrictSharp(): void {
   });
 }
 
-/** @throws {PhotoError} TOO_MANY_PIXELS or CORRUPT, before anything is decoded. */
+/** @throws {PhotoError} TOO_MANY_PIXELS, UNSUPPORTED_FORMAT or CORRUPT, before anything is decoded. */
 export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: number): Promise<Header> {
   let header: Metadata;
   try {
@@ -106,8 +107,13 @@ export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: 
   if (scans > MOST_SCANS) {
     throw new PhotoError("TOO_MANY_PIXELS", `expected a JPEG of at most ${MOST_SCANS} scans, got ${scans}`);
   }
-  // the HEIC thread applies none
-  return { ...header, recoloured: format !== "heic" && (await recolours(header)) };
+  return {
+    ...header,
+    // HEIF tells of turning in boxes of its own
+    turnsOnlySome: format !== "heic" && format !== "avif" && turnsOnlySome(header),
+    // the HEIC thread applies none
+    recoloured: format !== "heic" && (await recolours(header)),
+  };
 }
 
 async function isMostlyThere(jpeg: Uint8Array, { isProgressive }: Metadata): Promise<boolean> {

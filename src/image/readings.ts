@@ -3,6 +3,8 @@ import { PhotoError } from "../errors.ts";
 
 /** What is told of a photo before it is decoded. */
 export interface Header extends Metadata {
+  /** Whether only some viewers turn it by the orientation that it tells (see `turnsOnlySome`). */
+  turnsOnlySome: boolean;
   /** Whether its colour profile makes quite another picture of it (see `recolours`). */
   recoloured: boolean;
 }
@@ -27,12 +29,13 @@ export interface Reading {
  *   time for which they are held. To read a frame the decoder passes through
  *   all that come before it, so that fewer are judged where that would be more than `4 * maxPixels`, as much as of one large
  *   photo that is decoded row by row;
- * - of a WebP that tells an orientation each both upright and as it is stored, because viewers are of two minds about it;
+ * - of a WebP that tells an orientation, and of what tells it otherwise than EXIF should, each both upright and as it is stored,
+ *   because viewers are of two minds about it;
  * - of a photo that its colour profile makes another picture each both with the profile and without it, because browsers leave out
  *   some that the decoder applies;
  * - of a long photo each also in parts, for squashed to a square it loses its people.
  *
- * All in all these are at most 16 views, or 32 of a WebP that is read in four ways, before what is transparent is laid on white and
+ * All in all these are at most 16 views, or 32 of what is read in four ways, before what is transparent is laid on white and
  * on black.
  *
  * @param header of a photo whose single frame is within the limits.
@@ -40,9 +43,9 @@ export interface Reading {
  * UNSUPPORTED_FORMAT of more than 16 : 1.
  */
 export function readingsOf(header: Header, maxPixels: number): Reading[] {
-  const { format, orientation = 1, width, height, autoOrient, recoloured } = header;
+  const { width, height, autoOrient, turnsOnlySome, recoloured } = header;
   const parts = partsOf(header);
-  const turns = format === "webp" && orientation > 1 ? [true, false] : [true];
+  const turns = turnsOnlySome ? [true, false] : [true];
   const ways = turns.flatMap((upright) =>
     (recoloured ? [true, false] : [true]).map((profiled) => ({ upright, profiled })),
   );

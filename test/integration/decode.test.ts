@@ -259,6 +259,45 @@ describe("decode", () => {
     expect(await turned(1)).toHaveLength(1);
   });
 
+  describe("of a photo whose EXIF tells an orientation", () => {
+    /** Turned to the left as it is stored, with an orientation that turns it upright, as a number of such a type. */
+    const told = async (type: number, count = 1, name = "Exif\0\0", orientation = 6): Promise<Buffer> => {
+      const stored = await sharp(menu).rotate(-90).jpeg({ quality: 95 }).toBuffer();
+      const entry = Buffer.from([1, 0x12, 0, type, 0, 0, 0, count, 0, 0, 0, 0]);
+      entry.writeUIntBE(orientation, 8, { 1: 1, 3: 2, 4: 4 }[type]!);
+      const tiff = Buffer.concat([Buffer.from("MM\0\x2a\0\0\0\x08\0\x01", "latin1"), entry, Buffer.alloc(4)]);
+      const exif = Buffer.concat([Buffer.from(name, "latin1"), tiff]);
+      const head = Buffer.from([0xff, 0xe1, 0, exif.length + 2]);
+      return Buffer.concat([stored.subarray(0, 2), head, exif, stored.subarray(2)]);
+    };
+
+    test("turns it where all do", async () => {
+      expect(difference(await pixelsOf(await told(3)), plain)).toBeLessThan(3);
+    });
+
+    test.each<[string, number, number]>([
+      ["a byte", 1, 1],
+      ["a number of 32 bits", 4, 1],
+      ["two numbers", 3, 2],
+    ])(
+      "reads it as it is stored too where it is told as %s, by which browsers do not turn it",
+      async (_how, ...how) => {
+        const [upright, stored, ...more] = await framesOf(await told(...how));
+        expect(difference(upright!, plain)).toBeLessThan(3);
+        expect(difference(stored!, plain)).toBeGreaterThan(10);
+        expect(more).toEqual([]);
+      },
+    );
+
+    test("refuses it where browsers alone would turn it", async () => {
+      await expect(framesOf(await told(3, 1, "Exif\0\x01"))).rejects.toMatchObject({
+        code: "UNSUPPORTED_FORMAT",
+        message: expect.stringContaining("orientation"),
+      });
+      await expect(framesOf(await told(3, 1, "Exif\0\x01", 1))).resolves.toHaveLength(1);
+    });
+  });
+
   describe("of a photo with a colour profile", () => {
     /** The profile of sRGB that stands in a file, made one that makes everything white, of a version that browsers leave out. */
     const whitened = (bytes: Buffer): Buffer => {
