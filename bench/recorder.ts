@@ -88,6 +88,7 @@ const worker = createModerationWorker(
       return n % every === 0 ? fetch(photo, limits) : { bytes: inPlaceOf[n % pictures.length]!, known: {} };
     },
     record: (outcomes) => recordOutcomes(db, outcomes),
+    lookAgain: async () => {},
     recordShadow: async () => {},
     knownFromKey: () => ({}),
     policyText,

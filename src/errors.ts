@@ -51,6 +51,13 @@ export class PhotoError extends ModerationError {
   readonly retry = false;
 }
 
+/** GONE, and its key holds another object. */
+export class ReplacedError extends PhotoError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("GONE", message, options);
+  }
+}
+
 /** The message is at fault: whoever sent it must mend it. */
 export class EventError extends ModerationError {
   readonly retry = false;

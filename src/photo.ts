@@ -33,6 +33,8 @@ export interface PhotoJob extends PhotoRef {
   rendition?: PhotoRef;
   /** Queued for backfills that wait for it: when none does any more, a worker has judged it before and failed to say so. */
   fed?: true;
+  /** Found in the place of a photo that was gone. Where it is gone too nobody looks again: a key may be overwritten all the time. */
+  found?: true;
 }
 
 /** What became of an event. */

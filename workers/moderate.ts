@@ -18,6 +18,7 @@ import { reportFigures } from "../src/store/models.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
 import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
 import { openJudging } from "../src/wiring/judging.ts";
+import { openLookAgain } from "../src/wiring/look-again.ts";
 import { asLineModel, createModels, knowsBytes, watchModels } from "../src/wiring/models.ts";
 import { openPhotos } from "../src/wiring/photos.ts";
 import { keepFolded } from "../src/wiring/rollups.ts";
@@ -85,6 +86,7 @@ export async function startWorker(
             beside: { ...beside, model: idOf(beside.by) },
           })),
         ),
+      lookAgain: openLookAgain(config, { db, queues }, scope),
       knownFromKey: createKeyTemplate(config.keyTemplate),
       policyText: judge.policyText,
     },

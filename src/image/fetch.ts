@@ -16,7 +16,7 @@ export interface FetchLimits {
 /**
  * Reads one object of one store.
  *
- * @throws {PhotoError} GONE, ACCESS_DENIED or TOO_LARGE (told while streaming, not after).
+ * @throws {PhotoError} GONE (a ReplacedError where the store says so), ACCESS_DENIED or TOO_LARGE (told while streaming, not after).
  * @throws {UpstreamError} STORE_UNAVAILABLE: no answer in time, a broken connection, or the store's own error.
  */
 export type FetchPhoto = (photo: PhotoRef, limits: FetchLimits) => Promise<Fetched>;

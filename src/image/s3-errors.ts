@@ -1,4 +1,4 @@
-import { asError, PhotoError } from "../errors.ts";
+import { asError, PhotoError, ReplacedError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
 import { unavailable } from "./fetch.ts";
 
@@ -14,7 +14,7 @@ export function named(photo: PhotoRef, thrown: unknown): Error {
   const check = MENDED_BY[error.name];
   if (check) return unavailable(photo, `${error.name}: check ${check}`, error);
   if (ABSENT.has(error.name)) return new PhotoError("GONE", `${where}: ${error.name}`, { cause: error });
-  if (status === 412) return new PhotoError("GONE", `${where}: it was replaced`, { cause: error });
+  if (status === 412) return new ReplacedError(`${where}: it was replaced`, { cause: error });
   if (status === 403) return new PhotoError("ACCESS_DENIED", `${where}: ${error.name}`, { cause: error });
   // a server that knows no such path may be none of S3
   if (status === 404) return unavailable(photo, `${error.name}: check MAITRED_S3_ENDPOINT`, error);

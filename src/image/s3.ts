@@ -2,7 +2,7 @@ import { performance } from "node:perf_hooks";
 import { Readable } from "node:stream";
 import { GetObjectCommand, type GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
-import { PhotoError } from "../errors.ts";
+import { ReplacedError } from "../errors.ts";
 import type { Known, PhotoRef } from "../photo.ts";
 import { etagOf, isAnyBytes, versionOf } from "../version.ts";
 import { type FetchLimits, type FetchPhoto, tooLarge, unavailable } from "./fetch.ts";
@@ -174,7 +174,7 @@ function checkTag(photo: PhotoRef, tag: string | undefined): void {
   if (!tag)
     throw unavailable(photo, "an answer without ETag, which is none of S3: check MAITRED_S3_ENDPOINT");
   if (etagOf(photo.version) !== undefined && versionOf(undefined, tag) !== photo.version)
-    throw new PhotoError("GONE", `${photo.bucket}/${photo.key}: it was replaced`);
+    throw new ReplacedError(`${photo.bucket}/${photo.key}: it was replaced`);
 }
 
 function knownFrom(metadata: Record<string, string>): Known {

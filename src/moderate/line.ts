@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import { asError, codeOf, ModerationError } from "../errors.ts";
+import { asError, codeOf, ModerationError, ReplacedError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Decision, Known, Lane, PhotoJob, PhotoRef, Scores } from "../photo.ts";
 import { release } from "./release.ts";
@@ -59,6 +59,12 @@ export interface LineSteps {
   /** Returns once it is committed. `changed` is false when it had been recorded before. */
   record(outcome: LineOutcome, lane: Lane): Promise<{ changed: boolean }>;
   knownFromKey(key: string): Known;
+  /**
+   * Told of every photo in whose place the store has another object, after the commit: takes that one in, unless something has told of it.
+   *
+   * @throws {UpstreamError} nothing is known to be taken in.
+   */
+  lookAgain(photo: PhotoJob, lane: Lane): Promise<void>;
   /** Whether `shadow` is to be told of this photo, for which its bytes and pixels are kept until its commit. */
   shadows(photo: PhotoJob, lane: Lane): boolean;
   /** Told after the commit; must return at once. */
@@ -183,6 +189,18 @@ export async function moderate(
     }
   };
 
+  const lookAgain = async (): Promise<void> => {
+    try {
+      await steps.lookAgain(photo, lane);
+    } catch (thrown) {
+      const error = asError(thrown);
+      // what is not found now, a sweep finds
+      if (!isTriedAgain(error, last)) return;
+      steps.retried(photo, lane, error);
+      throw error;
+    }
+  };
+
   let judged: Judged & Scored & { rendition?: boolean };
   try {
     judged = await judgeEither();
@@ -193,7 +211,9 @@ export async function moderate(
       throw error;
     }
     const result = { failure: codeOf(error), message: error.message, transient: !isOfPhoto(error) };
-    return finish(steps.by(), "", result);
+    await finish(steps.by(), "", result);
+    if (error instanceof ReplacedError && !photo.found) await lookAgain();
+    return;
   }
   const { by, batch, ...result } = judged;
   await finish(by, batch, result);

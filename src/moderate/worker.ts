@@ -28,6 +28,8 @@ export interface WorkerDeps {
   record(outcomes: readonly RecordedOutcome[]): Promise<Map<string, boolean>>;
   /** Scores that a model (`by`) gave to bytes with these digests, by digest; without it every photo is judged. */
   knownScores?(by: string, digests: readonly string[]): Promise<Map<string, KnownScores>>;
+  /** As LineSteps. */
+  lookAgain(photo: PhotoJob, lane: Lane): Promise<void>;
   recordShadow(scores: readonly ShadowScore[]): Promise<void>;
   knownFromKey(key: string): Known;
   /** The text of the policy that every model's `decide` follows. */
@@ -178,6 +180,7 @@ export function createModerationWorker(
     by: () => models.current.by,
     record: (outcome, lane) => recorder.add(outcome, lane),
     knownFromKey: deps.knownFromKey,
+    lookAgain: deps.lookAgain,
     shadows: (photo, lane) => lane === "live" && (shadow?.wants(photo.id) ?? false),
     shadow: (photo, judged, kept) => shadow?.offer({ photoId: photo.id, beside: judged, ...kept }),
     observe: events.stage,

@@ -150,6 +150,7 @@ const payload = z.object({
   ...ref,
   rendition: z.object(ref).optional(),
   fed: z.literal(true).optional(),
+  found: z.literal(true).optional(),
   known: z.object({
     listing: z.string().optional(),
     uploader: z.enum(["moderator", "user"]).optional(),

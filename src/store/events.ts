@@ -1,7 +1,7 @@
 import type pg from "pg";
 import { UpstreamError } from "../errors.ts";
 import type { Known, Lane, PhotoJob, PhotoRef, Recorded } from "../photo.ts";
-import { type Pool, query } from "./pool.ts";
+import { type Pool, type Queryable, query } from "./pool.ts";
 
 /** What is stored of an event; `order` is an order_key's, and `version` as in record_events. */
 export interface StoredEvent extends PhotoRef {
@@ -21,7 +21,7 @@ export interface StoredEvent extends PhotoRef {
  *   as Postgres did not finish in the time that a statement has.
  */
 export async function recordEvents(
-  db: Pool,
+  db: Queryable,
   events: readonly StoredEvent[],
   pad: "left" | "right",
   erase = false,

@@ -2,7 +2,8 @@ import type pg from "pg";
 import { UpstreamError } from "../errors.ts";
 import type { Lane, Recorded } from "../photo.ts";
 import type { KnownObject, Wanted } from "../swept.ts";
-import { named, type Pool, query } from "./pool.ts";
+import { recordEvents } from "./events.ts";
+import { connection, named, type Pool, type Queryable, query } from "./pool.ts";
 import { isRefused } from "./refused.ts";
 
 /** What a sweep has found so far; the table `sweeps` says what each counts. */
@@ -128,6 +129,39 @@ export async function sweepStep(
   });
 }
 
+/**
+ * Takes in one object that was found in a bucket, as sweep_step does.
+ *
+ * @returns undefined, and nothing was done, where something else was told of the object since its `state` was read.
+ */
+export async function takeFound(
+  db: Pool,
+  bucket: string,
+  { kind, key, version, state }: Wanted,
+  { pad, lane }: { pad: "left" | "right"; lane: Lane },
+): Promise<Recorded | undefined> {
+  return connection(db, async (client) => {
+    await client.query("begin");
+    // from here on, whoever tells of the object waits
+    await client.query(
+      `insert into object_order as o (store, bucket, key) values ('s3', $1, $2)
+      on conflict (store, bucket, key, version) do update set latest = o.latest where false`,
+      [bucket, key],
+    );
+    const [now] = await objectStates(client, bucket, [key]);
+    if (now!.state !== state) {
+      await client.query("rollback");
+      return undefined;
+    }
+    const event = { kind, store: "s3", bucket, key, version, order: null, known: {} } as const;
+    const [recorded] = await recordEvents(client, [event], pad);
+    const moved = "update photos set lane = $2 where id = $1 and lane <> $2 and state = 'pending'";
+    if (recorded!.outcome === "accepted") await client.query(moved, [recorded!.photoId, lane]);
+    await client.query("commit");
+    return recorded;
+  });
+}
+
 /** Objects with a current photo whose keys lie behind `after`, up to `upTo`, in the order of their bytes. */
 export async function knownObjects(
   db: Pool,
@@ -175,7 +209,7 @@ export interface ObjectState {
 
 /** See object_states. */
 export async function objectStates(
-  db: Pool,
+  db: Queryable,
   bucket: string,
   keys: readonly string[],
 ): Promise<ObjectState[]> {

@@ -43,7 +43,7 @@ export async function openEventIntake(config: Config, log: Logger, scope: Scope)
 }
 
 /** What queueing photos needs. */
-function queueing(db: Pool, queues: Queues): QueueDeps {
+export function queueing(db: Pool, queues: Queues): QueueDeps {
   return {
     add: (lane, photos) => orAway(queues.add(lane, photos)),
     markQueued: (ids) => markQueued(db, ids),

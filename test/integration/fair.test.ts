@@ -71,6 +71,7 @@ describe.each(BACKENDS)("with a backlog of a backfill in the queue on %s", (back
       {
         fetch: async ({ key }) => ({ bytes: Uint8Array.of(Number(key)), known: {} }),
         record: (outcomes) => recordOutcomes(db.pool, outcomes),
+        lookAgain: async () => {},
         recordShadow: async () => {},
         knownFromKey: () => ({}),
         policyText: "",

@@ -57,6 +57,7 @@ function start(
         recorded.push(...outcomes);
         return new Map(outcomes.map(({ photoId }) => [photoId, true]));
       },
+      lookAgain: async () => {},
       recordShadow,
       knownFromKey: () => ({}),
       policyText: "",
