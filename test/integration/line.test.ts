@@ -120,7 +120,8 @@ describe.each(BACKENDS)("the line on %s", (backend) => {
       put("42/huge.jpg", new Uint8Array(4_000_001)),
     ]);
     const gone: PhotoRef = { store: "s3", bucket: "photos", key: "42/gone.jpg", version: "" };
-    const replaced: PhotoRef = { ...photos[0]!, key: "42/portrait.jpg", version: "etag:0123" };
+    const menu = await put("42/replaced.jpg", readFileSync(join(samples, "menu-1.jpg")));
+    const replaced: PhotoRef = { ...menu, version: "etag:0123" };
     const outside: PhotoRef = { store: "folder", bucket: "/etc", key: "hostname", version: "" };
     const rows = await judge([...photos, gone, replaced, outside], "live", { listing: "42" });
     expect(rows.get("42/coffee.jpg")).toMatchObject({
@@ -144,7 +145,7 @@ describe.each(BACKENDS)("the line on %s", (backend) => {
       "42/cut.jpg": "CORRUPT",
       "42/huge.jpg": "TOO_LARGE",
       "42/gone.jpg": "GONE",
-      "42/portrait.jpg": "GONE",
+      "42/replaced.jpg": "GONE",
       hostname: "ACCESS_DENIED",
     });
     const { rows: hidden } = await db.pool.query(
@@ -155,6 +156,16 @@ describe.each(BACKENDS)("the line on %s", (backend) => {
       "select key from public_photos where listing = '42' and category = 'food' order by photo_id desc",
     );
     expect(shown.map((row) => row.key).sort()).toEqual(["42/a+b %20 ü 🍜.jpg", "42/coffee.jpg"]);
+
+    const inItsStead = async (): Promise<unknown[]> =>
+      (
+        await db.pool.query(
+          "select state, category, listing, lane from photos where key = '42/replaced.jpg' and superseded_at is null",
+        )
+      ).rows;
+    await expect
+      .poll(inItsStead)
+      .toEqual([{ state: "review", category: "menu", listing: "42", lane: "live" }]);
 
     const metrics = await (await fetch(`${worker.url}/metrics`)).text();
     expect(metrics).toMatch(/maitred_photos_total\{lane="live",verdict="hidden",category="\w+"\} 1/);

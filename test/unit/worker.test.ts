@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { PhotoError, UpstreamError } from "../../src/errors.ts";
+import { PhotoError, ReplacedError, UpstreamError } from "../../src/errors.ts";
 import { strongest } from "../../src/moderate/frames.ts";
 import type { LineModel, Weight } from "../../src/moderate/line.ts";
 import { createShadow, type ShadowScore } from "../../src/moderate/shadow.ts";
@@ -321,6 +321,50 @@ describe("photos whose bytes were judged before", () => {
     });
     await expect(worker.photo(photo("1"), "live", { tries: 1, last: true })).rejects.toBe(error);
     expect([recorded, retried]).toEqual([[], [error.message]]);
+    await worker.close();
+  });
+});
+
+describe("a photo in whose place the store has another object", () => {
+  const away = new UpstreamError("STORE_UNAVAILABLE", "503");
+  const looking = (error: Error, look: () => Promise<void> = async () => {}) => {
+    const looks: string[] = [];
+    const line = start(fake("m", 2), undefined, {
+      fetch: () => Promise.reject(error),
+      async lookAgain({ id }, lane) {
+        // what is gone is off the page by now
+        looks.push(`${id} ${lane} ${line.recorded.length}`);
+        await look();
+      },
+    });
+    return { ...line, looks };
+  };
+
+  test("is looked for once it is recorded, in its lane; one that is deleted is not", async () => {
+    const { worker, looks, judge } = looking(new ReplacedError("replaced"));
+    await judge("1");
+    await judge("2", "backfill");
+    expect(looks).toEqual(["1 live 1", "2 backfill 2"]);
+    await worker.close();
+    const deleted = looking(new PhotoError("GONE", "NoSuchKey"));
+    await deleted.judge("1");
+    expect(deleted.looks).toEqual([]);
+    await deleted.worker.close();
+  });
+
+  test("is not where it had itself been found so, as its key may be overwritten all the time", async () => {
+    const { worker, looks, recorded } = looking(new ReplacedError("replaced"));
+    await worker.photo({ ...photo("1"), found: true }, "live", { tries: 1, last: false });
+    expect([looks, recorded.length]).toEqual([[], 1]);
+    await worker.close();
+  });
+
+  test("is tried again where nobody could look, but for the last time", async () => {
+    const { worker, retried, recorded } = looking(new ReplacedError("replaced"), () => Promise.reject(away));
+    await expect(worker.photo(photo("1"), "live", { tries: 1, last: false })).rejects.toBe(away);
+    expect(retried).toEqual(["503"]);
+    await worker.photo(photo("1"), "live", { tries: 2, last: true });
+    expect(recorded).toMatchObject([{ result: { failure: "GONE" } }, { result: { failure: "GONE" } }]);
     await worker.close();
   });
 });
