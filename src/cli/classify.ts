@@ -7,11 +7,12 @@ import { asError, codeOf, ModerationError } from "../errors.ts";
 import { isInside, walk } from "../image/folder.ts";
 import type { Peak } from "../image/peak.ts";
 import type { Scores } from "../photo.ts";
+import { pad } from "./columns.ts";
 import { type Command, EXIT, type Terminal, table, UsageError } from "./command.ts";
 import { createExplainer, type Explainer } from "./explain.ts";
 import { type FileJudge, openFileJudge } from "./judging.ts";
 import { makeOutputFolder } from "./output-folder.ts";
-import { drawStatus } from "./terminal.ts";
+import { drawStatus, printable } from "./terminal.ts";
 
 /** One line of `--json`. */
 type Line =
@@ -175,7 +176,7 @@ function printer({ print }: Terminal): (line: Line) => void {
             line.reason,
           ];
     const widths = [6, 13, 10, 40];
-    print(table([cells.map((cell, column) => cell.padEnd(widths[column] ?? 0))])[0]!);
+    print(table([cells.map((cell, column) => pad(printable(cell), widths[column] ?? 0))])[0]!);
   };
 }
 

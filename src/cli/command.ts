@@ -2,6 +2,7 @@ import type { ParseArgsConfig } from "node:util";
 import { type Config, readConfig } from "../config.ts";
 import { findPostgres } from "../embedded/postgres.ts";
 import { ConfigError } from "../errors.ts";
+import { columnsOf, pad } from "./columns.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
 export type { Terminal };
@@ -55,10 +56,13 @@ export function withEmbedded(config: Config): Config {
 /** Lines of columns, each as wide as its widest cell as it is printed; the last is not padded. */
 export function table(cells: readonly (readonly string[])[]): string[] {
   const rows = cells.map((row) => row.map(printable));
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const widths: number[] = [];
+  for (const row of rows)
+    for (const [column, cell] of row.entries())
+      widths[column] = Math.max(widths[column] ?? 0, columnsOf(cell));
   return rows.map((row) =>
     row
-      .map((cell, column) => cell.padEnd(widths[column]!))
+      .map((cell, column) => pad(cell, widths[column]!))
       .join("  ")
       .trimEnd(),
   );

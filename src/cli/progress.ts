@@ -4,9 +4,10 @@ import type { LineOutcome } from "../moderate/line.ts";
 import type { WorkerEvents } from "../moderate/worker.ts";
 import type { PhotoJob } from "../photo.ts";
 import type { PhotoRow } from "../store/photos.ts";
+import { cut } from "./columns.ts";
 import { table } from "./command.ts";
 import { counted } from "./plural.ts";
-import { cut, drawStatus, printable, sayStatus, type Terminal, wipeStatus } from "./terminal.ts";
+import { drawStatus, printable, sayStatus, type Terminal, wipeStatus } from "./terminal.ts";
 
 export interface Progress {
   events: Partial<WorkerEvents>;

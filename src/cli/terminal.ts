@@ -1,4 +1,5 @@
 import type { Readable, Writable } from "node:stream";
+import { beginning } from "./columns.ts";
 
 /** What a command may touch of the process; tests pass their own. */
 export interface Terminal {
@@ -51,16 +52,9 @@ export function printable(text: string): string {
   });
 }
 
-/** Text in at most so many columns, without its middle: names differ at their ends. */
-export function cut(text: string, most: number): string {
-  if (text.length <= most) return text;
-  const end = Math.floor((most - 1) / 2);
-  return `${text.slice(0, most - 1 - end)}…${text.slice(text.length - end)}`;
-}
-
 /** Draws on a terminal how far something is, in place of what was drawn before; what is written next stands on it. */
 export function drawStatus({ columns, say }: Terminal, line: string): void {
-  if (columns > 0) say(`\r${line.slice(0, columns - 1)}\x1b[K\r`);
+  if (columns > 0) say(`\r${beginning(printable(line), columns - 1)}\x1b[K\r`);
 }
 
 /** The same, and where there is no terminal a line each time. */

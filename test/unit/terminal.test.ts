@@ -1,5 +1,6 @@
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
+import { columnsOf, cut } from "../../src/cli/columns.ts";
 import { table } from "../../src/cli/command.ts";
 import { photoTable } from "../../src/cli/progress.ts";
 import { drawStatus, openTerminal, printable, sayStatus, wipeStatus } from "../../src/cli/terminal.ts";
@@ -32,6 +33,45 @@ test("cells are as wide as they are seen", () => {
       ["a", "b"],
     ]),
   ).toEqual(["a\\n  b", "a    b"]);
+  expect(
+    table([
+      ["寿司🍣.jpg", "1"],
+      ["cafe\u0301.jpg", "2"],
+      ["plain.jpg", "3"],
+    ]),
+  ).toEqual(["寿司🍣.jpg  1", "cafe\u0301.jpg    2", "plain.jpg   3"]);
+});
+
+test("a table may have more rows than a call has room for arguments", () => {
+  expect(table(Array(150_000).fill(["x"]))).toHaveLength(150_000);
+});
+
+test.each([
+  ["a", 1],
+  ["e\u0301", 1],
+  ["日本語", 6],
+  ["한글", 4],
+  ["\u1112\u1161\u11ab", 2],
+  ["ｱ", 1],
+  ["Ａ", 2],
+  ["☕", 2],
+  ["✌", 1],
+  ["✌\ufe0f", 2],
+  ["👍🏽", 2],
+  ["👨\u200d👩\u200d👧", 2],
+  ["🇩🇪", 2],
+  ["\u200b", 0],
+  ["…", 1],
+])("%s takes %i columns", (letters, columns) => {
+  expect(columnsOf(letters)).toBe(columns);
+});
+
+test("a name is cut between letters, to the columns that there are", () => {
+  expect(cut("寿司とラーメン.jpg", 18)).toBe("寿司とラーメン.jpg");
+  expect(cut("寿司とラーメン.jpg", 11)).toBe("寿司と….jpg");
+  expect(cut("👍🏽".repeat(9), 8)).toBe("👍🏽👍🏽…👍🏽");
+  for (let most = 2; most < 30; most++)
+    expect(columnsOf(cut("a寿e\u0301司".repeat(9), most))).toBeLessThanOrEqual(most);
 });
 
 test("a long name is cut in its middle on a terminal, so that it pads no other row, and nowhere else", () => {
@@ -56,4 +96,8 @@ test("how far something is stands on one line of a terminal, no wider than it, a
     wipeStatus({ ...terminal, columns });
   }
   expect(said).toEqual(["\r12 of 4,0\x1b[K\r", "\r13 of 4,0\x1b[K\r", "\r\x1b[K\r", "13 of 4,000 photos\n"]);
+  // by columns as they are seen, also of what is written as JSON does
+  drawStatus({ ...terminal, columns: 10 }, "at 寿司と🍣");
+  drawStatus({ ...terminal, columns: 10 }, "at \x1b[2J");
+  expect(said.slice(-2)).toEqual(["\rat 寿司と\x1b[K\r", "\rat \\u001b\x1b[K\r"]);
 });
