@@ -1,17 +1,17 @@
 import { parseArgs } from "node:util";
 import { asError } from "../errors.ts";
 import { closest } from "./closest.ts";
-import { type Arguments, type Command, UsageError } from "./command.ts";
+import { type Arguments, type Options, UsageError, type Values } from "./command.ts";
 
 /** The options and words after a command. @throws {UsageError} */
-export function argumentsOf(given: readonly string[], options: Command["options"]): Arguments {
+export function argumentsOf<Declared extends Options>(
+  given: readonly string[],
+  options: Declared,
+): Arguments<Declared> {
   try {
     const args = withNegatives(given, options);
-    const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
-    const lists = Object.entries(values).filter((entry): entry is [string, string[]] =>
-      Array.isArray(entry[1]),
-    );
-    return { values: values as Arguments["values"], lists: Object.fromEntries(lists), positionals };
+    const { values, positionals } = parseArgs({ args, options: options as Options, allowPositionals: true });
+    return { values: values as Values<Declared>, positionals };
   } catch (thrown) {
     const error = asError(thrown);
     if (!String((error as { code?: unknown }).code).startsWith("ERR_PARSE_ARGS")) throw error;
@@ -20,7 +20,7 @@ export function argumentsOf(given: readonly string[], options: Command["options"
 }
 
 /** A number below zero is a value, and no option. */
-function withNegatives(given: readonly string[], options: Command["options"]): string[] {
+function withNegatives(given: readonly string[], options: Options): string[] {
   const args: string[] = [];
   for (const arg of given) {
     const before = args.at(-1) ?? "";
@@ -32,7 +32,7 @@ function withNegatives(given: readonly string[], options: Command["options"]): s
 }
 
 /** What Node says of arguments, without what it says to programmers. */
-function inOurWords(message: string, options: Command["options"]): string {
+function inOurWords(message: string, options: Options): string {
   const unknown = /^Unknown option '(--?[^']+)'/.exec(message)?.[1];
   if (unknown !== undefined) {
     const names = Object.keys(options).map((each) => `--${each}`);

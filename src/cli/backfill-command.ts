@@ -1,12 +1,20 @@
 import { type BackfillRow, readBackfill } from "../store/backfills.ts";
 import type { Pool } from "../store/pool.ts";
-import { type Arguments, NotThereError, type Terminal, UsageError } from "./command.ts";
+import { type Arguments, flags, NotThereError, type Terminal, texts, UsageError } from "./command.ts";
+
+export const options = {
+  ...texts("view", "bucket", "code", "below", "since", "until", "listing", "uploader", "model"),
+  ...texts("max-rate", "expect", "hours", "rendition-template", "most", "why", "by"),
+  ...flags("missing", "failed", "older-model", "all", "dry-run", "again", "propose", "unchecked"),
+  ...flags("watch", "json"),
+};
+type Given = Arguments<typeof options>;
 
 /** One of the words after `maitred backfill`. */
-export type BackfillCommand = (db: Pool, args: Arguments, terminal: Terminal) => Promise<number>;
+export type BackfillCommand = (db: Pool, args: Given, terminal: Terminal) => Promise<number>;
 
 /** The id of a backfill, which is all that a command was given. */
-export function idOf({ positionals: [id, ...more] }: Arguments): string {
+export function idOf({ positionals: [id, ...more] }: Given): string {
   if (id === undefined || more.length > 0 || !/^\d{1,18}$/.test(id)) {
     throw new UsageError("expected the number of one backfill, as maitred backfill list shows it");
   }

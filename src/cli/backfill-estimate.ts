@@ -12,7 +12,8 @@ import { readPhotos } from "../store/photos.ts";
 import type { Pool } from "../store/pool.ts";
 import { selectPhotos, viewPhotos } from "../store/selected-photos.ts";
 import { manifestsOf } from "../wiring/manifests.ts";
-import { type Arguments, connectedConfig, EXIT, type Terminal } from "./command.ts";
+import { connectedConfig, EXIT, type Terminal } from "./command.ts";
+import { printResult } from "./output.ts";
 import { counted } from "./plural.ts";
 import {
   createSample,
@@ -35,7 +36,7 @@ export interface Intended extends Deciding {
 export async function estimate(
   db: Pool,
   intended: Intended,
-  { values }: Arguments,
+  json: boolean,
   terminal: Terminal,
 ): Promise<number> {
   const { what, model, maxRate, hours, rendition } = intended;
@@ -102,8 +103,7 @@ export async function estimate(
     rateIs: rate?.is ?? null,
     seconds: seconds && Math.ceil(hours ? secondsWithin(parseHours(hours), seconds) : seconds),
   };
-  if (values["json"]) terminal.print(JSON.stringify(result));
-  else for (const line of printed(intended, result)) terminal.print(line);
+  printResult(terminal, json, result, printed(intended, result));
   return EXIT.done;
 }
 

@@ -14,8 +14,9 @@ import { type BackfillRow, readBackfills } from "../store/backfills.ts";
 import type { Pool } from "../store/pool.ts";
 import { type BackfillCommand, idOf, theBackfill } from "./backfill-command.ts";
 import { duration } from "./backfill-estimate.ts";
-import { EXIT, type Terminal, table } from "./command.ts";
+import { EXIT, type Terminal } from "./command.ts";
 import { numberOption, whole } from "./options.ts";
+import { printResult, table } from "./output.ts";
 import { nothingAfter } from "./subcommand.ts";
 import { sayStatus, wipeStatus } from "./terminal.ts";
 
@@ -23,31 +24,28 @@ import { sayStatus, wipeStatus } from "./terminal.ts";
 export const list: BackfillCommand = async (db, { values, positionals }, terminal) => {
   nothingAfter("list", positionals);
   const rows = await readBackfills(db);
-  if (values["json"]) terminal.print(JSON.stringify(rows));
-  else {
-    const lines = rows.map((row) => [
-      row.id,
-      row.state,
-      String(row.judged),
-      String(row.waiting),
-      String(row.skipped),
-      row.startedAt.toISOString().slice(0, 16).replace("T", " "),
-      row.startedBy,
-      describeStored(row.what),
-    ]);
-    const head = ["id", "state", "judged", "waiting", "skipped", "started", "by", "what"];
-    for (const line of table([head, ...lines])) terminal.print(line);
-  }
+  const cells = rows.map((row) => [
+    row.id,
+    row.state,
+    String(row.judged),
+    String(row.waiting),
+    String(row.skipped),
+    row.startedAt.toISOString().slice(0, 16).replace("T", " "),
+    row.startedBy,
+    describeStored(row.what),
+  ]);
+  const head = ["id", "state", "judged", "waiting", "skipped", "started", "by", "what"];
+  printResult(terminal, values.json, rows, table([head, ...cells]));
   return EXIT.done;
 };
 
 /** maitred backfill status: see `backfill`. */
 export const status: BackfillCommand = async (db, args, terminal) => {
   const id = idOf(args);
-  if (args.values["watch"]) return follow(db, id, terminal, Boolean(args.values["json"]));
+  const { watch, json } = args.values;
+  if (watch) return follow(db, id, terminal, json);
   const { row, counts } = await read(db, id);
-  if (args.values["json"]) terminal.print(JSON.stringify({ ...row, counts }));
-  else for (const line of statusLines(row, counts)) terminal.print(line);
+  printResult(terminal, json, { ...row, counts }, statusLines(row, counts));
   return failedIn(counts) > 0 ? EXIT.notAll : EXIT.done;
 };
 
@@ -78,15 +76,12 @@ export async function follow(db: Pool, id: string, terminal: Terminal, json: boo
 /** maitred backfill report: see `backfill`. */
 export const report: BackfillCommand = async (db, args, terminal) => {
   const id = idOf(args);
-  const most = numberOption(args.values, "most", whole(0), 20);
+  const most = numberOption(args.values, "most", whole(0)) ?? 20;
   const { row, counts } = await read(db, id);
   const sample = await sampleBackfillChanges(db, id, most);
-  if (args.values["json"]) terminal.print(JSON.stringify({ ...row, counts, sample }));
-  else {
-    for (const line of statusLines(row, counts)) terminal.print(line);
-    for (const line of [...matrixLines(counts), ...categoryLines(counts), ...sampleLines(sample)])
-      terminal.print(line);
-  }
+  const more = [...matrixLines(counts), ...categoryLines(counts), ...sampleLines(sample)];
+  const lines = [...statusLines(row, counts), ...more];
+  printResult(terminal, args.values.json, { ...row, counts, sample }, lines);
   return failedIn(counts) > 0 ? EXIT.notAll : EXIT.done;
 };
 

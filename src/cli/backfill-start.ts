@@ -9,12 +9,12 @@ import { readModels, readWorkers } from "../store/models.ts";
 import type { Pool } from "../store/pool.ts";
 import { lastPhotoId } from "../store/selected-photos.ts";
 import { modelDirectories, openDefaultModel } from "../wiring/judge.ts";
-import type { BackfillCommand } from "./backfill-command.ts";
+import type { BackfillCommand, options } from "./backfill-command.ts";
 import { estimate } from "./backfill-estimate.ts";
 import { lookAt, lookForRenditions } from "./backfill-look.ts";
 import { follow } from "./backfill-report.ts";
 import { closest } from "./closest.ts";
-import { type Arguments, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
+import { type Arguments, connectedConfig, EXIT, type Terminal, UsageError, type Values } from "./command.ts";
 import {
   accountOption,
   between,
@@ -24,6 +24,9 @@ import {
   uploaderOption,
   whole,
 } from "./options.ts";
+import { printResult } from "./output.ts";
+
+type Given = Values<typeof options>;
 
 /** maitred backfill start: see `backfill`. */
 export const start: BackfillCommand = async (db, args, terminal) => {
@@ -31,28 +34,19 @@ export const start: BackfillCommand = async (db, args, terminal) => {
   const what = await selectorOf(args, db);
   const maxRate = numberOption(values, "max-rate", between(0.01, 1e6)) ?? null;
   const expected = numberOption(values, "expect", whole(1, 1e15)) ?? null;
-  const hours = values["hours"] === undefined ? null : String(values["hours"]);
+  const { again, propose, unchecked, json, hours = null } = values;
   if (hours !== null) parseHours(hours);
-  const rendition = values["rendition-template"] === undefined ? null : String(values["rendition-template"]);
+  const rendition = values["rendition-template"] ?? null;
   if (rendition !== null) parseRendition(rendition);
-  const model = `model:${await modelOf(values, db, terminal)}`;
-  if (rendition !== null && !values["unchecked"]) await lookForRenditions(rendition, terminal);
-  const again = Boolean(values["again"]);
+  const model = `model:${await modelOf(values.model, db, terminal)}`;
+  if (rendition !== null && !unchecked) await lookForRenditions(rendition, terminal);
   if (values["dry-run"])
-    return estimate(db, { what, model, again, maxRate, hours, rendition }, args, terminal);
-  if (!values["unchecked"]) await lookAt(db, what, terminal);
-  const how = {
-    again,
-    propose: Boolean(values["propose"]),
-    maxRate,
-    hours,
-    rendition,
-    expected,
-  };
+    return estimate(db, { what, model, again, maxRate, hours, rendition }, json, terminal);
+  if (!unchecked) await lookAt(db, what, terminal);
+  const how = { again, propose, maxRate, hours, rendition, expected };
   const id = await addBackfill(db, { what, model, ...how, startedBy: accountOption(values) });
-  if (values["json"]) terminal.print(JSON.stringify({ id, what }));
-  else terminal.print(`backfill ${id} begins: ${describe(what)}`);
-  if (values["watch"]) return follow(db, id, terminal, Boolean(values["json"]));
+  printResult(terminal, json, { id, what }, `backfill ${id} begins: ${describe(what)}`);
+  if (values.watch) return follow(db, id, terminal, json);
   // an embedded Postgres is that of a maitred up, which feeds too
   const feeds =
     readConfig(terminal.env).databaseUrl === "" ? "" : "; a maitred feed must run, or a maitred up";
@@ -60,11 +54,18 @@ export const start: BackfillCommand = async (db, args, terminal) => {
   return EXIT.done;
 };
 
-async function selectorOf({ values, positionals }: Arguments, db: Pool): Promise<FedSelector> {
+async function selectorOf(
+  { values, positionals }: Arguments<typeof options>,
+  db: Pool,
+): Promise<FedSelector> {
   const [what, ...more] = positionals;
-  const choices = CHOICES.filter((name) => values[name] !== undefined).map((name) => `--${name}`);
-  const view = values["view"] === undefined ? [] : ["--view"];
-  const [one, other] = [...(what === undefined ? [] : [what]), ...view, ...choices.slice(0, 1)];
+  const { view, bucket } = values;
+  const choices = CHOICES.filter((name) => values[name]).map((name) => `--${name}`);
+  const [one, other] = [
+    ...(what === undefined ? [] : [what]),
+    ...(view === undefined ? [] : ["--view"]),
+    ...choices.slice(0, 1),
+  ];
   if (more.length > 0) throw new UsageError(`expected one of them, got ${[what, ...more].join(" and ")}`);
   if (other !== undefined) throw new UsageError(`expected ${one} or ${other}, not both`);
   if (one === undefined) {
@@ -74,17 +75,15 @@ async function selectorOf({ values, positionals }: Arguments, db: Pool): Promise
   }
   const url = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(what ?? "");
   const prefix = url && (url[2] === "" || url[2]!.endsWith("/")) ? url : undefined;
-  if (values["bucket"] === "") throw new UsageError("--bucket: expected the name of a bucket");
-  if (values["bucket"] !== undefined && (what === undefined || prefix))
+  if (bucket === "") throw new UsageError("--bucket: expected the name of a bucket");
+  if (bucket !== undefined && (what === undefined || prefix))
     throw new UsageError("--bucket: expected a manifest beside it, whose lines may name none");
   if (choices.length > 0) return photoFilters(values, db);
-  if (values["view"] !== undefined) {
-    if (!VIEW.test(String(values["view"]))) {
-      throw new UsageError(
-        `--view: expected NAME or SCHEMA.NAME of letters, digits and _, without quotes, got ${JSON.stringify(values["view"])}`,
-      );
-    }
-    return { kind: "view", view: String(values["view"]) };
+  if (view !== undefined) {
+    if (VIEW.test(view)) return { kind: "view", view };
+    throw new UsageError(
+      `--view: expected NAME or SCHEMA.NAME of letters, digits and _, without quotes, got ${JSON.stringify(view)}`,
+    );
   }
   if (prefix) return { kind: "prefix", bucket: prefix[1]!, prefix: prefix[2]! };
   if (!/\.(csv|jsonl|ndjson)(\.gz)?$|\.json$/.test(what!)) {
@@ -93,27 +92,22 @@ async function selectorOf({ values, positionals }: Arguments, db: Pool): Promise
     );
   }
   const at = url || isAbsolute(what!) ? what! : resolve(what!);
-  return {
-    kind: "manifest",
-    at,
-    ...(values["bucket"] !== undefined && { bucket: String(values["bucket"]) }),
-  };
+  return { kind: "manifest", at, ...(bucket !== undefined && { bucket }) };
 }
 
-async function photoFilters(values: Arguments["values"], db: Pool): Promise<PhotoSelector> {
-  if (values["missing"] && values["failed"]) throw new UsageError("expected --missing or --failed, not both");
-  if (values["code"] !== undefined && !values["failed"])
-    throw new UsageError("--code: expected --failed beside it");
-  if (values["listing"] === "") throw new UsageError("--listing: expected a restaurant's id");
+async function photoFilters(values: Given, db: Pool): Promise<PhotoSelector> {
+  const { missing, failed, listing } = values;
+  if (missing && failed) throw new UsageError("expected --missing or --failed, not both");
+  if (values.code !== undefined && !failed) throw new UsageError("--code: expected --failed beside it");
+  if (listing === "") throw new UsageError("--listing: expected a restaurant's id");
   const below = numberOption(values, "below", between(0, 1));
-  const [since, until] = ["since", "until"].map((name) => timeOption(values, name)?.toISOString());
+  const [since, until] = (["since", "until"] as const).map((name) => timeOption(values, name)?.toISOString());
   if (since && until && since >= until) throw new UsageError("--until: expected a time after --since");
   const code = codeOption(values);
-  const listing = values["listing"] as string | undefined;
   const uploader = uploaderOption(values);
   const filters = {
-    ...(values["missing"] && { state: "pending" as const }),
-    ...(values["failed"] && { state: "failed" as const }),
+    ...(missing && { state: "pending" as const }),
+    ...(failed && { state: "failed" as const }),
     ...(code !== undefined && { code }),
     ...(values["older-model"] && { olderModel: true }),
     ...(below !== undefined && { below }),
@@ -122,8 +116,8 @@ async function photoFilters(values: Arguments["values"], db: Pool): Promise<Phot
     ...(listing !== undefined && { listing }),
     ...(uploader && { uploader }),
   };
-  const beside = CHOICES.find((name) => name !== "all" && values[name] !== undefined);
-  if (values["all"] && beside) {
+  const beside = CHOICES.find((name) => name !== "all" && values[name]);
+  if (values.all && beside) {
     throw new UsageError(`expected --all or a choice such as --${beside}, not both`);
   }
   return { kind: "photos", ...filters, upTo: await lastPhotoId(db) };
@@ -133,11 +127,11 @@ async function photoFilters(values: Arguments["values"], db: Pool): Promise<Phot
  * The model that workers run, which is the active one, or what they run where none is; unless another is named. One that nobody
  * knows would never decide a photo, and each run would judge all of them again.
  */
-export async function modelOf(values: Arguments["values"], db: Pool, terminal: Terminal): Promise<string> {
+export async function modelOf(given: string | undefined, db: Pool, terminal: Terminal): Promise<string> {
   const models = await readModels(db);
   const config = connectedConfig(terminal);
   const active = models.find(({ state }) => state === "active")?.id ?? (await openDefaultModel(config)).id;
-  const named = String(values["model"] ?? active);
+  const named = given ?? active;
   const running = (await readWorkers(db)).map(({ model }) => model);
   const folders = listModels(modelDirectories(config)).keys();
   const known = [...new Set([active, ...models.map(({ id }) => id), ...running, ...folders])].sort();
@@ -159,4 +153,4 @@ const CHOICES = [
   "listing",
   "uploader",
   "all",
-];
+] as const;

@@ -8,17 +8,18 @@ import {
   rollbackBackfill,
 } from "../store/backfills.ts";
 import type { Pool } from "../store/pool.ts";
-import { type BackfillCommand, idOf, theBackfill } from "./backfill-command.ts";
+import { type BackfillCommand, idOf, options, theBackfill } from "./backfill-command.ts";
 import { list, report, status } from "./backfill-report.ts";
 import { start } from "./backfill-start.ts";
-import { type Command, connectedConfig, EXIT, UsageError } from "./command.ts";
+import { connectedConfig, defineCommand, EXIT, UsageError } from "./command.ts";
 import { accountOption, codeOption } from "./options.ts";
+import { printResult } from "./output.ts";
 import { counted } from "./plural.ts";
 import { withPostgres } from "./postgres.ts";
 import { choose } from "./subcommand.ts";
 import { drawStatus } from "./terminal.ts";
 
-export const backfill: Command = {
+export const backfill = defineCommand({
   help: `
 usage: maitred backfill start WHAT [options]
        maitred backfill list | status ID [--watch] | report ID [--most 20]
@@ -69,41 +70,18 @@ Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos 
 had to pause it; of start, 2 there is no such bucket, manifest, view or model; of apply and discard, 2 the other of them was
 done before.
 `,
-  options: {
-    view: { type: "string" },
-    bucket: { type: "string" },
-    missing: { type: "boolean" },
-    failed: { type: "boolean" },
-    code: { type: "string" },
-    "older-model": { type: "boolean" },
-    below: { type: "string" },
-    since: { type: "string" },
-    until: { type: "string" },
-    listing: { type: "string" },
-    uploader: { type: "string" },
-    all: { type: "boolean" },
-    "dry-run": { type: "boolean" },
-    again: { type: "boolean" },
-    propose: { type: "boolean" },
-    model: { type: "string" },
-    "max-rate": { type: "string" },
-    expect: { type: "string" },
-    hours: { type: "string" },
-    "rendition-template": { type: "string" },
-    unchecked: { type: "boolean" },
-    watch: { type: "boolean" },
-    most: { type: "string" },
-    why: { type: "string" },
-    by: { type: "string" },
-    json: { type: "boolean" },
-  },
+  options,
 
   async run(args, terminal) {
     const [command, positionals] = choose(COMMANDS, args.positionals);
-    checkOptions(args.positionals[0]!, Object.keys(args.values));
+    const given = Object.entries(args.values).filter(([, value]) => value);
+    checkOptions(
+      args.positionals[0]!,
+      given.map(([name]) => name),
+    );
     return withPostgres(connectedConfig(terminal), (db) => command(db, { ...args, positionals }, terminal));
   },
-};
+});
 
 /** An option of another word would silently do nothing. */
 function checkOptions(word: string, given: readonly string[]): void {
@@ -114,11 +92,11 @@ function checkOptions(word: string, given: readonly string[]): void {
 function change(state: "running" | "paused" | "cancelled", said: string): BackfillCommand {
   return async (db, args, terminal) => {
     const id = idOf(args);
-    const why = args.values["why"];
+    const { why = "", json } = args.values;
     if (state !== "running" && !why) throw new UsageError(`--why: expected why it is ${said}`);
     await theBackfill(db, id);
-    await changeBackfill(db, id, state, accountOption(args.values), String(why ?? ""));
-    terminal.print(args.values["json"] ? JSON.stringify({ id, state }) : `backfill ${id} is ${said}`);
+    await changeBackfill(db, id, state, accountOption(args.values), why);
+    printResult(terminal, json, { id, state }, `backfill ${id} is ${said}`);
     return EXIT.done;
   };
 }
@@ -160,15 +138,12 @@ function throughout(
     const but = otherwise
       ? `; ${otherwise} ${otherwise === 1 ? "was" : "were"} decided otherwise meanwhile`
       : "";
-    terminal.print(
-      args.values["json"]
-        ? JSON.stringify({ id, photos, otherwise, pending })
-        : `${what} of backfill ${id} ${all === 1 ? "is" : "are"} ${said}${but}`,
-    );
-    if (pending && !args.values["json"])
-      terminal.print(
+    const lines = [`${what} of backfill ${id} ${all === 1 ? "is" : "are"} ${said}${but}`];
+    if (pending)
+      lines.push(
         `${counted(pending, "photo")} of it ${pending === 1 ? "has no verdict, is not shown, and waits" : "have no verdict, are not shown, and wait"} for nobody: maitred backfill start --missing judges all that have none`,
       );
+    printResult(terminal, args.values.json, { id, photos, otherwise, pending }, lines);
     return EXIT.done;
   };
 }
@@ -204,11 +179,8 @@ const retryFailed: BackfillCommand = async (db, args, terminal) => {
   const { id } = await theBackfill(db, idOf(args));
   const { values } = args;
   const photos = await retryBackfill(db, id, codeOption(values), accountOption(values));
-  terminal.print(
-    values["json"]
-      ? JSON.stringify({ id, photos })
-      : `maitred feed will queue ${counted(photos, "photo")} of backfill ${id} again`,
-  );
+  const said = `maitred feed will queue ${counted(photos, "photo")} of backfill ${id} again`;
+  printResult(terminal, values.json, { id, photos }, said);
   return EXIT.done;
 };
 

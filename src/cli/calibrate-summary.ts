@@ -6,7 +6,7 @@ import { percent, range } from "../evaluate/html.ts";
 import { GROUP_NAMES } from "../evaluate/page-figures.ts";
 import { FEW_SOURCES, fewSources } from "../evaluate/report.ts";
 import type { Stratum } from "./calibrate-samples.ts";
-import { table } from "./command.ts";
+import { table } from "./output.ts";
 
 /** What is printed as JSON. */
 export interface Outcome {

@@ -1,7 +1,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { type Config, readConfig } from "../config.ts";
+import { readConfig } from "../config.ts";
 import { decide } from "../decide/decide.ts";
 import { type Policy, parsePolicy } from "../decide/policy.ts";
 import { changesBetween, hasAliases, rewritePolicy } from "../decide/rewrite.ts";
@@ -15,16 +15,16 @@ import {
 } from "../evaluate/calibrate.ts";
 import { clusterOf, effectOf, type Group, isIn } from "../evaluate/effect.ts";
 import { worthOf } from "../evaluate/statistics.ts";
-import type { Model } from "../infer/model.ts";
 import { openPolicy } from "../wiring/judge.ts";
 import { samplesFromLabels, samplesFromVerdicts } from "./calibrate-samples.ts";
 import { type Doubts, type Outcome, summaryOf, tooFewOf, warningsOf } from "./calibrate-summary.ts";
-import { openModelInUse, openNamed } from "./choose-model.ts";
-import { type Arguments, type Command, connectedConfig, EXIT, UsageError } from "./command.ts";
+import { openChosen, withChosen } from "./choose-model.ts";
+import { connectedConfig, defineCommand, EXIT, flags, texts, UsageError } from "./command.ts";
 import { between, numberOption, timeOption } from "./options.ts";
+import { printResult } from "./output.ts";
 import { makeOutputFolder } from "./output-folder.ts";
 
-export const calibrate: Command = {
+export const calibrate = defineCommand({
   help: `
 usage: maitred calibrate --max-shown SHARE|--max-held SHARE [options] FOLDER|LABELS.JSONL
        maitred calibrate --max-shown SHARE|--max-held SHARE [options] --verdicts [--audit] [--since DATE]
@@ -56,44 +56,34 @@ Exit codes: 0 chosen, 1 no threshold does that, and nothing is written, or the p
 written says beside each number.
 `,
   options: {
-    "max-shown": { type: "string" },
-    "max-held": { type: "string" },
-    "tag-precision": { type: "string" },
-    "hide-precision": { type: "string" },
-    out: { type: "string" },
-    force: { type: "boolean" },
-    policy: { type: "string" },
-    model: { type: "string" },
-    variant: { type: "string" },
-    verdicts: { type: "boolean" },
-    audit: { type: "boolean" },
-    since: { type: "string" },
-    json: { type: "boolean" },
+    ...texts("max-shown", "max-held", "tag-precision", "hide-precision", "out", "policy", "model"),
+    ...texts("variant", "since"),
+    ...flags("force", "verdicts", "audit", "json"),
   },
 
-  async run(args, terminal) {
-    const { values, positionals } = args;
+  async run({ values, positionals }, terminal) {
     const [path, ...rest] = positionals;
-    const { out, force, verdicts, audit } = values as { out?: string } & Record<string, boolean | undefined>;
-    if (rest.length > 0 || (path === undefined) !== Boolean(verdicts)) {
+    const { out, force, verdicts, audit } = values;
+    if (rest.length > 0 || (path === undefined) !== verdicts) {
       throw new UsageError("expected one labelled folder or labels.jsonl, or --verdicts");
     }
-    if (!verdicts && (audit || values["since"] !== undefined)) {
+    if (!verdicts && (audit || values.since !== undefined)) {
       throw new UsageError("--audit, --since: expected --verdicts too");
     }
     const since = timeOption(values, "since") ?? new Date(0);
-    const target = targetOf(args);
+    const target = targetOf(values);
     const refused = `--out: expected a new file, got ${out}, which is there; --force replaces it`;
     if (out !== undefined && !force && existsSync(out)) throw new UsageError(refused);
     // before everything is judged, and in vain
     if (out !== undefined) makeOutputFolder("--out", dirname(out));
-    const config = configOf(args, verdicts ? connectedConfig(terminal) : readConfig(terminal.env));
-    const model = await modelOf(args, config);
+    const settings = verdicts ? connectedConfig(terminal) : readConfig(terminal.env);
+    const config = withChosen(settings, values);
+    const model = await openChosen(config, values.model);
     const { policy: base, policyText } = openPolicy(config, model);
     if (out !== undefined && hasAliases(policyText)) throw notPlain();
     const { samples, strata } =
       path === undefined
-        ? await samplesFromVerdicts(config, model, { audit: Boolean(audit), since }, terminal)
+        ? await samplesFromVerdicts(config, model, { audit, since }, terminal)
         : { samples: await samplesFromLabels(config, model, path, terminal), strata: [] };
     const group: Group = target.limit === "shown" ? "humans" : "foodAndAmbience";
     const weights = samples.filter(({ label }) => isIn(group, label)).map(({ weight = 1 }) => weight);
@@ -121,34 +111,33 @@ written says beside each number.
     const doubts: Doubts = {
       counted: Math.floor(counted),
       standFor: weights.reduce((all, each) => all + each, 0),
-      biased: Boolean(verdicts) && !audit,
+      biased: verdicts && !audit,
       stay: unattained(samples, base, target),
     };
     const tooFew = tooFewOf(chosen, doubts);
     chosen.warnings = [...tooFew, ...warningsOf(chosen, doubts)];
     if (policy && out !== undefined) {
-      const text = written(policyText, base, policy, chosen, tooFew);
+      const yaml = written(policyText, base, policy, chosen, tooFew);
       // what is written must be what was measured
-      const read = parsePolicy(text, model.categories, out);
+      const read = parsePolicy(yaml, model.categories, out);
       if (!isDeepStrictEqual(read, { ...policy, model: model.id })) throw notPlain();
       try {
-        writeFileSync(out, text, { flag: force ? "w" : "wx" });
+        writeFileSync(out, yaml, { flag: force ? "w" : "wx" });
       } catch (thrown) {
         if ((thrown as NodeJS.ErrnoException).code === "EEXIST") throw new UsageError(refused);
         throw new ConfigError("POLICY_INVALID", `--out: ${(thrown as Error).message}`, { cause: thrown });
       }
     }
-    if (values["json"]) terminal.print(JSON.stringify(chosen));
-    else {
-      const lines = summaryOf(chosen, policy ? out : undefined, tooFew.length === 0);
-      for (const line of lines) terminal.print(line);
-    }
+    const lines = summaryOf(chosen, policy ? out : undefined, tooFew.length === 0);
+    printResult(terminal, values.json, chosen, lines);
     return policy && tooFew.length === 0 ? EXIT.done : EXIT.notAll;
   },
-};
+});
 
-function targetOf({ values }: Arguments): Target {
-  const share = (name: string): number | null => numberOption(values, name, between(0, 1)) ?? null;
+type Share = "max-shown" | "max-held" | "tag-precision" | "hide-precision";
+
+function targetOf(values: { [Each in Share]?: string }): Target {
+  const share = (name: Share): number | null => numberOption(values, name, between(0, 1)) ?? null;
   const [shown, held] = [share("max-shown"), share("max-held")];
   const most = shown ?? held;
   if (most === null || (shown !== null && held !== null)) {
@@ -160,16 +149,6 @@ function targetOf({ values }: Arguments): Target {
     tagPrecision: share("tag-precision"),
     hidePrecision: share("hide-precision"),
   };
-}
-
-function configOf({ values }: Arguments, config: Config): Config {
-  const { policy, variant } = values as { policy?: string; variant?: string };
-  return { ...config, policy: policy ?? config.policy, variant: variant ?? config.variant };
-}
-
-function modelOf({ values }: Arguments, config: Config): Promise<Model> {
-  const name = values["model"] as string | undefined;
-  return name === undefined ? openModelInUse(config) : openNamed(config, name, config.variant);
 }
 
 function notPlain(): ConfigError {

@@ -8,6 +8,19 @@ import { modelDirectories, openDefaultModel } from "../wiring/judge.ts";
 import { withEmbedded } from "./command.ts";
 import { withPostgres } from "./postgres.ts";
 
+/** The settings with what `--policy` and `--variant` say instead. */
+export function withChosen(
+  config: Config,
+  { policy = config.policy, variant = config.variant }: { policy?: string; variant?: string },
+): Config {
+  return { ...config, policy, variant };
+}
+
+/** The model that an option names, in the variant of the settings; without it the one in use. */
+export function openChosen(config: Config, name: string | undefined): Promise<Model> {
+  return name === undefined ? openModelInUse(config) : openNamed(config, name, config.variant);
+}
+
 /** Opens what an argument names: a folder, or an id below the models directories. Hashes are checked. */
 export function openNamed(config: Config, name: string, variant: string): Promise<Model> {
   if (existsSync(join(name, "model.json"))) return openModel(name, variant);

@@ -8,9 +8,10 @@ import { isInside, walk } from "../image/folder.ts";
 import type { Peak } from "../image/peak.ts";
 import type { Scores } from "../photo.ts";
 import { pad } from "./columns.ts";
-import { type Command, EXIT, type Terminal, table, UsageError } from "./command.ts";
+import { defineCommand, EXIT, flags, texts, UsageError } from "./command.ts";
 import { createExplainer, type Explainer } from "./explain.ts";
 import { type FileJudge, openFileJudge } from "./judging.ts";
+import { printResult } from "./output.ts";
 import { makeOutputFolder } from "./output-folder.ts";
 import { drawStatus, printable } from "./terminal.ts";
 
@@ -30,7 +31,7 @@ type Line =
     }
   | { path: string; error: { code: string; message: string } };
 
-export const classify: Command = {
+export const classify = defineCommand({
   help: `
 usage: maitred classify [--json] [--explain FOLDER] PATH...
 
@@ -52,28 +53,26 @@ if it reached it; in a reason they have as many as the threshold there, and with
 
 Exit codes: 0 every file was judged, 1 some were not.
 `,
-  options: { json: { type: "boolean" }, explain: { type: "string" } },
+  options: { ...texts("explain"), ...flags("json") },
 
-  async run({ values, positionals }, terminal) {
+  async run({ values: { explain: out, json }, positionals }, terminal) {
     if (positionals.length === 0) throw new UsageError("expected at least one file or folder");
     const url = positionals.find((path) => /^\w+:\/\//.test(path));
     if (url !== undefined) {
       throw new UsageError(`classify reads files, got ${url}; for S3: maitred enqueue s3://bucket/key`);
     }
-    const out = values["explain"] as string | undefined;
     if (out !== undefined) refuseMixing(out, positionals);
     const config = readConfig(terminal.env);
     const judge = await openFileJudge(config, undefined, { explain: out !== undefined });
     const explainer = out === undefined ? undefined : createExplainer(config, judge, out);
     const { provider, instead } = judge.ready;
     if (instead) terminal.say(`CUDA does not run here: ${instead}\n`);
-    const print = values["json"] ? (line: Line) => terminal.print(JSON.stringify(line)) : printer(terminal);
     const since = performance.now();
     let judged = 0;
     let failed = 0;
     try {
       for await (const line of inOrder(files(positionals), lineFor(judge, explainer), judge.width)) {
-        print(line);
+        printResult(terminal, json, line, columns(line));
         if ("error" in line) failed++;
         else judged++;
         drawStatus(terminal, `${judged + failed} files`);
@@ -85,14 +84,14 @@ Exit codes: 0 every file was judged, 1 some were not.
     if (judged + failed === 0)
       throw new UsageError(`expected photos, got no file in ${positionals.join(", ")}`);
     const seconds = (performance.now() - since) / 1000;
-    if (!values["json"]) {
+    if (!json) {
       const speed = judged > 0 ? `${(judged / seconds).toFixed(1)} photos/s ` : "";
       terminal.say(`${judged} judged, ${failed} not, ${speed}on ${provider}\n`);
       if (out !== undefined) terminal.say(`${judged} pictures in ${out}\n`);
     }
     return failed === 0 ? EXIT.done : EXIT.notAll;
   },
-};
+});
 
 /** Pictures among photos would be judged as photos the next time. */
 function refuseMixing(out: string, paths: readonly string[]): void {
@@ -163,21 +162,23 @@ async function* inOrder<In, Out>(
   while (pending.length > 0) yield await pending.shift()!;
 }
 
-function printer({ print }: Terminal): (line: Line) => void {
-  return (line) => {
-    const cells =
-      "error" in line
-        ? ["failed", "", "", line.path, `${line.error.code}: ${line.error.message}`]
-        : [
-            line.verdict,
-            `${line.category} ${hundredths(line.scores[line.category]!)}`,
-            `human ${hundredths(line.human)}`,
-            line.path,
-            line.reason,
-          ];
-    const widths = [6, 13, 10, 40];
-    print(table([cells.map((cell, column) => pad(printable(cell), widths[column] ?? 0))])[0]!);
-  };
+/** A line whose columns stand below those of others, which are not known yet. */
+function columns(line: Line): string {
+  const cells =
+    "error" in line
+      ? ["failed", "", "", line.path, `${line.error.code}: ${line.error.message}`]
+      : [
+          line.verdict,
+          `${line.category} ${hundredths(line.scores[line.category]!)}`,
+          `human ${hundredths(line.human)}`,
+          line.path,
+          line.reason,
+        ];
+  const widths = [6, 13, 10, 40];
+  return cells
+    .map((cell, column) => pad(printable(cell), widths[column] ?? 0))
+    .join("  ")
+    .trimEnd();
 }
 
 function fourDigits(score: number): number {

@@ -1,25 +1,46 @@
-import type { ParseArgsConfig } from "node:util";
+import type { ParseArgsConfig, parseArgs } from "node:util";
 import { type Config, readConfig } from "../config.ts";
 import { findPostgres } from "../embedded/postgres.ts";
 import { ConfigError } from "../errors.ts";
-import { columnsOf, pad } from "./columns.ts";
-import { printable, type Terminal } from "./terminal.ts";
+import type { Terminal } from "./terminal.ts";
 
 export type { Terminal };
 
-export interface Arguments {
-  values: Readonly<Record<string, string | boolean | undefined>>;
-  /** Of options that may be given several times. */
-  lists?: Readonly<Record<string, readonly string[]>>;
+export type Options = NonNullable<ParseArgsConfig["options"]>;
+
+/** What was given for options, each of the type that it was declared with. */
+export type Values<Declared extends Options> = ReturnType<typeof parseArgs<{ options: Declared }>>["values"];
+
+export interface Arguments<Declared extends Options> {
+  values: Values<Declared>;
   positionals: readonly string[];
 }
 
 /** One command: data, not a framework. The number that `run` returns is the exit code. */
-export interface Command {
+export interface Command<Declared extends Options = Options> {
   /** Printed by --help: usage, an example, and what the exit codes mean where they are its own. */
   help: string;
-  options: NonNullable<ParseArgsConfig["options"]>;
-  run(args: Arguments, terminal: Terminal): Promise<number>;
+  options: Declared;
+  run(args: Arguments<Declared>, terminal: Terminal): Promise<number>;
+}
+
+/** Lets TypeScript know the values that `run` gets by the options beside it. */
+export function defineCommand<Declared extends Options>(command: Command<Declared>): Command<Declared> {
+  return command;
+}
+
+/** Options with a value; undefined where it was not given. */
+export function texts<Name extends string>(...names: Name[]) {
+  return declared(names, { type: "string" });
+}
+
+/** Options without one: true where it was given, else false. */
+export function flags<Name extends string>(...names: Name[]) {
+  return declared(names, { type: "boolean", default: false });
+}
+
+function declared<Name extends string, const Each>(names: Name[], each: Each): Record<Name, Each> {
+  return Object.fromEntries(names.map((name) => [name, each])) as Record<Name, Each>;
 }
 
 /** Exit codes, the same for every command. */
@@ -51,19 +72,4 @@ export function connectedConfig(terminal: Terminal): Config {
 export function withEmbedded(config: Config): Config {
   const databaseUrl = config.databaseUrl || (findPostgres(config.home) ?? "");
   return { ...config, databaseUrl, queueUrl: config.queueUrl || (config.queueOptions ? "" : databaseUrl) };
-}
-
-/** Lines of columns, each as wide as its widest cell as it is printed; the last is not padded. */
-export function table(cells: readonly (readonly string[])[]): string[] {
-  const rows = cells.map((row) => row.map(printable));
-  const widths: number[] = [];
-  for (const row of rows)
-    for (const [column, cell] of row.entries())
-      widths[column] = Math.max(widths[column] ?? 0, columnsOf(cell));
-  return rows.map((row) =>
-    row
-      .map((cell, column) => pad(cell, widths[column]!))
-      .join("  ")
-      .trimEnd(),
-  );
 }

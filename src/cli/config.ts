@@ -1,7 +1,8 @@
 import { describeConfig, readConfig } from "../config.ts";
-import { type Command, connectedConfig, EXIT, table } from "./command.ts";
+import { connectedConfig, defineCommand, EXIT, flags } from "./command.ts";
+import { printResult, table } from "./output.ts";
 
-export const config: Command = {
+export const config = defineCommand({
   help: `
 usage: maitred config [--json | --markdown | --database-url]
 
@@ -13,29 +14,33 @@ DATABASE_URL, or of the maitred up that runs on MAITRED_HOME.
   MAITRED_MAX_WAIT_MS=50 maitred config
   psql "$(maitred config --database-url)"
 `,
-  options: { json: { type: "boolean" }, markdown: { type: "boolean" }, "database-url": { type: "boolean" } },
+  options: { ...flags("json", "markdown", "database-url") },
 
   async run({ values }, terminal) {
-    const { env, print } = terminal;
     if (values["database-url"]) {
-      print(connectedConfig(terminal).databaseUrl);
+      terminal.print(connectedConfig(terminal).databaseUrl);
       return EXIT.done;
     }
-    const settings = describeConfig(readConfig(env));
-    if (values["json"]) {
-      print(JSON.stringify(Object.fromEntries(settings.map(({ env, value }) => [env, value]))));
-    } else if (values["markdown"]) {
-      print("| variable | default | what it is |");
-      print("| --- | --- | --- |");
-      for (const { env, fallback, help } of settings)
-        print(`| \`${env}\` | ${fallback && `\`${fallback}\``} | ${help} |`);
-    } else {
-      const rows = settings.map(({ env, value, fallback, help }) => {
-        const instead = fallback && value !== fallback ? ` (default ${fallback})` : "";
-        return [env, value || "-", `${help}${instead}`];
-      });
-      for (const line of table(rows)) print(line);
-    }
+    const settings = describeConfig(readConfig(terminal.env));
+    const inUse = Object.fromEntries(settings.map(({ env, value }) => [env, value]));
+    printResult(terminal, values.json, inUse, values.markdown ? markdown(settings) : lines(settings));
     return EXIT.done;
   },
-};
+});
+
+type Settings = ReturnType<typeof describeConfig>;
+
+function markdown(settings: Settings): string[] {
+  const rows = settings.map(
+    ({ env, fallback, help }) => `| \`${env}\` | ${fallback && `\`${fallback}\``} | ${help} |`,
+  );
+  return ["| variable | default | what it is |", "| --- | --- | --- |", ...rows];
+}
+
+function lines(settings: Settings): string[] {
+  const rows = settings.map(({ env, value, fallback, help }) => {
+    const instead = fallback && value !== fallback ? ` (default ${fallback})` : "";
+    return [env, value || "-", `${help}${instead}`];
+  });
+  return table(rows);
+}

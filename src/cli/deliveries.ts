@@ -5,12 +5,16 @@ import {
   readChange,
   replayDeliveries,
 } from "../store/deliveries.ts";
-import { type Arguments, type Command, EXIT, table, UsageError } from "./command.ts";
-import { numberOption, whole } from "./options.ts";
+import { defineCommand, EXIT, flags, texts, UsageError, type Values } from "./command.ts";
+import { choiceOption, numberOption, whole } from "./options.ts";
+import { printResult, table } from "./output.ts";
 import { nothingAfter, runSubcommand, type Subcommand } from "./subcommand.ts";
 import { drawStatus, wipeStatus } from "./terminal.ts";
 
-export const deliveries: Command = {
+const options = { ...texts("state", "destination", "photo", "limit"), ...flags("all", "json") };
+type Word = Subcommand<typeof options>;
+
+export const deliveries = defineCommand({
   help: `
 usage: maitred deliveries list [--state STATE] [--destination ID] [--photo ID] [--limit N]
        maitred deliveries show SEQUENCE
@@ -33,45 +37,35 @@ those that are still dead. What goes to a destination that is disabled waits unt
 
 Exit codes: of show, 1 there is no such change.
 `,
-  options: {
-    state: { type: "string" },
-    destination: { type: "string" },
-    photo: { type: "string" },
-    limit: { type: "string" },
-    all: { type: "boolean" },
-    json: { type: "boolean" },
-  },
+  options,
 
   run: (args, terminal) => runSubcommand(COMMANDS, args, terminal),
-};
+});
 
-const list: Subcommand = (rest, { values }, terminal) => {
+const list: Word = (rest, values, terminal) => {
   nothingAfter("list", rest);
   const filter = filterOf(values);
-  const limit = numberOption(values, "limit", whole(1, 10_000), 50);
+  const limit = numberOption(values, "limit", whole(1, 10_000)) ?? 50;
   return async (db) => {
     const found = await listDeliveries(db, filter, limit);
-    if (values["json"]) terminal.print(JSON.stringify(found));
-    else {
-      const rows = found.map((each) => [
-        each.seq,
-        each.destination,
-        each.to,
-        each.photoId,
-        each.change,
-        each.state,
-        String(each.attempts),
-        each.deliveredAt?.toISOString() ?? each.nextAt?.toISOString() ?? "",
-        each.lastError ?? "",
-      ]);
-      const head = ["sequence", "destination", "to", "photo", "change", "state", "tries", "delivered or due"];
-      for (const line of table([[...head, "last error"], ...rows])) terminal.print(line);
-    }
+    const rows = found.map((each) => [
+      each.seq,
+      each.destination,
+      each.to,
+      each.photoId,
+      each.change,
+      each.state,
+      String(each.attempts),
+      each.deliveredAt?.toISOString() ?? each.nextAt?.toISOString() ?? "",
+      each.lastError ?? "",
+    ]);
+    const head = ["sequence", "destination", "to", "photo", "change", "state", "tries", "delivered or due"];
+    printResult(terminal, values.json, found, table([[...head, "last error"], ...rows]));
     return EXIT.done;
   };
 };
 
-const show: Subcommand = ([seq, ...more], { values }, terminal) => {
+const show: Word = ([seq, ...more], { json }, terminal) => {
   if (more.length > 0) throw new UsageError("show: expected one sequence");
   const filter = { seq: number("show", seq) };
   return async (db) => {
@@ -83,23 +77,19 @@ const show: Subcommand = ([seq, ...more], { values }, terminal) => {
       return EXIT.notAll;
     }
     const told = (await listDeliveries(db, filter, 10_000)).map(({ bucket: _, key: __, ...each }) => each);
-    const json = JSON.stringify(
-      { seq: filter.seq, ...change, deliveries: told },
-      null,
-      values["json"] ? 0 : 2,
-    );
-    for (const line of json.split("\n")) terminal.print(line);
+    const all = { seq: filter.seq, ...change, deliveries: told };
+    printResult(terminal, json, all, JSON.stringify(all, null, 2).split("\n"));
     return EXIT.done;
   };
 };
 
-const replay: Subcommand = ([seq, ...more], { values }, terminal) => {
+const replay: Word = ([seq, ...more], values, terminal) => {
   if (more.length > 0) throw new UsageError("replay: expected at most one sequence");
   const filter: DeliveryFilter = {
     ...filterOf(values),
     ...(seq !== undefined && { seq: number("replay", seq) }),
   };
-  if (!filter.seq && !filter.destination && !filter.photoId && !values["all"]) {
+  if (!filter.seq && !filter.destination && !filter.photoId && !values.all) {
     throw new UsageError("replay: expected a sequence, --destination, --photo, or --all");
   }
   if (!filter.seq) filter.state ??= "dead";
@@ -119,33 +109,25 @@ const replay: Subcommand = ([seq, ...more], { values }, terminal) => {
       throw error;
     }
     wipeStatus(terminal);
-    if (values["json"]) terminal.print(JSON.stringify({ replayed, disabled: [...disabled] }));
-    else {
-      terminal.print(where());
-      for (const id of disabled) {
-        terminal.print(
-          `${id} is disabled: those to it go once it is enabled: maitred destination enable ${id}`,
-        );
-      }
-    }
+    const waits = [...disabled].map(
+      (id) => `${id} is disabled: those to it go once it is enabled: maitred destination enable ${id}`,
+    );
+    printResult(terminal, values.json, { replayed, disabled: [...disabled] }, [where(), ...waits]);
     return EXIT.done;
   };
 };
 
-const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
+const COMMANDS: ReadonlyMap<string, Word> = new Map([
   ["list", list],
   ["show", show],
   ["replay", replay],
 ]);
 
-function filterOf(values: Arguments["values"]): DeliveryFilter {
-  const { state, destination, photo } = values as { state?: string; destination?: string; photo?: string };
-  const known = STATES.find((each) => each === state);
-  if (state !== undefined && !known) {
-    throw new UsageError(`--state: expected ${STATES.join(", ")}, got ${JSON.stringify(state)}`);
-  }
+function filterOf(values: Values<typeof options>): DeliveryFilter {
+  const { destination, photo } = values;
+  const state = choiceOption(values, "state", STATES);
   return {
-    ...(known && { state: known }),
+    ...(state && { state }),
     ...(destination !== undefined && { destination }),
     ...(photo !== undefined && { photoId: number("--photo", photo) }),
   };

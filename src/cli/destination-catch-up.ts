@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { countPending, photoWriters, tellAgain } from "../store/destinations.ts";
 import type { Pool } from "../store/pool.ts";
-import { type Arguments, EXIT, type Terminal, UsageError } from "./command.ts";
+import { EXIT, type Terminal, UsageError } from "./command.ts";
 import { timeOption } from "./options.ts";
+import { printResult } from "./output.ts";
 import { counted } from "./plural.ts";
 import { sayStatus, wipeStatus } from "./terminal.ts";
 
@@ -13,11 +14,11 @@ import { sayStatus, wipeStatus } from "./terminal.ts";
  */
 export function catchUp(
   id: string,
-  { values }: Arguments,
+  values: { since?: string; after?: string; json: boolean },
   terminal: Terminal,
 ): (db: Pool) => Promise<number> {
   const since = timeOption(values, "since") ?? null;
-  const from = String(values["after"] ?? "0");
+  const from = values.after ?? "0";
   if (!/^\d{1,18}$/.test(from)) {
     throw new UsageError(`--after: expected the id of a photo, got ${JSON.stringify(from)}`);
   }
@@ -52,9 +53,7 @@ export function catchUp(
       throw error;
     }
     wipeStatus(terminal);
-    terminal.print(
-      values["json"] ? JSON.stringify({ id, told }) : `${id} is told of ${counted(told, "photo")}`,
-    );
+    printResult(terminal, values.json, { id, told }, `${id} is told of ${counted(told, "photo")}`);
     return EXIT.done;
   };
 }

@@ -12,20 +12,16 @@ import {
   removeDestination,
   rotateSecret,
 } from "../store/destinations.ts";
-import {
-  type Arguments,
-  type Command,
-  connectedConfig,
-  EXIT,
-  type Terminal,
-  table,
-  UsageError,
-} from "./command.ts";
+import { connectedConfig, defineCommand, EXIT, flags, type Terminal, texts, UsageError } from "./command.ts";
 import { catchUp } from "./destination-catch-up.ts";
 import { between, numberOption } from "./options.ts";
-import { nothingAfter, oneId, runSubcommand, type Subcommand } from "./subcommand.ts";
+import { printResult, table } from "./output.ts";
+import { noneOf, nothingAfter, oneId, runSubcommand, type Subcommand } from "./subcommand.ts";
 
-export const destination: Command = {
+const options = { ...texts("bucket", "keep", "since", "after"), ...flags("finish", "json") };
+type Word = Subcommand<typeof options>;
+
+export const destination = defineCommand({
   help: `
 usage: maitred destination add webhook URL [--bucket BUCKET]
        maitred destination add s3-tags|notify [--bucket BUCKET]
@@ -54,19 +50,12 @@ happened before it was added or while it was disabled. remove forgets what waits
 test sends one message of the type maitred.test, and says what came of it.
 Exit codes: 1 there is no such destination, or the test failed.
 `,
-  options: {
-    bucket: { type: "string" },
-    keep: { type: "string" },
-    finish: { type: "boolean" },
-    since: { type: "string" },
-    after: { type: "string" },
-    json: { type: "boolean" },
-  },
+  options,
 
   run: (args, terminal) => runSubcommand(COMMANDS, args, terminal),
-};
+});
 
-const add: Subcommand = ([kind, url, ...more], { values }, terminal) => {
+const add: Word = ([kind, url, ...more], { bucket = null, json }, terminal) => {
   if (kind !== "webhook" && kind !== "s3-tags" && kind !== "notify") {
     throw new UsageError(`add: expected webhook, s3-tags or notify, got ${JSON.stringify(kind ?? "")}`);
   }
@@ -74,53 +63,46 @@ const add: Subcommand = ([kind, url, ...more], { values }, terminal) => {
     throw new UsageError(kind === "webhook" ? "add webhook: expected one URL" : `add ${kind}: takes no URL`);
   }
   if (url !== undefined) checkUrl(url, connectedConfig(terminal).webhookAllow);
-  const bucket = typeof values["bucket"] === "string" ? values["bucket"] : null;
   return async (db) => {
     const id = randomBytes(6).toString("hex");
     const secret = kind === "webhook" ? createSecret() : null;
     await addDestination(db, { id, kind, bucket, url: url ?? null }, secret);
     const made = { id, kind, ...(bucket && { bucket }), ...(url && { url }), ...(secret && { secret }) };
-    if (values["json"]) terminal.print(JSON.stringify(made));
-    else if (secret) {
-      terminal.print(secret);
+    printResult(terminal, json, made, secret ?? id);
+    if (secret && !json)
       terminal.say(`webhook ${id}: its receiver verifies with this secret, which is not shown again\n`);
-    } else terminal.print(id);
     return EXIT.done;
   };
 };
 
-const list: Subcommand = (rest, { values }, terminal) => {
+const list: Word = (rest, { json }, terminal) => {
   nothingAfter("list", rest);
   return async (db) => {
     const found = await listDestinations(db);
-    if (values["json"]) terminal.print(JSON.stringify(found));
-    else {
-      const rows = found.map(({ id, kind, bucket, url, enabled, note, oldKeyUntil }) => [
-        id,
-        kind,
-        bucket ?? "",
-        enabled ? "enabled" : "disabled",
-        url ?? "",
-        [note, oldKeyUntil && `two keys until ${oldKeyUntil.toISOString()}`].filter(Boolean).join(", "),
-      ]);
-      for (const line of table([["id", "kind", "bucket", "state", "url", ""], ...rows])) terminal.print(line);
-    }
+    const rows = found.map(({ id, kind, bucket, url, enabled, note, oldKeyUntil }) => [
+      id,
+      kind,
+      bucket ?? "",
+      enabled ? "enabled" : "disabled",
+      url ?? "",
+      [note, oldKeyUntil && `two keys until ${oldKeyUntil.toISOString()}`].filter(Boolean).join(", "),
+    ]);
+    printResult(terminal, json, found, table([["id", "kind", "bucket", "state", "url", ""], ...rows]));
     return EXIT.done;
   };
 };
 
-const rotate: Subcommand = (rest, { values }, terminal) => {
+const rotate: Word = (rest, values, terminal) => {
   const id = oneId("destination", rest);
-  const hours = numberOption(values, "keep", between(0, 8_760), 24);
+  const hours = numberOption(values, "keep", between(0, 8_760)) ?? 24;
   return async (db) => {
-    if (values["finish"]) {
-      return say(terminal, values, id, await finishRotation(db, id), "signs with one key", "webhook");
-    }
+    if (values.finish)
+      return say(terminal, values.json, id, await finishRotation(db, id), "signs with one key", "webhook");
     const secret = createSecret();
     const rotated = await rotateSecret(db, id, secret, hours * 3_600);
-    if (!rotated) return say(terminal, values, id, false, "", "webhook");
-    terminal.print(values["json"] ? JSON.stringify({ id, secret, keepHours: hours, ...rotated }) : secret);
-    if (!values["json"]) {
+    if (!rotated) return say(terminal, values.json, id, false, "", "webhook");
+    printResult(terminal, values.json, { id, secret, keepHours: hours, ...rotated }, secret);
+    if (!values.json) {
       terminal.say(
         rotated.replaced
           ? `${id} signs with this secret, not shown again, in place of the newer of its two, and for ${hours} hours with the older\n`
@@ -131,12 +113,12 @@ const rotate: Subcommand = (rest, { values }, terminal) => {
   };
 };
 
-const test: Subcommand = (rest, { values }, terminal) => {
+const test: Word = (rest, { json }, terminal) => {
   const id = oneId("destination", rest);
   const config = connectedConfig(terminal);
   return async (db) => {
     const webhook = await readWebhook(db, id);
-    if (!webhook) return say(terminal, values, id, false, "", "webhook");
+    if (!webhook) return say(terminal, json, id, false, "", "webhook");
     const sender = createWebhookSender(createAddresses(config.webhookAllow), {
       timeoutMs: config.deliverTimeoutMs,
       agent: `maitred/${packageVersion()}`,
@@ -150,13 +132,13 @@ const test: Subcommand = (rest, { values }, terminal) => {
     await sender.close();
     const delivered = attempt.outcome === "delivered";
     const why = delivered ? "" : attempt.why;
-    if (values["json"]) terminal.print(JSON.stringify({ id, delivered, ...(why && { why }) }));
-    else terminal.print(delivered ? `${id} took it` : `${id} did not take it: ${why}`);
+    const said = delivered ? `${id} took it` : `${id} did not take it: ${why}`;
+    printResult(terminal, json, { id, delivered, ...(why && { why }) }, said);
     return delivered ? EXIT.done : EXIT.notAll;
   };
 };
 
-const enable: Subcommand = (rest, { values }, terminal) => {
+const enable: Word = (rest, { json }, terminal) => {
   const id = oneId("destination", rest);
   return async (db) => {
     const before = await enableDestination(db, id, true);
@@ -164,26 +146,26 @@ const enable: Subcommand = (rest, { values }, terminal) => {
       const since = before.since.toISOString();
       terminal.say(`what it missed: maitred destination catch-up ${id} --since ${since}\n`);
     }
-    return say(terminal, values, id, before !== undefined, "is enabled");
+    return say(terminal, json, id, before !== undefined, "is enabled");
   };
 };
 
-const disable: Subcommand = (rest, { values }, terminal) => {
+const disable: Word = (rest, { json }, terminal) => {
   const id = oneId("destination", rest);
   return async (db) =>
-    say(terminal, values, id, (await enableDestination(db, id, false)) !== undefined, "is disabled");
+    say(terminal, json, id, (await enableDestination(db, id, false)) !== undefined, "is disabled");
 };
 
-const remove: Subcommand = (rest, { values }, terminal) => {
+const remove: Word = (rest, { json }, terminal) => {
   const id = oneId("destination", rest);
-  return async (db) => say(terminal, values, id, await removeDestination(db, id), "is removed");
+  return async (db) => say(terminal, json, id, await removeDestination(db, id), "is removed");
 };
 
-const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
+const COMMANDS: ReadonlyMap<string, Word> = new Map([
   ["add", add],
   ["list", list],
   ["rotate", rotate],
-  ["catch-up", (rest, args, terminal) => catchUp(oneId("destination", rest), args, terminal)],
+  ["catch-up", (rest, values, terminal) => catchUp(oneId("destination", rest), values, terminal)],
   ["test", test],
   ["enable", enable],
   ["disable", disable],
@@ -192,16 +174,14 @@ const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
 
 function say(
   terminal: Terminal,
-  values: Arguments["values"],
+  json: boolean,
   id: string,
   done: boolean,
   what: string,
   kind = "destination",
 ): number {
-  if (values["json"]) terminal.print(JSON.stringify({ id, done }));
-  else if (done) terminal.print(`${id} ${what}`);
-  if (!done) terminal.say(`there is no ${kind} ${JSON.stringify(id)}: maitred destination list shows them\n`);
-  return done ? EXIT.done : EXIT.notAll;
+  printResult(terminal, json, { id, done }, done ? `${id} ${what}` : []);
+  return done ? EXIT.done : noneOf(terminal, "destination", id, kind);
 }
 
 /** What can be told of a URL before anybody asks for its address; the rest is refused when it is called. */

@@ -13,7 +13,8 @@ import { requireClosed, requireSchema, requireWritable, serverVersion } from "..
 import { type ModelRow, readModels } from "../store/models.ts";
 import { rollupState } from "../store/rollups.ts";
 import { modelDirectories, openJudge } from "../wiring/judge.ts";
-import { type Command, EXIT, table, UsageError, withEmbedded } from "./command.ts";
+import { defineCommand, EXIT, flags, UsageError, withEmbedded } from "./command.ts";
+import { printResult, table } from "./output.ts";
 import { withAnyPostgres } from "./postgres.ts";
 
 interface Finding {
@@ -23,7 +24,7 @@ interface Finding {
   detail: string;
 }
 
-export const doctor: Command = {
+export const doctor = defineCommand({
   help: `
 usage: maitred doctor [--bucket NAME]... [--json]
 
@@ -36,11 +37,10 @@ Changes nothing.
 
 Exit codes: 0 all is well, 1 something is not.
 `,
-  options: { bucket: { type: "string", multiple: true }, json: { type: "boolean" } },
+  options: { bucket: { type: "string", multiple: true }, ...flags("json") },
 
-  async run({ values, lists }, terminal) {
+  async run({ values: { bucket: buckets = [], json } }, terminal) {
     const config = withEmbedded(readConfig(terminal.env));
-    const buckets = lists?.["bucket"] ?? [];
     if (buckets.some((bucket) => bucket.includes("/")))
       throw new UsageError("--bucket: expected a bucket's name");
     const checks: [string, () => Promise<string>][] = [
@@ -66,13 +66,11 @@ Exit codes: 0 all is well, 1 something is not.
       );
       findings.push(finding);
     }
-    if (values["json"]) terminal.print(JSON.stringify(findings));
-    else
-      for (const line of table(findings.map(({ check, ok, detail }) => [ok ? "ok" : "FAIL", check, detail])))
-        terminal.print(line);
+    const rows = findings.map(({ check, ok, detail }) => [ok ? "ok" : "FAIL", check, detail]);
+    printResult(terminal, json, findings, table(rows));
     return findings.every(({ ok }) => ok) ? EXIT.done : EXIT.notAll;
   },
-};
+});
 
 async function checkNode(): Promise<string> {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);

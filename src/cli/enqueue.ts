@@ -9,13 +9,29 @@ import { listObjects } from "../image/s3-bucket.ts";
 import { Scope } from "../lifecycle.ts";
 import { type Known, LANES, type Lane, type PhotoRef } from "../photo.ts";
 import { databaseTime, photosToReplay } from "../store/photos.ts";
-import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
+import {
+  connectedConfig,
+  defineCommand,
+  EXIT,
+  flags,
+  type Terminal,
+  texts,
+  UsageError,
+  type Values,
+} from "./command.ts";
 import { openIntake } from "./intake.ts";
 import { codeOption, laneOption, uploaderOption } from "./options.ts";
+import { printResult } from "./output.ts";
 import { sayPaused } from "./paused.ts";
 import { drawStatus, printable } from "./terminal.ts";
 
-export const enqueue: Command = {
+const options = {
+  ...texts("lane", "listing", "uploader", "claimed", "code"),
+  ...flags("again", "failed", "pending", "json"),
+};
+type Given = Values<typeof options>;
+
+export const enqueue = defineCommand({
   help: `
 usage: maitred enqueue [options] WHAT...
        maitred enqueue --failed [--code CODE] | --pending
@@ -39,24 +55,14 @@ What is decided already is left alone unless --again is given.
 Exit codes: 1 something in a folder or on stdin is not there or cannot be read, and was left out; 2 an argument is not
 there, or there is no photo in any.
 `,
-  options: {
-    lane: { type: "string" },
-    listing: { type: "string" },
-    uploader: { type: "string" },
-    claimed: { type: "string" },
-    again: { type: "boolean" },
-    failed: { type: "boolean" },
-    code: { type: "string" },
-    pending: { type: "boolean" },
-    json: { type: "boolean" },
-  },
+  options,
 
-  async run(args, terminal) {
-    const lane = laneOption(args.values, "live");
-    const known = knownOf(args);
-    const replay = replayOf(args);
-    if (!replay && args.positionals.length === 0) throw new UsageError("expected what to queue");
-    for (const what of args.positionals) {
+  async run({ values, positionals }, terminal) {
+    const lane = laneOption(values);
+    const known = knownOf(values);
+    const replay = replayOf(values, positionals);
+    if (!replay && positionals.length === 0) throw new UsageError("expected what to queue");
+    for (const what of positionals) {
       if (what !== "-" && !bucketUrl(what) && kindOf(what) === "nothing")
         throw new UsageError(`${what}: ${NOT_THERE}`);
     }
@@ -80,7 +86,7 @@ there, or there is no photo in any.
       if (replay) {
         for await (const page of photosToReplay(intake.db, replay)) {
           for (const each of LANES) {
-            const photos = page.filter((photo) => (args.values["lane"] ? lane : photo.lane) === each);
+            const photos = page.filter((photo) => (lane ?? photo.lane) === each);
             if (photos.length > 0) used.add(each);
             await intake.queues.add(
               each,
@@ -92,9 +98,9 @@ there, or there is no photo in any.
         }
       } else {
         let looked = await databaseTime(intake.db);
-        for await (const page of pages(sources(args.positionals, terminal), s3, leftOut)) {
-          const again = Boolean(args.values["again"]);
-          const { ids, queued, unclear } = await intake.take(page, lane, { known, again, looked });
+        for await (const page of pages(sources(positionals, terminal), s3, leftOut)) {
+          const how = { known, again: values.again, looked };
+          const { ids, queued, unclear } = await intake.take(page, lane ?? "live", how);
           looked = await databaseTime(intake.db);
           outside ??= page.find((photo) => isOutside(photo, roots))?.bucket;
           counts.queued += queued.length;
@@ -109,8 +115,8 @@ there, or there is no photo in any.
       await scope.close();
     }
     const found = counts.queued + counts.decided + counts.unclear;
-    if (found === 0 && whole && !replay && !args.positionals.includes("-"))
-      throw new UsageError(`expected photos, got none in ${args.positionals.join(", ")}`);
+    if (found === 0 && whole && !replay && !positionals.includes("-"))
+      throw new UsageError(`expected photos, got none in ${positionals.join(", ")}`);
     if (outside !== undefined) {
       const where = `${printable(outside)} is not in MAITRED_FOLDERS here`;
       terminal.say(
@@ -122,32 +128,30 @@ there, or there is no photo in any.
         `of ${counts.unclear} an older version may be the object again, which a listing does not tell: maitred sweep BUCKET does\n`,
       );
     }
-    if (args.values["json"]) terminal.print(JSON.stringify(counts));
-    else
-      terminal.print(
-        `${counts.queued} queued${counts.decided > 0 ? `, ${counts.decided} decided already (--again judges them once more)` : ""}`,
-      );
+    const decided =
+      counts.decided > 0 ? `, ${counts.decided} decided already (--again judges them once more)` : "";
+    printResult(terminal, values.json, counts, `${counts.queued} queued${decided}`);
     return whole ? EXIT.done : EXIT.notAll;
   },
-};
+});
 
-function knownOf({ values }: Arguments): Known {
-  const { listing, claimed } = values as { listing?: string; claimed?: string };
+function knownOf(values: Given): Known {
+  const { listing, claimed } = values;
   const uploader = uploaderOption(values);
   return { ...(listing && { listing }), ...(uploader && { uploader }), ...(claimed && { claimed }) };
 }
 
-function replayOf({
-  values,
-  positionals,
-}: Arguments): { state: "failed" | "pending"; code?: string; olderThanS: number } | undefined {
+function replayOf(
+  values: Given,
+  positionals: readonly string[],
+): { state: "failed" | "pending"; code?: string; olderThanS: number } | undefined {
   const { failed, pending } = values;
   if (failed && pending) throw new UsageError("expected --failed or --pending, not both");
-  if (values["code"] !== undefined && !failed) throw new UsageError("--code: expected --failed too");
+  if (values.code !== undefined && !failed) throw new UsageError("--code: expected --failed too");
   if (!failed && !pending) return undefined;
   const state = failed ? "failed" : "pending";
-  const options = ["listing", "uploader", "claimed", "again"].filter((name) => values[name] !== undefined);
-  const [other] = [...positionals, ...options.map((name) => `--${name}`)];
+  const given = (["listing", "uploader", "claimed", "again"] as const).filter((name) => values[name]);
+  const [other] = [...positionals, ...given.map((name) => `--${name}`)];
   // it would be taken for a choice among them
   if (other !== undefined) throw new UsageError(`--${state}: expected nothing besides, got ${other}`);
   const code = codeOption(values);

@@ -7,7 +7,7 @@ import { GROUP_NAMES } from "../evaluate/page-figures.ts";
 import { wordsOfChance } from "../evaluate/reliability.ts";
 import type { Report } from "../evaluate/report.ts";
 import { FEW_SOURCES, fewSources } from "../evaluate/report.ts";
-import { table } from "./command.ts";
+import { table } from "./output.ts";
 import { counted } from "./plural.ts";
 
 /** The report as lines for a terminal. */

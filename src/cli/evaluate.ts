@@ -12,15 +12,15 @@ import { DIFFERENCES_SHOWN } from "../evaluate/page-photos.ts";
 import { asJson, type Report, type Subject } from "../evaluate/report.ts";
 import { saidOf, type TrainedOn, trainedOn } from "../evaluate/trained-on.ts";
 import type { Model } from "../infer/model.ts";
-import { openModelInUse, openNamed } from "./choose-model.ts";
-import { type Arguments, type Command, EXIT, type Terminal, UsageError } from "./command.ts";
+import { openChosen, withChosen } from "./choose-model.ts";
+import { defineCommand, EXIT, flags, type Terminal, texts, UsageError } from "./command.ts";
 import { summaryOf } from "./evaluate-summary.ts";
 import { createCounter, judgeLabels, openFileJudge } from "./judging.ts";
 import { numberOption, whole } from "./options.ts";
 import { makeOutputFolder } from "./output-folder.ts";
 import { makeThumbnails } from "./thumbnails.ts";
 
-export const evaluate: Command = {
+export const evaluate = defineCommand({
   help: `
 usage: maitred evaluate [options] FOLDER|LABELS.JSONL
 
@@ -46,31 +46,23 @@ that are no labels or say a photo again, are named and left out.
 Exit codes: 0 every label counted, 1 some photos or lines were left out.
 `,
   options: {
-    out: { type: "string" },
-    model: { type: "string" },
-    variant: { type: "string" },
-    compare: { type: "string" },
-    "compare-variant": { type: "string" },
-    policy: { type: "string" },
-    limit: { type: "string" },
-    worst: { type: "string" },
-    json: { type: "boolean" },
+    ...texts("out", "model", "variant", "compare", "compare-variant", "policy", "limit", "worst"),
+    ...flags("json"),
   },
 
-  async run(args, terminal) {
-    const { values, positionals } = args;
+  async run({ values, positionals }, terminal) {
+    const { out } = values;
     const [path, ...rest] = positionals;
     if (path === undefined || rest.length > 0)
       throw new UsageError("expected one labelled folder or labels.jsonl");
-    const worst = numberOption(values, "worst", whole(1), 24);
-    const limit = numberOption(values, "limit", whole(1), Number.MAX_SAFE_INTEGER);
-    const config = configOf(args, terminal);
-    const models = await modelsOf(args, config);
+    const worst = numberOption(values, "worst", whole(1)) ?? 24;
+    const limit = numberOption(values, "limit", whole(1)) ?? Number.MAX_SAFE_INTEGER;
+    const config = withChosen(readConfig(terminal.env), values);
+    const models = await modelsOf(values, config);
     const set = await readLabelledSet(path, models[0]!.categories);
     const labelled = { ...set, labels: sample(set.labels, limit) };
     const known = trainedOn(models, labelled.labels);
     for (const each of known) terminal.say(`${saidOf(each)}\n`);
-    const out = values["out"] as string | undefined;
     // before everything is judged, and in vain
     if (out !== undefined) makeOutputFolder("--out", out);
     const { report, paths } = await reportOf(config, models, labelled, known, worst, terminal, path);
@@ -79,30 +71,24 @@ Exit codes: 0 every label counted, 1 some photos or lines were left out.
       writeFileSync(join(out, "evaluation.json"), `${asJson(report, 1)}\n`);
       writeFileSync(join(out, "index.html"), renderPage(report, thumbnails));
     }
-    if (values["json"]) terminal.print(asJson(report));
+    if (values.json) terminal.print(asJson(report));
     else {
       for (const line of summaryOf(report)) terminal.print(line);
       if (out !== undefined) for (const line of ["", join(out, "index.html")]) terminal.print(line);
     }
     return report.problems.length + report.unjudged.length === 0 ? EXIT.done : EXIT.notAll;
   },
-};
-
-function configOf({ values }: Arguments, terminal: Terminal): Config {
-  const config = readConfig(terminal.env);
-  const { policy, variant } = values as { policy?: string; variant?: string };
-  return { ...config, policy: policy ?? config.policy, variant: variant ?? config.variant };
-}
+});
 
 /** One model, or the two to compare. */
-async function modelsOf({ values }: Arguments, config: Config): Promise<Model[]> {
-  const { model, compare: other } = values as { model?: string; compare?: string };
-  const open = (name: string | undefined, variant: string): Promise<Model> =>
-    name === undefined ? openModelInUse({ ...config, variant }) : openNamed(config, name, variant);
-  const first = await open(model, config.variant);
-  const otherVariant = values["compare-variant"] as string | undefined;
-  if (other === undefined && otherVariant === undefined) return [first];
-  const second = await open(other ?? model, otherVariant ?? config.variant);
+async function modelsOf(
+  values: { model?: string; compare?: string; "compare-variant"?: string },
+  config: Config,
+): Promise<Model[]> {
+  const { model, compare: other, "compare-variant": variant } = values;
+  const first = await openChosen(config, model);
+  if (other === undefined && variant === undefined) return [first];
+  const second = await openChosen({ ...config, variant: variant ?? config.variant }, other ?? model);
   if (first.categories.toSorted().join() !== second.categories.toSorted().join()) {
     throw new ConfigError(
       "MODEL_INVALID",

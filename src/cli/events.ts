@@ -10,19 +10,12 @@ import {
 import type { Pool } from "../store/pool.ts";
 import { openEventIntake } from "../wiring/intake.ts";
 import { type Replayed, replayBadMessage } from "../wiring/replay.ts";
-import {
-  type Arguments,
-  type Command,
-  connectedConfig,
-  EXIT,
-  type Terminal,
-  table,
-  UsageError,
-} from "./command.ts";
+import { connectedConfig, defineCommand, EXIT, flags, type Terminal, texts, UsageError } from "./command.ts";
 import { timeOption } from "./options.ts";
+import { printResult, table } from "./output.ts";
 import { choose, nothingAfter, oneId } from "./subcommand.ts";
 
-export const events: Command = {
+export const events = defineCommand({
   help: `
 usage: maitred events list [--source SOURCE] [--since TIME] [--all] [--json]
        maitred events show ID [--json]
@@ -47,27 +40,22 @@ A message of a queue that cannot be understood is put aside with its body, and d
 
 Exit codes: 0 done, 1 some failed again, or there is no such message. What is settled is forgotten after 30 days.
 `,
-  options: {
-    all: { type: "boolean" },
-    source: { type: "string" },
-    since: { type: "string" },
-    json: { type: "boolean" },
-  },
+  options: { ...texts("source", "since"), ...flags("all", "json") },
 
-  async run(args, terminal) {
-    const [command, ids] = choose(COMMANDS, args.positionals);
-    const filter = filterOf(args.positionals[0]!, ids, args);
+  async run({ values, positionals }, terminal) {
+    const [command, ids] = choose(COMMANDS, positionals);
+    const filter = filterOf(positionals[0]!, ids, values);
     const config = connectedConfig(terminal);
     const scope = new Scope();
     try {
       const intake = await openEventIntake(config, createLog("error"), scope);
       const again: Again = (id) => replayBadMessage(intake, id);
-      return await command(intake.db, filter, terminal, Boolean(args.values["json"]), again);
+      return await command(intake.db, filter, terminal, values.json, again);
     } finally {
       await scope.close();
     }
   },
-};
+});
 
 type Again = (id: string) => Promise<Replayed | undefined>;
 type Subcommand = (
@@ -78,12 +66,16 @@ type Subcommand = (
   again: Again,
 ) => Promise<number>;
 
-function filterOf(what: string, ids: readonly string[], { values }: Arguments): BadMessageFilter {
+function filterOf(
+  what: string,
+  ids: readonly string[],
+  values: { all: boolean; source?: string; since?: string },
+): BadMessageFilter {
+  const { all, source } = values;
   const wrong = ids.find((id) => !/^[1-9]\d{0,17}$/.test(id));
   if (wrong !== undefined) {
     throw new UsageError(`expected ids, as maitred events list shows them, got ${JSON.stringify(wrong)}`);
   }
-  const all = Boolean(values["all"]);
   if (what === "list") nothingAfter(what, ids);
   if (what === "show") oneId("events", ids);
   if (what !== "list" && what !== "show" && ids.length > 0 === all) {
@@ -92,7 +84,7 @@ function filterOf(what: string, ids: readonly string[], { values }: Arguments): 
   const since = timeOption(values, "since");
   return {
     ...(ids.length > 0 && { ids }),
-    ...(values["source"] !== undefined && { source: String(values["source"]) }),
+    ...(source !== undefined && { source }),
     ...(since && { since }),
     // one that is named is spoken of, whatever became of it
     resolved: what === "list" ? all : ids.length > 0,
@@ -118,16 +110,12 @@ const list: Subcommand = async (db, filter, terminal, json) => {
 const show: Subcommand = async (db, { ids = [] }, terminal, json) => {
   const message = await readBadMessage(db, ids[0]!);
   if (!message) return missing(ids, [], terminal);
-  if (json) terminal.print(JSON.stringify(message));
-  else {
-    const { body, ...about } = message;
-    const rows = Object.entries(about).map(([name, value]) => [
-      name,
-      value instanceof Date ? value.toISOString() : String(value ?? ""),
-    ]);
-    for (const line of table(rows)) terminal.print(line);
-    for (const line of ["", ...body.split(/\r?\n/)]) terminal.print(line);
-  }
+  const { body, ...about } = message;
+  const rows = Object.entries(about).map(([name, value]) => [
+    name,
+    value instanceof Date ? value.toISOString() : String(value ?? ""),
+  ]);
+  printResult(terminal, json, message, [...table(rows), "", ...body.split(/\r?\n/)]);
   return EXIT.done;
 };
 
@@ -156,14 +144,10 @@ async function settle(
     seen.push(id);
     const done: Replayed = resolution ? { state: resolution } : await work(message);
     if (done.state === "failed") failed++;
-    if (json) terminal.print(JSON.stringify({ id, ...done }));
-    else {
-      const before = resolvedAt ? ` on ${resolvedAt.toISOString()} already` : "";
-      const photos = done.photos ? `, photos ${done.photos.join(", ") || "none"}` : "";
-      terminal.print(
-        `${id} ${done.state}${before}${photos}${done.detail ? `: ${done.code} ${done.detail}` : ""}`,
-      );
-    }
+    const before = resolvedAt ? ` on ${resolvedAt.toISOString()} already` : "";
+    const photos = done.photos ? `, photos ${done.photos.join(", ") || "none"}` : "";
+    const why = done.detail ? `: ${done.code} ${done.detail}` : "";
+    printResult(terminal, json, { id, ...done }, `${id} ${done.state}${before}${photos}${why}`);
   }
   const found = missing(filter.ids ?? [], seen, terminal);
   return failed > 0 ? EXIT.notAll : found;

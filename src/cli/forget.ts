@@ -12,12 +12,13 @@ import type { Store } from "../photo.ts";
 import { type Forgotten, forgetObjects } from "../store/forget.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { erase } from "../wiring/erase.ts";
-import { type Command, connectedConfig, EXIT, type Terminal, table, UsageError } from "./command.ts";
+import { connectedConfig, defineCommand, EXIT, flags, type Terminal, texts, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
 import { accountOption } from "./options.ts";
+import { printResult, table } from "./output.ts";
 import { counted } from "./plural.ts";
 
-export const forget: Command = {
+export const forget = defineCommand({
   help: `
 usage: maitred forget [--dry-run | --yes] [--by NAME] [--json] BUCKET/KEY | PATH
 
@@ -37,12 +38,7 @@ Only owners of the tables may do it: members of maitred_migrator.
 
 Exit codes: 1 nothing was known of it, or it was not confirmed.
 `,
-  options: {
-    "dry-run": { type: "boolean" },
-    yes: { type: "boolean" },
-    by: { type: "string" },
-    json: { type: "boolean" },
-  },
+  options: { ...texts("by"), ...flags("dry-run", "yes", "json") },
 
   async run({ values, positionals }, terminal) {
     const [what, ...more] = positionals;
@@ -58,12 +54,10 @@ Exit codes: 1 nothing was known of it, or it was not confirmed.
       const there = await isThere(config, objects, what);
       const known = await forgetObjects(intake.db, objects, by, true);
       const jobs = await intake.queues.held(known.photoIds);
-      const dry = Boolean(values["dry-run"]);
-      const print = (report: Report): void => show(report, Boolean(values["json"]), terminal);
+      const print = (report: Report): void => printResult(terminal, values.json, report, linesOf(report));
       if (Object.values(known.counts).every((count) => count === 0)) {
-        if (values["json"]) {
+        if (values.json)
           print({ erased: false, counts: known.counts, jobs: 0, jobsInHand: 0, stillThere: there });
-        }
         const other =
           objects[0]?.store === "s3"
             ? "; a photo of a folder is named by a path that begins with / or ."
@@ -74,11 +68,11 @@ Exit codes: 1 nothing was known of it, or it was not confirmed.
       if (there !== "no") terminal.say(warning(there));
       const { bad_messages: messages = 0 } = known.counts;
       if (messages > 0) terminal.say(whole(messages));
-      if (dry) {
+      if (values["dry-run"]) {
         print({ erased: false, counts: known.counts, jobs, jobsInHand: 0, stillThere: there });
         return EXIT.done;
       }
-      if (!values["yes"] && !(await confirmed(known, what, terminal))) {
+      if (!values.yes && !(await confirmed(known, what, terminal))) {
         terminal.say("nothing was erased\n");
         return EXIT.notAll;
       }
@@ -89,7 +83,7 @@ Exit codes: 1 nothing was known of it, or it was not confirmed.
       await scope.close();
     }
   },
-};
+});
 
 interface Report {
   erased: boolean;
@@ -176,17 +170,12 @@ async function confirmed({ counts }: Forgotten, what: string, { say, stdin }: Te
   throw new UsageError("expected yes on stdin, or --yes");
 }
 
-function show(report: Report, json: boolean, { print }: Terminal): void {
-  if (json) {
-    print(JSON.stringify(report));
-    return;
-  }
-  const { erased, counts, jobs, jobsInHand } = report;
+function linesOf({ erased, counts, jobs, jobsInHand }: Report): string[] {
   const rows = [
     ...Object.entries(counts),
     ["jobs in the queue", jobs] as const,
     ["jobs in hand, which end without effect", jobsInHand] as const,
   ].filter(([, count]) => count > 0);
   const title = ["table", erased ? "erased" : "would be erased"];
-  for (const line of table([title, ...rows.map(([name, count]) => [name, String(count)])])) print(line);
+  return table([title, ...rows.map(([name, count]) => [name, String(count)])]);
 }

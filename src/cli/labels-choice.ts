@@ -3,9 +3,11 @@ import type { createKeyTemplate } from "../image/key-template.ts";
 import { isHeldOut, type LabelledPhoto, labelOf, type Origin } from "../label.ts";
 import { claimedPhotos, reviewedPhotos } from "../store/labels.ts";
 import type { Pool } from "../store/pool.ts";
-import { type Arguments, UsageError } from "./command.ts";
-import { numberOption, timeOption, whole } from "./options.ts";
+import { texts, UsageError, type Values } from "./command.ts";
+import { choicesOption, numberOption, timeOption, whole } from "./options.ts";
 import { counted } from "./plural.ts";
+
+export const choiceOptions = texts("from", "since", "limit", "without-held-out", "held-out");
 
 /** Which labels `maitred labels export` is asked for. */
 export interface Choice {
@@ -30,19 +32,15 @@ export interface Seen {
   all: boolean;
 }
 
-export function choiceOf({ values }: Arguments): Choice {
-  const from = String(values["from"] ?? FROM.join(",")).split(",");
-  const unknown = from.find((each) => !FROM.includes(each));
-  if (unknown !== undefined) {
-    throw new UsageError(`--from: expected some of ${FROM.join(", ")}, got ${JSON.stringify(unknown)}`);
-  }
+export function choiceOf(values: Values<typeof choiceOptions>): Choice {
+  const from = choicesOption(values, "from", FROM) ?? FROM;
   const since = timeOption(values, "since") ?? new Date(0);
-  const limit = numberOption(values, "limit", whole(1), Number.MAX_SAFE_INTEGER);
+  const limit = numberOption(values, "limit", whole(1)) ?? Number.MAX_SAFE_INTEGER;
   const apart = values["held-out"] !== undefined || values["without-held-out"] !== undefined;
   return { from: new Set(from), since, limit, apart, belongs: belongsOf(values) };
 }
 
-function belongsOf(values: Arguments["values"]): Choice["belongs"] {
+function belongsOf(values: Values<typeof choiceOptions>): Choice["belongs"] {
   const part = { words: "a number between 0 and 1", has: (share: number) => share > 0 && share < 1 };
   const without = numberOption(values, "without-held-out", part);
   const only = numberOption(values, "held-out", part);

@@ -10,15 +10,24 @@ import { Scope } from "../lifecycle.ts";
 import { photosWithoutReview } from "../store/labels.ts";
 import type { Pool } from "../store/pool.ts";
 import { openPhotos } from "../wiring/photos.ts";
-import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
+import { connectedConfig, defineCommand, EXIT, flags, type Terminal, UsageError } from "./command.ts";
 import { openPictureHeic } from "./judging.ts";
-import { type Choice, choiceOf, labelled, type Seen, warningsOf, wholeOf } from "./labels-choice.ts";
+import {
+  type Choice,
+  choiceOf,
+  choiceOptions,
+  labelled,
+  type Seen,
+  warningsOf,
+  wholeOf,
+} from "./labels-choice.ts";
+import { printResult } from "./output.ts";
 import { makeOutputFolder } from "./output-folder.ts";
 import { counted } from "./plural.ts";
 import { withPostgres } from "./postgres.ts";
 import { printable, sayStatus, wipeStatus } from "./terminal.ts";
 
-export const labels: Command = {
+export const labels = defineCommand({
   help: `
 usage: maitred labels export [options] FOLDER
 
@@ -42,21 +51,13 @@ again: photos that are there are not fetched again, and labels of earlier runs s
 
 Exit codes: 0 all is written but for photos that are gone, 1 others could not be had, and are listed.
 `,
-  options: {
-    from: { type: "string" },
-    since: { type: "string" },
-    limit: { type: "string" },
-    "without-held-out": { type: "string" },
-    "held-out": { type: "string" },
-    "dry-run": { type: "boolean" },
-    json: { type: "boolean" },
-  },
+  options: { ...choiceOptions, ...flags("dry-run", "json") },
 
-  async run(args, terminal) {
-    const folder = folderOf(args);
-    const chosen = choiceOf(args);
+  async run({ values, positionals }, terminal) {
+    const folder = folderOf(positionals);
+    const chosen = choiceOf(values);
     const config = connectedConfig(terminal);
-    const dryRun = Boolean(args.values["dry-run"]);
+    const dryRun = values["dry-run"];
     if (!dryRun) for (const each of [folder, join(folder, "photos")]) makeOutputFolder("FOLDER", each);
     const seen: Seen = { labels: 0, withoutListing: 0, sources: new Set(), others: new Set(), all: false };
     const gather = (db: Pool): Promise<Exported> => {
@@ -70,17 +71,13 @@ Exit codes: 0 all is written but for photos that are gone, 1 others could not be
     const warnings = warningsOf(seen, chosen);
     for (const each of warnings) terminal.say(`${printable(each)}\n`);
     const { withoutListing } = seen;
-    terminal.print(
-      args.values["json"]
-        ? JSON.stringify({ ...done, withoutListing, warnings })
-        : summary(done, dryRun, folder),
-    );
+    const result = { ...done, withoutListing, warnings };
+    printResult(terminal, values.json, result, summary(done, dryRun, folder));
     return done.missing.every(({ code }) => code === "GONE") ? EXIT.done : EXIT.notAll;
   },
-};
+});
 
-function folderOf({ positionals }: Arguments): string {
-  const [what, folder, ...rest] = positionals;
+function folderOf([what, folder, ...rest]: readonly string[]): string {
   if (what !== "export")
     throw new UsageError(`expected export, got ${what === undefined ? "nothing" : JSON.stringify(what)}`);
   if (folder === undefined || rest.length > 0) throw new UsageError("expected one folder to export to");

@@ -4,8 +4,9 @@ import { asError, ConfigError, ModerationError } from "../errors.ts";
 import { packageVersion } from "../package-root.ts";
 import { argumentsOf } from "./arguments.ts";
 import { closest } from "./closest.ts";
-import { EXIT, NotThereError, table, UsageError } from "./command.ts";
+import { EXIT, NotThereError, UsageError } from "./command.ts";
 import { commands } from "./commands.ts";
+import { table } from "./output.ts";
 import { openTerminal, type Terminal, wipeStatus } from "./terminal.ts";
 
 async function main(argv: readonly string[], terminal: Terminal): Promise<number> {
@@ -26,9 +27,8 @@ async function main(argv: readonly string[], terminal: Terminal): Promise<number
   }
   try {
     const command = await found.load();
-    const help = { help: { type: "boolean", short: "h" } } as const;
-    const args = argumentsOf(rest, { ...command.options, ...help });
-    if (args.values["help"]) {
+    const args = argumentsOf(rest, { ...command.options, help: { type: "boolean", short: "h" } });
+    if (args.values.help) {
       for (const line of command.help.trim().split("\n")) terminal.print(line);
       return EXIT.done;
     }

@@ -1,9 +1,10 @@
 import type { Config } from "../config.ts";
 import { openQueueServer } from "../queue/server.ts";
 import { migrate as migrateStore } from "../store/migrate.ts";
-import { type Command, connectedConfig, EXIT } from "./command.ts";
+import { connectedConfig, defineCommand, EXIT, flags } from "./command.ts";
+import { printResult } from "./output.ts";
 
-export const migrate: Command = {
+export const migrate = defineCommand({
   help: `
 usage: maitred migrate [--json]
 
@@ -13,18 +14,16 @@ if maitred_migrator, maitred_worker and maitred_dashboard are not there yet.
 
   DATABASE_URL=postgres://owner@db/photos maitred migrate
 `,
-  options: { json: { type: "boolean" } },
+  options: { ...flags("json") },
 
   async run({ values }, terminal) {
     const applied = await migrateAll(connectedConfig(terminal));
-    if (values["json"]) terminal.print(JSON.stringify({ applied }));
-    else
-      terminal.print(
-        applied.length === 0 ? "nothing to do: the schema is current" : `applied ${applied.join(", ")}`,
-      );
+    const said =
+      applied.length === 0 ? "nothing to do: the schema is current" : `applied ${applied.join(", ")}`;
+    printResult(terminal, values.json, { applied }, said);
     return EXIT.done;
   },
-};
+});
 
 /** Both schemas; returns the names of what was applied to the database. */
 export async function migrateAll(config: Config): Promise<string[]> {

@@ -11,7 +11,9 @@ import {
 } from "../store/models.ts";
 import type { Pool } from "../store/pool.ts";
 import { modelDirectories, openShippedModel } from "../wiring/judge.ts";
-import { type Command, EXIT, table, withEmbedded } from "./command.ts";
+import { EXIT, withEmbedded } from "./command.ts";
+import type { ModelCommand } from "./model-options.ts";
+import { printResult, table } from "./output.ts";
 import { withPostgres } from "./postgres.ts";
 
 /** One line of the list: a folder, a row, or both. */
@@ -29,7 +31,7 @@ interface Listed {
 }
 
 /** maitred model list: see `model`. */
-export const list: Command["run"] = async ({ values }, terminal) => {
+export const list: ModelCommand = async ({ values }, terminal) => {
   const settings = withEmbedded(readConfig(terminal.env));
   const known = settings.databaseUrl
     ? await withPostgres(settings, readAll)
@@ -37,8 +39,8 @@ export const list: Command["run"] = async ({ values }, terminal) => {
   if (!settings.databaseUrl) terminal.say("no DATABASE_URL: these are the folders alone\n");
   const models = await gather(settings, known.rows);
   const { workers, history } = known;
-  if (values["json"]) terminal.print(JSON.stringify({ models, workers, history }));
-  else for (const line of printed(models, workers, history)) terminal.print(line);
+  const lines = printed(models, workers, history);
+  printResult(terminal, values.json, { models, workers, history }, lines);
   const broken = models.some(({ state, problem }) => problem && state !== "" && state !== "retired");
   return broken || workers.some(({ problem }) => problem) ? EXIT.notAll : EXIT.done;
 };

@@ -10,15 +10,17 @@ import type { Model } from "../infer/model.ts";
 import type { Scores } from "../photo.ts";
 import { promoteModel, readModels, readPromotions, registerModel, rollbackModel } from "../store/models.ts";
 import { modelDirectories, openPolicy, openShippedModel } from "../wiring/judge.ts";
-import { type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
+import { connectedConfig, EXIT, UsageError } from "./command.ts";
 import { judgeLabels, openFileJudge } from "./judging.ts";
+import type { ModelCommand } from "./model-options.ts";
 import { accountOption } from "./options.ts";
+import { printResult, table } from "./output.ts";
 import { counted } from "./plural.ts";
 import { withPostgres } from "./postgres.ts";
 
 /** maitred model promote: see `model`. */
-export const promote: Command["run"] = async ({ values, positionals: [id] }, terminal) => {
-  const { gold, reason, force } = values as { gold?: string; reason?: string; force?: boolean };
+export const promote: ModelCommand = async ({ values, positionals: [id] }, terminal) => {
+  const { gold, reason, force } = values;
   if (id === undefined) throw new UsageError("expected the id of a model");
   if (force && !reason) throw new UsageError("--force: expected --reason too, for the history");
   if (!force && gold === undefined) {
@@ -54,7 +56,7 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
         `${tooFew.map(askedOf).join(", ")} tell nothing, ${FEWEST_TO_DIFFER} or more of each could`,
       );
     }
-    const promoted = against.length === 0 || Boolean(force);
+    const promoted = against.length === 0 || force;
     if (promoted) {
       if (!row && active && active.id !== id) await registerModel(db, active, by);
       await registerModel(db, candidate, by);
@@ -66,24 +68,19 @@ export const promote: Command["run"] = async ({ values, positionals: [id] }, ter
       const few = `--gold: ${askedOf(each)}, of which too few say nothing`;
       terminal.say(`${few}: give ${FEWEST_TO_DIFFER} or more, and hundreds to find small differences\n`);
     }
-    if (values["json"]) {
-      const unmeasured = tooFew.map(({ question }) => question);
-      terminal.print(JSON.stringify({ promoted, from, to: id, worse, unmeasured, trainedOn: known, duels }));
-    } else {
-      for (const line of printed(duels, from ?? "-", id)) terminal.print(line);
-      terminal.print(
-        promoted
-          ? `${id} is active; workers that have its folder follow within seconds: maitred model list shows which`
-          : `${id} is not promoted: ${against.join("; ")}; --force --reason WHY promotes it all the same`,
-      );
-    }
+    const unmeasured = tooFew.map(({ question }) => question);
+    const result = { promoted, from, to: id, worse, unmeasured, trainedOn: known, duels };
+    const said = promoted
+      ? `${id} is active; workers that have its folder follow within seconds: maitred model list shows which`
+      : `${id} is not promoted: ${against.join("; ")}; --force --reason WHY promotes it all the same`;
+    printResult(terminal, values.json, result, [...printed(duels, from ?? "-", id), said]);
     return promoted ? EXIT.done : EXIT.notAll;
   });
 };
 
 /** maitred model rollback: see `model`. */
-export const rollback: Command["run"] = async ({ values }, terminal) => {
-  const { reason, from: expected, force } = values as { reason?: string; from?: string; force?: boolean };
+export const rollback: ModelCommand = async ({ values }, terminal) => {
+  const { reason, from: expected, force } = values;
   if (!reason) throw new UsageError("expected --reason, for the history");
   const config = connectedConfig(terminal);
   return withPostgres(config, async (db) => {
@@ -99,11 +96,8 @@ export const rollback: Command["run"] = async ({ values }, terminal) => {
         : undefined;
     const id = await rollbackModel(db, { from, by: accountOption(values), why: reason });
     if (model) terminal.say(saidOfPolicy(config, model));
-    terminal.print(
-      values["json"]
-        ? JSON.stringify({ active: id, from })
-        : `${id} is active again, after ${from}; workers that have its folder follow within seconds: maitred model list shows which`,
-    );
+    const said = `${id} is active again, after ${from}; workers that have its folder follow within seconds: maitred model list shows which`;
+    printResult(terminal, values.json, { active: id, from }, said);
     return EXIT.done;
   });
 };

@@ -4,27 +4,28 @@ import { readModels, registerModel, shadowModel } from "../store/models.ts";
 import { compareShadow, type Pair, type ShadowComparison } from "../store/shadow.ts";
 import { modelDirectories, openJudge } from "../wiring/judge.ts";
 import { modelOf } from "./backfill-start.ts";
-import { type Command, connectedConfig, EXIT, table, UsageError } from "./command.ts";
+import { connectedConfig, EXIT, UsageError } from "./command.ts";
+import type { ModelCommand } from "./model-options.ts";
 import { accountOption, numberOption, whole } from "./options.ts";
+import { printResult, table } from "./output.ts";
 import { counted } from "./plural.ts";
 import { withPostgres } from "./postgres.ts";
 
 /** maitred model shadow: see `model`. */
-export const shadow: Command["run"] = async ({ values, positionals: [id] }, terminal) => {
-  const stop = Boolean(values["stop"]);
-  if (stop === (id !== undefined)) throw new UsageError("expected the id of a model, or --stop");
-  const share = numberOption(values, "share", SOME, 0.05);
+export const shadow: ModelCommand = async ({ values, positionals: [id] }, terminal) => {
+  if (values.stop === (id !== undefined)) throw new UsageError("expected the id of a model, or --stop");
+  const share = numberOption(values, "share", SOME) ?? 0.05;
   const config = connectedConfig(terminal);
   return withPostgres(config, async (db) => {
     if (id === undefined) {
       const current = (await readModels(db)).find(({ state }) => state === "shadow");
       if (current) await shadowModel(db, current.id, null);
       const said = current ? `${current.id} is no shadow any more` : "there is no shadow";
-      terminal.print(values["json"] ? JSON.stringify({ shadow: null, before: current?.id ?? null }) : said);
+      printResult(terminal, values.json, { shadow: null, before: current?.id ?? null }, said);
       return EXIT.done;
     }
     // also where none was ever promoted, and they run the one that ships
-    if (id === (await modelOf({}, db, terminal)))
+    if (id === (await modelOf(undefined, db, terminal)))
       throw new UsageError(`${id} is the active model: a shadow runs beside it, and is another`);
     const model = await openModelById(modelDirectories(config), { id, sha256: "" }, config.variant);
     // the policy must know its categories, here as in the workers
@@ -33,19 +34,18 @@ export const shadow: Command["run"] = async ({ values, positionals: [id] }, term
     await shadowModel(db, model.id, share);
     const percent = Number((100 * share).toPrecision(12));
     const said = `${model.id} judges ${percent} % of the live photos too; maitred model compare shows how`;
-    terminal.print(values["json"] ? JSON.stringify({ shadow: model.id, share }) : said);
+    printResult(terminal, values.json, { shadow: model.id, share }, said);
     return EXIT.done;
   });
 };
 
 /** maitred model compare: see `model`. */
-export const compare: Command["run"] = async ({ values, positionals: [id] }, terminal) => {
-  const most = numberOption(values, "most", whole(0), 20);
+export const compare: ModelCommand = async ({ values, positionals: [id] }, terminal) => {
+  const most = numberOption(values, "most", whole(0)) ?? 20;
   return withPostgres(connectedConfig(terminal), async (db) => {
     const comparison = await compareShadow(db, id, most);
-    if (values["json"]) terminal.print(JSON.stringify(comparison ?? null));
-    else if (comparison) for (const line of printed(comparison)) terminal.print(line);
-    else terminal.print("no shadow has judged a photo yet: maitred model shadow ID");
+    const none = "no shadow has judged a photo yet: maitred model shadow ID";
+    printResult(terminal, values.json, comparison ?? null, comparison ? printed(comparison) : none);
     return EXIT.done;
   });
 };

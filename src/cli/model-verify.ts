@@ -8,8 +8,10 @@ import { linesOf } from "../lines.ts";
 import type { Scores } from "../photo.ts";
 import { openJudge } from "../wiring/judge.ts";
 import { openNamed } from "./choose-model.ts";
-import { type Command, EXIT, table, UsageError } from "./command.ts";
+import { EXIT, UsageError } from "./command.ts";
+import type { ModelCommand } from "./model-options.ts";
 import { between, numberOption } from "./options.ts";
+import { printResult, table } from "./output.ts";
 
 interface Checked {
   model: string;
@@ -25,11 +27,11 @@ interface Checked {
 }
 
 /** maitred model verify: see `model`. */
-export const verify: Command["run"] = async ({ values, positionals }, terminal) => {
+export const verify: ModelCommand = async ({ values, positionals }, terminal) => {
   if (positionals.length === 0) throw new UsageError("expected the id or the folder of a model");
   const config = readConfig(terminal.env);
-  const tolerance = numberOption(values, "tolerance", between(0, 1), 0.02);
-  const photos = values["photos"] as string | undefined;
+  const tolerance = numberOption(values, "tolerance", between(0, 1)) ?? 0.02;
+  const { photos } = values;
   if (photos !== undefined && !existsSync(photos)) throw new UsageError(`--photos: there is no ${photos}`);
   const checked: Checked[] = [];
   for (const name of positionals) {
@@ -58,8 +60,7 @@ export const verify: Command["run"] = async ({ values, positionals }, terminal) 
       });
     }
   }
-  if (values["json"]) terminal.print(JSON.stringify(checked));
-  else for (const line of printed(checked)) terminal.print(line);
+  printResult(terminal, values.json, checked, printed(checked));
   return checked.every(({ agrees }) => agrees) ? EXIT.done : EXIT.notAll;
 };
 

@@ -1,12 +1,13 @@
-import { type Command, UsageError } from "./command.ts";
+import { defineCommand, UsageError } from "./command.ts";
 import { list } from "./model-list.ts";
+import { type ModelCommand, options } from "./model-options.ts";
 import { promote, rollback } from "./model-promote.ts";
 import { compare, shadow } from "./model-shadow.ts";
 import { verify } from "./model-verify.ts";
 import { choose } from "./subcommand.ts";
 
 /** What does it, and how many words it reads. */
-const PARTS: ReadonlyMap<string, [run: Command["run"], words: number]> = new Map([
+const PARTS: ReadonlyMap<string, [run: ModelCommand, words: number]> = new Map([
   ["list", [list, 0]],
   ["verify", [verify, Number.POSITIVE_INFINITY]],
   ["promote", [promote, 1]],
@@ -15,7 +16,7 @@ const PARTS: ReadonlyMap<string, [run: Command["run"], words: number]> = new Map
   ["compare", [compare, 1]],
 ]);
 
-export const model: Command = {
+export const model = defineCommand({
   help: `
 usage: maitred model list [--json]
        maitred model verify ID|FOLDER... [--photos FOLDER] [--tolerance 0.02] [--json]
@@ -45,19 +46,7 @@ a row in Postgres that every worker follows, finishing the batch at hand first. 
 Exit codes: 0 done, 1 a variant's scores differ, not promoted, or a model in use cannot be opened or has another's policy;
 2 also where files are not those of their model.json, or none is there to go back to.
 `,
-  options: {
-    photos: { type: "string" },
-    tolerance: { type: "string" },
-    gold: { type: "string" },
-    force: { type: "boolean" },
-    reason: { type: "string" },
-    by: { type: "string" },
-    from: { type: "string" },
-    share: { type: "string" },
-    stop: { type: "boolean" },
-    most: { type: "string" },
-    json: { type: "boolean" },
-  },
+  options,
 
   async run(args, terminal) {
     const [[run, words], positionals] = choose(PARTS, args.positionals);
@@ -66,4 +55,4 @@ Exit codes: 0 done, 1 a variant's scores differ, not promoted, or a model in use
       throw new UsageError(`${args.positionals[0]}: expected no more words, got ${JSON.stringify(more)}`);
     return run({ ...args, positionals }, terminal);
   },
-};
+});

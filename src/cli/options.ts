@@ -2,9 +2,11 @@ import { userInfo } from "node:os";
 import { ERROR_CODES } from "../errors.ts";
 import { type Known, LANES, type Lane } from "../photo.ts";
 import { closest } from "./closest.ts";
-import { type Arguments, UsageError } from "./command.ts";
+import { UsageError } from "./command.ts";
+import { either } from "./plural.ts";
 
-type Values = Arguments["values"];
+/** Values among which that option may be. */
+type Given<Name extends string> = { readonly [Each in Name]?: string | undefined };
 
 /** Which numbers an option takes: as a person is told, and as they are checked. */
 export interface Numbers {
@@ -24,22 +26,15 @@ export function whole(min: number, max = Number.MAX_SAFE_INTEGER): Numbers {
   };
 }
 
-/**
- * The number that an option gives, or `fallback` where it was not given.
- *
- * @throws {UsageError} for any other, and for what is none: nothing among it, which `Number` takes for 0.
- */
-export function numberOption(values: Values, name: string, numbers: Numbers, fallback: number): number;
-export function numberOption(values: Values, name: string, numbers: Numbers): number | undefined;
-export function numberOption(
-  values: Values,
-  name: string,
+/** The number that an option gives; undefined where it was not given. @throws {UsageError} for any other, and for what is none. */
+export function numberOption<Name extends string>(
+  values: Given<Name>,
+  name: Name,
   { words, has }: Numbers,
-  fallback?: number,
 ): number | undefined {
   const given = values[name];
-  if (given === undefined) return fallback;
-  const number = String(given).trim() === "" ? Number.NaN : Number(given);
+  if (given === undefined) return undefined;
+  const number = given.trim() === "" ? Number.NaN : Number(given);
   if (has(number)) return number;
   throw new UsageError(`--${name}: expected ${words}, got ${JSON.stringify(given)}`);
 }
@@ -49,45 +44,65 @@ export function numberOption(
  *
  * @throws {UsageError} For what is none, the 31st of February among it, of which `Date` makes the 3rd of March.
  */
-export function timeOption(values: Values, name: string): Date | undefined {
-  if (values[name] === undefined) return undefined;
-  const [given, year, month, day, clock, , , zone] = TIME.exec(String(values[name])) ?? [];
+export function timeOption<Name extends string>(values: Given<Name>, name: Name): Date | undefined {
+  const text = values[name];
+  if (text === undefined) return undefined;
+  const [given, year, month, day, clock, , , zone] = TIME.exec(text) ?? [];
   if (given !== undefined) {
     const time = new Date(clock === undefined || zone !== undefined ? given : `${given}Z`);
     const inMonth = new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate();
     if (!Number.isNaN(time.valueOf()) && Number(day) <= inMonth) return time;
   }
   throw new UsageError(
-    `--${name}: expected a day such as 2026-01-31 or a time such as 2026-01-31T08:30:00Z, got ${JSON.stringify(values[name])}`,
+    `--${name}: expected a day such as 2026-01-31 or a time such as 2026-01-31T08:30:00Z, got ${JSON.stringify(text)}`,
   );
 }
 
-/** --lane. @throws {UsageError} */
-export function laneOption({ lane: given }: Values, fallback: Lane): Lane {
-  const lane = LANES.find((each) => each === (given ?? fallback));
-  if (lane) return lane;
-  throw new UsageError(`--lane: expected ${LANES.join(" or ")}, got ${JSON.stringify(given)}`);
+/** The one of `choices` that an option gives; undefined where it was not given. @throws {UsageError} for any other. */
+export function choiceOption<Name extends string, Choice extends string>(
+  values: Given<Name>,
+  name: Name,
+  choices: readonly Choice[],
+): Choice | undefined {
+  const given = values[name];
+  const choice = choices.find((each) => each === given);
+  if (choice !== undefined || given === undefined) return choice;
+  throw new UsageError(`--${name}: expected ${either(choices)}, got ${JSON.stringify(given)}`);
 }
 
+/** As `choiceOption`, of several with commas between. */
+export function choicesOption<Name extends string, Choice extends string>(
+  values: Given<Name>,
+  name: Name,
+  choices: readonly Choice[],
+): Choice[] | undefined {
+  return values[name]?.split(",").map((given) => {
+    const choice = choices.find((each) => each === given);
+    if (choice !== undefined) return choice;
+    throw new UsageError(`--${name}: expected some of ${choices.join(", ")}, got ${JSON.stringify(given)}`);
+  });
+}
+
+/** --lane. @throws {UsageError} */
+export const laneOption = (values: Given<"lane">): Lane | undefined => choiceOption(values, "lane", LANES);
+
 /** --uploader. @throws {UsageError} */
-export function uploaderOption({ uploader }: Values): Known["uploader"] {
-  if (uploader === undefined || uploader === "moderator" || uploader === "user") return uploader;
-  throw new UsageError(`--uploader: expected moderator or user, got ${JSON.stringify(uploader)}`);
+export function uploaderOption(values: Given<"uploader">): Known["uploader"] {
+  return choiceOption(values, "uploader", ["moderator", "user"]);
 }
 
 /** --code: that of a failure; one that is none would choose nothing. @throws {UsageError} */
-export function codeOption({ code }: Values): string | undefined {
-  if (code === undefined) return undefined;
+export function codeOption({ code: given }: Given<"code">): string | undefined {
+  if (given === undefined) return undefined;
   const codes = Object.keys(ERROR_CODES);
-  const given = String(code);
   if (codes.includes(given)) return given;
   const meant = closest(given, codes) || "; docs/operations.md lists them";
   throw new UsageError(`--code: there is no code ${JSON.stringify(given)}${meant}`);
 }
 
 /** --by: who is written down for a change; without it the account that runs this. */
-export function accountOption({ by }: Values): string {
-  if (by !== undefined) return String(by);
+export function accountOption({ by }: Given<"by">): string {
+  if (by !== undefined) return by;
   try {
     return userInfo().username;
   } catch {

@@ -11,20 +11,24 @@ import { lastPhotoId } from "../store/selected-photos.ts";
 import { recordAnew, type Stretch } from "../store/verdicts.ts";
 import { openModelInUse } from "./choose-model.ts";
 import {
-  type Arguments,
-  type Command,
   connectedConfig,
+  defineCommand,
   EXIT,
+  flags,
   type Terminal,
-  table,
+  texts,
   UsageError,
+  type Values,
 } from "./command.ts";
 import { accountOption, numberOption, whole } from "./options.ts";
+import { printResult, table } from "./output.ts";
 import { withPostgres } from "./postgres.ts";
 import { choose } from "./subcommand.ts";
 import { drawStatus } from "./terminal.ts";
 
-export const policy: Command = {
+const options = { ...texts("most", "by"), ...flags("propose", "json") };
+
+export const policy = defineCommand({
   help: `
 usage: maitred policy diff FILE [--most 20] [--json]
        maitred policy apply FILE [--propose] [--by WHO] [--json]
@@ -39,16 +43,11 @@ again it goes on. What moderators decided stays. Workers follow the file of MAIT
 
   maitred policy diff policy-next.yaml
 `,
-  options: {
-    propose: { type: "boolean" },
-    most: { type: "string" },
-    by: { type: "string" },
-    json: { type: "boolean" },
-  },
+  options,
 
-  async run(args, terminal) {
-    const [command, [file, ...more]] = choose(COMMANDS, args.positionals);
-    if (command === diff && args.values["propose"])
+  async run({ values, positionals }, terminal) {
+    const [command, [file, ...more]] = choose(COMMANDS, positionals);
+    if (command === diff && values.propose)
       throw new UsageError("--propose: expected apply, as diff changes nothing");
     if (file === undefined || more.length > 0) throw new UsageError("expected one policy file");
     const config = connectedConfig(terminal);
@@ -65,10 +64,10 @@ again it goes on. What moderators decided stays. Workers follow the file of MAIT
           // it was for other categories: whatever it decided is decided anew
         }
       }
-      return command(db, next, before, args, terminal);
+      return command(db, next, before, values, terminal);
     });
   },
-};
+});
 
 interface NextPolicy {
   id: string;
@@ -80,14 +79,15 @@ type Subcommand = (
   db: Pool,
   next: NextPolicy,
   before: ReadonlyMap<string, Policy>,
-  args: Arguments,
+  values: Values<typeof options>,
   terminal: Terminal,
 ) => Promise<number>;
 
-const diff: Subcommand = async (db, next, before, { values }, terminal) => {
-  const most = numberOption(values, "most", whole(0), 20);
+const diff: Subcommand = async (db, next, before, values, terminal) => {
+  const most = numberOption(values, "most", whole(0)) ?? 20;
   const moves = new Map<string, number>();
-  const sample: object[] = [];
+  const sample: { id: string; bucket: string; key: string; move: string; human: number; reason: string }[] =
+    [];
   let [photos, changed, other] = [0, 0, 0];
   for await (const page of scored(db, next.id, "0", await lastPhotoId(db))) {
     photos += page.length;
@@ -108,29 +108,22 @@ const diff: Subcommand = async (db, next, before, { values }, terminal) => {
     drawStatus(terminal, `${photos} photos, ${changed} change`);
   }
   const sorted = [...moves].sort(([, a], [, b]) => b - a);
-  if (values["json"]) {
-    const result = { policy: next.id, photos, changed, other, moves: Object.fromEntries(sorted), sample };
-    terminal.print(JSON.stringify(result));
-    return EXIT.done;
-  }
-  terminal.print(
+  const result = { policy: next.id, photos, changed, other, moves: Object.fromEntries(sorted), sample };
+  const lines = [
     photos === 0
       ? `no photo has scores that another policy than ${next.id} decided on: there is nothing to compare`
       : `${changed} of ${photos} photos get another verdict or category, ${other} other tags or another rule`,
-  );
-  for (const line of table(sorted.map(([move, count]) => [String(count), move]))) terminal.print(line);
-  const rows = (sample as { id: string; bucket: string; key: string; move: string; reason: string }[]).map(
-    ({ id, bucket, key, move, reason }) => [id, move, reason, `${bucket}/${key}`],
-  );
-  if (rows.length > 0)
-    for (const line of ["", ...table([["photo", "change", "reason", "object"], ...rows])])
-      terminal.print(line);
+    ...table(sorted.map(([move, count]) => [String(count), move])),
+  ];
+  const rows = sample.map(({ id, bucket, key, move, reason }) => [id, move, reason, `${bucket}/${key}`]);
+  if (rows.length > 0) lines.push("", ...table([["photo", "change", "reason", "object"], ...rows]));
+  printResult(terminal, values.json, result, lines);
   return EXIT.done;
 };
 
-const apply: Subcommand = async (db, next, before, { values }, terminal) => {
+const apply: Subcommand = async (db, next, before, values, terminal) => {
   await keepPolicy(db, { id: next.id, yaml: next.yaml, thresholds: next.policy.categories });
-  const run = await begin(db, next.id, Boolean(values["propose"]), accountOption(values));
+  const run = await begin(db, next.id, values.propose, accountOption(values));
   let [photos, decided, from] = [0, 0, run.cursor];
   const record = async (
     changes: readonly Redecided<ScoredPhoto>[],
@@ -164,14 +157,12 @@ const apply: Subcommand = async (db, next, before, { values }, terminal) => {
   }
   if (!(await record([], 0, run.upTo, true))) return stopped(db, run.id, terminal);
   const photosPerS = Math.round(photos / Math.max(0.001, (performance.now() - since) / 1_000));
-  if (values["json"])
-    terminal.print(JSON.stringify({ backfill: run.id, policy: next.id, photos, decided, photosPerS }));
-  else {
-    terminal.print(
-      `${decided} of ${photos} photos are ${values["propose"] ? "proposed" : "decided"} anew, at ${photosPerS}/s`,
-    );
-    terminal.print(`maitred backfill report ${run.id} shows them`);
-  }
+  const result = { backfill: run.id, policy: next.id, photos, decided, photosPerS };
+  const how = values.propose ? "proposed" : "decided";
+  printResult(terminal, values.json, result, [
+    `${decided} of ${photos} photos are ${how} anew, at ${photosPerS}/s`,
+    `maitred backfill report ${run.id} shows them`,
+  ]);
   return EXIT.done;
 };
 

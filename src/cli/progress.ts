@@ -5,7 +5,7 @@ import type { WorkerEvents } from "../moderate/worker.ts";
 import type { PhotoJob } from "../photo.ts";
 import type { PhotoRow } from "../store/photos.ts";
 import { cut } from "./columns.ts";
-import { table } from "./command.ts";
+import { table } from "./output.ts";
 import { counted } from "./plural.ts";
 import { drawStatus, printable, sayStatus, type Terminal, wipeStatus } from "./terminal.ts";
 

@@ -1,10 +1,11 @@
 import type { Pool } from "../store/pool.ts";
 import { checkRollups, foldRollups, mendRollups, rollupState } from "../store/rollups.ts";
-import { type Command, connectedConfig, EXIT, type Terminal, table } from "./command.ts";
+import { connectedConfig, defineCommand, EXIT, flags, type Terminal } from "./command.ts";
+import { printResult, table } from "./output.ts";
 import { withPostgres } from "./postgres.ts";
 import { choose, nothingAfter } from "./subcommand.ts";
 
-export const rollups: Command = {
+export const rollups = defineCommand({
   help: `
 usage: maitred rollups check [--json]
        maitred rollups mend [--json]
@@ -23,42 +24,40 @@ make them wrong is a hand: triggers that were disabled, rows that were loaded ar
 
 Exit codes: 0 done, 1 of check: some counts are wrong. Only a member of maitred_migrator may mend.
 `,
-  options: { json: { type: "boolean" } },
+  options: { ...flags("json") },
 
   async run({ values, positionals }, terminal) {
     const [command, rest] = choose(COMMANDS, positionals);
     nothingAfter(positionals[0]!, rest);
-    return withPostgres(connectedConfig(terminal), (db) => command(db, terminal, Boolean(values["json"])));
+    return withPostgres(connectedConfig(terminal), (db) => command(db, terminal, values.json));
   },
-};
+});
 
 type Subcommand = (db: Pool, terminal: Terminal, json: boolean) => Promise<number>;
 
 const check: Subcommand = async (db, terminal, json) => {
   const wrong = await checkRollups(db, 20);
-  if (json) terminal.print(JSON.stringify({ wrong }));
-  else if (wrong.length === 0) terminal.print("every count is what the tables say");
-  else {
-    const rows = wrong.map(({ rollup, of, missing }) => [rollup, String(missing), JSON.stringify(of)]);
-    for (const line of table([["counts", "missing", "of"], ...rows])) terminal.print(line);
-    terminal.say("these differ most from the tables: maitred rollups mend\n");
-  }
-  return wrong.length === 0 ? EXIT.done : EXIT.notAll;
+  const rows = wrong.map(({ rollup, of, missing }) => [rollup, String(missing), JSON.stringify(of)]);
+  const lines = table([["counts", "missing", "of"], ...rows]);
+  printResult(terminal, json, { wrong }, wrong.length === 0 ? "every count is what the tables say" : lines);
+  if (wrong.length === 0) return EXIT.done;
+  if (!json) terminal.say("these differ most from the tables: maitred rollups mend\n");
+  return EXIT.notAll;
 };
 
 const mend: Subcommand = async (db, terminal, json) => {
   const mended = await mendRollups(db);
   await foldRollups(db);
-  if (json) terminal.print(JSON.stringify({ mended }));
-  else terminal.print(mended === 0 ? "nothing to do: every count was right" : `mended ${mended} counts`);
+  const said = mended === 0 ? "nothing to do: every count was right" : `mended ${mended} counts`;
+  printResult(terminal, json, { mended }, said);
   return EXIT.done;
 };
 
 const fold: Subcommand = async (db, terminal, json) => {
   await foldRollups(db);
   const { waiting } = await rollupState(db);
-  if (json) terminal.print(JSON.stringify({ waiting }));
-  else terminal.print(waiting === 0 ? "folded" : `folded; ${waiting} changes came meanwhile`);
+  const said = waiting === 0 ? "folded" : `folded; ${waiting} changes came meanwhile`;
+  printResult(terminal, json, { waiting }, said);
   return EXIT.done;
 };
 

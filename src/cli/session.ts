@@ -1,10 +1,14 @@
 import { readConfig } from "../config.ts";
 import { endSession, listSessions } from "../store/desk-sessions.ts";
-import { type Command, EXIT, table } from "./command.ts";
+import { defineCommand, EXIT, flags, texts } from "./command.ts";
 import { accountOption } from "./options.ts";
-import { nothingAfter, oneId, runSubcommand, type Subcommand } from "./subcommand.ts";
+import { printResult, table } from "./output.ts";
+import { noneOf, nothingAfter, oneId, runSubcommand, type Subcommand } from "./subcommand.ts";
 
-export const session: Command = {
+const options = { ...texts("by"), ...flags("json") };
+type Word = Subcommand<typeof options>;
+
+export const session = defineCommand({
   help: `
 usage: maitred session list [--json]
        maitred session revoke [--by NAME] [--json] ID
@@ -20,41 +24,34 @@ provider first. docs/desk.md says more.
 
 Exit codes: of revoke, 1 there is no such session, or it has ended.
 `,
-  options: { by: { type: "string" }, json: { type: "boolean" } },
+  options,
 
   run: (args, terminal) => runSubcommand(COMMANDS, args, terminal),
-};
+});
 
-const list: Subcommand = (rest, { values }, terminal) => {
+const list: Word = (rest, { json }, terminal) => {
   nothingAfter("list", rest);
   const { deskIdleS } = readConfig(terminal.env);
   return async (db) => {
     const sessions = (await listSessions(db, deskIdleS)).map(({ hash: _, ...shown }) => shown);
-    if (values["json"]) terminal.print(JSON.stringify(sessions));
-    else {
-      const rows = sessions.map(({ id, name, roles, subject, seenAt, endsAt }) => {
-        return [id, name, roles.join(","), subject, seenAt, endsAt];
-      });
-      for (const line of table([["id", "name", "roles", "by", "used", "ends"], ...rows]))
-        terminal.print(line);
-    }
+    const rows = sessions.map(({ id, name, roles, subject, seenAt, endsAt }) => {
+      return [id, name, roles.join(","), subject, seenAt, endsAt];
+    });
+    printResult(terminal, json, sessions, table([["id", "name", "roles", "by", "used", "ends"], ...rows]));
     return EXIT.done;
   };
 };
 
-const revoke: Subcommand = (rest, { values }, terminal) => {
+const revoke: Word = (rest, values, terminal) => {
   const id = oneId("session", rest);
   return async (db) => {
     const revoked = await endSession(db, id, accountOption(values), "revoked");
-    if (values["json"]) terminal.print(JSON.stringify({ id, revoked }));
-    else if (revoked) terminal.print(`${id} is revoked`);
-    if (!revoked)
-      terminal.say(`there is no session ${JSON.stringify(id)}: maitred session list shows them\n`);
-    return revoked ? EXIT.done : EXIT.notAll;
+    printResult(terminal, values.json, { id, revoked }, revoked ? `${id} is revoked` : []);
+    return revoked ? EXIT.done : noneOf(terminal, "session", id);
   };
 };
 
-const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
+const COMMANDS: ReadonlyMap<string, Word> = new Map([
   ["list", list],
   ["revoke", revoke],
 ]);

@@ -1,24 +1,33 @@
 import type { Pool } from "../store/pool.ts";
 import { closest } from "./closest.ts";
-import { type Arguments, connectedConfig, type Terminal, UsageError } from "./command.ts";
+import {
+  type Arguments,
+  connectedConfig,
+  EXIT,
+  type Options,
+  type Terminal,
+  UsageError,
+  type Values,
+} from "./command.ts";
+import { either } from "./plural.ts";
 import { withPostgres } from "./postgres.ts";
 
 /** One of the words after a command. Checks what was asked for, and returns what does it. */
-export type Subcommand = (
+export type Subcommand<Declared extends Options> = (
   rest: readonly string[],
-  args: Arguments,
+  values: Values<Declared>,
   terminal: Terminal,
 ) => (db: Pool) => Promise<number>;
 
 /** Runs the word that comes first, with Postgres at hand. @throws as `choose` and `withPostgres` do. */
-export async function runSubcommand(
-  words: ReadonlyMap<string, Subcommand>,
-  args: Arguments,
+export async function runSubcommand<Declared extends Options>(
+  words: ReadonlyMap<string, Subcommand<Declared>>,
+  { values, positionals }: Arguments<Declared>,
   terminal: Terminal,
 ): Promise<number> {
-  const [command, rest] = choose(words, args.positionals);
+  const [command, rest] = choose(words, positionals);
   // what is wrong with the arguments is said first
-  const work = command(rest, args, terminal);
+  const work = command(rest, values, terminal);
   return withPostgres(connectedConfig(terminal), work);
 }
 
@@ -34,11 +43,8 @@ export function choose<Part>(
   const part = words.get(word);
   if (part !== undefined) return [part, rest];
   const names = [...words.keys()];
-  const all = `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
-  const meant = closest(word, names);
-  throw new UsageError(
-    word === "" ? `expected ${all}` : `expected ${all}, got ${JSON.stringify(word)}${meant}`,
-  );
+  const got = word === "" ? "" : `, got ${JSON.stringify(word)}${closest(word, names)}`;
+  throw new UsageError(`expected ${either(names)}${got}`);
 }
 
 /** @throws {UsageError} where there are more words than `word` reads. */
@@ -50,4 +56,10 @@ export function nothingAfter(word: string, [more]: readonly string[]): void {
 export function oneId(command: string, [id, ...more]: readonly string[]): string {
   if (id !== undefined && more.length === 0) return id;
   throw new UsageError(`expected one id, as maitred ${command} list shows it`);
+}
+
+/** Says that nothing has that id, of what `maitred COMMAND list` shows. @returns the exit code. */
+export function noneOf({ say }: Terminal, command: string, id: string, kind = command): number {
+  say(`there is no ${kind} ${JSON.stringify(id)}: maitred ${command} list shows them\n`);
+  return EXIT.notAll;
 }

@@ -3,14 +3,30 @@ import { asError, ModerationError } from "../errors.ts";
 import { connectS3 } from "../image/s3.ts";
 import { exitOnSignal, Scope } from "../lifecycle.ts";
 import { requireSchema } from "../store/migrate.ts";
-import { type Arguments, type Command, connectedConfig, EXIT, type Terminal, UsageError } from "./command.ts";
+import {
+  connectedConfig,
+  defineCommand,
+  EXIT,
+  flags,
+  type Terminal,
+  texts,
+  UsageError,
+  type Values,
+} from "./command.ts";
 import { openIntake } from "./intake.ts";
 import { between, laneOption, numberOption } from "./options.ts";
+import { printResult } from "./output.ts";
 import { type BucketSweep, type Result, sweepBucket, type Target } from "./sweep-bucket.ts";
 import { createSweepProgress, describe } from "./sweep-progress.ts";
 import { printable } from "./terminal.ts";
 
-export const sweep: Command = {
+const options = {
+  ...texts("lane", "grace", "rate", "queue", "every"),
+  ...flags("dry-run", "allow-removals", "restart", "json"),
+};
+type Given = Values<typeof options>;
+
+export const sweep = defineCommand({
   help: `
 usage: maitred sweep [options] BUCKET[/PREFIX]...
 
@@ -37,23 +53,13 @@ bucket keeps versions s3:ListBucketVersions.
 
 Exit codes: 1 stopped before removals that nobody allowed, or another sweep of the bucket runs.
 `,
-  options: {
-    "dry-run": { type: "boolean" },
-    lane: { type: "string" },
-    grace: { type: "string" },
-    rate: { type: "string" },
-    queue: { type: "string" },
-    "allow-removals": { type: "boolean" },
-    restart: { type: "boolean" },
-    every: { type: "string" },
-    json: { type: "boolean" },
-  },
+  options,
 
-  async run(args, terminal) {
-    const targets = args.positionals.map(targetOf);
+  async run({ values, positionals }, terminal) {
+    const targets = positionals.map(targetOf);
     if (targets.length === 0) throw new UsageError("expected at least one BUCKET or BUCKET/PREFIX");
-    const how = optionsOf(args);
-    const everyMs = args.values["every"] === undefined ? undefined : timeOf("every", args);
+    const how = howOf(values);
+    const everyMs = msOf(values, "every");
     const config = connectedConfig(terminal);
     const scope = new Scope();
     const stop = new AbortController();
@@ -98,7 +104,7 @@ Exit codes: 1 stopped before removals that nobody allowed, or another sweep of t
       await scope.close();
     }
   },
-};
+});
 
 type One = Omit<BucketSweep, "progress" | "say"> & { terminal: Terminal; stays: boolean; json: boolean };
 
@@ -108,8 +114,7 @@ async function one(target: Target, { terminal, stays, json, ...how }: One): Prom
   try {
     const result = await sweepBucket(target, { ...how, progress: progress.step, say: progress.say });
     progress.stop();
-    if (json) terminal.print(JSON.stringify(result));
-    else for (const line of describe(result)) terminal.print(line);
+    printResult(terminal, json, result, describe(result));
     return result;
   } catch (error) {
     progress.stop();
@@ -128,28 +133,29 @@ function targetOf(what: string): Target {
   throw new UsageError(`expected BUCKET or BUCKET/PREFIX, got ${JSON.stringify(what)}`);
 }
 
-function optionsOf(args: Arguments) {
-  const { values } = args;
+function howOf(values: Given) {
   return {
-    dryRun: Boolean(values["dry-run"]),
-    restart: Boolean(values["restart"]),
-    allowRemovals: Boolean(values["allow-removals"]),
-    json: Boolean(values["json"]),
-    lane: laneOption(values, "backfill"),
-    graceMs: values["grace"] === undefined ? GRACE_MS : timeOf("grace", args),
-    rate: numberOption(values, "rate", between(0.1, 10_000), 100),
-    queueLimit: numberOption(values, "queue", between(1, 100_000_000), 10_000),
+    dryRun: values["dry-run"],
+    restart: values.restart,
+    allowRemovals: values["allow-removals"],
+    json: values.json,
+    lane: laneOption(values) ?? "backfill",
+    graceMs: msOf(values, "grace") ?? GRACE_MS,
+    rate: numberOption(values, "rate", between(0.1, 10_000)) ?? 100,
+    queueLimit: numberOption(values, "queue", between(1, 100_000_000)) ?? 10_000,
   };
 }
 
-/** Milliseconds of a time such as 15m. */
-function timeOf(name: string, { values }: Arguments): number {
-  const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(String(values[name])) ?? [];
+/** Milliseconds of a time such as 15m; undefined where it was not given. */
+function msOf(values: Given, name: "grace" | "every"): number | undefined {
+  const given = values[name];
+  if (given === undefined) return undefined;
+  const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(given) ?? [];
   // a timer takes no more
   const ms = amount && unit ? Number(amount) * UNITS[unit]! : Number.NaN;
   if (ms <= 24 * UNITS["d"]!) return ms;
   throw new UsageError(
-    `--${name}: expected a time of at most 24d such as 30s, 15m, 6h or 1d, got ${JSON.stringify(values[name])}`,
+    `--${name}: expected a time of at most 24d such as 30s, 15m, 6h or 1d, got ${JSON.stringify(given)}`,
   );
 }
 

@@ -1,9 +1,14 @@
 import { createToken, SCOPES } from "../http/tokens.ts";
 import { addToken, listTokens, revokeToken } from "../store/tokens.ts";
-import { type Command, EXIT, table, UsageError } from "./command.ts";
-import { nothingAfter, oneId, runSubcommand, type Subcommand } from "./subcommand.ts";
+import { defineCommand, EXIT, flags, texts, UsageError } from "./command.ts";
+import { choicesOption } from "./options.ts";
+import { printResult, table } from "./output.ts";
+import { noneOf, nothingAfter, oneId, runSubcommand, type Subcommand } from "./subcommand.ts";
 
-export const token: Command = {
+const options = { ...texts("scopes"), ...flags("json") };
+type Word = Subcommand<typeof options>;
+
+export const token = defineCommand({
   help: `
 usage: maitred token create --scopes SCOPES NAME
        maitred token list
@@ -23,19 +28,15 @@ it; one that is made with its name afterwards is of the same person.
 
 Exit codes: of create, 1 a token of this name is in use; of revoke, 1 there is no such token.
 `,
-  options: { scopes: { type: "string" }, json: { type: "boolean" } },
+  options,
 
   run: (args, terminal) => runSubcommand(COMMANDS, args, terminal),
-};
+});
 
-const create: Subcommand = ([name, ...more], { values }, terminal) => {
+const create: Word = ([name, ...more], values, terminal) => {
   if (name === undefined || more.length > 0)
     throw new UsageError("expected one name, which says whose token it is");
-  const scopes = String(values["scopes"] ?? "").split(",");
-  const unknown = scopes.find((scope) => !SCOPES.some((each) => each === scope));
-  if (unknown !== undefined) {
-    throw new UsageError(`--scopes: expected some of ${SCOPES.join(", ")}, got ${JSON.stringify(unknown)}`);
-  }
+  const scopes = choicesOption({ scopes: "", ...values }, "scopes", SCOPES)!;
   return async (db) => {
     const { token, id, hash } = createToken();
     if (!(await addToken(db, { id, name, hash, scopes }))) {
@@ -45,44 +46,39 @@ const create: Subcommand = ([name, ...more], { values }, terminal) => {
       );
       return EXIT.notAll;
     }
-    terminal.print(values["json"] ? JSON.stringify({ id, name, scopes, token }) : token);
-    if (!values["json"])
+    printResult(terminal, values.json, { id, name, scopes, token }, token);
+    if (!values.json)
       terminal.say(`token ${id} of ${name} may ${scopes.join(", ")}; it is not shown again\n`);
     return EXIT.done;
   };
 };
 
-const list: Subcommand = (rest, { values }, terminal) => {
+const list: Word = (rest, { json }, terminal) => {
   nothingAfter("list", rest);
   return async (db) => {
     const tokens = (await listTokens(db)).map(({ hash: _, ...shown }) => shown);
-    if (values["json"]) terminal.print(JSON.stringify(tokens));
-    else {
-      const rows = tokens.map(({ id, name, scopes, createdAt, revokedAt }) => [
-        id,
-        name,
-        scopes.join(","),
-        createdAt.toISOString(),
-        revokedAt ? `revoked ${revokedAt.toISOString()}` : "",
-      ]);
-      for (const line of table([["id", "name", "scopes", "created", ""], ...rows])) terminal.print(line);
-    }
+    const rows = tokens.map(({ id, name, scopes, createdAt, revokedAt }) => [
+      id,
+      name,
+      scopes.join(","),
+      createdAt.toISOString(),
+      revokedAt ? `revoked ${revokedAt.toISOString()}` : "",
+    ]);
+    printResult(terminal, json, tokens, table([["id", "name", "scopes", "created", ""], ...rows]));
     return EXIT.done;
   };
 };
 
-const revoke: Subcommand = (rest, { values }, terminal) => {
+const revoke: Word = (rest, { json }, terminal) => {
   const id = oneId("token", rest);
   return async (db) => {
     const revoked = await revokeToken(db, id);
-    if (values["json"]) terminal.print(JSON.stringify({ id, revoked }));
-    else if (revoked) terminal.print(`${id} is revoked`);
-    if (!revoked) terminal.say(`there is no token ${JSON.stringify(id)}: maitred token list shows them\n`);
-    return revoked ? EXIT.done : EXIT.notAll;
+    printResult(terminal, json, { id, revoked }, revoked ? `${id} is revoked` : []);
+    return revoked ? EXIT.done : noneOf(terminal, "token", id);
   };
 };
 
-const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
+const COMMANDS: ReadonlyMap<string, Word> = new Map([
   ["create", create],
   ["list", list],
   ["revoke", revoke],

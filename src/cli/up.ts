@@ -13,7 +13,7 @@ import { exitOnSignal, Scope } from "../lifecycle.ts";
 import { createLog } from "../log.ts";
 import { readWorkers } from "../store/models.ts";
 import { readPhotos } from "../store/photos.ts";
-import { type Command, EXIT, type Terminal, UsageError } from "./command.ts";
+import { defineCommand, EXIT, flags, type Terminal, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
 import { migrateAll } from "./migrate.ts";
 import { accountOption } from "./options.ts";
@@ -24,7 +24,7 @@ import { createProgress, photoTable } from "./progress.ts";
 import { sentences } from "./sentences.ts";
 import { type WatchDeps, watchFolder, withdrawGone } from "./watch-folder.ts";
 
-export const up: Command = {
+export const up = defineCommand({
   help: `
 usage: maitred up [--once] [--json] [--verbose] FOLDER...
 
@@ -51,17 +51,17 @@ would take photos of the other's.
 Exit codes: with --once, 0 every photo was judged, 1 some were not, 130, 143 or 129 a signal came first; 3 the embedded
 Postgres ended by itself.
 `,
-  options: { once: { type: "boolean" }, json: { type: "boolean" }, verbose: { type: "boolean" } },
+  options: { ...flags("once", "json", "verbose") },
 
-  async run({ values, positionals }, terminal) {
+  async run({ values: { once, json, verbose }, positionals }, terminal) {
     if (positionals.length === 0) throw new UsageError("expected at least one folder with photos");
     const folders = positionals.map((folder) => resolve(folder));
     for (const folder of folders) requireFolder(folder);
     const scope = new Scope();
     const settings = readConfig(terminal.env);
-    const log = values["verbose"] ? createLog(settings.logLevel) : createLog("error", sentences(terminal));
+    const log = verbose ? createLog(settings.logLevel) : createLog("error", sentences(terminal));
     // what was interrupted is not done
-    if (values["once"])
+    if (once)
       for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
         process.once(signal, () => (process.exitCode ??= 128 + constants.signals[signal]));
     exitOnSignal(process, scope, settings.graceMs, (err) => log.error({ err }, "not a clean end"));
@@ -72,18 +72,18 @@ Postgres ended by itself.
     };
     try {
       const config = await startServers(settings, folders, scope, lost);
-      const progress = createProgress(terminal, Boolean(values["json"]), !values["once"]);
+      const progress = createProgress(terminal, json, !once);
       scope.onClose("progress", progress.stop);
       // a port that nobody asked for is no reason not to start
       const ifTaken = (name: string) => ({ orAnyFree: !terminal.env[name]?.trim() });
       // who waits for the end is told of what cannot be read
-      const judging = values["once"] ? { ...config, patienceMs: 0 } : config;
+      const judging = once ? { ...config, patienceMs: 0 } : config;
       const worker = await startWorker(judging, log, scope, progress.events, ifTaken("MAITRED_PORT"));
       const intake = openIntake(config, scope, (err) => log.warn({ err }, "a server is unwell"));
       const watching = { intake, log, withdrew: progress.withdrew };
       await sayPaused(terminal, intake);
       for (const folder of folders) await withdrawGone(folder, watching);
-      if (!values["once"]) {
+      if (!once) {
         const api = await startApi(config, log, scope, ifTaken("MAITRED_API_PORT"));
         await startFeed(config, log, scope);
         await startDeliver(config, log, scope);
@@ -110,7 +110,7 @@ Postgres ended by itself.
       await progress.done((id) => intake.queues.held([id]));
       progress.stop();
       const photos = await readPhotos(intake.db, ids);
-      if (!values["json"]) for (const line of photoTable(photos, terminal.printColumns)) terminal.print(line);
+      if (!json) for (const line of photoTable(photos, terminal.printColumns)) terminal.print(line);
       terminal.say(`\n${progress.summary(worker.model, worker.provider, before)}\n`);
       return whole && photos.every((photo) => photo.state !== "failed") ? EXIT.done : EXIT.notAll;
     } catch (error) {
@@ -121,7 +121,7 @@ Postgres ended by itself.
       await scope.close();
     }
   },
-};
+});
 
 /** @throws {UsageError} where it cannot be read as one of MAITRED_FOLDERS. */
 function requireFolder(folder: string): void {

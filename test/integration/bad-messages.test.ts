@@ -1,6 +1,5 @@
-import { parseArgs } from "node:util";
 import { describe, expect } from "vitest";
-import type { Arguments } from "../../src/cli/command.ts";
+import { argumentsOf } from "../../src/cli/arguments.ts";
 import { events } from "../../src/cli/events.ts";
 import { parseMessage } from "../../src/intake/message.ts";
 import { countBadMessages, forgetBadMessages, keepBadMessages } from "../../src/store/bad-messages.ts";
@@ -23,7 +22,6 @@ const keep = (db: Database, ...messages: ReturnType<typeof bad>[]) =>
 async function run(env: Record<string, string>, ...args: string[]) {
   const out: string[] = [];
   const err: string[] = [];
-  const { values, positionals } = parseArgs({ args, options: events.options, allowPositionals: true });
   const terminal = {
     env,
     print: (line: string) => void out.push(line),
@@ -31,7 +29,7 @@ async function run(env: Record<string, string>, ...args: string[]) {
     columns: 0,
     stdin: process.stdin,
   };
-  const code = await events.run({ values: values as Arguments["values"], positionals }, terminal);
+  const code = await events.run(argumentsOf(args, events.options), terminal);
   const lines = args.includes("--json") ? out.map((line) => JSON.parse(line)) : [];
   return { code, out: out.join("\n"), err: err.join(""), lines };
 }

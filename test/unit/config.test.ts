@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { argumentsOf } from "../../src/cli/arguments.ts";
 import { config } from "../../src/cli/config.ts";
 import { describeConfig, readConfig, withoutSecret } from "../../src/config.ts";
 import { packageRoot } from "../../src/package-root.ts";
@@ -82,15 +83,15 @@ test.each(["postgres://a:s3cret@h/d", "s3cret", '{"password":"s3cret"}', "redis:
   },
 );
 
-async function configLines(values: Record<string, boolean>, env: Record<string, string>): Promise<string[]> {
+async function configLines(args: string[], env: Record<string, string>): Promise<string[]> {
   const lines: string[] = [];
   const terminal = { env, print: (line: string) => void lines.push(line), say() {}, columns: 0 };
-  await config.run({ values, positionals: [] }, { ...terminal, stdin: (async function* () {})() });
+  await config.run(argumentsOf(args, config.options), { ...terminal, stdin: (async function* () {})() });
   return lines;
 }
 
 test("maitred config says the default of what is set to something else", async () => {
-  const lines = await configLines({}, { MAITRED_MAX_WAIT_MS: "50", MAITRED_PORT: "7070" });
+  const lines = await configLines([], { MAITRED_MAX_WAIT_MS: "50", MAITRED_PORT: "7070" });
   expect(lines.find((line) => line.startsWith("MAITRED_MAX_WAIT_MS "))).toMatch(/ 50 .* \(default 20\)$/);
   expect(lines.find((line) => line.startsWith("MAITRED_PORT "))).not.toContain("default");
 });
@@ -103,8 +104,7 @@ describe("the settings in the documentation", () => {
     ...readdirSync(join(packageRoot(), "docs")).map((file) => `docs/${file}`),
   ].filter((file) => file.endsWith(".md"));
 
-  const printed = async (): Promise<string[]> =>
-    inDocs((await configLines({ markdown: true }, {})).join("\n"));
+  const printed = async (): Promise<string[]> => inDocs((await configLines(["--markdown"], {})).join("\n"));
 
   test.each([
     ["README.md", undefined],

@@ -1,5 +1,12 @@
 import { expect, test } from "vitest";
-import { between, numberOption, timeOption, whole } from "../../src/cli/options.ts";
+import {
+  between,
+  choiceOption,
+  choicesOption,
+  numberOption,
+  timeOption,
+  whole,
+} from "../../src/cli/options.ts";
 
 test.each([
   ["2026-02-28", "2026-02-28T00:00:00.000Z"],
@@ -31,7 +38,7 @@ test.each([
 });
 
 test("a number that was not given is the fallback, or none", () => {
-  expect(numberOption({}, "most", whole(0), 20)).toBe(20);
+  expect(numberOption({}, "most", whole(0)) ?? 20).toBe(20);
   expect(numberOption({}, "most", whole(0))).toBeUndefined();
 });
 
@@ -56,4 +63,17 @@ test.each([
   expect(() => numberOption({ most: given }, "most", numbers)).toThrow(
     `--most: expected ${words}, got ${JSON.stringify(given)}`,
   );
+});
+
+test("a choice is one of those that there are, or some with commas between", () => {
+  const lanes = ["live", "backfill", "none"] as const;
+  expect([choiceOption({ lane: "live" }, "lane", lanes), choiceOption({}, "lane", lanes)]).toEqual([
+    "live",
+    undefined,
+  ]);
+  expect(choicesOption({ lane: "none,live" }, "lane", lanes)).toEqual(["none", "live"]);
+  const refused = '--lane: expected live, backfill or none, got "slow"';
+  expect(() => choiceOption({ lane: "slow" }, "lane", lanes)).toThrow(refused);
+  const some = '--lane: expected some of live, backfill, none, got ""';
+  expect(() => choicesOption({ lane: "live," }, "lane", lanes)).toThrow(some);
 });

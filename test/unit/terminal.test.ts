@@ -1,7 +1,7 @@
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { columnsOf, cut } from "../../src/cli/columns.ts";
-import { table } from "../../src/cli/command.ts";
+import { printResult, table } from "../../src/cli/output.ts";
 import { photoTable } from "../../src/cli/progress.ts";
 import { drawStatus, openTerminal, printable, sayStatus, wipeStatus } from "../../src/cli/terminal.ts";
 import type { PhotoRow } from "../../src/store/photos.ts";
@@ -100,4 +100,13 @@ test("how far something is stands on one line of a terminal, no wider than it, a
   drawStatus({ ...terminal, columns: 10 }, "at 寿司と🍣");
   drawStatus({ ...terminal, columns: 10 }, "at \x1b[2J");
   expect(said.slice(-2)).toEqual(["\rat 寿司と\x1b[K\r", "\rat \\u001b\x1b[K\r"]);
+});
+
+test("a result is one line of JSON, or what a person reads", () => {
+  const printed: string[] = [];
+  const terminal = { env: {}, print: (line: string) => void printed.push(line), say() {}, columns: 0 };
+  for (const json of [true, false])
+    for (const lines of ["done", ["two", "lines"], []])
+      printResult({ ...terminal, stdin: [] as never }, json, { id: "1" }, lines);
+  expect(printed).toEqual(['{"id":"1"}', '{"id":"1"}', '{"id":"1"}', "done", "two", "lines"]);
 });

@@ -1,0 +1,9 @@
+import { type Command, flags, texts } from "./command.ts";
+
+export const options = {
+  ...texts("photos", "tolerance", "gold", "reason", "by", "from", "share", "most"),
+  ...flags("force", "stop", "json"),
+};
+
+/** One of the words after `maitred model`. */
+export type ModelCommand = Command<typeof options>["run"];
