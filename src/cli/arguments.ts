@@ -11,6 +11,7 @@ export function argumentsOf<Declared extends Options>(
   try {
     const args = withNegatives(given, options);
     const { values, positionals } = parseArgs({ args, options: options as Options, allowPositionals: true });
+    refuseBlank(values);
     return { values: values as Values<Declared>, positionals };
   } catch (thrown) {
     const error = asError(thrown);
@@ -29,6 +30,15 @@ function withNegatives(given: readonly string[], options: Options): string[] {
     else args.push(arg);
   }
   return args;
+}
+
+/** Blank is what a shell makes of a variable that is not set: no option means anything by it. */
+function refuseBlank(values: Values<Options>): void {
+  for (const [name, given] of Object.entries(values)) {
+    const blank = [given].flat().find((each) => typeof each === "string" && each.trim() === "");
+    if (blank !== undefined)
+      throw new UsageError(`--${name}: expected a value, got ${JSON.stringify(blank)}`);
+  }
 }
 
 /** What Node says of arguments, without what it says to programmers. */

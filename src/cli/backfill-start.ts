@@ -75,7 +75,6 @@ async function selectorOf(
   }
   const url = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(what ?? "");
   const prefix = url && (url[2] === "" || url[2]!.endsWith("/")) ? url : undefined;
-  if (bucket === "") throw new UsageError("--bucket: expected the name of a bucket");
   if (bucket !== undefined && (what === undefined || prefix))
     throw new UsageError("--bucket: expected a manifest beside it, whose lines may name none");
   if (choices.length > 0) return photoFilters(values, db);
@@ -99,7 +98,6 @@ async function photoFilters(values: Given, db: Pool): Promise<PhotoSelector> {
   const { missing, failed, listing } = values;
   if (missing && failed) throw new UsageError("expected --missing or --failed, not both");
   if (values.code !== undefined && !failed) throw new UsageError("--code: expected --failed beside it");
-  if (listing === "") throw new UsageError("--listing: expected a restaurant's id");
   const below = numberOption(values, "below", between(0, 1));
   const [since, until] = (["since", "until"] as const).map((name) => timeOption(values, name)?.toISOString());
   if (since && until && since >= until) throw new UsageError("--until: expected a time after --since");

@@ -29,7 +29,7 @@ export function defineCommand<Declared extends Options>(command: Command<Declare
   return command;
 }
 
-/** Options with a value; undefined where it was not given. */
+/** Options with a value, which is never blank; undefined where it was not given. */
 export function texts<Name extends string>(...names: Name[]) {
   return declared(names, { type: "string" });
 }

@@ -34,7 +34,7 @@ export function numberOption<Name extends string>(
 ): number | undefined {
   const given = values[name];
   if (given === undefined) return undefined;
-  const number = given.trim() === "" ? Number.NaN : Number(given);
+  const number = Number(given);
   if (has(number)) return number;
   throw new UsageError(`--${name}: expected ${words}, got ${JSON.stringify(given)}`);
 }

@@ -116,7 +116,7 @@ describe("what contradicts itself", () => {
       [["start", "--since", "2026-02-01", "--until", "2026-01-01"], "--until: expected a time after --since"],
       [["start", "--all", "--missing"], "expected --all or a choice such as --missing, not both"],
       [["start", "--older-model", "--all"], "expected --all or a choice such as --older-model, not both"],
-      [["start", "--all", "--listing", ""], "--listing: expected a restaurant's id"],
+      [["start", "--all", "--listing", ""], '--listing: expected a value, got ""'],
       [["start", "--failed", "--code", "CORUPT"], '--code: there is no code "CORUPT": did you mean CORRUPT?'],
       [["retry-failed", id, "--code", "NOPE"], '--code: there is no code "NOPE"'],
       [["start", "s3://photos/2019/", "--missing"], "expected s3://photos/2019/ or --missing, not both"],
@@ -172,18 +172,21 @@ describe("what contradicts itself", () => {
   });
 });
 
-describe("a number that is none", () => {
+describe("a value that is none", () => {
   test.for([
-    [["destination", "rotate", "d1", "--keep", ""], '--keep: expected a number 0 to 8760, got ""'],
-    [["destination", "rotate", "d1", "--keep", " "], '--keep: expected a number 0 to 8760, got " "'],
-    [["backfill", "start", "--below", ""], '--below: expected a number 0 to 1, got ""'],
-    [["backfill", "report", "1", "--most", ""], '--most: expected a whole number from 0 up, got ""'],
-    [["model", "compare", "--most", ""], '--most: expected a whole number from 0 up, got ""'],
-    [["model", "verify", "restaurant-4", "--tolerance", ""], '--tolerance: expected a number 0 to 1, got ""'],
-    [["policy", "diff", "policy.yaml", "--most", ""], '--most: expected a whole number from 0 up, got ""'],
-    [["deliveries", "replay", "--all", "--photo", ""], '--photo: expected a number, got ""'],
+    [["destination", "rotate", "d1", "--keep", ""], '--keep: expected a value, got ""'],
+    [["destination", "rotate", "d1", "--keep", " "], '--keep: expected a value, got " "'],
+    [["backfill", "start", "--below", ""], '--below: expected a value, got ""'],
+    [["backfill", "report", "1", "--most", ""], '--most: expected a value, got ""'],
+    [["model", "compare", "--most", ""], '--most: expected a value, got ""'],
+    [["model", "verify", "restaurant-4", "--tolerance", ""], '--tolerance: expected a value, got ""'],
+    [["policy", "diff", "policy.yaml", "--most", ""], '--most: expected a value, got ""'],
+    [["deliveries", "replay", "--all", "--photo", ""], '--photo: expected a value, got ""'],
+    [["enqueue", "--listing", "", "s3://photos/"], '--listing: expected a value, got ""'],
+    [["enqueue", "--claimed=", "s3://photos/"], '--claimed: expected a value, got ""'],
+    [["doctor", "--bucket", ""], '--bucket: expected a value, got ""'],
     [["deliveries", "replay", "", "--all"], 'replay: expected a number, got ""'],
-  ] as const)("is refused, and is no 0: %j", async ([args, why], { db }) => {
+  ] as const)("is refused, and is no 0, nor as if none were given: %j", async ([args, why], { db }) => {
     const { code, err } = await ended([...args], { DATABASE_URL: db.url });
     expect([code, err]).toEqual([2, expect.stringContaining(why)]);
   });

@@ -20,6 +20,20 @@ test("a number below zero is a value", () => {
   expect(argumentsOf(["--most", "-1"], options).values.most).toBe("-1");
 });
 
+test.each([
+  ["--listing", ""],
+  ["--listing", " \t"],
+  ["--most", ""],
+])("%s %j is refused, as a variable of a shell that is not set", (option, blank) => {
+  const refused = `${option}: expected a value, got ${JSON.stringify(blank)}`;
+  expect(() => argumentsOf([option, blank], options)).toThrow(refused);
+  expect(() => argumentsOf([`${option}=${blank}`], options)).toThrow(refused);
+});
+
+test("also where another is given beside it", () => {
+  expect(() => argumentsOf(["--bucket", "x", "--bucket", ""], options)).toThrow("--bucket: expected a value");
+});
+
 test("an option that is not declared does not compile", () => {
   const { values } = argumentsOf(["--most", "3"], options);
   // @ts-expect-error
