@@ -104,7 +104,7 @@ there, or there is no photo in any.
           looked = await databaseTime(intake.db);
           outside ??= page.find((photo) => isOutside(photo, roots))?.bucket;
           counts.queued += queued.length;
-          if (queued.length > 0) used.add(lane);
+          if (queued.length > 0) used.add(lane ?? "live");
           counts.decided += ids.length - queued.length - unclear.length;
           counts.unclear += unclear.length;
           progress();

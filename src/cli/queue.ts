@@ -6,21 +6,25 @@ import { readWorkers } from "../store/models.ts";
 import { changeLane, readLanes, type Steering } from "../wiring/lanes.ts";
 import { duration } from "./backfill-estimate.ts";
 import {
-  type Arguments,
-  type Command,
   connectedConfig,
+  defineCommand,
   EXIT,
+  flags,
   type Terminal,
-  table,
+  texts,
   UsageError,
+  type Values,
 } from "./command.ts";
 import { accountOption } from "./options.ts";
+import { printResult, table } from "./output.ts";
 import { pausedWords } from "./paused.ts";
 import { counted } from "./plural.ts";
 import { withPostgres } from "./postgres.ts";
 import { choose, nothingAfter } from "./subcommand.ts";
 
-export const queue: Command = {
+const options = { ...texts("why", "by"), ...flags("json") };
+
+export const queue = defineCommand({
   help: `
 usage: maitred queue status [--json]
        maitred queue pause live|backfill --why WHY [--by WHO] [--json]
@@ -36,12 +40,12 @@ Photos are queued as ever, and wait. To pause or resume what is so already chang
 
   maitred queue pause backfill --why "the archive's bucket is moved"
 `,
-  options: { why: { type: "string" }, by: { type: "string" }, json: { type: "boolean" } },
+  options,
 
-  async run(args, terminal) {
-    const [command, positionals] = choose(COMMANDS, args.positionals);
+  async run({ values, positionals }, terminal) {
+    const [command, rest] = choose(COMMANDS, positionals);
     // what is wrong with the arguments is said first
-    const work = command({ ...args, positionals }, terminal);
+    const work = command(rest, values, terminal);
     const config = connectedConfig(terminal);
     const scope = new Scope();
     try {
@@ -57,44 +61,44 @@ Photos are queued as ever, and wait. To pause or resume what is so already chang
       await scope.close();
     }
   },
-};
+});
 
-type QueueCommand = (args: Arguments, terminal: Terminal) => (steering: Steering) => Promise<number>;
+type Word = (
+  rest: readonly string[],
+  values: Values<typeof options>,
+  terminal: Terminal,
+) => (steering: Steering) => Promise<number>;
 
-const status: QueueCommand = ({ values, positionals }, terminal) => {
-  nothingAfter("status", positionals);
+const status: Word = (rest, { json }, terminal) => {
+  nothingAfter("status", rest);
   return async (steering) => {
     const [lanes, { length: workers }] = await Promise.all([readLanes(steering), readWorkers(steering.db)]);
-    if (values["json"]) terminal.print(JSON.stringify({ lanes, workers }));
-    else {
-      const rows = lanes.map(({ lane, waiting, oldestS, active, delayed, ...state }) => [
-        lane,
-        String(waiting),
-        waiting > 0 ? duration(oldestS) : "-",
-        String(active),
-        String(delayed),
-        state.paused ? pausedWords(state) : "",
-      ]);
-      const head = ["lane", "waiting", "oldest", "in hand", "tried again later", ""];
-      for (const line of table([head, ...rows])) terminal.print(line);
-      terminal.print(`${counted(workers, "worker")} heard from within two minutes`);
-    }
+    const rows = lanes.map(({ lane, waiting, oldestS, active, delayed, ...state }) => [
+      lane,
+      String(waiting),
+      waiting > 0 ? duration(oldestS) : "-",
+      String(active),
+      String(delayed),
+      state.paused ? pausedWords(state) : "",
+    ]);
+    const head = ["lane", "waiting", "oldest", "in hand", "tried again later", ""];
+    const heard = `${counted(workers, "worker")} heard from within two minutes`;
+    printResult(terminal, json, { lanes, workers }, [...table([head, ...rows]), heard]);
     return EXIT.done;
   };
 };
 
-function change(to: "running" | "paused"): QueueCommand {
-  return ({ values, positionals }, terminal) => {
-    const lane = oneLane(positionals);
-    const { why = "" } = values as { why?: string };
-    if (to === "paused" && why.trim() === "") throw new UsageError("--why: expected why it is paused");
+function change(to: "running" | "paused"): Word {
+  return (rest, { why = "", json, by }, terminal) => {
+    const lane = oneLane(rest);
+    if (to === "paused" && why === "") throw new UsageError("--why: expected why it is paused");
     return async (steering) => {
-      const changed = await changeLane(steering, lane, to, accountOption(values), why);
+      const changed = await changeLane(steering, lane, to, accountOption({ by }), why);
       const now = (await readLanes(steering)).find((each) => each.lane === lane)!;
       const state = now.paused ? pausedWords(now) : "running";
-      if (values["json"])
-        terminal.print(JSON.stringify({ lane, changed, paused: now.paused, pausedBy: now.pausedBy }));
-      else terminal.print(`${changed ? "" : "nothing changed: "}the lane ${lane} is ${state}`);
+      const said = `${changed ? "" : "nothing changed: "}the lane ${lane} is ${state}`;
+      const { paused, pausedBy } = now;
+      printResult(terminal, json, { lane, changed, paused, pausedBy }, said);
       return EXIT.done;
     };
   };
@@ -109,7 +113,7 @@ function oneLane([given, ...more]: readonly string[]): Lane {
   );
 }
 
-const COMMANDS: ReadonlyMap<string, QueueCommand> = new Map([
+const COMMANDS: ReadonlyMap<string, Word> = new Map([
   ["status", status],
   ["pause", change("paused")],
   ["resume", change("running")],
