@@ -1,4 +1,4 @@
-/** Part of the worker: what lies under a key in whose place a photo was that is gone. */
+/** Part of the worker: what took the place of a photo that is gone. */
 import type { Config } from "../config.ts";
 import { connectS3 } from "../image/s3.ts";
 import { headObject } from "../image/s3-listing.ts";
@@ -12,8 +12,8 @@ import { versionOf } from "../version.ts";
 import { queueing } from "./intake.ts";
 
 /**
- * As a sweep of this one key, but that it withdraws nothing and waits for no event that may be on its way. One request to the store,
- * and none where the photo is not the current one any more, as the event of what took its place has come.
+ * Does what a sweep would of one key, but withdraws nothing, and waits for no event that may be on its way. It asks the store once, and not
+ * at all where the photo is no longer the current one: what took its place has been told of. Again it changes nothing.
  *
  * @returns what LineSteps calls lookAgain.
  */
