@@ -114,9 +114,10 @@ export const test = base.extend<
 
 export const WIDE = { width: 1280, height: 800 };
 export const NARROW = { width: 390, height: 844 };
-/** A photo is in hand, and has been for as long as the page wants it looked at. */
+/** A photo is in hand to be decided, and has been for as long as the page wants it looked at. */
 export async function looked(page: Page): Promise<void> {
-  await page.locator(".card").first().waitFor();
+  // the search has cards too, and stays until the page that was asked for is there
+  await page.locator(".review-page .card").first().waitFor();
   await page.getByText("look first").waitFor({ state: "detached" });
 }
 
