@@ -1,5 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
+import { PassThrough, Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { run } from "../src/cli/run.ts";
+import { openTerminal } from "../src/cli/terminal.ts";
 import { packageRoot } from "../src/package-root.ts";
 
 export interface Running {
@@ -13,15 +17,34 @@ export interface Running {
   exit: Promise<number | string>;
 }
 
+export interface Ended {
+  code: number;
+  out: string;
+  err: string;
+}
+
+/**
+ * Runs the command to its end, with nothing of the tests' own settings. It does so within the process of the test: what is
+ * about signals, pipes and ends is tested by `maitred`, which costs half a second of a core each time.
+ */
+export async function ended(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  stdin = "",
+): Promise<Ended> {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const [out, err] = [text(stdout), text(stderr)];
+  const terminal = openTerminal({ env: settings(env), stdout, stderr, stdin: Readable.from([stdin]) });
+  const code = await run(args, terminal);
+  stdout.end();
+  stderr.end();
+  return { code, out: await out, err: await err };
+}
+
 /** Runs the real command in a process of its own, with nothing of the tests' own settings. */
 export function maitred(args: string[], env: Record<string, string> = {}, stdin = ""): Running {
   const command = [join(packageRoot(), "bin/maitred.js"), ...args];
-  const inherited = Object.entries(process.env).filter(
-    ([name]) => !name.startsWith("MAITRED_") && name !== "DATABASE_URL",
-  );
-  const child = spawn(process.execPath, command, {
-    env: { ...Object.fromEntries(inherited), MAITRED_PORT: "0", ...env },
-  });
+  const child = spawn(process.execPath, command, { env: settings(env) });
   child.stdin.end(stdin);
   let [stdout, stderr] = ["", ""];
   let waiting: { text: string; resolve(): void }[] = [];
@@ -48,4 +71,11 @@ export function maitred(args: string[], env: Record<string, string> = {}, stdin 
     },
     exit,
   };
+}
+
+function settings(env: Record<string, string>): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith("MAITRED_") && name !== "DATABASE_URL",
+  );
+  return { ...Object.fromEntries(inherited), MAITRED_PORT: "0", ...env };
 }

@@ -7,16 +7,12 @@ import { feedBackfill } from "../../src/store/backfill-feed.ts";
 import { addBackfill } from "../../src/store/backfills.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended, maitred } from "../maitred.ts";
 import { judged, ofAll, register } from "../verdicts.ts";
 
 const EVIL = "\x1b[2Jx\n999  shown\u009b2J\u202e.jpg";
 const SEEN = "\\u001b[2Jx\\n999  shown\\u009b2J\\u202e.jpg";
 
-async function ended(args: string[], env: Record<string, string> = {}) {
-  const command = maitred(args, env);
-  return { code: await command.exit, out: command.stdout(), err: command.stderr() };
-}
 const backfill = (db: Database, ...args: string[]) => ended(["backfill", ...args], { DATABASE_URL: db.url });
 
 describe("what strangers wrote draws nothing on a terminal", () => {
