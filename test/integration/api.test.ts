@@ -15,7 +15,7 @@ import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { startApi } from "../../workers/api.ts";
 import { eventBridge, gcsPush, minioMessage, s3Record } from "../events.ts";
 import { BACKENDS, type Backend, test as base } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended, maitred } from "../maitred.ts";
 
 interface Answered {
   status: number;
@@ -495,8 +495,8 @@ test("maitred token makes, lists and revokes tokens; maitred api serves them, lo
 }) => {
   const env = { DATABASE_URL: db.url, MAITRED_API_PORT: "0" };
   const run = async (...args: string[]) => {
-    const { exit, stdout, stderr } = maitred(["token", ...args], env);
-    return { code: await exit, out: stdout().trim(), err: stderr() };
+    const { code, out, err } = await ended(["token", ...args], env);
+    return { code, out: out.trim(), err };
   };
   const created = await run("create", "--scopes", "ingest,read", "bucket events");
   expect(created).toMatchObject({ code: 0, err: expect.stringContaining("not shown again") });

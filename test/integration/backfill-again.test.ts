@@ -12,7 +12,7 @@ import {
 } from "../../src/store/backfills.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended } from "../maitred.ts";
 import { judged as judgedBy, ofAll, register } from "../verdicts.ts";
 
 /** The same model and policy as before, as a worker says it that runs another of the model's graphs. */
@@ -45,10 +45,9 @@ const history = async (db: Database) => (await db.pool.query("select from verdic
 const run =
   (db: Database) =>
   async (word: string, id: string, ...more: string[]) => {
-    const { exit, stdout, stderr } = maitred(["backfill", word, id, "--by", "ann", ...more], {
+    return ended(["backfill", word, id, "--by", "ann", ...more], {
       DATABASE_URL: db.url,
     });
-    return { code: await exit, out: stdout(), err: stderr() };
   };
 
 describe("a backfill with again", () => {

@@ -48,7 +48,7 @@ import { type Outcome, recordOutcomes, recordWith } from "../../src/store/verdic
 import { startFeed } from "../../workers/feed.ts";
 import { startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, type Database, test } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended, maitred } from "../maitred.ts";
 import { ofAll, register } from "../verdicts.ts";
 import { until, waitersIn } from "../waits.ts";
 
@@ -1321,8 +1321,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   const ids = await photos(db, "a", "b");
   const env = { DATABASE_URL: db.url, MAITRED_QUEUE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
   const run = async (...args: string[]) => {
-    const { exit, stdout, stderr } = maitred(["backfill", ...args], env);
-    return { code: await exit, out: stdout(), err: stderr() };
+    return ended(["backfill", ...args], env);
   };
   await put("dry/1.jpg", "12345");
   await put("dry/2.jpg", "123");
@@ -1435,11 +1434,11 @@ test("where no worker runs the rate is that of the best minute of the last day",
 test("a dry run counts with the rate of the workers that run, and says so", async ({ db }) => {
   await photos(db, "a", "b");
   const run = async (...more: string[]) => {
-    const command = maitred(["backfill", "start", "--missing", "--dry-run", ...more], {
+    const command = await ended(["backfill", "start", "--missing", "--dry-run", ...more], {
       DATABASE_URL: db.url,
     });
-    expect(await command.exit).toBe(0);
-    return command.stdout();
+    expect(command.code).toBe(0);
+    return command.out;
   };
   expect(await run()).toContain("so no rate is known\n");
   expect(await run("--max-rate", "0.5")).toContain("about 4 s at 0.5 photos/s, which is --max-rate\n");
@@ -1474,12 +1473,12 @@ test("a dry run tells what is decided already apart, of photos in Postgres, a pr
   writeFileSync(list, ["bucket,key", ...keys.map((key) => `archive,${key}`)].join("\n"));
   const env = { DATABASE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
   const run = async (...args: string[]) => {
-    const command = maitred(
+    const command = await ended(
       ["backfill", "start", ...args, "--model", "restaurant-4", "--max-rate", "0.01", "--dry-run"],
       env,
     );
-    expect(await command.exit, command.stderr()).toBe(0);
-    return command.stdout();
+    expect(command.code, command.err).toBe(0);
+    return command.out;
   };
   expect(await run("--all")).toBe(
     "4 photos: all photos\n2 of them are decided already, and skipped: 2 left to judge\n" +
@@ -1499,8 +1498,7 @@ test("a dry run tells what is decided already apart, of photos in Postgres, a pr
 
 test("a backfill that is not there is exit code 1, and one that is over is shown once", async ({ db }) => {
   const run = async (...args: string[]) => {
-    const { exit, stdout, stderr } = maitred(["backfill", ...args], { DATABASE_URL: db.url });
-    return { code: await exit, out: stdout(), err: stderr() };
+    return ended(["backfill", ...args], { DATABASE_URL: db.url });
   };
   const said = "maitred backfill: there is no backfill 77: maitred backfill list shows them\n";
   const all = [
@@ -1541,8 +1539,8 @@ test("watching ends where the feeder had to pause the run, and waits where a per
 test("the command starts nothing of what cannot be read, unless it is told to", async ({ db, folder }) => {
   const env = { DATABASE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
   const starts = async (...what: string[]) => {
-    const { exit, stderr } = maitred(["backfill", "start", ...what], env);
-    return { code: await exit, err: stderr() };
+    const { code, err } = await ended(["backfill", "start", ...what], env);
+    return { code, err };
   };
   mkdirSync(join(folder, "parts.csv"));
   await put("keys.csv", "key\n1.jpg\n2.jpg\n");
@@ -1586,8 +1584,8 @@ test("the command starts nothing of what cannot be read, unless it is told to", 
 test("the model that counts is one that somebody knows", async ({ db }) => {
   const env = { DATABASE_URL: db.url };
   const starts = async (model: string) => {
-    const { exit, stderr } = maitred(["backfill", "start", "--older-model", "--model", model], env);
-    return { code: await exit, err: stderr() };
+    const { code, err } = await ended(["backfill", "start", "--older-model", "--model", model], env);
+    return { code, err };
   };
   await registerModel(db.pool, { id: "pub-1", sha256: "0".repeat(64), measured: null }, "ann");
   const worker = { worker: "w", model: "cafe-2", variant: "", provider: "cpu", pinned: true, problem: "" };
@@ -1611,8 +1609,7 @@ test("a dry run looks for renditions of some photos, and says what they save", a
   await photos(db, "a", "b");
   const env = { DATABASE_URL: db.url, MAITRED_QUEUE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
   const run = async (...args: string[]) => {
-    const { exit, stdout } = maitred(["backfill", ...args], env);
-    return { code: await exit, out: stdout() };
+    return ended(["backfill", ...args], env);
   };
   await put("sized/1.jpg", "12345");
   await put("sized/2.jpg", "123");

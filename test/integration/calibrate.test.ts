@@ -6,7 +6,7 @@ import { packageRoot } from "../../src/package-root.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended } from "../maitred.ts";
 import { makeModel } from "../models.ts";
 import { colourGraph } from "../onnx.ts";
 import { paint } from "../painted.ts";
@@ -42,10 +42,9 @@ async function paintSet(folder: string): Promise<{ set: string; env: Record<stri
 async function calibrated(
   args: string[],
   env: Record<string, string>,
-): Promise<{ code: number | string; outcome: Outcome; stderr: string }> {
-  const command = maitred(["calibrate", "--json", "--model", "eyes-1", ...args], env);
-  const code = await command.exit;
-  return { code, outcome: JSON.parse(command.stdout() || "{}") as Outcome, stderr: command.stderr() };
+): Promise<{ code: number; outcome: Outcome; stderr: string }> {
+  const { code, out, err } = await ended(["calibrate", "--json", "--model", "eyes-1", ...args], env);
+  return { code, outcome: JSON.parse(out || "{}") as Outcome, stderr: err };
 }
 
 test("writes a policy that does what it says, as evaluate measures it, with the comments of the old one", async ({
@@ -67,9 +66,8 @@ test("writes a policy that does what it says, as evaluate measures it, with the 
     `was ${parse(shipped).human.review}; maitred calibrate --max-shown 0.1 on 24 photos with eyes-1`,
   );
 
-  const measured = maitred(["evaluate", "--json", "--model", "eyes-1", "--policy", out, set], env);
-  await measured.exit;
-  const { effect } = JSON.parse(measured.stdout()).subjects[0].evaluation;
+  const measured = await ended(["evaluate", "--json", "--model", "eyes-1", "--policy", out, set], env);
+  const { effect } = JSON.parse(measured.out).subjects[0].evaluation;
   for (const group of ["humans", "foodAndAmbience"]) {
     expect(effect[group].shown.hits).toBe(outcome.after.effect[group]!.shown.hits);
   }
@@ -97,13 +95,16 @@ test("says that its figures are optimistic, what to expect instead, and that the
 }) => {
   const { set, env } = await paintSet(folder);
   const out = join(folder, "policy.yaml");
-  const command = maitred(["calibrate", "--model", "eyes-1", "--max-shown", "0.01", "--out", out, set], env);
-  expect(await command.exit, command.stderr()).toBe(1);
-  expect(command.stdout()).toMatch(/threshold +before +after\nhuman.review +0\.\d+ +0\.\d+/);
-  expect(command.stdout()).toContain("better than it will be; the last column is what to expect");
+  const command = await ended(
+    ["calibrate", "--model", "eyes-1", "--max-shown", "0.01", "--out", out, set],
+    env,
+  );
+  expect(command.code, command.err).toBe(1);
+  expect(command.out).toMatch(/threshold +before +after\nhuman.review +0\.\d+ +0\.\d+/);
+  expect(command.out).toContain("better than it will be; the last column is what to expect");
   const tooFew = "too few photos: 12 with a human cannot tell 1.0 %, 300 or more could";
-  expect(command.stdout()).toContain(`warning: ${tooFew}\n`);
-  expect(command.stdout()).toMatch(/policy\.yaml: do not use it before more photos say so: .*\n$/);
+  expect(command.out).toContain(`warning: ${tooFew}\n`);
+  expect(command.out).toMatch(/policy\.yaml: do not use it before more photos say so: .*\n$/);
   // whoever finds the number later reads it too
   expect(readFileSync(out, "utf8")).toMatch(new RegExp(`review: .* # was .*; ${tooFew}$`, "m"));
 });
@@ -114,12 +115,12 @@ test("writes nothing where no threshold does what is asked", async ({ folder }) 
   const categories = "categories: { food: 1, ambience: 1, menu: 1, other: 1 }";
   writeFileSync(strict, `version: 1\nhuman: { hide: 0.5, review: 0.1 }\n${categories}\nverify: []\n`);
   const out = join(folder, "policy.yaml");
-  const command = maitred(
+  const command = await ended(
     ["calibrate", "--model", "eyes-1", "--policy", strict, "--max-held", "0.04", "--out", out, set],
     env,
   );
-  expect(await command.exit).toBe(1);
-  expect(command.stdout()).toContain("No human.review holds back 4.0 % or less");
+  expect(command.code).toBe(1);
+  expect(command.out).toContain("No human.review holds back 4.0 % or less");
   expect(existsSync(out)).toBe(false);
 });
 
@@ -251,9 +252,9 @@ test("says that a policy cannot be rewritten before it judges anything", async (
   const shipped = readFileSync(join(packageRoot(), "policy.yaml"), "utf8");
   writeFileSync(aliased, shipped.replace("hide: 0.5", "hide: &h 0.5").replace("review: 0.08", "review: *h"));
   const asked = ["calibrate", "--policy", aliased, "--max-shown", "0.1", "/nowhere"];
-  const refused = maitred([...asked, "--out", join(folder, "policy.yaml")], {});
-  expect(await refused.exit).toBe(2);
-  expect(refused.stderr()).toContain("--policy: expected plain numbers");
+  const refused = await ended([...asked, "--out", join(folder, "policy.yaml")], {});
+  expect(refused.code).toBe(2);
+  expect(refused.err).toContain("--policy: expected plain numbers");
 });
 
 test("says which thresholds stay because none is right so often", async ({ folder }) => {
@@ -272,9 +273,9 @@ test.for([
   [["--max-shown", "0.1", "--audit", "x"], "expected --verdicts too"],
   [["--max-shown", "0.1", "--verdicts", "--since", "soon"], "--since: expected a day"],
 ] as const)("%j exits 2 and says what was expected", async ([args, message]) => {
-  const command = maitred(["calibrate", ...args], { DATABASE_URL: "postgres://nobody@127.0.0.1:1/x" });
-  expect(await command.exit).toBe(2);
-  expect(command.stderr()).toContain(message);
+  const command = await ended(["calibrate", ...args], { DATABASE_URL: "postgres://nobody@127.0.0.1:1/x" });
+  expect(command.code).toBe(2);
+  expect(command.err).toContain(message);
 });
 
 async function reviewed(

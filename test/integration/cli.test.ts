@@ -19,7 +19,7 @@ import { startFauxqs } from "fauxqs";
 import pg from "pg";
 import { describe, expect, inject } from "vitest";
 import { BACKENDS, queueUrl, test } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended, maitred } from "../maitred.ts";
 import { makeModel } from "../models.ts";
 import { startProxy } from "../proxy.ts";
 import { judge, register, removeObject } from "../verdicts.ts";
@@ -70,9 +70,9 @@ describe("maitred", () => {
   });
 
   test.for(COMMANDS)("%s explains itself", async (name) => {
-    const command = maitred([name, "--help"]);
-    expect(await command.exit).toBe(0);
-    expect(command.stdout()).toContain(`usage: maitred ${name}`);
+    const command = await ended([name, "--help"]);
+    expect(command.code).toBe(0);
+    expect(command.out).toContain(`usage: maitred ${name}`);
   });
 
   test.for([
@@ -98,10 +98,10 @@ describe("maitred", () => {
     [["queue", "pause", "live", "--why", " "], "--why: expected why it is paused\n"],
     [["up"], "expected at least one folder"],
   ] as const)("%j exits 2 and says what was expected", async ([args, message]) => {
-    const command = maitred([...args]);
-    expect(await command.exit).toBe(2);
-    expect(command.stderr()).toContain(message);
-    expect(command.stdout()).toBe("");
+    const command = await ended([...args]);
+    expect(command.code).toBe(2);
+    expect(command.err).toContain(message);
+    expect(command.out).toBe("");
   });
 
   test("says that Postgres cannot be reached, with exit code 3", async () => {
@@ -119,23 +119,23 @@ describe("maitred", () => {
       ["sweep", "b"],
       ["token", "list"],
     ]) {
-      const command = maitred(args, { DATABASE_URL: `postgres://x@127.0.0.1:${port}/x` });
-      expect(await command.exit).toBe(3);
-      expect(command.stderr()).toContain("DATABASE_UNAVAILABLE: Postgres: ");
+      const command = await ended(args, { DATABASE_URL: `postgres://x@127.0.0.1:${port}/x` });
+      expect(command.code).toBe(3);
+      expect(command.err).toContain("DATABASE_UNAVAILABLE: Postgres: ");
     }
     deaf.close();
   });
 
   test("says of a queue that cannot be reached why, and what to check", async () => {
-    const here = maitred(["migrate"], { DATABASE_URL: "postgres://x:hunter2@127.0.0.1:1/x" });
-    const redis = maitred(["enqueue", "s3://b/k"], {
+    const here = await ended(["migrate"], { DATABASE_URL: "postgres://x:hunter2@127.0.0.1:1/x" });
+    const redis = await ended(["enqueue", "s3://b/k"], {
       DATABASE_URL: "postgres://x@127.0.0.1:1/x",
       MAITRED_QUEUE_URL: "redis://:hunter2@127.0.0.1:1",
     });
-    expect([await here.exit, await redis.exit]).toEqual([3, 3]);
-    expect(here.stderr()).toMatch(/QUEUE_UNAVAILABLE: Postgres: .*ECONNREFUSED.*: check .*DATABASE_URL/);
-    expect(redis.stderr()).toMatch(/QUEUE_UNAVAILABLE: Redis: .*ECONNREFUSED.*: check MAITRED_QUEUE_URL/);
-    expect(here.stderr() + redis.stderr()).not.toContain("hunter2");
+    expect([here.code, redis.code]).toEqual([3, 3]);
+    expect(here.err).toMatch(/QUEUE_UNAVAILABLE: Postgres: .*ECONNREFUSED.*: check .*DATABASE_URL/);
+    expect(redis.err).toMatch(/QUEUE_UNAVAILABLE: Redis: .*ECONNREFUSED.*: check MAITRED_QUEUE_URL/);
+    expect(here.err + redis.err).not.toContain("hunter2");
   });
 
   test("names every wrong setting, with exit code 2", async () => {
@@ -189,15 +189,15 @@ describe("classify", () => {
   });
 
   test("says no rate where nothing was judged", async ({ folder }) => {
-    const command = maitred(["classify", join(folder, "nowhere.jpg")]);
-    expect(await command.exit).toBe(1);
-    expect(command.stderr()).toMatch(/^0 judged, 1 not, on c/);
+    const command = await ended(["classify", join(folder, "nowhere.jpg")]);
+    expect(command.code).toBe(1);
+    expect(command.err).toMatch(/^0 judged, 1 not, on c/);
   });
 
   test("says that there is no photo where there is none, and exits 2", async ({ folder }) => {
-    const command = maitred(["classify", folder]);
-    expect(await command.exit).toBe(2);
-    expect(command.stderr()).toContain(`expected photos, got no file in ${folder}`);
+    const command = await ended(["classify", folder]);
+    expect(command.code).toBe(2);
+    expect(command.err).toContain(`expected photos, got no file in ${folder}`);
   });
 
   test("exits 0 when every file was judged, and follows another policy", async ({ folder }) => {
@@ -206,11 +206,11 @@ describe("classify", () => {
       policy,
       "version: 1\nhuman: { hide: 1, review: 1 }\ncategories: { food: 0, ambience: 0, menu: 0, other: 0 }\nverify: []\n",
     );
-    const command = maitred(["classify", "--json", join(samples, "landing-portrait-1.jpg")], {
+    const command = await ended(["classify", "--json", join(samples, "landing-portrait-1.jpg")], {
       MAITRED_POLICY: policy,
     });
-    expect(await command.exit).toBe(0);
-    expect(jsonLines(command.stdout())[0]).toMatchObject({ verdict: "shown" });
+    expect(command.code).toBe(0);
+    expect(jsonLines(command.out)[0]).toMatchObject({ verdict: "shown" });
   });
 
   test("scores are cut, so that none reads as having reached a threshold that it did not reach", async ({
@@ -247,9 +247,9 @@ describe("classify", () => {
       categories: ["a", "b"],
     };
     writeFileSync(join(folder, "model.json"), JSON.stringify(model));
-    const command = maitred(["classify", join(samples, "menu-1.jpg")], { MAITRED_MODEL: folder });
-    expect(await command.exit).toBe(2);
-    expect(command.stderr()).toContain("expected sha256");
+    const command = await ended(["classify", join(samples, "menu-1.jpg")], { MAITRED_MODEL: folder });
+    expect(command.code).toBe(2);
+    expect(command.err).toContain("expected sha256");
   });
 });
 
@@ -290,24 +290,24 @@ describe("up", () => {
     writeFileSync(join(folder, "broken.jpg"), "words");
     await up.says(`failed  ${folder}/broken.jpg  UNSUPPORTED_FORMAT`);
 
-    const replay = maitred(["enqueue", "--failed", "--json"], { MAITRED_HOME });
-    expect(await replay.exit).toBe(0);
-    expect(JSON.parse(replay.stdout())).toEqual({ queued: 1, decided: 0, unclear: 0 });
-    const known = maitred(["enqueue", "--json", folder], { MAITRED_HOME });
-    expect(await known.exit).toBe(0);
-    expect(JSON.parse(known.stdout())).toEqual({ queued: 1, decided: 1, unclear: 0 });
-    const doctor = maitred(["doctor", "--json"], { MAITRED_HOME });
-    expect(await doctor.exit).toBe(0);
-    expect(JSON.parse(doctor.stdout()).map(({ ok }: { ok: boolean }) => ok)).toEqual([
+    const replay = await ended(["enqueue", "--failed", "--json"], { MAITRED_HOME });
+    expect(replay.code).toBe(0);
+    expect(JSON.parse(replay.out)).toEqual({ queued: 1, decided: 0, unclear: 0 });
+    const known = await ended(["enqueue", "--json", folder], { MAITRED_HOME });
+    expect(known.code).toBe(0);
+    expect(JSON.parse(known.out)).toEqual({ queued: 1, decided: 1, unclear: 0 });
+    const doctor = await ended(["doctor", "--json"], { MAITRED_HOME });
+    expect(doctor.code).toBe(0);
+    expect(JSON.parse(doctor.out).map(({ ok }: { ok: boolean }) => ok)).toEqual([
       true,
       true,
       true,
       true,
       true,
     ]);
-    const address = maitred(["config", "--database-url"], { MAITRED_HOME });
-    expect(await address.exit).toBe(0);
-    const client = new pg.Client(address.stdout().trim());
+    const address = await ended(["config", "--database-url"], { MAITRED_HOME });
+    expect(address.code).toBe(0);
+    const client = new pg.Client(address.out.trim());
     await client.connect();
     const { rows } = await client.query(
       "select verdict, sum(photos)::int as photos from daily_counts group by 1 order by 1",
@@ -417,14 +417,14 @@ describe("doctor", () => {
       DATABASE_URL: "postgres://x:hunter2@127.0.0.1:1/x",
       MAITRED_FOLDERS: `/nowhere:${join(samples, "menu-1.jpg")}`,
     };
-    const command = maitred(["doctor"], env);
-    expect(await command.exit).toBe(1);
-    expect(command.stdout()).toMatch(/FAIL +postgres +.*ECONNREFUSED/);
-    expect(command.stdout()).toMatch(/FAIL +queue +.*ECONNREFUSED.*: check [^:]*DATABASE_URL[^:]*$/m);
-    expect(command.stdout()).toMatch(/FAIL +model +.*MAITRED_MODEL/);
-    expect(command.stdout()).toMatch(/FAIL +folder \/nowhere/);
-    expect(command.stdout()).toMatch(/FAIL +folder .*menu-1.jpg +expected a folder, got a file/);
-    expect(command.stdout()).not.toContain("hunter2");
+    const command = await ended(["doctor"], env);
+    expect(command.code).toBe(1);
+    expect(command.out).toMatch(/FAIL +postgres +.*ECONNREFUSED/);
+    expect(command.out).toMatch(/FAIL +queue +.*ECONNREFUSED.*: check [^:]*DATABASE_URL[^:]*$/m);
+    expect(command.out).toMatch(/FAIL +model +.*MAITRED_MODEL/);
+    expect(command.out).toMatch(/FAIL +folder \/nowhere/);
+    expect(command.out).toMatch(/FAIL +folder .*menu-1.jpg +expected a folder, got a file/);
+    expect(command.out).not.toContain("hunter2");
   });
 
   test("says why Postgres cannot be written to", async ({ db }) => {
@@ -438,9 +438,8 @@ describe("doctor", () => {
     ] as const) {
       const url = new URL(db.url);
       url.searchParams.set("options", options);
-      const command = maitred(["doctor", "--json"], { DATABASE_URL: url.href });
-      await command.exit;
-      const findings: { check: string; ok: boolean; detail: string }[] = JSON.parse(command.stdout());
+      const command = await ended(["doctor", "--json"], { DATABASE_URL: url.href });
+      const findings: { check: string; ok: boolean; detail: string }[] = JSON.parse(command.out);
       expect(findings.find(({ check }) => check === "postgres")).toMatchObject({
         ok: options.includes("worker"),
         detail: expect.stringContaining(why),
@@ -458,20 +457,18 @@ describe("enqueue", () => {
       MAITRED_QUEUE_PREFIX: BACKENDS[0] === "redis" ? db.url.slice(-10) : "maitred_queue",
     };
     for (const _ of [1, 2]) {
-      const command = maitred(
+      const command = await ended(
         ["enqueue", "--json", "--listing", "42", "--uploader", "user", "--lane", "backfill", "-"],
         env,
         `${folder}/a.jpg\n\n${folder}/missing.jpg\n${folder}/b.jpg\n`,
       );
-      expect(await command.exit).toBe(1);
-      expect(command.stderr()).toContain(
-        `left out  ${folder}/missing.jpg: there is no such file or folder\n`,
-      );
-      expect(JSON.parse(command.stdout())).toEqual({ queued: 2, decided: 0, unclear: 0 });
-      expect(command.stderr()).toContain(`${folder} is not in MAITRED_FOLDERS here`);
+      expect(command.code).toBe(1);
+      expect(command.err).toContain(`left out  ${folder}/missing.jpg: there is no such file or folder\n`);
+      expect(JSON.parse(command.out)).toEqual({ queued: 2, decided: 0, unclear: 0 });
+      expect(command.err).toContain(`${folder} is not in MAITRED_FOLDERS here`);
     }
-    const allowed = maitred(["enqueue", join(folder, "a.jpg")], { ...env, MAITRED_FOLDERS: folder });
-    expect([await allowed.exit, allowed.stderr()]).toEqual([0, ""]);
+    const allowed = await ended(["enqueue", join(folder, "a.jpg")], { ...env, MAITRED_FOLDERS: folder });
+    expect([allowed.code, allowed.err]).toEqual([0, ""]);
     const { rows } = await db.pool.query(
       "select key, listing, uploader, lane, state from photos order by key",
     );
@@ -489,15 +486,15 @@ describe("enqueue", () => {
   test("says that a folder has no photo, and names links in it that lead nowhere", async ({ db, folder }) => {
     const env = { DATABASE_URL: db.url, MAITRED_QUEUE_URL: db.url };
     writeFileSync(join(folder, ".DS_Store"), "");
-    const empty = maitred(["enqueue", folder], env);
-    expect([await empty.exit, empty.stdout()]).toEqual([2, ""]);
-    expect(empty.stderr()).toContain(`expected photos, got none in ${folder}`);
-    const nothing = maitred(["enqueue", "-"], env);
-    expect([await nothing.exit, nothing.stdout()]).toEqual([0, "0 queued\n"]);
+    const empty = await ended(["enqueue", folder], env);
+    expect([empty.code, empty.out]).toEqual([2, ""]);
+    expect(empty.err).toContain(`expected photos, got none in ${folder}`);
+    const nothing = await ended(["enqueue", "-"], env);
+    expect([nothing.code, nothing.out]).toEqual([0, "0 queued\n"]);
     symlinkSync("nowhere", join(folder, "a.jpg"));
-    const dangling = maitred(["enqueue", folder], env);
-    expect([await dangling.exit, dangling.stdout()]).toEqual([1, "0 queued\n"]);
-    expect(dangling.stderr()).toContain(`left out  ${folder}/a.jpg: a link to nothing\n`);
+    const dangling = await ended(["enqueue", folder], env);
+    expect([dangling.code, dangling.out]).toEqual([1, "0 queued\n"]);
+    expect(dangling.err).toContain(`left out  ${folder}/a.jpg: a link to nothing\n`);
   });
 
   test("brings back no photo that was removed after it was looked for, whatever is listed after it", async ({
@@ -512,13 +509,13 @@ describe("enqueue", () => {
     const proxy = await startProxy(s3.address, async ({ url }) => {
       if (url?.includes("prefix=2019")) await removeObject(db, "one.jpg");
     });
-    const command = maitred(["enqueue", "s3://photos/one.jpg", "s3://photos/2019/"], {
+    const command = await ended(["enqueue", "s3://photos/one.jpg", "s3://photos/2019/"], {
       DATABASE_URL: db.url,
       MAITRED_QUEUE_URL: queueUrl(BACKENDS[0]!, db),
       MAITRED_QUEUE_PREFIX: BACKENDS[0] === "redis" ? db.url.slice(-10) : "maitred_queue",
       MAITRED_S3_ENDPOINT: proxy.url,
     });
-    expect([await command.exit, command.stderr()]).toEqual([0, ""]);
+    expect([command.code, command.err]).toEqual([0, ""]);
     const current = "select key from photos where superseded_at is null";
     expect((await db.pool.query(current)).rows).toEqual([{ key: "2019/a.jpg" }]);
     client.destroy();

@@ -7,7 +7,7 @@ import { enableDestination, listDestinations, readWebhook } from "../../src/stor
 import { recordWith } from "../../src/store/verdicts.ts";
 import { startDeliver } from "../../workers/deliver.ts";
 import { test as base, type Database } from "../fixtures.ts";
-import { maitred, type Running } from "../maitred.ts";
+import { ended, maitred, type Running } from "../maitred.ts";
 import { type Receiver, startReceiver } from "../receiver.ts";
 import { judge, judged, register } from "../verdicts.ts";
 import { until } from "../waits.ts";
@@ -38,8 +38,8 @@ const test = base.extend<{
   },
   cli: async ({ db }, use) => {
     await use(async (args, env = {}) => {
-      const { exit, stdout, stderr } = maitred(args, { DATABASE_URL: db.url, ...ALLOW, ...env });
-      return { code: await exit, stdout: stdout(), stderr: stderr() };
+      const { code, out, err } = await ended(args, { DATABASE_URL: db.url, ...ALLOW, ...env });
+      return { code, stdout: out, stderr: err };
     });
   },
   hook: async ({ cli }, use) => {

@@ -3,7 +3,7 @@ import { deskRoutes } from "../../src/http/desk/routes.ts";
 import { createToken } from "../../src/http/tokens.ts";
 import { addToken, revokeToken } from "../../src/store/tokens.ts";
 import { askerOf, test } from "../desk.ts";
-import { maitred } from "../maitred.ts";
+import { ended } from "../maitred.ts";
 
 test("a token signs somebody in by its scopes, with a cookie that no script reads, until they sign out", async ({
   openDesk,
@@ -297,14 +297,13 @@ test("a name is one person's: another who is called so gets a number, and a pers
 
 test("maitred token create refuses a name that is in use, and says what to do", async ({ db }) => {
   const env = { DATABASE_URL: db.url };
-  const create = () => maitred(["token", "create", "--scopes", "review", "--json", "ann"], env);
-  const first = create();
-  expect(await first.exit).toBe(0);
-  const { id } = JSON.parse(first.stdout());
-  const second = create();
-  expect(await second.exit).toBe(1);
-  expect(second.stdout()).toBe("");
-  expect(second.stderr()).toContain(`maitred token revoke ${id}`);
+  const create = () => ended(["token", "create", "--scopes", "review", "--json", "ann"], env);
+  const first = await create();
+  expect(first.code).toBe(0);
+  const { id } = JSON.parse(first.out);
+  const second = await create();
+  expect([second.code, second.out]).toEqual([1, ""]);
+  expect(second.err).toContain(`maitred token revoke ${id}`);
 });
 
 test("who signed in, out, and ended whose session is in the audit log, which nobody changes", async ({
@@ -338,15 +337,15 @@ test("maitred session lists who is signed in, and revokes", async ({ openDesk, d
   const desk = await openDesk();
   const ann = await desk.signIn("ann", "review");
   const env = { DATABASE_URL: db.url };
-  const list = maitred(["session", "list", "--json"], env);
-  expect(await list.exit).toBe(0);
-  const [session] = JSON.parse(list.stdout());
+  const list = await ended(["session", "list", "--json"], env);
+  expect(list.code).toBe(0);
+  const [session] = JSON.parse(list.out);
   expect(session).toMatchObject({ name: "ann", roles: ["moderator"], subject: `token:${ann.tokenId}` });
-  expect(list.stdout()).not.toContain("hash");
-  const revoke = maitred(["session", "revoke", "--by", "oda", session.id], env);
-  expect(await revoke.exit).toBe(0);
+  expect(list.out).not.toContain("hash");
+  const revoke = await ended(["session", "revoke", "--by", "oda", session.id], env);
+  expect(revoke.code).toBe(0);
   expect((await ann.ask("GET", "/desk/api/review/queue")).status).toBe(401);
-  expect(await maitred(["session", "revoke", session.id], env).exit).toBe(1);
+  expect((await ended(["session", "revoke", session.id], env)).code).toBe(1);
   const { rows } = await db.pool.query("select who, did from audit_log order by id desc limit 1");
   expect(rows).toEqual([{ who: "oda", did: "revoked" }]);
 });

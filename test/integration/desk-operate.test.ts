@@ -18,7 +18,7 @@ import { openDesk } from "../../src/wiring/desk.ts";
 import { openEventIntake } from "../../src/wiring/intake.ts";
 import { test as base, type Person } from "../desk.ts";
 import { BACKENDS, type Database, queueUrl } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended } from "../maitred.ts";
 import { judged, ofAll, register } from "../verdicts.ts";
 import { judgedOverTime, troubled } from "../watched.ts";
 
@@ -179,8 +179,8 @@ describe("what operators do", () => {
       ["resume", backfill],
       ["retry-failed", backfill, "--code", "CORRUPT"],
     ]) {
-      const { exit, stderr } = maitred(["backfill", ...args, "--by", "ann"], { DATABASE_URL: db.url });
-      expect(await exit, stderr()).toBe(0);
+      const { code, err } = await ended(["backfill", ...args, "--by", "ann"], { DATABASE_URL: db.url });
+      expect(code, err).toBe(0);
     }
     await changeBackfill(db.pool, backfill, "paused", "maitred feed", "MANIFEST: gone");
     const ids = [await register(db, "p1"), await register(db, "p2")];

@@ -7,7 +7,7 @@ import { readConfig } from "../../src/config.ts";
 import { readLabelledSet } from "../../src/evaluate/labelled.ts";
 import type { Report } from "../../src/evaluate/report.ts";
 import { test } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended } from "../maitred.ts";
 import { makeModel } from "../models.ts";
 import { colourGraph } from "../onnx.ts";
 import { type Painted, paint } from "../painted.ts";
@@ -54,10 +54,9 @@ async function paintSet(folder: string): Promise<{ set: string; env: Record<stri
 async function evaluated(
   args: string[],
   env: Record<string, string>,
-): Promise<{ code: number | string; report: Report; stderr: string }> {
-  const command = maitred(["evaluate", "--json", ...args], env);
-  const code = await command.exit;
-  return { code, report: JSON.parse(command.stdout() || "{}") as Report, stderr: command.stderr() };
+): Promise<{ code: number; report: Report; stderr: string }> {
+  const { code, out, err } = await ended(["evaluate", "--json", ...args], env);
+  return { code, report: JSON.parse(out || "{}") as Report, stderr: err };
 }
 
 test("measures what the model says of each photo, with the real policy", async ({ folder }) => {
@@ -92,11 +91,11 @@ test("writes one page that needs nothing else, with the mistakes on it, and the 
 }) => {
   const { set, env } = await paintSet(folder);
   const out = join(folder, "deep", "report");
-  const command = maitred(["evaluate", "--model", "eyes-1", "--out", out, set], env);
-  expect(await command.exit, command.stderr()).toBe(0);
-  expect(command.stdout()).toMatch(/category accuracy +77\.8 % +[\d.]+ to [\d.]+ %/);
-  expect(command.stdout()).toMatch(/with a human +2 +50\.0 % \(.*\) +50\.0 % \(.*\) +human 1/);
-  expect(command.stdout()).toContain(join(out, "index.html"));
+  const command = await ended(["evaluate", "--model", "eyes-1", "--out", out, set], env);
+  expect(command.code, command.err).toBe(0);
+  expect(command.out).toMatch(/category accuracy +77\.8 % +[\d.]+ to [\d.]+ %/);
+  expect(command.out).toMatch(/with a human +2 +50\.0 % \(.*\) +50\.0 % \(.*\) +human 1/);
+  expect(command.out).toContain(join(out, "index.html"));
   expect(readdirSync(out).sort()).toEqual(["evaluation.json", "index.html"]);
   const page = readFileSync(join(out, "index.html"), "utf8");
   expect(page).not.toMatch(/<script|https?:\/\//);
@@ -252,18 +251,18 @@ test("says what is wrong before it judges anything", async ({ folder }) => {
     [[set, "--model", "eyes-1", "--compare", "odd-1"], "expected the categories food, ambience, menu, other"],
     [[set, "--model", "eyes-1", "--variant", "int9"], "no variant int9"],
   ] as const) {
-    const command = maitred(["evaluate", ...args], env);
-    expect(await command.exit).toBe(2);
-    expect(command.stderr()).toContain(message);
+    const command = await ended(["evaluate", ...args], env);
+    expect(command.code).toBe(2);
+    expect(command.err).toContain(message);
   }
 });
 
 test("says so where none of the photos can be judged", async ({ folder, db }) => {
   const { set, env } = await paintSet(folder);
   for (const { file } of PHOTOS) rmSync(join(set, file));
-  const none = maitred(["evaluate", "--model", "eyes-1", set], { ...env, DATABASE_URL: db.url });
-  expect(await none.exit).toBe(2);
-  expect(none.stderr()).toContain("expected photos that can be judged, got none");
+  const none = await ended(["evaluate", "--model", "eyes-1", set], { ...env, DATABASE_URL: db.url });
+  expect(none.code).toBe(2);
+  expect(none.err).toContain("expected photos that can be judged, got none");
 });
 
 test("warns of a set whose sources the model was trained on, and where nobody can tell", async ({
@@ -285,11 +284,11 @@ test("warns of a set whose sources the model was trained on, and where nobody ca
 
 test("runs the active model where a database is named", async ({ folder, db }) => {
   const { set, env } = await paintSet(folder);
-  const promote = maitred(["model", "promote", "hungry-1", "--force", "--reason", "test"], {
+  const promote = await ended(["model", "promote", "hungry-1", "--force", "--reason", "test"], {
     ...env,
     DATABASE_URL: db.url,
   });
-  expect(await promote.exit, promote.stderr()).toBe(0);
+  expect(promote.code, promote.err).toBe(0);
   const { report } = await evaluated([set], { ...env, DATABASE_URL: db.url });
   expect(report.subjects[0]?.model).toBe("hungry-1");
 });

@@ -16,7 +16,7 @@ import { forgetObjects } from "../../src/store/forget.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { erase } from "../../src/wiring/erase.ts";
 import { BACKENDS, test as base, type Database } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended } from "../maitred.ts";
 import { waitersIn } from "../waits.ts";
 
 const KEY = "42/secret-dish-4711.jpg";
@@ -422,35 +422,35 @@ describe("maitred forget", () => {
       const [, id] = await know(db, KEY);
       await open(config).queues.add("live", [job(id!)]);
 
-      const dry = maitred(["forget", "--dry-run", "--json", `photos/${KEY}`], env);
-      expect(await dry.exit).toBe(0);
-      expect(JSON.parse(dry.stdout())).toMatchObject({ erased: false, jobs: 1, counts: { photos: 2 } });
-      expect(dry.stderr()).toContain("the object is still there");
-      expect(dry.stderr()).toContain("2 messages that could not be taken would go too");
+      const dry = await ended(["forget", "--dry-run", "--json", `photos/${KEY}`], env);
+      expect(dry.code).toBe(0);
+      expect(JSON.parse(dry.out)).toMatchObject({ erased: false, jobs: 1, counts: { photos: 2 } });
+      expect(dry.err).toContain("the object is still there");
+      expect(dry.err).toContain("2 messages that could not be taken would go too");
 
-      const unsure = maitred(["forget", `photos/${KEY}`], env, "no\n");
-      expect(await unsure.exit).toBe(1);
-      const silent = maitred(["forget", `photos/${KEY}`], env);
-      expect(await silent.exit).toBe(2);
-      expect(silent.stderr()).toContain("--yes");
+      const unsure = await ended(["forget", `photos/${KEY}`], env, "no\n");
+      expect(unsure.code).toBe(1);
+      const silent = await ended(["forget", `photos/${KEY}`], env);
+      expect(silent.code).toBe(2);
+      expect(silent.err).toContain("--yes");
       expect(await rows(db, "select from photos")).toHaveLength(2);
 
-      const sure = maitred(["forget", "--by", "ann", `s3://photos/${KEY}`], env, "yes\n");
-      expect(await sure.exit).toBe(0);
-      expect(sure.stdout()).toMatch(/^photos +2$/m);
-      expect(sure.stdout()).toMatch(/^jobs in the queue +1$/m);
-      expect(sure.stdout()).not.toMatch(/ 0$/m);
+      const sure = await ended(["forget", "--by", "ann", `s3://photos/${KEY}`], env, "yes\n");
+      expect(sure.code).toBe(0);
+      expect(sure.out).toMatch(/^photos +2$/m);
+      expect(sure.out).toMatch(/^jobs in the queue +1$/m);
+      expect(sure.out).not.toMatch(/ 0$/m);
       expect(await rows(db, "select by from erasures")).toEqual([{ by: "ann" }]);
 
-      const again = maitred(["forget", "--yes", "--json", `photos/${KEY}`], env);
-      expect(await again.exit).toBe(1);
-      expect(JSON.parse(again.stdout())).toMatchObject({ erased: false, stillThere: "yes" });
-      expect(again.stderr()).toContain("nothing is known");
+      const again = await ended(["forget", "--yes", "--json", `photos/${KEY}`], env);
+      expect(again.code).toBe(1);
+      expect(JSON.parse(again.out)).toMatchObject({ erased: false, stillThere: "yes" });
+      expect(again.err).toContain("nothing is known");
 
-      const anew = maitred(["forget", "--yes", `photos/${KEY}`], env);
-      expect(await anew.exit).toBe(1);
-      expect(anew.stdout()).toBe("");
-      expect(anew.stderr()).toBe(
+      const anew = await ended(["forget", "--yes", `photos/${KEY}`], env);
+      expect(anew.code).toBe(1);
+      expect(anew.out).toBe("");
+      expect(anew.err).toBe(
         `nothing is known of "photos/${KEY}", so there is nothing to erase; a photo of a folder is named by a path that begins with / or .\n`,
       );
     } finally {
@@ -461,9 +461,12 @@ describe("maitred forget", () => {
 
   test("finds a photo of a folder by its path", async ({ db, configFor, folder }) => {
     await created(db, { store: "folder", bucket: folder, key: "a/b.jpg" });
-    const command = maitred(["forget", "--yes", "--json", `${folder}/a/b.jpg`], envOf(configFor("postgres")));
-    expect(await command.exit).toBe(0);
-    expect(JSON.parse(command.stdout())).toMatchObject({
+    const command = await ended(
+      ["forget", "--yes", "--json", `${folder}/a/b.jpg`],
+      envOf(configFor("postgres")),
+    );
+    expect(command.code).toBe(0);
+    expect(JSON.parse(command.out)).toMatchObject({
       erased: true,
       counts: { photos: 1 },
       stillThere: "no",
@@ -480,8 +483,8 @@ describe("maitred forget", () => {
     writeFileSync(join(folder, "a.jpg"), "");
     const env = envOf(configFor("postgres"));
     const forget = async (path: string) => {
-      const command = maitred(["forget", "--yes", "--json", path], env);
-      return { code: await command.exit, out: command.stdout(), err: command.stderr() };
+      const command = await ended(["forget", "--yes", "--json", path], env);
+      return { code: command.code, out: command.out, err: command.err };
     };
     const here = relative(process.cwd(), folder);
     expect(here).toMatch(/^\.\.\//);

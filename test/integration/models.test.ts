@@ -34,7 +34,7 @@ import { recordShadowScores } from "../../src/store/shadow.ts";
 import { openJudge } from "../../src/wiring/judge.ts";
 import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, test as base, type Database } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended } from "../maitred.ts";
 import { CATEGORIES, graphThatSays, makeModel } from "../models.ts";
 
 const samples = inject("samples");
@@ -344,11 +344,11 @@ describe("a worker", () => {
       await judge(names("old", 2));
       expect(await judgedBy(db)).toEqual([{ decided_by: "model:a-1", category: "food", photos: 2 }]);
       expect(await (await fetch(`${worker.url}/metrics`)).text()).toContain("maitred_model_problem 1");
-      const list = maitred(["model", "list"], { DATABASE_URL: db.url, MAITRED_MODELS: models });
-      expect(await list.exit).toBe(1);
-      expect(list.stdout()).toMatch(/\* +b-1 +active/);
-      expect(list.stdout()).toMatch(why);
-      expect(list.stdout()).toMatch(/:\d+ +a-1 fp32 +cpu/);
+      const list = await ended(["model", "list"], { DATABASE_URL: db.url, MAITRED_MODELS: models });
+      expect(list.code).toBe(1);
+      expect(list.out).toMatch(/\* +b-1 +active/);
+      expect(list.out).toMatch(why);
+      expect(list.out).toMatch(/:\d+ +a-1 fp32 +cpu/);
 
       makeModel(models, "b-1", made);
       await db.pool.query("select pg_notify('maitred_models', '')");
@@ -473,12 +473,12 @@ describe("promotions", () => {
     for (const id of ["a-1", "b-1"]) await promote(db, makeModel(models, id));
     rmSync(join(models, "a-1"), { recursive: true });
     const env = { DATABASE_URL: db.url, MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
-    const gone = maitred(["model", "rollback", "--reason", "bad"], env);
-    expect(await gone.exit).toBe(2);
-    expect(gone.stderr()).toContain("a-1");
-    const forced = maitred(["model", "rollback", "--reason", "bad", "--force", "--json"], env);
-    expect(await forced.exit, forced.stderr()).toBe(0);
-    expect(JSON.parse(forced.stdout())).toEqual({ active: "a-1", from: "b-1" });
+    const gone = await ended(["model", "rollback", "--reason", "bad"], env);
+    expect(gone.code).toBe(2);
+    expect(gone.err).toContain("a-1");
+    const forced = await ended(["model", "rollback", "--reason", "bad", "--force", "--json"], env);
+    expect(forced.code, forced.err).toBe(0);
+    expect(JSON.parse(forced.out)).toEqual({ active: "a-1", from: "b-1" });
   });
 
   test("rolling back where nothing was promoted says so", async ({ db }) => {
@@ -521,9 +521,12 @@ describe("maitred model", () => {
     copyShipped(models, "restaurant-7");
     const env = { DATABASE_URL: db.url, MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
     const gold = goldOf(folder);
-    const good = maitred(["model", "promote", "restaurant-7", "--gold", gold, "--by", "ann", "--json"], env);
-    expect(await good.exit, good.stderr()).toBe(0);
-    const report = JSON.parse(good.stdout());
+    const good = await ended(
+      ["model", "promote", "restaurant-7", "--gold", gold, "--by", "ann", "--json"],
+      env,
+    );
+    expect(good.code, good.err).toBe(0);
+    const report = JSON.parse(good.out);
     expect(report).toMatchObject({ promoted: true, from: "restaurant-4", to: "restaurant-7", worse: [] });
     expect(report.duels[0]).toMatchObject({ question: "category", onlyActive: 0, onlyCandidate: 0, p: 1 });
     expect(report.duels[0].photos).toBeGreaterThanOrEqual(10);
@@ -546,19 +549,19 @@ describe("maitred model", () => {
     copyFileSync(join(samples, "business-product-1.jpg"), join(folder, "food/a.jpg"));
     const env = { DATABASE_URL: db.url, MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
     const args = ["model", "promote", "restaurant-7", "--gold", folder];
-    const command = maitred(args, env);
-    expect(await command.exit, command.stderr()).toBe(1);
-    expect(command.stderr()).toMatch(/^--gold: 0 photos with a human, of which too few say nothing: give 6/m);
-    expect(command.stderr()).toMatch(/^restaurant-7 does not say which sources it was trained on: /m);
-    expect(command.stdout()).toMatch(/^category +1 .* too few photos to tell$/m);
-    expect(command.stdout()).toMatch(/^humans held back +0 .* not measured$/m);
-    expect(command.stdout()).toMatch(
+    const command = await ended(args, env);
+    expect(command.code, command.err).toBe(1);
+    expect(command.err).toMatch(/^--gold: 0 photos with a human, of which too few say nothing: give 6/m);
+    expect(command.err).toMatch(/^restaurant-7 does not say which sources it was trained on: /m);
+    expect(command.out).toMatch(/^category +1 .* too few photos to tell$/m);
+    expect(command.out).toMatch(/^humans held back +0 .* not measured$/m);
+    expect(command.out).toMatch(
       /^restaurant-7 is not promoted: .*0 photos with a human.* tell nothing, 6 or more of each could; --force/m,
     );
     expect((await db.pool.query("select from models")).rowCount).toBe(0);
-    const forced = maitred([...args, "--force", "--reason", "to see", "--json"], env);
-    expect(await forced.exit, forced.stderr()).toBe(0);
-    expect(JSON.parse(forced.stdout())).toMatchObject({
+    const forced = await ended([...args, "--force", "--reason", "to see", "--json"], env);
+    expect(forced.code, forced.err).toBe(0);
+    expect(JSON.parse(forced.out)).toMatchObject({
       promoted: true,
       unmeasured: ["category", "human", "clear"],
       trainedOn: ["restaurant-4", "restaurant-7"].map((model) => ({ model, sources: null, photos: null })),
@@ -577,10 +580,10 @@ describe("maitred model", () => {
       `${readFileSync(gold, "utf8")}\n{"file":"gone.jpg","category":"food","human":true}\n`,
     );
     const env = { DATABASE_URL: db.url, MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
-    const command = maitred(["model", "promote", "restaurant-7", "--gold", gold], env);
-    expect(await command.exit).toBe(2);
-    expect(command.stderr()).toMatch(/expected photos that can be judged.*: 1 of /);
-    expect(command.stderr()).toContain("gone.jpg: ");
+    const command = await ended(["model", "promote", "restaurant-7", "--gold", gold], env);
+    expect(command.code).toBe(2);
+    expect(command.err).toMatch(/expected photos that can be judged.*: 1 of /);
+    expect(command.err).toContain("gone.jpg: ");
     expect((await db.pool.query("select from models")).rowCount).toBe(0);
   });
 
@@ -588,29 +591,29 @@ describe("maitred model", () => {
     await promote(db, copyShipped(models, "restaurant-7"));
     copyShipped(models, "restaurant-8", ["menu", "other", "food", "ambience"]);
     const env = { DATABASE_URL: db.url, MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
-    const bad = maitred(["model", "promote", "restaurant-8", "--gold", goldOf(folder)], env);
-    expect(await bad.exit, bad.stderr()).toBe(1);
-    expect(bad.stdout()).toMatch(/restaurant-8 is not promoted: it is worse beyond chance in category/);
+    const bad = await ended(["model", "promote", "restaurant-8", "--gold", goldOf(folder)], env);
+    expect(bad.code, bad.err).toBe(1);
+    expect(bad.out).toMatch(/restaurant-8 is not promoted: it is worse beyond chance in category/);
     const { rows } = await db.pool.query("select id from models where state = 'active'");
     expect(rows).toEqual([{ id: "restaurant-7" }]);
-    const forced = maitred(["model", "promote", "restaurant-8", "--force", "--reason", "to see"], env);
-    expect(await forced.exit, forced.stderr()).toBe(0);
+    const forced = await ended(["model", "promote", "restaurant-8", "--force", "--reason", "to see"], env);
+    expect(forced.code, forced.err).toBe(0);
 
-    const back = maitred(["model", "rollback", "--reason", "it was worse", "--by", "bob"], env);
-    expect(await back.exit, back.stderr()).toBe(0);
-    expect(back.stdout()).toContain("restaurant-7 is active again, after restaurant-8");
+    const back = await ended(["model", "rollback", "--reason", "it was worse", "--by", "bob"], env);
+    expect(back.code, back.err).toBe(0);
+    expect(back.out).toContain("restaurant-7 is active again, after restaurant-8");
     for (const [command, id] of [
       [forced, "restaurant-8"],
       [back, "restaurant-7"],
     ] as const) {
-      expect(command.stderr()).toContain(`the thresholds of restaurant-4, not of ${id}`);
+      expect(command.err).toContain(`the thresholds of restaurant-4, not of ${id}`);
     }
-    const again = maitred(["model", "rollback", "--reason", "bad", "--from", "restaurant-8"], env);
-    expect(await again.exit).toBe(2);
-    expect(again.stderr()).toContain("restaurant-7 is active, not restaurant-8");
-    const list = maitred(["model", "list", "--json"], env);
-    expect(await list.exit, list.stderr()).toBe(0);
-    const { models: listed, history } = JSON.parse(list.stdout());
+    const again = await ended(["model", "rollback", "--reason", "bad", "--from", "restaurant-8"], env);
+    expect(again.code).toBe(2);
+    expect(again.err).toContain("restaurant-7 is active, not restaurant-8");
+    const list = await ended(["model", "list", "--json"], env);
+    expect(list.code, list.err).toBe(0);
+    const { models: listed, history } = JSON.parse(list.out);
     expect(listed).toMatchObject([
       { id: "restaurant-4", state: "" },
       { id: "restaurant-7", state: "active", problem: "" },
@@ -625,27 +628,27 @@ describe("maitred model", () => {
 
   test("promotes nothing without a gold set, or unmeasured without a reason", async ({ db }) => {
     for (const args of [["restaurant-4"], ["restaurant-4", "--force"]]) {
-      const command = maitred(["model", "promote", ...args], { DATABASE_URL: db.url });
-      expect(await command.exit).toBe(2);
-      expect(command.stderr()).toContain("--reason");
+      const command = await ended(["model", "promote", ...args], { DATABASE_URL: db.url });
+      expect(command.code).toBe(2);
+      expect(command.err).toContain("--reason");
     }
     expect((await db.pool.query("select from models")).rowCount).toBe(0);
   });
 
   test("says so where MAITRED_MODELS names a file", async ({ models }) => {
     const file = join(makeModel(models, "a-1"), "model.json");
-    const list = maitred(["model", "list"], { MAITRED_MODELS: file, MAITRED_HOME: models });
-    expect(await list.exit).toBe(2);
-    expect(list.stderr()).toContain(`got the file ${file}: mend MAITRED_MODELS`);
+    const list = await ended(["model", "list"], { MAITRED_MODELS: file, MAITRED_HOME: models });
+    expect(list.code).toBe(2);
+    expect(list.err).toContain(`got the file ${file}: mend MAITRED_MODELS`);
   });
 
   test("lists a model with its figures, as training measured them", async ({ models }) => {
     const measured = { categoryAccuracy: [0.9215, 0.8937, 0.9461], macroF1: 0.5, humanAveragePrecision: "?" };
     makeModel(models, "a-1", { measured });
-    const list = maitred(["model", "list"], { MAITRED_MODELS: models, MAITRED_HOME: models });
-    expect(await list.exit, list.stderr()).toBe(0);
-    expect(list.stdout()).toMatch(/^ +a-1 +- +0\.921 +0\.500 +- /m);
-    expect(list.stdout()).toMatch(/^\* +restaurant-4 +default +0\.\d{3} +0\.\d{3} +0\.\d{3} /m);
+    const list = await ended(["model", "list"], { MAITRED_MODELS: models, MAITRED_HOME: models });
+    expect(list.code, list.err).toBe(0);
+    expect(list.out).toMatch(/^ +a-1 +- +0\.921 +0\.500 +- /m);
+    expect(list.out).toMatch(/^\* +restaurant-4 +default +0\.\d{3} +0\.\d{3} +0\.\d{3} /m);
   });
 
   test("verifies every variant, and finds one that says something else", async ({ models }) => {
@@ -654,25 +657,25 @@ describe("maitred model", () => {
     const other = graphThatSays({ says: "menu" });
     makeModel(models, "bad-1", { files: { "model.int8.onnx": other, "model.onnx": plain } });
     const env = { MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
-    const good = maitred(["model", "verify", "good-1", "restaurant-4"], env);
-    expect(await good.exit, good.stderr()).toBe(0);
-    expect(good.stdout()).toMatch(/ok +good-1 +int8 +cpu +[\d.]+ +0.0000/);
-    expect(good.stdout()).toMatch(/ok +restaurant-4 +fp32 +cpu +[\d.]+ +0.0000/);
+    const good = await ended(["model", "verify", "good-1", "restaurant-4"], env);
+    expect(good.code, good.err).toBe(0);
+    expect(good.out).toMatch(/ok +good-1 +int8 +cpu +[\d.]+ +0.0000/);
+    expect(good.out).toMatch(/ok +restaurant-4 +fp32 +cpu +[\d.]+ +0.0000/);
     const labelled = join(models, "labelled");
     mkdirSync(labelled);
     symlinkSync(samples, join(labelled, "linked"));
     const line = '{"file":"linked/menu-1.jpg","category":"exterior","human":"no"}';
     writeFileSync(join(labelled, "labels.jsonl"), `null\n{"file":\n${line}\n`);
-    const bad = maitred(["model", "verify", join(models, "bad-1"), "--json", "--photos", labelled], env);
-    expect(await bad.exit, bad.stderr()).toBe(1);
-    expect(JSON.parse(bad.stdout())).toMatchObject([
+    const bad = await ended(["model", "verify", join(models, "bad-1"), "--json", "--photos", labelled], env);
+    expect(bad.code, bad.err).toBe(1);
+    expect(JSON.parse(bad.out)).toMatchObject([
       { variant: "fp32", agrees: true, meanDifference: 0 },
       { variant: "int8", agrees: false },
     ]);
     copyFileSync(join(samples, "menu-1.jpg"), join(labelled, "menu-1.jpg"));
     writeFileSync(join(labelled, "labels.jsonl"), '{"photo":"menu-1.jpg"}\n{"file":"gone.jpg"}\n');
-    const walked = maitred(["model", "verify", "good-1", "--photos", labelled], env);
-    expect(await walked.exit, walked.stderr()).toBe(0);
+    const walked = await ended(["model", "verify", "good-1", "--photos", labelled], env);
+    expect(walked.code, walked.err).toBe(0);
   });
 });
 
@@ -686,8 +689,8 @@ describe("a shadow", () => {
     const folder = makeModel(models, "b-1", { says: "menu", human: 0.81, side: 96 });
     const env = { DATABASE_URL: db.url, MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
     const { worker, judge } = await start();
-    const begin = maitred(["model", "shadow", "b-1", "--share", "1"], env);
-    expect(await begin.exit, begin.stderr()).toBe(0);
+    const begin = await ended(["model", "shadow", "b-1", "--share", "1"], env);
+    expect(begin.code, begin.err).toBe(0);
     const metrics = async () => (await fetch(`${worker.url}/metrics`)).text();
     const shadowed = async () => (await db.pool.query("select from shadow_scores")).rowCount;
     // photos until it judges: when it is warm is its own business
@@ -715,9 +718,9 @@ describe("a shadow", () => {
     expect((await db.pool.query("select from verdicts")).rowCount).toBe(round + 5);
     expect(await metrics()).toContain(`maitred_shadow_photos_total{outcome="judged"} ${seen}`);
 
-    const compare = maitred(["model", "compare", "--json", "--most", "3"], env);
-    expect(await compare.exit, compare.stderr()).toBe(0);
-    const comparison = JSON.parse(compare.stdout());
+    const compare = await ended(["model", "compare", "--json", "--most", "3"], env);
+    expect(compare.code, compare.err).toBe(0);
+    const comparison = JSON.parse(compare.out);
     expect(comparison).toMatchObject({
       shadow: "b-1",
       beside: "a-1",
@@ -730,9 +733,9 @@ describe("a shadow", () => {
     );
     expect(mean).toMatchObject({ human: expect.closeTo(0.8, 3), food: expect.closeTo(0.9733, 3), other: 0 });
     expect(comparison.most[0]).toMatchObject({ verdict: "hidden", besideVerdict: "shown" });
-    const words = maitred(["model", "compare"], env);
-    expect(await words.exit, words.stderr()).toBe(0);
-    expect(words.stdout()).toMatch(/shown -> hidden +food -> menu +0.01 -> 0.81/);
+    const words = await ended(["model", "compare"], env);
+    expect(words.code, words.err).toBe(0);
+    expect(words.out).toMatch(/shown -> hidden +food -> menu +0.01 -> 0.81/);
 
     // promoted, it is a shadow no more, and judges
     await promote(db, folder);
@@ -747,9 +750,12 @@ describe("a shadow", () => {
   test("is told of in JSON, and its share in words as it was given", async ({ models, db }) => {
     makeModel(models, "b-1", { says: "menu" });
     const shadow = async (...args: string[]): Promise<string> => {
-      const command = maitred(["model", "shadow", ...args], { DATABASE_URL: db.url, MAITRED_MODELS: models });
-      expect(await command.exit, command.stderr()).toBe(0);
-      return command.stdout();
+      const command = await ended(["model", "shadow", ...args], {
+        DATABASE_URL: db.url,
+        MAITRED_MODELS: models,
+      });
+      expect(command.code, command.err).toBe(0);
+      return command.out;
     };
     expect(await shadow("b-1", "--share", "0.07")).toContain("b-1 judges 7 % of the live photos");
     expect(JSON.parse(await shadow("b-1", "--json"))).toEqual({ shadow: "b-1", share: 0.05 });

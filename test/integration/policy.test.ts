@@ -22,7 +22,7 @@ import { registerPhotos } from "../../src/store/photos.ts";
 import { keepPolicy, scoredPhotos } from "../../src/store/policies.ts";
 import { recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended } from "../maitred.ts";
 import { makeModel } from "../models.ts";
 
 const yaml = readFileSync(join(packageRoot(), "policy.yaml"), "utf8");
@@ -398,8 +398,7 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
   const file = join(folder, "strict.yaml");
   writeFileSync(file, strict);
   const command = async (...args: string[]) => {
-    const { exit, stdout, stderr } = maitred(args, { DATABASE_URL: db.url, MAITRED_QUEUE_URL: db.url });
-    return { code: await exit, out: stdout(), err: stderr() };
+    return ended(args, { DATABASE_URL: db.url, MAITRED_QUEUE_URL: db.url });
   };
   const shown = JSON.parse((await command("policy", "diff", file, "--json")).out);
   expect(shown).toMatchObject({ photos: 5, changed: 2, other: 0 });
@@ -467,8 +466,8 @@ test("a policy is of the categories of the active model, and there may be nothin
   const diff = async (text: string) => {
     writeFileSync(join(folder, "policy.yaml"), text);
     const env = { DATABASE_URL: db.url, MAITRED_MODELS: join(folder, "models") };
-    const { exit, stdout, stderr } = maitred(["policy", "diff", join(folder, "policy.yaml")], env);
-    return { code: await exit, said: stdout() + stderr() };
+    const { code, out, err } = await ended(["policy", "diff", join(folder, "policy.yaml")], env);
+    return { code, said: out + err };
   };
   const ours =
     "version: 1\nhuman: {hide: 0.5, review: 0.1}\ncategories: {food: 0.5, misc: 0.5}\nverify: []\n";

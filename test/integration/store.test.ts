@@ -8,7 +8,7 @@ import { migrate, requireSchema } from "../../src/store/migrate.ts";
 import { photosToReplay, readPhotos, registerPhotos } from "../../src/store/photos.ts";
 import { type Outcome, recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended } from "../maitred.ts";
 
 const photo = (key: string, version = "1"): PhotoRef & { known: object } => ({
   store: "s3",
@@ -364,11 +364,9 @@ describe("migrations", () => {
       (await db.pool.query("select has_schema_privilege($1, 'public', 'create') as may", [role])).rows[0].may;
     await db.pool.query("grant create on schema public to public");
     expect(await may("maitred_dashboard")).toBe(true);
-    const doctor = maitred(["doctor"], { DATABASE_URL: db.url });
-    expect(await doctor.exit).toBe(1);
-    expect(doctor.stdout()).toMatch(
-      /FAIL +postgres +every role .* revoke create on schema public from public/,
-    );
+    const doctor = await ended(["doctor"], { DATABASE_URL: db.url });
+    expect(doctor.code).toBe(1);
+    expect(doctor.out).toMatch(/FAIL +postgres +every role .* revoke create on schema public from public/);
     await migrate(db.url, "maitred_queue");
     expect(await may("maitred_dashboard")).toBe(false);
     expect(await may("maitred_migrator")).toBe(true);

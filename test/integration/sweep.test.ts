@@ -19,7 +19,7 @@ import { sweepTotals } from "../../src/store/sweep-totals.ts";
 import { lockSweeps } from "../../src/store/sweeps.ts";
 import { versionOf } from "../../src/version.ts";
 import { BACKENDS, type Backend, test as base, type Database } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended, maitred } from "../maitred.ts";
 import { HAS_MOTO, startMoto } from "../moto.ts";
 import { until } from "../waits.ts";
 
@@ -636,19 +636,19 @@ describe("maitred sweep", () => {
   test("says what it found, and exits 1 where it stopped before removals", async ({ bench }) => {
     const { config, bucket, put, db } = await bench();
     await put("new");
-    const command = maitred(["sweep", "--json", "--grace", "0s", bucket], envOf(config));
-    expect(await command.exit).toBe(0);
-    expect(JSON.parse(command.stdout())).toMatchObject({ bucket, prefix: "", missed: 1, finished: true });
+    const command = await ended(["sweep", "--json", "--grace", "0s", bucket], envOf(config));
+    expect(command.code).toBe(0);
+    expect(JSON.parse(command.out)).toMatchObject({ bucket, prefix: "", missed: 1, finished: true });
     await db.pool.query(
       "insert into photos (store, bucket, key) select 's3', $1, 'k' || n from generate_series(1, 200) n",
       [bucket],
     );
-    const stopped = maitred(["sweep", `s3://${bucket}/k`], envOf(config));
-    expect(await stopped.exit).toBe(1);
-    expect(stopped.stdout()).toContain("200 of 200 known photos are gone");
-    const allowed = maitred(["sweep", "--allow-removals", `${bucket}/k`], envOf(config));
-    expect(await allowed.exit).toBe(0);
-    expect(allowed.stdout()).toContain("gone 200");
+    const stopped = await ended(["sweep", `s3://${bucket}/k`], envOf(config));
+    expect(stopped.code).toBe(1);
+    expect(stopped.out).toContain("200 of 200 known photos are gone");
+    const allowed = await ended(["sweep", "--allow-removals", `${bucket}/k`], envOf(config));
+    expect(allowed.code).toBe(0);
+    expect(allowed.out).toContain("gone 200");
   });
 
   test("with --every stays after a sweep, also after one that failed, until it is told to end", async ({
@@ -673,9 +673,9 @@ describe("maitred sweep", () => {
     [["sweep", "--lane", "fast", "b"], "expected live or backfill"],
     [["forget", "photos"], "expected BUCKET/KEY"],
   ] as const)("%j exits 2 and says what was expected", async ([args, message]) => {
-    const command = maitred([...args]);
-    expect(await command.exit).toBe(2);
-    expect(command.stderr()).toContain(message);
+    const command = await ended([...args]);
+    expect(command.code).toBe(2);
+    expect(command.err).toContain(message);
   });
 });
 

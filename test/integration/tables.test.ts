@@ -12,7 +12,7 @@ import { registerPhotos } from "../../src/store/photos.ts";
 import { checkRollups, foldRollups, mendRollups, rollupState } from "../../src/store/rollups.ts";
 import { type Outcome, recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended } from "../maitred.ts";
 import { judged, ofAll, register } from "../verdicts.ts";
 import { until } from "../waits.ts";
 
@@ -253,20 +253,19 @@ describe("maitred rollups", () => {
     await foldRollups(db.pool);
     await rows(db, "update rollup_listings set photos = 7; delete from rollup_days");
     const env = { DATABASE_URL: db.url };
-    const check = maitred(["rollups", "check", "--json"], env);
-    expect(await check.exit).toBe(1);
-    expect(JSON.parse(check.stdout()).wrong).toMatchObject([
+    const check = await ended(["rollups", "check", "--json"], env);
+    expect(check.code).toBe(1);
+    expect(JSON.parse(check.out).wrong).toMatchObject([
       { rollup: "listings", of: { listing: "42", verdict: "shown", category: "food" }, missing: -5 },
       { rollup: "days", missing: 2 },
     ]);
-    const mend = maitred(["rollups", "mend"], env);
+    const mending = ended(["rollups", "mend"], env);
     await recordOutcomes(db.pool, [judged(first, "hidden", "model:m-2")]);
-    expect(await mend.exit).toBe(0);
-    expect(mend.stdout()).toBe("mended 2 counts\n");
+    expect(await mending).toMatchObject({ code: 0, out: "mended 2 counts\n" });
     await expectRight(db);
-    const again = maitred(["rollups", "check"], env);
-    expect(await again.exit).toBe(0);
-    expect(again.stdout()).toBe("every count is what the tables say\n");
+    const again = await ended(["rollups", "check"], env);
+    expect(again.code).toBe(0);
+    expect(again.out).toBe("every count is what the tables say\n");
   });
 
   test("mends once, when two do at once", async ({ db }) => {
@@ -291,10 +290,10 @@ describe("maitred rollups", () => {
       db,
       "insert into rollup_scores_changes select '2026-01-01', 'model:m', 'human', 0, 0 from generate_series(1, 500000)",
     );
-    const doctor = maitred(["doctor"], { DATABASE_URL: db.url });
-    expect(await doctor.exit).toBe(1);
-    expect(doctor.stdout()).toMatch(/FAIL +postgres +nobody has folded .* maitred rollups fold/);
-    expect(await maitred(["rollups", "fold"], { DATABASE_URL: db.url }).exit).toBe(0);
+    const doctor = await ended(["doctor"], { DATABASE_URL: db.url });
+    expect(doctor.code).toBe(1);
+    expect(doctor.out).toMatch(/FAIL +postgres +nobody has folded .* maitred rollups fold/);
+    expect((await ended(["rollups", "fold"], { DATABASE_URL: db.url })).code).toBe(0);
     expect(await rollupState(db.pool)).toMatchObject({ built: true, waiting: 0 });
   });
 });
@@ -418,7 +417,7 @@ describe("a migration", () => {
     // as an administrator's first migration finds it
     await rows(db, "alter table reviews owner to current_user");
     await holder.query("begin; lock table reviews in share mode");
-    const migrating = maitred(["migrate"], { DATABASE_URL: db.url });
+    const migrating = ended(["migrate"], { DATABASE_URL: db.url });
     await until(
       () => rows(db, WAITING),
       ({ length }) => length > 0,
@@ -427,6 +426,6 @@ describe("a migration", () => {
     await rows(db, "select from reviews");
     await holder.query("commit");
     holder.release();
-    expect(await migrating.exit).toBe(0);
+    expect((await migrating).code).toBe(0);
   });
 });

@@ -7,7 +7,7 @@ import { keepPolicy, scoredPhotos } from "../../src/store/policies.ts";
 import { decideReviews, type ReviewDecision, undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended } from "../maitred.ts";
 import { fail, judge, judged, ofAll, register } from "../verdicts.ts";
 
 const rows = async (db: Database, sql: string, ...values: unknown[]) =>
@@ -298,9 +298,9 @@ describe("a backfill that is rolled back", () => {
     expect(await rollbackBackfill(db.pool, bad, "0", "oda")).toMatchObject({ restored: 5, pending: 1 });
     expect(await unqueuedPhotos(db.pool, 0, 10)).toMatchObject([{ id: upload }]);
     // whoever was interrupted and begins again is told the same
-    const { exit, stdout } = maitred(["backfill", "rollback", bad], { DATABASE_URL: db.url });
-    expect(await exit).toBe(0);
-    expect(stdout()).toMatch(/^0 photos .*\n1 photo of it has no verdict.*maitred backfill start --missing/);
+    const { code, out } = await ended(["backfill", "rollback", bad], { DATABASE_URL: db.url });
+    expect(code).toBe(0);
+    expect(out).toMatch(/^0 photos .*\n1 photo of it has no verdict.*maitred backfill start --missing/);
     await judge(db, archive!, "shown");
     expect(await rollbackBackfill(db.pool, bad, "0", "oda")).toMatchObject({ restored: 0, pending: 0 });
   });
