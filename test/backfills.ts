@@ -1,0 +1,71 @@
+import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { startFauxqs } from "fauxqs";
+import type { Verdict } from "../src/photo.ts";
+import { readBackfillCounts } from "../src/store/backfill-counts.ts";
+import { registerPhotos } from "../src/store/photos.ts";
+import type { Outcome } from "../src/store/verdicts.ts";
+import type { Database } from "./fixtures.ts";
+
+/** Of the model that the backfill `ofAll` is of, unless another is named. */
+export const judged = (photoId: string, verdict: Verdict, by = "model:m-2", category = "food"): Outcome => ({
+  photoId,
+  known: {},
+  batch: "t-1",
+  by,
+  policy: "p1",
+  result: {
+    scores: { categories: { [category]: 0.9 }, human: 0 },
+    decision: { verdict, rule: "clear", reason: "because", category, tags: [] },
+  },
+});
+export const failed = (photoId: string, transient = false): Outcome => ({
+  ...judged(photoId, "shown"),
+  result: { failure: "CORRUPT", message: "bad", transient },
+});
+
+export async function photos(db: Database, ...keys: string[]): Promise<string[]> {
+  const refs = keys.map((key) => ({ store: "s3" as const, bucket: "archive", key, version: "", known: {} }));
+  return (await registerPhotos(db.pool, refs, "backfill")).map(({ id }) => id);
+}
+
+/** What one call to feed a backfill hands over. */
+export const page = (ids: string[], after = ids.at(-1) ?? "", end = true) => ({
+  ids,
+  cursor: { after },
+  end,
+  unreadable: 0,
+});
+
+export const counts = async (db: Database, id: string) =>
+  (await readBackfillCounts(db.pool, id)).map(({ before, after, code, photos }) => [
+    before,
+    after,
+    code,
+    photos,
+  ]);
+
+export interface Archive {
+  address: string;
+  put(key: string, body: Uint8Array | string): Promise<unknown>;
+  putInto(bucket: string, key: string, body: Uint8Array | string): Promise<unknown>;
+  stop(): Promise<void>;
+}
+
+/** A store with the empty buckets `archive`, into which `put` writes, and `thumbs`. */
+export async function startArchive(): Promise<Archive> {
+  const server = await startFauxqs({ port: 0, logger: false });
+  server.createBucket("archive");
+  server.createBucket("thumbs");
+  const client = new S3Client({ endpoint: server.address, region: "us-east-1", forcePathStyle: true });
+  const putInto: Archive["putInto"] = (Bucket, Key, Body) =>
+    client.send(new PutObjectCommand({ Bucket, Key, Body }));
+  return {
+    address: server.address,
+    put: (key, body) => putInto("archive", key, body),
+    putInto,
+    async stop() {
+      client.destroy();
+      await server.stop();
+    },
+  };
+}
