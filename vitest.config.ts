@@ -1,9 +1,22 @@
 import { defineConfig } from "vitest/config";
 
+const unit = "test/unit/**/*.test.ts";
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
-    globalSetup: "test/setup.ts",
+    projects: [
+      // they share nothing that changes, so that one process reads what they import once
+      { extends: true, test: { name: "unit", include: [unit], isolate: false } },
+      {
+        extends: true,
+        test: {
+          name: "real",
+          include: ["test/**/*.test.ts"],
+          exclude: [unit],
+          globalSetup: "test/setup.ts",
+        },
+      },
+    ],
     // fauxqs asks for none, and the SDK for some
     env: {
       AWS_ACCESS_KEY_ID: "test",
