@@ -53,6 +53,7 @@ const COMMANDS = [
   "labels",
   "model",
   "token",
+  "session",
   "migrate",
   "rollups",
   "doctor",

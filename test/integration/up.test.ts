@@ -20,6 +20,7 @@ import { openQueues } from "../../src/queue/queues.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
 import { test as base } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
+import { makeModel } from "../models.ts";
 import { type Receiver, startReceiver } from "../receiver.ts";
 
 const test = base.extend<{ home: string; s3: string; taken: number; receiver: Receiver }>({
@@ -126,12 +127,13 @@ test("one process takes a photo of S3, judges it, tells of it, and finds the res
 });
 
 test("where the usual port is in use, maitred up takes another one and says which", async ({
+  db,
   folder,
   home,
 }) => {
   // somebody else on this machine may have it already
   const usual = await occupy(7080).catch(() => undefined);
-  const up = maitred(["up", folder], { MAITRED_HOME: home });
+  const up = maitred(["up", folder], { MAITRED_HOME: home, DATABASE_URL: db.url });
   await up.says("the API answers at ");
   const url = /the API answers at (\S+);/.exec(up.stderr())![1]!;
   expect(new URL(url).port).not.toBe("7080");
@@ -142,12 +144,13 @@ test("where the usual port is in use, maitred up takes another one and says whic
 });
 
 test("where a port that was asked for is in use, maitred up says so and what to do, and ends with 2", async ({
+  db,
   folder,
   home,
   taken,
 }) => {
   for (const name of ["MAITRED_API_PORT", "MAITRED_PORT"]) {
-    const up = maitred(["up", folder], { MAITRED_HOME: home, [name]: String(taken) });
+    const up = maitred(["up", folder], { MAITRED_HOME: home, DATABASE_URL: db.url, [name]: String(taken) });
     expect(await up.exit).toBe(2);
     expect(up.stderr()).toContain(
       `${name}: port ${taken} of 127.0.0.1 is in use: end what uses it, or set another`,
@@ -262,7 +265,12 @@ describe("--once", () => {
 
 describe("the embedded Postgres", () => {
   const FLOCK = spawnSync("flock", ["--version"]).status === 0;
-  const env = (home: string) => ({ MAITRED_HOME: home, MAITRED_API_PORT: "0" });
+  const env = (home: string) => ({
+    MAITRED_HOME: home,
+    MAITRED_API_PORT: "0",
+    // nothing is judged here, and the model that ships takes a second of a core to start
+    MAITRED_MODEL: makeModel(home, "idle-1"),
+  });
   const lines = (): string[] =>
     spawnSync("ps", ["-eo", "pgid=,args="], { encoding: "utf8" }).stdout.split("\n");
   const processes = (home: string): string[] =>
