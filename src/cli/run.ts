@@ -1,5 +1,4 @@
 /** Finds the command, gives it its arguments, turns what it throws into an exit code. */
-
 import { asError, ConfigError, ModerationError } from "../errors.ts";
 import { packageVersion } from "../package-root.ts";
 import { argumentsOf } from "./arguments.ts";
