@@ -96,7 +96,7 @@ describe("maitred", () => {
     [["queue", "status", "live"], 'expected nothing after status, got "live"'],
     [["queue", "pause", "--why", "x"], "expected live or backfill\n"],
     [["queue", "resume", "live", "backfill"], "expected live or backfill, got live backfill\n"],
-    [["queue", "pause", "live", "--why", " "], "--why: expected why it is paused\n"],
+    [["queue", "pause", "live"], "--why: expected why it is paused\n"],
     [["up"], "expected at least one folder"],
   ] as const)("%j exits 2 and says what was expected", async ([args, message]) => {
     const command = await ended([...args]);
