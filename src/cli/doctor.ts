@@ -31,7 +31,7 @@ usage: maitred doctor [--bucket NAME]... [--json]
 Checks Node, memory, Postgres (version, schema, whether a worker may write, whether PUBLIC may create, and whether somebody
 folds the counts that dashboards read; maitred rollups compares them), the queue's server (Redis: version and eviction policy)
 and whether a lane is paused, the folders of MAITRED_FOLDERS, the buckets named, the policy and the model's hashes, and runs the model once to see which execution provider really runs.
-Changes nothing.
+Changes no photo, job or setting.
 
   maitred doctor --bucket photos
 
