@@ -9,7 +9,7 @@ import { unsupported } from "./boxes.ts";
  */
 export function turnsOnlySome({ format, exif, orientation = 1 }: Metadata): boolean {
   const told = exif ? orientationIn(exif) : 1;
-  if (orientation > 1 && (told === 1 || format === "webp")) return true;
+  if (orientation > 1 && (told === 1 || (format === "webp" && told === orientation))) return true;
   if (told !== orientation)
     throw unsupported(
       "an orientation as EXIF tells it, got one by which browsers turn the photo, and others do not: turn its pixels",
@@ -30,7 +30,8 @@ function orientationIn(exif: Buffer): number {
   for (let at = first; at < end; at += ENTRY) {
     if (read(at, 2) !== ORIENTATION || read(at + 2, 2) !== SHORT || read(at + 4, 4) !== 1) continue;
     const told = read(at + 8, 2);
-    return told >= 1 && told <= 8 ? told : 1;
+    // of others browsers take the next
+    if (told >= 1 && told <= 8) return told;
   }
   return 1;
 }

@@ -24,7 +24,7 @@ export interface Reading {
 }
 
 /**
- * What is to be read of a photo, the way in which most viewers show it first:
+ * What is to be read of a photo, upright and with its profile first:
  * - of an animation the first frame, the last and up to six between them, or more where more are held for a second, evenly by the
  *   time for which they are held. To read a frame the decoder passes through
  *   all that come before it, so that fewer are judged where that would be more than `4 * maxPixels`, as much as of one large

@@ -25,8 +25,7 @@ export type DecodeHeic = (bytes: Uint8Array, size: Size, alpha: boolean) => Prom
 /**
  * What is judged of a photo, and shown to who judges the judge: each view width * height * 3 bytes of RGB. Of each of its
  * readings the whole, squashed, then its parts; where it can be seen through, all of them on white and then on black, as nobody
- * knows on what it is shown, or the other way round where on white there is next to nothing. What is read as it is stored too is on
- * white alone then: those who show it so are few, and its views many.
+ * knows on what it is shown, or the other way round where on white there is next to nothing.
  *
  * @throws {PhotoError} TOO_MANY_PIXELS; and whatever the decoder throws.
  */
@@ -41,12 +40,11 @@ export async function readViews(
   // one after the other: a photo keeps one core busy, and one reading in memory
   for (const reading of readingsOf(header, maxPixels)) {
     const whole = spread(size, reading);
-    const alpha = header.hasAlpha && reading.upright;
     const pixels =
       format === "heic"
-        ? await heic(bytes, whole, alpha)
-        : await pixelsOf(open(bytes, reading, failOn), whole, alpha);
-    for (const laid of alpha ? laidOn(pixels) : [pixels])
+        ? await heic(bytes, whole, header.hasAlpha)
+        : await pixelsOf(open(bytes, reading, failOn), whole, header.hasAlpha);
+    for (const laid of header.hasAlpha ? laidOn(pixels) : [pixels])
       views.push(...(await cut(laid, whole, reading, size)));
   }
   return views;

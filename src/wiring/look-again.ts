@@ -35,7 +35,7 @@ export function openLookAgain(
     if (typeof there === "string") return;
     const found = versionOf(there.versionId, there.etag);
     // the answers of a store may differ from each other
-    if (found === version) return;
+    if (found === "" || found === version) return;
     const wanted = { kind: "created", key, version: found, state: seen!.state } as const;
     const taken = await takeFound(db, bucket, wanted, { pad: config.sequencerPad, lane });
     if (!taken?.queue) return;

@@ -260,12 +260,16 @@ describe("decode", () => {
   });
 
   describe("of a photo whose EXIF tells an orientation", () => {
-    /** Turned to the left as it is stored, with an orientation that turns it upright, as a number of such a type. */
-    const told = async (type: number, count = 1, name = "Exif\0\0", orientation = 6): Promise<Buffer> => {
+    /** Turned to the left as it is stored, with an orientation that turns it upright, or others, each as a number of such a type. */
+    const told = async (type: number, count = 1, name = "Exif\0\0", orientations = [6]): Promise<Buffer> => {
       const stored = await sharp(menu).rotate(-90).jpeg({ quality: 95 }).toBuffer();
-      const entry = Buffer.from([1, 0x12, 0, type, 0, 0, 0, count, 0, 0, 0, 0]);
-      entry.writeUIntBE(orientation, 8, { 1: 1, 3: 2, 4: 4 }[type]!);
-      const tiff = Buffer.concat([Buffer.from("MM\0\x2a\0\0\0\x08\0\x01", "latin1"), entry, Buffer.alloc(4)]);
+      const entries = orientations.map((orientation) => {
+        const entry = Buffer.from([1, 0x12, 0, type, 0, 0, 0, count, 0, 0, 0, 0]);
+        entry.writeUIntBE(orientation, 8, { 1: 1, 3: 2, 4: 4 }[type]!);
+        return entry;
+      });
+      const start = Buffer.from("MM\0\x2a\0\0\0\x08\0", "latin1");
+      const tiff = Buffer.concat([start, Buffer.from([entries.length]), ...entries, Buffer.alloc(4)]);
       const exif = Buffer.concat([Buffer.from(name, "latin1"), tiff]);
       const head = Buffer.from([0xff, 0xe1, 0, exif.length + 2]);
       return Buffer.concat([stored.subarray(0, 2), head, exif, stored.subarray(2)]);
@@ -289,12 +293,35 @@ describe("decode", () => {
       },
     );
 
+    test("lays it on white and on black both upright and as it is stored, where it can be seen through", async () => {
+      const clear = { r: 0, g: 0, b: 0, alpha: 0 };
+      const square = await sharp({ create: { width: 40, height: 40, channels: 3, background: "white" } })
+        .extend({ right: 80, bottom: 20, background: clear })
+        .ensureAlpha()
+        .withMetadata({ orientation: 6 })
+        .webp({ lossless: true })
+        .toBuffer();
+      // that it is where it is stored, at the upper left, is seen on black alone
+      const corners = (await framesOf(square)).map((pixels) => [pixels[0], pixels.at(-1)]);
+      expect(corners).toEqual([
+        [0, 0],
+        [255, 255],
+        [255, 0],
+        [255, 255],
+      ]);
+    });
+
     test("refuses it where browsers alone would turn it", async () => {
       await expect(framesOf(await told(3, 1, "Exif\0\x01"))).rejects.toMatchObject({
         code: "UNSUPPORTED_FORMAT",
         message: expect.stringContaining("orientation"),
       });
-      await expect(framesOf(await told(3, 1, "Exif\0\x01", 1))).resolves.toHaveLength(1);
+      await expect(framesOf(await told(3, 1, "Exif\0\x01", [1]))).resolves.toHaveLength(1);
+      // the first that says a turn counts for them
+      await expect(framesOf(await told(3, 1, "Exif\0\0", [9, 6]))).rejects.toMatchObject({
+        code: "UNSUPPORTED_FORMAT",
+      });
+      expect(difference(await pixelsOf(await told(3, 1, "Exif\0\0", [6, 9])), plain)).toBeLessThan(3);
     });
   });
 
