@@ -22,7 +22,7 @@ export interface DecodeLimits {
  * its views (see `readViews`), of which the first is the whole, upright.
  *
  * Orientation is applied, and every colour space becomes sRGB, but for what a PNG's gAMA and cICP, the nclx of AVIF and HEIC and
- * the profile of a HEIC say, which no decoder here applies: what is far from sRGB by the former is refused. A JPEG that lost its end is read if at least half of its rows are there, and of a
+ * the profile of a HEIC say, which no decoder here applies: what is far from sRGB by them is refused. A JPEG that lost its end is read if at least half of its rows are there, and of a
  * progressive one each frequency.
  *
  * @throws {PhotoError} EMPTY, UNSUPPORTED_FORMAT, TOO_MANY_PIXELS or CORRUPT; trying again cannot help.
@@ -107,12 +107,16 @@ export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: 
   if (scans > MOST_SCANS) {
     throw new PhotoError("TOO_MANY_PIXELS", `expected a JPEG of at most ${MOST_SCANS} scans, got ${scans}`);
   }
+  const recoloured = await recolours(header);
+  if (format === "heic" && recoloured)
+    throw unsupported(
+      "a heic whose colour profile, which could not be applied, changes its colours little: save it as sRGB or Display P3",
+    );
   return {
     ...header,
     // HEIF tells of turning in boxes of its own
     turnsOnlySome: format !== "heic" && format !== "avif" && turnsOnlySome(header),
-    // the HEIC thread applies none
-    recoloured: format !== "heic" && (await recolours(header)),
+    recoloured,
   };
 }
 

@@ -1,17 +1,19 @@
 import { createHash } from "node:crypto";
 import sharp, { type Metadata } from "sharp";
+import { checkProfile } from "./icc.ts";
 
 /**
- * Whether a photo's colour profile makes quite another picture of it. The decoder here applies every profile that it can read,
- * browsers none in which they see a fault, and each sees others: of such a photo nobody knows which picture is shown.
+ * Whether a photo's colour profile makes quite another picture of it, or hides something of it. The decoder here applies every
+ * profile that it can read, browsers none in which they see a fault, and each sees others: of such a photo nobody knows which
+ * picture is shown.
+ *
+ * @throws {PhotoError} UNSUPPORTED_FORMAT (see `checkProfile`).
  */
 export async function recolours({ icc, channels, space }: Metadata): Promise<boolean> {
   if (!icc) return false;
-  // colours of ink are quite others with a profile than without one
-  if (space === "cmyk" || icc.length > MOST_BYTES) return true;
   const read = channels < 3 ? 1 : 3;
-  const id = `${read} ${createHash("sha256").update(icc).digest("base64")}`;
-  const answer = answers.get(id) ?? compare(icc, read);
+  const id = `${space === "cmyk" ? "ink" : read} ${createHash("sha256").update(icc).digest("base64")}`;
+  const answer = answers.get(id) ?? ask(icc, space === "cmyk", read);
   // or what went wrong once would fail every photo of the profile
   answer.catch(() => answers.delete(id));
   answers.delete(id);
@@ -20,12 +22,18 @@ export async function recolours({ icc, channels, space }: Metadata): Promise<boo
   return answer;
 }
 
-/** Reads some colours of everywhere, every level of each channel among them, with the profile and without it. */
+async function ask(icc: Buffer, ink: boolean, channels: 1 | 3): Promise<boolean> {
+  const { tabled } = checkProfile(icc);
+  // colours of ink are quite others with a profile than without one
+  return ink || tabled || icc.length > MOST_BYTES || (await compare(icc, channels));
+}
+
+/** Reads every grey, then some colours of everywhere, every level of each channel among them, with the profile and without it. */
 async function compare(icc: Buffer, channels: 1 | 3): Promise<boolean> {
-  const colours = Uint8Array.from(
-    { length: SIDE * SIDE * channels },
-    (_, at) => 256 * ((Math.floor(at / channels) * STEPS[at % channels]!) % 1),
-  );
+  const colours = Uint8Array.from({ length: SIDE * SIDE * channels }, (_, at) => {
+    const point = Math.floor(at / channels);
+    return point < GREYS ? point : 256 * ((point * STEPS[at % channels]!) % 1);
+  });
   const jpeg = await sharp(colours, { raw: { width: SIDE, height: SIDE, channels } })
     .toColourspace(channels === 1 ? "b-w" : "srgb")
     .jpeg({ quality: 100, chromaSubsampling: "4:4:4" })
@@ -34,7 +42,13 @@ async function compare(icc: Buffer, channels: 1 | 3): Promise<boolean> {
   const read = (ignoreIcc: boolean): Promise<Buffer> =>
     sharp(bytes, { ignoreIcc }).toColourspace("srgb").raw().toBuffer();
   const [applied, ignored] = [await read(false), await read(true)];
-  return applied.reduce((sum, value, at) => sum + Math.abs(value - ignored[at]!), 0) / applied.length > FAR;
+  const differs = applied.reduce((sum, value, at) => sum + Math.abs(value - ignored[at]!), 0);
+  const each = applied.length / (SIDE * SIDE);
+  // half the range of a photo might be made one grey, and all be near to what it was
+  const flat = applied
+    .subarray(NEAR * each, GREYS * each)
+    .some((value, at) => value - applied[at]! < NEAR * FLAT);
+  return flat || differs / applied.length > FAR;
 }
 
 /** A profile as a JPEG has it. */
@@ -53,6 +67,10 @@ function segmentsOf(icc: Buffer): Buffer[] {
 const answers = new Map<string, Promise<boolean>>();
 const MOST_ANSWERS = 64;
 const SIDE = 64;
+const GREYS = 256;
+/** Levels of grey, and what share of their difference has to be left: the curve of a screen in the dark, a power of 2.2, leaves 0.4. */
+const NEAR = 16;
+const FLAT = 0.25;
 /** Powers of what makes points of three dimensions lie evenly (Roberts' R3). */
 const STEPS = [0.8191725, 0.6710436, 0.5497005];
 const MOST_IN_SEGMENT = 65_519;

@@ -10,7 +10,7 @@ import { createHeicDecoder } from "../../src/image/heic.ts";
 import { shrink } from "../../src/image/shrink.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import { test } from "../fixtures.ts";
-import { crop, grid, heif, type Item, itemOf, mirror, refers, turn } from "../heif.ts";
+import { box, crop, grid, heif, type Item, itemOf, mirror, refers, turn } from "../heif.ts";
 
 const limits = { side: 64, maxPixels: 50_000_000 };
 const HEIC_THREAD = new URL(`file://${packageRoot()}/dist/workers/heic.js`);
@@ -326,14 +326,15 @@ describe("decode", () => {
   });
 
   describe("of a photo with a colour profile", () => {
-    /** The profile of sRGB that stands in a file, made one that makes everything white, of a version that browsers leave out. */
-    const whitened = (bytes: Buffer): Buffer => {
+    /** The profile of sRGB that stands in a file, with the curve (ax + b) ** g, of a version that browsers leave out. */
+    const curved = (bytes: Buffer, g: number, a = 1, b = 0): Buffer => {
       bytes.writeUInt32BE(0x05000000, bytes.indexOf("acsp") - 28);
       const curve = bytes.indexOf("para");
-      bytes.writeUInt16BE(0, curve + 8);
-      bytes.writeUInt32BE(0.01 * 65_536, curve + 12);
+      bytes.writeUInt16BE(1, curve + 8);
+      for (const [n, value] of [g, a, b].entries()) bytes.writeInt32BE(value * 65_536, curve + 12 + 4 * n);
       return bytes;
     };
+    const whitened = (bytes: Buffer): Buffer => curved(bytes, 0.4);
     const profiled = (profile: string, format: "jpeg" | "webp" | "avif"): Promise<Buffer> =>
       sharp(menu).resize(500, 640, { fit: "fill" }).withIccProfile(profile).toFormat(format).toBuffer();
 
@@ -358,6 +359,55 @@ describe("decode", () => {
       expect(views).toHaveLength(2);
       expect(difference(views[1]!, await pixelsOf(grey))).toBe(0);
       expect(difference(views[0]!, views[1]!)).toBeGreaterThan(40);
+    });
+
+    test("reads one that hides what lies between two greys without it too", async () => {
+      const dark = 30 / 255;
+      const bytes = curved(await profiled("srgb", "jpeg"), 2.2, 1 / (1 - dark), -dark / (1 - dark));
+      expect(await framesOf(bytes)).toHaveLength(2);
+    });
+
+    test.each<[string, (icc: Buffer) => unknown]>([
+      ["whose rXYZ, gXYZ and bXYZ", (icc) => icc.writeInt32BE(16 * 65_536, icc.indexOf("XYZ ", 325) + 8)],
+      ["whose rTRC rises at most", (icc) => curved(icc, 0.1)],
+      ["whose rTRC rises, got", (icc) => curved(icc, 2, -1, 1)],
+      ["whose rTRC is within", (icc) => curved(icc, 2, 16)],
+      ["without a D2B0", (icc) => icc.write("D2B0", icc.indexOf("wtpt"))],
+      ["of an A2B0", (icc) => icc.write("A2B1", icc.indexOf("wtpt"))],
+      ["of at most 100 tags", (icc) => icc.write("desc", icc.indexOf("wtpt"))],
+    ])("refuses one by which browsers could show another picture: not %s", async (what, change) => {
+      const bytes = await profiled("srgb", "jpeg");
+      const at = bytes.indexOf("acsp") - 36;
+      change(bytes.subarray(at, at + bytes.readUInt32BE(at)));
+      await expect(framesOf(bytes)).rejects.toMatchObject({
+        code: "UNSUPPORTED_FORMAT",
+        message: expect.stringContaining(`a colour profile ${what}`),
+      });
+    });
+
+    test("refuses one of ink whose table hides colours between those by which it is read", async () => {
+      const bytes = await profiled("cmyk", "jpeg");
+      const at = bytes.indexOf("mft2") + 52;
+      bytes.writeUInt16BE(60_000, at + 2 * 500);
+      await expect(framesOf(bytes)).rejects.toMatchObject({
+        code: "UNSUPPORTED_FORMAT",
+        message: expect.stringContaining("whose A2B"),
+      });
+    });
+
+    test("refuses a HEIC of quite another picture, whose decoder applies none", async () => {
+      const picture = itemOf(heicOf("menu.heic"));
+      const told = (jpeg: Buffer): Buffer => {
+        const at = jpeg.indexOf("acsp") - 36;
+        const icc = jpeg.toString("latin1", at, at + jpeg.readUInt32BE(at));
+        const properties = [...picture.properties, box("colr", "prof", icc)];
+        return Buffer.from(heif([{ ...picture, properties }]), "latin1");
+      };
+      await expect(framesOf(told(await profiled("p3", "jpeg")))).resolves.toHaveLength(1);
+      await expect(framesOf(told(whitened(await profiled("srgb", "jpeg"))))).rejects.toMatchObject({
+        code: "UNSUPPORTED_FORMAT",
+        message: expect.stringContaining("could not be applied"),
+      });
     });
 
     test("reads one of ink with its profile and without it", async () => {
