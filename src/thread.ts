@@ -11,6 +11,8 @@ export interface Thread<In, Out, Ready> extends Required<Closable> {
    * @throws {UpstreamError} with the thread's crash code when it died or hung; the next call starts it anew.
    */
   call(message: In, transfer: ArrayBuffer[]): Promise<Out>;
+  /** Ends the thread, which has no call left, and gives its memory back; the next call starts it anew. */
+  end(): Promise<void>;
 }
 
 export interface ThreadOptions {
@@ -113,6 +115,12 @@ export function createThread<In, Out, Ready>(options: ThreadOptions): Thread<In,
     }).finally(() => clearTimeout(timer));
   }
 
+  async function end(): Promise<void> {
+    const thread = current;
+    current = undefined;
+    await thread?.worker.terminate();
+  }
+
   function halt(): Promise<void> {
     closed = true;
     halted ??= settle();
@@ -132,7 +140,7 @@ export function createThread<In, Out, Ready>(options: ThreadOptions): Thread<In,
     await thread?.worker.terminate();
   }
 
-  return { ready: async () => running().ready, call, halt, close };
+  return { ready: async () => running().ready, call, end, halt, close };
 }
 
 /**

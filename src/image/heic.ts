@@ -1,6 +1,7 @@
 import { UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import { createThread } from "../thread.ts";
+import { isLarge } from "./heif-pixels.ts";
 import type { DecodeHeic, Size } from "./views.ts";
 
 /** What `DecodeHeic` is asked for. */
@@ -23,7 +24,7 @@ export interface HeicDecoder extends Closable {
 /**
  * Decodes HEIC in a few threads of their own: 0.6 to 1 s of one core and 150 MiB for 12 megapixels, which is why
  * each decodes one photo at a time. A thread starts with the first photo that it gets, and keeps the memory that its
- * largest one took. Callers wait in order; they bound how many.
+ * largest one took; after a large one (see `isLarge`) it ends, which gives a gigabyte back. Callers wait in order; they bound how many.
  *
  * @param url the entry point workers/heic.ts.
  */
@@ -49,7 +50,13 @@ export function createHeicDecoder(url: URL, threads: number): HeicDecoder {
         return member.thread.call({ bytes, size, alpha }, []);
       };
       const done = member.tail.then(begin).finally(() => member.length--);
-      member.tail = done.catch(() => {});
+      const giveBack = async (): Promise<void> => {
+        if (isLarge(bytes, "heic")) await member.thread.end();
+      };
+      member.tail = done
+        .catch(() => {})
+        .then(giveBack)
+        .catch(() => {});
       return done;
     },
     refuseWaiting() {

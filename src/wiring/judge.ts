@@ -7,7 +7,7 @@ import { type Policy, parsePolicy } from "../decide/policy.ts";
 import { asError, ConfigError, UpstreamError } from "../errors.ts";
 import { decode, restrictSharp } from "../image/decode.ts";
 import { createHeicDecoder } from "../image/heic.ts";
-import { pixelsOfHeif } from "../image/heif-pixels.ts";
+import { isLarge } from "../image/heif-pixels.ts";
 import { sniff } from "../image/sniff.ts";
 import { createInference, type Inference } from "../infer/infer.ts";
 import { type Model, openModel } from "../infer/model.ts";
@@ -26,7 +26,7 @@ export interface Judge extends Required<Closable> {
   slowDecoders: number;
   /** See `LineModel`. */
   decode(bytes: Uint8Array, turn: Turn): Promise<Uint8Array[]>;
-  /** Puts off, as CLOSED, what waits for a slow decoder, or for another large AVIF: it would outlast the time to drain. */
+  /** Puts off, as CLOSED, what waits for a slow decoder, or for another large photo: it would outlast the time to drain. */
   refuseWaiting(): void;
 }
 
@@ -62,7 +62,7 @@ export async function openJudge(
   process.env["ORT_DISABLE_TELEMETRY"] = "1";
   const cores = availableParallelism();
   // the system shares the cores out between them and the others; with fewer, those that wait would hold the lane's places. Each
-  // keeps up to 600 MiB
+  // keeps up to 550 MB, of a photo that is not large
   const slowDecoders = Math.min(cores, 8);
   const inference = createInference(threadEntry("infer"), model, {
     ...config,
@@ -85,13 +85,13 @@ export async function openJudge(
     decode(bytes, turn) {
       const format = sniff(bytes);
       const work = (): Promise<Uint8Array[]> => decode(bytes, limits, heic.decode);
-      if (format !== "avif" || pixelsOfHeif(bytes, format).all <= LARGE)
+      if ((format !== "avif" && format !== "heic") || !isLarge(bytes, format))
         return turn(work, format === "heic" ? "slow" : "ordinary");
       const unlessRefused = (): Promise<Uint8Array[]> => {
         if (refused) throw new UpstreamError("CLOSED", "shutting down before it was decoded");
         return work();
       };
-      // a kilobyte of it may be 50 megapixels, which take 1.2 GB: the memory of a worker is that of one of them
+      // a kilobyte of AVIF may be 50 megapixels, which take 1.2 GB: the memory of a worker is that of one of them
       return turn(unlessRefused, "large");
     },
     refuseWaiting() {
@@ -131,6 +131,4 @@ function readPolicy(file: string): string {
   }
 }
 
-/** Pixels of an AVIF: phones make 12 megapixels. */
-const LARGE = 16_000_000;
 const SHIPPED = "restaurant-4";

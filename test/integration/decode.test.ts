@@ -606,15 +606,37 @@ describe("decode", () => {
       await import(${JSON.stringify(String(HEIC_THREAD))});`,
     );
     const trapping = createHeicDecoder(pathToFileURL(entry), 1);
-    const photos = [1, 2].map(() => decode(heicOf("menu.heic"), limits, trapping.decode));
-    expect(await Promise.allSettled(photos)).toMatchObject([
-      {
-        status: "rejected",
-        reason: { code: "DECODE_UNAVAILABLE", message: expect.stringContaining("memory access") },
-      },
-      { status: "fulfilled" },
-    ]);
+    const judged = (): Promise<Uint8Array[]> => decode(heicOf("menu.heic"), limits, trapping.decode);
+    await expect(judged()).rejects.toMatchObject({
+      code: "DECODE_UNAVAILABLE",
+      message: expect.stringContaining("memory access"),
+    });
+    await expect(judged()).resolves.toHaveLength(1);
     await trapping.close();
+  });
+
+  test("ends a HEIC thread after a large photo, as it would keep the memory", async ({ folder }) => {
+    const [entry, begun] = [join(folder, "heic.mjs"), join(folder, "begun")];
+    writeFileSync(
+      entry,
+      `import { appendFileSync } from "node:fs";
+      appendFileSync(${JSON.stringify(begun)}, "+");
+      await import(${JSON.stringify(String(HEIC_THREAD))});`,
+    );
+    const counted = createHeicDecoder(pathToFileURL(entry), 1);
+    const tile = itemOf(heicOf("menu.heic"));
+    const tiles = Array.from({ length: 82 }, (_, n) => n + 2);
+    const large = Buffer.from(
+      heif([grid(1, 82, 64, 64), ...tiles.map(() => tile)], refers("dimg", 1, ...tiles)),
+      "latin1",
+    );
+    const threads: string[] = [];
+    for (const photo of [heicOf("menu.heic"), large, heicOf("menu.heic"), heicOf("menu.heic")]) {
+      await decode(photo, limits, counted.decode);
+      threads.push(readFileSync(begun, "utf8"));
+    }
+    expect(threads).toEqual(["+", "+", "++", "++"]);
+    await counted.close();
   });
 
   test("judges real photos that lost the end when at least half is there, and refuses the others", async () => {

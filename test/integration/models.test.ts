@@ -34,6 +34,7 @@ import { recordShadowScores } from "../../src/store/shadow.ts";
 import { openJudge } from "../../src/wiring/judge.ts";
 import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, test as base, type Database } from "../fixtures.ts";
+import { grid, heif, type Item, itemOf, refers } from "../heif.ts";
 import { ended } from "../maitred.ts";
 import { CATEGORIES, graphThatSays, makeModel } from "../models.ts";
 
@@ -210,7 +211,9 @@ test("a graph that was replaced after its hash was checked is not opened, as ver
   await judge.close();
 });
 
-test("large AVIF have turns of their own, and those that wait at the end are put off", async ({ models }) => {
+test("large AVIF and HEIC have turns of their own, and those that wait at the end are put off", async ({
+  models,
+}) => {
   const judge = await openJudge(readConfig({ MAITRED_MODEL: makeModel(models, "a-1", {}) }));
   const avif = (width: number): Promise<Buffer> =>
     sharp({ create: { width, height: 4_000, channels: 3, background: "teal" } })
@@ -223,13 +226,23 @@ test("large AVIF have turns of their own, and those that wait at the end are put
       weights.push(weight);
       return weight === "large" ? gate("live", work) : work();
     });
+  const tile = itemOf(readFileSync(join(import.meta.dirname, "../photos/menu.heic")));
+  const heic = (tiles: number): Buffer =>
+    Buffer.from(
+      heif(
+        [grid(1, tiles, 64, 64), ...Array<Item>(tiles).fill(tile)],
+        refers("dimg", 1, ...Array.from({ length: tiles }, (_, n) => n + 2)),
+      ),
+      "latin1",
+    );
   const [ordinary, large] = [await avif(4_000), await avif(4_200)];
-  const all = [large, large, ordinary].map(decoded);
+  const all = [large, large, ordinary, heic(80), heic(82)].map(decoded);
   judge.refuseWaiting();
   const outcomes = await Promise.allSettled(all);
-  expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
-  expect(outcomes[1]).toMatchObject({ reason: { code: "CLOSED", retry: true } });
-  expect(weights).toEqual(["large", "large", "ordinary"]);
+  const closed = { reason: { code: "CLOSED", retry: true } };
+  const done = { status: "fulfilled" };
+  expect(outcomes).toMatchObject([done, closed, done, closed, closed]);
+  expect(weights).toEqual(["large", "large", "ordinary", "slow", "large"]);
   await judge.close();
 });
 
