@@ -1,6 +1,7 @@
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { startFauxqs } from "fauxqs";
-import type { Verdict } from "../src/photo.ts";
+import type pg from "pg";
+import type { Known, PhotoRef, Verdict } from "../src/photo.ts";
 import { readBackfillCounts } from "../src/store/backfill-counts.ts";
 import { registerPhotos } from "../src/store/photos.ts";
 import type { Outcome } from "../src/store/verdicts.ts";
@@ -43,6 +44,26 @@ export const counts = async (db: Database, id: string) =>
     code,
     photos,
   ]);
+
+/** Makes known what is new of objects of one bucket. */
+export async function photosOfObjects(
+  db: pg.Pool,
+  objects: readonly (PhotoRef & { known: Known })[],
+): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    "select o as id from photos_of_objects($1, $2, $3, $4, $5, $6, $7) o",
+    [
+      objects[0]!.store,
+      objects[0]!.bucket,
+      objects.map(({ key }) => key),
+      objects.map(({ version }) => version),
+      objects.map(({ known }) => known.listing ?? null),
+      objects.map(({ known }) => known.uploader ?? null),
+      objects.map(({ known }) => known.claimed ?? null),
+    ],
+  );
+  return rows.map(({ id }) => id);
+}
 
 export interface Archive {
   address: string;

@@ -18,7 +18,6 @@ import {
   feedBackfill,
   feedRetries,
   noteFeeding,
-  photosOfObjects,
   readCursor,
   waitingPhotos,
 } from "../src/store/backfill-feed.ts";
@@ -46,7 +45,6 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
   const broken = unwell(log, "what the feeder needs");
   const depsFor = ({ model }: RunningBackfill): PageDeps => ({
     list: (bucket, prefix, after, limit) => listStretch(s3, bucket, prefix, after, limit),
-    known: (photos) => photosOfObjects(db, photos),
     select: ({ olderModel, ...what }, after, limit) =>
       selectPhotos(db, { ...what, notBy: olderModel ? model : undefined }, after, limit),
     view: (name, after, limit) => viewPhotos(db, name, after, limit),

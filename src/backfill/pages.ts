@@ -8,10 +8,15 @@ import type { FedSelector, PhotoSelector } from "./selector.ts";
 /** Where a selector goes on; stored as JSON, and null at its beginning. */
 export type Cursor = { after: string } | ManifestCursor;
 
-/** A stretch of a selector. */
+/** An object, as a listing or a list names it, and what that says of it. */
+export type NamedObject = PhotoRef & { known: Known };
+
+/** A stretch of a selector. Nothing of it is made known before it is fed, or of a run that is stopped it would wait for nobody. */
 export interface Page {
-  /** Ids of photos; a photo may be named twice. */
+  /** Ids of photos; of a prefix or a list none. */
   ids: string[];
+  /** Objects of which no photo may be known yet; one may be named twice. */
+  objects?: NamedObject[];
   /** The page that begins here comes next. */
   cursor: Cursor;
   /** Nothing comes after it. */
@@ -31,8 +36,6 @@ export interface Stretch<T> {
 export interface PageDeps {
   /** Objects below a prefix, after a key, at most `limit`. */
   list(bucket: string, prefix: string, after: string, limit: number): Promise<Stretch<PhotoRef>>;
-  /** Ids of the current photos of these objects of one bucket; those that are new are made known. */
-  known(photos: readonly (PhotoRef & { known: Known })[]): Promise<string[]>;
   /** Ids that match, after an id, at most `limit`; it looks at a bounded stretch of the table, and may find none. */
   select(what: PhotoSelector, after: string, limit: number): Promise<Stretch<string>>;
   /** Ids that a view holds, after an id, at most `limit`. */
@@ -86,7 +89,8 @@ async function* prefixPages(
       const some = found.slice(at, at + size);
       const last = at + size >= found.length;
       yield {
-        ids: await deps.known(some.map((photo) => ({ ...photo, known: {} }))),
+        ids: [],
+        objects: some.map((photo) => ({ ...photo, known: {} })),
         cursor: { after: storableKey(last ? after : some.at(-1)!.key) },
         end: last && end,
         unreadable: 0,
@@ -102,32 +106,30 @@ async function* manifestPages(
   from: ManifestCursor | null,
   size: number,
 ): AsyncGenerator<Page> {
-  let photos: (PhotoRef & { known: Known })[] = [];
+  let objects: NamedObject[] = [];
   let unreadable = 0;
   let usable = false;
   let read = 0;
   const whys: string[] = [];
   let cursor = from ?? { file: 0, record: 0 };
-  const page = async (end: boolean): Promise<Page> => {
-    const ids: string[] = [];
-    for (const each of byBucket(photos)) ids.push(...(await deps.known(each)));
-    const done = { ids, cursor, end, unreadable };
-    photos = [];
+  const page = (end: boolean): Page => {
+    const done = { ids: [], objects, cursor, end, unreadable };
+    objects = [];
     unreadable = 0;
     return done;
   };
   for await (const { photo, why, next } of readManifest(deps.open, at, cursor, bucket)) {
     read++;
     usable ||= photo !== undefined;
-    if (photo) photos.push(photo);
+    if (photo) objects.push(photo);
     else unreadable++;
     if (!photo && whys.length < 2) whys.push(`record ${next.record} ${why}`);
     cursor = next;
-    if (photos.length + unreadable >= size) yield await page(false);
+    if (objects.length + unreadable >= size) yield page(false);
   }
   // what was read before a stop may have named some
   if (from === null && read > 0 && !usable) throw useless(at, read, whys);
-  yield await page(true);
+  yield page(true);
 }
 
 function useless(at: string, records: number, whys: readonly string[]): ConfigError {
@@ -136,16 +138,6 @@ function useless(at: string, records: number, whys: readonly string[]): ConfigEr
     : "";
   const none = `${at}: none of its ${records} records names a photo`;
   return new ConfigError("CONFIG_INVALID", `${none}: ${whys.join(", ")}${bucket}`);
-}
-
-function byBucket<T extends PhotoRef>(photos: readonly T[]): T[][] {
-  const groups = new Map<string, T[]>();
-  for (const photo of photos) {
-    const group = groups.get(photo.bucket) ?? [];
-    if (group.length === 0) groups.set(photo.bucket, group);
-    group.push(photo);
-  }
-  return [...groups.values()];
 }
 
 /** The most that S3 lists at once. */

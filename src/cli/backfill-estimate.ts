@@ -20,6 +20,7 @@ import {
   estimateBytes,
   estimateRenditions,
   type RenditionEstimate,
+  type Sample,
 } from "./rendition-sample.ts";
 import { drawStatus } from "./terminal.ts";
 
@@ -50,7 +51,8 @@ export async function estimate(
     sizesAsked: 0,
     sizesFound: 0,
   };
-  const sample = createSample<string>(LOOKED_AT);
+  const ids = createSample<string>(LOOKED_AT);
+  const objects = createSample<PhotoRef>(LOOKED_AT);
   let renditions: RenditionEstimate | null = null;
   let left = 0;
   const deps: PageDeps = {
@@ -60,28 +62,27 @@ export async function estimate(
       counted.bytes = (counted.bytes ?? 0) + stretch.bytes;
       return stretch;
     },
-    // nothing is made known here, so that a photo has no id but itself
-    known: async (photos) => [
-      ...new Map(photos.map(({ known: _, ...photo }) => [photo.key, JSON.stringify(photo)])).values(),
-    ],
     select: ({ olderModel, ...filter }, after, limit) =>
       selectPhotos(db, { ...filter, notBy: olderModel ? model : undefined }, after, limit),
     view: (name, after, limit) => viewPhotos(db, name, after, limit),
     open: manifestsOf(s3),
   };
-  const listed = what.kind === "prefix" || what.kind === "manifest";
+  function count<T>(photos: readonly T[], decided: ReadonlySet<number>, sample: Sample<T>): void {
+    counted.photos += photos.length;
+    counted.skipped += decided.size;
+    for (const [at, photo] of photos.entries()) if (!decided.has(at)) sample.offer(photo);
+  }
   try {
     for await (const page of pages(deps, what, null, 1_000)) {
-      const decided = listed
-        ? await decidedObjects(db, page.ids.map(asPhoto), intended)
-        : await decidedPhotos(db, page.ids, intended);
-      counted.photos += page.ids.length;
-      counted.skipped += decided.size;
+      if (page.objects) {
+        const named = new Map(page.objects.map((object) => [`${object.bucket}/${object.key}`, object]));
+        const each = [...named.values()];
+        count(each, await decidedObjects(db, each, intended), objects);
+      } else count(page.ids, await decidedPhotos(db, page.ids, intended), ids);
       counted.unreadable += page.unreadable;
-      for (const [at, id] of page.ids.entries()) if (!decided.has(at)) sample.offer(id);
       drawStatus(terminal, `${counted.photos} photos so far`);
     }
-    const some = listed ? sample.kept.map(asPhoto) : await readPhotos(db, sample.kept);
+    const some = [...objects.kept, ...(await readPhotos(db, ids.kept))];
     left = counted.photos - counted.skipped;
     if (what.kind !== "prefix") {
       const sizes = await estimateBytes(s3, some, left);
@@ -151,10 +152,6 @@ interface Estimate {
   /** Where that rate is from. */
   rateIs: string | null;
   seconds: number | null;
-}
-
-function asPhoto(id: string): PhotoRef {
-  return JSON.parse(id);
 }
 
 function printed({ what, hours }: Intended, result: Estimate): string[] {

@@ -39,7 +39,6 @@ export async function lookAt(db: Pool, what: FedSelector, terminal: Terminal): P
     const read = pages(
       {
         list: (bucket, prefix, after, limit) => listStretch(s3, bucket, prefix, after, limit),
-        known: async () => [],
         select: () => Promise.reject(new Error("only photos are selected")),
         view: (name, after, limit) => viewPhotos(db, name, after, limit),
         open,

@@ -63,11 +63,13 @@ export async function estimateBytes(
   return found > 0 ? { bytes: Math.round((bytes * photos) / some.length), found } : null;
 }
 
+export interface Sample<T> {
+  offer(item: T): void;
+  kept: T[];
+}
+
 /** Keeps `size` of the items that it is offered, each with the same chance. */
-export function createSample<T>(
-  size: number,
-  random: () => number = Math.random,
-): { offer(item: T): void; kept: T[] } {
+export function createSample<T>(size: number, random: () => number = Math.random): Sample<T> {
   const kept: T[] = [];
   let offered = 0;
   return {

@@ -4,13 +4,14 @@ import { isRefused } from "./refused.ts";
 
 export interface FedPage {
   ids: readonly string[];
+  objects?: readonly (PhotoRef & { known: Known })[];
   cursor: unknown;
   end: boolean;
   unreadable: number;
 }
 
 /**
- * Commits that a page was read; see feed_backfill.
+ * Commits that a page was read, and makes known what is new of it; see feed_page.
  *
  * @returns the photos to queue; undefined where the backfill was stopped, or another feeder was faster.
  */
@@ -18,13 +19,27 @@ export async function feedBackfill(
   db: Pool,
   id: string,
   from: unknown,
-  page: FedPage,
+  { ids, objects = [], cursor, end, unreadable }: FedPage,
 ): Promise<PhotoJob[] | undefined> {
   const json = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));
   return unlessStopped(db, {
-    name: "feed_backfill",
-    text: `select ${JOB} from feed_backfill($1, $2, $3, $4, $5, $6)`,
-    values: [id, json(from), json(page.cursor), page.end, page.ids, page.unreadable],
+    name: "feed_page",
+    text: `select ${JOB} from feed_page($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+    values: [
+      id,
+      json(from),
+      json(cursor),
+      end,
+      unreadable,
+      ids,
+      objects.map(({ store }) => store),
+      objects.map(({ bucket }) => bucket),
+      objects.map(({ key }) => key),
+      objects.map(({ version }) => version),
+      objects.map(({ known }) => known.listing ?? null),
+      objects.map(({ known }) => known.uploader ?? null),
+      objects.map(({ known }) => known.claimed ?? null),
+    ],
   });
 }
 
@@ -104,29 +119,6 @@ export async function endBackfills(db: Pool): Promise<string[]> {
   const rows = await query<{ id: string }>(db, {
     name: "end_backfills",
     text: "select end_backfills as id from end_backfills()",
-  });
-  return rows.map(({ id }) => id);
-}
-
-/** The current photos of objects of one bucket; see photos_of_objects. @returns their ids, in no order. */
-export async function photosOfObjects(
-  db: Pool,
-  photos: readonly (PhotoRef & { known: Known })[],
-): Promise<string[]> {
-  const [first] = photos;
-  if (!first) return [];
-  const rows = await query<{ id: string }>(db, {
-    name: "photos_of_objects",
-    text: "select photos_of_objects as id from photos_of_objects($1, $2, $3, $4, $5, $6, $7)",
-    values: [
-      first.store,
-      first.bucket,
-      photos.map(({ key }) => key),
-      photos.map(({ version }) => version),
-      photos.map(({ known }) => known.listing ?? null),
-      photos.map(({ known }) => known.uploader ?? null),
-      photos.map(({ known }) => known.claimed ?? null),
-    ],
   });
   return rows.map(({ id }) => id);
 }

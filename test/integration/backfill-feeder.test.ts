@@ -13,7 +13,7 @@ import { createLog } from "../../src/log.ts";
 import { consume } from "../../src/queue/consumer.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
 import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
-import { addBackfill, readBackfill } from "../../src/store/backfills.ts";
+import { addBackfill, changeBackfill, readBackfill } from "../../src/store/backfills.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { startFeed } from "../../workers/feed.ts";
@@ -31,6 +31,36 @@ beforeAll(async () => {
 afterAll(() => s3.stop());
 
 describe.each(BACKENDS)("the feeder on %s", (backend) => {
+  test("leaves no photo that waits for nobody behind a run that is paused and cancelled while it is read", async ({
+    configFor,
+    db,
+  }) => {
+    for (let n = 0; n < 30; n++)
+      await s3.put(`stopped-${backend}/${String(n).padStart(2, "0")}.jpg`, "no photo");
+    const id = await addBackfill(db.pool, {
+      ...ofAll,
+      maxRate: 5,
+      what: { kind: "prefix", bucket: "archive", prefix: `stopped-${backend}/` },
+    });
+    const scope = new Scope();
+    try {
+      await startFeed(configFor(backend, { MAITRED_S3_ENDPOINT: s3.address }), createLog("silent"), scope);
+      await expect
+        .poll(async () => (await readBackfill(db.pool, id))!.fed, { timeout: 20_000 })
+        .toBeGreaterThan(0);
+      await changeBackfill(db.pool, id, "paused", "ada", "lunch");
+      await changeBackfill(db.pool, id, "running", "ada", "");
+      await changeBackfill(db.pool, id, "cancelled", "ada", "no need");
+    } finally {
+      await scope.close();
+    }
+    const { fed, waiting } = (await readBackfill(db.pool, id))!;
+    expect(waiting).toBe(fed);
+    expect((await db.pool.query("select count(*)::int from photos where state = 'pending'")).rows).toEqual([
+      { count: fed },
+    ]);
+  }, 60_000);
+
   test("feeds a prefix and a manifest to a worker, which judges every photo once", async ({
     configFor,
     db,

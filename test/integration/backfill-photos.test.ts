@@ -1,7 +1,7 @@
 import pg from "pg";
 import { describe, expect } from "vitest";
 import type { Known } from "../../src/photo.ts";
-import { endBackfills, feedBackfill, feedRetries, photosOfObjects } from "../../src/store/backfill-feed.ts";
+import { endBackfills, feedBackfill, feedRetries } from "../../src/store/backfill-feed.ts";
 import {
   addBackfill,
   applyProposals,
@@ -17,7 +17,7 @@ import { registerPhotos } from "../../src/store/photos.ts";
 import { keepPolicy } from "../../src/store/policies.ts";
 import { selectPhotos, viewPhotos } from "../../src/store/selected-photos.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
-import { failed, judged, page, photos } from "../backfills.ts";
+import { failed, judged, page, photos, photosOfObjects } from "../backfills.ts";
 import { test } from "../fixtures.ts";
 import { ofAll } from "../verdicts.ts";
 

@@ -13,6 +13,7 @@ import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { counts, failed, judged, page, photos } from "../backfills.ts";
 import { test } from "../fixtures.ts";
 import { ofAll } from "../verdicts.ts";
+import { waitersIn } from "../waits.ts";
 
 async function gather(pages: AsyncIterable<PhotoJob[]>): Promise<string[]> {
   const ids: string[] = [];
@@ -36,16 +37,20 @@ describe("a backfill", () => {
     for (let n = 0; n < 10; n++) {
       const keys = Array.from({ length: 500 }, (_, k) => `${n}/${String(k).padStart(3, "0")}.jpg`);
       await client.query("begin");
-      const { rows } = await client.query(
-        "select array_agg(o) as ids from photos_of_objects('s3', 'archive', $1, $2, $3, $3, $3) o",
-        [keys, keys.map(() => ""), keys.map(() => null)],
+      const all = (value: string | null) => keys.map(() => value);
+      const fed = await client.query(
+        "select from feed_page($1, $2, $3, false, 0, '{}', $4, $5, $6, $7, $8, $8, $8)",
+        [
+          id,
+          n === 0 ? null : { after: n },
+          { after: n + 1 },
+          all("s3"),
+          all("archive"),
+          keys,
+          all(""),
+          all(null),
+        ],
       );
-      const fed = await client.query("select from feed_backfill($1, $2, $3, false, $4, 0)", [
-        id,
-        n === 0 ? null : { after: n },
-        { after: n + 1 },
-        rows[0].ids,
-      ]);
       expect(fed.rowCount).toBe(500);
       const { rows: stats } = await client.query(
         "select sum(idx_tup_fetch + seq_tup_read)::float8 as read from pg_stat_xact_user_tables where relname in ('photos', 'backfill_photos')",
@@ -177,6 +182,61 @@ describe("a backfill", () => {
     await changeBackfill(db.pool, id, "running", "me", "");
     expect(await feedBackfill(db.pool, id, { after: "1" }, page([ids[1]!], "2"))).toHaveLength(1);
     expect(await readBackfill(db.pool, id)).toMatchObject({ cursor: { after: "2" }, seen: 2, fed: 2 });
+  });
+
+  test("makes nothing known of a bucket or a list that it does not feed, and all of what it does", async ({
+    db,
+  }) => {
+    const id = await addBackfill(db.pool, ofAll);
+    const objects = (...keys: string[]) =>
+      keys.map((key) => ({
+        store: "s3" as const,
+        bucket: `b-${key[0]}`,
+        key,
+        version: "etag:1",
+        known: { listing: "7" },
+      }));
+    const read = (keys: string[], after: string) => ({
+      ...page([], after, false),
+      objects: objects(...keys),
+    });
+    const known = async () =>
+      (await db.pool.query("select bucket, key, listing from photos order by key")).rows.map((row) =>
+        Object.values(row).join(" "),
+      );
+    expect(await feedBackfill(db.pool, id, null, read(["x1", "y1", "x2", "x1"], "1"))).toHaveLength(3);
+    const first = ["b-x x1 7", "b-x x2 7", "b-y y1 7"];
+    expect(await known()).toEqual(first);
+    expect(await feedBackfill(db.pool, id, null, read(["x3"], "2"))).toBeUndefined();
+    await changeBackfill(db.pool, id, "paused", "me", "lunch");
+    expect(await feedBackfill(db.pool, id, { after: "1" }, read(["x3"], "2"))).toBeUndefined();
+    await changeBackfill(db.pool, id, "cancelled", "me", "no need");
+    expect(await feedBackfill(db.pool, id, { after: "1" }, read(["x3"], "2"))).toBeUndefined();
+    expect(await known()).toEqual(first);
+  });
+
+  test("fills in what a list tells while verdicts of its photos are committed, without a deadlock", async ({
+    db,
+  }) => {
+    const ids = await photos(db, "a", "b");
+    const id = await addBackfill(db.pool, ofAll);
+    const named = { store: "s3", bucket: "archive", version: "" } as const;
+    const objects = [
+      { ...named, key: "a", known: {} },
+      { ...named, key: "b", known: { listing: "7" } },
+    ];
+    const worker = await db.pool.connect();
+    try {
+      await worker.query("begin");
+      await worker.query("select from photos where id = $1 for update", [ids[0]]);
+      const feeding = feedBackfill(db.pool, id, null, { ...page([], "1"), objects });
+      await waitersIn(db);
+      await worker.query("select from photos where id = $1 for update", [ids[1]]);
+      await worker.query("commit");
+      expect((await feeding)!.map((photo) => photo.id)).toEqual(ids);
+    } finally {
+      worker.release(true);
+    }
   });
 
   test("is fed at its rate, however many feed it, and saves up no more than a second", async ({ db }) => {

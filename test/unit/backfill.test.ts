@@ -320,12 +320,12 @@ describe("an inventory that says the MD5 of its files", () => {
 
 const never = () => Promise.reject(new Error("unused"));
 const unused = { list: never, select: never, view: never, open: never };
+const keysOf = ({ objects = [] }: Page): string[] => objects.map(({ key }) => key);
 
 describe("a list of which no record names a photo", () => {
   const read = (list: string, from: { file: number; record: number } | null = null): Promise<Page[]> => {
     const deps = {
       ...unused,
-      known: async (photos: readonly { key: string }[]) => photos.map(({ key }) => key),
       open: async () => Readable.from([Buffer.from(list)]),
     };
     return gather(pages(deps, { kind: "manifest", at: "s3://m/l.csv" }, from, 2));
@@ -340,10 +340,10 @@ describe("a list of which no record names a photo", () => {
     await expect(other).rejects.toBeInstanceOf(ConfigError);
     expect(await read("key\n1.jpg\n2.jpg\n", { file: 0, record: 1 })).toMatchObject([{ unreadable: 1 }]);
     expect(await read("bucket,key\n,1.jpg\nb,2.jpg\n")).toMatchObject([
-      { ids: ["2.jpg"], unreadable: 1 },
-      { ids: [], end: true },
+      { objects: [{ key: "2.jpg" }], unreadable: 1 },
+      { objects: [], end: true },
     ]);
-    expect(await read("key\n")).toMatchObject([{ ids: [], unreadable: 0, end: true }]);
+    expect(await read("key\n")).toMatchObject([{ objects: [], unreadable: 0, end: true }]);
   });
 });
 
@@ -358,16 +358,15 @@ test("a prefix is listed a thousand keys at a time, however few make a page, and
       const found = left.slice(0, limit).map((key) => ({ store: "s3" as const, bucket, key, version: "" }));
       return { found, after: found.at(-1)?.key ?? after, end: left.length <= limit };
     },
-    known: async (photos) => photos.map(({ key }) => key),
   };
   const prefix = { kind: "prefix", bucket: "b", prefix: "" } as const;
   const read = await gather(pages(deps, prefix, null, 160));
   expect(lists).toBe(3);
-  expect(read.flatMap(({ ids }) => ids)).toEqual(keys);
+  expect(read.flatMap(keysOf)).toEqual(keys);
   expect(read.map(({ end }) => end)).toEqual(read.map((_, index) => index === read.length - 1));
   for (const [index, { cursor }] of read.slice(0, -1).entries()) {
     const { value } = await pages(deps, prefix, cursor, 160).next();
-    expect((value as Page).ids[0]).toBe(read[index + 1]!.ids[0]);
+    expect(keysOf(value as Page)[0]).toBe(keysOf(read[index + 1]!)[0]);
   }
 });
 
@@ -385,10 +384,9 @@ test("a prefix goes on behind a key with a zero character, which Postgres cannot
         end: left.length <= 1,
       };
     },
-    known: async (photos: readonly { key: string }[]) => photos.map(({ key }) => key),
   };
   const read = await gather(pages(deps, { kind: "prefix", bucket: "b", prefix: "" }, null, 1));
-  expect(read.map(({ ids, cursor }) => [...ids, cursor])).toEqual([
+  expect(read.map((page) => [...keysOf(page), page.cursor])).toEqual([
     ["a", { after: "a" }],
     [{ after: "b" }],
     ["d", { after: "d" }],
@@ -452,8 +450,9 @@ describe("the feeder", () => {
         if (!row || JSON.stringify(row.cursor) !== JSON.stringify(from)) return undefined;
         row.cursor = page.cursor;
         row.readAll = page.end;
-        fed.push(...page.ids);
-        return page.ids.map((id) => ({ id, store: "s3", bucket: "b", key: id, version: "", known: {} }));
+        const ids = [...page.ids, ...keysOf(page)];
+        fed.push(...ids);
+        return ids.map((id) => ({ id, store: "s3", bucket: "b", key: id, version: "", known: {} }));
       },
       stands: async (id) => backfills.find((each) => each.id === id)?.cursor ?? null,
       retry: async () => [],
@@ -594,7 +593,6 @@ describe("the feeder", () => {
     let opened = 0;
     const read: PageDeps = {
       ...unused,
-      known: async (photos) => photos.map(() => "1"),
       open: async () => {
         opened++;
         return Readable.from([Buffer.from(list)]);
