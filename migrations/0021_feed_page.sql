@@ -3,8 +3,8 @@
 -- As feed_backfill, of the photos p_photo_ids and of those of objects, which it makes known as photos_of_objects does, in one
 -- transaction: of a run that was stopped, rests, or was fed by another feeder meanwhile nothing is known that waits for nobody.
 -- Arrays: one element an object; objects may be of several buckets.
--- Locks: the backfill, but its key; of objects of which something is told, their photos in the order of their ids, as whoever
--- commits verdicts of them does; then as photos_of_objects, bucket by bucket.
+-- Locks: the backfill, but its key; where something is told of an object, the photos that are known in the order of their ids, as
+-- whoever commits verdicts does: what is filled in is held while the others are waited for; then as photos_of_objects, by bucket.
 create function feed_page(
   p_id bigint, p_from jsonb, p_cursor jsonb, p_read_all boolean, p_unreadable bigint, p_photo_ids bigint[],
   p_store text[], p_bucket text[], p_key text[], p_version text[], p_listing text[], p_uploader text[], p_claimed text[]
@@ -14,15 +14,15 @@ declare
   b record;
 begin
   perform 1 from backfills where id = p_id for no key update;
-  -- "offset 0" as in photos_of_objects
-  perform 1 from photos p
-  where p.id in (
-    select k.id from unnest(p_store, p_bucket, p_key, p_listing, p_uploader, p_claimed) as i (store, bucket, key, listing, uploader, claimed)
-    cross join lateral (
-      select c.id from photos c
-      where (c.store, c.bucket, c.key) = (i.store, i.bucket, i.key) and c.superseded_at is null offset 0) k
-    where coalesce(i.listing, i.uploader, i.claimed) is not null)
-  order by p.id for no key update;
+  if exists (select from unnest(p_listing || p_uploader || p_claimed) as told where told is not null) then
+    -- "offset 0" as in photos_of_objects
+    perform 1 from photos p
+    where p.id in (
+      select k.id from unnest(p_store, p_bucket, p_key) as i (store, bucket, key) cross join lateral (
+        select c.id from photos c
+        where (c.store, c.bucket, c.key) = (i.store, i.bucket, i.key) and c.superseded_at is null offset 0) k)
+    order by p.id for no key update;
+  end if;
   for b in
     select i.store, i.bucket, array_agg(i.key order by i.n) as keys, array_agg(i.version order by i.n) as versions,
       array_agg(i.listing order by i.n) as listings, array_agg(i.uploader order by i.n) as uploaders, array_agg(i.claimed order by i.n) as claims
