@@ -4,7 +4,7 @@ import type { Scope } from "../lifecycle.ts";
 import type { Lane, PhotoRef } from "../photo.ts";
 import { openQueues, type Queues } from "../queue/queues.ts";
 import { openQueueServer, type QueueServer } from "../queue/server.ts";
-import { recordEvents } from "../store/events.ts";
+import { markQueued, recordEvents } from "../store/events.ts";
 import { currentKeys, registerPhotos } from "../store/photos.ts";
 import { connect, type Pool } from "../store/pool.ts";
 
@@ -28,6 +28,7 @@ export function openIntake(config: Config, scope: Scope, onError: (error: Error)
     register: (photos: Parameters<typeof registerPhotos>[1], lane: Lane, looked?: string) =>
       registerPhotos(db, photos, lane, looked),
     add: queues.add,
+    markQueued: (ids: readonly string[]) => markQueued(db, ids),
   };
   return {
     db,

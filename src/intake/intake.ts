@@ -1,14 +1,17 @@
 import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
+import { type QueueDeps, queuePhotos } from "./take-events.ts";
 
 /** The two neighbours of the intake: the table of photos, and the queues. */
-export interface IntakeDeps {
-  /** Makes photos known, in the order given; what is known already stays, and what was withdrawn since `looked`. */
+export interface IntakeDeps extends Omit<QueueDeps, "unqueued"> {
+  /**
+   * Makes photos known, in the order given; what is known already stays, and what was withdrawn since `looked`. Of those
+   * without a verdict it says in the same transaction that no queue holds them.
+   */
   register(
     photos: readonly (PhotoRef & { known: Known })[],
     lane: Lane,
     looked: string | undefined,
   ): Promise<(PhotoJob & { state: string })[]>;
-  add(lane: Lane, photos: readonly PhotoJob[]): Promise<void>;
 }
 
 export interface TakingIn {
@@ -30,8 +33,8 @@ export interface TakenIn {
 
 /**
  * Registers photos, then queues those without a verdict: pending and failed ones, and with `again` all of them.
- * The row comes first, so that a queue that is lost can be filled again from the table. Calling it twice queues
- * nothing twice.
+ * The row comes first, so that a queue that is lost can be filled again from the table, and what is never queued because its
+ * process or the queue died is queued by `queueForgotten`. Calling it twice queues nothing twice.
  */
 export async function takeIn(
   deps: IntakeDeps,
@@ -48,7 +51,8 @@ export async function takeIn(
   const wanted = registered.filter(
     ({ state }) => state === "pending" || state === "failed" || (again && state !== "withdrawn"),
   );
-  await deps.add(
+  await queuePhotos(
+    deps,
     lane,
     wanted.map(({ id, store, bucket, key, version, known }) => ({ id, store, bucket, key, version, known })),
   );

@@ -11,8 +11,8 @@ export interface Registered extends PhotoJob {
 }
 
 /**
- * Makes photos known, in the order given; see register_photos. Calling it
- * again changes nothing but to fill in what was not known. The version of a photo that an event made known stays its own.
+ * Makes photos known, in the order given, and says that no queue holds those without a verdict; see take_in. Calling it
+ * again changes nothing else but to fill in what was not known. The version of a photo that an event made known stays its own.
  *
  * @param looked the time of Postgres before the store was asked for them, so that what was withdrawn or replaced since stays so.
  */
@@ -25,8 +25,8 @@ export async function registerPhotos(
   const rows = await query<{ id: string; state: PhotoState | "withdrawn"; version: string; fresh: boolean }>(
     db,
     {
-      name: "register_photos",
-      text: "select id, state, version, fresh from register_photos($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+      name: "take_in",
+      text: "select id, state, version, fresh from take_in($1, $2, $3, $4, $5, $6, $7, $8, $9)",
       values: [
         photos.map((photo) => photo.store),
         photos.map((photo) => photo.bucket),

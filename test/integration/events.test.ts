@@ -6,10 +6,11 @@ import { createS3Fetch } from "../../src/image/s3.ts";
 import type { PhotoEvent } from "../../src/intake/event.ts";
 import { parseEventBridge } from "../../src/intake/eventbridge.ts";
 import { parseGcs } from "../../src/intake/gcs.ts";
+import { takeIn } from "../../src/intake/intake.ts";
 import { parseS3 } from "../../src/intake/s3.ts";
 import { type EventDeps, queueForgotten, takeEvents } from "../../src/intake/take-events.ts";
 
-import type { PhotoJob, Recorded } from "../../src/photo.ts";
+import type { Lane, PhotoJob, Recorded } from "../../src/photo.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
 import { readPhotoOf } from "../../src/store/photo-details.ts";
 
@@ -494,6 +495,27 @@ describe("what is queued", () => {
     expect(await queueForgotten(deps, 3600)).toBe(0);
     expect(await queueForgotten(deps, 0)).toBe(1);
     expect(jobs.map(({ key }) => key)).toEqual(["a", "z"]);
+    expect(await queueForgotten(deps, 0)).toBe(0);
+  });
+
+  test("is what a command took in and was killed before it queued that", async ({ db }) => {
+    const { deps, jobs, fail } = intake(db);
+    const register = (photos: Parameters<typeof registerPhotos>[1], lane: Lane) =>
+      registerPhotos(db.pool, photos, lane);
+    const page = ["a", "b"].map((key) => ({ store: "s3", bucket: "b", key, version: "etag:1" }) as const);
+    fail(new Error("killed"));
+    await expect(takeIn({ ...deps, register }, page, "backfill")).rejects.toThrow("killed");
+    expect(await unqueuedPhotos(db.pool, 0, 10)).toMatchObject(
+      page.map((photo) => ({ ...photo, lane: "backfill" })),
+    );
+    fail();
+    const { ids } = await takeIn({ ...deps, register }, page.slice(1), "backfill");
+    expect(jobs).toMatchObject([{ key: "b" }]);
+    expect(await queueForgotten(deps, 0)).toBe(1);
+    expect(jobs).toMatchObject([{ key: "b" }, { key: "a" }]);
+    // what is decided waits for no queue
+    await recordOutcomes(db.pool, [shown(ids[0]!)]);
+    await takeIn({ ...deps, register }, page.slice(1), "backfill");
     expect(await queueForgotten(deps, 0)).toBe(0);
   });
 

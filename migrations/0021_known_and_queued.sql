@@ -34,3 +34,18 @@ begin
   end loop;
   return query select * from feed_backfill(p_id, p_from, p_cursor, p_read_all, ids, p_unreadable);
 end $$;
+
+-- As register_photos; what has no verdict is put into unqueued, in the same transaction. The caller queues it after the commit, and
+-- then calls mark_queued: where it is killed before, somebody else queues it.
+create function take_in(
+  p_store text[], p_bucket text[], p_key text[], p_version text[],
+  p_listing text[], p_uploader text[], p_claimed text[], p_lane text, p_looked timestamptz default null
+) returns table (id bigint, state text, version text, fresh boolean) language sql as $$
+  with known as materialized (
+    select * from register_photos(p_store, p_bucket, p_key, p_version, p_listing, p_uploader, p_claimed, p_lane, p_looked)
+      with ordinality as k (id, state, version, fresh, n)
+  ), waiting as (
+    insert into unqueued (photo_id) select distinct k.id from known k where k.state = 'pending' order by 1 on conflict do nothing
+  )
+  select k.id, k.state, k.version, k.fresh from known k order by k.n
+$$;
