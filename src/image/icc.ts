@@ -170,7 +170,7 @@ const BRIGHTEST = 1.5;
 const STEEPEST = 32;
 /** The root that linear values of XYZ are stored by comes to 3. */
 const STEEPEST_AFTER = 4;
-/** More than half of each shows in the 32 between the colours by which the decoder reads. */
+/** A quarter of each and more shows in the 32 by which the decoder reads; of ink, which has 16, less may. */
 const MOST_CELLS = 48;
 const OUTSIDE = 0.01;
 /** In the dark a hundredth would be a tenth of what a screen shows. */
