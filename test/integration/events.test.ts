@@ -220,6 +220,7 @@ describe("a removal", () => {
     const listed = async (key: string, version: string, by: string, verdict = "shown") => {
       const photo = { store: "s3", bucket: "b", key, version, known: {} } as const;
       const id = (await registerPhotos(db.pool, [photo], "backfill"))[0]!.id;
+      await markQueued(db.pool, [id]);
       if (by === "model:m-1") await recordOutcomes(db.pool, [shown(id)]);
       else await rows(db, "select record_review($1, 'ann', $2, 'food', false)", id, verdict);
       return id;

@@ -390,6 +390,7 @@ describe("migrations", () => {
       await made(db, "0001_photos", "0012_desk", "0026_overtaken");
       await db.pool.query("alter table object_order alter column overtaken type jsonb using null");
       await db.pool.query("alter table feeding drop column lane_paused");
+      await db.pool.query("drop function feed_page, take_in");
       await db.pool.query(`insert into object_order (store, bucket, key, overtaken) values
         ('s3', 'b', 'a', '{"kind": "created", "version": "v2", "ord": "20"}'),
         ('s3', 'b', 'b', '{"kind": "removed", "version": "", "ord": "30"}'), ('s3', 'b', 'c', null)`);
@@ -402,6 +403,7 @@ describe("migrations", () => {
       expect(await migrate(db.url, "maitred_queue", longer)).toEqual([
         "0019_events",
         "0020_lane_paused",
+        "0021_known_and_queued",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);
