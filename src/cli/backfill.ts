@@ -70,6 +70,7 @@ Exit codes: 0 done, 1 there is no such backfill; of status and report, 1 photos 
 had to pause it; of start, 2 there is no such bucket, manifest, view or model; of apply and discard, 2 the other of them was
 done before.
 `,
+  words: true,
   options,
 
   async run(args, terminal) {

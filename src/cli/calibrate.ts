@@ -55,6 +55,7 @@ thresholds that the others chose.
 Exit codes: 0 chosen, 1 no threshold does that, and nothing is written, or the photos are too few to tell it, as what is
 written says beside each number.
 `,
+  words: true,
   options: {
     ...texts("max-shown", "max-held", "tag-precision", "hide-precision", "out", "policy", "model"),
     ...texts("variant", "since"),

@@ -53,6 +53,7 @@ if it reached it; in a reason they have as many as the threshold there, and with
 
 Exit codes: 0 every file was judged, 1 some were not.
 `,
+  words: true,
   options: { ...texts("explain"), ...flags("json") },
 
   async run({ values: { explain: out, json }, positionals }, terminal) {

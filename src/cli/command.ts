@@ -20,6 +20,8 @@ export interface Arguments<Declared extends Options> {
 export interface Command<Declared extends Options = Options> {
   /** Printed by --help: usage, an example, and what the exit codes mean where they are its own. */
   help: string;
+  /** Whether words besides options mean anything to it; without, each is refused before it runs. */
+  words?: true;
   options: Declared;
   run(args: Arguments<Declared>, terminal: Terminal): Promise<number>;
 }

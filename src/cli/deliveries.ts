@@ -37,6 +37,7 @@ those that are still dead. What goes to a destination that is disabled waits unt
 
 Exit codes: of show, 1 there is no such change.
 `,
+  words: true,
   options,
 
   run: (args, terminal) => runSubcommand(COMMANDS, args, terminal),

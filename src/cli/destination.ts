@@ -50,6 +50,7 @@ happened before it was added or while it was disabled. remove forgets what waits
 test sends one message of the type maitred.test, and says what came of it.
 Exit codes: 1 there is no such destination, or the test failed.
 `,
+  words: true,
   options,
 
   run: (args, terminal) => runSubcommand(COMMANDS, args, terminal),

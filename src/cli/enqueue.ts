@@ -55,6 +55,7 @@ What is decided already is left alone unless --again is given.
 Exit codes: 1 something in a folder or on stdin is not there or cannot be read, and was left out; 2 an argument is not
 there, or there is no photo in any.
 `,
+  words: true,
   options,
 
   async run({ values, positionals }, terminal) {

@@ -45,6 +45,7 @@ that are no labels or say a photo again, are named and left out.
 
 Exit codes: 0 every label counted, 1 some photos or lines were left out.
 `,
+  words: true,
   options: {
     ...texts("out", "model", "variant", "compare", "compare-variant", "policy", "limit", "worst"),
     ...flags("json"),

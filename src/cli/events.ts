@@ -40,6 +40,7 @@ A message of a queue that cannot be understood is put aside with its body, and d
 
 Exit codes: 0 done, 1 some failed again, or there is no such message. What is settled is forgotten after 30 days.
 `,
+  words: true,
   options: { ...texts("source", "since"), ...flags("all", "json") },
 
   async run({ values, positionals }, terminal) {

@@ -38,6 +38,7 @@ Only owners of the tables may do it: members of maitred_migrator.
 
 Exit codes: 1 nothing was known of it, or it was not confirmed.
 `,
+  words: true,
   options: { ...texts("by"), ...flags("dry-run", "yes", "json") },
 
   async run({ values, positionals }, terminal) {

@@ -51,6 +51,7 @@ again: photos that are there are not fetched again, and labels of earlier runs s
 
 Exit codes: 0 all is written but for photos that are gone, 1 others could not be had, and are listed.
 `,
+  words: true,
   options: { ...choiceOptions, ...flags("dry-run", "json") },
 
   async run({ values, positionals }, terminal) {

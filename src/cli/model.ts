@@ -46,6 +46,7 @@ a row in Postgres that every worker follows, finishing the batch at hand first. 
 Exit codes: 0 done, 1 a variant's scores differ, not promoted, or a model in use cannot be opened or has another's policy;
 2 also where files are not those of their model.json, or none is there to go back to.
 `,
+  words: true,
   options,
 
   async run(args, terminal) {

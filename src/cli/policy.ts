@@ -43,6 +43,7 @@ again it goes on. What moderators decided stays. Workers follow the file of MAIT
 
   maitred policy diff policy-next.yaml
 `,
+  words: true,
   options,
 
   async run({ values, positionals }, terminal) {

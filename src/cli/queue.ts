@@ -40,6 +40,7 @@ Photos are queued as ever, and wait. To pause or resume what is so already chang
 
   maitred queue pause backfill --why "the archive's bucket is moved"
 `,
+  words: true,
   options,
 
   async run({ values, positionals }, terminal) {

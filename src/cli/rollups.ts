@@ -24,6 +24,7 @@ make them wrong is a hand: triggers that were disabled, rows that were loaded ar
 
 Exit codes: 0 done, 1 of check: some counts are wrong. Only a member of maitred_migrator may mend.
 `,
+  words: true,
   options: { ...flags("json") },
 
   async run({ values, positionals }, terminal) {

@@ -32,6 +32,9 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
       for (const line of command.help.trim().split("\n")) terminal.print(line);
       return EXIT.done;
     }
+    const [more] = args.positionals;
+    if (more !== undefined && !command.words)
+      throw new UsageError(`expected options only, got ${JSON.stringify(more)}`);
     return await command.run(args, terminal);
   } catch (thrown) {
     return explain(name, asError(thrown), terminal);

@@ -24,6 +24,7 @@ provider first. docs/desk.md says more.
 
 Exit codes: of revoke, 1 there is no such session, or it has ended.
 `,
+  words: true,
   options,
 
   run: (args, terminal) => runSubcommand(COMMANDS, args, terminal),

@@ -53,6 +53,7 @@ bucket keeps versions s3:ListBucketVersions.
 
 Exit codes: 1 stopped before removals that nobody allowed, or another sweep of the bucket runs.
 `,
+  words: true,
   options,
 
   async run({ values, positionals }, terminal) {

@@ -28,6 +28,7 @@ it; one that is made with its name afterwards is of the same person.
 
 Exit codes: of create, 1 a token of this name is in use; of revoke, 1 there is no such token.
 `,
+  words: true,
   options,
 
   run: (args, terminal) => runSubcommand(COMMANDS, args, terminal),

@@ -51,6 +51,7 @@ would take photos of the other's.
 Exit codes: with --once, 0 every photo was judged, 1 some were not, 130, 143 or 129 a signal came first; 3 the embedded
 Postgres ended by itself.
 `,
+  words: true,
   options: { ...flags("once", "json", "verbose") },
 
   async run({ values: { once, json, verbose }, positionals }, terminal) {

@@ -130,8 +130,10 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
       const key = `${backend}/upload.jpg`;
       const photo = { store: "s3", bucket: "archive", key, version: "", known: {} } as const;
       const [registered] = await registerPhotos(db.pool, [photo], "live");
-      // as rollback_backfill leaves it
-      await db.pool.query("insert into unqueued values ($1, now() - interval '1 minute')", [registered!.id]);
+      // its API was killed before it queued it
+      await db.pool.query("update unqueued set since = now() - interval '1 minute' where photo_id = $1", [
+        registered!.id,
+      ]);
       await startWorker(config, createLog("silent"), scope);
       await startFeed(config, createLog("silent"), scope);
       const state = async () => (await db.pool.query("select state from photos")).rows[0].state;

@@ -199,9 +199,11 @@ test("the role of workers may do all that a feeder, a worker and an operator do 
   expect(await applyProposals(worker, proposed, "0", "me", 1)).toMatchObject({ taken: 1, changed: 1 });
   expect(await discardProposals(worker, proposed, "0", "me")).toMatchObject({ gone: 1 });
   await changeBackfill(worker, await addBackfill(worker, ofAll), "cancelled", "me", "no need");
-  await registerPhotos(worker, [{ ...photo, key: "new" }], "live");
-  await worker.query("insert into unqueued select unnest($1::bigint[])", [ids]);
-  await markQueued(worker, ids);
+  const taken = await registerPhotos(worker, [{ ...photo, key: "new" }], "live");
+  await markQueued(
+    worker,
+    taken.map(({ id }) => id),
+  );
   expect(await unqueuedPhotos(worker, 0, 10)).toEqual([]);
   await worker.end();
 });

@@ -98,6 +98,10 @@ describe("maitred", () => {
     [["queue", "resume", "live", "backfill"], "expected live or backfill, got live backfill\n"],
     [["queue", "pause", "live"], "--why: expected why it is paused\n"],
     [["up"], "expected at least one folder"],
+    ...["api", "config", "deliver", "doctor", "feed", "listen", "migrate", "worker"].map((name) => [
+      [name, "photos"],
+      'expected options only, got "photos"',
+    ]),
   ] as const)("%j exits 2 and says what was expected", async ([args, message]) => {
     const command = await ended([...args]);
     expect(command.code).toBe(2);
