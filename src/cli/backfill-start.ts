@@ -13,6 +13,7 @@ import type { BackfillCommand, options } from "./backfill-command.ts";
 import { estimate } from "./backfill-estimate.ts";
 import { lookAt, lookForRenditions } from "./backfill-look.ts";
 import { follow } from "./backfill-report.ts";
+import { bucketUrl, isPrefix } from "./bucket-url.ts";
 import { closest } from "./closest.ts";
 import { type Arguments, connectedConfig, EXIT, type Terminal, UsageError, type Values } from "./command.ts";
 import {
@@ -73,8 +74,8 @@ async function selectorOf(
       "expected one of s3://bucket/prefix/, a manifest, --view, or a choice of photos such as --missing",
     );
   }
-  const url = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(what ?? "");
-  const prefix = url && (url[2] === "" || url[2]!.endsWith("/")) ? url : undefined;
+  const url = bucketUrl(what ?? "");
+  const prefix = url && isPrefix(url.key) ? url : undefined;
   if (bucket !== undefined && (what === undefined || prefix))
     throw new UsageError("--bucket: expected a manifest beside it, whose lines may name none");
   if (choices.length > 0) return photoFilters(values, db);
@@ -84,7 +85,7 @@ async function selectorOf(
       `--view: expected NAME or SCHEMA.NAME of letters, digits and _, without quotes, got ${JSON.stringify(view)}`,
     );
   }
-  if (prefix) return { kind: "prefix", bucket: prefix[1]!, prefix: prefix[2]! };
+  if (prefix) return { kind: "prefix", bucket: prefix.bucket, prefix: prefix.key };
   if (!/\.(csv|jsonl|ndjson)(\.gz)?$|\.json$/.test(what!)) {
     throw new UsageError(
       `${what}: expected a prefix with its slash, or a manifest: .csv, .jsonl, .ndjson, manifest.json`,

@@ -9,6 +9,7 @@ import { listObjects } from "../image/s3-bucket.ts";
 import { Scope } from "../lifecycle.ts";
 import { type Known, LANES, type Lane, type PhotoRef } from "../photo.ts";
 import { databaseTime, photosToReplay } from "../store/photos.ts";
+import { bucketUrl, isPrefix } from "./bucket-url.ts";
 import {
   connectedConfig,
   defineCommand,
@@ -36,14 +37,14 @@ export const enqueue = defineCommand({
 usage: maitred enqueue [options] WHAT...
        maitred enqueue --failed [--code CODE] | --pending
 
-WHAT is s3://bucket/key, s3://bucket/prefix/ (with its slash: everything below), a file, a folder, or - for one of
-these a line on stdin. Files and folders must be there, where this runs; names in a folder that begin with a dot are left out.
-What is decided already is left alone unless --again is given.
+WHAT is s3://bucket/key, s3://bucket/prefix/ (with its slash: everything below; s3://bucket/ is all of it), a file, a
+folder, or - for one of these a line on stdin. Files and folders must be there, where this runs; names in a folder that begin
+with a dot are left out. What is decided already is left alone unless --again is given.
 
   --lane live|backfill   which queue (default live; of a replay, the one that it was in)
   --listing ID           the restaurant that the photos belong to
   --uploader WHO         moderator or user
-  --claimed CATEGORY     what the uploader marked
+  --claimed CATEGORY     what the uploader marked: any word, also of categories that the model does not know
   --again                also what is decided already
   --failed               what failed; with --code CORRUPT only what failed for that
   --pending              what waits for longer than ten minutes, in case the queue was lost
@@ -52,8 +53,8 @@ What is decided already is left alone unless --again is given.
   maitred enqueue --listing 42 s3://photos/uploads/dinner.jpg
   maitred enqueue --lane backfill s3://photos/2019/
 
-Exit codes: 1 something in a folder or on stdin is not there or cannot be read, and was left out; 2 an argument is not
-there, or there is no photo in any.
+Exit codes: 1 something in a bucket, in a folder or on stdin is not there or cannot be read, and was left out; 2 a file or
+folder that is an argument is not there, or there is no photo in any.
 `,
   words: true,
   options,
@@ -64,7 +65,7 @@ there, or there is no photo in any.
     const replay = replayOf(values, positionals);
     if (!replay && positionals.length === 0) throw new UsageError("expected what to queue");
     for (const what of positionals) {
-      if (what !== "-" && !bucketUrl(what) && kindOf(what) === "nothing")
+      if (what !== "-" && !urlOf(what) && kindOf(what) === "nothing")
         throw new UsageError(`${what}: ${NOT_THERE}`);
     }
     const config = connectedConfig(terminal);
@@ -179,39 +180,39 @@ async function* pages(
 ): AsyncGenerator<PhotoRef[]> {
   let single: PhotoRef[] = [];
   for await (const source of sources) {
-    const url = bucketUrl(source);
+    const url = urlOf(source);
     const kind = url ? undefined : kindOf(source);
     // a list may name what was deleted since it was made
     if (kind === "nothing") {
       leftOut(`${source}: ${NOT_THERE}`);
       continue;
     }
-    const many = url ? url[2] === "" || url[2]!.endsWith("/") : kind === "folder";
-    if (!many) single.push(await (url ? s3Photo(s3, url[1]!, url[2]!) : filePhoto(resolve(source))));
+    const many = url ? isPrefix(url.key) : kind === "folder";
+    if (!many) {
+      const photo = await (url ? s3Photo(s3, url.bucket, url.key) : filePhoto(resolve(source)));
+      if (photo) single.push(photo);
+      else leftOut(`${source}: there is no such object`);
+    }
     if (single.length >= (many ? 1 : 500)) {
       yield single;
       single = [];
     }
-    if (many) yield* url ? listObjects(s3, url[1]!, url[2]!) : listFolder(resolve(source), leftOut);
+    if (many) yield* url ? listObjects(s3, url.bucket, url.key) : listFolder(resolve(source), leftOut);
   }
   if (single.length > 0) yield single;
 }
 
-/** Bucket and key, or prefix; undefined: it is a path. */
-function bucketUrl(source: string): RegExpExecArray | null {
-  const url = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(source);
+function urlOf(source: string): ReturnType<typeof bucketUrl> {
+  const url = bucketUrl(source);
   if (!url && /^\w+:\/\//.test(source)) throw new UsageError(`expected s3:// or a path, got ${source}`);
   return url;
 }
 
-/** The object as it is now. One that is not there is queued all the same: it ends as a failure with its code. */
-async function s3Photo(s3: S3Client, bucket: string, key: string): Promise<PhotoRef> {
-  for await (const page of listObjects(s3, bucket, key)) {
-    const found = page.find((photo) => photo.key === key);
-    if (found) return found;
-    break;
-  }
-  return { store: "s3", bucket, key, version: "" };
+/** The object as it is now. */
+async function s3Photo(s3: S3Client, bucket: string, key: string): Promise<PhotoRef | undefined> {
+  // of all keys that begin with it, it comes first
+  const { value: page } = await listObjects(s3, bucket, key).next();
+  return page?.find((photo: PhotoRef) => photo.key === key);
 }
 
 async function filePhoto(path: string): Promise<PhotoRef> {

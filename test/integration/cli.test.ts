@@ -91,6 +91,7 @@ describe("maitred", () => {
     [["classify", "--jsno", "x"], "there is no option --jsno: did you mean --json?\n"],
     [["enqueue", "--lane", "fast", "x"], "expected live or backfill"],
     [["enqueue", "s3://b/k", "../no-such/"], "../no-such/: there is no such file or folder"],
+    [["enqueue", "s3://photos"], "expected s3://photos/ for the whole bucket, or s3://photos/prefix/"],
     [["enqueue", "package.json/a.jpg"], "package.json/a.jpg: there is no such file or folder"],
     [["queue"], "expected status, pause or resume\n"],
     [["queue", "status", "live"], 'expected nothing after status, got "live"'],
@@ -500,6 +501,20 @@ describe("enqueue", () => {
     const dangling = await ended(["enqueue", folder], env);
     expect([dangling.code, dangling.out]).toEqual([1, "0 queued\n"]);
     expect(dangling.err).toContain(`left out  ${folder}/a.jpg: a link to nothing\n`);
+  });
+
+  test("leaves out an object that is not there, and names it", async ({ db }) => {
+    const s3 = await startFauxqs({ port: 0, logger: false });
+    s3.createBucket("photos");
+    const client = new S3Client({ endpoint: s3.address, region: "us-east-1", forcePathStyle: true });
+    await client.send(new PutObjectCommand({ Bucket: "photos", Key: "one.jpg", Body: "one" }));
+    const env = { DATABASE_URL: db.url, MAITRED_QUEUE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
+    const command = maitred(["enqueue", "s3://photos/one", "s3://photos/one.jpg"], env);
+    expect([await command.exit, command.stdout()]).toEqual([1, "1 queued\n"]);
+    expect(command.stderr()).toBe("left out  s3://photos/one: there is no such object\n");
+    expect((await db.pool.query("select key from photos")).rows).toEqual([{ key: "one.jpg" }]);
+    client.destroy();
+    await s3.stop();
   });
 
   test("brings back no photo that was removed after it was looked for, whatever is listed after it", async ({

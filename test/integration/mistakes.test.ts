@@ -118,6 +118,10 @@ describe("what contradicts itself", () => {
       [["start", "s3://photos/2019/", "--missing"], "expected s3://photos/2019/ or --missing, not both"],
       [["start", "s3://photos/2019/", "--view", "v"], "expected s3://photos/2019/ or --view, not both"],
       [["start", "--view", "v", "--below", "0.5"], "expected --view or --below, not both"],
+      [
+        ["start", "s3://photos"],
+        "expected s3://photos/ for the whole bucket, or s3://photos/prefix/, got s3://photos",
+      ],
       [["start", "s3://a/", "s3://b/"], "expected one of them, got s3://a/ and s3://b/"],
       [["start"], "expected one of s3://bucket/prefix/, a manifest, --view, or a choice of photos"],
     ] as const) {
