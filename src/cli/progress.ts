@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { hundredths } from "../decide/decide.ts";
+import type { ErrorCode } from "../errors.ts";
 import type { LineOutcome } from "../moderate/line.ts";
 import type { WorkerEvents } from "../moderate/worker.ts";
 import type { PhotoJob } from "../photo.ts";
+import { MOST_PUT_OFF_MS } from "../queue/queues.ts";
 import type { PhotoRow } from "../store/photos.ts";
 import { cut } from "./columns.ts";
 import { table } from "./output.ts";
@@ -20,6 +22,8 @@ export interface Progress {
   /** @param held says how many jobs of a photo there are: one that another worker has judged has none. */
   done(held: (id: string) => Promise<number>): Promise<void>;
   stop(): void;
+  /** Says what became of all that there was at the start; the counts are of those decided already, and of those that wait for a store. */
+  watches(before: number, putOff: number): void;
   /** @param before how many were decided already. */
   summary(model: string, provider: string, before: number): string;
 }
@@ -30,10 +34,14 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
   const verdicts = new Map<string, number>();
   const waiting = new Set<string>();
   const early = new Set<string>();
+  const away = new Map<string, Set<string>>();
   let [photos, batches, batched, inferring] = [0, 0, 0, 0];
   let [first, last] = [0, 0];
   let wake: (() => void) | undefined;
 
+  const failed = (): number => verdicts.get("failed") ?? 0;
+  const tally = (before: number): string =>
+    `${photos - failed()} judged, ${failed()} failed, ${before} decided before`;
   const rate = (): number => (last > first ? (photos / (last - first)) * 1000 : 0);
   const line = (): string => {
     const counts = [...verdicts].map(([verdict, count]) => `${verdict} ${count}`).join("  ");
@@ -51,8 +59,22 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
   };
   const timer = setInterval(draw, terminal.columns > 0 ? 100 : 2_000);
 
+  // once, and not for each photo and try, until the bucket has given one
+  function putOff({ store, bucket, ...photo }: PhotoJob, code: ErrorCode, { message }: Error): void {
+    if (code === "CLOSED") return;
+    const codes = away.get(`${store} ${bucket}`) ?? new Set();
+    away.set(`${store} ${bucket}`, codes);
+    if (codes.has(code)) return;
+    codes.add(code);
+    const address = addressOf({ store, bucket, ...photo });
+    say(
+      `put off  ${address}  ${code}: ${message}; tried again, at least every ${MOST_PUT_OFF_MS / 60_000} minutes`,
+    );
+  }
+
   function left(photo: PhotoJob, outcome: LineOutcome, changed: boolean): void {
     photos++;
+    away.delete(`${photo.store} ${photo.bucket}`);
     last = performance.now();
     const { result } = outcome;
     const state = "failure" in result ? "failed" : result.decision.verdict;
@@ -78,6 +100,7 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
         inferring += seconds;
       },
       left: (photo, _lane, outcome, changed) => left(photo, outcome, changed),
+      retried: (photo, _lane, code, error) => putOff(photo, code, error),
     },
     expect(ids) {
       // a photo may be judged before the call that queued it returns
@@ -108,13 +131,13 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
       }
       if (waiting.size > 0) say(`${counted(waiting.size, "photo")} not judged yet: the next start goes on`);
     },
+    watches(before, putOff) {
+      say(`${tally(before)}${putOff > 0 ? `, ${putOff} put off` : ""}; watching`);
+    },
     summary(model, provider, before) {
-      const failed = verdicts.get("failed") ?? 0;
-      const judged = photos - failed;
+      const judged = photos - failed();
       const speed = judged > 0 ? `${((judged / (last - first)) * 1000).toFixed(1)} photos/s ` : "";
-      const lines = [
-        `${judged} judged, ${failed} failed, ${before} decided before, ${speed}with ${model} on ${provider}`,
-      ];
+      const lines = [`${tally(before)}, ${speed}with ${model} on ${provider}`];
       if (batches > 0) {
         const size = (batched / batches).toFixed(1);
         lines.push(

@@ -1,6 +1,7 @@
 import { realpathSync, statSync } from "node:fs";
 import { constants } from "node:os";
 import { delimiter, relative, resolve, sep } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type RunningApi, startApi } from "../../workers/api.ts";
 import { startDeliver } from "../../workers/deliver.ts";
 import { startFeed } from "../../workers/feed.ts";
@@ -11,6 +12,7 @@ import { ConfigError } from "../errors.ts";
 import { foldersOf, isInside, listFolder } from "../image/folder.ts";
 import { exitOnSignal, Scope } from "../lifecycle.ts";
 import { createLog } from "../log.ts";
+import type { Queues } from "../queue/queues.ts";
 import { readWorkers } from "../store/models.ts";
 import { readPhotos } from "../store/photos.ts";
 import { defineCommand, EXIT, flags, type Terminal, UsageError } from "./command.ts";
@@ -22,7 +24,8 @@ import { sayPaused } from "./paused.ts";
 import { withPostgres } from "./postgres.ts";
 import { createProgress, photoTable } from "./progress.ts";
 import { sentences } from "./sentences.ts";
-import { type WatchDeps, watchFolder, withdrawGone } from "./watch-folder.ts";
+import { printable } from "./terminal.ts";
+import { watchFolder, withdrawGone } from "./watch-folder.ts";
 
 export const up = defineCommand({
   help: `
@@ -72,7 +75,7 @@ Postgres ended by itself.
       process.kill(process.pid, "SIGTERM");
     };
     try {
-      const config = await startServers(settings, folders, scope, lost);
+      const config = await startServers(settings, folders, scope, lost, terminal);
       const progress = createProgress(terminal, json, !once);
       scope.onClose("progress", progress.stop);
       // a port that nobody asked for is no reason not to start
@@ -90,7 +93,12 @@ Postgres ended by itself.
         await startDeliver(config, log, scope);
         const beside = homeFor(settings);
         const desk = deskOf(config, api, beside);
-        return await stay(folders, watching, { worker, api, desk, beside }, scope, terminal);
+        const first = folders.map((folder) => watchFolder(folder, watching, scope));
+        sayAddresses(folders, { worker, api, desk, beside }, terminal);
+        const before = (await Promise.all(first)).reduce((sum, decided) => sum + decided, 0);
+        const putOff = await untilIdle(intake.queues);
+        if (!scope.closing) progress.watches(before, putOff);
+        return await new Promise(() => {});
       }
 
       const ids: string[] = [];
@@ -141,11 +149,13 @@ async function startServers(
   folders: readonly string[],
   scope: Scope,
   lost: (error: Error) => void,
+  terminal: Terminal,
 ): Promise<Config> {
   makeOutputFolder("MAITRED_HOME", settings.home);
   let { databaseUrl } = settings;
   if (!databaseUrl) {
     for (const folder of folders) requireApart(settings.home, folder);
+    terminal.say(`starting Postgres in ${printable(settings.home)}\n`);
     databaseUrl = (await startPostgres(settings.home, { scope, lost })).url;
   }
   const allowed = foldersOf(settings.folders).concat(folders);
@@ -206,15 +216,21 @@ function deskOf({ host, deskUrl }: Config, api: RunningApi, beside: string): str
   return `the desk, signed in once within the hour: ${link}`;
 }
 
-/** Watches until the process is told to stop. */
-async function stay(
+/** Waits until no upload waits or is in hand. @returns how many are put off. */
+async function untilIdle(queues: Queues): Promise<number> {
+  for (;;) {
+    // what is away now may be back at the next look
+    const lane = await queues.depth("live").catch(() => undefined);
+    if (lane?.waiting === 0 && lane.active === 0) return lane.delayed;
+    await sleep(LOOK_MS);
+  }
+}
+
+function sayAddresses(
   folders: readonly string[],
-  deps: WatchDeps,
   { worker, api, desk, beside }: { worker: RunningWorker; api: RunningApi; desk: string; beside: string },
-  scope: Scope,
   terminal: Terminal,
-): Promise<number> {
-  for (const folder of folders) watchFolder(folder, deps, scope);
+): void {
   terminal.say(
     `${worker.model} on ${worker.provider} watches ${folders.join(", ")}; ${worker.url}/metrics; Ctrl-C ends\n`,
   );
@@ -225,5 +241,7 @@ async function stay(
   terminal.say(
     `its tables: psql "$(${beside}npx maitred config --database-url)"; docs/tables.md has queries\n`,
   );
-  return new Promise(() => {});
 }
+
+/** How often to look whether all is judged. */
+const LOOK_MS = 500;

@@ -35,20 +35,24 @@ export async function withdrawGone(folder: string, { intake, log, withdrew }: Wa
 /**
  * Takes in what is dropped into a folder, and withdraws what is deleted from it, until `scope` is closed. A file counts
  * once it has stopped growing; one that is renamed is one that went and one that came.
+ *
+ * @returns once all that lay there is taken in: how many of it were decided before.
  */
-export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): void {
+export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Promise<number> {
   const { intake, log, withdrew } = deps;
   const touched = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
   let working: Promise<void> | undefined;
+  let decided = 0;
+  let listed = false;
+  let tell: (decided: number) => void = () => {};
 
   // what a file is now counts, and not what was told of it: one that went may have come back
   async function settle(paths: readonly string[]): Promise<void> {
     const found = await Promise.allSettled(paths.map((path) => folderPhoto(folder, path)));
-    await intake.take(
-      found.flatMap((each) => (each.status === "fulfilled" ? [each.value] : [])),
-      "live",
-    );
+    const photos = found.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+    const { ids, queued, unclear } = await intake.take(photos, "live");
+    decided += ids.length - queued.length - unclear.length;
     const missing = paths.filter((_, index) => found[index]!.status === "rejected");
     const keys = missing.map((path) => relative(folder, path).split(sep).join("/"));
     withdrew(folder, await intake.withdraw(folder, await goneKeys(folder, keys)));
@@ -70,6 +74,7 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): void
     }
     timer = undefined;
     if (touched.size > 0 && !scope.closing) begin(waitMs);
+    else if (listed) tell(decided);
   }
 
   function begin(waitMs: number): void {
@@ -100,6 +105,13 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): void
   );
   watcher.on("add", touch).on("change", touch).on("unlink", touch);
   watcher.on("error", (err) => log.error({ err, folder }, "watching failed"));
+  return new Promise((resolve) => {
+    tell = resolve;
+    watcher.once("ready", () => {
+      listed = true;
+      if (timer === undefined) tell(decided);
+    });
+  });
 }
 
 /** Of what a listing named, and may be gone since. As there, links are followed to files but not to folders. */

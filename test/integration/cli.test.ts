@@ -351,6 +351,7 @@ describe("up", () => {
     const first = maitred(["up", folder], env);
     await first.says("watches");
     for (const name of ["a", "b", "42/c"]) await first.says(`  ${folder}/${name}.jpg`);
+    await first.says("3 judged, 0 failed, 0 decided before; watching");
     rmSync(join(folder, "a.jpg"));
     await first.says(`withdrawn  ${folder}/a.jpg`);
     renameSync(join(folder, "42"), join(folder, "43"));

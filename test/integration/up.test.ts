@@ -77,7 +77,8 @@ test("one process takes a photo of S3, judges it, tells of it, and finds the res
     MAITRED_WEBHOOK_ALLOW: "127.0.0.1",
   };
   const up = maitred(["up", folder], env);
-  await up.says("the API answers at ");
+  await up.says("0 judged, 0 failed, 0 decided before; watching");
+  expect(up.stderr().split("\n")[0]).toBe(`starting Postgres in ${home}`);
   const url = /the API answers at (\S+);/.exec(up.stderr())![1]!;
   const created = maitred(["token", "create", "--scopes", "ingest,read", "uploads"], env);
   expect(await created.exit).toBe(0);

@@ -42,6 +42,26 @@ test("a photo that fails again at the next start is not said again, and each is 
   progress.stop();
 });
 
+test("a bucket that gives nothing is told of once, until it has given a photo", () => {
+  const screen = terminal();
+  const progress = createProgress(screen, false, true);
+  const photo = { id: "1", store: "s3", bucket: "b", key: "k", version: "", known: {} } as const;
+  const away = new UpstreamError("STORE_UNAVAILABLE", "b/k: check the credentials");
+  const closing = new UpstreamError("CLOSED", "the process is shutting down");
+  for (const id of ["1", "2", "1"])
+    progress.events.retried?.({ ...photo, id }, "live", "STORE_UNAVAILABLE", away);
+  progress.events.retried?.(photo, "live", "CLOSED", closing);
+  progress.watches(3, 2);
+  const putOff =
+    "put off  s3://b/k  STORE_UNAVAILABLE: b/k: check the credentials; tried again, at least every 2 minutes\n";
+  expect(screen.said).toEqual([putOff, "0 judged, 0 failed, 3 decided before, 2 put off; watching\n"]);
+  const result = { failure: "GONE", message: "no such key", transient: false } as const;
+  progress.events.left?.(photo, "live", { photoId: "1", by: "m", known: {}, batch: "b", result }, false);
+  progress.events.retried?.(photo, "live", "STORE_UNAVAILABLE", away);
+  expect(screen.said.slice(2)).toEqual([putOff]);
+  progress.stop();
+});
+
 test("what a shell writes when all has ended does not stand on the last line", () => {
   const screen = terminal(80);
   const progress = createProgress(screen, false, true);
