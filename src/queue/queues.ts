@@ -34,6 +34,8 @@ export interface Queues extends Closable {
   depth(lane: Lane): Promise<LaneDepth>;
   /** Waits for the first connection, which BullMQ tries only once on Postgres. */
   ready(): Promise<void>;
+  /** As QueueServer. */
+  connected(): boolean;
   /** What tells these queues from those of other groups with the same Postgres. */
   readonly prefix: string;
   /** As BullMQ knows them, for what shows them so. */
@@ -100,6 +102,7 @@ export function openQueues(server: QueueServer, onError: (error: Error) => void)
     async ready() {
       await Promise.all(Object.values(queues).map((queue) => queue.waitUntilReady()));
     },
+    connected: server.connected,
     async close() {
       await Promise.all(Object.values(queues).map((queue) => queue.close()));
     },

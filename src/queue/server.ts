@@ -37,16 +37,26 @@ export interface QueueServer extends Closable {
    * @returns its name and version, to show.
    */
   check(): Promise<string>;
+  /** False where what is asked of it waits for a connection. */
+  connected(): boolean;
   /** Makes the tables of the Postgres backend; on Redis there is nothing to make. */
   migrate(): Promise<void>;
   /** Forgets what is to follow jobs, in hand or not, by what they were asked as; it is BullMQ's own, which has no call for it. */
   forgetNext(asked: readonly string[]): Promise<void>;
 }
 
-/** @param onError told of every lost connection; they are made again without end. */
-export function openQueueServer(settings: QueueSettings, onError: (error: Error) => void): QueueServer {
+/**
+ * @param onError told of every lost connection; they are made again without end.
+ * @param onBack told once one is made again, on Redis.
+ */
+export function openQueueServer(
+  settings: QueueSettings,
+  onError: (error: Error) => void,
+  onBack: () => void = () => {},
+): QueueServer {
   if (/^postgres(ql)?:/.test(settings.queueUrl)) return postgresServer(settings);
-  if (/^rediss?:/.test(settings.queueUrl) || settings.queueOptions) return redisServer(settings, onError);
+  if (/^rediss?:/.test(settings.queueUrl) || settings.queueOptions)
+    return redisServer(settings, onError, onBack);
   throw new ConfigError(
     "CONFIG_INVALID",
     "MAITRED_QUEUE_URL: expected a redis://, rediss:// or postgres:// URL",
@@ -102,6 +112,7 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
     prefix,
     backend: createPostgresBackend as unknown as BackendFactory<IQueueBackend>,
     check: () => open(),
+    connected: () => true,
     migrate: async () => void (await open(true)),
     async forgetNext(asked) {
       const probe = new PostgresConnection({ ...connection, max: 1 });
@@ -116,12 +127,20 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
   };
 }
 
-function redisServer(settings: QueueSettings, onError: (error: Error) => void): QueueServer {
+function redisServer(
+  settings: QueueSettings,
+  onError: (error: Error) => void,
+  onBack: () => void,
+): QueueServer {
   const redis = connectRedis(settings);
   let last: Error | undefined;
   redis.on("error", (error: Error) => {
     last = error;
     onError(error);
+  });
+  redis.on("ready", () => {
+    if (last) onBack();
+    last = undefined;
   });
   // in a cluster all keys of a queue must lie on one node, which the braces ask for
   const prefix = redis instanceof Cluster ? `{${settings.queuePrefix}}` : settings.queuePrefix;
@@ -131,6 +150,7 @@ function redisServer(settings: QueueSettings, onError: (error: Error) => void): 
     prefix,
     backend: createRedisBackend as unknown as BackendFactory<IQueueBackend>,
     check: () => checkRedis(redis, prefix, () => last),
+    connected: () => redis.status === "ready",
     migrate: async () => {},
     async forgetNext(asked) {
       const keys = LANES.flatMap((lane) => asked.map((ask) => `${prefix}:${lane}:dn:${ask}`));

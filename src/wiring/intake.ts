@@ -38,14 +38,14 @@ export async function openEventIntake(config: Config, log: Logger, scope: Scope)
       ...queueing(db, queues),
     },
     queues,
-    waiting: async () => (await orAway(queues.depth("live"))).waiting,
+    waiting: async () => (await orAway(queues, queues.depth("live"))).waiting,
   };
 }
 
 /** What queueing photos needs. */
 export function queueing(db: Pool, queues: Queues): QueueDeps {
   return {
-    add: (lane, photos) => orAway(queues.add(lane, photos)),
+    add: (lane, photos) => orAway(queues, queues.add(lane, photos)),
     markQueued: (ids) => markQueued(db, ids),
     unqueued: (olderThanS, limit) => unqueuedPhotos(db, olderThanS, limit),
   };
@@ -89,16 +89,19 @@ export function keepQueued(db: Pool, queues: Queues, log: Logger, scope: Scope):
  *
  * @returns how many were missing.
  */
-export async function queueLost(db: Pool, queues: Pick<Queues, "held" | "add">): Promise<number> {
+export async function queueLost(
+  db: Pool,
+  queues: Pick<Queues, "held" | "add" | "connected">,
+): Promise<number> {
   let lost = 0;
   let after: PendingCursor | undefined;
   for (;;) {
     const page = await pendingUploads(db, LOST_S, after, LOST_PAGE);
     const missing: PhotoJob[] = [];
     for (const { registeredAt: _, ...photo } of page) {
-      if ((await orAway(queues.held([photo.id]))) === 0) missing.push(photo);
+      if ((await orAway(queues, queues.held([photo.id]))) === 0) missing.push(photo);
     }
-    if (missing.length > 0) await orAway(queues.add("live", missing));
+    if (missing.length > 0) await orAway(queues, queues.add("live", missing));
     lost += missing.length;
     if (missing.length === 0 || page.length < LOST_PAGE) return lost;
     const { registeredAt: at, id } = page.at(-1)!;
@@ -107,10 +110,12 @@ export async function queueLost(db: Pool, queues: Pick<Queues, "held" | "add">):
 }
 
 /** What BullMQ throws says nothing of whose fault it is; here it is always its server's. BullMQ itself waits for ever. */
-export async function orAway<T>(work: Promise<T>): Promise<T> {
+export async function orAway<T>(queues: Pick<Queues, "connected">, work: Promise<T>): Promise<T> {
+  // whoever waits for an answer is told soon where there is no connection, which may be made again in a moment
+  const ms = queues.connected() ? QUEUE_MS : MOMENT_MS;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${QUEUE_MS} ms`)), QUEUE_MS);
+    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
   });
   try {
     return await Promise.race([work, late]);
@@ -122,6 +127,7 @@ export async function orAway<T>(work: Promise<T>): Promise<T> {
 }
 
 const QUEUE_MS = 10_000;
+const MOMENT_MS = 1_000;
 const TIDY_MS = 60_000;
 const FORGOTTEN_S = 30;
 const LOST_S = 600;

@@ -47,10 +47,10 @@ export async function changeLane(
   by: string,
   why: string,
 ): Promise<boolean> {
-  const { paused } = await orAway(queues.depth(lane));
+  const { paused } = await orAway(queues, queues.depth(lane));
   if (paused === (state === "paused")) return false;
   const about = { lane, state, why, prefix: queues.prefix };
   await addAuditEntry(db, { who: by, did: "changed-lane", photo: null, about });
-  await orAway(state === "paused" ? queues.pause(lane) : queues.resume(lane));
+  await orAway(queues, state === "paused" ? queues.pause(lane) : queues.resume(lane));
   return true;
 }

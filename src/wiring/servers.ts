@@ -26,7 +26,8 @@ export async function openServers(
 ): Promise<Servers> {
   const db = await openPostgres(config, log, scope, connections);
   const broken = unwell(log, "the queue");
-  const server = scope.hold("queue server", openQueueServer(config, broken));
+  const back = (): void => log.info("the queue answers again");
+  const server = scope.hold("queue server", openQueueServer(config, broken, back));
   await server.check();
   const queues = scope.hold("queues", openQueues(server, broken));
   await queues.ready();
@@ -46,7 +47,26 @@ export async function openPostgres(
   return db;
 }
 
-/** Logs what a neighbour ails from, which whoever needs it waits out. */
-export function unwell(log: Logger, where: string): (error: Error) => void {
-  return (err) => log.warn({ err }, `${where} is unwell`);
+/**
+ * Logs what a neighbour ails from, which whoever needs it waits out. The same in a row is logged every ten seconds, with how
+ * often it was told `again` meanwhile: a client tries to connect many times a minute.
+ */
+export function unwell(
+  log: Logger,
+  where: string,
+  now = (): number => performance.now(),
+): (error: Error) => void {
+  let said = { what: "", at: Number.NEGATIVE_INFINITY };
+  let again = 0;
+  return (err) => {
+    const what = `${(err as { code?: unknown }).code} ${err.message}`;
+    if (what === said.what && now() - said.at < SAME_MS) {
+      again++;
+      return;
+    }
+    log.warn({ err, ...(again > 0 && { again }) }, `${where} is unwell`);
+    [said, again] = [{ what, at: now() }, 0];
+  };
 }
+
+const SAME_MS = 10_000;

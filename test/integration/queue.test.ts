@@ -16,6 +16,7 @@ import { LANES, type Lane, type PhotoJob } from "../../src/photo.ts";
 import { type Attempt, type ConsumerHandlers, consume } from "../../src/queue/consumer.ts";
 import { openQueues } from "../../src/queue/queues.ts";
 import { openQueueServer, type QueueServer } from "../../src/queue/server.ts";
+import { orAway } from "../../src/wiring/intake.ts";
 import { BACKENDS, type Backend, test as base, type Database } from "../fixtures.ts";
 import { until } from "../waits.ts";
 
@@ -746,6 +747,48 @@ describe("queue servers", () => {
       code: "QUEUE_UNAVAILABLE",
     });
   });
+
+  base.runIf(BACKENDS.length > 1)(
+    "who waits for a Redis that is away is told within about a second, and of its return",
+    async () => {
+      const port = 21_000 + (process.pid % 5_000);
+      const flags = ["--port", String(port), "--save", "", "--maxmemory-policy", "noeviction"];
+      let child = spawn("redis-server", flags);
+      await once(child.stdout, "data");
+      const scope = new Scope();
+      let back = 0;
+      try {
+        const settings = { queueUrl: `redis://127.0.0.1:${port}`, queueOptions: "", queuePrefix: "x" };
+        const server = scope.hold(
+          "server",
+          openQueueServer(
+            settings,
+            () => {},
+            () => back++,
+          ),
+        );
+        const queues = scope.hold(
+          "queues",
+          openQueues(server, () => {}),
+        );
+        await orAway(queues, queues.add("live", [job(1)]));
+        child.kill("SIGKILL");
+        await expect.poll(queues.connected).toBe(false);
+        const since = performance.now();
+        await expect(orAway(queues, queues.depth("live"))).rejects.toMatchObject({
+          code: "QUEUE_UNAVAILABLE",
+        });
+        expect(performance.now() - since).toBeLessThan(3_000);
+        expect(back).toBe(0);
+        child = spawn("redis-server", flags);
+        await expect.poll(queues.connected, { timeout: 10_000 }).toBe(true);
+        expect(back).toBe(1);
+      } finally {
+        await scope.close();
+        child.kill();
+      }
+    },
+  );
 
   base("what is set for the nodes of a Redis Cluster stands beside what is set here", async () => {
     const nodes = {

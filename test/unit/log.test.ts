@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { describe as describeError } from "../../src/log.ts";
+import { createLog, describe as describeError } from "../../src/log.ts";
+import { unwell } from "../../src/wiring/servers.ts";
 
 test("an error is logged with its cause and code, and with nothing that a client hung on it", () => {
   const cause = Object.assign(new Error("WRONGPASS"), {
@@ -13,4 +14,21 @@ test("an error is logged with its cause and code, and with nothing that a client
   expect(logged).not.toContain("hunter2");
   expect(logged).toContain("WRONGPASS");
   expect(logged).toContain("ECONNRESET");
+});
+
+test("what a neighbour ails from is logged when it begins, and then every ten seconds with how often it was the same", () => {
+  const lines: { err: { message: string }; again?: number }[] = [];
+  let clock = 0;
+  const log = createLog("warn", { write: (line) => void lines.push(JSON.parse(line)) });
+  const say = unwell(log, "the queue", () => clock);
+  for (const at of [0, 2_000, 9_999, 10_000, 12_000]) {
+    clock = at;
+    say(new Error("connect ECONNREFUSED"));
+  }
+  say(new Error("LOADING"));
+  expect(lines.map(({ err, again }) => [err.message, again])).toEqual([
+    ["connect ECONNREFUSED", undefined],
+    ["connect ECONNREFUSED", 2],
+    ["LOADING", 1],
+  ]);
 });
