@@ -1,6 +1,7 @@
 import { parse } from "yaml";
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
+import { expected, mistakesOf } from "../expected.ts";
 
 const probability = z.number().min(0).max(1);
 
@@ -41,23 +42,34 @@ export function parsePolicy(
   } catch (cause) {
     throw new ConfigError("POLICY_INVALID", `${name}: expected YAML: ${(cause as Error).message}`, { cause });
   }
-  const result = schema.safeParse(absent ? { ...absent, ...(raw as object) } : raw);
-  if (!result.success) {
-    const lines = result.error.issues.map((issue) => `${name}: ${issue.path.join(".")}: ${issue.message}`);
-    throw new ConfigError("POLICY_INVALID", lines.join("\n"));
-  }
-  const policy = result.data;
-  const problems = [
-    ...categories
-      .filter((category) => policy.categories[category] === undefined)
-      .map((category) => `${name}: categories: expected a threshold for ${category}, which the model gives`),
-    ...[...Object.keys(policy.categories), ...policy.verify]
-      .filter((category) => !categories.includes(category))
-      .map((category) => `${name}: ${category}: the model knows only ${categories.join(", ")}`),
-  ];
-  if (problems.length > 0) throw new ConfigError("POLICY_INVALID", problems.join("\n"));
-  return Object.freeze(policy);
+  const given: unknown = absent ? { ...absent, ...(raw as object) } : raw;
+  const { data, error } = schema.safeParse(given, { error: expected });
+  const mistakes = (error?.issues ?? [])
+    .flatMap(mistakesOf)
+    .map(({ path, message }) => [...(path.length > 0 ? [path.join(".")] : []), message].join(": "));
+  const problems = [...mistakes, ...unknownIn(given, categories)];
+  if (data && problems.length === 0) return Object.freeze(data);
+  throw new ConfigError("POLICY_INVALID", problems.map((problem) => `${name}: ${problem}`).join("\n"));
 }
+
+/** Where a policy, be it as it may else, and a model speak of different categories. */
+function unknownIn(given: unknown, categories: readonly string[]): string[] {
+  const named = naming.safeParse(given).data;
+  const thresholds = named?.categories && Object.keys(named.categories);
+  return [
+    ...categories
+      .filter((category) => thresholds?.includes(category) === false)
+      .map((category) => `categories: expected a threshold for ${category}, which the model gives`),
+    ...[...(thresholds ?? []), ...(named?.verify ?? [])]
+      .filter((category) => !categories.includes(category))
+      .map((category) => `${category}: the model knows only ${categories.join(", ")}`),
+  ];
+}
+
+const naming = z.object({
+  categories: z.record(z.string(), z.unknown()).optional().catch(undefined),
+  verify: z.array(z.string()).optional().catch(undefined),
+});
 
 /** What is wrong where a model is decided on by thresholds that were chosen for another; "" where nothing is, or none is named. */
 export function unfitFor(policy: Policy, model: string): string {

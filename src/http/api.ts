@@ -223,7 +223,10 @@ async function authenticate(
   const stored = bearer && (await deps.findToken(bearer.id));
   if (!bearer || !stored || !isSecret(bearer.token, stored.hash)) {
     if (bearer) await limits.wrong(request.ip, bearer.token);
-    const why = bearer ? "there is no such token here" : "expected the header Authorization: Bearer TOKEN";
+    const given = bearer !== undefined || /^Bearer +\S/i.test(authorization ?? "");
+    const why = given
+      ? "there is no such token here, or it was revoked"
+      : "expected the header Authorization: Bearer TOKEN";
     const how = `${why}; maitred token create makes one`;
     // SNS sends a password only once it is asked for one
     throw new HttpProblem(401, how, { "www-authenticate": basic ? 'Basic realm="maitred"' : "Bearer" });

@@ -25,7 +25,7 @@ export function explain(error: Error, reply: FastifyReply, { refused, failed }: 
   if (!(error instanceof ModerationError)) {
     return status === 500
       ? send(reply, status, "a bug: see the log", "INTERNAL")
-      : send(reply, status, error.message);
+      : send(reply, status, status === 415 ? "expected Content-Type: application/json" : error.message);
   }
   if (status < 500) return send(reply, status, error.message, error.code);
   // the message names servers, which is nobody's business but the log's; a store's is said of its photos that failed, too

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { EventError } from "../errors.ts";
+import { expected, type Mistake, mistakesOf, shown } from "../expected.ts";
 import { isStorable } from "../text.ts";
 
 /** S3 has no longer keys, and the tables index them. */
@@ -41,40 +42,49 @@ function lengthOf(minLength: number, maxLength: number): Record<string, unknown>
 /**
  * The value as the schema gives it.
  *
- * @param where what is said before the place of a mistake.
- * @throws {EventError} EVENT_INVALID, naming the first place that is not as it should be.
+ * @param where what is said before the places of mistakes.
+ * @throws {EventError} EVENT_INVALID, naming each place that is not as it should be.
  */
-export function readShape<T>(schema: z.ZodType<T>, value: unknown, expected: string, where = ""): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const { path, message, whole } = deepest(result.error.issues);
-  if (whole) throw new EventError("EVENT_INVALID", where + expected);
-  throw new EventError("EVENT_INVALID", where + (path.length > 0 ? `${placeOf(path)}: ${message}` : message));
+export function readShape<T>(schema: z.ZodType<T>, value: unknown, whole: string, where = ""): T {
+  const { success, data, error } = schema.safeParse(value, { error: expected });
+  if (success) return data;
+  const found = mistakesIn(error.issues);
+  if (found.every(isWhole)) throw new EventError("EVENT_INVALID", `${where}${whole}, got ${kindOf(value)}`);
+  const places = found.map(({ path, message }) => [placeOf(path), message].filter(Boolean).join(": "));
+  const more = places.length > MOST ? [`and ${places.length - MOST} more`] : [];
+  throw new EventError("EVENT_INVALID", where + [...places.slice(0, MOST), ...more].join("; "));
 }
 
-interface Found {
-  path: PropertyKey[];
-  message: string;
-  /** It is something else altogether, of which nothing is to be said in detail. */
-  whole: boolean;
+interface Found extends Mistake {
+  /** What stands in that place is something else altogether, of which nothing is to be said in detail. */
+  other: boolean;
 }
 
-/** Of a union, the alternative that fitted best is the one that was meant: its mistake lies deepest. */
-function deepest(issues: readonly z.core.$ZodIssue[]): Found {
-  const found = issues.flatMap((issue): Found[] => {
-    const { path, message, code } = issue;
-    if (code !== "invalid_union")
-      return [{ path, message, whole: path.length === 0 && code === "invalid_type" }];
-    return issue.errors.map((branch) => {
-      const inner = deepest(branch);
-      return { ...inner, path: [...path, ...inner.path], whole: inner.whole && path.length === 0 };
-    });
+function isWhole({ path, other }: Found): boolean {
+  return other && path.length === 0;
+}
+
+/** Of a union, those of the alternative that fitted best, which was meant: they lie deepest. */
+function mistakesIn(issues: readonly z.core.$ZodIssue[]): Found[] {
+  return issues.flatMap((issue): Found[] => {
+    if (issue.code !== "invalid_union") {
+      const other = OTHER.has(issue.code) && (!("origin" in issue) || issue.origin === "array");
+      return mistakesOf(issue).map((mistake) => ({ ...mistake, other }));
+    }
+    const branches = issue.errors.map(mistakesIn);
+    const [first = []] = branches;
+    const best = branches.reduce((best, each) => (fit(each) > fit(best) ? each : best), first);
+    return best.map(({ path, ...rest }) => ({ ...rest, path: [...issue.path, ...path] }));
   });
-  const none: Found = { path: [], message: "", whole: true };
-  return found.reduce((best, each) => {
-    const deeper = each.path.length > best.path.length;
-    return deeper || (best.whole && !each.whole) ? each : best;
-  }, none);
+}
+
+function fit(branch: readonly Found[]): number {
+  return Math.max(...branch.map((found) => (isWhole(found) ? -1 : found.path.length)));
+}
+
+/** Of text no more, as it may be a secret. */
+function kindOf(value: unknown): string {
+  return typeof value === "string" ? "text" : shown(value);
 }
 
 function placeOf(path: readonly PropertyKey[]): string {
@@ -82,3 +92,7 @@ function placeOf(path: readonly PropertyKey[]): string {
     .map((part, index) => (typeof part === "number" ? `[${part}]` : `${index ? "." : ""}${String(part)}`))
     .join("");
 }
+
+const OTHER = new Set(["invalid_type", "too_small", "too_big"]);
+/** Mistakes that are told of one by one. */
+const MOST = 10;

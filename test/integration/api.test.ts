@@ -260,7 +260,20 @@ describe("POST /v1/photos", () => {
     expect(await detail({ bucket: "b", key: "a", lisitng: "42" })).toMatch(/lisitng/);
     expect(await detail({ bucket: "b", key: "a", uploader: "x" })).toMatch(/uploader/);
     expect(await detail({ bucket: "b", key: "a\0" })).toMatch(/key: expected 1 to 1024 bytes/);
-    expect(await detail([])).toMatch(/^400/);
+    expect(await detail({ bucket: 3, uploader: "x", lisitng: "42" })).toBe(
+      "400 EVENT_INVALID bucket: expected text, got 3; key: expected text, got nothing; " +
+        'uploader: expected moderator or user, got "x"; lisitng: there is no such name',
+    );
+    const many = Array.from({ length: 12 }, (_, n) => ({ bucket: "b", key: n }));
+    expect(await detail(many)).toMatch(/ \[9\]\.key: expected text, got 9; and 2 more$/);
+    for (const [none, what] of [
+      [[], "an empty list"],
+      [3, "3"],
+      [null, "null"],
+    ])
+      expect(await detail(none)).toBe(
+        `400 EVENT_INVALID expected a photo, or a list of 1 to 1000 photos, got ${what}`,
+      );
     expect((await db.pool.query("select from photos")).rows).toEqual([]);
   });
 });
@@ -376,9 +389,9 @@ describe("a caller", () => {
     for (const [wrong, why] of [
       [token, "expected the header"],
       [`Basic ${token}`, "expected the header"],
-      [`Bearer ${another}`, "there is no such token here"],
-      ["Bearer x", "expected the header"],
-      [`Bearer ${createToken().token}`, "there is no such token here"],
+      [`Bearer ${another}`, "there is no such token here, or it was revoked"],
+      ["Bearer x", "there is no such token here, or it was revoked"],
+      [`Bearer ${createToken().token}`, "there is no such token here, or it was revoked"],
     ] as const) {
       expect(await as(wrong)).toMatchObject({ status: 401, body: { detail: expect.stringContaining(why) } });
     }
@@ -401,7 +414,10 @@ describe("a caller", () => {
     expect((await ask("POST", "/v1/events/s3")).status).toBe(400);
     expect((await ask("POST", "/v1/events/s3", { raw: '{"__proto__": {"Records": []}}' })).status).toBe(400);
     const text = { raw: "hello", headers: { "content-type": "text/plain" } };
-    expect((await ask("POST", "/v1/events/s3", text)).status).toBe(415);
+    expect(await ask("POST", "/v1/events/s3", text)).toMatchObject({
+      status: 415,
+      body: { detail: "expected Content-Type: application/json" },
+    });
     expect((await ask("POST", "/v1/events/s3", { raw: `"${"x".repeat(1_000_001)}"` })).status).toBe(413);
     expect((await ask("POST", "/v1/nowhere", { body: {} })).status).toBe(404);
     expect((await db.pool.query("select from photos")).rows).toEqual([]);

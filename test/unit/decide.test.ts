@@ -102,6 +102,23 @@ describe("parsePolicy", () => {
   });
 });
 
+test("names every mistake in a policy, with what was expected and what came", () => {
+  const wrong = yaml.replace("hide: 0.6", "hide: 1.5").replace("food: 0.6", "fod: x");
+  expect(() => parsePolicy(wrong, CATEGORIES, "p.yaml")).toThrow(
+    expect.objectContaining({
+      message: [
+        "p.yaml: human.hide: expected at most 1, got 1.5",
+        'p.yaml: categories.fod: expected a number, got "x"',
+        "p.yaml: categories: expected a threshold for food, which the model gives",
+        `p.yaml: fod: the model knows only ${CATEGORIES.join(", ")}`,
+      ].join("\n"),
+    }),
+  );
+  expect(() => parsePolicy("[]", CATEGORIES, "p.yaml")).toThrow(
+    "p.yaml: expected an object, got an empty list",
+  );
+});
+
 test("a policy that was kept before it had to say what is verified is read all the same", () => {
   const kept = yaml.replace("verify: [menu]", "");
   expect(parsePolicy(kept, CATEGORIES, "p", { verify: [] })).toEqual({ ...policy, verify: [] });
