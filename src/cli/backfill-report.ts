@@ -8,6 +8,7 @@ import {
   type BackfillChange,
   type BackfillCount,
   readBackfillCounts,
+  readBackfillSums,
   sampleBackfillChanges,
 } from "../store/backfill-counts.ts";
 import { type BackfillRow, readBackfills } from "../store/backfills.ts";
@@ -24,17 +25,23 @@ import { sayStatus, wipeStatus } from "./terminal.ts";
 export const list: BackfillCommand = async (db, { values, positionals }, terminal) => {
   nothingAfter("list", positionals);
   const rows = await readBackfills(db);
+  const sums = await readBackfillSums(
+    db,
+    rows.map(({ id }) => id),
+  );
+  const failures = new Map(rows.map(({ id }) => [id, failedIn(sums.filter((each) => each.id === id))]));
   const cells = rows.map((row) => [
     row.id,
     row.state,
-    String(row.judged),
+    String(row.judged - failures.get(row.id)!),
+    String(failures.get(row.id)!),
     String(row.waiting),
     String(row.skipped),
     row.startedAt.toISOString().slice(0, 16).replace("T", " "),
     row.startedBy,
     describeStored(row.what),
   ]);
-  const head = ["id", "state", "judged", "waiting", "skipped", "started", "by", "what"];
+  const head = ["id", "state", "judged", "failed", "waiting", "skipped", "started", "by", "what"];
   printResult(terminal, values.json, rows, table([head, ...cells]));
   return EXIT.done;
 };
@@ -96,6 +103,7 @@ export function statusLines(
 ): string[] {
   const gone = row.fed - row.waiting - row.judged;
   const part = partRead(row);
+  const failed = failedIn(counts);
   const more = [
     gone > 0 ? `, ${gone} replaced or forgotten before their turn` : "",
     row.unreadable > 0 ? `, ${row.unreadable} records unreadable` : "",
@@ -104,7 +112,7 @@ export function statusLines(
   const lines = [
     `backfill ${row.id}: ${describeStored(row.what)}`,
     stateLine(row, now),
-    `${row.judged} judged, ${row.waiting} waiting, ${row.skipped} skipped${more.join("")}`,
+    `${row.judged - failed} judged, ${failed} failed, ${row.waiting} waiting, ${row.skipped} skipped${more.join("")}`,
   ];
   const limits = [
     row.hours ? `at ${row.hours} of the feeder's clock` : "",
@@ -145,7 +153,7 @@ export function progressLine(
   const part = row.readAll ? undefined : partRead(row);
   const done = part === undefined ? "" : ` ${percent(part)} read,`;
   const failures = failuresIn(counts);
-  return `${stateLine({ ...row, why: null }, now)}:${done} ${row.judged} judged, ${row.waiting} waiting, ${inWords(rate)}/s${left}, ${sum(counts.filter(isChange))} changed${failures ? `, failed: ${failures}` : ""}`;
+  return `${stateLine({ ...row, why: null }, now)}:${done} ${row.judged - failedIn(counts)} judged, ${row.waiting} waiting, ${inWords(rate)}/s${left}, ${sum(counts.filter(isChange))} changed${failures ? `, failed: ${failures}` : ""}`;
 }
 
 function percent(part: number): string {
@@ -201,11 +209,11 @@ function isChange({ before, beforeCategory, after, afterCategory }: BackfillCoun
   return after !== "kept" && (before !== after || beforeCategory !== afterCategory);
 }
 
-function failedIn(counts: readonly BackfillCount[]): number {
+function failedIn(counts: readonly Pick<BackfillCount, "code" | "photos">[]): number {
   return sum(counts.filter(({ code }) => code !== ""));
 }
 
-function sum(counts: readonly BackfillCount[]): number {
+function sum(counts: readonly Pick<BackfillCount, "photos">[]): number {
   return counts.reduce((total, { photos }) => total + photos, 0);
 }
 

@@ -791,6 +791,7 @@ test("progress says how much is left as far as that is known, and failures by co
     fed: 200,
     waiting: 60,
     judged: 139,
+    skipped: 0,
     feeder: "feeds",
     worker: true,
   } as BackfillRow;
@@ -799,12 +800,15 @@ test("progress says how much is left as far as that is known, and failures by co
     { ...count, code: "CORRUPT", photos: 2 },
     { ...count, code: "INTERNAL", photos: 1 },
   ];
+  expect(statusLines(row, counts)).toContain(
+    "136 judged, 3 failed, 60 waiting, 0 skipped, 1 replaced or forgotten before their turn, 25 % read",
+  );
   const line = (but: Partial<BackfillRow>) => progressLine({ ...row, ...but }, counts, 10);
   expect(line({})).toBe(
-    "running: 25 % read, 139 judged, 60 waiting, 10.0/s, 1 min 6 s left, 3 changed, failed: 2 CORRUPT, 1 INTERNAL",
+    "running: 25 % read, 136 judged, 60 waiting, 10.0/s, 1 min 6 s left, 3 changed, failed: 2 CORRUPT, 1 INTERNAL",
   );
   expect(progressLine({ ...row, readAll: true }, counts, 0.0125)).toMatch(/ 0\.013\/s, 1 h 20 min left/);
-  expect(line({ readAll: true })).toMatch(/^running: 139 judged, .* 6 s left/);
+  expect(line({ readAll: true })).toMatch(/^running: 136 judged, .* 6 s left/);
   expect(line({ what: { kind: "prefix", bucket: "b", prefix: "" } })).not.toMatch(/left|read/);
   expect(line({ cursor: null })).not.toMatch(/left/);
   // of a prefix as somebody counted it, as long as there are no more
@@ -834,7 +838,7 @@ test("a run that waits for its hours says until when, as long as there is someth
   expect(statusLines(row, [], at(12))).toEqual([
     "backfill 7: s3://b/",
     "running, waits until 22:00",
-    "0 judged, 0 waiting, 0 skipped, more to come",
+    "0 judged, 0 failed, 0 waiting, 0 skipped, more to come",
     "fed at 22-06 of the feeder's clock, at most 500 photos/s",
     "0 got another verdict or category",
   ]);

@@ -56,7 +56,7 @@ function Run({ run, act }: { run: Backfill; act: Act }) {
         />
       )}
       <p class="small number">
-        {judged.toLocaleString()} of {final ? "" : "at least "}
+        {(judged - failed).toLocaleString()} of {final ? "" : "at least "}
         {count(known, "photo")} judged
         {failed > 0 && <b class="bad">, {failed.toLocaleString()} failed</b>}
         {skipped > 0 && `, ${skipped.toLocaleString()} skipped`}
