@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const main = new URL("../dist/src/cli/main.js", import.meta.url);
 if (!existsSync(main)) {
+  process.stderr.write("maitred: building once, which takes up to a minute ...\n");
   const how = { cwd: root, stdio: ["ignore", 2, 2], shell: process.platform === "win32" };
   const { status } = spawnSync("npm", ["run", "--silent", "build"], how);
   if (status !== 0) process.exit(status ?? 1);

@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   copyFileSync,
@@ -18,6 +18,7 @@ import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { startFauxqs } from "fauxqs";
 import pg from "pg";
 import { describe, expect, inject } from "vitest";
+import { packageRoot } from "../../src/package-root.ts";
 import { BACKENDS, queueUrl, test } from "../fixtures.ts";
 import { ended, maitred } from "../maitred.ts";
 import { makeModel } from "../models.ts";
@@ -108,6 +109,18 @@ describe("maitred", () => {
     expect(command.code).toBe(2);
     expect(command.err).toContain(message);
     expect(command.out).toBe("");
+  });
+
+  test("says that it is built, where it is not yet, and only once", async ({ folder }) => {
+    const at = (path: string): string => join(folder, path);
+    mkdirSync(at("bin"));
+    copyFileSync(join(packageRoot(), "bin/maitred.js"), at("bin/maitred.js"));
+    const build = "mkdir -p dist/src/cli && echo 'console.log(42)' > dist/src/cli/main.js && echo built";
+    writeFileSync(at("package.json"), JSON.stringify({ type: "module", scripts: { build } }));
+    for (const said of ["maitred: building once, which takes up to a minute ...\nbuilt\n", ""]) {
+      const { stdout, stderr } = spawnSync(process.execPath, [at("bin/maitred.js")], { encoding: "utf8" });
+      expect([stdout, stderr]).toEqual(["42\n", said]);
+    }
   });
 
   test("says that Postgres cannot be reached, with exit code 3", async () => {
