@@ -338,6 +338,22 @@ describe("what docs/tables.md says", () => {
     }
   });
 
+  test("shares of what there is none of are 0, and not blank", async ({ db }) => {
+    await recordOutcomes(db.pool, [judged(await register(db, "a"), "hidden")]);
+    await rows(db, "update photos set rule = 'unsure'");
+    const id = await register(db, "b");
+    await recordOutcomes(db.pool, [judged(id, "hidden")]);
+    await rows(db, "select record_review($1, 'ann', 'shown', null, true)", id);
+    for (const [title, zero] of [
+      [/hidden because of a human/, { hidden: "0", photos: "1", rate: "0.0000" }],
+      [/left the model's verdict/, { agreement: "0.0000" }],
+      [/each moderator did/, { hidden: "0.000" }],
+    ] as const) {
+      const { sql } = documentedQueries().find((query) => title.test(query.title))!;
+      expect(await rows(db, sql), String(title)).toMatchObject([zero]);
+    }
+  });
+
   test("of photos hidden for a human, one that a moderator has hidden too is in neither number", async ({
     db,
   }) => {
