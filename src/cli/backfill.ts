@@ -139,6 +139,13 @@ function throughout(
     const but = otherwise
       ? `; ${otherwise} ${otherwise === 1 ? "was" : "were"} decided otherwise meanwhile`
       : "";
+    if (all === 0 && !outcome) {
+      const { undecided } = await theBackfill(db, id);
+      const proposals = undecided ? `: its proposals were not applied, and discard forgets them` : "";
+      const none = `there was nothing of backfill ${id} to roll back${proposals}`;
+      printResult(terminal, args.values.json, { id, photos, otherwise, pending }, none);
+      return EXIT.done;
+    }
     const lines = [`${what} of backfill ${id} ${all === 1 ? "is" : "are"} ${said}${but}`];
     if (pending)
       lines.push(

@@ -51,7 +51,7 @@ if it reached it; in a reason they have as many as the threshold there, and with
   maitred classify --json ./photos | jq 'select(.verdict == "hidden") | .path'
   maitred classify --explain ./explained ./photos
 
-Exit codes: 0 every file was judged, 1 some were not.
+Exit codes: 0 every file was judged, 1 some were not, 2 there is none.
 `,
   words: true,
   options: { ...texts("explain"), ...flags("json") },
@@ -82,8 +82,7 @@ Exit codes: 0 every file was judged, 1 some were not.
       await judge.close();
       await explainer?.close();
     }
-    if (judged + failed === 0)
-      throw new UsageError(`expected photos, got no file in ${positionals.join(", ")}`);
+    if (judged + failed === 0) throw new UsageError(`no photos in ${positionals.join(", ")}`);
     const seconds = (performance.now() - since) / 1000;
     if (!json) {
       const speed = judged > 0 ? `${(judged / seconds).toFixed(1)} photos/s ` : "";

@@ -4,7 +4,7 @@ import { type Config, readConfig } from "../config.ts";
 import { asError, ConfigError } from "../errors.ts";
 import { foldersOf } from "../image/folder.ts";
 import { connectS3 } from "../image/s3.ts";
-import { probeBucket } from "../image/s3-bucket.ts";
+import { isAbsent, probeBucket } from "../image/s3-bucket.ts";
 import { openModelById } from "../infer/folders.ts";
 import { LANES, type Lane } from "../photo.ts";
 import { openQueues } from "../queue/queues.ts";
@@ -166,6 +166,8 @@ async function checkFolder(folder: string): Promise<string> {
 async function checkBucket(config: Config, bucket: string): Promise<string> {
   const s3 = connectS3(config, 1);
   try {
+    if (await isAbsent(s3, bucket))
+      throw new Error("there is no such bucket: check its name and MAITRED_S3_ENDPOINT");
     return await probeBucket(s3, bucket);
   } finally {
     s3.destroy();
@@ -176,10 +178,9 @@ async function checkBucket(config: Config, bucket: string): Promise<string> {
 function explain(check: string, error: Error): string {
   if (error instanceof ConfigError) return error.message;
   const code = (error as { code?: unknown }).code;
-  const name = error.name === "Error" || error.name === "AggregateError" ? "" : `${error.name}: `;
   const hint = Object.entries(HINTS).find(([start]) => check.startsWith(start))?.[1];
   const known = error.name === "Error" && code === undefined;
-  return `${name}${error.message || String(code)}${hint && !known ? `: ${hint}` : ""}`;
+  return `${error.message || String(code)}${hint && !known ? `: ${hint}` : ""}`;
 }
 
 /** What views add in some hundred milliseconds; with somebody who folds it takes ten seconds of 50,000 photos each. */

@@ -1,14 +1,13 @@
-import { readFileSync } from "node:fs";
 import { type Redecided, redecide } from "../backfill/redecide.ts";
 import { selector } from "../backfill/selector.ts";
 import { type Policy, parsePolicy } from "../decide/policy.ts";
-import { asError, ConfigError } from "../errors.ts";
 import { policyIdOf } from "../policy-id.ts";
 import { addBackfill, readBackfill, readBackfills } from "../store/backfills.ts";
 import { keepPolicy, readPolicies, type ScoredPhoto, scoredPhotos } from "../store/policies.ts";
 import type { Pool } from "../store/pool.ts";
 import { lastPhotoId } from "../store/selected-photos.ts";
 import { recordAnew, type Stretch } from "../store/verdicts.ts";
+import { readPolicy } from "../wiring/judge.ts";
 import { openModelInUse } from "./choose-model.ts";
 import {
   connectedConfig,
@@ -53,7 +52,7 @@ again it goes on. What moderators decided stays. Workers follow the file of MAIT
     if (file === undefined || more.length > 0) throw new UsageError("expected one policy file");
     const config = connectedConfig(terminal);
     const { categories } = await openModelInUse(config);
-    const yaml = read(file);
+    const yaml = readPolicy(file);
     const next = { id: policyIdOf(yaml), yaml, policy: parsePolicy(yaml, categories, file) };
     return withPostgres(config, async (db) => {
       const before = new Map<string, Policy>();
@@ -218,14 +217,6 @@ async function* scored(db: Pool, policy: string, after: string, upTo: string): A
     next.catch(() => {});
     if (found.length > 0) yield found;
     if (stretch.end) return;
-  }
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (cause) {
-    throw new ConfigError("POLICY_INVALID", `${file}: ${asError(cause).message}`, { cause });
   }
 }
 

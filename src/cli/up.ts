@@ -52,7 +52,7 @@ would take photos of the other's.
 
   maitred up ./my-photos
 
-Exit codes: with --once, 0 every photo was judged, 1 some were not, 130, 143 or 129 a signal came first; 3 the embedded
+Exit codes: with --once, 0 every photo was judged, or there is none, 1 some were not, 130, 143 or 129 a signal came first; 3 the embedded
 Postgres ended by itself.
 `,
   words: true,
@@ -120,7 +120,8 @@ Postgres ended by itself.
       await progress.done((id) => intake.queues.held([id]));
       progress.stop();
       const photos = await readPhotos(intake.db, ids);
-      if (!json) for (const line of photoTable(photos, terminal.printColumns)) terminal.print(line);
+      if (ids.length === 0) terminal.say(`no photos in ${printable(folders.join(", "))}\n`);
+      else if (!json) for (const line of photoTable(photos, terminal.printColumns)) terminal.print(line);
       terminal.say(`\n${progress.summary(worker.model, worker.provider, before)}\n`);
       return whole && photos.every((photo) => photo.state !== "failed") ? EXIT.done : EXIT.notAll;
     } catch (error) {

@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../config.ts";
 import { type Policy, parsePolicy } from "../decide/policy.ts";
-import { asError, ConfigError, UpstreamError } from "../errors.ts";
+import { ConfigError, UpstreamError } from "../errors.ts";
 import { decode, restrictSharp } from "../image/decode.ts";
 import { createHeicDecoder } from "../image/heic.ts";
 import { isLarge } from "../image/heif-pixels.ts";
@@ -14,6 +14,7 @@ import { type Model, openModel } from "../infer/model.ts";
 import { type Closable, Scope } from "../lifecycle.ts";
 import type { Turn } from "../moderate/line.ts";
 import { packageRoot, threadEntry } from "../package-root.ts";
+import { whyUnread } from "../unread.ts";
 
 /** The part of the line that needs neither queue nor database: `maitred classify` is made of it. */
 export interface Judge extends Required<Closable> {
@@ -115,19 +116,16 @@ export function openPolicy(
   given?: string,
 ): { policy: Policy; policyText: string } {
   const file = config.policy || join(packageRoot(), "policy.yaml");
-  const policyText = given ?? readPolicy(file);
+  const policyText = given ?? readPolicy(file, "; set MAITRED_POLICY to a policy file");
   return { policy: parsePolicy(policyText, model.categories, file), policyText };
 }
 
-function readPolicy(file: string): string {
+/** @param todo what mends it, where it cannot be read. @throws {ConfigError} POLICY_INVALID. */
+export function readPolicy(file: string, todo = ""): string {
   try {
     return readFileSync(file, "utf8");
   } catch (cause) {
-    throw new ConfigError(
-      "POLICY_INVALID",
-      `${file}: ${asError(cause).message}; set MAITRED_POLICY to a policy file`,
-      { cause },
-    );
+    throw new ConfigError("POLICY_INVALID", `${file}: ${whyUnread(cause)}${todo}`, { cause });
   }
 }
 

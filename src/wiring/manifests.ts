@@ -2,8 +2,9 @@
 import type { ReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import type { OpenFile } from "../backfill/inventory.ts";
-import { asError, ConfigError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import { openObject } from "../image/s3.ts";
+import { whyUnread } from "../unread.ts";
 
 /** @returns what opens `s3://bucket/key` or a path; it throws a ConfigError CONFIG_INVALID for a path that cannot be read. */
 export function manifestsOf(s3: Parameters<typeof openObject>[0]): OpenFile {
@@ -18,15 +19,12 @@ async function openFile(path: string): Promise<ReadStream> {
     const file = await open(path);
     if (!(await file.stat()).isDirectory()) return file.createReadStream();
     await file.close();
-  } catch (thrown) {
-    const cause = asError(thrown) as NodeJS.ErrnoException;
-    const why = WHY[cause.code ?? ""] ?? cause.message;
-    throw new ConfigError("CONFIG_INVALID", `${path}: ${why}; the feeder must be able to read it`, { cause });
+  } catch (cause) {
+    throw new ConfigError(
+      "CONFIG_INVALID",
+      `${path}: ${whyUnread(cause)}; the feeder must be able to read it`,
+      { cause },
+    );
   }
   throw new ConfigError("CONFIG_INVALID", `${path}: expected a file, got a folder: name a list in it`);
 }
-
-const WHY: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file",
-  EACCES: "this account may not read it",
-};

@@ -213,6 +213,11 @@ test("a backfill that is not there is exit code 1, and one that is over is shown
     expect(answer).toEqual({ code: 1, out: "", err: said });
   const id = await addBackfill(db.pool, ofAll);
   await changeBackfill(db.pool, id, "cancelled", "ann", "done with it");
+  expect(await run("rollback", id)).toEqual({
+    code: 0,
+    out: `there was nothing of backfill ${id} to roll back\n`,
+    err: "",
+  });
   const watched = await run("status", id, "--watch");
   expect(`${watched.err}${watched.out}`.match(/cancelled/g)).toHaveLength(1);
 });

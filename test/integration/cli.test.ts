@@ -216,7 +216,7 @@ describe("classify", () => {
   test("says that there is no photo where there is none, and exits 2", async ({ folder }) => {
     const command = await ended(["classify", folder]);
     expect(command.code).toBe(2);
-    expect(command.err).toContain(`expected photos, got no file in ${folder}`);
+    expect(command.err).toContain(`no photos in ${folder}`);
   });
 
   test("exits 0 when every file was judged, and follows another policy", async ({ folder }) => {
@@ -398,7 +398,8 @@ describe("up", () => {
     up.child.kill("SIGINT");
     expect(await up.exit).toBe(0);
     const again = maitred(["up", "--once", folder], env);
-    expect(await again.exit).toBe(0);
+    expect([await again.exit, again.stdout()]).toEqual([0, ""]);
+    expect(again.stderr()).toContain(`no photos in ${folder}\n`);
     expect(again.stderr()).toContain("is empty or away");
     const current = "select key from photos where superseded_at is null";
     expect((await db.pool.query(current)).rows).toEqual([{ key: "a.jpg" }]);
@@ -446,6 +447,25 @@ describe("doctor", () => {
     expect(command.out).toMatch(/FAIL +folder .*menu-1.jpg +expected a folder, got a file/);
     expect(command.out).not.toContain("hunter2");
   });
+
+  test("says that there is no such bucket, and why one cannot be asked", async ({ folder }) => {
+    const s3 = await startFauxqs({ port: 0, logger: false });
+    const bucket = async (MAITRED_S3_ENDPOINT: string) => {
+      const env = { MAITRED_HOME: folder, MAITRED_S3_ENDPOINT };
+      const command = maitred(["doctor", "--bucket", "phtos"], env);
+      expect(await command.exit).toBe(1);
+      expect(command.stdout()).not.toMatch(/(Photo|Upstream|Config)Error/);
+      return command
+        .stdout()
+        .split("\n")
+        .find((line) => line.includes("bucket phtos"));
+    };
+    expect(await bucket(s3.address)).toMatch(
+      /^FAIL +bucket phtos +there is no such bucket: check its name and MAITRED_S3_ENDPOINT$/,
+    );
+    await s3.stop();
+    expect(await bucket(s3.address)).toMatch(/^FAIL +bucket phtos +phtos\/: .*ECONNREFUSED/);
+  }, 60_000);
 
   test("says why Postgres cannot be written to", async ({ db }) => {
     for (const [options, why] of [

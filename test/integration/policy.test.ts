@@ -446,7 +446,8 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
   expect(rows).toEqual([{ rendition: null }, { rendition: true }]);
   expect((await command("backfill", "report", applied.backfill)).out).toMatch(/review +0 +1|shown +1/);
   for (const [args, why] of [
-    [["diff", "/nowhere.yaml"], /POLICY_INVALID|no such file/],
+    [["diff", "/nowhere.yaml"], /policy: \/nowhere\.yaml: there is no such file$/m],
+    [["diff", "/"], /policy: \/: expected a file, got a folder$/m],
     [["diff", file, "--propose"], /--propose: expected apply/],
   ] as const) {
     const { code, err } = await command("policy", ...args);
