@@ -13,6 +13,7 @@ import type { PhotoJob, Scores } from "../src/photo.ts";
 import { policyIdOf } from "../src/policy-id.ts";
 import { consume } from "../src/queue/consumer.ts";
 import { openQueueServer } from "../src/queue/server.ts";
+import { databaseTime } from "../src/store/photos.ts";
 import { keepPolicy } from "../src/store/policies.ts";
 import { connect } from "../src/store/pool.ts";
 import { recordOutcomes } from "../src/store/verdicts.ts";
@@ -87,6 +88,7 @@ const worker = createModerationWorker(
       const n = numberOf(photo.key);
       return n % every === 0 ? fetch(photo, limits) : { bytes: inPlaceOf[n % pictures.length]!, known: {} };
     },
+    time: () => databaseTime(db),
     record: (outcomes) => recordOutcomes(db, outcomes),
     lookAgain: async () => {},
     recordShadow: async () => {},

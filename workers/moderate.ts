@@ -15,6 +15,7 @@ import { LANES } from "../src/photo.ts";
 import { consume } from "../src/queue/consumer.ts";
 import { regularly } from "../src/regularly.ts";
 import { reportFigures } from "../src/store/models.ts";
+import { databaseTime } from "../src/store/photos.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
 import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
 import { openJudging } from "../src/wiring/judging.ts";
@@ -75,6 +76,7 @@ export async function startWorker(
   const worker = createModerationWorker(
     {
       fetch: openPhotos(config, scope, concurrency * LANES.length),
+      time: () => databaseTime(db),
       record: (outcomes) => recordOutcomes(db, outcomes),
       ...(once && { knownScores: (by, digests) => knownScores(db, by, digests) }),
       recordShadow: (scores) =>

@@ -2,6 +2,7 @@ import { performance } from "node:perf_hooks";
 import { asError, codeOf, ModerationError, ReplacedError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Decision, Known, Lane, PhotoJob, PhotoRef, Scores } from "../photo.ts";
+import { isAnyBytes } from "../version.ts";
 import { release } from "./release.ts";
 import type { Score, Scored } from "./same-bytes.ts";
 
@@ -49,6 +50,8 @@ export interface ModelSteps {
 /** The steps of the line; each is somebody else's work. */
 export interface LineSteps {
   fetch(photo: PhotoRef): Promise<{ bytes: Uint8Array; known: Known }>;
+  /** The time of Postgres, as it compares it with when a photo was uploaded or judged: no clock of another machine will do. */
+  time(): Promise<string>;
   /**
    * Hands out the active model when there is room for a photo of this lane; it stays open until `work` has ended although
    * another may follow it meanwhile.
@@ -104,8 +107,8 @@ export interface LineOutcome {
   photoId: string;
   /** How many tries it took; none of a photo that never came as far as the line. */
   tries?: number;
-  /** When it began to be fetched, in milliseconds as of `Date.now`. */
-  fetchedAt?: number;
+  /** The time before it was fetched, where other bytes may have come since, or proposals wait for it. */
+  looked?: string;
   /** As of its job. */
   fed?: true;
   /** The model that judged it, or was to. */
@@ -130,7 +133,7 @@ export async function moderate(
   { tries, last, waits = false }: Try,
 ): Promise<void> {
   const begun = performance.now();
-  let fetchedAt: number | undefined;
+  let looked: string | undefined;
   let known: Known = { ...steps.knownFromKey(photo.key), ...photo.known };
   const timed = async <T>(stage: Stage, work: () => Promise<T>): Promise<T> => {
     const since = performance.now();
@@ -142,7 +145,7 @@ export async function moderate(
     const outcome = {
       photoId: photo.id,
       tries,
-      ...(fetchedAt !== undefined && { fetchedAt }),
+      ...(looked && { looked }),
       ...(photo.fed && { fed: photo.fed }),
       by,
       known,
@@ -159,7 +162,7 @@ export async function moderate(
 
   let kept: Kept | undefined;
   const judge = async (source: PhotoRef): Promise<Judged & Scored> => {
-    fetchedAt = Date.now();
+    if (isAnyBytes(photo.version) || photo.fed) looked = await steps.time();
     const fetched = await timed("fetch", () => steps.fetch(source));
     // the event knows best, then the object, then its key
     known = { ...steps.knownFromKey(photo.key), ...fetched.known, ...photo.known };

@@ -24,6 +24,8 @@ import { createSuccession } from "./succession.ts";
 
 export interface WorkerDeps {
   fetch(photo: PhotoRef): Promise<{ bytes: Uint8Array; known: Known }>;
+  /** As LineSteps. */
+  time(): Promise<string>;
   /** Commits a group; which of its photos changed, by id. */
   record(outcomes: readonly RecordedOutcome[]): Promise<Map<string, boolean>>;
   /** Scores that a model (`by`) gave to bytes with these digests, by digest; without it every photo is judged. */
@@ -176,6 +178,7 @@ export function createModerationWorker(
 
   const steps: LineSteps = {
     fetch: deps.fetch,
+    time: deps.time,
     withModel: (lane, work) => room(lane, () => models.use(work)),
     by: () => models.current.by,
     record: (outcome, lane) => recorder.add(outcome, lane),

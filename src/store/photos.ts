@@ -43,7 +43,7 @@ export async function registerPhotos(
   return photos.map((photo, index) => ({ ...photo, ...rows[index]! }));
 }
 
-/** The time of Postgres, which `registerPhotos` compares with that of its rows. */
+/** The time of Postgres, which `registerPhotos` and `recordOutcomes` compare with that of its rows. */
 export async function databaseTime(db: Pool): Promise<string> {
   const rows = await query<{ now: string }>(db, {
     name: "database_time",

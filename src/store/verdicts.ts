@@ -22,8 +22,8 @@ export interface Outcome {
   fed?: true;
   /** How many tries it took, where they were counted. */
   tries?: number;
-  /** When the photo began to be fetched, in milliseconds as of `Date.now`; none of scores that were stored. */
-  fetchedAt?: number;
+  /** The time of Postgres before the photo was fetched, where its version does not say which bytes it has, or it was `fed`. */
+  looked?: string;
   /** The backfill that the verdict is of, and that counts it, without having fed the photo. */
   backfill?: string;
   result:
@@ -57,7 +57,6 @@ export async function recordWith(
   const rows = await query<{ photo_id: string; changed: boolean }>(client, {
     name: "record_verdicts",
     text: "select photo_id, changed from record_verdicts($1)",
-    // not while it waits for a connection, as an item says how long ago its photo was fetched
     values: [JSON.stringify(outcomes.map(asItem))],
   });
   return new Map(rows.map((row) => [row.photo_id, row.changed]));
@@ -101,16 +100,14 @@ export async function recordAnew(
 }
 
 function asItem(outcome: Outcome): object {
-  const { photoId, known, batch, by, policy, fed, backfill, tries, fetchedAt, result } = outcome;
+  const { photoId, known, batch, by, policy, fed, backfill, tries, looked, result } = outcome;
   const told = Object.fromEntries(
     Object.entries(known).map(([name, value]) => [name, storable(value, MAX_BYTES)]),
   );
   const counted = backfill === undefined ? undefined : true;
   // that a verdict took one try is what nearly all of a large table would say
   const counts = "failure" in result || (tries ?? 1) > 1 ? { tries } : {};
-  // how long ago, as the clock of Postgres is another
-  const age = fetchedAt === undefined ? undefined : Math.max(0, Date.now() - fetchedAt) / 1000;
-  const common = { id: photoId, known: told, batch, by, policy, fed, backfill, counted, age, ...counts };
+  const common = { id: photoId, known: told, batch, by, policy, fed, backfill, counted, looked, ...counts };
   if ("failure" in result) {
     const { failure, message, transient } = result;
     return {

@@ -6,7 +6,7 @@ import { LANES, type Lane, type PhotoJob, type Scores } from "../../src/photo.ts
 import { consume } from "../../src/queue/consumer.ts";
 import { openQueues } from "../../src/queue/queues.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
-import { registerPhotos } from "../../src/store/photos.ts";
+import { databaseTime, registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { BACKENDS, test } from "../fixtures.ts";
 
@@ -70,6 +70,7 @@ describe.each(BACKENDS)("with a backlog of a backfill in the queue on %s", (back
     const worker = createModerationWorker(
       {
         fetch: async ({ key }) => ({ bytes: Uint8Array.of(Number(key)), known: {} }),
+        time: () => databaseTime(db.pool),
         record: (outcomes) => recordOutcomes(db.pool, outcomes),
         lookAgain: async () => {},
         recordShadow: async () => {},

@@ -6,9 +6,10 @@ import { addBackfill, applyProposals, rollbackBackfill } from "../../src/store/b
 import { addDestination, tellAgain } from "../../src/store/destinations.ts";
 import { recordEvents, type StoredEvent } from "../../src/store/events.ts";
 import { photosWithoutReview, reviewedPhotos } from "../../src/store/labels.ts";
-import { registerPhotos } from "../../src/store/photos.ts";
+import { databaseTime, registerPhotos } from "../../src/store/photos.ts";
+import type { Queryable } from "../../src/store/pool.ts";
 import { decideReviews, undoReview } from "../../src/store/reviews.ts";
-import { type Outcome, recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Outcome, recordAnew, recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { fail, judged, ofAll } from "../verdicts.ts";
 
@@ -115,9 +116,9 @@ describe("a photo that is known by its key alone, uploaded again after it was re
 });
 
 describe("a verdict of a photo whose version does not say which bytes it is of", () => {
-  const now = (photoId: string, verdict: "shown" | "hidden") => ({
-    ...judged(photoId, verdict),
-    fetchedAt: Date.now(),
+  const fetched = async (db: Database, photoId: string, verdict: "shown" | "hidden", by?: string) => ({
+    ...judged(photoId, verdict, by),
+    looked: await databaseTime(db.pool),
   });
 
   test("counts where it is another one than that of the same model before, and is written once", async ({
@@ -127,11 +128,10 @@ describe("a verdict of a photo whose version does not say which bytes it is of",
       await saidOnce(db, event()),
       await saidOnce(db, event({ key: "n", version: "etag:1" })),
     ];
-    await recordOutcomes(db.pool, [now(keyed!, "shown"), now(named!, "shown")]);
-    await db.pool.query("update photos set decided_at = decided_at - interval '1 minute'");
-    await recordOutcomes(db.pool, [now(keyed!, "hidden"), now(named!, "hidden")]);
+    await recordOutcomes(db.pool, [await fetched(db, keyed!, "shown"), await fetched(db, named!, "shown")]);
+    await recordOutcomes(db.pool, [await fetched(db, keyed!, "hidden"), await fetched(db, named!, "hidden")]);
     expect(await inPublic(db)).toEqual(["etag:1"]);
-    await recordOutcomes(db.pool, [now(keyed!, "hidden")]);
+    await recordOutcomes(db.pool, [await fetched(db, keyed!, "hidden")]);
     expect(await rows(db, "select verdict from verdicts where photo_id = $1 order by id", keyed)).toEqual([
       { verdict: "shown" },
       { verdict: "hidden" },
@@ -140,20 +140,38 @@ describe("a verdict of a photo whose version does not say which bytes it is of",
 
   test("does not where its bytes were fetched before those of the one that stands", async ({ db }) => {
     const { photoId } = await saidOnce(db, event());
-    const early = { ...now(photoId!, "shown"), fetchedAt: Date.now() - 1_000 };
-    await recordOutcomes(db.pool, [now(photoId!, "hidden")]);
+    const early = await fetched(db, photoId!, "shown");
+    await recordOutcomes(db.pool, [await fetched(db, photoId!, "hidden")]);
     expect(await recordOutcomes(db.pool, [early])).toEqual(new Map([[photoId, false]]));
     expect(await inPublic(db)).toEqual([]);
   });
 
   test("does not where they were fetched before it was uploaded again", async ({ db }) => {
     const { photoId } = await saidOnce(db, event());
-    await recordOutcomes(db.pool, [now(photoId!, "hidden")]);
-    const early = { ...judged(photoId!, "shown", "model:m-2"), fetchedAt: Date.now() - 1_000 };
+    await recordOutcomes(db.pool, [await fetched(db, photoId!, "hidden")]);
+    const early = await fetched(db, photoId!, "shown", "model:m-2");
     await say(db, event({ kind: "removed" }), event());
     expect(await recordOutcomes(db.pool, [early])).toEqual(new Map([[photoId, false]]));
     expect(await rows(db, "select state from photos")).toEqual([{ state: "pending" }]);
   });
+
+  test.for(["before", "after"])(
+    "does not where its statement is held up until then, and comes %s the verdict of today's bytes",
+    async (when, { db }) => {
+      const { photoId } = await saidOnce(db, event());
+      const today = async () => recordOutcomes(db.pool, [await fetched(db, photoId!, "hidden")]);
+      const heldUp: Queryable = {
+        async query(statement) {
+          await say(db, event({ kind: "removed" }), event());
+          if (when === "after") await today();
+          return db.pool.query(statement);
+        },
+      };
+      await recordWith(heldUp, [await fetched(db, photoId!, "shown")]);
+      if (when === "before") await today();
+      expect(await rows(db, "select state from photos")).toEqual([{ state: "hidden" }]);
+    },
+  );
 });
 
 describe("what was decided of bytes that were replaced", () => {
@@ -164,12 +182,12 @@ describe("what was decided of bytes that were replaced", () => {
     const human = verdict === "hidden" ? 0.97 : 0.01;
     return {
       ...outcome,
-      fetchedAt: Date.now() - 1_000 * agoS,
+      looked: new Date(Date.now() - 1_000 * agoS).toISOString(),
       result: { ...rest, scores: { ...scores, human }, digest: bytes.repeat(64) },
     };
   };
   /** What a policy makes of the scores that were read. */
-  const anew = ({ fetchedAt: _, ...outcome }: Outcome) => {
+  const anew = ({ looked: _, ...outcome }: Outcome) => {
     const { digest: __, ...result } = outcome.result as Extract<Outcome["result"], { scores: unknown }>;
     return { ...outcome, policy: "p2", result };
   };

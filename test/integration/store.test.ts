@@ -404,6 +404,7 @@ describe("migrations", () => {
         "0019_events",
         "0020_lane_paused",
         "0021_known_and_queued",
+        "0022_clocks",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);

@@ -53,6 +53,7 @@ function start(
   const worker = createModerationWorker(
     {
       fetch: async () => ({ bytes: new Uint8Array(1), known: {} }),
+      time: async () => "now",
       async record(outcomes) {
         recorded.push(...outcomes);
         return new Map(outcomes.map(({ photoId }) => [photoId, true]));
@@ -209,6 +210,27 @@ test("an upload that is decoded slowly goes before slow ones of the archive, and
   release();
   await Promise.all([...archive, upload]);
   expect(order).toEqual(["1,1", "0,0", "1,4", "1,2", "1,3"]);
+  await worker.close();
+});
+
+test("the time is asked for before a photo is fetched whose bytes may be others by now, or that a backfill may propose a verdict of", async () => {
+  const steps: string[] = [];
+  const { worker, recorded } = start(fake("m", 2), undefined, {
+    async fetch({ key }) {
+      steps.push(`fetch ${key}`);
+      return { bytes: new Uint8Array(1), known: {} };
+    },
+    time: async () => `T${steps.push("time")}`,
+  });
+  const photos: PhotoJob[] = [
+    photo("keyed"),
+    { ...photo("ordered"), version: "generation:1" },
+    { ...photo("fed"), version: "etag:1", fed: true },
+    { ...photo("named"), version: "etag:1" },
+  ];
+  for (const each of photos) await worker.photo(each, "live", { tries: 1, last: false });
+  expect(steps).toEqual(["time", "fetch keyed", "time", "fetch ordered", "time", "fetch fed", "fetch named"]);
+  expect(recorded.map(({ looked }) => looked)).toEqual(["T1", "T3", "T5", undefined]);
   await worker.close();
 });
 
