@@ -17,6 +17,7 @@ import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { replayDeliveries } from "../../src/store/deliveries.ts";
 import { addDestination } from "../../src/store/destinations.ts";
+import { recordEvents } from "../../src/store/events.ts";
 import { readPhotoState } from "../../src/store/photos.ts";
 import { decideReviews, undoReview } from "../../src/store/reviews.ts";
 import type { ListedObject } from "../../src/swept.ts";
@@ -155,6 +156,23 @@ describe.skipIf(!HAS_MOTO)("object tags", () => {
       "its bytes are not there any more",
       "its bytes are not there any more",
     ]);
+  });
+
+  test("come back after an upload of the same bytes has taken them away", async ({ db, deliver }) => {
+    await deliver();
+    const upload = async (order: string) => {
+      const version = await put("again", "one");
+      const object = { store: "s3", bucket: "photos", key: "again", version } as const;
+      const event = { ...object, kind: "created", order, known: {} } as const;
+      return (await recordEvents(db.pool, [event], "left"))[0]!;
+    };
+    const { photoId } = await upload("1");
+    await judge(db, photoId!, "shown");
+    await told(db);
+    expect(await tagsOf("again")).toMatchObject({ "maitred-verdict": "shown" });
+    expect(await upload("2")).toMatchObject({ photoId, outcome: "known" });
+    await told(db);
+    expect(await tagsOf("again")).toMatchObject({ "maitred-verdict": "shown" });
   });
 
   test("go where the photo is forgotten, and others stay", async ({ db, deliver }) => {

@@ -228,6 +228,55 @@ describe("the outbox", () => {
     expect((await kinds(db)).at(-1)).toBe("photo.verdict");
   });
 
+  test("tells those alone who tag objects of an upload of the same bytes, which takes the tags away, once", async ({
+    db,
+  }) => {
+    const upload = (order: string | null, receivedAt = new Date()) => {
+      const object = { store: "s3", bucket: "photos", key: "a", version: "etag:1" } as const;
+      const event = { ...object, kind: "created", order, receivedAt, known: {} } as const;
+      return recordEvents(db.pool, [event], "right");
+    };
+    await webhook(db);
+    for (const [id, bucket] of [
+      ["tags", "photos"],
+      ["others", "menus"],
+    ] as const)
+      await addDestination(db.pool, { id, kind: "s3-tags", bucket, url: null }, null);
+    const [first] = await upload(null);
+    const before = new Date();
+    await upload("0f", before);
+    await upload("10", before);
+    await judge(db, first!.photoId!, "shown");
+    await upload("10");
+    await upload(null);
+    await rows(db, "delete from outbox");
+    for (const order of ["11", "11", "0f"]) await upload(order);
+    expect(
+      await rows(db, "select destination, payload ->> 'state' as state from deliveries natural join outbox"),
+    ).toEqual([{ destination: "tags", state: "shown" }]);
+  });
+
+  test("tells them not of the first event of what was told of before, but where it is of a later upload", async ({
+    db,
+  }) => {
+    await addDestination(db.pool, { id: "tags", kind: "s3-tags", bucket: null, url: null }, null);
+    const said = new Date();
+    for (const key of ["same", "later"]) await judge(db, await register(db, key), "shown");
+    await rows(db, "delete from outbox");
+    for (const [key, receivedAt] of [
+      ["same", said],
+      ["later", new Date()],
+    ] as const) {
+      const object = { store: "s3", bucket: "photos", key, version: "etag:1" } as const;
+      await recordEvents(
+        db.pool,
+        [{ ...object, kind: "created", order: "10", receivedAt, known: {} }],
+        "right",
+      );
+    }
+    expect(await rows(db, "select payload ->> 'key' as key from outbox")).toEqual([{ key: "later" }]);
+  });
+
   test("keeps buckets apart where a destination is of one", async ({ db }) => {
     await webhook(db, "one", "photos");
     await webhook(db, "two", "menus");
