@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Parsed } from "../intake/event.ts";
+import type { Parsed, Received } from "../intake/event.ts";
 import { eventBridgeMessage, parseEventBridge } from "../intake/eventbridge.ts";
 import { gcsMessage, parseGcs } from "../intake/gcs.ts";
 import { parseNotification, readJson } from "../intake/message.ts";
@@ -39,7 +39,7 @@ export const routes: readonly Route[] = [
       422: { means: "The Idempotency-Key came with another body before", schema: problem },
     },
     handle: once(async (deps, { body }) => {
-      const answer = await takeAll(deps, parseTold(body, new Date()));
+      const answer = await takeAll(deps, parseTold(body, "now"));
       return Array.isArray(body) ? answer : { ...answer, body: answer.body.photos[0] };
     }),
   },
@@ -75,7 +75,7 @@ export const routes: readonly Route[] = [
       if (isRaw(headers)) deps.senders.checkTopic(headers["x-amz-sns-topic-arn"]);
       const published = isRaw(headers) ? body : await openedBy(deps, body);
       if (published === undefined) return takeAll(deps, { events: [], ignored: 1 });
-      return takeAll(deps, parseNotification(published, new Date()));
+      return takeAll(deps, parseNotification(published, "now"));
     },
   },
   {
@@ -134,7 +134,7 @@ function intake(
   url: string,
   summary: string,
   body: z.ZodType,
-  parse: (body: unknown, receivedAt: Date) => Parsed,
+  parse: (body: unknown, receivedAt: Received) => Parsed,
   example?: unknown,
 ): Route {
   const source = url.slice(url.lastIndexOf("/") + 1);
@@ -154,7 +154,7 @@ function intake(
       202: { means: "Committed", schema: takenAll },
       400: { means: "The message is not understood; nothing of it was taken", schema: problem },
     },
-    handle: (deps, asked) => takeAll(deps, parse(asked.body, new Date())),
+    handle: (deps, asked) => takeAll(deps, parse(asked.body, "now")),
   };
 }
 

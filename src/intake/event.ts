@@ -3,6 +3,12 @@ import type { Known, Store } from "../photo.ts";
 import { fits, MAX_KEY_BYTES } from "./shape.ts";
 
 /**
+ * When a message was sent, as its queue says; "now" of one that comes at this moment, which Postgres times: of two machines that take
+ * messages either clock may be wrong.
+ */
+export type Received = Date | "now";
+
+/**
  * What happened to one object, in the one form that every source is turned into.
  *
  * `order` says which of two events of one object is the later, and means nothing between objects: hexadecimal digits
@@ -21,7 +27,7 @@ export interface PhotoEvent {
   version: string;
   order: string | null;
   /** When it was said, as far as the source tells, else when it came. What has an order counts by that first. */
-  receivedAt: Date;
+  receivedAt: Received;
   known: Known;
 }
 
@@ -88,9 +94,9 @@ export function checkSequencer(sequencer: string | null | undefined, where: stri
  * When an event was said: at its own time, where that can be read and lies before it came. Also of one that has an order, for a later
  * one may have none, and is measured by it. A time before 1970 is how a clock that was never set, and Go, write that they know none.
  */
-export function saidAt(time: unknown, receivedAt: Date): Date {
+export function saidAt(time: unknown, receivedAt: Received): Received {
   const said = typeof time === "string" ? Date.parse(time) : Number.NaN;
-  return said > 0 && said < receivedAt.valueOf() ? new Date(said) : receivedAt;
+  return said > 0 && (receivedAt === "now" || said < receivedAt.valueOf()) ? new Date(said) : receivedAt;
 }
 
 /**

@@ -1,7 +1,15 @@
 import { z } from "zod";
 import { EventError } from "../errors.ts";
 import { createdVersion } from "../version.ts";
-import { checkKey, checkSequencer, isFolder, type Parsed, removedVersion, saidAt } from "./event.ts";
+import {
+  checkKey,
+  checkSequencer,
+  isFolder,
+  type Parsed,
+  type Received,
+  removedVersion,
+  saidAt,
+} from "./event.ts";
 import { bucketName, readShape, versionText } from "./shape.ts";
 
 /** An event of S3 as EventBridge sends it; what else it holds is ignored. */
@@ -34,7 +42,7 @@ const detail = z.object({
  *
  * @throws {EventError} EVENT_INVALID, saying where in the message and what was expected.
  */
-export function parseEventBridge(body: unknown, receivedAt: Date): Parsed {
+export function parseEventBridge(body: unknown, receivedAt: Received): Parsed {
   const message = readShape(eventBridgeMessage, body, "expected an event of EventBridge");
   const kind = KINDS.get(message["detail-type"]);
   if (!kind) return { events: [], ignored: 1 };

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { EventError } from "../errors.ts";
 import { createdVersion } from "../version.ts";
-import { checkKey, isFolder, type Parsed, saidAt } from "./event.ts";
+import { checkKey, isFolder, type Parsed, type Received, saidAt } from "./event.ts";
 import { bucketName, readShape } from "./shape.ts";
 
 const attributes = z.object({
@@ -34,7 +34,7 @@ const description = z.object({
  *
  * @throws {EventError} EVENT_INVALID, saying where in the message and what was expected.
  */
-export function parseGcs(body: unknown, receivedAt: Date): Parsed {
+export function parseGcs(body: unknown, receivedAt: Received): Parsed {
   const { message } = readShape(gcsMessage, body, "expected a Pub/Sub push message");
   const said = message.attributes;
   const kind = KINDS.get(said.eventType);

@@ -1,5 +1,5 @@
 import { EventError } from "../errors.ts";
-import type { Parsed } from "./event.ts";
+import type { Parsed, Received } from "./event.ts";
 import { parseEventBridge } from "./eventbridge.ts";
 import { parseS3 } from "./s3.ts";
 import { parseTold } from "./told.ts";
@@ -11,7 +11,7 @@ import { parseTold } from "./told.ts";
  *
  * @throws {EventError} EVENT_INVALID, saying where in the message and what was expected.
  */
-export function parseMessage(body: string, receivedAt: Date): Parsed {
+export function parseMessage(body: string, receivedAt: Received): Parsed {
   const message = readJson(body, "the message");
   if (has(message, "Type") && has(message, "TopicArn")) return parseEnvelope(message, receivedAt);
   if (isNotification(message)) return parseNotification(message, receivedAt);
@@ -27,7 +27,7 @@ export function parseMessage(body: string, receivedAt: Date): Parsed {
  *
  * @throws {EventError} EVENT_INVALID, as above.
  */
-export function parseNotification(message: unknown, receivedAt: Date): Parsed {
+export function parseNotification(message: unknown, receivedAt: Received): Parsed {
   if (!isNotification(message)) {
     throw new EventError("EVENT_INVALID", "expected a notification of S3, or an event of EventBridge");
   }
@@ -43,7 +43,7 @@ export function readJson(text: string, what: string): unknown {
   }
 }
 
-function parseEnvelope(envelope: object, receivedAt: Date): Parsed {
+function parseEnvelope(envelope: object, receivedAt: Received): Parsed {
   const { Type, Message } = envelope as { Type: unknown; Message?: unknown };
   if (Type === "SubscriptionConfirmation") {
     throw new EventError(

@@ -7,6 +7,7 @@ import {
   isFolder,
   type Parsed,
   type PhotoEvent,
+  type Received,
   removedVersion,
   saidAt,
 } from "./event.ts";
@@ -47,14 +48,14 @@ export const s3Message = z.union([
  *
  * @throws {EventError} EVENT_INVALID, saying where in the message and what was expected.
  */
-export function parseS3(body: unknown, receivedAt: Date): Parsed {
+export function parseS3(body: unknown, receivedAt: Received): Parsed {
   const message = readShape(s3Message, body, "expected Records[] or s3:TestEvent");
   if ("Event" in message) return { events: [], ignored: 1 };
   const events = message.Records.flatMap((each, index) => parseRecord(each, `Records[${index}]`, receivedAt));
   return { events, ignored: message.Records.length - events.length };
 }
 
-function parseRecord(each: z.infer<typeof record>, where: string, receivedAt: Date): PhotoEvent[] {
+function parseRecord(each: z.infer<typeof record>, where: string, receivedAt: Received): PhotoEvent[] {
   // MinIO writes the prefix that S3 leaves out
   const name = each.eventName.replace(/^s3:/, "");
   const kind = kindOf(name);

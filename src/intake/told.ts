@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { versionOf } from "../version.ts";
-import type { Parsed, PhotoEvent } from "./event.ts";
+import type { Parsed, PhotoEvent, Received } from "./event.ts";
 import { bucketName, MAX_KEY_BYTES, readShape, text, versionText } from "./shape.ts";
 
 /** A photo as a platform tells of it. A name that is not known is a mistake, and is said to be one. */
@@ -25,13 +25,13 @@ export const newPhotos = z.union([newPhoto, z.array(newPhoto).min(1).max(1_000)]
  *
  * @throws {EventError} EVENT_INVALID, saying where in the message and what was expected.
  */
-export function parseTold(body: unknown, receivedAt: Date): Parsed {
+export function parseTold(body: unknown, receivedAt: Received): Parsed {
   const told = readShape(newPhotos, body, "expected a photo, or a list of 1 to 1000 photos");
   const events = (Array.isArray(told) ? told : [told]).map((photo) => asEvent(photo, receivedAt));
   return { events, ignored: 0 };
 }
 
-function asEvent(photo: z.infer<typeof newPhoto>, receivedAt: Date): PhotoEvent {
+function asEvent(photo: z.infer<typeof newPhoto>, receivedAt: Received): PhotoEvent {
   const { bucket, key, version, etag, listing, uploader, claimed } = photo;
   return {
     kind: "created",

@@ -8,8 +8,8 @@ export interface StoredEvent extends PhotoRef {
   kind: "created" | "removed";
   order: string | null;
   known: Known;
-  /** When it was said, where that is known: see record_events. */
-  receivedAt?: Date;
+  /** When it was said, where that is known: see record_events. "now": when the statement comes. */
+  receivedAt?: Date | "now";
 }
 
 /**

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect } from "vitest";
+import { describe, expect, vi } from "vitest";
 import { z } from "zod";
 import { problem } from "../../src/http/problem.ts";
 import type { Route } from "../../src/http/route.ts";
@@ -174,6 +174,31 @@ describe("POST /v1/photos", () => {
       body: { id: body.id, outcome: "known" },
     });
   });
+
+  test.for([
+    ["ahead", 180_000, 0],
+    ["behind", 0, -180_000],
+  ] as const)(
+    "counts what is told as it comes, although the clock of one of two machines that take it is minutes %s",
+    async ([_, firstMs, secondMs], { start, db }) => {
+      const { post } = await start();
+      const current = "select version from photos where superseded_at is null";
+      vi.useFakeTimers({ toFake: ["Date"] });
+      try {
+        const now = Date.now();
+        for (const [etag, ms] of [
+          ["1", firstMs],
+          ["2", secondMs],
+        ] as const) {
+          vi.setSystemTime(now + ms);
+          expect((await post("/v1/photos", { bucket: "b", key: "a", etag })).status).toBe(202);
+        }
+      } finally {
+        vi.useRealTimers();
+      }
+      expect((await db.pool.query(current)).rows).toEqual([{ version: "etag:2" }]);
+    },
+  );
 
   test("takes a thousand, each once, and refuses one more", async ({ start, db }) => {
     const { post, waiting } = await start();

@@ -120,6 +120,18 @@ describe("an event", () => {
     ).toEqual(["accepted", "accepted", "accepted", "stale"]);
   });
 
+  test("without an order was told no later than now, so that a clock that is ahead makes no old word of the next one", async ({
+    db,
+  }) => {
+    const told = (version: string, receivedAt: Date | "now") =>
+      one(db, { ...event({ order: null, version }), receivedAt });
+    await told("etag:1", new Date(Date.now() + 180_000));
+    expect(await told("etag:2", new Date())).toMatchObject({ outcome: "accepted" });
+    expect(await told("etag:3", "now")).toMatchObject({ outcome: "accepted" });
+    expect(await told("etag:4", new Date(Date.now() - 180_000))).toMatchObject({ outcome: "stale" });
+    expect(await current(db)).toEqual(["etag:3"]);
+  });
+
   test("without an order counts as it comes, and does not lower what was seen", async ({ db }) => {
     await record(db, event({ order: "20" }));
     expect(await outcomes(db, event({ order: null }), event({ order: null, version: "etag:2" }))).toEqual([
@@ -629,7 +641,7 @@ describe("what is told of an object without a version", () => {
   test("is known instead of what was told before, but for the claim, and not where it was said earlier", async ({
     db,
   }) => {
-    const now = Date.now();
+    const now = Date.now() - 60_000;
     const said = (known: PhotoEvent["known"], ms: number) => ({ ...told(known), receivedAt: new Date(ms) });
     await one(db, said({ listing: "77", uploader: "user", claimed: "menu" }, now));
     const mended = said({ listing: "78", uploader: "moderator", claimed: "food" }, now + 60_000);

@@ -39,7 +39,7 @@ const swept = ({ kind, store, bucket, key, version }: PhotoEvent): StoredEvent =
 const handler = (of: PhotoEvent, lateMin: number): PhotoEvent => ({
   ...of,
   order: null,
-  receivedAt: new Date(of.receivedAt.getTime() + lateMin * MINUTE_MS),
+  receivedAt: new Date((of.receivedAt as Date).getTime() + lateMin * MINUTE_MS),
 });
 
 /** Records one event, and whatever is pending then is judged as harmless, as a worker does meanwhile. */

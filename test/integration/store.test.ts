@@ -391,6 +391,7 @@ describe("migrations", () => {
       await db.pool.query("alter table object_order alter column overtaken type jsonb using null");
       await db.pool.query("alter table feeding drop column lane_paused");
       await db.pool.query("drop function feed_page, take_in");
+      await db.pool.query("drop trigger object_order_outbox on object_order");
       await db.pool.query(`insert into object_order (store, bucket, key, overtaken) values
         ('s3', 'b', 'a', '{"kind": "created", "version": "v2", "ord": "20"}'),
         ('s3', 'b', 'b', '{"kind": "removed", "version": "", "ord": "30"}'), ('s3', 'b', 'c', null)`);
