@@ -6,7 +6,8 @@ import { cutTo, decide, hundredths } from "../decide/decide.ts";
 import { asError, codeOf, ModerationError } from "../errors.ts";
 import { isInside, walk } from "../image/folder.ts";
 import type { Peak } from "../image/peak.ts";
-import type { Scores } from "../photo.ts";
+import type { Scores, Tag } from "../photo.ts";
+import { policyIdOf } from "../policy-id.ts";
 import { pad } from "./columns.ts";
 import { defineCommand, EXIT, flags, texts, UsageError } from "./command.ts";
 import { createExplainer, type Explainer } from "./explain.ts";
@@ -22,9 +23,13 @@ type Line =
       category: string;
       scores: Record<string, number>;
       human: number;
+      tags: Tag[];
       verdict: string;
+      rule: string;
       reason: string;
       model: string;
+      /** As verdicts have it. */
+      policy: string;
       /** With --explain: where a human is most likely, and the picture that shows it. */
       where?: Peak;
       picture?: string;
@@ -119,17 +124,20 @@ function lineFor(judge: FileJudge, explainer: Explainer | undefined): (path: str
   };
 }
 
-function judgedLine(path: string, scores: Scores, { model, policy }: FileJudge) {
-  const { category, verdict, reason } = decide(scores, policy);
+function judgedLine(path: string, scores: Scores, { model, policy, policyText }: FileJudge) {
+  const { category, tags, verdict, rule, reason } = decide(scores, policy);
   const written = Object.entries(scores.categories).map(([name, score]) => [name, fourDigits(score)]);
   return {
     path,
     category,
     scores: Object.fromEntries(written) as Record<string, number>,
     human: fourDigits(scores.human),
+    tags: tags.map((tag) => ({ ...tag, score: fourDigits(tag.score) })),
     verdict,
+    rule,
     reason,
     model: model.id,
+    policy: policyIdOf(policyText),
   };
 }
 

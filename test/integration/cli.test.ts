@@ -19,6 +19,7 @@ import { startFauxqs } from "fauxqs";
 import pg from "pg";
 import { describe, expect, inject } from "vitest";
 import { packageRoot } from "../../src/package-root.ts";
+import { policyIdOf } from "../../src/policy-id.ts";
 import { BACKENDS, queueUrl, test } from "../fixtures.ts";
 import { ended, maitred } from "../maitred.ts";
 import { makeModel } from "../models.ts";
@@ -191,15 +192,21 @@ describe("classify", () => {
       "GONE",
       "GONE",
     ]);
-    expect(lines[0]).toMatchObject({ category: "menu", verdict: "review", model: "restaurant-4" });
+    const policy = policyIdOf(readFileSync(join(packageRoot(), "policy.yaml"), "utf8"));
+    const said = { category: "menu", verdict: "review", rule: "verify", model: "restaurant-4", policy };
+    expect(lines[0]).toMatchObject(said);
+    expect(lines[0].tags).toContainEqual({ category: "menu", score: lines[0].scores.menu, threshold: 0.15 });
     expect(Object.keys(lines[0])).toEqual([
       "path",
       "category",
       "scores",
       "human",
+      "tags",
       "verdict",
+      "rule",
       "reason",
       "model",
+      "policy",
     ]);
     expect(Object.keys(lines[0].scores)).toEqual(["food", "ambience", "menu", "other"]);
     expect(
