@@ -1,5 +1,5 @@
 import type { NewBackfill } from "../src/store/backfills.ts";
-import { recordEvents } from "../src/store/events.ts";
+import { markQueued, recordEvents } from "../src/store/events.ts";
 import { registerPhotos } from "../src/store/photos.ts";
 import { type Outcome, recordOutcomes } from "../src/store/verdicts.ts";
 import type { Database } from "./fixtures.ts";
@@ -12,7 +12,9 @@ export async function register(
   bucket = "photos",
 ): Promise<string> {
   const known = { listing: "42" };
-  return (await registerPhotos(db.pool, [{ store: "s3", bucket, key, version, known }], "live"))[0]!.id;
+  const [photo] = await registerPhotos(db.pool, [{ store: "s3", bucket, key, version, known }], "live");
+  await markQueued(db.pool, [photo!.id]);
+  return photo!.id;
 }
 
 export const judged = (

@@ -11,7 +11,7 @@ import { codeOf } from "../../src/errors.ts";
 import { connectS3, createS3Fetch } from "../../src/image/s3.ts";
 import { listObjects } from "../../src/image/s3-bucket.ts";
 import { parseS3 } from "../../src/intake/s3.ts";
-import { recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
+import { markQueued, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { s3Record } from "../events.ts";
 import { type Database, test } from "../fixtures.ts";
@@ -45,6 +45,10 @@ async function list(db: Database): Promise<void> {
       db.pool,
       page.map((photo) => ({ ...photo, known: {} })),
       "backfill",
+    );
+    await markQueued(
+      db.pool,
+      known.map(({ id }) => id),
     );
     for (const { id } of known) await judge(db, id, "shown");
   }
