@@ -18,6 +18,7 @@ import { freeKey, keepAnswer, takeKey } from "../src/store/idempotent-answers.ts
 import { readPhoto, readPhotoOf } from "../src/store/photo-details.ts";
 import { openAppeal } from "../src/store/reviews.ts";
 import { findTokens } from "../src/store/tokens.ts";
+import { clockGauge } from "../src/wiring/clock.ts";
 import { openDesk } from "../src/wiring/desk.ts";
 import { gaugesOf } from "../src/wiring/gauges.ts";
 import { keepTidy, openEventIntake } from "../src/wiring/intake.ts";
@@ -78,7 +79,7 @@ export async function startApi(
       takeKey: (tokenId, key, request) => takeKey(db, tokenId, key, request),
       keepAnswer: (tokenId, key, request, answer) => keepAnswer(db, tokenId, key, request, answer),
       freeKey: (tokenId, key, request) => freeKey(db, tokenId, key, request),
-      gauges: gaugesOf(db),
+      gauges: [...gaugesOf(db), clockGauge(db)],
     },
     {
       answered: (about) => log.info(about, "answered"),

@@ -9,6 +9,7 @@ import { takeEvents } from "../src/intake/take-events.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { countBadMessages, keepBadMessages } from "../src/store/bad-messages.ts";
+import { clockGauge } from "../src/wiring/clock.ts";
 import { gaugesOf } from "../src/wiring/gauges.ts";
 import { keepTidy, openEventIntake } from "../src/wiring/intake.ts";
 
@@ -24,7 +25,7 @@ export async function startListening(config: Config, log: Logger, scope: Scope):
   }
   const intake = await openEventIntake(config, log, scope);
   keepTidy(intake, log, scope);
-  const metrics = createListenMetrics(gaugesOf(intake.db));
+  const metrics = createListenMetrics([...gaugesOf(intake.db), clockGauge(intake.db)]);
   const listeners: Listener[] = [];
   const ready = (): boolean => !scope.closing && listeners.every((listener) => listener.well());
   const http = scope.hold("http", await serveHttp(config, metrics, ready));

@@ -18,6 +18,7 @@ import { reportFigures } from "../src/store/models.ts";
 import { databaseTime } from "../src/store/photos.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
 import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
+import { clockGauge } from "../src/wiring/clock.ts";
 import { openJudging } from "../src/wiring/judging.ts";
 import { openLookAgain } from "../src/wiring/look-again.ts";
 import { asLineModel, createModels, knowsBytes, watchModels } from "../src/wiring/models.ts";
@@ -50,10 +51,12 @@ export async function startWorker(
 ): Promise<RunningWorker> {
   const { db, server, queues } = await openServers(config, log, scope);
   keepFolded(db, log, scope);
-  const metrics = createMetrics(() =>
-    Promise.all(
-      LANES.map(async (lane) => ({ lane, prefix: config.queuePrefix, ...(await queues.depth(lane)) })),
-    ),
+  const metrics = createMetrics(
+    () =>
+      Promise.all(
+        LANES.map(async (lane) => ({ lane, prefix: config.queuePrefix, ...(await queues.depth(lane)) })),
+      ),
+    [clockGauge(db)],
   );
   const recent = createRecent(() => performance.now());
   const name = `${hostname()}:${process.pid}`;

@@ -9,6 +9,7 @@ import { openModelById } from "../infer/folders.ts";
 import { LANES, type Lane } from "../photo.ts";
 import { openQueues } from "../queue/queues.ts";
 import { openQueueServer, type QueueServer } from "../queue/server.ts";
+import { clockAheadS, wrongClock } from "../store/clock.ts";
 import { requireClosed, requireSchema, requireWritable, serverVersion } from "../store/migrate.ts";
 import { type ModelRow, readModels } from "../store/models.ts";
 import { rollupState } from "../store/rollups.ts";
@@ -28,8 +29,8 @@ export const doctor = defineCommand({
   help: `
 usage: maitred doctor [--bucket NAME]... [--json]
 
-Checks Node, memory, Postgres (version, schema, whether a worker may write, whether PUBLIC may create, and whether somebody
-folds the counts that dashboards read; maitred rollups compares them), the queue's server (Redis: version and eviction policy)
+Checks Node, memory, Postgres (version, schema, whether a worker may write, whether PUBLIC may create, whether its clock is this
+machine's, and whether somebody folds the counts that dashboards read; maitred rollups compares them), the queue's server (Redis: version and eviction policy)
 and whether a lane is paused, the folders of MAITRED_FOLDERS, the buckets named, the policy and the model's hashes, and runs the model once to see which execution provider really runs.
 Changes no photo, job or setting.
 
@@ -93,6 +94,8 @@ async function checkPostgres(config: Config): Promise<string> {
     await requireWritable(db);
     await requireSchema(db);
     await requireClosed(db);
+    const wrong = wrongClock(await clockAheadS(db));
+    if (wrong) throw new Error(wrong);
     const { built, waiting, foldedAt } = await rollupState(db);
     if (!built) throw new Error("the counts that dashboards read are not complete: run maitred rollups mend");
     if (waiting >= MANY_CHANGES) {

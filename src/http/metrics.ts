@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { ERROR_CODES, type ErrorCode } from "../errors.ts";
 import { LANES, type Lane, type Verdict } from "../photo.ts";
-import { showGauges } from "./gauges.ts";
+import { type GaugeSource, showGauges } from "./gauges.ts";
 
 export interface Depths {
   lane: Lane;
@@ -39,7 +39,7 @@ export interface Metrics {
 }
 
 /** @param depths asked when somebody scrapes; while it cannot be asked its figures are left out, see `showGauges`. */
-export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
+export function createMetrics(depths: () => Promise<Depths[]>, gauges: readonly GaugeSource[] = []): Metrics {
   const registers = [new Registry()];
   const registry = registers[0]!;
   collectDefaultMetrics({ register: registry });
@@ -122,6 +122,7 @@ export function createMetrics(depths: () => Promise<Depths[]>): Metrics {
     labelNames: ["outcome"],
     registers,
   });
+  for (const source of gauges) showGauges(registry, source);
   const labels = ["lane", "prefix"];
   showGauges(registry, {
     gauges: [

@@ -6,6 +6,7 @@ import { openQueues, type Queues } from "../queue/queues.ts";
 import { openQueueServer, type QueueServer } from "../queue/server.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { connect, type Pool } from "../store/pool.ts";
+import { watchClock } from "./clock.ts";
 
 export interface Servers {
   db: Pool;
@@ -44,6 +45,7 @@ export async function openPostgres(
   const db = connect(config.databaseUrl, unwell(log, "Postgres"), connections);
   scope.onClose("Postgres", () => db.end());
   await requireSchema(db);
+  watchClock(db, log, scope, unwell(log, "Postgres"));
   return db;
 }
 

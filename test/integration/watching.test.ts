@@ -9,6 +9,7 @@ import { createListenMetrics } from "../../src/http/listen-metrics.ts";
 import { createMetrics } from "../../src/http/metrics.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import { auditCounts } from "../../src/store/counts.ts";
+import { clockGauge } from "../../src/wiring/clock.ts";
 import { gaugesOf } from "../../src/wiring/gauges.ts";
 import { type Database, test } from "../fixtures.ts";
 import { judgedOverTime } from "../watched.ts";
@@ -68,7 +69,7 @@ async function asGrafana(db: Database, text: string): Promise<Record<string, unk
 describe("what dashboards and alert rules name", () => {
   test("is what processes show", async ({ db }) => {
     const texts = await Promise.all([
-      createMetrics(async () => []).text(),
+      createMetrics(async () => [], [clockGauge(db.pool)]).text(),
       createApiMetrics(gaugesOf(db.pool)).text(),
       createListenMetrics([]).text(),
     ]);

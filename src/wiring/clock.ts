@@ -1,0 +1,42 @@
+/** Part of processes: whether the clock of this machine is that of Postgres. */
+
+import { asError } from "../errors.ts";
+import type { GaugeSource } from "../http/gauges.ts";
+import type { Scope } from "../lifecycle.ts";
+import type { Logger } from "../log.ts";
+import { regularly } from "../regularly.ts";
+import { clockAheadS, wrongClock } from "../store/clock.ts";
+import type { Pool } from "../store/pool.ts";
+
+/**
+ * Says every minute in the log that the clocks are apart, for as long as they are. Nobody refuses to start for it: no verdict or
+ * event counts by the clock of this machine, and where that of Postgres is the wrong one, all would refuse.
+ *
+ * @param unwell told where Postgres does not say.
+ */
+export function watchClock(db: Pool, log: Logger, scope: Scope, unwell: (error: Error) => void): void {
+  const look = async (): Promise<void> => {
+    try {
+      const wrong = wrongClock(await clockAheadS(db));
+      if (wrong) log.error(wrong);
+    } catch (thrown) {
+      unwell(asError(thrown));
+    }
+  };
+  scope.hold("clock", regularly(look, LOOK_MS));
+}
+
+/** Of this machine, unlike the other numbers that Postgres tells. */
+export function clockGauge(db: Pool): GaugeSource {
+  return {
+    gauges: [
+      {
+        name: "maitred_clock_ahead_seconds",
+        help: "how far the clock of this machine is ahead of that of Postgres; negative: behind",
+      },
+    ],
+    read: async () => ({ maitred_clock_ahead_seconds: await clockAheadS(db) }),
+  };
+}
+
+const LOOK_MS = 60_000;
