@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { whoseWait } from "./review/outbox.ts";
 import { problem, session, signIn } from "./session.ts";
 import { ThemeChoice } from "./shell.tsx";
@@ -13,13 +13,16 @@ export function SignIn({ asked }: { asked: boolean }) {
   useTitle("Sign in");
   const said = session.value;
   const oidc = said && !said.signedIn && said.oidc;
+  const token = useRef<HTMLInputElement>(null);
+  // where accounts are, the link to them comes first
+  useEffect(() => void (!oidc && token.current?.focus()), [asked]);
   const here = location.pathname + location.search;
 
   async function onSubmit(event: SubmitEvent): Promise<void> {
     event.preventDefault();
-    const token = new FormData(event.currentTarget as HTMLFormElement).get("token");
+    const given = String(new FormData(event.currentTarget as HTMLFormElement).get("token"));
     setBusy(true);
-    await signIn({ token: String(token).trim() });
+    await signIn({ token: given.trim() });
     setBusy(false);
   }
 
@@ -59,6 +62,7 @@ export function SignIn({ asked }: { asked: boolean }) {
             <form onSubmit={(event) => void onSubmit(event)}>
               <label for="token">Token</label>
               <input
+                ref={token}
                 id="token"
                 name="token"
                 type="password"

@@ -12,7 +12,7 @@ export const KIND_WORDS: Record<Kind, string> = {
 
 /** What a rule of the policy comes to; its reason has the figures. */
 const RULE_WORDS: Record<string, string> = {
-  human: "A human is visible",
+  human: "The model sees a human",
   "human-uncertain": "Maybe a human",
   verify: "Always verified",
   "category-uncertain": "Category not sure",
@@ -29,11 +29,23 @@ export function rule(name: string | null): string {
 }
 
 /** What a verdict comes to, and what there is to say beyond that. */
-export function reasonOf({ rule: name, reason, by, saw }: Reasoned): { said: string; more: string } {
+export function reasonOf({ rule: name, reason, by, saw, category }: Reasoned): {
+  said: string;
+  more: string;
+} {
+  if (name === "verify") return verifyOf(reason ?? "", category);
   if (name !== "moderator") return { said: rule(name), more: reason ?? "" };
   const note = reason === `decided by ${who(by)}` ? "" : reason;
   const seen = typeof saw === "boolean" ? (saw ? "A human was seen" : "Nobody was seen") : "";
   return { said: `Decided by ${who(by)}`, more: [note, seen].filter(Boolean).join(". ") };
+}
+
+/** The category that is verified is said only where it is not the photo's own, which has its score beside it already. */
+function verifyOf(reason: string, own: string | null): { said: string; more: string } {
+  const [, category, sure, every] = /^(.+) (\d\.\d+): (every .+ is verified)$/.exec(reason) ?? [];
+  if (!category || !every) return { said: rule("verify"), more: reason };
+  if (category === own) return { said: `E${every.slice(1)}`, more: "" };
+  return { said: `May be ${/^[aeiou]/.test(category) ? "an" : "a"} ${category} (${sure})`, more: every };
 }
 
 interface Reasoned {
@@ -42,6 +54,8 @@ interface Reasoned {
   by: string | null;
   /** Whether a moderator saw a human. */
   saw?: boolean | null;
+  /** Of the photo, as of this verdict. */
+  category: string | null;
 }
 
 export const STATE_WORDS: Record<Photo["state"], string> = {

@@ -2,6 +2,7 @@ import { effect, untracked } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import { post } from "./api.ts";
+import { createEyes, type Eyes } from "./eyes.ts";
 import { leaveToNext, takeLeft } from "./left.ts";
 import { connected } from "./live.ts";
 import { type ClaimLoop, createClaimLoop } from "./review/claims.ts";
@@ -20,6 +21,7 @@ import type { AllDecided, Session, Undone } from "./types.ts";
 /** What one signed-in person is at, on whichever page. */
 export interface Work {
   outbox: Outbox;
+  eyes: Eyes;
   store: ReviewStore;
   claims: ClaimLoop;
   close(): void;
@@ -49,7 +51,8 @@ export function startWork({ name, settings }: Session, page: string): Work {
   });
   const left = takeLeft<Left>(name);
   const done = createUndoable(left?.done);
-  const store = createReviewStore(outbox, laterInView, done);
+  const eyes = createEyes(settings.blur);
+  const store = createReviewStore(outbox, laterInView, done, eyes);
   const stopLeaving = leaveToNext(name, (): Left => ({ page, done: done.kept() }));
   const wake = (): void => outbox.wake();
   addEventListener("online", wake);
@@ -60,6 +63,7 @@ export function startWork({ name, settings }: Session, page: string): Work {
   });
   return {
     outbox,
+    eyes,
     store,
     claims: createClaimLoop({
       store,

@@ -29,7 +29,10 @@ function open(before?: string) {
     wake();
     return () => {};
   };
-  const store = createReviewStore({ add }, soon, createUndoable());
+  const store = createReviewStore({ add }, soon, createUndoable(), {
+    unseen: () => undefined,
+    refuses: () => "",
+  });
   const claims = createClaimLoop({
     store,
     outbox: { waiting },

@@ -2,7 +2,7 @@ import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished } from "vitest";
 import { until } from "../waits.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, gate, intercept, looked, test } from "./desk.ts";
+import { type Desk, gate, intercept, looked, show, test } from "./desk.ts";
 import { violations } from "./look.ts";
 import { startProxy } from "./proxy.ts";
 
@@ -23,7 +23,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
   test("what is decided offline is delivered once the network is back", async ({ desk }) => {
     const page = await opened(desk, "ann");
     await page.context().setOffline(true);
-    await page.keyboard.press("s");
+    await show(page);
     await page.keyboard.press("h");
     await page.keyboard.press("u");
     await page.getByText("3 decisions on the way.").waitFor();
@@ -61,8 +61,8 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     const page = await opened(desk, "ann");
     const before = await page.locator(".card").count();
     await intercept(page.context(), "**/review/decisions", (route) => route.abort());
-    await page.keyboard.press("s");
-    await page.keyboard.press("s");
+    await show(page);
+    await show(page);
     await page.getByText("2 decisions on the way.").waitFor();
     const next = await page.context().newPage();
     await page.close();
@@ -83,7 +83,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     const context = page.context();
     const before = await page.locator(".card").count();
     await intercept(context, "**/review/decisions", (route) => route.abort());
-    await page.keyboard.press("s");
+    await show(page);
     await page.getByText("1 decision on the way. It is kept in this browser, and is sent").waitFor();
     const next = await context.newPage();
     await page.close();
@@ -115,7 +115,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
       if (lost++ > 0) return route.fulfill({ response: answer });
       await route.abort();
     });
-    await page.keyboard.press("s");
+    await show(page);
     await page.getByText("✓ shown").waitFor();
     expect(lost).toBe(2);
     expect(await decided(desk)).toHaveLength(1);
@@ -200,7 +200,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
       await hidden.goto(`${desk.url}/desk/search`);
       await hidden.locator(".card").first().waitFor();
     }
-    await page.keyboard.press("s");
+    await show(page);
     await page.getByText("✓ shown").waitFor();
   });
 
@@ -254,7 +254,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
   }) => {
     const page = await opened(desk, "ann");
     await intercept(page, "**/review/decisions", (route) => route.abort());
-    await page.keyboard.press("s");
+    await show(page);
     await page.getByText("1 decision on the way.").waitFor();
     await desk.db.pool.query("select end_session(id, 'root', 'revoked') from desk_sessions");
     await page.unroute("**/review/decisions");
@@ -288,7 +288,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
   test("many decisions that did not count are seen as such, and put away at once", async ({ desk }) => {
     const ann = await opened(desk, "ann");
     await intercept(ann.context(), "**/review/decisions", (route) => route.abort());
-    for (let n = 0; n < 3; n++) await ann.keyboard.press("s");
+    for (let n = 0; n < 3; n++) await show(ann);
     await ann.getByText("3 decisions on the way.").waitFor();
     await desk.db.pool.query("update review_claims set moderator = 'bob', until = now() + interval '1 hour'");
     await ann.context().unroute("**/review/decisions");
@@ -335,7 +335,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     const ann = await opened(desk, "ann");
     const link = await ann.locator(".inspector-name a").getAttribute("href");
     await intercept(ann, "**/review/decisions", (route) => route.abort());
-    await ann.keyboard.press("s");
+    await show(ann);
     await ann.getByText("1 decision on the way.").waitFor();
     // as if her lease had ended
     await desk.db.pool.query("delete from review_claims");
@@ -377,7 +377,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
   test("a photo that was withdrawn meanwhile is not decided, which is said", async ({ desk }) => {
     const page = await opened(desk, "ann");
     await desk.db.pool.query("update photos set superseded_at = now()");
-    await page.keyboard.press("s");
+    await show(page);
     await page.getByText(/you decided shown, but its object was replaced or removed meanwhile/).waitFor();
     await page.locator(".card.failed").getByText("withdrawn", { exact: true }).waitFor();
     expect(await decided(desk)).toEqual([]);

@@ -121,6 +121,18 @@ export async function looked(page: Page): Promise<void> {
   await page.getByText("look first").waitFor({ state: "detached" });
 }
 
+/** Shows the photo in hand to everybody, as one who looks at it first. */
+export async function show(page: Page): Promise<void> {
+  if ((await page.locator(".card[aria-current] .veil").count()) > 0) await page.keyboard.press("s");
+  await seen(page);
+  await page.keyboard.press("s");
+}
+
+/** The photo in hand has had its picture before the eyes. */
+export async function seen(page: Page): Promise<void> {
+  await page.locator(".decide-show:not([aria-disabled])").waitFor();
+}
+
 /**
  * Has requests handled from the next one on. Once `route` alone has returned, a page that is busy has yet to hear of it, and
  * sends what a key decides there and then past it.

@@ -6,7 +6,7 @@ import { maitred } from "../maitred.ts";
 import { until } from "../waits.ts";
 import { troubled } from "../watched.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, looked, NARROW, test } from "./desk.ts";
+import { type Desk, looked, NARROW, show, test } from "./desk.ts";
 
 const idOf = async ({ db }: Desk, key: string): Promise<string> =>
   (await db.pool.query("select id from photos where key = $1", [key])).rows[0].id;
@@ -96,11 +96,11 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
     await looked(page);
     const first = await inHand(page);
     await page.keyboard.press("3");
-    await page.keyboard.press("s");
+    await show(page);
     await expect.poll(() => inHand(page)).not.toBe(first);
     await page.keyboard.press("u");
     await expect.poll(() => inHand(page)).toContain(first!.split(",")[0]!);
-    await page.keyboard.press("s");
+    await show(page);
     await until(
       () => reviewed(desk),
       ({ rowCount }) => rowCount === 1,
@@ -148,7 +148,7 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
     const page = await desk.open("ann");
     await looked(page);
     const taken = await inHand(page);
-    await page.keyboard.press("s");
+    await show(page);
     await until(
       () => reviewed(desk),
       ({ rowCount }) => rowCount === 1,

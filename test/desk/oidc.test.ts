@@ -2,7 +2,7 @@ import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished } from "vitest";
 import { type Account, startProvider, type TestProvider } from "../oidc-provider.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { test as base, looked } from "./desk.ts";
+import { test as base, looked, show } from "./desk.ts";
 
 /** A desk behind a real provider, which is another site to the browser; what the account says may be changed. */
 const test = base.extend<{
@@ -79,7 +79,7 @@ describe.skipIf(!CHROMIUM)("signing in at a provider", { timeout: 120_000 }, () 
     await page.locator(".card img").first().waitFor();
     await page.getByRole("link", { name: "Review" }).click();
     await looked(page);
-    await page.keyboard.press("s");
+    await show(page);
     await page.getByText("✓ shown").waitFor();
     expect((await desk.db.pool.query("select moderator from review_decisions")).rows).toEqual([
       { moderator: "ann@example.com" },

@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, intercept, looked, NARROW, test, WIDE } from "./desk.ts";
+import { type Desk, intercept, looked, NARROW, show, test, WIDE } from "./desk.ts";
 import { cutOff, overflowOf, shoot, violations } from "./look.ts";
 
 /** Each state of each page, and how to come to it once somebody is signed in. */
@@ -63,7 +63,7 @@ const STATES: Record<string, (page: Page, desk: Desk) => Promise<void>> = {
     await looked(page);
     const link = await page.locator(".inspector-name a").getAttribute("href");
     await intercept(page.context(), "**/review/decisions", (route) => route.abort());
-    await page.keyboard.press("s");
+    await show(page);
     await db.pool.query("delete from review_claims");
     await db.pool.query("select record_review($1, 'bob', 'hidden', null, true)", [link!.split("/").at(-1)]);
     await page.context().unroute("**/review/decisions");

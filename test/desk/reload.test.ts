@@ -2,7 +2,7 @@ import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { until } from "../waits.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, gate, intercept, looked, test } from "./desk.ts";
+import { type Desk, gate, intercept, looked, show, test } from "./desk.ts";
 
 const decided = async ({ db }: Desk): Promise<string[]> =>
   (
@@ -51,7 +51,7 @@ describe.skipIf(!CHROMIUM)("after a reload, or signing out", { timeout: 120_000 
     expect(await inHand(page)).toBe(second);
     expect(await names(page)).toEqual(expect.arrayContaining([second, third, fourth]));
     await page.keyboard.press("h");
-    await page.keyboard.press("s");
+    await show(page);
     expect(
       await until(
         () => decided(desk),
@@ -79,7 +79,7 @@ describe.skipIf(!CHROMIUM)("after a reload, or signing out", { timeout: 120_000 
   }) => {
     const page = await opened(desk);
     const [first] = await names(page);
-    await page.keyboard.press("s");
+    await show(page);
     await until(
       () => decided(desk),
       (all) => all.length === 1,
@@ -176,7 +176,7 @@ describe.skipIf(!CHROMIUM)("after a reload, or signing out", { timeout: 120_000 
     expect(
       await page.locator(".card.decided, .card input:checked, .categories [aria-pressed=true]").count(),
     ).toBe(0);
-    await page.keyboard.press("s");
+    await show(page);
     expect(
       await until(
         () => decided(desk),
@@ -208,7 +208,7 @@ describe.skipIf(!CHROMIUM)("after a reload, or signing out", { timeout: 120_000 
     expect(await inHand(page)).toBe(first);
     await page.clock.fastForward(1_000);
     await said.waitFor({ state: "detached" });
-    await page.keyboard.press("s");
+    await show(page);
     await page.getByText("✓ shown").waitFor();
     expect(await decided(desk)).toEqual([`${first} shown`]);
   });

@@ -2,7 +2,7 @@ import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { until } from "../waits.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, gate, intercept, looked, NARROW, test, WIDE } from "./desk.ts";
+import { type Desk, gate, intercept, looked, NARROW, show, test, WIDE } from "./desk.ts";
 import { overflowOf } from "./look.ts";
 
 const reviews = async ({ db }: Desk) =>
@@ -59,7 +59,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await page.keyboard.press("k");
     await page.keyboard.press("h");
     await page.keyboard.press("3");
-    await page.keyboard.press("s");
+    await show(page);
     await page.keyboard.press("x");
     await page.keyboard.press("j");
     await page.keyboard.press("x");
@@ -203,7 +203,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await page.keyboard.press("h");
     await card(hide).locator(".veil").waitFor();
     await card(show).click({ position: { x: 60, y: 160 } });
-    await page.keyboard.press("s");
+    await show(page);
     await card(show).locator(".veil").waitFor({ state: "detached" });
   });
 
@@ -222,7 +222,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await page.getByRole("button", { name: "Undo" }).click();
     const left = async () => (await reviews(desk)).length;
     await until(left, (n) => n === many - 1);
-    await page.keyboard.press("s");
+    await show(page);
     await until(left, (n) => n === many);
     expect((await reviews(desk)).at(-1)).toMatchObject({ verdict: "shown", category: null });
   });
@@ -270,7 +270,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
       page.locator(".scroller").evaluate((scroller) => {
         scroller.scrollTop = 5 * scroller.clientHeight;
       });
-    for (const press of [() => show.tap(), () => page.keyboard.press("s"), () => page.keyboard.press("x")]) {
+    for (const press of [() => show.tap(), () => show(page), () => page.keyboard.press("x")]) {
       await away();
       await card.waitFor({ state: "detached" });
       await Promise.all([page.getByText("look first").waitFor(), press()]);
@@ -310,7 +310,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
   test("new photos come by themselves once the list is empty, and are no one else's", async ({ desk }) => {
     const page = await opened(desk);
     await page.keyboard.press("a");
-    await page.keyboard.press("s");
+    await show(page);
     await page.getByText("All done").waitFor();
     const { rows } = await desk.db.pool.query(ASK);
     // it is in hand at once
@@ -326,7 +326,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     const page = await opened(desk);
     const many = await page.locator(".card").count();
     await page.keyboard.press("a");
-    await page.keyboard.press("s");
+    await show(page);
     await page.getByText("All done").waitFor();
     const key = page.evaluate(pressAsOneComes, "h");
     await desk.db.pool.query(ASK);
@@ -376,12 +376,12 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
       select id, state, rule, reason, category, decided_by, policy, revived_at from judged`,
       [first],
     );
-    await page.keyboard.press("s");
+    await show(page);
     const card = page.locator(`.card[aria-label^="${first},"]`);
     await card.getByText("withdrawn").waitFor();
     await page.keyboard.press("k");
     await page.locator(".actions").getByText("its object was replaced or removed meanwhile").waitFor();
-    await page.keyboard.press("s");
+    await show(page);
     expect(await page.locator(".actions button").allInnerTexts()).toEqual([expect.stringContaining("Undo")]);
     await page.keyboard.press("j");
     await page.keyboard.press("h");
@@ -415,7 +415,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await desk.db.pool.query(ASK);
     await asked.passed;
     const listed = await page.locator(".card").count();
-    await page.keyboard.press("s");
+    await show(page);
     await page.getByText("✓ shown").waitFor();
     decided.open();
     await (await claimed).finished();
@@ -426,7 +426,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
   test("what is appealed after it was decided is asked about anew, in the same page", async ({ desk }) => {
     const page = await opened(desk);
     const [first] = await names(page);
-    await page.keyboard.press("s");
+    await show(page);
     await page.getByText("✓ shown").waitFor();
     await desk.db.pool.query(
       "select open_appeal(id, 'look again', 'guest', 'token:uploads') from photos where key = $1",
@@ -434,7 +434,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     );
     // the list is full: it is claimed once there is room
     await page.keyboard.press("a");
-    await page.keyboard.press("s");
+    await show(page);
     await page.locator(`.card[aria-label^="${first},"][aria-current]:not(.decided)`).waitFor();
     await page.getByText("look again").waitFor();
   });
@@ -475,7 +475,7 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
           (select count(*)::int from appeals where answered_at is null) as n`)
       ).rows[0].n;
     while ((await undecided()) > 0) {
-      await Promise.all(pages.map((page) => page.keyboard.press("s")));
+      await Promise.all(pages.map((page) => show(page)));
     }
     expect(seen.ann.size).toBeGreaterThan(5);
     expect(seen.bob.size).toBeGreaterThan(5);
@@ -503,12 +503,12 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
       expect(await held()).toBe(60);
       // as many as make the first claim again, which gets what the other gave back and loses nothing; most have arrived by then, so
       // that there is room for all of it
-      for (let n = 0; n < 25; n++) await page.keyboard.press("s");
+      for (let n = 0; n < 25; n++) await show(page);
       await until(
         () => reviews(desk),
         ({ length }) => length === 25,
       );
-      for (let n = 25; n < 31; n++) await page.keyboard.press("s");
+      for (let n = 25; n < 31; n++) await show(page);
       await expect.poll(() => listed(page)).toBe("72");
       await page.getByRole("link", { name: "Search" }).click();
       await until(held, (n) => n === 0);
@@ -526,7 +526,7 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
     await page.getByText("✓ hidden").first().waitFor();
     await page.clock.fastForward(601_000);
     await page.getByText("Your photos went to others").waitFor();
-    await page.keyboard.press("s");
+    await show(page);
     await page.locator(".card:not(.decided)").first().waitFor();
     expect((await reviews(desk)).map(({ verdict }) => verdict)).toEqual(["hidden"]);
   });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { createEyes, type Eyes } from "../../desk/src/eyes.ts";
 import { createUndoable } from "../../desk/src/review/done.ts";
 import { type Item, type Items, stateOf } from "../../desk/src/review/list.ts";
 import type { Act } from "../../desk/src/review/outbox.ts";
@@ -16,8 +17,11 @@ const item = (id: string): Item => ({
 /** What was said last to those who listen to the page. */
 const said = (): string => String(Announcer().props.children).trim();
 
+/** Of somebody who has seen every photo. */
+const SEEN: Pick<Eyes, "unseen" | "refuses"> = { unseen: () => undefined, refuses: () => "" };
+
 /** A store with these photos in its list, whose acts and whose time are the test's own. */
-function open(ids: string) {
+function open(ids: string, eyes = SEEN) {
   const acts: Act[] = [];
   let wake = (): void => {};
   const later = (_ms: number, then: () => void): (() => void) => {
@@ -26,7 +30,7 @@ function open(ids: string) {
       wake = () => {};
     };
   };
-  const store = createReviewStore({ add: (...more) => acts.push(...more) }, later, createUndoable());
+  const store = createReviewStore({ add: (...more) => acts.push(...more) }, later, createUndoable(), eyes);
   store.take([...ids].map(item));
   wake();
   const without = (gone: string): Items => store.items.value.filter(({ photo }) => !gone.includes(photo.id));
@@ -235,6 +239,102 @@ describe("what a moderator decides", () => {
   test("is done at once where the list only grew, or lost what was not aimed at", () => {
     const { store, without, decided } = open("abc");
     store.take([...without("c"), item("d")]);
+    store.decide("shown", false);
+    expect(decided()).toBe("a");
+  });
+});
+
+describe("a photo that is shown to everybody", () => {
+  const hidden = (id: string): Item => ({
+    ...item(id),
+    photo: { ...item(id).photo, state: "hidden", rule: "human" } as Photo,
+  });
+
+  test("is one that its moderator has seen, alone at more than the size of a card, and of these bytes", () => {
+    const eyes = createEyes(true);
+    const { store, look, decided } = open("ab", eyes);
+    const { photo } = item("a");
+    for (const see of [
+      () => {},
+      () => eyes.see(photo, "card"),
+      () => eyes.see({ ...photo, asOf: "2" }, "large"),
+      () => eyes.see(item("b").photo, "large"),
+    ]) {
+      see();
+      store.decide("shown", false);
+      expect([decided(), said()]).toEqual([
+        "",
+        "You have not seen its picture yet: it loads, or cannot be had",
+      ]);
+    }
+    eyes.see(photo, "large");
+    store.take([{ ...item("a"), photo: { ...photo, asOf: "3" } }, item("b")]);
+    look();
+    store.decide("shown", false);
+    expect(decided()).toBe("");
+    eyes.see({ ...photo, asOf: "3" }, "large");
+    store.decide("shown", false);
+    expect([decided(), said()]).toEqual(["a", "a.jpg shown"]);
+  });
+
+  test("was not blurred: the first press only has it seen, also where it was blurred anew", () => {
+    const eyes = createEyes(true);
+    const { store, look, decided } = open("", eyes);
+    store.take([hidden("a"), hidden("b")]);
+    look();
+    eyes.see(hidden("a").photo, "large");
+    store.decide("shown", false);
+    expect([decided(), said(), eyes.veils(hidden("a").photo)]).toEqual([
+      "",
+      "It was blurred: look at it, then show it",
+      false,
+    ]);
+    eyes.setBlur(true);
+    store.decide("shown", false);
+    expect(decided()).toBe("");
+    store.decide("shown", false);
+    expect(decided()).toBe("a");
+  });
+
+  test("is hidden at once, seen or not", () => {
+    const { store, decided } = open("ab", createEyes(true));
+    store.decide("hidden", true);
+    store.decide("hidden", null);
+    expect(decided()).toBe("ab");
+  });
+
+  test("is none that is blurred or unseen of those selected, which stay so, and come into hand with time to look", () => {
+    const eyes = createEyes(true);
+    const { store, look, decided } = open("abc", eyes);
+    store.take([...store.items.value, hidden("d")]);
+    for (const id of "ad") eyes.see(item(id).photo, "card");
+    store.select("abcd");
+    store.decide("shown", false);
+    expect([decided(), [...store.selected.value].join(""), store.current.value!.photo.id]).toEqual([
+      "a",
+      "bcd",
+      "b",
+    ]);
+    expect(said()).toMatch(/^a\.jpg shown\. Not shown, and still selected: 1 blurred, 2 not seen\. /);
+    for (const id of "bc") eyes.see(item(id).photo, "card");
+    eyes.reveal("d");
+    store.decide("shown", false);
+    expect(decided()).toBe("a");
+    look();
+    store.decide("shown", false);
+    expect([decided(), store.selected.value.size]).toEqual(["abcd", 0]);
+  });
+
+  test("is seen anew after its decision was taken back, where that hid it for a human", () => {
+    const eyes = createEyes(true);
+    const { store, acts, decided } = open("ab", eyes);
+    eyes.see(item("a").photo, "large");
+    store.decide("hidden", true);
+    store.go(0);
+    store.decide("shown", false);
+    expect([decided(), said()]).toEqual(["a", "It was blurred: look at it, then show it"]);
+    store.undo();
+    store.answered(acts[1]!, { outcome: "done", photo: { ...item("a").photo, asOf: "9" } });
     store.decide("shown", false);
     expect(decided()).toBe("a");
   });

@@ -4,6 +4,7 @@ import { may, person } from "../session.ts";
 import type { Decision, WholePhoto } from "../types.ts";
 import { Dialog } from "../ui/dialog.tsx";
 import { Icon } from "../ui/icon.tsx";
+import { leaveOut, leftOut } from "../ui/left-out.ts";
 import { once } from "../ui/once.ts";
 import { uuid } from "../uuid.ts";
 import { nameOf } from "../words.ts";
@@ -78,7 +79,7 @@ export function PhotoActions({ photo, onDone, onForgotten }: PhotoActionsProps) 
 }
 
 function Override({ photo, onDone }: Pick<PhotoActionsProps, "photo" | "onDone">) {
-  const { outbox } = useWork();
+  const { eyes, outbox } = useWork();
   const [category, setCategory] = useState("");
   const [sent, setSent] = useState<Decision>();
   const waits = outbox.waiting.value.some(({ id }) => id === sent?.id);
@@ -90,6 +91,12 @@ function Override({ photo, onDone }: Pick<PhotoActionsProps, "photo" | "onDone">
   }, [sent, waits]);
 
   function decide(verdict: Decision["verdict"], human: boolean | null): void {
+    const why = verdict === "shown" ? eyes.refuses(photo) : "";
+    leftOut.value = "";
+    if (why) {
+      leaveOut(why);
+      return;
+    }
     const id = uuid();
     const appeal = photo.appeals.find(({ answeredAt }) => answeredAt === null)?.at ?? null;
     const said = { verdict, category: category || null, human, note: null, asOf: photo.asOf, appeal };
@@ -122,6 +129,7 @@ function Override({ photo, onDone }: Pick<PhotoActionsProps, "photo" | "onDone">
           Hide: other
         </button>
       </div>
+      {leftOut.value && <p class="small">{leftOut}</p>}
     </fieldset>
   );
 }

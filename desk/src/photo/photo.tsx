@@ -1,6 +1,5 @@
 import { useState } from "preact/hooks";
 import { useLocation, useRoute } from "preact-iso";
-import { person } from "../session.ts";
 import type { WholePhoto } from "../types.ts";
 import { Facts } from "../ui/facts.tsx";
 import { Icon } from "../ui/icon.tsx";
@@ -65,13 +64,7 @@ function OnePhoto({ id }: { id: string }) {
         )}
       </header>
       <div class="photo-look">
-        <Picture
-          photo={photo}
-          size="large"
-          withHeat={heat.value}
-          blurred={person.value!.settings.blur}
-          onStale={again}
-        />
+        <Picture photo={photo} size="large" withHeat={heat.value} onStale={again} />
         <button
           type="button"
           aria-pressed={heat.value}

@@ -1,5 +1,4 @@
 import { useEffect, useRef } from "preact/hooks";
-import { person } from "../session.ts";
 import { narrow } from "../ui/narrow.ts";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Human } from "../ui/scores.tsx";
@@ -14,10 +13,12 @@ interface CardProps {
   of: number;
   current: boolean;
   selected: boolean;
+  /** Has the photo in hand seen in the full window. */
+  onFull(): void;
 }
 
 /** One photo of the grid. The one in hand has the focus, so that a screen reader says what the keys act on. */
-export function Card({ item, index, of, current, selected }: CardProps) {
+export function Card({ item, index, of, current, selected, onFull }: CardProps) {
   const { store } = useWork();
   const card = useRef<HTMLElement>(null);
   const { photo, decision, answer } = item;
@@ -34,20 +35,27 @@ export function Card({ item, index, of, current, selected }: CardProps) {
   const { said, more } = reasonOf({ ...photo, saw: photo.sawHuman });
   return (
     <li class="cell" aria-setsize={of} aria-posinset={index + 1}>
-      {/* biome-ignore lint/a11y/useKeyWithClickEvents: j and k do the same */}
       <article
         ref={card}
         class={`card${decision ? " decided" : ""}${answer && !counts(answer) ? " failed" : ""}`}
         tabIndex={current ? 0 : -1}
         aria-label={`${name}, ${category ?? "no category"}, human ${score(photo.human)}, ${state}${selected ? ", selected" : ""}`}
         aria-current={current ? "true" : undefined}
-        onClick={(event) => (event.shiftKey ? store.toggle(index, true) : store.go(index))}
+        onClick={(event) => {
+          if (event.shiftKey) return store.toggle(index, true);
+          // beside the grid there is a larger one to click on
+          const onPicture = narrow.value && (event.target as Element).closest("img");
+          if (current && onPicture) return onFull();
+          store.go(index);
+        }}
+        onKeyDown={({ key, repeat, target }) => {
+          if (key === "Enter" && !repeat && current && target === card.current) onFull();
+        }}
       >
         <Picture
           photo={asDecided(item)}
           size={narrow.value ? "medium" : "small"}
           withHeat={current && heat.value}
-          blurred={person.value!.settings.blur}
           reachable={current}
           onStale={() => store.refresh(photo.id)}
         />
@@ -80,7 +88,9 @@ export function Card({ item, index, of, current, selected }: CardProps) {
           <p class="card-reason soft">
             {photo.appeal && narrow.value
               ? `Appeal of ${photo.appeal.by}: ${photo.appeal.reason}`
-              : `${said}. ${more}`}
+              : more
+                ? `${said}. ${more}`
+                : `${said}.`}
           </p>
         </div>
       </article>

@@ -7,7 +7,7 @@ export function Help({ onClose }: { onClose(): void }) {
   const keys: [string[], string][] = [
     [["j", "k"], "next photo, photo before"],
     [["←", "→", "↑", "↓"], "move in the grid"],
-    [["s"], "show: no human is visible"],
+    [["s"], "show: no human is visible; a blurred photo is unblurred first"],
     [["h"], "hide: a human is visible"],
     [["⇧h"], "hide for another reason"],
     [["1", "–", "4"], `set the category (${categories}); it goes with the next s or h`],
@@ -15,7 +15,8 @@ export function Help({ onClose }: { onClose(): void }) {
     [["x"], "select; then s, h and 1–4 act on all that are selected"],
     [["⇧j", "⇧k"], "select while moving"],
     [["a"], "select all that are undecided"],
-    [["Esc"], "select none"],
+    [["Esc"], "leave the full window; select none"],
+    [["z"], "the photo in the full window, and back; so do Enter and a click on it"],
     [["b"], "show a blurred photo, or blur it again"],
     [["m"], "heat map: where the model sees a human"],
     [["?"], "this help"],

@@ -1,23 +1,28 @@
-import { useEffect } from "preact/hooks";
-import { person } from "../session.ts";
+import { useEffect, useRef } from "preact/hooks";
 import { Facts } from "../ui/facts.tsx";
-import { Icon } from "../ui/icon.tsx";
-import { KeyButton } from "../ui/key-button.tsx";
-import { leftOut } from "../ui/once.ts";
+import { leftOut } from "../ui/left-out.ts";
+import { roomy } from "../ui/narrow.ts";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Scores } from "../ui/scores.tsx";
 import { count, KIND_WORDS, nameOf, reasonOf, when } from "../words.ts";
 import { useWork } from "../work.ts";
-import { Insist, wordsOf as whyNot } from "./conflict.tsx";
-import { asDecided, type Item, isOverruled, nextOpen } from "./list.ts";
-import { counts, decideAct, type Failed } from "./outbox.ts";
+import { Actions, Undo } from "./actions.tsx";
+import { asDecided, type Item, nextOpen } from "./list.ts";
+
+interface InspectorProps {
+  /** Whether the photo in hand is seen in the full window instead. */
+  full: boolean;
+  onFull(): void;
+}
 
 /** The photo in hand at a size to judge by, and everything that may be done with it, or with those selected. */
-export function Inspector() {
+export function Inspector({ full, onFull }: InspectorProps) {
   const { store } = useWork();
+  const look = useRef<HTMLDivElement>(null);
   const item = store.current.value;
   const items = store.items.value;
-  const ahead = items[nextOpen(items, store.at.value)]?.photo.links.medium;
+  const size = roomy.value ? "large" : "medium";
+  const ahead = items[nextOpen(items, store.at.value)]?.photo.links[full ? "large" : size];
   useEffect(() => {
     if (!ahead) return;
     // there by the time it is looked at, unless somebody just goes by
@@ -26,20 +31,27 @@ export function Inspector() {
     }, 200);
     return () => clearTimeout(timer);
   }, [ahead]);
+  // what was read of another photo leaves this one's picture in view
+  useEffect(() => look.current?.scrollTo(0, 0), [item?.photo.id]);
   if (!item) return items.length > 0 ? <Empty /> : null;
   const { photo } = item;
   const many = store.selected.value.size;
   const { said, more } = reasonOf({ ...photo, saw: photo.sawHuman });
   return (
     <aside class="inspector" aria-label={many > 0 ? `${count(many, "photo")} selected` : "The photo in hand"}>
-      <div class="inspector-look">
-        <Picture
-          photo={asDecided(item)}
-          size="medium"
-          withHeat={heat.value}
-          blurred={person.value!.settings.blur}
-          onStale={() => store.refresh(photo.id)}
-        />
+      <div class="inspector-look" ref={look}>
+        {/* biome-ignore lint/a11y/useKeyWithClickEvents lint/a11y/noStaticElementInteractions: z does the same */}
+        <div
+          class="inspector-picture"
+          onClick={({ target }) => !(target as Element).closest("button") && onFull()}
+        >
+          <Picture
+            photo={asDecided(item)}
+            size={size}
+            withHeat={heat.value}
+            onStale={() => store.refresh(photo.id)}
+          />
+        </div>
         <h2 class="inspector-name">
           <a href={`/desk/photos/${photo.id}`} title={photo.key}>
             {nameOf(photo)}
@@ -56,7 +68,7 @@ export function Inspector() {
         <Scores human={photo.human} scores={photo.scores} />
         <ItemFacts item={item} />
       </div>
-      <Actions item={item} many={many} />
+      <Actions item={item} full={false} onFull={onFull} />
     </aside>
   );
 }
@@ -76,15 +88,6 @@ function Empty() {
   );
 }
 
-function Undo() {
-  const { store } = useWork();
-  return (
-    <KeyButton class="quiet small" keys="u" onClick={() => store.undo()}>
-      <Icon name="undo" /> Undo
-    </KeyButton>
-  );
-}
-
 function ItemFacts({ item: { photo } }: { item: Item }) {
   const facts: [string, string | null][] = [
     ["asked", photo.kind && photo.kind !== "audit" ? KIND_WORDS[photo.kind] : null],
@@ -93,95 +96,4 @@ function ItemFacts({ item: { photo } }: { item: Item }) {
     ["known since", when(photo.registeredAt)],
   ];
   return <Facts facts={facts} />;
-}
-
-function Actions({ item, many }: { item: Item; many: number }) {
-  const { store } = useWork();
-  return (
-    <div class="actions">
-      <div class="actions-of small">
-        <p class="soft">
-          {store.slipped.value ? (
-            <b>Just came into hand: look first</b>
-          ) : leftOut.value ? (
-            <b>{leftOut}</b>
-          ) : many > 0 ? (
-            <b>{count(many, "photo")} selected</b>
-          ) : (
-            <a href={`/desk/photos/${item.photo.id}`}>{wordsOf(item)}</a>
-          )}
-        </p>
-        {many > 0 && (
-          <button
-            type="button"
-            class="quiet small"
-            aria-keyshortcuts="Escape"
-            onClick={() => store.select([])}
-          >
-            Clear
-          </button>
-        )}
-        <Undo />
-      </div>
-      {many === 0 && isOverruled(item) ? <Overruled item={item} /> : <Decide chosen={item.category} />}
-    </div>
-  );
-}
-
-/** @param chosen the category that the next decision gives. */
-function Decide({ chosen }: { chosen: string | null }) {
-  const { store } = useWork();
-  const { categories } = person.value!.settings;
-  return (
-    <>
-      <fieldset class="categories" aria-label="Category">
-        {categories.slice(0, 4).map((name, index) => (
-          <KeyButton
-            key={name}
-            keys={String(index + 1)}
-            aria-pressed={chosen === name}
-            onClick={() => store.setCategory(name)}
-          >
-            {name}
-          </KeyButton>
-        ))}
-      </fieldset>
-      <div class="decide">
-        <KeyButton class="decide-show" keys="s" onClick={() => store.decide("shown", false)}>
-          <Icon name="check" /> Show
-        </KeyButton>
-        <KeyButton class="decide-hide" keys="h" onClick={() => store.decide("hidden", true)}>
-          <Icon name="hide" /> Hide: human
-        </KeyButton>
-        <KeyButton
-          class="decide-other"
-          keys="Shift+h"
-          shown="⇧h"
-          onClick={() => store.decide("hidden", null)}
-        >
-          Hide: other
-        </KeyButton>
-      </div>
-    </>
-  );
-}
-
-/** In the place of what decides: another did meanwhile, or what was looked at is there no more. */
-function Overruled({ item: { photo, decision, answer } }: { item: Item }) {
-  const failed: Failed = { act: decideAct(decision!, photo.key), answer: answer! };
-  return (
-    <div class="overruled">
-      <p class="small">
-        You decided {decision!.verdict}, but <b>{whyNot(failed)}</b>.
-      </p>
-      {answer!.outcome === "changed" && <Insist failed={failed} />}
-    </div>
-  );
-}
-
-function wordsOf({ photo, decision, answer }: Item): string {
-  if (!decision) return nameOf(photo);
-  const verdict = decision.verdict === "shown" ? "Shown" : "Hidden";
-  if (answer && !counts(answer)) return `${verdict} by you, which did not count`;
-  return answer ? `${verdict} by you` : `${verdict} by you, on its way`;
 }

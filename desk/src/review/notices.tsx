@@ -1,6 +1,7 @@
 import { problem } from "../session.ts";
 import { Icon } from "../ui/icon.tsx";
-import { leftOut, once } from "../ui/once.ts";
+import { leftOut } from "../ui/left-out.ts";
+import { once } from "../ui/once.ts";
 import { count, nameOf } from "../words.ts";
 import { useWork } from "../work.ts";
 import { Insist, isMine, wordsOf } from "./conflict.tsx";

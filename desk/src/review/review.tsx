@@ -6,12 +6,13 @@ import { Grid } from "../ui/grid.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { useKeys } from "../ui/keys.ts";
 import { narrow } from "../ui/narrow.ts";
-import { heat, reveal } from "../ui/picture.tsx";
+import { heat } from "../ui/picture.tsx";
 import { useTitle } from "../ui/title.ts";
 import type { CellRules } from "../ui/window.ts";
 import { count } from "../words.ts";
 import { useWork } from "../work.ts";
 import { Card } from "./card.tsx";
+import { Full } from "./full.tsx";
 import { Help } from "./help.tsx";
 import { Inspector } from "./inspector.tsx";
 import { open } from "./list.ts";
@@ -22,6 +23,7 @@ export default function ReviewPage() {
   const { store, claims } = useWork();
   const [help, setHelp] = useState(false);
   const [columns, setColumns] = useState(1);
+  const [full, setFull] = useState(false);
   const items = store.items.value;
   const left = open(items).length;
   useTitle(waiting.value ? `(${waiting.value.toLocaleString()}) Review` : "Review");
@@ -29,11 +31,14 @@ export default function ReviewPage() {
   useEffect(() => void claims.fill(), [left]);
   // what came into the queue is claimed as soon as the server says so
   useEffect(() => void claims.fill(true), [queue.value]);
-  useReviewKeys(columns, () => setHelp(true));
+  const item = store.current.value;
+  // it does not open again by itself, of a photo that comes later
+  useEffect(() => void (item || setFull(false)), [item]);
+  useReviewKeys({ columns, full, setFull, help: () => setHelp(true) });
   return (
     <div class="review-page">
       <Toolbar onHelp={() => setHelp(true)} />
-      <div class="review-body">
+      <div class={full ? "review-body covered" : "review-body"}>
         {items.length > 0 ? (
           <Grid
             label="Photos to decide"
@@ -51,6 +56,7 @@ export default function ReviewPage() {
                 of={items.length}
                 current={index === store.at.value}
                 selected={store.selected.value.has(items[index]!.photo.id)}
+                onFull={() => setFull(true)}
               />
             )}
           >
@@ -59,15 +65,24 @@ export default function ReviewPage() {
         ) : (
           <Nothing />
         )}
-        <Inspector />
+        <Inspector full={full} onFull={() => setFull(true)} />
       </div>
+      {full && item && <Full item={item} onClose={() => setFull(false)} />}
       {help && <Help onClose={() => setHelp(false)} />}
     </div>
   );
 }
 
-function useReviewKeys(columns: number, help: () => void): void {
-  const { store } = useWork();
+interface KeysOf {
+  columns: number;
+  /** Whether the photo in hand is seen in the full window. */
+  full: boolean;
+  setFull(full: boolean): void;
+  help(): void;
+}
+
+function useReviewKeys({ columns, full, setFull, help }: KeysOf): void {
+  const { eyes, store } = useWork();
   const { categories } = person.value!.settings;
   const to = Object.fromEntries(
     categories.slice(0, 4).map((name, index) => [String(index + 1), () => store.setCategory(name)]),
@@ -90,8 +105,9 @@ function useReviewKeys(columns: number, help: () => void): void {
     u: () => store.undo(),
     x: () => store.toggle(store.at.peek()),
     a: () => store.select(open(store.items.peek()).map(({ photo }) => photo.id)),
-    Escape: () => store.select([]),
-    b: () => store.current.value && reveal(store.current.value.photo.id),
+    Escape: () => (full ? setFull(false) : store.select([])),
+    z: () => setFull(!full),
+    b: () => store.current.value && eyes.reveal(store.current.value.photo.id),
     m: () => {
       heat.value = !heat.peek();
     },
@@ -102,6 +118,11 @@ function useReviewKeys(columns: number, help: () => void): void {
 /** Below photos that are all decided. Why no more can be had is said above the page. */
 function End() {
   const { claims } = useWork();
+  const [counted, setCounted] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setCounted(true), COUNTED_MS);
+    return () => clearTimeout(timer);
+  }, []);
   if (claims.state.value === "away") return <p class="all-done soft">Your photos went to others. {AWAY}</p>;
   if (claims.problem.value) {
     return (
@@ -112,11 +133,8 @@ function End() {
       </p>
     );
   }
-  return (
-    <p class="all-done soft">
-      {claims.exhausted.value ? "All done: nothing else waits for you." : "More are being fetched…"}
-    </p>
-  );
+  if (!claims.exhausted.value) return <p class="all-done soft">More are being fetched…</p>;
+  return <p class="all-done soft">All done. {counted && <Elsewhere />}</p>;
 }
 
 /** How many wait of what is asked for, all of which others hold. */
@@ -185,6 +203,8 @@ function Nothing() {
 }
 
 const AWAY = "Nobody used this page for ten minutes. Press any key to go on.";
+/** The server counts what waits every two seconds: until then it would say of what was just decided that others have it. */
+const COUNTED_MS = 3_000;
 const RULES: CellRules = { minWidth: 168, gap: 12, textHeight: 88 };
 /** Nothing stands beside the grid there: a photo is judged by what its card shows. Two lines of it take a reason. */
 const NARROW_RULES: CellRules = { minWidth: 300, gap: 12, textHeight: 72 };

@@ -1,13 +1,25 @@
 import { batch, computed, type Signal, signal } from "@preact/signals";
 import { get, wordsOf } from "../api.ts";
+import type { Eyes } from "../eyes.ts";
 import type { Decision, Photo } from "../types.ts";
 import { announce } from "../ui/announce.tsx";
 import type { Sight } from "../ui/grid.tsx";
+import { leaveOut, leftOut } from "../ui/left-out.ts";
 import { uuid } from "../uuid.ts";
 import { count, nameOf } from "../words.ts";
 import type { Undoable } from "./done.ts";
 import { createGuard, LOOK } from "./guard.ts";
-import { changed, type Item, type Items, isOpen, isOverruled, itemOf, nextOpen, says } from "./list.ts";
+import {
+  asDecided,
+  changed,
+  type Item,
+  type Items,
+  isOpen,
+  isOverruled,
+  itemOf,
+  nextOpen,
+  says,
+} from "./list.ts";
 import { type Act, type Answer, counts, decideAct, decisionOf, type Outbox } from "./outbox.ts";
 
 /** The list of one moderator: what is in it, what is looked at, and what may be done. */
@@ -33,6 +45,7 @@ export interface ReviewStore {
    */
   take(next: Items): void;
   setCategory(category: string): void;
+  /** To show a photo counts where its picture was seen; of many, those that were not stay selected. */
   decide(verdict: Decision["verdict"], human: boolean | null): void;
   /** A photo that is not in the list any more comes back to it. */
   undo(): void;
@@ -49,6 +62,7 @@ export function createReviewStore(
   outbox: Pick<Outbox, "add">,
   later: (ms: number, wake: () => void) => () => void,
   done: Undoable,
+  eyes: Pick<Eyes, "unseen" | "refuses">,
 ): ReviewStore {
   const items = signal<Items>([]);
   const at = signal(0);
@@ -80,9 +94,28 @@ export function createReviewStore(
     items.value = changed(items.peek(), new Set(ids), how);
   };
 
+  /** Of these, those that may be shown to everybody; of others is said why not. */
+  function showable(asked: Items): Items {
+    if (selected.peek().size === 0) {
+      const why = asked[0] ? eyes.refuses(asDecided(asked[0])) : "";
+      if (why) leaveOut(why);
+      return why ? [] : asked;
+    }
+    const whys = asked.map((item) => eyes.unseen(asDecided(item), "card"));
+    const parts = (["blurred", "not seen"] as const).flatMap((why) => {
+      const many = whys.filter((each) => each === why).length;
+      return many > 0 ? `${many} ${why}` : [];
+    });
+    if (parts.length > 0) leaveOut(`Not shown, and still selected: ${parts.join(", ")}`);
+    return asked.filter((_, index) => !whys[index]);
+  }
+
   function decide(verdict: Decision["verdict"], human: boolean | null): void {
-    const chosen = mine().filter((item) => !says(item, verdict, human));
+    leftOut.value = "";
+    const asked = mine().filter((item) => !says(item, verdict, human));
+    const chosen = verdict === "shown" ? showable(asked) : asked;
     if (chosen.length === 0) return;
+    const left = asked.filter((item) => !chosen.includes(item)).map(({ photo }) => photo.id);
     const from = at.peek();
     const decisions = new Map(
       chosen.map(({ photo, category }) => [photo.id, decisionOf(photo, { verdict, category, human })]),
@@ -95,12 +128,13 @@ export function createReviewStore(
       }));
       times.value = [...times.peek(), ...chosen.map(() => Date.now())];
       const many = selected.peek().size > 0;
-      selected.value = new Set();
-      at.value = nextOpen(items.peek(), many ? from - 1 : from);
+      selected.value = new Set(left);
+      const first = items.peek().findIndex(({ photo }) => photo.id === left[0]);
+      at.value = first >= 0 ? first : nextOpen(items.peek(), many ? from - 1 : from);
     });
-    // back to what was skipped, which is not what lay ahead
-    const back = at.peek() < from;
-    if (back) guard.slip();
+    // back to what was skipped, which is not what lay ahead, or on to what was not seen
+    const slips = at.peek() < from || left.length > 0;
+    if (slips) guard.slip();
     done.push(
       chosen.map(({ photo }) => ({
         id: decisions.get(photo.id)!.id,
@@ -111,7 +145,8 @@ export function createReviewStore(
     );
     outbox.add(...chosen.map(({ photo }) => decideAct(decisions.get(photo.id)!, photo.key)));
     const which = chosen.length > 1 ? count(chosen.length, "photo") : nameOf(chosen[0]!.photo);
-    announce(`${which} ${verdict}${back ? `. ${LOOK}` : ""}`);
+    const rest = leftOut.peek() ? `. ${leftOut.peek()}` : "";
+    announce(`${which} ${verdict}${rest}${slips ? `. ${LOOK}` : ""}`);
   }
 
   function undo(): void {
@@ -184,6 +219,7 @@ export function createReviewStore(
     move(by, extend = false) {
       // a photo that nobody has looked at is not selected on the way
       if (extend && refuses()) return;
+      leftOut.value = "";
       const from = at.peek();
       // from behind the last there is nothing but back
       if (by < 0 || from < items.peek().length) at.value = clamp(from + by);
@@ -192,6 +228,7 @@ export function createReviewStore(
       selected.value = new Set([...selected.peek(), ...ids]);
     },
     go(index) {
+      leftOut.value = "";
       at.value = Math.max(0, Math.min(index, items.peek().length));
     },
     toggle(index, through = false) {

@@ -1,17 +1,16 @@
 import { useEffect, useState } from "preact/hooks";
 import { get } from "../api.ts";
 import { queue, waiting } from "../live.ts";
-import { person } from "../session.ts";
 import type { Kind, Throughput } from "../types.ts";
 import { Icon } from "../ui/icon.tsx";
-import { blur, heat, setBlur } from "../ui/picture.tsx";
+import { heat } from "../ui/picture.tsx";
 import { KIND_WORDS } from "../words.ts";
 import { useWork } from "../work.ts";
 import { open } from "./list.ts";
 
 export function Toolbar({ onHelp }: { onHelp(): void }) {
-  const { store } = useWork();
-  const blurred = blur.value ?? person.value!.settings.blur;
+  const { eyes, store } = useWork();
+  const blurs = eyes.blurs.value;
   return (
     <div class="toolbar">
       <h1>
@@ -22,8 +21,8 @@ export function Toolbar({ onHelp }: { onHelp(): void }) {
       <div class="toolbar-switches">
         <button
           type="button"
-          aria-pressed={blurred}
-          onClick={() => setBlur(!blurred)}
+          aria-pressed={blurs}
+          onClick={() => eyes.setBlur(!blurs)}
           title="Blur what is hidden for a human"
         >
           <Icon name="hide" /> Blur

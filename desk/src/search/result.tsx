@@ -1,5 +1,4 @@
 import { get } from "../api.ts";
-import { person } from "../session.ts";
 import type { Photo } from "../types.ts";
 import { Picture } from "../ui/picture.tsx";
 import { Human } from "../ui/scores.tsx";
@@ -18,7 +17,6 @@ export function Result({ photo, onFresh }: ResultProps) {
         <Picture
           photo={photo}
           size="small"
-          blurred={person.value!.settings.blur}
           onStale={() => get<Photo>(`photos/${photo.id}`).then(onFresh, () => {})}
         />
         <State photo={photo} />

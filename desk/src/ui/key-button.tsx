@@ -4,6 +4,8 @@ import { once } from "./once.ts";
 interface KeyButtonProps {
   class?: string;
   "aria-pressed"?: boolean;
+  /** Whether a press only says why it does nothing just now. */
+  "aria-disabled"?: boolean | undefined;
   /** As aria-keyshortcuts writes it. */
   keys: string;
   /** As people read it; else as it is written. */

@@ -16,7 +16,7 @@ export function setKeys(on: boolean): void {
 }
 
 /**
- * Listens while the component is there, except where someone types, and under an open dialog or menu. A key that is held does
+ * Listens while the component is there, except where someone types, and under an open dialog or menu; in the full window its page's keys act. A key that is held does
  * once what it does, unless it moves: photos are not decided by a hand that rests.
  */
 export function useKeys(map: KeyMap): void {
@@ -25,7 +25,8 @@ export function useKeys(map: KeyMap): void {
   useEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !keysOn.peek()) return;
-      if (types(event.target) || document.querySelector("dialog[open], [popover]:popover-open")) return;
+      if (types(event.target) || document.querySelector("dialog[open]:not(.full), [popover]:popover-open"))
+        return;
       const act = latest.current[nameOf(event)];
       if (!act) return;
       event.preventDefault();

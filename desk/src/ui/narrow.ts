@@ -1,8 +1,15 @@
-import { signal } from "@preact/signals";
+import { type ReadonlySignal, signal } from "@preact/signals";
 
-const query = matchMedia("(max-width: 720px)");
 /** Whether there is no room for one thing beside another. The stylesheets ask for the same width. */
-export const narrow = signal(query.matches);
-query.addEventListener("change", ({ matches }) => {
-  narrow.value = matches;
-});
+export const narrow = matches("(max-width: 720px)");
+/** Whether a photo beside the grid has more pixels of the screen than a medium picture has of its own. */
+export const roomy = matches("(min-width: 1400px), (min-resolution: 1.5dppx)");
+
+function matches(media: string): ReadonlySignal<boolean> {
+  const query = matchMedia(media);
+  const now = signal(query.matches);
+  query.addEventListener("change", ({ matches }) => {
+    now.value = matches;
+  });
+  return now;
+}

@@ -1,0 +1,55 @@
+import { useEffect, useRef } from "preact/hooks";
+import { Announcer } from "../ui/announce.tsx";
+import { heat, Picture } from "../ui/picture.tsx";
+import { nameOf, reasonOf } from "../words.ts";
+import { useWork } from "../work.ts";
+import { Actions } from "./actions.tsx";
+import { asDecided, type Item } from "./list.ts";
+
+/** The photo in hand as large as the window, until it is closed; the keys of the page act here too. */
+export function Full({ item, onClose }: { item: Item; onClose(): void }) {
+  const { store } = useWork();
+  const dialog = useRef<HTMLDialogElement>(null);
+  const name = useRef<HTMLHeadingElement>(null);
+  const { photo } = item;
+  const { said, more } = reasonOf({ ...photo, saw: photo.sawHuman });
+  useEffect(() => {
+    dialog.current!.showModal();
+    name.current!.focus();
+    return () => {
+      dialog.current?.close();
+      // it may be another than the one from which this was opened
+      requestAnimationFrame(() => document.querySelector<HTMLElement>(".card[aria-current]")?.focus());
+    };
+  }, []);
+  useEffect(() => {
+    const focused = document.activeElement;
+    // as in the grid, a screen reader says what the keys act on, and the focus stays on a button that someone pressed
+    if (focused === document.body || focused === dialog.current) name.current!.focus();
+  }, [photo.id]);
+  return (
+    <dialog ref={dialog} class="full" aria-label="The photo in hand, in the full window" onClose={onClose}>
+      {/* biome-ignore lint/a11y/useKeyWithClickEvents lint/a11y/noStaticElementInteractions: z and Escape do the same */}
+      <div class="full-picture" onClick={({ target }) => !(target as Element).closest("button") && onClose()}>
+        <Picture
+          photo={asDecided(item)}
+          size="large"
+          withHeat={heat.value}
+          onStale={() => store.refresh(photo.id)}
+        />
+      </div>
+      <div class="full-words small">
+        <h2 key={photo.id} ref={name} tabIndex={-1}>
+          {nameOf(photo)}
+        </h2>
+        <p>
+          <b>{said}.</b> <span class="soft">{more}</span>
+          {photo.appeal && ` Appeal of ${photo.appeal.by}: ${photo.appeal.reason}`}
+        </p>
+      </div>
+      <Actions item={item} full onFull={onClose} />
+      {/* what is under a dialog is not heard */}
+      <Announcer />
+    </dialog>
+  );
+}
