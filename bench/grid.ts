@@ -79,7 +79,8 @@ async function decideAll(page: Page, photos: number, say: (line: string) => void
     // what just came is not decided
     await page.getByText("look first").waitFor({ state: "detached" });
     await page.keyboard.press("a");
-    await page.keyboard.press("s");
+    // to show them each would have to be seen
+    await page.keyboard.press("Shift+H");
     listed = Number(await page.locator(".cell").first().getAttribute("aria-setsize"));
     if (listed % 600 === 0) say(`${listed} photos are in the grid`);
   }

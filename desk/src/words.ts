@@ -45,7 +45,7 @@ function verifyOf(reason: string, own: string | null): { said: string; more: str
   const [, category, sure, every] = /^(.+) (\d\.\d+): (every .+ is verified)$/.exec(reason) ?? [];
   if (!category || !every) return { said: rule("verify"), more: reason };
   if (category === own) return { said: `E${every.slice(1)}`, more: "" };
-  return { said: `May be ${/^[aeiou]/.test(category) ? "an" : "a"} ${category} (${sure})`, more: every };
+  return { said: `May be ${category === "menu" ? "a menu" : category} (${sure})`, more: every };
 }
 
 interface Reasoned {

@@ -22,6 +22,7 @@ const kept = (page: Page): Promise<number> =>
 describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () => {
   test("what is decided offline is delivered once the network is back", async ({ desk }) => {
     const page = await opened(desk, "ann");
+    await page.locator(".inspector .picture-wait").waitFor({ state: "detached" });
     await page.context().setOffline(true);
     await show(page);
     await page.keyboard.press("h");
@@ -43,6 +44,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
 
   test("pictures that did not come while the network was away come once it is back", async ({ desk }) => {
     const page = await opened(desk, "ann");
+    await page.keyboard.press("b");
     await page.context().setOffline(true);
     await page.keyboard.press("m");
     await page
@@ -377,8 +379,8 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
   test("a photo that was withdrawn meanwhile is not decided, which is said", async ({ desk }) => {
     const page = await opened(desk, "ann");
     await desk.db.pool.query("update photos set superseded_at = now()");
-    await show(page);
-    await page.getByText(/you decided shown, but its object was replaced or removed meanwhile/).waitFor();
+    await page.keyboard.press("h");
+    await page.getByText(/you decided hidden, but its object was replaced or removed meanwhile/).waitFor();
     await page.locator(".card.failed").getByText("withdrawn", { exact: true }).waitFor();
     expect(await decided(desk)).toEqual([]);
   });
@@ -390,6 +392,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     await page.getByText("✓ hidden").first().waitFor();
     const { rows } = await desk.db.pool.query("select photo_id from review_decisions");
     await other.goto(`${desk.url}/desk/photos/${rows[0].photo_id}`);
+    await other.getByRole("button", { name: /^Show .*, which is hidden/ }).click();
     await other.getByRole("button", { name: "Show", exact: true }).dblclick();
     await other.getByText("The server has your decision: shown.").waitFor();
     expect(await decided(desk)).toHaveLength(2);

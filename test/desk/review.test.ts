@@ -89,12 +89,12 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
   test("a key that is held decides one photo, and goes on moving", async ({ desk }) => {
     const page = await opened(desk);
     const [, second, , fourth] = await names(page);
-    for (let n = 0; n < 3; n++) await page.keyboard.down("s");
-    await page.keyboard.up("s");
+    for (let n = 0; n < 3; n++) await page.keyboard.down("h");
+    await page.keyboard.up("h");
     expect(await inHand(page)).toContain(second);
     for (let n = 0; n < 2; n++) await page.keyboard.down("j");
     expect(await inHand(page)).toContain(fourth);
-    await page.getByText("✓ shown").waitFor();
+    await page.getByText("✓ hidden").waitFor();
     expect(await reviews(desk)).toHaveLength(1);
   });
 
@@ -198,13 +198,13 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
         page.locator(which).first().getAttribute("aria-label"),
       ),
     );
-    const [hide, show] = [clear!.split(",")[0]!, blurred!.split(",")[0]!];
-    await card(hide).click();
+    const [hidden, shown] = [clear!.split(",")[0]!, blurred!.split(",")[0]!];
+    await card(hidden).click();
     await page.keyboard.press("h");
-    await card(hide).locator(".veil").waitFor();
-    await card(show).click({ position: { x: 60, y: 160 } });
+    await card(hidden).locator(".veil").waitFor();
+    await card(shown).click({ position: { x: 60, y: 160 } });
     await show(page);
-    await card(show).locator(".veil").waitFor({ state: "detached" });
+    await card(shown).locator(".veil").waitFor({ state: "detached" });
   });
 
   test("one key too many at the end decides nothing, and the last decision can be taken back", async ({
@@ -234,14 +234,14 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     const first = await inHand(page);
     // French: digits want shift; Russian: no Latin letters
     await press("&", "Digit1");
-    await press("ы", "KeyS");
+    await press("р", "KeyH");
     await expect.poll(() => inHand(page)).not.toBe(first);
     expect(
       await until(
         () => reviews(desk),
         (rows) => rows.length === 1,
       ),
-    ).toMatchObject([{ verdict: "shown", category: "food" }]);
+    ).toMatchObject([{ verdict: "hidden", category: "food" }]);
   });
 
   test("on a phone a photo is as wide as the screen, wholly in view, and leads to its own page", async ({
@@ -265,12 +265,12 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     const page = await opened(desk, "ann", { viewport: NARROW, hasTouch: true });
     const first = (await inHand(page))!.split(",")[0]!;
     const card = page.locator(`.card[aria-label^="${first},"]`);
-    const show = page.getByRole("button", { name: "Show", exact: true });
+    const hide = page.getByRole("button", { name: "Hide: human" });
     const away = () =>
       page.locator(".scroller").evaluate((scroller) => {
         scroller.scrollTop = 5 * scroller.clientHeight;
       });
-    for (const press of [() => show.tap(), () => show(page), () => page.keyboard.press("x")]) {
+    for (const press of [() => hide.tap(), () => page.keyboard.press("s"), () => page.keyboard.press("x")]) {
       await away();
       await card.waitFor({ state: "detached" });
       await Promise.all([page.getByText("look first").waitFor(), press()]);
@@ -283,13 +283,13 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await page.getByRole("checkbox", { name: `Select ${first}` }).tap();
     await away();
     await card.waitFor({ state: "detached" });
-    await show.tap();
+    await hide.tap();
     expect(
       await until(
         () => reviews(desk),
         (rows) => rows.length > 0,
       ),
-    ).toMatchObject([{ key: first, verdict: "shown" }]);
+    ).toMatchObject([{ key: first, verdict: "hidden" }]);
   });
 
   test.for([WIDE, NARROW])(
@@ -310,7 +310,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
   test("new photos come by themselves once the list is empty, and are no one else's", async ({ desk }) => {
     const page = await opened(desk);
     await page.keyboard.press("a");
-    await show(page);
+    await page.keyboard.press("h");
     await page.getByText("All done").waitFor();
     const { rows } = await desk.db.pool.query(ASK);
     // it is in hand at once
@@ -326,7 +326,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     const page = await opened(desk);
     const many = await page.locator(".card").count();
     await page.keyboard.press("a");
-    await show(page);
+    await page.keyboard.press("h");
     await page.getByText("All done").waitFor();
     const key = page.evaluate(pressAsOneComes, "h");
     await desk.db.pool.query(ASK);
@@ -381,7 +381,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await card.getByText("withdrawn").waitFor();
     await page.keyboard.press("k");
     await page.locator(".actions").getByText("its object was replaced or removed meanwhile").waitFor();
-    await show(page);
+    await page.keyboard.press("s");
     expect(await page.locator(".actions button").allInnerTexts()).toEqual([expect.stringContaining("Undo")]);
     await page.keyboard.press("j");
     await page.keyboard.press("h");
@@ -434,7 +434,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     );
     // the list is full: it is claimed once there is room
     await page.keyboard.press("a");
-    await show(page);
+    await page.keyboard.press("h");
     await page.locator(`.card[aria-label^="${first},"][aria-current]:not(.decided)`).waitFor();
     await page.getByText("look again").waitFor();
   });
@@ -475,7 +475,7 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
           (select count(*)::int from appeals where answered_at is null) as n`)
       ).rows[0].n;
     while ((await undecided()) > 0) {
-      await Promise.all(pages.map((page) => show(page)));
+      await Promise.all(pages.map((page) => page.keyboard.press("h")));
     }
     expect(seen.ann.size).toBeGreaterThan(5);
     expect(seen.bob.size).toBeGreaterThan(5);
@@ -503,12 +503,12 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
       expect(await held()).toBe(60);
       // as many as make the first claim again, which gets what the other gave back and loses nothing; most have arrived by then, so
       // that there is room for all of it
-      for (let n = 0; n < 25; n++) await show(page);
+      for (let n = 0; n < 25; n++) await page.keyboard.press("h");
       await until(
         () => reviews(desk),
         ({ length }) => length === 25,
       );
-      for (let n = 25; n < 31; n++) await show(page);
+      for (let n = 25; n < 31; n++) await page.keyboard.press("h");
       await expect.poll(() => listed(page)).toBe("72");
       await page.getByRole("link", { name: "Search" }).click();
       await until(held, (n) => n === 0);
@@ -526,7 +526,7 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
     await page.getByText("✓ hidden").first().waitFor();
     await page.clock.fastForward(601_000);
     await page.getByText("Your photos went to others").waitFor();
-    await show(page);
+    await page.keyboard.press("s");
     await page.locator(".card:not(.decided)").first().waitFor();
     expect((await reviews(desk)).map(({ verdict }) => verdict)).toEqual(["hidden"]);
   });

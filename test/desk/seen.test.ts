@@ -59,7 +59,7 @@ describe.skipIf(!CHROMIUM)("a photo is shown to everybody", { timeout: 120_000 }
     await page.locator(`.card[aria-label^="${first},"]`).click();
     await page.keyboard.press("s");
     await saysWhy(page, UNSEEN);
-    await page.getByRole("button", { name: "Show", exact: true }).click();
+    await page.getByRole("button", { name: "Show", exact: true }).click({ force: true });
     expect(await inHand(page)).toBe(first);
     await page.keyboard.press("h");
     await page.getByText("✓ hidden").waitFor();

@@ -119,7 +119,12 @@ function Override({ photo, onDone }: Pick<PhotoActionsProps, "photo" | "onDone">
         </select>
       </label>
       <div class={photo.state === "failed" ? "decide unsure" : "decide"}>
-        <button type="button" class="decide-show" onClick={once(() => decide("shown", false))}>
+        <button
+          type="button"
+          class="decide-show"
+          aria-disabled={eyes.unseen(photo, "large") === "not seen" || undefined}
+          onClick={once(() => decide("shown", false))}
+        >
           <Icon name="check" /> Show
         </button>
         <button type="button" class="decide-hide" onClick={once(() => decide("hidden", true))}>

@@ -65,8 +65,10 @@ export function Inspector({ full, onFull }: InspectorProps) {
             <b>Appeal of {photo.appeal.by}:</b> {photo.appeal.reason}
           </p>
         )}
-        <Scores human={photo.human} scores={photo.scores} />
-        <ItemFacts item={item} />
+        <div class="inspector-facts">
+          <Scores human={photo.human} scores={photo.scores} />
+          <ItemFacts item={item} />
+        </div>
       </div>
       <Actions item={item} full={false} onFull={onFull} />
     </aside>

@@ -5,7 +5,7 @@ import { person } from "../session.ts";
 import { Grid } from "../ui/grid.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { useKeys } from "../ui/keys.ts";
-import { narrow } from "../ui/narrow.ts";
+import { narrow, short } from "../ui/narrow.ts";
 import { heat } from "../ui/picture.tsx";
 import { useTitle } from "../ui/title.ts";
 import type { CellRules } from "../ui/window.ts";
@@ -43,7 +43,7 @@ export default function ReviewPage() {
           <Grid
             label="Photos to decide"
             count={items.length}
-            rules={narrow.value ? NARROW_RULES : RULES}
+            rules={!narrow.value ? RULES : short.value ? SHORT_RULES : NARROW_RULES}
             at={store.at.value}
             // beside the grid the photo in hand is seen wherever that is scrolled to
             sight={narrow.value ? store.sight : null}
@@ -208,3 +208,5 @@ const COUNTED_MS = 3_000;
 const RULES: CellRules = { minWidth: 168, gap: 12, textHeight: 88 };
 /** Nothing stands beside the grid there: a photo is judged by what its card shows. Two lines of it take a reason. */
 const NARROW_RULES: CellRules = { minWidth: 300, gap: 12, textHeight: 72 };
+/** Where a photo as wide as the screen would be higher than that. */
+const SHORT_RULES: CellRules = { ...NARROW_RULES, minWidth: 250 };
