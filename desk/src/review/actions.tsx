@@ -30,15 +30,15 @@ export function Actions({ item, full, onFull }: ActionsProps) {
             <b>Just came into hand: look first</b>
           ) : many > 0 ? (
             <b>{count(many, "photo")} selected</b>
-          ) : (
+          ) : item.decision || !full ? (
             <a href={`/desk/photos/${item.photo.id}`}>{wordsOf(item)}</a>
-          )}
+          ) : null}
         </p>
         {many > 0 && (
           <button
             type="button"
             class="quiet small"
-            aria-keyshortcuts="Escape"
+            aria-keyshortcuts={full ? undefined : "Escape"}
             onClick={() => store.select([])}
           >
             Clear

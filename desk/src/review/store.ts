@@ -114,9 +114,15 @@ export function createReviewStore(
     leftOut.value = "";
     const asked = mine().filter((item) => !says(item, verdict, human));
     const chosen = verdict === "shown" ? showable(asked) : asked;
-    if (chosen.length === 0) return;
     const left = asked.filter((item) => !chosen.includes(item)).map(({ photo }) => photo.id);
+    const first = items.peek().findIndex(({ photo }) => photo.id === left[0]);
     const from = at.peek();
+    if (chosen.length === 0) {
+      if (first < 0 || first === from) return;
+      at.value = first;
+      guard.slip();
+      return;
+    }
     const decisions = new Map(
       chosen.map(({ photo, category }) => [photo.id, decisionOf(photo, { verdict, category, human })]),
     );
@@ -129,7 +135,6 @@ export function createReviewStore(
       times.value = [...times.peek(), ...chosen.map(() => Date.now())];
       const many = selected.peek().size > 0;
       selected.value = new Set(left);
-      const first = items.peek().findIndex(({ photo }) => photo.id === left[0]);
       at.value = first >= 0 ? first : nextOpen(items.peek(), many ? from - 1 : from);
     });
     // back to what was skipped, which is not what lay ahead, or on to what was not seen
