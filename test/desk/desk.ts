@@ -123,6 +123,8 @@ export async function looked(page: Page): Promise<void> {
 
 /** Shows the photo in hand to everybody, as one who looks at it first. */
 export async function show(page: Page): Promise<void> {
+  // what was pressed before is drawn
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))));
   if ((await page.locator(".card[aria-current] .veil").count()) > 0) await page.keyboard.press("s");
   await seen(page);
   await page.keyboard.press("s");
@@ -130,7 +132,7 @@ export async function show(page: Page): Promise<void> {
 
 /** The photo in hand has had its picture before the eyes. */
 export async function seen(page: Page): Promise<void> {
-  await page.locator(".decide-show:not([aria-disabled])").waitFor();
+  await page.locator(".decide-show:not([aria-disabled])").last().waitFor();
 }
 
 /**

@@ -10,7 +10,7 @@ import {
 import { addressOf, asked, filtersOf } from "../../desk/src/search/query.ts";
 import type { Photo } from "../../desk/src/types.ts";
 import { cellsInView, isInView, layCells, scrollToCell } from "../../desk/src/ui/window.ts";
-import { hiddenForHuman } from "../../desk/src/words.ts";
+import { hiddenForHuman, reasonOf } from "../../desk/src/words.ts";
 
 const rules = { minWidth: 168, gap: 12, textHeight: 72 };
 
@@ -127,6 +127,32 @@ describe("the list of a moderator", () => {
     expect(ids(bounded([item("a", true), unsettled, item("c", true), item("d", true), item("e")], 3))).toBe(
       "bde",
     );
+  });
+});
+
+describe("the reason of a verdict", () => {
+  const reads = (rule: string, reason: string, category: string) => {
+    const { said, more } = reasonOf({ rule, reason, category, by: "model:restaurant-4" });
+    return [said, more];
+  };
+
+  test("says once that every photo of a category is verified, and of another category how likely it is that one", () => {
+    expect(reads("verify", "menu 0.97: every menu is verified", "menu")).toEqual([
+      "Every menu is verified",
+      "",
+    ]);
+    expect(reads("verify", "menu 0.41: every menu is verified", "other")).toEqual([
+      "May be a menu (0.41)",
+      "every menu is verified",
+    ]);
+    expect(reads("verify", "as it was once written", "menu")).toEqual([
+      "Always verified",
+      "as it was once written",
+    ]);
+  });
+
+  test("is what the model sees, and not what there is", () => {
+    expect(reads("human", "human 0.99 >= 0.50", "food")[0]).toBe("The model sees a human");
   });
 });
 

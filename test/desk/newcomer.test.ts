@@ -65,6 +65,26 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
     await later.getByText("of a page that is gone within 2 min.").waitFor();
   });
 
+  test("begins to type in the field of the token", async ({ desk, browser }) => {
+    const page = await browser.newPage();
+    onTestFinished(() => page.close());
+    await page.goto(`${desk.url}/desk/`);
+    await page.getByLabel("Token").waitFor();
+    await page.keyboard.type("mtd_");
+    expect(await page.getByLabel("Token").inputValue()).toBe("mtd_");
+  });
+
+  test.extend({ copies: 8 })(
+    "reads after the last photo of their own how many others have in hand",
+    async ({ desk }) => {
+      await looked(await desk.open("ann"));
+      const bob = await desk.open("bob");
+      await looked(bob);
+      for (let n = 0; n < 12; n++) await bob.keyboard.press("h");
+      await bob.getByText("All done. 60 photos are in hand already: others have them").waitFor();
+    },
+  );
+
   test("signs in with a link that they paste into a tab in which the sign-in is open", async ({
     desk,
     browser,

@@ -17,7 +17,8 @@ const STATES: Record<string, (page: Page, desk: Desk) => Promise<void>> = {
   async "review, in work"(page) {
     await looked(page);
     await intercept(page.context(), "**/review/decisions", (route) => route.abort());
-    for (const key of ["s", "h", "x", "2", "m"]) await page.keyboard.press(key);
+    await show(page);
+    for (const key of ["h", "x", "2", "m"]) await page.keyboard.press(key);
     await page.getByText("2 decisions on the way.").waitFor();
     await page.context().unroute("**/review/decisions");
   },
@@ -188,6 +189,7 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     await history.getByText("nobody is in it").waitFor();
     await history.getByText("the model restaurant-4").waitFor();
     await page.getByLabel("Category").selectOption("ambience");
+    await page.getByRole("button", { name: /^Show .*, which is hidden/ }).click();
     await page.getByRole("button", { name: "Show", exact: true }).click();
     await history.getByText("Nobody was seen").waitFor();
     expect(

@@ -382,7 +382,10 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await page.keyboard.press("k");
     await page.locator(".actions").getByText("its object was replaced or removed meanwhile").waitFor();
     await page.keyboard.press("s");
-    expect(await page.locator(".actions button").allInnerTexts()).toEqual([expect.stringContaining("Undo")]);
+    expect(await page.locator(".actions button").allInnerTexts()).toEqual([
+      expect.stringContaining("Enlarge"),
+      expect.stringContaining("Undo"),
+    ]);
     await page.keyboard.press("j");
     await page.keyboard.press("h");
     await until(

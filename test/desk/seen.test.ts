@@ -52,6 +52,7 @@ describe.skipIf(!CHROMIUM)("a photo is shown to everybody", { timeout: 120_000 }
       await route.continue();
     });
     await page.getByRole("link", { name: "Review" }).click();
+    await page.locator(".inspector").waitFor();
     await looked(page);
     const [first, second] = await page
       .locator(".card:not(:has(.veil))")
@@ -81,11 +82,9 @@ describe.skipIf(!CHROMIUM)("a photo is shown to everybody", { timeout: 120_000 }
       route.fulfill({ status: 422, json: { detail: "CORRUPT" } }),
     );
     await page.getByRole("link", { name: "Review" }).click();
+    await page.locator(".inspector").waitFor();
     await looked(page);
-    await page
-      .locator(".card:not(:has(.veil))")
-      .first()
-      .click({ position: { x: 80, y: 180 } });
+    await page.locator(".card").getByText("Every menu is verified").first().click();
     await page.locator(".inspector").getByText("CORRUPT").waitFor();
     await page.keyboard.press("s");
     await saysWhy(page, UNSEEN);

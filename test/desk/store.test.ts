@@ -325,6 +325,18 @@ describe("a photo that is shown to everybody", () => {
     expect([decided(), store.selected.value.size]).toEqual(["abcd", 0]);
   });
 
+  test("brings the first of those selected into hand where none was seen", () => {
+    const { store, look, decided } = open("abc", createEyes(true));
+    for (const index of [1, 2]) store.toggle(index);
+    store.go(0);
+    for (let n = 0; n < 2; n++) {
+      store.decide("shown", false);
+      expect([decided(), store.current.value!.photo.id, store.selected.value.size]).toEqual(["", "b", 2]);
+      look();
+    }
+    expect(store.slipped.value).toBe(false);
+  });
+
   test("is seen anew after its decision was taken back, where that hid it for a human", () => {
     const eyes = createEyes(true);
     const { store, acts, decided } = open("ab", eyes);
