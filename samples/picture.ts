@@ -46,7 +46,11 @@ try {
   }
   await page.locator(".kind", { hasText: "Appeal" }).first().waitFor();
   await page.getByText("look first").waitFor({ state: "detached" });
-  for (const key of ["j", "j", "3", "s", "s", "j", "j"]) await page.keyboard.press(key);
+  for (const key of ["j", "j", "3", "s", "s", "j", "j", "k", "k"]) {
+    // nobody shows what they have not seen
+    if (key === "s") await page.locator(".decide-show:not([aria-disabled])").waitFor();
+    await page.keyboard.press(key);
+  }
   await page.getByText("✓").nth(1).waitFor();
   // as the server counts, which the page hears of a little later
   await page.getByRole("button", { name: /^All\s+10$/ }).waitFor();
