@@ -44,8 +44,9 @@ export function reasonOf({ rule: name, reason, by, saw, category }: Reasoned): {
 function verifyOf(reason: string, own: string | null): { said: string; more: string } {
   const [, category, sure, every] = /^(.+) (\d\.\d+): (every .+ is verified)$/.exec(reason) ?? [];
   if (!category || !every) return { said: rule("verify"), more: reason };
-  if (category === own) return { said: `E${every.slice(1)}`, more: "" };
-  return { said: `May be ${category === "menu" ? "a menu" : category} (${sure})`, more: every };
+  const always = `E${every.slice(1)}`;
+  if (category === own) return { said: always, more: "" };
+  return { said: `May be ${category === "menu" ? "a menu" : category} (${sure})`, more: always };
 }
 
 interface Reasoned {
