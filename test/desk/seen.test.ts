@@ -75,6 +75,24 @@ describe.skipIf(!CHROMIUM)("a photo is shown to everybody", { timeout: 120_000 }
     await page.unrouteAll({ behavior: "ignoreErrors" });
   });
 
+  test("also where that of another came once this one was in hand again", async ({ desk }) => {
+    const page = await desk.open("ann");
+    await looked(page);
+    await page.keyboard.press("b");
+    await page.keyboard.press("j");
+    const gone = (await page.locator(".inspector img").elementHandle())!;
+    await page.keyboard.press("k");
+    const waits = page.locator(".inspector .picture-wait");
+    await waits.waitFor({ state: "detached" });
+    // as a browser tells of an image that is in the page no more
+    await gone.dispatchEvent("load");
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))));
+    expect(await waits.count()).toBe(0);
+    await seen(page);
+    await page.keyboard.press("s");
+    await page.getByText("✓ shown").waitFor();
+  });
+
   test("never where its picture cannot be had", async ({ desk }) => {
     const page = await desk.open("ann", { path: "/desk/search" });
     await page.getByRole("button", { name: "Search" }).waitFor();

@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { connected } from "../live.ts";
 
 /** Why a link led to nothing. */
@@ -36,6 +36,12 @@ export function useLink<T>(photo: string, link: string, onStale: () => Promise<v
   const [asked, setAsked] = useState(false);
   useEffect(() => setAsked(false), [photo]);
   const now = state.link === link ? state : { link };
+  // an image that is there no more tells that it came all the same
+  const latest = useRef(link);
+  latest.current = link;
+  const settle = (next: Followed<T>): void => {
+    if (link === latest.current) setState(next);
+  };
 
   useEffect(() => {
     // the server is back: nobody has to ask for each picture that did not come meanwhile
@@ -44,12 +50,12 @@ export function useLink<T>(photo: string, link: string, onStale: () => Promise<v
 
   return {
     ...now,
-    onCome: (came) => setState({ link, came }),
+    onCome: (came) => settle({ link, came }),
     async onFail(refusal) {
-      setState({ link, failed: true });
+      settle({ link, failed: true });
       const { status, problem } = await refusal;
       if (status !== STALE || asked) {
-        return setState({ link, failed: true, problem, away: status === 0 || status >= 500 });
+        return settle({ link, failed: true, problem, away: status === 0 || status >= 500 });
       }
       setAsked(true);
       await onStale();
