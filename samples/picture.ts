@@ -56,6 +56,7 @@ try {
   await page.getByRole("button", { name: /^All\s+10$/ }).waitFor();
   await page.getByText(/^2\s+last hour$/).waitFor();
   await page.waitForFunction("[...document.images].every(({ complete }) => complete)");
+  await page.locator(".decide-show:not([aria-disabled])").waitFor();
   await page.screenshot({ path: join(packageRoot(), "docs/desk.png") });
 } finally {
   await browser.close();
