@@ -60,7 +60,7 @@ begin
           and (locked.state, locked.rule, locked.category, locked.human)
             is distinct from (input.verdict, input.rule, input.category, input.human)
           or (locked.version = '' or locked.version like 'generation:%')
-          and coalesce(input.asked_at > locked.decided_at, false)
+          and coalesce(input.asked_at > locked.decided_at + case when input.looked is null then interval '1 second' else '0' end, false)
           and (input.digest is null or input.digest is distinct from standing.digest)
           and (locked.state, locked.rule, locked.category) is distinct from (input.verdict, input.rule, input.category)
       end as differs

@@ -110,7 +110,7 @@ export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: 
   const recoloured = await recolours(header);
   if (format === "heic" && recoloured)
     throw unsupported(
-      "a heic whose colour profile, which could not be applied, changes its colours little: save it as sRGB or Display P3",
+      "a heic whose colour profile, which could not be applied, changes its colours little and has no tables: save it as sRGB or Display P3",
     );
   return {
     ...header,

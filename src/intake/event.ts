@@ -96,7 +96,8 @@ export function checkSequencer(sequencer: string | null | undefined, where: stri
  */
 export function saidAt(time: unknown, receivedAt: Received): Received {
   const said = typeof time === "string" ? Date.parse(time) : Number.NaN;
-  return said > 0 && (receivedAt === "now" || said < receivedAt.valueOf()) ? new Date(said) : receivedAt;
+  const latest = receivedAt === "now" ? LATEST : receivedAt.valueOf();
+  return said > 0 && said < latest ? new Date(said) : receivedAt;
 }
 
 /**
@@ -106,3 +107,6 @@ export function saidAt(time: unknown, receivedAt: Received): Received {
 export function removedVersion(whole: boolean, versionId: string | null | undefined): string {
   return whole ? "" : (versionId ?? "");
 }
+
+/** Of later years Postgres understands no `Date`. */
+const LATEST = Date.UTC(9999, 11, 31);

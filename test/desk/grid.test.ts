@@ -143,7 +143,7 @@ describe("the reason of a verdict", () => {
     ]);
     expect(reads("verify", "menu 0.41: every menu is verified", "other")).toEqual([
       "May be a menu (0.41)",
-      "every menu is verified",
+      "Every menu is verified",
     ]);
     expect(reads("verify", "as it was once written", "menu")).toEqual([
       "Always verified",

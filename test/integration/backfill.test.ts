@@ -9,6 +9,7 @@ import {
   retryBackfill,
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
+import { recordEvents } from "../../src/store/events.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { counts, failed, judged, page, photos } from "../backfills.ts";
 import { test } from "../fixtures.ts";
@@ -237,6 +238,32 @@ describe("a backfill", () => {
     } finally {
       worker.release(true);
     }
+  });
+
+  test("fills in what a list tells while events of the same objects are taken, without a deadlock", async ({
+    db,
+  }) => {
+    const [known] = await photos(db, "a");
+    const id = await addBackfill(db.pool, ofAll);
+    const named = { store: "s3", bucket: "archive", version: "" } as const;
+    const objects = ["a", "b"].map((key) => ({ ...named, key, known: { listing: "7" } }));
+    const events = objects.map((object) => ({ ...object, kind: "created" as const, order: null, known: {} }));
+    const worker = await db.pool.connect();
+    try {
+      await worker.query("begin");
+      await worker.query("select from photos where id = $1 for update", [known]);
+      const feeding = feedBackfill(db.pool, id, null, { ...page([], "1"), objects });
+      await waitersIn(db);
+      const taking = recordEvents(db.pool, events, "right");
+      await waitersIn(db, 2);
+      await worker.query("commit");
+      expect(await feeding).toHaveLength(2);
+      expect(await taking).toHaveLength(2);
+    } finally {
+      worker.release(true);
+    }
+    const { rows } = await db.pool.query("select key, listing from photos order by key");
+    expect(rows).toEqual(["a", "b"].map((key) => ({ key, listing: "7" })));
   });
 
   test("is fed at its rate, however many feed it, and saves up no more than a second", async ({ db }) => {

@@ -382,6 +382,19 @@ test("the README counts what was decided by hour, each verdict and category once
   expect(await rows(db, query!)).toMatchObject([{ verdict: "shown", photos: "2" }]);
 });
 
+test("all that migrations make belongs to the migrators, so that each of them may change it", async ({
+  db,
+}) => {
+  const others = await rows(
+    db,
+    `select relname as name from pg_class
+      where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'S') and relowner <> 'maitred_migrator'::regrole
+      union all select proname from pg_proc
+      where pronamespace = 'public'::regnamespace and proowner <> 'maitred_migrator'::regrole`,
+  );
+  expect(others).toEqual([]);
+});
+
 test("what runs with the rights of its owner, workers may call where they need it, and nobody else may", async ({
   db,
 }) => {

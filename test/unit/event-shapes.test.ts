@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Parsed, PhotoEvent } from "../../src/intake/event.ts";
+import { type Parsed, type PhotoEvent, saidAt } from "../../src/intake/event.ts";
 import { parseEventBridge } from "../../src/intake/eventbridge.ts";
 import { parseGcs } from "../../src/intake/gcs.ts";
 import { parseS3 } from "../../src/intake/s3.ts";
@@ -165,6 +165,11 @@ describe("an event", () => {
     const then = new Date("2026-01-01T03:04:05.678Z");
     expect(times(then.toISOString())).toEqual([then, then]);
     expect(times(then.toISOString(), "0b")).toEqual([then, then]);
+  });
+
+  test("and with a time that Postgres does not know, when it comes", () => {
+    expect(saidAt("+012345-01-01T00:00:00Z", "now")).toBe("now");
+    expect(saidAt("2099-01-01T00:00:00Z", "now")).toEqual(new Date("2099-01-01T00:00:00Z"));
   });
 
   test.each([undefined, 7, {}, "", "soon", "2026-01-02T03:04:07Z", "0001-01-01T00:00:00Z"])(
