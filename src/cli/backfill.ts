@@ -139,14 +139,12 @@ function throughout(
     const but = otherwise
       ? `; ${otherwise} ${otherwise === 1 ? "was" : "were"} decided otherwise meanwhile`
       : "";
+    const lines = [`${what} of backfill ${id} ${all === 1 ? "is" : "are"} ${said}${but}`];
     if (all === 0 && !outcome) {
       const { undecided } = await theBackfill(db, id);
       const proposals = undecided ? `: its proposals were not applied, and discard forgets them` : "";
-      const none = `there was nothing of backfill ${id} to roll back${proposals}`;
-      printResult(terminal, args.values.json, { id, photos, otherwise, pending }, none);
-      return EXIT.done;
+      lines[0] = `there was nothing of backfill ${id} to roll back${proposals}`;
     }
-    const lines = [`${what} of backfill ${id} ${all === 1 ? "is" : "are"} ${said}${but}`];
     if (pending)
       lines.push(
         `${counted(pending, "photo")} of it ${pending === 1 ? "has no verdict, is not shown, and waits" : "have no verdict, are not shown, and wait"} for nobody: maitred backfill start --missing judges all that have none`,

@@ -42,7 +42,10 @@ test("what is shown once all events have come, late, twice and in any order, is 
   await s3.send(new CreateBucketCommand({ Bucket }));
   const fetch = createS3Fetch(s3);
   let jobs: PhotoJob[] = [];
-  const queues = { add: async (_: Lane, photos: readonly PhotoJob[]) => void jobs.push(...photos) };
+  const queues = {
+    connected: () => true,
+    add: async (_: Lane, photos: readonly PhotoJob[]) => void jobs.push(...photos),
+  };
   const lookAgain = openLookAgain(config, { db: db.pool, queues: queues as unknown as Queues }, scope);
 
   async function judge(photo: PhotoJob): Promise<void> {

@@ -300,7 +300,9 @@ describe("a backfill that is rolled back", () => {
     // whoever was interrupted and begins again is told the same
     const { code, out } = await ended(["backfill", "rollback", bad], { DATABASE_URL: db.url });
     expect(code).toBe(0);
-    expect(out).toMatch(/^0 photos .*\n1 photo of it has no verdict.*maitred backfill start --missing/);
+    expect(out).toMatch(
+      /^there was nothing of backfill .*\n1 photo of it has no verdict.*maitred backfill start --missing/,
+    );
     await judge(db, archive!, "shown");
     expect(await rollbackBackfill(db.pool, bad, "0", "oda")).toMatchObject({ restored: 0, pending: 0 });
   });
