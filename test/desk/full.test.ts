@@ -65,6 +65,26 @@ describe.skipIf(!CHROMIUM)("the full window", { timeout: 120_000 }, () => {
     expect(desk.complaints).toEqual([]);
   });
 
+  const many = test.extend({ copies: 3 });
+  many.for([WIDE, NARROW])(
+    "decides photos far down the list, and leaves the page where they are, at $width pixels",
+    async (viewport, { desk }) => {
+      const page = await desk.open("ann", { viewport });
+      await looked(page);
+      for (let n = 0; n < 14; n++) await page.keyboard.press("j");
+      await page.keyboard.press("z");
+      await heading(page).waitFor();
+      await page.keyboard.press("j");
+      const name = await heading(page).innerText();
+      await page.keyboard.press("h");
+      await heading(page).getByText(name).waitFor({ state: "detached" });
+      await page.keyboard.press("Escape");
+      await page.locator(".full").waitFor({ state: "detached" });
+      const card = page.locator(".card[aria-current]");
+      await expect.poll(() => card.evaluate((each) => each === document.activeElement)).toBe(true);
+    },
+  );
+
   test("unblurs with the first key, and closes once nothing is left", async ({ desk }) => {
     const page = await desk.open("ann");
     await looked(page);

@@ -185,8 +185,12 @@ describe("what a moderator decides", () => {
     for (const index of [0, 1]) store.toggle(index);
     store.decide("hidden", true);
     expect(decided()).toBe("ab");
-    store.insist(acts[0]!, changed);
-    expect(acts.at(-1)).toMatchObject({ decision: { photo: "a", verdict: "shown", asOf: "7" } });
+    // nobody has looked at it as it is now
+    expect(store.insist(acts[0]!, changed)).toBe(false);
+    expect(decided()).toBe("ab");
+    const { asOf } = store.items.value[0]!.photo;
+    expect(store.insist(acts[0]!, { ...changed, asOf })).toBe(true);
+    expect(acts.at(-1)).toMatchObject({ decision: { photo: "a", verdict: "shown", asOf } });
     store.go(0);
     store.decide("hidden", true);
     expect(decided()).toBe("abaa");
@@ -264,7 +268,7 @@ describe("a photo that is shown to everybody", () => {
       store.decide("shown", false);
       expect([decided(), said()]).toEqual([
         "",
-        "You have not seen its picture yet: it loads, or cannot be had",
+        "You have not seen its picture yet: it loads, is out of view (z enlarges it), or cannot be had",
       ]);
     }
     eyes.see(photo, "large");

@@ -11,8 +11,7 @@ export function Insist({ failed: { act, answer } }: { failed: Failed }) {
     <button
       type="button"
       onClick={once(() => {
-        store.insist(act, answer);
-        outbox.dismiss(act.id);
+        if (store.insist(act, answer)) outbox.dismiss(act.id);
       })}
     >
       {isMine(answer) ? "Decide it again" : "Decide it my way"}

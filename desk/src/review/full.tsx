@@ -30,7 +30,13 @@ export function Full({ item, onClose }: { item: Item; onClose(): void }) {
   return (
     <dialog ref={dialog} class="full" aria-label="The photo in hand, in the full window" onClose={onClose}>
       {/* biome-ignore lint/a11y/useKeyWithClickEvents lint/a11y/noStaticElementInteractions: z and Escape do the same */}
-      <div class="full-picture" onClick={({ target }) => !(target as Element).closest("button") && onClose()}>
+      <div
+        class="full-picture"
+        onClick={({ target, detail }) => {
+          // the second click of two was for what opened this
+          if (detail < 2 && !(target as Element).closest("button")) onClose();
+        }}
+      >
         <Picture
           photo={asDecided(item)}
           size="large"

@@ -38,7 +38,7 @@ export default function ReviewPage() {
   return (
     <div class="review-page">
       <Toolbar onHelp={() => setHelp(true)} />
-      <div class={full ? "review-body covered" : "review-body"}>
+      <div class={full && item ? "review-body covered" : "review-body"}>
         {items.length > 0 ? (
           <Grid
             label="Photos to decide"
@@ -106,7 +106,7 @@ function useReviewKeys({ columns, full, setFull, help }: KeysOf): void {
     x: () => store.toggle(store.at.peek()),
     a: () => store.select(open(store.items.peek()).map(({ photo }) => photo.id)),
     Escape: () => (full ? setFull(false) : store.select([])),
-    z: () => setFull(!full),
+    z: () => setFull(!full && store.current.value !== undefined),
     b: () => store.current.value && eyes.reveal(store.current.value.photo.id),
     m: () => {
       heat.value = !heat.peek();

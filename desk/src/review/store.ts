@@ -49,8 +49,8 @@ export interface ReviewStore {
   decide(verdict: Decision["verdict"], human: boolean | null): void;
   /** A photo that is not in the list any more comes back to it. */
   undo(): void;
-  /** Decides anew what another decided meanwhile. */
-  insist(act: Act, answer: Answer): void;
+  /** Decides anew what another decided meanwhile; to show it counts where it was seen as it is now. Whether it was done. */
+  insist(act: Act, answer: Answer): boolean;
   /** To be called with what became of each act. */
   answered(act: Act, answer: Answer): void;
   /** Asks for the links of a photo again. */
@@ -96,7 +96,7 @@ export function createReviewStore(
 
   /** Of these, those that may be shown to everybody; of others is said why not. */
   function showable(asked: Items): Items {
-    if (selected.peek().size === 0) {
+    if (asked.length < 2) {
       const why = asked[0] ? eyes.refuses(asDecided(asked[0])) : "";
       if (why) leaveOut(why);
       return why ? [] : asked;
@@ -296,12 +296,20 @@ export function createReviewStore(
       announce(same ? "Category as it was" : `Category ${category}, once you show or hide`);
     },
     insist(act, answer) {
-      if (act.does !== "decide") return;
+      if (act.does !== "decide") return false;
       const decision = { ...act.decision, id: uuid(), asOf: answer.asOf ?? null };
-      change([decision.photo], (item) => ({ ...item, decision, answer: undefined }));
       const before = items.peek().find(({ photo }) => photo.id === decision.photo)?.photo;
+      if (decision.verdict === "shown") {
+        const why = before && before.asOf === answer.asOf ? eyes.refuses(before) : LOOK_ANEW;
+        if (why) {
+          leaveOut(why);
+          return false;
+        }
+      }
+      change([decision.photo], (item) => ({ ...item, decision, answer: undefined }));
       done.push([{ id: decision.id, photo: decision.photo, key: act.key, before }]);
       outbox.add(decideAct(decision, act.key));
+      return true;
     },
     async refresh(id) {
       try {
@@ -314,4 +322,5 @@ export function createReviewStore(
   };
 }
 
+const LOOK_ANEW = "It may be another picture by now: look at it first, on its own page";
 const OVERRULED = "It was decided, replaced or removed meanwhile: no key decides it again";

@@ -8,6 +8,7 @@ export function onceInView(element: Element, act: () => void): () => void {
   const observer = new IntersectionObserver(
     (entries) => {
       const { intersectionRatio, intersectionRect } = entries.at(-1)!;
+      if (intersectionRect.height < LEAST_PX) return;
       if (intersectionRatio < 0.5 && intersectionRect.height < innerHeight / 3) return;
       observer.disconnect();
       act();
@@ -18,3 +19,6 @@ export function onceInView(element: Element, act: () => void): () => void {
   observer.observe(element);
   return () => observer.disconnect();
 }
+
+/** A strip of less shows nothing, though it is all that there is room for. */
+const LEAST_PX = 48;
