@@ -8,7 +8,8 @@ export async function clockAheadS(db: Pool): Promise<number> {
   const asked = Date.now();
   const rows = await query<{ ms: number }>(db, {
     name: "clock",
-    text: "select extract(epoch from clock_timestamp())::float8 * 1000 as ms",
+    // in whole milliseconds, as those of this machine
+    text: "select floor(extract(epoch from clock_timestamp()) * 1000)::float8 as ms",
   });
   const { ms } = rows[0]!;
   return (Math.max(0, asked - ms) + Math.min(0, Date.now() - ms)) / 1_000;
