@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { Announcer } from "../ui/announce.tsx";
 import { heat, Picture } from "../ui/picture.tsx";
 import { nameOf, reasonOf } from "../words.ts";
@@ -13,7 +13,7 @@ export function Full({ item, onClose }: { item: Item; onClose(): void }) {
   const name = useRef<HTMLHeadingElement>(null);
   const { photo } = item;
   const { said, more } = reasonOf({ ...photo, saw: photo.sawHuman });
-  useEffect(() => {
+  useLayoutEffect(() => {
     dialog.current!.showModal();
     name.current!.focus();
     return () => {

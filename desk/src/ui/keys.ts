@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { stored } from "../stored.ts";
 
 /** What a key does, by its name: as the `key` of its event, in lower case, with shift held "shift+x"; digits are digits. */
@@ -22,7 +22,7 @@ export function setKeys(on: boolean): void {
 export function useKeys(map: KeyMap): void {
   const latest = useRef(map);
   latest.current = map;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !keysOn.peek()) return;
       if (types(event.target) || document.querySelector("dialog[open]:not(.full), [popover]:popover-open"))
