@@ -41,6 +41,8 @@ export async function startPostgres(
   if (adopted) writeFileSync(place.owner, String(process.pid));
   const child = adopted ? undefined : await launch(place);
   const pid = adopted?.pid ?? child!.pid!;
+  // a child has ended once it is known how
+  const lives = (): boolean => (child ? child.exitCode === null && child.signalCode === null : isAlive(pid));
 
   let watch: NodeJS.Timeout | undefined;
   let closing: Promise<void> | undefined;
@@ -50,16 +52,16 @@ export async function startPostgres(
     // whoever waits for the lock has named no owner: the one that is named is another
     const waits = commandOf(pid).includes(place.lock);
     // the group, as it may be an initdb still
-    if (isAlive(pid)) process.kill(-pid, "SIGINT");
-    while (isAlive(pid)) await sleep(20);
+    if (lives()) process.kill(-pid, "SIGINT");
+    while (lives()) await sleep(20);
     if (!waits && child?.exitCode !== LOCKED) rmSync(place.owner, { force: true });
   };
   scope?.onClose("embedded Postgres", close);
   try {
-    const port = await portOf(place, pid);
+    const port = await portOf(place, pid, lives);
     writeFileSync(place.port, String(port));
     watch = setInterval(() => {
-      if (isAlive(pid)) return;
+      if (lives()) return;
       clearInterval(watch);
       lost(new UpstreamError("DATABASE_UNAVAILABLE", `the end of ${place.log} says why`));
     }, LOOK_MS).unref();
@@ -85,13 +87,13 @@ export function findPostgres(home: string): string | undefined {
 }
 
 /** Waits until it takes connections. */
-async function portOf(place: Places, pid: number): Promise<number> {
+async function portOf(place: Places, pid: number, lives: () => boolean): Promise<number> {
   for (const until = Date.now() + START_MS; Date.now() < until; await sleep(15)) {
     const server = running(place);
     if (server?.pid === pid && server.status === "ready") return server.port;
     if (server?.pid === pid && server.status === "stopping")
       throw new Error(`it is ending: start again in a moment; if that does not help, ${place.log} says why`);
-    if (!isAlive(pid)) throw new Error(`it ended: ${tail(place.log)}`);
+    if (!lives()) throw new Error(`it ended: ${tail(place.log)}`);
   }
   throw new Error(`it was not ready within ${START_MS / 60_000} minutes: ${place.log} says why`);
 }

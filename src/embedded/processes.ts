@@ -1,14 +1,15 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 
-/** Whether there is such a process, of whichever user. */
+/** Whether there is such a process, of whichever user, that has not ended. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
   }
+  // one that has ended stays until its parent asks, and the first process of a container may never ask
+  return !/\) Z /.test(readIfThere(`/proc/${pid}/stat`));
 }
 
 /** The command line of a living process; "" for none, and for 0, which is what a file just being written says. */
