@@ -28,6 +28,7 @@ export interface ApiDeps extends IdempotencyKeys {
 }
 
 type Outcome = z.infer<typeof taken>["outcome"];
+/** Everything that is known of one photo. */
 export type PhotoRecord = Omit<z.infer<typeof photo>, "public">;
 
 export interface Asked {

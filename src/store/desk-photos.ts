@@ -1,88 +1,10 @@
-import type { PhotoRef } from "../photo.ts";
+import type { DeskPhoto, DeskWholePhoto } from "../http/desk/deps.ts";
 import { TOLD } from "./deliveries.ts";
-import type { PhotoState } from "./photos.ts";
 import { type Pool, query } from "./pool.ts";
 
-/** A photo as the desk shows it. Times are ISO 8601. */
-export interface DeskPhotoRow extends PhotoRef {
-  id: string;
-  current: boolean;
-  listing: string | null;
-  uploader: "moderator" | "user" | null;
-  claimed: string | null;
-  state: PhotoState;
-  category: string | null;
-  human: number | null;
-  scores: Record<string, number> | null;
-  /** Whose scores these are: a model's id. */
-  model: string | null;
-  rule: string | null;
-  reason: string | null;
-  by: string | null;
-  /** Whether the moderator who decided saw a human; null where none decided, or did not say. */
-  sawHuman: boolean | null;
-  /** The moderator who gave the category; null where it is the model's. */
-  categoryBy: string | null;
-  registeredAt: string;
-  decidedAt: string | null;
-  /** Id of its latest verdict; "0" where it has none. */
-  asOf: string;
-  appeal: { reason: string; by: string; at: string } | null;
-}
-
-/** What more its own page shows. */
-export interface WholePhotoRow extends DeskPhotoRow {
-  /** When its object was replaced or removed. */
-  withdrawnAt: string | null;
-  failure: string | null;
-  policy: string | null;
-  tags: { category: string; score: number; threshold: number; by: string }[];
-  history: {
-    verdict: string;
-    rule: string;
-    reason: string;
-    category: string | null;
-    human: number | null;
-    scores: Record<string, number> | null;
-    by: string;
-    policy: string | null;
-    /** Why it could not be judged, as a code. */
-    failure: string | null;
-    /** How many it took; null of a verdict of the first one, and where they were not counted. */
-    tries: number | null;
-    at: string;
-    /** What a moderator saw. */
-    saw: { human: boolean | null; audit: boolean } | null;
-  }[];
-  /** What models said that judge beside the active one, and decide nothing. */
-  shadows: {
-    model: string;
-    verdict: string;
-    category: string;
-    human: number;
-    scores: Record<string, number>;
-    at: string;
-  }[];
-  /** How many verdicts there are, of which history has the newest. */
-  verdicts: number;
-  /** When somebody had it judged again; where the verdict stayed the same, history has no other. */
-  reruns: { by: string; at: string }[];
-  appeals: { reason: string; by: string; at: string; answeredAt: string | null }[];
-  deliveries: {
-    destination: string;
-    to: string | null;
-    kind: string;
-    state: "pending" | "delivered" | "dead";
-    attempts: number;
-    error: string | null;
-    at: string;
-    deliveredAt: string | null;
-  }[];
-}
-
 /** Those of these photos that exist, in this order. */
-export async function readDeskPhotos(db: Pool, ids: readonly string[]): Promise<DeskPhotoRow[]> {
-  const rows = await query<DeskPhotoRow>(db, {
+export async function readDeskPhotos(db: Pool, ids: readonly string[]): Promise<DeskPhoto[]> {
+  const rows = await query<DeskPhoto>(db, {
     name: "read_desk_photos",
     text: `select ${COLUMNS} from photos p ${LATEST} where p.id = any($1)`,
     values: [ids],
@@ -91,8 +13,8 @@ export async function readDeskPhotos(db: Pool, ids: readonly string[]): Promise<
   return ids.flatMap((id) => byId.get(id) ?? []);
 }
 
-export async function readWholePhoto(db: Pool, id: string): Promise<WholePhotoRow | undefined> {
-  const rows = await query<WholePhotoRow>(db, {
+export async function readWholePhoto(db: Pool, id: string): Promise<DeskWholePhoto | undefined> {
+  const rows = await query<DeskWholePhoto>(db, {
     name: "read_whole_photo",
     text: `select ${COLUMNS}, to_json(p.superseded_at) as "withdrawnAt", p.failure, p.policy, ${HISTORY} from photos p ${LATEST} where p.id = $1`,
     values: [id],

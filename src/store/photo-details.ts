@@ -1,43 +1,9 @@
-import type { PhotoState } from "./photos.ts";
+import type { PhotoRecord } from "../http/route.ts";
 import { type Pool, query } from "./pool.ts";
 
-/** Everything that is known of one photo. Times are ISO 8601. */
-export interface PhotoDetails {
-  id: string;
-  store: "s3" | "folder";
-  bucket: string;
-  key: string;
-  version: string;
-  /** Neither replaced by another version of its object nor removed. */
-  current: boolean;
-  state: PhotoState;
-  listing: string | null;
-  uploader: "moderator" | "user" | null;
-  claimed: string | null;
-  category: string | null;
-  human: number | null;
-  tags: { category: string; score: number; threshold: number; by: string }[];
-  verdict: "shown" | "hidden" | "review" | null;
-  rule: string | null;
-  reason: string | null;
-  failure: string | null;
-  by: string | null;
-  registeredAt: string;
-  decidedAt: string | null;
-  /** Oldest first; of a long history the newest hundred. */
-  history: {
-    verdict: string;
-    rule: string;
-    reason: string;
-    category: string | null;
-    by: string;
-    at: string;
-  }[];
-}
-
-export async function readPhoto(db: Pool, id: string): Promise<PhotoDetails | undefined> {
+export async function readPhoto(db: Pool, id: string): Promise<PhotoRecord | undefined> {
   const text = `${SELECT} where p.id = $1`;
-  return (await query<PhotoDetails>(db, { name: "read_photo", text, values: [id] }))[0];
+  return (await query<PhotoRecord>(db, { name: "read_photo", text, values: [id] }))[0];
 }
 
 /**
@@ -46,11 +12,11 @@ export async function readPhoto(db: Pool, id: string): Promise<PhotoDetails | un
  *
  * @param bucket an absolute path for a photo of a folder: no bucket's name begins with a slash.
  */
-export async function readPhotoOf(db: Pool, bucket: string, key: string): Promise<PhotoDetails | undefined> {
+export async function readPhotoOf(db: Pool, bucket: string, key: string): Promise<PhotoRecord | undefined> {
   const text = `${SELECT} where p.store = $1 and p.bucket = $2 and p.key = $3
     order by (p.superseded_at is null) desc, (p.superseded_at > p.registered_at) desc, p.id desc limit 1`;
   const store = bucket.startsWith("/") ? "folder" : "s3";
-  return (await query<PhotoDetails>(db, { name: "read_photo_of", text, values: [store, bucket, key] }))[0];
+  return (await query<PhotoRecord>(db, { name: "read_photo_of", text, values: [store, bucket, key] }))[0];
 }
 
 const SELECT = `select p.id, p.store, p.bucket, p.key, p.version, p.superseded_at is null as current, p.state, p.listing,

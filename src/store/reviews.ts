@@ -1,51 +1,17 @@
+import type { Decided, Decision, Holder, Undone } from "../http/desk/deps.ts";
+import type { Part } from "../review/kinds.ts";
 import { type Pool, query } from "./pool.ts";
 import { isRefused } from "./refused.ts";
-
-/** Kinds of photos, of which at most so many are claimed together. */
-export interface ClaimPart {
-  kinds: readonly string[];
-  most: number;
-}
-
-/** A page of a moderator, who may have several, in each of which they see other photos. */
-export interface Holder {
-  moderator: string;
-  /** A name that the page made up. */
-  page: string;
-}
 
 export interface Claim extends Holder {
   /** The page before this one in its tab, which is gone: what it holds still goes to this one. */
   before?: string | undefined;
-  parts: readonly ClaimPart[];
+  parts: readonly Part[];
   /** How many the page is to hold in all. */
   limit: number;
   leaseS: number;
   /** How many of a thousand shown or hidden photos are drawn for audit. */
   auditPerMille: number;
-}
-
-/** One decision of a moderator; see decide_reviews. */
-export interface ReviewDecision {
-  /** A UUID that nothing else has. */
-  id: string;
-  photo: string;
-  verdict: "shown" | "hidden";
-  category: string | null;
-  human: boolean | null;
-  note: string | null;
-  asOf: string | null;
-  /** When the appeal was made that was shown with the photo, which this answers. */
-  appeal?: string | null;
-}
-
-export interface Decided {
-  id: string;
-  photo: string;
-  outcome: "done" | "known" | "clash" | "taken" | "changed" | "withdrawn" | "gone";
-  by: string | null;
-  state: string | null;
-  asOf: string | null;
 }
 
 /** What the page holds from now on; see claim_reviews. */
@@ -100,20 +66,13 @@ export async function releaseClaims(
 export async function decideReviews(
   db: Pool,
   moderator: string,
-  decisions: readonly ReviewDecision[],
+  decisions: readonly Decision[],
 ): Promise<Decided[]> {
   return query<Decided>(db, {
     name: "decide_reviews",
     text: `select id, photo_id as photo, outcome, other as by, state, as_of as "asOf" from decide_reviews($1, $2)`,
     values: [moderator, JSON.stringify(decisions)],
   });
-}
-
-/** What became of a decision that is taken back; kind: as what its photo is held again. */
-export interface Undone {
-  photo: string | null;
-  outcome: "done" | "known" | "changed" | "gone";
-  kind: string | null;
 }
 
 /** Takes a decision back; see undo_review. @param page gets the photo. */

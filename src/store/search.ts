@@ -1,32 +1,5 @@
+import type { Search } from "../http/desk/deps.ts";
 import { type Pool, query } from "./pool.ts";
-
-/** What photos are looked for; whatever is left out is not asked. */
-export interface SearchFilter {
-  bucket?: string | undefined;
-  /** How the key begins. */
-  key?: string | undefined;
-  listing?: string | undefined;
-  category?: string | undefined;
-  state?: string | undefined;
-  /** "no": its object was replaced or removed since. */
-  current?: "yes" | "no" | undefined;
-  /** `model:NAME`, `moderator:NAME` or NAME alone. */
-  by?: string | undefined;
-  /** Of the policy, or the code of a failure, which alone is in capitals. */
-  rule?: string | undefined;
-  humanFrom?: number | undefined;
-  humanTo?: number | undefined;
-  /** What a model gave the photo's category, of whose scores the photo's page shows the last. */
-  scoreFrom?: number | undefined;
-  scoreTo?: number | undefined;
-  /** Registered then or later, as ISO 8601. */
-  from?: string | undefined;
-  /** Registered before. */
-  to?: string | undefined;
-  /** Only photos with smaller ids. */
-  after?: string | undefined;
-  limit: number;
-}
 
 /**
  * Ids of photos, the newest first. A page looks at a bounded stretch of what an index narrows it to, so that no filter makes
@@ -37,7 +10,7 @@ export interface SearchFilter {
  */
 export async function searchPhotos(
   db: Pool,
-  filter: SearchFilter,
+  filter: Search,
 ): Promise<{ ids: string[]; next: string | null; capped: boolean }> {
   const values: unknown[] = [];
   const given = (condition: (place: string) => string, value: unknown): string[] => {
@@ -49,6 +22,7 @@ export async function searchPhotos(
     const places = `$${values.push(bucket ?? null)}, $${values.push(key)}`;
     return [`id = any(array(select photos_by_key(${places})))`];
   };
+  // of rules the codes of failures alone are in capitals
   const failure = filter.rule && /^[A-Z]/.test(filter.rule) ? filter.rule : undefined;
   const indexed = [
     ...given((v) => `id < ${v}`, filter.after),

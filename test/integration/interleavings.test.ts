@@ -107,7 +107,7 @@ function createActs(db: Database, photos: readonly string[], random: () => numbe
     async () => {
       const [id, by] = [randomUUID(), one(["ann", "bob"])];
       const said = { verdict: one(["shown", "hidden"] as const), category: one([null, "food", "menu"]) };
-      const made = { id, photo: one(photos), ...said, human: null, note: null, asOf: null };
+      const made = { id, photo: one(photos), ...said, human: null, note: null, asOf: null, appeal: null };
       expect(await decideReviews(db.pool, by, [made])).toMatchObject([{ outcome: "done" }]);
       decisions.push({ id, by });
     },

@@ -198,8 +198,8 @@ describe.skipIf(!HAS_MOTO)("object tags", () => {
     await deliver();
     const photo = await register(db, "undone", await put("undone", "one", "photos", "team=web"));
     const id = randomUUID();
-    const said = { verdict: "shown", category: null, human: null, note: null, asOf: null } as const;
-    await decideReviews(db.pool, "ann", [{ id, photo, ...said }]);
+    const said = { category: null, human: null, note: null, asOf: null, appeal: null };
+    await decideReviews(db.pool, "ann", [{ id, photo, verdict: "shown", ...said }]);
     await told(db);
     expect(await tagsOf("undone")).toEqual({ team: "web", "maitred-verdict": "shown" });
     await undoReview(db.pool, "ann", id, 60);

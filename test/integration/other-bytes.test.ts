@@ -38,7 +38,7 @@ const current = async (db: Database): Promise<string[]> =>
 const decide = async (db: Database, photo: string, verdict: "shown" | "hidden") => {
   const id = randomUUID();
   await decideReviews(db.pool, "ann", [
-    { id, photo, verdict, category: null, human: false, note: null, asOf: null },
+    { id, photo, verdict, category: null, human: false, note: null, asOf: null, appeal: null },
   ]);
   return id;
 };
@@ -46,7 +46,7 @@ const decide = async (db: Database, photo: string, verdict: "shown" | "hidden") 
 /** As on a page that was loaded now. */
 const decideOnFresh = async (db: Database, photo: string, verdict: "shown" | "hidden") => {
   const [{ seen }] = await rows(db, "select max(id) as seen from verdicts");
-  const said = { verdict, category: null, human: false, note: null } as const;
+  const said = { verdict, category: null, human: false, note: null, appeal: null } as const;
   const [answer] = await decideReviews(db.pool, "ann", [{ id: randomUUID(), photo, asOf: seen, ...said }]);
   return answer!.outcome;
 };
@@ -351,7 +351,7 @@ describe("once it was uploaded again and judged, nothing brings the verdict of b
     let [{ seen }] = await rows(db, "select max(id) as seen from verdicts");
     await say(db, event({ kind: "removed" }), event());
     const decideAs = async (verdict: "shown" | "hidden") => {
-      const said = { verdict, category: null, human: false, note: null } as const;
+      const said = { verdict, category: null, human: false, note: null, appeal: null } as const;
       const [answer] = await decideReviews(db.pool, "ann", [
         { id: randomUUID(), photo: photoId!, asOf: seen, ...said },
       ]);

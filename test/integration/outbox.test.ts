@@ -33,8 +33,8 @@ const delivered = { state: "delivered", note: null, waitMs: 0 } as const;
 /** What ann decides; answers with what takes it back. */
 async function decide(db: Database, photo: string): Promise<() => Promise<unknown>> {
   const id = randomUUID();
-  const said = { verdict: "shown", category: "menu", human: null, note: null, asOf: null } as const;
-  await decideReviews(db.pool, "ann", [{ id, photo, ...said }]);
+  const said = { category: "menu", human: null, note: null, asOf: null, appeal: null };
+  await decideReviews(db.pool, "ann", [{ id, photo, verdict: "shown", ...said }]);
   return () => undoReview(db.pool, "ann", id, 60);
 }
 /** A backfill that showed these photos; answers with what rolls it back. */

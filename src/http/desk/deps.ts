@@ -23,13 +23,23 @@ export interface DeskSettings extends AccessSettings {
 export type DeskPhoto = Omit<z.infer<typeof photo>, "links" | "kind">;
 export type DeskWholePhoto = Omit<z.infer<typeof wholePhoto>, "links" | "kind">;
 export type Decision = z.infer<typeof decision>;
+export type Decided = z.infer<typeof decided>;
+/** What photos are looked for; whatever is left out is not asked. */
 export type Search = z.infer<typeof searchAsked>;
 export type QueueCounts = { kinds: Record<string, number>; held: number };
 
-/** A page of a moderator, by a name that it made up. */
+/** A page of a moderator, who may have several, in each of which they see other photos. */
 export interface Holder {
   moderator: string;
+  /** A name that the page made up. */
   page: string;
+}
+
+/** What became of a decision that is taken back; kind: as what its photo is held again. */
+export interface Undone {
+  outcome: "done" | "known" | "changed" | "gone";
+  photo: string | null;
+  kind: string | null;
 }
 
 /** The neighbours of the desk. What they throw is explained as everywhere in the API. */
@@ -52,11 +62,8 @@ export interface DeskDeps {
   renew(holder: Holder, photos: readonly string[]): Promise<string[]>;
   release(holder: Holder, photos: readonly string[]): Promise<void>;
   /** Answers in their order. */
-  decide(moderator: string, decisions: readonly Decision[]): Promise<z.infer<typeof decided>[]>;
-  undo(
-    holder: Holder,
-    decision: string,
-  ): Promise<{ outcome: "done" | "known" | "changed" | "gone"; photo: string | null; kind: string | null }>;
+  decide(moderator: string, decisions: readonly Decision[]): Promise<Decided[]>;
+  undo(holder: Holder, decision: string): Promise<Undone>;
   counts(): Promise<QueueCounts>;
   throughput(moderator: string, since: Date): Promise<{ lastHour: number; since: number; undone: number }>;
   /** Undefined where there is no current photo of this id. */

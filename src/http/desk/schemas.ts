@@ -144,7 +144,10 @@ export const wholePhoto = photo.extend({
           .nullable()
           .describe("how many it took; null of a verdict of the first one, and where they were not counted"),
         at: time,
-        saw: z.object({ human: z.boolean().nullable(), audit: z.boolean() }).nullable(),
+        saw: z
+          .object({ human: z.boolean().nullable(), audit: z.boolean() })
+          .nullable()
+          .describe("what a moderator saw"),
       }),
     )
     .describe("oldest first; the newest thousand"),
