@@ -3,7 +3,7 @@ import type { Config } from "../src/config.ts";
 import { ConfigError, codeOf } from "../src/errors.ts";
 import { createListenMetrics } from "../src/http/listen-metrics.ts";
 import { serveHttp } from "../src/http/server.ts";
-import { type Listener, listenTo } from "../src/intake/listen.ts";
+import { type ListenDeps, type Listener, listenTo } from "../src/intake/listen.ts";
 import { openSqsQueue } from "../src/intake/sqs.ts";
 import { takeEvents } from "../src/intake/take-events.ts";
 import type { Scope } from "../src/lifecycle.ts";
@@ -29,10 +29,9 @@ export async function startListening(config: Config, log: Logger, scope: Scope):
   const listeners: Listener[] = [];
   const ready = (): boolean => !scope.closing && listeners.every((listener) => listener.well());
   const http = scope.hold("http", await serveHttp(config, metrics, ready));
-  const deps = {
-    take: (events: Parameters<typeof takeEvents>[1]) => takeEvents(intake.events, events),
-    keepBad: (source: string, messages: Parameters<typeof keepBadMessages>[2]) =>
-      keepBadMessages(intake.db, source, messages),
+  const deps: ListenDeps = {
+    take: (events) => takeEvents(intake.events, events),
+    keepBad: (source, messages) => keepBadMessages(intake.db, source, messages),
     waiting: intake.waiting,
     askDatabase: () => countBadMessages(intake.db),
   };

@@ -30,6 +30,7 @@ export interface Stretch<T> {
   found: T[];
   /** The last id or key that was looked at. */
   after: string;
+  /** Nothing comes after it. */
   end: boolean;
 }
 

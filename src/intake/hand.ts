@@ -16,6 +16,7 @@ export interface Message {
 
 /** A message that cannot be taken, with why. */
 export interface Bad {
+  /** As its source names it. */
   messageId: string;
   sentAt: Date;
   body: string;

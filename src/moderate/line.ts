@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import { asError, codeOf, ModerationError, ReplacedError } from "../errors.ts";
+import { asError, codeOf, type ErrorCode, ModerationError, ReplacedError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Decision, Known, Lane, PhotoJob, PhotoRef, Scores } from "../photo.ts";
 import { isAnyBytes } from "../version.ts";
@@ -103,21 +103,33 @@ export interface Judged {
   decision: Decision;
 }
 
+/** What became of one photo: a verdict by a model, or a failure with its code. */
 export interface LineOutcome {
   photoId: string;
   /** How many tries it took; none of a photo that never came as far as the line. */
   tries?: number;
-  /** The time before it was fetched, where other bytes may have come since, or proposals wait for it. */
+  /** The time of Postgres before it was fetched, where its version does not say which bytes it has, or it was `fed`. */
   looked?: string;
-  /** As of its job. */
+  /**
+   * It was queued for backfills: where only proposing ones wait for the photo, this is a proposal; where none does any more, it
+   * was recorded before.
+   */
   fed?: true;
-  /** The model that judged it, or was to. */
+  /** The model that judged it, or was to: `model:NAME`. */
   by: string;
   known: Known;
+  /** Names the batch in logs and history; "" where none was formed. */
   batch: string;
   result:
-    | { decision: Decision; scores: Scores; digest?: string; rendition?: boolean }
-    | { failure: ReturnType<typeof codeOf>; message: string; transient: boolean };
+    | {
+        decision: Decision;
+        scores: Scores;
+        /** SHA-256 of the bytes that the model ran for, hex. */
+        digest?: string;
+        /** The bytes were those of a rendition. */
+        rendition?: boolean;
+      }
+    | { failure: ErrorCode; message: string; transient: boolean };
 }
 
 /**

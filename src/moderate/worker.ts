@@ -39,6 +39,7 @@ export interface WorkerDeps {
 }
 
 export interface RecordedOutcome extends LineOutcome {
+  /** Identifies the policy file's contents. */
   policy: string;
 }
 

@@ -1,14 +1,7 @@
-import type { Known, PhotoJob, PhotoRef } from "../photo.ts";
+import type { Page } from "../backfill/pages.ts";
+import type { PhotoJob, PhotoRef } from "../photo.ts";
 import { type Pool, query } from "./pool.ts";
 import { isRefused } from "./refused.ts";
-
-export interface FedPage {
-  ids: readonly string[];
-  objects?: readonly (PhotoRef & { known: Known })[];
-  cursor: unknown;
-  end: boolean;
-  unreadable: number;
-}
 
 /**
  * Commits that a page was read, and makes known what is new of it; see feed_page.
@@ -19,7 +12,7 @@ export async function feedBackfill(
   db: Pool,
   id: string,
   from: unknown,
-  { ids, objects = [], cursor, end, unreadable }: FedPage,
+  { ids, objects = [], cursor, end, unreadable }: Page,
 ): Promise<PhotoJob[] | undefined> {
   const json = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));
   return unlessStopped(db, {

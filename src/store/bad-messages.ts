@@ -1,15 +1,6 @@
+import type { Bad } from "../intake/hand.ts";
 import { storable } from "../text.ts";
 import { type Pool, type Queryable, query } from "./pool.ts";
-
-/** A message that could not be taken. */
-export interface NewBadMessage {
-  /** As its source names it. */
-  messageId: string;
-  sentAt: Date;
-  body: string;
-  code: string;
-  detail: string;
-}
 
 export interface BadMessage {
   id: string;
@@ -38,11 +29,7 @@ export interface BadMessageFilter {
 }
 
 /** Keeps messages; one that is kept already stays as it is. */
-export async function keepBadMessages(
-  db: Pool,
-  source: string,
-  messages: readonly NewBadMessage[],
-): Promise<void> {
+export async function keepBadMessages(db: Pool, source: string, messages: readonly Bad[]): Promise<void> {
   await query(db, {
     name: "keep_bad_messages",
     text: `insert into bad_messages (source, message_id, body, bytes, code, detail, sent_at)

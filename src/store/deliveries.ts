@@ -1,21 +1,9 @@
+import type { Settled } from "../deliver/deliverer.ts";
+import type { Claim } from "../deliver/message.ts";
 import { storable } from "../text.ts";
 import { type Pool, type Queryable, query } from "./pool.ts";
 
 export type DeliveryState = "pending" | "delivered" | "dead";
-
-/** One change that one destination is to be told of; see claim_deliveries. */
-export interface ClaimedDelivery {
-  seq: string;
-  destination: string;
-  kind: "webhook" | "s3-tags";
-  url: string | null;
-  secrets: string[];
-  photoId: string;
-  change: "photo.verdict" | "photo.failed" | "photo.withdrawn" | "photo.forgotten";
-  payload: { id: string; sequence: number; store: string; bucket: string; key: string; version: string };
-  createdAt: Date;
-  attempt: number;
-}
 
 /**
  * Claims what is due, for `leaseS` seconds: at most `total`, and of one destination at most `each`, or an equal share of
@@ -26,9 +14,9 @@ export async function claimDeliveries(
   db: Pool,
   busy: Readonly<Record<string, number>>,
   { each, total, leaseS }: { each: number; total: number; leaseS: number },
-): Promise<ClaimedDelivery[]> {
+): Promise<Claim[]> {
   const inHand = Object.values(busy).reduce((sum, count) => sum + count, 0);
-  return query<ClaimedDelivery>(db, {
+  return query<Claim>(db, {
     name: "claim_deliveries",
     text: `select seq, destination, kind, url, secrets, photo_id as "photoId", change, payload, created_at as "createdAt", attempt
       from (select greatest(count(*), 1) as told from destinations where enabled and kind <> 'notify') t,
@@ -40,8 +28,8 @@ export async function claimDeliveries(
 /** Says how an attempt ended; see settle_delivery. Saying it twice changes nothing. */
 export async function settleDelivery(
   db: Pool,
-  { seq, destination, attempt }: Pick<ClaimedDelivery, "seq" | "destination" | "attempt">,
-  { state, note, waitMs }: { state: DeliveryState; note: string | null; waitMs: number },
+  { seq, destination, attempt }: Pick<Claim, "seq" | "destination" | "attempt">,
+  { state, note, waitMs }: Settled,
 ): Promise<void> {
   // a message may quote what came over the network, and Postgres refuses some of it
   const said = note && storable(note, 2_000);

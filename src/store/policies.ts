@@ -1,5 +1,6 @@
+import type { Stretch } from "../backfill/pages.ts";
 import { type Pool, query } from "./pool.ts";
-import { reached, type Stretch, stretchEnd } from "./stretch.ts";
+import { reached, stretchEnd } from "./stretch.ts";
 
 export interface PolicyRow {
   /** What `photos.policy` and `verdicts.policy` say. */

@@ -1,6 +1,7 @@
+import type { Stretch } from "../backfill/pages.ts";
 import { ConfigError } from "../errors.ts";
 import { type Pool, query } from "./pool.ts";
-import { reached, type Stretch, stretchEnd } from "./stretch.ts";
+import { reached, stretchEnd } from "./stretch.ts";
 
 /** Which current photos; what is undefined narrows nothing. */
 export interface PhotoFilter {

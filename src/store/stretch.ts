@@ -1,10 +1,3 @@
-/** What one statement finds of a large table: rows in the order of their ids; `end`: nothing comes after `after`. */
-export interface Stretch<T> {
-  found: T[];
-  after: string;
-  end: boolean;
-}
-
 /** The last id that a statement looks at which begins after `after`; at most `upTo`. */
 export function stretchEnd(after: string, upTo: string): string {
   const to = BigInt(after || "0") + STRETCH;

@@ -1,41 +1,14 @@
-import type { ErrorCode } from "../errors.ts";
-import type { Decision, Known, Scores } from "../photo.ts";
+import type { RecordedOutcome } from "../moderate/worker.ts";
+import type { Scores } from "../photo.ts";
 import { storable } from "../text.ts";
 import { digestPrefix } from "./digest.ts";
 import { connection, type Pool, type Queryable, query } from "./pool.ts";
 import { isRefused } from "./refused.ts";
 
-/** What became of one photo: a verdict by a model and a policy, or a failure with its code. */
-export interface Outcome {
-  photoId: string;
-  known: Known;
-  /** Names the batch in logs and history; "" where none was formed. */
-  batch: string;
-  /** `model:NAME`. */
-  by: string;
-  /** Identifies the policy file's contents. */
-  policy: string;
-  /**
-   * It was queued for backfills: where only proposing ones wait for the photo, this is a proposal; where none does any more, it
-   * was recorded before.
-   */
-  fed?: true;
-  /** How many tries it took, where they were counted. */
-  tries?: number;
-  /** The time of Postgres before the photo was fetched, where its version does not say which bytes it has, or it was `fed`. */
-  looked?: string;
+/** What became of one photo. */
+export interface Outcome extends RecordedOutcome {
   /** The backfill that the verdict is of, and that counts it, without having fed the photo. */
   backfill?: string;
-  result:
-    | {
-        decision: Decision;
-        scores: Scores;
-        /** SHA-256 of the bytes that the model ran for, hex. */
-        digest?: string;
-        /** The bytes were those of a rendition. */
-        rendition?: boolean;
-      }
-    | { failure: ErrorCode; message: string; transient: boolean };
 }
 
 /**
