@@ -7,8 +7,8 @@ import {
   type S3Client,
 } from "@aws-sdk/client-s3";
 import { asError, ConfigError, PhotoError, UpstreamError } from "../errors.ts";
+import type { ListedObject } from "../intake/settle.ts";
 import { compareKeys } from "../key-order.ts";
-import type { ListedObject } from "../swept.ts";
 
 export interface ListedPage {
   /** In the order in which the store lists: that of the bytes of their keys. */

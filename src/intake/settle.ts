@@ -1,5 +1,4 @@
 import { each } from "../each.ts";
-import type { KnownObject, ListedObject, Wanted } from "../swept.ts";
 import { etagOf, isAnyBytes, versionOf } from "../version.ts";
 import { isFolder } from "./event.ts";
 import { fits, MAX_KEY_BYTES } from "./shape.ts";
@@ -11,10 +10,40 @@ export interface Rules {
   versions: boolean;
 }
 
+/** An object as the store shows it now. */
+export interface ListedObject {
+  key: string;
+  /** As the store writes it. */
+  etag: string | undefined;
+  /** Where the bucket keeps versions; "null" is the store's name for having none. */
+  versionId: string | undefined;
+  modifiedAt: Date;
+}
+
+/** An object with the versions of its current photos, of which there is nearly always one. */
+export interface KnownObject {
+  key: string;
+  versions: string[];
+}
+
+/** What is to be done about an object, as an event without an order, if its `state` is still the same. */
+export interface Wanted {
+  kind: "created" | "removed";
+  key: string;
+  version: string;
+  state: string;
+}
+
+/** What is known of an object; of `state` only whether it changed matters. */
+export interface ObjectState {
+  key: string;
+  state: string;
+  seen: boolean;
+}
+
 /** Where a second look is taken at what differs. */
 export interface Looked {
-  /** What is known of objects; of `state` only whether it changed matters. */
-  states(keys: readonly string[]): Promise<{ key: string; state: string; seen: boolean }[]>;
+  states(keys: readonly string[]): Promise<ObjectState[]>;
   /** The object as it is now. */
   look(key: string): Promise<ListedObject | "absent" | "refused">;
   /** Rejects unless the bucket is there, without which every object would look absent. */

@@ -1,6 +1,12 @@
 import { compareKeys, storableKey } from "../key-order.ts";
-import type { KnownObject, ListedObject, Wanted } from "../swept.ts";
-import { type Looked, type Rules, settle } from "./settle.ts";
+import {
+  type KnownObject,
+  type ListedObject,
+  type Looked,
+  type Rules,
+  settle,
+  type Wanted,
+} from "./settle.ts";
 import { fits, MAX_KEY_BYTES } from "./shape.ts";
 
 /** The neighbours of a sweep: the store, the table of photos, and the queue. */
@@ -37,6 +43,7 @@ export interface Committed {
   unclear: number;
 }
 
+/** What a sweep has found so far; the table `sweeps` says what each counts. */
 export interface Totals {
   listed: number;
   known: number;

@@ -1,16 +1,11 @@
 import type pg from "pg";
 import { UpstreamError } from "../errors.ts";
-import type { Known, Lane, PhotoJob, PhotoRef, Recorded } from "../photo.ts";
+import type { PhotoEvent } from "../intake/event.ts";
+import type { Lane, PhotoJob, PhotoRef, Recorded } from "../photo.ts";
 import { type Pool, type Queryable, query } from "./pool.ts";
 
-/** What is stored of an event; `order` is an order_key's, and `version` as in record_events. */
-export interface StoredEvent extends PhotoRef {
-  kind: "created" | "removed";
-  order: string | null;
-  known: Known;
-  /** When it was said, where that is known: see record_events. "now": when the statement comes. */
-  receivedAt?: Date | "now";
-}
+/** What is stored of an event, also where nobody knows when it was said; see record_events. */
+export type StoredEvent = Omit<PhotoEvent, "receivedAt"> & Partial<Pick<PhotoEvent, "receivedAt">>;
 
 /**
  * Acts on events, in the order given, in one transaction; the same events again change nothing.

@@ -1,6 +1,6 @@
 import type pg from "pg";
+import type { Totals } from "../intake/sweep.ts";
 import { type Pool, query } from "./pool.ts";
-import type { SweepCounts } from "./sweeps.ts";
 
 /** How well the intake of a bucket does: what events had missed is what every sweep had to make up for. */
 export interface SweepTotals {
@@ -9,7 +9,7 @@ export interface SweepTotals {
   missed: number;
   gone: number;
   /** The last one that was finished, of any prefix; null where none was. */
-  last: (SweepCounts & { prefix: string; seconds: number; finishedAt: Date }) | null;
+  last: (Totals & { prefix: string; seconds: number; finishedAt: Date }) | null;
 }
 
 export async function sweepTotals(db: Pool): Promise<SweepTotals[]> {

@@ -1,22 +1,13 @@
 import type pg from "pg";
 import { UpstreamError } from "../errors.ts";
+import type { KnownObject, ObjectState, Wanted } from "../intake/settle.ts";
+import type { Totals } from "../intake/sweep.ts";
 import type { Lane, Recorded } from "../photo.ts";
-import type { KnownObject, Wanted } from "../swept.ts";
 import { recordEvents } from "./events.ts";
 import { connection, named, type Pool, type Queryable, query } from "./pool.ts";
 import { isRefused } from "./refused.ts";
 
-/** What a sweep has found so far; the table `sweeps` says what each counts. */
-export interface SweepCounts {
-  listed: number;
-  known: number;
-  missed: number;
-  gone: number;
-  young: number;
-  unclear: number;
-}
-
-export interface SweepRow extends SweepCounts {
+export interface SweepRow extends Totals {
   id: string;
   bucket: string;
   prefix: string;
@@ -105,7 +96,7 @@ export async function sweepStep(
   step: {
     from: string;
     to: string;
-    counts: Pick<SweepCounts, "listed" | "known" | "young" | "unclear"> & { seconds: number };
+    counts: Pick<Totals, "listed" | "known" | "young" | "unclear"> & { seconds: number };
     items: readonly Wanted[];
   },
   rules: { pad: "left" | "right"; erase: boolean; lane: Lane },
@@ -201,12 +192,6 @@ export async function countKnown(db: Pool, bucket: string, prefix: string, limit
   return Number(rows[0]!.n);
 }
 
-export interface ObjectState {
-  key: string;
-  state: string;
-  seen: boolean;
-}
-
 /** See object_states. */
 export async function objectStates(
   db: Queryable,
@@ -234,7 +219,7 @@ function asRow(row: SweepRow): SweepRow {
     ...row,
     ...(Object.fromEntries(
       Object.entries(counts).map(([name, n]) => [name, Number(n)]),
-    ) as unknown as SweepCounts),
+    ) as unknown as Totals),
   };
 }
 
