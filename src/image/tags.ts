@@ -5,9 +5,9 @@ import {
   PutObjectTaggingCommand,
   type S3Client,
 } from "@aws-sdk/client-s3";
+import type { PhotoTags, Tagged } from "../deliver/object-tags.ts";
 import { PhotoError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
-import type { PhotoTags, Tagged } from "../tagged.ts";
 import { etagOf, isAnyBytes, versionOf } from "../version.ts";
 import { unavailable } from "./fetch.ts";
 import { namedAbsent } from "./s3-errors.ts";

@@ -1,3 +1,4 @@
+import type { PhotoNow } from "../deliver/object-tags.ts";
 import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
 import { type Pool, query } from "./pool.ts";
 
@@ -168,8 +169,8 @@ export async function readPhotos(db: Pool, ids: readonly string[]): Promise<Phot
 export async function readPhotoState(
   db: Pool,
   { store, bucket, key, version }: PhotoRef,
-): Promise<{ state: PhotoState; category: string | null; current: boolean } | undefined> {
-  const rows = await query<{ state: PhotoState; category: string | null; current: boolean }>(db, {
+): Promise<PhotoNow | undefined> {
+  const rows = await query<PhotoNow>(db, {
     name: "read_photo_state",
     text: `select state, category, superseded_at is null as current from photos
       where (store, bucket, key, version) = ($1, $2, $3, $4)`,

@@ -4,9 +4,8 @@ import { createAddresses, inTurns } from "../../src/deliver/addresses.ts";
 import { retryAfterMs, waitMs } from "../../src/deliver/backoff.ts";
 import { createDeliverer, type Settled } from "../../src/deliver/deliverer.ts";
 import type { Attempt, Claim } from "../../src/deliver/message.ts";
-import { createTagger, type PhotoNow } from "../../src/deliver/object-tags.ts";
+import { createTagger, type PhotoNow, type PhotoTags } from "../../src/deliver/object-tags.ts";
 import { createSecret, sign } from "../../src/signature.ts";
-import type { PhotoTags } from "../../src/tagged.ts";
 
 const hostOf = (address: string): string =>
   new URL(address.includes(":") ? `https://[${address}]/` : `https://${address}/`).hostname;
