@@ -1,19 +1,11 @@
+import type { BackfillRow } from "../store/backfills.ts";
 import { parseHours, waitsUntil } from "./pace.ts";
 
 /** Of a run, what says whether anybody works on it, as far as Postgres knows. */
-export interface Waiting {
-  state: string;
-  hours: string | null;
-  readAll: boolean;
-  /** Failed photos are to be fed again. */
-  retrying: boolean;
-  /** Fed and not judged yet. */
-  waiting: number;
-  /** What feeders last said of themselves; `nobody`: none did within half a minute. */
-  feeder: "feeds" | "stands back" | "lane paused" | "nobody";
-  /** Whether one runs. */
-  worker: boolean;
-}
+export type Waiting = Pick<
+  BackfillRow,
+  "state" | "hours" | "readAll" | "retrying" | "waiting" | "feeder" | "worker"
+>;
 
 /** What a run waits for that is running, by this machine's clock, such as "waits until 22:00"; undefined where nothing holds it. */
 export function heldBy(run: Waiting, now: Date): string | undefined {

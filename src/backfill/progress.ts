@@ -1,16 +1,8 @@
+import type { BackfillRow } from "../store/backfills.ts";
 import { selector } from "./selector.ts";
 
 /** Of a run, what says how far it is. */
-export interface Going {
-  what: unknown;
-  cursor: unknown;
-  readAll: boolean;
-  /** How many photos its selector names, as whoever started it said. */
-  expected: number | null;
-  seen: number;
-  fed: number;
-  waiting: number;
-}
+type Going = Pick<BackfillRow, "what" | "cursor" | "readAll" | "expected" | "seen" | "fed" | "waiting">;
 
 /** How much of its selector was read, 0 to 1; undefined where nobody knows how much there is before its end. */
 export function partRead({ what, cursor, readAll, expected, seen }: Going): number | undefined {
@@ -37,7 +29,7 @@ export function photosLeft(run: Going): number | undefined {
  */
 export function createRate(
   now: () => number,
-): (run: Pick<Going, "fed" | "waiting"> & { state: string }) => number {
+): (run: Pick<BackfillRow, "state" | "fed" | "waiting">) => number {
   let first: { at: number; state: string; judged: number } | undefined;
   let last = { at: 0, judged: 0 };
   return ({ state, fed, waiting }) => {

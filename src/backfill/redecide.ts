@@ -11,6 +11,7 @@ export interface Decided {
   /** Names the policy that decided. */
   policy: string;
   human: number;
+  /** By category. */
   scores: Record<string, number>;
 }
 

@@ -1,23 +1,16 @@
 import { compareKeys } from "../key-order.ts";
 import type { PhotoJob } from "../photo.ts";
+import type { BackfillRow } from "../store/backfills.ts";
 import type { Cursor, Page } from "./pages.ts";
 import type { FedSelector } from "./selector.ts";
 
 /** A backfill that is running, as the table has it: another version, or a hand, may have written it. */
-export interface StoredBackfill {
-  id: string;
-  what: unknown;
-  model: string;
-  maxRate: number | null;
-  hours: string | null;
-  /** Template of the renditions that are read instead of the photos; null: none is. */
-  rendition: string | null;
+export interface StoredBackfill
+  extends Pick<
+    BackfillRow,
+    "id" | "what" | "model" | "maxRate" | "hours" | "rendition" | "readAll" | "retrying" | "rests"
+  > {
   cursor: Cursor | null;
-  readAll: boolean;
-  /** Failed photos are to be fed again. */
-  retrying: boolean;
-  /** At its rate, what was fed lasts for now. */
-  rests: boolean;
 }
 
 export interface RunningBackfill extends StoredBackfill {

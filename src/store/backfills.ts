@@ -18,7 +18,7 @@ export interface BackfillRow {
   /** Photos a second. */
   maxRate: number | null;
   hours: string | null;
-  /** Of the keys that are read instead of the photos'; null: the photos themselves are. */
+  /** Template of the keys that are read instead of the photos'; null: the photos themselves are. */
   rendition: string | null;
   /** How many photos `what` names, as whoever started it said. */
   expected: number | null;

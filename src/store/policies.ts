@@ -1,4 +1,5 @@
 import type { Stretch } from "../backfill/pages.ts";
+import type { Decided } from "../backfill/redecide.ts";
 import { type Pool, query } from "./pool.ts";
 import { reached, stretchEnd } from "./stretch.ts";
 
@@ -29,18 +30,11 @@ export async function readPolicies(db: Pool): Promise<Map<string, PolicyRow>> {
 }
 
 /** A current photo that a model has decided, and what the model said. */
-export interface ScoredPhoto {
-  id: string;
+export interface ScoredPhoto extends Decided {
   bucket: string;
   key: string;
-  state: "shown" | "hidden" | "review";
-  category: string;
   /** `model:NAME`. */
   by: string;
-  policy: string;
-  human: number;
-  /** By category. */
-  scores: Record<string, number>;
   /** True where they are of a rendition. */
   rendition: boolean | null;
 }

@@ -6,6 +6,7 @@ import { openModelById } from "../infer/folders.ts";
 import type { Explained } from "../infer/infer.ts";
 import type { Model } from "../infer/model.ts";
 import type { Scope } from "../lifecycle.ts";
+import type { Wanted } from "../moderate/follow.ts";
 import { together } from "../moderate/frames.ts";
 import { createGate } from "../moderate/gate.ts";
 import { type Judge, modelDirectories, openDefaultModel, openJudge } from "./judge.ts";
@@ -73,11 +74,6 @@ export function openExplainer(
         idle = setTimeout(() => void one("live", close).catch(() => {}), IDLE_MS).unref();
       }
     });
-}
-
-interface Wanted {
-  id: string;
-  sha256: string;
 }
 
 const IDLE_MS = 600_000;
