@@ -1,3 +1,4 @@
+import type { Settled } from "../http/desk/operate-deps.ts";
 import { Scope } from "../lifecycle.ts";
 import { createLog } from "../log.ts";
 import {
@@ -9,7 +10,7 @@ import {
 } from "../store/bad-messages.ts";
 import type { Pool } from "../store/pool.ts";
 import { openEventIntake } from "../wiring/intake.ts";
-import { type Replayed, replayBadMessage } from "../wiring/replay.ts";
+import { replayBadMessage } from "../wiring/replay.ts";
 import { connectedConfig, defineCommand, EXIT, flags, type Terminal, texts, UsageError } from "./command.ts";
 import { timeOption } from "./options.ts";
 import { printResult, table } from "./output.ts";
@@ -58,7 +59,7 @@ Exit codes: 0 done, 1 some failed again, or there is no such message. What is se
   },
 });
 
-type Again = (id: string) => Promise<Replayed | undefined>;
+type Again = (id: string) => Promise<Settled | undefined>;
 type Subcommand = (
   db: Pool,
   filter: BadMessageFilter,
@@ -136,14 +137,14 @@ async function settle(
   filter: BadMessageFilter,
   terminal: Terminal,
   json: boolean,
-  work: (message: BadMessage) => Promise<Replayed>,
+  work: (message: BadMessage) => Promise<Settled>,
 ): Promise<number> {
   const seen: string[] = [];
   let failed = 0;
   for await (const message of each(db, filter)) {
     const { id, resolution, resolvedAt } = message;
     seen.push(id);
-    const done: Replayed = resolution ? { state: resolution } : await work(message);
+    const done: Settled = resolution ? { state: resolution } : await work(message);
     if (done.state === "failed") failed++;
     const before = resolvedAt ? ` on ${resolvedAt.toISOString()} already` : "";
     const photos = done.photos ? `, photos ${done.photos.join(", ") || "none"}` : "";

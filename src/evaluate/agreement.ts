@@ -1,21 +1,17 @@
-import type { Audited } from "../counted.ts";
+import type { Agreement } from "../http/desk/dashboard-deps.ts";
 import { type Proportion, wilson } from "./statistics.ts";
 
-export interface Agreement {
+/** Photos drawn at random to measure a model, of which it said the same, and a moderator too. */
+export interface Audited {
   model: string;
-  /** How many were looked at. */
-  audited: number;
-  /** Whose verdict stayed as the model had given it. */
-  kept: Proportion;
-  human: {
-    /** Of those that the model hid, how many show a human. */
-    precision: Proportion;
-    /** Of those that show a human, how many the model hid. */
-    recall: Proportion;
-    /** Of those that the model let be shown, how many show a human. */
-    missed: Proportion;
-  };
-  categories: { category: string; precision: Proportion; recall: Proportion }[];
+  saidVerdict: string;
+  saidCategory: string | null;
+  /** Whether the moderator saw a human; null: they did not say. */
+  human: boolean | null;
+  /** The category that the moderator gave; null: they left the model's as it was. */
+  category: string | null;
+  verdict: string;
+  reviews: number;
 }
 
 /**

@@ -1,14 +1,14 @@
-import type { ScoreCount } from "../counted.ts";
+import type { Drift } from "../http/desk/dashboard-deps.ts";
 
-export interface Drift {
+/** Scores of one kind, counted by day and by twentieth of 0 to 1. */
+export interface ScoreCount {
+  /** As 2026-01-31. */
+  day: string;
+  /** `human`, or the category that was the most probable. */
   score: string;
-  /** Photos in each twentieth, in the days asked for and in as many before. */
-  now: number[];
-  before: number[];
-  /** How far the two are apart, 0 for not at all; null where either has fewer than a hundred photos. */
-  psi: number | null;
-  /** The mean of each day, 0 to 1, to half a twentieth; days without photos are left out. */
-  days: { day: string; mean: number; photos: number }[];
+  /** 0 to 19. */
+  bucket: number;
+  photos: number;
 }
 
 /** How each score is distributed since the day `from`, and before it; `human` comes first. */

@@ -1,17 +1,5 @@
+import type { AuditEntry } from "../http/desk/deps.ts";
 import { connection, type Pool, type Queryable, query } from "./pool.ts";
-
-export interface AuditEntry {
-  id: string;
-  /** ISO 8601. */
-  at: string;
-  who: string;
-  /** Where that is `token:ID`, the token's name. */
-  token: string | null;
-  /** Such as `decided` or `revoked`. */
-  did: string;
-  photo: string | null;
-  about: Record<string, unknown>;
-}
 
 export type NewAuditEntry = Omit<AuditEntry, "id" | "at" | "token">;
 

@@ -1,30 +1,9 @@
-import type { Audited, ScoreCount } from "../counted.ts";
+import type { Audited } from "../evaluate/agreement.ts";
+import type { ScoreCount } from "../evaluate/drift.ts";
+import type { Counts, Days } from "../http/desk/dashboard-deps.ts";
 import { type Pool, query } from "./pool.ts";
 
 /** What dashboards read: the views that docs/tables.md describes. Days are of UTC. */
-
-export interface Range {
-  /** First and last day, as 2026-01-31; both are in it. */
-  from: string;
-  to: string;
-}
-
-export interface CountRow {
-  /** ISO 8601: where the hour or day begins. */
-  at: string;
-  verdict: string;
-  category: string | null;
-  /** Whether the model hid them for a human. */
-  forHuman: boolean;
-  photos: number;
-}
-
-/** By who decided: a model or a moderator; "" nobody. */
-export interface DeciderRow {
-  model: string;
-  verdict: string;
-  photos: number;
-}
 
 /**
  * Current photos by the hour or day of their verdict, of one decider or of all; and by who decided, whoever was asked for.
@@ -32,10 +11,10 @@ export interface DeciderRow {
  */
 export async function countsOver(
   db: Pool,
-  { from, to }: Range,
+  { from, to }: Days,
   step: "hour" | "day",
   model: string | undefined,
-): Promise<{ counts: CountRow[]; models: DeciderRow[] }> {
+): Promise<Counts> {
   const [view, at, low, high] =
     step === "hour"
       ? [
@@ -58,7 +37,7 @@ export async function countsOver(
       order by ${step}, model, verdict`,
     values: [from, to, model ?? null],
   });
-  const [counts, models]: [CountRow[], DeciderRow[]] = [[], []];
+  const { counts, models }: Counts = { counts: [], models: [] };
   for (const { at, verdict, category, forHuman, model, photos, ofAll } of rows) {
     if (at === null) models.push({ model, verdict, photos: ofAll });
     else if (photos !== null) counts.push({ at, verdict, category, forHuman, photos });
@@ -67,7 +46,7 @@ export async function countsOver(
 }
 
 /** A count by time, or where that is null by who decided. */
-interface Counted extends Omit<CountRow, "at" | "photos"> {
+interface Counted extends Omit<Counts["counts"][number], "at" | "photos"> {
   at: string | null;
   model: string;
   /** Of the decider that was asked for. */
@@ -98,7 +77,7 @@ export async function failureCounts(db: Pool): Promise<{ code: string; photos: n
 }
 
 /** Reviews of photos that were drawn at random to measure a model. */
-export async function auditCounts(db: Pool, { from, to }: Range): Promise<Audited[]> {
+export async function auditCounts(db: Pool, { from, to }: Days): Promise<Audited[]> {
   return query<Audited>(db, {
     name: "audit_counts",
     text: `select model, model_verdict as "saidVerdict", model_category as "saidCategory", human, category, verdict,
@@ -110,7 +89,7 @@ export async function auditCounts(db: Pool, { from, to }: Range): Promise<Audite
 }
 
 /** How scores that one model gave to uploads are distributed, day by day. */
-export async function scoreCounts(db: Pool, { from, to }: Range, model: string): Promise<ScoreCount[]> {
+export async function scoreCounts(db: Pool, { from, to }: Days, model: string): Promise<ScoreCount[]> {
   return query<ScoreCount>(db, {
     name: "score_counts",
     text: `select day::text as day, score, bucket::int as bucket, photos::float8 as photos from score_counts
@@ -120,7 +99,7 @@ export async function scoreCounts(db: Pool, { from, to }: Range, model: string):
 }
 
 /** Models that gave scores in these days, the one with most first. */
-export async function scoredModels(db: Pool, { from, to }: Range): Promise<string[]> {
+export async function scoredModels(db: Pool, { from, to }: Days): Promise<string[]> {
   const rows = await query<{ model: string }>(db, {
     name: "scored_models",
     text: `select model from score_counts where score = 'human' and day >= $1::date and day <= $2::date

@@ -1,9 +1,10 @@
 import type { Settled } from "../deliver/deliverer.ts";
 import type { Claim } from "../deliver/message.ts";
+import type { DeliveryFigures } from "../http/desk/operate-deps.ts";
 import { storable } from "../text.ts";
 import { type Pool, type Queryable, query } from "./pool.ts";
 
-export type DeliveryState = "pending" | "delivered" | "dead";
+export type DeliveryState = Settled["state"];
 
 /**
  * Claims what is due, for `leaseS` seconds: at most `total`, and of one destination at most `each`, or an equal share of
@@ -56,20 +57,6 @@ export async function purgeDeliveries(
 
 /** Of destinations t: the host of a webhook, whose whole URL may be secret; of others the bucket, or null. */
 export const TOLD = `coalesce(substring(t.url from '://(?:[^/?#]*@)?([^/?#@]+)'), t.bucket)`;
-
-export interface DeliveryFigures {
-  destination: string;
-  /** Host of a webhook; of others the bucket, null for all. */
-  to: string | null;
-  kind: "webhook" | "s3-tags";
-  enabled: boolean;
-  /** Of more than 10,000 it is 10,000. */
-  pending: number;
-  /** Seconds since the oldest change of which it is still to be told; 0 where there is none. */
-  oldestS: number;
-  /** As pending. */
-  dead: number;
-}
 
 /**
  * How far behind each destination is, those that are not enabled among them. However many wait,

@@ -1,17 +1,5 @@
+import type { StoredSession } from "../http/desk/access.ts";
 import { type Pool, query } from "./pool.ts";
-
-/** One that is signed in to the desk. Times are ISO 8601. */
-export interface SessionRow {
-  id: string;
-  hash: Buffer;
-  /** `token:ID`, `oidc:ISSUER#SUBJECT` or `link:NAME`. */
-  subject: string;
-  name: string;
-  roles: string[];
-  startedAt: string;
-  seenAt: string;
-  endsAt: string;
-}
 
 /**
  * Signs somebody in; see start_session.
@@ -21,7 +9,7 @@ export interface SessionRow {
  */
 export async function startSession(
   db: Pool,
-  session: Pick<SessionRow, "id" | "hash" | "subject" | "name" | "roles">,
+  session: Pick<StoredSession, "id" | "hash" | "subject" | "name" | "roles">,
   lastsS: number,
 ): Promise<{ endsAt: string; name: string }> {
   const { id, hash, subject, name, roles } = session;
@@ -42,8 +30,8 @@ export async function findSession(
   db: Pool,
   id: string,
   { idleS, use }: { idleS: number; use: boolean },
-): Promise<SessionRow | undefined> {
-  const [session] = await query<SessionRow & { stale: boolean }>(db, {
+): Promise<StoredSession | undefined> {
+  const [session] = await query<StoredSession & { stale: boolean }>(db, {
     name: "find_session",
     text: `select ${COLUMNS}, s.seen_at < now() - ${RENEWED} as stale
       from desk_sessions s where s.id = $1 and ${holds("$2")}`,
@@ -62,8 +50,8 @@ export async function findSession(
 }
 
 /** All that hold, the newest first. */
-export async function listSessions(db: Pool, idleS: number): Promise<SessionRow[]> {
-  return query<SessionRow>(db, {
+export async function listSessions(db: Pool, idleS: number): Promise<StoredSession[]> {
+  return query<StoredSession>(db, {
     name: "list_sessions",
     text: `select ${COLUMNS} from desk_sessions s where ${holds("$1")} order by s.started_at desc, s.id limit 1000`,
     values: [idleS],

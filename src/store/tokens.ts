@@ -1,19 +1,13 @@
+import type { StoredToken } from "../http/tokens.ts";
 import { type Pool, query } from "./pool.ts";
 
-export interface TokenRow {
-  id: string;
-  name: string;
-  hash: Buffer;
-  scopes: string[];
+export interface TokenRow extends StoredToken {
   createdAt: Date;
   revokedAt: Date | null;
 }
 
 /** @returns false where another that is not revoked has the name, which two people would decide under. */
-export async function addToken(
-  db: Pool,
-  { id, name, hash, scopes }: Pick<TokenRow, "id" | "name" | "hash" | "scopes">,
-): Promise<boolean> {
+export async function addToken(db: Pool, { id, name, hash, scopes }: StoredToken): Promise<boolean> {
   const rows = await query(db, {
     name: "add_token",
     text: `insert into tokens (id, name, hash, scopes) values ($1, $2, $3, $4)

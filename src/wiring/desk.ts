@@ -59,8 +59,7 @@ export function openDesk(
   const deps: DeskDeps = {
     access: {
       redeem,
-      startSession: (session) =>
-        startSession(db, { ...session, roles: [...session.roles] }, config.deskSessionS),
+      startSession: (session) => startSession(db, session, config.deskSessionS),
       findSession: (id, use) => findSession(db, id, { idleS: config.deskIdleS, use }),
       endSession: (id, by, did) => endSession(db, id, by, did),
     },

@@ -1,19 +1,12 @@
 /** Part of processes: takes once more what could not be taken, or judged. The desk and commands of the CLI use it. */
 import { asError, codeOf, EventError } from "../errors.ts";
+import type { Settled } from "../http/desk/operate-deps.ts";
 import { parseMessage } from "../intake/message.ts";
 import { takeEvents } from "../intake/take-events.ts";
 import { LANES } from "../photo.ts";
 import { readBadMessage, resolveBadMessage, retryFailed } from "../store/bad-messages.ts";
 import { photosToReplay } from "../store/photos.ts";
 import type { EventIntake } from "./intake.ts";
-
-export interface Replayed {
-  state: "replayed" | "discarded" | "failed";
-  /** Ids of the photos that it was about. */
-  photos?: string[];
-  code?: string;
-  detail?: string;
-}
 
 /**
  * Reads a message that was put aside again, as this version understands it, and takes its events. What fails again stays,
@@ -25,7 +18,7 @@ export interface Replayed {
 export async function replayBadMessage(
   { db, events }: Pick<EventIntake, "db" | "events">,
   id: string,
-): Promise<Replayed | undefined> {
+): Promise<Settled | undefined> {
   const message = await readBadMessage(db, id);
   if (!message) return undefined;
   if (message.resolution) return { state: message.resolution };

@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Audited } from "../../src/counted.ts";
-import { agreement } from "../../src/evaluate/agreement.ts";
+import { type Audited, agreement } from "../../src/evaluate/agreement.ts";
 import { drift, stabilityIndex } from "../../src/evaluate/drift.ts";
 
 describe("drift", () => {

@@ -30,12 +30,16 @@ export interface Session extends Who {
   endsAt: string;
 }
 
+/** What is kept of a session. Times are ISO 8601. */
 export interface StoredSession {
   id: string;
   hash: Uint8Array;
+  /** `token:ID`, `oidc:ISSUER#SUBJECT` or `link:NAME`. */
   subject: string;
   name: string;
   roles: readonly string[];
+  startedAt: string;
+  seenAt: string;
   endsAt: string;
 }
 

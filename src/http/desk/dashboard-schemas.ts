@@ -23,7 +23,7 @@ export const counts = z.object({
   counts: z
     .array(
       z.object({
-        at: z.iso.datetime({ offset: true }),
+        at: z.iso.datetime({ offset: true }).describe("where the hour or day begins"),
         verdict: z.string(),
         category: z.string().nullable(),
         forHuman: z.boolean().describe("the model hid them for a human"),
@@ -33,15 +33,19 @@ export const counts = z.object({
     .describe("current photos by when their verdict was given"),
   models: z
     .array(z.object({ model: z.string(), verdict: z.string(), photos: count }))
-    .describe("by who decided, whichever model was asked for"),
+    .describe('by who decided, a model, a moderator, or "" nobody; whichever model was asked for'),
 });
 export const agreement = z.object({
   models: z.array(
     z.object({
       model: z.string(),
-      audited: count,
-      kept: proportion,
-      human: z.object({ precision: proportion, recall: proportion, missed: proportion }),
+      audited: count.describe("how many were looked at"),
+      kept: proportion.describe("whose verdict stayed as the model had given it"),
+      human: z.object({
+        precision: proportion.describe("of those that the model hid, how many show a human"),
+        recall: proportion.describe("of those that show a human, how many the model hid"),
+        missed: proportion.describe("of those that the model let be shown, how many show a human"),
+      }),
       categories: z.array(z.object({ category: z.string(), precision: proportion, recall: proportion })),
     }),
   ),
@@ -54,12 +58,16 @@ export const drift = z.object({
     z.object({
       score: z.string().describe("human, or the category that was the most probable"),
       now: z.array(count).describe("photos in each twentieth of 0 to 1"),
-      before: z.array(count),
+      before: z.array(count).describe("the same of as many days before"),
       psi: z
         .number()
         .nullable()
-        .describe("population stability index; null where either has fewer than a hundred photos"),
-      days: z.array(z.object({ day, mean: z.number(), photos: count })),
+        .describe(
+          "population stability index, 0 for not apart at all; null where either has fewer than a hundred photos",
+        ),
+      days: z
+        .array(z.object({ day, mean: z.number(), photos: count }))
+        .describe("the mean of each, to half a twentieth; those without photos are left out"),
     }),
   ),
 });

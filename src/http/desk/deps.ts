@@ -1,10 +1,10 @@
 import type { z } from "zod";
 import type { Part } from "../../review/kinds.ts";
-import type { AccessDeps, AccessSettings, Who } from "./access.ts";
+import type { AccessDeps, AccessSettings, StoredSession } from "./access.ts";
 import type { Board } from "./board.ts";
 import type { DashboardDeps } from "./dashboard-deps.ts";
 import type { SIDES } from "./links.ts";
-import type { auditLog, sessions } from "./log-schemas.ts";
+import type { auditLog } from "./log-schemas.ts";
 import type { Oidc } from "./oidc.ts";
 import type { OperateDeps } from "./operate-deps.ts";
 import type { decided, decision } from "./review-schemas.ts";
@@ -26,6 +26,7 @@ export type Decision = z.infer<typeof decision>;
 export type Decided = z.infer<typeof decided>;
 /** What photos are looked for; whatever is left out is not asked. */
 export type Search = z.infer<typeof searchAsked>;
+export type AuditEntry = z.infer<typeof auditLog>["entries"][number];
 export type QueueCounts = { kinds: Record<string, number>; held: number };
 
 /** A page of a moderator, who may have several, in each of which they see other photos. */
@@ -88,10 +89,6 @@ export interface DeskDeps {
   /** The queue's own view. */
   board: Board;
 
-  log(before: string | undefined, limit: number): Promise<z.infer<typeof auditLog>["entries"]>;
-  sessions(): Promise<
-    (Omit<z.infer<typeof sessions>["sessions"][number], "own" | "roles" | "by"> & StoredWho)[]
-  >;
+  log(before: string | undefined, limit: number): Promise<AuditEntry[]>;
+  sessions(): Promise<StoredSession[]>;
 }
-
-type StoredWho = { roles: readonly string[]; subject: Who["subject"] };

@@ -6,6 +6,8 @@ export type Operating = Omit<z.infer<typeof shapes.operating>, "workers"> & {
   workers: (Omit<z.infer<typeof shapes.operating>["workers"][number], "figures"> & { figures: unknown })[];
 };
 
+export type DeliveryFigures = Operating["destinations"][number];
+
 /** What operators watch and do. Whoever does something is named, and written down. */
 export interface OperateDeps {
   /** How everything is now; a few seconds old at most, however many ask. */
@@ -36,8 +38,10 @@ export interface OperateDeps {
   retryBackfill(id: string, code: string | undefined, by: string): Promise<number>;
 }
 
+/** What became of a message that was put aside. */
 export interface Settled {
   state: "replayed" | "discarded" | "failed";
+  /** Ids of the photos that it was about. */
   photos?: string[];
   code?: string;
   detail?: string;
