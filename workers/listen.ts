@@ -28,7 +28,7 @@ export async function startListening(config: Config, log: Logger, scope: Scope):
   const metrics = createListenMetrics([...gaugesOf(intake.db), clockGauge(intake.db)]);
   const listeners: Listener[] = [];
   const ready = (): boolean => !scope.closing && listeners.every((listener) => listener.well());
-  const http = scope.hold("http", await serveHttp(config, metrics, ready));
+  const http = scope.hold("http", await serveHttp(config, metrics.registry, ready));
   const deps: ListenDeps = {
     take: (events) => takeEvents(intake.events, events),
     keepBad: (source, messages) => keepBadMessages(intake.db, source, messages),

@@ -64,7 +64,7 @@ export async function startWorker(
   let ready = false;
   const http = scope.hold(
     "http",
-    await serveHttp({ ...config, orAnyFree }, metrics, () => ready && said.infers()),
+    await serveHttp({ ...config, orAnyFree }, metrics.registry, () => ready && said.infers()),
   );
 
   const models = createModels(config, scope);

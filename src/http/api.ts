@@ -15,6 +15,7 @@ import {
 import type { DeskDeps, DeskSettings } from "./desk/deps.ts";
 import { serveDesk } from "./desk/desk.ts";
 import { explain } from "./explain.ts";
+import { showMetrics } from "./gauges.ts";
 import { createLimits, type LimitSettings, type Limits } from "./limits.ts";
 import { listen } from "./listen.ts";
 import { openApi } from "./openapi.ts";
@@ -97,12 +98,8 @@ function createApi(
     throw new HttpProblem(404, "there is nothing at this address: see /openapi.json");
   });
   app.addHook("onResponse", async (request, reply) => {
-    metrics.answered({
-      route: request.routeOptions.url ?? "none",
-      method: request.method,
-      status: reply.statusCode,
-      seconds: reply.elapsedTime / 1_000,
-    });
+    const route = request.routeOptions.url ?? "none";
+    metrics.answered(route, request.method, reply.statusCode, reply.elapsedTime / 1_000);
     metrics.bytes("out", Number(reply.getHeader("content-length") ?? 0));
   });
   const limits = createLimits(settings);
@@ -113,7 +110,7 @@ function createApi(
     await waiting();
     return { status: "ready" };
   });
-  app.get("/metrics", async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
+  showMetrics(app, metrics.registry);
   const document = Buffer.from(JSON.stringify(openApi(routes, settings.version)));
   app.get("/openapi.json", async (_request, reply) =>
     reply.type("application/json; charset=utf-8").send(document),

@@ -1,3 +1,4 @@
+import type { FastifyInstance } from "fastify";
 import { Gauge, type Registry } from "prom-client";
 import { recently } from "../recently.ts";
 import { within } from "./within.ts";
@@ -36,6 +37,13 @@ export function showGauges(registry: Registry, { gauges, read }: GaugeSource): v
       },
     });
   }
+}
+
+/** Serves `/metrics`: what was counted, and the gauges as they are now. */
+export function showMetrics(app: FastifyInstance, registry: Registry): void {
+  app.get("/metrics", async (_request, reply) =>
+    reply.type(registry.contentType).send(await registry.metrics()),
+  );
 }
 
 const FRESH_MS = 5_000;

@@ -2,16 +2,7 @@ import { Counter, collectDefaultMetrics, Registry } from "prom-client";
 import { type GaugeSource, showGauges } from "./gauges.ts";
 
 /** What a listener counts, under names that dashboards may rely on. */
-export interface ListenMetrics {
-  messages(source: string, outcome: "taken" | "bad", count: number): void;
-  events(source: string, outcome: string): void;
-  failed(source: string, code: string): void;
-  /** The exposition text; asks for the gauges as they are now. */
-  text(): Promise<string>;
-  contentType: string;
-}
-
-export function createListenMetrics(gauges: readonly GaugeSource[]): ListenMetrics {
+export function createListenMetrics(gauges: readonly GaugeSource[]) {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -35,10 +26,10 @@ export function createListenMetrics(gauges: readonly GaugeSource[]): ListenMetri
   });
   for (const source of gauges) showGauges(registry, source);
   return {
-    messages: (source, outcome, count) => messages.inc({ source, outcome }, count),
-    events: (source, outcome) => events.inc({ source, outcome }),
-    failed: (source, code) => failures.inc({ source, code }),
-    text: () => registry.metrics(),
-    contentType: registry.contentType,
+    messages: (source: string, outcome: "taken" | "bad", count: number) =>
+      messages.inc({ source, outcome }, count),
+    events: (source: string, outcome: string) => events.inc({ source, outcome }),
+    failed: (source: string, code: string) => failures.inc({ source, code }),
+    registry,
   };
 }

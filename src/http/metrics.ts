@@ -1,5 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { ERROR_CODES, type ErrorCode } from "../errors.ts";
+import type { Stage } from "../moderate/line.ts";
+import type { ShadowOutcome } from "../moderate/shadow.ts";
 import { LANES, type Lane, type Verdict } from "../photo.ts";
 import { type GaugeSource, showGauges } from "./gauges.ts";
 
@@ -14,34 +16,16 @@ export interface Depths {
   paused: boolean;
 }
 
-/** Everything that is counted, under names that dashboards may rely on. */
-export interface Metrics {
-  verdict(lane: Lane, verdict: Verdict, category: string): void;
-  failure(lane: Lane, code: ErrorCode): void;
-  retry(lane: Lane, code: ErrorCode): void;
-  stage(stage: string, lane: Lane, seconds: number): void;
-  /** One model run of `photos`. */
-  batch(photos: number, seconds: number, provider: string): void;
-  /** What judges from now on. */
-  model(about: { model: string; variant: string; provider: string }): void;
-  /** Whether a model that is to run here cannot, or the policy is for another. */
-  modelProblem(exists: boolean): void;
-  shadow(outcome: "judged" | "dropped" | "failed", photos: number): void;
-  /** A photo whose bytes the model has judged before. */
-  same(lane: Lane): void;
-  /** A verdict on a photo of which there was to be a rendition. */
-  rendition(outcome: "judged" | "passed over"): void;
-  /** Milliseconds from queued to committed. */
-  age(lane: Lane, ms: number): void;
-  /** The exposition text; asks `depths` for the queues as they are now. */
-  text(): Promise<string>;
-  contentType: string;
-}
+export type Metrics = ReturnType<typeof createMetrics>;
 
-/** @param depths asked when somebody scrapes; while it cannot be asked its figures are left out, see `showGauges`. */
-export function createMetrics(depths: () => Promise<Depths[]>, gauges: readonly GaugeSource[] = []): Metrics {
-  const registers = [new Registry()];
-  const registry = registers[0]!;
+/**
+ * What a worker counts, under names that dashboards may rely on.
+ *
+ * @param depths asked when somebody scrapes; while it cannot be asked its figures are left out, see `showGauges`.
+ */
+export function createMetrics(depths: () => Promise<Depths[]>, gauges: readonly GaugeSource[] = []) {
+  const registry = new Registry();
+  const registers = [registry];
   collectDefaultMetrics({ register: registry });
   const photos = new Counter({
     name: "maitred_photos_total",
@@ -148,25 +132,26 @@ export function createMetrics(depths: () => Promise<Depths[]>, gauges: readonly 
     },
   });
   return {
-    verdict: (lane, verdict, category) => photos.inc({ lane, verdict, category }),
-    failure: (lane, code) => failures.inc({ lane, code }),
-    retry: (lane, code) => retries.inc({ lane, code }),
-    stage: (stage, lane, seconds) => stages.observe({ stage, lane }, seconds),
-    batch(count, seconds, provider) {
-      sizes.observe(count);
+    verdict: (lane: Lane, verdict: Verdict, category: string) => photos.inc({ lane, verdict, category }),
+    failure: (lane: Lane, code: ErrorCode) => failures.inc({ lane, code }),
+    retry: (lane: Lane, code: ErrorCode) => retries.inc({ lane, code }),
+    stage: (stage: Stage, lane: Lane, seconds: number) => stages.observe({ stage, lane }, seconds),
+    /** One model run of `photos`. */
+    batch(photos: number, seconds: number, provider: string): void {
+      sizes.observe(photos);
       runs.observe({ provider }, seconds);
     },
-    model(about) {
+    /** What judges from now on. */
+    model(about: { model: string; variant: string; provider: string }): void {
       model.reset();
       model.set(about, 1);
     },
-    modelProblem: (exists) => modelProblem.set(exists ? 1 : 0),
-    shadow: (outcome, photos) => shadows.inc({ outcome }, photos),
-    same: (lane) => same.inc({ lane }),
-    rendition: (outcome) => renditions.inc({ outcome }),
-    age: (lane, ms) => ages.observe({ lane }, ms / 1000),
-    text: () => registry.metrics(),
-    contentType: registry.contentType,
+    modelProblem: (exists: boolean) => modelProblem.set(exists ? 1 : 0),
+    shadow: (outcome: ShadowOutcome, photos: number) => shadows.inc({ outcome }, photos),
+    same: (lane: Lane) => same.inc({ lane }),
+    rendition: (outcome: "judged" | "passed over") => renditions.inc({ outcome }),
+    age: (lane: Lane, ms: number) => ages.observe({ lane }, ms / 1000),
+    registry,
   };
 }
 

@@ -1,7 +1,8 @@
 import fastify from "fastify";
+import type { Registry } from "prom-client";
 import type { Closable } from "../lifecycle.ts";
+import { showMetrics } from "./gauges.ts";
 import { type Address, listen } from "./listen.ts";
-import type { Metrics } from "./metrics.ts";
 
 export interface HttpServer extends Closable {
   /** With the port that was given, where any free one was asked for. */
@@ -14,7 +15,7 @@ export interface HttpServer extends Closable {
  */
 export async function serveHttp(
   address: Address,
-  metrics: Pick<Metrics, "text" | "contentType">,
+  metrics: Registry,
   ready: () => boolean,
 ): Promise<HttpServer> {
   const app = fastify({ logger: false });
@@ -23,10 +24,7 @@ export async function serveHttp(
     if (!ready()) reply.code(503);
     return { status: ready() ? "ready" : "not ready" };
   });
-  app.get("/metrics", async (_request, reply) => {
-    reply.type(metrics.contentType);
-    return metrics.text();
-  });
+  showMetrics(app, metrics);
   const url = await listen(app, address, "MAITRED_PORT");
   return { url, close: () => app.close() };
 }

@@ -68,11 +68,12 @@ async function asGrafana(db: Database, text: string): Promise<Record<string, unk
 
 describe("what dashboards and alert rules name", () => {
   test("is what processes show", async ({ db }) => {
-    const texts = await Promise.all([
-      createMetrics(async () => [], [clockGauge(db.pool)]).text(),
-      createApiMetrics(gaugesOf(db.pool)).text(),
-      createListenMetrics([]).text(),
-    ]);
+    const all = [
+      createMetrics(async () => [], [clockGauge(db.pool)]),
+      createApiMetrics(gaugesOf(db.pool)),
+      createListenMetrics([]),
+    ];
+    const texts = await Promise.all(all.map(({ registry }) => registry.metrics()));
     const shown = new Set(
       texts.flatMap((text) => [...text.matchAll(/^# TYPE (\w+)/gm)].map(([, name]) => name!)),
     );
@@ -100,13 +101,14 @@ describe("what dashboards and alert rules name", () => {
     await db.pool.query("insert into sweeps (bucket) values ('photos')");
     await db.pool.query("insert into destinations (id, kind) values ('d', 's3-tags')");
     const api = createApiMetrics(gaugesOf(db.pool));
-    api.answered({ route: "/", method: "GET", status: 200, seconds: 1 });
+    api.answered("/", "GET", 200, 1);
     api.refused("x");
     api.event("s3", "accepted");
     const listened = createListenMetrics([]);
     listened.events("sqs", "accepted");
     listened.failed("sqs", "DATABASE_UNAVAILABLE");
-    const text = (await Promise.all([metrics.text(), api.text(), listened.text()])).join("\n");
+    const all = [metrics, api, listened];
+    const text = (await Promise.all(all.map(({ registry }) => registry.metrics()))).join("\n");
     const labels = new Map<string, Set<string>>();
     for (const [, name, inside] of text.matchAll(/^(maitred_\w+)\{([^}]*)\}/gm)) {
       const before = labels.get(name!) ?? new Set();

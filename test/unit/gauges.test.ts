@@ -65,7 +65,7 @@ test("a worker's metrics say of each lane how many photos wait or are put off, h
     { lane: "live", prefix: "q", waiting: 3, delayed: 7, oldestMs: 4_500, paused: true },
     { lane: "backfill", prefix: "q", waiting: 0, delayed: 0, oldestMs: 0, paused: false },
   ]);
-  const text = await metrics.text();
+  const text = await metrics.registry.metrics();
   expect(text.split("\n").filter((line) => line.startsWith("maitred_queue"))).toEqual([
     'maitred_queue_waiting{lane="live",prefix="q"} 3',
     'maitred_queue_waiting{lane="backfill",prefix="q"} 0',
@@ -79,7 +79,7 @@ test("a worker's metrics say of each lane how many photos wait or are put off, h
 });
 
 test("a worker's counters of verdicts and failures are there, at 0, before its first photo", async () => {
-  const text = await createMetrics(async () => []).text();
+  const text = await createMetrics(async () => []).registry.metrics();
   expect(text).toContain('maitred_photos_total{lane="live",verdict="hidden",category=""} 0');
   expect(text).toContain('maitred_failures_total{lane="backfill",code="ACCESS_DENIED"} 0');
 });
