@@ -1,39 +1,10 @@
 import { createHash } from "node:crypto";
 import { ModerationError } from "../errors.ts";
 import { HttpProblem } from "./problem.ts";
-
-/** Keys that callers make up, each token its own, so that what they send twice is done once. */
-export interface IdempotencyKeys {
-  /** Takes an Idempotency-Key; the request that has it, which may be another, and what that was answered. */
-  takeKey(
-    tokenId: string,
-    key: string,
-    request: Buffer,
-  ): Promise<{ request: Uint8Array; answered: Kept | undefined }>;
-  /** Keeps what a request was answered that took its key; the answer that stands, which one beside it may have had first. */
-  keepAnswer(tokenId: string, key: string, request: Buffer, answer: Kept): Promise<Kept>;
-  /** Gives the key of a request back that was refused. */
-  freeKey(tokenId: string, key: string, request: Buffer): Promise<void>;
-}
-
-interface Kept {
-  status: number;
-  answer: unknown;
-}
-type Handle<Deps> = (deps: Deps, asked: Asked) => Promise<Answer>;
-interface Asked {
-  body: unknown;
-  headers: Readonly<Record<string, string | string[] | undefined>>;
-  tokenId: string;
-}
-interface Answer {
-  status: number;
-  body: unknown;
-  headers?: Record<string, string>;
-}
+import type { Route } from "./route.ts";
 
 /** Answers a request with an Idempotency-Key as that key was answered before. */
-export function once<Deps extends IdempotencyKeys>(handle: Handle<Deps>): Handle<Deps> {
+export function once(handle: Route["handle"]): Route["handle"] {
   return async (deps, asked) => {
     const key = asked.headers["idempotency-key"];
     if (key === undefined) return handle(deps, asked);

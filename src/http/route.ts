@@ -2,9 +2,28 @@ import type { z } from "zod";
 import type { PhotoEvent } from "../intake/event.ts";
 import type { Proof, Senders } from "./callers.ts";
 import type { GaugeSource } from "./gauges.ts";
-import type { IdempotencyKeys } from "./once.ts";
 import type { photo, taken } from "./schemas.ts";
 import type { Scope, StoredToken } from "./tokens.ts";
+
+/** Keys that callers make up, each token its own, so that what they send twice is done once. */
+export interface IdempotencyKeys {
+  /** Takes an Idempotency-Key; the request that has it, which may be another, and what that was answered. */
+  takeKey(
+    tokenId: string,
+    key: string,
+    request: Buffer,
+  ): Promise<{ request: Uint8Array; answered: Kept | undefined }>;
+  /** Keeps what a request was answered that took its key; the answer that stands, which one beside it may have had first. */
+  keepAnswer(tokenId: string, key: string, request: Buffer, answer: Kept): Promise<Kept>;
+  /** Gives the key of a request back that was refused. */
+  freeKey(tokenId: string, key: string, request: Buffer): Promise<void>;
+}
+
+/** What was answered to a request with an Idempotency-Key. */
+export interface Kept {
+  status: number;
+  answer: unknown;
+}
 
 /** The neighbours of the API. */
 export interface ApiDeps extends IdempotencyKeys {

@@ -1,10 +1,5 @@
+import type { Kept } from "../http/route.ts";
 import { type Pool, query } from "./pool.ts";
-
-/** What was answered to a request with an Idempotency-Key. */
-export interface IdempotentAnswer {
-  status: number;
-  answer: unknown;
-}
 
 /**
  * Takes a key for a request, unless it is another's. One whose request was never answered is free again after a minute:
@@ -18,7 +13,7 @@ export async function takeKey(
   tokenId: string,
   key: string,
   request: Buffer,
-): Promise<{ request: Buffer; answered: IdempotentAnswer | undefined }> {
+): Promise<{ request: Buffer; answered: Kept | undefined }> {
   for (;;) {
     const taken = await query(db, {
       name: "take_key",
@@ -47,9 +42,9 @@ export async function keepAnswer(
   tokenId: string,
   key: string,
   request: Buffer,
-  { status, answer }: IdempotentAnswer,
-): Promise<IdempotentAnswer> {
-  const [kept] = await query<IdempotentAnswer>(db, {
+  { status, answer }: Kept,
+): Promise<Kept> {
+  const [kept] = await query<Kept>(db, {
     name: "keep_answer",
     text: `update idempotent_answers
       set status = coalesce(status, $4), answer = coalesce(answer, $5), answered_at = case when answer is null then now() else answered_at end
