@@ -1,11 +1,6 @@
 import { PhotoError, UpstreamError } from "../errors.ts";
-import type { Known, PhotoRef, Store } from "../photo.ts";
-
-/** A photo's bytes, and what its object's metadata says of it. */
-export interface Fetched {
-  bytes: Uint8Array;
-  known: Known;
-}
+import type { Fetched } from "../moderate/line.ts";
+import type { PhotoRef, Store } from "../photo.ts";
 
 export interface FetchLimits {
   maxBytes: number;

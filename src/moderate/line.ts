@@ -47,9 +47,15 @@ export interface ModelSteps {
   decide(scores: Scores): Decision;
 }
 
+/** A photo's bytes, and what its object's metadata says of it. */
+export interface Fetched {
+  bytes: Uint8Array;
+  known: Known;
+}
+
 /** The steps of the line; each is somebody else's work. */
 export interface LineSteps {
-  fetch(photo: PhotoRef): Promise<{ bytes: Uint8Array; known: Known }>;
+  fetch(photo: PhotoRef): Promise<Fetched>;
   /** The time of Postgres, as it compares it with when a photo was uploaded or judged: no clock of another machine will do. */
   time(): Promise<string>;
   /**
@@ -82,11 +88,11 @@ export interface LineSteps {
 }
 
 export interface Try {
-  /** How many there have been, this one too. */
+  /** How many there have been, this one too; outages count for none. */
   tries: number;
   /** No further one follows, so that what may pass later is recorded as a failure too, */
   last: boolean;
-  /** but for a store that does not give the photo itself: it is waited for. */
+  /** but for STORE_UNAVAILABLE of the photo itself, as nothing has shown that the store is there: it is waited for. */
   waits?: boolean;
 }
 

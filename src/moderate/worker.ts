@@ -2,7 +2,7 @@ import { performance } from "node:perf_hooks";
 import { createBatcher } from "../batcher.ts";
 import { asError, codeOf, type ErrorCode, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
-import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
+import type { Lane, PhotoJob } from "../photo.ts";
 import { policyIdOf } from "../policy-id.ts";
 import { strongest } from "./frames.ts";
 import { type Class, createGate, type Gate } from "./gate.ts";
@@ -22,18 +22,12 @@ import { createScore, type KnownScores, type Score, type Scored } from "./same-b
 import { createShadow, type Shadow, type ShadowEvents, type ShadowScore } from "./shadow.ts";
 import { createSuccession } from "./succession.ts";
 
-export interface WorkerDeps {
-  fetch(photo: PhotoRef): Promise<{ bytes: Uint8Array; known: Known }>;
-  /** As LineSteps. */
-  time(): Promise<string>;
+export interface WorkerDeps extends Pick<LineSteps, "fetch" | "time" | "lookAgain" | "knownFromKey"> {
   /** Commits a group; which of its photos changed, by id. */
   record(outcomes: readonly RecordedOutcome[]): Promise<Map<string, boolean>>;
   /** Scores that a model (`by`) gave to bytes with these digests, by digest; without it every photo is judged. */
   knownScores?(by: string, digests: readonly string[]): Promise<Map<string, KnownScores>>;
-  /** As LineSteps. */
-  lookAgain(photo: PhotoJob, lane: Lane): Promise<void>;
   recordShadow(scores: readonly ShadowScore[]): Promise<void>;
-  knownFromKey(key: string): Known;
   /** The text of the policy that every model's `decide` follows. */
   policyText: string;
 }

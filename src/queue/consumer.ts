@@ -1,18 +1,13 @@
 import { DelayedError, type Job, UnrecoverableError, Worker } from "bullmq";
 import { asError, codeOf, ModerationError, PhotoError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
+import type { Try } from "../moderate/line.ts";
 import type { Lane, PhotoJob } from "../photo.ts";
 import { MOST_PUT_OFF_MS, parsePayload } from "./queues.ts";
 import type { QueueServer } from "./server.ts";
 
-export interface Attempt {
+export interface Attempt extends Required<Try> {
   lane: Lane;
-  /** How many there have been, this one too; outages count for none. */
-  tries: number;
-  /** No further try follows: what is thrown now is final, */
-  last: boolean;
-  /** except for STORE_UNAVAILABLE, as nothing has shown that the store is there: the photo waits for it. */
-  waits: boolean;
   /** Milliseconds since the photo was queued. */
   ageMs: number;
 }

@@ -1,5 +1,5 @@
+import type { KnownScores } from "../moderate/same-bytes.ts";
 import type { RecordedOutcome } from "../moderate/worker.ts";
-import type { Scores } from "../photo.ts";
 import { storable } from "../text.ts";
 import { digestPrefix } from "./digest.ts";
 import { connection, type Pool, type Queryable, query } from "./pool.ts";
@@ -117,7 +117,7 @@ export async function knownScores(
   db: Pool,
   by: string,
   digests: readonly string[],
-): Promise<Map<string, { photoId: string; scores: Scores }>> {
+): Promise<Map<string, KnownScores>> {
   const rows = await query<Judged>(db, {
     name: "known_scores",
     // a look into the index for each digest, whatever the planner knows of the table

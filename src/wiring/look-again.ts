@@ -4,7 +4,7 @@ import { connectS3 } from "../image/s3.ts";
 import { headObject } from "../image/s3-listing.ts";
 import { queuePhotos } from "../intake/take-events.ts";
 import type { Scope } from "../lifecycle.ts";
-import type { Lane, PhotoJob } from "../photo.ts";
+import type { LineSteps } from "../moderate/line.ts";
 import type { Queues } from "../queue/queues.ts";
 import type { Pool } from "../store/pool.ts";
 import { knownAmong, objectStates, takeFound } from "../store/sweeps.ts";
@@ -14,14 +14,12 @@ import { queueing } from "./intake.ts";
 /**
  * Does what a sweep would of one key, but withdraws nothing, and waits for no event that may be on its way. It asks the store once, and not
  * at all where the photo is no longer the current one: what took its place has been told of. Again it changes nothing.
- *
- * @returns what LineSteps calls lookAgain.
  */
 export function openLookAgain(
   config: Config,
   { db, queues }: { db: Pool; queues: Queues },
   scope: Scope,
-): (photo: PhotoJob, lane: Lane) => Promise<void> {
+): LineSteps["lookAgain"] {
   const s3 = connectS3(config, CONNECTIONS);
   scope.onClose("S3 that is asked again", () => s3.destroy());
   const queue = queueing(db, queues);
