@@ -3,17 +3,13 @@ import { ERROR_CODES, type ErrorCode } from "../errors.ts";
 import type { Stage } from "../moderate/line.ts";
 import type { ShadowOutcome } from "../moderate/shadow.ts";
 import { LANES, type Lane, type Verdict } from "../photo.ts";
+import type { LaneDepth } from "../queue/queues.ts";
 import { type GaugeSource, showGauges } from "./gauges.ts";
 
-export interface Depths {
+export interface Depths extends Omit<LaneDepth, "active"> {
   lane: Lane;
   /** MAITRED_QUEUE_PREFIX, which tells apart what several groups show to one Prometheus. */
   prefix: string;
-  waiting: number;
-  /** Tried again later. */
-  delayed: number;
-  oldestMs: number;
-  paused: boolean;
 }
 
 export type Metrics = ReturnType<typeof createMetrics>;

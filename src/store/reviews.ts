@@ -1,4 +1,4 @@
-import type { Decided, Decision, Holder, Undone } from "../http/desk/deps.ts";
+import type { Decided, Decision, Holder, QueueCounts, Throughput, Undone } from "../http/desk/deps.ts";
 import type { Part } from "../review/kinds.ts";
 import { type Pool, query } from "./pool.ts";
 import { isRefused } from "./refused.ts";
@@ -101,7 +101,7 @@ export async function countReviews(
   db: Pool,
   kinds: readonly string[],
   auditPerMille: number,
-): Promise<{ kinds: Record<string, number>; held: number }> {
+): Promise<QueueCounts> {
   const rows = await query<{ kind: string; photos: number; held: number }>(db, {
     name: "count_reviews",
     text: `select k.kind, (select count(*) from photos_to_review(k.kind, 10000, $2))::int
@@ -117,12 +117,8 @@ export async function countReviews(
 }
 
 /** Decisions of a moderator, without those taken back: of the last hour, and since a time. */
-export async function countDecisions(
-  db: Pool,
-  moderator: string,
-  since: Date,
-): Promise<{ lastHour: number; since: number; undone: number }> {
-  const rows = await query<{ lastHour: number; since: number; undone: number }>(db, {
+export async function countDecisions(db: Pool, moderator: string, since: Date): Promise<Throughput> {
+  const rows = await query<Throughput>(db, {
     name: "count_decisions",
     text: `select
         (count(*) filter (where undone_at is null and at > now() - interval '1 hour'))::int as "lastHour",

@@ -1,17 +1,11 @@
-import type { Search } from "../http/desk/deps.ts";
+import type { Found, Search } from "../http/desk/deps.ts";
 import { type Pool, query } from "./pool.ts";
 
 /**
  * Ids of photos, the newest first. A page looks at a bounded stretch of what an index narrows it to, so that no filter makes
  * it slow; it may then hold fewer than `limit`, or none, and yet not be the last.
- *
- * @returns `next`: what `after` is of the next page; null where this one is the last. `capped`: it is, and yet not all keys that
- * begin so were looked at.
  */
-export async function searchPhotos(
-  db: Pool,
-  filter: Search,
-): Promise<{ ids: string[]; next: string | null; capped: boolean }> {
+export async function searchPhotos(db: Pool, filter: Search): Promise<Found> {
   const values: unknown[] = [];
   const given = (condition: (place: string) => string, value: unknown): string[] => {
     if (value === undefined) return [];

@@ -7,7 +7,7 @@ import type { SIDES } from "./links.ts";
 import type { auditLog } from "./log-schemas.ts";
 import type { Oidc } from "./oidc.ts";
 import type { OperateDeps } from "./operate-deps.ts";
-import type { decided, decision } from "./review-schemas.ts";
+import type { decided, decision, throughput } from "./review-schemas.ts";
 import type { heat, photo, searchAsked, wholePhoto } from "./schemas.ts";
 
 export interface DeskSettings extends AccessSettings {
@@ -27,7 +27,17 @@ export type Decided = z.infer<typeof decided>;
 /** What photos are looked for; whatever is left out is not asked. */
 export type Search = z.infer<typeof searchAsked>;
 export type AuditEntry = z.infer<typeof auditLog>["entries"][number];
+export type Throughput = z.infer<typeof throughput>;
 export type QueueCounts = { kinds: Record<string, number>; held: number };
+
+/** Ids, newest first; fewer than the limit, or none, where many were looked at. */
+export interface Found {
+  ids: string[];
+  /** What `after` is of the next page; null where this one is the last. */
+  next: string | null;
+  /** It is the last, and yet not all keys that begin so were looked at. */
+  capped: boolean;
+}
 
 /** A page of a moderator, who may have several, in each of which they see other photos. */
 export interface Holder {
@@ -66,15 +76,14 @@ export interface DeskDeps {
   decide(moderator: string, decisions: readonly Decision[]): Promise<Decided[]>;
   undo(holder: Holder, decision: string): Promise<Undone>;
   counts(): Promise<QueueCounts>;
-  throughput(moderator: string, since: Date): Promise<{ lastHour: number; since: number; undone: number }>;
+  throughput(moderator: string, since: Date): Promise<Throughput>;
   /** Undefined where there is no current photo of this id. */
   appeal(photo: string, reason: string, by: string): Promise<{ at: string; fresh: boolean } | undefined>;
 
   /** Those that exist, in this order. */
   photos(ids: readonly string[]): Promise<DeskPhoto[]>;
   wholePhoto(id: string): Promise<DeskWholePhoto | undefined>;
-  /** Ids, newest first; fewer than the limit, or none, where many were looked at; `capped` where not all could be. */
-  search(search: Search): Promise<{ ids: string[]; next: string | null; capped: boolean }>;
+  search(search: Search): Promise<Found>;
   /** A JPEG. @throws {PhotoError} or {UpstreamError} as fetching and decoding do. */
   picture(photo: string, size: keyof typeof SIDES, signal: AbortSignal): Promise<Uint8Array>;
   /** Where in it the model sees a human. @throws as `picture` does; {ConfigError} MODEL_INVALID where the model does not say. */
