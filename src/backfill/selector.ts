@@ -25,7 +25,7 @@ export const selector = z.discriminatedUnion("kind", [
     code: z.string().optional(),
     /** Decided by another model than the backfill's. */
     olderModel: z.boolean().optional(),
-    /** The score of its category is below this, 0..1. */
+    /** The score of its category in its latest verdict is below this, 0..1. */
     below: z.number().min(0).max(1).optional(),
     /** When its upload became known: at or after, and before; ISO 8601. */
     since: z.iso.datetime().optional(),

@@ -8,14 +8,8 @@ import {
 } from "@aws-sdk/client-s3";
 import { asError, ConfigError, PhotoError, UpstreamError } from "../errors.ts";
 import type { ListedObject } from "../intake/settle.ts";
+import type { ListedPage } from "../intake/sweep.ts";
 import { compareKeys } from "../key-order.ts";
-
-export interface ListedPage {
-  /** In the order in which the store lists: that of the bytes of their keys. */
-  objects: ListedObject[];
-  /** The listing is complete up to this key; undefined at its end. */
-  upTo: string | undefined;
-}
 
 export interface Listing {
   prefix: string;

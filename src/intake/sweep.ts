@@ -9,13 +9,17 @@ import {
 } from "./settle.ts";
 import { fits, MAX_KEY_BYTES } from "./shape.ts";
 
+export interface ListedPage {
+  /** In the order in which the store lists: that of the bytes of their keys. */
+  objects: ListedObject[];
+  /** The listing is complete up to this key; undefined at its end. */
+  upTo: string | undefined;
+}
+
 /** The neighbours of a sweep: the store, the table of photos, and the queue. */
 export interface SweepDeps extends Looked {
-  /**
-   * The listing behind a key, in the order of the bytes of the keys; each page says up to which key it is complete, the
-   * last one undefined.
-   */
-  pages(after: string): AsyncIterable<{ objects: ListedObject[]; upTo: string | undefined }>;
+  /** The listing behind a key. */
+  pages(after: string): AsyncIterable<ListedPage>;
   /** Objects with a current photo behind `after` up to `upTo`, at most `limit` of them, in the same order. */
   known(after: string, upTo: string | undefined, limit: number): Promise<KnownObject[]>;
   /** Those of these objects that have a current photo. */
@@ -129,11 +133,7 @@ interface Slice {
 }
 
 /** A page of the listing beside what is known in its range, which may be more than fits into memory. */
-async function* slices(
-  deps: SweepDeps,
-  page: { objects: ListedObject[]; upTo: string | undefined },
-  cursor: string,
-): AsyncGenerator<Slice> {
+async function* slices(deps: SweepDeps, page: ListedPage, cursor: string): AsyncGenerator<Slice> {
   let after = cursor;
   // of some stores the key to begin behind comes again, or an older version of the last key whose latest was deleted since
   let listed = page.objects

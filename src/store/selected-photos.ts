@@ -1,24 +1,13 @@
 import type { Stretch } from "../backfill/pages.ts";
+import type { PhotoSelector } from "../backfill/selector.ts";
 import { ConfigError } from "../errors.ts";
 import { type Pool, query } from "./pool.ts";
 import { reached, stretchEnd } from "./stretch.ts";
 
 /** Which current photos; what is undefined narrows nothing. */
-export interface PhotoFilter {
-  state?: string | undefined;
-  /** Failed for this. */
-  code?: string | undefined;
+export interface PhotoFilter extends Omit<PhotoSelector, "kind" | "olderModel"> {
   /** Decided by a model other than this, `model:NAME`. */
   notBy?: string | undefined;
-  /** The score of its category in its latest verdict is below this. */
-  below?: number | undefined;
-  /** When it became known, ISO 8601: at or after; before. */
-  since?: string | undefined;
-  until?: string | undefined;
-  listing?: string | undefined;
-  uploader?: string | undefined;
-  /** The largest id. */
-  upTo: string;
 }
 
 /**
