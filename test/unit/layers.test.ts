@@ -61,23 +61,11 @@ const MAY_IMPORT: Record<string, string[]> = {
     "store",
     "moderate",
     "http",
-    "deliver",
     "review",
     // dashboards say how sure their figures are, as evaluations do
     "evaluate",
   ],
-  workers: [
-    "wiring",
-    "backfill",
-    "intake",
-    "queue",
-    "image",
-    "infer",
-    "store",
-    "moderate",
-    "http",
-    "deliver",
-  ],
+  workers: ["wiring", "backfill", "intake", "queue", "image", "store", "moderate", "http", "deliver"],
 };
 
 /** A package belongs to one folder, and is imported nowhere else. */
