@@ -23,13 +23,14 @@ usage: maitred events list [--source SOURCE] [--since TIME] [--all] [--json]
        maitred events replay ID... | --all [--source SOURCE] [--since TIME] [--json]
        maitred events discard ID... | --all [--source SOURCE] [--since TIME] [--json]
 
-A message of a queue that cannot be understood is put aside with its body, and deleted from the queue.
+A message of a queue that cannot be understood is put aside with its body, and deleted from the queue. Of several records
+or photos in one message those that are understood are taken all the same.
 
   list      those that wait, the oldest first; --all: also those that were replayed or discarded
   show      one of them, with its body
   replay    reads them again, as this version understands them, and takes their events. What fails again stays, with
             its new reason; what was replayed is done, and is not replayed again
-  discard   settles them without taking anything
+  discard   settles them without taking anything more
 
   --all            of list, also what is settled; of replay and discard, every one that waits
   --source SOURCE  of one queue, such as sqs:uploads

@@ -1,7 +1,7 @@
-import { asError, codeOf } from "../errors.ts";
+import { codeOf } from "../errors.ts";
 import type { Recorded } from "../photo.ts";
 import type { PhotoEvent } from "./event.ts";
-import { parseMessage } from "./message.ts";
+import { parseEach } from "./message.ts";
 
 export interface Message {
   /** The queue's own, the same in every delivery. */
@@ -28,6 +28,8 @@ export interface Bad {
 export interface Read {
   message: Message;
   said: PhotoEvent[];
+  /** Why it is put aside once that is taken: it says something else besides. */
+  wrong?: Error;
 }
 
 /** What one receive brought, and what became of it. */
@@ -47,11 +49,9 @@ export class Hand {
 
   constructor(messages: readonly Message[]) {
     for (const message of messages) {
-      try {
-        this.understood.add({ message, said: parseMessage(message.body, message.sentAt).events });
-      } catch (thrown) {
-        this.bad.set(message, asError(thrown));
-      }
+      const { events, error } = parseEach(message.body, message.sentAt);
+      if (error && events.length === 0) this.bad.set(message, error);
+      else this.understood.add({ message, said: events, ...(error && { wrong: error }) });
     }
   }
 
@@ -60,7 +60,8 @@ export class Hand {
     this.outcomes.push(...outcomes);
     for (const each of read) {
       this.understood.delete(each);
-      this.settled.push(each.message);
+      if (each.wrong) this.bad.set(each.message, each.wrong);
+      else this.settled.push(each.message);
     }
   }
 

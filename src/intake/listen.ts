@@ -52,10 +52,11 @@ export interface Listener extends Closable {
 /**
  * Takes in what a queue brings, each receive in one transaction. A message is removed once what it says is committed: a
  * photo that is committed and that no queue could hold is queued later by whoever looks for such. What cannot be
- * understood is put aside, and then removed. While Postgres is away, or lets nobody write, what is in hand is kept hidden
- * and nothing more is received, so that an outage costs a message one delivery, however long it lasts. What fails for a
- * reason that is not understood comes back, until the queue's own redrive takes it, or it is put aside after `MAX_RECEIVES`
- * deliveries. `close` receives nothing more, and ends what is in hand.
+ * understood is put aside, and then removed; of a message that is understood in part, that part is taken before. While
+ * Postgres is away, or lets nobody write, what is in hand is kept hidden and nothing more is received, so that an outage
+ * costs a message one delivery, however long it lasts. What fails for a reason that is not understood comes back, until the
+ * queue's own redrive takes it, or it is put aside after `MAX_RECEIVES` deliveries. `close` receives nothing more, and ends
+ * what is in hand.
  */
 export function listenTo(
   queue: MessageQueue,

@@ -1,5 +1,5 @@
-import { EventError } from "../errors.ts";
-import type { Parsed, Received } from "./event.ts";
+import { asError, EventError } from "../errors.ts";
+import type { Parsed, PhotoEvent, Received } from "./event.ts";
 import { parseEventBridge } from "./eventbridge.ts";
 import { parseS3 } from "./s3.ts";
 import { parseTold } from "./told.ts";
@@ -12,14 +12,63 @@ import { parseTold } from "./told.ts";
  * @throws {EventError} EVENT_INVALID, saying where in the message and what was expected.
  */
 export function parseMessage(body: string, receivedAt: Received): Parsed {
+  const { said, parse } = open(body);
+  return parse(said, receivedAt);
+}
+
+/**
+ * As `parseMessage`, but that one record or photo that is wrong keeps back no other of its message: who writes to a queue is not
+ * answered, and sends nothing again.
+ *
+ * @returns what is understood, and why not all is, where that is so. Never throws.
+ */
+export function parseEach(body: string, receivedAt: Received): { events: PhotoEvent[]; error?: Error } {
+  try {
+    return { events: parseMessage(body, receivedAt).events };
+  } catch (thrown) {
+    return { events: understoodOf(body, receivedAt), error: asError(thrown) };
+  }
+}
+
+/** What is understood of a message that as a whole is not. */
+function understoodOf(body: string, receivedAt: Received): PhotoEvent[] {
+  try {
+    const { said, parse } = open(body);
+    return partsOf(said).flatMap((part) => {
+      try {
+        return parse(part, receivedAt).events;
+      } catch {
+        return [];
+      }
+    });
+  } catch {
+    return [];
+  }
+}
+
+interface Opened {
+  said: unknown;
+  parse(said: unknown, receivedAt: Received): Parsed;
+}
+
+/** What a message says, without the envelope of SNS. */
+function open(body: string): Opened {
   const message = readJson(body, "the message");
-  if (has(message, "Type") && has(message, "TopicArn")) return parseEnvelope(message, receivedAt);
-  if (isNotification(message)) return parseNotification(message, receivedAt);
-  if (Array.isArray(message) || has(message, "key")) return parseTold(message, receivedAt);
+  if (has(message, "Type") && has(message, "TopicArn"))
+    return { said: openEnvelope(message), parse: parseNotification };
+  if (isNotification(message)) return { said: message, parse: parseNotification };
+  if (Array.isArray(message) || has(message, "key")) return { said: message, parse: parseTold };
   throw new EventError(
     "EVENT_INVALID",
     "expected a notification of S3, an event of EventBridge, either of them alone or from SNS, or photos with bucket and key",
   );
+}
+
+/** Each of several photos or records alone, in the form that all of them had; none of more than a message may hold. */
+function partsOf(said: unknown): unknown[] {
+  const list = has(said, "Records") ? (said as { Records: unknown }).Records : said;
+  if (!Array.isArray(list) || list.length > MOST) return [];
+  return list.map((each) => (list === said ? [each] : { Records: [each] }));
 }
 
 /**
@@ -43,7 +92,7 @@ export function readJson(text: string, what: string): unknown {
   }
 }
 
-function parseEnvelope(envelope: object, receivedAt: Received): Parsed {
+function openEnvelope(envelope: object): unknown {
   const { Type, Message } = envelope as { Type: unknown; Message?: unknown };
   if (Type === "SubscriptionConfirmation") {
     throw new EventError(
@@ -54,7 +103,7 @@ function parseEnvelope(envelope: object, receivedAt: Received): Parsed {
   if (Type !== "Notification" || typeof Message !== "string") {
     throw new EventError("EVENT_INVALID", "expected a Notification of SNS with a Message");
   }
-  return parseNotification(readJson(Message, "Message"), receivedAt);
+  return readJson(Message, "Message");
 }
 
 function isNotification(message: unknown): boolean {
@@ -64,3 +113,6 @@ function isNotification(message: unknown): boolean {
 function has(value: unknown, name: string): value is object {
   return typeof value === "object" && value !== null && Object.hasOwn(value, name);
 }
+
+/** Records, or photos, of one message. */
+const MOST = 1_000;

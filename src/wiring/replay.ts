@@ -1,7 +1,7 @@
 /** Part of processes: takes once more what could not be taken, or judged. The desk and commands of the CLI use it. */
 import { asError, codeOf, EventError } from "../errors.ts";
 import type { Settled } from "../http/desk/operate-deps.ts";
-import { parseMessage } from "../intake/message.ts";
+import { parseEach } from "../intake/message.ts";
 import { takeEvents } from "../intake/take-events.ts";
 import { LANES } from "../photo.ts";
 import { readBadMessage, resolveBadMessage, retryFailed } from "../store/bad-messages.ts";
@@ -9,8 +9,8 @@ import { photosToReplay } from "../store/photos.ts";
 import type { EventIntake } from "./intake.ts";
 
 /**
- * Reads a message that was put aside again, as this version understands it, and takes its events. What fails again stays,
- * with its new reason; one that is settled stays so.
+ * Reads a message that was put aside again, as this version understands it, and takes its events. What fails again, or in part,
+ * stays, with its new reason; one that is settled stays so.
  *
  * @returns undefined where there is no such message.
  * @throws {UpstreamError} when a server is away, which is not the message's fault.
@@ -23,8 +23,9 @@ export async function replayBadMessage(
   if (!message) return undefined;
   if (message.resolution) return { state: message.resolution };
   try {
-    const said = parseMessage(message.body, message.sentAt ?? message.receivedAt);
+    const said = parseEach(message.body, message.sentAt ?? message.receivedAt);
     const taken = await takeEvents(events, said.events);
+    if (said.error) throw said.error;
     await resolveBadMessage(db, id, "replayed");
     return { state: "replayed", photos: taken.flatMap(({ photoId }) => photoId ?? []) };
   } catch (thrown) {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Parsed } from "../../src/intake/event.ts";
-import { parseMessage } from "../../src/intake/message.ts";
+import { parseEach, parseMessage } from "../../src/intake/message.ts";
 import { regionOf } from "../../src/intake/sqs.ts";
 import { anyKey, eventBridge, minioMessage, s3Record } from "../events.ts";
 import { notification, subscription } from "../sns.ts";
@@ -74,6 +74,32 @@ describe("a message of a queue", () => {
     expect(() => parseMessage(body, now)).toThrow(
       expect.objectContaining({ code: "EVENT_INVALID", message: expect.stringMatching(message) }),
     );
+  });
+});
+
+describe("of a message that is understood in part", () => {
+  const record = (key: string) => s3Record("ObjectCreated:Put", { key });
+  const photo = (key: unknown) => ({ bucket: "photos", key });
+  test.each<[string, unknown, string[]]>([
+    ["records", { Records: [record("a"), {}, record("b")] }, ["a", "b"]],
+    ["records in SNS", notification({ Records: [{}, record("a")] }), ["a"]],
+    ["photos", [photo("a"), photo(7), photo("b")], ["a", "b"]],
+    ["a list within a list", [photo("a"), [photo("b")]], ["a"]],
+    // as neither is taken where it is right
+    ["photos in SNS", notification([photo("a"), photo(7)]), []],
+    ["more photos than one may hold", Array.from({ length: 1_001 }, (_, n) => photo(`${n}`)), []],
+    ["records that are none", { Records: { 0: record("a") } }, []],
+    ["one photo", photo(7), []],
+  ])("%s that are right are told apart", (_what, message, keys) => {
+    const { events, error } = parseEach(JSON.stringify(message), now);
+    expect([events.map(({ key }) => key), error?.name]).toEqual([keys, "EventError"]);
+  });
+
+  test("the reason says where it is wrong", () => {
+    const message = { Records: [record("a"), { ...record("b"), eventVersion: "3.0" }] };
+    expect(parseEach(JSON.stringify(message), now).error?.message).toMatch(/^Records\[1\]\.eventVersion: /);
+    expect(parseEach("hello", now)).toMatchObject({ events: [], error: { code: "EVENT_INVALID" } });
+    expect(parseEach(JSON.stringify(photo("a")), now)).toEqual({ events: [expect.anything()] });
   });
 });
 
