@@ -8,6 +8,7 @@ import { ANSWER_MS, connectS3 } from "../image/s3.ts";
 import { listObjects } from "../image/s3-bucket.ts";
 import { Scope } from "../lifecycle.ts";
 import { type Known, LANES, type Lane, type PhotoRef } from "../photo.ts";
+import { requireSchema } from "../store/migrate.ts";
 import { databaseTime, photosToReplay } from "../store/photos.ts";
 import { bucketUrl, isPrefix } from "./bucket-url.ts";
 import {
@@ -84,6 +85,7 @@ folder that is an argument is not there, or there is no photo in any.
     };
     const progress = (): void => drawStatus(terminal, `${counts.queued} queued`);
     try {
+      await requireSchema(intake.db);
       await intake.server.check();
       if (replay) {
         for await (const page of photosToReplay(intake.db, replay)) {
