@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import { performance } from "node:perf_hooks";
 import { Readable } from "node:stream";
 import { GetObjectCommand, type GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
@@ -140,11 +141,17 @@ async function collect(
   abort: AbortSignal,
   came: () => void,
 ): Promise<Uint8Array> {
-  const body = Body as Readable;
+  const body = Body as IncomingMessage;
   const onAbort = (): void => void body.destroy(new Error("timed out"));
   abort.addEventListener("abort", onAbort, { once: true });
   try {
     checkTag(photo, ETag);
+    // it would end wherever its connection does
+    if (length === undefined && body.headers["transfer-encoding"] === undefined)
+      throw unavailable(
+        photo,
+        "an answer without Content-Length, which is none of S3: check what it came through",
+      );
     if (length !== undefined && length > maxBytes) throw tooLarge(length, maxBytes);
     const mostMs = 2 * timeoutMs;
     const since = performance.now();
