@@ -15,7 +15,7 @@ export type Config = Readonly<{ [K in keyof typeof settings]: (typeof settings)[
 /**
  * Reads every setting before it fails, so one start shows every mistake.
  *
- * @throws {ConfigError} CONFIG_INVALID, one line a mistake.
+ * @throws {ConfigError} with one line a mistake.
  */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const problems: string[] = [];
@@ -31,7 +31,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   for (const name of Object.keys(env)) {
     if (name.startsWith("MAITRED_") && !known.has(name)) problems.push(`${name}: no setting has this name`);
   }
-  if (problems.length > 0) throw new ConfigError("CONFIG_INVALID", problems.join("\n"));
+  if (problems.length > 0) throw new ConfigError(problems.join("\n"));
   return Object.freeze(Object.fromEntries(values)) as Config;
 }
 

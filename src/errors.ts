@@ -22,12 +22,7 @@ export const ERROR_CODES = {
   EVENT_REFUSED: "the message is not from who it says, or not from one that is heard",
   SENDER_UNAVAILABLE: "who signed a message could not be asked for the key",
   CLOSED: "the process is shutting down",
-  CONFIG_INVALID: "a setting is missing or out of its range",
-  POLICY_INVALID: "the policy file cannot be used",
-  MODEL_INVALID: "the model folder cannot be used",
-  LABELS_INVALID: "the labelled set cannot be used",
-  SCHEMA_MISMATCH: "the database schema is not the one this version knows",
-  QUEUE_MISCONFIGURED: "the queue's server is not set up to keep jobs",
+  CONFIG_INVALID: "a setting, a file or a server is not what is needed, as the message says",
   INTERNAL: "a bug: see the log",
 } as const;
 
@@ -71,6 +66,10 @@ export class UpstreamError extends ModerationError {
 /** The operator is at fault. The process must not start. */
 export class ConfigError extends ModerationError {
   readonly retry = false;
+
+  constructor(message: string, options?: ErrorOptions) {
+    super("CONFIG_INVALID", message, options);
+  }
 }
 
 /** A thrown value as an Error, so that it always has a message and a stack. */

@@ -1,5 +1,13 @@
 import { parentPort, Worker } from "node:worker_threads";
-import { asError, codeOf, type ErrorCode, ModerationError, PhotoError, UpstreamError } from "./errors.ts";
+import {
+  asError,
+  ConfigError,
+  codeOf,
+  type ErrorCode,
+  ModerationError,
+  PhotoError,
+  UpstreamError,
+} from "./errors.ts";
 import type { Closable } from "./lifecycle.ts";
 
 /** A worker thread that answers calls one at a time, in order. */
@@ -190,5 +198,6 @@ function revive({
   message: string;
   permanent: boolean;
 }): Error {
-  return permanent ? new PhotoError(code, message) : new UpstreamError(code, message);
+  if (!permanent) return new UpstreamError(code, message);
+  return code === "CONFIG_INVALID" ? new ConfigError(message) : new PhotoError(code, message);
 }

@@ -83,10 +83,7 @@ function read({ file, sha256 }: Graph): Uint8Array {
   const bytes = readFileSync(file);
   const found = createHash("sha256").update(bytes).digest("hex");
   if (found === sha256) return bytes;
-  throw new ConfigError(
-    "MODEL_INVALID",
-    `${file}: expected sha256 ${sha256}, got ${found}: fetch the model again`,
-  );
+  throw new ConfigError(`${file}: expected sha256 ${sha256}, got ${found}: fetch the model again`);
 }
 
 /** Of this thread alone, and before it starts others, which inherit it. */
@@ -150,7 +147,6 @@ function expectShape(output: InferenceSession.ReturnType, name: string, shape: r
   const { dims } = output[name]!;
   if (dims.join() === shape.join()) return;
   throw new ConfigError(
-    "MODEL_INVALID",
     `expected the graph's output ${name} to be ${JSON.stringify(shape)} as model.json has it, got ${JSON.stringify(dims)}`,
   );
 }

@@ -21,7 +21,7 @@ import { keepTidy, openEventIntake } from "../src/wiring/intake.ts";
  */
 export async function startListening(config: Config, log: Logger, scope: Scope): Promise<{ url: string }> {
   if (config.sqsQueues.length === 0) {
-    throw new ConfigError("CONFIG_INVALID", "MAITRED_SQS_QUEUES: expected at least one queue's URL");
+    throw new ConfigError("MAITRED_SQS_QUEUES: expected at least one queue's URL");
   }
   const intake = await openEventIntake(config, log, scope);
   keepTidy(intake, log, scope);

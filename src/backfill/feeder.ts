@@ -161,10 +161,7 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
       if (thrown instanceof ModerationError && !thrown.retry) await stop(id, thrown);
       // it would refuse the same at every try
       else if (REFUSED.test(String(code)))
-        await stop(
-          id,
-          new ConfigError("CONFIG_INVALID", `Postgres refuses what it names: ${message}`, { cause: thrown }),
-        );
+        await stop(id, new ConfigError(`Postgres refuses what it names: ${message}`, { cause: thrown }));
       else {
         // the others go on; this one is read again from where it stands
         events.unwell(asError(thrown));

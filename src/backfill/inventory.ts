@@ -17,10 +17,10 @@ export interface List {
   md5: string | undefined;
 }
 
-/** @throws {ConfigError} CONFIG_INVALID where it is none in CSV; what `open` throws. */
+/** @throws {ConfigError} where it is none in CSV; what `open` throws. */
 export async function readInventory(open: OpenFile, at: string): Promise<List[]> {
   const refuse = (why: string, cause?: unknown): ConfigError =>
-    new ConfigError("CONFIG_INVALID", `${at}: expected the manifest.json of an S3 Inventory: ${why}`, {
+    new ConfigError(`${at}: expected the manifest.json of an S3 Inventory: ${why}`, {
       cause,
     });
   const chunks: Buffer[] = [];
@@ -73,7 +73,6 @@ export async function* checked(bytes: Readable, { at, md5 }: List): AsyncGenerat
   const is = hash.digest("hex");
   if (is === md5) return;
   throw new ConfigError(
-    "CONFIG_INVALID",
     `${at}: expected the MD5 that manifest.json says, ${md5}, got ${is}: it is damaged, or was replaced`,
   );
 }

@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 
-/** Lines that are not empty, in constant memory. @throws {ConfigError} CONFIG_INVALID for one that is too long. */
+/** Lines that are not empty, in constant memory. @throws {ConfigError} for one that is too long. */
 export async function* lines(bytes: Readable, at: string): AsyncGenerator<string> {
   let rest = "";
   let number = 1;
@@ -32,7 +32,6 @@ export function withoutMark(text: string): string {
 export function tooLong(at: string, line: number): ConfigError {
   const most = MAX_LINE.toLocaleString("en");
   return new ConfigError(
-    "CONFIG_INVALID",
     `${at}: line ${line} is longer than ${most} characters, the most that a line may have`,
   );
 }

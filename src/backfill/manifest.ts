@@ -49,7 +49,7 @@ export interface ManifestRecord {
  * UTF-16; a record with bytes that are not, or with more fields than its header, names no photo.
  *
  * @param bucket of records that name none.
- * @throws {ConfigError} CONFIG_INVALID when the manifest as a whole cannot be read, or names an uploader that there is none of;
+ * @throws {ConfigError} when the manifest as a whole cannot be read, or names an uploader that there is none of;
  *   what `open` throws.
  */
 export async function* readManifest(
@@ -83,16 +83,12 @@ export async function* readManifest(
 /** Reading would end here, and nobody would hear of what the new one names. */
 function replaced(at: string, has: string, read: number): ConfigError {
   const advice = "it was replaced meanwhile: cancel the run, and start one for the new list";
-  return new ConfigError(
-    "CONFIG_INVALID",
-    `${at} has ${has}, and ${read} of it were read already; ${advice}`,
-  );
+  return new ConfigError(`${at} has ${has}, and ${read} of it were read already; ${advice}`);
 }
 
 /** Left out it would be lost, and nobody would hear of it. */
 function noUploader(where: string, got: string): ConfigError {
   return new ConfigError(
-    "CONFIG_INVALID",
     `${where}: uploader: expected moderator or user, got ${JSON.stringify(got.slice(0, 100))}`,
   );
 }
@@ -105,7 +101,7 @@ async function* records(open: OpenFile, list: List): AsyncGenerator<Fields> {
     // of no use to try again: what keeps a store from sending all of it is another error
     const { code, message } = asError(thrown) as NodeJS.ErrnoException;
     if (!/^(Z_DATA_ERROR|Z_BUF_ERROR)$/.test(String(code))) throw thrown;
-    throw new ConfigError("CONFIG_INVALID", `${list.at}: expected gzip: ${message}`, { cause: thrown });
+    throw new ConfigError(`${list.at}: expected gzip: ${message}`, { cause: thrown });
   } finally {
     // what reads from it does not close it, and a store has few connections for us
     opened.destroy();
@@ -124,10 +120,7 @@ async function* unpacked(opened: Readable, list: List): AsyncGenerator<Fields> {
     return;
   }
   if (!name.endsWith(".csv"))
-    throw new ConfigError(
-      "CONFIG_INVALID",
-      `${at}: expected .csv, .jsonl or .ndjson, maybe with .gz, or manifest.json`,
-    );
+    throw new ConfigError(`${at}: expected .csv, .jsonl or .ndjson, maybe with .gz, or manifest.json`);
   let gzip = false;
   bytes.once("data", (chunk: Buffer) => {
     gzip = chunk[0] === 0x1f && chunk[1] === 0x8b;
@@ -158,12 +151,12 @@ async function* unpacked(opened: Readable, list: List): AsyncGenerator<Fields> {
     if (!names) checkHeader([], at);
   } catch (thrown) {
     if (gzip)
-      throw new ConfigError("CONFIG_INVALID", `${at}: expected CSV, got gzip: name it .csv.gz`, {
+      throw new ConfigError(`${at}: expected CSV, got gzip: name it .csv.gz`, {
         cause: thrown,
       });
     if (!(thrown instanceof CsvError)) throw thrown;
     if (thrown.code === "CSV_MAX_RECORD_SIZE") throw tooLong(at, Number(thrown["lines"]));
-    throw new ConfigError("CONFIG_INVALID", `${at}: expected CSV: ${thrown.message}`, { cause: thrown });
+    throw new ConfigError(`${at}: expected CSV: ${thrown.message}`, { cause: thrown });
   }
 }
 
@@ -171,7 +164,6 @@ function checkHeader(header: string[], at: string): string[] {
   const columns = header.map(fieldName);
   if (columns.includes("key")) return columns;
   throw new ConfigError(
-    "CONFIG_INVALID",
     `${at}: expected a first line that names the column key, got ${header.length > 0 ? JSON.stringify(header.join(",").slice(0, 200)) : "nothing"}`,
   );
 }

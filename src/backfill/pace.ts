@@ -6,12 +6,12 @@ export interface Hours {
   to: number;
 }
 
-/** @throws {ConfigError} CONFIG_INVALID unless it is two hours such as 22-06. */
+/** @throws {ConfigError} unless it is two hours such as 22-06. */
 export function parseHours(text: string): Hours {
   const [, from, to] = /^(\d{1,2})-(\d{1,2})$/.exec(text) ?? [];
   const hours = { from: Number(from), to: Number(to) };
   if (from === undefined || hours.from > 24 || hours.to > 24 || hours.from % 24 === hours.to % 24) {
-    throw new ConfigError("CONFIG_INVALID", `hours: expected two hours such as 22-06, got ${text}`);
+    throw new ConfigError(`hours: expected two hours such as 22-06, got ${text}`);
   }
   return hours;
 }

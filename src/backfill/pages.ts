@@ -48,7 +48,7 @@ export interface PageDeps {
  * The photos of a selector from `from` on, in pages of at most `size`. Each page is complete: whoever keeps its cursor
  * can go on behind it in another process.
  *
- * @throws {ConfigError} CONFIG_INVALID for a manifest that cannot be read, or none of whose records names a photo; {UpstreamError} what may be better later.
+ * @throws {ConfigError} for a manifest that cannot be read, or none of whose records names a photo; {UpstreamError} what may be better later.
  */
 export async function* pages(
   deps: PageDeps,
@@ -138,7 +138,7 @@ function useless(at: string, records: number, whys: readonly string[]): ConfigEr
     ? "; --bucket NAME says whose keys they are"
     : "";
   const none = `${at}: none of its ${records} records names a photo`;
-  return new ConfigError("CONFIG_INVALID", `${none}: ${whys.join(", ")}${bucket}`);
+  return new ConfigError(`${none}: ${whys.join(", ")}${bucket}`);
 }
 
 /** The most that S3 lists at once. */

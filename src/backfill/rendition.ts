@@ -9,11 +9,11 @@ export type RenditionOf = (photo: PhotoRef) => PhotoRef | undefined;
  * `s3://thumbs/{key}` in another. {key} is the photo's key, {stem} the same without its last extension, {bucket} its
  * bucket. It says how to make a key, where MAITRED_KEY_TEMPLATE says what to read from one.
  *
- * @throws {ConfigError} CONFIG_INVALID, saying what is wrong with the template.
+ * @throws {ConfigError} saying what is wrong with the template.
  */
 export function parseRendition(template: string): RenditionOf {
   const wrong = (what: string): ConfigError =>
-    new ConfigError("CONFIG_INVALID", `rendition template: ${what}, got ${JSON.stringify(template)}`);
+    new ConfigError(`rendition template: ${what}, got ${JSON.stringify(template)}`);
   const [, bucket, key] = /^s3:\/\/([^/]*)\/(.*)$/s.exec(template) ?? [undefined, undefined, template];
   if (bucket === "" || key === "" || (bucket === undefined && /^\w+:\//.test(template))) {
     throw wrong("expected a key such as resized/{key}, or s3://bucket/ and a key");

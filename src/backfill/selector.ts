@@ -73,10 +73,10 @@ export function describeStored(raw: unknown): string {
   return success ? describe(data) : `not understood: ${JSON.stringify(raw)}`;
 }
 
-/** @throws {ConfigError} CONFIG_INVALID for a selector that another version of maitred has written. */
+/** @throws {ConfigError} for a selector that another version of maitred has written. */
 export function parseSelector(raw: unknown): Selector {
   const result = selector.safeParse(raw);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  throw new ConfigError("CONFIG_INVALID", `selector: ${issue!.path.join(".")}: ${issue!.message}`);
+  throw new ConfigError(`selector: ${issue!.path.join(".")}: ${issue!.message}`);
 }

@@ -10,7 +10,7 @@ import { viewPhotos } from "../store/selected-photos.ts";
 import { manifestsOf } from "../wiring/manifests.ts";
 import { connectedConfig, type Terminal } from "./command.ts";
 
-/** @throws {ConfigError} CONFIG_INVALID where the renditions of all photos are looked for in a bucket that is not there. */
+/** @throws {ConfigError} where the renditions of all photos are looked for in a bucket that is not there. */
 export async function lookForRenditions(template: string, terminal: Terminal): Promise<void> {
   const bucket = renditionBucket(template);
   if (bucket === undefined) return;
@@ -21,7 +21,6 @@ export async function lookForRenditions(template: string, terminal: Terminal): P
     s3.destroy();
   }
   throw new ConfigError(
-    "CONFIG_INVALID",
     `--rendition-template: there is no bucket ${bucket}, got ${JSON.stringify(template)}`,
   );
 }
@@ -29,7 +28,7 @@ export async function lookForRenditions(template: string, terminal: Terminal): P
 /**
  * Reads the beginning of what a backfill is about, so that a mistake in its name is told at once, and changes nothing.
  *
- * @throws {ConfigError} CONFIG_INVALID where it cannot be read; {UpstreamError} where its store does not answer.
+ * @throws {ConfigError} where it cannot be read; {UpstreamError} where its store does not answer.
  */
 export async function lookAt(db: Pool, what: FedSelector, terminal: Terminal): Promise<void> {
   if (what.kind === "photos") return;
@@ -54,7 +53,7 @@ export async function lookAt(db: Pool, what: FedSelector, terminal: Terminal): P
     if (!(thrown instanceof ModerationError) || thrown.retry) throw thrown;
     const start = "nothing was started; --unchecked starts it all the same, where the feeder can read it";
     const named = thrown.message.startsWith(describe(what)) ? "" : `${describe(what)}: `;
-    throw new ConfigError("CONFIG_INVALID", `${named}${thrown.message}: ${start}`, {
+    throw new ConfigError(`${named}${thrown.message}: ${start}`, {
       cause: thrown,
     });
   } finally {

@@ -157,7 +157,7 @@ function throughout(
 /** There was nothing to do: because it was done before, or because the opposite was. */
 async function refuseAfter(wanted: BackfillRow["outcome"], db: Pool, id: string): Promise<void> {
   const { outcome } = await theBackfill(db, id);
-  if (outcome !== wanted) throw new ConfigError("CONFIG_INVALID", `backfill ${id} was ${outcome} already`);
+  if (outcome !== wanted) throw new ConfigError(`backfill ${id} was ${outcome} already`);
 }
 
 const apply = throughout(

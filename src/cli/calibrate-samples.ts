@@ -53,7 +53,7 @@ export interface Stratum {
  * Moderators see all that the model sent to review, and of what it showed or hid the audits, drawn at random. With `audit`
  * each of these is weighed by how many photos with that verdict it stands for, and what they saw for another reason is left out.
  *
- * @throws {ConfigError} LABELS_INVALID where it gave a verdict of which they saw no photo so.
+ * @throws {ConfigError} where it gave a verdict of which they saw no photo so.
  */
 export async function samplesFromVerdicts(
   config: Config,
@@ -109,10 +109,7 @@ async function weigh(
   since: Date,
 ): Promise<Stratum[]> {
   if (!(await rollupState(db)).built) {
-    throw new ConfigError(
-      "CONFIG_INVALID",
-      "--audit: the counts of verdicts are not complete: run maitred rollups mend",
-    );
+    throw new ConfigError("--audit: the counts of verdicts are not complete: run maitred rollups mend");
   }
   const standing = await countDecided(db, `model:${id}`, since);
   const verdicts = [...new Set([...standing.keys(), ...reviewed.keys()])].sort();
@@ -123,7 +120,6 @@ async function weigh(
     if (of.length === 0 && verdict !== "hidden") {
       const what = verdict === "review" ? "sent to review" : verdict;
       throw new ConfigError(
-        "LABELS_INVALID",
         `--audit: of ${photos} photos that ${id} has ${what}, moderators said of none drawn at random what it shows: have some audited first (docs/desk.md), or calibrate on labelled photos`,
       );
     }

@@ -91,7 +91,7 @@ written says beside each number.
     const counted = worthOf(weights);
     if (counted === 0) {
       const message = `expected photos ${target.limit === "shown" ? "with a human" : "of food and ambience without a human"} that ${model.id} has judged, got none`;
-      throw new ConfigError("LABELS_INVALID", message);
+      throw new ConfigError(message);
     }
     const policy = chooseThresholds(samples, base, target, decide);
     const chosen: Outcome = {
@@ -126,7 +126,7 @@ written says beside each number.
         writeFileSync(out, yaml, { flag: force ? "w" : "wx" });
       } catch (thrown) {
         if ((thrown as NodeJS.ErrnoException).code === "EEXIST") throw new UsageError(refused);
-        throw new ConfigError("POLICY_INVALID", `--out: ${(thrown as Error).message}`, { cause: thrown });
+        throw new ConfigError(`--out: ${(thrown as Error).message}`, { cause: thrown });
       }
     }
     const lines = summaryOf(chosen, policy ? out : undefined, tooFew.length === 0);
@@ -155,7 +155,7 @@ function targetOf(values: { [Each in Share]?: string }): Target {
 function notPlain(): ConfigError {
   const message =
     "--policy: expected plain numbers, got anchors (&) or aliases (*), by which one number changes others";
-  return new ConfigError("POLICY_INVALID", message);
+  return new ConfigError(message);
 }
 
 function written(

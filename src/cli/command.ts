@@ -67,7 +67,7 @@ export function connectedConfig(terminal: Terminal): Config {
   const config = withEmbedded(readConfig(terminal.env));
   if (config.databaseUrl) return config;
   const message = "DATABASE_URL: expected a postgres:// URL, or a running maitred up";
-  throw new ConfigError("CONFIG_INVALID", message);
+  throw new ConfigError(message);
 }
 
 /** The settings, with the embedded Postgres of a running `maitred up`, if there is one, where no other is named. */

@@ -92,7 +92,6 @@ async function modelsOf(
   const second = await openChosen({ ...config, variant: variant ?? config.variant }, other ?? model);
   if (first.categories.toSorted().join() !== second.categories.toSorted().join()) {
     throw new ConfigError(
-      "MODEL_INVALID",
       `--compare: expected the categories ${first.categories.join(", ")}, got ${second.categories.join(", ")}`,
     );
   }
@@ -134,7 +133,6 @@ async function reportOf(
   }
   if (subjects.every(({ evaluation }) => evaluation.photos === 0)) {
     throw new ConfigError(
-      "LABELS_INVALID",
       `${path}: expected photos that can be judged, got none: ${[...unjudged.values()][0]?.message}`,
     );
   }

@@ -44,7 +44,7 @@ export interface FileJudge {
  * Opens a model and waits until it is warm.
  *
  * @param given without it MAITRED_MODEL, or the model that ships.
- * @throws {ConfigError} MODEL_INVALID, also when it is to explain and has no map; POLICY_INVALID.
+ * @throws {ConfigError} where model or policy cannot be used, also when it is to explain and the model has no map.
  */
 export async function openFileJudge(
   config: Config,
@@ -57,7 +57,6 @@ export async function openFileJudge(
     const ready = await inference.ready();
     if (explain && !ready.maps) {
       throw new ConfigError(
-        "MODEL_INVALID",
         `${model.id} ${ready.variant}: expected an output human_map, which says where; take another model or variant`,
       );
     }

@@ -31,7 +31,7 @@ export const promote: ModelCommand = async ({ values, positionals: [id] }, termi
   return withPostgres(config, async (db) => {
     const candidate = await openModelById(modelDirectories(config), { id, sha256: "" }, config.variant);
     const row = (await readModels(db)).find(({ state }) => state === "active");
-    if (row?.id === id) throw new ConfigError("MODEL_INVALID", `${id} is active already`);
+    if (row?.id === id) throw new ConfigError(`${id} is active already`);
     // an active one that is not needed here need not be here
     const active = row && gold === undefined ? undefined : await openActive(config, row);
     const labels = gold === undefined || !active ? [] : await readLabelled(gold, active.categories);
@@ -135,13 +135,10 @@ async function judgeBoth(
   const after = await judgeAll(config, candidate, labels);
   const duels = duel(labels, before.scores, after.scores, after.review);
   if (duels.some(({ photos }) => photos > 0)) return duels;
-  throw new ConfigError(
-    "LABELS_INVALID",
-    "--gold: expected photos with a category, a human or none, got none",
-  );
+  throw new ConfigError("--gold: expected photos with a category, a human or none, got none");
 }
 
-/** @throws {ConfigError} LABELS_INVALID with the photos that cannot be judged. */
+/** @throws {ConfigError} with the photos that cannot be judged. */
 async function judgeAll(
   config: Config,
   model: Model,
@@ -156,7 +153,7 @@ async function judgeAll(
       // a model that was not asked about them was not measured
       const named = unjudged.map(({ file, error }) => `${file}: ${error.code}: ${error.message}`);
       const what = `--gold: expected photos that can be judged: mend these, or take them out: ${unjudged.length} of ${labels.length}`;
-      throw new ConfigError("LABELS_INVALID", [what, ...someOf(named)].join("\n"));
+      throw new ConfigError([what, ...someOf(named)].join("\n"));
     }
     return { scores, review: judge.policy.human.review };
   } finally {

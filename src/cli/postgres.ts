@@ -5,7 +5,7 @@ import { connect, type Pool } from "../store/pool.ts";
 /**
  * Lends Postgres, with the schema of this version, and closes it afterwards.
  *
- * @throws {ConfigError} SCHEMA_MISMATCH.
+ * @throws {ConfigError} where the schema is another.
  */
 export function withPostgres<T>(
   where: Pick<Config, "databaseUrl">,

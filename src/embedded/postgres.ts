@@ -21,7 +21,7 @@ interface Owner {
  * Starts a Postgres of our own below `home`, on 127.0.0.1 and a free port; creates it the first time. It runs in
  * a session of its own, so that Ctrl-C reaches us first. A server that a killed owner left running is adopted.
  *
- * @throws {ConfigError} CONFIG_INVALID when another living process owns this home, or none can be started.
+ * @throws {ConfigError} when another living process owns this home, or none can be started.
  */
 export async function startPostgres(
   home: string,
@@ -33,7 +33,6 @@ export async function startPostgres(
   const owner = Number(readIfThere(place.owner));
   if (owner !== process.pid && commandOf(owner).includes("node")) {
     throw new ConfigError(
-      "CONFIG_INVALID",
       `${home} is in use by the maitred with process id ${owner}: stop it, or set MAITRED_HOME to another folder`,
     );
   }
@@ -75,7 +74,7 @@ export async function startPostgres(
       child?.exitCode === LOCKED
         ? `${home} is in use by a Postgres that cannot be seen from here, as that of another container: stop it, or set MAITRED_HOME to another folder`
         : `embedded Postgres did not start: ${(cause as Error).message}`;
-    throw new ConfigError("CONFIG_INVALID", why, { cause });
+    throw new ConfigError(why, { cause });
   }
 }
 

@@ -40,7 +40,7 @@ export interface LabelledSet {
  * no such sub-folder, or has a name that begins with a dot, is not part of the set. Links are followed.
  *
  * @param categories what the model knows: any other category is a mistake.
- * @throws {ConfigError} LABELS_INVALID when nothing in it is a label.
+ * @throws {ConfigError} when nothing in it is a label.
  */
 export async function readLabelledSet(path: string, categories: readonly string[]): Promise<LabelledSet> {
   const isFolder = statOf(path).isDirectory();
@@ -57,7 +57,7 @@ export async function readLabelledSet(path: string, categories: readonly string[
 /**
  * As `readLabelledSet`, for whoever must not go on with a part of it.
  *
- * @throws {ConfigError} LABELS_INVALID with the lines that are wrong, or when the set is empty.
+ * @throws {ConfigError} with the lines that are wrong, or when the set is empty.
  */
 export async function readLabelled(path: string, categories: readonly string[]): Promise<Label[]> {
   const { labels, problems } = await readLabelledSet(path, categories);
@@ -202,7 +202,7 @@ function statOf(path: string) {
   } catch (cause) {
     const { code, message } = asError(cause) as NodeJS.ErrnoException;
     const why = code === "ENOENT" ? "there is no such file or folder" : message;
-    throw new ConfigError("LABELS_INVALID", `${path}: ${why}`, { cause });
+    throw new ConfigError(`${path}: ${why}`, { cause });
   }
 }
 
@@ -215,7 +215,7 @@ function parsed(text: string): unknown {
 }
 
 function invalid(message: string): ConfigError {
-  return new ConfigError("LABELS_INVALID", message);
+  return new ConfigError(message);
 }
 
 function expected(categories: readonly string[]): string {

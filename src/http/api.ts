@@ -55,7 +55,7 @@ export interface Desk {
  * The HTTP API: the routes of routes.ts, the desk below `/desk/`, `/openapi.json`, `/metrics`, `/healthz`, and `/readyz`, which asks the queue.
  * Every answer that is not what was asked for is a problem document. Beyond `queueLimit` what comes in is answered 429.
  *
- * @throws {ConfigError} CONFIG_INVALID where the address cannot be listened on.
+ * @throws {ConfigError} where the address cannot be listened on.
  */
 export async function serveApi(
   settings: ApiSettings,

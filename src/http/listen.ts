@@ -13,7 +13,7 @@ export interface Address {
  * Listens, and returns the URL with the port that it got.
  *
  * @param setting the name of the port's setting, for the message.
- * @throws {ConfigError} CONFIG_INVALID where the address cannot be listened on.
+ * @throws {ConfigError} where the address cannot be listened on.
  */
 export async function listen(app: FastifyInstance, address: Address, setting: string): Promise<string> {
   const { host, port, orAnyFree = false } = address;
@@ -26,6 +26,6 @@ export async function listen(app: FastifyInstance, address: Address, setting: st
     const how = busy
       ? `${setting}: port ${port} of ${host} is in use: end what uses it, or set another one (0: any free one)`
       : `MAITRED_HOST, ${setting}: ${cause.message}`;
-    throw new ConfigError("CONFIG_INVALID", how, { cause });
+    throw new ConfigError(how, { cause });
   }
 }

@@ -16,7 +16,7 @@ export const GOOGLE_KEYS = "https://www.googleapis.com/oauth2/v3/certs";
  * Verifies the OIDC tokens that a push subscription of Pub/Sub sends, and answers with the account's email. Google's keys
  * are fetched when they are first needed, and kept for ten minutes.
  *
- * @throws {ConfigError} CONFIG_INVALID where an audience is named and no account: Google gives anybody's account a token for
+ * @throws {ConfigError} where an audience is named and no account: Google gives anybody's account a token for
  *   any audience.
  * @throws (each call) {HttpProblem} 401 where the token is not valid, 403 where it is another's; {UpstreamError}
  *   SENDER_UNAVAILABLE where the keys cannot be had.
@@ -28,7 +28,6 @@ export function createPubSubVerifier(
   if (audience !== "" && account === "") {
     const how = "gcloud pubsub subscriptions describe shows it as pushConfig.oidcToken.serviceAccountEmail";
     throw new ConfigError(
-      "CONFIG_INVALID",
       `MAITRED_GCS_ACCOUNT: expected the email of the account that Pub/Sub pushes as, since MAITRED_GCS_AUDIENCE is set: ${how}`,
     );
   }

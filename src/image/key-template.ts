@@ -6,7 +6,7 @@ import type { Known } from "../photo.ts";
  * Each field stands for one part between slashes; {name} is anything, slashes too. A key that does not fit
  * tells nothing.
  *
- * @throws {ConfigError} CONFIG_INVALID for a field that is not one of these.
+ * @throws {ConfigError} for a field that is not one of these.
  */
 export function createKeyTemplate(template: string): (key: string) => Known {
   if (template === "") return () => ({});
@@ -16,7 +16,6 @@ export function createKeyTemplate(template: string): (key: string) => Known {
     if (field === "name") return ".+";
     if (!["listing", "uploader", "claimed"].includes(field) || fields.includes(field)) {
       throw new ConfigError(
-        "CONFIG_INVALID",
         `MAITRED_KEY_TEMPLATE: expected {listing}, {uploader}, {claimed} or {name}, each once, got {${field}}`,
       );
     }

@@ -47,7 +47,7 @@ export async function keepsVersions(asking: Asking): Promise<boolean> {
 /**
  * The listing of a bucket, page by page; the last page has no `upTo`. Folders' markers are given like any object.
  *
- * @throws {ConfigError} CONFIG_INVALID: there is no such bucket. {PhotoError} ACCESS_DENIED.
+ * @throws {ConfigError}: there is no such bucket. {PhotoError} ACCESS_DENIED.
  * @throws {UpstreamError} STORE_UNAVAILABLE; what was given before stays true.
  */
 export async function* listPages(asking: Asking, listing: Listing): AsyncGenerator<ListedPage> {
@@ -195,7 +195,6 @@ function named(bucket: string, right: string, thrown: unknown): Error {
   const status = statusOf(thrown);
   if (status === 404) {
     return new ConfigError(
-      "CONFIG_INVALID",
       `there is no bucket ${bucket} (${error.name}): nothing is withdrawn for that; check its name and MAITRED_S3_ENDPOINT`,
       { cause: error },
     );

@@ -6,14 +6,13 @@ import { type Model, openModel } from "./model.ts";
 /**
  * The model folders below some directories, by id; where two directories have one, the first one's counts.
  *
- * @throws {ConfigError} CONFIG_INVALID where one of them is a file.
+ * @throws {ConfigError} where one of them is a file.
  */
 export function listModels(directories: readonly string[]): Map<string, string> {
   const found = new Map<string, string>();
   for (const directory of directories.filter((each) => existsSync(each))) {
     if (!statSync(directory).isDirectory()) {
       throw new ConfigError(
-        "CONFIG_INVALID",
         `expected the folder that model folders lie in, got the file ${directory}: mend MAITRED_MODELS`,
       );
     }
@@ -29,7 +28,7 @@ export function listModels(directories: readonly string[]): Map<string, string> 
  * Opens the model of that id.
  *
  * @param sha256 what its model.json must hash to; "": whatever it is.
- * @throws {ConfigError} MODEL_INVALID as `openModel` does, and when there is none, or it is another one.
+ * @throws {ConfigError} as `openModel` does, and when there is none, or it is another one.
  */
 export async function openModelById(
   directories: readonly string[],
@@ -39,16 +38,13 @@ export async function openModelById(
   const folder = listModels(directories).get(id);
   if (!folder) {
     throw new ConfigError(
-      "MODEL_INVALID",
       `${id}: there is no such folder in ${directories.join(" or ")}: put it there, or set MAITRED_MODELS`,
     );
   }
   const model = await openModel(folder, variant);
-  if (model.id !== id)
-    throw new ConfigError("MODEL_INVALID", `${folder}: expected ${id}, got ${model.id}: rename the folder`);
+  if (model.id !== id) throw new ConfigError(`${folder}: expected ${id}, got ${model.id}: rename the folder`);
   if (sha256 !== "" && model.sha256 !== sha256) {
     throw new ConfigError(
-      "MODEL_INVALID",
       `${folder}/model.json: expected sha256 ${sha256}, as it was registered, got ${model.sha256}: fetch the model again`,
     );
   }

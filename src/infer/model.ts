@@ -52,13 +52,13 @@ export interface Model {
  * Opens a model folder; see the model contract in docs/model.md.
  *
  * @param variant the graph to run on every provider, such as `int8`; auto: as model.json says.
- * @throws {ConfigError} MODEL_INVALID when model.json is missing or wrong, a file's hash differs, or the model has
+ * @throws {ConfigError} when model.json is missing or wrong, a file's hash differs, or the model has
  * no such variant.
  */
 export async function openModel(folder: string, variant = "auto"): Promise<Model> {
   const path = join(folder, "model.json");
   const invalid = (message: string, cause?: unknown): ConfigError =>
-    new ConfigError("MODEL_INVALID", message, cause === undefined ? {} : { cause });
+    new ConfigError(message, cause === undefined ? {} : { cause });
   let text: string;
   let raw: unknown;
   try {
@@ -122,7 +122,7 @@ async function hashOf(file: string): Promise<string> {
   try {
     await pipeline(createReadStream(file), hash);
   } catch (cause) {
-    throw new ConfigError("MODEL_INVALID", `${file}: ${(cause as Error).message}`, { cause });
+    throw new ConfigError(`${file}: ${(cause as Error).message}`, { cause });
   }
   return hash.digest("hex");
 }

@@ -51,7 +51,7 @@ export interface Exported {
  * all labels of that origin, and that one was taken back.
  * labels.jsonl is replaced as a whole, also when this ends early.
  *
- * @throws {ConfigError} LABELS_INVALID when a line of an earlier labels.jsonl is no label, before anything is fetched.
+ * @throws {ConfigError} when a line of an earlier labels.jsonl is no label, before anything is fetched.
  * @throws {UpstreamError} when a store does not answer; running it again goes on where it ended.
  */
 export async function writeLabels(
@@ -162,10 +162,7 @@ async function readLabels(folder: string): Promise<Map<string, string>> {
     const label = parsed(line);
     // to go on without it would lose what it says
     if (!label) {
-      throw new ConfigError(
-        "LABELS_INVALID",
-        `${path}:${number}: expected a label with its file: mend or remove it`,
-      );
+      throw new ConfigError(`${path}:${number}: expected a label with its file: mend or remove it`);
     }
     labels.set(label.file, line);
   }

@@ -5,7 +5,7 @@ import { asError, ConfigError, UpstreamError } from "../errors.ts";
  * What Redis it is, once it has answered, also to a write.
  *
  * @param last why it could not be connected to, if it could not.
- * @throws {ConfigError} QUEUE_MISCONFIGURED, saying what to mend.
+ * @throws {ConfigError} saying what to mend.
  * @throws {UpstreamError} QUEUE_UNAVAILABLE.
  */
 export async function checkRedis(
@@ -24,12 +24,11 @@ async function versionOf(redis: Redis | Cluster, prefix: string): Promise<string
     version = info["redis_version"] ?? "";
     const [major = 0, minor = 0] = version.split(".").map(Number);
     if (major < 6 || (major === 6 && minor < 2)) {
-      throw new ConfigError("QUEUE_MISCONFIGURED", `Redis: expected version 6.2 or newer, got ${version}`);
+      throw new ConfigError(`Redis: expected version 6.2 or newer, got ${version}`);
     }
     const policy = info["maxmemory_policy"];
     if (policy !== "noeviction") {
       throw new ConfigError(
-        "QUEUE_MISCONFIGURED",
         `Redis: expected maxmemory-policy noeviction, got ${policy}: any other drops jobs when memory runs out; run CONFIG SET maxmemory-policy noeviction, and put it into redis.conf`,
       );
     }
@@ -46,7 +45,7 @@ function refused(thrown: unknown): never {
   const word = message.split(" ", 1)[0]!;
   const todo = REFUSALS[word];
   if (!todo) throw new UpstreamError("QUEUE_UNAVAILABLE", `Redis: ${message}: ${FULL[word] ?? REDIS_WHERE}`);
-  throw new ConfigError("QUEUE_MISCONFIGURED", `Redis: ${todo}`);
+  throw new ConfigError(`Redis: ${todo}`);
 }
 
 async function masters(cluster: Cluster): Promise<Redis[]> {

@@ -32,7 +32,7 @@ export interface QueueServer extends Closable {
   /**
    * Checks that the server keeps what it is given.
    *
-   * @throws {ConfigError} QUEUE_MISCONFIGURED, saying what to set.
+   * @throws {ConfigError} saying what to set.
    * @throws {UpstreamError} QUEUE_UNAVAILABLE when it does not answer.
    * @returns its name and version, to show.
    */
@@ -57,10 +57,7 @@ export function openQueueServer(
   if (/^postgres(ql)?:/.test(settings.queueUrl)) return postgresServer(settings);
   if (/^rediss?:/.test(settings.queueUrl) || settings.queueOptions)
     return redisServer(settings, onError, onBack);
-  throw new ConfigError(
-    "CONFIG_INVALID",
-    "MAITRED_QUEUE_URL: expected a redis://, rediss:// or postgres:// URL",
-  );
+  throw new ConfigError("MAITRED_QUEUE_URL: expected a redis://, rediss:// or postgres:// URL");
 }
 
 function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): QueueServer {
@@ -91,13 +88,9 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
         error.name === "SchemaMigrationRequiredError" ||
         /has not been initialized|migrat/i.test(error.message)
       ) {
-        throw new ConfigError(
-          "QUEUE_MISCONFIGURED",
-          "the queue has no tables in Postgres: run maitred migrate first",
-          {
-            cause,
-          },
-        );
+        throw new ConfigError("the queue has no tables in Postgres: run maitred migrate first", {
+          cause,
+        });
       }
       throw new UpstreamError("QUEUE_UNAVAILABLE", `Postgres: ${reasonOf(error)}: ${POSTGRES_WHERE}`, {
         cause,
@@ -195,7 +188,7 @@ function readOptions(queueOptions: string): z.infer<typeof optionsShape> {
     return optionsShape.parse(JSON.parse(queueOptions));
   } catch (cause) {
     const such = `{"sentinels": [...], "name": ...} or {"cluster": [{"host": ..., "port": ...}]}`;
-    throw new ConfigError("CONFIG_INVALID", `MAITRED_QUEUE_OPTIONS: expected JSON such as ${such}`, {
+    throw new ConfigError(`MAITRED_QUEUE_OPTIONS: expected JSON such as ${such}`, {
       cause,
     });
   }

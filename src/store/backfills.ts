@@ -1,5 +1,5 @@
 import { type Pool, type Queryable, query } from "./pool.ts";
-import { refusedAs } from "./refused.ts";
+import { refused } from "./refused.ts";
 
 export type BackfillState = "running" | "paused" | "cancelled" | "done";
 
@@ -95,7 +95,7 @@ export async function readBackfill(db: Pool, id: string): Promise<BackfillRow | 
 /**
  * Pauses, resumes or cancels; see change_backfill.
  *
- * @throws {ConfigError} CONFIG_INVALID where there is no such backfill, or it is in that state or over.
+ * @throws {ConfigError} where there is no such backfill, or it is in that state or over.
  */
 export async function changeBackfill(
   db: Pool,
@@ -116,7 +116,7 @@ export async function changeBackfill(
  *
  * @param code only those that failed for it.
  * @returns how many they are.
- * @throws {ConfigError} CONFIG_INVALID where there is no such backfill, or it was cancelled or rolled back.
+ * @throws {ConfigError} where there is no such backfill, or it was cancelled or rolled back.
  */
 export async function retryBackfill(
   db: Queryable,
@@ -137,7 +137,7 @@ export async function retryBackfill(
  *
  * @returns where to go on, how many it took, and how many of these are verdicts now: the photos of the others were decided
  *   meanwhile; undefined when none is left behind `after`.
- * @throws {ConfigError} CONFIG_INVALID where it is not over, or proposed nothing, or was rolled back.
+ * @throws {ConfigError} where it is not over, or proposed nothing, or was rolled back.
  */
 export async function applyProposals(
   db: Pool,
@@ -159,7 +159,7 @@ export async function applyProposals(
  * Forgets proposals, a page of those of photos after `after`; see discard_proposals.
  *
  * @returns where to go on, and how many; undefined when none is left behind `after`.
- * @throws {ConfigError} CONFIG_INVALID where it is not over, or proposed nothing.
+ * @throws {ConfigError} where it is not over, or proposed nothing.
  */
 export async function discardProposals(
   db: Pool,
@@ -186,7 +186,7 @@ function unlessAtEnd<T extends { after: string | null }>(page: T): (T & { after:
  *
  * @returns where to go on, and how many photos of the archive have no verdict and wait for none; undefined when no photo
  *   is left.
- * @throws {ConfigError} CONFIG_INVALID where it is not over.
+ * @throws {ConfigError} where it is not over.
  */
 export async function rollbackBackfill(
   db: Pool,
@@ -236,5 +236,3 @@ const COLUMNS = `id, what, model, again, propose, state, outcome, max_rate as "m
       select case when f.lane_paused then 'lane paused' when f.stands_back then 'stands back' else 'feeds' end
       from feeding f where f.heard_at > now() - interval '30 seconds'), 'nobody') end as feeder,
     exists (select from model_workers m where m.seen_at > now() - interval '2 minutes') as worker`;
-
-const refused = refusedAs("CONFIG_INVALID");

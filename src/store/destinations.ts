@@ -1,5 +1,5 @@
 import { connection, type Pool, query } from "./pool.ts";
-import { refusedAs } from "./refused.ts";
+import { refused } from "./refused.ts";
 
 /** Who is told, without what it signs with; the table `destinations`. */
 export interface Destination {
@@ -118,7 +118,7 @@ export async function enableDestination(
  *
  * @param since of those alone that changed since then; null: of all that are current.
  * @returns the last photo that was looked at, undefined at the end, and how many were told of.
- * @throws {ConfigError} CONFIG_INVALID: there is no such destination, or it is not enabled.
+ * @throws {ConfigError}: there is no such destination, or it is not enabled.
  */
 export async function tellAgain(
   db: Pool,
@@ -133,7 +133,7 @@ export async function tellAgain(
     text: `select last_id as "lastId", told::integer
       from tell_again(coalesce((select id from destinations where id = $1 for share), $1), $2, $3, $4)`,
     values: [id, since, after, limit],
-  }).catch(refusedAs("CONFIG_INVALID", ": maitred destination list shows them"));
+  }).catch((cause: unknown) => refused(cause, ": maitred destination list shows them"));
   return { lastId: row?.lastId, told: row?.told ?? 0 };
 }
 

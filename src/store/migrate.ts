@@ -19,7 +19,7 @@ export interface SchemaState {
  * Brings the database to the schema of this version; several processes may call it at once.
  *
  * @returns the migrations that were applied, in order.
- * @throws {ConfigError} SCHEMA_MISMATCH when the database is newer than this version, or too old for it.
+ * @throws {ConfigError} when the database is newer than this version, or too old for it.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE when Postgres goes away meanwhile; it may be called again.
  */
 export async function migrate(url: string, queueSchema: string, folder = migrations()): Promise<string[]> {
@@ -60,23 +60,20 @@ export async function migrate(url: string, queueSchema: string, folder = migrati
 /**
  * Compares the database with this version's migrations; changes nothing.
  *
- * @throws {ConfigError} SCHEMA_MISMATCH when they differ, saying which command mends it.
+ * @throws {ConfigError} when they differ, saying which command mends it.
  */
 export async function requireSchema(db: pg.Pool, folder = migrations()): Promise<void> {
   const state = await compare(db, folder);
   refuseUnknown(state);
   if (state.missing.length > 0) {
-    throw new ConfigError(
-      "SCHEMA_MISMATCH",
-      `the database lacks ${state.missing.join(", ")}: run maitred migrate first`,
-    );
+    throw new ConfigError(`the database lacks ${state.missing.join(", ")}: run maitred migrate first`);
   }
 }
 
 /**
  * Asks whether a worker could write to what there is of its tables; changes nothing.
  *
- * @throws {ConfigError} CONFIG_INVALID, saying what stands in the way.
+ * @throws {ConfigError} saying what stands in the way.
  */
 export async function requireWritable(db: pg.Pool): Promise<void> {
   const [state] = await query<{ role: string; standby: boolean; readOnly: boolean; lacks: string[] }>(db, {
@@ -93,14 +90,13 @@ export async function requireWritable(db: pg.Pool): Promise<void> {
     : readOnly
       ? `transaction_read_only is on: reset default_transaction_read_only of the server, the database or the role ${role}`
       : lacks.length > 0 && `the role ${role} lacks ${lacks.join(", ")}: grant maitred_worker to it`;
-  if (wrong)
-    throw new ConfigError("CONFIG_INVALID", `expected a Postgres that can be written to, but ${wrong}`);
+  if (wrong) throw new ConfigError(`expected a Postgres that can be written to, but ${wrong}`);
 }
 
 /**
  * Asks whether PUBLIC may create in the schema public, as on Postgres 14 and what was upgraded from there; changes nothing.
  *
- * @throws {ConfigError} CONFIG_INVALID, saying what an administrator has to do.
+ * @throws {ConfigError} saying what an administrator has to do.
  */
 export async function requireClosed(db: pg.Pool): Promise<void> {
   const [state] = await query<{ open: boolean }>(db, {
@@ -108,7 +104,6 @@ export async function requireClosed(db: pg.Pool): Promise<void> {
   });
   if (!state!.open) return;
   throw new ConfigError(
-    "CONFIG_INVALID",
     "every role may create in the schema public, and so run what it likes as the owner of the tables: grant create on schema public to the roles that make tables there, and then revoke create on schema public from public",
   );
 }
@@ -127,7 +122,7 @@ export async function serverVersion(db: pg.Pool): Promise<string> {
   const { rows } = await db.query<{ server_version: string }>("show server_version");
   const version = rows[0]!.server_version;
   if (Number.parseInt(version, 10) >= 14) return `Postgres ${version}`;
-  throw new ConfigError("SCHEMA_MISMATCH", `expected Postgres 14 or newer, got ${version}`);
+  throw new ConfigError(`expected Postgres 14 or newer, got ${version}`);
 }
 
 function namesIn(folder: string): string[] {
@@ -215,14 +210,12 @@ function refuseUnknown({ unknown }: SchemaState): void {
   if (unknown.length === 0) return;
   if (unknown.includes(FORMER.first)) throw unfinished();
   throw new ConfigError(
-    "SCHEMA_MISMATCH",
     `the database has ${unknown.join(", ")}, which this version does not know: use a newer maitred`,
   );
 }
 
 function unfinished(): ConfigError {
   return new ConfigError(
-    "SCHEMA_MISMATCH",
     `the database has former migrations, and was not migrated to the end of them: run maitred migrate of the last version that has ${FORMER.last} first`,
   );
 }

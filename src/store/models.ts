@@ -1,6 +1,6 @@
 import { ConfigError } from "../errors.ts";
 import { connection, type Pool, query } from "./pool.ts";
-import { refusedAs } from "./refused.ts";
+import { refused } from "./refused.ts";
 
 export type ModelState = "candidate" | "shadow" | "active" | "retired";
 
@@ -28,7 +28,7 @@ export async function readModels(db: Pool): Promise<ModelRow[]> {
 /**
  * Makes a model known as a candidate; see register_model. Doing it again changes nothing.
  *
- * @throws {ConfigError} MODEL_INVALID when the id belongs to another model.json.
+ * @throws {ConfigError} when the id belongs to another model.json.
  */
 export async function registerModel(
   db: Pool,
@@ -55,7 +55,7 @@ export interface Promotion {
 /**
  * Makes a registered model the active one; see promote_model.
  *
- * @throws {ConfigError} MODEL_INVALID when it is active already, or `from` is not the active one any more.
+ * @throws {ConfigError} when it is active already, or `from` is not the active one any more.
  */
 export async function promoteModel(db: Pool, promotion: Omit<Promotion, "kind" | "at">): Promise<void> {
   const { to, from, by, why, figures } = promotion;
@@ -69,7 +69,7 @@ export async function promoteModel(db: Pool, promotion: Omit<Promotion, "kind" |
  * Returns to the model before the active one, whose id it answers; see rollback_model.
  *
  * @param from the one that is to be active still, null where none is: of two who go back at once the second is refused.
- * @throws {ConfigError} MODEL_INVALID when another is, or there is none before it.
+ * @throws {ConfigError} when another is, or there is none before it.
  */
 export async function rollbackModel(
   db: Pool,
@@ -81,7 +81,7 @@ export async function rollbackModel(
     const active = (await client.query("select id from models where state = 'active'")).rows[0]?.id ?? null;
     if (active !== from) {
       const message = `${active ?? "no model"} is active, not ${from}: maitred model list says who changed it`;
-      throw new ConfigError("MODEL_INVALID", message);
+      throw new ConfigError(message);
     }
     const { rows } = await client.query("select rollback_model($1, $2) as id", [by, why]);
     await client.query("commit");
@@ -100,7 +100,7 @@ export async function readPromotions(db: Pool): Promise<Promotion[]> {
 /**
  * Lets a registered model be the shadow, of a share of the live photos; null ends it. See shadow_model.
  *
- * @throws {ConfigError} MODEL_INVALID when it is the active one.
+ * @throws {ConfigError} when it is the active one.
  */
 export async function shadowModel(db: Pool, id: string, share: number | null): Promise<void> {
   await query(db, { name: "shadow_model", text: "select shadow_model($1, $2)", values: [id, share] }).catch(
@@ -162,5 +162,3 @@ export async function readWorkers(db: Pool): Promise<WorkerRow[]> {
         where seen_at > now() - interval '2 minutes' order by worker`,
   });
 }
-
-const refused = refusedAs("MODEL_INVALID");

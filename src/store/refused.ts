@@ -9,9 +9,7 @@ export function isRefused(thrown: unknown, ...reasons: readonly Refusal[]): thro
 }
 
 /** For `catch`, where whatever a function refuses is the caller's to mend: its message, and `hint` behind it. */
-export function refusedAs(code: "CONFIG_INVALID" | "MODEL_INVALID", hint = ""): (cause: unknown) => never {
-  return (cause) => {
-    if (!isRefused(cause, "MD404", "MD409", "MD412")) throw cause;
-    throw new ConfigError(code, cause.message + hint, { cause });
-  };
+export function refused(cause: unknown, hint = ""): never {
+  if (!isRefused(cause, "MD404", "MD409", "MD412")) throw cause;
+  throw new ConfigError(cause.message + hint, { cause });
 }

@@ -50,7 +50,7 @@ export async function lastPhotoId(db: Pool): Promise<string> {
 /**
  * The next photos of a view or table with a column `photo_id`, at most `limit`.
  *
- * @throws {ConfigError} CONFIG_INVALID where there is no such view, or it may not be read.
+ * @throws {ConfigError} where there is no such view, or it may not be read.
  */
 export async function viewPhotos(
   db: Pool,
@@ -69,11 +69,9 @@ export async function viewPhotos(
   }).catch((cause: { code?: unknown; message: string }) => {
     // no such table or column, no right to it; no number, or whatever else a view may stumble over
     if (!/^(42|22|DATABASE_FORBIDDEN)/.test(String(cause.code))) throw cause;
-    throw new ConfigError(
-      "CONFIG_INVALID",
-      `view ${name}: expected a view with a column photo_id: ${cause.message}`,
-      { cause },
-    );
+    throw new ConfigError(`view ${name}: expected a view with a column photo_id: ${cause.message}`, {
+      cause,
+    });
   });
   const found = rows.map(({ id }) => id);
   return { found, after: found.at(-1) ?? after, end: found.length < limit };

@@ -38,7 +38,7 @@ import { openPictures } from "./pictures.ts";
 
 /**
  * @param redeem whom a one-time link is for.
- * @throws {ConfigError} CONFIG_INVALID where settings of the provider do not fit together.
+ * @throws {ConfigError} where settings of the provider do not fit together.
  */
 export function openDesk(
   config: Config,

@@ -16,7 +16,7 @@ import { type Judge, modelDirectories, openDefaultModel, openJudge } from "./jud
  * for ten minutes. It runs one photo at a time, on one core, and gives way to everything else.
  *
  * @param active the model that is active, unless MAITRED_MODEL names one; undefined: the one that ships.
- * @returns scores and map of a photo; of one of several views the map is that of its sheet. It throws {ConfigError} MODEL_INVALID where the model cannot be had, or says nowhere.
+ * @returns scores and map of a photo; of one of several views the map is that of its sheet. It throws {ConfigError} where the model cannot be had, or says nowhere.
  */
 export function openExplainer(
   config: Config,
@@ -37,7 +37,7 @@ export function openExplainer(
     try {
       const { maps, variant } = await judge.inference.ready();
       if (maps) return judge;
-      throw new ConfigError("MODEL_INVALID", `${judge.model.id} ${variant}: expected an output human_map`);
+      throw new ConfigError(`${judge.model.id} ${variant}: expected an output human_map`);
     } catch (error) {
       await judge.close();
       throw error;

@@ -49,7 +49,7 @@ export function openDefaultModel(config: Config): Promise<Model> {
 /**
  * @param given what judges; without it MAITRED_MODEL, or the model that ships.
  * @param how background: it gives way to everything else; policyText: instead of that of MAITRED_POLICY.
- * @throws {ConfigError} MODEL_INVALID or POLICY_INVALID.
+ * @throws {ConfigError} where model or policy cannot be used.
  */
 export async function openJudge(
   config: Config,
@@ -108,7 +108,7 @@ export async function openJudge(
  * The policy of MAITRED_POLICY, or the one that ships.
  *
  * @param given its text, instead of the file's.
- * @throws {ConfigError} POLICY_INVALID.
+ * @throws {ConfigError} where it cannot be used.
  */
 export function openPolicy(
   config: Config,
@@ -120,12 +120,12 @@ export function openPolicy(
   return { policy: parsePolicy(policyText, model.categories, file), policyText };
 }
 
-/** @param todo what mends it, where it cannot be read. @throws {ConfigError} POLICY_INVALID. */
+/** @param todo what mends it, where it cannot be read. @throws {ConfigError} */
 export function readPolicy(file: string, todo = ""): string {
   try {
     return readFileSync(file, "utf8");
   } catch (cause) {
-    throw new ConfigError("POLICY_INVALID", `${file}: ${whyUnread(cause)}${todo}`, { cause });
+    throw new ConfigError(`${file}: ${whyUnread(cause)}${todo}`, { cause });
   }
 }
 

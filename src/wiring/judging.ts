@@ -30,7 +30,7 @@ export interface Judging {
 /**
  * Opens the model of MAITRED_MODEL, or the active one, or the one that ships, and waits until it is warm.
  *
- * @throws {ConfigError} MODEL_INVALID or POLICY_INVALID.
+ * @throws {ConfigError} where model or policy cannot be used.
  */
 export async function openJudging(
   config: Config,

@@ -6,7 +6,7 @@ import { ConfigError } from "../errors.ts";
 import { openObject } from "../image/s3.ts";
 import { whyUnread } from "../unread.ts";
 
-/** @returns what opens `s3://bucket/key` or a path; it throws a ConfigError CONFIG_INVALID for a path that cannot be read. */
+/** @returns what opens `s3://bucket/key` or a path; it throws a ConfigError for a path that cannot be read. */
 export function manifestsOf(s3: Parameters<typeof openObject>[0]): OpenFile {
   return async (at) => {
     const url = /^s3:\/\/([^/]+)\/(.+)$/s.exec(at);
@@ -20,11 +20,7 @@ async function openFile(path: string): Promise<ReadStream> {
     if (!(await file.stat()).isDirectory()) return file.createReadStream();
     await file.close();
   } catch (cause) {
-    throw new ConfigError(
-      "CONFIG_INVALID",
-      `${path}: ${whyUnread(cause)}; the feeder must be able to read it`,
-      { cause },
-    );
+    throw new ConfigError(`${path}: ${whyUnread(cause)}; the feeder must be able to read it`, { cause });
   }
-  throw new ConfigError("CONFIG_INVALID", `${path}: expected a file, got a folder: name a list in it`);
+  throw new ConfigError(`${path}: expected a file, got a folder: name a list in it`);
 }

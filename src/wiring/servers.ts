@@ -35,7 +35,7 @@ export async function openServers(
   return { db, server, queues };
 }
 
-/** Opens Postgres; `scope` closes it. @throws {ConfigError} SCHEMA_MISMATCH. */
+/** Opens Postgres; `scope` closes it. @throws {ConfigError} where the schema is another. */
 export async function openPostgres(
   config: Config,
   log: Logger,

@@ -91,7 +91,7 @@ describe("writeLabels", () => {
     const load = () => Promise.reject(new Error("was fetched"));
     const written = writeLabels(deps(load), many(3), folder, { width: 1, attempts: 1 });
     await expect(written).rejects.toMatchObject({
-      code: "LABELS_INVALID",
+      code: "CONFIG_INVALID",
       message: expect.stringMatching(/labels\.jsonl:2: expected/),
     });
     expect(readFileSync(join(folder, "labels.jsonl"), "utf8")).toBe(broken);

@@ -559,7 +559,7 @@ describe("queue servers", () => {
         () => {},
       );
       await expect(server.check()).rejects.toMatchObject({
-        code: "QUEUE_MISCONFIGURED",
+        code: "CONFIG_INVALID",
         message: expect.stringContaining("noeviction"),
       });
       // what is full answers to all that asks it nothing
@@ -601,7 +601,7 @@ describe("queue servers", () => {
           const refusal = await server.check().catch((thrown: unknown) => thrown);
           await server.close();
           expect(refusal).toMatchObject({
-            code: "QUEUE_MISCONFIGURED",
+            code: "CONFIG_INVALID",
             message: expect.stringMatching(message),
           });
           expect(inspect(refusal, { depth: null })).not.toContain("hunter");
@@ -730,7 +730,7 @@ describe("queue servers", () => {
       () => {},
     );
     await expect(server.check()).rejects.toMatchObject({
-      code: "QUEUE_MISCONFIGURED",
+      code: "CONFIG_INVALID",
       message: expect.stringContaining("maitred migrate"),
     });
     await server.migrate();

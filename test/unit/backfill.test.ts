@@ -152,10 +152,7 @@ describe("a manifest", () => {
 
   test("is refused where it names an uploader that there is none of, as --uploader is", async () => {
     await expect(all("s3://m/robot.jsonl", undefined, "b")).rejects.toThrow(
-      new ConfigError(
-        "CONFIG_INVALID",
-        's3://m/robot.jsonl: record 3: uploader: expected moderator or user, got "robot"',
-      ),
+      new ConfigError('s3://m/robot.jsonl: record 3: uploader: expected moderator or user, got "robot"'),
     );
     await expect(all("s3://m/people.csv", undefined, "b")).rejects.toThrow(
       /record 2: uploader: .* got "User"/,
@@ -627,7 +624,7 @@ describe("the feeder", () => {
     const { deps, feeder, failed, fed } = world(backfills, 10, {});
     const pages = deps.pages;
     deps.pages = (backfill, size) => {
-      if (backfill.id === "1") return throwing(new ConfigError("CONFIG_INVALID", "no such list"));
+      if (backfill.id === "1") return throwing(new ConfigError("no such list"));
       if (backfill.id === "2") return throwing(new UpstreamError("STORE_UNAVAILABLE", "away"));
       return pages(backfill, size);
     };

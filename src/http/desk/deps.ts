@@ -86,7 +86,7 @@ export interface DeskDeps {
   search(search: Search): Promise<Found>;
   /** A JPEG. @throws {PhotoError} or {UpstreamError} as fetching and decoding do. */
   picture(photo: string, size: keyof typeof SIDES, signal: AbortSignal): Promise<Uint8Array>;
-  /** Where in it the model sees a human. @throws as `picture` does; {ConfigError} MODEL_INVALID where the model does not say. */
+  /** Where in it the model sees a human. @throws as `picture` does; {ConfigError} where the model does not say. */
   heat(photo: string, signal: AbortSignal): Promise<z.infer<typeof heat>>;
   /** Has a photo judged again. */
   rerun(photo: string, by: string): Promise<"queued" | "gone" | "moderator">;

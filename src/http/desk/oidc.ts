@@ -42,7 +42,7 @@ export interface Oidc {
  * what it can do when the first person comes, so that the API starts while the provider is away.
  *
  * @returns undefined where none is configured.
- * @throws {ConfigError} CONFIG_INVALID where settings do not fit together.
+ * @throws {ConfigError} where settings do not fit together.
  */
 export function createOidc(settings: OidcSettings): Oidc | undefined {
   if (settings.oidcIssuer === "") return undefined;
@@ -133,6 +133,6 @@ function checked({ oidcIssuer, oidcClientId, oidcRoles, deskUrl }: OidcSettings)
   if (!issuer || !(issuer.protocol === "https:" || (issuer.protocol === "http:" && near))) {
     wrong.push(`MAITRED_OIDC_ISSUER: expected an https:// URL, got ${JSON.stringify(oidcIssuer)}`);
   }
-  if (wrong.length > 0) throw new ConfigError("CONFIG_INVALID", wrong.join("\n"));
+  if (wrong.length > 0) throw new ConfigError(wrong.join("\n"));
   return issuer!;
 }
