@@ -91,13 +91,9 @@ export async function startDeliver(config: Config, log: Logger, scope: Scope): P
 function purgeRegularly(db: Pool, days: number, broken: (error: Error) => void): { close(): Promise<void> } {
   let closed = false;
   const purge = async (): Promise<void> => {
-    try {
-      while (!closed && (await purgeDeliveries(db, { days, deadDays: DEAD_DAYS }, PURGE_PAGE)) >= PURGE_PAGE);
-    } catch (error) {
-      broken(error as Error);
-    }
+    while (!closed && (await purgeDeliveries(db, { days, deadDays: DEAD_DAYS }, PURGE_PAGE)) >= PURGE_PAGE);
   };
-  const purging = regularly(purge, PURGE_MS);
+  const purging = regularly(purge, PURGE_MS, broken);
   return {
     close() {
       closed = true;

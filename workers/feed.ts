@@ -104,8 +104,8 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
   // the queue's server may be away while Postgres is not
   const lane = within(() => queues.depth("backfill"));
   const say = async (): Promise<void> =>
-    noteFeeding(db, feeder.standsBack(), (await lane(PATIENCE_MS))?.paused ?? false).catch(broken);
-  scope.hold("feeder's word", regularly(say, SAY_MS));
+    noteFeeding(db, feeder.standsBack(), (await lane(PATIENCE_MS))?.paused ?? false);
+  scope.hold("feeder's word", regularly(say, SAY_MS, broken));
   const loop = (async () => {
     while (!ending.signal.aborted) {
       let fed = 0;

@@ -1,7 +1,7 @@
 /** Process: the moderation worker, assembled from its parts. `maitred worker` and `maitred up` run it. */
 import { availableParallelism, hostname } from "node:os";
 import type { Config } from "../src/config.ts";
-import { asError, codeOf } from "../src/errors.ts";
+import { codeOf } from "../src/errors.ts";
 import { createMetrics } from "../src/http/metrics.ts";
 import { serveHttp } from "../src/http/server.ts";
 import { foldersOf } from "../src/image/folder.ts";
@@ -104,7 +104,8 @@ export async function startWorker(
   scope.hold("watch", watchModels(models, said, warmUpMs, log));
   const folders = foldersOf(config.folders);
   const tell = (): Promise<void> => reportFigures(db, name, { ...recent.figures(), folders });
-  tellFigures(tell, unwell(log, "telling figures"), scope);
+  // of late, for the desk; one that cannot say it is not the worse for it
+  scope.hold("figures", regularly(tell, TELL_MS, unwell(log, "telling figures")));
   // what is fetched while nothing can be recorded is fetched again; telling figures is a write that any worker may do
   const recording = createHold(
     () =>
@@ -153,12 +154,6 @@ export async function startWorker(
     },
     url: http.url,
   };
-}
-
-/** Says every few seconds what the worker did of late, for the desk. One that cannot say it is not the worse for it. */
-function tellFigures(tell: () => Promise<void>, unwell: (error: Error) => void, scope: Scope): void {
-  const telling = (): Promise<void> => tell().catch((thrown: unknown) => unwell(asError(thrown)));
-  scope.hold("figures", regularly(telling, TELL_MS));
 }
 
 function idOf(by: string): string {

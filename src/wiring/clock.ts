@@ -1,6 +1,5 @@
 /** Part of processes: whether the clock of this machine is that of Postgres. */
 
-import { asError } from "../errors.ts";
 import type { GaugeSource } from "../http/gauges.ts";
 import type { Scope } from "../lifecycle.ts";
 import type { Logger } from "../log.ts";
@@ -16,14 +15,10 @@ import type { Pool } from "../store/pool.ts";
  */
 export function watchClock(db: Pool, log: Logger, scope: Scope, unwell: (error: Error) => void): void {
   const look = async (): Promise<void> => {
-    try {
-      const wrong = wrongClock(await clockAheadS(db));
-      if (wrong) log.error(wrong);
-    } catch (thrown) {
-      unwell(asError(thrown));
-    }
+    const wrong = wrongClock(await clockAheadS(db));
+    if (wrong) log.error(wrong);
   };
-  scope.hold("clock", regularly(look, LOOK_MS));
+  scope.hold("clock", regularly(look, LOOK_MS, unwell));
 }
 
 /** Of this machine, unlike the other numbers that Postgres tells. */

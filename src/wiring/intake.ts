@@ -56,30 +56,25 @@ export function keepTidy({ db, queues }: EventIntake, log: Logger, scope: Scope)
   keepFolded(db, log, scope);
   keepQueued(db, queues, log, scope);
   const tidy = async (): Promise<void> => {
-    try {
-      await forgetAnswers(db);
-      await forgetBadMessages(db);
-    } catch (err) {
-      log.warn({ err }, "could not forget what is old, and will again");
-    }
+    await forgetAnswers(db);
+    await forgetBadMessages(db);
   };
-  scope.hold("tidying", regularly(tidy, TIDY_MS));
+  const failed = (err: Error): void => log.warn({ err }, "could not forget what is old, and will again");
+  scope.hold("tidying", regularly(tidy, TIDY_MS, failed));
 }
 
 /** Every minute queues what was committed and not queued: in a failure, or by a command that has no queue. */
 export function keepQueued(db: Pool, queues: Queues, log: Logger, scope: Scope): void {
   const deps = queueing(db, queues);
   const queue = async (): Promise<void> => {
-    try {
-      const photos = await queueForgotten(deps, FORGOTTEN_S);
-      if (photos > 0) log.warn({ photos }, "queued what had been committed and not queued");
-      const lost = await queueLost(db, queues);
-      if (lost > 0) log.warn({ photos: lost }, "queued uploads that the queue had lost");
-    } catch (err) {
-      log.warn({ err }, "could not look for what is not queued, and will again");
-    }
+    const photos = await queueForgotten(deps, FORGOTTEN_S);
+    if (photos > 0) log.warn({ photos }, "queued what had been committed and not queued");
+    const lost = await queueLost(db, queues);
+    if (lost > 0) log.warn({ photos: lost }, "queued uploads that the queue had lost");
   };
-  scope.hold("queueing", regularly(queue, TIDY_MS));
+  const failed = (err: Error): void =>
+    log.warn({ err }, "could not look for what is not queued, and will again");
+  scope.hold("queueing", regularly(queue, TIDY_MS, failed));
 }
 
 /**

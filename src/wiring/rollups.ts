@@ -7,14 +7,12 @@ import { foldRollups } from "../store/rollups.ts";
 
 /** Folds every ten seconds, until `scope` is closed. Of several processes one does it, and the others find nothing to do. */
 export function keepFolded(db: Pool, log: Logger, scope: Scope): void {
-  const fold = async (): Promise<void> => {
-    try {
-      await foldRollups(db);
-    } catch (err) {
-      log.warn({ err }, "could not fold counts, and will again: until then they are slower to read");
-    }
-  };
-  scope.hold("folding", regularly(fold, FOLD_MS));
+  const failed = (err: Error): void =>
+    log.warn({ err }, "could not fold counts, and will again: until then they are slower to read");
+  scope.hold(
+    "folding",
+    regularly(() => foldRollups(db), FOLD_MS, failed),
+  );
 }
 
 const FOLD_MS = 10_000;
