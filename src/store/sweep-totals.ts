@@ -15,27 +15,18 @@ export interface SweepTotals {
 export async function sweepTotals(db: Pool): Promise<SweepTotals[]> {
   const rows = await query<pg.QueryResultRow>(db, {
     name: "sweep_totals",
-    text: `select t.bucket, t.missed, t.gone, l.prefix, l.seconds, l.finished_at as "finishedAt", l.listed, l.known,
-        l.missed as "lastMissed", l.gone as "lastGone", l.young, l.unclear
+    text: `select t.bucket, t.missed::float8, t.gone::float8, l.prefix, l.seconds, l.finished_at as "finishedAt",
+        l.listed::float8, l.known::float8, l.missed::float8 as "lastMissed", l.gone::float8 as "lastGone",
+        l.young::float8, l.unclear::float8
       from (select bucket, sum(missed) as missed, sum(gone) as gone from sweeps group by bucket) t
       left join lateral (
         select * from sweeps where bucket = t.bucket and state = 'done' order by id desc limit 1) l on true
       order by t.bucket`,
   });
-  return rows.map((row) => ({
-    bucket: row["bucket"],
-    missed: Number(row["missed"]),
-    gone: Number(row["gone"]),
-    last: row["finishedAt"] && {
-      prefix: row["prefix"],
-      seconds: row["seconds"],
-      finishedAt: row["finishedAt"],
-      listed: Number(row["listed"]),
-      known: Number(row["known"]),
-      missed: Number(row["lastMissed"]),
-      gone: Number(row["lastGone"]),
-      young: Number(row["young"]),
-      unclear: Number(row["unclear"]),
-    },
+  return rows.map(({ bucket, missed, gone, lastMissed, lastGone, ...last }) => ({
+    bucket,
+    missed,
+    gone,
+    last: last["finishedAt"] && { ...last, missed: lastMissed, gone: lastGone },
   }));
 }

@@ -55,7 +55,7 @@ export async function beginSweep(db: Pool, bucket: string, prefix: string): Prom
       on conflict (bucket, prefix) where state = 'running' do update set updated_at = now() returning ${COLUMNS}`,
     values: [bucket, prefix],
   });
-  return asRow(rows[0]!);
+  return rows[0]!;
 }
 
 /** Ends a sweep that was not finished, so that the next one begins anew. */
@@ -182,14 +182,14 @@ export async function knownAmong(db: Pool, bucket: string, keys: readonly string
 
 /** How many current photos there are under a prefix; of many, no more than `limit` are counted. */
 export async function countKnown(db: Pool, bucket: string, prefix: string, limit: number): Promise<number> {
-  const rows = await query<{ n: string }>(db, {
+  const rows = await query<{ n: number }>(db, {
     name: "count_known",
-    text: `select count(*) as n from (
+    text: `select count(*)::float8 as n from (
       select from photos where store = 's3' and superseded_at is null and bucket = $1
         and key >= $2 and key <= $3 limit $4) counted`,
     values: [bucket, prefix, lastKey(prefix), limit],
   });
-  return Number(rows[0]!.n);
+  return rows[0]!.n;
 }
 
 /** See object_states. */
@@ -211,16 +211,5 @@ function lastKey(prefix: string): string {
   return prefix + "\u{10FFFF}".repeat(256);
 }
 
-/** bigint comes as text. */
-function asRow(row: SweepRow): SweepRow {
-  const { listed, known, missed, gone, young, unclear } = row;
-  const counts = { listed, known, missed, gone, young, unclear };
-  return {
-    ...row,
-    ...(Object.fromEntries(
-      Object.entries(counts).map(([name, n]) => [name, Number(n)]),
-    ) as unknown as Totals),
-  };
-}
-
-const COLUMNS = "id, bucket, prefix, cursor, listed, known, missed, gone, young, unclear, seconds";
+const COLUMNS = `id, bucket, prefix, cursor, listed::float8, known::float8, missed::float8, gone::float8, young::float8,
+  unclear::float8, seconds`;
