@@ -1,3 +1,5 @@
+import { withTimeout } from "../with-timeout.ts";
+
 /** What a question answers within `ms`; nothing if it fails or takes longer, and nothing while it still hangs. */
 export function within<T>(ask: () => Promise<T>): (ms: number) => Promise<T | undefined> {
   let asked: Promise<T | undefined> | undefined;
@@ -8,10 +10,6 @@ export function within<T>(ask: () => Promise<T>): (ms: number) => Promise<T | un
       .finally(() => {
         asked = undefined;
       });
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), ms);
-    });
-    return Promise.race([asked, late]).finally(() => clearTimeout(timer));
+    return withTimeout(asked, ms, () => undefined);
   };
 }

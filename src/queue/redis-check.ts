@@ -1,5 +1,6 @@
 import { Cluster, type Redis, ReplyError } from "ioredis";
 import { asError, ConfigError, UpstreamError } from "../errors.ts";
+import { withTimeout } from "../with-timeout.ts";
 
 /**
  * What Redis it is, once it has answered, also to a write.
@@ -13,7 +14,15 @@ export async function checkRedis(
   prefix: string,
   last: () => Error | undefined,
 ): Promise<string> {
-  return inTime(versionOf(redis, prefix), last).catch(refused);
+  // ioredis connects again without end to a server that is away; a check at start must not
+  return withTimeout(versionOf(redis, prefix), CHECK_MS, () => {
+    const error = last();
+    const why = error ? `: ${reasonOf(error)}` : "";
+    throw new UpstreamError(
+      "QUEUE_UNAVAILABLE",
+      `Redis: no answer within ${CHECK_MS} ms${why}: ${REDIS_WHERE}`,
+    );
+  }).catch(refused);
 }
 
 async function versionOf(redis: Redis | Cluster, prefix: string): Promise<string> {
@@ -57,24 +66,6 @@ function parseInfo(info: string): Record<string, string> {
   return Object.fromEntries(
     info.split(/\r?\n/).map((line) => line.split(/:(.*)/s).slice(0, 2) as [string, string]),
   );
-}
-
-/**
- * ioredis connects again without end to a server that is away; a check at start must not.
- *
- * @param last why it could not connect, if it could not.
- */
-async function inTime<T>(answer: Promise<T>, last: () => Error | undefined): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      const error = last();
-      const why = error ? `: ${reasonOf(error)}` : "";
-      const message = `Redis: no answer within ${CHECK_MS} ms${why}: ${REDIS_WHERE}`;
-      reject(new UpstreamError("QUEUE_UNAVAILABLE", message));
-    }, CHECK_MS);
-  });
-  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }
 
 /** Of a name with several addresses, of which none answers, Node says nothing but the code. */

@@ -12,6 +12,7 @@ import { markQueued, recordEvents, unqueuedPhotos } from "../store/events.ts";
 import { forgetAnswers } from "../store/idempotent-answers.ts";
 import { type PendingCursor, pendingUploads } from "../store/photos.ts";
 import type { Pool } from "../store/pool.ts";
+import { withTimeout } from "../with-timeout.ts";
 import { keepFolded } from "./rollups.ts";
 import { openServers } from "./servers.ts";
 
@@ -108,16 +109,12 @@ export async function queueLost(
 export async function orAway<T>(queues: Pick<Queues, "connected">, work: Promise<T>): Promise<T> {
   // whoever waits for an answer is told soon where there is no connection, which may be made again in a moment
   const ms = queues.connected() ? QUEUE_MS : MOMENT_MS;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
-  });
   try {
-    return await Promise.race([work, late]);
+    return await withTimeout(work, ms, () => {
+      throw new Error(`no answer within ${ms} ms`);
+    });
   } catch (cause) {
     throw new UpstreamError("QUEUE_UNAVAILABLE", `the queue's server: ${asError(cause).message}`, { cause });
-  } finally {
-    clearTimeout(timer);
   }
 }
 
