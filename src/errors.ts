@@ -72,6 +72,11 @@ export class ConfigError extends ModerationError {
   }
 }
 
+/** Whether it says nothing of the photo: pixels cannot make the model fail, nor their hash Postgres. */
+export function isOutage(thrown: unknown): boolean {
+  return thrown instanceof ModerationError && OUTAGES.has(thrown.code);
+}
+
 /** A thrown value as an Error, so that it always has a message and a stack. */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
@@ -81,3 +86,10 @@ export function asError(thrown: unknown): Error {
 export function codeOf(thrown: unknown): ErrorCode {
   return thrown instanceof ModerationError ? thrown.code : "INTERNAL";
 }
+
+const OUTAGES: ReadonlySet<ErrorCode> = new Set([
+  "CLOSED",
+  "INFERENCE_UNAVAILABLE",
+  "DATABASE_UNAVAILABLE",
+  "DATABASE_FORBIDDEN",
+]);

@@ -3,7 +3,7 @@ import { createBatcher } from "../batcher.ts";
 import type { Config } from "../config.ts";
 import type { Policy } from "../decide/policy.ts";
 import { each } from "../each.ts";
-import { ConfigError, ModerationError } from "../errors.ts";
+import { ConfigError, isOutage, ModerationError } from "../errors.ts";
 import type { Label } from "../evaluate/labelled.ts";
 import { readPhoto } from "../image/folder.ts";
 import { createHeicDecoder, type HeicDecoder } from "../image/heic.ts";
@@ -132,7 +132,7 @@ export async function judgeLabels(
     try {
       scores[index] = await judge.scores(path);
     } catch (error) {
-      if (!(error instanceof ModerationError) || OURS.includes(error.code)) throw error;
+      if (!(error instanceof ModerationError) || isOutage(error)) throw error;
       unjudged.push({ file, error });
     }
     onPhoto(++done);
@@ -161,5 +161,3 @@ export function createCounter(terminal: Terminal, what: string, of: number) {
     },
   };
 }
-
-const OURS = ["INFERENCE_UNAVAILABLE", "CLOSED"];

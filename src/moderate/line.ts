@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import { asError, codeOf, type ErrorCode, ModerationError, ReplacedError } from "../errors.ts";
+import { asError, codeOf, type ErrorCode, isOutage, ModerationError, ReplacedError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Decision, Known, Lane, PhotoJob, PhotoRef, Scores } from "../photo.ts";
 import { isAnyBytes } from "../version.ts";
@@ -242,12 +242,7 @@ export async function moderate(
 }
 
 function isTriedAgain(error: Error, last: boolean): boolean {
-  return isOurs(error) || (!isPermanent(error) && !last);
-}
-
-/** Never the photo's fault: pixels cannot make the model fail, nor their hash Postgres. */
-function isOurs(error: Error): boolean {
-  return error instanceof ModerationError && OURS.has(error.code);
+  return isOutage(error) || (!isPermanent(error) && !last);
 }
 
 /** Whether it says something of the photo, so that what was decided of it before does not hold any more. */
@@ -258,10 +253,3 @@ function isOfPhoto(error: Error): boolean {
 function isPermanent(error: Error): boolean {
   return error instanceof ModerationError && !error.retry;
 }
-
-const OURS: ReadonlySet<string> = new Set([
-  "CLOSED",
-  "INFERENCE_UNAVAILABLE",
-  "DATABASE_UNAVAILABLE",
-  "DATABASE_FORBIDDEN",
-]);

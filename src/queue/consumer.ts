@@ -1,5 +1,5 @@
 import { DelayedError, type Job, UnrecoverableError, Worker } from "bullmq";
-import { asError, codeOf, ModerationError, PhotoError, UpstreamError } from "../errors.ts";
+import { asError, codeOf, isOutage, PhotoError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Try } from "../moderate/line.ts";
 import type { Lane, PhotoJob } from "../photo.ts";
@@ -157,16 +157,6 @@ function forQueue(thrown: unknown): Error {
   return Object.assign(new UnrecoverableError(`${error.code}: ${error.message}`), { cause: error });
 }
 
-function isOutage(thrown: unknown): boolean {
-  return thrown instanceof ModerationError && OUTAGES.has(thrown.code);
-}
-
-const OUTAGES = new Set<string>([
-  "DATABASE_UNAVAILABLE",
-  "DATABASE_FORBIDDEN",
-  "INFERENCE_UNAVAILABLE",
-  "CLOSED",
-]);
 const MAX_DEATHS = 4;
 /** Photos that a store refuses in a row where it is away, and not they are at fault. */
 const MANY_REFUSED = 5;
