@@ -19,7 +19,7 @@ export interface FollowDeps<Model extends Closable> {
   /** Opens and warms a model. `background`: it is to be a shadow. */
   open(wanted: Wanted, background: boolean): Promise<Model>;
   /** Makes it the one that judges; answers once the one before has ended its work and is closed. */
-  replace(model: Model, wanted: Wanted): Promise<void>;
+  replace(model: Model): Promise<void>;
   shadow(model: Model | undefined, share: number): Promise<void>;
   /** Told after each look what keeps this worker from its orders; "" if nothing does. */
   report(problem: string): Promise<void>;
@@ -58,7 +58,7 @@ export function createFollower<Model extends Closable>(
     // before it becomes the active one itself, and would be set beside itself
     if (!same(orders.shadow, shadow)) await cast(undefined);
     if (orders.active && !same(orders.active, running)) {
-      problems.push(...(await attempt(orders.active, false, succeed)));
+      problems.push(...(await succeed(orders.active)));
     }
     if (!same(orders.shadow, shadow) || orders.shadow?.share !== shadow?.share) {
       problems.push(...(await cast(orders.shadow)));
@@ -66,9 +66,11 @@ export function createFollower<Model extends Closable>(
     await deps.report(problems.join("; "));
   }
 
-  async function succeed(model: Model, wanted: Wanted): Promise<void> {
-    running = wanted;
-    await deps.replace(model, wanted);
+  async function succeed(wanted: Wanted): Promise<string[]> {
+    return attempt(wanted, false, async (model) => {
+      running = wanted;
+      await deps.replace(model);
+    });
   }
 
   async function cast(wanted: Orders["shadow"]): Promise<string[]> {
@@ -85,7 +87,7 @@ export function createFollower<Model extends Closable>(
   async function attempt(
     wanted: Wanted,
     background: boolean,
-    then: (model: Model, wanted: Wanted) => Promise<void>,
+    then: (model: Model) => Promise<void>,
   ): Promise<string[]> {
     let model: Model;
     try {
@@ -94,7 +96,7 @@ export function createFollower<Model extends Closable>(
       return [asError(thrown).message];
     }
     if (closed) await model.close();
-    else await then(model, wanted);
+    else await then(model);
     return [];
   }
 

@@ -7,7 +7,6 @@ import { MOST_PUT_OFF_MS, parsePayload } from "./queues.ts";
 import type { QueueServer } from "./server.ts";
 
 export interface Attempt extends Required<Try> {
-  lane: Lane;
   /** Milliseconds since the photo was queued. */
   ageMs: number;
 }
@@ -112,7 +111,7 @@ export async function consume(
       if (deaths >= MAX_DEATHS)
         await handlers.abandoned(photo, `in hand each time that ${deaths} workers died`);
       else {
-        await handlers.photo(photo, { lane, tries, last, waits, ageMs });
+        await handlers.photo(photo, { tries, last, waits, ageMs });
         // what ends a last try may be that it was refused
         if (waits || !last) {
           bucket.gaveAt = Math.max(bucket.gaveAt, now);

@@ -7,8 +7,6 @@ export type PhotoState = "pending" | "shown" | "hidden" | "review" | "failed";
 export interface Registered extends PhotoJob {
   /** withdrawn: it stands in for an object of which nothing but a sweep tells which version it is. */
   state: PhotoState | "withdrawn";
-  /** Whether this call made it known. */
-  fresh: boolean;
 }
 
 /**
@@ -23,24 +21,21 @@ export async function registerPhotos(
   lane: Lane,
   looked?: string,
 ): Promise<Registered[]> {
-  const rows = await query<{ id: string; state: PhotoState | "withdrawn"; version: string; fresh: boolean }>(
-    db,
-    {
-      name: "take_in",
-      text: "select id, state, version, fresh from take_in($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-      values: [
-        photos.map((photo) => photo.store),
-        photos.map((photo) => photo.bucket),
-        photos.map((photo) => photo.key),
-        photos.map((photo) => photo.version),
-        photos.map((photo) => photo.known.listing ?? null),
-        photos.map((photo) => photo.known.uploader ?? null),
-        photos.map((photo) => photo.known.claimed ?? null),
-        lane,
-        looked ?? null,
-      ],
-    },
-  );
+  const rows = await query<{ id: string; state: PhotoState | "withdrawn"; version: string }>(db, {
+    name: "take_in",
+    text: "select id, state, version from take_in($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    values: [
+      photos.map((photo) => photo.store),
+      photos.map((photo) => photo.bucket),
+      photos.map((photo) => photo.key),
+      photos.map((photo) => photo.version),
+      photos.map((photo) => photo.known.listing ?? null),
+      photos.map((photo) => photo.known.uploader ?? null),
+      photos.map((photo) => photo.known.claimed ?? null),
+      lane,
+      looked ?? null,
+    ],
+  });
   return photos.map((photo, index) => ({ ...photo, ...rows[index]! }));
 }
 
