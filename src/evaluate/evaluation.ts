@@ -5,7 +5,6 @@ import type { Label } from "./labelled.ts";
 import { type Mistakes, mistakesOf } from "./mistakes.ts";
 import { type Reliability, reliabilityOf } from "./reliability.ts";
 import {
-  averagePrecision,
   averagePrecisionFigure,
   bootstrap,
   type CurvePoint,
@@ -134,20 +133,18 @@ function ofCategory(judged: readonly Judged[], names: readonly string[]): Evalua
     accuracy: widened(estimates["accuracy"]!, judged.length),
     macroF1: ifCertain(estimates["macroF1"]!, judged.length),
     each: names.map((name, k) => {
-      const curve = precisionRecallCurve(
-        judged.map(({ scores }, index) => ({
-          score: scores.categories[name] ?? 0,
-          positive: truth[index] === k,
-        })),
-      );
+      const scored = judged.map(({ scores }, index) => ({
+        score: scores.categories[name] ?? 0,
+        positive: truth[index] === k,
+      }));
       return {
         category: name,
         photos: isOf[k]!,
         precision: widened(estimates[`${name} precision`]!, saidOf[k]!),
         recall: widened(estimates[`${name} recall`]!, isOf[k]!),
         f1: widened(estimates[`${name} f1`]!, isOf[k]!),
-        averagePrecision: averagePrecision(curve),
-        curve: thinned(curve),
+        averagePrecision: averagePrecisionFigure(scored)(new Float64Array(scored.length).fill(1)),
+        curve: thinned(precisionRecallCurve(scored)),
       };
     }),
     reliability: reliabilityOf(

@@ -45,39 +45,28 @@ export interface CurvePoint {
 }
 
 /** One point for each distinct score, from the highest down. Empty where nothing is positive. */
-export function precisionRecallCurve(photos: readonly Scored[], weights?: ArrayLike<number>): CurvePoint[] {
+export function precisionRecallCurve(photos: readonly Scored[]): CurvePoint[] {
   const order = descending(photos);
-  let positives = 0;
-  for (const index of order) if (photos[index]!.positive) positives += weights?.[index] ?? 1;
+  const positives = photos.filter(({ positive }) => positive).length;
   if (positives === 0) return [];
   const points: CurvePoint[] = [];
-  let [called, right] = [0, 0];
+  let right = 0;
   for (const [place, index] of order.entries()) {
     const { score, positive } = photos[index]!;
-    const weight = weights?.[index] ?? 1;
-    called += weight;
-    if (positive) right += weight;
+    if (positive) right++;
     // photos of equal score stand on the same side of every threshold
     const next = order[place + 1];
-    if (called > 0 && (next === undefined || photos[next]!.score !== score)) {
-      points.push({ threshold: score, precision: right / called, recall: right / positives });
+    if (next === undefined || photos[next]!.score !== score) {
+      points.push({ threshold: score, precision: right / (place + 1), recall: right / positives });
     }
   }
   return points;
 }
 
-/** The area under the precision-recall curve by steps, as scikit-learn computes it; null where nothing is positive. */
-export function averagePrecision(curve: readonly CurvePoint[]): number | null {
-  if (curve.length === 0) return null;
-  let [area, recall] = [0, 0];
-  for (const point of curve) {
-    area += point.precision * (point.recall - recall);
-    recall = point.recall;
-  }
-  return area;
-}
-
-/** The average precision of a resampled set, for `bootstrap`: sorted once, whatever the number of rounds. */
+/**
+ * The area under the precision-recall curve by steps, as scikit-learn computes it; null where nothing is positive. Sorted once,
+ * however many resampled sets `bootstrap` asks it of.
+ */
 export function averagePrecisionFigure(photos: readonly Scored[]): Figure {
   const order = Int32Array.from(descending(photos));
   const positive = Uint8Array.from(order, (index) => (photos[index]!.positive ? 1 : 0));

@@ -5,7 +5,6 @@ import { type Evaluation, evaluate, judgedOf } from "../../src/evaluate/evaluati
 import { type Label, sample } from "../../src/evaluate/labelled.ts";
 import { reliabilityOf } from "../../src/evaluate/reliability.ts";
 import {
-  averagePrecision,
   averagePrecisionFigure,
   precisionRecallCurve,
   random,
@@ -175,7 +174,12 @@ test("the average precision of a resampled set is that of its curve, also where 
   const figure = averagePrecisionFigure(photos);
   for (let round = 0; round < 5; round++) {
     const weights = Float64Array.from(photos, () => Math.floor(next() * 3));
-    expect(figure(weights)).toBeCloseTo(averagePrecision(precisionRecallCurve(photos, weights))!, 9);
+    const curve = precisionRecallCurve(photos.flatMap((photo, index) => Array(weights[index]).fill(photo)));
+    const steps = curve.map(({ precision, recall }, n) => precision * (recall - (curve[n - 1]?.recall ?? 0)));
+    expect(figure(weights)).toBeCloseTo(
+      steps.reduce((area, step) => area + step, 0),
+      9,
+    );
   }
   expect(averagePrecisionFigure([{ positive: false, score: 1 }])(Float64Array.of(1))).toBeNull();
 });
