@@ -4,7 +4,8 @@ import type { Readable } from "node:stream";
 import { z } from "zod";
 import { each } from "../each.ts";
 import { ConfigError } from "../errors.ts";
-import { fieldName, withoutMark } from "./json-lines.ts";
+import { withoutMark } from "../lines.ts";
+import { fieldName } from "./json-lines.ts";
 
 /** Gives the bytes of `s3://bucket/key` or of an absolute path. */
 export type OpenFile = (at: string) => Promise<Readable>;

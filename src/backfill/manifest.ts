@@ -3,19 +3,11 @@ import { createGunzip } from "node:zlib";
 import { CsvError, parse } from "csv-parse";
 import { asError, ConfigError } from "../errors.ts";
 import { fits, isBucket, MAX_KEY_BYTES, versionText } from "../intake/shape.ts";
+import { linesOf, MAX_LINE, tooLong } from "../lines.ts";
 import type { Known, PhotoRef, Uploader } from "../photo.ts";
 import { versionOf } from "../version.ts";
 import { checked, type List, type OpenFile, readInventory } from "./inventory.ts";
-import {
-  type Fields,
-  fieldName,
-  isMangled,
-  lines,
-  MAX_LINE,
-  parseLine,
-  tooLong,
-  UNREADABLE,
-} from "./json-lines.ts";
+import { type Fields, fieldName, isMangled, parseLine, UNREADABLE } from "./json-lines.ts";
 
 /** Where reading goes on: the file of an inventory, and how many of its records were read. */
 export interface ManifestCursor {
@@ -116,7 +108,7 @@ async function* unpacked(opened: Readable, list: List): AsyncGenerator<Fields> {
   const bytes = packed ? source.pipe(createGunzip()) : source;
   source.on("error", (error) => bytes.destroy(error));
   if (/\.(jsonl|ndjson)$/.test(name)) {
-    for await (const line of lines(bytes, at)) yield parseLine(line);
+    for await (const [, line] of linesOf(bytes, at)) yield parseLine(line);
     return;
   }
   if (!name.endsWith(".csv"))

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { createReadStream, existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Config, readConfig } from "../config.ts";
 import { ModerationError } from "../errors.ts";
@@ -117,7 +117,7 @@ async function decoded(
 async function* named(folder: string): AsyncGenerator<string> {
   const labels = join(folder, "labels.jsonl");
   if (!existsSync(labels)) return;
-  for await (const [, line] of linesOf(labels)) {
+  for await (const [, line] of linesOf(createReadStream(labels), labels)) {
     const path = resolve(folder, fileOf(line));
     if (existsSync(path)) yield path;
   }

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { createReadStream, existsSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { z } from "zod";
 import { asError, ConfigError } from "../errors.ts";
@@ -87,7 +87,7 @@ async function fromLines(file: string, categories: readonly string[]): Promise<L
   const labels: Label[] = [];
   const lineOf = new Map<string, number>();
   const line = lineSchema(categories);
-  for await (const [number, text] of linesOf(file)) {
+  for await (const [number, text] of linesOf(createReadStream(file), file)) {
     const result = line.safeParse(parsed(text));
     if (result.success) {
       const label = asLabel(result.data, dirname(file));

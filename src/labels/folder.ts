@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { createReadStream, existsSync, mkdirSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { each } from "../each.ts";
@@ -158,7 +158,7 @@ async function readLabels(folder: string): Promise<Map<string, string>> {
   const path = join(folder, LABELS);
   const labels = new Map<string, string>();
   if (!existsSync(path)) return labels;
-  for await (const [number, line] of linesOf(path)) {
+  for await (const [number, line] of linesOf(createReadStream(path), path)) {
     const label = parsed(line);
     // to go on without it would lose what it says
     if (!label) {
