@@ -39,7 +39,7 @@ export function createApiMetrics(gauges: readonly GaugeSource[]) {
     labelNames: ["direction"],
     registers,
   });
-  for (const source of gauges) showGauges(registry, source);
+  showGauges(registry, gauges);
   return {
     /** @param route as it is declared, never as it was asked for: whoever asks must not choose the labels. */
     answered(route: string, method: string, status: number, seconds: number): void {

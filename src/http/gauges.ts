@@ -3,11 +3,13 @@ import { Gauge, type Registry } from "prom-client";
 import { recently } from "../recently.ts";
 import { within } from "./within.ts";
 
-/** Numbers that somebody else knows, such as Postgres, and that are asked for when somebody scrapes. */
+/** A number that somebody else knows, such as Postgres, and that is asked for when somebody scrapes. */
 export interface GaugeSource {
-  gauges: readonly { name: string; help: string; labels?: readonly string[] }[];
-  /** By name; of a gauge with labels, one value for each set of them. What is left out is not shown. */
-  read(): Promise<Readonly<Record<string, number | readonly LabelledValue[]>>>;
+  name: string;
+  help: string;
+  labels?: readonly string[];
+  /** Of a gauge with labels, one value for each set of them. */
+  read(): Promise<number | readonly LabelledValue[]>;
 }
 
 export interface LabelledValue {
@@ -15,20 +17,25 @@ export interface LabelledValue {
   value: number;
 }
 
+/** What gauges read, a few seconds old at most: asked once for all of a scrape. */
+export function fresh<T>(ask: () => Promise<T>): () => Promise<T> {
+  return recently(ask, FRESH_MS);
+}
+
 /**
- * Shows these numbers in the registry. They are a few seconds old at most; while they cannot be read they are left out:
- * their absence is what an alert should look for, and the scrape goes on without them.
+ * Shows these numbers in the registry. While one cannot be read it is left out: its absence is what an alert should look for, and
+ * the scrape goes on without it.
  */
-export function showGauges(registry: Registry, { gauges, read }: GaugeSource): void {
-  const answer = within(recently(read, FRESH_MS));
-  for (const { name, help, labels = [] } of gauges) {
+export function showGauges(registry: Registry, gauges: readonly GaugeSource[]): void {
+  for (const { name, help, labels = [], read } of gauges) {
+    const answer = within(read);
     new Gauge({
       name,
       help,
       labelNames: [...labels],
       registers: [registry],
       async collect() {
-        const value = (await answer(PATIENCE_MS))?.[name];
+        const value = await answer(PATIENCE_MS);
         // a gauge without labels would be reset to 0, which is a number too
         if (labels.length === 0) this.remove();
         else this.reset();

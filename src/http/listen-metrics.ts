@@ -24,7 +24,7 @@ export function createListenMetrics(gauges: readonly GaugeSource[]) {
     labelNames: ["source", "code"],
     registers,
   });
-  for (const source of gauges) showGauges(registry, source);
+  showGauges(registry, gauges);
   return {
     messages: (source: string, outcome: "taken" | "bad", count: number) =>
       messages.inc({ source, outcome }, count),

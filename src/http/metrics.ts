@@ -4,7 +4,7 @@ import type { Stage } from "../moderate/line.ts";
 import type { ShadowOutcome } from "../moderate/shadow.ts";
 import { LANES, type Lane, type Verdict } from "../photo.ts";
 import type { LaneDepth } from "../queue/queues.ts";
-import { type GaugeSource, showGauges } from "./gauges.ts";
+import { fresh, type GaugeSource, showGauges } from "./gauges.ts";
 
 export interface Depths extends Omit<LaneDepth, "active"> {
   lane: Lane;
@@ -102,31 +102,7 @@ export function createMetrics(depths: () => Promise<Depths[]>, gauges: readonly 
     labelNames: ["outcome"],
     registers,
   });
-  for (const source of gauges) showGauges(registry, source);
-  const labels = ["lane", "prefix"];
-  showGauges(registry, {
-    gauges: [
-      { name: "maitred_queue_waiting", help: "photos that wait", labels },
-      {
-        name: "maitred_queue_delayed",
-        help: "photos of which a try failed and that are tried again",
-        labels,
-      },
-      { name: "maitred_queue_oldest_seconds", help: "how long the oldest waiting photo has waited", labels },
-      { name: "maitred_queue_paused", help: "1 while nobody takes photos of the lane", labels },
-    ],
-    async read() {
-      const lanes = await depths();
-      const of = (value: (depth: Depths) => number) =>
-        lanes.map((depth) => ({ labels: { lane: depth.lane, prefix: depth.prefix }, value: value(depth) }));
-      return {
-        maitred_queue_waiting: of(({ waiting }) => waiting),
-        maitred_queue_delayed: of(({ delayed }) => delayed),
-        maitred_queue_oldest_seconds: of(({ oldestMs }) => oldestMs / 1_000),
-        maitred_queue_paused: of(({ paused }) => Number(paused)),
-      };
-    },
-  });
+  showGauges(registry, [...gauges, ...depthGauges(fresh(depths))]);
   return {
     verdict: (lane: Lane, verdict: Verdict, category: string) => photos.inc({ lane, verdict, category }),
     failure: (lane: Lane, code: ErrorCode) => failures.inc({ lane, code }),
@@ -149,6 +125,33 @@ export function createMetrics(depths: () => Promise<Depths[]>, gauges: readonly 
     age: (lane: Lane, ms: number) => ages.observe({ lane }, ms / 1000),
     registry,
   };
+}
+
+function depthGauges(depths: () => Promise<Depths[]>): GaugeSource[] {
+  const gauge = (name: string, help: string, value: (depth: Depths) => number): GaugeSource => ({
+    name,
+    help,
+    labels: ["lane", "prefix"],
+    read: async () =>
+      (await depths()).map((depth) => ({
+        labels: { lane: depth.lane, prefix: depth.prefix },
+        value: value(depth),
+      })),
+  });
+  return [
+    gauge("maitred_queue_waiting", "photos that wait", ({ waiting }) => waiting),
+    gauge(
+      "maitred_queue_delayed",
+      "photos of which a try failed and that are tried again",
+      ({ delayed }) => delayed,
+    ),
+    gauge(
+      "maitred_queue_oldest_seconds",
+      "how long the oldest waiting photo has waited",
+      ({ oldestMs }) => oldestMs / 1_000,
+    ),
+    gauge("maitred_queue_paused", "1 while nobody takes photos of the lane", ({ paused }) => Number(paused)),
+  ];
 }
 
 const VERDICTS: readonly Verdict[] = ["shown", "hidden", "review"];

@@ -1,6 +1,6 @@
 /** Part of processes: whether the clock of this machine is that of Postgres. */
 
-import type { GaugeSource } from "../http/gauges.ts";
+import { fresh, type GaugeSource } from "../http/gauges.ts";
 import type { Scope } from "../lifecycle.ts";
 import type { Logger } from "../log.ts";
 import { regularly } from "../regularly.ts";
@@ -24,13 +24,9 @@ export function watchClock(db: Pool, log: Logger, scope: Scope, unwell: (error: 
 /** Of this machine, unlike the other numbers that Postgres tells. */
 export function clockGauge(db: Pool): GaugeSource {
   return {
-    gauges: [
-      {
-        name: "maitred_clock_ahead_seconds",
-        help: "how far the clock of this machine is ahead of that of Postgres; negative: behind",
-      },
-    ],
-    read: async () => ({ maitred_clock_ahead_seconds: await clockAheadS(db) }),
+    name: "maitred_clock_ahead_seconds",
+    help: "how far the clock of this machine is ahead of that of Postgres; negative: behind",
+    read: fresh(() => clockAheadS(db)),
   };
 }
 

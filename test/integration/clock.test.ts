@@ -28,7 +28,7 @@ describe.each([
     await openPostgres(configFor("postgres"), log, scope);
     await scope.close();
     expect(lines.map((line) => JSON.parse(line).msg)).toEqual([said]);
-    const { maitred_clock_ahead_seconds: aheadS } = await clockGauge(db.pool).read();
+    const aheadS = await clockGauge(db.pool).read();
     expect(Math.round(Number(aheadS))).toBe(Math.round(aheadMs / 1_000));
   });
 
@@ -50,5 +50,5 @@ test("a clock that is right is no news", async ({ db, configFor }) => {
   );
   await scope.close();
   expect(lines).toEqual([]);
-  expect(await clockGauge(db.pool).read()).toEqual({ maitred_clock_ahead_seconds: 0 });
+  expect(await clockGauge(db.pool).read()).toBe(0);
 });

@@ -1,6 +1,6 @@
 import { Registry } from "prom-client";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { type GaugeSource, showGauges } from "../../src/http/gauges.ts";
+import { fresh, showGauges } from "../../src/http/gauges.ts";
 import { createMetrics } from "../../src/http/metrics.ts";
 
 beforeEach(() => {
@@ -10,28 +10,29 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const GAUGES = [
-  { name: "plain", help: "one number" },
-  { name: "by_state", help: "one a state", labels: ["state"] },
-];
-
 async function scrape(registry: Registry): Promise<string[]> {
   const text = await registry.metrics();
   return text.split("\n").filter((line) => line && !line.startsWith("#"));
 }
 
-function shown(read: GaugeSource["read"]): Registry {
+function shown(read: () => Promise<{ plain: number; dead: number }>): Registry {
   const registry = new Registry();
-  showGauges(registry, { gauges: GAUGES, read });
+  const both = fresh(read);
+  showGauges(registry, [
+    { name: "plain", help: "one number", read: async () => (await both()).plain },
+    {
+      name: "by_state",
+      help: "one a state",
+      labels: ["state"],
+      read: async () => [{ labels: { state: "dead" }, value: (await both()).dead }],
+    },
+  ]);
   return registry;
 }
 
 test("gauges are read once for all of a scrape, and again when they are old", async () => {
   let read = 0;
-  const registry = shown(async () => ({
-    plain: ++read,
-    by_state: [{ labels: { state: "dead" }, value: 7 }],
-  }));
+  const registry = shown(async () => ({ plain: ++read, dead: 7 }));
   expect(await scrape(registry)).toEqual(["plain 1", 'by_state{state="dead"} 7']);
   vi.advanceTimersByTime(4_000);
   expect(await scrape(registry)).toEqual(["plain 1", 'by_state{state="dead"} 7']);
@@ -43,7 +44,7 @@ test("gauges that cannot be read are left out, and come back", async () => {
   let away = false;
   const registry = shown(async () => {
     if (away) throw new Error("away");
-    return { plain: 0, by_state: [{ labels: { state: "dead" }, value: 1 }] };
+    return { plain: 0, dead: 1 };
   });
   expect(await scrape(registry)).toHaveLength(2);
   away = true;
