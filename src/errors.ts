@@ -28,6 +28,21 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
+/** Those that a photo may end with. */
+export const FAILURE_CODES: readonly ErrorCode[] = [
+  "EMPTY",
+  "UNSUPPORTED_FORMAT",
+  "CORRUPT",
+  "TOO_LARGE",
+  "TOO_MANY_PIXELS",
+  "GONE",
+  "ACCESS_DENIED",
+  "STORE_UNAVAILABLE",
+  "DECODE_UNAVAILABLE",
+  "WORKER_CRASHED",
+  "INTERNAL",
+];
+
 /** Anything understood well enough to name. An error that is not one of these is a bug. */
 export abstract class ModerationError extends Error {
   /** Whether the same work may succeed later without anyone changing it. */

@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import { ERROR_CODES, type ErrorCode } from "../errors.ts";
+import { type ErrorCode, FAILURE_CODES } from "../errors.ts";
 import type { Stage } from "../moderate/line.ts";
 import type { ShadowOutcome } from "../moderate/shadow.ts";
 import { LANES, type Lane, type Verdict } from "../photo.ts";
@@ -38,7 +38,7 @@ export function createMetrics(depths: () => Promise<Depths[]>, gauges: readonly 
   // a rate does not see what a counter begins with, nor a sum a counter that is not there
   for (const lane of LANES) {
     for (const verdict of VERDICTS) photos.inc({ lane, verdict, category: "" }, 0);
-    for (const code of Object.keys(ERROR_CODES)) failures.inc({ lane, code }, 0);
+    for (const code of FAILURE_CODES) failures.inc({ lane, code }, 0);
   }
   const retries = new Counter({
     name: "maitred_retries_total",

@@ -1,7 +1,14 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ConfigError, codeOf, ERROR_CODES, PhotoError, UpstreamError } from "../../src/errors.ts";
+import {
+  ConfigError,
+  codeOf,
+  ERROR_CODES,
+  FAILURE_CODES,
+  PhotoError,
+  UpstreamError,
+} from "../../src/errors.ts";
 import { packageRoot } from "../../src/package-root.ts";
 
 test("codes are stored and graphed, so none is ever renamed: only add to this list", () => {
@@ -40,6 +47,15 @@ test("every code is thrown or recorded somewhere", () => {
     (code) => code !== "INTERNAL" && !sources.some((text) => text.includes(`"${code}"`)),
   );
   expect(unused).toEqual([]);
+});
+
+test("each code that a photo may end with is documented", () => {
+  const operations = readFileSync(join(packageRoot(), "docs/operations.md"), "utf8");
+  const [, section = ""] = operations.split("## Failure codes");
+  const [table = ""] = section.split("###");
+  const documented = [...table.matchAll(/^\| `([A-Z_]+)`.*$/gm)];
+  const ends = documented.filter(([row]) => !row.includes("never in `failed_photos`"));
+  expect(ends.map(([, code]) => code)).toEqual(FAILURE_CODES);
 });
 
 test("an error says what it is and whether to try again; anything else is a bug", () => {
