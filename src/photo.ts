@@ -15,7 +15,8 @@ export interface PhotoRef {
   version: string;
 }
 
-export type Uploader = "moderator" | "user";
+export const UPLOADERS = ["moderator", "user"] as const;
+export type Uploader = (typeof UPLOADERS)[number];
 
 /** What the platform knows of a photo, from its event, its object's metadata, or its key. */
 export interface Known {

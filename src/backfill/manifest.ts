@@ -4,7 +4,7 @@ import { CsvError, parse } from "csv-parse";
 import { asError, ConfigError } from "../errors.ts";
 import { fits, isBucket, MAX_KEY_BYTES, versionText } from "../intake/shape.ts";
 import { linesOf, MAX_LINE, tooLong } from "../lines.ts";
-import type { Known, PhotoRef, Uploader } from "../photo.ts";
+import { type Known, type PhotoRef, UPLOADERS, type Uploader } from "../photo.ts";
 import { versionOf } from "../version.ts";
 import { checked, type List, type OpenFile, readInventory } from "./inventory.ts";
 import { type Fields, fieldName, isMangled, parseLine, UNREADABLE } from "./json-lines.ts";
@@ -212,7 +212,7 @@ function asPhoto(fields: Fields, given: string | undefined): Omit<ManifestRecord
 }
 
 function isUploader(name: string | undefined): name is Uploader {
-  return name === "moderator" || name === "user";
+  return UPLOADERS.some((each) => each === name);
 }
 
 function lacking(key: string, bucket: string, versions: readonly (string | undefined)[]): string {

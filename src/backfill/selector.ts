@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
+import { UPLOADERS } from "../photo.ts";
 
 const bucket = z.string().min(1);
 /** What a view may be called: its name, as Postgres has it, maybe with its schema. */
@@ -31,7 +32,7 @@ export const selector = z.discriminatedUnion("kind", [
     since: z.iso.datetime().optional(),
     until: z.iso.datetime().optional(),
     listing: z.string().optional(),
-    uploader: z.enum(["moderator", "user"]).optional(),
+    uploader: z.enum(UPLOADERS).optional(),
     /** Ids up to this one: what comes later is an upload of today. */
     upTo: z.string().regex(/^\d+$/),
   }),

@@ -1,6 +1,6 @@
 import { userInfo } from "node:os";
 import { ERROR_CODES } from "../errors.ts";
-import { type Known, LANES, type Lane } from "../photo.ts";
+import { type Known, LANES, type Lane, UPLOADERS } from "../photo.ts";
 import { closest } from "./closest.ts";
 import { UsageError } from "./command.ts";
 import { either } from "./plural.ts";
@@ -88,7 +88,7 @@ export const laneOption = (values: Given<"lane">): Lane | undefined => choiceOpt
 
 /** --uploader. @throws {UsageError} */
 export function uploaderOption(values: Given<"uploader">): Known["uploader"] {
-  return choiceOption(values, "uploader", ["moderator", "user"]);
+  return choiceOption(values, "uploader", UPLOADERS);
 }
 
 /** --code: that of a failure; one that is none would choose nothing. @throws {UsageError} */

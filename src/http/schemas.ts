@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { MAX_KEY_BYTES, text } from "../intake/shape.ts";
+import { UPLOADERS } from "../photo.ts";
 
 export const taken = z
   .object({
@@ -27,7 +28,7 @@ export const photo = z.object({
   public: z.boolean().describe("whether it may be shown: it is current, and its state is shown"),
   state: z.enum(["pending", "shown", "hidden", "review", "failed"]),
   listing: z.string().nullable(),
-  uploader: z.enum(["moderator", "user"]).nullable(),
+  uploader: z.enum(UPLOADERS).nullable(),
   claimed: z.string().nullable(),
   category: z.string().nullable(),
   human: z.number().nullable().describe("probability 0 to 1 that a human is visible"),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { UPLOADERS } from "../photo.ts";
 import { versionOf } from "../version.ts";
 import type { Parsed, PhotoEvent, Received } from "./event.ts";
 import { bucketName, MAX_KEY_BYTES, readShape, text, versionText } from "./shape.ts";
@@ -12,7 +13,7 @@ export const newPhoto = z.strictObject({
     "without a version id, what tells this photo from a later one under the same key",
   ),
   listing: text(200).optional().describe("the restaurant it belongs to; the last that is told counts"),
-  uploader: z.enum(["moderator", "user"]).optional().describe("the last that is told counts"),
+  uploader: z.enum(UPLOADERS).optional().describe("the last that is told counts"),
   claimed: text(200)
     .optional()
     .describe("the category that its uploader marked; the first that is told stays"),

@@ -1,7 +1,7 @@
 import { type IQueueBackend, type JobType, Queue } from "bullmq";
 import { z } from "zod";
 import type { Closable } from "../lifecycle.ts";
-import { LANES, type Lane, type PhotoJob } from "../photo.ts";
+import { LANES, type Lane, type PhotoJob, UPLOADERS } from "../photo.ts";
 import type { QueueServer } from "./server.ts";
 
 export interface LaneDepth {
@@ -156,7 +156,7 @@ const payload = z.object({
   found: z.literal(true).optional(),
   known: z.object({
     listing: z.string().optional(),
-    uploader: z.enum(["moderator", "user"]).optional(),
+    uploader: z.enum(UPLOADERS).optional(),
     claimed: z.string().optional(),
   }),
 });

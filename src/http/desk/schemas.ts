@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { UPLOADERS } from "../../photo.ts";
 import { KINDS } from "../../review/kinds.ts";
 import { isStorable } from "../../text.ts";
 
@@ -51,7 +52,7 @@ export const photo = z.object({
   version: z.string(),
   current: z.boolean().describe("false once its object was replaced or removed"),
   listing: z.string().nullable(),
-  uploader: z.enum(["moderator", "user"]).nullable(),
+  uploader: z.enum(UPLOADERS).nullable(),
   claimed: z.string().nullable().describe("the category its uploader marked"),
   state: z.enum(["pending", "shown", "hidden", "review", "failed"]),
   category: z.string().nullable(),
