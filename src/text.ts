@@ -1,3 +1,6 @@
+/** The id of a row, as text. */
+export const ID = /^[1-9]\d{0,17}$/;
+
 /** Whether Postgres can hold it: it takes no zero character, and no half of a character pair. */
 export function isStorable(text: string): boolean {
   return !text.includes("\0") && !/\p{Surrogate}/u.test(text);
@@ -11,4 +14,9 @@ export function storable(text: string, maxBytes: number): string {
   return Buffer.from(clean)
     .subarray(0, maxBytes - 3)
     .toString();
+}
+
+/** Text that was encoded as in an HTML form, where a plus is a space, as S3 encodes keys. @throws {URIError} where it was not. */
+export function decodeForm(encoded: string): string {
+  return decodeURIComponent(encoded.replaceAll("+", " "));
 }

@@ -5,6 +5,7 @@ import { asError, ConfigError } from "../errors.ts";
 import { fits, isBucket, MAX_KEY_BYTES, versionText } from "../intake/shape.ts";
 import { linesOf, MAX_LINE, tooLong } from "../lines.ts";
 import { type Known, type PhotoRef, UPLOADERS, type Uploader } from "../photo.ts";
+import { decodeForm } from "../text.ts";
 import { versionOf } from "../version.ts";
 import { checked, type List, type OpenFile, readInventory } from "./inventory.ts";
 import { type Fields, fieldName, isMangled, parseLine, UNREADABLE } from "./json-lines.ts";
@@ -177,7 +178,7 @@ function fieldsOf(values: readonly string[], columns: readonly string[], encoded
 /** Inventories write keys as URLs do. @returns "" where it is none. */
 function decoded(key: string): string {
   try {
-    return decodeURIComponent(key.replaceAll("+", " "));
+    return decodeForm(key);
   } catch {
     return "";
   }

@@ -5,6 +5,7 @@ import {
   readChange,
   replayDeliveries,
 } from "../store/deliveries.ts";
+import { ID } from "../text.ts";
 import { defineCommand, EXIT, flags, texts, UsageError, type Values } from "./command.ts";
 import { choiceOption, numberOption, whole } from "./options.ts";
 import { printResult, table } from "./output.ts";
@@ -135,7 +136,7 @@ function filterOf(values: Values<typeof options>): DeliveryFilter {
 }
 
 function number(what: string, text: string | undefined): string {
-  if (text !== undefined && /^[1-9]\d{0,17}$/.test(text)) return text;
+  if (text !== undefined && ID.test(text)) return text;
   throw new UsageError(`${what}: expected a number, got ${JSON.stringify(text ?? "")}`);
 }
 

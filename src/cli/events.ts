@@ -9,6 +9,7 @@ import {
   resolveBadMessage,
 } from "../store/bad-messages.ts";
 import type { Pool } from "../store/pool.ts";
+import { ID } from "../text.ts";
 import { openEventIntake } from "../wiring/intake.ts";
 import { replayBadMessage } from "../wiring/replay.ts";
 import { connectedConfig, defineCommand, EXIT, flags, type Terminal, texts, UsageError } from "./command.ts";
@@ -75,7 +76,7 @@ function filterOf(
   values: { all: boolean; source?: string; since?: string },
 ): BadMessageFilter {
   const { all, source } = values;
-  const wrong = ids.find((id) => !/^[1-9]\d{0,17}$/.test(id));
+  const wrong = ids.find((id) => !ID.test(id));
   if (wrong !== undefined) {
     throw new UsageError(`expected ids, as maitred events list shows them, got ${JSON.stringify(wrong)}`);
   }

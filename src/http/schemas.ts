@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { MAX_KEY_BYTES, text } from "../intake/shape.ts";
 import { UPLOADERS } from "../photo.ts";
+import { ID } from "../text.ts";
 
 export const taken = z
   .object({
@@ -64,7 +65,7 @@ export const photoQuery = z.object({
   ),
 });
 export const photoParams = z.object({
-  id: z.string().regex(/^[1-9][0-9]{0,17}$/, "expected the id of a photo"),
+  id: z.string().regex(ID, "expected the id of a photo"),
 });
 
 export const newAppeal = z.strictObject({

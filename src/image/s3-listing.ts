@@ -10,6 +10,7 @@ import { asError, ConfigError, PhotoError, UpstreamError } from "../errors.ts";
 import type { ListedObject } from "../intake/settle.ts";
 import type { ListedPage } from "../intake/sweep.ts";
 import { compareKeys } from "../key-order.ts";
+import { decodeForm } from "../text.ts";
 
 export interface Listing {
   prefix: string;
@@ -165,7 +166,7 @@ async function askVersions(asking: Asking, { prefix, pageSize }: Listing, place:
 
 /** As in an HTML form, so that XML can carry it; a store that ignores the wish sends it as it is. */
 export function decoderOf(encoding: string | undefined): (key: string) => string {
-  return encoding === "url" ? (key) => decodeURIComponent(key.replaceAll("+", " ")) : (key) => key;
+  return encoding === "url" ? decodeForm : (key) => key;
 }
 
 /** Sends one request when it is its turn, and ends it when it takes too long or nobody waits for it any more. */

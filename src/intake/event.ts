@@ -1,5 +1,6 @@
 import { EventError } from "../errors.ts";
 import type { Known, Store } from "../photo.ts";
+import { decodeForm } from "../text.ts";
 import { fits, MAX_KEY_BYTES } from "./shape.ts";
 
 /**
@@ -60,7 +61,7 @@ export function checkKey(key: string, where: string): string {
  */
 export function decodeFormKey(encoded: string, where: string): string {
   try {
-    return checkKey(decodeURIComponent(encoded.replaceAll("+", " ")), where);
+    return checkKey(decodeForm(encoded), where);
   } catch (cause) {
     if (cause instanceof EventError) throw cause;
     throw new EventError(

@@ -1,10 +1,8 @@
 import { z } from "zod";
-import { text } from "./schemas.ts";
+import { id, text, time } from "./schemas.ts";
 
 /** The shapes of what operators see and do. Times are ISO 8601, ids are text, durations in seconds unless named otherwise. */
 
-const id = z.string().regex(/^[1-9][0-9]{0,17}$/, "expected an id");
-const time = z.iso.datetime({ offset: true });
 const lane = z.enum(["live", "backfill"]);
 const count = z.number().min(0);
 const code = z.string().regex(/^[A-Z_]{1,60}$/, "expected a failure code");

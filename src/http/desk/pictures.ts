@@ -6,6 +6,7 @@ import { HttpProblem } from "../problem.ts";
 import type { Access } from "./access.ts";
 import type { DeskDeps } from "./deps.ts";
 import { linkHolds, SIZES } from "./links.ts";
+import { id as photoId } from "./schemas.ts";
 
 /** Serves what links lead to: a link opens its picture for the session that it was made for, while it holds. */
 export function servePictures(
@@ -40,7 +41,7 @@ function asProblem(thrown: unknown): unknown {
   return new HttpProblem(away ? 404 : 422, `${thrown.code}: ${thrown.message}`);
 }
 
-const asked = z.object({ id: z.string().regex(/^[1-9][0-9]{0,17}$/), size: z.enum(SIZES) });
+const asked = z.object({ id: photoId, size: z.enum(SIZES) });
 const proof = z.object({
   asOf: z.string().max(20),
   until: z.coerce.number().int(),

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { UPLOADERS } from "../../photo.ts";
 import { KINDS } from "../../review/kinds.ts";
-import { isStorable } from "../../text.ts";
+import { ID, isStorable } from "../../text.ts";
 
 /** The shapes that the desk sends and is sent; its page is written against them. Times are ISO 8601, ids are text. */
 
@@ -16,7 +16,7 @@ export const kind = z
       "not sure of the category; it gave no usable scores; drawn at random",
   );
 
-export const id = z.string().regex(/^[1-9][0-9]{0,17}$/, "expected an id");
+export const id = z.string().regex(ID, "expected an id");
 /** Text of at most so many characters that Postgres can hold. */
 export const text = (most: number) =>
   z.string().max(most).refine(isStorable, "expected text without zero characters");
