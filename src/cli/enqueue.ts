@@ -87,6 +87,7 @@ folder that is an argument is not there, or there is no photo in any.
     try {
       await requireSchema(intake.db);
       await intake.server.check();
+      await requireSchema(intake.db);
       if (replay) {
         for await (const page of photosToReplay(intake.db, replay)) {
           for (const each of LANES) {

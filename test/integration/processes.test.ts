@@ -116,10 +116,15 @@ describe("a worker's end", () => {
     expect(await worker.exit).toBe(0);
   });
 
-  test("a worker does not start on a database that was not migrated", async ({ db }) => {
+  test("a worker does not start on a database that was not migrated, and nothing is queued there", async ({
+    db,
+  }) => {
     await db.pool.query("drop table pgmigrations");
     const worker = maitred(["worker"], { DATABASE_URL: db.url });
     expect(await worker.exit).toBe(2);
     expect(worker.stderr()).toContain("run maitred migrate first");
+    const enqueue = maitred(["enqueue", "s3://b/k"], { DATABASE_URL: db.url });
+    expect(await enqueue.exit).toBe(2);
+    expect(enqueue.stderr()).toContain("run maitred migrate first");
   });
 });
