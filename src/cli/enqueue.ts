@@ -85,7 +85,6 @@ folder that is an argument is not there, or there is no photo in any.
     };
     const progress = (): void => drawStatus(terminal, `${counts.queued} queued`);
     try {
-      await requireSchema(intake.db);
       await intake.server.check();
       await requireSchema(intake.db);
       if (replay) {
