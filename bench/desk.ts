@@ -9,13 +9,11 @@ import { Scope } from "../src/lifecycle.ts";
 import { createLog } from "../src/log.ts";
 import { addToken } from "../src/store/tokens.ts";
 import { startApi } from "../workers/api.ts";
+import { type Times, timed, timesOf } from "./times.ts";
 
-export interface Answers {
+/** Over HTTP on the same machine, of a hundred requests one after the other. */
+interface Answers extends Times {
   what: string;
-  /** Milliseconds, over HTTP on the same machine, of a hundred requests one after the other. */
-  p50Ms: number;
-  p95Ms: number;
-  maxMs: number;
 }
 
 export interface DeskMeasures {
@@ -100,23 +98,14 @@ async function measure(
   say: (line: string) => void,
 ): Promise<Answers[]> {
   const all: Answers[] = [];
-  /** @param then what is to be undone before the next, in its own time. */
   async function time<T>(
     what: string,
     work: (n: number) => Promise<T>,
-    then: (answer: T) => Promise<unknown> = async () => {},
+    then?: (answer: T) => Promise<unknown>,
   ): Promise<void> {
-    const ms: number[] = [];
-    for (let n = 0; n < REQUESTS; n++) {
-      const from = performance.now();
-      const answer = await work(n);
-      ms.push(performance.now() - from);
-      await then(answer);
-    }
-    ms.sort((a, b) => a - b);
-    const at = (share: number): number => Number(ms[Math.ceil(share * REQUESTS) - 1]!.toFixed(1));
-    all.push({ what, p50Ms: at(0.5), p95Ms: at(0.95), maxMs: at(1) });
-    say(`${what}: p50 ${at(0.5)} ms, p95 ${at(0.95)} ms`);
+    const times = timesOf(await timed(REQUESTS, work, then));
+    all.push({ what, ...times });
+    say(`${what}: p50 ${times.p50Ms.toFixed(1)} ms, p95 ${times.p95Ms.toFixed(1)} ms`);
   }
   const claim = async (body: object): Promise<string[]> => {
     const answer = (await ask("POST", "/desk/api/review/claims", body)) as { photos: { id: string }[] };
@@ -200,7 +189,7 @@ async function measure(
 }
 
 /** Four fifths shown or hidden, a fifth waiting: the newest are the largest ids, as they come. */
-export async function fill(db: pg.Pool, photos: number): Promise<void> {
+async function fill(db: pg.Pool, photos: number): Promise<void> {
   const step = 100_000;
   for (let from = 1; from <= photos; from += step) {
     await db.query(

@@ -10,13 +10,10 @@ import { createLog } from "../src/log.ts";
 import type { PhotoJob } from "../src/photo.ts";
 import { registerPhotos } from "../src/store/photos.ts";
 import { startWorker } from "../workers/moderate.ts";
+import { quantile, type Times, timesOf } from "./times.ts";
 
-/** How uploads fared in one stretch of time. */
-export interface Stretch {
-  /** Milliseconds from before a photo is put into the queue until its verdict is committed. */
-  p50Ms: number;
-  p95Ms: number;
-  maxMs: number;
+/** How uploads fared in one stretch of time, from before a photo is put into the queue until its verdict is committed. */
+export interface Stretch extends Times {
   /**
    * Milliseconds of CPU that the worker's process used meanwhile, for whatever: with nobody else on the machine it would
    * have been over in this time divided by the cores, which other work on the machine hardly changes.
@@ -88,16 +85,13 @@ export async function measureFairness(config: Config, settings: Settings): Promi
       times.push(upload(photo));
     }
     const all = (await Promise.all(times)).slice(WARM_UP);
-    const ms = sorted(all.map((each) => each.ms));
-    const cpuMs = sorted(all.map((each) => each.cpuMs));
+    const cpuMs = all.map((each) => each.cpuMs);
     const backfillPerS = ((backfilled - before) / (performance.now() - begun)) * 1_000;
     const stagesMs = Object.fromEntries(
       [...stages].map(([stage, { seconds, photos }]) => [stage, (seconds / photos) * 1_000]),
     );
     return {
-      p50Ms: quantile(ms, 0.5),
-      p95Ms: quantile(ms, 0.95),
-      maxMs: ms.at(-1)!,
+      ...timesOf(all.map((each) => each.ms)),
       p50CpuMs: quantile(cpuMs, 0.5),
       p95CpuMs: quantile(cpuMs, 0.95),
       backfillPerS,
@@ -144,14 +138,6 @@ function keepBacklog(intake: Intake, settings: Settings): { deep: Promise<void>;
       await kept;
     },
   };
-}
-
-function sorted(values: number[]): number[] {
-  return values.sort((a, b) => a - b);
-}
-
-function quantile(values: readonly number[], part: number): number {
-  return values[Math.min(values.length - 1, Math.floor(part * values.length))]!;
 }
 
 let made = 0;

@@ -8,14 +8,12 @@ import { createLog } from "../src/log.ts";
 import { addToken } from "../src/store/tokens.ts";
 import { launchChromium } from "../test/desk/chromium.ts";
 import { startApi } from "../workers/api.ts";
+import { type Times, timesOf } from "./times.ts";
 
-/** Times of frames, as a page sees them, in milliseconds; the browser makes at most 60 a second. */
-export interface Frames {
+/** Times of frames, as a page sees them; the browser makes at most 60 a second. */
+interface Frames extends Times {
   what: string;
   frames: number;
-  p50Ms: number;
-  p95Ms: number;
-  maxMs: number;
   /** Frames that came later than 16.7 ms after the one before, with half a millisecond of grace for the clock. */
   late: number;
   /** Frames that were made, of those that there was time for. */
@@ -98,12 +96,13 @@ async function measure(page: Page, photos: number, say: (line: string) => void):
     const after = await cpuOf(cdp);
     const times = (await page.evaluate("noted")) as number[];
     const frame = (key: keyof Cpu): number =>
-      Number((((after[key] - before[key]) * 1_000) / ((times.at(-1)! - times[0]!) / FRAME_MS)).toFixed(2));
+      ((after[key] - before[key]) * 1_000) / ((times.at(-1)! - times[0]!) / FRAME_MS);
     const cpu = { scriptMs: frame("script"), layoutMs: frame("layout"), threadMs: frame("thread") };
     measures.push({ ...framesOf(what, times), ...cpu });
     const { p95Ms, late, share } = measures.at(-1)!;
     const smooth = `${(share * 100).toFixed(1)} % of 60 a second`;
-    say(`${what}: p95 ${p95Ms} ms, ${late} late, ${smooth}; CPU a frame ${cpu.threadMs} ms`);
+    const cost = `CPU a frame ${cpu.threadMs.toFixed(2)} ms`;
+    say(`${what}: p95 ${p95Ms.toFixed(1)} ms, ${late} late, ${smooth}; ${cost}`);
   };
   const height = Number(await page.evaluate("document.querySelector('.cells').clientHeight"));
   await page.keyboard.press("Home");
@@ -156,17 +155,13 @@ function framesOf(
   times: readonly number[],
 ): Omit<Frames, "scriptMs" | "layoutMs" | "threadMs"> {
   const ms = times.slice(1).map((time, index) => time - times[index]!);
-  const sorted = ms.toSorted((a, b) => a - b);
-  const at = (share: number): number => Number(sorted[Math.ceil(share * sorted.length) - 1]!.toFixed(1));
   const all = Math.round((times.at(-1)! - times[0]!) / FRAME_MS);
   return {
     what,
     frames: ms.length,
-    p50Ms: at(0.5),
-    p95Ms: at(0.95),
-    maxMs: at(1),
+    ...timesOf(ms),
     late: ms.filter((each) => each > FRAME_MS + 0.5).length,
-    share: Number((ms.length / all).toFixed(3)),
+    share: ms.length / all,
   };
 }
 

@@ -1,43 +1,41 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { startFauxqs } from "fauxqs";
 import { Pool } from "undici";
-import type { Config } from "../src/config.ts";
 import { connect } from "../src/store/pool.ts";
-import { prepare, startProcess } from "./events.ts";
-import { makePhotos } from "./photos.ts";
+import { startServer } from "./child.ts";
+import { prepare } from "./events.ts";
+import type { Env } from "./setup.ts";
+import { quantile, type Times, timesOf } from "./times.ts";
 
-export interface Latency {
+/** From the answer 202 until the verdict can be read from another connection. */
+export interface Latency extends Times {
   events: number;
-  /** Milliseconds from the answer 202 until the verdict can be read from another connection. */
-  p50Ms: number;
-  p95Ms: number;
   p99Ms: number;
-  maxMs: number;
   failed: number;
 }
 
 /**
  * How long photos take from being accepted to their committed verdict while events come at a steady rate, whether or not
- * those before are answered: maitred api and maitred worker as processes of their own, photos of 1600 x 1200 from S3.
+ * those before are answered: maitred api and maitred worker as processes of their own, and the photos of `paths` from S3.
  */
 export async function measureLatency(
-  configFor: (s3: string) => Config,
+  settings: Env,
   ratePerS: number,
   seconds: number,
-  folder: string,
+  paths: readonly string[],
 ): Promise<Latency> {
   const s3 = await startFauxqs({ port: 0, logger: false });
-  const config = configFor(`http://127.0.0.1:${s3.port}`);
-  const token = await prepare(config);
+  const endpoint = `http://127.0.0.1:${s3.port}`;
+  const env: Env = { ...settings, MAITRED_S3_ENDPOINT: endpoint };
+  const token = await prepare(env);
   const total = Math.round(ratePerS * seconds);
   const warmUp = Math.round(ratePerS * WARM_UP_S);
-  await fillBucket(config.s3Endpoint, folder, warmUp + total);
-  const db = connect(config.databaseUrl, () => {}, 2);
-  const [api, worker] = [await startProcess(config, "api"), await startProcess(config, "worker")];
+  await fillBucket(endpoint, paths, warmUp + total);
+  const db = connect(env["DATABASE_URL"]!, () => {}, 2);
+  const [api, worker] = [await startServer(env, "api"), await startServer(env, "worker")];
   const http = new Pool(api.url, { connections: 32 });
   const accepted = new Map<string, number>();
   const tell = async (n: number): Promise<void> => {
@@ -81,23 +79,14 @@ export async function measureLatency(
   await Promise.all(asked);
   await looking;
   await http.close();
-  await worker.stop();
-  await api.stop();
+  await worker.end();
+  await api.end();
   await db.end();
   await s3.stop();
-  times.sort((a, b) => a - b);
-  const quantile = (part: number): number => times[Math.min(total - 1, Math.floor(part * total))]!;
-  return {
-    events: total,
-    p50Ms: quantile(0.5),
-    p95Ms: quantile(0.95),
-    p99Ms: quantile(0.99),
-    maxMs: times.at(-1)!,
-    failed,
-  };
+  return { events: total, ...timesOf(times), p99Ms: quantile(times, 0.99), failed };
 }
 
-async function fillBucket(endpoint: string, folder: string, count: number): Promise<void> {
+async function fillBucket(endpoint: string, paths: readonly string[], count: number): Promise<void> {
   const client = new S3Client({
     endpoint,
     region: "us-east-1",
@@ -105,7 +94,7 @@ async function fillBucket(endpoint: string, folder: string, count: number): Prom
     credentials: { accessKeyId: "bench", secretAccessKey: "bench" },
   });
   await client.send(new CreateBucketCommand({ Bucket: "photos" }));
-  const photos = (await makePhotos(folder, 22)).map((path) => readFileSync(path));
+  const photos = paths.map((path) => readFileSync(path));
   for (let n = 0; n < count; n++) {
     await client.send(
       new PutObjectCommand({ Bucket: "photos", Key: keyOf(n), Body: photos[n % photos.length]! }),
@@ -115,7 +104,7 @@ async function fillBucket(endpoint: string, folder: string, count: number): Prom
 }
 
 function keyOf(n: number): string {
-  return join("bench", `${n}.jpg`);
+  return `bench/${n}.jpg`;
 }
 
 const WARM_UP_S = 5;

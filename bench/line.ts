@@ -14,11 +14,10 @@ export interface LineRate {
 
 /** Photos/s of a worker from its first photo to the last commit, with all of them queued before it starts. */
 export async function measureLine(config: Config, folder: string): Promise<LineRate> {
-  await queueFolder(config, folder);
+  const total = await queueFolder(config, folder);
   const scope = new Scope();
   let [left, batches, batched, first, last] = [0, 0, 0, 0, 0];
   let wake = (): void => {};
-  const total = await countPhotos(folder);
   const done = new Promise<void>((resolve) => {
     wake = resolve;
   });
@@ -40,18 +39,17 @@ export async function measureLine(config: Config, folder: string): Promise<LineR
   return { photosPerS: (total / (last - first)) * 1000, meanBatch: batched / batches };
 }
 
-/** Registers and queues every photo of a folder, on a database and queue that are migrated first. */
-export async function queueFolder(config: Config, folder: string): Promise<void> {
+/** Registers and queues every photo of a folder, on a database and queue that are migrated first. @returns how many. */
+export async function queueFolder(config: Config, folder: string): Promise<number> {
   await migrateAll(config);
   const scope = new Scope();
   const intake = openIntake(config, scope, () => {});
   await intake.db.query("truncate photos, tags, verdicts cascade");
-  for await (const page of listFolder(folder)) await intake.take(page, "live");
-  await scope.close();
-}
-
-async function countPhotos(folder: string): Promise<number> {
   let total = 0;
-  for await (const page of listFolder(folder)) total += page.length;
+  for await (const page of listFolder(folder)) {
+    await intake.take(page, "live");
+    total += page.length;
+  }
+  await scope.close();
   return total;
 }

@@ -1,6 +1,7 @@
 /** A process of its own that sends events over HTTP as fast as they are answered, and prints what became of them. */
 import { performance } from "node:perf_hooks";
 import { Pool } from "undici";
+import { quantile, type Times, timesOf } from "./times.ts";
 
 export interface Load {
   url: string;
@@ -11,10 +12,8 @@ export interface Load {
   seconds: number;
 }
 
-export interface Loaded {
+export interface Loaded extends Times {
   eventsPerS: number;
-  p50Ms: number;
-  p95Ms: number;
   p99Ms: number;
   /** Requests by status. */
   statuses: Record<string, number>;
@@ -52,14 +51,11 @@ async function send(seconds: number): Promise<Loaded> {
     }
   };
   await Promise.all(Array.from({ length: load.connections }, connection));
-  times.sort((a, b) => a - b);
-  const quantile = (part: number): number =>
-    times[Math.min(times.length - 1, Math.floor(part * times.length))]!;
+  if (accepted === 0) throw new Error(`expected 202 of some requests, got ${JSON.stringify(statuses)}`);
   return {
     eventsPerS: (accepted / (performance.now() - since)) * 1_000,
-    p50Ms: quantile(0.5),
-    p95Ms: quantile(0.95),
-    p99Ms: quantile(0.99),
+    ...timesOf(times),
+    p99Ms: quantile(times, 0.99),
     statuses,
   };
 }

@@ -1,11 +1,10 @@
-import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Config } from "../src/config.ts";
-import { packageRoot } from "../src/package-root.ts";
+import { readConfig } from "../src/config.ts";
 import { connect } from "../src/store/pool.ts";
+import { startMaitred } from "./child.ts";
 import { queueFolder } from "./line.ts";
+import type { Env } from "./setup.ts";
+import { memoryMiB } from "./usage.ts";
 
 export interface Memory {
   photos: number;
@@ -19,27 +18,11 @@ export interface Memory {
 }
 
 /** Resident memory of a worker's process over all photos of a folder. Linux. */
-export async function measureMemory(config: Config, folder: string, photos: number): Promise<Memory> {
+export async function measureMemory(env: Env, folder: string, photos: number): Promise<Memory> {
+  const config = readConfig(env);
   await queueFolder(config, folder);
   const db = connect(config.databaseUrl, () => {}, 1);
-  const env = {
-    ...process.env,
-    DATABASE_URL: config.databaseUrl,
-    MAITRED_QUEUE_URL: config.queueUrl,
-    MAITRED_QUEUE_PREFIX: config.queuePrefix,
-    MAITRED_FOLDERS: folder,
-    MAITRED_DUPLICATES: config.duplicates,
-    MAITRED_LOG_LEVEL: "error",
-    MAITRED_PORT: "0",
-  };
-  const worker = spawn(process.execPath, [join(packageRoot(), "bin/maitred.js"), "worker"], {
-    stdio: "inherit",
-    env,
-  });
-  const status = (field: string): number => {
-    const text = readFileSync(`/proc/${worker.pid}/status`, "utf8");
-    return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(text)?.[1]) / 1024;
-  };
+  const worker = startMaitred(env, "worker");
   let [after2000MiB, finalMiB, since, from] = [0, 0, 0, 0];
   for (;;) {
     await sleep(250);
@@ -48,18 +31,16 @@ export async function measureMemory(config: Config, folder: string, photos: numb
     );
     const done = rows[0]!.n;
     if (done > 0 && since === 0) [since, from] = [Date.now(), done];
-    if (done >= 2_000 && after2000MiB === 0) after2000MiB = status("VmRSS");
+    if (done >= 2_000 && after2000MiB === 0) after2000MiB = memoryMiB(worker.pid);
     // the last look is at a worker that still works, not at one that has begun to rest
-    if (done < photos) finalMiB = status("VmRSS");
+    if (done < photos) finalMiB = memoryMiB(worker.pid);
     process.stderr.write(`\r${done}/${photos} photos, ${finalMiB.toFixed(0)} MiB\x1b[K`);
     if (done === photos) break;
   }
   process.stderr.write("\n");
-  const peakMiB = status("VmHWM");
+  const peakMiB = memoryMiB(worker.pid, "peak");
   const photosPerS = ((photos - from) / (Date.now() - since)) * 1000;
-  const exit = new Promise((resolve) => worker.on("exit", resolve));
-  worker.kill("SIGTERM");
-  await exit;
+  await worker.end();
   await db.end();
   return { photos, photosPerS, after2000MiB, finalMiB, peakMiB, growth: finalMiB / after2000MiB - 1 };
 }

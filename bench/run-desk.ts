@@ -1,24 +1,15 @@
-/** `npm run bench:desk -- [PHOTOS]`: the desk's answers alone, over a million photos unless another number is given. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+/** `npm run bench:desk`: how long the desk's answers take. */
 import { readConfig } from "../src/config.ts";
-import { startPostgres } from "../src/embedded/postgres.ts";
+import { runBench } from "./bench.ts";
 import { measureDesk } from "./desk.ts";
-import { makePhotos } from "./photos.ts";
+import { setUpBench } from "./setup.ts";
 
-const work = mkdtempSync(join(tmpdir(), "maitred-bench-"));
-const postgres = await startPostgres(work);
-const photos = mkdtempSync(join(work, "photos-"));
-const files = await makePhotos(photos, 20);
-const config = readConfig({
-  DATABASE_URL: postgres.url,
-  MAITRED_QUEUE_URL: postgres.url,
-  MAITRED_FOLDERS: photos,
+const about = `Times the desk's answers over HTTP, a hundred of each kind, one after the other, while sixteen other moderators hold
+photos. All of it is on this machine.`;
+const options = { photos: [1_000_000, "that are known, a fifth of which wait, at least 100000"] } as const;
+
+await runBench("bench:desk", about, options, async ({ values, scope, say, keep }) => {
+  const { paths, queues, env } = await setUpBench(scope, 20);
+  const config = readConfig(env({ MAITRED_QUEUE_URL: queues["postgres"] }));
+  keep(await measureDesk(config, values.photos, paths, say));
 });
-const say = (line: string): void => void process.stderr.write(`${line}\n`);
-const measured = await measureDesk(config, Number(process.argv[2] ?? 1_000_000), files, say);
-process.stdout.write(`${JSON.stringify(measured, null, 2)}\n`);
-await postgres.close();
-rmSync(work, { recursive: true, force: true });
-process.exit(0);

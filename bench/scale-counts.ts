@@ -11,8 +11,6 @@ export interface Sizes {
 
 /** What the tables take on disk, a photo. */
 export async function sizes(db: Pool, photos: number): Promise<Sizes> {
-  // over millions of rows these take longer than what the line may wait for
-  await db.query("set statement_timeout = 0");
   await db.query("vacuum analyze");
   const { rows } = await db.query<{ name: string; rows: number; bytes: number }>(
     `select relname as name, greatest(reltuples, 0)::float8 as rows, pg_total_relation_size(oid)::float8 as bytes
@@ -36,7 +34,6 @@ export async function mistakes(
   photos: number,
   recorded: Recorded,
 ): Promise<string[]> {
-  await db.query("set statement_timeout = 0");
   const { rows } = await db.query<Record<string, number>>(
     `select (select count(*) from photos)::float8 as "photos",
       (select count(distinct key) from photos)::float8 as "keys",

@@ -1,19 +1,17 @@
-import { spawn } from "node:child_process";
-import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
+import pg from "pg";
 import { migrateAll } from "../src/cli/migrate.ts";
-import type { Config } from "../src/config.ts";
-import { packageRoot } from "../src/package-root.ts";
+import { readConfig } from "../src/config.ts";
 import type { PhotoJob } from "../src/photo.ts";
 import { readBackfill } from "../src/store/backfills.ts";
-import { connect } from "../src/store/pool.ts";
-import { cpuSeconds, postgresCpuSeconds, redisCpuSeconds, residentMiB } from "./cpu.ts";
+import { type Child, startBeside, startMaitred } from "./child.ts";
 import type { Recorded, RecorderSettings } from "./recorder.ts";
 import { mistakes, type Sizes, sizes } from "./scale-counts.ts";
-import type { Store } from "./store.ts";
-import { unhurried } from "./unhurried.ts";
+import type { Env } from "./setup.ts";
+import { keyOf, type Store } from "./store.ts";
+import { cpuSeconds, memoryMiB, postgresCpuSeconds, redisCpuSeconds } from "./usage.ts";
 
 export interface Scale {
   photos: number;
@@ -54,15 +52,16 @@ export interface ScaleSettings {
  * One backfill over a bucket of which nothing is known: listed, registered, fed through the queue, recorded. First a tenth
  * is fed without anybody taking it; then the feeder starts anew, and what it feeds is recorded beside it.
  */
-export async function measureScale(config: Config, store: Store, settings: ScaleSettings): Promise<Scale> {
+export async function measureScale(env: Env, store: Store, settings: ScaleSettings): Promise<Scale> {
   const { photos, queueLimit } = settings;
+  const config = readConfig(env);
   await migrateAll(config);
-  const db = connect(unhurried(config.databaseUrl), () => {}, 1);
+  // without the limits of the line, whose statements never count millions of rows
+  const db = new pg.Pool({ connectionString: config.databaseUrl, max: 1 });
   const redis = new Redis(config.queueUrl);
   const emptyBytes = await usedBytes(redis);
-  const { id } = JSON.parse(
-    await finished(start(config, "backfill", "start", "s3://archive/", "--by", "bench", "--json")),
-  );
+  const planned = startMaitred(env, "backfill", "start", "s3://archive/", "--by", "bench", "--json");
+  const { id } = JSON.parse(await planned.done) as { id: string };
 
   const cpuOf = async (processes: Record<string, number>): Promise<CpuS> => ({
     ...Object.fromEntries(Object.entries(processes).map(([name, pid]) => [name, cpuSeconds(pid)])),
@@ -70,7 +69,7 @@ export async function measureScale(config: Config, store: Store, settings: Scale
     redis: await redisCpuSeconds(redis),
   });
   const share = Math.max(5_000, Math.floor(photos / 10));
-  const alone = start({ ...config, feedLimit: share }, "feed");
+  const alone = startMaitred({ ...env, MAITRED_FEED_LIMIT: String(share) }, "feed");
   // from its first page, as a feeder that runs for days is not measured by its start
   let first: Moment | undefined;
   const last = await until(alone, async () => {
@@ -92,13 +91,13 @@ export async function measureScale(config: Config, store: Store, settings: Scale
 
   const since = performance.now();
   const before = await cpuOf({});
-  const recorder = startRecorder(config, settings);
-  const feeder = start({ ...config, feedLimit: queueLimit }, "feed");
+  const recorder = startBeside(env, "recorder", settingsOf(settings));
+  const feeder = startMaitred({ ...env, MAITRED_FEED_LIMIT: String(queueLimit) }, "feed");
   const feederMiB: number[] = [];
   let redisPeak = 0;
   await until(feeder, async () => {
     if (recorder.ended()) throw new Error("the recorder ended");
-    feederMiB.push(residentMiB(feeder.pid));
+    feederMiB.push(memoryMiB(feeder.pid));
     redisPeak = Math.max(redisPeak, await usedBytes(redis));
     return (await readBackfill(db, id))!.state === "done" ? true : undefined;
   });
@@ -133,67 +132,13 @@ interface Moment {
   cpuS: CpuS;
 }
 
-interface Child {
-  pid: number;
-  ended(): boolean;
-  /** Asks it to end. @returns what it printed. */
-  end(): Promise<string>;
-}
-
-function start(config: Config, ...args: string[]): Child & { done: Promise<string> } {
-  return run(config, join(packageRoot(), "bin/maitred.js"), args);
-}
-
-function startRecorder(config: Config, { every, pictures }: ScaleSettings): Child {
-  const settings: RecorderSettings = {
-    pictures: Array.from({ length: pictures }, (_, n) => pictureOf(n)),
-    every,
-    concurrency: 512,
-  };
-  return run(config, join(packageRoot(), "dist/bench/recorder.js"), [JSON.stringify(settings)]);
+function settingsOf({ every, pictures }: ScaleSettings): RecorderSettings {
+  return { pictures: Array.from({ length: pictures }, (_, n) => pictureOf(n)), every, concurrency: 512 };
 }
 
 function pictureOf(n: number): PhotoJob {
-  const key = `uploads/${String(n).padStart(9, "0")}-dinner-for-two.jpg`;
-  return { id: String(n), store: "s3", bucket: "archive", key, version: "", known: {} };
+  return { id: String(n), store: "s3", bucket: "archive", key: keyOf(n), version: "", known: {} };
 }
-
-function run(config: Config, file: string, args: string[]): Child & { done: Promise<string> } {
-  const child = spawn(process.execPath, [file, ...args], {
-    stdio: ["ignore", "pipe", "inherit"],
-    env: {
-      ...process.env,
-      DATABASE_URL: config.databaseUrl,
-      MAITRED_QUEUE_URL: config.queueUrl,
-      MAITRED_QUEUE_PREFIX: config.queuePrefix,
-      MAITRED_S3_ENDPOINT: config.s3Endpoint,
-      MAITRED_FEED_LIMIT: String(config.feedLimit),
-      MAITRED_LOG_LEVEL: "warn",
-      AWS_ACCESS_KEY_ID: "bench",
-      AWS_SECRET_ACCESS_KEY: "bench",
-    },
-  });
-  let out = "";
-  child.stdout.on("data", (chunk: Buffer) => {
-    out += chunk;
-  });
-  const done = new Promise<string>((resolve, reject) => {
-    child.on("close", (code) => (code === 0 ? resolve(out) : reject(new Error(`${args[0]}: exit ${code}`))));
-  });
-  // whoever waits for it hears of it
-  done.catch(() => {});
-  return {
-    pid: child.pid!,
-    done,
-    ended: () => child.exitCode !== null,
-    end() {
-      child.kill("SIGTERM");
-      return done;
-    },
-  };
-}
-
-const finished = ({ done }: { done: Promise<string> }): Promise<string> => done;
 
 /** Looks again and again while a process runs. */
 async function until<T>(child: Child, look: () => Promise<T | undefined>): Promise<T> {

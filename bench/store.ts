@@ -6,7 +6,7 @@ export interface Store {
   endpoint: string;
   /** Objects that were read so far. */
   reads(): number;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /**
@@ -39,7 +39,7 @@ export async function startStore(keys: number, photos: readonly Buffer[] = []): 
   return {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     reads: () => reads,
-    close() {
+    async close() {
       server.close();
       server.closeAllConnections();
     },
@@ -60,7 +60,7 @@ function page(asked: URLSearchParams, keys: number): string {
   return `<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>${last < keys}</IsTruncated>${next}${contents.join("")}</ListBucketResult>`;
 }
 
-function keyOf(n: number): string {
+export function keyOf(n: number): string {
   return `uploads/${String(n).padStart(9, "0")}-dinner-for-two.jpg`;
 }
 

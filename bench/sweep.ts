@@ -1,13 +1,12 @@
-import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Queue } from "bullmq";
 import { migrateAll } from "../src/cli/migrate.ts";
-import type { Config } from "../src/config.ts";
-import { packageRoot } from "../src/package-root.ts";
+import { readConfig } from "../src/config.ts";
 import { openQueueServer } from "../src/queue/server.ts";
-import { type Store, startStore } from "./store.ts";
+import { startMaitred } from "./child.ts";
+import type { Env } from "./setup.ts";
+import { startStore } from "./store.ts";
+import { memoryMiB } from "./usage.ts";
 
 export interface SweepRate {
   keysPerS: number;
@@ -27,9 +26,11 @@ export interface SweepMeasures {
 }
 
 /** Keys/s and peak memory of `maitred sweep` over a bucket that is all unknown, and over the same when all is known. */
-export async function measureSweep(config: Config, keys: number): Promise<SweepMeasures> {
+export async function measureSweep(settings: Env, keys: number): Promise<SweepMeasures> {
+  const config = readConfig(settings);
   await migrateAll(config);
   const store = await startStore(keys);
+  const env = { ...settings, MAITRED_S3_ENDPOINT: store.endpoint };
   const server = openQueueServer(config, () => {});
   const queue = new Queue(
     "backfill",
@@ -45,8 +46,8 @@ export async function measureSweep(config: Config, keys: number): Promise<SweepM
     }
   })();
   try {
-    const unknown = await run(config, store, keys, "missed");
-    const known = await run(config, store, keys, "known");
+    const unknown = await run(env, keys, "missed");
+    const known = await run(env, keys, "known");
     return {
       keys,
       store: "a local HTTP server that answers pages of 1,000 keys from memory: no network, no store",
@@ -59,49 +60,18 @@ export async function measureSweep(config: Config, keys: number): Promise<SweepM
     await drained;
     await queue.close();
     await server.close();
-    store.close();
+    await store.close();
   }
 }
 
-async function run(
-  config: Config,
-  store: Store,
-  keys: number,
-  expected: "missed" | "known",
-): Promise<SweepRate> {
-  const args = ["sweep", "--json", "--rate", "10000", "listed"];
-  const child = spawn(process.execPath, [join(packageRoot(), "bin/maitred.js"), ...args], {
-    stdio: ["ignore", "pipe", "inherit"],
-    env: {
-      ...process.env,
-      DATABASE_URL: config.databaseUrl,
-      MAITRED_QUEUE_URL: config.queueUrl,
-      MAITRED_QUEUE_PREFIX: config.queuePrefix,
-      MAITRED_S3_ENDPOINT: store.endpoint,
-      AWS_ACCESS_KEY_ID: "bench",
-      AWS_SECRET_ACCESS_KEY: "bench",
-    },
-  });
-  let out = "";
-  child.stdout.on("data", (chunk: Buffer) => {
-    out += chunk;
-  });
+async function run(env: Env, keys: number, expected: "missed" | "known"): Promise<SweepRate> {
+  const sweep = startMaitred(env, "sweep", "--json", "--rate", "10000", "listed");
   let peakMiB = 0;
   const look = setInterval(() => {
-    try {
-      const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
-      peakMiB = Math.max(peakMiB, Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024);
-    } catch {
-      // it has ended, or this is not Linux
-    }
+    peakMiB = Math.max(peakMiB, memoryMiB(sweep.pid, "peak") || 0);
   }, 100);
-  const code = await new Promise((resolve) => child.on("close", resolve));
-  clearInterval(look);
-  const result = code === 0 ? JSON.parse(out) : {};
-  if (result[expected] !== keys) throw new Error(`expected ${keys} ${expected}, got ${code}: ${out}`);
-  return {
-    keysPerS: Math.round(keys / result.seconds),
-    seconds: Number(result.seconds.toFixed(1)),
-    peakMiB: Math.round(peakMiB),
-  };
+  const out = await sweep.done.finally(() => clearInterval(look));
+  const result = JSON.parse(out);
+  if (result[expected] !== keys) throw new Error(`expected ${keys} ${expected}, got ${out}`);
+  return { keysPerS: keys / result.seconds, seconds: result.seconds, peakMiB };
 }

@@ -4,12 +4,10 @@ import { packageRoot } from "../src/package-root.ts";
 import { registerPhotos } from "../src/store/photos.ts";
 import type { Pool } from "../src/store/pool.ts";
 import { type Outcome, recordOutcomes } from "../src/store/verdicts.ts";
+import { type Times, timed, timesOf } from "./times.ts";
 
-/** Milliseconds, as the client sees them. */
-export interface Times {
-  p50Ms: number;
-  p95Ms: number;
-  maxMs: number;
+/** As the client sees them. */
+interface Runs extends Times {
   runs: number;
 }
 
@@ -29,8 +27,8 @@ export function documentedQueries(): DocumentedQuery[] {
 }
 
 /** Each query, so many times, on one connection. Every run asks for another listing, photo and category. */
-export async function timeQueries(db: Pool, photos: number, runs: number): Promise<Record<string, Times>> {
-  const times: Record<string, Times> = {};
+export async function timeQueries(db: Pool, photos: number, runs: number): Promise<Record<string, Runs>> {
+  const times: Record<string, Runs> = {};
   for (const { title, sql } of documentedQueries()) {
     const each = async (): Promise<void> => {
       const asked = sql
@@ -45,45 +43,45 @@ export async function timeQueries(db: Pool, photos: number, runs: number): Promi
       await db.query(asked);
     };
     await each();
-    times[title] = await timed(runs, each);
+    times[title] = runsOf(await timed(runs, each));
   }
   return times;
 }
 
 /** Groups of 256 verdicts of photos that were judged before and lie together, as a backfill gives them. */
-export async function timeArchive(db: Pool, photos: number, runs: number): Promise<Times> {
-  return timed(runs, async () => {
+export async function timeArchive(db: Pool, photos: number, runs: number): Promise<Runs> {
+  const group = async (): Promise<unknown> => {
     const first = 1 + Math.floor(Math.random() * (photos - GROUP));
     return recordOutcomes(
       db,
       Array.from({ length: GROUP }, (_, n) => judged(String(first + n))),
     );
-  });
+  };
+  return runsOf(await timed(runs, group));
 }
 
 /** The same of photos that lie all over the tables, most of them not in memory. */
-export async function timeScattered(db: Pool, photos: number, runs: number): Promise<Times> {
-  return timed(runs, async () => {
+export async function timeScattered(db: Pool, photos: number, runs: number): Promise<Runs> {
+  const group = async (): Promise<unknown> => {
     const ids = Array.from({ length: GROUP }, () => String(1 + Math.floor(Math.random() * photos)));
     return recordOutcomes(db, [...new Set(ids)].map(judged));
-  });
+  };
+  return runsOf(await timed(runs, group));
 }
 
 /** Groups of 256 verdicts of photos that were just registered, as uploads are. */
-export async function timeUploads(db: Pool, runs: number): Promise<Times> {
+export async function timeUploads(db: Pool, runs: number): Promise<Runs> {
   const groups: string[][] = [];
   for (let group = 0; group < runs; group++) groups.push(await upload(db));
-  return timed(runs, async () => recordOutcomes(db, groups.pop()!.map(judged)));
+  return runsOf(await timed(runs, async () => recordOutcomes(db, groups.pop()!.map(judged))));
 }
 
 /** Registers groups of uploads and gives them verdicts until `stop` says so; the times are those of both together. */
-export async function writeBeside(db: Pool, stop: AbortSignal): Promise<Times> {
-  const taken: number[] = [];
-  while (!stop.aborted) {
-    const { maxMs } = await timed(1, async () => recordOutcomes(db, (await upload(db)).map(judged)));
-    taken.push(maxMs);
-  }
-  return timesOf(taken);
+export async function writeBeside(db: Pool, stop: AbortSignal): Promise<Runs> {
+  const ms: number[] = [];
+  while (!stop.aborted)
+    ms.push(...(await timed(1, async () => recordOutcomes(db, (await upload(db)).map(judged)))));
+  return runsOf(ms);
 }
 
 async function upload(db: Pool): Promise<string[]> {
@@ -123,21 +121,8 @@ function judged(photoId: string): Outcome {
   };
 }
 
-async function timed(runs: number, work: () => Promise<unknown>): Promise<Times> {
-  const taken: number[] = [];
-  for (let run = 0; run < runs; run++) {
-    const begun = performance.now();
-    await work();
-    taken.push(performance.now() - begun);
-  }
-  return timesOf(taken);
-}
-
-function timesOf(taken: number[]): Times {
-  const sorted = taken.sort((a, b) => a - b);
-  const at = (share: number): number =>
-    Number((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toFixed(1));
-  return { p50Ms: at(0.5), p95Ms: at(0.95), maxMs: at(1), runs: sorted.length };
+function runsOf(ms: readonly number[]): Runs {
+  return { ...timesOf(ms), runs: ms.length };
 }
 
 let model = 0;

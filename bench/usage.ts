@@ -14,9 +14,14 @@ export function mainThreadSeconds(): number {
   return (user! + system!) / TICKS;
 }
 
-/** Resident memory of a process in MiB. Linux. */
-export function residentMiB(pid: number): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1_024;
+/** Resident memory of a process in MiB, now or at most so far; NaN if it has ended, and elsewhere than on Linux. */
+export function memoryMiB(pid: number, which: "now" | "peak" = "now"): number {
+  const field = which === "now" ? /VmRSS:\s+(\d+)/ : /VmHWM:\s+(\d+)/;
+  try {
+    return Number(field.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1_024;
+  } catch {
+    return Number.NaN;
+  }
 }
 
 /** Seconds of CPU of a Postgres on this machine, with the backends that have ended. Linux. */
