@@ -7,7 +7,7 @@ import { startPostgres } from "../src/embedded/postgres.ts";
 import { migrate } from "../src/store/migrate.ts";
 import { connect, type Pool } from "../src/store/pool.ts";
 import { checkRollups, foldRollups, mendRollups } from "../src/store/rollups.ts";
-import { runBench } from "./bench.ts";
+import { rounded, runBench } from "./bench.ts";
 import { DISTRIBUTIONS, fillTables } from "./fill-tables.ts";
 import { timeArchive, timeQueries, timeScattered, timeUploads, writeBeside } from "./tables.ts";
 
@@ -35,7 +35,7 @@ await runBench("bench:tables", about, options, async ({ values, scope, say, keep
   scope.onClose("connections", () => db.end());
   const found = (measured: object): void => {
     keep(measured);
-    say(`${new Date().toISOString().slice(11, 19)} ${JSON.stringify(measured)}`);
+    say(`${new Date().toISOString().slice(11, 19)} ${JSON.stringify(rounded(measured))}`);
   };
   keep({
     postgres: { ...SETTINGS, synchronous_commit: "on", tables: "logged", destinations: "none" },
