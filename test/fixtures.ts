@@ -57,6 +57,12 @@ export async function withDatabase(template: string, use: (db: Database) => Prom
   await admin(server, `drop database ${name} with (force)`);
 }
 
+/** What the statement answers with. */
+// biome-ignore lint/suspicious/noExplicitAny: each test knows what it asked for
+export async function rows(db: Database, sql: string, ...values: unknown[]): Promise<any[]> {
+  return (await db.pool.query(sql, values)).rows;
+}
+
 export function queueUrl(backend: Backend, db: Database): string {
   return backend === "redis" ? inject("redisUrl") : db.url;
 }

@@ -1,5 +1,14 @@
 import type { Database } from "./fixtures.ts";
 
+/** A promise that a test resolves. */
+export function latch(): { promise: Promise<void>; resolve(): void } {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
+
 /** What is read, once it holds: of what another process commits, or a server tells, there is no event. */
 export async function until<T>(read: () => Promise<T>, holds: (value: T) => unknown = Boolean): Promise<T> {
   for (;;) {

@@ -6,11 +6,11 @@ import { deliveryFigures, purgeDeliveries } from "../../src/store/deliveries.ts"
 import { enableDestination, listDestinations, readWebhook } from "../../src/store/destinations.ts";
 import { recordWith } from "../../src/store/verdicts.ts";
 import { startDeliver } from "../../workers/deliver.ts";
-import { test as base, type Database } from "../fixtures.ts";
+import { test as base, type Database, rows } from "../fixtures.ts";
 import { ended, maitred, type Running } from "../maitred.ts";
 import { type Receiver, startReceiver } from "../receiver.ts";
 import { judge, judged, register } from "../verdicts.ts";
-import { until } from "../waits.ts";
+import { latch, until } from "../waits.ts";
 
 interface Hook {
   id: string;
@@ -64,8 +64,6 @@ const test = base.extend<{
   },
 });
 
-const rows = async (db: Database, sql: string, ...values: unknown[]) =>
-  (await db.pool.query(sql, values)).rows;
 const states = (db: Database) =>
   rows(db, "select destination, state, attempts, last_error from deliveries order by seq, destination");
 const allAre = (db: Database, state: string) => async (): Promise<boolean> =>
@@ -488,7 +486,7 @@ describe("several processes", () => {
     hook,
   }) => {
     const { secret } = await hook(receiver.url);
-    const { promise: answered, resolve: answer } = withResolvers();
+    const { promise: answered, resolve: answer } = latch();
     receiver.answer = (response) => void answered.then(() => response.writeHead(200).end());
     const process = run(db);
     const photo = await register(db, "a");
@@ -629,7 +627,7 @@ test("what was delivered is kept for a while, and what was not for as long as it
   const photo = await register(db, "a");
   await judge(db, photo, "shown");
   await until(allAre(db, "delivered"));
-  const { promise: answered, resolve: answer } = withResolvers();
+  const { promise: answered, resolve: answer } = latch();
   receiver.answer = (response) => void answered.then(() => response.writeHead(204).end());
   await judge(db, photo, "hidden");
   await receiver.got(2);
@@ -641,11 +639,3 @@ test("what was delivered is kept for a while, and what was not for as long as it
   expect(await rows(db, "select payload ->> 'state' as state from outbox")).toEqual([{ state: "hidden" }]);
   answer();
 });
-
-function withResolvers(): { promise: Promise<void>; resolve(): void } {
-  let resolve = (): void => {};
-  const promise = new Promise<void>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve: () => resolve() };
-}

@@ -18,7 +18,7 @@ import { databaseTime, registerPhotos } from "../../src/store/photos.ts";
 import { connect } from "../../src/store/pool.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { anyKey, eventBridge, gcsPush, minioMessage, s3Record } from "../events.ts";
-import { type Database, test } from "../fixtures.ts";
+import { type Database, rows, test } from "../fixtures.ts";
 import { until } from "../waits.ts";
 
 const event = (over: Partial<PhotoEvent> = {}): PhotoEvent => ({
@@ -50,8 +50,6 @@ const shown = (photoId: string): Outcome => ({
     decision: { verdict: "shown", rule: "clear", reason: "because", category: "food", tags: [] },
   },
 });
-const rows = async (db: Database, sql: string, ...values: unknown[]) =>
-  (await db.pool.query(sql, values)).rows;
 const publicVersions = async (db: Database): Promise<string[]> =>
   (await rows(db, "select version from public_photos order by 1")).map((row) => row.version);
 const current = async (db: Database): Promise<string[]> =>

@@ -15,7 +15,7 @@ import { recordEvents, type StoredEvent } from "../../src/store/events.ts";
 import { forgetObjects } from "../../src/store/forget.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { erase } from "../../src/wiring/erase.ts";
-import { BACKENDS, test as base, type Database } from "../fixtures.ts";
+import { BACKENDS, test as base, type Database, rows } from "../fixtures.ts";
 import { ended } from "../maitred.ts";
 import { waitersIn } from "../waits.ts";
 
@@ -54,8 +54,6 @@ const verdict = (photoId: string): Outcome => ({
     },
   },
 });
-const rows = async (db: Database, sql: string, ...values: unknown[]) =>
-  (await db.pool.query(sql, values)).rows;
 const created = async (db: Database, over: Partial<StoredEvent> = {}): Promise<string> =>
   (await recordEvents(db.pool, [event(over)], "right"))[0]!.photoId!;
 

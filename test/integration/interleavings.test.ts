@@ -13,7 +13,7 @@ import { addDestination } from "../../src/store/destinations.ts";
 import { keepPolicy, scoredPhotos } from "../../src/store/policies.ts";
 import { decideReviews, undoReview } from "../../src/store/reviews.ts";
 import { type Outcome, recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
-import { type Database, test } from "../fixtures.ts";
+import { type Database, rows, test } from "../fixtures.ts";
 import { register } from "../verdicts.ts";
 
 const ROUNDS = 10;
@@ -34,9 +34,6 @@ function randomly(seed: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
 }
-
-const rows = async (db: Database, sql: string, ...values: unknown[]) =>
-  (await db.pool.query(sql, values)).rows;
 
 /** What everybody does who may change a verdict, to a few photos. */
 function createActs(db: Database, photos: readonly string[], random: () => number) {

@@ -10,7 +10,7 @@ import { databaseTime, registerPhotos } from "../../src/store/photos.ts";
 import type { Queryable } from "../../src/store/pool.ts";
 import { decideReviews, undoReview } from "../../src/store/reviews.ts";
 import { type Outcome, recordAnew, recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
-import { type Database, test } from "../fixtures.ts";
+import { type Database, rows, test } from "../fixtures.ts";
 import { fail, judged, ofAll } from "../verdicts.ts";
 
 const HOUR_MS = 3_600_000;
@@ -27,8 +27,6 @@ const event = (over: Partial<StoredEvent> = {}): StoredEvent => ({
 });
 const say = async (db: Database, ...events: StoredEvent[]) => recordEvents(db.pool, events, "right");
 const saidOnce = async (db: Database, each: StoredEvent) => (await say(db, each))[0]!;
-const rows = async (db: Database, sql: string, ...values: unknown[]) =>
-  (await db.pool.query(sql, values)).rows;
 const inPublic = async (db: Database): Promise<string[]> =>
   (await rows(db, "select version from public_photos")).map(({ version }) => version);
 const current = async (db: Database): Promise<string[]> =>

@@ -18,12 +18,10 @@ import {
 import { recordEvents } from "../../src/store/events.ts";
 import { decideReviews, undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
-import { type Database, test } from "../fixtures.ts";
+import { type Database, rows, test } from "../fixtures.ts";
 import { fail, judge, judged, register, removeObject } from "../verdicts.ts";
 import { waitersIn } from "../waits.ts";
 
-const rows = async (db: Database, sql: string, ...values: unknown[]) =>
-  (await db.pool.query(sql, values)).rows;
 const outbox = (db: Database) => rows(db, "select seq, photo_id, kind, payload from outbox order by seq");
 const kinds = async (db: Database): Promise<string[]> => (await outbox(db)).map(({ kind }) => kind);
 const webhook = (db: Database, id = "w", bucket: string | null = null) =>
@@ -320,7 +318,7 @@ describe("the outbox", () => {
     } finally {
       client.release();
     }
-    expect(first(await rows(db, "select state from deliveries"))).toEqual({ state: "delivered" });
+    expect(await rows(db, "select state from deliveries")).toEqual([{ state: "delivered" }]);
   });
 });
 
@@ -743,11 +741,6 @@ test("a destination of the kind notify hears of changes on its channel, in the t
     await listener.end();
   }
 });
-
-/** Waits until somebody waits for somebody else. */
-function first<T>(list: readonly T[]): T | undefined {
-  return list[0];
-}
 
 test("how far behind a destination is counts no more than 10,000 of what waits, and names the oldest", async ({
   db,

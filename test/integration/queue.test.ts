@@ -18,14 +18,7 @@ import { openQueues } from "../../src/queue/queues.ts";
 import { openQueueServer, type QueueServer } from "../../src/queue/server.ts";
 import { orAway } from "../../src/wiring/intake.ts";
 import { BACKENDS, type Backend, test as base, type Database } from "../fixtures.ts";
-import { until } from "../waits.ts";
-
-/** Promise.withResolvers, which Node 20 lacks. */
-function withResolvers<T>(): { promise: Promise<T>; resolve(value: T): void } {
-  let resolve!: (value: T) => void;
-  const promise = new Promise<T>((done) => (resolve = done));
-  return { promise, resolve };
-}
+import { latch, until } from "../waits.ts";
 
 const job = (id: number): PhotoJob => ({
   id: String(id),
@@ -107,7 +100,7 @@ const test = base.extend<{ open(backend: Backend): Bench }>({
 /** Collects until `enough`, which `done` waits for. */
 function collector<T>(enough: number): { items: T[]; push(item: T): void; done: Promise<void> } {
   const items: T[] = [];
-  const { promise, resolve } = withResolvers<void>();
+  const { promise, resolve } = latch();
   return {
     items,
     push(item) {
@@ -274,7 +267,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     "wait for a store that refuses the only photo, of %d attempts, until patience ends",
     async (attempts, { open }) => {
       const { queues, take } = open(backend);
-      const givenUp = withResolvers<void>();
+      const givenUp = latch();
       const waited: boolean[] = [];
       await take(
         "live",
@@ -296,7 +289,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     open,
   }) => {
     const { queues, take } = open(backend);
-    const read = withResolvers<void>();
+    const read = latch();
     const tries = collector<boolean>(2);
     await take(
       "live",
@@ -317,7 +310,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
 
   test("wait with a photo that was refused again since the store gave another", async ({ open }) => {
     const { queues, take } = open(backend);
-    const read = withResolvers<void>();
+    const read = latch();
     const tries = collector<boolean>(3);
     await take(
       "live",
@@ -339,7 +332,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
 
   test("let no other photo wait for one that is refused alone, however often", async ({ open }) => {
     const { queues, take } = open(backend);
-    const read = withResolvers<void>();
+    const read = latch();
     let refused = 0;
     await take(
       "live",
@@ -374,10 +367,10 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     open,
   }) => {
     const { queues, take } = open(backend);
-    const begun = withResolvers<void>();
-    const finish = withResolvers<void>();
+    const begun = latch();
+    const finish = latch();
     const done: string[] = [];
-    const all = withResolvers<void>();
+    const all = latch();
     const handle: Handle = async ({ id }) => {
       begun.resolve();
       await finish.promise;
@@ -395,7 +388,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     await first.close();
     await take("live", handle);
     // it takes of the other lane, and so would have taken of this one
-    const other = withResolvers<void>();
+    const other = latch();
     await take("backfill", async () => other.resolve());
     await queues.add("backfill", [job(4)]);
     await other.promise;
@@ -410,8 +403,8 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
   test("wait, on close, for the photos in hand, and hand out no more", async ({ open }) => {
     const { queues, take } = open(backend);
     await queues.add("live", [job(1), job(2), job(3)]);
-    const begun = withResolvers<void>();
-    const finish = withResolvers<void>();
+    const begun = latch();
+    const finish = latch();
     const done: string[] = [];
     const consumer = await take(
       "live",
@@ -511,7 +504,7 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
 
   test("count for the age a photo that was put off from when it is due on", async ({ open }) => {
     const { queues, take } = open(backend);
-    const begun = withResolvers<void>();
+    const begun = latch();
     const consumer = await take("live", async () => {
       begun.resolve();
       throw new UpstreamError("STORE_UNAVAILABLE", "down");

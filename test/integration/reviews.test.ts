@@ -2,7 +2,7 @@ import { describe, expect } from "vitest";
 import type { Scores } from "../../src/photo.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
-import { type Database, test } from "../fixtures.ts";
+import { type Database, rows, test } from "../fixtures.ts";
 import { until } from "../waits.ts";
 
 const scores: Scores = { categories: { food: 0.9, menu: 0.1 }, human: 0.01 };
@@ -38,7 +38,6 @@ const review = (db: Database, ...args: unknown[]) =>
   );
 const photo = async (db: Database, id: string) =>
   (await db.pool.query("select * from photos where id = $1", [id])).rows[0];
-const rows = async (db: Database, sql: string) => (await db.pool.query(sql)).rows;
 
 describe("record_review", () => {
   test("writes history, state, tags and what the moderator saw, and leaves the model's verdict in history", async ({

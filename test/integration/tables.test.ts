@@ -11,13 +11,10 @@ import { forgetObjects } from "../../src/store/forget.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { checkRollups, foldRollups, mendRollups, rollupState } from "../../src/store/rollups.ts";
 import { type Outcome, recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
-import { type Database, test } from "../fixtures.ts";
+import { type Database, rows, test } from "../fixtures.ts";
 import { ended } from "../maitred.ts";
 import { judged, ofAll, register } from "../verdicts.ts";
-import { until } from "../waits.ts";
-
-const rows = async (db: Database, sql: string, ...values: unknown[]) =>
-  (await db.pool.query(sql, values)).rows;
+import { waitersIn } from "../waits.ts";
 
 /** What the views say, and the same counted from the tables by hand, each a list of rows as text. */
 const COUNTED: Record<string, [view: string, tables: string]> = {
@@ -53,10 +50,6 @@ const COUNTED: Record<string, [view: string, tables: string]> = {
       group by 1, 2, 3, 4, 5, 6, 7, 8, 9`,
   ],
 };
-
-/** A row for each statement that waits for another's lock. */
-const WAITING =
-  "select from pg_stat_activity where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0";
 
 async function expectRight(db: Database): Promise<void> {
   for (const [name, queries] of Object.entries(COUNTED)) {
@@ -274,11 +267,8 @@ describe("maitred rollups", () => {
     const first = await db.pool.connect();
     await first.query("begin");
     expect((await first.query("select mend_rollups() as wrong")).rows).toEqual([{ wrong: "1" }]);
-    let ended = false;
-    const second = mendRollups(db.pool).finally(() => {
-      ended = true;
-    });
-    await until(async () => ended || (await rows(db, WAITING)).length > 0);
+    const second = mendRollups(db.pool);
+    await waitersIn(db);
     await first.query("commit");
     first.release();
     expect(await second).toBe(0);
@@ -447,10 +437,7 @@ describe("a migration", () => {
     await rows(db, "alter table reviews owner to current_user");
     await holder.query("begin; lock table reviews in share mode");
     const migrating = ended(["migrate"], { DATABASE_URL: db.url });
-    await until(
-      () => rows(db, WAITING),
-      ({ length }) => length > 0,
-    );
+    await waitersIn(db);
     // who reads waits behind the migration that waits, which must not be for ever
     await rows(db, "select from reviews");
     await holder.query("commit");

@@ -7,12 +7,10 @@ import { unqueuedPhotos } from "../../src/store/events.ts";
 import { keepPolicy, scoredPhotos } from "../../src/store/policies.ts";
 import { decideReviews, undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
-import { type Database, test } from "../fixtures.ts";
+import { type Database, rows, test } from "../fixtures.ts";
 import { ended } from "../maitred.ts";
 import { fail, judge, judged, ofAll, register } from "../verdicts.ts";
 
-const rows = async (db: Database, sql: string, ...values: unknown[]) =>
-  (await db.pool.query(sql, values)).rows;
 const decision = (photo: string, said: Partial<Decision> = {}): Decision => ({
   id: randomUUID(),
   photo,

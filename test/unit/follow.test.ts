@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { createFollower, type Orders, type Wanted } from "../../src/moderate/follow.ts";
+import { latch } from "../waits.ts";
 
 const wanted = (id: string): Wanted => ({ id, sha256: id });
 
@@ -114,12 +115,3 @@ test("a model that is opened while the worker ends is closed, and never judges",
   await closing;
   expect(steps).toEqual(["open b", "close b"]);
 });
-
-/** A promise that a test resolves. */
-function latch(): { promise: Promise<void>; resolve(): void } {
-  let resolve = (): void => {};
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
-}

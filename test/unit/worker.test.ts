@@ -5,6 +5,7 @@ import type { LineModel, Weight } from "../../src/moderate/line.ts";
 import { createShadow, type ShadowScore } from "../../src/moderate/shadow.ts";
 import { createModerationWorker, type RecordedOutcome, type WorkerDeps } from "../../src/moderate/worker.ts";
 import type { Lane, PhotoJob, Scores } from "../../src/photo.ts";
+import { latch } from "../waits.ts";
 
 interface Fake extends LineModel {
   /** Lets the runs go on that wait. */
@@ -502,12 +503,3 @@ describe("a rendition", () => {
     expect(last.recorded[0]!.result).toHaveProperty("decision");
   });
 });
-
-/** A promise that a test resolves. */
-function latch(): { promise: Promise<void>; resolve(): void } {
-  let resolve = (): void => {};
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
-}
