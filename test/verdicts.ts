@@ -1,8 +1,10 @@
+import { randomUUID } from "node:crypto";
 import type { NewBackfill } from "../src/store/backfills.ts";
 import { markQueued, recordEvents } from "../src/store/events.ts";
 import { registerPhotos } from "../src/store/photos.ts";
+import { decideReviews, type ReviewDecision } from "../src/store/reviews.ts";
 import { type Outcome, recordOutcomes } from "../src/store/verdicts.ts";
-import type { Database } from "./fixtures.ts";
+import { type Database, rows } from "./fixtures.ts";
 
 /** Changes of photos, made as the product makes them. */
 export async function register(
@@ -52,6 +54,34 @@ export async function fail(db: Database, photoId: string): Promise<void> {
   const result = { failure: "CORRUPT", message: "no image", transient: false } as const;
   await recordOutcomes(db.pool, [{ ...judged(photoId, "shown"), result }]);
 }
+
+export const decision = (photo: string, said: Partial<ReviewDecision> = {}): ReviewDecision => ({
+  id: randomUUID(),
+  photo,
+  verdict: "hidden",
+  category: null,
+  human: null,
+  note: null,
+  asOf: null,
+  ...said,
+});
+
+/** What a moderator decides; answers with the decision's id. */
+export async function decide(
+  db: Database,
+  photo: string,
+  said?: Partial<ReviewDecision>,
+  by = "ann",
+): Promise<string> {
+  const made = decision(photo, said);
+  const [answer] = await decideReviews(db.pool, by, [made]);
+  if (answer!.outcome !== "done") throw new Error(`the decision was not done: ${answer!.outcome}`);
+  return made.id;
+}
+
+/** The `asOf` of a page that was loaded now. */
+export const loadedNow = async (db: Database): Promise<string> =>
+  (await rows(db, "select max(id) as seen from verdicts"))[0].seen;
 
 export async function removeObject(db: Database, key: string): Promise<void> {
   const photo = { store: "s3", bucket: "photos", key, version: "" } as const;

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import {
   CreateBucketCommand,
   DeleteObjectCommand,
@@ -13,20 +12,20 @@ import { createTagger } from "../../src/deliver/object-tags.ts";
 import { createS3Fetch } from "../../src/image/s3.ts";
 import { headObject } from "../../src/image/s3-listing.ts";
 import { setTags } from "../../src/image/tags.ts";
-import type { ListedObject } from "../../src/intake/settle.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { replayDeliveries } from "../../src/store/deliveries.ts";
 import { addDestination } from "../../src/store/destinations.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { readPhotoState } from "../../src/store/photos.ts";
-import { decideReviews, undoReview } from "../../src/store/reviews.ts";
+import { undoReview } from "../../src/store/reviews.ts";
+import type { ListedObject } from "../../src/swept.ts";
 import { versionOf } from "../../src/version.ts";
 import { startDeliver } from "../../workers/deliver.ts";
 import { test as base, type Database } from "../fixtures.ts";
 import { HAS_MOTO, startMoto } from "../moto.ts";
 import { startProxy } from "../proxy.ts";
-import { judge, register, removeObject } from "../verdicts.ts";
+import { decide, judge, register, removeObject } from "../verdicts.ts";
 import { until } from "../waits.ts";
 
 let server: Awaited<ReturnType<typeof startMoto>>;
@@ -197,9 +196,7 @@ describe.skipIf(!HAS_MOTO)("object tags", () => {
   }) => {
     await deliver();
     const photo = await register(db, "undone", await put("undone", "one", "photos", "team=web"));
-    const id = randomUUID();
-    const said = { category: null, human: null, note: null, asOf: null, appeal: null };
-    await decideReviews(db.pool, "ann", [{ id, photo, verdict: "shown", ...said }]);
+    const id = await decide(db, photo, { verdict: "shown" });
     await told(db);
     expect(await tagsOf("undone")).toEqual({ team: "web", "maitred-verdict": "shown" });
     await undoReview(db.pool, "ann", id, 60);

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import pg from "pg";
 import { describe, expect } from "vitest";
 import { rollbackBackfill } from "../../src/store/backfills.ts";
@@ -16,10 +15,10 @@ import {
   tellAgain,
 } from "../../src/store/destinations.ts";
 import { recordEvents } from "../../src/store/events.ts";
-import { decideReviews, undoReview } from "../../src/store/reviews.ts";
+import { undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
-import { fail, judge, judged, register, removeObject } from "../verdicts.ts";
+import { decide, fail, judge, judged, register, removeObject } from "../verdicts.ts";
 import { waitersIn } from "../waits.ts";
 
 const outbox = (db: Database) => rows(db, "select seq, photo_id, kind, payload from outbox order by seq");
@@ -29,10 +28,8 @@ const webhook = (db: Database, id = "w", bucket: string | null = null) =>
 const claim = (db: Database, leaseS = 60) => claimDeliveries(db.pool, {}, { each: 100, total: 100, leaseS });
 const delivered = { state: "delivered", note: null, waitMs: 0 } as const;
 /** What ann decides; answers with what takes it back. */
-async function decide(db: Database, photo: string): Promise<() => Promise<unknown>> {
-  const id = randomUUID();
-  const said = { category: "menu", human: null, note: null, asOf: null, appeal: null };
-  await decideReviews(db.pool, "ann", [{ id, photo, verdict: "shown", ...said }]);
+async function annDecides(db: Database, photo: string): Promise<() => Promise<unknown>> {
+  const id = await decide(db, photo, { verdict: "shown", category: "menu" });
   return () => undoReview(db.pool, "ann", id, 60);
 }
 /** A backfill that showed these photos; answers with what rolls it back. */
@@ -203,7 +200,7 @@ describe("the outbox", () => {
   }) => {
     await webhook(db);
     const [decided, filled] = [await register(db, "a"), await register(db, "b")];
-    const undo = await decide(db, decided);
+    const undo = await annDecides(db, decided);
     const rollBack = await backfilled(db, [filled]);
     await undo();
     await rollBack();
@@ -373,7 +370,11 @@ describe("catching up", () => {
       ids.push(await register(db, key));
     await judge(db, ids[0]!, "hidden");
     await recordOutcomes(db.pool, [{ ...judged(ids[5]!, "hidden", "model:m-9"), policy: "old" }]);
-    const undo = [await decide(db, ids[0]!), await decide(db, ids[1]!), await decide(db, ids[4]!)];
+    const undo = [
+      await annDecides(db, ids[0]!),
+      await annDecides(db, ids[1]!),
+      await annDecides(db, ids[4]!),
+    ];
     const rollBack = await backfilled(db, [ids[2]!, ids[5]!]);
     await register(db, "replaced", "etag:2");
     await anHourAgo(db);
@@ -438,7 +439,7 @@ describe("what is forgotten", () => {
   test("is told also of what is pending again: receivers have it", async ({ db }) => {
     await webhook(db);
     const ids = [await register(db, "a"), await register(db, "b")];
-    const undo = await decide(db, ids[0]!);
+    const undo = await annDecides(db, ids[0]!);
     const rollBack = await backfilled(db, [ids[1]!]);
     await undo();
     await rollBack();

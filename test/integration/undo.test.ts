@@ -1,32 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect } from "vitest";
-import type { Decision } from "../../src/http/desk/deps.ts";
 import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
 import { addBackfill, rollbackBackfill } from "../../src/store/backfills.ts";
 import { unqueuedPhotos } from "../../src/store/events.ts";
 import { keepPolicy, scoredPhotos } from "../../src/store/policies.ts";
-import { decideReviews, undoReview } from "../../src/store/reviews.ts";
+import { decideReviews, type ReviewDecision, undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
 import { ended } from "../maitred.ts";
-import { fail, judge, judged, ofAll, register } from "../verdicts.ts";
+import { decide, decision, fail, judge, judged, ofAll, register } from "../verdicts.ts";
 
-const decision = (photo: string, said: Partial<Decision> = {}): Decision => ({
-  id: randomUUID(),
-  photo,
-  verdict: "hidden",
-  category: null,
-  human: null,
-  note: null,
-  asOf: null,
-  appeal: null,
-  ...said,
-});
-async function decide(db: Database, photo: string, said?: Partial<Decision>, by = "ann"): Promise<string> {
-  const made = decision(photo, said);
-  expect(await decideReviews(db.pool, by, [made])).toMatchObject([{ outcome: "done" }]);
-  return made.id;
-}
 const undo = async (db: Database, id: string, by = "ann"): Promise<string> =>
   (await undoReview(db.pool, by, id, 60)).outcome;
 /** All of its row, and its tags. */
@@ -289,12 +272,7 @@ describe("a backfill that is rolled back", () => {
     await recordOutcomes(db.pool, [judged(upload!, "hidden", "model:bad")]);
     await rows(db, "update photos set superseded_at = now() where id = $1", replaced);
     const next = await addBackfill(db.pool, { ...ofAll, again: true });
-    await feedBackfill(db.pool, next, null, {
-      ids: [waiting!],
-      cursor: { after: waiting! },
-      end: true,
-      unreadable: 0,
-    });
+    await feedBackfill(db.pool, next, null, { ids: [waiting!], cursor: null, end: true, unreadable: 0 });
     expect(await rollbackBackfill(db.pool, bad, "0", "oda")).toMatchObject({ restored: 5, pending: 1 });
     expect(await unqueuedPhotos(db.pool, 0, 10)).toMatchObject([{ id: upload }]);
     // whoever was interrupted and begins again is told the same
@@ -325,7 +303,7 @@ describe("a decision that is sent again", () => {
   test("is known only if it is the same and still counts", async ({ db }) => {
     const [id, other] = [await register(db, "a"), await register(db, "b")];
     const made = decision(id, { category: "menu", human: true });
-    const send = async (over: Partial<Decision> = {}, by = "ann") => {
+    const send = async (over: Partial<ReviewDecision> = {}, by = "ann") => {
       const [answer] = await decideReviews(db.pool, by, [{ ...made, ...over }]);
       return `${answer!.outcome} ${answer!.by ?? ""}`.trim();
     };

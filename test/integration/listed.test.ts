@@ -1,0 +1,152 @@
+import { describe, expect } from "vitest";
+import type { PhotoRef } from "../../src/photo.ts";
+import { readPhotoOf } from "../../src/store/photo-details.ts";
+import { databaseTime, registerPhotos } from "../../src/store/photos.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { rows, test } from "../fixtures.ts";
+import { current, event, one, publicVersions, record, removed } from "../recorded.ts";
+import { judged } from "../verdicts.ts";
+
+const photo = (key: string, version = "1"): PhotoRef & { known: object } => ({
+  store: "s3",
+  bucket: "b",
+  key,
+  version,
+  known: {},
+});
+
+describe("registerPhotos", () => {
+  test("makes a photo known once, pending and not public", async ({ db }) => {
+    const first = await registerPhotos(db.pool, [photo("a"), photo("b")], "live");
+    const second = await registerPhotos(db.pool, [photo("b"), photo("a")], "live");
+    expect(first.map(({ state, fresh }) => [state, fresh])).toEqual([
+      ["pending", true],
+      ["pending", true],
+    ]);
+    expect(second.map(({ id, fresh }) => [id, fresh])).toEqual([
+      [first[1]!.id, false],
+      [first[0]!.id, false],
+    ]);
+    expect(await publicVersions(db)).toEqual([]);
+  });
+
+  test("gives one row however many register it at once", async ({ db }) => {
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () => registerPhotos(db.pool, [photo("a"), photo("b")], "live")),
+    );
+    expect(new Set(answers.map(([a]) => a!.id)).size).toBe(1);
+    expect(answers.filter(([a]) => a!.fresh)).toHaveLength(1);
+  });
+
+  test("fills in what was not known, and leaves what was", async ({ db }) => {
+    await registerPhotos(db.pool, [{ ...photo("a"), known: { listing: "42" } }], "live");
+    await registerPhotos(db.pool, [{ ...photo("a"), known: { listing: "43", claimed: "food" } }], "live");
+    const { rows } = await db.pool.query("select listing, claimed from photos");
+    expect(rows).toEqual([{ listing: "42", claimed: "food" }]);
+  });
+
+  test("a new version of an object takes the old one out of the public", async ({ db }) => {
+    const [old] = await registerPhotos(db.pool, [photo("a")], "live");
+    await recordOutcomes(db.pool, [judged(old!.id, "shown")]);
+    expect(await publicVersions(db)).toHaveLength(1);
+    await registerPhotos(db.pool, [photo("a", "2")], "live");
+    expect(await publicVersions(db)).toEqual([]);
+  });
+
+  test("an old version that comes back is the current one again", async ({ db }) => {
+    const [first] = await registerPhotos(db.pool, [photo("a")], "live");
+    await recordOutcomes(db.pool, [judged(first!.id, "hidden")]);
+    const [second] = await registerPhotos(db.pool, [photo("a", "2")], "live");
+    await recordOutcomes(db.pool, [judged(second!.id, "shown")]);
+    expect(await publicVersions(db)).toHaveLength(1);
+    await registerPhotos(db.pool, [photo("a")], "live");
+    expect(await publicVersions(db)).toEqual([]);
+    expect((await db.pool.query("select id from photos where superseded_at is null")).rows).toEqual([
+      { id: first!.id },
+    ]);
+  });
+});
+
+test("a photo that was queued by hand and an event of it are one photo", async ({ db }) => {
+  const ref = { store: "s3", bucket: "b", key: "a", version: "etag:1", known: {} } as const;
+  const [known] = await registerPhotos(db.pool, [ref], "backfill");
+  expect(await one(db, event())).toMatchObject({ photoId: known!.id, outcome: "known" });
+  await record(db, removed("11"));
+  expect(await current(db)).toEqual([]);
+  // found in the bucket again, so it is there
+  await registerPhotos(db.pool, [ref], "live");
+  expect(await current(db)).toEqual(["etag:1"]);
+});
+
+test("a photo that is queued by hand from a listing, which has no version ids, is the version that its event named", async ({
+  db,
+}) => {
+  const { photoId } = await one(db, event({ version: "3HL4kqt" }));
+  const ref = { store: "s3", bucket: "b", key: "a", version: "etag:1", known: {} } as const;
+  expect(await registerPhotos(db.pool, [ref], "live")).toMatchObject([{ id: photoId, version: "3HL4kqt" }]);
+  expect(await rows(db, "select version from photos")).toEqual([{ version: "3HL4kqt" }]);
+});
+
+test("a listing replaces no photo that was told of without a version, and keeps a moderator's verdict", async ({
+  db,
+}) => {
+  const told = event({ version: "", order: null, receivedAt: new Date(), known: { listing: "42" } });
+  const { photoId } = await one(db, told);
+  await db.pool.query("select record_review($1, 'ann', 'hidden')", [photoId]);
+  const ref = { store: "s3", bucket: "b", key: "a", version: "etag:1", known: {} } as const;
+  expect(await registerPhotos(db.pool, [ref], "live")).toMatchObject([{ id: photoId, version: "" }]);
+  expect(await rows(db, "select version, state, listing from photos")).toEqual([
+    { version: "", state: "hidden", listing: "42" },
+  ]);
+  // one that failed is looked for anew
+  const failed = { failure: "GONE", message: "", transient: false } as const;
+  const other = await one(db, { ...told, key: "c" });
+  await recordOutcomes(db.pool, [{ ...judged(other.photoId!, "shown"), result: failed }]);
+  expect(await registerPhotos(db.pool, [{ ...ref, key: "c" }], "live")).toMatchObject([
+    { version: "etag:1" },
+  ]);
+});
+
+test("of a removed object the photo is found that was there, and not one that was replaced as it was made known", async ({
+  db,
+}) => {
+  const ref = (version: string) => ({ store: "s3", bucket: "b", key: "a", version, known: {} }) as const;
+  await registerPhotos(db.pool, [ref("v2"), ref("v1")], "live");
+  expect(await current(db)).toEqual(["v1"]);
+  await record(db, removed("20"));
+  expect((await readPhotoOf(db.pool, "b", "a"))?.version).toBe("v1");
+});
+
+test("a listing that is older than a removal or an overwrite undoes neither", async ({ db }) => {
+  const listed = (key: string) => ({ store: "s3", bucket: "b", key, version: "etag:1", known: {} }) as const;
+  const gone = await one(db, event({ key: "gone" }));
+  const replaced = await one(db, event({ key: "replaced" }));
+  await recordOutcomes(db.pool, [judged(gone.photoId!, "shown"), judged(replaced.photoId!, "shown")]);
+  const asked = await databaseTime(db.pool);
+  await record(db, event({ ...removed("20"), key: "gone" }));
+  for (const key of ["replaced", "new"]) await one(db, event({ key, version: "etag:2", order: "20" }));
+  const list = async (since: string) => {
+    await registerPhotos(db.pool, ["gone", "replaced", "new"].map(listed), "live", since);
+    return rows(db, "select key, version from photos where superseded_at is null order by key");
+  };
+  expect(await list(asked)).toEqual([
+    { key: "new", version: "etag:2" },
+    { key: "replaced", version: "etag:2" },
+  ]);
+  // what is listed afterwards is there again
+  expect(await list(await databaseTime(db.pool))).toEqual(
+    ["gone", "new", "replaced"].map((key) => ({ key, version: "etag:1" })),
+  );
+});
+
+test("of two versions of one object in one call the last is current, and the verdict of the other is not public", async ({
+  db,
+}) => {
+  const photo = (version: string) => ({ store: "s3" as const, bucket: "b", key: "a", version, known: {} });
+  const [first] = await registerPhotos(db.pool, [photo("etag:1")], "live");
+  await recordOutcomes(db.pool, [judged(first!.id, "shown")]);
+  await registerPhotos(db.pool, [photo("etag:1"), photo("etag:2")], "live");
+  expect(await current(db)).toEqual(["etag:2"]);
+  await registerPhotos(db.pool, [photo("etag:2"), photo("etag:1")], "live");
+  expect(await publicVersions(db)).toEqual(["etag:1"]);
+});

@@ -1,0 +1,202 @@
+import { cpSync, mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect } from "vitest";
+import { packageRoot } from "../../src/package-root.ts";
+import type { PhotoRef } from "../../src/photo.ts";
+import { migrate, requireSchema } from "../../src/store/migrate.ts";
+import { registerPhotos } from "../../src/store/photos.ts";
+import { type Database, test } from "../fixtures.ts";
+import { ended } from "../maitred.ts";
+
+const photo = (key: string, version = "1"): PhotoRef & { known: object } => ({
+  store: "s3",
+  bucket: "b",
+  key,
+  version,
+  known: {},
+});
+
+async function register(db: Database, ...keys: string[]): Promise<string[]> {
+  return (
+    await registerPhotos(
+      db.pool,
+      keys.map((key) => photo(key)),
+      "live",
+    )
+  ).map(({ id }) => id);
+}
+
+describe("migrations", () => {
+  const folder = join(packageRoot(), "migrations");
+
+  test("applied twice at once, and again, change nothing", async ({ db }) => {
+    expect(await Promise.all([migrate(db.url, "maitred_queue"), migrate(db.url, "maitred_queue")])).toEqual([
+      [],
+      [],
+    ]);
+    await expect(requireSchema(db.pool)).resolves.toBeUndefined();
+  });
+
+  test("build an index where it is missing or was left unfinished, also when two do at once", async ({
+    db,
+  }) => {
+    const valid =
+      "select indisvalid as valid from pg_index where indexrelid = to_regclass('photos_by_listing')";
+    await db.pool.query(
+      "update pg_index set indisvalid = false where indexrelid = 'photos_by_listing'::regclass",
+    );
+    await Promise.all([1, 2, 3].map(() => migrate(db.url, "maitred_queue")));
+    expect((await db.pool.query(valid)).rows).toEqual([{ valid: true }]);
+    await db.pool.query("drop index photos_by_listing");
+    await Promise.all([1, 2, 3].map(() => migrate(db.url, "maitred_queue")));
+    expect((await db.pool.query(valid)).rows).toEqual([{ valid: true }]);
+  });
+
+  test("wait for nobody, such as an autovacuum, where nothing is to be applied", async ({ db }) => {
+    const vacuum = await db.pool.connect();
+    await vacuum.query("begin; lock table photos, verdicts, tags in share update exclusive mode");
+    try {
+      expect(await migrate(db.url, "maitred_queue")).toEqual([]);
+    } finally {
+      vacuum.release(true);
+    }
+  });
+
+  test("whose connection is lost say so, and may be run again", async ({ db }) => {
+    const rival = await db.pool.connect();
+    await rival.query("select pg_advisory_lock(hashtext('maitred migrate'))");
+    try {
+      const refused = expect(migrate(db.url, "maitred_queue")).rejects.toMatchObject({
+        code: "DATABASE_UNAVAILABLE",
+        retry: true,
+      });
+      const lose =
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like '%pg_try_advisory_lock%' and pid <> pg_backend_pid()";
+      await expect.poll(async () => (await rival.query(lose)).rowCount, { timeout: 20_000 }).toBe(1);
+      await refused;
+    } finally {
+      rival.release(true);
+    }
+    expect(await migrate(db.url, "maitred_queue")).toEqual([]);
+  });
+
+  test("take as long as they do, and wait for a table for longer than it takes Postgres to cancel an autovacuum", async ({
+    db,
+    folder: longer,
+  }) => {
+    const database = new URL(db.url).pathname.slice(1);
+    for (const setting of [
+      "statement_timeout = '1min'",
+      "transaction_timeout = '1min'",
+      "deadlock_timeout = '2s'",
+    ])
+      await db.pool.query(`alter database ${database} set ${setting}`);
+    cpSync(folder, longer, { recursive: true });
+    writeFileSync(
+      join(longer, "9999_future.sql"),
+      `-- Up Migration
+      create table future as select current_setting('statement_timeout') as statement,
+        current_setting('transaction_timeout') as transaction,
+        current_setting('lock_timeout')::interval > current_setting('deadlock_timeout')::interval as longer;`,
+    );
+    await migrate(db.url, "maitred_queue", longer);
+    expect((await db.pool.query("select * from future")).rows).toEqual([
+      { statement: "0", transaction: "0", longer: true },
+    ]);
+  });
+
+  test("take the right to create in the schema public from everybody but those who own the tables or have it by name, and doctor looks", async ({
+    db,
+  }) => {
+    const may = async (role: string) =>
+      (await db.pool.query("select has_schema_privilege($1, 'public', 'create') as may", [role])).rows[0].may;
+    await db.pool.query("grant create on schema public to public");
+    expect(await may("maitred_dashboard")).toBe(true);
+    const doctor = await ended(["doctor"], { DATABASE_URL: db.url });
+    expect(doctor.code).toBe(1);
+    expect(doctor.out).toMatch(/FAIL +postgres +every role .* revoke create on schema public from public/);
+    await migrate(db.url, "maitred_queue");
+    expect(await may("maitred_dashboard")).toBe(false);
+    expect(await may("maitred_migrator")).toBe(true);
+  });
+
+  describe("on a database that the former ones made", () => {
+    const ledger = async (db: Database) =>
+      (await db.pool.query("select name from pgmigrations order by id")).rows.map(({ name }) => name);
+    const made = (db: Database, ...names: string[]) =>
+      db.pool.query(
+        "with gone as (delete from pgmigrations) insert into pgmigrations (name, run_on) select unnest($1::text[]), now()",
+        [names],
+      );
+
+    test("write their own names in place of those, and go on with what is newer", async ({
+      db,
+      folder: longer,
+    }) => {
+      const baseline = await ledger(db);
+      const [id] = await register(db, "a");
+      await made(db, "0001_photos", "0012_desk", "0026_overtaken");
+      await db.pool.query("alter table object_order alter column overtaken type jsonb using null");
+      await db.pool.query("alter table feeding drop column lane_paused");
+      await db.pool.query("drop function feed_page, take_in");
+      await db.pool.query("drop trigger object_order_outbox on object_order");
+      await db.pool.query(`insert into object_order (store, bucket, key, overtaken) values
+        ('s3', 'b', 'a', '{"kind": "created", "version": "v2", "ord": "20"}'),
+        ('s3', 'b', 'b', '{"kind": "removed", "version": "", "ord": "30"}'), ('s3', 'b', 'c', null)`);
+      await expect(requireSchema(db.pool)).rejects.toMatchObject({
+        code: "SCHEMA_MISMATCH",
+        message: expect.stringMatching(/^the database lacks .*: run maitred migrate first$/),
+      });
+      cpSync(folder, longer, { recursive: true });
+      writeFileSync(join(longer, "9999_future.sql"), "-- Up Migration\ncreate table future ();\n");
+      expect(await migrate(db.url, "maitred_queue", longer)).toEqual([
+        "0019_events",
+        "0020_lane_paused",
+        "0021_known_and_queued",
+        "0022_clocks",
+        "9999_future",
+      ]);
+      expect(await ledger(db)).toEqual([...baseline, "9999_future"]);
+      expect((await db.pool.query("select id from photos")).rows).toEqual([{ id }]);
+      const { rows } = await db.pool.query("select key, latest, overtaken from object_order order by key");
+      expect(rows).toEqual([
+        { key: "a", latest: "20", overtaken: "v2" },
+        { key: "b", latest: "30", overtaken: "" },
+        { key: "c", latest: null, overtaken: null },
+      ]);
+    });
+
+    test("refuse one that has some of those only, or was not migrated to their end", async ({ db }) => {
+      const refused = {
+        code: "SCHEMA_MISMATCH",
+        message: expect.stringContaining("last version that has 0026_overtaken first"),
+      };
+      await made(db, "0001_photos", "0012_desk");
+      await expect(migrate(db.url, "maitred_queue")).rejects.toMatchObject(refused);
+      await expect(requireSchema(db.pool)).rejects.toMatchObject(refused);
+      await made(db, "0001_photos", "0012_desk", "0026_overtaken");
+      await db.pool.query("update rollups set built_at = null");
+      await expect(migrate(db.url, "maitred_queue")).rejects.toMatchObject(refused);
+      expect(await ledger(db)).toEqual(["0001_photos", "0012_desk", "0026_overtaken"]);
+    });
+  });
+
+  test("refuse a database that is newer, and a worker refuses one that is older", async ({ db }) => {
+    const longer = mkdtempSync(join(tmpdir(), "maitred-migrations-"));
+    cpSync(folder, longer, { recursive: true });
+    writeFileSync(join(longer, "9999_future.sql"), "-- Up Migration\ncreate table future ();\n");
+    await expect(requireSchema(db.pool, longer)).rejects.toMatchObject({
+      code: "SCHEMA_MISMATCH",
+      message: expect.stringContaining("run maitred migrate"),
+    });
+    expect(await migrate(db.url, "maitred_queue", longer)).toEqual(["9999_future"]);
+    await expect(migrate(db.url, "maitred_queue")).rejects.toMatchObject({
+      code: "SCHEMA_MISMATCH",
+      message: expect.stringContaining("9999_future"),
+    });
+    await expect(requireSchema(db.pool)).rejects.toMatchObject({
+      message: expect.stringContaining("use a newer maitred"),
+    });
+  });
+});
