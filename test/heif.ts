@@ -1,4 +1,7 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { boxesIn, boxesOf, openHeif } from "../src/image/boxes.ts";
+import { packageRoot } from "../src/package-root.ts";
 
 /** What a file stores: four letters, its bytes, and the boxes of its properties. All text here is bytes, as latin1 has them. */
 export interface Item {
@@ -90,4 +93,9 @@ export function itemOf(bytes: Buffer): Item {
     data: text(of(outer, "mdat")),
     properties: properties.map((property) => box(property.type, text(property))),
   };
+}
+
+/** One of those in `test/photos`. */
+export function heicOf(file: string): Buffer {
+  return readFileSync(join(packageRoot(), "test/photos", file));
 }
