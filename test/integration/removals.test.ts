@@ -143,14 +143,6 @@ describe("a removal", () => {
     expect(await current(db)).toEqual([]);
   });
 
-  test("of what has no version id erases it, and nothing that has one, where removals erase", async ({
-    db,
-  }) => {
-    await record(db, event({ version: "v1", order: "10" }), event({ version: "etag:1", order: "11" }));
-    await recordEvents(db.pool, [removed("12", "null")], "right", true);
-    expect(await rows(db, "select version from photos")).toEqual([{ version: "v1" }]);
-  });
-
   test("of a generation that was overwritten leaves its successor, whichever comes first", async ({ db }) => {
     const say = (type: string, generation: number): PhotoEvent =>
       parseGcs(gcsPush(type, "a", generation), new Date(0)).events[0]!;
@@ -198,49 +190,6 @@ describe("what has no order and was said long before what is known", () => {
     });
     expect(await current(db)).toEqual([]);
   });
-});
-
-test("a removal erases what it withdraws also where the next upload comes in the same call", async ({
-  db,
-}) => {
-  const old = await one(db, told({ version: "etag:1", order: "10" }));
-  await recordOutcomes(db.pool, [judged(old.photoId!, "hidden")]);
-  const both = [told({ kind: "removed", order: "11" }), told({ version: "etag:2", order: "12" })];
-  expect(await recordEvents(db.pool, both, "right", true)).toMatchObject([
-    { outcome: "removed" },
-    { outcome: "accepted", queue: true },
-  ]);
-  expect(await rows(db, "select version from photos")).toEqual([{ version: "etag:2" }]);
-  expect(await rows(db, "select * from verdicts")).toEqual([]);
-});
-
-test("a removal that comes twice erases nothing that something else withdrew", async ({ db }) => {
-  const removal = told({ kind: "removed", order: "11" });
-  await record(db, told({ version: "etag:1", order: "10" }), removal);
-  await record(db, told({ version: "etag:2" }), told({ version: "etag:3" }));
-  expect(await recordEvents(db.pool, [removal], "right", true)).toMatchObject([{ outcome: "duplicate" }]);
-  expect(await rows(db, "select version from photos where version > 'etag:1' order by 1")).toEqual([
-    { version: "etag:2" },
-    { version: "etag:3" },
-  ]);
-});
-
-test("a removal erases whatever else is said in the same call, of objects that nobody knows and of uploads before it", async ({
-  db,
-}) => {
-  await record(
-    db,
-    told({ version: "etag:1", order: "10" }),
-    told({ key: "z", version: "etag:1", order: "10" }),
-  );
-  const call = [
-    told({ kind: "removed", order: "11" }),
-    told({ version: "etag:1", order: "10" }),
-    told({ kind: "removed", key: "z", order: "11" }),
-    told({ kind: "removed", key: "unheard", order: "11" }),
-  ];
-  await recordEvents(db.pool, call, "right", true);
-  expect(await rows(db, "select key from photos")).toEqual([]);
 });
 
 test("a version that is gone for good has a worker look at what waits for a moderator too", async ({
