@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,6 +9,7 @@ import { collectSamples } from "../samples/collect.ts";
 import { startPostgres } from "../src/embedded/postgres.ts";
 import { openQueueServer } from "../src/queue/server.ts";
 import { migrate } from "../src/store/migrate.ts";
+import { startRedis } from "./redis.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -39,7 +40,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const samples = join(home, "samples");
   await collectSamples(samples);
   project.provide("samples", samples);
-  const redis = await startRedis();
+  const redis = await redisToUse();
   project.provide("postgresUrl", postgres.url);
   project.provide("redisUrl", redis.url);
   return async () => {
@@ -49,7 +50,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   };
 }
 
-async function startRedis(): Promise<{ url: string; stop(): void }> {
+async function redisToUse(): Promise<{ url: string; stop(): void }> {
   const given = process.env["REDIS_URL"];
   if (given) return { url: given, stop: () => {} };
   if (spawnSync("redis-server", ["--version"]).status !== 0) {
@@ -58,20 +59,7 @@ async function startRedis(): Promise<{ url: string; stop(): void }> {
     return { url: "", stop: () => {} };
   }
   const port = await freePort();
-  const flags = [
-    "--port",
-    String(port),
-    "--save",
-    "",
-    "--appendonly",
-    "no",
-    "--maxmemory-policy",
-    "noeviction",
-  ];
-  const child = spawn("redis-server", flags, { stdio: ["ignore", "pipe", "inherit"] });
-  await new Promise<void>((resolve) => {
-    child.stdout.on("data", (chunk: Buffer) => /Ready to accept/.test(chunk.toString()) && resolve());
-  });
+  const child = await startRedis("--port", String(port));
   return { url: `redis://127.0.0.1:${port}`, stop: () => child.kill() };
 }
 

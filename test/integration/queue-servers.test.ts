@@ -1,0 +1,231 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { inspect } from "node:util";
+import { type Cluster, Redis } from "ioredis";
+import { describe, expect } from "vitest";
+import { Scope } from "../../src/lifecycle.ts";
+import { consume } from "../../src/queue/consumer.ts";
+import { openQueueServer } from "../../src/queue/server.ts";
+import { orAway } from "../../src/wiring/intake.ts";
+import { BACKENDS, test } from "../fixtures.ts";
+import { collector, job, openBench, TRIES } from "../queues.ts";
+import { startRedis } from "../redis.ts";
+import { until } from "../waits.ts";
+
+const withRedis = test.runIf(BACKENDS.length > 1);
+const at = (port: number) => ({ queueUrl: `redis://127.0.0.1:${port}`, queueOptions: "", queuePrefix: "x" });
+
+describe("queue servers", () => {
+  withRedis("a Redis that may evict jobs is refused, saying what to set, and one that is full", async () => {
+    const path = `/tmp/maitred-${process.pid}.sock`;
+    const child = await startRedis("--port", "0", "--unixsocket", path, "--maxmemory-policy", "allkeys-lru");
+    const settings = { queueUrl: "redis://x", queueOptions: JSON.stringify({ path }), queuePrefix: "x" };
+    const server = openQueueServer(settings, () => {});
+    await expect(server.check()).rejects.toMatchObject({
+      code: "QUEUE_MISCONFIGURED",
+      message: expect.stringContaining("noeviction"),
+    });
+    // what is full answers to all that asks it nothing
+    const full = new Redis(path);
+    await full.config("SET", "maxmemory-policy", "noeviction");
+    expect(await server.check()).toMatch(/^Redis /);
+    await full.config("SET", "maxmemory", "1");
+    await expect(server.check()).rejects.toMatchObject({
+      code: "QUEUE_UNAVAILABLE",
+      message: expect.stringContaining("maxmemory"),
+    });
+    full.disconnect();
+    await server.close();
+    child.kill();
+    await once(child, "exit");
+  });
+
+  withRedis("a Redis that wants another password or user is a setting to mend", async () => {
+    const path = `/tmp/maitred-password-${process.pid}.sock`;
+    const child = await startRedis(
+      ...["--port", "0", "--unixsocket", path],
+      ...["--requirepass", "hunter2", "--user", "few", "on", ">hunter2", "~*", "&*", "+@all", "-info"],
+    );
+    try {
+      for (const [login, message] of [
+        [{}, /^Redis: expected a password, got none: mend MAITRED_QUEUE_URL/],
+        [{ password: "hunter3" }, /^Redis: it does not take this user and password: mend MAITRED_QUEUE_URL/],
+        [{ username: "few", password: "hunter2" }, /^Redis: its user may not do all that is needed/],
+      ] as const) {
+        const queueOptions = JSON.stringify({ path, ...login });
+        const server = openQueueServer({ queueUrl: "", queueOptions, queuePrefix: "x" }, () => {});
+        const refusal = await server.check().catch((thrown: unknown) => thrown);
+        await server.close();
+        expect(refusal).toMatchObject({
+          code: "QUEUE_MISCONFIGURED",
+          message: expect.stringMatching(message),
+        });
+        expect(inspect(refusal, { depth: null })).not.toContain("hunter");
+      }
+    } finally {
+      child.kill();
+      await once(child, "exit");
+    }
+  });
+
+  withRedis(
+    "a Redis that became a replica is left for the one that its name leads to by then",
+    async ({ folder }) => {
+      const first = 11_000 + 2 * (process.pid % 5_000);
+      const ports = [first, first + 1];
+      const children = await Promise.all(
+        ports.map((port) => startRedis("--dir", folder, "--port", String(port))),
+      );
+      let leader = ports[0]!;
+      const name = createServer((from) => {
+        const to = connect(leader, "127.0.0.1");
+        from.on("error", () => to.destroy()).on("close", () => to.destroy());
+        to.on("error", () => from.destroy()).on("close", () => from.destroy());
+        from.pipe(to).pipe(from);
+      });
+      await once(name.listen(0, "127.0.0.1"), "listening");
+      const old = new Redis(leader);
+      const scope = new Scope();
+      try {
+        const { port } = name.address() as AddressInfo;
+        const { queues, take } = openBench(scope, at(port));
+        const got = collector<string>(2);
+        await take("live", async ({ id }) => got.push(id), { concurrency: 1 });
+        await queues.add("live", [job(1)]);
+        await expect.poll(() => got.items).toEqual(["1"]);
+
+        leader = ports[1]!;
+        await old.replicaof("127.0.0.1", leader);
+        // whoever was refused is told, and asks again
+        await expect.poll(() => queues.add("live", [job(2)]).then(() => "added", String)).toBe("added");
+        await got.done;
+        expect(got.items).toEqual(["1", "2"]);
+      } finally {
+        await scope.close();
+        old.disconnect();
+        name.close();
+        for (const child of children) child.kill();
+      }
+    },
+  );
+
+  withRedis("a Redis Cluster is named by MAITRED_QUEUE_OPTIONS", async ({ folder }) => {
+    const port = 21_000 + (process.pid % 10_000);
+    const child = await startRedis(
+      ...["--port", String(port), "--dir", folder],
+      ...["--cluster-announce-ip", "127.0.0.1", "--cluster-enabled", "yes"],
+    );
+    const scope = new Scope();
+    try {
+      const setup = new Redis(port);
+      await setup.call("CLUSTER", "ADDSLOTSRANGE", "0", "16383");
+      await until(
+        () => setup.cluster("INFO"),
+        (told) => told.includes("cluster_state:ok"),
+      );
+      setup.disconnect();
+      const queueOptions = JSON.stringify({ cluster: [{ host: "127.0.0.1", port }] });
+      const { server, queues, take } = openBench(scope, { queueUrl: "", queueOptions, queuePrefix: "x" });
+      expect(await server.check()).toContain("Redis");
+      const got = collector<string>(1);
+      await take("live", async ({ id }) => got.push(id), { concurrency: 1 });
+      await queues.add("live", [job(1)]);
+      await got.done;
+    } finally {
+      await scope.close();
+      child.kill();
+    }
+  });
+
+  test("a queue in Postgres that was not migrated is refused, saying which command helps", async ({ db }) => {
+    const server = openQueueServer(
+      { queueUrl: db.url, queueOptions: "", queuePrefix: "elsewhere" },
+      () => {},
+    );
+    await expect(server.check()).rejects.toMatchObject({
+      code: "QUEUE_MISCONFIGURED",
+      message: expect.stringContaining("maitred migrate"),
+    });
+    await server.migrate();
+    await expect(server.check()).resolves.toContain("Postgres");
+  });
+
+  test("a server that refuses the first connection is an error, not a loop", async ({ db }) => {
+    const url = db.url.replace(/\/[^/]*$/, "/nosuchdatabase");
+    const server = openQueueServer({ queueUrl: url, queueOptions: "", queuePrefix: "x" }, () => {});
+    const handlers = { photo: async () => {}, abandoned: async () => {}, error: () => {} };
+    await expect(
+      consume(server, "live", { concurrency: 2, lockMs: 1_000, ...TRIES }, handlers),
+    ).rejects.toMatchObject({
+      code: "QUEUE_UNAVAILABLE",
+    });
+  });
+
+  withRedis(
+    "who waits for a Redis that is away is told within about a second, and of its return",
+    async () => {
+      const port = 21_000 + (process.pid % 5_000);
+      let child = await startRedis("--port", String(port));
+      const scope = new Scope();
+      let back = 0;
+      try {
+        const { queues } = openBench(scope, at(port), () => back++);
+        await orAway(queues, queues.add("live", [job(1)]));
+        // what it says first comes before it listens
+        back = 0;
+        child.kill("SIGKILL");
+        await expect.poll(queues.connected).toBe(false);
+        const since = performance.now();
+        await expect(orAway(queues, queues.depth("live"))).rejects.toMatchObject({
+          code: "QUEUE_UNAVAILABLE",
+        });
+        expect(performance.now() - since).toBeLessThan(3_000);
+        expect(back).toBe(0);
+        child = await startRedis("--port", String(port));
+        await expect.poll(queues.connected, { timeout: 10_000 }).toBe(true);
+        await expect.poll(() => back).toBe(1);
+      } finally {
+        await scope.close();
+        child.kill();
+      }
+    },
+  );
+
+  test("what is set for the nodes of a Redis Cluster stands beside what is set here", async () => {
+    const nodes = {
+      cluster: [{ host: "127.0.0.1", port: 1 }],
+      redisOptions: { password: "x", keepAlive: 1 },
+    };
+    const queueOptions = JSON.stringify(nodes);
+    const server = openQueueServer({ queueUrl: "", queueOptions, queuePrefix: "x" }, () => {});
+    expect((server.connection as Cluster).options.redisOptions).toEqual({
+      maxRetriesPerRequest: null,
+      enableReadyCheck: true,
+      socketTimeout: 60_000,
+      keepAlive: 1,
+      reconnectOnError: expect.any(Function),
+      password: "x",
+    });
+    await server.close();
+  });
+
+  test.each(["{", "null", "5", "[]", '{"cluster":5}', '{"cluster":[]}', '{"redisOptions":"x"}'])(
+    "MAITRED_QUEUE_OPTIONS=%s is refused",
+    (queueOptions) => {
+      expect(() =>
+        openQueueServer({ queueUrl: "redis://x", queueOptions, queuePrefix: "x" }, () => {}),
+      ).toThrow(
+        expect.objectContaining({
+          code: "CONFIG_INVALID",
+          message: expect.stringContaining("expected JSON"),
+        }),
+      );
+    },
+  );
+
+  test.each(["http://x", "", "localhost:6379"])("%j is no queue", (queueUrl) => {
+    expect(() => openQueueServer({ queueUrl, queueOptions: "", queuePrefix: "x" }, () => {})).toThrow(
+      expect.objectContaining({ code: "CONFIG_INVALID" }),
+    );
+  });
+});

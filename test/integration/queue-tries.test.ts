@@ -1,0 +1,249 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect } from "vitest";
+import { PhotoError, UpstreamError } from "../../src/errors.ts";
+import { packageRoot } from "../../src/package-root.ts";
+import { BACKENDS } from "../fixtures.ts";
+import { collector, job, TRIES, test } from "../queues.ts";
+import { latch } from "../waits.ts";
+
+describe.each(BACKENDS)("queues on %s", (backend) => {
+  test("try again what may pass, and say which try is the last", async ({ open }) => {
+    const { queues, take } = open(backend);
+    const tries = collector<boolean>(3);
+    await take("live", async (_photo, { last }) => {
+      tries.push(last);
+      if (!last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
+    });
+    await queues.add("live", [job(1)]);
+    await tries.done;
+    expect(tries.items).toEqual([false, false, true]);
+  });
+
+  test("keep a photo whose last try could not be recorded, for as long as it takes", async ({ open }) => {
+    const { queues, take, errors } = open(backend);
+    const lasts = collector<boolean>(5);
+    await take("live", async (_photo, { last }) => {
+      lasts.push(last);
+      if (lasts.items.length === 5) return;
+      throw last
+        ? new Error("password authentication failed")
+        : new UpstreamError("STORE_UNAVAILABLE", "down");
+    });
+    await queues.add("live", [job(1)]);
+    await lasts.done;
+    expect(lasts.items).toEqual([false, false, true, true, true]);
+    expect(errors.map(({ message }) => message)).toContain("password authentication failed");
+  });
+
+  test("never try again what is the photo's own fault", async ({ open }) => {
+    const { queues, take } = open(backend);
+    const tries = collector<string>(2);
+    await take(
+      "live",
+      async ({ id }) => {
+        tries.push(id);
+        if (id === "1") throw new PhotoError("CORRUPT", "bad");
+      },
+      { concurrency: 1 },
+    );
+    await queues.add("live", [job(1), job(2)]);
+    await tries.done;
+    expect(tries.items).toEqual(["1", "2"]);
+    expect(await queues.depth("live")).toMatchObject({ waiting: 0, delayed: 0 });
+  });
+
+  test("spend none of a photo's tries on an outage of our own", async ({ open }) => {
+    const { queues, take } = open(backend);
+    const lasts = collector<boolean>(2);
+    await take("live", async (_photo, { last }) => {
+      lasts.push(last);
+      if (lasts.items.length < 2) throw new UpstreamError("DATABASE_UNAVAILABLE", "restarting");
+    });
+    await queues.add("live", [job(1)]);
+    await lasts.done;
+    expect(lasts.items).toEqual([false, false]);
+  });
+
+  test("wait for a store that refuses several photos in a row, of which one asks at a time", async ({
+    open,
+  }) => {
+    const { queues, take } = open(backend);
+    let away = true;
+    let asking = 0;
+    const together: number[] = [];
+    const tries = collector<string>(14);
+    const read = collector<string>(20);
+    await take(
+      "live",
+      async ({ id }, { last, waits }) => {
+        if (!away) return read.push(id);
+        together.push(++asking);
+        // as others that are handed out meanwhile would ask
+        await sleep(50);
+        asking--;
+        tries.push(id);
+        if (waits || !last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
+      },
+      { attempts: 1, patienceMs: 60_000 },
+    );
+    await queues.add(
+      "live",
+      Array.from({ length: 20 }, (_, n) => job(n)),
+    );
+    await tries.done;
+    away = false;
+    await read.done;
+    expect(new Set(read.items).size).toBe(20);
+    // twice four were in hand before five of them were refused, and the next asked beside the last of these
+    expect(new Set(together.slice(9))).toEqual(new Set([1]));
+  });
+
+  test.for([1, 3])(
+    "wait for a store that refuses the only photo, of %d attempts, until patience ends",
+    async (attempts, { open }) => {
+      const { queues, take } = open(backend);
+      const givenUp = latch();
+      const waited: boolean[] = [];
+      await take(
+        "live",
+        async (_, { last, waits }) => {
+          if (last) waited.push(waits);
+          if (waits || !last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
+          givenUp.resolve();
+        },
+        { attempts, patienceMs: 4_000 },
+      );
+      await queues.add("live", [job(1)]);
+      await givenUp.promise;
+      expect(waited[0]).toBe(true);
+      await expect.poll(() => queues.held(["1"])).toBe(0);
+    },
+  );
+
+  test("end the last try of a photo where the store gave what was asked for after it refused that one", async ({
+    open,
+  }) => {
+    const { queues, take } = open(backend);
+    const read = latch();
+    const tries = collector<boolean>(2);
+    await take(
+      "live",
+      async ({ id }, { last, waits }) => {
+        if (id === "2") return read.resolve();
+        tries.push(waits);
+        if (!last) throw new UpstreamError("STORE_UNAVAILABLE", "refused");
+      },
+      { attempts: 2, backoffMs: 2_000, patienceMs: 60_000 },
+    );
+    await queues.add("live", [job(1)]);
+    await expect.poll(async () => (await queues.depth("live")).delayed).toBe(1);
+    await queues.add("live", [job(2)]);
+    await read.promise;
+    await tries.done;
+    expect(tries.items).toEqual([false, false]);
+  });
+
+  test("wait with a photo that was refused again since the store gave another", async ({ open }) => {
+    const { queues, take } = open(backend);
+    const read = latch();
+    const tries = collector<boolean>(3);
+    await take(
+      "live",
+      async ({ id }, { waits }) => {
+        if (id === "2") return read.resolve();
+        tries.push(waits);
+        if (tries.items.length === 2) {
+          await queues.add("live", [job(2)]);
+          await read.promise;
+        }
+        throw new UpstreamError("STORE_UNAVAILABLE", "refused");
+      },
+      { attempts: 3, patienceMs: 60_000 },
+    );
+    await queues.add("live", [job(1)]);
+    await tries.done;
+    expect(tries.items).toEqual([false, false, true]);
+  });
+
+  test("let no other photo wait for one that is refused alone, however often", async ({ open }) => {
+    const { queues, take } = open(backend);
+    const read = latch();
+    let refused = 0;
+    await take(
+      "live",
+      async ({ id }) => {
+        if (id === "2") return read.resolve();
+        if (refused++ < 8) throw new UpstreamError("STORE_UNAVAILABLE", "this object alone");
+        await queues.add("live", [job(2)]);
+        await read.promise;
+      },
+      { attempts: 20, patienceMs: 60_000 },
+    );
+    await queues.add("live", [job(1)]);
+    await read.promise;
+  });
+
+  test("give up a photo that kills every worker that takes it, and hold it until that is recorded", async ({
+    open,
+    configFor,
+  }) => {
+    const { queues, take, errors } = open(backend);
+    const { queueUrl, queueOptions, queuePrefix } = configFor(backend);
+    await queues.add("live", [job(1)]);
+    const killed = `
+      import { consume } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/consumer.js`)};
+      import { openQueueServer } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/server.js`)};
+      const server = openQueueServer(${JSON.stringify({ queueUrl, queueOptions, queuePrefix })}, () => {});
+      const die = (code) => async () => process.exit(code);
+      await consume(server, "live", { concurrency: 1, lockMs: 500, ...${JSON.stringify(TRIES)} }, { photo: die(9), abandoned: die(8), error() {} });`;
+    const codes: unknown[] = [];
+    while (codes.at(-1) !== 8) {
+      const child = spawn(process.execPath, ["--input-type=module", "-e", killed], { stdio: "inherit" });
+      codes.push((await once(child, "exit"))[0]);
+    }
+    // the last one died before it could record that
+    expect(codes).toEqual([9, 9, 9, 9, 8]);
+    const reasons: string[] = [];
+    const got = collector<string>(1);
+    const recorded = collector<string>(1);
+    await take("live", async ({ id }) => got.push(id), {
+      lockMs: 500,
+      async abandoned({ id }, reason) {
+        reasons.push(reason);
+        if (reasons.length === 1) throw new Error("Postgres is away");
+        recorded.push(id);
+      },
+    });
+    await recorded.done;
+    expect(reasons).toEqual(Array(2).fill("in hand each time that 5 workers died"));
+    expect(errors.map(({ message }) => message)).toContain("Postgres is away");
+    await expect.poll(() => queues.held(["1"])).toBe(0);
+    // asked for anew, it is as any other
+    await queues.add("live", [job(1)]);
+    await got.done;
+    expect([got.items, recorded.items]).toEqual([["1"], ["1"]]);
+  });
+
+  test("of a worker that was killed go to one that starts then within one and a half times its lock", async ({
+    open,
+    configFor,
+  }) => {
+    const { queues, take } = open(backend);
+    const { queueUrl, queueOptions, queuePrefix } = configFor(backend);
+    await queues.add("live", [job(1)]);
+    const killed = `
+      import { consume } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/consumer.js`)};
+      import { openQueueServer } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/server.js`)};
+      const server = openQueueServer(${JSON.stringify({ queueUrl, queueOptions, queuePrefix })}, () => {});
+      await consume(server, "live", { concurrency: 1, lockMs: 4_000, ...${JSON.stringify(TRIES)} }, { photo: async () => process.exit(9), async abandoned() {}, error() {} });`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", killed], { stdio: "inherit" });
+    expect((await once(child, "exit"))[0]).toBe(9);
+    const died = performance.now();
+    const got = collector<string>(1);
+    await take("live", async ({ id }) => got.push(id), { lockMs: 4_000 });
+    await got.done;
+    expect(performance.now() - died).toBeLessThan(6_000);
+  });
+});
