@@ -1,0 +1,255 @@
+import { describe, expect, vi } from "vitest";
+import { registerPhotos } from "../../src/store/photos.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { type Answered, test } from "../api.ts";
+import { eventBridge } from "../events.ts";
+import { BACKENDS } from "../fixtures.ts";
+
+describe("POST /v1/photos", () => {
+  test("takes one photo, and answers with its id", async ({ start, db }) => {
+    const { post } = await start();
+    const told = {
+      bucket: "b",
+      key: "a b+.jpg",
+      etag: '"e1"',
+      listing: "42",
+      uploader: "user",
+      claimed: "menu",
+    };
+    const { status, body } = await post("/v1/photos", told);
+    expect(status).toBe(202);
+    expect(
+      (await db.pool.query("select id, key, version, listing, uploader, claimed from photos")).rows,
+    ).toEqual([
+      { id: body.id, key: "a b+.jpg", version: "etag:e1", listing: "42", uploader: "user", claimed: "menu" },
+    ]);
+    expect(await post("/v1/photos", told)).toMatchObject({
+      status: 200,
+      body: { id: body.id, outcome: "known" },
+    });
+  });
+
+  test.for([
+    ["ahead", 180_000, 0],
+    ["behind", 0, -180_000],
+  ] as const)(
+    "counts what is told as it comes, although the clock of one of two machines that take it is minutes %s",
+    async ([_, firstMs, secondMs], { start, db }) => {
+      const { post } = await start();
+      const current = "select version from photos where superseded_at is null";
+      vi.useFakeTimers({ toFake: ["Date"] });
+      try {
+        const now = Date.now();
+        for (const [etag, ms] of [
+          ["1", firstMs],
+          ["2", secondMs],
+        ] as const) {
+          vi.setSystemTime(now + ms);
+          expect((await post("/v1/photos", { bucket: "b", key: "a", etag })).status).toBe(202);
+        }
+      } finally {
+        vi.useRealTimers();
+      }
+      expect((await db.pool.query(current)).rows).toEqual([{ version: "etag:2" }]);
+    },
+  );
+
+  test("takes a thousand, each once, and refuses one more", async ({ start, db }) => {
+    const { post, waiting } = await start();
+    const many = (length: number) => Array.from({ length }, (_, n) => ({ bucket: "b", key: `k${n % 999}` }));
+    const { status, body } = await post("/v1/photos", many(1_000));
+    expect(status).toBe(202);
+    expect(body.photos).toHaveLength(1_000);
+    expect(body.photos[999]).toMatchObject({ id: body.photos[0].id, outcome: "known" });
+    expect(await waiting()).toBe(999);
+    expect((await post("/v1/photos", many(1_001))).status).toBe(400);
+    expect((await db.pool.query("select count(*)::int as n from unqueued")).rows).toEqual([{ n: 0 }]);
+  });
+
+  test("answers the same Idempotency-Key the same, and refuses it with another body", async ({ start }) => {
+    const { post } = await start();
+    const headers = { "idempotency-key": "upload-1" };
+    const first = await post("/v1/photos", { bucket: "b", key: "a" }, headers);
+    const again = await post("/v1/photos", { bucket: "b", key: "a" }, headers);
+    expect(again).toMatchObject({ status: 202, body: first.body });
+    expect(again.headers.get("idempotent-replayed")).toBe("true");
+    expect((await post("/v1/photos", { bucket: "b", key: "z" }, headers)).status).toBe(422);
+    expect((await post("/v1/photos", { bucket: "b", key: "z" }, { "idempotency-key": "a b" })).status).toBe(
+      400,
+    );
+    expect(
+      (await post("/v1/photos", { bucket: "b", key: "z" }, { "idempotency-key": "upload-2" })).status,
+    ).toBe(202);
+  });
+
+  test.for(BACKENDS)(
+    "of many bodies that come under one Idempotency-Key at the same moment takes one, on %s",
+    async (backend, { start, db }) => {
+      const { post, waiting } = await start(backend);
+      for (let round = 0; round < 5; round++) {
+        const headers = { "idempotency-key": `round-${round}` };
+        const bodies = Array.from({ length: 20 }, (_, n) => ({ bucket: `b${round}`, key: `k${n % 10}` }));
+        const answers = await Promise.all(bodies.map((body) => post("/v1/photos", body, headers)));
+        const taken = new Set(
+          answers.flatMap(({ status, body }) => (status === 422 ? [] : [body.key as string])),
+        );
+        expect(taken.size).toBe(1);
+        // the same body comes through however often it was sent
+        const through = answers.filter(({ status }) => status !== 422);
+        // as the first to be answered was: that it was taken, or that the other had been
+        const [{ status, body }] = through as [Answered, Answered];
+        expect([200, 202]).toContain(status);
+        expect(through.map((each) => ({ status: each.status, body: each.body }))).toEqual(
+          Array(2).fill({ status, body }),
+        );
+        const { rows } = await db.pool.query("select key from photos where bucket = $1", [`b${round}`]);
+        expect(rows).toEqual([...taken].map((key) => ({ key })));
+      }
+      expect(await waiting()).toBe(5);
+    },
+  );
+
+  test("gives the Idempotency-Key of a body that was refused to the one that is right", async ({
+    start,
+    db,
+  }) => {
+    const { post } = await start();
+    const headers = { "idempotency-key": "upload-1" };
+    expect((await post("/v1/photos", { bucket: "b" }, headers)).status).toBe(400);
+    expect((await post("/v1/photos", { bucket: "b", key: "a" }, headers)).status).toBe(202);
+    // one whose process died before it was answered holds its key for a minute
+    await db.pool.query("update idempotent_answers set status = null, answer = null");
+    expect((await post("/v1/photos", { bucket: "b", key: "z" }, headers)).status).toBe(422);
+    await db.pool.query("update idempotent_answers set answered_at = now() - interval '61 seconds'");
+    expect((await post("/v1/photos", { bucket: "b", key: "z" }, headers)).status).toBe(202);
+  });
+
+  test("says what is wrong with a photo, and takes none of a list in which one is wrong", async ({
+    start,
+    db,
+  }) => {
+    const { post } = await start();
+    const detail = async (body: unknown) => {
+      const { status, body: said } = await post("/v1/photos", body);
+      return `${status} ${said.code} ${said.detail}`;
+    };
+    expect(await detail([{ bucket: "b", key: "a" }, { bucket: "b" }])).toMatch(
+      /^400 EVENT_INVALID \[1\]\.key: /,
+    );
+    expect(await detail({ bucket: "b", key: "a", lisitng: "42" })).toMatch(/lisitng/);
+    expect(await detail({ bucket: "b", key: "a", uploader: "x" })).toMatch(/uploader/);
+    expect(await detail({ bucket: "b", key: "a\0" })).toMatch(/key: expected 1 to 1024 bytes/);
+    expect(await detail({ bucket: 3, uploader: "x", lisitng: "42" })).toBe(
+      "400 EVENT_INVALID bucket: expected text, got 3; key: expected text, got nothing; " +
+        'uploader: expected moderator or user, got "x"; lisitng: there is no such name',
+    );
+    const many = Array.from({ length: 12 }, (_, n) => ({ bucket: "b", key: n }));
+    expect(await detail(many)).toMatch(/ \[9\]\.key: expected text, got 9; and 2 more$/);
+    for (const [none, what] of [
+      [[], "an empty list"],
+      [3, "3"],
+      [null, "null"],
+    ])
+      expect(await detail(none)).toBe(
+        `400 EVENT_INVALID expected a photo, or a list of 1 to 1000 photos, got ${what}`,
+      );
+    expect((await db.pool.query("select from photos")).rows).toEqual([]);
+  });
+});
+
+describe("GET /v1/photos", () => {
+  test("tells state, tags, verdict, reason and history, by id and by key, and that a photo was withdrawn", async ({
+    start,
+    db,
+  }) => {
+    const { post, ask } = await start();
+    const key = "42/a+b c%20&=🍜.jpg";
+    const { body: taken } = await post(
+      "/v1/events/eventbridge",
+      eventBridge("Object Created", { key, etag: "e1" }),
+    );
+    const { id } = taken.photos[0];
+    await recordOutcomes(db.pool, [
+      {
+        photoId: id,
+        known: { listing: "42" },
+        batch: "t-1",
+        by: "model:m-1",
+        policy: "p1",
+        result: {
+          scores: { categories: { food: 0.9, menu: 0.1 }, human: 0.25 },
+          decision: {
+            verdict: "shown",
+            rule: "clear",
+            reason: "food 0.90",
+            category: "food",
+            tags: [{ category: "food", score: 0.9, threshold: 0.6 }],
+          },
+        },
+      },
+    ]);
+    const byId = await ask("GET", `/v1/photos/${id}`);
+    expect(byId.body).toMatchObject({
+      id,
+      bucket: "photos",
+      key,
+      version: "etag:e1",
+      current: true,
+      public: true,
+      state: "shown",
+      listing: "42",
+      category: "food",
+      human: 0.25,
+      tags: [{ category: "food", score: 0.9, threshold: 0.6, by: "model:m-1" }],
+      verdict: "shown",
+      rule: "clear",
+      reason: "food 0.90",
+      failure: null,
+      by: "model:m-1",
+      history: [{ verdict: "shown", reason: "food 0.90", by: "model:m-1" }],
+    });
+    const byKey = () => ask("GET", `/v1/photos?${new URLSearchParams({ bucket: "photos", key })}`);
+    expect((await byKey()).body).toEqual(byId.body);
+    const gone = eventBridge("Object Deleted", { key, sequencer: "617f08299329d18a" });
+    expect(await post("/v1/events/eventbridge", gone)).toMatchObject({
+      status: 202,
+      body: { photos: [{ id, outcome: "removed" }] },
+    });
+    expect((await byKey()).body).toMatchObject({ id, current: false, public: false, verdict: "shown" });
+    const back = eventBridge("Object Created", { key, etag: "e2", sequencer: "617f08299329d18b" });
+    const { body: next } = await post("/v1/events/eventbridge", back);
+    expect((await byKey()).body).toMatchObject({ id: next.photos[0].id, current: true, state: "pending" });
+  });
+
+  test("tells of a photo of a folder by the folder's path and the photo's below it", async ({
+    start,
+    db,
+  }) => {
+    const { ask } = await start();
+    const [photo] = await registerPhotos(
+      db.pool,
+      [{ store: "folder", bucket: "/srv/photos", key: "42/a b.jpg", version: "1-2", known: {} }],
+      "live",
+    );
+    const about = new URLSearchParams({ bucket: "/srv/photos", key: "42/a b.jpg" });
+    expect((await ask("GET", `/v1/photos?${about}`)).body).toMatchObject({ id: photo!.id, store: "folder" });
+  });
+
+  test("answers 404 for what is not known, and 400 for what is no question", async ({ start }) => {
+    const { ask } = await start();
+    const statuses = async (...paths: string[]) =>
+      Promise.all(paths.map(async (path) => (await ask("GET", path)).status));
+    expect(await statuses("/v1/photos?bucket=b&key=a", "/v1/photos/7")).toEqual([404, 404]);
+    const malformed = [
+      "",
+      "?bucket=b",
+      "?bucket=b&key=a&key=b",
+      "/x",
+      "/0",
+      "/%00",
+      "/%",
+      `/${"9".repeat(250)}`,
+    ];
+    expect(await statuses(...malformed.map((rest) => `/v1/photos${rest}`))).toEqual(malformed.map(() => 400));
+  });
+});
