@@ -7,23 +7,17 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { type FauxqsServer, startFauxqs } from "fauxqs";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
-import { openIntake } from "../../src/cli/intake.ts";
 import { listFolder } from "../../src/image/folder.ts";
-import { connectS3, createS3Fetch } from "../../src/image/s3.ts";
-import { Scope } from "../../src/lifecycle.ts";
-import { createLog } from "../../src/log.ts";
-import type { Known, Lane, PhotoRef } from "../../src/photo.ts";
+import type { PhotoRef } from "../../src/photo.ts";
 import { rollupState } from "../../src/store/rollups.ts";
 import { openJudge } from "../../src/wiring/judge.ts";
-import { type RunningWorker, startWorker } from "../../workers/moderate.ts";
-import { BACKENDS, type Backend, test as base } from "../fixtures.ts";
+import { BACKENDS } from "../fixtures.ts";
+import { test as base, type Start } from "../lines.ts";
 
 const samples = inject("samples");
 let s3: FauxqsServer;
@@ -48,55 +42,9 @@ async function put(
   return { store: "s3", bucket: "photos", key, version: "" };
 }
 
-interface Line {
-  worker: RunningWorker;
-  /** Registers, queues, and waits until every one of the photos has left the line. Rows by key. */
-  judge(photos: PhotoRef[], lane?: Lane, known?: Known): Promise<Map<string, Record<string, unknown>>>;
-  retries: string[];
-}
-
-const test = base.extend<{ start(backend: Backend, env?: Record<string, string>): Promise<Line> }>({
-  start: async ({ configFor, db }, use) => {
-    const scope = new Scope();
-    await use(async (backend, env = {}) => {
-      const config = configFor(backend, {
-        MAITRED_S3_ENDPOINT: s3.address,
-        MAITRED_BACKOFF_MS: "20",
-        MAITRED_ATTEMPTS: "3",
-        MAITRED_PATIENCE_MS: "0",
-        ...env,
-      });
-      const left = new Set<string>();
-      const retries: string[] = [];
-      let wake = (): void => {};
-      const worker = await startWorker(config, createLog("silent"), scope, {
-        left(photo) {
-          left.add(photo.id);
-          wake();
-        },
-        retried: (_photo, _lane, code) => void retries.push(code),
-      });
-      const intake = openIntake(config, scope, () => {});
-      return {
-        worker,
-        retries,
-        async judge(photos, lane = "live", known = {}) {
-          left.clear();
-          let ids: string[] | undefined;
-          const all = new Promise<void>((resolve) => {
-            wake = () => {
-              if (ids?.every((id) => left.has(id))) resolve();
-            };
-          });
-          ids = (await intake.take(photos, lane, { known, again: true })).ids;
-          wake();
-          await all;
-          const { rows } = await db.pool.query("select * from photos");
-          return new Map(rows.map((row) => [row.key, row]));
-        },
-      };
-    });
-    await scope.close();
+const test = base.extend<{ start: Start }>({
+  start: async ({ start }, use) => {
+    await use((backend, env) => start(backend, { MAITRED_S3_ENDPOINT: s3.address, ...env }));
   },
 });
 
@@ -309,163 +257,4 @@ test("a worker keeps the counts of dashboards folded, where nothing else runs", 
   await start("postgres");
   await expect.poll(async () => (await rollupState(db.pool)).waiting).toBe(0);
   expect((await db.pool.query("select photos from rollup_scores")).rows).toEqual([{ photos: "9" }]);
-});
-
-describe("a store that misbehaves", () => {
-  const backend = BACKENDS[0]!;
-  let server: Server;
-  let sent = 0;
-  let asked: IncomingHttpHeaders = {};
-  /** How the store answers for `decided`: with the photo, or with this refusal. */
-  let refusal: { status: number; code: string } | undefined;
-  const xml = { "content-type": "application/xml" };
-
-  beforeAll(async () => {
-    server = createServer((request, response) => {
-      const key = request.url!.split("?")[0]!.split("/").at(-1)!;
-      asked = request.headers;
-      if (key === "silent") return;
-      if (key === "page") return void response.end("<!doctype html><title>console</title>");
-      if (key === "nothing") return void response.end();
-      response.setHeader("etag", '"abc"');
-      if (key === "denied")
-        return void response
-          .writeHead(403, { "content-type": "application/xml" })
-          .end("<Error><Code>AccessDenied</Code></Error>");
-      if (key === "keys")
-        return void response
-          .writeHead(403, { "content-type": "application/xml" })
-          .end("<Error><Code>InvalidAccessKeyId</Code></Error>");
-      if (key === "nobucket")
-        return void response.writeHead(404, xml).end("<Error><Code>NoSuchBucket</Code></Error>");
-      if (key === "nos3") return void response.writeHead(404).end("<html>not found</html>");
-      if (key === "decided" && !refusal)
-        return void response.end(readFileSync(join(samples, "business-product-1.jpg")));
-      if (key === "decided" && refusal)
-        return void response
-          .writeHead(refusal.status, xml)
-          .end(refusal.code && `<Error><Code>${refusal.code}</Code></Error>`);
-      if (key === "busy") return void response.writeHead(503).end();
-      if (key === "short") {
-        response.writeHead(200, { "content-length": "5000" }).write("half");
-        return void setImmediate(() => response.destroy());
-      }
-      if (key === "trickles" || key === "slow") {
-        const [parts, bytes, everyMs] = key === "slow" ? [5, 100_000, 400] : [1_000, 10, 20];
-        const part = Buffer.alloc(bytes);
-        part.set([0xff, 0xd8, 0xff]);
-        response.writeHead(200, { "content-length": parts * bytes });
-        let left = parts;
-        const timer = setInterval(() => {
-          if (--left > 0 && !response.destroyed) return void response.write(part);
-          clearInterval(timer);
-          response.end(part);
-        }, everyMs);
-        return;
-      }
-      // endless: no length, and bytes for as long as anyone reads
-      response.writeHead(200);
-      const chunk = Buffer.alloc(65_536);
-      if (key !== "video") chunk.set([0xff, 0xd8, 0xff]);
-      const more = (): void => {
-        while (!response.destroyed && response.write(chunk)) sent += chunk.length;
-      };
-      response.on("drain", more);
-      more();
-    });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  });
-  afterAll(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-
-  for (const [key, code, retries] of [
-    ["silent", "STORE_UNAVAILABLE", 2],
-    ["busy", "STORE_UNAVAILABLE", 2],
-    ["short", "STORE_UNAVAILABLE", 2],
-    ["trickles", "STORE_UNAVAILABLE", 2],
-    ["keys", "STORE_UNAVAILABLE", 2],
-    ["nobucket", "STORE_UNAVAILABLE", 2],
-    ["nos3", "STORE_UNAVAILABLE", 2],
-    ["denied", "ACCESS_DENIED", 0],
-    ["endless", "TOO_LARGE", 0],
-    ["video", "UNSUPPORTED_FORMAT", 0],
-  ] as const) {
-    test(`${key}: ${code} after ${retries} retries, which history tells`, async ({ start, db }) => {
-      const { port } = server.address() as AddressInfo;
-      const line = await start(backend, {
-        MAITRED_S3_ENDPOINT: `http://127.0.0.1:${port}`,
-        MAITRED_FETCH_TIMEOUT_MS: "400",
-        MAITRED_MAX_BYTES: "1000000",
-      });
-      const rows = await line.judge([{ store: "s3", bucket: "b", key, version: "" }]);
-      expect(rows.get(key)).toMatchObject({ state: "failed", failure: code });
-      expect(line.retries).toEqual(Array(retries).fill("STORE_UNAVAILABLE"));
-      expect((await db.pool.query("select verdict, tries from verdicts")).rows).toEqual([
-        { verdict: "failed", tries: retries + 1 },
-      ]);
-      // what is beyond the limit is at most what sockets hold
-      expect(sent).toBeLessThan(20_000_000);
-    });
-  }
-
-  test("a photo has the time that it takes for as long as more of it keeps coming, and no checksum is asked for", async () => {
-    const { port } = server.address() as AddressInfo;
-    const s3Endpoint = `http://127.0.0.1:${port}`;
-    const through = connectS3({ s3Endpoint, s3Region: "us-east-1", s3PathStyle: "auto" }, 1);
-    const slow: PhotoRef = { store: "s3", bucket: "b", key: "slow", version: "" };
-    const limits = { maxBytes: 1_000_000, timeoutMs: 1_500 };
-    const { bytes } = await createS3Fetch(through)(slow, limits);
-    expect(bytes.length).toBe(500_000);
-    expect(asked).not.toHaveProperty("x-amz-checksum-mode");
-    through.destroy();
-  });
-
-  test("what is not said of the photo undoes no verdict, and fails what waits by a name that says what to check", async ({
-    start,
-  }) => {
-    const { port } = server.address() as AddressInfo;
-    const line = await start(backend, { MAITRED_S3_ENDPOINT: `http://127.0.0.1:${port}` });
-    const photo = (key: string): PhotoRef => ({ store: "s3", bucket: "b", key, version: "" });
-    const decided = photo("first/decided");
-    refusal = undefined;
-    expect((await line.judge([decided])).get(decided.key)).toMatchObject({ state: "shown" });
-    for (const [status, code, failure, reason] of [
-      [404, "NoSuchBucket", "STORE_UNAVAILABLE", "NoSuchBucket: check the bucket and MAITRED_S3_ENDPOINT"],
-      [404, "", "STORE_UNAVAILABLE", "check MAITRED_S3_ENDPOINT"],
-      [403, "AccessDenied", "ACCESS_DENIED", "AccessDenied"],
-      [403, "InvalidAccessKeyId", "STORE_UNAVAILABLE", "check the credentials"],
-      [403, "SignatureDoesNotMatch", "STORE_UNAVAILABLE", "check the credentials"],
-      [301, "PermanentRedirect", "STORE_UNAVAILABLE", "check MAITRED_S3_REGION"],
-      [400, "AuthorizationHeaderMalformed", "STORE_UNAVAILABLE", "check MAITRED_S3_REGION"],
-    ] as const) {
-      refusal = { status, code };
-      const waiting = photo(`${status}${code}/decided`);
-      const rows = await line.judge([decided, waiting]);
-      expect.soft(rows.get(decided.key), code).toMatchObject({ state: "shown", failure: null });
-      expect
-        .soft(rows.get(waiting.key), code)
-        .toMatchObject({ state: "failed", failure, reason: expect.stringContaining(reason) });
-    }
-    for (const key of ["page", "nothing"])
-      expect((await line.judge([photo(key)])).get(key)).toMatchObject({
-        failure: "STORE_UNAVAILABLE",
-        reason: expect.stringContaining("check MAITRED_S3_ENDPOINT"),
-      });
-    refusal = undefined;
-    // of a server that does not know If-Match
-    for (const [version, then] of [
-      ["etag:abc", { state: "shown" }],
-      ["etag:other", { state: "failed", failure: "GONE" }],
-    ] as const) {
-      const tagged = { ...photo(`${version}/decided`), version };
-      expect((await line.judge([tagged])).get(tagged.key)).toMatchObject(then);
-    }
-    refusal = { status: 404, code: "NoSuchKey" };
-    expect((await line.judge([decided])).get(decided.key)).toMatchObject({
-      state: "failed",
-      failure: "GONE",
-    });
-  });
 });
