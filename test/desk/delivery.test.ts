@@ -5,15 +5,11 @@ import { CHROMIUM } from "./chromium.ts";
 import { type Desk, gate, intercept, looked, show, test } from "./desk.ts";
 import { violations } from "./look.ts";
 import { startProxy } from "./proxy.ts";
+import { opened } from "./reviewing.ts";
 
 const decided = async ({ db }: Desk) =>
   (await db.pool.query("select decided_by as by, verdict from verdicts where rule = 'moderator' order by id"))
     .rows;
-const opened = async (desk: Desk, name: string): Promise<Page> => {
-  const page = await desk.open(name);
-  await looked(page);
-  return page;
-};
 const by = "moderator:ann";
 /** Acts that the browser keeps, those that did not count among them. */
 const kept = (page: Page): Promise<number> =>

@@ -1,17 +1,16 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Locator, Page } from "playwright-core";
+import type { Locator } from "playwright-core";
 import { describe, expect, onTestFinished } from "vitest";
 import { maitred } from "../maitred.ts";
 import { until } from "../waits.ts";
 import { troubled } from "../watched.ts";
 import { CHROMIUM } from "./chromium.ts";
 import { type Desk, looked, NARROW, show, test } from "./desk.ts";
+import { inHand } from "./reviewing.ts";
 
 const idOf = async ({ db }: Desk, key: string): Promise<string> =>
   (await db.pool.query("select id from photos where key = $1", [key])).rows[0].id;
-const inHand = (page: Page): Promise<string | null> =>
-  page.locator('.card[aria-current="true"]').getAttribute("aria-label");
 const reviewed = ({ db }: Desk) =>
   db.pool.query("select verdict, category from review_decisions where undone_at is null order by at");
 

@@ -3,6 +3,7 @@ import { describe, expect } from "vitest";
 import { until } from "../waits.ts";
 import { CHROMIUM } from "./chromium.ts";
 import { type Desk, gate, intercept, looked, show, test } from "./desk.ts";
+import { names, opened } from "./reviewing.ts";
 
 const decided = async ({ db }: Desk): Promise<string[]> =>
   (
@@ -16,15 +17,8 @@ const held = async ({ db }: Desk): Promise<string[]> =>
       "select p.key from review_claims c join photos p on p.id = c.photo_id where c.until > now() order by p.id",
     )
   ).rows.map(({ key }) => key);
-const names = (page: Page): Promise<string[]> =>
-  page.locator(".card").evaluateAll((cards) => cards.map((card) => card.ariaLabel!.split(",")[0]!));
 const inHand = async (page: Page): Promise<string> =>
   (await page.locator('.card[aria-current="true"]').getAttribute("aria-label"))!.split(",")[0]!;
-const opened = async (desk: Desk): Promise<Page> => {
-  const page = await desk.open("ann");
-  await looked(page);
-  return page;
-};
 
 describe.skipIf(!CHROMIUM)("after a reload, or signing out", { timeout: 120_000 }, () => {
   test("what was decided before it is taken back, the last first, and is in hand", async ({ desk }) => {
