@@ -1,9 +1,9 @@
 import { spawn, spawnSync } from "node:child_process";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
 import { packageRoot } from "../src/package-root.ts";
+import { freePort } from "./free-port.ts";
 
 /** Where the processes of one job answer, such as 127.0.0.1:7070. */
 export type Targets = Readonly<Record<string, string>>;
@@ -85,14 +85,4 @@ export async function startPrometheus(folder: string, targets: Targets): Promise
       await exit;
     },
   };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -1,6 +1,5 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
@@ -9,6 +8,7 @@ import { collectSamples } from "../samples/collect.ts";
 import { startPostgres } from "../src/embedded/postgres.ts";
 import { openQueueServer } from "../src/queue/server.ts";
 import { migrate } from "../src/store/migrate.ts";
+import { freePort } from "./free-port.ts";
 import { startRedis } from "./redis.ts";
 
 declare module "vitest" {
@@ -61,13 +61,4 @@ async function redisToUse(): Promise<{ url: string; stop(): void }> {
   const port = await freePort();
   const child = await startRedis("--port", String(port));
   return { url: `redis://127.0.0.1:${port}`, stop: () => child.kill() };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

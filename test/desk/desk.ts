@@ -1,8 +1,8 @@
-import { createServer } from "node:net";
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
 import { createToken, type Scope } from "../../src/http/tokens.ts";
 import { addToken } from "../../src/store/tokens.ts";
 import { test as base, type Database, withDatabase } from "../fixtures.ts";
+import { freePort } from "../free-port.ts";
 import { maitred, type Running } from "../maitred.ts";
 import { launchChromium } from "./chromium.ts";
 import { type Judged, judgedSamples } from "./judged.ts";
@@ -169,14 +169,5 @@ function watch(page: Page, url: string, complaints: string[]): void {
   page.on("request", (request) => {
     const to = request.url();
     if (!to.startsWith(url) && !/^(data|blob):/.test(to)) complaints.push(`asked for ${to}`);
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
   });
 }

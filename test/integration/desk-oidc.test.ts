@@ -1,7 +1,7 @@
-import { createServer } from "node:net";
 import { expect } from "vitest";
 import { createOidc, rolesOf } from "../../src/http/desk/oidc.ts";
 import { askerOf, test as base, type Desk } from "../desk.ts";
+import { freePort } from "../free-port.ts";
 import { type Account, Browser, startProvider, type TestProvider } from "../oidc-provider.ts";
 
 interface Both {
@@ -34,15 +34,6 @@ const test = base.extend<{ openBoth(account: Account, env?: Record<string, strin
     for (const provider of open) await provider.close();
   },
 });
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 const cookieOf = (host: string): string => `maitred-${host.split(":")[1]}`;
 

@@ -1,8 +1,8 @@
-/** Random histories of objects that are known by their etags: whatever events do, what is shown in the end is what is there. */
 import { CreateBucketCommand, DeleteObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { startFauxqs } from "fauxqs";
 import { expect } from "vitest";
 import { codeOf, ReplacedError } from "../../src/errors.ts";
+import { random as randomly } from "../../src/evaluate/statistics.ts";
 import { connectS3, createS3Fetch } from "../../src/image/s3.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import type { Lane, PhotoJob } from "../../src/photo.ts";
@@ -17,17 +17,6 @@ import { judged } from "../verdicts.ts";
 /** Where workers do not look again, 133, 167 and 179 end without what is there. */
 const [FIRST, LAST] = [130, 179];
 const Bucket = "photos";
-
-/** Numbers from 0 up to 1, the same for the same seed (mulberry32). */
-function randomly(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 test("what is shown once all events have come, late, twice and in any order, is what is there", async ({
   db,

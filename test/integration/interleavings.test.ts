@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
+import { random as randomly } from "../../src/evaluate/statistics.ts";
 import { endBackfills, feedBackfill, feedRetries } from "../../src/store/backfill-feed.ts";
 import {
   addBackfill,
@@ -23,17 +24,6 @@ const ACTS = 3;
 const MODELS = ["model:m-1", "model:m-2"];
 const THRESHOLDS = { p1: { food: 0.3, menu: 0.3 }, p2: { food: 0.6, menu: 0.6 } };
 type Policy = keyof typeof THRESHOLDS;
-
-/** Numbers from 0 up to 1, the same for the same seed (mulberry32). */
-function randomly(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** What everybody does who may change a verdict, to a few photos. */
 function createActs(db: Database, photos: readonly string[], random: () => number) {
