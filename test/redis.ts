@@ -5,7 +5,7 @@ export async function startRedis(...flags: string[]): Promise<ChildProcess> {
   const command = ["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", ...flags];
   const child = spawn("redis-server", command, { stdio: ["ignore", "pipe", "inherit"] });
   await new Promise<void>((resolve) => {
-    child.stdout.on("data", (chunk: Buffer) => /Ready to accept/.test(chunk.toString()) && resolve());
+    child.stdout.on("data", (chunk: Buffer) => /ready to accept/i.test(chunk.toString()) && resolve());
   });
   return child;
 }
