@@ -1,21 +1,26 @@
 import { type Intake, openIntake } from "../src/cli/intake.ts";
 import type { Config } from "../src/config.ts";
-import type { PhotoEvent } from "../src/intake/event.ts";
 import { Scope } from "../src/lifecycle.ts";
 import type { PhotoJob } from "../src/photo.ts";
-import { recordEvents } from "../src/store/events.ts";
+import { recordEvents, type StoredEvent } from "../src/store/events.ts";
 import { recordOutcomes } from "../src/store/verdicts.ts";
 import { test as base, type Database, rows } from "./fixtures.ts";
-import { told } from "./recorded.ts";
 import { judged } from "./verdicts.ts";
 
 export const KEY = "42/secret-dish-4711.jpg";
 export const OBJECT = { store: "s3", bucket: "photos", key: KEY } as const;
 
-/** What an upload handler tells of that object now. */
-export const ofKey = (over: Partial<PhotoEvent> = {}): PhotoEvent =>
-  told({ bucket: "photos", key: KEY, version: "etag:1", ...over });
-export const created = async (db: Database, over: Partial<PhotoEvent> = {}): Promise<string> =>
+/** What is told of that object, nobody says when. */
+export const ofKey = (over: Partial<StoredEvent> = {}): StoredEvent => ({
+  ...OBJECT,
+  kind: "created",
+  version: "etag:1",
+  order: null,
+  known: {},
+  ...over,
+});
+
+export const created = async (db: Database, over: Partial<StoredEvent> = {}): Promise<string> =>
   (await recordEvents(db.pool, [ofKey(over)], "right"))[0]!.photoId!;
 
 /** Everything that can be known of an object, in every table. Answers with the ids of its photos. */

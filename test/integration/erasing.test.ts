@@ -1,6 +1,5 @@
 import { describe, expect } from "vitest";
-import type { PhotoEvent } from "../../src/intake/event.ts";
-import { recordEvents } from "../../src/store/events.ts";
+import { recordEvents, type StoredEvent } from "../../src/store/events.ts";
 import { forgetObjects } from "../../src/store/forget.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
@@ -9,7 +8,7 @@ import { event, one, record, removed, told } from "../recorded.ts";
 import { judged } from "../verdicts.ts";
 
 describe("a removal that erases", () => {
-  const erase = (db: Database, over: Partial<PhotoEvent> = {}) =>
+  const erase = (db: Database, over: Partial<StoredEvent> = {}) =>
     recordEvents(db.pool, [ofKey({ kind: "removed", version: "", ...over })], "right", true);
 
   test("deletes the photos of the object with all that was said of them, and remembers the order", async ({
