@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
+import type { Decision } from "../src/http/desk/deps.ts";
 import type { NewBackfill } from "../src/store/backfills.ts";
 import { markQueued, recordEvents } from "../src/store/events.ts";
 import { registerPhotos } from "../src/store/photos.ts";
-import { decideReviews, type ReviewDecision } from "../src/store/reviews.ts";
+import { decideReviews } from "../src/store/reviews.ts";
 import { type Outcome, recordOutcomes } from "../src/store/verdicts.ts";
 import { type Database, rows } from "./fixtures.ts";
 
@@ -55,7 +56,7 @@ export async function fail(db: Database, photoId: string): Promise<void> {
   await recordOutcomes(db.pool, [{ ...judged(photoId, "shown"), result }]);
 }
 
-export const decision = (photo: string, said: Partial<ReviewDecision> = {}): ReviewDecision => ({
+export const decision = (photo: string, said: Partial<Decision> = {}): Decision => ({
   id: randomUUID(),
   photo,
   verdict: "hidden",
@@ -63,6 +64,7 @@ export const decision = (photo: string, said: Partial<ReviewDecision> = {}): Rev
   human: null,
   note: null,
   asOf: null,
+  appeal: null,
   ...said,
 });
 
@@ -70,7 +72,7 @@ export const decision = (photo: string, said: Partial<ReviewDecision> = {}): Rev
 export async function decide(
   db: Database,
   photo: string,
-  said?: Partial<ReviewDecision>,
+  said?: Partial<Decision>,
   by = "ann",
 ): Promise<string> {
   const made = decision(photo, said);

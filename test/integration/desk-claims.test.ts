@@ -90,7 +90,7 @@ test("claims are taken in the order of their photos by whoever changes them, so 
   const ids = await judged(db, [{}, {}, {}]);
   const down = ids.toReversed();
   const holder = { moderator: "ann", page: "" };
-  const ann = { ...holder, parts: [{ kinds: ["human"], most: 9 }], limit: 9, leaseS: 60 };
+  const ann = { ...holder, parts: [{ kinds: ["human" as const], most: 9 }], limit: 9, leaseS: 60 };
   const acts: (() => Promise<unknown>)[] = [
     () => renewClaims(db.pool, holder, down, 60),
     () => releaseClaims(db.pool, holder, down),
@@ -101,7 +101,7 @@ test("claims are taken in the order of their photos by whoever changes them, so 
         "ann",
         down.map((photo) => ({
           ...{ id: randomUUID(), photo, verdict: "shown" as const },
-          ...{ category: null, human: null, note: null, asOf: null },
+          ...{ category: null, human: null, note: null, asOf: null, appeal: null },
         })),
       ),
   ];

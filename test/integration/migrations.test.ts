@@ -145,7 +145,7 @@ describe("migrations", () => {
         ('s3', 'b', 'a', '{"kind": "created", "version": "v2", "ord": "20"}'),
         ('s3', 'b', 'b', '{"kind": "removed", "version": "", "ord": "30"}'), ('s3', 'b', 'c', null)`);
       await expect(requireSchema(db.pool)).rejects.toMatchObject({
-        code: "SCHEMA_MISMATCH",
+        code: "CONFIG_INVALID",
         message: expect.stringMatching(/^the database lacks .*: run maitred migrate first$/),
       });
       cpSync(folder, longer, { recursive: true });
@@ -169,7 +169,7 @@ describe("migrations", () => {
 
     test("refuse one that has some of those only, or was not migrated to their end", async ({ db }) => {
       const refused = {
-        code: "SCHEMA_MISMATCH",
+        code: "CONFIG_INVALID",
         message: expect.stringContaining("last version that has 0026_overtaken first"),
       };
       await made(db, "0001_photos", "0012_desk");
@@ -187,12 +187,12 @@ describe("migrations", () => {
     cpSync(folder, longer, { recursive: true });
     writeFileSync(join(longer, "9999_future.sql"), "-- Up Migration\ncreate table future ();\n");
     await expect(requireSchema(db.pool, longer)).rejects.toMatchObject({
-      code: "SCHEMA_MISMATCH",
+      code: "CONFIG_INVALID",
       message: expect.stringContaining("run maitred migrate"),
     });
     expect(await migrate(db.url, "maitred_queue", longer)).toEqual(["9999_future"]);
     await expect(migrate(db.url, "maitred_queue")).rejects.toMatchObject({
-      code: "SCHEMA_MISMATCH",
+      code: "CONFIG_INVALID",
       message: expect.stringContaining("9999_future"),
     });
     await expect(requireSchema(db.pool)).rejects.toMatchObject({

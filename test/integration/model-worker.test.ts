@@ -229,7 +229,7 @@ describe("a worker", () => {
     const folder = makeModel(models, "a-1");
     await promote(db, folder);
     rmSync(folder, { recursive: true });
-    await expect(start()).rejects.toMatchObject({ code: "MODEL_INVALID" });
+    await expect(start()).rejects.toMatchObject({ code: "CONFIG_INVALID" });
   });
 });
 

@@ -54,7 +54,7 @@ describe("variants", () => {
   test("a hash that differs in any variant refuses the model, whichever runs", async ({ models }) => {
     const folder = makeModel(models, "v-1", { files, variants: { cpu: "model.int8.onnx" } });
     writeFileSync(join(folder, "model.fp16.onnx"), graphThatSays({ says: "food" }));
-    await expect(openModel(folder)).rejects.toMatchObject({ code: "MODEL_INVALID" });
+    await expect(openModel(folder)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
   });
 
   test("weights beside the graph refuse the model, as a graph is opened without its folder", async ({
@@ -104,7 +104,7 @@ test("a graph that was replaced after its hash was checked is not opened, as ver
   writeFileSync(model.graphs.cpu.file, graphThatSays({ says: "menu" }));
   const judge = await openJudge(readConfig({ MAITRED_PROVIDER: "cpu" }), model);
   await expect(judge.inference.ready()).rejects.toMatchObject({
-    code: "MODEL_INVALID",
+    name: "ConfigError",
     message: expect.stringContaining(`expected sha256 ${model.graphs.cpu.sha256}`),
   });
   await judge.close();
@@ -160,7 +160,7 @@ test("a graph whose output is not as wide as model.json says is refused, as phot
   const files = { "model.onnx": graphThatSays({ categories: [...CATEGORIES, "drinks"] }) };
   const judge = await openJudge(readConfig({ MAITRED_MODEL: makeModel(models, "wide-1", { files }) }));
   await expect(judge.inference.ready()).rejects.toMatchObject({
-    code: "MODEL_INVALID",
+    name: "ConfigError",
     message: expect.stringContaining(
       "expected the graph's output category to be [1,4] as model.json has it, got [1,5]",
     ),
@@ -190,7 +190,7 @@ describe("promotions", () => {
     await registerModel(db.pool, await openModel(makeModel(models, "a-1", { human: 0.2 })), "ann");
     await promote(db, join(models, "a-1"));
     const other = await openModel(makeModel(models, "a-1", { human: 0.3 }));
-    await expect(registerModel(db.pool, other, "ann")).rejects.toMatchObject({ code: "MODEL_INVALID" });
+    await expect(registerModel(db.pool, other, "ann")).rejects.toMatchObject({ code: "CONFIG_INVALID" });
   });
 
   test("a worker's role follows models and reports, and may promote none", async ({ models, db }) => {

@@ -22,7 +22,7 @@ describe("queue servers", () => {
     const settings = { queueUrl: "redis://x", queueOptions: JSON.stringify({ path }), queuePrefix: "x" };
     const server = openQueueServer(settings, () => {});
     await expect(server.check()).rejects.toMatchObject({
-      code: "QUEUE_MISCONFIGURED",
+      code: "CONFIG_INVALID",
       message: expect.stringContaining("noeviction"),
     });
     // what is full answers to all that asks it nothing
@@ -57,7 +57,7 @@ describe("queue servers", () => {
         const refusal = await server.check().catch((thrown: unknown) => thrown);
         await server.close();
         expect(refusal).toMatchObject({
-          code: "QUEUE_MISCONFIGURED",
+          code: "CONFIG_INVALID",
           message: expect.stringMatching(message),
         });
         expect(inspect(refusal, { depth: null })).not.toContain("hunter");
@@ -143,7 +143,7 @@ describe("queue servers", () => {
       () => {},
     );
     await expect(server.check()).rejects.toMatchObject({
-      code: "QUEUE_MISCONFIGURED",
+      code: "CONFIG_INVALID",
       message: expect.stringContaining("maitred migrate"),
     });
     await server.migrate();

@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect } from "vitest";
+import type { Decision } from "../../src/http/desk/deps.ts";
 import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
 import { addBackfill, rollbackBackfill } from "../../src/store/backfills.ts";
 import { unqueuedPhotos } from "../../src/store/events.ts";
 import { keepPolicy, scoredPhotos } from "../../src/store/policies.ts";
-import { decideReviews, type ReviewDecision, undoReview } from "../../src/store/reviews.ts";
+import { decideReviews, undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
 import { ended } from "../maitred.ts";
@@ -272,7 +273,12 @@ describe("a backfill that is rolled back", () => {
     await recordOutcomes(db.pool, [judged(upload!, "hidden", "model:bad")]);
     await rows(db, "update photos set superseded_at = now() where id = $1", replaced);
     const next = await addBackfill(db.pool, { ...ofAll, again: true });
-    await feedBackfill(db.pool, next, null, { ids: [waiting!], cursor: null, end: true, unreadable: 0 });
+    await feedBackfill(db.pool, next, null, {
+      ids: [waiting!],
+      cursor: { after: waiting! },
+      end: true,
+      unreadable: 0,
+    });
     expect(await rollbackBackfill(db.pool, bad, "0", "oda")).toMatchObject({ restored: 5, pending: 1 });
     expect(await unqueuedPhotos(db.pool, 0, 10)).toMatchObject([{ id: upload }]);
     // whoever was interrupted and begins again is told the same
@@ -303,7 +309,7 @@ describe("a decision that is sent again", () => {
   test("is known only if it is the same and still counts", async ({ db }) => {
     const [id, other] = [await register(db, "a"), await register(db, "b")];
     const made = decision(id, { category: "menu", human: true });
-    const send = async (over: Partial<ReviewDecision> = {}, by = "ann") => {
+    const send = async (over: Partial<Decision> = {}, by = "ann") => {
       const [answer] = await decideReviews(db.pool, by, [{ ...made, ...over }]);
       return `${answer!.outcome} ${answer!.by ?? ""}`.trim();
     };

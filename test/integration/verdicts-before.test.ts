@@ -188,7 +188,7 @@ describe("once it was uploaded again and judged, nothing brings the verdict of b
     let [{ seen }] = await rows(db, "select max(id) as seen from verdicts");
     await record(db, told({ kind: "removed" }), told());
     const decideAs = async (verdict: "shown" | "hidden") => {
-      const said = { verdict, category: null, human: false, note: null } as const;
+      const said = { verdict, category: null, human: false, note: null, appeal: null } as const;
       const [answer] = await decideReviews(db.pool, "ann", [
         { id: randomUUID(), photo: photoId!, asOf: seen, ...said },
       ]);

@@ -130,7 +130,7 @@ test("a run that waits for its hours says until when, as long as there is someth
 });
 
 test("a run that nobody works on says for whom it waits", () => {
-  const run = { state: "running", hours: null, readAll: false, retrying: false, waiting: 1 };
+  const run = { state: "running" as const, hours: null, readAll: false, retrying: false, waiting: 1 };
   const held = (but: Partial<Waiting>) =>
     heldBy({ ...run, feeder: "feeds", worker: true, ...but }, new Date());
   expect(held({})).toBeUndefined();

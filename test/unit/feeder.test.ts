@@ -218,7 +218,7 @@ describe("the feeder", () => {
     const { deps, feeder, failed, fed } = world(backfills, 10, {});
     const pages = deps.pages;
     deps.pages = (backfill, size) => {
-      if (backfill.id === "1") return throwing(new ConfigError("CONFIG_INVALID", "no such list"));
+      if (backfill.id === "1") return throwing(new ConfigError("no such list"));
       if (backfill.id === "2") return throwing(new UpstreamError("STORE_UNAVAILABLE", "away"));
       return pages(backfill, size);
     };

@@ -109,10 +109,7 @@ describe("a manifest", () => {
 
   test("is refused where it names an uploader that there is none of, as --uploader is", async () => {
     await expect(all("s3://m/robot.jsonl", undefined, "b")).rejects.toThrow(
-      new ConfigError(
-        "CONFIG_INVALID",
-        's3://m/robot.jsonl: record 3: uploader: expected moderator or user, got "robot"',
-      ),
+      new ConfigError('s3://m/robot.jsonl: record 3: uploader: expected moderator or user, got "robot"'),
     );
     await expect(all("s3://m/people.csv", undefined, "b")).rejects.toThrow(
       /record 2: uploader: .* got "User"/,
