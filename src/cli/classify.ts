@@ -48,8 +48,9 @@ if it reached it; in a reason they have as many as the threshold there, and with
 
   --explain FOLDER   writes a small JPEG of each photo there that shows where the model sees a human: clear where it sees
                      none, yellow to red where it does, a ring around the peak, and the photo's score; no ring where
-                     the map stays below 0.5 there, which is no clear place. Its name is the photo's and a hash of the
-                     photo's path, so that the same photo has the same picture each time
+                     the map stays below 0.5 there, which is no clear place, or nobody seen where the score is below
+                     the policy's human.review. Its name is the photo's and a hash of the photo's path, so that the
+                     same photo has the same picture each time
   --json             one object a line
 
   maitred classify dinner.jpg ./photos

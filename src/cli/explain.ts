@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { rename, writeFile } from "node:fs/promises";
 import { basename, extname, join, resolve } from "node:path";
 import type { Config } from "../config.ts";
+import { seesNobody } from "../decide/decide.ts";
 import { drawHeat } from "../image/heat.ts";
 import { type Peak, peakOf } from "../image/peak.ts";
 import type { Closable } from "../lifecycle.ts";
@@ -20,7 +21,8 @@ export function createExplainer(config: Config, judge: FileJudge, out: string): 
     async explain(path) {
       const { scores, map, frame, bytes } = await judge.explain(path);
       const limits = { side: SIDE, maxPixels: config.maxPixels, frame };
-      const drawn = await judge.turn(() => drawHeat(bytes, map, scores.human, limits, heic.decode));
+      const seen = { human: scores.human, nobody: seesNobody(scores.human, judge.policy) };
+      const drawn = await judge.turn(() => drawHeat(bytes, map, seen, limits, heic.decode));
       const picture = join(out, pictureName(path));
       // whoever looks meanwhile never sees a part of it
       const part = `${picture}.${process.pid}.part`;

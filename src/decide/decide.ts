@@ -60,6 +60,11 @@ export function decide(scores: Scores, policy: Policy): Decision {
   );
 }
 
+/** Whether a score neither hides a photo nor leaves it open whether a human is visible. One that is no number does leave it open. */
+export function seesNobody(human: number, policy: Policy): boolean {
+  return human < policy.human.review;
+}
+
 /** Rounded down to two digits, so that a score just below its threshold never reads as having reached it. */
 export function hundredths(score: number): string {
   return cutTo(2, score);

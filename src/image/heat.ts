@@ -6,14 +6,16 @@ import type { DecodeHeic } from "./views.ts";
 
 /**
  * A photo as a small JPEG with the map laid over it: clear where the model sees nobody, yellow to red where it does, a
- * ring around the peak, and beside it the photo's score for a human; without a clear peak no ring, and the score says so.
+ * ring around the peak, and beside it the photo's score for a human; without a clear peak no ring, and the picture says so, or
+ * that nobody is seen.
  *
+ * @param seen the photo's score, and whether it counts as nobody's.
  * @throws as `shrink` does.
  */
 export async function drawHeat(
   bytes: Uint8Array,
   map: HumanMap,
-  human: number,
+  { human, nobody }: { human: number; nobody: boolean },
   limits: ShrinkLimits,
   heic: DecodeHeic,
 ): Promise<Buffer> {
@@ -34,7 +36,7 @@ export async function drawHeat(
   if (isClear(peak)) {
     paintRing(canvas, px, py, radius);
     paintScore(canvas, px, py, radius, score);
-  } else paintScore(canvas, -radius, height, radius, `${score} NO CLEAR PLACE`);
+  } else paintScore(canvas, -radius, height, radius, `${score} ${nobody ? "NOBODY SEEN" : "NO CLEAR PLACE"}`);
   return sharp(pixels, { raw: { width, height, channels: 3 } })
     .jpeg({ quality: 80, chromaSubsampling: "4:4:4", optimizeCoding: false })
     .toBuffer()
@@ -151,11 +153,15 @@ const GLYPHS: Record<string, string> = {
   ".": "000000000000010",
   " ": "000000000000000",
   A: "111101111101101",
+  B: "110101110101110",
   C: "111100100100111",
+  D: "110101101101110",
   E: "111100110100111",
   L: "100100100100111",
   N: "110101101101101",
   O: "111101101101111",
   P: "111101111100100",
   R: "110101110101101",
+  S: "111100111001111",
+  Y: "101101010010010",
 };

@@ -79,13 +79,14 @@ export function openDesk(
     search: (search) => searchPhotos(db, search),
     picture: async (id, size, signal) => pictures.draw(await known(id), SIDES[size], signal),
     async heat(id, signal) {
-      const { scores, map } = await pictures.explain(await known(id), signal);
+      const { scores, map, nobody } = await pictures.explain(await known(id), signal);
       const { width, height, values } = map;
       const peak = peakOf(map);
       return {
         human: scores.human,
         peak: { x: peak.x, y: peak.y },
         clear: isClear(peak),
+        nobody,
         width,
         height,
         values: Array.from(values, (value) => Math.round(value * 100) / 100),

@@ -1,5 +1,6 @@
 /** Part of processes: where in a photo the model in use sees a human, asked now and then. */
 import type { Config } from "../config.ts";
+import { seesNobody } from "../decide/decide.ts";
 import { ConfigError, UpstreamError } from "../errors.ts";
 import { onSheet } from "../image/peak.ts";
 import { openModelById } from "../infer/folders.ts";
@@ -11,18 +12,23 @@ import { together } from "../moderate/frames.ts";
 import { createGate } from "../moderate/gate.ts";
 import { type Judge, modelDirectories, openDefaultModel, openJudge } from "./judge.ts";
 
+export interface ExplainedPhoto extends Explained {
+  /** Whether the policy takes the scores for nobody. */
+  nobody: boolean;
+}
+
 /**
  * Opens the model in a thread of its own when it is first asked, which takes seconds, and closes it once nobody has asked
  * for ten minutes. It runs one photo at a time, on one core, and gives way to everything else.
  *
  * @param active the model that is active, unless MAITRED_MODEL names one; undefined: the one that ships.
- * @returns scores and map of a photo; of one of several views the map is that of its sheet. It throws {ConfigError} where the model cannot be had, or says nowhere.
+ * @returns what is said of a photo; of one of several views the map is that of its sheet. It throws {ConfigError} where the model cannot be had, or says nowhere.
  */
 export function openExplainer(
   config: Config,
   scope: Scope,
   active: () => Promise<Wanted | undefined>,
-): (bytes: Uint8Array) => Promise<Explained> {
+): (bytes: Uint8Array) => Promise<ExplainedPhoto> {
   const one = createGate(1);
   let opened: Judge | undefined;
   let idle: NodeJS.Timeout | undefined;
@@ -66,8 +72,10 @@ export function openExplainer(
         for (const frame of await opened.decode(bytes, (work) => work()))
           explained.push(...(await opened.inference.explain([frame])));
         // laid out as the pictures of the desk are
+        const scores = together(explained.map(({ scores }) => scores));
         return {
-          scores: together(explained.map(({ scores }) => scores)),
+          scores,
+          nobody: seesNobody(scores.human, opened.policy),
           map: onSheet(explained.map(({ map }) => map)),
         };
       } finally {

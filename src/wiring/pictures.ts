@@ -6,11 +6,11 @@ import { restrictSharp } from "../image/decode.ts";
 import { createHeicDecoder } from "../image/heic.ts";
 import { shrink } from "../image/shrink.ts";
 import type { DecodeHeic } from "../image/views.ts";
-import type { Explained } from "../infer/infer.ts";
 import type { Scope } from "../lifecycle.ts";
 import { createGate } from "../moderate/gate.ts";
 import { threadEntry } from "../package-root.ts";
 import type { PhotoRef } from "../photo.ts";
+import type { ExplainedPhoto } from "./explain.ts";
 import { openPhotos } from "./photos.ts";
 
 export interface Pictures {
@@ -23,7 +23,7 @@ export interface Pictures {
    */
   draw(photo: PhotoRef, side: number, signal: AbortSignal): Promise<Uint8Array>;
   /** Where in what `draw` draws the model sees a human. @throws as `draw` does, and as what says so. */
-  explain(photo: PhotoRef, signal: AbortSignal): Promise<Explained>;
+  explain(photo: PhotoRef, signal: AbortSignal): Promise<ExplainedPhoto>;
 }
 
 /**
@@ -34,7 +34,7 @@ export interface Pictures {
 export function openPictures(
   config: Config,
   scope: Scope,
-  explain: (bytes: Uint8Array) => Promise<Explained>,
+  explain: (bytes: Uint8Array) => Promise<ExplainedPhoto>,
 ): Pictures {
   restrictSharp();
   const fetch = openPhotos(config, scope, WIDTH);

@@ -186,6 +186,18 @@ describe.skipIf(!CHROMIUM)("the heat map", { timeout: 120_000 }, () => {
     expect(await violations(page)).toEqual([]);
   });
 
+  test("says that nobody is seen where the policy neither hides nor holds it for a human", async ({
+    desk,
+    folder,
+    ids,
+  }) => {
+    await paint(join(folder, "portrait.png"), { ...PHOTOS["portrait.png"], spot: "#101010" });
+    const page = await desk.open("ann", { path: `/desk/photos/${ids["portrait.png"]}` });
+    await page.getByRole("button", { name: "Heat map" }).click();
+    await page.getByText(/^0\.0\d, nobody seen$/).waitFor({ timeout: 60_000 });
+    await shoot(page, "heat-nobody");
+  });
+
   test("is told once to the card and the side, and says why where it is not, over the photo", async ({
     desk,
     folder,

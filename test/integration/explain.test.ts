@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { expect, inject } from "vitest";
@@ -69,6 +69,34 @@ test("no ring is drawn where no place is likelier to show a human than not, and 
   expect(await middleOfMark(picture)).toEqual({ x: 0.5, y: 0.5 });
   const { data } = await pixels(picture);
   expect(data.filter((value) => value > 240).length).toBeGreaterThan(300);
+});
+
+test("of a photo that the policy takes for nobody's says so, and of one that it does not that no place is clear", async ({
+  folder,
+}) => {
+  const light = { x: 0.5, y: 0.25, bright: 0.3 };
+  await paint(join(folder, "photos"), { file: "a.png", colour: [200, 30, 20], light }, 512);
+  const shipped = readFileSync("policy.yaml", "utf8");
+  /** Characters on the plate, four pixels from the left: each is four dots wide, and one dot more begins it. */
+  const lettersWhere = async (review: number): Promise<number> => {
+    const policy = join(folder, `${review}.yaml`);
+    writeFileSync(policy, shipped.replace("review: 0.08", `review: ${review}`));
+    const command = maitred(
+      ["classify", "--json", "--explain", join(folder, "out"), join(folder, "photos")],
+      {
+        MAITRED_MODEL: makeEyes(folder),
+        MAITRED_POLICY: policy,
+      },
+    );
+    expect(await command.exit, command.stderr()).toBe(0);
+    const { data, width, height } = await pixels(lines(command.stdout())[0]!.picture);
+    const red = (x: number): number => data[((height - 2) * width + x) * 3]!;
+    let end = 6;
+    while (red(end) < 100) end++;
+    return Math.round(((end - 4) / DOT - 1) / 4);
+  };
+  expect(await lettersWhere(0.29)).toBe("0.30 NO CLEAR PLACE".length);
+  expect(await lettersWhere(0.31)).toBe("0.30 NOBODY SEEN".length);
 });
 
 test("draws what is red where the map is high, and leaves the rest of the photo as it is", async ({
@@ -155,6 +183,9 @@ test("refuses to lay pictures among photos, and a model that does not say where"
   expect(await blind.exit).toBe(2);
   expect(blind.stderr()).toContain("blind-1 fp32: expected an output human_map");
 });
+
+/** Pixels, in the picture of a photo of 512. */
+const DOT = 3;
 
 /** The middle of the ring's colour in a picture, 0..1 of the frame. */
 async function middleOfMark(path: string): Promise<{ x: number; y: number }> {

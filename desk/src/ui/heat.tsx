@@ -43,7 +43,8 @@ export function Heat({ photo, ratio, reachable, onStale }: HeatProps) {
     );
   }
   const { x, y } = map.peak;
-  const said = map.clear ? score(map.human) : `${score(map.human)}, no clear place`;
+  const nowhere = map.nobody ? "nobody seen" : "no clear place";
+  const said = map.clear ? score(map.human) : `${score(map.human)}, ${nowhere}`;
   return (
     <div
       class="heat"

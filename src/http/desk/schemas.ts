@@ -84,6 +84,7 @@ export const heat = z.object({
   clear: z
     .boolean()
     .describe("whether a human is likelier there than none: without that it is no place to point at"),
+  nobody: z.boolean().describe("whether the policy takes the score for nobody: below its human.review"),
   width: z.int().positive(),
   height: z.int().positive(),
   values: z.array(share).describe("width x height cells, row by row from the top left, to two decimals"),
