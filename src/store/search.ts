@@ -16,6 +16,7 @@ export async function searchPhotos(db: Pool, filter: Search): Promise<Found> {
     const places = `$${values.push(bucket ?? null)}, $${values.push(key)}`;
     return [`id = any(array(select photos_by_key(${places})))`];
   };
+  const { current = "yes" } = filter;
   // of rules the codes of failures alone are in capitals
   const failure = filter.rule && /^[A-Z]/.test(filter.rule) ? filter.rule : undefined;
   const indexed = [
@@ -26,15 +27,18 @@ export async function searchPhotos(db: Pool, filter: Search): Promise<Found> {
     ...given((v) => `id < photo_id_at(${v}::timestamptz + interval '1 hour')`, filter.to),
     ...(filter.key === undefined ? [] : ofKey(filter.bucket, filter.key)),
     // written out, because the indexes are of these states alone
-    ...(filter.state === "review" ? ["state = 'review' and superseded_at is null"] : []),
+    ...(filter.state === "review" && current === "yes" && filter.key === undefined
+      ? ["state = 'review' and superseded_at is null"]
+      : []),
     ...(filter.state === "failed" || failure ? ["state = 'failed'"] : []),
     ...given((v) => `failure = ${v}`, failure),
   ];
   const narrow = values.length;
   const others = [
     ...given((v) => `state = ${v}`, filter.state),
-    ...(filter.current === "yes" ? ["superseded_at is null"] : []),
-    ...(filter.current === "no" ? ["superseded_at is not null"] : []),
+    ...(current === "yes" && filter.key === undefined ? ["superseded_at is null"] : []),
+    ...(current === "yes" ? given((v) => `(superseded_at is null or key = ${v})`, filter.key) : []),
+    ...(current === "no" ? ["superseded_at is not null"] : []),
     ...given((v) => `bucket = ${v}`, filter.bucket),
     ...given((v) => `category = ${v}`, filter.category),
     ...given((v) => `decided_by in (${v}, 'model:' || ${v}, 'moderator:' || ${v})`, filter.by),

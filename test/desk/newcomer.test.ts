@@ -39,7 +39,7 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
     const page = await desk.open("ann");
     await page.getByText("Nothing waits for you").waitFor();
     await page.getByRole("link", { name: "Search" }).click();
-    await page.getByText("No photo is known yet").waitFor();
+    await page.getByText("No photo is there now").waitFor();
     await page.goto(`${desk.url}/desk/search?state=hidden`);
     await page.getByText("Take a filter away").waitFor();
   });

@@ -62,13 +62,25 @@ describe("a search", () => {
     expect(await between({ scoreTo: "0" })).toEqual([]);
   });
 
-  test("finds what is there now, and what was withdrawn", async ({ openDesk, db }) => {
+  test("finds what is there now, and what was withdrawn once it is asked for, or by its very key", async ({
+    openDesk,
+    db,
+  }) => {
     const desk = await openDesk();
     const [gone] = await judged(db, PHOTOS);
     await db.pool.query("update photos set superseded_at = now() where id = $1", [gone]);
     const vic = await desk.signIn("vic", "read");
-    expect(keysOf(await search(vic, { current: "no" }))).toEqual(["1/a b%.jpg"]);
+    expect(keysOf(await search(vic, { listing: "1" }))).toEqual(["1/b.jpg"]);
     expect(keysOf(await search(vic, { current: "yes", listing: "1" }))).toEqual(["1/b.jpg"]);
+    expect(keysOf(await search(vic, { current: "no" }))).toEqual(["1/a b%.jpg"]);
+    expect(keysOf(await search(vic, { current: "any", listing: "1" }))).toEqual(["1/b.jpg", "1/a b%.jpg"]);
+    expect(keysOf(await search(vic, { key: "1/a" }))).toEqual([]);
+    expect(keysOf(await search(vic, { key: "1/a b%.jpg" }))).toEqual(["1/a b%.jpg"]);
+    await db.pool.query("update photos set state = 'review' where id = $1", [gone]);
+    for (const asked of [{ current: "no" }, { current: "any", listing: "1" }, { key: "1/a b%.jpg" }] as const)
+      expect(keysOf(await search(vic, { ...asked, state: "review" })), JSON.stringify(asked)).toContain(
+        "1/a b%.jpg",
+      );
   });
 
   test("for what Postgres cannot hold finds nothing, and says so", async ({ openDesk }) => {

@@ -24,11 +24,16 @@ export function FilterForm({ filters }: { filters: Filters }) {
       <input name={name} spellcheck={false} autocomplete="off" {...more} />
     </label>
   );
-  const choice = (name: Filter, label: string, options: readonly (readonly [string, string])[]) => (
+  const choice = (
+    name: Filter,
+    label: string,
+    options: readonly (readonly [string, string])[],
+    unset = "any",
+  ) => (
     <label>
       <span>{label}</span>
       <select name={name} onChange={() => form.current!.requestSubmit()}>
-        <option value="">any</option>
+        <option value="">{unset}</option>
         {withOwn(options, filters[name]).map(([value, words]) => (
           <option key={value} value={value}>
             {words}
@@ -49,10 +54,15 @@ export function FilterForm({ filters }: { filters: Filters }) {
             {text("key", "Key begins with")}
             {text("listing", "Listing")}
             {choice("state", "Verdict", Object.entries(STATE_WORDS))}
-            {choice("current", "Object", [
-              ["yes", "there now"],
-              ["no", "withdrawn: replaced or removed"],
-            ])}
+            {choice(
+              "current",
+              "Object",
+              [
+                ["no", "withdrawn: replaced or removed"],
+                ["any", "there now or withdrawn"],
+              ],
+              "there now",
+            )}
             {choice(
               "category",
               "Category",

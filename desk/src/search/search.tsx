@@ -45,13 +45,13 @@ export default function SearchPage() {
         {state === "ready" && photos.length === 0 && (
           <div class="blank">
             <Icon name="bell" />
-            <h2>{filtered ? "No photo is like that" : "No photo is known yet"}</h2>
+            <h2>{filtered ? "No photo is like that" : "No photo is there now"}</h2>
             <p class="soft">
               {capped
                 ? CAPPED
                 : filtered
-                  ? "Take a filter away. A key is searched by how it begins."
-                  : "Photos are found here once their uploads were told of."}
+                  ? "Take a filter away. A key is searched by how it begins. Withdrawn photos are found under Object."
+                  : "Photos are found here once their uploads were told of. Withdrawn photos are found under Object."}
             </p>
           </div>
         )}

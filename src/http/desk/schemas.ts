@@ -96,7 +96,12 @@ export const searchAsked = z.object({
   listing: text(1_024).optional(),
   category: text(100).optional(),
   state: photo.shape.state.optional(),
-  current: z.enum(["yes", "no"]).optional().describe("no: its object was replaced or removed since"),
+  current: z
+    .enum(["yes", "no", "any"])
+    .optional()
+    .describe(
+      "no: its object was replaced or removed since; yes, which is the default, finds those too whose key is this very one",
+    ),
   by: text(200).optional().describe("model:NAME, moderator:NAME or NAME alone"),
   rule: text(100).optional().describe("of the policy, or the code of a failure"),
   humanFrom: z.coerce.number().min(0).max(1).optional(),
