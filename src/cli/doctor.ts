@@ -6,7 +6,7 @@ import { foldersOf } from "../image/folder.ts";
 import { connectS3 } from "../image/s3.ts";
 import { isAbsent, probeBucket } from "../image/s3-bucket.ts";
 import { openModelById } from "../infer/folders.ts";
-import { LANES, type Lane } from "../photo.ts";
+import { LANES } from "../photo.ts";
 import { openQueues } from "../queue/queues.ts";
 import { openQueueServer, type QueueServer } from "../queue/server.ts";
 import { clockAheadS, wrongClock } from "../store/clock.ts";
@@ -14,13 +14,20 @@ import { requireClosed, requireSchema, requireWritable, serverVersion } from "..
 import { type ModelRow, readModels } from "../store/models.ts";
 import { rollupState } from "../store/rollups.ts";
 import { modelDirectories, openJudge } from "../wiring/judge.ts";
+import { readLanes } from "../wiring/lanes.ts";
 import { defineCommand, EXIT, flags, UsageError, withEmbedded } from "./command.ts";
 import { printResult, table } from "./output.ts";
+import { pausedWords } from "./paused.ts";
 import { withAnyPostgres } from "./postgres.ts";
+
+/** What is found, or with `warning` that it is so on purpose. */
+type Check = () => Promise<string | { warning: string }>;
 
 interface Finding {
   check: string;
   ok: boolean;
+  /** Somebody wants it so, and yet photos wait. */
+  warning: boolean;
   /** What was found, or what is wrong and what to do. */
   detail: string;
 }
@@ -31,12 +38,12 @@ usage: maitred doctor [--bucket NAME]... [--json]
 
 Checks Node, memory, Postgres (version, schema, whether a worker may write, whether PUBLIC may create, whether its clock is this
 machine's, and whether somebody folds the counts that dashboards read; maitred rollups compares them), the queue's server (Redis: version and eviction policy)
-and whether a lane is paused, the folders of MAITRED_FOLDERS, the buckets named, the policy and the model's hashes, and runs the model once to see which execution provider really runs.
+and whether a lane is paused, which is a warning, the folders of MAITRED_FOLDERS, the buckets named, the policy and the model's hashes, and runs the model once to see which execution provider really runs.
 Changes no photo, job or setting.
 
   maitred doctor --bucket photos
 
-Exit codes: 0 all is well, 1 something is not.
+Exit codes: 0 all is well, or there are warnings alone; 1 something is not.
 `,
   options: { bucket: { type: "string", multiple: true }, ...flags("json") },
 
@@ -44,30 +51,34 @@ Exit codes: 0 all is well, 1 something is not.
     const config = withEmbedded(readConfig(terminal.env));
     if (buckets.some((bucket) => bucket.includes("/")))
       throw new UsageError("--bucket: expected a bucket's name");
-    const checks: [string, () => Promise<string>][] = [
+    const checks: [string, Check][] = [
       ["node", checkNode],
       ["memory", checkMemory],
       ["postgres", () => checkPostgres(config)],
       ["queue", () => checkQueue(config)],
       ["model", () => checkModel(config)],
-      ...foldersOf(config.folders).map((folder): [string, () => Promise<string>] => [
+      ...foldersOf(config.folders).map((folder): [string, Check] => [
         `folder ${folder}`,
         () => checkFolder(folder),
       ]),
-      ...buckets.map((bucket): [string, () => Promise<string>] => [
-        `bucket ${bucket}`,
-        () => checkBucket(config, bucket),
-      ]),
+      ...buckets.map((bucket): [string, Check] => [`bucket ${bucket}`, () => checkBucket(config, bucket)]),
     ];
     const findings: Finding[] = [];
     for (const [check, look] of checks) {
       const finding = await look().then(
-        (detail) => ({ check, ok: true, detail }),
-        (thrown: unknown) => ({ check, ok: false, detail: explain(check, asError(thrown)) }),
+        (found) =>
+          typeof found === "string"
+            ? { check, ok: true, warning: false, detail: found }
+            : { check, ok: true, warning: true, detail: found.warning },
+        (thrown: unknown) => ({ check, ok: false, warning: false, detail: explain(check, asError(thrown)) }),
       );
       findings.push(finding);
     }
-    const rows = findings.map(({ check, ok, detail }) => [ok ? "ok" : "FAIL", check, detail]);
+    const rows = findings.map(({ check, ok, warning, detail }) => [
+      ok ? (warning ? "warn" : "ok") : "FAIL",
+      check,
+      detail,
+    ]);
     printResult(terminal, json, findings, table(rows));
     return findings.every(({ ok }) => ok) ? EXIT.done : EXIT.notAll;
   },
@@ -108,28 +119,32 @@ async function checkPostgres(config: Config): Promise<string> {
   });
 }
 
-async function checkQueue(config: Config): Promise<string> {
+async function checkQueue(config: Config): ReturnType<Check> {
   if (!config.queueUrl && !config.queueOptions)
     throw new Error("set MAITRED_QUEUE_URL, or DATABASE_URL to keep it in Postgres");
   const server = openQueueServer(config, () => {});
   try {
     const found = `${await server.check()}${server.kind === "redis" ? ", noeviction" : ""}`;
-    const paused = await pausedLanes(server);
-    if (paused.length === 0) return found;
-    const which = paused.map((lane) => `the lane ${lane} is paused`).join(" and ");
-    throw new Error(
-      `${found}, but ${which}: maitred queue status says by whom and why, and maitred queue resume ends it`,
-    );
+    const paused = await pausedLanes(config, server);
+    return paused.length === 0 ? found : { warning: [found, ...paused].join("; ") };
   } finally {
     await server.close();
   }
 }
 
-async function pausedLanes(server: QueueServer): Promise<Lane[]> {
+/** A sentence of each. Who did it only Postgres knows, and what is wrong with that is a finding of its own. */
+async function pausedLanes(config: Config, server: QueueServer): Promise<string[]> {
   const queues = openQueues(server, () => {});
   try {
     const depths = await Promise.all(LANES.map((lane) => queues.depth(lane)));
-    return LANES.filter((_, index) => depths[index]!.paused);
+    const paused = LANES.filter((_, index) => depths[index]!.paused);
+    if (paused.length === 0) return [];
+    const known = await withAnyPostgres(config, (db) => readLanes({ db, queues })).catch(() => []);
+    return paused.map((lane) => {
+      const state = known.find((each) => each.lane === lane);
+      const how = state?.paused ? pausedWords(state) : "paused";
+      return `the lane ${lane} is ${how}; maitred queue resume ${lane} ends it`;
+    });
   } finally {
     await queues.close();
   }
