@@ -3,8 +3,10 @@ import { createAddresses, why } from "../deliver/addresses.ts";
 import { createWebhookSender } from "../deliver/webhook.ts";
 import { packageVersion } from "../package-root.ts";
 import { createSecret } from "../signature.ts";
+import { type Behind, deliveryFigures } from "../store/deliveries.ts";
 import {
   addDestination,
+  type Destination,
   enableDestination,
   finishRotation,
   listDestinations,
@@ -20,6 +22,7 @@ import { noneOf, nothingAfter, oneId, runSubcommand, type Subcommand } from "./s
 
 const options = { ...texts("bucket", "keep", "since", "after"), ...flags("finish", "json") };
 type Word = Subcommand<typeof options>;
+type Said = Pick<Destination, "note" | "oldKeyUntil"> & Pick<Behind, "oldestAt" | "lastError">;
 
 export const destination = defineCommand({
   help: `
@@ -34,7 +37,8 @@ A destination is told of everything that happens to photos from then on. maitred
 s3-tags; notify is Postgres' own NOTIFY on the channel maitred_photos. The secret that signs webhooks is printed once,
 by add and by rotate. After rotate the key before signs too, until its receivers have changed over; rotated once more
 until then, it is the newer of the two keys that signs no more. What waits for a destination that is disabled goes on
-when it is enabled. catch-up tells it of all photos as they are now, or of those that changed since a time: what
+when it is enabled. list says how many deliveries wait and how many are dead, since when the oldest of those that wait does
+or fails, and why. catch-up tells it of all photos as they are now, or of those that changed since a time: what
 happened before it was added or while it was disabled. remove forgets what waits, too.
 
   --bucket BUCKET   only photos of this bucket
@@ -79,19 +83,44 @@ const add: Word = ([kind, url, ...more], { bucket = null, json }, terminal) => {
 const list: Word = (rest, { json }, terminal) => {
   nothingAfter("list", rest);
   return async (db) => {
-    const found = await listDestinations(db);
-    const rows = found.map(({ id, kind, bucket, url, enabled, note, oldKeyUntil }) => [
-      id,
-      kind,
-      bucket ?? "",
-      enabled ? "enabled" : "disabled",
-      url ?? "",
-      [note, oldKeyUntil && `two keys until ${oldKeyUntil.toISOString()}`].filter(Boolean).join(", "),
+    const [destinations, figures] = await Promise.all([listDestinations(db), deliveryFigures(db)]);
+    const found = destinations.map((each) => {
+      const told = figures.find(({ destination }) => destination === each.id);
+      const { pending = 0, dead = 0, oldestAt = null, lastError = null } = told ?? {};
+      return { ...each, pending, dead, oldestAt, lastError };
+    });
+    const rows = found.map((each) => [
+      each.id,
+      each.kind,
+      each.bucket ?? "",
+      each.enabled ? "enabled" : "disabled",
+      each.url ?? "",
+      // nobody waits with NOTIFY
+      ...(each.kind === "notify" ? ["-", "-"] : [atMost(each.pending), atMost(each.dead)]),
+      saidOf(each),
     ]);
-    printResult(terminal, json, found, table([["id", "kind", "bucket", "state", "url", ""], ...rows]));
+    const head = ["id", "kind", "bucket", "state", "url", "waiting", "dead", ""];
+    printResult(terminal, json, found, table([head, ...rows]));
     return EXIT.done;
   };
 };
+
+/** No more than 10,000 are counted. */
+function atMost(counted: number): string {
+  return counted >= 10_000 ? "10000+" : String(counted);
+}
+
+/** Since when what waits the longest does, or fails, and why; and what else there is to say. */
+function saidOf({ note, oldKeyUntil, oldestAt, lastError }: Said): string {
+  const since = oldestAt && `since ${oldestAt.toISOString()}`;
+  return [
+    note,
+    since && (lastError === null ? `waits ${since}` : `fails ${since}: ${lastError}`),
+    oldKeyUntil && `two keys until ${oldKeyUntil.toISOString()}`,
+  ]
+    .filter(Boolean)
+    .join(", ");
+}
 
 const rotate: Word = (rest, values, terminal) => {
   const id = oneId("destination", rest);

@@ -58,22 +58,27 @@ export async function purgeDeliveries(
 /** Of destinations t: the host of a webhook, whose whole URL may be secret; of others the bucket, or null. */
 export const TOLD = `coalesce(substring(t.url from '://(?:[^/?#]*@)?([^/?#@]+)'), t.bucket)`;
 
+export interface Behind extends DeliveryFigures {
+  /** When the oldest change came about of which it is still to be told; null where there is none. */
+  oldestAt: Date | null;
+}
+
 /**
  * How far behind each destination is, those that are not enabled among them. However many wait,
  * it looks at no more than 10,000 of each.
  */
-export async function deliveryFigures(db: Pool): Promise<DeliveryFigures[]> {
+export async function deliveryFigures(db: Pool): Promise<Behind[]> {
   const some = (state: DeliveryState): string =>
     `(select count(*) from (
         select from deliveries d where d.destination = t.id and d.state = '${state}' limit ${MOST}) d)::integer as ${state}`;
-  return query<DeliveryFigures>(db, {
+  return query<Behind>(db, {
     name: "delivery_figures",
     text: `select t.id as destination, ${TOLD} as "to", t.kind, t.enabled, ${some("pending")}, ${some("dead")},
         -- a change that is the oldest has the lowest number
-        coalesce(extract(epoch from now() - o.created_at), 0)::real as "oldestS"
+        coalesce(extract(epoch from now() - o.created_at), 0)::real as "oldestS", o.created_at as "oldestAt", f.last_error as "lastError"
       from destinations t
       left join lateral (
-        select seq from deliveries d where d.destination = t.id and d.state = 'pending' order by d.seq limit 1) f on true
+        select seq, last_error from deliveries d where d.destination = t.id and d.state = 'pending' order by d.seq limit 1) f on true
       left join outbox o on o.seq = f.seq
       where t.kind <> 'notify' order by t.created_at, t.id`,
   });

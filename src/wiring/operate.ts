@@ -125,7 +125,7 @@ async function readSlow(
   ]);
   return {
     failures,
-    destinations,
+    destinations: destinations.map(({ oldestAt: _, ...each }) => each),
     badMessages,
     sweeps: sweeps.map(({ bucket, missed, gone, last }) => ({
       bucket,

@@ -34,35 +34,41 @@ export function Deliveries({ now }: { now: Operating }) {
         <Table
           label="Destinations"
           stacked
-          head={["destination", "kind", "#to tell", "#oldest", "#dead", ...(may("operator") ? [""] : [])]}
+          head={[
+            ...["destination", "kind", "#to tell", "#oldest", "last answer", "#dead"],
+            ...(may("operator") ? [""] : []),
+          ]}
         >
-          {now.destinations.map(({ destination, to, kind, enabled, pending, oldestS, dead: given }) => (
-            <tr key={destination}>
-              <td>
-                {to} <span class="mono soft">{destination}</span>{" "}
-                {!enabled && <span class="verdict review">off</span>}
-              </td>
-              <td>{kind}</td>
-              <td class="figure" data-name="to tell">
-                {figure(pending)}
-              </td>
-              <td class="figure" data-name="oldest">
-                {pending > 0 ? duration(oldestS) : "–"}
-              </td>
-              <td class={given > 0 ? "figure bad" : "figure"} data-name="dead">
-                {figure(given)}
-              </td>
-              {may("operator") && (
-                <td class="figure">
-                  {given > 0 && (
-                    <ActButton act={act} of={`to ${destination}`} onClick={() => replay(destination)}>
-                      Send all again
-                    </ActButton>
-                  )}
+          {now.destinations.map(
+            ({ destination, to, kind, enabled, pending, oldestS, lastError, dead: given }) => (
+              <tr key={destination}>
+                <td>
+                  {to} <span class="mono soft">{destination}</span>{" "}
+                  {!enabled && <span class="verdict review">off</span>}
                 </td>
-              )}
-            </tr>
-          ))}
+                <td>{kind}</td>
+                <td class="figure" data-name="to tell">
+                  {figure(pending)}
+                </td>
+                <td class="figure" data-name="oldest">
+                  {pending > 0 ? duration(oldestS) : "–"}
+                </td>
+                <td class="wrapped">{lastError ?? "–"}</td>
+                <td class={given > 0 ? "figure bad" : "figure"} data-name="dead">
+                  {figure(given)}
+                </td>
+                {may("operator") && (
+                  <td class="figure">
+                    {given > 0 && (
+                      <ActButton act={act} of={`to ${destination}`} onClick={() => replay(destination)}>
+                        Send all again
+                      </ActButton>
+                    )}
+                  </td>
+                )}
+              </tr>
+            ),
+          )}
         </Table>
       )}
       <Said act={act} />

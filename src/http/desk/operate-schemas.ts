@@ -93,6 +93,10 @@ export const operating = z.object({
       oldestS: count.describe(
         "since the oldest change of which it is still to be told; 0 where there is none",
       ),
+      lastError: z
+        .string()
+        .nullable()
+        .describe("of the oldest; null: it was not tried yet, or nothing waits"),
       dead: count.describe("as pending"),
     }),
   ),
