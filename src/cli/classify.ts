@@ -2,38 +2,24 @@ import { existsSync, realpathSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { readConfig } from "../config.ts";
-import { cutTo, decide, hundredths } from "../decide/decide.ts";
+import { decide, hundredths } from "../decide/decide.ts";
 import { asError, codeOf, ModerationError } from "../errors.ts";
 import { isInside, walk } from "../image/folder.ts";
 import type { Peak } from "../image/peak.ts";
-import type { Scores, Tag } from "../photo.ts";
+import type { Scores } from "../photo.ts";
 import { policyIdOf } from "../policy-id.ts";
 import { pad } from "./columns.ts";
 import { defineCommand, EXIT, flags, texts, UsageError } from "./command.ts";
 import { createExplainer, type Explainer } from "./explain.ts";
+import { fourDigits, type JudgedJson, judgedJson } from "./judged-json.ts";
 import { type FileJudge, openFileJudge } from "./judging.ts";
 import { printResult } from "./output.ts";
 import { makeOutputFolder } from "./output-folder.ts";
 import { drawStatus, printable } from "./terminal.ts";
 
-/** One line of `--json`. */
+/** One line of `--json`; with --explain also where a human is most likely, and the picture that shows it. */
 type Line =
-  | {
-      path: string;
-      category: string;
-      scores: Record<string, number>;
-      human: number;
-      tags: Tag[];
-      verdict: string;
-      rule: string;
-      reason: string;
-      model: string;
-      /** As verdicts have it. */
-      policy: string;
-      /** With --explain: where a human is most likely, and the picture that shows it. */
-      where?: Peak;
-      picture?: string;
-    }
+  | ({ path: string; where?: Peak; picture?: string } & JudgedJson)
   | { path: string; error: { code: string; message: string } };
 
 export const classify = defineCommand({
@@ -126,20 +112,8 @@ function lineFor(judge: FileJudge, explainer: Explainer | undefined): (path: str
 }
 
 function judgedLine(path: string, scores: Scores, { model, policy, policyText }: FileJudge) {
-  const { category, tags, verdict, rule, reason } = decide(scores, policy);
-  const written = Object.entries(scores.categories).map(([name, score]) => [name, fourDigits(score)]);
-  return {
-    path,
-    category,
-    scores: Object.fromEntries(written) as Record<string, number>,
-    human: fourDigits(scores.human),
-    tags: tags.map((tag) => ({ ...tag, score: fourDigits(tag.score) })),
-    verdict,
-    rule,
-    reason,
-    model: model.id,
-    policy: policyIdOf(policyText),
-  };
+  const by = { model: model.id, policy: policyIdOf(policyText) };
+  return { path, ...judgedJson(scores, decide(scores, policy), by) };
 }
 
 /** The files that the arguments name. What does not exist is passed on, to get its error like any other. */
@@ -188,8 +162,4 @@ function columns(line: Line): string {
     .map((cell, column) => pad(printable(cell), widths[column] ?? 0))
     .join("  ")
     .trimEnd();
-}
-
-function fourDigits(score: number): number {
-  return Number(cutTo(4, score));
 }

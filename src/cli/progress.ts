@@ -2,11 +2,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { hundredths } from "../decide/decide.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { LineOutcome } from "../moderate/line.ts";
-import type { WorkerEvents } from "../moderate/worker.ts";
+import type { RecordedOutcome, WorkerEvents } from "../moderate/worker.ts";
 import type { PhotoJob } from "../photo.ts";
 import { MOST_PUT_OFF_MS } from "../queue/queues.ts";
 import type { PhotoRow } from "../store/photos.ts";
 import { cut } from "./columns.ts";
+import { judgedJson } from "./judged-json.ts";
 import { table } from "./output.ts";
 import { counted } from "./plural.ts";
 import { drawStatus, printable, sayStatus, type Terminal, wipeStatus } from "./terminal.ts";
@@ -72,7 +73,7 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
     );
   }
 
-  function left(photo: PhotoJob, outcome: LineOutcome, changed: boolean): void {
+  function left(photo: PhotoJob, outcome: RecordedOutcome, changed: boolean): void {
     photos++;
     away.delete(`${photo.store} ${photo.bucket}`);
     last = performance.now();
@@ -81,7 +82,7 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
     verdicts.set(state, (verdicts.get(state) ?? 0) + 1);
     // what failed is tried at each start, and was said when it failed first
     const said = everyPhoto && state === "failed" && !changed;
-    if (json && !said) terminal.print(JSON.stringify(asJson(photo, result)));
+    if (json && !said) terminal.print(JSON.stringify(asJson(photo, outcome)));
     else if (everyPhoto && !said) say(asLine(photo, result));
     if (!waiting.delete(photo.id) && !everyPhoto) early.add(photo.id);
     if (waiting.size === 0) wake?.();
@@ -177,17 +178,12 @@ function addressOf({ store, bucket, key }: Pick<PhotoJob, "store" | "bucket" | "
   return store === "s3" ? `s3://${bucket}/${key}` : `${bucket}/${key}`;
 }
 
-function asJson(photo: PhotoJob, result: LineOutcome["result"]): object {
+function asJson(photo: PhotoJob, { by, policy, result }: RecordedOutcome): object {
   const about = { id: photo.id, bucket: photo.bucket, key: photo.key };
   if ("failure" in result) return { ...about, error: { code: result.failure, message: result.message } };
-  const { category, verdict, reason } = result.decision;
   return {
     ...about,
-    category,
-    scores: result.scores.categories,
-    human: result.scores.human,
-    verdict,
-    reason,
+    ...judgedJson(result.scores, result.decision, { model: by.replace(/^model:/, ""), policy }),
   };
 }
 

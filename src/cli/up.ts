@@ -47,7 +47,8 @@ or refused. On a Postgres of DATABASE_URL where a worker runs already that may r
 would take photos of the other's.
 
   --once      end when everything is judged, with a table of the photos; what cannot be read is named
-  --json      one JSON object a photo on stdout; none of what another worker judged
+  --json      one JSON object a photo on stdout, as of maitred classify, with id, bucket and key in place of its path; none of
+              what another worker judged
   --verbose   the worker's log on stderr, as JSON, with all there is to know of an error
 
   maitred up ./my-photos

@@ -48,7 +48,7 @@ export interface WorkerLimits {
 export interface WorkerEvents extends ShadowEvents {
   stage(stage: Stage, lane: Lane, seconds: number): void;
   batch(id: string, photos: number, seconds: number, provider: string): void;
-  left(photo: PhotoJob, lane: Lane, outcome: LineOutcome, changed: boolean): void;
+  left(photo: PhotoJob, lane: Lane, outcome: RecordedOutcome, changed: boolean): void;
   retried(photo: PhotoJob, lane: Lane, code: ErrorCode, error: Error): void;
   /** A photo whose bytes the model has judged before. */
   same(lane: Lane): void;
@@ -183,7 +183,7 @@ export function createModerationWorker(
     shadow: (photo, judged, kept) => shadow?.offer({ photoId: photo.id, beside: judged, ...kept }),
     observe: events.stage,
     passedOver: events.passedOver,
-    left: events.left,
+    left: (photo, lane, outcome, changed) => events.left(photo, lane, { ...outcome, policy }, changed),
     retried: (photo, lane, error) => events.retried(photo, lane, codeOf(error), error),
   };
 
@@ -194,7 +194,7 @@ export function createModerationWorker(
       const { id: photoId, known, fed } = photo;
       const outcome = { photoId, ...(fed && { fed }), by: steps.by(), known, batch: "", result };
       const { changed } = await steps.record(outcome, lane);
-      events.left(photo, lane, outcome, changed);
+      steps.left(photo, lane, outcome, changed);
     },
     replace: (model) => models.replace(seat(model)),
     async shadow(model, share) {

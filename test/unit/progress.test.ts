@@ -3,13 +3,21 @@ import { createProgress } from "../../src/cli/progress.ts";
 import { sentences } from "../../src/cli/sentences.ts";
 import { UpstreamError } from "../../src/errors.ts";
 import { createLog } from "../../src/log.ts";
-import type { LineOutcome } from "../../src/moderate/line.ts";
+import type { RecordedOutcome } from "../../src/moderate/worker.ts";
 import type { Decision } from "../../src/photo.ts";
 
 function terminal(columns = 0) {
-  const said: string[] = [];
+  const [said, printed]: [string[], string[]] = [[], []];
   const nothing = (async function* () {})();
-  return { said, env: {}, print() {}, say: (text: string) => void said.push(text), columns, stdin: nothing };
+  return {
+    said,
+    printed,
+    env: {},
+    print: (line: string) => void printed.push(line),
+    say: (text: string) => void said.push(text),
+    columns,
+    stdin: nothing,
+  };
 }
 
 test("a photo that fails again at the next start is not said again, and each is said with its place", () => {
@@ -24,7 +32,7 @@ test("a photo that fails again at the next start is not said again, and each is 
     known: {},
   } as const;
   const result = { failure: "CORRUPT", message: "cut off", transient: false } as const;
-  const failed: LineOutcome = { photoId: "1", by: "m", known: {}, batch: "b", result };
+  const failed: RecordedOutcome = { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b", result };
   const line = "failed  /srv/photos/a/b.jpg  CORRUPT: cut off\n";
   progress.events.left?.(photo, "live", failed, true);
   expect(screen.said).toEqual([line]);
@@ -56,7 +64,12 @@ test("a bucket that gives nothing is told of once, until it has given a photo", 
     "put off  s3://b/k  STORE_UNAVAILABLE: b/k: check the credentials; tried again, at least every 2 minutes\n";
   expect(screen.said).toEqual([putOff, "0 judged, 0 failed, 3 decided before, 2 put off; watching\n"]);
   const result = { failure: "GONE", message: "no such key", transient: false } as const;
-  progress.events.left?.(photo, "live", { photoId: "1", by: "m", known: {}, batch: "b", result }, false);
+  progress.events.left?.(
+    photo,
+    "live",
+    { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b", result },
+    false,
+  );
   progress.events.retried?.(photo, "live", "STORE_UNAVAILABLE", away);
   expect(screen.said.slice(2)).toEqual([putOff]);
   progress.stop();
@@ -77,7 +90,7 @@ test("a summary counts what failed apart, and says of how many photos each time 
   const progress = createProgress(terminal(), true, false);
   expect(progress.summary("m-1", "cpu", 2)).toBe("0 judged, 0 failed, 2 decided before, with m-1 on cpu");
   const photo = { id: "1", store: "s3", bucket: "b", key: "k", version: "", known: {} } as const;
-  const outcome = { photoId: "1", by: "m", known: {}, batch: "b" } as const;
+  const outcome = { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b" } as const;
   const failure = { failure: "GONE", message: "no such key", transient: false } as const;
   progress.events.stage?.("fetch", "live", 0.01);
   progress.events.left?.(photo, "live", { ...outcome, result: failure }, true);
@@ -95,6 +108,32 @@ test("a summary counts what failed apart, and says of how many photos each time 
 1 batch, 1.0 photos each on average; inference alone takes 10.0 ms a photo
 milliseconds a photo, of those that came to it: fetch 20.0 of 2, decode 50.0 of 1`,
   );
+  progress.stop();
+});
+
+test("a line of JSON says of a photo all that classify says, with its address in place of its path", () => {
+  const screen = terminal();
+  const progress = createProgress(screen, true, true);
+  const photo = { id: "1", store: "s3", bucket: "b", key: "k", version: "", known: {} } as const;
+  const outcome = { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b" } as const;
+  const scores = { categories: { food: 0.87654, menu: 0.12346 }, human: 0.01239 };
+  const tags = [{ category: "food", score: 0.87654, threshold: 0.4 }];
+  const decision: Decision = { verdict: "shown", rule: "clear", reason: "so", category: "food", tags };
+  progress.events.left?.(photo, "live", { ...outcome, result: { scores, decision } }, true);
+  expect(screen.printed.map((line) => JSON.parse(line))).toEqual([
+    {
+      ...{
+        id: "1",
+        bucket: "b",
+        key: "k",
+        category: "food",
+        scores: { food: 0.8765, menu: 0.1234 },
+        human: 0.0123,
+      },
+      tags: [{ category: "food", score: 0.8765, threshold: 0.4 }],
+      ...{ verdict: "shown", rule: "clear", reason: "so", model: "m", policy: "p" },
+    },
+  ]);
   progress.stop();
 });
 
