@@ -63,9 +63,10 @@ export function createThread<In, Out, Ready>(options: ThreadOptions): Thread<In,
   let nextId = 1;
 
   function start(): Running<Out, Ready> {
-    const worker = new Worker(options.url, { workerData: options.workerData, stdout: true });
-    // libraries chat there, and stdout is the command's own; what matters comes as a reply
+    const worker = new Worker(options.url, { workerData: options.workerData, stdout: true, stderr: true });
+    // libraries chat there; stdout is the command's own, and stderr has its log. What matters comes as a reply
     worker.stdout.resume();
+    worker.stderr.resume();
     const calls = new Map<number, Call<unknown>>();
     const ready = new Promise<Ready>((resolve, reject) => {
       calls.set(0, { resolve: resolve as (value: unknown) => void, reject });

@@ -1,12 +1,12 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { expect } from "vitest";
+import { expect, onTestFinished, vi } from "vitest";
 import { packageRoot } from "../../src/package-root.ts";
 import { createThread } from "../../src/thread.ts";
 import { test } from "../fixtures.ts";
 
-/** A thread that doubles numbers, dies of 13, hangs on 0, and refuses what is negative. */
+/** A thread that doubles numbers, chats, dies of 13, hangs on 0, and refuses what is negative. */
 function doubler(folder: string, timeoutMs = 0) {
   const serve = pathToFileURL(join(packageRoot(), "dist/src/thread.js"));
   const errors = pathToFileURL(join(packageRoot(), "dist/src/errors.js"));
@@ -16,6 +16,7 @@ function doubler(folder: string, timeoutMs = 0) {
     `import { serveThread } from "${serve}";
     import { PhotoError } from "${errors}";
     await serveThread(async () => ({ ready: "ready", async handle(n) {
+      console.log("chat"); console.error("chat");
       if (n === 13) process.exit(1);
       if (n === 0) for (;;);
       if (n < 0) throw new PhotoError("CORRUPT", "negative");
@@ -36,6 +37,17 @@ test("answers calls in order, and gives errors their code", async ({ folder }) =
   expect(await Promise.all([1, 2, 3].map((n) => thread.call(n, [])))).toEqual([2, 4, 6]);
   await expect(thread.call(-1, [])).rejects.toMatchObject({ code: "CORRUPT", retry: false });
   await thread.close();
+});
+
+test("what libraries of a thread say is no line of a command, and none of its log", async ({ folder }) => {
+  const said: string[] = [];
+  for (const stream of [process.stdout, process.stderr])
+    vi.spyOn(stream, "write").mockImplementation((text) => said.push(String(text)) > 0);
+  onTestFinished(() => void vi.restoreAllMocks());
+  const thread = doubler(folder);
+  expect(await thread.call(2, [])).toBe(4);
+  await thread.close();
+  expect(said.join("")).not.toContain("chat");
 });
 
 test("a crash fails what was in hand as worth another try, and the next call finds a new thread", async ({
