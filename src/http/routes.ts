@@ -82,7 +82,7 @@ export const routes: readonly Route[] = [
     method: "GET",
     url: "/v1/photos",
     name: "findPhoto",
-    summary: "What became of the photo of an object",
+    summary: "What became of the photo of an object; the view public_photos has lists",
     scope: "read",
     query: photoQuery,
     answers: photoAnswers(),
