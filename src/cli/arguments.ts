@@ -48,6 +48,8 @@ function inOurWords(message: string, options: Options): string {
     const names = Object.keys(options).map((each) => `--${each}`);
     return `there is no option ${unknown}${closest(unknown, names)}`;
   }
+  const flag = /^Option '(?:-\w, )?(--[^' ]+)' does not take an argument/.exec(message)?.[1];
+  if (flag !== undefined) return `${flag}: takes no value`;
   const bare = /^Option '(?:-\w, )?(--[^' ]+)(?: <value>)?' argument (?:missing|is ambiguous)/.exec(
     message,
   )?.[1];

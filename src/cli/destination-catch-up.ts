@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { countPending, photoWriters, tellAgain } from "../store/destinations.ts";
+import { countPending, listDestinations, photoWriters, tellAgain } from "../store/destinations.ts";
 import type { Pool } from "../store/pool.ts";
 import { EXIT, type Terminal, UsageError } from "./command.ts";
 import { timeOption } from "./options.ts";
 import { printResult } from "./output.ts";
 import { counted } from "./plural.ts";
+import { noneOf } from "./subcommand.ts";
 import { sayStatus, wipeStatus } from "./terminal.ts";
 
 /**
@@ -23,6 +24,8 @@ export function catchUp(
     throw new UsageError(`--after: expected the id of a photo, got ${JSON.stringify(from)}`);
   }
   return async (db) => {
+    if (!(await listDestinations(db)).some((each) => each.id === id))
+      return noneOf(terminal, "destination", id);
     let told = 0;
     let after = from;
     let said = performance.now();

@@ -77,14 +77,24 @@ function explain(name: string, error: Error, terminal: Terminal): number {
     return EXIT.usage;
   }
   if (error instanceof ModerationError) {
-    say(`${error.code}: ${error.message}`);
+    const todo = error.code === "DATABASE_UNAVAILABLE" && codeUnreached(error.cause) ? CHECK_POSTGRES : "";
+    say(`${error.code}: ${error.message}${todo}`);
     return EXIT.unavailable;
   }
-  const code = (error as { code?: unknown }).code;
-  if (typeof code === "string" && /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|28|3D)/.test(code)) {
+  const code = codeUnreached(error);
+  if (code) {
     say(`Postgres cannot be reached: ${error.message || code}; check DATABASE_URL`);
     return EXIT.unavailable;
   }
   say(error.stack ?? error.message);
   return EXIT.bug;
 }
+
+/** The code of what came of connecting to Postgres, where that is what failed. */
+function codeUnreached(thrown: unknown): string | undefined {
+  const { code } = (thrown ?? {}) as { code?: unknown };
+  return typeof code === "string" && UNREACHED.test(code) ? code : undefined;
+}
+
+const UNREACHED = /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|28|3D)/;
+const CHECK_POSTGRES = ": check DATABASE_URL, and that Postgres runs and lets this role in";

@@ -60,7 +60,7 @@ Exit codes: 1 stopped before removals that nobody allowed, or another sweep of t
     const targets = positionals.map(targetOf);
     if (targets.length === 0) throw new UsageError("expected at least one BUCKET or BUCKET/PREFIX");
     const how = howOf(values);
-    const everyMs = msOf(values, "every");
+    const everyMs = msOf(values, "every", 1);
     const config = connectedConfig(terminal);
     const scope = new Scope();
     const stop = new AbortController();
@@ -147,16 +147,16 @@ function howOf(values: Given) {
   };
 }
 
-/** Milliseconds of a time such as 15m; undefined where it was not given. */
-function msOf(values: Given, name: "grace" | "every"): number | undefined {
+/** Milliseconds of a time such as 15m, of some seconds at least; undefined where it was not given. */
+function msOf(values: Given, name: "grace" | "every", leastS = 0): number | undefined {
   const given = values[name];
   if (given === undefined) return undefined;
   const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(given) ?? [];
   // a timer takes no more
   const ms = amount && unit ? Number(amount) * UNITS[unit]! : Number.NaN;
-  if (ms <= 24 * UNITS["d"]!) return ms;
+  if (ms >= leastS * UNITS["s"]! && ms <= 24 * UNITS["d"]!) return ms;
   throw new UsageError(
-    `--${name}: expected a time of at most 24d such as 30s, 15m, 6h or 1d, got ${JSON.stringify(given)}`,
+    `--${name}: expected a time of ${leastS}s to 24d such as 30s, 15m, 6h or 1d, got ${JSON.stringify(given)}`,
   );
 }
 

@@ -34,6 +34,10 @@ test("also where another is given beside it", () => {
   expect(() => argumentsOf(["--bucket", "x", "--bucket", ""], options)).toThrow("--bucket: expected a value");
 });
 
+test("a flag takes no value", () => {
+  expect(() => argumentsOf(["--json=1"], options)).toThrow(/^--json: takes no value$/);
+});
+
 test("an option that is not declared does not compile", () => {
   const { values } = argumentsOf(["--most", "3"], options);
   // @ts-expect-error
