@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { whoseWait } from "./review/outbox.ts";
 import { problem, session, signIn } from "./session.ts";
 import { ThemeChoice } from "./shell.tsx";
@@ -15,7 +15,7 @@ export function SignIn({ asked }: { asked: boolean }) {
   const oidc = said && !said.signedIn && said.oidc;
   const token = useRef<HTMLInputElement>(null);
   // where accounts are, the link to them comes first
-  useEffect(() => void (!oidc && token.current?.focus()), [asked]);
+  useLayoutEffect(() => void (!oidc && token.current?.focus()), [asked]);
   const here = location.pathname + location.search;
 
   async function onSubmit(event: SubmitEvent): Promise<void> {

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { narrow } from "../ui/narrow.ts";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Human } from "../ui/scores.tsx";
@@ -22,7 +22,8 @@ export function Card({ item, index, of, current, selected, onFull }: CardProps) 
   const { store } = useWork();
   const card = useRef<HTMLElement>(null);
   const { photo, decision, answer } = item;
-  useEffect(() => {
+  // at once: an Enter that comes before the next frame would be for the card that had it
+  useLayoutEffect(() => {
     const focused = document.activeElement;
     // the focus stays on what someone pressed elsewhere; the body has it where the card that had it is gone
     if (current && (focused === document.body || focused?.id === "main" || focused?.closest(".card"))) {

@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { Announcer } from "../ui/announce.tsx";
 import { heat, Picture } from "../ui/picture.tsx";
 import { nameOf, reasonOf } from "../words.ts";
@@ -16,19 +16,21 @@ export function Full({ item, onClose }: { item: Item; onClose(): void }) {
   useLayoutEffect(() => {
     dialog.current!.showModal();
     name.current!.focus();
-    return () => {
-      dialog.current?.close();
-      // it may be another than the one from which this was opened
-      requestAnimationFrame(() => document.querySelector<HTMLElement>(".card[aria-current]")?.focus());
-    };
+    return () => dialog.current?.close();
   }, []);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const focused = document.activeElement;
     // as in the grid, a screen reader says what the keys act on, and the focus stays on a button that someone pressed
     if (focused === document.body || focused === dialog.current) name.current!.focus();
   }, [photo.id]);
   return (
-    <dialog ref={dialog} class="full" aria-label="The photo in hand, in the full window" onClose={onClose}>
+    <dialog
+      ref={dialog}
+      class="full"
+      aria-label="The photo in hand, in the full window"
+      // its end is told late: another may be open by then
+      onClose={() => dialog.current && onClose()}
+    >
       {/* biome-ignore lint/a11y/useKeyWithClickEvents lint/a11y/noStaticElementInteractions: z and Escape do the same */}
       <div
         class="full-picture"

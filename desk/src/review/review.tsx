@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { queue, waiting } from "../live.ts";
 import { duration } from "../operate/figures.ts";
 import { person } from "../session.ts";
@@ -34,11 +34,17 @@ export default function ReviewPage() {
   const item = store.current.value;
   // it does not open again by itself, of a photo that comes later
   useEffect(() => void (item || setFull(false)), [item]);
+  const covered = full && item !== undefined;
+  useLayoutEffect(() => {
+    if (!covered) return;
+    // it may be another than the one from which the full window was opened
+    return () => document.querySelector<HTMLElement>(".card[aria-current]")?.focus();
+  }, [covered]);
   useReviewKeys({ columns, full, setFull, help: () => setHelp(true) });
   return (
     <div class="review-page">
       <Toolbar onHelp={() => setHelp(true)} />
-      <div class={full && item ? "review-body covered" : "review-body"}>
+      <div class={covered ? "review-body covered" : "review-body"}>
         {items.length > 0 ? (
           <Grid
             label="Photos to decide"
@@ -67,7 +73,7 @@ export default function ReviewPage() {
         )}
         <Inspector full={full} onFull={() => setFull(true)} />
       </div>
-      {full && item && <Full item={item} onClose={() => setFull(false)} />}
+      {covered && <Full item={item} onClose={() => setFull(false)} />}
       {help && <Help onClose={() => setHelp(false)} />}
     </div>
   );
