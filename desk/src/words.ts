@@ -82,10 +82,29 @@ export function nameOf({ key }: { key: string }): string {
   return key.slice(key.lastIndexOf("/") + 1) || key;
 }
 
-const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+/** In the words of the page, whose decimals have a point, and with 24 hours: nobody has to know where the browser is from. */
+const figures = new Intl.NumberFormat("en-GB");
+const time = { hour: "2-digit", minute: "2-digit", timeZoneName: "short" } as const;
+const dateTime = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric",
+  month: "short",
+  year: "numeric",
+  ...time,
+});
+const clock = new Intl.DateTimeFormat("en-GB", { ...time, second: "2-digit" });
 
-export function when(time: string | null): string {
-  return time === null ? "–" : clock.format(new Date(time));
+export function number(value: number): string {
+  return figures.format(value);
+}
+
+/** As 29 Nov 2026, 14:05 CET: in the time zone of the browser, which is not that of everybody who reads it. */
+export function when(at: string | null): string {
+  return at === null ? "–" : dateTime.format(new Date(at));
+}
+
+/** The same of what is seldom older than a minute, to the second. */
+export function secondOf(at: string): string {
+  return clock.format(new Date(at));
 }
 
 /** `moderator:ann` → "ann", `model:restaurant-4` → "the model restaurant-4". */
@@ -95,8 +114,8 @@ export function who(by: string | null | undefined): string {
   return name ?? by ?? "somebody";
 }
 
-export function count(number: number, one: string, many = `${one}s`): string {
-  return `${number.toLocaleString()} ${number === 1 ? one : many}`;
+export function count(many: number, one: string, others = `${one}s`): string {
+  return `${number(many)} ${many === 1 ? one : others}`;
 }
 
 /** Whether it was hidden because a human is seen, by a model or a moderator, and so is blurred until asked for. */

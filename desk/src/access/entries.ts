@@ -76,7 +76,7 @@ function decided(about: Entry["about"]): string {
 }
 
 function rolesOf(roles: unknown): string {
-  return Array.isArray(roles) ? roles.join(" and ") : String(roles);
+  return Array.isArray(roles) ? new Intl.ListFormat("en-GB").format(roles) : String(roles);
 }
 
 function photosOf(many: unknown): string {

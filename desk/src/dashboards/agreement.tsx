@@ -1,6 +1,6 @@
 import type { Agreement } from "../types.ts";
 import { Table } from "../ui/table.tsx";
-import { count, who } from "../words.ts";
+import { count, number, who } from "../words.ts";
 import { written } from "./plot.ts";
 
 type Model = Agreement["models"][number];
@@ -66,7 +66,7 @@ function Share({ name, of: { value, low, high, hits, of } }: { name: string; of:
         </span>
       </td>
       <td class="figure">
-        {hits.toLocaleString()} of {of.toLocaleString()}
+        {number(hits)} of {number(of)}
       </td>
     </tr>
   );

@@ -1,7 +1,7 @@
 import { person } from "../session.ts";
 import type { Counts } from "../types.ts";
 import { Table } from "../ui/table.tsx";
-import { STATE_WORDS, who } from "../words.ts";
+import { number, STATE_WORDS, who } from "../words.ts";
 import { Chart } from "./chart.tsx";
 import { type Days, timesOf } from "./range.ts";
 import { byModel, countsBy, hideRate, inOrder } from "./series.ts";
@@ -64,13 +64,11 @@ export function Models({ answer }: { answer: Counts }) {
             <th scope="row">{model ? who(model) : "nobody"}</th>
             {VERDICTS.map((verdict) => (
               <td key={verdict} class="figure" data-name={verdict}>
-                {(photos[verdict] ?? 0).toLocaleString()}
+                {number(photos[verdict] ?? 0)}
               </td>
             ))}
             <td class="figure" data-name="all">
-              {Object.values(photos)
-                .reduce((sum, each) => sum + each, 0)
-                .toLocaleString()}
+              {number(Object.values(photos).reduce((sum, each) => sum + each, 0))}
             </td>
           </tr>
         ))}

@@ -1,7 +1,7 @@
 import { useLocation } from "preact-iso";
 import type { Drift } from "../types.ts";
 import { Table } from "../ui/table.tsx";
-import { who } from "../words.ts";
+import { number, who } from "../words.ts";
 import { Chart } from "./chart.tsx";
 import { addressOf, type Days, timesOf } from "./range.ts";
 
@@ -71,10 +71,10 @@ export function DriftOf({ range, answer }: { range: Days; answer: Drift }) {
                 <Verdict psi={psi} />
               </td>
               <td class="figure" data-name="photos">
-                {sum(now).toLocaleString()}
+                {number(sum(now))}
               </td>
               <td class="figure" data-name="photos before">
-                {sum(then).toLocaleString()}
+                {number(sum(then))}
               </td>
             </tr>
           ))}

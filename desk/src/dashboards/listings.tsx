@@ -3,6 +3,7 @@ import type { Listings } from "../types.ts";
 import { useFields } from "../ui/fields.ts";
 import { Table } from "../ui/table.tsx";
 import { useAsked } from "../ui/use-asked.ts";
+import { number } from "../words.ts";
 import { addressOf } from "./range.ts";
 
 /** Photos of some listings, of all time: there are too many listings to show all of them. */
@@ -59,7 +60,7 @@ function Counted({ listing }: { listing: string }) {
           <td>{category ?? "none"}</td>
           {VERDICTS.map((verdict) => (
             <td key={verdict} class="figure" data-name={verdict}>
-              {(photos[verdict] ?? 0).toLocaleString()}
+              {number(photos[verdict] ?? 0)}
             </td>
           ))}
         </tr>

@@ -1,5 +1,6 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { number } from "../words.ts";
 import { alone, type Series } from "./series.ts";
 
 export type Unit = "count" | "share" | "score";
@@ -100,7 +101,7 @@ export function plot(element: HTMLElement, options: PlotOptions): () => void {
 export function written(value: number, as: Unit): string {
   if (as === "score") return value.toFixed(2);
   if (as === "share") return `${(value * 100).toFixed(1)} %`;
-  return value.toLocaleString(undefined, { maximumFractionDigits: 1 });
+  return number(Math.round(value * 10) / 10);
 }
 
 /** Pixels beside the axis of values: what the longest of them takes, and what its ticks do. */

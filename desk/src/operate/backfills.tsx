@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { post } from "../api.ts";
 import { may } from "../session.ts";
 import type { Backfill, Operating } from "../types.ts";
-import { count, when, who } from "../words.ts";
+import { count, number, when, who } from "../words.ts";
 import { type Act, useAct } from "./act.ts";
 import { ActButton } from "./act-button.tsx";
 import { duration, perSecond } from "./figures.ts";
@@ -56,10 +56,10 @@ function Run({ run, act }: { run: Backfill; act: Act }) {
         />
       )}
       <p class="small number">
-        {(judged - failed).toLocaleString()} of {final ? "" : "at least "}
+        {number(judged - failed)} of {final ? "" : "at least "}
         {count(known, "photo")} judged
-        {failed > 0 && <b class="bad">, {failed.toLocaleString()} failed</b>}
-        {skipped > 0 && `, ${skipped.toLocaleString()} skipped`}
+        {failed > 0 && <b class="bad">, {number(failed)} failed</b>}
+        {skipped > 0 && `, ${number(skipped)} skipped`}
         {unreadable > 0 && `, ${count(unreadable, "line")} unreadable`}
         {`, ${count(run.changed, "other verdict")}`}
       </p>

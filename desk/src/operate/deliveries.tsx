@@ -3,7 +3,7 @@ import { may } from "../session.ts";
 import type { DeadDeliveries, Operating } from "../types.ts";
 import { Table } from "../ui/table.tsx";
 import { useAsked } from "../ui/use-asked.ts";
-import { count, when } from "../words.ts";
+import { count, number, when } from "../words.ts";
 import { useAct } from "./act.ts";
 import { ActButton } from "./act-button.tsx";
 import { duration } from "./figures.ts";
@@ -117,5 +117,5 @@ export function Deliveries({ now }: { now: Operating }) {
 
 /** No more than 10,000 are counted. */
 function figure(counted: number): string {
-  return counted >= 10_000 ? "10,000+" : counted.toLocaleString();
+  return counted >= 10_000 ? "10,000+" : number(counted);
 }

@@ -3,7 +3,7 @@ import { addressOf } from "../search/query.ts";
 import { may } from "../session.ts";
 import type { FailuresReplayed, Operating } from "../types.ts";
 import { Table } from "../ui/table.tsx";
-import { count } from "../words.ts";
+import { count, number } from "../words.ts";
 import { useAct } from "./act.ts";
 import { ActButton } from "./act-button.tsx";
 import { Said } from "./said.tsx";
@@ -37,7 +37,7 @@ export function Failures({ now }: { now: Operating }) {
               <td class="mono">
                 <a href={addressOf({ rule: code })}>{code}</a>
               </td>
-              <td class="figure">{photos.toLocaleString()}</td>
+              <td class="figure">{number(photos)}</td>
               {may("operator") && (
                 <td class="figure">
                   <ActButton

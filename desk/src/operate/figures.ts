@@ -1,4 +1,5 @@
 import type { Operating, WorkerFigures } from "../types.ts";
+import { number } from "../words.ts";
 
 /** What workers did within about the last minute, together; rates are photos a second. */
 export interface Throughput {
@@ -84,7 +85,7 @@ export function duration(seconds: number): string {
 
 export function ms(value: number | undefined): string {
   if (value === undefined) return "–";
-  return value < 10 ? `${value.toFixed(1)} ms` : `${Math.round(value).toLocaleString()} ms`;
+  return value < 10 ? `${value.toFixed(1)} ms` : `${number(Math.round(value))} ms`;
 }
 
 const STAGES = ["fetch", "decode", "batch", "record", "total"];

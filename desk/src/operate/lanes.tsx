@@ -4,7 +4,7 @@ import { may } from "../session.ts";
 import type { Lane, Operating } from "../types.ts";
 import { Entry } from "../ui/facts.tsx";
 import { Icon } from "../ui/icon.tsx";
-import { when } from "../words.ts";
+import { number, when } from "../words.ts";
 import { useAct } from "./act.ts";
 import { ActButton } from "./act-button.tsx";
 import { duration, throughput } from "./figures.ts";
@@ -32,14 +32,14 @@ export function Lanes({ now }: { now: Operating }) {
             {paused && <span class="verdict review">paused</span>}
           </header>
           <p class="large number">
-            {waiting.toLocaleString()} <span class="soft small">waiting</span>
+            {number(waiting)} <span class="soft small">waiting</span>
           </p>
           <Sparkline values={past[lane]} />
           <dl class="pairs small number">
             <Entry name="oldest" value={waiting > 0 ? duration(oldestS) : "–"} />
             <Entry name="judged" value={`${rates[lane].toFixed(1)}/s`} />
-            <Entry name="in hand" value={active.toLocaleString()} />
-            <Entry name="tried again later" value={delayed.toLocaleString()} />
+            <Entry name="in hand" value={number(active)} />
+            <Entry name="tried again later" value={number(delayed)} />
           </dl>
           {pausedBy && (
             <p class="small soft">
@@ -59,8 +59,8 @@ export function Lanes({ now }: { now: Operating }) {
         <Sparkline values={past.rate} />
         <dl class="pairs small number">
           <Entry name="failed" value={`${(rates.failed * 100).toFixed(1)} %`} />
-          <Entry name="tries again" value={rates.retried.toLocaleString()} />
-          <Entry name="in no queue" value={now.unqueued.photos.toLocaleString()} />
+          <Entry name="tries again" value={number(rates.retried)} />
+          <Entry name="in no queue" value={number(now.unqueued.photos)} />
           <Entry
             name="oldest of these"
             value={now.unqueued.photos > 0 ? duration(now.unqueued.oldestS) : "–"}

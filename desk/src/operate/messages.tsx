@@ -5,7 +5,7 @@ import type { BadMessage, BadMessages, Operating, Settled } from "../types.ts";
 import { Dialog } from "../ui/dialog.tsx";
 import { Table } from "../ui/table.tsx";
 import { useAsked } from "../ui/use-asked.ts";
-import { count, when } from "../words.ts";
+import { count, number, when } from "../words.ts";
 import { type Act, useAct } from "./act.ts";
 import { ActButton } from "./act-button.tsx";
 import { Said } from "./said.tsx";
@@ -48,7 +48,7 @@ export function Messages({ now }: { now: Operating }) {
         </Table>
       )}
       {now.badMessages > messages.length && messages.length > 0 && (
-        <p class="small soft">{(now.badMessages - messages.length).toLocaleString()} more wait.</p>
+        <p class="small soft">{number(now.badMessages - messages.length)} more wait.</p>
       )}
       <Said act={act} />
     </section>

@@ -2,6 +2,7 @@ import { useEffect } from "preact/hooks";
 import { operating, watchOperating } from "../live.ts";
 import { may } from "../session.ts";
 import { useTitle } from "../ui/title.ts";
+import { secondOf } from "../words.ts";
 import { Backfills } from "./backfills.tsx";
 import { Deliveries } from "./deliveries.tsx";
 import { Failures } from "./failures.tsx";
@@ -20,7 +21,7 @@ export default function OperatePage() {
     <div class="watch-page">
       <header class="watch-head">
         <h1>Operate</h1>
-        <p class="small soft number">{now ? `as of ${clock.format(new Date(now.at))}` : "One moment…"}</p>
+        <p class="small soft number">{now ? `as of ${secondOf(now.at)}` : "One moment…"}</p>
         {may("operator") && (
           <a class="button small" href="/desk/bull/" target="_blank" rel="noreferrer">
             The queue's own view
@@ -47,5 +48,3 @@ export default function OperatePage() {
     </div>
   );
 }
-
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });

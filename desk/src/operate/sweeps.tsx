@@ -1,6 +1,6 @@
 import type { Operating } from "../types.ts";
 import { Table } from "../ui/table.tsx";
-import { when } from "../words.ts";
+import { number, when } from "../words.ts";
 import { duration } from "./figures.ts";
 
 /** What events had missed, as sweeps of buckets found it. */
@@ -26,19 +26,19 @@ export function Sweeps({ now }: { now: Operating }) {
               </td>
               <td>{last ? when(last.finishedAt) : "not finished"}</td>
               <td class="figure" data-name="listed">
-                {last?.listed.toLocaleString() ?? "–"}
+                {last ? number(last.listed) : "–"}
               </td>
               <td class="figure" data-name="took">
                 {last ? duration(last.seconds) : "–"}
               </td>
               <td class={last?.missed ? "figure bad" : "figure"} data-name="missed">
-                {last?.missed.toLocaleString() ?? "–"}
+                {last ? number(last.missed) : "–"}
               </td>
               <td class="figure" data-name="missed ever">
-                {missed.toLocaleString()}
+                {number(missed)}
               </td>
               <td class="figure" data-name="gone ever">
-                {gone.toLocaleString()}
+                {number(gone)}
               </td>
             </tr>
           ))}

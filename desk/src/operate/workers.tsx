@@ -1,5 +1,6 @@
 import type { Operating } from "../types.ts";
 import { Table } from "../ui/table.tsx";
+import { number } from "../words.ts";
 import { batchSizes, duration, meanBatch, meanRunMs, ms, rateOf, stageTimes } from "./figures.ts";
 
 export function Workers({ now }: { now: Operating }) {
@@ -88,7 +89,7 @@ export function Batches({ now }: { now: Operating }) {
             </span>
             <Bar share={runs / most} />
             <span>
-              {runs.toLocaleString()} {runs === 1 ? "run" : "runs"}
+              {number(runs)} {runs === 1 ? "run" : "runs"}
             </span>
           </li>
         ))}

@@ -1,5 +1,5 @@
 import type { Photo, WholePhoto } from "../types.ts";
-import { count, reasonOf, STATE_WORDS, score, when, who } from "../words.ts";
+import { count, number, reasonOf, STATE_WORDS, score, when, who } from "../words.ts";
 
 /** Verdicts and appeals in the order they came, the last first. */
 export function History({ photo }: { photo: WholePhoto }) {
@@ -33,7 +33,7 @@ export function History({ photo }: { photo: WholePhoto }) {
       <ol class="history">{rows.map(({ row }) => row)}</ol>
       {photo.verdicts > photo.history.length && (
         <p class="small soft">
-          Of {count(photo.verdicts, "verdict")} these are the newest {photo.history.length.toLocaleString()}.
+          Of {count(photo.verdicts, "verdict")} these are the newest {number(photo.history.length)}.
         </p>
       )}
     </section>

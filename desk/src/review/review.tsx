@@ -9,7 +9,7 @@ import { narrow, short } from "../ui/narrow.ts";
 import { heat } from "../ui/picture.tsx";
 import { useTitle } from "../ui/title.ts";
 import type { CellRules } from "../ui/window.ts";
-import { count } from "../words.ts";
+import { count, number } from "../words.ts";
 import { useWork } from "../work.ts";
 import { Card } from "./card.tsx";
 import { Full } from "./full.tsx";
@@ -26,7 +26,7 @@ export default function ReviewPage() {
   const [full, setFull] = useState(false);
   const items = store.items.value;
   const left = open(items).length;
-  useTitle(waiting.value ? `(${waiting.value.toLocaleString()}) Review` : "Review");
+  useTitle(waiting.value ? `(${number(waiting.value)}) Review` : "Review");
   useEffect(() => claims.run(), []);
   useEffect(() => void claims.fill(), [left]);
   // what came into the queue is claimed as soon as the server says so

@@ -4,7 +4,7 @@ import { queue, waiting } from "../live.ts";
 import type { Kind, Throughput } from "../types.ts";
 import { Icon } from "../ui/icon.tsx";
 import { heat } from "../ui/picture.tsx";
-import { KIND_WORDS } from "../words.ts";
+import { KIND_WORDS, number } from "../words.ts";
 import { useWork } from "../work.ts";
 import { open } from "./list.ts";
 
@@ -59,9 +59,7 @@ function Kinds() {
       onClick={() => claims.kind.peek() !== kind && void claims.only(kind)}
     >
       {words}{" "}
-      {many !== undefined && (
-        <span class="number soft">{many >= 10_000 ? "10,000+" : many.toLocaleString()}</span>
-      )}
+      {many !== undefined && <span class="number soft">{many >= 10_000 ? "10,000+" : number(many)}</span>}
     </button>
   );
   return (
@@ -100,14 +98,14 @@ function Pace() {
   return (
     <p class="pace small number">
       <span>
-        <b>{decided.toLocaleString()}</b> decided
+        <b>{number(decided)}</b> decided
       </span>
       <span>
         <b>{Math.round(lately.length / minutes)}</b>/min
       </span>
       {served && (
         <span>
-          <b>{served.lastHour.toLocaleString()}</b> last hour
+          <b>{number(served.lastHour)}</b> last hour
         </span>
       )}
     </p>
