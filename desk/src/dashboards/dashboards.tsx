@@ -97,6 +97,9 @@ function RangeForm() {
         <input type="date" name="from" aria-label="First day, UTC" required />
         <span aria-hidden="true">–</span>
         <input type="date" name="to" aria-label="Last day, UTC" required />
+        <span class="small soft" aria-hidden="true">
+          UTC
+        </span>
         <button type="submit" class="small">
           Show
         </button>

@@ -48,7 +48,7 @@ export function FilterForm({ filters }: { filters: Filters }) {
       <form ref={form} onSubmit={onSubmit}>
         <h1>Search</h1>
         {/* on a narrow screen the photos come first */}
-        <details open={used > 0 || !narrow.peek()}>
+        <details open={!narrow.peek()}>
           <summary>Filters {used > 0 && <span class="soft number">({used})</span>}</summary>
           <div class="filter-fields">
             {text("key", "Key begins with")}
