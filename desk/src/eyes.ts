@@ -77,8 +77,7 @@ function keyOf({ id, asOf }: Photo, size: "card" | "large"): string {
 
 const WORDS = {
   blurred: "It was blurred: look at it, then show it",
-  "not seen":
-    "You have not seen its picture yet: it loads, is too small or out of view (z enlarges it), or cannot be had",
+  "not seen": "You have not seen its picture yet",
 } as const;
 
 /** More than a list has; what is forgotten has only to be looked at again. */

@@ -266,10 +266,7 @@ describe("a photo that is shown to everybody", () => {
     ]) {
       see();
       store.decide("shown", false);
-      expect([decided(), said()]).toEqual([
-        "",
-        "You have not seen its picture yet: it loads, is out of view (z enlarges it), or cannot be had",
-      ]);
+      expect([decided(), said()]).toEqual(["", "You have not seen its picture yet: z enlarges it"]);
     }
     eyes.see(photo, "large");
     store.take([{ ...item("a"), photo: { ...photo, asOf: "3" } }, item("b")]);

@@ -15,6 +15,11 @@ export interface Rule {
 }
 
 export function createRule(eyes: Pick<Eyes, "unseen" | "refuses">): Rule {
+  /** Why one that is judged alone is not shown. The frame of its picture says where it has not come, and not where it is too small. */
+  const whyNot = (photo: Photo): string => {
+    const waits = eyes.unseen(photo, "large") === "not seen";
+    return eyes.refuses(photo) + (waits ? ": z enlarges it" : "");
+  };
   const allows = (why: string): boolean => {
     if (why) leaveOut(why);
     return !why;
@@ -28,7 +33,7 @@ export function createRule(eyes: Pick<Eyes, "unseen" | "refuses">): Rule {
     showable(asked) {
       const [first, ...more] = asked;
       if (!first) return [];
-      if (more.length === 0) return allows(eyes.refuses(asDecided(first))) ? asked : [];
+      if (more.length === 0) return allows(whyNot(asDecided(first))) ? asked : [];
       const whys = asked.map((item) => eyes.unseen(asDecided(item), "card"));
       const parts = (["blurred", "not seen"] as const).flatMap((why) => {
         const many = whys.filter((each) => each === why).length;
@@ -37,7 +42,7 @@ export function createRule(eyes: Pick<Eyes, "unseen" | "refuses">): Rule {
       if (parts.length > 0) leaveOut(`Not shown, and still selected: ${parts.join(", ")}`);
       return asked.filter((_, index) => !whys[index]);
     },
-    showsAnew: (photo, asOf) => allows(photo && photo.asOf === asOf ? eyes.refuses(photo) : LOOK_ANEW),
+    showsAnew: (photo, asOf) => allows(photo && photo.asOf === asOf ? whyNot(photo) : LOOK_ANEW),
   };
 }
 
