@@ -27,7 +27,7 @@ export default function DashboardsPage() {
         <RangeForm />
       </header>
       <div class="halves charts">
-        <Answered asked={counts}>
+        <Answered title="Verdicts and categories" asked={counts}>
           {(answer, of) => (
             <>
               <CountCharts range={of} answer={answer} />
@@ -36,9 +36,13 @@ export default function DashboardsPage() {
           )}
         </Answered>
       </div>
-      <Answered asked={agreement}>{(answer) => <AgreementOf answer={answer} />}</Answered>
+      <Answered title="Moderators and the model" asked={agreement}>
+        {(answer) => <AgreementOf answer={answer} />}
+      </Answered>
       <div class="halves charts">
-        <Answered asked={drift}>{(answer, of) => <DriftOf range={of} answer={answer} />}</Answered>
+        <Answered title="Drift of scores" asked={drift}>
+          {(answer, of) => <DriftOf range={of} answer={answer} />}
+        </Answered>
         <ListingCounts />
       </div>
     </div>
@@ -47,21 +51,29 @@ export default function DashboardsPage() {
 
 /** What was answered, with the days that it is of: while others are asked for, they are not those of the address. */
 function Answered<T>({
+  title,
   asked: { answer, of, problem, again },
   children,
 }: {
+  title: string;
   asked: Asked<T>;
   children(answer: T, of: Days): ComponentChildren;
 }) {
   if (answer && !problem) return <>{children(answer, { from: String(of["from"]), to: String(of["to"]) })}</>;
-  if (!problem) return <p class="panel soft">One moment…</p>;
   return (
-    <div class="panel" role="alert">
-      <p class="problem">{problem}</p>
-      <button type="button" onClick={again}>
-        Try again
-      </button>
-    </div>
+    <section class="panel">
+      <h2>{title}</h2>
+      {problem ? (
+        <div class="acts" role="alert">
+          <p class="problem">{problem}</p>
+          <button type="button" onClick={again}>
+            Try again
+          </button>
+        </div>
+      ) : (
+        <p class="soft">One moment…</p>
+      )}
+    </section>
   );
 }
 
