@@ -174,6 +174,8 @@ describe("a receiver", () => {
         enabled: true,
         pending: 0,
         oldestS: 0,
+        oldestAt: null,
+        lastError: null,
         dead: 1,
       },
     ]);
