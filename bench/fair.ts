@@ -59,7 +59,7 @@ export async function measureFairness(config: Config, settings: Settings): Promi
       const sum = stages.get(stage) ?? { seconds: 0, photos: 0 };
       if (lane === "live") stages.set(stage, { seconds: sum.seconds + seconds, photos: sum.photos + 1 });
     },
-    left(photo, lane) {
+    finished(photo, lane) {
       if (lane === "backfill") backfilled++;
       else committed.get(photo.id)?.();
     },

@@ -29,7 +29,7 @@ export async function measureLine(config: Config, folder: string): Promise<LineR
       batches++;
       batched += photos;
     },
-    left() {
+    finished() {
       last = performance.now();
       if (++left === total) wake();
     },

@@ -90,7 +90,7 @@ const worker = createModerationWorker(
     },
     time: () => databaseTime(db),
     record: (outcomes) => recordOutcomes(db, outcomes),
-    lookAgain: async () => {},
+    reconcile: async () => {},
     recordShadow: async () => {},
     knownFromKey: () => ({}),
     policyText,
@@ -104,15 +104,15 @@ const worker = createModerationWorker(
   {
     stage: () => {},
     batch: () => {},
-    left(_photo, _lane, { result }, changed) {
+    finished(_photo, _lane, { result }, changed) {
       counts.left++;
       if (changed) counts.changed++;
       if ("failure" in result) counts.failed++;
     },
     retried: (_photo, _lane, _code, error) => unwell(error),
     shadowed: () => {},
-    same: () => {},
-    passedOver: () => {},
+    duplicateBytes: () => {},
+    renditionSkipped: () => {},
   },
 );
 scope.hold("line", worker);

@@ -52,7 +52,7 @@ async function measure(config: Config, count: number, prefix: string): Promise<n
     const left = (): void => {
       if (spent.push(mainThreadSeconds()) === count) done();
     };
-    startWorker(config, createLog("warn"), running, { left }).catch(fail);
+    startWorker(config, createLog("warn"), running, { finished: left }).catch(fail);
   });
   await running.close();
   return ((spent.at(-1)! - spent[WARM_UP - 1]!) / (count - WARM_UP)) * 1_000;

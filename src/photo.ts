@@ -19,7 +19,7 @@ export const UPLOADERS = ["moderator", "user"] as const;
 export type Uploader = (typeof UPLOADERS)[number];
 
 /** What the platform knows of a photo, from its event, its object's metadata, or its key. */
-export interface Known {
+export interface PhotoMetadata {
   listing?: string;
   uploader?: Uploader;
   /** The category its uploader marked; never trusted, kept to learn from. */
@@ -29,7 +29,7 @@ export interface Known {
 /** A photo that waits in a queue. `id` is its row in Postgres. */
 export interface PhotoJob extends PhotoRef {
   id: string;
-  known: Known;
+  known: PhotoMetadata;
   /** A smaller copy, which is judged in place of the object where it can be had. */
   rendition?: PhotoRef;
   /** Queued for backfills that wait for it: when none does any more, a worker has judged it before and failed to say so. */
@@ -39,7 +39,7 @@ export interface PhotoJob extends PhotoRef {
 }
 
 /** What became of an event. */
-export interface Recorded {
+export interface EventOutcome {
   /** null where the event speaks of no photo that is known. */
   photoId: string | null;
   outcome: "accepted" | "known" | "removed" | "duplicate" | "stale";

@@ -1,7 +1,7 @@
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { startFauxqs } from "fauxqs";
 import type pg from "pg";
-import type { Known, PhotoRef, Verdict } from "../src/photo.ts";
+import type { PhotoMetadata, PhotoRef, Verdict } from "../src/photo.ts";
 import { readBackfillCounts } from "../src/store/backfill-counts.ts";
 import { registerPhotos } from "../src/store/photos.ts";
 import type { Outcome } from "../src/store/verdicts.ts";
@@ -48,7 +48,7 @@ export const counts = async (db: Database, id: string) =>
 /** Makes known what is new of objects of one bucket. */
 export async function photosOfObjects(
   db: pg.Pool,
-  objects: readonly (PhotoRef & { known: Known })[],
+  objects: readonly (PhotoRef & { known: PhotoMetadata })[],
 ): Promise<string[]> {
   const { rows } = await db.query<{ id: string }>(
     "select o as id from photos_of_objects($1, $2, $3, $4, $5, $6, $7) o",

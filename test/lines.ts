@@ -1,14 +1,18 @@
 import { openIntake } from "../src/cli/intake.ts";
 import { Scope } from "../src/lifecycle.ts";
 import { createLog } from "../src/log.ts";
-import type { Known, Lane, PhotoRef } from "../src/photo.ts";
+import type { Lane, PhotoMetadata, PhotoRef } from "../src/photo.ts";
 import { type RunningWorker, startWorker } from "../workers/moderate.ts";
 import { type Backend, test as base } from "./fixtures.ts";
 
 interface Line {
   worker: RunningWorker;
   /** Registers, queues, and waits until every one of the photos has left the line. Rows by key. */
-  judge(photos: PhotoRef[], lane?: Lane, known?: Known): Promise<Map<string, Record<string, unknown>>>;
+  judge(
+    photos: PhotoRef[],
+    lane?: Lane,
+    known?: PhotoMetadata,
+  ): Promise<Map<string, Record<string, unknown>>>;
   retries: string[];
 }
 
@@ -29,7 +33,7 @@ export const test = base.extend<{ start: Start }>({
       const retries: string[] = [];
       let wake = (): void => {};
       const worker = await startWorker(config, createLog("silent"), scope, {
-        left(photo) {
+        finished(photo) {
           left.add(photo.id);
           wake();
         },

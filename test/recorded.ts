@@ -1,5 +1,5 @@
 import type { PhotoEvent } from "../src/intake/event.ts";
-import type { Recorded } from "../src/photo.ts";
+import type { EventOutcome } from "../src/photo.ts";
 import { recordEvents } from "../src/store/events.ts";
 import { type Database, rows } from "./fixtures.ts";
 
@@ -23,10 +23,11 @@ export const told = (over: Partial<PhotoEvent> = {}): PhotoEvent =>
 export const removed = (order: string | null, version = ""): PhotoEvent =>
   event({ kind: "removed", version, order });
 
-export const record = (db: Database, ...events: PhotoEvent[]): Promise<Recorded[]> =>
+export const record = (db: Database, ...events: PhotoEvent[]): Promise<EventOutcome[]> =>
   recordEvents(db.pool, events, "right");
 
-export const one = async (db: Database, each: PhotoEvent): Promise<Recorded> => (await record(db, each))[0]!;
+export const one = async (db: Database, each: PhotoEvent): Promise<EventOutcome> =>
+  (await record(db, each))[0]!;
 
 export const outcomes = async (db: Database, ...events: PhotoEvent[]) =>
   (await record(db, ...events)).map(({ outcome }) => outcome);

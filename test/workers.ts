@@ -11,7 +11,7 @@ export interface Fake extends LineModel {
   closed: boolean;
 }
 
-/** A model that judges by the number of bytes it is given; `held`: its runs wait for `release`. */
+/** A model that judges by the number of bytes it is given; `held`: its runs wait for `freeBuffer`. */
 export function fake(name: string, side: number, { held = false, maxBatch = 2 } = {}): Fake {
   const gate = latch();
   if (!held) gate.resolve();
@@ -56,7 +56,7 @@ export function start(
         recorded.push(...outcomes);
         return new Map(outcomes.map(({ photoId }) => [photoId, true]));
       },
-      lookAgain: async () => {},
+      reconcile: async () => {},
       recordShadow,
       knownFromKey: () => ({}),
       policyText: "",
@@ -67,10 +67,10 @@ export function start(
     {
       stage: () => {},
       batch: () => {},
-      left: () => {},
+      finished: () => {},
       retried: (_photo, _lane, _code, error) => void retried.push(error.message),
-      same: () => {},
-      passedOver: (_photo, error) => void passedOver.push(error.message),
+      duplicateBytes: () => {},
+      renditionSkipped: (_photo, error) => void passedOver.push(error.message),
       shadowed(outcome, photos) {
         shadowed[outcome] = (shadowed[outcome] ?? 0) + photos;
       },

@@ -3,14 +3,14 @@
 import { createBatcher } from "../src/batcher.ts";
 import type { Config } from "../src/config.ts";
 import { serveApi } from "../src/http/api.ts";
-import type { Senders } from "../src/http/callers.ts";
-import type { Who } from "../src/http/desk/access.ts";
+import type { ExternalSenders } from "../src/http/callers.ts";
+import type { Identity } from "../src/http/desk/access.ts";
 import { createOneTimeLinks } from "../src/http/desk/one-time-links.ts";
 import { createPubSubVerifier, GOOGLE_KEYS } from "../src/http/pubsub.ts";
 import type { PhotoEvent } from "../src/intake/event.ts";
+import { ingestEvents, ingestTogether } from "../src/intake/ingest-events.ts";
 import { checkTopic, openSns } from "../src/intake/sns.ts";
 import { confirmSubscription, createSigningKeys, type Fetch } from "../src/intake/sns-server.ts";
-import { takeEvents, takeTogether } from "../src/intake/take-events.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { packageVersion } from "../src/package-root.ts";
@@ -21,7 +21,7 @@ import { findTokens } from "../src/store/tokens.ts";
 import { clockGauge } from "../src/wiring/clock.ts";
 import { openDesk } from "../src/wiring/desk.ts";
 import { gaugesOf } from "../src/wiring/gauges.ts";
-import { keepTidy, openEventIntake } from "../src/wiring/intake.ts";
+import { openEventIntake, startHousekeeping } from "../src/wiring/intake.ts";
 
 /** Who is asked whether a message is theirs: SNS, and Google's published keys. */
 export interface Asked {
@@ -32,7 +32,7 @@ export interface Asked {
 export interface RunningApi {
   url: string;
   /** An address that signs somebody in at the desk, once, on this machine. */
-  signInLink(who: Who): string;
+  signInLink(who: Identity): string;
 }
 
 interface Serving {
@@ -54,7 +54,7 @@ export async function startApi(
 ): Promise<RunningApi> {
   const intake = await openEventIntake(config, log, scope);
   const { db } = intake;
-  keepTidy(intake, log, scope);
+  startHousekeeping(intake, log, scope);
   // asked after the request came, so that a token that is revoked is refused at once
   const lookups = scope.hold(
     "lookups",
@@ -62,7 +62,7 @@ export async function startApi(
   );
   const gathered = scope.hold(
     "gathered events",
-    createBatcher((requests: (readonly PhotoEvent[])[]) => takeTogether(intake.events, requests), GATHER),
+    createBatcher((requests: (readonly PhotoEvent[])[]) => ingestTogether(intake.events, requests), GATHER),
   );
   const links = createOneTimeLinks();
   const api = await serveApi(
@@ -70,7 +70,7 @@ export async function startApi(
     {
       findToken: (id) => lookups.add(id, "live"),
       take: (events) =>
-        events.length > FEW ? takeEvents(intake.events, events) : gathered.add(events, "live"),
+        events.length > FEW ? ingestEvents(intake.events, events) : gathered.add(events, "live"),
       waiting: intake.waiting,
       openAppeal: (photo, reason, objector) => openAppeal(db, photo, reason, objector),
       readPhoto: (id) => readPhoto(db, id),
@@ -95,7 +95,7 @@ export async function startApi(
   };
 }
 
-function createSenders(config: Config, log: Logger, { fetch, googleKeys }: Asked): Senders {
+function createSenders(config: Config, log: Logger, { fetch, googleKeys }: Asked): ExternalSenders {
   const rules = { topics: config.snsTopics, maxAgeS: config.snsMaxAgeS };
   const sns = {
     signingKey: createSigningKeys(fetch),

@@ -10,13 +10,13 @@ import { setTags } from "../src/image/tags.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { packageVersion } from "../src/package-root.ts";
-import { regularly } from "../src/regularly.ts";
+import { runEvery } from "../src/run-every.ts";
 import { claimDeliveries, purgeDeliveries, settleDelivery } from "../src/store/deliveries.ts";
 import { enableDestination } from "../src/store/destinations.ts";
 import { listen } from "../src/store/listen.ts";
 import { readPhotoState } from "../src/store/photos.ts";
 import type { Pool } from "../src/store/pool.ts";
-import { openPostgres, unwell } from "../src/wiring/servers.ts";
+import { createOutageLogger, openPostgres } from "../src/wiring/servers.ts";
 
 /**
  * Starts delivering and returns once it does. Every ten minutes it deletes what was delivered long enough ago.
@@ -25,7 +25,7 @@ import { openPostgres, unwell } from "../src/wiring/servers.ts";
  * @throws {ConfigError} when a setting or the schema is not usable.
  */
 export async function startDeliver(config: Config, log: Logger, scope: Scope): Promise<Deliverer> {
-  const broken = unwell(log, "Postgres");
+  const broken = createOutageLogger(log, "Postgres");
   const db = await openPostgres(config, log, scope);
   const webhooks = scope.hold(
     "webhooks",
@@ -93,7 +93,7 @@ function purgeRegularly(db: Pool, days: number, broken: (error: Error) => void):
   const purge = async (): Promise<void> => {
     while (!closed && (await purgeDeliveries(db, { days, deadDays: DEAD_DAYS }, PURGE_PAGE)) >= PURGE_PAGE);
   };
-  const purging = regularly(purge, PURGE_MS, broken);
+  const purging = runEvery(purge, PURGE_MS, broken);
   return {
     close() {
       closed = true;

@@ -8,10 +8,10 @@ import type { Config } from "../src/config.ts";
 import { asError } from "../src/errors.ts";
 import { within } from "../src/http/within.ts";
 import { ANSWER_MS, connectS3 } from "../src/image/s3.ts";
-import { listStretch } from "../src/image/s3-bucket.ts";
+import { listAfter } from "../src/image/s3-bucket.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
-import { regularly } from "../src/regularly.ts";
+import { runEvery } from "../src/run-every.ts";
 import {
   countWaiting,
   endBackfills,
@@ -25,10 +25,10 @@ import { changeBackfill, readBackfills } from "../src/store/backfills.ts";
 import { readWorkers } from "../src/store/models.ts";
 import type { Pool } from "../src/store/pool.ts";
 import { selectPhotos, viewPhotos } from "../src/store/selected-photos.ts";
-import { keepQueued } from "../src/wiring/intake.ts";
+import { startRequeueing } from "../src/wiring/intake.ts";
 import { manifestsOf } from "../src/wiring/manifests.ts";
-import { keepFolded } from "../src/wiring/rollups.ts";
-import { openServers, unwell } from "../src/wiring/servers.ts";
+import { startRollupFolding } from "../src/wiring/rollups.ts";
+import { createOutageLogger, openServers } from "../src/wiring/servers.ts";
 
 /**
  * Starts feeding and returns at once; the feeder goes on until `scope` is closed, over outages too.
@@ -37,14 +37,14 @@ import { openServers, unwell } from "../src/wiring/servers.ts";
  */
 export async function startFeed(config: Config, log: Logger, scope: Scope): Promise<void> {
   const { db, queues } = await openServers(config, log, scope, 3);
-  keepFolded(db, log, scope);
+  startRollupFolding(db, log, scope);
   // what a rollback leaves to be queued, where neither the API nor a listener runs
-  keepQueued(db, queues, log, scope);
+  startRequeueing(db, queues, log, scope);
   const s3 = connectS3(config, CONNECTIONS, 1, ANSWER_MS);
   scope.onClose("feeder's S3", () => s3.destroy());
-  const broken = unwell(log, "what the feeder needs");
+  const broken = createOutageLogger(log, "what the feeder needs");
   const depsFor = ({ model }: RunningBackfill): PageDeps => ({
-    list: (bucket, prefix, after, limit) => listStretch(s3, bucket, prefix, after, limit),
+    list: (bucket, prefix, after, limit) => listAfter(s3, bucket, prefix, after, limit),
     select: ({ olderModel, ...what }, after, limit) =>
       selectPhotos(db, { ...what, notBy: olderModel ? model : undefined }, after, limit),
     view: (name, after, limit) => viewPhotos(db, name, after, limit),
@@ -105,7 +105,7 @@ export async function startFeed(config: Config, log: Logger, scope: Scope): Prom
   const lane = within(() => queues.depth("backfill"));
   const say = async (): Promise<void> =>
     noteFeeding(db, feeder.standsBack(), (await lane(PATIENCE_MS))?.paused ?? false);
-  scope.hold("feeder's word", regularly(say, SAY_MS, broken));
+  scope.hold("feeder's word", runEvery(say, SAY_MS, broken));
   const loop = (async () => {
     while (!ending.signal.aborted) {
       let fed = 0;

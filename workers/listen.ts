@@ -3,15 +3,15 @@ import type { Config } from "../src/config.ts";
 import { ConfigError, codeOf } from "../src/errors.ts";
 import { createListenMetrics } from "../src/http/listen-metrics.ts";
 import { serveHttp } from "../src/http/server.ts";
+import { ingestEvents } from "../src/intake/ingest-events.ts";
 import { type ListenDeps, type Listener, listenTo } from "../src/intake/listen.ts";
 import { openSqsQueue } from "../src/intake/sqs.ts";
-import { takeEvents } from "../src/intake/take-events.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { countBadMessages, keepBadMessages } from "../src/store/bad-messages.ts";
 import { clockGauge } from "../src/wiring/clock.ts";
 import { gaugesOf } from "../src/wiring/gauges.ts";
-import { keepTidy, openEventIntake } from "../src/wiring/intake.ts";
+import { openEventIntake, startHousekeeping } from "../src/wiring/intake.ts";
 
 /**
  * Starts listening and returns. `url` is where metrics and health are.
@@ -24,13 +24,13 @@ export async function startListening(config: Config, log: Logger, scope: Scope):
     throw new ConfigError("MAITRED_SQS_QUEUES: expected at least one queue's URL");
   }
   const intake = await openEventIntake(config, log, scope);
-  keepTidy(intake, log, scope);
+  startHousekeeping(intake, log, scope);
   const metrics = createListenMetrics([...gaugesOf(intake.db), clockGauge(intake.db)]);
   const listeners: Listener[] = [];
   const ready = (): boolean => !scope.closing && listeners.every((listener) => listener.well());
   const http = scope.hold("http", await serveHttp(config, metrics.registry, ready));
   const deps: ListenDeps = {
-    take: (events) => takeEvents(intake.events, events),
+    take: (events) => ingestEvents(intake.events, events),
     keepBad: (source, messages) => keepBadMessages(intake.db, source, messages),
     waiting: intake.waiting,
     askDatabase: () => countBadMessages(intake.db),

@@ -8,24 +8,24 @@ import { foldersOf } from "../src/image/folder.ts";
 import { createKeyTemplate } from "../src/image/key-template.ts";
 import type { Closable, Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
-import { createHold } from "../src/moderate/hold.ts";
+import { createCircuitBreaker } from "../src/moderate/circuit-breaker.ts";
 import { createRecent } from "../src/moderate/recent.ts";
 import { createModerationWorker, type WorkerEvents } from "../src/moderate/worker.ts";
 import { LANES } from "../src/photo.ts";
 import { consume } from "../src/queue/consumer.ts";
-import { regularly } from "../src/regularly.ts";
+import { runEvery } from "../src/run-every.ts";
 import { reportFigures } from "../src/store/models.ts";
 import { databaseTime } from "../src/store/photos.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
 import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
 import { clockGauge } from "../src/wiring/clock.ts";
 import { openJudging } from "../src/wiring/judging.ts";
-import { openLookAgain } from "../src/wiring/look-again.ts";
-import { asLineModel, createModels, knowsBytes, watchModels } from "../src/wiring/models.ts";
+import { asLineModel, createModels, mayReuseScores, watchModelHealth } from "../src/wiring/models.ts";
 import { openPhotos } from "../src/wiring/photos.ts";
-import { keepFolded } from "../src/wiring/rollups.ts";
-import { createSaying } from "../src/wiring/saying.ts";
-import { openServers, unwell } from "../src/wiring/servers.ts";
+import { openReconcile } from "../src/wiring/reconcile.ts";
+import { startRollupFolding } from "../src/wiring/rollups.ts";
+import { createOutageLogger, openServers } from "../src/wiring/servers.ts";
+import { createWorkerObserver } from "../src/wiring/worker-observer.ts";
 
 export interface RunningWorker {
   /** What judges now. */
@@ -50,7 +50,7 @@ export async function startWorker(
   { orAnyFree = false } = {},
 ): Promise<RunningWorker> {
   const { db, server, queues } = await openServers(config, log, scope);
-  keepFolded(db, log, scope);
+  startRollupFolding(db, log, scope);
   const metrics = createMetrics(
     () =>
       Promise.all(
@@ -60,7 +60,7 @@ export async function startWorker(
   );
   const recent = createRecent(() => performance.now());
   const name = `${hostname()}:${process.pid}`;
-  const said = createSaying(log, metrics, recent, events);
+  const said = createWorkerObserver(log, metrics, recent, events);
   let ready = false;
   const http = scope.hold(
     "http",
@@ -75,7 +75,7 @@ export async function startWorker(
   // most of a photo's time is a wait for its bytes, so that cores want more photos in hand than they decode
   const concurrency =
     config.concurrency || Math.max(24, 3 * maxBatch, Math.min(6 * availableParallelism(), 96));
-  const once = config.duplicates === "once" && (await knowsBytes(db, log, judge.model, judging.pinned));
+  const once = config.duplicates === "once" && (await mayReuseScores(db, log, judge.model, judging.pinned));
   const worker = createModerationWorker(
     {
       fetch: openPhotos(config, scope, concurrency * LANES.length),
@@ -91,7 +91,7 @@ export async function startWorker(
             beside: { ...beside, model: idOf(beside.by) },
           })),
         ),
-      lookAgain: openLookAgain(config, { db, queues }, scope),
+      reconcile: openReconcile(config, { db, queues }, scope),
       knownFromKey: createKeyTemplate(config.keyTemplate),
       policyText: judge.policyText,
     },
@@ -100,14 +100,14 @@ export async function startWorker(
     said.events,
   );
   scope.hold("line", worker);
-  const follower = judging.follow(worker, name);
-  scope.hold("watch", watchModels(models, said, warmUpMs, log));
+  const watcher = judging.follow(worker, name);
+  scope.hold("watch", watchModelHealth(models, said, warmUpMs, log));
   const folders = foldersOf(config.folders);
   const tell = (): Promise<void> => reportFigures(db, name, { ...recent.figures(), folders });
   // of late, for the desk; one that cannot say it is not the worse for it
-  scope.hold("figures", regularly(tell, TELL_MS, unwell(log, "telling figures")));
+  scope.hold("figures", runEvery(tell, TELL_MS, createOutageLogger(log, "telling figures")));
   // what is fetched while nothing can be recorded is fetched again; telling figures is a write that any worker may do
-  const recording = createHold(
+  const recording = createCircuitBreaker(
     () =>
       tell().catch((thrown: unknown) => {
         // no photo is tried meanwhile, and alerts look at tries
@@ -137,12 +137,12 @@ export async function startWorker(
           metrics.age(lane, ageMs + Date.now() - since);
         },
         abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),
-        error: unwell(log, `lane ${lane}`),
+        error: createOutageLogger(log, `lane ${lane}`),
       },
     );
     consumers.push(consumer);
   }
-  void follower.look();
+  void watcher.look();
   ready = true;
   log.info({ concurrency, maxBatch, url: http.url }, "taking photos");
   return {

@@ -1,7 +1,7 @@
 import { asError, ConfigError, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { PhotoJob } from "../photo.ts";
-import { parseHours, within } from "./pace.ts";
+import { parseHours, within } from "./hours.ts";
 import { parseRendition } from "./rendition.ts";
 import { parseSelector } from "./selector.ts";
 import {

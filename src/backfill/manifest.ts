@@ -4,7 +4,7 @@ import { CsvError, parse } from "csv-parse";
 import { asError, ConfigError } from "../errors.ts";
 import { fits, isBucket, MAX_KEY_BYTES, versionText } from "../intake/shape.ts";
 import { linesOf, MAX_LINE, tooLong } from "../lines.ts";
-import { type Known, type PhotoRef, UPLOADERS, type Uploader } from "../photo.ts";
+import { type PhotoMetadata, type PhotoRef, UPLOADERS, type Uploader } from "../photo.ts";
 import { decodeForm } from "../text.ts";
 import { versionOf } from "../version.ts";
 import { checked, type List, type OpenFile, readInventory } from "./inventory.ts";
@@ -19,7 +19,7 @@ export interface ManifestCursor {
 /** One record of a manifest. */
 export interface ManifestRecord {
   /** Undefined where it names no photo that could be. */
-  photo: (PhotoRef & { known: Known }) | undefined;
+  photo: (PhotoRef & { known: PhotoMetadata }) | undefined;
   /** What it lacks then; "" otherwise. */
   why: string;
   /** Reading that begins here comes after this record. */

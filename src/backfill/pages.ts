@@ -1,6 +1,6 @@
 import { ConfigError } from "../errors.ts";
 import { storableKey } from "../key-order.ts";
-import type { Known, PhotoRef } from "../photo.ts";
+import type { PhotoMetadata, PhotoRef } from "../photo.ts";
 import type { OpenFile } from "./inventory.ts";
 import { type ManifestCursor, readManifest } from "./manifest.ts";
 import type { FedSelector, PhotoSelector } from "./selector.ts";
@@ -9,7 +9,7 @@ import type { FedSelector, PhotoSelector } from "./selector.ts";
 export type Cursor = { after: string } | ManifestCursor;
 
 /** An object, as a listing or a list names it, and what that says of it. */
-export type NamedObject = PhotoRef & { known: Known };
+export type NamedObject = PhotoRef & { known: PhotoMetadata };
 
 /** A stretch of a selector. Nothing of it is made known before it is fed, or of a run that is stopped it would wait for nobody. */
 export interface Page {
@@ -25,8 +25,8 @@ export interface Page {
   unreadable: number;
 }
 
-/** A stretch in the order of ids or keys. */
-export interface Stretch<T> {
+/** What one scan step finds, in the order of ids or keys. */
+export interface ScanPage<T> {
   found: T[];
   /** The last id or key that was looked at. */
   after: string;
@@ -36,11 +36,11 @@ export interface Stretch<T> {
 
 export interface PageDeps {
   /** Objects below a prefix, after a key, at most `limit`. */
-  list(bucket: string, prefix: string, after: string, limit: number): Promise<Stretch<PhotoRef>>;
+  list(bucket: string, prefix: string, after: string, limit: number): Promise<ScanPage<PhotoRef>>;
   /** Ids that match, after an id, at most `limit`; it looks at a bounded stretch of the table, and may find none. */
-  select(what: PhotoSelector, after: string, limit: number): Promise<Stretch<string>>;
+  select(what: PhotoSelector, after: string, limit: number): Promise<ScanPage<string>>;
   /** Ids that a view holds, after an id, at most `limit`. */
-  view(name: string, after: string, limit: number): Promise<Stretch<string>>;
+  view(name: string, after: string, limit: number): Promise<ScanPage<string>>;
   open: OpenFile;
 }
 
@@ -82,7 +82,7 @@ async function* prefixPages(
   from: string,
   size: number,
 ): AsyncGenerator<Page> {
-  let listed: Stretch<PhotoRef> = { found: [], after: from, end: false };
+  let listed: ScanPage<PhotoRef> = { found: [], after: from, end: false };
   while (!listed.end) {
     listed = await deps.list(bucket, prefix, listed.after, LISTED);
     const { found, after, end } = listed;

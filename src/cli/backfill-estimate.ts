@@ -1,9 +1,9 @@
-import { inWords, parseHours, secondsWithin } from "../backfill/pace.ts";
+import { formatRate, parseHours, secondsWithin } from "../backfill/hours.ts";
 import type { PageDeps } from "../backfill/pages.ts";
 import { pages } from "../backfill/pages.ts";
 import { describe, type FedSelector } from "../backfill/selector.ts";
 import { ANSWER_MS, connectS3 } from "../image/s3.ts";
-import { listStretch } from "../image/s3-bucket.ts";
+import { listAfter } from "../image/s3-bucket.ts";
 import type { PhotoRef } from "../photo.ts";
 import { bestRate } from "../store/backfills.ts";
 import { type Deciding, decidedObjects, decidedPhotos } from "../store/decided-photos.ts";
@@ -57,7 +57,7 @@ export async function estimate(
   let left = 0;
   const deps: PageDeps = {
     async list(bucket, prefix, after, limit) {
-      const stretch = await listStretch(s3, bucket, prefix, after, limit);
+      const stretch = await listAfter(s3, bucket, prefix, after, limit);
       counted.listRequests++;
       counted.bytes = (counted.bytes ?? 0) + stretch.bytes;
       return stretch;
@@ -187,7 +187,7 @@ function printed({ what, hours }: Intended, result: Estimate): string[] {
   lines.push(
     seconds === null
       ? "how long: nothing was judged within a day, so no rate is known"
-      : `about ${duration(seconds)} at ${inWords(result.photosPerS!)} photos/s, which is ${result.rateIs}${hours ? `, within ${hours} only` : ""}`,
+      : `about ${duration(seconds)} at ${formatRate(result.photosPerS!)} photos/s, which is ${result.rateIs}${hours ? `, within ${hours} only` : ""}`,
   );
   return lines;
 }

@@ -4,7 +4,7 @@ import { renditionBucket } from "../backfill/rendition.ts";
 import { describe, type FedSelector } from "../backfill/selector.ts";
 import { ConfigError, ModerationError } from "../errors.ts";
 import { ANSWER_MS, connectS3 } from "../image/s3.ts";
-import { isAbsent, listStretch } from "../image/s3-bucket.ts";
+import { isAbsent, listAfter } from "../image/s3-bucket.ts";
 import type { Pool } from "../store/pool.ts";
 import { viewPhotos } from "../store/selected-photos.ts";
 import { manifestsOf } from "../wiring/manifests.ts";
@@ -37,7 +37,7 @@ export async function lookAt(db: Pool, what: FedSelector, terminal: Terminal): P
   try {
     const read = pages(
       {
-        list: (bucket, prefix, after, limit) => listStretch(s3, bucket, prefix, after, limit),
+        list: (bucket, prefix, after, limit) => listAfter(s3, bucket, prefix, after, limit),
         select: () => Promise.reject(new Error("only photos are selected")),
         view: (name, after, limit) => viewPhotos(db, name, after, limit),
         open,

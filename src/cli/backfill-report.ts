@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { blockedReason } from "../backfill/blocked-reason.ts";
 import { FEEDER } from "../backfill/feeder.ts";
-import { heldBy } from "../backfill/held.ts";
-import { inWords } from "../backfill/pace.ts";
+import { formatRate } from "../backfill/hours.ts";
 import { createRate, partRead, photosLeft } from "../backfill/progress.ts";
 import { describeStored } from "../backfill/selector.ts";
 import {
@@ -137,7 +137,7 @@ export function statusLines(
 /** The state, who gave it that and why, and what a run waits for by the clock of this machine. */
 function stateLine(row: BackfillRow, now: Date = new Date()): string {
   const { state, changedBy, why } = row;
-  const held = heldBy(row, now);
+  const held = blockedReason(row, now);
   return `${state}${held ? `, ${held}` : ""}${changedBy && why ? `, by ${changedBy}: ${why}` : ""}`;
 }
 
@@ -153,7 +153,7 @@ export function progressLine(
   const part = row.readAll ? undefined : partRead(row);
   const done = part === undefined ? "" : ` ${percent(part)} read,`;
   const failures = failuresIn(counts);
-  return `${stateLine({ ...row, why: null }, now)}:${done} ${row.judged - failedIn(counts)} judged, ${row.waiting} waiting, ${inWords(rate)}/s${left}, ${sum(counts.filter(isChange))} changed${failures ? `, failed: ${failures}` : ""}`;
+  return `${stateLine({ ...row, why: null }, now)}:${done} ${row.judged - failedIn(counts)} judged, ${row.waiting} waiting, ${formatRate(rate)}/s${left}, ${sum(counts.filter(isChange))} changed${failures ? `, failed: ${failures}` : ""}`;
 }
 
 function percent(part: number): string {

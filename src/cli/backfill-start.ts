@@ -1,5 +1,5 @@
 import { isAbsolute, resolve } from "node:path";
-import { parseHours } from "../backfill/pace.ts";
+import { parseHours } from "../backfill/hours.ts";
 import { parseRendition } from "../backfill/rendition.ts";
 import { describe, type FedSelector, type PhotoSelector, VIEW } from "../backfill/selector.ts";
 import { readConfig } from "../config.ts";

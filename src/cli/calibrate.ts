@@ -7,14 +7,14 @@ import { type Policy, parsePolicy } from "../decide/policy.ts";
 import { changesBetween, hasAliases, rewritePolicy } from "../decide/rewrite.ts";
 import { ConfigError } from "../errors.ts";
 import {
+  applyPolicy,
   chooseThresholds,
-  judgedBy,
-  judgedByOthers,
+  crossValidate,
   type Target,
   unattained,
 } from "../evaluate/calibrate.ts";
-import { clusterOf, effectOf, type Group, isIn } from "../evaluate/effect.ts";
-import { worthOf } from "../evaluate/statistics.ts";
+import { clusterOf, type Group, isIn, outcomesByGroup } from "../evaluate/effect.ts";
+import { effectiveSampleSize } from "../evaluate/statistics.ts";
 import { openPolicy } from "../wiring/judge.ts";
 import { samplesFromLabels, samplesFromVerdicts } from "./calibrate-samples.ts";
 import { type Doubts, type Outcome, summaryOf, tooFewOf, warningsOf } from "./calibrate-summary.ts";
@@ -88,7 +88,7 @@ written says beside each number.
         : { samples: await samplesFromLabels(config, model, path, terminal), strata: [] };
     const group: Group = target.limit === "shown" ? "humans" : "foodAndAmbience";
     const weights = samples.filter(({ label }) => isIn(group, label)).map(({ weight = 1 }) => weight);
-    const counted = worthOf(weights);
+    const counted = effectiveSampleSize(weights);
     if (counted === 0) {
       const message = `expected photos ${target.limit === "shown" ? "with a human" : "of food and ambience without a human"} that ${model.id} has judged, got none`;
       throw new ConfigError(message);
@@ -99,15 +99,15 @@ written says beside each number.
       photos: samples.length,
       sources: new Set(samples.map(({ label }) => clusterOf(label))).size,
       target,
-      before: { policy: base, effect: effectOf(judgedBy(samples, base, decide)) },
-      after: policy ? { policy, effect: effectOf(judgedBy(samples, policy, decide)) } : null,
+      before: { policy: base, effect: outcomesByGroup(applyPolicy(samples, base, decide)) },
+      after: policy ? { policy, effect: outcomesByGroup(applyPolicy(samples, policy, decide)) } : null,
       byOthers: null,
       strata,
       warnings: [],
     };
     if (policy) {
-      const others = judgedByOthers(samples, base, target, decide);
-      chosen.byOthers = others ? effectOf(others) : null;
+      const others = crossValidate(samples, base, target, decide);
+      chosen.byOthers = others ? outcomesByGroup(others) : null;
     }
     const doubts: Doubts = {
       counted: Math.floor(counted),

@@ -7,7 +7,7 @@ import { folderPhoto, foldersOf, isInside, listFolder } from "../image/folder.ts
 import { ANSWER_MS, connectS3 } from "../image/s3.ts";
 import { listObjects } from "../image/s3-bucket.ts";
 import { Scope } from "../lifecycle.ts";
-import { type Known, LANES, type Lane, type PhotoRef } from "../photo.ts";
+import { LANES, type Lane, type PhotoMetadata, type PhotoRef } from "../photo.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { databaseTime, photosToReplay } from "../store/photos.ts";
 import { bucketUrl, isPrefix } from "./bucket-url.ts";
@@ -139,7 +139,7 @@ folder that is an argument is not there, or there is no photo in any.
   },
 });
 
-function knownOf(values: Given): Known {
+function knownOf(values: Given): PhotoMetadata {
   const { listing, claimed } = values;
   const uploader = uploaderOption(values);
   return { ...(listing && { listing }), ...(uploader && { uploader }), ...(claimed && { claimed }) };

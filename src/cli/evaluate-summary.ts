@@ -1,9 +1,9 @@
 import { GROUPS } from "../evaluate/effect.ts";
 import type { Estimate, Evaluation } from "../evaluate/evaluation.ts";
-import { QUESTIONS, wordsOf } from "../evaluate/gold.ts";
 import { percent, pValue, range } from "../evaluate/html.ts";
 import { someOf } from "../evaluate/labelled.ts";
 import { GROUP_NAMES } from "../evaluate/page-figures.ts";
+import { QUESTIONS, wordsOf } from "../evaluate/paired-comparison.ts";
 import { wordsOfChance } from "../evaluate/reliability.ts";
 import type { Report } from "../evaluate/report.ts";
 import { FEW_SOURCES, fewSources } from "../evaluate/report.ts";

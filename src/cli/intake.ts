@@ -1,5 +1,5 @@
 import type { Config } from "../config.ts";
-import { type TakenIn, type TakingIn, takeIn } from "../intake/intake.ts";
+import { type IngestOptions, type IngestResult, ingestPhotos } from "../intake/ingest-photos.ts";
 import type { Scope } from "../lifecycle.ts";
 import type { Lane, PhotoRef } from "../photo.ts";
 import { openQueues, type Queues } from "../queue/queues.ts";
@@ -12,8 +12,8 @@ export interface Intake {
   db: Pool;
   server: QueueServer;
   queues: Queues;
-  /** See `takeIn`. */
-  take(photos: readonly PhotoRef[], lane: Lane, how?: TakingIn): Promise<TakenIn>;
+  /** See `ingestPhotos`. */
+  take(photos: readonly PhotoRef[], lane: Lane, how?: IngestOptions): Promise<IngestResult>;
   /** Takes photos of a folder off the page, as a removal from a bucket does. @returns keys of those that were on it. */
   withdraw(folder: string, keys: readonly string[]): Promise<string[]>;
 }
@@ -34,7 +34,7 @@ export function openIntake(config: Config, scope: Scope, onError: (error: Error)
     db,
     server,
     queues,
-    take: (photos, lane, how) => takeIn(deps, photos, lane, how),
+    take: (photos, lane, how) => ingestPhotos(deps, photos, lane, how),
     async withdraw(bucket, keys) {
       // a file that never was a photo leaves nothing behind
       const current = keys.length > 0 ? await currentKeys(db, bucket, { keys }) : [];

@@ -9,9 +9,9 @@ import { readPhoto } from "../image/folder.ts";
 import { createHeicDecoder, type HeicDecoder } from "../image/heic.ts";
 import type { Explained, InferReady } from "../infer/infer.ts";
 import type { Model } from "../infer/model.ts";
-import { strongest, together } from "../moderate/frames.ts";
-import { createGate } from "../moderate/gate.ts";
+import { combineFrames, frameWithTopHuman } from "../moderate/frames.ts";
 import type { Turn } from "../moderate/line.ts";
+import { createPriorityLimiter } from "../moderate/priority-limiter.ts";
 import { threadEntry } from "../package-root.ts";
 import type { Scores } from "../photo.ts";
 import { openJudge } from "../wiring/judge.ts";
@@ -68,9 +68,9 @@ export async function openFileJudge(
     };
     const batcher = createBatcher<Uint8Array, Scores>(inference.run, limits);
     const explainer = createBatcher<Uint8Array, Explained>(inference.explain, limits);
-    const [gate, large] = [createGate(judge.decoders), createGate(1)];
+    const [limiter, large] = [createPriorityLimiter(judge.decoders), createPriorityLimiter(1)];
     const turn: Turn = (work, weight) =>
-      weight === "slow" ? work() : (weight === "large" ? large : gate)("live", work);
+      weight === "slow" ? work() : (weight === "large" ? large : limiter)("live", work);
     return {
       model,
       policy: judge.policy,
@@ -81,13 +81,13 @@ export async function openFileJudge(
       async scores(path) {
         const bytes = await readPhoto(path, config.maxBytes);
         const frames = await judge.decode(bytes, turn);
-        return together(await Promise.all(frames.map((frame) => batcher.add(frame, "live"))));
+        return combineFrames(await Promise.all(frames.map((frame) => batcher.add(frame, "live"))));
       },
       async explain(path) {
         const bytes = await readPhoto(path, config.maxBytes);
         const frames = await judge.decode(bytes, turn);
         return {
-          ...strongest(await Promise.all(frames.map((frame) => explainer.add(frame, "live")))),
+          ...frameWithTopHuman(await Promise.all(frames.map((frame) => explainer.add(frame, "live")))),
           bytes,
         };
       },

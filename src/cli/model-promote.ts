@@ -1,8 +1,8 @@
 import type { Config } from "../config.ts";
 import { unfitFor } from "../decide/policy.ts";
 import { asError, ConfigError } from "../errors.ts";
-import { type Duel, duel, QUESTIONS, wordsOf } from "../evaluate/gold.ts";
 import { type Label, readLabelled, someOf } from "../evaluate/labelled.ts";
+import { comparePaired, type PairedComparison, QUESTIONS, wordsOf } from "../evaluate/paired-comparison.ts";
 import { FEWEST_TO_DIFFER } from "../evaluate/statistics.ts";
 import { saidOf, trainedOn } from "../evaluate/trained-on.ts";
 import { openModelById } from "../infer/folders.ts";
@@ -120,7 +120,7 @@ function openActive(config: Config, row: { id: string; sha256: string } | undefi
   return row ? openModelById(modelDirectories(config), row, config.variant) : openShippedModel(config);
 }
 
-async function runOnce(config: Config, model: Model): Promise<Duel[]> {
+async function runOnce(config: Config, model: Model): Promise<PairedComparison[]> {
   await (await openFileJudge(config, model)).close();
   return [];
 }
@@ -130,10 +130,10 @@ async function judgeBoth(
   labels: readonly Label[],
   active: Model,
   candidate: Model,
-): Promise<Duel[]> {
+): Promise<PairedComparison[]> {
   const before = await judgeAll(config, active, labels);
   const after = await judgeAll(config, candidate, labels);
-  const duels = duel(labels, before.scores, after.scores, after.review);
+  const duels = comparePaired(labels, before.scores, after.scores, after.review);
   if (duels.some(({ photos }) => photos > 0)) return duels;
   throw new ConfigError("--gold: expected photos with a category, a human or none, got none");
 }
@@ -161,7 +161,7 @@ async function judgeAll(
   }
 }
 
-function printed(duels: readonly Duel[], from: string, to: string): string[] {
+function printed(duels: readonly PairedComparison[], from: string, to: string): string[] {
   if (duels.length === 0) return [];
   const rows = duels.map((each) => {
     const { question, photos, active, candidate, onlyActive, onlyCandidate, p } = each;
@@ -183,9 +183,9 @@ const ASKED_OF = {
   category: "with a category",
   human: "with a human",
   clear: "without a human",
-} satisfies Record<Duel["question"], string>;
+} satisfies Record<PairedComparison["question"], string>;
 
-function askedOf({ question, photos }: Duel): string {
+function askedOf({ question, photos }: PairedComparison): string {
   return `${counted(photos, "photo")} ${ASKED_OF[question]}`;
 }
 

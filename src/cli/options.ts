@@ -1,6 +1,6 @@
 import { userInfo } from "node:os";
 import { ERROR_CODES } from "../errors.ts";
-import { type Known, LANES, type Lane, UPLOADERS } from "../photo.ts";
+import { LANES, type Lane, type PhotoMetadata, UPLOADERS } from "../photo.ts";
 import { closest } from "./closest.ts";
 import { UsageError } from "./command.ts";
 import { either } from "./plural.ts";
@@ -87,7 +87,7 @@ export function choicesOption<Name extends string, Choice extends string>(
 export const laneOption = (values: Given<"lane">): Lane | undefined => choiceOption(values, "lane", LANES);
 
 /** --uploader. @throws {UsageError} */
-export function uploaderOption(values: Given<"uploader">): Known["uploader"] {
+export function uploaderOption(values: Given<"uploader">): PhotoMetadata["uploader"] {
   return choiceOption(values, "uploader", UPLOADERS);
 }
 

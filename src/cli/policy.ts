@@ -6,7 +6,7 @@ import { addBackfill, readBackfill, readBackfills } from "../store/backfills.ts"
 import { keepPolicy, readPolicies, type ScoredPhoto, scoredPhotos } from "../store/policies.ts";
 import type { Pool } from "../store/pool.ts";
 import { lastPhotoId } from "../store/selected-photos.ts";
-import { recordAnew, type Stretch } from "../store/verdicts.ts";
+import { recordAnew, type ScanProgress } from "../store/verdicts.ts";
 import { readPolicy } from "../wiring/judge.ts";
 import { openModelInUse } from "./choose-model.ts";
 import {
@@ -194,12 +194,12 @@ async function begin(
   policy: string,
   propose: boolean,
   startedBy: string,
-): Promise<{ id: string; cursor: Stretch["from"]; upTo: string }> {
+): Promise<{ id: string; cursor: ScanProgress["from"]; upTo: string }> {
   for (const row of await readBackfills(db, "running")) {
     // what is not understood is another version's; the feeder tells of it
     const what = selector.safeParse(row.what).data;
     if (what?.kind !== "policy" || what.policy !== policy || row.propose !== propose) continue;
-    return { id: row.id, cursor: row.cursor as Stretch["from"], upTo: what.upTo };
+    return { id: row.id, cursor: row.cursor as ScanProgress["from"], upTo: what.upTo };
   }
   const upTo = await lastPhotoId(db);
   const what = { kind: "policy", policy, upTo };

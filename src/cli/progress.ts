@@ -100,7 +100,7 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
         batched += count;
         inferring += seconds;
       },
-      left: (photo, _lane, outcome, changed) => left(photo, outcome, changed),
+      finished: (photo, _lane, outcome, changed) => left(photo, outcome, changed),
       retried: (photo, _lane, code, error) => putOff(photo, code, error),
     },
     expect(ids) {

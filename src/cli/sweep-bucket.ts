@@ -3,9 +3,9 @@ import type { S3Client } from "@aws-sdk/client-s3";
 import { feedLimit } from "../../workers/feed.ts";
 import type { Config } from "../config.ts";
 import { headObject, keepsVersions, listPages, requireBucket } from "../image/s3-listing.ts";
+import { queuePhotos, queueUnqueued } from "../intake/ingest-events.ts";
 import { createPace } from "../intake/pace.ts";
 import { type Committed, type Step, sweep, type Totals } from "../intake/sweep.ts";
-import { queueForgotten, queuePhotos } from "../intake/take-events.ts";
 import type { Lane } from "../photo.ts";
 import { markQueued, unqueuedPhotos } from "../store/events.ts";
 import {
@@ -123,7 +123,7 @@ async function begin({ bucket, prefix }: Target, how: BucketSweep): Promise<Swee
   const row = await beginSweep(db, bucket, prefix);
   if (row.cursor !== "") how.say(`goes on behind ${JSON.stringify(row.cursor)}`);
   // what a sweep that died had committed and not queued
-  await queueForgotten(queueDeps(how), FORGOTTEN_S);
+  await queueUnqueued(queueDeps(how), FORGOTTEN_S);
   return row;
 }
 
@@ -135,7 +135,7 @@ function queueDeps({ intake }: BucketSweep) {
   };
 }
 
-/** Rows first, then the queue, then the mark: what dies in between is queued by queueForgotten. */
+/** Rows first, then the queue, then the mark: what dies in between is queued by queueUnqueued. */
 async function commit(
   { bucket }: Target,
   how: BucketSweep,

@@ -2,13 +2,13 @@ import type { Config } from "../config.ts";
 import { ModerationError } from "../errors.ts";
 import { readPhoto } from "../image/folder.ts";
 import { shrink } from "../image/shrink.ts";
-import { createGate } from "../moderate/gate.ts";
+import { createPriorityLimiter } from "../moderate/priority-limiter.ts";
 import { openPictureHeic } from "./judging.ts";
 
 /** Small pictures as data: URLs by path, for a page that needs nothing else. A photo that went away has none. */
 export async function makeThumbnails(config: Config, paths: readonly string[]): Promise<Map<string, string>> {
   const heic = openPictureHeic();
-  const gate = createGate(4);
+  const limiter = createPriorityLimiter(4);
   const limits = { side: SIDE, maxPixels: config.maxPixels, quality: 72, damaged: true, sheet: true };
   const one = async (path: string): Promise<[string, string][]> => {
     try {
@@ -21,7 +21,7 @@ export async function makeThumbnails(config: Config, paths: readonly string[]): 
     }
   };
   try {
-    return new Map((await Promise.all(paths.map((path) => gate("live", () => one(path))))).flat());
+    return new Map((await Promise.all(paths.map((path) => limiter("live", () => one(path))))).flat());
   } finally {
     await heic.close();
   }

@@ -15,7 +15,7 @@ import { createLog } from "../log.ts";
 import type { Queues } from "../queue/queues.ts";
 import { readWorkers } from "../store/models.ts";
 import { readPhotos } from "../store/photos.ts";
-import { unwell } from "../wiring/servers.ts";
+import { createOutageLogger } from "../wiring/servers.ts";
 import { defineCommand, EXIT, flags, type Terminal, UsageError } from "./command.ts";
 import { openIntake } from "./intake.ts";
 import { migrateAll } from "./migrate.ts";
@@ -86,7 +86,7 @@ Postgres ended by itself.
       // who waits for the end is told of what cannot be read
       const judging = once ? { ...config, patienceMs: 0 } : config;
       const worker = await startWorker(judging, log, scope, progress.events, ifTaken("MAITRED_PORT"));
-      const intake = openIntake(config, scope, unwell(log, "intake"));
+      const intake = openIntake(config, scope, createOutageLogger(log, "intake"));
       const watching = { intake, log, withdrew: progress.withdrew };
       await sayPaused(terminal, intake);
       for (const folder of folders) await withdrawGone(folder, watching);

@@ -110,7 +110,7 @@ function sum(samples: readonly Sample[]): number {
 }
 
 /** Of the samples by the policy's decision. */
-export function judgedBy(samples: readonly Sample[], policy: Policy, decide: Decide): Judged[] {
+export function applyPolicy(samples: readonly Sample[], policy: Policy, decide: Decide): Judged[] {
   return samples.map((sample) => ({ ...sample, decision: decide(sample.scores, policy) }));
 }
 
@@ -120,7 +120,7 @@ export function judgedBy(samples: readonly Sample[], policy: Policy, decide: Dec
  *
  * @returns undefined where there are too few sources, or some folds allow no choice.
  */
-export function judgedByOthers(
+export function crossValidate(
   samples: readonly Sample[],
   base: Policy,
   target: Target,
@@ -143,7 +143,7 @@ export function judgedByOthers(
       decide,
     );
     if (!policy) return undefined;
-    judged.push(judgedBy(samples.filter(inside), policy, decide));
+    judged.push(applyPolicy(samples.filter(inside), policy, decide));
   }
   return judged.flat();
 }

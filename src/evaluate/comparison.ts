@@ -1,6 +1,6 @@
 import { isIn, type Judged } from "./effect.ts";
-import { type Duel, duel } from "./gold.ts";
 import { asMistake, type Mistake } from "./mistakes.ts";
+import { comparePaired, type PairedComparison } from "./paired-comparison.ts";
 
 /** A photo of which two models say different things, and which of them is right where somebody said what is. */
 export interface Difference {
@@ -20,7 +20,7 @@ export interface Comparison {
   /** Photos that both models judged. */
   photos: number;
   /** McNemar's test, the first model as the active one. */
-  duels: Duel[];
+  duels: PairedComparison[];
   differences: Difference[];
 }
 
@@ -38,7 +38,7 @@ export function compare(first: readonly Judged[], second: readonly Judged[], rev
   });
   return {
     photos: pairs.length,
-    duels: duel(
+    duels: comparePaired(
       pairs.map(({ one }) => one.label),
       pairs.map(({ one }) => one.scores),
       pairs.map(({ other }) => other.scores),

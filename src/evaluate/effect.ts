@@ -1,7 +1,7 @@
 /** What a policy would do with labelled photos: what it would show, and what it would hold back and why. */
 import type { Decision, Scores } from "../photo.ts";
 import type { Label } from "./labelled.ts";
-import { type Proportion, shareBySource } from "./statistics.ts";
+import { clusteredProportion, type Proportion } from "./statistics.ts";
 
 /** A labelled photo, what the model says of it, and what the policy makes of that. */
 export interface Judged {
@@ -32,7 +32,7 @@ export interface Effect {
 }
 
 /** By group. A photo of hands alone, or of a likeness of a human, counts in no other group. */
-export function effectOf(judged: readonly Judged[]): Record<Group, Effect> {
+export function outcomesByGroup(judged: readonly Judged[]): Record<Group, Effect> {
   const entries = GROUPS.map((group) => [group, effect(judged.filter(({ label }) => isIn(group, label)))]);
   return Object.fromEntries(entries) as Record<Group, Effect>;
 }
@@ -52,7 +52,7 @@ export function clusterOf({ source, path }: Label): string {
 
 function effect(judged: readonly Judged[]): Effect {
   const clusters = judged.map(({ label }) => clusterOf(label));
-  const shown = shareBySource(
+  const shown = clusteredProportion(
     judged.map(({ decision }) => decision.verdict === "shown"),
     clusters,
     judged.map(({ weight = 1 }) => weight),

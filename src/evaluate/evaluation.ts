@@ -1,6 +1,6 @@
 /** How good a model is on labelled photos, as figures with intervals: pure, for pages and machines to show. */
 import type { Scores } from "../photo.ts";
-import { clusterOf, type Effect, effectOf, type Group, type Judged } from "./effect.ts";
+import { clusterOf, type Effect, type Group, type Judged, outcomesByGroup } from "./effect.ts";
 import type { Label } from "./labelled.ts";
 import { type Mistakes, mistakesOf } from "./mistakes.ts";
 import { type Reliability, reliabilityOf } from "./reliability.ts";
@@ -70,7 +70,7 @@ export function evaluate(
       categories,
     ),
     human: ofHuman(judged.filter(({ label }) => label.human !== null && !label.hands)),
-    effect: effectOf(judged),
+    effect: outcomesByGroup(judged),
     mistakes: mistakesOf(judged, worst),
   };
 }

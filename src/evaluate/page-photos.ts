@@ -1,9 +1,9 @@
 /** The parts of the page that are photos: the worst mistakes, and where two models differ. */
 import type { Comparison, Difference } from "./comparison.ts";
-import { QUESTIONS, wordsOf } from "./gold.ts";
 import { type Html, html, percent, pValue } from "./html.ts";
 import { MISTAKES, type Mistake, type MistakeKind } from "./mistakes.ts";
 import { scrolling } from "./page-figures.ts";
+import { QUESTIONS, wordsOf } from "./paired-comparison.ts";
 import type { Subject } from "./report.ts";
 
 /** Pictures as data: URLs, by the path of their photo. */

@@ -124,7 +124,7 @@ export const FEWEST_TO_DIFFER = 6;
  *
  * @param weights how many photos each stands for; all the same by default. `hits` and `of` are counts all the same.
  */
-export function shareBySource(
+export function clusteredProportion(
   hits: readonly boolean[],
   clusters: readonly string[],
   weights: readonly number[] = hits.map(() => 1),
@@ -140,14 +140,14 @@ export function shareBySource(
     return all === 0 ? null : hit / all;
   };
   const value = figure(new Float64Array(hits.length).fill(1))!;
-  const photos = worthOf(weights);
+  const photos = effectiveSampleSize(weights);
   const { low, high } = wilson(counts.hits === 0 ? 0 : value * photos, photos);
   const { share } = bootstrap(clusters, { share: figure });
   return { ...counts, value, low: Math.min(low, share.low), high: Math.max(high, share.high) };
 }
 
 /** As how many photos of equal weight these count (Kish): fewer than they are, where a few stand for most. */
-export function worthOf(weights: readonly number[]): number {
+export function effectiveSampleSize(weights: readonly number[]): number {
   const [sum, squares] = [0, 1].map((power) => weights.reduce((all, each) => all + each * each ** power, 0));
   return squares === 0 ? 0 : sum! ** 2 / squares!;
 }

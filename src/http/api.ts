@@ -1,16 +1,16 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { cachedFor } from "../cached-for.ts";
 import { asError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
-import { recently } from "../recently.ts";
 import { type ApiMetrics, createApiMetrics } from "./api-metrics.ts";
 import { readJson } from "./bodies.ts";
-import { provenOtherwise } from "./callers.ts";
+import { authenticateSender } from "./callers.ts";
 import {
   answerBroken,
-  boundArriving,
   boundConnections,
   boundedServer,
-  type Patience,
+  limitBodiesInFlight,
+  type Timeouts,
 } from "./connections.ts";
 import type { DeskDeps, DeskSettings } from "./desk/deps.ts";
 import { serveDesk } from "./desk/desk.ts";
@@ -34,7 +34,7 @@ export interface ApiSettings extends LimitSettings {
   trustedProxies: readonly string[];
   /** Uploads that may wait before events are refused for now; 0: any number. */
   queueLimit: number;
-  patience?: Patience;
+  patience?: Timeouts;
   /** What the OpenAPI document names. */
   version: string;
 }
@@ -104,7 +104,7 @@ function createApi(
   });
   const limits = createLimits(settings);
   const serving = { settings, deps, events, metrics, limits };
-  const waiting = recently(deps.waiting, 1_000);
+  const waiting = cachedFor(deps.waiting, 1_000);
   app.get("/healthz", async () => ({ status: "ok" }));
   app.get("/readyz", async () => {
     await waiting();
@@ -150,7 +150,7 @@ function serve(app: FastifyInstance, route: Route, serving: Serving): void {
   const { deps, events, metrics, waiting } = serving;
   const { queueLimit } = serving.settings;
   const tokens = new WeakMap<FastifyRequest, string>();
-  const arrive = boundArriving(MAX_ARRIVING);
+  const arrive = limitBodiesInFlight(MAX_ARRIVING);
   app.route({
     method: route.method,
     url: route.url,
@@ -208,18 +208,18 @@ async function authenticate(
   { deps, limits }: Serving,
 ): Promise<string> {
   const { proofs = ["token"] } = route;
-  const other = await provenOtherwise(proofs, request.headers, deps.senders);
+  const other = await authenticateSender(proofs, request.headers, deps.senders);
   if (other !== undefined) {
-    await limits.other(request.ip);
+    await limits.consumeAddress(request.ip);
     return other;
   }
   const { authorization } = request.headers;
   const basic = proofs.includes("password");
   const bearer = bearerOf(authorization) ?? (basic ? basicOf(authorization) : undefined);
-  if (bearer) await limits.guess(request.ip, bearer.token);
+  if (bearer) await limits.checkAttempt(request.ip, bearer.token);
   const stored = bearer && (await deps.findToken(bearer.id));
   if (!bearer || !stored || !isSecret(bearer.token, stored.hash)) {
-    if (bearer) await limits.wrong(request.ip, bearer.token);
+    if (bearer) await limits.recordFailure(request.ip, bearer.token);
     const given = bearer !== undefined || /^Bearer +\S/i.test(authorization ?? "");
     const why = given
       ? "there is no such token here, or it was revoked"
@@ -228,7 +228,7 @@ async function authenticate(
     // SNS sends a password only once it is asked for one
     throw new HttpProblem(401, how, { "www-authenticate": basic ? 'Basic realm="maitred"' : "Bearer" });
   }
-  await limits.good(stored.id, bearer.token);
+  await limits.consumeToken(stored.id, bearer.token);
   if (stored.scopes.includes(route.scope)) return stored.id;
   throw new HttpProblem(403, `the token ${stored.id} lacks the scope ${route.scope}`);
 }

@@ -8,7 +8,7 @@ import { EventError } from "../errors.ts";
 export type Proof = "token" | "password" | "signature" | "oidc";
 
 /** What tells that a message of others is theirs. */
-export interface Senders {
+export interface ExternalSenders {
   /** Whether any topic of SNS is heard. */
   hearsSns: boolean;
   /** The text that SNS published, verified, or undefined where the message was about the subscription itself. */
@@ -24,13 +24,13 @@ export interface Senders {
  *
  * @throws {EventError} EVENT_REFUSED where nobody who may call so is heard; what `openPubSub` throws.
  */
-export async function provenOtherwise(
+export async function authenticateSender(
   proofs: readonly Proof[],
   headers: IncomingHttpHeaders,
-  senders: Senders,
+  senders: ExternalSenders,
 ): Promise<string | undefined> {
   // the body of such a message proves itself, once it is here
-  if (proofs.includes("signature") && !isRaw(headers)) {
+  if (proofs.includes("signature") && !isRawDelivery(headers)) {
     if (senders.hearsSns) return "sns";
     throw new EventError(
       "EVENT_REFUSED",
@@ -43,6 +43,6 @@ export async function provenOtherwise(
 }
 
 /** Whether SNS left its envelope off, and with it the signature. */
-export function isRaw(headers: Readonly<Record<string, string | string[] | undefined>>): boolean {
+export function isRawDelivery(headers: Readonly<Record<string, string | string[] | undefined>>): boolean {
   return headers["x-amz-sns-rawdelivery"] === "true";
 }

@@ -4,7 +4,7 @@ import type { FastifyInstance } from "fastify";
 import { HttpProblem, PROBLEM_TYPE, problemOf } from "./problem.ts";
 
 /** How long a request may take to arrive, however slowly it is sent. */
-export interface Patience {
+export interface Timeouts {
   headerMs: number;
   requestMs: number;
   /** Longest that nothing moves on a connection, such as an answer that is not read. */
@@ -14,7 +14,7 @@ export interface Patience {
 }
 
 /** What a Fastify server is made with, so that nobody sends slowly, or much before a body, or never reads. */
-export function boundedServer({ headerMs, requestMs, idleMs, lookMs }: Patience = PATIENCE): object {
+export function boundedServer({ headerMs, requestMs, idleMs, lookMs }: Timeouts = PATIENCE): object {
   return {
     requestTimeout: requestMs,
     connectionTimeout: idleMs,
@@ -56,7 +56,7 @@ export function boundConnections(app: FastifyInstance): void {
  * Lets only so many bodies of strangers arrive at once: the one that has taken longest makes room for another. Were the others
  * refused, whoever sends slowly would keep out all who do not.
  */
-export function boundArriving(most: number): (request: IncomingMessage) => void {
+export function limitBodiesInFlight(most: number): (request: IncomingMessage) => void {
   const arriving = new Set<IncomingMessage>();
   return (request) => {
     // its end was told before anybody listened
@@ -89,7 +89,7 @@ const BROKEN: Readonly<Record<string, [number, string]>> = {
   HPE_HEADER_OVERFLOW: [431, "the header is too long"],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, "the extensions of a chunk are too long"],
 };
-const PATIENCE: Patience = { headerMs: 20_000, requestMs: 60_000, idleMs: 120_000, lookMs: 5_000 };
+const PATIENCE: Timeouts = { headerMs: 20_000, requestMs: 60_000, idleMs: 120_000, lookMs: 5_000 };
 const MAX_CONNECTIONS = 4_000;
 const MAX_UNANSWERED = 16;
 const LAST_WORDS_MS = 5_000;

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { Gauge, type Registry } from "prom-client";
-import { recently } from "../recently.ts";
+import { cachedFor } from "../cached-for.ts";
 import { within } from "./within.ts";
 
 /** A number that somebody else knows, such as Postgres, and that is asked for when somebody scrapes. */
@@ -19,7 +19,7 @@ export interface LabelledValue {
 
 /** What gauges read, a few seconds old at most: asked once for all of a scrape. */
 export function fresh<T>(ask: () => Promise<T>): () => Promise<T> {
-  return recently(ask, FRESH_MS);
+  return cachedFor(ask, FRESH_MS);
 }
 
 /**

@@ -17,16 +17,16 @@ export interface Limits {
    *
    * @throws {HttpProblem} 429
    */
-  guess(address: string, token: string): Promise<void>;
-  wrong(address: string, token: string): Promise<void>;
+  checkAttempt(address: string, token: string): Promise<void>;
+  recordFailure(address: string, token: string): Promise<void>;
   /** @throws {HttpProblem} 429 where this token asks too often. */
-  good(id: string, token: string): Promise<void>;
+  consumeToken(id: string, token: string): Promise<void>;
   /**
    * Of a caller that has no token and proves itself in another way: as many requests as of one token, by address.
    *
    * @throws {HttpProblem} 429
    */
-  other(address: string): Promise<void>;
+  consumeAddress(address: string): Promise<void>;
 }
 
 export function createLimits({ rateLimit, authLimit }: LimitSettings): Limits {
@@ -42,23 +42,23 @@ export function createLimits({ rateLimit, authLimit }: LimitSettings): Limits {
     });
   };
   return {
-    async guess(address, token) {
+    async checkAttempt(address, token) {
       if (authLimit === 0 || wereGood.has(nameOf(token))) return;
       const spent = [await failures.get(networkOf(address)), await allFailures.get("")].find(
         (each) => each !== null && each.remainingPoints <= 0,
       );
       if (spent) throw tooMany("too many wrong tokens came from this address", spent, "guessing");
     },
-    async wrong(address, token) {
+    async recordFailure(address, token) {
       wereGood.delete(nameOf(token));
       if (authLimit === 0) return;
       await Promise.all([failures.penalty(networkOf(address)), allFailures.penalty("")]);
     },
-    async good(id, token) {
+    async consumeToken(id, token) {
       if (authLimit > 0) remember(wereGood, nameOf(token));
       await use(id, `the token ${id}`);
     },
-    other: (address) => use(networkOf(address), "this address"),
+    consumeAddress: (address) => use(networkOf(address), "this address"),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { PhotoEvent } from "../intake/event.ts";
-import type { Proof, Senders } from "./callers.ts";
+import type { ExternalSenders, Proof } from "./callers.ts";
 import type { GaugeSource } from "./gauges.ts";
 import type { photo, taken } from "./schemas.ts";
 import type { Scope, StoredToken } from "./tokens.ts";
@@ -41,7 +41,7 @@ export interface ApiDeps extends IdempotencyKeys {
   ): Promise<{ at: string; fresh: boolean } | undefined>;
   readPhoto(id: string): Promise<PhotoRecord | undefined>;
   readPhotoOf(bucket: string, key: string): Promise<PhotoRecord | undefined>;
-  senders: Senders;
+  senders: ExternalSenders;
   /** What others know and `/metrics` shows. */
   gauges: readonly GaugeSource[];
 }

@@ -3,11 +3,11 @@ import type { Parsed, Received } from "../intake/event.ts";
 import { eventBridgeMessage, parseEventBridge } from "../intake/eventbridge.ts";
 import { gcsMessage, parseGcs } from "../intake/gcs.ts";
 import { parseNotification, readJson } from "../intake/message.ts";
+import { newPhotos, parsePhotoList } from "../intake/photo-list.ts";
 import { parseS3, s3Message } from "../intake/s3.ts";
 import { readShape } from "../intake/shape.ts";
 import { snsMessage } from "../intake/sns.ts";
-import { newPhotos, parseTold } from "../intake/told.ts";
-import { isRaw } from "./callers.ts";
+import { isRawDelivery } from "./callers.ts";
 import * as examples from "./examples.ts";
 import { once } from "./once.ts";
 import { HttpProblem, problem } from "./problem.ts";
@@ -39,7 +39,7 @@ export const routes: readonly Route[] = [
       422: { means: "The Idempotency-Key came with another body before", schema: problem },
     },
     handle: once(async (deps, { body }) => {
-      const answer = await takeAll(deps, parseTold(body, "now"));
+      const answer = await takeAll(deps, parsePhotoList(body, "now"));
       return Array.isArray(body) ? answer : { ...answer, body: answer.body.photos[0] };
     }),
   },
@@ -72,8 +72,8 @@ export const routes: readonly Route[] = [
     text: true,
     headers: snsHeaders,
     async handle(deps, { body, headers }) {
-      if (isRaw(headers)) deps.senders.checkTopic(headers["x-amz-sns-topic-arn"]);
-      const published = isRaw(headers) ? body : await openedBy(deps, body);
+      if (isRawDelivery(headers)) deps.senders.checkTopic(headers["x-amz-sns-topic-arn"]);
+      const published = isRawDelivery(headers) ? body : await openedBy(deps, body);
       if (published === undefined) return takeAll(deps, { events: [], ignored: 1 });
       return takeAll(deps, parseNotification(published, "now"));
     },

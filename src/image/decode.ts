@@ -1,12 +1,12 @@
 import sharp, { type Metadata } from "sharp";
 import { asError, ERROR_CODES, ModerationError, PhotoError } from "../errors.ts";
 import { unsupported } from "./boxes.ts";
+import type { Header } from "./decode-variants.ts";
 import { isMadeForBrightScreens } from "./gain-map.ts";
 import { pixelsOfHeif } from "./heif-pixels.ts";
 import { scansOf, tellsBrightness } from "./jpeg-scans.ts";
-import { turnsOnlySome } from "./orientation.ts";
-import { recolours } from "./profile.ts";
-import type { Header } from "./readings.ts";
+import { hasAmbiguousOrientation } from "./orientation.ts";
+import { profileChangesColours } from "./profile.ts";
 import { type Format, sniff } from "./sniff.ts";
 import { type DecodeHeic, optionsOf, pixelsOf, readViews } from "./views.ts";
 
@@ -107,7 +107,7 @@ export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: 
   if (scans > MOST_SCANS) {
     throw new PhotoError("TOO_MANY_PIXELS", `expected a JPEG of at most ${MOST_SCANS} scans, got ${scans}`);
   }
-  const recoloured = await recolours(header);
+  const recoloured = await profileChangesColours(header);
   if (format === "heic" && recoloured)
     throw unsupported(
       "a heic whose colour profile, which could not be applied, changes its colours little and has no tables: save it as sRGB or Display P3",
@@ -115,7 +115,7 @@ export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: 
   return {
     ...header,
     // HEIF tells of turning in boxes of its own
-    turnsOnlySome: format !== "heic" && format !== "avif" && turnsOnlySome(header),
+    turnsOnlySome: format !== "heic" && format !== "avif" && hasAmbiguousOrientation(header),
     recoloured,
   };
 }

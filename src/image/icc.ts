@@ -5,7 +5,7 @@ import { unsupported } from "./boxes.ts";
  * overflow, and reads most pictures by a table of 33 (of ink 17) colours a channel, between whose colours a profile may hide
  * others; and it reads what browsers do not know of. Profiles of cameras, screens, scanners and presses have none of that.
  *
- * What is damaged is passed over: it is left out by browsers, and `recolours` sees to what the decoder makes of it.
+ * What is damaged is passed over: it is left out by browsers, and `profileChangesColours` sees to what the decoder makes of it.
  *
  * @returns whether it is one of tables of colours, instead of a curve a channel and a matrix.
  * @throws {PhotoError} UNSUPPORTED_FORMAT.

@@ -1,5 +1,5 @@
 import { ConfigError } from "../errors.ts";
-import type { Known } from "../photo.ts";
+import type { PhotoMetadata } from "../photo.ts";
 
 /**
  * What a key tells of its photo, by a template such as `{listing}/{name}` or `u/{uploader}/{listing}/{name}`.
@@ -8,7 +8,7 @@ import type { Known } from "../photo.ts";
  *
  * @throws {ConfigError} for a field that is not one of these.
  */
-export function createKeyTemplate(template: string): (key: string) => Known {
+export function createKeyTemplate(template: string): (key: string) => PhotoMetadata {
   if (template === "") return () => ({});
   const fields: string[] = [];
   const pattern = template.replace(/\{(\w*)\}|[^{]+|\{/g, (part, field: string | undefined) => {
@@ -28,6 +28,6 @@ export function createKeyTemplate(template: string): (key: string) => Known {
     if (!found) return {};
     const told = Object.fromEntries(fields.map((field, index) => [field, found[index + 1]!]));
     if (told["uploader"] !== "moderator" && told["uploader"] !== "user") delete told["uploader"];
-    return told as Known;
+    return told as PhotoMetadata;
   };
 }

@@ -7,7 +7,7 @@ import { unsupported } from "./boxes.ts";
  *
  * @throws {PhotoError} UNSUPPORTED_FORMAT where browsers turn it and the decoder does not.
  */
-export function turnsOnlySome({ format, exif, orientation = 1 }: Metadata): boolean {
+export function hasAmbiguousOrientation({ format, exif, orientation = 1 }: Metadata): boolean {
   const told = exif ? orientationIn(exif) : 1;
   if (orientation > 1 && (told === 1 || (format === "webp" && told === orientation))) return true;
   if (told !== orientation)

@@ -9,7 +9,7 @@ import { checkProfile } from "./icc.ts";
  *
  * @throws {PhotoError} UNSUPPORTED_FORMAT (see `checkProfile`).
  */
-export async function recolours({ icc, channels, space }: Metadata): Promise<boolean> {
+export async function profileChangesColours({ icc, channels, space }: Metadata): Promise<boolean> {
   if (!icc) return false;
   const read = channels < 3 ? 1 : 3;
   const id = `${space === "cmyk" ? "ink" : read} ${createHash("sha256").update(icc).digest("base64")}`;

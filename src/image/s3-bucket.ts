@@ -13,7 +13,7 @@ import type { PhotoRef } from "../photo.ts";
 import { isStorable } from "../text.ts";
 import { versionOf } from "../version.ts";
 import { address } from "./s3.ts";
-import { named, namedAbsent } from "./s3-errors.ts";
+import { toHeadError, toPhotoError } from "./s3-errors.ts";
 import { decoderOf } from "./s3-listing.ts";
 
 /** The objects under a prefix, a page of at most 1,000 at a time, in the order of their keys. */
@@ -27,7 +27,7 @@ export async function* listObjects(s3: S3Client, bucket: string, prefix: string)
 }
 
 /** The objects below a prefix whose keys come after `after`, at most `limit`, in the order of their keys. */
-export async function listStretch(
+export async function listAfter(
   s3: S3Client,
   bucket: string,
   prefix: string,
@@ -59,7 +59,7 @@ export async function probeBucket(s3: S3Client, bucket: string): Promise<string>
     const answer = await s3
       .send(new GetObjectCommand({ ...address(photo), Range: "bytes=0-0" }))
       .catch((thrown) => {
-        throw named(photo, thrown);
+        throw toPhotoError(photo, thrown);
       });
     (answer.Body as Readable).destroy();
     return "can be listed and read";
@@ -73,7 +73,7 @@ export async function isAbsent(s3: S3Client, bucket: string): Promise<boolean> {
     await s3.send(new HeadBucketCommand({ Bucket: bucket }));
     return false;
   } catch (thrown) {
-    const error = namedAbsent({ store: "s3", bucket, key: "", version: "" }, thrown);
+    const error = toHeadError({ store: "s3", bucket, key: "", version: "" }, thrown);
     if (error instanceof PhotoError) return error.code === "GONE";
     throw error;
   }
@@ -84,7 +84,7 @@ export async function objectSize(s3: S3Client, photo: PhotoRef): Promise<number 
   try {
     return (await s3.send(new HeadObjectCommand(address(photo)))).ContentLength;
   } catch (thrown) {
-    const error = namedAbsent(photo, thrown);
+    const error = toHeadError(photo, thrown);
     if (error instanceof PhotoError) return undefined;
     throw error;
   }
@@ -98,7 +98,7 @@ async function listPage(
 ): Promise<ListObjectsV2CommandOutput> {
   const request = { Bucket: bucket, Prefix: prefix, EncodingType: "url" as const, ...from };
   const page = await s3.send(new ListObjectsV2Command(request)).catch((thrown: unknown) => {
-    throw namedAbsent({ store: "s3", bucket, key: prefix, version: "" }, thrown);
+    throw toHeadError({ store: "s3", bucket, key: prefix, version: "" }, thrown);
   });
   const decode = decoderOf(page.EncodingType);
   return {

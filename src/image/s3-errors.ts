@@ -6,7 +6,7 @@ import { unavailable } from "./fetch.ts";
  * S3's many names for few cases. What the operator may mend (credentials, bucket, endpoint, region) is retried; what is
  * said of the object is final.
  */
-export function named(photo: PhotoRef, thrown: unknown): Error {
+export function toPhotoError(photo: PhotoRef, thrown: unknown): Error {
   const error = asError(thrown);
   if (error instanceof PhotoError || error.name === "UpstreamError") return error;
   const status = statusOf(thrown);
@@ -22,11 +22,11 @@ export function named(photo: PhotoRef, thrown: unknown): Error {
 }
 
 /**
- * As `named`, where no verdict hangs on it: GONE is whatever is not there, be it the bucket, as the answer to a HEAD has no
+ * As `toUpstreamError`, where no verdict hangs on it: GONE is whatever is not there, be it the bucket, as the answer to a HEAD has no
  * body that tells, and whoever named a bucket is told at once.
  */
-export function namedAbsent(photo: PhotoRef, thrown: unknown): Error {
-  if (statusOf(thrown) !== 404) return named(photo, thrown);
+export function toHeadError(photo: PhotoRef, thrown: unknown): Error {
+  if (statusOf(thrown) !== 404) return toPhotoError(photo, thrown);
   const { name } = asError(thrown);
   return new PhotoError("GONE", `${photo.bucket}/${photo.key}: ${name}`, { cause: thrown });
 }

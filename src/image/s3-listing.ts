@@ -7,7 +7,7 @@ import {
   type S3Client,
 } from "@aws-sdk/client-s3";
 import { asError, ConfigError, PhotoError, UpstreamError } from "../errors.ts";
-import type { ListedObject } from "../intake/settle.ts";
+import type { ListedObject } from "../intake/reconcile-range.ts";
 import type { ListedPage } from "../intake/sweep.ts";
 import { compareKeys } from "../key-order.ts";
 import { decodeForm } from "../text.ts";

@@ -4,10 +4,10 @@ import { Readable } from "node:stream";
 import { GetObjectCommand, type GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { ReplacedError } from "../errors.ts";
-import type { Known, PhotoRef } from "../photo.ts";
+import type { PhotoMetadata, PhotoRef } from "../photo.ts";
 import { etagOf, isAnyBytes, versionOf } from "../version.ts";
 import { type FetchLimits, type FetchPhoto, tooLarge, unavailable } from "./fetch.ts";
-import { named, namedAbsent } from "./s3-errors.ts";
+import { toHeadError, toPhotoError } from "./s3-errors.ts";
 import { HEAD_BYTES, sniff } from "./sniff.ts";
 
 export interface S3Settings {
@@ -67,7 +67,7 @@ export function createS3Fetch(s3: S3Client): FetchPhoto {
     } catch (thrown) {
       throw abort.signal.aborted
         ? unavailable(photo, `nothing came for ${limits.timeoutMs} ms`, thrown)
-        : named(photo, thrown);
+        : toPhotoError(photo, thrown);
     } finally {
       clearTimeout(quiet);
     }
@@ -93,7 +93,7 @@ export async function openObject(
   const answer = await s3
     .send(new GetObjectCommand({ Bucket: bucket, Key: key }))
     .catch((thrown: unknown) => {
-      throw namedAbsent(photo, thrown);
+      throw toHeadError(photo, thrown);
     });
   const body = answer.Body as Readable;
   const late = (): void => void body.destroy(unavailable(photo, `no more of it came within ${waitMs} ms`));
@@ -184,7 +184,7 @@ function checkTag(photo: PhotoRef, tag: string | undefined): void {
     throw new ReplacedError(`${photo.bucket}/${photo.key}: it was replaced`);
 }
 
-function knownFrom(metadata: Record<string, string>): Known {
+function knownFrom(metadata: Record<string, string>): PhotoMetadata {
   const { listing, uploader, claimed } = metadata;
   return {
     ...(listing && { listing }),

@@ -1,6 +1,6 @@
 import sharp, { type Metadata, type Sharp } from "sharp";
 import { checkHeader, corrupt } from "./decode.ts";
-import { partsIn, type Reading, readingsOf } from "./readings.ts";
+import { type DecodeVariant, decodeVariants, partsIn } from "./decode-variants.ts";
 import { sniff } from "./sniff.ts";
 import { type DecodeHeic, open, readViews, type Size, scaled } from "./views.ts";
 
@@ -55,7 +55,7 @@ export async function shrunk(
   const format = sniff(bytes);
   const header = await checkHeader(bytes, format, maxPixels);
   const failOn = damaged ? "none" : "truncated";
-  const readings = readingsOf(header, maxPixels);
+  const readings = decodeVariants(header, maxPixels);
   const first = readings[0]!;
   const count = readings.length * (1 + first.parts);
   // as a stream, where nothing has to be cut, or laid on black
@@ -96,7 +96,7 @@ function sheetOf(views: readonly Uint8Array[], { width, height }: Size): { photo
 }
 
 /** Of a view, before it is squashed: that of a part, where there are parts. */
-function shapeOf({ autoOrient: { width, height } }: Metadata, { parts, wide }: Reading): Size {
+function shapeOf({ autoOrient: { width, height } }: Metadata, { parts, wide }: DecodeVariant): Size {
   const times = partsIn(parts);
   return wide ? { width: width / times, height } : { width, height: height / times };
 }

@@ -10,7 +10,7 @@ import { PhotoError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
 import { etagOf, isAnyBytes, versionOf } from "../version.ts";
 import { unavailable } from "./fetch.ts";
-import { namedAbsent } from "./s3-errors.ts";
+import { toHeadError } from "./s3-errors.ts";
 
 /**
  * Gives the object of a photo these tags of ours, and takes others of ours away; null: takes all of ours away. Of a
@@ -51,7 +51,7 @@ export async function setTags(
   } catch (thrown) {
     const error = abort.abortSignal.aborted
       ? unavailable(photo, `no complete answer within ${timeoutMs} ms`, thrown)
-      : namedAbsent(photo, thrown);
+      : toHeadError(photo, thrown);
     if (error instanceof PhotoError && error.code === "GONE") return { became: "gone" };
     throw error;
   }

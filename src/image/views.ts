@@ -1,5 +1,5 @@
 import sharp, { type Sharp, type SharpOptions } from "sharp";
-import { type Header, partsIn, type Reading, readingsOf } from "./readings.ts";
+import { type DecodeVariant, decodeVariants, type Header, partsIn } from "./decode-variants.ts";
 import type { Format } from "./sniff.ts";
 
 /** In pixels. */
@@ -38,7 +38,7 @@ export async function readViews(
   const { bytes, format, header, maxPixels } = photo;
   const views: Uint8Array[] = [];
   // one after the other: a photo keeps one core busy, and one reading in memory
-  for (const reading of readingsOf(header, maxPixels)) {
+  for (const reading of decodeVariants(header, maxPixels)) {
     const whole = spread(size, reading);
     const pixels =
       format === "heic"
@@ -53,7 +53,7 @@ export async function readViews(
 /** A reading before it is read. */
 export function open(
   bytes: Uint8Array,
-  { page, upright, profiled }: Pick<Reading, "page" | "upright" | "profiled">,
+  { page, upright, profiled }: Pick<DecodeVariant, "page" | "upright" | "profiled">,
   failOn: SharpOptions["failOn"],
 ): Sharp {
   const photo = sharp(bytes, { ...optionsOf(failOn), ignoreIcc: !profiled, ...(page > 0 && { page }) });
@@ -77,7 +77,7 @@ export function optionsOf(failOn: SharpOptions["failOn"]): SharpOptions {
 }
 
 /** Of a whole out of which each part is to be cut in `size`. */
-function spread({ width, height }: Size, { parts, wide }: Reading): Size {
+function spread({ width, height }: Size, { parts, wide }: DecodeVariant): Size {
   const times = partsIn(parts);
   return wide ? { width: Math.round(width * times), height } : { width, height: Math.round(height * times) };
 }
@@ -110,7 +110,7 @@ function contrast(rgb: Uint8Array): number {
 async function cut(
   rgb: Uint8Array,
   whole: Size,
-  { parts, wide }: Reading,
+  { parts, wide }: DecodeVariant,
   { width, height }: Size,
 ): Promise<Uint8Array[]> {
   if (parts === 0) return [rgb];

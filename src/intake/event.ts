@@ -1,5 +1,5 @@
 import { EventError } from "../errors.ts";
-import type { Known, Store } from "../photo.ts";
+import type { PhotoMetadata, Store } from "../photo.ts";
 import { decodeForm } from "../text.ts";
 import { fits, MAX_KEY_BYTES } from "./shape.ts";
 
@@ -29,7 +29,7 @@ export interface PhotoEvent {
   order: string | null;
   /** When it was said, as far as the source tells, else when it came. What has an order counts by that first. */
   receivedAt: Received;
-  known: Known;
+  known: PhotoMetadata;
 }
 
 /** What one message said. */

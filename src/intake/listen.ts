@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { cachedFor } from "../cached-for.ts";
 import { asError, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
-import type { Recorded } from "../photo.ts";
-import { recently } from "../recently.ts";
+import type { EventOutcome } from "../photo.ts";
 import type { PhotoEvent } from "./event.ts";
-import { type Bad, Hand, type Message, type Read, Refused } from "./hand.ts";
+import { type Bad, type Message, type Read, ReceivedMessages, Refused } from "./received-messages.ts";
 
 /** A queue that hides a message from others for a while, and delivers it again unless it is removed. */
 export interface MessageQueue {
@@ -17,8 +17,8 @@ export interface MessageQueue {
 }
 
 export interface ListenDeps {
-  /** As takeEvents does. */
-  take(events: readonly PhotoEvent[]): Promise<Recorded[]>;
+  /** As ingestEvents does. */
+  take(events: readonly PhotoEvent[]): Promise<EventOutcome[]>;
   keepBad(source: string, messages: readonly Bad[]): Promise<void>;
   /** How many uploads wait in the queue of photos. @throws {UpstreamError} while it is away. */
   waiting(): Promise<number>;
@@ -37,7 +37,7 @@ export interface ListenSettings {
 
 export interface ListenEvents {
   /** Messages were committed, and removed from the queue. */
-  took(messages: number, outcomes: readonly Recorded[]): void;
+  took(messages: number, outcomes: readonly EventOutcome[]): void;
   /** A message was put aside. */
   bad(message: Bad): void;
   /** Something failed; what was in hand comes back. */
@@ -67,7 +67,7 @@ export function listenTo(
   const stop = new AbortController();
   /** Those of the loops that met an outage when they last asked. */
   const failing = new Set<object>();
-  const waiting = recently(deps.waiting, 1_000);
+  const waiting = cachedFor(deps.waiting, 1_000);
   const rest = (ms: number): Promise<void> =>
     sleep(ms * (0.5 + Math.random()), undefined, { signal: stop.signal }).catch(() => {});
 
@@ -93,63 +93,63 @@ export function listenTo(
   /** @throws what kept something from being taken, after all that could be done is done. */
   async function takeIn(messages: readonly Message[], loop: object): Promise<void> {
     if (messages.length === 0) return;
-    const hand = new Hand(messages);
+    const received = new ReceivedMessages(messages);
     const renew = setInterval(
       () => void queue.hide(messages).catch((error: unknown) => events.unwell(asError(error))),
       (settings.visibilityS * 1_000) / 3,
     );
     try {
       for (let tries = 0, outages = 0; ; outages++) {
-        hand.failure = undefined;
-        await takeTogether([...hand.understood], hand);
-        if (hand.bad.size > 0) await putAside(hand);
-        if (!hand.failure || hand.understood.size + hand.bad.size === 0) break;
+        received.failure = undefined;
+        await takeTogether([...received.understood], received);
+        if (received.bad.size > 0) await putAside(received);
+        if (!received.failure || received.understood.size + received.bad.size === 0) break;
         failing.add(loop);
         // a message that fails so while Postgres answers must not hold up the others for ever
-        if (!isRefusedToAll(hand.failure) && ++tries === MAX_TRIES) break;
-        if (!(await answersAgain(hand.failure, outages))) break;
+        if (!isRefusedToAll(received.failure) && ++tries === MAX_TRIES) break;
+        if (!(await answersAgain(received.failure, outages))) break;
       }
     } finally {
       clearInterval(renew);
     }
-    if (hand.taken > 0) events.took(hand.taken, hand.outcomes);
-    if (hand.settled.length > 0) await queue.remove(hand.settled);
-    if (hand.failure) throw hand.failure;
-    const [refused] = hand.refused;
+    if (received.taken > 0) events.took(received.taken, received.outcomes);
+    if (received.settled.length > 0) await queue.remove(received.settled);
+    if (received.failure) throw received.failure;
+    const [refused] = received.refused;
     // where some were taken the others are at fault, and need not slow down what follows them
-    if (refused && hand.settled.length === 0) throw refused;
-    for (const error of hand.refused) events.unwell(error);
+    if (refused && received.settled.length === 0) throw refused;
+    for (const error of received.refused) events.unwell(error);
   }
 
   /** In one transaction; where that is refused, each message in one of its own. */
-  async function takeTogether(read: readonly Read[], hand: Hand): Promise<void> {
+  async function takeTogether(read: readonly Read[], received: ReceivedMessages): Promise<void> {
     if (read.length === 0) return;
     try {
-      hand.take(read, await deps.take(read.flatMap(({ said }) => said)));
+      received.take(read, await deps.take(read.flatMap(({ said }) => said)));
     } catch (thrown) {
       if (isOutage(thrown)) {
-        hand.failure = thrown;
+        received.failure = thrown;
         // what was to be queued is committed by then
-        if (thrown.code === "QUEUE_UNAVAILABLE") hand.take(read, []);
+        if (thrown.code === "QUEUE_UNAVAILABLE") received.take(read, []);
       } else if (read.length === 1) {
-        hand.refuse(read[0]!, asError(thrown));
+        received.refuse(read[0]!, asError(thrown));
       } else {
-        for (const one of read) if (!hand.failure) await takeTogether([one], hand);
+        for (const one of read) if (!received.failure) await takeTogether([one], received);
       }
     }
   }
 
-  async function putAside(hand: Hand): Promise<void> {
-    const bad = hand.described();
+  async function putAside(received: ReceivedMessages): Promise<void> {
+    const bad = received.described();
     try {
       await deps.keepBad(queue.source, bad);
     } catch (thrown) {
-      hand.failure = asError(thrown);
+      received.failure = asError(thrown);
       return;
     }
     for (const each of bad) events.bad(each);
-    hand.settled.push(...hand.bad.keys());
-    hand.bad.clear();
+    received.settled.push(...received.bad.keys());
+    received.bad.clear();
   }
 
   /** Waits until Postgres answers, longer the more `tries` there were. @returns false where it is time to stop first. */

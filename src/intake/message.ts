@@ -1,8 +1,8 @@
 import { asError, EventError } from "../errors.ts";
 import type { Parsed, PhotoEvent, Received } from "./event.ts";
 import { parseEventBridge } from "./eventbridge.ts";
+import { parsePhotoList } from "./photo-list.ts";
 import { parseS3 } from "./s3.ts";
-import { parseTold } from "./told.ts";
 
 /**
  * Reads what a queue brought: a notification of S3 or MinIO, or an event of EventBridge, either of them bare or in the
@@ -57,7 +57,7 @@ function open(body: string): Opened {
   if (has(message, "Type") && has(message, "TopicArn"))
     return { said: openEnvelope(message), parse: parseNotification };
   if (isNotification(message)) return { said: message, parse: parseNotification };
-  if (Array.isArray(message) || has(message, "key")) return { said: message, parse: parseTold };
+  if (Array.isArray(message) || has(message, "key")) return { said: message, parse: parsePhotoList };
   throw new EventError(
     "EVENT_INVALID",
     "expected a notification of S3, an event of EventBridge, either of them alone or from SNS, or photos with bucket and key",

@@ -6,8 +6,8 @@ import {
   SQSClient,
 } from "@aws-sdk/client-sqs";
 import type { Closable } from "../lifecycle.ts";
-import type { Message } from "./hand.ts";
 import type { MessageQueue } from "./listen.ts";
+import type { Message } from "./received-messages.ts";
 
 export interface SqsSettings {
   /** "" is AWS itself: the host of the queue's URL. */

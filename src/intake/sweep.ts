@@ -2,11 +2,11 @@ import { compareKeys, storableKey } from "../key-order.ts";
 import {
   type KnownObject,
   type ListedObject,
-  type Looked,
-  type Rules,
-  settle,
+  type ReconcileDeps,
+  type ReconcileRules,
+  reconcileRange,
   type Wanted,
-} from "./settle.ts";
+} from "./reconcile-range.ts";
 import { fits, MAX_KEY_BYTES } from "./shape.ts";
 
 export interface ListedPage {
@@ -17,7 +17,7 @@ export interface ListedPage {
 }
 
 /** The neighbours of a sweep: the store, the table of photos, and the queue. */
-export interface SweepDeps extends Looked {
+export interface SweepDeps extends ReconcileDeps {
   /** The listing behind a key. */
   pages(after: string): AsyncIterable<ListedPage>;
   /** Objects with a current photo behind `after` up to `upTo`, at most `limit` of them, in the same order. */
@@ -76,7 +76,7 @@ export interface Swept extends Totals {
  */
 export async function sweep(
   deps: SweepDeps,
-  rules: Rules & { allowRemovals: boolean },
+  rules: ReconcileRules & { allowRemovals: boolean },
   from: { cursor: string } & Totals,
   signal: AbortSignal,
   report: (totals: Totals, cursor: string) => void,
@@ -89,7 +89,7 @@ export async function sweep(
   /** @returns why it must not be done. */
   async function step({ listed, known, upTo }: Slice): Promise<Swept["refused"]> {
     signal.throwIfAborted();
-    const { counts, items } = await settle(deps, rules, listed, known);
+    const { counts, items } = await reconcileRange(deps, rules, listed, known);
     const removals = items.filter(({ kind }) => kind === "removed").length;
     const refused = await bearable(totals.gone, removals);
     if (refused) return refused;

@@ -4,15 +4,15 @@ import type { Scores } from "../photo.ts";
  * The scores of a photo from those of its frames, or other views of it, in their order. A human in one frame is a human in
  * the photo. The categories are those of the first frame: it is what a still preview shows, and the mean would be of no frame.
  */
-export function together(frames: readonly Scores[]): Scores {
+export function combineFrames(frames: readonly Scores[]): Scores {
   return { categories: frames[0]!.categories, human: Math.max(...frames.map(({ human }) => human)) };
 }
 
 /** What was said of the frame that most likely shows a human, which frame it is, and the scores of the photo. */
-export function strongest<Said extends { scores: Scores }>(
+export function frameWithTopHuman<Said extends { scores: Scores }>(
   frames: readonly Said[],
 ): Said & { frame: number } {
-  const scores = together(frames.map((said) => said.scores));
+  const scores = combineFrames(frames.map((said) => said.scores));
   // -1 where a score is no number
   const frame = Math.max(
     0,
@@ -30,5 +30,5 @@ export async function runFrames(
   const frames = photos.flat();
   const scores: Scores[] = [];
   for (let at = 0; at < frames.length; at += size) scores.push(...(await run(frames.slice(at, at + size))));
-  return photos.map(({ length }) => together(scores.splice(0, length)));
+  return photos.map(({ length }) => combineFrames(scores.splice(0, length)));
 }

@@ -1,9 +1,9 @@
 import { performance } from "node:perf_hooks";
 import { asError, codeOf, type ErrorCode, isOutage, ModerationError, ReplacedError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
-import type { Decision, Known, Lane, PhotoJob, PhotoRef, Scores } from "../photo.ts";
+import type { Decision, Lane, PhotoJob, PhotoMetadata, PhotoRef, Scores } from "../photo.ts";
 import { isAnyBytes } from "../version.ts";
-import { release } from "./release.ts";
+import { freeBuffer } from "./free-buffer.ts";
 import type { Score, Scored } from "./same-bytes.ts";
 
 export type Stage = "fetch" | "lookup" | "decode" | "batch" | "record" | "total";
@@ -50,7 +50,7 @@ export interface ModelSteps {
 /** A photo's bytes, and what its object's metadata says of it. */
 export interface Fetched {
   bytes: Uint8Array;
-  known: Known;
+  known: PhotoMetadata;
 }
 
 /** The steps of the line; each is somebody else's work. */
@@ -67,22 +67,22 @@ export interface LineSteps {
   by(): string;
   /** Returns once it is committed. `changed` is false when it had been recorded before. */
   record(outcome: LineOutcome, lane: Lane): Promise<{ changed: boolean }>;
-  knownFromKey(key: string): Known;
+  knownFromKey(key: string): PhotoMetadata;
   /**
    * Told of every photo in whose place the store has another object, after the commit: takes that one in, unless something has told of it.
    *
    * @throws {UpstreamError} nothing is known to be taken in.
    */
-  lookAgain(photo: PhotoJob, lane: Lane): Promise<void>;
+  reconcile(photo: PhotoJob, lane: Lane): Promise<void>;
   /** Whether `shadow` is to be told of this photo, for which its bytes and pixels are kept until its commit. */
   shadows(photo: PhotoJob, lane: Lane): boolean;
   /** Told after the commit; must return at once. */
   shadow(photo: PhotoJob, judged: Judged, kept: Kept): void;
   observe(stage: Stage, lane: Lane, seconds: number): void;
   /** Told of every photo whose rendition cannot be judged, and which is now read itself. */
-  passedOver(photo: PhotoJob, error: Error): void;
+  renditionSkipped(photo: PhotoJob, error: Error): void;
   /** Told of every photo that has left the line, after its commit. */
-  left(photo: PhotoJob, lane: Lane, outcome: LineOutcome, changed: boolean): void;
+  finished(photo: PhotoJob, lane: Lane, outcome: LineOutcome, changed: boolean): void;
   /** Told of every try that another one follows. */
   retried(photo: PhotoJob, lane: Lane, error: Error): void;
 }
@@ -123,7 +123,7 @@ export interface LineOutcome {
   fed?: true;
   /** The model that judged it, or was to: `model:NAME`. */
   by: string;
-  known: Known;
+  known: PhotoMetadata;
   /** Names the batch in logs and history; "" where none was formed. */
   batch: string;
   result:
@@ -152,7 +152,7 @@ export async function moderate(
 ): Promise<void> {
   const begun = performance.now();
   let looked: string | undefined;
-  let known: Known = { ...steps.knownFromKey(photo.key), ...photo.known };
+  let known: PhotoMetadata = { ...steps.knownFromKey(photo.key), ...photo.known };
   const timed = async <T>(stage: Stage, work: () => Promise<T>): Promise<T> => {
     const since = performance.now();
     const value = await work();
@@ -175,7 +175,7 @@ export async function moderate(
       throw thrown;
     });
     steps.observe("total", lane, (performance.now() - begun) / 1000);
-    steps.left(photo, lane, outcome, changed);
+    steps.finished(photo, lane, outcome, changed);
   };
 
   let kept: Kept | undefined;
@@ -192,7 +192,7 @@ export async function moderate(
         return timed("batch", () => model.infer(decoded, lane));
       });
       if (steps.shadows(photo, lane)) kept = { bytes: fetched.bytes, pixels };
-      else release(fetched.bytes);
+      else freeBuffer(fetched.bytes);
       return { by: model.by, decision: model.decide(scored.scores), ...scored };
     });
   };
@@ -205,14 +205,14 @@ export async function moderate(
       const error = asError(thrown);
       if (isTriedAgain(error, last)) throw error;
       // what is wrong with a copy says nothing of the photo
-      steps.passedOver(photo, error);
+      steps.renditionSkipped(photo, error);
       return judge(photo);
     }
   };
 
   const lookAgain = async (): Promise<void> => {
     try {
-      await steps.lookAgain(photo, lane);
+      await steps.reconcile(photo, lane);
     } catch (thrown) {
       const error = asError(thrown);
       // what is not found now, a sweep finds

@@ -4,8 +4,9 @@ import { asError, codeOf, type ErrorCode, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Lane, PhotoJob } from "../photo.ts";
 import { policyIdOf } from "../policy-id.ts";
-import { strongest } from "./frames.ts";
-import { type Class, createGate, type Gate } from "./gate.ts";
+import { type BackfillThrottle, createBackfillThrottle } from "./backfill-throttle.ts";
+import { frameWithTopHuman } from "./frames.ts";
+import { createHotSwap } from "./hot-swap.ts";
 import {
   type LineModel,
   type LineOutcome,
@@ -17,12 +18,11 @@ import {
   type Turn,
   type Weight,
 } from "./line.ts";
-import { createRoom, type Room } from "./room.ts";
+import { createPriorityLimiter, type Priority, type PriorityLimiter } from "./priority-limiter.ts";
 import { createScore, type KnownScores, type Score, type Scored } from "./same-bytes.ts";
 import { createShadow, type Shadow, type ShadowEvents, type ShadowScore } from "./shadow.ts";
-import { createSuccession } from "./succession.ts";
 
-export interface WorkerDeps extends Pick<LineSteps, "fetch" | "time" | "lookAgain" | "knownFromKey"> {
+export interface WorkerDeps extends Pick<LineSteps, "fetch" | "time" | "reconcile" | "knownFromKey"> {
   /** Commits a group; which of its photos changed, by id. */
   record(outcomes: readonly RecordedOutcome[]): Promise<Map<string, boolean>>;
   /** Scores that a model (`by`) gave to bytes with these digests, by digest; without it every photo is judged. */
@@ -48,12 +48,12 @@ export interface WorkerLimits {
 export interface WorkerEvents extends ShadowEvents {
   stage(stage: Stage, lane: Lane, seconds: number): void;
   batch(id: string, photos: number, seconds: number, provider: string): void;
-  left(photo: PhotoJob, lane: Lane, outcome: RecordedOutcome, changed: boolean): void;
+  finished(photo: PhotoJob, lane: Lane, outcome: RecordedOutcome, changed: boolean): void;
   retried(photo: PhotoJob, lane: Lane, code: ErrorCode, error: Error): void;
   /** A photo whose bytes the model has judged before. */
-  same(lane: Lane): void;
+  duplicateBytes(lane: Lane): void;
   /** A photo is read itself, because its rendition cannot be judged. */
-  passedOver(photo: PhotoJob, error: Error): void;
+  renditionSkipped(photo: PhotoJob, error: Error): void;
 }
 
 export interface ModerationWorker extends Closable {
@@ -72,7 +72,7 @@ export interface ModerationWorker extends Closable {
 
 /**
  * The line with its two batchers: one forms a model's batches, one the groups that are committed together.
- * Gates, live photos first, keep a backlog of the archive from standing in front of an upload: at most `decoders` and
+ * Limiters, which let live photos in first, keep a backlog of the archive from standing in front of an upload: at most `decoders` and
  * `slowDecoders` photos are being decoded, and one that is large. Its callers bound how many of each lane are in hand, with their bytes or pixels.
  *
  * @param first the model to begin with; the worker closes it.
@@ -84,20 +84,20 @@ export function createModerationWorker(
   events: WorkerEvents,
 ): ModerationWorker {
   const policy = policyIdOf(deps.policyText);
-  const decoding: Record<Weight, Gate> = {
-    ordinary: createGate(limits.decoders),
-    slow: createGate(limits.slowDecoders),
-    large: createGate(1),
+  const decoding: Record<Weight, PriorityLimiter> = {
+    ordinary: createPriorityLimiter(limits.decoders),
+    slow: createPriorityLimiter(limits.slowDecoders),
+    large: createPriorityLimiter(1),
   };
   const tag = `${process.pid.toString(36)}${Date.now().toString(36)}`;
   let batches = 0;
   let shadow: Shadow | undefined;
 
-  function turnOf(of: Class): Turn {
+  function turnOf(of: Priority): Turn {
     return (work, weight = "ordinary") => decoding[weight](of, work);
   }
 
-  function seat(model: LineModel): ModelSteps & Closable {
+  function startPipeline(model: LineModel): ModelSteps & Closable {
     const inference = createBatcher<Uint8Array, Scored>(
       async (photos) => {
         const batch = `${tag}-${++batches}`;
@@ -120,7 +120,7 @@ export function createModerationWorker(
       score,
       decode: (bytes, lane) => model.decode(bytes, turnOf(lane)),
       async infer(pixels, lane) {
-        const { scores, batch } = strongest(
+        const { scores, batch } = frameWithTopHuman(
           await Promise.all(pixels.map((frame) => inference.add(frame, lane))),
         );
         return { scores, batch };
@@ -148,13 +148,13 @@ export function createModerationWorker(
       events.stage("lookup", lane, (performance.now() - since) / 1000);
       return known;
     };
-    return { score: createScore(look, events.same), close: () => lookups.close() };
+    return { score: createScore(look, events.duplicateBytes), close: () => lookups.close() };
   }
 
-  const models = createSuccession(seat(first));
-  const room: Room =
+  const models = createHotSwap(startPipeline(first));
+  const throttle: BackfillThrottle =
     first.provider === "cpu"
-      ? createRoom(Math.max(1, limits.decoders - 1), QUIET_MS, () => performance.now())
+      ? createBackfillThrottle(Math.max(1, limits.decoders - 1), QUIET_MS, () => performance.now())
       : (_lane, work) => work();
   const recorder = createBatcher<LineOutcome, { changed: boolean }>(async (outcomes) => {
     try {
@@ -174,16 +174,17 @@ export function createModerationWorker(
   const steps: LineSteps = {
     fetch: deps.fetch,
     time: deps.time,
-    withModel: (lane, work) => room(lane, () => models.use(work)),
+    withModel: (lane, work) => throttle(lane, () => models.use(work)),
     by: () => models.current.by,
     record: (outcome, lane) => recorder.add(outcome, lane),
     knownFromKey: deps.knownFromKey,
-    lookAgain: deps.lookAgain,
+    reconcile: deps.reconcile,
     shadows: (photo, lane) => lane === "live" && (shadow?.wants(photo.id) ?? false),
     shadow: (photo, judged, kept) => shadow?.offer({ photoId: photo.id, beside: judged, ...kept }),
     observe: events.stage,
-    passedOver: events.passedOver,
-    left: (photo, lane, outcome, changed) => events.left(photo, lane, { ...outcome, policy }, changed),
+    renditionSkipped: events.renditionSkipped,
+    finished: (photo, lane, outcome, changed) =>
+      events.finished(photo, lane, { ...outcome, policy }, changed),
     retried: (photo, lane, error) => events.retried(photo, lane, codeOf(error), error),
   };
 
@@ -194,9 +195,9 @@ export function createModerationWorker(
       const { id: photoId, known, fed } = photo;
       const outcome = { photoId, ...(fed && { fed }), by: steps.by(), known, batch: "", result };
       const { changed } = await steps.record(outcome, lane);
-      steps.left(photo, lane, outcome, changed);
+      steps.finished(photo, lane, outcome, changed);
     },
-    replace: (model) => models.replace(seat(model)),
+    replace: (model) => models.replace(startPipeline(model)),
     async shadow(model, share) {
       const before = shadow;
       shadow =

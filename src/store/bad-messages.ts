@@ -1,4 +1,4 @@
-import type { Bad } from "../intake/hand.ts";
+import type { Bad } from "../intake/received-messages.ts";
 import { storable } from "../text.ts";
 import { type Pool, type Queryable, query } from "./pool.ts";
 

@@ -1,7 +1,7 @@
 import type pg from "pg";
 import { UpstreamError } from "../errors.ts";
 import type { PhotoEvent } from "../intake/event.ts";
-import type { Lane, PhotoJob, PhotoRef, Recorded } from "../photo.ts";
+import type { EventOutcome, Lane, PhotoJob, PhotoRef } from "../photo.ts";
 import { type Pool, type Queryable, query } from "./pool.ts";
 
 /** What is stored of an event, also where nobody knows when it was said; see record_events. */
@@ -20,8 +20,8 @@ export async function recordEvents(
   events: readonly StoredEvent[],
   pad: "left" | "right",
   erase = false,
-): Promise<Recorded[]> {
-  return query<Recorded & pg.QueryResultRow>(db, {
+): Promise<EventOutcome[]> {
+  return query<EventOutcome & pg.QueryResultRow>(db, {
     name: "record_events",
     text: `select photo_id as "photoId", outcome, queue from record_events($1, $2, $3)`,
     values: [

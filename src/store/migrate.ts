@@ -6,7 +6,7 @@ import pg from "pg";
 import { ConfigError, UpstreamError } from "../errors.ts";
 import { packageRoot } from "../package-root.ts";
 import { buildIndexes } from "./indexes.ts";
-import { named, query } from "./pool.ts";
+import { query, toUpstreamError } from "./pool.ts";
 
 export interface SchemaState {
   /** Migrations that the code has and the database does not. */
@@ -27,7 +27,7 @@ export async function migrate(url: string, queueSchema: string, folder = migrati
   // what breaks fails the statement at hand, or the next one
   client.on("error", () => {});
   await client.connect().catch((cause: unknown) => {
-    throw named(cause);
+    throw toUpstreamError(cause);
   });
   try {
     // what a role or a database allows its queries; transaction_timeout is of Postgres 17 and newer
@@ -51,7 +51,7 @@ export async function migrate(url: string, queueSchema: string, folder = migrati
     await buildIndexes(client);
     return applied.map((migration) => migration.name);
   } catch (cause) {
-    throw named(cause);
+    throw toUpstreamError(cause);
   } finally {
     await client.end();
   }

@@ -1,5 +1,5 @@
 import type { PhotoNow } from "../deliver/object-tags.ts";
-import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
+import type { Lane, PhotoJob, PhotoMetadata, PhotoRef } from "../photo.ts";
 import { type Pool, query } from "./pool.ts";
 
 export type PhotoState = "pending" | "shown" | "hidden" | "review" | "failed";
@@ -17,7 +17,7 @@ export interface Registered extends PhotoJob {
  */
 export async function registerPhotos(
   db: Pool,
-  photos: readonly (PhotoRef & { known: Known })[],
+  photos: readonly (PhotoRef & { known: PhotoMetadata })[],
   lane: Lane,
   looked?: string,
 ): Promise<Registered[]> {

@@ -1,7 +1,7 @@
-import type { Stretch } from "../backfill/pages.ts";
+import type { ScanPage } from "../backfill/pages.ts";
 import type { Decided } from "../backfill/redecide.ts";
+import { nextAfter, rangeEnd } from "./id-range.ts";
 import { type Pool, query } from "./pool.ts";
-import { reached, stretchEnd } from "./stretch.ts";
 
 export interface PolicyRow {
   /** What `photos.policy` and `verdicts.policy` say. */
@@ -50,8 +50,8 @@ export async function scoredPhotos(
   after: string,
   upTo: string,
   limit: number,
-): Promise<Stretch<ScoredPhoto>> {
-  const to = stretchEnd(after, upTo);
+): Promise<ScanPage<ScoredPhoto>> {
+  const to = rangeEnd(after, upTo);
   const found = await query<ScoredPhoto>(db, {
     name: "scored_photos",
     text: `select p.id, p.bucket, p.key, p.state, p.category, p.decided_by as by, p.policy, v.human, v.scores, v.rendition
@@ -64,5 +64,5 @@ export async function scoredPhotos(
       order by p.id limit $4`,
     values: [policy, after, to, limit],
   });
-  return { found, ...reached(found, limit, to, upTo) };
+  return { found, ...nextAfter(found, limit, to, upTo) };
 }

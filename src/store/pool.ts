@@ -42,7 +42,7 @@ export async function query<Row extends pg.QueryResultRow>(
   try {
     return (await db.query<Row>(statement)).rows;
   } catch (cause) {
-    throw named(cause);
+    throw toUpstreamError(cause);
   }
 }
 
@@ -64,7 +64,7 @@ export async function connection<T>(db: Pool, work: (client: pg.PoolClient) => P
     return result;
   } catch (cause) {
     client?.release(true);
-    throw named(cause);
+    throw toUpstreamError(cause);
   }
 }
 
@@ -73,7 +73,7 @@ export async function connection<T>(db: Pool, work: (client: pg.PoolClient) => P
  *
  * @throws as `query` does.
  */
-export async function patiently<Row extends pg.QueryResultRow>(
+export async function queryWithoutTimeout<Row extends pg.QueryResultRow>(
   db: Pool,
   text: string,
   values: readonly unknown[] = [],
@@ -88,7 +88,7 @@ export async function patiently<Row extends pg.QueryResultRow>(
 }
 
 /** Whatever a statement threw, as an UpstreamError where it says nothing of the statement. */
-export function named(cause: unknown): unknown {
+export function toUpstreamError(cause: unknown): unknown {
   const { code, message } = cause as { code?: unknown; message: string };
   // rights that are being given, or were taken away, and no fault of whatever was to be done
   if (code === FORBIDDEN) {

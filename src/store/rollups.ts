@@ -1,4 +1,4 @@
-import { type Pool, patiently, query } from "./pool.ts";
+import { type Pool, query, queryWithoutTimeout } from "./pool.ts";
 
 /** A count that is not what the tables say. */
 export interface WrongCount {
@@ -34,7 +34,7 @@ export async function foldRollups(db: Pool): Promise<number> {
  * @throws {UpstreamError} DATABASE_UNAVAILABLE
  */
 export async function checkRollups(db: Pool, limit: number): Promise<WrongCount[]> {
-  return patiently<WrongCount>(
+  return queryWithoutTimeout<WrongCount>(
     db,
     "select rollup, of, missing::float8 as missing from check_rollups() order by abs(missing) desc, rollup, of limit $1",
     [limit],
@@ -48,7 +48,7 @@ export async function checkRollups(db: Pool, limit: number): Promise<WrongCount[
  * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing was mended, or nobody knows.
  */
 export async function mendRollups(db: Pool): Promise<number> {
-  const [mended] = await patiently<{ wrong: number }>(db, "select mend_rollups()::float8 as wrong");
+  const [mended] = await queryWithoutTimeout<{ wrong: number }>(db, "select mend_rollups()::float8 as wrong");
   return mended!.wrong;
 }
 

@@ -1,8 +1,8 @@
-import type { Stretch } from "../backfill/pages.ts";
+import type { ScanPage } from "../backfill/pages.ts";
 import type { PhotoSelector } from "../backfill/selector.ts";
 import { ConfigError } from "../errors.ts";
+import { nextAfter, rangeEnd } from "./id-range.ts";
 import { type Pool, query } from "./pool.ts";
-import { reached, stretchEnd } from "./stretch.ts";
 
 /** Which current photos; what is undefined narrows nothing. */
 export interface PhotoFilter extends Omit<PhotoSelector, "kind" | "olderModel"> {
@@ -21,8 +21,8 @@ export async function selectPhotos(
   filter: PhotoFilter,
   after: string,
   limit: number,
-): Promise<Stretch<string>> {
-  const to = stretchEnd(after, filter.upTo);
+): Promise<ScanPage<string>> {
+  const to = rangeEnd(after, filter.upTo);
   const { state, code, notBy, below, since, until, listing, uploader } = filter;
   const rows = await query<{ id: string }>(db, {
     name: "select_photos",
@@ -38,7 +38,7 @@ export async function selectPhotos(
       (value) => value ?? null,
     ),
   });
-  return { found: rows.map(({ id }) => id), ...reached(rows, limit, to, filter.upTo) };
+  return { found: rows.map(({ id }) => id), ...nextAfter(rows, limit, to, filter.upTo) };
 }
 
 /** The largest id of a photo; "0" where there is none. */
@@ -57,7 +57,7 @@ export async function viewPhotos(
   name: string,
   after: string,
   limit: number,
-): Promise<Stretch<string>> {
+): Promise<ScanPage<string>> {
   const view = name
     .split(".")
     .map((part) => `"${part.replaceAll('"', '""')}"`)

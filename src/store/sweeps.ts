@@ -1,10 +1,10 @@
 import type pg from "pg";
 import { UpstreamError } from "../errors.ts";
-import type { KnownObject, ObjectState, Wanted } from "../intake/settle.ts";
+import type { KnownObject, ObjectState, Wanted } from "../intake/reconcile-range.ts";
 import type { Totals } from "../intake/sweep.ts";
-import type { Lane, Recorded } from "../photo.ts";
+import type { EventOutcome, Lane } from "../photo.ts";
 import { recordEvents } from "./events.ts";
-import { connection, named, type Pool, type Queryable, query } from "./pool.ts";
+import { connection, type Pool, type Queryable, query, toUpstreamError } from "./pool.ts";
 import { isRefused } from "./refused.ts";
 
 export interface SweepRow extends Totals {
@@ -41,7 +41,7 @@ export async function lockSweeps(db: Pool, bucket: string): Promise<{ close(): P
     }
   } catch (cause) {
     release(cause as Error);
-    throw named(cause);
+    throw toUpstreamError(cause);
   }
   const held = client;
   return { close: () => held.query(give, [bucket]).then(() => release(), release) };
@@ -79,8 +79,8 @@ export async function finishSweep(db: Pool, id: string, seconds: number): Promis
 }
 
 /** changed: what is known of the object is not what it was, and nothing was done about it. */
-export interface SweepOutcome extends Omit<Recorded, "outcome"> {
-  outcome: Recorded["outcome"] | "changed";
+export interface SweepOutcome extends Omit<EventOutcome, "outcome"> {
+  outcome: EventOutcome["outcome"] | "changed";
 }
 
 /**
@@ -130,7 +130,7 @@ export async function takeFound(
   bucket: string,
   { kind, key, version, state }: Wanted,
   { pad, lane }: { pad: "left" | "right"; lane: Lane },
-): Promise<Recorded | undefined> {
+): Promise<EventOutcome | undefined> {
   return connection(db, async (client) => {
     await client.query("begin");
     // from here on, whoever tells of the object waits

@@ -36,7 +36,7 @@ export async function recordWith(
 }
 
 /** What a run over stored scores has looked at since it noted last where it stands. */
-export interface Stretch {
+export interface ScanProgress {
   /** Null at the beginning. */
   from: { after: string } | null;
   to: { after: string };
@@ -56,7 +56,7 @@ export async function recordAnew(
   db: Pool,
   backfill: string,
   outcomes: readonly Outcome[],
-  { from, to, seen, end }: Stretch,
+  { from, to, seen, end }: ScanProgress,
 ): Promise<boolean> {
   const items = outcomes.map((outcome) => ({ ...asItem({ ...outcome, backfill }), stored: true }));
   try {

@@ -3,7 +3,7 @@
 import { fresh, type GaugeSource } from "../http/gauges.ts";
 import type { Scope } from "../lifecycle.ts";
 import type { Logger } from "../log.ts";
-import { regularly } from "../regularly.ts";
+import { runEvery } from "../run-every.ts";
 import { clockAheadS, wrongClock } from "../store/clock.ts";
 import type { Pool } from "../store/pool.ts";
 
@@ -11,14 +11,14 @@ import type { Pool } from "../store/pool.ts";
  * Says every minute in the log that the clocks are apart, for as long as they are. Nobody refuses to start for it: no verdict or
  * event counts by the clock of this machine, and where that of Postgres is the wrong one, all would refuse.
  *
- * @param unwell told where Postgres does not say.
+ * @param failed told where Postgres does not say.
  */
-export function watchClock(db: Pool, log: Logger, scope: Scope, unwell: (error: Error) => void): void {
+export function watchClock(db: Pool, log: Logger, scope: Scope, failed: (error: Error) => void): void {
   const look = async (): Promise<void> => {
     const wrong = wrongClock(await clockAheadS(db));
     if (wrong) log.error(wrong);
   };
-  scope.hold("clock", regularly(look, LOOK_MS, unwell));
+  scope.hold("clock", runEvery(look, LOOK_MS, failed));
 }
 
 /** Of this machine, unlike the other numbers that Postgres tells. */

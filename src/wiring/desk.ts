@@ -1,5 +1,6 @@
 /** Part of processes: the desk's neighbours, assembled from their parts. */
 import { join } from "node:path";
+import { cachedFor } from "../cached-for.ts";
 import type { Config } from "../config.ts";
 import { PhotoError } from "../errors.ts";
 import type { AccessDeps } from "../http/desk/access.ts";
@@ -12,7 +13,6 @@ import type { Scope } from "../lifecycle.ts";
 import { packageRoot } from "../package-root.ts";
 import type { PhotoRef } from "../photo.ts";
 import { boardQueues } from "../queue/board.ts";
-import { recently } from "../recently.ts";
 import { KINDS } from "../review/kinds.ts";
 import { addAuditEntry, readAuditLog } from "../store/audit-log.ts";
 import { readDeskPhotos, readWholePhoto } from "../store/desk-photos.ts";
@@ -71,7 +71,7 @@ export function openDesk(
     release: (holder, photos) => releaseClaims(db, holder, photos),
     decide: (moderator, decisions) => decideReviews(db, moderator, decisions),
     undo: ({ moderator, page }, decision) => undoReview(db, moderator, decision, leaseS, page),
-    counts: recently(() => countReviews(db, KINDS, auditPerMille), COUNTS_MS),
+    counts: cachedFor(() => countReviews(db, KINDS, auditPerMille), COUNTS_MS),
     throughput: (moderator, since) => countDecisions(db, moderator, since),
     appeal: (photo, reason, by) => openAppeal(db, photo, reason, { by, who: by }),
     photos: (ids) => readDeskPhotos(db, ids),

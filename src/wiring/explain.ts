@@ -7,9 +7,9 @@ import { openModelById } from "../infer/folders.ts";
 import type { Explained } from "../infer/infer.ts";
 import type { Model } from "../infer/model.ts";
 import type { Scope } from "../lifecycle.ts";
-import type { Wanted } from "../moderate/follow.ts";
-import { together } from "../moderate/frames.ts";
-import { createGate } from "../moderate/gate.ts";
+import { combineFrames } from "../moderate/frames.ts";
+import type { ModelRef } from "../moderate/model-watcher.ts";
+import { createPriorityLimiter } from "../moderate/priority-limiter.ts";
 import { type Judge, modelDirectories, openDefaultModel, openJudge } from "./judge.ts";
 
 export interface ExplainedPhoto extends Explained {
@@ -27,18 +27,18 @@ export interface ExplainedPhoto extends Explained {
 export function openExplainer(
   config: Config,
   scope: Scope,
-  active: () => Promise<Wanted | undefined>,
+  active: () => Promise<ModelRef | undefined>,
 ): (bytes: Uint8Array) => Promise<ExplainedPhoto> {
-  const one = createGate(1);
+  const one = createPriorityLimiter(1);
   let opened: Judge | undefined;
   let idle: NodeJS.Timeout | undefined;
 
-  function model(wanted: Wanted | undefined): Promise<Model> {
+  function model(wanted: ModelRef | undefined): Promise<Model> {
     if (!wanted) return openDefaultModel(config);
     return openModelById(modelDirectories(config), wanted, config.variant);
   }
 
-  async function open(wanted: Wanted | undefined): Promise<Judge> {
+  async function open(wanted: ModelRef | undefined): Promise<Judge> {
     const judge = await openJudge(config, await model(wanted), { background: true });
     try {
       const { maps, variant } = await judge.inference.ready();
@@ -72,7 +72,7 @@ export function openExplainer(
         for (const frame of await opened.decode(bytes, (work) => work()))
           explained.push(...(await opened.inference.explain([frame])));
         // laid out as the pictures of the desk are
-        const scores = together(explained.map(({ scores }) => scores));
+        const scores = combineFrames(explained.map(({ scores }) => scores));
         return {
           scores,
           nobody: seesNobody(scores.human, opened.policy),

@@ -1,24 +1,24 @@
 /** Part of processes: what the intake of events is assembled from. The API, the listener and the CLI use it. */
 import type { Config } from "../config.ts";
 import { asError, UpstreamError } from "../errors.ts";
-import { type EventDeps, type QueueDeps, queueForgotten } from "../intake/take-events.ts";
+import { type EventDeps, type QueueDeps, queueUnqueued } from "../intake/ingest-events.ts";
 import type { Scope } from "../lifecycle.ts";
 import type { Logger } from "../log.ts";
 import type { PhotoJob } from "../photo.ts";
 import type { Queues } from "../queue/queues.ts";
-import { regularly } from "../regularly.ts";
+import { runEvery } from "../run-every.ts";
 import { forgetBadMessages } from "../store/bad-messages.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../store/events.ts";
 import { forgetAnswers } from "../store/idempotent-answers.ts";
 import { type PendingCursor, pendingUploads } from "../store/photos.ts";
 import type { Pool } from "../store/pool.ts";
 import { withTimeout } from "../with-timeout.ts";
-import { keepFolded } from "./rollups.ts";
+import { startRollupFolding } from "./rollups.ts";
 import { openServers } from "./servers.ts";
 
 export interface EventIntake {
   db: Pool;
-  /** What `takeEvents` needs. */
+  /** What `ingestEvents` needs. */
   events: EventDeps;
   queues: Queues;
   /** How many uploads wait in the queue. */
@@ -36,46 +36,46 @@ export async function openEventIntake(config: Config, log: Logger, scope: Scope)
     db,
     events: {
       record: (events) => recordEvents(db, events, config.sequencerPad, config.removed === "erase"),
-      ...queueing(db, queues),
+      ...queueDeps(db, queues),
     },
     queues,
-    waiting: async () => (await orAway(queues, queues.depth("live"))).waiting,
+    waiting: async () => (await orQueueUnavailable(queues, queues.depth("live"))).waiting,
   };
 }
 
 /** What queueing photos needs. */
-export function queueing(db: Pool, queues: Queues): QueueDeps {
+export function queueDeps(db: Pool, queues: Queues): QueueDeps {
   return {
-    add: (lane, photos) => orAway(queues, queues.add(lane, photos)),
+    add: (lane, photos) => orQueueUnavailable(queues, queues.add(lane, photos)),
     markQueued: (ids) => markQueued(db, ids),
     unqueued: (olderThanS, limit) => unqueuedPhotos(db, olderThanS, limit),
   };
 }
 
 /** Queues what is committed and not queued, every minute, and forgets what is kept for a while only; folds the counts. */
-export function keepTidy({ db, queues }: EventIntake, log: Logger, scope: Scope): void {
-  keepFolded(db, log, scope);
-  keepQueued(db, queues, log, scope);
+export function startHousekeeping({ db, queues }: EventIntake, log: Logger, scope: Scope): void {
+  startRollupFolding(db, log, scope);
+  startRequeueing(db, queues, log, scope);
   const tidy = async (): Promise<void> => {
     await forgetAnswers(db);
     await forgetBadMessages(db);
   };
   const failed = (err: Error): void => log.warn({ err }, "could not forget what is old, and will again");
-  scope.hold("tidying", regularly(tidy, TIDY_MS, failed));
+  scope.hold("tidying", runEvery(tidy, TIDY_MS, failed));
 }
 
 /** Every minute queues what was committed and not queued: in a failure, or by a command that has no queue. */
-export function keepQueued(db: Pool, queues: Queues, log: Logger, scope: Scope): void {
-  const deps = queueing(db, queues);
+export function startRequeueing(db: Pool, queues: Queues, log: Logger, scope: Scope): void {
+  const deps = queueDeps(db, queues);
   const queue = async (): Promise<void> => {
-    const photos = await queueForgotten(deps, FORGOTTEN_S);
+    const photos = await queueUnqueued(deps, FORGOTTEN_S);
     if (photos > 0) log.warn({ photos }, "queued what had been committed and not queued");
-    const lost = await queueLost(db, queues);
+    const lost = await requeueLost(db, queues);
     if (lost > 0) log.warn({ photos: lost }, "queued uploads that the queue had lost");
   };
   const failed = (err: Error): void =>
     log.warn({ err }, "could not look for what is not queued, and will again");
-  scope.hold("queueing", regularly(queue, TIDY_MS, failed));
+  scope.hold("queueing", runEvery(queue, TIDY_MS, failed));
 }
 
 /**
@@ -85,7 +85,7 @@ export function keepQueued(db: Pool, queues: Queues, log: Logger, scope: Scope):
  *
  * @returns how many were missing.
  */
-export async function queueLost(
+export async function requeueLost(
   db: Pool,
   queues: Pick<Queues, "held" | "add" | "connected">,
 ): Promise<number> {
@@ -95,9 +95,9 @@ export async function queueLost(
     const page = await pendingUploads(db, LOST_S, after, LOST_PAGE);
     const missing: PhotoJob[] = [];
     for (const { registeredAt: _, ...photo } of page) {
-      if ((await orAway(queues, queues.held([photo.id]))) === 0) missing.push(photo);
+      if ((await orQueueUnavailable(queues, queues.held([photo.id]))) === 0) missing.push(photo);
     }
-    if (missing.length > 0) await orAway(queues, queues.add("live", missing));
+    if (missing.length > 0) await orQueueUnavailable(queues, queues.add("live", missing));
     lost += missing.length;
     if (missing.length === 0 || page.length < LOST_PAGE) return lost;
     const { registeredAt: at, id } = page.at(-1)!;
@@ -106,7 +106,7 @@ export async function queueLost(
 }
 
 /** What BullMQ throws says nothing of whose fault it is; here it is always its server's. BullMQ itself waits for ever. */
-export async function orAway<T>(queues: Pick<Queues, "connected">, work: Promise<T>): Promise<T> {
+export async function orQueueUnavailable<T>(queues: Pick<Queues, "connected">, work: Promise<T>): Promise<T> {
   // whoever waits for an answer is told soon where there is no connection, which may be made again in a moment
   const ms = queues.connected() ? QUEUE_MS : MOMENT_MS;
   try {

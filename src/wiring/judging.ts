@@ -7,7 +7,12 @@ import { openModelById } from "../infer/folders.ts";
 import type { Model } from "../infer/model.ts";
 import type { Scope } from "../lifecycle.ts";
 import type { Logger } from "../log.ts";
-import { createFollower, type Follower, type Orders, type Wanted } from "../moderate/follow.ts";
+import {
+  createModelWatcher,
+  type DesiredModels,
+  type ModelRef,
+  type ModelWatcher,
+} from "../moderate/model-watcher.ts";
 import type { ModerationWorker } from "../moderate/worker.ts";
 import { policyIdOf } from "../policy-id.ts";
 import { listen } from "../store/listen.ts";
@@ -15,16 +20,16 @@ import { forgetWorker, readModels, reportWorker } from "../store/models.ts";
 import { keepPolicy } from "../store/policies.ts";
 import type { Pool } from "../store/pool.ts";
 import { modelDirectories, openDefaultModel } from "./judge.ts";
-import { asLineModel, type Models, type Warm } from "./models.ts";
-import { unwell } from "./servers.ts";
+import { asLineModel, type Models, type WarmModel } from "./models.ts";
+import { createOutageLogger } from "./servers.ts";
 
 export interface Judging {
   /** What judges now. */
-  readonly current: Warm;
+  readonly current: WarmModel;
   /** MAITRED_MODEL names it, so that it follows nobody. */
   readonly pinned: boolean;
   /** From now on `worker` follows the active model and the shadow; `name` is what it is called where it says what it runs. */
-  follow(worker: ModerationWorker, name: string): Follower;
+  follow(worker: ModerationWorker, name: string): ModelWatcher;
 }
 
 /**
@@ -38,9 +43,9 @@ export async function openJudging(
   { db, metrics, log, scope }: { db: Pool; metrics: Metrics; log: Logger; scope: Scope },
 ): Promise<Judging> {
   const pinned = config.model !== "";
-  const byId = (wanted: Wanted): Promise<Model> =>
+  const byId = (wanted: ModelRef): Promise<Model> =>
     openModelById(modelDirectories(config), wanted, config.variant);
-  const active = pinned ? undefined : (await ordersIn(db)).active;
+  const active = pinned ? undefined : (await desiredModels(db)).active;
   let current = await models.open(active ? await byId(active) : await openDefaultModel(config));
   const { policyText, policy } = current.judge;
   await keepPolicy(db, { id: policyIdOf(policyText), yaml: policyText, thresholds: policy.categories });
@@ -56,7 +61,7 @@ export async function openJudging(
     if (unfit) log.warn({ unfit }, "photos are decided on by thresholds of another model");
   }
 
-  async function open(wanted: Wanted, background: boolean): Promise<Warm> {
+  async function open(wanted: ModelRef, background: boolean): Promise<WarmModel> {
     const next = await models.open(await byId(wanted), { background, policyText });
     if (background || current.provider === "cpu" || next.provider === "cuda") return next;
     // two models beside each other may be too much for a card that holds either
@@ -89,12 +94,12 @@ export async function openJudging(
       // once it has told the last of itself; one that cannot say so is not shown for longer than one that was killed
       scope.onClose("what the worker told", () =>
         forgetWorker(db, name).catch((thrown: unknown) =>
-          unwell(log, "saying that the worker ends")(asError(thrown)),
+          createOutageLogger(log, "saying that the worker ends")(asError(thrown)),
         ),
       );
-      const follower = createFollower<Warm>(
+      const watcher = createModelWatcher<WarmModel>(
         {
-          read: async () => (pinned ? { active: undefined, shadow: undefined } : ordersIn(db)),
+          read: async () => (pinned ? { active: undefined, shadow: undefined } : desiredModels(db)),
           open,
           async replace(next) {
             const before = current.judge.model.id;
@@ -108,21 +113,24 @@ export async function openJudging(
             log.info({ model: next?.judge.model.id, share }, next ? "a shadow runs" : "no shadow runs");
           },
           report: (problem) => report(name, problem),
-          unwell: unwell(log, "following the active model"),
+          failed: createOutageLogger(log, "following the active model"),
         },
         { id: current.judge.model.id, sha256: current.judge.model.sha256 },
         FOLLOW_MS,
       );
-      scope.hold("models in use", follower);
-      const look = (): void => void follower.look();
-      scope.hold("notices", listen(config.databaseUrl, "maitred_models", look, unwell(log, "Postgres")));
-      return follower;
+      scope.hold("models in use", watcher);
+      const look = (): void => void watcher.look();
+      scope.hold(
+        "notices",
+        listen(config.databaseUrl, "maitred_models", look, createOutageLogger(log, "Postgres")),
+      );
+      return watcher;
     },
   };
 }
 
 /** What is to run, as Postgres says. */
-async function ordersIn(db: Pool): Promise<Orders> {
+async function desiredModels(db: Pool): Promise<DesiredModels> {
   const rows = await readModels(db);
   const shadow = rows.find((row) => row.state === "shadow");
   return {

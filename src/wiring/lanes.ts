@@ -3,7 +3,7 @@ import { LANES, type Lane } from "../photo.ts";
 import type { LaneDepth, Queues } from "../queue/queues.ts";
 import { addAuditEntry, type LaneChange, lastLaneChanges } from "../store/audit-log.ts";
 import type { Pool } from "../store/pool.ts";
-import { orAway } from "./intake.ts";
+import { orQueueUnavailable } from "./intake.ts";
 
 export interface Steering {
   db: Pool;
@@ -47,10 +47,10 @@ export async function changeLane(
   by: string,
   why: string,
 ): Promise<boolean> {
-  const { paused } = await orAway(queues, queues.depth(lane));
+  const { paused } = await orQueueUnavailable(queues, queues.depth(lane));
   if (paused === (state === "paused")) return false;
   const about = { lane, state, why, prefix: queues.prefix };
   await addAuditEntry(db, { who: by, did: "changed-lane", photo: null, about });
-  await orAway(queues, state === "paused" ? queues.pause(lane) : queues.resume(lane));
+  await orQueueUnavailable(queues, state === "paused" ? queues.pause(lane) : queues.resume(lane));
   return true;
 }

@@ -12,16 +12,16 @@ import { hasDigests } from "../store/indexes.ts";
 import { readModels } from "../store/models.ts";
 import type { Pool } from "../store/pool.ts";
 import { type Judge, openJudge } from "./judge.ts";
-import type { Saying } from "./saying.ts";
+import type { WorkerObserver } from "./worker-observer.ts";
 
 /** A judge that is warm, and what it said when it was. */
-export interface Warm extends InferReady, Closable {
+export interface WarmModel extends InferReady, Closable {
   judge: Judge;
 }
 
 export interface Models {
   /** See `openJudge`. */
-  open(model: Model, how?: { background: boolean; policyText: string }): Promise<Warm>;
+  open(model: Model, how?: { background: boolean; policyText: string }): Promise<WarmModel>;
   /** See `Judge`; of all that are open. */
   refuseWaiting(): void;
   /** See `Inference`; of all that are open. */
@@ -67,7 +67,7 @@ export function createModels(config: Config, scope: Scope): Models {
 }
 
 /** What the line needs of it. */
-export function asLineModel({ judge, provider, close }: Warm): LineModel {
+export function asLineModel({ judge, provider, close }: WarmModel): LineModel {
   return {
     by: `model:${judge.model.id}`,
     provider,
@@ -82,7 +82,7 @@ export function asLineModel({ judge, provider, close }: Warm): LineModel {
 }
 
 /** Whether what history has under this model's name is of this model, and is found quickly; else the log says why not. */
-export async function knowsBytes(
+export async function mayReuseScores(
   db: Pool,
   log: Logger,
   { id, sha256 }: Pick<Model, "id" | "sha256">,
@@ -103,9 +103,9 @@ export async function knowsBytes(
 }
 
 /** Ends the process, so that it is started again, where its models will not come back by themselves. */
-export function watchModels(
+export function watchModelHealth(
   { oldest, abandon }: Models,
-  { failedTries }: Saying,
+  { failedTries }: WorkerObserver,
   warmUpMs: number,
   log: Logger,
 ): Closable {

@@ -1,10 +1,10 @@
 /** Part of processes: what operators watch and do at the desk, assembled from its parts. */
-import { heldBy } from "../backfill/held.ts";
+import { blockedReason } from "../backfill/blocked-reason.ts";
 import { createRate, partRead, photosLeft } from "../backfill/progress.ts";
 import { describeStored } from "../backfill/selector.ts";
+import { cachedFor } from "../cached-for.ts";
 import type { OperateDeps, Operating, Settled } from "../http/desk/operate-deps.ts";
 import { within } from "../http/within.ts";
-import { recently } from "../recently.ts";
 import { addAuditEntry, audited } from "../store/audit-log.ts";
 import { readBackfillSums } from "../store/backfill-counts.ts";
 import { changeBackfill, type ListedBackfill, readBackfills, retryBackfill } from "../store/backfills.ts";
@@ -28,7 +28,7 @@ export function openOperate(intake: EventIntake): OperateDeps {
   const { db } = intake;
   // the queue's server may be away while Postgres is not: the page says so, and shows the rest
   const lanes = within(() => readLanes(intake));
-  const slow = recently(() => readSlow(db), SLOW_MS);
+  const slow = cachedFor(() => readSlow(db), SLOW_MS);
   const runs = createRuns(db);
   // before what needs the queue too, so that whoever dies in between has said who asked for it
   const asks = (who: string, did: string, about: Record<string, unknown>): Promise<void> =>
@@ -43,7 +43,7 @@ export function openOperate(intake: EventIntake): OperateDeps {
       return { answer, entry: about && { who, did, photo: null, about } };
     });
   return {
-    now: recently(async () => {
+    now: cachedFor(async () => {
       const [depths, unqueued, workers, backfills, rest] = await Promise.all([
         lanes(PATIENCE_MS),
         unqueuedState(db),
@@ -183,7 +183,7 @@ function asRun(
     startedAt: row.startedAt.toISOString(),
     endedAt: row.endedAt?.toISOString() ?? null,
     judged: row.judged,
-    held: heldBy(row, new Date()) ?? null,
+    held: blockedReason(row, new Date()) ?? null,
     part: partRead(row) ?? null,
     photosPerS: rate,
     leftS: left !== undefined && rate > 0 ? left / rate : null,

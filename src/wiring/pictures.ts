@@ -7,7 +7,7 @@ import { createHeicDecoder } from "../image/heic.ts";
 import { shrink } from "../image/shrink.ts";
 import type { DecodeHeic } from "../image/views.ts";
 import type { Scope } from "../lifecycle.ts";
-import { createGate } from "../moderate/gate.ts";
+import { createPriorityLimiter } from "../moderate/priority-limiter.ts";
 import { threadEntry } from "../package-root.ts";
 import type { PhotoRef } from "../photo.ts";
 import type { ExplainedPhoto } from "./explain.ts";
@@ -60,12 +60,12 @@ export function openPictures(
 
 /** Does `width` pieces of work at once, of which `most` may wait or be done. */
 function createLine(width: number, most: number): <T>(work: () => Promise<T>) => Promise<T> {
-  const gate = createGate(width);
+  const limiter = createPriorityLimiter(width);
   let waiting = 0;
   return async (work) => {
     if (waiting >= most) throw new UpstreamError("CLOSED", "too many pictures wait: try again");
     waiting++;
-    return gate("live", work).finally(() => waiting--);
+    return limiter("live", work).finally(() => waiting--);
   };
 }
 

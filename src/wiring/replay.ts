@@ -1,8 +1,8 @@
 /** Part of processes: takes once more what could not be taken, or judged. The desk and commands of the CLI use it. */
 import { asError, codeOf, EventError } from "../errors.ts";
 import type { Settled } from "../http/desk/operate-deps.ts";
+import { ingestEvents } from "../intake/ingest-events.ts";
 import { parseEach } from "../intake/message.ts";
-import { takeEvents } from "../intake/take-events.ts";
 import { LANES } from "../photo.ts";
 import { readBadMessage, resolveBadMessage, retryFailed } from "../store/bad-messages.ts";
 import { photosToReplay } from "../store/photos.ts";
@@ -24,7 +24,7 @@ export async function replayBadMessage(
   if (message.resolution) return { state: message.resolution };
   try {
     const said = parseEach(message.body, message.sentAt ?? message.receivedAt);
-    const taken = await takeEvents(events, said.events);
+    const taken = await ingestEvents(events, said.events);
     if (said.error) throw said.error;
     await resolveBadMessage(db, id, "replayed");
     return { state: "replayed", photos: taken.flatMap(({ photoId }) => photoId ?? []) };

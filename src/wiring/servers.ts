@@ -26,7 +26,7 @@ export async function openServers(
   connections?: number,
 ): Promise<Servers> {
   const db = await openPostgres(config, log, scope, connections);
-  const broken = unwell(log, "the queue");
+  const broken = createOutageLogger(log, "the queue");
   const back = (): void => log.info("the queue answers again");
   const server = scope.hold("queue server", openQueueServer(config, broken, back));
   await server.check();
@@ -42,10 +42,10 @@ export async function openPostgres(
   scope: Scope,
   connections?: number,
 ): Promise<Pool> {
-  const db = connect(config.databaseUrl, unwell(log, "Postgres"), connections);
+  const db = connect(config.databaseUrl, createOutageLogger(log, "Postgres"), connections);
   scope.onClose("Postgres", () => db.end());
   await requireSchema(db);
-  watchClock(db, log, scope, unwell(log, "Postgres"));
+  watchClock(db, log, scope, createOutageLogger(log, "Postgres"));
   return db;
 }
 
@@ -53,7 +53,7 @@ export async function openPostgres(
  * Logs what a neighbour ails from, which whoever needs it waits out. The same in a row is logged every ten seconds, with how
  * often it was told `again` meanwhile: a client tries to connect many times a minute.
  */
-export function unwell(
+export function createOutageLogger(
   log: Logger,
   where: string,
   now = (): number => performance.now(),

@@ -1,5 +1,5 @@
 import { describe, expect } from "vitest";
-import { queueForgotten, takeEvents } from "../../src/intake/take-events.ts";
+import { ingestEvents, queueUnqueued } from "../../src/intake/ingest-events.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import type { Lane, PhotoJob } from "../../src/photo.ts";
 import { consume } from "../../src/queue/consumer.ts";
@@ -9,7 +9,7 @@ import { feedBackfill, feedRetries } from "../../src/store/backfill-feed.ts";
 import { addBackfill, retryBackfill } from "../../src/store/backfills.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
-import { queueLost } from "../../src/wiring/intake.ts";
+import { requeueLost } from "../../src/wiring/intake.ts";
 import { BACKENDS, test as base, type Database } from "../fixtures.ts";
 import { fail, judged, ofAll, register } from "../verdicts.ts";
 
@@ -64,14 +64,14 @@ describe.each(BACKENDS)(
       };
       const created = { kind: "created", store: "s3", bucket: "photos", key: "a", version: "v1" } as const;
       const tell = (order: string) =>
-        takeEvents(deps, [{ ...created, order, known: {}, receivedAt: new Date() }]);
+        ingestEvents(deps, [{ ...created, order, known: {}, receivedAt: new Date() }]);
       await tell("01");
       await judging("live", async ({ id }) => {
         await fail(db, id);
         expect(await tell("02")).toMatchObject([{ photoId: id, outcome: "accepted" }]);
       });
       await expect.poll(() => states(db)).toEqual(["shown"]);
-      expect(await queueForgotten(deps, 0)).toBe(0);
+      expect(await queueUnqueued(deps, 0)).toBe(0);
     });
 
     test("is judged again when its backfill has it tried again", async ({ db, open }) => {
@@ -115,11 +115,11 @@ describe.each(BACKENDS)("with the queue on %s, uploads that it lost", (backend) 
         keys,
       ]);
     await age("a");
-    expect(await queueLost(db.pool, queues)).toBe(0);
+    expect(await requeueLost(db.pool, queues)).toBe(0);
     await age("b", "c");
-    expect(await queueLost(db.pool, queues)).toBe(2);
+    expect(await requeueLost(db.pool, queues)).toBe(2);
     expect(await queues.held(ids)).toBe(3);
     expect((await queues.depth("live")).waiting).toBe(5);
-    expect(await queueLost(db.pool, queues)).toBe(0);
+    expect(await requeueLost(db.pool, queues)).toBe(0);
   });
 });

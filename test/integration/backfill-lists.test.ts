@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect } from "vitest";
 import { connectS3, openObject } from "../../src/image/s3.ts";
-import { listStretch } from "../../src/image/s3-bucket.ts";
+import { listAfter } from "../../src/image/s3-bucket.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { addBackfill, changeBackfill, readBackfill } from "../../src/store/backfills.ts";
@@ -60,7 +60,7 @@ test("a store that takes requests and never answers is away, like one that takes
   const s3Endpoint = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
   const through = connectS3({ s3Endpoint, s3Region: "us-east-1", s3PathStyle: "auto" }, 1, 1, 100);
   const away = { code: "STORE_UNAVAILABLE", message: expect.stringContaining("100 ms") };
-  await expect(listStretch(through, "archive", "", "", 1)).rejects.toMatchObject(away);
+  await expect(listAfter(through, "archive", "", "", 1)).rejects.toMatchObject(away);
   await expect(openObject(through, "archive", "list.csv")).rejects.toMatchObject(away);
   through.destroy();
   silent.closeAllConnections();

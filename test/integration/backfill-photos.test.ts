@@ -1,6 +1,6 @@
 import pg from "pg";
 import { describe, expect } from "vitest";
-import type { Known } from "../../src/photo.ts";
+import type { PhotoMetadata } from "../../src/photo.ts";
 import { endBackfills, feedBackfill, feedRetries } from "../../src/store/backfill-feed.ts";
 import {
   addBackfill,
@@ -61,7 +61,7 @@ describe("a listing", () => {
     await db.pool.query(
       "insert into photos (store, bucket, key, version) values ('s3', 'archive', 'd', 'etag:2')",
     );
-    const told = (key: string, known: Known) => ({ ...object(key), known });
+    const told = (key: string, known: PhotoMetadata) => ({ ...object(key), known });
     await photosOfObjects(db.pool, [
       told("b", { listing: "2", uploader: "user", claimed: "menu" }),
       told("a", {}),

@@ -18,7 +18,7 @@ import {
   verifyWebhook,
   WebhookError,
 } from "../../src/index.ts";
-import type { newPhoto } from "../../src/intake/told.ts";
+import type { newPhoto } from "../../src/intake/photo-list.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { packageRoot } from "../../src/package-root.ts";

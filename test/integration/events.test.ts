@@ -5,10 +5,10 @@ import { describe, expect } from "vitest";
 import { createS3Fetch } from "../../src/image/s3.ts";
 import { parseEventBridge } from "../../src/intake/eventbridge.ts";
 import { parseGcs } from "../../src/intake/gcs.ts";
-import { takeIn } from "../../src/intake/intake.ts";
+import { type EventDeps, ingestEvents, queueUnqueued } from "../../src/intake/ingest-events.ts";
+import { ingestPhotos } from "../../src/intake/ingest-photos.ts";
 import { parseS3 } from "../../src/intake/s3.ts";
-import { type EventDeps, queueForgotten, takeEvents } from "../../src/intake/take-events.ts";
-import type { Lane, PhotoJob, Recorded } from "../../src/photo.ts";
+import type { EventOutcome, Lane, PhotoJob } from "../../src/photo.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
@@ -135,14 +135,14 @@ describe("what is queued", () => {
         await deps.add(lane, photos);
       },
     };
-    const [first] = await takeEvents(looking, [event({ known: { listing: "42" } }), event(), removed("1")]);
+    const [first] = await ingestEvents(looking, [event({ known: { listing: "42" } }), event(), removed("1")]);
     expect(jobs).toEqual([
       { id: first!.photoId, store: "s3", bucket: "b", key: "a", version: "etag:1", known: { listing: "42" } },
     ]);
     expect(seen).toEqual([{ id: first!.photoId }]);
-    await takeEvents(looking, [event()]);
+    await ingestEvents(looking, [event()]);
     expect(jobs).toHaveLength(1);
-    expect(await takeEvents(looking, [])).toEqual([]);
+    expect(await ingestEvents(looking, [])).toEqual([]);
   });
 
   test("is what a queue that was away kept out, when the event comes again or when it is looked for", async ({
@@ -150,15 +150,15 @@ describe("what is queued", () => {
   }) => {
     const { deps, jobs, fail } = intake(db);
     fail(new Error("away"));
-    await expect(takeEvents(deps, [event(), event({ key: "z" })])).rejects.toThrow("away");
-    await expect(queueForgotten(deps, 0)).rejects.toThrow("away");
+    await expect(ingestEvents(deps, [event(), event({ key: "z" })])).rejects.toThrow("away");
+    await expect(queueUnqueued(deps, 0)).rejects.toThrow("away");
     fail();
-    expect(await takeEvents(deps, [event()])).toMatchObject([{ outcome: "duplicate", queue: true }]);
+    expect(await ingestEvents(deps, [event()])).toMatchObject([{ outcome: "duplicate", queue: true }]);
     expect(jobs.map(({ key }) => key)).toEqual(["a"]);
-    expect(await queueForgotten(deps, 3600)).toBe(0);
-    expect(await queueForgotten(deps, 0)).toBe(1);
+    expect(await queueUnqueued(deps, 3600)).toBe(0);
+    expect(await queueUnqueued(deps, 0)).toBe(1);
     expect(jobs.map(({ key }) => key)).toEqual(["a", "z"]);
-    expect(await queueForgotten(deps, 0)).toBe(0);
+    expect(await queueUnqueued(deps, 0)).toBe(0);
   });
 
   test("is what a command took in and was killed before it queued that", async ({ db }) => {
@@ -167,39 +167,39 @@ describe("what is queued", () => {
       registerPhotos(db.pool, photos, lane);
     const page = ["a", "b"].map((key) => ({ store: "s3", bucket: "b", key, version: "etag:1" }) as const);
     fail(new Error("killed"));
-    await expect(takeIn({ ...deps, register }, page, "backfill")).rejects.toThrow("killed");
+    await expect(ingestPhotos({ ...deps, register }, page, "backfill")).rejects.toThrow("killed");
     expect(await unqueuedPhotos(db.pool, 0, 10)).toMatchObject(
       page.map((photo) => ({ ...photo, lane: "backfill" })),
     );
     fail();
-    const { ids } = await takeIn({ ...deps, register }, page.slice(1), "backfill");
+    const { ids } = await ingestPhotos({ ...deps, register }, page.slice(1), "backfill");
     expect(jobs).toMatchObject([{ key: "b" }]);
-    expect(await queueForgotten(deps, 0)).toBe(1);
+    expect(await queueUnqueued(deps, 0)).toBe(1);
     expect(jobs).toMatchObject([{ key: "b" }, { key: "a" }]);
     // what is decided waits for no queue
     await recordOutcomes(db.pool, [judged(ids[0]!, "shown")]);
-    await takeIn({ ...deps, register }, page.slice(1), "backfill");
-    expect(await queueForgotten(deps, 0)).toBe(0);
+    await ingestPhotos({ ...deps, register }, page.slice(1), "backfill");
+    expect(await queueUnqueued(deps, 0)).toBe(0);
   });
 
   test("is no photo that was withdrawn or replaced before a queue held it", async ({ db }) => {
     const { deps, jobs, fail } = intake(db);
     fail(new Error("away"));
     await expect(
-      takeEvents(deps, [event(), event({ order: "11", version: "etag:2" }), event({ key: "z" })]),
+      ingestEvents(deps, [event(), event({ order: "11", version: "etag:2" }), event({ key: "z" })]),
     ).rejects.toThrow("away");
     await record(db, { ...removed("11"), key: "z" });
     fail();
-    await queueForgotten(deps, 0);
+    await queueUnqueued(deps, 0);
     expect(jobs.map(({ version }) => version)).toEqual(["etag:2"]);
   });
 
   test("is a photo that failed, when its object is uploaded again", async ({ db }) => {
     const { deps, jobs } = intake(db);
-    const [{ photoId }] = (await takeEvents(deps, [event()])) as [Recorded];
+    const [{ photoId }] = (await ingestEvents(deps, [event()])) as [EventOutcome];
     const failure = { failure: "GONE", message: "gone", transient: false } as const;
     await recordOutcomes(db.pool, [{ ...judged(photoId!, "shown"), result: failure }]);
-    expect(await takeEvents(deps, [event({ order: "11" })])).toMatchObject([
+    expect(await ingestEvents(deps, [event({ order: "11" })])).toMatchObject([
       { photoId, outcome: "accepted" },
     ]);
     expect(jobs).toHaveLength(2);

@@ -72,7 +72,7 @@ describe.each(BACKENDS)("with a backlog of a backfill in the queue on %s", (back
         fetch: async ({ key }) => ({ bytes: Uint8Array.of(Number(key)), known: {} }),
         time: () => databaseTime(db.pool),
         record: (outcomes) => recordOutcomes(db.pool, outcomes),
-        lookAgain: async () => {},
+        reconcile: async () => {},
         recordShadow: async () => {},
         knownFromKey: () => ({}),
         policyText: "",
@@ -82,14 +82,14 @@ describe.each(BACKENDS)("with a backlog of a backfill in the queue on %s", (back
       {
         stage: (stage, lane) => stage === "decode" && lane === "live" && arrived(),
         batch: () => {},
-        left(photo, lane) {
+        finished(photo, lane) {
           committed.set(photo.id, lane);
           told();
         },
         retried: () => {},
         shadowed: () => {},
-        same: () => {},
-        passedOver: () => {},
+        duplicateBytes: () => {},
+        renditionSkipped: () => {},
       },
     );
     scope.hold("line", worker);

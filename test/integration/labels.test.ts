@@ -6,7 +6,7 @@ import sharp from "sharp";
 import { describe, expect, inject } from "vitest";
 import type { Label } from "../../src/label.ts";
 import { packageRoot } from "../../src/package-root.ts";
-import type { Known, PhotoRef } from "../../src/photo.ts";
+import type { PhotoMetadata, PhotoRef } from "../../src/photo.ts";
 import { claimedPhotos, reviewedPhotos } from "../../src/store/labels.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
@@ -15,7 +15,7 @@ import { maitred } from "../maitred.ts";
 
 const samples = inject("samples");
 
-async function register(db: Database, photo: Partial<PhotoRef>, known: Known = {}): Promise<string> {
+async function register(db: Database, photo: Partial<PhotoRef>, known: PhotoMetadata = {}): Promise<string> {
   const ref: PhotoRef = { store: "s3", bucket: "b", key: "a.jpg", version: "", ...photo };
   return (await registerPhotos(db.pool, [{ ...ref, known }], "live"))[0]!.id;
 }

@@ -1,8 +1,8 @@
 /** One listener on a real queue, whose other neighbours fail as no real one does on command. */
 import { test as base, describe, expect } from "vitest";
 import { UpstreamError } from "../../src/errors.ts";
-import type { Bad } from "../../src/intake/hand.ts";
 import { type ListenDeps, type ListenEvents, listenTo } from "../../src/intake/listen.ts";
+import type { Bad } from "../../src/intake/received-messages.ts";
 import { openSqsQueue } from "../../src/intake/sqs.ts";
 import { gone, openSqs, type Sqs, settled } from "../sqs.ts";
 

@@ -44,7 +44,7 @@ const test = base.extend<{ start(env?: Record<string, string>): Promise<Line> }>
       const left = new Set<string>();
       let wake = (): void => {};
       const worker = await startWorker(config, createLog("silent"), scope, {
-        left(photo) {
+        finished(photo) {
           left.add(photo.key);
           wake();
         },

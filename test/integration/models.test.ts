@@ -4,8 +4,8 @@ import sharp from "sharp";
 import { describe, expect } from "vitest";
 import { readConfig } from "../../src/config.ts";
 import { openModel } from "../../src/infer/model.ts";
-import { createGate } from "../../src/moderate/gate.ts";
 import type { Weight } from "../../src/moderate/line.ts";
+import { createPriorityLimiter } from "../../src/moderate/priority-limiter.ts";
 import type { Decision } from "../../src/photo.ts";
 import {
   promoteModel,
@@ -119,7 +119,7 @@ test("large AVIF and HEIC have turns of their own, and those that wait at the en
       .avif({ effort: 0 })
       .toBuffer();
   const weights: (Weight | undefined)[] = [];
-  const gate = createGate(1);
+  const gate = createPriorityLimiter(1);
   const decoded = (bytes: Buffer): Promise<Uint8Array[]> =>
     judge.decode(bytes, (work, weight) => {
       weights.push(weight);

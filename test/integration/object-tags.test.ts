@@ -12,7 +12,7 @@ import { createTagger } from "../../src/deliver/object-tags.ts";
 import { createS3Fetch } from "../../src/image/s3.ts";
 import { headObject } from "../../src/image/s3-listing.ts";
 import { setTags } from "../../src/image/tags.ts";
-import type { ListedObject } from "../../src/intake/settle.ts";
+import type { ListedObject } from "../../src/intake/reconcile-range.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { replayDeliveries } from "../../src/store/deliveries.ts";

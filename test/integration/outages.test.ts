@@ -43,7 +43,7 @@ test.each(BACKENDS)(
           wake();
         });
       await startWorker(config, createLog("silent"), scope, {
-        left(_photo, _lane, { result }) {
+        finished(_photo, _lane, { result }) {
           states.push("failure" in result ? result.failure : result.decision.verdict);
           wake();
         },

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect } from "vitest";
 import type { PhotoEvent } from "../../src/intake/event.ts";
-import type { Recorded } from "../../src/photo.ts";
+import type { EventOutcome } from "../../src/photo.ts";
 import { recordEvents, type StoredEvent } from "../../src/store/events.ts";
 import { readPhotoOf } from "../../src/store/photo-details.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
@@ -43,7 +43,7 @@ const handler = (of: PhotoEvent, lateMin: number): PhotoEvent => ({
 });
 
 /** Records one event, and whatever is pending then is judged as harmless, as a worker does meanwhile. */
-async function judged(db: Database, event: StoredEvent, erase = false): Promise<Recorded> {
+async function judged(db: Database, event: StoredEvent, erase = false): Promise<EventOutcome> {
   const [recorded] = await recordEvents(db.pool, [event], "right", erase);
   const { rows } = await db.pool.query<{ id: string }>(
     "select id from photos where state = 'pending' and superseded_at is null and key = $1",

@@ -1,6 +1,6 @@
 import { createServer, connect as dial, type Socket } from "node:net";
 import { describe, expect } from "vitest";
-import { connect, patiently, query } from "../../src/store/pool.ts";
+import { connect, query, queryWithoutTimeout } from "../../src/store/pool.ts";
 import { test } from "../fixtures.ts";
 
 /** Between pools and Postgres; while it is silent, nothing that Postgres says arrives, and no connection ends. */
@@ -48,9 +48,9 @@ describe("a pool", () => {
       });
       proxy.state.silent = false;
       expect(await query(pool, { text: "select 3 as three" })).toEqual([{ three: 3 }]);
-      expect(await patiently(pool, "select pg_sleep(1), $1::text as word", ["done"])).toMatchObject([
-        { word: "done" },
-      ]);
+      expect(await queryWithoutTimeout(pool, "select pg_sleep(1), $1::text as word", ["done"])).toMatchObject(
+        [{ word: "done" }],
+      );
     } finally {
       await pool.end();
       proxy.close();

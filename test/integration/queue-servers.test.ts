@@ -6,7 +6,7 @@ import { describe, expect } from "vitest";
 import { Scope } from "../../src/lifecycle.ts";
 import { consume } from "../../src/queue/consumer.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
-import { orAway } from "../../src/wiring/intake.ts";
+import { orQueueUnavailable } from "../../src/wiring/intake.ts";
 import { BACKENDS, test } from "../fixtures.ts";
 import { collector, job, openBench, TRIES } from "../queues.ts";
 import { startRedis } from "../redis.ts";
@@ -170,13 +170,13 @@ describe("queue servers", () => {
       let back = 0;
       try {
         const { queues } = openBench(scope, at(port), () => back++);
-        await orAway(queues, queues.add("live", [job(1)]));
+        await orQueueUnavailable(queues, queues.add("live", [job(1)]));
         // what it says first comes before it listens
         back = 0;
         child.kill("SIGKILL");
         await expect.poll(queues.connected).toBe(false);
         const since = performance.now();
-        await expect(orAway(queues, queues.depth("live"))).rejects.toMatchObject({
+        await expect(orQueueUnavailable(queues, queues.depth("live"))).rejects.toMatchObject({
           code: "QUEUE_UNAVAILABLE",
         });
         expect(performance.now() - since).toBeLessThan(3_000);

@@ -49,7 +49,7 @@ const test = base.extend<{
         batch(_id, photos) {
           ran += photos;
         },
-        left(photo) {
+        finished(photo) {
           left.add(photo.key);
           wake();
         },

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { createToken } from "../../src/http/tokens.ts";
 import type { PhotoEvent } from "../../src/intake/event.ts";
-import { type EventDeps, takeTogether } from "../../src/intake/take-events.ts";
+import { type EventDeps, ingestTogether } from "../../src/intake/ingest-events.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { addToken, revokeToken } from "../../src/store/tokens.ts";
@@ -59,7 +59,7 @@ test.for(BACKENDS)(
   async (backend, { open, db }) => {
     const { events, waiting, post } = await open(backend);
     await db.pool.query(POISON);
-    const [first, bad, both, none] = await takeTogether(events, [
+    const [first, bad, both, none] = await ingestTogether(events, [
       [created("a")],
       [created("poison")],
       [created("b"), created("a")],

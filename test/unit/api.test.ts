@@ -5,7 +5,7 @@ import fastify from "fastify";
 import { expect, test } from "vitest";
 import { UpstreamError } from "../../src/errors.ts";
 import { serveApi } from "../../src/http/api.ts";
-import { boundArriving, boundConnections, boundedServer } from "../../src/http/connections.ts";
+import { boundConnections, boundedServer, limitBodiesInFlight } from "../../src/http/connections.ts";
 import type { ApiDeps } from "../../src/http/route.ts";
 import { isSecret } from "../../src/http/secrets.ts";
 import { bearerOf, createToken } from "../../src/http/tokens.ts";
@@ -241,7 +241,7 @@ test("a token is told from another by its hash alone, and holds 256 random bits"
 });
 
 test("of strangers who come in one turn each makes room by itself, and whoever has left takes none", () => {
-  const arrive = boundArriving(2);
+  const arrive = limitBodiesInFlight(2);
   const stranger = () => new IncomingMessage(new Socket());
   const left = stranger();
   left.destroy();

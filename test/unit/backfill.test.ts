@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { heldBy, type Waiting } from "../../src/backfill/held.ts";
-import { parseHours, secondsWithin, within } from "../../src/backfill/pace.ts";
+import { blockedReason, type Waiting } from "../../src/backfill/blocked-reason.ts";
+import { parseHours, secondsWithin, within } from "../../src/backfill/hours.ts";
 import { createRate } from "../../src/backfill/progress.ts";
 import { describeStored, describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
 import { duration } from "../../src/cli/backfill-estimate.ts";
@@ -132,7 +132,7 @@ test("a run that waits for its hours says until when, as long as there is someth
 test("a run that nobody works on says for whom it waits", () => {
   const run = { state: "running" as const, hours: null, readAll: false, retrying: false, waiting: 1 };
   const held = (but: Partial<Waiting>) =>
-    heldBy({ ...run, feeder: "feeds", worker: true, ...but }, new Date());
+    blockedReason({ ...run, feeder: "feeds", worker: true, ...but }, new Date());
   expect(held({})).toBeUndefined();
   expect(held({ feeder: "nobody", readAll: true })).toBe("waits for maitred feed or maitred up: none runs");
   expect(held({ feeder: "nobody", state: "done" })).toBeUndefined();

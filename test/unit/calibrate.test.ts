@@ -4,13 +4,13 @@ import { decide } from "../../src/decide/decide.ts";
 import type { Policy } from "../../src/decide/policy.ts";
 import { changesBetween, rewritePolicy } from "../../src/decide/rewrite.ts";
 import {
+  applyPolicy,
   chooseThresholds,
-  judgedBy,
-  judgedByOthers,
+  crossValidate,
   type Sample,
   type Target,
 } from "../../src/evaluate/calibrate.ts";
-import { effectOf } from "../../src/evaluate/effect.ts";
+import { outcomesByGroup } from "../../src/evaluate/effect.ts";
 import { random } from "../../src/evaluate/statistics.ts";
 import { labelled, scored } from "../labels.ts";
 
@@ -145,7 +145,7 @@ test("thresholds of categories and human.hide are the lowest at which they are r
 
 test("what is expected is judged by thresholds that other sources chose", () => {
   const samples = crowd(600, 5);
-  const judged = judgedByOthers(samples, base, aim("shown", 0.05), decide)!;
+  const judged = crossValidate(samples, base, aim("shown", 0.05), decide)!;
   expect(judged.map(({ label }) => label.file).sort()).toEqual(samples.map(({ label }) => label.file).sort());
   // a source whose humans score as no others do is missed by what the others chose, and caught by its own choice
   const odd = [
@@ -153,11 +153,11 @@ test("what is expected is judged by thresholds that other sources chose", () => 
     ...Array.from({ length: 10 }, (_, n) => sample(`odd ${n}`, true, 0.02, "odd")),
   ];
   const target = aim("shown", 0.02);
-  const own = judgedBy(odd, choose(odd, target)!, decide);
-  const others = judgedByOthers(odd, base, target, decide)!;
-  expect(effectOf(own).humans.shown.hits).toBeLessThanOrEqual(2);
-  expect(effectOf(others).humans.shown.hits).toBeGreaterThanOrEqual(10);
-  expect(judgedByOthers(crowd(50, 1, 4), base, target, decide)).toBeUndefined();
+  const own = applyPolicy(odd, choose(odd, target)!, decide);
+  const others = crossValidate(odd, base, target, decide)!;
+  expect(outcomesByGroup(own).humans.shown.hits).toBeLessThanOrEqual(2);
+  expect(outcomesByGroup(others).humans.shown.hits).toBeGreaterThanOrEqual(10);
+  expect(crossValidate(crowd(50, 1, 4), base, target, decide)).toBeUndefined();
 });
 
 test("a rewritten policy keeps its comments and its order, and says of each number what it was", () => {

@@ -6,10 +6,10 @@ import { type Label, sample } from "../../src/evaluate/labelled.ts";
 import { reliabilityOf } from "../../src/evaluate/reliability.ts";
 import {
   averagePrecisionFigure,
+  clusteredProportion,
+  effectiveSampleSize,
   precisionRecallCurve,
   random,
-  shareBySource,
-  worthOf,
 } from "../../src/evaluate/statistics.ts";
 import type { Scores } from "../../src/photo.ts";
 import { labelled, scored } from "../labels.ts";
@@ -144,11 +144,11 @@ test("what was never seen wrong in few photos is not called certain", () => {
 
 test("photos of one source are alike, so that few sources give a wide interval", () => {
   const hits = Array.from({ length: 400 }, (_, n) => n % 4 === 0);
-  const apart = shareBySource(
+  const apart = clusteredProportion(
     hits,
     hits.map((_, n) => `${n}`),
   );
-  const alike = shareBySource(
+  const alike = clusteredProportion(
     hits,
     hits.map((hit, n) => `${hit} ${n % 3}`),
   );
@@ -246,11 +246,11 @@ test("a sample holds no photo twice, whatever its size", () => {
 });
 
 test("photos that stand for more than one are weighed, and count for no more than they are", () => {
-  expect(worthOf([2, 2, 2])).toBeCloseTo(3, 9);
-  expect(worthOf([10, 1])).toBeCloseTo(121 / 101, 9);
-  expect(worthOf([])).toBe(0);
+  expect(effectiveSampleSize([2, 2, 2])).toBeCloseTo(3, 9);
+  expect(effectiveSampleSize([10, 1])).toBeCloseTo(121 / 101, 9);
+  expect(effectiveSampleSize([])).toBe(0);
   const apart = ["a", "b", "c", "d"];
   const hits = [true, false, false, false];
-  expect(shareBySource(hits, apart, [9, 1, 1, 1])).toMatchObject({ hits: 1, of: 4, value: 0.75 });
-  expect(shareBySource(hits, apart, [3, 3, 3, 3])).toEqual(shareBySource(hits, apart));
+  expect(clusteredProportion(hits, apart, [9, 1, 1, 1])).toMatchObject({ hits: 1, of: 4, value: 0.75 });
+  expect(clusteredProportion(hits, apart, [3, 3, 3, 3])).toEqual(clusteredProportion(hits, apart));
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { duel } from "../../src/evaluate/gold.ts";
 import type { Label } from "../../src/evaluate/labelled.ts";
+import { comparePaired } from "../../src/evaluate/paired-comparison.ts";
 import { trainedOn } from "../../src/evaluate/trained-on.ts";
 import type { Scores } from "../../src/photo.ts";
 
@@ -29,20 +29,23 @@ test("a candidate that is worse beyond chance is told from one that is unlucky",
   const active = many(20, says("food", 0.01));
   const unlucky = [...many(5, says("menu", 0.01)), ...many(15, says("food", 0.01))];
   // five against none: p = 2 / 2 ** 5
-  expect(duel(labels, active, unlucky, 0.04)[0]).toMatchObject({
+  expect(comparePaired(labels, active, unlucky, 0.04)[0]).toMatchObject({
     onlyActive: 5,
     onlyCandidate: 0,
     p: expect.closeTo(0.0625, 9),
     worse: false,
   });
   const worse = [...many(6, says("menu", 0.01)), ...many(14, says("food", 0.01))];
-  expect(duel(labels, active, worse, 0.04)[0]).toMatchObject({
+  expect(comparePaired(labels, active, worse, 0.04)[0]).toMatchObject({
     active: 20,
     candidate: 14,
     p: expect.closeTo(0.03125, 9),
     worse: true,
   });
-  expect(duel(labels, worse, active, 0.04)[0]).toMatchObject({ p: expect.closeTo(0.03125, 9), worse: false });
+  expect(comparePaired(labels, worse, active, 0.04)[0]).toMatchObject({
+    p: expect.closeTo(0.03125, 9),
+    worse: false,
+  });
 });
 
 test("the photos of one source fall together, where there are sources enough to tell", () => {
@@ -50,13 +53,16 @@ test("the photos of one source fall together, where there are sources enough to 
   const worse = many(12, says("menu", 0.01));
   const from = (sources: number): Label[] =>
     labelled(12, "food", false).map((each, index) => ({ ...each, source: `s${index % sources}` }));
-  expect(duel(from(6), active, worse, 0.04)[0]).toMatchObject({ sources: 6, p: expect.closeTo(0.03125, 9) });
+  expect(comparePaired(from(6), active, worse, 0.04)[0]).toMatchObject({
+    sources: 6,
+    p: expect.closeTo(0.03125, 9),
+  });
   // five sources could never tell: photos stand for themselves, so that a bad model does not pass
-  const few = duel(from(5), active, worse, 0.04)[0]!;
+  const few = comparePaired(from(5), active, worse, 0.04)[0]!;
   expect(few).toMatchObject({ sources: 5, p: expect.closeTo(2 / 2 ** 12, 9), worse: true });
   // nor could five that differ beside one that does not
   const five = active.map((each, index) => (index % 6 < 5 ? worse[0]! : each));
-  expect(duel(from(6), active, five, 0.04)[0]).toMatchObject({ onlyActive: 10, worse: true });
+  expect(comparePaired(from(6), active, five, 0.04)[0]).toMatchObject({ onlyActive: 10, worse: true });
   // of twenty-four restaurants seven differ, five of them for the worse: not beyond chance, though ten photos to two would be
   const photos = labelled(48, "food", false).map((each, index) => ({ ...each, source: `s${index % 24}` }));
   const right = many(48, says("food", 0.01));
@@ -64,7 +70,7 @@ test("the photos of one source fall together, where there are sources enough to 
     right.map((each, index) => (is(index) ? says("menu", 0.01) : each));
   const before = wrongAt((index) => [5, 6].includes(index));
   const after = wrongAt((index) => index % 24 < 5);
-  expect(duel(photos, before, after, 0.04)[0]).toMatchObject({
+  expect(comparePaired(photos, before, after, 0.04)[0]).toMatchObject({
     onlyActive: 10,
     onlyCandidate: 2,
     worse: false,
@@ -79,16 +85,16 @@ test("clear photos do not make good for humans that are shown, nor the other way
     ...many(160, says("food", 0)),
   ];
   const leaks = [...many(8, says("food", 0)), ...many(22, says("food", 0.9)), ...many(200, says("food", 0))];
-  const [, human, clear] = duel(labels, active, leaks, 0.04);
+  const [, human, clear] = comparePaired(labels, active, leaks, 0.04);
   expect(human).toMatchObject({ photos: 30, active: 30, candidate: 22, onlyCandidate: 0, worse: true });
   expect(clear).toMatchObject({ photos: 200, active: 160, candidate: 200, worse: false });
-  expect(duel(labels, leaks, active, 0.04)[2]).toMatchObject({ worse: true });
+  expect(comparePaired(labels, leaks, active, 0.04)[2]).toMatchObject({ worse: true });
 });
 
 test("a human is judged at the policy's threshold, both ways", () => {
   const labels = [label(null, true), label(null, true), label(null, false), label(null, false)];
   const active = [says("food", 0.04), says("food", 0.039), says("food", 0.04), says("food", 0.039)];
-  const [category, human, clear] = duel(labels, active, active, 0.04);
+  const [category, human, clear] = comparePaired(labels, active, active, 0.04);
   expect(category?.photos).toBe(0);
   // held back, and missed; held back for nothing, and shown
   expect(human).toMatchObject({ photos: 2, active: 1, candidate: 1, p: 1 });
@@ -99,12 +105,17 @@ test("hands alone, likenesses, what nobody labelled, and what one model cannot j
   const statue = { ...label(null, false), kind: "statue" };
   const labels = [label("food", true, true), label(null, null), label("food", true), statue];
   const scores = many(4, says("food", 0.9));
-  const [category, human, clear] = duel(labels, scores, [scores[0], scores[1], undefined, scores[3]], 0.04);
+  const [category, human, clear] = comparePaired(
+    labels,
+    scores,
+    [scores[0], scores[1], undefined, scores[3]],
+    0.04,
+  );
   expect([category?.photos, human?.photos, clear?.photos]).toEqual([1, 0, 0]);
 });
 
 test("a score that is no number holds the photo back, as the policy does", () => {
-  const [, human] = duel([label(null, true)], [says("food", Number.NaN)], [says("food", 0)], 0.04);
+  const [, human] = comparePaired([label(null, true)], [says("food", Number.NaN)], [says("food", 0)], 0.04);
   expect(human).toMatchObject({ active: 1, candidate: 0 });
 });
 

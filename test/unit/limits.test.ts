@@ -17,7 +17,7 @@ const refusal = (work: Promise<void>): Promise<HttpProblem | undefined> =>
 
 describe("a token", () => {
   test("that asks too often is told when to come again, and may then", async () => {
-    const { good } = createLimits({ rateLimit: 3, authLimit: 0 });
+    const { consumeToken: good } = createLimits({ rateLimit: 3, authLimit: 0 });
     for (const _ of [1, 2, 3]) await good("a", "token a");
     vi.advanceTimersByTime(20_000);
     const refused = await refusal(good("a", "token a"));
@@ -28,7 +28,7 @@ describe("a token", () => {
   });
 
   test("of a platform whose uploads come in bursts of thousands is never told so", async () => {
-    const { good } = createLimits({ rateLimit: 120_000, authLimit: 60 });
+    const { consumeToken: good } = createLimits({ rateLimit: 120_000, authLimit: 60 });
     for (let n = 0; n < 60 * 20 + 50_000; n++) await good("a", "token a");
   });
 });
@@ -36,17 +36,17 @@ describe("a token", () => {
 describe("an address that sent too many wrong tokens", () => {
   const spoiled = async (address = "1.2.3.4") => {
     const limits = createLimits({ rateLimit: 0, authLimit: 2 });
-    await limits.guess(address, "good");
-    await limits.good("a", "good");
+    await limits.checkAttempt(address, "good");
+    await limits.consumeToken("a", "good");
     for (const token of ["x", "y"]) {
-      await limits.guess(address, token);
-      await limits.wrong(address, token);
+      await limits.checkAttempt(address, token);
+      await limits.recordFailure(address, token);
     }
     return limits;
   };
 
   test("is not heard, until a minute is over", async () => {
-    const { guess } = await spoiled();
+    const { checkAttempt: guess } = await spoiled();
     expect(await refusal(guess("1.2.3.4", "z"))).toMatchObject({ status: 429, reason: "guessing" });
     expect(await refusal(guess("1.2.3.5", "z"))).toBeUndefined();
     vi.advanceTimersByTime(60_000);
@@ -54,20 +54,20 @@ describe("an address that sent too many wrong tokens", () => {
   });
 
   test("does no harm to those behind it whose token was good, until it is no longer", async () => {
-    const { guess, wrong } = await spoiled();
+    const { checkAttempt: guess, recordFailure: wrong } = await spoiled();
     await guess("1.2.3.4", "good");
     await wrong("1.2.3.4", "good");
     expect(await refusal(guess("1.2.3.4", "good"))).toMatchObject({ status: 429 });
   });
 
   test("gains nothing from the other addresses of its network", async () => {
-    const { guess } = await spoiled("2001:db8:1:2::1");
+    const { checkAttempt: guess } = await spoiled("2001:db8:1:2::1");
     expect(await refusal(guess("2001:db8:1:2:ffff::9", "z"))).toMatchObject({ status: 429 });
     expect(await refusal(guess("2001:db8:1:3::1", "z"))).toBeUndefined();
   });
 
   test("gains little from others all over the world, who make nothing grow without end", async () => {
-    const { guess, wrong } = createLimits({ rateLimit: 0, authLimit: 2 });
+    const { checkAttempt: guess, recordFailure: wrong } = createLimits({ rateLimit: 0, authLimit: 2 });
     let refused = 0;
     for (let n = 0; n < 1_000; n++) {
       const address = `10.0.${n >> 8}.${n & 255}`;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { createLog, describe as describeError } from "../../src/log.ts";
-import { unwell } from "../../src/wiring/servers.ts";
+import { createOutageLogger } from "../../src/wiring/servers.ts";
 
 test("an error is logged with its cause and code, and with nothing that a client hung on it", () => {
   const cause = Object.assign(new Error("WRONGPASS"), {
@@ -20,7 +20,7 @@ test("what a neighbour ails from is logged when it begins, and then every ten se
   const lines: { err: { message: string }; again?: number }[] = [];
   let clock = 0;
   const log = createLog("warn", { write: (line) => void lines.push(JSON.parse(line)) });
-  const say = unwell(log, "the queue", () => clock);
+  const say = createOutageLogger(log, "the queue", () => clock);
   for (const at of [0, 2_000, 9_999, 10_000, 12_000]) {
     clock = at;
     say(new Error("connect ECONNREFUSED"));

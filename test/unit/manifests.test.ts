@@ -201,7 +201,7 @@ test("workers are scaled by a metric that workers export, and whose absence take
     "maitred_queue_paused",
   ]);
   for (const [, metric] of metrics)
-    expect(read(join(packageRoot(), "src/http/metrics.ts"))).toContain(`name: "${metric}"`);
+    expect(read(join(packageRoot(), "src/http/metrics.ts"))).toContain(`"${metric}"`);
   // more workers come before backfills stand back
   expect(Number(trigger.metadata.threshold) * 1_000).toBeLessThan(readConfig({}).liveTargetMs);
 });

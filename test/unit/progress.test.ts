@@ -34,14 +34,14 @@ test("a photo that fails again at the next start is not said again, and each is 
   const result = { failure: "CORRUPT", message: "cut off", transient: false } as const;
   const failed: RecordedOutcome = { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b", result };
   const line = "failed  /srv/photos/a/b.jpg  CORRUPT: cut off\n";
-  progress.events.left?.(photo, "live", failed, true);
+  progress.events.finished?.(photo, "live", failed, true);
   expect(screen.said).toEqual([line]);
-  progress.events.left?.(photo, "live", failed, false);
+  progress.events.finished?.(photo, "live", failed, false);
   expect(screen.said).toEqual([line]);
-  progress.events.left?.({ ...photo, store: "s3", bucket: "photos" }, "live", failed, true);
+  progress.events.finished?.({ ...photo, store: "s3", bucket: "photos" }, "live", failed, true);
   expect(screen.said.at(-1)).toBe("failed  s3://photos/a/b.jpg  CORRUPT: cut off\n");
   // a stranger chose the name
-  progress.events.left?.({ ...photo, bucket: "/p", key: "a\nshown  \r\x1b[K.jpg" }, "live", failed, true);
+  progress.events.finished?.({ ...photo, bucket: "/p", key: "a\nshown  \r\x1b[K.jpg" }, "live", failed, true);
   progress.withdrew("/p", ["b\nc"]);
   expect(screen.said.slice(-2)).toEqual([
     "failed  /p/a\\nshown  \\r\\u001b[K.jpg  CORRUPT: cut off\n",
@@ -64,7 +64,7 @@ test("a bucket that gives nothing is told of once, until it has given a photo", 
     "put off  s3://b/k  STORE_UNAVAILABLE: b/k: check the credentials; tried again, at least every 2 minutes\n";
   expect(screen.said).toEqual([putOff, "0 judged, 0 failed, 3 decided before, 2 put off; watching\n"]);
   const result = { failure: "GONE", message: "no such key", transient: false } as const;
-  progress.events.left?.(
+  progress.events.finished?.(
     photo,
     "live",
     { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b", result },
@@ -93,7 +93,7 @@ test("a summary counts what failed apart, and says of how many photos each time 
   const outcome = { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b" } as const;
   const failure = { failure: "GONE", message: "no such key", transient: false } as const;
   progress.events.stage?.("fetch", "live", 0.01);
-  progress.events.left?.(photo, "live", { ...outcome, result: failure }, true);
+  progress.events.finished?.(photo, "live", { ...outcome, result: failure }, true);
   expect(progress.summary("m-1", "cpu", 0)).toBe(
     "0 judged, 1 failed, 0 decided before, with m-1 on cpu\nmilliseconds a photo, of those that came to it: fetch 10.0 of 1",
   );
@@ -102,7 +102,7 @@ test("a summary counts what failed apart, and says of how many photos each time 
   progress.events.stage?.("fetch", "live", 0.03);
   progress.events.stage?.("decode", "live", 0.05);
   progress.events.batch?.("b", 1, 0.01, "cpu");
-  progress.events.left?.(photo, "live", { ...outcome, result: { scores, decision } }, true);
+  progress.events.finished?.(photo, "live", { ...outcome, result: { scores, decision } }, true);
   expect(progress.summary("m-1", "cpu", 0).replace(/[\d.]+ photos\/s/, "N photos/s")).toBe(
     `1 judged, 1 failed, 0 decided before, N photos/s with m-1 on cpu
 1 batch, 1.0 photos each on average; inference alone takes 10.0 ms a photo
@@ -119,7 +119,7 @@ test("a line of JSON says of a photo all that classify says, with its address in
   const scores = { categories: { food: 0.87654, menu: 0.12346 }, human: 0.01239 };
   const tags = [{ category: "food", score: 0.87654, threshold: 0.4 }];
   const decision: Decision = { verdict: "shown", rule: "clear", reason: "so", category: "food", tags };
-  progress.events.left?.(photo, "live", { ...outcome, result: { scores, decision } }, true);
+  progress.events.finished?.(photo, "live", { ...outcome, result: { scores, decision } }, true);
   expect(screen.printed.map((line) => JSON.parse(line))).toEqual([
     {
       ...{

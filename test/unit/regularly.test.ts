@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { regularly } from "../../src/regularly.ts";
+import { runEvery } from "../../src/run-every.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -8,7 +8,7 @@ const ignore = (): void => {};
 
 test("begins nothing while the work at hand is slow, and does not catch up on what it left out", async () => {
   const ends: (() => void)[] = [];
-  const { close } = regularly(() => new Promise<void>((resolve) => ends.push(resolve)), 1_000, ignore);
+  const { close } = runEvery(() => new Promise<void>((resolve) => ends.push(resolve)), 1_000, ignore);
   expect(ends).toHaveLength(1);
   await vi.advanceTimersByTimeAsync(10_500);
   expect(ends).toHaveLength(1);
@@ -23,7 +23,7 @@ test("begins nothing while the work at hand is slow, and does not catch up on wh
 
 test("says what the work throws, and works again when it is due", async () => {
   const failed: string[] = [];
-  const { close } = regularly(
+  const { close } = runEvery(
     async () => {
       throw new Error("away");
     },
@@ -38,7 +38,7 @@ test("says what the work throws, and works again when it is due", async () => {
 test("ends after the work at hand, and begins nothing more", async () => {
   const did: string[] = [];
   let end = (): void => {};
-  const { close } = regularly(
+  const { close } = runEvery(
     async () => {
       did.push("begun");
       await new Promise<void>((resolve) => {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { ListedObject } from "../../src/intake/settle.ts";
+import type { ListedObject } from "../../src/intake/reconcile-range.ts";
 import { type Committed, type SweepDeps, sweep } from "../../src/intake/sweep.ts";
 import { compareKeys } from "../../src/key-order.ts";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { PhotoError, UpstreamError } from "../../src/errors.ts";
-import { strongest } from "../../src/moderate/frames.ts";
+import { frameWithTopHuman } from "../../src/moderate/frames.ts";
 import type { LineModel, Weight } from "../../src/moderate/line.ts";
 import { createShadow, type ShadowScore } from "../../src/moderate/shadow.ts";
 import { latch } from "../waits.ts";
@@ -233,5 +233,8 @@ test("of several frames the first says the category and the strongest whether a 
 
 test("a score of any frame that is no number is none of the photo", async () => {
   const frames = [0.2, Number.NaN, 0.1].map((human) => ({ scores: { categories: { food: 1 }, human } }));
-  expect(strongest(frames)).toEqual({ scores: { categories: { food: 1 }, human: Number.NaN }, frame: 0 });
+  expect(frameWithTopHuman(frames)).toEqual({
+    scores: { categories: { food: 1 }, human: Number.NaN },
+    frame: 0,
+  });
 });

@@ -13,7 +13,7 @@ export interface AccessSettings extends Pick<LimitSettings, "authLimit"> {
 }
 
 /** Whom a session is of. */
-export interface Who {
+export interface Identity {
   /** `token:ID`, `oidc:ISSUER#SUBJECT` or `link:NAME`. */
   subject: string;
   /** What history calls this person; of a session, nobody else. */
@@ -22,7 +22,7 @@ export interface Who {
 }
 
 /** One who is signed in. */
-export interface Session extends Who {
+export interface Session extends Identity {
   id: string;
   /** What the browser alone keeps. */
   secret: string;
@@ -46,9 +46,9 @@ export interface StoredSession {
 export interface AccessDeps {
   findToken(id: string): Promise<StoredToken | undefined>;
   /** Whom a one-time link is for; it is used up by this. Undefined where there is no such link, or not any more. */
-  redeem(code: string, address: string): Who | undefined;
+  redeem(code: string, address: string): Identity | undefined;
   /** @returns when it ends, as ISO 8601, and the name that this person, and nobody else, has from now on. */
-  startSession(session: Who & { id: string; hash: Buffer }): Promise<{ endsAt: string; name: string }>;
+  startSession(session: Identity & { id: string; hash: Buffer }): Promise<{ endsAt: string; name: string }>;
   /** The session with this id, while it holds. @param use whether this counts as use of it. */
   findSession(id: string, use: boolean): Promise<StoredSession | undefined>;
   endSession(id: string, by: string, did: "signed-out" | "revoked"): Promise<boolean>;
@@ -70,7 +70,7 @@ export interface Access {
     how: { token: string } | { link: string },
   ): Promise<Session>;
   /** Starts a session of somebody who has proven who they are, and ends the one that the browser had. */
-  start(request: FastifyRequest, reply: FastifyReply, who: Who): Promise<Session>;
+  start(request: FastifyRequest, reply: FastifyReply, who: Identity): Promise<Session>;
   /** Ends the session that the browser has, where it has one. */
   end(request: FastifyRequest): Promise<void>;
   signOut(request: FastifyRequest, reply: FastifyReply): Promise<void>;
@@ -88,14 +88,14 @@ export function createAccess(settings: AccessSettings, deps: AccessDeps, limits:
     const cookie = request.cookies[cookieName(settings, request)] ?? "";
     const own = readCookie(cookie);
     if (!own || wrong.has(cookie)) return undefined;
-    if (limited) await cookies.guess(request.ip, cookie);
+    if (limited) await cookies.checkAttempt(request.ip, cookie);
     const stored = await deps.findSession(own.id, isUse(request));
     if (!stored || !isSecret(own.secret, stored.hash)) {
       remember(wrong, cookie);
-      await cookies.wrong(request.ip, cookie);
+      await cookies.recordFailure(request.ip, cookie);
       return undefined;
     }
-    await cookies.good(own.id, cookie);
+    await cookies.consumeToken(own.id, cookie);
     const { subject, name, roles, endsAt } = stored;
     return { id: own.id, secret: own.secret, subject, name, roles: roles as Role[], endsAt };
   }
@@ -131,7 +131,7 @@ export function createAccess(settings: AccessSettings, deps: AccessDeps, limits:
       const own = createSecret();
       const cookie = cookieOf(own);
       const started = await deps.startSession({ ...who, id: own.id, hash: hashOf(own.secret) });
-      await cookies.good(own.id, cookie);
+      await cookies.consumeToken(own.id, cookie);
       const secure = isSecure(settings, request);
       reply.setCookie(cookieName(settings, request), cookie, {
         httpOnly: true,
@@ -191,15 +191,15 @@ const IDLE = "idle";
 /** The roles of a token, by its scopes. */
 const ROLE_OF: Readonly<Record<string, Role>> = { read: "viewer", review: "moderator", operate: "operator" };
 
-async function ofToken(given: string, address: string, deps: AccessDeps, limits: Limits): Promise<Who> {
+async function ofToken(given: string, address: string, deps: AccessDeps, limits: Limits): Promise<Identity> {
   const bearer = bearerOf(`Bearer ${given.trim()}`);
-  await limits.guess(address, given);
+  await limits.checkAttempt(address, given);
   const stored = bearer && (await deps.findToken(bearer.id));
   if (!bearer || !stored || !isSecret(bearer.token, stored.hash)) {
-    await limits.wrong(address, given);
+    await limits.recordFailure(address, given);
     throw new HttpProblem(401, `there is no such token; ${HOW}`);
   }
-  await limits.good(stored.id, bearer.token);
+  await limits.consumeToken(stored.id, bearer.token);
   const roles = stored.scopes.flatMap((scope) => ROLE_OF[scope] ?? []);
   if (roles.length > 0) return { subject: `token:${stored.id}`, name: stored.name, roles };
   throw new HttpProblem(
@@ -208,11 +208,11 @@ async function ofToken(given: string, address: string, deps: AccessDeps, limits:
   );
 }
 
-async function ofLink(code: string, address: string, deps: AccessDeps, limits: Limits): Promise<Who> {
-  await limits.guess(address, code);
+async function ofLink(code: string, address: string, deps: AccessDeps, limits: Limits): Promise<Identity> {
+  await limits.checkAttempt(address, code);
   const who = deps.redeem(code, address);
   if (who) return who;
-  await limits.wrong(address, code);
+  await limits.recordFailure(address, code);
   throw new HttpProblem(
     401,
     `the link was used, or is too old: maitred up prints a new one when it starts. Or sign in with a token; ${HOW}`,

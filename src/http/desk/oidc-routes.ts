@@ -44,7 +44,7 @@ export function serveOidc(
     reply.clearCookie(cookieOf(request), { secure, path: secure ? "/" : "/desk" });
     if (!pending) return reply.redirect("/desk/?problem=oidc-expired", 302);
     // anybody can write the cookie, and each answer has the provider asked, with the client's secret
-    const heard = await answers.other(request.ip).catch(() => "limited");
+    const heard = await answers.consumeAddress(request.ip).catch(() => "limited");
     if (heard === "limited") return reply.redirect("/desk/?problem=oidc-often", 302);
     try {
       const who = await oidc.finish(request.url.slice(request.url.indexOf("?")), pending);

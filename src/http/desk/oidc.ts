@@ -1,6 +1,6 @@
 import * as client from "openid-client";
 import { asError, ConfigError, UpstreamError } from "../../errors.ts";
-import type { Who } from "./access.ts";
+import type { Identity } from "./access.ts";
 import { ROLES, type Role } from "./schemas.ts";
 
 export interface OidcSettings {
@@ -34,7 +34,7 @@ export interface Oidc {
    * @param query of the address that it sent the browser to, with the question mark.
    * @throws {Error} where the answer is not of this sign-in, or the provider refused.
    */
-  finish(query: string, pending: PendingSignIn): Promise<Who | "no-role" | "unverified">;
+  finish(query: string, pending: PendingSignIn): Promise<Identity | "no-role" | "unverified">;
 }
 
 /**

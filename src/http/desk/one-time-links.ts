@@ -1,17 +1,17 @@
 import { isIP } from "node:net";
 import { createSecret, nameOf } from "../secrets.ts";
-import type { Who } from "./access.ts";
+import type { Identity } from "./access.ts";
 
 /** Links that sign somebody in once, on the machine that the process runs on; they live in its memory alone. */
 export interface OneTimeLinks {
   /** The code of a new link; it holds for an hour. */
-  create(who: Who): string;
+  create(who: Identity): string;
   /** Whom it is for, and it is used up; undefined for any other, and for one who asks from elsewhere. */
-  redeem(code: string, address: string): Who | undefined;
+  redeem(code: string, address: string): Identity | undefined;
 }
 
 export function createOneTimeLinks(): OneTimeLinks {
-  const waiting = new Map<string, { who: Who; until: number }>();
+  const waiting = new Map<string, { who: Identity; until: number }>();
   return {
     create(who) {
       const { secret: code } = createSecret();

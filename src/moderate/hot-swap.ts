@@ -1,7 +1,7 @@
 import type { Closable } from "../lifecycle.ts";
 
 /** The one that serves now, and those before it that still serve whom they began with. */
-export interface Succession<T> extends Closable {
+export interface HotSwap<T> extends Closable {
   readonly current: T;
   /** Hands `work` the current one, which lives at least until `work` has ended, whoever follows meanwhile. */
   use<R>(work: (current: T) => Promise<R>): Promise<R>;
@@ -10,7 +10,7 @@ export interface Succession<T> extends Closable {
 }
 
 /** Replaces a thing that is in use: nobody is moved from one to the other halfway. */
-export function createSuccession<T extends Closable>(first: T): Succession<T> {
+export function createHotSwap<T extends Closable>(first: T): HotSwap<T> {
   interface Term {
     holder: T;
     users: number;

@@ -26,7 +26,7 @@ export const newPhotos = z.union([newPhoto, z.array(newPhoto).min(1).max(1_000)]
  *
  * @throws {EventError} EVENT_INVALID, saying where in the message and what was expected.
  */
-export function parseTold(body: unknown, receivedAt: Received): Parsed {
+export function parsePhotoList(body: unknown, receivedAt: Received): Parsed {
   const told = readShape(newPhotos, body, "expected a photo, or a list of 1 to 1000 photos");
   const events = (Array.isArray(told) ? told : [told]).map((photo) => asEvent(photo, receivedAt));
   return { events, ignored: 0 };

@@ -1,21 +1,21 @@
 import { expect, test } from "vitest";
-import { release } from "../../src/moderate/release.ts";
+import { freeBuffer } from "../../src/moderate/free-buffer.ts";
 
 test("frees the memory at once", () => {
   const bytes = new Uint8Array(50_000_000);
   const before = process.memoryUsage().arrayBuffers;
-  release(bytes);
+  freeBuffer(bytes);
   expect(bytes).toHaveLength(0);
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(-40_000_000);
   // again is no error
-  release(bytes);
+  freeBuffer(bytes);
 });
 
 test("leaves what others may read: the rest of a larger buffer, and what is shared by threads", () => {
   const part = Buffer.from("a part of what Node.js hands out in slices");
   const rest = new Uint8Array(part.buffer);
   const shared = new Uint8Array(new SharedArrayBuffer(8));
-  for (const each of [part, shared]) release(each);
+  for (const each of [part, shared]) freeBuffer(each);
   expect([part.toString("latin1", 0, 6), rest.length > part.length, shared.length]).toEqual([
     "a part",
     true,

@@ -1,16 +1,16 @@
 import { expect, test } from "vitest";
-import { createFollower, type Orders, type Wanted } from "../../src/moderate/follow.ts";
+import { createModelWatcher, type DesiredModels, type ModelRef } from "../../src/moderate/model-watcher.ts";
 import { latch } from "../waits.ts";
 
-const wanted = (id: string): Wanted => ({ id, sha256: id });
+const wanted = (id: string): ModelRef => ({ id, sha256: id });
 
-/** A follower of orders that a test changes; `steps` is all that it did. */
-function follow(open: (wanted: Wanted) => Promise<void> = async () => {}) {
+/** A watcher of models that a test asks for; `steps` is all that it did. */
+function follow(open: (wanted: ModelRef) => Promise<void> = async () => {}) {
   const steps: string[] = [];
-  const orders: Orders = { active: undefined, shadow: undefined };
-  const follower = createFollower(
+  const desired: DesiredModels = { active: undefined, shadow: undefined };
+  const watcher = createModelWatcher(
     {
-      read: async () => ({ ...orders }),
+      read: async () => ({ ...desired }),
       async open(which, background) {
         await open(which);
         steps.push(`open ${which.id}${background ? " behind" : ""}`);
@@ -19,53 +19,53 @@ function follow(open: (wanted: Wanted) => Promise<void> = async () => {}) {
       replace: async (model) => void steps.push(`replace ${model.id}`),
       shadow: async (model, share) => void steps.push(`shadow ${model ? `${model.id} ${share}` : "none"}`),
       report: async (problem) => void (problem && steps.push(problem)),
-      unwell: (error) => void steps.push(error.message),
+      failed: (error) => void steps.push(error.message),
     },
     wanted("a"),
     60_000,
   );
-  return { follower, orders, steps };
+  return { watcher, desired, steps };
 }
 
 test("opens what is active before it replaces what runs, once", async () => {
-  const { follower, orders, steps } = follow();
-  await follower.look();
-  orders.active = wanted("a");
-  await follower.look();
+  const { watcher, desired, steps } = follow();
+  await watcher.look();
+  desired.active = wanted("a");
+  await watcher.look();
   expect(steps).toEqual([]);
-  orders.active = wanted("b");
-  await follower.look();
-  await follower.look();
+  desired.active = wanted("b");
+  await watcher.look();
+  await watcher.look();
   expect(steps).toEqual(["open b", "replace b"]);
-  await follower.close();
+  await watcher.close();
 });
 
 test("keeps what runs when the next cannot be opened, and tries again at each look", async () => {
   let broken = true;
-  const { follower, orders, steps } = follow(async () => {
+  const { watcher, desired, steps } = follow(async () => {
     if (broken) throw new Error("no such folder");
   });
-  orders.active = wanted("b");
-  await follower.look();
+  desired.active = wanted("b");
+  await watcher.look();
   expect(steps).toEqual(["no such folder"]);
   broken = false;
-  await follower.look();
+  await watcher.look();
   expect(steps).toEqual(["no such folder", "open b", "replace b"]);
-  await follower.close();
+  await watcher.close();
 });
 
 test("starts, changes and ends a shadow; one that cannot be opened leaves none", async () => {
-  const { follower, orders, steps } = follow(async ({ id }) => {
+  const { watcher, desired, steps } = follow(async ({ id }) => {
     if (id === "broken") throw new Error("broken");
   });
-  orders.shadow = { ...wanted("s"), share: 0.1 };
-  await follower.look();
-  orders.shadow = { ...wanted("s"), share: 0.2 };
-  await follower.look();
-  orders.shadow = { ...wanted("broken"), share: 0.2 };
-  await follower.look();
-  orders.shadow = undefined;
-  await follower.look();
+  desired.shadow = { ...wanted("s"), share: 0.1 };
+  await watcher.look();
+  desired.shadow = { ...wanted("s"), share: 0.2 };
+  await watcher.look();
+  desired.shadow = { ...wanted("broken"), share: 0.2 };
+  await watcher.look();
+  desired.shadow = undefined;
+  await watcher.look();
   expect(steps).toEqual([
     "open s behind",
     "shadow s 0.1",
@@ -75,42 +75,42 @@ test("starts, changes and ends a shadow; one that cannot be opened leaves none",
     "shadow none",
     "broken",
   ]);
-  await follower.close();
+  await watcher.close();
 });
 
 test("a shadow that becomes the active model ends before it is set beside itself", async () => {
-  const { follower, orders, steps } = follow();
-  orders.shadow = { ...wanted("s"), share: 0.1 };
-  await follower.look();
-  orders.shadow = undefined;
-  orders.active = wanted("s");
-  await follower.look();
+  const { watcher, desired, steps } = follow();
+  desired.shadow = { ...wanted("s"), share: 0.1 };
+  await watcher.look();
+  desired.shadow = undefined;
+  desired.active = wanted("s");
+  await watcher.look();
   expect(steps.slice(2)).toEqual(["shadow none", "open s", "replace s"]);
-  await follower.close();
+  await watcher.close();
 });
 
 test("what changes during a look is looked at once more", async () => {
   const opening = latch();
-  const { follower, orders, steps } = follow(() => opening.promise);
-  orders.active = wanted("b");
-  const look = follower.look();
+  const { watcher, desired, steps } = follow(() => opening.promise);
+  desired.active = wanted("b");
+  const look = watcher.look();
   // the first look has begun to open
   await Promise.resolve();
-  orders.active = wanted("c");
-  const again = [follower.look(), follower.look()];
+  desired.active = wanted("c");
+  const again = [watcher.look(), watcher.look()];
   opening.resolve();
   await Promise.all([look, ...again]);
   expect(steps).toEqual(["open b", "replace b", "open c", "replace c"]);
-  await follower.close();
+  await watcher.close();
 });
 
 test("a model that is opened while the worker ends is closed, and never judges", async () => {
   const opening = latch();
-  const { follower, orders, steps } = follow(() => opening.promise);
-  orders.active = wanted("b");
-  void follower.look();
+  const { watcher, desired, steps } = follow(() => opening.promise);
+  desired.active = wanted("b");
+  void watcher.look();
   await Promise.resolve();
-  const closing = follower.close();
+  const closing = watcher.close();
   opening.resolve();
   await closing;
   expect(steps).toEqual(["open b", "close b"]);

@@ -1,5 +1,5 @@
 import { codeOf } from "../errors.ts";
-import type { Recorded } from "../photo.ts";
+import type { EventOutcome } from "../photo.ts";
 import type { PhotoEvent } from "./event.ts";
 import { parseEach } from "./message.ts";
 
@@ -33,7 +33,7 @@ export interface Read {
 }
 
 /** What one receive brought, and what became of it. */
-export class Hand {
+export class ReceivedMessages {
   /** Not taken yet. */
   readonly understood = new Set<Read>();
   /** To be put aside. */
@@ -43,7 +43,7 @@ export class Hand {
   /** Those that come back. */
   readonly refused: Refused[] = [];
   taken = 0;
-  readonly outcomes: Recorded[] = [];
+  readonly outcomes: EventOutcome[] = [];
   /** What kept the rest from being taken, at the last try. */
   failure: Error | undefined;
 
@@ -55,7 +55,7 @@ export class Hand {
     }
   }
 
-  take(read: readonly Read[], outcomes: readonly Recorded[]): void {
+  take(read: readonly Read[], outcomes: readonly EventOutcome[]): void {
     this.taken += read.length;
     this.outcomes.push(...outcomes);
     for (const each of read) {

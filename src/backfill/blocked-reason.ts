@@ -1,5 +1,5 @@
 import type { BackfillRow } from "../store/backfills.ts";
-import { parseHours, waitsUntil } from "./pace.ts";
+import { parseHours, waitsUntil } from "./hours.ts";
 
 /** Of a run, what says whether anybody works on it, as far as Postgres knows. */
 export type Waiting = Pick<
@@ -8,7 +8,7 @@ export type Waiting = Pick<
 >;
 
 /** What a run waits for that is running, by this machine's clock, such as "waits until 22:00"; undefined where nothing holds it. */
-export function heldBy(run: Waiting, now: Date): string | undefined {
+export function blockedReason(run: Waiting, now: Date): string | undefined {
   const { state, hours, readAll, retrying, waiting, feeder, worker } = run;
   if (state !== "running") return undefined;
   if (feeder === "nobody") return "waits for maitred feed or maitred up: none runs";

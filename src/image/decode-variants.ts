@@ -3,14 +3,14 @@ import { PhotoError } from "../errors.ts";
 
 /** What is told of a photo before it is decoded. */
 export interface Header extends Metadata {
-  /** Whether only some viewers turn it by the orientation that it tells (see `turnsOnlySome`). */
+  /** Whether only some viewers turn it by the orientation that it tells (see `hasAmbiguousOrientation`). */
   turnsOnlySome: boolean;
-  /** Whether its colour profile makes quite another picture of it (see `recolours`). */
+  /** Whether its colour profile makes quite another picture of it (see `profileChangesColours`). */
   recoloured: boolean;
 }
 
 /** What is decoded at once of a photo: its views are cut out of it. */
-export interface Reading {
+export interface DecodeVariant {
   /** Number of the frame. */
   page: number;
   /** Whether the orientation that the file tells is applied. */
@@ -42,7 +42,7 @@ export interface Reading {
  * @throws {PhotoError} TOO_MANY_PIXELS where the way to the last frame alone is longer, or first and last have too many views;
  * UNSUPPORTED_FORMAT of more than 16 : 1.
  */
-export function readingsOf(header: Header, maxPixels: number): Reading[] {
+export function decodeVariants(header: Header, maxPixels: number): DecodeVariant[] {
   const { width, height, autoOrient, turnsOnlySome, recoloured } = header;
   const parts = partsOf(header);
   const turns = turnsOnlySome ? [true, false] : [true];

@@ -7,7 +7,7 @@ import type { Closable } from "./lifecycle.ts";
  *
  * @param failed told what `work` throws, after which it works again when it is due.
  */
-export function regularly(
+export function runEvery(
   work: () => Promise<unknown>,
   everyMs: number,
   failed: (error: Error) => void,

@@ -5,7 +5,7 @@ import type { Logger } from "../log.ts";
 import type { Recent } from "../moderate/recent.ts";
 import type { WorkerEvents } from "../moderate/worker.ts";
 
-export interface Saying {
+export interface WorkerObserver {
   events: WorkerEvents;
   /** Tries in a row that inference failed. */
   failedTries(): number;
@@ -14,12 +14,12 @@ export interface Saying {
 }
 
 /** Says it in the log, in the metrics, in the figures for the desk, and to whoever started the worker. */
-export function createSaying(
+export function createWorkerObserver(
   log: Logger,
   metrics: Metrics,
   recent: Recent,
   events: Partial<WorkerEvents>,
-): Saying {
+): WorkerObserver {
   let ill = 0;
   return {
     failedTries: () => ill,
@@ -37,7 +37,7 @@ export function createSaying(
         log.debug({ batch: id, photos, ms: Math.round(seconds * 1000) }, "batch");
         events.batch?.(id, photos, seconds, provider);
       },
-      left(photo, lane, outcome, changed) {
+      finished(photo, lane, outcome, changed) {
         const { result, batch } = outcome;
         const { id, bucket, key } = photo;
         const about = { photo: id, bucket, key, lane, batch, by: outcome.by, changed };
@@ -51,7 +51,7 @@ export function createSaying(
           if (photo.rendition) metrics.rendition(result.rendition ? "judged" : "passed over");
           log.info({ ...about, verdict, category, rule, reason }, "judged");
         }
-        events.left?.(photo, lane, outcome, changed);
+        events.finished?.(photo, lane, outcome, changed);
       },
       retried(photo, lane, code, error) {
         if (code === "INFERENCE_UNAVAILABLE") ill++;
@@ -69,8 +69,8 @@ export function createSaying(
         );
         events.retried?.(photo, lane, code, error);
       },
-      same: (lane) => metrics.same(lane),
-      passedOver({ id, rendition }, error) {
+      duplicateBytes: (lane) => metrics.same(lane),
+      renditionSkipped({ id, rendition }, error) {
         const about = { photo: id, bucket: rendition?.bucket, key: rendition?.key };
         log.debug({ ...about, code: codeOf(error), message: error.message }, "the rendition is passed over");
       },

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
-import { createRoom } from "../../src/moderate/room.ts";
+import { createBackfillThrottle } from "../../src/moderate/backfill-throttle.ts";
 import type { Lane } from "../../src/photo.ts";
 
-/** A room of four cores, whose clock stands until it is told. */
+/** A throttle of four cores, whose clock stands until it is told. */
 function furnished() {
   const clock = { ms: 0 };
-  const room = createRoom(4, 1_000, () => clock.ms);
+  const throttle = createBackfillThrottle(4, 1_000, () => clock.ms);
   const inside = new Map<string, () => void>();
   let all: Promise<void>[] = [];
   return {
@@ -13,7 +13,7 @@ function furnished() {
     inside: () => [...inside.keys()].sort().join(""),
     enter(lane: Lane, ...names: string[]) {
       all = all.concat(
-        names.map((name) => room(lane, () => new Promise((leave) => void inside.set(name, leave)))),
+        names.map((name) => throttle(lane, () => new Promise((leave) => void inside.set(name, leave)))),
       );
     },
     async leave(...names: string[]) {
@@ -69,10 +69,10 @@ test("keeps a core free between uploads, and lets in all again when none has com
 });
 
 test("makes room again when the work fails, and answers with what it gave", async () => {
-  const room = createRoom(1, 1_000, () => 0);
-  await room("live", async () => {});
-  const first = room("backfill", () => Promise.reject(new Error("no")));
-  const others = [room("backfill", async () => "b"), room("backfill", async () => "c")];
+  const throttle = createBackfillThrottle(1, 1_000, () => 0);
+  await throttle("live", async () => {});
+  const first = throttle("backfill", () => Promise.reject(new Error("no")));
+  const others = [throttle("backfill", async () => "b"), throttle("backfill", async () => "c")];
   await expect(first).rejects.toThrow("no");
   await expect(Promise.all(others)).resolves.toEqual(["b", "c"]);
 });

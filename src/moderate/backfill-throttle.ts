@@ -1,7 +1,7 @@
 import type { Lane } from "../photo.ts";
 
 /** Runs work when there is room for it. */
-export type Room = <T>(lane: Lane, work: () => Promise<T>) => Promise<T>;
+export type BackfillThrottle = <T>(lane: Lane, work: () => Promise<T>) => Promise<T>;
 
 /**
  * Leaves the cores to uploads. An upload goes in at once. While uploads come, one core is left free for the next of them and
@@ -13,7 +13,7 @@ export type Room = <T>(lane: Lane, work: () => Promise<T>) => Promise<T>;
  * @param cores that decoding and inference share.
  * @param now milliseconds of a clock that only goes forward.
  */
-export function createRoom(cores: number, quietMs: number, now: () => number): Room {
+export function createBackfillThrottle(cores: number, quietMs: number, now: () => number): BackfillThrottle {
   const waiting: (() => void)[] = [];
   const inside: Record<Lane, number> = { live: 0, backfill: 0 };
   let uploadAt = Number.NEGATIVE_INFINITY;

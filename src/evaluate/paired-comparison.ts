@@ -5,7 +5,7 @@ import type { Label } from "./labelled.ts";
 import { FEWEST_TO_DIFFER, mcnemar } from "./statistics.ts";
 
 /** How two models answered the same question about the same photos. */
-export interface Duel {
+export interface PairedComparison {
   question: keyof typeof QUESTIONS;
   photos: number;
   /** Of these photos; one that names no source is its own. */
@@ -36,12 +36,12 @@ export const QUESTIONS = {
  * @param active scores by label, in the order of `labels`; undefined where a photo cannot be judged, which counts for neither.
  * @param review the policy's threshold from which on a human is held back.
  */
-export function duel(
+export function comparePaired(
   labels: readonly Label[],
   active: readonly (Scores | undefined)[],
   candidate: readonly (Scores | undefined)[],
   review: number,
-): Duel[] {
+): PairedComparison[] {
   const judged = labels.flatMap((label, index) => {
     const [first, second] = [active[index], candidate[index]];
     return first && second ? [{ label, first, second }] : [];
@@ -59,7 +59,11 @@ export function duel(
 }
 
 /** What a duel says, in words: which of the two is better, called `one` and `other`, where it can tell. */
-export function wordsOf({ photos, active, candidate, p }: Duel, one: string, other: string): string {
+export function wordsOf(
+  { photos, active, candidate, p }: PairedComparison,
+  one: string,
+  other: string,
+): string {
   if (photos === 0) return "not measured";
   if (photos < FEWEST_TO_DIFFER) return "too few photos to tell";
   return p >= 0.05 ? "no difference beyond chance" : `${candidate > active ? other : one} is better`;
@@ -72,10 +76,10 @@ interface Pair {
 }
 
 function outcome(
-  question: Duel["question"],
+  question: PairedComparison["question"],
   pairs: readonly Pair[],
   isRight: (scores: Scores, label: Label) => boolean,
-): Duel {
+): PairedComparison {
   let [active, candidate, onlyActive, onlyCandidate] = [0, 0, 0, 0];
   const differences = new Map<string, number>();
   const photos: number[] = [];

@@ -2,32 +2,32 @@ import { asError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 
 /** A registered model: its id, and the hash of its model.json. */
-export interface Wanted {
+export interface ModelRef {
   id: string;
   sha256: string;
 }
 
 /** What the workers are to run. */
-export interface Orders {
+export interface DesiredModels {
   /** undefined: nobody said, and each goes on with what it runs. */
-  active: Wanted | undefined;
-  shadow: (Wanted & { share: number }) | undefined;
+  active: ModelRef | undefined;
+  shadow: (ModelRef & { share: number }) | undefined;
 }
 
-export interface FollowDeps<Model extends Closable> {
-  read(): Promise<Orders>;
+export interface ModelWatcherDeps<Model extends Closable> {
+  read(): Promise<DesiredModels>;
   /** Opens and warms a model. `background`: it is to be a shadow. */
-  open(wanted: Wanted, background: boolean): Promise<Model>;
+  open(wanted: ModelRef, background: boolean): Promise<Model>;
   /** Makes it the one that judges; answers once the one before has ended its work and is closed. */
   replace(model: Model): Promise<void>;
   shadow(model: Model | undefined, share: number): Promise<void>;
-  /** Told after each look what keeps this worker from its orders; "" if nothing does. */
+  /** Told after each look what keeps this worker from the models that it is to run; "" if nothing does. */
   report(problem: string): Promise<void>;
   /** What went wrong in looking itself; it is looked again. */
-  unwell(error: Error): void;
+  failed(error: Error): void;
 }
 
-export interface Follower extends Closable {
+export interface ModelWatcher extends Closable {
   /** Looks now, and once more if called meanwhile; never throws. */
   look(): Promise<void>;
 }
@@ -41,39 +41,39 @@ export interface Follower extends Closable {
  *
  * @param running what runs now.
  */
-export function createFollower<Model extends Closable>(
-  deps: FollowDeps<Model>,
-  running: Wanted,
+export function createModelWatcher<Model extends Closable>(
+  deps: ModelWatcherDeps<Model>,
+  running: ModelRef,
   pollMs: number,
-): Follower {
-  let shadow: Orders["shadow"];
+): ModelWatcher {
+  let shadow: DesiredModels["shadow"];
   let looking: Promise<void> | undefined;
   let again = false;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
 
   async function once(): Promise<void> {
-    const orders = await deps.read();
+    const desired = await deps.read();
     const problems: string[] = [];
     // before it becomes the active one itself, and would be set beside itself
-    if (!same(orders.shadow, shadow)) await cast(undefined);
-    if (orders.active && !same(orders.active, running)) {
-      problems.push(...(await succeed(orders.active)));
+    if (!same(desired.shadow, shadow)) await setShadow(undefined);
+    if (desired.active && !same(desired.active, running)) {
+      problems.push(...(await activate(desired.active)));
     }
-    if (!same(orders.shadow, shadow) || orders.shadow?.share !== shadow?.share) {
-      problems.push(...(await cast(orders.shadow)));
+    if (!same(desired.shadow, shadow) || desired.shadow?.share !== shadow?.share) {
+      problems.push(...(await setShadow(desired.shadow)));
     }
     await deps.report(problems.join("; "));
   }
 
-  async function succeed(wanted: Wanted): Promise<string[]> {
+  async function activate(wanted: ModelRef): Promise<string[]> {
     return attempt(wanted, false, async (model) => {
       running = wanted;
       await deps.replace(model);
     });
   }
 
-  async function cast(wanted: Orders["shadow"]): Promise<string[]> {
+  async function setShadow(wanted: DesiredModels["shadow"]): Promise<string[]> {
     if (shadow) await deps.shadow(undefined, 0);
     shadow = undefined;
     if (!wanted) return [];
@@ -85,7 +85,7 @@ export function createFollower<Model extends Closable>(
 
   /** What kept the model from being opened: one problem, or none. */
   async function attempt(
-    wanted: Wanted,
+    wanted: ModelRef,
     background: boolean,
     then: (model: Model) => Promise<void>,
   ): Promise<string[]> {
@@ -103,18 +103,18 @@ export function createFollower<Model extends Closable>(
   async function look(): Promise<void> {
     do {
       again = false;
-      await once().catch((thrown) => deps.unwell(asError(thrown)));
+      await once().catch((thrown) => deps.failed(asError(thrown)));
     } while (again && !closed);
   }
 
-  const follower: Follower = {
+  const watcher: ModelWatcher = {
     look() {
       if (closed) return looking ?? Promise.resolve();
       again = true;
       clearTimeout(timer);
       looking ??= look().finally(() => {
         looking = undefined;
-        if (!closed) timer = setTimeout(() => void follower.look(), pollMs).unref();
+        if (!closed) timer = setTimeout(() => void watcher.look(), pollMs).unref();
       });
       return looking;
     },
@@ -124,9 +124,9 @@ export function createFollower<Model extends Closable>(
       await looking;
     },
   };
-  return follower;
+  return watcher;
 }
 
-function same(one: Wanted | undefined, other: Wanted | undefined): boolean {
+function same(one: ModelRef | undefined, other: ModelRef | undefined): boolean {
   return one?.id === other?.id && one?.sha256 === other?.sha256;
 }

@@ -3,7 +3,7 @@ import { etagOf, isAnyBytes, versionOf } from "../version.ts";
 import { isFolder } from "./event.ts";
 import { fits, MAX_KEY_BYTES } from "./shape.ts";
 
-export interface Rules {
+export interface ReconcileRules {
   /** Milliseconds for which the events of an object may be on their way: until then it is left alone. */
   graceMs: number;
   /** Whether the listing gives versions; without them a photo whose version is an id cannot be compared. */
@@ -42,7 +42,7 @@ export interface ObjectState {
 }
 
 /** Where a second look is taken at what differs. */
-export interface Looked {
+export interface ReconcileDeps {
   states(keys: readonly string[]): Promise<ObjectState[]>;
   /** The object as it is now. */
   look(key: string): Promise<ListedObject | "absent" | "refused">;
@@ -50,7 +50,7 @@ export interface Looked {
   requireBucket(): Promise<void>;
 }
 
-export interface Settled {
+export interface Reconciled {
   counts: { listed: number; known: number; young: number; unclear: number };
   items: Wanted[];
 }
@@ -62,12 +62,12 @@ export interface Settled {
  *
  * @throws what the neighbours throw: nothing is then known to be gone.
  */
-export async function settle(
-  deps: Looked,
-  rules: Rules,
+export async function reconcileRange(
+  deps: ReconcileDeps,
+  rules: ReconcileRules,
   listed: readonly ListedObject[],
   known: readonly KnownObject[],
-): Promise<Settled> {
+): Promise<Reconciled> {
   const counts = { listed: 0, known: 0, young: 0, unclear: 0 };
   const current = new Map(known.map(({ key, versions }) => [key, versions]));
   const doubtful = new Map<string, ListedObject | undefined>();
@@ -116,7 +116,11 @@ function created(object: ListedObject, state: string): Wanted {
 }
 
 /** Whether one of the object's current photos is this object, or is of a kind of which that cannot be told. */
-function agrees(object: ListedObject, versions: readonly string[] | undefined, rules: Rules): boolean {
+function agrees(
+  object: ListedObject,
+  versions: readonly string[] | undefined,
+  rules: ReconcileRules,
+): boolean {
   return (versions ?? []).some((version) => {
     if (isAnyBytes(version)) return true;
     if (etagOf(version) !== undefined) return version === versionOf(undefined, object.etag);
@@ -125,7 +129,7 @@ function agrees(object: ListedObject, versions: readonly string[] | undefined, r
 }
 
 async function lookAt(
-  deps: Looked,
+  deps: ReconcileDeps,
   keys: readonly string[],
 ): Promise<Map<string, ListedObject | "absent" | "refused">> {
   const found = new Map<string, ListedObject | "absent" | "refused">();

@@ -12,7 +12,7 @@ other.close();
  * @param bytes left as they are where they are a part of something larger, or memory that Node.js does not let go, such as
  *   that of sharp.
  */
-export function release(bytes: Uint8Array): void {
+export function freeBuffer(bytes: Uint8Array): void {
   const { buffer } = bytes;
   if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength)
     nobody.postMessage(null, [buffer]);

@@ -2,27 +2,27 @@
 import type { Config } from "../config.ts";
 import { connectS3 } from "../image/s3.ts";
 import { headObject } from "../image/s3-listing.ts";
-import { queuePhotos } from "../intake/take-events.ts";
+import { queuePhotos } from "../intake/ingest-events.ts";
 import type { Scope } from "../lifecycle.ts";
 import type { LineSteps } from "../moderate/line.ts";
 import type { Queues } from "../queue/queues.ts";
 import type { Pool } from "../store/pool.ts";
 import { knownAmong, objectStates, takeFound } from "../store/sweeps.ts";
 import { versionOf } from "../version.ts";
-import { queueing } from "./intake.ts";
+import { queueDeps } from "./intake.ts";
 
 /**
  * Does what a sweep would of one key, but withdraws nothing, and waits for no event that may be on its way. It asks the store once, and not
  * at all where the photo is no longer the current one: what took its place has been told of. Again it changes nothing.
  */
-export function openLookAgain(
+export function openReconcile(
   config: Config,
   { db, queues }: { db: Pool; queues: Queues },
   scope: Scope,
-): LineSteps["lookAgain"] {
+): LineSteps["reconcile"] {
   const s3 = connectS3(config, CONNECTIONS);
   scope.onClose("S3 that is asked again", () => s3.destroy());
-  const queue = queueing(db, queues);
+  const queue = queueDeps(db, queues);
   return async ({ bucket, key, version }, lane) => {
     // first: where an event comes after it, nothing is done
     const [seen] = await objectStates(db, bucket, [key]);

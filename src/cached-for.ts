@@ -1,5 +1,5 @@
 /** What a question answered within the last `ms`, asked once however many want to know. */
-export function recently<T>(ask: () => Promise<T>, ms: number): () => Promise<T> {
+export function cachedFor<T>(ask: () => Promise<T>, ms: number): () => Promise<T> {
   let asked: { at: number; answer: Promise<T> } | undefined;
   return () => {
     if (!asked || Date.now() - asked.at >= ms) {

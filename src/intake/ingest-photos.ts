@@ -1,28 +1,28 @@
-import type { Known, Lane, PhotoJob, PhotoRef } from "../photo.ts";
-import { type QueueDeps, queuePhotos } from "./take-events.ts";
+import type { Lane, PhotoJob, PhotoMetadata, PhotoRef } from "../photo.ts";
+import { type QueueDeps, queuePhotos } from "./ingest-events.ts";
 
 /** The two neighbours of the intake: the table of photos, and the queues. */
-export interface IntakeDeps extends Omit<QueueDeps, "unqueued"> {
+export interface IngestDeps extends Omit<QueueDeps, "unqueued"> {
   /**
    * Makes photos known, in the order given; what is known already stays, and what was withdrawn since `looked`. Of those
    * without a verdict it says in the same transaction that no queue holds them.
    */
   register(
-    photos: readonly (PhotoRef & { known: Known })[],
+    photos: readonly (PhotoRef & { known: PhotoMetadata })[],
     lane: Lane,
     looked: string | undefined,
   ): Promise<(PhotoJob & { state: string })[]>;
 }
 
-export interface TakingIn {
-  known?: Known;
+export interface IngestOptions {
+  known?: PhotoMetadata;
   /** Also what is decided already. */
   again?: boolean;
   /** The time of Postgres before the photos were looked for, where that may be a while ago. */
   looked?: string;
 }
 
-export interface TakenIn {
+export interface IngestResult {
   /** Of all photos, in the order given. */
   ids: string[];
   /** Of those that were queued; of the others, those that are not `unclear` are decided already. */
@@ -34,14 +34,14 @@ export interface TakenIn {
 /**
  * Registers photos, then queues those without a verdict: pending and failed ones, and with `again` all of them.
  * The row comes first, so that a queue that is lost can be filled again from the table, and what is never queued because its
- * process or the queue died is queued by `queueForgotten`. Calling it twice queues nothing twice.
+ * process or the queue died is queued by `queueUnqueued`. Calling it twice queues nothing twice.
  */
-export async function takeIn(
-  deps: IntakeDeps,
+export async function ingestPhotos(
+  deps: IngestDeps,
   photos: readonly PhotoRef[],
   lane: Lane,
-  { known = {}, again = false, looked }: TakingIn = {},
-): Promise<TakenIn> {
+  { known = {}, again = false, looked }: IngestOptions = {},
+): Promise<IngestResult> {
   const registered = await deps.register(
     photos.map((photo) => ({ ...photo, known })),
     lane,

@@ -1,18 +1,18 @@
 import type { Lane } from "../photo.ts";
 
 /** Shadow work goes in when nothing of either lane waits. */
-export type Class = Lane | "shadow";
+export type Priority = Lane | "shadow";
 
 /** Runs work when there is room for it. */
-export type Gate = <T>(of: Class, work: () => Promise<T>) => Promise<T>;
+export type PriorityLimiter = <T>(of: Priority, work: () => Promise<T>) => Promise<T>;
 
 /**
  * Lets `width` pieces of work run at once. What waits goes in when one ends: live first, then
  * backfill, then shadow, and of each the oldest.
  * Its callers bound how many wait.
  */
-export function createGate(width: number): Gate {
-  const waiting: Record<Class, (() => void)[]> = { live: [], backfill: [], shadow: [] };
+export function createPriorityLimiter(width: number): PriorityLimiter {
+  const waiting: Record<Priority, (() => void)[]> = { live: [], backfill: [], shadow: [] };
   let inside = 0;
 
   function leave(): void {

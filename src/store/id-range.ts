@@ -1,12 +1,12 @@
 /** The last id that a statement looks at which begins after `after`; at most `upTo`. */
-export function stretchEnd(after: string, upTo: string): string {
+export function rangeEnd(after: string, upTo: string): string {
   const to = BigInt(after || "0") + STRETCH;
   const last = BigInt(upTo);
   return (to < last ? to : last).toString();
 }
 
 /** Where the next statement begins: behind the last row where there may be more, else at the end of the stretch. */
-export function reached(
+export function nextAfter(
   found: readonly { id: string }[],
   limit: number,
   to: string,

@@ -35,7 +35,7 @@ export function secondsWithin({ from, to }: Hours, seconds: number): number {
 }
 
 /** Photos a second for a person: a small number with digits that say something. */
-export function inWords(photosPerS: number): string {
+export function formatRate(photosPerS: number): string {
   return photosPerS === 0 || photosPerS >= 1
     ? photosPerS.toFixed(1)
     : String(Number(photosPerS.toPrecision(2)));

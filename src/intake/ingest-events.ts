@@ -1,5 +1,5 @@
 import { asError, UpstreamError } from "../errors.ts";
-import { LANES, type Lane, type PhotoJob, type Recorded } from "../photo.ts";
+import { type EventOutcome, LANES, type Lane, type PhotoJob } from "../photo.ts";
 import type { PhotoEvent } from "./event.ts";
 
 /** The queues, and the table of what is not in one yet. */
@@ -14,7 +14,7 @@ export interface QueueDeps {
 /** The neighbours of the intake of events: the table of photos, and the queues. */
 export interface EventDeps extends QueueDeps {
   /** Acts on events in one transaction, and answers in their order. */
-  record(events: readonly PhotoEvent[]): Promise<Recorded[]>;
+  record(events: readonly PhotoEvent[]): Promise<EventOutcome[]>;
 }
 
 /**
@@ -22,9 +22,9 @@ export interface EventDeps extends QueueDeps {
  * worker can find. Taking the same events again changes nothing, and queues what a failure kept from the queue.
  *
  * @throws {UpstreamError} DATABASE_UNAVAILABLE when nothing was committed; what the queue throws when what was
- *   committed is not queued, which `queueForgotten` makes up for.
+ *   committed is not queued, which `queueUnqueued` makes up for.
  */
-export async function takeEvents(deps: EventDeps, events: readonly PhotoEvent[]): Promise<Recorded[]> {
+export async function ingestEvents(deps: EventDeps, events: readonly PhotoEvent[]): Promise<EventOutcome[]> {
   if (events.length === 0) return [];
   const recorded = await deps.record(events);
   const photos = new Map<string, PhotoJob>();
@@ -43,20 +43,20 @@ export async function takeEvents(deps: EventDeps, events: readonly PhotoEvent[])
  * taken together because of one, each is taken alone: a request fails by its own fault only.
  *
  * @returns for each request what became of its events, in order, or why it failed.
- * @throws {UpstreamError} as `takeEvents`, for all of them.
+ * @throws {UpstreamError} as `ingestEvents`, for all of them.
  */
-export async function takeTogether(
+export async function ingestTogether(
   deps: EventDeps,
   requests: readonly (readonly PhotoEvent[])[],
-): Promise<(Recorded[] | Error)[]> {
-  let recorded: Recorded[];
+): Promise<(EventOutcome[] | Error)[]> {
+  let recorded: EventOutcome[];
   try {
-    recorded = await takeEvents(deps, requests.flat());
+    recorded = await ingestEvents(deps, requests.flat());
   } catch (thrown) {
     if (thrown instanceof UpstreamError || requests.length === 1) throw thrown;
-    const alone: (Recorded[] | Error)[] = [];
+    const alone: (EventOutcome[] | Error)[] = [];
     // one after the other, as they came: what has no order counts as it comes
-    for (const events of requests) alone.push(await takeEvents(deps, events).catch(asError));
+    for (const events of requests) alone.push(await ingestEvents(deps, events).catch(asError));
     return alone;
   }
   let taken = 0;
@@ -72,7 +72,7 @@ export async function takeTogether(
  *
  * @returns how many photos.
  */
-export async function queueForgotten(deps: QueueDeps, olderThanS: number): Promise<number> {
+export async function queueUnqueued(deps: QueueDeps, olderThanS: number): Promise<number> {
   let queued = 0;
   for (;;) {
     const photos = await deps.unqueued(olderThanS, PAGE);

@@ -1,0 +1,25 @@
+import { expect, test } from "vitest";
+import { createPriorityLimiter } from "../../src/moderate/priority-limiter.ts";
+
+test("lets as many in as it is wide, live before backfill, oldest first", async () => {
+  const limiter = createPriorityLimiter(1);
+  const order: string[] = [];
+  let open: (() => void) | undefined;
+  const first = limiter("backfill", () => new Promise<void>((resolve) => (open = resolve)));
+  const rest = [
+    limiter("backfill", async () => void order.push("backfill 1")),
+    limiter("live", async () => void order.push("live 1")),
+    limiter("backfill", async () => void order.push("backfill 2")),
+    limiter("live", async () => void order.push("live 2")),
+  ];
+  expect(order).toEqual([]);
+  open!();
+  await Promise.all([first, ...rest]);
+  expect(order).toEqual(["live 1", "live 2", "backfill 1", "backfill 2"]);
+});
+
+test("makes room again when the work fails", async () => {
+  const limiter = createPriorityLimiter(1);
+  await expect(limiter("live", () => Promise.reject(new Error("no")))).rejects.toThrow("no");
+  await expect(limiter("live", async () => "in")).resolves.toBe("in");
+});
