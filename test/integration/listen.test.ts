@@ -159,7 +159,7 @@ describe("a message that cannot be understood", () => {
     "null",
   ];
 
-  test("is kept with its body and the reason, and deleted; the others of its receive are taken", async ({
+  test("is kept with its body and the reason, and deleted; the others of its receive are taken, and its own that are understood", async ({
     sqs,
     start,
     db,
@@ -167,7 +167,7 @@ describe("a message that cannot be understood", () => {
     const ids = await sqs.send(...bodies, { Records: [record("b")] }, { Records: [record("a")] });
     await start();
     await expect.poll(() => sqs.held(), settled).toEqual(gone);
-    expect(await keys(db)).toEqual(["a", "b"]);
+    expect(await keys(db)).toEqual(["a", "b", "good"]);
     const kept = await bad(db);
     expect(kept.map(({ body }) => body).toSorted()).toEqual(bodies.toSorted());
     expect(await countBadMessages(db.pool)).toBe(bodies.length);
