@@ -90,7 +90,7 @@ const worker = createModerationWorker(
     },
     time: () => databaseTime(db),
     record: (outcomes) => recordOutcomes(db, outcomes),
-    reconcile: async () => {},
+    adoptReplacement: async () => {},
     recordShadow: async () => {},
     knownFromKey: () => ({}),
     policyText,

@@ -64,7 +64,7 @@ export function createThread<In, Out, Ready>(options: ThreadOptions): Thread<In,
 
   function start(): Running<Out, Ready> {
     const worker = new Worker(options.url, { workerData: options.workerData, stdout: true, stderr: true });
-    // libraries chat there; stdout is the command's own, and stderr has its log. What matters comes as a reply
+    // libraries chat there; stdout is the command's own, and stderr has its log. What matters comes as a reply, or is thrown
     worker.stdout.resume();
     worker.stderr.resume();
     const calls = new Map<number, Call<unknown>>();

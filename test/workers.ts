@@ -56,7 +56,7 @@ export function start(
         recorded.push(...outcomes);
         return new Map(outcomes.map(({ photoId }) => [photoId, true]));
       },
-      reconcile: async () => {},
+      adoptReplacement: async () => {},
       recordShadow,
       knownFromKey: () => ({}),
       policyText: "",

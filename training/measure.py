@@ -123,7 +123,7 @@ def measure(category_p: np.ndarray, human_p: np.ndarray, peak: np.ndarray, label
 
 
 def _share(hits: np.ndarray, of: np.ndarray, sources: list[np.ndarray], drawn: list[np.ndarray]) -> tuple[float | None, list[float] | None]:
-    """With the wider of two intervals, as shareBySource in src/evaluate/statistics.ts: Wilson's, for nothing seen in few photos is not nothing, and
+    """With the wider of two intervals, as clusteredProportion in src/evaluate/statistics.ts: Wilson's, for nothing seen in few photos is not nothing, and
     that of the sources drawn."""
     if not of.any():
         return None, None

@@ -31,9 +31,11 @@ await serveThread<InferCall, InferResult, InferReady>(async () => {
     async handle(call) {
       // a session that has failed once may never work again, and pixels cannot be at fault: the thread ends, and
       // the next call starts a new one
-      const result = await run(session, call).catch((error: unknown) => {
-        process.stderr.write(`inference: ${asError(error).message}\n`);
-        return process.exit(1);
+      const result = await run(session, call).catch((error: unknown): Promise<never> => {
+        queueMicrotask(() => {
+          throw error;
+        });
+        return new Promise<never>(() => {});
       });
       return {
         result,

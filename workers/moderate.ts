@@ -8,7 +8,7 @@ import { foldersOf } from "../src/image/folder.ts";
 import { createKeyTemplate } from "../src/image/key-template.ts";
 import type { Closable, Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
-import { createCircuitBreaker } from "../src/moderate/circuit-breaker.ts";
+import { createOutageGate } from "../src/moderate/outage-gate.ts";
 import { createRecent } from "../src/moderate/recent.ts";
 import { createModerationWorker, type WorkerEvents } from "../src/moderate/worker.ts";
 import { LANES } from "../src/photo.ts";
@@ -18,11 +18,11 @@ import { reportFigures } from "../src/store/models.ts";
 import { databaseTime } from "../src/store/photos.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
 import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
+import { openAdoptReplacement } from "../src/wiring/adopt-replacement.ts";
 import { clockGauge } from "../src/wiring/clock.ts";
 import { openJudging } from "../src/wiring/judging.ts";
 import { asLineModel, createModels, mayReuseScores, watchModelHealth } from "../src/wiring/models.ts";
 import { openPhotos } from "../src/wiring/photos.ts";
-import { openReconcile } from "../src/wiring/reconcile.ts";
 import { startRollupFolding } from "../src/wiring/rollups.ts";
 import { createOutageLogger, openServers } from "../src/wiring/servers.ts";
 import { createWorkerObserver } from "../src/wiring/worker-observer.ts";
@@ -91,7 +91,7 @@ export async function startWorker(
             beside: { ...beside, model: idOf(beside.by) },
           })),
         ),
-      reconcile: openReconcile(config, { db, queues }, scope),
+      adoptReplacement: openAdoptReplacement(config, { db, queues }, scope),
       knownFromKey: createKeyTemplate(config.keyTemplate),
       policyText: judge.policyText,
     },
@@ -107,7 +107,7 @@ export async function startWorker(
   // of late, for the desk; one that cannot say it is not the worse for it
   scope.hold("figures", runEvery(tell, TELL_MS, createOutageLogger(log, "telling figures")));
   // what is fetched while nothing can be recorded is fetched again; telling figures is a write that any worker may do
-  const recording = createCircuitBreaker(
+  const recording = createOutageGate(
     () =>
       tell().catch((thrown: unknown) => {
         // no photo is tried meanwhile, and alerts look at tries

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { countPending, listDestinations, photoWriters, resendAll } from "../store/destinations.ts";
+import { countPending, listDestinations, photoWriters, tellPage } from "../store/destinations.ts";
 import type { Pool } from "../store/pool.ts";
 import { EXIT, type Terminal, UsageError } from "./command.ts";
 import { timeOption } from "./options.ts";
@@ -38,7 +38,7 @@ export function catchUp(
     await writersEnded(db, terminal);
     try {
       for (;;) {
-        const page = await resendAll(db, id, since, after, PAGE);
+        const page = await tellPage(db, id, since, after, PAGE);
         told += page.told;
         if (page.lastId === undefined) break;
         after = page.lastId;
@@ -47,7 +47,7 @@ export function catchUp(
           report(`${where()}; waits for maitred deliver, which has ${PENDING} deliveries to make`);
           await sleep(WAIT_MS);
           // no photo: it throws once the destination is disabled or removed, as nothing is delivered to it then
-          await resendAll(db, id, since, after, 0);
+          await tellPage(db, id, since, after, 0);
         }
       }
     } catch (error) {

@@ -37,8 +37,8 @@ A destination is told of everything that happens to photos from then on. maitred
 s3-tags; notify is Postgres' own NOTIFY on the channel maitred_photos. The secret that signs webhooks is printed once,
 by add and by rotate. After rotate the key before signs too, until its receivers have changed over; rotated once more
 until then, it is the newer of the two keys that signs no more. What waits for a destination that is disabled goes on
-when it is enabled. list says how many deliveries wait and how many are dead, since when the oldest of those that wait does
-or fails, and why. catch-up tells it of all photos as they are now, or of those that changed since a time: what
+when it is enabled. list says how many deliveries wait and how many are dead, since when the oldest of those that wait does,
+and what came of its last try. catch-up tells it of all photos as they are now, or of those that changed since a time: what
 happened before it was added or while it was disabled. remove forgets what waits, too.
 
   --bucket BUCKET   only photos of this bucket
@@ -110,12 +110,12 @@ function atMost(counted: number): string {
   return counted >= 10_000 ? "10000+" : String(counted);
 }
 
-/** Since when what waits the longest does, or fails, and why; and what else there is to say. */
+/** Since when what waits the longest does, and what came of its last try; and what else there is to say. */
 function saidOf({ note, oldKeyUntil, oldestAt, lastError }: Said): string {
   const since = oldestAt && `since ${oldestAt.toISOString()}`;
   return [
     note,
-    since && (lastError === null ? `waits ${since}` : `fails ${since}: ${lastError}`),
+    since && `waits ${since}${lastError === null ? "" : `, last answer: ${lastError}`}`,
     oldKeyUntil && `two keys until ${oldKeyUntil.toISOString()}`,
   ]
     .filter(Boolean)

@@ -1,12 +1,12 @@
 import { statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import type { S3Client } from "@aws-sdk/client-s3";
 import { folderPhoto, foldersOf, isInside, listFolder } from "../image/folder.ts";
 import { ANSWER_MS, connectS3 } from "../image/s3.ts";
 import { listObjects } from "../image/s3-bucket.ts";
 import { Scope } from "../lifecycle.ts";
+import { linesOf } from "../lines.ts";
 import { LANES, type Lane, type PhotoMetadata, type PhotoRef } from "../photo.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { databaseTime, photosToReplay } from "../store/photos.ts";
@@ -166,8 +166,8 @@ async function* sources(positionals: readonly string[], { stdin }: Terminal): As
   for (const what of positionals) {
     if (what !== "-") yield what;
     else
-      for await (const line of createInterface({ input: Readable.from(stdin) }))
-        if (line.trim()) yield line.trim();
+      for await (const [, line] of linesOf(Readable.from(stdin, { objectMode: false }), "-"))
+        yield line.trim();
   }
 }
 

@@ -78,15 +78,15 @@ function compared(
   one: string,
   other: string,
 ): string[] {
-  const rows = duels.map((duel) => {
-    const { question, photos, active, candidate, onlyActive, onlyCandidate, p } = duel;
+  const rows = duels.map((comparison) => {
+    const { question, photos, active, candidate, onlyActive, onlyCandidate, p } = comparison;
     return [
       QUESTIONS[question],
       String(photos),
       ...[active, candidate].map((right) => percent(photos === 0 ? null : right / photos)),
       `${onlyActive} / ${onlyCandidate}`,
       pValue(p),
-      wordsOf(duel, one, other),
+      wordsOf(comparison, one, other),
     ];
   });
   const first = differences.slice(0, 10).map(({ file, first, second }) => {

@@ -28,8 +28,8 @@ export function differenceSection(
 ): Html {
   const [one, other] = [subjects[0]!.name, subjects[1]!.name];
   const rows = duels.map(
-    (duel) =>
-      html`<tr><th scope="row">${QUESTIONS[duel.question]}</th><td>${duel.photos}</td><td>${percent(part(duel.active, duel.photos))}</td><td>${percent(part(duel.candidate, duel.photos))}</td><td>${duel.onlyActive}</td><td>${duel.onlyCandidate}</td><td>${pValue(duel.p)}</td><td class="text">${wordsOf(duel, one, other)}</td></tr>`,
+    (comparison) =>
+      html`<tr><th scope="row">${QUESTIONS[comparison.question]}</th><td>${comparison.photos}</td><td>${percent(part(comparison.active, comparison.photos))}</td><td>${percent(part(comparison.candidate, comparison.photos))}</td><td>${comparison.onlyActive}</td><td>${comparison.onlyCandidate}</td><td>${pValue(comparison.p)}</td><td class="text">${wordsOf(comparison, one, other)}</td></tr>`,
   );
   const first = differences.slice(0, DIFFERENCES_SHOWN);
   return html`<section aria-labelledby="compare"><h2 id="compare">Side by side</h2>

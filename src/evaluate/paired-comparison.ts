@@ -58,7 +58,7 @@ export function comparePaired(
   ];
 }
 
-/** What a duel says, in words: which of the two is better, called `one` and `other`, where it can tell. */
+/** What a comparison says, in words: which of the two is better, called `one` and `other`, where it can tell. */
 export function wordsOf(
   { photos, active, candidate, p }: PairedComparison,
   one: string,

@@ -4,7 +4,7 @@ import { PhotoError } from "../errors.ts";
 /** What is told of a photo before it is decoded. */
 export interface Header extends Metadata {
   /** Whether only some viewers turn it by the orientation that it tells (see `hasAmbiguousOrientation`). */
-  turnsOnlySome: boolean;
+  ambiguousOrientation: boolean;
   /** Whether its colour profile makes quite another picture of it (see `profileChangesColours`). */
   recoloured: boolean;
 }
@@ -43,9 +43,9 @@ export interface DecodeVariant {
  * UNSUPPORTED_FORMAT of more than 16 : 1.
  */
 export function decodeVariants(header: Header, maxPixels: number): DecodeVariant[] {
-  const { width, height, autoOrient, turnsOnlySome, recoloured } = header;
+  const { width, height, autoOrient, ambiguousOrientation, recoloured } = header;
   const parts = partsOf(header);
-  const turns = turnsOnlySome ? [true, false] : [true];
+  const turns = ambiguousOrientation ? [true, false] : [true];
   const ways = turns.flatMap((upright) =>
     (recoloured ? [true, false] : [true]).map((profiled) => ({ upright, profiled })),
   );

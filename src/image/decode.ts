@@ -115,7 +115,7 @@ export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: 
   return {
     ...header,
     // HEIF tells of turning in boxes of its own
-    turnsOnlySome: format !== "heic" && format !== "avif" && hasAmbiguousOrientation(header),
+    ambiguousOrientation: format !== "heic" && format !== "avif" && hasAmbiguousOrientation(header),
     recoloured,
   };
 }

@@ -22,7 +22,7 @@ export function toPhotoError(photo: PhotoRef, thrown: unknown): Error {
 }
 
 /**
- * As `toUpstreamError`, where no verdict hangs on it: GONE is whatever is not there, be it the bucket, as the answer to a HEAD has no
+ * As `toPhotoError`, where no verdict hangs on it: GONE is whatever is not there, be it the bucket, as the answer to a HEAD has no
  * body that tells, and whoever named a bucket is told at once.
  */
 export function toHeadError(photo: PhotoRef, thrown: unknown): Error {

@@ -95,7 +95,13 @@ export async function openObject(
     .catch((thrown: unknown) => {
       throw toHeadError(photo, thrown);
     });
-  const body = answer.Body as Readable;
+  const body = answer.Body as IncomingMessage;
+  try {
+    checkEnd(photo, body, answer.ContentLength);
+  } catch (error) {
+    body.destroy();
+    throw error;
+  }
   const late = (): void => void body.destroy(unavailable(photo, `no more of it came within ${waitMs} ms`));
   // one that nobody has begun to read closes nothing by itself
   return Readable.from(promptly(body, waitMs, late), { objectMode: false }).once("close", () =>
@@ -146,12 +152,7 @@ async function collect(
   abort.addEventListener("abort", onAbort, { once: true });
   try {
     checkTag(photo, ETag);
-    // it would end wherever its connection does
-    if (length === undefined && body.headers["transfer-encoding"] === undefined)
-      throw unavailable(
-        photo,
-        "an answer without Content-Length, which is none of S3: check what it came through",
-      );
+    checkEnd(photo, body, length);
     if (length !== undefined && length > maxBytes) throw tooLarge(length, maxBytes);
     const mostMs = 2 * timeoutMs;
     const since = performance.now();
@@ -174,6 +175,15 @@ async function collect(
     abort.removeEventListener("abort", onAbort);
     body.destroy();
   }
+}
+
+/** That the answer says where it ends: else it would end wherever its connection does. */
+function checkEnd(photo: PhotoRef, { headers }: IncomingMessage, length: number | undefined): void {
+  if (length === undefined && !/\bchunked\s*$/i.test(headers["transfer-encoding"] ?? ""))
+    throw unavailable(
+      photo,
+      "an answer without Content-Length, which is none of S3: check what it came through",
+    );
 }
 
 /** That it is S3 which answers, and with the object that was asked for: not every server knows If-Match. */

@@ -127,7 +127,7 @@ export function listenTo(
     try {
       received.take(read, await deps.take(read.flatMap(({ said }) => said)));
     } catch (thrown) {
-      if (isOutage(thrown)) {
+      if (isNeighbourAway(thrown)) {
         received.failure = thrown;
         // what was to be queued is committed by then
         if (thrown.code === "QUEUE_UNAVAILABLE") received.take(read, []);
@@ -178,7 +178,7 @@ export function listenTo(
 }
 
 /** What takes Postgres too long may be the one message's own fault. */
-function isOutage(thrown: unknown): thrown is ModerationError {
+function isNeighbourAway(thrown: unknown): thrown is ModerationError {
   return thrown instanceof ModerationError && thrown.retry && thrown.code !== "DATABASE_TIMEOUT";
 }
 

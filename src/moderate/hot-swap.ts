@@ -11,47 +11,47 @@ export interface HotSwap<T> extends Closable {
 
 /** Replaces a thing that is in use: nobody is moved from one to the other halfway. */
 export function createHotSwap<T extends Closable>(first: T): HotSwap<T> {
-  interface Term {
-    holder: T;
+  interface Generation {
+    value: T;
     users: number;
     /** Told when the last user has left. */
     idle?: () => void;
   }
-  let term: Term = { holder: first, users: 0 };
-  const ending = new Map<Term, Promise<void>>();
+  let current: Generation = { value: first, users: 0 };
+  const ending = new Map<Generation, Promise<void>>();
 
-  function end(old: Term): Promise<void> {
+  function end(old: Generation): Promise<void> {
     const known = ending.get(old);
     if (known) return known;
     const done = (async () => {
       if (old.users > 0) await new Promise<void>((resolve) => (old.idle = resolve));
-      await old.holder.close();
-    })().finally(() => old !== term && ending.delete(old));
+      await old.value.close();
+    })().finally(() => old !== current && ending.delete(old));
     ending.set(old, done);
     return done;
   }
 
   return {
     get current() {
-      return term.holder;
+      return current.value;
     },
     async use(work) {
-      const mine = term;
+      const mine = current;
       mine.users++;
       try {
-        return await work(mine.holder);
+        return await work(mine.value);
       } finally {
         mine.users--;
         if (mine.users === 0) mine.idle?.();
       }
     },
     replace(next) {
-      const old = term;
-      term = { holder: next, users: 0 };
+      const old = current;
+      current = { value: next, users: 0 };
       return end(old);
     },
     async close() {
-      await Promise.all([...ending.values(), end(term)]);
+      await Promise.all([...ending.values(), end(current)]);
     },
   };
 }

@@ -69,11 +69,11 @@ export interface LineSteps {
   record(outcome: LineOutcome, lane: Lane): Promise<{ changed: boolean }>;
   knownFromKey(key: string): PhotoMetadata;
   /**
-   * Told of every photo in whose place the store has another object, after the commit: takes that one in, unless something has told of it.
+   * Takes in the object that the store has in this photo's place, unless something has told of it; called after the commit.
    *
    * @throws {UpstreamError} nothing is known to be taken in.
    */
-  reconcile(photo: PhotoJob, lane: Lane): Promise<void>;
+  adoptReplacement(photo: PhotoJob, lane: Lane): Promise<void>;
   /** Whether `shadow` is to be told of this photo, for which its bytes and pixels are kept until its commit. */
   shadows(photo: PhotoJob, lane: Lane): boolean;
   /** Told after the commit; must return at once. */
@@ -210,9 +210,9 @@ export async function moderate(
     }
   };
 
-  const lookAgain = async (): Promise<void> => {
+  const adoptReplacement = async (): Promise<void> => {
     try {
-      await steps.reconcile(photo, lane);
+      await steps.adoptReplacement(photo, lane);
     } catch (thrown) {
       const error = asError(thrown);
       // what is not found now, a sweep finds
@@ -233,7 +233,7 @@ export async function moderate(
     }
     const result = { failure: codeOf(error), message: error.message, transient: !isOfPhoto(error) };
     await finish(steps.by(), "", result);
-    if (error instanceof ReplacedError && !photo.found) await lookAgain();
+    if (error instanceof ReplacedError && !photo.found) await adoptReplacement();
     return;
   }
   const { by, batch, ...result } = judged;

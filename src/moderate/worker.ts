@@ -22,7 +22,7 @@ import { createPriorityLimiter, type Priority, type PriorityLimiter } from "./pr
 import { createScore, type KnownScores, type Score, type Scored } from "./same-bytes.ts";
 import { createShadow, type Shadow, type ShadowEvents, type ShadowScore } from "./shadow.ts";
 
-export interface WorkerDeps extends Pick<LineSteps, "fetch" | "time" | "reconcile" | "knownFromKey"> {
+export interface WorkerDeps extends Pick<LineSteps, "fetch" | "time" | "adoptReplacement" | "knownFromKey"> {
   /** Commits a group; which of its photos changed, by id. */
   record(outcomes: readonly RecordedOutcome[]): Promise<Map<string, boolean>>;
   /** Scores that a model (`by`) gave to bytes with these digests, by digest; without it every photo is judged. */
@@ -178,7 +178,7 @@ export function createModerationWorker(
     by: () => models.current.by,
     record: (outcome, lane) => recorder.add(outcome, lane),
     knownFromKey: deps.knownFromKey,
-    reconcile: deps.reconcile,
+    adoptReplacement: deps.adoptReplacement,
     shadows: (photo, lane) => lane === "live" && (shadow?.wants(photo.id) ?? false),
     shadow: (photo, judged, kept) => shadow?.offer({ photoId: photo.id, beside: judged, ...kept }),
     observe: events.stage,

@@ -166,7 +166,7 @@ export async function* replayDeliveries(
             where (d.claimed_until is null or d.claimed_until < now()) and ${MATCHES} and d.seq > $5
             order by d.seq limit $6 for update of d
           ), again as (
-            update deliveries d set state = 'pending', attempts = 0, next_at = now(), claimed_until = null, delivered_at = null
+            update deliveries d set state = 'pending', attempts = 0, last_error = null, next_at = now(), claimed_until = null, delivered_at = null
             from page p where d.seq = p.seq and d.destination = p.destination
             returning d.seq
           ), told as (select pg_notify('maitred_outbox', ''))

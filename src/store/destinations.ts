@@ -88,7 +88,7 @@ export async function finishRotation(db: Pool, id: string): Promise<boolean> {
 }
 
 /**
- * What waits for it goes on as soon as it is enabled; of what happens while it is not, `resendAll` tells. It waits for no verdict:
+ * What waits for it goes on as soon as it is enabled; of what happens while it is not, `tellPage` tells. It waits for no verdict:
  * one that is being committed tells it still, and that waits as the rest does.
  *
  * @returns since when it was as it was before, and a minute more; undefined where there is no such destination.
@@ -120,7 +120,7 @@ export async function enableDestination(
  * @returns the last photo that was looked at, undefined at the end, and how many were told of.
  * @throws {ConfigError}: there is no such destination, or it is not enabled.
  */
-export async function resendAll(
+export async function tellPage(
   db: Pool,
   id: string,
   since: Date | null,

@@ -25,7 +25,7 @@ test("maitred destination list says what waits, since when it fails and why, and
   expect((await list()).split("\n")).toEqual([
     expect.stringMatching(/^id +kind +bucket +state +url +waiting +dead$/),
     expect.stringMatching(
-      /^fails +s3-tags +fails +enabled +2 +0 +fails since 2026-01-31T08:30:00.000Z: it answered 500$/,
+      /^fails +s3-tags +fails +enabled +2 +0 +waits since 2026-01-31T08:30:00.000Z, last answer: it answered 500$/,
     ),
     expect.stringMatching(/^lost +s3-tags +lost +enabled +0 +1$/),
     expect.stringMatching(/^waits +s3-tags +waits +enabled +1 +0 +waits since \S+Z$/),

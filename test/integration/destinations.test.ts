@@ -1,5 +1,5 @@
 import { describe, expect } from "vitest";
-import { enableDestination, removeDestination, resendAll } from "../../src/store/destinations.ts";
+import { enableDestination, removeDestination, tellPage } from "../../src/store/destinations.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
 import { annDecides, backfilled, claim, outbox, webhook } from "../outbox.ts";
@@ -10,7 +10,7 @@ describe("catching up", () => {
   const told = async (db: Database, since: Date | null = null): Promise<string[]> => {
     await db.pool.query("delete from outbox");
     for (let after: string | undefined = "0"; after !== undefined; ) {
-      after = (await resendAll(db.pool, "w", since, after, 2)).lastId;
+      after = (await tellPage(db.pool, "w", since, after, 2)).lastId;
     }
     return (await outbox(db)).map(({ kind, payload }) => `${payload.key} ${kind} ${payload.state}`);
   };
@@ -96,14 +96,14 @@ describe("catching up", () => {
     client.release();
     const before = await enableDestination(db.pool, "w", true);
     expect(await outbox(db)).toEqual([]);
-    expect(await resendAll(db.pool, "w", before!.since, "0", 100)).toMatchObject({ told: 1 });
+    expect(await tellPage(db.pool, "w", before!.since, "0", 100)).toMatchObject({ told: 1 });
   });
 
   test("is for destinations that are there and enabled", async ({ db }) => {
-    await expect(resendAll(db.pool, "w", null, "0", 10)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    await expect(tellPage(db.pool, "w", null, "0", 10)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
     await webhook(db);
     await enableDestination(db.pool, "w", false);
-    await expect(resendAll(db.pool, "w", null, "0", 10)).rejects.toThrow("not enabled");
+    await expect(tellPage(db.pool, "w", null, "0", 10)).rejects.toThrow("not enabled");
   });
 });
 
@@ -132,7 +132,7 @@ describe("a destination that is disabled", () => {
     const client = await db.pool.connect();
     await client.query("begin");
     await client.query("select from photos where id = $1 for update", [id]);
-    const page = resendAll(db.pool, "w", null, "0", 10);
+    const page = tellPage(db.pool, "w", null, "0", 10);
     await waitersIn(db);
     const disabled = enableDestination(db.pool, "w", false);
     await Promise.race([disabled, waitersIn(db, 2)]);

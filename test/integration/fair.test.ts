@@ -72,7 +72,7 @@ describe.each(BACKENDS)("with a backlog of a backfill in the queue on %s", (back
         fetch: async ({ key }) => ({ bytes: Uint8Array.of(Number(key)), known: {} }),
         time: () => databaseTime(db.pool),
         record: (outcomes) => recordOutcomes(db.pool, outcomes),
-        reconcile: async () => {},
+        adoptReplacement: async () => {},
         recordShadow: async () => {},
         knownFromKey: () => ({}),
         policyText: "",

@@ -18,7 +18,7 @@ import { forgetObjects } from "../../src/store/forget.ts";
 import { readPhotoOf } from "../../src/store/photo-details.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { versionOf } from "../../src/version.ts";
-import { openReconcile } from "../../src/wiring/reconcile.ts";
+import { openAdoptReplacement } from "../../src/wiring/adopt-replacement.ts";
 import { openServers } from "../../src/wiring/servers.ts";
 import { BACKENDS, test as base, type Database } from "../fixtures.ts";
 import { HAS_MOTO, startMoto } from "../moto.ts";
@@ -78,7 +78,7 @@ const test = base.extend<{ bench(kind: keyof typeof urls): Promise<Bench> }>({
       for (const Status of kind === "suspended" ? (["Enabled", "Suspended"] as const) : [])
         await s3.send(new PutBucketVersioningCommand({ Bucket, VersioningConfiguration: { Status } }));
       const { queues, db: pool } = await openServers(config, createLog("silent"), scope);
-      const lookAgain = openReconcile(config, { db: pool, queues }, scope);
+      const lookAgain = openAdoptReplacement(config, { db: pool, queues }, scope);
       const fetch = createS3Fetch(s3);
       const photo: PhotoRef = { store: "s3", bucket: Bucket, key: Key, version: "" };
       return {

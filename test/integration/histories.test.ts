@@ -10,7 +10,7 @@ import type { Queues } from "../../src/queue/queues.ts";
 import { markQueued, recordEvents, type StoredEvent, unqueuedPhotos } from "../../src/store/events.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { versionOf } from "../../src/version.ts";
-import { openReconcile } from "../../src/wiring/reconcile.ts";
+import { openAdoptReplacement } from "../../src/wiring/adopt-replacement.ts";
 import { test } from "../fixtures.ts";
 import { judged } from "../verdicts.ts";
 
@@ -35,7 +35,7 @@ test("what is shown once all events have come, late, twice and in any order, is 
     connected: () => true,
     add: async (_: Lane, photos: readonly PhotoJob[]) => void jobs.push(...photos),
   };
-  const lookAgain = openReconcile(config, { db: db.pool, queues: queues as unknown as Queues }, scope);
+  const lookAgain = openAdoptReplacement(config, { db: db.pool, queues: queues as unknown as Queues }, scope);
 
   async function judge(photo: PhotoJob): Promise<void> {
     const fetched = await fetch(photo, { maxBytes: 1_000, timeoutMs: 10_000 }).catch((error: Error) => error);

@@ -1,7 +1,7 @@
 import { describe, expect } from "vitest";
 import { feedBackfill } from "../../src/store/backfill-feed.ts";
 import { addBackfill } from "../../src/store/backfills.ts";
-import { addDestination, resendAll } from "../../src/store/destinations.ts";
+import { addDestination, tellPage } from "../../src/store/destinations.ts";
 import { databaseTime } from "../../src/store/photos.ts";
 import type { Queryable } from "../../src/store/pool.ts";
 import { undoReview } from "../../src/store/reviews.ts";
@@ -159,5 +159,5 @@ test("a destination that missed it is told of a photo that is current again", as
     { id: "w", kind: "webhook", bucket: null, url: "https://app.example/hook" },
     "whsec_c2VjcmV0",
   );
-  expect(await resendAll(db.pool, "w", now, "0", 10)).toMatchObject({ told: 1 });
+  expect(await tellPage(db.pool, "w", now, "0", 10)).toMatchObject({ told: 1 });
 });

@@ -44,6 +44,7 @@ test.for([
   ["whose last piece is missing", "transfer-encoding: chunked\r\n\r\n4\r\nwhol\r\n", /aborted/],
   // half of a photo is judged where a browser shows it so, and the other half may have people in it
   ["that ends with its connection", "connection: close\r\n\r\nwhol", /without Content-Length/],
+  ["that only says it does not end so", "transfer-encoding: identity\r\n\r\nwhol", /without Content-Length/],
 ])("an answer %s is no photo", async ([, answer, message], { answered }) => {
   await expect(answered(answer as string)).rejects.toMatchObject({
     code: "STORE_UNAVAILABLE",

@@ -6,7 +6,7 @@ import { packageRoot } from "../../src/package-root.ts";
 import { createThread } from "../../src/thread.ts";
 import { test } from "../fixtures.ts";
 
-/** A thread that doubles numbers, chats, dies of 13, hangs on 0, and refuses what is negative. */
+/** A thread that doubles numbers, chats, dies of 13 and of 14, hangs on 0, and refuses what is negative. */
 function doubler(folder: string, timeoutMs = 0) {
   const serve = pathToFileURL(join(packageRoot(), "dist/src/thread.js"));
   const errors = pathToFileURL(join(packageRoot(), "dist/src/errors.js"));
@@ -18,6 +18,7 @@ function doubler(folder: string, timeoutMs = 0) {
     await serveThread(async () => ({ ready: "ready", async handle(n) {
       console.log("chat"); console.error("chat");
       if (n === 13) process.exit(1);
+      if (n === 14) return new Promise(() => queueMicrotask(() => { throw new Error("out of memory"); }));
       if (n === 0) for (;;);
       if (n < 0) throw new PhotoError("CORRUPT", "negative");
       return { result: n * 2, transfer: [] };
@@ -61,6 +62,15 @@ test("a crash fails what was in hand as worth another try, and the next call fin
       reason: { code: "INFERENCE_UNAVAILABLE", retry: true },
     });
   expect(await thread.call(2, [])).toBe(4);
+  await thread.close();
+});
+
+test("a crash says what it was of", async ({ folder }) => {
+  const thread = doubler(folder);
+  await expect(thread.call(14, [])).rejects.toMatchObject({
+    code: "INFERENCE_UNAVAILABLE",
+    message: "the thread died: out of memory",
+  });
   await thread.close();
 });
 

@@ -98,7 +98,7 @@ describe("a photo in whose place the store has another object", () => {
     const looks: string[] = [];
     const line = start(fake("m", 2), undefined, {
       fetch: () => Promise.reject(error),
-      async reconcile({ id }, lane) {
+      async adoptReplacement({ id }, lane) {
         // what is gone is off the page by now
         looks.push(`${id} ${lane} ${line.recorded.length}`);
         await look();

@@ -53,7 +53,9 @@ export function Deliveries({ now }: { now: Operating }) {
                 <td class="figure" data-name="oldest">
                   {pending > 0 ? duration(oldestS) : "–"}
                 </td>
-                <td class="wrapped">{lastError ?? "–"}</td>
+                <td class="wrapped" data-name="last answer">
+                  {lastError ?? "–"}
+                </td>
                 <td class={given > 0 ? "figure bad" : "figure"} data-name="dead">
                   {figure(given)}
                 </td>

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { UpstreamError } from "../../src/errors.ts";
-import { createCircuitBreaker } from "../../src/moderate/circuit-breaker.ts";
+import { createOutageGate } from "../../src/moderate/outage-gate.ts";
 
 const away = new UpstreamError("DATABASE_UNAVAILABLE", "away");
 const isAway = (error: Error): boolean => error === away;
@@ -9,7 +9,7 @@ test("work that comes while its neighbour is away begins once that answers, whic
   const asked: string[] = [];
   let answer = (): void => {};
   const answered = new Promise<void>((resolve) => (answer = resolve));
-  const hold = createCircuitBreaker(
+  const hold = createOutageGate(
     async () => {
       asked.push("ask");
       if (asked.length < 3) throw away;
@@ -33,13 +33,13 @@ test("work that comes while its neighbour is away begins once that answers, whic
 });
 
 test("what fails by itself holds up nothing", async () => {
-  const hold = createCircuitBreaker(() => Promise.reject(away), isAway, 1);
+  const hold = createOutageGate(() => Promise.reject(away), isAway, 1);
   await expect(hold.run(() => Promise.reject(new Error("a bug")))).rejects.toThrow("a bug");
   await expect(hold.run(async () => "begun")).resolves.toBe("begun");
 });
 
 test("what is held up as the process ends is let go at once, though the neighbour answers nothing", async () => {
-  const hold = createCircuitBreaker(() => new Promise(() => {}), isAway, 1);
+  const hold = createOutageGate(() => new Promise(() => {}), isAway, 1);
   await expect(hold.run(() => Promise.reject(away))).rejects.toBe(away);
   const waiting = hold.run(async () => {});
   await hold.close();

@@ -15,13 +15,13 @@ import { queueDeps } from "./intake.ts";
  * Does what a sweep would of one key, but withdraws nothing, and waits for no event that may be on its way. It asks the store once, and not
  * at all where the photo is no longer the current one: what took its place has been told of. Again it changes nothing.
  */
-export function openReconcile(
+export function openAdoptReplacement(
   config: Config,
   { db, queues }: { db: Pool; queues: Queues },
   scope: Scope,
-): LineSteps["reconcile"] {
+): LineSteps["adoptReplacement"] {
   const s3 = connectS3(config, CONNECTIONS);
-  scope.onClose("S3 that is asked again", () => s3.destroy());
+  scope.onClose("S3 of replacements", () => s3.destroy());
   const queue = queueDeps(db, queues);
   return async ({ bucket, key, version }, lane) => {
     // first: where an event comes after it, nothing is done

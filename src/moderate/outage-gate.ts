@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { asError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 
-export interface CircuitBreaker extends Closable {
+export interface OutageGate extends Closable {
   /** @throws {UpstreamError} CLOSED where the work had to wait, and was not begun when it was closed. */
   run<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -14,11 +14,11 @@ export interface CircuitBreaker extends Closable {
  * @param ask throws while the neighbour is away.
  * @param isAway whether what work threw says so.
  */
-export function createCircuitBreaker(
+export function createOutageGate(
   ask: () => Promise<unknown>,
   isAway: (error: Error) => boolean,
   everyMs: number,
-): CircuitBreaker {
+): OutageGate {
   const ending = new AbortController();
   // whoever waits is let go at once, and not by a question that nobody answers
   const closed = new Promise<never>((_, reject) => {
