@@ -54,7 +54,7 @@ export function start(
       time: async () => "now",
       async record(outcomes) {
         recorded.push(...outcomes);
-        return new Map(outcomes.map(({ photoId }) => [photoId, true]));
+        return new Map(outcomes.map(({ photoId }) => [photoId, { changed: true }]));
       },
       adoptReplacement: async () => {},
       recordShadow,

@@ -3,6 +3,7 @@ import type { Kind, Photo } from "./types.ts";
 /** Why a person is asked, in a word. */
 export const KIND_WORDS: Record<Kind, string> = {
   appeal: "Appeal",
+  "hidden-copy": "Hidden copy",
   human: "Human?",
   verify: "Verify",
   category: "Category?",
@@ -12,6 +13,7 @@ export const KIND_WORDS: Record<Kind, string> = {
 
 /** What a rule of the policy comes to; its reason has the figures. */
 const RULE_WORDS: Record<string, string> = {
+  "hidden-copy": "A moderator hid a copy",
   human: "The model sees a human",
   "human-uncertain": "Maybe a human",
   verify: "Always verified",

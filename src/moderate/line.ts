@@ -66,7 +66,7 @@ export interface LineSteps {
   /** The active model, for what none has judged. */
   by(): string;
   /** Returns once it is committed. `changed` is false when it had been recorded before. */
-  record(outcome: LineOutcome, lane: Lane): Promise<{ changed: boolean }>;
+  record(outcome: LineOutcome, lane: Lane): Promise<Recorded>;
   knownFromKey(key: string): PhotoMetadata;
   /**
    * Takes in the object that the store has in this photo's place, unless something has told of it; called after the commit.
@@ -132,10 +132,19 @@ export interface LineOutcome {
         scores: Scores;
         /** SHA-256 of the bytes that the model ran for, hex. */
         digest?: string;
+        /** The same, where the scores are those of another photo. */
+        copyOf?: string;
         /** The bytes were those of a rendition. */
         rendition?: boolean;
       }
     | { failure: ErrorCode; message: string; transient: boolean };
+}
+
+/** What was committed of an outcome. */
+export interface Recorded {
+  changed: boolean;
+  /** Why the photo waits for a moderator now, in place of being shown. */
+  held?: string;
 }
 
 /**
@@ -170,12 +179,14 @@ export async function moderate(
       batch,
       result,
     };
-    const { changed } = await timed("record", () => steps.record(outcome, lane)).catch((thrown: unknown) => {
-      steps.retried(photo, lane, asError(thrown));
-      throw thrown;
-    });
+    const { changed, held } = await timed("record", () => steps.record(outcome, lane)).catch(
+      (thrown: unknown) => {
+        steps.retried(photo, lane, asError(thrown));
+        throw thrown;
+      },
+    );
     steps.observe("total", lane, (performance.now() - begun) / 1000);
-    steps.finished(photo, lane, outcome, changed);
+    steps.finished(photo, lane, held ? heldFor(outcome, held) : outcome, changed);
   };
 
   let kept: Kept | undefined;
@@ -239,6 +250,13 @@ export async function moderate(
   const { by, batch, ...result } = judged;
   await finish(by, batch, result);
   if (kept) steps.shadow(photo, judged, kept);
+}
+
+/** What was decided, but for who has to see it first. */
+function heldFor(outcome: LineOutcome, reason: string): LineOutcome {
+  if ("failure" in outcome.result) return outcome;
+  const decision = { ...outcome.result.decision, verdict: "review", rule: "hidden-copy", reason } as const;
+  return { ...outcome, result: { ...outcome.result, decision } };
 }
 
 function isTriedAgain(error: Error, last: boolean): boolean {

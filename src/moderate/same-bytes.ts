@@ -8,6 +8,8 @@ export interface Scored {
   batch: string;
   /** SHA-256 of the bytes, hex, where the model ran for them and others may have its scores. */
   digest?: string;
+  /** The same, where the scores are those of another photo. */
+  copyOf?: string;
 }
 
 /** Scores that a model gave before, and to which photo. */
@@ -42,16 +44,17 @@ export function createScore(
     const before = await known(digest, lane);
     if (!before) return { ...(await judge()), digest };
     found(lane);
-    return { scores: before.scores, batch: `same-${before.photoId}` };
+    return { scores: before.scores, batch: `same-${before.photoId}`, copyOf: digest };
   }
 
   return async (photoId, bytes, lane, judge) => {
     const digest = createHash("sha256").update(bytes).digest("hex");
     const other = inHand[lane].get(digest);
     if (other) {
-      const { scores } = await other.scored;
+      const { scores, batch, digest: own } = await other.scored;
       found(lane);
-      return { scores, batch: `same-${other.photoId}` };
+      // of whom it has its scores itself, where it was spared too
+      return { scores, batch: own ? `same-${other.photoId}` : batch, copyOf: digest };
     }
     const scored = first(digest, lane, judge);
     inHand[lane].set(digest, { photoId, scored });

@@ -13,6 +13,7 @@ import {
   type LineSteps,
   type ModelSteps,
   moderate,
+  type Recorded,
   type Stage,
   type Try,
   type Turn,
@@ -24,7 +25,7 @@ import { createShadow, type Shadow, type ShadowEvents, type ShadowScore } from "
 
 export interface WorkerDeps extends Pick<LineSteps, "fetch" | "time" | "adoptReplacement" | "knownFromKey"> {
   /** Commits a group; which of its photos changed, by id. */
-  record(outcomes: readonly RecordedOutcome[]): Promise<Map<string, boolean>>;
+  record(outcomes: readonly RecordedOutcome[]): Promise<Map<string, Recorded>>;
   /** Scores that a model (`by`) gave to bytes with these digests, by digest; without it every photo is judged. */
   knownScores?(by: string, digests: readonly string[]): Promise<Map<string, KnownScores>>;
   recordShadow(scores: readonly ShadowScore[]): Promise<void>;
@@ -156,7 +157,7 @@ export function createModerationWorker(
     first.provider === "cpu"
       ? createBackfillThrottle(Math.max(1, limits.decoders - 1), QUIET_MS, () => performance.now())
       : (_lane, work) => work();
-  const recorder = createBatcher<LineOutcome, { changed: boolean }>(async (outcomes) => {
+  const recorder = createBatcher<LineOutcome, Recorded>(async (outcomes) => {
     try {
       return await commit(outcomes);
     } catch (thrown) {
@@ -165,10 +166,10 @@ export function createModerationWorker(
       return Promise.all(outcomes.map((outcome) => commit([outcome]).then(([only]) => only!, asError)));
     }
   }, ONE_STATEMENT);
-  async function commit(outcomes: readonly LineOutcome[]): Promise<{ changed: boolean }[]> {
-    const changed = await deps.record(outcomes.map((outcome) => ({ ...outcome, policy })));
+  async function commit(outcomes: readonly LineOutcome[]): Promise<Recorded[]> {
+    const recorded = await deps.record(outcomes.map((outcome) => ({ ...outcome, policy })));
     // a photo that was deleted while it was in hand has no row, and nothing to change
-    return outcomes.map((outcome) => ({ changed: changed.get(outcome.photoId) ?? false }));
+    return outcomes.map((outcome) => recorded.get(outcome.photoId) ?? { changed: false });
   }
 
   const steps: LineSteps = {

@@ -1,8 +1,8 @@
 /**
- * Why a person is asked about a photo: somebody appealed; the model is not sure about humans; every such photo is
+ * Why a person is asked about a photo: somebody appealed; a moderator hid the same bytes; the model is not sure about humans; every such photo is
  * verified; it is not sure of the category; its scores cannot be used; the photo was drawn at random.
  */
-export const KINDS = ["appeal", "human", "verify", "category", "scores", "audit"] as const;
+export const KINDS = ["appeal", "hidden-copy", "human", "verify", "category", "scores", "audit"] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** Kinds of which photos are claimed together, and at most how many. */
@@ -21,7 +21,7 @@ export function partsOf(kinds: readonly Kind[], limit: number): Part[] {
   const parts: Part[] = [
     { kinds: among(["audit"]), most: Math.ceil(limit / 10) },
     { kinds: among(["appeal"]), most: limit },
-    { kinds: among(["human", "verify", "category", "scores"]), most: limit },
+    { kinds: among(["hidden-copy", "human", "verify", "category", "scores"]), most: limit },
     { kinds: among(["audit"]), most: limit },
   ];
   return parts.filter((part) => part.kinds.length > 0);

@@ -1,3 +1,4 @@
+import type { Recorded } from "../moderate/line.ts";
 import type { KnownScores } from "../moderate/same-bytes.ts";
 import type { RecordedOutcome } from "../moderate/worker.ts";
 import { storable } from "../text.ts";
@@ -15,10 +16,10 @@ export interface Outcome extends RecordedOutcome {
  * Commits a group of outcomes, in one transaction; see record_verdicts.
  * Recording the same group again changes nothing.
  *
- * @returns by photo id, whether the row changed. A photo that no longer exists is missing from it.
+ * @returns by photo id, what became of it. A photo that no longer exists is missing.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing of the group was committed, or nobody knows.
  */
-export async function recordOutcomes(db: Pool, outcomes: readonly Outcome[]): Promise<Map<string, boolean>> {
+export async function recordOutcomes(db: Pool, outcomes: readonly Outcome[]): Promise<Map<string, Recorded>> {
   return connection(db, (client) => recordWith(client, outcomes));
 }
 
@@ -26,13 +27,13 @@ export async function recordOutcomes(db: Pool, outcomes: readonly Outcome[]): Pr
 export async function recordWith(
   client: Queryable,
   outcomes: readonly Outcome[],
-): Promise<Map<string, boolean>> {
-  const rows = await query<{ photo_id: string; changed: boolean }>(client, {
+): Promise<Map<string, Recorded>> {
+  const rows = await query<{ photo_id: string; changed: boolean; held: string | null }>(client, {
     name: "record_verdicts",
-    text: "select photo_id, changed from record_verdicts($1)",
+    text: "select photo_id, changed, held from record_verdicts($1)",
     values: [JSON.stringify(outcomes.map(asItem))],
   });
-  return new Map(rows.map((row) => [row.photo_id, row.changed]));
+  return new Map(rows.map(({ photo_id, changed, held }) => [photo_id, { changed, ...(held && { held }) }]));
 }
 
 /** What a run over stored scores has looked at since it noted last where it stands. */
@@ -92,7 +93,7 @@ function asItem(outcome: Outcome): object {
       transient,
     };
   }
-  const { decision, scores, digest, rendition } = result;
+  const { decision, scores, digest, copyOf, rendition } = result;
   return {
     ...common,
     verdict: decision.verdict,
@@ -103,6 +104,7 @@ function asItem(outcome: Outcome): object {
     scores: scores.categories,
     tags: decision.tags,
     digest: digest && `\\x${digest}`,
+    copyOf: copyOf && `\\x${copyOf}`,
     rendition,
   };
 }

@@ -21,7 +21,7 @@ test("the queue counts photos by why a person is asked, and shows each with what
   ]);
   const ann = await desk.signIn("ann", "review");
   expect((await ann.ask("GET", "/desk/api/review/queue")).body).toEqual({
-    kinds: { appeal: 0, human: 2, verify: 1, category: 3, scores: 4, audit: 0 },
+    kinds: { appeal: 0, "hidden-copy": 0, human: 2, verify: 1, category: 3, scores: 4, audit: 0 },
     held: 0,
   });
   const [held] = await claim(ann, 50, ["verify"]);
@@ -29,7 +29,10 @@ test("the queue counts photos by why a person is asked, and shows each with what
   const counts = await desk.signIn("vic", "read");
   await expect
     .poll(async () => (await counts.ask("GET", "/desk/api/review/queue")).body)
-    .toEqual({ kinds: { appeal: 0, human: 2, verify: 1, category: 3, scores: 4, audit: 0 }, held: 1 });
+    .toEqual({
+      kinds: { appeal: 0, "hidden-copy": 0, human: 2, verify: 1, category: 3, scores: 4, audit: 0 },
+      held: 1,
+    });
   expect(held).toMatchObject({
     kind: "verify",
     bucket: "photos",

@@ -123,7 +123,7 @@ test("a decision counts though the lease ended, a model judged anew meanwhile, a
     { outcome: "done", state: "hidden" },
   ]);
   const again = { ...about, by: "model:m-10", result: { decision, scores } };
-  expect(await recordOutcomes(db.pool, [again])).toEqual(new Map([[id, false]]));
+  expect(await recordOutcomes(db.pool, [again])).toEqual(new Map([[id, { changed: false }]]));
 });
 
 test("taking a decision back restores the photo, its tags and its appeal, teaches nothing, and history keeps both", async ({

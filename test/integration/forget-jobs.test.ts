@@ -76,7 +76,7 @@ describe.each(BACKENDS)("on %s, the queue", (backend) => {
     const id = await created(db);
     await queues.add("live", [job(id)]);
     const [begun, decoded] = [latch(), latch()];
-    const outcomes: Map<string, boolean>[] = [];
+    const outcomes: Awaited<ReturnType<typeof recordOutcomes>>[] = [];
     const settings = { concurrency: 1, lockMs: 30_000, attempts: 3, backoffMs: 10, patienceMs: 0 };
     const consumer = await consume(server, "live", settings, {
       async photo(photo) {

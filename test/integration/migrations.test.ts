@@ -140,6 +140,9 @@ describe("migrations", () => {
       await db.pool.query("alter table object_order alter column overtaken type jsonb using null");
       await db.pool.query("alter table feeding drop column lane_paused");
       await db.pool.query("drop function feed_page, take_in");
+      await db.pool.query("drop function record_verdicts, hold_hidden, bytes_of");
+      await db.pool.query("alter function commit_verdicts rename to record_verdicts");
+      await db.pool.query("alter table reviews drop column digest");
       await db.pool.query("drop trigger object_order_outbox on object_order");
       await db.pool.query(`insert into object_order (store, bucket, key, overtaken) values
         ('s3', 'b', 'a', '{"kind": "created", "version": "v2", "ord": "20"}'),
@@ -155,6 +158,7 @@ describe("migrations", () => {
         "0020_lane_paused",
         "0021_known_and_queued",
         "0022_clocks",
+        "0023_bytes_of_reviews",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);

@@ -101,7 +101,7 @@ describe("a verdict of a photo whose version does not say which bytes it is of",
     const { photoId } = await one(db, told());
     const early = await fetched(db, photoId!, "shown");
     await recordOutcomes(db.pool, [await fetched(db, photoId!, "hidden")]);
-    expect(await recordOutcomes(db.pool, [early])).toEqual(new Map([[photoId, false]]));
+    expect(await recordOutcomes(db.pool, [early])).toEqual(new Map([[photoId, { changed: false }]]));
     expect(await publicVersions(db)).toEqual([]);
   });
 
@@ -110,7 +110,7 @@ describe("a verdict of a photo whose version does not say which bytes it is of",
     await recordOutcomes(db.pool, [await fetched(db, photoId!, "hidden")]);
     const early = await fetched(db, photoId!, "shown", "model:m-2");
     await record(db, told({ kind: "removed" }), told());
-    expect(await recordOutcomes(db.pool, [early])).toEqual(new Map([[photoId, false]]));
+    expect(await recordOutcomes(db.pool, [early])).toEqual(new Map([[photoId, { changed: false }]]));
     expect(await rows(db, "select state from photos")).toEqual([{ state: "pending" }]);
   });
 

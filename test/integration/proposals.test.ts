@@ -217,7 +217,7 @@ describe("a backfill that proposes", () => {
     const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
     await feedAll(db, id);
     await recordOutcomes(db.pool, [outcome]);
-    expect(await recordOutcomes(db.pool, [outcome])).toEqual(new Map([[ids["a"], false]]));
+    expect(await recordOutcomes(db.pool, [outcome])).toEqual(new Map([[ids["a"], { changed: false }]]));
     await endBackfills(db.pool);
     await throughout(async () => (await discardProposals(db.pool, id, "0", "ann"))?.gone ?? 0);
     await recordOutcomes(db.pool, [outcome]);

@@ -68,6 +68,7 @@ describe("record_review", () => {
           model_rule: "clear",
           model_category: "food",
         },
+        digest: null,
       },
     ]);
     expect(await rows(db, "select category, score, model from tags")).toEqual([
@@ -103,7 +104,7 @@ describe("record_review", () => {
     ]);
     const later = [shownAsFood(id, "model:new"), failed(id, true), failed(id, false)];
     for (const outcome of later)
-      expect(await recordOutcomes(db.pool, [outcome])).toEqual(new Map([[id, false]]));
+      expect(await recordOutcomes(db.pool, [outcome])).toEqual(new Map([[id, { changed: false }]]));
     expect(await photo(db, id)).toMatchObject({ state: "hidden", decided_by: "moderator:ann" });
     expect(await rows(db, "select category, model from tags")).toEqual([
       { category: "menu", model: "moderator:ann" },

@@ -96,15 +96,23 @@ describe("a copy of a photo", () => {
     await judge({ "a.jpg": dinner });
     const [first] = await history(db, "a.jpg");
     expect(first).toMatchObject({ verdict: "shown", digest: digestOf(dinner) });
-    // a moderator's word is of that photo alone
+    // a moderator's word is of that photo alone, but what one hid is not shown again unseen
     await db.pool.query("select record_review($1, 'ann', 'hidden')", [first.id]);
     await judge({ "b.jpg": dinner });
     expect(ran()).toBe(1);
     const { scores, human } = first;
     expect(await history(db, "b.jpg")).toMatchObject([
-      { verdict: "shown", scores, human, batch: `same-${first.id}`, digest: null, claimed: "b.jpg" },
+      {
+        verdict: "review",
+        scores,
+        human,
+        batch: `same-${first.id}`,
+        digest: digestOf(dinner),
+        claimed: "b.jpg",
+      },
     ]);
     expect(await metrics()).toContain('maitred_same_bytes_total{lane="live"} 1');
+    expect(await metrics()).toMatch(/maitred_photos_total\{lane="live",verdict="review",category="\w+"\} 1/);
     expect(await metrics()).toContain('maitred_stage_seconds_count{stage="lookup",lane="live"} 2');
   });
 
@@ -199,7 +207,7 @@ describe("known scores", () => {
     ] as const) {
       const outcome = withDigest(await register(db, key), bytes[0]);
       const unsure = { ...outcome, result: { ...outcome.result, scores } } as typeof outcome;
-      expect([...(await recordOutcomes(db.pool, [unsure])).values()]).toEqual([true]);
+      expect([...(await recordOutcomes(db.pool, [unsure])).values()]).toEqual([{ changed: true }]);
       expect(await knownScores(db.pool, "model:m-1", bytes)).toEqual(new Map());
     }
     await recordOutcomes(db.pool, [withDigest(await register(db, "c"), bytes[0])]);

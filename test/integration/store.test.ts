@@ -57,7 +57,7 @@ describe("recordOutcomes", () => {
   }) => {
     const [id] = await register(db, "a");
     const answers = await Promise.all([1, 2, 3, 4].map(() => recordOutcomes(db.pool, [verdict(id!)])));
-    expect(answers.filter((changed) => changed.get(id!))).toHaveLength(1);
+    expect(answers.filter((changed) => changed.get(id!)?.changed)).toHaveLength(1);
     expect(await count(db, "verdicts")).toBe(1);
     expect((await db.pool.query("select category, score, threshold, model from tags")).rows).toEqual([
       { category: "food", score: 0.9, threshold: 0.6, model: "model:restaurant-1" },
@@ -83,7 +83,7 @@ describe("recordOutcomes", () => {
     const next = verdict(id!, { by: "model:restaurant-4" }, 0.9);
     if ("decision" in next.result)
       next.result.decision.tags = [{ category: "menu", score: 0.7, threshold: 0.6 }];
-    expect((await recordOutcomes(db.pool, [next])).get(id!)).toBe(true);
+    expect((await recordOutcomes(db.pool, [next])).get(id!)).toEqual({ changed: true });
     expect((await db.pool.query("select category, model from tags")).rows).toEqual([
       { category: "menu", model: "model:restaurant-4" },
     ]);
@@ -96,10 +96,12 @@ describe("recordOutcomes", () => {
   test("a moderator's verdict is never overwritten by a model", async ({ db }) => {
     const [id] = await register(db, "a");
     await recordOutcomes(db.pool, [verdict(id!, { by: "moderator:ann" }, 0.9)]);
-    expect((await recordOutcomes(db.pool, [verdict(id!), failure(id!, "CORRUPT", false)])).get(id!)).toBe(
-      false,
-    );
-    expect((await recordOutcomes(db.pool, [failure(id!, "CORRUPT", false)])).get(id!)).toBe(false);
+    expect((await recordOutcomes(db.pool, [verdict(id!), failure(id!, "CORRUPT", false)])).get(id!)).toEqual({
+      changed: false,
+    });
+    expect((await recordOutcomes(db.pool, [failure(id!, "CORRUPT", false)])).get(id!)).toEqual({
+      changed: false,
+    });
     expect(await stateOf(db, id!)).toMatchObject({ state: "hidden" });
   });
 
@@ -216,7 +218,7 @@ describe("views and roles", () => {
           { id, verdict: "failed", rule: "failed", reason: "x", failure: "CORRUPT", by: "model:x" },
         ]),
       ]);
-      expect(rows).toEqual([{ photo_id: id, changed: true }]);
+      expect(rows).toEqual([{ photo_id: id, changed: true, held: null }]);
       await expect(client.query("drop table photos")).rejects.toMatchObject({ code: "42501" });
     } finally {
       await client.query("reset role");

@@ -79,7 +79,7 @@ describe("taking a decision back", () => {
     const before = await whole(db, id);
     const made = await decide(db, id, { category: "menu", human: true });
     // its job comes, and goes
-    expect(await recordOutcomes(db.pool, [judged(id, "shown")])).toEqual(new Map([[id, false]]));
+    expect(await recordOutcomes(db.pool, [judged(id, "shown")])).toEqual(new Map([[id, { changed: false }]]));
     expect(await unqueuedPhotos(db.pool, 0, 10)).toEqual([]);
     await undo(db, made);
     expect(await whole(db, id)).toEqual({ ...before, rule: "undo", reason: "taken back by ann" });

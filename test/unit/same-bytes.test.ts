@@ -32,8 +32,20 @@ describe("the same bytes", () => {
   test("have the scores that are known of them, without being judged, and leave no digest again", async () => {
     const { score, found } = start({ [DINNER]: { photoId: "7", scores } });
     const never = () => Promise.reject(new Error("judged"));
-    expect(await score("1", bytes("dinner"), "backfill", never)).toEqual({ scores, batch: "same-7" });
+    expect(await score("1", bytes("dinner"), "backfill", never)).toEqual({
+      scores,
+      batch: "same-7",
+      copyOf: DINNER,
+    });
     expect(found).toEqual(["backfill"]);
+  });
+
+  test("in hand together have the scores of whoever was judged, where those are known before", async () => {
+    const { score } = start({ [DINNER]: { photoId: "7", scores } });
+    const never = () => Promise.reject(new Error("judged"));
+    const both = ["1", "2"].map((photo) => score(photo, bytes("dinner"), "live", never));
+    const same = { scores, batch: "same-7", copyOf: DINNER };
+    expect(await Promise.all(both)).toEqual([same, same]);
   });
 
   test("in hand together are judged once, each lane for itself", async () => {

@@ -118,6 +118,7 @@ function withOwn(
 }
 
 const RULES = [
+  "hidden-copy",
   "human",
   "human-uncertain",
   "verify",
