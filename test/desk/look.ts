@@ -2,12 +2,33 @@ import axe from "axe-core";
 import type { Page } from "playwright-core";
 
 /** What axe finds against WCAG 2.2 AA and its best practices, as it says it. */
-export async function violations(page: Page): Promise<string[]> {
+export function violations(page: Page): Promise<string[]> {
+  return violationsOf(page, ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]);
+}
+
+/** The same in both themes, of which only colours differ. */
+export async function violationsInBoth(
+  page: Page,
+  shot: (theme: string) => Promise<void>,
+): Promise<string[]> {
+  const found: string[] = [];
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    await shot(colorScheme);
+    const violated =
+      colorScheme === "light"
+        ? await violations(page)
+        : await violationsOf(page, ["color-contrast", "link-in-text-block"]);
+    found.push(...violated.map((each) => `${colorScheme}: ${each}`));
+  }
+  return found;
+}
+
+async function violationsOf(page: Page, only: string[]): Promise<string[]> {
   await page.evaluate(axe.source);
-  const { violations: all } = await page.evaluate(() =>
-    (globalThis as unknown as { axe: typeof import("axe-core") }).axe.run(document, {
-      runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-    }),
+  const { violations: all } = await page.evaluate(
+    (runOnly) => (globalThis as unknown as { axe: typeof import("axe-core") }).axe.run(document, { runOnly }),
+    only,
   );
   return all.flatMap(({ id, nodes }) =>
     nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`),

@@ -2,7 +2,7 @@ import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
 import { type Desk, intercept, looked, NARROW, show, test, WIDE } from "./desk.ts";
-import { cutOff, overflowOf, shoot, violations } from "./look.ts";
+import { cutOff, overflowOf, shoot, violationsInBoth } from "./look.ts";
 
 /** Each state of each page, and how to come to it once somebody is signed in. */
 const STATES: Record<string, (page: Page, desk: Desk) => Promise<void>> = {
@@ -88,11 +88,9 @@ describe.skipIf(!CHROMIUM)("every page", { timeout: 300_000 }, () => {
       const found: Record<string, string[]> = {};
       for (const [name, reach] of Object.entries(STATES)) {
         await reach(page, desk);
-        for (const colorScheme of ["light", "dark"] as const) {
-          await page.emulateMedia({ colorScheme });
-          await shoot(page, `${name}-${colorScheme}-${viewport.width}`);
-          found[`${name}, ${colorScheme}`] = await violations(page);
-        }
+        found[name] = await violationsInBoth(page, (theme) =>
+          shoot(page, `${name}-${theme}-${viewport.width}`),
+        );
         const overflow = await overflowOf(page);
         if (overflow.length > 0) found[`${name}, larger than the screen`] = overflow;
         found[`${name}, cut off`] = await cutOff(page);

@@ -5,7 +5,7 @@ import { until } from "../waits.ts";
 import { judgedOverTime, troubled } from "../watched.ts";
 import { CHROMIUM } from "./chromium.ts";
 import { type Desk, intercept, NARROW, test, WIDE } from "./desk.ts";
-import { cutOff, overflowOf, shoot, violations } from "./look.ts";
+import { cutOff, overflowOf, shoot, violationsInBoth } from "./look.ts";
 
 const today = (): string => new Date().toISOString().slice(0, 10);
 const opened = async (page: Page): Promise<void> =>
@@ -327,11 +327,9 @@ describe.skipIf(!CHROMIUM)("pages to watch", { timeout: 300_000 }, () => {
       const found: Record<string, string[]> = {};
       for (const [name, reach] of Object.entries(STATES)) {
         await reach(page, desk.url);
-        for (const colorScheme of ["light", "dark"] as const) {
-          await page.emulateMedia({ colorScheme });
-          await shoot(page, `${name}-${colorScheme}-${viewport.width}`, ".watch-page, .photo-page");
-          found[`${name}, ${colorScheme}`] = await violations(page);
-        }
+        found[name] = await violationsInBoth(page, (theme) =>
+          shoot(page, `${name}-${theme}-${viewport.width}`, ".watch-page, .photo-page"),
+        );
         const overflow = await overflowOf(page);
         if (overflow.length > 0) found[`${name}, larger than the screen`] = overflow;
         found[`${name}, cut off`] = await cutOff(page);
