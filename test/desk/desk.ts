@@ -1,20 +1,23 @@
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
-import { createToken, type Scope } from "../../src/http/tokens.ts";
+import { readConfig } from "../../src/config.ts";
+import { createToken, type Scope as TokenScope } from "../../src/http/tokens.ts";
+import { Scope } from "../../src/lifecycle.ts";
+import { createLog } from "../../src/log.ts";
 import { addToken } from "../../src/store/tokens.ts";
+import { startApi } from "../../workers/api.ts";
 import { test as base, type Database, withDatabase } from "../fixtures.ts";
 import { freePort } from "../free-port.ts";
-import { maitred, type Running } from "../maitred.ts";
 import { launchChromium } from "./chromium.ts";
 import { type Judged, judgedSamples } from "./judged.ts";
 
 export interface Desk {
   url: string;
   db: Database;
-  /** Ends the process that serves the desk, and starts it again at the same address. */
+  /** Ends what serves the desk, and starts it again at the same address. */
   stop(): Promise<void>;
   start(): Promise<void>;
   /** Makes a token; one that this person had before is revoked. */
-  token(name: string, scopes: Scope[]): Promise<{ token: string }>;
+  token(name: string, scopes: TokenScope[]): Promise<{ token: string }>;
   /** A browser of its own in which this person is signed in, at the page. */
   open(name: string, options?: Partial<Opening>): Promise<Page>;
   /** What the browsers complained of: scripts that threw, what the page's policy forbade, requests to other hosts. */
@@ -25,12 +28,12 @@ interface Opening extends BrowserContextOptions {
   /** Where the browser goes, if not to the desk itself. */
   at: string;
   path: string;
-  scopes: Scope[];
+  scopes: TokenScope[];
 }
 
 /**
- * A desk with the sample photos, judged by the model that ships, served by a real `maitred api` of its own. Against what
- * was hidden somebody appealed.
+ * A desk with the sample photos, judged by the model that ships, served as by `maitred api`, within the process of the test: one of
+ * its own would take a second of a core each time. Against what was hidden somebody appealed.
  */
 export const test = base.extend<
   { desk: Desk; copies: number; settings: (url: string) => Promise<Record<string, string>> },
@@ -53,7 +56,7 @@ export const test = base.extend<
   db: async ({ judged }, use) => withDatabase(judged.database, use),
   /** How often each sample is there, at most eight times. */
   copies: 1,
-  /** What more is set of the process that serves the desk, at this address. */
+  /** What more is set of what serves the desk, at this address. */
   // biome-ignore lint/correctness/noEmptyPattern: as above
   settings: async ({}, use) => use(async () => ({})),
   desk: async ({ db, judged, browser, copies, settings, task }, use) => {
@@ -62,6 +65,7 @@ export const test = base.extend<
     const url = `http://127.0.0.1:${port}`;
     const env = {
       DATABASE_URL: db.url,
+      MAITRED_QUEUE_URL: db.url,
       MAITRED_API_PORT: String(port),
       MAITRED_FOLDERS: judged.photos,
       MAITRED_PROVIDER: "cpu",
@@ -70,19 +74,17 @@ export const test = base.extend<
     };
     const contexts: BrowserContext[] = [];
     const complaints: string[] = [];
-    let running: Running | undefined;
+    let running: Scope | undefined;
     const desk: Desk = {
       url,
       db,
       complaints,
       async start() {
-        running = maitred(["api"], env);
-        await running.says("the API answers");
+        running = new Scope();
+        await startApi(readConfig(env), createLog("silent"), running);
       },
       async stop() {
-        running?.child.kill("SIGTERM");
-        await running?.exit;
-        running = undefined;
+        await running?.close();
       },
       async token(name, scopes) {
         const { id, token, hash } = createToken();
