@@ -1,13 +1,15 @@
 """Networks that learn from larger ones."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
+import export
 import tell
 import train
-from fixtures import SIDE, Made, asked, draw_weights, script, stopped
+from fixtures import SIDE, Made, asked, done, draw_weights, script, stopped
 from samples import Samples
 from train import distance_to, load_run
 
@@ -27,6 +29,9 @@ class Teacher(Made):
             said = {name: net.rest(net.stem(samples)) for name, net in nets.items()}
         taught = said["teacher0"][:3]
         self.assertLess(distance_to(taught, said["teacher0"]), distance_to(taught, said["fold0"]))
+        exported = self.root / "pixels-1"
+        done(export, work / "runs" / "fold0", exported, "--folds", work / "runs" / "fold0")
+        self.assertEqual(json.loads((exported / "model.json").read_text())["trainedFrom"]["taughtBy"], ["efficientnet-lite0, 24 draws"])
         mixed = asked(train, work / "features-photos", self.caches[0], "--out", self.root / "mixed", "--weights", self.weights)
         self.assertIn("name those of one kind", mixed.stderr)
         other = asked(train, work / "features-photos", work / "features-mosaics", "--out", self.root / "mixed", "--weights", self.weights, "--trunk", "lite1",

@@ -3,7 +3,7 @@ import { describe, expect } from "vitest";
 import { until } from "../waits.ts";
 import { CHROMIUM } from "./chromium.ts";
 import { looked, NARROW, seen, test, WIDE } from "./desk.ts";
-import { overflowOf, shoot, violations } from "./look.ts";
+import { overflowOf, shoot, violationsInBoth } from "./look.ts";
 
 const heading = (page: Page) => page.locator(".full h2");
 const photoHeight = (page: Page, within: string): Promise<number> =>
@@ -120,23 +120,19 @@ describe.skipIf(!CHROMIUM)("the full window", { timeout: 120_000 }, () => {
       const page = await desk.open("ann", { viewport });
       await looked(page);
       await clear(page);
-      for (const colorScheme of ["light", "dark"] as const) {
-        await page.emulateMedia({ colorScheme });
-        await shoot(page, `review-${viewport.width}-${colorScheme}`);
-        expect([await violations(page), await overflowOf(page)]).toEqual([[], []]);
-        await page.keyboard.press("z");
-        await heading(page).waitFor();
-        await shoot(page, `full-${viewport.width}-${colorScheme}`);
-        expect([await violations(page), await overflowOf(page)]).toEqual([[], []]);
-        const buttons = page.locator(".full .actions button");
-        for (const box of await buttons.evaluateAll((all) => all.map((each) => each.getBoundingClientRect())))
-          expect([box.left >= 0, box.right <= viewport.width, box.bottom <= viewport.height]).toEqual([
-            true,
-            true,
-            true,
-          ]);
-        await page.keyboard.press("Escape");
-      }
+      const look = (name: string) =>
+        violationsInBoth(page, (theme) => shoot(page, `${name}-${viewport.width}-${theme}`));
+      expect([await look("review"), await overflowOf(page)]).toEqual([[], []]);
+      await page.keyboard.press("z");
+      await heading(page).waitFor();
+      expect([await look("full"), await overflowOf(page)]).toEqual([[], []]);
+      const buttons = page.locator(".full .actions button");
+      for (const box of await buttons.evaluateAll((all) => all.map((each) => each.getBoundingClientRect())))
+        expect([box.left >= 0, box.right <= viewport.width, box.bottom <= viewport.height]).toEqual([
+          true,
+          true,
+          true,
+        ]);
     },
   );
 });

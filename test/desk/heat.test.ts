@@ -65,19 +65,19 @@ interface Box {
   height: number;
 }
 
-/** Where `object-fit: contain` has an image draw its photo, in pixels of the window. */
-const photoBox = (image: Locator): Promise<Box> =>
-  image.evaluate((element) => {
-    const { naturalWidth, naturalHeight } = element as HTMLImageElement;
-    const { x, y, width, height } = element.getBoundingClientRect();
+/** In pixels of the window, at one moment: where `object-fit: contain` has the photo drawn, its map, and the ring. */
+const placed = (picture: Locator): Promise<Record<"photo" | "map" | "ring", Box>> =>
+  picture.evaluate((element) => {
+    const boxOf = (selector: string) => {
+      const { x, y, width, height } = element.querySelector(selector)!.getBoundingClientRect();
+      return { x, y, width, height };
+    };
+    const { x, y, width, height } = boxOf("img");
+    const { naturalWidth, naturalHeight } = element.querySelector("img")!;
     const scale = Math.min(width / naturalWidth, height / naturalHeight);
     const [w, h] = [naturalWidth * scale, naturalHeight * scale];
-    return { x: x + (width - w) / 2, y: y + (height - h) / 2, width: w, height: h };
-  });
-const boxOf = (element: Locator): Promise<Box> =>
-  element.evaluate((each) => {
-    const { x, y, width, height } = each.getBoundingClientRect();
-    return { x, y, width, height };
+    const photo = { x: x + (width - w) / 2, y: y + (height - h) / 2, width: w, height: h };
+    return { photo, map: boxOf(".heat canvas"), ring: boxOf(".heat-peak") };
   });
 /** Of the map's pixels the most opaque one: its middle, 0..1 of the frame. */
 const highest = (canvas: Locator): Promise<{ x: number; y: number }> =>
@@ -95,11 +95,7 @@ const highest = (canvas: Locator): Promise<{ x: number; y: number }> =>
 async function expectOnPhoto(picture: Locator, name: keyof typeof PHOTOS): Promise<void> {
   const heat = picture.locator(".heat");
   await heat.waitFor({ timeout: 60_000 });
-  const [photo, map, ring] = [
-    await photoBox(picture.locator("img")),
-    await boxOf(heat.locator("canvas")),
-    await boxOf(heat.locator(".heat-peak")),
-  ];
+  const { photo, map, ring } = await placed(picture);
   const { width, height } = PHOTOS[name];
   expect(photo.width / photo.height).toBeCloseTo(width / height, 1);
   for (const side of ["x", "y", "width", "height"] as const)
