@@ -14,6 +14,11 @@ other.close();
  */
 export function freeBuffer(bytes: Uint8Array): void {
   const { buffer } = bytes;
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength)
+  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength !== bytes.byteLength) return;
+  try {
     nobody.postMessage(null, [buffer]);
+  } catch (thrown) {
+    // Node.js 20 only does nothing
+    if (!(thrown instanceof DOMException && thrown.name === "DataCloneError")) throw thrown;
+  }
 }

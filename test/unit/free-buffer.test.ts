@@ -1,3 +1,4 @@
+import sharp from "sharp";
 import { expect, test } from "vitest";
 import { freeBuffer } from "../../src/moderate/free-buffer.ts";
 
@@ -11,14 +12,18 @@ test("frees the memory at once", () => {
   freeBuffer(bytes);
 });
 
-test("leaves what others may read: the rest of a larger buffer, and what is shared by threads", () => {
+test("leaves what others may read: the rest of a larger buffer, what is shared by threads, and memory of sharp", async () => {
   const part = Buffer.from("a part of what Node.js hands out in slices");
   const rest = new Uint8Array(part.buffer);
   const shared = new Uint8Array(new SharedArrayBuffer(8));
-  for (const each of [part, shared]) freeBuffer(each);
-  expect([part.toString("latin1", 0, 6), rest.length > part.length, shared.length]).toEqual([
+  const pixels = await sharp({ create: { width: 2, height: 2, channels: 3, background: "red" } })
+    .raw()
+    .toBuffer();
+  for (const each of [part, shared, pixels]) freeBuffer(each);
+  expect([part.toString("latin1", 0, 6), rest.length > part.length, shared.length, pixels.length]).toEqual([
     "a part",
     true,
     8,
+    12,
   ]);
 });
