@@ -14,6 +14,7 @@ import { confirmSubscription, createSigningKeys, type Fetch } from "../src/intak
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { packageVersion } from "../src/package-root.ts";
+import { countBadMessages, keepBadMessages } from "../src/store/bad-messages.ts";
 import { freeKey, keepAnswer, takeKey } from "../src/store/idempotent-answers.ts";
 import { readPhoto, readPhotoOf } from "../src/store/photo-details.ts";
 import { openAppeal } from "../src/store/reviews.ts";
@@ -71,6 +72,13 @@ export async function startApi(
       findToken: (id) => lookups.add(id, "live"),
       take: (events) =>
         events.length > FEW ? ingestEvents(intake.events, events) : gathered.add(events, "live"),
+      async keepBad(source, message) {
+        if ((await countBadMessages(db, source)) >= MOST_BAD) return false;
+        await keepBadMessages(db, source, [message]);
+        const { messageId, code, detail } = message;
+        log.warn({ source, message: messageId, code, detail }, "put a message aside: see maitred events");
+        return true;
+      },
       waiting: intake.waiting,
       openAppeal: (photo, reason, objector) => openAppeal(db, photo, reason, objector),
       readPhoto: (id) => readPhoto(db, id),
@@ -113,6 +121,8 @@ function createSenders(config: Config, log: Logger, { fetch, googleKeys }: Asked
   };
 }
 
+/** A store of which no message is understood is told so by then, and keeps the others itself. */
+const MOST_BAD = 1_000;
 /** Requests of so few events are committed together with those that come while others are: most have one. */
 const FEW = 10;
 /** One batch after the other, so that batches are large; one that has to wait for a lock holds up the next only so long. */

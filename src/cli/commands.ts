@@ -51,7 +51,7 @@ export const commands: Readonly<Record<string, { summary: string; load(): Promis
     load: async () => (await import("./forget.ts")).forget,
   },
   events: {
-    summary: "list, show, replay and discard messages of queues that could not be taken",
+    summary: "list, show, replay and discard messages that could not be taken",
     load: async () => (await import("./events.ts")).events,
   },
   destination: {

@@ -24,8 +24,9 @@ usage: maitred events list [--source SOURCE] [--since TIME] [--all] [--json]
        maitred events replay ID... | --all [--source SOURCE] [--since TIME] [--json]
        maitred events discard ID... | --all [--source SOURCE] [--since TIME] [--json]
 
-A message of a queue that cannot be understood is put aside with its body, and deleted from the queue. Of several records
-or photos in one message those that are understood are taken all the same.
+A message of a queue that cannot be understood is put aside with its body, and deleted from the queue; so is a
+notification of a store that came over HTTP, and the store goes on. Of several records or photos in one message those
+that are understood are taken all the same.
 
   list      those that wait, the oldest first; --all: also those that were replayed or discarded
   show      one of them, with its body
@@ -34,7 +35,7 @@ or photos in one message those that are understood are taken all the same.
   discard   settles them without taking anything more
 
   --all            of list, also what is settled; of replay and discard, every one that waits
-  --source SOURCE  of one queue, such as sqs:uploads
+  --source SOURCE  of one queue, such as sqs:uploads, or of one address, such as http:s3
   --since TIME     received at that time or later, such as 2026-01-31 or 2026-01-31T12:00:00Z
   --json           one JSON object a line on stdout
 

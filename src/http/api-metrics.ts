@@ -23,7 +23,7 @@ export function createApiMetrics(gauges: readonly GaugeSource[]) {
   });
   const events = new Counter({
     name: "maitred_events_total",
-    help: "events by where they came from and what became of them; ignored ones are of no concern here",
+    help: "events by where they came from and what became of them; ignored ones are of no concern here, bad are messages that were put aside",
     labelNames: ["source", "outcome"],
     registers,
   });

@@ -18,6 +18,16 @@ export function readJson(app: FastifyInstance, type: string, received: (bytes: n
   });
 }
 
+/** A body that was read, as text. @throws {HttpProblem} where it is nested more deeply than what can be written, as what can be read may be. */
+export function textOf(body: unknown): string {
+  try {
+    return JSON.stringify(body) ?? "";
+  } catch (thrown) {
+    if (thrown instanceof RangeError) throw new HttpProblem(400, "the body is nested too deeply");
+    throw thrown;
+  }
+}
+
 function wrongWith({ headers }: FastifyRequest, bytes: Buffer): HttpProblem | undefined {
   const encoding = headers["content-encoding"] ?? "identity";
   if (encoding.toLowerCase() !== "identity") {

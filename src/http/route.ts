@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { PhotoEvent } from "../intake/event.ts";
+import type { Bad } from "../intake/received-messages.ts";
 import type { ExternalSenders, Proof } from "./callers.ts";
 import type { GaugeSource } from "./gauges.ts";
 import type { photo, taken } from "./schemas.ts";
@@ -31,6 +32,8 @@ export interface ApiDeps extends IdempotencyKeys {
   findToken(id: string): Promise<StoredToken | undefined>;
   /** Commits what the events say, then queues what they make known; answers in their order. */
   take(events: readonly PhotoEvent[]): Promise<{ photoId: string | null; outcome: Outcome }[]>;
+  /** Puts a message aside that is not understood; false, and it is not kept, where too many of this source are already. */
+  keepBad(source: string, message: Bad): Promise<boolean>;
   /** How many uploads wait in the queue. */
   waiting(): Promise<number>;
   /** Undefined where no current photo has this id; fresh: none was open before. */
@@ -62,8 +65,8 @@ export interface Answer {
   status: number;
   body: unknown;
   headers?: Record<string, string>;
-  /** What became of events, to count. */
-  outcomes?: readonly (Outcome | "ignored")[];
+  /** What became of events, to count; and "bad" once for what was put aside. */
+  outcomes?: readonly (Outcome | "ignored" | "bad")[];
 }
 
 /** One route: what serves it, and what the OpenAPI document says of it, from the same schemas. */

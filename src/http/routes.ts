@@ -1,10 +1,9 @@
 import { z } from "zod";
-import type { Parsed, Received } from "../intake/event.ts";
-import { eventBridgeMessage, parseEventBridge } from "../intake/eventbridge.ts";
-import { gcsMessage, parseGcs } from "../intake/gcs.ts";
-import { parseNotification, readJson } from "../intake/message.ts";
+import { eventBridgeMessage } from "../intake/eventbridge.ts";
+import { gcsMessage } from "../intake/gcs.ts";
+import { readJson } from "../intake/message.ts";
 import { newPhotos, parsePhotoList } from "../intake/photo-list.ts";
-import { parseS3, s3Message } from "../intake/s3.ts";
+import { s3Message } from "../intake/s3.ts";
 import { readShape } from "../intake/shape.ts";
 import { snsMessage } from "../intake/sns.ts";
 import { isRawDelivery } from "./callers.ts";
@@ -12,7 +11,18 @@ import * as examples from "./examples.ts";
 import { once } from "./once.ts";
 import { HttpProblem, problem } from "./problem.ts";
 import type { Answer, ApiDeps, PhotoRecord, Route } from "./route.ts";
-import { appeal, newAppeal, photo, photoParams, photoQuery, snsHeaders, taken, takenAll } from "./schemas.ts";
+import {
+  appeal,
+  newAppeal,
+  noticed,
+  photo,
+  photoParams,
+  photoQuery,
+  snsHeaders,
+  taken,
+  takenAll,
+} from "./schemas.ts";
+import { type Source, sources, takeAll, takeNotification } from "./take.ts";
 
 /** As SNS wraps it, or bare where it delivers raw. */
 const snsBody = z.union([snsMessage, s3Message, eventBridgeMessage]);
@@ -43,20 +53,20 @@ export const routes: readonly Route[] = [
       return Array.isArray(body) ? answer : { ...answer, body: answer.body.photos[0] };
     }),
   },
-  intake("/v1/events/s3", "Notifications of S3, and webhooks of MinIO", s3Message, parseS3, examples.s3),
+  intake("/v1/events/s3", "Notifications of S3, and webhooks of MinIO", sources.s3, s3Message, examples.s3),
   intake(
     "/v1/events/eventbridge",
     "Events of S3 from EventBridge",
+    sources.eventBridge,
     eventBridgeMessage,
-    parseEventBridge,
     examples.eventBridge,
   ),
   {
     ...intake(
       "/v1/events/gcs",
       "Notifications of Cloud Storage, pushed by Pub/Sub",
+      sources.gcs,
       gcsMessage,
-      parseGcs,
       examples.gcs,
     ),
     proofs: ["token", "oidc"],
@@ -65,8 +75,8 @@ export const routes: readonly Route[] = [
     ...intake(
       "/v1/events/sns",
       "Notifications of S3, and events of EventBridge, from SNS",
+      sources.sns,
       snsBody,
-      parseNotification,
     ),
     proofs: ["signature", "password", "token"],
     text: true,
@@ -75,7 +85,7 @@ export const routes: readonly Route[] = [
       if (isRawDelivery(headers)) deps.senders.checkTopic(headers["x-amz-sns-topic-arn"]);
       const published = isRawDelivery(headers) ? body : await openedBy(deps, body);
       if (published === undefined) return takeAll(deps, { events: [], ignored: 1 });
-      return takeAll(deps, parseNotification(published, "now"));
+      return takeNotification(deps, sources.sns, body, published);
     },
   },
   {
@@ -130,18 +140,11 @@ export const routes: readonly Route[] = [
   },
 ];
 
-function intake(
-  url: string,
-  summary: string,
-  body: z.ZodType,
-  parse: (body: unknown, receivedAt: Received) => Parsed,
-  example?: unknown,
-): Route {
-  const source = url.slice(url.lastIndexOf("/") + 1);
+function intake(url: string, summary: string, source: Source, body: z.ZodType, example?: unknown): Route {
   return {
     method: "POST",
     url,
-    name: `take_${source}`,
+    name: `take_${source.name}`,
     summary,
     scope: "ingest",
     queues: true,
@@ -151,25 +154,11 @@ function intake(
     example,
     answers: {
       200: { means: "Nothing in it was new", schema: takenAll },
-      202: { means: "Committed", schema: takenAll },
-      400: { means: "The message is not understood; nothing of it was taken", schema: problem },
+      202: { means: "Committed; or kept, where putAside says why not all of it was", schema: noticed },
+      400: { means: "This is no message of this source; nothing of it was taken", schema: problem },
     },
-    handle: (deps, asked) => takeAll(deps, parse(asked.body, "now")),
+    handle: (deps, { body }) => takeNotification(deps, source, body),
   };
-}
-
-async function takeAll(
-  deps: ApiDeps,
-  { events, ignored }: Parsed,
-): Promise<Answer & { body: z.infer<typeof takenAll> }> {
-  const outcomes = await deps.take(events);
-  const photos = outcomes.map(({ photoId, outcome }, index) => {
-    const { bucket, key } = events[index]!;
-    return { id: photoId, bucket, key, outcome };
-  });
-  const changed = photos.some(({ outcome }) => outcome === "accepted" || outcome === "removed");
-  const counted = [...outcomes.map(({ outcome }) => outcome), ...Array<"ignored">(ignored).fill("ignored")];
-  return { status: changed ? 202 : 200, body: { photos, ignored }, outcomes: counted };
 }
 
 /** What a signed message of SNS carries; nothing where it is about the subscription itself. */

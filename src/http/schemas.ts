@@ -17,6 +17,13 @@ export const takenAll = z.object({
   photos: z.array(taken),
   ignored: z.int().describe("things in the message that are of no concern here"),
 });
+/** Of a notification, which a store would send again and again were it refused for what is wrong in it. */
+export const noticed = takenAll.extend({
+  putAside: z
+    .object({ code: z.string(), detail: z.string().describe("where in the message, and what was expected") })
+    .optional()
+    .describe("why not all of it is understood: it is kept for maitred events"),
+});
 
 const time = z.string().describe("ISO 8601");
 export const photo = z.object({

@@ -25,6 +25,8 @@ export const eventBridgeMessage = z.object({
   time: z.unknown().optional(),
   detail: z.unknown(),
 });
+/** What tells an event of S3, whatever else is wrong with it. */
+export const eventBridgeHallmark = eventBridgeMessage.extend({ detail: z.looseObject({}) });
 const detail = z.object({
   bucket: z.object({ name: bucketName }),
   object: z.object({

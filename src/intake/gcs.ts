@@ -18,6 +18,10 @@ export const gcsMessage = z.object({
     data: z.string().nullish(),
   }),
 });
+/** What tells a notification of Cloud Storage, whatever else is wrong with it. */
+export const gcsHallmark = z.object({
+  message: z.object({ attributes: z.object({ eventType: z.string(), bucketId: z.string() }) }),
+});
 /** What is read of the object's own description, which is there unless the notification leaves it out. */
 const description = z.object({
   // what is longer would make a version that no table indexes

@@ -1,54 +1,51 @@
 import { asError, EventError } from "../errors.ts";
-import type { Parsed, PhotoEvent, Received } from "./event.ts";
+import type { Parsed, Received } from "./event.ts";
 import { parseEventBridge } from "./eventbridge.ts";
+import { gcsHallmark, parseGcs } from "./gcs.ts";
 import { parsePhotoList } from "./photo-list.ts";
 import { parseS3 } from "./s3.ts";
 
-/**
- * Reads what a queue brought: a notification of S3 or MinIO, or an event of EventBridge, either of them bare or in the
- * envelope of SNS; or photos as `POST /v1/photos` takes them. Who may write to a queue is the queue's policy to say, so
- * nothing is asked of an envelope's signature here.
- *
- * @throws {EventError} EVENT_INVALID, saying where in the message and what was expected.
- */
-export function parseMessage(body: string, receivedAt: Received): Parsed {
-  const { said, parse } = open(body);
-  return parse(said, receivedAt);
+/** What a message says, and how that is read. */
+export interface Opened {
+  said: unknown;
+  /** @throws {EventError} EVENT_INVALID, saying where in the message and what was expected. */
+  parse(said: unknown, receivedAt: Received): Parsed;
 }
 
+/** What is understood of a message, and why not all of it is, where that is so. */
+export type PartlyParsed = Parsed & { error?: Error };
+
 /**
- * As `parseMessage`, but that one record or photo that is wrong keeps back no other of its message: who writes to a queue is not
- * answered, and sends nothing again.
- *
- * @returns what is understood, and why not all is, where that is so. Never throws.
+ * Reads what a queue brought, or what was put aside: a notification of S3 or MinIO, or an event of EventBridge, either of them bare or in the
+ * envelope of SNS; a notification of Cloud Storage; or photos as `POST /v1/photos` takes them. Who may write to a queue is the queue's
+ * policy to say, so nothing is asked of an envelope's signature here. Never throws.
  */
-export function parseEach(body: string, receivedAt: Received): { events: PhotoEvent[]; error?: Error } {
+export function parseEach(body: string, receivedAt: Received): PartlyParsed {
+  let opened: Opened;
   try {
-    return { events: parseMessage(body, receivedAt).events };
+    opened = open(body);
   } catch (thrown) {
-    return { events: understoodOf(body, receivedAt), error: asError(thrown) };
+    return { events: [], ignored: 0, error: asError(thrown) };
   }
+  return parseParts(opened, receivedAt);
 }
 
-/** What is understood of a message that as a whole is not. */
-function understoodOf(body: string, receivedAt: Received): PhotoEvent[] {
+/** Reads a message of which one record or photo that is wrong keeps back no other. Never throws. */
+export function parseParts({ said, parse }: Opened, receivedAt: Received): PartlyParsed {
   try {
-    const { said, parse } = open(body);
-    return partsOf(said).flatMap((part) => {
+    return parse(said, receivedAt);
+  } catch (thrown) {
+    const parts = partsOf(said).flatMap((part) => {
       try {
-        return parse(part, receivedAt).events;
+        return parse(part, receivedAt);
       } catch {
         return [];
       }
     });
-  } catch {
-    return [];
+    const events = parts.flatMap((part) => part.events);
+    const ignored = parts.reduce((sum, part) => sum + part.ignored, 0);
+    return { events, ignored, error: asError(thrown) };
   }
-}
-
-interface Opened {
-  said: unknown;
-  parse(said: unknown, receivedAt: Received): Parsed;
 }
 
 /** What a message says, without the envelope of SNS. */
@@ -57,6 +54,7 @@ function open(body: string): Opened {
   if (has(message, "Type") && has(message, "TopicArn"))
     return { said: openEnvelope(message), parse: parseNotification };
   if (isNotification(message)) return { said: message, parse: parseNotification };
+  if (gcsHallmark.safeParse(message).success) return { said: message, parse: parseGcs };
   if (Array.isArray(message) || has(message, "key")) return { said: message, parse: parsePhotoList };
   throw new EventError(
     "EVENT_INVALID",
@@ -75,7 +73,7 @@ function partsOf(said: unknown): unknown[] {
 /**
  * Reads a notification of S3 or MinIO, or an event of EventBridge.
  *
- * @throws {EventError} EVENT_INVALID, as above.
+ * @throws {EventError} EVENT_INVALID, as `Opened.parse`.
  */
 export function parseNotification(message: unknown, receivedAt: Received): Parsed {
   if (!isNotification(message)) {

@@ -18,7 +18,8 @@ export interface Message {
 export interface Bad {
   /** As its source names it. */
   messageId: string;
-  sentAt: Date;
+  /** null where its source does not say. */
+  sentAt: Date | null;
   body: string;
   code: string;
   detail: string;

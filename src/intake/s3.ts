@@ -13,16 +13,17 @@ import {
 } from "./event.ts";
 import { bucketName, readShape, versionText } from "./shape.ts";
 
+// Ceph's sequencers do not sort, and its keys are not encoded
+const eventSource = z
+  .unknown()
+  .refine((source) => source !== "ceph:s3", "expected any but ceph:s3: use POST /v1/photos for its photos")
+  .optional();
 /** What is read of a record; whatever else it holds is ignored, as S3 asks of its readers. */
 const record = z.object({
   eventVersion: z.string().regex(/^2\.[0-9]+$/, {
     error: ({ input }) => `expected 2.0 or a later 2.x, got ${JSON.stringify(input)?.slice(0, 100)}`,
   }),
-  // Ceph's sequencers do not sort, and its keys are not encoded
-  eventSource: z
-    .unknown()
-    .refine((source) => source !== "ceph:s3", "expected any but ceph:s3: use POST /v1/photos for its photos")
-    .optional(),
+  eventSource,
   eventTime: z.unknown().optional(),
   eventName: z.string(),
   s3: z.object({
@@ -35,16 +36,24 @@ const record = z.object({
     }),
   }),
 });
+/** Records of one message. */
+const MOST = 1_000;
 /** The body of a notification: of S3, and of MinIO, which adds `EventName` and `Key` beside the records. */
 export const s3Message = z.union([
-  z.object({ Records: z.array(record).max(1_000) }),
+  z.object({ Records: z.array(record).max(MOST) }),
   z.object({ Event: z.literal("s3:TestEvent") }),
 ]);
+/** What tells a notification of S3 or MinIO, whatever else is wrong with it. */
+export const s3Hallmark = z.object({
+  Records: z
+    .array(z.object({ eventSource, s3: z.looseObject({}) }))
+    .min(1)
+    .max(MOST),
+});
 
 /**
  * Reads a notification of S3 or MinIO: records of version 2.x, any number in a message. What S3 sends to test a new
- * configuration is taken note of and dropped. One bad record refuses the whole message, so that a source that tries
- * again loses nothing.
+ * configuration is taken note of and dropped. One bad record refuses the whole message; `parseParts` reads the others.
  *
  * @throws {EventError} EVENT_INVALID, saying where in the message and what was expected.
  */

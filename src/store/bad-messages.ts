@@ -10,7 +10,7 @@ export interface BadMessage {
   bytes: number;
   code: string;
   detail: string;
-  /** null where it was put aside before that was kept. */
+  /** null where its source does not say. */
   sentAt: Date | null;
   receivedAt: Date;
   attempts: number;
@@ -76,11 +76,13 @@ export async function readBadMessage(
   return rows[0];
 }
 
-/** How many wait for somebody to replay or discard them. */
-export async function countBadMessages(db: Pool): Promise<number> {
+/** How many wait for somebody to replay or discard them; from this source, where one is given. */
+export async function countBadMessages(db: Pool, source?: string): Promise<number> {
   const rows = await query<{ count: number }>(db, {
     name: "count_bad_messages",
-    text: "select count(*)::integer as count from bad_messages where resolved_at is null",
+    text: `select count(*)::integer as count from bad_messages
+      where resolved_at is null and ($1::text is null or source = $1)`,
+    values: [source ?? null],
   });
   return rows[0]!.count;
 }

@@ -30,7 +30,7 @@ export function gaugesOf(db: Pool): GaugeSource[] {
     },
     {
       name: "maitred_bad_messages",
-      help: "messages of queues that wait for maitred events",
+      help: "messages that were put aside, and wait for maitred events",
       read: fresh(() => countBadMessages(db)),
     },
     {

@@ -85,11 +85,20 @@ describe("a caller", () => {
     expect(JSON.stringify(rows)).not.toContain(token.slice(17));
   });
 
-  test("is told what of a message is not understood, and nothing of it is taken", async ({ start, db }) => {
+  test("is told that a message is none of its source, and nothing of it is taken or kept", async ({
+    start,
+    db,
+  }) => {
     const { post, ask } = await start();
-    const bad = { Records: [s3Record("ObjectCreated:Put", record), { eventVersion: "3.0" }] };
-    expect((await post("/v1/events/s3", bad)).body.detail).toMatch(/^Records\[1\]\./);
+    expect((await post("/v1/events/s3", { Records: [{}] })).body.detail).toMatch(/^Records\[0\]\./);
+    const ceph = s3Record("ObjectCreated:Put", record, { eventSource: "ceph:s3" });
+    expect((await post("/v1/events/s3", { Records: [ceph] })).body.detail).toContain("POST /v1/photos");
+    expect((await post("/v1/events/s3", eventBridge("Object Created", record))).status).toBe(400);
     expect((await post("/v1/events/eventbridge", {})).status).toBe(400);
+    const ec2 = { ...eventBridge("Object Created", record), source: "aws.ec2" };
+    expect((await post("/v1/events/eventbridge", ec2)).body.detail).toMatch(/^source: expected aws.s3/);
+    const deep = `{"Records": [{"s3": ${'{"s3":'.repeat(50_000)}1${"}".repeat(50_000)}}]}`;
+    expect((await ask("POST", "/v1/events/s3", { raw: deep })).status).toBe(400);
     expect((await post("/v1/events/gcs", { message: {} })).body.detail).toMatch(/^message\./);
     expect((await ask("POST", "/v1/events/s3", { raw: "{" })).status).toBe(400);
     expect((await ask("POST", "/v1/events/s3")).status).toBe(400);
@@ -102,6 +111,7 @@ describe("a caller", () => {
     expect((await ask("POST", "/v1/events/s3", { raw: `"${"x".repeat(1_000_001)}"` })).status).toBe(413);
     expect((await ask("POST", "/v1/nowhere", { body: {} })).status).toBe(404);
     expect((await db.pool.query("select from photos")).rows).toEqual([]);
+    expect((await db.pool.query("select from bad_messages")).rows).toEqual([]);
   });
 
   test("may configure its bucket: a test event is acknowledged and dropped", async ({ start }) => {

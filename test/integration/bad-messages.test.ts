@@ -1,7 +1,7 @@
 import { describe, expect } from "vitest";
 import { argumentsOf } from "../../src/cli/arguments.ts";
 import { events } from "../../src/cli/events.ts";
-import { parseMessage } from "../../src/intake/message.ts";
+import { parseEach } from "../../src/intake/message.ts";
 import { countBadMessages, forgetBadMessages, keepBadMessages } from "../../src/store/bad-messages.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { BACKENDS, type Database, queueUrl, test } from "../fixtures.ts";
@@ -145,7 +145,7 @@ test("a message that is replayed is as old as its being sent, and replaces nothi
   const ago = (hours: number) => new Date(Date.now() - hours * 3_600_000);
   const upload = (etag: string) => JSON.stringify({ bucket: "photos", key: "a", etag });
   await keep(db, { ...bad("m1", upload("1")), sentAt: ago(48) });
-  await recordEvents(db.pool, parseMessage(upload("2"), ago(24)).events, "right");
+  await recordEvents(db.pool, parseEach(upload("2"), ago(24)).events, "right");
   const listed = await run(env, "list", "--json");
   expect(Date.parse(listed.lines[0].sentAt)).toBeLessThan(ago(47).valueOf());
   expect(await run(env, "replay", "--all")).toMatchObject({ code: 0 });

@@ -1,11 +1,12 @@
-/** Messages of a queue that hold several records or photos, of which not all are understood. */
+/** Messages of a queue or over HTTP that hold several records or photos, of which not all are understood. */
 import { expect } from "vitest";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { replayBadMessage } from "../../src/wiring/replay.ts";
 import { startListening } from "../../workers/listen.ts";
-import { s3Record } from "../events.ts";
-import { type Database, test } from "../fixtures.ts";
+import { test } from "../api.ts";
+import { eventBridge, gcsPush, minioMessage, s3Record } from "../events.ts";
+import type { Database } from "../fixtures.ts";
 import { notification } from "../sns.ts";
 import { gone, openSqs, settled } from "../sqs.ts";
 
@@ -88,4 +89,88 @@ test("a list that is longer than a message may say is refused as a whole", async
     await scope.close();
     await sqs.close();
   }
+});
+
+test("over HTTP what is understood of a notification is taken, and it is put aside once for the rest", async ({
+  start,
+  db,
+}) => {
+  const { post, url } = await start();
+  const message = { Records: [good("1"), later, good("2"), s3Record("ObjectTagging:Put", { key: "1" })] };
+  const first = await post("/v1/events/s3", message);
+  expect(first).toMatchObject({
+    status: 202,
+    body: {
+      photos: [
+        { key: "1", outcome: "accepted" },
+        { key: "2", outcome: "accepted" },
+      ],
+      ignored: 1,
+      putAside: { code: "EVENT_INVALID", detail: expect.stringMatching(/^Records\[1\]\.eventVersion: /) },
+    },
+  });
+  const again = await post("/v1/events/s3", message);
+  expect(again).toMatchObject({ status: 202, body: { photos: [{ outcome: "duplicate" }, {}] } });
+  const { rows } = await db.pool.query("select source, body, code, detail, sent_at from bad_messages");
+  const { code, detail } = first.body.putAside;
+  expect(rows).toEqual([{ source: "http:s3", body: JSON.stringify(message), code, detail, sent_at: null }]);
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  expect(metrics).toContain('maitred_events_total{source="s3",outcome="bad"} 2');
+  expect(metrics).toMatch(/^maitred_bad_messages 1$/m);
+});
+
+test.for([
+  [
+    "s3",
+    minioMessage("ObjectCreated:Put", { key: "a", sequencer: "first" }),
+    /^Records\[0\]\.s3\.object\.seq/,
+  ],
+  ["eventbridge", eventBridge("Object Created", { key: "a", sequencer: null }), /^detail\.object\.sequencer/],
+  ["gcs", gcsPush("OBJECT_FINALIZE", "a\0b", 7), /^objectId: /],
+] as const)(
+  "a notification of %s that says nothing else does not hold up what comes after it",
+  async ([source, message, why], { start, db }) => {
+    const { post } = await start();
+    expect(await post(`/v1/events/${source}`, message)).toMatchObject({
+      status: 202,
+      body: { photos: [], ignored: 0, putAside: { detail: expect.stringMatching(why) } },
+    });
+    const events = { add: async () => {}, markQueued: async () => {}, unqueued: async () => [] };
+    const replaying = { db: db.pool, events: { ...events, record: async () => [] } };
+    const [{ id }] = await aside(db);
+    // a replay reads it as what it was
+    expect(await replayBadMessage(replaying, id)).toMatchObject({
+      state: "failed",
+      detail: expect.stringMatching(why),
+    });
+  },
+);
+
+test("a source of which a thousand wait is refused what is not understood, and nothing of it is taken", async ({
+  start,
+  db,
+}) => {
+  const { post } = await start();
+  await db.pool.query(
+    `insert into bad_messages (source, message_id, body, bytes, code, detail)
+      select 'http:s3', n, 'x', 1, 'EVENT_INVALID', 'of before' from generate_series(1, 1000) n`,
+  );
+  const message = { Records: [good("1"), later] };
+  expect(await post("/v1/events/s3", message)).toMatchObject({
+    status: 400,
+    body: { code: "EVENT_INVALID", detail: expect.stringMatching(/^Records\[1\]/) },
+  });
+  expect(await keys(db)).toEqual([]);
+  const other = eventBridge("Object Created", { key: "a", sequencer: null });
+  expect((await post("/v1/events/eventbridge", other)).status).toBe(202);
+  expect((await post("/v1/events/s3", { Records: [good("1")] })).status).toBe(202);
+  await db.pool.query("update bad_messages set resolved_at = now(), resolution = 'discarded' where id = 1");
+  expect((await post("/v1/events/s3", message)).status).toBe(202);
+});
+
+test("a list of POST /v1/photos is all or none", async ({ start, db }) => {
+  const { post } = await start();
+  const told = [{ bucket: "photos", key: "1" }, { bucket: "photos" }];
+  expect((await post("/v1/photos", told)).status).toBe(400);
+  expect([await keys(db), await aside(db)]).toEqual([[], []]);
 });

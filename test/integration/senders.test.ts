@@ -6,7 +6,7 @@ import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
 import { beforeAll, describe, expect } from "vitest";
 import { z } from "zod";
 import { problem } from "../../src/http/problem.ts";
-import { takenAll } from "../../src/http/schemas.ts";
+import { noticed } from "../../src/http/schemas.ts";
 import { createToken } from "../../src/http/tokens.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
@@ -166,6 +166,35 @@ describe("a message of SNS", () => {
     expect((await post(good, { "content-type": "application/json" })).status).toBe(202);
   });
 
+  test("of which a part is not understood is put aside once its signature was verified, and no other is", async ({
+    start,
+    db,
+  }) => {
+    const { post, token } = await start();
+    const partly = signer.sign(notification({ Records: [...s3.Records, { eventVersion: "3.0" }] }));
+    const raw = { "x-amz-sns-rawdelivery": "true", "x-amz-sns-topic-arn": TOPIC };
+    for (const [message, headers] of [
+      [{ ...partly, Signature: "" }, {}],
+      [{ ...partly, MessageId: "another" }, {}],
+      [signer.sign({ ...partly, TopicArn: `${TOPIC}-2` }), {}],
+      [JSON.parse(String(partly["Message"])), raw],
+    ] as [unknown, Record<string, string>][]) {
+      expect([401, 403]).toContain((await post(message, headers)).status);
+    }
+    const kept = async () => (await db.pool.query("select source, body from bad_messages order by id")).rows;
+    expect(await kept()).toEqual([]);
+    expect(await post(partly)).toMatchObject({
+      status: 202,
+      body: { photos: [{ key, outcome: "accepted" }], putAside: { code: "EVENT_INVALID" } },
+    });
+    await post(JSON.parse(String(partly["Message"])), { ...raw, authorization: `Bearer ${token}` });
+    const rows = await kept();
+    expect(rows.map(({ source, body }) => [source, JSON.parse(body)])).toEqual([
+      ["http:sns", partly],
+      ["http:sns", JSON.parse(String(partly["Message"]))],
+    ]);
+  });
+
   test("confirms the subscription of a topic that is heard, and no other's", async ({ start }) => {
     const { post, asked } = await start();
     const asks = signer.sign(subscription("SubscriptionConfirmation"));
@@ -309,7 +338,7 @@ test("whatever SNS publishes or delivers raw is answered 200, 202, 400 or 403, a
   const check = async (body: unknown, headers: Record<string, string>): Promise<void> => {
     const answer = await post(JSON.stringify(body) ?? "", headers);
     expect([200, 202, 400, 403]).toContain(answer.status);
-    const schema = answer.status < 300 ? z.strictObject(takenAll.shape) : z.strictObject(problem.shape);
+    const schema = answer.status < 300 ? z.strictObject(noticed.shape) : z.strictObject(problem.shape);
     expect(schema.safeParse(answer.body).error).toBeUndefined();
   };
   await fc.assert(

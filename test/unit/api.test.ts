@@ -26,6 +26,7 @@ function depsWith(over: Partial<ApiDeps>): ApiDeps {
   return {
     findToken: async () => ({ id, name: "ann", hash, scopes: ["ingest"] }),
     take: async () => [],
+    keepBad: async () => true,
     waiting: async () => 0,
     openAppeal: nothing,
     readPhoto: nothing,

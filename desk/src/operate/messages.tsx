@@ -12,7 +12,7 @@ import { Said } from "./said.tsx";
 
 type Message = BadMessages["messages"][number];
 
-/** Messages of queues that could not be understood. */
+/** Messages of queues and stores that could not be understood. */
 export function Messages({ now }: { now: Operating }) {
   const act = useAct();
   const { answer, again } = useAsked<BadMessages>("operate/messages", {}, now.badMessages);
