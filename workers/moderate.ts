@@ -20,6 +20,7 @@ import { recordShadowScores } from "../src/store/shadow.ts";
 import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
 import { openAdoptReplacement } from "../src/wiring/adopt-replacement.ts";
 import { clockGauge } from "../src/wiring/clock.ts";
+import { evictionGauge } from "../src/wiring/eviction.ts";
 import { openJudging } from "../src/wiring/judging.ts";
 import { asLineModel, createModels, mayReuseScores, watchModelHealth } from "../src/wiring/models.ts";
 import { openPhotos } from "../src/wiring/photos.ts";
@@ -56,7 +57,7 @@ export async function startWorker(
       Promise.all(
         LANES.map(async (lane) => ({ lane, prefix: config.queuePrefix, ...(await queues.depth(lane)) })),
       ),
-    [clockGauge(db)],
+    [clockGauge(db), evictionGauge(server)],
   );
   const recent = createRecent(() => performance.now());
   const name = `${hostname()}:${process.pid}`;

@@ -25,22 +25,35 @@ export async function checkRedis(
   }).catch(refused);
 }
 
+/**
+ * Why Redis may drop jobs, with what to do about it; undefined where it may not.
+ *
+ * @throws {UpstreamError} QUEUE_UNAVAILABLE where it does not answer.
+ */
+export async function evictionOf(redis: Redis | Cluster): Promise<string | undefined> {
+  const look = async (): Promise<string | undefined> => {
+    for (const node of await primaries(redis)) {
+      const wrong = evictionIn(parseInfo(await node.info("memory")));
+      if (wrong) return wrong;
+    }
+    return undefined;
+  };
+  return withTimeout(look(), CHECK_MS, () => {
+    throw new UpstreamError("QUEUE_UNAVAILABLE", `Redis: no answer within ${CHECK_MS} ms: ${REDIS_WHERE}`);
+  });
+}
+
 async function versionOf(redis: Redis | Cluster, prefix: string): Promise<string> {
-  const nodes = redis instanceof Cluster ? await masters(redis) : [redis];
   let version = "";
-  for (const node of nodes) {
+  for (const node of await primaries(redis)) {
     const info = parseInfo(await node.info());
     version = info["redis_version"] ?? "";
     const [major = 0, minor = 0] = version.split(".").map(Number);
     if (major < 6 || (major === 6 && minor < 2)) {
       throw new ConfigError(`Redis: expected version 6.2 or newer, got ${version}`);
     }
-    const policy = info["maxmemory_policy"];
-    if (policy !== "noeviction") {
-      throw new ConfigError(
-        `Redis: expected maxmemory-policy noeviction, got ${policy}: any other drops jobs when memory runs out; run CONFIG SET maxmemory-policy noeviction, and put it into redis.conf`,
-      );
-    }
+    const wrong = evictionIn(info);
+    if (wrong) throw new ConfigError(wrong);
   }
   // one that is full, or a replica by now, answers all the same
   await redis.set(`${prefix}:check`, "", "PX", 1_000);
@@ -57,9 +70,16 @@ function refused(thrown: unknown): never {
   throw new ConfigError(`Redis: ${todo}`);
 }
 
-async function masters(cluster: Cluster): Promise<Redis[]> {
-  await cluster.ping();
-  return cluster.nodes("master");
+function evictionIn(info: Record<string, string>): string | undefined {
+  const policy = info["maxmemory_policy"];
+  if (policy === "noeviction") return undefined;
+  return `Redis: expected maxmemory-policy noeviction, got ${policy}: any other drops jobs when memory runs out; run CONFIG SET maxmemory-policy noeviction, and put it into redis.conf`;
+}
+
+async function primaries(redis: Redis | Cluster): Promise<Redis[]> {
+  if (!(redis instanceof Cluster)) return [redis];
+  await redis.ping();
+  return redis.nodes("master");
 }
 
 function parseInfo(info: string): Record<string, string> {

@@ -11,7 +11,7 @@ import { z } from "zod";
 import { asError, ConfigError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import { LANES } from "../photo.ts";
-import { checkRedis, reasonOf } from "./redis-check.ts";
+import { checkRedis, evictionOf, reasonOf } from "./redis-check.ts";
 
 export interface QueueSettings {
   /** redis://, rediss:// or postgres://. */
@@ -37,6 +37,12 @@ export interface QueueServer extends Closable {
    * @returns its name and version, to show.
    */
   check(): Promise<string>;
+  /**
+   * Why it may drop what it was given, by a setting that was changed since `check`, and what to do; undefined where it may not.
+   *
+   * @throws {UpstreamError} QUEUE_UNAVAILABLE when it does not answer.
+   */
+  eviction(): Promise<string | undefined>;
   /** False where what is asked of it waits for a connection. */
   connected(): boolean;
   /** Makes the tables of the Postgres backend; on Redis there is nothing to make. */
@@ -105,6 +111,7 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
     prefix,
     backend: createPostgresBackend as unknown as BackendFactory<IQueueBackend>,
     check: () => open(),
+    eviction: async () => undefined,
     connected: () => true,
     migrate: async () => void (await open(true)),
     async forgetNext(asked) {
@@ -143,6 +150,7 @@ function redisServer(
     prefix,
     backend: createRedisBackend as unknown as BackendFactory<IQueueBackend>,
     check: () => checkRedis(redis, prefix, () => last),
+    eviction: () => evictionOf(redis),
     connected: () => redis.status === "ready",
     migrate: async () => {},
     async forgetNext(asked) {

@@ -7,6 +7,7 @@ import { openQueueServer, type QueueServer } from "../queue/server.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { connect, type Pool } from "../store/pool.ts";
 import { watchClock } from "./clock.ts";
+import { watchEviction } from "./eviction.ts";
 
 export interface Servers {
   db: Pool;
@@ -30,6 +31,7 @@ export async function openServers(
   const back = (): void => log.info("the queue answers again");
   const server = scope.hold("queue server", openQueueServer(config, broken, back));
   await server.check();
+  watchEviction(server, log, scope, broken);
   const queues = scope.hold("queues", openQueues(server, broken));
   await queues.ready();
   return { db, server, queues };

@@ -2,11 +2,14 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { inspect } from "node:util";
 import { type Cluster, Redis } from "ioredis";
-import { describe, expect } from "vitest";
+import { describe, expect, vi } from "vitest";
 import { Scope } from "../../src/lifecycle.ts";
+import { createLog } from "../../src/log.ts";
 import { consume } from "../../src/queue/consumer.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
+import { evictionGauge } from "../../src/wiring/eviction.ts";
 import { orQueueUnavailable } from "../../src/wiring/intake.ts";
+import { openServers } from "../../src/wiring/servers.ts";
 import { BACKENDS, test } from "../fixtures.ts";
 import { collector, job, openBench, TRIES } from "../queues.ts";
 import { startRedis } from "../redis.ts";
@@ -39,6 +42,40 @@ describe("queue servers", () => {
     child.kill();
     await once(child, "exit");
   });
+
+  withRedis(
+    "a Redis whose eviction policy is changed later is in the log of what runs, and in its figures",
+    async ({ db, configFor }) => {
+      vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+      const path = `/tmp/maitred-eviction-${process.pid}.sock`;
+      const child = await startRedis("--port", "0", "--unixsocket", path);
+      const other = new Redis(path);
+      const scope = new Scope();
+      const lines: string[] = [];
+      try {
+        const queueOptions = JSON.stringify({ path });
+        const config = { ...configFor("redis"), databaseUrl: db.url, queueOptions };
+        const log = createLog("warn", { write: (line) => void lines.push(JSON.parse(line).msg) });
+        const { server } = await openServers(config, log, scope);
+        const mayEvict = () => evictionGauge(server).read();
+        expect(await mayEvict()).toBe(0);
+        await other.config("SET", "maxmemory-policy", "volatile-lru");
+        expect(await mayEvict()).toBe(1);
+        expect(lines).toEqual([]);
+        vi.advanceTimersByTime(60_000);
+        await expect
+          .poll(() => lines)
+          .toEqual([expect.stringMatching(/noeviction, got volatile-lru.*CONFIG SET/)]);
+        await other.config("SET", "maxmemory-policy", "noeviction");
+        expect(await mayEvict()).toBe(0);
+      } finally {
+        vi.useRealTimers();
+        await scope.close();
+        other.disconnect();
+        child.kill();
+      }
+    },
+  );
 
   withRedis("a Redis that wants another password or user is a setting to mend", async () => {
     const path = `/tmp/maitred-password-${process.pid}.sock`;
