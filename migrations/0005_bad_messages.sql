@@ -1,6 +1,6 @@
 -- Up Migration
 
--- What a queue or a store brought and nobody understood. The message is gone from its queue once it is here.
+-- What a queue brought and nobody understood. The message is gone from its queue once it is here.
 create table bad_messages (
   id          bigint generated always as identity primary key,
   source      text not null,
@@ -18,9 +18,9 @@ create table bad_messages (
   unique (source, message_id),
   check ((resolved_at is null) = (resolution is null))
 );
-comment on table bad_messages is 'Messages of queues, and over HTTP, that could not be taken, with why; maitred events lists and replays them.';
-comment on column bad_messages.source is 'sqs:QUEUE, or http: with s3, eventbridge, gcs or sns';
-comment on column bad_messages.message_id is 'As the source names it, over HTTP the SHA-256 of its body: one that is delivered twice is here once';
+comment on table bad_messages is 'Messages of queues that could not be taken, with why; maitred events lists and replays them.';
+comment on column bad_messages.source is 'sqs:QUEUE';
+comment on column bad_messages.message_id is 'As the source names it: one that is delivered twice is here once';
 comment on column bad_messages.bytes is 'Of the body as it came; where it is more than is here, the rest was cut off';
 comment on column bad_messages.attempts is 'How often it was tried, the first time among them';
 comment on column bad_messages.sent_at is 'When it was sent, as its source says';
