@@ -98,9 +98,11 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
           cause,
         });
       }
-      throw new UpstreamError("QUEUE_UNAVAILABLE", `Postgres: ${reasonOf(error)}: ${POSTGRES_WHERE}`, {
-        cause,
-      });
+      const { code = "" } = error as { code?: string };
+      // one that is there, and full
+      const todo = POSTGRES_REFUSALS[code] ?? (code.startsWith("53") ? "" : POSTGRES_WHERE);
+      const message = ["Postgres", reasonOf(error), todo].filter(Boolean).join(": ");
+      throw new UpstreamError("QUEUE_UNAVAILABLE", message, { cause });
     } finally {
       await probe.close();
     }
@@ -206,5 +208,12 @@ const optionsShape = z.looseObject({
   cluster: z.array(z.custom<ClusterNode>()).min(1).optional(),
   redisOptions: z.looseObject({}).optional(),
 });
+/** What to do where Postgres was reached and says why it does not do it, by SQLSTATE. */
+const POSTGRES_REFUSALS: Readonly<Record<string, string>> = {
+  "25006":
+    "if it is a standby, name the primary; else reset default_transaction_read_only of the server, the database or the role",
+  "53100": "make room on its disk",
+  "53300": "raise max_connections, or what the role or the database may have, or run fewer processes",
+};
 const POSTGRES_WHERE =
   "check MAITRED_QUEUE_URL, or DATABASE_URL where that is not set, and that Postgres runs and lets this role in";

@@ -187,6 +187,28 @@ describe("queue servers", () => {
     await expect(server.check()).resolves.toContain("Postgres");
   });
 
+  test.for([
+    [
+      "25006",
+      /^Postgres: no: if it is a standby, name the primary; else reset default_transaction_read_only/,
+    ],
+    ["53100", /^Postgres: no: make room on its disk$/],
+    ["53200", /^Postgres: no$/],
+    ["53300", /^Postgres: no: raise max_connections/],
+  ] as const)(
+    "a Postgres that answers %s is told with what mends that, and its URL is not doubted",
+    async ([code, message], { db }) => {
+      await db.pool.query(`create function refuse() returns event_trigger language plpgsql
+      as $$ begin raise exception 'no' using errcode = '${code}'; end $$`);
+      await db.pool.query("create event trigger refuses on ddl_command_start execute function refuse()");
+      const server = openQueueServer({ queueUrl: db.url, queueOptions: "", queuePrefix: "x" }, () => {});
+      await expect(server.migrate()).rejects.toMatchObject({
+        code: "QUEUE_UNAVAILABLE",
+        message: expect.stringMatching(message),
+      });
+    },
+  );
+
   test("a server that refuses the first connection is an error, not a loop", async ({ db }) => {
     const url = db.url.replace(/\/[^/]*$/, "/nosuchdatabase");
     const server = openQueueServer({ queueUrl: url, queueOptions: "", queuePrefix: "x" }, () => {});
