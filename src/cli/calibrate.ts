@@ -22,7 +22,7 @@ import { openChosen, withChosen } from "./choose-model.ts";
 import { connectedConfig, defineCommand, EXIT, flags, texts, UsageError } from "./command.ts";
 import { between, numberOption, timeOption } from "./options.ts";
 import { printResult } from "./output.ts";
-import { makeOutputFolder } from "./output-folder.ts";
+import { makeOutputFolder, tryOutputFolder } from "./output-folder.ts";
 
 export const calibrate = defineCommand({
   help: `
@@ -76,7 +76,7 @@ written says beside each number.
     const refused = `--out: expected a new file, got ${out}, which is there; --force replaces it`;
     if (out !== undefined && !force && existsSync(out)) throw new UsageError(refused);
     // before everything is judged, and in vain
-    if (out !== undefined) makeOutputFolder("--out", dirname(out));
+    if (out !== undefined) tryOutputFolder("--out", dirname(out));
     const settings = verdicts ? connectedConfig(terminal) : readConfig(terminal.env);
     const config = withChosen(settings, values);
     const model = await openChosen(config, values.model);
@@ -122,6 +122,7 @@ written says beside each number.
       // what is written must be what was measured
       const read = parsePolicy(yaml, model.categories, out);
       if (!isDeepStrictEqual(read, { ...policy, model: model.id })) throw notPlain();
+      makeOutputFolder("--out", dirname(out));
       try {
         writeFileSync(out, yaml, { flag: force ? "w" : "wx" });
       } catch (thrown) {

@@ -14,7 +14,7 @@ import { createExplainer, type Explainer } from "./explain.ts";
 import { fourDigits, type JudgedJson, judgedJson } from "./judged-json.ts";
 import { type FileJudge, openFileJudge } from "./judging.ts";
 import { printResult } from "./output.ts";
-import { makeOutputFolder } from "./output-folder.ts";
+import { tryOutputFolder } from "./output-folder.ts";
 import { drawStatus, printable } from "./terminal.ts";
 
 /** One line of `--json`; with --explain also where a human is most likely, and the picture that shows it. */
@@ -87,8 +87,7 @@ Exit codes: 0 every file was judged, 1 some were not, 2 there is none.
 
 /** Pictures among photos would be judged as photos the next time. */
 function refuseMixing(out: string, paths: readonly string[]): void {
-  makeOutputFolder("--explain", out);
-  const folder = realpathSync(out);
+  const folder = tryOutputFolder("--explain", out);
   for (const path of paths) {
     const given = existsSync(path) ? realpathSync(path) : resolve(path);
     if (given === folder || isInside(given, folder) || isInside(folder, given)) {

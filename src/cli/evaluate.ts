@@ -17,7 +17,7 @@ import { defineCommand, EXIT, flags, type Terminal, texts, UsageError } from "./
 import { summaryOf } from "./evaluate-summary.ts";
 import { createCounter, judgeLabels, openFileJudge } from "./judging.ts";
 import { numberOption, whole } from "./options.ts";
-import { makeOutputFolder } from "./output-folder.ts";
+import { makeOutputFolder, tryOutputFolder } from "./output-folder.ts";
 import { makeThumbnails } from "./thumbnails.ts";
 
 export const evaluate = defineCommand({
@@ -65,10 +65,11 @@ Exit codes: 0 every label counted, 1 some photos or lines were left out.
     const known = trainedOn(models, labelled.labels);
     for (const each of known) terminal.say(`${saidOf(each)}\n`);
     // before everything is judged, and in vain
-    if (out !== undefined) makeOutputFolder("--out", out);
+    if (out !== undefined) tryOutputFolder("--out", out);
     const { report, paths } = await reportOf(config, models, labelled, known, worst, terminal, path);
     if (out !== undefined) {
       const thumbnails = await makeThumbnails(config, paths);
+      makeOutputFolder("--out", out);
       writeFileSync(join(out, "evaluation.json"), `${asJson(report, 1)}\n`);
       writeFileSync(join(out, "index.html"), renderPage(report, thumbnails));
     }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { rename, writeFile } from "node:fs/promises";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { basename, extname, join, resolve } from "node:path";
 import type { Config } from "../config.ts";
 import { seesNobody } from "../decide/decide.ts";
@@ -14,7 +14,7 @@ export interface Explainer extends Closable {
   explain(path: string): Promise<{ scores: Scores; where: Peak; picture: string }>;
 }
 
-/** @param out an existing folder; the same file has the same picture in it each time. */
+/** @param out a folder, made with the first picture; the same file has the same picture in it each time. */
 export function createExplainer(config: Config, judge: FileJudge, out: string): Explainer {
   const heic = openPictureHeic();
   return {
@@ -26,6 +26,7 @@ export function createExplainer(config: Config, judge: FileJudge, out: string): 
       const picture = join(out, pictureName(path));
       // whoever looks meanwhile never sees a part of it
       const part = `${picture}.${process.pid}.part`;
+      await mkdir(out, { recursive: true });
       await writeFile(part, drawn);
       await rename(part, picture);
       return { scores, where: peakOf(map), picture };

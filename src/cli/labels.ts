@@ -22,7 +22,7 @@ import {
   wholeOf,
 } from "./labels-choice.ts";
 import { printResult } from "./output.ts";
-import { makeOutputFolder } from "./output-folder.ts";
+import { makeOutputFolder, tryOutputFolder } from "./output-folder.ts";
 import { counted } from "./plural.ts";
 import { withPostgres } from "./postgres.ts";
 import { printable, sayStatus, wipeStatus } from "./terminal.ts";
@@ -59,7 +59,7 @@ Exit codes: 0 all is written but for photos that are gone, 1 others could not be
     const chosen = choiceOf(values);
     const config = connectedConfig(terminal);
     const dryRun = values["dry-run"];
-    if (!dryRun) for (const each of [folder, join(folder, "photos")]) makeOutputFolder("FOLDER", each);
+    if (!dryRun) for (const each of foldersOf(folder)) tryOutputFolder("FOLDER", each);
     const seen: Seen = { labels: 0, withoutListing: 0, sources: new Set(), others: new Set(), all: false };
     const gather = (db: Pool): Promise<Exported> => {
       const photos = labelled(db, chosen, createKeyTemplate(config.keyTemplate), seen);
@@ -83,6 +83,11 @@ function folderOf([what, folder, ...rest]: readonly string[]): string {
     throw new UsageError(`expected export, got ${what === undefined ? "nothing" : JSON.stringify(what)}`);
   if (folder === undefined || rest.length > 0) throw new UsageError("expected one folder to export to");
   return resolve(folder);
+}
+
+/** What is written to. */
+function foldersOf(folder: string): string[] {
+  return [folder, join(folder, "photos")];
 }
 
 async function count(photos: AsyncIterable<LabelledPhoto>, { belongs }: Choice): Promise<Exported> {
@@ -119,6 +124,7 @@ async function write(
   config: Config,
   terminal: Terminal,
 ): Promise<Exported> {
+  for (const each of foldersOf(folder)) makeOutputFolder("FOLDER", each);
   const scope = new Scope();
   let line = "";
   const timer = setInterval(() => line && sayStatus(terminal, line), terminal.columns > 0 ? 100 : 5_000);

@@ -1,5 +1,5 @@
 /** What the commands say of mistakes, and of text that strangers wrote. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, inject } from "vitest";
@@ -103,6 +103,24 @@ describe("a folder that cannot be", () => {
       expect.stringContaining(said("MAITRED_HOME", file, "it is a file")),
     ]);
   }, 120_000);
+});
+
+describe("a folder that is to be made", () => {
+  const away = { DATABASE_URL: "postgres://x@127.0.0.1:1/x" };
+  test.for([
+    [["calibrate", "--max-held", "0.1", "set", "--out", "new/deep/policy.yaml"], {}, 2],
+    [["evaluate", "set", "--out", "new/deep"], {}, 2],
+    [["labels", "export", "new/deep"], away, 3],
+    [["classify", "set", "--explain", "new/deep"], {}, 1],
+    [["classify", "set", "--explain", "set/new"], {}, 2],
+  ] as const)("is not there where nothing is written to it: %j", async ([args, env, exit], { folder }) => {
+    mkdirSync(join(folder, "set", "food"), { recursive: true });
+    writeFileSync(join(folder, "set", "food", "a.jpg"), "words");
+    const before = readdirSync(folder, { recursive: true });
+    const there = (arg: string): string => (/^(set|new)/.test(arg) ? join(folder, arg) : arg);
+    const { code } = await ended(args.map(there), env);
+    expect([code, readdirSync(folder, { recursive: true })]).toEqual([exit, before]);
+  });
 });
 
 describe("what contradicts itself", () => {
