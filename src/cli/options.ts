@@ -1,5 +1,5 @@
 import { userInfo } from "node:os";
-import { ERROR_CODES } from "../errors.ts";
+import { type ErrorCode, FAILURE_CODES } from "../errors.ts";
 import { LANES, type Lane, type PhotoMetadata, UPLOADERS } from "../photo.ts";
 import { closest } from "./closest.ts";
 import { UsageError } from "./command.ts";
@@ -91,13 +91,12 @@ export function uploaderOption(values: Given<"uploader">): PhotoMetadata["upload
   return choiceOption(values, "uploader", UPLOADERS);
 }
 
-/** --code: that of a failure; one that is none would choose nothing. @throws {UsageError} */
-export function codeOption({ code: given }: Given<"code">): string | undefined {
-  if (given === undefined) return undefined;
-  const codes = Object.keys(ERROR_CODES);
-  if (codes.includes(given)) return given;
-  const meant = closest(given, codes) || "; docs/operations.md lists them";
-  throw new UsageError(`--code: there is no code ${JSON.stringify(given)}${meant}`);
+/** --code: what a photo may end with; any other would choose nothing. @throws {UsageError} */
+export function codeOption({ code: given }: Given<"code">): ErrorCode | undefined {
+  const code = FAILURE_CODES.find((each) => each === given);
+  if (code !== undefined || given === undefined) return code;
+  const meant = closest(given, FAILURE_CODES) || "; docs/operations.md lists them";
+  throw new UsageError(`--code: no photo fails with ${JSON.stringify(given)}${meant}`);
 }
 
 /** --by: who is written down for a change; without it the account that runs this. */

@@ -131,8 +131,8 @@ describe("what contradicts itself", () => {
       [["start", "--all", "--missing"], "expected --all or a choice such as --missing, not both"],
       [["start", "--older-model", "--all"], "expected --all or a choice such as --older-model, not both"],
       [["start", "--all", "--listing", ""], '--listing: expected a value, got ""'],
-      [["start", "--failed", "--code", "CORUPT"], '--code: there is no code "CORUPT": did you mean CORRUPT?'],
-      [["retry-failed", id, "--code", "NOPE"], '--code: there is no code "NOPE"'],
+      [["start", "--failed", "--code", "CORUPT"], '--code: no photo fails with "CORUPT": did you mean CORRUPT?'],
+      [["retry-failed", id, "--code", "NOPE"], '--code: no photo fails with "NOPE"'],
       [["start", "s3://photos/2019/", "--missing"], "expected s3://photos/2019/ or --missing, not both"],
       [["start", "s3://photos/2019/", "--view", "v"], "expected s3://photos/2019/ or --view, not both"],
       [["start", "--view", "v", "--below", "0.5"], "expected --view or --below, not both"],
@@ -151,7 +151,7 @@ describe("what contradicts itself", () => {
 
   test("replays no unknown failure", async ({ db }) => {
     const { code, err } = await ended(["enqueue", "--failed", "--code", "NOPE"], { DATABASE_URL: db.url });
-    expect([code, err]).toEqual([2, expect.stringContaining('--code: there is no code "NOPE"')]);
+    expect([code, err]).toEqual([2, expect.stringContaining('--code: no photo fails with "NOPE"')]);
   });
 
   test("replays no more than what was named", async ({ db }) => {

@@ -3,6 +3,7 @@ import {
   between,
   choiceOption,
   choicesOption,
+  codeOption,
   numberOption,
   timeOption,
   whole,
@@ -74,4 +75,10 @@ test("a choice is one of those that there are, or some with commas between", () 
   expect(() => choiceOption({ lane: "slow" }, "lane", lanes)).toThrow(refused);
   const some = '--lane: expected some of live, backfill, none, got ""';
   expect(() => choicesOption({ lane: "live," }, "lane", lanes)).toThrow(some);
+});
+
+test("a code is one that a photo may fail with", () => {
+  expect([codeOption({ code: "CORRUPT" }), codeOption({})]).toEqual(["CORRUPT", undefined]);
+  const refused = '--code: no photo fails with "CONFIG_INVALID"; docs/operations.md lists them';
+  expect(() => codeOption({ code: "CONFIG_INVALID" })).toThrow(refused);
 });
