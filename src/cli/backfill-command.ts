@@ -1,6 +1,7 @@
 import { type BackfillRow, readBackfill } from "../store/backfills.ts";
 import type { Pool } from "../store/pool.ts";
-import { type Arguments, flags, NotThereError, type Terminal, texts, UsageError } from "./command.ts";
+import { flags, NotThereError, texts, UsageError } from "./command.ts";
+import type { Subcommand } from "./subcommand.ts";
 
 export const options = {
   ...texts("view", "bucket", "code", "below", "since", "until", "listing", "uploader", "model"),
@@ -8,13 +9,12 @@ export const options = {
   ...flags("missing", "failed", "older-model", "all", "dry-run", "again", "propose", "unchecked"),
   ...flags("watch", "json"),
 };
-type Given = Arguments<typeof options>;
 
 /** One of the words after `maitred backfill`. */
-export type BackfillCommand = (db: Pool, args: Given, terminal: Terminal) => Promise<number>;
+export type BackfillCommand = Subcommand<typeof options>;
 
 /** The id of a backfill, which is all that a command was given. */
-export function idOf({ positionals: [id, ...more] }: Given): string {
+export function idOf([id, ...more]: readonly string[]): string {
   if (id === undefined || more.length > 0 || !/^\d{1,18}$/.test(id)) {
     throw new UsageError("expected the number of one backfill, as maitred backfill list shows it");
   }

@@ -2,6 +2,7 @@ import { openAll } from "../backfill/inventory.ts";
 import { pages } from "../backfill/pages.ts";
 import { renditionBucket } from "../backfill/rendition.ts";
 import { describe, type FedSelector } from "../backfill/selector.ts";
+import { readConfig } from "../config.ts";
 import { ConfigError, ModerationError } from "../errors.ts";
 import { ANSWER_MS, connectS3 } from "../image/s3.ts";
 import { isAbsent, listAfter } from "../image/s3-bucket.ts";
@@ -28,18 +29,20 @@ export async function lookForRenditions(template: string, terminal: Terminal): P
 /**
  * Reads the beginning of what a backfill is about, so that a mistake in its name is told at once, and changes nothing.
  *
+ * @param db needed for a view alone.
  * @throws {ConfigError} where it cannot be read; {UpstreamError} where its store does not answer.
  */
-export async function lookAt(db: Pool, what: FedSelector, terminal: Terminal): Promise<void> {
+export async function lookAt(what: FedSelector, terminal: Terminal, db?: Pool): Promise<void> {
   if (what.kind === "photos") return;
-  const s3 = connectS3(connectedConfig(terminal), 8, 1, ANSWER_MS);
+  const s3 = connectS3(readConfig(terminal.env), 8, 1, ANSWER_MS);
   const open = manifestsOf(s3);
   try {
     const read = pages(
       {
         list: (bucket, prefix, after, limit) => listAfter(s3, bucket, prefix, after, limit),
         select: () => Promise.reject(new Error("only photos are selected")),
-        view: (name, after, limit) => viewPhotos(db, name, after, limit),
+        view: (name, after, limit) =>
+          db ? viewPhotos(db, name, after, limit) : Promise.reject(new Error("views are in Postgres")),
         open,
       },
       what,

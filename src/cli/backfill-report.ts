@@ -22,38 +22,41 @@ import { nothingAfter } from "./subcommand.ts";
 import { sayStatus, wipeStatus } from "./terminal.ts";
 
 /** maitred backfill list: see `backfill`. */
-export const list: BackfillCommand = async (db, { values, positionals }, terminal) => {
-  nothingAfter("list", positionals);
-  const rows = await readBackfills(db);
-  const sums = await readBackfillSums(
-    db,
-    rows.map(({ id }) => id),
-  );
-  const failures = new Map(rows.map(({ id }) => [id, failedIn(sums.filter((each) => each.id === id))]));
-  const cells = rows.map((row) => [
-    row.id,
-    row.state,
-    String(row.judged - failures.get(row.id)!),
-    String(failures.get(row.id)!),
-    String(row.waiting),
-    String(row.skipped),
-    row.startedAt.toISOString().slice(0, 16).replace("T", " "),
-    row.startedBy,
-    describeStored(row.what),
-  ]);
-  const head = ["id", "state", "judged", "failed", "waiting", "skipped", "started", "by", "what"];
-  printResult(terminal, values.json, rows, table([head, ...cells]));
-  return EXIT.done;
+export const list: BackfillCommand = (rest, { json }, terminal) => {
+  nothingAfter("list", rest);
+  return async (db) => {
+    const rows = await readBackfills(db);
+    const sums = await readBackfillSums(
+      db,
+      rows.map(({ id }) => id),
+    );
+    const failures = new Map(rows.map(({ id }) => [id, failedIn(sums.filter((each) => each.id === id))]));
+    const cells = rows.map((row) => [
+      row.id,
+      row.state,
+      String(row.judged - failures.get(row.id)!),
+      String(failures.get(row.id)!),
+      String(row.waiting),
+      String(row.skipped),
+      row.startedAt.toISOString().slice(0, 16).replace("T", " "),
+      row.startedBy,
+      describeStored(row.what),
+    ]);
+    const head = ["id", "state", "judged", "failed", "waiting", "skipped", "started", "by", "what"];
+    printResult(terminal, json, rows, table([head, ...cells]));
+    return EXIT.done;
+  };
 };
 
 /** maitred backfill status: see `backfill`. */
-export const status: BackfillCommand = async (db, args, terminal) => {
-  const id = idOf(args);
-  const { watch, json } = args.values;
-  if (watch) return follow(db, id, terminal, json);
-  const { row, counts } = await read(db, id);
-  printResult(terminal, json, { ...row, counts }, statusLines(row, counts));
-  return failedIn(counts) > 0 ? EXIT.notAll : EXIT.done;
+export const status: BackfillCommand = (rest, { watch, json }, terminal) => {
+  const id = idOf(rest);
+  return async (db) => {
+    if (watch) return follow(db, id, terminal, json);
+    const { row, counts } = await read(db, id);
+    printResult(terminal, json, { ...row, counts }, statusLines(row, counts));
+    return failedIn(counts) > 0 ? EXIT.notAll : EXIT.done;
+  };
 };
 
 /** Shows a backfill until it is over, or its feeder has paused it. Leaving it stops nothing. */
@@ -81,15 +84,17 @@ export async function follow(db: Pool, id: string, terminal: Terminal, json: boo
 }
 
 /** maitred backfill report: see `backfill`. */
-export const report: BackfillCommand = async (db, args, terminal) => {
-  const id = idOf(args);
-  const most = numberOption(args.values, "most", whole(0)) ?? 20;
-  const { row, counts } = await read(db, id);
-  const sample = await sampleBackfillChanges(db, id, most);
-  const more = [...matrixLines(counts), ...categoryLines(counts), ...sampleLines(sample)];
-  const lines = [...statusLines(row, counts), ...more];
-  printResult(terminal, args.values.json, { ...row, counts, sample }, lines);
-  return failedIn(counts) > 0 ? EXIT.notAll : EXIT.done;
+export const report: BackfillCommand = (rest, values, terminal) => {
+  const id = idOf(rest);
+  const most = numberOption(values, "most", whole(0)) ?? 20;
+  return async (db) => {
+    const { row, counts } = await read(db, id);
+    const sample = await sampleBackfillChanges(db, id, most);
+    const more = [...matrixLines(counts), ...categoryLines(counts), ...sampleLines(sample)];
+    const lines = [...statusLines(row, counts), ...more];
+    printResult(terminal, values.json, { ...row, counts, sample }, lines);
+    return failedIn(counts) > 0 ? EXIT.notAll : EXIT.done;
+  };
 };
 
 async function read(db: Pool, id: string): Promise<{ row: BackfillRow; counts: BackfillCount[] }> {

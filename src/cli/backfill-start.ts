@@ -15,7 +15,7 @@ import { lookAt, lookForRenditions } from "./backfill-look.ts";
 import { follow } from "./backfill-report.ts";
 import { bucketUrl, isPrefix } from "./bucket-url.ts";
 import { closest } from "./closest.ts";
-import { type Arguments, connectedConfig, EXIT, type Terminal, UsageError, type Values } from "./command.ts";
+import { connectedConfig, EXIT, type Terminal, UsageError, type Values } from "./command.ts";
 import {
   accountOption,
   between,
@@ -30,36 +30,42 @@ import { printResult } from "./output.ts";
 type Given = Values<typeof options>;
 
 /** maitred backfill start: see `backfill`. */
-export const start: BackfillCommand = async (db, args, terminal) => {
-  const { values } = args;
-  const what = await selectorOf(args, db);
+export const start: BackfillCommand = async (rest, values, terminal) => {
+  const chosen = selectorOf(rest, values);
   const maxRate = numberOption(values, "max-rate", between(0.01, 1e6)) ?? null;
   const expected = numberOption(values, "expect", whole(1, 1e15)) ?? null;
   const { again, propose, unchecked, json, hours = null } = values;
   if (hours !== null) parseHours(hours);
   const rendition = values["rendition-template"] ?? null;
   if (rendition !== null) parseRendition(rendition);
-  const model = `model:${await modelOf(values.model, db, terminal)}`;
-  if (rendition !== null && !unchecked) await lookForRenditions(rendition, terminal);
-  if (values["dry-run"])
-    return estimate(db, { what, model, again, maxRate, hours, rendition }, json, terminal);
-  if (!unchecked) await lookAt(db, what, terminal);
-  const how = { again, propose, maxRate, hours, rendition, expected };
-  const id = await addBackfill(db, { what, model, ...how, startedBy: accountOption(values) });
-  printResult(terminal, json, { id, what }, `backfill ${id} begins: ${describe(what)}`);
-  if (values.watch) return follow(db, id, terminal, json);
-  // an embedded Postgres is that of a maitred up, which feeds too
-  const feeds =
-    readConfig(terminal.env).databaseUrl === "" ? "" : "; a maitred feed must run, or a maitred up";
-  terminal.say(`maitred backfill status ${id} --watch shows how it goes${feeds}\n`);
-  return EXIT.done;
+  // a mistake that can be told without Postgres is told without it
+  const looks = !unchecked && !values["dry-run"];
+  const isHere = chosen.kind === "manifest" && isAbsolute(chosen.at);
+  if (looks && isHere) await lookAt(chosen, terminal);
+  return async (db) => {
+    const what = chosen.kind === "photos" ? { ...chosen, upTo: await lastPhotoId(db) } : chosen;
+    const model = `model:${await modelOf(values.model, db, terminal)}`;
+    if (rendition !== null && !unchecked) await lookForRenditions(rendition, terminal);
+    if (values["dry-run"])
+      return estimate(db, { what, model, again, maxRate, hours, rendition }, json, terminal);
+    if (looks && !isHere) await lookAt(what, terminal, db);
+    const how = { again, propose, maxRate, hours, rendition, expected };
+    const id = await addBackfill(db, { what, model, ...how, startedBy: accountOption(values) });
+    printResult(terminal, json, { id, what }, `backfill ${id} begins: ${describe(what)}`);
+    if (values.watch) return follow(db, id, terminal, json);
+    // an embedded Postgres is that of a maitred up, which feeds too
+    const feeds =
+      readConfig(terminal.env).databaseUrl === "" ? "" : "; a maitred feed must run, or a maitred up";
+    terminal.say(`maitred backfill status ${id} --watch shows how it goes${feeds}\n`);
+    return EXIT.done;
+  };
 };
 
-async function selectorOf(
-  { values, positionals }: Arguments<typeof options>,
-  db: Pool,
-): Promise<FedSelector> {
-  const [what, ...more] = positionals;
+/** Photos in Postgres are those that it knows by then. */
+function selectorOf(
+  [what, ...more]: readonly string[],
+  values: Given,
+): Exclude<FedSelector, PhotoSelector> | Omit<PhotoSelector, "upTo"> {
   const { view, bucket } = values;
   const choices = CHOICES.filter((name) => values[name]).map((name) => `--${name}`);
   const [one, other] = [
@@ -78,7 +84,7 @@ async function selectorOf(
   const prefix = url && isPrefix(url.key) ? url : undefined;
   if (bucket !== undefined && (what === undefined || prefix))
     throw new UsageError("--bucket: expected a manifest beside it, whose lines may name none");
-  if (choices.length > 0) return photoFilters(values, db);
+  if (choices.length > 0) return photoFilters(values);
   if (view !== undefined) {
     if (VIEW.test(view)) return { kind: "view", view };
     throw new UsageError(
@@ -95,7 +101,7 @@ async function selectorOf(
   return { kind: "manifest", at, ...(bucket !== undefined && { bucket }) };
 }
 
-async function photoFilters(values: Given, db: Pool): Promise<PhotoSelector> {
+function photoFilters(values: Given): Omit<PhotoSelector, "upTo"> {
   const { missing, failed, listing } = values;
   if (missing && failed) throw new UsageError("expected --missing or --failed, not both");
   if (values.code !== undefined && !failed) throw new UsageError("--code: expected --failed beside it");
@@ -119,7 +125,7 @@ async function photoFilters(values: Given, db: Pool): Promise<PhotoSelector> {
   if (values.all && beside) {
     throw new UsageError(`expected --all or a choice such as --${beside}, not both`);
   }
-  return { kind: "photos", ...filters, upTo: await lastPhotoId(db) };
+  return { kind: "photos", ...filters };
 }
 
 /**

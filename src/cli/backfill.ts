@@ -74,13 +74,15 @@ done before.
   options,
 
   async run(args, terminal) {
-    const [command, positionals] = choose(COMMANDS, args.positionals);
+    const [command, rest] = choose(COMMANDS, args.positionals);
     const given = Object.entries(args.values).filter(([, value]) => value);
     checkOptions(
       args.positionals[0]!,
       given.map(([name]) => name),
     );
-    return withPostgres(connectedConfig(terminal), (db) => command(db, { ...args, positionals }, terminal));
+    // what is wrong with the arguments is said first
+    const work = await command(rest, args.values, terminal);
+    return withPostgres(connectedConfig(terminal), work);
   },
 });
 
@@ -91,14 +93,16 @@ function checkOptions(word: string, given: readonly string[]): void {
 }
 
 function change(state: "running" | "paused" | "cancelled", said: string): BackfillCommand {
-  return async (db, args, terminal) => {
-    const id = idOf(args);
-    const { why = "", json } = args.values;
+  return (rest, values, terminal) => {
+    const id = idOf(rest);
+    const { why = "", json } = values;
     if (state !== "running" && !why) throw new UsageError(`--why: expected why it is ${said}`);
-    await theBackfill(db, id);
-    await changeBackfill(db, id, state, accountOption(args.values), why);
-    printResult(terminal, json, { id, state }, `backfill ${id} is ${said}`);
-    return EXIT.done;
+    return async (db) => {
+      await theBackfill(db, id);
+      await changeBackfill(db, id, state, accountOption(values), why);
+      printResult(terminal, json, { id, state }, `backfill ${id} is ${said}`);
+      return EXIT.done;
+    };
   };
 }
 
@@ -113,44 +117,47 @@ function throughout(
   ) => Promise<{ after: string; photos: number; otherwise?: number; pending?: number } | undefined>,
   outcome?: BackfillRow["outcome"],
 ): BackfillCommand {
-  return async (db, args, terminal) => {
-    const { id } = await theBackfill(db, idOf(args));
-    let photos = 0;
-    let otherwise: number | undefined;
-    let pending: number | undefined;
-    let after = "0";
-    for (;;) {
-      const done = await page(db, id, accountOption(args.values), after);
-      if (!done) {
-        if (!outcome || after === "0") break;
-        // what was proposed meanwhile may be of any photo
-        after = "0";
-        continue;
+  return (rest, values, terminal) => {
+    const given = idOf(rest);
+    return async (db) => {
+      const { id } = await theBackfill(db, given);
+      let photos = 0;
+      let otherwise: number | undefined;
+      let pending: number | undefined;
+      let after = "0";
+      for (;;) {
+        const done = await page(db, id, accountOption(values), after);
+        if (!done) {
+          if (!outcome || after === "0") break;
+          // what was proposed meanwhile may be of any photo
+          after = "0";
+          continue;
+        }
+        photos += done.photos;
+        if (done.otherwise !== undefined) otherwise = (otherwise ?? 0) + done.otherwise;
+        if (done.pending !== undefined) pending = (pending ?? 0) + done.pending;
+        after = done.after;
+        drawStatus(terminal, `${photos} photos`);
       }
-      photos += done.photos;
-      if (done.otherwise !== undefined) otherwise = (otherwise ?? 0) + done.otherwise;
-      if (done.pending !== undefined) pending = (pending ?? 0) + done.pending;
-      after = done.after;
-      drawStatus(terminal, `${photos} photos`);
-    }
-    if (outcome && photos + (otherwise ?? 0) === 0) await refuseAfter(outcome, db, id);
-    const all = photos + (otherwise ?? 0);
-    const what = `${otherwise ? `${photos} of ` : ""}${counted(all, "photo")}`;
-    const but = otherwise
-      ? `; ${otherwise} ${otherwise === 1 ? "was" : "were"} decided otherwise meanwhile`
-      : "";
-    const lines = [`${what} of backfill ${id} ${all === 1 ? "is" : "are"} ${said}${but}`];
-    if (all === 0 && !outcome) {
-      const { undecided } = await theBackfill(db, id);
-      const proposals = undecided ? `: its proposals were not applied, and discard forgets them` : "";
-      lines[0] = `there was nothing of backfill ${id} to roll back${proposals}`;
-    }
-    if (pending)
-      lines.push(
-        `${counted(pending, "photo")} of it ${pending === 1 ? "has no verdict, is not shown, and waits" : "have no verdict, are not shown, and wait"} for nobody: maitred backfill start --missing judges all that have none`,
-      );
-    printResult(terminal, args.values.json, { id, photos, otherwise, pending }, lines);
-    return EXIT.done;
+      if (outcome && photos + (otherwise ?? 0) === 0) await refuseAfter(outcome, db, id);
+      const all = photos + (otherwise ?? 0);
+      const what = `${otherwise ? `${photos} of ` : ""}${counted(all, "photo")}`;
+      const but = otherwise
+        ? `; ${otherwise} ${otherwise === 1 ? "was" : "were"} decided otherwise meanwhile`
+        : "";
+      const lines = [`${what} of backfill ${id} ${all === 1 ? "is" : "are"} ${said}${but}`];
+      if (all === 0 && !outcome) {
+        const { undecided } = await theBackfill(db, id);
+        const proposals = undecided ? `: its proposals were not applied, and discard forgets them` : "";
+        lines[0] = `there was nothing of backfill ${id} to roll back${proposals}`;
+      }
+      if (pending)
+        lines.push(
+          `${counted(pending, "photo")} of it ${pending === 1 ? "has no verdict, is not shown, and waits" : "have no verdict, are not shown, and wait"} for nobody: maitred backfill start --missing judges all that have none`,
+        );
+      printResult(terminal, values.json, { id, photos, otherwise, pending }, lines);
+      return EXIT.done;
+    };
   };
 }
 
@@ -181,13 +188,16 @@ const rollback = throughout("as they were before", async (db, id, by, after) => 
   return page && { photos: page.restored, pending: page.pending, after: page.after };
 });
 
-const retryFailed: BackfillCommand = async (db, args, terminal) => {
-  const { id } = await theBackfill(db, idOf(args));
-  const { values } = args;
-  const photos = await retryBackfill(db, id, codeOption(values), accountOption(values));
-  const said = `maitred feed will queue ${counted(photos, "photo")} of backfill ${id} again`;
-  printResult(terminal, values.json, { id, photos }, said);
-  return EXIT.done;
+const retryFailed: BackfillCommand = (rest, values, terminal) => {
+  const given = idOf(rest);
+  const code = codeOption(values);
+  return async (db) => {
+    const { id } = await theBackfill(db, given);
+    const photos = await retryBackfill(db, id, code, accountOption(values));
+    const said = `maitred feed will queue ${counted(photos, "photo")} of backfill ${id} again`;
+    printResult(terminal, values.json, { id, photos }, said);
+    return EXIT.done;
+  };
 };
 
 const COMMANDS: ReadonlyMap<string, BackfillCommand> = new Map([

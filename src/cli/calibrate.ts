@@ -14,6 +14,7 @@ import {
   unattained,
 } from "../evaluate/calibrate.ts";
 import { clusterOf, type Group, isIn, outcomesByGroup } from "../evaluate/effect.ts";
+import { requireThere } from "../evaluate/labelled.ts";
 import { effectiveSampleSize } from "../evaluate/statistics.ts";
 import { openPolicy } from "../wiring/judge.ts";
 import { samplesFromLabels, samplesFromVerdicts } from "./calibrate-samples.ts";
@@ -77,6 +78,7 @@ written says beside each number.
     if (out !== undefined && !force && existsSync(out)) throw new UsageError(refused);
     // before everything is judged, and in vain
     if (out !== undefined) tryOutputFolder("--out", dirname(out));
+    if (path !== undefined) requireThere(path);
     const settings = verdicts ? connectedConfig(terminal) : readConfig(terminal.env);
     const config = withChosen(settings, values);
     const model = await openChosen(config, values.model);

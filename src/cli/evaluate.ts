@@ -6,7 +6,7 @@ import { ConfigError } from "../errors.ts";
 import { type Comparison, compare } from "../evaluate/comparison.ts";
 import type { Judged } from "../evaluate/effect.ts";
 import { judgedOf, evaluate as measure } from "../evaluate/evaluation.ts";
-import { type LabelledSet, readLabelledSet, sample } from "../evaluate/labelled.ts";
+import { type LabelledSet, readLabelledSet, requireThere, sample } from "../evaluate/labelled.ts";
 import { renderPage } from "../evaluate/page.ts";
 import { DIFFERENCES_SHOWN } from "../evaluate/page-photos.ts";
 import { asJson, type Report, type Subject } from "../evaluate/report.ts";
@@ -59,6 +59,7 @@ Exit codes: 0 every label counted, 1 some photos or lines were left out.
     const worst = numberOption(values, "worst", whole(1)) ?? 24;
     const limit = numberOption(values, "limit", whole(1)) ?? Number.MAX_SAFE_INTEGER;
     const config = withChosen(readConfig(terminal.env), values);
+    requireThere(path);
     const models = await modelsOf(values, config);
     const set = await readLabelledSet(path, models[0]!.categories);
     const labelled = { ...set, labels: sample(set.labels, limit) };

@@ -1,7 +1,7 @@
 import type { Config } from "../config.ts";
 import { unfitFor } from "../decide/policy.ts";
 import { asError, ConfigError } from "../errors.ts";
-import { type Label, readLabelled, someOf } from "../evaluate/labelled.ts";
+import { type Label, readLabelled, requireThere, someOf } from "../evaluate/labelled.ts";
 import { comparePaired, type PairedComparison, QUESTIONS, wordsOf } from "../evaluate/paired-comparison.ts";
 import { FEWEST_TO_DIFFER } from "../evaluate/statistics.ts";
 import { saidOf, trainedOn } from "../evaluate/trained-on.ts";
@@ -26,10 +26,11 @@ export const promote: ModelCommand = async ({ values, positionals: [id] }, termi
   if (!force && gold === undefined) {
     throw new UsageError("expected --gold with labelled photos, or --force --reason WHY");
   }
+  if (gold !== undefined) requireThere(gold);
   const config = connectedConfig(terminal);
   const by = accountOption(values);
+  const candidate = await openModelById(modelDirectories(config), { id, sha256: "" }, config.variant);
   return withPostgres(config, async (db) => {
-    const candidate = await openModelById(modelDirectories(config), { id, sha256: "" }, config.variant);
     const row = (await readModels(db)).find(({ state }) => state === "active");
     if (row?.id === id) throw new ConfigError(`${id} is active already`);
     // an active one that is not needed here need not be here

@@ -16,8 +16,12 @@ export const shadow: ModelCommand = async ({ values, positionals: [id] }, termin
   if (values.stop === (id !== undefined)) throw new UsageError("expected the id of a model, or --stop");
   const share = numberOption(values, "share", SOME) ?? 0.05;
   const config = connectedConfig(terminal);
+  const model =
+    id === undefined
+      ? undefined
+      : await openModelById(modelDirectories(config), { id, sha256: "" }, config.variant);
   return withPostgres(config, async (db) => {
-    if (id === undefined) {
+    if (model === undefined) {
       const current = (await readModels(db)).find(({ state }) => state === "shadow");
       if (current) await shadowModel(db, current.id, null);
       const said = current ? `${current.id} is no shadow any more` : "there is no shadow";
@@ -25,9 +29,8 @@ export const shadow: ModelCommand = async ({ values, positionals: [id] }, termin
       return EXIT.done;
     }
     // also where none was ever promoted, and they run the one that ships
-    if (id === (await modelOf(undefined, db, terminal)))
+    if (model.id === (await modelOf(undefined, db, terminal)))
       throw new UsageError(`${id} is the active model: a shadow runs beside it, and is another`);
-    const model = await openModelById(modelDirectories(config), { id, sha256: "" }, config.variant);
     // the policy must know its categories, here as in the workers
     await (await openJudge(config, model)).close();
     await registerModel(db, model, accountOption(values));

@@ -50,9 +50,12 @@ again it goes on. What moderators decided stays. Workers follow the file of MAIT
     if (command === diff && values.propose)
       throw new UsageError("--propose: expected apply, as diff changes nothing");
     if (file === undefined || more.length > 0) throw new UsageError("expected one policy file");
+    const most = numberOption(values, "most", whole(0)) ?? 20;
+    const yaml = readPolicy(file);
+    // whether it knows the model's categories, Postgres must say which model that is
+    parsePolicy(yaml, undefined, file);
     const config = connectedConfig(terminal);
     const { categories } = await openModelInUse(config);
-    const yaml = readPolicy(file);
     const next = { id: policyIdOf(yaml), yaml, policy: parsePolicy(yaml, categories, file) };
     return withPostgres(config, async (db) => {
       const before = new Map<string, Policy>();
@@ -64,7 +67,7 @@ again it goes on. What moderators decided stays. Workers follow the file of MAIT
           // it was for other categories: whatever it decided is decided anew
         }
       }
-      return command(db, next, before, values, terminal);
+      return command(db, next, before, { ...values, most }, terminal);
     });
   },
 });
@@ -79,12 +82,11 @@ type Subcommand = (
   db: Pool,
   next: NextPolicy,
   before: ReadonlyMap<string, Policy>,
-  values: Values<typeof options>,
+  values: Omit<Values<typeof options>, "most"> & { most: number },
   terminal: Terminal,
 ) => Promise<number>;
 
-const diff: Subcommand = async (db, next, before, values, terminal) => {
-  const most = numberOption(values, "most", whole(0)) ?? 20;
+const diff: Subcommand = async (db, next, before, { most, json }, terminal) => {
   const moves = new Map<string, number>();
   const sample: { id: string; bucket: string; key: string; move: string; human: number; reason: string }[] =
     [];
@@ -117,7 +119,7 @@ const diff: Subcommand = async (db, next, before, values, terminal) => {
   ];
   const rows = sample.map(({ id, bucket, key, move, reason }) => [id, move, reason, `${bucket}/${key}`]);
   if (rows.length > 0) lines.push("", ...table([["photo", "change", "reason", "object"], ...rows]));
-  printResult(terminal, values.json, result, lines);
+  printResult(terminal, json, result, lines);
   return EXIT.done;
 };
 

@@ -12,12 +12,13 @@ import {
 import { either } from "./plural.ts";
 import { withPostgres } from "./postgres.ts";
 
-/** One of the words after a command. Checks what was asked for, and returns what does it. */
+/** One of the words after a command. Checks what was asked for, files here among it, and returns what does it. */
 export type Subcommand<Declared extends Options> = (
   rest: readonly string[],
   values: Values<Declared>,
   terminal: Terminal,
-) => (db: Pool) => Promise<number>;
+) => Work | Promise<Work>;
+type Work = (db: Pool) => Promise<number>;
 
 /** Runs the word that comes first, with Postgres at hand. @throws as `choose` and `withPostgres` do. */
 export async function runSubcommand<Declared extends Options>(
@@ -27,7 +28,7 @@ export async function runSubcommand<Declared extends Options>(
 ): Promise<number> {
   const [command, rest] = choose(words, positionals);
   // what is wrong with the arguments is said first
-  const work = command(rest, values, terminal);
+  const work = await command(rest, values, terminal);
   return withPostgres(connectedConfig(terminal), work);
 }
 

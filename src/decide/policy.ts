@@ -27,12 +27,13 @@ export type Policy = Readonly<z.infer<typeof schema>>;
 /**
  * Reads a policy from YAML and checks it against the categories of the model it will judge.
  *
+ * @param categories undefined where they are not known yet: any may be named.
  * @param absent what stands for keys that are not there.
  * @throws {ConfigError} with one line a mistake.
  */
 export function parsePolicy(
   yaml: string,
-  categories: readonly string[],
+  categories: readonly string[] | undefined,
   name: string,
   absent?: Partial<Policy>,
 ): Policy {
@@ -47,7 +48,7 @@ export function parsePolicy(
   const mistakes = (error?.issues ?? [])
     .flatMap(mistakesOf)
     .map(({ path, message }) => [...(path.length > 0 ? [path.join(".")] : []), message].join(": "));
-  const problems = [...mistakes, ...unknownIn(given, categories)];
+  const problems = [...mistakes, ...(categories ? unknownIn(given, categories) : [])];
   if (data && problems.length === 0) return Object.freeze(data);
   throw new ConfigError(problems.map((problem) => `${name}: ${problem}`).join("\n"));
 }

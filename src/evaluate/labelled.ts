@@ -1,4 +1,4 @@
-import { createReadStream, existsSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { createReadStream, existsSync, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { z } from "zod";
 import { asError, ConfigError } from "../errors.ts";
@@ -43,7 +43,7 @@ export interface LabelledSet {
  * @throws {ConfigError} when nothing in it is a label.
  */
 export async function readLabelledSet(path: string, categories: readonly string[]): Promise<LabelledSet> {
-  const isFolder = statOf(path).isDirectory();
+  const isFolder = requireThere(path).isDirectory();
   const file = isFolder ? join(path, "labels.jsonl") : path;
   const set =
     isFolder && !statSync(file, { throwIfNoEntry: false })
@@ -63,6 +63,17 @@ export async function readLabelled(path: string, categories: readonly string[]):
   const { labels, problems } = await readLabelledSet(path, categories);
   if (problems.length > 0) throw invalid(someOf(problems).join("\n"));
   return labels;
+}
+
+/** @throws {ConfigError} where there is no such set: for whoever has more to do before it is read. */
+export function requireThere(path: string): Stats {
+  try {
+    return statSync(path);
+  } catch (cause) {
+    const { code, message } = asError(cause) as NodeJS.ErrnoException;
+    const why = code === "ENOENT" ? "there is no such file or folder" : message;
+    throw new ConfigError(`${path}: ${why}`, { cause });
+  }
 }
 
 /** The first of many lines. */
@@ -193,16 +204,6 @@ function* filesBelow(
     else if (isLink ? statSync(path).isDirectory() : entry.isDirectory())
       yield* filesBelow(path, [...above, inside]);
     else yield { path, real: isLink ? realpathSync(path) : join(inside, entry.name) };
-  }
-}
-
-function statOf(path: string) {
-  try {
-    return statSync(path);
-  } catch (cause) {
-    const { code, message } = asError(cause) as NodeJS.ErrnoException;
-    const why = code === "ENOENT" ? "there is no such file or folder" : message;
-    throw new ConfigError(`${path}: ${why}`, { cause });
   }
 }
 

@@ -251,7 +251,7 @@ test("says that a policy cannot be rewritten before it judges anything", async (
   const aliased = join(folder, "aliased.yaml");
   const shipped = readFileSync(join(packageRoot(), "policy.yaml"), "utf8");
   writeFileSync(aliased, shipped.replace("hide: 0.5", "hide: &h 0.5").replace("review: 0.08", "review: *h"));
-  const asked = ["calibrate", "--policy", aliased, "--max-shown", "0.1", "/nowhere"];
+  const asked = ["calibrate", "--policy", aliased, "--max-shown", "0.1", folder];
   const refused = await ended([...asked, "--out", join(folder, "policy.yaml")], {});
   expect(refused.code).toBe(2);
   expect(refused.err).toContain("--policy: expected plain numbers");

@@ -131,7 +131,10 @@ describe("what contradicts itself", () => {
       [["start", "--all", "--missing"], "expected --all or a choice such as --missing, not both"],
       [["start", "--older-model", "--all"], "expected --all or a choice such as --older-model, not both"],
       [["start", "--all", "--listing", ""], '--listing: expected a value, got ""'],
-      [["start", "--failed", "--code", "CORUPT"], '--code: no photo fails with "CORUPT": did you mean CORRUPT?'],
+      [
+        ["start", "--failed", "--code", "CORUPT"],
+        '--code: no photo fails with "CORUPT": did you mean CORRUPT?',
+      ],
       [["retry-failed", id, "--code", "NOPE"], '--code: no photo fails with "NOPE"'],
       [["start", "s3://photos/2019/", "--missing"], "expected s3://photos/2019/ or --missing, not both"],
       [["start", "s3://photos/2019/", "--view", "v"], "expected s3://photos/2019/ or --view, not both"],

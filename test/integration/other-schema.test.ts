@@ -6,7 +6,7 @@ import { test } from "../fixtures.ts";
 
 const asked: Record<string, string[]> = {
   api: [],
-  backfill: ["status"],
+  backfill: ["list"],
   deliver: [],
   deliveries: ["list"],
   destination: ["list"],

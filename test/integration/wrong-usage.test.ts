@@ -1,3 +1,5 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect } from "vitest";
 import { test } from "../fixtures.ts";
 import { ended } from "../maitred.ts";
@@ -18,6 +20,33 @@ test("a Postgres that does not answer, or lets nobody in, is told with what to c
     ]);
   }
 });
+
+test.for([
+  [["backfill", "status", "x"], "expected the number of one backfill"],
+  [["backfill", "report", "1", "--most", "x"], "--most: expected a whole number from 0 up"],
+  [["backfill", "pause", "1"], "--why: expected why it is paused"],
+  [["backfill", "apply"], "expected the number of one backfill"],
+  [["backfill", "retry-failed", "1", "--code", "NOPE"], '--code: no photo fails with "NOPE"'],
+  [["backfill", "list", "1"], "expected nothing after list"],
+  [["backfill", "start", "--all", "--max-rate", "x"], "--max-rate: expected a number"],
+  [["backfill", "start", "nope.csv"], "nope.csv: there is no such file"],
+  [["policy", "diff", "nope.yaml"], "nope.yaml: there is no such file"],
+  [["policy", "apply", "wrong.yaml"], "wrong.yaml: version: expected 1"],
+  [["policy", "diff", "wrong.yaml", "--most", "x"], "--most: expected a whole number from 0 up"],
+  [["model", "promote", "nope", "--gold", "."], "nope"],
+  [["model", "promote", "restaurant-4", "--gold", "nope.jsonl"], "nope.jsonl: there is no such file"],
+  [["model", "shadow", "nope"], "nope"],
+  [["evaluate", "nope"], "nope: there is no such file or folder"],
+  [["calibrate", "--max-shown", "0.1", "nope"], "nope: there is no such file or folder"],
+] as const)(
+  "a mistake that can be told without Postgres is told without it: %j",
+  async ([args, why], { folder }) => {
+    writeFileSync(join(folder, "wrong.yaml"), "version: 2\n");
+    const given = args.map((arg) => (/\.(yaml|csv)$/.test(arg) ? join(folder, arg) : arg));
+    const { code, err } = await ended(given, { DATABASE_URL: "postgres://x@127.0.0.1:1/x" });
+    expect([code, err]).toEqual([2, expect.stringContaining(why)]);
+  },
+);
 
 test("a destination that there is not is told of nothing, with the exit code of the others", async ({
   db,
