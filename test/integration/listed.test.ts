@@ -135,11 +135,10 @@ test("a listing that is older than a removal or an overwrite undoes neither", as
 test("of two versions of one object in one call the last is current, and the verdict of the other is not public", async ({
   db,
 }) => {
-  const photo = (version: string) => ({ store: "s3" as const, bucket: "b", key: "a", version, known: {} });
-  const [first] = await registerPhotos(db.pool, [photo("etag:1")], "live");
+  const [first] = await registerPhotos(db.pool, [photo("a", "etag:1")], "live");
   await recordOutcomes(db.pool, [judged(first!.id, "shown")]);
-  await registerPhotos(db.pool, [photo("etag:1"), photo("etag:2")], "live");
+  await registerPhotos(db.pool, [photo("a", "etag:1"), photo("a", "etag:2")], "live");
   expect(await current(db)).toEqual(["etag:2"]);
-  await registerPhotos(db.pool, [photo("etag:2"), photo("etag:1")], "live");
+  await registerPhotos(db.pool, [photo("a", "etag:2"), photo("a", "etag:1")], "live");
   expect(await publicVersions(db)).toEqual(["etag:1"]);
 });

@@ -3,29 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { packageRoot } from "../../src/package-root.ts";
-import type { PhotoRef } from "../../src/photo.ts";
 import { migrate, requireSchema } from "../../src/store/migrate.ts";
-import { registerPhotos } from "../../src/store/photos.ts";
 import { type Database, test } from "../fixtures.ts";
 import { ended } from "../maitred.ts";
-
-const photo = (key: string, version = "1"): PhotoRef & { known: object } => ({
-  store: "s3",
-  bucket: "b",
-  key,
-  version,
-  known: {},
-});
-
-async function register(db: Database, ...keys: string[]): Promise<string[]> {
-  return (
-    await registerPhotos(
-      db.pool,
-      keys.map((key) => photo(key)),
-      "live",
-    )
-  ).map(({ id }) => id);
-}
+import { register } from "../verdicts.ts";
 
 describe("migrations", () => {
   const folder = join(packageRoot(), "migrations");
@@ -135,7 +116,7 @@ describe("migrations", () => {
       folder: longer,
     }) => {
       const baseline = await ledger(db);
-      const [id] = await register(db, "a");
+      const id = await register(db, "a");
       await made(db, "0001_photos", "0012_desk", "0026_overtaken");
       await db.pool.query("alter table object_order alter column overtaken type jsonb using null");
       await db.pool.query("alter table feeding drop column lane_paused");

@@ -1,16 +1,8 @@
 import { describe, expect } from "vitest";
-import type { PhotoRef } from "../../src/photo.ts";
-import { photosToReplay, readPhotos, registerPhotos } from "../../src/store/photos.ts";
+import { photosToReplay, readPhotos } from "../../src/store/photos.ts";
 import { type Outcome, recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
-
-const photo = (key: string, version = "1"): PhotoRef & { known: object } => ({
-  store: "s3",
-  bucket: "b",
-  key,
-  version,
-  known: {},
-});
+import { register } from "../verdicts.ts";
 
 const verdict = (photoId: string, over: Partial<Outcome> = {}, human = 0.01): Outcome => ({
   photoId,
@@ -36,16 +28,6 @@ const failure = (photoId: string, code: "CORRUPT" | "STORE_UNAVAILABLE", transie
   result: { failure: code, message: "no\0pe\ud83c", transient },
 });
 
-async function register(db: Database, ...keys: string[]): Promise<string[]> {
-  return (
-    await registerPhotos(
-      db.pool,
-      keys.map((key) => photo(key)),
-      "live",
-    )
-  ).map(({ id }) => id);
-}
-
 const stateOf = async (db: Database, id: string) => (await readPhotos(db.pool, [id]))[0]!;
 
 const count = async (db: Database, from: string): Promise<number> =>
@@ -55,18 +37,18 @@ describe("recordOutcomes", () => {
   test("writes verdict, tags and history once, however often and from wherever it is recorded", async ({
     db,
   }) => {
-    const [id] = await register(db, "a");
-    const answers = await Promise.all([1, 2, 3, 4].map(() => recordOutcomes(db.pool, [verdict(id!)])));
-    expect(answers.filter((changed) => changed.get(id!)?.changed)).toHaveLength(1);
+    const id = await register(db, "a");
+    const answers = await Promise.all([1, 2, 3, 4].map(() => recordOutcomes(db.pool, [verdict(id)])));
+    expect(answers.filter((changed) => changed.get(id)?.changed)).toHaveLength(1);
     expect(await count(db, "verdicts")).toBe(1);
     expect((await db.pool.query("select category, score, threshold, model from tags")).rows).toEqual([
       { category: "food", score: 0.9, threshold: 0.6, model: "model:restaurant-1" },
     ]);
-    expect(await stateOf(db, id!)).toMatchObject({ state: "shown", category: "food", reason: "because" });
+    expect(await stateOf(db, id)).toMatchObject({ state: "shown", category: "food", reason: "because" });
   });
 
   test("groups that share photos in opposite orders do not deadlock", async ({ db }) => {
-    const ids = await register(db, ...Array.from({ length: 40 }, (_, n) => `k${n}`));
+    const ids = await Promise.all(Array.from({ length: 40 }, (_, n) => register(db, `k${n}`)));
     const groups = Array.from({ length: 12 }, (_, n) =>
       (n % 2 ? ids : ids.toReversed()).map((id) => verdict(id, { policy: `p${n}` })),
     );
@@ -78,12 +60,12 @@ describe("recordOutcomes", () => {
   test("another model or policy gives a new verdict, its tags replace the old, and history keeps both", async ({
     db,
   }) => {
-    const [id] = await register(db, "a");
-    await recordOutcomes(db.pool, [verdict(id!)]);
-    const next = verdict(id!, { by: "model:restaurant-4" }, 0.9);
+    const id = await register(db, "a");
+    await recordOutcomes(db.pool, [verdict(id)]);
+    const next = verdict(id, { by: "model:restaurant-4" }, 0.9);
     if ("decision" in next.result)
       next.result.decision.tags = [{ category: "menu", score: 0.7, threshold: 0.6 }];
-    expect((await recordOutcomes(db.pool, [next])).get(id!)).toEqual({ changed: true });
+    expect((await recordOutcomes(db.pool, [next])).get(id)).toEqual({ changed: true });
     expect((await db.pool.query("select category, model from tags")).rows).toEqual([
       { category: "menu", model: "model:restaurant-4" },
     ]);
@@ -94,21 +76,21 @@ describe("recordOutcomes", () => {
   });
 
   test("a moderator's verdict is never overwritten by a model", async ({ db }) => {
-    const [id] = await register(db, "a");
-    await recordOutcomes(db.pool, [verdict(id!, { by: "moderator:ann" }, 0.9)]);
-    expect((await recordOutcomes(db.pool, [verdict(id!), failure(id!, "CORRUPT", false)])).get(id!)).toEqual({
+    const id = await register(db, "a");
+    await recordOutcomes(db.pool, [verdict(id, { by: "moderator:ann" }, 0.9)]);
+    expect((await recordOutcomes(db.pool, [verdict(id), failure(id, "CORRUPT", false)])).get(id)).toEqual({
       changed: false,
     });
-    expect((await recordOutcomes(db.pool, [failure(id!, "CORRUPT", false)])).get(id!)).toEqual({
+    expect((await recordOutcomes(db.pool, [failure(id, "CORRUPT", false)])).get(id)).toEqual({
       changed: false,
     });
-    expect(await stateOf(db, id!)).toMatchObject({ state: "hidden" });
+    expect(await stateOf(db, id)).toMatchObject({ state: "hidden" });
   });
 
   test("a failed photo is listed with its code, and can still be judged", async ({ db }) => {
-    const [id] = await register(db, "a");
-    await recordOutcomes(db.pool, [failure(id!, "CORRUPT", false)]);
-    await recordOutcomes(db.pool, [failure(id!, "CORRUPT", false)]);
+    const id = await register(db, "a");
+    await recordOutcomes(db.pool, [failure(id, "CORRUPT", false)]);
+    await recordOutcomes(db.pool, [failure(id, "CORRUPT", false)]);
     expect((await db.pool.query("select code, reason from failed_photos")).rows).toEqual([
       { code: "CORRUPT", reason: "no\ufffdpe\ufffd" },
     ]);
@@ -117,26 +99,28 @@ describe("recordOutcomes", () => {
     for await (const page of photosToReplay(db.pool, { state: "failed", code: "CORRUPT", olderThanS: 0 }))
       replay.push(...page);
     expect(replay.map((each) => each.id)).toEqual([id]);
-    await recordOutcomes(db.pool, [verdict(id!)]);
+    await recordOutcomes(db.pool, [verdict(id)]);
     expect(await count(db, "failed_photos")).toBe(0);
     expect(await count(db, "public_photos")).toBe(1);
   });
 
   test("an outage does not undo a verdict; a photo that is broken for good loses it", async ({ db }) => {
-    const [id] = await register(db, "a");
-    await recordOutcomes(db.pool, [verdict(id!)]);
-    await recordOutcomes(db.pool, [failure(id!, "STORE_UNAVAILABLE", true)]);
-    expect((await stateOf(db, id!)).state).toBe("shown");
-    await recordOutcomes(db.pool, [failure(id!, "CORRUPT", false)]);
-    expect((await stateOf(db, id!)).state).toBe("failed");
+    const id = await register(db, "a");
+    await recordOutcomes(db.pool, [verdict(id)]);
+    await recordOutcomes(db.pool, [failure(id, "STORE_UNAVAILABLE", true)]);
+    expect((await stateOf(db, id)).state).toBe("shown");
+    await recordOutcomes(db.pool, [failure(id, "CORRUPT", false)]);
+    expect((await stateOf(db, id)).state).toBe("failed");
   });
 
   test("history has how many tries a failure took, and a verdict that took more than one", async ({ db }) => {
-    const [once, again, failed] = await register(db, "a", "b", "c");
+    const once = await register(db, "a");
+    const again = await register(db, "b");
+    const failed = await register(db, "c");
     await recordOutcomes(db.pool, [
-      verdict(once!, { tries: 1 }),
-      verdict(again!, { tries: 2 }),
-      { ...failure(failed!, "CORRUPT", false), tries: 1 },
+      verdict(once, { tries: 1 }),
+      verdict(again, { tries: 2 }),
+      { ...failure(failed, "CORRUPT", false), tries: 1 },
     ]);
     expect((await db.pool.query("select photo_id, tries from verdicts order by photo_id")).rows).toEqual([
       { photo_id: once, tries: null },
@@ -146,21 +130,21 @@ describe("recordOutcomes", () => {
   });
 
   test("answers nothing for a photo that was deleted while it was in hand", async ({ db }) => {
-    const [id] = await register(db, "a");
+    const id = await register(db, "a");
     await db.pool.query("delete from photos");
-    expect(await recordOutcomes(db.pool, [verdict(id!)])).toEqual(new Map());
+    expect(await recordOutcomes(db.pool, [verdict(id)])).toEqual(new Map());
   });
 
   test("refuses to change history", async ({ db }) => {
-    const [id] = await register(db, "a");
-    await recordOutcomes(db.pool, [verdict(id!)]);
+    const id = await register(db, "a");
+    await recordOutcomes(db.pool, [verdict(id)]);
     await expect(db.pool.query("update verdicts set verdict = 'hidden'")).rejects.toMatchObject({
       code: "MD409",
     });
   });
 
   test("says that Postgres is away, so that the photo is tried again", async ({ db }) => {
-    const [id] = await register(db, "a");
+    const id = await register(db, "a");
     await db.pool.query(
       "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
     );
@@ -168,7 +152,7 @@ describe("recordOutcomes", () => {
       query: async () =>
         Promise.reject(Object.assign(new Error("terminating connection"), { code: "57P01" })),
     };
-    await expect(recordWith(away as unknown as Database["pool"], [verdict(id!)])).rejects.toMatchObject({
+    await expect(recordWith(away as unknown as Database["pool"], [verdict(id)])).rejects.toMatchObject({
       code: "DATABASE_UNAVAILABLE",
       retry: true,
     });
@@ -202,7 +186,7 @@ describe("views and roles", () => {
   });
 
   test("a dashboard reads views and nothing else; a worker works", async ({ db }) => {
-    const [id] = await register(db, "a");
+    const id = await register(db, "a");
     const client = await db.pool.connect();
     try {
       await client.query("set role maitred_dashboard");
