@@ -12,6 +12,8 @@ export function argumentsOf<Declared extends Options>(
     const args = withNegatives(given, options);
     const { values, positionals } = parseArgs({ args, options: options as Options, allowPositionals: true });
     refuseBlank(values);
+    const blank = positionals.find((each) => each.trim() === "");
+    if (blank !== undefined) throw new UsageError(`expected a word, got ${JSON.stringify(blank)}`);
     return { values: values as Values<Declared>, positionals };
   } catch (thrown) {
     const error = asError(thrown);
@@ -32,7 +34,7 @@ function withNegatives(given: readonly string[], options: Options): string[] {
   return args;
 }
 
-/** Blank is what a shell makes of a variable that is not set: no option means anything by it. */
+/** Blank is what a shell makes of a variable that is not set: nothing means anything by it, and as a path it would be the folder at hand. */
 function refuseBlank(values: Values<Options>): void {
   for (const [name, given] of Object.entries(values)) {
     const blank = [given].flat().find((each) => typeof each === "string" && each.trim() === "");

@@ -206,7 +206,8 @@ describe("a value that is none", () => {
     [["enqueue", "--listing", "", "s3://photos/"], '--listing: expected a value, got ""'],
     [["enqueue", "--claimed=", "s3://photos/"], '--claimed: expected a value, got ""'],
     [["doctor", "--bucket", ""], '--bucket: expected a value, got ""'],
-    [["deliveries", "replay", "", "--all"], 'replay: expected a number, got ""'],
+    [["deliveries", "replay", "", "--all"], 'expected a word, got ""'],
+    [["up", "--once", ""], 'expected a word, got ""'],
   ] as const)("is refused, and is no 0, nor as if none were given: %j", async ([args, why], { db }) => {
     const { code, err } = await ended([...args], { DATABASE_URL: db.url });
     expect([code, err]).toEqual([2, expect.stringContaining(why)]);
