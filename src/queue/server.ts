@@ -76,7 +76,12 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
     keepAlive: true,
   };
   const open = async (migrate = false): Promise<string> => {
-    const probe = new PostgresConnection({ ...connection, max: 1, ...(migrate && { migrate }) });
+    const probe = new PostgresConnection({
+      ...connection,
+      max: 1,
+      connectionTimeoutMillis: 10_000,
+      ...(migrate && { migrate }),
+    });
     // a connection that BullMQ holds and that breaks between two statements fails the next one
     probe.pool.on("connect", (client) => void client.on("error", () => {}));
     try {

@@ -23,7 +23,11 @@ export interface SchemaState {
  * @throws {UpstreamError} DATABASE_UNAVAILABLE when Postgres goes away meanwhile; it may be called again.
  */
 export async function migrate(url: string, queueSchema: string, folder = migrations()): Promise<string[]> {
-  const client = new pg.Client({ connectionString: url, options: "-c search_path=public" });
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: 10_000,
+    options: "-c search_path=public",
+  });
   // what breaks fails the statement at hand, or the next one
   client.on("error", () => {});
   await client.connect().catch((cause: unknown) => {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { startFauxqs } from "fauxqs";
 import { describe, expect, inject } from "vitest";
 import { packageRoot } from "../../src/package-root.ts";
+import { migrate } from "../../src/store/migrate.ts";
 import { test } from "../fixtures.ts";
 import { ended, maitred } from "../maitred.ts";
 
@@ -122,6 +123,20 @@ describe("maitred", () => {
       expect(command.err).toContain("DATABASE_UNAVAILABLE: Postgres: ");
     }
     deaf.close();
+  });
+
+  test("waits no longer than ten seconds for one that takes connections and says nothing", async () => {
+    const mute = createServer().listen(0, "127.0.0.1");
+    await once(mute, "listening");
+    const { port } = mute.address() as AddressInfo;
+    const url = `postgres://x@127.0.0.1:${port}/x`;
+    const [{ code, err }, thrown] = await Promise.all([
+      ended(["migrate"], { DATABASE_URL: url }),
+      migrate(url, "maitred_queue").catch((error: unknown) => error),
+    ]);
+    expect([code, err]).toEqual([3, expect.stringContaining("QUEUE_UNAVAILABLE: Postgres: ")]);
+    expect(thrown).toMatchObject({ code: "DATABASE_UNAVAILABLE" });
+    mute.close();
   });
 
   test("says of a queue that cannot be reached why, and what to check", async () => {
