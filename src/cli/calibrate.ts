@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { readConfig } from "../config.ts";
@@ -76,6 +76,8 @@ written says beside each number.
     const target = targetOf(values);
     const refused = `--out: expected a new file, got ${out}, which is there; --force replaces it`;
     if (out !== undefined && !force && existsSync(out)) throw new UsageError(refused);
+    if (out !== undefined && statSync(out, { throwIfNoEntry: false })?.isDirectory())
+      throw new UsageError(`--out: expected a file, got the folder ${out}`);
     // before everything is judged, and in vain
     if (out !== undefined) tryOutputFolder("--out", dirname(out));
     if (path !== undefined) requireThere(path);

@@ -4,16 +4,18 @@ import type { Config } from "../config.ts";
 import { openModelById } from "../infer/folders.ts";
 import { type Model, openModel } from "../infer/model.ts";
 import { readModels } from "../store/models.ts";
-import { modelDirectories, openDefaultModel } from "../wiring/judge.ts";
+import { modelDirectories, openDefaultModel, readPolicy } from "../wiring/judge.ts";
 import { withEmbedded } from "./command.ts";
 import { withPostgres } from "./postgres.ts";
 
-/** The settings with what `--policy` and `--variant` say instead. */
+/** The settings with what `--policy` and `--variant` say instead. @throws {ConfigError} where that policy cannot be read. */
 export function withChosen(
   config: Config,
-  { policy = config.policy, variant = config.variant }: { policy?: string; variant?: string },
+  { policy, variant = config.variant }: { policy?: string; variant?: string },
 ): Config {
-  return { ...config, policy, variant };
+  // here nothing is to be mended in MAITRED_POLICY
+  if (policy !== undefined) readPolicy(policy);
+  return { ...config, policy: policy ?? config.policy, variant };
 }
 
 /** The model that an option names, in the variant of the settings; without it the one in use. */

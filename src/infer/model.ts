@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
+import { whyUnread } from "../unread.ts";
 
 export type Provider = "cpu" | "cuda";
 
@@ -65,7 +66,7 @@ export async function openModel(folder: string, variant = "auto"): Promise<Model
     text = readFileSync(path, "utf8");
     raw = JSON.parse(text);
   } catch (cause) {
-    throw invalid(`${path}: ${(cause as Error).message}; set MAITRED_MODEL to a model folder`, cause);
+    throw invalid(`${path}: ${whyUnread(cause)}; set MAITRED_MODEL to a model folder`, cause);
   }
   const result = schema.safeParse(raw);
   if (!result.success) {

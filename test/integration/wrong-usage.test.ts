@@ -38,15 +38,25 @@ test.for([
   [["model", "shadow", "nope"], "nope"],
   [["evaluate", "nope"], "nope: there is no such file or folder"],
   [["calibrate", "--max-shown", "0.1", "nope"], "nope: there is no such file or folder"],
+  [
+    ["calibrate", "--max-shown", "0.1", "--out", ".", "--force", "src"],
+    "--out: expected a file, got the folder",
+  ],
+  [["evaluate", "--policy", "nope.yaml", "src"], /nope\.yaml: there is no such file$/m],
 ] as const)(
   "a mistake that can be told without Postgres is told without it: %j",
   async ([args, why], { folder }) => {
     writeFileSync(join(folder, "wrong.yaml"), "version: 2\n");
     const given = args.map((arg) => (/\.(yaml|csv)$/.test(arg) ? join(folder, arg) : arg));
     const { code, err } = await ended(given, { DATABASE_URL: "postgres://x@127.0.0.1:1/x" });
-    expect([code, err]).toEqual([2, expect.stringContaining(why)]);
+    expect([code, err]).toEqual([2, expect.stringMatching(why)]);
   },
 );
+
+test("a model folder without a model is told in words", async ({ folder }) => {
+  const { code, err } = await ended(["classify", "."], { MAITRED_MODEL: folder });
+  expect([code, err]).toEqual([2, expect.stringContaining("model.json: there is no such file; set")]);
+});
 
 test("a destination that there is not is told of nothing, with the exit code of the others", async ({
   db,
