@@ -76,7 +76,7 @@ written says beside each number.
     const target = targetOf(values);
     const refused = `--out: expected a new file, got ${out}, which is there; --force replaces it`;
     if (out !== undefined && !force && existsSync(out)) throw new UsageError(refused);
-    if (out !== undefined && statSync(out, { throwIfNoEntry: false })?.isDirectory())
+    if (out !== undefined && existsSync(out) && statSync(out).isDirectory())
       throw new UsageError(`--out: expected a file, got the folder ${out}`);
     // before everything is judged, and in vain
     if (out !== undefined) tryOutputFolder("--out", dirname(out));
