@@ -206,16 +206,16 @@ export async function rollbackBackfill(
 
 /**
  * Photos a second in the best minute of the last day, of all workers together and as far as the newest verdicts show; null
- * where nothing was judged. What was decided from stored scores, applied or taken back is not counted: no worker did that.
+ * where nothing was judged. What was decided from stored scores, applied, taken back or held since is not counted: no worker did that.
  */
 export async function bestRate(db: Pool): Promise<number | null> {
   const rows = await query<{ rate: number | null }>(db, {
     name: "best_rate",
     text: `select max(photos)::float8 / 60 as rate from (
         select count(*) as photos from (
-          select decided_at, decided_by, batch, backfill_id from verdicts order by id desc limit 500000) v
+          select decided_at, decided_by, rule, batch, backfill_id from verdicts order by id desc limit 500000) v
         where decided_at > now() - interval '1 day' and decided_by like 'model:%'
-          and coalesce(batch, '') not like 'rollback-%'
+          and coalesce(batch, '') not like 'rollback-%' and (rule <> 'hidden-copy' or batch is not null)
           and not exists (
             select from backfills b where b.id = v.backfill_id and (b.propose or b.what ->> 'kind' = 'policy'))
         group by date_trunc('minute', decided_at)) m`,

@@ -8,6 +8,8 @@ import { digestPrefix } from "./digest.ts";
 const INDEXES: Readonly<Record<string, string>> = {
   // by 8 of the 32 bytes: smaller than a hash index, and than half a tree of all 32; one row a picture and model
   verdicts_digest: `verdicts (${digestPrefix("digest")}) where digest is not null`,
+  // of those that took scores over, from which photo
+  verdicts_same: "verdicts (batch) where batch like 'same-%'",
   // what has no verdict yet, the oldest first
   photos_pending_lane: "photos (lane, registered_at, id) where state = 'pending' and superseded_at is null",
   // what waits for a moderator, by why it does

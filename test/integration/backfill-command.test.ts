@@ -116,19 +116,20 @@ test("where no worker runs the rate is that of the best minute of the last day",
   await at(60, await of(2));
   await at(10, await of(1));
   expect(await bestRate(db.pool)).toBe(2 / 60);
-  // what a policy decided anew, what was applied, taken back or said by a moderator: no worker judged it
+  // what a policy decided anew, what was applied, taken back, held since or said by a moderator: no worker judged it
   const policy = await addBackfill(db.pool, { ...ofAll, what: { kind: "policy", policy: "p2", upTo: "3" } });
   const proposed = await addBackfill(db.pool, { ...ofAll, propose: true });
-  for (const [by, batch, run] of [
+  for (const [by, batch, run, rule = "clear"] of [
     ["model:m-1", `policy-${policy}`, policy],
     ["model:m-1", "t-1", proposed],
     ["model:m-1", "rollback-7", null],
+    ["model:m-1", null, null, "hidden-copy"],
     ["moderator:ada", "", null],
   ])
     await db.pool.query(
       `insert into verdicts (photo_id, verdict, rule, reason, decided_by, batch, backfill_id, decided_at)
-        select id, 'shown', 'clear', 'because', $1, $2, $3, date_trunc('minute', now()) - interval '30 minutes' from photos`,
-      [by, batch, run],
+        select id, 'shown', $4, 'because', $1, $2, $3, date_trunc('minute', now()) - interval '30 minutes' from photos`,
+      [by, batch, run, rule],
     );
   expect(await bestRate(db.pool)).toBe(2 / 60);
 });

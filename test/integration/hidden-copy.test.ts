@@ -1,12 +1,13 @@
 import { describe, expect } from "vitest";
 import { endBackfills } from "../../src/store/backfill-feed.ts";
-import { addBackfill, applyProposals } from "../../src/store/backfills.ts";
+import { addBackfill, applyProposals, rollbackBackfill } from "../../src/store/backfills.ts";
 import type { Pool } from "../../src/store/pool.ts";
-import { undoReview } from "../../src/store/reviews.ts";
-import { type Outcome, recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
+import { decideReviews, undoReview } from "../../src/store/reviews.ts";
+import { type Outcome, recordAnew, recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
+import { outbox, webhook } from "../outbox.ts";
 import { allOf, feedAll } from "../policies.ts";
-import { decide, judged, ofAll, register } from "../verdicts.ts";
+import { decide, decision, fail, judged, ofAll, register, removeObject } from "../verdicts.ts";
 import { waitersIn } from "../waits.ts";
 
 const DINNER = "d1".repeat(32);
@@ -77,7 +78,7 @@ describe("bytes that a moderator hid", () => {
     const copy = await register(db, "b");
     await judge(db, copy, "shown", { of: first });
     await decide(db, copy);
-    expect(await stateOf(db, first)).toMatchObject(shown);
+    expect(await stateOf(db, first)).toEqual(held(copy));
     const third = await register(db, "c");
     await judge(db, third, "shown", { of: first });
     expect(await stateOf(db, third)).toEqual(held(copy));
@@ -176,6 +177,22 @@ describe("bytes that a moderator hid", () => {
     expect(await stateOf(db, copy)).toEqual(held(first));
   });
 
+  test("wait where they are shown as a moderator hides them, also by a verdict that is not committed yet", async ({
+    db,
+  }) => {
+    const [first, copy] = [await register(db, "a"), await register(db, "b")];
+    await judge(db, first, "shown");
+    const judging = await db.pool.connect();
+    await judging.query("begin");
+    await recordWith(judging, [{ ...judged(copy, "shown"), batch: `same-${first}` }]);
+    const decided = decide(db, first);
+    await waitersIn(db, 1);
+    await judging.query("commit");
+    judging.release();
+    await decided;
+    expect(await stateOf(db, copy)).toEqual(held(first));
+  });
+
   test("wait where a proposal to show them is applied", async ({ db }) => {
     const [first, copy] = [await register(db, "a"), await register(db, "b")];
     await judge(db, first, "shown");
@@ -187,5 +204,185 @@ describe("bytes that a moderator hid", () => {
     await decide(db, first);
     expect(await applyProposals(db.pool, run, "0", "me", 10)).toMatchObject({ changed: 1 });
     expect(await stateOf(db, copy)).toEqual(held(first));
+  });
+
+  test("are no longer shown as other photos, whichever way a model judged these", async ({ db }) => {
+    const keys = ["own", "taken over", "withdrawn", "by bob", "hidden", "failed", "pending", "others"];
+    const first = await register(db, "a");
+    const photos = Object.fromEntries(
+      await Promise.all(keys.map(async (key) => [key, await register(db, key)])),
+    );
+    const before = await register(db, "a", "etag:0");
+    await register(db, "a", "etag:1");
+    for (const photo of [first, before]) await judge(db, photo, "shown");
+    await judge(db, photos["own"], "shown", { by: "model:m-2" });
+    for (const key of ["taken over", "withdrawn", "by bob"])
+      await judge(db, photos[key], "shown", { of: first });
+    await decide(db, photos["by bob"], { verdict: "shown" }, "bob");
+    await judge(db, photos["hidden"], "hidden");
+    await fail(db, photos["failed"]);
+    await judge(db, photos["others"], "shown", { digest: "d2".repeat(32) });
+    await removeObject(db, "withdrawn");
+
+    await decide(db, first);
+
+    const states = await rows(db, "select key, version, state, rule from photos order by id");
+    expect(
+      Object.fromEntries(states.map(({ key, version, state, rule }) => [`${key} ${version}`, [state, rule]])),
+    ).toEqual({
+      "a etag:1": ["hidden", "moderator"],
+      "a etag:0": ["review", "hidden-copy"],
+      "own etag:1": ["review", "hidden-copy"],
+      "taken over etag:1": ["review", "hidden-copy"],
+      "withdrawn etag:1": ["review", "hidden-copy"],
+      "by bob etag:1": ["shown", "moderator"],
+      "hidden etag:1": ["hidden", "clear"],
+      "failed etag:1": ["failed", "failed"],
+      "pending etag:1": ["pending", null],
+      "others etag:1": ["shown", "clear"],
+    });
+    expect(await register(db, "withdrawn")).toBe(photos["withdrawn"]);
+    expect(await rows(db, "select key from public_photos order by key")).toEqual([
+      { key: "by bob" },
+      { key: "others" },
+    ]);
+    expect(await rows(db, "select * from check_rollups()")).toEqual([]);
+  });
+
+  test("keep tags and scores as other photos, and are told of; scores count once", async ({ db }) => {
+    const [first, copy] = [await register(db, "a"), await register(db, "b")];
+    for (const photo of [first, copy]) await judge(db, photo, "shown");
+    const about = () =>
+      rows(
+        db,
+        "select t.*, p.category, p.human, p.policy, p.decided_by from photos p join tags t on t.photo_id = p.id where p.id = $1",
+        copy,
+      );
+    const history = () =>
+      rows(
+        db,
+        "select category, human, scores, decided_by, policy from verdicts where photo_id = $1 order by id",
+        copy,
+      );
+    const scores = () => rows(db, "select sum(photos) from score_counts");
+    const [tagged, counted] = [await about(), await scores()];
+    await webhook(db);
+    await decide(db, first);
+    expect(await about()).toEqual(tagged);
+    expect(await scores()).toEqual(counted);
+    const [given, since] = await history();
+    expect(since).toEqual(given);
+    expect(
+      (await outbox(db)).map(({ photo_id, payload }) => [photo_id, payload.state, payload.public]),
+    ).toEqual([
+      [first, "hidden", false],
+      [copy, "review", false],
+    ]);
+  });
+
+  test("wait for a moderator also after another one takes a decision back", async ({ db }) => {
+    const [first, copy, third] = [await register(db, "a"), await register(db, "b"), await register(db, "c")];
+    for (const photo of [first, copy]) await judge(db, photo, "shown");
+    const hid = await decide(db, first);
+    await undoReview(db.pool, "ann", hid, 60);
+    expect(await stateOf(db, first)).toMatchObject(shown);
+    expect(await stateOf(db, copy)).toEqual(held(first));
+
+    const [again] = [await decide(db, first), await decide(db, copy)];
+    await webhook(db);
+    await undoReview(db.pool, "ann", again, 60);
+    expect(await stateOf(db, first)).toEqual(held(copy));
+    expect((await outbox(db)).map(({ payload }) => payload.state)).toEqual(["review"]);
+
+    const showed = await decide(db, first, { verdict: "shown" }, "bob");
+    await judge(db, third, "shown", { of: copy });
+    expect(await stateOf(db, third)).toMatchObject(shown);
+    await undoReview(db.pool, "bob", showed, 60);
+    for (const photo of [first, third]) expect(await stateOf(db, photo)).toEqual(held(copy));
+    expect(await rows(db, "select * from check_rollups()")).toEqual([]);
+  });
+
+  test("wait where a run that hid them is rolled back", async ({ db }) => {
+    const [first, copy] = [await register(db, "a"), await register(db, "b")];
+    for (const photo of [first, copy]) await judge(db, photo, "shown");
+    const run = await addBackfill(db.pool, ofAll);
+    await feedAll(db, run);
+    for (const photo of [first, copy]) await judge(db, photo, "hidden", { by: "model:m-2", fed: true });
+    await endBackfills(db.pool);
+    await decide(db, first);
+    await webhook(db);
+    expect(await rollbackBackfill(db.pool, run, "0", "oda")).toMatchObject({ restored: 1 });
+    expect((await outbox(db)).map(({ payload }) => payload.state)).toEqual(["review"]);
+    expect(await stateOf(db, copy)).toEqual(held(first));
+    expect(await rows(db, "select decided_by from photos where id = $1", copy)).toEqual([
+      { decided_by: "model:m-1" },
+    ]);
+  });
+
+  test("are of the run that had shown them, so that its rollback restores what was before", async ({
+    db,
+  }) => {
+    const [first, copy] = [await register(db, "a"), await register(db, "b")];
+    for (const photo of [first, copy]) await judge(db, photo, "hidden");
+    const run = await addBackfill(db.pool, ofAll);
+    await feedAll(db, run);
+    for (const photo of [first, copy]) await judge(db, photo, "shown", { by: "model:m-2", fed: true });
+    await endBackfills(db.pool);
+    await decide(db, first);
+    expect(await stateOf(db, copy)).toEqual(held(first));
+    await rollbackBackfill(db.pool, run, "0", "oda");
+    expect(await stateOf(db, copy)).toMatchObject({ state: "hidden", rule: "clear" });
+  });
+
+  test("are hidden by two moderators at once, and judged meanwhile, while nobody waits in a circle", async ({
+    db,
+  }) => {
+    const photos: string[] = [];
+    for (let n = 0; n < 12; n += 1) photos.push(await register(db, `${n}`));
+    for (const [n, photo] of photos.entries())
+      await judge(db, photo, "shown", n % 2 ? { of: photos[n - 1]! } : {});
+    const group = (by: string) =>
+      photos.map((photo) => {
+        const outcome = judged(photo, "shown", by);
+        return { ...outcome, result: { ...outcome.result, digest: DINNER } as Outcome["result"] };
+      });
+    const hide = (by: string, ...ids: string[]) =>
+      decideReviews(
+        db.pool,
+        by,
+        ids.map((id) => decision(id)),
+      );
+    await Promise.all([
+      ...[2, 3, 4, 5].map((n) => recordOutcomes(db.pool, group(`model:m-${n}`))),
+      hide("ann", photos[7]!, photos[2]!),
+      hide("bob", photos[3]!, photos[8]!),
+      hide("cy", photos[11]!),
+    ]);
+    const states = await rows(db, "select state, count(*)::int as photos from photos group by 1 order by 1");
+    expect(states).toEqual([
+      { state: "hidden", photos: 5 },
+      { state: "review", photos: 7 },
+    ]);
+    expect(await rows(db, "select * from check_rollups()")).toEqual([]);
+  });
+
+  test("are held a thousand photos at a time", async ({ db }) => {
+    const first = await register(db, "a");
+    await judge(db, first, "shown");
+    await db.pool.query(
+      `with copies as (
+        insert into photos (store, bucket, key, state, rule, category, decided_by, decided_at)
+        select 's3', 'b', n, 'shown', 'clear', 'food', 'model:m-1', now() from generate_series(1, 1200) n returning id)
+      insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, batch)
+      select c.id, 'shown', 'clear', 'because', 'food', v.human, v.scores, v.decided_by, 'same-' || v.photo_id
+      from copies c, (select * from verdicts order by id desc limit 1) v`,
+    );
+    await decide(db, first);
+    const waiting = async () =>
+      (await rows(db, "select id from photos where rule = 'hidden-copy'")).map(({ id }) => id);
+    const thousand = await waiting();
+    expect(thousand).toHaveLength(1000);
+    await decide(db, thousand[0]);
+    expect(await waiting()).toHaveLength(1199);
   });
 });

@@ -121,6 +121,11 @@ describe("migrations", () => {
       await db.pool.query("alter table object_order alter column overtaken type jsonb using null");
       await db.pool.query("alter table feeding drop column lane_paused");
       await db.pool.query("drop function feed_page, take_in");
+      await db.pool.query(
+        "drop function decide_reviews, undo_review, hold_copies_of, hold_copies, copies_of",
+      );
+      await db.pool.query("alter function commit_decisions rename to decide_reviews");
+      await db.pool.query("alter function take_back rename to undo_review");
       await db.pool.query("drop function record_verdicts, hold_hidden, bytes_of");
       await db.pool.query("alter function commit_verdicts rename to record_verdicts");
       await db.pool.query("alter table reviews drop column digest");
@@ -140,6 +145,7 @@ describe("migrations", () => {
         "0021_known_and_queued",
         "0022_clocks",
         "0023_bytes_of_reviews",
+        "0024_hidden_copies",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);
