@@ -3,10 +3,11 @@ import { describe, expect } from "vitest";
 import { claimDeliveries, settleDelivery } from "../../src/store/deliveries.ts";
 import { addDestination, enableDestination } from "../../src/store/destinations.ts";
 import { recordEvents } from "../../src/store/events.ts";
+import { decideReviews } from "../../src/store/reviews.ts";
 import { recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
 import { rows, test } from "../fixtures.ts";
 import { annDecides, backfilled, delivered, kinds, outbox, webhook } from "../outbox.ts";
-import { fail, judge, judged, register, removeObject } from "../verdicts.ts";
+import { decision, fail, judge, judged, register, removeObject } from "../verdicts.ts";
 
 describe("the outbox", () => {
   test("says everything of a verdict that the API says, with its sequence", async ({ db }) => {
@@ -105,6 +106,20 @@ describe("the outbox", () => {
       category: "menu",
       tags: [{ category: "menu", score: 1, threshold: 0, by: "moderator:ann" }],
     });
+  });
+
+  test("tells of two decisions of one moment, also of a category alone, and of what was changed by hand", async ({
+    db,
+  }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    await decideReviews(
+      db.pool,
+      "ann",
+      ["food", "menu"].map((category) => decision(id, { verdict: "shown", category })),
+    );
+    await db.pool.query("update photos set category = 'other' where id = $1", [id]);
+    expect((await outbox(db)).map(({ payload }) => payload.category)).toEqual(["food", "menu", "other"]);
   });
 
   test("tells of failures, removals, overwrites, and photos that come back, and of nothing that is pending", async ({
