@@ -146,6 +146,7 @@ describe("migrations", () => {
         "0022_clocks",
         "0023_bytes_of_reviews",
         "0024_hidden_copies",
+        "0025_told",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);
