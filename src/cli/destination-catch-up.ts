@@ -18,7 +18,7 @@ export function catchUp(
   values: { since?: string; after?: string; json: boolean },
   terminal: Terminal,
 ): (db: Pool) => Promise<number> {
-  const since = timeOption(values, "since") ?? null;
+  const since = timeOption(values, "since") ?? EVER;
   const from = values.after ?? "0";
   if (!/^\d{1,18}$/.test(from)) {
     throw new UsageError(`--after: expected the id of a photo, got ${JSON.stringify(from)}`);
@@ -76,6 +76,8 @@ async function writersEnded(db: Pool, terminal: Terminal): Promise<void> {
   }
 }
 
+/** Whatever was decided or withdrawn was so since then: a receiver may still show what was withdrawn long ago. */
+const EVER = new Date(0);
 /** Photos that are looked at in one transaction, which holds up whoever changes them. */
 const PAGE = 1_000;
 /** Deliveries that wait, at which no more are added. */

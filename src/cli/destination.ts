@@ -38,8 +38,8 @@ s3-tags; notify is Postgres' own NOTIFY on the channel maitred_photos. The secre
 by add and by rotate. After rotate the key before signs too, until its receivers have changed over; rotated once more
 until then, it is the newer of the two keys that signs no more. What waits for a destination that is disabled goes on
 when it is enabled. list says how many deliveries wait and how many are dead, since when the oldest of those that wait does,
-and what came of its last try. catch-up tells it of all photos as they are now, or of those that changed since a time: what
-happened before it was added or while it was disabled. remove forgets what waits, too.
+and what came of its last try. catch-up tells it of every photo that has, had or failed to get a verdict, as it is now, or of
+those that changed since a time: what happened before it was added or while it was disabled. remove forgets what waits, too.
 
   --bucket BUCKET   only photos of this bucket
   --keep HOURS      how long the key before signs too (default 24)

@@ -116,14 +116,14 @@ export async function enableDestination(
 /**
  * Tells a destination of one page of photos as they are now; see tell_again.
  *
- * @param since of those alone that changed since then; null: of all that are current.
+ * @param since of those alone that changed or were withdrawn since then.
  * @returns the last photo that was looked at, undefined at the end, and how many were told of.
  * @throws {ConfigError}: there is no such destination, or it is not enabled.
  */
 export async function tellPage(
   db: Pool,
   id: string,
-  since: Date | null,
+  since: Date,
   after: string,
   limit: number,
 ): Promise<{ lastId: string | undefined; told: number }> {

@@ -5,7 +5,8 @@ import { recordWith } from "../../src/store/verdicts.ts";
 import { test } from "../delivering.ts";
 import { rows } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
-import { judge, judged, register } from "../verdicts.ts";
+import { kinds } from "../outbox.ts";
+import { judge, judged, register, removeObject } from "../verdicts.ts";
 import { until } from "../waits.ts";
 
 describe("maitred destination", () => {
@@ -72,6 +73,18 @@ describe("maitred destination", () => {
     expect(JSON.parse(again.out)).toEqual({ id, told: 1 });
     await start();
     expect((await receiver.got(2)).map(({ message }) => message.data.state)).toEqual(["shown", "hidden"]);
+  });
+
+  test("catches up on what was withdrawn before it, which its receiver may still show", async ({
+    db,
+    cli,
+    hook,
+  }) => {
+    await judge(db, await register(db, "a"), "shown");
+    await removeObject(db, "a");
+    const { id } = await hook("https://app.example/hook");
+    expect((await cli(["destination", "catch-up", id])).out).toBe(`${id} is told of 1 photo\n`);
+    expect(await kinds(db)).toEqual(["photo.withdrawn"]);
   });
 
   test("catches up no further once it is disabled, also while it waits for what is to be delivered", async ({

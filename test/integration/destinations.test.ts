@@ -3,11 +3,11 @@ import { enableDestination, removeDestination, tellPage } from "../../src/store/
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
 import { annDecides, backfilled, claim, outbox, webhook } from "../outbox.ts";
-import { judge, judged, register } from "../verdicts.ts";
+import { fail, judge, judged, register } from "../verdicts.ts";
 import { waitersIn } from "../waits.ts";
 
 describe("catching up", () => {
-  const told = async (db: Database, since: Date | null = null): Promise<string[]> => {
+  const told = async (db: Database, since = new Date(0)): Promise<string[]> => {
     await db.pool.query("delete from outbox");
     for (let after: string | undefined = "0"; after !== undefined; ) {
       after = (await tellPage(db.pool, "w", since, after, 2)).lastId;
@@ -22,17 +22,23 @@ describe("catching up", () => {
       alter table verdicts enable trigger verdicts_append_only;
       update photos set decided_at = decided_at - interval '1 hour'`);
 
-  test("tells one destination of every current photo that has a verdict or failed, as it is now", async ({
+  test("tells one destination of every photo that has, had or failed to get a verdict, as it is now", async ({
     db,
   }) => {
-    for (const key of ["a", "b", "c", "d"]) {
+    for (const key of ["a", "b", "c", "d", "e"]) {
       const id = await register(db, key);
-      if (key !== "d") await judge(db, id, key === "b" ? "hidden" : "shown");
+      if (key === "e") await fail(db, id);
+      else if (key !== "d") await judge(db, id, key === "b" ? "hidden" : "shown");
       if (key === "c") await db.pool.query("update photos set superseded_at = now() where id = $1", [id]);
     }
     await webhook(db);
     await webhook(db, "other");
-    expect(await told(db)).toEqual(["a photo.verdict shown", "b photo.verdict hidden"]);
+    expect(await told(db)).toEqual([
+      "a photo.verdict shown",
+      "b photo.verdict hidden",
+      "c photo.withdrawn shown",
+      "e photo.failed failed",
+    ]);
     expect(await rows(db, "select distinct destination from deliveries")).toEqual([{ destination: "w" }]);
     await db.pool.query("update destinations set bucket = 'elsewhere' where id = 'w'");
     expect(await told(db)).toEqual([]);
@@ -77,9 +83,9 @@ describe("catching up", () => {
       "pending photo.withdrawn pending",
       "rolled back photo.withdrawn pending",
     ];
-    const again = "stands again photo.verdict hidden";
-    expect(await told(db)).toEqual([...current, again]);
-    expect(await told(db, before!.since)).toEqual([...current, "replaced photo.withdrawn pending", again]);
+    const rest = ["replaced photo.withdrawn pending", "stands again photo.verdict hidden"];
+    expect(await told(db)).toEqual([...current, ...rest]);
+    expect(await told(db, before!.since)).toEqual([...current, ...rest]);
   });
 
   test("since a destination was disabled misses nothing that was under way at that moment", async ({
@@ -100,10 +106,12 @@ describe("catching up", () => {
   });
 
   test("is for destinations that are there and enabled", async ({ db }) => {
-    await expect(tellPage(db.pool, "w", null, "0", 10)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    await expect(tellPage(db.pool, "w", new Date(0), "0", 10)).rejects.toMatchObject({
+      code: "CONFIG_INVALID",
+    });
     await webhook(db);
     await enableDestination(db.pool, "w", false);
-    await expect(tellPage(db.pool, "w", null, "0", 10)).rejects.toThrow("not enabled");
+    await expect(tellPage(db.pool, "w", new Date(0), "0", 10)).rejects.toThrow("not enabled");
   });
 });
 
@@ -132,7 +140,7 @@ describe("a destination that is disabled", () => {
     const client = await db.pool.connect();
     await client.query("begin");
     await client.query("select from photos where id = $1 for update", [id]);
-    const page = tellPage(db.pool, "w", null, "0", 10);
+    const page = tellPage(db.pool, "w", new Date(0), "0", 10);
     await waitersIn(db);
     const disabled = enableDestination(db.pool, "w", false);
     await Promise.race([disabled, waitersIn(db, 2)]);
