@@ -6,7 +6,7 @@ import { type Attempt, bodyOf, type Claim, messageId } from "../src/deliver/mess
 import { createTagger } from "../src/deliver/object-tags.ts";
 import { createWebhookSender } from "../src/deliver/webhook.ts";
 import { connectS3 } from "../src/image/s3.ts";
-import { setTags } from "../src/image/tags.ts";
+import { setTags, VERSIONS_AT_ONCE } from "../src/image/tags.ts";
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { packageVersion } from "../src/package-root.ts";
@@ -34,12 +34,12 @@ export async function startDeliver(config: Config, log: Logger, scope: Scope): P
       agent: `maitred/${packageVersion()}`,
     }),
   );
-  const s3 = connectS3(config, config.deliverEach);
+  const s3 = connectS3(config, config.deliverEach * VERSIONS_AT_ONCE);
   scope.onClose("S3", () => s3.destroy());
   const tell = {
     "s3-tags": createTagger({
       photoOf: (photo) => readPhotoState(db, photo),
-      setTags: (photo, tags) => setTags(s3, photo, tags, TAGS_MS),
+      setTags: (photo, tagsFor) => setTags(s3, photo, tagsFor, TAGS_MS),
     }),
     webhook: (claim: Claim): Promise<Attempt> =>
       webhooks.post({

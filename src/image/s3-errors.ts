@@ -31,7 +31,7 @@ export function toHeadError(photo: PhotoRef, thrown: unknown): Error {
   return new PhotoError("GONE", `${photo.bucket}/${photo.key}: ${name}`, { cause: thrown });
 }
 
-function statusOf(thrown: unknown): number | undefined {
+export function statusOf(thrown: unknown): number | undefined {
   return (thrown as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
 }
 

@@ -11,6 +11,7 @@ import type { ListedObject } from "../intake/reconcile-range.ts";
 import type { ListedPage } from "../intake/sweep.ts";
 import { compareKeys } from "../key-order.ts";
 import { decodeForm } from "../text.ts";
+import { statusOf } from "./s3-errors.ts";
 
 export interface Listing {
   prefix: string;
@@ -185,10 +186,6 @@ async function within<T>(
     clearTimeout(timer);
     signal.removeEventListener("abort", stop);
   }
-}
-
-function statusOf(thrown: unknown): number | undefined {
-  return (thrown as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
 }
 
 function named(bucket: string, right: string, thrown: unknown): Error {

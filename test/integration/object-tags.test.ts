@@ -8,7 +8,6 @@ import {
   S3Client,
 } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect } from "vitest";
-import { createTagger } from "../../src/deliver/object-tags.ts";
 import { createS3Fetch } from "../../src/image/s3.ts";
 import { headObject } from "../../src/image/s3-listing.ts";
 import { setTags } from "../../src/image/tags.ts";
@@ -18,13 +17,13 @@ import { createLog } from "../../src/log.ts";
 import { replayDeliveries } from "../../src/store/deliveries.ts";
 import { addDestination } from "../../src/store/destinations.ts";
 import { recordEvents } from "../../src/store/events.ts";
-import { readPhotoState } from "../../src/store/photos.ts";
 import { undoReview } from "../../src/store/reviews.ts";
 import { versionOf } from "../../src/version.ts";
 import { startDeliver } from "../../workers/deliver.ts";
 import { test as base, type Database } from "../fixtures.ts";
 import { HAS_MOTO, startMoto } from "../moto.ts";
 import { startProxy } from "../proxy.ts";
+import { taggerOf } from "../tagger.ts";
 import { decide, judge, register, removeObject } from "../verdicts.ts";
 import { until } from "../waits.ts";
 
@@ -123,10 +122,7 @@ describe.skipIf(!HAS_MOTO)("object tags", () => {
     const version = `etag:${ETag!.replaceAll('"', "")}`;
     await judge(db, await register(db, "listed", version, "versioned"), "shown");
     await judge(db, await register(db, "listed", VersionId!, "versioned"), "shown");
-    const tag = createTagger({
-      photoOf: (photo) => readPhotoState(db.pool, photo),
-      setTags: (photo, tags) => setTags(s3, photo, tags, 10_000),
-    });
+    const tag = taggerOf(db, s3);
     // that the first is withdrawn may be told last: between two photos there is no order
     const payload = { id: "1", sequence: 1, store: "s3", bucket: "versioned", key: "listed", version };
     expect(await tag({ payload })).toEqual({ outcome: "delivered" });
@@ -242,7 +238,7 @@ describe.skipIf(!HAS_MOTO)("object tags", () => {
     expect(photo.version).toBe(version);
     const { bytes } = await createS3Fetch(through)(photo, { maxBytes: 1_000, timeoutMs: 10_000 });
     expect(Buffer.from(bytes).toString()).toBe("one");
-    expect(await setTags(through, photo, { "maitred-verdict": "shown" }, 10_000)).toEqual({
+    expect(await setTags(through, photo, async () => ({ "maitred-verdict": "shown" }), 10_000)).toEqual({
       became: "tagged",
     });
     expect(await tagsOf("weak")).toEqual({ "maitred-verdict": "shown" });
@@ -260,10 +256,7 @@ describe.skipIf(!HAS_MOTO)("object tags", () => {
       }
     });
     const through = new S3Client({ endpoint: proxy.url, region: "us-east-1", forcePathStyle: true });
-    const tag = createTagger({
-      photoOf: (photo) => readPhotoState(db.pool, photo),
-      setTags: (photo, tags) => setTags(through, photo, tags, 10_000),
-    });
+    const tag = taggerOf(db, through);
     const payload = { id: "1", sequence: 1, store: "s3", bucket: "photos", key: "raced", version };
     expect(await tag({ payload })).toMatchObject({ outcome: "delivered" });
     expect(Object.keys(await tagsOf("raced"))).not.toContain("maitred-verdict");
@@ -276,10 +269,7 @@ describe.skipIf(!HAS_MOTO)("object tags", () => {
     await judge(db, await register(db, "cut off", version), "shown");
     const later = await put("cut off", "two", "photos", "maitred-verdict=shown&by=uploader");
     await register(db, "cut off", later);
-    const tag = createTagger({
-      photoOf: (photo) => readPhotoState(db.pool, photo),
-      setTags: (photo, tags) => setTags(s3, photo, tags, 10_000),
-    });
+    const tag = taggerOf(db, s3);
     const payload = { id: "1", sequence: 1, store: "s3", bucket: "photos", key: "cut off", version };
     expect(await tag({ payload })).toMatchObject({ outcome: "delivered" });
     expect(await tagsOf("cut off")).toEqual({ by: "uploader" });
@@ -320,7 +310,7 @@ describe.skipIf(!HAS_MOTO)("object tags", () => {
     );
     const photo = { store: "s3", bucket: "photos", key: "full", version } as const;
     const tags = { "maitred-verdict": "hidden", "maitred-category": "food" };
-    expect(await setTags(s3, photo, tags, 10_000)).toEqual({ became: "tagged" });
+    expect(await setTags(s3, photo, async () => tags, 10_000)).toEqual({ became: "tagged" });
     const found = await tagsOf("full");
     expect(Object.keys(found)).toHaveLength(10);
     expect(found["maitred-verdict"]).toBe("hidden");

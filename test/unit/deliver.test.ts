@@ -233,8 +233,8 @@ describe("the tagger", () => {
     const set: (PhotoTags | null)[] = [];
     const tag = createTagger({
       photoOf: async () => now.shift(),
-      setTags: async (_, tags) => {
-        set.push(tags);
+      setTags: async ({ version }, tagsFor) => {
+        set.push(await tagsFor(version));
         return { became: "tagged" };
       },
     });
@@ -249,8 +249,8 @@ describe("the tagger", () => {
     const set: [string, string | undefined][] = [];
     const tag = createTagger({
       photoOf: async ({ version }) => (version === "etag:1" ? shown : later),
-      setTags: async ({ version }, tags) => {
-        set.push([version, tags?.["maitred-verdict"]]);
+      setTags: async ({ version }, tagsFor) => {
+        set.push([version, (await tagsFor(version))?.["maitred-verdict"]]);
         return version === "etag:1" ? { became: "overtaken", version: "etag:2" } : { became: "tagged" };
       },
     });
@@ -265,8 +265,28 @@ describe("the tagger", () => {
     let turn = 0;
     const tag = createTagger({
       photoOf: async () => ({ ...shown, state: turn++ % 2 ? "shown" : "hidden" }),
-      setTags: async () => ({ became: "tagged" }),
+      setTags: async ({ version }, tagsFor) => {
+        await tagsFor(version);
+        return { became: "tagged" };
+      },
     });
     expect(await tag({ payload })).toMatchObject({ outcome: "failed" });
+  });
+
+  test.each([
+    ["those of the photo, where it has none of its own", undefined, "shown"],
+    ["those of its own photo", { ...shown, state: "hidden" }, "hidden"],
+    ["none, where its own photo waits for a verdict", { ...shown, state: "pending" }, undefined],
+  ])("gives a version with the photo's bytes %s", async (_, own, verdict) => {
+    const set: (string | undefined)[] = [];
+    const tag = createTagger({
+      photoOf: async ({ version }) => (version === "etag:1" ? shown : own),
+      setTags: async (_photo, tagsFor) => {
+        set.push((await tagsFor("v1"))?.["maitred-verdict"]);
+        return { became: "tagged" };
+      },
+    });
+    expect(await tag({ payload })).toEqual({ outcome: "delivered" });
+    expect(set).toEqual([verdict]);
   });
 });
