@@ -4,10 +4,11 @@ import { Scope } from "../src/lifecycle.ts";
 import type { PhotoJob } from "../src/photo.ts";
 import { recordEvents, type StoredEvent } from "../src/store/events.ts";
 import { recordOutcomes } from "../src/store/verdicts.ts";
+import { s3Record } from "./events.ts";
 import { test as base, type Database, rows } from "./fixtures.ts";
 import { judged } from "./verdicts.ts";
 
-export const KEY = "42/secret-dish-4711.jpg";
+export const KEY = "42/secret-dish-4711 (1).jpg";
 export const OBJECT = { store: "s3", bucket: "photos", key: KEY } as const;
 
 /** What is told of that object, nobody says when. */
@@ -60,6 +61,7 @@ export async function know(db: Database, key: string): Promise<string[]> {
     [
       JSON.stringify({ bucket: "photos", key }),
       JSON.stringify({ Message: JSON.stringify({ bucket: "photos", key }) }),
+      JSON.stringify({ Records: [s3Record("ObjectCreated:Put", { key })] }),
     ],
   );
   const [{ id: run }] = await rows(

@@ -44,12 +44,38 @@ export async function forgetObjects(
   });
 }
 
-/** How a message may write a key: as it is, as in a URL, as in a form; with or without slashes, and each of them in JSON. */
+/**
+ * How a message may write a key: as it is, or encoded as in a URL or a form, by the rules of JavaScript, of S3 and Java, or of Go and Python; with
+ * slashes or without; and each of these in JSON.
+ */
 function spellingsOf(key: string): string[] {
-  const encoded = encodeURIComponent(key);
-  const slashes = encoded.replaceAll("%2F", "/");
-  const spelled = [key, encoded, slashes, encoded.replaceAll("%20", "+"), slashes.replaceAll("%20", "+")];
-  return [...new Set([...spelled, JSON.stringify(key).slice(1, -1)])];
+  const form = new URLSearchParams([["", key]]).toString().slice(1);
+  const encoded = [encodeURIComponent(key), form, form.replaceAll("*", "%2A").replaceAll("%7E", "~")]
+    .flatMap((each) => [each.replaceAll("+", "%20"), each.replaceAll("%20", "+")])
+    .flatMap((each) => [each, each.replaceAll("%2F", "/")]);
+  return [...new Set([key, ...[key, ...encoded].flatMap(inJson)])];
+}
+
+/** In JSON, and in JSON within JSON, as writers of it differ in what they escape. */
+function inJson(text: string): string[] {
+  const plain = quoted(text);
+  const ascii = escaped(plain, /[^ -~]/g);
+  return [
+    plain,
+    escaped(plain, /[<>&]/g), // Go
+    escaped(plain, /[<>&=']/g), // Google
+    ascii, // Python
+    ascii.replaceAll(/\\u[\da-f]{4}/g, (each) => `\\u${each.slice(2).toUpperCase()}`), // Jackson
+    ascii.replaceAll("/", "\\/"), // PHP
+  ].flatMap((each) => [each, quoted(each)]);
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text).slice(1, -1);
+}
+
+function escaped(json: string, characters: RegExp): string {
+  return json.replaceAll(characters, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 const LONGEST_MS = 15 * 60_000;

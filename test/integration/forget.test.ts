@@ -5,6 +5,7 @@ import { startFauxqs } from "fauxqs";
 import { describe, expect } from "vitest";
 import type { Config } from "../../src/config.ts";
 import { forgetObjects } from "../../src/store/forget.ts";
+import { eventBridge, gcsPush } from "../events.ts";
 import { BACKENDS, rows } from "../fixtures.ts";
 import { created, job, KEY, know, OBJECT, ofKey, tablesWith, test } from "../forgetting.ts";
 import { ended } from "../maitred.ts";
@@ -39,7 +40,7 @@ describe("forgetting an object", () => {
       backfills: 2,
       outbox: 1,
       deliveries: 1,
-      bad_messages: 2,
+      bad_messages: 3,
       idempotent_answers: 2,
       sweeps: 2,
       object_order: 1,
@@ -53,6 +54,41 @@ describe("forgetting an object", () => {
       counts,
     );
     expect(other).toHaveLength(2);
+  });
+
+  test("finds its key in messages, however that is written, and no other's", async ({ db }) => {
+    const key = `42/cafe "é" (1)!*~'&<=+.jpg`;
+    const form = "42/cafe+%22%C3%A9%22+%281%29%21";
+    const sns = (body: object) => JSON.stringify({ Message: JSON.stringify(body) });
+    const escaped = (json: string, them: RegExp, upper = false) =>
+      json.replaceAll(them, (each) => {
+        const hex = each.charCodeAt(0).toString(16).padStart(4, "0");
+        return `\\u${upper ? hex.toUpperCase() : hex}`;
+      });
+    const told = JSON.stringify({ bucket: "photos", key });
+    const bodies = {
+      S3: `{"bucket":"photos","key":"${form}*%7E%27%26%3C%3D%2B.jpg"}`,
+      MinIO: `{"bucket":"photos","key":"${form}%2A~%27%26%3C%3D%2B.jpg"}`.replace("/", "%2F"),
+      EventBridge: JSON.stringify(eventBridge("Object Created", { key })),
+      "EventBridge in SNS": sns(eventBridge("Object Created", { key })),
+      "an encoded key in SNS": sns({ bucket: "photos", key: encodeURIComponent(key) }),
+      Go: escaped(told, /[<>&]/g),
+      "Cloud Storage": escaped(JSON.stringify(gcsPush("OBJECT_FINALIZE", key, 7)), /[<>&=']/g),
+      Python: escaped(told, /[^ -~]/g),
+      Jackson: escaped(told, /[^ -~]/g, true),
+      PHP: escaped(told, /[^ -~]/g).replaceAll("/", "\\/"),
+    };
+    const keep = (body: string, id: string) =>
+      rows(
+        db,
+        `insert into bad_messages (source, message_id, body, bytes, code, detail) values ('sqs:q', $1, $2, 1, 'BAD_MESSAGE', 'odd')`,
+        id,
+        body,
+      );
+    for (const [name, body] of Object.entries(bodies)) await keep(body, name);
+    await keep(told.replace("(1)", "(2)"), "another");
+    await forgetObjects(db.pool, [{ ...OBJECT, key }], "ann", false);
+    expect(await rows(db, "select message_id from bad_messages")).toEqual([{ message_id: "another" }]);
   });
 
   test("lets events that waited for it come one after the other, as all of one object do", async ({ db }) => {
@@ -165,7 +201,7 @@ describe("maitred forget", () => {
       expect(dry.code).toBe(0);
       expect(JSON.parse(dry.out)).toMatchObject({ erased: false, jobs: 1, counts: { photos: 2 } });
       expect(dry.err).toContain("the object is still there");
-      expect(dry.err).toContain("2 messages that could not be taken would go too");
+      expect(dry.err).toContain("3 messages that could not be taken would go too");
 
       const unsure = await ended(["forget", `photos/${KEY}`], env, "no\n");
       expect(unsure.code).toBe(1);
