@@ -1,4 +1,5 @@
 /** Part of processes: whether Redis keeps what it is given, also after a failover to one with other settings. */
+import { asError } from "../errors.ts";
 import { fresh, type GaugeSource } from "../http/gauges.ts";
 import type { Scope } from "../lifecycle.ts";
 import type { Logger } from "../log.ts";
@@ -16,11 +17,16 @@ export function watchEviction(
   failed: (error: Error) => void,
 ): void {
   const look = async (): Promise<void> => {
-    // what is asked of one that is away would wait, and so would the end of the process
+    // what is asked of one that is away would wait
     const wrong = server.connected() ? await server.eviction() : undefined;
     if (wrong) log.error(wrong);
   };
-  scope.hold("eviction", runEvery(look, LOOK_MS, failed));
+  // nobody waits for the answer, as one that hangs would hold up the end of the process
+  const begin = async (): Promise<void> =>
+    void look().catch((thrown: unknown) => {
+      if (!scope.closing) failed(asError(thrown));
+    });
+  scope.hold("eviction", runEvery(begin, LOOK_MS, failed));
 }
 
 export function evictionGauge(server: QueueServer): GaugeSource {

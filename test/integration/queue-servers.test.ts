@@ -77,6 +77,35 @@ describe("queue servers", () => {
     },
   );
 
+  withRedis(
+    "a Redis that hangs when it is asked for its eviction policy holds up no end",
+    async ({ db, configFor }) => {
+      vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+      const path = `/tmp/maitred-frozen-${process.pid}.sock`;
+      const child = await startRedis("--port", "0", "--unixsocket", path);
+      const other = new Redis(path);
+      const scope = new Scope();
+      const lines: string[] = [];
+      try {
+        const queueOptions = JSON.stringify({ path });
+        const config = { ...configFor("redis"), databaseUrl: db.url, queueOptions };
+        const log = createLog("warn", { write: (line) => void lines.push(line) });
+        await openServers(config, log, scope);
+        await other.call("CLIENT", "PAUSE", "60000", "ALL");
+        vi.advanceTimersByTime(60_000);
+        const begun = performance.now();
+        await scope.close();
+        expect(performance.now() - begun).toBeLessThan(8_000);
+        expect(lines).toEqual([]);
+      } finally {
+        vi.useRealTimers();
+        await scope.close();
+        other.disconnect();
+        child.kill();
+      }
+    },
+  );
+
   withRedis("a Redis that wants another password or user is a setting to mend", async () => {
     const path = `/tmp/maitred-password-${process.pid}.sock`;
     const child = await startRedis(
