@@ -147,6 +147,7 @@ describe("migrations", () => {
         "0023_bytes_of_reviews",
         "0024_hidden_copies",
         "0025_told",
+        "0026_put_aside",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);
