@@ -14,7 +14,7 @@ import { confirmSubscription, createSigningKeys, type Fetch } from "../src/intak
 import type { Scope } from "../src/lifecycle.ts";
 import type { Logger } from "../src/log.ts";
 import { packageVersion } from "../src/package-root.ts";
-import { countBadMessages, keepBadMessages } from "../src/store/bad-messages.ts";
+import { keepBadMessage } from "../src/store/bad-messages.ts";
 import { freeKey, keepAnswer, takeKey } from "../src/store/idempotent-answers.ts";
 import { readPhoto, readPhotoOf } from "../src/store/photo-details.ts";
 import { openAppeal } from "../src/store/reviews.ts";
@@ -72,12 +72,14 @@ export async function startApi(
       findToken: (id) => lookups.add(id, "live"),
       take: (events) =>
         events.length > FEW ? ingestEvents(intake.events, events) : gathered.add(events, "live"),
-      async keepBad(source, message) {
-        if ((await countBadMessages(db, source)) >= MOST_BAD) return false;
-        await keepBadMessages(db, source, [message]);
+      async keepBad(source, message, most) {
+        const kept = await keepBadMessage(db, source, message, most);
         const { messageId, code, detail } = message;
-        log.warn({ source, message: messageId, code, detail }, "put a message aside: see maitred events");
-        return true;
+        const about = { source, message: messageId, code, detail };
+        if (kept === "kept") log.warn(about, "put a message aside: see maitred events");
+        if (kept === "full")
+          log.warn(about, `refused a message, as ${most} wait already: see maitred events`);
+        return kept;
       },
       waiting: intake.waiting,
       openAppeal: (photo, reason, objector) => openAppeal(db, photo, reason, objector),
@@ -121,8 +123,6 @@ function createSenders(config: Config, log: Logger, { fetch, googleKeys }: Asked
   };
 }
 
-/** A store of which no message is understood is told so by then, and keeps the others itself. */
-const MOST_BAD = 1_000;
 /** Requests of so few events are committed together with those that come while others are: most have one. */
 const FEW = 10;
 /** One batch after the other, so that batches are large; one that has to wait for a lock holds up the next only so long. */

@@ -91,7 +91,11 @@ function createApi(
   });
   boundConnections(app);
   app.removeAllContentTypeParsers();
-  const received = (bytes: number): void => metrics.bytes("in", bytes);
+  const bodies = new WeakMap<FastifyRequest, Buffer>();
+  const received = (request: FastifyRequest, bytes: Buffer): void => {
+    metrics.bytes("in", bytes.length);
+    bodies.set(request, bytes);
+  };
   readJson(app, "application/json", received);
   app.setErrorHandler((thrown, _request, reply) => explain(asError(thrown), reply, heard));
   app.setNotFoundHandler(() => {
@@ -103,7 +107,7 @@ function createApi(
     metrics.bytes("out", Number(reply.getHeader("content-length") ?? 0));
   });
   const limits = createLimits(settings);
-  const serving = { settings, deps, events, metrics, limits };
+  const serving = { settings, deps, events, metrics, limits, bodies };
   const waiting = cachedFor(deps.waiting, 1_000);
   app.get("/healthz", async () => ({ status: "ok" }));
   app.get("/readyz", async () => {
@@ -143,13 +147,15 @@ interface Serving {
   events: ApiEvents;
   metrics: ApiMetrics;
   limits: Limits;
+  /** As they came. */
+  bodies: WeakMap<FastifyRequest, Buffer>;
   waiting: () => Promise<number>;
 }
 
 function serve(app: FastifyInstance, route: Route, serving: Serving): void {
-  const { deps, events, metrics, waiting } = serving;
+  const { deps, events, metrics, bodies, waiting } = serving;
   const { queueLimit } = serving.settings;
-  const tokens = new WeakMap<FastifyRequest, string>();
+  const callers = new WeakMap<FastifyRequest, Caller>();
   const arrive = limitBodiesInFlight(MAX_ARRIVING);
   app.route({
     method: route.method,
@@ -158,7 +164,7 @@ function serve(app: FastifyInstance, route: Route, serving: Serving): void {
     ...(route.maxBytes && { bodyLimit: route.maxBytes }),
     // before the body is read, so that nobody makes this process read what it will refuse
     async onRequest(request) {
-      tokens.set(request, await authenticate(route, request, serving));
+      callers.set(request, await authenticate(route, request, serving));
       if (route.queues && queueLimit > 0 && (await waiting()) >= queueLimit) {
         const later = { "retry-after": BUSY_S };
         throw new HttpProblem(429, `${queueLimit} uploads wait already`, later, "queue_full");
@@ -168,16 +174,20 @@ function serve(app: FastifyInstance, route: Route, serving: Serving): void {
     async onResponse(request, reply) {
       const { method, url } = route;
       const ms = Math.round(reply.elapsedTime);
-      events.answered({ method, url, status: reply.statusCode, ms, token: tokens.get(request) ?? "" });
+      events.answered({ method, url, status: reply.statusCode, ms, token: callers.get(request)?.id ?? "" });
     },
     async handler(request, reply) {
       const { body, query, params, headers } = request;
+      const { id: tokenId, external } = callers.get(request)!;
       const answer = await route.handle(deps, {
         body,
         query,
         params,
         headers,
-        tokenId: tokens.get(request)!,
+        // without the mark that may stand before it
+        text: () => new TextDecoder().decode(bodies.get(request)),
+        tokenId,
+        external,
       });
       const source = route.url.slice(route.url.lastIndexOf("/") + 1);
       for (const outcome of answer.outcomes ?? []) metrics.event(source, outcome);
@@ -201,17 +211,22 @@ function refuseOthers(app: FastifyInstance, url: string, allowed: readonly strin
   });
 }
 
-/** @returns who it is, for the log: the id of the token, or who sent the message. */
+interface Caller {
+  /** For the log: the id of the token, or who sent the message. */
+  id: string;
+  external: boolean;
+}
+
 async function authenticate(
   route: Route,
   request: FastifyRequest,
   { deps, limits }: Serving,
-): Promise<string> {
+): Promise<Caller> {
   const { proofs = ["token"] } = route;
   const other = await authenticateSender(proofs, request.headers, deps.senders);
   if (other !== undefined) {
     await limits.consumeAddress(request.ip);
-    return other;
+    return { id: other, external: true };
   }
   const { authorization } = request.headers;
   const basic = proofs.includes("password");
@@ -229,7 +244,7 @@ async function authenticate(
     throw new HttpProblem(401, how, { "www-authenticate": basic ? 'Basic realm="maitred"' : "Bearer" });
   }
   await limits.consumeToken(stored.id, bearer.token);
-  if (stored.scopes.includes(route.scope)) return stored.id;
+  if (stored.scopes.includes(route.scope)) return { id: stored.id, external: false };
   throw new HttpProblem(403, `the token ${stored.id} lacks the scope ${route.scope}`);
 }
 

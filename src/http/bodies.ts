@@ -6,26 +6,20 @@ import { HttpProblem } from "./problem.ts";
  * Reads bodies as JSON, and nothing else: in UTF-8, as they are, without names that would change what objects are.
  *
  * @param type the media type to read so.
- * @param received told how many bytes a body had.
+ * @param received given each body, before it is read.
  */
-export function readJson(app: FastifyInstance, type: string, received: (bytes: number) => void): void {
+export function readJson(
+  app: FastifyInstance,
+  type: string,
+  received: (request: FastifyRequest, bytes: Buffer) => void,
+): void {
   const parse = app.getDefaultJsonParser("error", "error");
   app.addContentTypeParser(type, { parseAs: "buffer" }, (request, bytes: Buffer, done) => {
-    received(bytes.length);
+    received(request, bytes);
     const wrong = wrongWith(request, bytes);
     if (wrong) done(wrong);
     else parse(request, bytes.toString(), (error, body) => done(error && notJson(), body));
   });
-}
-
-/** A body that was read, as text. @throws {HttpProblem} where it is nested more deeply than what can be written, as what can be read may be. */
-export function textOf(body: unknown): string {
-  try {
-    return JSON.stringify(body) ?? "";
-  } catch (thrown) {
-    if (thrown instanceof RangeError) throw new HttpProblem(400, "the body is nested too deeply");
-    throw thrown;
-  }
 }
 
 function wrongWith({ headers }: FastifyRequest, bytes: Buffer): HttpProblem | undefined {

@@ -11,8 +11,8 @@ export type Proof = "token" | "password" | "signature" | "oidc";
 export interface ExternalSenders {
   /** Whether any topic of SNS is heard. */
   hearsSns: boolean;
-  /** The text that SNS published, verified, or undefined where the message was about the subscription itself. */
-  openSns(body: unknown): Promise<string | undefined>;
+  /** What SNS published, verified, and as SNS names it; undefined where the message was about the subscription itself. */
+  openSns(body: unknown): Promise<{ id: string; text: string } | undefined>;
   /** @throws {EventError} EVENT_REFUSED unless this topic of SNS is heard. */
   checkTopic(topic: unknown): void;
   /** The account that Pub/Sub pushes as. */

@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import { ModerationError } from "../errors.ts";
-import { textOf } from "./bodies.ts";
 import { HttpProblem } from "./problem.ts";
 import type { Route } from "./route.ts";
 
@@ -33,5 +32,13 @@ export function once(handle: Route["handle"]): Route["handle"] {
 }
 
 function digestOf(body: unknown): Buffer {
-  return createHash("sha256").update(textOf(body)).digest();
+  try {
+    return createHash("sha256")
+      .update(JSON.stringify(body) ?? "")
+      .digest();
+  } catch (thrown) {
+    // what can be read may be nested more deeply than what can be written
+    if (thrown instanceof RangeError) throw new HttpProblem(400, "the body is nested too deeply");
+    throw thrown;
+  }
 }

@@ -104,7 +104,8 @@ const OF_ALL: Route["answers"] = {
     schema: problem,
   },
   429: {
-    means: "This token asks too often, or too many uploads wait; Retry-After says when to come again",
+    means:
+      "This token asks too often, or too many uploads wait, or messages that are not understood; Retry-After says when to come again",
     schema: problem,
   },
   503: {

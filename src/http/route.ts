@@ -32,8 +32,12 @@ export interface ApiDeps extends IdempotencyKeys {
   findToken(id: string): Promise<StoredToken | undefined>;
   /** Commits what the events say, then queues what they make known; answers in their order. */
   take(events: readonly PhotoEvent[]): Promise<{ photoId: string | null; outcome: Outcome }[]>;
-  /** Puts a message aside that is not understood; false, and it is not kept, where too many of this source are already. */
-  keepBad(source: string, message: Bad): Promise<boolean>;
+  /**
+   * Puts a message aside that is not understood, unless it waits already. What was settled waits again.
+   *
+   * @param most of a source that may wait; "full" where they do, and it is not kept.
+   */
+  keepBad(source: string, message: Bad, most: number): Promise<"kept" | "waits" | "full">;
   /** How many uploads wait in the queue. */
   waiting(): Promise<number>;
   /** Undefined where no current photo has this id; fresh: none was open before. */
@@ -58,14 +62,18 @@ export interface Asked {
   query: unknown;
   params: unknown;
   headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** The body as it came. */
+  text(): string;
   tokenId: string;
+  /** Whether the caller proved itself otherwise than by a token of ours, or its message is to. */
+  external: boolean;
 }
 
 export interface Answer {
   status: number;
   body: unknown;
   headers?: Record<string, string>;
-  /** What became of events, to count; and "bad" once for what was put aside. */
+  /** What became of events, to count; and "bad" once where it was put aside now. */
   outcomes?: readonly (Outcome | "ignored" | "bad")[];
 }
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { eventBridgeMessage } from "../intake/eventbridge.ts";
-import { gcsMessage } from "../intake/gcs.ts";
+import { gcsMessage, pushedAs } from "../intake/gcs.ts";
 import { readJson } from "../intake/message.ts";
 import { newPhotos, parsePhotoList } from "../intake/photo-list.ts";
 import { s3Message } from "../intake/s3.ts";
@@ -10,7 +10,7 @@ import { isRawDelivery } from "./callers.ts";
 import * as examples from "./examples.ts";
 import { once } from "./once.ts";
 import { HttpProblem, problem } from "./problem.ts";
-import type { Answer, ApiDeps, PhotoRecord, Route } from "./route.ts";
+import type { Answer, PhotoRecord, Route } from "./route.ts";
 import {
   appeal,
   newAppeal,
@@ -70,6 +70,8 @@ export const routes: readonly Route[] = [
       examples.gcs,
     ),
     proofs: ["token", "oidc"],
+    handle: (deps, { body, text, external }) =>
+      takeNotification(deps, sources.gcs, { said: body, text, id: external ? pushedAs(body) : undefined }),
   },
   {
     ...intake(
@@ -81,11 +83,15 @@ export const routes: readonly Route[] = [
     proofs: ["signature", "password", "token"],
     text: true,
     headers: snsHeaders,
-    async handle(deps, { body, headers }) {
-      if (isRawDelivery(headers)) deps.senders.checkTopic(headers["x-amz-sns-topic-arn"]);
-      const published = isRawDelivery(headers) ? body : await openedBy(deps, body);
-      if (published === undefined) return takeAll(deps, { events: [], ignored: 1 });
-      return takeNotification(deps, sources.sns, body, published);
+    async handle(deps, { body, text, headers }) {
+      if (isRawDelivery(headers)) {
+        deps.senders.checkTopic(headers["x-amz-sns-topic-arn"]);
+        return takeNotification(deps, sources.sns, { said: body, text });
+      }
+      const published = await deps.senders.openSns(body);
+      if (!published) return takeAll(deps, { events: [], ignored: 1 });
+      const said = readJson(published.text, "Message");
+      return takeNotification(deps, sources.sns, { said, text, id: published.id });
     },
   },
   {
@@ -157,14 +163,8 @@ function intake(url: string, summary: string, source: Source, body: z.ZodType, e
       202: { means: "Committed; or kept, where putAside says why not all of it was", schema: noticed },
       400: { means: "This is no message of this source; nothing of it was taken", schema: problem },
     },
-    handle: (deps, { body }) => takeNotification(deps, source, body),
+    handle: (deps, { body, text }) => takeNotification(deps, source, { said: body, text }),
   };
-}
-
-/** What a signed message of SNS carries; nothing where it is about the subscription itself. */
-async function openedBy({ senders }: ApiDeps, body: unknown): Promise<unknown> {
-  const text = await senders.openSns(body);
-  return text === undefined ? undefined : readJson(text, "Message");
 }
 
 function found(record: PhotoRecord | undefined, otherwise: string): Answer {

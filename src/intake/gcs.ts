@@ -2,7 +2,7 @@ import { z } from "zod";
 import { EventError } from "../errors.ts";
 import { createdVersion } from "../version.ts";
 import { checkKey, isFolder, type Parsed, type Received, saidAt } from "./event.ts";
-import { bucketName, readShape } from "./shape.ts";
+import { bucketName, readShape, text } from "./shape.ts";
 
 const attributes = z.object({
   eventType: z.string(),
@@ -22,6 +22,7 @@ export const gcsMessage = z.object({
 export const gcsHallmark = z.object({
   message: z.object({ attributes: z.object({ eventType: z.string(), bucketId: z.string() }) }),
 });
+const pushed = z.object({ subscription: text(1_000), message: z.object({ messageId: text(1_000) }) });
 /** What is read of the object's own description, which is there unless the notification leaves it out. */
 const description = z.object({
   // what is longer would make a version that no table indexes
@@ -30,6 +31,12 @@ const description = z.object({
     .regex(/^[\w+/]{22}==$/, "expected base64 of 16 bytes")
     .optional(),
 });
+
+/** The name of a message that is the same in each delivery: Pub/Sub counts those in the body, beside the message itself. */
+export function pushedAs(body: unknown): string | undefined {
+  const { data } = pushed.safeParse(body);
+  return data && `${data.subscription} ${data.message.messageId}`;
+}
 
 /**
  * Reads one notification of Cloud Storage that Pub/Sub pushed. A photo of it is fetched over the S3 protocol that

@@ -39,7 +39,7 @@ export interface SnsNeighbours {
  * Opens a message of SNS: nothing of it is believed, and nothing is fetched for it, before its topic, age and addresses
  * were checked, and then its signature. A subscription is confirmed here.
  *
- * @returns the text that was published, or undefined where the message was about the subscription itself.
+ * @returns the text that was published and the message's id, or undefined where the message was about the subscription itself.
  * @throws {EventError} EVENT_INVALID where it is no message of SNS, EVENT_REFUSED where it is not to be believed.
  * @throws {UpstreamError} SENDER_UNAVAILABLE where SNS could not be asked.
  */
@@ -48,7 +48,7 @@ export async function openSns(
   rules: SnsRules,
   neighbours: SnsNeighbours,
   now: Date,
-): Promise<string | undefined> {
+): Promise<{ id: string; text: string } | undefined> {
   const message = readShape(snsMessage, body, "expected a message of SNS");
   checkTopic(message.TopicArn, rules.topics);
   checkAge(message.Timestamp, rules.maxAgeS, now);
@@ -61,7 +61,7 @@ export async function openSns(
   if (!isSigned(message, await neighbours.signingKey(certificate))) {
     throw refused("Signature: it is not that of this message");
   }
-  if (message.Type === "Notification") return message.Message;
+  if (message.Type === "Notification") return { id: message.MessageId, text: message.Message };
   if (subscribe) await neighbours.confirm(subscribe);
   neighbours.told({ topic: message.TopicArn, type: message.Type });
   return undefined;

@@ -28,7 +28,7 @@ export interface BadMessageFilter {
   resolved?: boolean;
 }
 
-/** Keeps messages; one that is kept already stays as it is. */
+/** Keeps messages of a queue, which names no two alike; one that is kept already stays as it is, also where it was settled. */
 export async function keepBadMessages(db: Pool, source: string, messages: readonly Bad[]): Promise<void> {
   await query(db, {
     name: "keep_bad_messages",
@@ -45,6 +45,47 @@ export async function keepBadMessages(db: Pool, source: string, messages: readon
       messages.map(({ sentAt }) => sentAt),
     ],
   });
+}
+
+/**
+ * Keeps a message that came over HTTP. One that was settled waits again, as it need not be the same one that came twice.
+ *
+ * @param most of this source that may wait.
+ * @returns "waits" where it did already, and stays as it is; "full" where as many as may wait do, and it is not kept.
+ */
+export async function keepBadMessage(
+  db: Pool,
+  source: string,
+  { messageId, body, code, detail, sentAt }: Bad,
+  most: number,
+): Promise<"kept" | "waits" | "full"> {
+  const kept = await query(db, {
+    name: "keep_bad_message",
+    text: `insert into bad_messages as b (source, message_id, body, bytes, code, detail, sent_at)
+      select $1, $2, $3, $4::integer, $5, $6, $7::timestamptz
+      where (select count(*) from bad_messages where source = $1 and resolved_at is null) < $8
+      on conflict (source, message_id) do update set resolved_at = null, resolution = null, received_at = now(),
+        code = excluded.code, detail = excluded.detail, attempts = b.attempts + 1, tried_at = now()
+      where b.resolved_at is not null
+      returning id`,
+    values: [
+      source,
+      messageId,
+      storable(body, MAX_BODY_BYTES),
+      Buffer.byteLength(body),
+      code,
+      storable(detail, MAX_DETAIL_BYTES),
+      sentAt,
+      most,
+    ],
+  });
+  if (kept.length > 0) return "kept";
+  const waits = await query(db, {
+    name: "bad_message_waits",
+    text: "select from bad_messages where source = $1 and message_id = $2 and resolved_at is null",
+    values: [source, messageId],
+  });
+  return waits.length > 0 ? "waits" : "full";
 }
 
 /** The oldest first, above the id `after`. */
@@ -76,13 +117,12 @@ export async function readBadMessage(
   return rows[0];
 }
 
-/** How many wait for somebody to replay or discard them; from this source, where one is given. */
-export async function countBadMessages(db: Pool, source?: string): Promise<number> {
+/** How many wait for somebody to replay or discard them. */
+export async function countBadMessages(db: Pool): Promise<number> {
   const rows = await query<{ count: number }>(db, {
     name: "count_bad_messages",
-    text: `select count(*)::integer as count from bad_messages
-      where resolved_at is null and ($1::text is null or source = $1)`,
-    values: [source ?? null],
+    text: "select count(*)::integer as count from bad_messages where resolved_at is null",
+    values: [],
   });
   return rows[0]!.count;
 }

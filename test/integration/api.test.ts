@@ -97,8 +97,6 @@ describe("a caller", () => {
     expect((await post("/v1/events/eventbridge", {})).status).toBe(400);
     const ec2 = { ...eventBridge("Object Created", record), source: "aws.ec2" };
     expect((await post("/v1/events/eventbridge", ec2)).body.detail).toMatch(/^source: expected aws.s3/);
-    const deep = `{"Records": [{"s3": ${'{"s3":'.repeat(50_000)}1${"}".repeat(50_000)}}]}`;
-    expect((await ask("POST", "/v1/events/s3", { raw: deep })).status).toBe(400);
     expect((await post("/v1/events/gcs", { message: {} })).body.detail).toMatch(/^message\./);
     expect((await ask("POST", "/v1/events/s3", { raw: "{" })).status).toBe(400);
     expect((await ask("POST", "/v1/events/s3")).status).toBe(400);

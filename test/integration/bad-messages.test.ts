@@ -42,6 +42,13 @@ describe("a message that was put aside", () => {
     expect(await countBadMessages(db.pool)).toBe(3);
   });
 
+  test("of a queue stays settled where it is delivered again", async ({ db }) => {
+    await keep(db, bad("m1", "hello"));
+    await db.pool.query("update bad_messages set resolved_at = now(), resolution = 'discarded'");
+    await keep(db, bad("m1", "hello"));
+    expect(await rows(db)).toMatchObject([{ resolution: "discarded" }]);
+  });
+
   test("is kept as far as it can be: at most a mebibyte, and no characters that no table holds", async ({
     db,
   }) => {

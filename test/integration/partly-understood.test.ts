@@ -115,7 +115,7 @@ test("over HTTP what is understood of a notification is taken, and it is put asi
   const { code, detail } = first.body.putAside;
   expect(rows).toEqual([{ source: "http:s3", body: JSON.stringify(message), code, detail, sent_at: null }]);
   const metrics = await (await fetch(`${url}/metrics`)).text();
-  expect(metrics).toContain('maitred_events_total{source="s3",outcome="bad"} 2');
+  expect(metrics).toContain('maitred_events_total{source="s3",outcome="bad"} 1');
   expect(metrics).toMatch(/^maitred_bad_messages 1$/m);
 });
 
@@ -146,24 +146,68 @@ test.for([
   },
 );
 
+test("what was settled and comes again waits again", async ({ start, db }) => {
+  const { post } = await start();
+  const message = { Records: [later] };
+  await post("/v1/events/s3", message);
+  for (const resolution of ["discarded", "replayed"]) {
+    await db.pool.query("update bad_messages set resolved_at = now(), resolution = $1", [resolution]);
+    expect(await post("/v1/events/s3", message)).toMatchObject({ status: 202, body: { putAside: {} } });
+    const { rows } = await db.pool.query("select resolved_at, resolution from bad_messages");
+    expect(rows).toEqual([{ resolved_at: null, resolution: null }]);
+  }
+  expect(await aside(db)).toMatchObject([{ body: JSON.stringify(message), attempts: 3 }]);
+});
+
+test("what is put aside is kept as it came, to its numbers, names that come twice, and depth", async ({
+  start,
+  db,
+}) => {
+  const { ask } = await start();
+  const record = JSON.stringify(later);
+  const deep = "[".repeat(100_000) + "]".repeat(100_000);
+  const bodies = [
+    `{"Records": [${record}], "at": 12345678901234567891}`,
+    `{"Records": [${record}], "at": 12345678901234567892}`,
+    `{"Records": [], "Records": [${record}], "name": "caf\\u00e9"}`,
+    `{"Records": [${record}], "deep": ${deep}}`,
+    `{"Records": [${record}], "many": [${"1e20,".repeat(150_000)}0]}`,
+  ];
+  // a replay would take no mark of the order of bytes
+  for (const raw of [...bodies, `\uFEFF${bodies[0]}`])
+    expect(await ask("POST", "/v1/events/s3", { raw })).toMatchObject({ status: 202 });
+  expect((await aside(db)).map(({ body }) => body)).toEqual(bodies);
+});
+
 test("a source of which a thousand wait is refused what is not understood, and nothing of it is taken", async ({
   start,
   db,
 }) => {
   const { post } = await start();
+  const before = { Records: [later] };
+  await post("/v1/events/s3", before);
   await db.pool.query(
     `insert into bad_messages (source, message_id, body, bytes, code, detail)
-      select 'http:s3', n, 'x', 1, 'EVENT_INVALID', 'of before' from generate_series(1, 1000) n`,
+      select 'http:s3', n, 'x', 1, 'EVENT_INVALID', 'of before' from generate_series(2, 1000) n`,
   );
   const message = { Records: [good("1"), later] };
-  expect(await post("/v1/events/s3", message)).toMatchObject({
-    status: 400,
-    body: { code: "EVENT_INVALID", detail: expect.stringMatching(/^Records\[1\]/) },
+  const refused = await post("/v1/events/s3", message);
+  expect(refused).toMatchObject({
+    // which a sender tries again, as it does not after 400
+    status: 429,
+    body: {
+      code: "EVENT_INVALID",
+      detail: expect.stringMatching(
+        /^Records\[1\].*1000 messages of http:s3 wait already: see maitred events$/,
+      ),
+    },
   });
+  expect(refused.headers.get("retry-after")).toBe("300");
   expect(await keys(db)).toEqual([]);
   const other = eventBridge("Object Created", { key: "a", sequencer: null });
   expect((await post("/v1/events/eventbridge", other)).status).toBe(202);
   expect((await post("/v1/events/s3", { Records: [good("1")] })).status).toBe(202);
+  expect((await post("/v1/events/s3", before)).status).toBe(202);
   await db.pool.query("update bad_messages set resolved_at = now(), resolution = 'discarded' where id = 1");
   expect((await post("/v1/events/s3", message)).status).toBe(202);
 });

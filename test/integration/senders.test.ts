@@ -195,6 +195,17 @@ describe("a message of SNS", () => {
     ]);
   });
 
+  test("is put aside once, by the name that SNS signed, whatever is unsigned beside it", async ({
+    start,
+    db,
+  }) => {
+    const { post } = await start();
+    const wrong = signer.sign(notification({ Records: [{ ...s3.Records[0], eventVersion: "3.0" }] }));
+    for (const junk of [1, 2, 3]) expect((await post({ ...wrong, junk })).status).toBe(202);
+    const { rows } = await db.pool.query("select message_id from bad_messages");
+    expect(rows).toEqual([{ message_id: wrong["MessageId"] }]);
+  });
+
   test("confirms the subscription of a topic that is heard, and no other's", async ({ start }) => {
     const { post, asked } = await start();
     const asks = signer.sign(subscription("SubscriptionConfirmation"));
@@ -386,11 +397,11 @@ describe("a push of Pub/Sub", () => {
         .sign(key);
     return { keySet: JSON.stringify({ keys: [jwk] }), sign };
   }
-  const push = async ({ url }: Running, token: string): Promise<[number, string]> => {
+  const push = async ({ url }: Running, token: string, body: object = message): Promise<[number, string]> => {
     const response = await fetch(`${url}/v1/events/gcs`, {
       method: "POST",
       headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
-      body: JSON.stringify(message),
+      body: JSON.stringify(body),
     });
     return [response.status, ((await response.json()) as { detail?: string }).detail ?? ""];
   };
@@ -411,6 +422,26 @@ describe("a push of Pub/Sub", () => {
     expect(await push(running, await sign({ iss: "accounts.google.com" }))).toEqual([200, ""]);
     expect(await push(running, running.token)).toEqual([200, ""]);
     expect(fetched).toBe(1);
+  });
+
+  test("is put aside once, however Pub/Sub counts its deliveries; with a token of ours its text alone names it", async ({
+    start,
+    serve,
+    db,
+  }) => {
+    const { keySet, sign } = await google();
+    const googleKeys = await serve((_request, response) => response.end(keySet));
+    const running = await start({ env, googleKeys });
+    const wrong = gcsPush("OBJECT_FINALIZE", "a\0b", 7);
+    const deliver = (token: string, deliveryAttempt: number) =>
+      push(running, token, { ...wrong, deliveryAttempt });
+    for (const attempt of [1, 2, 3]) expect(await deliver(await sign(), attempt)).toEqual([202, ""]);
+    const kept = async () => (await db.pool.query("select message_id from bad_messages order by id")).rows;
+    const named = { message_id: `${wrong.subscription} ${wrong.message.messageId}` };
+    expect(await kept()).toEqual([named]);
+    for (const attempt of [1, 1, 2]) expect((await deliver(running.token, attempt))[0]).toBe(202);
+    const digest = { message_id: expect.stringMatching(/^[\da-f]{64}$/) };
+    expect(await kept()).toEqual([named, digest, digest]);
   });
 
   test("is refused with any other, and told why", async ({ start, serve, db }) => {

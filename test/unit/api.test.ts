@@ -26,7 +26,7 @@ function depsWith(over: Partial<ApiDeps>): ApiDeps {
   return {
     findToken: async () => ({ id, name: "ann", hash, scopes: ["ingest"] }),
     take: async () => [],
-    keepBad: async () => true,
+    keepBad: async () => "kept",
     waiting: async () => 0,
     openAppeal: nothing,
     readPhoto: nothing,

@@ -27,7 +27,7 @@ async function open(message: unknown, { topics = [TOPIC], now = new Date() } = {
     () => undefined,
     (error: { code: string; message: string }) => error,
   );
-  return { published: refusal ? undefined : await opened, refusal, asked, told };
+  return { published: refusal ? undefined : (await opened)?.text, refusal, asked, told };
 }
 
 describe.each(["1", "2"])("of signature version %s", (SignatureVersion) => {
