@@ -44,15 +44,19 @@ export function createLimits({ rateLimit, authLimit }: LimitSettings): Limits {
   return {
     async checkAttempt(address, token) {
       if (authLimit === 0 || wereGood.has(nameOf(token))) return;
-      const spent = [await failures.get(networkOf(address)), await allFailures.get("")].find(
-        (each) => each !== null && each.remainingPoints <= 0,
-      );
-      if (spent) throw tooMany("too many wrong tokens came from this address", spent, "guessing");
+      const own = await failures.get(networkOf(address));
+      const all = await allFailures.get("");
+      if (own && own.remainingPoints <= 0)
+        throw tooMany("too many wrong tokens came from this address", own, "guessing");
+      if (all && all.remainingPoints <= 0)
+        throw tooMany("too many wrong tokens came from all addresses together", all, "guessing");
     },
     async recordFailure(address, token) {
       wereGood.delete(nameOf(token));
       if (authLimit === 0) return;
-      await Promise.all([failures.penalty(networkOf(address)), allFailures.penalty("")]);
+      const { consumedPoints } = await failures.penalty(networkOf(address));
+      // many may be looked up at once before the first of them counts: one address is not to spend the limit of all
+      if (consumedPoints <= authLimit) await allFailures.penalty("");
     },
     async consumeToken(id, token) {
       if (authLimit > 0) remember(wereGood, nameOf(token));

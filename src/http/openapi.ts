@@ -105,7 +105,7 @@ const OF_ALL: Route["answers"] = {
   },
   429: {
     means:
-      "This token asks too often, or too many uploads wait, or messages that are not understood; Retry-After says when to come again",
+      "This token asks too often, too many wrong ones came, or too many uploads wait, or messages that are not understood; Retry-After says when to come again",
     schema: problem,
   },
   503: {

@@ -75,6 +75,16 @@ describe("an address that sent too many wrong tokens", () => {
       else await wrong(address, "x");
     }
     expect(refused).toBe(800);
+    expect((await refusal(guess("1.2.3.4", "x")))?.message).toMatch(/from all addresses together$/);
+  });
+
+  test("keeps no other out by asking all at once, before the first answer", async () => {
+    const { checkAttempt: guess, recordFailure: wrong } = createLimits({ rateLimit: 0, authLimit: 2 });
+    const burst = Array.from({ length: 1_000 }, (_, n) => `x${n}`);
+    await Promise.all(burst.map((token) => guess("1.2.3.4", token)));
+    await Promise.all(burst.map((token) => wrong("1.2.3.4", token)));
+    expect((await refusal(guess("1.2.3.4", "z")))?.message).toMatch(/from this address$/);
+    expect(await refusal(guess("1.2.3.5", "z"))).toBeUndefined();
   });
 });
 
