@@ -24,12 +24,12 @@ export async function startSession(
 /**
  * The session with this id, while it holds: it has neither ended, nor been unused for `idleS`, nor was its token revoked.
  *
- * @param use whether this counts as use of it.
+ * @param usedWith hash of the secret that it is used with now; undefined: to look is no use of it. A wrong one uses nothing.
  */
 export async function findSession(
   db: Pool,
   id: string,
-  { idleS, use }: { idleS: number; use: boolean },
+  { idleS, usedWith }: { idleS: number; usedWith: Uint8Array | undefined },
 ): Promise<StoredSession | undefined> {
   const [session] = await query<StoredSession & { stale: boolean }>(db, {
     name: "find_session",
@@ -39,11 +39,11 @@ export async function findSession(
   });
   if (!session) return undefined;
   const { stale, ...found } = session;
-  if (stale && use) {
+  if (stale && usedWith) {
     await query(db, {
       name: "touch_session",
-      text: `update desk_sessions set seen_at = now() where id = $1 and seen_at < now() - ${RENEWED}`,
-      values: [id, idleS],
+      text: `update desk_sessions set seen_at = now() where id = $1 and hash = $3 and seen_at < now() - ${RENEWED}`,
+      values: [id, idleS, usedWith],
     });
   }
   return found;

@@ -60,7 +60,7 @@ export function openDesk(
     access: {
       redeem,
       startSession: (session) => startSession(db, session, config.deskSessionS),
-      findSession: (id, use) => findSession(db, id, { idleS: config.deskIdleS, use }),
+      findSession: (id, usedWith) => findSession(db, id, { idleS: config.deskIdleS, usedWith }),
       endSession: (id, by, did) => endSession(db, id, by, did),
     },
     oidc,

@@ -141,6 +141,11 @@ test("a session that a person uses does not become idle; one whose page asks by 
     );
   await ask({ "x-maitred-desk": "idle" });
   expect(await seen()).toBe(false);
+  // nor may whoever knows its id, which is no secret
+  const stranger = askerOf(desk.url, ann.cookie.replace(/_.*/, `_${"A".repeat(43)}`));
+  const heard = await stranger("GET", "/desk/api/review/queue", undefined, { "x-maitred-desk": "1" });
+  expect(heard.status).toBe(401);
+  expect(await seen()).toBe(false);
   // what a browser keeps open, or fetches as a picture, has no header
   const leave = new AbortController();
   const live = await fetch(`${desk.url}/desk/api/live`, {

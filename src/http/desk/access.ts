@@ -49,8 +49,8 @@ export interface AccessDeps {
   redeem(code: string, address: string): Identity | undefined;
   /** @returns when it ends, as ISO 8601, and the name that this person, and nobody else, has from now on. */
   startSession(session: Identity & { id: string; hash: Buffer }): Promise<{ endsAt: string; name: string }>;
-  /** The session with this id, while it holds. @param use whether this counts as use of it. */
-  findSession(id: string, use: boolean): Promise<StoredSession | undefined>;
+  /** The session with this id, while it holds. @param usedWith hash of the secret that it is used with; undefined: it is not used. */
+  findSession(id: string, usedWith: Uint8Array | undefined): Promise<StoredSession | undefined>;
   endSession(id: string, by: string, did: "signed-out" | "revoked"): Promise<boolean>;
 }
 
@@ -89,7 +89,7 @@ export function createAccess(settings: AccessSettings, deps: AccessDeps, limits:
     const own = readCookie(cookie);
     if (!own || wrong.has(cookie)) return undefined;
     if (limited) await cookies.checkAttempt(request.ip, cookie);
-    const stored = await deps.findSession(own.id, isUse(request));
+    const stored = await deps.findSession(own.id, isUse(request) ? hashOf(own.secret) : undefined);
     if (!stored || !isSecret(own.secret, stored.hash)) {
       remember(wrong, cookie);
       await cookies.recordFailure(request.ip, cookie);

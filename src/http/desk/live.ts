@@ -68,7 +68,7 @@ export function serveLive(
   async function check(): Promise<void> {
     for (const [reply, { session }] of [...pages]) {
       // to be open is no use: what a person does asks for something else
-      if (await deps.access.findSession(session, false)) write(reply, eventOf("beat", "{}"));
+      if (await deps.access.findSession(session, undefined)) write(reply, eventOf("beat", "{}"));
       else {
         reply.raw.end(eventOf("end", "{}"));
         forget(reply);
