@@ -22,7 +22,7 @@ export async function startSession(
 }
 
 /**
- * The session with this id, while it holds: it has neither ended, nor been unused for `idleS`, nor was its token revoked.
+ * The session with this id, while it holds: it has neither ended, nor been unused for `idleS`, nor is its token revoked or gone.
  *
  * @param usedWith hash of the secret that it is used with now; undefined: to look is no use of it. A wrong one uses nothing.
  */
@@ -80,7 +80,8 @@ export async function endSession(
 
 function holds(idleS: string): string {
   return `s.ended_at is null and s.ends_at > now() and s.seen_at > now() - make_interval(secs => ${idleS})
-    and not exists (select from tokens t where 'token:' || t.id = s.subject and t.revoked_at is not null)`;
+    and (s.subject not like 'token:%'
+      or exists (select from tokens t where 'token:' || t.id = s.subject and t.revoked_at is null))`;
 }
 
 const COLUMNS = `s.id, s.hash, s.subject, s.name, s.roles, to_json(s.started_at) as "startedAt",

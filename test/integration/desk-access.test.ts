@@ -88,17 +88,18 @@ test("what another site makes a browser send is refused", async ({ openDesk }) =
   expect((await far.ask("POST", "/desk/api/session", { token: "x" }, { origin })).status).toBe(403);
 });
 
-test("a session ends with its token, by an operator, when it is idle and when its time is over", async ({
+test("a session ends with its token, revoked or gone, by an operator, when it is idle and when its time is over", async ({
   openDesk,
   db,
 }) => {
   const desk = await openDesk();
   const oda = await desk.signIn("oda", "operate");
-  const [ann, bob, cat, dan] = [
+  const [ann, bob, cat, dan, eve] = [
     await desk.signIn("ann", "review"),
     await desk.signIn("bob", "review"),
     await desk.signIn("cat", "review"),
     await desk.signIn("dan", "review"),
+    await desk.signIn("eve", "review"),
   ];
   const holds = async (person: typeof ann) =>
     (await person.ask("GET", "/desk/api/review/queue")).status === 200;
@@ -109,6 +110,7 @@ test("a session ends with its token, by an operator, when it is idle and when it
     "bob",
     "cat",
     "dan",
+    "eve",
     "oda",
   ]);
   await revokeToken(db.pool, ann.tokenId);
@@ -119,8 +121,10 @@ test("a session ends with its token, by an operator, when it is idle and when it
     "update desk_sessions set seen_at = now() - interval '2 hours 1 minute' where name = 'cat'",
   );
   await db.pool.query("update desk_sessions set ends_at = now() where name = 'dan'");
+  await db.pool.query("delete from tokens where id = $1", [eve.tokenId]);
 
-  expect(await Promise.all([ann, bob, cat, dan, oda].map(holds))).toEqual([false, false, false, false, true]);
+  for (const person of [ann, bob, cat, dan, eve]) expect(await holds(person)).toBe(false);
+  expect(await holds(oda)).toBe(true);
   const left = (await oda.ask("GET", "/desk/api/sessions")).body.sessions;
   expect(left).toMatchObject([{ name: "oda", own: true, by: `token:${oda.tokenId}` }]);
 });
