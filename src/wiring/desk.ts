@@ -77,9 +77,9 @@ export function openDesk(
     photos: (ids) => readDeskPhotos(db, ids),
     wholePhoto: (id) => readWholePhoto(db, id),
     search: (search) => searchPhotos(db, search),
-    picture: async (id, size, signal) => pictures.draw(await known(id), SIDES[size], signal),
-    async heat(id, signal) {
-      const { scores, map, nobody } = await pictures.explain(await known(id), signal);
+    picture: async (id, size) => pictures.draw(await known(id), SIDES[size]),
+    async heat(id) {
+      const { scores, map, nobody } = await pictures.explain(await known(id));
       const { width, height, values } = map;
       const peak = peakOf(map);
       return {

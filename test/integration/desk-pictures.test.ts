@@ -9,7 +9,6 @@ import { heat } from "../../src/http/desk/schemas.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import { openExplainer } from "../../src/wiring/explain.ts";
-import { openPictures } from "../../src/wiring/pictures.ts";
 import { test as base, type Judged, judged, type Person } from "../desk.ts";
 import type { Database } from "../fixtures.ts";
 import { makeModel } from "../models.ts";
@@ -156,27 +155,6 @@ test("what cannot be had or read says why, and so does a store that is away", as
       detail: "STORE_UNAVAILABLE: nowhere/42/0.jpg: NoSuchBucket: check the bucket and MAITRED_S3_ENDPOINT",
     },
   });
-});
-
-test("however many heat maps wait, photos are shown", async ({ configFor, folder }) => {
-  copyFileSync(join(inject("samples"), "menu-1.jpg"), join(folder, "0.jpg"));
-  const scope = new Scope();
-  let explain = (_reason: Error): void => {};
-  const explained = new Promise<never>((_resolve, reject) => {
-    explain = reject;
-  });
-  const pictures = openPictures(configFor("postgres", { MAITRED_FOLDERS: folder }), scope, () => explained);
-  const photo = { store: "folder", bucket: folder, key: "0.jpg", version: "" } as const;
-  const signal = AbortSignal.timeout(60_000);
-  const heats = Array.from({ length: 500 }, () =>
-    pictures.explain(photo, signal).catch((error: Error) => error.message),
-  );
-  expect((await sharp(await pictures.draw(photo, 64, signal)).metadata()).height).toBe(64);
-  explain(new Error("no model"));
-  expect(new Set(await Promise.all(heats))).toEqual(
-    new Set(["no model", "too many pictures wait: try again"]),
-  );
-  await scope.close();
 });
 
 test("the heat map is told by its cells, which are highest where a human is, in a few kilobytes", async ({

@@ -85,9 +85,9 @@ export interface DeskDeps {
   wholePhoto(id: string): Promise<DeskWholePhoto | undefined>;
   search(search: Search): Promise<Found>;
   /** A JPEG. @throws {PhotoError} or {UpstreamError} as fetching and decoding do. */
-  picture(photo: string, size: keyof typeof SIDES, signal: AbortSignal): Promise<Uint8Array>;
+  picture(photo: string, size: keyof typeof SIDES): Promise<Uint8Array>;
   /** Where in it the model sees a human. @throws as `picture` does; {ConfigError} where the model does not say. */
-  heat(photo: string, signal: AbortSignal): Promise<z.infer<typeof heat>>;
+  heat(photo: string): Promise<z.infer<typeof heat>>;
   /** Has a photo judged again. */
   rerun(photo: string, by: string): Promise<"queued" | "gone" | "moderator">;
   /** Erases all that is known of the object of a photo; undefined where there is no such photo. */

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { ConfigError, PhotoError } from "../../errors.ts";
@@ -7,13 +8,20 @@ import type { Access } from "./access.ts";
 import type { DeskDeps } from "./deps.ts";
 import { linkHolds, SIZES } from "./links.ts";
 import { id as photoId } from "./schemas.ts";
+import { createTurns } from "./turns.ts";
 
-/** Serves what links lead to: a link opens its picture for the session that it was made for, while it holds. */
+/**
+ * Serves what links lead to: a link opens its picture for the session that it was made for, while it holds. A few are made at
+ * once, so that whatever is asked for takes bounded memory, and people take turns.
+ */
 export function servePictures(
   app: FastifyInstance,
   access: Access,
   deps: Pick<DeskDeps, "picture" | "heat">,
 ): void {
+  const drawn = createTurns(PICTURES_AT_ONCE, MAX_WAITING);
+  // one after the other, and beside the others, which are faster and are not to wait for them
+  const explained = createTurns(1, MAX_EXPLAINED);
   app.get("/desk/api/pictures/:id/:size", { exposeHeadRoute: false }, async (request, reply) => {
     const session = await access.require(request, "any");
     const { id, size } = readShape(asked, request.params, "expected a photo and a size");
@@ -21,10 +29,11 @@ export function servePictures(
     const leftS = linkHolds(session.secret, { photo: id, size, ...about, signature: sign }, new Date());
     if (leftS === undefined)
       throw new HttpProblem(403, "the link is too old, or not of this session: ask for the photo again");
-    const left = new AbortController();
-    // whoever scrolls by wants the next ones, and not these
-    reply.raw.once("close", () => left.abort());
-    const made = size === "heat" ? deps.heat(id, left.signal) : deps.picture(id, size, left.signal);
+    const made = (size === "heat" ? explained : drawn)<unknown>(session.name, async () => {
+      // whoever scrolls by wants the next ones, and not these
+      if (reply.raw.destroyed) throw new PhotoError("GONE", "nobody waits for it any more");
+      return size === "heat" ? deps.heat(id) : deps.picture(id, size);
+    });
     const answer = await made.catch((thrown: unknown) => {
       throw asProblem(thrown);
     });
@@ -47,3 +56,10 @@ const proof = z.object({
   until: z.coerce.number().int(),
   sign: z.string().max(100),
 });
+
+/** Pictures that are made at once. */
+export const PICTURES_AT_ONCE = availableParallelism() + 2;
+/** Some pages of pictures, of one person. */
+const MAX_WAITING = 500;
+/** A page asks for one at a time. */
+const MAX_EXPLAINED = 50;
