@@ -1,11 +1,13 @@
-import fastify, { type FastifyInstance } from "fastify";
+import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Access, StoredSession } from "../../src/http/desk/access.ts";
 import type { QueueCounts } from "../../src/http/desk/deps.ts";
 import { serveLive } from "../../src/http/desk/live.ts";
 
 const LOOK_MS = 1_000;
-const access = { require: async () => ({ id: "s1" }) } as unknown as Access;
+const access = {
+  require: async ({ headers }: FastifyRequest) => ({ id: "s1", name: headers["x-who"] ?? "ann" }),
+} as unknown as Access;
 const waiting = (photos: number): QueueCounts => ({ kinds: { human: photos }, held: 0 });
 let app: FastifyInstance;
 
@@ -35,6 +37,7 @@ async function serve(counts: () => Promise<QueueCounts>, signedIn = false) {
   const url = await app.listen({ port: 0, host: "127.0.0.1" });
   return {
     failed,
+    url: `${url}/desk/api/live`,
     async open() {
       const ending = new AbortController();
       const response = await fetch(`${url}/desk/api/live`, { signal: ending.signal });
@@ -98,4 +101,23 @@ test("a page hears that the server is there though nothing changes, until its se
   await vi.advanceTimersByTimeAsync(3 * LOOK_MS);
   expect(await page.next()).toBe("event: beat\ndata: {}\n\n");
   await page.close();
+});
+
+test("a person who opens many pages, one after the other or at once, keeps no other from theirs", async () => {
+  let [asked, answer] = [0, () => {}];
+  const answered = new Promise<void>((resolve) => (answer = resolve));
+  const { url } = await serve(async () => {
+    if (++asked === 500) answer();
+    await answered;
+    return waiting(1);
+  });
+  const ending = new AbortController();
+  const open = (who: string) => fetch(url, { headers: { "x-who": who }, signal: ending.signal });
+  const vics = await Promise.all(Array.from({ length: 500 }, () => open("vic")));
+  expect(vics.filter(({ status }) => status === 200)).toHaveLength(20);
+  const refused = await open("vic");
+  expect(refused.status).toBe(429);
+  expect(await refused.json()).toMatchObject({ message: "20 pages of yours are open already: close one" });
+  expect((await open("bob")).status).toBe(200);
+  ending.abort();
 });

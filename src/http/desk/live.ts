@@ -22,7 +22,7 @@ export function serveLive(
   },
   lookMs = 2_000,
 ): void {
-  const pages = new Map<FastifyReply, { session: string; operate: boolean }>();
+  const pages = new Map<FastifyReply, { session: string; name: string; operate: boolean }>();
   let latest = "";
   let timer: NodeJS.Timeout | undefined;
   let beats = 0;
@@ -78,11 +78,13 @@ export function serveLive(
 
   app.get("/desk/api/live", { exposeHeadRoute: false }, async (request, reply) => {
     const session = await access.require(request, "any");
-    if (pages.size >= MAX_PAGES)
-      throw new HttpProblem(503, "too many pages are open", { "retry-after": "30" });
     const operate = (request.query as { with?: unknown }).with === "operate";
     const counts = JSON.stringify(await deps.counts());
     const now = operate ? eventOf("operate", JSON.stringify(await operating(deps))) : "";
+    // nothing is waited for any more, so that those who ask at once do not pass together
+    if (pages.size >= MAX_PAGES) throw new HttpProblem(503, "too many pages are open", LATER);
+    if ([...pages.values()].filter(({ name }) => name === session.name).length >= MAX_OWN_PAGES)
+      throw new HttpProblem(429, `${MAX_OWN_PAGES} pages of yours are open already: close one`, LATER);
     reply.hijack();
     // whoever left meanwhile closes nothing any more, and would be kept for ever
     if (reply.raw.destroyed) return;
@@ -94,7 +96,7 @@ export function serveLive(
       "x-accel-buffering": "no",
     });
     reply.raw.write(eventOf("queue", counts) + now);
-    pages.set(reply, { session: session.id, operate });
+    pages.set(reply, { session: session.id, name: session.name, operate });
     reply.raw.once("close", () => forget(reply));
     if (pages.size === 1) {
       latest = counts;
@@ -113,6 +115,9 @@ function eventOf(name: string, data: string): string {
 }
 
 const MAX_PAGES = 500;
+/** Of one person. A tab that nobody sees has none. */
+const MAX_OWN_PAGES = 20;
+const LATER = { "retry-after": "30" };
 const MAX_UNREAD_BYTES = 64_000;
 /** Looks between two checks of who is still signed in. */
 const BEATS = 3;
