@@ -112,9 +112,15 @@ export interface Client {
 /**
  * Speaks with `maitred api`. Nothing is repeated: an ApiError says when the caller may.
  *
- * @throws {TypeError} where the token cannot be one.
+ * @throws {TypeError} where the token cannot be one, or the address cannot, or has user and password.
  */
 export function createClient({ url, token, timeoutMs = 10_000 }: ClientOptions): Client {
+  const address = URL.canParse(url) ? new URL(url) : undefined;
+  // fetch would say the password in the message of its error
+  if (!address || !/^https?:$/.test(address.protocol) || address.username || address.password)
+    throw new TypeError(
+      "url: expected an address such as https://maitred.example, without user and password",
+    );
   const base = url.replace(/\/+$/, "");
   // as files and secret stores end what they hold
   const bearer = token.trim();

@@ -101,6 +101,18 @@ describe("the client", () => {
     }
   });
 
+  test("says no address that cannot be one, or that holds a password, which fetch would say", () => {
+    for (const wrong of [
+      "https://user:hunter2@maitred.example",
+      "https://user:hunter2@mai tred",
+      "user:hunter2@x",
+    ]) {
+      expect(() => createClient({ url: wrong, token: "mtd_x" })).toThrow(
+        /^url: expected an address such as https:\/\/maitred.example, without user and password$/,
+      );
+    }
+  });
+
   test("says why something was refused, as the API says it", async ({ api }) => {
     const { url, token } = await api();
     const refused = createClient({ url, token: `${token}x` }).readPhoto("1");
