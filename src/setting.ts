@@ -30,7 +30,7 @@ export function list(env: string, each: RegExp, help: string): Setting<readonly 
       const texts = raw.split(",").map((text) => text.trim());
       const wrong = texts.find((text) => !each.test(text));
       if (wrong === undefined) return texts;
-      throw new Error(`${env}: expected ${help}, got ${JSON.stringify(wrong)}`);
+      throw new Error(`${env}: expected ${help}, got ${quoted(wrong)}`);
     },
   };
 }
@@ -68,6 +68,22 @@ export function serverUrl(env: string, schemes: readonly string[], help: string)
   };
 }
 
+/** Where a server of the web is, without user and password, as such a server asks for other proof. */
+export function webUrl(env: string, help: string): Setting<string> {
+  return {
+    env,
+    help,
+    fallback: "",
+    read(raw) {
+      const url = URL.canParse(raw) ? new URL(raw) : undefined;
+      if (url && /^https?:$/.test(url.protocol) && !url.username && !url.password) return raw;
+      throw new Error(
+        `${env}: expected an https:// or http:// URL without user and password, got ${quoted(raw)}`,
+      );
+    },
+  };
+}
+
 /** Scheme, host and port of a web address, and nothing more. */
 export function origin(env: string, help: string): Setting<string> {
   return {
@@ -77,11 +93,14 @@ export function origin(env: string, help: string): Setting<string> {
     read(raw) {
       const url = URL.canParse(raw) ? new URL(raw) : undefined;
       if (url && /^https?:$/.test(url.protocol) && raw.replace(/\/$/, "") === url.origin) return url.origin;
-      throw new Error(
-        `${env}: expected an address such as https://photos.example.com, got ${JSON.stringify(raw)}`,
-      );
+      throw new Error(`${env}: expected an address such as https://photos.example.com, got ${quoted(raw)}`);
     },
   };
+}
+
+/** What came, without what may be a password in it. */
+function quoted(raw: string): string {
+  return JSON.stringify(raw.replace(/\/\/.*@/, "//***@"));
 }
 
 /** Addresses, and networks as 10.0.0.0/8, with commas between. */

@@ -1,4 +1,4 @@
-import { choice, int, list, origin, secret, text } from "../setting.ts";
+import { choice, int, list, origin, secret, text, webUrl } from "../setting.ts";
 
 /** Settings of the desk, and of who may sign in to it; in the table of docs/desk.md. */
 export const desk = {
@@ -34,7 +34,7 @@ export const desk = {
     50,
     "of a thousand shown or hidden photos, how many are audited",
   ),
-  oidcIssuer: text("MAITRED_OIDC_ISSUER", "", "OpenID Connect provider that signs people in; empty: none"),
+  oidcIssuer: webUrl("MAITRED_OIDC_ISSUER", "OpenID Connect provider that signs people in; empty: none"),
   oidcClientId: text("MAITRED_OIDC_CLIENT_ID", "", "the desk's id there"),
   oidcClientSecret: secret(
     text("MAITRED_OIDC_CLIENT_SECRET", "", "and its secret; empty: it is a public client"),

@@ -1,4 +1,4 @@
-import { choice, int, list, networks, text } from "../setting.ts";
+import { choice, int, list, networks, text, webUrl } from "../setting.ts";
 
 /** Settings of what takes events and answers questions; in the table of docs/intake.md. */
 export const intake = {
@@ -60,10 +60,10 @@ export const intake = {
   ),
   sqsQueues: list(
     "MAITRED_SQS_QUEUES",
-    /^https?:\/\/[^/@]+\/\S+$/,
+    /^https?:\/\/[^/@]+\/[^\s@]+$/,
     "URLs of the SQS queues to listen to, with commas between",
   ),
-  sqsEndpoint: text("MAITRED_SQS_ENDPOINT", "", "SQS-compatible server; empty: the host of each queue's URL"),
+  sqsEndpoint: webUrl("MAITRED_SQS_ENDPOINT", "SQS-compatible server; empty: the host of each queue's URL"),
   sqsReceives: int(
     "MAITRED_SQS_RECEIVES",
     4,

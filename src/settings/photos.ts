@@ -1,10 +1,10 @@
-import { choice, text } from "../setting.ts";
+import { choice, text, webUrl } from "../setting.ts";
 
 /** Settings of where photos lie, and of what is logged. */
 export const photos = {
   folders: text("MAITRED_FOLDERS", "", "folders that photos may be read from, separated by ':'"),
   keyTemplate: text("MAITRED_KEY_TEMPLATE", "", "what a key tells, such as {listing}/{name}"),
-  s3Endpoint: text("MAITRED_S3_ENDPOINT", "", "S3-compatible server; empty: AWS"),
+  s3Endpoint: webUrl("MAITRED_S3_ENDPOINT", "S3-compatible server; empty: AWS"),
   s3Region: text(
     "MAITRED_S3_REGION",
     "us-east-1",

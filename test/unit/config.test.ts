@@ -60,6 +60,23 @@ describe("readConfig", () => {
     }
   });
 
+  test.each([
+    "MAITRED_S3_ENDPOINT",
+    "MAITRED_SQS_ENDPOINT",
+    "MAITRED_OIDC_ISSUER",
+    "MAITRED_DESK_URL",
+    "MAITRED_SQS_QUEUES",
+  ])("takes no password in %s, and does not show it", (name) => {
+    const read = (url: string) => () => readConfig({ [name]: url });
+    for (const host of ["x.example:9000/a", "x.example:no port/a"]) {
+      expect(read(`https://me:hun/ter2@${host}`)).toThrow(
+        new RegExp(`^${name}: expected .* got "https://\\*\\*\\*@${host}"$`),
+      );
+    }
+    expect(read("https://me@x.example/a")).toThrow(`${name}: expected`);
+    expect(read("x.example")).toThrow(`${name}: expected`);
+  });
+
   test("cannot be changed once read", () => {
     expect(Object.isFrozen(readConfig({}))).toBe(true);
   });
