@@ -77,7 +77,10 @@ export const photoParams = z.object({
 
 export const newAppeal = z.strictObject({
   reason: text(1_000).describe("what is wrong with the verdict, for the moderator"),
-  by: text(200).optional().describe("who objects, such as uploader:77; without it the token"),
+  by: text(200)
+    .refine((by) => !/^token[: ]/i.test(by), "expected whoever objects to be no token, such as uploader:77")
+    .optional()
+    .describe("who objects, such as uploader:77; without it the token"),
 });
 export const appeal = z.object({
   id: z.string().describe("the photo"),

@@ -155,6 +155,12 @@ test("an appeal of the platform is taken once, and the photo keeps its verdict",
   const appeal = (photo: string, body: object, scope: TokenScope = "ingest") =>
     ask("POST", `/v1/photos/${photo}/appeal`, { body, scope });
 
+  // the desk shows a token that appealed by the name of its person
+  for (const by of ["token:0123456789ab", "Token ann"])
+    expect(await appeal(id, { reason: "a statue", by })).toMatchObject({
+      status: 400,
+      body: { detail: expect.stringMatching(/^by: expected whoever objects to be no token/) },
+    });
   const first = await appeal(id, { reason: "a statue", by: "uploader:77" });
   expect(first).toMatchObject({ status: 201, body: { id } });
   expect(await appeal(id, { reason: "again" })).toMatchObject({ status: 200, body: first.body });
