@@ -4,7 +4,7 @@ import { asError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import { type ApiMetrics, createApiMetrics } from "./api-metrics.ts";
 import { readJson } from "./bodies.ts";
-import { authenticateSender } from "./callers.ts";
+import { isSignedMessage, jwtOf } from "./callers.ts";
 import {
   answerBroken,
   boundConnections,
@@ -223,12 +223,13 @@ async function authenticate(
   { deps, limits }: Serving,
 ): Promise<Caller> {
   const { proofs = ["token"] } = route;
-  const other = await authenticateSender(proofs, request.headers, deps.senders);
-  if (other !== undefined) {
+  if (isSignedMessage(proofs, request.headers, deps.senders)) {
     await limits.consumeAddress(request.ip);
-    return { id: other, external: true };
+    return { id: "sns", external: true };
   }
   const { authorization } = request.headers;
+  const jwt = proofs.includes("oidc") ? jwtOf(authorization) : undefined;
+  if (jwt) return ofPubSub(jwt, request.ip, deps, limits);
   const basic = proofs.includes("password");
   const bearer = bearerOf(authorization) ?? (basic ? basicOf(authorization) : undefined);
   if (bearer) await limits.checkAttempt(request.ip, bearer.token);
@@ -246,6 +247,17 @@ async function authenticate(
   await limits.consumeToken(stored.id, bearer.token);
   if (stored.scopes.includes(route.scope)) return { id: stored.id, external: false };
   throw new HttpProblem(403, `the token ${stored.id} lacks the scope ${route.scope}`);
+}
+
+async function ofPubSub(jwt: string, address: string, { senders }: ApiDeps, limits: Limits): Promise<Caller> {
+  await limits.checkAttempt(address, jwt);
+  const account = await senders.openPubSub(jwt).catch(async (thrown: unknown) => {
+    // of everything else the token is not at fault
+    if (thrown instanceof HttpProblem) await limits.recordFailure(address, jwt);
+    throw thrown;
+  });
+  await limits.consumeToken(account, jwt);
+  return { id: account, external: true };
 }
 
 const BUSY_S = "30";

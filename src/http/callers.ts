@@ -20,26 +20,23 @@ export interface ExternalSenders {
 }
 
 /**
- * Who calls, for the log, where no token of ours is to say so; undefined where one is.
+ * Whether the message will prove itself by its signature, once it is here.
  *
- * @throws {EventError} EVENT_REFUSED where nobody who may call so is heard; what `openPubSub` throws.
+ * @throws {EventError} EVENT_REFUSED where nobody who may send one is heard.
  */
-export async function authenticateSender(
+export function isSignedMessage(
   proofs: readonly Proof[],
   headers: IncomingHttpHeaders,
-  senders: ExternalSenders,
-): Promise<string | undefined> {
-  // the body of such a message proves itself, once it is here
-  if (proofs.includes("signature") && !isRawDelivery(headers)) {
-    if (senders.hearsSns) return "sns";
-    throw new EventError(
-      "EVENT_REFUSED",
-      "no topic of SNS is heard: MAITRED_SNS_TOPICS names those that are",
-    );
-  }
-  const [, jwt] = /^Bearer +([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(headers.authorization ?? "") ?? [];
-  if (proofs.includes("oidc") && jwt) return senders.openPubSub(jwt);
-  return undefined;
+  { hearsSns }: ExternalSenders,
+): boolean {
+  if (!proofs.includes("signature") || isRawDelivery(headers)) return false;
+  if (hearsSns) return true;
+  throw new EventError("EVENT_REFUSED", "no topic of SNS is heard: MAITRED_SNS_TOPICS names those that are");
+}
+
+/** What may be an OIDC token; undefined where it is none. */
+export function jwtOf(authorization: string | undefined): string | undefined {
+  return /^Bearer +([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(authorization ?? "")?.[1];
 }
 
 /** Whether SNS left its envelope off, and with it the signature. */

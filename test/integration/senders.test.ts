@@ -479,6 +479,26 @@ describe("a push of Pub/Sub", () => {
     expect(elsewhere.status).toBe(401);
   });
 
+  test("that is forged counts as a wrong token, and keeps out none that was good", async ({
+    start,
+    serve,
+  }) => {
+    const { keySet, sign } = await google();
+    const another = await google();
+    const googleKeys = await serve((_request, response) => response.end(keySet));
+    const running = await start({ env: { ...env, MAITRED_AUTH_LIMIT: "3" }, googleKeys });
+    const good = await sign();
+    expect((await push(running, good))[0]).toBe(202);
+    const forged = [
+      await another.sign(),
+      await sign({ email: "somebody@example.com" }),
+      await sign({}, "k2"),
+    ];
+    for (const token of forged) expect([401, 403]).toContain((await push(running, token))[0]);
+    expect((await push(running, await another.sign({}, "k3")))[0]).toBe(429);
+    expect((await push(running, good))[0]).toBe(200);
+  });
+
   test("is taken of no account where none is named, or no audience is", async ({ start, serve }) => {
     const { keySet, sign } = await google();
     const googleKeys = await serve((_request, response) => response.end(keySet));
