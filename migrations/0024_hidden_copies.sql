@@ -60,8 +60,8 @@ end $$;
 
 -- Holds copies of these bytes, as far as the last moderator who saw them hid them; called once that is written, in its transaction. The
 -- caller has locked the copies that it knew of, in the order of their ids, as everybody locks photos. What was shown since then is
--- held unless somebody else has it: they are not waited for, as they may wait for what is locked. Who commits verdicts at this moment is waited
--- for, and whoever comes later sees what was hidden; they wait for nobody who waits here.
+-- held unless somebody else changes it: they are not waited for, as they may wait for what is locked. Who commits verdicts at this moment is
+-- waited for, and whoever comes later sees what was hidden; they wait for nobody who waits here.
 create function hold_copies_of(p_digests bytea[]) returns void language plpgsql as $$
 begin
   if array_remove(p_digests, null) = '{}' then
@@ -72,10 +72,32 @@ begin
     select p.id from photos p where p.id = any (array(
       select copies_of(d) from unnest(p_digests) d
       where 'hidden' = (select r.verdict from reviews r where r.digest = d order by r.verdict_id desc limit 1)))
-    for update skip locked));
+    -- whoever only refers to it does not change it
+    for no key update skip locked));
 end $$;
 
--- As in 0023_bytes_of_reviews.sql, but that it takes turns with whoever hides.
+-- As in 0023_bytes_of_reviews.sql, but that a photo of which a rendition was judged now shows the bytes of its original, too.
+create or replace function hold_hidden(p_items jsonb) returns jsonb stable language sql as $$
+  select coalesce(jsonb_agg(case when r.verdict = 'hidden' then item || jsonb_build_object(
+    'verdict', 'review', 'rule', 'hidden-copy', 'reason', r.moderator || ' hid the same bytes: photo ' || r.photo_id,
+    'digest', case when 'true' in (item ->> 'stored', item ->> 'rendition') then item -> 'digest' else to_jsonb('\x' || encode(r.digest, 'hex')) end)
+    else item end order by n), '[]')
+  from jsonb_array_elements(p_items) with ordinality as e (item, n)
+  left join lateral (
+    select r.verdict, r.moderator, r.photo_id, r.digest from reviews r
+    where item ->> 'verdict' = 'shown' and r.digest = any (array[
+      coalesce((item ->> 'digest')::bytea, (item ->> 'copyOf')::bytea,
+        case when item ->> 'batch' like 'same-%' then (
+          select o.digest from verdicts o
+          where o.photo_id = substr(item ->> 'batch', 6)::bigint and o.digest is not null and o.decided_by = item ->> 'by'
+          order by o.id desc limit 1)
+        when (item ->> 'stored')::boolean then bytes_of((item ->> 'id')::bigint) end),
+      case when (item ->> 'rendition')::boolean then bytes_of((item ->> 'id')::bigint) end])
+    order by r.verdict_id desc limit 1) r on true
+$$;
+
+-- As in 0023_bytes_of_reviews.sql, but that it takes turns with whoever hides, and holds also what was shown already and is judged anew in
+-- the same way, which commit_verdicts takes for no change.
 create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean, held text) language plpgsql as $$
 declare items jsonb;
 begin
@@ -93,6 +115,7 @@ begin
     select distinct on (r.id) r.* from jsonb_to_recordset(items) as r (id bigint, rule text, reason text, fed boolean, rendition boolean)
     order by r.id, r.fed is true, r.rendition is true
   ) i on i.id = c.photo_id;
+  perform hold_copies(array(select r.id from jsonb_to_recordset(items) as r (id bigint, rule text) where r.rule = 'hidden-copy'));
 end $$;
 
 -- As they were, of which these are what is left to do once copies are locked.
@@ -111,7 +134,10 @@ begin
     select i.photo from jsonb_to_recordset(p_items) as i (photo bigint) union select copies_of(d) from unnest(digests) d))
   order by p.id for update;
   return query select * from commit_decisions(p_moderator, p_items);
-  perform hold_copies_of(digests);
+  -- those that were known by then may be others
+  perform hold_copies_of(array(
+    select distinct r.digest from jsonb_to_recordset(p_items) as i (id uuid) join review_decisions d on d.id = i.id
+    join reviews r on r.verdict_id = d.verdict_id where r.verdict = 'hidden' and r.digest is not null));
 end $$;
 
 -- A photo that a model shows again, and copies of it, wait for a moderator where the one who saw their bytes last now hid them.

@@ -334,6 +334,68 @@ describe("bytes that a moderator hid", () => {
     expect(await stateOf(db, copy)).toMatchObject({ state: "hidden", rule: "clear" });
   });
 
+  test("are no longer shown as other photos where they become known only while a moderator hides them", async ({
+    db,
+  }) => {
+    const [first, copy] = [await register(db, "a"), await register(db, "b")];
+    await judge(db, copy, "shown");
+    const judging = await db.pool.connect();
+    await judging.query("begin");
+    const outcome = judged(first, "shown");
+    const result = { ...outcome.result, digest: DINNER } as Outcome["result"];
+    await recordWith(judging, [{ ...outcome, result }]);
+    const decided = decide(db, first);
+    await waitersIn(db, 1);
+    await judging.query("commit");
+    judging.release();
+    await decided;
+    expect(await stateOf(db, copy)).toEqual(held(first));
+  });
+
+  test("are no longer shown as a photo that somebody only refers to at that moment", async ({ db }) => {
+    const [first, copy] = [await register(db, "a"), await register(db, "b")];
+    await judge(db, first, "shown");
+    const [judging, appealing] = [await db.pool.connect(), await db.pool.connect()];
+    await judging.query("begin");
+    await recordWith(judging, [{ ...judged(copy, "shown"), batch: `same-${first}` }]);
+    await appealing.query("begin");
+    const appealed = appealing.query("insert into appeals (photo_id, reason, by) values ($1, 'mine', 'me')", [
+      copy,
+    ]);
+    await waitersIn(db, 1);
+    const decided = decide(db, first);
+    await waitersIn(db, 2);
+    await judging.query("commit");
+    await appealed;
+    await decided;
+    await appealing.query("commit");
+    for (const client of [judging, appealing]) client.release();
+    expect(await stateOf(db, copy)).toEqual(held(first));
+  });
+
+  test("wait once they are judged anew, in the same way, where they were shown meanwhile", async ({ db }) => {
+    const [first, copy] = [await register(db, "a"), await register(db, "b")];
+    for (const id of [first, copy]) await judge(db, id, "shown");
+    // by hand, which holds no copies
+    await db.pool.query("select record_review($1, 'ann', 'hidden')", [first]);
+    expect(await stateOf(db, copy)).toMatchObject(shown);
+    await judge(db, copy, "shown");
+    expect(await stateOf(db, copy)).toEqual(held(first));
+  });
+
+  test("wait as a photo of which a rendition is judged later", async ({ db }) => {
+    const [first, copy] = [await register(db, "a"), await register(db, "b")];
+    for (const id of [first, copy]) await judge(db, id, "shown");
+    await decide(db, first);
+    await judge(db, copy, "shown", { by: "model:m-2", digest: "d3".repeat(32), rendition: true });
+    expect(await stateOf(db, copy)).toEqual(held(first));
+    const [said] = await rows(
+      db,
+      "select encode(digest, 'hex') as digest from verdicts order by id desc limit 1",
+    );
+    expect(said.digest).toBe("d3".repeat(32));
+  });
+
   test("are hidden by two moderators at once, and judged meanwhile, while nobody waits in a circle", async ({
     db,
   }) => {
