@@ -355,21 +355,25 @@ describe("bytes that a moderator hid", () => {
   test("are no longer shown as a photo that somebody only refers to at that moment", async ({ db }) => {
     const [first, copy] = [await register(db, "a"), await register(db, "b")];
     await judge(db, first, "shown");
-    const [judging, appealing] = [await db.pool.connect(), await db.pool.connect()];
+    const [judging, committing, referring] = [
+      await db.pool.connect(),
+      await db.pool.connect(),
+      await db.pool.connect(),
+    ];
     await judging.query("begin");
     await recordWith(judging, [{ ...judged(copy, "shown"), batch: `same-${first}` }]);
-    await appealing.query("begin");
-    const appealed = appealing.query("insert into appeals (photo_id, reason, by) values ($1, 'mine', 'me')", [
-      copy,
-    ]);
-    await waitersIn(db, 1);
+    // as who commits verdicts of others
+    await committing.query("begin");
+    await committing.query("select pg_advisory_xact_lock_shared(hashtext('maitred hidden copies'))");
     const decided = decide(db, first);
-    await waitersIn(db, 2);
+    await waitersIn(db, 1);
     await judging.query("commit");
-    await appealed;
+    await referring.query("begin");
+    await referring.query("insert into appeals (photo_id, reason, by) values ($1, 'mine', 'me')", [copy]);
+    await committing.query("commit");
     await decided;
-    await appealing.query("commit");
-    for (const client of [judging, appealing]) client.release();
+    await referring.query("commit");
+    for (const client of [judging, committing, referring]) client.release();
     expect(await stateOf(db, copy)).toEqual(held(first));
   });
 
