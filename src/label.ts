@@ -12,6 +12,8 @@ export interface ModelSaid {
   /** `model:NAME`. */
   by: string;
   verdict: string;
+  /** Why, as `daily_counts` has it. */
+  rule: string;
   /** By category. */
   scores: Record<string, number>;
   human: number;

@@ -71,6 +71,8 @@ export async function samplesFromVerdicts(
     for await (const page of reviewedPhotos(db, filter)) {
       for (const photo of page) {
         const said = photo.model;
+        // no policy shows it, whatever its scores are
+        if (said?.rule === "hidden-copy") continue;
         if (said?.by === `model:${model.id}`)
           reviewed.set(said.verdict, (reviewed.get(said.verdict) ?? 0) + 1);
         const known = labelOf(photo);

@@ -109,12 +109,16 @@ export async function scoredModels(db: Pool, { from, to }: Days): Promise<string
   return rows.map(({ model }) => model);
 }
 
-/** Current photos that were shown, hidden or sent to review by someone, such as `model:NAME`, since a day; by verdict. */
+/**
+ * Current photos that were shown, hidden or sent to review by someone, such as `model:NAME`, since a day; by verdict, without
+ * those that are held because a moderator hid the same bytes.
+ */
 export async function countDecided(db: Pool, by: string, since: Date): Promise<Map<string, number>> {
   const rows = await query<{ verdict: string; photos: number }>(db, {
     name: "count_decided",
     text: `select verdict, sum(photos)::float8 as photos from daily_counts
-      where model = $1 and day >= ($2::timestamptz at time zone 'UTC')::date and verdict in ('shown', 'hidden', 'review') group by 1`,
+      where model = $1 and day >= ($2::timestamptz at time zone 'UTC')::date
+        and verdict in ('shown', 'hidden', 'review') and rule <> 'hidden-copy' group by 1`,
     values: [by, since],
   });
   return new Map(rows.map(({ verdict, photos }) => [verdict, photos]));

@@ -4,12 +4,14 @@ import { expect } from "vitest";
 import { parse } from "yaml";
 import { packageRoot } from "../../src/package-root.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
+import { undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
-import { type Database, test } from "../fixtures.ts";
+import { type Database, rows, test } from "../fixtures.ts";
 import { ended } from "../maitred.ts";
 import { makeModel } from "../models.ts";
 import { colourGraph } from "../onnx.ts";
 import { paint } from "../painted.ts";
+import { decide } from "../verdicts.ts";
 
 interface Outcome {
   photos: number;
@@ -228,6 +230,33 @@ test("knows of no photo that was withdrawn where audits stand for others", async
   expect(outcome.strata, stderr).toEqual([{ verdict: "shown", reviewed: 3, photos: 8 }]);
 });
 
+test("leaves out copies of what a moderator hid, which wait whatever the policy is", async ({
+  folder,
+  db,
+}) => {
+  const { env } = await paintSet(folder);
+  for (let n = 0; n < 6; n++) await reviewed(db, n, "eyes-1", 0.01, false, true);
+  const unsure = await judged(db, 6, "eyes-1", 0.2, "review");
+  await review(db, unsure, true, false);
+  const digest = "ab".repeat(32);
+  const copy = async (n: number) => judged(db, n, "eyes-1", 0.02, "shown", digest);
+  await review(db, await copy(7), true, true);
+  const [waiting, held, again] = [await copy(8), await copy(9), await copy(10)];
+  expect((await rows(db, "select state from photos where id = $1", waiting))[0].state).toBe("review");
+  await review(db, held, true, false);
+  await undoReview(db.pool, "ann", await decide(db, again, { human: true }), 60);
+  await review(db, again, true, false);
+  const settings = { ...env, DATABASE_URL: db.url };
+  const asked = ["--max-shown", "0.1", "--verdicts"];
+  expect((await calibrated(asked, settings)).outcome.photos).toBe(8);
+  const { outcome, stderr } = await calibrated([...asked, "--audit"], settings);
+  expect(outcome.photos, stderr).toBe(8);
+  expect(outcome.strata).toEqual([
+    { verdict: "review", reviewed: 1, photos: 1 },
+    { verdict: "shown", reviewed: 7, photos: 7 },
+  ]);
+});
+
 test("takes a category that a moderator left as it was for right", async ({ folder, db }) => {
   const { env } = await paintSet(folder);
   for (let n = 0; n < 20; n++) {
@@ -307,6 +336,7 @@ async function judged(
   model: string,
   score: number,
   verdict: "shown" | "hidden" | "review",
+  digest?: string,
 ): Promise<string> {
   const photo = { store: "s3" as const, bucket: "b", key: `${n}.jpg`, version: "" };
   const [row] = await registerPhotos(db.pool, [{ ...photo, known: { listing: `${n}` } }], "live");
@@ -320,7 +350,7 @@ async function judged(
       batch: "t-1",
       by: `model:${model}`,
       policy: "p1",
-      result: { scores, decision },
+      result: { scores, decision, ...(digest && { digest }) },
     },
   ]);
   return id;

@@ -94,6 +94,7 @@ describe("what counts as a label", () => {
       model: {
         by: "model:restaurant-4",
         verdict: "shown",
+        rule: "clear",
         scores: { food: 0.75, other: 0.25 },
         human: 0.5,
       },
