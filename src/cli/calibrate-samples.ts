@@ -39,9 +39,10 @@ function sayAll({ say }: Terminal, title: string, lines: readonly string[]): voi
   for (const line of [title, ...someOf(lines)]) say(`${printable(line)}\n`);
 }
 
-/** Photos with one verdict of a model, and how many of them were reviewed by chance, or all as they came. */
+/** Photos with one verdict of a model. */
 export interface Stratum {
   verdict: string;
+  /** Those that were reviewed by chance, or all as they came, and of which it was said whether they show a human. */
   reviewed: number;
   photos: number;
 }
@@ -51,7 +52,7 @@ export interface Stratum {
  * last are left out, because thresholds are of one model's scores.
  *
  * Moderators see all that the model sent to review, and of what it showed or hid the audits, drawn at random. With `audit`
- * each of these is weighed by how many photos with that verdict it stands for, and what they saw for another reason is left out.
+ * each of these is weighed by how many photos with that verdict it stands for, on each question among those that answer it, and what they saw for another reason is left out.
  *
  * @throws {ConfigError} where it gave a verdict of which they saw no photo so.
  */
@@ -118,14 +119,18 @@ async function weigh(
   return verdicts.map((verdict) => {
     const photos = (standing.get(verdict) ?? 0) + (reviewed.get(verdict) ?? 0);
     const of = samples.filter((sample) => sample.verdict === verdict);
+    // who answers one question need not answer the other
+    const onHumans = of.filter(({ label }) => label.human !== null);
+    const onCategory = of.filter(({ label }) => label.category !== null);
     // hidden photos are few, and those that are not counted have no part in what is shown
-    if (of.length === 0 && verdict !== "hidden") {
+    if (onHumans.length === 0 && verdict !== "hidden") {
       const what = verdict === "review" ? "sent to review" : verdict;
       throw new ConfigError(
-        `--audit: of ${photos} photos that ${id} has ${what}, moderators said of none drawn at random what it shows: have some audited first (docs/desk.md), or calibrate on labelled photos`,
+        `--audit: of ${photos} photos that ${id} has ${what}, moderators said of none drawn at random whether it shows a human: have some audited first (docs/desk.md), or calibrate on labelled photos`,
       );
     }
-    for (const sample of of) sample.weight = photos / of.length;
-    return { verdict, reviewed: of.length, photos };
+    for (const sample of onHumans) sample.weight = photos / onHumans.length;
+    for (const sample of onCategory) sample.categoryWeight = photos / onCategory.length;
+    return { verdict, reviewed: onHumans.length, photos };
   });
 }

@@ -10,8 +10,9 @@ export type Decide = (scores: Scores, policy: Policy) => Decision;
 export interface Sample {
   label: Label;
   scores: Scores;
-  /** As in `Judged`. */
+  /** As in `Judged`, where it is known whether a human is there, and where the category is known. */
   weight?: number;
+  categoryWeight?: number;
 }
 
 export interface Target {
@@ -80,27 +81,24 @@ function byPrecision(
   const lowest = (
     known: readonly Sample[],
     precision: number | null,
-    point: (sample: Sample) => { score: number; positive: boolean },
+    point: (sample: Sample) => Point,
   ): number | undefined =>
-    precision === null
-      ? undefined
-      : lowestWithPrecision(
-          known.map((sample) => ({ ...point(sample), weight: sample.weight ?? 1 })),
-          precision,
-        );
+    precision === null ? undefined : lowestWithPrecision(known.map(point), precision);
   return {
     categories: Object.fromEntries(
       Object.keys(base.categories).map((name) => [
         name,
-        lowest(ofCategory, tagPrecision, ({ label, scores }) => ({
+        lowest(ofCategory, tagPrecision, ({ label, scores, categoryWeight: weight = 1 }) => ({
           score: scores.categories[name] ?? 0,
           positive: label.category === name,
+          weight,
         })),
       ]),
     ),
-    hide: lowest(ofHuman, hidePrecision, ({ label, scores }) => ({
+    hide: lowest(ofHuman, hidePrecision, ({ label, scores, weight = 1 }) => ({
       score: scores.human,
       positive: label.human === true,
+      weight,
     })),
   };
 }
@@ -182,9 +180,15 @@ function lowest(samples: readonly Sample[], fine: (at: number) => boolean): numb
   return fine(0) ? 0 : (scores[from] ?? 1);
 }
 
+interface Point {
+  score: number;
+  positive: boolean;
+  weight: number;
+}
+
 /** The lowest threshold from which on at least this share is positive, over all that score as much; undefined: none. */
 function lowestWithPrecision(
-  points: readonly { score: number; positive: boolean; weight: number }[],
+  points: readonly Point[],
   precision: number,
 ): number | undefined {
   const order = points.toSorted((a, b) => b.score - a.score);

@@ -257,6 +257,27 @@ test("leaves out copies of what a moderator hid, which wait whatever the policy 
   ]);
 });
 
+test("weighs each question by how many photos those stand for that answer it", async ({ folder, db }) => {
+  const { env } = await paintSet(folder);
+  const say = (id: string, human: boolean | null, category: string, audit: boolean) =>
+    db.pool.query("select record_review($1, 'ann', 'hidden', $2, $3, $4)", [id, category, human, audit]);
+  for (let n = 0; n < 20; n++) {
+    const id = await judged(db, n, "eyes-1", 0.01, "shown");
+    if (n < 4) await say(id, true, "other", true);
+    else if (n < 8) await say(id, null, "food", true);
+  }
+  for (let n = 20; n < 30; n++) await say(await judged(db, n, "eyes-1", 0.2, "review"), true, "food", false);
+  const asked = ["--max-shown", "0.1", "--tag-precision", "0.65", "--verdicts", "--audit"];
+  const { outcome, stderr } = await calibrated(asked, { ...env, DATABASE_URL: db.url });
+  expect(outcome.strata, stderr).toEqual([
+    { verdict: "review", reviewed: 10, photos: 10 },
+    { verdict: "shown", reviewed: 4, photos: 20 },
+  ]);
+  expect(outcome.before.effect["humans"]!.shown.value).toBeCloseTo(20 / 30, 9);
+  // right for half of the 20 that were shown, and for all of the 10
+  expect(outcome.after.policy.categories["food"]).toBe(0.97);
+});
+
 test("takes a category that a moderator left as it was for right", async ({ folder, db }) => {
   const { env } = await paintSet(folder);
   for (let n = 0; n < 20; n++) {
