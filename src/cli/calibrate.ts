@@ -39,7 +39,8 @@ thresholds that the others chose.
                         held back, and human.review stays at or below human.hide
   --max-held SHARE      at most this share of food and ambience without a human is held back, for whatever reason, such
                         as 0.04; as few humans as that allows are shown
-  --tag-precision P     thresholds of categories too: the lowest at which tags are right at least this often
+  --tag-precision P     thresholds of categories too: the lowest at which tags are right at least this often; those of
+                        categories in verify never rise, so that no fewer photos are verified
   --hide-precision P    human.hide too: the lowest at which what is hidden has a human at least this often
   --out FILE            writes the new policy there, with the comments of the old one; without it nothing is written
   --force               also if FILE is there

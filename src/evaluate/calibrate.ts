@@ -29,6 +29,7 @@ export interface Target {
  * The policy with the thresholds that meet the target at the least cost: for `shown`, the highest human.review, which
  * holds least back; for `held`, the lowest, which shows fewest humans. human.hide rises with review where it must; for
  * `shown`, review never rises above human.hide, because a target that few photos support must not let humans through.
+ * Thresholds of categories that are verified never rise.
  *
  * @returns undefined where no human.review meets the target.
  */
@@ -40,7 +41,11 @@ export function chooseThresholds(
 ): Policy | undefined {
   const precise = byPrecision(samples, base, target);
   const categories = Object.fromEntries(
-    Object.entries(base.categories).map(([name, threshold]) => [name, precise.categories[name] ?? threshold]),
+    Object.entries(base.categories).map(([name, threshold]) => {
+      const right = precise.categories[name] ?? threshold;
+      // above its threshold it is verified: a higher one would show what nobody has verified
+      return [name, base.verify.includes(name) ? Math.min(right, threshold) : right];
+    }),
   );
   const hide = precise.hide ?? base.human.hide;
   const withReview = (review: number): Policy => ({

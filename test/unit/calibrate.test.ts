@@ -143,6 +143,20 @@ test("thresholds of categories and human.hide are the lowest at which they are r
   expect(strict?.categories["ambience"]).toBe(base.categories["ambience"]);
 });
 
+test("the threshold of a category that is verified never rises, so that no fewer photos are verified", () => {
+  const of = (category: string, score: number): Sample => ({
+    label: labelled(`${category} ${score}`, { category, human: false }),
+    scores: scored("menu", score, 0),
+  });
+  const food = sample("food", false, 0);
+  const target = aim("held", 1, { tagPrecision: 1 });
+  const unsure = [of("menu", 0.9), of("other", 0.6), food];
+  expect(choose(unsure, target)?.categories["menu"]).toBe(0.5);
+  expect(choose(unsure, target, { ...base, verify: [] })?.categories["menu"]).toBe(0.9);
+  const sure = [of("menu", 0.9), of("menu", 0.4), of("other", 0.3), food];
+  expect(choose(sure, target)?.categories["menu"]).toBe(0.4);
+});
+
 test("what is expected is judged by thresholds that other sources chose", () => {
   const samples = crowd(600, 5);
   const judged = crossValidate(samples, base, aim("shown", 0.05), decide)!;
