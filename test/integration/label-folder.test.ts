@@ -56,7 +56,8 @@ describe("labelOf", () => {
   });
 
   test("takes the model's category where a moderator who looked for humans left it, and says so", () => {
-    const model = { by: "model:m-1", verdict: "review", scores: { food: 0.2, menu: 0.7 }, human: 0.1 };
+    const said = { by: "model:m-1", verdict: "review", rule: "human-uncertain" };
+    const model = { ...said, scores: { food: 0.2, menu: 0.7 }, human: 0.1 };
     const reviewed = (over: Partial<LabelledPhoto>) =>
       labelOf(photo(1, { origin: "moderator", category: null, human: false, model, ...over }));
     expect(reviewed({})).toMatchObject({ category: "menu", left: true, human: false });
