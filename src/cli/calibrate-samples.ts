@@ -1,6 +1,7 @@
 import type { Config } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { Sample } from "../evaluate/calibrate.ts";
+import type { Stratum } from "../evaluate/effect.ts";
 import { type Label, readLabelledSet, someOf } from "../evaluate/labelled.ts";
 import type { Model } from "../infer/model.ts";
 import { labelOf } from "../label.ts";
@@ -39,14 +40,6 @@ function sayAll({ say }: Terminal, title: string, lines: readonly string[]): voi
   for (const line of [title, ...someOf(lines)]) say(`${printable(line)}\n`);
 }
 
-/** Photos with one verdict of a model. */
-export interface Stratum {
-  verdict: string;
-  /** Those that were reviewed by chance, or all as they came, and of which it was said whether they show a human. */
-  reviewed: number;
-  photos: number;
-}
-
 /**
  * What moderators said of photos, with the scores that the model gave them before. Photos that another model judged
  * last are left out, because thresholds are of one model's scores.
@@ -62,7 +55,7 @@ export async function samplesFromVerdicts(
   { audit, since }: { audit: boolean; since: Date },
   terminal: Terminal,
 ): Promise<{ samples: Sample[]; strata: Stratum[] }> {
-  const samples: (Sample & { verdict: string })[] = [];
+  const samples: Sample[] = [];
   let strata: Stratum[] = [];
   const reviewed = new Map<string, number>();
   let others = 0;
@@ -95,7 +88,7 @@ export async function samplesFromVerdicts(
         };
         // Postgres writes a real in as few digits as tell it from others: this is the number that the model gave
         const scores = { categories: said.scores, human: Math.fround(said.human) };
-        samples.push({ label, scores, verdict: said.verdict });
+        samples.push({ label, scores, stratum: said.verdict });
       }
     }
     if (audit) strata = await weigh(db, model.id, samples, reviewed, since);
@@ -107,7 +100,7 @@ export async function samplesFromVerdicts(
 async function weigh(
   db: Pool,
   id: string,
-  samples: (Sample & { verdict: string })[],
+  samples: Sample[],
   reviewed: ReadonlyMap<string, number>,
   since: Date,
 ): Promise<Stratum[]> {
@@ -118,7 +111,7 @@ async function weigh(
   const verdicts = [...new Set([...standing.keys(), ...reviewed.keys()])].sort();
   return verdicts.map((verdict) => {
     const photos = (standing.get(verdict) ?? 0) + (reviewed.get(verdict) ?? 0);
-    const of = samples.filter((sample) => sample.verdict === verdict);
+    const of = samples.filter(({ stratum }) => stratum === verdict);
     // who answers one question need not answer the other
     const onHumans = of.filter(({ label }) => label.human !== null);
     const onCategory = of.filter(({ label }) => label.category !== null);

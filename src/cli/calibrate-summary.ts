@@ -1,11 +1,10 @@
 import type { Policy } from "../decide/policy.ts";
 import { changesBetween } from "../decide/rewrite.ts";
 import type { Target } from "../evaluate/calibrate.ts";
-import { type Effect, GROUPS, type Group } from "../evaluate/effect.ts";
+import { type Effect, GROUPS, type Group, type Stratum, unseenIn } from "../evaluate/effect.ts";
 import { percent, range } from "../evaluate/html.ts";
 import { GROUP_NAMES } from "../evaluate/page-figures.ts";
 import { FEW_SOURCES, fewSources } from "../evaluate/report.ts";
-import type { Stratum } from "./calibrate-samples.ts";
 import { table } from "./output.ts";
 
 /** What is printed as JSON. */
@@ -27,6 +26,8 @@ export interface Doubts {
   /** Photos that the target is about, and how many they stand for. */
   counted: number;
   standFor: number;
+  /** How many photos those with a human stand for, whatever the target is about. */
+  humans: number;
   /** Whether the photos are what the policy sent to moderators. */
   biased: boolean;
   /** Thresholds that could not be met. */
@@ -46,23 +47,30 @@ export function tooFewOf({ target, strata }: Outcome, { counted, standFor }: Dou
         : `too few photos: ${counted} ${what} cannot tell ${percent(target.share)}, ${enough} or more could`,
     );
   }
-  for (const { verdict, reviewed, photos } of strata) {
-    // where what is to be rare may lie unseen: humans among what was shown, clear photos among what was hidden
-    if (verdict !== (target.limit === "shown" ? "shown" : "hidden") || target.share === 0) continue;
-    // the rule of three once more: what no audit shows may still be true of so many
-    const unseen = Math.min(photos, (3 * photos) / Math.max(reviewed, 1));
-    const needed = Math.ceil((3 * photos) / (target.share * standFor));
-    if (unseen <= target.share * standFor) continue;
-    reasons.push(
-      `too few audits: ${reviewed} of ${photos} photos that were ${verdict}, so that ${Math.round(unseen)} of those may show what none of these does: ${needed} or more could tell`,
-    );
-  }
-  return reasons;
+  if (target.share === 0) return reasons;
+  // where what is to be rare may lie unseen: humans among what was shown, clear photos among what was hidden
+  const where = target.limit === "shown" ? "shown" : "hidden";
+  return [...reasons, ...tooFewAudits(strata, where, target.share * standFor)];
+}
+
+/** Where more photos of a verdict than these may be what no audit of them shows. */
+function tooFewAudits(strata: readonly Stratum[], verdict: "shown" | "hidden", most: number): string[] {
+  const stratum = strata.find((each) => each.verdict === verdict);
+  if (!stratum || unseenIn(stratum) <= most) return [];
+  const { reviewed, photos } = stratum;
+  const needed = Math.ceil(Math.min(photos - most, (3 * photos) / most));
+  return [
+    `too few audits: ${reviewed} of ${photos} photos that were ${verdict}, so that ${Math.round(unseenIn(stratum))} of those may show what none of these does: ${needed} or more could tell`,
+  ];
 }
 
 /** Why else the figures may not be what they seem. */
-export function warningsOf({ target, after, sources }: Outcome, { biased, stay }: Doubts): string[] {
-  const warnings: string[] = [];
+export function warningsOf(
+  { target, after, sources, strata }: Outcome,
+  { biased, stay, humans }: Doubts,
+): string[] {
+  // nobody says how few humans are to be shown: that is to be known as well as what is held back
+  const warnings = target.limit === "held" ? tooFewAudits(strata, "shown", target.share * humans) : [];
   if (sources < FEW_SOURCES) warnings.push(fewSources(sources));
   if (biased) {
     warnings.push(

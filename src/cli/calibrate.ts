@@ -13,7 +13,7 @@ import {
   type Target,
   unattained,
 } from "../evaluate/calibrate.ts";
-import { clusterOf, type Group, isIn, outcomesByGroup } from "../evaluate/effect.ts";
+import { clusterOf, type Group, isIn, type Judged, outcomesByGroup } from "../evaluate/effect.ts";
 import { requireThere } from "../evaluate/labelled.ts";
 import { effectiveSampleSize } from "../evaluate/statistics.ts";
 import { openPolicy } from "../wiring/judge.ts";
@@ -92,31 +92,35 @@ written says beside each number.
         ? await samplesFromVerdicts(config, model, { audit, since }, terminal)
         : { samples: await samplesFromLabels(config, model, path, terminal), strata: [] };
     const group: Group = target.limit === "shown" ? "humans" : "foodAndAmbience";
-    const weights = samples.filter(({ label }) => isIn(group, label)).map(({ weight = 1 }) => weight);
-    const counted = effectiveSampleSize(weights);
+    const weightsOf = (of: Group): number[] =>
+      samples.filter(({ label }) => isIn(of, label)).map(({ weight = 1 }) => weight);
+    const standFor = (of: Group): number => weightsOf(of).reduce((all, each) => all + each, 0);
+    const counted = effectiveSampleSize(weightsOf(group));
     if (counted === 0) {
       const message = `expected photos ${target.limit === "shown" ? "with a human" : "of food and ambience without a human"} that ${model.id} has judged, got none`;
       throw new ConfigError(message);
     }
     const policy = chooseThresholds(samples, base, target, decide);
+    const effectOf = (judged: readonly Judged[]) => outcomesByGroup(judged, strata);
     const chosen: Outcome = {
       model: model.id,
       photos: samples.length,
       sources: new Set(samples.map(({ label }) => clusterOf(label))).size,
       target,
-      before: { policy: base, effect: outcomesByGroup(applyPolicy(samples, base, decide)) },
-      after: policy ? { policy, effect: outcomesByGroup(applyPolicy(samples, policy, decide)) } : null,
+      before: { policy: base, effect: effectOf(applyPolicy(samples, base, decide)) },
+      after: policy ? { policy, effect: effectOf(applyPolicy(samples, policy, decide)) } : null,
       byOthers: null,
       strata,
       warnings: [],
     };
     if (policy) {
       const others = crossValidate(samples, base, target, decide);
-      chosen.byOthers = others ? outcomesByGroup(others) : null;
+      chosen.byOthers = others ? effectOf(others) : null;
     }
     const doubts: Doubts = {
       counted: Math.floor(counted),
-      standFor: weights.reduce((all, each) => all + each, 0),
+      standFor: standFor(group),
+      humans: standFor("humans"),
       biased: verdicts && !audit,
       stay: unattained(samples, base, target),
     };

@@ -13,6 +13,7 @@ export interface Sample {
   /** As in `Judged`, where it is known whether a human is there, and where the category is known. */
   weight?: number;
   categoryWeight?: number;
+  stratum?: string;
 }
 
 export interface Target {
@@ -192,10 +193,7 @@ interface Point {
 }
 
 /** The lowest threshold from which on at least this share is positive, over all that score as much; undefined: none. */
-function lowestWithPrecision(
-  points: readonly Point[],
-  precision: number,
-): number | undefined {
+function lowestWithPrecision(points: readonly Point[], precision: number): number | undefined {
   const order = points.toSorted((a, b) => b.score - a.score);
   let found: { score: number; below: number } | undefined;
   let [right, all] = [0, 0];

@@ -278,6 +278,26 @@ test("weighs each question by how many photos those stand for that answer it", a
   expect(outcome.after.policy.categories["food"]).toBe(0.97);
 });
 
+test("warns of too few audits of what is shown where the target is about what is held back, too", async ({
+  folder,
+  db,
+}) => {
+  const { env } = await paintSet(folder);
+  for (let n = 0; n < 40; n++) {
+    const id = await judged(db, n, "eyes-1", 0.01, "shown");
+    if (n < 4) await review(db, id, false, true);
+  }
+  for (let n = 40; n < 50; n++) await review(db, await judged(db, n, "eyes-1", 0.2, "review"), true, false);
+  const asked = ["--max-held", "0.8", "--verdicts", "--audit"];
+  const { code, outcome, stderr } = await calibrated(asked, { ...env, DATABASE_URL: db.url });
+  // what was asked can be told
+  expect(code, stderr).toBe(0);
+  expect(outcome.warnings.join("\n")).toMatch(
+    /^too few audits: 4 of 40 photos that were shown, so that 30 .*: 15 or more/,
+  );
+  expect(outcome.before.effect["humans"]!.shown).toMatchObject({ value: 0, high: expect.closeTo(0.819, 3) });
+});
+
 test("takes a category that a moderator left as it was for right", async ({ folder, db }) => {
   const { env } = await paintSet(folder);
   for (let n = 0; n < 20; n++) {

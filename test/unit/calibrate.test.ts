@@ -174,6 +174,28 @@ test("what is expected is judged by thresholds that other sources chose", () => 
   expect(crossValidate(crowd(50, 1, 4), base, target, decide)).toBeUndefined();
 });
 
+test("an interval counts what strata may hold of which nobody saw any", () => {
+  const of = (stratum: string, count: number, human: boolean, weight: number): Sample[] =>
+    Array.from({ length: count }, (_, n) => ({
+      ...sample(`${stratum} ${n}`, human, human ? 0.3 : 0.01),
+      stratum,
+      weight,
+    }));
+  const samples = [...of("shown", 100, false, 100), ...of("review", 300, true, 1)];
+  const strata = [
+    { verdict: "hidden", reviewed: 0, photos: 50 },
+    { verdict: "review", reviewed: 300, photos: 300 },
+    { verdict: "shown", reviewed: 100, photos: 10_000 },
+  ];
+  const judged = applyPolicy(samples, base, decide);
+  expect(outcomesByGroup(judged).humans.shown.high).toBeLessThan(0.02);
+  const { humans, foodAndAmbience } = outcomesByGroup(judged, strata);
+  // by the rule of three 300 of those that were shown may have a human, as many as have one
+  expect(humans.shown).toMatchObject({ hits: 0, value: 0, low: 0, high: expect.closeTo(0.506, 3) });
+  // and those that were hidden may all be food
+  expect(foodAndAmbience.held).toMatchObject({ value: 0, low: 0, high: expect.closeTo(0.0417, 3) });
+});
+
 test("a rewritten policy keeps its comments and its order, and says of each number what it was", () => {
   const yaml = [
     "# why",
