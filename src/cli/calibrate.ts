@@ -118,7 +118,8 @@ written says beside each number.
       chosen.byOthers = others ? effectOf(others) : null;
     }
     const doubts: Doubts = {
-      counted: Math.floor(counted),
+      // equal weights that are no whole numbers may add up to a little less
+      counted: Math.floor(counted + 1e-6),
       standFor: standFor(group),
       humans: standFor("humans"),
       biased: verdicts && !audit,

@@ -298,6 +298,17 @@ test("warns of too few audits of what is shown where the target is about what is
   expect(outcome.before.effect["humans"]!.shown).toMatchObject({ value: 0, high: expect.closeTo(0.819, 3) });
 });
 
+test("counts photos that weigh the same as they are", async ({ folder, db }) => {
+  const { env } = await paintSet(folder);
+  for (let n = 0; n < 7; n++) {
+    const id = await judged(db, n, "eyes-1", 0.2, "review");
+    if (n < 3) await review(db, id, true, false);
+  }
+  const asked = ["--max-shown", "1", "--verdicts", "--audit"];
+  const { outcome, stderr } = await calibrated(asked, { ...env, DATABASE_URL: db.url });
+  expect(outcome.warnings.join("\n"), stderr).not.toContain("too few photos");
+});
+
 test("takes a category that a moderator left as it was for right", async ({ folder, db }) => {
   const { env } = await paintSet(folder);
   for (let n = 0; n < 20; n++) {
