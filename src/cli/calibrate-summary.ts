@@ -5,6 +5,7 @@ import { type Effect, GROUPS, type Group, type Stratum, unseenIn } from "../eval
 import { percent, range } from "../evaluate/html.ts";
 import { GROUP_NAMES } from "../evaluate/page-figures.ts";
 import { FEW_SOURCES, fewSources } from "../evaluate/report.ts";
+import type { TrainedOn } from "../evaluate/trained-on.ts";
 import { table } from "./output.ts";
 
 /** What is printed as JSON. */
@@ -19,6 +20,8 @@ export interface Outcome {
   byOthers: Record<Group, Effect> | null;
   /** With --audit: which photos those that moderators saw stand for. */
   strata: Stratum[];
+  /** The model, where it knows sources of these photos, or does not say which it knows. */
+  trainedOn: TrainedOn[];
   warnings: string[];
 }
 

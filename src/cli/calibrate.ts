@@ -16,6 +16,7 @@ import {
 import { clusterOf, type Group, isIn, type Judged, outcomesByGroup } from "../evaluate/effect.ts";
 import { requireThere } from "../evaluate/labelled.ts";
 import { effectiveSampleSize } from "../evaluate/statistics.ts";
+import { saidOf, trainedOn } from "../evaluate/trained-on.ts";
 import { openPolicy } from "../wiring/judge.ts";
 import { samplesFromLabels, samplesFromVerdicts } from "./calibrate-samples.ts";
 import { type Doubts, type Outcome, summaryOf, tooFewOf, warningsOf } from "./calibrate-summary.ts";
@@ -91,6 +92,9 @@ written says beside each number.
       path === undefined
         ? await samplesFromVerdicts(config, model, { audit, since }, terminal)
         : { samples: await samplesFromLabels(config, model, path, terminal), strata: [] };
+    const labels = samples.map(({ label }) => label);
+    const known = trainedOn([model], labels);
+    for (const each of known) terminal.say(`${saidOf(each)}\n`);
     const group: Group = target.limit === "shown" ? "humans" : "foodAndAmbience";
     const weightsOf = (of: Group): number[] =>
       samples.filter(({ label }) => isIn(of, label)).map(({ weight = 1 }) => weight);
@@ -105,12 +109,13 @@ written says beside each number.
     const chosen: Outcome = {
       model: model.id,
       photos: samples.length,
-      sources: new Set(samples.map(({ label }) => clusterOf(label))).size,
+      sources: new Set(labels.map(clusterOf)).size,
       target,
       before: { policy: base, effect: effectOf(applyPolicy(samples, base, decide)) },
       after: policy ? { policy, effect: effectOf(applyPolicy(samples, policy, decide)) } : null,
       byOthers: null,
       strata,
+      trainedOn: known,
       warnings: [],
     };
     if (policy) {

@@ -328,6 +328,30 @@ test("takes a category that a moderator left as it was for right", async ({ fold
   expect(outcome.after.policy.categories["food"]).toBe(0.97);
 });
 
+test("warns of photos whose sources the model was trained on, and where nobody can tell", async ({
+  folder,
+  db,
+}) => {
+  const { set, env } = await paintSet(folder);
+  // sha256 of s1 and of listing:0
+  const sourceHashes = ["e8bc163c", "b536a1b3"];
+  makeModel(join(folder, "models"), "knows-1", { trainedFrom: { sourceHashes } });
+  const told = async (...asked: string[]) => {
+    const args = ["calibrate", "--json", "--max-shown", "1", ...asked];
+    const { out, err } = await ended(args, { ...env, DATABASE_URL: db.url });
+    return { stderr: err, trainedOn: JSON.parse(out).trainedOn };
+  };
+  await reviewed(db, 0, "knows-1", 0.9, true, false);
+  for (const asked of [[set], ["--verdicts"]]) {
+    const { stderr, trainedOn } = await told("--model", "knows-1", ...asked);
+    expect(trainedOn).toEqual([{ model: "knows-1", sources: 1, photos: 1 }]);
+    expect(stderr).toContain("warning: knows-1 was trained on sources of this set");
+  }
+  const { stderr, trainedOn } = await told("--model", "eyes-1", set);
+  expect(trainedOn).toEqual([{ model: "eyes-1", sources: null, photos: null }]);
+  expect(stderr).toContain("eyes-1 does not say which sources it was trained on");
+});
+
 test("says that a policy cannot be rewritten before it judges anything", async ({ folder }) => {
   const aliased = join(folder, "aliased.yaml");
   const shipped = readFileSync(join(packageRoot(), "policy.yaml"), "utf8");
