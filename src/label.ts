@@ -56,8 +56,7 @@ export interface Label {
 
 /**
  * The label of a photo, or nothing where it would teach nothing: neither a category that training knows nor a word
- * on humans. A category that a moderator left as it was is the model's. `source` is the listing, else the folder that the key lies in: photos that share it are alike, and are
- * left out of training together.
+ * on humans. A category that a moderator left as it was is the model's.
  */
 export function labelOf(photo: LabelledPhoto): Label | undefined {
   const { id, store, bucket, key, version, origin, human, by, at, model } = photo;
@@ -68,8 +67,17 @@ export function labelOf(photo: LabelledPhoto): Label | undefined {
   if (category === null && human === null) return undefined;
   const left = category !== null && leftAs !== null;
   const about = { photo: id, store, bucket, key, version, model };
-  const source = photo.listing ? `listing:${photo.listing}` : `prefix:${bucket}/${folderOf(key)}`;
+  const source = sourceOf(photo);
   return { file: fileOf(photo), category, left, human, source, origin, by, at: at.toISOString(), ...about };
+}
+
+/** The listing, else the folder that the key lies in: photos that share it are alike, and are left out of training together. */
+export function sourceOf({
+  listing,
+  bucket,
+  key,
+}: Pick<LabelledPhoto, "listing" | "bucket" | "key">): string {
+  return listing ? `listing:${listing}` : `prefix:${bucket}/${key.slice(0, key.lastIndexOf("/") + 1)}`;
 }
 
 /** Null where there is none. */
@@ -93,8 +101,4 @@ export function fileOf({ id, revivedAt }: LabelledPhoto): string {
 /** Whether it is where that photo lies, or lay before it was uploaded again. */
 export function isFileOf(id: string, file: string): boolean {
   return /^photos\/([^-]*?)(-\d+)?\.jpg$/.exec(file)?.[1] === id;
-}
-
-function folderOf(key: string): string {
-  return key.slice(0, key.lastIndexOf("/") + 1);
 }

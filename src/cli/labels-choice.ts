@@ -1,5 +1,4 @@
 import { FEW_SOURCES } from "../evaluate/report.ts";
-import type { createKeyTemplate } from "../image/key-template.ts";
 import { isHeldOut, type LabelledPhoto, labelOf, type Origin } from "../label.ts";
 import { claimedPhotos, reviewedPhotos } from "../store/labels.ts";
 import type { Pool } from "../store/pool.ts";
@@ -62,14 +61,14 @@ export function wholeOf({ from, since, limit }: Choice): Origin[] {
 export async function* labelled(
   db: Pool,
   { from, since, limit, belongs }: Choice,
-  knownFromKey: ReturnType<typeof createKeyTemplate>,
+  listingOf: (key: string) => string | undefined,
   seen: Seen,
 ): AsyncGenerator<LabelledPhoto> {
   let left = limit;
   for await (const page of pages(db, from, since)) {
     for (const each of page) {
       // one that was judged before workers knew the template
-      const photo = { ...each, listing: each.listing ?? knownFromKey(each.key).listing ?? null };
+      const photo = { ...each, listing: each.listing ?? listingOf(each.key) ?? null };
       const label = labelOf(photo);
       const asked = !label || belongs(label.source);
       if (asked && left-- === 0) return;

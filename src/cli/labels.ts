@@ -5,7 +5,7 @@ import { restrictSharp } from "../image/decode.ts";
 import { createKeyTemplate } from "../image/key-template.ts";
 import { shrink } from "../image/shrink.ts";
 import { type LabelledPhoto, labelOf } from "../label.ts";
-import { type ExportDeps, type Exported, writeLabels } from "../labels/folder.ts";
+import { type ExportDeps, type Exported, type ExportOptions, writeLabels } from "../labels/folder.ts";
 import { Scope } from "../lifecycle.ts";
 import { photosWithoutReview } from "../store/labels.ts";
 import type { Pool } from "../store/pool.ts";
@@ -60,10 +60,14 @@ Exit codes: 0 all is written but for photos that are gone, 1 others could not be
     const config = connectedConfig(terminal);
     const dryRun = values["dry-run"];
     if (!dryRun) for (const each of foldersOf(folder)) tryOutputFolder("FOLDER", each);
+    const knownFromKey = createKeyTemplate(config.keyTemplate);
+    const listingOf = (key: string): string | undefined => knownFromKey(key).listing;
     const seen: Seen = { labels: 0, withoutListing: 0, sources: new Set(), others: new Set(), all: false };
     const gather = (db: Pool): Promise<Exported> => {
-      const photos = labelled(db, chosen, createKeyTemplate(config.keyTemplate), seen);
-      return dryRun ? count(photos, chosen) : write(db, photos, folder, chosen, config, terminal);
+      const photos = labelled(db, chosen, listingOf, seen);
+      return dryRun
+        ? count(photos, chosen)
+        : write(db, photos, folder, { ...chosen, listingOf }, config, terminal);
     };
     const done = await withPostgres(config, gather);
     for (const { code, photo, bucket, key, message } of done.missing) {
@@ -120,7 +124,7 @@ async function write(
   db: Pool,
   photos: AsyncIterable<LabelledPhoto>,
   folder: string,
-  chosen: Choice,
+  chosen: Choice & Pick<Required<ExportOptions>, "listingOf">,
   config: Config,
   terminal: Terminal,
 ): Promise<Exported> {
@@ -143,6 +147,7 @@ async function write(
       attempts: config.attempts,
       whole: wholeOf(chosen),
       belongs: chosen.belongs,
+      listingOf: chosen.listingOf,
     });
   } finally {
     await scope.close();

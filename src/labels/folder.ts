@@ -3,7 +3,15 @@ import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { each } from "../each.ts";
 import { ConfigError, codeOf, PhotoError, UpstreamError } from "../errors.ts";
-import { fileOf, isFileOf, type Label, type LabelledPhoto, labelOf, type Origin } from "../label.ts";
+import {
+  fileOf,
+  isFileOf,
+  type Label,
+  type LabelledPhoto,
+  labelOf,
+  type Origin,
+  sourceOf,
+} from "../label.ts";
 import { linesOf } from "../lines.ts";
 
 export interface ExportDeps {
@@ -26,6 +34,8 @@ export interface ExportOptions {
   whole?: readonly Origin[];
   /** Whether photos of a source are for this folder; labels of others go, also those of earlier runs. */
   belongs?: (source: string) => boolean;
+  /** What a key tells of its listing now, which it may not have told an earlier run. */
+  listingOf?: (key: string) => string | undefined;
 }
 
 export interface Exported {
@@ -46,7 +56,7 @@ export interface Exported {
 
 /**
  * Writes photos and their labels to a folder as training/ reads it: `photos/ID.jpg` and `labels.jsonl`. A photo that
- * is there is not fetched again, for a file never changes. Labels of an earlier run stay, unless this one has a newer
+ * is there, beside a label that names the same object, is not fetched again, for a file never changes. Labels of an earlier run stay, unless this one has a newer
  * label of the same photo, or sees that nothing of it teaches anything any more, or cannot have the photo, or has seen
  * all labels of that origin, and that one was taken back.
  * labels.jsonl is replaced as a whole, also when this ends early.
@@ -58,13 +68,16 @@ export async function writeLabels(
   deps: ExportDeps,
   photos: AsyncIterable<LabelledPhoto>,
   folder: string,
-  { width, attempts, whole = [], belongs = () => true }: ExportOptions,
+  { width, attempts, whole = [], belongs = () => true, listingOf = () => undefined }: ExportOptions,
 ): Promise<Exported> {
   mkdirSync(join(folder, "photos"), { recursive: true });
   const labels = await readLabels(folder);
   for (const [file, line] of labels) {
-    const { photo, source } = JSON.parse(line) as Partial<Label>;
-    if (photo && source && isFileOf(photo, file) && !belongs(source)) labels.delete(file);
+    const label = JSON.parse(line) as Partial<Label>;
+    if (!label.photo || !label.source || !isFileOf(label.photo, file)) continue;
+    const source = sourceNow(label.source, label, listingOf);
+    if (!belongs(source)) labels.delete(file);
+    else if (source !== label.source) labels.set(file, JSON.stringify({ ...label, source }));
   }
   const seen = new Map<string, string>();
   const done: Exported = {
@@ -95,7 +108,7 @@ export async function writeLabels(
     }
     const file = join(folder, label.file);
     try {
-      if (existsSync(file)) done.present++;
+      if (existsSync(file) && isOfSameObject(label, labels.get(label.file))) done.present++;
       else {
         await replace(file, await load(deps, photo, attempts));
         done.fetched++;
@@ -136,6 +149,23 @@ export async function writeLabels(
     await replace(join(folder, LABELS), inParts(labels.values()));
   }
   return done;
+}
+
+/** That of an earlier label whose photo had no listing then. */
+function sourceNow(
+  source: string,
+  { bucket, key }: Partial<Label>,
+  listingOf: (key: string) => string | undefined,
+): string {
+  if (bucket === undefined || key === undefined || !source.startsWith("prefix:")) return source;
+  return sourceOf({ listing: listingOf(key) ?? null, bucket, key });
+}
+
+/** Another database, or one that was restored, gives the same id to another photo. */
+function isOfSameObject(label: Label, line: string | undefined): boolean {
+  if (line === undefined) return false;
+  const earlier = JSON.parse(line) as Partial<Label>;
+  return (["store", "bucket", "key", "version"] as const).every((field) => earlier[field] === label[field]);
 }
 
 async function load(

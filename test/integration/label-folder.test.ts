@@ -147,6 +147,43 @@ describe("writeLabels", () => {
     ]);
   });
 
+  test("lays no label beside the picture of another object that had the same id", async ({ folder }) => {
+    const run = async (over: Partial<LabelledPhoto>) => {
+      const one = async function* () {
+        yield photo(1, over);
+      };
+      const load = deps(async ({ bucket, key, version }) => Buffer.from(`${bucket} ${key} ${version}`));
+      await writeLabels(load, one(), folder, { width: 1, attempts: 1 });
+      return readFileSync(join(folder, "photos/1.jpg"), "utf8");
+    };
+    // a database that was restored, or another one, gives ids anew
+    expect(await run({ key: "a", version: "1" })).toBe("b a 1");
+    expect(await run({ key: "b", version: "1" })).toBe("b b 1");
+    expect(await run({ key: "b", version: "2" })).toBe("b b 2");
+    expect(await run({ bucket: "c", key: "b", version: "2" })).toBe("c b 2");
+    writeFileSync(join(folder, "labels.jsonl"), "");
+    expect(await run({ key: "a", version: "1" })).toBe("b a 1");
+  });
+
+  test("judges earlier labels by the listing that their key tells now", async ({ folder }) => {
+    const limits = { width: 1, attempts: 1 };
+    const load = deps(async () => bytes);
+    const both = async function* () {
+      yield photo(1, { key: "held/1.jpg" });
+      yield photo(2, { key: "kept/2.jpg" });
+      yield photo(3, { key: "held/3.jpg", listing: "kept" });
+    };
+    await writeLabels(load, both(), folder, limits);
+    const listingOf = (key: string): string => key.split("/")[0]!;
+    const belongs = (source: string): boolean => source !== "listing:held";
+    await writeLabels(load, many(0), folder, { ...limits, belongs, listingOf });
+    const lines = readFileSync(join(folder, "labels.jsonl"), "utf8").trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line)).map(({ photo, source }) => [photo, source])).toEqual([
+      ["2", "listing:kept"],
+      ["3", "listing:kept"],
+    ]);
+  });
+
   test("takes back what it knows of all pictures of a photo", async ({ folder }) => {
     for (const revivedAt of [null, new Date("2026-02-01")]) {
       const one = async function* () {
