@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config.ts";
@@ -142,7 +143,7 @@ async function write(
     },
   };
   try {
-    return await writeLabels(deps, photos, folder, {
+    return await writeLabels(deps, untilInterrupted(photos, terminal), folder, {
       width: WIDTH,
       attempts: config.attempts,
       whole: wholeOf(chosen),
@@ -152,6 +153,25 @@ async function write(
   } finally {
     await scope.close();
     wipeStatus(terminal);
+  }
+}
+
+/** A signal lets what is in hand be done and written down; a second one ends the process at once. */
+async function* untilInterrupted<T>(items: AsyncIterable<T>, terminal: Terminal): AsyncGenerator<T> {
+  let interrupted = false;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    interrupted = true;
+    process.exitCode = 128 + constants.signals[signal];
+    terminal.say("interrupted: it ends with what is in hand, and goes on from there when it is run again\n");
+  };
+  for (const signal of SIGNALS) process.once(signal, onSignal);
+  try {
+    for await (const item of items) {
+      if (interrupted) return;
+      yield item;
+    }
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, onSignal);
   }
 }
 
@@ -177,6 +197,7 @@ function summary(done: Exported, dryRun: boolean, folder: string): string {
   return `${parts.join("; ")}${dryRun ? "" : `; ${join(folder, "labels.jsonl")}`}`;
 }
 
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** Pixels: twice what the largest model reads, so that training can crop. */
 const LONG_SIDE = 512;
 /** Photos in hand at once. */

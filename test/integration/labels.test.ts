@@ -1,4 +1,7 @@
+import { EventEmitter, once } from "node:events";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { startFauxqs } from "fauxqs";
@@ -399,6 +402,39 @@ describe("maitred labels export", () => {
     } finally {
       client.destroy();
       await s3.stop();
+    }
+  });
+
+  test("writes down what it has when it is interrupted, and goes on from there", async ({ db, folder }) => {
+    const count = 60;
+    for (let n = 0; n < count; n++) await register(db, { key: `${n}.jpg` }, { claimed: "menu" });
+    const body = readFileSync(join(samples, "menu-1.jpg"));
+    const told = new EventEmitter();
+    const [asked, held] = [once(told, "asked"), once(told, "held")];
+    let requests = 0;
+    const store = createServer(async (_, response) => {
+      if (++requests === 20) told.emit("asked");
+      if (requests >= 20) await held;
+      response.setHeader("content-type", "image/jpeg").end(body);
+    });
+    await new Promise<void>((resolve) => store.listen(0, "127.0.0.1", resolve));
+    try {
+      const { port } = store.address() as AddressInfo;
+      const env = { DATABASE_URL: db.url, MAITRED_S3_ENDPOINT: `http://127.0.0.1:${port}` };
+      const out = join(folder, "out");
+      const command = maitred(["labels", "export", out], env);
+      await asked;
+      command.child.kill("SIGINT");
+      await command.says("interrupted");
+      told.emit("held");
+      expect(await command.exit).toBe(130);
+      const written = labelsOf(out).length;
+      expect(written).toBeGreaterThan(3);
+      expect(written).toBeLessThan(count);
+      const again = await exported(env, out);
+      expect(again.done).toMatchObject({ present: written, fetched: count - written });
+    } finally {
+      store.close();
     }
   });
 
