@@ -35,7 +35,7 @@ export function differenceSection(
   return html`<section aria-labelledby="compare"><h2 id="compare">Side by side</h2>
 <div class="card">${scrolling(
     "McNemar's test",
-    html`<table><caption>McNemar's exact test over ${photos} photos: p is how likely such a difference is where both are equally good. Photos of one source count together, unless fewer than six sources differ.</caption>
+    html`<table><caption>McNemar's exact test over ${photos} photos: p is how likely such a difference is where both are equally good. Photos of one source count together.</caption>
 <thead><tr><th scope="col" class="text">right in</th><th scope="col">photos</th><th scope="col">${one}</th><th scope="col">${other}</th><th scope="col">only ${one}</th><th scope="col">only ${other}</th><th scope="col">p</th><th scope="col" class="text">so</th></tr></thead><tbody>${rows}</tbody></table>`,
   )}</div>
 <h3>They differ on ${differences.length} photos${differences.length > first.length && `, the first ${first.length} of them here`}</h3>

@@ -18,7 +18,7 @@ export interface PairedComparison {
   onlyCandidate: number;
   /** How likely a difference like this is where both are equally good: McNemar's exact test over sources, two-sided. */
   p: number;
-  /** The candidate has fewer right, beyond chance. */
+  /** The candidate has fewer right, beyond chance; where fewer than six sources differ, each photo counts by itself for that. */
   worse: boolean;
 }
 
@@ -60,13 +60,14 @@ export function comparePaired(
 
 /** What a comparison says, in words: which of the two is better, called `one` and `other`, where it can tell. */
 export function wordsOf(
-  { photos, active, candidate, p }: PairedComparison,
+  { photos, active, candidate, p, worse }: PairedComparison,
   one: string,
   other: string,
 ): string {
   if (photos === 0) return "not measured";
   if (photos < FEWEST_TO_DIFFER) return "too few photos to tell";
-  return p >= 0.05 ? "no difference beyond chance" : `${candidate > active ? other : one} is better`;
+  if (p < 0.05) return `${candidate > active ? other : one} is better`;
+  return worse ? `${other} is worse, if each photo counts by itself` : "no difference beyond chance";
 }
 
 interface Pair {
@@ -95,9 +96,9 @@ function outcome(
   }
   const bySource = [...differences.values()];
   const differing = bySource.filter((difference) => difference !== 0).length;
+  const p = mcnemar(bySource);
   // where few sources differ, they could never tell, and a model that leaks in five restaurants would pass: photos stand for themselves
-  const p = mcnemar(differing < FEWEST_TO_DIFFER ? photos : bySource);
-  const worse = candidate < active && p < 0.05;
+  const worse = candidate < active && (differing < FEWEST_TO_DIFFER ? mcnemar(photos) : p) < 0.05;
   return {
     question,
     photos: pairs.length,

@@ -117,6 +117,9 @@ test("the JSON has every figure, and no path of this machine", () => {
   const json = asJson(reportOf([[0.9, 0.05]]));
   expect(json).not.toContain("/photos/");
   const { subjects } = JSON.parse(json) as Report;
+  const exact = asJson({ ...reportOf([[0.9, 0.1234567890123]]), labelled: 12_345_678 });
+  expect(JSON.parse(exact)).toMatchObject({ labelled: 12_345_678 });
+  expect(exact).toContain('"threshold":0.1234567890123');
   expect(subjects[0]?.evaluation.effect.humans.shown).toMatchObject({ hits: 1, of: 1, value: 1 });
   expect(subjects[0]?.evaluation.mistakes.humansShown.worst[0]?.file).toBe(EVIL);
 });

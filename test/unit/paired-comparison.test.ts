@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Label } from "../../src/evaluate/labelled.ts";
-import { comparePaired } from "../../src/evaluate/paired-comparison.ts";
+import { comparePaired, wordsOf } from "../../src/evaluate/paired-comparison.ts";
 import { trainedOn } from "../../src/evaluate/trained-on.ts";
 import type { Scores } from "../../src/photo.ts";
 
@@ -59,7 +59,12 @@ test("the photos of one source fall together, where there are sources enough to 
   });
   // five sources could never tell: photos stand for themselves, so that a bad model does not pass
   const few = comparePaired(from(5), active, worse, 0.04)[0]!;
-  expect(few).toMatchObject({ sources: 5, p: expect.closeTo(2 / 2 ** 12, 9), worse: true });
+  expect(few).toMatchObject({ sources: 5, p: expect.closeTo(2 / 2 ** 5, 9), worse: true });
+  expect(wordsOf(few, "old", "new")).toBe("new is worse, if each photo counts by itself");
+  // and none is called better for one restaurant
+  const better = comparePaired(from(1), worse, active, 0.04)[0]!;
+  expect(better).toMatchObject({ onlyCandidate: 12, p: 1, worse: false });
+  expect(wordsOf(better, "old", "new")).toBe("no difference beyond chance");
   // nor could five that differ beside one that does not
   const five = active.map((each, index) => (index % 6 < 5 ? worse[0]! : each));
   expect(comparePaired(from(6), active, five, 0.04)[0]).toMatchObject({ onlyActive: 10, worse: true });
