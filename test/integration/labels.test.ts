@@ -415,7 +415,7 @@ describe("maitred labels export", () => {
     const store = createServer(async (_, response) => {
       if (++requests === 20) told.emit("asked");
       if (requests >= 20) await held;
-      response.setHeader("content-type", "image/jpeg").end(body);
+      response.writeHead(200, { etag: '"1"', "content-length": body.length }).end(body);
     });
     await new Promise<void>((resolve) => store.listen(0, "127.0.0.1", resolve));
     try {
