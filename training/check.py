@@ -90,7 +90,7 @@ def _wrong(line) -> list[tuple[str, str]]:
     if not isinstance(line, dict):
         return [("labels", "expected a JSON object")]
     wrong = [("labels", f"expected a text for {key}, got {json.dumps(line.get(key))}")
-             for key in ("file", "source") if not (isinstance(line.get(key), str) and line[key])]
+             for key in ("file", "source") if not (isinstance(line.get(key), str) and line[key] and _is_unicode(line[key]))]
     if line.get("category") is not None and line["category"] not in CATEGORIES:
         wrong.append(("category", f"expected {', '.join(CATEGORIES)} or null for category, got {json.dumps(line['category'])}"))
     wrong += [("human", f"expected true, false or null for {key}, got {json.dumps(line[key])}")
@@ -106,6 +106,11 @@ def _wrong(line) -> list[tuple[str, str]]:
         # training takes a person that fills next to nothing of a crop for one that is not in it
         wrong.append(("box", "expected boxes in pixels for persons, got one of a pixel at most: write shares of the frame as pixels"))
     return wrong
+
+
+def _is_unicode(text: str) -> bool:
+    """JSON can hold half of a pair of surrogates, which is no character: opening a file of that name raises, and hashing it."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _is_box(box) -> bool:

@@ -45,10 +45,12 @@ def average_precision(truth: np.ndarray, score: np.ndarray) -> float:
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error over equally filled bins; NaN where there is nothing."""
+    """Expected calibration error over bins that are as equally filled as equal scores, which lie in one bin, allow; NaN where there is nothing."""
     if not len(confidence):
         return np.nan
-    parts = np.array_split(np.argsort(confidence, kind="stable"), bins)
+    order = np.argsort(confidence)
+    ends = np.arange(1, bins) * len(order) // bins
+    parts = np.split(order, np.unique(np.searchsorted(confidence[order], confidence[order][ends])))
     return float(sum(abs(confidence[p].mean() - right[p].mean()) * len(p) for p in parts if len(p)) / len(confidence))
 
 

@@ -51,7 +51,7 @@ class Check(unittest.TestCase):
         self.assertEqual(self.faults(), [("unreadable", "0-food.jpg"), ("unreadable", "1-menu.jpg")])
 
     def test_finds_labels_that_mean_nothing(self):
-        for changed, kind in (({"category": "drinks"}, "category"), ({"human": "yes"}, "human"), ({"human": 1}, "human"), ({"source": ""}, "labels"),
+        for changed, kind in (({"category": "drinks"}, "category"), ({"human": "yes"}, "human"), ({"human": 1}, "human"), ({"source": ""}, "labels"), ({"source": "a\ud800"}, "labels"), ({"file": "a\udfff.jpg"}, "labels"),
                               ({"file": None}, "labels"), ({"file": "0-room.jpg"}, "labels"), ({"persons": [[1, 2, 3]]}, "box"),
                               ({"persons": [[30, 5, 20, 40]]}, "box"), ({"persons": [[1, 1, 20, 20]]}, "box"),
                               ({"human": True, "persons": [[0.1, 0.2, 0.6, 0.9]]}, "box"), ({"hands": "false"}, "human"), ({"small": 1}, "human"), ({"kind": ["a"]}, "labels")):

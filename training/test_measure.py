@@ -7,7 +7,7 @@ import torch
 
 from calibrate import calibrate
 from data import CATEGORIES
-from measure import average_precision, measure
+from measure import average_precision, calibration_error, measure
 
 
 class Measured(unittest.TestCase):
@@ -35,6 +35,13 @@ class Measured(unittest.TestCase):
         for order in ([1, 0, 0, 1], [0, 1, 1, 0]):
             self.assertEqual(average_precision(np.array(order), np.full(4, 0.5)), 0.5)
         self.assertAlmostEqual(average_precision(np.array([1, 0, 1, 0]), np.array([0.9, 0.5, 0.5, 0.1])), (1 + 2 / 3) / 2)
+
+    def test_calibration_does_not_depend_on_the_order_of_equal_scores(self):
+        right = np.repeat([1, 0], 30)
+        for order in (right, right[::-1]):
+            self.assertAlmostEqual(calibration_error(np.full(60, 0.5), order), 0)
+        self.assertAlmostEqual(calibration_error(np.repeat([0.2, 0.8], 30), right[::-1]), 0.2)
+        self.assertAlmostEqual(calibration_error(np.array([0.25]), np.array([1])), 0.75)
 
     def test_knows_that_none_of_a_few_photos_is_not_none(self):
         labels = self.labels(*["food"] * 8)
