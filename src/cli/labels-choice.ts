@@ -70,7 +70,7 @@ export async function* labelled(
       // one that was judged before workers knew the template
       const photo = { ...each, listing: each.listing ?? listingOf(each.key) ?? null };
       const label = labelOf(photo);
-      const asked = !label || belongs(label.source);
+      const asked = label !== undefined && belongs(label.source);
       if (asked && left-- === 0) return;
       if (label) {
         seen.labels++;
@@ -96,7 +96,7 @@ export function warningsOf(
 ): string[] {
   const warnings: string[] = [];
   if (withoutListing > 0) {
-    const few = `${withoutListing} of ${counted(labels, "label")} have no listing`;
+    const few = `${withoutListing} of ${counted(labels, "label")} ${labels === 1 ? "has" : "have"} no listing`;
     const then = "their source is the folder of their key, and one restaurant may be in several";
     warnings.push(`${few}: ${then}; set MAITRED_KEY_TEMPLATE where keys name the listing`);
   }

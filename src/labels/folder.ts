@@ -13,6 +13,7 @@ import {
   sourceOf,
 } from "../label.ts";
 import { linesOf } from "../lines.ts";
+import { alone } from "./lock.ts";
 
 export interface ExportDeps {
   /** Bytes of the photo as it is written. @throws {PhotoError}, {UpstreamError} */
@@ -61,16 +62,26 @@ export interface Exported {
  * all labels of that origin, and that one was taken back.
  * labels.jsonl is replaced as a whole, also when this ends early.
  *
- * @throws {ConfigError} when a line of an earlier labels.jsonl is no label, before anything is fetched.
+ * @throws {ConfigError} when a line of an earlier labels.jsonl is no label, or another export writes there, before anything is fetched.
  * @throws {UpstreamError} when a store does not answer; running it again goes on where it ended.
  */
 export async function writeLabels(
   deps: ExportDeps,
   photos: AsyncIterable<LabelledPhoto>,
   folder: string,
-  { width, attempts, whole = [], belongs = () => true, listingOf = () => undefined }: ExportOptions,
+  options: ExportOptions,
 ): Promise<Exported> {
   mkdirSync(join(folder, "photos"), { recursive: true });
+  // each would replace the labels that the other adds
+  return alone(folder, () => writeAlone(deps, photos, folder, options));
+}
+
+async function writeAlone(
+  deps: ExportDeps,
+  photos: AsyncIterable<LabelledPhoto>,
+  folder: string,
+  { width, attempts, whole = [], belongs = () => true, listingOf = () => undefined }: ExportOptions,
+): Promise<Exported> {
   const labels = await readLabels(folder);
   for (const [file, line] of labels) {
     const label = JSON.parse(line) as Partial<Label>;

@@ -1,4 +1,6 @@
+import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { PhotoError, UpstreamError } from "../../src/errors.ts";
@@ -273,6 +275,42 @@ describe("writeLabels", () => {
     };
     expect(await writeLabels(load, again(), folder, limits)).toMatchObject({ unusable: 2, takenBack: 1 });
     expect(labelled(folder)).toEqual(["2"]);
+  });
+
+  test("writes to a folder alone, and minds no export that was killed", async ({ folder }) => {
+    const limits = { width: 1, attempts: 1 };
+    const other = await new Promise<unknown>((resolve, reject) => {
+      const load = async (): Promise<Uint8Array> => {
+        await writeLabels(
+          deps(async () => bytes),
+          many(2),
+          folder,
+          limits,
+        ).then(resolve, resolve);
+        return bytes;
+      };
+      writeLabels(deps(load), many(1), folder, limits).catch(reject);
+    });
+    expect(other).toMatchObject({ code: "CONFIG_INVALID", message: expect.stringContaining("export.lock") });
+    const { pid } = spawnSync(process.execPath, ["--version"]);
+    writeFileSync(join(folder, "export.lock"), `${pid} ${hostname()}\n`);
+    await writeLabels(
+      deps(async () => bytes),
+      many(3),
+      folder,
+      limits,
+    );
+    expect(labelled(folder)).toEqual(["1", "2", "3"]);
+    expect(readdirSync(folder).sort()).toEqual(["labels.jsonl", "photos"]);
+    writeFileSync(join(folder, "export.lock"), `${pid} elsewhere\n`);
+    await expect(
+      writeLabels(
+        deps(async () => bytes),
+        many(3),
+        folder,
+        limits,
+      ),
+    ).rejects.toThrow("export.lock");
   });
 
   test("keeps lines of others, and replaces its own", async ({ folder }) => {

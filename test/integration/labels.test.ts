@@ -305,6 +305,11 @@ describe("maitred labels export", () => {
       (await exported({ DATABASE_URL: db.url }, out, "--dry-run", ...options)).done["origins"];
     expect(await dry()).toEqual({ moderator: 1, audit: 1, claim: 3 });
     expect(await dry("--limit", "3")).toEqual({ moderator: 1, audit: 1, claim: 1 });
+    // what teaches nothing is none of them
+    await review(db, await register(db, { key: "t" }), "ann", null, null);
+    const one = await exported({ DATABASE_URL: db.url }, out, "--dry-run", "--limit", "1");
+    expect(one.done).toMatchObject({ labels: 1, unusable: 1 });
+    expect(one.stderr).toContain("1 of 1 label has no listing");
     expect(await dry("--from", "moderators")).toEqual({ moderator: 1 });
     expect(await dry("--from", "claims,audit")).toEqual({ audit: 1, claim: 3 });
     expect(await dry("--since", "2999-01-01")).toEqual({});
