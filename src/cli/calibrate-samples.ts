@@ -42,10 +42,11 @@ function sayAll({ say }: Terminal, title: string, lines: readonly string[]): voi
 
 /**
  * What moderators said of photos, with the scores that the model gave them before. Photos that another model judged
- * last are left out, because thresholds are of one model's scores.
+ * last are left out, because thresholds are of one model's scores, and so are copies of what a moderator hid.
  *
  * Moderators see all that the model sent to review, and of what it showed or hid the audits, drawn at random. With `audit`
- * each of these is weighed by how many photos with that verdict it stands for, on each question among those that answer it, and what they saw for another reason is left out.
+ * each of these is weighed by how many photos with that verdict it stands for, on each question among those that answer it,
+ * and what they saw for another reason is left out.
  *
  * @throws {ConfigError} where it gave a verdict of which they saw no photo so.
  */

@@ -57,13 +57,8 @@ export function outcomesByGroup(
 ): Record<Group, Effect> {
   const entries = GROUPS.map((group) => {
     const own = judged.filter(({ label }) => isIn(group, label));
-    return [
-      group,
-      effect(
-        own,
-        strata.filter(({ verdict }) => !own.some(({ stratum }) => stratum === verdict)),
-      ),
-    ];
+    const unseen = strata.filter(({ verdict }) => !own.some(({ stratum }) => stratum === verdict));
+    return [group, effect(own, unseen)];
   });
   return Object.fromEntries(entries) as Record<Group, Effect>;
 }
