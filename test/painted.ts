@@ -28,6 +28,8 @@ export async function paint(folder: string, { file, colour, light }: Painted, si
     },
   };
   const at = (share: number): number => Math.round(share * size - edge / 2);
+  // a photo like another is no copy of it
+  const exif = { IFD0: { ImageDescription: file } };
   const layers = light ? [{ input: square, left: at(light.x), top: at(light.y) }] : [];
-  writeFileSync(path, await frame.composite(layers).png().toBuffer());
+  writeFileSync(path, await frame.composite(layers).withExif(exif).png().toBuffer());
 }

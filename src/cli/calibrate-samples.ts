@@ -20,7 +20,8 @@ export async function samplesFromLabels(
   path: string,
   terminal: Terminal,
 ): Promise<Sample[]> {
-  const { labels, problems } = await readLabelledSet(path, model.categories);
+  const { labels, problems: wrong, copies } = await readLabelledSet(path, model.categories);
+  const problems = [...wrong, ...copies];
   if (problems.length > 0) sayAll(terminal, `lines that are left out: ${problems.length}`, problems);
   const judge = await openFileJudge(config, model);
   try {

@@ -103,7 +103,7 @@ async function modelsOf(
 async function reportOf(
   config: Config,
   models: readonly Model[],
-  { labels, problems }: LabelledSet,
+  { labels, problems, copies }: LabelledSet,
   known: TrainedOn[],
   worst: number,
   terminal: Terminal,
@@ -147,7 +147,7 @@ async function reportOf(
       thresholds: thresholds!,
     },
     labelled: labels.length,
-    problems: [...problems],
+    problems: [...problems, ...copies],
     unjudged: [...unjudged.values()],
     subjects,
     trainedOn: known,

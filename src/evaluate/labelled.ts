@@ -3,6 +3,7 @@ import { dirname, join, relative, resolve, sep } from "node:path";
 import { z } from "zod";
 import { asError, ConfigError } from "../errors.ts";
 import { linesOf } from "../lines.ts";
+import { withoutCopies } from "./copies.ts";
 import { random } from "./statistics.ts";
 
 /** In pixels of the photo as it is seen (orientation applied): [x0, y0, x1, y1]. */
@@ -32,7 +33,11 @@ export interface LabelledSet {
   labels: Label[];
   /** One for each line that is no label, or of a photo that has one, and each link to nothing: where it is, and what was expected. */
   problems: string[];
+  /** One for each photo that is left out because another of the same bytes says it already. */
+  copies: string[];
 }
+
+type Read = Omit<LabelledSet, "copies">;
 
 /**
  * Reads a labelled set: a `labels.jsonl` (training/README.md describes its fields), a folder that holds one, or a
@@ -49,13 +54,14 @@ export async function readLabelledSet(path: string, categories: readonly string[
     isFolder && !statSync(file, { throwIfNoEntry: false })
       ? fromFolders(resolve(path), categories)
       : await fromLines(resolve(file), categories);
-  if (set.labels.length > 0) return set;
+  if (set.labels.length > 0) return { ...set, ...(await withoutCopies(set.labels)) };
   if (set.problems.length > 0) throw invalid(someOf(set.problems).join("\n"));
   throw invalid(`${path}: it has no labelled photos: ${expected(categories)}`);
 }
 
 /**
- * As `readLabelledSet`, for whoever must not go on with a part of it.
+ * As `readLabelledSet`, for whoever must not go on with a part of it. Copies are no mistake: a set that was exported has the same picture
+ * of two listings.
  *
  * @throws {ConfigError} with the lines that are wrong, or when the set is empty.
  */
@@ -93,7 +99,7 @@ export function sample(labels: readonly Label[], limit: number): Label[] {
   });
 }
 
-async function fromLines(file: string, categories: readonly string[]): Promise<LabelledSet> {
+async function fromLines(file: string, categories: readonly string[]): Promise<Read> {
   const problems: string[] = [];
   const labels: Label[] = [];
   const lineOf = new Map<string, number>();
@@ -103,7 +109,6 @@ async function fromLines(file: string, categories: readonly string[]): Promise<L
     if (result.success) {
       const label = asLabel(result.data, dirname(file));
       const before = lineOf.get(label.path);
-      // counted twice, it would make every figure surer than it is
       if (before !== undefined)
         problems.push(`${file}:${number}: ${label.file} is on line ${before} already, which counts`);
       else {
@@ -151,15 +156,14 @@ function asLabel(line: z.infer<ReturnType<typeof lineSchema>>, folder: string): 
   };
 }
 
-function fromFolders(root: string, categories: readonly string[]): LabelledSet {
+function fromFolders(root: string, categories: readonly string[]): Read {
   const problems: string[] = [];
   const labels: Label[] = [];
   const known = new Map([...categories, ...Object.keys(HUMAN)].map((name) => [name.toLowerCase(), name]));
-  const said = new Map<string, string>();
-  for (const { path, real } of filesBelow(root)) {
+  for (const { path, isThere } of filesBelow(root)) {
     const file = relative(root, path).split(sep).join("/");
     // a link to nothing may have stood for a whole category, as where a disk is not mounted
-    const folders = file.split("/").slice(0, real === undefined ? undefined : -1);
+    const folders = file.split("/").slice(0, isThere ? -1 : undefined);
     // Food/ is food/
     const parts = folders.map((part) => known.get(part.toLowerCase()) ?? part);
     const found = parts.filter((part) => categories.includes(part));
@@ -167,18 +171,10 @@ function fromFolders(root: string, categories: readonly string[]): LabelledSet {
     if (found.length > 1 || humans.length > 1)
       throw invalid(`${path}: its folders say two things: ${[...found, ...humans].join(", ")}`);
     if (found.length + humans.length === 0) continue;
-    if (real === undefined) {
+    if (!isThere) {
       problems.push(`${path}: expected a photo or a folder, got a link to nothing`);
       continue;
     }
-    // counted twice, it would make every figure surer than it is
-    const says = [...found.map(() => `category of ${real}`), ...humans.map(() => `human in ${real}`)];
-    const twice = says.find((what) => said.has(what));
-    if (twice !== undefined) {
-      problems.push(`${path}: is ${said.get(twice)} already, which counts`);
-      continue;
-    }
-    for (const what of says) said.set(what, path);
     const none = { hands: false, small: false, kind: null, persons: null, source: null };
     labels.push({ file, path, category: found[0] ?? null, human: HUMAN[humans[0] ?? ""] ?? null, ...none });
   }
@@ -186,24 +182,24 @@ function fromFolders(root: string, categories: readonly string[]): LabelledSet {
 }
 
 /**
- * Files, with their real paths; undefined is that of a link to nothing.
+ * Files, and links to nothing.
  *
  * @param above folders that it lies in, by their real paths: a link may lead back to one.
  */
 function* filesBelow(
   folder: string,
   above: readonly string[] = [],
-): Generator<{ path: string; real: string | undefined }> {
+): Generator<{ path: string; isThere: boolean }> {
   const inside = realpathSync(folder);
   if (above.includes(inside)) return;
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     if (entry.name.startsWith(".")) continue;
     const path = join(folder, entry.name);
     const isLink = entry.isSymbolicLink();
-    if (isLink && !existsSync(path)) yield { path, real: undefined };
+    if (isLink && !existsSync(path)) yield { path, isThere: false };
     else if (isLink ? statSync(path).isDirectory() : entry.isDirectory())
       yield* filesBelow(path, [...above, inside]);
-    else yield { path, real: isLink ? realpathSync(path) : join(inside, entry.name) };
+    else yield { path, isThere: true };
   }
 }
 

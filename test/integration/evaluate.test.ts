@@ -1,10 +1,18 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { expect } from "vitest";
 import { makeThumbnails } from "../../src/cli/thumbnails.ts";
 import { readConfig } from "../../src/config.ts";
-import { readLabelledSet } from "../../src/evaluate/labelled.ts";
+import { readLabelled, readLabelledSet } from "../../src/evaluate/labelled.ts";
 import type { Report } from "../../src/evaluate/report.ts";
 import { test } from "../fixtures.ts";
 import { ended } from "../maitred.ts";
@@ -201,7 +209,7 @@ test("reads folders named by what is in them, and follows another policy", async
 test("follows links among the folders, and names those that lead nowhere", async ({ folder }) => {
   const set = join(folder, "set");
   for (const path of ["elsewhere/nohuman", "set/human"]) mkdirSync(join(folder, path), { recursive: true });
-  for (const path of ["elsewhere/nohuman/a.jpg", "set/human/b.jpg"]) writeFileSync(join(folder, path), "");
+  for (const path of ["elsewhere/nohuman/a.jpg", "set/human/b.jpg"]) writeFileSync(join(folder, path), path);
   symlinkSync(join(folder, "elsewhere"), join(set, "food"));
   symlinkSync(join(folder, "elsewhere"), join(folder, "elsewhere", "round"));
   for (const name of ["menu", "read-me"]) symlinkSync(join(folder, "unmounted"), join(set, name));
@@ -219,8 +227,29 @@ test("follows links among the folders, and names those that lead nowhere", async
   symlinkSync(join(set, "human"), join(set, "more", "human"));
   const again = await readLabelledSet(set, ["food", "menu", "drinks"]);
   expect(again.labels.map(({ file }) => file)).toEqual(["drinks/b.jpg", "food/nohuman/a.jpg", "human/b.jpg"]);
-  expect(again.problems).toContain(
+  expect(again.copies).toContain(
     `${join(set, "more/human/b.jpg")}: is ${join(set, "human/b.jpg")} already, which counts`,
+  );
+});
+
+test("counts photos of the same bytes once, and names the others", async ({ folder }) => {
+  const { set, env } = await paintSet(folder);
+  const copies = ["copy.png", "link.png", "other.png"];
+  copyFileSync(join(set, "room.png"), join(set, "copy.png"));
+  symlinkSync(join(set, "room.png"), join(set, "link.png"));
+  // of the same size
+  writeFileSync(join(set, "other.png"), readFileSync(join(set, "room.png")).reverse());
+  const lines = copies.map((file) => `${JSON.stringify({ file, category: "menu", source: file })}\n`);
+  writeFileSync(join(set, "labels.jsonl"), lines.join(""), { flag: "a" });
+  const { code, report } = await evaluated(["--model", "eyes-1", set], env);
+  expect(code).toBe(1);
+  expect(report.labelled).toBe(PHOTOS.length + 1);
+  expect(report.problems).toEqual(
+    copies.slice(0, 2).map((name) => `${join(set, name)}: is ${join(set, "room.png")} already, which counts`),
+  );
+  // it is no mistake of whoever labelled
+  expect(await readLabelled(join(set, "labels.jsonl"), ["food", "ambience", "menu", "other"])).toHaveLength(
+    PHOTOS.length + 1,
   );
 });
 
