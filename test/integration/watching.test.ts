@@ -8,8 +8,10 @@ import { createApiMetrics } from "../../src/http/api-metrics.ts";
 import { createListenMetrics } from "../../src/http/listen-metrics.ts";
 import { createMetrics } from "../../src/http/metrics.ts";
 import { packageRoot } from "../../src/package-root.ts";
+import { openQueueServer } from "../../src/queue/server.ts";
 import { auditCounts } from "../../src/store/counts.ts";
 import { clockGauge } from "../../src/wiring/clock.ts";
+import { evictionGauge } from "../../src/wiring/eviction.ts";
 import { gaugesOf } from "../../src/wiring/gauges.ts";
 import { type Database, test } from "../fixtures.ts";
 import { judgedOverTime } from "../watched.ts";
@@ -68,12 +70,17 @@ async function asGrafana(db: Database, text: string): Promise<Record<string, unk
 
 describe("what dashboards and alert rules name", () => {
   test("is what processes show", async ({ db }) => {
+    const queue = openQueueServer(
+      { queueUrl: db.url, queueOptions: "", queuePrefix: "maitred_queue" },
+      () => {},
+    );
     const all = [
-      createMetrics(async () => [], [clockGauge(db.pool)]),
+      createMetrics(async () => [], [clockGauge(db.pool), evictionGauge(queue)]),
       createApiMetrics(gaugesOf(db.pool)),
       createListenMetrics([]),
     ];
     const texts = await Promise.all(all.map(({ registry }) => registry.metrics()));
+    await queue.close();
     const shown = new Set(
       texts.flatMap((text) => [...text.matchAll(/^# TYPE (\w+)/gm)].map(([, name]) => name!)),
     );
