@@ -20,7 +20,7 @@ const { values, positionals } = parseArgs({
   options: {
     schemathesis: { type: "string", default: "schemathesis" },
     examples: { type: "string", default: "200" },
-    seconds: { type: "string", default: "180" },
+    seconds: { type: "string", default: "600" },
     help: { type: "boolean", short: "h" },
   },
 });
@@ -31,7 +31,7 @@ Starts Postgres (embedded) and the API, and lets schemathesis (pip install schem
 /openapi.json: what fits its schemas, and what does not. Fails on any finding. Every run asks the same.
   --schemathesis PATH   its executable (default: the one on the PATH)
   --examples N          requests of each kind to each route (default 200)
-  --seconds S           fails where it takes longer (default 180)
+  --seconds S           fails where it takes longer (default 600)
   MORE                  further arguments of schemathesis run
 `);
   process.exit(0);
