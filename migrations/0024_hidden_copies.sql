@@ -32,11 +32,12 @@ end $$;
 
 -- Of these photos, which the caller has locked, those wait for a moderator that a model shows although the last moderator who saw their bytes
 -- hid them. The scores are those that they had, and are not counted again, as nobody judged the photo: such a row has no batch. It is of the
--- same backfill, so that rolling that back restores what was before.
-create function hold_copies(p_ids bigint[]) returns void language plpgsql as $$
+-- same backfill, so that rolling that back restores what was before. Returns the ids of those that it held.
+create function hold_copies(p_ids bigint[]) returns setof bigint language plpgsql as $$
 begin
   -- as in record_verdicts
   perform pg_advisory_xact_lock_shared(hashtext('maitred hidden copies'));
+  return query
   with held as materialized (
     select p.id, r.moderator || ' hid the same bytes: photo ' || r.photo_id as reason, s.scores, s.backfill_id, s.rendition
     from photos p
@@ -55,7 +56,8 @@ begin
     from held h where p.id = h.id returning p.*, h.scores, h.backfill_id, h.rendition
   )
   insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, backfill_id, rendition)
-  select s.id, s.state, s.rule, s.reason, s.category, s.human, s.scores, s.decided_by, s.policy, s.backfill_id, s.rendition from state s order by s.id;
+  select s.id, s.state, s.rule, s.reason, s.category, s.human, s.scores, s.decided_by, s.policy, s.backfill_id, s.rendition from state s order by s.id
+  returning photo_id;
 end $$;
 
 -- Holds copies of these bytes, as far as the last moderator who saw them hid them; called once that is written, in its transaction. The
@@ -99,7 +101,10 @@ $$;
 -- As in 0023_bytes_of_reviews.sql, but that it takes turns with whoever hides, and holds also what was shown already and is judged anew in
 -- the same way, which commit_verdicts takes for no change.
 create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean, held text) language plpgsql as $$
-declare items jsonb;
+declare
+  items jsonb;
+  committed bigint[];
+  altered bigint[];
 begin
   -- so that what a moderator hides of them meanwhile is seen
   perform 1 from photos p
@@ -108,14 +113,15 @@ begin
   -- or waits until this is committed: see hold_copies_of
   perform pg_advisory_xact_lock_shared(hashtext('maitred hidden copies'));
   items := hold_hidden(p_items);
+  select array_agg(c.photo_id), array_agg(c.photo_id) filter (where c.changed) into committed, altered from commit_verdicts(items) c;
+  altered := altered || array(
+    select hold_copies(array(select r.id from jsonb_to_recordset(items) as r (id bigint, rule text) where r.rule = 'hidden-copy')));
   return query
-  select c.photo_id, c.changed, case when c.changed and i.rule = 'hidden-copy' then i.reason end
-  from commit_verdicts(items) c join (
+  select i.id, i.id = any (altered), case when i.id = any (altered) and i.rule = 'hidden-copy' then i.reason end from (
     -- of one that is there twice, the one that counts
     select distinct on (r.id) r.* from jsonb_to_recordset(items) as r (id bigint, rule text, reason text, fed boolean, rendition boolean)
     order by r.id, r.fed is true, r.rendition is true
-  ) i on i.id = c.photo_id;
-  perform hold_copies(array(select r.id from jsonb_to_recordset(items) as r (id bigint, rule text) where r.rule = 'hidden-copy'));
+  ) i where i.id = any (committed);
 end $$;
 
 -- As they were, of which these are what is left to do once copies are locked.

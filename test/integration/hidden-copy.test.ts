@@ -1,4 +1,5 @@
 import { describe, expect } from "vitest";
+import type { Recorded } from "../../src/moderate/line.ts";
 import { endBackfills } from "../../src/store/backfill-feed.ts";
 import { addBackfill, applyProposals, rollbackBackfill } from "../../src/store/backfills.ts";
 import type { Pool } from "../../src/store/pool.ts";
@@ -24,12 +25,12 @@ async function judge(
     fed,
     rendition,
   }: { digest?: string; of?: string; by?: string; fed?: true; rendition?: true } = {},
-): Promise<void> {
+): Promise<Recorded | undefined> {
   const outcome = judged(photo, verdict, by);
   const bytes = of === undefined ? { digest } : { copyOf: digest };
   const batch = of === undefined ? "t-1" : `same-${of}`;
   const result = { ...outcome.result, ...bytes, ...(rendition && { rendition }) } as Outcome["result"];
-  await recordOutcomes(pool, [{ ...outcome, batch, ...(fed && { fed }), result }]);
+  return (await recordOutcomes(pool, [{ ...outcome, batch, ...(fed && { fed }), result }])).get(photo);
 }
 
 /** What another policy says of the scores that are stored. */
@@ -383,8 +384,9 @@ describe("bytes that a moderator hid", () => {
     // by hand, which holds no copies
     await db.pool.query("select record_review($1, 'ann', 'hidden')", [first]);
     expect(await stateOf(db, copy)).toMatchObject(shown);
-    await judge(db, copy, "shown");
+    expect(await judge(db, copy, "shown")).toEqual({ changed: true, held: held(first).reason });
     expect(await stateOf(db, copy)).toEqual(held(first));
+    expect(await judge(db, copy, "shown")).toEqual({ changed: false });
   });
 
   test("wait as a photo of which a rendition is judged later", async ({ db }) => {
