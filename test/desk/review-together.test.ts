@@ -24,6 +24,11 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
   }) => {
     const page = await opened(desk);
     const [first, second] = await names(page);
+    const anew = gate();
+    await intercept(page, "**/review/claims", async (route) => {
+      await anew.passed;
+      await route.continue();
+    });
     await desk.db.pool.query(
       `with judged as (update photos set version = '', revived_at = clock_timestamp() where key = $1 returning *)
       insert into verdicts (photo_id, verdict, rule, reason, category, decided_by, policy, decided_at)
@@ -47,6 +52,8 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
       (rows) => rows.length > 0,
     );
     expect(await reviews(desk)).toMatchObject([{ key: second, verdict: "hidden" }]);
+    anew.open();
+    await card.getByText("withdrawn").waitFor({ state: "detached" });
   });
 
   test("what is decided while a claim is answered is not asked about again", async ({ desk }) => {
