@@ -33,7 +33,12 @@ export interface LabelledPhoto extends PhotoRef {
   by: string;
   at: Date;
   model: ModelSaid | null;
+  /** Where the first photo lies that had the same bytes, if it is another one and that was asked for. */
+  first?: Place;
 }
+
+/** What tells the source of a photo. */
+export type Place = Pick<LabelledPhoto, "listing" | "bucket" | "key">;
 
 /** One line of labels.jsonl, as training/README.md has it, and where it comes from. */
 export interface Label {
@@ -72,12 +77,13 @@ export function labelOf(photo: LabelledPhoto): Label | undefined {
 }
 
 /** The listing, else the folder that the key lies in: photos that share it are alike, and are left out of training together. */
-export function sourceOf({
-  listing,
-  bucket,
-  key,
-}: Pick<LabelledPhoto, "listing" | "bucket" | "key">): string {
+export function sourceOf({ listing, bucket, key }: Place): string {
   return listing ? `listing:${listing}` : `prefix:${bucket}/${key.slice(0, key.lastIndexOf("/") + 1)}`;
+}
+
+/** Whether all sources of its picture are asked for: its own, and that of the first photo with the same bytes. */
+export function isAsked(photo: LabelledPhoto, belongs: (source: string) => boolean): boolean {
+  return [photo, ...(photo.first ? [photo.first] : [])].every((place) => belongs(sourceOf(place)));
 }
 
 /** Null where there is none. */

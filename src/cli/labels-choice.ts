@@ -1,6 +1,6 @@
 import { FEW_SOURCES } from "../evaluate/report.ts";
-import { isHeldOut, type LabelledPhoto, labelOf, type Origin } from "../label.ts";
-import { claimedPhotos, reviewedPhotos } from "../store/labels.ts";
+import { isAsked, isHeldOut, type LabelledPhoto, labelOf, type Origin, type Place } from "../label.ts";
+import { claimedPhotos, firstOfSameBytes, reviewedPhotos } from "../store/labels.ts";
 import type { Pool } from "../store/pool.ts";
 import { texts, UsageError, type Values } from "./command.ts";
 import { choicesOption, numberOption, timeOption, whole } from "./options.ts";
@@ -60,22 +60,29 @@ export function wholeOf({ from, since, limit }: Choice): Origin[] {
 /** The photos to export, the most trusted first, so that a limit leaves out claims before it leaves out reviews. */
 export async function* labelled(
   db: Pool,
-  { from, since, limit, belongs }: Choice,
+  { from, since, limit, apart, belongs }: Choice,
   listingOf: (key: string) => string | undefined,
   seen: Seen,
 ): AsyncGenerator<LabelledPhoto> {
   let left = limit;
+  // one that was judged before workers knew the template
+  const known = <P extends Place>(place: P): P => ({
+    ...place,
+    listing: place.listing ?? listingOf(place.key) ?? null,
+  });
   for await (const page of pages(db, from, since)) {
+    const ids = page.map(({ id }) => id);
+    const firsts = apart ? await firstOfSameBytes(db, ids) : new Map<string, Place>();
     for (const each of page) {
-      // one that was judged before workers knew the template
-      const photo = { ...each, listing: each.listing ?? listingOf(each.key) ?? null };
+      const first = firsts.get(each.id);
+      const photo = { ...known(each), ...(first && { first: known(first) }) };
       const label = labelOf(photo);
-      const asked = label !== undefined && belongs(label.source);
+      const asked = label !== undefined && isAsked(photo, belongs);
       if (asked && left-- === 0) return;
       if (label) {
         seen.labels++;
         if (photo.listing === null) seen.withoutListing++;
-        (asked ? seen.sources : seen.others).add(label.source);
+        (belongs(label.source) ? seen.sources : seen.others).add(label.source);
       }
       yield photo;
     }

@@ -5,7 +5,7 @@ import type { Config } from "../config.ts";
 import { restrictSharp } from "../image/decode.ts";
 import { createKeyTemplate } from "../image/key-template.ts";
 import { shrink } from "../image/shrink.ts";
-import { type LabelledPhoto, labelOf } from "../label.ts";
+import { isAsked, type LabelledPhoto, labelOf } from "../label.ts";
 import { type ExportDeps, type Exported, type ExportOptions, writeLabels } from "../labels/folder.ts";
 import { Scope } from "../lifecycle.ts";
 import { photosWithoutReview } from "../store/labels.ts";
@@ -111,7 +111,7 @@ async function count(photos: AsyncIterable<LabelledPhoto>, { belongs }: Choice):
       done.unusable++;
       continue;
     }
-    if (!belongs(label.source)) {
+    if (!isAsked(photo, belongs)) {
       done.leftOut++;
       continue;
     }
@@ -191,7 +191,7 @@ function summary(done: Exported, dryRun: boolean, folder: string): string {
   const parts = [`${counted(done.labels, "label")}${origins.length > 0 ? ` (${origins.join(", ")})` : ""}`];
   if (!dryRun) parts.push(`${counted(done.fetched, "photo")} fetched, ${done.present} there already`);
   if (done.takenBack > 0) parts.push(`${done.takenBack} of before were taken back`);
-  if (done.leftOut > 0) parts.push(`${done.leftOut} of sources that are left out`);
+  if (done.leftOut > 0) parts.push(`${done.leftOut} left out, of other sources or the same picture as there`);
   if (done.unusable > 0) parts.push(`${done.unusable} said nothing that training knows`);
   if (done.missing.length > 0) parts.push(`${done.missing.length} not to be had`);
   return `${parts.join("; ")}${dryRun ? "" : `; ${join(folder, "labels.jsonl")}`}`;

@@ -5,6 +5,7 @@ import { each } from "../each.ts";
 import { ConfigError, codeOf, PhotoError, UpstreamError } from "../errors.ts";
 import {
   fileOf,
+  isAsked,
   isFileOf,
   type Label,
   type LabelledPhoto,
@@ -33,7 +34,7 @@ export interface ExportOptions {
   attempts: number;
   /** Origins of which the photos are all that there are. */
   whole?: readonly Origin[];
-  /** Whether photos of a source are for this folder; labels of others go, also those of earlier runs. */
+  /** Whether photos of a source are for this folder, see isAsked; labels of others go, also those of earlier runs. */
   belongs?: (source: string) => boolean;
   /** What a key tells of its listing now, which it may not have told an earlier run. */
   listingOf?: (key: string) => string | undefined;
@@ -48,7 +49,7 @@ export interface Exported {
   unusable: number;
   /** Labels of earlier runs that nobody gives any more. */
   takenBack: number;
-  /** Photos of sources that do not belong into this folder. */
+  /** Photos of sources that do not belong into this folder, or that have the same bytes as an earlier one of these. */
   leftOut: number;
   origins: Record<string, number>;
   /** Photos that could not be had, with the code that says why. */
@@ -111,9 +112,9 @@ async function writeAlone(
       return;
     }
     seen.set(label.photo, label.file);
-    if (!belongs(label.source)) {
+    if (!isAsked(photo, belongs)) {
       done.leftOut++;
-      // its listing was not known then
+      // its listing was not known then, or the first photo of its picture
       labels.delete(label.file);
       return;
     }

@@ -1,4 +1,6 @@
-import type { LabelledPhoto } from "../label.ts";
+import type { LabelledPhoto, Place } from "../label.ts";
+import { digestPrefix } from "./digest.ts";
+import { hasDigests } from "./indexes.ts";
 import { type Pool, query } from "./pool.ts";
 
 export interface LabelFilter {
@@ -47,6 +49,28 @@ export async function* reviewedPhotos(
     yield rows.map(({ verdictId: _, ...photo }) => photo);
     before = rows.at(-1)!.verdictId;
   }
+}
+
+/**
+ * Of photos by their ids, where the first photo lies that a model judged the same bytes of, if that is another one.
+ * None while the index of digests is missing, as each look would read all verdicts.
+ */
+export async function firstOfSameBytes(db: Pool, ids: readonly string[]): Promise<Map<string, Place>> {
+  if (!(await hasDigests(db))) return new Map();
+  const rows = await query<Place & { id: string }>(db, {
+    name: "first_of_same_bytes",
+    // "offset 0": by a look into the index, and not along the ids, whatever the planner knows of the table
+    text: `select p.id, f.listing, f.bucket, f.key
+      from unnest($1::bigint[]) as p (id)
+        cross join lateral (select bytes_of(p.id) as digest offset 0) b
+        cross join lateral (select min(v.photo_id) as id from (
+          select photo_id from verdicts
+          where ${digestPrefix("digest")} = ${digestPrefix("b.digest")} and digest = b.digest offset 0) v) first
+        join photos f on f.id = first.id
+      where f.id < p.id`,
+    values: [ids],
+  });
+  return new Map(rows.map(({ id, ...place }) => [id, place]));
 }
 
 /** Of photos by their ids, those that are there and of which no moderator says anything. */

@@ -7,7 +7,7 @@ import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { startFauxqs } from "fauxqs";
 import sharp from "sharp";
 import { describe, expect, inject } from "vitest";
-import type { Label } from "../../src/label.ts";
+import { isHeldOut, type Label } from "../../src/label.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import type { PhotoMetadata, PhotoRef } from "../../src/photo.ts";
 import { claimedPhotos, reviewedPhotos } from "../../src/store/labels.ts";
@@ -30,7 +30,7 @@ const review = (
   human: boolean | null,
   audit = false,
 ) => db.pool.query("select record_review($1, $2, 'hidden', $3, $4, $5)", [id, by, category, human, audit]);
-const judge = (db: Database, photoId: string, model: string, human: number) =>
+const judge = (db: Database, photoId: string, model: string, human: number, digest?: string) =>
   recordOutcomes(db.pool, [
     {
       photoId,
@@ -40,6 +40,7 @@ const judge = (db: Database, photoId: string, model: string, human: number) =>
       policy: "p1",
       result: {
         scores: { categories: { food: 0.75, other: 0.25 }, human },
+        ...(digest && { digest }),
         decision: { verdict: "shown", rule: "clear", reason: "because", category: "food", tags: [] },
       },
     },
@@ -353,6 +354,29 @@ describe("maitred labels export", () => {
     expect(both.stderr).toContain("expected one of --without-held-out and --held-out");
     const all = await exported(env, train, "--held-out", "1");
     expect(all.stderr).toContain('--held-out: expected a number between 0 and 1, got "1"');
+  });
+
+  test("a picture of two listings is on one side alone: that of its first photo", async ({ db, folder }) => {
+    const listings = Array.from({ length: 20 }, (_, n) => `${n}`);
+    const apart = listings.find((listing) => isHeldOut(`listing:${listing}`, 0.3))!;
+    const other = listings.find((listing) => !isHeldOut(`listing:${listing}`, 0.3))!;
+    const pictures = [
+      [apart, "d1"],
+      [other, "d1"],
+      [other, "d2"],
+      [apart, "d2"],
+      [apart, "d3"],
+    ] as const;
+    for (const [n, [listing, picture]] of pictures.entries()) {
+      const id = await register(db, { key: `${n}` }, { claimed: "food", listing });
+      await judge(db, id, "m-1", 0.1, picture.repeat(32));
+    }
+    const env = { DATABASE_URL: db.url };
+    const labels = async (...options: string[]) =>
+      (await exported(env, folder, "--dry-run", ...options)).done;
+    expect(await labels("--held-out", "0.3")).toMatchObject({ labels: 2, leftOut: 3 });
+    expect(await labels("--without-held-out", "0.3")).toMatchObject({ labels: 1, leftOut: 4 });
+    expect(await labels()).toMatchObject({ labels: 5, leftOut: 0 });
   });
 
   test("says that nothing can be kept apart where all photos are of one source", async ({ db, folder }) => {
