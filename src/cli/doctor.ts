@@ -10,6 +10,7 @@ import { LANES } from "../photo.ts";
 import { openQueues } from "../queue/queues.ts";
 import { openQueueServer, type QueueServer } from "../queue/server.ts";
 import { clockAheadS, wrongClock } from "../store/clock.ts";
+import { listDestinations } from "../store/destinations.ts";
 import { requireClosed, requireSchema, requireWritable, serverVersion } from "../store/migrate.ts";
 import { type ModelRow, readModels } from "../store/models.ts";
 import { rollupState } from "../store/rollups.ts";
@@ -38,7 +39,8 @@ usage: maitred doctor [--bucket NAME]... [--json]
 
 Checks Node, memory, Postgres (version, schema, whether a worker may write, whether PUBLIC may create, whether its clock is this
 machine's, and whether somebody folds the counts that dashboards read; maitred rollups compares them), the queue's server (Redis: version and eviction policy)
-and whether a lane is paused, which is a warning, the folders of MAITRED_FOLDERS, the buckets named, the policy and the model's hashes, and runs the model once to see which execution provider really runs.
+and whether a lane is paused, which is a warning, the folders of MAITRED_FOLDERS, the buckets named (also their versions, where an enabled
+destination of kind s3-tags has to list them), the policy and the model's hashes, and runs the model once to see which execution provider really runs.
 Changes no photo, job or setting.
 
   maitred doctor --bucket photos
@@ -186,10 +188,19 @@ async function checkBucket(config: Config, bucket: string): Promise<string> {
   try {
     if (await isAbsent(s3, bucket))
       throw new Error("there is no such bucket: check its name and MAITRED_S3_ENDPOINT");
-    return await probeBucket(s3, bucket);
+    return await probeBucket(s3, bucket, await isTagged(config, bucket));
   } finally {
     s3.destroy();
   }
+}
+
+/** False too where Postgres cannot say, which is a finding of its own. */
+async function isTagged(config: Config, bucket: string): Promise<boolean> {
+  if (!config.databaseUrl) return false;
+  const destinations = await withAnyPostgres(config, listDestinations).catch(() => []);
+  return destinations.some(
+    (each) => each.kind === "s3-tags" && each.enabled && (each.bucket ?? bucket) === bucket,
+  );
 }
 
 /** What is wrong; and where the error does not say so itself, what to do. */

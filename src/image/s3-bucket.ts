@@ -6,15 +6,17 @@ import {
   ListObjectsV2Command,
   type ListObjectsV2CommandInput,
   type ListObjectsV2CommandOutput,
+  ListObjectVersionsCommand,
   type S3Client,
 } from "@aws-sdk/client-s3";
-import { PhotoError } from "../errors.ts";
+import { ConfigError, codeOf, PhotoError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
 import { isStorable } from "../text.ts";
 import { versionOf } from "../version.ts";
 import { address } from "./s3.ts";
-import { toHeadError, toPhotoError } from "./s3-errors.ts";
+import { statusOf, toHeadError, toPhotoError } from "./s3-errors.ts";
 import { decoderOf } from "./s3-listing.ts";
+import { LISTS_NONE } from "./tags.ts";
 
 /** The objects under a prefix, a page of at most 1,000 at a time, in the order of their keys. */
 export async function* listObjects(s3: S3Client, bucket: string, prefix: string): AsyncGenerator<PhotoRef[]> {
@@ -51,8 +53,13 @@ export async function listAfter(
   };
 }
 
-/** Does what a worker does, on one photo of a bucket: lists it and reads a byte of it. @throws as FetchPhoto does. */
-export async function probeBucket(s3: S3Client, bucket: string): Promise<string> {
+/**
+ * Does what a worker does, on one photo of a bucket: lists it and reads a byte of it.
+ *
+ * @param tagged whether its photos get tags, for which the versions that it keeps are listed too.
+ * @throws as FetchPhoto does. {ConfigError} where it is these alone that may not be listed.
+ */
+export async function probeBucket(s3: S3Client, bucket: string, tagged: boolean): Promise<string> {
   for await (const page of listObjects(s3, bucket, "")) {
     const photo = page[0];
     if (!photo) continue;
@@ -62,9 +69,22 @@ export async function probeBucket(s3: S3Client, bucket: string): Promise<string>
         throw toPhotoError(photo, thrown);
       });
     (answer.Body as Readable).destroy();
+    if (tagged && answer.VersionId !== undefined) await probeVersions(s3, photo);
     return "can be listed and read";
   }
   return "can be listed, and is empty";
+}
+
+async function probeVersions(s3: S3Client, photo: PhotoRef): Promise<void> {
+  try {
+    await s3.send(new ListObjectVersionsCommand({ Bucket: photo.bucket, Prefix: photo.key, MaxKeys: 1 }));
+  } catch (thrown) {
+    if (LISTS_NONE.has(statusOf(thrown) ?? 0)) return;
+    const error = toHeadError(photo, thrown);
+    if (codeOf(error) !== "ACCESS_DENIED") throw error;
+    const message = "its versions may not be listed, and older ones with the same bytes may keep other tags";
+    throw new ConfigError(`${message}: allow s3:ListBucketVersions to maitred deliver`, { cause: error });
+  }
 }
 
 /** Whether the store says that there is no such bucket; where it does not let us ask, nobody knows. */

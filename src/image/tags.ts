@@ -164,5 +164,5 @@ const PREFIX = "maitred-";
 const MOST_TAGS = 10;
 /** S3's id of what was uploaded while the bucket kept no versions: it is overwritten in place when it keeps none again. */
 const NO_ID = "null";
-/** Of a store that gives version ids and lists none. */
-const LISTS_NONE: ReadonlySet<number> = new Set([405, 501]);
+/** Statuses of a store that gives version ids and lists none. */
+export const LISTS_NONE: ReadonlySet<number> = new Set([405, 501]);

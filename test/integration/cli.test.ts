@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { startFauxqs } from "fauxqs";
@@ -195,6 +196,45 @@ describe("doctor", () => {
     await s3.stop();
     expect(await bucket(s3.address)).toMatch(/^FAIL +bucket phtos +phtos\/: .*ECONNREFUSED/);
   }, 60_000);
+
+  test("says that versions may not be listed, where tags need it", async ({ db }) => {
+    const s3 = createHttpServer(({ url }, response) => {
+      const { pathname, searchParams: asked } = new URL(url!, "http://s3");
+      const [, bucket, key] = pathname.split("/");
+      if (asked.has("versions") && bucket !== "allowed")
+        return void response.writeHead(403).end("<Error><Code>AccessDenied</Code></Error>");
+      if (key && bucket !== "plain") response.setHeader("x-amz-version-id", "1");
+      response.end(
+        asked.has("list-type")
+          ? "<ListBucketResult><Contents><Key>a.jpg</Key></Contents></ListBucketResult>"
+          : "<ListVersionsResult/>",
+      );
+    });
+    s3.listen(0, "127.0.0.1");
+    await once(s3, "listening");
+    const add = (id: string, kind: string, bucket: string, enabled = true) =>
+      db.pool.query("insert into destinations (id, kind, bucket, enabled) values ($1, $2, $3, $4)", [
+        id,
+        kind,
+        bucket,
+        enabled,
+      ]);
+    for (const bucket of ["refused", "allowed", "plain"]) await add(bucket, "s3-tags", bucket);
+    await add("off", "s3-tags", "untagged", false);
+    await add("other", "notify", "untagged");
+    const buckets = ["refused", "allowed", "plain", "untagged"];
+    const command = await ended(["doctor", ...buckets.flatMap((bucket) => ["--bucket", bucket])], {
+      DATABASE_URL: db.url,
+      MAITRED_S3_ENDPOINT: `http://127.0.0.1:${(s3.address() as AddressInfo).port}`,
+    });
+    s3.close();
+    expect(command.out.split("\n").filter((line) => line.includes("bucket "))).toEqual([
+      expect.stringMatching(/^FAIL +bucket refused +.*: allow s3:ListBucketVersions/),
+      expect.stringMatching(/^ok +bucket allowed +can be listed and read$/),
+      expect.stringMatching(/^ok +bucket plain +can be listed and read$/),
+      expect.stringMatching(/^ok +bucket untagged +can be listed and read$/),
+    ]);
+  });
 
   test("says why Postgres cannot be written to", async ({ db }) => {
     for (const [options, why] of [
