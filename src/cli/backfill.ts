@@ -11,12 +11,11 @@ import type { Pool } from "../store/pool.ts";
 import { type BackfillCommand, idOf, options, theBackfill } from "./backfill-command.ts";
 import { list, report, status } from "./backfill-report.ts";
 import { start } from "./backfill-start.ts";
-import { connectedConfig, defineCommand, EXIT, UsageError } from "./command.ts";
+import { defineCommand, EXIT, UsageError } from "./command.ts";
 import { accountOption, codeOption } from "./options.ts";
 import { printResult } from "./output.ts";
 import { counted } from "./plural.ts";
-import { withPostgres } from "./postgres.ts";
-import { choose } from "./subcommand.ts";
+import { runSubcommand, type WordsOf } from "./subcommand.ts";
 import { drawStatus } from "./terminal.ts";
 
 export const backfill = defineCommand({
@@ -73,24 +72,8 @@ done before.
   words: true,
   options,
 
-  async run(args, terminal) {
-    const [command, rest] = choose(COMMANDS, args.positionals);
-    const given = Object.entries(args.values).filter(([, value]) => value);
-    checkOptions(
-      args.positionals[0]!,
-      given.map(([name]) => name),
-    );
-    // what is wrong with the arguments is said first
-    const work = await command(rest, args.values, terminal);
-    return withPostgres(connectedConfig(terminal), work);
-  },
+  run: (args, terminal) => runSubcommand(COMMANDS, args, WORDS_OF, terminal),
 });
-
-/** An option of another word would silently do nothing. */
-function checkOptions(word: string, given: readonly string[]): void {
-  const wrong = given.find((name) => !(WORDS_OF.get(name) ?? ["start"]).includes(word));
-  if (wrong !== undefined) throw new UsageError(`maitred backfill ${word} has no --${wrong}`);
-}
 
 function change(state: "running" | "paused" | "cancelled", said: string): BackfillCommand {
   return (rest, values, terminal) => {
@@ -215,12 +198,12 @@ const COMMANDS: ReadonlyMap<string, BackfillCommand> = new Map([
 ]);
 
 const CHANGES = ["apply", "discard", "rollback", "pause", "resume", "cancel", "retry-failed"];
-/** The words that an option is of; what is not here is of start. */
-const WORDS_OF: ReadonlyMap<string, readonly string[]> = new Map([
-  ["json", [...COMMANDS.keys()]],
-  ["by", ["start", ...CHANGES]],
-  ["why", ["pause", "resume", "cancel"]],
-  ["code", ["start", "retry-failed"]],
-  ["watch", ["start", "status"]],
-  ["most", ["report"]],
-]);
+const WORDS_OF: WordsOf<typeof options> = {
+  ...Object.fromEntries(Object.keys(options).map((name) => [name, ["start"]])),
+  json: [...COMMANDS.keys()],
+  by: ["start", ...CHANGES],
+  why: ["pause", "resume", "cancel"],
+  code: ["start", "retry-failed"],
+  watch: ["start", "status"],
+  most: ["report"],
+};

@@ -9,7 +9,7 @@ import { ID } from "../text.ts";
 import { defineCommand, EXIT, flags, texts, UsageError, type Values } from "./command.ts";
 import { choiceOption, numberOption, whole } from "./options.ts";
 import { printResult, table } from "./output.ts";
-import { nothingAfter, runSubcommand, type Subcommand } from "./subcommand.ts";
+import { nothingAfter, runSubcommand, type Subcommand, type WordsOf } from "./subcommand.ts";
 import { drawStatus, wipeStatus } from "./terminal.ts";
 
 const options = { ...texts("state", "destination", "photo", "limit"), ...flags("all", "json") };
@@ -41,7 +41,7 @@ Exit codes: of show, 1 there is no such change.
   words: true,
   options,
 
-  run: (args, terminal) => runSubcommand(COMMANDS, args, terminal),
+  run: (args, terminal) => runSubcommand(COMMANDS, args, WORDS_OF, terminal),
 });
 
 const list: Word = (rest, values, terminal) => {
@@ -124,6 +124,13 @@ const COMMANDS: ReadonlyMap<string, Word> = new Map([
   ["show", show],
   ["replay", replay],
 ]);
+const WORDS_OF: WordsOf<typeof options> = {
+  state: ["list", "replay"],
+  destination: ["list", "replay"],
+  photo: ["list", "replay"],
+  limit: ["list"],
+  all: ["replay"],
+};
 
 function filterOf(values: Values<typeof options>): DeliveryFilter {
   const { destination, photo } = values;

@@ -18,7 +18,7 @@ import { connectedConfig, defineCommand, EXIT, flags, type Terminal, texts, Usag
 import { catchUp } from "./destination-catch-up.ts";
 import { between, numberOption } from "./options.ts";
 import { printResult, table } from "./output.ts";
-import { noneOf, nothingAfter, oneId, runSubcommand, type Subcommand } from "./subcommand.ts";
+import { noneOf, nothingAfter, oneId, runSubcommand, type Subcommand, type WordsOf } from "./subcommand.ts";
 
 const options = { ...texts("bucket", "keep", "since", "after"), ...flags("finish", "json") };
 type Word = Subcommand<typeof options>;
@@ -57,7 +57,7 @@ Exit codes: 1 there is no such destination, or the test failed.
   words: true,
   options,
 
-  run: (args, terminal) => runSubcommand(COMMANDS, args, terminal),
+  run: (args, terminal) => runSubcommand(COMMANDS, args, WORDS_OF, terminal),
 });
 
 const add: Word = ([kind, url, ...more], { bucket = null, json }, terminal) => {
@@ -201,6 +201,13 @@ const COMMANDS: ReadonlyMap<string, Word> = new Map([
   ["disable", disable],
   ["remove", remove],
 ]);
+const WORDS_OF: WordsOf<typeof options> = {
+  bucket: ["add"],
+  keep: ["rotate"],
+  finish: ["rotate"],
+  since: ["catch-up"],
+  after: ["catch-up"],
+};
 
 function say(
   terminal: Terminal,

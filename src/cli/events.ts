@@ -15,7 +15,9 @@ import { replayBadMessage } from "../wiring/replay.ts";
 import { connectedConfig, defineCommand, EXIT, flags, type Terminal, texts, UsageError } from "./command.ts";
 import { timeOption } from "./options.ts";
 import { printResult, table } from "./output.ts";
-import { choose, nothingAfter, oneId } from "./subcommand.ts";
+import { choose, nothingAfter, oneId, type WordsOf } from "./subcommand.ts";
+
+const options = { ...texts("source", "since"), ...flags("all", "json") };
 
 export const events = defineCommand({
   help: `
@@ -45,10 +47,11 @@ that are understood are taken all the same.
 Exit codes: 0 done, 1 some failed again, or there is no such message. What is settled is forgotten after 30 days.
 `,
   words: true,
-  options: { ...texts("source", "since"), ...flags("all", "json") },
+  options,
 
-  async run({ values, positionals }, terminal) {
-    const [command, ids] = choose(COMMANDS, positionals);
+  async run(args, terminal) {
+    const [command, ids] = choose(COMMANDS, args, WORDS_OF);
+    const { values, positionals } = args;
     const filter = filterOf(positionals[0]!, ids, values);
     const config = connectedConfig(terminal);
     const scope = new Scope();
@@ -180,4 +183,6 @@ const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
   ["replay", replay],
   ["discard", discard],
 ]);
+const MANY = ["list", "replay", "discard"];
+const WORDS_OF: WordsOf<typeof options> = { source: MANY, since: MANY, all: MANY };
 const PAGE = 100;

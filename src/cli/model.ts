@@ -4,7 +4,7 @@ import { type ModelCommand, options } from "./model-options.ts";
 import { promote, rollback } from "./model-promote.ts";
 import { compare, shadow } from "./model-shadow.ts";
 import { verify } from "./model-verify.ts";
-import { choose } from "./subcommand.ts";
+import { choose, type WordsOf } from "./subcommand.ts";
 
 /** What does it, and how many words it reads. */
 const PARTS: ReadonlyMap<string, [run: ModelCommand, words: number]> = new Map([
@@ -15,6 +15,18 @@ const PARTS: ReadonlyMap<string, [run: ModelCommand, words: number]> = new Map([
   ["shadow", [shadow, 1]],
   ["compare", [compare, 1]],
 ]);
+const WORDS_OF: WordsOf<typeof options> = {
+  photos: ["verify"],
+  tolerance: ["verify"],
+  gold: ["promote"],
+  reason: ["promote", "rollback"],
+  force: ["promote", "rollback"],
+  by: ["promote", "rollback", "shadow"],
+  from: ["rollback"],
+  share: ["shadow"],
+  stop: ["shadow"],
+  most: ["compare"],
+};
 
 export const model = defineCommand({
   help: `
@@ -50,7 +62,7 @@ Exit codes: 0 done, 1 a variant's scores differ, not promoted, or a model in use
   options,
 
   async run(args, terminal) {
-    const [[run, words], positionals] = choose(PARTS, args.positionals);
+    const [[run, words], positionals] = choose(PARTS, args, WORDS_OF);
     const more = positionals[words];
     if (more !== undefined)
       throw new UsageError(`${args.positionals[0]}: expected no more words, got ${JSON.stringify(more)}`);

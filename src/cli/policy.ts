@@ -22,7 +22,7 @@ import {
 import { accountOption, numberOption, whole } from "./options.ts";
 import { printResult, table } from "./output.ts";
 import { withPostgres } from "./postgres.ts";
-import { choose } from "./subcommand.ts";
+import { choose, type WordsOf } from "./subcommand.ts";
 import { drawStatus } from "./terminal.ts";
 
 const options = { ...texts("most", "by"), ...flags("propose", "json") };
@@ -45,10 +45,9 @@ again it goes on. What moderators decided stays. Workers follow the file of MAIT
   words: true,
   options,
 
-  async run({ values, positionals }, terminal) {
-    const [command, [file, ...more]] = choose(COMMANDS, positionals);
-    if (command === diff && values.propose)
-      throw new UsageError("--propose: expected apply, as diff changes nothing");
+  async run(args, terminal) {
+    const [command, [file, ...more]] = choose(COMMANDS, args, WORDS_OF);
+    const { values } = args;
     if (file === undefined || more.length > 0) throw new UsageError("expected one policy file");
     const most = numberOption(values, "most", whole(0)) ?? 20;
     const yaml = readPolicy(file);
@@ -172,6 +171,7 @@ const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
   ["diff", diff],
   ["apply", apply],
 ]);
+const WORDS_OF: WordsOf<typeof options> = { most: ["diff"], propose: ["apply"], by: ["apply"] };
 
 /** Somebody paused or cancelled the run while the command was at it, or does the same. */
 async function stopped(db: Pool, id: string, terminal: Terminal): Promise<number> {

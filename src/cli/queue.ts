@@ -20,7 +20,7 @@ import { printResult, table } from "./output.ts";
 import { pausedWords } from "./paused.ts";
 import { counted } from "./plural.ts";
 import { withPostgres } from "./postgres.ts";
-import { choose, nothingAfter } from "./subcommand.ts";
+import { choose, nothingAfter, type WordsOf } from "./subcommand.ts";
 
 const options = { ...texts("why", "by"), ...flags("json") };
 
@@ -43,10 +43,10 @@ Photos are queued as ever, and wait. To pause or resume what is so already chang
   words: true,
   options,
 
-  async run({ values, positionals }, terminal) {
-    const [command, rest] = choose(COMMANDS, positionals);
+  async run(args, terminal) {
+    const [command, rest] = choose(COMMANDS, args, WORDS_OF);
     // what is wrong with the arguments is said first
-    const work = command(rest, values, terminal);
+    const work = command(rest, args.values, terminal);
     const config = connectedConfig(terminal);
     const scope = new Scope();
     try {
@@ -119,3 +119,4 @@ const COMMANDS: ReadonlyMap<string, Word> = new Map([
   ["pause", change("paused")],
   ["resume", change("running")],
 ]);
+const WORDS_OF: WordsOf<typeof options> = { why: ["pause", "resume"], by: ["pause", "resume"] };

@@ -27,10 +27,10 @@ Exit codes: 0 done, 1 of check: some counts are wrong. Only a member of maitred_
   words: true,
   options: { ...flags("json") },
 
-  async run({ values, positionals }, terminal) {
-    const [command, rest] = choose(COMMANDS, positionals);
-    nothingAfter(positionals[0]!, rest);
-    return withPostgres(connectedConfig(terminal), (db) => command(db, terminal, values.json));
+  async run(args, terminal) {
+    const [command, rest] = choose(COMMANDS, args, {});
+    nothingAfter(args.positionals[0]!, rest);
+    return withPostgres(connectedConfig(terminal), (db) => command(db, terminal, args.values.json));
   },
 });
 

@@ -3,7 +3,7 @@ import { endSession, listSessions } from "../store/desk-sessions.ts";
 import { defineCommand, EXIT, flags, texts } from "./command.ts";
 import { accountOption } from "./options.ts";
 import { printResult, table } from "./output.ts";
-import { noneOf, nothingAfter, oneId, runSubcommand, type Subcommand } from "./subcommand.ts";
+import { noneOf, nothingAfter, oneId, runSubcommand, type Subcommand, type WordsOf } from "./subcommand.ts";
 
 const options = { ...texts("by"), ...flags("json") };
 type Word = Subcommand<typeof options>;
@@ -27,7 +27,7 @@ Exit codes: of revoke, 1 there is no such session, or it has ended.
   words: true,
   options,
 
-  run: (args, terminal) => runSubcommand(COMMANDS, args, terminal),
+  run: (args, terminal) => runSubcommand(COMMANDS, args, WORDS_OF, terminal),
 });
 
 const list: Word = (rest, { json }, terminal) => {
@@ -56,3 +56,4 @@ const COMMANDS: ReadonlyMap<string, Word> = new Map([
   ["list", list],
   ["revoke", revoke],
 ]);
+const WORDS_OF: WordsOf<typeof options> = { by: ["revoke"] };

@@ -20,32 +20,43 @@ export type Subcommand<Declared extends Options> = (
 ) => Work | Promise<Work>;
 type Work = (db: Pool) => Promise<number>;
 
+/** The words that an option is of; one that is not here is of all. */
+export type WordsOf<Declared extends Options> = { readonly [Name in keyof Declared]?: readonly string[] };
+
 /** Runs the word that comes first, with Postgres at hand. @throws as `choose` and `withPostgres` do. */
 export async function runSubcommand<Declared extends Options>(
   words: ReadonlyMap<string, Subcommand<Declared>>,
-  { values, positionals }: Arguments<Declared>,
+  args: Arguments<Declared>,
+  wordsOf: WordsOf<Declared>,
   terminal: Terminal,
 ): Promise<number> {
-  const [command, rest] = choose(words, positionals);
+  const [command, rest] = choose(words, args, wordsOf);
   // what is wrong with the arguments is said first
-  const work = await command(rest, values, terminal);
+  const work = await command(rest, args.values, terminal);
   return withPostgres(connectedConfig(terminal), work);
 }
 
 /**
  * What the first word stands for, and the words after it.
  *
- * @throws {UsageError} which names all there are, and the one that was probably meant.
+ * @throws {UsageError} which names all there are, and the one that was probably meant; or an option of another word, which
+ *   would silently do nothing.
  */
-export function choose<Part>(
+export function choose<Part, Declared extends Options>(
   words: ReadonlyMap<string, Part>,
-  [word = "", ...rest]: readonly string[],
+  { positionals: [word = "", ...rest], values }: Arguments<Declared>,
+  wordsOf: WordsOf<Declared>,
 ): [Part, string[]] {
   const part = words.get(word);
-  if (part !== undefined) return [part, rest];
-  const names = [...words.keys()];
-  const got = word === "" ? "" : `, got ${JSON.stringify(word)}${closest(word, names)}`;
-  throw new UsageError(`expected ${either(names)}${got}`);
+  if (part === undefined) {
+    const names = [...words.keys()];
+    const got = word === "" ? "" : `, got ${JSON.stringify(word)}${closest(word, names)}`;
+    throw new UsageError(`expected ${either(names)}${got}`);
+  }
+  for (const [name, given] of Object.entries(values)) {
+    if (given && wordsOf[name]?.includes(word) === false) throw new UsageError(`${word} has no --${name}`);
+  }
+  return [part, rest];
 }
 
 /** @throws {UsageError} where there are more words than `word` reads. */

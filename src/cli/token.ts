@@ -3,7 +3,7 @@ import { addToken, listTokens, revokeToken } from "../store/tokens.ts";
 import { defineCommand, EXIT, flags, texts, UsageError } from "./command.ts";
 import { choicesOption } from "./options.ts";
 import { printResult, table } from "./output.ts";
-import { noneOf, nothingAfter, oneId, runSubcommand, type Subcommand } from "./subcommand.ts";
+import { noneOf, nothingAfter, oneId, runSubcommand, type Subcommand, type WordsOf } from "./subcommand.ts";
 
 const options = { ...texts("scopes"), ...flags("json") };
 type Word = Subcommand<typeof options>;
@@ -31,7 +31,7 @@ Exit codes: of create, 1 a token of this name is in use; of revoke, 1 there is n
   words: true,
   options,
 
-  run: (args, terminal) => runSubcommand(COMMANDS, args, terminal),
+  run: (args, terminal) => runSubcommand(COMMANDS, args, WORDS_OF, terminal),
 });
 
 const create: Word = ([name, ...more], values, terminal) => {
@@ -84,3 +84,4 @@ const COMMANDS: ReadonlyMap<string, Word> = new Map([
   ["list", list],
   ["revoke", revoke],
 ]);
+const WORDS_OF: WordsOf<typeof options> = { scopes: ["create"] };

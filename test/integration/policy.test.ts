@@ -83,7 +83,7 @@ test("another policy over stored scores: seen, applied, proposed, and rolled bac
   for (const [args, why] of [
     [["diff", "/nowhere.yaml"], /policy: \/nowhere\.yaml: there is no such file$/m],
     [["diff", "/"], /policy: \/: expected a file, got a folder$/m],
-    [["diff", file, "--propose"], /--propose: expected apply/],
+    [["diff", file, "--propose"], /diff has no --propose/],
   ] as const) {
     const { code, err } = await command("policy", ...args);
     expect([code, why.test(err), err]).toEqual([2, true, err]);
