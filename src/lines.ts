@@ -1,30 +1,42 @@
+import { isUtf8 } from "node:buffer";
 import type { Readable } from "node:stream";
 import { ConfigError } from "./errors.ts";
 
 /**
  * Lines of a text in UTF-8 and their numbers, from 1, without those that are empty and the mark that some programs begin a file
- * with. In constant memory: the text may have more characters than a string can.
+ * with; and whether each is UTF-8, for what is not is read as replacement characters. In constant memory: the text may have more
+ * characters than a string can.
  *
  * @param at what the text is called in errors.
  * @throws {ConfigError} for a line that is too long.
  */
-export async function* linesOf(bytes: Readable, at: string): AsyncGenerator<[number: number, line: string]> {
-  let rest: string | undefined;
+export async function* linesOf(
+  bytes: Readable,
+  at: string,
+): AsyncGenerator<[number: number, line: string, isText: boolean]> {
+  let rest = Buffer.alloc(0);
   let number = 0;
-  bytes.setEncoding("utf8");
+  function lineOf(raw: Buffer): [number, string, boolean] {
+    const text = raw.toString();
+    const line = ++number === 1 ? withoutMark(text) : text;
+    if (line.length > MAX_LINE) throw tooLong(at, number);
+    return [number, line, isUtf8(raw)];
+  }
   // not by readline, for which newer versions of Node end a line at more than its feed
   for await (const chunk of bytes) {
-    const text: string = rest === undefined ? withoutMark(chunk as string) : rest + chunk;
-    const lines = text.split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) {
-      number++;
-      if (line.length > MAX_LINE) throw tooLong(at, number);
-      if (line.trim() !== "") yield [number, line];
+    rest = Buffer.concat([rest, chunk as Buffer]);
+    let begin = 0;
+    for (let end = rest.indexOf(FEED); end >= 0; end = rest.indexOf(FEED, begin)) {
+      const line = lineOf(rest.subarray(begin, end));
+      begin = end + 1;
+      if (line[1].trim() !== "") yield line;
     }
-    if (rest.length > MAX_LINE) throw tooLong(at, number + 1);
+    rest = rest.subarray(begin);
+    // a character has three bytes at most, or four and counts as two
+    if (rest.length > 3 * MAX_LINE) throw tooLong(at, number + 1);
   }
-  if (rest?.trim()) yield [number + 1, rest];
+  const last = lineOf(rest);
+  if (last[1].trim() !== "") yield last;
 }
 
 /** Some programs begin a file with the mark of its encoding, which JSON does not know. */
@@ -41,3 +53,4 @@ export function tooLong(at: string, line: number): ConfigError {
 
 /** Of a list of keys, which have at most 1,024 bytes, or of labels: what is so long is neither, and would be held in memory as a whole. */
 export const MAX_LINE = 1_000_000;
+const FEED = 0x0a;

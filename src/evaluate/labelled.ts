@@ -104,7 +104,11 @@ async function fromLines(file: string, categories: readonly string[]): Promise<R
   const labels: Label[] = [];
   const lineOf = new Map<string, number>();
   const line = lineSchema(categories);
-  for await (const [number, text] of linesOf(createReadStream(file), file)) {
+  for await (const [number, text, isText] of linesOf(createReadStream(file), file)) {
+    if (!isText) {
+      problems.push(`${file}:${number}: expected UTF-8`);
+      continue;
+    }
     const result = line.safeParse(parsed(text));
     if (result.success) {
       const label = asLabel(result.data, dirname(file));

@@ -200,11 +200,11 @@ async function readLabels(folder: string): Promise<Map<string, string>> {
   const path = join(folder, LABELS);
   const labels = new Map<string, string>();
   if (!existsSync(path)) return labels;
-  for await (const [number, line] of linesOf(createReadStream(path), path)) {
-    const label = parsed(line);
+  for await (const [number, line, isText] of linesOf(createReadStream(path), path)) {
+    const label = isText ? parsed(line) : undefined;
     // to go on without it would lose what it says
     if (!label) {
-      throw new ConfigError(`${path}:${number}: expected a label with its file: mend or remove it`);
+      throw new ConfigError(`${path}:${number}: expected a label with its file, in UTF-8: mend or remove it`);
     }
     labels.set(label.file, line);
   }

@@ -167,8 +167,12 @@ test("goes on after lines that are no labels or say a photo again, and photos th
     '{"file": "./room.png", "category": "food"}',
   ];
   const lines = readFileSync(join(set, "labels.jsonl"), "utf8");
-  // as some editors begin a file
-  writeFileSync(join(set, "labels.jsonl"), `\ufeff${lines}${bad.join("\n")}\n`);
+  // as some editors begin a file, and as others write all of it; the first of the two is UTF-8
+  const text = `\ufeff${lines}${bad.join("\n")}\n{"file": "bar.png", "source": "caf\ufffd"}\n{"file": "cafe.jpg", "source": "caf`;
+  writeFileSync(
+    join(set, "labels.jsonl"),
+    Buffer.concat([Buffer.from(text), Buffer.from('\xe9"}', "latin1")]),
+  );
   const out = join(folder, "report");
   const { code, report } = await evaluated(["--model", "eyes-1", "--out", out, set], env);
   expect(code).toBe(1);
@@ -177,6 +181,8 @@ test("goes on after lines that are no labels or say a photo again, and photos th
     expect.stringMatching(/labels\.jsonl:11: expected a JSON object/),
     expect.stringMatching(/labels\.jsonl:12: category: expected one of food/),
     expect.stringMatching(/labels\.jsonl:15: \.\/room\.png is on line 5 already, which counts/),
+    expect.stringMatching(/labels\.jsonl:16: bar\.png is on line \d+ already/),
+    expect.stringMatching(/labels\.jsonl:17: expected UTF-8$/),
   ]);
   expect(report.unjudged.map(({ file, code }) => [file, code])).toEqual([
     ["gone.jpg", "GONE"],

@@ -88,17 +88,21 @@ describe("isHeldOut", () => {
 });
 
 describe("writeLabels", () => {
-  test("fetches nothing where an earlier label cannot be read, which would be lost", async ({ folder }) => {
-    const broken = '{"file":"photos/7.jpg"}\n{"file":\n';
-    writeFileSync(join(folder, "labels.jsonl"), broken);
-    const load = () => Promise.reject(new Error("was fetched"));
-    const written = writeLabels(deps(load), many(3), folder, { width: 1, attempts: 1 });
-    await expect(written).rejects.toMatchObject({
-      code: "CONFIG_INVALID",
-      message: expect.stringMatching(/labels\.jsonl:2: expected/),
-    });
-    expect(readFileSync(join(folder, "labels.jsonl"), "utf8")).toBe(broken);
-  });
+  test.for(["ascii", "latin1"] as const)(
+    "fetches nothing where an earlier label cannot be read, which would be lost: %s",
+    async (encoding, { folder }) => {
+      const second = encoding === "latin1" ? '{"file":"a.jpg","source":"caf\xe9"}' : '{"file":';
+      const broken = Buffer.from(`{"file":"photos/7.jpg"}\n${second}\n`, encoding);
+      writeFileSync(join(folder, "labels.jsonl"), broken);
+      const load = () => Promise.reject(new Error("was fetched"));
+      const written = writeLabels(deps(load), many(3), folder, { width: 1, attempts: 1 });
+      await expect(written).rejects.toMatchObject({
+        code: "CONFIG_INVALID",
+        message: expect.stringMatching(/labels\.jsonl:2: expected/),
+      });
+      expect(readFileSync(join(folder, "labels.jsonl"))).toEqual(broken);
+    },
+  );
 
   test("has at most so many photos in hand, and as many as that", async ({ folder }) => {
     let [inHand, most] = [0, 0];
