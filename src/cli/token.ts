@@ -4,6 +4,7 @@ import { defineCommand, EXIT, flags, texts, UsageError } from "./command.ts";
 import { choicesOption } from "./options.ts";
 import { printResult, table } from "./output.ts";
 import { noneOf, nothingAfter, oneId, runSubcommand, type Subcommand, type WordsOf } from "./subcommand.ts";
+import { printable } from "./terminal.ts";
 
 const options = { ...texts("scopes"), ...flags("json") };
 type Word = Subcommand<typeof options>;
@@ -37,6 +38,12 @@ Exit codes: of create, 1 a token of this name is in use; of revoke, 1 there is n
 const create: Word = ([name, ...more], values, terminal) => {
   if (name === undefined || more.length > 0)
     throw new UsageError("expected one name, which says whose token it is");
+  // one that only looks like another's would be taken for theirs in history
+  if (name !== printable(name.trim()) || name.length > LONGEST) {
+    throw new UsageError(
+      `expected a name of at most ${LONGEST} characters, in one line and without blanks around it, got ${JSON.stringify(name)}`,
+    );
+  }
   const scopes = choicesOption({ scopes: "", ...values }, "scopes", SCOPES)!;
   return async (db) => {
     const { token, id, hash } = createToken();
@@ -85,3 +92,5 @@ const COMMANDS: ReadonlyMap<string, Word> = new Map([
   ["revoke", revoke],
 ]);
 const WORDS_OF: WordsOf<typeof options> = { scopes: ["create"] };
+/** Of a name. Its index in Postgres could not hold some kilobytes. */
+const LONGEST = 200;

@@ -45,6 +45,9 @@ test.for([
   [["queue", "status", "--why", "so"], "status has no --why"],
   [["session", "list", "--by", "ann"], "list has no --by"],
   [["token", "list", "--scopes", "read"], "list has no --scopes"],
+  ...["ann\nbob", "\x1b[31mann", "nna\u202e", "ann ", "a".repeat(201)].map(
+    (name) => [["token", "create", "--scopes", "read", name], "expected a name of at most 200 char"] as const,
+  ),
   [["token", "tist", "--scopes", "read"], 'got "tist"'],
   [["evaluate", "nope"], "nope: there is no such file or folder"],
   [["calibrate", "--max-shown", "0.1", "nope"], "nope: there is no such file or folder"],
