@@ -15,6 +15,7 @@ import { fourDigits, type JudgedJson, judgedJson } from "./judged-json.ts";
 import { type FileJudge, openFileJudge } from "./judging.ts";
 import { printResult } from "./output.ts";
 import { tryOutputFolder } from "./output-folder.ts";
+import { counted } from "./plural.ts";
 import { drawStatus, printable } from "./terminal.ts";
 
 /** One line of `--json`; with --explain also where a human is most likely, and the picture that shows it. */
@@ -79,7 +80,7 @@ Exit codes: 0 every file was judged, 1 some were not, 2 there is none.
     if (!json) {
       const speed = judged > 0 ? `${(judged / seconds).toFixed(1)} photos/s ` : "";
       terminal.say(`${judged} judged, ${failed} not, ${speed}on ${provider}\n`);
-      if (out !== undefined) terminal.say(`${judged} pictures in ${out}\n`);
+      if (out !== undefined && judged > 0) terminal.say(`${counted(judged, "picture")} in ${out}\n`);
     }
     return failed === 0 ? EXIT.done : EXIT.notAll;
   },

@@ -63,10 +63,13 @@ describe("classify", () => {
     ).toBeCloseTo(1, 2);
   });
 
-  test("says no rate where nothing was judged", async ({ folder }) => {
-    const command = await ended(["classify", join(folder, "nowhere.jpg")]);
+  test("says no rate where nothing was judged, and names no folder of pictures that it did not make", async ({
+    folder,
+  }) => {
+    const explained = join(folder, "explained");
+    const command = await ended(["classify", "--explain", explained, join(folder, "nowhere.jpg")]);
     expect(command.code).toBe(1);
-    expect(command.err).toMatch(/^0 judged, 1 not, on c/);
+    expect(command.err).toMatch(/^0 judged, 1 not, on c.*\n$/);
   });
 
   test("says that there is no photo where there is none, and exits 2", async ({ folder }) => {
