@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { asError, ConfigError } from "../errors.ts";
@@ -6,7 +6,7 @@ import { asError, ConfigError } from "../errors.ts";
 /**
  * Works while no other export writes to the folder.
  *
- * @throws {ConfigError} where one does, or ended on another machine without a word.
+ * @throws {ConfigError} where one does, or ended without a word on another machine or in another container.
  */
 export async function alone<T>(folder: string, work: () => Promise<T>): Promise<T> {
   const lock = join(folder, "export.lock");
@@ -24,7 +24,8 @@ export async function alone<T>(folder: string, work: () => Promise<T>): Promise<
 
 async function taken(lock: string): Promise<boolean> {
   try {
-    await writeFile(lock, `${process.pid} ${hostname()}\n`, { flag: "wx" });
+    const { host, boot, processes } = await place();
+    await writeFile(lock, `${process.pid} ${host} ${boot} ${processes}\n`, { flag: "wx" });
     return true;
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === "EEXIST") return false;
@@ -32,16 +33,30 @@ async function taken(lock: string): Promise<boolean> {
   }
 }
 
-/** Whether its process ended without taking it away. Of another machine's nobody here knows. */
+/** Whether its process ended without taking it away. Of one that is not seen from here nobody here knows. */
 async function isLeftBehind(lock: string): Promise<boolean> {
-  const [pid, host] = (await readFile(lock, "utf8").catch(() => "")).trim().split(" ");
-  if (host !== hostname()) return false;
+  const [pid, host, boot, processes] = (await readFile(lock, "utf8").catch(() => "")).trim().split(" ");
+  const here = await place();
+  if (host !== here.host || processes === undefined) return false;
+  // nothing outlives its machine
+  if (boot !== here.boot) return true;
+  if (processes !== here.processes) return false;
   try {
     process.kill(Number(pid), 0);
     return false;
   } catch (thrown) {
     return (asError(thrown) as NodeJS.ErrnoException).code === "ESRCH";
   }
+}
+
+/**
+ * Where the id of a process is that of one process: on a machine, since it was started, and in a container, as many may have
+ * the name of their machine. Elsewhere than on Linux the machine alone tells.
+ */
+async function place(): Promise<{ host: string; boot: string; processes: string }> {
+  const boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(() => "-");
+  const processes = await readlink("/proc/self/ns/pid").catch(() => "-");
+  return { host: hostname(), boot: boot.trim(), processes };
 }
 
 function held(lock: string): ConfigError {

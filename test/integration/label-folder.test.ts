@@ -1,6 +1,5 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { PhotoError, UpstreamError } from "../../src/errors.ts";
@@ -283,8 +282,11 @@ describe("writeLabels", () => {
 
   test("writes to a folder alone, and minds no export that was killed", async ({ folder }) => {
     const limits = { width: 1, attempts: 1 };
+    const lock = join(folder, "export.lock");
+    let held = "";
     const other = await new Promise<unknown>((resolve, reject) => {
       const load = async (): Promise<Uint8Array> => {
+        held = readFileSync(lock, "utf8").trim();
         await writeLabels(
           deps(async () => bytes),
           many(2),
@@ -296,25 +298,33 @@ describe("writeLabels", () => {
       writeLabels(deps(load), many(1), folder, limits).catch(reject);
     });
     expect(other).toMatchObject({ code: "CONFIG_INVALID", message: expect.stringContaining("export.lock") });
-    const { pid } = spawnSync(process.execPath, ["--version"]);
-    writeFileSync(join(folder, "export.lock"), `${pid} ${hostname()}\n`);
-    await writeLabels(
-      deps(async () => bytes),
-      many(3),
-      folder,
-      limits,
-    );
-    expect(labelled(folder)).toEqual(["1", "2", "3"]);
-    expect(readdirSync(folder).sort()).toEqual(["labels.jsonl", "photos"]);
-    writeFileSync(join(folder, "export.lock"), `${pid} elsewhere\n`);
-    await expect(
-      writeLabels(
+    const [pid, host, boot, processes] = held.split(" ");
+    const ended = spawnSync(process.execPath, ["--version"]).pid;
+    const after = (left: unknown[]): Promise<unknown> => {
+      writeFileSync(lock, `${left.join(" ")}\n`);
+      return writeLabels(
         deps(async () => bytes),
         many(3),
         folder,
         limits,
-      ),
-    ).rejects.toThrow("export.lock");
+      );
+    };
+    for (const left of [
+      [ended, host, boot, processes],
+      [pid, host, "before", processes],
+    ]) {
+      await after(left);
+      expect(labelled(folder)).toEqual(["1", "2", "3"]);
+      expect(readdirSync(folder).sort()).toEqual(["labels.jsonl", "photos"]);
+    }
+    for (const left of [
+      [pid, host, boot, processes],
+      [ended, "elsewhere", boot, processes],
+      [ended, host, boot, "of another container"],
+      [ended, host],
+    ]) {
+      await expect(after(left), String(left)).rejects.toThrow("export.lock");
+    }
   });
 
   test("keeps lines of others, and replaces its own", async ({ folder }) => {
