@@ -67,6 +67,9 @@ const add: Word = ([kind, url, ...more], { bucket = null, json }, terminal) => {
   if (more.length > 0 || (kind === "webhook") !== (url !== undefined)) {
     throw new UsageError(kind === "webhook" ? "add webhook: expected one URL" : `add ${kind}: takes no URL`);
   }
+  // no photo is of it, and nobody would hear of any
+  if (bucket?.includes("://"))
+    throw new UsageError(`--bucket: expected a bucket's name, got ${JSON.stringify(bucket)}`);
   if (url !== undefined) checkUrl(url, connectedConfig(terminal).webhookAllow);
   return async (db) => {
     const id = randomBytes(6).toString("hex");
@@ -124,6 +127,8 @@ function saidOf({ note, oldKeyUntil, oldestAt, lastError }: Said): string {
 
 const rotate: Word = (rest, values, terminal) => {
   const id = oneId("destination", rest);
+  if (values.finish && values.keep !== undefined)
+    throw new UsageError("expected --keep or --finish, not both");
   const hours = numberOption(values, "keep", between(0, 8_760)) ?? 24;
   return async (db) => {
     if (values.finish)

@@ -14,6 +14,7 @@ import { withPostgres } from "./postgres.ts";
 /** maitred model shadow: see `model`. */
 export const shadow: ModelCommand = async ({ values, positionals: [id] }, terminal) => {
   if (values.stop === (id !== undefined)) throw new UsageError("expected the id of a model, or --stop");
+  if (values.stop && values.share !== undefined) throw new UsageError("--share: expected the id of a model");
   const share = numberOption(values, "share", SOME) ?? 0.05;
   const config = connectedConfig(terminal);
   const model =

@@ -49,6 +49,9 @@ test.for([
     (name) => [["token", "create", "--scopes", "read", name], "expected a name of at most 200 char"] as const,
   ),
   [["token", "tist", "--scopes", "read"], 'got "tist"'],
+  [["destination", "add", "notify", "--bucket", "s3://photos"], "--bucket: expected a bucket's name, got"],
+  [["destination", "rotate", "d1", "--finish", "--keep", "5"], "expected --keep or --finish, not both"],
+  [["model", "shadow", "--stop", "--share", "0.1"], "--share: expected the id of a model"],
   [["evaluate", "nope"], "nope: there is no such file or folder"],
   [["calibrate", "--max-shown", "0.1", "nope"], "nope: there is no such file or folder"],
   [
