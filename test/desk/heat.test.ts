@@ -227,7 +227,7 @@ describe.skipIf(!CHROMIUM)("the heat map", { timeout: 120_000 }, () => {
     await page.keyboard.press("j");
     await expectOnPhoto(seen, NAMES[1]!);
     await expectOnPhoto(card, NAMES[1]!);
-    expect(proxy.asked.filter((url) => url.includes(`/${ids[NAMES[1]!]}/heat`))).toHaveLength(1);
+    expect(proxy.passed.filter((url) => url.includes(`/${ids[NAMES[1]!]}/heat`))).toHaveLength(1);
   });
 
   test("is asked for by a fresh link where the one that the page has is too old", async ({ desk, ids }) => {

@@ -246,6 +246,26 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     await tab.waitForURL("**/desk/search");
   });
 
+  test("a picture that a browser has is shown once its session ended to nobody, not even to those who go back", async ({
+    desk,
+  }) => {
+    const page = await desk.open("ann");
+    await looked(page);
+    const link = await page
+      .locator<HTMLImageElement>(".card img")
+      .first()
+      .evaluate(({ src }) => src);
+    const tab = await page.context().newPage();
+    const status = async (went: ReturnType<Page["goto"]>) => (await went)?.status();
+    expect(await status(tab.goto(link))).toBe(200);
+    await tab.goto("about:blank");
+    await page.getByRole("button", { name: "You, and the theme" }).click();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByLabel("Token").waitFor();
+    expect(await status(tab.goBack())).toBe(401);
+    expect(await status(tab.goto(link))).toBe(401);
+  });
+
   test("what was forgotten is not shown any more", async ({ desk }) => {
     const { rows } = await desk.db.pool.query("select id from photos where key = 'landing-portrait-1.jpg'");
     const page = await desk.open("oda", { path: `/desk/photos/${rows[0].id}`, scopes: ["operate"] });

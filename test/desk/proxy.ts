@@ -4,8 +4,8 @@ import type { AddressInfo } from "node:net";
 
 export interface Proxy {
   url: string;
-  /** The paths that it was asked for. */
-  asked: readonly string[];
+  /** The paths of what it passed on, without what the browser was told that it has already. */
+  passed: readonly string[];
   /** The paths that it answered with 502, because the server behind it was away. */
   refused: readonly string[];
   close(): Promise<void>;
@@ -17,11 +17,11 @@ export interface Proxy {
  * @param buffers it passes an answer on once it has all of it, also one that is streamed.
  */
 export async function startProxy(to: string, { buffers = false } = {}): Promise<Proxy> {
-  const [seen, refused]: [string[], string[]] = [[], []];
+  const [passedOn, refused]: [string[], string[]] = [[], []];
   const server = createServer((asked, answer) => {
     const { method, url = "/", headers } = asked;
-    seen.push(url);
     const passed = request(new URL(url, to), { method, headers }, (got) => {
+      if (got.statusCode !== NOT_MODIFIED) passedOn.push(url);
       const pass = (): ServerResponse => answer.writeHead(got.statusCode!, got.headers);
       if (!buffers) return void got.pipe(pass());
       const chunks: Buffer[] = [];
@@ -39,7 +39,7 @@ export async function startProxy(to: string, { buffers = false } = {}): Promise<
   await once(server, "listening");
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    asked: seen,
+    passed: passedOn,
     refused,
     async close() {
       server.closeAllConnections();
@@ -47,3 +47,5 @@ export async function startProxy(to: string, { buffers = false } = {}): Promise<
     },
   };
 }
+
+const NOT_MODIFIED = 304;

@@ -23,11 +23,14 @@ export function Inspector({ full, onFull }: InspectorProps) {
   const items = store.items.value;
   const size = roomy.value ? "large" : "medium";
   const ahead = items[nextOpen(items, store.at.value)]?.photo.links[full ? "large" : size];
+  // a page need not ask again for what it holds
+  const soon = useRef<HTMLImageElement>(null);
   useEffect(() => {
     if (!ahead) return;
     // there by the time it is looked at, unless somebody just goes by
     const timer = setTimeout(() => {
-      new Image().src = ahead;
+      soon.current = new Image();
+      soon.current.src = ahead;
     }, 200);
     return () => clearTimeout(timer);
   }, [ahead]);

@@ -31,14 +31,13 @@ export function linksOf(secret: string, { id, asOf }: { id: string; asOf: string
   return { small: link("small"), medium: link("medium"), large: link("large"), heat: link("heat") };
 }
 
-/** Seconds that a link still holds; undefined where it is none of this session's, or too old. */
+/** Whether a link is this session's, and not too old. */
 export function linkHolds(
   secret: string,
   { signature, ...link }: Link & { signature: string },
   now: Date,
-): number | undefined {
-  const leftS = Math.floor(link.until - now.valueOf() / 1_000);
-  return leftS > 0 && isSigned(secret, textOf(link), signature) ? leftS : undefined;
+): boolean {
+  return link.until > now.valueOf() / 1_000 && isSigned(secret, textOf(link), signature);
 }
 
 function textOf({ photo, size, asOf, until }: Link): string {

@@ -26,9 +26,13 @@ export function servePictures(
     const session = await access.require(request, "any");
     const { id, size } = readShape(asked, request.params, "expected a photo and a size");
     const { sign, ...about } = readShape(proof, request.query, "expected asOf, until and sign");
-    const leftS = linkHolds(session.secret, { photo: id, size, ...about, signature: sign }, new Date());
-    if (leftS === undefined)
+    if (!linkHolds(session.secret, { photo: id, size, ...about, signature: sign }, new Date()))
       throw new HttpProblem(403, "the link is too old, or not of this session: ask for the photo again");
+    const etag = `"${sign}"`;
+    // a browser that has it asks each time whether its session still may; one that goes back in its history does not, unless
+    // its cookie is another since
+    const kept = { "cache-control": "private, no-cache", vary: "cookie", etag };
+    if (request.headers["if-none-match"]?.includes(etag)) return reply.code(304).headers(kept).send();
     const made = (size === "heat" ? explained : drawn)<unknown>(session.name, async () => {
       // whoever scrolls by wants the next ones, and not these
       if (reply.raw.destroyed) throw new PhotoError("GONE", "nobody waits for it any more");
@@ -38,7 +42,7 @@ export function servePictures(
       throw asProblem(thrown);
     });
     if (size !== "heat") reply.type("image/jpeg");
-    return reply.header("cache-control", `private, max-age=${leftS}`).send(answer);
+    return reply.headers(kept).send(answer);
   });
 }
 
