@@ -22,9 +22,12 @@ export async function readWholePhoto(db: Pool, id: string): Promise<DeskWholePho
   return rows[0];
 }
 
-/** A token that told of an appeal by its name, which tells people more than its id. */
+/** Who appealed. Whom a token names may be called as somebody at the desk is, so it is told whose word that is. */
 const APPEALED_BY = `coalesce(
-    (select 'token ' || t.name from tokens t where t.id = substring(a.by from '^token:(.*)$')), a.by)`;
+    (select case when a.by = l.who then '' else a.by || ', says ' end || 'token ' || coalesce(t.name, l.token)
+      from (select who, substring(who from '^token:(.*)$') as token from audit_log
+        where photo = a.photo_id and did = 'appealed' and at = a.at limit 1) l
+      left join tokens t on t.id = l.token), a.by)`;
 
 const COLUMNS = `p.id, p.store, p.bucket, p.key, p.version, p.superseded_at is null as current, p.listing, p.uploader,
   p.claimed, p.state, p.category, p.human, s.scores, s.model, p.rule, p.reason, p.decided_by as by,

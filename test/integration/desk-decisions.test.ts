@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
+import { createToken } from "../../src/http/tokens.ts";
 import type { Decision } from "../../src/photo.ts";
+import { addToken } from "../../src/store/tokens.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { judged, test } from "../desk.ts";
 import { claim, decide, type Held, idsOf, labels, lapse, photo, tags, undo } from "../desk-reviews.ts";
@@ -245,6 +247,41 @@ test("an appeal asks a person and leaves the verdict as it is, until a moderator
   expect(await claim(ann)).toEqual([]);
   const { appeals } = (await ann.ask("GET", `/desk/api/photos/${id}`)).body;
   expect(appeals).toMatchObject([{ reason: "a statue", answeredAt: expect.any(String) }]);
+});
+
+test("whom the platform says that an appeal is of is not taken for somebody at the desk", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const uploads = createToken();
+  await addToken(db.pool, { ...uploads, name: "uploads", scopes: ["ingest"] });
+  const ann = await desk.signIn("ann", "review");
+  const authorization = `Bearer ${uploads.token}`;
+  const [id] = await judged(db, [{ state: "hidden" }]);
+  const read = async () => (await ann.ask("GET", `/desk/api/photos/${id}`)).body;
+  for (const [by, shown] of [
+    ["ann", "ann, says token uploads"],
+    ["moderator:ann", "moderator:ann, says token uploads"],
+    [undefined, "token uploads"],
+  ]) {
+    const said = { reason: "a statue", ...(by && { by }) };
+    expect((await desk.ask("POST", `/v1/photos/${id}/appeal`, said, { authorization })).status).toBe(201);
+    const { appeal } = await read();
+    expect(appeal.by).toBe(shown);
+    await decide(ann, { id: randomUUID(), photo: id, verdict: "hidden", human: true, appeal: appeal.at });
+  }
+  await ann.ask("POST", `/desk/api/photos/${id}/appeal`, { reason: "a statue" });
+  const { appeals } = await read();
+  expect(appeals.map(({ by }: { by: string }) => by)).toEqual([
+    "ann, says token uploads",
+    "moderator:ann, says token uploads",
+    "token uploads",
+    "ann",
+  ]);
+  // whoever told is known, whatever becomes of the token
+  await db.pool.query("delete from tokens where id = $1", [uploads.id]);
+  expect((await read()).appeals[0].by).toBe(`ann, says token ${uploads.id}`);
 });
 
 test("throughput counts what a moderator decided and did not take back", async ({ openDesk, db }) => {

@@ -144,7 +144,7 @@ function Appeal({ appeal }: { appeal: WholePhoto["appeals"][number] }) {
       </time>
       <div>
         <p>
-          <span class="verdict review">appeal</span> by <b>{who(appeal.by)}</b>
+          <span class="verdict review">appeal</span> by <b>{appeal.by}</b>
           {appeal.answeredAt ? `, answered ${when(appeal.answeredAt)}` : ", open"}
         </p>
         <p class="small soft">{appeal.reason}</p>
