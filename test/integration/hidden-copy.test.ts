@@ -389,6 +389,26 @@ describe("bytes that a moderator hid", () => {
     expect(await judge(db, copy, "shown")).toEqual({ changed: false });
   });
 
+  test("are not shown by a moderator who had a copy in hand, and was not told", async ({ db }) => {
+    const [first, copy, other] = [await register(db, "a"), await register(db, "b"), await register(db, "c")];
+    for (const id of [first, copy]) await judge(db, id, "shown");
+    const newest = async () =>
+      (await rows(db, "select max(id)::text as id from verdicts where photo_id = $1", copy))[0].id as string;
+    const seen = await newest();
+    await decide(db, first);
+    const show = (asOf: string, ...more: string[]) =>
+      decideReviews(db.pool, "bob", [
+        ...more.map((id) => decision(id)),
+        decision(copy, { verdict: "shown", asOf }),
+      ]);
+    const [decided, answer] = await show(seen, other);
+    expect([decided!.photo, decided!.outcome]).toEqual([other, "done"]);
+    expect(answer).toMatchObject({ photo: copy, outcome: "changed", by: "ann", state: "review" });
+    expect(answer!.asOf).toBe(await newest());
+    expect(await stateOf(db, copy)).toEqual(held(first));
+    expect(await show(answer!.asOf!)).toMatchObject([{ outcome: "done", state: "shown" }]);
+  });
+
   test("wait as a photo of which a rendition is judged later", async ({ db }) => {
     const [first, copy] = [await register(db, "a"), await register(db, "b")];
     for (const id of [first, copy]) await judge(db, id, "shown");

@@ -31,6 +31,9 @@ export function wordsOf({ act, answer }: Failed): string {
     case "taken":
       return `${other} holds it`;
     case "changed": {
+      // what another decides waits for nobody
+      if (answer.state === "review" && !isMine(answer))
+        return `${other} hid the same bytes meanwhile, as another photo`;
       const now = `it is ${answer.state ? stateWords(answer.state) : "decided"}`;
       if (!isMine(answer)) return `${other} decided it meanwhile: ${now}`;
       return act.does === "decide"
