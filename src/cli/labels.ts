@@ -6,7 +6,13 @@ import { restrictSharp } from "../image/decode.ts";
 import { createKeyTemplate } from "../image/key-template.ts";
 import { shrink } from "../image/shrink.ts";
 import { isAsked, type LabelledPhoto, labelOf } from "../label.ts";
-import { type ExportDeps, type Exported, type ExportOptions, writeLabels } from "../labels/folder.ts";
+import {
+  type ExportDeps,
+  type Exported,
+  type ExportOptions,
+  nothingExported,
+  writeLabels,
+} from "../labels/folder.ts";
 import { Scope } from "../lifecycle.ts";
 import { photosWithoutReview } from "../store/labels.ts";
 import type { Pool } from "../store/pool.ts";
@@ -96,15 +102,7 @@ function foldersOf(folder: string): string[] {
 }
 
 async function count(photos: AsyncIterable<LabelledPhoto>, { belongs }: Choice): Promise<Exported> {
-  const none = {
-    labels: 0,
-    fetched: 0,
-    present: 0,
-    unusable: 0,
-    takenBack: 0,
-    leftOut: 0,
-  };
-  const done: Exported = { ...none, origins: {}, missing: [] };
+  const done = nothingExported();
   for await (const photo of photos) {
     const label = labelOf(photo);
     if (!label) {

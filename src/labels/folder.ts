@@ -56,6 +56,11 @@ export interface Exported {
   missing: { photo: string; bucket: string; key: string; code: string; message: string }[];
 }
 
+export function nothingExported(): Exported {
+  const none = { labels: 0, fetched: 0, present: 0, unusable: 0, takenBack: 0, leftOut: 0 };
+  return { ...none, origins: {}, missing: [] };
+}
+
 /**
  * Writes photos and their labels to a folder as training/ reads it: `photos/ID.jpg` and `labels.jsonl`. A photo that
  * is there, beside a label that names the same object, is not fetched again, for a file never changes. Labels of an earlier run stay, unless this one has a newer
@@ -92,16 +97,7 @@ async function writeAlone(
     else if (source !== label.source) labels.set(file, JSON.stringify({ ...label, source }));
   }
   const seen = new Map<string, string>();
-  const done: Exported = {
-    labels: 0,
-    fetched: 0,
-    present: 0,
-    unusable: 0,
-    takenBack: 0,
-    leftOut: 0,
-    origins: {},
-    missing: [],
-  };
+  const done = nothingExported();
 
   async function one(photo: LabelledPhoto): Promise<void> {
     const label = labelOf(photo);
