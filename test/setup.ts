@@ -9,6 +9,7 @@ import { startPostgres } from "../src/embedded/postgres.ts";
 import { openQueueServer } from "../src/queue/server.ts";
 import { migrate } from "../src/store/migrate.ts";
 import { freePort } from "./free-port.ts";
+import { makeModel } from "./models.ts";
 import { startRedis } from "./redis.ts";
 
 declare module "vitest" {
@@ -19,6 +20,8 @@ declare module "vitest" {
     redisUrl: string;
     /** Folder of the sample photos. */
     samples: string;
+    /** Folder of a model that says the same of all, for where nothing depends on that: the one that ships takes a second of a core to start. */
+    idleModel: string;
   }
 }
 
@@ -43,6 +46,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const samples = join(home, "samples");
   await collectSamples(samples);
   project.provide("samples", samples);
+  project.provide("idleModel", makeModel(home, "idle-1"));
   const redis = await redisToUse();
   project.provide("postgresUrl", postgres.url);
   project.provide("redisUrl", redis.url);

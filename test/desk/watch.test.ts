@@ -1,6 +1,6 @@
 import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished } from "vitest";
-import { maitred } from "../maitred.ts";
+import { ended, maitred } from "../maitred.ts";
 import { until } from "../waits.ts";
 import { judgedOverTime, troubled } from "../watched.ts";
 import { CHROMIUM } from "./chromium.ts";
@@ -25,6 +25,7 @@ async function startWorker({ db }: Desk, folder: string): Promise<(key: string) 
     MAITRED_FOLDERS: folder,
     MAITRED_PROVIDER: "cpu",
     MAITRED_PATIENCE_MS: "0",
+    MAITRED_ATTEMPTS: "1",
   };
   const worker = maitred(["worker"], env);
   onTestFinished(async () => {
@@ -33,8 +34,8 @@ async function startWorker({ db }: Desk, folder: string): Promise<(key: string) 
   });
   await worker.says("taking photos");
   return async (key) => {
-    const { exit, stderr } = maitred(["enqueue", "--again", `${folder}/${key}`], env);
-    expect(await exit, stderr()).toBe(0);
+    const { code, err } = await ended(["enqueue", "--again", `${folder}/${key}`], env);
+    expect(code, err).toBe(0);
   };
 }
 

@@ -44,7 +44,11 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
     });
     const scope = new Scope();
     try {
-      await startFeed(configFor(backend, { MAITRED_S3_ENDPOINT: s3.address }), createLog("silent"), scope);
+      await startFeed(
+        configFor(backend, { MAITRED_S3_ENDPOINT: s3.address, MAITRED_MODEL: inject("idleModel") }),
+        createLog("silent"),
+        scope,
+      );
       await expect
         .poll(async () => (await readBackfill(db.pool, id))!.fed, { timeout: 20_000 })
         .toBeGreaterThan(0);
@@ -82,6 +86,7 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
       );
       const config = configFor(backend, {
         MAITRED_S3_ENDPOINT: s3.address,
+        MAITRED_MODEL: inject("idleModel"),
         MAITRED_FEED_LIMIT: "2",
         MAITRED_BACKOFF_MS: "20",
       });
@@ -126,7 +131,10 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
     const scope = new Scope();
     try {
       await s3.put(`${backend}/upload.jpg`, readFileSync(join(samples, "menu-1.jpg")));
-      const config = configFor(backend, { MAITRED_S3_ENDPOINT: s3.address });
+      const config = configFor(backend, {
+        MAITRED_S3_ENDPOINT: s3.address,
+        MAITRED_MODEL: inject("idleModel"),
+      });
       const key = `${backend}/upload.jpg`;
       const photo = { store: "s3", bucket: "archive", key, version: "", known: {} } as const;
       const [registered] = await registerPhotos(db.pool, [photo], "live");

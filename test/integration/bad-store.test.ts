@@ -95,6 +95,7 @@ describe("a store that misbehaves", () => {
       const { port } = server.address() as AddressInfo;
       const line = await start(backend, {
         MAITRED_S3_ENDPOINT: `http://127.0.0.1:${port}`,
+        MAITRED_MODEL: inject("idleModel"),
         MAITRED_FETCH_TIMEOUT_MS: "400",
         MAITRED_MAX_BYTES: "1000000",
       });
@@ -125,7 +126,10 @@ describe("a store that misbehaves", () => {
     start,
   }) => {
     const { port } = server.address() as AddressInfo;
-    const line = await start(backend, { MAITRED_S3_ENDPOINT: `http://127.0.0.1:${port}` });
+    const line = await start(backend, {
+      MAITRED_S3_ENDPOINT: `http://127.0.0.1:${port}`,
+      MAITRED_MODEL: inject("idleModel"),
+    });
     const photo = (key: string): PhotoRef => ({ store: "s3", bucket: "b", key, version: "" });
     const decided = photo("first/decided");
     refusal = undefined;

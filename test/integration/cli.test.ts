@@ -126,7 +126,9 @@ describe("maitred", () => {
     deaf.close();
   });
 
-  test("waits no longer than ten seconds for one that takes connections and says nothing", async () => {
+  test.concurrent("waits no longer than ten seconds for one that takes connections and says nothing", async ({
+    expect,
+  }) => {
     const mute = createServer().listen(0, "127.0.0.1");
     await once(mute, "listening");
     const { port } = mute.address() as AddressInfo;
@@ -140,7 +142,7 @@ describe("maitred", () => {
     mute.close();
   });
 
-  test("says of a queue that cannot be reached why, and what to check", async () => {
+  test.concurrent("says of a queue that cannot be reached why, and what to check", async ({ expect }) => {
     const here = await ended(["migrate"], { DATABASE_URL: "postgres://x:hunter2@127.0.0.1:1/x" });
     const redis = await ended(["enqueue", "s3://b/k"], {
       DATABASE_URL: "postgres://x@127.0.0.1:1/x",
@@ -180,15 +182,13 @@ describe("doctor", () => {
 
   test("says that there is no such bucket, and why one cannot be asked", async ({ folder }) => {
     const s3 = await startFauxqs({ port: 0, logger: false });
+    const MAITRED_MODEL = inject("idleModel");
     const bucket = async (MAITRED_S3_ENDPOINT: string) => {
-      const env = { MAITRED_HOME: folder, MAITRED_S3_ENDPOINT };
-      const command = maitred(["doctor", "--bucket", "phtos"], env);
-      expect(await command.exit).toBe(1);
-      expect(command.stdout()).not.toMatch(/(Photo|Upstream|Config)Error/);
-      return command
-        .stdout()
-        .split("\n")
-        .find((line) => line.includes("bucket phtos"));
+      const env = { MAITRED_HOME: folder, MAITRED_S3_ENDPOINT, MAITRED_MODEL };
+      const command = await ended(["doctor", "--bucket", "phtos"], env);
+      expect(command.code).toBe(1);
+      expect(command.out).not.toMatch(/(Photo|Upstream|Config)Error/);
+      return command.out.split("\n").find((line) => line.includes("bucket phtos"));
     };
     expect(await bucket(s3.address)).toMatch(
       /^FAIL +bucket phtos +there is no such bucket: check its name and MAITRED_S3_ENDPOINT$/,
@@ -237,6 +237,7 @@ describe("doctor", () => {
   });
 
   test("says why Postgres cannot be written to", async ({ db }) => {
+    const MAITRED_MODEL = inject("idleModel");
     for (const [options, why] of [
       ["-c default_transaction_read_only=on", "transaction_read_only is on"],
       [
@@ -247,7 +248,7 @@ describe("doctor", () => {
     ] as const) {
       const url = new URL(db.url);
       url.searchParams.set("options", options);
-      const command = await ended(["doctor", "--json"], { DATABASE_URL: url.href });
+      const command = await ended(["doctor", "--json"], { DATABASE_URL: url.href, MAITRED_MODEL });
       const findings: { check: string; ok: boolean; detail: string }[] = JSON.parse(command.out);
       expect(findings.find(({ check }) => check === "postgres")).toMatchObject({
         ok: options.includes("worker"),

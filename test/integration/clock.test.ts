@@ -1,4 +1,4 @@
-import { describe, expect, onTestFinished, vi } from "vitest";
+import { describe, expect, inject, onTestFinished, vi } from "vitest";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { clockGauge } from "../../src/wiring/clock.ts";
@@ -34,7 +34,10 @@ describe.each([
 
   test("fails maitred doctor", async ({ db }) => {
     setClock(aheadMs);
-    const { code, out } = await ended(["doctor"], { DATABASE_URL: db.url });
+    const { code, out } = await ended(["doctor"], {
+      DATABASE_URL: db.url,
+      MAITRED_MODEL: inject("idleModel"),
+    });
     expect(code).toBe(1);
     expect(out).toMatch(new RegExp(`FAIL +postgres +${said}`));
   });

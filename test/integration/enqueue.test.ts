@@ -4,7 +4,7 @@ import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { startFauxqs } from "fauxqs";
 import { describe, expect, inject } from "vitest";
 import { BACKENDS, queueUrl, test } from "../fixtures.ts";
-import { ended, maitred } from "../maitred.ts";
+import { ended } from "../maitred.ts";
 import { startProxy } from "../proxy.ts";
 import { judge, register, removeObject } from "../verdicts.ts";
 
@@ -65,9 +65,9 @@ describe("enqueue", () => {
     const client = new S3Client({ endpoint: s3.address, region: "us-east-1", forcePathStyle: true });
     await client.send(new PutObjectCommand({ Bucket: "photos", Key: "one.jpg", Body: "one" }));
     const env = { DATABASE_URL: db.url, MAITRED_QUEUE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
-    const command = maitred(["enqueue", "s3://photos/one", "s3://photos/one.jpg"], env);
-    expect([await command.exit, command.stdout()]).toEqual([1, "1 queued\n"]);
-    expect(command.stderr()).toBe("left out  s3://photos/one: there is no such object\n");
+    const command = await ended(["enqueue", "s3://photos/one", "s3://photos/one.jpg"], env);
+    expect([command.code, command.out]).toEqual([1, "1 queued\n"]);
+    expect(command.err).toBe("left out  s3://photos/one: there is no such object\n");
     expect((await db.pool.query("select key from photos")).rows).toEqual([{ key: "one.jpg" }]);
     client.destroy();
     await s3.stop();

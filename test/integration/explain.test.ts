@@ -3,7 +3,7 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { expect, inject } from "vitest";
 import { test } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended } from "../maitred.ts";
 import { makeModel } from "../models.ts";
 import { colourGraph } from "../onnx.ts";
 import { paint } from "../painted.ts";
@@ -36,11 +36,11 @@ test("the ring that is drawn, and the place that is printed, are where the map h
     await paint(join(folder, "photos"), { file: `${index}.png`, colour: [90, 30, 20], light }, 512);
   }
   const out = join(folder, "explained");
-  const command = maitred(["classify", "--json", "--explain", out, join(folder, "photos")], {
+  const command = await ended(["classify", "--json", "--explain", out, join(folder, "photos")], {
     MAITRED_MODEL: makeEyes(folder),
   });
-  expect(await command.exit, command.stderr()).toBe(0);
-  const judged = lines(command.stdout());
+  expect(command.code, command.err).toBe(0);
+  const judged = lines(command.out);
   expect(judged).toHaveLength(3);
   for (const [index, { where, picture, human }] of judged.entries()) {
     const spot = spots[index]!;
@@ -60,11 +60,14 @@ test("no ring is drawn where no place is likelier to show a human than not, and 
 }) => {
   const light = { x: 0.5, y: 0.25, bright: 0.3 };
   await paint(join(folder, "photos"), { file: "a.png", colour: [90, 30, 20], light }, 512);
-  const command = maitred(["classify", "--json", "--explain", join(folder, "out"), join(folder, "photos")], {
-    MAITRED_MODEL: makeEyes(folder),
-  });
-  expect(await command.exit, command.stderr()).toBe(0);
-  const [{ where, picture }] = lines(command.stdout()) as [Line];
+  const command = await ended(
+    ["classify", "--json", "--explain", join(folder, "out"), join(folder, "photos")],
+    {
+      MAITRED_MODEL: makeEyes(folder),
+    },
+  );
+  expect(command.code, command.err).toBe(0);
+  const [{ where, picture }] = lines(command.out) as [Line];
   expect(where.score).toBeCloseTo(0.3, 1);
   expect(await middleOfMark(picture)).toEqual({ x: 0.5, y: 0.5 });
   const { data } = await pixels(picture);
@@ -81,15 +84,15 @@ test("of a photo that the policy takes for nobody's says so, and of one that it 
   const lettersWhere = async (review: number): Promise<number> => {
     const policy = join(folder, `${review}.yaml`);
     writeFileSync(policy, shipped.replace("review: 0.08", `review: ${review}`));
-    const command = maitred(
+    const command = await ended(
       ["classify", "--json", "--explain", join(folder, "out"), join(folder, "photos")],
       {
         MAITRED_MODEL: makeEyes(folder),
         MAITRED_POLICY: policy,
       },
     );
-    expect(await command.exit, command.stderr()).toBe(0);
-    const { data, width, height } = await pixels(lines(command.stdout())[0]!.picture);
+    expect(command.code, command.err).toBe(0);
+    const { data, width, height } = await pixels(lines(command.out)[0]!.picture);
     const red = (x: number): number => data[((height - 2) * width + x) * 3]!;
     let end = 6;
     while (red(end) < 100) end++;
@@ -104,11 +107,14 @@ test("draws what is red where the map is high, and leaves the rest of the photo 
 }) => {
   const light = { x: 0.25, y: 0.25, bright: 1 };
   await paint(join(folder, "photos"), { file: "a.png", colour: [0, 60, 0], light }, 256);
-  const command = maitred(["classify", "--json", "--explain", join(folder, "out"), join(folder, "photos")], {
-    MAITRED_MODEL: makeEyes(folder),
-  });
-  expect(await command.exit, command.stderr()).toBe(0);
-  const picture = await pixels(lines(command.stdout())[0]!.picture);
+  const command = await ended(
+    ["classify", "--json", "--explain", join(folder, "out"), join(folder, "photos")],
+    {
+      MAITRED_MODEL: makeEyes(folder),
+    },
+  );
+  expect(command.code, command.err).toBe(0);
+  const picture = await pixels(lines(command.out)[0]!.picture);
   // the ring and the score hide some of it
   const inside = [0.16, 0.2, 0.24, 0.28, 0.32].flatMap((x) =>
     [0.16, 0.25, 0.34].map((y) => picture.at(x, y)),
@@ -124,14 +130,20 @@ test("of an animation, draws the frame that most likely shows a human", async ({
     await paint(folder, { file: `${n}.png`, colour: [n * 20, 60, 0], ...(light && { light }) });
   mkdirSync(join(folder, "photos"));
   const frames = lights.map((_, n) => join(folder, `${n}.png`));
-  await sharp(frames, { join: { animated: true } })
+  await sharp(
+    frames.map((file) => readFileSync(file)),
+    { join: { animated: true } },
+  )
     .webp({ lossless: true })
     .toFile(join(folder, "photos/a.webp"));
-  const command = maitred(["classify", "--json", "--explain", join(folder, "out"), join(folder, "photos")], {
-    MAITRED_MODEL: makeEyes(folder),
-  });
-  expect(await command.exit, command.stderr()).toBe(0);
-  const [{ where, human, picture }] = lines(command.stdout()) as [Line];
+  const command = await ended(
+    ["classify", "--json", "--explain", join(folder, "out"), join(folder, "photos")],
+    {
+      MAITRED_MODEL: makeEyes(folder),
+    },
+  );
+  expect(command.code, command.err).toBe(0);
+  const [{ where, human, picture }] = lines(command.out) as [Line];
   expect(human).toBeCloseTo(0.9, 1);
   expect(Math.hypot(where.x - 0.25, where.y - 0.75)).toBeLessThan(0.15);
   const [red] = (await pixels(picture)).at(0.9, 0.9);
@@ -149,9 +161,9 @@ test("photos of one name get pictures of their own, the same each time, and a ba
   writeFileSync(join(folder, "photos", "bad.jpg"), "words");
   const out = join(folder, "out");
   const run = async (): Promise<string[]> => {
-    const command = maitred(["classify", "--json", "--explain", out, join(folder, "photos")]);
-    expect(await command.exit, command.stderr()).toBe(1);
-    const judged = lines(command.stdout());
+    const command = await ended(["classify", "--json", "--explain", out, join(folder, "photos")]);
+    expect(command.code, command.err).toBe(1);
+    const judged = lines(command.out);
     expect(judged.filter(({ error }) => error).map(({ error }) => error?.code)).toEqual([
       "UNSUPPORTED_FORMAT",
     ]);
@@ -164,7 +176,7 @@ test("photos of one name get pictures of their own, the same each time, and a ba
   for (const picture of first) {
     expect(picture).toMatch(/\/x-[0-9a-f]{12}\.jpg$/);
     expect(statSync(picture).size).toBeLessThan(150_000);
-    const { format, width, exif } = await sharp(picture).metadata();
+    const { format, width, exif } = await sharp(readFileSync(picture)).metadata();
     expect({ format, width, exif }).toEqual({ format: "jpeg", width: 640, exif: undefined });
   }
 });
@@ -173,15 +185,15 @@ test("refuses to lay pictures among photos, and a model that does not say where"
   const photos = join(folder, "photos");
   await paint(photos, { file: "in/a.png", colour: [0, 0, 0] });
   for (const out of [photos, join(photos, "out"), join(photos, "in")]) {
-    const command = maitred(["classify", "--explain", out, join(photos, "in", "a.png"), photos]);
-    expect(await command.exit).toBe(2);
-    expect(command.stderr()).toContain("expected a folder apart from the photos");
+    const command = await ended(["classify", "--explain", out, join(photos, "in", "a.png"), photos]);
+    expect(command.code).toBe(2);
+    expect(command.err).toContain("expected a folder apart from the photos");
   }
-  const blind = maitred(["classify", "--explain", join(folder, "out"), photos], {
+  const blind = await ended(["classify", "--explain", join(folder, "out"), photos], {
     MAITRED_MODEL: makeModel(folder, "blind-1"),
   });
-  expect(await blind.exit).toBe(2);
-  expect(blind.stderr()).toContain("blind-1 fp32: expected an output human_map");
+  expect(blind.code).toBe(2);
+  expect(blind.err).toContain("blind-1 fp32: expected an output human_map");
 });
 
 /** Pixels, in the picture of a photo of 512. */
@@ -202,7 +214,7 @@ async function middleOfMark(path: string): Promise<{ x: number; y: number }> {
 }
 
 async function pixels(path: string) {
-  const { data, info } = await sharp(path).raw().toBuffer({ resolveWithObject: true });
+  const { data, info } = await sharp(readFileSync(path)).raw().toBuffer({ resolveWithObject: true });
   const { width, height } = info;
   const at = (x: number, y: number): number[] => {
     const index = (Math.floor(y * height) * width + Math.floor(x * width)) * 3;

@@ -1,10 +1,10 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import sharp, { type Sharp } from "sharp";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { collectGold, type Gold } from "../../samples/gold.ts";
-import { maitred } from "../maitred.ts";
+import { ended } from "../maitred.ts";
 
 /** What `maitred classify --json` says of one photo. */
 interface Judged {
@@ -38,7 +38,11 @@ test("every photo of the gold set has a label, and no human's may be shown", () 
 
 test("a human anywhere in a long photo hides it, and so does one who is seen on black only", async () => {
   const tile = (file: string): Promise<Buffer> =>
-    sharp(join(folder, file)).resize(300, 225, { fit: "fill" }).removeAlpha().raw().toBuffer();
+    sharp(readFileSync(join(folder, file)))
+      .resize(300, 225, { fit: "fill" })
+      .removeAlpha()
+      .raw()
+      .toBuffer();
   const raw = { width: 300, height: 225, channels: 3 } as const;
   const [food, human] = [await tile("business-product-1.jpg"), await tile("business-intro.jpg")];
   const laid = mkdtempSync(join(tmpdir(), "maitred-laid-"));
@@ -66,7 +70,7 @@ test("a human anywhere in a long photo hides it, and so does one who is seen on 
     mirage[pixel * 4 + 3] = alpha;
   }
   await lay("mirage.png", "hidden", sharp(mirage, { raw: { ...raw, channels: 4 } }));
-  const onWhite = sharp(join(laid, "mirage.png")).flatten({ background: "white" });
+  const onWhite = sharp(readFileSync(join(laid, "mirage.png"))).flatten({ background: "white" });
   await lay("on-white.png", "shown", onWhite);
   const judged = await classify(files);
   expect(judged.map(({ verdict }, index) => `${basename(files[index]!)} ${verdict}`)).toEqual(expected);
@@ -98,10 +102,9 @@ async function judge(policy?: string): Promise<Judged[]> {
 }
 
 async function classify(files: readonly string[], env: Record<string, string> = {}): Promise<Judged[]> {
-  const command = maitred(["classify", "--json", ...files], env);
-  expect(await command.exit, command.stderr()).toBe(0);
-  return command
-    .stdout()
+  const command = await ended(["classify", "--json", ...files], env);
+  expect(command.code, command.err).toBe(0);
+  return command.out
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line) as Judged);

@@ -14,7 +14,7 @@ import { claimedPhotos, reviewedPhotos } from "../../src/store/labels.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { ended, maitred } from "../maitred.ts";
 
 const samples = inject("samples");
 
@@ -63,12 +63,9 @@ async function exported(
   out: string,
   ...options: string[]
 ): Promise<{ code: number | string; done: Record<string, unknown>; stderr: string }> {
-  const command = maitred(["labels", "export", "--json", ...options, out], {
-    MAITRED_BACKOFF_MS: "5",
-    ...env,
-  });
-  const code = await command.exit;
-  return { code, done: JSON.parse(command.stdout() || "{}"), stderr: command.stderr() };
+  const args = ["labels", "export", "--json", ...options, out];
+  const { code, out: done, err } = await ended(args, { MAITRED_BACKOFF_MS: "5", ...env });
+  return { code, done: JSON.parse(done || "{}"), stderr: err };
 }
 
 describe("what counts as a label", () => {
@@ -192,11 +189,11 @@ describe("maitred labels export", () => {
     const out = join(folder, "out");
     mkdirSync(join(bucket, "uploads"), { recursive: true });
     // stored on its side, with a place
-    await sharp(join(samples, "menu-1.jpg"))
+    await sharp(readFileSync(join(samples, "menu-1.jpg")))
       .withExif({ IFD0: { Orientation: "6", Copyright: "somebody" }, IFD3: { GPSLatitude: "51/1 30/1 0/1" } })
       .withMetadata({ orientation: 6 })
       .toFile(join(bucket, "uploads/side.jpg"));
-    const stored = await sharp(join(bucket, "uploads/side.jpg")).metadata();
+    const stored = await sharp(readFileSync(join(bucket, "uploads/side.jpg"))).metadata();
     expect([stored.orientation, stored.exif?.includes("somebody")]).toEqual([6, true]);
     copyFileSync(join(packageRoot(), "test/photos/menu-rotated.heic"), join(bucket, "uploads/phone.heic"));
     await sharp({ create: { width: 40, height: 30, channels: 4, background: "#00000000" } })
@@ -265,7 +262,7 @@ describe("maitred labels export", () => {
     const sizes = await Promise.all(
       [side, phone, tiny].map(async (id) => {
         const { width, height, exif, orientation, format } = await sharp(
-          join(out, "photos", `${id}.jpg`),
+          readFileSync(join(out, "photos", `${id}.jpg`)),
         ).metadata();
         expect({ exif, orientation, format }).toEqual({
           exif: undefined,
@@ -486,16 +483,16 @@ describe("maitred labels export", () => {
       expect(wrong.code).toBe(2);
       expect(wrong.stderr).toContain(`${option}: expected`);
     }
-    const nothing = maitred(["labels"]);
-    expect(await nothing.exit).toBe(2);
-    expect(nothing.stderr()).toContain("expected export");
+    const nothing = await ended(["labels"]);
+    expect(nothing.code).toBe(2);
+    expect(nothing.err).toContain("expected export");
   });
 });
 
 /** Mean absolute difference of two photos made small, 0..255. */
 async function difference(a: string, b: string): Promise<number> {
   const small = (file: string): Promise<Buffer> =>
-    sharp(file).resize(32, 40, { fit: "fill" }).removeAlpha().raw().toBuffer();
+    sharp(readFileSync(file)).resize(32, 40, { fit: "fill" }).removeAlpha().raw().toBuffer();
   const [left, right] = await Promise.all([small(a), small(b)]);
   return left.reduce((sum, value, index) => sum + Math.abs(value - right[index]!), 0) / left.length;
 }

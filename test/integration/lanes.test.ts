@@ -4,13 +4,13 @@ import { describe, expect, inject } from "vitest";
 import { openQueues } from "../../src/queue/queues.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
 import { BACKENDS, type Backend, test as base } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { type Ended, ended, maitred } from "../maitred.ts";
 import { until } from "../waits.ts";
 
 interface Bench {
   env: Record<string, string>;
   /** Runs a command to its end. */
-  run(...args: string[]): Promise<{ code: number | string; out: string; err: string }>;
+  run(...args: string[]): Promise<Ended>;
 }
 
 const test = base.extend<{ on(backend: Backend): Bench }>({
@@ -23,14 +23,9 @@ const test = base.extend<{ on(backend: Backend): Bench }>({
         MAITRED_QUEUE_PREFIX: config.queuePrefix,
         MAITRED_FOLDERS: folder,
         MAITRED_PROVIDER: "cpu",
+        MAITRED_MODEL: inject("idleModel"),
       };
-      return {
-        env,
-        async run(...args) {
-          const { exit, stdout, stderr } = maitred(args, env);
-          return { code: await exit, out: stdout(), err: stderr() };
-        },
-      };
+      return { env, run: (...args) => ended(args, env) };
     });
   },
 });

@@ -1,7 +1,7 @@
 import { cpSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect } from "vitest";
+import { describe, expect, inject } from "vitest";
 import { packageRoot } from "../../src/package-root.ts";
 import { migrate, requireSchema } from "../../src/store/migrate.ts";
 import { type Database, test } from "../fixtures.ts";
@@ -94,7 +94,7 @@ describe("migrations", () => {
       (await db.pool.query("select has_schema_privilege($1, 'public', 'create') as may", [role])).rows[0].may;
     await db.pool.query("grant create on schema public to public");
     expect(await may("maitred_dashboard")).toBe(true);
-    const doctor = await ended(["doctor"], { DATABASE_URL: db.url });
+    const doctor = await ended(["doctor"], { DATABASE_URL: db.url, MAITRED_MODEL: inject("idleModel") });
     expect(doctor.code).toBe(1);
     expect(doctor.out).toMatch(/FAIL +postgres +every role .* revoke create on schema public from public/);
     await migrate(db.url, "maitred_queue");

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect } from "vitest";
+import { describe, expect, inject } from "vitest";
 import { addBackfill, rollbackBackfill } from "../../src/store/backfills.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { forgetObjects } from "../../src/store/forget.ts";
@@ -276,7 +276,7 @@ describe("maitred rollups", () => {
       db,
       "insert into rollup_scores_changes select '2026-01-01', 'model:m', 'human', 0, 0 from generate_series(1, 500000)",
     );
-    const doctor = await ended(["doctor"], { DATABASE_URL: db.url });
+    const doctor = await ended(["doctor"], { DATABASE_URL: db.url, MAITRED_MODEL: inject("idleModel") });
     expect(doctor.code).toBe(1);
     expect(doctor.out).toMatch(/FAIL +postgres +nobody has folded .* maitred rollups fold/);
     expect((await ended(["rollups", "fold"], { DATABASE_URL: db.url })).code).toBe(0);

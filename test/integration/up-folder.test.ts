@@ -98,7 +98,12 @@ describe("up", () => {
     db,
   }) => {
     const MAITRED_HOME = home();
-    const env = { MAITRED_HOME, DATABASE_URL: db.url, MAITRED_API_PORT: "0" };
+    const env = {
+      MAITRED_HOME,
+      DATABASE_URL: db.url,
+      MAITRED_API_PORT: "0",
+      MAITRED_MODEL: inject("idleModel"),
+    };
     const photos = async () => {
       const { rows } = await db.pool.query(
         "select key || case when superseded_at is null then '' else ' gone' end as photo from photos order by key",
@@ -137,7 +142,12 @@ describe("up", () => {
     db,
   }) => {
     const MAITRED_HOME = home();
-    const env = { MAITRED_HOME, DATABASE_URL: db.url, MAITRED_API_PORT: "0" };
+    const env = {
+      MAITRED_HOME,
+      DATABASE_URL: db.url,
+      MAITRED_API_PORT: "0",
+      MAITRED_MODEL: inject("idleModel"),
+    };
     copyFileSync(join(samples, "business-product-1.jpg"), join(folder, "a.jpg"));
     const up = maitred(["up", folder], env);
     await up.says(`  ${folder}/a.jpg`);

@@ -19,8 +19,7 @@ import { describe, expect, inject } from "vitest";
 import { openQueues } from "../../src/queue/queues.ts";
 import { openQueueServer } from "../../src/queue/server.ts";
 import { test as base } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
-import { makeModel } from "../models.ts";
+import { ended, maitred } from "../maitred.ts";
 import { type Receiver, startReceiver } from "../receiver.ts";
 
 const test = base.extend<{ home: string; s3: string; taken: number; receiver: Receiver }>({
@@ -80,10 +79,10 @@ test("one process takes a photo of S3, judges it, tells of it, and finds the res
   await up.says("0 judged, 0 failed, 0 decided before; watching");
   expect(up.stderr().split("\n")[0]).toBe(`starting Postgres in ${home}`);
   const url = /the API answers at (\S+);/.exec(up.stderr())![1]!;
-  const created = maitred(["token", "create", "--scopes", "ingest,read", "uploads"], env);
-  expect(await created.exit).toBe(0);
-  const authorization = `Bearer ${created.stdout().trim()}`;
-  expect(await maitred(["destination", "add", "webhook", receiver.url], env).exit).toBe(0);
+  const created = await ended(["token", "create", "--scopes", "ingest,read", "uploads"], env);
+  expect(created.code).toBe(0);
+  const authorization = `Bearer ${created.out.trim()}`;
+  expect((await ended(["destination", "add", "webhook", receiver.url], env)).code).toBe(0);
 
   await up.says("/desk/#link=");
   const link = /signed in once within the hour: (\S+)/.exec(up.stderr())![1]!;
@@ -111,15 +110,14 @@ test("one process takes a photo of S3, judges it, tells of it, and finds the res
     listing: "42",
   });
   expect(await (await fetch(`${url}/metrics`)).text()).toContain("maitred_events_total");
-  const backfill = maitred(["backfill", "start", "s3://photos/", "--watch"], env);
-  expect(await backfill.exit).toBe(0);
+  expect((await ended(["backfill", "start", "s3://photos/", "--watch"], env)).code).toBe(0);
   await up.says("hidden  s3://photos/41/old.jpg");
   expect((await receiver.got(2)).map(({ message }) => message)).toMatchObject([
     { type: "photo.verdict", data: { key: "42/a b.jpg", state: "hidden" } },
     { type: "photo.verdict", data: { key: "41/old.jpg", state: "hidden" } },
   ]);
 
-  expect(await maitred(["backfill", "start", "--unchecked", "s3://nowhere/"], env).exit).toBe(0);
+  expect((await ended(["backfill", "start", "--unchecked", "s3://nowhere/"], env)).code).toBe(0);
   await up.says("the backfill cannot go on and is paused (backfill 2): ");
   expect(up.stderr()).not.toMatch(/"level"|\n +at /);
 
@@ -134,7 +132,8 @@ test("where the usual port is in use, maitred up takes another one and says whic
 }) => {
   // somebody else on this machine may have it already
   const usual = await occupy(7080).catch(() => undefined);
-  const up = maitred(["up", folder], { MAITRED_HOME: home, DATABASE_URL: db.url });
+  const env = { MAITRED_HOME: home, DATABASE_URL: db.url, MAITRED_MODEL: inject("idleModel") };
+  const up = maitred(["up", folder], env);
   await up.says("the API answers at ");
   const url = /the API answers at (\S+);/.exec(up.stderr())![1]!;
   expect(new URL(url).port).not.toBe("7080");
@@ -151,7 +150,12 @@ test("where a port that was asked for is in use, maitred up says so and what to 
   taken,
 }) => {
   for (const name of ["MAITRED_API_PORT", "MAITRED_PORT"]) {
-    const up = maitred(["up", folder], { MAITRED_HOME: home, DATABASE_URL: db.url, [name]: String(taken) });
+    const up = maitred(["up", folder], {
+      MAITRED_HOME: home,
+      DATABASE_URL: db.url,
+      MAITRED_MODEL: inject("idleModel"),
+      [name]: String(taken),
+    });
     expect(await up.exit).toBe(2);
     expect(up.stderr()).toContain(
       `${name}: port ${taken} of 127.0.0.1 is in use: end what uses it, or set another`,
@@ -173,9 +177,9 @@ describe("what cannot be judged", () => {
       [folder, join(folder, "home"), `MAITRED_HOME: ${folder}/home lies in ${folder}`],
       [folder, folder, `MAITRED_HOME: ${folder} lies in ${folder}`],
     ] as const) {
-      const up = maitred(["up", "--once", photos], { MAITRED_HOME });
-      expect(await up.exit).toBe(2);
-      expect(up.stderr()).toContain(message);
+      const up = await ended(["up", "--once", photos], { MAITRED_HOME });
+      expect(up.code).toBe(2);
+      expect(up.err).toContain(message);
     }
   });
 
@@ -251,7 +255,7 @@ describe("--once", () => {
   });
 
   test("is refused beside a worker that may not read the same folders", async ({ db, folder, home }) => {
-    const env = { MAITRED_HOME: home, DATABASE_URL: db.url };
+    const env = { MAITRED_HOME: home, DATABASE_URL: db.url, MAITRED_MODEL: inject("idleModel") };
     const worker = maitred(["worker"], { ...env, MAITRED_FOLDERS: home });
     const figures = async () => (await db.pool.query("select figures from model_workers")).rows[0]?.figures;
     await expect.poll(figures, { timeout: 20_000 }).toBeTruthy();
@@ -270,7 +274,7 @@ describe("the embedded Postgres", () => {
     MAITRED_HOME: home,
     MAITRED_API_PORT: "0",
     // nothing is judged here, and the model that ships takes a second of a core to start
-    MAITRED_MODEL: makeModel(home, "idle-1"),
+    MAITRED_MODEL: inject("idleModel"),
   });
   const lines = (): string[] =>
     spawnSync("ps", ["-eo", "pgid=,args="], { encoding: "utf8" }).stdout.split("\n");
