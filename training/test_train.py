@@ -40,11 +40,11 @@ class Train(Made):
         self.assertEqual(network(self.root / "killed"), network(self.root / "whole"))
 
     def test_says_what_to_do_where_memory_is_too_small(self):
-        # address space for PyTorch and a batch or two, of 300,000 samples at once
-        failed = subprocess.run(script("train.py", *self.train("vast", "--fold", 0, "--batch", 300_000)), capture_output=True, text=True,
+        # address space for PyTorch and a batch or two, of 100,000 samples at once
+        failed = subprocess.run(script("train.py", *self.train("vast", "--fold", 0, "--batch", 100_000)), capture_output=True, text=True,
                                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30)))
         self.assertEqual(failed.returncode, 1)
-        self.assertIn("too little memory for --batch 300000: try --batch 150000", failed.stderr)
+        self.assertIn("too little memory for --batch 100000: try --batch 50000", failed.stderr)
         self.assertNotIn("Traceback", failed.stderr)
 
     def test_goes_on_from_a_run_that_held_out_the_same_part_and_from_no_other(self):
