@@ -128,8 +128,8 @@ end $$;
 alter function decide_reviews(text, jsonb) rename to commit_decisions;
 alter function undo_review(text, uuid, double precision, text) rename to take_back;
 
--- Outcomes as of commit_decisions, and changed also where another moderator hid the bytes as another photo, and asOf shows that whoever
--- would show them here did not know.
+-- Outcomes as of commit_decisions, and changed also where the photo was held since asOf, as another moderator hid its bytes, and would
+-- be shown by who did not know.
 -- Locks: the photos and copies of those that are to be hidden, in the order of their ids; then as commit_decisions.
 create function decide_reviews(p_moderator text, p_items jsonb)
 returns table (id uuid, photo_id bigint, outcome text, other text, state text, as_of bigint) language plpgsql as $$
@@ -152,8 +152,12 @@ begin
     cross join lateral (
       select r.verdict, r.moderator from reviews r where r.digest = bytes_of(p.id) order by r.verdict_id desc limit 1) r
     where p.id = (item ->> 'photo')::bigint and item ->> 'verdict' = 'shown'
-      and p.state = 'review' and p.rule = 'hidden-copy' and p.superseded_at is null and v.held > (item ->> 'asOf')::bigint
+      and p.state = 'review' and p.superseded_at is null and v.held > (item ->> 'asOf')::bigint
       and r.verdict = 'hidden' and r.moderator <> p_moderator
+      -- what commit_decisions says first
+      and (p.version <> '' or p.revived_at is null or exists (
+        select from verdicts v where v.photo_id = p.id and v.id <= (item ->> 'asOf')::bigint and v.decided_at >= p.revived_at))
+      and not exists (select from review_claims c where c.photo_id = p.id and c.moderator <> p_moderator and c.until > now())
       and not exists (select from review_decisions d where d.id = (item ->> 'id')::uuid);
     if found then
       id := item ->> 'id';

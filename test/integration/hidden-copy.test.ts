@@ -17,7 +17,7 @@ const DINNER = "d1".repeat(32);
 async function judge(
   { pool }: { pool: Pool },
   photo: string,
-  verdict: "shown" | "hidden",
+  verdict: "shown" | "hidden" | "review",
   {
     digest = DINNER,
     of,
@@ -406,7 +406,36 @@ describe("bytes that a moderator hid", () => {
     expect(answer).toMatchObject({ photo: copy, outcome: "changed", by: "ann", state: "review" });
     expect(answer!.asOf).toBe(await newest());
     expect(await stateOf(db, copy)).toEqual(held(first));
-    expect(await show(answer!.asOf!)).toMatchObject([{ outcome: "done", state: "shown" }]);
+    // whatever a model says of it since
+    await judge(db, copy, "review", { by: "model:m-2" });
+    expect(await show(seen)).toMatchObject([{ outcome: "changed", by: "ann" }]);
+    expect(await show(await newest())).toMatchObject([{ outcome: "done", state: "shown" }]);
+  });
+
+  test("are not decided for who holds a copy, or of what was uploaded again since", async ({ db }) => {
+    const first = await register(db, "a");
+    const [taken, replaced] = [await register(db, "b"), await register(db, "c", "")];
+    for (const id of [first, taken]) await judge(db, id, "shown");
+    await judge(db, replaced, "shown", { digest: "d2".repeat(32) });
+    const [{ seen }] = await rows(db, "select max(id)::text as seen from verdicts");
+    await decide(db, first);
+    await db.pool.query("update photos set revived_at = clock_timestamp() where id = $1", [replaced]);
+    await judge(db, replaced, "shown", { by: "model:m-2" });
+    expect(await stateOf(db, replaced)).toEqual(held(first));
+    const until = "now() + interval '1 minute'";
+    await db.pool.query(
+      `insert into review_claims (photo_id, moderator, kind, until) values ($1, 'cy', 'human', ${until})`,
+      [taken],
+    );
+    const answers = await decideReviews(
+      db.pool,
+      "bob",
+      [taken, replaced].map((id) => decision(id, { verdict: "shown", asOf: seen })),
+    );
+    expect(answers.map(({ outcome, by }) => [outcome, by])).toEqual([
+      ["taken", "cy"],
+      ["withdrawn", null],
+    ]);
   });
 
   test("wait as a photo of which a rendition is judged later", async ({ db }) => {

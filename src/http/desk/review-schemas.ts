@@ -54,7 +54,7 @@ export const decided = z.object({
     .enum(["done", "known", "taken", "changed", "withdrawn", "gone", "clash"])
     .describe(
       "done: it counts; known: it was here before, and counts; and of what does not count, taken: another moderator " +
-        "holds the photo; changed: another moderator decided since asOf, or hid the same bytes, or this one took it back; withdrawn: its object was " +
+        "holds the photo; changed: another moderator decided since asOf, or hid the same bytes so that it was held, or this one took it back; withdrawn: its object was " +
         "replaced or removed since; gone: there is no such photo; clash: the id was used for another act",
     ),
   by: z.string().nullable().describe("of taken and changed, the other moderator"),
