@@ -39,9 +39,9 @@ const create: Word = ([name, ...more], values, terminal) => {
   if (name === undefined || more.length > 0)
     throw new UsageError("expected one name, which says whose token it is");
   // one that only looks like another's would be taken for theirs in history
-  if (name !== printable(name.trim()) || name.length > LONGEST) {
+  if (name !== printable(name.trim()) || UNSEEN.test(name) || name.length > LONGEST) {
     throw new UsageError(
-      `expected a name of at most ${LONGEST} characters, in one line and without blanks around it, got ${JSON.stringify(name)}`,
+      `expected a name of at most ${LONGEST} characters that can be seen, in one line and without blanks around it, got ${JSON.stringify(name)}`,
     );
   }
   const scopes = choicesOption({ scopes: "", ...values }, "scopes", SCOPES)!;
@@ -92,5 +92,6 @@ const COMMANDS: ReadonlyMap<string, Word> = new Map([
   ["revoke", revoke],
 ]);
 const WORDS_OF: WordsOf<typeof options> = { scopes: ["create"] };
+const UNSEEN = /[\p{Cf}\p{Default_Ignorable_Code_Point}]|[^\S ]/u;
 /** Of a name. Its index in Postgres could not hold some kilobytes. */
 const LONGEST = 200;

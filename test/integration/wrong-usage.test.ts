@@ -45,7 +45,16 @@ test.for([
   [["queue", "status", "--why", "so"], "status has no --why"],
   [["session", "list", "--by", "ann"], "list has no --by"],
   [["token", "list", "--scopes", "read"], "list has no --scopes"],
-  ...["ann\nbob", "\x1b[31mann", "nna\u202e", "ann ", "a".repeat(201)].map(
+  ...[
+    "ann\nbob",
+    "\x1b[31mann",
+    "nna\u202e",
+    "an\u200bn",
+    "ann\u00ad",
+    "ann\u00a0b",
+    "ann ",
+    "a".repeat(201),
+  ].map(
     (name) => [["token", "create", "--scopes", "read", name], "expected a name of at most 200 char"] as const,
   ),
   [["token", "tist", "--scopes", "read"], 'got "tist"'],
