@@ -29,6 +29,8 @@ export interface Seen {
   others: Set<string>;
   /** All there is was looked at. */
   all: boolean;
+  /** Nobody could tell of some which are of the same bytes. */
+  copiesUnknown: boolean;
 }
 
 export function choiceOf(values: Values<typeof choiceOptions>): Choice {
@@ -73,8 +75,9 @@ export async function* labelled(
   for await (const page of pages(db, from, since)) {
     const ids = page.map(({ id }) => id);
     const firsts = apart ? await firstOfSameBytes(db, ids) : new Map<string, Place>();
+    if (!firsts) seen.copiesUnknown = true;
     for (const each of page) {
-      const first = firsts.get(each.id);
+      const first = firsts?.get(each.id);
       const photo = { ...known(each), ...(first && { first: known(first) }) };
       const label = labelOf(photo);
       const asked = label !== undefined && isAsked(photo, belongs);
@@ -82,7 +85,8 @@ export async function* labelled(
       if (label) {
         seen.labels++;
         if (photo.listing === null) seen.withoutListing++;
-        (belongs(label.source) ? seen.sources : seen.others).add(label.source);
+        if (asked) seen.sources.add(label.source);
+        else if (!belongs(label.source)) seen.others.add(label.source);
       }
       yield photo;
     }
@@ -98,7 +102,7 @@ async function* pages(db: Pool, from: ReadonlySet<string>, since: Date): AsyncGe
 
 /** What whoever exports should know of those that were looked at. */
 export function warningsOf(
-  { labels, withoutListing, sources, others, all }: Seen,
+  { labels, withoutListing, sources, others, all, copiesUnknown }: Seen,
   { apart }: Choice,
 ): string[] {
   const warnings: string[] = [];
@@ -106,6 +110,11 @@ export function warningsOf(
     const few = `${withoutListing} of ${counted(labels, "label")} ${labels === 1 ? "has" : "have"} no listing`;
     const then = "their source is the folder of their key, and one restaurant may be in several";
     warnings.push(`${few}: ${then}; set MAITRED_KEY_TEMPLATE where keys name the listing`);
+  }
+  if (copiesUnknown) {
+    warnings.push(
+      "a picture of two listings may be on both sides, as an index is missing by which they are told: run maitred migrate, and export both again",
+    );
   }
   // where only a part was looked at, as by --since, a folder has more than this run tells of
   if (!apart || !all || labels === 0 || Math.min(sources.size, others.size) >= FEW_SOURCES) return warnings;

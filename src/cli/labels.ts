@@ -69,7 +69,14 @@ Exit codes: 0 all is written but for photos that are gone, 1 others could not be
     if (!dryRun) for (const each of foldersOf(folder)) tryOutputFolder("FOLDER", each);
     const knownFromKey = createKeyTemplate(config.keyTemplate);
     const listingOf = (key: string): string | undefined => knownFromKey(key).listing;
-    const seen: Seen = { labels: 0, withoutListing: 0, sources: new Set(), others: new Set(), all: false };
+    const seen: Seen = {
+      labels: 0,
+      withoutListing: 0,
+      sources: new Set(),
+      others: new Set(),
+      all: false,
+      copiesUnknown: false,
+    };
     const gather = (db: Pool): Promise<Exported> => {
       const photos = labelled(db, chosen, listingOf, seen);
       return dryRun

@@ -46,6 +46,11 @@ export async function hasDigests(db: pg.Pool): Promise<boolean> {
   return (await isValid(db, "verdicts_digest")) ?? false;
 }
 
+/** Whether there is one more, for those that took scores over. */
+export async function hasCopies(db: pg.Pool): Promise<boolean> {
+  return (await hasDigests(db)) && ((await isValid(db, "verdicts_same")) ?? false);
+}
+
 /** False where it was left unfinished; undefined where there is none. */
 async function isValid(db: pg.Pool | pg.Client, name: string): Promise<boolean | undefined> {
   const { rows } = await db.query<{ valid: boolean }>(

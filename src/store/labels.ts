@@ -1,6 +1,6 @@
 import type { LabelledPhoto, Place } from "../label.ts";
 import { digestPrefix } from "./digest.ts";
-import { hasDigests } from "./indexes.ts";
+import { hasCopies } from "./indexes.ts";
 import { type Pool, query } from "./pool.ts";
 
 export interface LabelFilter {
@@ -52,20 +52,29 @@ export async function* reviewedPhotos(
 }
 
 /**
- * Of photos by their ids, where the first photo lies that a model judged the same bytes of, if that is another one.
- * None while the index of digests is missing, as each look would read all verdicts.
+ * Of photos by their ids, where the first photo lies that had the same bytes, if that is another one: of those that a model
+ * judged, and of those that took scores over from these.
+ *
+ * @returns undefined while an index of these is missing, as each look would read all verdicts.
  */
-export async function firstOfSameBytes(db: Pool, ids: readonly string[]): Promise<Map<string, Place>> {
-  if (!(await hasDigests(db))) return new Map();
+export async function firstOfSameBytes(
+  db: Pool,
+  ids: readonly string[],
+): Promise<Map<string, Place> | undefined> {
+  if (!(await hasCopies(db))) return undefined;
   const rows = await query<Place & { id: string }>(db, {
     name: "first_of_same_bytes",
     // "offset 0": by a look into the index, and not along the ids, whatever the planner knows of the table
     text: `select p.id, f.listing, f.bucket, f.key
       from unnest($1::bigint[]) as p (id)
         cross join lateral (select bytes_of(p.id) as digest offset 0) b
-        cross join lateral (select min(v.photo_id) as id from (
-          select photo_id from verdicts
-          where ${digestPrefix("digest")} = ${digestPrefix("b.digest")} and digest = b.digest offset 0) v) first
+        cross join lateral (
+          select least(min(j.photo_id), min(c.photo_id)) as id
+          from (select distinct photo_id from (
+              select photo_id from verdicts
+              where ${digestPrefix("digest")} = ${digestPrefix("b.digest")} and digest = b.digest offset 0) v) j
+            left join lateral (
+              select photo_id from verdicts where batch = 'same-' || j.photo_id and batch like 'same-%' offset 0) c on true) first
         join photos f on f.id = first.id
       where f.id < p.id`,
     values: [ids],

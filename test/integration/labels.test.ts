@@ -30,12 +30,19 @@ const review = (
   human: boolean | null,
   audit = false,
 ) => db.pool.query("select record_review($1, $2, 'hidden', $3, $4, $5)", [id, by, category, human, audit]);
-const judge = (db: Database, photoId: string, model: string, human: number, digest?: string) =>
+const judge = (
+  db: Database,
+  photoId: string,
+  model: string,
+  human: number,
+  digest?: string,
+  sameAs?: string,
+) =>
   recordOutcomes(db.pool, [
     {
       photoId,
       known: {},
-      batch: "t-1",
+      batch: sameAs ? `same-${sameAs}` : "t-1",
       by: `model:${model}`,
       policy: "p1",
       result: {
@@ -374,6 +381,19 @@ describe("maitred labels export", () => {
     expect(await labels("--held-out", "0.3")).toMatchObject({ labels: 2, leftOut: 3 });
     expect(await labels("--without-held-out", "0.3")).toMatchObject({ labels: 1, leftOut: 4 });
     expect(await labels()).toMatchObject({ labels: 5, leftOut: 0 });
+
+    // the first of a picture need not be the one that was judged first
+    const [early, late] = [
+      await register(db, { key: "early" }, { claimed: "food", listing: apart }),
+      await register(db, { key: "late" }, { claimed: "food", listing: other }),
+    ];
+    await judge(db, late, "m-1", 0.1, "d4".repeat(32));
+    await judge(db, early, "m-1", 0.1, undefined, late);
+    expect(await labels("--held-out", "0.3")).toMatchObject({ labels: 3, leftOut: 4 });
+    expect(await labels("--without-held-out", "0.3")).toMatchObject({ labels: 1, leftOut: 6 });
+    await db.pool.query("drop index verdicts_same");
+    const unsure = await labels("--held-out", "0.3");
+    expect(unsure["warnings"]).toContainEqual(expect.stringContaining("may be on both sides"));
   });
 
   test("says that nothing can be kept apart where all photos are of one source", async ({ db, folder }) => {
