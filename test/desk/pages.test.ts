@@ -68,8 +68,13 @@ const STATES: Record<string, (page: Page, desk: Desk) => Promise<void>> = {
     await db.pool.query("delete from review_claims");
     await db.pool.query("select record_review($1, 'bob', 'hidden', null, true)", [link!.split("/").at(-1)]);
     await page.context().unroute("**/review/decisions");
-    await page.locator(".card.failed").click({ position: { x: 60, y: 160 } });
-    await page.locator(".inspector").getByText("bob decided it meanwhile").waitFor();
+    const told = page.locator(".inspector").getByText("bob decided it meanwhile");
+    // the list may come anew between its being found and its being clicked
+    const chosen = async (): Promise<boolean> => {
+      await page.locator(".card.failed").click({ position: { x: 60, y: 160 } });
+      return told.isVisible();
+    };
+    await expect.poll(chosen, { interval: 1_000 }).toBe(true);
   },
   async "the sign-in"(page, { url }) {
     await page.context().clearCookies();
