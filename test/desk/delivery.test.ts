@@ -333,7 +333,7 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     const ann = await opened(desk, "ann");
     const link = await ann.locator(".inspector-name a").getAttribute("href");
     // nor does she ask again for what she has, which bob is to decide
-    const away = /\/review\/(decisions|claims\/renew)$/;
+    const away = /\/review\/(decisions|claims|claims\/renew)$/;
     await intercept(ann, away, (route) => route.abort());
     await show(ann);
     await ann.getByText("1 decision on the way.").waitFor();
