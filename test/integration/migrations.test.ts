@@ -148,6 +148,7 @@ describe("migrations", () => {
         "0024_hidden_copies",
         "0025_told",
         "0026_put_aside",
+        "0027_waiting_copies",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);

@@ -1,0 +1,79 @@
+-- Up Migration
+
+-- Copies of what a moderator hid that wait for a moderator anyway say so, too: whoever is asked is told who hid the same bytes.
+
+-- As in 0024_hidden_copies.sql, but after those that are shown also those that wait for another reason.
+create or replace function copies_of(p_digest bytea) returns setof bigint stable language plpgsql as $$
+begin
+  if 2 > (select count(*) from pg_index i
+    where i.indexrelid in (to_regclass('verdicts_digest'), to_regclass('verdicts_same')) and i.indisvalid) then
+    return;
+  end if;
+  return query
+  with judged as materialized (
+    select distinct v.photo_id from (
+      select v.photo_id from verdicts v
+      where (('x' || encode(substr(v.digest, 1, 8), 'hex'))::bit(64)::bigint) = (('x' || encode(substr(p_digest, 1, 8), 'hex'))::bit(64)::bigint)
+        and v.digest = p_digest limit 10000) v
+  ), found as (
+    select j.photo_id from judged j
+    union
+    (select c.photo_id from judged j cross join lateral (
+      -- "offset 0", here and below: each by a look into the index, whatever the planner knows of the table
+      select v.photo_id from verdicts v where v.batch = 'same-' || j.photo_id and v.batch like 'same-%' offset 0) c
+    limit 10000)
+  )
+  select p.id from found f cross join lateral (
+    select p.id, p.state from photos p where p.id = f.photo_id and p.decided_by like 'model:%'
+      and (p.state = 'shown' or p.state = 'review' and p.rule <> 'hidden-copy') offset 0) p
+  order by p.state = 'shown' desc limit 1000;
+end $$;
+
+-- As in 0024_hidden_copies.sql, with what waits for another reason.
+create or replace function hold_copies(p_ids bigint[]) returns setof bigint language plpgsql as $$
+begin
+  -- as in record_verdicts
+  perform pg_advisory_xact_lock_shared(hashtext('maitred hidden copies'));
+  return query
+  with held as materialized (
+    select p.id, r.moderator || ' hid the same bytes: photo ' || r.photo_id as reason, s.scores, s.backfill_id, s.rendition
+    from photos p
+    cross join lateral (
+      select r.verdict, r.moderator, r.photo_id from reviews r
+      where r.digest = bytes_of(p.id) order by r.verdict_id desc limit 1) r
+    cross join lateral (
+      select v.scores, v.backfill_id, v.rendition from verdicts v
+      where v.photo_id = p.id and v.decided_by = p.decided_by and v.rule <> 'undo' order by v.id desc limit 1) s
+    where p.id = any (p_ids) and p.decided_by like 'model:%' and r.verdict = 'hidden'
+      and (p.state = 'shown' or p.state = 'review' and p.rule <> 'hidden-copy')
+  ), untold as (
+    -- what it was before, by whoever restored that in this transaction
+    delete from outbox o using held h where o.photo_id = h.id and o.xmin = pg_current_xact_id()::xid
+  ), state as (
+    update photos p set state = 'review', rule = 'hidden-copy', reason = h.reason, decided_at = now()
+    from held h where p.id = h.id returning p.*, h.scores, h.backfill_id, h.rendition
+  )
+  insert into verdicts (photo_id, verdict, rule, reason, category, human, scores, decided_by, policy, backfill_id, rendition)
+  select s.id, s.state, s.rule, s.reason, s.category, s.human, s.scores, s.decided_by, s.policy, s.backfill_id, s.rendition from state s order by s.id
+  returning photo_id;
+end $$;
+
+-- As in 0024_hidden_copies.sql, but also of what would wait for another reason.
+create or replace function hold_hidden(p_items jsonb) returns jsonb stable language sql as $$
+  select coalesce(jsonb_agg(case when r.verdict = 'hidden' then item || jsonb_build_object(
+    'verdict', 'review', 'rule', 'hidden-copy', 'reason', r.moderator || ' hid the same bytes: photo ' || r.photo_id,
+    'digest', case when 'true' in (item ->> 'stored', item ->> 'rendition') then item -> 'digest' else to_jsonb('\x' || encode(r.digest, 'hex')) end)
+    else item end order by n), '[]')
+  from jsonb_array_elements(p_items) with ordinality as e (item, n)
+  left join lateral (
+    select r.verdict, r.moderator, r.photo_id, r.digest from reviews r
+    where item ->> 'verdict' in ('shown', 'review') and r.digest = any (array[
+      coalesce((item ->> 'digest')::bytea, (item ->> 'copyOf')::bytea,
+        case when item ->> 'batch' like 'same-%' then (
+          select o.digest from verdicts o
+          where o.photo_id = substr(item ->> 'batch', 6)::bigint and o.digest is not null and o.decided_by = item ->> 'by'
+          order by o.id desc limit 1)
+        when (item ->> 'stored')::boolean then bytes_of((item ->> 'id')::bigint) end),
+      case when (item ->> 'rendition')::boolean then bytes_of((item ->> 'id')::bigint) end])
+    order by r.verdict_id desc limit 1) r on true
+$$;
