@@ -149,6 +149,7 @@ describe("migrations", () => {
         "0025_told",
         "0026_put_aside",
         "0027_waiting_copies",
+        "0028_tell_by_photo",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);
