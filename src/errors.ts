@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   WORKER_CRASHED: "the photo was in hand each time several workers died",
   EVENT_INVALID: "the message is not an event that is understood",
   EVENT_REFUSED: "the message is not from who it says, or not from one that is heard",
+  SOURCE_UNAVAILABLE: "the queue that is listened to did not answer, or refused",
   SENDER_UNAVAILABLE: "who signed a message could not be asked for the key",
   CLOSED: "the process is shutting down",
   CONFIG_INVALID: "a setting, a file or a server is not what is needed, as the message says",

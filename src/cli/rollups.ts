@@ -17,8 +17,8 @@ make them wrong is a hand: triggers that were disabled, rows that were loaded ar
   check   compares every count with the tables, as of one moment, while others work; shows the 20 that differ most. It
           reads all of photos, verdicts and reviews: minutes on hundreds of millions
   mend    makes them what the tables say; nobody who writes waits for it. Takes as long as check
-  fold    moves what changed into the counts, as maitred api, listen and feed do every ten seconds; for a timer where
-          none of them runs
+  fold    moves what changed into the counts, as maitred worker, api, listen and feed do every ten seconds; for a timer
+          where none of them runs
 
   --json  one JSON object on stdout
 

@@ -5,6 +5,7 @@ import {
   ReceiveMessageCommand,
   SQSClient,
 } from "@aws-sdk/client-sqs";
+import { asError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { MessageQueue } from "./listen.ts";
 import type { Message } from "./received-messages.ts";
@@ -47,7 +48,11 @@ export function openSqsQueue(url: string, settings: SqsSettings): MessageQueue &
         VisibilityTimeout: sqsVisibilityS,
         MessageSystemAttributeNames: ["ApproximateReceiveCount", "SentTimestamp"],
       });
-      const { Messages = [] } = await sqs.send(request, { abortSignal: stop });
+      const { Messages = [] } = await sqs.send(request, { abortSignal: stop }).catch((thrown: unknown) => {
+        if (stop.aborted) throw thrown;
+        const { name, message } = asError(thrown);
+        throw new UpstreamError("SOURCE_UNAVAILABLE", `SQS: ${name}: ${message}`, { cause: thrown });
+      });
       return Messages.map(({ MessageId = "", ReceiptHandle = "", Body = "", Attributes }) => ({
         id: MessageId,
         receipt: ReceiptHandle,

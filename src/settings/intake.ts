@@ -10,7 +10,7 @@ export const intake = {
     100_000,
     0,
     1_000_000_000,
-    "uploads that may wait before the API answers 429 and listeners pause; 0: any number",
+    "uploads that may wait, besides those put off in an outage, before the API answers 429 and listeners pause; 0: any number",
   ),
   rateLimit: int(
     "MAITRED_RATE_LIMIT",

@@ -68,7 +68,13 @@ export const judging = {
     "longest wait for the first bytes of an S3 object, and for more of them; twice that for all",
   ),
   attempts: int("MAITRED_ATTEMPTS", 5, 1, 100, "tries of a photo whose store does not answer"),
-  backoffMs: int("MAITRED_BACKOFF_MS", 1_000, 1, 600_000, "wait before the second try; doubles each time"),
+  backoffMs: int(
+    "MAITRED_BACKOFF_MS",
+    1_000,
+    1,
+    60_000,
+    "wait before the second try; doubles each time, up to a minute",
+  ),
   patienceMs: int(
     "MAITRED_PATIENCE_MS",
     86_400_000,

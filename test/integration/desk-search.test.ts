@@ -292,3 +292,16 @@ test("an operator forgets a photo, of which nothing is left but that somebody di
   ]);
   expect((await oda.ask("POST", `/desk/api/photos/${id}/forget`)).status).toBe(404);
 });
+
+test("an API of workers' rights does not forget, and says who may", async ({ openDesk, db }) => {
+  const url = new URL(db.url);
+  url.searchParams.set("options", "-c role=maitred_worker");
+  const desk = await openDesk({ DATABASE_URL: url.href });
+  const [id] = await judged(db, [{}]);
+  const oda = await desk.signIn("oda", "operate");
+  expect(await oda.ask("POST", `/desk/api/photos/${id}/forget`)).toMatchObject({
+    status: 403,
+    body: { detail: expect.stringContaining("maitred forget does") },
+  });
+  expect((await oda.ask("GET", `/desk/api/photos/${id}`)).status).toBe(200);
+});

@@ -1,6 +1,6 @@
 /** One listener on a real queue, whose other neighbours fail as no real one does on command. */
 import { test as base, describe, expect } from "vitest";
-import { UpstreamError } from "../../src/errors.ts";
+import { codeOf, UpstreamError } from "../../src/errors.ts";
 import { type ListenDeps, type ListenEvents, listenTo } from "../../src/intake/listen.ts";
 import type { Bad } from "../../src/intake/received-messages.ts";
 import { openSqsQueue } from "../../src/intake/sqs.ts";
@@ -115,17 +115,18 @@ describe("a listener whose neighbours", () => {
     await close();
   });
 
-  test("are all well goes on after its queue was away", async ({ sqs }) => {
+  test("are all well says that its queue is away, and goes on afterwards", async ({ sqs }) => {
     const taken: string[] = [];
-    const { well, close } = open(sqs, {
-      async take(said) {
-        taken.push(...said.map(({ key }) => key));
-        return [];
-      },
-    });
+    const failed = new Set<string>();
+    const take: ListenDeps["take"] = async (said) => {
+      taken.push(...said.map(({ key }) => key));
+      return [];
+    };
+    const { well, close } = open(sqs, { take }, { unwell: (error) => void failed.add(codeOf(error)) });
     await sqs.restart(async () => {
       await expect.poll(well, settled).toBe(false);
     });
+    expect([...failed]).toEqual(["SOURCE_UNAVAILABLE"]);
     await sqs.send({ bucket: "b", key: "a" });
     await expect.poll(() => sqs.held(), settled).toEqual(gone);
     expect(taken).toEqual(["a"]);

@@ -30,6 +30,7 @@ test("codes are stored and graphed, so none is ever renamed: only add to this li
     "WORKER_CRASHED",
     "EVENT_INVALID",
     "EVENT_REFUSED",
+    "SOURCE_UNAVAILABLE",
     "SENDER_UNAVAILABLE",
     "CLOSED",
     "CONFIG_INVALID",

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ConfigError } from "../../errors.ts";
+import { codeOf } from "../../errors.ts";
 import { readShape } from "../../intake/shape.ts";
 import { HttpProblem } from "../problem.ts";
 import { shown } from "./review-routes.ts";
@@ -63,7 +63,7 @@ export const photoRoutes: readonly DeskRoute[] = [
     async handle(deps, { session, params }) {
       const id = idOf(params);
       const counts = await deps.forget(id, session.name).catch((thrown: unknown) => {
-        if (!(thrown instanceof ConfigError)) throw thrown;
+        if (codeOf(thrown) !== "DATABASE_FORBIDDEN") throw thrown;
         throw new HttpProblem(403, "the API may not forget: maitred forget does, for an owner of the tables");
       });
       return { status: 200, body: { counts: known(counts, id) } };
