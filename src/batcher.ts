@@ -21,8 +21,6 @@ export interface BatchLimits {
 
 export interface Batcher<In, Out> extends Closable {
   add(item: In, lane: Lane): Promise<Out>;
-  /** Items that wait in no batch yet. */
-  waiting(): number;
 }
 
 interface Entry<In, Out> {
@@ -80,7 +78,6 @@ export function createBatcher<In, Out>(run: RunBatch<In, Out>, limits: BatchLimi
   }
 
   return {
-    waiting,
     add(item, lane) {
       if (closed) return Promise.reject(new UpstreamError("CLOSED", "the batcher is closed"));
       return new Promise((resolve, reject) => {

@@ -1,7 +1,4 @@
-/**
- * Every error that is understood, by code. Codes are stored in Postgres and graphed: never renamed.
- * `permanent` says whose fault it is: the photo's (never retried) or a neighbour's (retried).
- */
+/** Every error that is understood, by code. Codes are stored in Postgres and graphed: never renamed. */
 export const ERROR_CODES = {
   EMPTY: "the object has no bytes",
   UNSUPPORTED_FORMAT: "the bytes are not an image format that is judged",

@@ -7,7 +7,7 @@ export type Store = "s3" | "folder";
 export type Lane = "live" | "backfill";
 export const LANES: readonly Lane[] = ["live", "backfill"];
 
-/** One version of one object. `version` is a version id, an etag, or "" for whatever is there now. */
+/** One version of one object. `version` is a version id, `etag:` and the etag, `generation:` and that of Cloud Storage, or "" for whatever is there now. */
 export interface PhotoRef {
   store: Store;
   bucket: string;

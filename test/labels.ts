@@ -9,7 +9,6 @@ export function labelled(file: string, about: Partial<Label> = {}): Label {
     hands: false,
     small: false,
     kind: null,
-    persons: null,
     source: null,
   };
   return { file, path: `/photos/${file}`, ...none, ...about };

@@ -15,7 +15,6 @@ import { claimDeliveries, purgeDeliveries, settleDelivery } from "../src/store/d
 import { enableDestination } from "../src/store/destinations.ts";
 import { listen } from "../src/store/listen.ts";
 import { readPhotoState } from "../src/store/photos.ts";
-import type { Pool } from "../src/store/pool.ts";
 import { createOutageLogger, openPostgres } from "../src/wiring/servers.ts";
 
 /**
@@ -78,7 +77,11 @@ export async function startDeliver(config: Config, log: Logger, scope: Scope): P
     },
   );
   scope.hold("notices", listen(config.databaseUrl, "maitred_outbox", deliverer.look, broken));
-  scope.hold("purge", purgeRegularly(db, config.deliverKeepDays, broken));
+  const kept = { days: config.deliverKeepDays, deadDays: DEAD_DAYS };
+  const purge = async (): Promise<void> => {
+    while (!scope.closing && (await purgeDeliveries(db, kept, PURGE_PAGE)) >= PURGE_PAGE);
+  };
+  scope.hold("purge", runEvery(purge, PURGE_MS, broken));
   // the last, so that it is the first to end: what it has in hand needs the others
   scope.onClose("deliveries", () => {
     log.info("ending what is in hand");
@@ -86,20 +89,6 @@ export async function startDeliver(config: Config, log: Logger, scope: Scope): P
   });
   log.info({ concurrency: config.deliverConcurrency, each: config.deliverEach }, "delivering");
   return deliverer;
-}
-
-function purgeRegularly(db: Pool, days: number, broken: (error: Error) => void): { close(): Promise<void> } {
-  let closed = false;
-  const purge = async (): Promise<void> => {
-    while (!closed && (await purgeDeliveries(db, { days, deadDays: DEAD_DAYS }, PURGE_PAGE)) >= PURGE_PAGE);
-  };
-  const purging = runEvery(purge, PURGE_MS, broken);
-  return {
-    close() {
-      closed = true;
-      return purging.close();
-    },
-  };
 }
 
 /** Longer than any attempt: until then nobody else tells the same destination of the same photo. */

@@ -1,4 +1,5 @@
 import { ConfigError } from "../errors.ts";
+import { MAX_KEY_BYTES } from "../intake/shape.ts";
 import type { PhotoJob, PhotoRef } from "../photo.ts";
 
 /** Names the smaller copy of a photo; undefined where it can have none. */
@@ -72,6 +73,3 @@ function understood(template: string): RenditionOf | undefined {
 function stemOf(key: string): string {
   return key.replace(/\.[^./]+$/, "");
 }
-
-/** The longest key that S3 knows. */
-const MAX_KEY_BYTES = 1_024;

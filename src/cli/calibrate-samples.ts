@@ -79,15 +79,9 @@ export async function samplesFromVerdicts(
         }
         if (audit && (said.verdict === "review") === (photo.origin === "audit")) continue;
         const { category, human, source } = known;
-        const none = { hands: false, small: false, kind: null, persons: null };
-        const label: Label = {
-          file: photo.key,
-          path: `${photo.bucket}/${photo.key}`,
-          category,
-          human,
-          source,
-          ...none,
-        };
+        const none = { hands: false, small: false, kind: null };
+        const path = `${photo.bucket}/${photo.key}`;
+        const label: Label = { file: photo.key, path, category, human, source, ...none };
         // Postgres writes a real in as few digits as tell it from others: this is the number that the model gave
         const scores = { categories: said.scores, human: Math.fround(said.human) };
         samples.push({ label, scores, stratum: said.verdict });

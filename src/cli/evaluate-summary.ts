@@ -3,7 +3,7 @@ import type { Estimate, Evaluation } from "../evaluate/evaluation.ts";
 import { percent, pValue, range } from "../evaluate/html.ts";
 import { someOf } from "../evaluate/labelled.ts";
 import { GROUP_NAMES } from "../evaluate/page-figures.ts";
-import { QUESTIONS, wordsOf } from "../evaluate/paired-comparison.ts";
+import { type PairedComparison, QUESTIONS, wordsOf } from "../evaluate/paired-comparison.ts";
 import { wordsOfChance } from "../evaluate/reliability.ts";
 import type { Report } from "../evaluate/report.ts";
 import { FEW_SOURCES, fewSources } from "../evaluate/report.ts";
@@ -78,27 +78,32 @@ function compared(
   one: string,
   other: string,
 ): string[] {
-  const rows = duels.map((comparison) => {
-    const { question, photos, active, candidate, onlyActive, onlyCandidate, p } = comparison;
+  const first = differences.slice(0, 10).map(({ file, first, second }) => {
+    return [`  ${file}`, `${first.category}, ${first.verdict}`, `${second.category}, ${second.verdict}`];
+  });
+  return [
+    ...duelTable(duels, one, other),
+    "",
+    `They differ on ${counted(differences.length, "photo")}${differences.length > first.length ? `, the first ${first.length} of them` : ""}:`,
+    ...(first.length > 0 ? table(first) : []),
+    "",
+  ];
+}
+
+/** How two models answered, a line for each question. */
+export function duelTable(duels: readonly PairedComparison[], one: string, other: string): string[] {
+  const rows = duels.map((duel) => {
+    const { question, photos, active, candidate, onlyActive, onlyCandidate, p } = duel;
     return [
       QUESTIONS[question],
       String(photos),
       ...[active, candidate].map((right) => percent(photos === 0 ? null : right / photos)),
       `${onlyActive} / ${onlyCandidate}`,
       pValue(p),
-      wordsOf(comparison, one, other),
+      wordsOf(duel, one, other),
     ];
   });
-  const first = differences.slice(0, 10).map(({ file, first, second }) => {
-    return [`  ${file}`, `${first.category}, ${first.verdict}`, `${second.category}, ${second.verdict}`];
-  });
-  return [
-    ...table([["right in", "photos", one, other, "only one", "p", ""], ...rows]),
-    "",
-    `They differ on ${counted(differences.length, "photo")}${differences.length > first.length ? `, the first ${first.length} of them` : ""}:`,
-    ...(first.length > 0 ? table(first) : []),
-    "",
-  ];
+  return table([["right in", "photos", one, other, "only one", "p", ""], ...rows]);
 }
 
 function both(estimate: Estimate): string {

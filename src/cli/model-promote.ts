@@ -2,7 +2,7 @@ import type { Config } from "../config.ts";
 import { unfitFor } from "../decide/policy.ts";
 import { asError, ConfigError } from "../errors.ts";
 import { type Label, readLabelled, requireThere, someOf } from "../evaluate/labelled.ts";
-import { comparePaired, type PairedComparison, QUESTIONS, wordsOf } from "../evaluate/paired-comparison.ts";
+import { comparePaired, type PairedComparison, QUESTIONS } from "../evaluate/paired-comparison.ts";
 import { FEWEST_TO_DIFFER } from "../evaluate/statistics.ts";
 import { saidOf, trainedOn } from "../evaluate/trained-on.ts";
 import { openModelById } from "../infer/folders.ts";
@@ -11,10 +11,11 @@ import type { Scores } from "../photo.ts";
 import { promoteModel, readModels, readPromotions, registerModel, rollbackModel } from "../store/models.ts";
 import { modelDirectories, openPolicy, openShippedModel } from "../wiring/judge.ts";
 import { connectedConfig, EXIT, UsageError } from "./command.ts";
+import { duelTable } from "./evaluate-summary.ts";
 import { judgeLabels, openFileJudge } from "./judging.ts";
 import type { ModelCommand } from "./model-options.ts";
 import { accountOption } from "./options.ts";
-import { printResult, table } from "./output.ts";
+import { printResult } from "./output.ts";
 import { counted } from "./plural.ts";
 import { withPostgres } from "./postgres.ts";
 
@@ -70,11 +71,12 @@ export const promote: ModelCommand = async ({ values, positionals: [id] }, termi
       terminal.say(`${few}: give ${FEWEST_TO_DIFFER} or more, and hundreds to find small differences\n`);
     }
     const unmeasured = tooFew.map(({ question }) => question);
+    const compared = duels.length > 0 ? duelTable(duels, from ?? "-", id) : [];
     const result = { promoted, from, to: id, worse, unmeasured, trainedOn: known, duels };
     const said = promoted
       ? `${id} is active; workers that have its folder follow within seconds: maitred model list shows which`
       : `${id} is not promoted: ${against.join("; ")}; --force --reason WHY promotes it all the same`;
-    printResult(terminal, values.json, result, [...printed(duels, from ?? "-", id), said]);
+    printResult(terminal, values.json, result, [...compared, said]);
     return promoted ? EXIT.done : EXIT.notAll;
   });
 };
@@ -162,23 +164,6 @@ async function judgeAll(
   }
 }
 
-function printed(duels: readonly PairedComparison[], from: string, to: string): string[] {
-  if (duels.length === 0) return [];
-  const rows = duels.map((each) => {
-    const { question, photos, active, candidate, onlyActive, onlyCandidate, p } = each;
-    return [
-      QUESTIONS[question],
-      String(photos),
-      right(active, photos),
-      right(candidate, photos),
-      `${onlyActive} / ${onlyCandidate}`,
-      p.toFixed(4),
-      wordsOf(each, from, to),
-    ];
-  });
-  return table([["right in", "photos", from, to, "only one", "p", ""], ...rows]);
-}
-
 /** What says that a photo is asked about. */
 const ASKED_OF = {
   category: "with a category",
@@ -188,8 +173,4 @@ const ASKED_OF = {
 
 function askedOf({ question, photos }: PairedComparison): string {
   return `${counted(photos, "photo")} ${ASKED_OF[question]}`;
-}
-
-function right(hits: number, of: number): string {
-  return of === 0 ? "-" : `${((100 * hits) / of).toFixed(1)} %`;
 }

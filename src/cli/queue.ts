@@ -1,7 +1,6 @@
 import { Scope } from "../lifecycle.ts";
 import { LANES, type Lane } from "../photo.ts";
-import { openQueues } from "../queue/queues.ts";
-import { openQueueServer } from "../queue/server.ts";
+import { requireSchema } from "../store/migrate.ts";
 import { readWorkers } from "../store/models.ts";
 import { changeLane, readLanes, type Steering } from "../wiring/lanes.ts";
 import { duration } from "./backfill-estimate.ts";
@@ -15,11 +14,11 @@ import {
   UsageError,
   type Values,
 } from "./command.ts";
+import { openIntake } from "./intake.ts";
 import { accountOption } from "./options.ts";
 import { printResult, table } from "./output.ts";
 import { pausedWords } from "./paused.ts";
 import { counted } from "./plural.ts";
-import { withPostgres } from "./postgres.ts";
 import { choose, nothingAfter, type WordsOf } from "./subcommand.ts";
 
 const options = { ...texts("why", "by"), ...flags("json") };
@@ -50,14 +49,10 @@ Photos are queued as ever, and wait. To pause or resume what is so already chang
     const config = connectedConfig(terminal);
     const scope = new Scope();
     try {
-      return await withPostgres(config, async (db) => {
-        const server = openQueueServer(config, () => {});
-        scope.hold("queue server", server);
-        await server.check();
-        const queues = openQueues(server, () => {});
-        scope.hold("queues", queues);
-        return work({ db, queues });
-      });
+      const intake = openIntake(config, scope, () => {});
+      await requireSchema(intake.db);
+      await intake.server.check();
+      return await work(intake);
     } finally {
       await scope.close();
     }

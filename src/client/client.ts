@@ -28,7 +28,7 @@ export interface Photo {
   store: "s3" | "folder";
   bucket: string;
   key: string;
-  /** Version id, or `etag:` and the etag. */
+  /** Version id; `etag:` and the etag; `generation:` and that of Cloud Storage; or empty where nobody knows. */
   version: string;
   /** false once it was removed, or another version of its object took its place. */
   current: boolean;

@@ -14,9 +14,6 @@ export interface Resolved {
   family: number;
 }
 
-/** That a name has no address, or a URL none, that a webhook may be sent to. */
-export class AddressRefused extends Error {}
-
 /**
  * By default the addresses of the public internet, over TLS alone. The check is of the address that the socket connects
  * to, so that a name which answers differently the second time gains nothing.
@@ -56,7 +53,7 @@ export function createAddresses(
               permits(address, encrypted) && (!options.family || options.family === family),
           );
           const overTls = found.some(({ address }) => permits(address, true));
-          if (!open[0]) callback(new AddressRefused(`${hostname} ${why(overTls)}`), []);
+          if (!open[0]) callback(new Error(`${hostname} ${why(overTls)}`), []);
           else if (options.all) callback(null, open);
           else callback(null, open[0].address, open[0].family);
         },

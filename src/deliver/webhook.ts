@@ -2,7 +2,7 @@ import http from "node:http";
 import https from "node:https";
 import type { Closable } from "../lifecycle.ts";
 import { sign } from "../signature.ts";
-import { type Addresses, AddressRefused, why } from "./addresses.ts";
+import { type Addresses, why } from "./addresses.ts";
 import { retryAfterMs } from "./backoff.ts";
 import type { Attempt } from "./message.ts";
 
@@ -35,7 +35,7 @@ export function createWebhookSender(
     const url = new URL(text);
     const encrypted = url.protocol === "https:";
     if (!addresses.permits(url.hostname, encrypted)) {
-      throw new AddressRefused(`${url.hostname} ${why(addresses.permits(url.hostname, true))}`);
+      throw new Error(`${url.hostname} ${why(addresses.permits(url.hostname, true))}`);
     }
     const timestamp = Math.floor(Date.now() / 1000);
     const headers = {

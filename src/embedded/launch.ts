@@ -5,8 +5,8 @@ import { existsSync, openSync, realpathSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { ConfigError } from "../errors.ts";
+import { readIfThere } from "../processes.ts";
 import { findPostgresBinaries } from "./binaries.ts";
-import { readIfThere } from "./processes.ts";
 
 /** The files of a server of our own. */
 export interface Places {

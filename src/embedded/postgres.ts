@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, UpstreamError } from "../errors.ts";
 import type { Closable, Scope } from "../lifecycle.ts";
+import { commandOf, isAlive, readIfThere } from "../processes.ts";
 import { LOCKED, launch, type Places, placesBelow } from "./launch.ts";
-import { commandOf, isAlive, readIfThere } from "./processes.ts";
 
 export interface EmbeddedPostgres extends Closable {
   url: string;

@@ -129,16 +129,15 @@ export function crossValidate(
   base: Policy,
   target: Target,
   decide: Decide,
-  folds = 5,
 ): Judged[] | undefined {
   const sources = new Map<string, number>();
   for (const { label } of samples) {
     const source = clusterOf(label);
-    if (!sources.has(source)) sources.set(source, sources.size % folds);
+    if (!sources.has(source)) sources.set(source, sources.size % FOLDS);
   }
-  if (sources.size < 2 * folds) return undefined;
+  if (sources.size < 2 * FOLDS) return undefined;
   const judged: Judged[][] = [];
-  for (let fold = 0; fold < folds; fold++) {
+  for (let fold = 0; fold < FOLDS; fold++) {
     const inside = ({ label }: Sample): boolean => sources.get(clusterOf(label)) === fold;
     const policy = chooseThresholds(
       samples.filter((sample) => !inside(sample)),
@@ -219,3 +218,5 @@ function rounded(value: number, to: (value: number) => number): number {
   const scale = 10 ** (3 - Math.floor(Math.log10(value)));
   return Number((to(value * scale) / scale).toPrecision(4));
 }
+
+const FOLDS = 5;

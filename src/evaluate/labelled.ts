@@ -6,9 +6,6 @@ import { linesOf } from "../lines.ts";
 import { withoutCopies } from "./copies.ts";
 import { random } from "./statistics.ts";
 
-/** In pixels of the photo as it is seen (orientation applied): [x0, y0, x1, y1]. */
-export type Box = readonly [number, number, number, number];
-
 /** What a person said of one photo; null where nobody said. */
 export interface Label {
   /** As the set names it, with forward slashes. */
@@ -23,8 +20,6 @@ export interface Label {
   small: boolean;
   /** What it is more closely: statue, menu-scan ... */
   kind: string | null;
-  /** Where the people are; empty: looked at, and nobody there. */
-  persons: readonly Box[] | null;
   /** Where it comes from. Photos of one source are alike. */
   source: string | null;
 }
@@ -55,8 +50,8 @@ export async function readLabelledSet(path: string, categories: readonly string[
       ? fromFolders(resolve(path), categories)
       : await fromLines(resolve(file), categories);
   if (set.labels.length > 0) return { ...set, ...(await withoutCopies(set.labels)) };
-  if (set.problems.length > 0) throw invalid(someOf(set.problems).join("\n"));
-  throw invalid(`${path}: it has no labelled photos: ${expected(categories)}`);
+  if (set.problems.length > 0) throw new ConfigError(someOf(set.problems).join("\n"));
+  throw new ConfigError(`${path}: it has no labelled photos: ${expected(categories)}`);
 }
 
 /**
@@ -67,7 +62,7 @@ export async function readLabelledSet(path: string, categories: readonly string[
  */
 export async function readLabelled(path: string, categories: readonly string[]): Promise<Label[]> {
   const { labels, problems } = await readLabelledSet(path, categories);
-  if (problems.length > 0) throw invalid(someOf(problems).join("\n"));
+  if (problems.length > 0) throw new ConfigError(someOf(problems).join("\n"));
   return labels;
 }
 
@@ -137,9 +132,6 @@ function lineSchema(categories: readonly string[]) {
       hands: flag,
       small: flag,
       kind: z.string().nullish(),
-      persons: z
-        .array(z.tuple([z.number(), z.number(), z.number(), z.number()], "expected [x0, y0, x1, y1]"))
-        .nullish(),
       source: z.string().nullish(),
     },
     "expected a JSON object",
@@ -155,7 +147,6 @@ function asLabel(line: z.infer<ReturnType<typeof lineSchema>>, folder: string): 
     hands: line.hands ?? false,
     small: line.small ?? false,
     kind: line.kind ?? null,
-    persons: line.persons ?? null,
     source: line.source ?? null,
   };
 }
@@ -173,13 +164,13 @@ function fromFolders(root: string, categories: readonly string[]): Read {
     const found = parts.filter((part) => categories.includes(part));
     const humans = parts.filter((part) => Object.hasOwn(HUMAN, part));
     if (found.length > 1 || humans.length > 1)
-      throw invalid(`${path}: its folders say two things: ${[...found, ...humans].join(", ")}`);
+      throw new ConfigError(`${path}: its folders say two things: ${[...found, ...humans].join(", ")}`);
     if (found.length + humans.length === 0) continue;
     if (!isThere) {
       problems.push(`${path}: expected a photo or a folder, got a link to nothing`);
       continue;
     }
-    const none = { hands: false, small: false, kind: null, persons: null, source: null };
+    const none = { hands: false, small: false, kind: null, source: null };
     labels.push({ file, path, category: found[0] ?? null, human: HUMAN[humans[0] ?? ""] ?? null, ...none });
   }
   return { labels: labels.sort((a, b) => (a.file < b.file ? -1 : 1)), problems };
@@ -213,10 +204,6 @@ function parsed(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-function invalid(message: string): ConfigError {
-  return new ConfigError(message);
 }
 
 function expected(categories: readonly string[]): string {

@@ -58,17 +58,13 @@ function errorOf(bins: readonly CalibrationBin[]): number | null {
 }
 
 /** What is true is drawn from the scores themselves, photo by photo. */
-function errorByChance(
-  photos: readonly Scored[],
-  bins: readonly CalibrationBin[],
-  rounds = 200,
-): number | null {
+function errorByChance(photos: readonly Scored[], bins: readonly CalibrationBin[]): number | null {
   if (photos.length === 0) return null;
   const ascending = descending(photos)
     .reverse()
     .map((index) => photos[index]!.score);
   const next = random(1);
-  const errors = Array.from({ length: rounds }, () => {
+  const errors = Array.from({ length: ROUNDS }, () => {
     let [at, apart] = [0, 0];
     for (const bin of bins) {
       let hits = 0;
@@ -77,5 +73,7 @@ function errorByChance(
     }
     return apart / photos.length;
   });
-  return errors.sort((a, b) => a - b)[Math.ceil(0.95 * rounds) - 1]!;
+  return errors.sort((a, b) => a - b)[Math.ceil(0.95 * ROUNDS) - 1]!;
 }
+
+const ROUNDS = 200;

@@ -30,7 +30,7 @@ export interface ApiSettings extends LimitSettings {
   apiPort: number;
   /** Whether any free port will do where that one is in use; false unless given. */
   orAnyFree?: boolean;
-  /** Addresses and networks whose X-Forwarded-For is believed, with commas between; "" for none. */
+  /** Addresses and networks whose X-Forwarded-For is believed. */
   trustedProxies: readonly string[];
   /** Uploads that may wait before events are refused for now; 0: any number. */
   queueLimit: number;

@@ -1,7 +1,8 @@
 import { readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { asError, ConfigError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
+import { isAlive } from "../processes.ts";
 
 /**
  * Works while no other export writes to the folder.
@@ -40,13 +41,7 @@ async function isLeftBehind(lock: string): Promise<boolean> {
   if (host !== here.host || processes === undefined) return false;
   // nothing outlives its machine
   if (boot !== here.boot) return true;
-  if (processes !== here.processes) return false;
-  try {
-    process.kill(Number(pid), 0);
-    return false;
-  } catch (thrown) {
-    return (asError(thrown) as NodeJS.ErrnoException).code === "ESRCH";
-  }
+  return processes === here.processes && !isAlive(Number(pid));
 }
 
 /**

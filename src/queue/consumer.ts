@@ -1,5 +1,5 @@
 import { DelayedError, type Job, UnrecoverableError, Worker } from "bullmq";
-import { asError, codeOf, isOutage, PhotoError, UpstreamError } from "../errors.ts";
+import { asError, codeOf, isOutage, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Try } from "../moderate/line.ts";
 import type { Lane, PhotoJob } from "../photo.ts";
@@ -123,7 +123,7 @@ export async function consume(
       if (unavailable && bucket.refused.size < MANY_REFUSED) bucket.refused.add(photo.id);
       if (unavailable && patient) await job.updateProgress({ refusedAt: Date.now() });
       const outage = isOutage(thrown) || (unavailable && waits);
-      if (thrown instanceof PhotoError || !(last || outage)) throw forQueue(thrown);
+      if (!(last || outage)) throw asError(thrown);
       if (!outage) handlers.error(asError(thrown));
       // an outage says nothing of the photo, so it costs none of its tries; and whatever keeps the outcome
       // of a last try from being committed must not make the job go away
@@ -147,13 +147,6 @@ export async function consume(
 async function putBack(job: Job, token: string | undefined, delayMs: number): Promise<never> {
   await job.moveToDelayed(Date.now() + Math.round(delayMs * (1 + Math.random())), token);
   throw new DelayedError();
-}
-
-/** The one place that knows how the queue spells "do not retry". */
-function forQueue(thrown: unknown): Error {
-  const error = asError(thrown);
-  if (!(error instanceof PhotoError)) return error;
-  return Object.assign(new UnrecoverableError(`${error.code}: ${error.message}`), { cause: error });
 }
 
 const MAX_DEATHS = 4;

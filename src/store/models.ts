@@ -12,16 +12,13 @@ export interface ModelRow {
   measured: unknown;
   /** Of the live photos, 0 to 1; null unless it is the shadow. */
   share: number | null;
-  registeredAt: Date;
-  registeredBy: string;
 }
 
 /** Every registered model, in the order of their ids. */
 export async function readModels(db: Pool): Promise<ModelRow[]> {
   return query<ModelRow>(db, {
     name: "read_models",
-    text: `select id, state, sha256, measured, share, registered_at as "registeredAt", registered_by as "registeredBy"
-        from models order by id`,
+    text: "select id, state, sha256, measured, share from models order by id",
   });
 }
 

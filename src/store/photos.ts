@@ -139,7 +139,6 @@ export async function oldestPendingS(db: Pool): Promise<number> {
 export interface PhotoRow extends PhotoRef {
   id: string;
   state: PhotoState;
-  listing: string | null;
   category: string | null;
   categoryScore: number | null;
   human: number | null;
@@ -151,7 +150,7 @@ export interface PhotoRow extends PhotoRef {
 export async function readPhotos(db: Pool, ids: readonly string[]): Promise<PhotoRow[]> {
   return query<PhotoRow>(db, {
     name: "read_photos",
-    text: `select p.id, p.store, p.bucket, p.key, p.version, p.state, p.listing, p.category, p.human, p.reason,
+    text: `select p.id, p.store, p.bucket, p.key, p.version, p.state, p.category, p.human, p.reason,
           p.failure, (v.scores ->> p.category)::real as "categoryScore"
         from photos p
         left join lateral (select scores from verdicts where photo_id = p.id order by id desc limit 1) v on true

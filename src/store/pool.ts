@@ -30,7 +30,7 @@ export function connect(url: string, onError: (error: Error) => void, max = 8): 
 }
 
 /**
- * Runs one statement on behalf of the line.
+ * Runs one statement.
  *
  * @throws {UpstreamError} DATABASE_UNAVAILABLE when Postgres could not be reached or is going away.
  * @throws {UpstreamError} DATABASE_FORBIDDEN: this role may not.

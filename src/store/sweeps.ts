@@ -9,8 +9,6 @@ import { isRefused } from "./refused.ts";
 
 export interface SweepRow extends Totals {
   id: string;
-  bucket: string;
-  prefix: string;
   cursor: string;
   /** Time that it worked. */
   seconds: number;
@@ -211,5 +209,5 @@ function lastKey(prefix: string): string {
   return prefix + "\u{10FFFF}".repeat(256);
 }
 
-const COLUMNS = `id, bucket, prefix, cursor, listed::float8, known::float8, missed::float8, gone::float8, young::float8,
+const COLUMNS = `id, cursor, listed::float8, known::float8, missed::float8, gone::float8, young::float8,
   unclear::float8, seconds`;

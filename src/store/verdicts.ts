@@ -3,7 +3,7 @@ import type { KnownScores } from "../moderate/same-bytes.ts";
 import type { RecordedOutcome } from "../moderate/worker.ts";
 import { storable } from "../text.ts";
 import { digestPrefix } from "./digest.ts";
-import { connection, type Pool, type Queryable, query } from "./pool.ts";
+import { type Pool, type Queryable, query } from "./pool.ts";
 import { isRefused } from "./refused.ts";
 
 /** What became of one photo. */
@@ -19,16 +19,11 @@ export interface Outcome extends RecordedOutcome {
  * @returns by photo id, what became of it. A photo that no longer exists is missing.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing of the group was committed, or nobody knows.
  */
-export async function recordOutcomes(db: Pool, outcomes: readonly Outcome[]): Promise<Map<string, Recorded>> {
-  return connection(db, (client) => recordWith(client, outcomes));
-}
-
-/** The same within a transaction that is under way. */
-export async function recordWith(
-  client: Queryable,
+export async function recordOutcomes(
+  db: Queryable,
   outcomes: readonly Outcome[],
 ): Promise<Map<string, Recorded>> {
-  const rows = await query<{ photo_id: string; changed: boolean; held: string | null }>(client, {
+  const rows = await query<{ photo_id: string; changed: boolean; held: string | null }>(db, {
     name: "record_verdicts",
     text: "select photo_id, changed, held from record_verdicts($1)",
     values: [JSON.stringify(outcomes.map(asItem))],

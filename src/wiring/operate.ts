@@ -127,18 +127,9 @@ async function readSlow(
     failures,
     destinations: destinations.map(({ oldestAt: _, ...each }) => each),
     badMessages,
-    sweeps: sweeps.map(({ bucket, missed, gone, last }) => ({
-      bucket,
-      missed,
-      gone,
-      last: last && {
-        prefix: last.prefix,
-        finishedAt: last.finishedAt.toISOString(),
-        seconds: last.seconds,
-        listed: last.listed,
-        missed: last.missed,
-        gone: last.gone,
-      },
+    sweeps: sweeps.map(({ last, ...all }) => ({
+      ...all,
+      last: last && { ...last, finishedAt: last.finishedAt.toISOString() },
     })),
   };
 }

@@ -4,7 +4,6 @@ import { PICTURES_AT_ONCE } from "../http/desk/pictures.ts";
 import { restrictSharp } from "../image/decode.ts";
 import { createHeicDecoder } from "../image/heic.ts";
 import { shrink } from "../image/shrink.ts";
-import type { DecodeHeic } from "../image/views.ts";
 import type { Scope } from "../lifecycle.ts";
 import { threadEntry } from "../package-root.ts";
 import type { PhotoRef } from "../photo.ts";
@@ -34,7 +33,8 @@ export function openPictures(
 ): Pictures {
   restrictSharp();
   const fetch = openPhotos(config, scope, PICTURES_AT_ONCE);
-  const heic = openHeic(scope);
+  // of one thread: each would keep some hundred MB
+  const heic = scope.hold("heic", createHeicDecoder(threadEntry("heic"), 1)).decode;
   return {
     async draw(photo, side) {
       const limits = { side, maxPixels: config.maxPixels, quality: 82, damaged: true, sheet: true };
@@ -42,9 +42,4 @@ export function openPictures(
     },
     explain: async (photo) => explain((await fetch(photo)).bytes),
   };
-}
-
-/** Of one thread: each would keep some hundred MB. */
-function openHeic(scope: Scope): DecodeHeic {
-  return scope.hold("heic", createHeicDecoder(threadEntry("heic"), 1)).decode;
 }

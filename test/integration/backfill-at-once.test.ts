@@ -2,7 +2,7 @@ import { describe, expect } from "vitest";
 import { readBackfillCounts } from "../../src/store/backfill-counts.ts";
 import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
 import { addBackfill, readBackfill, retryBackfill } from "../../src/store/backfills.ts";
-import { recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { counts, failed, judged, page, photos } from "../backfills.ts";
 import { test } from "../fixtures.ts";
 import { ofAll } from "../verdicts.ts";
@@ -53,7 +53,7 @@ describe("a backfill beside others", () => {
       const feeding = feedBackfill(db.pool, id, { after: "1" }, page([b!], "2"));
       await waitersIn(db);
       // counting it needs the row of the backfill
-      await recordWith(worker, [judged(a!, "shown"), judged(b!, "shown", "model:m-1")]);
+      await recordOutcomes(worker, [judged(a!, "shown"), judged(b!, "shown", "model:m-1")]);
       await worker.query("commit");
       expect((await feeding)!.map((photo) => photo.id)).toEqual([b]);
       expect(await counts(db, id)).toEqual([["pending", "shown", "", 1]]);
@@ -75,10 +75,10 @@ describe("a backfill beside others", () => {
     try {
       await feeder.query("set lock_timeout = '2s'");
       await worker.query("begin");
-      await recordWith(worker, [judged(b!, "shown")]);
+      await recordOutcomes(worker, [judged(b!, "shown")]);
       expect(await endBackfills(feeder as never)).toEqual([other]);
       // were the first photo's row held for it, each would wait for the other
-      await recordWith(worker, [judged(a!, "shown")]);
+      await recordOutcomes(worker, [judged(a!, "shown")]);
       await worker.query("commit");
     } finally {
       worker.release(true);

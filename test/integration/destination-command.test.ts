@@ -1,7 +1,7 @@
 import { Webhook } from "standardwebhooks";
 import { describe, expect } from "vitest";
 import { enableDestination } from "../../src/store/destinations.ts";
-import { recordWith } from "../../src/store/verdicts.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { test } from "../delivering.ts";
 import { rows } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
@@ -117,7 +117,7 @@ describe("maitred destination", () => {
     const worker = await db.pool.connect();
     try {
       await worker.query("begin");
-      await recordWith(worker, [judged(photo, "shown")]);
+      await recordOutcomes(worker, [judged(photo, "shown")]);
       const { out } = await cli(["destination", "add", "s3-tags"]);
       const id = out.trim();
       const catching = maitred(["destination", "catch-up", id], { DATABASE_URL: db.url });

@@ -4,7 +4,7 @@ import { endBackfills } from "../../src/store/backfill-feed.ts";
 import { addBackfill, applyProposals, rollbackBackfill } from "../../src/store/backfills.ts";
 import type { Pool } from "../../src/store/pool.ts";
 import { decideReviews, undoReview } from "../../src/store/reviews.ts";
-import { type Outcome, recordAnew, recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
+import { type Outcome, recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
 import { outbox, webhook } from "../outbox.ts";
 import { allOf, feedAll } from "../policies.ts";
@@ -188,7 +188,7 @@ describe("bytes that a moderator hid", () => {
     await judge(db, first, "shown");
     const judging = await db.pool.connect();
     await judging.query("begin");
-    await recordWith(judging, [{ ...judged(copy, "shown"), batch: `same-${first}` }]);
+    await recordOutcomes(judging, [{ ...judged(copy, "shown"), batch: `same-${first}` }]);
     const decided = decide(db, first);
     await waitersIn(db, 1);
     await judging.query("commit");
@@ -376,7 +376,7 @@ describe("bytes that a moderator hid", () => {
     await judging.query("begin");
     const outcome = judged(first, "shown");
     const result = { ...outcome.result, digest: DINNER } as Outcome["result"];
-    await recordWith(judging, [{ ...outcome, result }]);
+    await recordOutcomes(judging, [{ ...outcome, result }]);
     const decided = decide(db, first);
     await waitersIn(db, 1);
     await judging.query("commit");
@@ -394,7 +394,7 @@ describe("bytes that a moderator hid", () => {
       await db.pool.connect(),
     ];
     await judging.query("begin");
-    await recordWith(judging, [{ ...judged(copy, "shown"), batch: `same-${first}` }]);
+    await recordOutcomes(judging, [{ ...judged(copy, "shown"), batch: `same-${first}` }]);
     // as who commits verdicts of others
     await committing.query("begin");
     await committing.query("select pg_advisory_xact_lock_shared(hashtext('maitred hidden copies'))");

@@ -5,7 +5,7 @@ import { addDestination, tellPage } from "../../src/store/destinations.ts";
 import { databaseTime } from "../../src/store/photos.ts";
 import type { Queryable } from "../../src/store/pool.ts";
 import { undoReview } from "../../src/store/reviews.ts";
-import { recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
 import { one, publicVersions, record, told } from "../recorded.ts";
 import { decide, fail, judged, loadedNow, ofAll } from "../verdicts.ts";
@@ -126,7 +126,7 @@ describe("a verdict of a photo whose version does not say which bytes it is of",
           return db.pool.query(statement);
         },
       };
-      await recordWith(heldUp, [await fetched(db, photoId!, "shown")]);
+      await recordOutcomes(heldUp, [await fetched(db, photoId!, "shown")]);
       if (when === "before") await today();
       expect(await rows(db, "select state from photos")).toEqual([{ state: "hidden" }]);
     },

@@ -4,7 +4,7 @@ import { claimDeliveries, settleDelivery } from "../../src/store/deliveries.ts";
 import { addDestination, enableDestination } from "../../src/store/destinations.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { decideReviews } from "../../src/store/reviews.ts";
-import { recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { rows, test } from "../fixtures.ts";
 import { annDecides, backfilled, delivered, kinds, outbox, webhook } from "../outbox.ts";
 import { decision, fail, judge, judged, register, removeObject } from "../verdicts.ts";
@@ -299,7 +299,7 @@ describe("the outbox", () => {
     const client = await db.pool.connect();
     try {
       await client.query("begin; set local role maitred_worker");
-      await recordWith(client, [judged(id, "shown")]);
+      await recordOutcomes(client, [judged(id, "shown")]);
       await expect(
         client.query("savepoint s; insert into destinations (id, kind) values ('x', 'notify')"),
       ).rejects.toThrow("permission denied");

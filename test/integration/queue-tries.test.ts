@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect } from "vitest";
-import { PhotoError, UpstreamError } from "../../src/errors.ts";
+import { UpstreamError } from "../../src/errors.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import { BACKENDS } from "../fixtures.ts";
 import { collector, job, TRIES, test } from "../queues.ts";
@@ -35,23 +35,6 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     await lasts.done;
     expect(lasts.items).toEqual([false, false, true, true, true]);
     expect(errors.map(({ message }) => message)).toContain("password authentication failed");
-  });
-
-  test("never try again what is the photo's own fault", async ({ open }) => {
-    const { queues, take } = open(backend);
-    const tries = collector<string>(2);
-    await take(
-      "live",
-      async ({ id }) => {
-        tries.push(id);
-        if (id === "1") throw new PhotoError("CORRUPT", "bad");
-      },
-      { concurrency: 1 },
-    );
-    await queues.add("live", [job(1), job(2)]);
-    await tries.done;
-    expect(tries.items).toEqual(["1", "2"]);
-    expect(await queues.depth("live")).toMatchObject({ waiting: 0, delayed: 0 });
   });
 
   test("spend none of a photo's tries on an outage of our own", async ({ open }) => {

@@ -1,6 +1,6 @@
 import { describe, expect } from "vitest";
 import { photosToReplay, readPhotos } from "../../src/store/photos.ts";
-import { type Outcome, recordOutcomes, recordWith } from "../../src/store/verdicts.ts";
+import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { register } from "../verdicts.ts";
 
@@ -152,7 +152,7 @@ describe("recordOutcomes", () => {
       query: async () =>
         Promise.reject(Object.assign(new Error("terminating connection"), { code: "57P01" })),
     };
-    await expect(recordWith(away as unknown as Database["pool"], [verdict(id)])).rejects.toMatchObject({
+    await expect(recordOutcomes(away as unknown as Database["pool"], [verdict(id)])).rejects.toMatchObject({
       code: "DATABASE_UNAVAILABLE",
       retry: true,
     });

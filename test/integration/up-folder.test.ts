@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import pg from "pg";
 import { describe, expect, inject } from "vitest";
-import { isAlive } from "../../src/embedded/processes.ts";
+import { isAlive } from "../../src/processes.ts";
 import { test } from "../fixtures.ts";
 import { ended, maitred } from "../maitred.ts";
 

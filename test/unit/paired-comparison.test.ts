@@ -13,7 +13,6 @@ const label = (category: string | null, human: boolean | null, hands = false): L
   hands,
   small: false,
   kind: null,
-  persons: null,
   source: null,
 });
 const says = (category: string, human: number): Scores => ({

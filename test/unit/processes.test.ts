@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { expect, test } from "vitest";
-import { isAlive } from "../../src/embedded/processes.ts";
+import { isAlive } from "../../src/processes.ts";
 
 test("a process that has ended is not alive, though its parent never asks what became of it", async () => {
   const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 60"], {
