@@ -15,20 +15,29 @@ export function toPhotoError(photo: PhotoRef, thrown: unknown): Error {
   if (check) return unavailable(photo, `${error.name}: check ${check}`, error);
   if (ABSENT.has(error.name)) return new PhotoError("GONE", `${where}: ${error.name}`, { cause: error });
   if (status === 412) return new ReplacedError(`${where}: it was replaced`, { cause: error });
-  if (status === 403) return new PhotoError("ACCESS_DENIED", `${where}: ${error.name}`, { cause: error });
+  // S3 says why; what says nothing may be a proxy or a firewall, which refuses all alike
+  if (status === 403 && NAMELESS.has(error.name))
+    return unavailable(photo, "403, without a reason of S3: check what stands in front of it", error);
+  if (status === 403) return denied(photo, error);
   // a server that knows no such path may be none of S3
   if (status === 404) return unavailable(photo, `${error.name}: check MAITRED_S3_ENDPOINT`, error);
   return unavailable(photo, `${error.name}: ${error.message}`, error);
 }
 
 /**
- * As `toPhotoError`, where no verdict hangs on it: GONE is whatever is not there, be it the bucket, as the answer to a HEAD has no
- * body that tells, and whoever named a bucket is told at once.
+ * As `toPhotoError`, where no verdict hangs on it: GONE is whatever is not there, be it the bucket, and ACCESS_DENIED whatever is
+ * refused, as the answer to a HEAD has no body that tells, and whoever named a bucket is told at once.
  */
 export function toHeadError(photo: PhotoRef, thrown: unknown): Error {
-  if (statusOf(thrown) !== 404) return toPhotoError(photo, thrown);
+  const status = statusOf(thrown);
+  if (status === 403 && NAMELESS.has(asError(thrown).name)) return denied(photo, asError(thrown));
+  if (status !== 404) return toPhotoError(photo, thrown);
   const { name } = asError(thrown);
   return new PhotoError("GONE", `${photo.bucket}/${photo.key}: ${name}`, { cause: thrown });
+}
+
+function denied({ bucket, key }: PhotoRef, error: Error): PhotoError {
+  return new PhotoError("ACCESS_DENIED", `${bucket}/${key}: ${error.name}`, { cause: error });
 }
 
 export function statusOf(thrown: unknown): number | undefined {
@@ -53,3 +62,5 @@ const MENDED_BY: Record<string, string> = {
   AuthorizationHeaderMalformed: "MAITRED_S3_REGION",
 };
 const ABSENT = new Set(["NoSuchKey", "NoSuchVersion"]);
+/** What the SDK calls an answer without a body of S3, and one whose body is not XML. */
+const NAMELESS = new Set(["Unknown", "Error"]);

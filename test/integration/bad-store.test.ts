@@ -138,6 +138,7 @@ describe("a store that misbehaves", () => {
       [404, "NoSuchBucket", "STORE_UNAVAILABLE", "NoSuchBucket: check the bucket and MAITRED_S3_ENDPOINT"],
       [404, "", "STORE_UNAVAILABLE", "check MAITRED_S3_ENDPOINT"],
       [403, "AccessDenied", "ACCESS_DENIED", "AccessDenied"],
+      [403, "", "STORE_UNAVAILABLE", "403, without a reason of S3"],
       [403, "InvalidAccessKeyId", "STORE_UNAVAILABLE", "check the credentials"],
       [403, "SignatureDoesNotMatch", "STORE_UNAVAILABLE", "check the credentials"],
       [301, "PermanentRedirect", "STORE_UNAVAILABLE", "check MAITRED_S3_REGION"],
