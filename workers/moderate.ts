@@ -126,6 +126,7 @@ export async function startWorker(
     // together: a lane that still took photos would stand in front of the other's
     await Promise.all(consumers.map((consumer) => consumer.close()));
   });
+  const suspects = new Set<string>();
   for (const lane of LANES) {
     const consumer = await consume(
       server,
@@ -140,6 +141,7 @@ export async function startWorker(
         abandoned: (photo, reason) => worker.fail(photo, lane, "WORKER_CRASHED", reason),
         error: createOutageLogger(log, `lane ${lane}`),
       },
+      suspects,
     );
     consumers.push(consumer);
   }

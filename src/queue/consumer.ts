@@ -43,6 +43,8 @@ export interface ConsumerHandlers {
  * this thread runs, so nothing on it may take longer than half of `lockMs`. `close` takes no more photos and
  * waits for those in hand.
  *
+ * @param suspects shared by the lanes of a process: the photo in hand, at most one, that was in hand as two workers died, so that
+ *   the one that kills workers does not take the same ones with it each time.
  * @throws {UpstreamError} QUEUE_UNAVAILABLE when the queue's server refuses at the start; once it has begun,
  *   outages are waited out.
  */
@@ -51,6 +53,7 @@ export async function consume(
   lane: Lane,
   settings: ConsumerSettings,
   handlers: ConsumerHandlers,
+  suspects = new Set<string>(),
 ): Promise<Closable> {
   /** When what a bucket gave last was asked for, which photos it refused since, and whether one asks it now that it is away. */
   const buckets = new Map<string, { gaveAt: number; refused: Set<string>; asking: boolean }>();
@@ -88,6 +91,8 @@ export async function consume(
       throw new UnrecoverableError("expected a photo");
     }
     const deaths = job.stalledCounter;
+    const suspect = deaths >= SUSPECT_DEATHS && deaths < MAX_DEATHS;
+    if (suspect && suspects.size > 0) return putBack(job, token, SUSPECT_DELAY_MS);
     const tries = job.attemptsMade + 1;
     const now = Date.now();
     const ageMs = now - job.timestamp;
@@ -107,6 +112,7 @@ export async function consume(
     if (away && bucket.asking) return putBack(job, token, awayMs);
     if (away) bucket.asking = true;
     const last = deaths >= MAX_DEATHS || tries >= settings.attempts;
+    if (suspect) suspects.add(photo.id);
     try {
       if (deaths >= MAX_DEATHS)
         await handlers.abandoned(photo, `in hand each time that ${deaths} workers died`);
@@ -130,6 +136,7 @@ export async function consume(
       await putBack(job, token, unavailable ? awayMs : OUTAGE_DELAY_MS);
     } finally {
       if (away) bucket.asking = false;
+      if (suspect) suspects.delete(photo.id);
     }
   }
 
@@ -150,6 +157,9 @@ async function putBack(job: Job, token: string | undefined, delayMs: number): Pr
 }
 
 const MAX_DEATHS = 4;
+/** After one, all that was in hand would be judged one at a time wherever a machine is switched off. */
+const SUSPECT_DEATHS = 2;
+const SUSPECT_DELAY_MS = 1_000;
 /** Photos that a store refuses in a row where it is away, and not they are at fault. */
 const MANY_REFUSED = 5;
 const OUTAGE_DELAY_MS = 2_000;

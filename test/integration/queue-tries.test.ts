@@ -209,6 +209,33 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     expect([got.items, recorded.items]).toEqual([["1"], ["1"]]);
   });
 
+  test("give up the photo that kills workers, and none that is in hand beside it", async ({
+    open,
+    configFor,
+  }) => {
+    const { queues, take } = open(backend);
+    const { queueUrl, queueOptions, queuePrefix } = configFor(backend);
+    await queues.add("live", [1, 2, 3, 4, 5, 6].map(job));
+    const killed = `
+      import { setTimeout as sleep } from "node:timers/promises";
+      import { consume } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/consumer.js`)};
+      import { openQueueServer } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/server.js`)};
+      const server = openQueueServer(${JSON.stringify({ queueUrl, queueOptions, queuePrefix })}, () => {});
+      const photo = async ({ id }) => { await sleep(id === "3" ? 100 : 400); if (id === "3") process.exit(9); };
+      const abandoned = async ({ id }) => process.exit(id === "3" ? 8 : 7);
+      await consume(server, "live", { concurrency: 6, lockMs: 500, ...${JSON.stringify(TRIES)} }, { photo, abandoned, error() {} });`;
+    const codes: unknown[] = [];
+    while (![7, 8].includes(codes.at(-1) as number)) {
+      const child = spawn(process.execPath, ["--input-type=module", "-e", killed], { stdio: "inherit" });
+      codes.push((await once(child, "exit"))[0]);
+    }
+    expect(codes).toEqual([9, 9, 9, 9, 8]);
+    const abandoned: string[] = [];
+    await take("live", async () => {}, { lockMs: 500, abandoned: async ({ id }) => void abandoned.push(id) });
+    await expect.poll(() => queues.held(["1", "2", "3", "4", "5", "6"]), { timeout: 10_000 }).toBe(0);
+    expect(abandoned).toEqual(["3"]);
+  });
+
   test("of a worker that was killed go to one that starts then within one and a half times its lock", async ({
     open,
     configFor,
