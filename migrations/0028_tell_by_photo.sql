@@ -1,8 +1,9 @@
 -- Up Migration
 
 -- As in 0010_outbox.sql, but that what a photo waits for is looked up by the photo: for the highest next_at all that waits for the destination
--- was read, latest first, until the table was analysed ("offset 0" keeps the planner from that).
-create or replace function tell(p_ids bigint[], p_only text default null) returns bigint language plpgsql as $$
+-- was read, latest first, until the table was analysed ("offset 0" keeps the planner from that), and all of the table with a plan that was
+-- made while it was small.
+create or replace function tell(p_ids bigint[], p_only text default null) returns bigint language plpgsql set enable_seqscan = off as $$
 declare
   stored boolean;
   notified boolean;

@@ -7,6 +7,7 @@ import { queuePhotos, queueUnqueued } from "../intake/ingest-events.ts";
 import { createPace } from "../intake/pace.ts";
 import { type Committed, type Step, sweep, type Totals } from "../intake/sweep.ts";
 import type { Lane } from "../photo.ts";
+import { markQueued, unqueuedPhotos } from "../store/events.ts";
 import {
   abandonSweep,
   beginSweep,
@@ -19,7 +20,6 @@ import {
   type SweepRow,
   sweepStep,
 } from "../store/sweeps.ts";
-import { queueDeps } from "../wiring/intake.ts";
 import type { Intake } from "./intake.ts";
 
 export interface Target {
@@ -123,8 +123,16 @@ async function begin({ bucket, prefix }: Target, how: BucketSweep): Promise<Swee
   const row = await beginSweep(db, bucket, prefix);
   if (row.cursor !== "") how.say(`goes on behind ${JSON.stringify(row.cursor)}`);
   // what a sweep that died had committed and not queued
-  await queueUnqueued(queueDeps(db, how.intake.queues), FORGOTTEN_S);
+  await queueUnqueued(queueDeps(how), FORGOTTEN_S);
   return row;
+}
+
+function queueDeps({ intake }: BucketSweep) {
+  return {
+    add: intake.queues.add,
+    markQueued: (ids: readonly string[]) => markQueued(intake.db, ids),
+    unqueued: (olderThanS: number, limit: number) => unqueuedPhotos(intake.db, olderThanS, limit),
+  };
 }
 
 /** Rows first, then the queue, then the mark: what dies in between is queued by queueUnqueued. */
@@ -152,7 +160,7 @@ async function commit(
     if (kind === "removed" || !queue || photoId === null) return [];
     return [{ id: photoId, store: "s3" as const, bucket, key, version, known: {} }];
   });
-  await queuePhotos(queueDeps(intake.db, intake.queues), lane, photos);
+  await queuePhotos(queueDeps(how), lane, photos);
   return done;
 }
 

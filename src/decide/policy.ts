@@ -28,20 +28,27 @@ export type Policy = Readonly<z.infer<typeof schema>>;
  * Reads a policy from YAML and checks it against the categories of the model it will judge.
  *
  * @param categories undefined where they are not known yet: any may be named.
+ * @param absent what stands for keys that are not there.
  * @throws {ConfigError} with one line a mistake.
  */
-export function parsePolicy(yaml: string, categories: readonly string[] | undefined, name: string): Policy {
+export function parsePolicy(
+  yaml: string,
+  categories: readonly string[] | undefined,
+  name: string,
+  absent?: Partial<Policy>,
+): Policy {
   let raw: unknown;
   try {
     raw = parse(yaml);
   } catch (cause) {
     throw new ConfigError(`${name}: expected YAML: ${(cause as Error).message}`, { cause });
   }
-  const { data, error } = schema.safeParse(raw, { error: expected });
+  const given: unknown = absent ? { ...absent, ...(raw as object) } : raw;
+  const { data, error } = schema.safeParse(given, { error: expected });
   const mistakes = (error?.issues ?? [])
     .flatMap(mistakesOf)
     .map(({ path, message }) => [...(path.length > 0 ? [path.join(".")] : []), message].join(": "));
-  const problems = [...mistakes, ...(categories ? unknownIn(raw, categories) : [])];
+  const problems = [...mistakes, ...(categories ? unknownIn(given, categories) : [])];
   if (data && problems.length === 0) return Object.freeze(data);
   throw new ConfigError(problems.map((problem) => `${name}: ${problem}`).join("\n"));
 }

@@ -20,13 +20,13 @@ export async function keepPolicy(db: Pool, { id, yaml, thresholds }: PolicyRow):
   });
 }
 
-/** The text of every policy that ever gave a verdict here, by id. */
-export async function readPolicies(db: Pool): Promise<Map<string, string>> {
-  const rows = await query<{ id: string; yaml: string }>(db, {
+/** Every policy that ever gave a verdict here, by id. */
+export async function readPolicies(db: Pool): Promise<Map<string, PolicyRow>> {
+  const rows = await query<PolicyRow>(db, {
     name: "read_policies",
-    text: "select id, yaml from policies",
+    text: "select id, yaml, thresholds from policies",
   });
-  return new Map(rows.map(({ id, yaml }) => [id, yaml]));
+  return new Map(rows.map((row) => [row.id, row]));
 }
 
 /** A current photo that a model has decided, and what the model said. */

@@ -148,7 +148,7 @@ describe("migrations", () => {
         "0024_hidden_copies",
         "0025_told",
         "0026_put_aside",
-        "0027_waiting_copies",
+        "0027_copies_in_hand",
         "0028_tell_by_photo",
         "9999_future",
       ]);

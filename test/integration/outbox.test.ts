@@ -72,24 +72,28 @@ describe("the outbox", () => {
     ]);
   });
 
-  test("reads nothing of what waits for other photos, also before Postgres knows how much that is", async ({
-    db,
-  }) => {
-    await webhook(db);
-    await db.pool.query(
-      `insert into photos (store, bucket, key, state, rule, decided_by, decided_at)
+  test.for(["select", "vacuum analyze deliveries"])(
+    "reads nothing of what waits for other photos, also before Postgres knows how much that is: %s",
+    async (known, { db }) => {
+      await webhook(db);
+      await db.pool.query(known);
+      await db.pool.query(
+        `insert into photos (store, bucket, key, state, rule, decided_by, decided_at)
       select 's3', 'b', n, 'shown', 'clear', 'model:m-1', now() from generate_series(1, 3000) n`,
-    );
-    const read =
-      "select seq_tup_read + idx_tup_fetch as read from pg_stat_xact_user_tables where relname = 'deliveries'";
-    const results = await db.pool.query<{ read: string }>(
-      `begin; update photos set rule = 'x' where id <= 2000; ${read};
+      );
+      const read =
+        "select seq_tup_read + idx_tup_fetch as read from pg_stat_xact_user_tables where relname = 'deliveries'";
+      // after five Postgres keeps a plan
+      const kept = "update photos set rule = rule || '.' where id = 1;".repeat(6);
+      const results = await db.pool.query<{ read: string }>(
+        `begin; ${kept} update photos set rule = 'x' where id <= 2000; ${read};
       update photos set rule = 'x' where id > 2900; ${read}; commit`,
-    );
-    const [before, after] = [results].flat().flatMap((result) => result.rows);
-    expect(after!.read).toBe(before!.read);
-    expect(await outbox(db)).toHaveLength(2100);
-  });
+      );
+      const [before, after] = [results].flat().flatMap((result) => result.rows);
+      expect(after!.read).toBe(before!.read);
+      expect(await outbox(db)).toHaveLength(2106);
+    },
+  );
 
   test("loses what is rolled back with it", async ({ db }) => {
     await webhook(db);

@@ -119,6 +119,12 @@ test("names every mistake in a policy, with what was expected and what came", ()
   );
 });
 
+test("a policy that was kept before it had to say what is verified is read all the same", () => {
+  const kept = yaml.replace("verify: [menu]", "");
+  expect(parsePolicy(kept, CATEGORIES, "p", { verify: [] })).toEqual({ ...policy, verify: [] });
+  expect(parsePolicy(yaml, CATEGORIES, "p", { verify: [] })).toEqual(policy);
+});
+
 test("a stored score decides as the model's own did, which Postgres writes in fewer digits", () => {
   const strict = parsePolicy(yaml.replace("hide: 0.6", "hide: 0.7"), CATEGORIES, "test.yaml");
   const said = scores("food", 0.9, Math.fround(0.7));
