@@ -1,12 +1,13 @@
 import { unsupported } from "./boxes.ts";
+import type { Cicp } from "./cicp.ts";
 import type { Picture } from "./heif.ts";
 
 /** What a picture of AV1 tells of itself before it is decoded. */
 export interface Av1 {
   /** Whether it has several frames, of which decoders show the first or the last. */
   moves: boolean;
-  /** Of ITU-T H.273, as its sequence headers tell it. */
-  transfers: number[];
+  /** As its sequence headers tell them. */
+  colours: Cicp[];
   /** As many as it may have at most, by its sequence headers. */
   pixels: number;
 }
@@ -18,7 +19,7 @@ export interface Av1 {
  * @throws {PhotoError} UNSUPPORTED_FORMAT.
  */
 export function readAv1({ av1: data, dataFrom }: Picture, spend: (count: number) => void): Av1 {
-  const read: Av1 = { moves: false, transfers: [], pixels: 0 };
+  const read: Av1 = { moves: false, colours: [], pixels: 0 };
   let frames = 0;
   for (let at = 0; at < data.length && !read.moves; ) {
     spend(1);
@@ -40,7 +41,7 @@ export function readAv1({ av1: data, dataFrom }: Picture, spend: (count: number)
     if (type === SEQUENCE_HEADER) {
       const header = readHeader(data.subarray(at, at + size));
       read.pixels = Math.max(read.pixels, header.pixels);
-      if (header.transfer !== undefined) read.transfers.push(header.transfer);
+      if (header.colours) read.colours.push(header.colours);
     }
     at += size;
     if (begun < dataFrom && at > dataFrom)
@@ -51,8 +52,8 @@ export function readAv1({ av1: data, dataFrom }: Picture, spend: (count: number)
   return read;
 }
 
-/** The transfer, where it is told, stands behind nearly all other fields of a sequence header: AV1 5.5. */
-function readHeader(header: Buffer): { pixels: number; transfer?: number } {
+/** The colours, where they are told, stand behind nearly all other fields of a sequence header: AV1 5.5. */
+function readHeader(header: Buffer): { pixels: number; colours?: Cicp } {
   let at = 0;
   const bits = (count: number): number => {
     let value = 0;
@@ -104,9 +105,8 @@ function readHeader(header: Buffer): { pixels: number; transfer?: number } {
   if (profile === 2 && deep) bits(1);
   if (profile !== 1) bits(1);
   if (!bits(1)) return { pixels };
-  bits(8);
-  const transfer = bits(8);
-  return at > header.length * 8 ? { pixels } : { pixels, transfer };
+  const colours = { primaries: bits(8), transfer: bits(8) };
+  return at > header.length * 8 ? { pixels } : { pixels, colours };
 }
 
 const EXTENDED = 4;

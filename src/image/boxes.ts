@@ -76,5 +76,10 @@ export function unsupported(what: string): PhotoError {
   return new PhotoError("UNSUPPORTED_FORMAT", `expected ${what}`);
 }
 
+/** Of a format of which the decoder reads the first frame only. */
+export function animated(format: string): PhotoError {
+  return unsupported(`a still ${format}, got an animation, of which only the first frame could be judged`);
+}
+
 /** A grid of 48 megapixels has some two hundred tiles, each with a box, an item, an extent, four properties, two references and three units. */
 const MOST = 10_000;

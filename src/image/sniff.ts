@@ -1,7 +1,9 @@
 import { PhotoError } from "../errors.ts";
 import { readAv1 } from "./av1.ts";
-import { boxesIn, boxesOf, type Heif, openHeif, unsupported } from "./boxes.ts";
+import { animated, boxesIn, boxesOf, type Heif, openHeif, unsupported } from "./boxes.ts";
+import { checkCicp } from "./cicp.ts";
 import { changesOf, cropsInside, type HeifFormat, picturesOf, type Shown, shownIn } from "./heif.ts";
+import { checkPng } from "./png.ts";
 
 /** The formats that are judged. `heic` is HEVC in a HEIF container; AVIF has a decoder of its own. */
 export type Format = "jpeg" | "png" | "webp" | "gif" | "avif" | "heic";
@@ -23,7 +25,7 @@ export function sniff(bytes: Uint8Array, whole = true): Format {
   );
   if (head.startsWith("\xff\xd8\xff")) return "jpeg";
   if (head.startsWith("\x89PNG\r\n\x1a\n")) {
-    checkChunks(new DataView(bytes.buffer, bytes.byteOffset, bytes.length));
+    checkPng(bytes, whole);
     return "png";
   }
   if (head.startsWith("GIF87a") || head.startsWith("GIF89a")) return "gif";
@@ -39,37 +41,6 @@ export function sniff(bytes: Uint8Array, whole = true): Format {
   );
 }
 
-function animated(format: Format): PhotoError {
-  return unsupported(`a still ${format}, got an animation, of which only the first frame could be judged`);
-}
-
-/**
- * Up to its first pixels a PNG may say that it moves (acTL), and colours that the decoder here leaves out and browsers apply, so
- * that they would show another picture than the one that is judged. A gamma is looked at also where a profile stands beside
- * it: one with a fault in it overrides nothing.
- */
-function checkChunks(png: DataView): void {
-  let chunks = 0;
-  for (let at = 33; at + 12 <= png.byteLength; at += 12 + png.getUint32(at)) {
-    const type = png.getUint32(at + 4);
-    if (type === IDAT) return;
-    // two million empty ones held the thread for half a second
-    if (++chunks > MOST_CHUNKS) throw unsupported(`a png of at most ${MOST_CHUNKS} chunks before its pixels`);
-    if (type === ACTL) throw animated("png");
-    if (type === ICCP && png.getUint8(24) === 16 && GREYS.has(png.getUint8(25)))
-      throw unsupported(
-        "a grey png of 16 bits without a colour profile, which would not be applied: save it in 8 bits, or without the profile",
-      );
-    if (type === CICP && at + 12 < png.byteLength) checkTransfer("png", png.getUint8(at + 9));
-    if (type !== GAMA) continue;
-    const gamma = png.getUint32(at + 8) / 100_000;
-    if (gamma < 0.3 || gamma > 0.65)
-      throw unsupported(
-        `a png of a gamma of 0.3 to 0.65, got ${gamma}, which browsers would show as another picture: save it as sRGB`,
-      );
-  }
-}
-
 /** Of HEIF: no sequence, which is a moov among its outermost boxes; and in its meta no colours that are not applied. */
 function still(format: HeifFormat, bytes: Uint8Array, whole: boolean): Format {
   const heif = openHeif(bytes);
@@ -79,7 +50,7 @@ function still(format: HeifFormat, bytes: Uint8Array, whole: boolean): Format {
     if (box.type !== "meta") continue;
     const meta = heif.file.subarray(box.from, box.to);
     for (let at = meta.indexOf(NCLX); at >= 0 && at + 12 <= meta.length; at = meta.indexOf(NCLX, at + 1))
-      checkTransfer(format, meta.readUInt16BE(at + 10));
+      checkCicp(format, { primaries: meta.readUInt16BE(at + 8), transfer: meta.readUInt16BE(at + 10) });
     if (!whole) continue;
     if (++metas > 1) throw unsupported("a photo of one meta, got several");
     const shown = shownIn(heif, boxesIn(heif, box), format);
@@ -92,12 +63,12 @@ function still(format: HeifFormat, bytes: Uint8Array, whole: boolean): Format {
 function checkPictures(avif: Heif, shown: readonly Shown[]): void {
   checkChanges(avif, shown);
   for (const picture of picturesOf(avif, shown)) {
-    const { moves, transfers } = readAv1(picture, avif.spend);
+    const { moves, colours } = readAv1(picture, avif.spend);
     if (moves)
       throw unsupported(
         "a still avif, got several frames in a picture, of which browsers show another than could be judged",
       );
-    for (const transfer of transfers) checkTransfer("avif", transfer);
+    for (const cicp of colours) checkCicp("avif", cicp);
   }
 }
 
@@ -120,14 +91,6 @@ function checkChanges(avif: Heif, shown: readonly Shown[]): void {
   if (!inOrder || !alike)
     throw unsupported(
       "an avif that is cropped, turned and mirrored once each, in this order, as a whole and with its alpha, got one that browsers may show in another way: turn its pixels",
-    );
-}
-
-/** @param transfer of ITU-T H.273: from stored to shown brightness. Those of all that a camera or a screen writes are near enough to sRGB. */
-function checkTransfer(format: Format, transfer: number): void {
-  if (FAR_TRANSFERS.has(transfer))
-    throw unsupported(
-      `a ${format} of the brightness of sRGB, got transfer ${transfer}, which browsers would show as another picture: save it as sRGB`,
     );
 }
 
@@ -155,14 +118,4 @@ function looksLike(head: string): string {
   return /[\x00-\x08\x0e-\x1a]/.test(head) ? "unknown bytes" : "text";
 }
 
-const ACTL = 0x6163544c;
-const GAMA = 0x67414d41;
-const ICCP = 0x69434350;
-const IDAT = 0x49444154;
-/** Colour types of a PNG: grey, and grey with alpha. */
-const GREYS = new Set([0, 4]);
-const CICP = 0x63494350;
-const MOST_CHUNKS = 10_000;
 const NCLX = "colrnclx";
-/** Linear, logarithmic, and that of cinemas. */
-const FAR_TRANSFERS = new Set([8, 9, 10, 17]);

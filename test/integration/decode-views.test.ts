@@ -1,8 +1,9 @@
 import sharp, { type Sharp } from "sharp";
 import { describe, expect } from "vitest";
 import { shrink } from "../../src/image/shrink.ts";
-import { cpuMs, framesOf, heic, limits, menu, pngChunk } from "../decoded.ts";
+import { cpuMs, framesOf, heic, limits, menu } from "../decoded.ts";
 import { test } from "../fixtures.ts";
+import { pngChunk } from "../png.ts";
 
 describe("decode", () => {
   describe.each(["gif", "webp"] as const)("of an animated %s", (format) => {
@@ -61,7 +62,7 @@ describe("decode", () => {
   test("refuses an animated PNG, of which it could read the first frame only", async () => {
     const png = await sharp(menu).resize(64, 64).png().toBuffer();
     // eight frames, for ever
-    const control = pngChunk("acTL", Buffer.from([0, 0, 0, 8, 0, 0, 0, 0]));
+    const control = pngChunk("acTL", [0, 0, 0, 8, 0, 0, 0, 0]);
     const bytes = Buffer.concat([png.subarray(0, 33), control, png.subarray(33)]);
     await expect(framesOf(bytes)).rejects.toMatchObject({
       code: "UNSUPPORTED_FORMAT",

@@ -4,9 +4,10 @@ import { deflateSync } from "node:zlib";
 import sharp, { type Sharp } from "sharp";
 import { describe, expect, inject } from "vitest";
 import { corrupt } from "../../src/image/decode.ts";
-import { cpuMs, difference, menu, pixelsOf, plain, pngChunk } from "../decoded.ts";
+import { cpuMs, difference, menu, pixelsOf, plain } from "../decoded.ts";
 import { test } from "../fixtures.ts";
 import { heicOf } from "../heif.ts";
+import { pngChunk } from "../png.ts";
 
 const samples = inject("samples");
 
@@ -168,12 +169,7 @@ function pngBomb(width: number, height: number): Buffer {
   header.set([1, 0, 0, 0, 0], 8);
   const rows = deflateSync(Buffer.alloc((Math.ceil(width / 8) + 1) * height));
   const signature = Buffer.from("\x89PNG\r\n\x1a\n", "latin1");
-  return Buffer.concat([
-    signature,
-    pngChunk("IHDR", header),
-    pngChunk("IDAT", rows),
-    pngChunk("IEND", Buffer.alloc(0)),
-  ]);
+  return Buffer.concat([signature, pngChunk("IHDR", header), pngChunk("IDAT", rows), pngChunk("IEND")]);
 }
 
 function jpegClaiming(width: number, height: number): Buffer {

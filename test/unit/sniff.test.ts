@@ -17,6 +17,7 @@ import {
   turn,
   u32,
 } from "../heif.ts";
+import { damaged, pngChunk, pngChunkOf, pngHead } from "../png.ts";
 
 const bytes = (text: string): Uint8Array => Buffer.from(text, "latin1");
 
@@ -36,23 +37,34 @@ test.each([
 
 /** A PNG of a bit depth and a colour type, up to its first pixels. */
 const png = (depth: number, colour: number, ...chunks: string[]): string =>
-  `\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01${String.fromCharCode(depth, colour)}\0\0\0crc4${chunks.join("")}`;
-const gamma = (times100000: number): string => {
-  const data = Buffer.alloc(4);
-  data.writeUInt32BE(times100000);
-  return `\0\0\0\x04gAMA${data.toString("latin1")}crc4`;
-};
-const cicp = (transfer: number): string => `\0\0\0\x04cICP\x01${String.fromCharCode(transfer)}\0\x01crc4`;
-const nclx = (transfer: number): string =>
-  `\0\0\0\x14ftypavif\0\0\0\0mif1\0\0\0\x1bmeta\0\0\0\x13colrnclx\0\x01\0${String.fromCharCode(transfer)}\0\x01\x80`;
-const chunk = (type: string): string => `\0\0\0\0${type}crc4`;
+  pngHead(depth, colour, 1).toString("latin1") + chunks.join("");
+const chunk = (type: string, ...data: number[]): string => pngChunk(type, data).toString("latin1");
+const gamma = (times100000: number): string => pngChunkOf("gAMA", times100000).toString("latin1");
+const cicp = (primaries: number, transfer: number): string => chunk("cICP", primaries, transfer, 0, 1);
+const primaries = (...times100000: number[]): string => pngChunkOf("cHRM", ...times100000).toString("latin1");
+const SRGB = [31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000];
+const P3 = [31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000];
+const SWAPPED = [31_270, 32_900, 15_000, 6_000, 64_000, 33_000, 30_000, 60_000];
+const YELLOW_LIGHT = [44_760, 40_740, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000];
+/** Two colours. */
+const palette = chunk("PLTE", 0, 0, 0, 255, 255, 255);
+const wrong = (intact: string): string => damaged(Buffer.from(intact, "latin1")).toString("latin1");
+const nclx = (primaries: number, transfer: number): string =>
+  `\0\0\0\x14ftypavif\0\0\0\0mif1\0\0\0\x1bmeta\0\0\0\x13colrnclx\0${String.fromCharCode(primaries)}\0${String.fromCharCode(transfer)}\0\x01\x80`;
 
 test.each([
   ["of the gamma of sRGB", png(8, 2, gamma(45_455), chunk("IDAT"))],
   ["of the gamma of old screens", png(8, 2, gamma(55_556), chunk("IDAT"))],
   ["of 16 bits and colours, with a profile", png(16, 6, chunk("iCCP"), chunk("IDAT"))],
-  ["of the transfer of a screen", png(16, 2, cicp(13), chunk("IDAT"))],
+  ["of the transfer of a screen", png(16, 2, cicp(12, 13), chunk("IDAT"))],
   ["of 8 bits and grey, with a profile", png(8, 0, chunk("iCCP"), chunk("IDAT"))],
+  ["of the colours of sRGB", png(8, 2, primaries(...SRGB), chunk("IDAT"))],
+  ["of the colours of Display P3", png(8, 2, gamma(45_455), primaries(...P3), chunk("IDAT"))],
+  ["of few colours, some of them clear", png(8, 3, palette, chunk("tRNS", 0, 128), chunk("IDAT"))],
+  ["of which one grey is clear", png(2, 0, chunk("tRNS", 0, 3), chunk("IDAT"))],
+  ["of which one colour is clear", png(8, 2, chunk("tRNS", 0, 1, 0, 2, 0, 255), chunk("IDAT"))],
+  ["with alpha and what says it again", png(8, 6, chunk("tRNS", 0), chunk("IDAT"))],
+  ["that is damaged behind its first pixels", png(8, 2, wrong(chunk("IDAT")), wrong(chunk("tEXt")))],
   ["that says what moves after its first pixels", png(8, 2, chunk("IDAT"), chunk("acTL"))],
   ["that is none", "\x89PNG\r\n\x1a\n\0\0\0\0iCCP"],
 ])("judges a png %s", (_what, head) => {
@@ -82,8 +94,25 @@ test.each([
   ["UNSUPPORTED_FORMAT", "got 0.03788, which", png(16, 2, gamma(3_788), chunk("IDAT"))],
   ["UNSUPPORTED_FORMAT", "got 0.03788, which", png(16, 2, gamma(3_788), chunk("sRGB"), chunk("IDAT"))],
   ["UNSUPPORTED_FORMAT", "got 1, which", png(8, 2, gamma(45_455), gamma(100_000), chunk("IDAT"))],
-  ["UNSUPPORTED_FORMAT", "png of the brightness of sRGB, got transfer 8", png(16, 2, cicp(8), chunk("IDAT"))],
-  ["UNSUPPORTED_FORMAT", "avif of the brightness of sRGB, got transfer 8", nclx(8)],
+  [
+    "UNSUPPORTED_FORMAT",
+    "png of the brightness of sRGB, got transfer 8",
+    png(16, 2, cicp(1, 8), chunk("IDAT")),
+  ],
+  ["UNSUPPORTED_FORMAT", "avif of the brightness of sRGB, got transfer 8", nclx(1, 8)],
+  ["UNSUPPORTED_FORMAT", "png of the colours of a screen, got primaries 10", png(16, 2, cicp(10, 13))],
+  ["UNSUPPORTED_FORMAT", "avif of the colours of a screen, got primaries 10", nclx(10, 13)],
+  ["UNSUPPORTED_FORMAT", "got primaries of 0.3127 0.329 0.15 0.06", png(8, 2, primaries(...SWAPPED))],
+  ["UNSUPPORTED_FORMAT", "got primaries of 0.3127", png(8, 2, chunk("sRGB", 0), primaries(...SWAPPED))],
+  ["UNSUPPORTED_FORMAT", "got primaries of 0.4476", png(8, 2, primaries(...YELLOW_LIGHT))],
+  ["UNSUPPORTED_FORMAT", "transparency (tRNS)", png(8, 3, palette, chunk("tRNS", 0, 0, 0))],
+  ["UNSUPPORTED_FORMAT", "transparency (tRNS)", png(1, 3, palette.repeat(2), chunk("tRNS", 0, 0, 0))],
+  ["UNSUPPORTED_FORMAT", "transparency (tRNS)", png(8, 3, chunk("tRNS", 0), palette)],
+  ["UNSUPPORTED_FORMAT", "transparency (tRNS)", png(8, 0, chunk("tRNS", 0, 0, 0, 0))],
+  ["UNSUPPORTED_FORMAT", "transparency (tRNS)", png(2, 0, chunk("tRNS", 0, 5))],
+  ["UNSUPPORTED_FORMAT", "transparency (tRNS)", png(8, 2, chunk("tRNS", 0, 0, 0, 0, 0, 0, 0))],
+  ["CORRUPT", "not what its checksum says", png(8, 3, palette, wrong(chunk("tRNS", 0)))],
+  ["CORRUPT", "not what its checksum says", png(8, 2, wrong(chunk("tEXt", 65)), chunk("IDAT"))],
   ["UNSUPPORTED_FORMAT", "at most 10000 chunks", png(8, 2, chunk("tEXt").repeat(10_001))],
   ["UNSUPPORTED_FORMAT", "without a colour profile", png(16, 0, chunk("iCCP"), chunk("IDAT"))],
   ["UNSUPPORTED_FORMAT", "without a colour profile", png(16, 4, chunk("iCCP"), chunk("IDAT"))],
@@ -93,8 +122,15 @@ test.each([
   );
 });
 
+test("says of the first bytes of a png what stands in them, but not whether they are damaged", () => {
+  const first = (head: string): string => sniff(bytes(head.slice(0, 64)), false);
+  expect(first(png(8, 2, wrong(chunk("gAMA", 0, 0, 177, 143)), gamma(3_788)))).toBe("png");
+  expect(first(png(8, 2, chunk("tEXt", ...Array<number>(99).fill(65)), gamma(3_788)))).toBe("png");
+  expect(() => first(png(8, 2, gamma(3_788)))).toThrow("got 0.03788");
+});
+
 test.each([1, 2, 13, 16])("judges an avif of transfer %s, as cameras write", (transfer) => {
-  expect(sniff(bytes(nclx(transfer)))).toBe("avif");
+  expect(sniff(bytes(nclx(1, transfer)))).toBe("avif");
 });
 
 /** A picture of AV1. */
@@ -115,6 +151,7 @@ const hex = (digits: string): string => Buffer.from(digits, "hex").toString("lat
 const HEADER = hex("0a0a196a603d5cd1010d0684");
 const STILL_HEADER = hex("0a093821e5990d2021a0d2");
 const LINEAR_HEADER = hex("0a0a396a603d5cd202100d20");
+const FILM_HEADER = hex("0a0a396a603d5cd2141a0d20");
 const FRAME = hex("3200");
 const LONG_FRAME = hex("327f") + "\0".repeat(127);
 const FRAME_IN_PARTS = hex("1a0022002200");
@@ -168,6 +205,7 @@ test.each([
   ["several frames", heif([av1(PICTURE), av1(PICTURE + FRAME, ALPHA)], refers("auxl", 2, 1))],
   ["several frames", avif(LAYERED_HEADER + LAYER_0 + LAYER_1)],
   ["got transfer 8", avif(LINEAR_HEADER + FRAME)],
+  ["got primaries 10", avif(FILM_HEADER + FRAME)],
   ["cropped from its upper left corner", avif(PICTURE, size(101, 64), INSIDE)],
   ["cropped from its upper left corner", avif(PICTURE, size(64, 101), crop(64, 100, 0, 1))],
   ["cropped from its upper left corner", avif(PICTURE, size(200, 64), TO_THE_RIGHT)],
