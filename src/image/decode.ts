@@ -6,9 +6,11 @@ import { isMadeForBrightScreens } from "./gain-map.ts";
 import { pixelsOfHeif } from "./heif-pixels.ts";
 import { scansOf, tellsBrightness } from "./jpeg-scans.ts";
 import { hasAmbiguousOrientation } from "./orientation.ts";
+import { exceedsPalette } from "./palette.ts";
 import { profileChangesColours } from "./profile.ts";
 import { type Format, sniff } from "./sniff.ts";
-import { type DecodeHeic, optionsOf, pixelsOf, readViews } from "./views.ts";
+import { type DecodeHeic, type Opened, optionsOf, pixelsOf, readViews } from "./views.ts";
+import { asTransparent } from "./webp.ts";
 
 export interface DecodeLimits {
   /** Pixels, both edges of the model's input. */
@@ -33,10 +35,10 @@ export async function decode(
   { side, maxPixels }: DecodeLimits,
   heic: DecodeHeic,
 ): Promise<Uint8Array[]> {
-  const format = sniff(bytes);
-  const header = await checkHeader(bytes, format, maxPixels);
+  const photo = await openPhoto(bytes, maxPixels);
+  const { format, header } = photo;
   const read = (failOn: "truncated" | "none"): Promise<Uint8Array[]> =>
-    readViews({ bytes, format, header, maxPixels }, { width: side, height: side }, failOn, heic);
+    readViews(photo, { width: side, height: side }, failOn, heic);
   try {
     return await read("truncated");
   } catch (thrown) {
@@ -47,9 +49,7 @@ export async function decode(
         : "less than half of its rows can be read";
       throw new PhotoError("CORRUPT", `${corrupt(thrown).message}: ${lacks}`, { cause: thrown });
     }
-    return await read("none").catch((cause) => {
-      throw corrupt(cause);
-    });
+    return await read("none").catch(asCorrupt);
   }
 }
 
@@ -63,8 +63,25 @@ export function restrictSharp(): void {
   });
 }
 
+/**
+ * What all that reads a photo's pixels reads them from.
+ *
+ * @throws {PhotoError} EMPTY, UNSUPPORTED_FORMAT, TOO_MANY_PIXELS or CORRUPT.
+ */
+export async function openPhoto(given: Uint8Array, maxPixels: number): Promise<Opened> {
+  const format = sniff(given);
+  const transparent = format === "webp" ? asTransparent(given) : undefined;
+  const bytes = transparent ?? given;
+  const header = await checkHeader(bytes, format, maxPixels);
+  if (format === "png" && (await exceedsPalette(bytes).catch(asCorrupt)))
+    throw unsupported(
+      "a png whose pixels are all of its palette, got some beyond it, which each browser shows in another colour: save it anew",
+    );
+  return { bytes, ...(transparent && { given }), format, header, maxPixels };
+}
+
 /** @throws {PhotoError} TOO_MANY_PIXELS, UNSUPPORTED_FORMAT or CORRUPT, before anything is decoded. */
-export async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: number): Promise<Header> {
+async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: number): Promise<Header> {
   let header: Metadata;
   try {
     header = await sharp(bytes, optionsOf("none")).metadata();
@@ -154,6 +171,10 @@ export function corrupt(thrown: unknown): ModerationError {
   // the decoder's words are of the process, and may be gone when another thread has failed too
   const why = /^(Unknown error)?$/.test(said) ? ERROR_CODES.CORRUPT : said;
   return new PhotoError("CORRUPT", why, { cause: thrown });
+}
+
+export function asCorrupt(thrown: unknown): never {
+  throw corrupt(thrown);
 }
 
 const MOST_ACROSS = 32_768;

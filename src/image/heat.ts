@@ -1,7 +1,8 @@
 import sharp from "sharp";
 import type { HumanMap } from "../photo.ts";
+import { asCorrupt } from "./decode.ts";
 import { isClear, peakOf } from "./peak.ts";
-import { asCorrupt, type ShrinkLimits, shrunk } from "./shrink.ts";
+import { type ShrinkLimits, shrunk } from "./shrink.ts";
 import type { DecodeHeic } from "./views.ts";
 
 /**

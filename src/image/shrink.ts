@@ -1,7 +1,6 @@
 import sharp, { type Metadata, type Sharp } from "sharp";
-import { checkHeader, corrupt } from "./decode.ts";
+import { asCorrupt, openPhoto } from "./decode.ts";
 import { type DecodeVariant, decodeVariants, partsIn } from "./decode-variants.ts";
-import { sniff } from "./sniff.ts";
 import { type DecodeHeic, open, readViews, type Size, scaled } from "./views.ts";
 
 export interface ShrinkLimits {
@@ -36,10 +35,6 @@ export async function shrink(bytes: Uint8Array, limits: ShrinkLimits, heic: Deco
   );
 }
 
-export function asCorrupt(thrown: unknown): never {
-  throw corrupt(thrown);
-}
-
 /** How a sheet of so many views is laid out. */
 export function gridOf(views: number): { across: number; down: number } {
   const across = Math.ceil(Math.sqrt(views));
@@ -52,8 +47,8 @@ export async function shrunk(
   { side, maxPixels, damaged = false, frame = 0, sheet = false }: ShrinkLimits,
   heic: DecodeHeic,
 ): Promise<{ photo: Sharp } & Size> {
-  const format = sniff(bytes);
-  const header = await checkHeader(bytes, format, maxPixels);
+  const opened = await openPhoto(bytes, maxPixels);
+  const { format, header } = opened;
   const failOn = damaged ? "none" : "truncated";
   const readings = decodeVariants(header, maxPixels);
   const first = readings[0]!;
@@ -63,14 +58,13 @@ export async function shrunk(
     const size = fitted(header.autoOrient, side);
     const photo =
       format === "heic"
-        ? sharp(await heic(bytes, size, false), { raw: { ...size, channels: 3 } })
-        : open(bytes, first, failOn);
+        ? sharp(await heic(opened.bytes, size, false), { raw: { ...size, channels: 3 } })
+        : open(opened.bytes, first, failOn);
     return { photo: scaled(photo, size), ...size };
   }
   const cellOf = (views: number): Size =>
     fitted(shapeOf(header, first), Math.max(1, Math.floor(side / gridOf(views).across)));
-  const read = (size: Size): Promise<Uint8Array[]> =>
-    readViews({ bytes, format, header, maxPixels }, size, failOn, heic).catch(asCorrupt);
+  const read = (size: Size): Promise<Uint8Array[]> => readViews(opened, size, failOn, heic).catch(asCorrupt);
   let size = sheet || frame > 0 ? cellOf(sheet ? count : 1) : fitted(header.autoOrient, side);
   let views = await read(size);
   if (!sheet) return { photo: sharp(views[frame] ?? views[0], { raw: { ...size, channels: 3 } }), ...size };

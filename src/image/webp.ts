@@ -1,0 +1,50 @@
+import type { PhotoError } from "../errors.ts";
+import { unsupported } from "./boxes.ts";
+
+/**
+ * A copy of a WebP that says it can be seen through, or undefined where it says so itself, or has nothing that could be. The decoder here
+ * makes opaque what says that it is. Browsers lay it on what is behind all the same, and each in a way of its own: on a dark page
+ * there come to light colours that are clear on a bright one.
+ *
+ * @throws {PhotoError} UNSUPPORTED_FORMAT where of its parts some say so and others that it is opaque.
+ */
+export function asTransparent(bytes: Uint8Array): Buffer | undefined {
+  const webp = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const said = SAID_AT.get(webp.toString("latin1", FIRST, FIRST + 4));
+  if (said === undefined || webp[said]! & TRANSPARENT) return undefined;
+  const lossless: number[] = [];
+  for (let at = FIRST; at + 8 <= webp.length; ) {
+    const type = webp.readUInt32BE(at);
+    const size = webp.readUInt32LE(at + 4);
+    if (type === ALPH || (type === VP8L && webp[at + HINT]! & TRANSPARENT)) throw notOpaque();
+    if (type === VP8L) lossless.push(at + HINT);
+    // the chunks of a frame stand behind its head
+    at += 8 + (type === ANMF ? FRAME_HEAD : size + (size % 2));
+  }
+  if (lossless.length === 0) return undefined;
+  const copy = Buffer.from(webp);
+  for (const at of [said, ...lossless]) copy[at]! |= TRANSPARENT;
+  return copy;
+}
+
+export function notOpaque(): PhotoError {
+  return unsupported(
+    "a webp that is opaque where it says so, got one that can be seen through, of which nobody knows what browsers show: save it anew",
+  );
+}
+
+/** Where the first chunk is, after RIFF, a length and WEBP. */
+const FIRST = 12;
+const VP8L = 0x5650384c;
+const ALPH = 0x414c5048;
+const ANMF = 0x414e4d46;
+const FRAME_HEAD = 16;
+/** Where in lossless pixels it is said, after a signature and twice 14 bits. */
+const HINT = 12;
+/** Where it is said of a whole file, by its first chunk: of one that others follow among its flags. */
+const SAID_AT = new Map([
+  ["VP8X", FIRST + 8],
+  ["VP8L", FIRST + HINT],
+]);
+/** The bit that says it. */
+const TRANSPARENT = 16;
