@@ -23,7 +23,7 @@ export interface DecodeLimits {
  * Decodes one photo to the pixels a model reads: side * side * 3 bytes, RGB, row by row, squashed to a square, for each of
  * its views (see `readViews`), of which the first is the whole, upright.
  *
- * Orientation is applied, and every colour space becomes sRGB, but for what a PNG's gAMA and cICP, the nclx of AVIF and HEIC and
+ * Orientation is applied, and every colour space becomes sRGB, but for what a PNG's gAMA, cHRM and cICP, the nclx of AVIF and HEIC and
  * the profile of a HEIC say, which no decoder here applies: what is far from sRGB by them is refused. A JPEG that lost its end is read if at least half of its rows are there, and of a
  * progressive one each frequency.
  *

@@ -6,14 +6,17 @@ import { unsupported } from "./boxes.ts";
  * makes opaque what says that it is. Browsers lay it on what is behind all the same, and each in a way of its own: on a dark page
  * there come to light colours that are clear on a bright one.
  *
- * @throws {PhotoError} UNSUPPORTED_FORMAT where of its parts some say so and others that it is opaque.
+ * @throws {PhotoError} UNSUPPORTED_FORMAT where of its parts some say so and others that it is opaque, or of very many chunks.
  */
 export function asTransparent(bytes: Uint8Array): Buffer | undefined {
   const webp = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const said = SAID_AT.get(webp.toString("latin1", FIRST, FIRST + 4));
   if (said === undefined || webp[said]! & TRANSPARENT) return undefined;
   const lossless: number[] = [];
+  let chunks = 0;
   for (let at = FIRST; at + 8 <= webp.length; ) {
+    // millions of empty ones held the thread for seconds
+    if (++chunks > MOST_CHUNKS) throw unsupported(`a webp of at most ${MOST_CHUNKS} chunks`);
     const type = webp.readUInt32BE(at);
     const size = webp.readUInt32LE(at + 4);
     if (type === ALPH || (type === VP8L && webp[at + HINT]! & TRANSPARENT)) throw notOpaque();
@@ -48,3 +51,5 @@ const SAID_AT = new Map([
 ]);
 /** The bit that says it. */
 const TRANSPARENT = 16;
+/** Of as many frames as are decoded at all, within seconds. */
+const MOST_CHUNKS = 100_000;

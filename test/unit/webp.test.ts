@@ -50,4 +50,10 @@ describe("a webp that says it is opaque", () => {
       }),
     );
   });
+
+  test("is refused where it has more chunks than a photo", () => {
+    expect(() => asTransparent(webp(head(false), ...Array<Buffer>(100_000).fill(lossy)))).toThrow(
+      "at most 100000 chunks",
+    );
+  });
 });

@@ -1,0 +1,180 @@
+import type { Browser, Page } from "playwright-core";
+import sharp, { type Sharp } from "sharp";
+import { afterAll, beforeAll, describe, expect } from "vitest";
+import { shrink } from "../../src/image/shrink.ts";
+import { difference, framesOf, heic, limits } from "../decoded.ts";
+import { CHROMIUM, launchChromium } from "../desk/chromium.ts";
+import { test } from "../fixtures.ts";
+import { damaged, pngChunk, pngChunkOf, pngOf } from "../png.ts";
+import { riff, webp } from "../webp.ts";
+
+type Bytes = Buffer | Promise<Buffer>;
+type Case = [what: string, bytes: () => Bytes];
+
+const { side } = limits;
+const RED = [200, 110, 90];
+const GREEN = [90, 150, 120];
+/** Squares of two colours. */
+const board =
+  (one: number[], other: number[]) =>
+  (x: number, y: number): number[] =>
+    ((x >> 3) + (y >> 3)) % 2 ? one : other;
+const coloured = (...chunks: Buffer[]): Buffer => pngOf(8, 2, side, board(RED, GREEN), ...chunks);
+const grey = (...chunks: Buffer[]): Buffer => pngOf(8, 0, side, board([30], [200]), ...chunks);
+const palette = pngChunk("PLTE", [...RED, ...GREEN]);
+/** Pixels of the first of two colours, and of another. */
+const numbered = (depth: number, other: number, ...chunks: Buffer[]): Buffer =>
+  pngOf(depth, 3, side, board([0], [other]), palette, ...chunks);
+const tRNS = (...data: number[]): Buffer => pngChunk("tRNS", data);
+const gAMA = pngChunkOf("gAMA", 45_455);
+const cHRM = (...primaries: number[]): Buffer => pngChunkOf("cHRM", 31_270, 32_900, ...primaries);
+const P3 = cHRM(68_000, 32_000, 26_500, 69_000, 15_000, 6_000);
+const SWAPPED = cHRM(15_000, 6_000, 64_000, 33_000, 30_000, 60_000);
+const cICP = (primaries: number): Buffer => pngChunk("cICP", [primaries, 13, 0, 1]);
+
+const picture = (alpha: (x: number) => number): Sharp => {
+  const at = board(RED, GREEN);
+  const pixels = Array.from({ length: side * side }, (_, n) => [...at(n % side, n / side), alpha(n % side)]);
+  return sharp(Buffer.from(pixels.flat()), { raw: { width: side, height: side, channels: 4 } });
+};
+const opaque = picture(() => 255).removeAlpha();
+/** Clear at its right, where there are colours all the same. */
+const half = picture((x) => (x < side / 2 ? 255 : 0));
+const veiled = picture(() => 100);
+const lossless = { lossless: true, exact: true };
+const withHead = (photo: Sharp): Sharp => photo.clone().withExif({ IFD0: { Artist: "me" } });
+const animated = async (...frames: Sharp[]): Promise<Sharp> =>
+  sharp(await Promise.all(frames.map((frame) => frame.clone().png().toBuffer())), {
+    join: { animated: true },
+  });
+/** So that chunks of a type no longer say that they can be seen through. */
+const hiding = async (type: "VP8X" | "VP8L", bytes: Bytes): Promise<Buffer> => {
+  const copy = Buffer.from(await bytes);
+  const offset = type === "VP8X" ? 8 : 12;
+  for (let at = copy.indexOf(type); at >= 0; at = copy.indexOf(type, at + 1)) copy[at + offset]! &= ~16;
+  return copy;
+};
+/** Of one opaque frame at the lower right of what it says to be its size. */
+const uncovered = async (): Promise<Buffer> => {
+  const quarter = opaque.clone().resize(side / 2, side / 2);
+  const pixels = (await quarter.webp(lossless).toBuffer()).subarray(12);
+  const [from, inner, outer] = [side / 4, side / 2 - 1, side - 1];
+  const placed = [from, 0, 0, from, 0, 0, inner, 0, 0, inner, 0, 0, 100, 0, 0, 0];
+  return webp(
+    riff("VP8X", [2, 0, 0, 0, outer, 0, 0, outer, 0, 0]),
+    riff("ANIM", [0, 0, 0, 0, 0, 0]),
+    ...Array<Buffer>(2).fill(riff("ANMF", [...placed, ...pixels])),
+  );
+};
+
+const JUDGED: Case[] = [
+  ["a png of one colour that is clear", () => coloured(tRNS(0, 200, 0, 110, 0, 90))],
+  ["a png of one grey that is clear", () => grey(tRNS(0, 30))],
+  ["a png of alpha", () => half.clone().png().toBuffer()],
+  ["a png of a full palette", () => numbered(1, 1)],
+  ["a png of a short palette", () => numbered(8, 1)],
+  ["a png of a short palette and few bits", () => numbered(2, 1)],
+  ["a png of a palette whose first colour is clear", () => numbered(4, 1, tRNS(0))],
+  ["a png of a palette whose colours are half clear", () => numbered(8, 1, tRNS(128, 128))],
+  ["a png of a screen's primaries", () => coloured(gAMA, P3)],
+  ["a png of a screen's primaries by number", () => coloured(cICP(12))],
+  ["a webp", () => opaque.clone().webp({ quality: 100 }).toBuffer()],
+  ["a webp with a head", () => withHead(opaque).webp({ quality: 100 }).toBuffer()],
+  ["a lossless webp", () => opaque.clone().webp(lossless).toBuffer()],
+  ["a lossless webp with a head", () => withHead(opaque).webp(lossless).toBuffer()],
+  ["a clear webp", () => half.clone().webp({ quality: 100, exact: true }).toBuffer()],
+  ["a clear lossless webp", () => half.clone().webp(lossless).toBuffer()],
+  [
+    "a clear lossless webp of which the head alone says so",
+    () => hiding("VP8L", withHead(half).webp(lossless).toBuffer()),
+  ],
+  ["an animated webp", async () => (await animated(opaque, half)).webp({ quality: 100 }).toBuffer()],
+  ["an animated lossless webp", async () => (await animated(half, opaque)).webp(lossless).toBuffer()],
+  ["an animated webp that does not cover all", uncovered],
+];
+
+const REFUSED: Case[] = [
+  ["a png of exchanged primaries", () => coloured(gAMA, SWAPPED)],
+  ["a png of primaries of XYZ", () => coloured(cICP(10))],
+  ["a png of transparency with a wrong checksum", () => coloured(damaged(tRNS(0, 200, 0, 110, 0, 90)))],
+  ["a png of more transparency than colours", () => numbered(8, 1, tRNS(0, 255, 255))],
+  ["a png of too much transparency for a grey", () => grey(tRNS(0, 30, 0, 0))],
+  ["a png of too much transparency for a colour", () => coloured(tRNS(0, 200, 0, 110, 0, 90, 0))],
+  [
+    "a png of transparency with more bits than its pixels",
+    () => pngOf(2, 0, side, board([1], [3]), tRNS(0, 5)),
+  ],
+  ["a png of pixels beyond its palette", () => numbered(8, 200)],
+  ["a png of pixels beyond its palette, and few bits", () => numbered(2, 3, tRNS(255, 0))],
+  [
+    "a lossless webp that hides that it is clear",
+    () => hiding("VP8L", half.clone().webp(lossless).toBuffer()),
+  ],
+  ["a lossless webp that hides a veil", () => hiding("VP8L", veiled.clone().webp(lossless).toBuffer())],
+  [
+    "a lossless webp whose head hides that it is clear",
+    () => hiding("VP8X", withHead(half).webp(lossless).toBuffer()),
+  ],
+  [
+    "a lossless webp that hides that it is clear all through",
+    () => hiding("VP8X", hiding("VP8L", withHead(half).webp(lossless).toBuffer())),
+  ],
+  [
+    "an animated webp that hides that it is clear all through",
+    async () => hiding("VP8X", hiding("VP8L", (await animated(veiled, opaque)).webp(lossless).toBuffer())),
+  ],
+];
+
+const PAGE = `<script>
+  async function draw(url, background, side) {
+    const image = new Image();
+    image.src = url;
+    await image.decode();
+    const context = new OffscreenCanvas(side, side).getContext("2d");
+    context.fillStyle = background;
+    context.fillRect(0, 0, side, side);
+    context.drawImage(image, 0, 0, side, side);
+    return btoa(String.fromCharCode(...context.getImageData(0, 0, side, side).data));
+  }
+</script>`;
+
+describe.skipIf(!CHROMIUM)("decode", () => {
+  let browser: Browser;
+  let page: Page;
+  beforeAll(async () => {
+    browser = await launchChromium();
+    page = await browser.newPage();
+    await page.setContent(PAGE);
+  });
+  afterAll(() => browser.close());
+
+  /** Its first frame, as RGB. */
+  const shownOn = async (background: string, bytes: Buffer): Promise<Uint8Array> => {
+    const url = `data:image/png;base64,${bytes.toString("base64")}`;
+    const rgba = Buffer.from(
+      await page.evaluate<string>(`draw("${url}", "${background}", ${side})`),
+      "base64",
+    );
+    return rgba.filter((_, at) => at % 4 < 3);
+  };
+
+  test.each(JUDGED)("judges what Chromium shows of %s", async (_what, given) => {
+    const bytes = await given();
+    const views = await framesOf(bytes);
+    for (const background of ["white", "black"]) {
+      const shown = await shownOn(background, bytes);
+      expect(Math.min(...views.map((view) => difference(view, shown)))).toBeLessThan(NEAR);
+    }
+  });
+
+  test.each(REFUSED)("refuses %s, which Chromium shows", async (_what, given) => {
+    const bytes = await given();
+    await expect(shownOn("white", bytes)).resolves.toHaveLength(side * side * 3);
+    const refusal = { code: expect.stringMatching(/^(UNSUPPORTED_FORMAT|CORRUPT)$/) };
+    await expect(framesOf(bytes)).rejects.toMatchObject(refusal);
+    await expect(shrink(bytes, limits, heic.decode)).rejects.toMatchObject(refusal);
+  });
+});
+
+/** Of 255: the colours of Display P3 differ by 8. */
+const NEAR = 10;
