@@ -7,7 +7,8 @@ import { pixelsOfHeif } from "./heif-pixels.ts";
 import { scansOf, tellsBrightness } from "./jpeg-scans.ts";
 import { hasAmbiguousOrientation } from "./orientation.ts";
 import { exceedsPalette } from "./palette.ts";
-import { profileChangesColours } from "./profile.ts";
+import { tellsProfile } from "./png.ts";
+import { isOfColours, profileChangesColours } from "./profile.ts";
 import { type Format, sniff } from "./sniff.ts";
 import { type DecodeHeic, type Opened, optionsOf, pixelsOf, readViews } from "./views.ts";
 import { asTransparent } from "./webp.ts";
@@ -124,10 +125,15 @@ async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: number)
   if (scans > MOST_SCANS) {
     throw new PhotoError("TOO_MANY_PIXELS", `expected a JPEG of at most ${MOST_SCANS} scans, got ${scans}`);
   }
-  const recoloured = await profileChangesColours(header);
-  if (format === "heic" && recoloured)
+  if (format === "png" && !header.icc && tellsProfile(bytes))
     throw unsupported(
-      "a heic whose colour profile, which could not be applied, changes its colours little and has no tables: save it as sRGB or Display P3",
+      "a png whose colour profile can be read, got one that browsers may read all the same, and apply: save it as sRGB, or without",
+    );
+  const recoloured = await profileChangesColours(header);
+  const applied = format !== "heic" && !(header.icc && header.channels < 3 && isOfColours(header.icc));
+  if (recoloured && !applied)
+    throw unsupported(
+      `a ${format} whose colour profile, which could not be applied, changes its colours little and has no tables: save it as sRGB or Display P3`,
     );
   return {
     ...header,

@@ -12,6 +12,8 @@ import { unsupported } from "./boxes.ts";
  */
 export function checkProfile(icc: Buffer): { tabled: boolean } {
   const tags = tagsOf(icc);
+  if (tags.size > 0 && !CLASSES.has(icc.toString("latin1", 12, 16)))
+    throw refused("of class mntr, scnr, prtr or spac, as browsers apply others too");
   if (tags.has("D2B0")) throw refused("without a D2B0, which browsers do not know");
   if (tags.has("A2B1") && !tags.has("A2B0")) throw refused("of an A2B0 where it has an A2B1");
   checkMatrix(icc, tags);
@@ -159,6 +161,8 @@ const P = "p".charCodeAt(0);
 /** By kind of formula. */
 const PARAMETERS: readonly (number | undefined)[] = [1, 3, 4, 5, 7];
 const LEVELS = Array.from({ length: 256 }, (_, n) => n / 255);
+/** Of screens, scanners and cameras, presses, and all of them. */
+const CLASSES = new Set(["mntr", "scnr", "prtr", "spac"]);
 /** As many as the decoder reads. */
 const MOST_TAGS = 100;
 /** Ink has four. */

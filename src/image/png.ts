@@ -65,6 +65,11 @@ export function* chunksOf(bytes: Uint8Array, checked = false): Generator<Chunk> 
   }
 }
 
+/** Whether a colour profile stands before the pixels of a PNG, whatever is in it. */
+export function tellsProfile(bytes: Uint8Array): boolean {
+  return [...chunksOf(bytes)].some(({ type }) => type === "iCCP");
+}
+
 /** How many bits a PNG has for each colour of a pixel, or for its number in a palette, and its colour type. */
 export function pixelsOf(png: Uint8Array): { depth: number; colour: number } {
   return { depth: png[24] ?? 0, colour: png[25] ?? 0 };

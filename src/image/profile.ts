@@ -11,7 +11,7 @@ import { checkProfile } from "./icc.ts";
  */
 export async function profileChangesColours({ icc, channels, space }: Metadata): Promise<boolean> {
   if (!icc) return false;
-  const read = channels < 3 ? 1 : 3;
+  const read = channels < 3 && !isOfColours(icc) ? 1 : 3;
   const id = `${space === "cmyk" ? "ink" : read} ${createHash("sha256").update(icc).digest("base64")}`;
   const answer = answers.get(id) ?? ask(icc, space === "cmyk", read);
   // or what went wrong once would fail every photo of the profile
@@ -20,6 +20,11 @@ export async function profileChangesColours({ icc, channels, space }: Metadata):
   answers.set(id, answer);
   if (answers.size > MOST_ANSWERS) answers.delete(answers.keys().next().value!);
   return answer;
+}
+
+/** Whether a profile is one of red, green and blue. Browsers apply such to a grey photo too, and the decoder here does not. */
+export function isOfColours(icc: Buffer): boolean {
+  return icc.toString("latin1", 16, 20) === "RGB ";
 }
 
 async function ask(icc: Buffer, ink: boolean, channels: 1 | 3): Promise<boolean> {

@@ -1,3 +1,4 @@
+import { deflateSync } from "node:zlib";
 import type { Browser, Page } from "playwright-core";
 import sharp, { type Sharp } from "sharp";
 import { afterAll, beforeAll, describe, expect } from "vitest";
@@ -31,6 +32,16 @@ const cHRM = (...primaries: number[]): Buffer => pngChunkOf("cHRM", 31_270, 32_9
 const P3 = cHRM(68_000, 32_000, 26_500, 69_000, 15_000, 6_000);
 const SWAPPED = cHRM(15_000, 6_000, 64_000, 33_000, 30_000, 60_000);
 const cICP = (primaries: number): Buffer => pngChunk("cICP", [primaries, 13, 0, 1]);
+
+const iCCP = (icc: Buffer): Buffer => pngChunk("iCCP", [...Buffer.from("icc\0\0"), ...deflateSync(icc)]);
+const profile = async (): Promise<Buffer> =>
+  (await sharp(await opaque.clone().withIccProfile("srgb").jpeg().toBuffer()).metadata()).icc!;
+/** Longer by a byte, which readers other than browsers refuse. */
+const oddly = (icc: Buffer): Buffer => {
+  const odd = Buffer.concat([icc, Buffer.alloc(1)]);
+  odd.writeUInt32BE(odd.length);
+  return odd;
+};
 
 const picture = (alpha: (x: number) => number): Sharp => {
   const at = board(RED, GREEN);
@@ -76,6 +87,7 @@ const JUDGED: Case[] = [
   ["a png of a short palette and few bits", () => numbered(2, 1)],
   ["a png of a palette whose first colour is clear", () => numbered(4, 1, tRNS(0))],
   ["a png of a palette whose colours are half clear", () => numbered(8, 1, tRNS(128, 128))],
+  ["a png of a profile", async () => coloured(iCCP(await profile()))],
   ["a png of a screen's primaries", () => coloured(gAMA, P3)],
   ["a png of a screen's primaries by number", () => coloured(cICP(12))],
   ["a webp", () => opaque.clone().webp({ quality: 100 }).toBuffer()],
@@ -96,6 +108,8 @@ const JUDGED: Case[] = [
 const REFUSED: Case[] = [
   ["a png of exchanged primaries", () => coloured(gAMA, SWAPPED)],
   ["a png of primaries of XYZ", () => coloured(cICP(10))],
+  ["a png of a profile behind its palette", async () => coloured(palette, iCCP(await profile()))],
+  ["a png of a profile of an odd length", async () => coloured(iCCP(oddly(await profile())))],
   ["a png of transparency with a wrong checksum", () => coloured(damaged(tRNS(0, 200, 0, 110, 0, 90)))],
   ["a png of more transparency than colours", () => numbered(8, 1, tRNS(0, 255, 255))],
   ["a png of too much transparency for a grey", () => grey(tRNS(0, 30, 0, 0))],

@@ -128,17 +128,38 @@ describe("decode", () => {
       },
     );
 
-    test("reads a grey one without it too", async () => {
-      const coloured = whitened(await profiled("srgb", "jpeg"));
-      const at = coloured.indexOf("ICC_PROFILE") - 4;
-      const segment = coloured.subarray(at, at + 2 + coloured.readUInt16BE(at + 2));
-      segment.write("GRAY", 18 + 16);
-      segment.write("kTRC", segment.indexOf("rTRC"));
-      const grey = await sharp(menu).toColourspace("b-w").jpeg().toBuffer();
-      const views = await framesOf(Buffer.concat([grey.subarray(0, 2), segment, grey.subarray(2)]));
-      expect(views).toHaveLength(2);
-      expect(difference(views[1]!, await pixelsOf(grey))).toBe(0);
-      expect(difference(views[0]!, views[1]!)).toBeGreaterThan(40);
+    describe("that is grey", () => {
+      const segmentOf = (jpeg: Buffer): Buffer => {
+        const at = jpeg.indexOf("ICC_PROFILE") - 4;
+        return jpeg.subarray(at, at + 2 + jpeg.readUInt16BE(at + 2));
+      };
+      const grey = (): Promise<Buffer> => sharp(menu).toColourspace("b-w").jpeg().toBuffer();
+      const told = async (segment: Buffer): Promise<Buffer> => {
+        const jpeg = await grey();
+        return Buffer.concat([jpeg.subarray(0, 2), segment, jpeg.subarray(2)]);
+      };
+
+      test("reads one of quite another picture without it too", async () => {
+        const segment = segmentOf(whitened(await profiled("srgb", "jpeg")));
+        segment.write("GRAY", 18 + 16);
+        segment.write("kTRC", segment.indexOf("rTRC"));
+        const views = await framesOf(await told(segment));
+        expect(views).toHaveLength(2);
+        expect(difference(views[1]!, await pixelsOf(await grey()))).toBe(0);
+        expect(difference(views[0]!, views[1]!)).toBeGreaterThan(40);
+      });
+
+      test("refuses one of quite another picture by a profile of colours, which browsers alone apply", async () => {
+        await expect(framesOf(await told(segmentOf(await profiled("srgb", "jpeg"))))).resolves.toHaveLength(
+          1,
+        );
+        await expect(
+          framesOf(await told(segmentOf(whitened(await profiled("srgb", "jpeg"))))),
+        ).rejects.toMatchObject({
+          code: "UNSUPPORTED_FORMAT",
+          message: expect.stringContaining("could not be applied"),
+        });
+      });
     });
 
     test("reads one that hides what lies between two greys without it too", async () => {
@@ -152,6 +173,7 @@ describe("decode", () => {
       ["whose rTRC rises at most", (icc) => curved(icc, 0.1)],
       ["whose rTRC rises, got", (icc) => curved(icc, 2, -1, 1)],
       ["whose rTRC is within", (icc) => curved(icc, 2, 16)],
+      ["of class mntr", (icc) => icc.write("abst", 12)],
       ["without a D2B0", (icc) => icc.write("D2B0", icc.indexOf("wtpt"))],
       ["of an A2B0", (icc) => icc.write("A2B1", icc.indexOf("wtpt"))],
       ["of at most 100 tags", (icc) => icc.write("desc", icc.indexOf("wtpt"))],
