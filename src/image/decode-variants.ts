@@ -1,5 +1,6 @@
 import type { Metadata } from "sharp";
 import { PhotoError } from "../errors.ts";
+import { COUNTED } from "./gif.ts";
 
 /** What is told of a photo before it is decoded. */
 export interface Header extends Metadata {
@@ -81,19 +82,26 @@ function judgedPages(
   maxPixels: number,
 ): number[] {
   // the further images of HEIF are no frames: what shows it shows its primary image
-  if (pages === 1 || (format !== "gif" && format !== "webp")) return [0];
+  if (format !== "gif" && format !== "webp") return [0];
+  const counted = format === "gif" ? COUNTED : 1;
+  const frames = pages / counted;
+  const pageOf = (frame: number): number => (frame + 1) * counted - 1;
+  if (frames === 1) return [pageOf(0)];
   const each = Math.max(width * height, LEAST_PIXELS);
   // browsers hold a frame that tells less for 100 ms
-  const held = Array.from({ length: pages }, (_, page) => (delay[page]! > 10 ? delay[page]! : 100));
+  const held = Array.from({ length: frames }, (_, frame) => {
+    const ms = delay[pageOf(frame)]!;
+    return ms > 10 ? ms : 100;
+  });
   const slides = held.slice(1, -1).filter((ms) => ms >= SLIDE_MS).length;
-  for (let count = Math.min(pages, most, Math.max(MOST_PAGES, slides + 2)); count > 1; count--) {
-    const judged = [0, ...seenBetween(held, count - 2), pages - 1];
-    const passed = judged.reduce((sum, page) => sum + page + 1, 0);
-    if (passed * each <= 4 * maxPixels) return judged;
+  for (let count = Math.min(frames, most, Math.max(MOST_PAGES, slides + 2)); count > 1; count--) {
+    const judged = [0, ...seenBetween(held, count - 2), frames - 1];
+    const passed = judged.reduce((sum, frame) => sum + frame + 1, 0);
+    if (passed * each <= 4 * maxPixels) return judged.map(pageOf);
   }
   throw new PhotoError(
     "TOO_MANY_PIXELS",
-    `expected an animation whose first and last frame take at most ${4 * maxPixels} pixels and ${MOST_VIEWS} views, got ${pages} frames of ${width} x ${height} (MAITRED_MAX_PIXELS)`,
+    `expected an animation whose first and last frame take at most ${4 * maxPixels} pixels and ${MOST_VIEWS} views, got ${frames} frames of ${width} x ${height} (MAITRED_MAX_PIXELS)`,
   );
 }
 

@@ -3,6 +3,7 @@ import { asError, ERROR_CODES, ModerationError, PhotoError } from "../errors.ts"
 import { unsupported } from "./boxes.ts";
 import type { Header } from "./decode-variants.ts";
 import { isMadeForBrightScreens } from "./gain-map.ts";
+import { asBrowsersRead } from "./gif.ts";
 import { pixelsOfHeif } from "./heif-pixels.ts";
 import { scansOf, tellsBrightness } from "./jpeg-scans.ts";
 import { hasAmbiguousOrientation } from "./orientation.ts";
@@ -72,7 +73,7 @@ export function restrictSharp(): void {
 export async function openPhoto(given: Uint8Array, maxPixels: number): Promise<Opened> {
   const format = sniff(given);
   const transparent = format === "webp" ? asTransparent(given) : undefined;
-  const bytes = transparent ?? given;
+  const bytes = transparent ?? (format === "gif" ? asBrowsersRead(given) : given);
   const header = await checkHeader(bytes, format, maxPixels);
   if (format === "png" && (await exceedsPalette(bytes).catch(asCorrupt)))
     throw unsupported(
