@@ -1,6 +1,6 @@
 import type { Metadata } from "sharp";
 import { PhotoError } from "../errors.ts";
-import { COUNTED } from "./gif.ts";
+import { PAGES_A_FRAME } from "./gif.ts";
 
 /** What is told of a photo before it is decoded. */
 export interface Header extends Metadata {
@@ -83,9 +83,9 @@ function judgedPages(
 ): number[] {
   // the further images of HEIF are no frames: what shows it shows its primary image
   if (format !== "gif" && format !== "webp") return [0];
-  const counted = format === "gif" ? COUNTED : 1;
-  const frames = pages / counted;
-  const pageOf = (frame: number): number => (frame + 1) * counted - 1;
+  const pagesEach = format === "gif" ? PAGES_A_FRAME : 1;
+  const frames = pages / pagesEach;
+  const pageOf = (frame: number): number => (frame + 1) * pagesEach - 1;
   if (frames === 1) return [pageOf(0)];
   const each = Math.max(width * height, LEAST_PIXELS);
   // browsers hold a frame that tells less for 100 ms

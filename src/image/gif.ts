@@ -1,8 +1,8 @@
 import { PhotoError } from "../errors.ts";
 import { unsupported } from "./boxes.ts";
 
-/** How often the decoder counts a frame of a GIF that is written anew: the second time it is drawn. */
-export const COUNTED = 2;
+/** Of a GIF that is written anew the decoder counts each frame twice: one that draws nothing, and then its own. */
+export const PAGES_A_FRAME = 2;
 
 interface Frame {
   /** Left, top, width and height, as they are in the file. */
@@ -31,8 +31,8 @@ interface Control {
  * Before each frame stands one that draws nothing, the first as large as the screen. It clears what the frame before it is to
  * leave clear, and tells that the picture may be seen through.
  *
- * @throws {PhotoError} UNSUPPORTED_FORMAT of what browsers differ in; TOO_MANY_PIXELS of more than 50,000 frames; or CORRUPT
- * without a frame, or where one is cut off.
+ * @throws {PhotoError} UNSUPPORTED_FORMAT of what is read in several ways and no encoder writes; TOO_MANY_PIXELS of more than
+ * 50,000 frames; or CORRUPT without a frame, or where one lacks pixels.
  */
 export function asBrowsersRead(gif: Uint8Array): Buffer {
   const file = Buffer.from(gif.buffer, gif.byteOffset, gif.length);
@@ -63,7 +63,10 @@ function framesIn(file: Buffer): Frame[] {
   let blocks = 0;
   for (let at = 13 + shared.length; ; ) {
     if (frames.length > MOST_FRAMES || ++blocks > 4 * MOST_FRAMES)
-      throw new PhotoError("TOO_MANY_PIXELS", `expected a gif of at most ${MOST_FRAMES} frames`);
+      throw new PhotoError(
+        "TOO_MANY_PIXELS",
+        `expected a gif of at most ${MOST_FRAMES} frames and ${4 * MOST_FRAMES} blocks`,
+      );
     if (file[at] === 0x21) {
       const end = endOf(file, at + 2);
       if (end > file.length) return frames;
@@ -104,7 +107,7 @@ function endOf(file: Buffer, from: number): number {
 
 function controlAt(file: Buffer, at: number, end: number): Control {
   if (file[at + 2] !== 4 || end !== at + 8)
-    throw unsupported("a gif whose frames are controlled by 4 bytes each, got other ones");
+    throw unsupported("a gif of graphic controls of 4 bytes, got another");
   const flags = file[at + 3]!;
   const disposal = (flags >> 2) & 7;
   return {
@@ -126,7 +129,10 @@ function checkFrame({ place, colours, pixels }: Frame, number: number): void {
   if (!tells(pixels, width * height)) throw new PhotoError("CORRUPT", `frame ${number} of it lacks pixels`);
 }
 
-/** Whether LZW tells so many pixels: where it ends before, or says what is none, browsers leave out the rest, or all that comes after. */
+/**
+ * Whether LZW tells so many pixels. Where it ends before, or goes wrong, some browsers leave out the rest of the frame, and others all
+ * frames after it. That takes some 7 ns a code.
+ */
 function tells(lzw: Buffer, pixels: number): boolean {
   const clear = 1 << lzw[0]!;
   /** Of what each code stands for, in pixels. */
@@ -170,7 +176,7 @@ function screenOf(file: Buffer, frames: readonly Frame[]): Buffer {
   for (const side of [0, 2]) {
     const ends = frames.map(({ place }) => place.readUInt16LE(side) + place.readUInt16LE(4 + side));
     const size = Math.min(Math.max(file.readUInt16LE(6 + side), ends[0]!), 0xffff);
-    // of rows in several passes the decoder counts only those that are seen
+    // of rows in several passes the decoder would take those that are seen for all
     if (ends.some((end) => end > size))
       throw unsupported("a gif of frames within it, got one beyond its rim");
     screen.writeUInt16LE(size, side);
@@ -184,6 +190,7 @@ function controlOf(disposal: number, { delay, clear }: Control): Buffer {
 }
 
 const STAYS: Control = { disposal: "stays", delay: 0, clear: undefined };
+/** The decoder counts to 100,000 pages. */
 const MOST_FRAMES = 50_000;
 const IMAGE = Buffer.from([0x2c]);
 /** Flags of an image, with a table of 256 colours. */

@@ -3,6 +3,7 @@ import { describe, expect } from "vitest";
 import { shrink } from "../../src/image/shrink.ts";
 import { cpuMs, framesOf, heic, limits, menu } from "../decoded.ts";
 import { test } from "../fixtures.ts";
+import { frame, gif } from "../gif.ts";
 import { pngChunk } from "../png.ts";
 
 describe("decode", () => {
@@ -233,12 +234,8 @@ describe("decode", () => {
   });
 });
 
-/** A GIF whose frames are all alike: one pixel is told, and the others are left out. */
+/** A GIF whose frames are all alike. */
 function gifOf(frames: number, width: number, height: number): Buffer {
-  const size = Buffer.alloc(4);
-  size.writeUInt16LE(width, 0);
-  size.writeUInt16LE(height, 2);
-  const head = [Buffer.from("GIF89a"), size, Buffer.from([0x80, 0, 0, 255, 0, 0, 0, 0, 255])];
-  const one = Buffer.concat([Buffer.from([0x2c, 0, 0, 0, 0]), size, Buffer.from([0, 2, 2, 0x44, 0x01, 0])]);
-  return Buffer.concat([...head, ...Array<Buffer>(frames).fill(one), Buffer.from([0x3b])]);
+  const one = frame([0, 0, width, height], 0);
+  return gif(width, height, ["ff0000", "0000ff"], Buffer.alloc(frames * one.length, one));
 }

@@ -1,0 +1,66 @@
+import { expect, test } from "vitest";
+import { asBrowsersRead } from "../../src/image/gif.ts";
+import { control, frame, gif, type Place } from "../gif.ts";
+
+const COLOURS = ["ff0000", "00ff00", "0000ff", "ffffff"];
+const ALL: Place = [0, 0, 16, 16];
+const PLAIN = frame(ALL, 0);
+const of = (...blocks: (Uint8Array | number[])[]): Buffer =>
+  gif(16, 16, COLOURS, ...blocks.map((block) => Uint8Array.from(block)));
+const cut = (bytes: Buffer, from: number): Buffer => bytes.subarray(0, from);
+
+test.each([
+  ["a control of 3 bytes", of([0x21, 0xf9, 3, 1, 0, 0, 0], PLAIN), "4 bytes, got another"],
+  ["a control of 5 bytes", of([0x21, 0xf9, 5, 1, 0, 0, 0, 0, 0], PLAIN), "4 bytes, got another"],
+  ["a control that goes on", of([0x21, 0xf9, 4, 1, 0, 0, 0, 1, 0, 0], PLAIN), "4 bytes, got another"],
+  ["a frame without colours", gif(16, 16, [], PLAIN), "without a table"],
+  ["a frame without pixels", of(frame([0, 0, 0, 16], 0)), "got one without, which"],
+  ["pixels of one bit", of(frame(ALL, 0, { bits: 1 })), "got 1"],
+  ["pixels of nine bits", of(frame(ALL, 0, { bits: 9 })), "got 9"],
+  ["a later frame beyond its rim", of(PLAIN, frame([1, 0, 16, 16], 0)), "beyond its rim"],
+  ["a first frame too far off", of(frame([65_535, 0, 1, 1], 0)), "beyond its rim"],
+])("refuses a gif of %s", (_what, bytes, message) => {
+  expect(() => asBrowsersRead(bytes)).toThrow(
+    expect.objectContaining({ code: "UNSUPPORTED_FORMAT", message: expect.stringContaining(message) }),
+  );
+});
+
+/** All of its pixels but some, and then the end of them. */
+const short = frame(ALL, Array(250).fill(0));
+const twice = of(PLAIN, PLAIN);
+
+test.each([
+  ["no frame", of(), "no frame"],
+  ["too few bytes", Buffer.from("GIF89a"), "no frame"],
+  ["no frame before what is no block", of([0], PLAIN), "no frame"],
+  ["a frame that is cut off", cut(twice, twice.length - 4), "frame 2 of it is cut off"],
+  ["a frame that ends early", of(PLAIN, short), "frame 2 of it lacks pixels"],
+  ["a frame of codes that are not known", of([...PLAIN.subarray(0, 11), 2, 0x7c, 0xff, 0]), "lacks pixels"],
+])("takes a gif of %s for corrupt", (_what, bytes, message) => {
+  expect(() => asBrowsersRead(bytes)).toThrow(
+    expect.objectContaining({ code: "CORRUPT", message: expect.stringContaining(message) }),
+  );
+});
+
+test("refuses a gif of more frames or other blocks than it counts", () => {
+  const many = (count: number, block: Buffer): Buffer => of(Buffer.alloc(count * block.length, block));
+  const tiny = frame([0, 0, 1, 1], 0);
+  const comment = Buffer.from([0x21, 0xfe, 0]);
+  for (const bytes of [many(50_001, tiny), many(200_001, comment)])
+    expect(() => asBrowsersRead(bytes)).toThrow(expect.objectContaining({ code: "TOO_MANY_PIXELS" }));
+});
+
+const once = asBrowsersRead(of(PLAIN));
+
+test.each([
+  ["comments", of([0x21, 0xfe, 1, 2, 0], PLAIN)],
+  ["an empty extension, after which the decoder would skip the frame", of([0x21, 0xff, 0], PLAIN)],
+  ["no end", cut(of(PLAIN), of(PLAIN).length - 1)],
+  ["an end, and more", of(PLAIN, [0x3b], PLAIN)],
+  ["what is no block after its frames", of(PLAIN, [0], PLAIN)],
+  ["an extension that is cut off after its frames", of(PLAIN, [0x21, 0xf9, 4, 0])],
+  ["a screen that is smaller than its first frame", gif(8, 0, COLOURS, PLAIN)],
+  ["a first control that the second takes back", of(control(1, 0), [0x21, 0xf9, 4, 4, 0, 0, 0, 0], PLAIN)],
+])("reads a gif of %s as one without", (_what, bytes) => {
+  expect(asBrowsersRead(bytes)).toEqual(once);
+});
