@@ -76,7 +76,6 @@ function framesIn(file: Buffer): Frame[] {
       const own = coloursAt(file, at + 9, at + 10);
       const from = at + 10 + own.length;
       const end = endOf(file, from + 1);
-      if (from >= file.length) return frames;
       if (end > file.length) throw new PhotoError("CORRUPT", `frame ${frames.length + 1} of it is cut off`);
       frames.push({
         place: file.subarray(at + 1, at + 9),

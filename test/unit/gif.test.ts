@@ -34,6 +34,7 @@ test.each([
   ["too few bytes", Buffer.from("GIF89a"), "no frame"],
   ["no frame before what is no block", of([0], PLAIN), "no frame"],
   ["a frame that is cut off", cut(twice, twice.length - 4), "frame 2 of it is cut off"],
+  ["a frame of which next to nothing is there", cut(twice, twice.length - PLAIN.length + 3), "cut off"],
   ["a frame that ends early", of(PLAIN, short), "frame 2 of it lacks pixels"],
   ["a frame of codes that are not known", of([...PLAIN.subarray(0, 11), 2, 0x7c, 0xff, 0]), "lacks pixels"],
 ])("takes a gif of %s for corrupt", (_what, bytes, message) => {
