@@ -374,6 +374,38 @@ describe.skipIf(!CHROMIUM)("decisions on their way", { timeout: 120_000 }, () =>
     ]);
   });
 
+  test.extend({ copies: 2 })(
+    "when another hid a copy meanwhile, that is said before it is shown, and once",
+    async ({ desk }) => {
+      const { rows } = await desk.db.pool.query(
+        "select id from photos where key in ('menu-1.jpg', '1-menu-1.jpg') order by id",
+      );
+      const pages = rows.map(({ id }) => `/desk/photos/${id}`);
+      const ann = await desk.open("ann", { path: pages[0]! });
+      const bob = await desk.open("bob", { path: pages[1]! });
+      await bob.getByRole("button", { name: "Hide: human" }).click();
+      await until(
+        () => decided(desk),
+        (all) => all.length === 1,
+      );
+      const shows = ann.getByRole("button", { name: "Show", exact: true });
+      await shows.click();
+      await ann.getByText("bob hid the same bytes meanwhile, as another photo").first().waitFor();
+      await ann.getByText(`bob hid the same bytes: photo ${rows[1].id}`).first().waitFor();
+      expect(await decided(desk)).toHaveLength(1);
+      await shows.click();
+      expect(
+        await until(
+          () => decided(desk),
+          (all) => all.length === 2,
+        ),
+      ).toMatchObject([
+        { by: "moderator:bob", verdict: "hidden" },
+        { by, verdict: "shown" },
+      ]);
+    },
+  );
+
   test("a photo that was withdrawn meanwhile is not decided, which is said", async ({ desk }) => {
     const page = await opened(desk, "ann");
     await desk.db.pool.query("update photos set superseded_at = now()");

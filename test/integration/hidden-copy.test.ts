@@ -421,7 +421,16 @@ describe("bytes that a moderator hid", () => {
       decideReviews(db.pool, "bob", [decision(copy, { verdict: "shown", asOf })]);
     const [answer] = await show(seen);
     expect(answer).toMatchObject({ outcome: "changed", by: "ann", state: "review" });
+    expect(await stateOf(db, copy)).toEqual(held(first));
+    // what the page asks for again is as of that
+    const [{ newest }] = await rows(
+      db,
+      "select max(id)::text as newest from verdicts where photo_id = $1",
+      copy,
+    );
+    expect(newest).toBe(answer!.asOf);
     expect(await show(answer!.asOf!)).toMatchObject([{ outcome: "done", state: "shown" }]);
+    expect(await rows(db, "select * from check_rollups()")).toEqual([]);
   });
 
   test("are not decided for who holds a copy, or of what was uploaded again since", async ({ db }) => {
