@@ -79,6 +79,16 @@ export function heif(items: readonly Item[], ...references: string[]): string {
   );
 }
 
+/** What `heif` gives, with more in its meta. */
+export function withBoxes(file: string, ...boxes: string[]): string {
+  const meta = file.indexOf("meta");
+  return file.slice(0, meta - 4) + box("meta", file.slice(meta + 4), ...boxes);
+}
+
+/** Of which a reader is to show the first that it knows. */
+export const alternatives = (...ids: number[]): string =>
+  box("grpl", box("altr", u32(0, 100, ids.length, ...ids)));
+
 /** The item of a file that has no other. */
 export function itemOf(bytes: Buffer): Item {
   const file = openHeif(bytes);

@@ -1,4 +1,4 @@
-import { type Box, type Extent, type Heif, onlyOne, reader, unsupported } from "./boxes.ts";
+import { type Box, boxesOf, type Extent, type Heif, onlyOne, reader, unsupported } from "./boxes.ts";
 import { type Item, itemsOf, referencesOf, versioned } from "./items.ts";
 
 /** Whose pictures are of AV1 and of HEVC. */
@@ -28,12 +28,19 @@ export interface Picture {
  */
 export function shownIn(heif: Heif, meta: readonly Box[], format: HeifFormat): Shown[] {
   const items = itemsOf(heif, meta);
-  const { parts, alphas } = referencesOf(heif, meta, items);
+  const { parts, alphas, attached } = referencesOf(heif, meta, items);
   const pitm = onlyOne(meta, "pitm");
   if (!pitm) return [];
-  // iPhones write one whose base is what others show
-  if (format === "avif" && [...items.values()].some(({ type }) => type === TMAP))
-    throw unsupported("an avif without a gain map, by which browsers show another picture: save it without");
+  // iPhones write both, with a base that is what others show
+  if (format === "avif") {
+    if ([...items.values()].some(({ type }) => type === TMAP))
+      throw unsupported(
+        "an avif without a gain map, by which browsers show another picture: save it without",
+      );
+    const grpl = onlyOne(meta, "grpl");
+    if (grpl && [...boxesOf(heif, grpl)].some(({ type }) => type === "altr"))
+      throw unsupported("an avif without alternatives, of which browsers may show another: save it without");
+  }
   const shown = new Map<string, Shown>();
   const show = (id: number, as: Shown["as"], types: readonly number[]): void => {
     const item = items.get(id);
@@ -50,13 +57,20 @@ export function shownIn(heif: Heif, meta: readonly Box[], format: HeifFormat): S
   const { version, read } = versioned(heif, pitm);
   const primary = read(version === 0 ? 2 : 4);
   const beside = alphasOf([primary]);
+  if (attached.has(primary))
+    throw unsupported("a photo that is no preview or alpha of another, which decoders may show in its place");
   const picture = PICTURES[format];
   show(primary, "primary", [picture, GRID]);
   for (const alpha of beside) show(alpha, "alpha", [picture, GRID]);
-  const tiles = [primary, ...beside]
-    .filter((id) => items.get(id)?.type === GRID)
-    .flatMap((id) => parts.get(id) ?? []);
-  for (const part of [...tiles, ...alphasOf(tiles)]) show(part, "part", [picture]);
+  const tilesOf = (id: number): number[] => (items.get(id)?.type === GRID ? (parts.get(id) ?? []) : []);
+  const profiles = new Set(tilesOf(primary).map((id) => profileOf(heif, items.get(id))));
+  if (profiles.size > 1 && profileOf(heif, items.get(primary)) === undefined)
+    throw unsupported("tiles of one colour profile, as readers differ in which of several counts");
+  const tiles = [primary, ...beside].flatMap(tilesOf);
+  const alphasOfTiles = alphasOf(tiles);
+  if (alphasOfTiles.length > 0 && tiles.some((id) => !alphas.has(id)))
+    throw unsupported("tiles that all have alpha or none, as browsers leave out that of some");
+  for (const part of [...tiles, ...alphasOfTiles]) show(part, "part", [picture]);
   return [...shown.values()];
 }
 
@@ -120,6 +134,13 @@ export function cropsInside({ file }: Heif, { properties }: Item): boolean {
   return claps.length > 0 && new Set(wholes.map(({ width, height }) => `${width}x${height}`)).size > 1;
 }
 
+/** Where its colour profile is, if it has one. */
+function profileOf({ file }: Heif, item: Item | undefined): number | undefined {
+  return item?.properties.find(
+    ({ type, from }) => type === "colr" && PROFILES.has(file.toString("latin1", from, from + 4)),
+  )?.from;
+}
+
 interface Size {
   width: number;
   height: number;
@@ -149,6 +170,7 @@ function wholeOf(file: Buffer, clap: Extent): Size {
 const PICTURES = { avif: 0x61763031, heic: 0x68766331 };
 const GRID = 0x67726964;
 const TMAP = 0x746d6170;
+const PROFILES = new Set(["prof", "rICC"]);
 const CHANGES = new Set(["clap", "irot", "imir"]);
 /** Bytes, of a clap; but a box may be as large as the file, and that of any number of items. */
 const MOST_SAID = 32;

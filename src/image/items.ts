@@ -76,20 +76,24 @@ function propertiesOf(heif: Heif, meta: readonly Box[]): Map<number, Box[]> {
   return owned;
 }
 
+/** How items refer to one another. */
+export interface References {
+  /** What they are made of. */
+  parts: Map<number, number[]>;
+  alphas: Map<number, number[]>;
+  /** Those that are a preview of another, or something beside it, such as alpha. */
+  attached: Set<number>;
+}
+
 /**
- * Of items what they are made of, and their alpha.
- *
  * @throws {PhotoError} CORRUPT or UNSUPPORTED_FORMAT.
  */
-export function referencesOf(
-  heif: Heif,
-  meta: readonly Box[],
-  items: ReadonlyMap<number, Item>,
-): Record<"parts" | "alphas", Map<number, number[]>> {
+export function referencesOf(heif: Heif, meta: readonly Box[], items: ReadonlyMap<number, Item>): References {
   const parts = new Map<number, number[]>();
   const alphas = new Map<number, number[]>();
+  const attached = new Set<number>();
   const iref = onlyOne(meta, "iref");
-  if (!iref) return { parts, alphas };
+  if (!iref) return { parts, alphas, attached };
   const idSize = versioned(heif, iref).version === 0 ? 2 : 4;
   for (const box of boxesIn(heif, iref)) {
     if (box.type === "prem")
@@ -100,13 +104,14 @@ export function referencesOf(
     const id = read(idSize);
     const count = read(2);
     heif.spend(count);
+    if (box.type === "thmb" || box.type === "auxl") attached.add(id);
     for (let n = 0; n < count; n++) {
       const other = read(idSize);
       if (box.type === "dimg") listOf(parts, id).push(other);
       if (box.type === "auxl" && items.get(id)?.isAlpha) listOf(alphas, other).push(id);
     }
   }
-  return { parts, alphas };
+  return { parts, alphas, attached };
 }
 
 function placesOf(heif: Heif, meta: readonly Box[]): Map<number, Extent[]> {

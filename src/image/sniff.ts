@@ -51,6 +51,8 @@ function still(format: HeifFormat, bytes: Uint8Array, whole: boolean): Format {
     const meta = heif.file.subarray(box.from, box.to);
     for (let at = meta.indexOf(NCLX); at >= 0 && at + 12 <= meta.length; at = meta.indexOf(NCLX, at + 1))
       checkCicp(format, { primaries: meta.readUInt16BE(at + 8), transfer: meta.readUInt16BE(at + 10) });
+    if (format === "avif" && meta.includes(NCLC))
+      throw unsupported("an avif of the colours of HEIF, got those of QuickTime, which browsers ignore");
     if (!whole) continue;
     if (++metas > 1) throw unsupported("a photo of one meta, got several");
     const shown = shownIn(heif, boxesIn(heif, box), format);
@@ -119,3 +121,4 @@ function looksLike(head: string): string {
 }
 
 const NCLX = "colrnclx";
+const NCLC = "colrnclc";

@@ -6,6 +6,19 @@ import { shrink } from "../../src/image/shrink.ts";
 import { difference, framesOf, heic, limits } from "../decoded.ts";
 import { CHROMIUM, launchChromium } from "../desk/chromium.ts";
 import { test } from "../fixtures.ts";
+import {
+  ALPHA,
+  alternatives,
+  auxiliary,
+  box,
+  grid,
+  heif,
+  type Item,
+  itemOf,
+  refers,
+  u32,
+  withBoxes,
+} from "../heif.ts";
 import { damaged, pngChunk, pngChunkOf, pngOf } from "../png.ts";
 import { riff, webp } from "../webp.ts";
 
@@ -78,6 +91,18 @@ const uncovered = async (): Promise<Buffer> => {
   );
 };
 
+const av1 = async (photo: Sharp): Promise<Item> =>
+  itemOf(await photo.clone().avif({ quality: 90, effort: 0, chromaSubsampling: "4:4:4" }).toBuffer());
+const told = (item: Item, property: string): Item => ({
+  ...item,
+  properties: [...item.properties, property],
+});
+/** Of a picture and another. */
+const avif = async (ofBoth: (picture: Item, other: Item) => string): Promise<Buffer> =>
+  Buffer.from(ofBoth(await av1(opaque), await av1(opaque.clone().negate())), "latin1");
+const row = grid(1, 2, 2 * side, side);
+const DEPTH = auxiliary("urn:mpeg:mpegB:cicp:systems:auxiliary:depth");
+
 const JUDGED: Case[] = [
   ["a png of one colour that is clear", () => coloured(tRNS(0, 200, 0, 110, 0, 90))],
   ["a png of one grey that is clear", () => grey(tRNS(0, 30))],
@@ -103,6 +128,16 @@ const JUDGED: Case[] = [
   ["an animated webp", async () => (await animated(opaque, half)).webp({ quality: 100 }).toBuffer()],
   ["an animated lossless webp", async () => (await animated(half, opaque)).webp(lossless).toBuffer()],
   ["an animated webp that does not cover all", uncovered],
+  ["an avif with a preview", () => avif((one, other) => heif([one, other], refers("thmb", 2, 1)))],
+  ["an avif with alpha", () => avif((one, other) => heif([one, told(other, ALPHA)], refers("auxl", 2, 1)))],
+  ["an avif of tiles", () => avif((one, other) => heif([row, one, other], refers("dimg", 1, 2, 3)))],
+  [
+    "an avif of tiles with alpha",
+    () =>
+      avif((one, other) =>
+        heif([row, one, other, told(other, ALPHA)], refers("dimg", 1, 2, 3), refers("auxl", 4, 2, 3)),
+      ),
+  ],
 ];
 
 const REFUSED: Case[] = [
@@ -136,6 +171,33 @@ const REFUSED: Case[] = [
   [
     "an animated webp that hides that it is clear all through",
     async () => hiding("VP8X", hiding("VP8L", (await animated(veiled, opaque)).webp(lossless).toBuffer())),
+  ],
+  [
+    "an avif that is a preview of another picture",
+    () => avif((one, other) => heif([one, other], refers("thmb", 1, 2))),
+  ],
+  [
+    "an avif that is the depth of another picture",
+    () => avif((one, other) => heif([told(one, DEPTH), other], refers("auxl", 1, 2))),
+  ],
+  ["an avif of alternatives", () => avif((one, other) => withBoxes(heif([one, other]), alternatives(2, 1)))],
+  [
+    "an avif with alpha of one of its tiles",
+    () =>
+      avif((one, other) =>
+        heif([row, one, other, told(other, ALPHA)], refers("dimg", 1, 2, 3), refers("auxl", 4, 3)),
+      ),
+  ],
+  [
+    "an avif with a profile of one of its tiles",
+    async () => {
+      const profiled = await av1(opaque.clone().withIccProfile("p3"));
+      return avif((one) => heif([row, one, profiled], refers("dimg", 1, 2, 3)));
+    },
+  ],
+  [
+    "an avif of QuickTime's colours",
+    () => avif((one) => heif([told(one, box("colr", "nclc", u32(0x1000d, 0)))])),
   ],
 ];
 

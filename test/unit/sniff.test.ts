@@ -3,6 +3,7 @@ import { pixelsOfHeif } from "../../src/image/heif-pixels.ts";
 import { sniff } from "../../src/image/sniff.ts";
 import {
   ALPHA,
+  alternatives,
   auxiliary,
   box,
   config,
@@ -16,6 +17,7 @@ import {
   size,
   turn,
   u32,
+  withBoxes,
 } from "../heif.ts";
 import { damaged, pngChunk, pngChunkOf, pngHead } from "../png.ts";
 
@@ -160,6 +162,8 @@ const LAYERED_HEADER = hex("0a080003012800000000");
 const [LAYER_0, LAYER_1] = [hex("360000"), hex("360800")];
 const PICTURE = HEADER + FRAME;
 const DEPTH = auxiliary("urn:mpeg:mpegB:cicp:systems:auxiliary:depth");
+/** Colours in one of the ways in which they are told. */
+const profile = (told: string): string => box("colr", told, u32(0, 0));
 const TO_THE_RIGHT = crop(100, 64, -1, 0);
 const INSIDE = crop(100, 64, 1, 0);
 
@@ -172,6 +176,11 @@ test.each([
   ["that is cropped, turned and mirrored", avif(PICTURE, size(101, 64), TO_THE_RIGHT, turn(1), mirror(0))],
   ["of tiles that are turned as a whole", tiled([av1(PICTURE)], [turn(1)])],
   ["of tiles that are alike", tiled(Array<Item>(9).fill(av1(HEADER + LONG_FRAME, size(64, 64))))],
+  ["of tiles that share a profile", tiled([av1(PICTURE, profile("prof")), av1(PICTURE, profile("prof"))])],
+  [
+    "of tiles with profiles that the whole has one for",
+    tiled([av1(PICTURE, profile("prof")), av1(PICTURE)], [profile("rICC")]),
+  ],
   ["that tells of its header beside it", avif(PICTURE, config(HEADER))],
   [
     "with a depth of which nothing is seen",
@@ -234,6 +243,21 @@ test.each([
     "without a gain map",
     heif([av1(PICTURE), av1(PICTURE), { ...av1(""), type: "tmap" }], refers("dimg", 3, 1, 2)),
   ],
+  ["without alternatives", withBoxes(avif(PICTURE), alternatives(2, 1))],
+  ["no preview or alpha of another", heif([av1(PICTURE), av1(PICTURE)], refers("thmb", 1, 2))],
+  ["no preview or alpha of another", heif([av1(PICTURE, ALPHA), av1(PICTURE)], refers("auxl", 1, 2))],
+  ["no preview or alpha of another", heif([av1(PICTURE, DEPTH), av1(PICTURE)], refers("auxl", 1, 2))],
+  [
+    "tiles that all have alpha or none",
+    heif(
+      [grid(1, 2, 64, 64), av1(PICTURE), av1(LONG_FRAME), av1(PICTURE, ALPHA)],
+      refers("dimg", 1, 2, 3),
+      refers("auxl", 4, 3),
+    ),
+  ],
+  ["tiles of one colour profile", tiled([av1(PICTURE), av1(PICTURE, profile("prof"))])],
+  ["tiles of one colour profile", tiled([av1(PICTURE, profile("rICC")), av1(PICTURE, profile("prof"))])],
+  ["of the colours of HEIF", avif(PICTURE, profile("nclc"))],
   [
     "of one picture, or of one grid",
     heif([{ ...av1(PICTURE), type: "iovl" }, av1(PICTURE)], refers("dimg", 1, 2)),
@@ -284,10 +308,10 @@ describe("pixels of an avif", () => {
     const alphas = heif(
       [grid(1, 2, 64, 64), tile, tile, alpha, alpha],
       refers("dimg", 1, 2, 3),
-      refers("auxl", 4, 2),
+      refers("auxl", 4, 2, 3),
       refers("auxl", 5, 1),
     );
-    expect(pixelsOf(alphas).all).toBe(4 * one);
+    expect(pixelsOf(alphas).all).toBe(5 * one);
     const preview = heif([tile, tile, av1(HEADER + FRAME)], refers("thmb", 2, 1));
     expect(pixelsOf(preview).all).toBe(one);
   });
