@@ -11,6 +11,7 @@ import { exceedsPalette } from "./palette.ts";
 import { tellsProfile } from "./png.ts";
 import { isOfColours, profileChangesColours } from "./profile.ts";
 import { type Format, sniff } from "./sniff.ts";
+import { checkTiles } from "./tiles.ts";
 import { type DecodeHeic, type Opened, optionsOf, pixelsOf, readViews } from "./views.ts";
 import { asTransparent } from "./webp.ts";
 
@@ -75,6 +76,7 @@ export async function openPhoto(given: Uint8Array, maxPixels: number): Promise<O
   const transparent = format === "webp" ? asTransparent(given) : undefined;
   const bytes = transparent ?? (format === "gif" ? asBrowsersRead(given) : given);
   const header = await checkHeader(bytes, format, maxPixels);
+  if (format === "avif") await checkTiles(bytes).catch(asCorrupt);
   if (format === "png" && (await exceedsPalette(bytes).catch(asCorrupt)))
     throw unsupported(
       "a png whose pixels are all of its palette, got some beyond it, which each browser shows in another colour: save it anew",

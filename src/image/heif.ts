@@ -1,5 +1,5 @@
 import { type Box, boxesOf, type Extent, type Heif, onlyOne, reader, unsupported } from "./boxes.ts";
-import { type Item, itemsOf, referencesOf, versioned } from "./items.ts";
+import { type Item, itemsOf, primaryOf, referencesOf } from "./items.ts";
 
 /** Whose pictures are of AV1 and of HEVC. */
 export type HeifFormat = "avif" | "heic";
@@ -7,7 +7,7 @@ export type HeifFormat = "avif" | "heic";
 /** What is decoded to show the primary item: itself, its alpha, and what either is made of, such as tiles with an alpha each. */
 export interface Shown {
   item: Item;
-  as: "primary" | "alpha" | "part";
+  as: "primary" | "alpha" | "tile" | "alpha of a tile";
   /** How often it is decoded. */
   times: number;
 }
@@ -29,8 +29,8 @@ export interface Picture {
 export function shownIn(heif: Heif, meta: readonly Box[], format: HeifFormat): Shown[] {
   const items = itemsOf(heif, meta);
   const { parts, alphas, attached } = referencesOf(heif, meta, items);
-  const pitm = onlyOne(meta, "pitm");
-  if (!pitm) return [];
+  const primary = primaryOf(heif, meta)?.id;
+  if (primary === undefined) return [];
   // iPhones write both, with a base that is what others show
   if (format === "avif") {
     if ([...items.values()].some(({ type }) => type === TMAP))
@@ -54,11 +54,7 @@ export function shownIn(heif: Heif, meta: readonly Box[], format: HeifFormat): S
       throw unsupported("a photo of one alpha, as readers differ in which of several counts");
     return found;
   };
-  const { version, read } = versioned(heif, pitm);
-  const primary = read(version === 0 ? 2 : 4);
   const beside = alphasOf([primary]);
-  if (attached.has(primary))
-    throw unsupported("a photo that is no preview or alpha of another, which decoders may show in its place");
   const picture = PICTURES[format];
   show(primary, "primary", [picture, GRID]);
   for (const alpha of beside) show(alpha, "alpha", [picture, GRID]);
@@ -67,10 +63,13 @@ export function shownIn(heif: Heif, meta: readonly Box[], format: HeifFormat): S
   if (profiles.size > 1 && profileOf(heif, items.get(primary)) === undefined)
     throw unsupported("tiles of one colour profile, as readers differ in which of several counts");
   const tiles = [primary, ...beside].flatMap(tilesOf);
+  if ([primary, ...tiles].some((id) => attached.has(id)))
+    throw unsupported("a photo that is no preview or alpha of another, which decoders may show in its place");
   const alphasOfTiles = alphasOf(tiles);
   if (alphasOfTiles.length > 0 && tiles.some((id) => !alphas.has(id)))
     throw unsupported("tiles that all have alpha or none, as browsers leave out that of some");
-  for (const part of [...tiles, ...alphasOfTiles]) show(part, "part", [picture]);
+  for (const tile of tiles) show(tile, "tile", [picture]);
+  for (const alpha of alphasOfTiles) show(alpha, "alpha of a tile", [picture]);
   return [...shown.values()];
 }
 

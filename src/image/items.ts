@@ -2,6 +2,9 @@ import { type Box, boxesIn, boxesOf, type Extent, type Heif, onlyOne, reader, un
 
 /** What a file stores: a picture, or how it is made of others. */
 export interface Item {
+  id: number;
+  /** Where in the file the byte is whose last bit says that it is shown as a part of others only. */
+  hiddenAt: number;
   /** Four letters, as a number. */
   type: number;
   /** Such as its size, and how it is cropped, in the order in which it has them. */
@@ -30,6 +33,8 @@ export function itemsOf(heif: Heif, meta: readonly Box[]): Map<number, Item> {
     if (items.has(id)) throw unsupported(`items of ids of their own, got several of ${id}`);
     const own = properties.get(id) ?? [];
     items.set(id, {
+      id,
+      hiddenAt: infe.from + 3,
       type: read(4),
       properties: own,
       extents: places.get(id) ?? [],
@@ -37,6 +42,22 @@ export function itemsOf(heif: Heif, meta: readonly Box[]): Map<number, Item> {
     });
   }
   return items;
+}
+
+/**
+ * The id of the item that is shown, and where it is told in so many bytes.
+ *
+ * @throws {PhotoError} CORRUPT or UNSUPPORTED_FORMAT.
+ */
+export function primaryOf(
+  heif: Heif,
+  meta: readonly Box[],
+): { id: number; from: number; size: number } | undefined {
+  const pitm = onlyOne(meta, "pitm");
+  if (!pitm) return undefined;
+  const { version, read } = versioned(heif, pitm);
+  const size = version === 0 ? 2 : 4;
+  return { id: read(size), from: pitm.from + 4, size };
 }
 
 /**

@@ -88,7 +88,9 @@ function checkChanges(avif: Heif, shown: readonly Shown[]): void {
   const changes = changesOf(avif, primary.item);
   const inOrder = /^(clap)?(irot)?(imir)?$/.test(changes.map((change) => change.slice(0, 4)).join(""));
   const alike = shown.every(({ item, as }) =>
-    as === "part" ? changesOf(avif, item).length === 0 : String(changesOf(avif, item)) === String(changes),
+    as === "primary" || as === "alpha"
+      ? String(changesOf(avif, item)) === String(changes)
+      : changesOf(avif, item).length === 0,
   );
   if (!inOrder || !alike)
     throw unsupported(

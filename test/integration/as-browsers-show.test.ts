@@ -196,6 +196,14 @@ const REFUSED: Case[] = [
     },
   ],
   [
+    "an avif of a tile that is damaged",
+    () =>
+      avif((one, other) => {
+        const damaged = { ...other, data: `${other.data.slice(0, -1)}\0` };
+        return heif([row, one, damaged], refers("dimg", 1, 2, 3));
+      }),
+  ],
+  [
     "an avif of QuickTime's colours",
     () => avif((one) => heif([told(one, box("colr", "nclc", u32(0x1000d, 0)))])),
   ],

@@ -248,6 +248,10 @@ test.each([
   ["no preview or alpha of another", heif([av1(PICTURE, ALPHA), av1(PICTURE)], refers("auxl", 1, 2))],
   ["no preview or alpha of another", heif([av1(PICTURE, DEPTH), av1(PICTURE)], refers("auxl", 1, 2))],
   [
+    "no preview or alpha of another",
+    heif([grid(1, 1, 64, 64), av1(PICTURE)], refers("dimg", 1, 2), refers("thmb", 2, 1)),
+  ],
+  [
     "tiles that all have alpha or none",
     heif(
       [grid(1, 2, 64, 64), av1(PICTURE), av1(LONG_FRAME), av1(PICTURE, ALPHA)],
