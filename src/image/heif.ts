@@ -59,8 +59,8 @@ export function shownIn(heif: Heif, meta: readonly Box[], format: HeifFormat): S
   show(primary, "primary", [picture, GRID]);
   for (const alpha of beside) show(alpha, "alpha", [picture, GRID]);
   const tilesOf = (id: number): number[] => (items.get(id)?.type === GRID ? (parts.get(id) ?? []) : []);
-  const profiles = new Set(tilesOf(primary).map((id) => profileOf(heif, items.get(id))));
-  if (profiles.size > 1 && profileOf(heif, items.get(primary)) === undefined)
+  const [profile, ...others] = tilesOf(primary).map((id) => profileOf(heif, items.get(id)));
+  if (others.some((other) => !isSame(other, profile)) && !profileOf(heif, items.get(primary)))
     throw unsupported("tiles of one colour profile, as readers differ in which of several counts");
   const tiles = [primary, ...beside].flatMap(tilesOf);
   if ([primary, ...tiles].some((id) => attached.has(id)))
@@ -133,11 +133,16 @@ export function cropsInside({ file }: Heif, { properties }: Item): boolean {
   return claps.length > 0 && new Set(wholes.map(({ width, height }) => `${width}x${height}`)).size > 1;
 }
 
-/** Where its colour profile is, if it has one. */
-function profileOf({ file }: Heif, item: Item | undefined): number | undefined {
-  return item?.properties.find(
+/** Its colour profile, if it has one. */
+function profileOf({ file }: Heif, item: Item | undefined): Buffer | undefined {
+  const box = item?.properties.find(
     ({ type, from }) => type === "colr" && PROFILES.has(file.toString("latin1", from, from + 4)),
-  )?.from;
+  );
+  return box && file.subarray(box.from, box.to);
+}
+
+function isSame(one: Buffer | undefined, other: Buffer | undefined): boolean {
+  return one && other ? one.equals(other) : one === other;
 }
 
 interface Size {
