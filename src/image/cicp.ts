@@ -12,7 +12,7 @@ export interface Cicp {
  *
  * @throws {PhotoError} UNSUPPORTED_FORMAT.
  */
-export function checkCicp(format: Format, { primaries, transfer }: Cicp): void {
+export function checkCicp(format: Format | "colour profile", { primaries, transfer }: Cicp): void {
   if (FAR_TRANSFERS.has(transfer))
     throw unsupported(
       `a ${format} of the brightness of sRGB, got transfer ${transfer}, which browsers would show as another picture: save it as sRGB`,

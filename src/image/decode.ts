@@ -6,7 +6,8 @@ import { isMadeForBrightScreens } from "./gain-map.ts";
 import { asBrowsersRead } from "./gif.ts";
 import { pixelsOfHeif } from "./heif-pixels.ts";
 import { scansOf, tellsBrightness } from "./jpeg-scans.ts";
-import { hasAmbiguousOrientation } from "./orientation.ts";
+import { checkSegments } from "./jpeg-segments.ts";
+import { hasAmbiguousOrientation, isStretched } from "./orientation.ts";
 import { exceedsPalette } from "./palette.ts";
 import { tellsProfile } from "./png.ts";
 import { isOfColours, profileChangesColours } from "./profile.ts";
@@ -122,6 +123,11 @@ async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: number)
   if (format === "jpeg" && isMadeForBrightScreens(bytes))
     throw unsupported(
       "a jpeg whose picture is the one for ordinary screens, got one with a gain map that makes another of it, which browsers show: save it without",
+    );
+  if (format === "jpeg") checkSegments(bytes);
+  if (format === "jpeg" && header.exif && isStretched(header.exif))
+    throw unsupported(
+      "a jpeg as dense across as down, got one that browsers may stretch: take XResolution and YResolution out of its EXIF",
     );
   // half a megabyte of 2,647 scans took 29 s: a scan that says nothing new is a few bytes
   const scans = format === "jpeg" && isProgressive ? scansOf(bytes) : 1;

@@ -1,4 +1,5 @@
 import { unsupported } from "./boxes.ts";
+import { checkCicp } from "./cicp.ts";
 
 /**
  * Refuses a colour profile of which browsers could make another picture than the decoder here. That one computes in whole numbers which
@@ -16,6 +17,10 @@ export function checkProfile(icc: Buffer): { tabled: boolean } {
     throw refused("of class mntr, scnr, prtr or spac, as browsers apply others too");
   if (tags.has("D2B0")) throw refused("without a D2B0, which browsers do not know");
   if (tags.has("A2B1") && !tags.has("A2B0")) throw refused("of an A2B0 where it has an A2B1");
+  const cicp = tags.get("cicp");
+  // browsers go by it instead of all else, the decoder does not know of it
+  if (cicp !== undefined && cicp + 12 <= icc.length)
+    checkCicp("colour profile", { primaries: icc[cicp + 8]!, transfer: icc[cicp + 9]! });
   checkMatrix(icc, tags);
   for (const name of ["rTRC", "gTRC", "bTRC", "kTRC"]) {
     const at = tags.get(name);

@@ -19,6 +19,7 @@ import {
   u32,
   withBoxes,
 } from "../heif.ts";
+import { iccSegment, jpegSegment, withSegments } from "../jpeg.ts";
 import { damaged, pngChunk, pngChunkOf, pngOf } from "../png.ts";
 import { riff, webp } from "../webp.ts";
 
@@ -55,6 +56,63 @@ const oddly = (icc: Buffer): Buffer => {
   odd.writeUInt32BE(odd.length);
   return odd;
 };
+
+const jpeg = (): Promise<Buffer> => opaque.clone().jpeg({ quality: 95 }).toBuffer();
+const EXIF = "Exif\0\0";
+/** Entries of a tag, a type and a number, or a fraction of it, and those of where it goes on. */
+type Entries = [tag: number, type: 3 | 4 | 5, value: number][];
+const directory = (start: number, entries: Entries): Buffer => {
+  const behind = start + 6 + 12 * entries.length;
+  const fractions: number[] = [];
+  const told = entries.map(([tag, type, value]) => {
+    const entry = Buffer.alloc(12);
+    for (const [at, number] of [tag, type].entries()) entry.writeUInt16LE(number, 2 * at);
+    entry.writeUInt32LE(1, 4);
+    entry.writeUInt32LE(type === 5 ? behind + 4 * fractions.length : value, 8);
+    if (type === 5) fractions.push(value, 1);
+    return entry;
+  });
+  return Buffer.concat([
+    Buffer.from([entries.length, 0]),
+    ...told,
+    Buffer.alloc(4),
+    Buffer.from(Uint32Array.from(fractions).buffer),
+  ]);
+};
+const exif = (entries: Entries, name = EXIF): Buffer =>
+  jpegSegment(0xe1, Buffer.concat([Buffer.from(`${name}II*\0\x08\0\0\0`), directory(8, entries)]));
+const TURNED: Entries = [[0x112, 3, 6]];
+/** A size, and densities by which it follows from that of the picture. */
+const dense = (across: number, down: number): Entries => [
+  [0x11a, 5, across],
+  [0x11b, 5, down],
+  [0x128, 3, 2],
+  [0xa002, 4, Math.round((side * 72) / across)],
+  [0xa003, 4, Math.round((side * 72) / down)],
+];
+/** That exchanges colours, or says by numbers which it is of. */
+const exchanged = async (): Promise<Buffer> => {
+  const icc = await profile();
+  for (let at = 132; at < 132 + 12 * icc.readUInt32BE(128); at += 12) {
+    const name = icc.toString("latin1", at, at + 4);
+    icc.write({ rXYZ: "gXYZ", gXYZ: "bXYZ", bXYZ: "rXYZ" }[name] ?? name, at, "latin1");
+  }
+  return icc;
+};
+const numberedProfile = async (primaries: number, transfer: number): Promise<Buffer> => {
+  const icc = await profile();
+  const described = icc.indexOf("cprt");
+  icc.write("cicp", described);
+  Buffer.from(
+    [..."cicp\0\0\0\0"].map((letter) => letter.charCodeAt(0)).concat(primaries, transfer, 0, 1),
+  ).copy(icc, icc.readUInt32BE(described + 4));
+  return icc;
+};
+/** In 255 parts, of which nearly all are of two bytes. */
+const shredded = (icc: Buffer): Buffer[] =>
+  Array.from({ length: 255 }, (_, n) =>
+    iccSegment(icc.subarray(2 * n, n === 254 ? icc.length : 2 * n + 2), n + 1, 255),
+  );
 
 const picture = (alpha: (x: number) => number): Sharp => {
   const at = board(RED, GREEN);
@@ -104,6 +162,19 @@ const row = grid(1, 2, 2 * side, side);
 const DEPTH = auxiliary("urn:mpeg:mpegB:cicp:systems:auxiliary:depth");
 
 const JUDGED: Case[] = [
+  ["a jpeg", jpeg],
+  ["a jpeg that EXIF turns", async () => withSegments(await jpeg(), exif(TURNED))],
+  ["a jpeg with two EXIFs", async () => withSegments(await jpeg(), exif(TURNED), exif([[0x112, 3, 1]]))],
+  ["a jpeg of half the size", async () => withSegments(await jpeg(), exif(dense(144, 144)))],
+  ["a jpeg of a profile", async () => withSegments(await jpeg(), iccSegment(await exchanged()))],
+  [
+    "a jpeg of a profile told twice",
+    async () => withSegments(await jpeg(), ...Array<Buffer>(2).fill(iccSegment(await exchanged()))),
+  ],
+  [
+    "a jpeg of a profile of sRGB by numbers",
+    async () => withSegments(await jpeg(), iccSegment(await numberedProfile(1, 13))),
+  ],
   ["a png of one colour that is clear", () => coloured(tRNS(0, 200, 0, 110, 0, 90))],
   ["a png of one grey that is clear", () => grey(tRNS(0, 30))],
   ["a png of alpha", () => half.clone().png().toBuffer()],
@@ -141,6 +212,31 @@ const JUDGED: Case[] = [
 ];
 
 const REFUSED: Case[] = [
+  [
+    "a jpeg with an EXIF behind one without anything",
+    async () => withSegments(await jpeg(), jpegSegment(0xe1, EXIF), exif(TURNED)),
+  ],
+  [
+    "a jpeg with an EXIF behind one of another name",
+    async () => withSegments(await jpeg(), exif([], "ExifXX"), exif(TURNED)),
+  ],
+  ["a jpeg that is stretched", async () => withSegments(await jpeg(), exif(dense(72, 9)))],
+  [
+    "a jpeg of two profiles",
+    async () => withSegments(await jpeg(), iccSegment(await exchanged()), iccSegment(await profile())),
+  ],
+  [
+    "a jpeg of a profile in very many parts",
+    async () => withSegments(await jpeg(), ...shredded(await exchanged())),
+  ],
+  [
+    "a jpeg of a profile that is linear by numbers",
+    async () => withSegments(await jpeg(), iccSegment(await numberedProfile(1, 8))),
+  ],
+  [
+    "a jpeg of a profile of XYZ by numbers",
+    async () => withSegments(await jpeg(), iccSegment(await numberedProfile(10, 13))),
+  ],
   ["a png of exchanged primaries", () => coloured(gAMA, SWAPPED)],
   ["a png of primaries of XYZ", () => coloured(cICP(10))],
   ["a png of a profile behind its palette", async () => coloured(palette, iCCP(await profile()))],

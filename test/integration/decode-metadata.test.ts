@@ -3,22 +3,16 @@ import { describe, expect } from "vitest";
 import { difference, framesOf, menu, pixelsOf, plain } from "../decoded.ts";
 import { test } from "../fixtures.ts";
 import { box, heicOf, heif, itemOf } from "../heif.ts";
+import { jpegSegment, withSegments } from "../jpeg.ts";
 
 describe("decode", () => {
   test("refuses a JPEG that browsers make another picture of by its gain map, and no other that has one", async () => {
-    const segment = (marker: number, body: string): Buffer => {
-      const head = Buffer.from([0xff, marker, 0, 0]);
-      head.writeUInt16BE(body.length + 2, 2);
-      return Buffer.concat([head, Buffer.from(body, "latin1")]);
-    };
-    const withSegment = (jpeg: Buffer, added: Buffer): Buffer =>
-      Buffer.concat([jpeg.subarray(0, 2), added, jpeg.subarray(2)]);
     const said = (hdr: string): Buffer =>
       Buffer.concat([
-        withSegment(menu, segment(0xe2, "MPF\0MM\0*")),
-        withSegment(
+        withSegments(menu, jpegSegment(0xe2, "MPF\0MM\0*")),
+        withSegments(
           menu,
-          segment(0xe1, `http://ns.adobe.com/xap/1.0/\0<x hdrgm:BaseRenditionIsHDR="${hdr}"/>`),
+          jpegSegment(0xe1, `http://ns.adobe.com/xap/1.0/\0<x hdrgm:BaseRenditionIsHDR="${hdr}"/>`),
         ),
       ]);
     await expect(framesOf(said("False"))).resolves.toHaveLength(1);
