@@ -22,11 +22,16 @@ export interface Chunk {
 export function checkPng(bytes: Uint8Array, whole: boolean): void {
   const { depth, colour } = pixelsOf(bytes);
   let colours = 0;
+  let profiles = 0;
   for (const { type, data } of chunksOf(bytes, whole)) {
     if (type === "IDAT") return;
     if (type === "acTL") throw animated("png");
     if (type === "PLTE") colours = Math.min(Math.floor(data.length / 3), 2 ** depth);
     if (type === "tRNS") checkTransparency(data, depth, colour, colours);
+    if (type === "iCCP" && ++profiles > 1)
+      throw unsupported(
+        "a png of one colour profile, got several, of which browsers may apply another: save it with one",
+      );
     if (type === "iCCP" && depth === 16 && GREYS.has(colour))
       throw unsupported(
         "a grey png of 16 bits without a colour profile, which would not be applied: save it in 8 bits, or without the profile",

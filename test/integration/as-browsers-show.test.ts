@@ -241,6 +241,7 @@ const REFUSED: Case[] = [
   ["a png of primaries of XYZ", () => coloured(cICP(10))],
   ["a png of a profile behind its palette", async () => coloured(palette, iCCP(await profile()))],
   ["a png of a profile of an odd length", async () => coloured(iCCP(oddly(await profile())))],
+  ["a png of two profiles", async () => coloured(iCCP(await profile()), iCCP(await profile()))],
   ["a png of transparency with a wrong checksum", () => coloured(damaged(tRNS(0, 200, 0, 110, 0, 90)))],
   ["a png of more transparency than colours", () => numbered(8, 1, tRNS(0, 255, 255))],
   ["a png of too much transparency for a grey", () => grey(tRNS(0, 30, 0, 0))],

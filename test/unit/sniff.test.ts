@@ -116,6 +116,7 @@ test.each([
   ["CORRUPT", "not what its checksum says", png(8, 3, palette, wrong(chunk("tRNS", 0)))],
   ["CORRUPT", "not what its checksum says", png(8, 2, wrong(chunk("tEXt", 65)), chunk("IDAT"))],
   ["UNSUPPORTED_FORMAT", "at most 10000 chunks", png(8, 2, chunk("tEXt").repeat(10_001))],
+  ["UNSUPPORTED_FORMAT", "one colour profile", png(8, 2, chunk("iCCP").repeat(2))],
   ["UNSUPPORTED_FORMAT", "without a colour profile", png(16, 0, chunk("iCCP"), chunk("IDAT"))],
   ["UNSUPPORTED_FORMAT", "without a colour profile", png(16, 4, chunk("iCCP"), chunk("IDAT"))],
 ])("refuses as %s, saying %s", (code, message, head) => {
