@@ -10,8 +10,12 @@ import { unsupported } from "./boxes.ts";
  */
 export function asTransparent(bytes: Uint8Array): Buffer | undefined {
   const webp = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  const said = SAID_AT.get(webp.toString("latin1", FIRST, FIRST + 4));
-  if (said === undefined || webp[said]! & TRANSPARENT) return undefined;
+  const first = webp.toString("latin1", FIRST, FIRST + 4);
+  const said = SAID_AT.get(first);
+  if (said === undefined) return undefined;
+  const transparent = (webp[said]! & TRANSPARENT) !== 0;
+  // of a head it is believed; without one the decoder takes for opaque what has an alpha besides
+  if (transparent && first === "VP8X") return undefined;
   const lossless: number[] = [];
   let chunks = 0;
   for (let at = FIRST; at + 8 <= webp.length; ) {
@@ -19,15 +23,28 @@ export function asTransparent(bytes: Uint8Array): Buffer | undefined {
     if (++chunks > MOST_CHUNKS) throw unsupported(`a webp of at most ${MOST_CHUNKS} chunks`);
     const type = webp.readUInt32BE(at);
     const size = webp.readUInt32LE(at + 4);
-    if (type === ALPH || (type === VP8L && webp[at + HINT]! & TRANSPARENT)) throw notOpaque();
+    if (type === ALPH || (type === VP8L && !transparent && webp[at + HINT]! & TRANSPARENT)) throw notOpaque();
     if (type === VP8L) lossless.push(at + HINT);
     // the chunks of a frame stand behind its head
     at += 8 + (type === ANMF ? FRAME_HEAD : size + (size % 2));
   }
-  if (lossless.length === 0) return undefined;
+  if (transparent || lossless.length === 0) return undefined;
   const copy = Buffer.from(webp);
   for (const at of [said, ...lossless]) copy[at]! |= TRANSPARENT;
   return copy;
+}
+
+/** Each lossless picture of such a copy as a WebP of its own. */
+export function* losslessIn(webp: Buffer): Generator<Buffer> {
+  for (let at = FIRST; at + 8 <= webp.length; ) {
+    const type = webp.readUInt32BE(at);
+    const size = webp.readUInt32LE(at + 4);
+    const chunk = webp.subarray(at, at + 8 + size + (size % 2));
+    const head = Buffer.from("RIFF\0\0\0\0WEBP");
+    head.writeUInt32LE(4 + chunk.length, 4);
+    if (type === VP8L) yield Buffer.concat([head, chunk]);
+    at += 8 + (type === ANMF ? FRAME_HEAD : size + (size % 2));
+  }
 }
 
 export function notOpaque(): PhotoError {

@@ -136,10 +136,10 @@ const hiding = async (type: "VP8X" | "VP8L", bytes: Bytes): Promise<Buffer> => {
   for (let at = copy.indexOf(type); at >= 0; at = copy.indexOf(type, at + 1)) copy[at + offset]! &= ~16;
   return copy;
 };
-/** Of one opaque frame at the lower right of what it says to be its size. */
-const uncovered = async (): Promise<Buffer> => {
-  const quarter = opaque.clone().resize(side / 2, side / 2);
-  const pixels = (await quarter.webp(lossless).toBuffer()).subarray(12);
+/** Of a frame that says it is opaque at the lower right of what it says to be its size. */
+const uncovered = async (photo: Sharp): Promise<Buffer> => {
+  const quarter = photo.clone().resize(side / 2, side / 2);
+  const pixels = await hiding("VP8L", (await quarter.webp(lossless).toBuffer()).subarray(12));
   const [from, inner, outer] = [side / 4, side / 2 - 1, side - 1];
   const placed = [from, 0, 0, from, 0, 0, inner, 0, 0, inner, 0, 0, 100, 0, 0, 0];
   return webp(
@@ -197,8 +197,8 @@ const JUDGED: Case[] = [
     () => hiding("VP8L", withHead(half).webp(lossless).toBuffer()),
   ],
   ["an animated webp", async () => (await animated(opaque, half)).webp({ quality: 100 }).toBuffer()],
+  ["an animated webp that does not cover all", () => uncovered(opaque)],
   ["an animated lossless webp", async () => (await animated(half, opaque)).webp(lossless).toBuffer()],
-  ["an animated webp that does not cover all", uncovered],
   ["an avif with a preview", () => avif((one, other) => heif([one, other], refers("thmb", 2, 1)))],
   ["an avif with alpha", () => avif((one, other) => heif([one, told(other, ALPHA)], refers("auxl", 2, 1)))],
   ["an avif of tiles", () => avif((one, other) => heif([row, one, other], refers("dimg", 1, 2, 3)))],
@@ -236,6 +236,11 @@ const REFUSED: Case[] = [
   [
     "a jpeg of a profile of XYZ by numbers",
     async () => withSegments(await jpeg(), iccSegment(await numberedProfile(10, 13))),
+  ],
+  ["an animated webp that does not cover all and hides that it is clear", () => uncovered(half)],
+  [
+    "a lossless webp with an alpha besides",
+    async () => webp((await veiled.clone().webp(lossless).toBuffer()).subarray(12), riff("ALPH", [0])),
   ],
   ["a png of exchanged primaries", () => coloured(gAMA, SWAPPED)],
   ["a png of primaries of XYZ", () => coloured(cICP(10))],

@@ -42,6 +42,7 @@ describe("a webp that says it is opaque", () => {
     ["lossless pixels", [head(false), lossless(true)]],
     ["an alpha", [head(false), riff("ICCP", [1, 2, 3]), alpha, lossy]],
     ["a frame", [head(false), frame(lossy), frame(alpha, lossy)]],
+    ["lossless pixels that have an alpha besides", [lossless(true), alpha]],
   ])("is refused where %s can be seen through", (_what, chunks) => {
     expect(() => asTransparent(webp(...chunks))).toThrow(
       expect.objectContaining({
