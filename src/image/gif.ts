@@ -135,7 +135,7 @@ function checkFrame({ place, colours, pixels }: Frame, number: number): void {
 function tells(lzw: Buffer, pixels: number): boolean {
   const clear = 1 << lzw[0]!;
   /** Of what each code stands for, in pixels. */
-  const lengths = new Uint16Array(4096).fill(1, 0, clear);
+  const lengths = LENGTHS.fill(1, 0, clear);
   let size = lzw[0]! + 1;
   let known = clear + 2;
   let before = 0;
@@ -199,3 +199,5 @@ const INTERLACED = Buffer.from([0xc7]);
 const NOTHING = Buffer.from([0, 2, 0]);
 const BLACK = Buffer.alloc(256 * 3);
 const END = Buffer.from([0x3b]);
+/** Shared, as one for each of 50,000 frames would hold the thread. */
+const LENGTHS = new Uint16Array(4096);
