@@ -4,6 +4,7 @@ import type { Config } from "../src/config.ts";
 import { codeOf } from "../src/errors.ts";
 import { createMetrics } from "../src/http/metrics.ts";
 import { serveHttp } from "../src/http/server.ts";
+import { decoderId } from "../src/image/decoder-id.ts";
 import { foldersOf } from "../src/image/folder.ts";
 import { createKeyTemplate } from "../src/image/key-template.ts";
 import type { Closable, Scope } from "../src/lifecycle.ts";
@@ -17,7 +18,7 @@ import { runEvery } from "../src/run-every.ts";
 import { reportFigures } from "../src/store/models.ts";
 import { databaseTime } from "../src/store/photos.ts";
 import { recordShadowScores } from "../src/store/shadow.ts";
-import { knownScores, recordOutcomes } from "../src/store/verdicts.ts";
+import { decodedSince, knownScores, recordOutcomes } from "../src/store/verdicts.ts";
 import { openAdoptReplacement } from "../src/wiring/adopt-replacement.ts";
 import { clockGauge } from "../src/wiring/clock.ts";
 import { evictionGauge } from "../src/wiring/eviction.ts";
@@ -77,12 +78,13 @@ export async function startWorker(
   const concurrency =
     config.concurrency || Math.max(24, 3 * maxBatch, Math.min(6 * availableParallelism(), 96));
   const once = config.duplicates === "once" && (await mayReuseScores(db, log, judge.model, judging.pinned));
+  const since = once ? await decodedSince(db, decoderId()) : undefined;
   const worker = createModerationWorker(
     {
       fetch: openPhotos(config, scope, concurrency * LANES.length),
       time: () => databaseTime(db),
       record: (outcomes) => recordOutcomes(db, outcomes),
-      ...(once && { knownScores: (by, digests) => knownScores(db, by, digests) }),
+      ...(since && { knownScores: (by, digests) => knownScores(db, by, since, digests) }),
       recordShadow: (scores) =>
         recordShadowScores(
           db,

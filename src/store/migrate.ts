@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { runner } from "node-pg-migrate";
@@ -51,6 +51,8 @@ export async function migrate(url: string, queueSchema: string, folder = migrati
         log: () => {},
       }),
     );
+    const grants = readFileSync(join(migrations(), "repeatable", "grant_roles.sql"), "utf8");
+    await client.query(grants);
     await untilUnlocked(client, () => client.query("select grant_roles($1)", [queueSchema]));
     await buildIndexes(client);
     return applied.map((migration) => migration.name);

@@ -105,14 +105,34 @@ function asItem(outcome: Outcome): object {
 }
 
 /**
+ * Says that this decoder runs; see decoderId.
+ *
+ * @returns since when one does, as Postgres writes it.
+ * @throws {UpstreamError} DATABASE_UNAVAILABLE.
+ */
+export async function decodedSince(db: Pool, decoder: string): Promise<string> {
+  await query(db, {
+    text: "insert into decoders (id) values ($1) on conflict do nothing",
+    values: [decoder],
+  });
+  const [row] = await query<{ since: string }>(db, {
+    text: "select since::text from decoders where id = $1",
+    values: [decoder],
+  });
+  return row!.since;
+}
+
+/**
  * The scores that a model gave to bytes, by their digests; those that it never judged, or gave scores that are no numbers, are missing.
  *
  * @param by `model:NAME`.
+ * @param since of `decodedSince`: what another decoder saw in the bytes before then counts for nothing.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE.
  */
 export async function knownScores(
   db: Pool,
   by: string,
+  since: string,
   digests: readonly string[],
 ): Promise<Map<string, KnownScores>> {
   const rows = await query<Judged>(db, {
@@ -122,9 +142,9 @@ export async function knownScores(
       from unnest($2::text[]) d (digest) cross join decode(d.digest, 'hex') b (bytes) cross join lateral (
         select photo_id, human, scores from verdicts
         where ${digestPrefix("digest")} = ${digestPrefix("b.bytes")} and digest = b.bytes
-          and decided_by = $1 and scores is not null and human is not null
+          and decided_by = $1 and decided_at >= $3 and scores is not null and human is not null
           and not jsonb_path_exists(scores, '$.* ? (@ == null)') limit 1) v`,
-    values: [by, digests],
+    values: [by, digests, since],
   });
   return new Map(
     rows.map(({ digest, photoId, human, scores }) => [

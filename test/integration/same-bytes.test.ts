@@ -147,6 +147,23 @@ describe("a copy of a photo", () => {
     expect(rows).toMatchObject([{ state: "shown", n: 60 }]);
   });
 
+  test("is judged anew where another decoder saw the original, and from then on once", async ({
+    start,
+    db,
+  }) => {
+    const before = await start();
+    await before.judge({ "a.jpg": dinner });
+    await before.stop();
+    // as a version with other sources would find it
+    await db.pool.query("update decoders set id = 'another'");
+    const { judge, ran } = await start();
+    await judge({ "b.jpg": dinner });
+    await judge({ "c.jpg": dinner });
+    expect(ran()).toBe(1);
+    const { rows } = await db.pool.query("select id from decoders order by since");
+    expect(rows).toEqual([{ id: "another" }, { id: expect.stringMatching(/^[\da-f]{64}$/) }]);
+  });
+
   test("of what cannot be judged fails by itself, and leaves nothing to be found", async ({ start, db }) => {
     const { judge } = await start();
     await judge({ "a.jpg": "not a photo" });
@@ -178,6 +195,7 @@ describe("a copy of a photo", () => {
 });
 
 describe("known scores", () => {
+  const EVER = "-infinity";
   const bytes = [digestOf(new Uint8Array([1])), digestOf(new Uint8Array([2]))] as const;
   const withDigest = (photoId: string, digest: string, by = "model:m-1") => {
     const outcome = judged(photoId, "shown", by);
@@ -190,14 +208,14 @@ describe("known scores", () => {
     const [a, b] = [await register(db, "a"), await register(db, "b")];
     await recordOutcomes(db.pool, [withDigest(a, bytes[0])]);
     await recordOutcomes(db.pool, [withDigest(b, bytes[1], "model:m-2")]);
-    const found = await knownScores(db.pool, "model:m-1", bytes);
+    const found = await knownScores(db.pool, "model:m-1", EVER, bytes);
     const scores = {
       categories: { food: Math.fround(0.1), menu: Math.fround(0.9) },
       human: Math.fround(0.7),
     };
     expect([...found]).toEqual([[bytes[0], { photoId: a, scores }]]);
-    expect([...(await knownScores(db.pool, "model:m-2", bytes)).keys()]).toEqual([bytes[1]]);
-    expect(await knownScores(db.pool, "model:m-1", [])).toEqual(new Map());
+    expect([...(await knownScores(db.pool, "model:m-2", EVER, bytes)).keys()]).toEqual([bytes[1]]);
+    expect(await knownScores(db.pool, "model:m-1", EVER, [])).toEqual(new Map());
   });
 
   test("are not those that were no numbers, so that the bytes are judged again", async ({ db }) => {
@@ -208,10 +226,10 @@ describe("known scores", () => {
       const outcome = withDigest(await register(db, key), bytes[0]);
       const unsure = { ...outcome, result: { ...outcome.result, scores } } as typeof outcome;
       expect([...(await recordOutcomes(db.pool, [unsure])).values()]).toEqual([{ changed: true }]);
-      expect(await knownScores(db.pool, "model:m-1", bytes)).toEqual(new Map());
+      expect(await knownScores(db.pool, "model:m-1", EVER, bytes)).toEqual(new Map());
     }
     await recordOutcomes(db.pool, [withDigest(await register(db, "c"), bytes[0])]);
-    expect((await knownScores(db.pool, "model:m-1", bytes)).size).toBe(1);
+    expect((await knownScores(db.pool, "model:m-1", EVER, bytes)).size).toBe(1);
   });
 
   test("stay although the photo failed or was reviewed since, and go when it is erased", async ({ db }) => {
@@ -219,8 +237,8 @@ describe("known scores", () => {
     await recordOutcomes(db.pool, [withDigest(a, bytes[0])]);
     await fail(db, a);
     await db.pool.query("select record_review($1, 'ann', 'hidden')", [a]);
-    expect((await knownScores(db.pool, "model:m-1", bytes)).size).toBe(1);
+    expect((await knownScores(db.pool, "model:m-1", EVER, bytes)).size).toBe(1);
     await db.pool.query("delete from photos where id = $1", [a]);
-    expect((await knownScores(db.pool, "model:m-1", bytes)).size).toBe(0);
+    expect((await knownScores(db.pool, "model:m-1", EVER, bytes)).size).toBe(0);
   });
 });
