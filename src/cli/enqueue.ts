@@ -10,6 +10,7 @@ import { linesOf } from "../lines.ts";
 import { LANES, type Lane, type PhotoMetadata, type PhotoRef } from "../photo.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { databaseTime, photosToReplay } from "../store/photos.ts";
+import { sayAway } from "./away.ts";
 import { bucketUrl, isPrefix } from "./bucket-url.ts";
 import {
   connectedConfig,
@@ -71,7 +72,7 @@ folder that is an argument is not there, or there is no photo in any.
     }
     const config = connectedConfig(terminal);
     const scope = new Scope();
-    const intake = openIntake(config, scope, () => {});
+    const intake = openIntake(config, scope, () => {}, sayAway(terminal));
     const s3 = connectS3(config, 8, 1, ANSWER_MS);
     scope.onClose("S3", () => s3.destroy());
     const counts = { queued: 0, decided: 0, unclear: 0 };

@@ -7,6 +7,7 @@ import { openQueueServer, type QueueServer } from "../queue/server.ts";
 import { markQueued, recordEvents } from "../store/events.ts";
 import { currentKeys, registerPhotos } from "../store/photos.ts";
 import { connect, type Pool } from "../store/pool.ts";
+import type { Told } from "./away.ts";
 
 export interface Intake {
   db: Pool;
@@ -19,11 +20,17 @@ export interface Intake {
 }
 
 /** Opens what photos are taken in with; `scope` closes it. */
-export function openIntake(config: Config, scope: Scope, onError: (error: Error) => void): Intake {
+export function openIntake(
+  config: Config,
+  scope: Scope,
+  onError: (error: Error) => void,
+  queue: Partial<Told> = {},
+): Intake {
+  const away = queue.onError ?? onError;
   const db = connect(config.databaseUrl, onError, 2);
   scope.onClose("intake's Postgres", () => db.end());
-  const server = scope.hold("intake's queue server", openQueueServer(config, onError));
-  const queues = scope.hold("intake's queues", openQueues(server, onError));
+  const server = scope.hold("intake's queue server", openQueueServer(config, away, queue.onBack));
+  const queues = scope.hold("intake's queues", openQueues(server, away));
   const deps = {
     register: (photos: Parameters<typeof registerPhotos>[1], lane: Lane, looked?: string) =>
       registerPhotos(db, photos, lane, looked),

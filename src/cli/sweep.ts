@@ -3,6 +3,7 @@ import { asError, ModerationError } from "../errors.ts";
 import { connectS3 } from "../image/s3.ts";
 import { exitOnSignal, Scope } from "../lifecycle.ts";
 import { requireSchema } from "../store/migrate.ts";
+import { sayAway } from "./away.ts";
 import {
   connectedConfig,
   defineCommand,
@@ -65,7 +66,7 @@ Exit codes: 1 stopped before removals that nobody allowed, or another sweep of t
     const scope = new Scope();
     const stop = new AbortController();
     exitOnSignal(process, scope, config.graceMs, (error) => terminal.say(`${asError(error).message}\n`));
-    const intake = openIntake(config, scope, () => {});
+    const intake = openIntake(config, scope, () => {}, sayAway(terminal));
     const s3 = connectS3(config, 16, ATTEMPTS);
     scope.onClose("S3", () => s3.destroy());
     const work = async (): Promise<number> => {

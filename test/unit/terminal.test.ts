@@ -1,5 +1,7 @@
 import { PassThrough } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { sayAway } from "../../src/cli/away.ts";
 import { columnsOf, cut } from "../../src/cli/columns.ts";
 import { printResult, table } from "../../src/cli/output.ts";
 import { photoTable } from "../../src/cli/progress.ts";
@@ -109,4 +111,25 @@ test("a result is one line of JSON, or what a person reads", () => {
     for (const lines of ["done", ["two", "lines"], []])
       printResult({ ...terminal, stdin: [] as never }, json, { id: "1" }, lines);
   expect(printed).toEqual(['{"id":"1"}', '{"id":"1"}', '{"id":"1"}', "done", "two", "lines"]);
+});
+
+test("a queue that is away is told of once it has been for a while, and when it is back", async () => {
+  const said: string[] = [];
+  const { onError, onBack } = sayAway({ say: (text) => said.push(text) }, 20);
+  const refused = (): void => onError(new Error("connect ECONNREFUSED"));
+  refused();
+  onBack();
+  await sleep(40);
+  expect(said).toEqual([]);
+  for (const again of [0, 1]) {
+    refused();
+    refused();
+    await sleep(40);
+    refused();
+    onBack();
+    expect(said.slice(2 * again)).toEqual([
+      "waits for the queue, which does not answer: connect ECONNREFUSED\n",
+      "the queue answers again\n",
+    ]);
+  }
 });
