@@ -30,7 +30,7 @@ export interface Ended {
 export async function ended(
   args: readonly string[],
   env: Record<string, string> = {},
-  stdin = "",
+  stdin: string | Buffer = "",
 ): Promise<Ended> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
   const [out, err] = [text(stdout), text(stderr)];

@@ -103,7 +103,7 @@ folder that is an argument is not there, or there is no photo in any.
         }
       } else {
         let looked = await databaseTime(intake.db);
-        for await (const page of pages(sources(positionals, terminal), s3, leftOut)) {
+        for await (const page of pages(sources(positionals, terminal, leftOut), s3, leftOut)) {
           const how = { known, again: values.again, looked };
           const { ids, queued, unclear } = await intake.take(page, lane ?? "live", how);
           looked = await databaseTime(intake.db);
@@ -163,12 +163,20 @@ function replayOf(
   return { state, ...(code !== undefined && { code }), olderThanS: failed ? 0 : 600 };
 }
 
-async function* sources(positionals: readonly string[], { stdin }: Terminal): AsyncGenerator<string> {
+async function* sources(
+  positionals: readonly string[],
+  { stdin }: Terminal,
+  leftOut: (what: string) => void,
+): AsyncGenerator<string> {
   for (const what of positionals) {
-    if (what !== "-") yield what;
-    else
-      for await (const [, line] of linesOf(Readable.from(stdin, { objectMode: false }), "-"))
-        yield line.trim();
+    if (what !== "-") {
+      yield what;
+      continue;
+    }
+    for await (const [, line, isText] of linesOf(Readable.from(stdin, { objectMode: false }), "-")) {
+      if (isText) yield line.trim();
+      else leftOut(`${line.trim()}: it is not UTF-8`);
+    }
   }
 }
 

@@ -22,10 +22,15 @@ describe("enqueue", () => {
       const command = await ended(
         ["enqueue", "--json", "--listing", "42", "--uploader", "user", "--lane", "backfill", "-"],
         env,
-        `${folder}/a.jpg\n\n${folder}/missing.jpg\n${folder}/b.jpg\n`,
+        Buffer.concat([
+          Buffer.from(`${folder}/a.jpg\n\n${folder}/missing.jpg\n${folder}/d`),
+          Buffer.from([0xee, 0x6e]), // "în" in Latin 1
+          Buffer.from(`er.jpg\n${folder}/b.jpg\n`),
+        ]),
       );
       expect(command.code).toBe(1);
       expect(command.err).toContain(`left out  ${folder}/missing.jpg: there is no such file or folder\n`);
+      expect(command.err).toContain(`left out  ${folder}/d\ufffdner.jpg: it is not UTF-8\n`);
       expect(JSON.parse(command.out)).toEqual({ queued: 2, decided: 0, unclear: 0 });
       expect(command.err).toContain(`${folder} is not in MAITRED_FOLDERS here`);
     }
