@@ -59,7 +59,7 @@ export async function shrunk(
     const photo =
       format === "heic"
         ? sharp(await heic(opened.bytes, size, false), { raw: { ...size, channels: 3 } })
-        : open(opened.bytes, first, failOn);
+        : open(opened, first, failOn);
     return { photo: scaled(photo, size), ...size };
   }
   const cellOf = (views: number): Size =>

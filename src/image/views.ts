@@ -44,7 +44,7 @@ export async function readViews(
   for (const reading of decodeVariants(header, maxPixels)) {
     const whole = spread(size, reading);
     const read = (from: Uint8Array): Promise<Uint8Array> =>
-      pixelsOf(open(from, reading, failOn), whole, header.hasAlpha);
+      pixelsOf(open({ ...photo, bytes: from }, reading, failOn), whole, header.hasAlpha);
     const pixels = format === "heic" ? await heic(bytes, whole, header.hasAlpha) : await read(bytes);
     if (given && difference(pixels, await read(given)) >= NOTICED) throw notOpaque();
     for (const laid of header.hasAlpha ? laidOn(pixels) : [pixels])
@@ -55,11 +55,13 @@ export async function readViews(
 
 /** A reading before it is read. */
 export function open(
-  bytes: Uint8Array,
+  { bytes, header }: Pick<Opened, "bytes" | "header">,
   { page, upright, profiled }: Pick<DecodeVariant, "page" | "upright" | "profiled">,
   failOn: SharpOptions["failOn"],
 ): Sharp {
   const photo = sharp(bytes, { ...optionsOf(failOn), ignoreIcc: !profiled, ...(page > 0 && { page }) });
+  // from a profile sharp goes to Display P3 where there are more than 8 bits, and leaves it at that
+  if (profiled && header.icc && header.space === "rgb16") photo.withIccProfile("srgb", { attach: false });
   return upright ? photo.autoOrient() : photo;
 }
 

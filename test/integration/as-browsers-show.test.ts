@@ -35,6 +35,11 @@ const board =
   (x: number, y: number): number[] =>
     ((x >> 3) + (y >> 3)) % 2 ? one : other;
 const coloured = (...chunks: Buffer[]): Buffer => pngOf(8, 2, side, board(RED, GREEN), ...chunks);
+/** Of colours that other screens make others. */
+const vivid = (depth: number, ...chunks: Buffer[]): Buffer => {
+  const most = 2 ** depth - 1;
+  return pngOf(depth, 2, side, board([most, 0, 0], [0, most, 0]), ...chunks);
+};
 const grey = (...chunks: Buffer[]): Buffer => pngOf(8, 0, side, board([30], [200]), ...chunks);
 const palette = pngChunk("PLTE", [...RED, ...GREEN]);
 /** Pixels of the first of two colours, and of another. */
@@ -184,6 +189,7 @@ const JUDGED: Case[] = [
   ["a png of a palette whose first colour is clear", () => numbered(4, 1, tRNS(0))],
   ["a png of a palette whose colours are half clear", () => numbered(8, 1, tRNS(128, 128))],
   ["a png of a profile", async () => coloured(iCCP(await profile()))],
+  ["a png of 16 bits and a profile", async () => vivid(16, iCCP(await profile()))],
   ["a png of a screen's primaries", () => coloured(gAMA, P3)],
   ["a png of a screen's primaries by number", () => coloured(cICP(12))],
   ["a webp", () => opaque.clone().webp({ quality: 100 }).toBuffer()],
@@ -199,6 +205,10 @@ const JUDGED: Case[] = [
   ["an animated webp", async () => (await animated(opaque, half)).webp({ quality: 100 }).toBuffer()],
   ["an animated webp that does not cover all", () => uncovered(opaque)],
   ["an animated lossless webp", async () => (await animated(half, opaque)).webp(lossless).toBuffer()],
+  [
+    "an avif of 10 bits and a profile",
+    () => sharp(vivid(8)).withIccProfile("srgb").avif({ quality: 90, bitdepth: 10 }).toBuffer(),
+  ],
   ["an avif with a preview", () => avif((one, other) => heif([one, other], refers("thmb", 2, 1)))],
   ["an avif with alpha", () => avif((one, other) => heif([one, told(other, ALPHA)], refers("auxl", 2, 1)))],
   ["an avif of tiles", () => avif((one, other) => heif([row, one, other], refers("dimg", 1, 2, 3)))],
