@@ -75,7 +75,7 @@ export function restrictSharp(): void {
 export async function openPhoto(given: Uint8Array, maxPixels: number): Promise<Opened> {
   const format = sniff(given);
   const transparent = format === "webp" ? asTransparent(given) : undefined;
-  const bytes = transparent ?? (format === "gif" ? asBrowsersRead(given) : given);
+  const bytes = transparent ?? (format === "gif" ? await asBrowsersRead(given) : given);
   const header = await checkHeader(bytes, format, maxPixels);
   if (format === "avif") await checkTiles(bytes).catch(asCorrupt);
   if (transparent && (await hidesClear(given, transparent, maxPixels).catch(asCorrupt))) throw notOpaque();

@@ -1,5 +1,6 @@
 import { PhotoError } from "../errors.ts";
 import { unsupported } from "./boxes.ts";
+import { createPause } from "./pauses.ts";
 
 /** Of a GIF that is written anew the decoder counts each frame twice: one that draws nothing, and then its own. */
 export const PAGES_A_FRAME = 2;
@@ -13,6 +14,8 @@ interface Frame {
   /** LZW: the size of its codes, and blocks up to the one that is empty. */
   pixels: Buffer;
 }
+
+type Pause = ReturnType<typeof createPause>;
 
 interface Control {
   /** What becomes of a frame before the next is drawn. */
@@ -34,12 +37,19 @@ interface Control {
  * @throws {PhotoError} UNSUPPORTED_FORMAT of what is read in several ways and no encoder writes; TOO_MANY_PIXELS of more than
  * 50,000 frames; or CORRUPT without a frame, or where one lacks pixels.
  */
-export function asBrowsersRead(gif: Uint8Array): Buffer {
+export async function asBrowsersRead(gif: Uint8Array): Promise<Buffer> {
   const file = Buffer.from(gif.buffer, gif.byteOffset, gif.length);
-  const frames = framesIn(file);
+  const pause = createPause();
+  const frames = await framesIn(file, pause);
   if (frames.length === 0) throw new PhotoError("CORRUPT", "no frame in it");
   const screen = screenOf(file, frames);
-  const parts = [Buffer.from("GIF89a"), screen, Buffer.alloc(3)];
+  const size = frames.reduce((sum, { pixels }) => sum + MADE_FRAME + pixels.length, MADE_REST);
+  const made = Buffer.allocUnsafe(size);
+  let at = 0;
+  const write = (...parts: Buffer[]): void => {
+    for (const part of parts) at += part.copy(made, at);
+  };
+  write(Buffer.from("GIF89a"), screen, Buffer.alloc(3));
   let before: Pick<Frame, "place" | "control"> = {
     place: Buffer.concat([Buffer.alloc(4), screen]),
     control: STAYS,
@@ -47,21 +57,26 @@ export function asBrowsersRead(gif: Uint8Array): Buffer {
   for (const { place, interlaced, control, colours, pixels } of frames) {
     const clears = before.control.disposal === "clears";
     const restores = control.disposal === "restores";
-    parts.push(controlOf(clears ? 2 : 0, { ...STAYS, clear: 0 }), IMAGE, before.place, NOTHING);
-    parts.push(controlOf(restores ? 3 : 0, control), IMAGE, place, interlaced ? INTERLACED : IN_ORDER);
-    parts.push(colours, BLACK.subarray(colours.length), pixels);
+    write(controlOf(clears ? 2 : 0, { ...STAYS, clear: 0 }), IMAGE, before.place, NOTHING);
+    write(controlOf(restores ? 3 : 0, control), IMAGE, place, interlaced ? INTERLACED : IN_ORDER);
+    write(colours, BLACK.subarray(colours.length), pixels);
     before = { place, control };
+    await pause();
   }
-  return Buffer.concat([...parts, END]);
+  write(END);
+  return made;
 }
 
 /** Up to the end, or to what is no block, where browsers end too. */
-function framesIn(file: Buffer): Frame[] {
+async function framesIn(file: Buffer, pause: Pause): Promise<Frame[]> {
   const frames: Frame[] = [];
+  /** One for all frames: to make 50,000 of them takes longer than all else. */
+  const lengths = new Uint16Array(4096);
   const shared = coloursAt(file, 10, 13);
   let control = STAYS;
   let blocks = 0;
   for (let at = 13 + shared.length; ; ) {
+    await pause();
     if (frames.length > MOST_FRAMES || ++blocks > 4 * MOST_FRAMES)
       throw new PhotoError(
         "TOO_MANY_PIXELS",
@@ -77,14 +92,17 @@ function framesIn(file: Buffer): Frame[] {
       const from = at + 10 + own.length;
       const end = endOf(file, from + 1);
       if (end > file.length) throw new PhotoError("CORRUPT", `frame ${frames.length + 1} of it is cut off`);
-      frames.push({
+      const frame = {
         place: file.subarray(at + 1, at + 9),
         interlaced: (file[at + 9]! & 0x40) !== 0,
         control,
         colours: own.length > 0 ? own : shared,
         pixels: file.subarray(from, end),
-      });
-      checkFrame(frames.at(-1)!, frames.length);
+      };
+      const pixels = checkedPixels(frame);
+      frames.push(frame);
+      if (!(await tells(frame.pixels, pixels, lengths, pause)))
+        throw new PhotoError("CORRUPT", `frame ${frames.length} of it lacks pixels`);
       control = STAYS;
       at = end;
     } else return frames;
@@ -116,7 +134,8 @@ function controlAt(file: Buffer, at: number, end: number): Control {
   };
 }
 
-function checkFrame({ place, colours, pixels }: Frame, number: number): void {
+/** How many it has. */
+function checkedPixels({ place, colours, pixels }: Frame): number {
   const [width, height] = [place.readUInt16LE(4), place.readUInt16LE(6)];
   if (colours.length === 0)
     throw unsupported("a gif of frames that have colours, got one without a table of them");
@@ -125,22 +144,25 @@ function checkFrame({ place, colours, pixels }: Frame, number: number): void {
       "a gif of frames that have pixels, got one without, which browsers show in several ways",
     );
   if (pixels[0]! < 2 || pixels[0]! > 8) throw unsupported(`a gif of pixels of 2 to 8 bits, got ${pixels[0]}`);
-  if (!tells(pixels, width * height)) throw new PhotoError("CORRUPT", `frame ${number} of it lacks pixels`);
+  return width * height;
 }
 
 /**
  * Whether LZW tells so many pixels. Where it ends before, or goes wrong, some browsers leave out the rest of the frame, and others all
  * frames after it. That takes some 7 ns a code.
+ *
+ * @param lengths of what each code stands for, in pixels: written over.
  */
-function tells(lzw: Buffer, pixels: number): boolean {
+async function tells(lzw: Buffer, pixels: number, lengths: Uint16Array, pause: Pause): Promise<boolean> {
   const clear = 1 << lzw[0]!;
-  /** Of what each code stands for, in pixels. */
-  const lengths = LENGTHS.fill(1, 0, clear);
+  lengths.fill(1, 0, clear);
   let size = lzw[0]! + 1;
   let known = clear + 2;
   let before = 0;
   let told = 0;
+  let codes = 0;
   for (let at = 1, end = 1, held = 0, bits = 0; told < pixels; ) {
+    if (++codes % 65_536 === 0) await pause();
     while (bits < size) {
       if (at === end) {
         if (lzw[at] === 0) return false;
@@ -199,5 +221,6 @@ const INTERLACED = Buffer.from([0xc7]);
 const NOTHING = Buffer.from([0, 2, 0]);
 const BLACK = Buffer.alloc(256 * 3);
 const END = Buffer.from([0x3b]);
-/** Shared, as one for each of 50,000 frames would hold the thread. */
-const LENGTHS = new Uint16Array(4096);
+/** Bytes: two controls, images and places, what draws nothing, flags and colours; and a head, a screen, what else is said of it, and the end. */
+const MADE_FRAME = 2 * (8 + 1 + 8) + 3 + 1 + 256 * 3;
+const MADE_REST = 6 + 4 + 3 + 1;

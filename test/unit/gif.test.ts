@@ -19,8 +19,8 @@ test.each([
   ["pixels of nine bits", of(frame(ALL, 0, { bits: 9 })), "got 9"],
   ["a later frame beyond its rim", of(PLAIN, frame([1, 0, 16, 16], 0)), "beyond its rim"],
   ["a first frame too far off", of(frame([65_535, 0, 1, 1], 0)), "beyond its rim"],
-])("refuses a gif of %s", (_what, bytes, message) => {
-  expect(() => asBrowsersRead(bytes)).toThrow(
+])("refuses a gif of %s", async (_what, bytes, message) => {
+  await expect(asBrowsersRead(bytes)).rejects.toThrow(
     expect.objectContaining({ code: "UNSUPPORTED_FORMAT", message: expect.stringContaining(message) }),
   );
 });
@@ -37,21 +37,21 @@ test.each([
   ["a frame of which next to nothing is there", cut(twice, twice.length - PLAIN.length + 3), "cut off"],
   ["a frame that ends early", of(PLAIN, short), "frame 2 of it lacks pixels"],
   ["a frame of codes that are not known", of([...PLAIN.subarray(0, 11), 2, 0x7c, 0xff, 0]), "lacks pixels"],
-])("takes a gif of %s for corrupt", (_what, bytes, message) => {
-  expect(() => asBrowsersRead(bytes)).toThrow(
+])("takes a gif of %s for corrupt", async (_what, bytes, message) => {
+  await expect(asBrowsersRead(bytes)).rejects.toThrow(
     expect.objectContaining({ code: "CORRUPT", message: expect.stringContaining(message) }),
   );
 });
 
-test("refuses a gif of more frames or other blocks than it counts", () => {
+test("refuses a gif of more frames or other blocks than it counts", async () => {
   const many = (count: number, block: Buffer): Buffer => of(Buffer.alloc(count * block.length, block));
   const tiny = frame([0, 0, 1, 1], 0);
   const comment = Buffer.from([0x21, 0xfe, 0]);
   for (const bytes of [many(50_001, tiny), many(200_001, comment)])
-    expect(() => asBrowsersRead(bytes)).toThrow(expect.objectContaining({ code: "TOO_MANY_PIXELS" }));
+    await expect(asBrowsersRead(bytes)).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
 });
 
-const once = asBrowsersRead(of(PLAIN));
+const once = await asBrowsersRead(of(PLAIN));
 
 test.each([
   ["comments", of([0x21, 0xfe, 1, 2, 0], PLAIN)],
@@ -62,6 +62,18 @@ test.each([
   ["an extension that is cut off after its frames", of(PLAIN, [0x21, 0xf9, 4, 0])],
   ["a screen that is smaller than its first frame", gif(8, 0, COLOURS, PLAIN)],
   ["a first control that the second takes back", of(control(1, 0), [0x21, 0xf9, 4, 4, 0, 0, 0, 0], PLAIN)],
-])("reads a gif of %s as one without", (_what, bytes) => {
-  expect(asBrowsersRead(bytes)).toEqual(once);
+])("reads a gif of %s as one without", async (_what, bytes) => {
+  await expect(asBrowsersRead(bytes)).resolves.toEqual(once);
+});
+
+test("lets others have the thread while it reads a large gif", async () => {
+  // codes that begin anew, and tell no pixel
+  const clears = Buffer.concat([Buffer.from([255]), Buffer.alloc(255, Buffer.from([0x24, 0x49, 0x92]))]);
+  const head = PLAIN.subarray(0, PLAIN.indexOf(2, 10) + 1);
+  const long = of(head, Buffer.alloc(5_000 * clears.length, clears), [0]);
+  let turns = 0;
+  const other = setInterval(() => turns++, 1);
+  await expect(asBrowsersRead(long)).rejects.toThrow("lacks pixels");
+  clearInterval(other);
+  expect(turns).toBeGreaterThan(1);
 });
