@@ -1,3 +1,5 @@
+import { unsupported } from "./boxes.ts";
+
 /**
  * Whether a JPEG of several scans that lost its end still tells every frequency of its brightness, if coarsely: 40 % of its
  * bytes as libjpeg writes them, and up to 90 % as mozjpeg does. Its rows tell nothing, for each scan goes over all of them.
@@ -23,10 +25,15 @@ export function scansOf(bytes: Uint8Array): number {
   return scans;
 }
 
-/** Up to the end of the picture; as libjpeg walks over them, or a scan could be hidden from who counts. */
+/**
+ * Up to the end of the picture; as libjpeg walks over them, or a scan could be hidden from who counts.
+ *
+ * @throws {PhotoError} UNSUPPORTED_FORMAT of very many.
+ */
 export function* markersOf(jpeg: Uint8Array): Generator<{ marker: number; at: number }> {
   // a Buffer looks for a byte several times as fast as walking to it does
   const bytes = Buffer.from(jpeg.buffer, jpeg.byteOffset, jpeg.length);
+  let segments = 0;
   for (let at = 2; at + 4 < bytes.length; ) {
     if (bytes[at] !== 0xff) {
       at = bytes.indexOf(0xff, at);
@@ -36,9 +43,11 @@ export function* markersOf(jpeg: Uint8Array): Generator<{ marker: number; at: nu
     const marker = bytes[at + 1]!;
     // 00 and the restarts are part of a scan's data, 01 has no length, and before a marker there may be any number of ff
     if (marker <= 1 || marker === 0xff || (marker >= 0xd0 && marker <= 0xd7)) {
-      at++;
+      at += marker === 0xff ? 1 : 2;
       continue;
     }
+    // six million empty ones held the thread for a second
+    if (++segments > MOST_SEGMENTS) throw unsupported(`a jpeg of at most ${MOST_SEGMENTS} segments`);
     yield { marker, at };
     if (marker === END) return;
     at += 2 + bytes.readUInt16BE(at + 2);
@@ -57,3 +66,5 @@ function frequencies(scan: Uint8Array, component: number | undefined): number {
 
 export const SCAN = 0xda;
 const END = 0xd9;
+/** Those of 64 kB that 60 MB of metadata take are a thousand. */
+const MOST_SEGMENTS = 10_000;

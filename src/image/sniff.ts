@@ -49,8 +49,10 @@ function still(format: HeifFormat, bytes: Uint8Array, whole: boolean): Format {
     if (box.type === "moov") throw animated(format);
     if (box.type !== "meta") continue;
     const meta = heif.file.subarray(box.from, box.to);
-    for (let at = meta.indexOf(NCLX); at >= 0 && at + 12 <= meta.length; at = meta.indexOf(NCLX, at + 1))
+    for (let at = meta.indexOf(NCLX); at >= 0 && at + 12 <= meta.length; at = meta.indexOf(NCLX, at + 1)) {
+      heif.spend(1);
       checkCicp(format, { primaries: meta.readUInt16BE(at + 8), transfer: meta.readUInt16BE(at + 10) });
+    }
     if (format === "avif" && meta.includes(NCLC))
       throw unsupported("an avif of the colours of HEIF, got those of QuickTime, which browsers ignore");
     if (!whole) continue;

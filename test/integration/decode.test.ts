@@ -7,6 +7,7 @@ import { corrupt } from "../../src/image/decode.ts";
 import { cpuMs, difference, menu, pixelsOf, plain } from "../decoded.ts";
 import { test } from "../fixtures.ts";
 import { heicOf } from "../heif.ts";
+import { withSegments } from "../jpeg.ts";
 import { pngChunk } from "../png.ts";
 
 const samples = inject("samples");
@@ -102,6 +103,14 @@ describe("decode", () => {
       });
     // what follows the end of a picture is none of it
     await expect(pixelsOf(Buffer.concat([jpeg, again(100)]))).resolves.toHaveLength(64 * 64 * 3);
+  });
+
+  test("refuses a JPEG of very many segments", async () => {
+    const comments = Buffer.alloc(10_000 * 4, Buffer.from([0xff, 0xfe, 0, 2]));
+    await expect(pixelsOf(withSegments(menu, comments))).rejects.toMatchObject({
+      code: "UNSUPPORTED_FORMAT",
+      message: "expected a jpeg of at most 10000 segments",
+    });
   });
 
   test("refuses a JPEG that is cut off before its first scan", async () => {

@@ -285,6 +285,7 @@ test.each([
   ["at most 10000 boxes", avif(PICTURE) + box("free").repeat(10_001)],
   ["at most 10000 boxes", avif(HEADER + hex("1200").repeat(6_000)) + box("free").repeat(6_000)],
   ["at most 10000 boxes", heif([av1(PICTURE)], refers("dimg", 1, ...Array<number>(10_001).fill(1)))],
+  ["at most 10000 boxes", fileOf("avif", "colrnclx\0\x01\0\x0d".repeat(10_001))],
   ["of one iloc, got 2", fileOf("avif", box("iloc", u32(0, 0)), box("iloc", u32(0, 0)))],
   ["of one meta", avif(PICTURE) + box("meta", u32(0))],
 ])("refuses an avif, saying %s", (message, head) => {
