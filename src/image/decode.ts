@@ -14,7 +14,7 @@ import { isOfColours, profileChangesColours } from "./profile.ts";
 import { type Format, sniff } from "./sniff.ts";
 import { checkTiles } from "./tiles.ts";
 import { type DecodeHeic, type Opened, optionsOf, pixelsOf, readViews } from "./views.ts";
-import { asTransparent, losslessIn, notOpaque } from "./webp.ts";
+import { checkOpaque } from "./webp.ts";
 
 export interface DecodeLimits {
   /** Pixels, both edges of the model's input. */
@@ -74,16 +74,15 @@ export function restrictSharp(): void {
  */
 export async function openPhoto(given: Uint8Array, maxPixels: number): Promise<Opened> {
   const format = sniff(given);
-  const transparent = format === "webp" ? asTransparent(given) : undefined;
-  const bytes = transparent ?? (format === "gif" ? await asBrowsersRead(given) : given);
+  const bytes = format === "gif" ? await asBrowsersRead(given) : given;
   const header = await checkHeader(bytes, format, maxPixels);
   if (format === "avif") await checkTiles(bytes).catch(asCorrupt);
-  if (transparent && (await hidesClear(given, transparent, maxPixels).catch(asCorrupt))) throw notOpaque();
+  if (format === "webp") await checkOpaque(bytes, maxPixels).catch(asCorrupt);
   if (format === "png" && (await exceedsPalette(bytes).catch(asCorrupt)))
     throw unsupported(
       "a png whose pixels are all of its palette, got some beyond it, which each browser shows in another colour: save it anew",
     );
-  return { bytes, ...(transparent && { given }), format, header, maxPixels };
+  return { bytes, format, header, maxPixels };
 }
 
 /** @throws {PhotoError} TOO_MANY_PIXELS, UNSUPPORTED_FORMAT or CORRUPT, before anything is decoded. */
@@ -153,23 +152,6 @@ async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: number)
   };
 }
 
-/**
- * Whether of a WebP that says it is opaque some frame is not, where the decoder does not make it so: its frames do not cover it. Then two
- * readings of it are alike, and each frame is looked at.
- */
-async function hidesClear(given: Uint8Array, webp: Buffer, maxPixels: number): Promise<boolean> {
-  if (!(await sharp(given, optionsOf("none")).metadata()).hasAlpha) return false;
-  let pixels = 0;
-  for (const still of losslessIn(webp)) {
-    const { width, height } = await sharp(still, optionsOf("none")).metadata();
-    pixels += width * height + LEAST_PIXELS;
-    if (width * height > maxPixels || pixels > 4 * maxPixels) return true;
-    const rgba = await pixelsOf(sharp(still, optionsOf("none")), CLEAR_SEEN, true);
-    if (rgba.some((value, at) => at % 4 === 3 && value < 255)) return true;
-  }
-  return false;
-}
-
 async function isMostlyThere(jpeg: Uint8Array, { isProgressive }: Metadata): Promise<boolean> {
   return isProgressive ? tellsBrightness(jpeg) : (await decodedShare(jpeg)) >= 0.5;
 }
@@ -213,7 +195,3 @@ export function asCorrupt(thrown: unknown): never {
 const MOST_ACROSS = 32_768;
 const MOST_DOWN = 262_144;
 const MOST_SCANS = 100;
-/** In each part of which one clear pixel in 500 is seen. */
-const CLEAR_SEEN = { width: 256, height: 256 };
-/** A frame takes time however small it is. */
-const LEAST_PIXELS = 2_000;

@@ -1,7 +1,6 @@
 import sharp, { type Sharp, type SharpOptions } from "sharp";
 import { type DecodeVariant, decodeVariants, type Header, partsIn } from "./decode-variants.ts";
 import type { Format } from "./sniff.ts";
-import { notOpaque } from "./webp.ts";
 
 /** In pixels. */
 export interface Size {
@@ -12,8 +11,6 @@ export interface Size {
 /** A photo whose header was checked. */
 export interface Opened {
   bytes: Uint8Array;
-  /** Bytes that have to show the same, or nobody knows which of the two browsers show. */
-  given?: Uint8Array;
   format: Format;
   header: Header;
   maxPixels: number;
@@ -38,15 +35,15 @@ export async function readViews(
   failOn: SharpOptions["failOn"],
   heic: DecodeHeic,
 ): Promise<Uint8Array[]> {
-  const { bytes, format, header, maxPixels, given } = photo;
+  const { bytes, format, header, maxPixels } = photo;
   const views: Uint8Array[] = [];
   // one after the other: a photo keeps one core busy, and one reading in memory
   for (const reading of decodeVariants(header, maxPixels)) {
     const whole = spread(size, reading);
-    const read = (from: Uint8Array): Promise<Uint8Array> =>
-      pixelsOf(open({ ...photo, bytes: from }, reading, failOn), whole, header.hasAlpha);
-    const pixels = format === "heic" ? await heic(bytes, whole, header.hasAlpha) : await read(bytes);
-    if (given && difference(pixels, await read(given)) >= NOTICED) throw notOpaque();
+    const pixels =
+      format === "heic"
+        ? await heic(bytes, whole, header.hasAlpha)
+        : await pixelsOf(open(photo, reading, failOn), whole, header.hasAlpha);
     for (const laid of header.hasAlpha ? laidOn(pixels) : [pixels])
       views.push(...(await cut(laid, whole, reading, size)));
   }
@@ -103,11 +100,6 @@ function laidOn(rgba: Uint8Array): Uint8Array[] {
   }
   if (seenThrough / pixels < NOTICED) return [white];
   return contrast(black) > MORE * contrast(white) ? [black, white] : [white, black];
-}
-
-/** Mean difference of two readings, of 255. */
-function difference(one: Uint8Array, other: Uint8Array): number {
-  return one.reduce((sum, value, at) => sum + Math.abs(value - other[at]!), 0) / one.length;
 }
 
 /** How far its bytes are from their mean, of 255. */

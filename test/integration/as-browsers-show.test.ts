@@ -285,6 +285,10 @@ const REFUSED: Case[] = [
     async () => hiding("VP8X", hiding("VP8L", (await animated(veiled, opaque)).webp(lossless).toBuffer())),
   ],
   [
+    "an animated webp that hides that a later frame is clear",
+    async () => hiding("VP8L", (await animated(half, opaque, veiled)).webp(lossless).toBuffer()),
+  ],
+  [
     "an avif that is a preview of another picture",
     () => avif((one, other) => heif([one, other], refers("thmb", 1, 2))),
   ],
