@@ -3,14 +3,15 @@ import sharp, { type Metadata } from "sharp";
 import { checkProfile } from "./icc.ts";
 
 /**
- * Whether a photo's colour profile makes quite another picture of it, or hides something of it. The decoder here applies every
+ * Whether a photo's colour profile, or the lack of one for its ink, makes quite another picture of it, or hides something of it. The decoder here applies every
  * profile that it can read, browsers none in which they see a fault, and each sees others: of such a photo nobody knows which
  * picture is shown.
  *
  * @throws {PhotoError} UNSUPPORTED_FORMAT (see `checkProfile`).
  */
 export async function profileChangesColours({ icc, channels, space }: Metadata): Promise<boolean> {
-  if (!icc) return false;
+  // without a profile browsers mix ink in a way of their own
+  if (!icc) return space === "cmyk";
   const read = channels < 3 && !isOfColours(icc) ? 1 : 3;
   const id = `${space === "cmyk" ? "ink" : read} ${createHash("sha256").update(icc).digest("base64")}`;
   const answer = answers.get(id) ?? ask(icc, space === "cmyk", read);

@@ -40,10 +40,11 @@ export async function readViews(
   // one after the other: a photo keeps one core busy, and one reading in memory
   for (const reading of decodeVariants(header, maxPixels)) {
     const whole = spread(size, reading);
-    const pixels =
-      format === "heic"
-        ? await heic(bytes, whole, header.hasAlpha)
-        : await pixelsOf(open(photo, reading, failOn), whole, header.hasAlpha);
+    const read = (): Promise<Uint8Array> =>
+      header.space === "cmyk" && !reading.profiled
+        ? mixed(open(photo, reading, failOn), whole)
+        : pixelsOf(open(photo, reading, failOn), whole, header.hasAlpha);
+    const pixels = format === "heic" ? await heic(bytes, whole, header.hasAlpha) : await read();
     for (const laid of header.hasAlpha ? laidOn(pixels) : [pixels])
       views.push(...(await cut(laid, whole, reading, size)));
   }
@@ -66,6 +67,17 @@ export function open(
 export function pixelsOf(photo: Sharp, size: Size, alpha = false): Promise<Buffer> {
   // toUint8Array() of sharp 0.35.5 never frees its native copy: a bench saw 250 kB a photo stay
   return scaled(photo, size, alpha).raw().toBuffer();
+}
+
+/** Ink, as browsers mix it that apply no profile of it, to RGB: the decoder would apply one of its own. */
+async function mixed(photo: Sharp, { width, height }: Size): Promise<Uint8Array> {
+  const ink = photo.pipelineColourspace("cmyk").resize(width, height, { fit: "fill" }).toColourspace("cmyk");
+  const cmyk = await ink.raw().toBuffer();
+  const rgb = new Uint8Array(width * height * 3);
+  for (let from = 0, to = 0; from < cmyk.length; from += 4)
+    for (let colour = 0; colour < 3; colour++)
+      rgb[to++] = Math.round(((255 - cmyk[from + colour]!) * (255 - cmyk[from + 3]!)) / 255);
+  return rgb;
 }
 
 export function scaled(photo: Sharp, { width, height }: Size, alpha = false): Sharp {

@@ -180,6 +180,7 @@ const JUDGED: Case[] = [
     "a jpeg of a profile of sRGB by numbers",
     async () => withSegments(await jpeg(), iccSegment(await numberedProfile(1, 13))),
   ],
+  ["a jpeg of ink", () => sharp(vivid(8)).toColourspace("cmyk").jpeg({ quality: 95 }).toBuffer()],
   ["a png of one colour that is clear", () => coloured(tRNS(0, 200, 0, 110, 0, 90))],
   ["a png of one grey that is clear", () => grey(tRNS(0, 30))],
   ["a png of alpha", () => half.clone().png().toBuffer()],

@@ -206,7 +206,7 @@ describe("decode", () => {
       });
     });
 
-    test("reads one of ink with its profile and without it", async () => {
+    test("reads ink with a profile, and as it is mixed without one", async () => {
       expect(await framesOf(await profiled("cmyk", "jpeg"))).toHaveLength(2);
     });
 
