@@ -20,10 +20,19 @@ declare module "libheif-js/wasm-bundle.js" {
     stride: number;
     data: Uint8Array;
   }
+  export interface DecodedImage {
+    /** Where in libheif's memory it is. */
+    $$: { ptr: number };
+  }
   interface Decoded {
-    image: object;
+    image: DecodedImage;
     channels: [Plane];
   }
+  type Subcode =
+    | "heif_suberror_Unknown_NCLX_color_primaries"
+    | "heif_suberror_Unknown_NCLX_transfer_characteristics"
+    | "heif_suberror_Unknown_NCLX_matrix_coefficients"
+    | "heif_suberror_NCLX_colr_VUI_mismatch";
   const libheif: {
     HeifDecoder: typeof HeifDecoder;
     heif_colorspace: { heif_colorspace_RGB: object };
@@ -31,6 +40,13 @@ declare module "libheif-js/wasm-bundle.js" {
     /** Interleaved, it has one plane. */
     heif_js_decode_image2(handle: object, colorspace: object, chroma: object): Decoded | { message: string };
     heif_image_release(image: object): void;
+    heif_suberror_code: Record<Subcode, { value: number }>;
+    /** How many there are; or writes so many, each as three numbers of 32 bits. */
+    _heif_image_get_decoding_warnings(image: number, first: number, at: number, most: number): number;
+    _malloc(bytes: number): number;
+    _free(at: number): void;
+    /** Its memory; another one once that has grown. */
+    HEAPU32: Uint32Array;
   };
   export default libheif;
 }

@@ -1,5 +1,5 @@
 /** Thread: bytes of a HEIC photo → its pixels, as `DecodeHeic` has them. libheif (WebAssembly) has applied its rotation. */
-import libheif, { type HeifImage } from "libheif-js/wasm-bundle.js";
+import libheif, { type DecodedImage, type HeifImage } from "libheif-js/wasm-bundle.js";
 import sharp from "sharp";
 import { PhotoError } from "../src/errors.ts";
 import type { HeicTask } from "../src/image/heic.ts";
@@ -63,6 +63,7 @@ function pixelsIn(image: HeifImage): Pixels {
   if ("message" in decoded) throw corrupt(decoded.message.trim());
   const { width, height, stride, data } = decoded.channels[0];
   try {
+    if (isDamaged(decoded.image)) throw corrupt("a part of it cannot be decoded");
     // a crop that goes beyond the picture is cut off there, and viewers that leave it out show more
     if (width !== image.get_width() || height !== image.get_height())
       throw corrupt(
@@ -77,6 +78,32 @@ function pixelsIn(image: HeifImage): Pixels {
   }
 }
 
+/**
+ * Whether it is decoded in part: of tiles libheif leaves green those that it cannot decode, and tells of them as warnings. So it does of
+ * colours that it does not know, which are no damage.
+ */
+function isDamaged({ $$: { ptr } }: DecodedImage): boolean {
+  const count = libheif._heif_image_get_decoding_warnings(ptr, 0, 0, 0);
+  const at = libheif._malloc(count * WARNING_BYTES);
+  libheif._heif_image_get_decoding_warnings(ptr, 0, at, count);
+  const subcodes = Array.from(
+    { length: count },
+    (_, n) => libheif.HEAPU32[(at + n * WARNING_BYTES) / 4 + 1]!,
+  );
+  libheif._free(at);
+  return subcodes.some((subcode) => !OF_COLOURS.has(subcode));
+}
+
 function corrupt(why: string): PhotoError {
   return new PhotoError("CORRUPT", `heic: ${why}`);
 }
+
+/** A code, a subcode and where its text is. */
+const WARNING_BYTES = 12;
+const { heif_suberror_code: subcodes } = libheif;
+const OF_COLOURS = new Set([
+  subcodes.heif_suberror_Unknown_NCLX_color_primaries.value,
+  subcodes.heif_suberror_Unknown_NCLX_transfer_characteristics.value,
+  subcodes.heif_suberror_Unknown_NCLX_matrix_coefficients.value,
+  subcodes.heif_suberror_NCLX_colr_VUI_mismatch.value,
+]);

@@ -8,7 +8,7 @@ import { decode } from "../../src/image/decode.ts";
 import { createHeicDecoder } from "../../src/image/heic.ts";
 import { difference, framesOf, HEIC_THREAD, limits, menu, pixelsOf, plain } from "../decoded.ts";
 import { test } from "../fixtures.ts";
-import { crop, grid, heicOf, heif, type Item, itemOf, mirror, refers, turn } from "../heif.ts";
+import { box, crop, grid, heicOf, heif, type Item, itemOf, mirror, refers, turn, u16 } from "../heif.ts";
 
 describe("decode", () => {
   test.each(["menu.heic", "menu-rotated.heic"])("reads %s upright", async (file) => {
@@ -88,6 +88,24 @@ describe("decode", () => {
       });
     },
   );
+
+  test("takes a HEIC for corrupt of which a tile cannot be decoded, and none for its colours", async () => {
+    const tile = itemOf(heicOf("menu.heic"));
+    const beside = (other: Item): Promise<Uint8Array[]> =>
+      framesOf(Buffer.from(heif([grid(1, 2, 1000, 640), tile, other], refers("dimg", 1, 2, 3)), "latin1"));
+    await expect(beside(tile)).resolves.toHaveLength(1);
+    for (const damaged of [
+      { ...tile, data: tile.data.slice(0, tile.data.length / 2) },
+      { ...tile, properties: tile.properties.filter((property) => !property.includes("hvcC")) },
+    ])
+      await expect(beside(damaged)).rejects.toMatchObject({
+        code: "CORRUPT",
+        message: "heic: a part of it cannot be decoded",
+      });
+    const colours = box("colr", "nclx", u16(1, 13, 200), "\x80");
+    const unknown = heif([{ ...tile, properties: [...tile.properties, colours] }]);
+    await expect(framesOf(Buffer.from(unknown, "latin1"))).resolves.toHaveLength(1);
+  });
 
   test("of a HEIC of several images reads the one that is shown, which is not the first", async () => {
     const bytes = heicOf("primary-is-second.heic");
