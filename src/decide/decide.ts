@@ -77,7 +77,7 @@ export function cutTo(digits: number, score: number): string {
 
 /** With as many digits as the thresholds that it is compared with. */
 function beside(score: number, ...thresholds: number[]): string {
-  return thresholds.includes(score) ? exact(score) : cutTo(Math.max(...thresholds.map(digitsOf)), score);
+  return cutTo(Math.max(...thresholds.map(digitsOf)), score);
 }
 
 function exact(threshold: number): string {

@@ -88,7 +88,7 @@ export function createShadow({ model, share, turn, record }: ShadowDeps, events:
   }
 
   return {
-    wants: (photoId) => !closed && place(photoId) < share,
+    wants: (photoId) => place(photoId) < share,
     offer(photo) {
       if (closed || waiting.length >= 2 * model.maxBatch) return drop(1);
       waiting.push(photo);

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { redecide } from "../../src/backfill/redecide.ts";
-import { decide } from "../../src/decide/decide.ts";
+import { decide, seesNobody } from "../../src/decide/decide.ts";
 import { parsePolicy } from "../../src/decide/policy.ts";
 import { packageRoot } from "../../src/package-root.ts";
 
@@ -29,6 +29,7 @@ describe("decide", () => {
     ["reviews what may show a human", "food", 0.99, 0.2, "review", "human-uncertain"],
     ["shows just below the uncertain band", "food", 0.99, 0.1999, "shown", "clear"],
     ["has every menu verified", "menu", 0.99, 0, "review", "verify"],
+    ["gives a tag at the threshold itself", "food", 0.6, 0, "shown", "clear"],
     ["reviews what no category is sure of", "ambience", 0.59, 0, "review", "category-uncertain"],
   ])("%s", (_name, category, best, human, verdict, rule) => {
     expect(decide(scores(category, best, human), policy)).toMatchObject({ verdict, rule, category });
@@ -40,8 +41,21 @@ describe("decide", () => {
     ]);
   });
 
+  test("has verified what may be a menu too, and tags nothing that has no threshold", () => {
+    const both = { ...policy, categories: { food: 0.6, menu: 0.1 } };
+    const said = { human: 0, categories: { food: 0.7, menu: 0.1, wine: 0.2 } };
+    const { rule, tags } = decide(said, both);
+    expect([rule, tags.map(({ category }) => category)]).toEqual(["verify", ["food", "menu"]]);
+  });
+
+  test("sees nobody below the uncertain band alone", () => {
+    expect([0.1999, 0.2, Number.NaN].map((human) => seesNobody(human, policy))).toEqual([true, false, false]);
+  });
+
   test("names the score and the threshold in the reason, never rounding a score up to its threshold", () => {
     expect(decide(scores("food", 0.9, 0.5999), policy).reason).toBe("human 0.59 is between 0.20 and 0.60");
+    // 0.58 * 100 is less than 58
+    expect(decide(scores("food", 0.58, 0), policy).reason).toBe("food 0.58 is best, and below 0.60");
   });
 
   test("has as many digits in the reason as the threshold, and score and threshold never read the wrong way round", () => {

@@ -32,6 +32,16 @@ test("work that comes while its neighbour is away begins once that answers, whic
   expect([begun, asked.length]).toEqual([[1, 2, 3, 4], 3]);
 });
 
+test("work is held up each time that its neighbour is away", async () => {
+  const asked: number[] = [];
+  const hold = createOutageGate(async () => asked.push(asked.length), isAway, 1);
+  for (const times of [1, 2]) {
+    await expect(hold.run(() => Promise.reject(away))).rejects.toBe(away);
+    await hold.run(async () => {});
+    expect(asked).toHaveLength(times);
+  }
+});
+
 test("what fails by itself holds up nothing", async () => {
   const hold = createOutageGate(() => Promise.reject(away), isAway, 1);
   await expect(hold.run(() => Promise.reject(new Error("a bug")))).rejects.toThrow("a bug");
@@ -44,4 +54,16 @@ test("what is held up as the process ends is let go at once, though the neighbou
   const waiting = hold.run(async () => {});
   await hold.close();
   await expect(waiting).rejects.toMatchObject({ code: "CLOSED" });
+});
+
+test("ending where nobody waits fails nowhere", async () => {
+  const gates = [1, 2].map(() => createOutageGate(() => Promise.reject(away), isAway, 1));
+  await expect(gates[0]!.run(() => Promise.reject(away))).rejects.toBe(away);
+  const failures: unknown[] = [];
+  const note = (reason: unknown): void => void failures.push(reason);
+  process.on("unhandledRejection", note);
+  for (const gate of gates) await gate.close();
+  await new Promise(setImmediate);
+  process.off("unhandledRejection", note);
+  expect(failures).toEqual([]);
 });

@@ -58,14 +58,14 @@ describe("the same bytes", () => {
       return { scores, batch: name };
     };
     const all = Promise.all([
-      score("1", bytes("dinner"), "live", judge("live")),
-      score("2", bytes("dinner"), "live", judge("never")),
-      score("3", bytes("dinner"), "backfill", judge("backfill")),
+      score("1", bytes("dinner"), "backfill", judge("backfill")),
+      score("2", bytes("dinner"), "live", judge("live")),
+      score("3", bytes("dinner"), "live", judge("never")),
       score("4", bytes("lunch"), "live", judge("lunch")),
     ]);
     await expect.poll(() => gates.length).toBe(3);
     for (const open of gates) open();
-    expect((await all).map(({ batch }) => batch)).toEqual(["live", "same-1", "backfill", "lunch"]);
+    expect((await all).map(({ batch }) => batch)).toEqual(["backfill", "live", "same-2", "lunch"]);
     expect(runs.sort()).toEqual(["backfill", "live", "lunch"]);
     expect(found).toEqual(["live"]);
     // nothing is kept in memory afterwards

@@ -57,11 +57,33 @@ test("closing during a replacement ends both models, after their last photos", a
   const first = judge("1");
   await new Promise(setImmediate);
   const replaced = worker.replace(next);
-  const closed = worker.close();
+  const closed = [worker.close(), worker.close()];
   old.release();
-  await Promise.all([first, replaced, closed]);
+  await Promise.all([first, replaced, ...closed]);
   expect([old.closed, next.closed]).toEqual([true, true]);
   expect(bySigner(recorded)).toEqual({ 1: "model:old" });
+});
+
+test("a model that was replaced is open until the last of its photos has left, not the first", async () => {
+  const [old, slow] = [fake("old", 2), latch()];
+  const decode = old.decode;
+  old.decode = async (bytes, turn) => {
+    if (bytes.length === 2) await slow.promise;
+    return decode(bytes, turn);
+  };
+  const { worker, recorded, judge } = start(old, undefined, {
+    fetch: async ({ key }) => ({ bytes: new Uint8Array(Number(key)), known: {} }),
+  });
+  const both = [judge("1"), judge("2")];
+  await new Promise(setImmediate);
+  const replaced = worker.replace(fake("next", 2));
+  await both[0];
+  await new Promise(setImmediate);
+  expect(old.closed).toBe(false);
+  slow.resolve();
+  await Promise.all([...both, replaced]);
+  expect([old.closed, recorded.length]).toEqual([true, 2]);
+  await worker.close();
 });
 
 test("a photo's bytes are freed once it is judged, unless a shadow reads them too", async () => {
@@ -164,6 +186,34 @@ test("what fails in a shadow is counted, and fails nothing else", async () => {
   await expect.poll(() => shadowed).toEqual({ failed: 1 });
   expect([recorded.length, retried]).toEqual([1, []]);
   await worker.close();
+});
+
+test("a shadow that ends drops what waits, runs to the end of its batch, and begins no other", async () => {
+  const model = fake("behind", 2, { held: true });
+  const told: [string, number][] = [];
+  const shadow = createShadow(
+    { model, share: 1, turn: (work) => work(), record: async () => {} },
+    { shadowed: (outcome, photos) => void told.push([outcome, photos]) },
+  );
+  const scores = { categories: {}, human: 0 };
+  const beside = { by: "model:active", scores, decision: model.decide(scores) };
+  const offer = (photoId: string): void =>
+    shadow.offer({ photoId, bytes: new Uint8Array(1), pixels: [new Uint8Array(12)], beside });
+  for (const id of ["1", "2", "3"]) offer(id);
+  const closed = shadow.close();
+  offer("4");
+  await new Promise(setImmediate);
+  expect(model.closed).toBe(false);
+  model.release();
+  await closed;
+  offer("5");
+  expect([model.closed, model.runs]).toEqual([true, [1]]);
+  expect(told).toEqual([
+    ["dropped", 2],
+    ["dropped", 1],
+    ["judged", 1],
+    ["dropped", 1],
+  ]);
 });
 
 test("a shadow's share is of the same photos in every worker", () => {
