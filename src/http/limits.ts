@@ -43,7 +43,7 @@ export function createLimits({ rateLimit, authLimit }: LimitSettings): Limits {
   };
   return {
     async checkAttempt(address, token) {
-      if (authLimit === 0 || wereGood.has(nameOf(token))) return;
+      if (wereGood.has(nameOf(token))) return;
       const own = await failures.get(networkOf(address));
       const all = await allFailures.get("");
       if (own && own.remainingPoints <= 0)
@@ -59,7 +59,7 @@ export function createLimits({ rateLimit, authLimit }: LimitSettings): Limits {
       if (consumedPoints <= authLimit) await allFailures.penalty("");
     },
     async consumeToken(id, token) {
-      if (authLimit > 0) remember(wereGood, nameOf(token));
+      remember(wereGood, nameOf(token));
       await use(id, `the token ${id}`);
     },
     consumeAddress: (address) => use(networkOf(address), "this address"),
@@ -84,7 +84,6 @@ function tooMany(detail: string, { msBeforeNext }: RateLimiterRes, reason: strin
 
 /** Keeps the newest 1,000. */
 export function remember(known: Set<string>, one: string): void {
-  if (known.has(one)) return;
   known.add(one);
   const [oldest] = known;
   if (known.size > REMEMBERED && oldest !== undefined) known.delete(oldest);

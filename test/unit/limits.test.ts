@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { createLimits, networkOf } from "../../src/http/limits.ts";
+import { createLimits, networkOf, remember } from "../../src/http/limits.ts";
 import type { HttpProblem } from "../../src/http/problem.ts";
 
 beforeEach(() => {
@@ -64,6 +64,16 @@ describe("an address that sent too many wrong tokens", () => {
     const { checkAttempt: guess } = await spoiled("2001:db8:1:2::1");
     expect(await refusal(guess("2001:db8:1:2:ffff::9", "z"))).toMatchObject({ status: 429 });
     expect(await refusal(guess("2001:db8:1:3::1", "z"))).toBeUndefined();
+    const { consumeAddress: ask } = createLimits({ rateLimit: 1, authLimit: 0 });
+    await ask("2001:db8:1:2::1");
+    expect(await refusal(ask("2001:db8:1:2:ffff::9"))).toMatchObject({ status: 429, reason: "rate" });
+    expect(await refusal(ask("2001:db8:1:3::1"))).toBeUndefined();
+  });
+
+  test("is heard all the same where any number of them may come", async () => {
+    const { checkAttempt: guess, recordFailure: wrong } = createLimits({ rateLimit: 0, authLimit: 0 });
+    for (let n = 0; n < 200; n++) await wrong("1.2.3.4", "x");
+    expect(await refusal(guess("1.2.3.4", "x"))).toBeUndefined();
   });
 
   test("gains little from others all over the world, who make nothing grow without end", async () => {
@@ -86,6 +96,12 @@ describe("an address that sent too many wrong tokens", () => {
     expect((await refusal(guess("1.2.3.4", "z")))?.message).toMatch(/from this address$/);
     expect(await refusal(guess("1.2.3.5", "z"))).toBeUndefined();
   });
+});
+
+test("the newest thousand are remembered, each once", () => {
+  const known = new Set<string>();
+  for (const n of [0, 0, ...Array(1_000).keys(), 0, 1_000]) remember(known, String(n));
+  expect([known.size, known.has("0"), known.has("1"), known.has("1000")]).toEqual([1_000, false, true, true]);
 });
 
 test.each([
