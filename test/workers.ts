@@ -45,6 +45,7 @@ export function start(
   deps: Partial<WorkerDeps> = {},
 ) {
   const recorded: RecordedOutcome[] = [];
+  const finished: RecordedOutcome[] = [];
   const shadowed: Record<string, number> = {};
   const retried: string[] = [];
   const passedOver: string[] = [];
@@ -67,7 +68,7 @@ export function start(
     {
       stage: () => {},
       batch: () => {},
-      finished: () => {},
+      finished: (_photo, _lane, outcome) => void finished.push(outcome),
       retried: (_photo, _lane, _code, error) => void retried.push(error.message),
       duplicateBytes: () => {},
       renditionSkipped: (_photo, error) => void passedOver.push(error.message),
@@ -77,7 +78,7 @@ export function start(
     },
   );
   const judge = (id: string, lane: Lane = "live") => worker.photo(photo(id), lane, { tries: 1, last: false });
-  return { worker, recorded, shadowed, retried, passedOver, judge };
+  return { worker, recorded, finished, shadowed, retried, passedOver, judge };
 }
 
 export const photo = (id: string): PhotoJob => ({

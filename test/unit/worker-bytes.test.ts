@@ -28,6 +28,46 @@ test("the time is asked for before a photo is fetched whose bytes may be others 
   await worker.close();
 });
 
+test("the event knows best of what a photo is, then its object, then its key", async () => {
+  const { worker, recorded } = start(fake("m", 2), undefined, {
+    async fetch({ key }) {
+      if (key === "gone") throw new PhotoError("GONE", "no such key");
+      return { bytes: new Uint8Array(1), known: { listing: "object", uploader: "object" } };
+    },
+    knownFromKey: () => ({ listing: "key", uploader: "key", claimed: "key" }),
+  });
+  for (const id of ["there", "gone"])
+    await worker.photo({ ...photo(id), known: { listing: "event" } }, "live", { tries: 2, last: true });
+  expect(recorded).toMatchObject([
+    { tries: 2, known: { listing: "event", uploader: "object", claimed: "key" } },
+    { tries: 2, known: { listing: "event", uploader: "key", claimed: "key" } },
+  ]);
+  await worker.close();
+});
+
+test.each([
+  { error: new PhotoError("CORRUPT", "no image"), transient: false },
+  { error: new PhotoError("ACCESS_DENIED", "403"), transient: true },
+  { error: new UpstreamError("STORE_UNAVAILABLE", "503"), transient: true },
+  { error: new Error("a bug"), transient: true },
+])("a verdict of before holds ($transient) where a photo fails for: $error.message", async (given) => {
+  const { worker, recorded } = start(fake("m", 2), undefined, { fetch: () => Promise.reject(given.error) });
+  await worker.photo(photo("1"), "live", { tries: 1, last: true });
+  expect(recorded).toMatchObject([{ result: { transient: given.transient } }]);
+  await worker.close();
+});
+
+test("what is held for a moderator is told of as that, with why", async () => {
+  const held = "ann hid the same bytes";
+  const { worker, finished, judge } = start(fake("m", 2), undefined, {
+    record: async () => new Map([["1", { changed: true, held }]]),
+  });
+  await judge("1");
+  const decision = { verdict: "review", rule: "hidden-copy", reason: held, category: "m" };
+  expect(finished).toMatchObject([{ photoId: "1", result: { decision } }]);
+  await worker.close();
+});
+
 describe("photos whose bytes were judged before", () => {
   const known = { photoId: "7", scores: { categories: { old: 1 }, human: 0.25 } };
 

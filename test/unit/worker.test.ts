@@ -52,24 +52,25 @@ test("a large photo that waits for another, also of the next model, keeps no slo
 });
 
 test("closing during a replacement ends both models, after their last photos", async () => {
-  const [old, next] = [fake("old", 2, { held: true }), fake("next", 2)];
+  const [old, next] = [fake("old", 2, { held: true }), fake("next", 2, { held: true })];
   const { worker, recorded, judge } = start(old);
   const first = judge("1");
   await new Promise(setImmediate);
   const replaced = worker.replace(next);
+  const second = judge("2");
+  await new Promise(setImmediate);
   const closed = [worker.close(), worker.close()];
-  old.release();
-  await Promise.all([first, replaced, ...closed]);
+  for (const model of [old, next]) model.release();
+  await Promise.all([first, second, replaced, ...closed]);
   expect([old.closed, next.closed]).toEqual([true, true]);
-  expect(bySigner(recorded)).toEqual({ 1: "model:old" });
+  expect(bySigner(recorded)).toEqual({ 1: "model:old", 2: "model:next" });
 });
 
 test("a model that was replaced is open until the last of its photos has left, not the first", async () => {
-  const [old, slow] = [fake("old", 2), latch()];
-  const decode = old.decode;
-  old.decode = async (bytes, turn) => {
-    if (bytes.length === 2) await slow.promise;
-    return decode(bytes, turn);
+  const [old, quick, slow] = [fake("old", 2), latch(), latch()];
+  old.decode = async (bytes) => {
+    await (bytes.length === 1 ? quick : slow).promise;
+    return [new Uint8Array(2 * 2 * 3)];
   };
   const { worker, recorded, judge } = start(old, undefined, {
     fetch: async ({ key }) => ({ bytes: new Uint8Array(Number(key)), known: {} }),
@@ -77,6 +78,7 @@ test("a model that was replaced is open until the last of its photos has left, n
   const both = [judge("1"), judge("2")];
   await new Promise(setImmediate);
   const replaced = worker.replace(fake("next", 2));
+  quick.resolve();
   await both[0];
   await new Promise(setImmediate);
   expect(old.closed).toBe(false);
@@ -115,6 +117,39 @@ test("an upload is fetched and judged however many photos of the archive are in 
   expect(recorded).toMatchObject([{ photoId: "upload" }]);
   stalled.resolve();
   await Promise.all(archive);
+  await worker.close();
+});
+
+test("an upload goes first into a batch, and into what is committed together", async () => {
+  const [running, recording] = [latch(), latch()];
+  const [judged, committed]: [number[], string[][]] = [[], []];
+  const model: LineModel = {
+    ...fake("m", 1, { maxBatch: 1 }),
+    provider: "cuda",
+    decode: async (bytes) => [Uint8Array.from(bytes)],
+    async run([frame]) {
+      await running.promise;
+      judged.push(frame![0]!);
+      return [{ categories: { m: 1 }, human: 0 }];
+    },
+  };
+  const { worker, judge } = start(model, undefined, {
+    fetch: async ({ key }) => ({ bytes: Uint8Array.of(Number(key)), known: {} }),
+    async record(outcomes) {
+      committed.push(outcomes.map(({ photoId }) => photoId));
+      if (committed.length === 1) await recording.promise;
+      return new Map();
+    },
+  });
+  const all = ["1", "2", "3", "4"].map((id) => judge(id, "backfill"));
+  await new Promise(setImmediate);
+  all.push(judge("9"));
+  await new Promise(setImmediate);
+  running.resolve();
+  await expect.poll(() => judged).toEqual([1, 2, 9, 3, 4]);
+  recording.resolve();
+  await Promise.all(all);
+  expect(committed).toEqual([["1"], ["9", "2", "3", "4"]]);
   await worker.close();
 });
 
@@ -174,6 +209,45 @@ test("a shadow that hangs delays no verdict: a few photos wait for it, and the r
   expect(shadowed["judged"]).toBe(20 - dropped);
   await worker.shadow(undefined, 0);
   expect(behind.closed).toBe(true);
+  await worker.close();
+});
+
+test("a shadow decodes once no photo of the line waits for that", async () => {
+  const [held, order]: [ReturnType<typeof latch>, string[]] = [latch(), []];
+  const decoding = (model: Fake, slow: (id: string) => boolean): Fake => ({
+    ...model,
+    provider: "cuda",
+    decode: (bytes, turn) => {
+      const id = String(bytes[0]);
+      return turn(
+        async () => {
+          order.push(`${model.by} ${id}`);
+          if (id === "1") await held.promise;
+          return [new Uint8Array(model.side ** 2 * 3)];
+        },
+        slow(id) ? "slow" : "ordinary",
+      );
+    },
+  });
+  const { worker, judge } = start(
+    decoding(fake("m", 2), (id) => id !== "9"),
+    undefined,
+    {
+      fetch: async ({ key }) => ({ bytes: Uint8Array.of(Number(key)), known: {} }),
+    },
+  );
+  await worker.shadow(
+    decoding(fake("behind", 3), () => true),
+    1,
+  );
+  const first = judge("1", "backfill");
+  await new Promise(setImmediate);
+  await judge("9");
+  const second = judge("2", "backfill");
+  await new Promise(setImmediate);
+  held.resolve();
+  await Promise.all([first, second]);
+  await expect.poll(() => order).toEqual(["model:m 1", "model:m 9", "model:m 2", "model:behind 9"]);
   await worker.close();
 });
 
@@ -278,7 +352,7 @@ test("of several frames the first says the category and the strongest whether a 
   expect(line.recorded).toHaveLength(1);
   expect(line.recorded[0]!.result).toMatchObject({ scores });
   expect(shadowed).toMatchObject([{ photoId: "1", scores }]);
-  expect(shadow.runs).toEqual([2, 1]);
+  expect([shadow.runs, shadow.closed]).toEqual([[2, 1], true]);
 });
 
 test("a score of any frame that is no number is none of the photo", async () => {
