@@ -123,26 +123,29 @@ describe("a backfill with again", () => {
 
   test("proposes it, and applied it stands, but where the photo was decided meanwhile", async ({ db }) => {
     const [a, b, c] = await three(db);
+    const d = await register(db, "d");
     await recordOutcomes(
       db.pool,
-      [a, b, c].map((id) => judged(id, "review")),
+      [a, b, c, d].map((id) => judged(id, "review")),
     );
-    const id = await start(db, [a, b, c], { propose: true });
+    const id = await start(db, [a, b, c, d], { propose: true });
     await recordOutcomes(
       db.pool,
       [a, b, c].map((each) => fed(judged(each, "hidden", 0.75))),
     );
-    expect(await standing(db)).toEqual(["review 0.5", "review 0.5", "review 0.5"]);
-    expect(await counts(db, id)).toEqual(["review hidden 3"]);
+    const gone = { failure: "GONE", message: "no such key", transient: false } as const;
+    await recordOutcomes(db.pool, [fed({ ...judged(d, "review"), result: gone })]);
+    expect(await standing(db)).toEqual(Array(4).fill("review 0.5"));
+    expect(await counts(db, id)).toEqual(["review failed 1", "review hidden 3"]);
     const later = await start(db, [b]);
     await recordOutcomes(db.pool, [fed(judged(b, "shown", 0.125))]);
     await db.pool.query("select record_review($1, 'ann', 'shown')", [c]);
     expect((await endBackfills(db.pool)).sort()).toEqual([id, later]);
     expect(await run(db)("apply", id)).toMatchObject({
       code: 0,
-      out: `1 of 3 photos of backfill ${id} are decided as it proposed; 2 were decided otherwise meanwhile\n`,
+      out: `2 of 4 photos of backfill ${id} are decided as it proposed; 2 were decided otherwise meanwhile\n`,
     });
-    expect(await standing(db)).toEqual(["hidden 0.75", "shown 0.125", "shown 0.5"]);
+    expect(await standing(db)).toEqual(["hidden 0.75", "shown 0.125", "shown 0.5", "failed null"]);
   });
 });
 
