@@ -53,41 +53,42 @@ const tableOf = (colours: readonly string[]): Buffer => Buffer.from(colours.join
 const flagsOf = (colours: readonly string[]): number =>
   colours.length === 0 ? 0 : 0x80 | (Math.log2(colours.length) - 1);
 
-/** The size of its codes, and blocks up to the one that is empty. */
+/** Pixels as LZW of at most 12 bits, begun anew before its table is full. */
 function lzw(pixels: readonly number[], bits: number): Buffer {
   const clear = 1 << bits;
-  const codes = new Map<string, number>();
-  const bytes: number[] = [];
-  let [size, held, count] = [bits + 1, 0, 0];
-  const write = (code: number): void => {
-    held |= code << count;
-    count += size;
-    for (; count >= 8; count -= 8, held >>= 8) bytes.push(held & 255);
-  };
-  const codeOf = (text: string): number => codes.get(text) ?? text.charCodeAt(0);
-  write(clear);
+  const known = new Map<string, number>();
+  const codes = [clear];
+  const codeOf = (text: string): number => known.get(text) ?? text.charCodeAt(0);
   let text = "";
   for (const pixel of pixels) {
     const longer = text + String.fromCharCode(pixel);
-    if (longer.length > 1 && !codes.has(longer)) {
-      write(codeOf(text));
-      const code = clear + 2 + codes.size;
-      codes.set(longer, code);
-      if (code === 1 << size) size++;
-      if (code === 4094) {
-        write(clear);
-        codes.clear();
-        size = bits + 1;
+    if (longer.length > 1 && !known.has(longer)) {
+      codes.push(codeOf(text));
+      known.set(longer, clear + 2 + known.size);
+      if (clear + 2 + known.size > 4094) {
+        codes.push(clear);
+        known.clear();
       }
       text = longer.slice(-1);
     } else text = longer;
   }
-  if (text) {
-    write(codeOf(text));
-    // as it is read the last code would name one more
-    if (clear + 2 + codes.size === 1 << size) size++;
+  return coded(bits, ...codes, ...(text ? [codeOf(text)] : []), clear + 1);
+}
+
+/** The size of its codes, which grow as whoever reads them knows more, and blocks up to the one that is empty. */
+export function coded(bits: number, ...codes: readonly number[]): Buffer {
+  const clear = 1 << bits;
+  const bytes: number[] = [];
+  let [size, held, count, known] = [bits + 1, 0, 0, 0];
+  for (const code of codes) {
+    if (known === 1 << size && size < 12) size++;
+    held |= code << count;
+    count += size;
+    for (; count >= 8; count -= 8, held >>= 8) bytes.push(held & 255);
+    if (code === clear) [size, known] = [bits + 1, clear + 1];
+    // the first code names nothing, and each after it one more
+    else known++;
   }
-  write(clear + 1);
   bytes.push(held & 255);
   const blocks: number[] = [bits];
   for (let at = 0; at < bytes.length; at += 255) {

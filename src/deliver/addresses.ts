@@ -48,10 +48,7 @@ export function createAddresses(
     lookup: (encrypted) => (hostname, options, callback) => {
       resolve(hostname).then(
         (found) => {
-          const open = found.filter(
-            ({ address, family }) =>
-              permits(address, encrypted) && (!options.family || options.family === family),
-          );
+          const open = found.filter(({ address }) => permits(address, encrypted));
           const overTls = found.some(({ address }) => permits(address, true));
           if (!open[0]) callback(new Error(`${hostname} ${why(overTls)}`), []);
           else if (options.all) callback(null, open);

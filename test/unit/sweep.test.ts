@@ -51,6 +51,16 @@ function world(listed: readonly string[], known: Set<string>, pageSize: number):
   };
 }
 
+test("what is gone is withdrawn, also where much of it lies between two keys of the listing", async () => {
+  const keys = Array.from({ length: 5_000 }, (_, n) => `k${String(n).padStart(5, "0")}`);
+  const [listed, known] = [keys.filter((_, n) => n % 2_500 === 0), new Set(keys)];
+  const rules = { graceMs: 0, versions: false, allowRemovals: true };
+  const { signal } = new AbortController();
+  const from = { cursor: "", ...NOTHING };
+  const swept = await sweep(world(listed, known, 10), rules, from, signal, () => {});
+  expect(swept).toMatchObject({ listed: 2, missed: 0, gone: 4_998, unclear: 0 });
+});
+
 test("whatever the order of a listing, and wherever its pages end, the table has what the bucket has", async () => {
   await fc.assert(
     fc.asyncProperty(

@@ -39,6 +39,8 @@ describe("a webp that says it is opaque", () => {
     ["of lossy frames", [head(false), frame(lossy), frame(lossy)]],
     ["one that says it is not", [lossless(true)]],
     ["one whose head says it is not", [head(true), lossless(false)]],
+    ["a lossy one whose head says it is not", [head(true), alpha, lossy]],
+    ["of pixels that are cut off", [riff("VP8L").subarray(0, 4)]],
     ["whose metadata looks like pixels", [head(false), riff("XMP ", lossless(false)), lossy]],
   ])("is believed: %s", (_what, chunks) => {
     expect(saidOpaqueIn(...chunks)).toEqual([]);
