@@ -63,7 +63,6 @@ export function createDeliverer(
 
   function look(): void {
     again = true;
-    if (closed) return;
     looking ??= claimAll().finally(() => {
       looking = undefined;
       // somebody may have asked just when it had ended

@@ -6,6 +6,7 @@ import { createDeliverer, type Settled } from "../../src/deliver/deliverer.ts";
 import type { Attempt, Claim } from "../../src/deliver/message.ts";
 import { createTagger, type PhotoNow, type PhotoTags } from "../../src/deliver/object-tags.ts";
 import { createSecret, sign } from "../../src/signature.ts";
+import { latch } from "../waits.ts";
 
 const hostOf = (address: string): string =>
   new URL(address.includes(":") ? `https://[${address}]/` : `https://${address}/`).hostname;
@@ -167,24 +168,24 @@ describe("backoff", () => {
   });
 });
 
-describe("a delivery that failed", () => {
-  /** What becomes of attempt number `attempt`, of 19. */
-  const settledAfter = (attempt: number, tell: () => Promise<Attempt>): Promise<Settled> =>
-    new Promise((resolve) => {
-      const claims = [[{ destination: "d", attempt } as Claim]];
-      const deliverer = createDeliverer(
-        {
-          claim: async () => claims.pop() ?? [],
-          settle: async (_, settled) => resolve(settled),
-          disable: async () => {},
-          tell,
-        },
-        { total: 1, each: 1, attempts: 19, backoffMs: 5_000, pollMs: 60_000 },
-        { attempted: () => void deliverer.close(), unwell: () => {} },
-      );
-      deliverer.look();
-    });
+/** What becomes of attempt number `attempt`, of 19. */
+const settledAfter = (attempt: number, tell: () => Promise<Attempt>): Promise<Settled> =>
+  new Promise((resolve) => {
+    const claims = [[{ destination: "d", attempt } as Claim]];
+    const deliverer = createDeliverer(
+      {
+        claim: async () => claims.pop() ?? [],
+        settle: async (_, settled) => resolve(settled),
+        disable: async () => {},
+        tell,
+      },
+      { total: 1, each: 1, attempts: 19, backoffMs: 5_000, pollMs: 60_000 },
+      { attempted: () => void deliverer.close(), unwell: () => {} },
+    );
+    deliverer.look();
+  });
 
+describe("a delivery that failed", () => {
   test("has why in one line", async () => {
     const fails = () => Promise.reject(new Error("XML parse error.\n  To see more:\tlook"));
     expect(await settledAfter(1, fails)).toMatchObject({
@@ -208,6 +209,55 @@ describe("a delivery that failed", () => {
       expect((await settledAfter(attempt, busy)).waitMs).toBeGreaterThanOrEqual(atLeast);
     },
   );
+});
+
+test.each<[number, Attempt, object]>([
+  [18, { outcome: "failed", why: "no" }, { state: "pending" }],
+  [19, { outcome: "failed", why: "no" }, { state: "dead", waitMs: 0 }],
+  [1, { outcome: "failed", why: "no", final: true }, { state: "dead", waitMs: 0 }],
+  [19, { outcome: "refused", why: "gone" }, { state: "pending", waitMs: 0 }],
+])("attempt %i of 19 that ends as %j leaves %j", async (attempt, told, left) => {
+  expect(await settledAfter(attempt, async () => told)).toMatchObject(left);
+});
+
+test("deliveries are claimed as others end, as many as there is room for, and none once it closes", async () => {
+  const waiting = ["d", "e", "d", "e"].map((destination, n) => ({ destination, seq: String(n) }) as Claim);
+  const told = waiting.map(() => latch());
+  const asked: [object, number][] = [];
+  const deliverer = createDeliverer(
+    {
+      async claim(busy, _each, total) {
+        asked.push([{ ...busy }, total]);
+        return waiting.splice(0, total);
+      },
+      settle: async () => {},
+      disable: async () => {},
+      async tell({ seq }) {
+        await told[Number(seq)]!.promise;
+        return { outcome: "delivered" };
+      },
+    },
+    { total: 2, each: 2, attempts: 19, backoffMs: 1, pollMs: 60_000 },
+    { attempted: () => {}, unwell: () => {} },
+  );
+  deliverer.look();
+  await new Promise(setImmediate);
+  deliverer.look();
+  await new Promise(setImmediate);
+  expect(asked).toEqual([[{}, 2]]);
+  told[0]!.resolve();
+  await new Promise(setImmediate);
+  expect(asked.slice(1)).toEqual([[{ e: 1 }, 1]]);
+  let closed = false;
+  const closing = deliverer.close().then(() => {
+    closed = true;
+  });
+  told[1]!.resolve();
+  await new Promise(setImmediate);
+  expect(closed).toBe(false);
+  told[2]!.resolve();
+  await closing;
+  expect([asked.length, waiting.length]).toEqual([2, 1]);
 });
 
 test("a signature is the one that the library of Standard Webhooks makes", () => {
