@@ -24,7 +24,6 @@ export function checkPng(bytes: Uint8Array, whole: boolean): void {
   let colours = 0;
   let profiles = 0;
   for (const { type, data } of chunksOf(bytes, whole)) {
-    if (type === "IDAT") return;
     if (type === "acTL") throw animated("png");
     if (type === "PLTE") colours = Math.min(Math.floor(data.length / 3), 2 ** depth);
     if (type === "tRNS") checkTransparency(data, depth, colour, colours);
