@@ -260,6 +260,31 @@ test("deliveries are claimed as others end, as many as there is room for, and no
   expect([asked.length, waiting.length]).toEqual([2, 1]);
 });
 
+test("what is claimed as it closes is told first", async () => {
+  const [claimed, order]: [ReturnType<typeof latch>, string[]] = [latch(), []];
+  const deliverer = createDeliverer(
+    {
+      async claim() {
+        await claimed.promise;
+        return [{ destination: "d", seq: "1" } as Claim];
+      },
+      settle: async () => {},
+      disable: async () => {},
+      async tell() {
+        order.push("told");
+        return { outcome: "delivered" };
+      },
+    },
+    { total: 1, each: 1, attempts: 19, backoffMs: 1, pollMs: 60_000 },
+    { attempted: () => {}, unwell: () => {} },
+  );
+  deliverer.look();
+  const closing = deliverer.close().then(() => order.push("closed"));
+  claimed.resolve();
+  await closing;
+  expect(order).toEqual(["told", "closed"]);
+});
+
 test("a signature is the one that the library of Standard Webhooks makes", () => {
   const [one, two] = [createSecret(), createSecret()];
   const at = new Date(1_700_000_000_000);
@@ -327,6 +352,7 @@ describe("the tagger", () => {
     ["those of the photo, where it has none of its own", undefined, "shown"],
     ["those of its own photo", { ...shown, state: "hidden" }, "hidden"],
     ["none, where its own photo waits for a verdict", { ...shown, state: "pending" }, undefined],
+    ["what says so, where its own photo is not current", { ...shown, current: false }, "withdrawn"],
   ])("gives a version with the photo's bytes %s", async (_, own, verdict) => {
     const set: (string | undefined)[] = [];
     const tag = createTagger({

@@ -46,6 +46,11 @@ const cicp = (primaries: number, transfer: number): string => chunk("cICP", prim
 const primaries = (...times100000: number[]): string => pngChunkOf("cHRM", ...times100000).toString("latin1");
 const SRGB = [31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000];
 const P3 = [31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000];
+const ADOBE = [31_270, 32_900, 64_000, 33_000, 21_000, 71_000, 15_000, 6_000];
+const BT2020 = [31_270, 32_900, 70_800, 29_200, 17_000, 79_700, 13_100, 4_600];
+/** As far from sRGB as screens are, and farther. */
+const near = SRGB.with(4, 32_000);
+const far = SRGB.with(5, 57_000);
 const SWAPPED = [31_270, 32_900, 15_000, 6_000, 64_000, 33_000, 30_000, 60_000];
 const YELLOW_LIGHT = [44_760, 40_740, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000];
 /** Two colours. */
@@ -62,6 +67,9 @@ test.each([
   ["of 8 bits and grey, with a profile", png(8, 0, chunk("iCCP"), chunk("IDAT"))],
   ["of the colours of sRGB", png(8, 2, primaries(...SRGB), chunk("IDAT"))],
   ["of the colours of Display P3", png(8, 2, gamma(45_455), primaries(...P3), chunk("IDAT"))],
+  ["of the colours of Adobe RGB", png(8, 2, primaries(...ADOBE), chunk("IDAT"))],
+  ["of the colours of BT.2020", png(8, 2, primaries(...BT2020), chunk("IDAT"))],
+  ["of colours near sRGB", png(8, 2, primaries(...near), chunk("IDAT"))],
   ["of few colours, some of them clear", png(8, 3, palette, chunk("tRNS", 0, 128), chunk("IDAT"))],
   ["of which one grey is clear", png(2, 0, chunk("tRNS", 0, 3), chunk("IDAT"))],
   ["of which one colour is clear", png(8, 2, chunk("tRNS", 0, 1, 0, 2, 0, 255), chunk("IDAT"))],
@@ -69,6 +77,7 @@ test.each([
   ["that is damaged behind its first pixels", png(8, 2, wrong(chunk("IDAT")), wrong(chunk("tEXt")))],
   ["that says what moves after its first pixels", png(8, 2, chunk("IDAT"), chunk("acTL"))],
   ["whose colours are too short to say any", png(8, 2, chunk("gAMA", 0), chunk("cHRM", 0), chunk("cICP", 1))],
+  ["that is cut off in a chunk before its pixels", png(8, 2, chunk("tEXt", 65, 66).slice(0, -2))],
   ["that is none", "\x89PNG\r\n\x1a\n\0\0\0\0iCCP"],
 ])("judges a png %s", (_what, head) => {
   expect(sniff(bytes(head))).toBe("png");
@@ -108,11 +117,12 @@ test.each([
   ["UNSUPPORTED_FORMAT", "got primaries of 0.3127 0.329 0.15 0.06", png(8, 2, primaries(...SWAPPED))],
   ["UNSUPPORTED_FORMAT", "got primaries of 0.3127", png(8, 2, chunk("sRGB", 0), primaries(...SWAPPED))],
   ["UNSUPPORTED_FORMAT", "got primaries of 0.4476", png(8, 2, primaries(...YELLOW_LIGHT))],
+  ["UNSUPPORTED_FORMAT", "got primaries of 0.3127", png(8, 2, primaries(...far))],
   ["UNSUPPORTED_FORMAT", "transparency (tRNS)", png(8, 3, palette, chunk("tRNS", 0, 0, 0))],
   ["UNSUPPORTED_FORMAT", "transparency (tRNS)", png(1, 3, palette.repeat(2), chunk("tRNS", 0, 0, 0))],
   ["UNSUPPORTED_FORMAT", "transparency (tRNS)", png(8, 3, chunk("tRNS", 0), palette)],
   ["UNSUPPORTED_FORMAT", "transparency (tRNS)", png(8, 0, chunk("tRNS", 0, 0, 0, 0))],
-  ["UNSUPPORTED_FORMAT", "transparency (tRNS)", png(2, 0, chunk("tRNS", 0, 5))],
+  ["UNSUPPORTED_FORMAT", "transparency (tRNS)", png(2, 0, chunk("tRNS", 0, 4))],
   ["UNSUPPORTED_FORMAT", "transparency (tRNS)", png(8, 2, chunk("tRNS", 0, 0, 0, 0, 0, 0, 0))],
   ["CORRUPT", "not what its checksum says", png(8, 3, palette, wrong(chunk("tRNS", 0)))],
   ["CORRUPT", "not what its checksum says", png(8, 2, wrong(chunk("tEXt", 65)), chunk("IDAT"))],
