@@ -121,9 +121,12 @@ test("a decision counts though the lease ended, a model judged anew meanwhile, a
   const scores = { categories: { food: 1 }, human: 0 };
   const about = { photoId: id!, known: {}, batch: "", by: "model:m-9", policy: "p9" };
   await recordOutcomes(db.pool, [{ ...about, result: { decision, scores } }]);
+  // what another held it for is not what she looked for
+  await db.pool.query("update review_claims set moderator = 'bob', kind = 'audit'");
   expect(await decide(ann, { id: randomUUID(), photo: id, verdict: "hidden", asOf })).toMatchObject([
     { outcome: "done", state: "hidden" },
   ]);
+  expect((await db.pool.query("select kind from review_decisions")).rows).toEqual([{ kind: null }]);
   const again = { ...about, by: "model:m-10", result: { decision, scores } };
   expect(await recordOutcomes(db.pool, [again])).toEqual(new Map([[id, { changed: false }]]));
 });

@@ -85,10 +85,13 @@ describe("bytes that a moderator hid", () => {
     expect(await stateOf(db, third)).toEqual(held(copy));
   });
 
-  test("are known as those of the original where a rendition was judged since", async ({ db }) => {
+  test("are known as those of the original where a rendition was judged since, or a worker kept no digest", async ({
+    db,
+  }) => {
     const first = await register(db, "a");
     await judge(db, first, "shown");
     await judge(db, first, "shown", { digest: "d3".repeat(32), by: "model:m-2", rendition: true });
+    await recordOutcomes(db.pool, [judged(first, "shown", "model:m-3")]);
     await decide(db, first);
     const copy = await register(db, "b");
     await judge(db, copy, "shown", { by: "model:m-2" });

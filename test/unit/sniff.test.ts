@@ -76,7 +76,10 @@ test.each([
   ["with alpha and what says it again", png(8, 6, chunk("tRNS", 0), chunk("IDAT"))],
   ["that is damaged behind its first pixels", png(8, 2, wrong(chunk("IDAT")), wrong(chunk("tEXt")))],
   ["that says what moves after its first pixels", png(8, 2, chunk("IDAT"), chunk("acTL"))],
-  ["whose colours are too short to say any", png(8, 2, chunk("gAMA", 0), chunk("cHRM", 0), chunk("cICP", 1))],
+  [
+    "whose colours are too short to say any",
+    png(8, 2, chunk("gAMA", 0), chunk("cHRM", 0), chunk("cICP", 10)),
+  ],
   ["that is cut off in a chunk before its pixels", png(8, 2, chunk("tEXt", 65, 66).slice(0, -2))],
   ["that is none", "\x89PNG\r\n\x1a\n\0\0\0\0iCCP"],
 ])("judges a png %s", (_what, head) => {
