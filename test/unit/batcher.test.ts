@@ -124,8 +124,13 @@ describe("createBatcher", () => {
       maxRunning: 2,
     });
     const answers = ["a", "b"].map((item) => batcher.add(item, "live"));
-    const closing = batcher.close();
+    let closed = false;
+    const closing = batcher.close().then(() => {
+      closed = true;
+    });
     expect(batches()).toEqual(["a", "b"]);
+    await new Promise(setImmediate);
+    expect(closed).toBe(false);
     for (const run of runs) run.end();
     await Promise.all([closing, ...answers]);
     await expect(batcher.add("c", "live")).rejects.toMatchObject({ code: "CLOSED" });
