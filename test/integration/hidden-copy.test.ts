@@ -438,8 +438,9 @@ describe("bytes that a moderator hid", () => {
 
   test("are not decided for who holds a copy, or of what was uploaded again since", async ({ db }) => {
     const first = await register(db, "a");
-    const [taken, replaced] = [await register(db, "b"), await register(db, "c", "")];
-    for (const id of [first, taken]) await judge(db, id, "shown");
+    const [taken, free] = [await register(db, "b"), await register(db, "d")];
+    const replaced = await register(db, "c", "");
+    for (const id of [first, taken, free]) await judge(db, id, "shown");
     await judge(db, replaced, "shown", { digest: "d2".repeat(32) });
     const [{ seen }] = await rows(db, "select max(id)::text as seen from verdicts");
     await decide(db, first);
@@ -460,6 +461,9 @@ describe("bytes that a moderator hid", () => {
       ["taken", "cy"],
       ["withdrawn", null],
     ]);
+    // whoever hides it too needs not be told
+    const hides = [decision(free, { verdict: "hidden", asOf: seen })];
+    expect(await decideReviews(db.pool, "bob", hides)).toMatchObject([{ outcome: "done", state: "hidden" }]);
   });
 
   test("wait as a photo of which a rendition is judged later", async ({ db }) => {

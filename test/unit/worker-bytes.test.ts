@@ -32,15 +32,15 @@ test("the event knows best of what a photo is, then its object, then its key", a
   const { worker, recorded } = start(fake("m", 2), undefined, {
     async fetch({ key }) {
       if (key === "gone") throw new PhotoError("GONE", "no such key");
-      return { bytes: new Uint8Array(1), known: { listing: "object", uploader: "object" } };
+      return { bytes: new Uint8Array(1), known: { listing: "object", uploader: "moderator" } };
     },
-    knownFromKey: () => ({ listing: "key", uploader: "key", claimed: "key" }),
+    knownFromKey: () => ({ listing: "key", uploader: "user", claimed: "key" }),
   });
   for (const id of ["there", "gone"])
     await worker.photo({ ...photo(id), known: { listing: "event" } }, "live", { tries: 2, last: true });
   expect(recorded).toMatchObject([
-    { tries: 2, known: { listing: "event", uploader: "object", claimed: "key" } },
-    { tries: 2, known: { listing: "event", uploader: "key", claimed: "key" } },
+    { tries: 2, known: { listing: "event", uploader: "moderator", claimed: "key" } },
+    { tries: 2, known: { listing: "event", uploader: "user", claimed: "key" } },
   ]);
   await worker.close();
 });
