@@ -183,7 +183,7 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
       let room = (await limits.queue()) - (await deps.depth());
       // what is skipped takes no room: of an archive that is decided already that may be hours
       const until = deps.now() + ROUND_MS;
-      while (room > 0 && all.length > 0 && deps.now() < until) {
+      while (all.length > 0 && deps.now() < until) {
         const still: Source[] = [];
         for (const source of all) {
           if (room <= 0) break;

@@ -246,6 +246,10 @@ describe("an event of EventBridge", () => {
       events: [],
       ignored: 1,
     });
+    expect(parseEventBridge(eventBridge("Object Created", { key: "a/" }), now).ignored).toBe(1);
+    const unordered = { bucket: { name: "photos" }, object: { key: "a" } };
+    const told = { ...eventBridge("Object Created", { key: "a" }), detail: unordered };
+    expect(() => parseEventBridge(told, now)).toThrow(refused(/^detail\.object\.sequencer/));
     const foreign = { ...eventBridge("Object Created", { key: "a" }), source: "aws.ec2" };
     expect(() => parseEventBridge(foreign, now)).toThrow(refused(/^source: expected aws\.s3/));
     const bare = { ...eventBridge("Object Created", { key: "a" }), detail: {} };
@@ -287,10 +291,12 @@ describe("a notification of Cloud Storage", () => {
     ];
     expect(inOrder.toSorted()).toEqual(inOrder);
     expect(new Set(inOrder).size).toBe(4);
+    expect(only(parseGcs(gcsPush("OBJECT_DELETE", "a", 17), now)).version).toBe("");
   });
 
   test("of metadata is ignored, and a broken one is refused", () => {
     expect(parseGcs(gcsPush("OBJECT_METADATA_UPDATE", "a", 1), now)).toEqual({ events: [], ignored: 1 });
+    expect(parseGcs(gcsPush("OBJECT_FINALIZE", "a/", 1), now)).toEqual({ events: [], ignored: 1 });
     const push = gcsPush("OBJECT_FINALIZE", "a", 1);
     const broken = (over: object) => ({ message: { ...push.message, ...over } });
     expect(() => parseGcs(broken({ data: "!" }), now)).toThrow(refused(/^message\.data/));
