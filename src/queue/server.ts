@@ -73,14 +73,21 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
     schema: prefix,
     max: 6,
     application_name: "maitred queue",
+    // BullMQ waits for ever for a server that is gone without a word, and takes nothing meanwhile
+    connectionTimeoutMillis: 65_000,
+    statement_timeout: 60_000,
+    query_timeout: 65_000,
     keepAlive: true,
+    // Linux would wait two hours
+    keepAliveInitialDelayMillis: 10_000,
   };
   const open = async (migrate = false): Promise<string> => {
     const probe = new PostgresConnection({
       ...connection,
       max: 1,
       connectionTimeoutMillis: 10_000,
-      ...(migrate && { migrate }),
+      // an index of a large queue takes as long as it takes
+      ...(migrate && { migrate, statement_timeout: 0, query_timeout: 0 }),
     });
     // a connection that BullMQ holds and that breaks between two statements fails the next one
     probe.pool.on("connect", (client) => void client.on("error", () => {}));

@@ -1,36 +1,7 @@
-import { createServer, connect as dial, type Socket } from "node:net";
 import { describe, expect } from "vitest";
 import { connect, query, queryWithoutTimeout } from "../../src/store/pool.ts";
 import { test } from "../fixtures.ts";
-
-/** Between pools and Postgres; while it is silent, nothing that Postgres says arrives, and no connection ends. */
-async function quietable(url: string) {
-  const { hostname, port } = new URL(url);
-  const state = { silent: false };
-  const sockets = new Set<Socket>();
-  const server = createServer((client) => {
-    const postgres = dial(Number(port || 5432), hostname);
-    for (const socket of [client, postgres]) {
-      sockets.add(socket);
-      socket.on("error", () => {});
-      socket.on("close", () => sockets.delete(socket));
-    }
-    client.pipe(postgres);
-    postgres.on("data", (bytes) => void (state.silent || client.write(bytes)));
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const through = new URL(url);
-  through.hostname = "127.0.0.1";
-  through.port = String((server.address() as { port: number }).port);
-  return {
-    state,
-    url: through.href,
-    close() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-    },
-  };
-}
+import { quietable } from "../quietable.ts";
 
 describe("a pool", () => {
   test("does not wait for a server that is gone without a word, and goes on when it is back", async ({
@@ -57,17 +28,14 @@ describe("a pool", () => {
     }
   });
 
-  test.for(["EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "EADDRNOTAVAIL", "58030", "28P01"])(
-    "takes %s for an outage, also as one of several addresses",
-    async (code) => {
-      const error = Object.assign(new Error("away"), { code });
-      const several = Object.assign(new AggregateError([error]), { code: "EWHATEVER" });
-      for (const thrown of [error, several]) {
-        const db = { query: () => Promise.reject(thrown) };
-        await expect(query(db, { text: "" })).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE" });
-      }
-    },
-  );
+  test.for(["EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "EADDRNOTAVAIL", "58030", "28P01"])("takes %s for an outage, also as one of several addresses", async (code) => {
+    const error = Object.assign(new Error("away"), { code });
+    const several = Object.assign(new AggregateError([error]), { code: "EWHATEVER" });
+    for (const thrown of [error, several]) {
+      const db = { query: () => Promise.reject(thrown) };
+      await expect(query(db, { text: "" })).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE" });
+    }
+  });
 
   test("takes a statement that is wrong for no outage", async ({ db }) => {
     await expect(query(db.pool, { text: "select nothing" })).rejects.toMatchObject({ code: "42703" });

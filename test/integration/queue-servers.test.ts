@@ -12,6 +12,7 @@ import { orQueueUnavailable } from "../../src/wiring/intake.ts";
 import { openServers } from "../../src/wiring/servers.ts";
 import { BACKENDS, test } from "../fixtures.ts";
 import { collector, job, openBench, TRIES } from "../queues.ts";
+import { quietable } from "../quietable.ts";
 import { startRedis } from "../redis.ts";
 import { until } from "../waits.ts";
 
@@ -237,6 +238,39 @@ describe("queue servers", () => {
       });
     },
   );
+
+  test("a Postgres that is gone without a word is not waited for, and gives its photos once it is back", async ({
+    db,
+  }) => {
+    const settings = { queueUrl: db.url, queueOptions: "", queuePrefix: "maitred_queue" };
+    expect(openQueueServer(settings, () => {}).connection).toMatchObject({
+      connectionTimeoutMillis: 65_000,
+      query_timeout: 65_000,
+    });
+    const proxy = await quietable(db.url);
+    const scope = new Scope();
+    try {
+      const { queues } = openBench(scope, settings);
+      const { take, errors } = openBench(scope, { ...settings, queueUrl: `${proxy.url}?query_timeout=500` });
+      const taken = collector<string>(2);
+      await take("live", async ({ id }) => taken.push(id));
+      await queues.add("live", [job(1)]);
+      const listens =
+        "select from pg_stat_activity where datname = current_database() and query like '%LISTEN bullmq_jobs;%' and state = 'idle'";
+      await until(async () => (await db.pool.query(listens)).rows.length === 1);
+      await until(async () => (await queues.depth("live")).active === 0 && taken.items.length === 1);
+      proxy.state.silent = true;
+      await until(async () => errors.some(({ message }) => message === "Query read timeout"));
+      await queues.add("live", [job(2)]);
+      proxy.state.silent = false;
+      await taken.done;
+      expect(taken.items).toEqual(["1", "2"]);
+    } finally {
+      // first: what it had swallowed is waited for otherwise
+      proxy.close();
+      await scope.close();
+    }
+  });
 
   test("a server that refuses the first connection is an error, not a loop", async ({ db }) => {
     const url = db.url.replace(/\/[^/]*$/, "/nosuchdatabase");
