@@ -47,7 +47,7 @@ export async function recordEvents(
 }
 
 function isCancelled(thrown: unknown): thrown is UpstreamError {
-  return thrown instanceof UpstreamError && (thrown.cause as { code?: unknown })?.code === QUERY_CANCELED;
+  return thrown instanceof UpstreamError && CANCELLED.has((thrown.cause as { code?: unknown })?.code);
 }
 
 /** Says that a queue holds these photos. */
@@ -82,4 +82,5 @@ export async function unqueuedState(db: Pool): Promise<{ photos: number; oldestS
   return rows[0]!;
 }
 
-const QUERY_CANCELED = "57014";
+/** SQLSTATEs: by `statement_timeout`, and by `transaction_timeout`. */
+const CANCELLED: ReadonlySet<unknown> = new Set(["57014", "25P04"]);

@@ -28,7 +28,17 @@ describe("a pool", () => {
     }
   });
 
-  test.for(["EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "EADDRNOTAVAIL", "58030", "28P01"])("takes %s for an outage, also as one of several addresses", async (code) => {
+  test.for([
+    "EHOSTUNREACH",
+    "ENETUNREACH",
+    "EHOSTDOWN",
+    "EADDRNOTAVAIL",
+    "58030",
+    "28P01",
+    "55P03",
+    "25P03",
+    "25P04",
+  ])("takes %s for an outage, also as one of several addresses", async (code) => {
     const error = Object.assign(new Error("away"), { code });
     const several = Object.assign(new AggregateError([error]), { code: "EWHATEVER" });
     for (const thrown of [error, several]) {
