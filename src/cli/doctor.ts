@@ -184,7 +184,7 @@ async function checkFolder(folder: string): Promise<string> {
 }
 
 async function checkBucket(config: Config, bucket: string): Promise<string> {
-  const s3 = connectS3(config, 1);
+  const s3 = connectS3(config, 1, 1, config.fetchTimeoutMs);
   try {
     if (await isAbsent(s3, bucket))
       throw new Error("there is no such bucket: check its name and MAITRED_S3_ENDPOINT");

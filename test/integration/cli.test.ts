@@ -184,7 +184,12 @@ describe("doctor", () => {
     const s3 = await startFauxqs({ port: 0, logger: false });
     const MAITRED_MODEL = inject("idleModel");
     const bucket = async (MAITRED_S3_ENDPOINT: string) => {
-      const env = { MAITRED_HOME: folder, MAITRED_S3_ENDPOINT, MAITRED_MODEL };
+      const env = {
+        MAITRED_HOME: folder,
+        MAITRED_S3_ENDPOINT,
+        MAITRED_MODEL,
+        MAITRED_FETCH_TIMEOUT_MS: "500",
+      };
       const command = await ended(["doctor", "--bucket", "phtos"], env);
       expect(command.code).toBe(1);
       expect(command.out).not.toMatch(/(Photo|Upstream|Config)Error/);
@@ -195,6 +200,12 @@ describe("doctor", () => {
     );
     await s3.stop();
     expect(await bucket(s3.address)).toMatch(/^FAIL +bucket phtos +phtos\/: .*ECONNREFUSED/);
+    const silent = createHttpServer(() => {}).listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const { port } = silent.address() as AddressInfo;
+    expect(await bucket(`http://127.0.0.1:${port}`)).toMatch(/^FAIL +bucket phtos +phtos\/: TimeoutError/);
+    silent.closeAllConnections();
+    silent.close();
   }, 60_000);
 
   test("says that versions may not be listed, where tags need it", async ({ db }) => {
