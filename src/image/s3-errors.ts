@@ -15,12 +15,12 @@ export function toPhotoError(photo: PhotoRef, thrown: unknown): Error {
   if (check) return unavailable(photo, `${error.name}: check ${check}`, error);
   if (ABSENT.has(error.name)) return new PhotoError("GONE", `${where}: ${error.name}`, { cause: error });
   if (status === 412) return new ReplacedError(`${where}: it was replaced`, { cause: error });
-  // S3 says why; what says nothing may be a proxy or a firewall, which refuses all alike
-  if (status === 403 && NAMELESS.has(error.name))
-    return unavailable(photo, "403, without a reason of S3: check what stands in front of it", error);
-  if (status === 403) return denied(photo, error);
   // a server that knows no such path may be none of S3
   if (status === 404) return unavailable(photo, `${error.name}: check MAITRED_S3_ENDPOINT`, error);
+  // S3 says why; what says nothing may be a proxy or a firewall, which refuses all alike
+  if (status !== undefined && NAMELESS.has(error.name))
+    return unavailable(photo, `${status}, without a reason of S3: check what stands in front of it`, error);
+  if (status === 403) return denied(photo, error);
   return unavailable(photo, `${error.name}: ${error.message}`, error);
 }
 

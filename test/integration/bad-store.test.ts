@@ -139,6 +139,7 @@ describe("a store that misbehaves", () => {
       [404, "", "STORE_UNAVAILABLE", "check MAITRED_S3_ENDPOINT"],
       [403, "AccessDenied", "ACCESS_DENIED", "AccessDenied"],
       [403, "", "STORE_UNAVAILABLE", "403, without a reason of S3"],
+      [307, "", "STORE_UNAVAILABLE", "307, without a reason of S3"],
       [403, "InvalidAccessKeyId", "STORE_UNAVAILABLE", "check the credentials"],
       [403, "SignatureDoesNotMatch", "STORE_UNAVAILABLE", "check the credentials"],
       [301, "PermanentRedirect", "STORE_UNAVAILABLE", "check MAITRED_S3_REGION"],
