@@ -50,8 +50,7 @@ export function openSqsQueue(url: string, settings: SqsSettings): MessageQueue &
       });
       const { Messages = [] } = await sqs.send(request, { abortSignal: stop }).catch((thrown: unknown) => {
         if (stop.aborted) throw thrown;
-        const { name, message } = asError(thrown);
-        throw new UpstreamError("SOURCE_UNAVAILABLE", `SQS: ${name}: ${message}`, { cause: thrown });
+        return unavailable(thrown);
       });
       return Messages.map(({ MessageId = "", ReceiptHandle = "", Body = "", Attributes }) => ({
         id: MessageId,
@@ -65,16 +64,21 @@ export function openSqsQueue(url: string, settings: SqsSettings): MessageQueue &
       const Entries = named(messages).map((each) => ({ ...each, VisibilityTimeout: sqsVisibilityS }));
       const request = new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries });
       // SQS hides none for longer than twelve hours since it was received
-      requireAll((await sqs.send(request)).Failed, "hidden");
+      requireAll((await sqs.send(request).catch(unavailable)).Failed, "hidden");
     },
     async remove(messages) {
       const request = new DeleteMessageBatchCommand({ QueueUrl: url, Entries: named(messages) });
-      requireAll((await sqs.send(request)).Failed, "deleted");
+      requireAll((await sqs.send(request).catch(unavailable)).Failed, "deleted");
     },
     async close() {
       sqs.destroy();
     },
   };
+}
+
+function unavailable(thrown: unknown): never {
+  const { name, message } = asError(thrown);
+  throw new UpstreamError("SOURCE_UNAVAILABLE", `SQS: ${name}: ${message}`, { cause: thrown });
 }
 
 /** A batch is answered with 200 whatever became of its messages. */

@@ -29,6 +29,9 @@ test("what a queue does not hide or remove it is said to", async ({ sqs }) => {
     /^1 messages could not be hidden, .* come back.*: ReceiptHandleIsInvalid/,
   );
   await queue.hide([message!]);
+  await sqs.server.stop();
+  for (const ask of [queue.hide, queue.remove])
+    await expect(ask([message!])).rejects.toMatchObject({ code: "SOURCE_UNAVAILABLE" });
   await queue.close();
 });
 
