@@ -100,7 +100,10 @@ export function toUpstreamError(cause: unknown): unknown {
   return new UpstreamError("DATABASE_UNAVAILABLE", `Postgres: ${message}`, { cause });
 }
 
-/** What goes away by itself: no connection, a server that stops or is full, a lost race between transactions, a lock that others hold for too long, a password that is being changed. */
+/**
+ * What goes away by itself: no connection, a server that stops or is full, a lost race between transactions, a lock that others
+ * hold for too long, a password that is being changed, a database that is being put in place of another.
+ */
 function isOutage(thrown: unknown): boolean {
   // of the addresses of a name, each with what it answered
   if (thrown instanceof AggregateError && thrown.errors.some(isOutage)) return true;
@@ -112,7 +115,7 @@ function isOutage(thrown: unknown): boolean {
 
 const FORBIDDEN = "42501";
 const OUTAGES =
-  /^(08|53|57|58|40|25006|25P03|25P04|55P03|28P01|ECONN|ETIMEDOUT|EPIPE|EHOST|ENET|EADDRNOTAVAIL|ENOTFOUND|EAI_AGAIN)/;
+  /^(08|53|57|58|40|25006|25P03|25P04|55P03|55000|3D000|28|ECONN|ETIMEDOUT|EPIPE|EMFILE|ENFILE|EHOST|ENET|EADDRNOTAVAIL|ENOTFOUND|EAI_AGAIN)/;
 
 /** What a timer can wait for at most. */
 const LONGEST_MS = 2 ** 31 - 1;

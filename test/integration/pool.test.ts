@@ -33,11 +33,15 @@ describe("a pool", () => {
     "ENETUNREACH",
     "EHOSTDOWN",
     "EADDRNOTAVAIL",
+    "EMFILE",
     "58030",
     "28P01",
     "55P03",
     "25P03",
     "25P04",
+    "28000",
+    "3D000",
+    "55000",
   ])("takes %s for an outage, also as one of several addresses", async (code) => {
     const error = Object.assign(new Error("away"), { code });
     const several = Object.assign(new AggregateError([error]), { code: "EWHATEVER" });
