@@ -112,6 +112,8 @@ export interface Judged {
 /** What became of one photo: a verdict by a model, or a failure with its code. */
 export interface LineOutcome {
   photoId: string;
+  /** The object that was judged as this photo: a Postgres that has lost its last commits gives their ids to others. */
+  object?: Pick<PhotoRef, "bucket" | "key">;
   /** How many tries it took; none of a photo that never came as far as the line. */
   tries?: number;
   /** The time of Postgres before it was fetched, where its version does not say which bytes it has, or it was `fed`. */
@@ -171,6 +173,7 @@ export async function moderate(
   const finish = async (by: string, batch: string, result: LineOutcome["result"]): Promise<void> => {
     const outcome = {
       photoId: photo.id,
+      object: { bucket: photo.bucket, key: photo.key },
       tries,
       ...(looked && { looked }),
       ...(photo.fed && { fed: photo.fed }),

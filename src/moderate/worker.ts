@@ -193,8 +193,16 @@ export function createModerationWorker(
     photo: (photo, lane, which) => moderate(steps, photo, lane, which),
     async fail(photo, lane, failure, message) {
       const result = { failure, message, transient: true };
-      const { id: photoId, known, fed } = photo;
-      const outcome = { photoId, ...(fed && { fed }), by: steps.by(), known, batch: "", result };
+      const { id: photoId, bucket, key, known, fed } = photo;
+      const outcome = {
+        photoId,
+        object: { bucket, key },
+        ...(fed && { fed }),
+        by: steps.by(),
+        known,
+        batch: "",
+        result,
+      };
       const { changed } = await steps.record(outcome, lane);
       steps.finished(photo, lane, outcome, changed);
     },

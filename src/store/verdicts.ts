@@ -16,7 +16,7 @@ export interface Outcome extends RecordedOutcome {
  * Commits a group of outcomes, in one transaction; see record_verdicts.
  * Recording the same group again changes nothing.
  *
- * @returns by photo id, what became of it. A photo that no longer exists is missing.
+ * @returns by photo id, what became of it. A photo that no longer exists, or is of another object, is missing.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE: nothing of the group was committed, or nobody knows.
  */
 export async function recordOutcomes(
@@ -25,7 +25,10 @@ export async function recordOutcomes(
 ): Promise<Map<string, Recorded>> {
   const rows = await query<{ photo_id: string; changed: boolean; held: string | null }>(db, {
     name: "record_verdicts",
-    text: "select photo_id, changed, held from record_verdicts($1)",
+    text: `select photo_id, changed, held from record_verdicts((
+        select coalesce(jsonb_agg(item), '[]') from jsonb_array_elements($1::jsonb) item
+        where not item ? 'key' or exists (select from photos p
+          where p.id = (item->>'id')::bigint and p.bucket = item->>'bucket' and p.key = item->>'key')))`,
     values: [JSON.stringify(outcomes.map(asItem))],
   });
   return new Map(rows.map(({ photo_id, changed, held }) => [photo_id, { changed, ...(held && { held }) }]));
@@ -69,14 +72,26 @@ export async function recordAnew(
 }
 
 function asItem(outcome: Outcome): object {
-  const { photoId, known, batch, by, policy, fed, backfill, tries, looked, result } = outcome;
+  const { photoId, object, known, batch, by, policy, fed, backfill, tries, looked, result } = outcome;
   const told = Object.fromEntries(
     Object.entries(known).map(([name, value]) => [name, storable(value, MAX_BYTES)]),
   );
   const counted = backfill === undefined ? undefined : true;
   // that a verdict took one try is what nearly all of a large table would say
   const counts = "failure" in result || (tries ?? 1) > 1 ? { tries } : {};
-  const common = { id: photoId, known: told, batch, by, policy, fed, backfill, counted, looked, ...counts };
+  const common = {
+    id: photoId,
+    ...object,
+    known: told,
+    batch,
+    by,
+    policy,
+    fed,
+    backfill,
+    counted,
+    looked,
+    ...counts,
+  };
   if ("failure" in result) {
     const { failure, message, transient } = result;
     return {

@@ -47,6 +47,20 @@ describe("recordOutcomes", () => {
     expect(await stateOf(db, id)).toMatchObject({ state: "shown", category: "food", reason: "because" });
   });
 
+  test("what was judged of one object is no verdict of another that has its id, as after the last commits were lost", async ({
+    db,
+  }) => {
+    const id = await register(db, "a");
+    for (const other of [
+      { bucket: "photos", key: "b" },
+      { bucket: "others", key: "a" },
+    ])
+      expect(await recordOutcomes(db.pool, [verdict(id, { object: other })])).toEqual(new Map());
+    expect(await stateOf(db, id)).toMatchObject({ state: "pending" });
+    await recordOutcomes(db.pool, [verdict(id, { object: { bucket: "photos", key: "a" } })]);
+    expect(await stateOf(db, id)).toMatchObject({ state: "shown" });
+  });
+
   test("groups that share photos in opposite orders do not deadlock", async ({ db }) => {
     const ids = await Promise.all(Array.from({ length: 40 }, (_, n) => register(db, `k${n}`)));
     const groups = Array.from({ length: 12 }, (_, n) =>
