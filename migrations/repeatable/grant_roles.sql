@@ -14,8 +14,8 @@ begin
       rollup_hours_changes, rollup_listings_changes, rollup_scores_changes, rollup_reviews_changes to maitred_worker;
     grant select on public_photos, photo_tags, failed_photos, hourly_counts, daily_counts, listing_counts, score_counts, review_counts, verdict_history
       to maitred_worker;
-    grant select, insert on verdicts, policies, audit_log, desk_people, decoders to maitred_worker;
-    grant select, insert, update on shadow_scores, backfills, feeding, sweeps, appeals, review_decisions to maitred_worker;
+    grant select, insert on verdicts, policies, audit_log, desk_people to maitred_worker;
+    grant select, insert, update on shadow_scores, backfills, feeding, sweeps, appeals, review_decisions, decoders to maitred_worker;
     -- deleting photos is for MAITRED_REMOVED=erase; forgetting is of maitred_migrator, who owns the tables
     grant select, insert, update, delete on photos, tags, model_workers, object_order, unqueued, idempotent_answers, bad_messages, backfill_photos,
       backfill_counts, backfill_changes, backfill_retries, proposals, desk_sessions, review_claims to maitred_worker;

@@ -8,7 +8,7 @@ export interface Told {
 }
 
 /** Tells a person that the queue is waited for, once it has been away for some seconds, and when it is back. */
-export function sayAway({ say }: Pick<Terminal, "say">, afterMs = AFTER_MS): Told {
+export function sayAway({ say }: Pick<Terminal, "say">): Told {
   let why = "";
   let timer: NodeJS.Timeout | undefined;
   let told = false;
@@ -18,7 +18,7 @@ export function sayAway({ say }: Pick<Terminal, "say">, afterMs = AFTER_MS): Tol
       timer ??= setTimeout(() => {
         told = true;
         say(`waits for the queue, which does not answer: ${why}\n`);
-      }, afterMs).unref();
+      }, AFTER_MS).unref();
     },
     onBack() {
       clearTimeout(timer);

@@ -26,11 +26,13 @@ export function openIntake(
   onError: (error: Error) => void,
   queue: Partial<Told> = {},
 ): Intake {
-  const away = queue.onError ?? onError;
   const db = connect(config.databaseUrl, onError, 2);
   scope.onClose("intake's Postgres", () => db.end());
-  const server = scope.hold("intake's queue server", openQueueServer(config, away, queue.onBack));
-  const queues = scope.hold("intake's queues", openQueues(server, away));
+  const server = scope.hold(
+    "intake's queue server",
+    openQueueServer(config, queue.onError ?? onError, queue.onBack),
+  );
+  const queues = scope.hold("intake's queues", openQueues(server, onError));
   const deps = {
     register: (photos: Parameters<typeof registerPhotos>[1], lane: Lane, looked?: string) =>
       registerPhotos(db, photos, lane, looked),

@@ -12,7 +12,7 @@ import { exceedsPalette } from "./palette.ts";
 import { tellsProfile } from "./png.ts";
 import { isOfColours, profileChangesColours } from "./profile.ts";
 import { type Format, sniff } from "./sniff.ts";
-import { checkTiles } from "./tiles.ts";
+import { checkAlpha, checkTiles } from "./tiles.ts";
 import { type DecodeHeic, type Opened, optionsOf, pixelsOf, readViews } from "./views.ts";
 import { checkOpaque } from "./webp.ts";
 
@@ -41,6 +41,7 @@ export async function decode(
 ): Promise<Uint8Array[]> {
   const photo = await openPhoto(bytes, maxPixels);
   const { format, header } = photo;
+  if (format === "heic") await checkAlpha(bytes, heic);
   const read = (failOn: "truncated" | "none"): Promise<Uint8Array[]> =>
     readViews(photo, { width: side, height: side }, failOn, heic);
   try {

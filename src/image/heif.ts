@@ -172,7 +172,7 @@ function wholeOf(file: Buffer, clap: Extent): Size {
 
 /** Types of items: av01, hvc1, grid and tmap. */
 const PICTURES = { avif: 0x61763031, heic: 0x68766331 };
-const GRID = 0x67726964;
+export const GRID = 0x67726964;
 const TMAP = 0x746d6170;
 const PROFILES = new Set(["prof", "rICC"]);
 const CHANGES = new Set(["clap", "irot", "imir"]);

@@ -126,12 +126,11 @@ function asItem(outcome: Outcome): object {
  * @throws {UpstreamError} DATABASE_UNAVAILABLE.
  */
 export async function decodedSince(db: Pool, decoder: string): Promise<string> {
-  await query(db, {
-    text: "insert into decoders (id) values ($1) on conflict do nothing",
-    values: [decoder],
-  });
   const [row] = await query<{ since: string }>(db, {
-    text: "select since::text from decoders where id = $1",
+    // what runs again after another one begins anew
+    text: `insert into decoders as d (id) values ($1) on conflict (id) do update set since = case
+        when exists (select from decoders other where other.since > d.since) then now() else d.since end
+      returning since::text`,
     values: [decoder],
   });
   return row!.since;

@@ -8,7 +8,20 @@ import { decode } from "../../src/image/decode.ts";
 import { createHeicDecoder } from "../../src/image/heic.ts";
 import { difference, framesOf, HEIC_THREAD, limits, menu, pixelsOf, plain } from "../decoded.ts";
 import { test } from "../fixtures.ts";
-import { box, crop, grid, heicOf, heif, type Item, itemOf, mirror, refers, turn, u16 } from "../heif.ts";
+import {
+  ALPHA,
+  box,
+  crop,
+  grid,
+  heicOf,
+  heif,
+  type Item,
+  itemOf,
+  mirror,
+  refers,
+  turn,
+  u16,
+} from "../heif.ts";
 
 describe("decode", () => {
   test.each(["menu.heic", "menu-rotated.heic"])("reads %s upright", async (file) => {
@@ -93,15 +106,22 @@ describe("decode", () => {
     const tile = itemOf(heicOf("menu.heic"));
     const beside = (other: Item): Promise<Uint8Array[]> =>
       framesOf(Buffer.from(heif([grid(1, 2, 1000, 640), tile, other], refers("dimg", 1, 2, 3)), "latin1"));
+    const [whole, alpha] = [grid(1, 2, 1000, 640), grid(1, 2, 1000, 640)];
+    alpha.properties = [...alpha.properties, ALPHA];
+    const refer = [refers("dimg", 1, 2, 3), refers("dimg", 4, 5, 6), refers("auxl", 4, 1)];
+    const behind = (other: Item): Promise<Uint8Array[]> =>
+      framesOf(Buffer.from(heif([whole, tile, tile, alpha, tile, other], ...refer), "latin1"));
     await expect(beside(tile)).resolves.toHaveLength(1);
+    await expect(behind(tile)).resolves.toHaveLength(2);
     for (const damaged of [
       { ...tile, data: tile.data.slice(0, tile.data.length / 2) },
       { ...tile, properties: tile.properties.filter((property) => !property.includes("hvcC")) },
     ])
-      await expect(beside(damaged)).rejects.toMatchObject({
-        code: "CORRUPT",
-        message: "heic: a part of it cannot be decoded",
-      });
+      for (const damage of [beside, behind])
+        await expect(damage(damaged)).rejects.toMatchObject({
+          code: "CORRUPT",
+          message: "heic: a part of it cannot be decoded",
+        });
     const colours = box("colr", "nclx", u16(1, 13, 200), "\x80");
     const unknown = heif([{ ...tile, properties: [...tile.properties, colours] }]);
     await expect(framesOf(Buffer.from(unknown, "latin1"))).resolves.toHaveLength(1);

@@ -8,7 +8,7 @@ import { openIntake } from "../../src/cli/intake.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import type { PhotoRef } from "../../src/photo.ts";
-import { knownScores, recordOutcomes } from "../../src/store/verdicts.ts";
+import { decodedSince, knownScores, recordOutcomes } from "../../src/store/verdicts.ts";
 import { startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, test as base, type Database } from "../fixtures.ts";
 import { fail, judged, register } from "../verdicts.ts";
@@ -162,6 +162,10 @@ describe("a copy of a photo", () => {
     expect(ran()).toBe(1);
     const { rows } = await db.pool.query("select id from decoders order by since");
     expect(rows).toEqual([{ id: "another" }, { id: expect.stringMatching(/^[\da-f]{64}$/) }]);
+    const since = await decodedSince(db.pool, rows[1]!.id);
+    expect(await decodedSince(db.pool, rows[1]!.id)).toBe(since);
+    // what runs again after another one counts from now
+    expect(Date.parse(await decodedSince(db.pool, "another"))).toBeGreaterThan(Date.parse(since));
   });
 
   test("of what cannot be judged fails by itself, and leaves nothing to be found", async ({ start, db }) => {

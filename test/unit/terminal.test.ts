@@ -1,6 +1,5 @@
 import { PassThrough } from "node:stream";
-import { setTimeout as sleep } from "node:timers/promises";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { sayAway } from "../../src/cli/away.ts";
 import { columnsOf, cut } from "../../src/cli/columns.ts";
 import { printResult, table } from "../../src/cli/output.ts";
@@ -113,18 +112,20 @@ test("a result is one line of JSON, or what a person reads", () => {
   expect(printed).toEqual(['{"id":"1"}', '{"id":"1"}', '{"id":"1"}', "done", "two", "lines"]);
 });
 
-test("a queue that is away is told of once it has been for a while, and when it is back", async () => {
+test("a queue that is away is told of once it has been for a while, and when it is back", () => {
+  vi.useFakeTimers();
   const said: string[] = [];
-  const { onError, onBack } = sayAway({ say: (text) => said.push(text) }, 20);
+  const { onError, onBack } = sayAway({ say: (text) => said.push(text) });
   const refused = (): void => onError(new Error("connect ECONNREFUSED"));
   refused();
+  vi.advanceTimersByTime(4_000);
   onBack();
-  await sleep(40);
+  vi.advanceTimersByTime(4_000);
   expect(said).toEqual([]);
   for (const again of [0, 1]) {
     refused();
     refused();
-    await sleep(40);
+    vi.advanceTimersByTime(6_000);
     refused();
     onBack();
     expect(said.slice(2 * again)).toEqual([
@@ -132,4 +133,5 @@ test("a queue that is away is told of once it has been for a while, and when it 
       "the queue answers again\n",
     ]);
   }
+  vi.useRealTimers();
 });
