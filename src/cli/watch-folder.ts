@@ -1,5 +1,6 @@
 import { lstatSync, type Stats } from "node:fs";
-import { relative, sep } from "node:path";
+import { readdir } from "node:fs/promises";
+import { join, relative, sep } from "node:path";
 import { watch } from "chokidar";
 import { asError, codeOf } from "../errors.ts";
 import { folderPhoto, goneKeys } from "../image/folder.ts";
@@ -46,6 +47,9 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Prom
   let decided = 0;
   let listed = false;
   let tell: (decided: number) => void = () => {};
+  // chokidar lists a folder before it watches it, and tells of nothing that comes in between
+  const listedOnce = new Set<string>();
+  let looking: NodeJS.Timeout | undefined;
 
   // what a file is now counts, and not what was told of it: one that went may have come back
   async function settle(paths: readonly string[]): Promise<void> {
@@ -89,6 +93,7 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Prom
   };
   scope.onClose(`intake of ${folder}`, () => {
     clearTimeout(timer);
+    clearTimeout(looking);
     return working;
   });
   const isHidden = (path: string): boolean =>
@@ -105,9 +110,27 @@ export function watchFolder(folder: string, deps: WatchDeps, scope: Scope): Prom
   );
   watcher.on("add", touch).on("change", touch).on("unlink", touch);
   watcher.on("error", (err) => log.error({ err, folder }, "watching failed"));
+
+  async function lookAgain(): Promise<void> {
+    looking = undefined;
+    const folders = takeSome(listedOnce, listedOnce.size);
+    const watched = watcher.getWatched();
+    for (const each of folders) {
+      const known = new Set(watched[each]);
+      const names = await readdir(each).catch((): string[] => []);
+      const missed = names.filter((name) => !known.has(name) && !name.startsWith("."));
+      // it would open a watcher that is closed
+      if (missed.length > 0 && !scope.closing) watcher.add(missed.map((name) => join(each, name)));
+    }
+  }
+  watcher.on("addDir", (path) => {
+    listedOnce.add(path);
+    if (listed) looking ??= setTimeout(lookAgain, AGAIN_MS);
+  });
   return new Promise((resolve) => {
     tell = resolve;
-    watcher.once("ready", () => {
+    watcher.once("ready", async () => {
+      await lookAgain();
       listed = true;
       if (timer === undefined) tell(decided);
     });
