@@ -180,6 +180,12 @@ describe("what is queued", () => {
     await recordOutcomes(db.pool, [judged(ids[0]!, "shown")]);
     await ingestPhotos({ ...deps, register }, page.slice(1), "backfill");
     expect(await queueUnqueued(deps, 0)).toBe(0);
+    const result = { failure: "GONE", message: "gone", transient: false } as const;
+    await recordOutcomes(db.pool, [{ ...judged(ids[0]!, "shown"), result }]);
+    fail(new Error("killed"));
+    await expect(ingestPhotos({ ...deps, register }, page.slice(1), "backfill")).rejects.toThrow("killed");
+    fail();
+    expect(await queueUnqueued(deps, 0)).toBe(1);
   });
 
   test("is no photo that was withdrawn or replaced before a queue held it", async ({ db }) => {

@@ -3,9 +3,9 @@ import type { PhotoRef } from "../../src/photo.ts";
 import { readPhotoOf } from "../../src/store/photo-details.ts";
 import { databaseTime, registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
-import { rows, test } from "../fixtures.ts";
+import { type Database, rows, test } from "../fixtures.ts";
 import { current, event, one, publicVersions, record, removed } from "../recorded.ts";
-import { judged } from "../verdicts.ts";
+import { decide, judged, loadedNow } from "../verdicts.ts";
 
 const photo = (key: string, version = "1"): PhotoRef & { known: object } => ({
   store: "s3",
@@ -126,10 +126,70 @@ test("a listing that is older than a removal or an overwrite undoes neither", as
     { key: "new", version: "etag:2" },
     { key: "replaced", version: "etag:2" },
   ]);
+  expect(await rows(db, "select key from photos where revived_at is not null")).toEqual([]);
   // what is listed afterwards is there again
   expect(await list(await databaseTime(db.pool))).toEqual(
     ["gone", "new", "replaced"].map((key) => ({ key, version: "etag:1" })),
   );
+});
+
+test("a listing that is older than an overwrite takes nothing off the page, also where those bytes were there before", async ({
+  db,
+}) => {
+  for (const [version, order] of [
+    ["etag:1", "10"],
+    ["etag:2", "11"],
+    ["etag:1", "12"],
+  ] as const)
+    await one(db, event({ version, order }));
+  const asked = await databaseTime(db.pool);
+  await one(db, event({ version: "etag:2", order: "13" }));
+  await registerPhotos(db.pool, [photo("a", "etag:1")], "live", asked);
+  expect(await current(db)).toEqual(["etag:2"]);
+});
+
+describe("a photo that is known by its key alone", () => {
+  const ref = { store: "s3", bucket: "b", key: "a", version: "", known: {} } as const;
+  const shown = async (db: Database): Promise<string> => {
+    const [photo] = await registerPhotos(db.pool, [ref], "live");
+    await recordOutcomes(db.pool, [judged(photo!.id, "shown")]);
+    return photo!.id;
+  };
+
+  test("keeps its verdict where it is registered again while it is current", async ({ db }) => {
+    const id = await shown(db);
+    expect(await registerPhotos(db.pool, [ref], "live")).toMatchObject([{ id, state: "shown" }]);
+    expect(await publicVersions(db)).toEqual([""]);
+  });
+
+  test("has none any more where it takes the place of the one that an event named", async ({ db }) => {
+    const id = await shown(db);
+    await record(db, event());
+    expect(await registerPhotos(db.pool, [ref], "live")).toMatchObject([{ id, state: "pending" }]);
+    expect(await current(db)).toEqual([""]);
+    expect(await publicVersions(db)).toEqual([]);
+  });
+
+  test("stays hidden then where a moderator had hidden it, until one who sees it now shows it", async ({
+    db,
+  }) => {
+    const [photo] = await registerPhotos(db.pool, [ref], "live");
+    await decide(db, photo!.id, { human: false });
+    await record(db, event());
+    expect(await registerPhotos(db.pool, [ref], "live")).toMatchObject([{ state: "hidden" }]);
+    await decide(db, photo!.id, { verdict: "shown", human: false, asOf: await loadedNow(db) });
+    expect(await publicVersions(db)).toEqual([""]);
+  });
+
+  test("keeps it where its object was removed after it was looked for, as it stays withdrawn", async ({
+    db,
+  }) => {
+    const id = await shown(db);
+    const looked = await databaseTime(db.pool);
+    await record(db, removed("20"));
+    expect(await registerPhotos(db.pool, [ref], "live", looked)).toMatchObject([{ id, state: "shown" }]);
+    expect(await current(db)).toEqual([]);
+  });
 });
 
 test("of two versions of one object in one call the last is current, and the verdict of the other is not public", async ({

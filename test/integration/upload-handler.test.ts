@@ -172,6 +172,15 @@ describe("an event with an order, of an object that an upload handler told of an
     expect(await current(db)).toEqual(["etag:2"]);
   });
 
+  test("is stale where a sweep found the object gone since it was said", async ({ db }) => {
+    const { photoId } = await one(db, told("etag:1"));
+    await recordOutcomes(db.pool, [judged(photoId!, "shown")]);
+    const { receivedAt: _, ...gone } = removed(null);
+    await recordEvents(db.pool, [gone], "right");
+    expect(await one(db, at(-MINUTE_MS))).toEqual({ photoId, outcome: "stale", queue: false });
+    expect(await publicVersions(db)).toEqual([]);
+  });
+
   test("counts though what was said before it was taken in late", async ({ db }) => {
     const first = await one(db, { ...told("etag:1"), receivedAt: new Date(Date.now() - 60 * MINUTE_MS) });
     await one(db, { ...told("etag:2"), receivedAt: new Date(Date.now() - 10 * MINUTE_MS) });
