@@ -157,6 +157,17 @@ describe("claims", () => {
     expect(await rows(db, "select state from deliveries")).toEqual([{ state: "delivered" }]);
   });
 
+  test("that ran out count all the same where the first has delivered", async ({ db }) => {
+    await webhook(db);
+    await judge(db, await register(db, "a"), "shown");
+    const [slow] = await claim(db, 0);
+    const [next] = await claim(db, 0);
+    await settleDelivery(db.pool, slow!, delivered);
+    await settleDelivery(db.pool, next!, { state: "dead", note: "late", waitMs: 0 });
+    expect(await rows(db, "select state from deliveries")).toEqual([{ state: "delivered" }]);
+    expect(await claim(db)).toEqual([]);
+  });
+
   test("keep to what each destination and the process may have in hand", async ({ db }) => {
     await webhook(db, "one");
     await webhook(db, "two");
