@@ -10,8 +10,8 @@ import { addBackfill, retryBackfill } from "../../src/store/backfills.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { requeueLost } from "../../src/wiring/intake.ts";
-import { BACKENDS, test as base, type Database } from "../fixtures.ts";
-import { fail, judged, ofAll, register } from "../verdicts.ts";
+import { BACKENDS, test as base, type Database, rows } from "../fixtures.ts";
+import { fail, judged, ofAll, register, removeObject } from "../verdicts.ts";
 
 interface Line {
   queues: Queues;
@@ -96,10 +96,15 @@ describe.each(BACKENDS)(
 );
 
 describe.each(BACKENDS)("with the queue on %s, uploads that it lost", (backend) => {
-  test("are queued again, and neither those that are in it nor young ones", async ({ db, open }) => {
+  test("are queued again, and neither those that are in it nor young ones, nor what is gone or of the archive", async ({
+    db,
+    open,
+  }) => {
     const { queues } = open(backend);
     const ids: string[] = [];
-    for (const key of ["a", "b", "c", "d"]) ids.push(await register(db, key));
+    for (const key of ["a", "b", "c", "d", "gone", "archive"]) ids.push(await register(db, key));
+    await removeObject(db, "gone");
+    await rows(db, "update photos set lane = 'backfill' where key = 'archive'");
     const job = (id: string, key: string): PhotoJob => ({
       id,
       store: "s3",
@@ -116,7 +121,7 @@ describe.each(BACKENDS)("with the queue on %s, uploads that it lost", (backend) 
       ]);
     await age("a");
     expect(await requeueLost(db.pool, queues)).toBe(0);
-    await age("b", "c");
+    await age("b", "c", "gone", "archive");
     expect(await requeueLost(db.pool, queues)).toBe(2);
     expect(await queues.held(ids)).toBe(3);
     expect((await queues.depth("live")).waiting).toBe(5);

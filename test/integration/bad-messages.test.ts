@@ -2,7 +2,12 @@ import { describe, expect } from "vitest";
 import { argumentsOf } from "../../src/cli/arguments.ts";
 import { events } from "../../src/cli/events.ts";
 import { parseEach } from "../../src/intake/message.ts";
-import { countBadMessages, forgetBadMessages, keepBadMessages } from "../../src/store/bad-messages.ts";
+import {
+  countBadMessages,
+  forgetBadMessages,
+  keepBadMessage,
+  keepBadMessages,
+} from "../../src/store/bad-messages.ts";
 import { recordEvents } from "../../src/store/events.ts";
 import { BACKENDS, type Database, queueUrl, test } from "../fixtures.ts";
 
@@ -47,6 +52,34 @@ describe("a message that was put aside", () => {
     await db.pool.query("update bad_messages set resolved_at = now(), resolution = 'discarded'");
     await keep(db, bad("m1", "hello"));
     expect(await rows(db)).toMatchObject([{ resolution: "discarded" }]);
+  });
+
+  test("over HTTP is kept while its source has room, once while it waits, and anew where it was settled", async ({
+    db,
+  }) => {
+    const take = (id: string, source = "http:s3") => keepBadMessage(db.pool, source, bad(id, "x"), 2);
+    expect([await take("m1"), await take("m1"), await take("m2"), await take("m3")]).toEqual([
+      "kept",
+      "waits",
+      "kept",
+      "full",
+    ]);
+    expect(await take("m1", "http:gcs")).toBe("kept");
+    const settle = (id: string) =>
+      db.pool.query(
+        "update bad_messages set resolved_at = now(), resolution = 'discarded' where message_id = $1",
+        [id],
+      );
+    await settle("m1");
+    expect([await take("m3"), await take("m1")]).toEqual(["kept", "full"]);
+    await settle("m3");
+    expect([await take("m1"), await take("m1")]).toEqual(["kept", "waits"]);
+    expect((await rows(db)).map(({ attempts, resolution }) => [attempts, resolution])).toEqual([
+      [2, null],
+      [1, null],
+      [1, "discarded"],
+      [1, "discarded"],
+    ]);
   });
 
   test("is kept as far as it can be: at most a mebibyte, and no characters that no table holds", async ({

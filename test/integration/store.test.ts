@@ -1,5 +1,6 @@
 import { describe, expect } from "vitest";
-import { photosToReplay, readPhotos } from "../../src/store/photos.ts";
+import { unqueuedState } from "../../src/store/events.ts";
+import { oldestPendingS, photosToReplay, readPhotos, registerPhotos } from "../../src/store/photos.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { register } from "../verdicts.ts";
@@ -109,6 +110,8 @@ describe("recordOutcomes", () => {
       { code: "CORRUPT", reason: "no\ufffdpe\ufffd" },
     ]);
     expect(await count(db, "verdicts")).toBe(1);
+    await recordOutcomes(db.pool, [failure(await register(db, "replaced"), "CORRUPT", false)]);
+    await register(db, "replaced", "etag:2");
     const replay = [];
     for await (const page of photosToReplay(db.pool, { state: "failed", code: "CORRUPT", olderThanS: 0 }))
       replay.push(...page);
@@ -223,4 +226,32 @@ describe("views and roles", () => {
       client.release();
     }
   });
+});
+
+test("how long the oldest upload waits is of none that is of the archive or gone, and of one that came again since it did", async ({
+  db,
+}) => {
+  for (const key of ["waits", "archive", "gone", "again"]) await register(db, key);
+  const set = async (key: string, change: string) =>
+    db.pool.query(`update photos set ${change} where key = $1`, [key]);
+  await set("waits", "registered_at = now() - interval '10 minutes'");
+  const before = "registered_at = now() - interval '1 hour'";
+  await set("archive", `${before}, lane = 'backfill'`);
+  await set("gone", `${before}, superseded_at = now()`);
+  await set("again", `${before}, revived_at = now() - interval '1 minute'`);
+  expect(Math.round((await oldestPendingS(db.pool)) / 60)).toBe(10);
+  await set("waits", "superseded_at = now()");
+  expect(Math.round((await oldestPendingS(db.pool)) / 60)).toBe(1);
+});
+
+test("what no queue is known to hold is counted, with how long the first of it waits", async ({ db }) => {
+  const photos = ["a", "b"].map(
+    (key) => ({ store: "s3", bucket: "b", key, version: "1", known: {} }) as const,
+  );
+  const [first] = await registerPhotos(db.pool, photos, "live");
+  await db.pool.query("update unqueued set since = now() - interval '10 minutes' where photo_id = $1", [
+    first!.id,
+  ]);
+  const { photos: waiting, oldestS } = await unqueuedState(db.pool);
+  expect([waiting, Math.round(oldestS / 60)]).toEqual([2, 10]);
 });

@@ -3,7 +3,7 @@ import { describe, expect } from "vitest";
 import { type BucketSweep, sweepBucket } from "../../src/cli/sweep-bucket.ts";
 import { connectS3 } from "../../src/image/s3.ts";
 import { sweepTotals } from "../../src/store/sweep-totals.ts";
-import { lockSweeps } from "../../src/store/sweeps.ts";
+import { abandonSweep, beginSweep, finishSweep, lockSweeps, sweepStep } from "../../src/store/sweeps.ts";
 import { counts, found, test } from "../sweeps.ts";
 
 describe("what went wrong is no reason to withdraw:", () => {
@@ -156,6 +156,25 @@ describe("a sweep that is interrupted", () => {
     const robbed = sweep({ intake: { ...intake, queues } });
     await expect(robbed).rejects.toThrow("somebody else went on with it");
   });
+});
+
+test("a sweep that was abandoned or is done takes no step more, also where it had not begun", async ({
+  db,
+}) => {
+  const counts = { listed: 1, known: 1, young: 0, unclear: 0, seconds: 1 };
+  const step = (id: string) =>
+    sweepStep(
+      db.pool,
+      id,
+      { from: "", to: "a", counts, items: [] },
+      { pad: "right", erase: false, lane: "backfill" },
+    );
+  const { id } = await beginSweep(db.pool, "b", "");
+  await abandonSweep(db.pool, "b", "");
+  await expect(step(id)).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE" });
+  const next = await beginSweep(db.pool, "b", "");
+  await finishSweep(db.pool, next.id, 1);
+  await expect(step(next.id)).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE" });
 });
 
 test("a sweep waits while its lane is full", async ({ bench }) => {

@@ -1,10 +1,14 @@
 import type { S3Client } from "@aws-sdk/client-s3";
 import { describe, expect } from "vitest";
 import type { Config } from "../../src/config.ts";
+import type { ObjectState } from "../../src/intake/reconcile-range.ts";
 import { recordEvents } from "../../src/store/events.ts";
+import { registerPhotos } from "../../src/store/photos.ts";
 import { sweepTotals } from "../../src/store/sweep-totals.ts";
+import { objectStates } from "../../src/store/sweeps.ts";
 import { BACKENDS } from "../fixtures.ts";
 import { ended, maitred } from "../maitred.ts";
+import { event, record, removed } from "../recorded.ts";
 import { counts, found, test } from "../sweeps.ts";
 import { until } from "../waits.ts";
 
@@ -203,6 +207,34 @@ test("a store that does not list in the order of bytes is swept all the same, an
   expect(await sweep({ pageSize })).toMatchObject({ finished: true, missed: 2, gone: 1 });
   expect(await current()).toContain(`\uFB00 ${version}`);
   expect(await current()).toHaveLength(2);
+});
+
+test("the state of an object is another one whatever is told of it, and tells whether it was ever known", async ({
+  db,
+}) => {
+  const told: string[] = [];
+  const state = async () => {
+    const [{ state, seen }] = (await objectStates(db.pool, "b", ["a"])) as [ObjectState];
+    told.push(state);
+    return seen;
+  };
+  expect(await state()).toBe(false);
+  for (const next of [
+    removed(null),
+    event({ version: "v1", order: "10" }),
+    event({ version: "v1", order: "11" }),
+    removed("20", "v1"),
+  ]) {
+    await record(db, next);
+    expect(await state()).toBe(true);
+  }
+  expect(new Set(told).size).toBe(5);
+  await registerPhotos(
+    db.pool,
+    [{ store: "s3", bucket: "b", key: "z", version: "etag:1", known: {} }],
+    "live",
+  );
+  expect(await objectStates(db.pool, "b", ["z"])).toMatchObject([{ seen: true }]);
 });
 
 test("a worker's role sweeps, also where removals erase, and a dashboard's does not", async ({ db }) => {
