@@ -55,6 +55,26 @@ describe("what is forgotten", () => {
     expect(await rows(db, "select from deliveries")).toEqual([]);
   });
 
+  test("is told at once to whom nothing else is being told, and to nobody of another bucket", async ({
+    db,
+  }) => {
+    await webhook(db, "one");
+    await webhook(db, "two", "photos");
+    await webhook(db, "other", "menus");
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    for (const each of await claim(db))
+      if (each.destination === "two") await settleDelivery(db.pool, each, delivered);
+    await db.pool.query("delete from photos where id = $1", [id]);
+    expect((await claim(db)).map(({ destination, change }) => [destination, change])).toEqual([
+      ["two", "photo.forgotten"],
+    ]);
+    expect(await rows(db, "select destination from deliveries order by 1")).toEqual([
+      { destination: "one" },
+      { destination: "two" },
+    ]);
+  });
+
   test("is told only after an attempt that may be under way has ended", async ({ db }) => {
     await webhook(db);
     const id = await register(db, "a");
@@ -128,6 +148,17 @@ describe("claims", () => {
     await settleDelivery(db.pool, first!, delivered);
     expect(await due()).toHaveLength(1);
     expect(await claim(db)).toHaveLength(1);
+  });
+
+  test("wait for nothing that another destination could not be told", async ({ db }) => {
+    for (const id of ["down", "up"]) await webhook(db, id);
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    const later = { state: "pending", note: "no", waitMs: 3_600_000 } as const;
+    for (const each of await claim(db))
+      await settleDelivery(db.pool, each, each.destination === "up" ? delivered : later);
+    await judge(db, id, "hidden");
+    expect((await claim(db)).map(({ destination }) => destination)).toEqual(["up"]);
   });
 
   test("are due at once where what is before them is told before they are committed", async ({ db }) => {
@@ -258,11 +289,11 @@ test("how far behind a destination is counts no more than 10,000 of what waits, 
   await db.pool.query(
     `with told as (
       insert into outbox (photo_id, kind, payload, created_at)
-      select n, 'photo.verdict', '{}', now() - make_interval(hours => case n when 1 then 3 else 1 end)
+      select n, 'photo.verdict', '{}', now() - make_interval(hours => case n when 1 then 9 when 41 then 3 else 1 end)
       from generate_series(1, 10050) n returning seq, photo_id
     )
     insert into deliveries (seq, destination, photo_id, state)
-    select seq, 'w', photo_id, case when photo_id between 2 and 41 then 'dead' else 'pending' end from told`,
+    select seq, 'w', photo_id, case when photo_id <= 40 then 'dead' else 'pending' end from told`,
   );
   const [figures] = await deliveryFigures(db.pool);
   expect(figures).toMatchObject({ destination: "w", pending: 10_000, dead: 40 });
@@ -303,4 +334,15 @@ test("a replay keeps what it has done when it is ended, and goes on with the res
   // those that are still matched are not met again
   for await (const { replayed } of replayDeliveries(db.pool, { state: "pending" }, 5)) pages.push(replayed);
   expect(pages.slice(5)).toEqual([5, 5]);
+});
+
+test("a replay leaves what is being told at that moment", async ({ db }) => {
+  await webhook(db);
+  for (const key of ["a", "b"]) await judge(db, await register(db, key), "shown");
+  const [first] = await claim(db, 60);
+  await rows(db, "update deliveries set claimed_until = null where seq <> $1", first!.seq);
+  const replayed: number[] = [];
+  for await (const page of replayDeliveries(db.pool, {})) replayed.push(page.replayed);
+  expect(replayed).toEqual([1]);
+  expect(await rows(db, "select seq from deliveries where attempts > 0")).toEqual([{ seq: first!.seq }]);
 });

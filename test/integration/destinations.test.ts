@@ -166,6 +166,15 @@ describe("a destination that is removed", () => {
     expect(await outbox(db)).toEqual([]);
   });
 
+  test("leaves what others are to be told of the same changes", async ({ db }) => {
+    for (const id of ["w", "v", "u"]) await webhook(db, id);
+    await judge(db, await register(db, "a"), "shown");
+    expect(await removeDestination(db.pool, "w")).toBe(true);
+    // as one of a version before
+    await rows(db, "select remove_destination('v')");
+    expect((await claim(db)).map(({ destination }) => destination)).toEqual(["u"]);
+  });
+
   test("fails no verdict that is given at that moment", async ({ db }) => {
     await webhook(db);
     const id = await register(db, "a");

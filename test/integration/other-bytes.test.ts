@@ -14,6 +14,7 @@ describe("a photo that is known by its key alone, uploaded again after it was re
   test("is pending, with no tag of the bytes before, until it is judged again", async ({ db }) => {
     const { photoId } = await one(db, told());
     await recordOutcomes(db.pool, [judged(photoId!, "shown")]);
+    await rows(db, "update photos set lane = 'backfill'");
     await record(db, told({ kind: "removed" }));
     expect(await one(db, told())).toEqual({ photoId, outcome: "accepted", queue: true });
     expect(await publicVersions(db)).toEqual([]);
@@ -61,7 +62,7 @@ describe("a photo that is known by its key alone, uploaded again after it was re
     expect(await publicVersions(db)).toEqual([""]);
   });
 
-  test("has no verdict of before proposed to it", async ({ db }) => {
+  test("has no verdict of before proposed to it, and no moderator who looks at it", async ({ db }) => {
     const { photoId } = await one(db, told());
     await recordOutcomes(db.pool, [judged(photoId!, "hidden")]);
     const run = await addBackfill(db.pool, { ...ofAll, propose: true });
@@ -69,8 +70,14 @@ describe("a photo that is known by its key alone, uploaded again after it was re
     await feedBackfill(db.pool, run, null, page);
     await recordOutcomes(db.pool, [{ ...judged(photoId!, "shown", "model:m-2"), fed: true }]);
     expect(await rows(db, "select photo_id from proposals")).toEqual([{ photo_id: photoId }]);
+    await rows(
+      db,
+      "insert into review_claims values ($1, 'ann', 'human', now() + interval '1 hour')",
+      photoId,
+    );
     await record(db, told({ kind: "removed" }), told());
     expect(await rows(db, "select * from proposals")).toEqual([]);
+    expect(await rows(db, "select * from review_claims")).toEqual([]);
   });
 });
 

@@ -145,6 +145,31 @@ describe("the outbox", () => {
     expect((await outbox(db)).map(({ payload }) => payload.category)).toEqual(["food", "menu", "other"]);
   });
 
+  test("tells of whatever changes of what it says of a photo, and of nothing else", async ({ db }) => {
+    await webhook(db);
+    const id = await register(db, "a");
+    await judge(db, id, "shown");
+    const changes = [
+      "state = 'hidden'",
+      "rule = 'verify'",
+      "reason = 'another'",
+      "category = 'menu'",
+      "human = 0.1",
+      "decided_by = 'model:x'",
+      "decided_at = now()",
+      "listing = '77'",
+      "uploader = 'user'",
+      "claimed = 'food'",
+      "superseded_at = now()",
+    ];
+    for (const [n, change] of changes.entries()) {
+      await rows(db, `update photos set ${change} where id = $1`, id);
+      expect([change, (await outbox(db)).length]).toEqual([change, n + 2]);
+    }
+    await rows(db, "update photos set lane = 'backfill', inherited = true");
+    expect(await outbox(db)).toHaveLength(changes.length + 1);
+  });
+
   test("tells of failures, removals, overwrites, and photos that come back, and of nothing that is pending", async ({
     db,
   }) => {
@@ -227,11 +252,13 @@ describe("the outbox", () => {
   test("tells those alone who tag objects of an upload of the same bytes, which takes the tags away, once", async ({
     db,
   }) => {
-    const upload = (order: string | null, receivedAt = new Date()) => {
-      const object = { store: "s3", bucket: "photos", key: "a", version: "etag:1" } as const;
+    const upload = (order: string | null, receivedAt = new Date(), version = "etag:1") => {
+      const object = { store: "s3", bucket: "photos", key: "a", version } as const;
       const event = { ...object, kind: "created", order, receivedAt, known: {} } as const;
       return recordEvents(db.pool, [event], "right");
     };
+    const [replaced] = await upload("0e", new Date(), "etag:0");
+    await judge(db, replaced!.photoId!, "shown");
     await webhook(db);
     for (const [id, bucket] of [
       ["tags", "photos"],
@@ -242,6 +269,7 @@ describe("the outbox", () => {
     const before = new Date();
     await upload("0f", before);
     await upload("10", before);
+    expect((await outbox(db)).map(({ photo_id }) => photo_id)).toEqual([replaced!.photoId]);
     await judge(db, first!.photoId!, "shown");
     await upload("10");
     await upload(null);
