@@ -1,8 +1,16 @@
 import { randomUUID } from "node:crypto";
-import { expect } from "vitest";
-import { claimReviews, decideReviews, releaseClaims, renewClaims } from "../../src/store/reviews.ts";
+import { describe, expect } from "vitest";
+import type { Part } from "../../src/review/kinds.ts";
+import {
+  claimReviews,
+  decideReviews,
+  openAppeal,
+  releaseClaims,
+  renewClaims,
+} from "../../src/store/reviews.ts";
 import { judged, type Person, test } from "../desk.ts";
 import { claim, decide, idsOf, labels, lapse } from "../desk-reviews.ts";
+import { type Database, rows } from "../fixtures.ts";
 import { waitersIn } from "../waits.ts";
 
 test("the queue counts photos by why a person is asked, and shows each with what the model said", async ({
@@ -245,4 +253,75 @@ test("audits stay one in ten of what a page holds, however often it is filled up
     for (const { id } of first)
       await decide(ann, { id: randomUUID(), photo: id, verdict: "shown", human: false });
   }
+});
+
+describe("of what waits for a moderator", () => {
+  const asked = (db: Database, parts: Part[], limit = 50) =>
+    claimReviews(db.pool, { moderator: "ann", page: "", parts, limit, leaseS: 60, auditPerMille: 1_000 });
+  const all = (...kinds: Part["kinds"]) => [{ kinds, most: 50 }];
+  const appeal = (db: Database, id: string) =>
+    openAppeal(db.pool, id, "a statue", { by: "guest", who: "token:1" });
+  /** One that nobody renewed. */
+  const lapsed = (db: Database, id: string) =>
+    db.pool.query("insert into review_claims values ($1, 'bob', 'audit', now() - interval '1 second')", [id]);
+
+  test("audits are the newest that a model's verdict shows or hides, and nobody is asked for another reason", async ({
+    db,
+  }) => {
+    await judged(db, Array(400).fill({ state: "shown" }));
+    const drawn: string[] = (
+      await rows(db, "select id from photos where audit_rank(id) < 50 order by id desc")
+    ).map(({ id }) => id);
+    const [newest, withdrawn, decided, review, appealed, left, ...rest] = drawn as [string, ...string[]];
+    const set = (id: string | undefined, change: string) =>
+      db.pool.query(`update photos set ${change} where id = $1`, [id]);
+    await set(withdrawn, "superseded_at = now()");
+    await set(decided, "decided_by = 'moderator:bob'");
+    await set(review, "state = 'review'");
+    await appeal(db, appealed!);
+    await lapsed(db, left!);
+    const two = await asked(db, [{ kinds: ["audit"], most: 2 }]);
+    expect(two.map(({ photo }) => photo).sort()).toEqual([newest, left].sort());
+    expect((await asked(db, all("audit"))).map(({ photo }) => photo).sort()).toEqual(
+      [newest, left, ...rest].sort(),
+    );
+  });
+
+  test("appeals are those that are open and of current photos, the oldest first", async ({ db }) => {
+    const ids = await judged(db, Array(4).fill({ state: "hidden" }));
+    const [withdrawn, later, first, left] = ids as [string, string, string, string];
+    for (const id of [withdrawn, first, later, left]) await appeal(db, id);
+    await db.pool.query("update photos set superseded_at = now() where id = $1", [withdrawn]);
+    await lapsed(db, left);
+    expect(await asked(db, [{ kinds: ["appeal"], most: 1 }])).toEqual([{ photo: first, kind: "appeal" }]);
+    expect((await asked(db, all("appeal"))).map(({ photo }) => photo)).toEqual([first, later, left]);
+  });
+
+  test("a page keeps none that needs nobody any more, and no more than it asks for in all", async ({
+    db,
+  }) => {
+    const ids = await judged(db, [...Array(4).fill({}), { state: "hidden" }, { state: "hidden" }]);
+    const [human, , , , first, second] = ids as [string, string, string, string, string, string];
+    for (const id of [first, second]) await appeal(db, id);
+    const parts: Part[] = [
+      { kinds: ["appeal"], most: 3 },
+      { kinds: ["human"], most: 3 },
+    ];
+    expect((await asked(db, parts, 3)).map(({ photo }) => photo)).toEqual([human, first, second]);
+    await db.pool.query("update appeals set answered_at = now() where photo_id = $1", [first]);
+    await db.pool.query("update photos set state = 'shown' where id = $1", [human]);
+    expect((await asked(db, parts, 1)).map(({ photo }) => photo)).toEqual([second]);
+  });
+
+  test("an appeal that is open is found again, and not the one before it", async ({ db }) => {
+    const [id] = await judged(db, [{ state: "hidden" }]);
+    const before = await appeal(db, id!);
+    await db.pool.query("update appeals set answered_at = now()");
+    const open = await appeal(db, id!);
+    expect(open).toMatchObject({ fresh: true });
+    expect(await appeal(db, id!)).toEqual({ at: open!.at, fresh: false });
+    expect(open!.at).not.toBe(before!.at);
+    await db.pool.query("update photos set superseded_at = now()");
+    expect(await appeal(db, id!)).toBeUndefined();
+  });
 });
