@@ -150,6 +150,27 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     expect(tries.items).toEqual([false, false, true]);
   });
 
+  test("let no photo of the archive wait for its store, which its backfill has it tried for again", async ({
+    open,
+  }) => {
+    const { queues, take } = open(backend);
+    const tries = collector<object>(2);
+    await take(
+      "backfill",
+      async (_, { last, waits }) => {
+        tries.push({ last, waits });
+        if (!last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
+      },
+      { attempts: 2, patienceMs: 60_000 },
+    );
+    await queues.add("backfill", [job(1)]);
+    await tries.done;
+    expect(tries.items).toEqual([
+      { last: false, waits: false },
+      { last: true, waits: false },
+    ]);
+  });
+
   test("let no other photo wait for one that is refused alone, however often", async ({ open }) => {
     const { queues, take } = open(backend);
     const read = latch();
