@@ -23,9 +23,15 @@ export function checkPng(bytes: Uint8Array, whole: boolean): void {
   const { depth, colour } = pixelsOf(bytes);
   let colours = 0;
   let profiles = 0;
+  let exifs = 0;
   for (const { type, data } of chunksOf(bytes, whole)) {
     if (type === "acTL") throw animated("png");
     if (type === "PLTE") colours = Math.min(Math.floor(data.length / 3), 2 ** depth);
+    // of one that cannot be read the decoder takes the next, and browsers none
+    if (type === "eXIf" && ++exifs > 1)
+      throw unsupported(
+        "a png of one EXIF, got several, by another of which browsers may turn the photo: save it with one",
+      );
     if (type === "tRNS") checkTransparency(data, depth, colour, colours);
     if (type === "iCCP" && ++profiles > 1)
       throw unsupported(

@@ -84,8 +84,10 @@ const directory = (start: number, entries: Entries): Buffer => {
     Buffer.from(Uint32Array.from(fractions).buffer),
   ]);
 };
+const tiff = (entries: Entries): Buffer =>
+  Buffer.concat([Buffer.from("II*\0\x08\0\0\0"), directory(8, entries)]);
 const exif = (entries: Entries, name = EXIF): Buffer =>
-  jpegSegment(0xe1, Buffer.concat([Buffer.from(`${name}II*\0\x08\0\0\0`), directory(8, entries)]));
+  jpegSegment(0xe1, Buffer.concat([Buffer.from(name), tiff(entries)]));
 const TURNED: Entries = [[0x112, 3, 6]];
 /** A size, and densities by which it follows from that of the picture. */
 const dense = (across: number, down: number): Entries => [
@@ -183,6 +185,7 @@ const JUDGED: Case[] = [
   ["a jpeg of ink", () => sharp(vivid(8)).toColourspace("cmyk").jpeg({ quality: 95 }).toBuffer()],
   ["a png of one colour that is clear", () => coloured(tRNS(0, 200, 0, 110, 0, 90))],
   ["a png of one grey that is clear", () => grey(tRNS(0, 30))],
+  ["a png that EXIF turns", () => coloured(pngChunk("eXIf", tiff(TURNED)))],
   ["a png of alpha", () => half.clone().png().toBuffer()],
   ["a png of a full palette", () => numbered(1, 1)],
   ["a png of a short palette", () => numbered(8, 1)],
@@ -257,6 +260,10 @@ const REFUSED: Case[] = [
   ["a png of primaries of XYZ", () => coloured(cICP(10))],
   ["a png of a profile behind its palette", async () => coloured(palette, iCCP(await profile()))],
   ["a png of a profile of an odd length", async () => coloured(iCCP(oddly(await profile())))],
+  [
+    "a png with an EXIF behind an empty one",
+    () => coloured(pngChunk("eXIf"), pngChunk("eXIf", tiff(TURNED))),
+  ],
   ["a png of two profiles", async () => coloured(iCCP(await profile()), iCCP(await profile()))],
   ["a png of transparency with a wrong checksum", () => coloured(damaged(tRNS(0, 200, 0, 110, 0, 90)))],
   ["a png of more transparency than colours", () => numbered(8, 1, tRNS(0, 255, 255))],
