@@ -18,7 +18,7 @@ export interface Av1 {
  * @param spend called for each of its units.
  * @throws {PhotoError} UNSUPPORTED_FORMAT.
  */
-export function readAv1({ av1: data, dataFrom }: Picture, spend: (count: number) => void): Av1 {
+export function readAv1({ coded: data, dataFrom }: Picture, spend: (count: number) => void): Av1 {
   const read: Av1 = { moves: false, colours: [], pixels: 0 };
   let frames = 0;
   for (let at = 0; at < data.length && !read.moves; ) {

@@ -16,7 +16,7 @@ export function pixelsOfHeif(bytes: Uint8Array, format: HeifFormat): { largest: 
     if (box.type !== "meta") continue;
     const shown = shownIn(heif, boxesIn(heif, box), format);
     if (format === "heic") return statedPixels(heif, shown);
-    for (const picture of picturesOf(heif, shown)) {
+    for (const picture of picturesOf(heif, shown, format)) {
       const { pixels } = readAv1(picture, heif.spend);
       found.largest = Math.max(found.largest, pixels);
       found.all += pixels * picture.times;

@@ -14,8 +14,9 @@ export interface Shown {
 
 /** One of the pictures of a file, and how many times it is decoded. */
 export interface Picture {
-  av1: Buffer;
-  /** Where in it the data of the item begins. What is before, of its av1C, decoders may be given too. */
+  /** What its av1C tells that decoders may be given too, or all that its hvcC tells; then the data of the item. */
+  coded: Buffer;
+  /** Where in it the data of the item begins. */
   dataFrom: number;
   times: number;
 }
@@ -74,26 +75,28 @@ export function shownIn(heif: Heif, meta: readonly Box[], format: HeifFormat): S
 }
 
 /**
- * The pictures of AV1 among what is shown. Those that are alike may be stored once, and come once.
+ * The pictures among what is shown. Those that are alike may be stored once, and come once.
  *
  * @throws {PhotoError} UNSUPPORTED_FORMAT.
  */
-export function* picturesOf({ file }: Heif, shown: readonly Shown[]): Generator<Picture> {
+export function* picturesOf({ file }: Heif, shown: readonly Shown[], format: HeifFormat): Generator<Picture> {
   const stored = new Map<string, { config: Extent; extents: Extent[]; times: number }>();
   for (const { item, times } of shown) {
-    if (item.type !== PICTURES.avif) continue;
-    const av1C = onlyOne(item.properties, "av1C");
-    const config = av1C ? { from: Math.min(av1C.from + 4, av1C.to), to: av1C.to } : { from: 0, to: 0 };
+    if (item.type !== PICTURES[format]) continue;
+    const { type, head } = CONFIGS[format];
+    const told = onlyOne(item.properties, type);
+    const config = told ? { from: Math.min(told.from + head, told.to), to: told.to } : { from: 0, to: 0 };
     const place = [config, ...item.extents].map(({ from, to }) => `${from}-${to}`).join();
     stored.set(place, { config, extents: item.extents, times: times + (stored.get(place)?.times ?? 0) });
   }
-  let left = file.length;
+  // tiles may share a config
+  let left = 2 * file.length;
   for (const { config, extents, times } of stored.values()) {
     const parts = [config, ...extents].map(({ from, to }) => file.subarray(from, to));
     left -= parts.reduce((sum, part) => sum + part.length, 0);
     // or a small file could tell of any number of large ones
     if (left < 0) throw unsupported("pictures that share no bytes, unless they share all");
-    yield { av1: Buffer.concat(parts), dataFrom: parts[0]!.length, times };
+    yield { coded: Buffer.concat(parts), dataFrom: parts[0]!.length, times };
   }
 }
 
@@ -172,6 +175,8 @@ function wholeOf(file: Buffer, clap: Extent): Size {
 
 /** Types of items: av01, hvc1, grid and tmap. */
 const PICTURES = { avif: 0x61763031, heic: 0x68766331 };
+/** What decoders are told of a picture beside it, and how many bytes of it are none of theirs. */
+const CONFIGS = { avif: { type: "av1C", head: 4 }, heic: { type: "hvcC", head: 0 } };
 export const GRID = 0x67726964;
 const TMAP = 0x746d6170;
 const PROFILES = new Set(["prof", "rICC"]);

@@ -3,6 +3,7 @@ import { readAv1 } from "./av1.ts";
 import { animated, boxesIn, boxesOf, type Heif, openHeif, unsupported } from "./boxes.ts";
 import { checkCicp } from "./cicp.ts";
 import { changesOf, cropsInside, type HeifFormat, picturesOf, type Shown, shownIn } from "./heif.ts";
+import { checkUnits } from "./hevc.ts";
 import { checkPng } from "./png.ts";
 
 /** The formats that are judged. `heic` is HEVC in a HEIF container; AVIF has a decoder of its own. */
@@ -59,6 +60,7 @@ function still(format: HeifFormat, bytes: Uint8Array, whole: boolean): Format {
     if (++metas > 1) throw unsupported("a photo of one meta, got several");
     const shown = shownIn(heif, boxesIn(heif, box), format);
     if (format === "avif") checkPictures(heif, shown);
+    else for (const picture of picturesOf(heif, shown, format)) checkUnits(picture, heif.spend);
   }
   return format;
 }
@@ -66,7 +68,7 @@ function still(format: HeifFormat, bytes: Uint8Array, whole: boolean): Format {
 /** What the decoder of AVIF shows in another way than browsers do. */
 function checkPictures(avif: Heif, shown: readonly Shown[]): void {
   checkChanges(avif, shown);
-  for (const picture of picturesOf(avif, shown)) {
+  for (const picture of picturesOf(avif, shown, "avif")) {
     const { moves, colours } = readAv1(picture, avif.spend);
     if (moves)
       throw unsupported(

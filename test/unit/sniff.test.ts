@@ -387,6 +387,48 @@ describe("a heic of tiles", () => {
   });
 });
 
+describe("a heic of units of HEVC", () => {
+  const unit = (type: number, told: string): string =>
+    u32(2 + told.length) + String.fromCharCode(type << 1, 1) + told;
+  const [FIRST, NEXT] = ["\xaf", "\x2f"];
+  const [PARAMETERS, MESSAGE, SLICE] = [34, 39, 20];
+  /** With an hvcC that says of how many bytes the lengths of its units are. */
+  const photo = (data: string, lengths = 4): string =>
+    heif([
+      {
+        type: "hvc1",
+        data,
+        properties: [
+          size(512, 512),
+          box("hvcC", "\x01", "\0".repeat(20), String.fromCharCode(0xfc | (lengths - 1)), "\0"),
+        ],
+      },
+    ]);
+  const picture = unit(SLICE, FIRST);
+
+  test.each([
+    ["one picture", photo(picture)],
+    ["one picture in several slices", photo(picture + unit(SLICE, NEXT))],
+    ["one picture and what is said of it", photo(unit(MESSAGE, FIRST) + picture)],
+  ])("is judged where it is of %s", (_what, head) => {
+    expect(sniff(bytes(head))).toBe("heic");
+  });
+
+  test.each([
+    ["several pictures", photo(picture + picture)],
+    ["several pictures, the first of which is whole", photo(picture + unit(SLICE, NEXT) + unit(1, FIRST))],
+    ["a picture that tells of itself", photo(unit(PARAMETERS, "\xc1") + picture)],
+    ["lengths of two bytes", photo(picture, 2)],
+  ])("is refused where it is of %s", (_what, head) => {
+    expect(() => sniff(bytes(head))).toThrow(
+      expect.objectContaining({
+        code: "UNSUPPORTED_FORMAT",
+        message: expect.stringContaining("one picture an item"),
+      }),
+    );
+  });
+});
+
 test.each([
   ["an item", fileOf("avif", box("iinf", u32(0), "\0\0", box("infe")))],
   ["places", fileOf("avif", box("iloc", u32(0, 0x4400ffff)))],
