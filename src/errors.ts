@@ -87,7 +87,13 @@ export class ConfigError extends ModerationError {
 
 /** Whether it says nothing of the photo: pixels cannot make the model fail, nor their hash Postgres. */
 export function isOutage(thrown: unknown): boolean {
-  return thrown instanceof ModerationError && OUTAGES.has(thrown.code);
+  return thrown instanceof ModerationError && (OUTAGES.has(thrown.code) || isExhausted(thrown.cause));
+}
+
+/** Whether this process, or its machine, has no descriptor left for another file, connection or thread. */
+function isExhausted(cause: unknown): boolean {
+  const { code, cause: deeper } = (cause ?? {}) as { code?: unknown; cause?: unknown };
+  return EXHAUSTED.has(code) || (deeper !== undefined && isExhausted(deeper));
 }
 
 /** A thrown value as an Error, so that it always has a message and a stack. */
@@ -106,3 +112,4 @@ const OUTAGES: ReadonlySet<ErrorCode> = new Set([
   "DATABASE_UNAVAILABLE",
   "DATABASE_FORBIDDEN",
 ]);
+const EXHAUSTED: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ERR_WORKER_INIT_FAILED"]);

@@ -125,10 +125,11 @@ export async function consume(
         }
       }
     } catch (thrown) {
-      const unavailable = codeOf(thrown) === "STORE_UNAVAILABLE";
+      const ours = isOutage(thrown);
+      const unavailable = !ours && codeOf(thrown) === "STORE_UNAVAILABLE";
       if (unavailable && bucket.refused.size < MANY_REFUSED) bucket.refused.add(photo.id);
       if (unavailable && patient) await job.updateProgress({ refusedAt: Date.now() });
-      const outage = isOutage(thrown) || (unavailable && waits);
+      const outage = ours || (unavailable && waits);
       if (!(last || outage)) throw asError(thrown);
       if (!outage) handlers.error(asError(thrown));
       // an outage says nothing of the photo, so it costs none of its tries; and whatever keeps the outcome

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { copyFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, inject } from "vitest";
@@ -88,6 +89,30 @@ describe.each(BACKENDS)("workers on %s", (backend) => {
     expect((await counts(db)).verdicts).toBe(120);
   });
 });
+
+// only Linux can change what another process may open
+test.skipIf(process.platform !== "linux")(
+  "a worker that has no descriptor left fails no photo for it, however often, and judges all once it has",
+  async ({ db, folder, configFor }) => {
+    const config = configFor(BACKENDS[0]!);
+    const once = { MAITRED_ATTEMPTS: "1", MAITRED_PATIENCE_MS: "0", MAITRED_DUPLICATES: "each" };
+    const quick = { MAITRED_MODEL: inject("idleModel"), MAITRED_LOG_LEVEL: "info" };
+    const worker = maitred(["worker"], { ...envOf(config, folder), ...once, ...quick });
+    await worker.says("taking photos");
+    const { pid } = worker.child;
+    const mayOpen = (files: number) => spawnSync("prlimit", [`--pid=${pid}`, `--nofile=${files}:4096`]);
+    const open = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
+    const free = Array.from({ length: open.size + 1 }, (_, n) => n).find((n) => !open.has(n))!;
+    expect(mayOpen(free).status).toBe(0);
+    await queueCopies(config, folder, 12);
+    await worker.says("EMFILE");
+    mayOpen(4096);
+    await until(async () => (await counts(db)).pending === 0);
+    expect((await db.pool.query("select from failed_photos")).rowCount).toBe(0);
+    worker.child.kill("SIGTERM");
+    expect(await worker.exit).toBe(0);
+  },
+);
 
 describe("a worker's end", () => {
   test("a second signal exits 1 at once", async ({ db, folder, configFor }) => {

@@ -37,17 +37,33 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     expect(errors.map(({ message }) => message)).toContain("password authentication failed");
   });
 
-  test("spend none of a photo's tries on an outage of our own", async ({ open }) => {
-    const { queues, take } = open(backend);
-    const lasts = collector<boolean>(2);
-    await take("live", async (_photo, { last }) => {
-      lasts.push(last);
-      if (lasts.items.length < 2) throw new UpstreamError("DATABASE_UNAVAILABLE", "restarting");
-    });
-    await queues.add("live", [job(1)]);
-    await lasts.done;
-    expect(lasts.items).toEqual([false, false]);
-  });
+  test.for([
+    ["an outage of our own", new UpstreamError("DATABASE_UNAVAILABLE", "restarting")],
+    [
+      "having no descriptor left",
+      new UpstreamError("STORE_UNAVAILABLE", "EMFILE", { cause: { code: "EMFILE" } }),
+    ],
+  ] as const)(
+    "spend none of a photo's tries on %s, nor think its store away",
+    async ([, error], { open }) => {
+      const { queues, take } = open(backend);
+      const which = collector<boolean>(12);
+      await take(
+        "live",
+        async (_photo, { last, waits }) => {
+          which.push(last || waits);
+          if (which.items.length <= 6) throw error;
+        },
+        { patienceMs: 60_000 },
+      );
+      await queues.add(
+        "live",
+        Array.from({ length: 6 }, (_, n) => job(n)),
+      );
+      await which.done;
+      expect(new Set(which.items)).toEqual(new Set([false]));
+    },
+  );
 
   test("wait for a store that refuses several photos in a row, of which one asks at a time", async ({
     open,
