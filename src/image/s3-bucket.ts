@@ -13,7 +13,8 @@ import { ConfigError, codeOf, PhotoError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
 import { isStorable } from "../text.ts";
 import { versionOf } from "../version.ts";
-import { address } from "./s3.ts";
+import { unavailable } from "./fetch.ts";
+import { ANSWER_MS, address } from "./s3.ts";
 import { statusOf, toHeadError, toPhotoError } from "./s3-errors.ts";
 import { decoderOf } from "./s3-listing.ts";
 import { LISTS_NONE } from "./tags.ts";
@@ -28,21 +29,35 @@ export async function* listObjects(s3: S3Client, bucket: string, prefix: string)
   } while (token);
 }
 
-/** The objects below a prefix whose keys come after `after`, at most `limit`, in the order of their keys. */
+/**
+ * The objects below a prefix whose keys come after `after`, at most `limit`, in the order of their keys.
+ *
+ * @param waitMs milliseconds in which the store begins to answer; twice that for a whole page.
+ */
 export async function listAfter(
   s3: S3Client,
   bucket: string,
   prefix: string,
   after: string,
   limit: number,
+  waitMs = ANSWER_MS,
 ): Promise<{ found: PhotoRef[]; bytes: number; after: string; end: boolean }> {
-  let page = await listPage(s3, bucket, prefix, { MaxKeys: limit, ...(after && { StartAfter: after }) });
+  let page = await listPage(
+    s3,
+    bucket,
+    prefix,
+    { MaxKeys: limit, ...(after && { StartAfter: after }) },
+    waitMs,
+  );
   // a page may be empty and yet not be the last
   while (page.NextContinuationToken && !page.Contents?.length)
-    page = await listPage(s3, bucket, prefix, {
-      MaxKeys: limit,
-      ContinuationToken: page.NextContinuationToken,
-    });
+    page = await listPage(
+      s3,
+      bucket,
+      prefix,
+      { MaxKeys: limit, ContinuationToken: page.NextContinuationToken },
+      waitMs,
+    );
   const objects = page.Contents ?? [];
   const bytes = objects.reduce((sum, { Size = 0 }) => sum + Size, 0);
   return {
@@ -115,10 +130,16 @@ async function listPage(
   bucket: string,
   prefix: string,
   from: Pick<ListObjectsV2CommandInput, "MaxKeys" | "StartAfter" | "ContinuationToken">,
+  waitMs = ANSWER_MS,
 ): Promise<ListObjectsV2CommandOutput> {
+  const photo: PhotoRef = { store: "s3", bucket, key: prefix, version: "" };
   const request = { Bucket: bucket, Prefix: prefix, EncodingType: "url" as const, ...from };
-  const page = await s3.send(new ListObjectsV2Command(request)).catch((thrown: unknown) => {
-    throw toHeadError({ store: "s3", bucket, key: prefix, version: "" }, thrown);
+  // a client's own limit ends with the first bytes of an answer
+  const abortSignal = AbortSignal.timeout(2 * waitMs);
+  const page = await s3.send(new ListObjectsV2Command(request), { abortSignal }).catch((thrown: unknown) => {
+    throw abortSignal.aborted
+      ? unavailable(photo, `no whole page of its list came within ${2 * waitMs} ms`, thrown)
+      : toHeadError(photo, thrown);
   });
   const decode = decoderOf(page.EncodingType);
   return {

@@ -21,8 +21,16 @@ export interface SqsSettings {
   sqsReceives: number;
 }
 
-/** A queue of SQS, or of a server that speaks its protocol. Credentials come from where the AWS SDK looks. */
-export function openSqsQueue(url: string, settings: SqsSettings): MessageQueue & Closable {
+/**
+ * A queue of SQS, or of a server that speaks its protocol. Credentials come from where the AWS SDK looks.
+ *
+ * @param silenceMs milliseconds for which an answer may not begin, or not go on: a receive waits for messages meanwhile.
+ */
+export function openSqsQueue(
+  url: string,
+  settings: SqsSettings,
+  silenceMs = (WAIT_S + 10) * 1_000,
+): MessageQueue & Closable {
   const { sqsEndpoint, sqsVisibilityS, sqsReceives } = settings;
   const sockets = { maxSockets: 2 * sqsReceives, keepAlive: true };
   const sqs = new SQSClient({
@@ -30,8 +38,10 @@ export function openSqsQueue(url: string, settings: SqsSettings): MessageQueue &
     ...(sqsEndpoint && { endpoint: sqsEndpoint }),
     requestHandler: {
       connectionTimeout: 5_000,
-      requestTimeout: (WAIT_S + 10) * 1_000,
+      requestTimeout: silenceMs,
       throwOnRequestTimeout: true,
+      // the one above ends with the first bytes
+      socketTimeout: silenceMs,
       httpAgent: sockets,
       httpsAgent: sockets,
     },

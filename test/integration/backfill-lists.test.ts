@@ -67,6 +67,22 @@ test("a store that takes requests and never answers is away, like one that takes
   silent.close();
 }, 10_000);
 
+test("a store that stops in the middle of a page of its own list is away", async () => {
+  const stalling = createServer((_request, response) => {
+    response.writeHead(200, { "content-length": 500 }).write("<ListBucketResult>");
+  }).listen(0, "127.0.0.1");
+  await once(stalling, "listening");
+  const s3Endpoint = `http://127.0.0.1:${(stalling.address() as AddressInfo).port}`;
+  const through = connectS3({ s3Endpoint, s3Region: "us-east-1", s3PathStyle: "auto" }, 1, 1, 1_000);
+  await expect(listAfter(through, "archive", "2019/", "", 1, 100)).rejects.toMatchObject({
+    code: "STORE_UNAVAILABLE",
+    message: "archive/2019/: no whole page of its list came within 200 ms",
+  });
+  through.destroy();
+  stalling.closeAllConnections();
+  stalling.close();
+}, 10_000);
+
 test("a store that stops in the middle of a list is away, and holds no connection", async () => {
   const half = "bucket,key\n".padEnd(200_000, "archive,1.jpg\n");
   const stalling = createServer((request, response) => {

@@ -1,4 +1,7 @@
 /** One listener on a real queue, whose other neighbours fail as no real one does on command. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { test as base, describe, expect } from "vitest";
 import { codeOf, UpstreamError } from "../../src/errors.ts";
 import { type ListenDeps, type ListenEvents, listenTo } from "../../src/intake/listen.ts";
@@ -33,6 +36,26 @@ test("what a queue does not hide or remove it is said to", async ({ sqs }) => {
   for (const ask of [queue.hide, queue.remove])
     await expect(ask([message!])).rejects.toMatchObject({ code: "SOURCE_UNAVAILABLE" });
   await queue.close();
+});
+
+test("a queue that stops in the middle of an answer is away, and can be asked again", async () => {
+  let asked = 0;
+  const stalling = createServer((request, response) => {
+    request.resume();
+    response.writeHead(200, { "content-type": "application/x-amz-json-1.0", "content-length": 16 });
+    response.write('{"Messages": ');
+    if (++asked > 3) response.end("[]}");
+  }).listen(0, "127.0.0.1");
+  await once(stalling, "listening");
+  const sqsEndpoint = `http://127.0.0.1:${(stalling.address() as AddressInfo).port}`;
+  const settings = { sqsEndpoint, s3Region: "us-east-1", sqsReceives: 1, sqsVisibilityS: 30 };
+  const queue = openSqsQueue(`${sqsEndpoint}/1/uploads`, settings, 300);
+  const receive = () => queue.receive(new AbortController().signal);
+  await expect(receive()).rejects.toMatchObject({ code: "SOURCE_UNAVAILABLE" });
+  await expect.poll(() => receive().catch(() => "away"), settled).toEqual([]);
+  await queue.close();
+  stalling.closeAllConnections();
+  stalling.close();
 });
 
 describe("a listener whose neighbours", () => {
