@@ -1,6 +1,6 @@
 import { choice, int, list, origin, secret, text, webUrl } from "../setting.ts";
 
-/** Settings of the desk, and of who may sign in to it; in the table of docs/desk.md. */
+/** Settings of the desk, and of who may sign in to it. */
 export const desk = {
   deskUrl: origin(
     "MAITRED_DESK_URL",

@@ -1,6 +1,6 @@
 import { int, networks } from "../setting.ts";
 
-/** Settings of what tells destinations; in the table of docs/effects.md. */
+/** Settings of what tells destinations. */
 export const effects = {
   webhookAllow: networks(
     "MAITRED_WEBHOOK_ALLOW",
