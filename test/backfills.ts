@@ -6,22 +6,14 @@ import { readBackfillCounts } from "../src/store/backfill-counts.ts";
 import { registerPhotos } from "../src/store/photos.ts";
 import type { Outcome } from "../src/store/verdicts.ts";
 import type { Database } from "./fixtures.ts";
+import { failed as failedBy, judged as judgedBy } from "./verdicts.ts";
 
 /** Of the model that the backfill `ofAll` is of, unless another is named. */
-export const judged = (photoId: string, verdict: Verdict, by = "model:m-2", category = "food"): Outcome => ({
-  photoId,
-  known: {},
-  batch: "t-1",
-  by,
-  policy: "p1",
-  result: {
-    scores: { categories: { [category]: 0.9 }, human: 0 },
-    decision: { verdict, rule: "clear", reason: "because", category, tags: [] },
-  },
-});
+export const judged = (photoId: string, verdict: Verdict, by = "model:m-2"): Outcome =>
+  judgedBy(photoId, verdict, by);
 export const failed = (photoId: string, transient = false): Outcome => ({
-  ...judged(photoId, "shown"),
-  result: { failure: "CORRUPT", message: "bad", transient },
+  ...failedBy(photoId, transient),
+  by: "model:m-2",
 });
 
 export async function photos(db: Database, ...keys: string[]): Promise<string[]> {

@@ -42,10 +42,10 @@ export async function ended(
 }
 
 /** Runs the real command in a process of its own, with nothing of the tests' own settings. */
-export function maitred(args: string[], env: Record<string, string> = {}, stdin = ""): Running {
+export function maitred(args: string[], env: Record<string, string> = {}): Running {
   const command = [join(packageRoot(), "bin/maitred.js"), ...args];
   const child = spawn(process.execPath, command, { env: settings(env) });
-  child.stdin.end(stdin);
+  child.stdin.end();
   let [stdout, stderr] = ["", ""];
   let waiting: { text: string; resolve(): void }[] = [];
   child.stdout.on("data", (chunk: Buffer) => {

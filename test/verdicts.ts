@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Decision } from "../src/http/desk/deps.ts";
+import type { Verdict } from "../src/photo.ts";
 import type { NewBackfill } from "../src/store/backfills.ts";
 import { markQueued, recordEvents } from "../src/store/events.ts";
 import { registerPhotos } from "../src/store/photos.ts";
@@ -20,11 +21,8 @@ export async function register(
   return photo!.id;
 }
 
-export const judged = (
-  photoId: string,
-  verdict: "shown" | "hidden" | "review",
-  by = "model:m-1",
-): Outcome => ({
+type Judged = Outcome & { result: Extract<Outcome["result"], { scores: unknown }> };
+export const judged = (photoId: string, verdict: Verdict, by = "model:m-1"): Judged => ({
   photoId,
   known: {},
   batch: "t-1",
@@ -43,17 +41,17 @@ export const judged = (
 });
 
 /** Each call is another model's verdict, so that each is a change. */
-export async function judge(
-  db: Database,
-  photoId: string,
-  verdict: "shown" | "hidden" | "review",
-): Promise<void> {
+export async function judge(db: Database, photoId: string, verdict: Verdict): Promise<void> {
   await recordOutcomes(db.pool, [judged(photoId, verdict, `model:m-${++models}`)]);
 }
 
+export const failed = (photoId: string, transient = false): Outcome => ({
+  ...judged(photoId, "shown"),
+  result: { failure: "CORRUPT", message: "no image", transient },
+});
+
 export async function fail(db: Database, photoId: string): Promise<void> {
-  const result = { failure: "CORRUPT", message: "no image", transient: false } as const;
-  await recordOutcomes(db.pool, [{ ...judged(photoId, "shown"), result }]);
+  await recordOutcomes(db.pool, [failed(photoId)]);
 }
 
 export const decision = (photo: string, said: Partial<Decision> = {}): Decision => ({

@@ -9,6 +9,7 @@ import { test } from "../api.ts";
 import { eventBridge, gcsPush, minioMessage, s3Record } from "../events.ts";
 import { BACKENDS } from "../fixtures.ts";
 import { ended, maitred } from "../maitred.ts";
+import { judged } from "../verdicts.ts";
 
 const record = { key: "42/a+b c%.jpg", etag: "e1" };
 const messages: [string, string, unknown][] = [
@@ -146,12 +147,7 @@ describe("a caller", () => {
 test("an appeal of the platform is taken once, and the photo keeps its verdict", async ({ start, db }) => {
   const { ask, post } = await start();
   const { id } = (await post("/v1/photos", { bucket: "b", key: "a" })).body;
-  const decision = { verdict: "hidden", rule: "human", reason: "r", category: "food", tags: [] };
-  const result = {
-    decision: { ...decision, verdict: "hidden" as const },
-    scores: { categories: { food: 1 }, human: 1 },
-  };
-  await recordOutcomes(db.pool, [{ photoId: id, known: {}, batch: "", by: "model:m", policy: "p", result }]);
+  await recordOutcomes(db.pool, [judged(id, "hidden")]);
   const appeal = (photo: string, body: object, scope: TokenScope = "ingest") =>
     ask("POST", `/v1/photos/${photo}/appeal`, { body, scope });
 

@@ -17,8 +17,8 @@ import { judged as judgedBy, ofAll, register } from "../verdicts.ts";
 
 /** The same model and policy as before, as a worker says it that runs another of the model's graphs. */
 const judged = (photoId: string, verdict: Verdict, human = 0.5, rendition = false): Outcome => {
-  const outcome = judgedBy(photoId, verdict as "shown");
-  const { scores, decision } = outcome.result as Extract<Outcome["result"], { scores: unknown }>;
+  const outcome = judgedBy(photoId, verdict);
+  const { scores, decision } = outcome.result;
   return { ...outcome, result: { decision, scores: { ...scores, human }, ...(rendition && { rendition }) } };
 };
 const fed = (outcome: Outcome): Outcome => ({ ...outcome, fed: true });

@@ -219,8 +219,8 @@ describe("a choice of photos", () => {
       failed(ids[2]!),
     ]);
     await db.pool.query("update photos set listing = '42', uploader = 'user' where id = $1", [ids[3]]);
-    const chosen = async (filter: object, limit = 10) =>
-      (await selectPhotos(db.pool, { upTo: "1000", ...filter }, "", limit)).found
+    const chosen = async (filter: object) =>
+      (await selectPhotos(db.pool, { upTo: "1000", ...filter }, "", 10)).found
         .map((id) => "abcd"[ids.indexOf(id)])
         .join("");
     expect(await chosen({})).toBe("abcd");
@@ -229,8 +229,8 @@ describe("a choice of photos", () => {
     expect(await chosen({ state: "failed", code: "CORRUPT" })).toBe("c");
     expect(await chosen({ state: "failed", code: "GONE" })).toBe("");
     expect(await chosen({ notBy: "model:m-1" })).toBe("bc");
-    expect(await chosen({ below: 0.95 })).toBe("ab");
-    expect(await chosen({ below: 0.9 })).toBe("");
+    expect(await chosen({ below: 0.8 })).toBe("ab");
+    expect(await chosen({ below: 0.75 })).toBe("");
     expect(await chosen({ listing: "42" })).toBe("d");
     expect(await chosen({ uploader: "user", listing: "41" })).toBe("");
     expect(await chosen({ until: "2020-01-01T00:00:00Z" })).toBe("");

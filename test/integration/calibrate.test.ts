@@ -11,7 +11,7 @@ import { ended } from "../maitred.ts";
 import { makeModel } from "../models.ts";
 import { colourGraph } from "../onnx.ts";
 import { paint } from "../painted.ts";
-import { decide } from "../verdicts.ts";
+import { decide, judged as recorded } from "../verdicts.ts";
 
 interface Outcome {
   photos: number;
@@ -418,16 +418,8 @@ async function judged(
   const [row] = await registerPhotos(db.pool, [{ ...photo, known: { listing: `${n}` } }], "live");
   const { id } = row!;
   const scores = { categories: { food: 0.97, ambience: 0.01, menu: 0.01, other: 0.01 }, human: score };
-  const decision = { verdict, rule: "clear", reason: "", category: "food", tags: [] };
-  await recordOutcomes(db.pool, [
-    {
-      photoId: id,
-      known: {},
-      batch: "t-1",
-      by: `model:${model}`,
-      policy: "p1",
-      result: { scores, decision, ...(digest && { digest }) },
-    },
-  ]);
+  const outcome = recorded(id, verdict, `model:${model}`);
+  const result = { ...outcome.result, scores, ...(digest && { digest }) };
+  await recordOutcomes(db.pool, [{ ...outcome, result }]);
   return id;
 }

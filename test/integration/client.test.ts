@@ -157,10 +157,10 @@ describe("verifyWebhook", () => {
   const secret = createSecret();
   const body = JSON.stringify({ type: "maitred.test", timestamp: "2026-01-02T03:04:05.678Z", data: {} });
   const now = 1_700_000_000_000;
-  const signed = (by = secret, at = now, id = "msg_1"): Record<string, string> => ({
-    "webhook-id": id,
+  const signed = (by = secret, at = now): Record<string, string> => ({
+    "webhook-id": "msg_1",
     "webhook-timestamp": String(at / 1000),
-    "webhook-signature": new Webhook(by).sign(id, new Date(at), body),
+    "webhook-signature": new Webhook(by).sign("msg_1", new Date(at), body),
   });
 
   test("returns what a message says, whatever form body and headers have", () => {

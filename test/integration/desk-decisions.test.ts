@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
 import { createToken } from "../../src/http/tokens.ts";
-import type { Decision } from "../../src/photo.ts";
 import { addToken } from "../../src/store/tokens.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { judged, test } from "../desk.ts";
 import { claim, decide, type Held, idsOf, labels, lapse, photo, tags, undo } from "../desk-reviews.ts";
+import { judged as recorded } from "../verdicts.ts";
 
 test("a decision sets the verdict, is in history with its moderator, and becomes a label", async ({
   openDesk,
@@ -117,17 +117,14 @@ test("a decision counts though the lease ended, a model judged anew meanwhile, a
   const ann = await desk.signIn("ann", "review");
   const [{ asOf }] = (await claim(ann)) as [Held];
   await lapse(db);
-  const decision: Decision = { verdict: "shown", rule: "clear", reason: "r", category: "food", tags: [] };
-  const scores = { categories: { food: 1 }, human: 0 };
-  const about = { photoId: id!, known: {}, batch: "", by: "model:m-9", policy: "p9" };
-  await recordOutcomes(db.pool, [{ ...about, result: { decision, scores } }]);
+  await recordOutcomes(db.pool, [recorded(id!, "shown", "model:m-9")]);
   // what another held it for is not what she looked for
   await db.pool.query("update review_claims set moderator = 'bob', kind = 'audit'");
   expect(await decide(ann, { id: randomUUID(), photo: id, verdict: "hidden", asOf })).toMatchObject([
     { outcome: "done", state: "hidden" },
   ]);
   expect((await db.pool.query("select kind from review_decisions")).rows).toEqual([{ kind: null }]);
-  const again = { ...about, by: "model:m-10", result: { decision, scores } };
+  const again = recorded(id!, "shown", "model:m-10");
   expect(await recordOutcomes(db.pool, [again])).toEqual(new Map([[id, { changed: false }]]));
 });
 

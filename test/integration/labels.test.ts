@@ -15,6 +15,7 @@ import { registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { ended, maitred } from "../maitred.ts";
+import { judged } from "../verdicts.ts";
 
 const samples = inject("samples");
 
@@ -37,21 +38,12 @@ const judge = (
   human: number,
   digest?: string,
   sameAs?: string,
-) =>
-  recordOutcomes(db.pool, [
-    {
-      photoId,
-      known: {},
-      batch: sameAs ? `same-${sameAs}` : "t-1",
-      by: `model:${model}`,
-      policy: "p1",
-      result: {
-        scores: { categories: { food: 0.75, other: 0.25 }, human },
-        ...(digest && { digest }),
-        decision: { verdict: "shown", rule: "clear", reason: "because", category: "food", tags: [] },
-      },
-    },
-  ]);
+) => {
+  const outcome = judged(photoId, "shown", `model:${model}`);
+  const scores = { categories: { food: 0.75, other: 0.25 }, human };
+  const result = { ...outcome.result, scores, ...(digest && { digest }) };
+  return recordOutcomes(db.pool, [{ ...outcome, result, ...(sameAs && { batch: `same-${sameAs}` }) }]);
+};
 async function all<Row>(pages: AsyncIterable<Row[]>): Promise<Row[]> {
   const rows: Row[] = [];
   for await (const page of pages) rows.push(...page);

@@ -316,7 +316,7 @@ describe("the outbox", () => {
     await webhook(db);
     const id = await register(db, "a");
     const verdicts = Array.from({ length: 20 }, (_, n) => (n % 2 ? "shown" : "hidden"));
-    await Promise.all(verdicts.map((verdict) => judge(db, id, verdict as "shown")));
+    await Promise.all(verdicts.map((verdict) => judge(db, id, verdict)));
     const history = await rows(db, "select verdict, decided_by from verdicts order by id");
     expect((await outbox(db)).map(({ payload }) => [payload.state, payload.by])).toEqual(
       history.map(({ verdict, decided_by }) => [verdict, decided_by]),

@@ -6,16 +6,17 @@ import { recordEvents, type StoredEvent } from "../../src/store/events.ts";
 import { readPhotoOf } from "../../src/store/photo-details.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
+import { judged as recorded } from "../verdicts.ts";
 
 const MINUTE_MS = 60_000;
 const START = Date.now() - 24 * 60 * MINUTE_MS;
 
 /** What was done to an object at the minute `n` of its history, which is its order too. */
-const put = (n: number, key = "a"): PhotoEvent => ({
+const put = (n: number): PhotoEvent => ({
   kind: "created",
   store: "s3",
   bucket: "b",
-  key,
+  key: "a",
   version: `v${n}`,
   order: `${n}0`,
   receivedAt: new Date(START + n * MINUTE_MS),
@@ -44,24 +45,16 @@ const handler = (of: PhotoEvent, lateMin: number): PhotoEvent => ({
 
 /** Records one event, and whatever is pending then is judged as harmless, as a worker does meanwhile. */
 async function judged(db: Database, event: StoredEvent, erase = false): Promise<EventOutcome> {
-  const [recorded] = await recordEvents(db.pool, [event], "right", erase);
+  const [said] = await recordEvents(db.pool, [event], "right", erase);
   const { rows } = await db.pool.query<{ id: string }>(
     "select id from photos where state = 'pending' and superseded_at is null and key = $1",
     [event.key],
   );
-  const decision = { verdict: "shown" as const, rule: "clear", reason: "", category: "food", tags: [] };
   await recordOutcomes(
     db.pool,
-    rows.map(({ id }) => ({
-      photoId: id,
-      known: {},
-      batch: "b-1",
-      by: "model:m-1" as const,
-      policy: "p1",
-      result: { scores: { categories: { food: 1 }, human: 0 }, decision },
-    })),
+    rows.map(({ id }) => recorded(id, "shown")),
   );
-  return recorded!;
+  return said!;
 }
 const versions = async (db: Database, from: "public_photos" | "photos", key = "a"): Promise<string[]> => {
   const current = from === "photos" ? "and superseded_at is null" : "";

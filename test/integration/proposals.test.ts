@@ -15,6 +15,7 @@ import { recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { scored } from "../labels.ts";
 import { all, allOf, before, feedAll, judge, type Said, seen, states, yaml } from "../policies.ts";
+import { failed, judged } from "../verdicts.ts";
 
 async function throughout(page: () => Promise<number>): Promise<number> {
   let total = 0;
@@ -28,10 +29,10 @@ async function throughout(page: () => Promise<number>): Promise<number> {
 const applyAll = (db: Database, id: string, by = "ann"): Promise<number> =>
   throughout(async () => (await applyProposals(db.pool, id, "0", by, 3))?.taken ?? 0);
 
-async function rollback(db: Database, id: string, limit = 2): Promise<number> {
+async function rollback(db: Database, id: string): Promise<number> {
   let [after, total] = ["0", 0];
   for (;;) {
-    const page = await rollbackBackfill(db.pool, id, after, "ann", limit);
+    const page = await rollbackBackfill(db.pool, id, after, "ann", 2);
     if (!page) return total;
     after = page.after;
     total += page.restored;
@@ -181,15 +182,8 @@ describe("a backfill that proposes", () => {
       what: { kind: "policy", policy: "p-2", upTo: "1000" },
       propose: false,
     });
-    const decision = { verdict: "hidden" as const, rule: "x", reason: "so", category: "food", tags: [] };
-    const anew = {
-      photoId: ids["b"]!,
-      known: {},
-      batch: "policy-1",
-      by: "model:m-1",
-      policy: "p-2",
-      result: { decision, scores: scored(...before["b"]!) },
-    };
+    const hidden = { ...judged(ids["b"]!, "hidden"), batch: "policy-1", policy: "p-2" };
+    const anew = { ...hidden, result: { ...hidden.result, scores: scored(...before["b"]!) } };
     expect(await recordAnew(db.pool, policyRun, [anew], allOf(1))).toBe(true);
     expect(await applyAll(db, earlier)).toBe(1);
     expect(await readBackfill(db.pool, id)).toMatchObject({ waiting: 4 });
@@ -204,16 +198,8 @@ describe("a backfill that proposes", () => {
   test("stays that though its jobs are done again by a worker that could not say so", async ({ db }) => {
     const ids = await judge(db, { a: ["food", 0.9, 0.01] });
     const was = await seen(db);
-    const decision = { verdict: "hidden" as const, rule: "x", reason: "so", category: "food", tags: [] };
-    const outcome = {
-      photoId: ids["a"]!,
-      known: {},
-      batch: "t-1",
-      by: "model:m-2",
-      policy: "p",
-      fed: true as const,
-      result: { decision, scores: { categories: { food: 0.9 }, human: 0.9 } },
-    };
+    const byHand = judged(ids["a"]!, "hidden", "model:m-2");
+    const outcome = { ...byHand, fed: true as const };
     const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
     await feedAll(db, id);
     await recordOutcomes(db.pool, [outcome]);
@@ -224,7 +210,6 @@ describe("a backfill that proposes", () => {
     expect(await seen(db)).toEqual(was);
     expect(await readBackfillCounts(db.pool, id)).toMatchObject([{ after: "hidden", photos: 1 }]);
     // and one that is queued by hand is judged, beside whatever was fed
-    const { fed: _, ...byHand } = outcome;
     await recordOutcomes(db.pool, [outcome, byHand, outcome]);
     expect(await states(db)).toBe("hidden");
   });
@@ -233,18 +218,7 @@ describe("a backfill that proposes", () => {
     const ids = await judge(db, { a: ["food", 0.9, 0.01] });
     const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
     await feedAll(db, id);
-    const failure = { failure: "CORRUPT" as const, message: "no", transient: false };
-    await recordOutcomes(db.pool, [
-      {
-        photoId: ids["a"]!,
-        known: {},
-        batch: "",
-        by: "model:m-2",
-        policy: "p",
-        fed: true,
-        result: failure,
-      },
-    ]);
+    await recordOutcomes(db.pool, [{ ...failed(ids["a"]!), by: "model:m-2", fed: true }]);
     await retryBackfill(db.pool, id, undefined, "ann");
     expect(await feedRetries(db.pool, id, 10)).toHaveLength(1);
     // its upload was faster
@@ -259,17 +233,8 @@ describe("a backfill that proposes", () => {
     const ids = await judge(db, { a: ["food", 0.9, 0.01] });
     const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
     await feedAll(db, id);
-    const failure = { failure: "GONE" as const, message: "no", transient: false };
     const by = "model:m-2";
-    const told = {
-      photoId: ids["a"]!,
-      known: {},
-      batch: "",
-      by,
-      policy: policyIdOf(yaml),
-      fed: true as const,
-    };
-    await recordOutcomes(db.pool, [{ ...told, result: failure }]);
+    await recordOutcomes(db.pool, [{ ...failed(ids["a"]!), by, policy: policyIdOf(yaml), fed: true }]);
     await endBackfills(db.pool);
     // the bucket is mended, and the photo is uploaded again
     await judge(db, { a: ["food", 0.9, 0.01] }, { by });

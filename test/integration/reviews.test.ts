@@ -1,32 +1,11 @@
 import { describe, expect } from "vitest";
-import type { Scores } from "../../src/photo.ts";
 import { registerPhotos } from "../../src/store/photos.ts";
-import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
+import { failed, judged } from "../verdicts.ts";
 import { until } from "../waits.ts";
 
-const scores: Scores = { categories: { food: 0.9, menu: 0.1 }, human: 0.01 };
-const shownAsFood = (photoId: string, by = "model:restaurant-4"): Outcome => ({
-  photoId,
-  known: {},
-  batch: "t-1",
-  by,
-  policy: "p1",
-  result: {
-    scores,
-    decision: {
-      verdict: "shown",
-      rule: "clear",
-      reason: "because",
-      category: "food",
-      tags: [{ category: "food", score: 0.9, threshold: 0.6 }],
-    },
-  },
-});
-const failed = (photoId: string, transient: boolean): Outcome => ({
-  ...shownAsFood(photoId),
-  result: { failure: transient ? "STORE_UNAVAILABLE" : "CORRUPT", message: "no", transient },
-});
+const shownAsFood = (photoId: string, by = "model:restaurant-4") => judged(photoId, "shown", by);
 const register = async (db: Database): Promise<string> =>
   (
     await registerPhotos(db.pool, [{ store: "s3", bucket: "b", key: "a", version: "1", known: {} }], "live")

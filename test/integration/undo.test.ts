@@ -11,8 +11,8 @@ import { type Database, rows, test } from "../fixtures.ts";
 import { ended } from "../maitred.ts";
 import { decide, decision, fail, judge, judged, ofAll, register } from "../verdicts.ts";
 
-const undo = async (db: Database, id: string, by = "ann"): Promise<string> =>
-  (await undoReview(db.pool, by, id, 60)).outcome;
+const undo = async (db: Database, id: string): Promise<string> =>
+  (await undoReview(db.pool, "ann", id, 60)).outcome;
 /** All of its row, and its tags. */
 const whole = async (db: Database, id: string) =>
   (
