@@ -18,7 +18,8 @@ export interface Figures {
   files: { cpu: string; scale: string; cuda: string | undefined };
 }
 
-export function readFigures(folder = join(packageRoot(), "bench/results")): Figures {
+export function readFigures(): Figures {
+  const folder = join(packageRoot(), "bench/results");
   const newest = (kind: string): string | undefined =>
     readdirSync(folder)
       .filter((name) => name.startsWith(`${kind}-`) && name.endsWith(".json"))

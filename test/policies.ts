@@ -13,7 +13,7 @@ import { scored } from "./labels.ts";
 import { CATEGORIES } from "./models.ts";
 
 export const yaml = readFileSync(join(packageRoot(), "policy.yaml"), "utf8");
-export const shipped = parsePolicy(yaml, CATEGORIES, "shipped");
+const shipped = parsePolicy(yaml, CATEGORIES, "shipped");
 
 /** Score of the category, and of a human. */
 export type Said = [category: string, score: number, human: number];

@@ -196,12 +196,9 @@ function ifCertain(estimate: Estimate, photos: number): Estimate {
  * A curve that is drawn needs no more points: the first that finds each half per cent, and the last. Taken by their place instead,
  * they would pass over most points that find one more, where positives are few.
  */
-function thinned(curve: readonly CurvePoint[], steps = 200): CurvePoint[] {
-  if (curve.length <= steps) return [...curve];
-  const first = Array.from(
-    { length: steps + 1 },
-    (_, step) => curve.find(({ recall }) => recall >= step / steps)!,
-  );
+function thinned(curve: readonly CurvePoint[]): CurvePoint[] {
+  if (curve.length <= 200) return [...curve];
+  const first = Array.from({ length: 201 }, (_, step) => curve.find(({ recall }) => recall >= step / 200)!);
   return [...new Set([...first, curve.at(-1)!])];
 }
 

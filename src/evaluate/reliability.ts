@@ -29,17 +29,17 @@ export function wordsOfChance(byChance: number | null): string {
 }
 
 /**
- * Photos in the order of their scores, in at most `bins` bins that are as equally filled as photos of equal score allow: those
+ * Photos in the order of their scores, in at most fifteen bins that are as equally filled as photos of equal score allow: those
  * lie in one bin, so that the order of the set decides nothing.
  */
-function calibration(photos: readonly Scored[], bins = 15): CalibrationBin[] {
+function calibration(photos: readonly Scored[]): CalibrationBin[] {
   const ascending = descending(photos)
     .reverse()
     .map((index) => photos[index]!);
   const made: CalibrationBin[] = [];
   let from = 0;
   for (let to = 1; to <= ascending.length; to++) {
-    const isFull = to - from >= Math.round((ascending.length - from) / Math.max(1, bins - made.length));
+    const isFull = to - from >= Math.round((ascending.length - from) / Math.max(1, 15 - made.length));
     if (to < ascending.length && (!isFull || ascending[to]!.score === ascending[to - 1]!.score)) continue;
     const inside = ascending.slice(from, to);
     const score = inside.reduce((sum, photo) => sum + photo.score, 0) / inside.length;

@@ -114,7 +114,7 @@ export async function requireClosed(db: pg.Pool): Promise<void> {
   );
 }
 
-export async function compare(db: pg.Pool | pg.Client, folder: string): Promise<SchemaState> {
+async function compare(db: pg.Pool | pg.Client, folder: string): Promise<SchemaState> {
   const known = namesIn(folder);
   const applied = await namesOf(db);
   return {

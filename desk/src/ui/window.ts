@@ -24,15 +24,14 @@ export function layCells(width: number, count: number, { minWidth, gap, textHeig
   return { columns, rowHeight, height: Math.max(0, rows * rowHeight - gap) };
 }
 
-/** The cells `first` to before `end` that are in view or less than `spare` rows from it. */
+/** The cells `first` to before `end` that are in view or less than two rows from it. */
 export function cellsInView(
   { columns, rowHeight }: Cells,
   count: number,
   { top, height }: { top: number; height: number },
-  spare = 2,
 ): { first: number; end: number } {
-  const firstRow = Math.max(0, Math.floor(top / rowHeight) - spare);
-  const endRow = Math.max(0, Math.ceil((top + height) / rowHeight)) + spare;
+  const firstRow = Math.max(0, Math.floor(top / rowHeight) - 2);
+  const endRow = Math.max(0, Math.ceil((top + height) / rowHeight)) + 2;
   return { first: Math.min(firstRow * columns, count), end: Math.min(endRow * columns, count) };
 }
 
