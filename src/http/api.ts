@@ -14,12 +14,11 @@ import {
 } from "./connections.ts";
 import type { DeskDeps, DeskSettings } from "./desk/deps.ts";
 import { serveDesk } from "./desk/desk.ts";
-import { explain } from "./explain.ts";
 import { showMetrics } from "./gauges.ts";
 import { createLimits, type LimitSettings, type Limits } from "./limits.ts";
 import { listen } from "./listen.ts";
 import { openApi } from "./openapi.ts";
-import { HttpProblem } from "./problem.ts";
+import { answerThrown, HttpProblem } from "./problem.ts";
 import type { ApiDeps, Route } from "./route.ts";
 import { routes } from "./routes.ts";
 import { isSecret } from "./secrets.ts";
@@ -87,7 +86,7 @@ function createApi(
     trustProxy: settings.trustedProxies.length > 0 && [...settings.trustedProxies],
     // the bound is Node's, of the whole header; what is too long for an id is refused as any other that is none
     routerOptions: { maxParamLength: 20_000 },
-    frameworkErrors: (error, _request, reply) => void explain(error, reply as FastifyReply, heard),
+    frameworkErrors: (error, _request, reply) => void answerThrown(error, reply as FastifyReply, heard),
   });
   boundConnections(app);
   app.removeAllContentTypeParsers();
@@ -97,7 +96,7 @@ function createApi(
     bodies.set(request, bytes);
   };
   readJson(app, "application/json", received);
-  app.setErrorHandler((thrown, _request, reply) => explain(asError(thrown), reply, heard));
+  app.setErrorHandler((thrown, _request, reply) => answerThrown(asError(thrown), reply, heard));
   app.setNotFoundHandler(() => {
     throw new HttpProblem(404, "there is nothing at this address: see /openapi.json");
   });
