@@ -33,6 +33,8 @@ export async function runBench<Options extends Record<string, Option>>(
   options: Options,
   measure: (bench: Bench<Options>) => Promise<number | void>,
 ): Promise<never> {
+  // as src/cli/main.ts does, and for the processes that this one starts
+  process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] = "true";
   const values = readOptions(name, about, options);
   const scope = new Scope();
   const machine: Record<string, unknown> = {
