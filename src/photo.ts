@@ -4,8 +4,8 @@
 export type Store = "s3" | "folder";
 
 /** Live photos go first into every batch; backfill photos fill what is left. */
-export type Lane = "live" | "backfill";
-export const LANES: readonly Lane[] = ["live", "backfill"];
+export const LANES = ["live", "backfill"] as const;
+export type Lane = (typeof LANES)[number];
 
 /** One version of one object. `version` is a version id, `etag:` and the etag, `generation:` and that of Cloud Storage, or "" for whatever is there now. */
 export interface PhotoRef {
@@ -69,7 +69,12 @@ export interface Tag {
   threshold: number;
 }
 
-export type Verdict = "shown" | "hidden" | "review";
+export const VERDICTS = ["shown", "hidden", "review"] as const;
+export type Verdict = (typeof VERDICTS)[number];
+
+/** What a photo is, whatever was decided of it before. */
+export const STATES = ["pending", ...VERDICTS, "failed"] as const;
+export type PhotoState = (typeof STATES)[number];
 
 /** A verdict as the policy gives it. `rule` is stable and counted; `reason` is for a person to read. */
 export interface Decision {

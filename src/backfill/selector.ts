@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
-import { UPLOADERS } from "../photo.ts";
+import { STATES, UPLOADERS } from "../photo.ts";
 
 const bucket = z.string().min(1);
 /** What a view may be called: its name, as Postgres has it, maybe with its schema. */
@@ -21,7 +21,7 @@ export const selector = z.discriminatedUnion("kind", [
   /** Current photos in Postgres, in the order of their ids. */
   z.strictObject({
     kind: z.literal("photos"),
-    state: z.enum(["pending", "failed", "shown", "hidden", "review"]).optional(),
+    state: z.enum(STATES).optional(),
     /** Why it failed. */
     code: z.string().optional(),
     /** Decided by another model than the backfill's. */

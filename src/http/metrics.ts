@@ -2,7 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import { type ErrorCode, FAILURE_CODES } from "../errors.ts";
 import type { Stage } from "../moderate/line.ts";
 import type { ShadowOutcome } from "../moderate/shadow.ts";
-import { LANES, type Lane, type Verdict } from "../photo.ts";
+import { LANES, type Lane, VERDICTS, type Verdict } from "../photo.ts";
 import type { LaneDepth } from "../queue/queues.ts";
 import { fresh, type GaugeSource, showGauges } from "./gauges.ts";
 
@@ -153,5 +153,3 @@ function depthGauges(depths: () => Promise<Depths[]>): GaugeSource[] {
     gauge("maitred_queue_paused", "1 while nobody takes photos of the lane", ({ paused }) => Number(paused)),
   ];
 }
-
-const VERDICTS: readonly Verdict[] = ["shown", "hidden", "review"];

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { MAX_KEY_BYTES, text } from "../intake/shape.ts";
-import { UPLOADERS } from "../photo.ts";
+import { STATES, UPLOADERS, VERDICTS } from "../photo.ts";
 import { ID } from "../text.ts";
 
 export const taken = z
@@ -34,14 +34,14 @@ export const photo = z.object({
   version: z.string(),
   current: z.boolean().describe("false once it was removed, or another version of its object took its place"),
   public: z.boolean().describe("whether it may be shown: it is current, and its state is shown"),
-  state: z.enum(["pending", "shown", "hidden", "review", "failed"]),
+  state: z.enum(STATES),
   listing: z.string().nullable(),
   uploader: z.enum(UPLOADERS).nullable(),
   claimed: z.string().nullable(),
   category: z.string().nullable(),
   human: z.number().nullable().describe("probability 0 to 1 that a human is visible"),
   tags: z.array(z.object({ category: z.string(), score: z.number(), threshold: z.number(), by: z.string() })),
-  verdict: z.enum(["shown", "hidden", "review"]).nullable(),
+  verdict: z.enum(VERDICTS).nullable(),
   rule: z.string().nullable(),
   reason: z.string().nullable(),
   failure: z.string().nullable().describe("the code, where it could not be judged"),

@@ -1,8 +1,6 @@
 import type { PhotoNow } from "../deliver/object-tags.ts";
-import type { Lane, PhotoJob, PhotoMetadata, PhotoRef } from "../photo.ts";
+import type { Lane, PhotoJob, PhotoMetadata, PhotoRef, PhotoState } from "../photo.ts";
 import { type Pool, query } from "./pool.ts";
-
-export type PhotoState = "pending" | "shown" | "hidden" | "review" | "failed";
 
 export interface Registered extends PhotoJob {
   /** withdrawn: it stands in for an object of which nothing but a sweep tells which version it is. */

@@ -77,4 +77,5 @@ export function Models({ answer }: { answer: Counts }) {
   );
 }
 
-const VERDICTS = ["shown", "hidden", "review", "failed"];
+/** As columns. */
+export const VERDICTS = ["shown", "hidden", "review", "failed"];

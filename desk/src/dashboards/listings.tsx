@@ -4,6 +4,7 @@ import { useFields } from "../ui/fields.ts";
 import { Table } from "../ui/table.tsx";
 import { useAsked } from "../ui/use-asked.ts";
 import { number } from "../words.ts";
+import { VERDICTS } from "./counts.tsx";
 import { addressOf } from "./range.ts";
 
 /** Photos of some listings, of all time: there are too many listings to show all of them. */
@@ -85,5 +86,3 @@ function byCategory(rows: Listings["listings"]): CategoryOfListing[] {
   }
   return [...found.values()];
 }
-
-const VERDICTS = ["shown", "hidden", "review", "failed"];

@@ -1,9 +1,10 @@
 import { z } from "zod";
+import { LANES } from "../../photo.ts";
 import { id, text, time } from "./schemas.ts";
 
 /** The shapes of what operators see and do. Times are ISO 8601, ids are text, durations in seconds unless named otherwise. */
 
-const lane = z.enum(["live", "backfill"]);
+const lane = z.enum(LANES);
 const count = z.number().min(0);
 const code = z.string().regex(/^[A-Z_]{1,60}$/, "expected a failure code");
 const why = text(500).trim().default("");

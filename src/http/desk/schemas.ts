@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UPLOADERS } from "../../photo.ts";
+import { STATES, UPLOADERS } from "../../photo.ts";
 import { KINDS } from "../../review/kinds.ts";
 import { ID, isStorable } from "../../text.ts";
 
@@ -54,7 +54,7 @@ export const photo = z.object({
   listing: z.string().nullable(),
   uploader: z.enum(UPLOADERS).nullable(),
   claimed: z.string().nullable().describe("the category its uploader marked"),
-  state: z.enum(["pending", "shown", "hidden", "review", "failed"]),
+  state: z.enum(STATES),
   category: z.string().nullable(),
   human: z.number().nullable().describe("probability 0 to 1 that a human is visible"),
   scores: z.record(z.string(), z.number()).nullable().describe("probability 0 to 1 by category"),
