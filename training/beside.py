@@ -13,6 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from calibrate import Calibration
 from detector import DEVIATION, MEAN, Detector
 from graph import export_fp16, export_fp32, export_int8, open_graph
 from measure import LEAST
@@ -46,9 +47,8 @@ def export_detector(detector: Detector, side: int, photos: np.ndarray, folder: P
     export_int8(fp32, photos, int8, ["Conv", "Add", "LeakyRelu", "Concat", "MaxPool", "AveragePool", "Resize"])
 
 
-def add_detector(file: Path, detector: Path, out: Path, seen: float, human: tuple[float, float], cells: tuple[float, float]) -> None:
-    """`seen`: what the detector's logits are multiplied by; `human` and `cells`: what the network's calibrated logit, and its map's, are, and
-    what is added to the sums."""
+def add_detector(file: Path, detector: Path, out: Path, calibration: Calibration) -> None:
+    """`file` was exported with the same calibration, which its logit of the human has and its map lacks."""
     model, other = onnx.load(str(file)), onnx.compose.add_prefix(onnx.load(str(detector)), "detector/")
     graph, theirs = model.graph, other.graph
     for node in theirs.node:
@@ -56,31 +56,29 @@ def add_detector(file: Path, detector: Path, out: Path, seen: float, human: tupl
     alone = _logit_of(graph, "human")
     for node in graph.node:
         node.output[:] = ["human_map_alone" if name == "human_map" else name for name in node.output]
-    constants = {"seen": seen, "human_own": human[0], "human_offset": human[1], "cells_own": cells[0], "cells_offset": cells[1],
+    constants = {"seen": calibration.seen, "cells_own": calibration.slope, "cells_offset": calibration.offset,
                  "cells_least": LEAST, "cells_most": 1 - LEAST, "cells_one": 1}
     persons = theirs.output[0].name
     node = helper.make_node
     graph.node.extend([*theirs.node,
         node("ReduceMax", [persons], ["person"], axes=[1, 2], keepdims=0),
-        *_sum("human", alone, "person"),
+        node("Mul", ["person", "seen"], ["person_weighed"]),
+        node("Add", [alone, "person_weighed"], ["human_sum"]),
         node("Sigmoid", ["human_sum"], ["human"]),
         node("Clip", ["human_map_alone", "cells_least", "cells_most"], ["cells_inside"]),
         node("Sub", ["cells_one", "cells_inside"], ["cells_outside"]),
         node("Div", ["cells_inside", "cells_outside"], ["cells_odds"]),
         node("Log", ["cells_odds"], ["cells_alone"]),
-        *_sum("cells", "cells_alone", persons),
+        node("Mul", ["cells_alone", "cells_own"], ["cells_alone_weighed"]),
+        node("Mul", [persons, "seen"], ["cells_seen_weighed"]),
+        node("Add", ["cells_alone_weighed", "cells_seen_weighed"], ["cells_both"]),
+        node("Add", ["cells_both", "cells_offset"], ["cells_sum"]),
         node("Sigmoid", ["cells_sum"], ["human_map"])])
     graph.initializer.extend([*theirs.initializer, *(numpy_helper.from_array(np.array(value, np.float32), name) for name, value in constants.items())])
     known = {each.domain for each in model.opset_import}
     model.opset_import.extend(each for each in other.opset_import if each.domain not in known)
     onnx.save(model, str(out))
     open_graph(out)  # a graph that cannot be run ends it here
-
-
-def _sum(of: str, alone: str, seen: str) -> list[onnx.NodeProto]:
-    node = helper.make_node
-    return [node("Mul", [alone, f"{of}_own"], [f"{of}_alone_weighed"]), node("Mul", [seen, "seen"], [f"{of}_seen_weighed"]),
-            node("Add", [f"{of}_alone_weighed", f"{of}_seen_weighed"], [f"{of}_both"]), node("Add", [f"{of}_both", f"{of}_offset"], [f"{of}_sum"])]
 
 
 def _logit_of(graph: onnx.GraphProto, output: str) -> str:

@@ -16,10 +16,6 @@ def card(model: dict) -> str:
                           for name, row in zip(model["categories"], measured["confusion"]))
     int8 = measured["int8"]
     teachers = f", which also learned from {', '.join(trained['taughtBy'])}" if trained["taughtBy"] else ""
-    others = (f"""
-Figures of humans are those of other networks ({measured['humansBy']}), which were given the detector as this one was: of the networks of this one's
-own folds, which gave the figures of categories, no scores were kept.
-""" if "humansBy" in measured else "")
     tables = " Up to 250 of the human-free photos also lay under rendered menus, as tables, in every part." if trained["rendered"] else ""
     verdict = "It ships, and is what CPUs run." if int8["ships"] else "It does not ship."
     category, human, shown = ("not measured" if int8[key] is None else f"{sign * int8[key]:+.2%}" for key, sign in (
@@ -42,7 +38,7 @@ The sources were dealt into {measured['folds']} parts. A network of the same rec
 part, once for each: {measured['photos']:,} photos of {measured['sources']} sources, none of which the network that judged it had been trained on. The
 network that ships learned from all parts. Calibration was fitted on the other parts. In brackets: 95 % of draws of whole
 sources, with replacement; for shares at a threshold, also what so few photos leave open (Wilson), if that is wider.{tables}
-{others}
+
 | | |
 | --- | --- |
 {heads}

@@ -102,7 +102,7 @@ def write_graphs(run: Run, calibration: Calibration, sample: np.ndarray, seers: 
         alone, seen = shipped(some), run.detector(some.permute(0, 3, 1, 2).float())
     worst = max(float(np.abs(a.numpy() - b).max()) for a, b in zip(alone, graph_outputs(fp32, sample[:16])))
     for name in VARIANTS:
-        add_detector(folder / name, seers / name, folder / name, calibration.seen, (1.0, 0.0), (calibration.slope, calibration.offset))
+        add_detector(folder / name, seers / name, folder / name, calibration)
     keep_in_16_bits(fp32)
     expected = torch.sigmoid(torch.logit(alone[1]) + calibration.seen * seen.amax((1, 2))).numpy()
     apart = float(np.abs(expected - graph_outputs(fp32, sample[:16])[1]).max())
@@ -196,18 +196,14 @@ def milliseconds(files: dict[str, Path], sample: np.ndarray) -> dict[str, float]
     return {name: round(float(np.median(taken[1:])), 2) for name, taken in times.items()}
 
 
-def int8_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sample", type=int, default=160, help="training photos that set the ranges of int8")
-    parser.add_argument("--limit", type=int, default=1200, help="held-out photos of each fold that int8 is compared on")
-    parser.add_argument("--threshold", type=float, default=0.1, help="human threshold that int8 is compared at; one of those in measure.py")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the network that ships, trained with --fold -1")
     parser.add_argument("out", type=Path, help="model folder, such as ../models/restaurant-5")
     parser.add_argument("--folds", type=Path, nargs="+", required=True, help="runs of the same recipe, a fold each")
-    int8_options(parser)
+    parser.add_argument("--sample", type=int, default=160, help="training photos that set the ranges of int8")
+    parser.add_argument("--limit", type=int, default=1200, help="held-out photos of each fold that int8 is compared on")
+    parser.add_argument("--threshold", type=float, default=0.1, help="human threshold that int8 is compared at; one of those in measure.py")
     args = parser.parse_args()
     name, _, version = args.out.name.rpartition("-")
     if not name:

@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import shutil
-import subprocess
 import unittest
 
 import numpy as np
@@ -13,7 +12,6 @@ import onnx
 import onnxruntime
 import torch
 
-import adopt
 import peak
 from beside import VARIANTS, add_detector, export_detector
 from calibrate import Calibration
@@ -21,7 +19,7 @@ from card import card
 from detector import Detector
 from export import compare_int8, drawn_for_int8, measured_runs, shipping, weigh_int8
 from features import labels_of
-from fixtures import SIDE, Made, asked, done, write_variants
+from fixtures import SIDE, Made, done, write_variants
 from graph import Shipped, run
 from measure import peak_of
 from net import MaitredNet, in_place
@@ -58,54 +56,29 @@ class Graphs(Made):
                 np.testing.assert_allclose(theirs, ours, atol=close)
 
     def test_adds_it_up_in_each_graph_as_it_was_told_to(self):
-        calibration, before, seers = Calibration(1.0, [0.0] * 4, 1.0, 0.0, 0.0), self.root / "before", self.root / "seers"
+        before, seers = self.root / "before", self.root / "seers"
         net, detector = load_run(self.work / "runs" / "final")[0].eval(), Detector().load(self.detector)
         pixels = np.random.default_rng(0).integers(0, 256, (8, SIDE, SIDE, 3), np.uint8)
-        before.mkdir()
+        with torch.inference_mode():
+            persons = detector(torch.from_numpy(pixels).permute(0, 3, 1, 2).float()).numpy()
+        share = 6 / float(persons.max() - persons.min())  # what random weights see is made to matter
+        calibration = Calibration(1.0, [0.0] * 4, 0.5, share, -share * float(persons.mean()))
         alone = Shipped(net, SIDE, calibration).eval()
+        before.mkdir()
         write_variants(alone, pixels, before)
         export_detector(detector, SIDE, pixels, seers)
         with torch.inference_mode():
             _, human, human_map = (np.log(part.numpy() / (1 - part.numpy())) for part in alone(torch.from_numpy(pixels)))
-            persons = detector(torch.from_numpy(pixels).permute(0, 3, 1, 2).float()).numpy()
-        share = 6 / float(persons.max() - persons.min())  # what random weights see is made to matter
-        offset = -share * float(persons.mean())
 
         def both(logits: np.ndarray, seen: np.ndarray) -> np.ndarray:
-            return 1 / (1 + np.exp(-(logits + share * seen + offset)))
+            return 1 / (1 + np.exp(-(logits + share * seen)))
 
         for name, part in (("model.onnx", 0.1), ("model.int8.onnx", 0.2)):  # the frame's edge is another grey, and much of so small a frame
-            add_detector(before / name, seers / name, self.root / name, share, (0.5, offset), (0.25, offset))
+            add_detector(before / name, seers / name, self.root / name, calibration)
             _, ours, cells = run(self.root / name, pixels)
-            for found, logits, seen in ((ours, human / 2, persons.max((1, 2))), (cells, human_map / 4, persons)):
+            for found, logits, seen in ((ours, human, persons.max((1, 2))), (cells, human_map / 2 + calibration.offset, persons)):
                 unseen = both(logits, np.full_like(seen, persons.mean()))
                 self.assertLess(np.abs(found - both(logits, seen)).mean(), part * np.abs(unseen - both(logits, seen)).mean())
-
-    def test_gives_a_model_that_was_made_without_the_detector_the_same_categories_and_another_opinion_of_humans(self):
-        about = json.loads((self.out / "model.json").read_text())
-        old, new = self.root / "old-1", self.root / "old-2"
-        old.mkdir()
-        pixels = np.random.default_rng(0).integers(0, 256, (16, SIDE, SIDE, 3), np.uint8)
-        net = load_run(self.work / "runs" / "final")[0].eval()
-        write_variants(Shipped(net, SIDE, Calibration(**about["calibration"])).eval(), pixels, old)
-
-        def adopted(**changed) -> subprocess.CompletedProcess:
-            trained = {key: value for key, value in about["trainedFrom"].items() if key != "detector"} | changed
-            (old / "model.json").write_text(json.dumps(about | {"trainedFrom": trained, "measured": about["measured"] | {"categoryAccuracy": [0.5, 0.4, 0.6]}}))
-            runs = [self.work / "runs" / f"fold{number}" for number in range(3)]
-            return asked(adopt, old, new, "--detector", self.detector, "--folds", *runs, "--sample", 16)
-
-        self.assertIn("has a detector already", adopted(detector="NanoDet").stderr)
-        self.assertIn("with other labels than", adopted(labelsSha256="0").stderr)
-        done = adopted()
-        self.assertEqual(done.returncode, 0, done.stderr)
-        made = json.loads((new / "model.json").read_text())
-        for name, file in made["files"].items():
-            self.assertEqual(file["sha256"], hashlib.sha256((new / name).read_bytes()).hexdigest())
-            np.testing.assert_allclose(run(new / name, pixels)[0], run(old / name, pixels)[0], atol=2e-3)
-        self.assertEqual(made["measured"]["categoryAccuracy"], [0.5, 0.4, 0.6])
-        self.assertNotEqual(made["measured"]["humanAveragePrecision"], [0.5, 0.4, 0.6])
-        self.assertIn("Figures of humans are those of other networks (efficientnet-lite0, 72 draws)", (new / "card.md").read_text())
 
     def test_keeps_to_7_bits_where_8_could_overflow_and_takes_8_where_they_cannot(self):
         graph = onnx.load(str(self.work / "runs" / "final" / "int8" / "fold0" / "model.int8.onnx")).graph
