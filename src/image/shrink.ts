@@ -60,7 +60,7 @@ export async function shrunk(
       format === "heic"
         ? sharp(await heic(opened.bytes, size, false), { raw: { ...size, channels: 3 } })
         : open(opened, first, failOn);
-    return { photo: scaled(photo, size), ...size };
+    return { photo: scaled(photo, size, false, format), ...size };
   }
   const cellOf = (views: number): Size =>
     fitted(shapeOf(header, first), Math.max(1, Math.floor(side / gridOf(views).across)));

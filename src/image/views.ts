@@ -43,7 +43,7 @@ export async function readViews(
     const read = (): Promise<Uint8Array> =>
       header.space === "cmyk" && !reading.profiled
         ? mixed(open(photo, reading, failOn), whole)
-        : pixelsOf(open(photo, reading, failOn), whole, header.hasAlpha);
+        : pixelsOf(open(photo, reading, failOn), whole, header.hasAlpha, format);
     const pixels = format === "heic" ? await heic(bytes, whole, header.hasAlpha) : await read();
     for (const laid of header.hasAlpha ? laidOn(pixels) : [pixels])
       views.push(...(await cut(laid, whole, reading, size)));
@@ -64,9 +64,9 @@ export function open(
 }
 
 /** The last steps, which the HEIC thread shares: RGB on white, or RGBA. */
-export function pixelsOf(photo: Sharp, size: Size, alpha = false): Promise<Buffer> {
+export function pixelsOf(photo: Sharp, size: Size, alpha = false, format?: Format): Promise<Buffer> {
   // toUint8Array() of sharp 0.35.5 never frees its native copy: a bench saw 250 kB a photo stay
-  return scaled(photo, size, alpha).raw().toBuffer();
+  return scaled(photo, size, alpha, format).raw().toBuffer();
 }
 
 /** Ink, as browsers mix it that apply no profile of it, to RGB: the decoder would apply one of its own. */
@@ -80,8 +80,9 @@ async function mixed(photo: Sharp, { width, height }: Size): Promise<Uint8Array>
   return rgb;
 }
 
-export function scaled(photo: Sharp, { width, height }: Size, alpha = false): Sharp {
-  const fit = photo.resize(width, height, { fit: "fill" });
+export function scaled(photo: Sharp, { width, height }: Size, alpha = false, format?: Format): Sharp {
+  // a WebP's decoder would take means of brightness and colour before it cuts off what no screen shows, and browsers do so afterwards
+  const fit = photo.resize(width, height, { fit: "fill", fastShrinkOnLoad: format !== "webp" });
   return (alpha ? fit.ensureAlpha() : fit.flatten({ background: "white" })).toColourspace("srgb");
 }
 

@@ -126,6 +126,12 @@ describe("decode", () => {
     }
   });
 
+  test("cuts off colours beyond black before it takes means of a WebP, as browsers do", async () => {
+    // stripes whose colours are black as a mean, were they not cut off
+    const pixels = await pixelsOf(heicOf("beyond-black.webp"));
+    expect(pixels.reduce((sum, value) => sum + value, 0) / pixels.length).toBeGreaterThan(80);
+  });
+
   test("says that a photo is broken also where its decoder has no word for it", async () => {
     expect(corrupt(new Error("Unknown error"))).toMatchObject({
       code: "CORRUPT",
