@@ -20,9 +20,12 @@ class Calibration(NamedTuple):
     def apply(self, scores: dict) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
         """Probabilities [N, K] and [N], and maps [N, H, W], of the logits `category` [N, K], `human` [N], `map` and `seen` [N, H, W]."""
         category = F.softmax(scores["category"] / self.temperature + torch.tensor(self.bias), 1)
-        human = scores["human"] * self.slope + scores["seen"].amax((1, 2)) * self.seen + self.offset
         human_map = scores["map"] * self.slope + scores["seen"] * self.seen + self.offset
-        return category.numpy(), torch.sigmoid(human).numpy(), torch.sigmoid(human_map)
+        return category.numpy(), torch.sigmoid(self.human(scores)).numpy(), torch.sigmoid(human_map)
+
+    def human(self, scores: dict) -> torch.Tensor:
+        """Logits [N] of one look, of its `human` [N] and `seen` [N, H, W]."""
+        return scores["human"] * self.slope + scores["seen"].amax((1, 2)) * self.seen + self.offset
 
 
 def calibrate(scores: dict, category: np.ndarray, human: np.ndarray) -> Calibration:

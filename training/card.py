@@ -25,7 +25,7 @@ def card(model: dict) -> str:
 Sorts photos of restaurants into food, ambience, menu and other, and tells whether any human is visible. One network
 ({trained['trunk']}{teachers}), {model['input']['side']} x {model['input']['side']} pixels, two heads: a photo has a category and may show a human as well.
 Beside it a detector looks for persons in the same pixels ({trained['detector']}, not trained further); its logit is added to that of the human.
-
+{_closer(model.get('looksTwice'))}
 {_calibrated(model['calibration'], measured['humanSpread'])}
 
 ## What it was trained on
@@ -80,6 +80,12 @@ def _calibrated(found: dict, spread: dict) -> str:
         f"That sum is {found['slope']:g} x the network's logit + {found['seen']:g} x the most that the detector says anywhere {found['offset']:+g}. From photo to photo, of those",
         f"held out, the first part varies by {spread['network']:g} (a standard deviation) and the second by {spread['detector']:g}. Logits of categories are divided by {found['temperature']:g}.",
         *silent])
+
+
+def _closer(bounds: list[float] | None) -> str:
+    return f"""Photos that get {bounds[0]:g} to {bounds[1]:g} so are looked at more closely, at two corners of three quarters of either edge, and the mean of the three
+sums counts; less within half a logit of these bounds.
+""" if bounds else ""
 
 
 def _before(begun: dict) -> str:

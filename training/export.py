@@ -1,4 +1,4 @@
-"""A trained network → a model folder. Example: python export.py runs/final ../models/restaurant-5 --folds runs/f0 runs/f1 runs/f2
+"""A trained network → a model folder. Example: python export.py runs/final ../models/restaurant-6 --folds runs/f0 runs/f1 runs/f2
 
 Figures and calibration come from the fold runs: each saw the photos of other sources only. What is measured on one
 fold is calibrated on the others; what ships is calibrated on all. int8 ships where it keeps up with fp32 on the
@@ -27,9 +27,11 @@ from features import DETECTOR, labels_of, read_about
 from graph import Shipped, export_fp16, export_fp32, export_int8, open_graph, run as graph_outputs
 from measure import measure, peak_of
 from net import MaitredNet
+from twice import UNSURE, corners, look_twice, together
 from weights import detector_text
 
 LOSS, GAIN = 0.005, 1.5
+LOOKS = 32  # photos at a time
 MOST_SOURCES = 5_000  # of a model.json that people read
 BESIDE = 0.05  # of a human's probability: the detector in a graph sees another grey at the frame's edge
 
@@ -68,11 +70,24 @@ def pooled(folds: list[Run], labels: list[dict]) -> tuple[dict, list[dict]]:
     """Figures of all folds together, and the labels of their photos in the same order."""
     category, human, peak, held = [], [], [], []
     for fold in folds:
-        others = [other for other in folds if other is not fold] or [fold]
-        a, b, maps = fit(others, labels).apply(fold.scores)
+        calibration = fit([other for other in folds if other is not fold] or [fold], labels)
+        a, b, maps = calibration.apply(fold.scores)
+        look_again(fold, labels, calibration, b)
         category.append(a), human.append(b), peak.append(peak_of(maps).numpy())
         held += [labels[photo] for photo in fold.photos]
     return measure(*map(np.concatenate, (category, human, peak)), held), held
+
+
+@torch.inference_mode()
+def look_again(fold: Run, labels: list[dict], calibration: Calibration, human: np.ndarray) -> None:
+    """Puts into `human` [N], probabilities of one look at the fold's photos, what more looks say, as the graphs do (twice.py)."""
+    unsure = np.flatnonzero((human > UNSURE[0]) & (human < UNSURE[1]))
+    for start in range(0, len(unsure), LOOKS):
+        at = unsure[start:start + LOOKS]
+        photos = read(fold.data, [labels[fold.photos[n]] for n in at], fold.args["side"])
+        closer = corners(torch.from_numpy(photos).permute(0, 3, 1, 2)).float()
+        logits = together(torch.logit(torch.from_numpy(human[at])), calibration.human({"human": fold.net(closer)[1], "seen": fold.detector(closer)}))
+        human[at] = torch.sigmoid(logits).numpy()
 
 
 def fit(folds: list[Run], labels: list[dict]) -> Calibration:
@@ -103,11 +118,13 @@ def write_graphs(run: Run, calibration: Calibration, sample: np.ndarray, seers: 
     worst = max(float(np.abs(a.numpy() - b).max()) for a, b in zip(alone, graph_outputs(fp32, sample[:16])))
     for name in VARIANTS:
         add_detector(folder / name, seers / name, folder / name, calibration)
-    keep_in_16_bits(fp32)
     expected = torch.sigmoid(torch.logit(alone[1]) + calibration.seen * seen.amax((1, 2))).numpy()
     apart = float(np.abs(expected - graph_outputs(fp32, sample[:16])[1]).max())
     if apart > BESIDE:
         raise SystemExit(f"{fp32}: with the detector it differs from PyTorch by {apart} in humans: not exported")
+    for name in VARIANTS:
+        look_twice(folder / name, side, at_all=name == VARIANTS[1])
+    keep_in_16_bits(fp32)
     return worst
 
 
@@ -199,7 +216,7 @@ def milliseconds(files: dict[str, Path], sample: np.ndarray) -> dict[str, float]
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the network that ships, trained with --fold -1")
-    parser.add_argument("out", type=Path, help="model folder, such as ../models/restaurant-5")
+    parser.add_argument("out", type=Path, help="model folder, such as ../models/restaurant-6")
     parser.add_argument("--folds", type=Path, nargs="+", required=True, help="runs of the same recipe, a fold each")
     parser.add_argument("--sample", type=int, default=160, help="training photos that set the ranges of int8")
     parser.add_argument("--limit", type=int, default=1200, help="held-out photos of each fold that int8 is compared on")
@@ -207,7 +224,7 @@ def main():
     args = parser.parse_args()
     name, _, version = args.out.name.rpartition("-")
     if not name:
-        raise SystemExit(f"{args.out}: expected a name and a version, such as restaurant-5")
+        raise SystemExit(f"{args.out}: expected a name and a version, such as restaurant-6")
 
     final, folds = Run(args.run), measured_runs(args.folds)
     begun = final.args["begunWith"]
@@ -232,7 +249,7 @@ def main():
         "name": name, "version": version, **graphs,
         "input": {"side": side, "fit": "squash", "layout": "uint8 NHWC RGB"},
         "categories": CATEGORIES,
-        "calibration": calibration._asdict(),
+        "calibration": calibration._asdict(), "looksTwice": UNSURE,
         "trainedFrom": {
             "trunk": f"efficientnet-{final.args['trunk']}, {begun['weights']}", "detector": detector_text(final.sources[0]["detector"]), "photos": len(labels),
             "sources": len({group_of(label["source"]) for label in labels}), "rendered": sum({about["data"]: about["photos"] for about in final.sources if about["data"] != str(final.data)}.values()),

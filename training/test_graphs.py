@@ -17,7 +17,7 @@ from beside import VARIANTS, add_detector, export_detector
 from calibrate import Calibration
 from card import card
 from detector import Detector
-from export import compare_int8, drawn_for_int8, measured_runs, shipping, weigh_int8
+from export import compare_int8, drawn_for_int8, look_again, measured_runs, read, shipping, weigh_int8
 from features import labels_of
 from fixtures import SIDE, Made, done, write_variants
 from graph import Shipped, run
@@ -25,6 +25,11 @@ from measure import peak_of
 from net import MaitredNet, in_place
 from peak import displaced
 from train import load_run
+from twice import UNSURE, corners, logit_of, look_twice, together
+
+
+def logits_of(probability: np.ndarray) -> np.ndarray:
+    return np.log(probability / (1 - probability))
 
 
 class Graphs(Made):
@@ -50,7 +55,10 @@ class Graphs(Made):
             x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
             category, human, human_map, _ = net.rest(net.stem(x))
             scores = {"category": category, "human": human, "map": torch.logit(in_place(torch.sigmoid(human_map)), 1e-4), "seen": detector(x)}
-            said = calibration.apply(scores)
+            category, _, human_map = calibration.apply(scores)
+            closer = corners(torch.from_numpy(pixels).permute(0, 3, 1, 2)).float()
+            looks = together(calibration.human(scores), calibration.human({"human": net(closer)[1], "seen": detector(closer)}))
+        said = category, torch.sigmoid(looks), human_map
         for name, close in (("model.onnx", 2e-2), ("model.fp16.onnx", 3e-2)):  # at the frame's edge the graph's detector sees another grey
             for ours, theirs in zip(said, run(self.out / name, pixels)):
                 np.testing.assert_allclose(theirs, ours, atol=close)
@@ -79,6 +87,56 @@ class Graphs(Made):
             for found, logits, seen in ((ours, human, persons.max((1, 2))), (cells, human_map / 2 + calibration.offset, persons)):
                 unseen = both(logits, np.full_like(seen, persons.mean()))
                 self.assertLess(np.abs(found - both(logits, seen)).mean(), part * np.abs(unseen - both(logits, seen)).mean())
+
+    def test_looks_closer_at_what_it_is_unsure_of_alone(self):
+        seers, folder = self.root / "seers", self.root / "twice"
+        folder.mkdir()
+        net, detector = load_run(self.work / "runs" / "final")[0].eval(), Detector().load(self.detector)
+        pixels = np.random.default_rng(0).integers(0, 256, (12, SIDE, SIDE, 3), np.uint8)
+        logits = net(torch.from_numpy(pixels).permute(0, 3, 1, 2).float())[1].detach()
+        # about half of them between the bounds, whatever random weights say
+        slope = 8 / float(logits.max() - logits.min())
+        calibration = Calibration(1.0, [0.0] * 4, slope, 0.0, -2 - slope * float(logits.median()))
+        write_variants(Shipped(net, SIDE, calibration).eval(), pixels, folder)
+        export_detector(detector, SIDE, pixels, seers)
+        planes = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        closer = corners(planes).permute(0, 2, 3, 1).numpy()
+        np.testing.assert_array_equal(closer[0][0, -1], pixels[0][0, -1])
+        np.testing.assert_array_equal(closer[12][-1, 0], pixels[0][-1, 0])
+        for name in VARIANTS:
+            file = folder / name
+            add_detector(file, seers / name, file, calibration)
+            once, corner = run(file, pixels), run(file, closer)[1]
+            look_twice(file, SIDE, name == VARIANTS[1])
+            twice = run(file, pixels)
+            unsure = (once[1] > UNSURE[0]) & (once[1] < UNSURE[1])
+            self.assertTrue(0 < unsure.sum() < len(unsure))
+            mean = together(*(torch.logit(torch.from_numpy(each)) for each in (once[1], corner))).numpy()
+            np.testing.assert_allclose(logits_of(twice[1])[unsure], mean[unsure], atol=1e-2)
+            self.assertGreater(np.abs(twice[1] - once[1])[unsure].max(), 2e-3)
+            np.testing.assert_allclose(twice[1][~unsure], once[1][~unsure], atol=1e-5)
+            for part in (0, 2):
+                np.testing.assert_allclose(twice[part], once[part], atol=1e-5)
+            np.testing.assert_allclose(np.concatenate([run(file, each[None])[1] for each in pixels]), twice[1], atol=1e-4)
+
+    def test_measures_what_closer_looks_say_where_the_first_was_unsure(self):
+        fold, = measured_runs([self.work / "runs" / "fold0"])
+        labels, calibration = labels_of(fold.sources[0]), Calibration(1.0, [0.0] * 4, 1.0, 0.0, 0.0)
+        before = np.full(len(fold.photos), 0.6, np.float32)
+        before[1:3] = 0.1
+        human = before.copy()
+        look_again(fold, labels, calibration, human)
+        np.testing.assert_array_equal(human != before, before == np.float32(0.1))
+        photos = torch.from_numpy(read(fold.data, [labels[photo] for photo in fold.photos[1:3]], SIDE)).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            closer = fold.net(corners(photos).float())[1].view(2, 2)
+        np.testing.assert_allclose(logits_of(human[1:3]), (logits_of(before[1:3]) + closer.sum(0).numpy()) / 3, atol=1e-4)
+
+    def test_lets_closer_looks_count_in_full_only_where_the_first_is_unsure_enough(self):
+        low, high = map(logit_of, UNSURE)
+        first = torch.tensor([low - 1, low, low + 0.25, low + 0.5, -2.0, high - 0.25, high, high + 1])
+        share = (together(first, torch.cat([first + 3, first + 6])) - first) / 3
+        np.testing.assert_allclose(share, [0, 0, 0.5, 1, 1, 0.5, 0, 0], atol=1e-6)
 
     def test_keeps_to_7_bits_where_8_could_overflow_and_takes_8_where_they_cannot(self):
         graph = onnx.load(str(self.work / "runs" / "final" / "int8" / "fold0" / "model.int8.onnx")).graph
