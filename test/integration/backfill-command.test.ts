@@ -56,7 +56,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     "start",
     "--missing",
     "--model",
-    "restaurant-4",
+    "restaurant-5",
     "--max-rate",
     "5",
     "--expect",
@@ -167,9 +167,9 @@ test("a dry run tells what is decided already apart, of photos in Postgres, a pr
   const [ours, moderated, other, bad] = await photos(db, ...keys);
   for (const key of [...keys, "settled/new.jpg"]) await s3.put(key, "12345");
   await recordOutcomes(db.pool, [
-    judged(ours!, "shown", "model:restaurant-4"),
+    judged(ours!, "shown", "model:restaurant-5"),
     judged(other!, "shown", "model:m-1"),
-    { ...failed(bad!), by: "model:restaurant-4" },
+    { ...failed(bad!), by: "model:restaurant-5" },
   ]);
   await db.pool.query("select record_review($1, 'ann', 'shown')", [moderated]);
   const list = join(folder, "list.csv");
@@ -177,7 +177,7 @@ test("a dry run tells what is decided already apart, of photos in Postgres, a pr
   const env = { DATABASE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
   const run = async (...args: string[]) => {
     const command = await ended(
-      ["backfill", "start", ...args, "--model", "restaurant-4", "--max-rate", "0.01", "--dry-run"],
+      ["backfill", "start", ...args, "--model", "restaurant-5", "--max-rate", "0.01", "--dry-run"],
       env,
     );
     expect(command.code, command.err).toBe(0);
@@ -301,15 +301,15 @@ test("the model that counts is one that somebody knows", async ({ db }) => {
   expect(await starts("restaurant-9")).toEqual({
     code: 2,
     err: expect.stringContaining(
-      'maitred backfill: --model: expected one of cafe-2, pub-1, restaurant-4, got "restaurant-9": did you mean restaurant-4?\n',
+      'maitred backfill: --model: expected one of cafe-2, pub-1, restaurant-5, got "restaurant-9": did you mean restaurant-5?\n',
     ),
   });
   expect((await db.pool.query("select from backfills")).rows).toEqual([]);
-  for (const known of ["cafe-2", "pub-1", "restaurant-4"]) expect((await starts(known)).code).toBe(0);
+  for (const known of ["cafe-2", "pub-1", "restaurant-5"]) expect((await starts(known)).code).toBe(0);
   expect((await db.pool.query("select model from backfills order by id")).rows).toEqual([
     { model: "model:cafe-2" },
     { model: "model:pub-1" },
-    { model: "model:restaurant-4" },
+    { model: "model:restaurant-5" },
   ]);
 }, 90_000);
 

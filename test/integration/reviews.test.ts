@@ -5,7 +5,7 @@ import { type Database, rows, test } from "../fixtures.ts";
 import { failed, judged } from "../verdicts.ts";
 import { until } from "../waits.ts";
 
-const shownAsFood = (photoId: string, by = "model:restaurant-4") => judged(photoId, "shown", by);
+const shownAsFood = (photoId: string, by = "model:restaurant-5") => judged(photoId, "shown", by);
 const register = async (db: Database): Promise<string> =>
   (
     await registerPhotos(db.pool, [{ store: "s3", bucket: "b", key: "a", version: "1", known: {} }], "live")
@@ -34,7 +34,7 @@ describe("record_review", () => {
       policy: null,
     });
     expect(await rows(db, "select verdict, decided_by, category from verdicts order by id")).toEqual([
-      { verdict: "shown", decided_by: "model:restaurant-4", category: "food" },
+      { verdict: "shown", decided_by: "model:restaurant-5", category: "food" },
       { verdict: "hidden", decided_by: "moderator:ann", category: "menu" },
     ]);
     expect(await rows(db, "select * from reviews")).toEqual([
@@ -42,7 +42,7 @@ describe("record_review", () => {
         ...{ verdict_id, photo_id: id, category: "menu", human: true, audit: true },
         ...{ moderator: "ann", at: expect.any(Date), verdict: "hidden" },
         ...{
-          model: "model:restaurant-4",
+          model: "model:restaurant-5",
           model_verdict: "shown",
           model_rule: "clear",
           model_category: "food",
@@ -63,7 +63,7 @@ describe("record_review", () => {
     await review(db, id, "ann", "shown");
     expect(await photo(db, id)).toMatchObject({ category: "food", reason: "decided by ann" });
     expect(await rows(db, "select category, model from tags")).toEqual([
-      { category: "food", model: "model:restaurant-4" },
+      { category: "food", model: "model:restaurant-5" },
     ]);
     const other = (
       await registerPhotos(db.pool, [{ store: "s3", bucket: "b", key: "z", version: "1", known: {} }], "live")
