@@ -84,7 +84,7 @@ def _calibrated(found: dict, spread: dict) -> str:
 
 def _closer(bounds: list[float] | None) -> str:
     return f"""Photos that get {bounds[0]:g} to {bounds[1]:g} so are looked at more closely, at two corners of three quarters of either edge, and the mean of the three
-sums counts; less within half a logit of these bounds.
+sums counts; less within half a logit of these bounds. `human_map` is of the first look: it may show nobody where a closer one did.
 """ if bounds else ""
 
 

@@ -55,9 +55,9 @@ def look_twice(file: Path, side: int, at_all: bool) -> None:
     model = onnx.load(str(file))
     graph, node = model.graph, helper.make_node
     nodes = _in_order(graph)
-    last = next(each for each in nodes if "human" in each.output)
-    if last.op_type != "Sigmoid":
-        raise SystemExit(f"{file}: expected human to come from a sigmoid, got {last.op_type}: another model's graph?")
+    last = next((each for each in nodes if "human" in each.output), None)
+    if last is None or last.op_type != "Sigmoid":
+        raise SystemExit(f"{file}: expected human to come from a sigmoid: another model's graph?")
     first = last.input[0]
     if at_all:
         again = _closer(nodes, first, "photos", first, "human_looked")
@@ -150,7 +150,7 @@ def _logits(name: str) -> onnx.ValueInfoProto:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="model folder that export.py made before it looked twice")
-    parser.add_argument("out", type=Path, help="model folder to make, such as ../models/ours-2; what was measured stays what it was, of one look")
+    parser.add_argument("out", type=Path, help="model folder to make, such as ../models/ours-2; what was measured, and its card, stay what they were, of one look")
     args = parser.parse_args()
     name, _, version = args.out.name.rpartition("-")
     if not name or args.out.exists():
