@@ -89,7 +89,7 @@ class Graphs(Made):
                 self.assertLess(np.abs(found - both(logits, seen)).mean(), part * np.abs(unseen - both(logits, seen)).mean())
 
     def test_looks_closer_at_what_it_is_unsure_of_alone(self):
-        seers, folder = self.root / "seers", self.root / "twice"
+        seers, folder = self.root / "seers", self.root / "closer"
         folder.mkdir()
         net, detector = load_run(self.work / "runs" / "final")[0].eval(), Detector().load(self.detector)
         pixels = np.random.default_rng(0).integers(0, 256, (12, SIDE, SIDE, 3), np.uint8)

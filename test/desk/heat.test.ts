@@ -53,7 +53,7 @@ async function paint(
 ): Promise<void> {
   const spot = { width: width / 8, height: height / 8, channels: 3 as const, background };
   const at = { left: (x - 1 / 16) * width, top: (y - 1 / 16) * height };
-  await sharp({ create: { width, height, channels: 3, background: { r: 90, g: 30, b: 20 } } })
+  await sharp({ create: { width, height, channels: 3, background: { r: 90, g: 30, b: 15 } } })
     .composite([{ input: { create: spot }, ...at }])
     .toFile(path);
 }
