@@ -22,8 +22,7 @@ export async function measureStages(
   const judge = await openJudge(config);
   const { provider } = await judge.inference.ready();
   const decodePhotosPerS = await measureDecoding(judge, paths, seconds);
-  const first = paths.slice(0, judge.inference.maxBatch);
-  const pixels = (await Promise.all(first.map((path) => decodeFile(judge, path)))).flat();
+  const pixels = (await Promise.all(paths.map((path) => decodeFile(judge, path)))).flat();
   await judge.close();
   const inferPhotosPerS: Stages["inferPhotosPerS"] = {};
   for (const { variant } of judge.model.variants)
@@ -44,7 +43,7 @@ async function decodeFile(judge: Judge, path: string): Promise<Uint8Array[]> {
   return judge.decode(await readFile(path), (work) => work());
 }
 
-/** Photos a second by batch size. */
+/** Photos a second by batch size. All photos take part, for those that the model looks at more closely take longer. */
 async function measureInference(
   config: Config,
   pixels: readonly Uint8Array[],
@@ -55,8 +54,10 @@ async function measureInference(
   await inference.ready();
   const rates: Record<string, number> = {};
   for (let size = 1; size <= inference.maxBatch; size *= 2) {
-    const batch = pixels.slice(0, size);
-    rates[size] = await rate(seconds, 2 * inference.threads, async () => (await inference.run(batch)).length);
+    rates[size] = await rate(seconds, 2 * inference.threads, async (n) => {
+      const from = (n * size) % pixels.length;
+      return (await inference.run(pixels.slice(from, from + size))).length;
+    });
   }
   await judge.close();
   return rates;
