@@ -21,9 +21,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from beside import VARIANTS
 from detector import Detector
-from graph import Shipped, export_fp16, export_fp32, export_int8, run
 from menus import render
 from net import MaitredNet
 
@@ -94,14 +92,6 @@ def draw_detector(file: Path) -> None:
     """Random weights of the detector."""
     torch.manual_seed(0)
     np.concatenate([part.detach().half().numpy().ravel() for part in Detector().parameters()]).tofile(file)
-
-
-def write_variants(shipped: Shipped, pixels: np.ndarray, folder: Path) -> None:
-    """The graphs of a network alone."""
-    fp32, fp16, int8 = (folder / name for name in VARIANTS)
-    export_fp32(shipped, SIDE, fp32)
-    export_fp16(fp32, fp16)
-    export_int8(fp32, pixels, int8)
 
 
 def network(folder: Path) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import unittest
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -19,8 +20,8 @@ from card import card
 from detector import Detector
 from export import compare_int8, drawn_for_int8, look_again, measured_runs, read, shipping, weigh_int8
 from features import labels_of
-from fixtures import SIDE, Made, done, write_variants
-from graph import Shipped, run
+from fixtures import SIDE, Made, done
+from graph import Shipped, export_fp16, export_fp32, export_int8, run
 from measure import peak_of
 from net import MaitredNet, in_place
 from peak import displaced
@@ -30,6 +31,14 @@ from twice import UNSURE, corners, logit_of, look_twice, together
 
 def logits_of(probability: np.ndarray) -> np.ndarray:
     return np.log(probability / (1 - probability))
+
+
+def write_variants(shipped: Shipped, pixels: np.ndarray, folder: Path) -> None:
+    """The graphs of a network alone."""
+    fp32, fp16, int8 = (folder / name for name in VARIANTS)
+    export_fp32(shipped, SIDE, fp32)
+    export_fp16(fp32, fp16)
+    export_int8(fp32, pixels, int8)
 
 
 class Graphs(Made):
