@@ -30,7 +30,8 @@ import { watchFolder, withdrawGone } from "./watch-folder.ts";
 
 export const up = defineCommand({
   help: `
-usage: maitred up [--once] [--json] [--verbose] FOLDER...
+usage: maitred up [--json] [--verbose] [FOLDER...]
+       maitred up --once [--json] [--verbose] FOLDER...
 
 Starts Postgres (embedded, below MAITRED_HOME, unless DATABASE_URL names one), keeps the queue in it (unless
 MAITRED_QUEUE_URL names Redis), migrates, judges the photos in the folders, and stays to judge what is dropped into
@@ -40,7 +41,7 @@ is shown no longer. Of a folder that is empty or not mounted none is, and the lo
 another photo, which nobody has decided yet; where a moderator hid the same bytes it waits for one. Ctrl-C drains and ends.
 
 While it stays it serves the HTTP API too (docs/intake.md), on MAITRED_API_PORT, for photos of S3 as well: what is told
-there is judged here. It feeds backfills and tells destinations, as maitred feed and maitred deliver do. Callers need a
+there is judged here; without a folder, that alone. It feeds backfills and tells destinations, as maitred feed and maitred deliver do. Callers need a
 token: run maitred token create beside it. The desk (docs/desk.md) is served too, and where only this machine can reach
 it, an address is printed that signs you in to it, once. Several may run at once, each with a
 MAITRED_HOME of its own: where the usual ports are in use it takes others, and says which; a port that is set is taken
@@ -53,6 +54,7 @@ would take photos of the other's.
   --verbose   the worker's log on stderr, as JSON, with all there is to know of an error
 
   maitred up ./my-photos
+  maitred up                       then, beside it: maitred enqueue s3://photos/42/
 
 Exit codes: with --once, 0 every photo was judged, or there is none, 1 some were not, 130, 143 or 129 a signal came first; 3 the embedded
 Postgres ended by itself.
@@ -61,7 +63,13 @@ Postgres ended by itself.
   options: { ...flags("once", "json", "verbose") },
 
   async run({ values: { once, json, verbose }, positionals }, terminal) {
-    if (positionals.length === 0) throw new UsageError("expected at least one folder with photos");
+    if (once && positionals.length === 0)
+      throw new UsageError("--once: expected at least one folder with photos");
+    const bucket = positionals.find((folder) => folder.startsWith("s3://"));
+    if (bucket)
+      throw new UsageError(
+        `${bucket}: expected a folder: run maitred up without it, and beside it maitred enqueue ${bucket}`,
+      );
     const folders = positionals.map((folder) => resolve(folder));
     for (const folder of folders) requireFolder(folder);
     const scope = new Scope();
@@ -197,7 +205,7 @@ async function requireSameFolders({ databaseUrl, folders }: Config): Promise<voi
     const theirs = (figures as { folders?: string[] } | null)?.folders;
     if (!theirs || (within(ours, theirs) && within(theirs, ours))) continue;
     throw new ConfigError(
-      `the worker ${worker} takes photos from the same queue and may read ${theirs.join(", ") || "no folders"}, and this one ${ours.join(", ")}: what is not the same to both would fail. Set MAITRED_FOLDERS to all of them for both, or DATABASE_URL to another database; one that was killed counts for two minutes`,
+      `the worker ${worker} takes photos from the same queue and may read ${theirs.join(", ") || "no folders"}, and this one ${ours.join(", ") || "none"}: what is not the same to both would fail. Set MAITRED_FOLDERS to all of them for both, or DATABASE_URL to another database; one that was killed counts for two minutes`,
     );
   }
 }
@@ -211,7 +219,7 @@ function homeFor({ databaseUrl, home }: Config): string {
 /** How the person at the keyboard gets to the desk. A link that signs in is for nobody else's network. */
 function deskOf({ host, deskUrl }: Config, api: RunningApi, beside: string): string {
   if (deskUrl !== "" || !/^(127\.[\d.]+|localhost|::1)$/.test(host)) {
-    const how = `${beside}maitred token create --scopes review,operate NAME makes a token for it`;
+    const how = `${beside}npx maitred token create --scopes review,operate NAME makes a token for it`;
     return `the desk is at ${deskUrl || api.url}/desk/; ${how}`;
   }
   const name = accountOption({});
@@ -234,12 +242,13 @@ function sayAddresses(
   { worker, api, desk, beside }: { worker: RunningWorker; api: RunningApi; desk: string; beside: string },
   terminal: Terminal,
 ): void {
+  const watches = folders.length > 0 ? `watches ${folders.join(", ")}` : "watches no folder";
+  terminal.say(`${worker.model} on ${worker.provider} ${watches}; ${worker.url}/metrics; Ctrl-C ends\n`);
   terminal.say(
-    `${worker.model} on ${worker.provider} watches ${folders.join(", ")}; ${worker.url}/metrics; Ctrl-C ends\n`,
+    `the API answers at ${api.url}; ${beside}npx maitred token create --scopes ingest,read NAME makes a token for it\n`,
   );
-  terminal.say(
-    `the API answers at ${api.url}; ${beside}maitred token create --scopes ingest,read NAME makes a token for it\n`,
-  );
+  if (folders.length === 0)
+    terminal.say(`photos of a bucket: ${beside}npx maitred enqueue s3://BUCKET/PREFIX/ queues them\n`);
   terminal.say(`${desk}\n`);
   terminal.say(
     `its tables: psql "$(${beside}npx maitred config --database-url)"; docs/tables.md has queries\n`,

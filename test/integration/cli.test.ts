@@ -80,7 +80,8 @@ describe("maitred", () => {
     [["queue", "pause", "--why", "x"], "expected live or backfill\n"],
     [["queue", "resume", "live", "backfill"], "expected live or backfill, got live backfill\n"],
     [["queue", "pause", "live"], "--why: expected why it is paused\n"],
-    [["up"], "expected at least one folder"],
+    [["up", "--once"], "expected at least one folder"],
+    [["up", "s3://photos/42/"], "beside it maitred enqueue s3://photos/42/"],
     ...["api", "config", "deliver", "doctor", "feed", "listen", "migrate", "worker"].map((name) => [
       [name, "photos"],
       'expected options only, got "photos"',

@@ -57,7 +57,6 @@ function occupy(port: number): Promise<Server> {
 }
 
 test("one process takes a photo of S3, judges it, tells of it, and finds the rest of the bucket", async ({
-  folder,
   home,
   s3,
   receiver,
@@ -75,9 +74,10 @@ test("one process takes a photo of S3, judges it, tells of it, and finds the res
     MAITRED_API_PORT: "0",
     MAITRED_WEBHOOK_ALLOW: "127.0.0.1",
   };
-  const up = maitred(["up", folder], env);
+  const up = maitred(["up"], env);
   await up.says("0 judged, 0 failed, 0 decided before; watching");
   expect(up.stderr().split("\n")[0]).toBe(`starting Postgres in ${home}`);
+  expect(up.stderr()).toContain(`MAITRED_HOME='${home}' npx maitred enqueue s3://BUCKET/PREFIX/ queues them`);
   const url = /the API answers at (\S+);/.exec(up.stderr())![1]!;
   const created = await ended(["token", "create", "--scopes", "ingest,read", "uploads"], env);
   expect(created.code).toBe(0);
