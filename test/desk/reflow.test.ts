@@ -1,6 +1,7 @@
 import { describe, expect } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
 import { seen, test } from "./desk.ts";
+import { violations } from "./look.ts";
 
 describe.skipIf(!CHROMIUM)("at 400 % zoom", { timeout: 120_000 }, () => {
   test("nothing that acts is beside the window", async ({ desk }) => {
@@ -30,6 +31,13 @@ describe.skipIf(!CHROMIUM)("at 400 % zoom", { timeout: 120_000 }, () => {
     }
   });
 
+  test("at 200 % nothing in Review is too small for a finger", async ({ desk }) => {
+    const page = await desk.open("ann", { viewport: { width: 640, height: 400 } });
+    await page.locator(".review-page .card").first().waitFor();
+    await page.getByText("look first").waitFor({ state: "detached" });
+    expect(await violations(page)).toEqual([]);
+  });
+
   test("a window too short for a picture says so, and the full window shows it", async ({ desk }) => {
     const page = await desk.open("ann", { viewport: { width: 800, height: 240 } });
     await page.locator(".review-page .card").first().waitFor();
@@ -43,5 +51,32 @@ describe.skipIf(!CHROMIUM)("at 400 % zoom", { timeout: 120_000 }, () => {
     await seen(page);
     await page.keyboard.press("s");
     await expect.poll(() => page.locator(".card.decided").count()).toBe(1);
+  });
+});
+
+describe.skipIf(!CHROMIUM)("where the system chooses the colours", { timeout: 120_000 }, () => {
+  test("the page one is on, the photo in hand and what is chosen are told apart", async ({ desk }) => {
+    const page = await desk.open("ann", { forcedColors: "active" });
+    await page.locator(".card[aria-current]").waitFor();
+    const differ = async (one: string, other: string, property: string): Promise<boolean> => {
+      const [a, b] = await Promise.all(
+        [one, other].map((each) =>
+          page
+            .locator(each)
+            .first()
+            .evaluate((it, name) => getComputedStyle(it).getPropertyValue(name), property),
+        ),
+      );
+      return a !== b;
+    };
+    const nav = ".top nav a";
+    expect(await differ(`${nav}[aria-current]`, `${nav}:not([aria-current])`, "border-bottom-color")).toBe(
+      true,
+    );
+    expect(
+      await differ(".kinds [aria-pressed=true]", ".kinds [aria-pressed=false]", "text-decoration-line"),
+    ).toBe(true);
+    await page.locator(".card[aria-current]").evaluate((card: HTMLElement) => card.blur());
+    expect(await differ(".card[aria-current]", ".card:not([aria-current=true])", "outline-style")).toBe(true);
   });
 });

@@ -6,6 +6,7 @@ import type { Act } from "../../desk/src/review/outbox.ts";
 import { createReviewStore } from "../../desk/src/review/store.ts";
 import type { Photo } from "../../desk/src/types.ts";
 import { Announcer } from "../../desk/src/ui/announce.tsx";
+import { leftOut } from "../../desk/src/ui/left-out.ts";
 
 const item = (id: string): Item => ({
   photo: { id, key: `${id}.jpg`, state: "review", asOf: "1" } as Photo,
@@ -324,6 +325,17 @@ describe("a photo that is shown to everybody", () => {
     look();
     store.decide("shown", false);
     expect([decided(), store.selected.value.size]).toEqual(["abcd", 0]);
+  });
+
+  test("says nothing of those selected any more once what was shown beside them is taken back", () => {
+    const eyes = createEyes(true);
+    const { store } = open("ab", eyes);
+    eyes.see(item("a").photo, "card");
+    store.select("ab");
+    store.decide("shown", false);
+    expect(leftOut.value).toBe("Not shown, and still selected: 1 not seen");
+    store.undo();
+    expect([leftOut.value, store.selected.value.size]).toEqual(["", 0]);
   });
 
   test("brings the first of those selected into hand where none was seen", () => {

@@ -92,6 +92,7 @@ export function createReviewStore(
   }
 
   function undo(): void {
+    leftOut.value = "";
     const last = done.pop();
     if (!last) {
       announce("Nothing to take back");
