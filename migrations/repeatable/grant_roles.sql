@@ -12,8 +12,8 @@ begin
     -- which model is active they read; who makes one active is of maitred_migrator
     grant select on pgmigrations, models, promotions, tokens, rollups, rollup_hours, rollup_days, rollup_listings, rollup_scores, rollup_reviews,
       rollup_hours_changes, rollup_listings_changes, rollup_scores_changes, rollup_reviews_changes to maitred_worker;
-    grant select on public_photos, photo_tags, failed_photos, hourly_counts, daily_counts, listing_counts, score_counts, review_counts, verdict_history
-      to maitred_worker;
+    grant select on public_photos, current_photos, photo_tags, failed_photos, hourly_counts, daily_counts, listing_counts, score_counts, review_counts,
+      verdict_history to maitred_worker;
     grant select, insert on verdicts, policies, audit_log, desk_people to maitred_worker;
     grant select, insert, update on shadow_scores, backfills, feeding, sweeps, appeals, review_decisions, decoders to maitred_worker;
     -- deleting photos is for MAITRED_REMOVED=erase; forgetting is of maitred_migrator, who owns the tables
@@ -32,8 +32,8 @@ begin
     end if;
   end if;
   if to_regrole('maitred_dashboard') is not null then
-    grant select on public_photos, photo_tags, failed_photos, hourly_counts, daily_counts, listing_counts, score_counts, review_counts, verdict_history,
-      backfills, backfill_counts to maitred_dashboard;
+    grant select on public_photos, current_photos, photo_tags, failed_photos, hourly_counts, daily_counts, listing_counts, score_counts, review_counts,
+      verdict_history, backfills, backfill_counts to maitred_dashboard;
   end if;
   if to_regrole('maitred_migrator') is not null then
     begin
@@ -48,7 +48,7 @@ begin
             'sweeps', 'erasures', 'rollups', 'rollup_hours', 'rollup_days', 'rollup_listings', 'rollup_scores', 'rollup_reviews',
             'rollup_hours_changes', 'rollup_listings_changes', 'rollup_scores_changes', 'rollup_reviews_changes',
             'desk_sessions', 'desk_people', 'audit_log', 'appeals', 'review_claims', 'review_decisions', 'decoders',
-            'public_photos', 'photo_tags', 'failed_photos', 'hourly_counts', 'daily_counts', 'listing_counts', 'score_counts', 'review_counts',
+            'public_photos', 'current_photos', 'photo_tags', 'failed_photos', 'hourly_counts', 'daily_counts', 'listing_counts', 'score_counts', 'review_counts',
             'verdict_history')
         union all select 'function ' || oid::regprocedure from pg_proc
         where pronamespace = 'public'::regnamespace and proowner <> 'maitred_migrator'::regrole

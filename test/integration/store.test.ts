@@ -199,7 +199,7 @@ describe("views and roles", () => {
       where c.relkind = 'v' and c.relnamespace = 'public'::regnamespace and a.attnum > 0
         and col_description(c.oid, a.attnum) is null`);
     expect(rows).toEqual([]);
-    expect(await count(db, "pg_views where schemaname = 'public'")).toBe(9);
+    expect(await count(db, "pg_views where schemaname = 'public'")).toBe(10);
   });
 
   test("a dashboard reads views and nothing else; a worker works", async ({ db }) => {
@@ -208,7 +208,7 @@ describe("views and roles", () => {
     try {
       await client.query("set role maitred_dashboard");
       const views =
-        "public_photos photo_tags failed_photos hourly_counts daily_counts listing_counts score_counts review_counts verdict_history";
+        "public_photos current_photos photo_tags failed_photos hourly_counts daily_counts listing_counts score_counts review_counts verdict_history";
       for (const view of views.split(" ")) await client.query(`select * from ${view}`);
       for (const table of ["photos", "tags", "verdicts", "rollup_hours", "rollup_hours_changes"]) {
         await expect(client.query(`select * from ${table}`)).rejects.toMatchObject({ code: "42501" });
