@@ -214,6 +214,9 @@ test("the package that is built can be imported, and its types are checked", asy
   const { url, token } = await api();
   mkdirSync(join(folder, "node_modules"));
   symlinkSync(packageRoot(), join(folder, "node_modules", "maitred"));
+  // what the examples import besides
+  for (const name of ["@aws-sdk", "@types", "pg"])
+    symlinkSync(join(packageRoot(), "node_modules", name), join(folder, "node_modules", name));
   writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
   writeFileSync(
     join(folder, "app.ts"),
@@ -229,14 +232,14 @@ const kind: Kind = "photo.forgotten";
 console.log(photo?.state, kind);
 `,
   );
-  const examples = readFileSync(join(packageRoot(), "docs", "effects.md"), "utf8").matchAll(
-    /^```ts\n(.*?)^```$/gms,
+  const docs = ["effects.md", "show.md"].map((name) =>
+    readFileSync(join(packageRoot(), "docs", name), "utf8"),
   );
-  const files = Array.from(examples, ([, example], n) => {
+  const files = Array.from(docs.join("\n").matchAll(/^```ts\n(.*?)^```$/gms), ([, example], n) => {
     writeFileSync(join(folder, `example${n}.ts`), `${OF_EXAMPLES}${example}`);
     return `example${n}.ts`;
   });
-  expect(files).toHaveLength(2);
+  expect(files).toHaveLength(3);
   const flags = "--outDir out --strict --module nodenext --target es2023 --types node".split(" ");
   const typeRoots = join(packageRoot(), "node_modules", "@types");
   const tsc = join(packageRoot(), "node_modules", "typescript", "bin", "tsc");
@@ -247,7 +250,7 @@ console.log(photo?.state, kind);
   expect(stdout).toBe("400\npending photo.forgotten\n");
 });
 
-/** What the examples of docs/effects.md take for granted. */
+/** What the examples take for granted. */
 const OF_EXAMPLES = `import type { IncomingHttpHeaders } from "node:http";
 import type { ChangedPhoto } from "maitred";
 declare const express: { raw(options: { type: string }): unknown };
