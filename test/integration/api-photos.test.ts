@@ -235,6 +235,15 @@ describe("GET /v1/photos", () => {
     expect((await ask("GET", `/v1/photos?${about}`)).body).toMatchObject({ id: photo!.id, store: "folder" });
   });
 
+  test("whoever asks for the photos of a listing is told where they are", async ({ start }) => {
+    const { ask } = await start();
+    expect((await ask("GET", "/v1/photos?listing=42")).body).toMatchObject({
+      detail: expect.stringMatching(
+        /^this asks for one photo, and the view public_photos has lists: bucket: /,
+      ),
+    });
+  });
+
   test("answers 404 for what is not known, and 400 for what is no question", async ({ start }) => {
     const { ask } = await start();
     const statuses = async (...paths: string[]) =>
