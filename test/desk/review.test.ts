@@ -15,7 +15,7 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     await page.getByRole("button", { name: "Show", exact: true }).tap();
     await page.getByRole("checkbox", { name: `Select ${all[3]}` }).tap();
     await page.getByRole("checkbox", { name: `Select ${all[5]}` }).click({ modifiers: ["Shift"] });
-    await page.getByText("3 photos selected").waitFor();
+    await page.locator(".actions").getByText("3 photos selected").waitFor();
     await page.getByRole("button", { name: "Hide: human" }).click();
     const rows = await until(
       () => reviews(desk),
@@ -36,6 +36,9 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
     const veiled = page.locator(".card", { has: page.locator(".veil") });
     const many = await veiled.count();
     expect(many).toBeGreaterThan(1);
+    // why it is asked about is in what a screen reader says, too
+    const asked = await veiled.first().locator(".kind").innerText();
+    expect(await veiled.first().getAttribute("aria-label")).toContain(`, ${asked}, `);
     expect(
       await veiled
         .first()

@@ -249,6 +249,16 @@ describe("what a moderator decides", () => {
   });
 });
 
+test("says how many are selected, to those who do not see them", () => {
+  const { store } = open("abc");
+  store.toggle(1);
+  expect(said()).toBe("1 photo selected");
+  store.toggle(1);
+  expect(said()).toBe("None selected");
+  store.select("abc");
+  expect(said()).toBe("3 photos selected");
+});
+
 describe("a photo that is shown to everybody", () => {
   const hidden = (id: string): Item => ({
     ...item(id),
@@ -327,17 +337,6 @@ describe("a photo that is shown to everybody", () => {
     expect([decided(), store.selected.value.size]).toEqual(["abcd", 0]);
   });
 
-  test("says nothing of those selected any more once what was shown beside them is taken back", () => {
-    const eyes = createEyes(true);
-    const { store } = open("ab", eyes);
-    eyes.see(item("a").photo, "card");
-    store.select("ab");
-    store.decide("shown", false);
-    expect(leftOut.value).toBe("Not shown, and still selected: 1 not seen");
-    store.undo();
-    expect([leftOut.value, store.selected.value.size]).toEqual(["", 0]);
-  });
-
   test("brings the first of those selected into hand where none was seen", () => {
     const { store, look, decided } = open("abc", createEyes(true));
     for (const index of [1, 2]) store.toggle(index);
@@ -366,6 +365,17 @@ describe("a photo that is shown to everybody", () => {
 });
 
 describe("what a moderator takes back", () => {
+  test("leaves nothing said of those that were selected beside it", () => {
+    const eyes = createEyes(true);
+    const { store } = open("ab", eyes);
+    eyes.see(item("a").photo, "card");
+    store.select("ab");
+    store.decide("shown", false);
+    expect(leftOut.value).toBe("Not shown, and still selected: 1 not seen");
+    store.undo();
+    expect([leftOut.value, store.selected.value.size]).toEqual(["", 0]);
+  });
+
   test("is in hand at once, and not what was selected since", () => {
     const { store, acts, without } = open("abcd");
     store.decide("shown", false);

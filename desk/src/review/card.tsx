@@ -33,6 +33,8 @@ export function Card({ item, index, of, current, selected, onFull }: CardProps) 
   const name = nameOf(photo);
   const state = stateOf(item);
   const category = item.category ?? photo.category;
+  // whoever knew of an audit would look closer than at others
+  const asked = photo.kind && photo.kind !== "audit" ? KIND_WORDS[photo.kind] : undefined;
   const { said, more } = reasonOf({ ...photo, saw: photo.sawHuman });
   return (
     <li class="cell" aria-setsize={of} aria-posinset={index + 1}>
@@ -40,7 +42,7 @@ export function Card({ item, index, of, current, selected, onFull }: CardProps) 
         ref={card}
         class={`card${decision ? " decided" : ""}${answer && !counts(answer) ? " failed" : ""}`}
         tabIndex={current ? 0 : -1}
-        aria-label={`${name}, ${category ?? "no category"}, human ${score(photo.human)}, ${state}${selected ? ", selected" : ""}`}
+        aria-label={`${name}, ${category ?? "no category"}, human ${score(photo.human)}, ${asked ? `${asked}, ` : ""}${state}${selected ? ", selected" : ""}`}
         aria-current={current ? "true" : undefined}
         onClick={(event) => {
           if (event.shiftKey) return store.toggle(index, true);
@@ -74,7 +76,7 @@ export function Card({ item, index, of, current, selected, onFull }: CardProps) 
             }}
           />
         </label>
-        {photo.kind && photo.kind !== "audit" && <span class="kind">{KIND_WORDS[photo.kind]}</span>}
+        {asked && <span class="kind">{asked}</span>}
         {state !== STATE_WORDS.review && (
           <span class={`card-state verdict ${state}`}>
             {decision && !isOverruled(item) ? decidedWords(item) : state}

@@ -2,6 +2,7 @@ import { batch, computed, type ReadonlySignal, type Signal, signal } from "@prea
 import { announce } from "../ui/announce.tsx";
 import type { Sight } from "../ui/grid.tsx";
 import { leftOut } from "../ui/left-out.ts";
+import { count } from "../words.ts";
 import { type Guard, LOOK } from "./guard.ts";
 import { type Item, type Items, isOpen, nextOpen } from "./list.ts";
 
@@ -86,11 +87,13 @@ export function createHand(guard: Guard): Hand {
         selected.value = next;
         at.value = index;
       });
+      saySelected(next.size);
     },
     select(ids) {
       const next = new Set(ids);
       if (next.size > 0 && guard.refuses()) return;
       selected.value = next;
+      if (next.size > 0) saySelected(next.size);
     },
     take(next) {
       const [before, had] = [chosen(), items.peek()];
@@ -120,4 +123,8 @@ export function createHand(guard: Guard): Hand {
       }
     },
   };
+}
+
+function saySelected(many: number): void {
+  announce(many > 0 ? `${count(many, "photo")} selected` : "None selected");
 }
