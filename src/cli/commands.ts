@@ -3,7 +3,8 @@ import type { Command } from "./command.ts";
 /** The commands, in the order of the help. Each is read from the disk when it is called: with all of them a `--help` took a second. */
 export const commands: Readonly<Record<string, { summary: string; load(): Promise<Command> }>> = {
   up: {
-    summary: "everything in one process, on folders of yours: what is in them, and what is dropped in",
+    summary:
+      "everything in one process: on folders of yours and what is dropped in, or on photos of a bucket",
     load: async () => (await import("./up.ts")).up,
   },
   worker: {
