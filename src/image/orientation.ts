@@ -34,10 +34,25 @@ export function isStretched(exif: Buffer): boolean {
   return Math.max(...densities) > ALIKE * Math.min(...densities);
 }
 
-/** As browsers read it: 1 to 8, of which 1 is upright. */
+/**
+ * As browsers read it: 1 to 8, of which 1 is upright.
+ *
+ * @throws {PhotoError} UNSUPPORTED_FORMAT.
+ */
 function orientationIn(exif: Buffer): number {
   const { read, entriesAt, first } = tiffIn(exif);
-  for (const { tag, type, count, at } of entriesAt(first)) {
+  const outer = [...entriesAt(first)];
+  if (outer.filter(({ tag }) => tag === FURTHER).length > 1)
+    throw unsupported(
+      "EXIF that goes on in one place, got several, by one of which browsers may turn the photo",
+    );
+  // Chromium looks there too, before it comes to what stands behind in the first directory
+  const entries = outer.flatMap((entry) =>
+    entry.tag === FURTHER && entry.type === LONG && entry.count === 1
+      ? [...entriesAt(read(entry.at, 4))]
+      : [entry],
+  );
+  for (const { tag, type, count, at } of entries) {
     if (tag !== ORIENTATION || type !== SHORT || count !== 1) continue;
     const told = read(at, 2);
     // of others browsers take the next
@@ -84,6 +99,7 @@ const DOWN = 0x11b;
 /** Where EXIF goes on. */
 const FURTHER = 0x8769;
 const SHORT = 3;
+const LONG = 4;
 const RATIONAL = 5;
 /** Times as dense. */
 const ALIKE = 1.1;

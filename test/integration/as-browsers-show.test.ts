@@ -84,10 +84,15 @@ const directory = (start: number, entries: Entries): Buffer => {
     Buffer.from(Uint32Array.from(fractions).buffer),
   ]);
 };
-const tiff = (entries: Entries): Buffer =>
-  Buffer.concat([Buffer.from("II*\0\x08\0\0\0"), directory(8, entries)]);
-const exif = (entries: Entries, name = EXIF): Buffer =>
-  jpegSegment(0xe1, Buffer.concat([Buffer.from(name), tiff(entries)]));
+/** What EXIF goes on with stands behind, at 14 and 12 for each entry before it. */
+const tiff = (entries: Entries, further?: Entries): Buffer =>
+  Buffer.concat([
+    Buffer.from("II*\0\x08\0\0\0"),
+    directory(8, entries),
+    ...(further ? [directory(14 + 12 * entries.length, further)] : []),
+  ]);
+const exif = (entries: Entries, name = EXIF, further?: Entries): Buffer =>
+  jpegSegment(0xe1, Buffer.concat([Buffer.from(name), tiff(entries, further)]));
 const TURNED: Entries = [[0x112, 3, 6]];
 /** A size, and densities by which it follows from that of the picture. */
 const dense = (across: number, down: number): Entries => [
@@ -234,6 +239,25 @@ const REFUSED: Case[] = [
     "a jpeg with an EXIF behind one of another name",
     async () => withSegments(await jpeg(), exif([], "ExifXX"), exif(TURNED)),
   ],
+  [
+    "a jpeg that EXIF turns where it goes on",
+    async () => withSegments(await jpeg(), exif([[0x8769, 4, 26]], EXIF, TURNED)),
+  ],
+  [
+    "a jpeg that EXIF turns first where it goes on",
+    async () =>
+      withSegments(
+        await jpeg(),
+        exif(
+          [
+            [0x8769, 4, 38],
+            [0x112, 3, 3],
+          ],
+          EXIF,
+          TURNED,
+        ),
+      ),
+  ],
   ["a jpeg that is stretched", async () => withSegments(await jpeg(), exif(dense(72, 9)))],
   [
     "a jpeg of two profiles",
@@ -263,6 +287,26 @@ const REFUSED: Case[] = [
   [
     "a png with an EXIF behind an empty one",
     () => coloured(pngChunk("eXIf"), pngChunk("eXIf", tiff(TURNED))),
+  ],
+  [
+    "a png that EXIF turns where it goes on",
+    () => coloured(pngChunk("eXIf", tiff([[0x8769, 4, 26]], TURNED))),
+  ],
+  [
+    "a png whose EXIF goes on in two places",
+    () =>
+      coloured(
+        pngChunk(
+          "eXIf",
+          tiff(
+            [
+              [0x8769, 4, 38],
+              [0x8769, 4, 38],
+            ],
+            TURNED,
+          ),
+        ),
+      ),
   ],
   ["a png of two profiles", async () => coloured(iCCP(await profile()), iCCP(await profile()))],
   ["a png of transparency with a wrong checksum", () => coloured(damaged(tRNS(0, 200, 0, 110, 0, 90)))],
