@@ -89,8 +89,8 @@ export function* picturesOf({ file }: Heif, shown: readonly Shown[], format: Hei
     const place = [config, ...item.extents].map(({ from, to }) => `${from}-${to}`).join();
     stored.set(place, { config, extents: item.extents, times: times + (stored.get(place)?.times ?? 0) });
   }
-  // tiles may share a config
-  let left = 2 * file.length;
+  // tiles may share a config, which of a small file of many may be most
+  let left = 2 * file.length + MOST_SHARED;
   for (const { config, extents, times } of stored.values()) {
     const parts = [config, ...extents].map(({ from, to }) => file.subarray(from, to));
     left -= parts.reduce((sum, part) => sum + part.length, 0);
@@ -181,5 +181,7 @@ export const GRID = 0x67726964;
 const TMAP = 0x746d6170;
 const PROFILES = new Set(["prof", "rICC"]);
 const CHANGES = new Set(["clap", "irot", "imir"]);
+/** Bytes: of two hundred tiles that share 4 kB. */
+const MOST_SHARED = 1_000_000;
 /** Bytes, of a clap; but a box may be as large as the file, and that of any number of items. */
 const MOST_SAID = 32;

@@ -387,6 +387,14 @@ describe("a heic of tiles", () => {
   });
 });
 
+test("a heic of two hundred tiles of next to nothing, which share what is said of them, is judged", () => {
+  const properties = [size(512, 512), box("hvcC", "\x01", "\0".repeat(20), "\xff", "\0".repeat(3_000))];
+  const tiles = Array.from({ length: 192 }, (_, n) => ({ type: "hvc1", data: u32(2, n), properties }));
+  const parts = tiles.map((_, n) => n + 2);
+  const photo = heif([grid(12, 16, 8064, 6048), ...tiles], refers("dimg", 1, ...parts));
+  expect(sniff(bytes(photo))).toBe("heic");
+});
+
 describe("a heic of units of HEVC", () => {
   const unit = (type: number, told: string): string =>
     u32(2 + told.length) + String.fromCharCode(type << 1, 1) + told;
