@@ -121,7 +121,7 @@ async function checkHeader(bytes: Uint8Array, format: Format, maxPixels: number)
       `expected a photo of at most ${maxPixels} pixels, and ${2 * maxPixels} in all tiles of it and its alpha, got ${all} (MAITRED_MAX_PIXELS)`,
     );
   }
-  if (format === "jpeg" && isMadeForBrightScreens(bytes))
+  if (format === "jpeg" && (await isMadeForBrightScreens(bytes)))
     throw unsupported(
       "a jpeg whose picture is the one for ordinary screens, got one with a gain map that makes another of it, which browsers show: save it without",
     );

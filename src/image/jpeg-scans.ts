@@ -34,6 +34,7 @@ export function* markersOf(jpeg: Uint8Array): Generator<{ marker: number; at: nu
   // a Buffer looks for a byte several times as fast as walking to it does, but for the few next ones
   const bytes = Buffer.from(jpeg.buffer, jpeg.byteOffset, jpeg.length);
   let segments = 0;
+  let empty = 0;
   for (let at = 2; at + 4 < bytes.length; ) {
     if (bytes[at] !== 0xff) {
       for (const near = at + 4; at < near && bytes[at] !== 0xff; ) at++;
@@ -44,6 +45,9 @@ export function* markersOf(jpeg: Uint8Array): Generator<{ marker: number; at: nu
     const marker = bytes[at + 1]!;
     // 00 and the restarts are part of a scan's data, 01 has no length, and before a marker there may be any number of ff
     if (marker <= 1 || marker === 0xff || (marker >= 0xd0 && marker <= 0xd7)) {
+      // sixty million of them held the thread for two thirds of a second
+      if (++empty > MOST_EMPTY)
+        throw unsupported(`a jpeg of at most ${MOST_EMPTY} markers without a segment`);
       at += marker === 0xff ? 1 : 2;
       continue;
     }
@@ -69,3 +73,5 @@ export const SCAN = 0xda;
 const END = 0xd9;
 /** Those of 64 kB that 60 MB of metadata take are a thousand. */
 const MOST_SEGMENTS = 10_000;
+/** In the data of scans there is one in 100 to 256 bytes. */
+const MOST_EMPTY = 4_000_000;

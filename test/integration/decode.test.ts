@@ -114,6 +114,17 @@ describe("decode", () => {
     });
   });
 
+  test.each([0xff, 0x01, 0xd0])(
+    "refuses a JPEG of very many markers %i without a segment",
+    async (marker) => {
+      const markers = Buffer.alloc(8_000_002, Buffer.from([0xff, marker]));
+      await expect(pixelsOf(withSegments(menu, markers))).rejects.toMatchObject({
+        code: "UNSUPPORTED_FORMAT",
+        message: "expected a jpeg of at most 4000000 markers without a segment",
+      });
+    },
+  );
+
   test("refuses a JPEG that is cut off before its first scan", async () => {
     const scan = menu.indexOf(Buffer.from([0xff, 0xda]));
     await expect(pixelsOf(menu.subarray(0, scan))).rejects.toMatchObject({ code: "CORRUPT" });
