@@ -49,6 +49,9 @@ function still(format: HeifFormat, bytes: Uint8Array, whole: boolean): Format {
   for (const box of boxesOf(heif, { from: 0, to: bytes.length })) {
     if (box.type === "moov") throw animated(format);
     if (box.type !== "meta") continue;
+    // it is walked over twice, and what it tells of stands elsewhere
+    if (box.to - box.from > MOST_META)
+      throw unsupported(`a photo whose meta is of at most ${MOST_META} bytes`);
     const meta = heif.file.subarray(box.from, box.to);
     for (let at = meta.indexOf(NCLX); at >= 0 && at + 12 <= meta.length; at = meta.indexOf(NCLX, at + 1)) {
       heif.spend(1);
@@ -126,5 +129,6 @@ function looksLike(head: string): string {
   return /[\x00-\x08\x0e-\x1a]/.test(head) ? "unknown bytes" : "text";
 }
 
+const MOST_META = 16_000_000;
 const NCLX = "colrnclx";
 const NCLC = "colrnclc";

@@ -387,6 +387,16 @@ describe("a heic of tiles", () => {
   });
 });
 
+test("a photo of a very large meta is refused before it is looked through", () => {
+  const photo = bytes(fileOf("heic", box("free", "\0".repeat(16_000_000))));
+  expect(() => sniff(photo)).toThrow(
+    expect.objectContaining({
+      code: "UNSUPPORTED_FORMAT",
+      message: expect.stringContaining("meta is of at most 16000000 bytes"),
+    }),
+  );
+});
+
 test("a heic of two hundred tiles of next to nothing, which share what is said of them, is judged", () => {
   const properties = [size(512, 512), box("hvcC", "\x01", "\0".repeat(20), "\xff", "\0".repeat(3_000))];
   const tiles = Array.from({ length: 192 }, (_, n) => ({ type: "hvc1", data: u32(2, n), properties }));
