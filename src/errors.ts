@@ -90,7 +90,7 @@ export function isOutage(thrown: unknown): boolean {
   return thrown instanceof ModerationError && (OUTAGES.has(thrown.code) || isExhausted(thrown.cause));
 }
 
-/** Whether this process, or its machine, has no descriptor left for another file, connection or thread. */
+/** Whether this process, or its machine, has no descriptor left for another file or connection, or has no other thread. */
 function isExhausted(cause: unknown): boolean {
   const { code, cause: deeper } = (cause ?? {}) as { code?: unknown; cause?: unknown };
   return EXHAUSTED.has(code) || (deeper !== undefined && isExhausted(deeper));
@@ -112,4 +112,4 @@ const OUTAGES: ReadonlySet<ErrorCode> = new Set([
   "DATABASE_UNAVAILABLE",
   "DATABASE_FORBIDDEN",
 ]);
-const EXHAUSTED: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ERR_WORKER_INIT_FAILED"]);
+const EXHAUSTED: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "EAGAIN", "ERR_WORKER_INIT_FAILED"]);

@@ -12,11 +12,11 @@ import type { Closable } from "./lifecycle.ts";
 
 /** A worker thread that answers calls one at a time, in order. */
 export interface Thread<In, Out, Ready> extends Required<Closable> {
-  /** Starts the thread if it does not run, and answers what it said when it was ready. */
+  /** Starts the thread if it does not run, and answers what it said when it was ready. @throws as `call` does. */
   ready(): Promise<Ready>;
   /**
    * @param transfer buffers of `message` that move to the thread and are gone here.
-   * @throws {UpstreamError} with the thread's crash code when it died or hung; the next call starts it anew.
+   * @throws {UpstreamError} with the thread's crash code when it did not start, died or hung; the next call starts it anew.
    */
   call(message: In, transfer: ArrayBuffer[]): Promise<Out>;
   /** Ends the thread, which has no call left, and gives its memory back; the next call starts it anew. */
@@ -62,8 +62,19 @@ export function createThread<In, Out, Ready>(options: ThreadOptions): Thread<In,
   let halted: Promise<void> | undefined;
   let nextId = 1;
 
+  function begin(): Worker {
+    try {
+      return new Worker(options.url, { workerData: options.workerData, stdout: true, stderr: true });
+    } catch (cause) {
+      // as where this machine, or its limits, have room for no other thread
+      throw new UpstreamError(options.crashCode, `the thread did not start: ${asError(cause).message}`, {
+        cause,
+      });
+    }
+  }
+
   function start(): Running<Out, Ready> {
-    const worker = new Worker(options.url, { workerData: options.workerData, stdout: true, stderr: true });
+    const worker = begin();
     // libraries chat there; stdout is the command's own, and stderr has its log. What matters comes as a reply, or is thrown
     worker.stdout.resume();
     worker.stderr.resume();

@@ -41,10 +41,14 @@ export async function ended(
   return { code, out: await out, err: await err };
 }
 
-/** Runs the real command in a process of its own, with nothing of the tests' own settings. */
-export function maitred(args: string[], env: Record<string, string> = {}): Running {
+/**
+ * Runs the real command in a process of its own, with nothing of the tests' own settings.
+ *
+ * @param uid whose process it is; default: ours.
+ */
+export function maitred(args: string[], env: Record<string, string> = {}, uid?: number): Running {
   const command = [join(packageRoot(), "bin/maitred.js"), ...args];
-  const child = spawn(process.execPath, command, { env: settings(env) });
+  const child = spawn(process.execPath, command, { env: settings(env), ...(uid !== undefined && { uid }) });
   child.stdin.end();
   let [stdout, stderr] = ["", ""];
   let waiting: { text: string; resolve(): void }[] = [];

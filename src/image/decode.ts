@@ -1,5 +1,5 @@
 import sharp, { type Metadata } from "sharp";
-import { asError, ERROR_CODES, ModerationError, PhotoError } from "../errors.ts";
+import { asError, codeOf, ERROR_CODES, ModerationError, PhotoError, UpstreamError } from "../errors.ts";
 import { unsupported } from "./boxes.ts";
 import type { Header } from "./decode-variants.ts";
 import { isMadeForBrightScreens } from "./gain-map.ts";
@@ -7,6 +7,7 @@ import { asBrowsersRead } from "./gif.ts";
 import { pixelsOfHeif } from "./heif-pixels.ts";
 import { scansOf, tellsBrightness } from "./jpeg-scans.ts";
 import { checkSegments } from "./jpeg-segments.ts";
+import { lacksThreads } from "./lacks-threads.ts";
 import { hasAmbiguousOrientation, isStretched } from "./orientation.ts";
 import { exceedsPalette } from "./palette.ts";
 import { tellsProfile } from "./png.ts";
@@ -32,9 +33,24 @@ export interface DecodeLimits {
  * progressive one each frequency.
  *
  * @throws {PhotoError} EMPTY, UNSUPPORTED_FORMAT, TOO_MANY_PIXELS or CORRUPT; trying again cannot help.
- * @throws {UpstreamError} DECODE_UNAVAILABLE from the HEIC thread.
+ * @throws {UpstreamError} DECODE_UNAVAILABLE from the HEIC thread, or where no thread can be begun.
  */
 export async function decode(
+  bytes: Uint8Array,
+  limits: DecodeLimits,
+  heic: DecodeHeic,
+): Promise<Uint8Array[]> {
+  try {
+    return await decodeViews(bytes, limits, heic);
+  } catch (thrown) {
+    const isDecoders = ["CORRUPT", "INTERNAL"].includes(codeOf(thrown));
+    if (!isDecoders || !(await lacksThreads())) throw thrown;
+    const cause = Object.assign(asError(thrown), { code: "EAGAIN" });
+    throw new UpstreamError("DECODE_UNAVAILABLE", "no thread can be begun to decode with", { cause });
+  }
+}
+
+async function decodeViews(
   bytes: Uint8Array,
   { side, maxPixels }: DecodeLimits,
   heic: DecodeHeic,

@@ -1,14 +1,16 @@
 import { spawnSync } from "node:child_process";
-import { copyFileSync, readdirSync } from "node:fs";
+import { chmodSync, copyFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import sharp from "sharp";
 import { describe, expect, inject } from "vitest";
 import { openIntake } from "../../src/cli/intake.ts";
 import type { Config } from "../../src/config.ts";
 import { listFolder } from "../../src/image/folder.ts";
 import { Scope } from "../../src/lifecycle.ts";
+import { packageRoot } from "../../src/package-root.ts";
 import type { PhotoRef } from "../../src/photo.ts";
 import { readWorkers } from "../../src/store/models.ts";
-import { BACKENDS, type Database, test } from "../fixtures.ts";
+import { BACKENDS, type Database, rows, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
 import { until } from "../waits.ts";
 
@@ -109,6 +111,43 @@ test.skipIf(process.platform !== "linux")(
     mayOpen(4096);
     await until(async () => (await counts(db)).pending === 0);
     expect((await db.pool.query("select from failed_photos")).rowCount).toBe(0);
+    worker.child.kill("SIGTERM");
+    expect(await worker.exit).toBe(0);
+  },
+);
+
+// no limit of threads holds for root
+const anybody = process.getuid?.() === 0 ? 65_534 : process.getuid?.();
+const bin = join(packageRoot(), "bin/maitred.js");
+const mayRun =
+  spawnSync(process.execPath, [bin, "--version"], { ...(anybody && { uid: anybody }) }).status === 0;
+
+test.skipIf(process.platform !== "linux" || !mayRun)(
+  "a worker whose machine has no other thread fails no photo for it, of whatever format, and judges all once it has",
+  async ({ db, folder, configFor }) => {
+    const config = configFor(BACKENDS[0]!);
+    const once = { MAITRED_ATTEMPTS: "1", MAITRED_PATIENCE_MS: "0", MAITRED_LOG_LEVEL: "info" };
+    chmodSync(folder, 0o755);
+    const worker = maitred(["worker"], { ...envOf(config, folder), ...once }, anybody);
+    await worker.says("taking photos");
+    const prlimit = (...args: string[]) =>
+      spawnSync("prlimit", [`--pid=${worker.child.pid}`, ...args], { encoding: "utf8", uid: anybody! });
+    const most = prlimit("--nproc", "--output=HARD", "--noheadings").stdout.trim();
+    expect(prlimit("--nproc=1:").status).toBe(0);
+    copyFileSync(join(packageRoot(), "test/photos/menu.heic"), join(folder, "a.heic"));
+    const photo = sharp(join(samples, "menu-1.jpg")).resize(600);
+    for (const format of ["webp", "avif", "png", "gif"] as const)
+      await photo
+        .clone()
+        .toFormat(format)
+        .toFile(join(folder, `a.${format}`));
+    await queueCopies(config, folder, 6);
+    await worker.says("the thread did not start");
+    for (const { id } of await rows(db, "select id from photos where key <> 'a.heic'"))
+      await worker.says(`"photo":"${id}",`);
+    prlimit(`--nproc=${most}:`);
+    await until(async () => (await counts(db)).pending === 0);
+    expect(await rows(db, "select * from failed_photos")).toEqual([]);
     worker.child.kill("SIGTERM");
     expect(await worker.exit).toBe(0);
   },

@@ -74,6 +74,18 @@ test("a crash says what it was of", async ({ folder }) => {
   await thread.close();
 });
 
+test("one that cannot start, as where there is no room for it, is worth another try, which finds a new thread", async () => {
+  const thread = createThread({
+    url: new URL("https://localhost/of-no-file"),
+    workerData: null,
+    crashCode: "INFERENCE_UNAVAILABLE",
+    timeoutMs: 0,
+  });
+  for (const work of [thread.ready, () => thread.call(1, [])])
+    await expect(work()).rejects.toMatchObject({ code: "INFERENCE_UNAVAILABLE", retry: true });
+  await thread.close();
+});
+
 test("a call that hangs is ended after its time", async ({ folder }) => {
   const thread = doubler(folder, 200);
   await expect(thread.call(0, [])).rejects.toMatchObject({ code: "INFERENCE_UNAVAILABLE" });
