@@ -16,6 +16,7 @@ import { type ModelRow, readModels } from "../store/models.ts";
 import { rollupState } from "../store/rollups.ts";
 import { modelDirectories, openJudge } from "../wiring/judge.ts";
 import { readLanes } from "../wiring/lanes.ts";
+import { withTimeout } from "../with-timeout.ts";
 import { defineCommand, EXIT, flags, UsageError, withEmbedded } from "./command.ts";
 import { printResult, table } from "./output.ts";
 import { pausedWords } from "./paused.ts";
@@ -188,7 +189,14 @@ async function checkBucket(config: Config, bucket: string): Promise<string> {
   try {
     if (await isAbsent(s3, bucket))
       throw new Error("there is no such bucket: check its name and MAITRED_S3_ENDPOINT");
-    return await probeBucket(s3, bucket, await isTagged(config, bucket));
+    const tagged = await isTagged(config, bucket);
+    // the client's own limit ends with the first bytes of an answer
+    const mostMs = 3 * config.fetchTimeoutMs;
+    return await withTimeout(probeBucket(s3, bucket, tagged), mostMs, () => {
+      throw new Error(
+        `its answers begin, and have no end within ${mostMs} ms: check what stands in front of it`,
+      );
+    });
   } finally {
     s3.destroy();
   }

@@ -205,6 +205,12 @@ describe("doctor", () => {
     await once(silent, "listening");
     const { port } = silent.address() as AddressInfo;
     expect(await bucket(`http://127.0.0.1:${port}`)).toMatch(/^FAIL +bucket phtos +phtos\/: TimeoutError/);
+    silent.removeAllListeners("request").on("request", ({ method }, answer) => {
+      answer.writeHead(200, { "content-type": "application/xml" });
+      if (method === "HEAD") answer.end();
+      else answer.write("<?xml");
+    });
+    expect(await bucket(`http://127.0.0.1:${port}`)).toMatch(/^FAIL +bucket phtos +its answers begin/);
     silent.closeAllConnections();
     silent.close();
   }, 60_000);
