@@ -14,6 +14,7 @@ import { listDestinations } from "../store/destinations.ts";
 import { requireClosed, requireSchema, requireWritable, serverVersion } from "../store/migrate.ts";
 import { type ModelRow, readModels } from "../store/models.ts";
 import { rollupState } from "../store/rollups.ts";
+import { requireRoom } from "../store/room.ts";
 import { modelDirectories, openJudge } from "../wiring/judge.ts";
 import { readLanes } from "../wiring/lanes.ts";
 import { withTimeout } from "../with-timeout.ts";
@@ -38,7 +39,7 @@ export const doctor = defineCommand({
   help: `
 usage: maitred doctor [--bucket NAME]... [--json]
 
-Checks Node, memory, Postgres (version, schema, whether a worker may write, whether PUBLIC may create, whether its clock is this
+Checks Node, memory, Postgres (version, schema, whether a worker may write, whether its disk has room, whether PUBLIC may create, whether its clock is this
 machine's, and whether somebody folds the counts that dashboards read; maitred rollups compares them), the queue's server (Redis: version and eviction policy)
 and whether a lane is paused, which is a warning, the folders of MAITRED_FOLDERS, the buckets named (also their versions, where an enabled
 destination of kind s3-tags has to list them), the policy and the model's hashes, and runs the model once to see which execution provider really runs.
@@ -107,6 +108,7 @@ async function checkPostgres(config: Config): Promise<string> {
     const version = await serverVersion(db);
     await requireWritable(db);
     await requireSchema(db);
+    await requireRoom(db);
     await requireClosed(db);
     const wrong = wrongClock(await clockAheadS(db));
     if (wrong) throw new Error(wrong);

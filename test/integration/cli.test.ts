@@ -273,5 +273,15 @@ describe("doctor", () => {
         detail: expect.stringContaining(why),
       });
     }
+    // as a disk answers that is full
+    await db.pool.query(`create function no_room() returns event_trigger language plpgsql as $$
+      begin raise exception 'No space left on device' using errcode = '53100'; end $$`);
+    await db.pool.query(
+      "create event trigger no_room on ddl_command_end when tag in ('CREATE TABLE AS') execute function no_room()",
+    );
+    const full = await ended(["doctor"], { DATABASE_URL: db.url, MAITRED_MODEL });
+    expect(full.out).toMatch(
+      /^FAIL +postgres +its disk is full: make room there.*: No space left on device$/m,
+    );
   }, 60_000);
 });
