@@ -91,7 +91,7 @@ export function isOutage(thrown: unknown): boolean {
 }
 
 /** Whether this process, or its machine, has no descriptor left for another file or connection, or has no other thread. */
-function isExhausted(cause: unknown): boolean {
+export function isExhausted(cause: unknown): boolean {
   const { code, cause: deeper } = (cause ?? {}) as { code?: unknown; cause?: unknown };
   return EXHAUSTED.has(code) || (deeper !== undefined && isExhausted(deeper));
 }

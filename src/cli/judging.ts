@@ -27,7 +27,7 @@ export interface FileJudge {
   width: number;
   /**
    * @throws {PhotoError} when the file is at fault.
-   * @throws {UpstreamError} when a thread crashed.
+   * @throws {UpstreamError} when it cannot be read now, or a thread crashed or cannot be begun.
    */
   scores(path: string): Promise<Scores>;
   /**
@@ -118,7 +118,7 @@ export interface Unjudged {
  * Judges labelled photos and keeps nothing of them but their scores. A photo that cannot be judged does not stop it.
  *
  * @returns scores by label, undefined where the photo is among `unjudged`.
- * @throws {UpstreamError} INFERENCE_UNAVAILABLE or CLOSED, which are no photo's fault.
+ * @throws whatever is no photo's fault: where inference is away, the judge is closed, or this process has no descriptor or thread left.
  */
 export async function judgeLabels(
   judge: FileJudge,

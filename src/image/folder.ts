@@ -1,6 +1,6 @@
 import { lstat, opendir, readFile, realpath, stat } from "node:fs/promises";
 import { delimiter, isAbsolute, join, relative, resolve, sep } from "node:path";
-import { PhotoError, UpstreamError } from "../errors.ts";
+import { isExhausted, PhotoError, UpstreamError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
 import { type FetchPhoto, tooLarge, unavailable } from "./fetch.ts";
 
@@ -123,10 +123,12 @@ export async function goneKeys(folder: string, keys: readonly string[]): Promise
   return gone;
 }
 
+/** @throws {UpstreamError} where this process cannot open any folder. */
 async function isAway(folder: string): Promise<boolean> {
   try {
     for await (const _ of await opendir(folder)) return false;
-  } catch {
+  } catch (thrown) {
+    if (isExhausted(thrown)) throw named(folder, thrown);
     // what cannot be read says nothing either
   }
   return true;

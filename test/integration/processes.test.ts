@@ -8,7 +8,7 @@ import type { Config } from "../../src/config.ts";
 import { listFolder } from "../../src/image/folder.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { packageRoot } from "../../src/package-root.ts";
-import type { PhotoRef } from "../../src/photo.ts";
+import type { Lane, PhotoRef } from "../../src/photo.ts";
 import { readWorkers } from "../../src/store/models.ts";
 import { BACKENDS, type Database, rows, test } from "../fixtures.ts";
 import { maitred } from "../maitred.ts";
@@ -32,12 +32,16 @@ async function queueCopies(config: Config, folder: string, copies: number): Prom
     copyFileSync(join(samples, names[n % names.length]!), join(folder, `${n}.jpg`));
   const photos: PhotoRef[] = [];
   for await (const page of listFolder(folder)) photos.push(...page);
-  const scope = new Scope();
-  const intake = openIntake(config, scope, () => {});
   // both lanes have a backlog, so that neither may stand in front of the other's drain
-  await intake.take(photos.slice(copies / 2), "backfill");
-  await intake.take(photos.slice(0, copies / 2), "live");
+  await queue(config, photos.slice(copies / 2), "backfill");
+  await queue(config, photos.slice(0, copies / 2), "live");
+}
+
+async function queue(config: Config, photos: PhotoRef[], lane: Lane): Promise<string[]> {
+  const scope = new Scope();
+  const { ids } = await openIntake(config, scope, () => {}).take(photos, lane);
   await scope.close();
+  return ids;
 }
 
 const counts = async (db: Database): Promise<{ pending: number; verdicts: number; photos: number }> => {
@@ -106,11 +110,20 @@ test.skipIf(process.platform !== "linux")(
     const open = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
     const free = Array.from({ length: open.size + 1 }, (_, n) => n).find((n) => !open.has(n))!;
     expect(mayOpen(free).status).toBe(0);
+    // whether the folder of a photo that is not there is away cannot be seen either
+    const [gone] = await queue(
+      config,
+      [{ store: "folder", bucket: folder, key: "none.jpg", version: "" }],
+      "live",
+    );
+    await worker.says(`"photo":"${gone}",`);
     await queueCopies(config, folder, 12);
-    await worker.says("EMFILE");
+    await worker.says("EMFILE: too many open files, open");
     mayOpen(4096);
     await until(async () => (await counts(db)).pending === 0);
-    expect((await db.pool.query("select from failed_photos")).rowCount).toBe(0);
+    expect(await rows(db, "select key, code from failed_photos")).toEqual([
+      { key: "none.jpg", code: "GONE" },
+    ]);
     worker.child.kill("SIGTERM");
     expect(await worker.exit).toBe(0);
   },
