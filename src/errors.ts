@@ -76,6 +76,13 @@ export class UpstreamError extends ModerationError {
   readonly retry = true;
 }
 
+/** STORE_UNAVAILABLE, as the store has too much to do: it refuses some requests of all, whatever they ask for. */
+export class BusyError extends UpstreamError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("STORE_UNAVAILABLE", message, options);
+  }
+}
+
 /** The operator is at fault. The process must not start. */
 export class ConfigError extends ModerationError {
   readonly retry = false;

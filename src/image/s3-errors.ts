@@ -1,4 +1,4 @@
-import { asError, PhotoError, ReplacedError } from "../errors.ts";
+import { asError, BusyError, ModerationError, PhotoError, ReplacedError } from "../errors.ts";
 import type { PhotoRef } from "../photo.ts";
 import { unavailable } from "./fetch.ts";
 
@@ -8,7 +8,7 @@ import { unavailable } from "./fetch.ts";
  */
 export function toPhotoError(photo: PhotoRef, thrown: unknown): Error {
   const error = asError(thrown);
-  if (error instanceof PhotoError || error.name === "UpstreamError") return error;
+  if (error instanceof ModerationError) return error;
   const status = statusOf(thrown);
   const where = `${photo.bucket}/${photo.key}`;
   const check = MENDED_BY[error.name];
@@ -18,10 +18,14 @@ export function toPhotoError(photo: PhotoRef, thrown: unknown): Error {
   // a server that knows no such path may be none of S3
   if (status === 404) return unavailable(photo, `${error.name}: check MAITRED_S3_ENDPOINT`, error);
   // S3 says why; what says nothing may be a proxy or a firewall, which refuses all alike
-  if (status !== undefined && NAMELESS.has(error.name))
-    return unavailable(photo, `${status}, without a reason of S3: check what stands in front of it`, error);
-  if (status === 403) return denied(photo, error);
-  return unavailable(photo, `${error.name}: ${error.message}`, error);
+  const nameless = status !== undefined && NAMELESS.has(error.name);
+  if (status === 403 && !nameless) return denied(photo, error);
+  const why = nameless
+    ? `${status}, without a reason of S3: check what stands in front of it`
+    : `${error.name}: ${error.message}`;
+  return BUSY.has(status)
+    ? new BusyError(`${where}: ${why}`, { cause: error })
+    : unavailable(photo, why, error);
 }
 
 /**
@@ -61,6 +65,8 @@ const MENDED_BY: Record<string, string> = {
   PermanentRedirect: "MAITRED_S3_REGION",
   AuthorizationHeaderMalformed: "MAITRED_S3_REGION",
 };
+/** S3's SlowDown and ServiceUnavailable, and what others answer with in their place. */
+const BUSY: ReadonlySet<number | undefined> = new Set([429, 503]);
 const ABSENT = new Set(["NoSuchKey", "NoSuchVersion"]);
 /** What the SDK calls an answer without a body of S3, and one whose body is not XML. */
 const NAMELESS = new Set(["Unknown", "Error"]);

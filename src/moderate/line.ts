@@ -1,5 +1,13 @@
 import { performance } from "node:perf_hooks";
-import { asError, codeOf, type ErrorCode, isOutage, ModerationError, ReplacedError } from "../errors.ts";
+import {
+  asError,
+  BusyError,
+  codeOf,
+  type ErrorCode,
+  isOutage,
+  ModerationError,
+  ReplacedError,
+} from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Decision, Lane, PhotoJob, PhotoMetadata, PhotoRef, Scores } from "../photo.ts";
 import { isAnyBytes } from "../version.ts";
@@ -94,6 +102,8 @@ export interface Try {
   last: boolean;
   /** but for STORE_UNAVAILABLE of the photo itself, as nothing has shown that the store is there: it is waited for. */
   waits?: boolean;
+  /** It is waited for too while its store is busy, which shows by itself that it is there. */
+  patient?: boolean;
 }
 
 /** A photo as it was fetched, and as its model decoded its frames, where it had to. */
@@ -159,7 +169,7 @@ export async function moderate(
   steps: LineSteps,
   photo: PhotoJob,
   lane: Lane,
-  { tries, last, waits = false }: Try,
+  { tries, last, waits = false, patient = false }: Try,
 ): Promise<void> {
   const begun = performance.now();
   let looked: string | undefined;
@@ -241,7 +251,9 @@ export async function moderate(
     judged = await judgeEither();
   } catch (thrown) {
     const error = asError(thrown);
-    if (isTriedAgain(error, last && !(waits && codeOf(error) === "STORE_UNAVAILABLE"))) {
+    const isWaitedFor =
+      (waits && codeOf(error) === "STORE_UNAVAILABLE") || (patient && error instanceof BusyError);
+    if (isTriedAgain(error, last && !isWaitedFor)) {
       steps.retried(photo, lane, error);
       throw error;
     }

@@ -1,5 +1,5 @@
 import { DelayedError, type Job, UnrecoverableError, Worker } from "bullmq";
-import { asError, codeOf, isOutage, UpstreamError } from "../errors.ts";
+import { asError, BusyError, codeOf, isOutage, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Try } from "../moderate/line.ts";
 import type { Lane, PhotoJob } from "../photo.ts";
@@ -117,7 +117,7 @@ export async function consume(
       if (deaths >= MAX_DEATHS)
         await handlers.abandoned(photo, `in hand each time that ${deaths} workers died`);
       else {
-        await handlers.photo(photo, { tries, last, waits, ageMs });
+        await handlers.photo(photo, { tries, last, waits, patient, ageMs });
         // what ends a last try may be that it was refused
         if (waits || !last) {
           bucket.gaveAt = Math.max(bucket.gaveAt, now);
@@ -129,7 +129,7 @@ export async function consume(
       const unavailable = !ours && codeOf(thrown) === "STORE_UNAVAILABLE";
       if (unavailable && bucket.refused.size < MANY_REFUSED) bucket.refused.add(photo.id);
       if (unavailable && patient) await job.updateProgress({ refusedAt: Date.now() });
-      const outage = ours || (unavailable && waits);
+      const outage = ours || (unavailable && (waits || (patient && thrown instanceof BusyError)));
       if (!(last || outage)) throw asError(thrown);
       if (!outage) handlers.error(asError(thrown));
       // an outage says nothing of the photo, so it costs none of its tries; and whatever keeps the outcome

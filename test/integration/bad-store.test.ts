@@ -14,6 +14,7 @@ describe("a store that misbehaves", () => {
   const backend = BACKENDS[0]!;
   let server: Server;
   let sent = 0;
+  let throttled = 0;
   let asked: IncomingHttpHeaders = {};
   /** How the store answers for `decided`: with the photo, or with this refusal. */
   let refusal: { status: number; code: string } | undefined;
@@ -45,6 +46,10 @@ describe("a store that misbehaves", () => {
           .writeHead(refusal.status, xml)
           .end(refusal.code && `<Error><Code>${refusal.code}</Code></Error>`);
       if (key === "busy") return void response.writeHead(503).end();
+      if (key === "throttled" && ++throttled <= 2)
+        return void response.writeHead(503, xml).end("<Error><Code>SlowDown</Code></Error>");
+      if (key === "throttled" || key === "given")
+        return void response.end(readFileSync(join(samples, "business-product-1.jpg")));
       if (key === "short") {
         response.writeHead(200, { "content-length": "5000" }).write("half");
         return void setImmediate(() => response.destroy());
@@ -109,6 +114,24 @@ describe("a store that misbehaves", () => {
       expect(sent).toBeLessThan(20_000_000);
     });
   }
+
+  test("an upload whose store is busy is waited for, though it gives others meanwhile", async ({ start }) => {
+    const line = await start(backend, {
+      MAITRED_S3_ENDPOINT: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      MAITRED_MODEL: inject("idleModel"),
+      // the other is asked for after this one was refused
+      MAITRED_CONCURRENCY: "1",
+      MAITRED_DUPLICATES: "each",
+      MAITRED_PATIENCE_MS: "60000",
+      MAITRED_ATTEMPTS: "1",
+    });
+    const photos = ["throttled", "given"].map(
+      (key): PhotoRef => ({ store: "s3", bucket: "b", key, version: "" }),
+    );
+    const rows = await line.judge(photos);
+    expect(throttled).toBe(3);
+    expect(rows.get("throttled")).toMatchObject({ state: "shown" });
+  }, 60_000);
 
   test("a photo has the time that it takes for as long as more of it keeps coming, and no checksum is asked for", async () => {
     const { port } = server.address() as AddressInfo;
