@@ -258,6 +258,37 @@ const REFUSED: Case[] = [
         ),
       ),
   ],
+  [
+    "a jpeg of two orientations, of which Chromium takes the first",
+    async () =>
+      withSegments(
+        await jpeg(),
+        exif([
+          [0x112, 3, 1],
+          [0x112, 3, 6],
+        ]),
+      ),
+  ],
+  [
+    "a jpeg that Firefox turns where EXIF goes on behind what is upright",
+    async () =>
+      withSegments(
+        await jpeg(),
+        exif(
+          [
+            [0x112, 3, 1],
+            [0x8769, 4, 38],
+          ],
+          EXIF,
+          TURNED,
+        ),
+      ),
+  ],
+  [
+    "a jpeg that Firefox turns where EXIF goes on by a number of 16 bits",
+    async () => withSegments(await jpeg(), exif([[0x8769, 3, 26]], EXIF, TURNED)),
+  ],
+  ["a jpeg whose EXIF leads in a circle", async () => withSegments(await jpeg(), exif([[0x8769, 4, 8]]))],
   ["a jpeg that is stretched", async () => withSegments(await jpeg(), exif(dense(72, 9)))],
   [
     "a jpeg of two profiles",
