@@ -56,7 +56,8 @@ async function measureInference(
   for (let size = 1; size <= inference.maxBatch; size *= 2) {
     rates[size] = await rate(seconds, 2 * inference.threads, async (n) => {
       const from = (n * size) % pixels.length;
-      return (await inference.run(pixels.slice(from, from + size))).length;
+      const batch = [...pixels, ...pixels].slice(from, from + size);
+      return (await inference.run(batch)).length;
     });
   }
   await judge.close();

@@ -41,7 +41,7 @@ is shown no longer. Of a folder that is empty or not mounted none is, and the lo
 another photo, which nobody has decided yet; where a moderator hid the same bytes it waits for one. Ctrl-C drains and ends.
 
 While it stays it serves the HTTP API too (docs/intake.md), on MAITRED_API_PORT, for photos of S3 as well: what is told
-there is judged here; without a folder, that alone. It feeds backfills and tells destinations, as maitred feed and maitred deliver do. Callers need a
+there is judged here. Without a folder it judges that alone. It feeds backfills and tells destinations, as maitred feed and maitred deliver do. Callers need a
 token: run maitred token create beside it. The desk (docs/desk.md) is served too, and where only this machine can reach
 it, an address is printed that signs you in to it, once. Several may run at once, each with a
 MAITRED_HOME of its own: where the usual ports are in use it takes others, and says which; a port that is set is taken
@@ -68,7 +68,7 @@ Postgres ended by itself.
     const bucket = positionals.find((folder) => folder.startsWith("s3://"));
     if (bucket)
       throw new UsageError(
-        `${bucket}: expected a folder: run maitred up without it, and beside it maitred enqueue ${bucket}`,
+        `${bucket}: expected a folder: run maitred up without it, and beside it npx maitred enqueue ${bucket}`,
       );
     const folders = positionals.map((folder) => resolve(folder));
     for (const folder of folders) requireFolder(folder);

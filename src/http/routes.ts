@@ -103,7 +103,7 @@ export const routes: readonly Route[] = [
     query: photoQuery,
     answers: photoAnswers(),
     async handle(deps, { query }) {
-      const lists = "this asks for one photo, and the view public_photos has lists: ";
+      const lists = "of one photo (the view public_photos has lists): ";
       const { bucket, key } = readShape(photoQuery, query, "expected bucket and key", lists);
       return found(await deps.readPhotoOf(bucket, key), `no photo of ${bucket}/${key} is known`);
     },

@@ -89,7 +89,7 @@ export function* picturesOf({ file }: Heif, shown: readonly Shown[], format: Hei
     const place = [config, ...item.extents].map(({ from, to }) => `${from}-${to}`).join();
     stored.set(place, { config, extents: item.extents, times: times + (stored.get(place)?.times ?? 0) });
   }
-  // tiles may share a config, which of a small file of many may be most
+  // tiles may share a config, which can be larger than a tile
   let left = 2 * file.length + MOST_SHARED;
   for (const { config, extents, times } of stored.values()) {
     const parts = [config, ...extents].map(({ from, to }) => file.subarray(from, to));

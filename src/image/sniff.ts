@@ -49,7 +49,7 @@ function still(format: HeifFormat, bytes: Uint8Array, whole: boolean): Format {
   for (const box of boxesOf(heif, { from: 0, to: bytes.length })) {
     if (box.type === "moov") throw animated(format);
     if (box.type !== "meta") continue;
-    // it is walked over twice, and what it tells of stands elsewhere
+    // it is walked over twice, and the pixels of a photo stand elsewhere but for those of tiny ones
     if (box.to - box.from > MOST_META)
       throw unsupported(`a photo whose meta is of at most ${MOST_META} bytes`);
     const meta = heif.file.subarray(box.from, box.to);

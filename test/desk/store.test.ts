@@ -257,6 +257,10 @@ test("says how many are selected, to those who do not see them", () => {
   expect(said()).toBe("None selected");
   store.select("abc");
   expect(said()).toBe("3 photos selected");
+  store.select([]);
+  expect(said()).toBe("None selected");
+  store.move(-1, true);
+  expect(said()).toBe("2 photos selected");
 });
 
 describe("a photo that is shown to everybody", () => {

@@ -238,9 +238,7 @@ describe("GET /v1/photos", () => {
   test("whoever asks for the photos of a listing is told where they are", async ({ start }) => {
     const { ask } = await start();
     expect((await ask("GET", "/v1/photos?listing=42")).body).toMatchObject({
-      detail: expect.stringMatching(
-        /^this asks for one photo, and the view public_photos has lists: bucket: /,
-      ),
+      detail: expect.stringMatching(/^of one photo \(the view public_photos has lists\): bucket: /),
     });
   });
 

@@ -69,7 +69,9 @@ export function createHand(guard: Guard): Hand {
       const [from, last] = [at.peek(), items.peek().length - 1];
       // from behind the last there is nothing but back
       if (by < 0 || from <= last) at.value = within(from + by, last);
-      if (extend) selected.value = new Set([...selected.peek(), ...idsOf(from, at.peek())]);
+      if (!extend) return;
+      selected.value = new Set([...selected.peek(), ...idsOf(from, at.peek())]);
+      saySelected(selected.peek().size);
     },
     go(index) {
       leftOut.value = "";
@@ -92,8 +94,9 @@ export function createHand(guard: Guard): Hand {
     select(ids) {
       const next = new Set(ids);
       if (next.size > 0 && guard.refuses()) return;
+      const had = selected.peek().size;
       selected.value = next;
-      if (next.size > 0) saySelected(next.size);
+      if (had + next.size > 0) saySelected(next.size);
     },
     take(next) {
       const [before, had] = [chosen(), items.peek()];
