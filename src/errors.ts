@@ -119,4 +119,4 @@ const OUTAGES: ReadonlySet<ErrorCode> = new Set([
   "DATABASE_UNAVAILABLE",
   "DATABASE_FORBIDDEN",
 ]);
-const EXHAUSTED: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "EAGAIN", "ERR_WORKER_INIT_FAILED"]);
+const EXHAUSTED: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "NO_THREAD", "ERR_WORKER_INIT_FAILED"]);

@@ -1,5 +1,5 @@
 import sharp, { type Metadata } from "sharp";
-import { asError, codeOf, ERROR_CODES, ModerationError, PhotoError, UpstreamError } from "../errors.ts";
+import { asError, codeOf, ERROR_CODES, ModerationError, PhotoError } from "../errors.ts";
 import { unsupported } from "./boxes.ts";
 import type { Header } from "./decode-variants.ts";
 import { isMadeForBrightScreens } from "./gain-map.ts";
@@ -7,7 +7,7 @@ import { asBrowsersRead } from "./gif.ts";
 import { pixelsOfHeif } from "./heif-pixels.ts";
 import { scansOf, tellsBrightness } from "./jpeg-scans.ts";
 import { checkSegments } from "./jpeg-segments.ts";
-import { lacksThreads } from "./lacks-threads.ts";
+import { lacksThreads, noThread } from "./lacks-threads.ts";
 import { hasAmbiguousOrientation, isStretched } from "./orientation.ts";
 import { exceedsPalette } from "./palette.ts";
 import { tellsProfile } from "./png.ts";
@@ -40,13 +40,15 @@ export async function decode(
   limits: DecodeLimits,
   heic: DecodeHeic,
 ): Promise<Uint8Array[]> {
-  try {
-    return await decodeViews(bytes, limits, heic);
-  } catch (thrown) {
-    const isDecoders = ["CORRUPT", "INTERNAL"].includes(codeOf(thrown));
-    if (!isDecoders || !(await lacksThreads())) throw thrown;
-    const cause = Object.assign(asError(thrown), { code: "EAGAIN" });
-    throw new UpstreamError("DECODE_UNAVAILABLE", "no thread can be begun to decode with", { cause });
+  for (let again = 1; ; again--) {
+    try {
+      return await decodeViews(bytes, limits, heic);
+    } catch (thrown) {
+      if (!["CORRUPT", "INTERNAL"].includes(codeOf(thrown))) throw thrown;
+      if (await lacksThreads()) throw noThread(thrown);
+      // what had no thread may have one by now
+      if (again === 0) throw thrown;
+    }
   }
 }
 

@@ -19,11 +19,16 @@ import { statusOf, toHeadError, toPhotoError } from "./s3-errors.ts";
 import { decoderOf } from "./s3-listing.ts";
 import { LISTS_NONE } from "./tags.ts";
 
-/** The objects under a prefix, a page of at most 1,000 at a time, in the order of their keys. */
-export async function* listObjects(s3: S3Client, bucket: string, prefix: string): AsyncGenerator<PhotoRef[]> {
+/** The objects under a prefix, a page of at most 1,000 at a time, in the order of their keys. @param waitMs as of `listAfter`. */
+export async function* listObjects(
+  s3: S3Client,
+  bucket: string,
+  prefix: string,
+  waitMs = ANSWER_MS,
+): AsyncGenerator<PhotoRef[]> {
   let token: string | undefined;
   do {
-    const page = await listPage(s3, bucket, prefix, { ...(token && { ContinuationToken: token }) });
+    const page = await listPage(s3, bucket, prefix, { ...(token && { ContinuationToken: token }) }, waitMs);
     yield asPhotos(bucket, page.Contents ?? []);
     token = page.NextContinuationToken;
   } while (token);
@@ -72,10 +77,16 @@ export async function listAfter(
  * Does what a worker does, on one photo of a bucket: lists it and reads a byte of it.
  *
  * @param tagged whether its photos get tags, for which the versions that it keeps are listed too.
+ * @param waitMs as of `listAfter`.
  * @throws as FetchPhoto does. {ConfigError} where it is these alone that may not be listed.
  */
-export async function probeBucket(s3: S3Client, bucket: string, tagged: boolean): Promise<string> {
-  for await (const page of listObjects(s3, bucket, "")) {
+export async function probeBucket(
+  s3: S3Client,
+  bucket: string,
+  tagged: boolean,
+  waitMs: number,
+): Promise<string> {
+  for await (const page of listObjects(s3, bucket, "", waitMs)) {
     const photo = page[0];
     if (!photo) continue;
     const answer = await s3
@@ -84,15 +95,16 @@ export async function probeBucket(s3: S3Client, bucket: string, tagged: boolean)
         throw toPhotoError(photo, thrown);
       });
     (answer.Body as Readable).destroy();
-    if (tagged && answer.VersionId !== undefined) await probeVersions(s3, photo);
+    if (tagged && answer.VersionId !== undefined) await probeVersions(s3, photo, waitMs);
     return "can be listed and read";
   }
   return "can be listed, and is empty";
 }
 
-async function probeVersions(s3: S3Client, photo: PhotoRef): Promise<void> {
+async function probeVersions(s3: S3Client, photo: PhotoRef, waitMs: number): Promise<void> {
   try {
-    await s3.send(new ListObjectVersionsCommand({ Bucket: photo.bucket, Prefix: photo.key, MaxKeys: 1 }));
+    const command = new ListObjectVersionsCommand({ Bucket: photo.bucket, Prefix: photo.key, MaxKeys: 1 });
+    await s3.send(command, { abortSignal: AbortSignal.timeout(2 * waitMs) });
   } catch (thrown) {
     if (LISTS_NONE.has(statusOf(thrown) ?? 0)) return;
     const error = toHeadError(photo, thrown);

@@ -129,7 +129,8 @@ export async function consume(
       const unavailable = !ours && codeOf(thrown) === "STORE_UNAVAILABLE";
       if (unavailable && bucket.refused.size < MANY_REFUSED) bucket.refused.add(photo.id);
       if (unavailable && patient) await job.updateProgress({ refusedAt: Date.now() });
-      const outage = ours || (unavailable && (waits || (patient && thrown instanceof BusyError)));
+      const busy = patient && last && thrown instanceof BusyError;
+      const outage = ours || busy || (unavailable && waits);
       if (!(last || outage)) throw asError(thrown);
       if (!outage) handlers.error(asError(thrown));
       // an outage says nothing of the photo, so it costs none of its tries; and whatever keeps the outcome
