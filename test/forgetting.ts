@@ -86,6 +86,7 @@ export async function know(db: Database, key: string): Promise<string[]> {
       values (gen_random_uuid(), $1, 'ann', 'hidden', 1, '{}')`,
     now,
   );
+  await rows(db, "insert into review_passes values (gen_random_uuid(), $1, 'ann', 1)", now);
   await rows(db, "insert into sweeps (bucket, prefix, cursor) values ('photos', $1, $2)", `${now}`, key);
   // of this one object
   await rows(

@@ -69,9 +69,9 @@ export const STATE_WORDS: Record<Photo["state"], string> = {
   failed: "failed",
 };
 
-/** The same of a state that came as any text. */
+/** The same of a state that came as any text, or of a decision. */
 export function stateWords(state: string): string {
-  return STATE_WORDS[state as Photo["state"]] ?? state;
+  return state === "unsure" ? "not sure" : (STATE_WORDS[state as Photo["state"]] ?? state);
 }
 
 /** A probability, rounded down as in every reason: 0.999 is not yet 1.00. */

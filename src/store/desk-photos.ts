@@ -38,7 +38,9 @@ const COLUMNS = `p.id, p.store, p.bucket, p.key, p.version, p.superseded_at is n
   to_json(p.registered_at) as "registeredAt", to_json(p.decided_at) as "decidedAt",
   coalesce((select max(id) from verdicts where photo_id = p.id), 0)::text as "asOf",
   (select json_build_object('reason', a.reason, 'by', ${APPEALED_BY}, 'at', a.at) from appeals a
-    where a.photo_id = p.id and a.answered_at is null) as appeal`;
+    where a.photo_id = p.id and a.answered_at is null) as appeal,
+  (select count(distinct s.who)::int from review_passes s where s.photo_id = p.id and s.undone_at is null
+    and not exists (select from verdicts v where v.photo_id = p.id and v.id > s.verdict_id)) as unsure`;
 
 const LATEST = `left join lateral (
     select v.scores, substr(v.decided_by, 7) as model from verdicts v
@@ -55,6 +57,8 @@ const HISTORY = `
   (select count(*)::int from verdicts where photo_id = p.id) as verdicts,
   coalesce((select json_agg(json_build_object('by', l.who, 'at', l.at) order by l.id)
     from (select * from audit_log where photo = p.id and did = 'rerun' order by id desc limit 100) l), '[]') as reruns,
+  coalesce((select json_agg(json_build_object('by', s.who, 'at', s.passed_at) order by s.passed_at)
+    from review_passes s where s.photo_id = p.id and s.undone_at is null), '[]') as passes,
   coalesce((select json_agg(json_build_object('model', s.model, 'verdict', s.verdict, 'category', s.category,
       'human', s.human, 'scores', s.scores, 'at', s.judged_at) order by s.judged_at)
     -- of each model through its key

@@ -395,6 +395,27 @@ describe("what a moderator takes back", () => {
     ]);
   });
 
+  test("may be that somebody was not sure, which is of no photo decided before, gives no category and is not in the pace", () => {
+    const { store, acts } = open("abc");
+    store.decide("hidden", true);
+    store.setCategory("menu");
+    store.select("abc");
+    store.decide("unsure", null);
+    expect(acts.slice(1)).toMatchObject([
+      { decision: { photo: "b", verdict: "unsure", category: null } },
+      { decision: { photo: "c", verdict: "unsure", category: null } },
+    ]);
+    expect(store.times.value).toHaveLength(1);
+    store.undo();
+    expect(acts.slice(3)).toMatchObject([
+      { does: "undo", photo: "b" },
+      { does: "undo", photo: "c" },
+    ]);
+    expect(store.times.value).toHaveLength(1);
+    store.undo();
+    expect(store.times.value).toHaveLength(0);
+  });
+
   test("is the last that counts, and the pace forgets no other", () => {
     const { store, acts } = open("ab");
     store.decide("shown", false);

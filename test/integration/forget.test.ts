@@ -15,7 +15,7 @@ const PHOTO_TABLES = [
   ..."tags verdicts reviews shadow_scores unqueued backfill_photos backfill_changes proposals outbox".split(
     " ",
   ),
-  ..."deliveries appeals review_claims review_decisions".split(" "),
+  ..."deliveries appeals review_claims review_decisions review_passes".split(" "),
 ];
 
 describe("forgetting an object", () => {
@@ -37,6 +37,7 @@ describe("forgetting an object", () => {
       appeals: 1,
       review_claims: 1,
       review_decisions: 1,
+      review_passes: 1,
       backfills: 2,
       outbox: 1,
       deliveries: 1,

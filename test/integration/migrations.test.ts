@@ -120,6 +120,10 @@ describe("migrations", () => {
       await made(db, "0001_photos", "0012_desk", "0026_overtaken");
       await db.pool.query("alter table object_order alter column overtaken type jsonb using null");
       await db.pool.query("alter table feeding drop column lane_paused");
+      await db.pool.query("drop table review_passes");
+      await db.pool.query("drop function commit_decisions, undo_review");
+      await db.pool.query("alter function commit_shown_or_hidden rename to commit_decisions");
+      await db.pool.query("alter function undo_decision rename to undo_review");
       await db.pool.query("drop view current_photos");
       await db.pool.query("drop table decoders");
       await db.pool.query("drop function feed_page, take_in");
@@ -154,6 +158,7 @@ describe("migrations", () => {
         "0028_tell_by_photo",
         "0029_decoders",
         "0030_current_photos",
+        "0031_review_passes",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);

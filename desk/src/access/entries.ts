@@ -15,6 +15,8 @@ export function wordsOf({ did, about }: Pick<Entry, "did" | "about">): string {
       return `ended a session of ${of("of")}`;
     case "decided":
       return decided(about);
+    case "passed":
+      return "was not sure, and left it to another";
     case "undone":
       return `took back "${stateWords(of("verdict"))}": ${stateWords(of("again"))} again`;
     case "appealed":

@@ -19,11 +19,15 @@ export function History({ photo }: { photo: WholePhoto }) {
     at: each.at,
     row: <Rerun key={`rerun ${index}`} rerun={each} />,
   }));
+  const passes = photo.passes.map((each, index) => ({
+    at: each.at,
+    row: <Pass key={`pass ${index}`} pass={each} />,
+  }));
   const withdrawn = photo.withdrawnAt
     ? [{ at: photo.withdrawnAt, row: <Withdrawn key="withdrawn" at={photo.withdrawnAt} /> }]
     : [];
   const registered = { at: photo.registeredAt, row: <Registered key="registered" photo={photo} /> };
-  const rows = [registered, ...verdicts, ...reruns, ...shadows, ...appeals, ...withdrawn]
+  const rows = [registered, ...verdicts, ...reruns, ...passes, ...shadows, ...appeals, ...withdrawn]
     // of those of one moment the later one is above too
     .reverse()
     .sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
@@ -86,6 +90,21 @@ function Rerun({ rerun }: { rerun: WholePhoto["reruns"][number] }) {
           <span class="verdict">again</span> <b>{rerun.by}</b> had it judged again
         </p>
         <p class="small soft">A verdict that stays the same is not written down anew.</p>
+      </div>
+    </li>
+  );
+}
+
+function Pass({ pass }: { pass: WholePhoto["passes"][number] }) {
+  return (
+    <li>
+      <time class="soft small" dateTime={pass.at}>
+        {when(pass.at)}
+      </time>
+      <div>
+        <p>
+          <span class="verdict review">not sure</span> <b>{pass.by}</b> left it to another moderator
+        </p>
       </div>
     </li>
   );

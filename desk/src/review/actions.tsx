@@ -2,7 +2,7 @@ import { person } from "../session.ts";
 import { Icon } from "../ui/icon.tsx";
 import { KeyButton } from "../ui/key-button.tsx";
 import { leftOut } from "../ui/left-out.ts";
-import { count, nameOf } from "../words.ts";
+import { count, nameOf, stateWords } from "../words.ts";
 import { useWork } from "../work.ts";
 import { Insist, wordsOf as whyNot } from "./conflict.tsx";
 import { asDecided, type Item, isOverruled } from "./list.ts";
@@ -92,6 +92,9 @@ function Decide({ item, many }: { item: Item; many: number }) {
         >
           Hide: other
         </KeyButton>
+        <KeyButton keys="n" onClick={() => store.decide("unsure", null)}>
+          Not sure
+        </KeyButton>
       </div>
     </>
   );
@@ -103,7 +106,7 @@ function Overruled({ item: { photo, decision, answer } }: { item: Item }) {
   return (
     <div class="overruled">
       <p class="small">
-        You decided {decision!.verdict}, but <b>{whyNot(failed)}</b>.
+        You decided {stateWords(decision!.verdict)}, but <b>{whyNot(failed)}</b>.
       </p>
       {answer!.outcome === "changed" && <Insist failed={failed} />}
     </div>
@@ -112,7 +115,7 @@ function Overruled({ item: { photo, decision, answer } }: { item: Item }) {
 
 function wordsOf({ photo, decision, answer }: Item): string {
   if (!decision) return nameOf(photo);
-  const verdict = decision.verdict === "shown" ? "Shown" : "Hidden";
+  const verdict = { shown: "Shown", hidden: "Hidden", unsure: "Left to another" }[decision.verdict];
   if (answer && !counts(answer)) return `${verdict} by you, which did not count`;
   return answer ? `${verdict} by you` : `${verdict} by you, on its way`;
 }

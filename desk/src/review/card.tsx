@@ -2,7 +2,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import { narrow } from "../ui/narrow.ts";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Human } from "../ui/scores.tsx";
-import { KIND_WORDS, nameOf, reasonOf, STATE_WORDS, score, sureOf } from "../words.ts";
+import { KIND_WORDS, nameOf, number, reasonOf, STATE_WORDS, score, stateWords, sureOf } from "../words.ts";
 import { useWork } from "../work.ts";
 import { asDecided, type Item, isOverruled, stateOf } from "./list.ts";
 import { counts } from "./outbox.ts";
@@ -35,6 +35,7 @@ export function Card({ item, index, of, current, selected, onFull }: CardProps) 
   const category = item.category ?? photo.category;
   // whoever knew of an audit would look closer than at others
   const asked = photo.kind && photo.kind !== "audit" ? KIND_WORDS[photo.kind] : undefined;
+  const unsure = photo.unsure > 0 && `${number(photo.unsure)} not sure`;
   const { said, more } = reasonOf({ ...photo, saw: photo.sawHuman });
   return (
     <li class="cell" aria-setsize={of} aria-posinset={index + 1}>
@@ -42,7 +43,7 @@ export function Card({ item, index, of, current, selected, onFull }: CardProps) 
         ref={card}
         class={`card${decision ? " decided" : ""}${answer && !counts(answer) ? " failed" : ""}`}
         tabIndex={current ? 0 : -1}
-        aria-label={`${name}, ${category ?? "no category"}, human ${score(photo.human)}, ${asked ? `${asked}, ` : ""}${state}${selected ? ", selected" : ""}`}
+        aria-label={`${name}, ${category ?? "no category"}, human ${score(photo.human)}, ${asked ? `${asked}, ` : ""}${unsure ? `${unsure}, ` : ""}${state}${selected ? ", selected" : ""}`}
         aria-current={current ? "true" : undefined}
         onClick={(event) => {
           if (event.shiftKey) return store.toggle(index, true);
@@ -76,9 +77,15 @@ export function Card({ item, index, of, current, selected, onFull }: CardProps) 
             }}
           />
         </label>
-        {asked && <span class="kind">{asked}</span>}
+        {(asked || unsure) && (
+          <span class="kind">
+            {asked}
+            {asked && unsure && <br />}
+            {unsure}
+          </span>
+        )}
         {state !== STATE_WORDS.review && (
-          <span class={`card-state verdict ${state}`}>
+          <span class={`card-state verdict ${decision?.verdict === "unsure" ? "review" : state}`}>
             {decision && !isOverruled(item) ? decidedWords(item) : state}
           </span>
         )}
@@ -103,5 +110,5 @@ export function Card({ item, index, of, current, selected, onFull }: CardProps) 
 
 function decidedWords({ decision, answer }: Item): string {
   if (answer && !counts(answer)) return "did not count";
-  return `${answer ? "✓" : "…"} ${decision!.verdict}`;
+  return `${answer ? "✓" : "…"} ${stateWords(decision!.verdict)}`;
 }

@@ -5,6 +5,8 @@ export interface Done {
   id: string;
   photo: string;
   key: string;
+  /** That somebody was not sure, which is no decision that the pace counts. */
+  pass?: boolean;
   /** The photo as it was before, where the list had it. */
   before: Photo | undefined;
 }

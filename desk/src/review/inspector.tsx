@@ -96,6 +96,7 @@ function Empty() {
 function ItemFacts({ item: { photo } }: { item: Item }) {
   const facts: [string, string | null][] = [
     ["asked", photo.kind && photo.kind !== "audit" ? KIND_WORDS[photo.kind] : null],
+    ["not sure", photo.unsure > 0 ? count(photo.unsure, "moderator") : null],
     ["listing", photo.listing],
     ["uploader", photo.uploader && `${photo.uploader}${photo.claimed ? `, says ${photo.claimed}` : ""}`],
     ["known since", when(photo.registeredAt)],

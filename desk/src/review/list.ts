@@ -1,5 +1,5 @@
 import type { Decision, Photo } from "../types.ts";
-import { STATE_WORDS, stateWords } from "../words.ts";
+import { stateWords } from "../words.ts";
 import { type Answer, counts } from "./outbox.ts";
 
 /** A photo in the list of a moderator, and what they made of it so far. */
@@ -78,7 +78,7 @@ export function nextOpen(items: Items, from: number): number {
 
 /** The photo as its moderator made it, who need not wait for the server to see it so. */
 export function asDecided({ photo, decision, answer }: Item): Photo {
-  if (!decision || (answer && !counts(answer))) return photo;
+  if (!decision || decision.verdict === "unsure" || (answer && !counts(answer))) return photo;
   return { ...photo, state: decision.verdict, rule: "moderator", sawHuman: decision.human };
 }
 
@@ -87,7 +87,7 @@ export function stateOf(item: Item): string {
   const { decision, answer, photo } = item;
   if (answer?.outcome === "withdrawn") return "withdrawn";
   if (isOverruled(item) && answer?.state) return stateWords(answer.state);
-  return decision ? decision.verdict : STATE_WORDS[photo.state];
+  return stateWords(decision ? decision.verdict : photo.state);
 }
 
 /** At most `most` items: of those that are decided the oldest go first, and never one that is not settled. */

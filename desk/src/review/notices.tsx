@@ -2,7 +2,7 @@ import { problem } from "../session.ts";
 import { Icon } from "../ui/icon.tsx";
 import { leftOut } from "../ui/left-out.ts";
 import { once } from "../ui/once.ts";
-import { count, nameOf } from "../words.ts";
+import { count, nameOf, stateWords } from "../words.ts";
 import { useWork } from "../work.ts";
 import { Insist, isMine, wordsOf } from "./conflict.tsx";
 import type { Failed } from "./outbox.ts";
@@ -87,7 +87,7 @@ function Conflict({ failed: { act, answer } }: { failed: Failed }) {
       <span>
         <a href={`/desk/photos/${photo}`}>{nameOf(act)}</a>:{" "}
         {act.does === "decide"
-          ? `you decided ${act.decision.verdict}, but `
+          ? `you decided ${stateWords(act.decision.verdict)}, but `
           : "it cannot be taken back, because "}
         {wordsOf({ act, answer })}.
       </span>

@@ -108,6 +108,7 @@ function useReviewKeys({ columns, full, setFull, help }: KeysOf): void {
     s: () => store.decide("shown", false),
     h: () => store.decide("hidden", true),
     "shift+h": () => store.decide("hidden", null),
+    n: () => store.decide("unsure", null),
     u: () => store.undo(),
     x: () => store.toggle(store.at.peek()),
     a: () => store.select(open(store.items.peek()).map(({ photo }) => photo.id)),
@@ -143,7 +144,7 @@ function End() {
   return <p class="all-done soft">All done. {counted && <Elsewhere />}</p>;
 }
 
-/** How many wait of what is asked for, all of which others hold. */
+/** How many wait of what is asked for, none of which this page can have. */
 function Elsewhere() {
   const { claims } = useWork();
   const kind = claims.kind.value;
@@ -152,8 +153,9 @@ function Elsewhere() {
   return (
     <>
       {held >= 10_000 ? "10,000 photos or more" : count(held, "photo")} {held === 1 ? "is" : "are"} in hand
-      already: others have them, or another page of yours. What they leave appears here by itself, of a page
-      that is gone within {duration(person.value!.settings.leaseS)}.
+      already: others have them, or another page of yours, or you were not sure of them since yesterday. What
+      they leave appears here by itself, of a page that is gone within{" "}
+      {duration(person.value!.settings.leaseS)}.
     </>
   );
 }

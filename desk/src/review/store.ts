@@ -5,11 +5,11 @@ import type { Decision, Photo } from "../types.ts";
 import { announce } from "../ui/announce.tsx";
 import { leftOut } from "../ui/left-out.ts";
 import { uuid } from "../uuid.ts";
-import { count, nameOf } from "../words.ts";
+import { count, nameOf, stateWords } from "../words.ts";
 import type { Undoable } from "./done.ts";
 import { createGuard, LOOK } from "./guard.ts";
 import { createHand, type Hand } from "./hand.ts";
-import { changed, type Item, isOverruled, itemOf, nextOpen, says } from "./list.ts";
+import { changed, type Item, isOpen, isOverruled, itemOf, nextOpen, says } from "./list.ts";
 import { type Act, type Answer, counts, decideAct, decisionOf, type Outbox } from "./outbox.ts";
 import { createRule } from "./rule.ts";
 
@@ -18,7 +18,10 @@ export interface ReviewStore extends Omit<Hand, "targets"> {
   /** When each decision of this page was made, in milliseconds. */
   times: Signal<readonly number[]>;
   setCategory(category: string): void;
-  /** To show a photo counts where its picture was seen; of many, those that were not stay selected. */
+  /**
+   * To show a photo counts where its picture was seen; of many, those that were not stay selected. Unsure leaves a photo to another
+   * moderator.
+   */
   decide(verdict: Decision["verdict"], human: boolean | null): void;
   /** A photo that is not in the list any more comes back to it. */
   undo(): void;
@@ -49,7 +52,10 @@ export function createReviewStore(
 
   function decide(verdict: Decision["verdict"], human: boolean | null): void {
     leftOut.value = "";
-    const asked = rule.decidable(targets()).filter((item) => !says(item, verdict, human));
+    const asked = rule
+      .decidable(targets())
+      // of what was decided here somebody was sure: that is taken back first
+      .filter((item) => (verdict === "unsure" ? isOpen(item) : !says(item, verdict, human)));
     const chosen = verdict === "shown" ? rule.showable(asked) : asked;
     const left = asked.filter((item) => !chosen.includes(item)).map(({ photo }) => photo.id);
     const first = items.peek().findIndex(({ photo }) => photo.id === left[0]);
@@ -61,7 +67,10 @@ export function createReviewStore(
       return;
     }
     const decisions = new Map(
-      chosen.map(({ photo, category }) => [photo.id, decisionOf(photo, { verdict, category, human })]),
+      chosen.map(({ photo, category }) => [
+        photo.id,
+        decisionOf(photo, { verdict, category: verdict === "unsure" ? null : category, human }),
+      ]),
     );
     batch(() => {
       change([...decisions.keys()], (item) => ({
@@ -69,7 +78,7 @@ export function createReviewStore(
         decision: decisions.get(item.photo.id),
         answer: undefined,
       }));
-      times.value = [...times.peek(), ...chosen.map(() => Date.now())];
+      if (verdict !== "unsure") times.value = [...times.peek(), ...chosen.map(() => Date.now())];
       const many = selected.peek().size > 0;
       selected.value = new Set(left);
       at.value = first >= 0 ? first : nextOpen(items.peek(), many ? from - 1 : from);
@@ -82,13 +91,14 @@ export function createReviewStore(
         id: decisions.get(photo.id)!.id,
         photo: photo.id,
         key: photo.key,
+        pass: verdict === "unsure",
         before: photo,
       })),
     );
     outbox.add(...chosen.map(({ photo }) => decideAct(decisions.get(photo.id)!, photo.key)));
     const which = chosen.length > 1 ? count(chosen.length, "photo") : nameOf(chosen[0]!.photo);
     const rest = leftOut.peek() ? `. ${leftOut.peek()}` : "";
-    announce(`${which} ${verdict}${rest}${slips ? `. ${LOOK}` : ""}`);
+    announce(`${which} ${stateWords(verdict)}${rest}${slips ? `. ${LOOK}` : ""}`);
   }
 
   function undo(): void {
@@ -105,7 +115,7 @@ export function createReviewStore(
       items.value = [...items.peek().slice(0, at.peek()), ...back, ...items.peek().slice(at.peek())];
       // with its category, or the next decision would give it again
       change(ids, (item) => ({ ...item, category: null, decision: undefined, answer: undefined }));
-      times.value = times.peek().slice(0, -last.length);
+      if (!last[0]!.pass) times.value = times.peek().slice(0, -last.length);
       const index = items.peek().findIndex(({ photo }) => photo.id === ids[0]);
       if (index < 0) return;
       at.value = index;

@@ -18,7 +18,7 @@ export const auditLog = z.object({
       at: time,
       who: z.string().describe("a name, or token:ID"),
       token: z.string().nullable().describe("name of that token"),
-      did: z.string().describe("such as signed-in, decided, undone, appealed, revoked"),
+      did: z.string().describe("such as signed-in, decided, passed, undone, appealed, revoked"),
       photo: z.string().nullable(),
       about: z.record(z.string(), z.unknown()),
     }),

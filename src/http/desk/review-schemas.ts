@@ -29,7 +29,9 @@ export const renewed = z.object({
 export const decision = z.strictObject({
   id: z.uuid().describe("made by the caller: sending the same again does nothing more"),
   photo: id,
-  verdict: z.enum(["shown", "hidden"]),
+  verdict: z
+    .enum(["shown", "hidden", "unsure"])
+    .describe("unsure: no verdict; the photo stays as it is, and goes to another moderator"),
   category: z.string().nullable().default(null).describe("null: the photo keeps its own"),
   human: z.boolean().nullable().default(null).describe("whether a human is seen; null: not said"),
   note: note.nullable().default(null),
