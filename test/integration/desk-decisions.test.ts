@@ -333,11 +333,15 @@ test("the role of workers, as which the API may run, may do all that the desk do
     const parts = JSON.stringify([{ kinds: ["appeal", "human", "audit"], most: 5 }]);
     const claimed = await client.query("select * from claim_reviews('ann', '', $1, 5, 60, 5)", [parts]);
     expect(claimed.rows).toMatchObject([{ photo_id: id }]);
-    const item = JSON.stringify([{ id: decision, photo: id, verdict: "hidden", category: "menu" }]);
-    const decided = await client.query("select * from decide_reviews('ann', $1)", [item]);
-    expect(decided.rows).toMatchObject([{ outcome: "done" }]);
-    const undone = await client.query("select * from undo_review('ann', $1, 60)", [decision]);
-    expect(undone.rows).toMatchObject([{ outcome: "done" }]);
+    for (const item of [
+      { id: decision, photo: id, verdict: "hidden", category: "menu" },
+      { id: randomUUID(), photo: id, verdict: "unsure" },
+    ]) {
+      const decided = await client.query("select * from decide_reviews('ann', $1)", [JSON.stringify([item])]);
+      expect(decided.rows).toMatchObject([{ outcome: "done" }]);
+      const undone = await client.query("select * from undo_review('ann', $1, 60)", [item.id]);
+      expect(undone.rows).toMatchObject([{ outcome: "done" }]);
+    }
     const found = await client.query("select photos_by_key(null, '42') as id, photo_id_at(now()) as at");
     expect(found.rows).toMatchObject([{ id }]);
     expect(

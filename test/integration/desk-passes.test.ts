@@ -74,8 +74,9 @@ test("that somebody is not sure counts once, however often it is sent, and gives
   const act = pass(id);
   const answers = (await Promise.all([1, 2, 3].map(() => decide(ann, act)))).flat();
   expect(answers.map(({ outcome }) => outcome).sort()).toEqual(["done", "known", "known"]);
-  expect(idsOf(await claim(bob, 1))).toEqual([id]);
-  expect(await claim(bob, 1)).toMatchObject([{ unsure: 1 }]);
+  const { photos } = (await bob.ask("POST", "/desk/api/review/claims/renew", { photos: [id] })).body;
+  expect(photos).toEqual([id]);
+  expect(await claim(bob, 1)).toMatchObject([{ id, unsure: 1 }]);
   for (const [who, clash] of [
     [ann, { ...act, photo: other }],
     [bob, act],
@@ -104,6 +105,8 @@ test("who was not sure takes it back once, and has the photo again unless anothe
   expect(await claim(bob)).toEqual([]);
   expect(await undo(ann, act.id)).toMatchObject({ outcome: "known", photo: { id, kind: "human" } });
   expect(await decide(ann, act)).toMatchObject([{ outcome: "changed", by: "ann" }]);
+  await release(ann, [id]);
+  expect(idsOf(await claim(ann))).toEqual([id]);
 
   const again = pass(id);
   await decide(ann, again);
