@@ -16,8 +16,14 @@ comment on column review_passes.kind is 'Why the photo was asked about; null whe
 create index review_passes_photo on review_passes (photo_id);
 create index review_passes_who on review_passes (who, passed_at);
 
--- As in 0008_claims.sql, but without what the moderator passed within a day, unless it has another verdict since. After that it comes
--- again, as where nobody else is there.
+create view standing_passes as
+  select * from review_passes s
+  where s.undone_at is null
+    and not exists (select from verdicts v where v.photo_id = s.photo_id and v.id > s.verdict_id)
+    and not exists (select from appeals a where a.photo_id = s.photo_id and a.answered_at is null and a.at > s.passed_at);
+comment on view standing_passes is 'Passes that count: what was asked then is still open, and nothing else was asked since.';
+
+-- As in 0008_claims.sql, but without what the moderator passed within a day. After that it comes again, as where nobody else is there.
 create or replace function claim_reviews(
   p_moderator text, p_page text, p_parts jsonb, p_limit integer, p_lease_s double precision, p_audit integer,
   p_before text default null
@@ -28,10 +34,7 @@ declare
   before bigint[];
   room integer;
   held integer;
-  passed bigint[] := array(
-    select s.photo_id from review_passes s
-    where s.who = p_moderator and s.undone_at is null and s.passed_at > now() - interval '1 day'
-      and not exists (select from verdicts v where v.photo_id = s.photo_id and v.id > s.verdict_id));
+  passed integer;
 begin
   perform pg_advisory_xact_lock(hashtext('maitred claim_reviews'));
   -- whoever changes several claims takes them in the order of their photos
@@ -54,6 +57,8 @@ begin
   )
   select coalesce(array_agg(r.photo_id), '{}') into before from renewed r;
   held := cardinality(before);
+  -- not before what is locked above: a pass may have been on its way
+  select count(*) into passed from review_passes s where s.who = p_moderator and s.passed_at > now() - interval '1 day';
 
   for part in select i.* from jsonb_to_recordset(p_parts) as i (kinds text[], most integer) loop
     room := least(p_limit - held, part.most - (
@@ -64,8 +69,11 @@ begin
       select t.id, k.kind, k.n from unnest(part.kinds) with ordinality k (kind, n)
       cross join lateral (
         -- so many more that there is room for none that was passed
-        select r.id from photos_to_review(k.kind, room + cardinality(passed), p_audit) with ordinality r (id, n)
-        where r.id <> all (passed) order by r.n limit room) t
+        select r.id from photos_to_review(k.kind, room + passed, p_audit) with ordinality r (id, n)
+        where not exists (
+          select from standing_passes s
+          where (s.photo_id, s.who) = (r.id, p_moderator) and s.passed_at > now() - interval '1 day')
+        order by r.n limit room) t
     ), busy as (
       -- one that somebody is just giving back is not waited for, as they may wait for what is locked above
       select c.photo_id from review_claims c where c.photo_id in (select id from candidates)
@@ -130,7 +138,10 @@ begin
   elsif state is null then
     outcome := 'gone';
   else
-    delete from review_claims c where (c.photo_id, c.moderator) = (photo, p_moderator) returning c.kind into asked;
+    -- one that comes late, and is of an earlier verdict, takes nothing from another page of the same moderator
+    delete from review_claims c
+    where (c.photo_id, c.moderator) = (photo, p_moderator) and coalesce((item ->> 'asOf')::bigint, as_of, 0) >= coalesce(as_of, 0)
+    returning c.kind into asked;
     insert into review_passes (id, photo_id, who, verdict_id, kind)
     values ((item ->> 'id')::uuid, photo, p_moderator, coalesce(least((item ->> 'asOf')::bigint, as_of), 0), asked);
     insert into audit_log (who, did, photo, about)
@@ -141,7 +152,7 @@ begin
 end $$;
 
 -- Takes back a decision, as undo_decision does, or a pass: the photo is claimed again, for this page of the moderator, unless it is held.
--- Of a pass that is changed, the photo has another verdict since.
+-- One that has another verdict since is not.
 -- Locks: as undo_decision, or the photo, and then its claim.
 create function undo_review(p_moderator text, p_decision uuid, p_lease_s double precision, p_page text default '')
 returns table (photo_id bigint, outcome text, kind text) language plpgsql as $$
@@ -157,11 +168,11 @@ begin
   update review_passes s set undone_at = now() where s.id = p_decision and s.undone_at is null;
   if not found then
     outcome := 'known';
-  elsif exists (select from verdicts v where v.photo_id = pass.photo_id and v.id > pass.verdict_id) then
-    outcome := 'changed';
   else
     insert into review_claims as c (photo_id, moderator, page, kind, until)
-    select pass.photo_id, p_moderator, p_page, pass.kind, now() + make_interval(secs => p_lease_s) where pass.kind is not null
+    select pass.photo_id, p_moderator, p_page, pass.kind, now() + make_interval(secs => p_lease_s)
+    where pass.kind is not null
+      and not exists (select from verdicts v where v.photo_id = pass.photo_id and v.id > pass.verdict_id)
     on conflict (photo_id) do update
       set moderator = excluded.moderator, page = excluded.page, kind = excluded.kind, until = excluded.until
       where c.until <= now();

@@ -80,7 +80,7 @@ describe.skipIf(!CHROMIUM)("who is not sure of a photo", { timeout: 120_000 }, (
     const many = (await names(page)).length;
     await page.keyboard.press("a");
     await page.keyboard.press("n");
-    await page.getByText("or you were not sure of them since yesterday").waitFor();
+    await page.getByText("what you were not sure of after a day").waitFor();
     expect(await passes(desk)).toHaveLength(many);
     await page.reload();
     await page.getByRole("heading", { name: "Nothing waits for you" }).waitFor();

@@ -4,6 +4,7 @@ import { forgetObjects } from "../../src/store/forget.ts";
 import { judged, type Person, test } from "../desk.ts";
 import { claim, decide, idsOf, lapse, photo, undo } from "../desk-reviews.ts";
 import { type Database, rows } from "../fixtures.ts";
+import { until } from "../waits.ts";
 
 /** What a page sends where somebody is not sure of a photo. */
 const pass = (id: string | undefined, asOf: string | null = null) => ({
@@ -90,6 +91,24 @@ test("that somebody is not sure counts once, however often it is sent, and gives
   expect((await rows(db, "select did from audit_log where did = 'passed'")).length).toBe(1);
 });
 
+test("a claim that comes while a photo is left to another does not take it again", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const [id, other] = (await judged(db, [{}, {}])) as [string, string];
+  const ann = await desk.signIn("ann", "review");
+  expect(idsOf(await claim(ann, 1))).toEqual([id]);
+  const client = await db.pool.connect();
+  await client.query("begin");
+  await client.query("select * from commit_decisions('ann', $1)", [JSON.stringify([pass(id)])]);
+  const claimed = claim(ann, 1);
+  await until(async () => (await rows(db, "select from pg_locks where not granted")).length > 0);
+  await client.query("commit");
+  client.release();
+  expect(idsOf(await claimed)).toEqual([other]);
+});
+
 test("who was not sure takes it back once, and has the photo again unless another has it", async ({
   openDesk,
   db,
@@ -116,7 +135,11 @@ test("who was not sure takes it back once, and has the photo again unless anothe
   const third = pass(id);
   await decide(ann, third);
   await decide(bob, { id: randomUUID(), photo: id, verdict: "hidden" });
-  expect(await undo(ann, third.id)).toMatchObject({ outcome: "changed", photo: { state: "hidden" } });
+  // it counted for nothing any more
+  expect(await undo(ann, third.id)).toMatchObject({
+    outcome: "done",
+    photo: { state: "hidden", kind: null },
+  });
   expect(await claim(ann)).toEqual([]);
 });
 
@@ -131,6 +154,15 @@ test("appeals come to who was not sure of others in their order, and what is for
     await ann.ask("POST", `/desk/api/photos/${id}/appeal`, { reason: "a statue" });
   await decide(ann, pass(passed));
   expect(idsOf(await claim(ann, 1, ["appeal"]))).toEqual([first]);
+  await release(ann, [first!]);
+  await db.pool.query("update appeals set answered_at = now() where photo_id = $1", [passed]);
+  await ann.ask("POST", `/desk/api/photos/${passed}/appeal`, { reason: "it is a statue" });
+  // another question than the one that she was not sure of
+  expect(await claim(ann, 3, ["appeal"])).toMatchObject([
+    { id: last },
+    { id: passed, unsure: 0 },
+    { id: first },
+  ]);
   const [object] = await rows(db, "select store, bucket, key from photos where id = $1", passed);
   await forgetObjects(db.pool, [object], "ann", false);
   expect(await rows(db, "select * from review_passes")).toEqual([]);

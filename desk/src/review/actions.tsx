@@ -106,7 +106,8 @@ function Overruled({ item: { photo, decision, answer } }: { item: Item }) {
   return (
     <div class="overruled">
       <p class="small">
-        You decided {stateWords(decision!.verdict)}, but <b>{whyNot(failed)}</b>.
+        {decision!.verdict === "unsure" ? "You were" : "You decided"} {stateWords(decision!.verdict)}, but{" "}
+        <b>{whyNot(failed)}</b>.
       </p>
       {answer!.outcome === "changed" && <Insist failed={failed} />}
     </div>

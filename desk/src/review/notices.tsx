@@ -87,7 +87,7 @@ function Conflict({ failed: { act, answer } }: { failed: Failed }) {
       <span>
         <a href={`/desk/photos/${photo}`}>{nameOf(act)}</a>:{" "}
         {act.does === "decide"
-          ? `you decided ${stateWords(act.decision.verdict)}, but `
+          ? `you ${act.decision.verdict === "unsure" ? "were" : "decided"} ${stateWords(act.decision.verdict)}, but `
           : "it cannot be taken back, because "}
         {wordsOf({ act, answer })}.
       </span>

@@ -152,10 +152,9 @@ function Elsewhere() {
   if (held === 0) return <>New photos appear here by themselves.</>;
   return (
     <>
-      {held >= 10_000 ? "10,000 photos or more" : count(held, "photo")} {held === 1 ? "is" : "are"} in hand
-      already: others have them, or another page of yours, or you were not sure of them since yesterday. What
-      they leave appears here by itself, of a page that is gone within{" "}
-      {duration(person.value!.settings.leaseS)}.
+      {held >= 10_000 ? "10,000 photos or more" : count(held, "photo")} {held === 1 ? "waits" : "wait"}, and
+      none for you now. What others leave, or another page of yours, appears here by itself, of a page that is
+      gone within {duration(person.value!.settings.leaseS)}; what you were not sure of after a day.
     </>
   );
 }
