@@ -16,12 +16,13 @@ comment on column review_passes.kind is 'Why the photo was asked about; null whe
 create index review_passes_photo on review_passes (photo_id);
 create index review_passes_who on review_passes (who, passed_at);
 
-create view standing_passes as
+-- Passes that count: there is no other verdict since, and no appeal.
+create function standing_passes() returns setof review_passes language sql stable as $$
   select * from review_passes s
   where s.undone_at is null
     and not exists (select from verdicts v where v.photo_id = s.photo_id and v.id > s.verdict_id)
-    and not exists (select from appeals a where a.photo_id = s.photo_id and a.answered_at is null and a.at > s.passed_at);
-comment on view standing_passes is 'Passes that count: what was asked then is still open, and nothing else was asked since.';
+    and not exists (select from appeals a where a.photo_id = s.photo_id and a.answered_at is null and a.at > s.passed_at)
+$$;
 
 -- As in 0008_claims.sql, but without what the moderator passed within a day. After that it comes again, as where nobody else is there.
 create or replace function claim_reviews(
@@ -71,7 +72,7 @@ begin
         -- so many more that there is room for none that was passed
         select r.id from photos_to_review(k.kind, room + passed, p_audit) with ordinality r (id, n)
         where not exists (
-          select from standing_passes s
+          select from standing_passes() s
           where (s.photo_id, s.who) = (r.id, p_moderator) and s.passed_at > now() - interval '1 day')
         order by r.n limit room) t
     ), busy as (

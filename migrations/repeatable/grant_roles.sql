@@ -14,7 +14,6 @@ begin
       rollup_hours_changes, rollup_listings_changes, rollup_scores_changes, rollup_reviews_changes to maitred_worker;
     grant select on public_photos, current_photos, photo_tags, failed_photos, hourly_counts, daily_counts, listing_counts, score_counts, review_counts,
       verdict_history to maitred_worker;
-    grant select on standing_passes to maitred_worker;
     grant select, insert on verdicts, policies, audit_log, desk_people to maitred_worker;
     grant select, insert, update on shadow_scores, backfills, feeding, sweeps, appeals, review_decisions, review_passes, decoders to maitred_worker;
     -- deleting photos is for MAITRED_REMOVED=erase; forgetting is of maitred_migrator, who owns the tables
@@ -48,7 +47,7 @@ begin
             'backfills', 'feeding', 'backfill_photos', 'backfill_counts', 'backfill_changes', 'backfill_retries', 'proposals', 'policies',
             'sweeps', 'erasures', 'rollups', 'rollup_hours', 'rollup_days', 'rollup_listings', 'rollup_scores', 'rollup_reviews',
             'rollup_hours_changes', 'rollup_listings_changes', 'rollup_scores_changes', 'rollup_reviews_changes',
-            'desk_sessions', 'desk_people', 'audit_log', 'appeals', 'review_claims', 'review_decisions', 'review_passes', 'standing_passes', 'decoders',
+            'desk_sessions', 'desk_people', 'audit_log', 'appeals', 'review_claims', 'review_decisions', 'review_passes', 'decoders',
             'public_photos', 'current_photos', 'photo_tags', 'failed_photos', 'hourly_counts', 'daily_counts', 'listing_counts', 'score_counts', 'review_counts',
             'verdict_history')
         union all select 'function ' || oid::regprocedure from pg_proc
@@ -65,7 +64,7 @@ begin
             'record_review', 'review_rule', 'audit_rank', 'photos_to_review', 'claim_reviews', 'photo_before', 'decide_reviews', 'undo_review',
             'open_appeal', 'photos_by_key', 'photo_id_at', 'name_person', 'start_session', 'end_session', 'feed_page', 'take_in',
             'bytes_of', 'hold_hidden', 'commit_verdicts', 'copies_of', 'hold_copies', 'hold_copies_of', 'commit_decisions', 'take_back',
-            'commit_shown_or_hidden', 'undo_decision')
+            'commit_shown_or_hidden', 'undo_decision', 'standing_passes')
       loop
         execute format('alter %s owner to maitred_migrator', thing);
       end loop;

@@ -60,7 +60,7 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
     // whoever comes later is told where they are
     const later = await desk.open("bob");
     await later.getByRole("heading", { name: "Nothing waits for you" }).waitFor();
-    await later.getByText(`${mine} photos are in hand already`).waitFor();
+    await later.getByText(`${mine} photos wait, and none for you now: others have them`).waitFor();
     await later.getByText("of a page that is gone within 2 min.").waitFor();
   });
 
@@ -80,7 +80,7 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
       const bob = await desk.open("bob");
       await looked(bob);
       for (let n = 0; n < 12; n++) await bob.keyboard.press("h");
-      await bob.getByText("All done. 60 photos are in hand already: others have them").waitFor();
+      await bob.getByText("All done. 60 photos wait, and none for you now: others have them").waitFor();
     },
   );
 

@@ -80,7 +80,7 @@ describe.skipIf(!CHROMIUM)("who is not sure of a photo", { timeout: 120_000 }, (
     const many = (await names(page)).length;
     await page.keyboard.press("a");
     await page.keyboard.press("n");
-    await page.getByText("what you were not sure of after a day").waitFor();
+    await page.getByText("What you were not sure of comes again after a day").waitFor();
     expect(await passes(desk)).toHaveLength(many);
     await page.reload();
     await page.getByRole("heading", { name: "Nothing waits for you" }).waitFor();

@@ -120,7 +120,8 @@ describe("migrations", () => {
       await made(db, "0001_photos", "0012_desk", "0026_overtaken");
       await db.pool.query("alter table object_order alter column overtaken type jsonb using null");
       await db.pool.query("alter table feeding drop column lane_paused");
-      await db.pool.query("drop table review_passes cascade");
+      await db.pool.query("drop function standing_passes");
+      await db.pool.query("drop table review_passes");
       await db.pool.query("drop function commit_decisions, undo_review");
       await db.pool.query("alter function commit_shown_or_hidden rename to commit_decisions");
       await db.pool.query("alter function undo_decision rename to undo_review");

@@ -153,8 +153,9 @@ function Elsewhere() {
   return (
     <>
       {held >= 10_000 ? "10,000 photos or more" : count(held, "photo")} {held === 1 ? "waits" : "wait"}, and
-      none for you now. What others leave, or another page of yours, appears here by itself, of a page that is
-      gone within {duration(person.value!.settings.leaseS)}; what you were not sure of after a day.
+      none for you now: others have them, or another page of yours. What they leave appears here by itself, of
+      a page that is gone within {duration(person.value!.settings.leaseS)}. What you were not sure of comes
+      again after a day.
     </>
   );
 }
