@@ -138,6 +138,10 @@ const mayRun = [
   ["-e", "fs.accessSync(os.tmpdir(), fs.constants.X_OK)"],
 ].every((args) => spawnSync(process.execPath, args, { ...(anybody && { uid: anybody }) }).status === 0);
 
+if (!mayRun)
+  console.warn(
+    "NOT TESTED: a machine that has no other thread, as no other user gets at this checkout or at TMPDIR",
+  );
 if (process.platform === "linux" && mayRun)
   test("a worker whose machine has no other thread fails no photo for it, of whatever format, and judges all once it has", async ({
     db,
