@@ -1,10 +1,10 @@
 import { effect, untracked } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
-import { post } from "./api.ts";
+import { get, post } from "./api.ts";
 import { createEyes, type Eyes } from "./eyes.ts";
 import { leaveToNext, takeLeft } from "./left.ts";
-import { connected } from "./live.ts";
+import { connected, queue } from "./live.ts";
 import { type ClaimLoop, createClaimLoop } from "./review/claims.ts";
 import { type AllDone, createUndoable } from "./review/done.ts";
 import {
@@ -16,7 +16,7 @@ import {
   type Outbox,
 } from "./review/outbox.ts";
 import { createReviewStore, type ReviewStore } from "./review/store.ts";
-import type { AllDecided, Session, Undone } from "./types.ts";
+import type { AllDecided, Queue, Session, Undone } from "./types.ts";
 
 /** What one signed-in person is at, on whichever page. */
 export interface Work {
@@ -70,6 +70,8 @@ export function startWork({ name, settings }: Session, page: string): Work {
       outbox,
       page,
       before: left?.page,
+      queue,
+      look: () => get<Queue>("review/queue"),
       ask: (path, body) => post(path, body, name),
       leaseS: settings.leaseS,
     }),

@@ -92,8 +92,8 @@ export async function undoReview(
 }
 
 /**
- * How many photos wait by kind, those that moderators hold included, of each at most 10,000 of the others counted; and how
- * many are held.
+ * How many photos wait by kind, those that moderators hold included, of each at most 10,000 of the others counted; how many
+ * are held; and how many moderators are there, which is who used the desk while a page of theirs would hold on to its photos.
  *
  * @param auditPerMille how many of a thousand shown or hidden photos are drawn for audit.
  */
@@ -102,17 +102,20 @@ export async function countReviews(
   kinds: readonly string[],
   auditPerMille: number,
 ): Promise<QueueCounts> {
-  const rows = await query<{ kind: string; photos: number; held: number }>(db, {
+  const rows = await query<{ kind: string; photos: number; held: number; moderators: number }>(db, {
     name: "count_reviews",
     text: `select k.kind, (select count(*) from photos_to_review(k.kind, 10000, $2))::int
           + (select count(*) from review_claims c where c.kind = k.kind and c.until > now())::int as photos,
-        (select count(*) from review_claims where until > now())::int as held
+        (select count(*) from review_claims where until > now())::int as held,
+        (select count(distinct name) from desk_sessions where 'moderator' = any(roles) and ended_at is null and ends_at > now()
+          and seen_at > now() - interval '10 minutes')::int as moderators
       from unnest($1::text[]) k (kind)`,
     values: [kinds, auditPerMille],
   });
   return {
     kinds: Object.fromEntries(rows.map(({ kind, photos }) => [kind, photos])),
     held: rows[0]?.held ?? 0,
+    moderators: rows[0]?.moderators ?? 0,
   };
 }
 

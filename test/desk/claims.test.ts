@@ -4,6 +4,8 @@ import { createClaimLoop } from "../../desk/src/review/claims.ts";
 import { createUndoable } from "../../desk/src/review/done.ts";
 import type { Act } from "../../desk/src/review/outbox.ts";
 import { createReviewStore } from "../../desk/src/review/store.ts";
+import type { Queue } from "../../desk/src/types.ts";
+import { leftOut } from "../../desk/src/ui/left-out.ts";
 
 const photo = (id: string) => ({ id, key: `${id}.jpg`, state: "review", asOf: "1" });
 const browser = { page: new EventTarget(), window: new EventTarget() };
@@ -18,9 +20,12 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
+const ALONE: Queue = { kinds: { human: 9 }, held: 9, moderators: 1 };
+
 /** A page whose server is the test: what it asks waits until it is answered. */
-function open(before?: string) {
-  const asked: { what: string; answer(photos: string[]): void; fail(): void }[] = [];
+function open({ before, counts = ALONE }: { before?: string; counts?: Queue } = {}) {
+  const asked: { what: string; limit: number; answer(photos: string[]): void; fail(): void }[] = [];
+  const queue = signal<Queue | undefined>(counts);
   const waiting = signal<readonly Act[]>([]);
   const add = (...acts: Act[]): void => {
     waiting.value = [...waiting.value, ...acts];
@@ -38,6 +43,8 @@ function open(before?: string) {
     outbox: { waiting },
     page: "p",
     before,
+    queue,
+    look: async () => counts,
     leaseS: 120,
     ask: <T>(path: string, body: unknown) =>
       new Promise<T>((resolve, fail) => {
@@ -46,6 +53,7 @@ function open(before?: string) {
         const isClaim = path === "review/claims";
         asked.push({
           what,
+          limit: (body as { limit: number }).limit,
           fail: () => fail(new Error("away")),
           answer: (ids) => resolve({ photos: isClaim ? ids.map(photo) : ids } as T),
         });
@@ -55,7 +63,7 @@ function open(before?: string) {
   /** Everything that goes on without an answer has gone on. */
   const settled = () => new Promise((resolve) => setImmediate(resolve));
   const held = () => store.items.value.map((item) => item.photo.id);
-  return { store, waiting, claims, asked, heard, settled, held };
+  return { store, waiting, queue, claims, asked, heard, settled, held };
 }
 
 describe("what a page gives back", () => {
@@ -112,7 +120,7 @@ describe("what a page gives back", () => {
 });
 
 test("what the page before it held is asked for until it is had, and then never again: that name may live on in another tab", async () => {
-  const { claims, asked, heard, settled } = open("old");
+  const { claims, asked, heard, settled } = open({ before: "old" });
   const stop = claims.run();
   await settled();
   asked[0]!.fail();
@@ -125,6 +133,87 @@ test("what the page before it held is asked for until it is had, and then never 
   await settled();
   expect(heard()).toEqual(["claims old", "claims old", "claims"]);
   stop();
+});
+
+describe("what a page holds", () => {
+  const two = (human: number, audit = 0): Queue => ({ kinds: { human, audit }, held: 0, moderators: 2 });
+
+  test.for<[string, Queue, number]>([
+    ["sixty where no other moderator is there", ALONE, 60],
+    ["sixty of a long list", two(500), 60],
+    ["as many as come to each of a short one", two(11), 6],
+    ["as many as come to each beside any number of audits", two(12, 300), 6],
+    ["as many audits as come to each where nothing else waits", two(0, 31), 16],
+    ["enough for the keys of what is nearly empty", two(3), 4],
+  ])("is %s", async ([, counts, limit]) => {
+    const { claims, queue, asked, settled } = open({ counts });
+    // also where it asks before it has heard what waits
+    queue.value = undefined;
+    const stop = claims.run();
+    await settled();
+    expect(asked.map((each) => each.limit)).toEqual([limit]);
+    stop();
+  });
+
+  test("is filled up before the next key finds nothing, and is all there is where less came", async () => {
+    const { claims, store, asked, heard, settled } = open({ counts: two(8) });
+    const stop = claims.run();
+    await settled();
+    asked[0]!.answer([..."abcd"]);
+    await settled();
+    expect(claims.exhausted.value).toBe(false);
+    store.decide("hidden", true);
+    await claims.fill();
+    expect(heard()).toEqual(["claims"]);
+    store.decide("hidden", true);
+    void claims.fill();
+    await settled();
+    expect(heard()).toEqual(["claims", "claims"]);
+    asked[1]!.answer([..."cde"]);
+    await settled();
+    expect(claims.exhausted.value).toBe(true);
+    stop();
+  });
+
+  test("goes beyond its share to another who comes, from the end, but for what somebody has begun with", async () => {
+    const { claims, store, queue, asked, heard, settled, held } = open();
+    const stop = claims.run();
+    await settled();
+    asked[0]!.answer([..."abcdefghi"]);
+    await settled();
+    store.go(7);
+    store.setCategory("menu");
+    store.toggle(8);
+    store.go(6);
+    queue.value = two(9);
+    void claims.fill(true);
+    await settled();
+    expect([heard(), held().join("")]).toEqual([["claims", "release c d e f"], "abghi"]);
+    expect(store.current.value!.photo.id).toBe("g");
+    expect(store.slipped.value).toBe(false);
+    expect(leftOut.value).toBe("4 photos at the end of your list went to the others who are here now");
+    stop();
+  });
+
+  test("stays where it is little more than its share, and where it is not the server's yet to give", async () => {
+    const { claims, store, queue, waiting, asked, heard, settled } = open();
+    const stop = claims.run();
+    await settled();
+    asked[0]!.answer([..."abcdefgh"]);
+    await settled();
+    queue.value = two(11);
+    void claims.fill(true);
+    await settled();
+    expect(heard()).toEqual(["claims"]);
+    for (const _ of "abcdefgh") store.decide("hidden", true);
+    for (const _ of "abcdefgh") store.undo();
+    expect(waiting.value).toHaveLength(16);
+    queue.value = two(8);
+    void claims.fill(true);
+    await settled();
+    expect(heard()).toEqual(["claims"]);
+    stop();
+  });
 });
 
 test("what a renewal said of photos that were given back since takes none that were claimed again", async () => {

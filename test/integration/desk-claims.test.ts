@@ -31,6 +31,7 @@ test("the queue counts photos by why a person is asked, and shows each with what
   expect((await ann.ask("GET", "/desk/api/review/queue")).body).toEqual({
     kinds: { appeal: 0, "hidden-copy": 0, human: 2, verify: 1, category: 3, scores: 4, audit: 0 },
     held: 0,
+    moderators: 1,
   });
   const [held] = await claim(ann, 50, ["verify"]);
   // what somebody holds waits all the same
@@ -40,6 +41,7 @@ test("the queue counts photos by why a person is asked, and shows each with what
     .toEqual({
       kinds: { appeal: 0, "hidden-copy": 0, human: 2, verify: 1, category: 3, scores: 4, audit: 0 },
       held: 1,
+      moderators: 1,
     });
   expect(held).toMatchObject({
     kind: "verify",
@@ -52,6 +54,37 @@ test("the queue counts photos by why a person is asked, and shows each with what
     reason: "because",
     appeal: null,
   });
+});
+
+test("a moderator is there, in however many browsers, until the session ends or ten minutes pass without use", async ({
+  openDesk,
+  db,
+}) => {
+  const desk = await openDesk();
+  const vic = await desk.signIn("vic", "read");
+  const there = (many: number) =>
+    expect
+      .poll(async () => (await vic.ask("GET", "/desk/api/review/queue")).body.moderators, { timeout: 5_000 })
+      .toBe(many);
+  await there(0);
+  const ann = await desk.signIn("ann", "review", "operate");
+  await db.pool.query(
+    `insert into desk_sessions (id, hash, subject, name, roles, ends_at)
+      select 'abcdefabcdef', hash, subject, name, roles, ends_at from desk_sessions where name = 'ann'`,
+  );
+  await desk.signIn("bob", "review");
+  await there(2);
+  const after = (minutes: number) =>
+    db.pool.query("update desk_sessions set seen_at = now() - make_interval(mins => $1) where name = 'bob'", [
+      minutes,
+    ]);
+  await after(9);
+  await there(2);
+  await after(10);
+  await there(1);
+  await db.pool.query("update desk_sessions set ended_at = now() where name = 'ann'");
+  await there(0);
+  expect((await ann.ask("GET", "/desk/api/review/queue")).status).toBe(401);
 });
 
 test("two moderators never hold the same photo, however many ask at the same moment", async ({

@@ -120,7 +120,7 @@ test("whoever leaves before the first answer is not kept, and keeps nobody else 
     async counts() {
       if (++asked === MANY) allAsked();
       await answered;
-      return { kinds: {}, held: 0 };
+      return { kinds: {}, held: 0, moderators: 0 };
     },
     operate: {} as OperateDeps,
     access: { findSession: async () => undefined },

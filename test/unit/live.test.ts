@@ -8,7 +8,7 @@ const LOOK_MS = 1_000;
 const access = {
   require: async ({ headers }: FastifyRequest) => ({ id: "s1", name: headers["x-who"] ?? "ann" }),
 } as unknown as Access;
-const waiting = (photos: number): QueueCounts => ({ kinds: { human: photos }, held: 0 });
+const waiting = (photos: number): QueueCounts => ({ kinds: { human: photos }, held: 0, moderators: 1 });
 let app: FastifyInstance;
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));

@@ -1,9 +1,12 @@
-import { type Signal, signal } from "@preact/signals";
+import { type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { wordsOf } from "../api.ts";
-import type { Claims, Kind, Renewed } from "../types.ts";
+import type { Claims, Kind, Queue, Renewed } from "../types.ts";
+import { leaveOut } from "../ui/left-out.ts";
 import { USES, unusedMs } from "../use.ts";
+import { count } from "../words.ts";
 import { bounded, open, settledOf, withClaimed, withoutLost } from "./list.ts";
 import type { Outbox } from "./outbox.ts";
+import { lowOf, shareOf, surplusOf } from "./share.ts";
 import type { ReviewStore } from "./store.ts";
 
 export interface ClaimLoop {
@@ -15,7 +18,10 @@ export interface ClaimLoop {
   problem: Signal<string>;
   /** What is asked for; undefined: all kinds. */
   kind: Signal<Kind | undefined>;
-  /** Claims more where the list runs low; `anew` also where nothing more was to be had when it was last asked. */
+  /**
+   * Claims more where the list runs low; `anew` also where nothing more was to be had when it was last asked, once what is beyond
+   * this page's share was given back.
+   */
   fill(anew?: boolean): Promise<void>;
   /** Gives back what is undecided, and asks for this kind alone. */
   only(kind: Kind | undefined): Promise<void>;
@@ -32,13 +38,16 @@ interface Deps {
   page: string;
   /** How the page before this one in its tab was called: what was claimed for it, and never came to it, goes to this one. */
   before: string | undefined;
+  /** What waits, and for how many; undefined until the server has said so, which `look` asks. */
+  queue: ReadonlySignal<Queue | undefined>;
+  look(): Promise<Queue>;
   /** Asks the server, as the person whose claims these are. */
   ask<T>(path: string, body: unknown): Promise<T>;
   /** Seconds that a claim holds. */
   leaseS: number;
 }
 
-export function createClaimLoop({ store, outbox, page, before, ask, leaseS }: Deps): ClaimLoop {
+export function createClaimLoop({ store, outbox, page, before, queue, look, ask, leaseS }: Deps): ClaimLoop {
   const state: ClaimLoop["state"] = signal("loading");
   const problem = signal("");
   const kind = signal<Kind | undefined>(undefined);
@@ -54,7 +63,10 @@ export function createClaimLoop({ store, outbox, page, before, ask, leaseS }: De
 
   async function fill(anew = false): Promise<void> {
     if (claiming || !running || resting || away) return;
-    if (open(store.items.peek()).length > LOW || (exhausted.peek() && !anew)) return;
+    const share = queue.peek() && shareOf(queue.peek()!, kind.peek());
+    if (anew && share !== undefined) giveBackBeyond(share);
+    const low = share === undefined ? 0 : lowOf(share);
+    if (open(store.items.peek()).length > low || (exhausted.peek() && !anew)) return;
     const mine = round;
     claiming = claim(mine);
     await claiming;
@@ -65,6 +77,7 @@ export function createClaimLoop({ store, outbox, page, before, ask, leaseS }: De
   async function claim(mine: number): Promise<void> {
     try {
       await given;
+      const share = shareOf(queue.peek() ?? (await look()), kind.peek());
       if (mine !== round) return;
       const kinds = kind.peek() && [kind.peek()];
       const had = new Set(held());
@@ -76,14 +89,14 @@ export function createClaimLoop({ store, outbox, page, before, ask, leaseS }: De
       const { photos } = await ask<Claims>("review/claims", {
         page,
         before: follows,
-        limit: HOLD,
+        limit: share,
         ...(kinds && { kinds }),
       });
       follows = undefined;
       if (mine !== round) return await release(photos.map(({ id }) => id));
       const left = withoutLost(store.items.peek(), had, new Set(photos.map(({ id }) => id)));
       store.take(bounded(withClaimed(left, photos, onItsWay, settled), MOST));
-      exhausted.value = photos.length < HOLD;
+      exhausted.value = photos.length < share;
       state.value = "ready";
       problem.value = "";
     } catch (thrown) {
@@ -122,6 +135,22 @@ export function createClaimLoop({ store, outbox, page, before, ask, leaseS }: De
   function held(): string[] {
     const undone = new Set(outbox.waiting.peek().flatMap((act) => (act.does === "undo" ? act.photo : [])));
     return open(store.items.peek()).flatMap(({ photo }) => (undone.has(photo.id) ? [] : photo.id));
+  }
+
+  /** Those photos go to others that nobody here has begun with, and that the list ends with. */
+  function giveBackBeyond(share: number): void {
+    const [items, had] = [store.items.peek(), new Set(held())];
+    const begun = new Set([store.current.peek()?.photo.id, ...store.selected.peek()]);
+    const ids = surplusOf(
+      items,
+      share,
+      ({ photo, category }) => begun.has(photo.id) || category !== null || !had.has(photo.id),
+    ).map(({ photo }) => photo.id);
+    if (ids.length === 0) return;
+    // none is decided here any more by the time another may have it
+    store.take(withoutLost(items, new Set(ids), new Set()));
+    leaveOut(`${count(ids.length, "photo")} at the end of your list went to the others who are here now`);
+    void release(ids);
   }
 
   async function giveBack(): Promise<void> {
@@ -197,9 +226,6 @@ export function createClaimLoop({ store, outbox, page, before, ask, leaseS }: De
 
 /** Without any use, after which what is held goes to others. */
 const IDLE_MS = 600_000;
-/** Photos that one moderator holds at once, and how few are left when more are claimed. */
-const HOLD = 60;
-const LOW = 30;
 /** As many as the server renews at once. */
 const MOST_HELD = 500;
 /** Of the list; what was decided first leaves it first. */

@@ -28,7 +28,7 @@ export type Decided = z.infer<typeof decided>;
 export type Search = z.infer<typeof searchAsked>;
 export type AuditEntry = z.infer<typeof auditLog>["entries"][number];
 export type Throughput = z.infer<typeof throughput>;
-export type QueueCounts = { kinds: Record<string, number>; held: number };
+export type QueueCounts = { kinds: Record<string, number>; held: number; moderators: number };
 
 /** Ids, newest first; fewer than the limit, or none, where many were looked at. */
 export interface Found {

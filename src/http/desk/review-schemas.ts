@@ -80,6 +80,7 @@ export const queue = z.object({
     .record(kind, z.int())
     .describe("how many photos wait, whoever holds them; 10,000 or more: at most as many are counted"),
   held: z.int().describe("how many are held by anybody"),
+  moderators: z.int().describe("how many of them used the desk within ten minutes"),
 });
 export const throughput = z.object({
   lastHour: z.int(),
