@@ -125,6 +125,20 @@ export function hiddenForHuman({ state, rule, human, sawHuman }: Photo): boolean
   return state === "hidden" && (rule === "human" || sawHuman === true || (human ?? 0) >= 0.5);
 }
 
+/** Which moderators were not sure of a photo, as `me` would say it; "" where all were. */
+export function doubtersOf({ unsure }: Photo, me: string | undefined): string {
+  const others = unsure.filter((name) => name !== me).length;
+  if (others === unsure.length) return others > 0 ? count(others, "moderator") : "";
+  return others > 0 ? `you and ${count(others, "other")}` : "you";
+}
+
+/** The same where it stands alone, and in short. */
+export function unsureOf(photo: Photo, me: string | undefined): string {
+  const doubters = doubtersOf(photo, me);
+  if (doubters.startsWith("you")) return `Y${doubters.slice(1)} were not sure`;
+  return doubters && `${number(photo.unsure.length)} not sure`;
+}
+
 /** How sure the model is of the category, or which person gave it. */
 export function sureOf({ category, categoryBy, scores }: Photo): string {
   if (category === null) return "";

@@ -401,6 +401,8 @@ describe("what a moderator takes back", () => {
     store.setCategory("menu");
     store.select("abc");
     store.decide("unsure", null);
+    expect(leftOut.value).toBe("1 photo was decided before, and stays so");
+    expect(said()).toBe("2 photos not sure. 1 photo was decided before, and stays so");
     expect(acts.slice(1)).toMatchObject([
       { decision: { photo: "b", verdict: "unsure", category: null } },
       { decision: { photo: "c", verdict: "unsure", category: null } },
@@ -414,6 +416,36 @@ describe("what a moderator takes back", () => {
     expect(store.times.value).toHaveLength(1);
     store.undo();
     expect(store.times.value).toHaveLength(0);
+  });
+
+  test("is not that somebody is not sure of what they decided or passed before, which is said", () => {
+    const { store, acts } = open("ab");
+    store.decide("hidden", true);
+    store.go(0);
+    store.decide("unsure", null);
+    expect([acts.length, leftOut.value]).toEqual([1, "You decided it already: take that back first"]);
+    store.go(1);
+    store.decide("unsure", null);
+    store.go(1);
+    store.decide("unsure", null);
+    expect([acts.length, said()]).toEqual([2, "You left it to another moderator already"]);
+    // what does not count is no decision
+    store.answered(acts[0]!, { outcome: "taken", by: "bob" });
+    store.go(0);
+    store.decide("unsure", null);
+    expect(acts.slice(2)).toMatchObject([{ decision: { photo: "a", verdict: "unsure" } }]);
+  });
+
+  test("may be once more that somebody is not sure, which is not in the pace", () => {
+    const { store, acts } = open("ab");
+    store.decide("unsure", null);
+    store.decide("hidden", true);
+    store.answered(acts[0]!, { outcome: "changed", by: "ann", asOf: "1" });
+    expect(store.insist(acts[0]!, { outcome: "changed", by: "ann", asOf: "1" })).toBe(true);
+    expect(acts.at(-1)).toMatchObject({ decision: { photo: "a", verdict: "unsure" } });
+    store.undo();
+    expect(acts.at(-1)).toMatchObject({ does: "undo", photo: "a" });
+    expect(store.times.value).toHaveLength(1);
   });
 
   test("is the last that counts, and the pace forgets no other", () => {

@@ -29,7 +29,7 @@ test("a photo that somebody was not sure of stays as it is, goes to another at o
   expect(await photo(db, id)).toEqual(before);
   expect((await rows(db, "select from verdicts where photo_id = $1", id)).length).toBe(1);
 
-  expect(await claim(bob)).toMatchObject([{ id, kind: "human", unsure: 1 }]);
+  expect(await claim(bob)).toMatchObject([{ id, kind: "human", unsure: ["ann"] }]);
   await release(bob, [id]);
   // though she asks for one only, and it waits longest
   expect(idsOf(await claim(ann))).toEqual([other]);
@@ -53,14 +53,14 @@ test("a decision or another verdict ends that somebody was not sure, also of one
   const decision = { id: randomUUID(), photo: id, verdict: "shown" };
   expect(await decide(bob, decision)).toMatchObject([{ outcome: "done", state: "shown" }]);
   const unsure = async () => (await ann.ask("GET", `/desk/api/photos/${id}`)).body.unsure;
-  expect(await unsure()).toBe(0);
+  expect(await unsure()).toEqual([]);
   await undo(bob, decision.id);
   await release(bob, [id]);
   expect(idsOf(await claim(ann))).toEqual([id]);
   await lapse(db);
   // it comes late, and is of what the photo was
   expect(await decide(ann, pass(id, first!.asOf))).toMatchObject([{ outcome: "done" }]);
-  expect(await unsure()).toBe(0);
+  expect(await unsure()).toEqual([]);
   expect(idsOf(await claim(ann))).toEqual([id]);
 });
 
@@ -77,7 +77,7 @@ test("that somebody is not sure counts once, however often it is sent, and gives
   expect(answers.map(({ outcome }) => outcome).sort()).toEqual(["done", "known", "known"]);
   const { photos } = (await bob.ask("POST", "/desk/api/review/claims/renew", { photos: [id] })).body;
   expect(photos).toEqual([id]);
-  expect(await claim(bob, 1)).toMatchObject([{ id, unsure: 1 }]);
+  expect(await claim(bob, 1)).toMatchObject([{ id, unsure: ["ann"] }]);
   for (const [who, clash] of [
     [ann, { ...act, photo: other }],
     [bob, act],
@@ -120,7 +120,10 @@ test("who was not sure takes it back once, and has the photo again unless anothe
   const act = pass(id);
   await decide(ann, act);
   expect(await undo(bob, act.id)).toMatchObject({ outcome: "gone" });
-  expect(await undo(ann, act.id)).toMatchObject({ outcome: "done", photo: { id, kind: "human", unsure: 0 } });
+  expect(await undo(ann, act.id)).toMatchObject({
+    outcome: "done",
+    photo: { id, kind: "human", unsure: [] },
+  });
   expect(await claim(bob)).toEqual([]);
   expect(await undo(ann, act.id)).toMatchObject({ outcome: "known", photo: { id, kind: "human" } });
   expect(await decide(ann, act)).toMatchObject([{ outcome: "changed", by: "ann" }]);
@@ -160,7 +163,7 @@ test("appeals come to who was not sure of others in their order, and what is for
   // another question than the one that she was not sure of
   expect(await claim(ann, 3, ["appeal"])).toMatchObject([
     { id: last },
-    { id: passed, unsure: 0 },
+    { id: passed, unsure: [] },
     { id: first },
   ]);
   const [object] = await rows(db, "select store, bucket, key from photos where id = $1", passed);

@@ -1,8 +1,9 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { person } from "../session.ts";
 import { narrow } from "../ui/narrow.ts";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Human } from "../ui/scores.tsx";
-import { KIND_WORDS, nameOf, number, reasonOf, STATE_WORDS, score, stateWords, sureOf } from "../words.ts";
+import { KIND_WORDS, nameOf, reasonOf, STATE_WORDS, score, stateWords, sureOf, unsureOf } from "../words.ts";
 import { useWork } from "../work.ts";
 import { asDecided, type Item, isOverruled, stateOf } from "./list.ts";
 import { counts } from "./outbox.ts";
@@ -35,7 +36,7 @@ export function Card({ item, index, of, current, selected, onFull }: CardProps) 
   const category = item.category ?? photo.category;
   // whoever knew of an audit would look closer than at others
   const asked = photo.kind && photo.kind !== "audit" ? KIND_WORDS[photo.kind] : undefined;
-  const unsure = photo.unsure > 0 && `${number(photo.unsure)} not sure`;
+  const unsure = unsureOf(photo, person.value?.name);
   const { said, more } = reasonOf({ ...photo, saw: photo.sawHuman });
   return (
     <li class="cell" aria-setsize={of} aria-posinset={index + 1}>

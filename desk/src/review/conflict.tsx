@@ -14,9 +14,13 @@ export function Insist({ failed: { act, answer } }: { failed: Failed }) {
         if (store.insist(act, answer)) outbox.dismiss(act.id);
       })}
     >
-      {isMine(answer) ? "Decide it again" : "Decide it my way"}
+      {isPass(act) ? "I am still not sure" : isMine(answer) ? "Decide it again" : "Decide it my way"}
     </button>
   );
+}
+
+function isPass(act: Failed["act"]): boolean {
+  return act.does === "decide" && act.decision.verdict === "unsure";
 }
 
 /** Whether nobody else was in the way: this person did something else in another tab, or on another machine. */

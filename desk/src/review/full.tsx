@@ -1,7 +1,8 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { person } from "../session.ts";
 import { Announcer } from "../ui/announce.tsx";
 import { heat, Picture } from "../ui/picture.tsx";
-import { nameOf, reasonOf } from "../words.ts";
+import { nameOf, reasonOf, unsureOf } from "../words.ts";
 import { useWork } from "../work.ts";
 import { Actions } from "./actions.tsx";
 import { asDecided, type Item } from "./list.ts";
@@ -13,6 +14,7 @@ export function Full({ item, onClose }: { item: Item; onClose(): void }) {
   const name = useRef<HTMLHeadingElement>(null);
   const { photo } = item;
   const { said, more } = reasonOf({ ...photo, saw: photo.sawHuman });
+  const unsure = unsureOf(photo, person.value?.name);
   useLayoutEffect(() => {
     dialog.current!.showModal();
     name.current!.focus();
@@ -52,6 +54,7 @@ export function Full({ item, onClose }: { item: Item; onClose(): void }) {
         </h2>
         <p>
           <b>{said}.</b> <span class="soft">{more}</span>
+          {unsure && ` ${unsure}.`}
           {photo.appeal && ` Appeal of ${photo.appeal.by}: ${photo.appeal.reason}`}
         </p>
       </div>

@@ -1,10 +1,11 @@
 import { useEffect, useRef } from "preact/hooks";
+import { person } from "../session.ts";
 import { Facts } from "../ui/facts.tsx";
 import { leftOut } from "../ui/left-out.ts";
 import { roomy } from "../ui/narrow.ts";
 import { heat, Picture } from "../ui/picture.tsx";
 import { Scores } from "../ui/scores.tsx";
-import { count, KIND_WORDS, nameOf, reasonOf, when } from "../words.ts";
+import { count, doubtersOf, KIND_WORDS, nameOf, reasonOf, when } from "../words.ts";
 import { useWork } from "../work.ts";
 import { Actions, Undo } from "./actions.tsx";
 import { asDecided, type Item, nextOpen } from "./list.ts";
@@ -96,7 +97,7 @@ function Empty() {
 function ItemFacts({ item: { photo } }: { item: Item }) {
   const facts: [string, string | null][] = [
     ["asked", photo.kind && photo.kind !== "audit" ? KIND_WORDS[photo.kind] : null],
-    ["not sure", photo.unsure > 0 ? count(photo.unsure, "moderator") : null],
+    ["not sure", doubtersOf(photo, person.value?.name)],
     ["listing", photo.listing],
     ["uploader", photo.uploader && `${photo.uploader}${photo.claimed ? `, says ${photo.claimed}` : ""}`],
     ["known since", when(photo.registeredAt)],

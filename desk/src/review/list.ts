@@ -108,6 +108,11 @@ export function isOpen({ decision }: Item): boolean {
   return !decision;
 }
 
+/** Whether its moderator may still not be sure: what they decided, and counts, is taken back first. */
+export function mayPass({ decision, answer }: Item): boolean {
+  return !decision || (answer !== undefined && !counts(answer));
+}
+
 /**
  * Whether it was decided otherwise, replaced or removed meanwhile. Its moderator must have seen that: what decides it again is
  * nothing that may be pressed once more as if it had not been heard, and of other bytes only what shows them.

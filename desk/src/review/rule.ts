@@ -2,12 +2,15 @@ import type { Eyes } from "../eyes.ts";
 import type { Photo } from "../types.ts";
 import { announce } from "../ui/announce.tsx";
 import { leaveOut } from "../ui/left-out.ts";
-import { asDecided, type Items, isOverruled } from "./list.ts";
+import { count } from "../words.ts";
+import { asDecided, type Items, isOverruled, mayPass } from "./list.ts";
 
 /** What a moderator may decide, and show to everybody. Whoever asks need not say why something is left out: that is said here. */
 export interface Rule {
   /** Of these, those that may be decided, or given a category. */
   decidable(asked: Items): Items;
+  /** Of these, those that may be left to another moderator. */
+  passable(asked: Items): Items;
   /** Of these, those that may be shown: one that is judged alone was seen large, of many the cards were. */
   showable(asked: Items): Items;
   /** Whether this photo may be shown as it was at `asOf`, after another decided it; undefined: it left the list. */
@@ -30,6 +33,16 @@ export function createRule(eyes: Pick<Eyes, "unseen" | "refuses">): Rule {
       if (left.length === 0 && asked.length > 0) announce(OVERRULED);
       return left;
     },
+    passable(asked) {
+      const left = asked.filter(mayPass);
+      const many = asked.length - left.length;
+      if (asked.length > 1 && many > 0) {
+        leaveOut(
+          `${count(many, "photo")} ${many === 1 ? "was" : "were"} decided before, and ${many === 1 ? "stays" : "stay"} so`,
+        );
+      } else if (many > 0) leaveOut(asked[0]!.decision!.verdict === "unsure" ? PASSED : DECIDED);
+      return left;
+    },
     showable(asked) {
       const [first, ...more] = asked;
       if (!first) return [];
@@ -46,5 +59,7 @@ export function createRule(eyes: Pick<Eyes, "unseen" | "refuses">): Rule {
   };
 }
 
+const PASSED = "You left it to another moderator already";
+const DECIDED = "You decided it already: take that back first";
 const LOOK_ANEW = "It may be another picture by now: look at it first, on its own page";
 const OVERRULED = "It was decided, replaced or removed meanwhile: no key decides it again";

@@ -9,7 +9,7 @@ import { count, nameOf, stateWords } from "../words.ts";
 import type { Undoable } from "./done.ts";
 import { createGuard, LOOK } from "./guard.ts";
 import { createHand, type Hand } from "./hand.ts";
-import { changed, type Item, isOpen, isOverruled, itemOf, nextOpen, says } from "./list.ts";
+import { changed, type Item, isOverruled, itemOf, nextOpen, says } from "./list.ts";
 import { type Act, type Answer, counts, decideAct, decisionOf, type Outbox } from "./outbox.ts";
 import { createRule } from "./rule.ts";
 
@@ -52,10 +52,9 @@ export function createReviewStore(
 
   function decide(verdict: Decision["verdict"], human: boolean | null): void {
     leftOut.value = "";
-    const asked = rule
-      .decidable(targets())
-      // of what was decided here somebody was sure: that is taken back first
-      .filter((item) => (verdict === "unsure" ? isOpen(item) : !says(item, verdict, human)));
+    const may = rule.decidable(targets());
+    const asked =
+      verdict === "unsure" ? rule.passable(may) : may.filter((item) => !says(item, verdict, human));
     const chosen = verdict === "shown" ? rule.showable(asked) : asked;
     const left = asked.filter((item) => !chosen.includes(item)).map(({ photo }) => photo.id);
     const first = items.peek().findIndex(({ photo }) => photo.id === left[0]);
@@ -180,7 +179,8 @@ export function createReviewStore(
       const before = items.peek().find(({ photo }) => photo.id === decision.photo)?.photo;
       if (decision.verdict === "shown" && !rule.showsAnew(before, decision.asOf)) return false;
       change([decision.photo], (item) => ({ ...item, decision, answer: undefined }));
-      done.push([{ id: decision.id, photo: decision.photo, key: act.key, before }]);
+      const pass = decision.verdict === "unsure";
+      done.push([{ id: decision.id, photo: decision.photo, key: act.key, pass, before }]);
       outbox.add(decideAct(decision, act.key));
       return true;
     },
