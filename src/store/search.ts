@@ -32,6 +32,10 @@ export async function searchPhotos(db: Pool, filter: Search): Promise<Found> {
       : []),
     ...(filter.state === "failed" || failure ? ["state = 'failed'"] : []),
     ...given((v) => `failure = ${v}`, failure),
+    // of whom any was not sure, as the table alone tells; who was since its latest verdict is read of each
+    ...(filter.unsure === undefined
+      ? []
+      : ["id in (select photo_id from review_passes where undone_at is null)"]),
   ];
   const narrow = values.length;
   const others = [
@@ -45,6 +49,10 @@ export async function searchPhotos(db: Pool, filter: Search): Promise<Found> {
     ...given((v) => `rule = ${v}`, failure ? undefined : filter.rule),
     ...given((v) => `human >= ${v}`, filter.humanFrom),
     ...given((v) => `human <= ${v}`, filter.humanTo),
+    ...given(
+      (v) => `(select count(distinct who) from standing_passes() p where p.photo_id = s.id) >= ${v}`,
+      filter.unsure,
+    ),
     ...given((v) => `registered_at >= ${v}`, filter.from),
     ...given((v) => `registered_at < ${v}`, filter.to),
   ];
@@ -56,7 +64,7 @@ export async function searchPhotos(db: Pool, filter: Search): Promise<Found> {
         select v.scores from verdicts v where v.photo_id = s.id and v.scores is not null order by v.id desc limit 1) latest
       where (scores ->> s.category)::real between ${places})`);
   }
-  const looked = scored ? SCORED_STRETCH : STRETCH;
+  const looked = scored || filter.unsure !== undefined ? SCORED_STRETCH : STRETCH;
   const stretch = `from photos where ${["true", ...indexed].join(" and ")} order by id desc`;
   const rows = await query<{ id: string }>(db, {
     text: `select id from (select * ${stretch} limit ${looked}) s
@@ -82,5 +90,5 @@ export async function searchPhotos(db: Pool, filter: Search): Promise<Found> {
 const MOST_KEYS = 5_000;
 /** Photos that one page looks at: some tens of milliseconds. */
 const STRETCH = 20_000;
-/** The same where the scores of each are read out of its history. */
+/** The same where the scores of each are read out of its history, or who was not sure of it. */
 const SCORED_STRETCH = 5_000;

@@ -1,7 +1,7 @@
 import { describe, expect } from "vitest";
 import { until } from "../waits.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { type Desk, test } from "./desk.ts";
+import { type Desk, intercept, test } from "./desk.ts";
 import { violations } from "./look.ts";
 import { inHand, names, opened, reviews } from "./reviewing.ts";
 
@@ -36,6 +36,8 @@ describe.skipIf(!CHROMIUM)("who is not sure of a photo", { timeout: 120_000 }, (
     await ann.keyboard.press("h");
     await ann.keyboard.press("k");
     await ann.keyboard.press("n");
+    await ann.locator(".actions").getByText("You decided it already: take that back first").waitFor();
+    await ann.locator(".pace").getByText("2 not sure").waitFor();
 
     const bob = await opened(desk, "bob");
     const card = bob.locator(`.card[aria-label^="${first},"]`);
@@ -73,6 +75,67 @@ describe.skipIf(!CHROMIUM)("who is not sure of a photo", { timeout: 120_000 }, (
     await page.locator(`.card[aria-label^="${first},"]`).click();
     await page.locator(".actions a").getByText("Left to another by you").click();
     await page.locator(".history").getByText("ann left it to another moderator").waitFor();
+  });
+
+  test("says so once more where it was taken back elsewhere before its answer came", async ({ desk }) => {
+    const page = await opened(desk);
+    const [first] = await names(page);
+    await intercept(page.context(), "**/review/decisions", async (route) => {
+      await route.fetch();
+      await route.abort();
+    });
+    await page.keyboard.press("n");
+    await page.getByText("1 decision on the way.").waitFor();
+    await desk.db.pool.query("update review_passes set undone_at = now()");
+    await page.context().unroute("**/review/decisions");
+    await page
+      .locator(".conflicts")
+      .getByText("you were not sure, but you took that back meanwhile")
+      .waitFor();
+    await page.getByRole("button", { name: "I am still not sure" }).click();
+    await until(
+      () => passes(desk),
+      (found) => found.length === 1 && found[0].key === first,
+    );
+    await page.locator(".conflicts").waitFor({ state: "detached" });
+  });
+
+  test("has it again after a day, is not told of themselves as of another, and finds what others doubt too", async ({
+    desk,
+  }) => {
+    await desk.db.pool.query("update appeals set at = now() - interval '3 days'");
+    await desk.db.pool.query(
+      `insert into review_passes (id, photo_id, who, verdict_id, passed_at)
+        select gen_random_uuid(), p.id, d.who, (select max(v.id) from verdicts v where v.photo_id = p.id), now() - interval '2 days'
+        from photos p, unnest(array['ann', 'bob', 'cat']) d (who)
+        where d.who = 'ann' or p.key like 'menu-%' or (d.who = 'bob' and p.key = 'business-intro.jpg')`,
+    );
+    const page = await opened(desk);
+    const [first] = await names(page);
+    const said = async (key: string) => page.locator(`.card[aria-label^="${key},"] .kind`).innerText();
+    expect(await said(first!)).toContain("You were not sure");
+    expect(await said("menu-1.jpg")).toContain("You and 2 others were not sure");
+    await page.locator(".inspector-facts").getByText("you", { exact: true }).waitFor();
+    await page.keyboard.press("z");
+    await page.getByRole("dialog").getByText("You were not sure.").waitFor();
+    expect(await violations(page)).toEqual([]);
+
+    await page.goto(`${desk.url}/desk/search`);
+    const found = () => page.locator(".search-results .result-name").allInnerTexts();
+    await page.locator('select[name="unsure"]').selectOption("two or more");
+    await expect
+      .poll(async () => (await found()).sort())
+      .toEqual(["business-intro.jpg", "menu-1.jpg", "menu-2.jpg"]);
+    expect(new URL(page.url()).search).toBe("?unsure=2");
+    await page.locator(".card").getByText("You and 1 other were not sure").waitFor();
+    await page.goto(`${desk.url}/desk/search?verdict=failed&unsure=2`);
+    await page
+      .getByRole("alert")
+      .getByText("Not filtered by verdict: the address may have key, listing,")
+      .waitFor();
+    await expect.poll(async () => (await found()).length).toBe(3);
+    expect(await violations(page)).toEqual([]);
+    expect(desk.complaints).toEqual([]);
   });
 
   test("is told that the photo waits where nobody else is there", async ({ desk }) => {

@@ -83,6 +83,33 @@ describe("a search", () => {
       );
   });
 
+  test("finds what so many moderators were not sure of, each once, until it has another verdict", async ({
+    openDesk,
+    db,
+  }) => {
+    const desk = await openDesk();
+    const [ended, one, two, gone] = await judged(db, PHOTOS);
+    const people = await Promise.all(["ann", "bob", "cat"].map((name) => desk.signIn(name, "review")));
+    const [ann, bob, cat] = people as [Person, Person, Person];
+    const pass = async (person: Person, ...photos: (string | undefined)[]) => {
+      const decisions = photos.map((photo) => ({ id: randomUUID(), photo, verdict: "unsure" }));
+      await person.ask("POST", "/desk/api/review/decisions", { decisions });
+      return decisions[0]!.id;
+    };
+    await pass(ann, ended, one, two, one);
+    await pass(bob, ended, two);
+    await pass(cat, two, gone);
+    await ann.ask("POST", "/desk/api/review/undo", { decision: await pass(ann, gone) });
+    const decision = { id: randomUUID(), photo: ended, verdict: "hidden" };
+    await bob.ask("POST", "/desk/api/review/decisions", { decisions: [decision] });
+    const found = async (asked: Record<string, string>) => keysOf(await search(ann, asked));
+    expect(await found({ unsure: "1" })).toEqual(["2/d_.jpg", "2/c.jpg", "1/b.jpg"]);
+    expect(await found({ unsure: "2" })).toEqual(["2/c.jpg"]);
+    expect(await found({ unsure: "3", listing: "2" })).toEqual(["2/c.jpg"]);
+    expect(await found({ unsure: "3", listing: "1" })).toEqual([]);
+    expect((await ann.ask("GET", "/desk/api/photos?unsure=0")).status).toBe(400);
+  });
+
   test("for what Postgres cannot hold finds nothing, and says so", async ({ openDesk }) => {
     const vic = await (await openDesk()).signIn("vic", "read");
     for (const name of ["key", "bucket", "listing", "category", "by", "rule"]) {

@@ -5,8 +5,14 @@ import { narrow } from "../ui/narrow.ts";
 import { rule, STATE_WORDS } from "../words.ts";
 import { addressOf, FILTERS, type Filter, type Filters } from "./query.ts";
 
+interface FilterFormProps {
+  filters: Filters;
+  /** What the address asks for besides. */
+  unknown: readonly string[];
+}
+
 /** Each filter as a field. What is chosen acts at once, what is typed with Enter. */
-export function FilterForm({ filters }: { filters: Filters }) {
+export function FilterForm({ filters, unknown }: FilterFormProps) {
   const { route } = useLocation();
   const form = useFields(Object.fromEntries(FILTERS.map((name) => [name, filters[name] ?? ""])));
   const { categories } = person.value!.settings;
@@ -47,6 +53,11 @@ export function FilterForm({ filters }: { filters: Filters }) {
     <search class="filters" aria-label="Photos">
       <form ref={form} onSubmit={onSubmit}>
         <h1>Search</h1>
+        {unknown.length > 0 && (
+          <p class="problem small" role="alert">
+            Not filtered by {unknown.join(", ")}: the address may have {FILTERS.join(", ")}.
+          </p>
+        )}
         {/* on a narrow screen the photos come first */}
         <details open={!narrow.peek()}>
           <summary>Filters {used > 0 && <span class="soft number">({used})</span>}</summary>
@@ -73,6 +84,10 @@ export function FilterForm({ filters }: { filters: Filters }) {
               "Reason",
               RULES.map((name) => [name, rule(name)] as const),
             )}
+            {choice("unsure", "Not sure", [
+              ["1", "one moderator or more"],
+              ["2", "two or more"],
+            ])}
             {text("by", "Model or moderator", { placeholder: "who decided" })}
             <fieldset>
               <legend>Human score, 0 to 1</legend>

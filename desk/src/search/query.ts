@@ -10,6 +10,7 @@ export const FILTERS = [
   "category",
   "rule",
   "by",
+  "unsure",
   "humanFrom",
   "humanTo",
   "scoreFrom",
@@ -38,6 +39,11 @@ export function addressOf(filters: Filters): string {
   const given = FILTERS.flatMap((name) => (filters[name] ? [[name, filters[name]]] : []));
   const search = new URLSearchParams(given).toString();
   return search ? `/desk/search?${search}` : "/desk/search";
+}
+
+/** What an address asks for that is no filter. */
+export function unknownOf(query: Readonly<Record<string, string>>): string[] {
+  return Object.keys(query).filter((name) => !(FILTERS as readonly string[]).includes(name));
 }
 
 /** The filters of an address; what is no filter is left out. */

@@ -1,8 +1,9 @@
 import { get } from "../api.ts";
+import { person } from "../session.ts";
 import type { Photo } from "../types.ts";
 import { Picture } from "../ui/picture.tsx";
 import { Human } from "../ui/scores.tsx";
-import { nameOf, STATE_WORDS, sureOf } from "../words.ts";
+import { nameOf, STATE_WORDS, sureOf, unsureOf } from "../words.ts";
 
 interface ResultProps {
   photo: Photo;
@@ -11,6 +12,7 @@ interface ResultProps {
 }
 
 export function Result({ photo, onFresh }: ResultProps) {
+  const unsure = unsureOf(photo, person.value?.name);
   return (
     <li class="cell">
       <article class="card">
@@ -19,6 +21,7 @@ export function Result({ photo, onFresh }: ResultProps) {
           size="small"
           onStale={() => get<Photo>(`photos/${photo.id}`).then(onFresh, () => {})}
         />
+        {unsure && <span class="kind">{unsure}</span>}
         <State photo={photo} />
         <div class="card-words">
           <p class="card-line number">

@@ -9,7 +9,7 @@ import { useTitle } from "../ui/title.ts";
 import type { CellRules } from "../ui/window.ts";
 import { count } from "../words.ts";
 import { FilterForm } from "./filter-form.tsx";
-import { asked, filtersOf } from "./query.ts";
+import { asked, filtersOf, unknownOf } from "./query.ts";
 import { Result } from "./result.tsx";
 
 /** Photos by what is known of them. The address says everything, so that it can be sent to somebody. */
@@ -20,7 +20,7 @@ export default function SearchPage() {
   useTitle("Search");
   return (
     <div class="search-page">
-      <FilterForm filters={filtersOf(query)} />
+      <FilterForm filters={filtersOf(query)} unknown={unknownOf(query)} />
       <div class="search-results">
         {state === "failed" && photos.length === 0 && (
           <div class="blank" role="alert">

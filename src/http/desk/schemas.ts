@@ -105,6 +105,13 @@ export const searchAsked = z.object({
     ),
   by: text(200).optional().describe("model:NAME, moderator:NAME or NAME alone"),
   rule: text(100).optional().describe("of the policy, or the code of a failure"),
+  unsure: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(100)
+    .optional()
+    .describe("so many moderators or more were not sure of it, since its latest verdict"),
   humanFrom: z.coerce.number().min(0).max(1).optional(),
   humanTo: z.coerce.number().min(0).max(1).optional(),
   scoreFrom: z.coerce
