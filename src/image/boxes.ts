@@ -16,6 +16,8 @@ export interface Extent {
 /** Its extent is that of what it holds. */
 export interface Box extends Extent {
   type: string;
+  /** It says that it goes on behind the end of what holds it. */
+  cut: boolean;
 }
 
 export function openHeif(bytes: Uint8Array): Heif {
@@ -39,9 +41,10 @@ export function* boxesOf({ file, spend }: Heif, { from, to }: Extent): Generator
     // 0: to the end of what holds it
     const length = size === 0 ? to - at : long ? Number(file.readBigUInt64BE(at + 8)) : size;
     const type = file.toString("latin1", at + 4, at + 8);
-    yield { type, from: at + (long ? 16 : 8), to: Math.min(at + length, to) };
+    const end = at + length;
+    yield { type, from: at + (long ? 16 : 8), to: Math.min(end, to), cut: end > to };
     if (length < 8) return;
-    at += length;
+    at = end;
   }
 }
 

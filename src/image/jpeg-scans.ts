@@ -70,7 +70,7 @@ function frequencies(scan: Uint8Array, component: number | undefined): number {
 }
 
 export const SCAN = 0xda;
-const END = 0xd9;
+export const END = 0xd9;
 /** Those of 64 kB that 60 MB of metadata take are a thousand. */
 const MOST_SEGMENTS = 10_000;
 /** In the data of scans there is one in 100 to 256 bytes. */

@@ -1,7 +1,12 @@
 import type { IncomingMessage } from "node:http";
 import { performance } from "node:perf_hooks";
 import { Readable } from "node:stream";
-import { GetObjectCommand, type GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
+import {
+  GetObjectCommand,
+  type GetObjectCommandOutput,
+  HeadObjectCommand,
+  S3Client,
+} from "@aws-sdk/client-s3";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { ReplacedError } from "../errors.ts";
 import type { PhotoMetadata, PhotoRef } from "../photo.ts";
@@ -9,6 +14,7 @@ import { etagOf, isAnyBytes, versionOf } from "../version.ts";
 import { type FetchLimits, type FetchPhoto, tooLarge, unavailable } from "./fetch.ts";
 import { toHeadError, toPhotoError } from "./s3-errors.ts";
 import { HEAD_BYTES, sniff } from "./sniff.ts";
+import { isWhole } from "./whole.ts";
 
 export interface S3Settings {
   /** "" is AWS itself. */
@@ -63,6 +69,7 @@ export function createS3Fetch(s3: S3Client): FetchPhoto {
       const answer = await s3.send(command, { abortSignal: abort.signal });
       quiet.refresh();
       const bytes = await collect(answer, photo, limits, abort.signal, () => void quiet.refresh());
+      if (!isWhole(bytes)) await checkSize(s3, photo, bytes.length, abort.signal);
       return { bytes, known: knownFrom(answer.Metadata ?? {}) };
     } catch (thrown) {
       throw abort.signal.aborted
@@ -97,7 +104,7 @@ export async function openObject(
     });
   const body = answer.Body as IncomingMessage;
   try {
-    checkEnd(photo, body, answer.ContentLength);
+    checkEnd(photo, body, answer);
   } catch (error) {
     body.destroy();
     throw error;
@@ -141,18 +148,19 @@ export function address({ bucket, key, version }: PhotoRef): {
 }
 
 async function collect(
-  { Body, ContentLength: length, ETag }: GetObjectCommandOutput,
+  answer: GetObjectCommandOutput,
   photo: PhotoRef,
   { maxBytes, timeoutMs }: FetchLimits,
   abort: AbortSignal,
   came: () => void,
 ): Promise<Uint8Array> {
-  const body = Body as IncomingMessage;
+  const { ContentLength: length } = answer;
+  const body = answer.Body as IncomingMessage;
   const onAbort = (): void => void body.destroy(new Error("timed out"));
   abort.addEventListener("abort", onAbort, { once: true });
   try {
-    checkTag(photo, ETag);
-    checkEnd(photo, body, length);
+    checkTag(photo, answer.ETag);
+    checkEnd(photo, body, answer);
     if (length !== undefined && length > maxBytes) throw tooLarge(length, maxBytes);
     const mostMs = 2 * timeoutMs;
     const since = performance.now();
@@ -177,8 +185,34 @@ async function collect(
   }
 }
 
-/** That the answer says where it ends: else it would end wherever its connection does. */
-function checkEnd(photo: PhotoRef, { headers }: IncomingMessage, length: number | undefined): void {
+/**
+ * That the store has no more of an object that lacks its end: a proxy may have kept part of an answer, and give it for all. Part of a
+ * photo is judged where browsers show as much.
+ */
+async function checkSize(
+  s3: S3Client,
+  photo: PhotoRef,
+  size: number,
+  abortSignal: AbortSignal,
+): Promise<void> {
+  // an address that nobody else asks for, so that the proxy does not answer of what it kept
+  const command = new HeadObjectCommand({ ...address(photo), ResponseCacheControl: "no-store" });
+  const { ContentLength: length } = await s3.send(command, { abortSignal });
+  if (size !== length)
+    throw unavailable(
+      photo,
+      `${size} of ${length} bytes came, in an answer that tells of no more: check what it came through`,
+    );
+}
+
+/** That the answer is the whole object, and says where it ends: else it would end wherever its connection does. */
+function checkEnd(
+  photo: PhotoRef,
+  { headers }: IncomingMessage,
+  { ContentLength: length, $metadata: { httpStatusCode: status } }: GetObjectCommandOutput,
+): void {
+  if (status !== 200)
+    throw unavailable(photo, `${status}, which is no whole object: check what it came through`);
   if (length === undefined && !/\bchunked\s*$/i.test(headers["transfer-encoding"] ?? ""))
     throw unavailable(
       photo,

@@ -58,6 +58,7 @@ describe("a store that misbehaves", () => {
         const [parts, bytes, everyMs] = key === "slow" ? [5, 100_000, 400] : [1_000, 10, 20];
         const part = Buffer.alloc(bytes);
         part.set([0xff, 0xd8, 0xff]);
+        part.set([0xff, 0xd9], bytes - 2);
         response.writeHead(200, { "content-length": parts * bytes });
         let left = parts;
         const timer = setInterval(() => {

@@ -3,14 +3,34 @@ import { createServer, type Server } from "node:net";
 import { test as base, expect } from "vitest";
 import { connectS3, createS3Fetch } from "../../src/image/s3.ts";
 
-const test = base.extend<{ answered(head: string): Promise<Uint8Array> }>({
+/** The least that begins and ends as a JPEG does. */
+const WHOLE = "\xff\xd8\xff\xd9";
+const OK = "200 OK";
+
+const test = base.extend<{
+  /**
+   * What is fetched of a photo that is answered for so.
+   *
+   * @param stored bytes that the store has, which whatever stands before it says only where it is asked for an address of its own.
+   */
+  answered(answer: string, status?: string, stored?: number): Promise<Uint8Array>;
+}>({
   // biome-ignore lint/correctness/noEmptyPattern: vitest reads the names of the fixtures from the pattern
   answered: async ({}, use) => {
     const servers: Server[] = [];
-    await use(async (answer) => {
+    await use(async (answer, status = OK, stored = 4) => {
       const server = createServer((socket) => {
         socket.on("error", () => {});
-        socket.once("data", () => socket.end(`HTTP/1.1 200 OK\r\netag: "1"\r\n${answer}`));
+        socket.once("data", (asked) => {
+          const isNew = /^HEAD \S*response-cache-control=/.test(asked.toString("latin1"));
+          const given = isNew ? `content-length: ${stored}\r\n\r\n` : answer;
+          socket.end(
+            Buffer.from(
+              `HTTP/1.1 ${isNew ? OK : status}\r\nconnection: close\r\netag: "1"\r\n${given}`,
+              "latin1",
+            ),
+          );
+        });
       });
       servers.push(server);
       await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -33,17 +53,34 @@ const test = base.extend<{ answered(head: string): Promise<Uint8Array> }>({
 });
 
 test.for([
-  ["its length", "content-length: 4\r\n\r\nwhol"],
-  ["pieces", "transfer-encoding: chunked\r\n\r\n4\r\nwhol\r\n0\r\n\r\n"],
-])("an answer that tells its end by %s is read", async ([, answer], { answered }) => {
-  expect(Buffer.from(await answered(answer!)).toString()).toBe("whol");
+  ["its length", `content-length: 4\r\n\r\n${WHOLE}`],
+  ["pieces", `transfer-encoding: chunked\r\n\r\n4\r\n${WHOLE}\r\n0\r\n\r\n`],
+])(
+  "an answer that tells its end by %s is read, and nothing else is asked",
+  async ([, answer], { answered }) => {
+    expect(Buffer.from(await answered(answer!, OK, 8)).toString("latin1")).toBe(WHOLE);
+  },
+);
+
+test("a photo without its end is read where the store has no more of it", async ({ answered }) => {
+  expect(Buffer.from(await answered("content-length: 4\r\n\r\nwhol", OK, 4)).toString()).toBe("whol");
+});
+
+test.for([
+  ["part of a photo, which a proxy gives for all of it", OK, /^photos\/a.jpg: 4 of 8 bytes came, .*check/],
+  ["part that nobody asked for", "206 Partial Content", /206, which is no whole object/],
+])("%s is no photo", async ([, status, message], { answered }) => {
+  await expect(answered("content-length: 4\r\n\r\nwhol", status as string, 8)).rejects.toMatchObject({
+    code: "STORE_UNAVAILABLE",
+    message: expect.stringMatching(message as RegExp),
+  });
 });
 
 test.for([
   ["that is shorter than its length", "content-length: 8\r\n\r\nwhol", /aborted|of 8 bytes/],
   ["whose last piece is missing", "transfer-encoding: chunked\r\n\r\n4\r\nwhol\r\n", /aborted/],
   // half of a photo is judged where a browser shows it so, and the other half may have people in it
-  ["that ends with its connection", "connection: close\r\n\r\nwhol", /without Content-Length/],
+  ["that ends with its connection", "\r\nwhol", /without Content-Length/],
   ["that only says it does not end so", "transfer-encoding: identity\r\n\r\nwhol", /without Content-Length/],
 ])("an answer %s is no photo", async ([, answer, message], { answered }) => {
   await expect(answered(answer as string)).rejects.toMatchObject({
