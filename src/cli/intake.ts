@@ -32,7 +32,7 @@ export function openIntake(
     "intake's queue server",
     openQueueServer(config, queue.onError ?? onError, queue.onBack),
   );
-  const queues = scope.hold("intake's queues", openQueues(server, onError));
+  const queues = scope.hold("intake's queues", openQueues(server, onError, false));
   const deps = {
     register: (photos: Parameters<typeof registerPhotos>[1], lane: Lane, looked?: string) =>
       registerPhotos(db, photos, lane, looked),

@@ -42,11 +42,11 @@ export interface Queues extends Closable {
   readonly own: readonly PhotoQueue[];
 }
 
-export function openQueues(server: QueueServer, onError: (error: Error) => void): Queues {
-  const queues = Object.fromEntries(LANES.map((lane) => [lane, openQueue(server, lane, onError)])) as Record<
-    Lane,
-    PhotoQueue
-  >;
+/** @param checked false: before `server.check`, which says what is wrong with it, and BullMQ would say it on the console besides. */
+export function openQueues(server: QueueServer, onError: (error: Error) => void, checked = true): Queues {
+  const queues = Object.fromEntries(
+    LANES.map((lane) => [lane, openQueue(server, lane, onError, checked)]),
+  ) as Record<Lane, PhotoQueue>;
   async function* jobsOf(photoIds: readonly string[]) {
     for (const asked of photoIds.flatMap(asksOf)) {
       for (const queue of Object.values(queues)) {
@@ -111,9 +111,14 @@ export function openQueues(server: QueueServer, onError: (error: Error) => void)
 
 export type PhotoQueue = Queue<unknown, unknown, string, unknown, unknown, string, IQueueBackend>;
 
-function openQueue(server: QueueServer, lane: Lane, onError: (error: Error) => void): PhotoQueue {
-  const options = { connection: server.connection, prefix: server.prefix };
-  const queue: PhotoQueue = new Queue(lane, options, server.backend);
+function openQueue(
+  { connection, prefix, backend }: QueueServer,
+  lane: Lane,
+  onError: (error: Error) => void,
+  checked: boolean,
+): PhotoQueue {
+  const options = { connection, prefix, skipVersionCheck: !checked };
+  const queue: PhotoQueue = new Queue(lane, options, backend);
   queue.on("error", onError);
   return queue;
 }

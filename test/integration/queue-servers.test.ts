@@ -11,6 +11,7 @@ import { evictionGauge } from "../../src/wiring/eviction.ts";
 import { orQueueUnavailable } from "../../src/wiring/intake.ts";
 import { openServers } from "../../src/wiring/servers.ts";
 import { BACKENDS, test } from "../fixtures.ts";
+import { maitred } from "../maitred.ts";
 import { collector, job, openBench, TRIES } from "../queues.ts";
 import { quietable } from "../quietable.ts";
 import { startRedis } from "../redis.ts";
@@ -20,29 +21,46 @@ const withRedis = test.runIf(BACKENDS.length > 1);
 const at = (port: number) => ({ queueUrl: `redis://127.0.0.1:${port}`, queueOptions: "", queuePrefix: "x" });
 
 describe("queue servers", () => {
-  withRedis("a Redis that may evict jobs is refused, saying what to set, and one that is full", async () => {
-    const path = `/tmp/maitred-${process.pid}.sock`;
-    const child = await startRedis("--port", "0", "--unixsocket", path, "--maxmemory-policy", "allkeys-lru");
-    const settings = { queueUrl: "redis://x", queueOptions: JSON.stringify({ path }), queuePrefix: "x" };
-    const server = openQueueServer(settings, () => {});
-    await expect(server.check()).rejects.toMatchObject({
-      code: "CONFIG_INVALID",
-      message: expect.stringContaining("noeviction"),
-    });
-    // what is full answers to all that asks it nothing
-    const full = new Redis(path);
-    await full.config("SET", "maxmemory-policy", "noeviction");
-    expect(await server.check()).toMatch(/^Redis /);
-    await full.config("SET", "maxmemory", "1");
-    await expect(server.check()).rejects.toMatchObject({
-      code: "QUEUE_UNAVAILABLE",
-      message: expect.stringContaining("maxmemory"),
-    });
-    full.disconnect();
-    await server.close();
-    child.kill();
-    await once(child, "exit");
-  });
+  withRedis(
+    "a Redis that may evict jobs is refused, saying once what to set, and one that is full",
+    async ({ db }) => {
+      const path = `/tmp/maitred-${process.pid}.sock`;
+      const child = await startRedis(
+        "--port",
+        "0",
+        "--unixsocket",
+        path,
+        "--maxmemory-policy",
+        "allkeys-lru",
+      );
+      const settings = { queueUrl: "redis://x", queueOptions: JSON.stringify({ path }), queuePrefix: "x" };
+      const server = openQueueServer(settings, () => {});
+      await expect(server.check()).rejects.toMatchObject({
+        code: "CONFIG_INVALID",
+        message: expect.stringContaining("noeviction"),
+      });
+      const env = { DATABASE_URL: db.url, MAITRED_QUEUE_URL: settings.queueUrl };
+      const enqueue = maitred(["enqueue", "s3://b/k"], {
+        ...env,
+        MAITRED_QUEUE_OPTIONS: settings.queueOptions,
+      });
+      expect(await enqueue.exit).toBe(2);
+      expect(enqueue.stderr()).toMatch(/^.*Redis: expected maxmemory-policy noeviction.*\n$/);
+      // what is full answers to all that asks it nothing
+      const full = new Redis(path);
+      await full.config("SET", "maxmemory-policy", "noeviction");
+      expect(await server.check()).toMatch(/^Redis /);
+      await full.config("SET", "maxmemory", "1");
+      await expect(server.check()).rejects.toMatchObject({
+        code: "QUEUE_UNAVAILABLE",
+        message: expect.stringContaining("maxmemory"),
+      });
+      full.disconnect();
+      await server.close();
+      child.kill();
+      await once(child, "exit");
+    },
+  );
 
   withRedis(
     "a Redis whose eviction policy is changed later is in the log of what runs, and in its figures",
