@@ -44,11 +44,15 @@ export async function ended(
 /**
  * Runs the real command in a process of its own, with nothing of the tests' own settings.
  *
- * @param uid whose process it is; default: ours.
+ * @param through a command that becomes it, such as one that makes it another user's.
  */
-export function maitred(args: string[], env: Record<string, string> = {}, uid?: number): Running {
-  const command = [join(packageRoot(), "bin/maitred.js"), ...args];
-  const child = spawn(process.execPath, command, { env: settings(env), ...(uid !== undefined && { uid }) });
+export function maitred(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  through: readonly string[] = [],
+): Running {
+  const whole = [...through, process.execPath, join(packageRoot(), "bin/maitred.js"), ...args];
+  const child = spawn(whole[0]!, whole.slice(1), { env: settings(env) });
   child.stdin.end();
   let [stdout, stderr] = ["", ""];
   let waiting: { text: string; resolve(): void }[] = [];
