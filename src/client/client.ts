@@ -5,7 +5,10 @@ export interface NewPhoto {
   key: string;
   /** Version id, where the bucket keeps versions. */
   version?: string | null;
-  /** Without a version id, what tells this photo from a later one under the same key. */
+  /**
+   * Without a version id, what tells this photo from a later one under the same key, as the upload's answer has it. With neither, it is
+   * whichever photo is current, and where no other event names one, whatever lies under its key.
+   */
   etag?: string | null;
   /** The restaurant it belongs to. The last that is told counts, of the uploader too. */
   listing?: string;

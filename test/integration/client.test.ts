@@ -252,6 +252,7 @@ console.log(photo?.state, kind);
 
 /** What the examples take for granted. */
 const OF_EXAMPLES = `import type { IncomingHttpHeaders } from "node:http";
+import type { PutObjectCommandOutput } from "@aws-sdk/client-s3";
 import type { ChangedPhoto } from "maitred";
 declare const express: { raw(options: { type: string }): unknown };
 declare const app: {
@@ -261,6 +262,7 @@ declare const app: {
     handle: (request: { body: any; headers: IncomingHttpHeaders }, response: { sendStatus(code: number): void }) => unknown,
   ): void;
 };
+declare const uploaded: PutObjectCommandOutput;
 declare function erasePhoto(id: string): Promise<void>;
 declare function keepIfNewer(photo: ChangedPhoto): Promise<void>;
 `;
