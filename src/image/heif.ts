@@ -1,3 +1,4 @@
+import { PhotoError } from "../errors.ts";
 import { type Box, boxesOf, type Extent, type Heif, onlyOne, reader, unsupported } from "./boxes.ts";
 import { type Item, itemsOf, primaryOf, referencesOf } from "./items.ts";
 
@@ -156,7 +157,11 @@ interface Size {
 function sizeOf(file: Buffer, ispe: Extent): Size {
   const read = reader(file, ispe);
   read(4);
-  return { width: read(4), height: read(4) };
+  const [width, height] = [read(4), read(4)];
+  // of 2,147,483,647 GLib complains on stderr, where whoever reads the log finds no photo that it is about
+  if (Math.max(width, height) > MOST_EDGE)
+    throw new PhotoError("CORRUPT", `it says that it is of ${width} x ${height} pixels`);
+  return { width, height };
 }
 
 /**
@@ -181,6 +186,8 @@ export const GRID = 0x67726964;
 const TMAP = 0x746d6170;
 const PROFILES = new Set(["prof", "rICC"]);
 const CHANGES = new Set(["clap", "irot", "imir"]);
+/** Pixels: of 256 tiles, each of which may be as long as a picture of AV1, and of HEVC, can be. */
+const MOST_EDGE = 256 * 65_536;
 /** Bytes: of two hundred tiles that share 4 kB. */
 const MOST_SHARED = 1_000_000;
 /** Bytes, of a clap; but a box may be as large as the file, and that of any number of items. */

@@ -447,6 +447,13 @@ describe("a heic of units of HEVC", () => {
   });
 });
 
+test("says that an avif is corrupt which says that it is larger than any can be, and leaves what is too large to who counts", () => {
+  expect(() => sniff(bytes(avif(PICTURE, size(2 ** 31 - 1, 100))))).toThrow(
+    expect.objectContaining({ code: "CORRUPT", message: "it says that it is of 2147483647 x 100 pixels" }),
+  );
+  expect(sniff(bytes(avif(PICTURE, size(60_000, 60_000))))).toBe("avif");
+});
+
 test.each([
   ["an item", fileOf("avif", box("iinf", u32(0), "\0\0", box("infe")))],
   ["places", fileOf("avif", box("iloc", u32(0, 0x4400ffff)))],
