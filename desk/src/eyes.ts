@@ -21,9 +21,9 @@ export interface Eyes {
   /**
    * Why this person may not show it to everybody; undefined where they may.
    *
-   * @param size where it is judged alone, a card's picture is not enough.
+   * @param size where it is judged alone, a card's picture is not enough; nor with others, where people may be in it.
    */
-  unseen(photo: Photo, size: "card" | "large"): "blurred" | "not seen" | undefined;
+  unseen(photo: Photo, size: "card" | "large"): "blurred" | "not seen" | "only seen small" | undefined;
   /** Why a photo that is judged alone is not shown, in words; "" where it may be. One that is blurred is so no more by this. */
   refuses(photo: Photo): string;
 }
@@ -45,8 +45,11 @@ export function createEyes(byDefault: boolean): Eyes {
   }
   const unseen: Eyes["unseen"] = (photo, size) => {
     if (veils(photo)) return "blurred";
-    const enough = size === "card" ? [keyOf(photo, "card"), keyOf(photo, "large")] : [keyOf(photo, "large")];
-    return enough.some((key) => seen.value.includes(key)) ? undefined : "not seen";
+    const had = (at: "card" | "large"): boolean => seen.value.includes(keyOf(photo, at));
+    if (had("large")) return undefined;
+    if (size === "large" || !had("card")) return "not seen";
+    // on a card of 190 pixels nobody sees a small person
+    return mayHavePeople(photo) ? "only seen small" : undefined;
   };
   return {
     blurs,
@@ -65,7 +68,7 @@ export function createEyes(byDefault: boolean): Eyes {
     refuses(photo) {
       const why = unseen(photo, "large");
       if (why === "blurred") reveal(photo.id);
-      return why ? WORDS[why] : "";
+      return why === "blurred" ? BLURRED : why ? UNSEEN : "";
     },
   };
 }
@@ -75,10 +78,13 @@ function keyOf({ id, asOf }: Photo, size: "card" | "large"): string {
   return `${size} ${id} ${asOf}`;
 }
 
-const WORDS = {
-  blurred: "It was blurred: look at it, then show it",
-  "not seen": "You have not seen its picture yet",
-} as const;
+/** Why a person is asked is whether there are people in it, or may be that. */
+function mayHavePeople(photo: Photo): boolean {
+  return hiddenForHuman(photo) || ["appeal", "hidden-copy", "human", "scores"].includes(photo.kind ?? "");
+}
+
+const BLURRED = "It was blurred: look at it, then show it";
+const UNSEEN = "You have not seen its picture yet";
 
 /** More than a list has; what is forgotten has only to be looked at again. */
 const MOST = 5_000;

@@ -334,12 +334,32 @@ describe("a photo that is shown to everybody", () => {
     expect(said()).toMatch(/^a\.jpg shown\. Not shown, and still selected: 1 blurred, 2 not seen\. /);
     for (const id of "bc") eyes.see(item(id).photo, "card");
     eyes.reveal("d");
+    eyes.see(hidden("d").photo, "large");
     store.decide("shown", false);
     expect(decided()).toBe("a");
     look();
     store.decide("shown", false);
     expect([decided(), store.selected.value.size]).toEqual(["abcd", 0]);
   });
+
+  test.for(["appeal", "hidden-copy", "human", "scores"] as const)(
+    "is none that was seen on a card alone where it may show people: %s",
+    (kind) => {
+      const eyes = createEyes(true);
+      const { store, look, decided } = open("a", eyes);
+      const asked = { ...item("b"), photo: { ...item("b").photo, kind } };
+      store.take([...store.items.value, asked]);
+      for (const { photo } of store.items.value) eyes.see(photo, "card");
+      store.select("ab");
+      store.decide("shown", false);
+      expect(decided()).toBe("a");
+      expect(leftOut.value).toBe("Not shown, and still selected: 1 only seen small");
+      eyes.see(asked.photo, "large");
+      look();
+      store.decide("shown", false);
+      expect(decided()).toBe("ab");
+    },
+  );
 
   test("brings the first of those selected into hand where none was seen", () => {
     const { store, look, decided } = open("abc", createEyes(true));

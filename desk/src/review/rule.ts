@@ -11,7 +11,7 @@ export interface Rule {
   decidable(asked: Items): Items;
   /** Of these, those that may be left to another moderator. */
   passable(asked: Items): Items;
-  /** Of these, those that may be shown: one that is judged alone was seen large, of many the cards were. */
+  /** Of these, those that may be shown: one that is judged alone was seen large, of many the cards were, and large those that may have people. */
   showable(asked: Items): Items;
   /** Whether this photo may be shown as it was at `asOf`, after another decided it; undefined: it left the list. */
   showsAnew(photo: Photo | undefined, asOf: string | null): boolean;
@@ -48,7 +48,7 @@ export function createRule(eyes: Pick<Eyes, "unseen" | "refuses">): Rule {
       if (!first) return [];
       if (more.length === 0) return allows(whyNot(asDecided(first))) ? asked : [];
       const whys = asked.map((item) => eyes.unseen(asDecided(item), "card"));
-      const parts = (["blurred", "not seen"] as const).flatMap((why) => {
+      const parts = (["blurred", "not seen", "only seen small"] as const).flatMap((why) => {
         const many = whys.filter((each) => each === why).length;
         return many > 0 ? `${many} ${why}` : [];
       });
