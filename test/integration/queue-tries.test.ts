@@ -253,24 +253,31 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     const { queues, take } = open(backend);
     const { queueUrl, queueOptions, queuePrefix } = configFor(backend);
     await queues.add("live", [1, 2, 3, 4, 5, 6].map(job));
+    // a busy machine may renew locks late, and one that ended meanwhile counts as a death
+    const lockMs = 2_000;
     const killed = `
       import { setTimeout as sleep } from "node:timers/promises";
       import { consume } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/consumer.js`)};
       import { openQueueServer } from ${JSON.stringify(`${packageRoot()}/dist/src/queue/server.js`)};
       const server = openQueueServer(${JSON.stringify({ queueUrl, queueOptions, queuePrefix })}, () => {});
       const photo = async ({ id }) => { await sleep(id === "3" ? 100 : 400); if (id === "3") process.exit(9); };
-      const abandoned = async ({ id }) => process.exit(id === "3" ? 8 : 7);
-      await consume(server, "live", { concurrency: 6, lockMs: 500, ...${JSON.stringify(TRIES)} }, { photo, abandoned, error() {} });`;
+      const abandoned = async ({ id }) => {
+        if (process.exitCode !== 7) process.exitCode = id === "3" ? 8 : 7;
+        // what is in hand beside it is done with
+        void worker.close().then(() => process.exit());
+      };
+      const worker = await consume(server, "live", { concurrency: 6, lockMs: ${lockMs}, ...${JSON.stringify(TRIES)} }, { photo, abandoned, error() {} });`;
     const codes: unknown[] = [];
     while (![7, 8].includes(codes.at(-1) as number)) {
       const child = spawn(process.execPath, ["--input-type=module", "-e", killed], { stdio: "inherit" });
       codes.push((await once(child, "exit"))[0]);
     }
     expect(codes).toEqual([9, 9, 9, 9, 8]);
-    const abandoned: string[] = [];
-    await take("live", async () => {}, { lockMs: 500, abandoned: async ({ id }) => void abandoned.push(id) });
-    await expect.poll(() => queues.held(["1", "2", "3", "4", "5", "6"]), { timeout: 10_000 }).toBe(0);
-    expect(abandoned).toEqual(["3"]);
+    const others: string[] = [];
+    const abandoned = async ({ id }: { id: string }): Promise<void> => void others.push(id);
+    await take("live", async () => {}, { lockMs, abandoned });
+    await expect.poll(() => queues.held(["1", "2", "3", "4", "5", "6"])).toBe(0);
+    expect(others).toEqual([]);
   });
 
   test("of a worker that was killed go to one that starts then within one and a half times its lock", async ({
