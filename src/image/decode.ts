@@ -182,8 +182,7 @@ async function isMostlyThere(jpeg: Uint8Array, { isProgressive }: Metadata): Pro
 async function decodedShare(bytes: Uint8Array): Promise<number> {
   const rows = 128;
   const photo = sharp(bytes, optionsOf("none")).resize(rows, rows, { fit: "fill", kernel: "nearest" });
-  const pixels = await pixelsOf(photo, { width: rows, height: rows }).catch(() => undefined);
-  if (!pixels) return 0;
+  const pixels = await pixelsOf(photo, { width: rows, height: rows }).catch(asCorrupt);
   const last = pixels.subarray(-3);
   let flat = 0;
   while (flat < rows && isFlat(pixels.subarray((rows - 1 - flat) * rows * 3, (rows - flat) * rows * 3), last))

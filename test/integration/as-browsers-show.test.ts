@@ -120,10 +120,10 @@ const numberedProfile = async (primaries: number, transfer: number): Promise<Buf
   ).copy(icc, icc.readUInt32BE(described + 4));
   return icc;
 };
-/** In 255 parts, of which nearly all are of two bytes. */
-const shredded = (icc: Buffer): Buffer[] =>
-  Array.from({ length: 255 }, (_, n) =>
-    iccSegment(icc.subarray(2 * n, n === 254 ? icc.length : 2 * n + 2), n + 1, 255),
+/** In parts, of which all but the last are of two bytes. */
+const shredded = (icc: Buffer, parts: number): Buffer[] =>
+  Array.from({ length: parts }, (_, n) =>
+    iccSegment(icc.subarray(2 * n, n === parts - 1 ? icc.length : 2 * n + 2), n + 1, parts),
   );
 
 const picture = (alpha: (x: number) => number): Sharp => {
@@ -177,11 +177,30 @@ const JUDGED: Case[] = [
   ["a jpeg", jpeg],
   ["a jpeg that EXIF turns", async () => withSegments(await jpeg(), exif(TURNED))],
   ["a jpeg with two EXIFs", async () => withSegments(await jpeg(), exif(TURNED), exif([[0x112, 3, 1]]))],
+  [
+    "a jpeg with three EXIFs, of which the second is of another name",
+    async () => withSegments(await jpeg(), exif(TURNED), exif([], "ExifXX"), exif(TURNED)),
+  ],
+  [
+    "a jpeg with a comment that begins as EXIF does, and an EXIF",
+    async () => withSegments(await jpeg(), jpegSegment(0xfe, "ExifTool"), exif(TURNED)),
+  ],
+  [
+    "a jpeg with an EXIF behind its pixels, and one of another name before them",
+    async () => {
+      const named = withSegments(await jpeg(), exif([], "ExifXX"));
+      return Buffer.concat([named.subarray(0, -2), exif(TURNED), named.subarray(-2)]);
+    },
+  ],
   ["a jpeg of half the size", async () => withSegments(await jpeg(), exif(dense(144, 144)))],
   ["a jpeg of a profile", async () => withSegments(await jpeg(), iccSegment(await exchanged()))],
   [
     "a jpeg of a profile told twice",
     async () => withSegments(await jpeg(), ...Array<Buffer>(2).fill(iccSegment(await exchanged()))),
+  ],
+  [
+    "a jpeg of a profile in as many parts as the decoder takes",
+    async () => withSegments(await jpeg(), ...shredded(await exchanged(), 99)),
   ],
   [
     "a jpeg of a profile of sRGB by numbers",
@@ -218,6 +237,10 @@ const JUDGED: Case[] = [
     "an avif of 10 bits and a profile",
     () => sharp(vivid(8)).withIccProfile("srgb").avif({ quality: 90, bitdepth: 10 }).toBuffer(),
   ],
+  [
+    "an avif that EXIF would turn",
+    () => opaque.clone().withMetadata({ orientation: 6 }).avif({ quality: 90 }).toBuffer(),
+  ],
   ["an avif with a preview", () => avif((one, other) => heif([one, other], refers("thmb", 2, 1)))],
   ["an avif with alpha", () => avif((one, other) => heif([one, told(other, ALPHA)], refers("auxl", 2, 1)))],
   ["an avif of tiles", () => avif((one, other) => heif([row, one, other], refers("dimg", 1, 2, 3)))],
@@ -232,8 +255,8 @@ const JUDGED: Case[] = [
 
 const REFUSED: Case[] = [
   [
-    "a jpeg with an EXIF behind one without anything",
-    async () => withSegments(await jpeg(), jpegSegment(0xe1, EXIF), exif(TURNED)),
+    "a jpeg with an EXIF behind one without anything but the beginning of a head",
+    async () => withSegments(await jpeg(), jpegSegment(0xe1, `${EXIF}II*\0\x08\0\0`), exif(TURNED)),
   ],
   [
     "a jpeg with an EXIF behind one of another name",
@@ -288,6 +311,20 @@ const REFUSED: Case[] = [
     "a jpeg that Firefox turns where EXIF goes on by a number of 16 bits",
     async () => withSegments(await jpeg(), exif([[0x8769, 3, 26]], EXIF, TURNED)),
   ],
+  [
+    "a jpeg that the decoder turns by a number of 32 bits, and Firefox where EXIF goes on",
+    async () => {
+      const turned: Entries = [
+        [0x112, 4, 6],
+        [0x8769, 4, 38],
+      ];
+      const further: Entries = [
+        [0x112, 3, 1],
+        [0x112, 3, 3],
+      ];
+      return withSegments(await jpeg(), exif(turned, EXIF, further));
+    },
+  ],
   ["a jpeg whose EXIF leads in a circle", async () => withSegments(await jpeg(), exif([[0x8769, 4, 8]]))],
   ["a jpeg that is stretched", async () => withSegments(await jpeg(), exif(dense(72, 9)))],
   [
@@ -295,8 +332,8 @@ const REFUSED: Case[] = [
     async () => withSegments(await jpeg(), iccSegment(await exchanged()), iccSegment(await profile())),
   ],
   [
-    "a jpeg of a profile in very many parts",
-    async () => withSegments(await jpeg(), ...shredded(await exchanged())),
+    "a jpeg of a profile in one part more than the decoder takes",
+    async () => withSegments(await jpeg(), ...shredded(await exchanged(), 100)),
   ],
   [
     "a jpeg of a profile that is linear by numbers",

@@ -99,6 +99,10 @@ describe("decode", () => {
         code: "TOO_MANY_PIXELS",
         message: expect.stringContaining("640000 in all tiles of it and its alpha, got 960000"),
       });
+      // the whole says that it is smaller
+      await expect(framesOf(tiled(1), { side: 64, maxPixels: 500 * 640 - 1 })).rejects.toMatchObject({
+        code: "TOO_MANY_PIXELS",
+      });
     },
   );
 

@@ -72,6 +72,15 @@ describe("decode", () => {
     }
   });
 
+  test("takes half of the rows for enough, and less for too little", async () => {
+    // of noise each row takes as many bytes
+    const noise = { type: "gaussian", mean: 128, sigma: 40 } as const;
+    const create = { width: 512, height: 1024, channels: 3, background: "white", noise } as const;
+    const bytes = await sharp({ create }).jpeg().toBuffer();
+    await expect(framesOf(bytes.subarray(0, bytes.length * 0.55))).resolves.toHaveLength(1);
+    await expect(framesOf(bytes.subarray(0, bytes.length * 0.45))).rejects.toMatchObject({ code: "CORRUPT" });
+  });
+
   test("judges a progressive JPEG that lost its end when all frequencies are told, not from a coarse picture", async () => {
     for (const file of readdirSync(samples)) {
       if (!/business|portrait/.test(file)) continue;
@@ -177,6 +186,22 @@ describe("decode", () => {
     await expect(pixelsOf(jpegClaiming(65_000, 65_000))).rejects.toMatchObject({ code: "TOO_MANY_PIXELS" });
     expect(cpuMs(since)).toBeLessThan(1_000);
   });
+
+  test.each(["jpeg", "png"] as const)(
+    "reads a %s that is decoded row by row of four times as many pixels as the limit, and none that is held whole",
+    async (format) => {
+      const tooMany = { code: "TOO_MANY_PIXELS" };
+      const [whole, streamed] = await Promise.all(
+        [true, false].map((progressive) =>
+          sharp(menu).resize(64, 64).toFormat(format, { progressive }).toBuffer(),
+        ),
+      );
+      await expect(framesOf(streamed!, { side: 64, maxPixels: 1024 })).resolves.toHaveLength(1);
+      await expect(framesOf(streamed!, { side: 64, maxPixels: 1023 })).rejects.toMatchObject(tooMany);
+      await expect(framesOf(whole!, { side: 64, maxPixels: 4096 })).resolves.toHaveLength(1);
+      await expect(framesOf(whole!, { side: 64, maxPixels: 4095 })).rejects.toMatchObject(tooMany);
+    },
+  );
 
   test("names what is not a photo", async () => {
     const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>');
