@@ -49,7 +49,8 @@ test("a decision or another verdict ends that somebody was not sure, also of one
   const [id, other] = (await judged(db, [{}, {}])) as [string, string];
   const [ann, bob] = [await desk.signIn("ann", "review"), await desk.signIn("bob", "review")];
   const [first] = await claim(ann);
-  await decide(ann, pass(id), pass(other));
+  // as a page cannot know of a verdict to come
+  await decide(ann, pass(id, "999999"), pass(other));
   const decision = { id: randomUUID(), photo: id, verdict: "shown" };
   expect(await decide(bob, decision)).toMatchObject([{ outcome: "done", state: "shown" }]);
   const unsure = async () => (await ann.ask("GET", `/desk/api/photos/${id}`)).body.unsure;
@@ -57,9 +58,10 @@ test("a decision or another verdict ends that somebody was not sure, also of one
   await undo(bob, decision.id);
   await release(bob, [id]);
   expect(idsOf(await claim(ann))).toEqual([id]);
-  await lapse(db);
-  // it comes late, and is of what the photo was
+  // it comes late, is of what the photo was, and takes nothing from the page that has it by now
   expect(await decide(ann, pass(id, first!.asOf))).toMatchObject([{ outcome: "done" }]);
+  expect(idsOf(await claim(bob))).toEqual([other]);
+  await lapse(db);
   expect(await unsure()).toEqual([]);
   expect(idsOf(await claim(ann))).toEqual([id]);
 });
@@ -135,6 +137,12 @@ test("who was not sure takes it back once, and has the photo again unless anothe
   await claim(bob);
   expect(await undo(ann, again.id)).toMatchObject({ outcome: "done", photo: { id, kind: null } });
   expect(idsOf(await claim(bob))).toEqual([id]);
+  const besides = pass(id);
+  await decide(ann, besides);
+  await release(bob, [id]);
+  // she did not hold it
+  expect(await undo(ann, besides.id)).toMatchObject({ outcome: "done", photo: { id, kind: null } });
+  expect(idsOf(await claim(ann))).toEqual([id]);
   const third = pass(id);
   await decide(ann, third);
   await decide(bob, { id: randomUUID(), photo: id, verdict: "hidden" });
@@ -167,6 +175,6 @@ test("appeals come to who was not sure of others in their order, and what is for
     { id: first },
   ]);
   const [object] = await rows(db, "select store, bucket, key from photos where id = $1", passed);
-  await forgetObjects(db.pool, [object], "ann", false);
+  expect((await forgetObjects(db.pool, [object], "ann", false)).counts).toMatchObject({ review_passes: 1 });
   expect(await rows(db, "select * from review_passes")).toEqual([]);
 });
