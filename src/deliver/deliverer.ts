@@ -127,7 +127,7 @@ export function createDeliverer(
       closed = true;
       clearInterval(timer);
       await looking;
-      while (inHand.size > 0) await Promise.all(inHand);
+      await Promise.all(inHand);
     },
   };
 }

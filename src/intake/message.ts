@@ -64,7 +64,6 @@ function open(body: string): Opened {
 
 /** Each of several photos or records alone, in the form that all of them had; none of more than a message may hold. */
 function partsOf(said: unknown): unknown[] {
-  if (has(said, "detail-type")) return [];
   const list = has(said, "Records") ? (said as { Records: unknown }).Records : said;
   if (!Array.isArray(list) || list.length > MOST) return [];
   return list.map((each) => (list === said ? [each] : { Records: [each] }));

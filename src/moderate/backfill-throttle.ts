@@ -32,7 +32,7 @@ export function createBackfillThrottle(cores: number, quietMs: number, now: () =
   }
 
   return async (lane, work) => {
-    if (lane === "live" || (waiting.length === 0 && inside.backfill < limit())) inside[lane]++;
+    if (lane === "live" || inside.backfill < limit()) inside[lane]++;
     else await new Promise<void>((enter) => waiting.push(enter));
     if (lane === "live") uploadAt = now();
     try {

@@ -7,10 +7,6 @@ import { type Pool, query } from "./pool.ts";
  * @throws {ConfigError} where there is no room for them.
  */
 export async function requireRoom(db: Pool): Promise<void> {
-  const [may] = await query<{ temporary: boolean }>(db, {
-    text: "select has_database_privilege(current_database(), 'temporary') as temporary",
-  });
-  if (!may!.temporary) return;
   try {
     // sent as one they are one transaction; whatever is temporary may have a disk of its own
     await query(db, {
@@ -19,7 +15,7 @@ export async function requireRoom(db: Pool): Promise<void> {
     });
   } catch (thrown) {
     const cause = asError(asError(thrown).cause);
-    // other refusals say nothing of the disk: a role's own limit, or a trigger of what audits tables that are made
+    // other refusals say nothing of the disk: that the role may not, its own limit, or a trigger of what audits tables that are made
     if ((cause as { code?: unknown }).code !== DISK_FULL) return;
     throw new ConfigError(`its disk is full: make room there, and photos wait until then: ${cause.message}`, {
       cause,
