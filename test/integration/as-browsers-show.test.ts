@@ -94,6 +94,11 @@ const tiff = (entries: Entries, further?: Entries): Buffer =>
 const exif = (entries: Entries, name = EXIF, further?: Entries): Buffer =>
   jpegSegment(0xe1, Buffer.concat([Buffer.from(name), tiff(entries, further)]));
 const TURNED: Entries = [[0x112, 3, 6]];
+/** By the decoder alone; it goes on behind. */
+const TURNED_HERE: Entries = [
+  [0x112, 4, 6],
+  [0x8769, 4, 38],
+];
 /** A size, and densities by which it follows from that of the picture. */
 const dense = (across: number, down: number): Entries => [
   [0x11a, 5, across],
@@ -191,6 +196,18 @@ const JUDGED: Case[] = [
       const named = withSegments(await jpeg(), exif([], "ExifXX"));
       return Buffer.concat([named.subarray(0, -2), exif(TURNED), named.subarray(-2)]);
     },
+  ],
+  ["a jpeg of an orientation of 32 bits", async () => withSegments(await jpeg(), exif([[0x112, 4, 6]]))],
+  [
+    "a jpeg of no density down",
+    async () =>
+      withSegments(
+        await jpeg(),
+        exif([
+          [0x11a, 5, 72],
+          [0x11b, 5, 0],
+        ]),
+      ),
   ],
   ["a jpeg of half the size", async () => withSegments(await jpeg(), exif(dense(144, 144)))],
   ["a jpeg of a profile", async () => withSegments(await jpeg(), iccSegment(await exchanged()))],
@@ -314,19 +331,23 @@ const REFUSED: Case[] = [
   [
     "a jpeg that the decoder turns by a number of 32 bits, and Firefox where EXIF goes on",
     async () => {
-      const turned: Entries = [
-        [0x112, 4, 6],
-        [0x8769, 4, 38],
-      ];
       const further: Entries = [
         [0x112, 3, 1],
         [0x112, 3, 3],
       ];
-      return withSegments(await jpeg(), exif(turned, EXIF, further));
+      return withSegments(await jpeg(), exif(TURNED_HERE, EXIF, further));
+    },
+  ],
+  [
+    "a webp that the decoder turns by a number of 32 bits, and Firefox where EXIF goes on",
+    async () => {
+      const head = await withHead(opaque).webp(lossless).toBuffer();
+      const turned = riff("EXIF", tiff(TURNED_HERE, [[0x112, 3, 3]]));
+      return webp(head.subarray(12, head.lastIndexOf("EXIF")), turned);
     },
   ],
   ["a jpeg whose EXIF leads in a circle", async () => withSegments(await jpeg(), exif([[0x8769, 4, 8]]))],
-  ["a jpeg that is stretched", async () => withSegments(await jpeg(), exif(dense(72, 9)))],
+  ["a jpeg that is stretched", async () => withSegments(await jpeg(), exif(dense(72, 64)))],
   [
     "a jpeg of two profiles",
     async () => withSegments(await jpeg(), iccSegment(await exchanged()), iccSegment(await profile())),
