@@ -96,6 +96,16 @@ test("the README counts what was decided by hour, each verdict and category once
   expect(await rows(db, query!)).toMatchObject([{ verdict: "shown", photos: "2" }]);
 });
 
+test("current_photos has what waits too, nothing that is gone, and no key to show a photo by", async ({
+  db,
+}) => {
+  const [waits, gone] = [await register(db, "a"), await register(db, "b")];
+  await rows(db, "update photos set superseded_at = now() where id = $1", gone);
+  const { rows: current, fields } = await db.pool.query("select * from current_photos");
+  expect(current).toMatchObject([{ photo_id: waits, state: "pending" }]);
+  expect(fields.filter(({ name }) => /bucket|key|version/.test(name))).toEqual([]);
+});
+
 test("all that migrations make belongs to the migrators, so that each of them may change it", async ({
   db,
 }) => {
