@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { beforeAll, describe, expect, test } from "vitest";
 import { checkTopic, openSns } from "../../src/intake/sns.ts";
 import { CERTIFICATE, createSigner, notification, type Signer, subscription, TOPIC } from "../sns.ts";
@@ -8,14 +8,16 @@ beforeAll(async () => {
   signer = await createSigner();
 });
 
+const keyOf = ({ pem }: Signer) => new X509Certificate(pem).publicKey;
+
 /** Opens a message, and tells what was asked of SNS meanwhile. */
-async function open(message: unknown, { topics = [TOPIC], now = new Date() } = {}) {
+async function open(message: unknown, { topics = [TOPIC], now = new Date(), key = keyOf(signer) } = {}) {
   const asked: string[] = [];
   const told: string[] = [];
   const neighbours = {
     async signingKey(url: URL) {
       asked.push(url.href);
-      return new X509Certificate(signer.pem).publicKey;
+      return key;
     },
     async confirm(url: URL) {
       asked.push(url.href);
@@ -129,7 +131,8 @@ const elsewhere = [
   "https://sns.eu-west-1xamazonaws.com/a.pem",
   "https://sns.evil.com#.amazonaws.com/a.pem",
   "https://sns.eu-west-1.amazonaws.com@evil.com/a.pem",
-  "https://me:you@sns.eu-west-1.amazonaws.com/a.pem",
+  "https://me@sns.eu-west-1.amazonaws.com/a.pem",
+  "https://:you@sns.eu-west-1.amazonaws.com/a.pem",
   "https://sns.eu-west-1.amazonaws.com:8443/a.pem",
   // buckets that anybody could have named sns
   "https://sns.s3.amazonaws.com/a.pem",
@@ -140,6 +143,14 @@ const elsewhere = [
   "a.pem",
   "",
 ];
+
+test("a message is refused where its certificate has a key of another kind", async () => {
+  const { publicKey: key } = generateKeyPairSync("ed25519");
+  expect((await open(signer.sign(notification("a")), { key })).refusal).toMatchObject({
+    code: "EVENT_REFUSED",
+    message: expect.stringContaining("Signature"),
+  });
+});
 
 test.each(elsewhere)("no certificate is fetched from %j", async (SigningCertURL) => {
   const { refusal, asked } = await open(signer.sign(notification("x", { SigningCertURL })));
