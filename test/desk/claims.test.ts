@@ -186,7 +186,6 @@ describe("what a page holds", () => {
     store.toggle(8);
     store.go(6);
     queue.value = two(9);
-    void claims.fill(true);
     await settled();
     expect([heard(), held().join("")]).toEqual([["claims", "release c d e f"], "abghi"]);
     expect(store.current.value!.photo.id).toBe("g");
@@ -202,18 +201,33 @@ describe("what a page holds", () => {
     asked[0]!.answer([..."abcdefgh"]);
     await settled();
     queue.value = two(11);
-    void claims.fill(true);
     await settled();
     expect(heard()).toEqual(["claims"]);
     for (const _ of "abcdefgh") store.decide("hidden", true);
     for (const _ of "abcdefgh") store.undo();
     expect(waiting.value).toHaveLength(16);
     queue.value = two(8);
-    void claims.fill(true);
     await settled();
     expect(heard()).toEqual(["claims"]);
     stop();
   });
+});
+
+test("what the server says while a claim is on its way is heard once that is answered", async () => {
+  const { claims, queue, asked, heard, settled, held } = open();
+  const stop = claims.run();
+  await settled();
+  queue.value = { ...ALONE, held: 1 };
+  queue.value = { ...ALONE, held: 2 };
+  await settled();
+  expect(heard()).toEqual(["claims"]);
+  asked[0]!.answer(["a"]);
+  await settled();
+  expect(heard()).toEqual(["claims", "claims"]);
+  asked[1]!.answer(["a", "b"]);
+  await settled();
+  expect([heard().length, held()]).toEqual([2, ["a", "b"]]);
+  stop();
 });
 
 test("what a renewal said of photos that were given back since takes none that were claimed again", async () => {

@@ -54,6 +54,8 @@ export function createClaimLoop({ store, outbox, page, before, queue, look, ask,
   const exhausted = signal(false);
   let [running, resting, away] = [false, false, false];
   let claiming: Promise<void> | undefined;
+  /** Whether more is to be asked for once that is answered. */
+  let again = false;
   /** Until the server has heard of it, and no longer: where the tab was copied, the page before may be there still. */
   let follows = before;
   /** Changes with what is asked for: an answer to what was asked before is given back. */
@@ -62,6 +64,7 @@ export function createClaimLoop({ store, outbox, page, before, queue, look, ask,
   let given: Promise<unknown> = Promise.resolve();
 
   async function fill(anew = false): Promise<void> {
+    again = claiming !== undefined && (again || anew);
     if (claiming || !running || resting || away) return;
     const share = queue.peek() && shareOf(queue.peek()!, kind.peek());
     if (anew && share !== undefined) giveBackBeyond(share);
@@ -71,7 +74,7 @@ export function createClaimLoop({ store, outbox, page, before, queue, look, ask,
     claiming = claim(mine);
     await claiming;
     claiming = undefined;
-    if (mine !== round) await fill(true);
+    if (mine !== round || again) await fill(true);
   }
 
   async function claim(mine: number): Promise<void> {
@@ -210,9 +213,11 @@ export function createClaimLoop({ store, outbox, page, before, queue, look, ask,
       addEventListener("online", onShown);
       addEventListener("pagehide", onGone);
       for (const use of USES) addEventListener(use, onUse, { passive: true });
-      void fill(true);
+      // now, and as soon as the server says what came into the queue, or who is there
+      const stopHearing = queue.subscribe(() => void fill(true));
       return () => {
         running = false;
+        stopHearing();
         clearInterval(timer);
         document.removeEventListener("visibilitychange", onShown);
         removeEventListener("online", onShown);

@@ -29,8 +29,6 @@ export default function ReviewPage() {
   useTitle(waiting.value ? `(${number(waiting.value)}) Review` : "Review");
   useEffect(() => claims.run(), []);
   useEffect(() => void claims.fill(), [left]);
-  // what came into the queue is claimed as soon as the server says so
-  useEffect(() => void claims.fill(true), [queue.value]);
   const item = store.current.value;
   // it does not open again by itself, of a photo that comes later
   useEffect(() => void (item || setFull(false)), [item]);
@@ -124,7 +122,8 @@ function useReviewKeys({ columns, full, setFull, help }: KeysOf): void {
 
 /** Below photos that are all decided. Why no more can be had is said above the page. */
 function End() {
-  const { claims } = useWork();
+  const { claims, store } = useWork();
+  const unsure = store.items.value.filter(({ decision }) => decision?.verdict === "unsure").length;
   const [counted, setCounted] = useState(false);
   useEffect(() => {
     const timer = setTimeout(() => setCounted(true), COUNTED_MS);
@@ -141,7 +140,12 @@ function End() {
     );
   }
   if (!claims.exhausted.value) return <p class="all-done soft">More are being fetched…</p>;
-  return <p class="all-done soft">All done. {counted && <Elsewhere />}</p>;
+  return (
+    <p class="all-done soft">
+      All done{unsure > 0 && `, but for ${count(unsure, "photo")} that you were not sure of`}.{" "}
+      {counted && <Elsewhere />}
+    </p>
+  );
 }
 
 /** How many wait of what is asked for, none of which this page can have. */
