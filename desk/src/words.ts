@@ -132,11 +132,11 @@ export function doubtersOf({ unsure }: Photo, me: string | undefined): string {
   return others > 0 ? `you and ${count(others, "other")}` : "you";
 }
 
-/** The same where it stands alone, and in short. */
-export function unsureOf(photo: Photo, me: string | undefined): string {
-  const doubters = doubtersOf(photo, me);
-  if (doubters.startsWith("you")) return `Y${doubters.slice(1)} were not sure`;
-  return doubters && `${number(photo.unsure.length)} not sure`;
+/** The same where it stands alone, and there is little room. */
+export function unsureOf({ unsure }: Photo, me: string | undefined): string {
+  const others = unsure.filter((name) => name !== me).length;
+  if (others === unsure.length) return others > 0 ? `${number(others)} not sure` : "";
+  return others > 0 ? `You and ${number(others)} more not sure` : "You were not sure";
 }
 
 /** How sure the model is of the category, or which person gave it. */

@@ -32,10 +32,12 @@ export async function searchPhotos(db: Pool, filter: Search): Promise<Found> {
       : []),
     ...(filter.state === "failed" || failure ? ["state = 'failed'"] : []),
     ...given((v) => `failure = ${v}`, failure),
-    // of whom any was not sure, as the table alone tells; who was since its latest verdict is read of each
-    ...(filter.unsure === undefined
-      ? []
-      : ["id in (select photo_id from review_passes where undone_at is null)"]),
+    // of whom so many were not sure at any time, as the table alone tells; since when is read of each
+    ...given(
+      (v) => `id in (select photo_id from review_passes where undone_at is null
+        group by photo_id having count(distinct who) >= ${v})`,
+      filter.unsure,
+    ),
   ];
   const narrow = values.length;
   const others = [

@@ -76,7 +76,6 @@ function Pace() {
   const [served, setServed] = useState<Throughput>();
   const settled = outbox.waiting.value.length === 0;
   const decided = store.times.value.length;
-  const unsure = store.items.value.filter(({ decision }) => decision?.verdict === "unsure").length;
   useEffect(() => {
     if (!settled) return;
     const gone = new AbortController();
@@ -101,11 +100,6 @@ function Pace() {
       <span>
         <b>{number(decided)}</b> decided
       </span>
-      {unsure > 0 && (
-        <span>
-          <b>{number(unsure)}</b> not sure
-        </span>
-      )}
       <span>
         <b>{Math.round(lately.length / minutes)}</b>/min
       </span>

@@ -52,12 +52,12 @@ export function FilterForm({ filters, unknown }: FilterFormProps) {
   return (
     <search class="filters" aria-label="Photos">
       <form ref={form} onSubmit={onSubmit}>
-        <h1>Search</h1>
         {unknown.length > 0 && (
           <p class="problem small" role="alert">
             Not filtered by {unknown.join(", ")}: the address may have {FILTERS.join(", ")}.
           </p>
         )}
+        <h1>Search</h1>
         {/* on a narrow screen the photos come first */}
         <details open={!narrow.peek()}>
           <summary>Filters {used > 0 && <span class="soft number">({used})</span>}</summary>
