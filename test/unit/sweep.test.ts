@@ -61,6 +61,34 @@ test("what is gone is withdrawn, also where much of it lies between two keys of 
   expect(swept).toMatchObject({ listed: 2, missed: 0, gone: 4_998, unclear: 0 });
 });
 
+test.each([
+  { known: 100, gone: 100, refused: undefined },
+  { known: 1_009, gone: 101, refused: { removals: 101, known: 1_009 } },
+  { known: 2_000, gone: 200, refused: undefined },
+  { known: 2_000, gone: 201, refused: { removals: 201, known: 2_000 } },
+])(
+  "of $known photos, $gone that are gone, a few on each page, are withdrawn unless they are too many",
+  async ({ known, gone, refused }) => {
+    const keys = Array.from({ length: known }, (_, n) => `k${String(n).padStart(5, "0")}`);
+    const each = Math.floor(known / gone);
+    const listed = keys.filter((_, n) => n % each !== 0 || n >= gone * each);
+    const rules = { graceMs: 0, versions: false, allowRemovals: false };
+    const { signal } = new AbortController();
+    const from = { cursor: "", ...NOTHING };
+    const swept = await sweep(world(listed, new Set(keys), 5), rules, from, signal, () => {});
+    expect(swept.refused).toEqual(refused);
+    if (!refused) expect(swept.gone).toBe(gone);
+  },
+);
+
+test("the key to begin behind, which some stores list again, is not counted again", async () => {
+  const rules = { graceMs: 0, versions: false, allowRemovals: false };
+  const { signal } = new AbortController();
+  const from = { cursor: "ka", ...NOTHING };
+  const swept = await sweep(world(["ka", "kb"], new Set(["ka", "kb"]), 2), rules, from, signal, () => {});
+  expect(swept).toMatchObject({ listed: 1, known: 1 });
+});
+
 test("whatever the order of a listing, and wherever its pages end, the table has what the bucket has", async () => {
   await fc.assert(
     fc.asyncProperty(
