@@ -461,9 +461,10 @@ describe("bytes that a moderator hid", () => {
       ["taken", "cy"],
       ["withdrawn", null],
     ]);
-    // whoever hides it too needs not be told
-    const hides = [decision(free, { verdict: "hidden", asOf: seen })];
-    expect(await decideReviews(db.pool, "bob", hides)).toMatchObject([{ outcome: "done", state: "hidden" }]);
+    // whoever hides it too needs not be told, of whichever bytes
+    const hides = [free, replaced].map((id) => decision(id, { verdict: "hidden", asOf: seen }));
+    const hid = { outcome: "done", state: "hidden" };
+    expect(await decideReviews(db.pool, "bob", hides)).toMatchObject([hid, hid]);
   });
 
   test("wait as a photo of which a rendition is judged later", async ({ db }) => {

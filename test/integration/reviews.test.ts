@@ -1,8 +1,9 @@
 import { describe, expect } from "vitest";
 import { registerPhotos } from "../../src/store/photos.ts";
+import { undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
-import { failed, judged } from "../verdicts.ts";
+import { decide, failed, judged } from "../verdicts.ts";
 import { until } from "../waits.ts";
 
 const shownAsFood = (photoId: string, by = "model:restaurant-5") => judged(photoId, "shown", by);
@@ -160,4 +161,26 @@ describe("record_review", () => {
     await db.pool.query("delete from photos");
     expect(await rows(db, "select from reviews")).toEqual([]);
   });
+});
+
+test("what a moderator had shown is shown again by an undo, whoever hid the same bytes since", async ({
+  db,
+}) => {
+  const photos = ["a", "b"].map(
+    (key) => ({ store: "s3", bucket: "b", key, version: "1", known: {} }) as const,
+  );
+  const [shown, copy] = (await registerPhotos(db.pool, photos, "live")).map(({ id }) => id) as [
+    string,
+    string,
+  ];
+  const bytes = (id: string) => {
+    const outcome = shownAsFood(id);
+    return { ...outcome, result: { ...outcome.result, digest: "d1".repeat(32) } };
+  };
+  await recordOutcomes(db.pool, [bytes(shown), bytes(copy)]);
+  await decide(db, shown, { verdict: "shown" }, "bob");
+  await decide(db, copy);
+  const mistake = await decide(db, shown, {}, "bob");
+  await undoReview(db.pool, "bob", mistake, 60);
+  expect(await photo(db, shown)).toMatchObject({ state: "shown", decided_by: "moderator:bob" });
 });
