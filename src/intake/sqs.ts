@@ -35,7 +35,8 @@ export function openSqsQueue(
   const sockets = { maxSockets: 2 * sqsReceives, keepAlive: true };
   const sqs = new SQSClient({
     region: regionOf(url) ?? settings.s3Region,
-    ...(sqsEndpoint && { endpoint: sqsEndpoint }),
+    // that of the region may have another name, and the SDK would say so in a line of plain text each time
+    endpoint: sqsEndpoint || new URL(url).origin,
     requestHandler: {
       connectionTimeout: 5_000,
       requestTimeout: silenceMs,

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { test as base, describe, expect } from "vitest";
+import { test as base, describe, expect, vi } from "vitest";
 import { codeOf, UpstreamError } from "../../src/errors.ts";
 import { type ListenDeps, type ListenEvents, listenTo } from "../../src/intake/listen.ts";
 import type { Bad } from "../../src/intake/received-messages.ts";
@@ -56,6 +56,27 @@ test("a queue that stops in the middle of an answer is away, and can be asked ag
   await queue.close();
   stalling.closeAllConnections();
   stalling.close();
+});
+
+test("a queue is asked at the host of its URL where no other is set, and the SDK writes nothing between lines of the log", async () => {
+  const asked: (string | undefined)[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request.headers.host, /Credential=\S+/.exec(request.headers.authorization ?? "")?.[0]);
+    request.resume();
+    response.setHeader("content-type", "application/x-amz-json-1.0").end("{}");
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const warned = vi.spyOn(console, "warn");
+  const settings = { sqsEndpoint: "", s3Region: "eu-west-3", sqsReceives: 1, sqsVisibilityS: 30 };
+  const queue = openSqsQueue(`http://${host}/1/uploads`, settings);
+  expect(await queue.receive(new AbortController().signal)).toEqual([]);
+  expect(asked).toEqual([host, expect.stringContaining("/eu-west-3/sqs/")]);
+  expect(warned).not.toHaveBeenCalled();
+  warned.mockRestore();
+  await queue.close();
+  server.closeAllConnections();
+  server.close();
 });
 
 describe("a listener whose neighbours", () => {
