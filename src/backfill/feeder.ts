@@ -119,7 +119,9 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
       open.delete(id);
     }
     const size = Math.max(1, Math.min(PAGE, await limits.queue()));
-    return running
+    // another model's verdict would not count
+    const able = running.filter(({ workers, able }) => workers === 0 || able > 0);
+    return able
       .filter(({ readAll, retrying, rests }) => (!readAll || retrying) && !rests)
       .filter(({ hours }) => !hours || within(parseHours(hours), new Date(deps.now())))
       .map((backfill) => {

@@ -8,7 +8,17 @@ import type { FedSelector } from "./selector.ts";
 export interface StoredBackfill
   extends Pick<
     BackfillRow,
-    "id" | "what" | "model" | "maxRate" | "hours" | "rendition" | "readAll" | "retrying" | "rests"
+    | "id"
+    | "what"
+    | "model"
+    | "maxRate"
+    | "hours"
+    | "rendition"
+    | "readAll"
+    | "retrying"
+    | "rests"
+    | "workers"
+    | "able"
   > {
   cursor: Cursor | null;
 }

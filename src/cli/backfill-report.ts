@@ -125,6 +125,11 @@ export function statusLines(
   ].filter(Boolean);
   if (limits.length > 0) lines.push(`fed ${limits.join(", ")}`);
   if (row.rendition) lines.push(`by renditions where there are any: ${row.rendition}`);
+  const others = row.workers - row.able;
+  if (row.endedAt === null && row.able > 0 && others > 0)
+    lines.push(
+      `${others} of ${row.workers} workers ${others === 1 ? "runs" : "run"} another model: what ${others === 1 ? "it judges" : "they judge"} of it is fed again`,
+    );
   const changed = sum(counts.filter(isChange));
   lines.push(`${changed} got another verdict or category`);
   if (row.undecided && !row.outcome)

@@ -49,7 +49,7 @@ are queued, and rollback says how many others there are, which only start --miss
   --dry-run         how many, how long at the best rate of the workers that run, how many requests and bytes; starts nothing
   --propose         keep the new verdicts as proposals: report shows them, and apply or discard decides on all
   --again           also what the model has decided already; where it says otherwise now, that is written
-  --model ID        the model that counts as having decided (default: the active one)
+  --model ID        the model that is to judge, and counts as having decided (default: the active one)
   --max-rate N      photos a second at most
   --hours 22-06     only at these hours of the feeder's clock
   --expect N        how many photos there are, as --dry-run says: of a prefix, a list or a view nobody knows before its end,

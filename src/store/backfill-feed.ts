@@ -1,5 +1,6 @@
 import type { Page } from "../backfill/pages.ts";
 import type { PhotoJob, PhotoRef } from "../photo.ts";
+import { ALIVE } from "./models.ts";
 import { type Pool, query } from "./pool.ts";
 import { isRefused } from "./refused.ts";
 
@@ -60,8 +61,9 @@ export async function feedRetries(db: Pool, id: string, limit: number): Promise<
 }
 
 /**
- * Photos that backfills which run, or were cancelled, fed at least `olderThanS` seconds ago and that are not judged yet, in pages. `template` is
- * that of the renditions of the backfill; null where one of those that wait for the photo reads it itself.
+ * Photos that backfills which run, or were cancelled, fed at least `olderThanS` seconds ago and that are not judged yet, in pages; none of a
+ * run whose model no worker has, which would be judged in vain again and again. `template` is that of the renditions of the backfill; null
+ * where one of those that wait for the photo reads it itself.
  */
 export async function* waitingPhotos(
   db: Pool,
@@ -74,7 +76,7 @@ export async function* waitingPhotos(
       text: `select distinct on (p.id) ${JOB.replaceAll(/\b(\w+)\b/g, "p.$1")}, b.rendition as template
         from backfill_photos w
         join photos p on p.id = w.photo_id join backfills b on b.id = w.backfill_id
-        where b.state in ('running', 'cancelled') and w.fed_at <= now() - make_interval(secs => $1) and w.photo_id > $2
+        where ${FED_AGAIN} and w.fed_at <= now() - make_interval(secs => $1) and w.photo_id > $2
         order by p.id, b.rendition nulls first limit $3`,
       values: [olderThanS, after, PAGE],
     });
@@ -90,7 +92,7 @@ export async function countWaiting(db: Pool, olderThanS: number): Promise<number
     name: "count_waiting_backfill_photos",
     text: `select count(distinct w.photo_id)::float8 as photos
         from backfill_photos w join backfills b on b.id = w.backfill_id
-        where b.state in ('running', 'cancelled') and w.fed_at <= now() - make_interval(secs => $1)`,
+        where ${FED_AGAIN} and w.fed_at <= now() - make_interval(secs => $1)`,
     values: [olderThanS],
   });
   return rows[0]!.photos;
@@ -118,6 +120,9 @@ export async function endBackfills(db: Pool): Promise<string[]> {
 
 type JobRow = Pick<PhotoJob, "id" | keyof PhotoRef> & Record<string, unknown>;
 const JOB = "id, store, bucket, key, version";
+/** Of a backfill `b`. */
+const FED_AGAIN = `(b.state = 'cancelled' or b.state = 'running' and coalesce(
+  (select bool_or('model:' || m.model = b.model) from model_workers m where ${ALIVE}), true))`;
 
 async function unlessStopped(
   db: Pool,

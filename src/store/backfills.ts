@@ -1,3 +1,4 @@
+import { ALIVE } from "./models.ts";
 import { type Pool, type Queryable, query } from "./pool.ts";
 import { refused } from "./refused.ts";
 
@@ -44,8 +45,9 @@ export interface BackfillRow {
   rests: boolean;
   /** What feeders last said of themselves; `nobody`: none did within half a minute. */
   feeder: "feeds" | "stands back" | "lane paused" | "nobody";
-  /** Whether one runs. */
-  worker: boolean;
+  /** Workers that run, and how many of them have its model: what others judge of it is fed again. */
+  workers: number;
+  able: number;
   /** Some of what it proposed was neither applied nor discarded. */
   undecided: boolean;
 }
@@ -235,4 +237,5 @@ const COLUMNS = `id, what, model, again, propose, state, outcome, max_rate as "m
     case when what ->> 'kind' = 'policy' then 'feeds' else coalesce((
       select case when f.lane_paused then 'lane paused' when f.stands_back then 'stands back' else 'feeds' end
       from feeding f where f.heard_at > now() - interval '30 seconds'), 'nobody') end as feeder,
-    exists (select from model_workers m where m.seen_at > now() - interval '2 minutes') as worker`;
+    (select count(*) from model_workers m where ${ALIVE})::int as workers,
+    (select count(*) from model_workers m where ${ALIVE} and 'model:' || m.model = backfills.model)::int as able`;

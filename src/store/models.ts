@@ -155,7 +155,10 @@ export interface WorkerRow extends WorkerReport {
 export async function readWorkers(db: Pool): Promise<WorkerRow[]> {
   return query<WorkerRow>(db, {
     name: "read_workers",
-    text: `select worker, model, variant, provider, pinned, problem, seen_at as "seenAt", figures from model_workers
-        where seen_at > now() - interval '2 minutes' order by worker`,
+    text: `select worker, model, variant, provider, pinned, problem, seen_at as "seenAt", figures
+        from model_workers m where ${ALIVE} order by worker`,
   });
 }
+
+/** Of a row `m` of model_workers. */
+export const ALIVE = "m.seen_at > now() - interval '2 minutes'";

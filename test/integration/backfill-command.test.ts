@@ -76,7 +76,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   expect((await run("list")).out).toMatch(/paused .* ann +photos: state pending/);
   await run("resume", id);
   await feedBackfill(db.pool, id, null, page(ids));
-  await recordOutcomes(db.pool, [judged(ids[0]!, "shown"), failed(ids[1]!)]);
+  await recordOutcomes(db.pool, [judged(ids[0]!, "shown", "model:restaurant-5"), failed(ids[1]!)]);
   const report = await run("report", id);
   expect(report.code).toBe(1);
   expect(report.out).toMatch(/failed: 1 CORRUPT/);

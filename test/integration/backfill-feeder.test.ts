@@ -92,8 +92,9 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
       });
       const log = createLog("silent");
       const prefix = { kind: "prefix" as const, bucket: "archive", prefix: `${backend}/2019/` };
-      const first = await addBackfill(db.pool, { ...ofAll, what: prefix });
-      const second = await addBackfill(db.pool, { ...ofAll, what: { kind: "manifest", at: list } });
+      const run = { ...ofAll, model: "model:idle-1" };
+      const first = await addBackfill(db.pool, { ...run, what: prefix });
+      const second = await addBackfill(db.pool, { ...run, what: { kind: "manifest", at: list } });
       await startWorker(config, log, scope);
       await startFeed(config, log, scope);
       for (const id of [first, second])
@@ -210,7 +211,7 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
       const key = `${backend}/by-hand.jpg`;
       await s3.put(key, readFileSync(join(samples, "menu-1.jpg")));
       const config = configFor(backend, { MAITRED_S3_ENDPOINT: s3.address });
-      const id = await addBackfill(db.pool, { ...ofAll, propose: true });
+      const id = await addBackfill(db.pool, { ...ofAll, model: "model:restaurant-5", propose: true });
       expect(await feedBackfill(db.pool, id, null, page(await photos(db, key)))).toHaveLength(1);
       const byHand = { store: "s3", bucket: "archive", key, version: "" } as const;
       await openIntake(config, scope, () => {}).take([byHand], "backfill");
@@ -241,7 +242,10 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
       await s3.put(under("bad.png"), "not a photo");
       const config = configFor(backend, { MAITRED_S3_ENDPOINT: s3.address, MAITRED_BACKOFF_MS: "20" });
       const what = { kind: "prefix" as const, bucket: "archive", prefix: under("") };
-      const id = await addBackfill(db.pool, { ...ofAll, what, rendition: "s3://thumbs/{stem}" });
+      const id = await addBackfill(db.pool, {
+        ...{ ...ofAll, model: "model:restaurant-5" },
+        ...{ what, rendition: "s3://thumbs/{stem}" },
+      });
       const log = createLog("silent");
       const { url } = await startWorker(config, log, scope);
       await startFeed(config, log, scope);
@@ -329,7 +333,7 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
   }) => {
     const keys = Array.from({ length: 300 }, (_, n) => `g-${n}`);
     await photos(db, ...keys);
-    const plain = await addBackfill(db.pool, { ...ofAll, model: "model:m-0" });
+    const plain = await addBackfill(db.pool, ofAll);
     const proposing = await addBackfill(db.pool, { ...ofAll, propose: true });
     const groups = ["one", "two"].map((name) => {
       const { queuePrefix } = configFor(backend);

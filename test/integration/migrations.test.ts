@@ -172,6 +172,7 @@ describe("migrations", () => {
         "0030_current_photos",
         "0031_review_passes",
         "0032_tell_without_jit",
+        "0033_model_of_a_run",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);

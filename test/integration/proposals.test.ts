@@ -246,7 +246,7 @@ describe("a backfill that proposes", () => {
     await db.pool.query("insert into photos (store, bucket, key) values ('s3', 'b', 'a')");
     const id = await addBackfill(db.pool, { ...run, what: all, propose: true });
     await feedAll(db, id);
-    await judge(db, { a: ["food", 0.9, 0.01] });
+    await judge(db, { a: ["food", 0.9, 0.01] }, { by: "model:m-2" });
     expect(await states(db)).toBe("shown");
     await endBackfills(db.pool);
     expect(await applyAll(db, id)).toBe(0);

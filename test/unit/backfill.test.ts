@@ -74,7 +74,8 @@ test("progress says how much is left as far as that is known, and failures by co
     judged: 139,
     skipped: 0,
     feeder: "feeds",
-    worker: true,
+    workers: 1,
+    able: 1,
   } as BackfillRow;
   const count = { before: "pending", beforeCategory: "", after: "failed", afterCategory: "" };
   const counts = [
@@ -130,9 +131,9 @@ test("a run that waits for its hours says until when, as long as there is someth
 });
 
 test("a run that nobody works on says for whom it waits", () => {
-  const run = { state: "running" as const, hours: null, readAll: false, retrying: false, waiting: 1 };
+  const run = { state: "running" as const, model: "model:m-2", hours: null, readAll: false, retrying: false };
   const held = (but: Partial<Waiting>) =>
-    blockedReason({ ...run, feeder: "feeds", worker: true, ...but }, new Date());
+    blockedReason({ ...run, waiting: 1, feeder: "feeds", workers: 2, able: 2, ...but }, new Date());
   expect(held({})).toBeUndefined();
   expect(held({ feeder: "nobody", readAll: true })).toBe("waits for maitred feed or maitred up: none runs");
   expect(held({ feeder: "nobody", state: "done" })).toBeUndefined();
@@ -145,8 +146,15 @@ test("a run that nobody works on says for whom it waits", () => {
   expect(held({ feeder: "lane paused" })).toBe(paused);
   expect(held({ feeder: "lane paused", readAll: true })).toBe(paused);
   expect(held({ feeder: "lane paused", readAll: true, waiting: 0 })).toBeUndefined();
-  expect(held({ worker: false })).toBe("waits for a worker: none runs");
-  expect(held({ worker: false, waiting: 0 })).toBeUndefined();
+  expect(held({ workers: 0, able: 0 })).toBe("waits for a worker: none runs");
+  expect(held({ workers: 0, able: 0, waiting: 0 })).toBeUndefined();
+  const other = "waits for a worker that runs m-2, as none of the 2 here does: maitred model list says why";
+  expect(held({ able: 0 })).toBe(other);
+  expect(held({ able: 0, readAll: true })).toBe(other);
+  expect(held({ able: 0, readAll: true, waiting: 0 })).toBeUndefined();
+  expect(held({ able: 1 })).toBeUndefined();
+  // what is decided from stored scores no worker judges
+  expect(held({ able: 0, model: "" })).toBeUndefined();
 });
 
 test("a selector is told in words, and one of another version is refused by name", () => {

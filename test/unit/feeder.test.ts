@@ -18,6 +18,8 @@ describe("the feeder", () => {
     readAll: false,
     retrying: false,
     rests: false,
+    workers: 0,
+    able: 0,
     ...over,
   });
 

@@ -1,0 +1,147 @@
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, inject } from "vitest";
+import { statusLines } from "../../src/cli/backfill-report.ts";
+import { openIntake } from "../../src/cli/intake.ts";
+import { openModel } from "../../src/infer/model.ts";
+import { Scope } from "../../src/lifecycle.ts";
+import { createLog } from "../../src/log.ts";
+import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
+import { addBackfill, changeBackfill, readBackfill } from "../../src/store/backfills.ts";
+import { promoteModel, registerModel, rollbackModel } from "../../src/store/models.ts";
+import { recordOutcomes } from "../../src/store/verdicts.ts";
+import { startFeed } from "../../workers/feed.ts";
+import { startWorker } from "../../workers/moderate.ts";
+import { type Archive, counts, failed, judged, page, photos, startArchive } from "../backfills.ts";
+import { BACKENDS, type Database } from "../fixtures.ts";
+import { makeModel } from "../models.ts";
+import { promote, test } from "../promoted.ts";
+import { ofAll } from "../verdicts.ts";
+
+const keys = ["1.jpg", "2.jpg", "3.jpg", "4.jpg"];
+const log = createLog("silent");
+let s3: Archive;
+beforeAll(async () => {
+  s3 = await startArchive();
+  const photo = readFileSync(join(inject("samples"), "menu-1.jpg"));
+  for (const key of keys) await s3.put(key, Buffer.concat([photo, Buffer.from(key)]));
+});
+afterAll(() => s3.stop());
+
+const decidedBy = async (db: Database) =>
+  (await db.pool.query("select decided_by as by, count(*)::int as photos from photos group by 1")).rows;
+const lineOf = async (db: Database, id: string) => statusLines((await readBackfill(db.pool, id))!, [])[1];
+
+test("a verdict by another model settles no photo of a run, and a failure does", async ({ db }) => {
+  const [one, other] = await photos(db, "a", "b");
+  const id = await addBackfill(db.pool, ofAll);
+  await feedBackfill(db.pool, id, null, page([one!, other!]));
+  const fed = { fed: true } as const;
+  await recordOutcomes(db.pool, [
+    { ...judged(one!, "shown", "model:m-1"), ...fed },
+    { ...failed(other!), by: "model:m-1", ...fed },
+  ]);
+  expect(await readBackfill(db.pool, id)).toMatchObject({ waiting: 1, judged: 1 });
+  expect(await endBackfills(db.pool)).toEqual([]);
+  expect(await decidedBy(db)).toContainEqual({ by: null, photos: 1 });
+  await recordOutcomes(db.pool, [{ ...judged(one!, "shown", "model:m-2"), ...fed }]);
+  expect(await endBackfills(db.pool)).toEqual([id]);
+  expect(await counts(db, id)).toEqual([
+    ["pending", "failed", "CORRUPT", 1],
+    ["pending", "shown", "", 1],
+  ]);
+});
+
+test("an upload is judged by the model that runs, whatever waits for it; and so is what a cancelled run left", async ({
+  db,
+}) => {
+  const [one] = await photos(db, "a");
+  const id = await addBackfill(db.pool, { ...ofAll, propose: true });
+  await feedBackfill(db.pool, id, null, page([one!]));
+  await recordOutcomes(db.pool, [judged(one!, "shown", "model:m-1")]);
+  expect(await decidedBy(db)).toEqual([{ by: "model:m-1", photos: 1 }]);
+  expect(await readBackfill(db.pool, id)).toMatchObject({ waiting: 1, judged: 0 });
+  await changeBackfill(db.pool, id, "cancelled", "ann", "no need");
+  await recordOutcomes(db.pool, [{ ...judged(one!, "hidden", "model:m-3"), fed: true }]);
+  expect(await readBackfill(db.pool, id)).toMatchObject({ waiting: 0, judged: 1, undecided: true });
+});
+
+test("a run that begins before a worker runs its model waits until one does", async ({
+  configFor,
+  db,
+  models,
+}) => {
+  const scope = new Scope();
+  try {
+    const before = makeModel(models, "a-1");
+    await promote(db, before);
+    const ids = await photos(db, ...keys);
+    await recordOutcomes(
+      db.pool,
+      ids.map((id) => judged(id, "shown", "model:a-1")),
+    );
+    const config = configFor(BACKENDS[0]!, { MAITRED_S3_ENDPOINT: s3.address, MAITRED_MODELS: models });
+    const worker = await startWorker(config, log, scope);
+    await startFeed(config, log, scope);
+    const next = makeModel(models, "b-1", { says: "ambience" });
+    await registerModel(db.pool, await openModel(next), "ann");
+    // so that the worker takes longer to follow than the feeder would to feed
+    rmSync(next, { recursive: true });
+    await promoteModel(db.pool, { to: "b-1", from: "a-1", by: "ann", why: "a test", figures: null });
+    const id = await addBackfill(db.pool, {
+      ...ofAll,
+      model: "model:b-1",
+      what: { kind: "photos", olderModel: true, upTo: "1000000" },
+    });
+    await expect
+      .poll(() => lineOf(db, id), { timeout: 20_000 })
+      .toBe(
+        "running, waits for a worker that runs b-1, as the one here does not: maitred model list says why",
+      );
+    expect(await readBackfill(db.pool, id)).toMatchObject({ fed: 0 });
+    makeModel(models, "b-1", { says: "ambience" });
+    await db.pool.query("select pg_notify('maitred_models', '')");
+    await expect.poll(async () => (await readBackfill(db.pool, id))!.state, { timeout: 20_000 }).toBe("done");
+    expect(worker.model).toBe("b-1");
+    expect(await decidedBy(db)).toEqual([{ by: "model:b-1", photos: keys.length }]);
+  } finally {
+    await scope.close();
+  }
+}, 60_000);
+
+test("what another model judges meanwhile is fed again once its own runs", async ({
+  configFor,
+  db,
+  models,
+}) => {
+  const scope = new Scope();
+  try {
+    await promote(db, makeModel(models, "a-1"));
+    await photos(db, ...keys);
+    const config = configFor(BACKENDS[0]!, { MAITRED_S3_ENDPOINT: s3.address, MAITRED_MODELS: models });
+    const { queues } = openIntake(config, scope, () => {});
+    await queues.pause("backfill");
+    const id = await addBackfill(db.pool, { ...ofAll, model: "model:a-1" });
+    const worker = await startWorker(config, log, scope);
+    await startFeed(config, log, scope);
+    const run = async () => (await readBackfill(db.pool, id))!;
+    await expect.poll(async () => (await run()).waiting, { timeout: 20_000 }).toBe(keys.length);
+    await promote(db, makeModel(models, "b-1", { says: "ambience" }));
+    await expect.poll(() => worker.model, { timeout: 20_000 }).toBe("b-1");
+    await queues.resume("backfill");
+    const nobody = /^running, waits for a worker that runs a-1, as the one here does not: /;
+    const depth = async () => {
+      const { waiting, active, delayed } = await queues.depth("backfill");
+      return waiting + active + delayed;
+    };
+    await expect.poll(depth, { timeout: 20_000 }).toBe(0);
+    expect(await run()).toMatchObject({ waiting: keys.length, judged: 0, state: "running" });
+    // a feeder that has not looked since says that the lane is paused
+    await expect.poll(() => lineOf(db, id), { timeout: 20_000 }).toMatch(nobody);
+    await rollbackModel(db.pool, { from: "b-1", by: "ann", why: "worse" });
+    await expect.poll(async () => (await run()).state, { timeout: 30_000 }).toBe("done");
+    expect(await decidedBy(db)).toEqual([{ by: "model:a-1", photos: keys.length }]);
+  } finally {
+    await scope.close();
+  }
+}, 90_000);
