@@ -91,8 +91,15 @@ export function warningsOf(
   return warnings;
 }
 
-/** The outcome as lines for a terminal; `told` where the photos are enough to tell that the target is met. */
-export function summaryOf(chosen: Outcome, out: string | undefined, told: boolean): string[] {
+/** What became of --out; `told` where the photos are enough to tell that the target is met. */
+interface Written {
+  out: string | undefined;
+  told: boolean;
+  writes: boolean;
+}
+
+/** The outcome as lines for a terminal. */
+export function summaryOf(chosen: Outcome, { out, told, writes }: Written): string[] {
   const { model, photos, sources, before, after, byOthers, target, warnings } = chosen;
   const lines = [`${model}: ${photos} labelled photos from ${sources} sources`, ""];
   if (chosen.strata.length > 0) {
@@ -141,12 +148,15 @@ export function summaryOf(chosen: Outcome, out: string | undefined, told: boolea
     );
   }
   for (const warning of warnings) lines.push(`warning: ${warning}`);
-  if (out !== undefined)
+  if (out === undefined || !after) return lines;
+  const cannotTell = "these photos cannot tell that it does what is asked";
+  if (!writes)
+    lines.push("", `${out} is not written: ${cannotTell}; more may, and --force writes it as it is`);
+  else if (!told) lines.push("", `${out}: do not use it before more photos say so: ${cannotTell}`);
+  else
     lines.push(
       "",
-      told
-        ? `${out}: set MAITRED_POLICY to it; its old comments stay, also where they tell old figures`
-        : `${out}: do not use it before more photos say so: these cannot tell that it does what is asked`,
+      `${out}: set MAITRED_POLICY to it; its old comments stay, also where they tell old figures`,
     );
   return lines;
 }

@@ -54,7 +54,8 @@ test("writes a policy that does what it says, as evaluate measures it, with the 
 }) => {
   const { set, env } = await paintSet(folder);
   const out = join(folder, "policy.yaml");
-  const { code, outcome, stderr } = await calibrated(["--max-shown", "0.1", "--out", out, set], env);
+  const asked = ["--force", "--max-shown", "0.1", "--out", out, set];
+  const { code, outcome, stderr } = await calibrated(asked, env);
   expect(code, stderr).toBe(1);
   expect(outcome).toMatchObject({ photos: 24, sources: 24 });
   expect(outcome.after.effect["humans"]!.shown.hits).toBe(1);
@@ -92,15 +93,19 @@ test("holds back no more than it is told to, and refuses to write over a policy 
   expect(parse(readFileSync(out, "utf8")).human.review).toBe(outcome.after.policy.human.review);
 });
 
-test("says that its figures are optimistic, what to expect instead, and that the photos are too few", async ({
+test("says that its figures are optimistic, what to expect instead, and writes nothing that too few photos chose unless forced", async ({
   folder,
 }) => {
   const { set, env } = await paintSet(folder);
   const out = join(folder, "policy.yaml");
-  const command = await ended(
-    ["calibrate", "--model", "eyes-1", "--max-shown", "0.01", "--out", out, set],
-    env,
+  const asked = ["calibrate", "--model", "eyes-1", "--max-shown", "0.01", "--out", out, set];
+  const refused = await ended(asked, env);
+  expect(refused.code, refused.err).toBe(1);
+  expect(refused.out).toMatch(
+    /policy\.yaml is not written: these photos cannot tell .* --force writes it as it is\n$/,
   );
+  expect(existsSync(out)).toBe(false);
+  const command = await ended([...asked, "--force"], env);
   expect(command.code, command.err).toBe(1);
   expect(command.out).toMatch(/threshold +before +after\nhuman.review +0\.\d+ +0\.\d+/);
   expect(command.out).toContain("better than it will be; the last column is what to expect");

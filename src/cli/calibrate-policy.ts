@@ -1,0 +1,52 @@
+import { existsSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { type Policy, parsePolicy } from "../decide/policy.ts";
+import { changesBetween, hasAliases, rewritePolicy } from "../decide/rewrite.ts";
+import { ConfigError } from "../errors.ts";
+import type { Model } from "../infer/model.ts";
+import { UsageError } from "./command.ts";
+import { makeOutputFolder, tryOutputFolder } from "./output-folder.ts";
+
+/** @throws {UsageError} where a policy cannot be written to this file, or must not. */
+export function requireWritable(out: string, force: boolean): void {
+  if (!force && existsSync(out)) throw isThere(out);
+  if (existsSync(out) && statSync(out).isDirectory())
+    throw new UsageError(`--out: expected a file, got the folder ${out}`);
+  tryOutputFolder("--out", dirname(out));
+}
+
+/** @throws {ConfigError} where one number of this text cannot be changed without another. */
+export function requirePlain(policyText: string): void {
+  if (hasAliases(policyText)) throw notPlain();
+}
+
+/** Writes the text of `base` with the numbers of `policy` in it. */
+export function writePolicy(
+  out: string,
+  force: boolean,
+  text: string,
+  { base, policy, model, why }: { base: Policy; policy: Policy; model: Model; why: string },
+): void {
+  const yaml = rewritePolicy(text, changesBetween(base, policy), { model: model.id, why });
+  // what is written must be what was measured
+  const read = parsePolicy(yaml, model.categories, out);
+  if (!isDeepStrictEqual(read, { ...policy, model: model.id })) throw notPlain();
+  makeOutputFolder("--out", dirname(out));
+  try {
+    writeFileSync(out, yaml, { flag: force ? "w" : "wx" });
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === "EEXIST") throw isThere(out);
+    throw new ConfigError(`--out: ${(thrown as Error).message}`, { cause: thrown });
+  }
+}
+
+function isThere(out: string): UsageError {
+  return new UsageError(`--out: expected a new file, got ${out}, which is there; --force replaces it`);
+}
+
+function notPlain(): ConfigError {
+  const message =
+    "--policy: expected plain numbers, got anchors (&) or aliases (*), by which one number changes others";
+  return new ConfigError(message);
+}
