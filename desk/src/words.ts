@@ -15,6 +15,7 @@ export const KIND_WORDS: Record<Kind, string> = {
 const RULE_WORDS: Record<string, string> = {
   "hidden-copy": "A moderator hid a copy",
   human: "The model sees a human",
+  "hidden-category": "Its category is not shown",
   "human-uncertain": "Maybe a human",
   verify: "Always verified",
   "category-uncertain": "Category not sure",

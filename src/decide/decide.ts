@@ -30,6 +30,12 @@ export function decide(scores: Scores, policy: Policy): Decision {
   if (scores.human >= hide) {
     return verdict("hidden", "human", `human ${beside(scores.human, hide)} >= ${exact(hide)}`);
   }
+  const unwanted = policy.hide.includes(category);
+  const reached = tags.some((tag) => tag.category === category);
+  // before anybody is asked: no answer would show it
+  if (unwanted && reached) {
+    return verdict("hidden", "hidden-category", `${category} ${hundredths(best)}: hidden by the policy`);
+  }
   if (scores.human >= review) {
     return verdict(
       "review",
@@ -45,7 +51,8 @@ export function decide(scores: Scores, policy: Policy): Decision {
       `${toVerify.category} ${hundredths(toVerify.score)}: every ${toVerify.category} is verified`,
     );
   }
-  if (tags.length === 0) {
+  // a lesser tag does not show what may be unwanted
+  if (tags.length === 0 || unwanted) {
     const threshold = policy.categories[category] ?? 1;
     return verdict(
       "review",

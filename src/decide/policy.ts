@@ -15,13 +15,20 @@ const schema = z
       z.string(),
       "expected the categories that a person checks before they are shown, such as [menu]; [] says none",
     ),
+    hide: z
+      .array(z.string(), "expected the categories that are not to be shown, such as [other]; [] says none")
+      .default([]),
   })
   .refine((policy) => policy.human.review <= policy.human.hide, {
     path: ["human", "review"],
     message: "expected review <= hide: the uncertain band lies below the threshold that hides",
+  })
+  .refine((policy) => !policy.hide.some((category) => policy.verify.includes(category)), {
+    path: ["hide"],
+    message: "expected categories that are not in verify: what is hidden is not asked about",
   });
 
-/** Thresholds 0..1; `model` is the one that they were chosen for, and decides nothing; `verify` names categories that a person checks before they are shown. */
+/** Thresholds 0..1; `model` is the one that they were chosen for, and decides nothing; `verify` names categories that a person checks before they are shown, `hide` those that are not shown. */
 export type Policy = Readonly<z.infer<typeof schema>>;
 
 /**
@@ -61,7 +68,7 @@ function unknownIn(given: unknown, categories: readonly string[]): string[] {
     ...categories
       .filter((category) => thresholds?.includes(category) === false)
       .map((category) => `categories: expected a threshold for ${category}, which the model gives`),
-    ...[...(thresholds ?? []), ...(named?.verify ?? [])]
+    ...[...(thresholds ?? []), ...(named?.verify ?? []), ...(named?.hide ?? [])]
       .filter((category) => !categories.includes(category))
       .map((category) => `${category}: the model knows only ${categories.join(", ")}`),
   ];
@@ -70,6 +77,7 @@ function unknownIn(given: unknown, categories: readonly string[]): string[] {
 const naming = z.object({
   categories: z.record(z.string(), z.unknown()).optional().catch(undefined),
   verify: z.array(z.string()).optional().catch(undefined),
+  hide: z.array(z.string()).optional().catch(undefined),
 });
 
 /** What is wrong where a model is decided on by thresholds that were chosen for another; "" where nothing is, or none is named. */

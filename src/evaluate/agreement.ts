@@ -5,6 +5,8 @@ import { type Proportion, wilson } from "./statistics.ts";
 export interface Audited {
   model: string;
   saidVerdict: string;
+  /** Whether it hid the photo because of a human, and not because of its category. */
+  saidHuman: boolean;
   saidCategory: string | null;
   /** Whether the moderator saw a human; null: they did not say. */
   human: boolean | null;
@@ -48,7 +50,7 @@ function of(model: string, all: readonly Audited[]): Agreement {
       (row) => row.verdict === row.saidVerdict,
     ),
     human: {
-      precision: share((row) => said(row) && hidden(row), human),
+      precision: share((row) => said(row) && row.saidHuman, human),
       recall: share((row) => said(row) && human(row), hidden),
       missed: share((row) => said(row) && !hidden(row), human),
     },

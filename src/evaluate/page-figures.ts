@@ -19,10 +19,13 @@ export const GROUP_NAMES: Record<Group, string> = {
   hands: "hands alone",
 };
 
-export function policySection(subjects: readonly Subject[], { human, categories, verify }: Policy): Html {
+export function policySection(
+  subjects: readonly Subject[],
+  { human, categories, verify, hide }: Policy,
+): Html {
   const thresholds = Object.entries(categories).map(([name, threshold]) => `${name} ${threshold}`);
   return html`<section aria-labelledby="policy"><h2 id="policy">Shown and held back</h2>
-<p class="soft">What the policy makes of the scores: hidden from ${human.hide}, in review from ${human.review}; a category from ${thresholds.join(", ")}${verify.length > 0 && `; every ${verify.join(" and ")} is verified`}. Held back is whatever is not shown.</p>
+<p class="soft">What the policy makes of the scores: hidden from ${human.hide}, in review from ${human.review}; a category from ${thresholds.join(", ")}${verify.length > 0 && `; every ${verify.join(" and ")} is verified`}${hide.length > 0 && `; ${hide.join(" and ")} is hidden`}. Held back is whatever is not shown.</p>
 ${cards(subjects, [({ effect }) => effectTable(effect)])}</section>`;
 }
 
@@ -153,6 +156,7 @@ export function scrolling(label: string, content: Html): Html {
 
 const RULES: Record<string, string> = {
   human: "hidden for a human",
+  "hidden-category": "of a category that is hidden",
   "human-uncertain": "unsure of a human",
   verify: "to be verified",
   "category-uncertain": "unsure of the category",

@@ -80,10 +80,10 @@ export async function failureCounts(db: Pool): Promise<{ code: string; photos: n
 export async function auditCounts(db: Pool, { from, to }: Days): Promise<Audited[]> {
   return query<Audited>(db, {
     name: "audit_counts",
-    text: `select model, model_verdict as "saidVerdict", model_category as "saidCategory", human, category, verdict,
-        sum(reviews)::float8 as reviews
+    text: `select model, model_verdict as "saidVerdict", coalesce(model_rule = 'human', false) as "saidHuman",
+        model_category as "saidCategory", human, category, verdict, sum(reviews)::float8 as reviews
       from review_counts where audit and model is not null and day >= $1::date and day <= $2::date
-      group by 1, 2, 3, 4, 5, 6`,
+      group by 1, 2, 3, 4, 5, 6, 7`,
     values: [from, to],
   });
 }

@@ -173,6 +173,7 @@ describe("migrations", () => {
         "0031_review_passes",
         "0032_tell_without_jit",
         "0033_model_of_a_run",
+        "0034_hidden_categories",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);

@@ -19,6 +19,7 @@ const base: Policy = {
   human: { hide: 0.8, review: 0.1 },
   categories: { food: 0.5, ambience: 0.5, menu: 0.5, other: 0.5 },
   verify: ["menu"],
+  hide: [],
 };
 const aim = (limit: Target["limit"], share: number, more: Partial<Target> = {}): Target => ({
   limit,
@@ -210,6 +211,7 @@ test("a rewritten policy keeps its comments and its order, and says of each numb
     "  menu: 0.5",
     "  other: 0.5",
     "verify: [menu]",
+    "hide: []",
     "",
   ].join("\n");
   const after = {

@@ -48,6 +48,43 @@ describe("decide", () => {
     expect([rule, tags.map(({ category }) => category)]).toEqual(["verify", ["food", "menu"]]);
   });
 
+  describe("where the policy hides other", () => {
+    const hiding = parsePolicy(`${yaml}hide: [other]\n`, CATEGORIES, "test.yaml");
+
+    test.each([
+      ["hides what is of it", "other", 0.91, 0, "hidden", "hidden-category"],
+      ["asks nobody whether it shows a human", "other", 0.91, 0.3, "hidden", "hidden-category"],
+      ["says that a human is there", "other", 0.91, 0.7, "hidden", "human"],
+      ["asks about what may be something else", "other", 0.59, 0, "review", "category-uncertain"],
+      ["shows the others", "food", 0.9, 0, "shown", "clear"],
+      ["has every menu verified", "menu", 0.9, 0, "review", "verify"],
+    ])("%s", (_name, category, best, human, verdict, rule) => {
+      expect(decide(scores(category, best, human), hiding)).toMatchObject({ verdict, rule, category });
+    });
+
+    test("says so, and asks nobody whether it is a menu", () => {
+      const categories = { ...hiding.categories, menu: 0.05 };
+      const said = { human: 0, categories: { food: 0, ambience: 0, menu: 0.09, other: 0.91 } };
+      expect(decide(said, { ...hiding, categories }).reason).toBe("other 0.91: hidden by the policy");
+    });
+
+    test("shows none for a lesser tag", () => {
+      const categories = { ...hiding.categories, food: 0.4, other: 0.9 };
+      const said = { human: 0, categories: { food: 0.45, ambience: 0, menu: 0, other: 0.55 } };
+      expect(decide(said, { ...hiding, categories })).toMatchObject({
+        verdict: "review",
+        reason: "other 0.55 is best, and below 0.90",
+      });
+    });
+
+    test("decides anew what another policy showed", () => {
+      const said = scores("other", 0.9, 0);
+      const stored = { id: "1", state: "shown" as const, category: "other", policy: "p", human: 0 };
+      const [anew] = redecide([{ ...stored, scores: said.categories }], hiding, new Map([["p", policy]]));
+      expect(anew).toMatchObject({ visible: true, decision: { verdict: "hidden", rule: "hidden-category" } });
+    });
+  });
+
   test("sees nobody below the uncertain band alone", () => {
     expect([0.1999, 0.2, Number.NaN].map((human) => seesNobody(human, policy))).toEqual([true, false, false]);
   });
@@ -89,6 +126,10 @@ describe("parsePolicy", () => {
     expect(parsePolicy(shipped, CATEGORIES, "policy.yaml").verify).toEqual(["menu"]);
   });
 
+  test("hides no category unless one is named", () => {
+    expect(policy.hide).toEqual([]);
+  });
+
   test.each([
     ["a category without a threshold", yaml.replace("food: 0.6, ", ""), "expected a threshold for food"],
     [
@@ -106,6 +147,17 @@ describe("parsePolicy", () => {
       "a review threshold above the one that hides",
       yaml.replace("review: 0.2", "review: 0.9"),
       "review <= hide",
+    ],
+    ["a category to hide that the model lacks", `${yaml}hide: [wine]\n`, "wine: the model knows only"],
+    [
+      "a category to hide that is to be verified too",
+      `${yaml}hide: [menu]\n`,
+      "hide: expected categories that are not in verify",
+    ],
+    [
+      "a category to hide that is no list",
+      `${yaml}hide: other\n`,
+      "hide: expected the categories that are not",
     ],
     ["silence on what is verified", yaml.replace("verify: [menu]", ""), "verify: expected the categories"],
     ["a name that is not known", yaml.replace("verify", "verfiy"), "verfiy"],

@@ -60,6 +60,7 @@ describe("agreement", () => {
   const row = (more: Partial<Audited>): Audited => ({
     model: "model:a",
     saidVerdict: "shown",
+    saidHuman: false,
     saidCategory: "food",
     human: false,
     category: null,
@@ -69,7 +70,7 @@ describe("agreement", () => {
   });
 
   test("counts only those of whom a moderator said whether they show a human", () => {
-    const hidden = { saidVerdict: "hidden", verdict: "hidden" };
+    const hidden = { saidVerdict: "hidden", saidHuman: true, verdict: "hidden" };
     const [model] = agreement([
       row({ ...hidden, human: true, reviews: 8 }),
       row({ ...hidden, human: false, verdict: "shown", reviews: 2 }),
@@ -84,6 +85,18 @@ describe("agreement", () => {
     expect(model!.kept).toMatchObject({ hits: 102, of: 105 });
     expect(model!.human.precision.low).toBeCloseTo(0.49, 2);
     expect(model!.human.precision.high).toBeCloseTo(0.943, 2);
+  });
+
+  test("does not blame the model for photos that the policy hid for their category", () => {
+    const [model] = agreement([
+      row({ saidVerdict: "hidden", saidHuman: true, verdict: "hidden", human: true, reviews: 8 }),
+      row({ saidVerdict: "hidden", saidCategory: "other", verdict: "hidden", reviews: 20 }),
+      row({ saidVerdict: "hidden", saidCategory: "other", verdict: "hidden", human: true, reviews: 1 }),
+    ]);
+    expect(model!.human.precision).toMatchObject({ hits: 8, of: 8 });
+    // not shown all the same
+    expect(model!.human.recall).toMatchObject({ hits: 9, of: 9 });
+    expect(model!.human.missed).toMatchObject({ of: 0 });
   });
 
   test("takes a category that was left as it was as right, and tells models apart", () => {

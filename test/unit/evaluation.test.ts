@@ -20,8 +20,9 @@ const POLICY = {
   human: { hide: 0.5, review: 0.1 },
   categories: { food: 0.5, ambience: 0.5, menu: 0.5, other: 0.5 },
   verify: ["menu"],
+  hide: [],
 } as const;
-const policy = { ...POLICY, verify: [...POLICY.verify] };
+const policy = { ...POLICY, verify: [...POLICY.verify], hide: [...POLICY.hide] };
 const judge = (photos: readonly (readonly [Label, Scores | undefined])[]) =>
   judgedOf(
     photos.map(([label]) => label),

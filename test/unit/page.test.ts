@@ -12,6 +12,7 @@ const policy = {
   human: { hide: 0.5, review: 0.1 },
   categories: { food: 0.5, ambience: 0.5, menu: 0.5, other: 0.5 },
   verify: ["menu"],
+  hide: [],
 };
 const EVIL = `<script>alert("x")</script>&'.jpg`;
 const labels = [
@@ -68,6 +69,13 @@ test("the page asks nothing of any server, runs no script, and shows what people
     expect(page).not.toMatch(/<b><|<i><|<oops>|<gone>|<set>/);
     expect(page).toContain("&#60;script&#62;alert(&#34;x&#34;)&#60;/script&#62;&#38;&#39;.jpg");
   }
+});
+
+test("says which categories the policy hides", () => {
+  const report = reportOf([[0.9, 0.05]]);
+  const hiding = { ...policy, hide: ["other"] };
+  const page = renderPage({ ...report, policy: { ...report.policy, thresholds: hiding } }, thumbnails);
+  expect(page).toContain("every menu is verified; other is hidden. Held back");
 });
 
 test("whoever uses a keyboard or a screen reader finds sections, table heads, names of charts and pictures", () => {

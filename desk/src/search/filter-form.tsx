@@ -135,6 +135,7 @@ function withOwn(
 const RULES = [
   "hidden-copy",
   "human",
+  "hidden-category",
   "human-uncertain",
   "verify",
   "category-uncertain",
