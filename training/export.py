@@ -27,12 +27,12 @@ from features import DETECTOR, labels_of, read_about
 from graph import Shipped, export_fp16, export_fp32, export_int8, open_graph, run as graph_outputs
 from measure import measure, peak_of
 from net import MaitredNet
+from sources import source_hashes
 from twice import UNSURE, corners, look_twice, together
 from weights import detector_text
 
 LOSS, GAIN = 0.005, 1.5
 LOOKS = 32  # photos at a time
-MOST_SOURCES = 5_000  # of a model.json that people read
 BESIDE = 0.05  # of a human's probability: the detector in a graph sees another grey at the frame's edge
 
 
@@ -192,12 +192,6 @@ def shipping(int8: dict, folder: Path) -> dict:
 
 def licences(labels: list[dict]) -> dict[str, int]:
     return dict(Counter(str(label.get("licence") or "") for label in labels).most_common())
-
-
-def source_hashes(labels: list[dict]) -> list[str]:
-    """By which `maitred evaluate` and `model promote` tell that photos are of sources that a model knows. Of very many there are none."""
-    sources = {label["source"] for label in labels}
-    return sorted(hashlib.sha256(source.encode()).hexdigest()[:8] for source in sources) if len(sources) <= MOST_SOURCES else []
 
 
 def milliseconds(files: dict[str, Path], sample: np.ndarray) -> dict[str, float]:

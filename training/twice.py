@@ -150,7 +150,7 @@ def _logits(name: str) -> onnx.ValueInfoProto:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="model folder that export.py made before it looked twice")
-    parser.add_argument("out", type=Path, help="model folder to make, such as ../models/ours-2; what was measured, and its card, stay what they were, of one look")
+    parser.add_argument("out", type=Path, help="model folder to make, such as ../models/ours-2; what was measured, and its card, stay what they were, of one look, and `measured` says so")
     args = parser.parse_args()
     name, _, version = args.out.name.rpartition("-")
     if not name or args.out.exists():
@@ -165,6 +165,7 @@ def main():
         look_twice(partial / file, about["input"]["side"], at_all=file == VARIANTS[1])
         about["files"][file] = {"sha256": sha256(partial / file)}
     about |= {"name": name, "version": version, "looksTwice": UNSURE}
+    about["measured"] = {"of": f"{args.model.name}, which looks once"} | about["measured"]
     (partial / "model.json").write_text(json.dumps(about, indent=1) + "\n")
     partial.rename(args.out)
 

@@ -96,6 +96,10 @@ function printed(
     ["", "model", "state", "accuracy", "macro-F1", "human AP", "size", "variants"],
     ...rows,
   ]);
+  for (const { id, measured } of models) {
+    const of = measuredOf(measured);
+    if (of) lines.push(`  ${id}: its figures are those of ${of}`);
+  }
   if (workers.length > 0)
     lines.push("", ...table([["worker", "runs", "on", "problem"], ...workers.map(asRow)]));
   const changes = history.slice(0, 5).map(({ at, kind, from, to, by, why }) => {
@@ -107,6 +111,12 @@ function printed(
 
 function asRow({ worker, model, variant, provider, pinned, problem }: WorkerReport): string[] {
   return [worker, `${model} ${variant}${pinned ? " (MAITRED_MODEL)" : ""}`, provider, problem];
+}
+
+/** Which model was measured, where it was another one. */
+function measuredOf(measured: unknown): string {
+  const of = (measured as Record<string, unknown> | null)?.["of"];
+  return typeof of === "string" ? of : "";
 }
 
 /** A number of `measured`, which is whatever model.json says; training says value, low and high. */

@@ -174,6 +174,7 @@ describe("migrations", () => {
         "0032_tell_without_jit",
         "0033_model_of_a_run",
         "0034_hidden_categories",
+        "0035_named_sources",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);

@@ -171,6 +171,8 @@ describe("maitred model", () => {
     const list = await ended(["model", "list"], { MAITRED_MODELS: models, MAITRED_HOME: models });
     expect(list.code, list.err).toBe(0);
     expect(list.out).toMatch(/^ +a-1 +- +0\.921 +0\.500 +- /m);
+    expect(list.out).toMatch(/^ +restaurant-5: its figures are those of restaurant-3 for categories/m);
+    expect(list.out).not.toContain("a-1: its figures");
     expect(list.out).toMatch(/^\* +restaurant-5 +default +0\.\d{3} +0\.\d{3} +0\.\d{3} /m);
   });
 
