@@ -80,7 +80,12 @@ function keyOf({ id, asOf }: Photo, size: "card" | "large"): string {
 
 /** Why a person is asked is whether there are people in it, or may be that. */
 function mayHavePeople(photo: Photo): boolean {
-  return hiddenForHuman(photo) || ["appeal", "hidden-copy", "human", "scores"].includes(photo.kind ?? "");
+  return (
+    hiddenForHuman(photo) ||
+    // whose policy asks nobody about people
+    photo.rule === "hidden-category" ||
+    ["appeal", "hidden-copy", "human", "scores"].includes(photo.kind ?? "")
+  );
 }
 
 const BLURRED = "It was blurred: look at it, then show it";

@@ -127,14 +127,16 @@ export function hiddenForHuman({ state, rule, human, sawHuman }: Photo): boolean
 }
 
 /** Which moderators were not sure of a photo, as `me` would say it; "" where all were. */
-export function doubtersOf({ unsure }: Photo, me: string | undefined): string {
+export function doubtersOf({ unsureBy }: Photo, me: string | undefined): string {
+  const unsure = unsureBy ?? [];
   const others = unsure.filter((name) => name !== me).length;
   if (others === unsure.length) return others > 0 ? count(others, "moderator") : "";
   return others > 0 ? `you and ${count(others, "other")}` : "you";
 }
 
 /** The same where it stands alone, and there is little room. */
-export function unsureOf({ unsure }: Photo, me: string | undefined): string {
+export function unsureOf({ unsureBy }: Photo, me: string | undefined): string {
+  const unsure = unsureBy ?? [];
   const others = unsure.filter((name) => name !== me).length;
   if (others === unsure.length) return others > 0 ? `${number(others)} not sure` : "";
   return others > 0 ? `You and ${number(others)} more not sure` : "You were not sure";

@@ -23,6 +23,8 @@ export interface Outcome {
   /** The model, where it knows sources of these photos, or does not say which it knows. */
   trainedOn: TrainedOn[];
   warnings: string[];
+  /** Whether there is a new policy in `--out`. */
+  written: boolean;
 }
 
 export interface Doubts {
@@ -151,7 +153,10 @@ export function summaryOf(chosen: Outcome, { out, told, writes }: Written): stri
   if (out === undefined || !after) return lines;
   const cannotTell = "these photos cannot tell that it does what is asked";
   if (!writes)
-    lines.push("", `${out} is not written: ${cannotTell}; more may, and --force writes it as it is`);
+    lines.push(
+      "",
+      `${out} is not written: ${cannotTell}; more may, and --force writes it as it is, to a new file`,
+    );
   else if (!told) lines.push("", `${out}: do not use it before more photos say so: ${cannotTell}`);
   else
     lines.push(

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readConfig } from "../config.ts";
 import { decide } from "../decide/decide.ts";
 import type { Policy } from "../decide/policy.ts";
@@ -48,7 +49,7 @@ thresholds that the others chose.
                         categories in verify never rise, so that no fewer photos are verified
   --hide-precision P    human.hide too: the lowest at which what is hidden has a human at least this often
   --out FILE            writes the new policy there, with the comments of the old one, if the photos are enough to tell
-  --force               also if they are too few, or FILE is there
+  --force               also if they are too few, or if FILE is there: not both
   --policy FILE         the policy to start from (default: MAITRED_POLICY, or the one that ships)
   --model ID|FOLDER     the model (default: MAITRED_MODEL, else the active one, else the one that ships)
   --variant NAME        its variant (default: the one that runs here)
@@ -98,7 +99,9 @@ Exit codes: 0 chosen, 1 no threshold does that, or the photos are too few to tel
     chosen.trainedOn = known;
     const told = tooFew.length === 0;
     const policy = chosen.after?.policy;
-    const writes = out !== undefined && policy !== undefined && (told || force);
+    // what many photos chose is not replaced by what a few did
+    const writes = out !== undefined && policy !== undefined && (told || (force && !existsSync(out)));
+    chosen.written = writes;
     if (writes) {
       const why = [aboutOf(chosen), ...tooFew].join("; ");
       writePolicy(out, force, policyText, { base, policy, model, why });
@@ -139,6 +142,7 @@ function choose(
     strata,
     trainedOn: [],
     warnings: [],
+    written: false,
   };
   const doubts: Doubts = {
     // equal weights that are no whole numbers may add up to a little less

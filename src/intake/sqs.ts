@@ -37,6 +37,9 @@ export function openSqsQueue(
     region: regionOf(url) ?? settings.s3Region,
     // that of the region may have another name, and the SDK would say so in a line of plain text each time
     endpoint: sqsEndpoint || new URL(url).origin,
+    // which the environment may ask for, and the SDK refuses beside an endpoint: the queue's URL says where to go
+    useDualstackEndpoint: false,
+    useFipsEndpoint: false,
     requestHandler: {
       connectionTimeout: 5_000,
       requestTimeout: silenceMs,

@@ -39,7 +39,7 @@ const COLUMNS = `p.id, p.store, p.bucket, p.key, p.version, p.superseded_at is n
   coalesce((select max(id) from verdicts where photo_id = p.id), 0)::text as "asOf",
   (select json_build_object('reason', a.reason, 'by', ${APPEALED_BY}, 'at', a.at) from appeals a
     where a.photo_id = p.id and a.answered_at is null) as appeal,
-  (select coalesce(json_agg(distinct s.who), '[]') from standing_passes() s where s.photo_id = p.id) as unsure`;
+  (select coalesce(json_agg(distinct s.who), '[]') from standing_passes() s where s.photo_id = p.id) as "unsureBy"`;
 
 const LATEST = `left join lateral (
     select v.scores, substr(v.decided_by, 7) as model from verdicts v

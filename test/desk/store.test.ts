@@ -342,24 +342,27 @@ describe("a photo that is shown to everybody", () => {
     expect([decided(), store.selected.value.size]).toEqual(["abcd", 0]);
   });
 
-  test.for(["appeal", "hidden-copy", "human", "scores"] as const)(
-    "is none that was seen on a card alone where it may show people: %s",
-    (kind) => {
-      const eyes = createEyes(true);
-      const { store, look, decided } = open("a", eyes);
-      const asked = { ...item("b"), photo: { ...item("b").photo, kind } };
-      store.take([...store.items.value, asked]);
-      for (const { photo } of store.items.value) eyes.see(photo, "card");
-      store.select("ab");
-      store.decide("shown", false);
-      expect(decided()).toBe("a");
-      expect(leftOut.value).toBe("Not shown, and still selected: 1 only seen small");
-      eyes.see(asked.photo, "large");
-      look();
-      store.decide("shown", false);
-      expect(decided()).toBe("ab");
-    },
-  );
+  test.for([
+    { kind: "appeal" },
+    { kind: "hidden-copy" },
+    { kind: "human" },
+    { kind: "scores" },
+    { kind: "audit", state: "hidden", rule: "hidden-category" },
+  ] as const)("is none that was seen on a card alone where it may show people: $kind", (why) => {
+    const eyes = createEyes(true);
+    const { store, look, decided } = open("a", eyes);
+    const asked = { ...item("b"), photo: { ...item("b").photo, ...why } };
+    store.take([...store.items.value, asked]);
+    for (const { photo } of store.items.value) eyes.see(photo, "card");
+    store.select("ab");
+    store.decide("shown", false);
+    expect(decided()).toBe("a");
+    expect(leftOut.value).toBe("Not shown, and still selected: 1 only seen small");
+    eyes.see(asked.photo, "large");
+    look();
+    store.decide("shown", false);
+    expect(decided()).toBe("ab");
+  });
 
   test("brings the first of those selected into hand where none was seen", () => {
     const { store, look, decided } = open("abc", createEyes(true));

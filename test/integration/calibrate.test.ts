@@ -102,7 +102,7 @@ test("says that its figures are optimistic, what to expect instead, and writes n
   const refused = await ended(asked, env);
   expect(refused.code, refused.err).toBe(1);
   expect(refused.out).toMatch(
-    /policy\.yaml is not written: these photos cannot tell .* --force writes it as it is\n$/,
+    /policy\.yaml is not written: these photos cannot tell .* --force writes it as it is, to a new file\n$/,
   );
   expect(existsSync(out)).toBe(false);
   const command = await ended([...asked, "--force"], env);
@@ -114,6 +114,10 @@ test("says that its figures are optimistic, what to expect instead, and writes n
   expect(command.out).toMatch(/policy\.yaml: do not use it before more photos say so: .*\n$/);
   // whoever finds the number later reads it too
   expect(readFileSync(out, "utf8")).toMatch(new RegExp(`review: .* # was .*; ${tooFew}$`, "m"));
+  writeFileSync(out, "chosen by many");
+  const again = await ended([...asked, "--force", "--json"], env);
+  expect([again.code, JSON.parse(again.out).written]).toEqual([1, false]);
+  expect(readFileSync(out, "utf8")).toBe("chosen by many");
 });
 
 test("writes nothing where no threshold does what is asked", async ({ folder }) => {

@@ -29,7 +29,7 @@ test("a photo that somebody was not sure of stays as it is, goes to another at o
   expect(await photo(db, id)).toEqual(before);
   expect((await rows(db, "select from verdicts where photo_id = $1", id)).length).toBe(1);
 
-  expect(await claim(bob)).toMatchObject([{ id, kind: "human", unsure: ["ann"] }]);
+  expect(await claim(bob)).toMatchObject([{ id, kind: "human", unsureBy: ["ann"] }]);
   await release(bob, [id]);
   // though she asks for one only, and it waits longest
   expect(idsOf(await claim(ann))).toEqual([other]);
@@ -53,7 +53,7 @@ test("a decision or another verdict ends that somebody was not sure, also of one
   await decide(ann, pass(id, "999999"), pass(other));
   const decision = { id: randomUUID(), photo: id, verdict: "shown" };
   expect(await decide(bob, decision)).toMatchObject([{ outcome: "done", state: "shown" }]);
-  const unsure = async () => (await ann.ask("GET", `/desk/api/photos/${id}`)).body.unsure;
+  const unsure = async () => (await ann.ask("GET", `/desk/api/photos/${id}`)).body.unsureBy;
   expect(await unsure()).toEqual([]);
   await undo(bob, decision.id);
   await release(bob, [id]);
@@ -79,7 +79,7 @@ test("that somebody is not sure counts once, however often it is sent, and gives
   expect(answers.map(({ outcome }) => outcome).sort()).toEqual(["done", "known", "known"]);
   const { photos } = (await bob.ask("POST", "/desk/api/review/claims/renew", { photos: [id] })).body;
   expect(photos).toEqual([id]);
-  expect(await claim(bob, 1)).toMatchObject([{ id, unsure: ["ann"] }]);
+  expect(await claim(bob, 1)).toMatchObject([{ id, unsureBy: ["ann"] }]);
   for (const [who, clash] of [
     [ann, { ...act, photo: other }],
     [bob, act],
@@ -124,7 +124,7 @@ test("who was not sure takes it back once, and has the photo again unless anothe
   expect(await undo(bob, act.id)).toMatchObject({ outcome: "gone" });
   expect(await undo(ann, act.id)).toMatchObject({
     outcome: "done",
-    photo: { id, kind: "human", unsure: [] },
+    photo: { id, kind: "human", unsureBy: [] },
   });
   expect(await claim(bob)).toEqual([]);
   expect(await undo(ann, act.id)).toMatchObject({ outcome: "known", photo: { id, kind: "human" } });
@@ -171,7 +171,7 @@ test("appeals come to who was not sure of others in their order, and what is for
   // another question than the one that she was not sure of
   expect(await claim(ann, 3, ["appeal"])).toMatchObject([
     { id: last },
-    { id: passed, unsure: [] },
+    { id: passed, unsureBy: [] },
     { id: first },
   ]);
   const [object] = await rows(db, "select store, bucket, key from photos where id = $1", passed);

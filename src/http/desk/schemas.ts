@@ -71,7 +71,7 @@ export const photo = z.object({
   decidedAt: time.nullable(),
   asOf: z.string().describe("its latest verdict, 0 for none; send it along with a decision"),
   appeal: z.object({ reason: z.string(), by: z.string(), at: time }).nullable(),
-  unsure: z.array(z.string()).describe("which moderators were not sure of it, since its latest verdict"),
+  unsureBy: z.array(z.string()).describe("which moderators were not sure of it, since its latest verdict"),
   links: z
     .object({ small: z.string(), medium: z.string(), large: z.string(), heat: z.string() })
     .describe("JPEGs of at most 320, 640 and 1,600 pixels, and where the model sees a human, as JSON"),
