@@ -77,7 +77,7 @@ describe.each(BACKENDS)(
     test("is judged again when its backfill has it tried again", async ({ db, open }) => {
       const { queues, judging } = open(backend);
       const photo = await register(db, "a");
-      const run = await addBackfill(db.pool, ofAll);
+      const run = await addBackfill(db.pool, { ...ofAll, model: "model:m-1" });
       const page = { ids: [photo], cursor: { after: photo }, end: true, unreadable: 0 };
       const queue = (photos: PhotoJob[] | undefined) =>
         queues.add(
