@@ -3,7 +3,7 @@ import { registerPhotos } from "../../src/store/photos.ts";
 import { undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
-import { decide, failed, judged } from "../verdicts.ts";
+import { decide, failed, judged, register as registered, removeObject } from "../verdicts.ts";
 import { until } from "../waits.ts";
 
 const shownAsFood = (photoId: string, by = "model:restaurant-5") => judged(photoId, "shown", by);
@@ -183,4 +183,17 @@ test("what a moderator had shown is shown again by an undo, whoever hid the same
   const mistake = await decide(db, shown, {}, "bob");
   await undoReview(db.pool, "bob", mistake, 60);
   expect(await photo(db, shown)).toMatchObject({ state: "shown", decided_by: "moderator:bob" });
+});
+
+test("a decision on what was uploaded again since is not taken back, as nobody has judged that", async ({
+  db,
+}) => {
+  const id = await registered(db, "a", "");
+  await recordOutcomes(db.pool, [shownAsFood(id)]);
+  const made = await decide(db, id, { verdict: "shown" });
+  await removeObject(db, "a");
+  expect(await registered(db, "a", "")).toBe(id);
+  expect(await photo(db, id)).toMatchObject({ state: "pending" });
+  expect(await undoReview(db.pool, "ann", made, 60)).toMatchObject({ outcome: "changed" });
+  expect(await photo(db, id)).toMatchObject({ state: "pending" });
 });
