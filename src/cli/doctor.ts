@@ -11,7 +11,13 @@ import { openQueues } from "../queue/queues.ts";
 import { openQueueServer, type QueueServer } from "../queue/server.ts";
 import { clockAheadS, wrongClock } from "../store/clock.ts";
 import { listDestinations } from "../store/destinations.ts";
-import { requireClosed, requireSchema, requireWritable, serverVersion } from "../store/migrate.ts";
+import {
+  requireClosed,
+  requireSchema,
+  requireWritable,
+  rolesToMake,
+  serverVersion,
+} from "../store/migrate.ts";
 import { type ModelRow, readModels } from "../store/models.ts";
 import { rollupState } from "../store/rollups.ts";
 import { requireRoom } from "../store/room.ts";
@@ -22,13 +28,13 @@ import { printResult, table } from "./output.ts";
 import { pausedWords } from "./paused.ts";
 import { withAnyPostgres } from "./postgres.ts";
 
-/** What is found, or with `warning` that it is so on purpose. */
+/** What is found, or with `warning` what may be so on purpose. */
 type Check = () => Promise<string | { warning: string }>;
 
 interface Finding {
   check: string;
   ok: boolean;
-  /** Somebody wants it so, and yet photos wait. */
+  /** Somebody may want it so; a lane that is paused, or roles that are not there. */
   warning: boolean;
   /** What was found, or what is wrong and what to do. */
   detail: string;
@@ -39,9 +45,10 @@ export const doctor = defineCommand({
 usage: maitred doctor [--bucket NAME]... [--json]
 
 Checks Node, memory, Postgres (version, schema, whether a worker may write, whether its disk has room, whether PUBLIC may create, whether its clock is this
-machine's, and whether somebody folds the counts that dashboards read; maitred rollups compares them), the queue's server (Redis: version and eviction policy)
-and whether a lane is paused, which is a warning, the folders of MAITRED_FOLDERS, the buckets named (also their versions, where an enabled
-destination of kind s3-tags has to list them), the policy and the model's hashes, and runs the model once to see which execution provider really runs.
+machine's, whether somebody folds the counts that dashboards read, which maitred rollups compares, and whether the roles are there, which is a warning),
+the queue's server (Redis: version and eviction policy) and whether a lane is paused, which is a warning, the folders of MAITRED_FOLDERS, the buckets
+named (also their versions, where an enabled destination of kind s3-tags has to list them), the policy and the model's hashes, and runs the model once to
+see which execution provider really runs.
 Changes no photo, job or setting.
 
   maitred doctor --bucket photos
@@ -101,7 +108,7 @@ async function checkMemory(): Promise<string> {
   throw new Error(`expected at least 1 GiB, got ${gib}: raise the container's limit`);
 }
 
-async function checkPostgres(config: Config): Promise<string> {
+async function checkPostgres(config: Config): ReturnType<Check> {
   if (!config.databaseUrl) throw new Error("set DATABASE_URL, or start maitred up, which brings one");
   return withAnyPostgres(config, async (db) => {
     const version = await serverVersion(db);
@@ -119,7 +126,9 @@ async function checkPostgres(config: Config): Promise<string> {
         `nobody has folded the counts that dashboards read ${since}, and more and more changes wait: run maitred worker, api, listen or feed, or maitred rollups fold on a timer`,
       );
     }
-    return `${version}, schema is current, a worker may write`;
+    const found = `${version}, schema is current, a worker may write`;
+    const roles = await rolesToMake(db);
+    return roles ? { warning: `${found}; ${roles}` } : found;
   });
 }
 

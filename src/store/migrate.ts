@@ -18,11 +18,17 @@ export interface SchemaState {
 /**
  * Brings the database to the schema of this version; several processes may call it at once.
  *
+ * @param told what it may not do, and an administrator has to; each time anew.
  * @returns the migrations that were applied, in order.
  * @throws {ConfigError} when the database is newer than this version, or too old for it.
  * @throws {UpstreamError} DATABASE_UNAVAILABLE when Postgres goes away meanwhile; it may be called again.
  */
-export async function migrate(url: string, queueSchema: string, folder = migrations()): Promise<string[]> {
+export async function migrate(
+  url: string,
+  queueSchema: string,
+  folder = migrations(),
+  told: (notice: string) => void = () => {},
+): Promise<string[]> {
   const client = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: 10_000,
@@ -53,8 +59,14 @@ export async function migrate(url: string, queueSchema: string, folder = migrati
     );
     const grants = readFileSync(join(migrations(), "repeatable", "grant_roles.sql"), "utf8");
     await client.query(grants);
+    const notices = new Set<string>();
+    client.on("notice", ({ routine, message = "" }) => {
+      // Postgres has notices of its own
+      if (routine === RAISED) notices.add(message);
+    });
     await untilUnlocked(client, () => client.query("select grant_roles($1)", [queueSchema]));
     await buildIndexes(client);
+    for (const notice of [await rolesToMake(client), ...notices]) if (notice) told(notice);
     return applied.map((migration) => migration.name);
   } catch (cause) {
     throw toUpstreamError(cause);
@@ -74,6 +86,18 @@ export async function requireSchema(db: pg.Pool, folder = migrations()): Promise
   if (state.missing.length > 0) {
     throw new ConfigError(`the database lacks ${state.missing.join(", ")}: run maitred migrate first`);
   }
+}
+
+/** What an administrator has to do where roles could not be made, for want of the right to; undefined where they are there. */
+export async function rolesToMake(db: pg.Pool | pg.Client): Promise<string | undefined> {
+  const missing = await query<{ name: string }>(db, {
+    text: "select name from unnest($1::text[]) as name where to_regrole(name) is null",
+    values: [["maitred_migrator", "maitred_worker", "maitred_dashboard"]],
+  });
+  if (missing.length === 0) return undefined;
+  const names = missing.map(({ name }) => name);
+  const made = names.map((name) => `create role ${name} nologin`).join("; ");
+  return `there is no ${names.join(", ")}, to give logins the rights of: let a role with createrole run "${made}", then run maitred migrate again`;
 }
 
 /**
@@ -227,6 +251,8 @@ function unfinished(): ConfigError {
 }
 
 const TABLE = "pgmigrations";
+/** Where in Postgres the notices come from that functions raise. */
+const RAISED = "exec_stmt_raise";
 /** The migrations that were one after the other what the baseline is at once. It has none of their names. */
 const FORMER = { first: "0001_photos", last: "0026_overtaken" };
 const BASELINE_LAST = "0018_forget";
