@@ -17,6 +17,7 @@ import { readWorkers } from "../store/models.ts";
 import { readPhotos } from "../store/photos.ts";
 import { createOutageLogger } from "../wiring/servers.ts";
 import { defineCommand, EXIT, flags, type Terminal, UsageError } from "./command.ts";
+import { howCalled, quoted } from "./how-called.ts";
 import { openIntake } from "./intake.ts";
 import { migrateAll } from "./migrate.ts";
 import { accountOption } from "./options.ts";
@@ -68,7 +69,7 @@ Postgres ended by itself.
     const bucket = positionals.find((folder) => folder.startsWith("s3://"));
     if (bucket)
       throw new UsageError(
-        `${bucket}: expected a folder: run maitred up without it, and beside it npx maitred enqueue ${bucket}`,
+        `${bucket}: expected a folder: run maitred up without it, and beside it ${howCalled(terminal.env)} enqueue ${bucket}`,
       );
     const folders = positionals.map((folder) => resolve(folder));
     for (const folder of folders) requireFolder(folder);
@@ -102,7 +103,7 @@ Postgres ended by itself.
         const api = await startApi(config, log, scope, ifTaken("MAITRED_API_PORT"));
         await startFeed(config, log, scope);
         await startDeliver(config, log, scope);
-        const beside = homeFor(settings);
+        const beside = homeFor(settings) + howCalled(terminal.env);
         const desk = deskOf(config, api, beside);
         const first = folders.map((folder) => watchFolder(folder, watching, scope));
         sayAddresses(folders, { worker, api, desk, beside }, terminal);
@@ -210,16 +211,16 @@ async function requireSameFolders({ databaseUrl, folders }: Config): Promise<voi
   }
 }
 
-/** What stands before a command in another shell, so that it finds the embedded Postgres of this one. */
+/** What stands before this program in another shell, so that it finds the embedded Postgres of this one. */
 function homeFor({ databaseUrl, home }: Config): string {
   if (databaseUrl || home === readConfig({}).home) return "";
-  return `MAITRED_HOME='${resolve(home).replaceAll("'", "'\\''")}' `;
+  return `MAITRED_HOME=${quoted(resolve(home))} `;
 }
 
 /** How the person at the keyboard gets to the desk. A link that signs in is for nobody else's network. */
 function deskOf({ host, deskUrl }: Config, api: RunningApi, beside: string): string {
   if (deskUrl !== "" || !/^(127\.[\d.]+|localhost|::1)$/.test(host)) {
-    const how = `${beside}npx maitred token create --scopes review,operate NAME makes a token for it`;
+    const how = `${beside} token create --scopes review,operate NAME makes a token for it`;
     return `the desk is at ${deskUrl || api.url}/desk/; ${how}`;
   }
   const name = accountOption({});
@@ -245,14 +246,12 @@ function sayAddresses(
   const watches = folders.length > 0 ? `watches ${folders.join(", ")}` : "watches no folder";
   terminal.say(`${worker.model} on ${worker.provider} ${watches}; ${worker.url}/metrics; Ctrl-C ends\n`);
   terminal.say(
-    `the API answers at ${api.url}; ${beside}npx maitred token create --scopes ingest,read NAME makes a token for it\n`,
+    `the API answers at ${api.url}; ${beside} token create --scopes ingest,read NAME makes a token for it\n`,
   );
   if (folders.length === 0)
-    terminal.say(`photos of a bucket: ${beside}npx maitred enqueue s3://BUCKET/PREFIX/ queues them\n`);
+    terminal.say(`photos of a bucket: ${beside} enqueue s3://BUCKET/PREFIX/ queues them\n`);
   terminal.say(`${desk}\n`);
-  terminal.say(
-    `its tables: psql "$(${beside}npx maitred config --database-url)"; docs/tables.md has queries\n`,
-  );
+  terminal.say(`its tables: psql "$(${beside} config --database-url)"; docs/tables.md has queries\n`);
 }
 
 /** How often to look whether all is judged. */

@@ -81,7 +81,7 @@ describe("maitred", () => {
     [["queue", "resume", "live", "backfill"], "expected live or backfill, got live backfill\n"],
     [["queue", "pause", "live"], "--why: expected why it is paused\n"],
     [["up", "--once"], "expected at least one folder"],
-    [["up", "s3://photos/42/"], "beside it npx maitred enqueue s3://photos/42/"],
+    [["up", "s3://photos/42/"], "beside it node bin/maitred.js enqueue s3://photos/42/"],
     ...["api", "config", "deliver", "doctor", "feed", "listen", "migrate", "worker"].map((name) => [
       [name, "photos"],
       'expected options only, got "photos"',

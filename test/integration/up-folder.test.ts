@@ -49,9 +49,9 @@ describe("up", () => {
     const MAITRED_HOME = join(home(), "Ann's");
     const up = maitred(["up", folder], { MAITRED_HOME });
     await up.says("has queries");
-    const beside = up.stderr().match(/MAITRED_HOME='.*'(?= npx maitred token create)/)?.[0];
+    const beside = up.stderr().match(/MAITRED_HOME='.*'(?= node bin\/maitred.js token create)/)?.[0];
     expect(execFileSync("sh", ["-c", `${beside}; printf %s "$MAITRED_HOME"`]).toString()).toBe(MAITRED_HOME);
-    expect(up.stderr()).toContain(`psql "$(${beside} npx maitred config --database-url)"`);
+    expect(up.stderr()).toContain(`psql "$(${beside} node bin/maitred.js config --database-url)"`);
     copyFileSync(join(samples, "landing-portrait-1.jpg"), join(folder, "portrait.jpg"));
     await up.says(`hidden  ${folder}/portrait.jpg`);
     writeFileSync(join(folder, "broken.jpg"), "words");

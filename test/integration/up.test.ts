@@ -77,7 +77,9 @@ test("one process takes a photo of S3, judges it, tells of it, and finds the res
   const up = maitred(["up"], env);
   await up.says("0 judged, 0 failed, 0 decided before; watching");
   expect(up.stderr().split("\n")[0]).toBe(`starting Postgres in ${home}`);
-  expect(up.stderr()).toContain(`MAITRED_HOME='${home}' npx maitred enqueue s3://BUCKET/PREFIX/ queues them`);
+  expect(up.stderr()).toContain(
+    `MAITRED_HOME='${home}' node bin/maitred.js enqueue s3://BUCKET/PREFIX/ queues them`,
+  );
   const url = /the API answers at (\S+);/.exec(up.stderr())![1]!;
   const created = await ended(["token", "create", "--scopes", "ingest,read", "uploads"], env);
   expect(created.code).toBe(0);
