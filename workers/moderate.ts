@@ -13,6 +13,7 @@ import { createOutageGate } from "../src/moderate/outage-gate.ts";
 import { createRecent } from "../src/moderate/recent.ts";
 import { createModerationWorker, type WorkerEvents } from "../src/moderate/worker.ts";
 import { LANES } from "../src/photo.ts";
+import { policyIdOf } from "../src/policy-id.ts";
 import { consume } from "../src/queue/consumer.ts";
 import { runEvery } from "../src/run-every.ts";
 import { reportFigures } from "../src/store/models.ts";
@@ -106,7 +107,8 @@ export async function startWorker(
   const watcher = judging.follow(worker, name);
   scope.hold("watch", watchModelHealth(models, said, warmUpMs, log));
   const folders = foldersOf(config.folders);
-  const tell = (): Promise<void> => reportFigures(db, name, { ...recent.figures(), folders });
+  const policy = policyIdOf(judge.policyText);
+  const tell = (): Promise<void> => reportFigures(db, name, { ...recent.figures(), folders, policy });
   // of late, for the desk; one that cannot say it is not the worse for it
   scope.hold("figures", runEvery(tell, TELL_MS, createOutageLogger(log, "telling figures")));
   // what is fetched while nothing can be recorded is fetched again; telling figures is a write that any worker may do

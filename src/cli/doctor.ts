@@ -1,6 +1,7 @@
 import { opendir } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { type Config, readConfig } from "../config.ts";
+import { unfitFor } from "../decide/policy.ts";
 import { asError, ConfigError } from "../errors.ts";
 import { foldersOf } from "../image/folder.ts";
 import { connectS3 } from "../image/s3.ts";
@@ -18,7 +19,7 @@ import {
   rolesToMake,
   serverVersion,
 } from "../store/migrate.ts";
-import { type ModelRow, readModels } from "../store/models.ts";
+import { type ModelRow, readModels, readWorkers, type WorkerRow } from "../store/models.ts";
 import { rollupState } from "../store/rollups.ts";
 import { requireRoom } from "../store/room.ts";
 import { modelDirectories, openJudge } from "../wiring/judge.ts";
@@ -26,6 +27,7 @@ import { readLanes } from "../wiring/lanes.ts";
 import { defineCommand, EXIT, flags, UsageError, withEmbedded } from "./command.ts";
 import { printResult, table } from "./output.ts";
 import { pausedWords } from "./paused.ts";
+import { counted } from "./plural.ts";
 import { withAnyPostgres } from "./postgres.ts";
 
 /** What is found, or with `warning` what may be so on purpose. */
@@ -47,8 +49,8 @@ usage: maitred doctor [--bucket NAME]... [--json]
 Checks Node, memory, Postgres (version, schema, whether a worker may write, whether its disk has room, whether PUBLIC may create, whether its clock is this
 machine's, whether somebody folds the counts that dashboards read, which maitred rollups compares, and whether the roles are there, which is a warning),
 the queue's server (Redis: version and eviction policy) and whether a lane is paused, which is a warning, the folders of MAITRED_FOLDERS, the buckets
-named (also their versions, where an enabled destination of kind s3-tags has to list them), the policy and the model's hashes, and runs the model once to
-see which execution provider really runs.
+named (also their versions, where an enabled destination of kind s3-tags has to list them), the policy (that it has the thresholds of this model, as a
+warning) and the model's hashes, what workers say is wrong with theirs, also a warning, and runs the model once to see which execution provider really runs.
 Changes no photo, job or setting.
 
   maitred doctor --bucket photos
@@ -67,6 +69,7 @@ Exit codes: 0 all is well, or there are warnings alone; 1 something is not.
       ["postgres", () => checkPostgres(config)],
       ["queue", () => checkQueue(config)],
       ["model", () => checkModel(config)],
+      ...(config.databaseUrl ? [["workers", () => checkWorkers(config)] as [string, Check]] : []),
       ...foldersOf(config.folders).map((folder): [string, Check] => [
         `folder ${folder}`,
         () => checkFolder(folder),
@@ -163,7 +166,7 @@ async function pausedLanes(config: Config, server: QueueServer): Promise<string[
   }
 }
 
-async function checkModel(config: Config): Promise<string> {
+async function checkModel(config: Config): ReturnType<Check> {
   const active = config.model ? undefined : await activeModel(config);
   const model = active && (await openModelById(modelDirectories(config), active, config.variant));
   const judge = await openJudge(config, model);
@@ -171,7 +174,9 @@ async function checkModel(config: Config): Promise<string> {
     const { provider, variant, instead, warmUpMs } = await judge.inference.ready();
     const why = instead && `; the GPU is not used: ${instead}`;
     const from = config.model ? "of MAITRED_MODEL" : active ? "the active one" : "the one that ships";
-    return `${judge.model.id} (${from}), hashes match, warm after ${Math.round(warmUpMs)} ms, its variant ${variant} runs on ${provider}${why}`;
+    const found = `${judge.model.id} (${from}), hashes match, warm after ${Math.round(warmUpMs)} ms, its variant ${variant} runs on ${provider}${why}`;
+    const unfit = unfitFor(judge.policy, judge.model.id);
+    return unfit ? { warning: `${found}; ${unfit}` } : found;
   } finally {
     await judge.close();
   }
@@ -182,6 +187,15 @@ async function activeModel(config: Config): Promise<ModelRow | undefined> {
   if (!config.databaseUrl) return undefined;
   const models = await withAnyPostgres(config, readModels).catch((): ModelRow[] => []);
   return models.find(({ state }) => state === "active");
+}
+
+/** What workers say of themselves: each has its own models and its own policy. That Postgres cannot say it is a finding of its own. */
+async function checkWorkers(config: Config): ReturnType<Check> {
+  const workers = await withAnyPostgres(config, readWorkers).catch((): WorkerRow[] => []);
+  const ill = workers.filter(({ problem }) => problem).map(({ worker, problem }) => `${worker}: ${problem}`);
+  const models = [...new Set(workers.map(({ model }) => model))].join(", ");
+  if (ill.length > 0) return { warning: ill.join("; ") };
+  return workers.length === 0 ? "none runs" : `${counted(workers.length, "worker")} of ${models}`;
 }
 
 async function checkFolder(folder: string): Promise<string> {

@@ -8,6 +8,7 @@ import { saidOf, trainedOn } from "../evaluate/trained-on.ts";
 import { openModelById } from "../infer/folders.ts";
 import type { Model } from "../infer/model.ts";
 import type { Scores } from "../photo.ts";
+import { type ListedBackfill, readBackfills } from "../store/backfills.ts";
 import { promoteModel, readModels, readPromotions, registerModel, rollbackModel } from "../store/models.ts";
 import { modelDirectories, openPolicy, openShippedModel } from "../wiring/judge.ts";
 import { connectedConfig, EXIT, UsageError } from "./command.ts";
@@ -18,6 +19,7 @@ import { accountOption } from "./options.ts";
 import { printResult } from "./output.ts";
 import { counted } from "./plural.ts";
 import { withPostgres } from "./postgres.ts";
+import { unfitWorkers } from "./worker-policies.ts";
 
 /** maitred model promote: see `model`. */
 export const promote: ModelCommand = async ({ values, positionals: [id] }, terminal) => {
@@ -58,21 +60,24 @@ export const promote: ModelCommand = async ({ values, positionals: [id] }, termi
         `${tooFew.map(askedOf).join(", ")} tell nothing, ${FEWEST_TO_DIFFER} or more of each could`,
       );
     }
+    const unfit = await unfitWorkers(db, id);
+    against.push(...unfit);
     const promoted = against.length === 0 || force;
     if (promoted) {
+      terminal.say(unfit.length > 0 ? warnings(unfit) : saidOfPolicy(config, candidate));
       if (!row && active && active.id !== id) await registerModel(db, active, by);
       await registerModel(db, candidate, by);
       const why = reason ?? `not worse on the gold set: ${duels.map(askedOf).join(", ")}`;
       await promoteModel(db, { to: id, from, by, why, figures: duels.length > 0 ? duels : null });
     }
-    if (promoted) terminal.say(saidOfPolicy(config, candidate));
+    if (promoted) terminal.say(warnings((await readBackfills(db, "running")).flatMap(waitsAfter(id))));
     for (const each of tooFew) {
       const few = `--gold: ${askedOf(each)}, of which too few say nothing`;
       terminal.say(`${few}: give ${FEWEST_TO_DIFFER} or more, and hundreds to find small differences\n`);
     }
     const unmeasured = tooFew.map(({ question }) => question);
     const compared = duels.length > 0 ? duelTable(duels, from ?? "-", id) : [];
-    const result = { promoted, from, to: id, worse, unmeasured, trainedOn: known, duels };
+    const result = { promoted, from, to: id, worse, unmeasured, unfit, trainedOn: known, duels };
     const said = promoted
       ? `${id} is active; workers that have its folder follow within seconds: maitred model list shows which`
       : `${id} is not promoted: ${against.join("; ")}; --force --reason WHY promotes it all the same`;
@@ -98,20 +103,37 @@ export const rollback: ModelCommand = async ({ values }, terminal) => {
         ? await openModelById(modelDirectories(config), previous, config.variant)
         : undefined;
     const id = await rollbackModel(db, { from, by: accountOption(values), why: reason });
-    if (model) terminal.say(saidOfPolicy(config, model));
+    const unfit = await unfitWorkers(db, id);
+    if (unfit.length > 0) terminal.say(warnings(unfit));
+    else if (model) terminal.say(saidOfPolicy(config, model));
+    terminal.say(warnings((await readBackfills(db, "running")).flatMap(waitsAfter(id))));
     const said = `${id} is active again, after ${from}; workers that have its folder follow within seconds: maitred model list shows which`;
     printResult(terminal, values.json, { active: id, from }, said);
     return EXIT.done;
   });
 };
 
-/** A warning where the policy here is not for that model, else nothing. Which one workers have is not known here. */
+function warnings(of: readonly string[]): string {
+  return of.map((each) => `warning: ${each}\n`).join("");
+}
+
+/** What a run of another model says once `active` is followed; one that decides from stored scores has no model. */
+function waitsAfter(active: string) {
+  return ({ id, model }: ListedBackfill): string[] =>
+    model === "" || model === `model:${active}`
+      ? []
+      : [
+          `backfill ${id} is of ${model.replace(/^model:/, "")}, and waits while no worker runs that: cancel it, and start another of ${active}`,
+        ];
+}
+
+/** A warning where the policy here is not for that model, else nothing: workers that have not told theirs may have the same. */
 function saidOfPolicy(config: Config, model: Model): string {
   let unfit: string;
   try {
     unfit = unfitFor(openPolicy(config, model).policy, model.id);
   } catch (thrown) {
-    // the model is active by now, whatever the policy here is
+    // which model is active is no matter of the policy here
     unfit = asError(thrown).message;
   }
   return (

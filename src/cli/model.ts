@@ -47,7 +47,7 @@ a row in Postgres that every worker follows, finishing the batch at hand first. 
   promote   judges the labelled photos of --gold (a labels.jsonl, or a folder as training/README.md describes) with
             the active model and with this one, and refuses it if it is worse beyond chance (McNemar's exact test,
             p < 0.05) in category, in humans held back, or in clear photos let pass, at the policy's human.review, or if
-            fewer than six photos ask one of these, which could not tell
+            fewer than six photos ask one of these, which could not tell; also if the policies of workers are not for it
   rollback  returns to the model before, if its folder is here (--force: also if not); --from: only if ID is active still
   shadow    lets a model judge a share of the live photos after the active one; its scores are kept in shadow_scores,
             and change nothing

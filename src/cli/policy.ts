@@ -1,6 +1,7 @@
 import { type Redecided, redecide } from "../backfill/redecide.ts";
 import { selector } from "../backfill/selector.ts";
-import { type Policy, parsePolicy } from "../decide/policy.ts";
+import { type Policy, parsePolicy, unfitFor } from "../decide/policy.ts";
+import { ConfigError } from "../errors.ts";
 import { policyIdOf } from "../policy-id.ts";
 import { addBackfill, readBackfill, readBackfills } from "../store/backfills.ts";
 import { keepPolicy, readPolicies, type ScoredPhoto, scoredPhotos } from "../store/policies.ts";
@@ -24,13 +25,14 @@ import { printResult, table } from "./output.ts";
 import { withPostgres } from "./postgres.ts";
 import { choose, type WordsOf } from "./subcommand.ts";
 import { drawStatus } from "./terminal.ts";
+import { workersOfOthers } from "./worker-policies.ts";
 
-const options = { ...texts("most", "by"), ...flags("propose", "json") };
+const options = { ...texts("most", "by"), ...flags("propose", "force", "json") };
 
 export const policy = defineCommand({
   help: `
 usage: maitred policy diff FILE [--most 20] [--json]
-       maitred policy apply FILE [--propose] [--by WHO] [--json]
+       maitred policy apply FILE [--propose] [--force] [--by WHO] [--json]
 
 Neither a model nor the bucket is asked: every verdict has its scores beside it. diff changes nothing, and shows how many
 photos get another verdict or category, and some of them. apply decides anew where the policy says something else: it is
@@ -38,6 +40,7 @@ written down as a backfill, which maitred backfill report shows and maitred back
 again it goes on. What moderators decided stays. Workers follow the file of MAITRED_POLICY: give it to them first.
 
   --propose   keep the new verdicts as proposals, for maitred backfill apply or discard
+  --force     although workers decide by another policy, or it has the thresholds of another model
   --most N    photos that diff shows (default 20)
 
   maitred policy diff policy-next.yaml
@@ -54,9 +57,18 @@ again it goes on. What moderators decided stays. Workers follow the file of MAIT
     // whether it knows the model's categories, Postgres must say which model that is
     parsePolicy(yaml, undefined, file);
     const config = connectedConfig(terminal);
-    const { categories } = await openModelInUse(config);
+    const { id: model, categories } = await openModelInUse(config);
     const next = { id: policyIdOf(yaml), yaml, policy: parsePolicy(yaml, categories, file) };
     return withPostgres(config, async (db) => {
+      const unfit = unfitFor(next.policy, model);
+      const others = command === apply && (await workersOfOthers(db, next.id));
+      const against = [
+        unfit,
+        others && `${others}: another policy decides there: give it this one first (MAITRED_POLICY)`,
+      ];
+      for (const each of against) if (each) terminal.say(`warning: ${each}\n`);
+      if (command === apply && !values.propose && !values.force && against.some(Boolean))
+        throw new ConfigError("nothing was decided anew: --force does it all the same");
       const before = new Map<string, Policy>();
       for (const [id, row] of await readPolicies(db)) {
         try {
@@ -171,7 +183,12 @@ const COMMANDS: ReadonlyMap<string, Subcommand> = new Map([
   ["diff", diff],
   ["apply", apply],
 ]);
-const WORDS_OF: WordsOf<typeof options> = { most: ["diff"], propose: ["apply"], by: ["apply"] };
+const WORDS_OF: WordsOf<typeof options> = {
+  most: ["diff"],
+  propose: ["apply"],
+  force: ["apply"],
+  by: ["apply"],
+};
 
 /** Somebody paused or cancelled the run while the command was at it, or does the same. */
 async function stopped(db: Pool, id: string, terminal: Terminal): Promise<number> {

@@ -1,6 +1,7 @@
 import type { ScanPage } from "../backfill/pages.ts";
 import type { Decided } from "../backfill/redecide.ts";
 import { nextAfter, rangeEnd } from "./id-range.ts";
+import { ALIVE } from "./models.ts";
 import { type Pool, query } from "./pool.ts";
 
 export interface PolicyRow {
@@ -27,6 +28,17 @@ export async function readPolicies(db: Pool): Promise<Map<string, PolicyRow>> {
     text: "select id, yaml, thresholds from policies",
   });
   return new Map(rows.map((row) => [row.id, row]));
+}
+
+/** The policies of the workers that run and have said it. A pinned one keeps to its model. */
+export async function readWorkerPolicies(
+  db: Pool,
+): Promise<{ worker: string; pinned: boolean; policy: string; yaml: string }[]> {
+  return query(db, {
+    name: "read_worker_policies",
+    text: `select m.worker, m.pinned, p.id as policy, p.yaml
+      from model_workers m join policies p on p.id = m.figures ->> 'policy' where ${ALIVE} order by m.worker`,
+  });
 }
 
 /** A current photo that a model has decided, and what the model said. */
