@@ -31,12 +31,11 @@ export interface Progress {
 
 /** Counts what the worker tells, and draws it: a live line on a terminal, a line every few seconds elsewhere. */
 export function createProgress(terminal: Terminal, json: boolean, everyPhoto: boolean): Progress {
-  const stages = new Map<string, { seconds: number; photos: number }>();
   const verdicts = new Map<string, number>();
   const waiting = new Set<string>();
   const early = new Set<string>();
   const away = new Map<string, Set<string>>();
-  let [photos, batches, batched, inferring] = [0, 0, 0, 0];
+  let photos = 0;
   let [first, last] = [0, 0];
   let wake: (() => void) | undefined;
 
@@ -90,15 +89,8 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
 
   return {
     events: {
-      stage(stage, _lane, seconds) {
+      stage(_stage, _lane, seconds) {
         first ||= performance.now() - seconds * 1000;
-        const sum = stages.get(stage) ?? { seconds: 0, photos: 0 };
-        stages.set(stage, { seconds: sum.seconds + seconds, photos: sum.photos + 1 });
-      },
-      batch(_id, count, seconds) {
-        batches++;
-        batched += count;
-        inferring += seconds;
       },
       finished: (photo, _lane, outcome, changed) => left(photo, outcome, changed),
       retried: (photo, _lane, code, error) => putOff(photo, code, error),
@@ -138,18 +130,7 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
     summary(model, provider, before) {
       const judged = photos - failed();
       const speed = judged > 0 ? `${((judged / (last - first)) * 1000).toFixed(1)} photos/s ` : "";
-      const lines = [`${tally(before)}, ${speed}with ${model} on ${provider}`];
-      if (batches > 0) {
-        const size = (batched / batches).toFixed(1);
-        lines.push(
-          `${counted(batches, "batch", "batches")}, ${size} photos each on average; inference alone takes ${((inferring / batched) * 1000).toFixed(1)} ms a photo`,
-        );
-      }
-      const times = [...stages].map(
-        ([stage, { seconds, photos }]) => `${stage} ${((seconds / photos) * 1000).toFixed(1)} of ${photos}`,
-      );
-      if (times.length > 0) lines.push(`milliseconds a photo, of those that came to it: ${times.join(", ")}`);
-      return lines.join("\n");
+      return `${tally(before)}, ${speed}with ${model} on ${provider}`;
     },
   };
 }
@@ -171,6 +152,15 @@ export function photoTable(photos: readonly PhotoRow[], columns = 0): string[] {
     photo.failure ? `${photo.failure}: ${photo.reason}` : (photo.reason ?? ""),
   ]);
   return table([["photo", "category", "score", "human", "verdict", "reason"], ...rows]);
+}
+
+/** Those that failed, and why: above them are as many lines as there are photos. Of many a few. */
+export function failedLines(photos: readonly PhotoRow[]): string[] {
+  const failed = photos.filter(({ state }) => state === "failed");
+  const lines = failed
+    .slice(0, MOST_FAILED)
+    .map((photo) => `failed  ${printable(`${addressOf(photo)}  ${photo.failure}: ${photo.reason}`)}`);
+  return failed.length > MOST_FAILED ? [...lines, `and ${failed.length - MOST_FAILED} more failed`] : lines;
 }
 
 /** As maitred enqueue and forget take it. */
@@ -195,5 +185,6 @@ function asLine(photo: PhotoJob, result: LineOutcome["result"]): string {
 
 /** How often to look whether somebody else has judged what is waited for. */
 const LOOK_MS = 2_000;
+const MOST_FAILED = 10;
 /** Columns of a name below which its ends tell nothing. */
 const NARROWEST = 24;

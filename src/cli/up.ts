@@ -24,7 +24,7 @@ import { accountOption } from "./options.ts";
 import { makeOutputFolder } from "./output-folder.ts";
 import { sayPaused } from "./paused.ts";
 import { withPostgres } from "./postgres.ts";
-import { createProgress, photoTable } from "./progress.ts";
+import { createProgress, failedLines, photoTable } from "./progress.ts";
 import { sentences } from "./sentences.ts";
 import { printable } from "./terminal.ts";
 import { watchFolder, withdrawGone } from "./watch-folder.ts";
@@ -49,7 +49,7 @@ MAITRED_HOME of its own: where the usual ports are in use it takes others, and s
 or refused. On a Postgres of DATABASE_URL where a worker runs already that may read other folders, it does not start: each
 would take photos of the other's.
 
-  --once      end when everything is judged, with a table of the photos; what cannot be read is named
+  --once      end when everything is judged, with a table of the photos; what cannot be read is named, and what failed last
   --json      one JSON object a photo on stdout, as of maitred classify, with id, bucket and key in place of its path; none of
               what another worker judged
   --verbose   the worker's log on stderr, as JSON, with all there is to know of an error
@@ -134,6 +134,7 @@ Postgres ended by itself.
       if (ids.length === 0) terminal.say(`no photos in ${printable(folders.join(", "))}\n`);
       else if (!json) for (const line of photoTable(photos, terminal.printColumns)) terminal.print(line);
       terminal.say(`\n${progress.summary(worker.model, worker.provider, before)}\n`);
+      for (const line of failedLines(photos)) terminal.say(`${line}\n`);
       return whole && photos.every((photo) => photo.state !== "failed") ? EXIT.done : EXIT.notAll;
     } catch (error) {
       if (!scope.closing) throw error;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { addressOf, rangeOf, timesOf } from "../../desk/src/dashboards/range.ts";
 import { byModel, countsBy, hideRate, inOrder } from "../../desk/src/dashboards/series.ts";
-import { batchSizes, duration, stageTimes, throughput } from "../../desk/src/operate/figures.ts";
+import { batchSizes, duration, failedOf, stageTimes, throughput } from "../../desk/src/operate/figures.ts";
 import type { Counts, Operating } from "../../desk/src/types.ts";
 
 type Row = Counts["counts"][number];
@@ -123,8 +123,11 @@ describe("figures of workers", () => {
       worker(null),
       worker({ seconds: 0 }),
     ];
-    expect(throughput(workers)).toEqual({ live: 3, backfill: 7, failed: 10 / 160, retried: 2 });
-    expect(throughput([])).toEqual({ live: 0, backfill: 0, failed: 0, retried: 0 });
+    expect(throughput(workers)).toEqual({ live: 3, backfill: 7, failed: 10, left: 160, retried: 2 });
+    expect(throughput([])).toEqual({ live: 0, backfill: 0, failed: 0, left: 0, retried: 0 });
+    expect(failedOf(throughput(workers))).toBe("6.3 %");
+    expect(failedOf({ failed: 2, left: 2 })).toBe("2 of 2");
+    expect(failedOf(throughput([]))).toBe("–");
   });
 
   test("give the mean of each stage in their order, and batches by size", () => {

@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
-import { createProgress } from "../../src/cli/progress.ts";
+import { createProgress, failedLines } from "../../src/cli/progress.ts";
 import { sentences } from "../../src/cli/sentences.ts";
 import { UpstreamError } from "../../src/errors.ts";
 import { createLog } from "../../src/log.ts";
 import type { RecordedOutcome } from "../../src/moderate/worker.ts";
 import type { Decision } from "../../src/photo.ts";
+import type { PhotoRow } from "../../src/store/photos.ts";
 
 function terminal(columns = 0) {
   const [said, printed]: [string[], string[]] = [[], []];
@@ -86,7 +87,7 @@ test("what a shell writes when all has ended does not stand on the last line", (
   expect(quiet.said).toEqual([]);
 });
 
-test("a summary counts what failed apart, and says of how many photos each time is, and nothing of none", () => {
+test("a summary counts what failed apart, and gives the speed of what was judged", () => {
   const progress = createProgress(terminal(), true, false);
   expect(progress.summary("m-1", "cpu", 2)).toBe("0 judged, 0 failed, 2 decided before, with m-1 on cpu");
   const photo = { id: "1", store: "s3", bucket: "b", key: "k", version: "", known: {} } as const;
@@ -94,21 +95,28 @@ test("a summary counts what failed apart, and says of how many photos each time 
   const failure = { failure: "GONE", message: "no such key", transient: false } as const;
   progress.events.stage?.("fetch", "live", 0.01);
   progress.events.finished?.(photo, "live", { ...outcome, result: failure }, true);
-  expect(progress.summary("m-1", "cpu", 0)).toBe(
-    "0 judged, 1 failed, 0 decided before, with m-1 on cpu\nmilliseconds a photo, of those that came to it: fetch 10.0 of 1",
-  );
+  expect(progress.summary("m-1", "cpu", 0)).toBe("0 judged, 1 failed, 0 decided before, with m-1 on cpu");
   const scores = { categories: { food: 1 }, human: 0 };
   const decision: Decision = { verdict: "shown", rule: "clear", reason: "", category: "food", tags: [] };
-  progress.events.stage?.("fetch", "live", 0.03);
-  progress.events.stage?.("decode", "live", 0.05);
-  progress.events.batch?.("b", 1, 0.01, "cpu");
   progress.events.finished?.(photo, "live", { ...outcome, result: { scores, decision } }, true);
-  expect(progress.summary("m-1", "cpu", 0).replace(/[\d.]+ photos\/s/, "N photos/s")).toBe(
-    `1 judged, 1 failed, 0 decided before, N photos/s with m-1 on cpu
-1 batch, 1.0 photos each on average; inference alone takes 10.0 ms a photo
-milliseconds a photo, of those that came to it: fetch 20.0 of 2, decode 50.0 of 1`,
+  expect(progress.summary("m-1", "cpu", 0)).toMatch(
+    /^1 judged, 1 failed, 0 decided before, [\d.]+ photos\/s with m-1 on cpu$/,
   );
   progress.stop();
+});
+
+test("what failed is said last, at most ten of it, and how many more there are", () => {
+  const photo = (n: number, state: "shown" | "failed"): PhotoRow => ({
+    ...{ id: `${n}`, store: "folder", bucket: "/p", key: `${n}.jpg`, version: "", state },
+    ...{ category: null, categoryScore: null, human: null, reason: "cut off", failure: "CORRUPT" },
+  });
+  const photos = [photo(0, "shown"), ...Array.from({ length: 12 }, (_, n) => photo(n + 1, "failed"))];
+  expect(failedLines(photos.slice(0, 3))).toEqual([
+    "failed  /p/1.jpg  CORRUPT: cut off",
+    "failed  /p/2.jpg  CORRUPT: cut off",
+  ]);
+  expect(failedLines(photos)).toHaveLength(11);
+  expect(failedLines(photos).at(-1)).toBe("and 2 more failed");
 });
 
 test("a line of JSON says of a photo all that classify says, with its address in place of its path", () => {

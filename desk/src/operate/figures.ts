@@ -5,14 +5,14 @@ import { number } from "../words.ts";
 export interface Throughput {
   live: number;
   backfill: number;
-  /** Of photos that left the line, the share that could not be judged; 0 to 1. */
+  /** Photos that could not be judged, of those that left the line. */
   failed: number;
+  left: number;
   retried: number;
 }
 
 export function throughput(workers: Operating["workers"]): Throughput {
-  const sum = { live: 0, backfill: 0, failed: 0, retried: 0 };
-  let left = 0;
+  const sum = { live: 0, backfill: 0, failed: 0, left: 0, retried: 0 };
   for (const { figures } of workers) {
     if (!figures || figures.seconds <= 0) continue;
     const { judged, failed, retried, seconds } = figures;
@@ -20,9 +20,15 @@ export function throughput(workers: Operating["workers"]): Throughput {
     sum.backfill += (judged["backfill"] ?? 0) / seconds;
     sum.failed += failed;
     sum.retried += retried;
-    left += (judged["live"] ?? 0) + (judged["backfill"] ?? 0) + failed;
+    sum.left += (judged["live"] ?? 0) + (judged["backfill"] ?? 0) + failed;
   }
-  return { ...sum, failed: left > 0 ? sum.failed / left : 0 };
+  return sum;
+}
+
+/** The share that failed; of so few that a share misleads, how many of how many. */
+export function failedOf({ failed, left }: Pick<Throughput, "failed" | "left">): string {
+  if (left === 0) return "–";
+  return left < FEWEST_FOR_SHARE ? `${failed} of ${left}` : `${((failed / left) * 100).toFixed(1)} %`;
 }
 
 /** Photos a second of one worker. */
@@ -89,3 +95,4 @@ export function ms(value: number | undefined): string {
 }
 
 const STAGES = ["fetch", "decode", "batch", "record", "total"];
+const FEWEST_FOR_SHARE = 10;

@@ -7,7 +7,7 @@ import { Icon } from "../ui/icon.tsx";
 import { number, when } from "../words.ts";
 import { useAct } from "./act.ts";
 import { ActButton } from "./act-button.tsx";
-import { duration, throughput } from "./figures.ts";
+import { duration, failedOf, throughput } from "./figures.ts";
 import { Said } from "./said.tsx";
 import { Why } from "./why.tsx";
 
@@ -58,7 +58,7 @@ export function Lanes({ now }: { now: Operating }) {
         </p>
         <Sparkline values={past.rate} />
         <dl class="pairs small number">
-          <Entry name="failed" value={`${(rates.failed * 100).toFixed(1)} %`} />
+          <Entry name="failed" value={failedOf(rates)} />
           <Entry name="tries again" value={number(rates.retried)} />
           <Entry name="in no queue" value={number(now.unqueued.photos)} />
           <Entry
