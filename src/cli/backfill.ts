@@ -43,8 +43,8 @@ What the model has decided already is skipped, and what a moderator decided alwa
 what is to be done: maitred feed (or maitred up) does it, goes on after a crash where it was, and leaves uploads first.
 
 apply makes the proposals of a run verdicts, discard forgets them. rollback restores what was before a run, except for
-photos that were judged again since. A moderator's verdict survives all of it. What had none before is pending again: uploads
-are queued, and rollback says how many others there are, which only start --missing judges.
+photos that were judged again since. A moderator's verdict survives all of it. A photo that had no verdict before the run
+is pending again: an upload is queued, any other is judged by start --missing, and rollback says how many those are.
 
   --dry-run         how many, how long at the best rate of the workers that run, how many requests and bytes; starts nothing
   --propose         keep the new verdicts as proposals: report shows them, and apply or discard decides on all

@@ -35,8 +35,8 @@ usage: maitred destination add webhook URL [--bucket BUCKET]
 
 A destination is told of everything that happens to photos from then on. maitred deliver does it for webhooks and
 s3-tags; notify is Postgres' own NOTIFY on the channel maitred_photos. The secret that signs webhooks is printed once,
-by add and by rotate. After rotate the key before signs too, until its receivers have changed over; rotated once more
-until then, it is the newer of the two keys that signs no more. What waits for a destination that is disabled goes on
+by add and by rotate. After rotate the key before signs too, until its receivers have changed over. Rotate again before that, and
+the key of the first rotate stops signing: the oldest goes on beside the newest. What waits for a destination that is disabled goes on
 when it is enabled. list says how many deliveries wait and how many are dead, since when the oldest of those that wait does,
 and what came of its last try. catch-up tells it of every photo that has, had or failed to get a verdict, as it is now, or of
 those that changed since a time: what happened before it was added or while it was disabled. remove forgets what waits, too.
