@@ -8,7 +8,7 @@ usage: maitred config [--json | --markdown | --database-url]
 
 Prints every setting: its environment variable, its value, what it is for, and its default where that is another. Passwords
 are hidden.
---markdown prints the table of the README. --database-url prints where Postgres is, with its password, and nothing else: of
+--markdown prints the table of docs/settings.md. --database-url prints where Postgres is, with its password, and nothing else: of
 DATABASE_URL, or of the maitred up that runs on MAITRED_HOME.
 
   MAITRED_MAX_WAIT_MS=50 maitred config
