@@ -98,11 +98,11 @@ export interface LineSteps {
 export interface Try {
   /** How many there have been, this one too; outages count for none. */
   tries: number;
-  /** No further one follows, so that what may pass later is recorded as a failure too, */
+  /** No further one follows: what may pass later is recorded as a failure too, unless one of these has the photo wait. */
   last: boolean;
-  /** but for STORE_UNAVAILABLE of the photo itself, as nothing has shown that the store is there: it is waited for. */
+  /** A last try whose store is away (STORE_UNAVAILABLE) has the photo wait, as nothing has shown that the store is there. */
   waits?: boolean;
-  /** It is waited for too while its store is busy, which shows by itself that it is there. */
+  /** A last try whose store is busy has the photo wait: by its answer the store shows that it is there. */
   patient?: boolean;
 }
 
