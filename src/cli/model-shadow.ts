@@ -55,7 +55,7 @@ export const compare: ModelCommand = async ({ values, positionals: [id] }, termi
 };
 
 function printed(comparison: ShadowComparison): string[] {
-  const { shadow, beside, photos, verdicts, categories, differences, most } = comparison;
+  const { shadow, beside, photos, dropped, verdicts, categories, differences, most } = comparison;
   const rows = most.map((photo) => [
     photo.difference.toFixed(3),
     change(photo.besideVerdict, photo.verdict),
@@ -65,6 +65,11 @@ function printed(comparison: ShadowComparison): string[] {
   ]);
   return [
     `${shadow} beside ${beside}, on ${counted(photos, "photo")}`,
+    ...(dropped > 0
+      ? [
+          `the workers that run have dropped ${dropped} more since they began, as too many waited: these came when there was room, and are no random sample`,
+        ]
+      : []),
     "",
     ...crossed("verdict", shadow, verdicts),
     "",
@@ -74,8 +79,9 @@ function printed(comparison: ShadowComparison): string[] {
       ["score", "mean difference"],
       ...differences.map(({ score, mean }) => [score, mean.toFixed(4)]),
     ]),
-    "",
-    ...table([["difference", "verdict", "category", "human", "photo"], ...rows]),
+    ...(rows.length > 0
+      ? ["", ...table([["difference", "verdict", "category", "human", "photo"], ...rows])]
+      : []),
   ];
 }
 

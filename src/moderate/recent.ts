@@ -1,5 +1,6 @@
 import { LANES, type Lane } from "../photo.ts";
 import type { Stage } from "./line.ts";
+import type { ShadowOutcome } from "./shadow.ts";
 
 /** What one worker did of late; small enough to be told every few seconds, whatever it did. */
 export interface RecentFigures {
@@ -23,9 +24,12 @@ export interface Recent {
   retried(): void;
   stage(stage: Stage, seconds: number): void;
   batch(photos: number, seconds: number): void;
+  shadowed(outcome: ShadowOutcome, photos: number): void;
   figures(): RecentFigures & {
     /** Photos a second in the best five seconds since the start; 0 until ten photos came within one of them. */
     bestPerS: number;
+    /** Photos that shadows were offered since the start. */
+    shadowed: Record<ShadowOutcome, number>;
   };
 }
 
@@ -38,6 +42,7 @@ export function createRecent(now: () => number): Recent {
   const begun = now();
   let slots: { index: number; figures: RecentFigures }[] = [];
   let bestPerS = 0;
+  const shadowed = { judged: 0, dropped: 0, failed: 0 };
   let burst = { index: -1, photos: 0, since: 0 };
 
   function slot(): RecentFigures {
@@ -76,13 +81,16 @@ export function createRecent(now: () => number): Recent {
       addBatches(slot(), String(photos), 1);
       slot().runSeconds += seconds;
     },
+    shadowed(outcome, photos) {
+      shadowed[outcome] += photos;
+    },
     figures() {
       // whole slots and the one that has begun, so that the seconds are exactly those that were counted
       const at = now();
       const first = Math.floor(at / SLOT_MS) - SLOTS;
       const sum = none();
       for (const { index, figures } of slots) if (index >= first) add(sum, figures);
-      return { ...sum, seconds: (at - Math.max(begun, first * SLOT_MS)) / 1_000, bestPerS };
+      return { ...sum, seconds: (at - Math.max(begun, first * SLOT_MS)) / 1_000, bestPerS, shadowed };
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { Decision, Scores, Verdict } from "../photo.ts";
+import { ALIVE } from "./models.ts";
 import { type Pool, query } from "./pool.ts";
 
 /** What a model said of a photo, under the name of the model. */
@@ -58,11 +59,13 @@ export interface ShadowComparison {
   /** The model that gave the verdicts. */
   beside: string;
   photos: number;
+  /** Photos that the workers which run have dropped since they began, as too many waited: those of `photos` are then no random sample. */
+  dropped: number;
   verdicts: Pair[];
   categories: Pair[];
   /** Mean absolute difference of each score, 0 to 1: `human`, and each category by its name. */
   differences: { score: string; mean: number }[];
-  /** The photos that differ most, first. */
+  /** The photos that differ most, first; none that differs in nothing that is shown. */
   most: DifferingPhoto[];
 }
 
@@ -94,9 +97,14 @@ export async function compareShadow(
       values,
     });
   const verdicts = await pairs("verdict");
+  const [told] = await query<{ dropped: number }>(db, {
+    name: "shadow_dropped",
+    text: `select coalesce(sum((m.figures #>> '{shadowed,dropped}')::float8), 0) as dropped from model_workers m where ${ALIVE}`,
+  });
   return {
     ...models,
     photos: verdicts.reduce((sum, pair) => sum + pair.photos, 0),
+    dropped: told!.dropped,
     verdicts,
     categories: await pairs("category"),
     differences: await query(db, {
@@ -109,11 +117,13 @@ export async function compareShadow(
     }),
     most: await query<DifferingPhoto>(db, {
       name: "compare_photos",
-      text: `select s.photo_id as "photoId", p.bucket, p.key, s.verdict, s.beside_verdict as "besideVerdict", s.category,
+      text: `select * from (select s.photo_id as "photoId", p.bucket, p.key, s.verdict, s.beside_verdict as "besideVerdict", s.category,
             s.beside_category as "besideCategory", s.human, s.beside_human as "besideHuman",
             greatest(abs(s.human - s.beside_human), (select max(${DIFFERENCE}) from ${NAMES})) as difference
           from shadow_scores s join photos p on p.id = s.photo_id
-          where s.model = $1 and s.beside = $2 order by difference desc, s.photo_id limit $3`,
+          where s.model = $1 and s.beside = $2) d
+        where difference >= 0.0005 or verdict <> "besideVerdict" or category <> "besideCategory"
+        order by difference desc, "photoId" limit $3`,
       values: [...values, most],
     }),
   };

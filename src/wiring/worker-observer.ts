@@ -76,6 +76,7 @@ export function createWorkerObserver(
       },
       shadowed(outcome, photos, error) {
         metrics.shadow(outcome, photos);
+        recent.shadowed(outcome, photos);
         if (error) log.warn({ err: error, photos }, "the shadow failed");
         events.shadowed?.(outcome, photos, error);
       },

@@ -21,6 +21,7 @@ test("figures are of the time since the start, and then of a minute and the seco
     batches: { "8": 2 },
     runSeconds: 1,
     bestPerS: 0,
+    shadowed: { judged: 0, dropped: 0, failed: 0 },
   });
   clock = 62_500;
   expect(recent.figures()).toMatchObject({ seconds: 60.5, judged: { live: 1, backfill: 1 } });
