@@ -130,8 +130,7 @@ export function statusLines(
     lines.push(
       `${others} of ${row.workers} workers ${others === 1 ? "runs" : "run"} another model: what ${others === 1 ? "it judges" : "they judge"} of it is fed again`,
     );
-  const changed = sum(counts.filter(isChange));
-  lines.push(`${changed} got another verdict or category`);
+  lines.push(outcomeLine(row, counts));
   if (row.undecided && !row.outcome)
     lines.push("these are proposals: maitred backfill apply or discard decides on them");
   if (row.outcome) lines.push(`it was ${row.outcome}${row.changedBy ? ` by ${row.changedBy}` : ""}`);
@@ -142,6 +141,16 @@ export function statusLines(
   if (row.state === "paused" && row.changedBy === FEEDER)
     lines.push(`once that is mended: maitred backfill resume ${row.id}`);
   return lines;
+}
+
+/** How many photos came out otherwise; a first verdict, as all of an archive get, is no other one. */
+function outcomeLine({ propose, outcome }: BackfillRow, counts: readonly BackfillCount[]): string {
+  const judged = counts.filter(({ after, code }) => after !== "kept" && code === "");
+  const first = sum(judged.filter(({ before }) => before === "pending"));
+  const changed = sum(judged.filter((each) => each.before !== "pending" && isChange(each)));
+  const firsts = first > 0 ? `, ${first} their first` : "";
+  if (!propose || outcome) return `${changed} got another verdict or category${firsts}`;
+  return `${sum(judged)} proposed: ${changed} would get another verdict or category${firsts}`;
 }
 
 /** The state, who gave it that and why, and what a run waits for by the clock of this machine. */

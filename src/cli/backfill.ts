@@ -83,7 +83,12 @@ function change(state: "running" | "paused" | "cancelled", said: string): Backfi
     return async (db) => {
       await theBackfill(db, id);
       await changeBackfill(db, id, state, accountOption(values), why);
-      printResult(terminal, json, { id, state }, `backfill ${id} is ${said}`);
+      const { waiting } = await theBackfill(db, id);
+      const still =
+        state !== "running" && waiting > 0
+          ? `; ${counted(waiting, "photo")} in the queue ${waiting === 1 ? "is" : "are"} still judged: maitred queue pause backfill stops ${waiting === 1 ? "it" : "these"} too`
+          : "";
+      printResult(terminal, json, { id, state, waiting }, `backfill ${id} is ${said}${still}`);
       return EXIT.done;
     };
   };

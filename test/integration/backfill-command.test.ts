@@ -76,6 +76,10 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   expect((await run("list")).out).toMatch(/paused .* ann +photos: state pending/);
   await run("resume", id);
   await feedBackfill(db.pool, id, null, page(ids));
+  expect((await run("pause", id, "--why", "too early")).out).toBe(
+    `backfill ${id} is paused; 2 photos in the queue are still judged: maitred queue pause backfill stops these too\n`,
+  );
+  await run("resume", id);
   await recordOutcomes(db.pool, [judged(ids[0]!, "shown", "model:restaurant-5"), failed(ids[1]!)]);
   const report = await run("report", id);
   expect(report.code).toBe(1);

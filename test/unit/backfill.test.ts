@@ -99,6 +99,23 @@ test("progress says how much is left as far as that is known, and failures by co
   expect(line({ ...prefix, expected: 249 })).not.toMatch(/left|read/);
 });
 
+test("a first verdict is told apart from another one, and a proposal from what is decided", () => {
+  const row = { what: { kind: "photos" }, state: "done", endedAt: new Date() } as unknown as BackfillRow;
+  const count = { beforeCategory: "", after: "shown", afterCategory: "food", code: "" };
+  const counts = [
+    { ...count, before: "pending", photos: 1_000 },
+    { ...count, before: "hidden", photos: 3 },
+    { ...count, before: "shown", beforeCategory: "food", photos: 40 },
+    { ...count, before: "shown", after: "kept", photos: 9 },
+    { ...count, before: "pending", after: "failed", code: "CORRUPT", photos: 2 },
+  ];
+  const line = (but: Partial<BackfillRow>) => statusLines({ ...row, ...but }, counts)[3];
+  expect(line({})).toBe("3 got another verdict or category, 1000 their first");
+  const proposed = "1043 proposed: 3 would get another verdict or category, 1000 their first";
+  expect(line({ propose: true, outcome: null })).toBe(proposed);
+  expect(line({ propose: true, outcome: "applied" })).toMatch(/^3 got another/);
+});
+
 test("a run that waits for its hours says until when, as long as there is something to feed", () => {
   const row = {
     id: "7",
