@@ -1,8 +1,13 @@
 -- Up Migration
 
--- As in 0024_hidden_copies.sql, but that a verdict by another model than a backfill's settles no photo of it: the photo waits on, and is fed
--- again. A failure says nothing of a model; and what a cancelled run left in the queue is its own whoever judges it, as nothing would be
--- waited for without end.
+-- Whether what p_by says is what a backfill of p_model asks for: that model or the active one says it, or none is active. Right after a promotion
+-- workers still run the model before, of which a backfill wants nothing.
+create function settles(p_by text, p_model text) returns boolean language sql stable as $$
+  select p_by = p_model or p_by = coalesce((select 'model:' || id from models where state = 'active'), p_by)
+$$;
+
+-- As in 0024_hidden_copies.sql, but that a photo of a backfill waits on, and is fed again, where what was said settles nothing. A failure says
+-- nothing of a model; and what a cancelled run left in the queue is its own whoever judges it, as nothing would be waited for without end.
 create or replace function record_verdicts(p_items jsonb) returns table (photo_id bigint, changed boolean, held text) language plpgsql as $$
 declare
   items jsonb;
@@ -21,7 +26,7 @@ begin
   with aside as (
     delete from backfill_photos w using backfills b, jsonb_to_recordset(items) as i (id bigint, by text, verdict text, backfill bigint)
     where w.photo_id = i.id and b.id = w.backfill_id
-      and i.backfill is null and i.verdict <> 'failed' and b.model <> i.by and b.state <> 'cancelled'
+      and i.backfill is null and i.verdict <> 'failed' and not settles(i.by, b.model) and b.state <> 'cancelled'
     returning w
   )
   select array_agg(a.w) into waiting_on from aside a;

@@ -17,7 +17,7 @@ export function blockedReason(run: Waiting, now: Date): string | undefined {
     return "waits for the lane backfill, which is paused: maitred queue status says by whom";
   // one that decides from stored scores has no model
   if (model && (feeds || waiting > 0) && workers > 0 && able === 0)
-    return `waits for a worker that runs ${model.replace(/^model:/, "")}, as ${workers === 1 ? "the one here does not" : `none of the ${workers} here does`}: maitred model list says why`;
+    return `waits for a worker that runs ${model.replace(/^model:/, "")} or the active model, as ${workers === 1 ? "the one here does not" : `none of the ${workers} here does`}: maitred model list says why`;
   const until = feeds && hours ? waitsUntil(parseHours(hours), now) : undefined;
   if (until !== undefined) return `waits until ${until}`;
   if (feeds && feeder === "stands back")

@@ -8,7 +8,6 @@ import { saidOf, trainedOn } from "../evaluate/trained-on.ts";
 import { openModelById } from "../infer/folders.ts";
 import type { Model } from "../infer/model.ts";
 import type { Scores } from "../photo.ts";
-import { type ListedBackfill, readBackfills } from "../store/backfills.ts";
 import { promoteModel, readModels, readPromotions, registerModel, rollbackModel } from "../store/models.ts";
 import { modelDirectories, openPolicy, openShippedModel } from "../wiring/judge.ts";
 import { connectedConfig, EXIT, UsageError } from "./command.ts";
@@ -70,7 +69,6 @@ export const promote: ModelCommand = async ({ values, positionals: [id] }, termi
       const why = reason ?? `not worse on the gold set: ${duels.map(askedOf).join(", ")}`;
       await promoteModel(db, { to: id, from, by, why, figures: duels.length > 0 ? duels : null });
     }
-    if (promoted) terminal.say(warnings((await readBackfills(db, "running")).flatMap(waitsAfter(id))));
     for (const each of tooFew) {
       const few = `--gold: ${askedOf(each)}, of which too few say nothing`;
       terminal.say(`${few}: give ${FEWEST_TO_DIFFER} or more, and hundreds to find small differences\n`);
@@ -106,7 +104,6 @@ export const rollback: ModelCommand = async ({ values }, terminal) => {
     const unfit = await unfitWorkers(db, id);
     if (unfit.length > 0) terminal.say(warnings(unfit));
     else if (model) terminal.say(saidOfPolicy(config, model));
-    terminal.say(warnings((await readBackfills(db, "running")).flatMap(waitsAfter(id))));
     const said = `${id} is active again, after ${from}; workers that have its folder follow within seconds: maitred model list shows which`;
     printResult(terminal, values.json, { active: id, from }, said);
     return EXIT.done;
@@ -115,16 +112,6 @@ export const rollback: ModelCommand = async ({ values }, terminal) => {
 
 function warnings(of: readonly string[]): string {
   return of.map((each) => `warning: ${each}\n`).join("");
-}
-
-/** What a run of another model says once `active` is followed; one that decides from stored scores has no model. */
-function waitsAfter(active: string) {
-  return ({ id, model }: ListedBackfill): string[] =>
-    model === "" || model === `model:${active}`
-      ? []
-      : [
-          `backfill ${id} is of ${model.replace(/^model:/, "")}, and waits while no worker runs that: cancel it, and start another of ${active}`,
-        ];
 }
 
 /** A warning where the policy here is not for that model, else nothing: workers that have not told theirs may have the same. */

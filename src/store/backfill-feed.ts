@@ -122,7 +122,7 @@ type JobRow = Pick<PhotoJob, "id" | keyof PhotoRef> & Record<string, unknown>;
 const JOB = "id, store, bucket, key, version";
 /** Of a backfill `b`. */
 const FED_AGAIN = `(b.state = 'cancelled' or b.state = 'running' and coalesce(
-  (select bool_or('model:' || m.model = b.model) from model_workers m where ${ALIVE}), true))`;
+  (select bool_or(settles('model:' || m.model, b.model)) from model_workers m where ${ALIVE}), true))`;
 
 async function unlessStopped(
   db: Pool,

@@ -45,7 +45,7 @@ export interface BackfillRow {
   rests: boolean;
   /** What feeders last said of themselves; `nobody`: none did within half a minute. */
   feeder: "feeds" | "stands back" | "lane paused" | "nobody";
-  /** Workers that run, and how many of them have its model: what others judge of it is fed again. */
+  /** Workers that run, and how many of them have its model or the active one: what others judge of it is fed again. */
   workers: number;
   able: number;
   /** Some of what it proposed was neither applied nor discarded. */
@@ -238,4 +238,4 @@ const COLUMNS = `id, what, model, again, propose, state, outcome, max_rate as "m
       select case when f.lane_paused then 'lane paused' when f.stands_back then 'stands back' else 'feeds' end
       from feeding f where f.heard_at > now() - interval '30 seconds'), 'nobody') end as feeder,
     (select count(*) from model_workers m where ${ALIVE})::int as workers,
-    (select count(*) from model_workers m where ${ALIVE} and 'model:' || m.model = backfills.model)::int as able`;
+    (select count(*) from model_workers m where ${ALIVE} and settles('model:' || m.model, backfills.model))::int as able`;

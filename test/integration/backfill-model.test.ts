@@ -8,7 +8,7 @@ import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
 import { addBackfill, changeBackfill, readBackfill } from "../../src/store/backfills.ts";
-import { promoteModel, registerModel, rollbackModel } from "../../src/store/models.ts";
+import { promoteModel, registerModel } from "../../src/store/models.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { startFeed } from "../../workers/feed.ts";
 import { startWorker } from "../../workers/moderate.ts";
@@ -32,30 +32,50 @@ const decidedBy = async (db: Database) =>
   (await db.pool.query("select decided_by as by, count(*)::int as photos from photos group by 1")).rows;
 const lineOf = async (db: Database, id: string) => statusLines((await readBackfill(db.pool, id))!, [])[1];
 
-test("a verdict by another model settles no photo of a run, and a failure does", async ({ db }) => {
-  const [one, other] = await photos(db, "a", "b");
+/** Makes it the active one, for what Postgres knows. */
+const active = (db: Database, id: string) =>
+  db.pool.query(
+    "insert into models (id, sha256, state, registered_by) values ($1, repeat('0', 64), 'active', 'ann')",
+    [id],
+  );
+
+test("a verdict by a model that is neither a run's nor active settles no photo of it, and a failure does", async ({
+  db,
+}) => {
+  const [one, other, third] = await photos(db, "a", "b", "c");
+  await active(db, "m-3");
   const id = await addBackfill(db.pool, ofAll);
-  await feedBackfill(db.pool, id, null, page([one!, other!]));
+  await feedBackfill(db.pool, id, null, page([one!, other!, third!]));
   const fed = { fed: true } as const;
   await recordOutcomes(db.pool, [
     { ...judged(one!, "shown", "model:m-1"), ...fed },
     { ...failed(other!), by: "model:m-1", ...fed },
+    { ...judged(third!, "shown", "model:m-3"), ...fed },
   ]);
-  expect(await readBackfill(db.pool, id)).toMatchObject({ waiting: 1, judged: 1 });
+  expect(await readBackfill(db.pool, id)).toMatchObject({ waiting: 1, judged: 2 });
   expect(await endBackfills(db.pool)).toEqual([]);
   expect(await decidedBy(db)).toContainEqual({ by: null, photos: 1 });
   await recordOutcomes(db.pool, [{ ...judged(one!, "shown", "model:m-2"), ...fed }]);
   expect(await endBackfills(db.pool)).toEqual([id]);
   expect(await counts(db, id)).toEqual([
+    ["pending", "shown", "", 2],
     ["pending", "failed", "CORRUPT", 1],
-    ["pending", "shown", "", 1],
   ]);
+});
+
+test("where no model was ever promoted, what workers run is what a run asks for", async ({ db }) => {
+  const [one] = await photos(db, "a");
+  const id = await addBackfill(db.pool, ofAll);
+  await feedBackfill(db.pool, id, null, page([one!]));
+  await recordOutcomes(db.pool, [{ ...judged(one!, "shown", "model:m-1"), fed: true }]);
+  expect(await endBackfills(db.pool)).toEqual([id]);
 });
 
 test("an upload is judged by the model that runs, whatever waits for it; and so is what a cancelled run left", async ({
   db,
 }) => {
   const [one] = await photos(db, "a");
+  await active(db, "m-2");
   const id = await addBackfill(db.pool, { ...ofAll, propose: true });
   await feedBackfill(db.pool, id, null, page([one!]));
   await recordOutcomes(db.pool, [judged(one!, "shown", "model:m-1")]);
@@ -96,7 +116,7 @@ test("a run that begins before a worker runs its model waits until one does", as
     await expect
       .poll(() => lineOf(db, id), { timeout: 20_000 })
       .toBe(
-        "running, waits for a worker that runs b-1, as the one here does not: maitred model list says why",
+        "running, waits for a worker that runs b-1 or the active model, as the one here does not: maitred model list says why",
       );
     expect(await readBackfill(db.pool, id)).toMatchObject({ fed: 0 });
     makeModel(models, "b-1", { says: "ambience" });
@@ -109,39 +129,45 @@ test("a run that begins before a worker runs its model waits until one does", as
   }
 }, 60_000);
 
-test("what another model judges meanwhile is fed again once its own runs", async ({
+test("what a worker that keeps to another model judges meanwhile is fed again, and a promotion does not hold it up", async ({
   configFor,
   db,
   models,
 }) => {
   const scope = new Scope();
+  const itsOwn = new Scope();
   try {
     await promote(db, makeModel(models, "a-1"));
     await photos(db, ...keys);
-    const config = configFor(BACKENDS[0]!, { MAITRED_S3_ENDPOINT: s3.address, MAITRED_MODELS: models });
+    // else they are queued as uploads too, which any worker judges
+    await db.pool.query("delete from unqueued");
+    const settings = { MAITRED_S3_ENDPOINT: s3.address, MAITRED_MODELS: models };
+    const config = configFor(BACKENDS[0]!, settings);
     const { queues } = openIntake(config, scope, () => {});
-    await queues.pause("backfill");
+    const pinned = configFor(BACKENDS[0]!, { ...settings, MAITRED_MODEL: makeModel(models, "pinned-1") });
+    await startWorker(pinned, log, itsOwn);
+    // one of which nothing was heard since: else nothing would be fed
+    await db.pool.query(
+      `insert into model_workers (worker, model, variant, provider, pinned, problem, seen_at)
+      values ('gone:1', 'a-1', 'fp32', 'cpu', false, '', now())`,
+    );
     const id = await addBackfill(db.pool, { ...ofAll, model: "model:a-1" });
-    const worker = await startWorker(config, log, scope);
     await startFeed(config, log, scope);
     const run = async () => (await readBackfill(db.pool, id))!;
     await expect.poll(async () => (await run()).waiting, { timeout: 20_000 }).toBe(keys.length);
-    await promote(db, makeModel(models, "b-1", { says: "ambience" }));
-    await expect.poll(() => worker.model, { timeout: 20_000 }).toBe("b-1");
-    await queues.resume("backfill");
-    const nobody = /^running, waits for a worker that runs a-1, as the one here does not: /;
     const depth = async () => {
-      const { waiting, active, delayed } = await queues.depth("backfill");
-      return waiting + active + delayed;
+      const { waiting, active: taken, delayed } = await queues.depth("backfill");
+      return waiting + taken + delayed;
     };
     await expect.poll(depth, { timeout: 20_000 }).toBe(0);
-    expect(await run()).toMatchObject({ waiting: keys.length, judged: 0, state: "running" });
-    // a feeder that has not looked since says that the lane is paused
-    await expect.poll(() => lineOf(db, id), { timeout: 20_000 }).toMatch(nobody);
-    await rollbackModel(db.pool, { from: "b-1", by: "ann", why: "worse" });
-    await expect.poll(async () => (await run()).state, { timeout: 30_000 }).toBe("done");
-    expect(await decidedBy(db)).toEqual([{ by: "model:a-1", photos: keys.length }]);
+    expect(await run()).toMatchObject({ waiting: keys.length, judged: 0, workers: 2, able: 1 });
+    await itsOwn.close();
+    await promote(db, makeModel(models, "b-1", { says: "ambience" }));
+    await startWorker(config, log, scope);
+    await expect.poll(async () => (await run()).state, { timeout: 60_000 }).toBe("done");
+    expect(await decidedBy(db)).toEqual([{ by: "model:b-1", photos: keys.length }]);
   } finally {
+    await itsOwn.close();
     await scope.close();
   }
-}, 90_000);
+}, 120_000);

@@ -165,7 +165,8 @@ test("a run that nobody works on says for whom it waits", () => {
   expect(held({ feeder: "lane paused", readAll: true, waiting: 0 })).toBeUndefined();
   expect(held({ workers: 0, able: 0 })).toBe("waits for a worker: none runs");
   expect(held({ workers: 0, able: 0, waiting: 0 })).toBeUndefined();
-  const other = "waits for a worker that runs m-2, as none of the 2 here does: maitred model list says why";
+  const other =
+    "waits for a worker that runs m-2 or the active model, as none of the 2 here does: maitred model list says why";
   expect(held({ able: 0 })).toBe(other);
   expect(held({ able: 0, readAll: true })).toBe(other);
   expect(held({ able: 0, readAll: true, waiting: 0 })).toBeUndefined();
