@@ -198,6 +198,8 @@ async function checkSize(
   // an address that nobody else asks for, so that the proxy does not answer of what it kept
   const command = new HeadObjectCommand({ ...address(photo), ResponseCacheControl: "no-store" });
   const { ContentLength: length } = await s3.send(command, { abortSignal });
+  if (length === undefined)
+    throw unavailable(photo, "a photo without its end, and HEAD tells no length: check what it came through");
   if (size !== length)
     throw unavailable(
       photo,
