@@ -174,6 +174,7 @@ test("appeals come to who was not sure of others in their order, and what is for
     { id: passed, unsureBy: [] },
     { id: first },
   ]);
+  await release(ann, [passed!]);
   const [object] = await rows(db, "select store, bucket, key from photos where id = $1", passed);
   expect((await forgetObjects(db.pool, [object], "ann", false)).counts).toMatchObject({ review_passes: 1 });
   expect(await rows(db, "select * from review_passes")).toEqual([]);
