@@ -14,13 +14,14 @@ import onnxruntime
 import torch
 
 import peak
+import sources
 from beside import VARIANTS, add_detector, export_detector
 from calibrate import Calibration
 from card import card
 from detector import Detector
 from export import compare_int8, drawn_for_int8, look_again, measured_runs, read, shipping, weigh_int8
 from features import labels_of
-from fixtures import SIDE, Made, done
+from fixtures import SIDE, Made, asked, done
 from graph import Shipped, export_fp16, export_fp32, export_int8, run
 from measure import peak_of
 from net import MaitredNet, in_place
@@ -54,6 +55,16 @@ class Graphs(Made):
         category, human, human_map = graph.run(None, {"photos": pixels})
         np.testing.assert_allclose(category.sum(1), 1, atol=1e-5)
         self.assertEqual((human.shape, human_map.shape), ((3,), (3, SIDE // 16, SIDE // 16)))
+
+    def test_names_the_sources_of_a_model_that_does_not(self):
+        folder = self.root / "nameless-1"
+        shutil.copytree(self.out, folder)
+        whole = (folder / "model.json").read_text()
+        model = json.loads(whole)
+        del model["trainedFrom"]["sourceHashes"]
+        (folder / "model.json").write_text(json.dumps(model, indent=1))
+        self.assertEqual(asked(sources, folder, self.photos).returncode, 0)
+        self.assertEqual(json.loads((folder / "model.json").read_text()), json.loads(whole))
 
     def test_adds_what_the_detector_sees_to_what_the_network_says_of_humans(self):
         model = json.loads((self.out / "model.json").read_text())
