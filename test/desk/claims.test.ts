@@ -4,10 +4,13 @@ import { createClaimLoop } from "../../desk/src/review/claims.ts";
 import { createUndoable } from "../../desk/src/review/done.ts";
 import type { Act } from "../../desk/src/review/outbox.ts";
 import { createReviewStore } from "../../desk/src/review/store.ts";
-import type { Queue } from "../../desk/src/types.ts";
+import type { Kind, Queue } from "../../desk/src/types.ts";
 import { leftOut } from "../../desk/src/ui/left-out.ts";
 
-const photo = (id: string) => ({ id, key: `${id}.jpg`, state: "review", asOf: "1" });
+const photo = (id: string) => {
+  const kind = id.startsWith("audit") ? "audit" : "human";
+  return { id, key: `${id}.jpg`, state: "review", asOf: "1", kind };
+};
 const browser = { page: new EventTarget(), window: new EventTarget() };
 
 beforeEach(() => {
@@ -138,15 +141,19 @@ test("what the page before it held is asked for until it is had, and then never 
 describe("what a page holds", () => {
   const two = (human: number, audit = 0): Queue => ({ kinds: { human, audit }, held: 0, moderators: 2 });
 
-  test.for<[string, Queue, number]>([
+  test.for<[string, Queue, number, Kind?]>([
     ["sixty where no other moderator is there", ALONE, 60],
+    ["sixty where an API of before does not say who is there", { kinds: { human: 9 }, held: 9 } as Queue, 60],
     ["sixty of a long list", two(500), 60],
     ["as many as come to each of a short one", two(11), 6],
     ["as many as come to each beside any number of audits", two(12, 300), 6],
     ["as many audits as come to each where nothing else waits", two(0, 31), 16],
+    ["full of audits where one page may have all that is urgent", two(4, 300), 60],
+    ["as many audits as come to each where they are chosen", two(12, 31), 16, "audit"],
     ["enough for the keys of what is nearly empty", two(3), 4],
-  ])("is %s", async ([, counts, limit]) => {
+  ])("is %s", async ([, counts, limit, kind]) => {
     const { claims, queue, asked, settled } = open({ counts });
+    claims.kind.value = kind;
     // also where it asks before it has heard what waits
     queue.value = undefined;
     const stop = claims.run();
@@ -191,6 +198,73 @@ describe("what a page holds", () => {
     expect(store.current.value!.photo.id).toBe("g");
     expect(store.slipped.value).toBe(false);
     expect(leftOut.value).toBe("4 photos at the end of your list went to the others who are here now");
+    stop();
+  });
+
+  test.for([
+    [60, 20, 4, 5],
+    [180, 60, 4, 15],
+    [300, 34, 10, 4],
+  ])(
+    "is shared out, %i in hands of %i, to the newcomer among %i too",
+    async ([human, held, moderators, goes]) => {
+      const { claims, queue, asked, heard, settled } = open();
+      const stop = claims.run();
+      await settled();
+      asked[0]!.answer(Array.from({ length: held! }, (_, n) => `${n}`));
+      await settled();
+      queue.value = { kinds: { human: human! }, held: 0, moderators: moderators! };
+      await settled();
+      expect(heard().at(-1)!.split(" ")).toEqual([
+        "release",
+        ...Array.from({ length: goes! }, (_, n) => `${held! - goes! + n}`),
+      ]);
+      stop();
+    },
+  );
+
+  test("keeps its audits while what is urgent comes and goes, and has what is urgent on top of them", async () => {
+    const { claims, store, queue, asked, heard, settled } = open({ counts: two(0, 300) });
+    const stop = claims.run();
+    await settled();
+    const audits = Array.from({ length: 60 }, (_, n) => `audit${n}`);
+    asked[0]!.answer(audits);
+    await settled();
+    for (const human of [1, 0, 100, 5]) {
+      queue.value = two(human, 300);
+      await settled();
+    }
+    for (let n = 0; n < 29; n++) store.decide("hidden", true);
+    await claims.fill();
+    expect(heard()).toEqual(["claims"]);
+    store.decide("hidden", true);
+    void claims.fill();
+    await settled();
+    expect(asked.map(({ what, limit }) => [what, limit])).toEqual([
+      ["claims", 60],
+      ["claims", 34],
+    ]);
+    asked[1]!.answer([...audits.slice(30), ..."abcd"]);
+    await settled();
+    for (let n = 0; n < 10; n++) store.decide("hidden", true);
+    await claims.fill();
+    expect(heard()).toHaveLength(2);
+    stop();
+  });
+
+  test.for<[string, number, Kind?]>([
+    ["there are only audits", 0],
+    ["audits are chosen", 12, "audit"],
+  ])("goes to another who comes where %s", async ([, human, kind]) => {
+    const { claims, queue, asked, heard, settled } = open();
+    claims.kind.value = kind;
+    const stop = claims.run();
+    await settled();
+    asked[0]!.answer([..."abcdefghi"].map((id) => `audit-${id}`));
+    await settled();
+    queue.value = two(human, 9);
+    await settled();
+    expect(heard()[1]).toBe("release audit-f audit-g audit-h audit-i");
     stop();
   });
 

@@ -6,7 +6,7 @@ import { USES, unusedMs } from "../use.ts";
 import { count } from "../words.ts";
 import { bounded, open, settledOf, withClaimed, withoutLost } from "./list.ts";
 import type { Outbox } from "./outbox.ts";
-import { lowOf, shareOf, surplusOf } from "./share.ts";
+import { limitOf, runsLow, type Share, shareOf, surplusOf } from "./share.ts";
 import type { ReviewStore } from "./store.ts";
 
 export interface ClaimLoop {
@@ -67,9 +67,10 @@ export function createClaimLoop({ store, outbox, page, before, queue, look, ask,
     again = claiming !== undefined && (again || anew);
     if (claiming || !running || resting || away) return;
     const share = queue.peek() && shareOf(queue.peek()!, kind.peek());
-    if (anew && share !== undefined) giveBackBeyond(share);
-    const low = share === undefined ? 0 : lowOf(share);
-    if (open(store.items.peek()).length > low || (exhausted.peek() && !anew)) return;
+    if (anew && share) giveBackBeyond(share);
+    const items = store.items.peek();
+    const low = share ? runsLow(items, share) : open(items).length === 0;
+    if (!low || (exhausted.peek() && !anew)) return;
     const mine = round;
     claiming = claim(mine);
     await claiming;
@@ -82,6 +83,7 @@ export function createClaimLoop({ store, outbox, page, before, queue, look, ask,
       await given;
       const share = shareOf(queue.peek() ?? (await look()), kind.peek());
       if (mine !== round) return;
+      const limit = limitOf(store.items.peek(), share);
       const kinds = kind.peek() && [kind.peek()];
       const had = new Set(held());
       // what is answered from here on may be younger than the claims
@@ -92,14 +94,14 @@ export function createClaimLoop({ store, outbox, page, before, queue, look, ask,
       const { photos } = await ask<Claims>("review/claims", {
         page,
         before: follows,
-        limit: share,
+        limit,
         ...(kinds && { kinds }),
       });
       follows = undefined;
       if (mine !== round) return await release(photos.map(({ id }) => id));
       const left = withoutLost(store.items.peek(), had, new Set(photos.map(({ id }) => id)));
       store.take(bounded(withClaimed(left, photos, onItsWay, settled), MOST));
-      exhausted.value = photos.length < share;
+      exhausted.value = photos.length < limit;
       state.value = "ready";
       problem.value = "";
     } catch (thrown) {
@@ -141,7 +143,7 @@ export function createClaimLoop({ store, outbox, page, before, queue, look, ask,
   }
 
   /** Those photos go to others that nobody here has begun with, and that the list ends with. */
-  function giveBackBeyond(share: number): void {
+  function giveBackBeyond(share: Share): void {
     const [items, had] = [store.items.peek(), new Set(held())];
     const begun = new Set([store.current.peek()?.photo.id, ...store.selected.peek()]);
     const ids = surplusOf(
