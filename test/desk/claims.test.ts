@@ -197,7 +197,7 @@ describe("what a page holds", () => {
     expect([heard(), held().join("")]).toEqual([["claims", "release c d e f"], "abghi"]);
     expect(store.current.value!.photo.id).toBe("g");
     expect(store.slipped.value).toBe(false);
-    expect(leftOut.value).toBe("4 photos at the end of your list went to the others who are here now");
+    expect(leftOut.value).toBe("Free for others: 4 photos from the end of your list");
     stop();
   });
 

@@ -84,8 +84,8 @@ describe.skipIf(!CHROMIUM)("whoever uses the desk for the first time", { timeout
     const all = await names(ann);
     expect(all).toHaveLength(9);
     const bob = await desk.open("bob");
-    const went = "4 photos at the end of your list went to the others who are here now";
-    await ann.locator(".actions").getByText(went).waitFor();
+    const free = "Free for others: 4 photos from the end of your list";
+    await ann.locator(".actions").getByText(free).waitFor();
     expect(await inHand(ann)).toContain(all[0]);
     await looked(bob);
     expect([await names(ann), await names(bob)]).toEqual([all.slice(0, 5), all.slice(5)]);

@@ -154,7 +154,7 @@ export function createClaimLoop({ store, outbox, page, before, queue, look, ask,
     if (ids.length === 0) return;
     // none is decided here any more by the time another may have it
     store.take(withoutLost(items, new Set(ids), new Set()));
-    leaveOut(`${count(ids.length, "photo")} at the end of your list went to the others who are here now`);
+    leaveOut(`Free for others: ${count(ids.length, "photo")} from the end of your list`);
     void release(ids);
   }
 
