@@ -325,6 +325,28 @@ test("what a renewal said of photos that were given back since takes none that w
   stop();
 });
 
+test("a renewal that is slow takes off the page nothing that went beyond its share since, and was claimed again", async () => {
+  const { claims, store, queue, asked, heard, settled, held } = open();
+  const stop = claims.run();
+  await settled();
+  asked[0]!.answer([..."abcdefghi"]);
+  await settled();
+  browser.page.dispatchEvent(new Event("visibilitychange"));
+  queue.value = { ...ALONE, moderators: 2 };
+  await settled();
+  for (const _ of "abc") store.decide("hidden", true);
+  void claims.fill(true);
+  asked[2]!.answer([]);
+  await settled();
+  expect(heard()).toEqual(["claims", "renew a b c d e f g h i", "release f g h i", "claims"]);
+  asked[3]!.answer([..."defg"]);
+  await settled();
+  asked[1]!.answer([..."de"]);
+  await settled();
+  expect([held().join(""), claims.problem.value]).toEqual(["abcdefg", ""]);
+  stop();
+});
+
 test("what was taken back stays, though the server holds it for nobody until it has the undo", async () => {
   const { store, waiting, claims, asked, heard, settled, held } = open();
   const stop = claims.run();

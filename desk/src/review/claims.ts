@@ -60,6 +60,8 @@ export function createClaimLoop({ store, outbox, page, before, queue, look, ask,
   let follows = before;
   /** Changes with what is asked for: an answer to what was asked before is given back. */
   let round = 0;
+  /** What each renewal on its way is to say, but for what was given back since: it may have been claimed again. */
+  const renewing = new Set<Set<string>>();
   /** All that was given back has arrived: a claim that overtook it would be answered with what is free the next moment. */
   let given: Promise<unknown> = Promise.resolve();
 
@@ -119,19 +121,17 @@ export function createClaimLoop({ store, outbox, page, before, queue, look, ask,
       await giveBack();
       return;
     }
-    const mine = round;
-    const asked = held();
-    if (asked.length > 0) {
+    const asked = new Set(held().slice(0, MOST_HELD));
+    if (asked.size > 0) {
+      renewing.add(asked);
       try {
-        const { photos } = await ask<Renewed>("review/claims/renew", {
-          page,
-          photos: asked.slice(0, MOST_HELD),
-        });
-        if (mine === round) store.take(withoutLost(store.items.peek(), new Set(asked), new Set(photos)));
+        const { photos } = await ask<Renewed>("review/claims/renew", { page, photos: [...asked] });
+        store.take(withoutLost(store.items.peek(), asked, new Set(photos)));
         problem.value = "";
       } catch (thrown) {
         problem.value = wordsOf(thrown);
       }
+      renewing.delete(asked);
     }
     await fill(true);
   }
@@ -170,6 +170,7 @@ export function createClaimLoop({ store, outbox, page, before, queue, look, ask,
   /** What does not arrive is free once its lease ends. */
   async function release(photos: string[]): Promise<void> {
     if (photos.length === 0) return;
+    for (const asked of renewing) for (const id of photos) asked.delete(id);
     // at once, even while others are on their way: the page may be gone the next moment
     const released = ask("review/claims/release", { page, photos: photos.slice(0, MOST_HELD) });
     given = Promise.allSettled([given, released]);
