@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { createEyes, type Eyes } from "../../desk/src/eyes.ts";
 import { createUndoable } from "../../desk/src/review/done.ts";
-import { type Item, type Items, stateOf } from "../../desk/src/review/list.ts";
+import { type Item, type Items, isLeft, stateOf } from "../../desk/src/review/list.ts";
 import type { Act } from "../../desk/src/review/outbox.ts";
 import { createReviewStore } from "../../desk/src/review/store.ts";
 import type { Photo } from "../../desk/src/types.ts";
@@ -457,6 +457,15 @@ describe("what a moderator takes back", () => {
     store.go(0);
     store.decide("unsure", null);
     expect(acts.slice(2)).toMatchObject([{ decision: { photo: "a", verdict: "unsure" } }]);
+  });
+
+  test("is left to others unless the server says that it does not count", () => {
+    const { store, acts } = open("abcd");
+    store.decide("hidden", true);
+    for (const _ of "bcd") store.decide("unsure", null);
+    store.answered(acts[1]!, { outcome: "done" });
+    store.answered(acts[2]!, { outcome: "withdrawn", state: "review", asOf: "2" });
+    expect(store.items.value.filter(isLeft).map(({ photo }) => photo.id)).toEqual(["b", "d"]);
   });
 
   test("may be once more that somebody is not sure, which is not in the pace", () => {

@@ -142,7 +142,7 @@ describe.skipIf(!CHROMIUM)("who is not sure of a photo", { timeout: 120_000 }, (
     const many = (await names(page)).length;
     await page.keyboard.press("a");
     await page.keyboard.press("n");
-    await page.getByText(`All done, but for ${many} photos that you were not sure of.`).waitFor();
+    await page.getByText(`All done, but for ${many} photos that you left to others.`).waitFor();
     await page.getByText("What you were not sure of comes again after a day").waitFor();
     expect(await passes(desk)).toHaveLength(many);
     await page.reload();

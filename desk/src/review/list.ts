@@ -108,6 +108,11 @@ export function isOpen({ decision }: Item): boolean {
   return !decision;
 }
 
+/** Whether its moderator left it to others, and that counts as far as is known. Others may have decided it since. */
+export function isLeft({ decision, answer }: Item): boolean {
+  return decision?.verdict === "unsure" && (!answer || counts(answer));
+}
+
 /** Whether its moderator may still not be sure: what they decided, and counts, is taken back first. */
 export function mayPass({ decision, answer }: Item): boolean {
   return !decision || (answer !== undefined && !counts(answer));

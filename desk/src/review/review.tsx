@@ -15,7 +15,7 @@ import { Card } from "./card.tsx";
 import { Full } from "./full.tsx";
 import { Help } from "./help.tsx";
 import { Inspector } from "./inspector.tsx";
-import { open } from "./list.ts";
+import { isLeft, open } from "./list.ts";
 import { Toolbar } from "./toolbar.tsx";
 
 /** The grid of photos that need a human. */
@@ -123,7 +123,7 @@ function useReviewKeys({ columns, full, setFull, help }: KeysOf): void {
 /** Below photos that are all decided. Why no more can be had is said above the page. */
 function End() {
   const { claims, store } = useWork();
-  const unsure = store.items.value.filter(({ decision }) => decision?.verdict === "unsure").length;
+  const left = store.items.value.filter(isLeft).length;
   const [counted, setCounted] = useState(false);
   useEffect(() => {
     const timer = setTimeout(() => setCounted(true), COUNTED_MS);
@@ -142,7 +142,7 @@ function End() {
   if (!claims.exhausted.value) return <p class="all-done soft">More are being fetched…</p>;
   return (
     <p class="all-done soft">
-      All done{unsure > 0 && `, but for ${count(unsure, "photo")} that you were not sure of`}.{" "}
+      All done{left > 0 && `, but for ${count(left, "photo")} that you left to others`}.{" "}
       {counted && <Elsewhere />}
     </p>
   );
