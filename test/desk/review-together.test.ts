@@ -104,6 +104,19 @@ describe.skipIf(!CHROMIUM)("review", { timeout: 120_000 }, () => {
   });
 });
 
+/** The names of all photos in the grid, which has only those in view; the first is in hand before and after. */
+async function wholeList(page: Page, many: number): Promise<string[]> {
+  const found = new Set<string>();
+  const down = async (): Promise<number> => {
+    for (const name of await names(page)) found.add(name);
+    await page.keyboard.press("ArrowDown");
+    return found.size;
+  };
+  await expect.poll(down).toBe(many);
+  await page.keyboard.press("Home");
+  return [...found];
+}
+
 describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
   const many = test.extend({ copies: 8 });
 
@@ -115,6 +128,8 @@ describe.skipIf(!CHROMIUM)("two moderators", { timeout: 120_000 }, () => {
       Promise.all(pages.map((page) => page.locator(".cell").first().getAttribute("aria-setsize")));
     await expect.poll(listed).toEqual(["36", "36"]);
     for (const page of pages) expect(await page.locator(".cell").count()).toBeLessThan(36);
+    const lists = await Promise.all(pages.map((page) => wholeList(page, 36)));
+    expect(new Set(lists.flat()).size).toBe(72);
     const undecided = async () =>
       (
         await desk.db.pool.query(`select (select count(*)::int from photos where state = 'review') +
