@@ -34,16 +34,34 @@ async function ask(icc: Buffer, ink: boolean, channels: 1 | 3): Promise<boolean>
   return ink || tabled || icc.length > MOST_BYTES || (await compare(icc, channels));
 }
 
-/** Reads every grey, then some colours of everywhere, every level of each channel among them, with the profile and without it. */
-async function compare(icc: Buffer, channels: 1 | 3): Promise<boolean> {
+/**
+ * Draws what profiles are compared by, once a process. Where no other thread can be begun the first JPEG that is written ends the process
+ * by SIGSEGV, so that it is drawn before photos come.
+ */
+export async function drawColours(): Promise<void> {
+  await Promise.all([coloursOf(1), coloursOf(3)]);
+}
+
+/** Every grey, then some colours of everywhere, every level of each channel among them, as a JPEG. */
+function coloursOf(channels: 1 | 3): Promise<Buffer> {
+  const before = drawn.get(channels);
+  if (before) return before;
   const colours = Uint8Array.from({ length: SIDE * SIDE * channels }, (_, at) => {
     const point = Math.floor(at / channels);
     return point < GREYS ? point : 256 * ((point * STEPS[at % channels]!) % 1);
   });
-  const jpeg = await sharp(colours, { raw: { width: SIDE, height: SIDE, channels } })
+  const jpeg = sharp(colours, { raw: { width: SIDE, height: SIDE, channels } })
     .toColourspace(channels === 1 ? "b-w" : "srgb")
     .jpeg({ quality: 100, chromaSubsampling: "4:4:4" })
     .toBuffer();
+  jpeg.catch(() => drawn.delete(channels));
+  drawn.set(channels, jpeg);
+  return jpeg;
+}
+
+/** Reads them with the profile and without it. */
+async function compare(icc: Buffer, channels: 1 | 3): Promise<boolean> {
+  const jpeg = await coloursOf(channels);
   const bytes = Buffer.concat([jpeg.subarray(0, 2), ...segmentsOf(icc), jpeg.subarray(2)]);
   const read = (ignoreIcc: boolean): Promise<Buffer> =>
     sharp(bytes, { ignoreIcc }).toColourspace("srgb").raw().toBuffer();
@@ -71,6 +89,7 @@ function segmentsOf(icc: Buffer): Buffer[] {
 
 /** Of the profiles seen last: nearly all photos have one of a few, and asking takes as long as a small photo does. */
 const answers = new Map<string, Promise<boolean>>();
+const drawn = new Map<1 | 3, Promise<Buffer>>();
 const MOST_ANSWERS = 64;
 const SIDE = 64;
 const GREYS = 256;

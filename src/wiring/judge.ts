@@ -8,6 +8,7 @@ import { ConfigError, UpstreamError } from "../errors.ts";
 import { decode, restrictSharp } from "../image/decode.ts";
 import { createHeicDecoder } from "../image/heic.ts";
 import { isLarge } from "../image/heif-pixels.ts";
+import { drawColours } from "../image/profile.ts";
 import { sniff } from "../image/sniff.ts";
 import { createInference, type Inference } from "../infer/infer.ts";
 import { type Model, openModel } from "../infer/model.ts";
@@ -59,6 +60,7 @@ export async function openJudge(
   const model = given ?? (await openDefaultModel(config));
   const { policy, policyText } = openPolicy(config, model, how.policyText);
   restrictSharp();
+  await drawColours();
   // ONNX Runtime tells Microsoft of the machine, the command and the model, and a command of some hundred paths crashes it
   process.env["ORT_DISABLE_TELEMETRY"] = "1";
   const cores = availableParallelism();
