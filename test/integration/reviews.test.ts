@@ -4,7 +4,7 @@ import { undoReview } from "../../src/store/reviews.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
 import { decide, failed, judged, register as registered, removeObject } from "../verdicts.ts";
-import { until } from "../waits.ts";
+import { until, waitersIn } from "../waits.ts";
 
 const shownAsFood = (photoId: string, by = "model:restaurant-5") => judged(photoId, "shown", by);
 const register = async (db: Database): Promise<string> =>
@@ -163,21 +163,25 @@ describe("record_review", () => {
   });
 });
 
-test("what a moderator had shown is shown again by an undo, whoever hid the same bytes since", async ({
-  db,
-}) => {
+/** Two photos of the same bytes. */
+async function copies(db: Database) {
   const photos = ["a", "b"].map(
     (key) => ({ store: "s3", bucket: "b", key, version: "1", known: {} }) as const,
   );
-  const [shown, copy] = (await registerPhotos(db.pool, photos, "live")).map(({ id }) => id) as [
-    string,
-    string,
-  ];
-  const bytes = (id: string) => {
+  const ids = (await registerPhotos(db.pool, photos, "live")).map(({ id }) => id) as [string, string];
+  const judge = (id: string) => {
     const outcome = shownAsFood(id);
-    return { ...outcome, result: { ...outcome.result, digest: "d1".repeat(32) } };
+    return recordOutcomes(db.pool, [{ ...outcome, result: { ...outcome.result, digest: "d1".repeat(32) } }]);
   };
-  await recordOutcomes(db.pool, [bytes(shown), bytes(copy)]);
+  return { ids, judge };
+}
+
+test("what a moderator had shown is shown again by an undo, whoever hid the same bytes since", async ({
+  db,
+}) => {
+  const { ids, judge } = await copies(db);
+  for (const id of ids) await judge(id);
+  const [shown, copy] = ids;
   await decide(db, shown, { verdict: "shown" }, "bob");
   await decide(db, copy);
   const mistake = await decide(db, shown, {}, "bob");
@@ -196,4 +200,22 @@ test("a decision on what was uploaded again since is not taken back, as nobody h
   expect(await photo(db, id)).toMatchObject({ state: "pending" });
   expect(await undoReview(db.pool, "ann", made, 60)).toMatchObject({ outcome: "changed" });
   expect(await photo(db, id)).toMatchObject({ state: "pending" });
+});
+
+test("a photo that is being judged as a moderator hides its bytes elsewhere waits for a moderator", async ({
+  db,
+}) => {
+  const { ids, judge } = await copies(db);
+  const [first, copy] = ids;
+  await judge(first);
+  const tagging = await db.pool.connect();
+  await tagging.query("begin; lock table tags in exclusive mode");
+  const judging = judge(copy);
+  await waitersIn(db, 1);
+  const hiding = decide(db, first);
+  await Promise.race([hiding, waitersIn(db, 2)]);
+  await tagging.query("commit");
+  tagging.release();
+  await Promise.all([judging, hiding]);
+  expect(await photo(db, copy)).toMatchObject({ state: "review", rule: "hidden-copy" });
 });
