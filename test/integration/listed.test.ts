@@ -4,7 +4,7 @@ import { readPhotoOf } from "../../src/store/photo-details.ts";
 import { databaseTime, registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
-import { current, event, one, publicVersions, record, removed } from "../recorded.ts";
+import { current, event, one, publicVersions, record, removed, told } from "../recorded.ts";
 import { decide, judged, loadedNow } from "../verdicts.ts";
 
 const photo = (key: string, version = "1"): PhotoRef & { known: object } => ({
@@ -160,6 +160,11 @@ describe("a photo that is known by its key alone", () => {
     const id = await shown(db);
     expect(await registerPhotos(db.pool, [ref], "live")).toMatchObject([{ id, state: "shown" }]);
     expect(await publicVersions(db)).toEqual([""]);
+  });
+
+  test("is queued by nobody who knows no more of it where an event named its version", async ({ db }) => {
+    const { photoId } = await one(db, event());
+    expect(await one(db, told())).toEqual({ photoId, outcome: "known", queue: false });
   });
 
   test("has none any more where it takes the place of the one that an event named", async ({ db }) => {

@@ -201,3 +201,24 @@ test("a version that is gone for good has a worker look at what waits for a mode
   await record(db, told({ kind: "removed", version: "v1", order: "10" }));
   expect(await rows(db, "select photo_id from unqueued")).toEqual([{ photo_id: photoId }]);
 });
+
+test("what a moderator had shown is current again by no handler, who may tell of what was there before", async ({
+  db,
+}) => {
+  const { photoId } = await one(db, told({ version: "etag:1" }));
+  await decide(db, photoId!, { verdict: "shown", human: false });
+  await record(db, told({ kind: "removed" }));
+  expect(await one(db, told({ version: "etag:1" }))).toMatchObject({ outcome: "stale" });
+  expect(await current(db)).toEqual([]);
+});
+
+test("an event that is too old to count has a worker look at what is shown, as the store's clock may be slow", async ({
+  db,
+}) => {
+  const { photoId } = await one(db, told({ version: "etag:2" }));
+  await recordOutcomes(db.pool, [judged(photoId!, "shown")]);
+  await db.pool.query("delete from unqueued");
+  const old = event({ receivedAt: new Date(Date.now() - HOUR_MS) });
+  expect(await one(db, old)).toMatchObject({ outcome: "stale" });
+  expect(await rows(db, "select photo_id from unqueued")).toEqual([{ photo_id: photoId }]);
+});
