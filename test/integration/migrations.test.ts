@@ -135,6 +135,7 @@ describe("migrations", () => {
       await made(db, "0001_photos", "0012_desk", "0026_overtaken");
       await db.pool.query("alter table object_order alter column overtaken type jsonb using null");
       await db.pool.query("alter table feeding drop column lane_paused");
+      await db.pool.query("drop function settles");
       await db.pool.query("drop function standing_passes");
       await db.pool.query("drop table review_passes");
       await db.pool.query("drop function commit_decisions, undo_review");
