@@ -14,7 +14,7 @@ import { startRedis } from "./redis.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
-    /** Server with the migrated database `template`: the embedded one, or that of MAITRED_TEST_DATABASE_URL. */
+    /** Server with the migrated database `template`: the embedded one, or that of TEST_DATABASE_URL. */
     postgresUrl: string;
     /** "" where no Redis can be had. */
     redisUrl: string;
@@ -26,12 +26,12 @@ declare module "vitest" {
 }
 
 /**
- * A real Postgres, and a real Redis where one is on the PATH or REDIS_URL names one. MAITRED_TEST_DATABASE_URL names another Postgres, such as an older
+ * A real Postgres, and a real Redis where one is on the PATH or REDIS_URL names one. TEST_DATABASE_URL names another Postgres, such as an older
  * one, for a superuser of it and its database postgres: databases and roles are made there, so it is to be one that is thrown away.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const home = mkdtempSync(join(tmpdir(), "maitred-test-"));
-  const given = process.env["MAITRED_TEST_DATABASE_URL"];
+  const given = process.env["TEST_DATABASE_URL"];
   const postgres = given ? { url: given, close: async () => {} } : await startPostgres(home);
   const admin = new pg.Client(postgres.url);
   await admin.connect();

@@ -61,13 +61,9 @@ describe("up", () => {
     expect(JSON.parse(known.out)).toEqual({ queued: 1, decided: 1, unclear: 0 });
     const doctor = await ended(["doctor", "--json"], { MAITRED_HOME });
     expect(doctor.code).toBe(0);
-    expect(JSON.parse(doctor.out).map(({ ok }: { ok: boolean }) => ok)).toEqual([
-      true,
-      true,
-      true,
-      true,
-      true,
-    ]);
+    const findings = JSON.parse(doctor.out) as { check: string; ok: boolean }[];
+    expect(findings.filter(({ ok }) => !ok)).toEqual([]);
+    expect(findings.map(({ check }) => check)).toContain("workers");
     const address = await ended(["config", "--database-url"], { MAITRED_HOME });
     expect(address.code).toBe(0);
     const client = new pg.Client(address.out.trim());
