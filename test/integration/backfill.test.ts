@@ -126,19 +126,26 @@ describe("a backfill", () => {
     ]);
   });
 
-  test.for([{ propose: false }, { propose: true }])(
+  test.for([
+    { propose: false, again: true },
+    { propose: true, again: true },
+    { propose: true, again: false },
+    { propose: false, again: false },
+  ])(
     "counts a photo once that its list names on several pages, also where its verdict stayed: %o",
     async (how, { db }) => {
       const ids = await photos(db, "a", "b", "c");
       const what = { kind: "manifest", at: "/list.csv" };
+      // whoever judges is another model than the one that counts as having decided
+      const model = how.again ? "model:m-2" : "model:m-1";
       await recordOutcomes(
         db.pool,
         ids.map((id) => judged(id, "shown")),
       );
-      const id = await addBackfill(db.pool, { ...ofAll, ...how, what, again: true });
+      const id = await addBackfill(db.pool, { ...ofAll, ...how, what, model });
       expect(await feedBackfill(db.pool, id, null, page(ids, "1", false))).toHaveLength(3);
       // beside another run, whose the verdict is
-      const later = await addBackfill(db.pool, { ...ofAll, what, again: true });
+      const later = await addBackfill(db.pool, { ...ofAll, what, model: "model:m-0" });
       await feedBackfill(db.pool, later, null, page([ids[1]!], "1"));
       await recordOutcomes(db.pool, [
         { ...judged(ids[0]!, "shown"), fed: true },
