@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { redecide } from "../../src/backfill/redecide.ts";
 import { decide, seesNobody } from "../../src/decide/decide.ts";
-import { parsePolicy } from "../../src/decide/policy.ts";
+import { type Policy, parsePolicy } from "../../src/decide/policy.ts";
 import { packageRoot } from "../../src/package-root.ts";
 
 const CATEGORIES = ["food", "ambience", "menu", "other"];
@@ -21,6 +21,13 @@ function scores(category: string, best: number, human: number) {
   return { categories, human };
 }
 
+/** Tests a row: its name, category, score and human, then what is decided of them. */
+const decidedBy =
+  (of: Policy) =>
+  (...[, category, best, human, verdict, rule]: [string, string, number, number, string, string]): void => {
+    expect(decide(scores(category, best, human), of)).toMatchObject({ verdict, rule, category });
+  };
+
 describe("decide", () => {
   test.each([
     ["shows a clear photo without a human", "food", 0.9, 0.1, "shown", "clear"],
@@ -31,9 +38,7 @@ describe("decide", () => {
     ["has every menu verified", "menu", 0.99, 0, "review", "verify"],
     ["gives a tag at the threshold itself", "food", 0.6, 0, "shown", "clear"],
     ["reviews what no category is sure of", "ambience", 0.59, 0, "review", "category-uncertain"],
-  ])("%s", (_name, category, best, human, verdict, rule) => {
-    expect(decide(scores(category, best, human), policy)).toMatchObject({ verdict, rule, category });
-  });
+  ])("%s", decidedBy(policy));
 
   test("gives the tag with its score and threshold, also to a hidden photo", () => {
     expect(decide(scores("food", 0.9, 0.9), policy).tags).toEqual([
@@ -58,9 +63,7 @@ describe("decide", () => {
       ["asks about what may be something else", "other", 0.59, 0, "review", "category-uncertain"],
       ["shows the others", "food", 0.9, 0, "shown", "clear"],
       ["has every menu verified", "menu", 0.9, 0, "review", "verify"],
-    ])("%s", (_name, category, best, human, verdict, rule) => {
-      expect(decide(scores(category, best, human), hiding)).toMatchObject({ verdict, rule, category });
-    });
+    ])("%s", decidedBy(hiding));
 
     test("says so, and asks nobody whether it is a menu", () => {
       const categories = { ...hiding.categories, menu: 0.05 };
