@@ -26,7 +26,7 @@ export const menu = readFileSync(join(inject("samples"), "menu-1.jpg"));
 export let plain: Uint8Array;
 beforeAll(async () => {
   plain = await pixelsOf(menu);
-  restrictSharp();
+  await restrictSharp();
 });
 
 /** Mean absolute difference of two pixel buffers, 0..255. */

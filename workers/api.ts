@@ -95,7 +95,7 @@ export async function startApi(
       answered: (about) => log.info(about, "answered"),
       failed: (err) => log.error({ err }, "answered with a failure"),
     },
-    openDesk(config, intake, scope, links.redeem),
+    await openDesk(config, intake, scope, links.redeem),
   );
   scope.hold("http", api);
   log.info({ url: api.url }, "the API answers");

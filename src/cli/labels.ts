@@ -140,7 +140,7 @@ async function write(
   const timer = setInterval(() => line && sayStatus(terminal, line), terminal.columns > 0 ? 100 : 5_000);
   scope.onClose("progress", () => clearInterval(timer));
   const deps: ExportDeps = {
-    load: openLoad(config, scope),
+    load: await openLoad(config, scope),
     withoutReview: (ids) => photosWithoutReview(db, ids),
     pause: (tries) => sleep(config.backoffMs * 2 ** (tries - 1)),
     progress: ({ labels, fetched, missing }) => {
@@ -181,8 +181,8 @@ async function* untilInterrupted<T>(items: AsyncIterable<T>, terminal: Terminal)
 }
 
 /** Fetches as a worker does, and makes the photo small. */
-function openLoad(config: Config, scope: Scope): ExportDeps["load"] {
-  restrictSharp();
+async function openLoad(config: Config, scope: Scope): Promise<ExportDeps["load"]> {
+  await restrictSharp();
   const fetch = openPhotos(config, scope, WIDTH);
   const heic = scope.hold("heic", openPictureHeic());
   return async (photo) => {

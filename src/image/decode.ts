@@ -11,7 +11,7 @@ import { lacksThreads, noThread } from "./lacks-threads.ts";
 import { hasAmbiguousOrientation, isStretched } from "./orientation.ts";
 import { exceedsPalette } from "./palette.ts";
 import { tellsProfile } from "./png.ts";
-import { isOfColours, profileChangesColours } from "./profile.ts";
+import { drawColours, isOfColours, profileChangesColours } from "./profile.ts";
 import { type Format, sniff } from "./sniff.ts";
 import { checkAlpha, checkTiles } from "./tiles.ts";
 import { type DecodeHeic, type Opened, optionsOf, pixelsOf, readViews } from "./views.ts";
@@ -76,14 +76,15 @@ async function decodeViews(
   }
 }
 
-/** Process-wide: one decode uses one thread, nothing is cached, and only the loaders of judged formats exist. */
-export function restrictSharp(): void {
+/** Process-wide, before photos come: one decode uses one thread, nothing is cached, and only the loaders of judged formats exist. */
+export async function restrictSharp(): Promise<void> {
   sharp.cache(false);
   sharp.concurrency(1);
   sharp.block({ operation: ["VipsForeignLoad"] });
   sharp.unblock({
     operation: ["Jpeg", "Png", "Webp", "Nsgif", "Heif"].map((name) => `VipsForeignLoad${name}Buffer`),
   });
+  await drawColours();
 }
 
 /**

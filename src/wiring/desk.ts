@@ -40,16 +40,16 @@ import { openPictures } from "./pictures.ts";
  * @param redeem whom a one-time link is for.
  * @throws {ConfigError} where settings of the provider do not fit together.
  */
-export function openDesk(
+export async function openDesk(
   config: Config,
   intake: EventIntake,
   scope: Scope,
   redeem: AccessDeps["redeem"],
-): { settings: DeskSettings; deps: DeskDeps } {
+): Promise<{ settings: DeskSettings; deps: DeskDeps }> {
   const { db, events, queues } = intake;
   const oidc = createOidc(config);
   const active = async () => (await readModels(db)).find(({ state }) => state === "active");
-  const pictures = openPictures(config, scope, openExplainer(config, scope, active));
+  const pictures = await openPictures(config, scope, openExplainer(config, scope, active));
   const { reviewLeaseS: leaseS, auditPerMille } = config;
   async function known(id: string): Promise<PhotoRef> {
     const [photo] = await readDeskPhotos(db, [id]);

@@ -8,7 +8,6 @@ import { ConfigError, UpstreamError } from "../errors.ts";
 import { decode, restrictSharp } from "../image/decode.ts";
 import { createHeicDecoder } from "../image/heic.ts";
 import { isLarge } from "../image/heif-pixels.ts";
-import { drawColours } from "../image/profile.ts";
 import { sniff } from "../image/sniff.ts";
 import { createInference, type Inference } from "../infer/infer.ts";
 import { type Model, openModel } from "../infer/model.ts";
@@ -59,8 +58,7 @@ export async function openJudge(
 ): Promise<Judge> {
   const model = given ?? (await openDefaultModel(config));
   const { policy, policyText } = openPolicy(config, model, how.policyText);
-  restrictSharp();
-  await drawColours();
+  await restrictSharp();
   // ONNX Runtime tells Microsoft of the machine, the command and the model, and a command of some hundred paths crashes it
   process.env["ORT_DISABLE_TELEMETRY"] = "1";
   const cores = availableParallelism();

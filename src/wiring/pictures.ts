@@ -26,12 +26,12 @@ export interface Pictures {
  *
  * @param explain says where in the bytes of a photo the model sees a human.
  */
-export function openPictures(
+export async function openPictures(
   config: Config,
   scope: Scope,
   explain: (bytes: Uint8Array) => Promise<ExplainedPhoto>,
-): Pictures {
-  restrictSharp();
+): Promise<Pictures> {
+  await restrictSharp();
   const fetch = openPhotos(config, scope, PICTURES_AT_ONCE);
   // of one thread: each would keep some hundred MB
   const heic = scope.hold("heic", createHeicDecoder(threadEntry("heic"), 1)).decode;

@@ -230,7 +230,7 @@ test("nothing is done of which it cannot be written down who did it", async ({ d
   const scope = new Scope();
   const config = configFor("postgres");
   const intake = await openEventIntake(config, createLog("silent"), scope);
-  const { deps } = openDesk(config, intake, scope, () => undefined);
+  const { deps } = await openDesk(config, intake, scope, () => undefined);
   const { operate } = deps;
   const [dead] = await operate.deadDeliveries();
   const [message] = await operate.badMessages();

@@ -5,13 +5,16 @@ import sharp from "sharp";
 import { describe, expect, inject } from "vitest";
 import { openIntake } from "../../src/cli/intake.ts";
 import type { Config } from "../../src/config.ts";
+import { createToken } from "../../src/http/tokens.ts";
 import { listFolder } from "../../src/image/folder.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { packageRoot } from "../../src/package-root.ts";
 import type { Lane, PhotoRef } from "../../src/photo.ts";
 import { readWorkers } from "../../src/store/models.ts";
+import { addToken } from "../../src/store/tokens.ts";
+import { askerOf, judged } from "../desk.ts";
 import { BACKENDS, type Database, rows, test } from "../fixtures.ts";
-import { maitred } from "../maitred.ts";
+import { maitred, type Running } from "../maitred.ts";
 import { until } from "../waits.ts";
 
 const samples = inject("samples");
@@ -138,6 +141,42 @@ const asAnybody = isRoot
     ]
   : [];
 
+/** From here on no thread can be begun in it, until what this answers is called. */
+function refuseThreads({ child }: Running): () => void {
+  const prlimit = (...args: string[]) =>
+    spawnSync("prlimit", [`--pid=${child.pid}`, ...args], {
+      encoding: "utf8",
+      ...(isRoot && { uid: 65_534 }),
+    });
+  const most = prlimit("--nproc", "--output=HARD", "--noheadings").stdout.trim();
+  expect(prlimit("--nproc=1:").status).toBe(0);
+  return () => void prlimit(`--nproc=${most}:`);
+}
+
+test.skipIf(process.platform !== "linux")(
+  "the desk draws its first picture where no other thread can be begun",
+  async ({ db, folder, configFor }) => {
+    copyFileSync(join(samples, "menu-1.jpg"), join(folder, "0.jpg"));
+    const [id] = await judged(db, [{ key: "0.jpg" }]);
+    await db.pool.query("update photos set store = 'folder', bucket = $1, version = ''", [folder]);
+    const { token, ...kept } = createToken();
+    await addToken(db.pool, { ...kept, name: "ann", scopes: ["review"] });
+    const env = { ...envOf(configFor("postgres"), folder), MAITRED_API_PORT: "0", MAITRED_LOG_LEVEL: "info" };
+    const api = maitred(["api"], env, asAnybody);
+    await api.says("the API answers");
+    const url = /"url":"([^"]+)"/.exec(api.stderr())![1]!;
+    const { headers } = await askerOf(url, "")("POST", "/desk/api/session", { token });
+    const ask = askerOf(url, headers.getSetCookie()[0]!.split(";")[0]!);
+    const { small } = (await ask("GET", `/desk/api/photos/${id}`)).body.links;
+    refuseThreads(api);
+    const { status, body } = await ask("GET", small);
+    expect(status).toBe(200);
+    expect(await sharp(body).metadata()).toMatchObject({ format: "jpeg" });
+    api.child.kill("SIGTERM");
+    expect(await api.exit).toBe(0);
+  },
+);
+
 test.skipIf(process.platform !== "linux")(
   "a worker whose machine has no other thread fails no photo for it, of whatever format, and judges all once it has",
   async ({ db, folder, configFor }) => {
@@ -145,13 +184,7 @@ test.skipIf(process.platform !== "linux")(
     const once = { MAITRED_ATTEMPTS: "1", MAITRED_PATIENCE_MS: "0", MAITRED_LOG_LEVEL: "info" };
     const worker = maitred(["worker"], { ...envOf(config, folder), ...once }, asAnybody);
     await worker.says("taking photos");
-    const prlimit = (...args: string[]) =>
-      spawnSync("prlimit", [`--pid=${worker.child.pid}`, ...args], {
-        encoding: "utf8",
-        ...(isRoot && { uid: 65_534 }),
-      });
-    const most = prlimit("--nproc", "--output=HARD", "--noheadings").stdout.trim();
-    expect(prlimit("--nproc=1:").status).toBe(0);
+    const mayThread = refuseThreads(worker);
     copyFileSync(join(packageRoot(), "test/photos/menu.heic"), join(folder, "a.heic"));
     // what a profile changes is asked of the decoder, too
     const photo = sharp(join(samples, "menu-1.jpg")).resize(600).withIccProfile("p3");
@@ -164,7 +197,7 @@ test.skipIf(process.platform !== "linux")(
     await worker.says("the thread did not start");
     for (const { id } of await rows(db, "select id from photos where key <> 'a.heic'"))
       await worker.says(`"photo":"${id}",`);
-    prlimit(`--nproc=${most}:`);
+    mayThread();
     await until(async () => (await counts(db)).pending === 0);
     expect(await rows(db, "select * from failed_photos")).toEqual([]);
     worker.child.kill("SIGTERM");
