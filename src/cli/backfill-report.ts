@@ -143,11 +143,11 @@ export function statusLines(
   return lines;
 }
 
-/** How many photos came out otherwise; a first verdict, as all of an archive get, is no other one. */
+/** How many photos came out otherwise, and how many got their first verdict. */
 function outcomeLine({ propose, outcome }: BackfillRow, counts: readonly BackfillCount[]): string {
   const judged = counts.filter(({ after, code }) => after !== "kept" && code === "");
   const first = sum(judged.filter(({ before }) => before === "pending"));
-  const changed = sum(judged.filter((each) => each.before !== "pending" && isChange(each)));
+  const changed = sum(judged.filter(isChange));
   const firsts = first > 0 ? `, ${first} their first` : "";
   if (!propose || outcome) return `${changed} got another verdict or category${firsts}`;
   return `${sum(judged)} proposed: ${changed} would get another verdict or category${firsts}`;
@@ -224,8 +224,10 @@ function sampleLines(sample: readonly BackfillChange[]): string[] {
   return ["", ...table([["photo", "before", "after", "object"], ...rows])];
 }
 
-function isChange({ before, beforeCategory, after, afterCategory }: BackfillCount): boolean {
-  return after !== "kept" && (before !== after || beforeCategory !== afterCategory);
+/** A first verdict, as all of an archive get, is no other one, and a failure none. */
+function isChange({ before, beforeCategory, after, afterCategory, code }: BackfillCount): boolean {
+  if (before === "pending" || after === "kept" || code !== "") return false;
+  return before !== after || beforeCategory !== afterCategory;
 }
 
 function failedIn(counts: readonly Pick<BackfillCount, "code" | "photos">[]): number {

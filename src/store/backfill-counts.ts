@@ -23,7 +23,10 @@ export async function readBackfillCounts(db: Pool, id: string): Promise<Backfill
   });
 }
 
-/** How the photos of these backfills came out, by the id of the backfill and the code, which is "" unless they failed; most first. */
+/**
+ * How the photos of these backfills came out, by the id of the backfill and the code, which is "" unless they failed; most first.
+ * Those that got their first verdict are not `changed`.
+ */
 export async function readBackfillSums(
   db: Pool,
   ids: readonly string[],
@@ -32,7 +35,8 @@ export async function readBackfillSums(
     name: "read_backfill_sums",
     text: `select backfill_id as id, code, sum(photos)::float8 as photos,
         coalesce(sum(photos) filter (
-          where after <> 'kept' and (before, before_category) <> (after, after_category)), 0)::float8 as changed
+          where before <> 'pending' and after <> 'kept' and code = ''
+            and (before, before_category) <> (after, after_category)), 0)::float8 as changed
       from backfill_counts
       where backfill_id = any ($1::bigint[]) group by 1, 2 having sum(photos) > 0 order by 3 desc, 2`,
     values: [ids],

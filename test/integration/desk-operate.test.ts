@@ -84,6 +84,8 @@ describe("what operators do", () => {
       state: "paused",
       changedBy: "oda",
       why: "the store is slow",
+      // one got its first verdict, and one failed
+      changed: 0,
     });
     expect(await change("running")).toBe(204);
     expect((await oda.ask("POST", `${at}/retry`, { code: "GONE" })).body).toEqual({ photos: 0 });

@@ -81,13 +81,16 @@ test("progress says how much is left as far as that is known, and failures by co
   const counts = [
     { ...count, code: "CORRUPT", photos: 2 },
     { ...count, code: "INTERNAL", photos: 1 },
+    { ...count, after: "shown", code: "", photos: 130 },
+    { ...count, before: "hidden", after: "shown", code: "", photos: 4 },
+    { ...count, before: "hidden", code: "CORRUPT", photos: 0 },
   ];
   expect(statusLines(row, counts)).toContain(
     "136 judged, 3 failed, 60 waiting, 0 skipped, 1 replaced or forgotten before their turn, 25 % read",
   );
   const line = (but: Partial<BackfillRow>) => progressLine({ ...row, ...but }, counts, 10);
   expect(line({})).toBe(
-    "running: 25 % read, 136 judged, 60 waiting, 10.0/s, 1 min 6 s left, 3 changed, failed: 2 CORRUPT, 1 INTERNAL",
+    "running: 25 % read, 136 judged, 60 waiting, 10.0/s, 1 min 6 s left, 4 changed, failed: 2 CORRUPT, 1 INTERNAL",
   );
   expect(progressLine({ ...row, readAll: true }, counts, 0.0125)).toMatch(/ 0\.013\/s, 1 h 20 min left/);
   expect(line({ readAll: true })).toMatch(/^running: 136 judged, .* 6 s left/);

@@ -46,7 +46,7 @@ export const backfill = z.object({
   part: z.number().min(0).max(1).nullable().describe("how much was read; null: nobody knows of how much"),
   photosPerS: count.describe("since it was looked at first, or taken up last"),
   leftS: count.nullable().describe("how long the rest takes at that rate; null: nobody knows"),
-  changed: count.describe("photos that got another verdict or category"),
+  changed: count.describe("photos that got another verdict or category than before"),
   failures: z.array(z.object({ code: z.string(), photos: count })),
 });
 
