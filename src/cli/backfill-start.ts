@@ -1,15 +1,15 @@
 import { isAbsolute, resolve } from "node:path";
+import { blockedReason } from "../backfill/blocked-reason.ts";
 import { parseHours } from "../backfill/hours.ts";
 import { parseRendition } from "../backfill/rendition.ts";
 import { describe, type FedSelector, type PhotoSelector, VIEW } from "../backfill/selector.ts";
-import { readConfig } from "../config.ts";
 import { listModels } from "../infer/folders.ts";
 import { addBackfill } from "../store/backfills.ts";
 import { readModels, readWorkers } from "../store/models.ts";
 import type { Pool } from "../store/pool.ts";
 import { lastPhotoId } from "../store/selected-photos.ts";
 import { modelDirectories, openDefaultModel } from "../wiring/judge.ts";
-import type { BackfillCommand, options } from "./backfill-command.ts";
+import { type BackfillCommand, type options, theBackfill } from "./backfill-command.ts";
 import { estimate } from "./backfill-estimate.ts";
 import { lookAt, lookForRenditions } from "./backfill-look.ts";
 import { follow } from "./backfill-report.ts";
@@ -53,10 +53,8 @@ export const start: BackfillCommand = async (rest, values, terminal) => {
     const id = await addBackfill(db, { what, model, ...how, startedBy: accountOption(values) });
     printResult(terminal, json, { id, what }, `backfill ${id} begins: ${describe(what)}`);
     if (values.watch) return follow(db, id, terminal, json);
-    // an embedded Postgres is that of a maitred up, which feeds too
-    const feeds =
-      readConfig(terminal.env).databaseUrl === "" ? "" : "; a maitred feed must run, or a maitred up";
-    terminal.say(`maitred backfill status ${id} --watch shows how it goes${feeds}\n`);
+    const held = blockedReason(await theBackfill(db, id), new Date());
+    terminal.say(`${held ? `it ${held}\n` : ""}maitred backfill status ${id} --watch shows how it goes\n`);
     return EXIT.done;
   };
 };

@@ -69,6 +69,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
   );
   const { id } = JSON.parse(started.out);
   expect(started.code).toBe(0);
+  expect(started.err).toContain("it waits for maitred feed or maitred up: none runs\n");
   expect((await run("pause", id)).err).toMatch(/--why/);
   expect(await run("pause", id, "--why", "too early", "--by", "bob")).toMatchObject({ code: 0 });
   expect((await run("status", id)).out).toMatch(/paused, by bob: too early\n.* 0 skipped, 0 % read\n/);
