@@ -9,13 +9,15 @@ import torch.nn.functional as F
 
 class Calibration(NamedTuple):
     """Category probabilities are softmax(logits / temperature + bias); the human's is sigmoid(logit * slope + seen * the most that the
-    detector says anywhere + offset), and the map's the same of what each says of a cell."""
+    detector says anywhere + offset), and the map's the same of what each says of a cell. Where the detector is not asked (looks.py) `nobody` is what it
+    says: its mean over photos without a human."""
 
     temperature: float
     bias: list[float]
     slope: float
     seen: float
     offset: float
+    nobody: float = -1.85  # NanoDet-g's, where it was not measured
 
     def apply(self, scores: dict) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
         """Probabilities [N, K] and [N], and maps [N, H, W], of the logits `category` [N, K], `human` [N], `map` and `seen` [N, H, W]."""
@@ -59,7 +61,8 @@ def calibrate(scores: dict, category: np.ndarray, human: np.ndarray) -> Calibrat
     found[2] /= spread
     found[3] -= found[2] * middle
     temperature, slope, seen, offset, *bias = (round(each, 4) for each in (*found[:2].exp().tolist(), *found[2:].tolist()))
-    return Calibration(temperature, bias, slope, seen, offset)
+    free = most[torch.from_numpy(human == 0)]
+    return Calibration(temperature, bias, slope, seen, offset, round(float((free if len(free) else most).mean()), 4))
 
 
 def _believed(ids: np.ndarray, classes: int) -> torch.Tensor:

@@ -25,7 +25,7 @@ def card(model: dict) -> str:
 Sorts photos of restaurants into food, ambience, menu and other, and tells whether any human is visible. One network
 ({trained['trunk']}{teachers}), {model['input']['side']} x {model['input']['side']} pixels, two heads: a photo has a category and may show a human as well.
 Beside it a detector looks for persons in the same pixels ({trained['detector']}, not trained further); its logit is added to that of the human.
-{_closer(model.get('looksTwice'))}
+{_looks(model['looks'])}
 {_calibrated(model['calibration'], measured['humanSpread'])}
 
 ## What it was trained on
@@ -82,10 +82,11 @@ def _calibrated(found: dict, spread: dict) -> str:
         *silent])
 
 
-def _closer(bounds: list[float] | None) -> str:
-    return f"""Photos that get {bounds[0]:g} to {bounds[1]:g} so are looked at more closely, at two corners of three quarters of either edge, and the mean of the three
-sums counts; less within half a logit of these bounds. `human_map` is of the first look: it may show nobody where a closer one did.
-""" if bounds else ""
+def _looks(looks: dict) -> str:
+    closer = ", then ".join(f"at {each['parts']} parts of photos that get {each['unsure'][0]:g} to {each['unsure'][1]:g}" for each in looks["closer"])
+    return f"""The detector is not asked where the network alone says less than {looks['detectorFrom']:g} of a human. Photos are looked at closer, by both, {closer}: each part is
+three quarters of either edge, and the mean of all sums counts; less within half a logit of these bounds. `human_map` is of the first look: it may show nobody where a closer one did.
+"""
 
 
 def _before(begun: dict) -> str:

@@ -1,4 +1,4 @@
-"""A trained network → a model folder. Example: python export.py runs/final ../models/restaurant-6 --folds runs/f0 runs/f1 runs/f2
+"""A trained network → a model folder. Example: python export.py runs/final ../models/restaurant-7 --folds runs/f0 runs/f1 runs/f2
 
 Figures and calibration come from the fold runs: each saw the photos of other sources only. What is measured on one
 fold is calibrated on the others; what ships is calibrated on all. int8 ships where it keeps up with fp32 on the
@@ -25,10 +25,10 @@ from data import CATEGORIES, UNKNOWN, group_of
 from detector import Detector
 from features import DETECTOR, labels_of, read_about
 from graph import Shipped, export_fp16, export_fp32, export_int8, open_graph, run as graph_outputs
+from looks import ROUNDS, closer, described, logit_of, look_closer, together, where_asked
 from measure import measure, peak_of
 from net import MaitredNet
 from sources import source_hashes
-from twice import UNSURE, corners, look_twice, together
 from weights import detector_text
 
 LOSS, GAIN = 0.005, 1.5
@@ -71,7 +71,7 @@ def pooled(folds: list[Run], labels: list[dict]) -> tuple[dict, list[dict]]:
     category, human, peak, held = [], [], [], []
     for fold in folds:
         calibration = fit([other for other in folds if other is not fold] or [fold], labels)
-        a, b, maps = calibration.apply(fold.scores)
+        a, b, maps = calibration.apply(where_asked(fold.scores, calibration))
         look_again(fold, labels, calibration, b)
         category.append(a), human.append(b), peak.append(peak_of(maps).numpy())
         held += [labels[photo] for photo in fold.photos]
@@ -80,14 +80,20 @@ def pooled(folds: list[Run], labels: list[dict]) -> tuple[dict, list[dict]]:
 
 @torch.inference_mode()
 def look_again(fold: Run, labels: list[dict], calibration: Calibration, human: np.ndarray) -> None:
-    """Puts into `human` [N], probabilities of one look at the fold's photos, what more looks say, as the graphs do (twice.py)."""
-    unsure = np.flatnonzero((human > UNSURE[0]) & (human < UNSURE[1]))
-    for start in range(0, len(unsure), LOOKS):
-        at = unsure[start:start + LOOKS]
-        photos = read(fold.data, [labels[fold.photos[n]] for n in at], fold.args["side"])
-        closer = corners(torch.from_numpy(photos).permute(0, 3, 1, 2)).float()
-        logits = together(torch.logit(torch.from_numpy(human[at])), calibration.human({"human": fold.net(closer)[1], "seen": fold.detector(closer)}))
-        human[at] = torch.sigmoid(logits).numpy()
+    """Puts into `human` [N], probabilities of one look at the fold's photos, what more looks say, as the graphs do (looks.py)."""
+    now, looks = torch.logit(torch.from_numpy(human)), 1
+    mean = now.clone()
+    for each in ROUNDS:
+        low, high = map(logit_of, each.unsure)
+        unsure = np.flatnonzero((now > low) & (now < high))
+        for start in range(0, len(unsure), LOOKS):
+            at = unsure[start:start + LOOKS]
+            photos = read(fold.data, [labels[fold.photos[n]] for n in at], fold.args["side"])
+            parts = closer(torch.from_numpy(photos).permute(0, 3, 1, 2), each.parts).float()
+            said = calibration.human({"human": fold.net(parts)[1], "seen": fold.detector(parts)})
+            now[at], mean[at] = together(now[at], mean[at], looks, said, each.unsure)
+        human[unsure] = torch.sigmoid(now[unsure]).numpy()
+        looks += len(each.parts)
 
 
 def fit(folds: list[Run], labels: list[dict]) -> Calibration:
@@ -123,7 +129,7 @@ def write_graphs(run: Run, calibration: Calibration, sample: np.ndarray, seers: 
     if apart > BESIDE:
         raise SystemExit(f"{fp32}: with the detector it differs from PyTorch by {apart} in humans: not exported")
     for name in VARIANTS:
-        look_twice(folder / name, side, at_all=name == VARIANTS[1])
+        look_closer(folder / name, side, calibration.nobody, at_all=name == VARIANTS[1])
     keep_in_16_bits(fp32)
     return worst
 
@@ -210,7 +216,7 @@ def milliseconds(files: dict[str, Path], sample: np.ndarray) -> dict[str, float]
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the network that ships, trained with --fold -1")
-    parser.add_argument("out", type=Path, help="model folder, such as ../models/restaurant-6")
+    parser.add_argument("out", type=Path, help="model folder, such as ../models/restaurant-7")
     parser.add_argument("--folds", type=Path, nargs="+", required=True, help="runs of the same recipe, a fold each")
     parser.add_argument("--sample", type=int, default=160, help="training photos that set the ranges of int8")
     parser.add_argument("--limit", type=int, default=1200, help="held-out photos of each fold that int8 is compared on")
@@ -218,7 +224,7 @@ def main():
     args = parser.parse_args()
     name, _, version = args.out.name.rpartition("-")
     if not name:
-        raise SystemExit(f"{args.out}: expected a name and a version, such as restaurant-6")
+        raise SystemExit(f"{args.out}: expected a name and a version, such as restaurant-7")
 
     final, folds = Run(args.run), measured_runs(args.folds)
     begun = final.args["begunWith"]
@@ -243,7 +249,7 @@ def main():
         "name": name, "version": version, **graphs,
         "input": {"side": side, "fit": "squash", "layout": "uint8 NHWC RGB"},
         "categories": CATEGORIES,
-        "calibration": calibration._asdict(), "looksTwice": UNSURE,
+        "calibration": calibration._asdict(), "looks": described(),
         "trainedFrom": {
             "trunk": f"efficientnet-{final.args['trunk']}, {begun['weights']}", "detector": detector_text(final.sources[0]["detector"]), "photos": len(labels),
             "sources": len({group_of(label["source"]) for label in labels}), "rendered": sum({about["data"]: about["photos"] for about in final.sources if about["data"] != str(final.data)}.values()),

@@ -136,7 +136,7 @@ def main() -> None:
     print(f"""the model is in {args.out}: card.md says what was measured, {args.work / 'curves.html'} how it learnt
 to look at it, from the root of the repository, on photos of sources that it was not trained on:
   MAITRED_MODEL={args.out.resolve()} node bin/maitred.js classify PHOTOS
-  node bin/maitred.js evaluate --model {args.out.resolve()} --compare restaurant-5 --out report LABELLED-PHOTOS""")
+  node bin/maitred.js evaluate --model {args.out.resolve()} --compare restaurant-6 --out report LABELLED-PHOTOS""")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How well a graph's map says where a human is. Example: python peak.py ../models/restaurant-5/model.int8.onnx ../photos
+"""How well a graph's map says where a human is. Example: python peak.py ../models/restaurant-6/model.int8.onnx ../photos
 
 Of the photos with boxes of persons: on how many the peak lies inside of one, by the share of the frame that the largest
 fills; of the map's highest cell and as peaks are read (measure.py). Then how far maps are displaced, in cells: half of the

@@ -1,7 +1,7 @@
 """A model folder → weights that training begins with instead of ImageNet's, heads included.
 
-Example: python reopen.py ../models/restaurant-5 --out weights/restaurant-5.pth
-         python make.py ../photos ../models/ours-1 --weights weights/restaurant-5.pth
+Example: python reopen.py ../models/restaurant-6 --out weights/restaurant-6.pth
+         python make.py ../photos ../models/ours-1 --weights weights/restaurant-6.pth
 
 Sources that the model was trained on already are not held out by any fold: figures of folds mean something for new sources only. In a graph, normalisation is
 folded into its convolution; here it is what ImageNet's weights have, and the convolution such that both together are the same.

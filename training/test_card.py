@@ -32,8 +32,8 @@ class Card(Made):
         self.assertRegex(trained["trunk"], r"^efficientnet-lite0, weights of trunk.pth \(sha256 [0-9a-f]{12}\)$")
         self.assertNotIn("COCO", trained["detector"])
         self.assertIn("is not known here", (self.out / "card.md").read_text())
-        begun = {"weights": "weights of restaurant-5", "trainedFrom": {"photos": 10199, "sources": 253, "trunk": "efficientnet-lite0, ImageNet weights (Apache-2.0)"}}
+        begun = {"weights": "weights of restaurant-6", "trainedFrom": {"photos": 10199, "sources": 253, "trunk": "efficientnet-lite0, ImageNet weights (Apache-2.0)"}}
         told = card(model | {"trainedFrom": trained | {"begunWith": begun}})
-        self.assertIn("It went on from weights of restaurant-5. These were trained on 10,199 photos of 253 sources", told)
+        self.assertIn("It went on from weights of restaurant-6. These were trained on 10,199 photos of 253 sources", told)
         self.assertIn("the figures below mean nothing", told)
         self.assertNotIn("went on", card(model | {"trainedFrom": trained | {"begunWith": {"weights": "ImageNet weights (Apache-2.0)"}}}))

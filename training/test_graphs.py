@@ -23,11 +23,11 @@ from export import compare_int8, drawn_for_int8, look_again, measured_runs, read
 from features import labels_of
 from fixtures import SIDE, Made, asked, done
 from graph import Shipped, export_fp16, export_fp32, export_int8, run
+from looks import ASKED, ROUNDS, closer, logit_of, look_closer, together, where_asked
 from measure import peak_of
 from net import MaitredNet, in_place
 from peak import displaced
 from train import load_run
-from twice import UNSURE, corners, logit_of, look_twice, together
 
 
 def logits_of(probability: np.ndarray) -> np.ndarray:
@@ -75,10 +75,14 @@ class Graphs(Made):
             x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
             category, human, human_map, _ = net.rest(net.stem(x))
             scores = {"category": category, "human": human, "map": torch.logit(in_place(torch.sigmoid(human_map)), 1e-4), "seen": detector(x)}
-            category, _, human_map = calibration.apply(scores)
-            closer = corners(torch.from_numpy(pixels).permute(0, 3, 1, 2)).float()
-            looks = together(calibration.human(scores), calibration.human({"human": net(closer)[1], "seen": detector(closer)}))
-        said = category, torch.sigmoid(looks), human_map
+            category, _, human_map = calibration.apply(where_asked(scores, calibration))
+            now = mean = calibration.human(where_asked(scores, calibration))
+            looks = 1
+            for each in ROUNDS:
+                parts = closer(torch.from_numpy(pixels).permute(0, 3, 1, 2), each.parts).float()
+                now, mean = together(now, mean, looks, calibration.human({"human": net(parts)[1], "seen": detector(parts)}), each.unsure)
+                looks += len(each.parts)
+        said = category, torch.sigmoid(now), human_map
         for name, close in (("model.onnx", 2e-2), ("model.fp16.onnx", 3e-2)):  # at the frame's edge the graph's detector sees another grey
             for ours, theirs in zip(said, run(self.out / name, pixels)):
                 np.testing.assert_allclose(theirs, ours, atol=close)
@@ -108,40 +112,62 @@ class Graphs(Made):
                 unseen = both(logits, np.full_like(seen, persons.mean()))
                 self.assertLess(np.abs(found - both(logits, seen)).mean(), part * np.abs(unseen - both(logits, seen)).mean())
 
-    def test_looks_closer_at_what_it_is_unsure_of_alone(self):
+    def test_asks_the_detector_and_looks_closer_only_where_that_can_tell(self):
         seers, folder = self.root / "seers", self.root / "closer"
         folder.mkdir()
         net, detector = load_run(self.work / "runs" / "final")[0].eval(), Detector().load(self.detector)
         pixels = np.random.default_rng(0).integers(0, 256, (12, SIDE, SIDE, 3), np.uint8)
-        logits = net(torch.from_numpy(pixels).permute(0, 3, 1, 2).float())[1].detach()
-        # about half of them between the bounds, whatever random weights say
-        slope = 8 / float(logits.max() - logits.min())
-        calibration = Calibration(1.0, [0.0] * 4, slope, 0.0, -2 - slope * float(logits.median()))
+        planes = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            logits, persons = net(planes.float())[1], detector(planes.float())
+        # from surely nobody to surely somebody, whatever random weights say, and the detector counts a little
+        slope, seen = 10 / float(logits.max() - logits.min()), 1 / float(persons.max() - persons.min())
+        middle = float(persons.amax((1, 2)).mean())
+        calibration = Calibration(1.0, [0.0] * 4, slope, seen, -4 - slope * float(logits.median()) - seen * middle, middle)
         write_variants(Shipped(net, SIDE, calibration).eval(), pixels, folder)
         export_detector(detector, SIDE, pixels, seers)
-        planes = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-        closer = corners(planes).permute(0, 2, 3, 1).numpy()
-        np.testing.assert_array_equal(closer[0][0, -1], pixels[0][0, -1])
-        np.testing.assert_array_equal(closer[12][-1, 0], pixels[0][-1, 0])
         for name in VARIANTS:
             file = folder / name
             add_detector(file, seers / name, file, calibration)
-            once, corner = run(file, pixels), run(file, closer)[1]
-            look_twice(file, SIDE, name == VARIANTS[1])
-            twice = run(file, pixels)
-            unsure = (once[1] > UNSURE[0]) & (once[1] < UNSURE[1])
-            self.assertTrue(0 < unsure.sum() < len(unsure))
-            mean = together(*(torch.logit(torch.from_numpy(each)) for each in (once[1], corner))).numpy()
-            np.testing.assert_allclose(logits_of(twice[1])[unsure], mean[unsure], atol=1e-2)
-            self.assertGreater(np.abs(twice[1] - once[1])[unsure].max(), 2e-3)
-            np.testing.assert_allclose(twice[1][~unsure], once[1][~unsure], atol=1e-5)
-            for part in (0, 2):
-                np.testing.assert_allclose(twice[part], once[part], atol=1e-5)
-            np.testing.assert_allclose(np.concatenate([run(file, each[None])[1] for each in pixels]), twice[1], atol=1e-4)
+            shutil.copy(file, folder / "once.onnx")
+            once = run(folder / "once.onnx", pixels)
+            person = run(seers / name, pixels)[0].max((1, 2))
+            alone = logits_of(once[1]) + calibration.seen * (middle - person)
+            asks = alone > logit_of(ASKED)
+            self.assertTrue(0 < asks.sum() < len(asks))
+            now = torch.from_numpy(np.where(asks, logits_of(once[1]), alone))
+            mean, looks, looked = now.clone(), 1, []
+            for each in ROUNDS:
+                said = logits_of(run(folder / "once.onnx", closer(planes, each.parts).permute(0, 2, 3, 1).numpy())[1])
+                looked.append(((now > logit_of(each.unsure[0])) & (now < logit_of(each.unsure[1]))).numpy())
+                self.assertTrue(0 < looked[-1].sum() < len(now))
+                (now, mean), looks = together(now, mean, looks, torch.from_numpy(said), each.unsure), looks + len(each.parts)
+            look_closer(file, SIDE, middle, name == VARIANTS[1])
+            found = run(file, pixels)
+            np.testing.assert_allclose(logits_of(found[1]), now.numpy(), atol=2e-2)
+            self.assertGreater(np.abs(found[1] - once[1])[looked[0]].max(), 2e-3)
+            np.testing.assert_allclose(found[0], once[0], atol=1e-5)
+            np.testing.assert_allclose(found[2][asks], once[2][asks], atol=1e-5)
+            self.assertGreater(np.abs(found[2] - once[2])[~asks].max(), 1e-5)
+            one_by_one = [run(file, each[None]) for each in pixels]
+            for part in range(3):
+                np.testing.assert_allclose(np.concatenate([each[part] for each in one_by_one]), found[part], atol=1e-4)
+            with self.assertRaises(SystemExit):
+                look_closer(seers / name, SIDE, middle, False)
 
-    def test_measures_what_closer_looks_say_where_the_first_was_unsure(self):
+    def test_looks_at_the_parts_that_a_round_names(self):
+        photos = torch.randint(0, 256, (2, 3, SIDE, SIDE), dtype=torch.uint8)
+        for each in ROUNDS:
+            for (down, across), (one, other) in zip(each.parts, closer(photos, each.parts).split(2)):
+                if 0.5 not in (down, across):
+                    np.testing.assert_array_equal(one[:, -down, -across], photos[0, :, -down, -across])
+                self.assertFalse(torch.equal(one, other))
+        middle = closer(photos, ((0.5, 0.5),))
+        np.testing.assert_array_equal(middle, closer(photos.flip(2, 3), ((0.5, 0.5),)).flip(2, 3))
+
+    def test_measures_what_closer_looks_say_where_those_before_were_unsure(self):
         fold, = measured_runs([self.work / "runs" / "fold0"])
-        labels, calibration = labels_of(fold.sources[0]), Calibration(1.0, [0.0] * 4, 1.0, 0.0, 0.0)
+        labels, calibration = labels_of(fold.sources[0]), Calibration(1.0, [0.0] * 4, 0.1, 0.0, -2.2)
         before = np.full(len(fold.photos), 0.6, np.float32)
         before[1:3] = 0.1
         human = before.copy()
@@ -149,14 +175,23 @@ class Graphs(Made):
         np.testing.assert_array_equal(human != before, before == np.float32(0.1))
         photos = torch.from_numpy(read(fold.data, [labels[photo] for photo in fold.photos[1:3]], SIDE)).permute(0, 3, 1, 2)
         with torch.inference_mode():
-            closer = fold.net(corners(photos).float())[1].view(2, 2)
-        np.testing.assert_allclose(logits_of(human[1:3]), (logits_of(before[1:3]) + closer.sum(0).numpy()) / 3, atol=1e-4)
+            said = torch.cat([fold.net(closer(photos, each.parts).float())[1].view(-1, 2) for each in ROUNDS]) * 0.1 - 2.2
+        np.testing.assert_allclose(logits_of(human[1:3]), (logits_of(before[1:3]) + said.sum(0).numpy()) / 6, atol=1e-4)
 
-    def test_lets_closer_looks_count_in_full_only_where_the_first_is_unsure_enough(self):
-        low, high = map(logit_of, UNSURE)
+    def test_measures_the_detector_only_where_graphs_ask_it(self):
+        calibration = Calibration(1.0, [0.0] * 4, 2.0, 1.5, 0.25, -0.5)
+        alone = (logit_of(ASKED) + 1.5 * 0.5 - 0.25) / 2
+        scores = {"human": torch.tensor([alone - 0.01, alone + 0.01]), "seen": torch.randn(2, 3, 3)}
+        seen = where_asked(scores, calibration)["seen"]
+        np.testing.assert_array_equal(seen, torch.stack([torch.full((3, 3), -0.5), scores["seen"][1]]))
+
+    def test_lets_closer_looks_count_in_full_only_where_those_before_are_unsure_enough(self):
+        low, high = map(logit_of, ROUNDS[0].unsure)
         first = torch.tensor([low - 1, low, low + 0.25, low + 0.5, -2.0, high - 0.25, high, high + 1])
-        share = (together(first, torch.cat([first + 3, first + 6])) - first) / 3
-        np.testing.assert_allclose(share, [0, 0, 0.5, 1, 1, 0.5, 0, 0], atol=1e-6)
+        now, mean = together(first, first, 1, torch.cat([first + 3, first + 6]), ROUNDS[0].unsure)
+        np.testing.assert_allclose((now - first) / 3, [0, 0, 0.5, 1, 1, 0.5, 0, 0], atol=1e-6)
+        np.testing.assert_allclose(mean - first, [3] * 8, atol=1e-6)
+        np.testing.assert_allclose(together(now, mean, 3, torch.cat([mean - 6] * 3), ROUNDS[0].unsure)[1], mean - 3, atol=1e-6)
 
     def test_keeps_to_7_bits_where_8_could_overflow_and_takes_8_where_they_cannot(self):
         graph = onnx.load(str(self.work / "runs" / "final" / "int8" / "fold0" / "model.int8.onnx")).graph
