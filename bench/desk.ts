@@ -200,7 +200,7 @@ async function fill(db: pg.Pool, photos: number): Promise<void> {
           (array['food', 'ambience', 'menu', 'other'])[1 + n % 4], (n * 7 % 1000) / 1000.0,
           case state when 'shown' then 'clear' when 'hidden' then 'human'
             else (array['human-uncertain', 'verify', 'category-uncertain'])[1 + n / 5 % 3] end,
-          'human 0.12 is between 0.05 and 0.50', 'model:restaurant-5', 'p1', t.at, t.at
+          'human 0.12 is between 0.05 and 0.50', 'model:restaurant-6', 'p1', t.at, t.at
         from generate_series($1::bigint, $2) n
         cross join lateral (select case n % 5 when 0 then 'review' when 1 then 'hidden' else 'shown' end as state,
           timestamptz '2026-11-26' - make_interval(secs => ($3 - n) * 31536000.0 / $3) as at) t

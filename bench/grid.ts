@@ -52,7 +52,7 @@ export async function measureGrid(
     await db.query(
       `insert into photos (store, bucket, key, state, rule, reason, category, human, decided_by, decided_at)
         select 'folder', $1, lpad(n::text, 6, '0') || '.jpg', 'review', 'human-uncertain', 'human 0.12 is between 0.05 and 0.50',
-          'food', 0.12, 'model:restaurant-5', now() from generate_series(0, $2 - 1) n`,
+          'food', 0.12, 'model:restaurant-6', now() from generate_series(0, $2 - 1) n`,
       [folder, photos],
     );
     const { id, token, hash } = createToken();

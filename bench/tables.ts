@@ -106,7 +106,7 @@ function judged(photoId: string): Outcome {
     photoId,
     known: {},
     batch: "bench-1",
-    by: `model:restaurant-5.${model++ % 10}`,
+    by: `model:restaurant-6.${model++ % 10}`,
     policy: "5f0c1d9be2a7",
     result: {
       scores: { categories, human },

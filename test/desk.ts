@@ -111,7 +111,7 @@ export async function judged(db: Database, photos: readonly Judged[]): Promise<s
     `with made as (
       insert into photos (store, bucket, key, version, listing, state, category, human, rule, reason, decided_by, policy,
         decided_at, registered_at)
-      select 's3', 'photos', p.key, 'v1', p.listing, p.state, p.category, p.human, p.rule, 'because', 'model:restaurant-5', 'p1',
+      select 's3', 'photos', p.key, 'v1', p.listing, p.state, p.category, p.human, p.rule, 'because', 'model:restaurant-6', 'p1',
         now(), coalesce(p."registeredAt", now())
       from jsonb_to_recordset($1) as p (
         key text, listing text, state text, category text, human real, rule text, "registeredAt" timestamptz)

@@ -40,7 +40,7 @@ export async function troubled(db: Database): Promise<{ failed: string[]; backfi
 
 /** Two workers, of which one has been at work for half a minute. */
 async function workers(db: Database): Promise<void> {
-  const common = { model: "restaurant-5", pinned: false };
+  const common = { model: "restaurant-6", pinned: false };
   await reportWorker(db.pool, {
     ...common,
     worker: "gpu-1:71",
@@ -53,7 +53,7 @@ async function workers(db: Database): Promise<void> {
     worker: "cpu-1:12",
     variant: "int8",
     provider: "cpu",
-    problem: "restaurant-6: there is no such folder",
+    problem: "restaurant-7: there is no such folder",
   });
   let clock = 0;
   const recent = createRecent(() => clock);
@@ -92,7 +92,7 @@ async function halfway(db: Database): Promise<string> {
   const id = await addBackfill(db.pool, {
     ...ofAll,
     what: { kind: "prefix", bucket: "photos", prefix: "archive/" },
-    model: "model:restaurant-5",
+    model: "model:restaurant-6",
     maxRate: 200,
     hours: "22-06",
     startedBy: "oda",
@@ -125,7 +125,7 @@ export async function judgedOverTime(db: Database, today: string): Promise<void>
         select n, 'seed/' || n || '.jpg' as key,
           ($1::date - (n % 60))::timestamp at time zone 'UTC' + make_interval(mins => (n * 37) % 1440) as at,
           case when c < 0.6 then 'food' when c < 0.82 then 'ambience' when c < 0.92 then 'menu' else 'other' end as category,
-          case when n % 60 < 41 then 'model:restaurant-5' else 'model:restaurant-1' end as model,
+          case when n % 60 < 41 then 'model:restaurant-6' else 'model:restaurant-1' end as model,
           (n % 60 < 30)::int as later, n % 60 as age, chance, u, v, chance < 0.11 as person
         from (
           select n, ('x' || substr(md5('a' || n), 1, 6))::bit(24)::int / 16777216.0 as chance,

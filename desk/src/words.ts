@@ -110,7 +110,7 @@ export function secondOf(at: string): string {
   return clock.format(new Date(at));
 }
 
-/** `moderator:ann` → "ann", `model:restaurant-5` → "the model restaurant-5". */
+/** `moderator:ann` → "ann", `model:restaurant-6` → "the model restaurant-6". */
 export function who(by: string | null | undefined): string {
   const [, role, name] = /^(model|moderator):(.*)$/.exec(by ?? "") ?? [];
   if (role === "model") return `the model ${name}`;

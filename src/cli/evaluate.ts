@@ -41,7 +41,7 @@ that are no labels or say a photo again, are named and left out.
   --json                    the whole report as one JSON object on stdout
 
   maitred evaluate --out report ./labelled
-  maitred evaluate --model ours-1 --compare restaurant-5 --out report ./labelled
+  maitred evaluate --model ours-1 --compare restaurant-6 --out report ./labelled
 
 Exit codes: 0 every label counted, 1 some photos or lines were left out.
 `,

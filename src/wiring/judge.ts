@@ -129,4 +129,4 @@ export function readPolicy(file: string, todo = ""): string {
   }
 }
 
-const SHIPPED = "restaurant-5";
+const SHIPPED = "restaurant-6";

@@ -132,7 +132,7 @@ describe("the list of a moderator", () => {
 
 describe("the reason of a verdict", () => {
   const reads = (rule: string, reason: string, category: string) => {
-    const { said, more } = reasonOf({ rule, reason, category, by: "model:restaurant-5" });
+    const { said, more } = reasonOf({ rule, reason, category, by: "model:restaurant-6" });
     return [said, more];
   };
 

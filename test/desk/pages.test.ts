@@ -163,10 +163,10 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     await page.getByRole("link", { name: "Clear" }).click();
     await expect.poll(() => page.getByLabel("Key begins with").inputValue()).toBe("");
     await page.getByText("That is all: 22 photos.").waitFor();
-    await page.goto(`${desk.url}/desk/search?scoreTo=0.01&by=restaurant-5`);
+    await page.goto(`${desk.url}/desk/search?scoreTo=0.01&by=restaurant-6`);
     await page.getByText("No photo is like that").waitFor();
     expect(await page.getByLabel("Category score to").inputValue()).toBe("0.01");
-    expect(await page.getByLabel("Model or moderator").inputValue()).toBe("restaurant-5");
+    expect(await page.getByLabel("Model or moderator").inputValue()).toBe("restaurant-6");
     // what no policy of today knows is said all the same
     await page.goto(`${desk.url}/desk/search?category=dessert&rule=INTERNAL`);
     await page.getByText("No photo is like that").waitFor();
@@ -190,7 +190,7 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     const page = await desk.open("ann", { path: `/desk/photos/${rows[0].id}` });
     const history = page.locator(".history");
     await history.getByText("nobody is in it").waitFor();
-    await history.getByText("the model restaurant-5").waitFor();
+    await history.getByText("the model restaurant-6").waitFor();
     await page.getByLabel("Category").selectOption("ambience");
     await page.getByRole("button", { name: /^Show .*, which is hidden/ }).click();
     await page.getByRole("button", { name: "Show", exact: true }).click();
@@ -226,7 +226,7 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
   }) => {
     const { rows } = await desk.db.pool.query(`with failed as (
       insert into photos (store, bucket, key, state, failure, rule, reason, decided_by, decided_at)
-      values ('s3', 'nowhere', 'a.jpg', 'failed', 'STORE_UNAVAILABLE', 'failed', 'no bucket', 'model:restaurant-5', now())
+      values ('s3', 'nowhere', 'a.jpg', 'failed', 'STORE_UNAVAILABLE', 'failed', 'no bucket', 'model:restaurant-6', now())
       returning id, state, rule, reason, failure, decided_by)
     insert into verdicts (photo_id, verdict, rule, reason, failure, decided_by, tries)
       select *, 5 from failed returning photo_id as id`);
@@ -234,7 +234,7 @@ describe.skipIf(!CHROMIUM)("the desk", { timeout: 120_000 }, () => {
     const failed = page.locator(".history li", { hasText: "failed" });
     await failed.waitFor();
     expect(await failed.innerText()).toMatch(/failed after 5 tries\s+STORE_UNAVAILABLE. no bucket$/);
-    expect(await page.getByText("restaurant-5").count()).toBe(0);
+    expect(await page.getByText("restaurant-6").count()).toBe(0);
   });
 
   test("back leads to the page before, or to Search where none of the desk was before", async ({ desk }) => {

@@ -10,7 +10,7 @@ export const reviews = async ({ db }: Desk) =>
   ).rows;
 
 /** Has a person asked about one photo more. */
-export const ASK = `update photos set state = 'review', rule = 'verify', decided_by = 'model:restaurant-5'
+export const ASK = `update photos set state = 'review', rule = 'verify', decided_by = 'model:restaurant-6'
   where id = (select min(id) from photos where state = 'shown' and decided_by like 'model:%') returning key`;
 
 /** The names of the photos in the grid, in order; all fit into the window. */

@@ -56,7 +56,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     "start",
     "--missing",
     "--model",
-    "restaurant-5",
+    "restaurant-6",
     "--max-rate",
     "5",
     "--expect",
@@ -81,7 +81,7 @@ test("the command starts, counts, lists, pauses and reports, and says what is wr
     `backfill ${id} is paused; 2 photos in the queue are still judged: maitred queue pause backfill stops these too\n`,
   );
   await run("resume", id);
-  await recordOutcomes(db.pool, [judged(ids[0]!, "shown", "model:restaurant-5"), failed(ids[1]!)]);
+  await recordOutcomes(db.pool, [judged(ids[0]!, "shown", "model:restaurant-6"), failed(ids[1]!)]);
   const report = await run("report", id);
   expect(report.code).toBe(1);
   expect(report.out).toMatch(/failed: 1 CORRUPT/);
@@ -172,9 +172,9 @@ test("a dry run tells what is decided already apart, of photos in Postgres, a pr
   const [ours, moderated, other, bad] = await photos(db, ...keys);
   for (const key of [...keys, "settled/new.jpg"]) await s3.put(key, "12345");
   await recordOutcomes(db.pool, [
-    judged(ours!, "shown", "model:restaurant-5"),
+    judged(ours!, "shown", "model:restaurant-6"),
     judged(other!, "shown", "model:m-1"),
-    { ...failed(bad!), by: "model:restaurant-5" },
+    { ...failed(bad!), by: "model:restaurant-6" },
   ]);
   await db.pool.query("select record_review($1, 'ann', 'shown')", [moderated]);
   const list = join(folder, "list.csv");
@@ -182,7 +182,7 @@ test("a dry run tells what is decided already apart, of photos in Postgres, a pr
   const env = { DATABASE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
   const run = async (...args: string[]) => {
     const command = await ended(
-      ["backfill", "start", ...args, "--model", "restaurant-5", "--max-rate", "0.01", "--dry-run"],
+      ["backfill", "start", ...args, "--model", "restaurant-6", "--max-rate", "0.01", "--dry-run"],
       env,
     );
     expect(command.code, command.err).toBe(0);
@@ -306,15 +306,15 @@ test("the model that counts is one that somebody knows", async ({ db }) => {
   expect(await starts("restaurant-9")).toEqual({
     code: 2,
     err: expect.stringContaining(
-      'maitred backfill: --model: expected one of cafe-2, pub-1, restaurant-5, got "restaurant-9": did you mean restaurant-5?\n',
+      'maitred backfill: --model: expected one of cafe-2, pub-1, restaurant-6, got "restaurant-9": did you mean restaurant-6?\n',
     ),
   });
   expect((await db.pool.query("select from backfills")).rows).toEqual([]);
-  for (const known of ["cafe-2", "pub-1", "restaurant-5"]) expect((await starts(known)).code).toBe(0);
+  for (const known of ["cafe-2", "pub-1", "restaurant-6"]) expect((await starts(known)).code).toBe(0);
   expect((await db.pool.query("select model from backfills order by id")).rows).toEqual([
     { model: "model:cafe-2" },
     { model: "model:pub-1" },
-    { model: "model:restaurant-5" },
+    { model: "model:restaurant-6" },
   ]);
 }, 90_000);
 

@@ -211,7 +211,7 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
       const key = `${backend}/by-hand.jpg`;
       await s3.put(key, readFileSync(join(samples, "menu-1.jpg")));
       const config = configFor(backend, { MAITRED_S3_ENDPOINT: s3.address });
-      const id = await addBackfill(db.pool, { ...ofAll, model: "model:restaurant-5", propose: true });
+      const id = await addBackfill(db.pool, { ...ofAll, model: "model:restaurant-6", propose: true });
       expect(await feedBackfill(db.pool, id, null, page(await photos(db, key)))).toHaveLength(1);
       const byHand = { store: "s3", bucket: "archive", key, version: "" } as const;
       await openIntake(config, scope, () => {}).take([byHand], "backfill");
@@ -243,7 +243,7 @@ describe.each(BACKENDS)("the feeder on %s", (backend) => {
       const config = configFor(backend, { MAITRED_S3_ENDPOINT: s3.address, MAITRED_BACKOFF_MS: "20" });
       const what = { kind: "prefix" as const, bucket: "archive", prefix: under("") };
       const id = await addBackfill(db.pool, {
-        ...{ ...ofAll, model: "model:restaurant-5" },
+        ...{ ...ofAll, model: "model:restaurant-6" },
         ...{ what, rendition: "s3://thumbs/{stem}" },
       });
       const log = createLog("silent");

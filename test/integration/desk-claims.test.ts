@@ -50,7 +50,7 @@ test("the queue counts photos by why a person is asked, and shows each with what
     listing: "42",
     state: "review",
     scores: { menu: 0.5 },
-    model: "restaurant-5",
+    model: "restaurant-6",
     reason: "because",
     appeal: null,
   });

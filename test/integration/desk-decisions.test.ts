@@ -38,7 +38,7 @@ test("a decision sets the verdict, is in history with its moderator, and becomes
   expect(await claim(ann)).toEqual([]);
   const whole = (await ann.ask("GET", `/desk/api/photos/${id}`)).body;
   expect(whole.history).toMatchObject([
-    { by: "model:restaurant-5", verdict: "review", saw: null },
+    { by: "model:restaurant-6", verdict: "review", saw: null },
     { by: "moderator:ann", verdict: "hidden", saw: { human: true, audit: false } },
   ]);
 });
@@ -151,9 +151,9 @@ test("taking a decision back restores the photo, its tags and its appeal, teache
   expect(await claim(bob)).toEqual([]);
   const { history } = (await ann.ask("GET", `/desk/api/photos/${id}`)).body;
   expect(history.map(({ rule, by }: { rule: string; by: string }) => [rule, by])).toEqual([
-    ["clear", "model:restaurant-5"],
+    ["clear", "model:restaurant-6"],
     ["moderator", "moderator:ann"],
-    ["undo", "model:restaurant-5"],
+    ["undo", "model:restaurant-6"],
   ]);
 
   expect((await undo(ann, decision.id)).outcome).toBe("known");

@@ -29,7 +29,7 @@ describe("what operators watch", () => {
     const [cpu, gpu] = body.workers;
     expect(cpu).toMatchObject({
       worker: "cpu-1:12",
-      problem: "restaurant-6: there is no such folder",
+      problem: "restaurant-7: there is no such folder",
       figures: null,
     });
     expect(gpu.figures).toMatchObject({ seconds: 30, judged: { live: 180, backfill: 56 }, failed: 4 });
@@ -70,11 +70,11 @@ describe("dashboards", () => {
     expect(sum(body.counts.filter(({ forHuman }: { forHuman: boolean }) => forHuman))).toBe(rows[0].n);
     const hours = await vic.ask(
       "GET",
-      "/desk/api/dashboards/counts?from=2026-03-01&to=2026-03-01&model=model:restaurant-5",
+      "/desk/api/dashboards/counts?from=2026-03-01&to=2026-03-01&model=model:restaurant-6",
     );
     expect(hours.body.step).toBe("hour");
     const { rows: day } = await db.pool.query(
-      "select count(*)::int as n from photos where decided_by = 'model:restaurant-5' and decided_at >= '2026-03-01Z'",
+      "select count(*)::int as n from photos where decided_by = 'model:restaurant-6' and decided_at >= '2026-03-01Z'",
     );
     expect(sum(hours.body.counts)).toBe(day[0].n);
     // whichever model is asked for, the page says who else decided
@@ -109,13 +109,13 @@ describe("dashboards", () => {
     const { models } = (await vic.ask("GET", `/desk/api/dashboards/agreement?${days}`)).body;
     const { rows } = await db.pool.query(
       `select m.verdict = 'hidden' as hidden, r.human, count(*)::int as n
-      from reviews r join verdicts m on m.photo_id = r.photo_id and m.decided_by = 'model:restaurant-5'
+      from reviews r join verdicts m on m.photo_id = r.photo_id and m.decided_by = 'model:restaurant-6'
       where r.at >= '2026-01-31Z' and r.at < '2026-03-02Z' group by 1, 2`,
     );
     const n = (hidden: boolean, human: boolean): number =>
       rows.find((row) => row.hidden === hidden && row.human === human)?.n ?? 0;
     const [model] = models;
-    expect(model.model).toBe("model:restaurant-5");
+    expect(model.model).toBe("model:restaurant-6");
     expect(model.human.precision).toMatchObject({ hits: n(true, true), of: n(true, true) + n(true, false) });
     expect(model.human.recall).toMatchObject({ hits: n(true, true), of: n(true, true) + n(false, true) });
     expect(model.human.missed).toMatchObject({ hits: n(false, true), of: n(false, true) + n(false, false) });
@@ -127,12 +127,12 @@ describe("dashboards", () => {
     const vic = await (await openDesk()).signIn("vic", "read");
     const ask = async (query: string) => (await vic.ask("GET", `/desk/api/dashboards/drift?${query}`)).body;
     const all = await ask("from=2026-02-20&to=2026-03-01");
-    expect(all.models).toEqual(["model:restaurant-5"]);
+    expect(all.models).toEqual(["model:restaurant-6"]);
     expect(all.before).toEqual({ from: "2026-02-10", to: "2026-02-19" });
     expect(all.scores[0].score).toBe("human");
     expect(all.scores[0].psi).toBeLessThan(0.1);
     // the first of the later days is 2026-01-31
-    const turn = await ask("from=2026-01-31&to=2026-02-10&model=model:restaurant-5");
+    const turn = await ask("from=2026-01-31&to=2026-02-10&model=model:restaurant-6");
     expect(turn.scores[0].psi).toBeGreaterThan(0.1);
     expect(turn.scores[0].days).toHaveLength(11);
     expect(await ask("from=2020-01-01&to=2020-01-02")).toMatchObject({ model: null, scores: [] });

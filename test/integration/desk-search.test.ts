@@ -27,9 +27,9 @@ describe("a search", () => {
     ["a category", { category: "food" }, ["2/d_.jpg", "1/a b%.jpg"]],
     ["a state and a rule", { state: "review", rule: "verify" }, ["1/b.jpg"]],
     ["a range of scores", { humanFrom: "0.02", humanTo: "0.5" }, ["2/d_.jpg", "1/b.jpg"]],
-    ["a model", { by: "model:restaurant-5", state: "hidden" }, ["2/c.jpg"]],
-    ["a model, by its name alone", { by: "restaurant-5", state: "hidden" }, ["2/c.jpg"]],
-    ["another model", { by: "model:restaurant-6" }, []],
+    ["a model", { by: "model:restaurant-6", state: "hidden" }, ["2/c.jpg"]],
+    ["a model, by its name alone", { by: "restaurant-6", state: "hidden" }, ["2/c.jpg"]],
+    ["another model", { by: "model:restaurant-7" }, []],
   ])("finds by %s", async ([, asked, expected], { openDesk, db }) => {
     const desk = await openDesk();
     await judged(db, PHOTOS);
@@ -43,7 +43,7 @@ describe("a search", () => {
     const ids = await judged(db, PHOTOS);
     await db.pool.query(
       `insert into verdicts (photo_id, verdict, rule, reason, decided_by, scores)
-        select id, 'review', 'category-uncertain', '', 'model:restaurant-5',
+        select id, 'review', 'category-uncertain', '', 'model:restaurant-6',
           jsonb_build_object('food', food, 'menu', 0.9, 'ambience', 0.1)
         from unnest($1::bigint[], array[0.31, 0.1, 0.2, 0.7]) u (id, food)`,
       [ids],
@@ -228,7 +228,7 @@ test("a photo's page shows its whole history, and whom it was told to", async ({
   expect(reasons(body)).toEqual(["because", "so it is"]);
   await db.pool.query(
     `insert into verdicts (photo_id, verdict, rule, reason, decided_by)
-      select $1, 'shown', 'clear', n::text, 'model:restaurant-5' from generate_series(1, 300) n`,
+      select $1, 'shown', 'clear', n::text, 'model:restaurant-6' from generate_series(1, 300) n`,
     [id],
   );
   const long = (await ann.ask("GET", `/desk/api/photos/${id}`)).body;
@@ -251,7 +251,7 @@ test("a photo's page says what failed, what a shadow said, and when its object w
   );
   await db.pool.query(
     `with given as (insert into verdicts (photo_id, verdict, rule, reason, failure, decided_by)
-      values ($1, 'failed', 'failed', 'no such object', 'GONE', 'model:restaurant-5'))
+      values ($1, 'failed', 'failed', 'no such object', 'GONE', 'model:restaurant-6'))
     update photos set state = 'failed', failure = 'GONE', superseded_at = '2026-11-01' where id = $1`,
     [id],
   );

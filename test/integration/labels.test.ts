@@ -73,7 +73,7 @@ describe("what counts as a label", () => {
   }) => {
     const id = await register(db, {}, { claimed: "menu", listing: "42" });
     await judge(db, id, "old", 0.25);
-    await judge(db, id, "restaurant-5", 0.5);
+    await judge(db, id, "restaurant-6", 0.5);
     await review(db, id, "ann", "food", true);
     await review(db, id, "bob", "other", null);
     const [photo, ...rest] = await all(reviewedPhotos(db.pool, { since }));
@@ -92,7 +92,7 @@ describe("what counts as a label", () => {
       category: "other",
       human: true,
       model: {
-        by: "model:restaurant-5",
+        by: "model:restaurant-6",
         verdict: "shown",
         rule: "clear",
         scores: { food: 0.75, other: 0.25 },
@@ -147,7 +147,7 @@ describe("what counts as a label", () => {
       "update photos set state = 'pending', decided_by = null, decided_at = null where id = $1",
       [before],
     );
-    await judge(db, before, "restaurant-5", 0.5);
+    await judge(db, before, "restaurant-6", 0.5);
     for (const id of [appealed, before]) await review(db, id, "bob", "menu", null);
     const found = async (audit?: boolean) =>
       (await all(reviewedPhotos(db.pool, audit === undefined ? { since } : { since, audit }))).map(
@@ -204,7 +204,7 @@ describe("maitred labels export", () => {
     const tiny = await register(db, at("tiny.png"), { claimed: "Other", uploader: "moderator" });
     const gone = await register(db, at("gone.jpg"), { claimed: "food" });
     const useless = await register(db, at("useless.jpg"), { claimed: "pets" });
-    await judge(db, phone, "restaurant-5", 0.25);
+    await judge(db, phone, "restaurant-6", 0.25);
     await review(db, side, "ann", "menu", false);
     await review(db, phone, "ann", null, true, true);
     const env = { DATABASE_URL: db.url, MAITRED_FOLDERS: bucket };

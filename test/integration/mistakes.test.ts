@@ -188,8 +188,8 @@ describe("what contradicts itself", () => {
   });
 
   test("makes no shadow of the active model", async ({ db }) => {
-    const { code, err } = await ended(["model", "shadow", "restaurant-5"], { DATABASE_URL: db.url });
-    expect([code, err]).toEqual([2, expect.stringContaining("restaurant-5 is the active model")]);
+    const { code, err } = await ended(["model", "shadow", "restaurant-6"], { DATABASE_URL: db.url });
+    expect([code, err]).toEqual([2, expect.stringContaining("restaurant-6 is the active model")]);
   });
 });
 
@@ -200,7 +200,7 @@ describe("a value that is none", () => {
     [["backfill", "start", "--below", ""], '--below: expected a value, got ""'],
     [["backfill", "report", "1", "--most", ""], '--most: expected a value, got ""'],
     [["model", "compare", "--most", ""], '--most: expected a value, got ""'],
-    [["model", "verify", "restaurant-5", "--tolerance", ""], '--tolerance: expected a value, got ""'],
+    [["model", "verify", "restaurant-6", "--tolerance", ""], '--tolerance: expected a value, got ""'],
     [["policy", "diff", "policy.yaml", "--most", ""], '--most: expected a value, got ""'],
     [["deliveries", "replay", "--all", "--photo", ""], '--photo: expected a value, got ""'],
     [["enqueue", "--listing", "", "s3://photos/"], '--listing: expected a value, got ""'],

@@ -7,7 +7,7 @@ import { CATEGORIES, graphThatSays, makeModel } from "../models.ts";
 import { promote, test } from "../promoted.ts";
 
 const samples = inject("samples");
-const shipped = join(packageRoot(), "models", "restaurant-5");
+const shipped = join(packageRoot(), "models", "restaurant-6");
 
 describe("maitred model", () => {
   /** The model that ships, under another version; `categories` in another order make it wrong. */
@@ -50,7 +50,7 @@ describe("maitred model", () => {
     );
     expect(good.code, good.err).toBe(0);
     const report = JSON.parse(good.out);
-    expect(report).toMatchObject({ promoted: true, from: "restaurant-5", to: "restaurant-7", worse: [] });
+    expect(report).toMatchObject({ promoted: true, from: "restaurant-6", to: "restaurant-7", worse: [] });
     expect(report.duels[0]).toMatchObject({ question: "category", onlyActive: 0, onlyCandidate: 0, p: 1 });
     expect(report.duels[0].photos).toBeGreaterThanOrEqual(10);
 
@@ -58,7 +58,7 @@ describe("maitred model", () => {
     const why =
       "not worse on the gold set: 10 photos with a category, 6 photos with a human, 10 photos without a human";
     expect(rows).toEqual([
-      { from_model: "restaurant-5", to_model: "restaurant-7", by: "ann", why, figures: report.duels },
+      { from_model: "restaurant-6", to_model: "restaurant-7", by: "ann", why, figures: report.duels },
     ]);
   });
 
@@ -129,7 +129,7 @@ describe("maitred model", () => {
       [forced, "restaurant-8"],
       [back, "restaurant-7"],
     ] as const) {
-      expect(command.err).toContain(`the thresholds of restaurant-5, not of ${id}`);
+      expect(command.err).toContain(`the thresholds of restaurant-6, not of ${id}`);
     }
     const again = await ended(["model", "rollback", "--reason", "bad", "--from", "restaurant-8"], env);
     expect(again.code).toBe(2);
@@ -138,7 +138,7 @@ describe("maitred model", () => {
     expect(list.code, list.err).toBe(0);
     const { models: listed, history } = JSON.parse(list.out);
     expect(listed).toMatchObject([
-      { id: "restaurant-5", state: "" },
+      { id: "restaurant-6", state: "" },
       { id: "restaurant-7", state: "active", problem: "" },
       { id: "restaurant-8", state: "retired" },
     ]);
@@ -150,7 +150,7 @@ describe("maitred model", () => {
   });
 
   test("promotes nothing without a gold set, or unmeasured without a reason", async ({ db }) => {
-    for (const args of [["restaurant-5"], ["restaurant-5", "--force"]]) {
+    for (const args of [["restaurant-6"], ["restaurant-6", "--force"]]) {
       const command = await ended(["model", "promote", ...args], { DATABASE_URL: db.url });
       expect(command.code).toBe(2);
       expect(command.err).toContain("--reason");
@@ -171,9 +171,9 @@ describe("maitred model", () => {
     const list = await ended(["model", "list"], { MAITRED_MODELS: models, MAITRED_HOME: models });
     expect(list.code, list.err).toBe(0);
     expect(list.out).toMatch(/^ +a-1 +- +0\.921 +0\.500 +- /m);
-    expect(list.out).toMatch(/^ +restaurant-5: its figures are those of restaurant-3 for categories/m);
+    expect(list.out).toMatch(/^ +restaurant-6: its figures are those of restaurant-3 for categories/m);
     expect(list.out).not.toContain("a-1: its figures");
-    expect(list.out).toMatch(/^\* +restaurant-5 +default +0\.\d{3} +0\.\d{3} +0\.\d{3} /m);
+    expect(list.out).toMatch(/^\* +restaurant-6 +default +0\.\d{3} +0\.\d{3} +0\.\d{3} /m);
   });
 
   test("verifies every variant, and finds one that says something else", async ({ models }) => {
@@ -182,10 +182,10 @@ describe("maitred model", () => {
     const other = graphThatSays({ says: "menu" });
     makeModel(models, "bad-1", { files: { "model.int8.onnx": other, "model.onnx": plain } });
     const env = { MAITRED_MODELS: models, MAITRED_PROVIDER: "cpu" };
-    const good = await ended(["model", "verify", "good-1", "restaurant-5"], env);
+    const good = await ended(["model", "verify", "good-1", "restaurant-6"], env);
     expect(good.code, good.err).toBe(0);
     expect(good.out).toMatch(/ok +good-1 +int8 +cpu +[\d.]+ +0.0000/);
-    expect(good.out).toMatch(/ok +restaurant-5 +fp32 +cpu +[\d.]+ +0.0000/);
+    expect(good.out).toMatch(/ok +restaurant-6 +fp32 +cpu +[\d.]+ +0.0000/);
     const labelled = join(models, "labelled");
     mkdirSync(labelled);
     symlinkSync(samples, join(labelled, "linked"));

@@ -22,7 +22,7 @@ import { makeModel } from "../models.ts";
 import { test as base, promote } from "../promoted.ts";
 
 const samples = inject("samples");
-const shipped = join(packageRoot(), "models", "restaurant-5");
+const shipped = join(packageRoot(), "models", "restaurant-6");
 
 interface Line {
   worker: RunningWorker;
@@ -132,15 +132,15 @@ describe("a worker", () => {
     db,
   }) => {
     const { worker, judge } = await start();
-    expect(worker.model).toBe("restaurant-5");
+    expect(worker.model).toBe("restaurant-6");
     await judge(names("real", 4));
     await promote(db, makeModel(models, "b-1", { says: "ambience" }));
     await expect.poll(() => worker.model, { timeout: 20_000 }).toBe("b-1");
     await judge(names("next", 2));
-    expect((await judgedBy(db)).map((row) => row["decided_by"])).toContain("model:restaurant-5");
+    expect((await judgedBy(db)).map((row) => row["decided_by"])).toContain("model:restaurant-6");
     const metrics = await (await fetch(`${worker.url}/metrics`)).text();
     expect(metrics).toContain('maitred_model_info{model="b-1",variant="fp32",provider="cpu"} 1');
-    expect(metrics).not.toContain('model="restaurant-5"');
+    expect(metrics).not.toContain('model="restaurant-6"');
   });
 
   test.for([
@@ -206,7 +206,7 @@ describe("a worker", () => {
     const { worker } = await start({ MAITRED_POLICY: "" });
     await expect.poll(() => problems(db), { timeout: 20_000 }).toEqual([""]);
     await promote(db, makeModel(models, "a-1"));
-    const unfit = expect.stringContaining("the thresholds of restaurant-5, not of a-1");
+    const unfit = expect.stringContaining("the thresholds of restaurant-6, not of a-1");
     await expect.poll(() => problems(db), { timeout: 20_000 }).toEqual([unfit]);
     expect(worker.model).toBe("a-1");
     expect(await (await fetch(`${worker.url}/metrics`)).text()).toContain("maitred_model_problem 1");

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { describe, expect } from "vitest";
@@ -6,7 +6,6 @@ import { readConfig } from "../../src/config.ts";
 import { openModel } from "../../src/infer/model.ts";
 import type { Weight } from "../../src/moderate/line.ts";
 import { createPriorityLimiter } from "../../src/moderate/priority-limiter.ts";
-import { packageRoot } from "../../src/package-root.ts";
 import type { Decision } from "../../src/photo.ts";
 import {
   promoteModel,
@@ -23,16 +22,6 @@ import { grid, heicOf, heif, type Item, itemOf, refers } from "../heif.ts";
 import { ended } from "../maitred.ts";
 import { CATEGORIES, graphThatSays, makeModel } from "../models.ts";
 import { promote, test } from "../promoted.ts";
-
-test("the restaurant-5 that was registered before it named its sources is the one that ships", async ({
-  db,
-}) => {
-  const shipped = await openModel(join(packageRoot(), "models", "restaurant-5"));
-  const before = "3329ddfb0b635f7d30b1a89c568658569faeb6d134dd13e0d280d3df8aa21d7b";
-  await registerModel(db.pool, { id: shipped.id, sha256: before, measured: null }, "ann");
-  await db.pool.query(readFileSync(join(packageRoot(), "migrations", "0035_named_sources.sql"), "utf8"));
-  expect(await readModels(db.pool)).toMatchObject([{ id: shipped.id, sha256: shipped.sha256 }]);
-});
 
 describe("variants", () => {
   const files = {

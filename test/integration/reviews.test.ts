@@ -6,7 +6,7 @@ import { type Database, rows, test } from "../fixtures.ts";
 import { decide, failed, judged, register as registered, removeObject } from "../verdicts.ts";
 import { until, waitersIn } from "../waits.ts";
 
-const shownAsFood = (photoId: string, by = "model:restaurant-5") => judged(photoId, "shown", by);
+const shownAsFood = (photoId: string, by = "model:restaurant-6") => judged(photoId, "shown", by);
 const register = async (db: Database): Promise<string> =>
   (
     await registerPhotos(db.pool, [{ store: "s3", bucket: "b", key: "a", version: "1", known: {} }], "live")
@@ -35,7 +35,7 @@ describe("record_review", () => {
       policy: null,
     });
     expect(await rows(db, "select verdict, decided_by, category from verdicts order by id")).toEqual([
-      { verdict: "shown", decided_by: "model:restaurant-5", category: "food" },
+      { verdict: "shown", decided_by: "model:restaurant-6", category: "food" },
       { verdict: "hidden", decided_by: "moderator:ann", category: "menu" },
     ]);
     expect(await rows(db, "select * from reviews")).toEqual([
@@ -43,7 +43,7 @@ describe("record_review", () => {
         ...{ verdict_id, photo_id: id, category: "menu", human: true, audit: true },
         ...{ moderator: "ann", at: expect.any(Date), verdict: "hidden" },
         ...{
-          model: "model:restaurant-5",
+          model: "model:restaurant-6",
           model_verdict: "shown",
           model_rule: "clear",
           model_category: "food",
@@ -64,7 +64,7 @@ describe("record_review", () => {
     await review(db, id, "ann", "shown");
     expect(await photo(db, id)).toMatchObject({ category: "food", reason: "decided by ann" });
     expect(await rows(db, "select category, model from tags")).toEqual([
-      { category: "food", model: "model:restaurant-5" },
+      { category: "food", model: "model:restaurant-6" },
     ]);
     const other = (
       await registerPhotos(db.pool, [{ store: "s3", bucket: "b", key: "z", version: "1", known: {} }], "live")

@@ -77,12 +77,12 @@ describe("recordOutcomes", () => {
   }) => {
     const id = await register(db, "a");
     await recordOutcomes(db.pool, [verdict(id)]);
-    const next = verdict(id, { by: "model:restaurant-5" }, 0.9);
+    const next = verdict(id, { by: "model:restaurant-6" }, 0.9);
     if ("decision" in next.result)
       next.result.decision.tags = [{ category: "menu", score: 0.7, threshold: 0.6 }];
     expect((await recordOutcomes(db.pool, [next])).get(id)).toEqual({ changed: true });
     expect((await db.pool.query("select category, model from tags")).rows).toEqual([
-      { category: "menu", model: "model:restaurant-5" },
+      { category: "menu", model: "model:restaurant-6" },
     ]);
     expect(
       (await db.pool.query("select verdict from verdicts order by id")).rows.map((row) => row.verdict),

@@ -52,7 +52,7 @@ function filled(text: string): string {
     .replaceAll(/\$__timeFilter\((\w+)\)/g, "$1 between '2026-01-31T00:00:00Z' and '2026-03-01T23:59:59Z'")
     .replaceAll("$__timeFrom()", "'2026-01-31T00:00:00Z'")
     .replaceAll("$__timeTo()", "'2026-03-01T23:59:59Z'")
-    .replaceAll("$model", "model:restaurant-5")
+    .replaceAll("$model", "model:restaurant-6")
     .replaceAll("$listing", "7");
 }
 

@@ -13,7 +13,7 @@ import { makeModel } from "../models.ts";
 import { before, judge, yaml } from "../policies.ts";
 import { promote, test } from "../promoted.ts";
 
-const unfit = /the policy has the thresholds of restaurant-5, not of ours-1/;
+const unfit = /the policy has the thresholds of restaurant-6, not of ours-1/;
 
 /** As a worker says it that runs elsewhere. */
 async function told(db: Database, worker: string, policy: string, { pinned = false, problem = "" } = {}) {
@@ -45,10 +45,10 @@ test("nothing is promoted that the policies of workers are not for, but by force
 }) => {
   makeModel(models, "ours-1");
   const ours = join(folder, "ours.yaml");
-  writeFileSync(ours, yaml.replace("model: restaurant-5", "model: ours-1"));
+  writeFileSync(ours, yaml.replace("model: restaurant-6", "model: ours-1"));
   const env = { DATABASE_URL: db.url, MAITRED_MODELS: models, MAITRED_POLICY: ours, MAITRED_PROVIDER: "cpu" };
   await told(db, "a:1", yaml);
-  await told(db, "b:2", yaml.replace("model: restaurant-5", "model: ours-1"));
+  await told(db, "b:2", yaml.replace("model: restaurant-6", "model: ours-1"));
   await told(db, "c:3", yaml.replace("version: 1", "version: 1 # pinned"), { pinned: true });
   const gold = join(folder, "labels.jsonl");
   writeFileSync(
@@ -61,7 +61,7 @@ test("nothing is promoted that the policies of workers are not for, but by force
   expect(refused.out).not.toMatch(/b:2|c:3/);
   const forced = await ended(["model", "promote", "ours-1", "--force", "--reason", "to see"], env);
   expect(forced.code, forced.err).toBe(0);
-  expect(forced.err).toMatch(/^warning: a:1: the policy has .*restaurant-5/m);
+  expect(forced.err).toMatch(/^warning: a:1: the policy has .*restaurant-6/m);
 }, 60_000);
 
 test("a policy that workers do not decide by, or of another model, is applied by force alone", async ({
@@ -101,7 +101,7 @@ test("doctor warns of a policy that has the thresholds of another model, here an
   await told(db, "b:2", yaml);
   const doctor = await ended(["doctor"], { DATABASE_URL: db.url, MAITRED_MODELS: models });
   expect(doctor.out).toMatch(
-    /^warn +model +ours-1 .*; the policy has the thresholds of restaurant-5, not of ours-1/m,
+    /^warn +model +ours-1 .*; the policy has the thresholds of restaurant-6, not of ours-1/m,
   );
   expect(doctor.out).toMatch(/^warn +workers +a:1: something is wrong$/m);
 }, 60_000);

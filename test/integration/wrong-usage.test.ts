@@ -34,7 +34,7 @@ test.for([
   [["policy", "apply", "wrong.yaml"], "wrong.yaml: version: expected 1"],
   [["policy", "diff", "wrong.yaml", "--most", "x"], "--most: expected a whole number from 0 up"],
   [["model", "promote", "nope", "--gold", "."], "nope"],
-  [["model", "promote", "restaurant-5", "--gold", "nope.jsonl"], "nope.jsonl: there is no such file"],
+  [["model", "promote", "restaurant-6", "--gold", "nope.jsonl"], "nope.jsonl: there is no such file"],
   [["model", "shadow", "nope"], "nope"],
   [["backfill", "list", "--all"], "list has no --all"],
   [["deliveries", "show", "1", "--state", "dead"], "show has no --state"],
