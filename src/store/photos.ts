@@ -96,7 +96,8 @@ export async function* photosToReplay(
 
 /** Where a page of `pendingUploads` ended. */
 export interface PendingCursor {
-  at: Date;
+  /** As Postgres writes it: of what comes together a Date, which has milliseconds, would tell the page before again. */
+  at: string;
   id: string;
 }
 
@@ -106,11 +107,11 @@ export async function pendingUploads(
   olderThanS: number,
   after: PendingCursor | undefined,
   limit: number,
-): Promise<(PhotoJob & { registeredAt: Date })[]> {
-  const rows = await query<PhotoRef & { id: string; registeredAt: Date }>(db, {
+): Promise<(PhotoJob & { registeredAt: string })[]> {
+  const rows = await query<PhotoRef & { id: string; registeredAt: string }>(db, {
     name: "pending_uploads",
     // the order of the index photos_pending_lane, and nothing that is not in it
-    text: `select id, store, bucket, key, version, registered_at as "registeredAt" from photos
+    text: `select id, store, bucket, key, version, registered_at::text as "registeredAt" from photos
       where state = 'pending' and lane = 'live' and superseded_at is null
         and registered_at <= now() - make_interval(secs => $1) and (registered_at, id) > ($2::timestamptz, $3::bigint)
       order by registered_at, id limit $4`,

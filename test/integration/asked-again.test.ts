@@ -8,6 +8,7 @@ import { openQueueServer } from "../../src/queue/server.ts";
 import { feedBackfill, feedRetries } from "../../src/store/backfill-feed.ts";
 import { addBackfill, retryBackfill } from "../../src/store/backfills.ts";
 import { markQueued, recordEvents, unqueuedPhotos } from "../../src/store/events.ts";
+import { registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { requeueLost } from "../../src/wiring/intake.ts";
 import { BACKENDS, test as base, type Database, rows } from "../fixtures.ts";
@@ -126,5 +127,20 @@ describe.each(BACKENDS)("with the queue on %s, uploads that it lost", (backend) 
     expect(await queues.held(ids)).toBe(3);
     expect((await queues.depth("live")).waiting).toBe(5);
     expect(await requeueLost(db.pool, queues)).toBe(0);
+  });
+
+  test("are queued again together, however many they are", async ({ db, open }) => {
+    const { queues } = open(backend);
+    const photos = Array.from({ length: 101 }, (_, n) => ({
+      store: "s3" as const,
+      bucket: "photos",
+      key: `k${n}`,
+      version: "",
+      known: {},
+    }));
+    await registerPhotos(db.pool, photos, "live");
+    await rows(db, "update photos set registered_at = now() - interval '20 minutes'");
+    expect(await requeueLost(db.pool, queues)).toBe(101);
+    expect((await queues.depth("live")).waiting).toBe(101);
   });
 });
