@@ -82,7 +82,11 @@ describe("a caller", () => {
     expect((await as(`Bearer ${token}`)).status).toBe(202);
     expect(await revokeToken(db.pool, id)).toBe(true);
     expect((await as(`Bearer ${token}`)).status).toBe(401);
-    const { rows } = await db.pool.query("select * from tokens");
+    const { rows } = await db.pool.query("select *, revoked_at::text as since from tokens order by id");
+    // again, it stays revoked since then
+    expect(await revokeToken(db.pool, id)).toBe(true);
+    const again = await db.pool.query("select *, revoked_at::text as since from tokens order by id");
+    expect(again.rows).toEqual(rows);
     expect(JSON.stringify(rows)).not.toContain(token.slice(17));
   });
 

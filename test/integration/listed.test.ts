@@ -110,6 +110,18 @@ test("of a removed object the photo is found that was there, and not one that wa
   expect((await readPhotoOf(db.pool, "b", "a"))?.version).toBe("v1");
 });
 
+test("of an object that came and went twice the photo is found that was there last", async ({ db }) => {
+  for (const [version, order] of [
+    ["v1", "20"],
+    ["v2", "30"],
+  ] as const) {
+    await registerPhotos(db.pool, [{ store: "s3", bucket: "b", key: "a", version, known: {} }], "live");
+    await record(db, removed(order));
+  }
+  expect(await current(db)).toEqual([]);
+  expect((await readPhotoOf(db.pool, "b", "a"))?.version).toBe("v2");
+});
+
 test("a listing that is older than a removal or an overwrite undoes neither", async ({ db }) => {
   const listed = (key: string) => ({ store: "s3", bucket: "b", key, version: "etag:1", known: {} }) as const;
   const gone = await one(db, event({ key: "gone" }));
