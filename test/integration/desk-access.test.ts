@@ -1,4 +1,4 @@
-import { expect } from "vitest";
+import { expect, vi } from "vitest";
 import { deskRoutes } from "../../src/http/desk/routes.ts";
 import { createToken } from "../../src/http/tokens.ts";
 import { addToken, revokeToken } from "../../src/store/tokens.ts";
@@ -186,7 +186,11 @@ test("wrong tokens are refused and after some not looked at, and a good one of a
   await addToken(db.pool, { ...upload, name: "uploads", scopes: ["ingest"] });
   const sign = (token: string) => desk.ask("POST", "/desk/api/session", { token });
   expect((await sign(upload.token)).status).toBe(403);
-  for (const wrong of ["", "mtd_x", createToken().token]) expect((await sign(wrong)).status).toBe(401);
+  const ann = createToken();
+  await addToken(db.pool, { ...ann, name: "ann", scopes: ["review"] });
+  // its id is no secret
+  const guessed = createToken().token.replace(/(?<=^mtd_)[^_]+/, ann.id);
+  for (const wrong of ["", "mtd_x", guessed]) expect((await sign(wrong)).status).toBe(401);
   const refused = await sign(createToken().token);
   expect(refused.status).toBe(429);
   expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
@@ -227,6 +231,28 @@ test("a one-time link signs in once", async ({ openDesk }) => {
   const again = await desk.ask("POST", "/desk/api/session", { link: code });
   expect(again.status).toBe(401);
   for (const scope of ["review", "operate", "read"]) expect(again.body.detail).toContain(scope);
+});
+
+test("a one-time link signs in on this machine alone and for an hour, and is not guessed", async ({
+  openDesk,
+}) => {
+  const desk = await openDesk({ MAITRED_AUTH_LIMIT: "3", MAITRED_TRUSTED_PROXIES: "127.0.0.1" });
+  const create = () =>
+    desk.signInLink({ subject: "link:local", name: "local", roles: ["moderator"] }).split("#link=")[1];
+  const [link, old] = [create(), create()];
+  const sign = async (code?: string, headers = {}) =>
+    (await desk.ask("POST", "/desk/api/session", { link: code }, headers)).status;
+  expect(await sign(link, { "x-forwarded-for": "203.0.113.9" })).toBe(401);
+  expect(await sign(link)).toBe(200);
+  vi.useFakeTimers({ toFake: ["Date"] });
+  try {
+    vi.setSystemTime(Date.now() + 61 * 60_000);
+    expect(await sign(old)).toBe(401);
+    for (const wrong of ["x", "y"]) expect(await sign(wrong)).toBe(401);
+    expect(await sign("z")).toBe(429);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("whoever signs in where somebody is signed in ends that session", async ({ openDesk, db }) => {
