@@ -112,10 +112,14 @@ describe("recordOutcomes", () => {
     expect(await count(db, "verdicts")).toBe(1);
     await recordOutcomes(db.pool, [failure(await register(db, "replaced"), "CORRUPT", false)]);
     await register(db, "replaced", "etag:2");
-    const replay = [];
-    for await (const page of photosToReplay(db.pool, { state: "failed", code: "CORRUPT", olderThanS: 0 }))
-      replay.push(...page);
-    expect(replay.map((each) => each.id)).toEqual([id]);
+    const replay = async (olderThanS: number) => {
+      const found = [];
+      for await (const page of photosToReplay(db.pool, { state: "failed", code: "CORRUPT", olderThanS }))
+        found.push(...page.map((each) => each.id));
+      return found;
+    };
+    expect(await replay(0)).toEqual([id]);
+    expect(await replay(60)).toEqual([]);
     await recordOutcomes(db.pool, [verdict(id)]);
     expect(await count(db, "failed_photos")).toBe(0);
     expect(await count(db, "public_photos")).toBe(1);
