@@ -54,5 +54,6 @@ test("ends after the work at hand, and begins nothing more", async () => {
   expect(did).toEqual(["begun"]);
   end();
   await closing;
+  await vi.advanceTimersByTimeAsync(5_000);
   expect(did).toEqual(["begun", "ended", "closed"]);
 });
