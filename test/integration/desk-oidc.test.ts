@@ -235,4 +235,7 @@ base("roles are given by what claims say, and nothing by what they do not", () =
   ).toEqual(["viewer", "operator"]);
   expect(rolesOf({ a: "b=c" }, rules)).toEqual(["viewer", "operator"]);
   expect(rolesOf({ groups: { 0: "photo mods" }, email: null }, rules.slice(0, 2))).toEqual([]);
+  expect(
+    rolesOf({ groups: ["no photo mods", "photo"], email: "oda@x.org.example" }, rules.slice(0, 2)),
+  ).toEqual([]);
 });
