@@ -94,12 +94,14 @@ test("whoever signs in anew at the provider leaves the session that they had", a
   const browser = new Browser();
   const signIn = () =>
     browser.follow(`${desk.url}/desk/api/oidc/start`, (url) => url.href === `${desk.url}/desk/`);
+  const held = async () =>
+    (await db.pool.query("select ended_at is null as holds from desk_sessions order by started_at")).rows;
   await signIn();
+  // a browser, unlike this one, does not send that session's cookie along when the provider sends it back
+  await browser.follow(`${desk.url}/desk/api/oidc/start`, (url) => url.pathname.endsWith("/callback"));
+  expect(await held()).toEqual([{ holds: false }]);
   await signIn();
-  const { rows } = await db.pool.query(
-    "select ended_at is null as holds from desk_sessions order by started_at",
-  );
-  expect(rows).toEqual([{ holds: false }, { holds: true }]);
+  expect(await held()).toEqual([{ holds: false }, { holds: true }]);
 });
 
 test("whoever has the same subject at another provider is somebody else", async ({ openBoth, db }) => {
@@ -167,8 +169,8 @@ test("whoever makes up answers has the provider asked only so often", async ({ o
   expect(ends).toEqual([failed, failed, "/desk/?problem=oidc-often"]);
 });
 
-test("nobody's link makes the desk send people elsewhere", async ({ openBoth }) => {
-  const { desk } = await openBoth({ email: "ann@example.com", groups: ["mods"] });
+test("nobody's link or cookie makes the desk send people elsewhere", async ({ openBoth }) => {
+  const { desk, host } = await openBoth({ email: "ann@example.com", groups: ["mods"] });
   for (const to of [
     "https://evil.example/",
     "//evil.example/desk/",
@@ -181,6 +183,16 @@ test("nobody's link makes the desk send people elsewhere", async ({ openBoth }) 
     );
     expect(new URL(end).origin, to).toBe(desk.url);
   }
+  const browser = new Browser();
+  const callback = await browser.follow(`${desk.url}/desk/api/oidc/start`, (url) =>
+    url.pathname.endsWith("/callback"),
+  );
+  const jar = browser.cookies.get(host)!;
+  const name = `maitred-oidc-${host.split(":")[1]}`;
+  const pending = JSON.parse(Buffer.from(jar.get(name)!, "base64url").toString());
+  const elsewhere = JSON.stringify({ ...pending, to: "https://evil.example/" });
+  jar.set(name, Buffer.from(elsewhere).toString("base64url"));
+  expect((await browser.get(callback)).headers.get("location")).toBe("/desk/");
 });
 
 test("while the provider is away the API runs, and says so to who wants to sign in", async ({ openBoth }) => {
