@@ -312,6 +312,13 @@ describe("a message of SNS", () => {
     expect((await post(s3, { ...raw, ...bearer })).status).toBe(403);
   });
 
+  test("that proves nothing is heard of one address only so often", async ({ start }) => {
+    const { post } = await start({ env: { MAITRED_RATE_LIMIT: "2" } });
+    const statuses = [];
+    for (const _ of [1, 2, 3]) statuses.push((await post({})).status);
+    expect(statuses).toEqual([400, 400, 429]);
+  });
+
   test("is not heard where no topic is named", async ({ start }) => {
     const { post, asked } = await start({ env: { MAITRED_SNS_TOPICS: "" } });
     expect(await post(signer.sign(notification(s3)))).toMatchObject({
