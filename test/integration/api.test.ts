@@ -71,6 +71,7 @@ describe("a caller", () => {
     for (const [wrong, why] of [
       [token, "expected the header"],
       [`Basic ${token}`, "expected the header"],
+      [`Basic ${btoa(`user:${token}`)}`, "expected the header"],
       [`Bearer ${another}`, "there is no such token here, or it was revoked"],
       ["Bearer x", "there is no such token here, or it was revoked"],
       [`Bearer ${createToken().token}`, "there is no such token here, or it was revoked"],
