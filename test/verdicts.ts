@@ -83,8 +83,8 @@ export async function decide(
 export const loadedNow = async (db: Database): Promise<string> =>
   (await rows(db, "select max(id) as seen from verdicts"))[0].seen;
 
-export async function removeObject(db: Database, key: string): Promise<void> {
-  const photo = { store: "s3", bucket: "photos", key, version: "" } as const;
+export async function removeObject(db: Database, key: string, bucket = "photos"): Promise<void> {
+  const photo = { store: "s3", bucket, key, version: "" } as const;
   await recordEvents(db.pool, [{ ...photo, kind: "removed", order: null, known: {} }], "right");
 }
 

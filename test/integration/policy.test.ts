@@ -13,6 +13,7 @@ import { scored } from "../labels.ts";
 import { ended } from "../maitred.ts";
 import { makeModel } from "../models.ts";
 import { allOf, before, judge, type Said, seen, yaml } from "../policies.ts";
+import { fail, removeObject } from "../verdicts.ts";
 
 const untimed = (photos: Record<string, unknown>) =>
   Object.values(photos).map((photo) => ({ ...(photo as object), decided_at: null }));
@@ -133,6 +134,15 @@ test("photos that another policy decided are looked for a bounded stretch at a t
     after: "120000",
     end: true,
   });
+});
+
+test("is asked of current photos alone that a model's scores decided last", async ({ db }) => {
+  const ids = (await judge(db, before)) as Record<"a" | "b" | "c" | "d", string>;
+  await removeObject(db, "b", "b");
+  await fail(db, ids.c);
+  await db.pool.query("select record_review($1, 'bob', 'hidden')", [ids.d]);
+  const { found } = await scoredPhotos(db.pool, "p-2", "0", "1000", 10);
+  expect(found.map(({ id }) => id)).toEqual([ids.a]);
 });
 
 describe("a policy run", () => {
