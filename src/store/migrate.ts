@@ -7,6 +7,7 @@ import { ConfigError, UpstreamError } from "../errors.ts";
 import { packageRoot } from "../package-root.ts";
 import { buildIndexes } from "./indexes.ts";
 import { query, toUpstreamError } from "./pool.ts";
+import { analyzeUnknown } from "./statistics.ts";
 
 export interface SchemaState {
   /** Migrations that the code has and the database does not. */
@@ -65,6 +66,8 @@ export async function migrate(
       if (routine === RAISED) notices.add(message);
     });
     await untilUnlocked(client, () => client.query("select grant_roles($1)", [queueSchema]));
+    // first, as indexes of large tables may take hours
+    await analyzeUnknown(client);
     await buildIndexes(client);
     for (const notice of [await rolesToMake(client), ...notices]) if (notice) told(notice);
     return applied.map((migration) => migration.name);

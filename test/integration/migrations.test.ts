@@ -44,6 +44,37 @@ describe("migrations", () => {
     }
   });
 
+  test("tell the planner of a column that a large table got, or each photo that is shown would read all reviews", async ({
+    db,
+  }) => {
+    const id = await register(db, "a");
+    const connection = await db.pool.connect();
+    try {
+      await connection.query("set session_replication_role = replica");
+      await connection.query(
+        "insert into reviews (verdict_id, photo_id, verdict, moderator) select i, $1, 'hidden', 'ann' from generate_series(1, 50000) i",
+        [id],
+      );
+      await connection.query("analyze reviews");
+      // as where the migration finds the reviews there
+      await connection.query(
+        "delete from pg_statistic where (starelid, staattnum) = (select attrelid, attnum from pg_attribute where attrelid = 'reviews'::regclass and attname = 'digest')",
+      );
+    } finally {
+      connection.release(true);
+    }
+    const look = async () => {
+      const { rows } = await db.pool.query(
+        `explain (analyze, buffers, format json) select verdict from reviews
+        where digest = any (array[sha256('a'), null]) order by verdict_id desc limit 1`,
+      );
+      return rows[0]["QUERY PLAN"][0].Plan["Shared Hit Blocks"];
+    };
+    expect(await look()).toBeGreaterThan(300);
+    await migrate(db.url, "maitred_queue");
+    expect(await look()).toBeLessThan(10);
+  });
+
   test("whose connection is lost say so, and may be run again", async ({ db }) => {
     const rival = await db.pool.connect();
     await rival.query("select pg_advisory_lock(hashtext('maitred migrate'))");
