@@ -47,8 +47,9 @@ export async function migrate(
     );
     await lock(client);
     await takeOver(client, folder);
-    refuseUnknown(await compare(client, folder));
-    const applied = await untilUnlocked(client, () =>
+    const state = await compare(client, folder);
+    refuseUnknown(state);
+    await untilUnlocked(client, () =>
       runner({
         dbClient: client,
         dir: folder,
@@ -70,7 +71,8 @@ export async function migrate(
     await analyzeUnknown(client);
     await buildIndexes(client);
     for (const notice of [await rolesToMake(client), ...notices]) if (notice) told(notice);
-    return applied.map((migration) => migration.name);
+    // what the runner says it applied leaves out what it had applied before it had to begin again
+    return state.missing;
   } catch (cause) {
     throw toUpstreamError(cause);
   } finally {

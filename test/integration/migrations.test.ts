@@ -120,6 +120,42 @@ describe("migrations", () => {
     ]);
   });
 
+  test("name all that was applied where a table was held meanwhile", async ({ db, folder: longer }) => {
+    cpSync(folder, longer, { recursive: true });
+    writeFileSync(join(longer, "9998_first.sql"), "-- Up Migration\ncreate table first_table ();");
+    writeFileSync(
+      join(longer, "9999_second.sql"),
+      "-- Up Migration\nalter table photos add column second text;",
+    );
+    const reader = await db.pool.connect();
+    try {
+      await reader.query("begin; lock table photos in access share mode");
+      const applied = migrate(db.url, "maitred_queue", longer);
+      const asking = async () =>
+        (
+          await db.pool.query(
+            "select virtualtransaction as id from pg_locks where relation = 'photos'::regclass and not granted",
+          )
+        ).rows[0]?.id;
+      const seen = new Set<string>();
+      // it asks anew in another transaction
+      await expect
+        .poll(
+          async () => {
+            const id = await asking();
+            if (id) seen.add(id);
+            return seen.size;
+          },
+          { timeout: 20_000, interval: 20 },
+        )
+        .toBe(2);
+      await reader.query("commit");
+      expect(await applied).toEqual(["9998_first", "9999_second"]);
+    } finally {
+      reader.release(true);
+    }
+  });
+
   test("take the right to create in the schema public from everybody but those who own the tables or have it by name, and doctor looks", async ({
     db,
   }) => {
