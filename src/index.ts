@@ -1,4 +1,4 @@
-/** What an application in Node needs: enqueue photos, read what became of them, and verify the webhooks that tell it. */
+/** What an application needs, in Node or at the edge: enqueue photos, read what became of them, and verify the webhooks that tell it. */
 export {
   ApiError,
   type Client,

@@ -4,17 +4,17 @@ export interface NewPhoto {
   /** As the store knows it, not encoded. */
   key: string;
   /** Version id, where the bucket keeps versions. */
-  version?: string | null;
+  version?: string | null | undefined;
   /**
    * Without a version id, what tells this photo from a later one under the same key, as the upload's answer has it. With neither, it is
    * whichever photo is current, and where no other event names one, whatever lies under its key.
    */
-  etag?: string | null;
+  etag?: string | null | undefined;
   /** The restaurant it belongs to. The last that is told counts, of the uploader too. */
-  listing?: string;
-  uploader?: "moderator" | "user";
+  listing?: string | undefined;
+  uploader?: "moderator" | "user" | undefined;
   /** The category that its uploader marked. The first that is told stays. */
-  claimed?: string;
+  claimed?: string | undefined;
 }
 
 /** What became of telling of one photo: `accepted` changed something, the others did not. */

@@ -1,10 +1,12 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { createContext, runInContext } from "node:vm";
 import { Webhook } from "standardwebhooks";
+import { build } from "vite";
 import { describe, expect, expectTypeOf } from "vitest";
 import type { z } from "zod";
 import type { photo, taken } from "../../src/http/schemas.ts";
@@ -162,25 +164,32 @@ describe("verifyWebhook", () => {
     "webhook-timestamp": String(at / 1000),
     "webhook-signature": new Webhook(by).sign("msg_1", new Date(at), body),
   });
+  const cut = (headers: Record<string, string>): Record<string, string> => ({
+    ...headers,
+    "webhook-signature": headers["webhook-signature"]!.slice(0, -1),
+  });
 
-  test("returns what a message says, whatever form body and headers have", () => {
+  test("returns what a message says, whatever form body and headers have", async () => {
     const headers = signed();
+    const framework = { get: (name: string) => headers[name] ?? null } as Headers;
     for (const sent of [body, Buffer.from(body), new TextEncoder().encode(body)]) {
       for (const form of [
         headers,
         new Headers(headers),
+        framework,
         Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toUpperCase(), value])),
       ]) {
-        expect(verifyWebhook(sent, form, secret, { now })).toEqual(JSON.parse(body));
+        expect(await verifyWebhook(sent, form, secret, { now })).toEqual(JSON.parse(body));
       }
     }
   });
 
-  test("takes any of several secrets, and any of several signatures", () => {
+  test("takes any of several secrets, and any of several signatures", async () => {
     const other = createSecret();
-    expect(verifyWebhook(body, signed(other), [secret, other], { now })).toBeDefined();
+    expect(await verifyWebhook(body, signed(other), [secret, other], { now })).toBeDefined();
     const both = `v1a,AAAA ${signed(other)["webhook-signature"]} ${signed()["webhook-signature"]}`;
-    expect(verifyWebhook(body, { ...signed(), "webhook-signature": both }, secret, { now })).toBeDefined();
+    const twice = { ...signed(), "webhook-signature": both };
+    expect(await verifyWebhook(body, twice, secret, { now })).toBeDefined();
   });
 
   test.for([
@@ -199,24 +208,73 @@ describe("verifyWebhook", () => {
     ["a secret that is not set beside one that is", body, signed(), [secret, undefined]],
     ["a body that was parsed", JSON.parse(body), signed(), secret],
     ["a body that was never read", undefined, signed(), secret],
-  ] as const)("refuses %s", ([, sent, headers, secrets]) => {
-    expect(() => verifyWebhook(sent, headers, secrets as unknown as string[], { now })).toThrow(WebhookError);
+    ["a secret that is no base64", body, signed(), "whsec_%"],
+    ["a signature that only begins right", body, cut(signed()), secret],
+  ] as const)("refuses %s", async ([, sent, headers, secrets]) => {
+    const asked = verifyWebhook(sent, headers, secrets as unknown as string[], { now });
+    await expect(asked).rejects.toBeInstanceOf(WebhookError);
   });
 
-  test("takes times as far from now as it is told to", () => {
-    expect(
-      verifyWebhook(body, signed(secret, now - 500_000), secret, { now, toleranceS: 600 }),
-    ).toBeDefined();
+  test("takes times as far from now as it is told to", async () => {
+    const asked = verifyWebhook(body, signed(secret, now - 500_000), secret, { now, toleranceS: 600 });
+    expect(await asked).toBeDefined();
+  });
+
+  test("needs nothing of Node, so that it runs at the edge", async () => {
+    const built = await build({
+      root: packageRoot(),
+      configFile: false,
+      logLevel: "silent",
+      build: {
+        write: false,
+        minify: false,
+        lib: { entry: "src/index.ts", formats: ["iife"], name: "client" },
+      },
+    });
+    const code = [built].flat().flatMap((one) => ("output" in one ? one.output : []))[0]!;
+    const edge = {
+      AbortSignal,
+      crypto,
+      fetch,
+      Headers,
+      TextDecoder,
+      TextEncoder,
+      URL,
+      URLSearchParams,
+      atob,
+      btoa,
+    };
+    const context: Record<string, unknown> = createContext({
+      ...edge,
+      body,
+      headers: new Headers(signed()),
+      secret,
+      now,
+    });
+    runInContext((code as { code: string }).code, context);
+    const verified = runInContext("client.verifyWebhook(body, headers, secret, { now })", context);
+    expect(await verified).toEqual(JSON.parse(body));
+    const refused = runInContext("client.verifyWebhook(body, headers, 'whsec_AAAA', { now })", context);
+    await expect(refused).rejects.toMatchObject({ name: "WebhookError" });
+    runInContext("client.createClient({ url: 'https://maitred.example', token: 'mtd_x' })", context);
   });
 });
 
-test("the package that is built can be imported, and its types are checked", async ({ folder, api }) => {
+test("the package for applications can be imported, and its types and the examples are checked", async ({
+  folder,
+  api,
+}) => {
   const { url, token } = await api();
-  mkdirSync(join(folder, "node_modules"));
-  symlinkSync(packageRoot(), join(folder, "node_modules", "maitred"));
+  const modules = join(folder, "node_modules");
+  mkdirSync(join(modules, "maitred"), { recursive: true });
+  await run(process.execPath, [join(packageRoot(), "bin", "pack-client.js")], { cwd: folder });
+  const packed = readdirSync(folder).find((name) => name.endsWith(".tgz"))!;
+  await run("tar", ["-xzf", packed, "-C", join(modules, "maitred"), "--strip-components", "1"], {
+    cwd: folder,
+  });
   // what the examples import besides
   for (const name of ["@aws-sdk", "@types", "pg"])
-    symlinkSync(join(packageRoot(), "node_modules", name), join(folder, "node_modules", name));
+    symlinkSync(join(packageRoot(), "node_modules", name), join(modules, name));
   writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
   writeFileSync(
     join(folder, "app.ts"),
@@ -227,7 +285,7 @@ const photo: Photo | undefined = await client.readPhoto(taken.id ?? "");
 // @ts-expect-error: no such field
 await client.enqueuePhoto({ bucket: "photos", name: "a" }).catch((error: ApiError) => console.log(error.status));
 const message = () => verifyWebhook("", {}, "");
-type Kind = ReturnType<typeof message>["type"];
+type Kind = Awaited<ReturnType<typeof message>>["type"];
 const kind: Kind = "photo.forgotten";
 console.log(photo?.state, kind);
 `,
@@ -240,15 +298,26 @@ console.log(photo?.state, kind);
     return `example${n}.ts`;
   });
   expect(files).toHaveLength(3);
-  const flags = "--outDir out --strict --module nodenext --target es2023 --types node".split(" ");
+  writeFileSync(join(folder, "next.d.ts"), OF_NEXT);
   const typeRoots = join(packageRoot(), "node_modules", "@types");
   const tsc = join(packageRoot(), "node_modules", "typescript", "bin", "tsc");
-  await run(process.execPath, [tsc, ...flags, "--typeRoots", typeRoots, "app.ts", ...files], {
-    cwd: folder,
-  }).catch(({ stdout }) => expect(stdout).toBe(""));
+  const strict = "--outDir out --strict --exactOptionalPropertyTypes --target es2023 --types node".split(" ");
+  for (const resolution of ["--module nodenext", "--module preserve --moduleResolution bundler"]) {
+    const flags = [...strict, ...resolution.split(" "), "--typeRoots", typeRoots];
+    await run(process.execPath, [tsc, ...flags, "app.ts", "next.d.ts", ...files], { cwd: folder }).catch(
+      ({ stdout }) => expect(stdout).toBe(""),
+    );
+  }
   const { stdout } = await run(process.execPath, [join(folder, "out", "app.js"), url, token]);
   expect(stdout).toBe("400\npending photo.forgotten\n");
 });
+
+const OF_NEXT = `declare module "next/cache" {
+  export function cacheLife(profile: string): void;
+  export function cacheTag(...tags: string[]): void;
+  export function revalidateTag(tag: string, profile: string | { expire?: number }): undefined;
+}
+`;
 
 /** What the examples take for granted. */
 const OF_EXAMPLES = `import type { IncomingHttpHeaders } from "node:http";
