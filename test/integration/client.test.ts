@@ -297,7 +297,7 @@ console.log(photo?.state, kind);
     writeFileSync(join(folder, `example${n}.ts`), `${OF_EXAMPLES}${example}`);
     return `example${n}.ts`;
   });
-  expect(files).toHaveLength(3);
+  expect(files).toHaveLength(6);
   writeFileSync(join(folder, "next.d.ts"), OF_NEXT);
   const typeRoots = join(packageRoot(), "node_modules", "@types");
   const tsc = join(packageRoot(), "node_modules", "typescript", "bin", "tsc");
