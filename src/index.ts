@@ -1,6 +1,7 @@
 /** What an application needs, in Node or at the edge: enqueue photos, read what became of them, and verify the webhooks that tell it. */
 export {
   ApiError,
+  type Appeal,
   type Client,
   type ClientOptions,
   createClient,

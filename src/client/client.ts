@@ -25,6 +25,14 @@ export interface Taken {
   outcome: "accepted" | "known" | "removed" | "duplicate" | "stale";
 }
 
+/** An appeal that moderators are to answer. */
+export interface Appeal {
+  /** The photo, which keeps its verdict meanwhile. */
+  id: string;
+  /** When it was made: the one that was open already, where there was one. */
+  at: string;
+}
+
 /** What is known of a photo. Times are ISO 8601. */
 export interface Photo {
   id: string;
@@ -108,6 +116,16 @@ export interface Client {
   enqueuePhoto(photo: NewPhoto, idempotencyKey?: string): Promise<Taken>;
   /** Tells of 1 to 1,000 photos, all or none; answers in their order. @throws {ApiError} */
   enqueuePhotos(photos: readonly NewPhoto[], idempotencyKey?: string): Promise<Taken[]>;
+  /** Tells that an object was deleted, where no event of its bucket does: no photo of it is shown any more. @throws {ApiError} */
+  removePhoto(object: { bucket: string; key: string }): Promise<Taken>;
+  /**
+   * Has a moderator look at a verdict again.
+   *
+   * @param by who objects, such as uploader:77.
+   * @returns undefined where no current photo has this id.
+   * @throws {ApiError}
+   */
+  appealPhoto(id: string, appeal: { reason: string; by?: string | undefined }): Promise<Appeal | undefined>;
   /** What is known of a photo, by its id or of an object; undefined where nothing is. @throws {ApiError} */
   readPhoto(which: string | { bucket: string; key: string }): Promise<Photo | undefined>;
 }
@@ -175,20 +193,25 @@ export function createClient({ url, token, timeoutMs = 10_000 }: ClientOptions):
     async enqueuePhotos(photos, key) {
       return ((await ask("POST", "/v1/photos", photos, key)) as { photos: Taken[] }).photos;
     },
-    async readPhoto(which) {
-      const path =
-        typeof which === "string"
-          ? `/v1/photos/${encodeURIComponent(which)}`
-          : `/v1/photos?${new URLSearchParams({ bucket: which.bucket, key: which.key })}`;
-      try {
-        return (await ask("GET", path)) as Photo;
-      } catch (error) {
-        // any other 404 is of an address that is not the API's
-        if (error instanceof ApiError && error.code === "PHOTO_UNKNOWN") return undefined;
-        throw error;
-      }
+    removePhoto: async (object) => (await ask("DELETE", pathOf(object))) as Taken,
+    appealPhoto: async (id, appeal) => {
+      const path = `${pathOf(id)}/appeal`;
+      return (await ask("POST", path, appeal).catch(unknown)) as Appeal | undefined;
     },
+    readPhoto: async (which) => (await ask("GET", pathOf(which)).catch(unknown)) as Photo | undefined,
   };
+}
+
+function pathOf(which: string | { bucket: string; key: string }): string {
+  return typeof which === "string"
+    ? `/v1/photos/${encodeURIComponent(which)}`
+    : `/v1/photos?${new URLSearchParams({ bucket: which.bucket, key: which.key })}`;
+}
+
+/** Undefined of a photo that is not known; any other 404 is of an address that is not the API's. */
+function unknown(error: unknown): undefined {
+  if (error instanceof ApiError && error.code === "PHOTO_UNKNOWN") return undefined;
+  throw error;
 }
 
 function parsed(text: string): unknown {

@@ -79,7 +79,7 @@ export interface Answer {
 
 /** One route: what serves it, and what the OpenAPI document says of it, from the same schemas. */
 export interface Route {
-  method: "GET" | "POST";
+  method: "GET" | "POST" | "DELETE";
   url: string;
   /** Unlike that of any other route; what generated clients call it. */
   name: string;

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { eventBridgeMessage } from "../intake/eventbridge.ts";
 import { gcsMessage, pushedAs } from "../intake/gcs.ts";
 import { readJson } from "../intake/message.ts";
-import { newPhotos, parsePhotoList } from "../intake/photo-list.ts";
+import { newPhotos, parsePhotoList, parseRemoval, removedPhoto } from "../intake/photo-list.ts";
 import { s3Message } from "../intake/s3.ts";
 import { readShape } from "../intake/shape.ts";
 import { snsMessage } from "../intake/sns.ts";
@@ -52,6 +52,23 @@ export const routes: readonly Route[] = [
       const answer = await takeAll(deps, parsePhotoList(body, "now"));
       return Array.isArray(body) ? answer : { ...answer, body: answer.body.photos[0] };
     }),
+  },
+  {
+    method: "DELETE",
+    url: "/v1/photos",
+    name: "removePhoto",
+    summary: "Tell that an object was deleted from its bucket, where no event of the bucket does",
+    scope: "ingest",
+    query: removedPhoto,
+    answers: {
+      200: { means: "Nothing changed: it was withdrawn already, or is known from later", schema: taken },
+      202: { means: "Committed; its photo is not shown any more", schema: taken },
+      400: { means: "The request is not as it should be", schema: problem },
+    },
+    async handle(deps, { query }) {
+      const answer = await takeAll(deps, parseRemoval(query, "now"));
+      return { ...answer, body: answer.body.photos[0] };
+    },
   },
   intake("/v1/events/s3", "Notifications of S3, and webhooks of MinIO", sources.s3, s3Message, examples.s3),
   intake(
@@ -134,14 +151,19 @@ export const routes: readonly Route[] = [
       200: { means: "An appeal was open already, and stays as it is", schema: appeal },
       201: { means: "Moderators are asked", schema: appeal },
       400: { means: "The request is not as it should be", schema: problem },
-      404: { means: "There is no such photo, or it was replaced or removed", schema: problem },
+      404: {
+        means: "There is no such photo, or it was replaced or removed: the code is PHOTO_UNKNOWN",
+        schema: problem,
+      },
     },
     async handle(deps, { params, body, tokenId }) {
       const { id } = readShape(photoParams, params, "expected an id");
       const who = `token:${tokenId}`;
       const { reason, by = who } = readShape(newAppeal, body, "expected a reason");
       const opened = await deps.openAppeal(id, reason, { by, who });
-      if (!opened) throw new HttpProblem(404, `there is no current photo ${id}`);
+      if (!opened) {
+        throw new HttpProblem(404, `there is no current photo ${id}`, {}, "unknown", "PHOTO_UNKNOWN");
+      }
       return { status: opened.fresh ? 201 : 200, body: { id, at: opened.at } };
     },
   },

@@ -20,6 +20,8 @@ export const newPhoto = z.strictObject({
 });
 /** What `POST /v1/photos` takes, and a queue too. */
 export const newPhotos = z.union([newPhoto, z.array(newPhoto).min(1).max(1_000)]);
+/** What `DELETE /v1/photos` takes. */
+export const removedPhoto = newPhoto.pick({ bucket: true, key: true });
 
 /**
  * Reads one photo, or a list of them. They have no order, and count as they come.
@@ -30,6 +32,17 @@ export function parsePhotoList(body: unknown, receivedAt: Received): Parsed {
   const told = readShape(newPhotos, body, "expected a photo, or a list of 1 to 1000 photos");
   const events = (Array.isArray(told) ? told : [told]).map((photo) => asEvent(photo, receivedAt));
   return { events, ignored: 0 };
+}
+
+/**
+ * Reads which object was deleted, which takes every version of it off the page.
+ *
+ * @throws {EventError} EVENT_INVALID.
+ */
+export function parseRemoval(query: unknown, receivedAt: Received): Parsed {
+  const { bucket, key } = readShape(removedPhoto, query, "expected bucket and key");
+  const object = { store: "s3", bucket, key, version: "" } as const;
+  return { events: [{ kind: "removed", ...object, order: null, receivedAt, known: {} }], ignored: 0 };
 }
 
 function asEvent(photo: z.infer<typeof newPhoto>, receivedAt: Received): PhotoEvent {

@@ -9,10 +9,11 @@ import { Webhook } from "standardwebhooks";
 import { build } from "vite";
 import { describe, expect, expectTypeOf } from "vitest";
 import type { z } from "zod";
-import type { photo, taken } from "../../src/http/schemas.ts";
+import type { appeal, photo, taken } from "../../src/http/schemas.ts";
 import { createToken } from "../../src/http/tokens.ts";
 import {
   ApiError,
+  type Appeal,
   createClient,
   type NewPhoto,
   type Photo,
@@ -27,7 +28,7 @@ import { packageRoot } from "../../src/package-root.ts";
 import { createSecret } from "../../src/signature.ts";
 import { addToken } from "../../src/store/tokens.ts";
 import { startApi } from "../../workers/api.ts";
-import { test as base } from "../fixtures.ts";
+import { test as base, rows } from "../fixtures.ts";
 import { judge } from "../verdicts.ts";
 
 const run = promisify(execFile);
@@ -50,6 +51,7 @@ const test = base.extend<{ api(env?: Record<string, string>): Promise<{ url: str
 describe("the client", () => {
   test("has the types of the API", () => {
     expectTypeOf<Photo>().toEqualTypeOf<z.infer<typeof photo>>();
+    expectTypeOf<Appeal>().toEqualTypeOf<z.infer<typeof appeal>>();
     expectTypeOf<Taken>().toEqualTypeOf<z.infer<typeof taken>>();
     expectTypeOf<NewPhoto>().toExtend<z.input<typeof newPhoto>>();
     expectTypeOf<keyof NewPhoto>().toEqualTypeOf<keyof z.input<typeof newPhoto>>();
@@ -80,6 +82,35 @@ describe("the client", () => {
       ["c", "accepted"],
     ]);
     expect(await client.enqueuePhotos(photos, "upload-1")).toEqual(first);
+  });
+
+  test("tells that an object was deleted, also while too many uploads wait", async ({ api, db }) => {
+    const client = createClient(await api({ MAITRED_QUEUE_LIMIT: "1" }));
+    const object = { bucket: "photos", key: "42/Zoë's café + 100%.jpg" };
+    const { id } = await client.enqueuePhoto({ ...object, etag: "e1" });
+    await judge(db, id!, "shown");
+    const told = async (): Promise<unknown> =>
+      client.enqueuePhoto({ bucket: "photos", key: "b" }).then(told, (error) => error);
+    expect(await told()).toMatchObject({ status: 429 });
+    expect(await client.removePhoto(object)).toEqual({ ...object, id, outcome: "removed" });
+    expect(await client.readPhoto(id!)).toMatchObject({ current: false, public: false });
+    expect(await client.removePhoto(object)).toMatchObject({ outcome: "known" });
+    const misspelt = { bucket: "", key: "a" };
+    await expect(client.removePhoto(misspelt)).rejects.toMatchObject({ status: 400 });
+  });
+
+  test("appeals against a verdict, once, and of a current photo", async ({ api, db }) => {
+    const client = createClient(await api());
+    const object = { bucket: "photos", key: "a" };
+    const id = (await client.enqueuePhoto({ ...object, etag: "e1" })).id!;
+    await judge(db, id, "hidden");
+    const appeal = await client.appealPhoto(id, { reason: "that is a statue", by: "uploader:77" });
+    expect(appeal).toEqual({ id, at: expect.any(String) });
+    expect(await client.appealPhoto(id, { reason: "again" })).toEqual(appeal);
+    expect(await rows(db, "select reason, by from appeals")).toMatchObject([{ reason: "that is a statue" }]);
+    await expect(client.appealPhoto(id, { reason: "" })).rejects.toMatchObject({ status: 400 });
+    await client.removePhoto(object);
+    expect(await client.appealPhoto(id, { reason: "r" })).toBeUndefined();
   });
 
   test("knows nothing of a photo that nobody told of", async ({ api }) => {
@@ -290,14 +321,16 @@ const kind: Kind = "photo.forgotten";
 console.log(photo?.state, kind);
 `,
   );
-  const docs = ["effects.md", "show.md"].map((name) =>
-    readFileSync(join(packageRoot(), "docs", name), "utf8"),
-  );
-  const files = Array.from(docs.join("\n").matchAll(/^```ts\n(.*?)^```$/gms), ([, example], n) => {
-    writeFileSync(join(folder, `example${n}.ts`), `${OF_EXAMPLES}${example}`);
+  const examples = ["effects.md", "show.md", "intake.md"].flatMap((name) => {
+    const page = readFileSync(join(packageRoot(), "docs", name), "utf8");
+    const given = OF_EXAMPLES + (name === "intake.md" ? OF_INTAKE : "");
+    return Array.from(page.matchAll(/^```ts\n(.*?)^```$/gms), ([, example]) => given + example);
+  });
+  const files = examples.map((example, n) => {
+    writeFileSync(join(folder, `example${n}.ts`), example);
     return `example${n}.ts`;
   });
-  expect(files).toHaveLength(6);
+  expect(files).toHaveLength(7);
   writeFileSync(join(folder, "next.d.ts"), OF_NEXT);
   const typeRoots = join(packageRoot(), "node_modules", "@types");
   const tsc = join(packageRoot(), "node_modules", "typescript", "bin", "tsc");
@@ -317,6 +350,11 @@ const OF_NEXT = `declare module "next/cache" {
   export function cacheTag(...tags: string[]): void;
   export function revalidateTag(tag: string, profile: string | { expire?: number }): undefined;
 }
+`;
+
+const OF_INTAKE = `import type { S3Client } from "@aws-sdk/client-s3";
+import type { Client } from "maitred";
+declare const s3: S3Client, maitred: Client, key: string;
 `;
 
 /** What the examples take for granted. */
