@@ -75,7 +75,8 @@ export interface Photo {
 
 /** That the API did not do what was asked. */
 export class ApiError extends Error {
-  override readonly name: string = ApiError.name;
+  // not that of the class, which bundlers shorten
+  override readonly name: string = "ApiError";
   /** HTTP's; 0 where there was no answer. */
   readonly status: number;
   /** Seconds after which to ask again, where the API said so: it is busy, or a server behind it is away. */

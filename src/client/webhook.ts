@@ -35,7 +35,8 @@ export type WebhookMessage = { timestamp: string } & (
 
 /** That a request is no message of maitred's, or not of now. Answer it with 400 or 401. */
 export class WebhookError extends Error {
-  override readonly name: string = WebhookError.name;
+  // not that of the class, which bundlers shorten
+  override readonly name: string = "WebhookError";
 }
 
 export interface VerifyOptions {

@@ -258,7 +258,7 @@ describe("verifyWebhook", () => {
       logLevel: "silent",
       build: {
         write: false,
-        minify: false,
+        minify: true,
         lib: { entry: "src/index.ts", formats: ["iife"], name: "client" },
       },
     });
