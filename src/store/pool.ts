@@ -19,8 +19,9 @@ export function connect(url: string, onError: (error: Error) => void, max = 8): 
     // nor must a server that is gone without a word, and cannot end it
     query_timeout: 65_000,
     application_name: "maitred",
-    // a role and a schema of the same name would otherwise hide the tables
-    options: "-c search_path=public",
+    // A role and a schema of the same name would otherwise hide the tables. Nothing is compiled: what looks up a few rows by their keys seems to
+    // be worth it on large tables, or without their statistics, and takes seconds then; whoever reads whole tables gains nothing that shows.
+    options: "-c search_path=public -c jit=off",
     keepAlive: true,
     // Linux would wait two hours
     keepAliveInitialDelayMillis: 10_000,

@@ -51,6 +51,12 @@ describe("a pool", () => {
     }
   });
 
+  test("has Postgres compile no statement", async ({ db }) => {
+    const pool = connect(db.url, () => {}, 1);
+    expect(await query(pool, { text: "show jit" })).toEqual([{ jit: "off" }]);
+    await pool.end();
+  });
+
   test("takes a statement that is wrong for no outage", async ({ db }) => {
     await expect(query(db.pool, { text: "select nothing" })).rejects.toMatchObject({ code: "42703" });
   });
