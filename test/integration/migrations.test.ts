@@ -202,6 +202,7 @@ describe("migrations", () => {
       await made(db, "0001_photos", "0012_desk", "0026_overtaken");
       await db.pool.query("alter table object_order alter column overtaken type jsonb using null");
       await db.pool.query("alter table feeding drop column lane_paused");
+      await db.pool.query("drop index bad_messages_resolved");
       await db.pool.query("drop function settles");
       await db.pool.query("drop function standing_passes");
       await db.pool.query("drop table review_passes");
@@ -247,6 +248,7 @@ describe("migrations", () => {
         "0033_model_of_a_run",
         "0034_hidden_categories",
         "0035_named_sources",
+        "0038_few_rows",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);
