@@ -52,6 +52,13 @@ describe("what docs/tables.md says", () => {
     }
   });
 
+  test("the cover of a listing is its newest food photo that is shown", async ({ db }) => {
+    const [old, cover, hidden] = [await register(db, "a"), await register(db, "b"), await register(db, "c")];
+    await recordOutcomes(db.pool, [judged(old, "shown"), judged(cover, "shown"), judged(hidden, "hidden")]);
+    const { sql } = documentedQueries().find(({ title }) => title.startsWith("the covers"))!;
+    expect(await rows(db, sql)).toEqual([{ listing: "42", photo_id: cover, version: "etag:1" }]);
+  });
+
   test("shares of what there is none of are 0, and not blank", async ({ db }) => {
     await recordOutcomes(db.pool, [judged(await register(db, "a"), "hidden")]);
     await rows(db, "update photos set rule = 'unsure'");
