@@ -24,6 +24,28 @@ describe("a removal", () => {
     expect(await rows(db, "select verdict from verdicts")).toHaveLength(3);
   });
 
+  test("that an application tells, whether or not the bucket's events tell it too, is one removal", async ({
+    db,
+  }) => {
+    const deleted = () => told({ kind: "removed" });
+    const [upload, late] = [new Date(Date.now() - 5_000), new Date(Date.now() - 4_000)];
+    const { photoId } = await one(db, event({ receivedAt: upload }));
+    await recordOutcomes(db.pool, [judged(photoId!, "shown")]);
+    expect(await one(db, deleted())).toMatchObject({ photoId, outcome: "removed" });
+    expect(await outcomes(db, deleted(), removed("11"))).toEqual(["known", "known"]);
+    expect(await outcomes(db, event({ receivedAt: upload }))).toEqual(["stale"]);
+    expect(await publicVersions(db)).toEqual([]);
+    expect(await outcomes(db, event({ version: "etag:2", order: "12", receivedAt: new Date() }))).toEqual([
+      "accepted",
+    ]);
+    // told before any event of the object, whose own comes late
+    await one(db, told({ key: "b", version: "etag:1", receivedAt: upload }));
+    await rows(db, "update photos set registered_at = $1 where key = 'b'", upload);
+    expect(await outcomes(db, told({ kind: "removed", key: "b" }))).toEqual(["removed"]);
+    expect(await outcomes(db, event({ key: "b", receivedAt: late }))).toEqual(["stale"]);
+    expect(await current(db)).toEqual(["etag:2"]);
+  });
+
   test("before the upload that it follows lets that upload resurrect nothing", async ({ db }) => {
     expect(await one(db, removed("11"))).toEqual({ photoId: null, outcome: "removed", queue: false });
     expect(await outcomes(db, event({ order: "10" }))).toEqual(["stale"]);
