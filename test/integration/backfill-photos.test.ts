@@ -249,6 +249,14 @@ describe("a choice of photos", () => {
       after: "60000",
       end: true,
     });
+    const surer = judged(ids[0]!, "shown");
+    surer.result.scores.categories["food"] = 0.95;
+    await recordOutcomes(db.pool, [surer]);
+    expect(await chosen({ below: 0.8 })).toBe("b");
+    await db.pool.query("select record_review($1, 'bob', 'hidden')", [ids[1]]);
+    expect(await chosen({ notBy: "model:m-1" })).toBe("ac");
+    await db.pool.query("update photos set superseded_at = now() where id = $1", [ids[3]]);
+    expect(await chosen({})).toBe("abc");
   });
 
   test("may be a view, and one that is none is refused by name", async ({ db }) => {

@@ -10,6 +10,7 @@ import {
   rollbackBackfill,
 } from "../../src/store/backfills.ts";
 import { recordEvents } from "../../src/store/events.ts";
+import { reportWorker } from "../../src/store/models.ts";
 import { type Outcome, recordOutcomes } from "../../src/store/verdicts.ts";
 import { counts, failed, judged, page, photos } from "../backfills.ts";
 import { test } from "../fixtures.ts";
@@ -330,6 +331,9 @@ describe("a backfill", () => {
     const id = await addBackfill(db.pool, ofAll);
     await feedBackfill(db.pool, id, null, page(ids));
     expect(await gather(waitingPhotos(db.pool, 0))).toEqual(ids);
+    expect(await gather(waitingPhotos(db.pool, 60))).toEqual([]);
+    await changeBackfill(db.pool, id, "paused", "me", "too dear");
+    expect(await gather(waitingPhotos(db.pool, 0))).toEqual([]);
     await changeBackfill(db.pool, id, "cancelled", "me", "wrong bucket");
     // should the queue be lost, they are queued again, or it would wait for ever
     expect(await gather(waitingPhotos(db.pool, 0))).toEqual(ids);
@@ -343,6 +347,25 @@ describe("a backfill", () => {
       /was cancelled: maitred backfill start --failed tries again what failed/,
     );
     await expect(changeBackfill(db.pool, "99", "paused", "me", "x")).rejects.toThrow(/no backfill 99/);
+  });
+
+  test("waits while no worker that runs has its model, or the active one", async ({ db }) => {
+    const ids = await photos(db, "a");
+    const id = await addBackfill(db.pool, ofAll);
+    await feedBackfill(db.pool, id, null, page(ids));
+    const worker = { variant: "fp32", provider: "cpu", pinned: false, problem: "" };
+    await reportWorker(db.pool, { ...worker, worker: "w:1", model: "m-1" });
+    await db.pool.query(
+      "insert into models (id, sha256, state, registered_by) values ('m-2', repeat('0', 64), 'active', 'ann')",
+    );
+    expect(await gather(waitingPhotos(db.pool, 0))).toEqual([]);
+    await reportWorker(db.pool, { ...worker, worker: "w:2", model: "m-2" });
+    expect(await gather(waitingPhotos(db.pool, 0))).toEqual(ids);
+    // of one that ended without a word nothing was heard since
+    await db.pool.query(
+      "update model_workers set seen_at = now() - interval '3 minutes' where worker = 'w:2'",
+    );
+    expect(await gather(waitingPhotos(db.pool, 0))).toEqual([]);
   });
 
   test("tries its failed photos again, counts each of them once, and is done again", async ({ db }) => {
