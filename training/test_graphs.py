@@ -148,7 +148,6 @@ class Graphs(Made):
             self.assertGreater(np.abs(found[1] - once[1])[looked[0]].max(), 2e-3)
             np.testing.assert_allclose(found[0], once[0], atol=1e-5)
             np.testing.assert_allclose(found[2][asks], once[2][asks], atol=1e-5)
-            self.assertGreater(np.abs(found[2] - once[2])[~asks].max(), 1e-5)
             one_by_one = [run(file, each[None]) for each in pixels]
             for part in range(3):
                 np.testing.assert_allclose(np.concatenate([each[part] for each in one_by_one]), found[part], atol=1e-4)
