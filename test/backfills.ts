@@ -9,7 +9,7 @@ import type { Database } from "./fixtures.ts";
 import { failed as failedBy, judged as judgedBy } from "./verdicts.ts";
 
 /** Of the model that the backfill `ofAll` is of, unless another is named. */
-export const judged = (photoId: string, verdict: Verdict, by = "model:m-2"): Outcome =>
+export const judged = (photoId: string, verdict: Verdict, by = "model:m-2"): ReturnType<typeof judgedBy> =>
   judgedBy(photoId, verdict, by);
 export const failed = (photoId: string, transient = false): Outcome => ({
   ...failedBy(photoId, transient),

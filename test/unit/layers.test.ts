@@ -112,7 +112,9 @@ const folderOf = (file: string): string =>
   file.startsWith("workers") ? "workers" : file.split("/").length > 2 ? file.split("/")[1]! : "";
 const imports: Import[] = files.flatMap((file) =>
   [
-    ...readFileSync(join(root, file), "utf8").matchAll(/^(?:im|ex)port( type)?\b[^"']*?["']([^"']+)["'];$/gm),
+    ...readFileSync(join(root, file), "utf8").matchAll(
+      /^(?:im|ex)port( type)?\b[^"'=;]*?["']([^"']+)["'];$/gm,
+    ),
   ].map(([, erased, target]) => ({
     file,
     folder: folderOf(file),
