@@ -165,6 +165,8 @@ export function createClient({ url, token, timeoutMs = 10_000 }: ClientOptions):
       headers,
       // a token is for this address, and not for one that it may name
       redirect: "error",
+      // frameworks replace fetch, and keep answers: Next.js 14 goes on with "shown" of what is hidden since
+      cache: "no-store",
       signal: AbortSignal.timeout(timeoutMs),
       ...(body !== undefined && { body: JSON.stringify(body) }),
     } as const;

@@ -165,6 +165,23 @@ describe("the client", () => {
     expect(await told()).toEqual(busy);
   });
 
+  test("lets nobody in between keep an answer", async () => {
+    const asked: (string | undefined)[] = [];
+    const server = createServer((request, answer) => {
+      asked.push(request.headers["cache-control"]);
+      answer.setHeader("content-type", "application/json").end("{}");
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const client = createClient({ url, token: "mtd_x" });
+    await client.readPhoto("1");
+    await client.enqueuePhoto({ bucket: "photos", key: "a" });
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    // as fetch says that its `cache` is "no-store"
+    expect(asked).toEqual(["no-cache", "no-cache"]);
+  });
+
   test("says that nobody answers, and takes its token to no other address", async ({ api }) => {
     const { url, token } = await api();
     const elsewhere = createServer((_, answer) =>
