@@ -1,9 +1,9 @@
 import { describe, expect, vi } from "vitest";
 import { registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
-import { type Answered, test } from "../api.ts";
+import { test } from "../api.ts";
 import { eventBridge } from "../events.ts";
-import { BACKENDS } from "../fixtures.ts";
+import { failed, judged, register } from "../verdicts.ts";
 
 describe("POST /v1/photos", () => {
   test("takes one photo, and answers with its id", async ({ start, db }) => {
@@ -64,64 +64,6 @@ describe("POST /v1/photos", () => {
     expect(await waiting()).toBe(999);
     expect((await post("/v1/photos", many(1_001))).status).toBe(400);
     expect((await db.pool.query("select count(*)::int as n from unqueued")).rows).toEqual([{ n: 0 }]);
-  });
-
-  test("answers the same Idempotency-Key the same, and refuses it with another body", async ({ start }) => {
-    const { post } = await start();
-    const headers = { "idempotency-key": "upload-1" };
-    const first = await post("/v1/photos", { bucket: "b", key: "a" }, headers);
-    const again = await post("/v1/photos", { bucket: "b", key: "a" }, headers);
-    expect(again).toMatchObject({ status: 202, body: first.body });
-    expect(again.headers.get("idempotent-replayed")).toBe("true");
-    expect((await post("/v1/photos", { bucket: "b", key: "z" }, headers)).status).toBe(422);
-    expect((await post("/v1/photos", { bucket: "b", key: "z" }, { "idempotency-key": "a b" })).status).toBe(
-      400,
-    );
-    expect(
-      (await post("/v1/photos", { bucket: "b", key: "z" }, { "idempotency-key": "upload-2" })).status,
-    ).toBe(202);
-  });
-
-  test.for(BACKENDS)(
-    "of many bodies that come under one Idempotency-Key at the same moment takes one, on %s",
-    async (backend, { start, db }) => {
-      const { post, waiting } = await start(backend);
-      for (let round = 0; round < 5; round++) {
-        const headers = { "idempotency-key": `round-${round}` };
-        const bodies = Array.from({ length: 20 }, (_, n) => ({ bucket: `b${round}`, key: `k${n % 10}` }));
-        const answers = await Promise.all(bodies.map((body) => post("/v1/photos", body, headers)));
-        const taken = new Set(
-          answers.flatMap(({ status, body }) => (status === 422 ? [] : [body.key as string])),
-        );
-        expect(taken.size).toBe(1);
-        // the same body comes through however often it was sent
-        const through = answers.filter(({ status }) => status !== 422);
-        // as the first to be answered was: that it was taken, or that the other had been
-        const [{ status, body }] = through as [Answered, Answered];
-        expect([200, 202]).toContain(status);
-        expect(through.map((each) => ({ status: each.status, body: each.body }))).toEqual(
-          Array(2).fill({ status, body }),
-        );
-        const { rows } = await db.pool.query("select key from photos where bucket = $1", [`b${round}`]);
-        expect(rows).toEqual([...taken].map((key) => ({ key })));
-      }
-      expect(await waiting()).toBe(5);
-    },
-  );
-
-  test("gives the Idempotency-Key of a body that was refused to the one that is right", async ({
-    start,
-    db,
-  }) => {
-    const { post } = await start();
-    const headers = { "idempotency-key": "upload-1" };
-    expect((await post("/v1/photos", { bucket: "b" }, headers)).status).toBe(400);
-    expect((await post("/v1/photos", { bucket: "b", key: "a" }, headers)).status).toBe(202);
-    // one whose process died before it was answered holds its key for a minute
-    await db.pool.query("update idempotent_answers set status = null, answer = null");
-    expect((await post("/v1/photos", { bucket: "b", key: "z" }, headers)).status).toBe(422);
-    await db.pool.query("update idempotent_answers set answered_at = now() - interval '61 seconds'");
-    expect((await post("/v1/photos", { bucket: "b", key: "z" }, headers)).status).toBe(202);
   });
 
   test("says what is wrong with a photo, and takes none of a list in which one is wrong", async ({
@@ -258,5 +200,17 @@ describe("GET /v1/photos", () => {
       `/${"9".repeat(250)}`,
     ];
     expect(await statuses(...malformed.map((rest) => `/v1/photos${rest}`))).toEqual(malformed.map(() => 400));
+  });
+
+  test("says of none but those that are shown that they are public", async ({ start, db }) => {
+    const { ask } = await start();
+    const told: Record<string, boolean> = {};
+    for (const verdict of ["shown", "hidden", "review", "failed"] as const) {
+      const id = await register(db, verdict);
+      await recordOutcomes(db.pool, [verdict === "failed" ? failed(id) : judged(id, verdict)]);
+      const { body } = await ask("GET", `/v1/photos/${id}`);
+      told[body.state] = body.public;
+    }
+    expect(told).toEqual({ shown: true, hidden: false, review: false, failed: false });
   });
 });
