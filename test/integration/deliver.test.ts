@@ -67,7 +67,11 @@ describe("a webhook", () => {
     expect(await rotate()).toMatchObject({ replaced: false });
     const again = await rotate();
     expect(again).toMatchObject({ replaced: true });
-    expect((await readWebhook(db.pool, id))!.secrets).toEqual([again.secret, secret]);
+    const secrets = async () => (await readWebhook(db.pool, id))!.secrets;
+    expect(await secrets()).toEqual([again.secret, secret]);
+    await db.pool.query("update destinations set old_until = now() - interval '1 second'");
+    expect(await secrets()).toEqual([again.secret]);
+    expect(await rotate()).toMatchObject({ replaced: false });
   });
 
   test("comes again under the same id until it is taken, and then no more", async ({

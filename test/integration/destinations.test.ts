@@ -51,9 +51,13 @@ describe("catching up", () => {
     await anHourAgo(db);
     await webhook(db);
     await enableDestination(db.pool, "w", false);
+    // however long ago, and whatever is said of it meanwhile
+    await db.pool.query("update destinations set changed_at = now() - interval '30 minutes'");
+    await enableDestination(db.pool, "w", false, "still");
     await judge(db, ids[1]!, "hidden");
     await db.pool.query("update photos set superseded_at = now() where id = $1", [ids[2]]);
     const before = await enableDestination(db.pool, "w", true);
+    expect(Date.now() - before!.since.valueOf()).toBeGreaterThan(30 * 60_000);
     expect(await told(db, before!.since)).toEqual(["b photo.verdict hidden", "c photo.withdrawn shown"]);
   });
 

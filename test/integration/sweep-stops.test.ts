@@ -3,8 +3,17 @@ import { describe, expect } from "vitest";
 import { type BucketSweep, sweepBucket } from "../../src/cli/sweep-bucket.ts";
 import { connectS3 } from "../../src/image/s3.ts";
 import { sweepTotals } from "../../src/store/sweep-totals.ts";
-import { abandonSweep, beginSweep, finishSweep, lockSweeps, sweepStep } from "../../src/store/sweeps.ts";
+import {
+  abandonSweep,
+  beginSweep,
+  finishSweep,
+  knownAmong,
+  knownObjects,
+  lockSweeps,
+  sweepStep,
+} from "../../src/store/sweeps.ts";
 import { counts, found, test } from "../sweeps.ts";
+import { register, removeObject } from "../verdicts.ts";
 
 describe("what went wrong is no reason to withdraw:", () => {
   /** Answers some requests with a status, and the rest as the store does. */
@@ -175,6 +184,27 @@ test("a sweep that was abandoned or is done takes no step more, also where it ha
   const next = await beginSweep(db.pool, "b", "");
   await finishSweep(db.pool, next.id, 1);
   await expect(step(next.id)).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE" });
+});
+
+test("a sweep that begins anew leaves those of other prefixes where they are", async ({ db }) => {
+  const { id } = await beginSweep(db.pool, "b", "p/");
+  await abandonSweep(db.pool, "b", "");
+  expect(await beginSweep(db.pool, "b", "p/")).toMatchObject({ id });
+});
+
+test("what is known is read in the order of keys, behind one of them, and without what is gone", async ({
+  db,
+}) => {
+  for (const key of ["c", "a", "b", "gone"]) await register(db, key);
+  await removeObject(db, "gone");
+  const known = async (after: string, limit: number) =>
+    (await knownObjects(db.pool, "photos", { after, upTo: undefined, prefix: "" }, limit)).map(
+      ({ key }) => key,
+    );
+  expect(await known("", 2)).toEqual(["a", "b"]);
+  expect(await known("b", 2)).toEqual(["c"]);
+  const among = await knownAmong(db.pool, "photos", ["a", "gone"]);
+  expect(among).toEqual([{ key: "a", versions: ["etag:1"] }]);
 });
 
 test("a sweep waits while its lane is full", async ({ bench }) => {
