@@ -3,10 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, inject } from "vitest";
 import { packageRoot } from "../../src/package-root.ts";
+import { addDestination } from "../../src/store/destinations.ts";
 import { migrate, requireSchema } from "../../src/store/migrate.ts";
 import { type Database, test } from "../fixtures.ts";
 import { ended } from "../maitred.ts";
-import { register } from "../verdicts.ts";
+import { judge, register } from "../verdicts.ts";
 
 describe("migrations", () => {
   const folder = join(packageRoot(), "migrations");
@@ -153,6 +154,35 @@ describe("migrations", () => {
       expect(await applied).toEqual(["9998_first", "9999_second"]);
     } finally {
       reader.release(true);
+    }
+  });
+
+  test("give no number again that was given before the database was restored, where they are told of it", async ({
+    db,
+  }) => {
+    const numbers = async (key: string) => {
+      const id = await register(db, key);
+      await judge(db, id, "shown");
+      const { rows } = await db.pool.query(
+        "select max(o.seq)::int as sequence, max(v.id)::int as verdict from outbox o join verdicts v using (photo_id) where photo_id = $1",
+        [id],
+      );
+      return { id: Number(id), ...rows[0] };
+    };
+    const hook = { id: "abc", kind: "webhook", url: "http://127.0.0.1:9/", bucket: null } as const;
+    await addDestination(db.pool, hook, "secret");
+    const before = await numbers("a");
+    const { code, out } = await ended(["migrate", "--restored"], {
+      DATABASE_URL: db.url,
+      MAITRED_QUEUE_URL: db.url,
+    });
+    expect({ code, out }).toEqual({
+      code: 0,
+      out: expect.stringMatching(RegExp(`^nothing to do.*\\nthe last photo that was known is ${before.id}:`)),
+    });
+    const after = await numbers("b");
+    for (const name of ["id", "sequence", "verdict"] as const) {
+      expect(after[name] - before[name]).toBeGreaterThan(100_000_000);
     }
   });
 
