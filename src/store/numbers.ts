@@ -9,11 +9,15 @@ import { type Queryable, query } from "./pool.ts";
 export async function skipNumbers(db: Queryable): Promise<string> {
   const [state] = await query<{ last: string }>(db, {
     text: `select (select coalesce(max(id), 0) from photos)::text as last, (
-      select count(setval(s, nextval(s) + ${MOST_LOST}))
-      from unnest(array['outbox_seq', pg_get_serial_sequence('photos', 'id'), pg_get_serial_sequence('verdicts', 'id')]::regclass[]) s)`,
+      select count(setval(s, nextval(s) + most)) from (values
+        (pg_get_serial_sequence('photos', 'id')::regclass, ${MOST_PHOTOS}),
+        (pg_get_serial_sequence('verdicts', 'id')::regclass, ${MOST_VERDICTS}),
+        ('outbox_seq'::regclass, ${MOST_VERDICTS})) as given (s, most))`,
   });
   return state!.last;
 }
 
-/** More than anybody loses; what goes through all photos passes it in seconds. */
-const MOST_LOST = 100_000_000;
+/** More than anybody loses; a backfill of all photos looks at 50,000 ids at once, and so passes it in seconds. */
+const MOST_PHOTOS = 10_000_000;
+/** All photos may have been judged again, and told of. */
+const MOST_VERDICTS = 1_000_000_000;
