@@ -68,6 +68,7 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
   const open = new Map<string, Source>();
   let requeuedAt = Number.NEGATIVE_INFINITY;
   let lostAt = Number.NEGATIVE_INFINITY;
+  let finishAt = Number.NEGATIVE_INFINITY;
   let standsBack = false;
   /** Whose turn was the last. */
   let last = "0";
@@ -172,12 +173,20 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
     }
   }
 
+  /** It looks up each photo that waits: where these are many, less often, so that a round is spent on little else. */
+  async function finish(): Promise<void> {
+    const since = deps.now();
+    if (since < finishAt) return;
+    for (const id of await deps.finish()) events.finished(id);
+    finishAt = deps.now() + REST * (deps.now() - since);
+  }
+
   return {
     async round() {
       // before anything is queued for them
       const running = await understood();
       await requeue();
-      for (const id of await deps.finish()) events.finished(id);
+      await finish();
       let fed = 0;
       let all = inTurn(await sources(running));
       standsBack = all.length > 0 && (await deps.liveOldestMs()) > limits.liveTargetMs;
@@ -218,3 +227,5 @@ const REQUEUE_MS = 10 * 60_000;
 /** What was lost is queued again no more often than this: it may wait in another group's queue, which nobody here can see. */
 const LOST_MS = 30_000;
 const SETTLED_S = 5;
+/** How many times as long as it took to look for what is done nobody looks again. */
+const REST = 20;

@@ -78,6 +78,26 @@ describe("the feeder", () => {
     return { queue, fed, state, feeder, failed, deps };
   }
 
+  test("looks for what is done in each round, and less often where that takes long", async () => {
+    let looks = 0;
+    const { state, feeder } = world([], 0, {
+      async finish() {
+        looks++;
+        // while many wait
+        if (looks === 3) state.now += 500;
+        return [];
+      },
+    });
+    const rounds = async (count: number): Promise<number> => {
+      const before = looks;
+      for (let n = 0; n < count; n++, state.now += 200) await feeder.round();
+      return looks - before;
+    };
+    expect(await rounds(3)).toBe(3);
+    expect(await rounds(49)).toBe(0);
+    expect(await rounds(10)).toBe(10);
+  });
+
   test("fills the queue to its bound and not beyond, and goes on as it empties", async () => {
     const { queue, fed, feeder } = world([run("1")], 1_000);
     expect(await feeder.round()).toBe(100);
