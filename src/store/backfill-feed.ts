@@ -1,7 +1,7 @@
 import type { Page } from "../backfill/pages.ts";
 import type { PhotoJob, PhotoRef } from "../photo.ts";
 import { ALIVE } from "./models.ts";
-import { type Pool, query } from "./pool.ts";
+import { type Pool, type Queryable, query } from "./pool.ts";
 import { isRefused } from "./refused.ts";
 
 /**
@@ -66,18 +66,22 @@ export async function feedRetries(db: Pool, id: string, limit: number): Promise<
  * where one of those that wait for the photo reads it itself.
  */
 export async function* waitingPhotos(
-  db: Pool,
+  db: Queryable,
   olderThanS: number,
 ): AsyncGenerator<(PhotoJob & { template: string | null })[]> {
   let after = "0";
   for (;;) {
     const rows = await query<JobRow & { template: string | null }>(db, {
       name: "waiting_backfill_photos",
-      text: `select distinct on (p.id) ${JOB.replaceAll(/\b(\w+)\b/g, "p.$1")}, b.rendition as template
-        from backfill_photos w
-        join photos p on p.id = w.photo_id join backfills b on b.id = w.backfill_id
-        where ${FED_AGAIN} and w.fed_at <= now() - make_interval(secs => $1) and w.photo_id > $2
-        order by p.id, b.rendition nulls first limit $3`,
+      // photos are read once a page is chosen along the key: for each page all that wait would be looked up
+      text: `select ${JOB.replaceAll(/\b(\w+)\b/g, "p.$1")}, w.template
+        from (
+          select distinct on (w.photo_id) w.photo_id, b.rendition as template
+          from backfill_photos w join backfills b on b.id = w.backfill_id
+          where ${FED_AGAIN} and w.fed_at <= now() - make_interval(secs => $1) and w.photo_id > $2
+          order by w.photo_id, b.rendition nulls first limit $3) w
+        cross join lateral (select * from photos where id = w.photo_id offset 0) p
+        order by p.id`,
       values: [olderThanS, after, PAGE],
     });
     if (rows.length === 0) return;

@@ -1,6 +1,6 @@
 import { describe, expect } from "vitest";
 import { readBackfillCounts } from "../../src/store/backfill-counts.ts";
-import { endBackfills, feedBackfill } from "../../src/store/backfill-feed.ts";
+import { endBackfills, feedBackfill, waitingPhotos } from "../../src/store/backfill-feed.ts";
 import { addBackfill, readBackfill, retryBackfill } from "../../src/store/backfills.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { counts, failed, judged, page, photos } from "../backfills.ts";
@@ -40,6 +40,35 @@ describe("a backfill beside others", () => {
     expect((await read()) - before).toBe(2_000);
     await client.query("rollback");
     client.release();
+  });
+
+  test("reads each photo that waits once to queue all of them again, in however many pages", async ({
+    db,
+  }) => {
+    await db.pool.query(
+      "insert into photos (store, bucket, key) select 's3', 'archive', n::text from generate_series(1, 10000) n",
+    );
+    await addBackfill(db.pool, ofAll);
+    await db.pool.query(
+      "insert into backfill_photos select p.id, b.id from photos p, backfills b order by 1 limit 5000",
+    );
+    await db.pool.query("analyze photos, backfill_photos");
+    const client = await db.pool.connect();
+    await client.query("begin");
+    const read = async (): Promise<number> => {
+      const { rows } = await client.query(
+        "select (idx_tup_fetch + seq_tup_read)::float8 as read from pg_stat_xact_user_tables where relname = 'photos'",
+      );
+      return rows[0].read;
+    };
+    const before = await read();
+    const pages: number[] = [];
+    for await (const page of waitingPhotos(client, 0)) pages.push(page.length);
+    const looked = (await read()) - before;
+    await client.query("rollback");
+    client.release();
+    expect(pages).toEqual([1_000, 1_000, 1_000, 1_000, 1_000]);
+    expect(looked).toBe(5_000);
   });
 
   test("is fed while a verdict of it is committed, without a deadlock", async ({ db }) => {
