@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Packs what an application imports, and nothing of what a worker needs: maitred-VERSION.tgz in the working directory.
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,19 +16,23 @@ try {
   for (const part of ["index.js", "index.d.ts", "client"]) {
     cpSync(join(root, "dist/src", part), join(folder, part), { recursive: true });
   }
+  const contents = createHash("sha256");
   // the sources that the maps speak of are not packed
-  for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
+  for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" }).sort()) {
     if (file.endsWith(".map")) rmSync(join(folder, file));
-    if (!file.endsWith(".js")) continue;
-    const code = readFileSync(join(folder, file), "utf8");
-    writeFileSync(join(folder, file), code.replace(/^\/\/# sourceMappingURL=.*\n?/m, ""));
+    if (!/\.[jt]s$/.test(file)) continue;
+    const code = readFileSync(join(folder, file), "utf8").replace(/^\/\/# sourceMappingURL=.*\n?/m, "");
+    writeFileSync(join(folder, file), code);
+    contents.update(code);
   }
   cpSync(join(root, "LICENSE"), join(folder, "LICENSE"));
   const exports = {
     ".": { types: "./index.d.ts", default: "./index.js" },
     "./package.json": "./package.json",
   };
-  const manifest = { name, version, description, license, type, sideEffects: false, exports };
+  // webpack goes on with what it built of a package until its version is another
+  const packed = `${version}-c${contents.digest("hex").slice(0, 12)}`;
+  const manifest = { name, version: packed, description, license, type, sideEffects: false, exports };
   writeFileSync(join(folder, "package.json"), JSON.stringify(manifest, null, 2));
   const how = { stdio: "inherit", shell: process.platform === "win32" };
   process.exitCode = spawnSync("npm", ["pack", "--silent", folder], how).status ?? 1;

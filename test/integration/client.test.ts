@@ -317,6 +317,8 @@ test("the package for applications can be imported, and its types and the exampl
   mkdirSync(join(modules, "maitred"), { recursive: true });
   await run(process.execPath, [join(packageRoot(), "bin", "pack-client.js")], { cwd: folder });
   const packed = readdirSync(folder).find((name) => name.endsWith(".tgz"))!;
+  // bundlers know what they have built by the version of its package
+  expect(packed).toMatch(/^maitred-\d+\.\d+\.\d+-c[0-9a-f]{12}\.tgz$/);
   await run("tar", ["-xzf", packed, "-C", join(modules, "maitred"), "--strip-components", "1"], {
     cwd: folder,
   });
