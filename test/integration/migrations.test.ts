@@ -278,7 +278,7 @@ describe("migrations", () => {
         "0033_model_of_a_run",
         "0034_hidden_categories",
         "0035_named_sources",
-        "0038_few_rows",
+        "0036_few_rows",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);

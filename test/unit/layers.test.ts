@@ -113,7 +113,7 @@ const folderOf = (file: string): string =>
 const imports: Import[] = files.flatMap((file) =>
   [
     ...readFileSync(join(root, file), "utf8").matchAll(
-      /^(?:im|ex)port( type)?\b[^"'=;]*?["']([^"']+)["'];$/gm,
+      /^(?:im|ex)port( type)?\s(?:[^"';]*?\sfrom )?["']([^"']+)["'];$/gm,
     ),
   ].map(([, erased, target]) => ({
     file,
