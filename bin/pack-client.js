@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const { name, version, description, license, type } = JSON.parse(
+const { name, version, description, license, type, engines } = JSON.parse(
   readFileSync(join(root, "package.json"), "utf8"),
 );
 const folder = mkdtempSync(join(tmpdir(), "maitred-client-"));
@@ -32,7 +32,16 @@ try {
   };
   // webpack goes on with what it built of a package until its version is another
   const packed = `${version}-c${contents.digest("hex").slice(0, 12)}`;
-  const manifest = { name, version: packed, description, license, type, sideEffects: false, exports };
+  const manifest = {
+    name,
+    version: packed,
+    description,
+    license,
+    type,
+    engines,
+    sideEffects: false,
+    exports,
+  };
   writeFileSync(join(folder, "package.json"), JSON.stringify(manifest, null, 2));
   const how = { stdio: "inherit", shell: process.platform === "win32" };
   process.exitCode = spawnSync("npm", ["pack", "--silent", folder], how).status ?? 1;

@@ -129,7 +129,7 @@ def write_graphs(run: Run, calibration: Calibration, sample: np.ndarray, seers: 
     if apart > BESIDE:
         raise SystemExit(f"{fp32}: with the detector it differs from PyTorch by {apart} in humans: not exported")
     for name in VARIANTS:
-        look_closer(folder / name, side, calibration.nobody, at_all=name == VARIANTS[1])
+        look_closer(folder / name, side, calibration.nobody, even=name == VARIANTS[1])
     keep_in_16_bits(fp32)
     return worst
 

@@ -75,10 +75,10 @@ def _offsets(side: int, parts: tuple[tuple[float, float], ...]) -> list[tuple[in
     return [(round(rest * down), round(rest * across)) for down, across in parts]
 
 
-def look_closer(file: Path, side: int, nobody: float, at_all: bool) -> None:
-    """Changes a graph that beside.py made, whose `human` is a sigmoid of a sum of logits [N]. `nobody`: see Calibration. `at_all`: the detector is asked, and all looks are taken, of
-    every photo, and what they say counts as if they were not: a GPU tries out how to compute each new size of a batch, and has time to spare. Raises
-    SystemExit where it is no such graph."""
+def look_closer(file: Path, side: int, nobody: float, even: bool) -> None:
+    """Changes a graph that beside.py made, whose `human` is a sigmoid of a sum of logits [N]. `nobody`: see Calibration. `even`: so many photos as a power of
+    two are asked and looked at, one of them again and again: a GPU tries out how to compute each new size of a batch. Raises SystemExit where it is no such
+    graph."""
     model = onnx.load(str(file))
     graph, node, constants = model.graph, helper.make_node, Constants()
     nodes = _in_order(graph)
@@ -91,11 +91,11 @@ def look_closer(file: Path, side: int, nobody: float, at_all: bool) -> None:
     before = [each for each in nodes if each not in theirs and each not in after]
     silent = _copied(_between(nodes, "person", total), {"person": constants.of(nobody)}, "alone/")
     asked = node("Greater", [f"alone/{total}", constants.of(logit_of(ASKED))], ["asked"])
-    ordered = [*before, *silent, asked, *_asking(theirs, persons, nobody, side // 16, at_all, constants), *(each for each in after if each is not made["human"])]
+    ordered = [*before, *silent, asked, *_asking(theirs, persons, nobody, side // 16, even, constants), *(each for each in after if each is not made["human"])]
     now, mean, looks = total, total, 1
     for number, each in enumerate(ROUNDS):
         prefix = f"closer{number}/"
-        ordered += _round(_between(nodes, "photos", total), total, each, (now, mean, looks), side, at_all, prefix, constants)
+        ordered += _round(_between(nodes, "photos", total), total, each, (now, mean, looks), side, even, prefix, constants)
         now, mean, looks = f"{prefix}now", f"{prefix}mean", looks + len(each.parts)
     made["human"].input[0] = now
     del graph.node[:]
@@ -122,28 +122,25 @@ class Constants:
         return [numpy_helper.from_array(value, name) for name, value in self.values.items()]
 
 
-def _asking(theirs: list[onnx.NodeProto], persons: str, nobody: float, cells: int, at_all: bool, constants: Constants) -> list[onnx.NodeProto]:
+def _asking(theirs: list[onnx.NodeProto], persons: str, nobody: float, cells: int, even: bool, constants: Constants) -> list[onnx.NodeProto]:
     """What makes `persons` [N, cells, cells] of `photos` and `asked` [N], by the nodes of the detector."""
     node, shape = helper.make_node, constants.of([cells, cells], np.int64)
-    silence = [node("Shape", ["photos"], ["asked/shape"]), node("Gather", ["asked/shape", constants.of([0], np.int64)], ["asked/count"]),
-               node("Concat", ["asked/count", shape], ["asked/cells"], axis=0), node("Expand", [constants.of(nobody), "asked/cells"], ["asked/silence"])]
-    if at_all:
-        mask = node("Unsqueeze", ["asked", constants.of([1, 2], np.int64)], ["asked/mask"])
-        return [*silence, *_copied(theirs, {}, "asked/"), mask, node("Where", ["asked/mask", f"asked/{persons}", "asked/silence"], [persons])]
-    some = [*_copied(theirs, {"photos": "asked/photos"}, "asked/"), node("Transpose", ["asked/row"], ["asked/rows"], perm=[1, 0]),
+    silence = [node("Shape", ["photos"], ["asked/shape"]), node("Gather", ["asked/shape", constants.of([0], np.int64)], ["asked/all"]),
+               node("Concat", ["asked/all", shape], ["asked/cells"], axis=0), node("Expand", [constants.of(nobody), "asked/cells"], ["asked/silence"])]
+    some = [*_copied(theirs, {"photos": "asked/photos"}, "asked/"), node("Unsqueeze", ["asked/at", constants.of([1], np.int64)], ["asked/rows"]),
             node("ScatterND", ["asked/silence", "asked/rows", f"asked/{persons}"], ["asked/some"])]
-    return [*silence, *_where("asked", "asked/", ["photos"], some, ["asked/some"], ["asked/silence"], [persons], ["N", cells, cells], constants)]
+    return [*silence, *_where("asked", "asked/", ["photos"], some, ["asked/some"], ["asked/silence"], [persons], ["N", cells, cells], even, constants)]
 
 
-def _round(network: list[onnx.NodeProto], total: str, each: Round, before: tuple[str, str, int], side: int, at_all: bool, prefix: str, constants: Constants) -> list[onnx.NodeProto]:
+def _round(network: list[onnx.NodeProto], total: str, each: Round, before: tuple[str, str, int], side: int, even: bool, prefix: str, constants: Constants) -> list[onnx.NodeProto]:
     """What counts [N], the mean of so many looks [N] → the same after the closer looks of this round, named `now` and `mean`; as `closer` and `together` have it."""
     node, name = helper.make_node, lambda what: f"{prefix}{what}"
     (now, mean, looks), kept, (low, high) = before, round(side * SHARE), (constants.of(logit_of(bound)) for bound in each.unsure)
-    photos, first, told = ("photos", now, mean) if at_all else map(name, ("photos", now, mean))
+    photos, first, told = map(name, ("photos", now, mean))
     edges, one = constants.of([2, 3], np.int64), constants.of([0], np.int64)
     cut = [node("Slice", [name("planes"), constants.of(at, np.int64), constants.of([edge + kept for edge in at], np.int64), edges], [name(f"part{number}")])
            for number, at in enumerate(_offsets(side, each.parts))]
-    made = (name("now"), name("mean")) if at_all else (name("some_now"), name("some_mean"))
+    made = name("some_now"), name("some_mean")
     looked = [
         node("Transpose", [photos], [name("planes")], perm=[0, 3, 1, 2]), *cut, node("Concat", [part.output[0] for part in cut], [name("parts")], axis=0),
         node("Cast", [name("parts")], [name("float")], to=TensorProto.FLOAT),
@@ -158,26 +155,38 @@ def _round(network: list[onnx.NodeProto], total: str, each: Round, before: tuple
         node("Sub", [first, low], [name("above")]), node("Sub", [high, first], [name("below")]), node("Min", [name("above"), name("below")], [name("inside")]),
         node("Mul", [name("inside"), constants.of(STEEP)], [name("steep")]), node("Clip", [name("steep"), constants.of(0), constants.of(1)], [name("share")]),
         node("Sub", [made[1], first], [name("change")]), node("Mul", [name("change"), name("share")], [name("added")]), node("Add", [first, name("added")], [made[0]])]
-    if at_all:
-        return looked
     scattered = [node("ScatterElements", [old, name("at"), new], [name(f"all_{number}")]) for number, (old, new) in enumerate(zip((now, mean), made))]
     unsure = [node("Greater", [now, low], [name("above_low")]), node("Less", [now, high], [name("below_high")]), node("And", [name("above_low"), name("below_high")], [name("unsure")])]
     # what both are twice where nothing is looked at again are two names
     return [*unsure, *_where(name("unsure"), prefix, list(dict.fromkeys(["photos", now, mean])), [*looked, *scattered], [part.output[0] for part in scattered], [now, mean],
-                             [name("now"), name("mean")], ["N"], constants)]
+                             [name("now"), name("mean")], ["N"], even, constants)]
 
 
-def _where(mask: str, prefix: str, rows: list[str], some: list[onnx.NodeProto], made: list[str], otherwise: list[str], outputs: list[str], shape: list, constants: Constants) -> list[onnx.NodeProto]:
-    """`outputs` of this shape: what `some` have `made` if `mask` [N] is true anywhere, of such `rows` alone (named prefix + name); else what is there `otherwise`."""
+def _where(mask: str, prefix: str, rows: list[str], some: list[onnx.NodeProto], made: list[str], otherwise: list[str], outputs: list[str], shape: list, even: bool, constants: Constants) -> list[onnx.NodeProto]:
+    """`outputs` of this shape: what `some` have `made` if `mask` [N] is true anywhere, of such `rows` alone (named prefix + name, and their numbers `at`); else
+    what is there `otherwise`."""
     node, name = helper.make_node, lambda what: f"{prefix}{what}"
     told = lambda names: [helper.make_tensor_value_info(each, TensorProto.FLOAT, shape) for each in names]
-    gathered = [node("NonZero", [mask], [name("row")]), node("Squeeze", [name("row"), constants.of([0], np.int64)], [name("at")]),
-                *(node("Gather", [each, name("at")], [name(each)]) for each in rows)]
+    found = [node("NonZero", [mask], [name("row")]), node("Squeeze", [name("row"), constants.of([0], np.int64)], [name("true" if even else "at")])]
+    gathered = [*found, *(_evened(name, constants) if even else []), *(node("Gather", [each, name("at")], [name(each)]) for each in rows)]
     same = [node("Identity", [each], [name(f"same_{number}")]) for number, each in enumerate(otherwise)]
     return [node("Cast", [mask], [name("numbers")], to=TensorProto.INT32), node("ReduceMax", [name("numbers")], [name("most")], keepdims=0),
             node("Cast", [name("most")], [name("any")], to=TensorProto.BOOL),
             node("If", [name("any")], outputs, then_branch=helper.make_graph([*gathered, *some], name("then"), [], told(made)),
                  else_branch=helper.make_graph(same, name("else"), [], told([each.output[0] for each in same])))]
+
+
+def _evened(name, constants: Constants) -> list[onnx.NodeProto]:
+    """The numbers `true` → `at`, as many as the next power of two, by the first of them."""
+    node, one = helper.make_node, constants.of([1], np.int64)
+    # half less, so that no rounding makes the next power of what is one
+    return [node("Shape", [name("true")], [name("count")]), node("Cast", [name("count")], [name("count_float")], to=TensorProto.FLOAT),
+            node("Sub", [name("count_float"), constants.of(0.5)], [name("less")]), node("Log", [name("less")], [name("log")]),
+            node("Div", [name("log"), constants.of(math.log(2))], [name("log_2")]), node("Ceil", [name("log_2")], [name("up")]),
+            node("Max", [name("up"), constants.of(0)], [name("power")]), node("Pow", [constants.of(2), name("power")], [name("even_float")]),
+            node("Cast", [name("even_float")], [name("even")], to=TensorProto.INT64), node("Sub", [name("even"), name("count")], [name("more")]),
+            node("Slice", [name("true"), constants.of([0], np.int64), one], [name("first")]), node("Expand", [name("first"), name("more")], [name("again")]),
+            node("Concat", [name("true"), name("again")], [name("at")], axis=0)]
 
 
 def _in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
@@ -236,7 +245,7 @@ def main():
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(args.model, partial)
     for file in about["files"]:
-        look_closer(partial / file, about["input"]["side"], Calibration(**about["calibration"]).nobody, at_all=file == VARIANTS[1])
+        look_closer(partial / file, about["input"]["side"], Calibration(**about["calibration"]).nobody, even=file == VARIANTS[1])
         about["files"][file] = {"sha256": sha256(partial / file)}
     about |= {"name": name, "version": version, "looks": described()}
     about["measured"] = {"of": f"{args.model.name}, which looks once"} | about["measured"]

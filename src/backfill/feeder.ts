@@ -176,9 +176,10 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
   /** It looks up each photo that waits: where these are many, less often, so that a round is spent on little else. */
   async function finish(): Promise<void> {
     const since = deps.now();
-    if (since < finishAt) return;
+    // a clock that was set back must not make it wait
+    if (since < finishAt && finishAt - since <= MOST_REST_MS) return;
     for (const id of await deps.finish()) events.finished(id);
-    finishAt = deps.now() + REST * (deps.now() - since);
+    finishAt = deps.now() + Math.min(MOST_REST_MS, REST * (deps.now() - since));
   }
 
   return {
@@ -229,3 +230,4 @@ const LOST_MS = 30_000;
 const SETTLED_S = 5;
 /** How many times as long as it took to look for what is done nobody looks again. */
 const REST = 20;
+const MOST_REST_MS = 60_000;

@@ -53,7 +53,11 @@ export const start: BackfillCommand = async (rest, values, terminal) => {
     const id = await addBackfill(db, { what, model, ...how, startedBy: accountOption(values) });
     printResult(terminal, json, { id, what }, `backfill ${id} begins: ${describe(what)}`);
     if (values.watch) return follow(db, id, terminal, json);
-    const held = blockedReason(await theBackfill(db, id), new Date());
+    // it has begun, whatever becomes of this
+    const held = await theBackfill(db, id).then(
+      (run) => blockedReason(run, new Date()),
+      () => undefined,
+    );
     terminal.say(`${held ? `it ${held}\n` : ""}maitred backfill status ${id} --watch shows how it goes\n`);
     return EXIT.done;
   };

@@ -30,12 +30,12 @@ says on stderr, and as notices of --json.
     const applied = await migrateAll(config, (notice) => void notices.push(notice));
     const said =
       applied.length === 0 ? "nothing to do: the schema is current" : `applied ${applied.join(", ")}`;
-    const lastPhoto = values.restored ? await withPostgres(config, skipNumbers) : undefined;
-    const lines = lastPhoto === undefined ? said : [said, afterRestore(lastPhoto)];
+    const sequence = values.restored ? await withPostgres(config, skipNumbers) : undefined;
+    const lines = sequence === undefined ? said : [said, afterRestore(sequence)];
     printResult(
       terminal,
       values.json,
-      { applied, notices, ...(lastPhoto !== undefined && { lastPhoto }) },
+      { applied, notices, ...(sequence !== undefined && { sequence }) },
       lines,
     );
     for (const notice of notices) terminal.say(`${printable(notice)}\n`);
@@ -54,6 +54,6 @@ export async function migrateAll(config: Config, told?: (notice: string) => void
   return migrateStore(config.databaseUrl, config.queuePrefix, undefined, told);
 }
 
-function afterRestore(lastPhoto: string): string {
-  return `the last photo that was known is ${lastPhoto}: let receivers forget those that they have with higher ids, then run maitred destination catch-up for each`;
+function afterRestore(sequence: string): string {
+  return `messages have a sequence above ${sequence} from now on: after maitred sweep and maitred destination catch-up, let receivers forget every photo with none above it`;
 }

@@ -17,8 +17,9 @@ export interface NewPhoto {
   claimed?: string | undefined;
 }
 
-/** What became of telling of one photo: `accepted` changed something, the others did not. */
+/** What became of telling of one photo: `accepted` and `removed` changed something, the others did not. */
 export interface Taken {
+  /** null where no photo is known: of a removal, where nothing was shown before. */
   id: string | null;
   bucket: string;
   key: string;
@@ -101,7 +102,7 @@ export class ApiError extends Error {
 export interface ClientOptions {
   /** Where `maitred api` answers, such as https://maitred.example. */
   url: string;
-  /** Of `maitred token create`, with the scope ingest to enqueue and read to read. */
+  /** Of `maitred token create`, with the scope read to read, and ingest for all else. */
   token: string;
   /** Longest one request may take; by default ten seconds. */
   timeoutMs?: number;
@@ -117,7 +118,12 @@ export interface Client {
   enqueuePhoto(photo: NewPhoto, idempotencyKey?: string): Promise<Taken>;
   /** Tells of 1 to 1,000 photos, all or none; answers in their order. @throws {ApiError} */
   enqueuePhotos(photos: readonly NewPhoto[], idempotencyKey?: string): Promise<Taken[]>;
-  /** Tells that an object was deleted, where no event of its bucket does: no photo of it is shown any more. @throws {ApiError} */
+  /**
+   * Tells that an object was deleted, where no event of its bucket does: no photo of it is shown any more. It counts as it comes: repeat it only
+   * while nothing new lies under the key.
+   *
+   * @throws {ApiError}
+   */
   removePhoto(object: { bucket: string; key: string }): Promise<Taken>;
   /**
    * Has a moderator look at a verdict again.
@@ -163,8 +169,8 @@ export function createClient({ url, token, timeoutMs = 10_000 }: ClientOptions):
     const request = {
       method,
       headers,
-      // a token is for this address, and not for one that it may name
-      redirect: "error",
+      // a token is for this address, and not for one that it may name; some runtimes know no "error"
+      redirect: "manual",
       // frameworks replace fetch, and keep answers: Next.js 14 goes on with "shown" of what is hidden since
       cache: "no-store",
       signal: AbortSignal.timeout(timeoutMs),

@@ -107,7 +107,15 @@ async function sign(secret: string, said: Uint8Array<ArrayBuffer>): Promise<stri
 
 function keyOf(secret: string): Uint8Array<ArrayBuffer> {
   try {
-    const key = Uint8Array.from(atob(secret.replace(/^whsec_/, "")), (byte) => byte.charCodeAt(0));
+    const key = Uint8Array.from(
+      atob(
+        secret
+          .replace(/^whsec_/, "")
+          .replaceAll("-", "+")
+          .replaceAll("_", "/"),
+      ),
+      (byte) => byte.charCodeAt(0),
+    );
     if (key.length > 0) return key;
   } catch {
     // no string, or no base64

@@ -62,7 +62,7 @@ export const routes: readonly Route[] = [
     query: removedPhoto,
     answers: {
       200: { means: "Nothing changed: it was withdrawn already, or is known from later", schema: taken },
-      202: { means: "Committed; its photo is not shown any more", schema: taken },
+      202: { means: "Committed; its photo, if there was one, is not shown any more", schema: taken },
       400: { means: "The request is not as it should be", schema: problem },
     },
     async handle(deps, { query }) {

@@ -33,7 +33,7 @@ export async function migrate(
   const client = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: 10_000,
-    options: "-c search_path=public",
+    options: "-c search_path=public -c jit=off",
   });
   // what breaks fails the statement at hand, or the next one
   client.on("error", () => {});

@@ -4,17 +4,17 @@ import { type Queryable, query } from "./pool.ts";
  * Gives no number again that a database may have given which was lost since the one at hand was saved: receivers drop a message whose
  * number they have, jobs and pages still speak of photos and verdicts by theirs. Harmless to repeat.
  *
- * @returns the last photo that the database knows: those of higher ids, up to now, are lost. "0" where it knows none.
+ * @returns a number of messages: all from now on have higher ones, and all that were given before, also those that are lost, lower ones.
  */
 export async function skipNumbers(db: Queryable): Promise<string> {
-  const [state] = await query<{ last: string }>(db, {
-    text: `select (select coalesce(max(id), 0) from photos)::text as last, (
-      select count(setval(s, nextval(s) + most)) from (values
-        (pg_get_serial_sequence('photos', 'id')::regclass, ${MOST_PHOTOS}),
-        (pg_get_serial_sequence('verdicts', 'id')::regclass, ${MOST_VERDICTS}),
-        ('outbox_seq'::regclass, ${MOST_VERDICTS})) as given (s, most))`,
+  const skip = (sequence: string, most: number): string =>
+    `setval(${sequence}, nextval(${sequence}) + ${most})::text`;
+  const [given] = await query<{ sequence: string }>(db, {
+    text: `select ${skip("pg_get_serial_sequence('photos', 'id')", MOST_PHOTOS)} as photo,
+      ${skip("pg_get_serial_sequence('verdicts', 'id')", MOST_VERDICTS)} as verdict,
+      ${skip("'outbox_seq'", MOST_VERDICTS)} as sequence`,
   });
-  return state!.last;
+  return given!.sequence;
 }
 
 /** More than anybody loses; a backfill of all photos looks at 50,000 ids at once, and so passes it in seconds. */

@@ -117,13 +117,17 @@ export async function compareShadow(
     }),
     most: await query<DifferingPhoto>(db, {
       name: "compare_photos",
-      text: `select * from (select s.photo_id as "photoId", p.bucket, p.key, s.verdict, s.beside_verdict as "besideVerdict", s.category,
-            s.beside_category as "besideCategory", s.human, s.beside_human as "besideHuman",
-            greatest(abs(s.human - s.beside_human), (select max(${DIFFERENCE}) from ${NAMES})) as difference
-          from shadow_scores s join photos p on p.id = s.photo_id
-          where s.model = $1 and s.beside = $2) d
-        where difference >= 0.0005 or verdict <> "besideVerdict" or category <> "besideCategory"
-        order by difference desc, "photoId" limit $3`,
+      // of all rows only what is asked for is looked up among photos
+      text: `select m.photo_id as "photoId", p.bucket, p.key, m.verdict, m.beside_verdict as "besideVerdict", m.category,
+          m.beside_category as "besideCategory", m.human, m.beside_human as "besideHuman", difference
+        from (
+          select * from (
+            select *, greatest(abs(human - beside_human), (select max(${DIFFERENCE}) from ${NAMES})) as difference
+            from shadow_scores where model = $1 and beside = $2) compared
+          where difference >= 0.0005 or verdict <> beside_verdict or category <> beside_category
+          order by difference desc, photo_id limit $3) m
+        join photos p on p.id = m.photo_id
+        order by difference desc, m.photo_id`,
       values: [...values, most],
     }),
   };

@@ -52,6 +52,8 @@ await admin.connect();
 const found = [await ask("${shown}"), await ask("${other}"), await ask("${hidden}"), await ask("1 or true")];
 await admin.query("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and query like '%public_photos%'");
 await admin.end();
+// a pool hears of it
+await new Promise((heard) => setTimeout(heard, 500));
 for (let n = 0; n < 60; n++) await ask("${shown}", "HEAD");
 console.log(JSON.stringify([...found, await ask("${shown}")]));
 process.exit();`,

@@ -79,11 +79,11 @@ test("progress says how much is left as far as that is known, and failures by co
   } as BackfillRow;
   const count = { before: "pending", beforeCategory: "", after: "failed", afterCategory: "" };
   const counts = [
-    { ...count, code: "CORRUPT", photos: 2 },
+    { ...count, code: "CORRUPT", photos: 1 },
     { ...count, code: "INTERNAL", photos: 1 },
     { ...count, after: "shown", code: "", photos: 130 },
     { ...count, before: "hidden", after: "shown", code: "", photos: 4 },
-    { ...count, before: "hidden", code: "CORRUPT", photos: 0 },
+    { ...count, before: "hidden", code: "CORRUPT", photos: 1 },
   ];
   expect(statusLines(row, counts)).toContain(
     "136 judged, 3 failed, 60 waiting, 0 skipped, 1 replaced or forgotten before their turn, 25 % read",

@@ -96,6 +96,13 @@ describe("the feeder", () => {
     expect(await rounds(3)).toBe(3);
     expect(await rounds(49)).toBe(0);
     expect(await rounds(10)).toBe(10);
+    state.now += 3_600_000;
+    await feeder.round();
+    looks = 2;
+    await feeder.round();
+    // as after a clock that is set an hour back
+    state.now -= 3_600_000;
+    expect(await rounds(3)).toBe(3);
   });
 
   test("fills the queue to its bound and not beyond, and goes on as it empties", async () => {
