@@ -191,7 +191,7 @@ describe("the client", () => {
     const moved = `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}`;
     const photo = { bucket: "photos", key: "a" };
     await expect(createClient({ url: moved, token }).enqueuePhoto(photo)).rejects.toMatchObject({
-      status: 0,
+      status: 307,
     });
     elsewhere.closeAllConnections();
     await new Promise((resolve) => elsewhere.close(resolve));
@@ -215,6 +215,13 @@ describe("verifyWebhook", () => {
   const cut = (headers: Record<string, string>): Record<string, string> => ({
     ...headers,
     "webhook-signature": headers["webhook-signature"]!.slice(0, -1),
+  });
+
+  test("takes a secret in the base64 of addresses, too", async () => {
+    const bytes = Buffer.alloc(24, 0xfb);
+    const headers = signed(`whsec_${bytes.toString("base64")}`);
+    const web = `whsec_${bytes.toString("base64url")}`;
+    await expect(verifyWebhook(body, headers, web, { now })).resolves.toMatchObject({ type: "maitred.test" });
   });
 
   test("returns what a message says, whatever form body and headers have", async () => {
