@@ -53,7 +53,7 @@ async function paint(
 ): Promise<void> {
   const spot = { width: width / 8, height: height / 8, channels: 3 as const, background };
   const at = { left: (x - 1 / 16) * width, top: (y - 1 / 16) * height };
-  await sharp({ create: { width, height, channels: 3, background: { r: 90, g: 30, b: 15 } } })
+  await sharp({ create: { width, height, channels: 3, background: { r: 90, g: 30, b: 10 } } })
     .composite([{ input: { create: spot }, ...at }])
     .toFile(path);
 }
@@ -187,7 +187,7 @@ describe.skipIf(!CHROMIUM)("the heat map", { timeout: 120_000 }, () => {
     folder,
     ids,
   }) => {
-    await paint(join(folder, "portrait.png"), { ...PHOTOS["portrait.png"], spot: "#101010" });
+    await paint(join(folder, "portrait.png"), { ...PHOTOS["portrait.png"], spot: "#080808" });
     const page = await desk.open("ann", { path: `/desk/photos/${ids["portrait.png"]}` });
     await page.getByRole("button", { name: "Heat map" }).click();
     await page.getByText(/^0\.0\d, nobody seen$/).waitFor({ timeout: 60_000 });
