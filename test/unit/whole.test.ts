@@ -19,7 +19,9 @@ test.for(["png", "gif", "webp", "avif", "heic"] as const)(
         ? readFileSync(join(packageRoot(), "test/photos/menu.heic"))
         : await noise.clone().toFormat(format).toBuffer();
     expect(isWhole(whole)).toBe(true);
-    for (const left of [whole.length - 1, whole.length >> 1, 12, 4, 0])
+    // of noise one byte in 256 is a semicolon, by which a GIF ends
+    const half = whole.indexOf("\x80", whole.length >> 1, "latin1") + 1;
+    for (const left of [whole.length - 1, half, 12, 4, 0])
       expect.soft(isWhole(whole.subarray(0, left)), `${left} of ${whole.length}`).toBe(false);
   },
 );
