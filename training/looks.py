@@ -137,7 +137,7 @@ def _round(network: list[onnx.NodeProto], total: str, each: Round, before: tuple
     node, name = helper.make_node, lambda what: f"{prefix}{what}"
     (now, mean, looks), kept, (low, high) = before, round(side * SHARE), (constants.of(logit_of(bound)) for bound in each.unsure)
     photos, first, told = map(name, ("photos", now, mean))
-    edges, one = constants.of([2, 3], np.int64), constants.of([0], np.int64)
+    edges = constants.of([2, 3], np.int64)
     cut = [node("Slice", [name("planes"), constants.of(at, np.int64), constants.of([edge + kept for edge in at], np.int64), edges], [name(f"part{number}")])
            for number, at in enumerate(_offsets(side, each.parts))]
     made = name("some_now"), name("some_mean")
