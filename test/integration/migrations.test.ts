@@ -281,6 +281,7 @@ describe("migrations", () => {
         "0034_hidden_categories",
         "0035_named_sources",
         "0036_few_rows",
+        "0037_same_picture",
         "9999_future",
       ]);
       expect(await ledger(db)).toEqual([...baseline, "9999_future"]);

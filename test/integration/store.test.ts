@@ -192,9 +192,9 @@ describe("views and roles", () => {
     await client.query("analyze photos; set enable_bitmapscan = off");
     const { rows } = await client.query(`explain select * from ${asked} limit 20`);
     client.release(true);
-    const plan = rows.map((row) => row["QUERY PLAN"]).join("\n");
-    expect(plan).toContain("photos_by_listing");
-    expect(plan).not.toContain("Sort");
+    const [limit, first] = rows.map((row) => row["QUERY PLAN"]);
+    expect(limit).toMatch(/^Limit/);
+    expect(first).toMatch(/Index Scan.* using photos_by_listing/);
   });
 
   test("every column of every view is explained", async ({ db }) => {

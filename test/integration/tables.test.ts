@@ -59,6 +59,35 @@ describe("what docs/tables.md says", () => {
     expect(await rows(db, sql)).toEqual([{ listing: "42", photo_id: cover, version: "etag:1" }]);
   });
 
+  test("a picture that was uploaded twice is shown once, as its newest photo, and one of unknown bytes as itself", async ({
+    db,
+  }) => {
+    const ids = [];
+    for (const key of ["a", "b", "same", "taken-over", "unknown", "as-unknown"])
+      ids.push(await register(db, key));
+    const [a, b, same, takenOver, ...unknown] = ids as [string, string, string, string, string, string];
+    const verdict = (id: string, digest?: string) => {
+      const { result, ...about } = judged(id, "shown");
+      return { ...about, result: { ...result, ...(digest && { digest }) } };
+    };
+    await recordOutcomes(db.pool, [
+      verdict(a, "11".repeat(32)),
+      verdict(b, "22".repeat(32)),
+      verdict(same, "11".repeat(32)),
+      ...unknown.map((id) => verdict(id)),
+    ]);
+    await recordOutcomes(db.pool, [{ ...verdict(takenOver), batch: `same-${b}` }]);
+    const { sql } = documentedQueries().find(({ title }) => title.startsWith("the same, each picture once"))!;
+    const client = await db.pool.connect();
+    try {
+      await client.query("set role maitred_dashboard");
+      const { rows: shown } = await client.query(sql);
+      expect(shown.map(({ key }) => key)).toEqual(["as-unknown", "unknown", "taken-over", "same"]);
+    } finally {
+      client.release(true);
+    }
+  });
+
   test("shares of what there is none of are 0, and not blank", async ({ db }) => {
     await recordOutcomes(db.pool, [judged(await register(db, "a"), "hidden")]);
     await rows(db, "update photos set rule = 'unsure'");
