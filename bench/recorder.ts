@@ -81,7 +81,8 @@ async function judged(pixels: Uint8Array): Promise<Scores> {
 }
 
 const { policyText, policy } = judge;
-await keepPolicy(db, { id: policyIdOf(policyText), yaml: policyText, thresholds: policy.categories });
+const policyId = policyIdOf(policyText);
+await keepPolicy(db, { id: policyId, yaml: policyText, thresholds: policy.categories });
 const worker = createModerationWorker(
   {
     async fetch(photo) {
@@ -93,7 +94,7 @@ const worker = createModerationWorker(
     adoptReplacement: async () => {},
     recordShadow: async () => {},
     knownFromKey: () => ({}),
-    policyText,
+    policy: policyId,
   },
   model,
   {
@@ -109,7 +110,7 @@ const worker = createModerationWorker(
       if (changed) counts.changed++;
       if ("failure" in result) counts.failed++;
     },
-    retried: (_photo, _lane, _code, error) => unwell(error),
+    retried: (_photo, _lane, error) => unwell(error),
     shadowed: () => {},
     duplicateBytes: () => {},
     renditionSkipped: () => {},

@@ -1,4 +1,5 @@
 import { openIntake } from "../src/cli/intake.ts";
+import { codeOf } from "../src/errors.ts";
 import { Scope } from "../src/lifecycle.ts";
 import { createLog } from "../src/log.ts";
 import type { Lane, PhotoMetadata, PhotoRef } from "../src/photo.ts";
@@ -37,7 +38,7 @@ export const test = base.extend<{ start: Start }>({
           left.add(photo.id);
           wake();
         },
-        retried: (_photo, _lane, code) => void retries.push(code),
+        retried: (_photo, _lane, error) => void retries.push(codeOf(error)),
       });
       const intake = openIntake(config, scope, () => {});
       return {

@@ -1,6 +1,7 @@
 import type { LineModel } from "../src/moderate/line.ts";
+import type { LineOutcome } from "../src/moderate/outcome.ts";
 import type { ShadowScore } from "../src/moderate/shadow.ts";
-import { createModerationWorker, type RecordedOutcome, type WorkerDeps } from "../src/moderate/worker.ts";
+import { createModerationWorker, type WorkerDeps } from "../src/moderate/worker.ts";
 import type { Lane, PhotoJob, Scores } from "../src/photo.ts";
 import { latch } from "./waits.ts";
 
@@ -44,8 +45,8 @@ export function start(
   recordShadow: (scores: readonly ShadowScore[]) => Promise<void> = async () => {},
   deps: Partial<WorkerDeps> = {},
 ) {
-  const recorded: RecordedOutcome[] = [];
-  const finished: RecordedOutcome[] = [];
+  const recorded: LineOutcome[] = [];
+  const finished: LineOutcome[] = [];
   const shadowed: Record<string, number> = {};
   const retried: string[] = [];
   const passedOver: string[] = [];
@@ -60,7 +61,7 @@ export function start(
       adoptReplacement: async () => {},
       recordShadow,
       knownFromKey: () => ({}),
-      policyText: "",
+      policy: "",
       ...deps,
     },
     first,
@@ -69,7 +70,7 @@ export function start(
       stage: () => {},
       batch: () => {},
       finished: (_photo, _lane, outcome) => void finished.push(outcome),
-      retried: (_photo, _lane, _code, error) => void retried.push(error.message),
+      retried: (_photo, _lane, error) => void retried.push(error.message),
       duplicateBytes: () => {},
       renditionSkipped: (_photo, error) => void passedOver.push(error.message),
       shadowed(outcome, photos) {
@@ -90,5 +91,5 @@ export const photo = (id: string): PhotoJob => ({
   known: {},
 });
 
-export const bySigner = (recorded: RecordedOutcome[]) =>
+export const bySigner = (recorded: LineOutcome[]) =>
   Object.fromEntries(recorded.map(({ photoId, by }) => [photoId, by]));

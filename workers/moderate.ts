@@ -80,6 +80,7 @@ export async function startWorker(
     config.concurrency || Math.max(24, 3 * maxBatch, Math.min(6 * availableParallelism(), 96));
   const once = config.duplicates === "once" && (await mayReuseScores(db, log, judge.model, judging.pinned));
   const since = once ? await decodedSince(db, decoderId()) : undefined;
+  const policy = policyIdOf(judge.policyText);
   const worker = createModerationWorker(
     {
       fetch: openPhotos(config, scope, concurrency * LANES.length),
@@ -97,7 +98,7 @@ export async function startWorker(
         ),
       adoptReplacement: openAdoptReplacement(config, { db, queues }, scope),
       knownFromKey: createKeyTemplate(config.keyTemplate),
-      policyText: judge.policyText,
+      policy,
     },
     first,
     { maxWaitMs: config.maxWaitMs, decoders: judge.decoders, slowDecoders: judge.slowDecoders },
@@ -107,7 +108,6 @@ export async function startWorker(
   const watcher = judging.follow(worker, name);
   scope.hold("watch", watchModelHealth(models, said, warmUpMs, log));
   const folders = foldersOf(config.folders);
-  const policy = policyIdOf(judge.policyText);
   const tell = (): Promise<void> => reportFigures(db, name, { ...recent.figures(), folders, policy });
   // of late, for the desk; one that cannot say it is not the worse for it
   scope.hold("figures", runEvery(tell, TELL_MS, createOutageLogger(log, "telling figures")));

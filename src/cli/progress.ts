@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { hundredths } from "../decide/decide.ts";
-import type { ErrorCode } from "../errors.ts";
-import type { LineOutcome } from "../moderate/line.ts";
-import type { RecordedOutcome, WorkerEvents } from "../moderate/worker.ts";
+import { codeOf } from "../errors.ts";
+import type { LineOutcome } from "../moderate/outcome.ts";
+import type { WorkerEvents } from "../moderate/worker.ts";
 import type { PhotoJob } from "../photo.ts";
 import { MOST_PUT_OFF_MS } from "../queue/queues.ts";
 import type { PhotoRow } from "../store/photos.ts";
@@ -60,7 +60,8 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
   const timer = setInterval(draw, terminal.columns > 0 ? 100 : 2_000);
 
   // once, and not for each photo and try, until the bucket has given one
-  function putOff({ store, bucket, ...photo }: PhotoJob, code: ErrorCode, { message }: Error): void {
+  function putOff({ store, bucket, ...photo }: PhotoJob, error: Error): void {
+    const code = codeOf(error);
     if (code === "CLOSED") return;
     const codes = away.get(`${store} ${bucket}`) ?? new Set();
     away.set(`${store} ${bucket}`, codes);
@@ -68,11 +69,11 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
     codes.add(code);
     const address = addressOf({ store, bucket, ...photo });
     say(
-      `put off  ${address}  ${code}: ${message}; tried again, at least every ${MOST_PUT_OFF_MS / 60_000} minutes`,
+      `put off  ${address}  ${code}: ${error.message}; tried again, at least every ${MOST_PUT_OFF_MS / 60_000} minutes`,
     );
   }
 
-  function left(photo: PhotoJob, outcome: RecordedOutcome, changed: boolean): void {
+  function left(photo: PhotoJob, outcome: LineOutcome, changed: boolean): void {
     photos++;
     away.delete(`${photo.store} ${photo.bucket}`);
     last = performance.now();
@@ -93,7 +94,7 @@ export function createProgress(terminal: Terminal, json: boolean, everyPhoto: bo
         first ||= performance.now() - seconds * 1000;
       },
       finished: (photo, _lane, outcome, changed) => left(photo, outcome, changed),
-      retried: (photo, _lane, code, error) => putOff(photo, code, error),
+      retried: (photo, _lane, error) => putOff(photo, error),
     },
     expect(ids) {
       // a photo may be judged before the call that queued it returns
@@ -168,7 +169,7 @@ function addressOf({ store, bucket, key }: Pick<PhotoJob, "store" | "bucket" | "
   return store === "s3" ? `s3://${bucket}/${key}` : `${bucket}/${key}`;
 }
 
-function asJson(photo: PhotoJob, { by, policy, result }: RecordedOutcome): object {
+function asJson(photo: PhotoJob, { by, policy, result }: LineOutcome): object {
   const about = { id: photo.id, bucket: photo.bucket, key: photo.key };
   if ("failure" in result) return { ...about, error: { code: result.failure, message: result.message } };
   return {

@@ -1,22 +1,18 @@
 import { performance } from "node:perf_hooks";
-import {
-  asError,
-  BusyError,
-  codeOf,
-  type ErrorCode,
-  isOutage,
-  ModerationError,
-  ReplacedError,
-} from "../errors.ts";
+import { asError, codeOf, isOutage, ModerationError, ReplacedError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Decision, Lane, PhotoJob, PhotoMetadata, PhotoRef, Scores } from "../photo.ts";
 import { isAnyBytes } from "../version.ts";
 import { freeBuffer } from "./free-buffer.ts";
+import { heldFor, type Judged, type LineOutcome, type Recorded } from "./outcome.ts";
 import type { Score, Scored } from "./same-bytes.ts";
 
 export type Stage = "fetch" | "lookup" | "decode" | "batch" | "record" | "total";
 
-/** Slow work waits for threads of its own, and keeps no core of this one's busy; large work takes so much memory that it is done one at a time. */
+/**
+ * Slow work waits for threads of its own, and keeps no core of this one's busy; large work takes so much memory that it is
+ * done one at a time.
+ */
 export type Weight = "ordinary" | "slow" | "large";
 
 /** @param weight default ordinary. */
@@ -61,11 +57,32 @@ export interface Fetched {
   known: PhotoMetadata;
 }
 
-/** The steps of the line; each is somebody else's work. */
-export interface LineSteps {
+/** What the line asks of a photo's neighbours. */
+export interface LineDeps {
   fetch(photo: PhotoRef): Promise<Fetched>;
-  /** The time of Postgres, as it compares it with when a photo was uploaded or judged: no clock of another machine will do. */
+  knownFromKey(key: string): PhotoMetadata;
+  /** Of Postgres, as it compares it with when a photo was uploaded or judged: no clock of another machine will do. */
   time(): Promise<string>;
+  /**
+   * Takes in the object that the store has in this photo's place, unless something has told of it; called after the commit.
+   *
+   * @throws {UpstreamError} nothing is known to be taken in.
+   */
+  adoptReplacement(photo: PhotoJob, lane: Lane): Promise<void>;
+}
+
+export interface LineEvents {
+  stage(stage: Stage, lane: Lane, seconds: number): void;
+  /** A photo is read itself, because its rendition cannot be judged. */
+  renditionSkipped(photo: PhotoJob, error: Error): void;
+  /** A photo has left the line, and what became of it is committed. */
+  finished(photo: PhotoJob, lane: Lane, outcome: LineOutcome, changed: boolean): void;
+  /** A try has failed that another one follows. */
+  retried(photo: PhotoJob, lane: Lane, error: Error): void;
+}
+
+/** The steps of the line; each is somebody else's work. */
+export interface LineSteps extends LineDeps {
   /**
    * Hands out the active model when there is room for a photo of this lane; it stays open until `work` has ended although
    * another may follow it meanwhile.
@@ -73,90 +90,30 @@ export interface LineSteps {
   withModel<T>(lane: Lane, work: (model: ModelSteps) => Promise<T>): Promise<T>;
   /** The active model, for what none has judged. */
   by(): string;
+  /** Identifies the policy that every model's `decide` follows. */
+  policy: string;
   /** Returns once it is committed. `changed` is false when it had been recorded before. */
   record(outcome: LineOutcome, lane: Lane): Promise<Recorded>;
-  knownFromKey(key: string): PhotoMetadata;
-  /**
-   * Takes in the object that the store has in this photo's place, unless something has told of it; called after the commit.
-   *
-   * @throws {UpstreamError} nothing is known to be taken in.
-   */
-  adoptReplacement(photo: PhotoJob, lane: Lane): Promise<void>;
   /** Whether `shadow` is to be told of this photo, for which its bytes and pixels are kept until its commit. */
   shadows(photo: PhotoJob, lane: Lane): boolean;
   /** Told after the commit; must return at once. */
   shadow(photo: PhotoJob, judged: Judged, kept: Kept): void;
-  observe(stage: Stage, lane: Lane, seconds: number): void;
-  /** Told of every photo whose rendition cannot be judged, and which is now read itself. */
-  renditionSkipped(photo: PhotoJob, error: Error): void;
-  /** Told of every photo that has left the line, after its commit. */
-  finished(photo: PhotoJob, lane: Lane, outcome: LineOutcome, changed: boolean): void;
-  /** Told of every try that another one follows. */
-  retried(photo: PhotoJob, lane: Lane, error: Error): void;
+  events: LineEvents;
 }
 
 export interface Try {
   /** How many there have been, this one too; outages count for none. */
   tries: number;
-  /** No further one follows: what may pass later is recorded as a failure too, unless one of these has the photo wait. */
+  /** No further one follows: what may pass later is recorded as a failure too. */
   last: boolean;
-  /** A last try whose store is away (STORE_UNAVAILABLE) has the photo wait, as nothing has shown that the store is there. */
-  waits?: boolean;
-  /** A last try whose store is busy has the photo wait: by its answer the store shows that it is there. */
-  patient?: boolean;
+  /** Whether the photo waits for this to pass, though it is its last try; false unless given. */
+  waitsFor?(error: Error): boolean;
 }
 
 /** A photo as it was fetched, and as its model decoded its frames, where it had to. */
 export interface Kept {
   bytes: Uint8Array;
   pixels: readonly Uint8Array[] | undefined;
-}
-
-/** What a model said of a photo, and what follows from it. */
-export interface Judged {
-  by: string;
-  scores: Scores;
-  decision: Decision;
-}
-
-/** What became of one photo: a verdict by a model, or a failure with its code. */
-export interface LineOutcome {
-  photoId: string;
-  /** The object that was judged as this photo: a Postgres that has lost its last commits gives their ids to others. */
-  object?: Pick<PhotoRef, "bucket" | "key">;
-  /** How many tries it took; none of a photo that never came as far as the line. */
-  tries?: number;
-  /** The time of Postgres before it was fetched, where its version does not say which bytes it has, or it was `fed`. */
-  looked?: string;
-  /**
-   * It was queued for backfills: where only proposing ones wait for the photo, this is a proposal; where none does any more, it
-   * was recorded before.
-   */
-  fed?: true;
-  /** The model that judged it, or was to: `model:NAME`. */
-  by: string;
-  known: PhotoMetadata;
-  /** Names the batch in logs and history; "" where none was formed. */
-  batch: string;
-  result:
-    | {
-        decision: Decision;
-        scores: Scores;
-        /** SHA-256 of the bytes that the model ran for, hex. */
-        digest?: string;
-        /** The same, where the scores are those of another photo. */
-        copyOf?: string;
-        /** The bytes were those of a rendition. */
-        rendition?: boolean;
-      }
-    | { failure: ErrorCode; message: string; transient: boolean };
-}
-
-/** What was committed of an outcome. */
-export interface Recorded {
-  changed: boolean;
-  /** Why the photo waits for a moderator now, in place of being shown. */
-  held?: string;
 }
 
 /**
@@ -169,15 +126,16 @@ export async function moderate(
   steps: LineSteps,
   photo: PhotoJob,
   lane: Lane,
-  { tries, last, waits = false, patient = false }: Try,
+  { tries, last, waitsFor = () => false }: Try,
 ): Promise<void> {
+  const { events } = steps;
   const begun = performance.now();
   let looked: string | undefined;
   let known: PhotoMetadata = { ...steps.knownFromKey(photo.key), ...photo.known };
   const timed = async <T>(stage: Stage, work: () => Promise<T>): Promise<T> => {
     const since = performance.now();
     const value = await work();
-    steps.observe(stage, lane, (performance.now() - since) / 1000);
+    events.stage(stage, lane, (performance.now() - since) / 1000);
     return value;
   };
   const finish = async (by: string, batch: string, result: LineOutcome["result"]): Promise<void> => {
@@ -188,18 +146,19 @@ export async function moderate(
       ...(looked && { looked }),
       ...(photo.fed && { fed: photo.fed }),
       by,
+      policy: steps.policy,
       known,
       batch,
       result,
     };
     const { changed, held } = await timed("record", () => steps.record(outcome, lane)).catch(
       (thrown: unknown) => {
-        steps.retried(photo, lane, asError(thrown));
+        events.retried(photo, lane, asError(thrown));
         throw thrown;
       },
     );
-    steps.observe("total", lane, (performance.now() - begun) / 1000);
-    steps.finished(photo, lane, held ? heldFor(outcome, held) : outcome, changed);
+    events.stage("total", lane, (performance.now() - begun) / 1000);
+    events.finished(photo, lane, held ? heldFor(outcome, held) : outcome, changed);
   };
 
   let kept: Kept | undefined;
@@ -229,7 +188,7 @@ export async function moderate(
       const error = asError(thrown);
       if (isTriedAgain(error, last)) throw error;
       // what is wrong with a copy says nothing of the photo
-      steps.renditionSkipped(photo, error);
+      events.renditionSkipped(photo, error);
       return judge(photo);
     }
   };
@@ -241,7 +200,7 @@ export async function moderate(
       const error = asError(thrown);
       // what is not found now, a sweep finds
       if (!isTriedAgain(error, last)) return;
-      steps.retried(photo, lane, error);
+      events.retried(photo, lane, error);
       throw error;
     }
   };
@@ -251,10 +210,8 @@ export async function moderate(
     judged = await judgeEither();
   } catch (thrown) {
     const error = asError(thrown);
-    const isWaitedFor =
-      (waits && codeOf(error) === "STORE_UNAVAILABLE") || (patient && error instanceof BusyError);
-    if (isTriedAgain(error, last && !isWaitedFor)) {
-      steps.retried(photo, lane, error);
+    if (isTriedAgain(error, last && !waitsFor(error))) {
+      events.retried(photo, lane, error);
       throw error;
     }
     const result = { failure: codeOf(error), message: error.message, transient: !isOfPhoto(error) };
@@ -265,13 +222,6 @@ export async function moderate(
   const { by, batch, ...result } = judged;
   await finish(by, batch, result);
   if (kept) steps.shadow(photo, judged, kept);
-}
-
-/** What was decided, but for who has to see it first. */
-function heldFor(outcome: LineOutcome, reason: string): LineOutcome {
-  if ("failure" in outcome.result) return outcome;
-  const decision = { ...outcome.result.decision, verdict: "review", rule: "hidden-copy", reason } as const;
-  return { ...outcome, result: { ...outcome.result, decision } };
 }
 
 function isTriedAgain(error: Error, last: boolean): boolean {

@@ -3,7 +3,8 @@ import { asError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Decision, Scores } from "../photo.ts";
 import { runFrames } from "./frames.ts";
-import type { Judged, Kept, LineModel, Turn } from "./line.ts";
+import type { Kept, LineModel, Turn } from "./line.ts";
+import type { Judged } from "./outcome.ts";
 
 /** What the shadow said of a photo, beside what gave it its verdict. */
 export interface ShadowScore {

@@ -1,40 +1,34 @@
 import { performance } from "node:perf_hooks";
 import { createBatcher } from "../batcher.ts";
-import { asError, codeOf, type ErrorCode, UpstreamError } from "../errors.ts";
+import { asError, type ErrorCode, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Lane, PhotoJob } from "../photo.ts";
-import { policyIdOf } from "../policy-id.ts";
 import { type BackfillThrottle, createBackfillThrottle } from "./backfill-throttle.ts";
 import { frameWithTopHuman } from "./frames.ts";
 import { createHotSwap } from "./hot-swap.ts";
 import {
+  type LineDeps,
+  type LineEvents,
   type LineModel,
-  type LineOutcome,
   type LineSteps,
   type ModelSteps,
   moderate,
-  type Recorded,
-  type Stage,
   type Try,
   type Turn,
   type Weight,
 } from "./line.ts";
+import type { LineOutcome, Recorded } from "./outcome.ts";
 import { createPriorityLimiter, type Priority, type PriorityLimiter } from "./priority-limiter.ts";
 import { createScore, type KnownScores, type Score, type Scored } from "./same-bytes.ts";
 import { createShadow, type Shadow, type ShadowEvents, type ShadowScore } from "./shadow.ts";
 
-export interface WorkerDeps extends Pick<LineSteps, "fetch" | "time" | "adoptReplacement" | "knownFromKey"> {
+export interface WorkerDeps extends LineDeps {
   /** Commits a group; which of its photos changed, by id. */
-  record(outcomes: readonly RecordedOutcome[]): Promise<Map<string, Recorded>>;
+  record(outcomes: readonly LineOutcome[]): Promise<Map<string, Recorded>>;
   /** Scores that a model (`by`) gave to bytes with these digests, by digest; without it every photo is judged. */
   knownScores?(by: string, digests: readonly string[]): Promise<Map<string, KnownScores>>;
   recordShadow(scores: readonly ShadowScore[]): Promise<void>;
-  /** The text of the policy that every model's `decide` follows. */
-  policyText: string;
-}
-
-export interface RecordedOutcome extends LineOutcome {
-  /** Identifies the policy file's contents. */
+  /** Identifies the policy that every model's `decide` follows. */
   policy: string;
 }
 
@@ -46,15 +40,10 @@ export interface WorkerLimits {
 }
 
 /** What is told of the line while it runs: counters, logs, the progress of a command. */
-export interface WorkerEvents extends ShadowEvents {
-  stage(stage: Stage, lane: Lane, seconds: number): void;
+export interface WorkerEvents extends LineEvents, ShadowEvents {
   batch(id: string, photos: number, seconds: number, provider: string): void;
-  finished(photo: PhotoJob, lane: Lane, outcome: RecordedOutcome, changed: boolean): void;
-  retried(photo: PhotoJob, lane: Lane, code: ErrorCode, error: Error): void;
   /** A photo whose bytes the model has judged before. */
   duplicateBytes(lane: Lane): void;
-  /** A photo is read itself, because its rendition cannot be judged. */
-  renditionSkipped(photo: PhotoJob, error: Error): void;
 }
 
 export interface ModerationWorker extends Closable {
@@ -73,8 +62,9 @@ export interface ModerationWorker extends Closable {
 
 /**
  * The line with its two batchers: one forms a model's batches, one the groups that are committed together.
- * Limiters, which let live photos in first, keep a backlog of the archive from standing in front of an upload: at most `decoders` and
- * `slowDecoders` photos are being decoded, and one that is large. Its callers bound how many of each lane are in hand, with their bytes or pixels.
+ * Limiters, which let live photos in first, keep a backlog of the archive from standing in front of an upload: at most
+ * `decoders` and `slowDecoders` photos are being decoded, and one that is large. Its callers bound how many of each lane are
+ * in hand, with their bytes or pixels.
  *
  * @param first the model to begin with; the worker closes it.
  */
@@ -84,7 +74,6 @@ export function createModerationWorker(
   limits: WorkerLimits,
   events: WorkerEvents,
 ): ModerationWorker {
-  const policy = policyIdOf(deps.policyText);
   const decoding: Record<Weight, PriorityLimiter> = {
     ordinary: createPriorityLimiter(limits.decoders),
     slow: createPriorityLimiter(limits.slowDecoders),
@@ -167,26 +156,19 @@ export function createModerationWorker(
     }
   }, ONE_STATEMENT);
   async function commit(outcomes: readonly LineOutcome[]): Promise<Recorded[]> {
-    const recorded = await deps.record(outcomes.map((outcome) => ({ ...outcome, policy })));
+    const recorded = await deps.record(outcomes);
     // a photo that was deleted while it was in hand has no row, and nothing to change
     return outcomes.map((outcome) => recorded.get(outcome.photoId) ?? { changed: false });
   }
 
   const steps: LineSteps = {
-    fetch: deps.fetch,
-    time: deps.time,
+    ...deps,
     withModel: (lane, work) => throttle(lane, () => models.use(work)),
     by: () => models.current.by,
     record: (outcome, lane) => recorder.add(outcome, lane),
-    knownFromKey: deps.knownFromKey,
-    adoptReplacement: deps.adoptReplacement,
     shadows: (photo, lane) => lane === "live" && (shadow?.wants(photo.id) ?? false),
     shadow: (photo, judged, kept) => shadow?.offer({ photoId: photo.id, beside: judged, ...kept }),
-    observe: events.stage,
-    renditionSkipped: events.renditionSkipped,
-    finished: (photo, lane, outcome, changed) =>
-      events.finished(photo, lane, { ...outcome, policy }, changed),
-    retried: (photo, lane, error) => events.retried(photo, lane, codeOf(error), error),
+    events,
   };
 
   return {
@@ -199,12 +181,13 @@ export function createModerationWorker(
         object: { bucket, key },
         ...(fed && { fed }),
         by: steps.by(),
+        policy: deps.policy,
         known,
         batch: "",
         result,
       };
       const { changed } = await steps.record(outcome, lane);
-      steps.finished(photo, lane, outcome, changed);
+      events.finished(photo, lane, outcome, changed);
     },
     replace: (model) => models.replace(startPipeline(model)),
     async shadow(model, share) {

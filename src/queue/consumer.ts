@@ -112,12 +112,15 @@ export async function consume(
     if (away && bucket.asking) return putBack(job, token, awayMs);
     if (away) bucket.asking = true;
     const last = deaths >= MAX_DEATHS || tries >= settings.attempts;
+    const waitsFor = (error: unknown): boolean =>
+      // a busy one shows by its answer that it is there
+      (waits && codeOf(error) === "STORE_UNAVAILABLE") || (patient && last && error instanceof BusyError);
     if (suspect) suspects.add(photo.id);
     try {
       if (deaths >= MAX_DEATHS)
         await handlers.abandoned(photo, `in hand each time that ${deaths} workers died`);
       else {
-        await handlers.photo(photo, { tries, last, waits, patient, ageMs });
+        await handlers.photo(photo, { tries, last, waitsFor, ageMs });
         // what ends a last try may be that it was refused
         if (waits || !last) {
           bucket.gaveAt = Math.max(bucket.gaveAt, now);
@@ -129,8 +132,7 @@ export async function consume(
       const unavailable = !ours && codeOf(thrown) === "STORE_UNAVAILABLE";
       if (unavailable && bucket.refused.size < MANY_REFUSED) bucket.refused.add(photo.id);
       if (unavailable && patient) await job.updateProgress({ refusedAt: Date.now() });
-      const busy = patient && last && thrown instanceof BusyError;
-      const outage = ours || busy || (unavailable && waits);
+      const outage = ours || waitsFor(thrown);
       if (!(last || outage)) throw asError(thrown);
       if (!outage) handlers.error(asError(thrown));
       // an outage says nothing of the photo, so it costs none of its tries; and whatever keeps the outcome

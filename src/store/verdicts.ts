@@ -1,13 +1,12 @@
-import type { Recorded } from "../moderate/line.ts";
+import type { LineOutcome, Recorded } from "../moderate/outcome.ts";
 import type { KnownScores } from "../moderate/same-bytes.ts";
-import type { RecordedOutcome } from "../moderate/worker.ts";
 import { storable } from "../text.ts";
 import { digestPrefix } from "./digest.ts";
 import { type Pool, type Queryable, query } from "./pool.ts";
 import { isRefused } from "./refused.ts";
 
 /** What became of one photo. */
-export interface Outcome extends RecordedOutcome {
+export interface Outcome extends LineOutcome {
   /** The backfill that the verdict is of, and that counts it, without having fed the photo. */
   backfill?: string;
 }

@@ -53,7 +53,8 @@ export function createWorkerObserver(
         }
         events.finished?.(photo, lane, outcome, changed);
       },
-      retried(photo, lane, code, error) {
+      retried(photo, lane, error) {
+        const code = codeOf(error);
         if (code === "INFERENCE_UNAVAILABLE") ill++;
         metrics.retry(lane, code);
         recent.retried();
@@ -67,7 +68,7 @@ export function createWorkerObserver(
           },
           "will be tried again",
         );
-        events.retried?.(photo, lane, code, error);
+        events.retried?.(photo, lane, error);
       },
       duplicateBytes: (lane) => metrics.same(lane),
       renditionSkipped({ id, rendition }, error) {

@@ -75,7 +75,7 @@ describe.each(BACKENDS)("with a backlog of a backfill in the queue on %s", (back
         adoptReplacement: async () => {},
         recordShadow: async () => {},
         knownFromKey: () => ({}),
-        policyText: "",
+        policy: "",
       },
       model,
       { maxWaitMs: 0, decoders: 3, slowDecoders: 1 },

@@ -1,5 +1,5 @@
 import { describe, expect } from "vitest";
-import type { Recorded } from "../../src/moderate/line.ts";
+import type { Recorded } from "../../src/moderate/outcome.ts";
 import { endBackfills } from "../../src/store/backfill-feed.ts";
 import { addBackfill, applyProposals, rollbackBackfill } from "../../src/store/backfills.ts";
 import type { Pool } from "../../src/store/pool.ts";

@@ -8,13 +8,15 @@ import { BACKENDS } from "../fixtures.ts";
 import { collector, job, TRIES, test } from "../queues.ts";
 import { latch } from "../waits.ts";
 
+const down = new UpstreamError("STORE_UNAVAILABLE", "down");
+
 describe.each(BACKENDS)("queues on %s", (backend) => {
   test("try again what may pass, and say which try is the last", async ({ open }) => {
     const { queues, take } = open(backend);
     const tries = collector<boolean>(3);
     await take("live", async (_photo, { last }) => {
       tries.push(last);
-      if (!last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
+      if (!last) throw down;
     });
     await queues.add("live", [job(1)]);
     await tries.done;
@@ -50,8 +52,8 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
       const which = collector<boolean>(12);
       await take(
         "live",
-        async (_photo, { last, waits }) => {
-          which.push(last || waits);
+        async (_photo, { last, waitsFor }) => {
+          which.push(last || waitsFor(down));
           if (which.items.length <= 6) throw error;
         },
         { patienceMs: 60_000 },
@@ -76,14 +78,14 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     const read = collector<string>(20);
     await take(
       "live",
-      async ({ id }, { last, waits }) => {
+      async ({ id }, { last, waitsFor }) => {
         if (!away) return read.push(id);
         together.push(++asking);
         // as others that are handed out meanwhile would ask
         await sleep(50);
         asking--;
         tries.push(id);
-        if (waits || !last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
+        if (waitsFor(down) || !last) throw down;
       },
       { attempts: 1, patienceMs: 60_000 },
     );
@@ -107,9 +109,9 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
       const waited: boolean[] = [];
       await take(
         "live",
-        async (_, { last, waits }) => {
-          if (last) waited.push(waits);
-          if (waits || !last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
+        async (_, { last, waitsFor }) => {
+          if (last) waited.push(waitsFor(down));
+          if (waitsFor(down) || !last) throw down;
           givenUp.resolve();
         },
         { attempts, patienceMs: 4_000 },
@@ -129,9 +131,9 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     const tries = collector<boolean>(2);
     await take(
       "live",
-      async ({ id }, { last, waits }) => {
+      async ({ id }, { last, waitsFor }) => {
         if (id === "2") return read.resolve();
-        tries.push(waits);
+        tries.push(waitsFor(down));
         if (!last) throw new UpstreamError("STORE_UNAVAILABLE", "refused");
       },
       { attempts: 2, backoffMs: 2_000, patienceMs: 60_000 },
@@ -150,9 +152,9 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     const tries = collector<boolean>(3);
     await take(
       "live",
-      async ({ id }, { waits }) => {
+      async ({ id }, { waitsFor }) => {
         if (id === "2") return read.resolve();
-        tries.push(waits);
+        tries.push(waitsFor(down));
         if (tries.items.length === 2) {
           await queues.add("live", [job(2)]);
           await read.promise;
@@ -173,9 +175,9 @@ describe.each(BACKENDS)("queues on %s", (backend) => {
     const tries = collector<object>(2);
     await take(
       "backfill",
-      async (_, { last, waits }) => {
-        tries.push({ last, waits });
-        if (!last) throw new UpstreamError("STORE_UNAVAILABLE", "down");
+      async (_, { last, waitsFor }) => {
+        tries.push({ last, waits: waitsFor(down) });
+        if (!last) throw down;
       },
       { attempts: 2, patienceMs: 60_000 },
     );

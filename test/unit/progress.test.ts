@@ -3,7 +3,7 @@ import { createProgress, failedLines } from "../../src/cli/progress.ts";
 import { sentences } from "../../src/cli/sentences.ts";
 import { UpstreamError } from "../../src/errors.ts";
 import { createLog } from "../../src/log.ts";
-import type { RecordedOutcome } from "../../src/moderate/worker.ts";
+import type { LineOutcome } from "../../src/moderate/outcome.ts";
 import type { Decision } from "../../src/photo.ts";
 import type { PhotoRow } from "../../src/store/photos.ts";
 
@@ -33,7 +33,7 @@ test("a photo that fails again at the next start is not said again, and each is 
     known: {},
   } as const;
   const result = { failure: "CORRUPT", message: "cut off", transient: false } as const;
-  const failed: RecordedOutcome = { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b", result };
+  const failed: LineOutcome = { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b", result };
   const line = "failed  /srv/photos/a/b.jpg  CORRUPT: cut off\n";
   progress.events.finished?.(photo, "live", failed, true);
   expect(screen.said).toEqual([line]);
@@ -57,9 +57,8 @@ test("a bucket that gives nothing is told of once, until it has given a photo", 
   const photo = { id: "1", store: "s3", bucket: "b", key: "k", version: "", known: {} } as const;
   const away = new UpstreamError("STORE_UNAVAILABLE", "b/k: check the credentials");
   const closing = new UpstreamError("CLOSED", "the process is shutting down");
-  for (const id of ["1", "2", "1"])
-    progress.events.retried?.({ ...photo, id }, "live", "STORE_UNAVAILABLE", away);
-  progress.events.retried?.(photo, "live", "CLOSED", closing);
+  for (const id of ["1", "2", "1"]) progress.events.retried?.({ ...photo, id }, "live", away);
+  progress.events.retried?.(photo, "live", closing);
   progress.watches(3, 2);
   const putOff =
     "put off  s3://b/k  STORE_UNAVAILABLE: b/k: check the credentials; tried again, at least every 2 minutes\n";
@@ -71,7 +70,7 @@ test("a bucket that gives nothing is told of once, until it has given a photo", 
     { photoId: "1", by: "model:m", policy: "p", known: {}, batch: "b", result },
     false,
   );
-  progress.events.retried?.(photo, "live", "STORE_UNAVAILABLE", away);
+  progress.events.retried?.(photo, "live", away);
   expect(screen.said.slice(2)).toEqual([putOff]);
   progress.stop();
 });

@@ -307,7 +307,7 @@ test("a shadow's share is of the same photos in every worker", () => {
 
 test("a photo that waits for its store has no last try of it, and has one of everything else", async () => {
   const away = new UpstreamError("STORE_UNAVAILABLE", "503");
-  const which = { tries: 3, last: true, waits: true };
+  const which = { tries: 3, last: true, waitsFor: (error: Error) => error === away };
   const waiting = start(fake("m", 2), undefined, { fetch: () => Promise.reject(away) });
   await expect(waiting.worker.photo(photo("1"), "live", which)).rejects.toBe(away);
   expect([waiting.recorded, waiting.retried]).toEqual([[], [away.message]]);
