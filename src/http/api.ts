@@ -4,7 +4,7 @@ import { asError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import { type ApiMetrics, createApiMetrics } from "./api-metrics.ts";
 import { readJson } from "./bodies.ts";
-import { isSignedMessage, jwtOf } from "./callers.ts";
+import { authenticate, type Caller } from "./callers.ts";
 import {
   answerBroken,
   boundConnections,
@@ -16,13 +16,11 @@ import type { DeskDeps, DeskSettings } from "./desk/deps.ts";
 import { serveDesk } from "./desk/desk.ts";
 import { showMetrics } from "./gauges.ts";
 import { createLimits, type LimitSettings, type Limits } from "./limits.ts";
-import { listen } from "./listen.ts";
 import { openApi } from "./openapi.ts";
 import { answerThrown, HttpProblem } from "./problem.ts";
 import type { ApiDeps, Route } from "./route.ts";
 import { routes } from "./routes.ts";
-import { isSecret } from "./secrets.ts";
-import { basicOf, bearerOf } from "./tokens.ts";
+import { listen } from "./server.ts";
 
 export interface ApiSettings extends LimitSettings {
   host: string;
@@ -152,7 +150,7 @@ interface Serving {
 }
 
 function serve(app: FastifyInstance, route: Route, serving: Serving): void {
-  const { deps, events, metrics, bodies, waiting } = serving;
+  const { deps, events, metrics, limits, bodies, waiting } = serving;
   const { queueLimit } = serving.settings;
   const callers = new WeakMap<FastifyRequest, Caller>();
   const arrive = limitBodiesInFlight(MAX_ARRIVING);
@@ -163,7 +161,7 @@ function serve(app: FastifyInstance, route: Route, serving: Serving): void {
     ...(route.maxBytes && { bodyLimit: route.maxBytes }),
     // before the body is read, so that nobody makes this process read what it will refuse
     async onRequest(request) {
-      callers.set(request, await authenticate(route, request, serving));
+      callers.set(request, await authenticate(route, request, deps, limits));
       if (route.queues && queueLimit > 0 && (await waiting()) >= queueLimit) {
         const later = { "retry-after": BUSY_S };
         throw new HttpProblem(429, `${queueLimit} uploads wait already`, later, "queue_full");
@@ -208,55 +206,6 @@ function refuseOthers(app: FastifyInstance, url: string, allowed: readonly strin
     },
     handler: () => {},
   });
-}
-
-interface Caller {
-  /** For the log: the id of the token, or who sent the message. */
-  id: string;
-  external: boolean;
-}
-
-async function authenticate(
-  route: Route,
-  request: FastifyRequest,
-  { deps, limits }: Serving,
-): Promise<Caller> {
-  const { proofs = ["token"] } = route;
-  if (isSignedMessage(proofs, request.headers, deps.senders)) {
-    await limits.consumeAddress(request.ip);
-    return { id: "sns", external: true };
-  }
-  const { authorization } = request.headers;
-  const jwt = proofs.includes("oidc") ? jwtOf(authorization) : undefined;
-  if (jwt) return ofPubSub(jwt, request.ip, deps, limits);
-  const basic = proofs.includes("password");
-  const bearer = bearerOf(authorization) ?? (basic ? basicOf(authorization) : undefined);
-  if (bearer) await limits.checkAttempt(request.ip, bearer.token);
-  const stored = bearer && (await deps.findToken(bearer.id));
-  if (!bearer || !stored || !isSecret(bearer.token, stored.hash)) {
-    if (bearer) await limits.recordFailure(request.ip, bearer.token);
-    const given = bearer !== undefined || /^Bearer +\S/i.test(authorization ?? "");
-    const why = given
-      ? "there is no such token here, or it was revoked"
-      : "expected the header Authorization: Bearer TOKEN";
-    const how = `${why}; maitred token create makes one`;
-    // SNS sends a password only once it is asked for one
-    throw new HttpProblem(401, how, { "www-authenticate": basic ? 'Basic realm="maitred"' : "Bearer" });
-  }
-  await limits.consumeToken(stored.id, bearer.token);
-  if (stored.scopes.includes(route.scope)) return { id: stored.id, external: false };
-  throw new HttpProblem(403, `the token ${stored.id} lacks the scope ${route.scope}`);
-}
-
-async function ofPubSub(jwt: string, address: string, { senders }: ApiDeps, limits: Limits): Promise<Caller> {
-  await limits.checkAttempt(address, jwt);
-  const account = await senders.openPubSub(jwt).catch(async (thrown: unknown) => {
-    // of everything else the token is not at fault
-    if (thrown instanceof HttpProblem) await limits.recordFailure(address, jwt);
-    throw thrown;
-  });
-  await limits.consumeToken(account, jwt);
-  return { id: account, external: true };
 }
 
 const BUSY_S = "30";
