@@ -10,7 +10,6 @@ import { Scope } from "../src/lifecycle.ts";
 import type { LineModel } from "../src/moderate/line.ts";
 import { createModerationWorker } from "../src/moderate/worker.ts";
 import type { PhotoJob, Scores } from "../src/photo.ts";
-import { policyIdOf } from "../src/policy-id.ts";
 import { consume } from "../src/queue/consumer.ts";
 import { openQueueServer } from "../src/queue/server.ts";
 import { databaseTime } from "../src/store/photos.ts";
@@ -80,8 +79,7 @@ async function judged(pixels: Uint8Array): Promise<Scores> {
   return scores!;
 }
 
-const { policyText, policy } = judge;
-const policyId = policyIdOf(policyText);
+const { policyText, policyId, policy } = judge;
 await keepPolicy(db, { id: policyId, yaml: policyText, thresholds: policy.categories });
 const worker = createModerationWorker(
   {

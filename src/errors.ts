@@ -113,6 +113,12 @@ export function codeOf(thrown: unknown): ErrorCode {
   return thrown instanceof ModerationError ? thrown.code : "INTERNAL";
 }
 
+/** Why a file cannot be read, in words for who named it. */
+export function whyUnread(thrown: unknown): string {
+  const error = asError(thrown) as NodeJS.ErrnoException;
+  return WHY[error.code ?? ""] ?? error.message;
+}
+
 const OUTAGES: ReadonlySet<ErrorCode> = new Set([
   "CLOSED",
   "INFERENCE_UNAVAILABLE",
@@ -120,3 +126,8 @@ const OUTAGES: ReadonlySet<ErrorCode> = new Set([
   "DATABASE_FORBIDDEN",
 ]);
 const EXHAUSTED: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "NO_THREAD", "ERR_WORKER_INIT_FAILED"]);
+const WHY: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  EISDIR: "expected a file, got a folder",
+  EACCES: "this account may not read it",
+};

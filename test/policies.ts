@@ -1,9 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { decide } from "../src/decide/decide.ts";
-import { type Policy, parsePolicy } from "../src/decide/policy.ts";
+import { type Policy, parsePolicy, policyIdOf } from "../src/decide/policy.ts";
 import { packageRoot } from "../src/package-root.ts";
-import { policyIdOf } from "../src/policy-id.ts";
 import { feedBackfill } from "../src/store/backfill-feed.ts";
 import { registerPhotos } from "../src/store/photos.ts";
 import { keepPolicy } from "../src/store/policies.ts";

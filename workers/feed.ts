@@ -1,12 +1,12 @@
 /** Process: keeps the backfill lane filled. `maitred feed` runs it. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { within } from "../src/asking.ts";
 import { createFeeder, FEEDER } from "../src/backfill/feeder.ts";
 import { type PageDeps, pages } from "../src/backfill/pages.ts";
 import { withRenditions } from "../src/backfill/rendition.ts";
 import type { RunningBackfill } from "../src/backfill/source.ts";
 import type { Config } from "../src/config.ts";
 import { asError } from "../src/errors.ts";
-import { within } from "../src/http/within.ts";
 import { ANSWER_MS, connectS3 } from "../src/image/s3.ts";
 import { listAfter } from "../src/image/s3-bucket.ts";
 import type { Scope } from "../src/lifecycle.ts";

@@ -13,7 +13,6 @@ import { createOutageGate } from "../src/moderate/outage-gate.ts";
 import { createRecent } from "../src/moderate/recent.ts";
 import { createModerationWorker, type WorkerEvents } from "../src/moderate/worker.ts";
 import { LANES } from "../src/photo.ts";
-import { policyIdOf } from "../src/policy-id.ts";
 import { consume } from "../src/queue/consumer.ts";
 import { runEvery } from "../src/run-every.ts";
 import { reportFigures } from "../src/store/models.ts";
@@ -80,7 +79,6 @@ export async function startWorker(
     config.concurrency || Math.max(24, 3 * maxBatch, Math.min(6 * availableParallelism(), 96));
   const once = config.duplicates === "once" && (await mayReuseScores(db, log, judge.model, judging.pinned));
   const since = once ? await decodedSince(db, decoderId()) : undefined;
-  const policy = policyIdOf(judge.policyText);
   const worker = createModerationWorker(
     {
       fetch: openPhotos(config, scope, concurrency * LANES.length),
@@ -98,7 +96,7 @@ export async function startWorker(
         ),
       adoptReplacement: openAdoptReplacement(config, { db, queues }, scope),
       knownFromKey: createKeyTemplate(config.keyTemplate),
-      policy,
+      policy: judge.policyId,
     },
     first,
     { maxWaitMs: config.maxWaitMs, decoders: judge.decoders, slowDecoders: judge.slowDecoders },
@@ -108,7 +106,8 @@ export async function startWorker(
   const watcher = judging.follow(worker, name);
   scope.hold("watch", watchModelHealth(models, said, warmUpMs, log));
   const folders = foldersOf(config.folders);
-  const tell = (): Promise<void> => reportFigures(db, name, { ...recent.figures(), folders, policy });
+  const tell = (): Promise<void> =>
+    reportFigures(db, name, { ...recent.figures(), folders, policy: judge.policyId });
   // of late, for the desk; one that cannot say it is not the worse for it
   scope.hold("figures", runEvery(tell, TELL_MS, createOutageLogger(log, "telling figures")));
   // what is fetched while nothing can be recorded is fetched again; telling figures is a write that any worker may do

@@ -1,6 +1,6 @@
-import { compareKeys } from "../key-order.ts";
 import type { PhotoJob } from "../photo.ts";
 import type { BackfillRow } from "../store/backfills.ts";
+import { compareKeys } from "../text.ts";
 import type { Cursor, Page } from "./pages.ts";
 import type { FedSelector } from "./selector.ts";
 

@@ -7,7 +7,6 @@ import { asError, codeOf, ModerationError } from "../errors.ts";
 import { isInside, walk } from "../image/folder.ts";
 import type { Peak } from "../image/peak.ts";
 import type { Scores } from "../photo.ts";
-import { policyIdOf } from "../policy-id.ts";
 import { pad } from "./columns.ts";
 import { defineCommand, EXIT, flags, texts, UsageError } from "./command.ts";
 import { createExplainer, type Explainer } from "./explain.ts";
@@ -111,8 +110,8 @@ function lineFor(judge: FileJudge, explainer: Explainer | undefined): (path: str
   };
 }
 
-function judgedLine(path: string, scores: Scores, { model, policy, policyText }: FileJudge) {
-  const by = { model: model.id, policy: policyIdOf(policyText) };
+function judgedLine(path: string, scores: Scores, { model, policy, policyId }: FileJudge) {
+  const by = { model: model.id, policy: policyId };
   return { path, ...judgedJson(scores, decide(scores, policy), by) };
 }
 

@@ -21,7 +21,7 @@ import { sayStatus, type Terminal } from "./terminal.ts";
 export interface FileJudge {
   model: Model;
   policy: Policy;
-  policyText: string;
+  policyId: string;
   ready: InferReady;
   /** Files that may be in hand at once: enough to keep every batch full. */
   width: number;
@@ -74,7 +74,7 @@ export async function openFileJudge(
     return {
       model,
       policy: judge.policy,
-      policyText: judge.policyText,
+      policyId: judge.policyId,
       ready,
       width: 3 * inference.maxBatch,
       turn,

@@ -1,8 +1,7 @@
 import { type Redecided, redecide } from "../backfill/redecide.ts";
 import { selector } from "../backfill/selector.ts";
-import { type Policy, parsePolicy, unfitFor } from "../decide/policy.ts";
+import { type Policy, parsePolicy, policyIdOf, unfitFor } from "../decide/policy.ts";
 import { ConfigError } from "../errors.ts";
-import { policyIdOf } from "../policy-id.ts";
 import { addBackfill, readBackfill, readBackfills } from "../store/backfills.ts";
 import { keepPolicy, readPolicies, type ScoredPhoto, scoredPhotos } from "../store/policies.ts";
 import type { Pool } from "../store/pool.ts";

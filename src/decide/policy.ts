@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { parse } from "yaml";
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
@@ -28,7 +29,10 @@ const schema = z
     message: "expected categories that are not in verify: what is hidden is not asked about",
   });
 
-/** Thresholds 0..1; `model` is the one that they were chosen for, and decides nothing; `verify` names categories that a person checks before they are shown, `hide` those that are not shown. */
+/**
+ * Thresholds 0..1; `model` is the one that they were chosen for, and decides nothing; `verify` names categories that a person
+ * checks before they are shown, `hide` those that are not shown.
+ */
 export type Policy = Readonly<z.infer<typeof schema>>;
 
 /**
@@ -58,6 +62,11 @@ export function parsePolicy(
   const problems = [...mistakes, ...(categories ? unknownIn(given, categories) : [])];
   if (data && problems.length === 0) return Object.freeze(data);
   throw new ConfigError(problems.map((problem) => `${name}: ${problem}`).join("\n"));
+}
+
+/** What a verdict calls the policy that gave it: the same text has the same name everywhere. */
+export function policyIdOf(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 12);
 }
 
 /** Where a policy, be it as it may else, and a model speak of different categories. */

@@ -1,5 +1,5 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { cachedFor } from "../cached-for.ts";
+import { cachedFor } from "../asking.ts";
 import { asError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import { type ApiMetrics, createApiMetrics } from "./api-metrics.ts";

@@ -1,7 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { Gauge, type Registry } from "prom-client";
-import { cachedFor } from "../cached-for.ts";
-import { within } from "./within.ts";
+import { cachedFor, within } from "../asking.ts";
 
 /** A number that somebody else knows, such as Postgres, and that is asked for when somebody scrapes. */
 export interface GaugeSource {

@@ -9,8 +9,7 @@ import {
 import { asError, ConfigError, PhotoError, UpstreamError } from "../errors.ts";
 import type { ListedObject } from "../intake/reconcile-range.ts";
 import type { ListedPage } from "../intake/sweep.ts";
-import { compareKeys } from "../key-order.ts";
-import { decodeForm } from "../text.ts";
+import { compareKeys, decodeForm } from "../text.ts";
 import { statusOf } from "./s3-errors.ts";
 
 export interface Listing {

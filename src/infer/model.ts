@@ -3,8 +3,7 @@ import { createReadStream, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
-import { ConfigError } from "../errors.ts";
-import { whyUnread } from "../unread.ts";
+import { ConfigError, whyUnread } from "../errors.ts";
 
 export type Provider = "cpu" | "cuda";
 

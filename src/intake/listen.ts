@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { cachedFor } from "../cached-for.ts";
+import { cachedFor } from "../asking.ts";
 import { asError, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { EventOutcome } from "../photo.ts";

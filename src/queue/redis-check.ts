@@ -1,6 +1,6 @@
 import { Cluster, type Redis, ReplyError } from "ioredis";
+import { withTimeout } from "../asking.ts";
 import { asError, ConfigError, UpstreamError } from "../errors.ts";
-import { withTimeout } from "../with-timeout.ts";
 
 /**
  * What Redis it is, once it has answered, also to a write.

@@ -1,6 +1,6 @@
 /** Part of processes: the desk's neighbours, assembled from their parts. */
 import { join } from "node:path";
-import { cachedFor } from "../cached-for.ts";
+import { cachedFor } from "../asking.ts";
 import type { Config } from "../config.ts";
 import { PhotoError } from "../errors.ts";
 import type { AccessDeps } from "../http/desk/access.ts";

@@ -1,4 +1,6 @@
 /** Part of processes: what the intake of events is assembled from. The API, the listener and the CLI use it. */
+
+import { withTimeout } from "../asking.ts";
 import type { Config } from "../config.ts";
 import { asError, UpstreamError } from "../errors.ts";
 import { type EventDeps, type QueueDeps, queueUnqueued } from "../intake/ingest-events.ts";
@@ -12,7 +14,6 @@ import { markQueued, recordEvents, unqueuedPhotos } from "../store/events.ts";
 import { forgetAnswers } from "../store/idempotent-answers.ts";
 import { type PendingCursor, pendingUploads } from "../store/photos.ts";
 import type { Pool } from "../store/pool.ts";
-import { withTimeout } from "../with-timeout.ts";
 import { startRollupFolding } from "./rollups.ts";
 import { openServers } from "./servers.ts";
 

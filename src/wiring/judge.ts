@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../config.ts";
-import { type Policy, parsePolicy } from "../decide/policy.ts";
-import { ConfigError, UpstreamError } from "../errors.ts";
+import { type Policy, parsePolicy, policyIdOf } from "../decide/policy.ts";
+import { ConfigError, UpstreamError, whyUnread } from "../errors.ts";
 import { decode, restrictSharp } from "../image/decode.ts";
 import { createHeicDecoder } from "../image/heic.ts";
 import { isLarge } from "../image/heif-pixels.ts";
@@ -14,13 +14,13 @@ import { type Model, openModel } from "../infer/model.ts";
 import { type Closable, Scope } from "../lifecycle.ts";
 import type { Turn } from "../moderate/line.ts";
 import { packageRoot, threadEntry } from "../package-root.ts";
-import { whyUnread } from "../unread.ts";
 
 /** The part of the line that needs neither queue nor database: `maitred classify` is made of it. */
 export interface Judge extends Required<Closable> {
   model: Model;
   policy: Policy;
   policyText: string;
+  policyId: string;
   inference: Inference;
   /** Photos that may be decoded at once, and besides them slow ones. */
   decoders: number;
@@ -79,6 +79,7 @@ export async function openJudge(
     model,
     policy,
     policyText,
+    policyId: policyIdOf(policyText),
     inference,
     // one more than cores, so that a core is busy while another photo is between two steps
     decoders: cores + 1,

@@ -14,7 +14,6 @@ import {
   type ModelWatcher,
 } from "../moderate/model-watcher.ts";
 import type { ModerationWorker } from "../moderate/worker.ts";
-import { policyIdOf } from "../policy-id.ts";
 import { listen } from "../store/listen.ts";
 import { forgetWorker, readModels, reportWorker } from "../store/models.ts";
 import { keepPolicy } from "../store/policies.ts";
@@ -47,8 +46,8 @@ export async function openJudging(
     openModelById(modelDirectories(config), wanted, config.variant);
   const active = pinned ? undefined : (await desiredModels(db)).active;
   let current = await models.open(active ? await byId(active) : await openDefaultModel(config));
-  const { policyText, policy } = current.judge;
-  await keepPolicy(db, { id: policyIdOf(policyText), yaml: policyText, thresholds: policy.categories });
+  const { policyText, policyId, policy } = current.judge;
+  await keepPolicy(db, { id: policyId, yaml: policyText, thresholds: policy.categories });
   announce("the model is warm");
 
   function announce(message: string): void {

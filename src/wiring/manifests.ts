@@ -2,9 +2,8 @@
 import type { ReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import type { OpenFile } from "../backfill/inventory.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, whyUnread } from "../errors.ts";
 import { openObject } from "../image/s3.ts";
-import { whyUnread } from "../unread.ts";
 
 /** @returns what opens `s3://bucket/key` or a path; it throws a ConfigError for a path that cannot be read. */
 export function manifestsOf(s3: Parameters<typeof openObject>[0]): OpenFile {

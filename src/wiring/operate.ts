@@ -1,10 +1,10 @@
 /** Part of processes: what operators watch and do at the desk, assembled from its parts. */
+
+import { cachedFor, within } from "../asking.ts";
 import { blockedReason } from "../backfill/blocked-reason.ts";
 import { createRate, partRead, photosLeft } from "../backfill/progress.ts";
 import { describeStored } from "../backfill/selector.ts";
-import { cachedFor } from "../cached-for.ts";
 import type { OperateDeps, Operating, Settled } from "../http/desk/operate-deps.ts";
-import { within } from "../http/within.ts";
 import { addAuditEntry, audited } from "../store/audit-log.ts";
 import { readBackfillSums } from "../store/backfill-counts.ts";
 import { changeBackfill, type ListedBackfill, readBackfills, retryBackfill } from "../store/backfills.ts";

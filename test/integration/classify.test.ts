@@ -1,8 +1,8 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, inject } from "vitest";
+import { policyIdOf } from "../../src/decide/policy.ts";
 import { packageRoot } from "../../src/package-root.ts";
-import { policyIdOf } from "../../src/policy-id.ts";
 import { test } from "../fixtures.ts";
 import { ended, maitred } from "../maitred.ts";
 import { makeModel } from "../models.ts";

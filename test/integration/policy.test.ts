@@ -1,8 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
+import { policyIdOf } from "../../src/decide/policy.ts";
 import { openModel } from "../../src/infer/model.ts";
-import { policyIdOf } from "../../src/policy-id.ts";
 import { readBackfillCounts } from "../../src/store/backfill-counts.ts";
 import { addBackfill, applyProposals, changeBackfill, readBackfill } from "../../src/store/backfills.ts";
 import { promoteModel, registerModel } from "../../src/store/models.ts";

@@ -1,5 +1,5 @@
 import { describe, expect } from "vitest";
-import { policyIdOf } from "../../src/policy-id.ts";
+import { policyIdOf } from "../../src/decide/policy.ts";
 import { readBackfillCounts } from "../../src/store/backfill-counts.ts";
 import { endBackfills, feedBackfill, feedRetries } from "../../src/store/backfill-feed.ts";
 import {

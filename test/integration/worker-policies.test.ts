@@ -1,9 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, inject } from "vitest";
+import { policyIdOf } from "../../src/decide/policy.ts";
 import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
-import { policyIdOf } from "../../src/policy-id.ts";
 import { readWorkers, reportFigures, reportWorker } from "../../src/store/models.ts";
 import { keepPolicy } from "../../src/store/policies.ts";
 import { startWorker } from "../../workers/moderate.ts";
