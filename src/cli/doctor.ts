@@ -12,16 +12,10 @@ import { openQueues } from "../queue/queues.ts";
 import { openQueueServer, type QueueServer } from "../queue/server.ts";
 import { clockAheadS, wrongClock } from "../store/clock.ts";
 import { listDestinations } from "../store/destinations.ts";
-import {
-  requireClosed,
-  requireSchema,
-  requireWritable,
-  rolesToMake,
-  serverVersion,
-} from "../store/migrate.ts";
+import { requireSchema, rolesToMake } from "../store/migrate.ts";
 import { type ModelRow, readModels, readWorkers, type WorkerRow } from "../store/models.ts";
+import { requireClosed, requireRoom, requireWritable, serverVersion } from "../store/requirements.ts";
 import { rollupState } from "../store/rollups.ts";
-import { requireRoom } from "../store/room.ts";
 import { modelDirectories, openJudge } from "../wiring/judge.ts";
 import { readLanes } from "../wiring/lanes.ts";
 import { defineCommand, EXIT, flags, UsageError, withEmbedded } from "./command.ts";

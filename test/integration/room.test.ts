@@ -1,6 +1,6 @@
 import pg from "pg";
 import { expect } from "vitest";
-import { requireRoom } from "../../src/store/room.ts";
+import { requireRoom } from "../../src/store/requirements.ts";
 import { rows, test } from "../fixtures.ts";
 
 test("who may write nothing temporary learns nothing of the disk, and who may leaves nothing there", async ({
