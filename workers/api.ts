@@ -16,7 +16,7 @@ import type { Logger } from "../src/log.ts";
 import { packageVersion } from "../src/package-root.ts";
 import { keepBadMessage } from "../src/store/bad-messages.ts";
 import { freeKey, keepAnswer, takeKey } from "../src/store/idempotent-answers.ts";
-import { readPhoto, readPhotoOf } from "../src/store/photo-details.ts";
+import { readPhoto, readPhotoOf } from "../src/store/photos.ts";
 import { openAppeal } from "../src/store/reviews.ts";
 import { findTokens } from "../src/store/tokens.ts";
 import { clockGauge } from "../src/wiring/clock.ts";

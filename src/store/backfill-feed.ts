@@ -1,8 +1,7 @@
 import type { Page } from "../backfill/pages.ts";
 import type { PhotoJob, PhotoRef } from "../photo.ts";
 import { ALIVE } from "./models.ts";
-import { type Pool, type Queryable, query } from "./pool.ts";
-import { isRefused } from "./refused.ts";
+import { isRefused, type Pool, type Queryable, query } from "./pool.ts";
 
 /**
  * Commits that a page was read, and makes known what is new of it; see feed_page.

@@ -1,6 +1,5 @@
 import { ALIVE } from "./models.ts";
-import { type Pool, type Queryable, query } from "./pool.ts";
-import { refused } from "./refused.ts";
+import { type Pool, type Queryable, query, refused } from "./pool.ts";
 
 export type BackfillState = "running" | "paused" | "cancelled" | "done";
 

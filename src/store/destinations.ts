@@ -1,5 +1,4 @@
-import { connection, type Pool, query } from "./pool.ts";
-import { refused } from "./refused.ts";
+import { connection, type Pool, query, refused } from "./pool.ts";
 
 /** Who is told, without what it signs with; the table `destinations`. */
 export interface Destination {

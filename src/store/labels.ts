@@ -1,6 +1,5 @@
 import type { LabelledPhoto, Place } from "../label.ts";
-import { digestPrefix } from "./digest.ts";
-import { hasCopies } from "./indexes.ts";
+import { digestPrefix, hasCopies } from "./indexes.ts";
 import { type Pool, query } from "./pool.ts";
 
 export interface LabelFilter {

@@ -1,6 +1,5 @@
 import { ConfigError } from "../errors.ts";
-import { connection, type Pool, query } from "./pool.ts";
-import { refused } from "./refused.ts";
+import { connection, type Pool, query, refused } from "./pool.ts";
 
 export type ModelState = "candidate" | "shadow" | "active" | "retired";
 

@@ -1,5 +1,5 @@
 import pg from "pg";
-import { UpstreamError } from "../errors.ts";
+import { ConfigError, UpstreamError } from "../errors.ts";
 
 export type Pool = pg.Pool;
 
@@ -19,8 +19,9 @@ export function connect(url: string, onError: (error: Error) => void, max = 8): 
     // nor must a server that is gone without a word, and cannot end it
     query_timeout: 65_000,
     application_name: "maitred",
-    // A role and a schema of the same name would otherwise hide the tables. Nothing is compiled: what looks up a few rows by their keys seems to
-    // be worth it on large tables, or without their statistics, and takes seconds then; whoever reads whole tables gains nothing that shows.
+    // A role and a schema of the same name would otherwise hide the tables. Nothing is compiled: what looks up a few rows by
+    // their keys seems to be worth it on large tables, or without their statistics, and takes seconds then; whoever reads whole
+    // tables gains nothing that shows.
     options: "-c search_path=public -c jit=off",
     keepAlive: true,
     // Linux would wait two hours
@@ -113,6 +114,20 @@ function isOutage(thrown: unknown): boolean {
   if (typeof code !== "string") return /connection|timeout/i.test(String((thrown as Error).message));
   return OUTAGES.test(code);
 }
+
+/** Whether a function refused a statement for one of these reasons. */
+export function isRefused(thrown: unknown, ...reasons: readonly Refusal[]): thrown is Error {
+  return reasons.some((reason) => (thrown as { code?: unknown }).code === reason);
+}
+
+/** For `catch`, where whatever a function refuses is the caller's to mend: its message, and `hint` behind it. */
+export function refused(cause: unknown, hint = ""): never {
+  if (!isRefused(cause, "MD404", "MD409", "MD412")) throw cause;
+  throw new ConfigError(cause.message + hint, { cause });
+}
+
+/** What the schema's own functions raise: there is no such thing; it stands in the way; it has changed meanwhile. */
+type Refusal = "MD404" | "MD409" | "MD412";
 
 const FORBIDDEN = "42501";
 const OUTAGES =

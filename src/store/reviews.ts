@@ -1,7 +1,6 @@
 import type { Decided, Decision, Holder, QueueCounts, Throughput, Undone } from "../http/desk/deps.ts";
 import type { Part } from "../review/kinds.ts";
-import { type Pool, query } from "./pool.ts";
-import { isRefused } from "./refused.ts";
+import { isRefused, type Pool, query } from "./pool.ts";
 
 export interface Claim extends Holder {
   /** The page before this one in its tab, which is gone: what it holds still goes to this one. */

@@ -1,9 +1,8 @@
 import type { LineOutcome, Recorded } from "../moderate/outcome.ts";
 import type { KnownScores } from "../moderate/same-bytes.ts";
 import { storable } from "../text.ts";
-import { digestPrefix } from "./digest.ts";
-import { type Pool, type Queryable, query } from "./pool.ts";
-import { isRefused } from "./refused.ts";
+import { digestPrefix } from "./indexes.ts";
+import { isRefused, type Pool, type Queryable, query } from "./pool.ts";
 
 /** What became of one photo. */
 export interface Outcome extends LineOutcome {

@@ -5,7 +5,7 @@ import { deliveryFigures } from "../store/deliveries.ts";
 import { unqueuedState } from "../store/events.ts";
 import { oldestPendingS } from "../store/photos.ts";
 import type { Pool } from "../store/pool.ts";
-import { sweepTotals } from "../store/sweep-totals.ts";
+import { sweepTotals } from "../store/sweeps.ts";
 
 /** Every process that serves these reads the same: in a dashboard take their maximum, not their sum. */
 export function gaugesOf(db: Pool): GaugeSource[] {

@@ -19,7 +19,7 @@ import { deliveryFigures, listDeliveries, replayDeliveries } from "../store/deli
 import { unqueuedState } from "../store/events.ts";
 import { readWorkers } from "../store/models.ts";
 import type { Pool, Queryable } from "../store/pool.ts";
-import { sweepTotals } from "../store/sweep-totals.ts";
+import { sweepTotals } from "../store/sweeps.ts";
 import type { EventIntake } from "./intake.ts";
 import { changeLane, readLanes } from "./lanes.ts";
 import { replayBadMessage, replayFailed } from "./replay.ts";

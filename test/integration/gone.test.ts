@@ -15,7 +15,7 @@ import type { Lane, PhotoRef } from "../../src/photo.ts";
 import { parsePayload } from "../../src/queue/queues.ts";
 import { recordEvents, type StoredEvent } from "../../src/store/events.ts";
 import { forgetObjects } from "../../src/store/forget.ts";
-import { readPhotoOf } from "../../src/store/photo-details.ts";
+import { readPhotoOf } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { versionOf } from "../../src/version.ts";
 import { openAdoptReplacement } from "../../src/wiring/adopt-replacement.ts";

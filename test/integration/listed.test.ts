@@ -1,7 +1,6 @@
 import { describe, expect } from "vitest";
 import type { PhotoRef } from "../../src/photo.ts";
-import { readPhotoOf } from "../../src/store/photo-details.ts";
-import { databaseTime, registerPhotos } from "../../src/store/photos.ts";
+import { databaseTime, readPhotoOf, registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
 import { current, event, one, publicVersions, record, removed, told } from "../recorded.ts";

@@ -3,7 +3,7 @@ import { describe, expect } from "vitest";
 import type { PhotoEvent } from "../../src/intake/event.ts";
 import type { EventOutcome } from "../../src/photo.ts";
 import { recordEvents, type StoredEvent } from "../../src/store/events.ts";
-import { readPhotoOf } from "../../src/store/photo-details.ts";
+import { readPhotoOf } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { judged as recorded } from "../verdicts.ts";

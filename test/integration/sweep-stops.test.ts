@@ -2,7 +2,6 @@ import type { S3Client } from "@aws-sdk/client-s3";
 import { describe, expect } from "vitest";
 import { type BucketSweep, sweepBucket } from "../../src/cli/sweep-bucket.ts";
 import { connectS3 } from "../../src/image/s3.ts";
-import { sweepTotals } from "../../src/store/sweep-totals.ts";
 import {
   abandonSweep,
   beginSweep,
@@ -11,6 +10,7 @@ import {
   knownObjects,
   lockSweeps,
   sweepStep,
+  sweepTotals,
 } from "../../src/store/sweeps.ts";
 import { counts, found, test } from "../sweeps.ts";
 import { register, removeObject } from "../verdicts.ts";
