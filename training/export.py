@@ -25,9 +25,10 @@ from data import CATEGORIES, UNKNOWN, group_of
 from detector import Detector
 from features import DETECTOR, labels_of, read_about
 from graph import Shipped, export_fp16, export_fp32, export_int8, open_graph, run as graph_outputs
-from looks import ROUNDS, closer, described, logit_of, look_closer, together, where_asked
+from looks import look_closer
 from measure import measure, peak_of
 from net import MaitredNet
+from rounds import ROUNDS, closer, described, logit_of, together, where_asked
 from sources import source_hashes
 from weights import detector_text
 

@@ -2,7 +2,7 @@
 python looks.py ../models/old-1 ../models/old-2
 
 The detector is asked of photos of which the network alone is not sure that nobody is there. Where both are unsure they are asked of parts of the photo as
-well, enlarged. All looks are the same network and detector, so that the weights are there once. NOTES.md, 35 and 38, say what it gives.
+well, enlarged. All looks are the same network and detector, so that the weights are there once. rounds.py says the same in PyTorch.
 """
 
 import argparse
@@ -11,68 +11,16 @@ import json
 import math
 import shutil
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import onnx
-import torch
-import torch.nn.functional as F
 from onnx import TensorProto, helper, numpy_helper
 
 from beside import VARIANTS
 from calibrate import Calibration
 from graph import open_graph
+from rounds import ASKED, ROUNDS, SHARE, STEEP, Round, described, logit_of, offsets
 from weights import sha256
-
-ASKED = 0.003  # of a human's probability, were the detector to say what it says where nobody is: it is asked of what is above, and says that of the rest
-# next to the bounds of what is unsure the mean of all looks counts for less, and in full from half a logit inside: what differs by next to nothing,
-# as the same photo does in 8 bits, is to be judged as if by next to nothing
-STEEP = 2.0
-SHARE = 0.75  # of either edge, that a closer look sees
-
-
-class Round(NamedTuple):
-    """Probabilities of a human between which a photo is looked at closer, and where: (down, across), of what a closer look leaves out."""
-
-    unsure: tuple[float, float]
-    parts: tuple[tuple[float, float], ...]
-
-
-# upper right and lower left; of what is unsure even then, the other corners and the middle
-ROUNDS = (Round((0.03, 0.5), ((0, 1), (1, 0))), Round((0.03, 0.3), ((0, 0), (1, 1), (0.5, 0.5))))
-
-
-def where_asked(scores: dict, calibration: Calibration) -> dict:
-    """`scores`, as `calibration` takes them, with `seen` as it is in a graph."""
-    silence = torch.full_like(scores["seen"], calibration.nobody)
-    asked = calibration.human(scores | {"seen": silence}) > logit_of(ASKED)
-    return scores | {"seen": torch.where(asked[:, None, None], scores["seen"], silence)}
-
-
-def closer(photos: torch.Tensor, parts: tuple[tuple[float, float], ...]) -> torch.Tensor:
-    """uint8 [N, 3, S, S] → [parts * N, 3, S, S]: the first part of each, enlarged, then the second."""
-    side = photos.shape[-1]
-    kept = round(side * SHARE)
-    cut = [photos[..., top:top + kept, left:left + kept] for top, left in _offsets(side, parts)]
-    return F.interpolate(torch.cat(cut).float(), size=(side, side), mode="bilinear", align_corners=False).round().byte()
-
-
-def together(now: torch.Tensor, mean: torch.Tensor, looks: int, said: torch.Tensor, unsure: tuple[float, float]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits that count so far [N], the `mean` of so many `looks` [N], and those of closer ones [parts * N] → what counts now, and the mean of all."""
-    low, high = map(logit_of, unsure)
-    rows = said.view(-1, len(now))
-    mean = (mean * looks + rows.sum(0)) / (looks + len(rows))
-    share = (STEEP * torch.minimum(now - low, high - now)).clamp(0, 1)
-    return now + share * (mean - now), mean
-
-
-def logit_of(probability: float) -> float:
-    return math.log(probability / (1 - probability))
-
-
-def _offsets(side: int, parts: tuple[tuple[float, float], ...]) -> list[tuple[int, int]]:
-    rest = side - round(side * SHARE)
-    return [(round(rest * down), round(rest * across)) for down, across in parts]
 
 
 def look_closer(file: Path, side: int, nobody: float, even: bool) -> None:
@@ -139,7 +87,7 @@ def _round(network: list[onnx.NodeProto], total: str, each: Round, before: tuple
     photos, first, told = map(name, ("photos", now, mean))
     edges = constants.of([2, 3], np.int64)
     cut = [node("Slice", [name("planes"), constants.of(at, np.int64), constants.of([edge + kept for edge in at], np.int64), edges], [name(f"part{number}")])
-           for number, at in enumerate(_offsets(side, each.parts))]
+           for number, at in enumerate(offsets(side, each.parts))]
     made = name("some_now"), name("some_mean")
     looked = [
         node("Transpose", [photos], [name("planes")], perm=[0, 3, 1, 2]), *cut, node("Concat", [part.output[0] for part in cut], [name("parts")], axis=0),
@@ -251,11 +199,6 @@ def main():
     about["measured"] = {"of": f"{args.model.name}, which looks once"} | about["measured"]
     (partial / "model.json").write_text(json.dumps(about, indent=1) + "\n")
     partial.rename(args.out)
-
-
-def described() -> dict:
-    """For model.json."""
-    return {"detectorFrom": ASKED, "closer": [{"unsure": each.unsure, "parts": len(each.parts)} for each in ROUNDS]}
 
 
 if __name__ == "__main__":

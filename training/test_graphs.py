@@ -23,10 +23,11 @@ from export import compare_int8, drawn_for_int8, look_again, measured_runs, read
 from features import labels_of
 from fixtures import SIDE, Made, asked, done
 from graph import Shipped, export_fp16, export_fp32, export_int8, run
-from looks import ASKED, ROUNDS, closer, logit_of, look_closer, together, where_asked
+from looks import look_closer
 from measure import peak_of
 from net import MaitredNet, in_place
 from peak import displaced
+from rounds import ASKED, ROUNDS, closer, logit_of, together, where_asked
 from train import load_run
 
 
