@@ -1,6 +1,5 @@
 import { asError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
-import { waitMs } from "./backoff.ts";
 import type { Attempt, Claim } from "./message.ts";
 
 export interface DelivererDeps {
@@ -131,3 +130,16 @@ export function createDeliverer(
     },
   };
 }
+
+/**
+ * How long to wait after an attempt that failed: it doubles from `baseMs` up to twelve hours, give or take a fifth, so
+ * that what failed together does not come again together.
+ *
+ * @param attempt counted from 1.
+ * @param random 0 to 1.
+ */
+export function waitMs(attempt: number, baseMs: number, random: number): number {
+  return Math.min(baseMs * 2 ** Math.min(attempt - 1, 40), LONGEST_MS) * (0.8 + 0.4 * random);
+}
+
+const LONGEST_MS = 43_200_000;

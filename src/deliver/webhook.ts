@@ -3,7 +3,6 @@ import https from "node:https";
 import type { Closable } from "../lifecycle.ts";
 import { sign } from "../signature.ts";
 import { type Addresses, why } from "./addresses.ts";
-import { retryAfterMs } from "./backoff.ts";
 import type { Attempt } from "./message.ts";
 
 export interface Post {
@@ -104,4 +103,14 @@ function judge({ statusCode: status = 0, headers }: http.IncomingMessage): Attem
   };
 }
 
+/**
+ * Milliseconds that a header Retry-After asks for, in seconds or as a date, at most a day; undefined where it says neither.
+ */
+export function retryAfterMs(header: string | undefined, nowMs: number): number | undefined {
+  if (header === undefined) return undefined;
+  const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - nowMs;
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), DAY_MS);
+}
+
 const MAX_ANSWER_BYTES = 16_384;
+const DAY_MS = 86_400_000;

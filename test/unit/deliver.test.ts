@@ -1,10 +1,10 @@
 import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
 import { createAddresses, inTurns } from "../../src/deliver/addresses.ts";
-import { retryAfterMs, waitMs } from "../../src/deliver/backoff.ts";
-import { createDeliverer, type Settled } from "../../src/deliver/deliverer.ts";
+import { createDeliverer, type Settled, waitMs } from "../../src/deliver/deliverer.ts";
 import type { Attempt, Claim } from "../../src/deliver/message.ts";
 import { createTagger, type PhotoNow, type PhotoTags } from "../../src/deliver/object-tags.ts";
+import { retryAfterMs } from "../../src/deliver/webhook.ts";
 import { createSecret, sign } from "../../src/signature.ts";
 import { latch } from "../waits.ts";
 
