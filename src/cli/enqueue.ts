@@ -1,27 +1,13 @@
-import { statSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
-import { Readable } from "node:stream";
-import type { S3Client } from "@aws-sdk/client-s3";
-import { folderPhoto, foldersOf, isInside, listFolder } from "../image/folder.ts";
+import { join } from "node:path";
+import { foldersOf, isInside } from "../image/folder.ts";
 import { ANSWER_MS, connectS3 } from "../image/s3.ts";
-import { listObjects } from "../image/s3-bucket.ts";
 import { Scope } from "../lifecycle.ts";
-import { linesOf } from "../lines.ts";
 import { LANES, type Lane, type PhotoMetadata, type PhotoRef } from "../photo.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { databaseTime, photosToReplay } from "../store/photos.ts";
 import { sayAway } from "./away.ts";
-import { bucketUrl, isPrefix } from "./bucket-url.ts";
-import {
-  connectedConfig,
-  defineCommand,
-  EXIT,
-  flags,
-  type Terminal,
-  texts,
-  UsageError,
-  type Values,
-} from "./command.ts";
+import { connectedConfig, defineCommand, EXIT, flags, texts, UsageError, type Values } from "./command.ts";
+import { pagesOf, requireThere } from "./enqueue-sources.ts";
 import { openIntake } from "./intake.ts";
 import { codeOption, laneOption, uploaderOption } from "./options.ts";
 import { printResult } from "./output.ts";
@@ -66,10 +52,7 @@ folder that is an argument is not there, or there is no photo in any.
     const known = knownOf(values);
     const replay = replayOf(values, positionals);
     if (!replay && positionals.length === 0) throw new UsageError("expected what to queue");
-    for (const what of positionals) {
-      if (what !== "-" && !urlOf(what) && kindOf(what) === "nothing")
-        throw new UsageError(`${what}: ${NOT_THERE}`);
-    }
+    requireThere(positionals);
     const config = connectedConfig(terminal);
     const scope = new Scope();
     const intake = openIntake(config, scope, () => {}, sayAway(terminal));
@@ -103,7 +86,7 @@ folder that is an argument is not there, or there is no photo in any.
         }
       } else {
         let looked = await databaseTime(intake.db);
-        for await (const page of pages(sources(positionals, terminal, leftOut), s3, leftOut)) {
+        for await (const page of pagesOf(positionals, terminal.stdin, s3, leftOut)) {
           const how = { known, again: values.again, looked };
           const { ids, queued, unclear } = await intake.take(page, lane ?? "live", how);
           looked = await databaseTime(intake.db);
@@ -163,91 +146,6 @@ function replayOf(
   return { state, ...(code !== undefined && { code }), olderThanS: failed ? 0 : 600 };
 }
 
-async function* sources(
-  positionals: readonly string[],
-  { stdin }: Terminal,
-  leftOut: (what: string) => void,
-): AsyncGenerator<string> {
-  for (const what of positionals) {
-    if (what !== "-") {
-      yield what;
-      continue;
-    }
-    for await (const [, line, isText] of linesOf(Readable.from(stdin, { objectMode: false }), "-")) {
-      if (isText) yield line.trim();
-      else leftOut(`${line.trim()}: it is not UTF-8`);
-    }
-  }
-}
-
-/**
- * The photos behind each source, in pages; single ones are gathered, so that a long list is not a call each. They come before
- * whatever is looked for after them, as each page is taken for as old as the one before it was taken in.
- */
-async function* pages(
-  sources: AsyncIterable<string>,
-  s3: S3Client,
-  leftOut: (what: string) => void,
-): AsyncGenerator<PhotoRef[]> {
-  let single: PhotoRef[] = [];
-  for await (const source of sources) {
-    const url = urlOf(source);
-    const kind = url ? undefined : kindOf(source);
-    // a list may name what was deleted since it was made
-    if (kind === "nothing") {
-      leftOut(`${source}: ${NOT_THERE}`);
-      continue;
-    }
-    const many = url ? isPrefix(url.key) : kind === "folder";
-    if (!many) {
-      const photo = await (url ? s3Photo(s3, url.bucket, url.key) : filePhoto(resolve(source)));
-      if (photo) single.push(photo);
-      else leftOut(`${source}: there is no such object`);
-    }
-    if (single.length >= (many ? 1 : 500)) {
-      yield single;
-      single = [];
-    }
-    if (many) yield* url ? listObjects(s3, url.bucket, url.key) : listFolder(resolve(source), leftOut);
-  }
-  if (single.length > 0) yield single;
-}
-
-function urlOf(source: string): ReturnType<typeof bucketUrl> {
-  const url = bucketUrl(source);
-  if (!url && /^\w+:\/\//.test(source)) throw new UsageError(`expected s3:// or a path, got ${source}`);
-  return url;
-}
-
-/** The object as it is now. */
-async function s3Photo(s3: S3Client, bucket: string, key: string): Promise<PhotoRef | undefined> {
-  // of all keys that begin with it, it comes first
-  const { value: page } = await listObjects(s3, bucket, key).next();
-  return page?.find((photo: PhotoRef) => photo.key === key);
-}
-
-async function filePhoto(path: string): Promise<PhotoRef> {
-  return folderPhoto(dirname(path), path).catch(() => ({
-    store: "folder",
-    bucket: dirname(path),
-    key: basename(path),
-    version: "",
-  }));
-}
-
 function isOutside({ store, bucket, key }: PhotoRef, roots: readonly string[]): boolean {
   return store === "folder" && !roots.some((root) => isInside(root, join(bucket, key)));
 }
-
-function kindOf(path: string): "folder" | "file" | "nothing" {
-  try {
-    const found = statSync(path, { throwIfNoEntry: false });
-    if (!found) return "nothing";
-    return found.isDirectory() ? "folder" : "file";
-  } catch (thrown) {
-    // workers may be allowed to look at what this command may not
-    return (thrown as NodeJS.ErrnoException).code === "ENOTDIR" ? "nothing" : "file";
-  }
-}
-
-const NOT_THERE = "there is no such file or folder";
