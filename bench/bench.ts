@@ -11,7 +11,7 @@ type Values<Options> = {
   [Name in keyof Options]: Options[Name] extends readonly [number, string] ? number : string;
 };
 
-export interface Bench<Options> {
+interface Bench<Options> {
   values: Values<Options>;
   /** Closes at the end, also after an error. */
   scope: Scope;

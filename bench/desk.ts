@@ -16,7 +16,7 @@ interface Answers extends Times {
   what: string;
 }
 
-export interface DeskMeasures {
+interface DeskMeasures {
   photos: number;
   waiting: number;
   answers: Answers[];

@@ -7,7 +7,7 @@ import { startBeside, startServer } from "./child.ts";
 import type { Load, Loaded } from "./load.ts";
 import type { Env } from "./setup.ts";
 
-export interface EventRates {
+interface EventRates {
   /** One event a request. */
   single: Loaded & { connections: number };
   /** 1,000 events a request. */

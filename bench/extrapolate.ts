@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { packageRoot } from "../src/package-root.ts";
 
 /** What was measured, by the newest file of each kind in bench/results. */
-export interface Figures {
+interface Figures {
   /** The whole line on CPUs: photos a second of one core. */
   linePerCoreS: number;
   /** Decoding alone: photos a second of one core. */

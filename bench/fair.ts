@@ -26,7 +26,7 @@ export interface Stretch extends Times {
   stagesMs: Record<string, number>;
 }
 
-export interface Fairness {
+interface Fairness {
   ratePerS: number;
   uploads: number;
   /** One for each round, as they came: an idle stretch, then one beside a backfill. */

@@ -27,7 +27,7 @@ interface Frames extends Times {
   threadMs: number;
 }
 
-export interface GridMeasures {
+interface GridMeasures {
   /** In the list, and of those in the page at once. */
   photos: number;
   drawn: number;

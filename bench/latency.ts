@@ -11,7 +11,7 @@ import type { Env } from "./setup.ts";
 import { quantile, type Times, timesOf } from "./times.ts";
 
 /** From the answer 202 until the verdict can be read from another connection. */
-export interface Latency extends Times {
+interface Latency extends Times {
   events: number;
   p99Ms: number;
   failed: number;

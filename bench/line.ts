@@ -7,7 +7,7 @@ import { Scope } from "../src/lifecycle.ts";
 import { createLog } from "../src/log.ts";
 import { startWorker } from "../workers/moderate.ts";
 
-export interface LineRate {
+interface LineRate {
   photosPerS: number;
   meanBatch: number;
 }

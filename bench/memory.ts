@@ -6,7 +6,7 @@ import { queueFolder } from "./line.ts";
 import type { Env } from "./setup.ts";
 import { memoryMiB } from "./usage.ts";
 
-export interface Memory {
+interface Memory {
   photos: number;
   photosPerS: number;
   /** MiB of resident memory when 2,000 photos were through. */

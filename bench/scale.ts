@@ -13,7 +13,7 @@ import type { Env } from "./setup.ts";
 import { keyOf, type Store } from "./store.ts";
 import { cpuSeconds, memoryMiB, postgresCpuSeconds, redisCpuSeconds } from "./usage.ts";
 
-export interface Scale {
+interface Scale {
   photos: number;
   /** The feeder fills the queue, and nobody takes photos out of it. */
   feeding: { photos: number; photosPerS: number; cpuS: CpuS; redisBytesAPhoto: number };
@@ -38,7 +38,7 @@ export interface Scale {
 /** Seconds of CPU by who used them, which other work on the machine changes less than the rate. */
 type CpuS = Record<string, number>;
 
-export interface ScaleSettings {
+interface ScaleSettings {
   photos: number;
   /** One photo in so many is fetched, decoded and judged. */
   every: number;

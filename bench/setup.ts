@@ -9,7 +9,7 @@ import { makePhotos } from "./photos.ts";
 /** Settings as environment variables: this process reads them, and those that it starts are given them. */
 export type Env = Readonly<Record<string, string | undefined>>;
 
-export interface BenchSetup {
+interface BenchSetup {
   /** A folder of its own. */
   work: string;
   /** Where the photos lie. */

@@ -3,7 +3,7 @@ import { performance } from "node:perf_hooks";
 import type { Config } from "../src/config.ts";
 import { type Judge, openJudge } from "../src/wiring/judge.ts";
 
-export interface Stages {
+interface Stages {
   model: string;
   provider: string;
   decodePhotosPerS: number;

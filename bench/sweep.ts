@@ -8,14 +8,14 @@ import type { Env } from "./setup.ts";
 import { startStore } from "./store.ts";
 import { memoryMiB } from "./usage.ts";
 
-export interface SweepRate {
+interface SweepRate {
   keysPerS: number;
   seconds: number;
   /** MiB of resident memory of the sweep's process. Linux. */
   peakMiB: number;
 }
 
-export interface SweepMeasures {
+interface SweepMeasures {
   keys: number;
   store: string;
   queue: "redis" | "postgres";

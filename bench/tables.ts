@@ -11,7 +11,7 @@ interface Runs extends Times {
   runs: number;
 }
 
-export interface DocumentedQuery {
+interface DocumentedQuery {
   /** Its first line, a comment. */
   title: string;
   sql: string;

@@ -6,9 +6,9 @@ import type { Lane } from "./photo.ts";
  * Does the work of one batch: the answer's slot i is for item i. An Error in a slot fails that item alone, a
  * throw fails the whole batch.
  */
-export type RunBatch<In, Out> = (items: In[]) => Promise<readonly (Out | Error)[]>;
+type RunBatch<In, Out> = (items: In[]) => Promise<readonly (Out | Error)[]>;
 
-export interface BatchLimits {
+interface BatchLimits {
   /** Items in one batch. */
   maxSize: number;
   /** Milliseconds from when the oldest waiting item arrived; its batch then leaves although one is running. */
@@ -19,7 +19,7 @@ export interface BatchLimits {
   maxRunning: number;
 }
 
-export interface Batcher<In, Out> extends Closable {
+interface Batcher<In, Out> extends Closable {
   add(item: In, lane: Lane): Promise<Out>;
 }
 

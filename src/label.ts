@@ -8,7 +8,7 @@ export type Origin = "moderator" | "audit" | "claim";
 export const TRAINED_CATEGORIES: readonly string[] = ["food", "ambience", "menu", "other"];
 
 /** What a model said of a photo, the last time before its label was given. */
-export interface ModelSaid {
+interface ModelSaid {
   /** `model:NAME`. */
   by: string;
   verdict: string;

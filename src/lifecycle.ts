@@ -55,7 +55,7 @@ export class Scope {
 }
 
 /** The part of `process` that a graceful end needs; tests pass their own. */
-export interface ProcessLike {
+interface ProcessLike {
   on(signal: "SIGTERM" | "SIGINT" | "SIGHUP", listener: () => void): unknown;
   exit(code?: number | string | null): void;
   /** Says what the end was brought about by; without one a clean end is 0, and another 1. */

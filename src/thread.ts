@@ -11,7 +11,7 @@ import {
 import type { Closable } from "./lifecycle.ts";
 
 /** A worker thread that answers calls one at a time, in order. */
-export interface Thread<In, Out, Ready> extends Required<Closable> {
+interface Thread<In, Out, Ready> extends Required<Closable> {
   /** Starts the thread if it does not run, and answers what it said when it was ready. @throws as `call` does. */
   ready(): Promise<Ready>;
   /**
@@ -23,7 +23,7 @@ export interface Thread<In, Out, Ready> extends Required<Closable> {
   end(): Promise<void>;
 }
 
-export interface ThreadOptions {
+interface ThreadOptions {
   /** The thread's entry point. */
   url: URL;
   workerData: unknown;

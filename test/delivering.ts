@@ -6,7 +6,7 @@ import { test as base, type Database, rows } from "./fixtures.ts";
 import { type Ended, ended } from "./maitred.ts";
 import { type Receiver, startReceiver } from "./receiver.ts";
 
-export interface Hook {
+interface Hook {
   id: string;
   secret: string;
 }

@@ -9,7 +9,7 @@ import { addToken } from "../src/store/tokens.ts";
 import { type RunningApi, startApi } from "../workers/api.ts";
 import { test as base, type Database } from "./fixtures.ts";
 
-export interface DeskAnswer {
+interface DeskAnswer {
   status: number;
   headers: Headers;
   // biome-ignore lint/suspicious/noExplicitAny: each test knows what it asked for

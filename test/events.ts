@@ -1,7 +1,7 @@
 /** Messages as each source sends them, made here from its published contract. */
 import fc from "fast-check";
 
-export interface Said {
+interface Said {
   bucket?: string;
   key: string;
   etag?: string;

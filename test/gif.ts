@@ -2,7 +2,7 @@
 export type Place = readonly [number, number, number, number];
 
 /** What a frame is drawn with, where it differs. */
-export interface Drawing {
+interface Drawing {
   /** A table of its own, each colour as six digits. */
   colours?: readonly string[];
   /** Of each pixel, at least as its colours need (default: 2). */

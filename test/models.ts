@@ -5,7 +5,7 @@ import { constantGraph } from "./onnx.ts";
 
 export const CATEGORIES = ["food", "ambience", "menu", "other"];
 
-export interface Made {
+interface Made {
   side?: number;
   /** What it says of every photo. */
   says?: string;

@@ -6,9 +6,9 @@ import { packageRoot } from "../src/package-root.ts";
 import { freePort } from "./free-port.ts";
 
 /** Where the processes of one job answer, such as 127.0.0.1:7070. */
-export type Targets = Readonly<Record<string, string>>;
+type Targets = Readonly<Record<string, string>>;
 
-export interface Sample {
+interface Sample {
   metric: Record<string, string>;
   value: [at: number, value: string];
 }

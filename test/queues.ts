@@ -18,7 +18,7 @@ export const job = (id: number): PhotoJob => ({
 export const TRIES = { attempts: 3, backoffMs: 5, patienceMs: 0 };
 export type Handle = (photo: PhotoJob, attempt: Attempt) => Promise<void>;
 
-export interface Bench {
+interface Bench {
   server: QueueServer;
   queues: ReturnType<typeof openQueues>;
   errors: Error[];

@@ -25,7 +25,7 @@ import { gaugesOf } from "../src/wiring/gauges.ts";
 import { openEventIntake, startHousekeeping } from "../src/wiring/intake.ts";
 
 /** Who is asked whether a message is theirs: SNS, and Google's published keys. */
-export interface Asked {
+interface Asked {
   fetch: Fetch;
   googleKeys: string;
 }

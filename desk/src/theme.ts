@@ -2,7 +2,7 @@ import { signal } from "@preact/signals";
 import { stored } from "./stored.ts";
 
 export const THEMES = ["system", "light", "dark"] as const;
-export type Theme = (typeof THEMES)[number];
+type Theme = (typeof THEMES)[number];
 
 /** Read by public/theme.js too, before the page is painted. */
 const kept = stored("maitred.theme");

@@ -36,14 +36,14 @@ export interface FeederDeps extends SourceDeps {
   now(): number;
 }
 
-export interface FeederLimits {
+interface FeederLimits {
   /** Photos that may wait in the backfill lane before the last page is put there. */
   queue(): Promise<number>;
   /** Nothing is fed while an upload has waited longer, in milliseconds. */
   liveTargetMs: number;
 }
 
-export interface FeederEvents {
+interface FeederEvents {
   fed(id: string, photos: number): void;
   finished(id: string): void;
   failed(id: string, error: Error): void;
@@ -51,7 +51,7 @@ export interface FeederEvents {
   unwell(error: Error): void;
 }
 
-export interface Feeder extends Closable {
+interface Feeder extends Closable {
   /** One round of some seconds at most: feeds what there is room for. @returns how many photos it fed. */
   round(): Promise<number>;
   /** Whether the last round fed nothing because an upload had waited for too long. */

@@ -1,7 +1,7 @@
 import { ConfigError } from "../errors.ts";
 
 /** Hours of the day, 0 to 24, of the feeder's own clock; `from` > `to` goes over midnight. */
-export interface Hours {
+interface Hours {
   from: number;
   to: number;
 }

@@ -9,7 +9,7 @@ import type { FedSelector, PhotoSelector } from "./selector.ts";
 export type Cursor = { after: string } | ManifestCursor;
 
 /** An object, as a listing or a list names it, and what that says of it. */
-export type NamedObject = PhotoRef & { known: PhotoMetadata };
+type NamedObject = PhotoRef & { known: PhotoMetadata };
 
 /** A stretch of a selector. Nothing of it is made known before it is fed, or of a run that is stopped it would wait for nobody. */
 export interface Page {

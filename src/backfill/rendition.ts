@@ -3,7 +3,7 @@ import { MAX_KEY_BYTES } from "../intake/shape.ts";
 import type { PhotoJob, PhotoRef } from "../photo.ts";
 
 /** Names the smaller copy of a photo; undefined where it can have none. */
-export type RenditionOf = (photo: PhotoRef) => PhotoRef | undefined;
+type RenditionOf = (photo: PhotoRef) => PhotoRef | undefined;
 
 /**
  * Where the smaller copies of photos lie, by a template such as `resized/{key}.jpg` in the photo's own bucket, or

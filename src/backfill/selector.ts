@@ -41,7 +41,7 @@ export const selector = z.discriminatedUnion("kind", [
   /** Photos whose stored scores another policy decides anew: no feeder is asked, see redecide.ts. */
   z.strictObject({ kind: z.literal("policy"), policy: z.string(), upTo: z.string().regex(/^\d+$/) }),
 ]);
-export type Selector = z.infer<typeof selector>;
+type Selector = z.infer<typeof selector>;
 /** What a feeder works on. */
 export type FedSelector = Exclude<Selector, { kind: "policy" }>;
 export type PhotoSelector = Extract<Selector, { kind: "photos" }>;

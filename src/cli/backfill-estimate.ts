@@ -25,7 +25,7 @@ import {
 import { drawStatus } from "./terminal.ts";
 
 /** Of a backfill, what it takes to say how long and how much. */
-export interface Intended extends Deciding {
+interface Intended extends Deciding {
   what: FedSelector;
   maxRate: number | null;
   hours: string | null;

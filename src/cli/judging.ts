@@ -109,7 +109,7 @@ export function openPictureHeic(): HeicDecoder {
 }
 
 /** A labelled photo that could not be judged. */
-export interface Unjudged {
+interface Unjudged {
   file: string;
   error: ModerationError;
 }

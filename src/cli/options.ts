@@ -9,7 +9,7 @@ import { either } from "./plural.ts";
 type Given<Name extends string> = { readonly [Each in Name]?: string | undefined };
 
 /** Which numbers an option takes: as a person is told, and as they are checked. */
-export interface Numbers {
+interface Numbers {
   words: string;
   has(number: number): boolean;
 }

@@ -12,7 +12,7 @@ import { table } from "./output.ts";
 import { counted } from "./plural.ts";
 import { drawStatus, printable, sayStatus, type Terminal, wipeStatus } from "./terminal.ts";
 
-export interface Progress {
+interface Progress {
   events: Partial<WorkerEvents>;
   /** Ids that `done` waits for. */
   expect(ids: readonly string[]): void;

@@ -3,7 +3,7 @@ import { counted } from "./plural.ts";
 import type { Result, Target } from "./sweep-bucket.ts";
 import { sayStatus, type Terminal, wipeStatus } from "./terminal.ts";
 
-export interface SweepProgress {
+interface SweepProgress {
   step(totals: Totals, cursor: string): void;
   say(text: string): void;
   stop(): void;

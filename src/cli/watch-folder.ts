@@ -9,7 +9,7 @@ import type { Logger } from "../log.ts";
 import { currentKeys } from "../store/photos.ts";
 import type { Intake } from "./intake.ts";
 
-export interface WatchDeps {
+interface WatchDeps {
   intake: Intake;
   log: Logger;
   /** Is told which photos of a folder were taken off the page. */

@@ -2,7 +2,7 @@ import { parseDocument, type Scalar, visit } from "yaml";
 import type { Policy } from "./policy.ts";
 
 /** A number of a policy that becomes another one. */
-export interface Change {
+interface Change {
   /** `human.review`, `categories.food` ... */
   at: readonly [string, string];
   from: number;

@@ -9,7 +9,7 @@ export interface Addresses {
   lookup(encrypted: boolean): LookupFunction;
 }
 
-export interface Resolved {
+interface Resolved {
   address: string;
   family: number;
 }

@@ -2,7 +2,7 @@ import { asError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Attempt, Claim } from "./message.ts";
 
-export interface DelivererDeps {
+interface DelivererDeps {
   /** Claims at most `total` of what is due, and of one destination at most `each`, or its share, less what is `busy` of it. */
   claim(busy: Readonly<Record<string, number>>, each: number, total: number): Promise<Claim[]>;
   settle(claim: Claim, settled: Settled): Promise<void>;
@@ -20,7 +20,7 @@ export interface Settled {
   waitMs: number;
 }
 
-export interface DelivererLimits {
+interface DelivererLimits {
   /** Attempts at once, of all destinations together. */
   total: number;
   /** Attempts at once of one destination, so that one that is slow leaves room for the others. */
@@ -33,7 +33,7 @@ export interface DelivererLimits {
   pollMs: number;
 }
 
-export interface DelivererEvents {
+interface DelivererEvents {
   attempted(claim: Claim, settled: Settled, seconds: number): void;
   /** Postgres does not answer; nothing is lost, and it is tried again. */
   unwell(error: Error): void;

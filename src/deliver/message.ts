@@ -15,10 +15,10 @@ export interface Claim {
   attempt: number;
 }
 
-export type Change = "photo.verdict" | "photo.failed" | "photo.withdrawn" | "photo.forgotten";
+type Change = "photo.verdict" | "photo.failed" | "photo.withdrawn" | "photo.forgotten";
 
 /** The photo as it was; of a change that is not `photo.forgotten` much more, which is sent as it is. */
-export interface Payload {
+interface Payload {
   id: string;
   sequence: number;
   store: string;

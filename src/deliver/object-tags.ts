@@ -29,7 +29,7 @@ export type Tagged =
   | { became: "tagged" | "gone" | "full" | "unlisted" | "unknown" }
   | { became: "overtaken"; version: string };
 
-export interface TagDeps {
+interface TagDeps {
   /** undefined where no photo is known of this version of this object. */
   photoOf(photo: PhotoRef): Promise<PhotoNow | undefined>;
   /** Gives the object, or each version that has the photo's bytes, the tags for it, and takes other tags of ours away; null: all of them. */

@@ -5,7 +5,7 @@ import { sign } from "../signature.ts";
 import { type Addresses, why } from "./addresses.ts";
 import type { Attempt } from "./message.ts";
 
-export interface Post {
+interface Post {
   url: string;
   secrets: readonly string[];
   /** The header `webhook-id`. */
@@ -14,7 +14,7 @@ export interface Post {
 }
 
 /** Sends webhooks, each once. */
-export interface WebhookSender extends Closable {
+interface WebhookSender extends Closable {
   /** Never throws: what goes wrong is the receiver's, or the network's, and is the answer. */
   post(post: Post): Promise<Attempt>;
 }

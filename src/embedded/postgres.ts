@@ -6,7 +6,7 @@ import type { Closable, Scope } from "../lifecycle.ts";
 import { commandOf, isAlive, readIfThere } from "../processes.ts";
 import { LOCKED, launch, type Places, placesBelow } from "./launch.ts";
 
-export interface EmbeddedPostgres extends Closable {
+interface EmbeddedPostgres extends Closable {
   url: string;
 }
 

@@ -4,7 +4,7 @@ import type { Decision, Scores } from "../photo.ts";
 import { clusterOf, isIn, type Judged } from "./effect.ts";
 import type { Label } from "./labelled.ts";
 
-export type Decide = (scores: Scores, policy: Policy) => Decision;
+type Decide = (scores: Scores, policy: Policy) => Decision;
 
 /** A labelled photo and what the model says of it; what follows from that is what is chosen. */
 export interface Sample {

@@ -2,7 +2,7 @@
 import type { CalibrationBin } from "./reliability.ts";
 import type { CurvePoint } from "./statistics.ts";
 
-export interface Series {
+interface Series {
   name: string;
   curve: readonly CurvePoint[];
 }

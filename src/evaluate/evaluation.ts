@@ -19,7 +19,7 @@ export interface Estimate extends Interval {
   value: number | null;
 }
 
-export interface CategoryFigures {
+interface CategoryFigures {
   category: string;
   photos: number;
   precision: Estimate;

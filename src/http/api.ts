@@ -22,7 +22,7 @@ import type { ApiDeps, Route } from "./route.ts";
 import { routes } from "./routes.ts";
 import { listen } from "./server.ts";
 
-export interface ApiSettings extends LimitSettings {
+interface ApiSettings extends LimitSettings {
   host: string;
   apiPort: number;
   /** Whether any free port will do where that one is in use; false unless given. */
@@ -36,14 +36,14 @@ export interface ApiSettings extends LimitSettings {
   version: string;
 }
 
-export interface ApiEvents {
+interface ApiEvents {
   /** Of every request to a route, with the id of its token, or at the desk whom the session is of; nothing that is secret. */
   answered(about: { method: string; url: string; status: number; ms: number; token: string }): void;
   /** What was answered with 5xx. */
   failed(error: Error): void;
 }
 
-export interface Desk {
+interface Desk {
   settings: DeskSettings;
   deps: DeskDeps;
 }

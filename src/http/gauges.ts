@@ -11,7 +11,7 @@ export interface GaugeSource {
   read(): Promise<number | readonly LabelledValue[]>;
 }
 
-export interface LabelledValue {
+interface LabelledValue {
   labels: Readonly<Record<string, string>>;
   value: number;
 }

@@ -6,7 +6,7 @@ import { LANES, type Lane, VERDICTS, type Verdict } from "../photo.ts";
 import type { LaneDepth } from "../queue/queues.ts";
 import { fresh, type GaugeSource, showGauges } from "./gauges.ts";
 
-export interface Depths extends Omit<LaneDepth, "active"> {
+interface Depths extends Omit<LaneDepth, "active"> {
   lane: Lane;
   /** MAITRED_QUEUE_PREFIX, which tells apart what several groups show to one Prometheus. */
   prefix: string;

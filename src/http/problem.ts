@@ -12,7 +12,7 @@ export const problem = z
     code: z.string().optional().describe("a code of maitred that is never renamed"),
   })
   .describe("RFC 9457 problem details");
-export type Problem = z.infer<typeof problem>;
+type Problem = z.infer<typeof problem>;
 
 /** Thrown by a route whose answer is a problem. */
 export class HttpProblem extends Error {
@@ -43,7 +43,7 @@ export function problemOf(status: number, detail: string, code?: string): Proble
 }
 
 /** The word for answers of this status that have none of their own. */
-export function reasonOf(status: number): string {
+function reasonOf(status: number): string {
   return REASONS[status] ?? (status >= 500 ? "failure" : "invalid");
 }
 

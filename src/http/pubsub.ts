@@ -2,7 +2,7 @@ import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from "jose";
 import { asError, ConfigError, UpstreamError } from "../errors.ts";
 import { HttpProblem } from "./problem.ts";
 
-export interface PubSubRules {
+interface PubSubRules {
   /** What the push subscription was told to ask its tokens for; "": no such token is taken. */
   audience: string;
   /** Email of the service account that the subscription pushes as. */

@@ -7,7 +7,7 @@ import type { photo, taken } from "./schemas.ts";
 import type { Scope, StoredToken } from "./tokens.ts";
 
 /** Keys that callers make up, each token its own, so that what they send twice is done once. */
-export interface IdempotencyKeys {
+interface IdempotencyKeys {
   /** Takes an Idempotency-Key; the request that has it, which may be another, and what that was answered. */
   takeKey(
     tokenId: string,
@@ -57,7 +57,7 @@ type Outcome = z.infer<typeof taken>["outcome"];
 /** Everything that is known of one photo. */
 export type PhotoRecord = Omit<z.infer<typeof photo>, "public">;
 
-export interface Asked {
+interface Asked {
   body: unknown;
   query: unknown;
   params: unknown;

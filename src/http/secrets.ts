@@ -1,7 +1,7 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 
 /** A secret, and what names it, which is none. */
-export interface Secret {
+interface Secret {
   id: string;
   secret: string;
 }

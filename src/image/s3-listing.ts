@@ -12,7 +12,7 @@ import type { ListedPage } from "../intake/sweep.ts";
 import { compareKeys, decodeForm } from "../text.ts";
 import { statusOf } from "./s3-errors.ts";
 
-export interface Listing {
+interface Listing {
   prefix: string;
   /** Only keys behind this one; "": all. */
   after: string;
@@ -23,7 +23,7 @@ export interface Listing {
 }
 
 /** How a bucket is asked. */
-export interface Asking {
+interface Asking {
   s3: S3Client;
   bucket: string;
   /** Resolves when the next request may be sent. */

@@ -78,7 +78,7 @@ export interface Inference extends Closable {
   explain(photos: readonly Uint8Array[]): Promise<Explained[]>;
 }
 
-export interface InferSettings {
+interface InferSettings {
   provider: "auto" | Provider;
   /** 0: 8 on the CPU, 64 on CUDA. */
   maxBatch: number;

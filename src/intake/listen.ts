@@ -26,7 +26,7 @@ export interface ListenDeps {
   askDatabase(): Promise<unknown>;
 }
 
-export interface ListenSettings {
+interface ListenSettings {
   /** How many receives are in flight at once. */
   receives: number;
   /** Seconds for which the queue hides what it delivered. */

@@ -13,7 +13,7 @@ export interface Opened {
 }
 
 /** What is understood of a message, and why not all of it is, where that is so. */
-export type PartlyParsed = Parsed & { error?: Error };
+type PartlyParsed = Parsed & { error?: Error };
 
 /**
  * Reads what a queue brought, or what was put aside: a notification of S3 or MinIO, or an event of EventBridge, either of them bare or in the

@@ -50,7 +50,7 @@ export interface ReconcileDeps {
   requireBucket(): Promise<void>;
 }
 
-export interface Reconciled {
+interface Reconciled {
   counts: { listed: number; known: number; young: number; unclear: number };
   items: Wanted[];
 }

@@ -17,16 +17,16 @@ export const snsMessage = z.object({
   Token: z.string().optional(),
   SubscribeURL: z.string().optional(),
 });
-export type SnsMessage = z.infer<typeof snsMessage>;
+type SnsMessage = z.infer<typeof snsMessage>;
 
-export interface SnsRules {
+interface SnsRules {
   /** ARNs of the topics that are heard. */
   topics: readonly string[];
   /** Seconds after which a message is too old to be believed. */
   maxAgeS: number;
 }
 
-export interface SnsNeighbours {
+interface SnsNeighbours {
   /** The public key of the certificate at this address, whose host was checked. */
   signingKey(url: URL): Promise<KeyObject>;
   /** Visits the address that confirms a subscription, whose host was checked. */

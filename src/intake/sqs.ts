@@ -10,7 +10,7 @@ import type { Closable } from "../lifecycle.ts";
 import type { MessageQueue } from "./listen.ts";
 import type { Message } from "./received-messages.ts";
 
-export interface SqsSettings {
+interface SqsSettings {
   /** "" is AWS itself: the host of the queue's URL. */
   sqsEndpoint: string;
   /** Of queues whose URL names no region. */

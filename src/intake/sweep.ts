@@ -57,7 +57,7 @@ export interface Totals {
   unclear: number;
 }
 
-export interface Swept extends Totals {
+interface Swept extends Totals {
   /** Set where it stopped because it would have withdrawn too many photos: `removals` of at most `known`. */
   refused?: { removals: number; known: number };
   /** Set where the store listed keys elsewhere than in the order of their bytes: how many, and one of them. */

@@ -1,7 +1,7 @@
 import type { Closable } from "../lifecycle.ts";
 
 /** The one that serves now, and those before it that still serve whom they began with. */
-export interface HotSwap<T> extends Closable {
+interface HotSwap<T> extends Closable {
   readonly current: T;
   /** Hands `work` the current one, which lives at least until `work` has ended, whoever follows meanwhile. */
   use<R>(work: (current: T) => Promise<R>): Promise<R>;

@@ -14,7 +14,7 @@ export interface DesiredModels {
   shadow: (ModelRef & { share: number }) | undefined;
 }
 
-export interface ModelWatcherDeps<Model extends Closable> {
+interface ModelWatcherDeps<Model extends Closable> {
   read(): Promise<DesiredModels>;
   /** Opens and warms a model. `background`: it is to be a shadow. */
   open(wanted: ModelRef, background: boolean): Promise<Model>;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { asError, UpstreamError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 
-export interface OutageGate extends Closable {
+interface OutageGate extends Closable {
   /** @throws {UpstreamError} CLOSED where the work had to wait, and was not begun when it was closed. */
   run<T>(work: () => Promise<T>): Promise<T>;
 }

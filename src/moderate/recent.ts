@@ -3,7 +3,7 @@ import type { Stage } from "./line.ts";
 import type { ShadowOutcome } from "./shadow.ts";
 
 /** What one worker did of late; small enough to be told every few seconds, whatever it did. */
-export interface RecentFigures {
+interface RecentFigures {
   /** Seconds that these are of: a minute or up to a slot more, and less soon after the start. */
   seconds: number;
   /** Photos that left the line with a verdict. */

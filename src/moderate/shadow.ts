@@ -24,7 +24,7 @@ export interface ShadowEvents {
   shadowed(outcome: ShadowOutcome, photos: number, error?: Error): void;
 }
 
-export interface ShadowDeps {
+interface ShadowDeps {
   model: LineModel;
   /** Of the photos, 0 to 1. */
   share: number;
@@ -40,7 +40,7 @@ export interface Shadow extends Closable {
   offer(photo: Offered): void;
 }
 
-export interface Offered extends Kept {
+interface Offered extends Kept {
   photoId: string;
   beside: Judged;
 }

@@ -32,7 +32,7 @@ export interface WorkerDeps extends LineDeps {
   policy: string;
 }
 
-export interface WorkerLimits {
+interface WorkerLimits {
   maxWaitMs: number;
   /** Photos that are decoded at once, and besides them those that have threads of their own. */
   decoders: number;

@@ -11,7 +11,7 @@ export interface Attempt extends Required<Try> {
   ageMs: number;
 }
 
-export interface ConsumerSettings {
+interface ConsumerSettings {
   /** Photos in hand at once. */
   concurrency: number;
   /** Milliseconds after which the lock of a dead worker ends; its photo goes to another within half as much more. */

@@ -109,7 +109,7 @@ export function openQueues(server: QueueServer, onError: (error: Error) => void,
   };
 }
 
-export type PhotoQueue = Queue<unknown, unknown, string, unknown, unknown, string, IQueueBackend>;
+type PhotoQueue = Queue<unknown, unknown, string, unknown, unknown, string, IQueueBackend>;
 
 function openQueue(
   { connection, prefix, backend }: QueueServer,

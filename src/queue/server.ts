@@ -13,7 +13,7 @@ import type { Closable } from "../lifecycle.ts";
 import { LANES } from "../photo.ts";
 import { checkRedis, evictionOf, reasonOf } from "./redis-check.ts";
 
-export interface QueueSettings {
+interface QueueSettings {
   /** redis://, rediss:// or postgres://. */
   queueUrl: string;
   /** JSON for Sentinel `{sentinels, name, ...}` or Cluster `{cluster: [{host, port}], ...}`; "" for neither. */

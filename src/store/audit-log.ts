@@ -1,7 +1,7 @@
 import type { AuditEntry } from "../http/desk/deps.ts";
 import { connection, type Pool, type Queryable, query } from "./pool.ts";
 
-export type NewAuditEntry = Omit<AuditEntry, "id" | "at" | "token">;
+type NewAuditEntry = Omit<AuditEntry, "id" | "at" | "token">;
 
 /**
  * Does what Postgres alone does and writes down who did it, in one transaction: neither is there without the other.

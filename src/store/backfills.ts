@@ -1,7 +1,7 @@
 import { ALIVE } from "./models.ts";
 import { type Pool, type Queryable, query, refused } from "./pool.ts";
 
-export type BackfillState = "running" | "paused" | "cancelled" | "done";
+type BackfillState = "running" | "paused" | "cancelled" | "done";
 
 /** One run over the archive; the table `backfills`. `what` and `cursor` are the feeder's. */
 export interface BackfillRow {

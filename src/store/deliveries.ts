@@ -92,7 +92,7 @@ export interface DeliveryFilter {
   seq?: string;
 }
 
-export interface DeliveryRow {
+interface DeliveryRow {
   seq: string;
   destination: string;
   /** The URL of a webhook; of others the kind. */

@@ -2,7 +2,7 @@ import type { LabelledPhoto, Place } from "../label.ts";
 import { digestPrefix, hasCopies } from "./indexes.ts";
 import { type Pool, query } from "./pool.ts";
 
-export interface LabelFilter {
+interface LabelFilter {
   /** Only what was said since then. */
   since: Date;
   /** Only of current photos, and that a model judged on that day, of UTC, or later: as verdicts are counted. */

@@ -9,7 +9,7 @@ import { buildIndexes } from "./indexes.ts";
 import { query, toUpstreamError } from "./pool.ts";
 import { analyzeUnknown } from "./statistics.ts";
 
-export interface SchemaState {
+interface SchemaState {
   /** Migrations that the code has and the database does not. */
   missing: string[];
   /** Migrations that the database has and the code does not, but for all of the former ones, which `migrate` takes over. */

@@ -1,7 +1,7 @@
 import { ConfigError } from "../errors.ts";
 import { connection, type Pool, query, refused } from "./pool.ts";
 
-export type ModelState = "candidate" | "shadow" | "active" | "retired";
+type ModelState = "candidate" | "shadow" | "active" | "retired";
 
 export interface ModelRow {
   id: string;

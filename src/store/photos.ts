@@ -3,7 +3,7 @@ import type { PhotoRecord } from "../http/route.ts";
 import type { Lane, PhotoJob, PhotoMetadata, PhotoRef, PhotoState } from "../photo.ts";
 import { type Pool, query } from "./pool.ts";
 
-export interface Registered extends PhotoJob {
+interface Registered extends PhotoJob {
   /** withdrawn: it stands in for an object of which nothing but a sweep tells which version it is. */
   state: PhotoState | "withdrawn";
 }
@@ -64,7 +64,7 @@ export async function currentKeys(
 }
 
 /** Which photos to queue once more. `code` narrows failed ones; `olderThanS` spares those just registered. */
-export interface Replay {
+interface Replay {
   state: "failed" | "pending";
   code?: string;
   olderThanS: number;

@@ -4,7 +4,7 @@ import { nextAfter, rangeEnd } from "./id-range.ts";
 import { ALIVE } from "./models.ts";
 import { type Pool, query } from "./pool.ts";
 
-export interface PolicyRow {
+interface PolicyRow {
   /** What `photos.policy` and `verdicts.policy` say. */
   id: string;
   yaml: string;

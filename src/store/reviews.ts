@@ -2,7 +2,7 @@ import type { Decided, Decision, Holder, QueueCounts, Throughput, Undone } from 
 import type { Part } from "../review/kinds.ts";
 import { isRefused, type Pool, query } from "./pool.ts";
 
-export interface Claim extends Holder {
+interface Claim extends Holder {
   /** The page before this one in its tab, which is gone: what it holds still goes to this one. */
   before?: string | undefined;
   parts: readonly Part[];

@@ -1,7 +1,7 @@
 import { type Pool, query, queryWithoutTimeout } from "./pool.ts";
 
 /** A count that is not what the tables say. */
-export interface WrongCount {
+interface WrongCount {
   rollup: "hours" | "days" | "listings" | "scores" | "reviews";
   /** Which count: the hour, verdict and so on. */
   of: Record<string, unknown>;
@@ -52,7 +52,7 @@ export async function mendRollups(db: Pool): Promise<number> {
   return mended!.wrong;
 }
 
-export interface RollupState {
+interface RollupState {
   /** Whether they are complete; until then the views have no row. */
   built: boolean;
   /** Null: never. */

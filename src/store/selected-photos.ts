@@ -5,7 +5,7 @@ import { nextAfter, rangeEnd } from "./id-range.ts";
 import { type Pool, query } from "./pool.ts";
 
 /** Which current photos; what is undefined narrows nothing. */
-export interface PhotoFilter extends Omit<PhotoSelector, "kind" | "olderModel"> {
+interface PhotoFilter extends Omit<PhotoSelector, "kind" | "olderModel"> {
   /** Decided by a model other than this, `model:NAME`. */
   notBy?: string | undefined;
 }

@@ -40,7 +40,7 @@ export interface Pair {
   photos: number;
 }
 
-export interface DifferingPhoto {
+interface DifferingPhoto {
   photoId: string;
   bucket: string;
   key: string;

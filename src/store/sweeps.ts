@@ -76,7 +76,7 @@ export async function finishSweep(db: Pool, id: string, seconds: number): Promis
 }
 
 /** changed: what is known of the object is not what it was, and nothing was done about it. */
-export interface SweepOutcome extends Omit<EventOutcome, "outcome"> {
+interface SweepOutcome extends Omit<EventOutcome, "outcome"> {
   outcome: EventOutcome["outcome"] | "changed";
 }
 
@@ -204,7 +204,7 @@ export async function objectStates(
 }
 
 /** How well the intake of a bucket does: what events had missed is what every sweep had to make up for. */
-export interface SweepTotals {
+interface SweepTotals {
   bucket: string;
   /** Of all sweeps ever, also of those that were not finished. */
   missed: number;

@@ -1,7 +1,7 @@
 import type { StoredToken } from "../http/tokens.ts";
 import { type Pool, query } from "./pool.ts";
 
-export interface TokenRow extends StoredToken {
+interface TokenRow extends StoredToken {
   createdAt: Date;
   revokedAt: Date | null;
 }

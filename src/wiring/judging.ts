@@ -22,7 +22,7 @@ import { modelDirectories, openDefaultModel } from "./judge.ts";
 import { asLineModel, type Models, type WarmModel } from "./models.ts";
 import { createOutageLogger } from "./servers.ts";
 
-export interface Judging {
+interface Judging {
   /** What judges now. */
   readonly current: WarmModel;
   /** MAITRED_MODEL names it, so that it follows nobody. */

@@ -10,7 +10,7 @@ import type { PhotoRef } from "../photo.ts";
 import type { ExplainedPhoto } from "./explain.ts";
 import { openPhotos } from "./photos.ts";
 
-export interface Pictures {
+interface Pictures {
   /**
    * A photo as a JPEG of at most `side` pixels, without EXIF; of one of which several views are judged, all of them, in rows.
    *

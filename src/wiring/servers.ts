@@ -9,7 +9,7 @@ import { connect, type Pool } from "../store/pool.ts";
 import { watchClock } from "./clock.ts";
 import { watchEviction } from "./eviction.ts";
 
-export interface Servers {
+interface Servers {
   db: Pool;
   server: QueueServer;
   queues: Queues;

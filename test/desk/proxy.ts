@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, request, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-export interface Proxy {
+interface Proxy {
   url: string;
   /** The paths of what it passed on, without what the browser was told that it has already. */
   passed: readonly string[];

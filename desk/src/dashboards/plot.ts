@@ -3,7 +3,7 @@ import "uplot/dist/uPlot.min.css";
 import { number } from "../words.ts";
 import { alone, type Series } from "./series.ts";
 
-export type Unit = "count" | "share" | "score";
+type Unit = "count" | "share" | "score";
 
 export interface PlotOptions {
   /** Milliseconds, or with `plain` numbers. */

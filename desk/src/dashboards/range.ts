@@ -5,7 +5,7 @@ export interface Days {
 }
 
 /** Which days a dashboard is about, as its address says: `days` back from today, or `from` and `to`. */
-export interface Range extends Days {
+interface Range extends Days {
   /** Undefined where first and last day are given. */
   days: number | undefined;
 }

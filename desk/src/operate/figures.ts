@@ -2,7 +2,7 @@ import type { Operating, WorkerFigures } from "../types.ts";
 import { number } from "../words.ts";
 
 /** What workers did within about the last minute, together; rates are photos a second. */
-export interface Throughput {
+interface Throughput {
   live: number;
   backfill: number;
   /** Photos that could not be judged, of those that left the line. */

@@ -1,7 +1,7 @@
 import type { Photo } from "../types.ts";
 
 /** A decision that may be taken back. */
-export interface Done {
+interface Done {
   id: string;
   photo: string;
   key: string;

@@ -52,7 +52,7 @@ export interface Outbox {
   close(): void;
 }
 
-export interface OutboxDeps {
+interface OutboxDeps {
   storage: KeptStrings;
   /** Whose acts these are: nobody delivers those of another. */
   owner: string;

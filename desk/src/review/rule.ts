@@ -6,7 +6,7 @@ import { count } from "../words.ts";
 import { asDecided, type Items, isOverruled, mayPass } from "./list.ts";
 
 /** What a moderator may decide, and show to everybody. Whoever asks need not say why something is left out: that is said here. */
-export interface Rule {
+interface Rule {
   /** Of these, those that may be decided, or given a category. */
   decidable(asked: Items): Items;
   /** Of these, those that may be left to another moderator. */

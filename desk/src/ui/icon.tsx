@@ -15,7 +15,7 @@ const PATHS = {
   warn: "M10 3L1.8 17h16.4zM10 8v4.5M10 14.8v.01",
 } as const;
 
-export type IconName = keyof typeof PATHS;
+type IconName = keyof typeof PATHS;
 
 export function Icon({ name }: { name: IconName }) {
   return (

@@ -3,7 +3,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import { stored } from "../stored.ts";
 
 /** What a key does, by its name: as the `key` of its event, in lower case, with shift held "shift+x"; digits are digits. */
-export type KeyMap = Readonly<Record<string, () => void>>;
+type KeyMap = Readonly<Record<string, () => void>>;
 
 const kept = stored("maitred.keys");
 

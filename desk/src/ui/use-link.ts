@@ -18,7 +18,7 @@ interface Followed<T> {
   away?: boolean;
 }
 
-export interface Link<T> extends Omit<Followed<T>, "link"> {
+interface Link<T> extends Omit<Followed<T>, "link"> {
   onCome(value: T): void;
   onFail(refusal: Promise<Refusal>): Promise<void>;
   /** Follows the link anew. */

@@ -7,7 +7,7 @@ export interface CellRules {
   textHeight: number;
 }
 
-export interface Cells {
+interface Cells {
   columns: number;
   /** From the top of one row to the top of the next. */
   rowHeight: number;

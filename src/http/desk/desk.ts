@@ -15,7 +15,7 @@ import type { DeskRoute } from "./route.ts";
 import { deskRoutes } from "./routes.ts";
 import { signIn } from "./schemas.ts";
 
-export interface DeskNeeds {
+interface DeskNeeds {
   settings: DeskSettings;
   deps: DeskDeps;
   findToken: Parameters<typeof createAccess>[1]["findToken"];

@@ -6,7 +6,7 @@ export const SIDES = { small: 320, medium: 640, large: 1_600 } as const;
 export const SIZES = ["small", "medium", "large", "heat"] as const;
 type Size = (typeof SIZES)[number];
 
-export type Links = Record<Size, string>;
+type Links = Record<Size, string>;
 
 interface Link {
   photo: string;

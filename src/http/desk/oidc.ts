@@ -3,7 +3,7 @@ import { asError, ConfigError, UpstreamError } from "../../errors.ts";
 import type { Identity } from "./access.ts";
 import { ROLES, type Role } from "./schemas.ts";
 
-export interface OidcSettings {
+interface OidcSettings {
   oidcIssuer: string;
   oidcClientId: string;
   oidcClientSecret: string;

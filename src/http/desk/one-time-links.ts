@@ -3,7 +3,7 @@ import { createSecret, nameOf } from "../secrets.ts";
 import type { Identity } from "./access.ts";
 
 /** Links that sign somebody in once, on the machine that the process runs on; they live in its memory alone. */
-export interface OneTimeLinks {
+interface OneTimeLinks {
   /** The code of a new link; it holds for an hour. */
   create(who: Identity): string;
   /** Whom it is for, and it is used up; undefined for any other, and for one who asks from elsewhere. */

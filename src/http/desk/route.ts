@@ -4,7 +4,7 @@ import type { Session } from "./access.ts";
 import type { DeskDeps } from "./deps.ts";
 import type { Role } from "./schemas.ts";
 
-export interface DeskAsked {
+interface DeskAsked {
   session: Session;
   body: unknown;
   query: unknown;

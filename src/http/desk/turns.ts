@@ -5,7 +5,7 @@ import { HttpProblem } from "../problem.ts";
  *
  * @throws {HttpProblem} 429 where too much of theirs waits already.
  */
-export type TakeTurn = <T>(whose: string, work: () => Promise<T>) => Promise<T>;
+type TakeTurn = <T>(whose: string, work: () => Promise<T>) => Promise<T>;
 
 /**
  * Lets `width` pieces of work run at once. Those who wait take turns, each with their oldest piece, so that whoever asks for much
