@@ -7,7 +7,18 @@ export type Store = "s3" | "folder";
 export const LANES = ["live", "backfill"] as const;
 export type Lane = (typeof LANES)[number];
 
-/** One version of one object. `version` is a version id, `etag:` and the etag, `generation:` and that of Cloud Storage, or "" for whatever is there now. */
+/** Photos of several lanes as the queues take them: those of one after those of the other. */
+export function byLane<T extends { lane: Lane }>(photos: readonly T[]): [Lane, Omit<T, "lane">[]][] {
+  return LANES.map((lane) => [
+    lane,
+    photos.filter((photo) => photo.lane === lane).map(({ lane: _, ...photo }) => photo),
+  ]);
+}
+
+/**
+ * One version of one object. `version` is a version id, `etag:` and the etag, `generation:` and that of Cloud Storage, or "" for
+ * whatever is there now.
+ */
 export interface PhotoRef {
   store: Store;
   bucket: string;

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { foldersOf, isInside } from "../image/folder.ts";
 import { ANSWER_MS, connectS3 } from "../image/s3.ts";
 import { Scope } from "../lifecycle.ts";
-import { LANES, type Lane, type PhotoMetadata, type PhotoRef } from "../photo.ts";
+import { byLane, type Lane, type PhotoMetadata, type PhotoRef } from "../photo.ts";
 import { requireSchema } from "../store/migrate.ts";
 import { databaseTime, photosToReplay } from "../store/photos.ts";
 import { sayAway } from "./away.ts";
@@ -73,13 +73,9 @@ folder that is an argument is not there, or there is no photo in any.
       await requireSchema(intake.db);
       if (replay) {
         for await (const page of photosToReplay(intake.db, replay)) {
-          for (const each of LANES) {
-            const photos = page.filter((photo) => (lane ?? photo.lane) === each);
-            if (photos.length > 0) used.add(each);
-            await intake.queues.add(
-              each,
-              photos.map(({ lane: _lane, ...photo }) => photo),
-            );
+          for (const [to, photos] of byLane(page.map((photo) => ({ ...photo, lane: lane ?? photo.lane })))) {
+            if (photos.length > 0) used.add(to);
+            await intake.queues.add(to, photos);
           }
           counts.queued += page.length;
           progress();

@@ -1,5 +1,5 @@
 import { asError, UpstreamError } from "../errors.ts";
-import { type EventOutcome, LANES, type Lane, type PhotoJob } from "../photo.ts";
+import { byLane, type EventOutcome, type Lane, type PhotoJob } from "../photo.ts";
 import type { PhotoEvent } from "./event.ts";
 
 /** The queues, and the table of what is not in one yet. */
@@ -76,14 +76,7 @@ export async function queueUnqueued(deps: QueueDeps, olderThanS: number): Promis
   let queued = 0;
   for (;;) {
     const photos = await deps.unqueued(olderThanS, PAGE);
-    for (const lane of LANES) {
-      const ofLane = photos.filter((photo) => photo.lane === lane);
-      await queuePhotos(
-        deps,
-        lane,
-        ofLane.map(({ lane: _, ...photo }) => photo),
-      );
-    }
+    for (const [lane, ofLane] of byLane(photos)) await queuePhotos(deps, lane, ofLane);
     queued += photos.length;
     if (photos.length < PAGE) return queued;
   }

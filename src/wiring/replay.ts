@@ -3,7 +3,7 @@ import { asError, codeOf, EventError } from "../errors.ts";
 import type { Settled } from "../http/desk/operate-deps.ts";
 import { ingestEvents } from "../intake/ingest-events.ts";
 import { parseEach } from "../intake/message.ts";
-import { LANES } from "../photo.ts";
+import { byLane } from "../photo.ts";
 import { readBadMessage, resolveBadMessage, retryFailed } from "../store/bad-messages.ts";
 import { photosToReplay } from "../store/photos.ts";
 import type { EventIntake } from "./intake.ts";
@@ -51,10 +51,7 @@ export async function replayFailed(
   const replay = { state: "failed", code, olderThanS: 0, ...(after && { after }) } as const;
   for await (const page of photosToReplay(db, replay, PAGE)) {
     await before(page.length);
-    for (const lane of LANES) {
-      const photos = page.filter((photo) => photo.lane === lane).map(({ lane: _, ...photo }) => photo);
-      if (photos.length > 0) await events.add(lane, photos);
-    }
+    for (const [lane, photos] of byLane(page)) if (photos.length > 0) await events.add(lane, photos);
     return { queued: page.length, after: page.length < PAGE ? null : page.at(-1)!.id };
   }
   return { queued: 0, after: null };
