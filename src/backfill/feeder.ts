@@ -1,7 +1,7 @@
 import { asError, ConfigError, ModerationError } from "../errors.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { PhotoJob } from "../photo.ts";
-import { parseHours, within } from "./hours.ts";
+import { isWithin, parseHours } from "./hours.ts";
 import { parseRendition } from "./rendition.ts";
 import { parseSelector } from "./selector.ts";
 import {
@@ -124,7 +124,7 @@ export function createFeeder(deps: FeederDeps, limits: FeederLimits, events: Fee
     const able = running.filter(({ workers, able }) => workers === 0 || able > 0);
     return able
       .filter(({ readAll, retrying, rests }) => (!readAll || retrying) && !rests)
-      .filter(({ hours }) => !hours || within(parseHours(hours), new Date(deps.now())))
+      .filter(({ hours }) => !hours || isWithin(parseHours(hours), new Date(deps.now())))
       .map((backfill) => {
         const source = open.get(backfill.id) ?? createSource(deps, backfill, size);
         open.set(backfill.id, source);

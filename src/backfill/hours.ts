@@ -18,11 +18,11 @@ export function parseHours(text: string): Hours {
 
 /** When they begin, such as 22:00; undefined where the moment lies within them. */
 export function waitsUntil(hours: Hours, at: Date): string | undefined {
-  return within(hours, at) ? undefined : `${String(hours.from % 24).padStart(2, "0")}:00`;
+  return isWithin(hours, at) ? undefined : `${String(hours.from % 24).padStart(2, "0")}:00`;
 }
 
 /** Whether a moment lies within the hours: `from` belongs to them, `to` does not. */
-export function within({ from, to }: Hours, at: Date): boolean {
+export function isWithin({ from, to }: Hours, at: Date): boolean {
   const hour = at.getHours();
   return from < to ? hour >= from && hour < to : hour >= from || hour < to;
 }
@@ -32,11 +32,4 @@ export function secondsWithin({ from, to }: Hours, seconds: number): number {
   const length = ((to - from + 24) % 24) * 3_600;
   const nights = Math.max(0, Math.ceil(seconds / length) - 1);
   return seconds + nights * (86_400 - length);
-}
-
-/** Photos a second for a person: a small number with digits that say something. */
-export function formatRate(photosPerS: number): string {
-  return photosPerS === 0 || photosPerS >= 1
-    ? photosPerS.toFixed(1)
-    : String(Number(photosPerS.toPrecision(2)));
 }

@@ -1,4 +1,5 @@
 import type { BackfillRow } from "../store/backfills.ts";
+import { parseHours, waitsUntil } from "./hours.ts";
 import { selector } from "./selector.ts";
 
 /** Of a run, what says how far it is. */
@@ -40,6 +41,38 @@ export function createRate(
     const seconds = (at - first.at) / 1_000;
     return seconds > 0 ? (judged - first.judged) / seconds : 0;
   };
+}
+
+/** Photos a second for a person: a small number with digits that say something. */
+export function formatRate(photosPerS: number): string {
+  return photosPerS === 0 || photosPerS >= 1
+    ? photosPerS.toFixed(1)
+    : String(Number(photosPerS.toPrecision(2)));
+}
+
+/** Of a run, what says whether anybody works on it, as far as Postgres knows. */
+export type Waiting = Pick<
+  BackfillRow,
+  "state" | "model" | "hours" | "readAll" | "retrying" | "waiting" | "feeder" | "workers" | "able"
+>;
+
+/** What a run waits for that is running, by this machine's clock, such as "waits until 22:00"; undefined where nothing holds it. */
+export function blockedReason(run: Waiting, now: Date): string | undefined {
+  const { state, model, hours, readAll, retrying, waiting, feeder, workers, able } = run;
+  if (state !== "running") return undefined;
+  if (feeder === "nobody") return "waits for maitred feed or maitred up: none runs";
+  const feeds = !readAll || retrying;
+  if ((feeds || waiting > 0) && feeder === "lane paused")
+    return "waits for the lane backfill, which is paused: maitred queue status says by whom";
+  // one that decides from stored scores has no model
+  if (model && (feeds || waiting > 0) && workers > 0 && able === 0)
+    return `waits for a worker that runs ${model.replace(/^model:/, "")} or the active model, as ${workers === 1 ? "the one here does not" : `none of the ${workers} here does`}: maitred model list says why`;
+  const until = feeds && hours ? waitsUntil(parseHours(hours), now) : undefined;
+  if (until !== undefined) return `waits until ${until}`;
+  if (feeds && feeder === "stands back")
+    return "waits for an upload that is older than MAITRED_LIVE_TARGET_MS";
+  if (waiting > 0 && workers === 0) return "waits for a worker: none runs";
+  return undefined;
 }
 
 const FORGOTTEN_MS = 60_000;

@@ -1,6 +1,7 @@
-import { formatRate, parseHours, secondsWithin } from "../backfill/hours.ts";
+import { parseHours, secondsWithin } from "../backfill/hours.ts";
 import type { PageDeps } from "../backfill/pages.ts";
 import { pages } from "../backfill/pages.ts";
+import { formatRate } from "../backfill/progress.ts";
 import { describe, type FedSelector } from "../backfill/selector.ts";
 import { ANSWER_MS, connectS3 } from "../image/s3.ts";
 import { listAfter } from "../image/s3-bucket.ts";

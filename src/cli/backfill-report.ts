@@ -1,8 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { blockedReason } from "../backfill/blocked-reason.ts";
 import { FEEDER } from "../backfill/feeder.ts";
-import { formatRate } from "../backfill/hours.ts";
-import { createRate, partRead, photosLeft } from "../backfill/progress.ts";
+import { blockedReason, createRate, formatRate, partRead, photosLeft } from "../backfill/progress.ts";
 import { describeStored } from "../backfill/selector.ts";
 import {
   type BackfillChange,

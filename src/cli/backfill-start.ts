@@ -1,6 +1,6 @@
 import { isAbsolute, resolve } from "node:path";
-import { blockedReason } from "../backfill/blocked-reason.ts";
 import { parseHours } from "../backfill/hours.ts";
+import { blockedReason } from "../backfill/progress.ts";
 import { parseRendition } from "../backfill/rendition.ts";
 import { describe, type FedSelector, type PhotoSelector, VIEW } from "../backfill/selector.ts";
 import { listModels } from "../infer/folders.ts";

@@ -1,8 +1,7 @@
 /** Part of processes: what operators watch and do at the desk, assembled from its parts. */
 
 import { cachedFor, within } from "../asking.ts";
-import { blockedReason } from "../backfill/blocked-reason.ts";
-import { createRate, partRead, photosLeft } from "../backfill/progress.ts";
+import { blockedReason, createRate, partRead, photosLeft } from "../backfill/progress.ts";
 import { describeStored } from "../backfill/selector.ts";
 import type { OperateDeps, Operating, Settled } from "../http/desk/operate-deps.ts";
 import { addAuditEntry, audited } from "../store/audit-log.ts";

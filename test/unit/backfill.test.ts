@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { blockedReason, type Waiting } from "../../src/backfill/blocked-reason.ts";
-import { parseHours, secondsWithin, within } from "../../src/backfill/hours.ts";
-import { createRate } from "../../src/backfill/progress.ts";
+import { isWithin, parseHours, secondsWithin } from "../../src/backfill/hours.ts";
+import { blockedReason, createRate, type Waiting } from "../../src/backfill/progress.ts";
 import { describeStored, describe as inWords, parseSelector } from "../../src/backfill/selector.ts";
 import { duration } from "../../src/cli/backfill-estimate.ts";
 import { progressLine, statusLines } from "../../src/cli/backfill-report.ts";
@@ -12,7 +11,7 @@ describe("hours", () => {
 
   test("that go over midnight are in the night", () => {
     const night = parseHours("22-06");
-    expect([21, 22, 23, 0, 5, 6, 12].map((hour) => within(night, at(hour)))).toEqual([
+    expect([21, 22, 23, 0, 5, 6, 12].map((hour) => isWithin(night, at(hour)))).toEqual([
       false,
       true,
       true,
@@ -25,8 +24,8 @@ describe("hours", () => {
 
   test("of one day end before the last", () => {
     const day = parseHours("9-17");
-    expect([8, 9, 16, 17].map((hour) => within(day, at(hour)))).toEqual([false, true, true, false]);
-    expect(within(parseHours("20-24"), at(23))).toBe(true);
+    expect([8, 9, 16, 17].map((hour) => isWithin(day, at(hour)))).toEqual([false, true, true, false]);
+    expect(isWithin(parseHours("20-24"), at(23))).toBe(true);
   });
 
   test("are waited for once a day by what takes longer", () => {
