@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import { z } from "zod";
-import { deskRoutes } from "../src/http/desk/routes.ts";
+import { deskRoutes } from "../src/http/desk/desk.ts";
 import { problem } from "../src/http/problem.ts";
 import { createToken, type Scope as TokenScope } from "../src/http/tokens.ts";
 import { Scope } from "../src/lifecycle.ts";

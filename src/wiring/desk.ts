@@ -3,7 +3,10 @@ import { join } from "node:path";
 import { cachedFor } from "../asking.ts";
 import type { Config } from "../config.ts";
 import { PhotoError } from "../errors.ts";
+import { agreement } from "../evaluate/agreement.ts";
+import { drift } from "../evaluate/drift.ts";
 import type { AccessDeps } from "../http/desk/access.ts";
+import type { DashboardDeps } from "../http/desk/dashboard-deps.ts";
 import type { DeskDeps, DeskSettings } from "../http/desk/deps.ts";
 import { SIDES } from "../http/desk/links.ts";
 import { createOidc } from "../http/desk/oidc.ts";
@@ -15,9 +18,11 @@ import type { PhotoRef } from "../photo.ts";
 import { boardQueues } from "../queue/board.ts";
 import { KINDS } from "../review/kinds.ts";
 import { addAuditEntry, readAuditLog } from "../store/audit-log.ts";
+import { auditCounts, countsByListing, countsOver, scoreCounts, scoredModels } from "../store/counts.ts";
 import { readDeskPhotos, readWholePhoto } from "../store/desk-photos.ts";
 import { endSession, findSession, listSessions, startSession } from "../store/desk-sessions.ts";
 import { readModels } from "../store/models.ts";
+import type { Pool } from "../store/pool.ts";
 import {
   claimReviews,
   countDecisions,
@@ -29,7 +34,6 @@ import {
   undoReview,
 } from "../store/reviews.ts";
 import { searchPhotos } from "../store/search.ts";
-import { openDashboards } from "./dashboards.ts";
 import { erase } from "./erase.ts";
 import { openExplainer } from "./explain.ts";
 import type { EventIntake } from "./intake.ts";
@@ -114,6 +118,19 @@ export async function openDesk(
     sessions: () => listSessions(db, config.deskIdleS),
   };
   return { settings: { ...config, deskFolder: join(packageRoot(), "dist", "desk") }, deps };
+}
+
+/** What the dashboards read. */
+function openDashboards(db: Pool): DashboardDeps {
+  return {
+    counts: (days, step, model) => countsOver(db, days, step, model),
+    agreement: async (days) => agreement(await auditCounts(db, days)),
+    scoredModels: (days) => scoredModels(db, days),
+    async drift(days, before, model) {
+      return drift(await scoreCounts(db, { from: before.from, to: days.to }, model), days.from);
+    },
+    listings: (listings) => countsByListing(db, listings),
+  };
 }
 
 /** The counts are those of all pages together, however many look. */

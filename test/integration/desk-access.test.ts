@@ -1,5 +1,5 @@
 import { expect, vi } from "vitest";
-import { deskRoutes } from "../../src/http/desk/routes.ts";
+import { deskRoutes } from "../../src/http/desk/desk.ts";
 import { createToken } from "../../src/http/tokens.ts";
 import { addToken, revokeToken } from "../../src/store/tokens.ts";
 import { askerOf, test } from "../desk.ts";

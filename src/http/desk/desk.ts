@@ -6,14 +6,27 @@ import type { Limits } from "../limits.ts";
 import { HttpProblem } from "../problem.ts";
 import { type Access, createAccess, refuseForgery, type Session } from "./access.ts";
 import { serveBoard } from "./board.ts";
+import { dashboardRoutes } from "./dashboard-routes.ts";
 import type { DeskDeps, DeskSettings } from "./deps.ts";
 import { serveLive } from "./live.ts";
+import { logRoutes } from "./log-routes.ts";
 import { serveOidc } from "./oidc-routes.ts";
+import { operateRoutes } from "./operate-routes.ts";
 import { servePage } from "./page.ts";
+import { photoRoutes } from "./photo-routes.ts";
 import { servePictures } from "./pictures.ts";
+import { reviewRoutes } from "./review-routes.ts";
 import type { DeskRoute } from "./route.ts";
-import { deskRoutes } from "./routes.ts";
 import { signIn } from "./schemas.ts";
+
+/** Every route of the desk but those of signing in, pictures and what is live. */
+export const deskRoutes: readonly DeskRoute[] = [
+  ...reviewRoutes,
+  ...photoRoutes,
+  ...operateRoutes,
+  ...dashboardRoutes,
+  ...logRoutes,
+];
 
 interface DeskNeeds {
   settings: DeskSettings;
