@@ -22,15 +22,29 @@ export function path(env: string, fallback: string, help: string): Setting<strin
 
 /** Texts with commas between, each of the shape that `each` says. */
 export function list(env: string, each: RegExp, help: string): Setting<readonly string[]> {
+  return separated(env, (text) => each.test(text), help, help);
+}
+
+/** Addresses, and networks as 10.0.0.0/8, with commas between. */
+export function networks(env: string, help: string): Setting<readonly string[]> {
+  return separated(env, isNetwork, "addresses or networks such as 10.0.0.0/8", help);
+}
+
+function separated(
+  env: string,
+  is: (text: string) => boolean,
+  expected: string,
+  help: string,
+): Setting<readonly string[]> {
   return {
     env,
     help,
     fallback: [],
     read(raw) {
       const texts = raw.split(",").map((text) => text.trim());
-      const wrong = texts.find((text) => !each.test(text));
+      const wrong = texts.find((text) => !is(text));
       if (wrong === undefined) return texts;
-      throw new Error(`${env}: expected ${help}, got ${quoted(wrong)}`);
+      throw new Error(`${env}: expected ${expected}, got ${quoted(wrong)}`);
     },
   };
 }
@@ -101,23 +115,6 @@ export function origin(env: string, help: string): Setting<string> {
 /** What came, without what may be a password in it. */
 function quoted(raw: string): string {
   return JSON.stringify(raw.replace(/\/\/.*@/, "//***@"));
-}
-
-/** Addresses, and networks as 10.0.0.0/8, with commas between. */
-export function networks(env: string, help: string): Setting<readonly string[]> {
-  return {
-    env,
-    help,
-    fallback: [],
-    read(raw) {
-      const all = raw.split(",").map((each) => each.trim());
-      const wrong = all.find((each) => !isNetwork(each));
-      if (wrong === undefined) return all;
-      throw new Error(
-        `${env}: expected addresses or networks such as 10.0.0.0/8, got ${JSON.stringify(wrong)}`,
-      );
-    },
-  };
 }
 
 function isNetwork(text: string): boolean {
