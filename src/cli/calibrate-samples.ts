@@ -9,7 +9,7 @@ import { countDecided } from "../store/counts.ts";
 import { reviewedPhotos } from "../store/labels.ts";
 import type { Pool } from "../store/pool.ts";
 import { rollupState } from "../store/rollups.ts";
-import { createCounter, judgeLabels, openFileJudge } from "./judging.ts";
+import { createCounter, judgeLabels, openFileJudge } from "./file-judge.ts";
 import { withPostgres } from "./postgres.ts";
 import { printable, type Terminal } from "./terminal.ts";
 

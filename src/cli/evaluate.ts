@@ -15,7 +15,7 @@ import type { Model } from "../infer/model.ts";
 import { openChosen, withChosen } from "./choose-model.ts";
 import { defineCommand, EXIT, flags, type Terminal, texts, UsageError } from "./command.ts";
 import { summaryOf } from "./evaluate-summary.ts";
-import { createCounter, judgeLabels, openFileJudge } from "./judging.ts";
+import { createCounter, judgeLabels, openFileJudge } from "./file-judge.ts";
 import { numberOption, whole } from "./options.ts";
 import { makeOutputFolder, tryOutputFolder } from "./output-folder.ts";
 import { makeThumbnails } from "./thumbnails.ts";

@@ -7,7 +7,7 @@ import { drawHeat } from "../image/heat.ts";
 import { type Peak, peakOf } from "../image/peak.ts";
 import type { Closable } from "../lifecycle.ts";
 import type { Scores } from "../photo.ts";
-import { type FileJudge, openPictureHeic } from "./judging.ts";
+import { type FileJudge, openPictureHeic } from "./file-judge.ts";
 
 export interface Explainer extends Closable {
   /** Judges a file, and writes a picture of where the model sees a human. @throws as `FileJudge` does. */

@@ -18,7 +18,7 @@ import { photosWithoutReview } from "../store/labels.ts";
 import type { Pool } from "../store/pool.ts";
 import { openPhotos } from "../wiring/photos.ts";
 import { connectedConfig, defineCommand, EXIT, flags, type Terminal, UsageError } from "./command.ts";
-import { openPictureHeic } from "./judging.ts";
+import { openPictureHeic } from "./file-judge.ts";
 import {
   type Choice,
   choiceOf,

@@ -12,7 +12,7 @@ import {
 import type { Pool } from "../store/pool.ts";
 import { modelDirectories, openShippedModel } from "../wiring/judge.ts";
 import { EXIT, withEmbedded } from "./command.ts";
-import type { ModelCommand } from "./model-options.ts";
+import type { ModelCommand } from "./model-command.ts";
 import { printResult, table } from "./output.ts";
 import { withPostgres } from "./postgres.ts";
 

@@ -12,8 +12,8 @@ import { promoteModel, readModels, readPromotions, registerModel, rollbackModel 
 import { modelDirectories, openPolicy, openShippedModel } from "../wiring/judge.ts";
 import { connectedConfig, EXIT, UsageError } from "./command.ts";
 import { duelTable } from "./evaluate-summary.ts";
-import { judgeLabels, openFileJudge } from "./judging.ts";
-import type { ModelCommand } from "./model-options.ts";
+import { judgeLabels, openFileJudge } from "./file-judge.ts";
+import type { ModelCommand } from "./model-command.ts";
 import { accountOption } from "./options.ts";
 import { printResult } from "./output.ts";
 import { counted } from "./plural.ts";

@@ -5,7 +5,7 @@ import { compareShadow, type Pair, type ShadowComparison } from "../store/shadow
 import { modelDirectories, openJudge } from "../wiring/judge.ts";
 import { modelOf } from "./backfill-start.ts";
 import { connectedConfig, EXIT, UsageError } from "./command.ts";
-import type { ModelCommand } from "./model-options.ts";
+import type { ModelCommand } from "./model-command.ts";
 import { accountOption, numberOption, whole } from "./options.ts";
 import { printResult, table } from "./output.ts";
 import { counted } from "./plural.ts";

@@ -9,7 +9,7 @@ import type { Scores } from "../photo.ts";
 import { openJudge } from "../wiring/judge.ts";
 import { openNamed } from "./choose-model.ts";
 import { EXIT, UsageError } from "./command.ts";
-import type { ModelCommand } from "./model-options.ts";
+import type { ModelCommand } from "./model-command.ts";
 import { between, numberOption } from "./options.ts";
 import { printResult, table } from "./output.ts";
 

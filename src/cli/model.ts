@@ -1,6 +1,6 @@
 import { defineCommand, UsageError } from "./command.ts";
+import { type ModelCommand, options } from "./model-command.ts";
 import { list } from "./model-list.ts";
-import { type ModelCommand, options } from "./model-options.ts";
 import { promote, rollback } from "./model-promote.ts";
 import { compare, shadow } from "./model-shadow.ts";
 import { verify } from "./model-verify.ts";

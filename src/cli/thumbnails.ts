@@ -3,7 +3,7 @@ import { each } from "../each.ts";
 import { ModerationError } from "../errors.ts";
 import { readPhoto } from "../image/folder.ts";
 import { shrink } from "../image/shrink.ts";
-import { openPictureHeic } from "./judging.ts";
+import { openPictureHeic } from "./file-judge.ts";
 
 /** Small pictures as data: URLs by path, for a page that needs nothing else. A photo that went away has none. */
 export async function makeThumbnails(config: Config, paths: readonly string[]): Promise<Map<string, string>> {

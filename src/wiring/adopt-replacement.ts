@@ -4,7 +4,7 @@ import { connectS3 } from "../image/s3.ts";
 import { headObject } from "../image/s3-listing.ts";
 import { queuePhotos } from "../intake/ingest-events.ts";
 import type { Scope } from "../lifecycle.ts";
-import type { LineSteps } from "../moderate/line.ts";
+import type { LineDeps } from "../moderate/line.ts";
 import type { Queues } from "../queue/queues.ts";
 import type { Pool } from "../store/pool.ts";
 import { knownAmong, objectStates, takeFound } from "../store/sweeps.ts";
@@ -19,7 +19,7 @@ export function openAdoptReplacement(
   config: Config,
   { db, queues }: { db: Pool; queues: Queues },
   scope: Scope,
-): LineSteps["adoptReplacement"] {
+): LineDeps["adoptReplacement"] {
   const s3 = connectS3(config, CONNECTIONS);
   scope.onClose("S3 of replacements", () => s3.destroy());
   const queue = queueDeps(db, queues);

@@ -4,7 +4,7 @@ import { createFetch } from "../image/fetch.ts";
 import { createFolderFetch, foldersOf } from "../image/folder.ts";
 import { connectS3, createS3Fetch } from "../image/s3.ts";
 import type { Scope } from "../lifecycle.ts";
-import type { LineSteps } from "../moderate/line.ts";
+import type { LineDeps } from "../moderate/line.ts";
 
 /**
  * Fetches photos of S3, and of MAITRED_FOLDERS, with the limits of the settings; `scope` closes it.
@@ -12,7 +12,7 @@ import type { LineSteps } from "../moderate/line.ts";
  * @param connections to S3 at most.
  * @returns what fetches one. @throws as `FetchPhoto` does.
  */
-export function openPhotos(config: Config, scope: Scope, connections: number): LineSteps["fetch"] {
+export function openPhotos(config: Config, scope: Scope, connections: number): LineDeps["fetch"] {
   const s3 = connectS3(config, connections);
   scope.onClose("S3", () => s3.destroy());
   const folders = foldersOf(config.folders);
