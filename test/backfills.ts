@@ -1,11 +1,10 @@
-import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
-import { startFauxqs } from "fauxqs";
 import type pg from "pg";
 import type { PhotoMetadata, PhotoRef, Verdict } from "../src/photo.ts";
 import { readBackfillCounts } from "../src/store/backfill-counts.ts";
 import { registerPhotos } from "../src/store/photos.ts";
 import type { Outcome } from "../src/store/verdicts.ts";
 import type { Database } from "./fixtures.ts";
+import { type Store, startS3 } from "./s3.ts";
 import { failed as failedBy, judged as judgedBy } from "./verdicts.ts";
 
 /** Of the model that the backfill `ofAll` is of, unless another is named. */
@@ -57,28 +56,5 @@ export async function photosOfObjects(
   return rows.map(({ id }) => id);
 }
 
-export interface Archive {
-  address: string;
-  put(key: string, body: Uint8Array | string): Promise<unknown>;
-  putInto(bucket: string, key: string, body: Uint8Array | string): Promise<unknown>;
-  stop(): Promise<void>;
-}
-
 /** A store with the empty buckets `archive`, into which `put` writes, and `thumbs`. */
-export async function startArchive(): Promise<Archive> {
-  const server = await startFauxqs({ port: 0, logger: false });
-  server.createBucket("archive");
-  server.createBucket("thumbs");
-  const client = new S3Client({ endpoint: server.address, region: "us-east-1", forcePathStyle: true });
-  const putInto: Archive["putInto"] = (Bucket, Key, Body) =>
-    client.send(new PutObjectCommand({ Bucket, Key, Body }));
-  return {
-    address: server.address,
-    put: (key, body) => putInto("archive", key, body),
-    putInto,
-    async stop() {
-      client.destroy();
-      await server.stop();
-    },
-  };
-}
+export const startArchive = (): Promise<Store> => startS3("archive", "thumbs");

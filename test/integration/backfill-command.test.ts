@@ -5,12 +5,13 @@ import { feedBackfill } from "../../src/store/backfill-feed.ts";
 import { addBackfill, bestRate, changeBackfill } from "../../src/store/backfills.ts";
 import { registerModel, reportFigures, reportWorker } from "../../src/store/models.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
-import { type Archive, failed, judged, page, photos, startArchive } from "../backfills.ts";
+import { failed, judged, page, photos, startArchive } from "../backfills.ts";
 import { test } from "../fixtures.ts";
 import { ended, maitred } from "../maitred.ts";
+import type { Store } from "../s3.ts";
 import { ofAll, register } from "../verdicts.ts";
 
-let s3: Archive;
+let s3: Store;
 beforeAll(async () => {
   s3 = await startArchive();
 });

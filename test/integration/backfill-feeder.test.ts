@@ -18,13 +18,14 @@ import { registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { startFeed } from "../../workers/feed.ts";
 import { startWorker } from "../../workers/moderate.ts";
-import { type Archive, counts, judged, page, photos, startArchive } from "../backfills.ts";
+import { counts, judged, page, photos, startArchive } from "../backfills.ts";
 import { BACKENDS, test } from "../fixtures.ts";
+import type { Store } from "../s3.ts";
 import { ofAll } from "../verdicts.ts";
 import { until } from "../waits.ts";
 
 const samples = inject("samples");
-let s3: Archive;
+let s3: Store;
 beforeAll(async () => {
   s3 = await startArchive();
 });

@@ -8,11 +8,12 @@ import { Scope } from "../../src/lifecycle.ts";
 import { createLog } from "../../src/log.ts";
 import { addBackfill, changeBackfill, readBackfill } from "../../src/store/backfills.ts";
 import { startFeed } from "../../workers/feed.ts";
-import { type Archive, startArchive } from "../backfills.ts";
+import { startArchive } from "../backfills.ts";
 import { BACKENDS, test } from "../fixtures.ts";
+import type { Store } from "../s3.ts";
 import { ofAll } from "../verdicts.ts";
 
-let s3: Archive;
+let s3: Store;
 beforeAll(async () => {
   s3 = await startArchive();
 });

@@ -12,15 +12,16 @@ import { promoteModel, registerModel } from "../../src/store/models.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { startFeed } from "../../workers/feed.ts";
 import { startWorker } from "../../workers/moderate.ts";
-import { type Archive, counts, failed, judged, page, photos, startArchive } from "../backfills.ts";
+import { counts, failed, judged, page, photos, startArchive } from "../backfills.ts";
 import { BACKENDS, type Database } from "../fixtures.ts";
 import { makeModel } from "../models.ts";
 import { promote, test } from "../promoted.ts";
+import type { Store } from "../s3.ts";
 import { ofAll } from "../verdicts.ts";
 
 const keys = ["1.jpg", "2.jpg", "3.jpg", "4.jpg"];
 const log = createLog("silent");
-let s3: Archive;
+let s3: Store;
 beforeAll(async () => {
   s3 = await startArchive();
   const photo = readFileSync(join(inject("samples"), "menu-1.jpg"));

@@ -1,7 +1,5 @@
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
-import { startFauxqs } from "fauxqs";
 import sharp from "sharp";
 import { expect, inject } from "vitest";
 import { z } from "zod";
@@ -14,23 +12,16 @@ import type { Database } from "../fixtures.ts";
 import { makeModel } from "../models.ts";
 import { colourGraph } from "../onnx.ts";
 import { paint } from "../painted.ts";
+import { type Store, startS3 } from "../s3.ts";
 
 type Links = Record<"small" | "medium" | "large" | "heat", string>;
 
-const test = base.extend<{ s3: { endpoint: string; put(key: string, body: Buffer): Promise<void> } }>({
+const test = base.extend<{ s3: Store }>({
   // biome-ignore lint/correctness/noEmptyPattern: vitest reads the names of the fixtures from the pattern
   s3: async ({}, use) => {
-    const server = await startFauxqs({ port: 0, logger: false });
-    const endpoint = `http://127.0.0.1:${server.port}`;
-    const client = new S3Client({ endpoint, region: "us-east-1", forcePathStyle: true });
-    await client.send(new CreateBucketCommand({ Bucket: "photos" }));
-    await use({
-      endpoint,
-      put: async (Key, Body) =>
-        void (await client.send(new PutObjectCommand({ Bucket: "photos", Key, Body }))),
-    });
-    client.destroy();
-    await server.stop();
+    const s3 = await startS3("photos");
+    await use(s3);
+    await s3.stop();
   },
 });
 
@@ -45,7 +36,7 @@ const linksOf = async (person: Person, id: string | undefined): Promise<Links> =
   (await person.ask("GET", `/desk/api/photos/${id}`)).body.links;
 
 test("a photo of S3 comes small, upright, and with nothing of its EXIF", async ({ openDesk, db, s3 }) => {
-  const desk = await openDesk({ MAITRED_S3_ENDPOINT: s3.endpoint });
+  const desk = await openDesk({ MAITRED_S3_ENDPOINT: s3.address });
   const body = await sharp({ create: { width: 2_000, height: 1_000, channels: 3, background: "teal" } })
     .withExif({ IFD0: { Copyright: "ann", Make: "camera" }, IFD3: { GPSLatitudeRef: "N" } })
     .withMetadata({ orientation: 6 })
@@ -112,7 +103,7 @@ test("a browser that has a picture is told that it may show it, without it being
   db,
   s3,
 }) => {
-  const desk = await openDesk({ MAITRED_S3_ENDPOINT: s3.endpoint });
+  const desk = await openDesk({ MAITRED_S3_ENDPOINT: s3.address });
   const photo = { create: { width: 40, height: 30, channels: 3, background: "teal" } } as const;
   await s3.put("42/0.jpg", await sharp(photo).jpeg().toBuffer());
   const [id] = await photos(db, {});
@@ -160,7 +151,7 @@ test("what cannot be had or read says why, and so does a store that is away", as
   db,
   s3,
 }) => {
-  const desk = await openDesk({ MAITRED_S3_ENDPOINT: s3.endpoint });
+  const desk = await openDesk({ MAITRED_S3_ENDPOINT: s3.address });
   await s3.put("42/1.jpg", Buffer.from("no photo"));
   const [gone, broken] = await photos(db, {}, {});
   const ann = await desk.signIn("ann", "review");

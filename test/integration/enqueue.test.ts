@@ -1,11 +1,10 @@
 import { copyFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
-import { startFauxqs } from "fauxqs";
 import { describe, expect, inject } from "vitest";
 import { BACKENDS, queueUrl, test } from "../fixtures.ts";
 import { ended } from "../maitred.ts";
 import { startProxy } from "../proxy.ts";
+import { startS3 } from "../s3.ts";
 import { judge, register, removeObject } from "../verdicts.ts";
 
 const samples = inject("samples");
@@ -65,27 +64,21 @@ describe("enqueue", () => {
   });
 
   test("leaves out an object that is not there, and names it", async ({ db }) => {
-    const s3 = await startFauxqs({ port: 0, logger: false });
-    s3.createBucket("photos");
-    const client = new S3Client({ endpoint: s3.address, region: "us-east-1", forcePathStyle: true });
-    await client.send(new PutObjectCommand({ Bucket: "photos", Key: "one.jpg", Body: "one" }));
+    const s3 = await startS3("photos");
+    await s3.put("one.jpg", "one");
     const env = { DATABASE_URL: db.url, MAITRED_QUEUE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address };
     const command = await ended(["enqueue", "s3://photos/one", "s3://photos/one.jpg"], env);
     expect([command.code, command.out]).toEqual([1, "1 queued\n"]);
     expect(command.err).toBe("left out  s3://photos/one: there is no such object\n");
     expect((await db.pool.query("select key from photos")).rows).toEqual([{ key: "one.jpg" }]);
-    client.destroy();
     await s3.stop();
   });
 
   test("brings back no photo that was removed after it was looked for, whatever is listed after it", async ({
     db,
   }) => {
-    const s3 = await startFauxqs({ port: 0, logger: false });
-    s3.createBucket("photos");
-    const client = new S3Client({ endpoint: s3.address, region: "us-east-1", forcePathStyle: true });
-    for (const Key of ["one.jpg", "2019/a.jpg"])
-      await client.send(new PutObjectCommand({ Bucket: "photos", Key, Body: Key }));
+    const s3 = await startS3("photos");
+    for (const key of ["one.jpg", "2019/a.jpg"]) await s3.put(key, key);
     await judge(db, await register(db, "one.jpg"), "shown");
     const proxy = await startProxy(s3.address, async ({ url }) => {
       if (url?.includes("prefix=2019")) await removeObject(db, "one.jpg");
@@ -99,7 +92,6 @@ describe("enqueue", () => {
     expect([command.code, command.err]).toEqual([0, ""]);
     const current = "select key from photos where superseded_at is null";
     expect((await db.pool.query(current)).rows).toEqual([{ key: "2019/a.jpg" }]);
-    client.destroy();
     await proxy.close();
     await s3.stop();
   });

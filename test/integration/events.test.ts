@@ -1,6 +1,4 @@
-import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import fc from "fast-check";
-import { startFauxqs } from "fauxqs";
 import { describe, expect } from "vitest";
 import { createS3Fetch } from "../../src/image/s3.ts";
 import { parseEventBridge } from "../../src/intake/eventbridge.ts";
@@ -15,6 +13,7 @@ import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { anyKey, eventBridge, gcsPush, minioMessage, s3Record } from "../events.ts";
 import { type Database, rows, test } from "../fixtures.ts";
 import { current, event, one, outcomes, publicVersions, record, removed } from "../recorded.ts";
+import { startS3 } from "../s3.ts";
 import { judged } from "../verdicts.ts";
 
 describe("an event", () => {
@@ -231,17 +230,15 @@ test("a worker's role takes events, and a dashboard's does not", async ({ db }) 
 });
 
 test("an object of any name is fetched under the key that each source's event tells", async () => {
-  const server = await startFauxqs({ port: 0, logger: false });
-  const client = new S3Client({ endpoint: server.address, region: "us-east-1", forcePathStyle: true });
+  const s3 = await startS3("photos");
   try {
-    server.createBucket("photos");
-    const fetch = createS3Fetch(client);
+    const fetch = createS3Fetch(s3.client);
     const now = new Date(0);
     await fc.assert(
       fc.asyncProperty(anyKey, async (key) => {
         // what begins as no photo does is not fetched
         const body = Buffer.concat([Buffer.from([0xff, 0xd8, 0xff]), Buffer.from(key)]);
-        await client.send(new PutObjectCommand({ Bucket: "photos", Key: key, Body: body }));
+        await s3.put(key, body);
         const told = [
           parseS3({ Records: [s3Record("ObjectCreated:Put", { key })] }, now),
           parseS3(minioMessage("ObjectCreated:Put", { key }), now),
@@ -257,7 +254,6 @@ test("an object of any name is fetched under the key that each source's event te
       { numRuns: 40 },
     );
   } finally {
-    client.destroy();
-    await server.stop();
+    await s3.stop();
   }
 });

@@ -1,7 +1,5 @@
 import { writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
-import { startFauxqs } from "fauxqs";
 import { describe, expect } from "vitest";
 import type { Config } from "../../src/config.ts";
 import { forgetObjects } from "../../src/store/forget.ts";
@@ -9,6 +7,7 @@ import { eventBridge, gcsPush } from "../events.ts";
 import { BACKENDS, rows } from "../fixtures.ts";
 import { created, job, KEY, know, OBJECT, ofKey, tablesWith, test } from "../forgetting.ts";
 import { ended } from "../maitred.ts";
+import { startS3 } from "../s3.ts";
 import { waitersIn } from "../waits.ts";
 
 const PHOTO_TABLES = [
@@ -192,13 +191,11 @@ describe("maitred forget", () => {
     configFor,
     open,
   }) => {
-    const store = await startFauxqs({ port: 0, logger: false });
-    const s3 = new S3Client({ endpoint: store.address, region: "us-east-1", forcePathStyle: true });
+    const s3 = await startS3("photos");
     try {
-      await s3.send(new CreateBucketCommand({ Bucket: "photos" }));
-      await s3.send(new PutObjectCommand({ Bucket: "photos", Key: KEY, Body: "x" }));
+      await s3.put(KEY, "x");
       const config = configFor(BACKENDS[0]!);
-      const env = envOf(config, { MAITRED_S3_ENDPOINT: store.address });
+      const env = envOf(config, { MAITRED_S3_ENDPOINT: s3.address });
       const [, id] = await know(db, KEY);
       await open(config).queues.add("live", [job(id!)]);
 
@@ -234,8 +231,7 @@ describe("maitred forget", () => {
         `nothing is known of "photos/${KEY}", so there is nothing to erase; a photo of a folder is named by a path that begins with / or .\n`,
       );
     } finally {
-      s3.destroy();
-      await store.stop();
+      await s3.stop();
     }
   });
 

@@ -3,8 +3,6 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync 
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
-import { startFauxqs } from "fauxqs";
 import sharp from "sharp";
 import { describe, expect, inject } from "vitest";
 import { isHeldOut, type Label } from "../../src/label.ts";
@@ -15,6 +13,7 @@ import { registerPhotos } from "../../src/store/photos.ts";
 import { recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, test } from "../fixtures.ts";
 import { ended, maitred } from "../maitred.ts";
+import { startS3 } from "../s3.ts";
 import { judged } from "../verdicts.ts";
 
 const samples = inject("samples");
@@ -408,23 +407,19 @@ describe("maitred labels export", () => {
     db,
     folder,
   }) => {
-    const s3 = await startFauxqs({ port: 0, logger: false });
-    const client = new S3Client({ endpoint: s3.address, region: "us-east-1", forcePathStyle: true });
+    const s3 = await startS3("photos");
     try {
-      s3.createBucket("photos");
       const body = readFileSync(join(samples, "business-product-1.jpg"));
-      const put = (Key: string, Body: Uint8Array | string) =>
-        client.send(new PutObjectCommand({ Bucket: "photos", Key, Body }));
-      const etag = (await put("dinner.jpg", body)).ETag!.replaceAll('"', "");
+      const etag = (await s3.put("dinner.jpg", body)).ETag!.replaceAll('"', "");
       const dinner = await register(
         db,
         { bucket: "photos", key: "dinner.jpg", version: `etag:${etag}` },
         { claimed: "food" },
       );
       await register(db, { bucket: "photos", key: "replaced.jpg", version: "etag:0" }, { claimed: "food" });
-      await put("replaced.jpg", body);
+      await s3.put("replaced.jpg", body);
       await register(db, { bucket: "photos", key: "words.jpg" }, { claimed: "food" });
-      await put("words.jpg", "words");
+      await s3.put("words.jpg", "words");
       const out = join(folder, "out");
       const { code, done } = await exported({ DATABASE_URL: db.url, MAITRED_S3_ENDPOINT: s3.address }, out);
       expect(code).toBe(1);
@@ -438,7 +433,6 @@ describe("maitred labels export", () => {
       ]);
       expect(labelsOf(out).map(({ photo }) => photo)).toEqual([dinner]);
     } finally {
-      client.destroy();
       await s3.stop();
     }
   });

@@ -8,8 +8,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
-import { type FauxqsServer, startFauxqs } from "fauxqs";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
 import { listFolder } from "../../src/image/folder.ts";
@@ -18,27 +16,22 @@ import { rollupState } from "../../src/store/rollups.ts";
 import { openJudge } from "../../src/wiring/judge.ts";
 import { BACKENDS } from "../fixtures.ts";
 import { test as base, type Start } from "../lines.ts";
+import { type Store, startS3 } from "../s3.ts";
 
 const samples = inject("samples");
-let s3: FauxqsServer;
-let client: S3Client;
+let s3: Store;
 
 beforeAll(async () => {
-  s3 = await startFauxqs({ port: 0, logger: false });
-  s3.createBucket("photos");
-  client = new S3Client({ endpoint: s3.address, region: "us-east-1", forcePathStyle: true });
+  s3 = await startS3("photos");
 });
-afterAll(async () => {
-  client.destroy();
-  await s3.stop();
-});
+afterAll(() => s3.stop());
 
 async function put(
   key: string,
   body: Uint8Array | string,
   metadata: Record<string, string> = {},
 ): Promise<PhotoRef> {
-  await client.send(new PutObjectCommand({ Bucket: "photos", Key: key, Body: body, Metadata: metadata }));
+  await s3.put(key, body, metadata);
   return { store: "s3", bucket: "photos", key, version: "" };
 }
 

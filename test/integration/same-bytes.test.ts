@@ -1,8 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
-import { type FauxqsServer, startFauxqs } from "fauxqs";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
 import { openIntake } from "../../src/cli/intake.ts";
 import { Scope } from "../../src/lifecycle.ts";
@@ -11,23 +9,18 @@ import type { PhotoRef } from "../../src/photo.ts";
 import { decodedSince, knownScores, recordOutcomes } from "../../src/store/verdicts.ts";
 import { startWorker } from "../../workers/moderate.ts";
 import { BACKENDS, test as base, type Database } from "../fixtures.ts";
+import { type Store, startS3 } from "../s3.ts";
 import { fail, judged, register } from "../verdicts.ts";
 
 const samples = inject("samples");
 const dinner = readFileSync(join(samples, "business-product-1.jpg"));
 const digestOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
-let s3: FauxqsServer;
-let client: S3Client;
+let s3: Store;
 
 beforeAll(async () => {
-  s3 = await startFauxqs({ port: 0, logger: false });
-  s3.createBucket("photos");
-  client = new S3Client({ endpoint: s3.address, region: "us-east-1", forcePathStyle: true });
+  s3 = await startS3("photos");
 });
-afterAll(async () => {
-  client.destroy();
-  await s3.stop();
-});
+afterAll(() => s3.stop());
 
 /** A worker, and what puts objects in front of it and waits until each has left the line. */
 const test = base.extend<{
@@ -63,7 +56,7 @@ const test = base.extend<{
           });
           for (const [Key, Body] of Object.entries(objects)) {
             const Metadata = { claimed: Key };
-            await client.send(new PutObjectCommand({ Bucket: "photos", Key, Body, Metadata }));
+            await s3.put(Key, Body, Metadata);
           }
           const photos = keys.map((key): PhotoRef => ({ store: "s3", bucket: "photos", key, version: "" }));
           await intake.take(photos, "live");
