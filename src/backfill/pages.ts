@@ -1,6 +1,6 @@
 import { ConfigError } from "../errors.ts";
+import { storableKey } from "../key-order.ts";
 import type { PhotoMetadata, PhotoRef } from "../photo.ts";
-import { storableKey } from "../text.ts";
 import type { OpenFile } from "./inventory.ts";
 import { type ManifestCursor, readManifest } from "./manifest.ts";
 import type { FedSelector, PhotoSelector } from "./selector.ts";

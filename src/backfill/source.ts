@@ -1,6 +1,6 @@
+import { compareKeys } from "../key-order.ts";
 import type { PhotoJob } from "../photo.ts";
 import type { BackfillRow } from "../store/backfills.ts";
-import { compareKeys } from "../text.ts";
 import type { Cursor, Page } from "./pages.ts";
 import type { FedSelector } from "./selector.ts";
 
@@ -40,7 +40,10 @@ export interface SourceDeps {
 /** A backfill that is being read, or whose failed photos are fed again: those come first. */
 export interface Source {
   backfill: RunningBackfill;
-  /** Commits that the next page is fed; the photos to queue, "elsewhere" where another feeder did it, or undefined where there is nothing more. */
+  /**
+   * Commits that the next page is fed; the photos to queue, "elsewhere" where another feeder did it, or undefined where
+   * there is nothing more.
+   */
   feed(): Promise<PhotoJob[] | "elsewhere" | undefined>;
   close(): Promise<void>;
 }
@@ -78,7 +81,10 @@ export function createSource(deps: SourceDeps, backfill: RunningBackfill, size: 
   };
 }
 
-/** Whether what was read up to `stands` has the page that ends at `end`. Of a store that lists in no order that may be wrong, and the page is read anew. */
+/**
+ * Whether what was read up to `stands` has the page that ends at `end`. Of a store that lists in no order that may be
+ * wrong, and the page is read anew.
+ */
 function reaches(stands: Cursor | null, end: Cursor): boolean {
   if (!stands) return false;
   if ("after" in stands) return "after" in end && compareKeys(stands.after, end.after) >= 0;

@@ -3,7 +3,7 @@ import type { Cicp } from "./cicp.ts";
 import type { Picture } from "./heif.ts";
 
 /** What a picture of AV1 tells of itself before it is decoded. */
-interface Av1 {
+export interface Av1 {
   /** Whether it has several frames, of which decoders show the first or the last. */
   moves: boolean;
   /** As its sequence headers tell them. */

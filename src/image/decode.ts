@@ -17,7 +17,7 @@ import { checkAlpha, checkTiles } from "./tiles.ts";
 import { type DecodeHeic, type Opened, optionsOf, pixelsOf, readViews } from "./views.ts";
 import { checkOpaque } from "./webp.ts";
 
-interface DecodeLimits {
+export interface DecodeLimits {
   /** Pixels, both edges of the model's input. */
   side: number;
   /** Width x height of the file, checked on its header before any decoding. */

@@ -98,7 +98,7 @@ function propertiesOf(heif: Heif, meta: readonly Box[]): Map<number, Box[]> {
 }
 
 /** How items refer to one another. */
-interface References {
+export interface References {
   /** What they are made of. */
   parts: Map<number, number[]>;
   alphas: Map<number, number[]>;
@@ -172,7 +172,7 @@ function listOf<T>(lists: Map<number, T[]>, id: number): T[] {
 }
 
 /** Reads what a box has behind its version and flags. */
-function versioned(
+export function versioned(
   { file }: Heif,
   box: Extent,
 ): { version: number; flags: number; read: (bytes: number) => number } {

@@ -4,7 +4,7 @@ import { animated, unsupported } from "./boxes.ts";
 import { checkCicp } from "./cicp.ts";
 
 /** A part of a PNG. Its data is cut off where the file is. */
-interface Chunk {
+export interface Chunk {
   type: string;
   data: Buffer;
   /** Where in the file it begins. */

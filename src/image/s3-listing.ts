@@ -9,10 +9,11 @@ import {
 import { asError, ConfigError, PhotoError, UpstreamError } from "../errors.ts";
 import type { ListedObject } from "../intake/reconcile-range.ts";
 import type { ListedPage } from "../intake/sweep.ts";
-import { compareKeys, decodeForm } from "../text.ts";
+import { compareKeys } from "../key-order.ts";
+import { decodeForm } from "../text.ts";
 import { statusOf } from "./s3-errors.ts";
 
-interface Listing {
+export interface Listing {
   prefix: string;
   /** Only keys behind this one; "": all. */
   after: string;
@@ -23,7 +24,7 @@ interface Listing {
 }
 
 /** How a bucket is asked. */
-interface Asking {
+export interface Asking {
   s3: S3Client;
   bucket: string;
   /** Resolves when the next request may be sent. */

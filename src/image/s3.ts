@@ -16,7 +16,7 @@ import { toHeadError, toPhotoError } from "./s3-errors.ts";
 import { HEAD_BYTES, sniff } from "./sniff.ts";
 import { isWhole } from "./whole.ts";
 
-interface S3Settings {
+export interface S3Settings {
   /** "" is AWS itself. */
   s3Endpoint: string;
   s3Region: string;

@@ -1,4 +1,4 @@
-import { compareKeys, storableKey } from "../text.ts";
+import { compareKeys, storableKey } from "../key-order.ts";
 import {
   type KnownObject,
   type ListedObject,

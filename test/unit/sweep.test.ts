@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { ListedObject } from "../../src/intake/reconcile-range.ts";
 import { type Committed, type SweepDeps, sweep } from "../../src/intake/sweep.ts";
-import { compareKeys } from "../../src/text.ts";
+import { compareKeys } from "../../src/key-order.ts";
 
 const KEYS = ["", "a", "a/", "a/b", "Z", "f", "é", "~", "\uFB00", "😀", "zz"].map((key) => `k${key}`);
 const objectOf = (key: string): ListedObject => ({
