@@ -20,14 +20,18 @@ declare module "vitest" {
     redisUrl: string;
     /** Folder of the sample photos. */
     samples: string;
-    /** Folder of a model that says the same of all, for where nothing depends on that: the one that ships takes a second of a core to start. */
+    /**
+     * Folder of a model that says the same of all, for where nothing depends on that: the one that ships takes a second of
+     * a core to start.
+     */
     idleModel: string;
   }
 }
 
 /**
- * A real Postgres, and a real Redis where one is on the PATH or REDIS_URL names one. TEST_DATABASE_URL names another Postgres, such as an older
- * one, for a superuser of it and its database postgres: databases and roles are made there, so it is to be one that is thrown away.
+ * A real Postgres, and a real Redis where one is on the PATH or REDIS_URL names one. TEST_DATABASE_URL names another
+ * Postgres, such as an older one, for a superuser of it and its database postgres: databases and roles are made there, so
+ * it is to be one that is thrown away.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const home = mkdtempSync(join(tmpdir(), "maitred-test-"));

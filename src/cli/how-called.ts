@@ -4,8 +4,8 @@ import { packageRoot } from "../package-root.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**
- * How this program is called by who reads it in another shell, in the folder of this one. It is never `npx maitred`, which outside of a clone asks the
- * registry: whoever takes the name there would be handed the settings.
+ * How this program is called by who reads it in another shell, in the folder of this one. It is never `npx maitred`, which
+ * outside of a clone asks the registry: whoever takes the name there would be handed the settings.
  */
 export function howCalled({ PATH = "" }: Terminal["env"], folder = process.cwd()): string {
   const bin = realpathSync(join(packageRoot(), "bin", "maitred.js"));

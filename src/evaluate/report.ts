@@ -37,7 +37,10 @@ export function fewSources(sources: number): string {
   return `too few sources: ${sources}, and photos of one source are alike, so that intervals say little`;
 }
 
-/** Of a photo on this machine, its name in the set is what others can use. Numbers are whole: rounded, a threshold would pass over the photo that it is of. */
+/**
+ * Of a photo on this machine, its name in the set is what others can use. Numbers are whole: rounded, a threshold would
+ * pass over the photo that it is of.
+ */
 export function asJson(report: Report, indent = 0): string {
   return JSON.stringify(report, (key, value: unknown) => (key === "path" ? undefined : value), indent);
 }

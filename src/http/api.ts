@@ -49,8 +49,9 @@ interface Desk {
 }
 
 /**
- * The HTTP API: the routes of routes.ts, the desk below `/desk/`, `/openapi.json`, `/metrics`, `/healthz`, and `/readyz`, which asks the queue.
- * Every answer that is not what was asked for is a problem document. Beyond `queueLimit` what comes in is answered 429.
+ * The HTTP API: the routes of routes.ts, the desk below `/desk/`, `/openapi.json`, `/metrics`, `/healthz`, and `/readyz`,
+ * which asks the queue. Every answer that is not what was asked for is a problem document. Beyond `queueLimit` what comes
+ * in is answered 429.
  *
  * @throws {ConfigError} where the address cannot be listened on.
  */

@@ -25,9 +25,9 @@ export function boundedServer({ headerMs, requestMs, idleMs, lookMs }: Timeouts 
 }
 
 /**
- * Bounds the connections of a server that is about to listen, and its end: requests that are half sent do not hold it
- * up for longer than a few seconds, and those that come now are refused. Beyond the bound new connections are closed at once, and so is one that asks on and on
- * before it has its answers, which are kept for it meanwhile.
+ * Bounds the connections of a server that is about to listen, and its end: requests that are half sent do not hold it up
+ * for longer than a few seconds, and those that come now are refused. Beyond the bound new connections are closed at once,
+ * and so is one that asks on and on before it has its answers, which are kept for it meanwhile.
  */
 export function boundConnections(app: FastifyInstance): void {
   app.server.maxConnections = MAX_CONNECTIONS;

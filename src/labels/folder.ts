@@ -62,11 +62,11 @@ export function nothingExported(): Exported {
 }
 
 /**
- * Writes photos and their labels to a folder as training/ reads it: `photos/ID.jpg` and `labels.jsonl`. A photo that
- * is there, beside a label that names the same object, is not fetched again, for a file never changes. Labels of an earlier run stay, unless this one has a newer
- * label of the same photo, or sees that nothing of it teaches anything any more, or cannot have the photo, or has seen
- * all labels of that origin, and that one was taken back.
- * labels.jsonl is replaced as a whole, also when this ends early.
+ * Writes photos and their labels to a folder as training/ reads it: `photos/ID.jpg` and `labels.jsonl`. A photo that is
+ * there, beside a label that names the same object, is not fetched again, for a file never changes. Labels of an earlier
+ * run stay, unless this one has a newer label of the same photo, or sees that nothing of it teaches anything any more, or
+ * cannot have the photo, or has seen all labels of that origin, and that one was taken back. labels.jsonl is replaced as a
+ * whole, also when this ends early.
  *
  * @throws {ConfigError} when a line of an earlier labels.jsonl is no label, or another export writes there, before anything is fetched.
  * @throws {UpstreamError} when a store does not answer; running it again goes on where it ended.

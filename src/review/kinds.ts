@@ -1,6 +1,7 @@
 /**
- * Why a person is asked about a photo: somebody appealed; a moderator hid the same bytes; the model is not sure about humans; every such photo is
- * verified; it is not sure of the category; its scores cannot be used; the photo was drawn at random.
+ * Why a person is asked about a photo: somebody appealed; a moderator hid the same bytes; the model is not sure about
+ * humans; every such photo is verified; it is not sure of the category; its scores cannot be used; the photo was drawn at
+ * random.
  */
 export const KINDS = ["appeal", "hidden-copy", "human", "verify", "category", "scores", "audit"] as const;
 export type Kind = (typeof KINDS)[number];

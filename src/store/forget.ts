@@ -45,8 +45,8 @@ export async function forgetObjects(
 }
 
 /**
- * How a message may write a key: as it is, or encoded as in a URL or a form, by the rules of JavaScript, of S3 and Java, or of Go and Python; with
- * slashes or without; and each of these in JSON.
+ * How a message may write a key: as it is, or encoded as in a URL or a form, by the rules of JavaScript, of S3 and Java, or
+ * of Go and Python; with slashes or without; and each of these in JSON.
  */
 function spellingsOf(key: string): string[] {
   const form = new URLSearchParams([["", key]]).toString().slice(1);

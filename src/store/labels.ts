@@ -138,7 +138,10 @@ function ofToday(at: string): string {
   return `(p.version <> '' or p.revived_at is null or ${at} >= p.revived_at)`;
 }
 
-/** The last verdict of a model on photo `p`, as it is now, as JSON; null where none was given, or it failed. One that stands again says why before. */
+/**
+ * The last verdict of a model on photo `p`, as it is now, as JSON; null where none was given, or it failed. One that stands
+ * again says why before.
+ */
 function modelSaid(and: string): string {
   return `(select json_build_object('by', decided_by, 'verdict', verdict, 'rule', rule, 'scores', scores, 'human', human)
     from verdicts where photo_id = p.id and scores is not null and rule <> 'undo' and ${ofToday("decided_at")} ${and} order by id desc limit 1)`;

@@ -216,9 +216,9 @@ const RAISED = "exec_stmt_raise";
 const FORMER = { first: "0001_photos", last: "0026_overtaken" };
 const BASELINE_LAST = "0018_forget";
 /**
- * Nobody who writes waits longer for a migration that itself waits; then they have their turn. It is beyond deadlock_timeout, after which Postgres
- * cancels an autovacuum that is in the way: on large tables one nearly always is. Of a migration and a worker who wait for each other either may be
- * the one who gives way, and each begins again.
+ * Nobody who writes waits longer for a migration that itself waits; then they have their turn. It is beyond
+ * deadlock_timeout, after which Postgres cancels an autovacuum that is in the way: on large tables one nearly always is. Of
+ * a migration and a worker who wait for each other either may be the one who gives way, and each begins again.
  */
 const BEYOND_MS = 500;
 const LOCK_PAUSE_MS = 1_000;

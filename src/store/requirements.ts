@@ -48,7 +48,8 @@ export async function requireClosed(db: Pool): Promise<void> {
 }
 
 /**
- * Writes nine megabytes to the disk of the database, which are gone with the end of the transaction. A role that may not do so learns nothing.
+ * Writes nine megabytes to the disk of the database, which are gone with the end of the transaction. A role that may not do
+ * so learns nothing.
  *
  * @throws {ConfigError} where there is no room for them.
  */

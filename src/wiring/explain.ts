@@ -22,7 +22,8 @@ export interface ExplainedPhoto extends Explained {
  * for ten minutes. It runs one photo at a time, on one core, and gives way to everything else.
  *
  * @param active the model that is active, unless MAITRED_MODEL names one; undefined: the one that ships.
- * @returns what is said of a photo; of one of several views the map is that of its sheet. It throws {ConfigError} where the model cannot be had, or says nowhere.
+ * @returns what is said of a photo; of one of several views the map is that of its sheet. It throws {ConfigError} where the
+ * model cannot be had, or says nowhere.
  */
 export function openExplainer(
   config: Config,

@@ -11,7 +11,8 @@ const test = base.extend<{
   /**
    * What is fetched of a photo that is answered for so.
    *
-   * @param stored bytes that the store has (null: it does not say), which whatever stands before it says only where it is asked for an address of its own.
+   * @param stored bytes that the store has (null: it does not say), which whatever stands before it says only where it is
+   * asked for an address of its own.
    */
   answered(answer: string, status?: string, stored?: number | null): Promise<Uint8Array>;
 }>({

@@ -11,7 +11,10 @@ interface Rule {
   decidable(asked: Items): Items;
   /** Of these, those that may be left to another moderator. */
   passable(asked: Items): Items;
-  /** Of these, those that may be shown: one that is judged alone was seen large, of many the cards were, and large those that may have people. */
+  /**
+   * Of these, those that may be shown: one that is judged alone was seen large, of many the cards were, and large those
+   * that may have people.
+   */
   showable(asked: Items): Items;
   /** Whether this photo may be shown as it was at `asOf`, after another decided it; undefined: it left the list. */
   showsAnew(photo: Photo | undefined, asOf: string | null): boolean;

@@ -16,8 +16,9 @@ export function setKeys(on: boolean): void {
 }
 
 /**
- * Listens while the component is there, except where someone types, and under an open dialog or menu; in the full window its page's keys act. A key that is held does
- * once what it does, unless it moves: photos are not decided by a hand that rests.
+ * Listens while the component is there, except where someone types, and under an open dialog or menu; in the full window
+ * its page's keys act. A key that is held does once what it does, unless it moves: photos are not decided by a hand that
+ * rests.
  */
 export function useKeys(map: KeyMap): void {
   const latest = useRef(map);
