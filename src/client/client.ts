@@ -119,8 +119,8 @@ export interface Client {
   /** Tells of 1 to 1,000 photos, all or none; answers in their order. @throws {ApiError} */
   enqueuePhotos(photos: readonly NewPhoto[], idempotencyKey?: string): Promise<Taken[]>;
   /**
-   * Tells that an object was deleted, where no event of its bucket does: no photo of it is shown any more. It counts as it
-   * comes: repeat it only while nothing new lies under the key.
+   * Tells that an object was deleted, where no event of its bucket does: no photo of it is shown any more. It counts as it comes: repeat it only
+   * while nothing new lies under the key.
    *
    * @throws {ApiError}
    */
