@@ -1,4 +1,6 @@
 import { describe, expect, onTestFinished } from "vitest";
+import { createAddresses } from "../../src/deliver/addresses.ts";
+import { createWebhookSender } from "../../src/deliver/webhook.ts";
 import { deliveryFigures } from "../../src/store/deliveries.ts";
 import { listDestinations } from "../../src/store/destinations.ts";
 import { allAre, states, test } from "../delivering.ts";
@@ -96,6 +98,27 @@ describe("a receiver", () => {
     onTestFinished(() => back.close());
     await until(allAre(db, "delivered"));
     expect(back.received.map(({ message }) => message.data.state)).toEqual(["shown", "hidden", "review"]);
+  });
+
+  test("that closes a connection just as it is used again gets the message by another", async ({
+    receiver,
+  }) => {
+    const sender = createWebhookSender(createAddresses(["127.0.0.1"]), { timeoutMs: 30_000, agent: "test" });
+    const post = (id: string) =>
+      sender.post({ url: receiver.url, secrets: ["whsec_c2VjcmV0"], id, body: "{}" });
+    expect(await post("first")).toEqual({ outcome: "delivered" });
+    const { answer } = receiver;
+    receiver.answer = (_response, _received, request) => {
+      request.socket.destroy();
+      receiver.answer = answer;
+    };
+    expect(await post("second")).toEqual({ outcome: "delivered" });
+    expect(receiver.received.map(({ headers }) => headers["webhook-id"])).toEqual([
+      "first",
+      "second",
+      "second",
+    ]);
+    await sender.close();
   });
 
   test.for([

@@ -1,10 +1,10 @@
 import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
-import { createAddresses, inTurns } from "../../src/deliver/addresses.ts";
+import { type Addresses, createAddresses, inTurns } from "../../src/deliver/addresses.ts";
 import { createDeliverer, type Settled, waitMs } from "../../src/deliver/deliverer.ts";
 import type { Attempt, Claim } from "../../src/deliver/message.ts";
 import { createTagger, type PhotoNow, type PhotoTags } from "../../src/deliver/object-tags.ts";
-import { retryAfterMs } from "../../src/deliver/webhook.ts";
+import { createWebhookSender, retryAfterMs } from "../../src/deliver/webhook.ts";
 import { createSecret, sign } from "../../src/signature.ts";
 import { latch } from "../waits.ts";
 
@@ -104,6 +104,18 @@ test.each([
       done();
     }),
   );
+});
+
+test("a name is judged as one that is called over TLS only where it is", async () => {
+  const asked: boolean[] = [];
+  const lookup: Addresses["lookup"] = (encrypted) => (_name, _options, callback) => {
+    asked.push(encrypted);
+    callback(new Error("nobody is called so"), []);
+  };
+  const sender = createWebhookSender({ permits: () => true, lookup }, { timeoutMs: 30_000, agent: "test" });
+  for (const url of ["http://app.example/", "https://app.example/"])
+    await sender.post({ url, secrets: [createSecret()], id: "a", body: "{}" });
+  expect(asked).toEqual([false, true]);
 });
 
 test("names that hang, and are asked for one after the other, hold up no name that was found before", async () => {
