@@ -141,7 +141,7 @@ export function clusteredProportion(
   };
   const value = figure(new Float64Array(hits.length).fill(1))!;
   const photos = effectiveSampleSize(weights);
-  const { low, high } = wilson(counts.hits === 0 ? 0 : value * photos, photos);
+  const { low, high } = wilson(value * photos, photos);
   const { share } = bootstrap(clusters, { share: figure });
   return { ...counts, value, low: Math.min(low, share.low), high: Math.max(high, share.high) };
 }

@@ -247,6 +247,8 @@ test("of strangers who come in one turn each makes room by itself, and whoever h
   const left = stranger();
   left.destroy();
   const all = [stranger(), stranger(), stranger(), stranger()];
-  for (const request of [left, ...all]) arrive(request);
+  for (const request of [all[0]!, left, all[1]!]) arrive(request);
+  expect(all[0]!.destroyed).toBe(false);
+  for (const request of all.slice(2)) arrive(request);
   expect(all.map(({ destroyed }) => destroyed)).toEqual([true, true, false, false]);
 });

@@ -135,4 +135,23 @@ describe("createBatcher", () => {
     await Promise.all([closing, ...answers]);
     await expect(batcher.add("c", "live")).rejects.toMatchObject({ code: "CLOSED" });
   });
+
+  test("close waits for what may begin only once others have ended", async () => {
+    const { batcher, runs, batches } = controlled({
+      maxSize: 2,
+      maxWaitMs: 1_000,
+      workers: 1,
+      maxRunning: 2,
+    });
+    const answers = Promise.all(["a", "b", "c", "d"].map((item) => batcher.add(item, "live")));
+    const ended: string[] = [];
+    const closing = batcher.close().then(() => ended.push("closed"));
+    expect(batches()).toEqual(["a", "bc"]);
+    for (const run of runs) run.end();
+    await settled();
+    expect([batches(), ended]).toEqual([["a", "bc", "d"], []]);
+    runs[2]!.end();
+    expect(await answers).toEqual(["A", "B", "C", "D"]);
+    await closing;
+  });
 });

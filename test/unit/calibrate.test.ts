@@ -140,6 +140,12 @@ test("thresholds of categories and human.hide are the lowest at which they are r
   expect(strict?.human.hide).toBe(0.8);
   const lax = choose(samples, aim("held", 1, { tagPrecision: 0.8, hidePrecision: 0.8 }));
   expect(lax?.categories["food"]).toBe(0.4);
+  // those of one score stand on the same side, and a number that can be read lets no other in
+  const tied = [sample("t1", true, 0.9), sample("t2", true, 0.60004), sample("t3", false, 0.60001)];
+  const hide = (samples: readonly Sample[]) =>
+    choose(samples, aim("held", 1, { hidePrecision: 1 }))?.human.hide;
+  expect(hide(tied)).toBe(0.60004);
+  expect(hide([...tied, sample("t4", false, 0.60004)])).toBe(0.9);
   // never right: it stays
   expect(strict?.categories["ambience"]).toBe(base.categories["ambience"]);
 });

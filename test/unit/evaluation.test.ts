@@ -6,6 +6,7 @@ import { type Label, sample } from "../../src/evaluate/labelled.ts";
 import { reliabilityOf } from "../../src/evaluate/reliability.ts";
 import {
   averagePrecisionFigure,
+  bootstrap,
   clusteredProportion,
   effectiveSampleSize,
   precisionRecallCurve,
@@ -155,6 +156,17 @@ test("photos of one source are alike, so that few sources give a wide interval",
   );
   expect(apart.high - apart.low).toBeLessThan(0.1);
   expect(alike.high - alike.low).toBeGreaterThan(0.3);
+  expect(alike.low).toBeLessThan(apart.low - 0.1);
+});
+
+test("an interval of resampled sets holds 95 % of them, and is anything where most have no value", () => {
+  const sources = Array.from({ length: 400 }, (_, n) => `${n}`);
+  const share = (weights: Float64Array) =>
+    weights.subarray(0, 100).reduce((sum, each) => sum + each, 0) / 400;
+  let sets = 0;
+  const { most, few } = bootstrap(sources, { most: share, few: () => (++sets % 3 === 0 ? 0.5 : null) });
+  expect(most.high - most.low).toBeCloseTo(2 * 1.96 * Math.sqrt((0.25 * 0.75) / 400), 2);
+  expect(few).toEqual({ low: 0, high: 1 });
 });
 
 test("the average precision of a resampled set is that of its curve, also where scores are equal", () => {

@@ -119,5 +119,9 @@ test("a person who opens many pages, one after the other or at once, keeps no ot
   expect(refused.status).toBe(429);
   expect(await refused.json()).toMatchObject({ message: "20 pages of yours are open already: close one" });
   expect((await open("bob")).status).toBe(200);
+  const others = Array.from({ length: 479 }, (_, n) => open(`other ${n % 30}`));
+  expect((await Promise.all(others)).every(({ status }) => status === 200)).toBe(true);
+  const full = await open("ann");
+  expect([full.status, full.headers.get("retry-after")]).toEqual([503, "30"]);
   ending.abort();
 });

@@ -43,4 +43,15 @@ test("however many pictures one person waits for, another waits for one of them,
   expect(begun.slice(PICTURES_AT_ONCE).map(({ id }) => id)).toEqual([String(PICTURES_AT_ONCE + 1), "1000"]);
   begun.at(-1)!.finish();
   expect((await anns).body).toBe("picture 1000");
+  // and each of them comes, and leaves room for the next
+  for (let n = 2; n < PICTURES_AT_ONCE + 501; n++) {
+    await vi.waitFor(() => expect(begun.length).toBeGreaterThan(n));
+    begun[n]!.finish();
+  }
+  const answers = (await Promise.all(vics)).map(({ statusCode }) => statusCode);
+  expect(answers.filter((status) => status === 200)).toHaveLength(PICTURES_AT_ONCE + 500);
+  const last = Array.from({ length: PICTURES_AT_ONCE }, (_, n) => ask("vic", String(2_000 + n)));
+  await vi.waitFor(() => expect(begun).toHaveLength(2 * PICTURES_AT_ONCE + 501));
+  for (const { finish } of begun.slice(-PICTURES_AT_ONCE)) finish();
+  await Promise.all(last);
 });
