@@ -5,12 +5,13 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
-import { listFolder } from "../../src/image/folder.ts";
+import { createFolderFetch, folderPhoto, listFolder } from "../../src/image/folder.ts";
 import type { PhotoRef } from "../../src/photo.ts";
 import { rollupState } from "../../src/store/rollups.ts";
 import { openJudge } from "../../src/wiring/judge.ts";
@@ -241,6 +242,30 @@ test("a folder that is away undoes no verdict", async ({ start, folder }) => {
   renameSync(`${photos}.away`, photos);
   rmSync(join(photos, "a.jpg"));
   expect((await judge([photo("a.jpg")])).get("a.jpg")).toMatchObject({ state: "failed", failure: "GONE" });
+});
+
+test("of a folder nothing is read that lies elsewhere, was replaced, or is too large", async ({ folder }) => {
+  const [photos, elsewhere] = [join(folder, "photos"), join(folder, "photos-of-others")];
+  for (const each of [photos, elsewhere]) {
+    mkdirSync(each);
+    writeFileSync(join(each, "a.jpg"), "1234");
+  }
+  symlinkSync(join(elsewhere, "a.jpg"), join(photos, "link.jpg"));
+  const fetch = createFolderFetch([photos]);
+  const read = (key: string, { bucket = photos, version = "", maxBytes = 4 } = {}): Promise<string> =>
+    fetch({ store: "folder", bucket, key, version }, { maxBytes, timeoutMs: 30_000 }).then(
+      ({ bytes }) => Buffer.from(bytes).toString(),
+      ({ code }) => code,
+    );
+  expect(await read("a.jpg")).toBe("1234");
+  expect(await read("link.jpg")).toBe("ACCESS_DENIED");
+  expect(await read("../photos-of-others/a.jpg")).toBe("ACCESS_DENIED");
+  expect(await read("a.jpg", { bucket: elsewhere })).toBe("ACCESS_DENIED");
+  expect(await read("a.jpg", { maxBytes: 3 })).toBe("TOO_LARGE");
+  const { version } = await folderPhoto(photos, join(photos, "a.jpg"));
+  expect(await read("a.jpg", { version })).toBe("1234");
+  writeFileSync(join(photos, "a.jpg"), "123");
+  expect(await read("a.jpg", { version })).toBe("GONE");
 });
 
 test("a worker keeps the counts of dashboards folded, where nothing else runs", async ({ start, db }) => {
