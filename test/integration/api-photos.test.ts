@@ -163,6 +163,18 @@ describe("GET /v1/photos", () => {
     expect((await byKey()).body).toMatchObject({ id: next.photos[0].id, current: true, state: "pending" });
   });
 
+  test("tells the newest hundred of many verdicts, the oldest of these first", async ({ start, db }) => {
+    const { ask } = await start();
+    const id = await register(db, "a");
+    await db.pool.query(
+      `insert into verdicts (photo_id, verdict, rule, reason, decided_by)
+       select $1, 'shown', 'clear', n, 'model:m-1' from generate_series(1, 101) n`,
+      [id],
+    );
+    const { history } = (await ask("GET", `/v1/photos/${id}`)).body;
+    expect([history.length, history[0].reason, history.at(-1).reason]).toEqual([100, "2", "101"]);
+  });
+
   test("tells of a photo of a folder by the folder's path and the photo's below it", async ({
     start,
     db,

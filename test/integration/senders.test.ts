@@ -394,13 +394,17 @@ describe("a push of Pub/Sub", () => {
     const keys = await generateKeyPair("RS256", { extractable: true });
     const jwk = { ...(await exportJWK(keys.publicKey)), kid: "k1", alg: "RS256", use: "sig" };
     const sign = (over: JWTPayload = {}, kid = "k1", key = keys.privateKey) =>
-      new SignJWT({ email: account, email_verified: true, ...over })
+      new SignJWT({
+        email: account,
+        email_verified: true,
+        exp: Math.floor(Date.now() / 1000) + 3_600,
+        ...over,
+      })
         .setProtectedHeader({ alg: "RS256", kid, typ: "JWT" })
         .setIssuer(over.iss ?? "https://accounts.google.com")
         .setAudience(over.aud ?? audience)
         .setSubject("113774264463038321964")
         .setIssuedAt()
-        .setExpirationTime(over.exp ?? "1h")
         .sign(key);
     return { keySet: JSON.stringify({ keys: [jwk] }), sign };
   }
@@ -460,6 +464,7 @@ describe("a push of Pub/Sub", () => {
       [await sign({ aud: "https://other.example" }), 401, /"aud"/],
       [await sign({ iss: "https://accounts.evil.com" }), 401, /"iss"/],
       [await sign({ exp: Math.floor(Date.now() / 1000) - 60 }), 401, /"exp"/],
+      [await sign({ exp: undefined }), 401, /"exp"/],
       [await another.sign(), 401, /signature/],
       [await sign({}, "k2"), 401, /no applicable key/],
       [`${(await sign()).split(".").slice(0, 2).join(".")}.AAAA`, 401, /signature/],
