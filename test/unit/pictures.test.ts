@@ -21,8 +21,8 @@ function serve() {
   });
   return {
     begun,
-    ask: (who: string, id: string, size: "small" | "heat" = "small") =>
-      app.inject({ url: linksOf(SECRET, { id, asOf: "0" }, new Date())[size], headers: { "x-who": who } }),
+    ask: (who: string, id: string, size: "small" | "heat" = "small", madeAt = new Date()) =>
+      app.inject({ url: linksOf(SECRET, { id, asOf: "0" }, madeAt)[size], headers: { "x-who": who } }),
   };
 }
 
@@ -54,4 +54,11 @@ test("however many pictures one person waits for, another waits for one of them,
   await vi.waitFor(() => expect(begun).toHaveLength(2 * PICTURES_AT_ONCE + 501));
   for (const { finish } of begun.slice(-PICTURES_AT_ONCE)) finish();
   await Promise.all(last);
+});
+
+test("a link that was made more than ten minutes ago opens nothing", async () => {
+  const { ask } = serve();
+  const tenMinutesAgo = Date.now() - 600_000;
+  expect((await ask("ann", "1", "heat", new Date(tenMinutesAgo + 301_000))).statusCode).toBe(200);
+  expect((await ask("ann", "1", "heat", new Date(tenMinutesAgo - 1_000))).statusCode).toBe(403);
 });
