@@ -265,6 +265,12 @@ describe("verifyWebhook", () => {
     ["a body that was never read", undefined, signed(), secret],
     ["a secret that is no base64", body, signed(), "whsec_%"],
     ["a signature that only begins right", body, cut(signed()), secret],
+    [
+      "one that goes on",
+      body,
+      { ...signed(), "webhook-signature": `${signed()["webhook-signature"]}A` },
+      secret,
+    ],
   ] as const)("refuses %s", async ([, sent, headers, secrets]) => {
     const asked = verifyWebhook(sent, headers, secrets as unknown as string[], { now });
     await expect(asked).rejects.toBeInstanceOf(WebhookError);
