@@ -81,6 +81,7 @@ test("what another site makes a browser send is refused", async ({ openDesk }) =
     { "sec-fetch-site": "same-site" },
   ]) {
     expect((await send(forged)).status, JSON.stringify(forged)).toBe(403);
+    expect((await ann.ask("DELETE", "/desk/api/session", undefined, forged)).status).toBe(403);
   }
   const far = await openDesk({ MAITRED_DESK_URL: "https://photos.example.com" });
   const headers = { origin: "https://photos.example.com" };
