@@ -168,6 +168,17 @@ test("a graph whose output is not as wide as model.json says is refused, as phot
   await judge.close();
 });
 
+test("pixels of another size are refused, as what lacks would be those of the photo before", async ({
+  models,
+}) => {
+  const judge = await openJudge(readConfig({ MAITRED_MODEL: makeModel(models, "a-1") }));
+  await judge.inference.ready();
+  const run = (bytes: number) => judge.inference.run([new Uint8Array(bytes)]);
+  await expect(run(64 * 64 * 3 - 3)).rejects.toThrow("expected 12288 bytes of pixels, got 12285");
+  expect(await run(64 * 64 * 3)).toHaveLength(1);
+  await judge.close();
+});
+
 describe("promotions", () => {
   test("of two at once against the same model, the later one is refused", async ({ models, db }) => {
     for (const id of ["a-1", "b-1", "c-1"])
