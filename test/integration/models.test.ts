@@ -1,8 +1,9 @@
-import { rmSync, writeFileSync } from "node:fs";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { describe, expect } from "vitest";
 import { readConfig } from "../../src/config.ts";
+import { openModelById } from "../../src/infer/folders.ts";
 import { openModel } from "../../src/infer/model.ts";
 import type { Weight } from "../../src/moderate/line.ts";
 import { createPriorityLimiter } from "../../src/moderate/priority-limiter.ts";
@@ -108,6 +109,14 @@ test("a graph that was replaced after its hash was checked is not opened, as ver
     message: expect.stringContaining(`expected sha256 ${model.graphs.cpu.sha256}`),
   });
   await judge.close();
+});
+
+test("a folder of another name than its model is refused, as verdicts would be signed for another", async ({
+  models,
+}) => {
+  renameSync(makeModel(models, "a-1"), join(models, "b-1"));
+  const open = openModelById([models], { id: "b-1", sha256: "" }, "auto");
+  await expect(open).rejects.toThrow("expected b-1, got a-1: rename the folder");
 });
 
 test("large AVIF and HEIC have turns of their own, and those that wait at the end are put off", async ({
