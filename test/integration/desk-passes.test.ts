@@ -126,6 +126,7 @@ test("who was not sure takes it back once, and has the photo again unless anothe
     outcome: "done",
     photo: { id, kind: "human", unsureBy: [] },
   });
+  expect((await ann.ask("GET", `/desk/api/photos/${id}`)).body).toMatchObject({ unsureBy: [], passes: [] });
   expect(await claim(bob)).toEqual([]);
   expect(await undo(ann, act.id)).toMatchObject({ outcome: "known", photo: { id, kind: "human" } });
   expect(await decide(ann, act)).toMatchObject([{ outcome: "changed", by: "ann" }]);

@@ -468,8 +468,11 @@ describe("bytes that a moderator hid", () => {
   });
 
   test("wait as a photo of which a rendition is judged later", async ({ db }) => {
-    const [first, copy] = [await register(db, "a"), await register(db, "b")];
+    const [first, copy, small] = [await register(db, "a"), await register(db, "b"), await register(db, "c")];
     for (const id of [first, copy]) await judge(db, id, "shown");
+    // who saw the bytes of the rendition before does not overrule who hid those of the photo
+    await judge(db, small, "shown", { digest: "d3".repeat(32) });
+    await decide(db, small, { verdict: "shown" });
     await decide(db, first);
     await judge(db, copy, "shown", { by: "model:m-2", digest: "d3".repeat(32), rendition: true });
     expect(await stateOf(db, copy)).toEqual(held(first));

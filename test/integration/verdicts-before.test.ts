@@ -9,7 +9,7 @@ import { decideReviews, undoReview } from "../../src/store/reviews.ts";
 import { type Outcome, recordAnew, recordOutcomes } from "../../src/store/verdicts.ts";
 import { type Database, rows, test } from "../fixtures.ts";
 import { one, publicVersions, record, told } from "../recorded.ts";
-import { decide, fail, judged, loadedNow, ofAll } from "../verdicts.ts";
+import { decide, fail, judged, loadedNow, ofAll, register, removeObject } from "../verdicts.ts";
 
 describe("what was decided of bytes that were replaced", () => {
   /** By the scores of these bytes, fetched so many seconds ago. */
@@ -48,6 +48,19 @@ describe("what was decided of bytes that were replaced", () => {
       expect(await standing(db)).toEqual([{ state: "hidden", policy: "p1" }]);
     },
   );
+
+  test("stands for copies of them, whatever a moderator makes of what is there now", async ({ db }) => {
+    const { photoId } = await one(db, told());
+    const [other, copy] = [await register(db, "b"), await register(db, "c")];
+    await recordOutcomes(db.pool, [seen(photoId!, "shown", "a"), seen(other, "shown", "a")]);
+    await decide(db, other);
+    await record(db, told({ kind: "removed" }), told());
+    await fail(db, photoId!);
+    await decide(db, photoId!, { verdict: "shown", asOf: await loadedNow(db) });
+    await recordOutcomes(db.pool, [seen(copy, "shown", "a")]);
+    const [{ state, rule }] = await rows(db, "select state, rule from photos where id = $1", copy);
+    expect([state, rule]).toEqual(["review", "hidden-copy"]);
+  });
 
   test("is none as another policy had proposed it, but where the same scores stand again", async ({ db }) => {
     const [{ photoId: changed }, { photoId: same }] = [
@@ -156,18 +169,25 @@ describe("once it was uploaded again and judged, nothing brings the verdict of b
 
   test("no label is of what a moderator saw before", async ({ db }) => {
     const { photoId } = await one(db, told());
-    await decide(db, photoId!, { human: false });
+    await decide(db, photoId!, { category: "food", human: false });
     const labelled = async () => {
-      const found: (Date | null)[] = [];
+      const found: unknown[] = [];
       for await (const page of reviewedPhotos(db.pool, { since: new Date(0) }))
-        found.push(...page.map(({ revivedAt }) => revivedAt));
+        found.push(...page.map(({ revivedAt, category, human }) => [revivedAt, category, human]));
       return found;
     };
-    expect([await labelled(), await photosWithoutReview(db.pool, [photoId!])]).toEqual([[null], []]);
+    const first = [null, "food", false];
+    expect([await labelled(), await photosWithoutReview(db.pool, [photoId!])]).toEqual([[first], []]);
     await record(db, told({ kind: "removed" }), told());
     expect([await labelled(), await photosWithoutReview(db.pool, [photoId!])]).toEqual([[], [photoId]]);
-    await decide(db, photoId!, { verdict: "shown", human: false, asOf: await loadedNow(db) });
-    expect(await labelled()).toEqual([expect.any(Date)]);
+    await decide(db, photoId!, { verdict: "shown", asOf: await loadedNow(db) });
+    expect(await labelled()).toEqual([[expect.any(Date), null, null]]);
+    // of what has an etag the bytes are the same, whenever it is there
+    const named = await register(db, "b");
+    await decide(db, named, { category: "food", human: false });
+    await removeObject(db, "b");
+    await register(db, "b");
+    expect(await labelled()).toContainEqual(first);
   });
 
   test("what a model said before is beside no review", async ({ db }) => {
