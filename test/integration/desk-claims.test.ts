@@ -3,6 +3,7 @@ import { describe, expect } from "vitest";
 import type { Part } from "../../src/review/kinds.ts";
 import {
   claimReviews,
+  countReviews,
   decideReviews,
   openAppeal,
   releaseClaims,
@@ -113,7 +114,10 @@ test("what is held stays with its moderator while the page says so, and goes to 
   expect(idsOf(await claim(ann))).toEqual([first, second, third]);
   expect(await claim(bob)).toEqual([]);
 
+  const counted = () => countReviews(db.pool, ["human"], 0);
+  expect(await counted()).toMatchObject({ kinds: { human: 3 }, held: 3 });
   await lapse(db);
+  expect(await counted()).toMatchObject({ kinds: { human: 3 }, held: 0 });
   const { photos } = (await ann.ask("POST", "/desk/api/review/claims/renew", { photos: [first, second] }))
     .body;
   expect(photos).toEqual([first, second]);
