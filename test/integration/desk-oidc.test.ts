@@ -221,6 +221,11 @@ const SETTINGS = {
 base("settings that do not fit together are told all at once", () => {
   expect(createOidc({ ...SETTINGS, oidcIssuer: "" })).toBeUndefined();
   expect(createOidc(SETTINGS)).toBeDefined();
+  const over = (oidcIssuer: string) => () => createOidc({ ...SETTINGS, oidcIssuer });
+  for (const near of ["http://localhost:8080", "http://127.0.0.1", "http://[::1]:8080"])
+    expect(over(near)()).toBeDefined();
+  for (const far of ["http://localhost.example.com", "http://127.0.0.1.example.com", "ftp://localhost"])
+    expect(over(far)).toThrow("expected an https:// URL");
   const wrong = {
     ...SETTINGS,
     oidcIssuer: "http://id.example.com",
