@@ -61,10 +61,9 @@ export function createWebhookSender(
         });
         answer.on("end", done);
         answer.on("error", reject);
-        answer.on("close", () => reject(new Error("the answer was cut off")));
       });
       sent.on("error", (error) => reject(Object.assign(error, { reused: sent.reusedSocket })));
-      sent.on("close", () => reject(new Error("the connection was closed without an answer")));
+      sent.on("close", () => reject(new Error("the connection was closed before a complete answer")));
       sent.end(body);
     });
   }

@@ -122,6 +122,22 @@ describe("a receiver", () => {
   });
 
   test.for([
+    ["fails, and says when to come", { outcome: "failed", why: "it answered 500" }],
+    ["cuts its answer off", { outcome: "failed", why: "the connection was closed before a complete answer" }],
+  ] as const)("that %s is tried again when others are", async ([what, attempt], { receiver }) => {
+    const sender = createWebhookSender(createAddresses(["127.0.0.1"]), { timeoutMs: 30_000, agent: "test" });
+    const isCut = what === "cuts its answer off";
+    receiver.answer = (response) => {
+      response.writeHead(isCut ? 200 : 500, { "retry-after": "120", "content-length": 2 });
+      if (isCut) response.write("{", () => response.destroy());
+      else response.end("{}");
+    };
+    const post = { url: receiver.url, secrets: ["whsec_c2VjcmV0"], id: "a", body: "{}" };
+    expect(await sender.post(post)).toEqual(attempt);
+    await sender.close();
+  });
+
+  test.for([
     [429, "seconds"],
     [503, "date"],
   ] as const)(
