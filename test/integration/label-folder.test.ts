@@ -168,6 +168,10 @@ describe("writeLabels", () => {
     expect(await run({ bucket: "c", key: "b", version: "2" })).toBe("c b 2");
     writeFileSync(join(folder, "labels.jsonl"), "");
     expect(await run({ key: "a", version: "1" })).toBe("b a 1");
+    // nor keeps it for one that cannot be had
+    const gone = deps(() => Promise.reject(new PhotoError("GONE", "gone")));
+    await writeLabels(gone, many(1), folder, { width: 1, attempts: 1 });
+    expect(labelled(folder)).toEqual([]);
   });
 
   test("judges earlier labels by the listing that their key tells now", async ({ folder }) => {
