@@ -16,6 +16,7 @@ import { requireSchema, rolesToMake } from "../store/migrate.ts";
 import { type ModelRow, readModels, readWorkers, type WorkerRow } from "../store/models.ts";
 import { requireClosed, requireRoom, requireWritable, serverVersion } from "../store/requirements.ts";
 import { rollupState } from "../store/rollups.ts";
+import { requireSession } from "../store/session.ts";
 import { modelDirectories, openJudge } from "../wiring/judge.ts";
 import { readLanes } from "../wiring/lanes.ts";
 import { defineCommand, EXIT, flags, UsageError, withEmbedded } from "./command.ts";
@@ -40,7 +41,7 @@ export const doctor = defineCommand({
   help: `
 usage: maitred doctor [--bucket NAME]... [--json]
 
-Checks Node, memory, Postgres (version, schema, whether a worker may write, whether its disk has room, whether PUBLIC may create, whether its clock is this
+Checks Node, memory, Postgres (version, whether a pooler lends it for one transaction, schema, whether a worker may write, whether its disk has room, whether PUBLIC may create, whether its clock is this
 machine's, whether somebody folds the counts that dashboards read, which maitred rollups compares, and whether the roles are there, which is a warning),
 the queue's server (Redis: version and eviction policy) and whether a lane is paused, which is a warning, the folders of MAITRED_FOLDERS, the buckets
 named (also their versions, where an enabled destination of kind s3-tags has to list them), the policy (that it has the thresholds of this model, as a
@@ -109,6 +110,7 @@ async function checkPostgres(config: Config): ReturnType<Check> {
   if (!config.databaseUrl) throw new Error("set DATABASE_URL, or start maitred up, which brings one");
   return withAnyPostgres(config, async (db) => {
     const version = await serverVersion(db);
+    await requireSession(config.databaseUrl);
     await requireWritable(db);
     await requireSchema(db);
     await requireRoom(db);

@@ -93,6 +93,9 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
     probe.pool.on("connect", (client) => void client.on("error", () => {}));
     try {
       await probe.waitUntilReady();
+      const { rows: schemas } = await probe.pool.query("select current_schema() as schema");
+      if ((schemas[0] as { schema: string | null }).schema !== prefix)
+        throw new ConfigError(`the queue: ${UNPOOLED}`);
       if (migrate) {
         // BullMQ makes a sequence with the first job of a queue, which is more than a worker's role may
         const make = "select next_job_id($1) where to_regclass(job_id_seq_name($1)) is null";
@@ -101,6 +104,7 @@ function postgresServer({ queueUrl, queuePrefix: prefix }: QueueSettings): Queue
       const { rows } = await probe.pool.query("show server_version");
       return `Postgres ${(rows[0] as { server_version: string }).server_version}`;
     } catch (cause) {
+      if (cause instanceof ConfigError) throw cause;
       const error = asError(cause);
       if (
         error.name === "SchemaMigrationRequiredError" ||
@@ -220,8 +224,11 @@ const optionsShape = z.looseObject({
   cluster: z.array(z.custom<ClusterNode>()).min(1).optional(),
   redisOptions: z.looseObject({}).optional(),
 });
+const UNPOOLED =
+  "let MAITRED_QUEUE_URL name Postgres itself and no pooler, which drops or refuses the search_path of its connections";
 /** What to do where Postgres was reached and says why it does not do it, by SQLSTATE. */
 const POSTGRES_REFUSALS: Readonly<Record<string, string>> = {
+  "08P01": UNPOOLED,
   "25006":
     "if it is a standby, name the primary; else reset default_transaction_read_only of the server, the database or the role",
   "53100": "make room on its disk",

@@ -6,7 +6,8 @@ import pg from "pg";
 import { ConfigError, UpstreamError } from "../errors.ts";
 import { packageRoot } from "../package-root.ts";
 import { buildIndexes } from "./indexes.ts";
-import { query, toUpstreamError } from "./pool.ts";
+import { query, SESSION, toUpstreamError } from "./pool.ts";
+import { requireSession } from "./session.ts";
 import { analyzeUnknown } from "./statistics.ts";
 
 interface SchemaState {
@@ -33,14 +34,15 @@ export async function migrate(
   const client = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: 10_000,
-    options: "-c search_path=public -c jit=off",
   });
   // what breaks fails the statement at hand, or the next one
   client.on("error", () => {});
+  await requireSession(url);
   await client.connect().catch((cause: unknown) => {
     throw toUpstreamError(cause);
   });
   try {
+    await client.query(SESSION);
     // what a role or a database allows its queries; transaction_timeout is of Postgres 17 and newer
     await client.query(
       "select set_config(name, '0', false) from pg_settings where name in ('statement_timeout', 'transaction_timeout')",

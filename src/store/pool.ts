@@ -14,15 +14,11 @@ export function connect(url: string, onError: (error: Error) => void, max = 8): 
     connectionString: url,
     max,
     connectionTimeoutMillis: 10_000,
-    // a statement that hangs must not hold a group of photos for ever
-    statement_timeout: 60_000,
-    // nor must a server that is gone without a word, and cannot end it
+    // a server that is gone without a word cannot end a statement
     query_timeout: 65_000,
     application_name: "maitred",
-    // A role and a schema of the same name would otherwise hide the tables. Nothing is compiled: what looks up a few rows by
-    // their keys seems to be worth it on large tables, or without their statistics, and takes seconds then; whoever reads whole
-    // tables gains nothing that shows.
-    options: "-c search_path=public -c jit=off",
+    // PgBouncer refuses them as parameters of the connection, or drops them without a word
+    onConnect: (client) => client.query(`${SESSION}; set statement_timeout = ${STATEMENT_MS}`),
     keepAlive: true,
     // Linux would wait two hours
     keepAliveInitialDelayMillis: 10_000,
@@ -84,7 +80,7 @@ export async function queryWithoutTimeout<Row extends pg.QueryResultRow>(
     await client.query("set statement_timeout = 0");
     const unhurried = { text, values: [...values], query_timeout: LONGEST_MS };
     const { rows } = await client.query<Row>(unhurried);
-    await client.query("reset statement_timeout");
+    await client.query(`set statement_timeout = ${STATEMENT_MS}`);
     return rows;
   });
 }
@@ -98,6 +94,8 @@ export function toUpstreamError(cause: unknown): unknown {
       "maitred doctor says what the role of a worker lacks, and a member of maitred_migrator may administer";
     return new UpstreamError("DATABASE_FORBIDDEN", `${message}: ${who}`, { cause });
   }
+  if (STATEMENTS_OF_OTHERS.has(code))
+    return new UpstreamError("DATABASE_UNAVAILABLE", `${message}: ${POOLED}`, { cause });
   if (!isOutage(cause)) return cause;
   return new UpstreamError("DATABASE_UNAVAILABLE", `Postgres: ${message}`, { cause });
 }
@@ -129,7 +127,18 @@ export function refused(cause: unknown, hint = ""): never {
 /** What the schema's own functions raise: there is no such thing; it stands in the way; it has changed meanwhile. */
 type Refusal = "MD404" | "MD409" | "MD412";
 
+/**
+ * A role and a schema of the same name would otherwise hide the tables. Nothing is compiled: what looks up a few rows by their keys seems to
+ * be worth it on large tables, or without their statistics, and takes seconds then; whoever reads whole tables gains nothing that shows.
+ */
+export const SESSION = "set search_path = public; set jit = off";
+/** A statement that hangs must not hold a group of photos for ever. */
+const STATEMENT_MS = 60_000;
+export const POOLED =
+  "expected a connection of one's own, and a pooler lends it for one transaction: let DATABASE_URL name Postgres itself, or a pooler with pool_mode = session and its server_reset_query";
 const FORBIDDEN = "42501";
+/** Prepared ones, that are there already or are not, although this connection prepares each once: it is shared. */
+const STATEMENTS_OF_OTHERS: ReadonlySet<unknown> = new Set(["26000", "42P05"]);
 const OUTAGES =
   /^(08|53|57|58|40|25006|25P03|25P04|55P03|55000|3D000|28|ECONN|ETIMEDOUT|EPIPE|EMFILE|ENFILE|EHOST|ENET|EADDRNOTAVAIL|ENOTFOUND|EAI_AGAIN)/;
 

@@ -1,0 +1,127 @@
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect } from "vitest";
+import { connect, query, queryWithoutTimeout } from "../../src/store/pool.ts";
+import { test } from "../fixtures.ts";
+import { freePort } from "../free-port.ts";
+import { ended, maitred } from "../maitred.ts";
+
+/** Other than Redis, not in CI either: a machine may have none. */
+const withPgBouncer = test.runIf(spawnSync("pgbouncer", ["--version"]).status === 0);
+
+/** PgBouncer in front of a database, and its URL. */
+async function pool(folder: string, url: string, mode: "session" | "transaction", ...more: string[]) {
+  const { hostname, port, username, password, pathname } = new URL(url);
+  const listenPort = await freePort();
+  const ini = join(folder, `${mode}.ini`);
+  const to = `host=${hostname} port=${port || 5432} user=${username} password=${decodeURIComponent(password)}`;
+  const settings = [
+    "listen_addr = 127.0.0.1",
+    `listen_port = ${listenPort}`,
+    "unix_socket_dir =",
+    "auth_type = any",
+  ];
+  const lines = ["[databases]", `* = ${to}`, "[pgbouncer]", ...settings, `pool_mode = ${mode}`, ...more];
+  writeFileSync(ini, lines.join("\n"));
+  chmodSync(folder, 0o755);
+  // it refuses to be root
+  const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+  const child = spawn("pgbouncer", [ini], { stdio: ["ignore", "ignore", "pipe"], ...nobody });
+  for await (const chunk of child.stderr) if (/process up/.test(String(chunk))) break;
+  return {
+    url: `postgres://${username}@127.0.0.1:${listenPort}${pathname}`,
+    async close() {
+      child.kill("SIGTERM");
+      await once(child, "exit");
+    },
+  };
+}
+
+describe("behind PgBouncer", () => {
+  withPgBouncer(
+    "a session has all that is set for it, though no parameter of it is let through",
+    async ({ db, folder }) => {
+      const pooler = await pool(folder, db.url, "session");
+      const postgres = connect(pooler.url, () => {}, 1);
+      const settings = {
+        text: "select name, setting from pg_settings where name in ('jit', 'search_path', 'statement_timeout') order by 1",
+      };
+      const all = [
+        { name: "jit", setting: "off" },
+        { name: "search_path", setting: "public" },
+        { name: "statement_timeout", setting: "60000" },
+      ];
+      try {
+        expect(await query(postgres, settings)).toEqual(all);
+        await queryWithoutTimeout(postgres, "select 1");
+        expect(await query(postgres, settings)).toEqual(all);
+        const { code, out } = await ended(["migrate"], {
+          DATABASE_URL: pooler.url,
+          MAITRED_QUEUE_URL: db.url,
+        });
+        expect({ code, out }).toEqual({ code: 0, out: "nothing to do: the schema is current\n" });
+      } finally {
+        await postgres.end();
+        await pooler.close();
+      }
+    },
+  );
+
+  withPgBouncer(
+    "sessions that are lent for one transaction are refused, and no lock is left in one",
+    async ({ db, folder }) => {
+      const pooler = await pool(folder, db.url, "transaction");
+      const env = { DATABASE_URL: pooler.url, MAITRED_QUEUE_URL: db.url };
+      const refusal = /expected a connection of one's own.*pool_mode = session/;
+      try {
+        for (const command of [["migrate"], ["sweep", "photos"]]) {
+          const { code, err } = await ended(command, env);
+          expect(code).toBe(2);
+          expect(err).toMatch(refusal);
+        }
+        for (const command of ["worker", "api", "feed", "deliver"]) {
+          const running = maitred([command], env);
+          expect(await running.exit).toBe(2);
+          expect(running.stderr()).toMatch(refusal);
+        }
+        const { code, out } = await ended(["doctor"], env);
+        expect(code).toBe(1);
+        expect(out).toMatch(/FAIL +postgres +expected a connection of one's own/);
+        expect((await db.pool.query("select from pg_locks where locktype = 'advisory'")).rows).toEqual([]);
+
+        // what does not ask, and is told by what becomes of its statements
+        const both = await Promise.all([1, 2].map(() => connect(pooler.url, () => {}, 1)));
+        const prepared = { name: "of_both", text: "select 1 as one" };
+        await query(both[0]!, prepared);
+        await expect(query(both[1]!, prepared)).rejects.toMatchObject({
+          code: "DATABASE_UNAVAILABLE",
+          message: expect.stringMatching(refusal),
+        });
+        await Promise.all(both.map((each) => each.end()));
+      } finally {
+        await pooler.close();
+      }
+    },
+  );
+
+  withPgBouncer(
+    "a queue is refused, as it would lack its search_path, saying what to name in its place",
+    async ({ db, folder }) => {
+      for (const more of [[], ["ignore_startup_parameters = options, statement_timeout"]]) {
+        const pooler = await pool(folder, db.url, "session", ...more);
+        try {
+          const { code, err } = await ended(["queue", "status"], {
+            DATABASE_URL: db.url,
+            MAITRED_QUEUE_URL: pooler.url,
+          });
+          expect(code).not.toBe(0);
+          expect(err).toContain("let MAITRED_QUEUE_URL name Postgres itself");
+        } finally {
+          await pooler.close();
+        }
+      }
+    },
+  );
+});
