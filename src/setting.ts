@@ -71,6 +71,11 @@ export function serverUrl(env: string, schemes: readonly string[], help: string)
     fallback: "",
     secret: true,
     read(raw) {
+      if (HOSTS.test(raw)) {
+        throw new Error(
+          `${env}: expected one host, got a list with commas: let a name or a proxy, such as HAProxy, lead to the primary; it is not shown`,
+        );
+      }
       // one that names a socket in its query has no host
       const known = schemes.some((scheme) => raw.toLowerCase().startsWith(`${scheme}://`));
       if (known && URL.canParse(raw.replace("@/", "@host/"))) return raw;
@@ -81,6 +86,9 @@ export function serverUrl(env: string, schemes: readonly string[], help: string)
     },
   };
 }
+
+/** A comma between the last @ and what comes after the host. */
+const HOSTS = /^[a-z]+:\/\/(?:[^/?]*@)?[^@/?]*,[^@/?]*(?:[/?]|$)/i;
 
 /** Where a server of the web is, without user and password, as such a server asks for other proof. */
 export function webUrl(env: string, help: string): Setting<string> {

@@ -2,11 +2,11 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { runner } from "node-pg-migrate";
-import pg from "pg";
+import type pg from "pg";
 import { ConfigError, UpstreamError } from "../errors.ts";
 import { packageRoot } from "../package-root.ts";
 import { buildIndexes } from "./indexes.ts";
-import { query, SESSION, toUpstreamError } from "./pool.ts";
+import { openClient, query, SESSION, toUpstreamError } from "./pool.ts";
 import { requireSession } from "./session.ts";
 import { analyzeUnknown } from "./statistics.ts";
 
@@ -31,10 +31,7 @@ export async function migrate(
   folder = migrations(),
   told: (notice: string) => void = () => {},
 ): Promise<string[]> {
-  const client = new pg.Client({
-    connectionString: url,
-    connectionTimeoutMillis: 10_000,
-  });
+  const client = openClient({ connectionString: url, connectionTimeoutMillis: 10_000 });
   // what breaks fails the statement at hand, or the next one
   client.on("error", () => {});
   await requireSession(url);

@@ -8,8 +8,22 @@ export interface Queryable {
   query<Row extends pg.QueryResultRow>(statement: pg.QueryConfig): Promise<pg.QueryResult<Row>>;
 }
 
-/** Connections to Postgres. A connection that breaks while idle is replaced, and told to `onError`. */
+/** A client that is not connected yet. @throws {ConfigError} where its URL names a file that cannot be read. */
+export function openClient(config: pg.ClientConfig): pg.Client {
+  try {
+    return new pg.Client(config);
+  } catch (cause) {
+    throw new ConfigError(`DATABASE_URL: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/**
+ * Connections to Postgres. A connection that breaks while idle is replaced, and told to `onError`.
+ *
+ * @throws as `openClient` does.
+ */
 export function connect(url: string, onError: (error: Error) => void, max = 8): Pool {
+  openClient({ connectionString: url });
   const pool = new pg.Pool({
     connectionString: url,
     max,
@@ -94,23 +108,24 @@ export function toUpstreamError(cause: unknown): unknown {
       "maitred doctor says what the role of a worker lacks, and a member of maitred_migrator may administer";
     return new UpstreamError("DATABASE_FORBIDDEN", `${message}: ${who}`, { cause });
   }
-  if (STATEMENTS_OF_OTHERS.has(code))
-    return new UpstreamError("DATABASE_UNAVAILABLE", `${message}: ${POOLED}`, { cause });
-  if (!isOutage(cause)) return cause;
-  return new UpstreamError("DATABASE_UNAVAILABLE", `Postgres: ${message}`, { cause });
+  const todo = TODO.find(([codes]) => codes.test(String(code)))?.[1];
+  if (!todo && !isOutage(cause)) return cause;
+  return new UpstreamError("DATABASE_UNAVAILABLE", ["Postgres", message, todo].filter(Boolean).join(": "), {
+    cause,
+  });
 }
 
 /**
  * What goes away by itself: no connection, a server that stops or is full, a lost race between transactions, a lock that others
- * hold for too long, a password that is being changed, a database that is being put in place of another.
+ * hold for too long, a password that is being changed, a database that is being put in place of another, a socket's file that is not there.
  */
 function isOutage(thrown: unknown): boolean {
   // of the addresses of a name, each with what it answered
   if (thrown instanceof AggregateError && thrown.errors.some(isOutage)) return true;
   const code = (thrown as { code?: unknown }).code;
   // node-postgres gives a lost connection no code
-  if (typeof code !== "string") return /connection|timeout/i.test(String((thrown as Error).message));
-  return OUTAGES.test(code);
+  if (typeof code !== "string") return /connection|timeout|^SASL/i.test(String((thrown as Error).message));
+  return OUTAGES.test(code) || (thrown as NodeJS.ErrnoException).syscall === "connect";
 }
 
 /** Whether a function refused a statement for one of these reasons. */
@@ -137,8 +152,19 @@ const STATEMENT_MS = 60_000;
 export const POOLED =
   "expected a connection of one's own, and a pooler lends it for one transaction: let DATABASE_URL name Postgres itself, or a pooler with pool_mode = session and its server_reset_query";
 const FORBIDDEN = "42501";
-/** Prepared ones, that are there already or are not, although this connection prepares each once: it is shared. */
-const STATEMENTS_OF_OTHERS: ReadonlySet<unknown> = new Set(["26000", "42P05"]);
+/** What an operator may mend, by what Postgres, or Node of its certificate, answers. */
+const TODO: readonly (readonly [RegExp, string])[] = [
+  [
+    /^25006$/,
+    "if it is a standby, let DATABASE_URL lead to the primary; else reset default_transaction_read_only",
+  ],
+  // statements that are there already, or are not, although each connection prepares them once: it is shared
+  [/^(26000|42P05)$/, POOLED],
+  [
+    /^(ERR_(TLS|SSL|OSSL)|EPROTO|CERT_|CRL_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_|INVALID_(CA|PURPOSE))/,
+    "let sslrootcert of DATABASE_URL be the file of the CA that signed its certificate, and the host one that it is for",
+  ],
+];
 const OUTAGES =
   /^(08|53|57|58|40|25006|25P03|25P04|55P03|55000|3D000|28|ECONN|ETIMEDOUT|EPIPE|EMFILE|ENFILE|EHOST|ENET|EADDRNOTAVAIL|ENOTFOUND|EAI_AGAIN)/;
 

@@ -1,6 +1,6 @@
-import pg from "pg";
+import type pg from "pg";
 import { ConfigError } from "../errors.ts";
-import { POOLED, toUpstreamError } from "./pool.ts";
+import { openClient, POOLED, toUpstreamError } from "./pool.ts";
 
 /**
  * Asks whether a connection stays with one session of Postgres, as listening, locks and prepared statements need; changes nothing.
@@ -29,7 +29,7 @@ export async function requireSession(url: string): Promise<void> {
 }
 
 function client(connectionString: string): pg.Client {
-  const made = new pg.Client({
+  const made = openClient({
     connectionString,
     connectionTimeoutMillis: 10_000,
     query_timeout: 10_000,

@@ -55,6 +55,15 @@ describe("readConfig", () => {
       expect(() => readConfig(env)).toThrow(mistakes);
       expect(() => readConfig(env)).not.toThrow("s3cret");
     }
+    for (const several of [
+      "postgres://u:s3cret@h:1,g:2/d",
+      "postgres://u:s3cret@h,g/d?x=y",
+      "postgres://h,g",
+    ]) {
+      const one = /^DATABASE_URL: expected one host, got a list(?!.*s3cret)/;
+      expect(() => read(several)).toThrow(expect.objectContaining({ message: expect.stringMatching(one) }));
+    }
+    expect(read("postgres://u:a,b@h/d,e?x=1,2")).toBe("postgres://u:a,b@h/d,e?x=1,2");
   });
 
   test.each([
